@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Everything that the BPF programs and user space share: the values of the pinned maps. Fixed-size
+ * types only; sizes and offsets are asserted at the end. A change here that an older reuseportd
+ * would misread must raise RPD_ABI_VERSION.
+ */
+#pragma once
+
+#include <linux/types.h>
+
+#define RPD_MAGIC       0x72707264u /* "rprd" */
+#define RPD_ABI_VERSION 1
+
+#define RPD_SLOT_MAX     1024 /* worker slots of a service */
+#define RPD_RING_MAX     4096 /* entries of a schedule ring; a power of two */
+#define RPD_ENDPOINT_MAX 32   /* reuseport groups of a service */
+#define RPD_VERSION_MAX  64   /* different version labels at a time */
+#define RPD_LABEL_MAX    32   /* bytes of a version label or service name, with the final NUL */
+#define RPD_COMM_MAX     16   /* TASK_COMM_LEN */
+#define RPD_FIRST_LABEL  "v1" /* the version of workers that nobody labelled */
+#define RPD_WEIGHT_MAX   1000
+#define RPD_WEIGHT_BASE  100 /* the weight of a worker that nobody weighted */
+
+/* Index in an endpoint's socket array of the listener that holds connections while no worker
+ * lives. The array has RPD_SLOT_MAX + 1 entries. */
+#define RPD_SLOT_PARKING RPD_SLOT_MAX
+
+/* Rows of the counter map: one a slot, then what reached no slot. */
+#define RPD_ROW_PARKING RPD_SLOT_PARKING
+#define RPD_ROW_NONE    (RPD_SLOT_MAX + 1)
+#define RPD_ROW_MAX     (RPD_SLOT_MAX + 2)
+
+#define RPD_NO_VERSION 0xff
+
+enum rpd_policy {
+	RPD_ROUND_ROBIN, /* ring[cursor++]: exact, whoever the client is */
+	RPD_STICKY,      /* ring[hash(client address)]: a client keeps its worker */
+	RPD_POLICY_MAX,
+};
+
+enum rpd_slot_state {
+	RPD_SLOT_EMPTY,    /* never filled */
+	RPD_SLOT_ACTIVE,   /* may be in the ring */
+	RPD_SLOT_DRAINING, /* taken out of the ring by the user */
+	RPD_SLOT_STATE_MAX,
+};
+
+/* rpd_slot.flags */
+#define RPD_SLOT_CANARY  0x1 /* one of the slots that the canary share is for */
+#define RPD_SLOT_DEAD    0x2 /* had no listener in any endpoint when the ring was made */
+#define RPD_SLOT_STALLED 0x4 /* its listener is open, but nobody polls it */
+
+/* rpd_schedule.flags */
+#define RPD_STRICT 0x1 /* refuse, rather than fall back to the kernel's hash */
+
+/* What the user asked of one slot, and what was seen of it. 8 bytes. */
+struct rpd_slot {
+	__u16 weight;  /* 0..RPD_WEIGHT_MAX */
+	__u16 entries; /* how many ring entries it has: its share is entries / ring_len */
+	__u8 state;    /* enum rpd_slot_state */
+	__u8 version;  /* index in rpd_schedule.versions */
+	__u8 flags;
+	__u8 pad;
+};
+
+/* A version's slots that are in the ring are candidates[first .. first + count - 1]. */
+struct rpd_version {
+	char label[RPD_LABEL_MAX]; /* "" = free */
+	__u16 first;
+	__u16 count;
+};
+
+/*
+ * All that a switch changes, as one value. Map "schedules" holds two of them; rpd_control.active
+ * names the one in force, the other one is only ever written while it is not.
+ */
+struct rpd_schedule {
+	__u32 ring_len; /* 0: the user forced every worker out; new connections are refused */
+	__u32 policy;   /* enum rpd_policy */
+	__u32 flags;
+	__u16 n_slots;         /* slots 0 .. n_slots - 1 may be in use */
+	__u16 n_ring_slots;    /* different slots in the ring: candidates[0 .. n_ring_slots - 1] */
+	__u16 n_candidates;    /* those, and after them admitted slots that are out of the ring */
+	__u16 canary_permille; /* share of the canary slots, 0 = no canary */
+	__u32 rounding_ppm;    /* largest relative error that fitting the ring made */
+	__u8 only_version;     /* `switch`: only this version is in the ring; or RPD_NO_VERSION */
+	__u8 pad[3];
+	__u32 pad2;
+	struct rpd_version versions[RPD_VERSION_MAX];
+	struct rpd_slot slots[RPD_SLOT_MAX];
+	__u16 candidates[RPD_SLOT_MAX];
+	__u16 ring[RPD_RING_MAX];
+};
+
+/* Map "control", one entry, memory mapped. Each word has a cache line of its own: every new
+ * connection on every CPU writes a cursor and reads `active`. */
+struct rpd_control {
+	__u64 cursor; /* moves for a SYN, and for nothing else */
+	__u64 pad0[7];
+	__u64 aside; /* the cursor for SYN-cookie ACKs and migrations, which must not disturb the
+	                other */
+	__u64 pad1[7];
+	__u32 active; /* index of the schedule in force: the one word that a switch flips */
+	__u32 pad2[15];
+};
+
+/* What a run of the steering program ended in. */
+enum rpd_outcome {
+#define RPD_COUNTER(name, help) RPD_OUTCOME_##name,
+#include <reuseportd/counters.def>
+#undef RPD_COUNTER
+	RPD_OUTCOME_MAX,
+};
+
+/* One row of the per-CPU map "counters": how many runs that ended at this slot had each outcome. */
+struct rpd_counters {
+	__u64 of[RPD_OUTCOME_MAX];
+};
+
+/* Map "members": listener cookie -> where it was admitted. A listener that closes is looked up
+ * here, so that its queue stays with its version. */
+struct rpd_member {
+	__u16 slot;
+	__u8 version;
+	__u8 endpoint;
+	__u32 pad;
+};
+
+/* The lifecycle of the pins, so that the next command can tell a service from a half-made one. */
+enum rpd_stage {
+	RPD_STAGE_MAKING, /* attach is at work, or was killed: roll back */
+	RPD_STAGE_READY,
+	RPD_STAGE_REMOVING, /* detach is at work, or was killed: finish it */
+};
+
+/* One reuseport group of the kernel. Members agree on all of this. */
+struct rpd_endpoint {
+	__u8 family; /* AF_INET or AF_INET6 */
+	__u8 v6only;
+	__u16 port;    /* host order */
+	__u32 ifindex; /* SO_BINDTODEVICE, 0 = none */
+	__u32 uid;     /* of the listeners */
+	__u32 pad;
+	__u8 addr[16]; /* network order; IPv4 in the first four bytes */
+};
+
+/* Map "service", one entry, memory mapped. Pinned first and removed last. */
+struct rpd_service {
+	__u32 magic;
+	__u32 abi;
+	__u32 stage; /* enum rpd_stage */
+	__u32 n_endpoints;
+	__u32 n_workers; /* as asked for: members beyond are not admitted; 0 = any */
+	__u32 pad;
+	__u64 netns_cookie; /* SO_NETNS_COOKIE of the workers' network namespace */
+	__u64 netns_ino;    /* its inode, to find a process that is in it */
+	__u64 attached_at;  /* seconds since the epoch */
+	struct rpd_endpoint endpoints[RPD_ENDPOINT_MAX];
+};
+
+/*
+ * Map "workers", one row a slot: who is meant to be in the slot. Written before the socket arrays
+ * are, so that a command that was killed between the two can be finished by the next one.
+ */
+struct rpd_worker {
+	__u64 cookies[RPD_ENDPOINT_MAX]; /* its listener in each endpoint, 0 = none */
+	__u64 start_time;  /* of pid, in clock ticks after boot (proc(5), stat, field 22) */
+	__u64 admitted_at; /* seconds since the epoch */
+	__u32 pid;         /* the process that polls the listener, 0 = empty row */
+	__s32 fd;          /* its number for the listener */
+	__s32 epfd;        /* the epoll descriptor that it polls it with, -1 = not by epoll */
+	__u32 evidence;    /* how we know that it serves the listener (enum evidence) */
+	char comm[RPD_COMM_MAX];
+};
+
+_Static_assert(sizeof(struct rpd_slot) == 8, "ABI");
+_Static_assert(sizeof(struct rpd_version) == 36, "ABI");
+_Static_assert(__builtin_offsetof(struct rpd_schedule, versions) == 32, "ABI");
+_Static_assert(sizeof(struct rpd_schedule) == 32 + 36 * 64 + 8 * 1024 + 2 * 1024 + 2 * 4096, "ABI");
+_Static_assert(__builtin_offsetof(struct rpd_control, aside) == 64, "ABI");
+_Static_assert(__builtin_offsetof(struct rpd_control, active) == 128, "ABI");
+_Static_assert(sizeof(struct rpd_control) == 192, "ABI");
+_Static_assert(sizeof(struct rpd_counters) == 64, "ABI");
+_Static_assert(sizeof(struct rpd_member) == 8, "ABI");
+_Static_assert(sizeof(struct rpd_endpoint) == 32, "ABI");
+_Static_assert(sizeof(struct rpd_service) == 48 + 32 * 32, "ABI");
+_Static_assert(sizeof(struct rpd_worker) == 8 * 32 + 48, "ABI");
+_Static_assert((RPD_RING_MAX & (RPD_RING_MAX - 1)) == 0, "masked, not divided");
