@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * The steering program: picks the worker's listener for each new connection of a reuseport group.
+ *
+ * The kernel runs it for a packet that finds no connection and no request socket, and, without a
+ * packet, for each connection that is left in the queue of a listener that closes. It is loaded
+ * once an endpoint: the socket array is the endpoint's own, all other maps are the service's.
+ *
+ * It never returns SK_PASS without a selection while an admitted worker lives: the kernel would
+ * then hash over all members of the group, those that drain and strangers included.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include <reuseportd/abi.h>
+#include "steer_pick.h"
+
+/* ETH_P_IPV6 as sk_reuseport_md.eth_protocol has it, in network order. */
+#define STEER_ETH_P_IPV6 __builtin_bswap16(0x86dd)
+
+/* Ring entries to try before the search goes over to the list of all candidates. Each empty entry
+ * costs one failed selection; the ring has empty entries only until the next command or the
+ * watcher has made a new one. */
+#define STEER_RING_TRIES 8
+
+struct {
+	__uint(type, BPF_MAP_TYPE_REUSEPORT_SOCKARRAY);
+	__uint(max_entries, RPD_SLOT_MAX + 1);
+	__type(key, __u32);
+	__type(value, __u64); /* 8 bytes: a look-up from user space gives the socket's cookie */
+} socks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct rpd_control);
+} control SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct rpd_schedule);
+} schedules SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, RPD_ROW_MAX);
+	__type(key, __u32);
+	__type(value, struct rpd_counters);
+} counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct rpd_member);
+} members SEC(".maps");
+
+/* Not read by the program; kept with it, so that the service's pins are one skeleton's maps. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct rpd_service);
+} service SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, RPD_SLOT_MAX);
+	__type(key, __u32);
+	__type(value, struct rpd_worker);
+} workers SEC(".maps");
+
+/* Counts the run's one outcome and ends it. A CPU's row has one writer: runs don't nest. */
+static __always_inline int finish(__u32 row, enum rpd_outcome outcome, int verdict)
+{
+	struct rpd_counters *counts = bpf_map_lookup_elem(&counters, &row);
+
+	if (counts)
+		counts->of[outcome]++;
+	return verdict;
+}
+
+static __always_inline bool take(struct sk_reuseport_md *ctx, __u32 slot)
+{
+	return bpf_sk_select_reuseport(ctx, &socks, &slot, 0) == 0;
+}
+
+static __always_inline struct rpd_schedule *schedule_in_force(struct rpd_control *ctl)
+{
+	__u32 active = *(volatile __u32 *)&ctl->active & 1;
+
+	return bpf_map_lookup_elem(&schedules, &active);
+}
+
+/* Hash of the client's address. */
+static __always_inline __u32 client_hash(struct sk_reuseport_md *ctx)
+{
+	__u32 addr[4] = {};
+
+	if (ctx->eth_protocol == STEER_ETH_P_IPV6) {
+		bpf_skb_load_bytes_relative(ctx, 8, addr, 16, BPF_HDR_START_NET);
+		return pick_hash_v6(addr);
+	}
+	bpf_skb_load_bytes_relative(ctx, 12, addr, 4, BPF_HDR_START_NET);
+	return pick_hash_v4(addr[0]);
+}
+
+static __always_inline enum pick_kind packet_kind(struct sk_reuseport_md *ctx)
+{
+	__u8 *tcp = ctx->data;
+	__u8 flags = 0;
+
+	if ((void *)(tcp + PICK_TCP_FLAGS_OFFSET + 1) <= ctx->data_end)
+		flags = tcp[PICK_TCP_FLAGS_OFFSET];
+	else /* not in the linear part */
+		bpf_skb_load_bytes(ctx, PICK_TCP_FLAGS_OFFSET, &flags, sizeof(flags));
+	return pick_kind(flags);
+}
+
+/*
+ * Takes the first of candidates[first .. first + count - 1] that has a listener, beginning at the
+ * @start-th; returns its slot, or -1. For the rare cases only. A global function, so that the
+ * verifier walks its long loop once and not on every path that leads to it.
+ */
+__attribute__((noinline)) int steer_scan(struct sk_reuseport_md *ctx, __u32 first, __u32 count,
+                                         __u32 start)
+{
+	__u32 zero = 0;
+	struct rpd_control *ctl = bpf_map_lookup_elem(&control, &zero);
+	struct rpd_schedule *sched;
+
+	if (!ctx || !ctl || count == 0)
+		return -1;
+	sched = schedule_in_force(ctl);
+	if (!sched)
+		return -1;
+	for (__u32 i = 0; i < RPD_SLOT_MAX; i++) {
+		__u32 at = first + (start + i) % count;
+		__u32 slot;
+
+		if (i >= count)
+			break;
+		slot = sched->candidates[at & (RPD_SLOT_MAX - 1)];
+		if (take(ctx, slot))
+			return slot;
+	}
+	return -1;
+}
+
+/* Any live worker: one of the ring if there is one, else one that is out of the ring. */
+static __always_inline int take_any(struct sk_reuseport_md *ctx, const struct rpd_schedule *sched,
+                                    __u32 start)
+{
+	__u32 in_ring = sched->n_ring_slots;
+	int slot = steer_scan(ctx, 0, in_ring, start);
+
+	if (slot < 0)
+		slot = steer_scan(ctx, in_ring, sched->n_candidates - in_ring, start);
+	return slot;
+}
+
+/* No admitted worker lives. */
+static __always_inline int nobody(const struct rpd_schedule *sched)
+{
+	if (sched->flags & RPD_STRICT)
+		return finish(RPD_ROW_NONE, RPD_OUTCOME_dropped, SK_DROP);
+	return finish(RPD_ROW_NONE, RPD_OUTCOME_fell_back, SK_PASS);
+}
+
+/* A listener closed and left a connection or a handshake: to its version, else to anybody. */
+static __always_inline int migrate(struct sk_reuseport_md *ctx, struct rpd_control *ctl,
+                                   const struct rpd_schedule *sched)
+{
+	__u32 start = __sync_fetch_and_add(&ctl->aside, 1);
+	__u64 cookie = bpf_get_socket_cookie(ctx->sk);
+	struct rpd_member *member = bpf_map_lookup_elem(&members, &cookie);
+	int slot = -1;
+
+	if (member && member->version < RPD_VERSION_MAX) {
+		const struct rpd_version *version = &sched->versions[member->version];
+
+		slot = steer_scan(ctx, version->first, version->count, start);
+	}
+	if (slot < 0)
+		slot = take_any(ctx, sched, start);
+	if (slot >= 0)
+		return finish(slot, RPD_OUTCOME_migrated, SK_PASS);
+	if (take(ctx, RPD_SLOT_PARKING))
+		return finish(RPD_ROW_PARKING, RPD_OUTCOME_migrated, SK_PASS);
+	return nobody(sched);
+}
+
+/* Where in the ring this attempt looks. Each attempt draws a number of its own: connections that
+ * run into a hole of the ring are so dealt evenly to all others, not to the hole's neighbour. */
+static __always_inline __u64 ring_position(struct sk_reuseport_md *ctx, struct rpd_control *ctl,
+                                           enum pick_kind kind, __u32 policy, __u32 client,
+                                           __u32 attempt)
+{
+	if (policy == RPD_STICKY)
+		return pick_sticky(client, attempt);
+	if (kind == PICK_NEW)
+		return __sync_fetch_and_add(&ctl->cursor, 1);
+	if (kind == PICK_COOKIE)
+		return __sync_fetch_and_add(&ctl->aside, 1);
+	return ctx->hash + attempt;
+}
+
+static __always_inline enum rpd_outcome outcome_of(enum pick_kind kind, bool substitute)
+{
+	if (kind == PICK_COOKIE)
+		return RPD_OUTCOME_cookie_ack;
+	if (kind == PICK_STRAY)
+		return RPD_OUTCOME_stray;
+	return substitute ? RPD_OUTCOME_slot_gone : RPD_OUTCOME_steered;
+}
+
+static __always_inline int steer_packet(struct sk_reuseport_md *ctx, struct rpd_control *ctl,
+                                        const struct rpd_schedule *sched)
+{
+	enum pick_kind kind = packet_kind(ctx);
+	__u32 policy = sched->policy, len = sched->ring_len;
+	__u32 client = policy == RPD_STICKY ? client_hash(ctx) : 0;
+	int slot;
+
+	if (len == 0)
+		return finish(RPD_ROW_NONE, RPD_OUTCOME_dropped, SK_DROP);
+	for (__u32 attempt = 0; attempt < STEER_RING_TRIES; attempt++) {
+		__u64 at = ring_position(ctx, ctl, kind, policy, client, attempt) % len;
+
+		slot = sched->ring[at & (RPD_RING_MAX - 1)];
+		if (take(ctx, slot))
+			return finish(slot, outcome_of(kind, attempt > 0), SK_PASS);
+	}
+	slot = take_any(ctx, sched, policy == RPD_STICKY ? client : ctx->hash);
+	if (slot >= 0)
+		return finish(slot, outcome_of(kind, true), SK_PASS);
+	if (take(ctx, RPD_SLOT_PARKING))
+		return finish(RPD_ROW_PARKING,
+		              kind == PICK_NEW ? RPD_OUTCOME_parked : outcome_of(kind, true),
+		              SK_PASS);
+	return nobody(sched);
+}
+
+SEC("sk_reuseport/migrate")
+int steer(struct sk_reuseport_md *ctx)
+{
+	__u32 zero = 0;
+	struct rpd_control *ctl = bpf_map_lookup_elem(&control, &zero);
+	struct rpd_schedule *sched = ctl ? schedule_in_force(ctl) : NULL;
+
+	if (!sched) /* unreachable: both maps are arrays */
+		return SK_DROP;
+	if (ctx->migrating_sk)
+		return migrate(ctx, ctl, sched);
+	return steer_packet(ctx, ctl, sched);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
