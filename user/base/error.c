@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "base/error.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+__attribute__((format(printf, 3, 0))) static void error_format(struct error *err, size_t at,
+                                                               const char *format, va_list args)
+{
+	vsnprintf(err->text + at, sizeof(err->text) - at, format, args);
+}
+
+int error_set(struct error *err, int code, const char *format, ...)
+{
+	va_list args;
+
+	err->status = EXIT_REFUSED;
+	va_start(args, format);
+	error_format(err, 0, format, args);
+	va_end(args);
+	return code;
+}
+
+int error_usage(struct error *err, const char *format, ...)
+{
+	va_list args;
+
+	err->status = EXIT_USAGE;
+	va_start(args, format);
+	error_format(err, 0, format, args);
+	va_end(args);
+	return -EINVAL;
+}
+
+int error_add(struct error *err, int code, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	error_format(err, strlen(err->text), format, args);
+	va_end(args);
+	return code;
+}
