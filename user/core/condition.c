@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "core/condition.h"
+
+enum condition condition_of(const struct rpd_schedule *s, unsigned int slot, bool live,
+                            bool stalled)
+{
+	const struct rpd_slot *it = &s->slots[slot];
+
+	if (it->state == RPD_SLOT_EMPTY)
+		return CONDITION_EMPTY;
+	if (!live)
+		return CONDITION_DEAD;
+	if (stalled)
+		return CONDITION_STALLED;
+	if (it->state == RPD_SLOT_DRAINING)
+		return CONDITION_DRAINING;
+	if (s->only_version != RPD_NO_VERSION && it->version != s->only_version)
+		return CONDITION_STANDBY;
+	return it->flags & RPD_SLOT_CANARY ? CONDITION_CANARY : CONDITION_ACTIVE;
+}
+
+const char *condition_name(enum condition condition)
+{
+	static const char *const names[] = {
+	        [CONDITION_EMPTY] = "empty",       [CONDITION_ACTIVE] = "active",
+	        [CONDITION_CANARY] = "canary",     [CONDITION_STANDBY] = "standby",
+	        [CONDITION_DRAINING] = "draining", [CONDITION_STALLED] = "stalled",
+	        [CONDITION_DEAD] = "dead",
+	};
+
+	_Static_assert(sizeof(names) / sizeof(names[0]) == CONDITION_MAX, "a name for each");
+	return names[condition];
+}

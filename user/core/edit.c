@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "core/edit.h"
+
+#include <errno.h>
+
+#include "core/schedule.h"
+
+int edit_check_slots(const struct rpd_schedule *s, const struct slots *slots, struct error *err)
+{
+	if (slots->n == 0)
+		return error_usage(err, "name at least one slot");
+	for (size_t i = 0; i < slots->n; i++) {
+		unsigned int slot = slots->at[i];
+
+		if (slot >= s->n_slots || s->slots[slot].state == RPD_SLOT_EMPTY)
+			return error_usage(err,
+			                   "there is no worker in slot %u; `reuseportd status` "
+			                   "shows the slots",
+			                   slot);
+	}
+	return 0;
+}
+
+int edit_state(struct rpd_schedule *s, const struct slots *slots, enum rpd_slot_state state,
+               struct error *err)
+{
+	int r = edit_check_slots(s, slots, err);
+
+	for (size_t i = 0; r == 0 && i < slots->n; i++)
+		s->slots[slots->at[i]].state = state;
+	return r;
+}
+
+int edit_weight(struct rpd_schedule *s, const struct slots *slots, long weight, struct error *err)
+{
+	int r = edit_check_slots(s, slots, err);
+
+	if (r == 0 && (weight < 0 || weight > RPD_WEIGHT_MAX))
+		return error_usage(err, "weight %ld is out of range: weights are 0 to %d", weight,
+		                   RPD_WEIGHT_MAX);
+	for (size_t i = 0; r == 0 && i < slots->n; i++)
+		s->slots[slots->at[i]].weight = weight;
+	return r;
+}
+
+int edit_canary(struct rpd_schedule *s, const struct slots *slots, unsigned int permille,
+                struct error *err)
+{
+	bool others = false;
+	int r = edit_check_slots(s, slots, err);
+
+	if (r < 0)
+		return r;
+	if (permille < 1 || permille > 999)
+		return error_usage(err, "a canary's share is 0.1 to 99.9 percent");
+	edit_canary_off(s);
+	for (size_t i = 0; i < slots->n; i++) {
+		struct rpd_slot *slot = &s->slots[slots->at[i]];
+
+		if (slot->state != RPD_SLOT_ACTIVE || slot->weight == 0 ||
+		    (s->only_version != RPD_NO_VERSION && slot->version != s->only_version))
+			return error_set(err, -EBUSY,
+			                 "slot %u takes no connections now (drained, weight 0, or "
+			                 "of a version that is switched off), so it can't be a "
+			                 "canary; resume it first",
+			                 slots->at[i]);
+		slot->flags |= RPD_SLOT_CANARY;
+	}
+	for (unsigned int i = 0; i < s->n_slots; i++)
+		if (s->slots[i].state == RPD_SLOT_ACTIVE && !(s->slots[i].flags & RPD_SLOT_CANARY))
+			others = true;
+	if (!others)
+		return error_set(err, -EBUSY,
+		                 "all workers would be canaries: leave one to take the rest");
+	s->canary_permille = permille;
+	return 0;
+}
+
+void edit_canary_off(struct rpd_schedule *s)
+{
+	for (unsigned int i = 0; i < s->n_slots; i++)
+		s->slots[i].flags &= ~RPD_SLOT_CANARY;
+	s->canary_permille = 0;
+}
+
+int edit_label(struct rpd_schedule *s, const struct slots *slots, const char *label,
+               struct error *err)
+{
+	int version, r = edit_check_slots(s, slots, err);
+
+	if (r < 0)
+		return r;
+	version = schedule_version_add(s, label);
+	if (version == -EINVAL)
+		return error_usage(err, "a version label has 1 to %d bytes", RPD_LABEL_MAX - 1);
+	if (version < 0)
+		return error_set(err, version, "there are %d versions already", RPD_VERSION_MAX);
+	for (size_t i = 0; i < slots->n; i++)
+		s->slots[slots->at[i]].version = version;
+	return 0;
+}
+
+int edit_switch(struct rpd_schedule *s, const char *label, struct error *err)
+{
+	int version = schedule_version_find(s, label);
+
+	if (version < 0)
+		return error_usage(err,
+		                   "no worker has version '%s'; `reuseportd label SLOT... %s` "
+		                   "gives it to some",
+		                   label, label);
+	s->only_version = version;
+	return 0;
+}
+
+void edit_switch_off(struct rpd_schedule *s)
+{
+	s->only_version = RPD_NO_VERSION;
+}
+
+int edit_fill(struct rpd_schedule *s, unsigned int slot, const char *label, struct error *err)
+{
+	struct rpd_slot *it = &s->slots[slot];
+
+	if (slot >= s->n_slots)
+		s->n_slots = slot + 1;
+	it->flags &= ~(RPD_SLOT_DEAD | RPD_SLOT_STALLED);
+	if (it->state != RPD_SLOT_EMPTY)
+		return 0;
+	it->state = RPD_SLOT_ACTIVE;
+	it->weight = RPD_WEIGHT_BASE;
+	return edit_label(s, &(struct slots){.n = 1, .at = {slot}}, label, err);
+}
+
+void edit_vacate(struct rpd_schedule *s, unsigned int slot)
+{
+	s->slots[slot] = (struct rpd_slot){.state = RPD_SLOT_EMPTY};
+	while (s->n_slots > 0 && s->slots[s->n_slots - 1].state == RPD_SLOT_EMPTY)
+		s->n_slots--;
+}
+
+int edit_check_served(const struct rpd_schedule *in_force, const struct rpd_schedule *draft,
+                      bool force, const char *what, struct error *err)
+{
+	if (force || schedule_is_served(draft) || !schedule_is_served(in_force))
+		return 0;
+	return error_set(err, -EBUSY,
+	                 "%s would leave no live worker to take new connections, so they would be "
+	                 "refused; --force does it nevertheless",
+	                 what);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the user can ask of a schedule, as edits of a draft: each checks what was asked against
+ * what is there, and changes the draft's settings. schedule_build() then makes the ring. Pure.
+ *
+ * Slots and shares that are out of range are error_usage(); what the state of the service forbids
+ * is error_set().
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "core/slots.h"
+#include <reuseportd/abi.h>
+
+/* Every one of the slots must have, or have had, a worker. */
+int edit_check_slots(const struct rpd_schedule *s, const struct slots *slots, struct error *err);
+
+/* RPD_SLOT_DRAINING (`drain`) or RPD_SLOT_ACTIVE (`resume`). */
+int edit_state(struct rpd_schedule *s, const struct slots *slots, enum rpd_slot_state state,
+               struct error *err);
+
+/* @weight: 0 to RPD_WEIGHT_MAX. */
+int edit_weight(struct rpd_schedule *s, const struct slots *slots, long weight, struct error *err);
+
+/* These slots, and no others, get @permille (1..999) of the connections. */
+int edit_canary(struct rpd_schedule *s, const struct slots *slots, unsigned int permille,
+                struct error *err);
+
+/* Each slot gets its weight's share again. */
+void edit_canary_off(struct rpd_schedule *s);
+
+int edit_label(struct rpd_schedule *s, const struct slots *slots, const char *label,
+               struct error *err);
+
+/* Only slots of version @label are in the ring. */
+int edit_switch(struct rpd_schedule *s, const char *label, struct error *err);
+
+/* All versions are in the ring. */
+void edit_switch_off(struct rpd_schedule *s);
+
+/* Sets up @slot for a worker that was just admitted: weight, version and state of an empty slot;
+ * a slot that had a worker before keeps what the user asked of it. */
+int edit_fill(struct rpd_schedule *s, unsigned int slot, const char *label, struct error *err);
+
+/* Empties @slot for good. */
+void edit_vacate(struct rpd_schedule *s, unsigned int slot);
+
+/*
+ * Refuses (-EBUSY) a built draft that leaves no live worker in the ring where the schedule in
+ * force has one, unless @force. @what: what is being done, for the message.
+ */
+int edit_check_served(const struct rpd_schedule *in_force, const struct rpd_schedule *draft,
+                      bool force, const char *what, struct error *err);

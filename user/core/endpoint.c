@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "core/endpoint.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define COMPARE(a, b) (((a) > (b)) - ((a) < (b)))
+
+int endpoint_compare(const struct rpd_endpoint *a, const struct rpd_endpoint *b)
+{
+	int r = COMPARE(a->port, b->port);
+
+	if (!r)
+		r = COMPARE(a->family, b->family);
+	if (!r)
+		r = memcmp(a->addr, b->addr, sizeof(a->addr));
+	if (!r)
+		r = COMPARE(a->ifindex, b->ifindex);
+	if (!r)
+		r = COMPARE(a->v6only, b->v6only);
+	if (!r)
+		r = COMPARE(a->uid, b->uid);
+	return r;
+}
+
+bool endpoint_equal(const struct rpd_endpoint *a, const struct rpd_endpoint *b)
+{
+	return endpoint_compare(a, b) == 0;
+}
+
+const char *endpoint_format(const struct rpd_endpoint *e, char *buf, size_t size)
+{
+	const bool v6 = e->family == AF_INET6;
+	char addr[INET6_ADDRSTRLEN] = "?";
+	char device[sizeof("%4294967295")] = "";
+
+	inet_ntop(e->family, e->addr, addr, sizeof(addr));
+	if (e->ifindex)
+		snprintf(device, sizeof(device), "%%%" PRIu32, e->ifindex);
+	snprintf(buf, size, "%s%s%s:%u%s", v6 ? "[" : "", addr, v6 ? "]" : "", e->port, device);
+	return buf;
+}
+
+int endpoint_parse_address(const char *text, int *ret_family, uint8_t ret_addr[16])
+{
+	const size_t length = strlen(text);
+	uint8_t addr[16] = {0};
+	char bare[INET6_ADDRSTRLEN];
+	int family = AF_INET6;
+
+	if (length > 2 && length < sizeof(bare) + 2 && text[0] == '[' && text[length - 1] == ']') {
+		snprintf(bare, sizeof(bare), "%.*s", (int)length - 2, text + 1);
+		text = bare;
+	} else if (!strchr(text, ':')) {
+		family = AF_INET;
+	}
+	if (inet_pton(family, text, addr) != 1)
+		return -EINVAL;
+	*ret_family = family;
+	memcpy(ret_addr, addr, sizeof(addr));
+	return 0;
+}

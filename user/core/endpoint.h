@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * An endpoint is what the members of one reuseport group of the kernel agree on. Order, equality
+ * and text; nothing here touches a socket.
+ */
+#pragma once
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <reuseportd/abi.h>
+
+/* "[" address "]:65535%4294967295" with the final NUL, which INET6_ADDRSTRLEN counts. */
+#define ENDPOINT_TEXT_MAX (INET6_ADDRSTRLEN + 20)
+
+/* Total order: port, family, address, device, v6only, uid. <0, 0, >0 as by memcmp(). */
+int endpoint_compare(const struct rpd_endpoint *a, const struct rpd_endpoint *b);
+
+/* Whether two listeners with these endpoints are in the same group. */
+bool endpoint_equal(const struct rpd_endpoint *a, const struct rpd_endpoint *b);
+
+/*
+ * Writes "0.0.0.0:8080", "[::]:8080" or, for a socket bound to device 2, "127.0.0.1:8080%2".
+ * ENDPOINT_TEXT_MAX bytes are always enough; a smaller buffer gets a cut text. Returns @buf.
+ */
+const char *endpoint_format(const struct rpd_endpoint *e, char *buf, size_t size);
+
+/*
+ * Reads an IPv4 or IPv6 address, the latter with or without brackets. @ret_addr is as
+ * rpd_endpoint.addr: network order, an IPv4 address in the first four bytes, the rest zero.
+ * -EINVAL if it is neither.
+ */
+int endpoint_parse_address(const char *text, int *ret_family, uint8_t ret_addr[16]);

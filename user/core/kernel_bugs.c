@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "core/kernel_bugs.h"
+
+#include <ctype.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+
+struct release {
+	unsigned int major;
+	unsigned int minor;
+	unsigned int patch;
+};
+
+/* First release of each series that has the fix. Series that are not here ended without it. */
+static const struct release fixed_in[] = {
+        {5, 15, 209}, {6, 1, 175}, {6, 6, 140}, {6, 12, 86}, {6, 18, 27}, {7, 0, 4},
+};
+
+static bool release_parse(const char *text, struct release *ret)
+{
+	struct release release = {};
+
+	if (!isdigit((unsigned char)text[0]) ||
+	    sscanf(text, "%4u.%4u.%4u", &release.major, &release.minor, &release.patch) < 2)
+		return false;
+	*ret = release;
+	return true;
+}
+
+static bool series_is_before(const struct release *release, unsigned int major, unsigned int minor)
+{
+	return release->major < major || (release->major == major && release->minor < minor);
+}
+
+/* "6.1.0-35-amd64": the patch level is always 0, the number after it is the distribution's. */
+static bool patch_is_hidden(const char *text, const struct release *release)
+{
+	const char *dash = strchr(text, '-');
+
+	return release->patch == 0 && dash && isdigit((unsigned char)dash[1]);
+}
+
+enum kernel_bug kernel_bug_migration(const char *release, const char *version)
+{
+	const char *debian = strstr(version, " Debian ");
+	struct release kernel;
+
+	if (!release_parse(release, &kernel))
+		return KERNEL_BUG_UNKNOWN;
+	if (series_is_before(&kernel, 5, 14))
+		return KERNEL_BUG_ABSENT;
+	if (!series_is_before(&kernel, 7, 1))
+		return KERNEL_BUG_FIXED;
+	if (patch_is_hidden(release, &kernel) &&
+	    !(debian && release_parse(debian + strlen(" Debian "), &kernel)))
+		return KERNEL_BUG_UNKNOWN;
+	for (size_t i = 0; i < ARRAY_SIZE(fixed_in); i++)
+		if (kernel.major == fixed_in[i].major && kernel.minor == fixed_in[i].minor)
+			return kernel.patch >= fixed_in[i].patch ? KERNEL_BUG_FIXED
+			                                         : KERNEL_BUG_PRESENT;
+	return KERNEL_BUG_PRESENT;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A listening TCP socket as sock_diag tells of it, and a process that has it open. Plain data. */
+#pragma once
+
+#include <stdint.h>
+#include <reuseportd/abi.h>
+
+struct listener {
+	struct rpd_endpoint endpoint; /* its reuseport group, if it has SO_REUSEPORT */
+	uint64_t cookie;              /* SO_COOKIE: unique for the life of the machine */
+	uint32_t inode;               /* socket:[inode] in /proc/PID/fd */
+	uint32_t queue;               /* connections waiting to be accepted */
+	uint32_t backlog;             /* limit of that queue */
+};
+
+/* How we know that a process serves a listener; a higher value is the better evidence. */
+enum evidence {
+	EVIDENCE_HOLDS,   /* it has the listener open, no more is known */
+	EVIDENCE_ACCEPTS, /* one of its threads is blocked in accept() on it */
+	EVIDENCE_EPOLL,   /* one of its epoll descriptors watches it */
+	EVIDENCE_MAX,
+};
+
+/* One process that has one listener open. */
+struct holder {
+	uint32_t inode; /* of the listener */
+	uint32_t pid;
+	uint32_t ppid;
+	int32_t fd;          /* lowest descriptor number for the listener */
+	int32_t epfd;        /* the epoll descriptor that watches it, or -1 */
+	uint64_t start_time; /* clock ticks after boot */
+	enum evidence evidence;
+	char comm[RPD_COMM_MAX];
+};

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "core/serving.h"
+
+#include "core/roster.h"
+
+static const struct holder *find(const struct rpd_worker *was, const struct holder *holders,
+                                 size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (holders[i].pid == was->pid && holders[i].start_time == was->start_time)
+			return &holders[i];
+	return NULL;
+}
+
+static const struct holder *successor(const struct rpd_worker *was, const struct holder *holders,
+                                      size_t n)
+{
+	const struct holder *best = NULL;
+
+	for (size_t i = 0; i < n; i++)
+		if (holders[i].start_time > was->start_time &&
+		    (!best || holders[i].start_time > best->start_time))
+			best = &holders[i];
+	return best;
+}
+
+const struct holder *serving_now(const struct rpd_worker *was, const struct holder *holders,
+                                 size_t n)
+{
+	const struct holder *now = roster_owner(holders, n);
+
+	if (now && now->evidence > EVIDENCE_HOLDS)
+		return now;
+	now = find(was, holders, n);
+	if (now || was->evidence == EVIDENCE_EPOLL)
+		return now;
+	return successor(was, holders, n);
+}
