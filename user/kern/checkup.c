@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "kern/checkup.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+
+#include "base/cleanup.h"
+#include "core/kernel_bugs.h"
+#include "kern/probe.h"
+
+static int check_privileges(struct checks *checks)
+{
+	char missing[CHECK_TEXT_MAX / 2];
+	int r = probe_privileges(missing, sizeof(missing));
+
+	if (r == 1)
+		return checks_add(checks, CHECK_OK, "privileges", NULL, "%s", PROBE_PRIVILEGES);
+	return checks_add(checks, CHECK_FAIL, "privileges",
+	                  "run as root, or with the capabilities " PROBE_PRIVILEGES, "missing: %s",
+	                  r == 0 ? missing : strerror(-r));
+}
+
+static int check_feature(struct checks *checks, enum probe probe)
+{
+	const struct feature *f = probe_describe(probe);
+	int r = probe_feature(probe);
+
+	if (r == 1)
+		return checks_add(checks, CHECK_OK, f->name, NULL, "for %s", f->purpose);
+	if (r < 0)
+		return checks_add(checks, f->required ? CHECK_WARN : CHECK_NOTE, f->name,
+		                  "run as root, and not in a container that forbids it",
+		                  "can't be found out: %s; for %s", strerror(-r), f->purpose);
+	return checks_add(checks, f->required ? CHECK_FAIL : CHECK_NOTE, f->name,
+	                  "use a newer kernel; on a new one, look for a seccomp filter",
+	                  "missing, came in Linux %s; for %s", f->since, f->purpose);
+}
+
+static int check_features(struct checks *checks)
+{
+	int r = 0;
+
+	for (enum probe p = 0; p < PROBE_MAX && r == 0; p++)
+		r = check_feature(checks, p);
+	return r;
+}
+
+static int check_ptrace_scope(struct checks *checks)
+{
+	int scope;
+
+	if (probe_sysctl_int("kernel/yama/ptrace_scope", &scope) == 0 && scope >= 3)
+		return checks_add(checks, CHECK_FAIL, "ptrace_scope",
+		                  "boot with kernel.yama.ptrace_scope = 2 or less",
+		                  "%d: nobody may take over a worker's listener, not even root",
+		                  scope);
+	return checks_add(checks, CHECK_OK, "ptrace_scope", NULL,
+	                  "a worker's listener may be taken over");
+}
+
+static int check_bpffs(struct checks *checks)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	int r = probe_bpffs(path, sizeof(path));
+
+	if (r == -ENOENT)
+		return checks_add(checks, CHECK_NOTE, "bpffs", NULL,
+		                  "not mounted; is mounted by the first attach");
+	if (r < 0 || stat(path, &st) < 0)
+		return checks_add(checks, CHECK_WARN, "bpffs", NULL, "can't be found out: %s",
+		                  strerror(r < 0 ? -r : errno));
+	if (st.st_mode & S_IWOTH)
+		return checks_add(checks, CHECK_WARN, "bpffs", "chmod 0700 it",
+		                  "%s is writable for everybody: any user could make our folder",
+		                  path);
+	return checks_add(checks, CHECK_OK, "bpffs", NULL, "%s", path);
+}
+
+static int check_cgroup2(struct checks *checks)
+{
+	char path[PATH_MAX];
+	int r = probe_cgroup2(path, sizeof(path));
+
+	if (r == 0)
+		return checks_add(checks, CHECK_OK, "cgroup2", NULL, "%s", path);
+	return checks_add(checks, CHECK_NOTE, "cgroup2", "mount -t cgroup2 none /sys/fs/cgroup",
+	                  "%s; needed for --watch", r == -ENOENT ? "not mounted" : strerror(-r));
+}
+
+static int check_kernel_bug(struct checks *checks)
+{
+	static const struct {
+		enum verdict verdict;
+		const char *text;
+	} rows[] = {
+	        [KERNEL_BUG_ABSENT] = {CHECK_OK, "older than the code that has this bug"},
+	        [KERNEL_BUG_FIXED] = {CHECK_OK, "has the fix"},
+	        [KERNEL_BUG_PRESENT] = {CHECK_WARN,
+	                                "a worker may sleep on connections that it took over from "
+	                                "a closed listener, until another one comes"},
+	        [KERNEL_BUG_UNKNOWN] = {CHECK_NOTE,
+	                                "its name doesn't tell whether it has the fix: a worker "
+	                                "may sleep on connections taken over from a closed "
+	                                "listener"},
+	};
+	struct utsname kernel;
+	enum kernel_bug bug;
+
+	_Static_assert(ARRAY_SIZE(rows) == KERNEL_BUG_MAX, "a row for each");
+	uname(&kernel);
+	bug = kernel_bug_migration(kernel.release, kernel.version);
+	return checks_add(checks, rows[bug].verdict, "CVE-2026-46015",
+	                  rows[bug].verdict == CHECK_OK
+	                          ? NULL
+	                          : "drain a worker before you stop it; use a kernel with the fix: "
+	                            "see your distribution's notes on this CVE",
+	                  "Linux %s: %s", kernel.release, rows[bug].text);
+}
+
+static int check_migrate_req(struct checks *checks)
+{
+	int on, r = probe_sysctl_int("net/ipv4/tcp_migrate_req", &on);
+
+	if (r < 0)
+		return checks_add(checks, CHECK_NOTE, "tcp_migrate_req", NULL, "can't be read: %s",
+		                  strerror(-r));
+	if (on)
+		return checks_add(checks, CHECK_OK, "tcp_migrate_req", NULL,
+		                  "1: groups that are not steered migrate as well");
+	return checks_add(checks, CHECK_NOTE, "tcp_migrate_req", NULL,
+	                  "0: fine for steered groups, our program migrates without it; groups "
+	                  "that are not steered lose what is queued on a listener that closes");
+}
+
+static int check_syncookies(struct checks *checks)
+{
+	int mode, r = probe_sysctl_int("net/ipv4/tcp_syncookies", &mode);
+
+	if (r < 0)
+		return checks_add(checks, CHECK_NOTE, "tcp_syncookies", NULL, "can't be read: %s",
+		                  strerror(-r));
+	if (mode == 0)
+		return checks_add(checks, CHECK_NOTE, "tcp_syncookies",
+		                  "set net.ipv4.tcp_syncookies = 1, the kernel's default",
+		                  "0: when a SYN queue is full, new connections are dropped");
+	if (mode == 1)
+		return checks_add(checks, CHECK_OK, "tcp_syncookies", NULL,
+		                  "1: cookies are used when a SYN queue is full");
+	return checks_add(
+	        checks, CHECK_WARN, "tcp_syncookies",
+	        "set net.ipv4.tcp_syncookies = 1, unless this is a test",
+	        "%d: every connection by cookie: steered twice, and a handshake under way "
+	        "has nothing to migrate",
+	        mode);
+}
+
+int checkup_host(struct checks *checks)
+{
+	static int (*const all[])(struct checks *) = {
+	        check_privileges, check_features,   check_ptrace_scope, check_bpffs,
+	        check_cgroup2,    check_kernel_bug, check_migrate_req,  check_syncookies,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		int r = all[i](checks);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The part of `reuseportd doctor` that is about the host and not about a service. */
+#pragma once
+
+#include "core/checks.h"
+
+/* Runs all probes and adds a row for each. An error only for want of memory: whatever else can't
+ * be found out is a row as well. */
+int checkup_host(struct checks *checks);

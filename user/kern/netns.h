@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The network namespace of the calling thread. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* Its cookie, which no other namespace ever has again, and its inode number, by which a process
+ * that is in it can be found in /proc (and which is used again once it is gone). */
+int netns_here(uint64_t *ret_cookie, uint64_t *ret_ino, struct error *err);

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The folder <bpffs>/reuseportd/<service>/ that holds a service's pinned maps and programs, and
+ * the lock on it.
+ *
+ * The lock is flock() on that folder itself: it lives and dies with what it protects, the kernel
+ * drops it when its holder dies, and there is no lock file to be left behind.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <limits.h>
+
+#include "base/error.h"
+#include <reuseportd/abi.h>
+
+struct pins {
+	char path[PATH_MAX]; /* of the service's folder */
+	char service[RPD_LABEL_MAX];
+	int fd; /* the locked folder, -1 = none */
+};
+
+#define PINS_NONE ((struct pins){.fd = -1})
+
+/* A service's name: a letter, then letters, digits, '-' and '_' (bpffs refuses '.'). Bad input is
+ * error_usage(). */
+int pins_check_name(const char *service, struct error *err);
+
+/* Names of all services, sorted; *ret is the caller's to free. None, without an error, if bpffs is
+ * not mounted. */
+int pins_list(char (**ret)[RPD_LABEL_MAX], size_t *ret_n, struct error *err);
+
+/*
+ * Opens and locks the folder of @service; waits for whoever holds the lock. With @create makes the
+ * folder, and mounts bpffs, if need be. -ENOENT if there is no such service (@err is then set).
+ */
+int pins_lock(struct pins *pins, const char *service, bool create, struct error *err);
+
+/* Removes every pin in the folder, `last` (if not NULL) after all others, then the folder. */
+int pins_remove(struct pins *pins, const char *last, struct error *err);
+
+/* Path of one pin. Returns @buf. */
+const char *pins_path(const struct pins *pins, const char *name, char buf[PATH_MAX]);
+
+/* Drops the lock. */
+void pins_unlock(struct pins *pins);

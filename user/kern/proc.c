@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "kern/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/kcmp.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "kern/proc_read.h"
+
+int proc_identity(uint32_t pid, uint64_t *ret_start_time, uint32_t *ret_ppid,
+                  char ret_comm[RPD_COMM_MAX])
+{
+	_cleanup_close_ int process = proc_read_open(pid);
+	struct proc_identity id;
+	int r;
+
+	if (process < 0)
+		return process;
+	r = proc_read_identity(process, &id);
+	if (r < 0)
+		return r;
+	*ret_start_time = id.start_time;
+	*ret_ppid = id.ppid;
+	memcpy(ret_comm, id.comm, sizeof(id.comm));
+	return 0;
+}
+
+/* Whether an epoll descriptor of the process watches the file that is its descriptor @fd, as such.
+ * kcmp() takes 0.5 ms where reading fdinfo takes 40 (20,000 watched descriptors). */
+static bool epoll_has(int process, uint32_t pid, int epfd, int fd, uint32_t inode)
+{
+	_cleanup_file_ FILE *watches = NULL;
+	struct kcmp_epoll_slot slot = {.efd = (uint32_t)epfd, .tfd = (uint32_t)fd};
+	uint64_t watched_inode;
+	int watched;
+	long r;
+
+	/* One number is watched more than once if it was closed here, but its file lives on. */
+	do {
+		r = syscall(SYS_kcmp, pid, pid, KCMP_EPOLL_TFD, fd, &slot);
+		slot.toff++;
+	} while (r > 0);
+	if (r == 0 || (errno != ENOSYS && errno != EPERM))
+		return r == 0;
+
+	/* No CONFIG_KCMP, or a seccomp filter that forbids it. */
+	watches = proc_read_watches(process, epfd);
+	while (watches && proc_read_watch(watches, &watched, &watched_inode))
+		if (watched == fd && watched_inode == inode)
+			return true;
+	return false;
+}
+
+bool proc_still_serves(const struct rpd_worker *w, uint32_t inode)
+{
+	_cleanup_close_ int process = proc_read_open(w->pid);
+	struct proc_identity id;
+
+	if (process < 0 || proc_read_identity(process, &id) < 0 || id.start_time != w->start_time ||
+	    proc_read_socket(process, w->fd) != inode)
+		return false;
+	return w->epfd < 0 || epoll_has(process, w->pid, w->epfd, w->fd, inode);
+}
+
+int proc_find_netns(uint64_t netns_ino, uint32_t *ret_pid)
+{
+	_cleanup_dir_ DIR *proc = proc_read_directory(AT_FDCWD, "/proc");
+	char path[PROC_PATH_MAX], text[PROC_LINK_MAX];
+	int pid;
+
+	if (!proc)
+		return -errno;
+	while ((pid = proc_read_number(proc)) >= 0) {
+		snprintf(path, sizeof(path), "%d/ns/net", pid);
+		if (proc_read_link(dirfd(proc), path, text) &&
+		    proc_read_inode(text, "net") == netns_ino) {
+			*ret_pid = (uint32_t)pid;
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+static int pidfd_open_pid(uint32_t pid)
+{
+	const long fd = syscall(SYS_pidfd_open, pid, 0);
+
+	return fd < 0 ? -errno : (int)fd;
+}
+
+int proc_open_pid(uint32_t pid, uint64_t start_time)
+{
+	_cleanup_close_ int process = -1;
+	_cleanup_close_ int pidfd = pidfd_open_pid(pid);
+	struct proc_identity id;
+	int r;
+
+	if (pidfd < 0)
+		return pidfd;
+	process = proc_read_open(pid);
+	if (process < 0)
+		return process;
+	r = proc_read_identity(process, &id);
+	if (r < 0)
+		return r;
+	return id.start_time == start_time ? TAKE_FD(pidfd) : -ESRCH;
+}
+
+static int borrow_error(int code, uint32_t pid, int fd, struct error *err)
+{
+	switch (code) {
+	case -ESRCH:
+		return error_set(err, code, "process %" PRIu32 " is gone", pid);
+	case -EPERM:
+		return error_set(err, code,
+		                 "no right to duplicate descriptor %d of process %" PRIu32
+		                 ": that takes the right to trace it, so run as root, or give "
+		                 "reuseportd CAP_SYS_PTRACE",
+		                 fd, pid);
+	case -EBADF:
+		return error_set(err, code,
+		                 "descriptor %d of process %" PRIu32
+		                 " is no longer the listener that it was",
+		                 fd, pid);
+	default:
+		return error_set(err, code,
+		                 "cannot duplicate descriptor %d of process %" PRIu32 ": %s", fd,
+		                 pid, strerror(-code));
+	}
+}
+
+int proc_borrow_fd(uint32_t pid, int fd, uint32_t inode_expected, struct error *err)
+{
+	_cleanup_close_ int duplicate = -1;
+	_cleanup_close_ int pidfd = pidfd_open_pid(pid);
+	struct stat st;
+
+	if (pidfd < 0)
+		return borrow_error(pidfd, pid, fd, err);
+	duplicate = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+	if (duplicate < 0 || fstat(duplicate, &st) < 0)
+		return borrow_error(-errno, pid, fd, err);
+	if (inode_expected && (!S_ISSOCK(st.st_mode) || st.st_ino != inode_expected))
+		return borrow_error(-EBADF, pid, fd, err);
+	return TAKE_FD(duplicate);
+}
+
+int proc_enter_netns(uint32_t pid, struct error *err)
+{
+	_cleanup_close_ int pidfd = pidfd_open_pid(pid);
+	int r = pidfd;
+
+	if (pidfd >= 0)
+		r = setns(pidfd, CLONE_NEWNET) < 0 ? -errno : 0;
+	if (r == -ESRCH)
+		return error_set(err, r, "process %" PRIu32 " is gone", pid);
+	if (r < 0)
+		return error_set(err, r,
+		                 "cannot enter the network namespace of process %" PRIu32 ": %s",
+		                 pid, strerror(-r));
+	return 0;
+}

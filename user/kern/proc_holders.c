@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* proc_holders(): one pass over /proc, process by process. */
+#include "kern/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/kcmp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "kern/proc_read.h"
+
+#define COMPARE(a, b) (((a) > (b)) - ((a) < (b)))
+
+/* What one process does with one socket. */
+struct use {
+	int fd; /* -1 = does not have it open */
+	int epfd;
+	enum evidence evidence;
+};
+
+struct scan {
+	uint32_t *inodes; /* of the sockets looked for, ascending */
+	struct use *uses; /* parallel to inodes: by the process at hand */
+	size_t n_inodes;
+	int *epfds; /* epoll descriptors of the process at hand */
+	size_t n_epfds;
+	size_t epfds_capacity;
+	struct holder *rows;
+	size_t n_rows;
+	size_t rows_capacity;
+};
+
+/*
+ * The next thread that is blocked in a system call: its number, and its first argument if that can
+ * be a descriptor. @tasks is /proc/PID/task. False at the end.
+ */
+static bool next_call(DIR *tasks, long *ret_number, int *ret_fd)
+{
+	char path[PROC_PATH_MAX], text[256];
+	unsigned long long argument;
+	int tid;
+
+	while ((tid = proc_read_number(tasks)) >= 0) {
+		snprintf(path, sizeof(path), "%d/syscall", tid);
+		if (proc_read_text(dirfd(tasks), path, text, sizeof(text)) < 0)
+			continue;
+		if (sscanf(text, "%ld %llx", ret_number, &argument) == 2 && argument <= INT_MAX) {
+			*ret_fd = (int)argument;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool is_accept(long number)
+{
+	return number == SYS_accept || number == SYS_accept4;
+}
+
+static bool is_epoll_wait(long number)
+{
+#ifdef SYS_epoll_wait /* younger architectures have no such system call */
+	if (number == SYS_epoll_wait)
+		return true;
+#endif
+	return number == SYS_epoll_pwait || number == SYS_epoll_pwait2;
+}
+
+/* Whether a thread of @pid is blocked waiting on its epoll descriptor @epfd. */
+static bool epoll_is_waited(uint32_t pid, int epfd)
+{
+	_cleanup_close_ int process = proc_read_open(pid);
+	_cleanup_dir_ DIR *tasks = process < 0 ? NULL : proc_read_directory(process, "task");
+	long number;
+	int fd;
+
+	while (tasks && next_call(tasks, &number, &fd))
+		if (is_epoll_wait(number) && fd == epfd)
+			return true;
+	return false;
+}
+
+static int inode_compare(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return COMPARE(*x, *y);
+}
+
+/* What the process at hand does with the socket @inode, or NULL if that is not looked for. */
+static struct use *scan_use(const struct scan *s, uint32_t inode)
+{
+	const uint32_t *found =
+	        bsearch(&inode, s->inodes, s->n_inodes, sizeof(*s->inodes), inode_compare);
+
+	return found ? &s->uses[found - s->inodes] : NULL;
+}
+
+/* Clears the table for another process. */
+static void scan_forget(struct scan *s)
+{
+	for (size_t i = 0; i < s->n_inodes; i++)
+		s->uses[i] = (struct use){.fd = -1, .epfd = -1};
+}
+
+static int scan_init(struct scan *s, const struct listener *listeners, size_t n)
+{
+	s->inodes = calloc(n + 1, sizeof(*s->inodes));
+	s->uses = calloc(n + 1, sizeof(*s->uses));
+	if (!s->inodes || !s->uses)
+		return -ENOMEM;
+
+	/* A socket of the kernel itself can have inode 0: nobody has that open. */
+	for (size_t i = 0; i < n; i++)
+		if (listeners[i].inode)
+			s->inodes[s->n_inodes++] = listeners[i].inode;
+	qsort(s->inodes, s->n_inodes, sizeof(*s->inodes), inode_compare);
+	scan_forget(s);
+	return 0;
+}
+
+static void scan_deinit(struct scan *s)
+{
+	free(s->inodes);
+	free(s->uses);
+	free(s->epfds);
+	free(s->rows);
+}
+
+/* An array with room for one more element: @array, or what it was moved to. NULL if out of memory,
+ * and then @array is as before. */
+static void *grow(void *array, size_t n, size_t *capacity, size_t size)
+{
+	const size_t more = *capacity ? 2 * *capacity : 64;
+	void *grown;
+
+	if (n < *capacity)
+		return array;
+	grown = reallocarray(array, more, size);
+	if (grown)
+		*capacity = more;
+	return grown;
+}
+
+static int scan_add_epfd(struct scan *s, int fd)
+{
+	int *epfds = grow(s->epfds, s->n_epfds, &s->epfds_capacity, sizeof(*epfds));
+
+	if (!epfds)
+		return -ENOMEM;
+	s->epfds = epfds;
+	s->epfds[s->n_epfds++] = fd;
+	return 0;
+}
+
+static int scan_add_row(struct scan *s, const struct holder *row)
+{
+	struct holder *rows = grow(s->rows, s->n_rows, &s->rows_capacity, sizeof(*rows));
+
+	if (!rows)
+		return -ENOMEM;
+	s->rows = rows;
+	s->rows[s->n_rows++] = *row;
+	return 0;
+}
+
+/* Notes which of the sockets, and which epoll descriptors, a process has open. Returns whether it
+ * has any of the sockets. */
+static int scan_descriptors(struct scan *s, int process)
+{
+	_cleanup_dir_ DIR *fds = proc_read_directory(process, "fd");
+	char name[PROC_PATH_MAX], text[PROC_LINK_MAX];
+	bool holds = false;
+	struct use *use;
+	int fd, r;
+
+	s->n_epfds = 0;
+	while (fds && (fd = proc_read_number(fds)) >= 0) {
+		snprintf(name, sizeof(name), "%d", fd);
+		if (!proc_read_link(dirfd(fds), name, text))
+			continue;
+		if (strcmp(text, "anon_inode:[eventpoll]") == 0) {
+			r = scan_add_epfd(s, fd);
+			if (r < 0)
+				return r;
+			continue;
+		}
+		use = scan_use(s, (uint32_t)proc_read_inode(text, "socket"));
+		if (use && (use->fd < 0 || fd < use->fd)) {
+			use->fd = fd;
+			holds = true;
+		}
+	}
+	return holds;
+}
+
+/* Notes which of the sockets an epoll descriptor of the process watches. An inode number alone
+ * proves nothing, for it may be of another file system; nor does a descriptor number, which may
+ * mean another file by now. */
+static void scan_watches(struct scan *s, int process, int epfd)
+{
+	_cleanup_file_ FILE *watches = proc_read_watches(process, epfd);
+	uint64_t inode;
+	int fd;
+
+	while (watches && proc_read_watch(watches, &fd, &inode)) {
+		struct use *use = scan_use(s, (uint32_t)inode);
+
+		if (use && use->evidence < EVIDENCE_EPOLL && proc_read_socket(process, fd) == inode)
+			*use = (struct use){fd, epfd, EVIDENCE_EPOLL};
+	}
+}
+
+/* Notes on which of the sockets a thread is blocked in accept(). */
+static void scan_accepts(struct scan *s, int process)
+{
+	_cleanup_dir_ DIR *tasks = proc_read_directory(process, "task");
+	long number;
+	int fd;
+
+	while (tasks && next_call(tasks, &number, &fd)) {
+		struct use *use =
+		        is_accept(number) ? scan_use(s, proc_read_socket(process, fd)) : NULL;
+
+		if (use && use->evidence < EVIDENCE_ACCEPTS)
+			*use = (struct use){fd, -1, EVIDENCE_ACCEPTS};
+	}
+}
+
+/* Makes the rows of the process at hand. */
+static int scan_emit(struct scan *s, uint32_t pid, const struct proc_identity *id)
+{
+	int r;
+
+	for (size_t i = 0; i < s->n_inodes; i++) {
+		const struct use *use = &s->uses[i];
+		struct holder row = {
+		        .inode = s->inodes[i],
+		        .pid = pid,
+		        .ppid = id->ppid,
+		        .fd = use->fd,
+		        .epfd = use->epfd,
+		        .start_time = id->start_time,
+		        .evidence = use->evidence,
+		};
+
+		if (use->fd < 0)
+			continue;
+		memcpy(row.comm, id->comm, sizeof(row.comm));
+		r = scan_add_row(s, &row);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Looks closer at a process that has some of the sockets open. */
+static int scan_holder(struct scan *s, int process, uint32_t pid)
+{
+	struct proc_identity id;
+
+	if (proc_read_identity(process, &id) < 0)
+		return 0;
+	for (size_t i = 0; i < s->n_epfds; i++)
+		scan_watches(s, process, s->epfds[i]);
+	scan_accepts(s, process);
+	return scan_emit(s, pid, &id);
+}
+
+static int scan_process(struct scan *s, uint32_t pid)
+{
+	_cleanup_close_ int process = proc_read_open(pid);
+	int r;
+
+	if (process < 0)
+		return 0;
+	r = scan_descriptors(s, process);
+	if (r > 0) {
+		r = scan_holder(s, process, pid);
+		scan_forget(s);
+	}
+	return r;
+}
+
+static int row_compare(const void *a, const void *b)
+{
+	const struct holder *x = a, *y = b;
+	int r = COMPARE(x->inode, y->inode);
+
+	return r ? r : COMPARE(x->pid, y->pid);
+}
+
+/*
+ * After a fork parent and child have the same epoll descriptor, and it watches for both. The one
+ * that waits on it serves; if neither does at this moment, the one that made it: the parent.
+ */
+static void scan_settle(struct scan *s)
+{
+	for (struct holder *child = s->rows; child < s->rows + s->n_rows; child++) {
+		const struct holder key = {.inode = child->inode, .pid = child->ppid};
+		struct holder *parent =
+		        bsearch(&key, s->rows, s->n_rows, sizeof(*s->rows), row_compare);
+
+		if (child->epfd < 0 || !parent || parent->epfd != child->epfd ||
+		    syscall(SYS_kcmp, parent->pid, child->pid, KCMP_FILE, parent->epfd,
+		            child->epfd) != 0)
+			continue;
+		if (!epoll_is_waited(child->pid, child->epfd))
+			child->evidence = EVIDENCE_HOLDS;
+		else if (!epoll_is_waited(parent->pid, parent->epfd))
+			parent->evidence = EVIDENCE_HOLDS;
+	}
+	/* Not before now: a child can be another one's parent. */
+	for (size_t i = 0; i < s->n_rows; i++)
+		if (s->rows[i].evidence < EVIDENCE_EPOLL)
+			s->rows[i].epfd = -1;
+}
+
+/* Looks into every process but ours. */
+static int scan_run(struct scan *s)
+{
+	_cleanup_dir_ DIR *proc = proc_read_directory(AT_FDCWD, "/proc");
+	int pid, r;
+
+	if (!proc)
+		return -errno;
+	while ((pid = proc_read_number(proc)) >= 0) {
+		r = pid == getpid() ? 0 : scan_process(s, (uint32_t)pid);
+		if (r < 0)
+			return r;
+	}
+	if (s->n_rows) {
+		qsort(s->rows, s->n_rows, sizeof(*s->rows), row_compare);
+		scan_settle(s);
+	}
+	return 0;
+}
+
+int proc_holders(const struct listener *listeners, size_t n, struct holder **ret, size_t *ret_n,
+                 struct error *err)
+{
+	_cleanup_(scan_deinit) struct scan s = {0};
+	int r = scan_init(&s, listeners, n);
+
+	if (r == 0 && s.n_inodes)
+		r = scan_run(&s);
+	if (r < 0)
+		return error_set(err, r, "cannot look for the listeners' processes in /proc: %s",
+		                 strerror(-r));
+	*ret = TAKE_PTR(s.rows);
+	*ret_n = s.n_rows;
+	return 0;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "kern/proc_read.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+int proc_read_open(uint32_t pid)
+{
+	char path[PROC_PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%" PRIu32, pid);
+	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	return fd;
+}
+
+DIR *proc_read_directory(int at, const char *path)
+{
+	_cleanup_close_ int fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (dir)
+		TAKE_FD(fd);
+	return dir;
+}
+
+int proc_read_number(DIR *dir)
+{
+	const struct dirent *entry;
+
+	while ((entry = readdir(dir)))
+		if (entry->d_name[0] >= '0' && entry->d_name[0] <= '9')
+			return atoi(entry->d_name);
+	return -1;
+}
+
+int proc_read_text(int at, const char *path, char *buf, size_t size)
+{
+	_cleanup_close_ int fd = openat(at, path, O_RDONLY | O_CLOEXEC);
+	ssize_t length;
+
+	if (fd < 0)
+		return -errno;
+	length = read(fd, buf, size - 1);
+	if (length < 0)
+		return -errno;
+	buf[length] = '\0';
+	return 0;
+}
+
+bool proc_read_link(int at, const char *path, char text[PROC_LINK_MAX])
+{
+	ssize_t length = readlinkat(at, path, text, PROC_LINK_MAX - 1);
+
+	if (length < 0)
+		return false;
+	text[length] = '\0';
+	return true;
+}
+
+uint64_t proc_read_inode(const char *text, const char *kind)
+{
+	const size_t length = strlen(kind);
+
+	if (strncmp(text, kind, length) != 0 || strncmp(text + length, ":[", 2) != 0)
+		return 0;
+	return strtoull(text + length + 2, NULL, 10);
+}
+
+uint32_t proc_read_socket(int process, int fd)
+{
+	char path[PROC_PATH_MAX], text[PROC_LINK_MAX];
+
+	snprintf(path, sizeof(path), "fd/%d", fd);
+	return proc_read_link(process, path, text) ? (uint32_t)proc_read_inode(text, "socket") : 0;
+}
+
+/* "PID (comm) S ppid ...": comm can have spaces and parentheses of its own, proc(5). */
+int proc_read_identity(int process, struct proc_identity *ret)
+{
+	struct proc_identity id;
+	char text[1024], state;
+	const char *open, *close;
+	int r = proc_read_text(process, "stat", text, sizeof(text));
+
+	if (r < 0)
+		return r == -ENOENT ? -ESRCH : r;
+	open = strchr(text, '(');
+	close = strrchr(text, ')');
+	if (!open || !close ||
+	    sscanf(close + 1,
+	           " %c %" SCNu32 " %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+	           "%*s %*s %*s %*s %" SCNu64,
+	           &state, &id.ppid, &id.start_time) != 3)
+		return -EBADMSG;
+	if (state == 'Z' || state == 'X')
+		return -ESRCH;
+	snprintf(id.comm, sizeof(id.comm), "%.*s", (int)(close - open - 1), open + 1);
+	*ret = id;
+	return 0;
+}
+
+FILE *proc_read_watches(int process, int epfd)
+{
+	char path[PROC_PATH_MAX];
+	_cleanup_close_ int fd = -1;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "fdinfo/%d", epfd);
+	fd = openat(process, path, O_RDONLY | O_CLOEXEC);
+	file = fd < 0 ? NULL : fdopen(fd, "r");
+	if (file)
+		TAKE_FD(fd);
+	return file;
+}
+
+/* Lines are as by ep_show_fdinfo() in fs/eventpoll.c; the inode is hexadecimal. */
+bool proc_read_watch(FILE *watches, int *ret_fd, uint64_t *ret_inode)
+{
+	char line[256];
+
+	while (fgets(line, sizeof(line), watches))
+		if (sscanf(line, "tfd: %d events: %*s data: %*s pos:%*s ino:%" SCNx64, ret_fd,
+		           ret_inode) == 2)
+			return true;
+	return false;
+}

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "kern/steer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/cleanup.h"
+#include "core/schedule.h"
+#include "steer.skel.h"
+
+#ifndef SO_ATTACH_REUSEPORT_EBPF
+#define SO_ATTACH_REUSEPORT_EBPF 52
+#endif
+#ifndef SO_DETACH_REUSEPORT_BPF
+#define SO_DETACH_REUSEPORT_BPF 68
+#endif
+
+/* The maps are defined in steer.bpf.c; this is what a pin must look like to be one of them. */
+static const struct map_kind {
+	const char *name;
+	uint32_t value_size;
+} map_kinds[STEER_MAP_MAX] = {
+        [STEER_SERVICE] = {STEER_FIRST_PIN, sizeof(struct rpd_service)},
+        [STEER_CONTROL] = {"control", sizeof(struct rpd_control)},
+        [STEER_SCHEDULES] = {"schedules", sizeof(struct rpd_schedule)},
+        [STEER_COUNTERS] = {"counters", sizeof(struct rpd_counters)},
+        [STEER_MEMBERS] = {"members", sizeof(struct rpd_member)},
+        [STEER_WORKERS] = {"workers", sizeof(struct rpd_worker)},
+};
+
+void steer_init(struct steer *steer)
+{
+	memset(steer, 0, sizeof(*steer));
+	memset(steer->map_fd, -1, sizeof(steer->map_fd));
+	memset(steer->socks_fd, -1, sizeof(steer->socks_fd));
+	memset(steer->prog_fd, -1, sizeof(steer->prog_fd));
+}
+
+void steer_close(struct steer *steer)
+{
+	if (steer->service)
+		munmap(steer->service, sizeof(*steer->service));
+	if (steer->control)
+		munmap(steer->control, sizeof(*steer->control));
+	if (steer->schedules)
+		munmap(steer->schedules, 2 * sizeof(*steer->schedules));
+	for (unsigned int i = 0; i < STEER_MAP_MAX; i++)
+		cleanup_close(&steer->map_fd[i]);
+	for (unsigned int i = 0; i < RPD_ENDPOINT_MAX; i++) {
+		cleanup_close(&steer->socks_fd[i]);
+		cleanup_close(&steer->prog_fd[i]);
+	}
+	steer_init(steer);
+}
+
+static int map_memory(int fd, size_t size, void **memory, struct error *err)
+{
+	void *p;
+
+	if (*memory)
+		return 0;
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED)
+		return error_set(err, -errno, "can't map a BPF map: %s", strerror(errno));
+	*memory = p;
+	return 0;
+}
+
+static int map_memories(struct steer *steer, struct error *err)
+{
+	int r = map_memory(steer->map_fd[STEER_SERVICE], sizeof(*steer->service),
+	                   (void **)&steer->service, err);
+
+	if (r == 0)
+		r = map_memory(steer->map_fd[STEER_CONTROL], sizeof(*steer->control),
+		               (void **)&steer->control, err);
+	if (r == 0)
+		r = map_memory(steer->map_fd[STEER_SCHEDULES], 2 * sizeof(*steer->schedules),
+		               (void **)&steer->schedules, err);
+	return r;
+}
+
+static int pin(int fd, const struct pins *pins, const char *name, struct error *err)
+{
+	char path[PATH_MAX];
+
+	if (bpf_obj_pin(fd, pins_path(pins, name, path)) < 0)
+		return error_set(err, -errno, "can't pin %s: %s", path, strerror(errno));
+	return 0;
+}
+
+static void cleanup_skel(struct steer_bpf **skel)
+{
+	steer_bpf__destroy(*skel);
+}
+
+/* Gives the skeleton the service's maps; those that don't exist yet it will make. */
+static int share_maps(const struct steer *steer, struct steer_bpf *skel)
+{
+	for (unsigned int i = 0; i < STEER_MAP_MAX; i++) {
+		struct bpf_map *map = bpf_object__find_map_by_name(skel->obj, map_kinds[i].name);
+		int r;
+
+		if (steer->map_fd[i] < 0)
+			continue;
+		r = bpf_map__reuse_fd(map, steer->map_fd[i]);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Takes over and pins the maps that the first endpoint's load made. */
+static int adopt_maps(struct steer *steer, const struct pins *pins, struct steer_bpf *skel,
+                      struct error *err)
+{
+	int r;
+
+	for (unsigned int i = 0; i < STEER_MAP_MAX; i++) {
+		int fd = bpf_object__find_map_fd_by_name(skel->obj, map_kinds[i].name);
+
+		steer->map_fd[i] = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+		if (steer->map_fd[i] < 0)
+			return error_set(err, -errno, "can't keep a BPF map: %s", strerror(errno));
+	}
+	r = map_memories(steer, err);
+	if (r < 0)
+		return r;
+	steer->service->magic = RPD_MAGIC;
+	steer->service->abi = RPD_ABI_VERSION;
+	steer->service->stage = RPD_STAGE_MAKING;
+	schedule_init(&steer->schedules[0]);
+	for (unsigned int i = 0; i < STEER_MAP_MAX && r == 0; i++)
+		r = pin(steer->map_fd[i], pins, map_kinds[i].name, err);
+	return r;
+}
+
+/* Pins the endpoint's own socket array and program. */
+static int adopt_endpoint(struct steer *steer, const struct pins *pins, struct steer_bpf *skel,
+                          unsigned int index, struct error *err)
+{
+	char name[16];
+	int r;
+
+	steer->socks_fd[index] = fcntl(bpf_map__fd(skel->maps.socks), F_DUPFD_CLOEXEC, 3);
+	steer->prog_fd[index] = fcntl(bpf_program__fd(skel->progs.steer), F_DUPFD_CLOEXEC, 3);
+	if (steer->socks_fd[index] < 0 || steer->prog_fd[index] < 0)
+		return error_set(err, -errno, "can't keep a BPF program: %s", strerror(errno));
+	snprintf(name, sizeof(name), "socks%u", index);
+	r = pin(steer->socks_fd[index], pins, name, err);
+	if (r < 0)
+		return r;
+	snprintf(name, sizeof(name), "steer%u", index);
+	return pin(steer->prog_fd[index], pins, name, err);
+}
+
+int steer_add_endpoint(struct steer *steer, const struct pins *pins,
+                       const struct rpd_endpoint *endpoint, struct error *err)
+{
+	_cleanup_(cleanup_skel) struct steer_bpf *skel = steer_bpf__open();
+	unsigned int index = steer->service ? steer->service->n_endpoints : 0;
+	int r;
+
+	if (index >= RPD_ENDPOINT_MAX)
+		return error_set(err, -ENOSPC, "a service has at most %d endpoints",
+		                 RPD_ENDPOINT_MAX);
+	if (!skel)
+		return error_set(err, -errno, "can't open the steering program: %s",
+		                 strerror(errno));
+	r = share_maps(steer, skel);
+	if (r == 0)
+		r = steer_bpf__load(skel);
+	if (r < 0)
+		return error_set(err, r,
+		                 "the kernel refused the steering program: %s\n"
+		                 "`reuseportd doctor` tells what it lacks",
+		                 strerror(-r));
+	if (!steer->service)
+		r = adopt_maps(steer, pins, skel, err);
+	if (r == 0)
+		r = adopt_endpoint(steer, pins, skel, index, err);
+	if (r < 0)
+		return r;
+	steer->service->endpoints[index] = *endpoint;
+	steer->service->n_endpoints = index + 1;
+	return index;
+}
+
+/* Opens one pinned map and sees that it is what it must be. */
+static int open_map(const struct pins *pins, const char *name, uint32_t value_size, int *ret,
+                    struct error *err)
+{
+	_cleanup_close_ int fd = -1;
+	struct bpf_map_info info = {};
+	uint32_t size = sizeof(info);
+	char path[PATH_MAX];
+
+	fd = bpf_obj_get(pins_path(pins, name, path));
+	if (fd < 0 && errno == EPERM)
+		return error_set(err, -EPERM, "can't open %s: %s", path, strerror(errno));
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size) < 0 || info.value_size != value_size)
+		return error_set(err, -EMEDIUMTYPE, "%s is %s", path,
+		                 fd < 0 && errno == ENOENT ? "missing" : "not a map of reuseportd");
+	*ret = TAKE_FD(fd);
+	return 0;
+}
+
+static int open_endpoint(struct steer *steer, const struct pins *pins, unsigned int index,
+                         struct error *err)
+{
+	char name[16], path[PATH_MAX];
+	int r;
+
+	snprintf(name, sizeof(name), "socks%u", index);
+	r = open_map(pins, name, sizeof(uint64_t), &steer->socks_fd[index], err);
+	if (r < 0)
+		return r;
+	snprintf(name, sizeof(name), "steer%u", index);
+	steer->prog_fd[index] = bpf_obj_get(pins_path(pins, name, path));
+	if (steer->prog_fd[index] < 0)
+		return error_set(err, -EMEDIUMTYPE, "%s is missing", path);
+	return 0;
+}
+
+int steer_open(struct steer *steer, const struct pins *pins, struct error *err)
+{
+	int r;
+
+	r = open_map(pins, STEER_FIRST_PIN, sizeof(struct rpd_service),
+	             &steer->map_fd[STEER_SERVICE], err);
+	if (r == 0)
+		r = map_memory(steer->map_fd[STEER_SERVICE], sizeof(*steer->service),
+		               (void **)&steer->service, err);
+	if (r < 0)
+		return r;
+	if (steer->service->magic != RPD_MAGIC)
+		return error_set(err, -EMEDIUMTYPE, "%s/%s is not a map of reuseportd", pins->path,
+		                 STEER_FIRST_PIN);
+	if (steer->service->abi != RPD_ABI_VERSION)
+		return error_set(err, -EPROTO,
+		                 "service '%s' was made by another version of reuseportd (its "
+		                 "layout is %u, this one's is %d): use that version to detach it",
+		                 pins->service, steer->service->abi, RPD_ABI_VERSION);
+	for (unsigned int i = 0; i < STEER_MAP_MAX && r == 0; i++)
+		if (i != STEER_SERVICE)
+			r = open_map(pins, map_kinds[i].name, map_kinds[i].value_size,
+			             &steer->map_fd[i], err);
+	if (r == 0)
+		r = map_memories(steer, err);
+	for (unsigned int i = 0; r == 0 && i < steer->service->n_endpoints; i++)
+		r = open_endpoint(steer, pins, i, err);
+	return r;
+}
+
+const struct rpd_schedule *steer_schedule(const struct steer *steer)
+{
+	return &steer->schedules[steer->control->active & 1];
+}
+
+void steer_switch(struct steer *steer, const struct rpd_schedule *draft)
+{
+	uint32_t next = !(steer->control->active & 1);
+
+	steer->schedules[next] = *draft;
+	__atomic_store_n(&steer->control->active, next, __ATOMIC_RELEASE);
+}
+
+int steer_put(struct steer *steer, unsigned int endpoint, unsigned int slot, int fd)
+{
+	uint64_t value = fd;
+
+	return bpf_map_update_elem(steer->socks_fd[endpoint], &slot, &value, BPF_ANY) < 0 ? -errno
+	                                                                                  : 0;
+}
+
+int steer_clear(struct steer *steer, unsigned int endpoint, unsigned int slot)
+{
+	if (bpf_map_delete_elem(steer->socks_fd[endpoint], &slot) < 0 && errno != ENOENT)
+		return -errno;
+	return 0;
+}
+
+uint64_t steer_cookie(const struct steer *steer, unsigned int endpoint, unsigned int slot)
+{
+	uint64_t cookie = 0;
+
+	return bpf_map_lookup_elem(steer->socks_fd[endpoint], &slot, &cookie) < 0 ? 0 : cookie;
+}
+
+int steer_attach(const struct steer *steer, unsigned int endpoint, int fd)
+{
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &steer->prog_fd[endpoint],
+	                  sizeof(int)) < 0
+	               ? -errno
+	               : 0;
+}
+
+int steer_detach(int fd)
+{
+	int unused = 0;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &unused, sizeof(unused)) < 0 &&
+	    errno != ENOENT)
+		return -errno;
+	return 0;
+}
+
+int steer_worker_get(const struct steer *steer, unsigned int slot, struct rpd_worker *ret)
+{
+	return bpf_map_lookup_elem(steer->map_fd[STEER_WORKERS], &slot, ret) < 0 ? -errno : 0;
+}
+
+int steer_worker_set(struct steer *steer, unsigned int slot, const struct rpd_worker *worker)
+{
+	return bpf_map_update_elem(steer->map_fd[STEER_WORKERS], &slot, worker, BPF_ANY) < 0
+	               ? -errno
+	               : 0;
+}
+
+int steer_member_get(const struct steer *steer, uint64_t cookie, struct rpd_member *ret)
+{
+	return bpf_map_lookup_elem(steer->map_fd[STEER_MEMBERS], &cookie, ret) < 0 ? -errno : 0;
+}
+
+int steer_member_set(struct steer *steer, uint64_t cookie, const struct rpd_member *member)
+{
+	return bpf_map_update_elem(steer->map_fd[STEER_MEMBERS], &cookie, member, BPF_ANY) < 0
+	               ? -errno
+	               : 0;
+}
+
+int steer_member_del(struct steer *steer, uint64_t cookie)
+{
+	return bpf_map_delete_elem(steer->map_fd[STEER_MEMBERS], &cookie) < 0 ? -errno : 0;
+}
+
+int steer_member_next(const struct steer *steer, const uint64_t *cookie, uint64_t *ret)
+{
+	return bpf_map_get_next_key(steer->map_fd[STEER_MEMBERS], cookie, ret) < 0 ? -errno : 0;
+}
+
+int steer_counters(const struct steer *steer, struct rpd_counters *ret, struct error *err)
+{
+	int n_cpus = libbpf_num_possible_cpus();
+	_cleanup_free_ struct rpd_counters *rows = NULL;
+	_cleanup_free_ uint32_t *keys = NULL;
+	uint32_t n = RPD_ROW_MAX, batch;
+
+	if (n_cpus > 0) {
+		rows = calloc((size_t)RPD_ROW_MAX * n_cpus, sizeof(*rows));
+		keys = calloc(RPD_ROW_MAX, sizeof(*keys));
+	}
+	if (!rows || !keys)
+		return error_set(err, -ENOMEM, "out of memory");
+	if (bpf_map_lookup_batch(steer->map_fd[STEER_COUNTERS], NULL, &batch, keys, rows, &n,
+	                         NULL) < 0 &&
+	    errno != ENOENT) /* ENOENT: that was all */
+		return error_set(err, -errno, "can't read the counters: %s", strerror(errno));
+	memset(ret, 0, RPD_ROW_MAX * sizeof(*ret));
+	for (uint32_t i = 0; i < n; i++)
+		for (int cpu = 0; cpu < n_cpus; cpu++)
+			for (unsigned int o = 0; o < RPD_OUTCOME_MAX; o++)
+				ret[keys[i]].of[o] += rows[(size_t)i * n_cpus + cpu].of[o];
+	return 0;
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The steering program and its pinned maps, as typed memory and a few verbs. What the maps mean is
+ * in <reuseportd/abi.h>; who may call what, and when, is the daemon layer's business.
+ *
+ * Pins: the service's maps by their names; "socksN" and "steerN" are the socket array and the
+ * program of endpoint N.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "kern/pins.h"
+#include <reuseportd/abi.h>
+
+/* The map that is pinned first and removed last: it holds the service's stage. */
+#define STEER_FIRST_PIN "service"
+
+enum steer_map {
+	STEER_SERVICE,
+	STEER_CONTROL,
+	STEER_SCHEDULES,
+	STEER_COUNTERS,
+	STEER_MEMBERS,
+	STEER_WORKERS,
+	STEER_MAP_MAX,
+};
+
+struct steer {
+	int map_fd[STEER_MAP_MAX];
+	int socks_fd[RPD_ENDPOINT_MAX];
+	int prog_fd[RPD_ENDPOINT_MAX];
+	/* Memory mapped: what is stored here is in force at once. */
+	struct rpd_service *service;
+	struct rpd_control *control;
+	struct rpd_schedule *schedules; /* two of them */
+};
+
+/* Closed state: steer_close() may be called on it. */
+void steer_init(struct steer *steer);
+
+/*
+ * Opens what is pinned. -ENOENT: nothing of a service is there (an attach was killed before its
+ * first pin). -EMEDIUMTYPE: pins are there that are not, or no longer, a service of ours.
+ */
+int steer_open(struct steer *steer, const struct pins *pins, struct error *err);
+
+/* Unmaps and closes; steering goes on. */
+void steer_close(struct steer *steer);
+
+/* Loads and pins the program for one more endpoint, and appends it to service->endpoints. The
+ * first one makes the service's maps as well, stage MAKING. Returns its index. Not attached yet. */
+int steer_add_endpoint(struct steer *steer, const struct pins *pins,
+                       const struct rpd_endpoint *endpoint, struct error *err);
+
+/* The schedule in force. */
+const struct rpd_schedule *steer_schedule(const struct steer *steer);
+
+/* Puts @draft in force: writes the half that isn't, then flips the word. Does not wait for runs
+ * that still read the old one: grace_wait(). */
+void steer_switch(struct steer *steer, const struct rpd_schedule *draft);
+
+/* Puts the listener @fd into a slot, in one step in place of what is there. -EBUSY if it is in
+ * some socket array already. */
+int steer_put(struct steer *steer, unsigned int endpoint, unsigned int slot, int fd);
+
+/* Empties a slot; no error if it is empty. */
+int steer_clear(struct steer *steer, unsigned int endpoint, unsigned int slot);
+
+/* Cookie of the listener in a slot, 0 if it is empty. */
+uint64_t steer_cookie(const struct steer *steer, unsigned int endpoint, unsigned int slot);
+
+/* Attaches the endpoint's program to the group of which @fd is a member. */
+int steer_attach(const struct steer *steer, unsigned int endpoint, int fd);
+
+/* Takes whatever program is attached off the group of which @fd is a member; no error if none. */
+int steer_detach(int fd);
+
+/* The row of a slot in the map of who is meant to be in it. */
+int steer_worker_get(const struct steer *steer, unsigned int slot, struct rpd_worker *ret);
+int steer_worker_set(struct steer *steer, unsigned int slot, const struct rpd_worker *worker);
+
+/* Where the listener @cookie was admitted. -ENOENT if nowhere. */
+int steer_member_get(const struct steer *steer, uint64_t cookie, struct rpd_member *ret);
+int steer_member_set(struct steer *steer, uint64_t cookie, const struct rpd_member *member);
+int steer_member_del(struct steer *steer, uint64_t cookie);
+/* The cookie after *@cookie in no special order, from NULL on; -ENOENT at the end. */
+int steer_member_next(const struct steer *steer, const uint64_t *cookie, uint64_t *ret);
+
+/* All counter rows, each summed over the CPUs; @ret has RPD_ROW_MAX entries. */
+int steer_counters(const struct steer *steer, struct rpd_counters *ret, struct error *err);
