@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "daemon/admit.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "core/endpoint.h"
+#include "kern/proc.h"
+
+struct borrowed {
+	int fds[RPD_ENDPOINT_MAX];
+};
+
+static void borrowed_close(struct borrowed *b)
+{
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		cleanup_close(&b->fds[e]);
+}
+
+void worker_set_owner(struct rpd_worker *worker, const struct holder *owner)
+{
+	worker->pid = owner->pid;
+	worker->start_time = owner->start_time;
+	worker->fd = owner->fd;
+	worker->epfd = owner->epfd;
+	worker->evidence = owner->evidence;
+	memcpy(worker->comm, owner->comm, sizeof(worker->comm));
+}
+
+static int borrow_all(const struct newcomer *newcomer, struct borrowed *ret, struct error *err)
+{
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++) {
+		const struct listener *listener = newcomer->listeners[e];
+
+		if (!listener)
+			continue;
+		ret->fds[e] =
+		        proc_borrow_fd(newcomer->owner.pid, newcomer->fds[e], listener->inode, err);
+		if (ret->fds[e] < 0)
+			return ret->fds[e];
+	}
+	return 0;
+}
+
+/* Notes where the listeners belong, before anything can be steered to them, and who is meant to be
+ * in the slot. */
+static int write_rows(struct service *service, unsigned int slot, const struct newcomer *newcomer,
+                      uint8_t version)
+{
+	struct rpd_worker worker = {.admitted_at = time(NULL)};
+	int r = 0;
+
+	worker_set_owner(&worker, &newcomer->owner);
+	for (unsigned int e = 0; r == 0 && e < RPD_ENDPOINT_MAX; e++) {
+		const struct rpd_member member = {.slot = slot, .version = version, .endpoint = e};
+
+		if (!newcomer->listeners[e])
+			continue;
+		worker.cookies[e] = newcomer->listeners[e]->cookie;
+		r = steer_member_set(&service->steer, worker.cookies[e], &member);
+	}
+	return r < 0 ? r : steer_worker_set(&service->steer, slot, &worker);
+}
+
+static int put_error(struct error *err, int r, unsigned int slot, const struct newcomer *newcomer,
+                     unsigned int endpoint)
+{
+	char text[ENDPOINT_TEXT_MAX];
+
+	endpoint_format(&newcomer->listeners[endpoint]->endpoint, text, sizeof(text));
+	if (r == -EBUSY)
+		return error_set(err, r,
+		                 "the listener of pid %u (%s) on %s is in use already, by a slot "
+		                 "of a service or by another BPF program's map",
+		                 newcomer->owner.pid, newcomer->owner.comm, text);
+	return error_set(err, r, "can't put the listener of pid %u (%s) on %s into slot %u: %s%s",
+	                 newcomer->owner.pid, newcomer->owner.comm, text, slot, strerror(-r),
+	                 r == -EINVAL ? " (it was opened without SO_REUSEPORT, or listens no more)"
+	                              : "");
+}
+
+int admit(struct service *service, unsigned int slot, const struct newcomer *newcomer,
+          uint8_t version, struct error *err)
+{
+	_cleanup_(borrowed_close) struct borrowed borrowed;
+	int r;
+
+	memset(borrowed.fds, -1, sizeof(borrowed.fds));
+	r = borrow_all(newcomer, &borrowed, err);
+	if (r < 0)
+		return r;
+	r = write_rows(service, slot, newcomer, version);
+	if (r < 0)
+		return error_set(err, r, "can't write slot %u: %s", slot, strerror(-r));
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++) {
+		if (borrowed.fds[e] < 0)
+			continue;
+		r = steer_put(&service->steer, e, slot, borrowed.fds[e]);
+		/* A group whose last member closed has lost its program: attach it anew. While the
+		 * service is being made there is no schedule yet to steer by. */
+		if (r == 0 && service->steer.service->stage == RPD_STAGE_READY)
+			r = steer_attach(&service->steer, e, borrowed.fds[e]);
+		if (r < 0)
+			return put_error(err, r, slot, newcomer, e);
+	}
+	return 0;
+}

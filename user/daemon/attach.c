@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "daemon/attach.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "core/edit.h"
+#include "core/endpoint.h"
+#include "core/schedule.h"
+#include "daemon/admit.h"
+#include "kern/grace.h"
+#include "kern/netns.h"
+#include "kern/probe.h"
+#include "kern/proc.h"
+
+#define ATTACH_LOOK_AGAIN_NS 100000000 /* between two looks of --wait */
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+/* Looks for the workers until they are there or the time is over. */
+static int wait_for_workers(const struct attach_request *request, struct found *ret,
+                            struct error *err)
+{
+	double deadline = now() + request->wait;
+
+	for (;;) {
+		const struct timespec pause = {.tv_nsec = ATTACH_LOOK_AGAIN_NS};
+		int r = discover(&request->wanted, ret, err);
+
+		if (r != -EAGAIN || now() >= deadline)
+			return r;
+		nanosleep(&pause, NULL);
+	}
+}
+
+/* PROGRAM-PORT, in the letters that a service's name may have. */
+static void default_name(const struct found *found, char ret[RPD_LABEL_MAX])
+{
+	const char *comm = found->roster.workers[0].owner.comm;
+	size_t n = 0;
+
+	if (!isalpha((unsigned char)comm[0]))
+		ret[n++] = 'p';
+	for (; *comm; comm++)
+		ret[n++] = isalnum((unsigned char)*comm) ? *comm : '-';
+	snprintf(ret + n, RPD_LABEL_MAX - n, "-%u", found->roster.groups[0].endpoint.port);
+}
+
+/* Whether all that was admitted to a service is gone, so that attaching anew loses nothing. */
+static bool all_dead(const struct service *service)
+{
+	const struct rpd_service *info = service->steer.service;
+
+	for (unsigned int slot = 0; slot < steer_schedule(&service->steer)->n_slots; slot++)
+		for (unsigned int e = 0; e < info->n_endpoints; e++)
+			if (steer_cookie(&service->steer, e, slot))
+				return false;
+	return true;
+}
+
+/* Takes the name, unless a living service has it. One whose workers are all dead makes room. */
+static int claim(struct service *service, const char *name, struct error *err)
+{
+	for (;;) {
+		int r = service_claim(service, name, err);
+
+		if (r <= 0)
+			return r;
+		if (!all_dead(service))
+			return error_set(err, -EEXIST,
+			                 "service '%s' is attached already; `reuseportd status %s` "
+			                 "shows it, `reuseportd detach %s` ends it",
+			                 name, name, name);
+		r = service_remove(service, false, err);
+		service_close(service);
+		if (r < 0)
+			return r;
+	}
+}
+
+static int describe_service(struct service *service, const struct attach_request *request,
+                            struct error *err)
+{
+	struct rpd_service *info = service->steer.service;
+	uint64_t cookie, ino;
+	int r = netns_here(&cookie, &ino, err);
+
+	if (r < 0)
+		return r;
+	info->netns_cookie = cookie;
+	info->netns_ino = ino;
+	info->n_workers = request->wanted.workers;
+	info->attached_at = time(NULL);
+	service->reachable = true;
+	return 0;
+}
+
+static int fill_slots(struct service *service, const struct attach_request *request,
+                      const struct found *found, struct rpd_schedule *draft, struct error *err)
+{
+	const struct roster *roster = &found->roster;
+	int r = 0;
+
+	for (size_t slot = 0; r == 0 && slot < roster->n_workers; slot++) {
+		struct newcomer newcomer = {.owner = roster->workers[slot].owner};
+
+		for (size_t g = 0; g < roster->n_groups; g++) {
+			int32_t at = roster->workers[slot].listeners[g];
+
+			if (at < 0)
+				continue;
+			newcomer.listeners[g] = &found->listeners[at];
+			newcomer.fds[g] = found->fds[at];
+		}
+		r = edit_fill(draft, slot, request->label, err);
+		if (r == 0)
+			r = admit(service, slot, &newcomer, draft->slots[slot].version, err);
+	}
+	return r;
+}
+
+static int attach_groups(struct service *service, struct error *err)
+{
+	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {
+		_cleanup_close_ int fd = service_borrow_member(service, e, err);
+		int r = fd < 0 ? fd : steer_attach(&service->steer, e, fd);
+
+		if (fd < 0)
+			return r;
+		if (r < 0)
+			return error_set(err, r, "can't attach the steering program: %s",
+			                 strerror(-r));
+	}
+	return 0;
+}
+
+/* Fills the claimed, empty folder. The stage is the last thing written. */
+static int make(struct service *service, const struct attach_request *request,
+                const struct found *found, struct error *err)
+{
+	struct rpd_schedule draft;
+	int r = 0;
+
+	if (found->roster.n_groups > RPD_ENDPOINT_MAX)
+		return error_set(err, -E2BIG, "a service has at most %d endpoints",
+		                 RPD_ENDPOINT_MAX);
+	schedule_init(&draft);
+	draft.policy = request->policy;
+	draft.flags = request->strict ? RPD_STRICT : 0;
+	for (size_t g = 0; r >= 0 && g < found->roster.n_groups; g++)
+		r = steer_add_endpoint(&service->steer, &service->pins,
+		                       &found->roster.groups[g].endpoint, err);
+	if (r >= 0)
+		r = describe_service(service, request, err);
+	if (r >= 0)
+		r = fill_slots(service, request, found, &draft, err);
+	if (r < 0)
+		return r;
+	schedule_build(&draft);
+	steer_switch(&service->steer, &draft);
+	r = attach_groups(service, err);
+	if (r == 0)
+		r = grace_wait(err);
+	if (r == 0)
+		__atomic_store_n(&service->steer.service->stage, RPD_STAGE_READY, __ATOMIC_RELEASE);
+	return r;
+}
+
+int attach(const struct attach_request *request, struct service *ret, char **ret_notes,
+           struct error *err)
+{
+	_cleanup_found_ struct found found = {};
+	char name[RPD_LABEL_MAX];
+	struct error ignored;
+	int r = request->service ? pins_check_name(request->service, err) : 0;
+
+	if (r == 0)
+		r = probe_require(err);
+	if (r == 0 && request->wanted.pid)
+		r = proc_enter_netns(request->wanted.pid, err);
+	if (r == 0)
+		r = wait_for_workers(request, &found, err);
+	if (r < 0)
+		return r;
+	default_name(&found, name);
+	r = claim(ret, request->service ? request->service : name, err);
+	if (r < 0)
+		return r;
+	r = make(ret, request, &found, err);
+	if (r < 0) {
+		service_remove(ret, true, &ignored);
+		return r;
+	}
+	*ret_notes = TAKE_PTR(found.notes);
+	return 0;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "daemon/change.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "core/edit.h"
+#include "core/schedule.h"
+#include "kern/grace.h"
+
+void change_begin(const struct service *service, const struct observed *observed,
+                  struct rpd_schedule *ret_draft)
+{
+	*ret_draft = *steer_schedule(&service->steer);
+	for (unsigned int slot = 0; slot < observed->n_slots; slot++) {
+		struct rpd_slot *it = &ret_draft->slots[slot];
+
+		it->flags &= ~RPD_SLOT_DEAD;
+		if (!observed->slots[slot].live)
+			it->flags |= RPD_SLOT_DEAD;
+		if (!observed->slots[slot].stalled)
+			it->flags &= ~RPD_SLOT_STALLED;
+	}
+}
+
+/* Lets every admitted listener be found with its slot's version, and forgets those that are gone:
+ * of a worker that was swapped out the listener is kept until it has closed, as its queue stays
+ * with its version. */
+static int update_members(struct service *service, const struct observed *observed,
+                          const struct rpd_schedule *draft)
+{
+	uint64_t cookie, next;
+	int r = 0;
+
+	for (unsigned int slot = 0; slot < observed->n_slots; slot++)
+		for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {
+			const struct rpd_member want = {
+			        .slot = slot, .version = draft->slots[slot].version, .endpoint = e};
+			struct rpd_member is;
+
+			cookie = observed->slots[slot].cookies[e];
+			if (!cookie || (steer_member_get(&service->steer, cookie, &is) == 0 &&
+			                !memcmp(&is, &want, sizeof(is))))
+				continue;
+			r = steer_member_set(&service->steer, cookie, &want);
+			if (r < 0)
+				return r;
+		}
+	r = steer_member_next(&service->steer, NULL, &cookie);
+	for (; r == 0; cookie = next) {
+		r = steer_member_next(&service->steer, &cookie, &next);
+		if (!observed_listener(observed, cookie))
+			steer_member_del(&service->steer, cookie);
+	}
+	return r == -ENOENT ? 0 : r;
+}
+
+int change_commit(struct service *service, const struct observed *observed,
+                  struct rpd_schedule *draft, bool force, const char *what, struct error *err)
+{
+	struct rpd_schedule as_it_is;
+	int r;
+
+	change_begin(service, observed, &as_it_is);
+	schedule_build(&as_it_is);
+	schedule_build(draft);
+	r = edit_check_served(&as_it_is, draft, force, what, err);
+	if (r < 0)
+		return r;
+	steer_switch(&service->steer, draft);
+	r = update_members(service, observed, draft);
+	if (r < 0)
+		return error_set(err, r, "can't note the versions of the listeners: %s",
+		                 strerror(-r));
+	return grace_wait(err);
+}

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "daemon/discover.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/cleanup.h"
+#include "core/endpoint.h"
+#include "kern/proc.h"
+#include "kern/sockdiag.h"
+
+/* All that one look at the host tells. */
+struct scene {
+	struct listener *listeners; /* by port */
+	size_t n_listeners;
+	struct holder *holders;
+	size_t n_holders;
+};
+
+static void scene_free(struct scene *scene)
+{
+	free(scene->listeners);
+	free(scene->holders);
+}
+
+void found_free(struct found *found)
+{
+	free(found->listeners);
+	free(found->fds);
+	free(found->notes);
+	roster_free(&found->roster);
+	memset(found, 0, sizeof(*found));
+}
+
+static int by_endpoint(const void *a, const void *b)
+{
+	const struct listener *x = a, *y = b;
+
+	return endpoint_compare(&x->endpoint, &y->endpoint);
+}
+
+static bool address_fits(const struct wanted *wanted, const struct listener *listener)
+{
+	return wanted->family == 0 ||
+	       (wanted->family == listener->endpoint.family &&
+	        !memcmp(wanted->addr, listener->endpoint.addr, sizeof(wanted->addr)));
+}
+
+static int look(const struct wanted *wanted, struct scene *ret, struct error *err)
+{
+	size_t kept = 0;
+	int r = sockdiag_listeners(wanted->port, &ret->listeners, &ret->n_listeners, err);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < ret->n_listeners; i++)
+		if (address_fits(wanted, &ret->listeners[i]))
+			ret->listeners[kept++] = ret->listeners[i];
+	ret->n_listeners = kept;
+	if (kept == 0)
+		return 0;
+	qsort(ret->listeners, kept, sizeof(*ret->listeners), by_endpoint);
+	return proc_holders(ret->listeners, kept, &ret->holders, &ret->n_holders, err);
+}
+
+/* Whether process @pid has one of these listeners open. */
+static bool pid_holds(const struct scene *scene, uint32_t pid, const struct listener *listeners,
+                      size_t n)
+{
+	for (size_t h = 0; h < scene->n_holders; h++)
+		for (size_t i = 0; i < n && scene->holders[h].pid == pid; i++)
+			if (scene->holders[h].inode == listeners[i].inode)
+				return true;
+	return false;
+}
+
+/* Whether a listener has SO_REUSEPORT: 1 or 0. sock_diag doesn't tell, so ask a duplicate. */
+static int has_reuseport(const struct scene *scene, const struct listener *listener,
+                         struct error *err)
+{
+	int r = 0;
+
+	for (size_t h = 0; h < scene->n_holders; h++) {
+		const struct holder *holder = &scene->holders[h];
+		_cleanup_close_ int fd = -1;
+		socklen_t n = sizeof(r);
+
+		if (holder->inode != listener->inode)
+			continue;
+		fd = proc_borrow_fd(holder->pid, holder->fd, holder->inode, err);
+		if (fd == -ESRCH || fd == -EBADF)
+			continue; /* gone meanwhile */
+		if (fd < 0)
+			return fd;
+		if (getsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &r, &n) < 0)
+			return error_set(err, -errno, "can't ask a listener of pid %u: %s",
+			                 holder->pid, strerror(errno));
+		return !!r;
+	}
+	return 0;
+}
+
+/* Says why the only listener of this group can't be steered to. */
+static void describe_shared(const struct roster_group *group, const char *comm, struct error *err)
+{
+	char text[ENDPOINT_TEXT_MAX];
+
+	endpoint_format(&group->endpoint, text, sizeof(text));
+	if (group->n_pollers > 1)
+		error_set(
+		        err, -ENOTSUP,
+		        "port %u: %u processes (%s) share one listener on %s, so there is nothing "
+		        "to choose from; start nginx with `reuseport`, or give each worker a "
+		        "listener of its own with SO_REUSEPORT",
+		        group->endpoint.port, group->n_pollers, comm, text);
+	else
+		error_set(
+		        err, -ENOTSUP,
+		        "port %u: the listener of %s on %s was opened without SO_REUSEPORT; start "
+		        "nginx with `reuseport`, HAProxy with `shards by-thread`, or set the "
+		        "option before bind() in the program",
+		        group->endpoint.port, comm, text);
+}
+
+static const char *comm_of(const struct scene *scene, const struct listener *listener)
+{
+	for (size_t h = 0; h < scene->n_holders; h++)
+		if (scene->holders[h].inode == listener->inode)
+			return scene->holders[h].comm;
+	return "an unknown process";
+}
+
+static int add_note(struct found *found, const char *text)
+{
+	size_t old = found->notes ? strlen(found->notes) : 0;
+	char *notes = realloc(found->notes, old + strlen(text) + 2);
+
+	if (!notes)
+		return -ENOMEM;
+	sprintf(notes + old, "%s\n", text);
+	found->notes = notes;
+	return 0;
+}
+
+/*
+ * The listeners of one port that can be steered to: groups of a single listener count only if that
+ * has SO_REUSEPORT (several on one address can't be there without it) and one process serves it.
+ * What was left out is noted; if that is all there is, it is the error.
+ */
+static int keep_reuseport(const struct scene *scene, const struct listener *listeners, size_t n,
+                          struct found *found, struct error *err)
+{
+	struct roster all = {};
+	int r;
+
+	found->listeners = calloc(n + 1, sizeof(*found->listeners));
+	r = found->listeners ? roster_build(listeners, n, scene->holders, scene->n_holders, &all)
+	                     : -ENOMEM;
+	if (r < 0)
+		return error_set(err, r, "out of memory");
+	for (size_t g = 0, at = 0; r >= 0 && g < all.n_groups; at += all.groups[g++].n_listeners) {
+		const struct roster_group *group = &all.groups[g];
+		bool keep = group->n_listeners > 1;
+
+		if (!keep) {
+			r = has_reuseport(scene, &listeners[at], err);
+			keep = r > 0 && group->n_pollers <= 1;
+		}
+		if (r >= 0 && !keep) {
+			describe_shared(group, comm_of(scene, &listeners[at]), err);
+			r = add_note(found, err->text);
+		}
+		for (size_t i = 0; keep && i < group->n_listeners; i++)
+			found->listeners[found->n_listeners++] = listeners[at + i];
+	}
+	roster_free(&all);
+	if (r >= 0 && found->n_listeners == 0)
+		return -ENOTSUP; /* err has the reason */
+	return r < 0 ? r : 0;
+}
+
+/* By which descriptor each worker has each of its listeners. */
+static int find_fds(const struct scene *scene, struct found *found)
+{
+	const struct roster *roster = &found->roster;
+
+	found->fds = calloc(found->n_listeners + 1, sizeof(*found->fds));
+	if (!found->fds)
+		return -ENOMEM;
+	for (size_t w = 0; w < roster->n_workers; w++)
+		for (size_t g = 0; g < roster->n_groups; g++) {
+			int32_t at = roster->workers[w].listeners[g];
+
+			for (size_t h = 0; at >= 0 && h < scene->n_holders; h++)
+				if (scene->holders[h].pid == roster->workers[w].owner.pid &&
+				    scene->holders[h].inode == found->listeners[at].inode)
+					found->fds[at] = scene->holders[h].fd;
+		}
+	return 0;
+}
+
+static int build(const struct scene *scene, const struct listener *listeners, size_t n,
+                 struct found *ret, struct error *err)
+{
+	struct found found = {};
+	int r = keep_reuseport(scene, listeners, n, &found, err);
+
+	if (r == 0 && (roster_build(found.listeners, found.n_listeners, scene->holders,
+	                            scene->n_holders, &found.roster) < 0 ||
+	               find_fds(scene, &found) < 0))
+		r = error_set(err, -ENOMEM, "out of memory");
+	if (r < 0)
+		found_free(&found);
+	else
+		*ret = found;
+	return r;
+}
+
+/* Groups of one service belong to one user: another's on the same port is another's service. */
+static int check_owners(const struct found *found, struct error *err)
+{
+	const struct roster_group *groups = found->roster.groups;
+	char a[ENDPOINT_TEXT_MAX], b[ENDPOINT_TEXT_MAX];
+
+	for (size_t g = 0; g < found->roster.n_groups; g++) {
+		endpoint_format(&groups[g].endpoint, b, sizeof(b));
+		if (groups[g].endpoint.uid != groups[0].endpoint.uid)
+			return error_set(
+			        err, -EPERM,
+			        "%s belongs to uid %u and %s to uid %u, which can't be one "
+			        "service; choose with --address",
+			        endpoint_format(&groups[0].endpoint, a, sizeof(a)),
+			        groups[0].endpoint.uid, b, groups[g].endpoint.uid);
+		if (groups[g].n_unowned > 0)
+			return error_set(
+			        err, -EPERM,
+			        "%zu listeners on %s belong to processes that can't be seen "
+			        "in /proc (another PID namespace?); run reuseportd where "
+			        "they can be seen",
+			        groups[g].n_unowned, b);
+	}
+	return 0;
+}
+
+/* The workers beyond the first @n, for an error. */
+static void name_extra(const struct roster *roster, unsigned int n, struct error *err)
+{
+	for (size_t w = n; w < roster->n_workers && w < n + 16u; w++)
+		error_add(err, 0, "\n  pid %u (%s), fd %d", roster->workers[w].owner.pid,
+		          roster->workers[w].owner.comm, roster->workers[w].owner.fd);
+	if (roster->n_workers > n + 16u)
+		error_add(err, 0, "\n  and %zu more", roster->n_workers - n - 16);
+}
+
+/* Whether there are as many workers as wanted, in each group. */
+static int check_number(const struct wanted *wanted, const struct found *found, struct error *err)
+{
+	const struct roster *roster = &found->roster;
+	char text[ENDPOINT_TEXT_MAX];
+
+	if (roster->n_workers > RPD_SLOT_MAX)
+		return error_set(err, -E2BIG, "port %u has %zu workers; a service has at most %d",
+		                 roster->groups[0].endpoint.port, roster->n_workers, RPD_SLOT_MAX);
+	for (size_t g = 0; wanted->workers && g < roster->n_groups; g++) {
+		size_t n = roster->groups[g].n_listeners;
+
+		endpoint_format(&roster->groups[g].endpoint, text, sizeof(text));
+		if (n < wanted->workers)
+			return error_set(
+			        err, -EAGAIN,
+			        "%s has %zu listeners, and %u workers were asked for; start "
+			        "the others, or give --wait SECONDS, or --workers %zu",
+			        text, n, wanted->workers, n);
+		if (n == wanted->workers)
+			continue;
+		error_set(
+		        err, -E2BIG,
+		        "%s has %zu listeners, and %u workers were asked for; stop the extra ones, "
+		        "or give --workers %zu. In the order of the slots, these are too many:",
+		        text, n, wanted->workers, n);
+		name_extra(roster, wanted->workers, err);
+		return -E2BIG;
+	}
+	return 0;
+}
+
+static int check(const struct wanted *wanted, const struct found *found, struct error *err)
+{
+	int r = check_owners(found, err);
+
+	return r < 0 ? r : check_number(wanted, found, err);
+}
+
+/* One port's line in the list of what there is. */
+static void describe_port(const struct scene *scene, size_t first, size_t n, struct error *err)
+{
+	struct roster roster = {};
+	char text[ENDPOINT_TEXT_MAX];
+
+	if (roster_build(&scene->listeners[first], n, scene->holders, scene->n_holders, &roster))
+		return;
+	for (size_t g = 0; g < roster.n_groups; g++)
+		error_add(err, 0, "\n  %-28s %4zu %-9s  %s",
+		          endpoint_format(&roster.groups[g].endpoint, text, sizeof(text)),
+		          roster.groups[g].n_listeners,
+		          roster.groups[g].n_listeners == 1 ? "listener" : "listeners",
+		          roster.n_workers ? roster.workers[0].owner.comm : "?");
+	roster_free(&roster);
+}
+
+static size_t port_run(const struct scene *scene, size_t first)
+{
+	size_t n = 1;
+
+	while (first + n < scene->n_listeners &&
+	       scene->listeners[first + n].endpoint.port == scene->listeners[first].endpoint.port)
+		n++;
+	return n;
+}
+
+static int none_fits(const struct wanted *wanted, const struct scene *scene, unsigned int fits,
+                     struct error *err)
+{
+	if (scene->n_listeners == 0 && wanted->port)
+		return error_set(err, -EAGAIN, "nothing listens on port %u%s", wanted->port,
+		                 wanted->family ? " of that address" : "");
+	if (scene->n_listeners == 0)
+		return error_set(err, -EAGAIN, "no TCP listener was found");
+	if (fits)
+		error_set(err, -ENOTUNIQ, "%u ports fit; choose one with --port:", fits);
+	else if (wanted->workers)
+		error_set(err, -EAGAIN,
+		          "no reuseport group has %u listeners; found:", wanted->workers);
+	else
+		error_set(err, -EAGAIN, "no reuseport group has several listeners; found:");
+	for (size_t i = 0; i < scene->n_listeners; i += port_run(scene, i))
+		describe_port(scene, i, port_run(scene, i), err);
+	return fits ? -ENOTUNIQ : -EAGAIN;
+}
+
+/* Without a port: the one port that has the workers that are wanted. A single listener fits only
+ * if one worker was asked for. */
+static int choose_port(const struct wanted *wanted, const struct scene *scene, struct found *ret,
+                       struct error *err)
+{
+	_cleanup_found_ struct found best = {};
+	unsigned int fits = 0;
+
+	for (size_t i = 0, n; i < scene->n_listeners; i += n) {
+		_cleanup_found_ struct found found = {};
+
+		n = port_run(scene, i);
+		if ((n < 2 && wanted->workers != 1) ||
+		    (wanted->pid && !pid_holds(scene, wanted->pid, &scene->listeners[i], n)) ||
+		    build(scene, &scene->listeners[i], n, &found, err) < 0 ||
+		    check(wanted, &found, err) < 0)
+			continue;
+		if (wanted->workers == 0 && found.roster.n_workers < 2)
+			continue;
+		fits++;
+		found_free(&best);
+		best = found;
+		memset(&found, 0, sizeof(found)); /* handed on */
+	}
+	if (fits != 1)
+		return none_fits(wanted, scene, fits, err);
+	*ret = best;
+	memset(&best, 0, sizeof(best)); /* handed on */
+	return 0;
+}
+
+int discover(const struct wanted *wanted, struct found *ret, struct error *err)
+{
+	_cleanup_(scene_free) struct scene scene = {};
+	_cleanup_found_ struct found found = {};
+	int r = look(wanted, &scene, err);
+
+	if (r < 0)
+		return r;
+	if (scene.n_listeners == 0)
+		return none_fits(wanted, &scene, 0, err);
+	if (!wanted->port)
+		return choose_port(wanted, &scene, ret, err);
+	if (wanted->pid && !pid_holds(&scene, wanted->pid, scene.listeners, scene.n_listeners))
+		return error_set(err, -EAGAIN, "pid %u has no listener on port %u", wanted->pid,
+		                 wanted->port);
+	r = build(&scene, scene.listeners, scene.n_listeners, &found, err);
+	if (r == 0)
+		r = check(wanted, &found, err);
+	if (r < 0)
+		return r;
+	*ret = found;
+	memset(&found, 0, sizeof(found)); /* handed on */
+	return 0;
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "daemon/inspect.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/cleanup.h"
+#include "core/endpoint.h"
+#include "core/schedule.h"
+#include "daemon/observe.h"
+#include "daemon/service.h"
+#include "kern/sockdiag.h"
+
+/* "3, 5 and 7" costs more than it tells; "3 5 7" it is. */
+struct slot_text {
+	char text[120];
+	size_t n;
+};
+
+static void note_slot(struct slot_text *t, unsigned int slot)
+{
+	size_t used = t->n++ ? (size_t)snprintf(NULL, 0, "%s", t->text) : 0;
+
+	snprintf(t->text + used, sizeof(t->text) - used, "%s%u", used ? " " : "", slot);
+}
+
+static int check_workers(const struct service *service, const struct observed *o,
+                         struct checks *checks)
+{
+	const struct rpd_schedule *s = steer_schedule(&service->steer);
+	const char *name = service->pins.service;
+	struct slot_text dead = {}, stalled = {};
+	unsigned int filled = 0;
+	int r;
+
+	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
+		filled += s->slots[slot].state != RPD_SLOT_EMPTY;
+		if (s->slots[slot].state != RPD_SLOT_EMPTY && !o->slots[slot].live)
+			note_slot(&dead, slot);
+		if (o->slots[slot].stalled)
+			note_slot(&stalled, slot);
+	}
+	if (dead.n)
+		r = checks_add(checks, dead.n == filled ? CHECK_FAIL : CHECK_WARN, name,
+		               "swap a new worker in, or run `reuseportd attach --watch`, which "
+		               "does so by itself",
+		               "%zu of %u workers are dead: slots %s", dead.n, filled, dead.text);
+	else
+		r = checks_add(checks, CHECK_OK, name, NULL, "all %u workers live", filled);
+	if (r == 0 && stalled.n)
+		r = checks_add(checks, CHECK_FAIL, name,
+		               "drain them, or restart their server; `reuseportd attach --watch` "
+		               "takes such workers out by itself",
+		               "nobody polls the listeners of slots %s, though they are open: "
+		               "connections to them hang",
+		               stalled.text);
+	if (r == 0 && !schedule_is_served(s))
+		r = checks_add(checks, CHECK_FAIL, name, "resume a worker, or detach",
+		               "no live worker takes new connections");
+	return r;
+}
+
+static int check_strangers(const struct service *service, const struct observed *o,
+                           struct checks *checks)
+{
+	const struct observed_stranger *first = o->strangers;
+
+	if (o->n_strangers == 0)
+		return checks_add(checks, CHECK_OK, service->pins.service, NULL,
+		                  "no foreign members");
+	return checks_add(checks, CHECK_WARN, service->pins.service,
+	                  "they get no connection while an admitted worker lives: stop them, or "
+	                  "swap them in",
+	                  "%zu foreign members in its groups; the first is pid %u (%s)",
+	                  o->n_strangers, first->owner.pid, first->owner.comm);
+}
+
+/* Whether the groups have the same number of workers, and whether there is a group of the port
+ * that isn't steered. */
+static int check_groups(const struct service *service, const struct observed *o,
+                        struct checks *checks)
+{
+	const struct rpd_service *info = service->steer.service;
+	unsigned int first = 0;
+	char a[ENDPOINT_TEXT_MAX], b[ENDPOINT_TEXT_MAX];
+
+	for (unsigned int e = 0; e < info->n_endpoints; e++) {
+		unsigned int n = 0;
+
+		for (unsigned int slot = 0; slot < o->n_slots; slot++)
+			n += o->slots[slot].cookies[e] != 0;
+		if (e == 0)
+			first = n;
+		if (n != first)
+			return checks_add(checks, CHECK_WARN, service->pins.service,
+			                  "shares differ by the way a client comes in; give every "
+			                  "worker a listener in each group",
+			                  "%s has %u workers, %s has %u",
+			                  endpoint_format(&info->endpoints[0], a, sizeof(a)), first,
+			                  endpoint_format(&info->endpoints[e], b, sizeof(b)), n);
+	}
+	return checks_add(checks, CHECK_OK, service->pins.service, NULL,
+	                  "its %u groups have the same workers", info->n_endpoints);
+}
+
+static int check_unsteered(const struct service *service, struct checks *checks, struct error *err)
+{
+	_cleanup_free_ struct listener *listeners = NULL;
+	char text[ENDPOINT_TEXT_MAX];
+	size_t n;
+	int r;
+
+	if (!service->reachable)
+		return checks_add(checks, CHECK_FAIL, service->pins.service,
+		                  "`reuseportd detach` removes what is left",
+		                  "its network namespace is gone");
+	r = sockdiag_listeners(service->steer.service->endpoints[0].port, &listeners, &n, err);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (observed_endpoint(service, &listeners[i]) < 0)
+			return checks_add(
+			        checks, CHECK_NOTE, service->pins.service,
+			        "to steer it as well, detach and attach again", "%s is not steered",
+			        endpoint_format(&listeners[i].endpoint, text, sizeof(text)));
+	return r;
+}
+
+int inspect_service(const char *name, struct checks *checks, struct error *err)
+{
+	_cleanup_service_ struct service service;
+	_cleanup_observed_ struct observed o = {};
+	int r;
+
+	service_init(&service);
+	r = service_open(&service, name, err);
+	if (r == 0)
+		r = observe(&service, &o, err);
+	if (r < 0)
+		return checks_add(checks, CHECK_FAIL, name, NULL, "%.250s", err->text);
+	r = check_workers(&service, &o, checks);
+	if (r == 0)
+		r = check_strangers(&service, &o, checks);
+	if (r == 0)
+		r = check_groups(&service, &o, checks);
+	return r < 0 ? r : check_unsteered(&service, checks, err);
+}

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "daemon/observe.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "core/endpoint.h"
+#include "core/roster.h"
+#include "core/serving.h"
+#include "daemon/admit.h"
+#include "kern/proc.h"
+#include "kern/sockdiag.h"
+
+void observed_free(struct observed *o)
+{
+	free(o->listeners);
+	free(o->holders);
+	free(o->slots);
+	free(o->strangers);
+	memset(o, 0, sizeof(*o));
+}
+
+static int compare_cookies(const void *a, const void *b)
+{
+	const struct listener *x = a, *y = b;
+
+	return (x->cookie > y->cookie) - (x->cookie < y->cookie);
+}
+
+const struct listener *observed_listener(const struct observed *o, uint64_t cookie)
+{
+	const struct listener key = {.cookie = cookie};
+
+	if (o->n_listeners == 0)
+		return NULL;
+	return bsearch(&key, o->listeners, o->n_listeners, sizeof(key), compare_cookies);
+}
+
+int observed_endpoint(const struct service *service, const struct listener *listener)
+{
+	const struct rpd_service *info = service->steer.service;
+
+	for (unsigned int e = 0; e < info->n_endpoints; e++)
+		if (endpoint_equal(&info->endpoints[e], &listener->endpoint))
+			return e;
+	return -1;
+}
+
+/* The members of the service's groups, by cookie. */
+static int find_listeners(const struct service *service, struct observed *o, struct error *err)
+{
+	size_t n, kept = 0;
+	int r;
+
+	if (!service->reachable)
+		return 0;
+	/* All endpoints of a service have the same port. */
+	r = sockdiag_listeners(service->steer.service->endpoints[0].port, &o->listeners, &n, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n; i++)
+		if (observed_endpoint(service, &o->listeners[i]) >= 0)
+			o->listeners[kept++] = o->listeners[i];
+	o->n_listeners = kept;
+	if (kept)
+		qsort(o->listeners, kept, sizeof(*o->listeners), compare_cookies);
+	return 0;
+}
+
+static int read_slots(const struct service *service, struct observed *o, struct error *err)
+{
+	const struct steer *steer = &service->steer;
+
+	o->n_slots = steer_schedule(steer)->n_slots;
+	o->slots = calloc(o->n_slots + 1, sizeof(*o->slots));
+	if (!o->slots)
+		return error_set(err, -ENOMEM, "out of memory");
+	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
+		int r = steer_worker_get(steer, slot, &o->slots[slot].worker);
+
+		if (r < 0)
+			return error_set(err, r, "can't read slot %u: %s", slot, strerror(-r));
+		for (unsigned int e = 0; e < steer->service->n_endpoints; e++)
+			o->slots[slot].cookies[e] = steer_cookie(steer, e, slot);
+	}
+	return 0;
+}
+
+/* The listener of a slot by which its owner is told: the first that it has. */
+static const struct listener *slot_listener(const struct observed *o, unsigned int slot)
+{
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (o->slots[slot].cookies[e])
+			return observed_listener(o, o->slots[slot].cookies[e]);
+	return NULL;
+}
+
+/* Puts the listener into the slot, where a killed swap meant it to be. */
+static int finish_put(struct service *service, unsigned int endpoint, unsigned int slot,
+                      const struct listener *listener, struct error *err)
+{
+	_cleanup_free_ struct holder *holders = NULL;
+	_cleanup_close_ int fd = -1;
+	size_t n;
+	int r = proc_holders(listener, 1, &holders, &n, err);
+
+	if (r < 0 || n == 0)
+		return r;
+	fd = proc_borrow_fd(holders[0].pid, holders[0].fd, listener->inode, err);
+	r = fd < 0 ? fd : steer_put(&service->steer, endpoint, slot, fd);
+	return r == -EBUSY || r == -ESRCH || r == -EBADF ? 0 : r;
+}
+
+/*
+ * A swap first writes who is meant to be in the slot, then puts the listeners, one endpoint after
+ * the other. Where it was killed between the two, the meant one is put if it still listens; if it
+ * doesn't, what is in force is what is meant.
+ */
+static int repair_slot(struct service *service, struct observed *o, unsigned int slot,
+                       struct error *err)
+{
+	struct observed_slot *it = &o->slots[slot];
+	bool changed = false;
+	int r = 0;
+
+	for (unsigned int e = 0; r == 0 && e < service->steer.service->n_endpoints; e++) {
+		uint64_t meant = it->worker.cookies[e], in_force = it->cookies[e];
+		const struct listener *listener = meant ? observed_listener(o, meant) : NULL;
+
+		if (meant == in_force)
+			continue;
+		if (listener) {
+			r = finish_put(service, e, slot, listener, err);
+			it->cookies[e] = steer_cookie(&service->steer, e, slot);
+		}
+		if (it->cookies[e] && it->cookies[e] != meant) {
+			it->worker.cookies[e] = it->cookies[e];
+			changed = true;
+		}
+	}
+	if (r == 0 && changed)
+		r = steer_worker_set(&service->steer, slot, &it->worker);
+	return r;
+}
+
+static bool is_admitted(const struct observed *o, unsigned int endpoint, uint64_t cookie)
+{
+	for (unsigned int slot = 0; slot < o->n_slots; slot++)
+		if (o->slots[slot].cookies[endpoint] == cookie)
+			return true;
+	return false;
+}
+
+static int find_strangers(const struct service *service, struct observed *o, struct error *err)
+{
+	o->strangers = calloc(o->n_listeners + 1, sizeof(*o->strangers));
+	if (!o->strangers)
+		return error_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < o->n_listeners; i++) {
+		const struct listener *listener = &o->listeners[i];
+		unsigned int e = observed_endpoint(service, listener);
+
+		if (!is_admitted(o, e, listener->cookie))
+			o->strangers[o->n_strangers++] =
+			        (struct observed_stranger){.endpoint = e, .listener = listener};
+	}
+	return 0;
+}
+
+/* Looks up who has those listeners open of which it isn't clear: those of strangers, and of slots
+ * whose recorded worker doesn't serve them any more. A scan of all processes, so only then. */
+static int find_holders(struct observed *o, struct error *err)
+{
+	_cleanup_free_ struct listener *unclear = calloc(o->n_listeners + 1, sizeof(*unclear));
+	size_t n = 0;
+
+	if (!unclear)
+		return error_set(err, -ENOMEM, "out of memory");
+	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
+		const struct listener *listener = slot_listener(o, slot);
+
+		o->slots[slot].live = listener;
+		if (!listener || proc_still_serves(&o->slots[slot].worker, listener->inode))
+			continue;
+		o->slots[slot].stalled = true; /* until a holder is found that serves it */
+		unclear[n++] = *listener;
+	}
+	for (size_t i = 0; i < o->n_strangers; i++)
+		unclear[n++] = *o->strangers[i].listener;
+	return n ? proc_holders(unclear, n, &o->holders, &o->n_holders, err) : 0;
+}
+
+/* The holders of one listener: a run of the rows, which are in the order of the inodes. */
+static const struct holder *holders_of(const struct observed *o, uint32_t inode, size_t *ret_n)
+{
+	size_t first = 0, end;
+
+	while (first < o->n_holders && o->holders[first].inode != inode)
+		first++;
+	for (end = first; end < o->n_holders && o->holders[end].inode == inode;)
+		end++;
+	*ret_n = end - first;
+	return o->holders + first;
+}
+
+/* Takes note of the process that serves the slot's listener now, if any does. */
+static int update_owner(struct service *service, struct observed *o, unsigned int slot,
+                        struct error *err)
+{
+	struct rpd_worker *worker = &o->slots[slot].worker;
+	const struct holder *holders, *now;
+	size_t n;
+	int r;
+
+	holders = holders_of(o, slot_listener(o, slot)->inode, &n);
+	now = serving_now(worker, holders, n);
+	if (!now)
+		return 0;
+	o->slots[slot].stalled = false;
+	worker_set_owner(worker, now);
+	r = steer_worker_set(&service->steer, slot, worker);
+	return r < 0 ? error_set(err, r, "can't write slot %u: %s", slot, strerror(-r)) : 0;
+}
+
+int observe(struct service *service, struct observed *ret, struct error *err)
+{
+	_cleanup_observed_ struct observed o = {};
+	int r = find_listeners(service, &o, err);
+
+	if (r == 0)
+		r = read_slots(service, &o, err);
+	for (unsigned int slot = 0; r == 0 && slot < o.n_slots; slot++)
+		r = repair_slot(service, &o, slot, err);
+	if (r == 0)
+		r = find_strangers(service, &o, err);
+	if (r == 0)
+		r = find_holders(&o, err);
+	for (unsigned int slot = 0; r == 0 && slot < o.n_slots; slot++)
+		if (o.slots[slot].stalled)
+			r = update_owner(service, &o, slot, err);
+	for (size_t i = 0; r == 0 && i < o.n_strangers; i++) {
+		const struct holder *holders, *owner;
+		size_t n;
+
+		holders = holders_of(&o, o.strangers[i].listener->inode, &n);
+		owner = roster_owner(holders, n);
+		if (owner)
+			o.strangers[i].owner = *owner;
+	}
+	if (r < 0)
+		return r;
+	*ret = o;
+	memset(&o, 0, sizeof(o)); /* handed on */
+	return 0;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What is really there: the listeners of the service's groups, who serves them, who is a stranger.
+ * Compared with what is meant to be there, which is repaired where a killed command left the two
+ * apart.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "core/listener.h"
+#include "daemon/service.h"
+
+/* One slot. */
+struct observed_slot {
+	struct rpd_worker worker;           /* who is in it; of a dead one, who was */
+	uint64_t cookies[RPD_ENDPOINT_MAX]; /* the listeners that are in force, 0 = none */
+	bool live;                          /* some of them is not 0 */
+	bool stalled;                       /* live, but nobody serves the listener */
+};
+
+/* A member of one of the groups that is in no slot. */
+struct observed_stranger {
+	unsigned int endpoint;
+	const struct listener *listener;
+	struct holder owner; /* pid 0 = no process is known to have it open */
+};
+
+struct observed {
+	struct listener *listeners; /* of all groups of the service, by cookie */
+	size_t n_listeners;
+	struct holder *holders; /* of those that had to be looked up */
+	size_t n_holders;
+	struct observed_slot *slots;
+	unsigned int n_slots;
+	struct observed_stranger *strangers;
+	size_t n_strangers;
+};
+
+#define _cleanup_observed_ __attribute__((cleanup(observed_free)))
+
+/*
+ * Looks at the service. With the lock held, so it also completes or takes back a swap that was
+ * killed half way, and notes new owners of listeners (a pre-fork parent replaced a dead child).
+ */
+int observe(struct service *service, struct observed *ret, struct error *err);
+
+/* The listener of this cookie, or NULL. */
+const struct listener *observed_listener(const struct observed *o, uint64_t cookie);
+
+/* Index of the service's endpoint that the listener is a member of, or -1. */
+int observed_endpoint(const struct service *service, const struct listener *listener);
+
+void observed_free(struct observed *o);

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "daemon/service.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "core/endpoint.h"
+#include "kern/netns.h"
+#include "kern/proc.h"
+#include "kern/sockdiag.h"
+
+void service_init(struct service *service)
+{
+	service->pins = PINS_NONE;
+	service->reachable = false;
+	steer_init(&service->steer);
+}
+
+void service_close(struct service *service)
+{
+	steer_close(&service->steer);
+	pins_unlock(&service->pins);
+}
+
+/* Goes to the workers' network namespace, if any process still keeps it. */
+static int enter_netns(struct service *service, struct error *err)
+{
+	const struct rpd_service *info = service->steer.service;
+	uint64_t cookie, ino;
+	uint32_t pid;
+	int r = netns_here(&cookie, &ino, err);
+
+	service->reachable = r == 0 && cookie == info->netns_cookie;
+	if (r < 0 || service->reachable || proc_find_netns(info->netns_ino, &pid) < 0)
+		return r;
+	r = proc_enter_netns(pid, err);
+	if (r == 0)
+		r = netns_here(&cookie, &ino, err);
+	/* An inode number is used again after the namespace is gone, a cookie never is. */
+	service->reachable = r == 0 && cookie == info->netns_cookie;
+	return r;
+}
+
+static bool folder_is_empty(const char *path)
+{
+	_cleanup_dir_ DIR *dir = opendir(path);
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir)))
+		if (entry->d_name[0] != '.')
+			return false;
+	return true;
+}
+
+/* Whether attach or detach was killed while it worked on this service. */
+static bool is_half_made(const struct service *service)
+{
+	const struct rpd_service *info = service->steer.service;
+
+	return info ? info->magic == RPD_MAGIC && info->stage != RPD_STAGE_READY
+	            : folder_is_empty(service->pins.path);
+}
+
+/* Opens what is pinned in the locked folder. Returns 1 if there is a complete service, 0 if there
+ * is none, or none any more after what was half made has been rolled back. */
+static int open_pinned(struct service *service, struct error *err)
+{
+	int r = steer_open(&service->steer, &service->pins, err);
+
+	if (is_half_made(service)) {
+		r = service_remove(service, true, err);
+		return r < 0 ? r : 0;
+	}
+	if (r == -EMEDIUMTYPE)
+		return error_add(err, r,
+		                 ": service '%s' is damaged, or not one of reuseportd's; "
+		                 "`reuseportd detach %s --force` removes what is there",
+		                 service->pins.service, service->pins.service);
+	if (r == 0)
+		r = enter_netns(service, err);
+	return r < 0 ? r : 1;
+}
+
+/* The name of the only service. */
+static int only_service(char ret[RPD_LABEL_MAX], struct error *err)
+{
+	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
+	size_t n;
+	int r = pins_list(&names, &n, err);
+
+	if (r < 0)
+		return r;
+	if (n == 0)
+		return error_set(err, -ENOENT,
+		                 "there is no service; `reuseportd attach --workers N` makes one");
+	if (n > 1) {
+		error_usage(err, "there are several services, name one:");
+		for (size_t i = 0; i < n; i++)
+			error_add(err, 0, " %s", names[i]);
+		return -EINVAL;
+	}
+	memcpy(ret, names[0], RPD_LABEL_MAX);
+	return 0;
+}
+
+int service_open(struct service *service, const char *name, struct error *err)
+{
+	char only[RPD_LABEL_MAX];
+	int r = name ? 0 : only_service(only, err);
+
+	if (r < 0)
+		return r;
+	r = pins_lock(&service->pins, name ? name : only, false, err);
+	if (r == 0)
+		r = open_pinned(service, err);
+	if (r == 0)
+		return error_set(err, -ENOENT,
+		                 "service '%s' was left half made by a command that was killed; "
+		                 "it has been cleaned up, attach again",
+		                 name ? name : only);
+	return r < 0 ? r : 0;
+}
+
+int service_claim(struct service *service, const char *name, struct error *err)
+{
+	for (;;) {
+		int r = pins_lock(&service->pins, name, true, err);
+
+		if (r < 0 || folder_is_empty(service->pins.path))
+			return r;
+		r = open_pinned(service, err);
+		if (r != 0)
+			return r;
+		/* Rolled back, and the folder with it. */
+		service_close(service);
+	}
+}
+
+/* Some process that has one of these listeners open, and which. */
+static int borrow_any(const struct listener *listeners, size_t n, struct error *err)
+{
+	_cleanup_free_ struct holder *holders = NULL;
+	size_t n_holders;
+	int r = proc_holders(listeners, n, &holders, &n_holders, err);
+
+	if (r == 0)
+		r = error_set(err, -ENOENT, "no process has it open");
+	for (size_t i = 0; r < 0 && i < n_holders; i++)
+		r = proc_borrow_fd(holders[i].pid, holders[i].fd, holders[i].inode, err);
+	return r;
+}
+
+int service_borrow_member(const struct service *service, unsigned int endpoint, struct error *err)
+{
+	const struct rpd_endpoint *it = &service->steer.service->endpoints[endpoint];
+	_cleanup_free_ struct listener *listeners = NULL;
+	char text[ENDPOINT_TEXT_MAX];
+	size_t n, members = 0;
+	int r;
+
+	if (!service->reachable)
+		return error_set(err, -ENOENT, "the workers' network namespace is gone");
+	r = sockdiag_listeners(it->port, &listeners, &n, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n; i++)
+		if (endpoint_equal(&listeners[i].endpoint, it))
+			listeners[members++] = listeners[i];
+	if (members == 0)
+		return error_set(err, -ENOENT, "nothing listens on %s any more",
+		                 endpoint_format(it, text, sizeof(text)));
+	return borrow_any(listeners, members, err);
+}
+
+/* A member of each group, to take the program off it; -1 for a group that has none any more, and
+ * so no program either. */
+static int borrow_members(struct service *service, int fds[RPD_ENDPOINT_MAX], struct error *err)
+{
+	int r = enter_netns(service, err);
+
+	for (unsigned int i = 0; r == 0 && i < service->steer.service->n_endpoints; i++) {
+		fds[i] = service_borrow_member(service, i, err);
+		if (fds[i] < 0 && fds[i] != -ENOENT)
+			r = fds[i];
+	}
+	return r;
+}
+
+/* All that can fail comes before anything is changed. */
+int service_remove(struct service *service, bool force, struct error *err)
+{
+	struct rpd_service *info = service->steer.service;
+	int fds[RPD_ENDPOINT_MAX], r = 0;
+
+	memset(fds, -1, sizeof(fds));
+	if (info && info->magic == RPD_MAGIC && info->n_endpoints <= RPD_ENDPOINT_MAX) {
+		r = borrow_members(service, fds, err);
+		if (r == 0 || force)
+			__atomic_store_n(&info->stage, RPD_STAGE_REMOVING, __ATOMIC_RELEASE);
+	}
+	if (r == 0 || force) {
+		for (unsigned int i = 0; i < RPD_ENDPOINT_MAX; i++)
+			if (fds[i] >= 0)
+				steer_detach(fds[i]); /* fails only if there is no program */
+		r = pins_remove(&service->pins, STEER_FIRST_PIN, err);
+	}
+	for (unsigned int i = 0; i < RPD_ENDPOINT_MAX; i++)
+		cleanup_close(&fds[i]);
+	return r;
+}
+
+int service_detach(const char *name, bool force, char ret_name[RPD_LABEL_MAX], struct error *err)
+{
+	_cleanup_service_ struct service service;
+	char only[RPD_LABEL_MAX];
+	int r = name ? 0 : only_service(only, err);
+
+	service_init(&service);
+	if (r < 0)
+		return r;
+	r = pins_lock(&service.pins, name ? name : only, false, err);
+	if (r < 0)
+		return r;
+	memcpy(ret_name, service.pins.service, RPD_LABEL_MAX);
+	r = steer_open(&service.steer, &service.pins, err);
+	if (r < 0 && !force && !is_half_made(&service))
+		return error_add(err, r, "\n--force removes the pins of '%s' all the same",
+		                 service.pins.service);
+	return service_remove(&service, force, err);
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A service, opened under its lock: what every command begins and ends with. Traffic is steered by
+ * what is pinned, whether a struct service exists anywhere or not.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "kern/pins.h"
+#include "kern/steer.h"
+
+struct service {
+	struct pins pins;
+	struct steer steer;
+	bool reachable; /* some process is still in its network namespace, and so are we */
+};
+
+#define _cleanup_service_ __attribute__((cleanup(service_close)))
+
+/* Closed state: service_close() may be called on it. */
+void service_init(struct service *service);
+
+/*
+ * Locks and opens service @name (NULL: the only one on this host) and enters its network
+ * namespace. What a killed attach or detach left half done is rolled back, and then there is no
+ * such service.
+ */
+int service_open(struct service *service, const char *name, struct error *err);
+
+/* For attach: locks folder @name, new or old, and leaves it empty of half-made things.
+ * Returns 1 if there is a complete service, which is then open, else 0. */
+int service_claim(struct service *service, const char *name, struct error *err);
+
+/*
+ * Back to the kernel's hash: takes the program off every group and removes all pins. Goes on from
+ * wherever a killed attach or detach stopped. With @force also where the pins are damaged: then
+ * the groups that can't be told any more keep their program until their listeners close.
+ */
+int service_remove(struct service *service, bool force, struct error *err);
+
+/* `detach`: service_remove() for service @name (NULL: the only one), in whatever state it is.
+ * @ret_name: its name. */
+int service_detach(const char *name, bool force, char ret_name[RPD_LABEL_MAX], struct error *err);
+
+/* Unlocks and closes; the service stays. */
+void service_close(struct service *service);
+
+/* The duplicate of any one listener of the endpoint's group, whoever's, for socket options of the
+ * group. The caller closes it at once. -ENOENT if the group has no member any more. */
+int service_borrow_member(const struct service *service, unsigned int endpoint, struct error *err);

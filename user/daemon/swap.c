@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "daemon/swap.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "core/edit.h"
+#include "core/endpoint.h"
+#include "daemon/admit.h"
+#include "daemon/change.h"
+#include "kern/proc.h"
+
+/* Slot that holds the listener, or -1. */
+static int slot_of(const struct observed *o, unsigned int endpoint, uint64_t cookie)
+{
+	for (unsigned int slot = 0; slot < o->n_slots; slot++)
+		if (o->slots[slot].cookies[endpoint] == cookie)
+			return slot;
+	return -1;
+}
+
+static bool fd_fits(const struct swap_request *request, int fd)
+{
+	for (size_t i = 0; i < request->n_fds; i++)
+		if (request->fds[i] == fd)
+			return true;
+	return request->n_fds == 0;
+}
+
+static int choose(const struct service *service, const struct observed *o,
+                  const struct swap_request *request, const struct holder *holders, size_t n,
+                  struct newcomer *ret, struct error *err)
+{
+	char text[ENDPOINT_TEXT_MAX];
+	int taken = -1;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct listener *listener = NULL;
+		int e, slot;
+
+		if (holders[i].pid != request->pid || !fd_fits(request, holders[i].fd))
+			continue;
+		for (size_t l = 0; l < o->n_listeners && !listener; l++)
+			if (o->listeners[l].inode == holders[i].inode)
+				listener = &o->listeners[l];
+		e = observed_endpoint(service, listener);
+		slot = slot_of(o, e, listener->cookie);
+		if (slot >= 0) {
+			taken = slot;
+			continue; /* nginx workers have all their siblings' listeners open */
+		}
+		if (ret->listeners[e] && ret->owner.evidence == holders[i].evidence)
+			return error_usage(
+			        err,
+			        "pid %u has several listeners on %s that are in no slot; "
+			        "choose with --fd",
+			        request->pid,
+			        endpoint_format(&listener->endpoint, text, sizeof(text)));
+		if (ret->listeners[e] && ret->owner.evidence > holders[i].evidence)
+			continue;
+		ret->listeners[e] = listener;
+		ret->fds[e] = holders[i].fd;
+		if (ret->owner.pid == 0 || holders[i].evidence > ret->owner.evidence)
+			ret->owner = holders[i];
+	}
+	if (ret->owner.pid == 0 && taken >= 0)
+		return error_set(err, -EBUSY, "the listener of pid %u is in slot %d already",
+		                 request->pid, taken);
+	return 0;
+}
+
+/* The newcomer must be wherever the slot's worker is, or connections there would have nowhere to
+ * go. */
+static int check_complete(const struct service *service, const struct observed *o,
+                          const struct swap_request *request, const struct newcomer *newcomer,
+                          struct error *err)
+{
+	const struct rpd_service *info = service->steer.service;
+	char text[ENDPOINT_TEXT_MAX];
+
+	for (unsigned int e = 0; e < info->n_endpoints; e++) {
+		const struct rpd_worker *worker = &o->slots[request->slot].worker;
+
+		if (newcomer->listeners[e] || !worker->cookies[e])
+			continue;
+		return error_set(
+		        err, -ENOENT,
+		        "pid %u has no listener%s on %s in the group of service '%s' (same "
+		        "address, port, uid %u and SO_REUSEPORT are needed)",
+		        request->pid, request->n_fds ? " by that descriptor" : "",
+		        endpoint_format(&info->endpoints[e], text, sizeof(text)),
+		        service->pins.service, info->endpoints[e].uid);
+	}
+	return 0;
+}
+
+int swap(struct service *service, const struct observed *observed,
+         const struct swap_request *request, struct error *err)
+{
+	const struct slots slot = {.n = 1, .at = {request->slot}};
+	_cleanup_free_ struct holder *holders = NULL;
+	struct newcomer newcomer = {};
+	struct rpd_schedule draft;
+	struct rpd_worker before;
+	uint64_t start_time;
+	uint32_t ppid;
+	char comm[RPD_COMM_MAX];
+	size_t n;
+	int r;
+
+	change_begin(service, observed, &draft);
+	r = edit_check_slots(&draft, &slot, err);
+	if (r < 0)
+		return r;
+	if (proc_identity(request->pid, &start_time, &ppid, comm) < 0)
+		return error_set(err, -ESRCH, "there is no process %u", request->pid);
+	r = proc_holders(observed->listeners, observed->n_listeners, &holders, &n, err);
+	if (r == 0)
+		r = choose(service, observed, request, holders, n, &newcomer, err);
+	if (r == 0)
+		r = check_complete(service, observed, request, &newcomer, err);
+	if (r < 0)
+		return r;
+	before = observed->slots[request->slot].worker;
+	r = admit(service, request->slot, &newcomer, draft.slots[request->slot].version, err);
+	if (r < 0) {
+		_cleanup_observed_ struct observed again = {};
+		struct error ignored;
+
+		/* With the old row back, what was put is put back. */
+		steer_worker_set(&service->steer, request->slot, &before);
+		observe(service, &again, &ignored);
+		return r;
+	}
+	/* The slot may have been dead, and out of the ring. */
+	_cleanup_observed_ struct observed after = {};
+	r = observe(service, &after, err);
+	if (r < 0)
+		return r;
+	change_begin(service, &after, &draft);
+	return change_commit(service, &after, &draft, true, "swap", err);
+}

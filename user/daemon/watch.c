@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "daemon/watch.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+
+#include "base/cleanup.h"
+#include "core/edit.h"
+#include "core/roster.h"
+#include "core/schedule.h"
+#include "daemon/admit.h"
+#include "daemon/change.h"
+#include "daemon/observe.h"
+#include "daemon/service.h"
+#include "kern/listen.h"
+#include "kern/proc.h"
+
+#define WATCH_LOOK_US   1000000
+#define WATCH_MARGIN_US 100000
+
+/* The process of a slot whose death we wait for. */
+struct watched {
+	uint32_t pid;
+	uint64_t start_time;
+	sd_event_source *source;
+};
+
+struct watch {
+	const char *name;
+	sd_event *loop;
+	struct listen_events *listens;
+	struct watched slots[RPD_SLOT_MAX];
+	size_t n_refused; /* members without a slot that the log has told of */
+	struct error *err;
+};
+
+__attribute__((format(printf, 2, 3))) static void say(const struct watch *w, const char *format,
+                                                      ...)
+{
+	va_list args;
+
+	fprintf(stderr, "%s: ", w->name);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+}
+
+static int on_death(sd_event_source *source, int fd, uint32_t events, void *data);
+
+/* Waits for the death of each slot's process, whoever that is now. */
+static int watch_processes(struct watch *w, const struct observed *o)
+{
+	for (unsigned int slot = 0; slot < RPD_SLOT_MAX; slot++) {
+		struct watched *it = &w->slots[slot];
+		const struct rpd_worker *worker = slot < o->n_slots ? &o->slots[slot].worker : NULL;
+		bool live = worker && o->slots[slot].live;
+		int fd, r;
+
+		if (it->source && live && it->pid == worker->pid &&
+		    it->start_time == worker->start_time)
+			continue;
+		it->source = sd_event_source_disable_unref(it->source);
+		if (!live)
+			continue;
+		fd = proc_open_pid(worker->pid, worker->start_time);
+		if (fd < 0)
+			continue; /* dead already: seen at the next look */
+		r = sd_event_add_io(w->loop, &it->source, fd, EPOLLIN, on_death, w);
+		if (r < 0) {
+			close(fd);
+			return r;
+		}
+		sd_event_source_set_io_fd_own(it->source, true);
+		it->pid = worker->pid;
+		it->start_time = worker->start_time;
+	}
+	return 0;
+}
+
+/* The slot for one more worker: of one that died, else a new one; -1 if all are taken. */
+static int free_slot(const struct service *service, const struct observed *o,
+                     const struct rpd_schedule *draft)
+{
+	unsigned int limit = service->steer.service->n_workers;
+	int drained = -1;
+
+	if (limit == 0)
+		limit = RPD_SLOT_MAX;
+	for (unsigned int slot = 0; slot < draft->n_slots; slot++) {
+		if (slot < o->n_slots && o->slots[slot].live)
+			continue;
+		if (!(draft->slots[slot].flags & RPD_SLOT_DEAD))
+			continue; /* filled a moment ago */
+		if (draft->slots[slot].state == RPD_SLOT_ACTIVE)
+			return slot;
+		drained = slot;
+	}
+	return draft->n_slots < limit ? draft->n_slots : drained;
+}
+
+/* The strangers as workers: those of one process in the different groups belong together. */
+static int strangers_roster(const struct observed *o, struct listener **ret_listeners,
+                            struct roster *ret)
+{
+	_cleanup_free_ struct listener *listeners = calloc(o->n_strangers + 1, sizeof(*listeners));
+	int r;
+
+	if (!listeners)
+		return -ENOMEM;
+	for (size_t i = 0; i < o->n_strangers; i++)
+		listeners[i] = *o->strangers[i].listener;
+	r = roster_build(listeners, o->n_strangers, o->holders, o->n_holders, ret);
+	if (r == 0)
+		*ret_listeners = TAKE_PTR(listeners);
+	return r;
+}
+
+/* Fills in @ret; false if the worker doesn't listen in all groups yet, or nobody serves it. */
+static bool to_newcomer(const struct service *service, const struct observed *o,
+                        const struct listener *listeners, const struct roster_worker *worker,
+                        size_t n_groups, struct newcomer *ret)
+{
+	size_t n = 0;
+
+	ret->owner = worker->owner;
+	for (size_t g = 0; g < n_groups; g++) {
+		const struct listener *listener;
+		int e;
+
+		if (worker->listeners[g] < 0)
+			continue;
+		listener = &listeners[worker->listeners[g]];
+		e = observed_endpoint(service, listener);
+		ret->listeners[e] = listener;
+		for (size_t h = 0; h < o->n_holders; h++)
+			if (o->holders[h].inode == listener->inode &&
+			    o->holders[h].pid == worker->owner.pid)
+				ret->fds[e] = o->holders[h].fd;
+		n++;
+	}
+	return n == service->steer.service->n_endpoints;
+}
+
+static int admit_strangers(struct watch *w, struct service *service, const struct observed *o,
+                           struct rpd_schedule *draft)
+{
+	_cleanup_free_ struct listener *listeners = NULL;
+	struct roster roster = {};
+	size_t refused = 0;
+	int r = strangers_roster(o, &listeners, &roster);
+
+	for (size_t i = 0; r == 0 && i < roster.n_workers; i++) {
+		const struct roster_worker *worker = &roster.workers[i];
+		struct newcomer newcomer = {};
+		int slot = free_slot(service, o, draft);
+		struct error why;
+
+		if (!to_newcomer(service, o, listeners, worker, roster.n_groups, &newcomer))
+			continue;
+		if (slot < 0) {
+			if (++refused > w->n_refused)
+				say(w,
+				    "pid %u (%s) has joined, but all slots are taken: it gets "
+				    "no connection",
+				    worker->owner.pid, worker->owner.comm);
+			continue;
+		}
+		r = edit_fill(draft, slot, RPD_FIRST_LABEL, w->err);
+		if (r < 0)
+			break;
+		if (admit(service, slot, &newcomer, draft->slots[slot].version, &why) < 0) {
+			say(w, "slot %d: %s; trying again", slot, why.text);
+			draft->slots[slot].flags |= RPD_SLOT_DEAD;
+		} else {
+			say(w, "slot %d: admitted pid %u (%s)", slot, worker->owner.pid,
+			    worker->owner.comm);
+		}
+	}
+	w->n_refused = refused;
+	roster_free(&roster);
+	return r;
+}
+
+/* Notes in the draft which slots have died or stalled, or are served again. */
+static void note_changes(struct watch *w, const struct service *service, const struct observed *o,
+                         struct rpd_schedule *draft)
+{
+	const struct rpd_schedule *in_force = steer_schedule(&service->steer);
+
+	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
+		const struct rpd_worker *worker = &o->slots[slot].worker;
+		uint8_t before = in_force->slots[slot].flags;
+
+		if (draft->slots[slot].flags & ~before & RPD_SLOT_DEAD)
+			say(w, "slot %u: pid %u (%s) has left", slot, worker->pid, worker->comm);
+		if (o->slots[slot].stalled)
+			draft->slots[slot].flags |= RPD_SLOT_STALLED;
+		if (draft->slots[slot].flags & ~before & RPD_SLOT_STALLED)
+			say(w,
+			    "slot %u: pid %u (%s) has died, but its listener is still open and "
+			    "nobody polls it: out of the ring",
+			    slot, worker->pid, worker->comm);
+		if (before & ~draft->slots[slot].flags & RPD_SLOT_STALLED)
+			say(w, "slot %u: pid %u (%s) polls its listener: back in the ring", slot,
+			    worker->pid, worker->comm);
+	}
+}
+
+/* One look: what is there is brought into force. */
+static int look(struct watch *w)
+{
+	_cleanup_service_ struct service service;
+	_cleanup_observed_ struct observed o = {};
+	struct rpd_schedule draft;
+	int r;
+
+	service_init(&service);
+	r = service_open(&service, w->name, w->err);
+	if (r == 0)
+		r = observe(&service, &o, w->err);
+	if (r < 0)
+		return r;
+	change_begin(&service, &o, &draft);
+	note_changes(w, &service, &o, &draft);
+	r = admit_strangers(w, &service, &o, &draft);
+	if (r < 0)
+		return r;
+	schedule_build(&draft);
+	if (memcmp(&draft, steer_schedule(&service.steer), sizeof(draft)) != 0) {
+		observed_free(&o);
+		r = observe(&service, &o, w->err); /* with those just admitted */
+		if (r == 0)
+			r = change_commit(&service, &o, &draft, true, "watch", w->err);
+	}
+	return r < 0 ? r : watch_processes(w, &o);
+}
+
+/* Looks, and ends the loop if that can't go on. */
+static int look_or_exit(struct watch *w)
+{
+	int r = look(w);
+
+	if (r == -ENOENT) {
+		say(w, "detached");
+		sd_event_exit(w->loop, 0);
+	} else if (r < 0) {
+		sd_event_exit(w->loop, r);
+	}
+	return 0;
+}
+
+static int on_death(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	(void)fd;
+	(void)events;
+	sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	return look_or_exit(data);
+}
+
+static int on_listen(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct watch *w = data;
+
+	(void)source;
+	(void)fd;
+	(void)events;
+	listen_events_drain(w->listens);
+	return look_or_exit(w);
+}
+
+static int on_timer(sd_event_source *source, uint64_t now, void *data)
+{
+	sd_event_source_set_time(source, now + WATCH_LOOK_US);
+	return look_or_exit(data);
+}
+
+static int add_sources(struct watch *w)
+{
+	sd_event_source *timer = NULL;
+	sigset_t signals;
+	int r;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	r = sd_event_add_signal(w->loop, NULL, SIGTERM, NULL, NULL);
+	if (r >= 0)
+		r = sd_event_add_signal(w->loop, NULL, SIGINT, NULL, NULL);
+	if (r >= 0)
+		r = sd_event_add_io(w->loop, NULL, listen_events_fd(w->listens), EPOLLIN, on_listen,
+		                    w);
+	if (r >= 0)
+		r = sd_event_add_time_relative(w->loop, &timer, CLOCK_MONOTONIC, WATCH_LOOK_US,
+		                               WATCH_MARGIN_US, on_timer, w);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(timer, SD_EVENT_ON);
+	if (r >= 0)
+		r = sd_event_source_set_floating(timer, true);
+	sd_event_source_unref(timer);
+	return r;
+}
+
+static uint16_t service_port(const char *name, struct error *err, int *ret)
+{
+	_cleanup_service_ struct service service;
+
+	service_init(&service);
+	*ret = service_open(&service, name, err);
+	return *ret < 0 ? 0 : service.steer.service->endpoints[0].port;
+}
+
+int watch(const char *name, struct error *err)
+{
+	struct watch w = {.name = name, .err = err};
+	uint16_t port;
+	int r;
+
+	port = service_port(name, err, &r);
+	if (r == 0)
+		r = listen_events_new(port, &w.listens, err);
+	if (r < 0)
+		return r;
+	r = sd_event_new(&w.loop);
+	if (r >= 0)
+		r = add_sources(&w);
+	if (r < 0)
+		error_set(err, r, "can't set up the event loop: %s", strerror(-r));
+	else
+		r = look(&w);
+	if (r >= 0) {
+		sd_notify(0, "READY=1");
+		say(&w, "watching");
+		r = sd_event_loop(w.loop);
+		sd_notify(0, "STOPPING=1");
+	}
+	for (unsigned int slot = 0; slot < RPD_SLOT_MAX; slot++)
+		sd_event_source_disable_unref(w.slots[slot].source);
+	listen_events_free(w.listens);
+	sd_event_unref(w.loop);
+	return r;
+}
