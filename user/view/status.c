@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "core/condition.h"
+#include "core/endpoint.h"
+#include "core/schedule.h"
+#include "view/view.h"
+
+static const char *const policy_names[] = {
+        [RPD_ROUND_ROBIN] = "round-robin",
+        [RPD_STICKY] = "sticky",
+};
+_Static_assert(ARRAY_SIZE(policy_names) == RPD_POLICY_MAX, "a name for each policy");
+
+static void add_text(struct json_object *to, const char *key, const char *text)
+{
+	json_object_object_add(to, key, json_object_new_string(text));
+}
+
+static void add_number(struct json_object *to, const char *key, int64_t number)
+{
+	json_object_object_add(to, key, json_object_new_int64(number));
+}
+
+static void add_flag(struct json_object *to, const char *key, bool flag)
+{
+	json_object_object_add(to, key, json_object_new_boolean(flag));
+}
+
+static int64_t number_of(struct json_object *of, const char *key)
+{
+	return json_object_get_int64(json_object_object_get(of, key));
+}
+
+static const char *text_of(struct json_object *of, const char *key)
+{
+	return json_object_get_string(json_object_object_get(of, key));
+}
+
+static struct json_object *endpoint_view(const struct rpd_endpoint *e)
+{
+	struct json_object *view = json_object_new_object();
+	char text[ENDPOINT_TEXT_MAX];
+
+	add_text(view, "endpoint", endpoint_format(e, text, sizeof(text)));
+	inet_ntop(e->family, e->addr, text, sizeof(text));
+	add_text(view, "address", text);
+	add_number(view, "port", e->port);
+	add_flag(view, "v6only", e->v6only);
+	add_number(view, "ifindex", e->ifindex);
+	add_number(view, "uid", e->uid);
+	return view;
+}
+
+/* Every counter by its name, from the one list. */
+static void add_counters(struct json_object *to, const struct rpd_counters *counts)
+{
+#define RPD_COUNTER(name, help) add_number(to, #name, counts->of[RPD_OUTCOME_##name]);
+#include <reuseportd/counters.def>
+#undef RPD_COUNTER
+}
+
+static struct json_object *slot_listeners(const struct service *service,
+                                          const struct observed *observed, unsigned int slot)
+{
+	struct json_object *array = json_object_new_array();
+	char text[ENDPOINT_TEXT_MAX];
+
+	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {
+		uint64_t cookie = observed->slots[slot].cookies[e];
+		const struct listener *listener = observed_listener(observed, cookie);
+		struct json_object *view;
+
+		if (!listener)
+			continue;
+		view = json_object_new_object();
+		add_text(
+		        view, "endpoint",
+		        endpoint_format(&service->steer.service->endpoints[e], text, sizeof(text)));
+		add_number(view, "cookie", cookie);
+		add_number(view, "inode", listener->inode);
+		add_number(view, "queued", listener->queue);
+		add_number(view, "backlog", listener->backlog);
+		json_object_array_add(array, view);
+	}
+	return array;
+}
+
+static struct json_object *worker_view(const struct service *service,
+                                       const struct observed *observed, unsigned int slot,
+                                       const struct rpd_counters *counts)
+{
+	const struct rpd_schedule *s = steer_schedule(&service->steer);
+	const struct observed_slot *seen = &observed->slots[slot];
+	struct json_object *view = json_object_new_object();
+	struct json_object *counters = json_object_new_object();
+	double share = s->ring_len ? 100.0 * s->slots[slot].entries / s->ring_len : 0;
+
+	add_number(view, "slot", slot);
+	add_text(view, "state", condition_name(condition_of(s, slot, seen->live, seen->stalled)));
+	add_flag(view, "live", seen->live);
+	add_text(view, "version", s->versions[s->slots[slot].version].label);
+	add_number(view, "weight", s->slots[slot].weight);
+	json_object_object_add(view, "share_percent", json_object_new_double(share));
+	add_number(view, "pid", seen->worker.pid);
+	add_number(view, "fd", seen->worker.fd);
+	add_text(view, "command", seen->worker.comm);
+	/* New connections, whether the ring named this slot or one that was gone. */
+	add_number(view, "steered",
+	           counts->of[RPD_OUTCOME_steered] + counts->of[RPD_OUTCOME_slot_gone]);
+	add_number(view, "admitted_at", seen->worker.admitted_at);
+	json_object_object_add(view, "listeners", slot_listeners(service, observed, slot));
+	add_counters(counters, counts);
+	json_object_object_add(view, "counters", counters);
+	return view;
+}
+
+static struct json_object *workers_view(const struct service *service,
+                                        const struct observed *observed,
+                                        const struct rpd_counters *rows)
+{
+	struct json_object *array = json_object_new_array();
+
+	for (unsigned int slot = 0; slot < observed->n_slots; slot++)
+		if (steer_schedule(&service->steer)->slots[slot].state != RPD_SLOT_EMPTY)
+			json_object_array_add(array,
+			                      worker_view(service, observed, slot, &rows[slot]));
+	return array;
+}
+
+static struct json_object *totals_view(const struct rpd_counters *rows)
+{
+	struct json_object *view = json_object_new_object();
+	struct rpd_counters sum = {};
+
+	for (unsigned int row = 0; row < RPD_ROW_MAX; row++)
+		for (unsigned int o = 0; o < RPD_OUTCOME_MAX; o++)
+			sum.of[o] += rows[row].of[o];
+	add_counters(view, &sum);
+	return view;
+}
+
+static struct json_object *strangers_view(const struct service *service,
+                                          const struct observed *observed)
+{
+	struct json_object *array = json_object_new_array();
+	char text[ENDPOINT_TEXT_MAX];
+
+	for (size_t i = 0; i < observed->n_strangers; i++) {
+		const struct observed_stranger *it = &observed->strangers[i];
+		struct json_object *view = json_object_new_object();
+
+		add_text(view, "endpoint",
+		         endpoint_format(&service->steer.service->endpoints[it->endpoint], text,
+		                         sizeof(text)));
+		if (it->owner.pid) {
+			add_number(view, "pid", it->owner.pid);
+			add_number(view, "fd", it->owner.fd);
+			add_text(view, "command", it->owner.comm);
+		}
+		json_object_array_add(array, view);
+	}
+	return array;
+}
+
+static void add_schedule(struct json_object *view, const struct rpd_schedule *s)
+{
+	struct json_object *ring = json_object_new_object();
+
+	add_text(view, "policy", policy_names[s->policy]);
+	add_flag(view, "strict", s->flags & RPD_STRICT);
+	if (s->only_version != RPD_NO_VERSION)
+		add_text(view, "only_version", s->versions[s->only_version].label);
+	if (s->canary_permille)
+		json_object_object_add(view, "canary_percent",
+		                       json_object_new_double(s->canary_permille / 10.0));
+	add_number(ring, "length", s->ring_len);
+	add_number(ring, "slots", s->n_ring_slots);
+	add_number(ring, "rounding_error_ppm", s->rounding_ppm);
+	json_object_object_add(view, "ring", ring);
+}
+
+struct json_object *view_status(const struct service *service, const struct observed *observed,
+                                struct error *err)
+{
+	const struct rpd_service *info = service->steer.service;
+	_cleanup_free_ struct rpd_counters *rows = calloc(RPD_ROW_MAX, sizeof(*rows));
+	struct json_object *view, *endpoints;
+
+	if (!rows) {
+		error_set(err, -ENOMEM, "out of memory");
+		return NULL;
+	}
+	if (steer_counters(&service->steer, rows, err) < 0)
+		return NULL;
+	view = json_object_new_object();
+	endpoints = json_object_new_array();
+	add_text(view, "service", service->pins.service);
+	add_schedule(view, steer_schedule(&service->steer));
+	add_number(view, "attached_at", info->attached_at);
+	for (unsigned int e = 0; e < info->n_endpoints; e++)
+		json_object_array_add(endpoints, endpoint_view(&info->endpoints[e]));
+	json_object_object_add(view, "endpoints", endpoints);
+	json_object_object_add(view, "workers", workers_view(service, observed, rows));
+	json_object_object_add(view, "counters", totals_view(rows));
+	json_object_object_add(view, "unknown_members", strangers_view(service, observed));
+	return view;
+}
+
+static void print_head(FILE *out, struct json_object *status)
+{
+	struct json_object *ring = json_object_object_get(status, "ring");
+	struct json_object *endpoints = json_object_object_get(status, "endpoints");
+	const char *only = text_of(status, "only_version");
+	double rounding = number_of(ring, "rounding_error_ppm") / 1e4;
+
+	fprintf(out, "service %s, %s%s, ring of %ld", text_of(status, "service"),
+	        text_of(status, "policy"),
+	        json_object_get_boolean(json_object_object_get(status, "strict")) ? ", strict" : "",
+	        number_of(ring, "length"));
+	if (rounding > 0)
+		fprintf(out, " (shares rounded by up to %.2f%%)", rounding);
+	if (only)
+		fprintf(out, ", only version %s", only);
+	fprintf(out, "\nendpoints");
+	for (size_t i = 0; i < json_object_array_length(endpoints); i++)
+		fprintf(out, " %s", text_of(json_object_array_get_idx(endpoints, i), "endpoint"));
+	fprintf(out, "\n\n");
+}
+
+/* Counters that have counted something; all of them are in the JSON. */
+static void print_counters(FILE *out, struct json_object *counters)
+{
+	static const struct {
+		const char *name, *help;
+	} list[] = {
+#define RPD_COUNTER(name, help) {#name, help},
+#include <reuseportd/counters.def>
+#undef RPD_COUNTER
+	};
+
+	fputc('\n', out);
+	for (size_t i = 0; i < ARRAY_SIZE(list); i++) {
+		int64_t n = number_of(counters, list[i].name);
+
+		if (n || i == 0)
+			fprintf(out, "%10ld %-10s  %s\n", n, list[i].name, list[i].help);
+	}
+}
+
+void view_status_text(FILE *out, struct json_object *status)
+{
+	static const struct column columns[] = {
+	        {"SLOT", "slot", NULL},
+	        {"STATE", "state", NULL},
+	        {"VERSION", "version", NULL},
+	        {"WEIGHT", "weight", NULL},
+	        {"SHARE", "share_percent", "%"},
+	        {"PID", "pid", NULL},
+	        {"FD", "fd", NULL},
+	        {"COMMAND", "command", NULL},
+	        {"STEERED", "steered", NULL},
+	};
+	static const struct column unknown[] = {
+	        {"UNKNOWN MEMBER OF", "endpoint", NULL},
+	        {"PID", "pid", NULL},
+	        {"FD", "fd", NULL},
+	        {"COMMAND", "command", NULL},
+	};
+	struct json_object *strangers = json_object_object_get(status, "unknown_members");
+
+	print_head(out, status);
+	table_print(out, json_object_object_get(status, "workers"), columns, ARRAY_SIZE(columns));
+	print_counters(out, json_object_object_get(status, "counters"));
+	if (json_object_array_length(strangers) == 0)
+		return;
+	fputc('\n', out);
+	table_print(out, strangers, unknown, ARRAY_SIZE(unknown));
+	fprintf(out, "They get no new connection while an admitted worker lives.\n");
+}
+
+void view_change_text(FILE *out, struct json_object *status)
+{
+	struct json_object *ring = json_object_object_get(status, "ring");
+	struct json_object *workers = json_object_object_get(status, "workers");
+	double rounding = number_of(ring, "rounding_error_ppm") / 1e4;
+
+	fprintf(out, "%s: %ld of %zu workers take new connections", text_of(status, "service"),
+	        number_of(ring, "slots"), json_object_array_length(workers));
+	if (rounding > 0)
+		fprintf(out, ", shares rounded by up to %.2f%%", rounding);
+	fputc('\n', out);
+}
+
+struct json_object *view_list_new(void)
+{
+	return json_object_new_array();
+}
+
+void view_list_add(struct json_object *list, const struct service *service)
+{
+	const struct rpd_service *info = service->steer.service;
+	const struct rpd_schedule *s = steer_schedule(&service->steer);
+	struct json_object *view = json_object_new_object();
+	char text[ENDPOINT_TEXT_MAX];
+	unsigned int live = 0;
+
+	for (unsigned int slot = 0; slot < s->n_slots; slot++)
+		for (unsigned int e = 0; e < info->n_endpoints; e++)
+			if (steer_cookie(&service->steer, e, slot)) {
+				live++;
+				break;
+			}
+	add_text(view, "service", service->pins.service);
+	add_text(view, "endpoint", endpoint_format(&info->endpoints[0], text, sizeof(text)));
+	add_number(view, "endpoints", info->n_endpoints);
+	add_text(view, "policy", policy_names[s->policy]);
+	add_number(view, "workers", s->n_slots);
+	add_number(view, "live", live);
+	add_number(view, "in_ring", s->n_ring_slots);
+	json_object_array_add(list, view);
+}
+
+void view_list_add_broken(struct json_object *list, const char *name, const char *why)
+{
+	struct json_object *view = json_object_new_object();
+
+	add_text(view, "service", name);
+	add_text(view, "error", why);
+	json_object_array_add(list, view);
+}
+
+void view_list_text(FILE *out, struct json_object *list)
+{
+	static const struct column columns[] = {
+	        {"SERVICE", "service", NULL}, {"ENDPOINT", "endpoint", NULL},
+	        {"POLICY", "policy", NULL},   {"WORKERS", "workers", NULL},
+	        {"LIVE", "live", NULL},       {"IN RING", "in_ring", NULL},
+	};
+
+	table_print(out, list, columns, ARRAY_SIZE(columns));
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		struct json_object *row = json_object_array_get_idx(list, i);
+
+		if (text_of(row, "error"))
+			fprintf(out, "%s: %s\n", text_of(row, "service"), text_of(row, "error"));
+	}
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <string.h>
+
+#include "view/view.h"
+
+#define TABLE_COLUMNS_MAX 16
+#define TABLE_CELL_MAX    128
+
+static const char *cell(struct json_object *row, const struct column *column,
+                        char buf[TABLE_CELL_MAX])
+{
+	struct json_object *value = json_object_object_get(row, column->key);
+
+	if (!value)
+		return "-";
+	if (json_object_is_type(value, json_type_double))
+		snprintf(buf, TABLE_CELL_MAX, "%.1f%s", json_object_get_double(value),
+		         column->suffix ? column->suffix : "");
+	else
+		snprintf(buf, TABLE_CELL_MAX, "%s%s", json_object_get_string(value),
+		         column->suffix ? column->suffix : "");
+	return buf;
+}
+
+static bool is_number(struct json_object *rows, const struct column *column)
+{
+	for (size_t i = 0; i < json_object_array_length(rows); i++) {
+		struct json_object *row = json_object_array_get_idx(rows, i);
+		struct json_object *value = json_object_object_get(row, column->key);
+
+		if (value && json_object_is_type(value, json_type_string))
+			return false;
+	}
+	return true;
+}
+
+/* The last column is not padded if it is text: no white space at the end of a line. */
+static void print_cell(FILE *out, const char *text, int width, bool number, bool last)
+{
+	if (number)
+		fprintf(out, "%*s%s", width, text, last ? "\n" : "  ");
+	else if (last)
+		fprintf(out, "%s\n", text);
+	else
+		fprintf(out, "%-*s  ", width, text);
+}
+
+void table_print(FILE *out, struct json_object *rows, const struct column *columns, size_t n)
+{
+	size_t n_rows = json_object_array_length(rows);
+	int widths[TABLE_COLUMNS_MAX];
+	bool number[TABLE_COLUMNS_MAX];
+	char buf[TABLE_CELL_MAX];
+
+	for (size_t c = 0; c < n; c++) {
+		number[c] = is_number(rows, &columns[c]);
+		widths[c] = strlen(columns[c].title);
+		for (size_t i = 0; i < n_rows; i++) {
+			struct json_object *row = json_object_array_get_idx(rows, i);
+			int width = strlen(cell(row, &columns[c], buf));
+
+			if (width > widths[c])
+				widths[c] = width;
+		}
+	}
+	for (size_t c = 0; c < n; c++)
+		print_cell(out, columns[c].title, widths[c], number[c], c == n - 1);
+	for (size_t i = 0; i < n_rows; i++)
+		for (size_t c = 0; c < n; c++)
+			print_cell(out, cell(json_object_array_get_idx(rows, i), &columns[c], buf),
+			           widths[c], number[c], c == n - 1);
+}

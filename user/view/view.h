@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What commands show. Each view is built once, as a JSON object, and then written either as JSON
+ * or as text made from that same object, so that the two can't tell different stories.
+ */
+#pragma once
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "core/checks.h"
+#include "daemon/observe.h"
+#include "daemon/service.h"
+
+/* `status`: NULL with @err set on failure. The caller owns the object (json_object_put()). */
+struct json_object *view_status(const struct service *service, const struct observed *observed,
+                                struct error *err);
+void view_status_text(FILE *out, struct json_object *status);
+
+/* One line on what a change came to, from the status after it. */
+void view_change_text(FILE *out, struct json_object *status);
+
+/* `list`: an array of services; view_list_add() appends one that is open, or says why it isn't. */
+struct json_object *view_list_new(void);
+void view_list_add(struct json_object *list, const struct service *service);
+void view_list_add_broken(struct json_object *list, const char *name, const char *why);
+void view_list_text(FILE *out, struct json_object *list);
+
+/* `doctor`. */
+struct json_object *view_checks(const struct checks *checks);
+void view_checks_text(FILE *out, struct json_object *checks);
+
+/* Any view as JSON. */
+void view_json(FILE *out, struct json_object *view);
+
+/* One column of a table: the member @key of each row. Numbers are right-aligned. */
+struct column {
+	const char *title;
+	const char *key;
+	const char *suffix; /* behind each value, such as "%" */
+};
+
+/* Writes the array @rows as an aligned table. A missing member is shown as "-". */
+void table_print(FILE *out, struct json_object *rows, const struct column *columns, size_t n);
