@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+
+#include "base/cleanup.h"
+#include "cli/show.h"
+#include "daemon/inspect.h"
+#include "kern/checkup.h"
+
+int cmd_status(struct invocation *i, struct error *err)
+{
+	_cleanup_service_ struct service service;
+	int r = take_service_argument(i, err);
+
+	service_init(&service);
+	if (r == 0)
+		r = service_open(&service, i->service, err);
+	return r < 0 ? r : show_status(&service, i->json, err);
+}
+
+int cmd_list(struct invocation *i, struct error *err)
+{
+	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
+	struct json_object *list;
+	size_t n;
+	int r;
+
+	if (i->n_args)
+		return error_usage(err, "`list` takes no argument");
+	r = pins_list(&names, &n, err);
+	if (r < 0)
+		return r;
+	list = view_list_new();
+	for (size_t s = 0; s < n; s++) {
+		_cleanup_service_ struct service service;
+		struct error why;
+
+		service_init(&service);
+		r = service_open(&service, names[s], &why);
+		if (r == 0)
+			view_list_add(list, &service);
+		else if (r != -ENOENT) /* detached, or cleaned up, meanwhile */
+			view_list_add_broken(list, names[s], why.text);
+	}
+	(i->json ? view_json : view_list_text)(stdout, list);
+	json_object_put(list);
+	return 0;
+}
+
+/* The rows on each service, or on the one that was named. */
+static int check_services(const struct invocation *i, struct checks *checks, struct error *err)
+{
+	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
+	size_t n;
+	int r = pins_list(&names, &n, err);
+
+	if (r < 0)
+		return r == -EACCES && !i->service ? 0 : r;
+	if (i->service)
+		return inspect_service(i->service, checks, err);
+	for (size_t s = 0; r == 0 && s < n; s++)
+		r = inspect_service(names[s], checks, err);
+	return r;
+}
+
+int cmd_doctor(struct invocation *i, struct error *err)
+{
+	struct checks checks = {};
+	struct json_object *view;
+	int r = take_service_argument(i, err);
+
+	if (r < 0)
+		return r;
+	r = checkup_host(&checks);
+	if (r < 0)
+		error_set(err, r, "out of memory");
+	else
+		r = check_services(i, &checks, err);
+	if (r == 0) {
+		view = view_checks(&checks);
+		(i->json ? view_json : view_checks_text)(stdout, view);
+		json_object_put(view);
+		r = checks_worst(&checks) == CHECK_FAIL ? EXIT_REFUSED : EXIT_OK;
+	}
+	checks_free(&checks);
+	return r;
+}

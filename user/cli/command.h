@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The command table: each command's name, arguments, options, help and function in one row. main()
+ * finds the row, argp(3) parses by it and prints its --help, and the function gets the result.
+ */
+#pragma once
+
+#include <argp.h>
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "core/slots.h"
+#include "daemon/attach.h"
+#include "daemon/swap.h"
+
+#define INVOCATION_ARGS_MAX (RPD_SLOT_MAX + 2)
+#define INVOCATION_FDS_MAX  RPD_ENDPOINT_MAX
+
+/* What the command line said. */
+struct invocation {
+	const char *service; /* --service, or the argument of that meaning; NULL = the only one */
+	bool json;
+	bool force;
+	bool off;   /* canary --off, switch --off */
+	bool watch; /* attach --watch */
+	bool has_workers;
+	long share; /* canary --share, in tenths of a percent; 0 = not given */
+	struct attach_request attach;
+	uint32_t swap_pid;
+	int fds[INVOCATION_FDS_MAX];
+	size_t n_fds;
+	char *args[INVOCATION_ARGS_MAX]; /* what is not an option */
+	int n_args;
+};
+
+struct command {
+	const char *name;
+	const char *args; /* for the usage line */
+	const char *summary;
+	const char *help;
+	const struct argp_option *options;
+	/* Returns the exit status, or a negative errno with @err set. */
+	int (*run)(struct invocation *invocation, struct error *err);
+	bool unprivileged; /* works, as far as it can, for any user */
+};
+
+extern const struct command commands[];
+
+/* The option keys, and which options belong together. */
+enum option_key {
+	OPTION_SERVICE = 's',
+	OPTION_JSON = 'j',
+	OPTION_FORCE = 'f',
+	OPTION_WORKERS = 'w',
+	OPTION_PORT = 'p',
+	OPTION_ADDRESS = 'a',
+	OPTION_PID = 256,
+	OPTION_WAIT,
+	OPTION_POLICY,
+	OPTION_STRICT,
+	OPTION_LABEL,
+	OPTION_WATCH,
+	OPTION_SHARE,
+	OPTION_OFF,
+	OPTION_FD,
+};
+
+/* argp's parser for every command: which options there are is the command's table. */
+error_t command_parse(int key, char *text, struct argp_state *state);
+
+/* `reuseportd --help`. */
+void command_overview(FILE *out);
+
+/* The functions of the table, in the files cmd_*.c. */
+int cmd_attach(struct invocation *invocation, struct error *err);
+int cmd_detach(struct invocation *invocation, struct error *err);
+int cmd_status(struct invocation *invocation, struct error *err);
+int cmd_list(struct invocation *invocation, struct error *err);
+int cmd_doctor(struct invocation *invocation, struct error *err);
+int cmd_drain(struct invocation *invocation, struct error *err);
+int cmd_resume(struct invocation *invocation, struct error *err);
+int cmd_weight(struct invocation *invocation, struct error *err);
+int cmd_canary(struct invocation *invocation, struct error *err);
+int cmd_label(struct invocation *invocation, struct error *err);
+int cmd_switch(struct invocation *invocation, struct error *err);
+int cmd_swap(struct invocation *invocation, struct error *err);

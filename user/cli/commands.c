@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/parse.h"
+#include "cli/command.h"
+#include "core/endpoint.h"
+
+#define JSON_OPTION                                                                                \
+	{                                                                                          \
+		"json", OPTION_JSON, NULL, 0, "Print JSON", 0                                      \
+	}
+#define SERVICE_OPTION                                                                             \
+	{                                                                                          \
+		"service", OPTION_SERVICE, "NAME", 0,                                              \
+		        "The service; may be left out if there is only one on the host", 0         \
+	}
+#define FORCE_OPTION                                                                               \
+	{                                                                                          \
+		"force", OPTION_FORCE, NULL, 0,                                                    \
+		        "Also if no live worker is left to take new connections, so that they "    \
+		        "are refused",                                                             \
+		        0                                                                          \
+	}
+#define END_OF_OPTIONS                                                                             \
+	{                                                                                          \
+		0                                                                                  \
+	}
+
+static const struct argp_option attach_options[] = {
+        {"workers", OPTION_WORKERS, "N|any", 0, "How many workers there must be (required)", 0},
+        {"service", OPTION_SERVICE, "NAME", 0, "Name of the service (default: PROGRAM-PORT)", 0},
+        {"port", OPTION_PORT, "PORT", 0, "Take the workers that listen on this port", 0},
+        {"address", OPTION_ADDRESS, "ADDRESS", 0, "Only the group that listens on this address", 0},
+        {"pid", OPTION_PID, "PID", 0,
+         "Only a port on which this process has a listener, in its network namespace", 0},
+        {"wait", OPTION_WAIT, "SECONDS", 0, "Wait that long for workers that are still starting",
+         0},
+        {"policy", OPTION_POLICY, "POLICY", 0,
+         "round-robin (default): exactly even; sticky: a client keeps its worker", 0},
+        {"strict", OPTION_STRICT, NULL, 0,
+         "When no admitted worker lives, refuse new connections instead of leaving them to the "
+         "kernel's hash",
+         0},
+        {"label", OPTION_LABEL, "VERSION", 0, "The workers' version (default: " RPD_FIRST_LABEL ")",
+         0},
+        {"watch", OPTION_WATCH, NULL, 0,
+         "Stay in the foreground: admit workers that join, take out those that left or stalled, "
+         "and log it. SIGTERM ends the watching and leaves steering in place. If the service is "
+         "attached already, just watch it",
+         0},
+        JSON_OPTION,
+        END_OF_OPTIONS,
+};
+
+static const struct argp_option plain_options[] = {SERVICE_OPTION, JSON_OPTION, END_OF_OPTIONS};
+static const struct argp_option json_options[] = {JSON_OPTION, END_OF_OPTIONS};
+static const struct argp_option force_options[] = {SERVICE_OPTION, JSON_OPTION, FORCE_OPTION,
+                                                   END_OF_OPTIONS};
+static const struct argp_option detach_options[] = {
+        SERVICE_OPTION,
+        {"force", OPTION_FORCE, NULL, 0,
+         "Also if the pins are damaged, or a group can't be reached: what is there is removed", 0},
+        JSON_OPTION,
+        END_OF_OPTIONS,
+};
+static const struct argp_option canary_options[] = {
+        SERVICE_OPTION,
+        {"share", OPTION_SHARE, "PERCENT", 0,
+         "The slots' share together, 0.1 to 99.9; the rest keep their relative weights", 0},
+        {"off", OPTION_OFF, NULL, 0, "No canary any more: each slot gets its weight's share", 0},
+        JSON_OPTION,
+        END_OF_OPTIONS,
+};
+static const struct argp_option switch_options[] = {
+        SERVICE_OPTION, {"off", OPTION_OFF, NULL, 0, "All versions take connections again", 0},
+        FORCE_OPTION,   JSON_OPTION,
+        END_OF_OPTIONS,
+};
+static const struct argp_option swap_options[] = {
+        SERVICE_OPTION,
+        {"pid", OPTION_PID, "PID", 0, "The process that takes over the slot (required)", 0},
+        {"fd", OPTION_FD, "FD", 0,
+         "Its descriptor for the listener, if it has several (once for each endpoint)", 0},
+        JSON_OPTION,
+        END_OF_OPTIONS,
+};
+
+const struct command commands[] = {
+        {"attach", "--workers N|any", "steer the connections of servers that already run",
+         "Finds the listeners of a port's SO_REUSEPORT groups and the processes that serve them, "
+         "gives each worker a slot, lets the kernel deal new connections to the slots, and exits. "
+         "Steering goes on with no process of reuseportd running. Without --port, --address and "
+         "--pid it takes the one port on the host that has N workers.",
+         attach_options, cmd_attach, false},
+        {"status", "[SERVICE]", "show the workers, their shares and what was counted",
+         "Shows each worker's slot, state, version, weight, share of new connections, process and "
+         "count of connections steered to it; the outcomes of the steering program; and members of "
+         "the group that were not admitted.",
+         plain_options, cmd_status, false},
+        {"list", "", "list the services", "Lists the services on this host.", json_options,
+         cmd_list, false},
+        {"drain", "[SERVICE] SLOT...", "take workers out: no new connections, open ones go on",
+         "From when it returns not one new connection goes to the slots, such as 3 or 0-3,7. Open "
+         "connections, and handshakes under way, go on.",
+         force_options, cmd_drain, false},
+        {"resume", "[SERVICE] SLOT...", "put drained workers back", "Takes back `drain`.",
+         force_options, cmd_resume, false},
+        {"weight", "[SERVICE] SLOT... WEIGHT", "set the weight of workers",
+         "Weights are 0 to 1000; a worker that nobody weighted has 100. Shares are in proportion, "
+         "and exact over each turn of the ring; if the weights don't fit a ring of 4096 entries "
+         "they are rounded, and the largest error is shown.",
+         force_options, cmd_weight, false},
+        {"canary", "[SERVICE] SLOT... --share PERCENT | --off",
+         "give some workers an exact share of new connections",
+         "The slots together get PERCENT of new connections, spread out evenly.", canary_options,
+         cmd_canary, false},
+        {"label", "[SERVICE] SLOT... VERSION", "give workers a version",
+         "The queue of a worker that dies goes to a worker of the same version, if one is left; "
+         "`switch` goes by it.",
+         plain_options, cmd_label, false},
+        {"switch", "[SERVICE] VERSION | --off", "let only one version take new connections",
+         "All at once, and back the same way. From when it returns not one new connection goes to "
+         "another version.",
+         switch_options, cmd_switch, false},
+        {"swap", "[SERVICE] SLOT --pid PID", "put another process's listener into a slot",
+         "The process must have a listener in the same group (same address, port and user, with "
+         "SO_REUSEPORT). The one that was in the slot goes on with its open connections, and can "
+         "then be stopped.",
+         swap_options, cmd_swap, false},
+        {"detach", "[SERVICE]", "back to the kernel's hash; removes everything of reuseportd",
+         "Takes the steering program off the groups and removes all pins. No connection is lost.",
+         detach_options, cmd_detach, false},
+        {"doctor", "[SERVICE]", "check the host and the service, and say what to do",
+         "Each check has a verdict: ok, note, warn or fail. Exit status 1 if one failed.",
+         plain_options, cmd_doctor, true},
+        {0},
+};
+
+static int parse_workers(const char *text, unsigned int *ret)
+{
+	long n;
+
+	if (!strcmp(text, "any")) {
+		*ret = 0;
+		return 0;
+	}
+	if (parse_long(text, 1, RPD_SLOT_MAX, &n) < 0)
+		return -1;
+	*ret = n;
+	return 0;
+}
+
+static int parse_policy(const char *text, enum rpd_policy *ret)
+{
+	if (!strcmp(text, "sticky"))
+		*ret = RPD_STICKY;
+	else if (!strcmp(text, "round-robin"))
+		*ret = RPD_ROUND_ROBIN;
+	else
+		return -1;
+	return 0;
+}
+
+/* Options that choose the workers. */
+static void parse_wanted(int key, const char *text, struct invocation *i, struct argp_state *state)
+{
+	struct wanted *wanted = &i->attach.wanted;
+	long n = 0;
+
+	switch (key) {
+	case OPTION_WORKERS:
+		i->has_workers = true;
+		if (parse_workers(text, &wanted->workers) < 0)
+			argp_error(state, "--workers is 1 to %d, or 'any', not '%s'", RPD_SLOT_MAX,
+			           text);
+		break;
+	case OPTION_PORT:
+		if (parse_long(text, 1, 65535, &n) < 0)
+			argp_error(state, "'%s' is no port", text);
+		wanted->port = n;
+		break;
+	case OPTION_ADDRESS:
+		if (endpoint_parse_address(text, &wanted->family, wanted->addr) < 0)
+			argp_error(state, "'%s' is no IPv4 or IPv6 address", text);
+		break;
+	case OPTION_PID:
+		if (parse_long(text, 1, 1 << 22, &n) < 0)
+			argp_error(state, "'%s' is no process number", text);
+		wanted->pid = i->swap_pid = n;
+		break;
+	}
+}
+
+/* Options with a value that are of one command only. */
+static void parse_special(int key, const char *text, struct invocation *i, struct argp_state *state)
+{
+	long n = 0;
+
+	switch (key) {
+	case OPTION_WAIT:
+		if (parse_seconds(text, &i->attach.wait) < 0)
+			argp_error(state, "--wait is a number of seconds, not '%s'", text);
+		break;
+	case OPTION_POLICY:
+		if (parse_policy(text, &i->attach.policy) < 0)
+			argp_error(state, "there is no policy '%s': round-robin or sticky", text);
+		break;
+	case OPTION_SHARE:
+		if (parse_tenths(text, 1, 999, &i->share) < 0)
+			argp_error(state,
+			           "--share is 0.1 to 99.9 percent in steps of 0.1, not '%s'",
+			           text);
+		break;
+	case OPTION_FD:
+		if (i->n_fds == INVOCATION_FDS_MAX || parse_long(text, 0, 1 << 30, &n) < 0)
+			argp_error(state, "'%s' is no descriptor number", text);
+		i->fds[i->n_fds++] = n;
+		break;
+	}
+}
+
+error_t command_parse(int key, char *text, struct argp_state *state)
+{
+	struct invocation *i = state->input;
+
+	switch (key) {
+	case OPTION_SERVICE:
+		i->service = text;
+		return 0;
+	case OPTION_LABEL:
+		i->attach.label = text;
+		return 0;
+	case OPTION_JSON:
+		i->json = true;
+		return 0;
+	case OPTION_FORCE:
+		i->force = true;
+		return 0;
+	case OPTION_STRICT:
+		i->attach.strict = true;
+		return 0;
+	case OPTION_WATCH:
+		i->watch = true;
+		return 0;
+	case OPTION_OFF:
+		i->off = true;
+		return 0;
+	case OPTION_WORKERS:
+	case OPTION_PORT:
+	case OPTION_ADDRESS:
+	case OPTION_PID:
+		parse_wanted(key, text, i, state);
+		return 0;
+	case OPTION_WAIT:
+	case OPTION_POLICY:
+	case OPTION_SHARE:
+	case OPTION_FD:
+		parse_special(key, text, i, state);
+		return 0;
+	case ARGP_KEY_ARG:
+		if (i->n_args == INVOCATION_ARGS_MAX)
+			argp_error(state, "too many arguments");
+		i->args[i->n_args++] = text;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+void command_overview(FILE *out)
+{
+	fprintf(out,
+	        "Usage: reuseportd COMMAND [OPTION...]\n"
+	        "Deals the connections of a port evenly to its workers, in the kernel, and\n"
+	        "replaces workers without losing one.\n\n");
+	for (const struct command *c = commands; c->name; c++)
+		fprintf(out, "  %-8s  %s\n", c->name, c->summary);
+	fprintf(out,
+	        "\n`reuseportd COMMAND --help` tells more. Exit status: 0 done, 1 refused or "
+	        "failed,\n2 bad usage.\n");
+}

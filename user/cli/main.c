@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <bpf/libbpf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/command.h"
+#include "kern/probe.h"
+
+/* libbpf's own messages say nothing that our errors don't, unless someone debugs. */
+static int print_libbpf(enum libbpf_print_level level, const char *format, va_list args)
+{
+	if (level == LIBBPF_DEBUG || !getenv("REUSEPORTD_DEBUG"))
+		return 0;
+	return vfprintf(stderr, format, args);
+}
+
+static const struct command *find_command(const char *name)
+{
+	for (const struct command *c = commands; c->name; c++)
+		if (!strcmp(c->name, name))
+			return c;
+	return NULL;
+}
+
+static int check_privileges(const struct command *command, struct error *err)
+{
+	char missing[256];
+
+	if (command->unprivileged || probe_privileges(missing, sizeof(missing)) == 1)
+		return 0;
+	return error_set(err, -1,
+	                 "`%s` needs root, or the capabilities " PROBE_PRIVILEGES "; missing: %s",
+	                 command->name, missing);
+}
+
+static int run(const struct command *command, int argc, char **argv)
+{
+	static struct invocation invocation = {.attach.label = RPD_FIRST_LABEL};
+	static struct error err;
+	const struct argp argp = {
+	        .options = command->options,
+	        .parser = command_parse,
+	        .args_doc = command->args,
+	        .doc = command->help,
+	};
+	char name[64];
+	int r;
+
+	snprintf(name, sizeof(name), "reuseportd %s", command->name);
+	argv[0] = name;
+	argp_err_exit_status = EXIT_USAGE;
+	argp_parse(&argp, argc, argv, 0, NULL, &invocation);
+	r = check_privileges(command, &err);
+	if (r == 0)
+		r = command->run(&invocation, &err);
+	if (r >= 0)
+		return fflush(stdout) == 0 ? r : EXIT_REFUSED;
+	fprintf(stderr, "%s: %s\n", name, err.text);
+	return err.status;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *command = argc > 1 ? find_command(argv[1]) : NULL;
+
+	libbpf_set_print(print_libbpf);
+	if (command)
+		return run(command, argc - 1, argv + 1);
+	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help"))) {
+		command_overview(stdout);
+		return EXIT_OK;
+	}
+	if (argc > 1 && !strcmp(argv[1], "--version")) {
+		printf("reuseportd %s\n", REUSEPORTD_VERSION);
+		return EXIT_OK;
+	}
+	if (argc > 1)
+		fprintf(stderr, "reuseportd: there is no command '%s'\n", argv[1]);
+	command_overview(stderr);
+	return EXIT_USAGE;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "cli/show.h"
+
+#include <string.h>
+
+static void drop_first(struct invocation *i)
+{
+	memmove(i->args, i->args + 1, --i->n_args * sizeof(i->args[0]));
+}
+
+static int set_service(struct invocation *i, struct error *err)
+{
+	if (i->service)
+		return error_usage(err, "the service is named twice: '%s' and '%s'", i->service,
+		                   i->args[0]);
+	i->service = i->args[0];
+	drop_first(i);
+	return 0;
+}
+
+int take_service_argument(struct invocation *i, struct error *err)
+{
+	int r = i->n_args ? set_service(i, err) : 0;
+
+	if (r == 0 && i->n_args)
+		return error_usage(err, "'%s' is one argument too many; see --help", i->args[0]);
+	return r;
+}
+
+int take_slot_arguments(struct invocation *i, int keep, struct slots *ret, struct error *err)
+{
+	int r = 0;
+
+	ret->n = 0;
+	if (i->n_args > keep && !slots_is_list(i->args[0]))
+		r = set_service(i, err);
+	while (r == 0 && i->n_args > keep) {
+		r = slots_parse(ret, i->args[0], err);
+		drop_first(i);
+	}
+	if (r == 0 && (ret->n == 0 || i->n_args < keep))
+		return error_usage(err, "an argument is missing; see --help");
+	return r;
+}
+
+static int show(struct service *service, bool json, void (*text)(FILE *, struct json_object *),
+                struct error *err)
+{
+	_cleanup_observed_ struct observed observed = {};
+	struct json_object *view;
+	int r = observe(service, &observed, err);
+
+	if (r < 0)
+		return r;
+	view = view_status(service, &observed, err);
+	if (!view)
+		return -1;
+	(json ? view_json : text)(stdout, view);
+	json_object_put(view);
+	return 0;
+}
+
+int show_status(struct service *service, bool json, struct error *err)
+{
+	return show(service, json, view_status_text, err);
+}
+
+int show_change(struct service *service, bool json, struct error *err)
+{
+	return show(service, json, view_change_text, err);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What several commands do: take the SERVICE argument, print a service. */
+#pragma once
+
+#include "cli/command.h"
+#include "view/view.h"
+
+/* For commands whose only argument is [SERVICE]: moves it to invocation->service. */
+int take_service_argument(struct invocation *invocation, struct error *err);
+
+/* The slots that the first arguments name, behind an optional SERVICE: takes them off
+ * invocation->args, where @keep more must be left. */
+int take_slot_arguments(struct invocation *invocation, int keep, struct slots *ret,
+                        struct error *err);
+
+/* Observes and prints the service as `status` does. */
+int show_status(struct service *service, bool json, struct error *err);
+
+/* After a change: one line, or with @json the status. */
+int show_change(struct service *service, bool json, struct error *err);
