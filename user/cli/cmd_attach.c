@@ -32,6 +32,11 @@ static bool watch_only(const struct invocation *i)
 	return i->watch && i->service && service_open(&service, i->service, &ignored) == 0;
 }
 
+static void say_waiting(const char *why)
+{
+	fprintf(stderr, "waiting: %.*s\n", (int)strcspn(why, ";\n"), why);
+}
+
 int cmd_attach(struct invocation *i, struct error *err)
 {
 	_cleanup_service_ struct service service;
@@ -45,6 +50,7 @@ int cmd_attach(struct invocation *i, struct error *err)
 	if (watch_only(i))
 		return watch(i->service, err);
 	i->attach.service = i->service;
+	i->attach.waiting = say_waiting;
 	r = attach(&i->attach, &service, &notes, err);
 	if (r < 0)
 		return r;

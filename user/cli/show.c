@@ -50,6 +50,8 @@ static int show(struct service *service, bool json, void (*text)(FILE *, struct 
 	struct json_object *view;
 	int r = observe(service, &observed, err);
 
+	if (r == 0)
+		r = observe_strangers(&observed, err);
 	if (r < 0)
 		return r;
 	view = view_status(service, &observed, err);

@@ -58,12 +58,14 @@ int edit_canary(struct rpd_schedule *s, const struct slots *slots, unsigned int 
 		struct rpd_slot *slot = &s->slots[slots->at[i]];
 
 		if (slot->state != RPD_SLOT_ACTIVE || slot->weight == 0 ||
+		    (slot->flags & RPD_SLOT_DEAD) ||
 		    (s->only_version != RPD_NO_VERSION && slot->version != s->only_version))
-			return error_set(err, -EBUSY,
-			                 "slot %u takes no connections now (drained, weight 0, or "
-			                 "of a version that is switched off), so it can't be a "
-			                 "canary; resume it first",
-			                 slots->at[i]);
+			return error_set(
+			        err, -EBUSY,
+			        "slot %u takes no connections now (dead, drained, weight 0, or "
+			        "of a version that is switched off), so it can't be a "
+			        "canary",
+			        slots->at[i]);
 		slot->flags |= RPD_SLOT_CANARY;
 	}
 	for (unsigned int i = 0; i < s->n_slots; i++)

@@ -26,8 +26,9 @@ struct holder {
 	uint32_t inode; /* of the listener */
 	uint32_t pid;
 	uint32_t ppid;
-	int32_t fd;          /* lowest descriptor number for the listener */
-	int32_t epfd;        /* the epoll descriptor that watches it, or -1 */
+	int32_t fd;   /* its descriptor for the listener: the one it polls or accepts by, else the
+	                 lowest */
+	int32_t epfd; /* the epoll descriptor that watches it, or -1 */
 	uint64_t start_time; /* clock ticks after boot */
 	enum evidence evidence;
 	char comm[RPD_COMM_MAX];

@@ -64,6 +64,14 @@ static int write_rows(struct service *service, unsigned int slot, const struct n
 	return r < 0 ? r : steer_worker_set(&service->steer, slot, &worker);
 }
 
+/* What was not admitted is not known to have been. */
+static void forget(struct service *service, const struct newcomer *newcomer)
+{
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (newcomer->listeners[e])
+			steer_member_del(&service->steer, newcomer->listeners[e]->cookie);
+}
+
 static int put_error(struct error *err, int r, unsigned int slot, const struct newcomer *newcomer,
                      unsigned int endpoint)
 {
@@ -102,8 +110,10 @@ int admit(struct service *service, unsigned int slot, const struct newcomer *new
 		 * service is being made there is no schedule yet to steer by. */
 		if (r == 0 && service->steer.service->stage == RPD_STAGE_READY)
 			r = steer_attach(&service->steer, e, borrowed.fds[e]);
-		if (r < 0)
+		if (r < 0) {
+			forget(service, newcomer);
 			return put_error(err, r, slot, newcomer, e);
+		}
 	}
 	return 0;
 }

@@ -32,6 +32,7 @@ static int wait_for_workers(const struct attach_request *request, struct found *
                             struct error *err)
 {
 	double deadline = now() + request->wait;
+	struct error told = {};
 
 	for (;;) {
 		const struct timespec pause = {.tv_nsec = ATTACH_LOOK_AGAIN_NS};
@@ -39,6 +40,9 @@ static int wait_for_workers(const struct attach_request *request, struct found *
 
 		if (r != -EAGAIN || now() >= deadline)
 			return r;
+		if (strcmp(told.text, err->text) != 0)
+			request->waiting(err->text);
+		told = *err;
 		nanosleep(&pause, NULL);
 	}
 }

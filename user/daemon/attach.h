@@ -11,8 +11,9 @@ struct attach_request {
 	struct wanted wanted;
 	double wait; /* seconds that missing workers may take to appear */
 	enum rpd_policy policy;
-	bool strict;       /* refuse, rather than fall back to the kernel's hash */
-	const char *label; /* the workers' version */
+	bool strict;                      /* refuse, rather than fall back to the kernel's hash */
+	const char *label;                /* the workers' version */
+	void (*waiting)(const char *why); /* told, when it changes, what is waited for */
 };
 
 /*

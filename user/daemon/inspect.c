@@ -134,6 +134,8 @@ int inspect_service(const char *name, struct checks *checks, struct error *err)
 	r = service_open(&service, name, err);
 	if (r == 0)
 		r = observe(&service, &o, err);
+	if (r == 0)
+		r = observe_strangers(&o, err);
 	if (r < 0)
 		return checks_add(checks, CHECK_FAIL, name, NULL, "%.250s", err->text);
 	r = check_workers(&service, &o, checks);

@@ -161,19 +161,25 @@ static int find_strangers(const struct service *service, struct observed *o, str
 	for (size_t i = 0; i < o->n_listeners; i++) {
 		const struct listener *listener = &o->listeners[i];
 		unsigned int e = observed_endpoint(service, listener);
+		struct rpd_member member;
 
-		if (!is_admitted(o, e, listener->cookie))
-			o->strangers[o->n_strangers++] =
-			        (struct observed_stranger){.endpoint = e, .listener = listener};
+		if (is_admitted(o, e, listener->cookie))
+			continue;
+		o->strangers[o->n_strangers++] = (struct observed_stranger){
+		        .endpoint = e,
+		        .listener = listener,
+		        .retired =
+		                steer_member_get(&service->steer, listener->cookie, &member) == 0,
+		};
 	}
 	return 0;
 }
 
-/* Looks up who has those listeners open of which it isn't clear: those of strangers, and of slots
- * whose recorded worker doesn't serve them any more. A scan of all processes, so only then. */
-static int find_holders(struct observed *o, struct error *err)
+/* Looks up who has the listeners of those slots open whose recorded worker doesn't serve them any
+ * more: a scan of all processes, so only if there are any. */
+static int find_holders(struct observed *o, struct holder **ret, size_t *ret_n, struct error *err)
 {
-	_cleanup_free_ struct listener *unclear = calloc(o->n_listeners + 1, sizeof(*unclear));
+	_cleanup_free_ struct listener *unclear = calloc(o->n_slots + 1, sizeof(*unclear));
 	size_t n = 0;
 
 	if (!unclear)
@@ -187,34 +193,32 @@ static int find_holders(struct observed *o, struct error *err)
 		o->slots[slot].stalled = true; /* until a holder is found that serves it */
 		unclear[n++] = *listener;
 	}
-	for (size_t i = 0; i < o->n_strangers; i++)
-		unclear[n++] = *o->strangers[i].listener;
-	return n ? proc_holders(unclear, n, &o->holders, &o->n_holders, err) : 0;
+	return n ? proc_holders(unclear, n, ret, ret_n, err) : 0;
 }
 
 /* The holders of one listener: a run of the rows, which are in the order of the inodes. */
-static const struct holder *holders_of(const struct observed *o, uint32_t inode, size_t *ret_n)
+static const struct holder *holders_of(const struct holder *holders, size_t n, uint32_t inode,
+                                       size_t *ret_n)
 {
 	size_t first = 0, end;
 
-	while (first < o->n_holders && o->holders[first].inode != inode)
+	while (first < n && holders[first].inode != inode)
 		first++;
-	for (end = first; end < o->n_holders && o->holders[end].inode == inode;)
+	for (end = first; end < n && holders[end].inode == inode;)
 		end++;
 	*ret_n = end - first;
-	return o->holders + first;
+	return holders + first;
 }
 
 /* Takes note of the process that serves the slot's listener now, if any does. */
 static int update_owner(struct service *service, struct observed *o, unsigned int slot,
-                        struct error *err)
+                        const struct holder *holders, size_t n, struct error *err)
 {
 	struct rpd_worker *worker = &o->slots[slot].worker;
-	const struct holder *holders, *now;
-	size_t n;
+	const struct holder *now;
 	int r;
 
-	holders = holders_of(o, slot_listener(o, slot)->inode, &n);
+	holders = holders_of(holders, n, slot_listener(o, slot)->inode, &n);
 	now = serving_now(worker, holders, n);
 	if (!now)
 		return 0;
@@ -227,6 +231,8 @@ static int update_owner(struct service *service, struct observed *o, unsigned in
 int observe(struct service *service, struct observed *ret, struct error *err)
 {
 	_cleanup_observed_ struct observed o = {};
+	_cleanup_free_ struct holder *holders = NULL;
+	size_t n_holders = 0;
 	int r = find_listeners(service, &o, err);
 
 	if (r == 0)
@@ -236,22 +242,37 @@ int observe(struct service *service, struct observed *ret, struct error *err)
 	if (r == 0)
 		r = find_strangers(service, &o, err);
 	if (r == 0)
-		r = find_holders(&o, err);
+		r = find_holders(&o, &holders, &n_holders, err);
 	for (unsigned int slot = 0; r == 0 && slot < o.n_slots; slot++)
 		if (o.slots[slot].stalled)
-			r = update_owner(service, &o, slot, err);
-	for (size_t i = 0; r == 0 && i < o.n_strangers; i++) {
-		const struct holder *holders, *owner;
-		size_t n;
-
-		holders = holders_of(&o, o.strangers[i].listener->inode, &n);
-		owner = roster_owner(holders, n);
-		if (owner)
-			o.strangers[i].owner = *owner;
-	}
+			r = update_owner(service, &o, slot, holders, n_holders, err);
 	if (r < 0)
 		return r;
 	*ret = o;
 	memset(&o, 0, sizeof(o)); /* handed on */
 	return 0;
+}
+
+int observe_strangers(struct observed *o, struct error *err)
+{
+	_cleanup_free_ struct listener *listeners = calloc(o->n_strangers + 1, sizeof(*listeners));
+	int r;
+
+	if (!listeners)
+		return error_set(err, -ENOMEM, "out of memory");
+	if (o->n_strangers == 0 || o->holders)
+		return 0;
+	for (size_t i = 0; i < o->n_strangers; i++)
+		listeners[i] = *o->strangers[i].listener;
+	r = proc_holders(listeners, o->n_strangers, &o->holders, &o->n_holders, err);
+	for (size_t i = 0; r == 0 && i < o->n_strangers; i++) {
+		const struct holder *holders, *owner;
+		size_t n;
+
+		holders = holders_of(o->holders, o->n_holders, listeners[i].inode, &n);
+		owner = roster_owner(holders, n);
+		if (owner)
+			o->strangers[i].owner = *owner;
+	}
+	return r;
 }

@@ -26,12 +26,13 @@ struct observed_stranger {
 	unsigned int endpoint;
 	const struct listener *listener;
 	struct holder owner; /* pid 0 = no process is known to have it open */
+	bool retired;        /* it was in a slot, and was swapped out */
 };
 
 struct observed {
 	struct listener *listeners; /* of all groups of the service, by cookie */
 	size_t n_listeners;
-	struct holder *holders; /* of those that had to be looked up */
+	struct holder *holders; /* of the strangers; observe_strangers() looks them up */
 	size_t n_holders;
 	struct observed_slot *slots;
 	unsigned int n_slots;
@@ -46,6 +47,10 @@ struct observed {
  * killed half way, and notes new owners of listeners (a pre-fork parent replaced a dead child).
  */
 int observe(struct service *service, struct observed *ret, struct error *err);
+
+/* Fills in the strangers' owners. Scans all processes, if there are strangers, and holds those up
+ * that poll their listeners (kern/proc.h): not for a timer. */
+int observe_strangers(struct observed *o, struct error *err);
 
 /* The listener of this cookie, or NULL. */
 const struct listener *observed_listener(const struct observed *o, uint64_t cookie);

@@ -37,7 +37,8 @@ struct watch {
 	sd_event *loop;
 	struct listen_events *listens;
 	struct watched slots[RPD_SLOT_MAX];
-	size_t n_refused; /* members without a slot that the log has told of */
+	uint64_t *refused; /* listeners that found all slots taken; the log has told of them */
+	size_t n_refused;
 	struct error *err;
 };
 
@@ -106,18 +107,21 @@ static int free_slot(const struct service *service, const struct observed *o,
 	return draft->n_slots < limit ? draft->n_slots : drained;
 }
 
-/* The strangers as workers: those of one process in the different groups belong together. */
+/* The strangers as workers: those of one process in the different groups belong together. Who was
+ * swapped out is not taken in again. */
 static int strangers_roster(const struct observed *o, struct listener **ret_listeners,
                             struct roster *ret)
 {
 	_cleanup_free_ struct listener *listeners = calloc(o->n_strangers + 1, sizeof(*listeners));
+	size_t n = 0;
 	int r;
 
 	if (!listeners)
 		return -ENOMEM;
 	for (size_t i = 0; i < o->n_strangers; i++)
-		listeners[i] = *o->strangers[i].listener;
-	r = roster_build(listeners, o->n_strangers, o->holders, o->n_holders, ret);
+		if (!o->strangers[i].retired)
+			listeners[n++] = *o->strangers[i].listener;
+	r = roster_build(listeners, n, o->holders, o->n_holders, ret);
 	if (r == 0)
 		*ret_listeners = TAKE_PTR(listeners);
 	return r;
@@ -149,43 +153,89 @@ static bool to_newcomer(const struct service *service, const struct observed *o,
 	return n == service->steer.service->n_endpoints;
 }
 
-static int admit_strangers(struct watch *w, struct service *service, const struct observed *o,
+static bool was_refused(const struct watch *w, uint64_t cookie)
+{
+	for (size_t i = 0; i < w->n_refused; i++)
+		if (w->refused[i] == cookie)
+			return true;
+	return false;
+}
+
+/* All strangers that are there now, as no slot is left for them. */
+static int remember_refused(struct watch *w, const struct observed *o)
+{
+	uint64_t *refused = calloc(o->n_strangers + 1, sizeof(*refused));
+
+	if (!refused)
+		return error_set(w->err, -ENOMEM, "out of memory");
+	free(w->refused);
+	w->refused = refused;
+	w->n_refused = 0;
+	for (size_t i = 0; i < o->n_strangers; i++)
+		refused[w->n_refused++] = o->strangers[i].listener->cookie;
+	return 0;
+}
+
+/* Whether there is somebody to be taken in, or to be told of. Else who the strangers are need not
+ * be looked up. */
+static bool has_news(const struct watch *w, const struct observed *o, bool has_room)
+{
+	for (size_t i = 0; i < o->n_strangers; i++)
+		if (!o->strangers[i].retired &&
+		    (has_room || !was_refused(w, o->strangers[i].listener->cookie)))
+			return true;
+	return false;
+}
+
+/* Takes the newcomer in, or logs why not. */
+static int admit_stranger(struct watch *w, struct service *service, const struct newcomer *newcomer,
+                          int slot, struct rpd_schedule *draft)
+{
+	const struct holder *owner = &newcomer->owner;
+	struct error why;
+	int r = edit_fill(draft, slot, RPD_FIRST_LABEL, w->err);
+
+	if (r < 0)
+		return r;
+	if (admit(service, slot, newcomer, draft->slots[slot].version, &why) < 0) {
+		say(w, "slot %d: %s; trying again", slot, why.text);
+		draft->slots[slot].flags |= RPD_SLOT_DEAD;
+	} else {
+		say(w, "slot %d: admitted pid %u (%s)", slot, owner->pid, owner->comm);
+	}
+	return 0;
+}
+
+static int admit_strangers(struct watch *w, struct service *service, struct observed *o,
                            struct rpd_schedule *draft)
 {
 	_cleanup_free_ struct listener *listeners = NULL;
 	struct roster roster = {};
-	size_t refused = 0;
-	int r = strangers_roster(o, &listeners, &roster);
+	int r;
 
+	if (!has_news(w, o, free_slot(service, o, draft) >= 0))
+		return 0;
+	r = observe_strangers(o, w->err);
+	if (r == 0)
+		r = strangers_roster(o, &listeners, &roster);
 	for (size_t i = 0; r == 0 && i < roster.n_workers; i++) {
 		const struct roster_worker *worker = &roster.workers[i];
 		struct newcomer newcomer = {};
 		int slot = free_slot(service, o, draft);
-		struct error why;
 
 		if (!to_newcomer(service, o, listeners, worker, roster.n_groups, &newcomer))
 			continue;
-		if (slot < 0) {
-			if (++refused > w->n_refused)
-				say(w,
-				    "pid %u (%s) has joined, but all slots are taken: it gets "
-				    "no connection",
-				    worker->owner.pid, worker->owner.comm);
-			continue;
-		}
-		r = edit_fill(draft, slot, RPD_FIRST_LABEL, w->err);
-		if (r < 0)
-			break;
-		if (admit(service, slot, &newcomer, draft->slots[slot].version, &why) < 0) {
-			say(w, "slot %d: %s; trying again", slot, why.text);
-			draft->slots[slot].flags |= RPD_SLOT_DEAD;
-		} else {
-			say(w, "slot %d: admitted pid %u (%s)", slot, worker->owner.pid,
-			    worker->owner.comm);
-		}
+		if (slot >= 0)
+			r = admit_stranger(w, service, &newcomer, slot, draft);
+		else
+			say(w,
+			    "pid %u (%s) has joined, but all slots are taken: it gets no "
+			    "connection",
+			    worker->owner.pid, worker->owner.comm);
 	}
-	w->n_refused = refused;
 	roster_free(&roster);
+	if (r == 0 && free_slot(service, o, draft) < 0)
+		r = remember_refused(w, o);
 	return r;
 }
 
@@ -344,6 +394,7 @@ int watch(const char *name, struct error *err)
 	}
 	for (unsigned int slot = 0; slot < RPD_SLOT_MAX; slot++)
 		sd_event_source_disable_unref(w.slots[slot].source);
+	free(w.refused);
 	listen_events_free(w.listens);
 	sd_event_unref(w.loop);
 	return r;

@@ -163,6 +163,7 @@ static struct json_object *strangers_view(const struct service *service,
 			add_number(view, "fd", it->owner.fd);
 			add_text(view, "command", it->owner.comm);
 		}
+		add_flag(view, "retired", it->retired);
 		json_object_array_add(array, view);
 	}
 	return array;
@@ -271,6 +272,7 @@ void view_status_text(FILE *out, struct json_object *status)
 	        {"PID", "pid", NULL},
 	        {"FD", "fd", NULL},
 	        {"COMMAND", "command", NULL},
+	        {"SWAPPED OUT", "retired", NULL},
 	};
 	struct json_object *strangers = json_object_object_get(status, "unknown_members");
 
