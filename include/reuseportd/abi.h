@@ -126,9 +126,11 @@ struct rpd_member {
 	__u32 pad;
 };
 
-/* The lifecycle of the pins, so that the next command can tell a service from a half-made one. */
+/* The lifecycle of the pins, so that the next command can tell a service from one that a killed
+ * command left half made or half removed; such a one is rolled back. */
 enum rpd_stage {
-	RPD_STAGE_MAKING, /* attach is at work, or was killed: roll back */
+	RPD_STAGE_FILLING,   /* attach fills the slots; nothing is steered yet */
+	RPD_STAGE_ATTACHING, /* the listeners are ours, and the program goes to their groups */
 	RPD_STAGE_READY,
 	RPD_STAGE_REMOVING, /* detach is at work, or was killed: finish it */
 };

@@ -92,6 +92,26 @@ static int claim(struct service *service, const char *name, struct error *err)
 	}
 }
 
+/* Refuses workers that some service has in its slots already. Another attach may be quicker after
+ * this; then the kernel refuses the second one, as a socket can be in one socket array only. */
+static int check_free(const struct found *found, struct error *err)
+{
+	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
+	size_t n;
+	int r = pins_list(&names, &n, err);
+
+	for (size_t s = 0; r == 0 && s < n; s++)
+		for (size_t i = 0; i < found->n_listeners; i++)
+			if (service_has(names[s], found->listeners[i].cookie))
+				return error_set(err, -EEXIST,
+						 "port %u is attached already, to service '%s'; "
+						 "`reuseportd status %s` shows it, `reuseportd "
+						 "detach %s` ends it",
+						 found->listeners[i].endpoint.port, names[s],
+						 names[s], names[s]);
+	return r;
+}
+
 static int describe_service(struct service *service, const struct attach_request *request,
                             struct error *err)
 {
@@ -172,6 +192,7 @@ static int make(struct service *service, const struct attach_request *request,
 		return r;
 	schedule_build(&draft);
 	steer_switch(&service->steer, &draft);
+	__atomic_store_n(&service->steer.service->stage, RPD_STAGE_ATTACHING, __ATOMIC_RELEASE);
 	r = attach_groups(service, err);
 	if (r == 0)
 		r = grace_wait(err);
@@ -194,6 +215,8 @@ int attach(const struct attach_request *request, struct service *ret, char **ret
 		r = proc_enter_netns(request->wanted.pid, err);
 	if (r == 0)
 		r = wait_for_workers(request, &found, err);
+	if (r == 0)
+		r = check_free(&found, err);
 	if (r < 0)
 		return r;
 	default_name(&found, name);

@@ -138,6 +138,18 @@ int service_claim(struct service *service, const char *name, struct error *err)
 	}
 }
 
+bool service_has(const char *name, uint64_t cookie)
+{
+	_cleanup_service_ struct service service;
+	struct rpd_member member;
+	struct error ignored;
+
+	service_init(&service);
+	return pins_peek(&service.pins, name, &ignored) == 0 &&
+	       steer_open(&service.steer, &service.pins, &ignored) == 0 &&
+	       steer_member_get(&service.steer, cookie, &member) == 0;
+}
+
 /* Some process that has one of these listeners open, and which. */
 static int borrow_any(const struct listener *listeners, size_t n, struct error *err)
 {
@@ -188,14 +200,16 @@ static int borrow_members(struct service *service, int fds[RPD_ENDPOINT_MAX], st
 	return r;
 }
 
-/* All that can fail comes before anything is changed. */
+/* All that can fail comes before anything is changed. While the slots are being filled no program
+ * of ours is attached, and one that is there is another service's: that is why filling failed. */
 int service_remove(struct service *service, bool force, struct error *err)
 {
 	struct rpd_service *info = service->steer.service;
 	int fds[RPD_ENDPOINT_MAX], r = 0;
 
 	memset(fds, -1, sizeof(fds));
-	if (info && info->magic == RPD_MAGIC && info->n_endpoints <= RPD_ENDPOINT_MAX) {
+	if (info && info->magic == RPD_MAGIC && info->n_endpoints <= RPD_ENDPOINT_MAX &&
+	    info->stage != RPD_STAGE_FILLING) {
 		r = borrow_members(service, fds, err);
 		if (r == 0 || force)
 			__atomic_store_n(&info->stage, RPD_STAGE_REMOVING, __ATOMIC_RELEASE);

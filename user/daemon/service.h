@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "kern/pins.h"
@@ -43,6 +44,10 @@ int service_remove(struct service *service, bool force, struct error *err);
 /* `detach`: service_remove() for service @name (NULL: the only one), in whatever state it is.
  * @ret_name: its name. */
 int service_detach(const char *name, bool force, char ret_name[RPD_LABEL_MAX], struct error *err);
+
+/* Whether the listener of this cookie is, or was, in a slot of service @name. Looks without the
+ * lock, so the answer may be out of date. */
+bool service_has(const char *name, uint64_t cookie);
 
 /* Unlocks and closes; the service stays. */
 void service_close(struct service *service);

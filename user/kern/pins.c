@@ -150,21 +150,31 @@ static int open_folder(const char *root, const struct pins *pins, bool create, s
 	                          pins->service);
 }
 
+/* Fills in where the service's pins are, or would be. @ret_root: the folder above. */
+static int locate(struct pins *pins, const char *service, bool create,
+                  char ret_root[PATH_MAX - RPD_LABEL_MAX], struct error *err)
+{
+	int r = pins_check_name(service, err);
+
+	if (r < 0)
+		return r;
+	err->text[0] = '\0';
+	r = find_root(ret_root, PATH_MAX - RPD_LABEL_MAX, create, err);
+	if (r < 0)
+		return err->text[0] ? r : error_set(err, r, "there is no service '%s'", service);
+	snprintf(pins->path, sizeof(pins->path), "%s/%s", ret_root, service);
+	snprintf(pins->service, sizeof(pins->service), "%s", service);
+	return 0;
+}
+
 int pins_lock(struct pins *pins, const char *service, bool create, struct error *err)
 {
 	_cleanup_close_ int fd = -1;
 	char root[PATH_MAX - RPD_LABEL_MAX];
-	int r;
+	int r = locate(pins, service, create, root, err);
 
-	r = pins_check_name(service, err);
 	if (r < 0)
 		return r;
-	err->text[0] = '\0';
-	r = find_root(root, sizeof(root), create, err);
-	if (r < 0)
-		return err->text[0] ? r : error_set(err, r, "there is no service '%s'", service);
-	snprintf(pins->path, sizeof(pins->path), "%s/%s", root, service);
-	snprintf(pins->service, sizeof(pins->service), "%s", service);
 	do {
 		cleanup_close(&fd);
 		fd = open_folder(root, pins, create, err);
@@ -176,6 +186,19 @@ int pins_lock(struct pins *pins, const char *service, bool create, struct error 
 				                 strerror(errno));
 	} while (fd < 0 || !still_there(fd, pins->path));
 	pins->fd = TAKE_FD(fd);
+	return 0;
+}
+
+int pins_peek(struct pins *pins, const char *service, struct error *err)
+{
+	char root[PATH_MAX - RPD_LABEL_MAX];
+	int r = locate(pins, service, false, root, err);
+
+	if (r == 0)
+		r = open_folder(root, pins, false, err);
+	if (r < 0)
+		return r;
+	pins->fd = r;
 	return 0;
 }
 

@@ -37,6 +37,9 @@ int pins_list(char (**ret)[RPD_LABEL_MAX], size_t *ret_n, struct error *err);
  */
 int pins_lock(struct pins *pins, const char *service, bool create, struct error *err);
 
+/* The same for an existing folder, without the lock: for a look that may be out of date. */
+int pins_peek(struct pins *pins, const char *service, struct error *err);
+
 /* Removes every pin in the folder, `last` (if not NULL) after all others, then the folder. */
 int pins_remove(struct pins *pins, const char *last, struct error *err);
 

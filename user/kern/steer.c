@@ -134,7 +134,7 @@ static int adopt_maps(struct steer *steer, const struct pins *pins, struct steer
 		return r;
 	steer->service->magic = RPD_MAGIC;
 	steer->service->abi = RPD_ABI_VERSION;
-	steer->service->stage = RPD_STAGE_MAKING;
+	steer->service->stage = RPD_STAGE_FILLING;
 	schedule_init(&steer->schedules[0]);
 	for (unsigned int i = 0; i < STEER_MAP_MAX && r == 0; i++)
 		r = pin(steer->map_fd[i], pins, map_kinds[i].name, err);
