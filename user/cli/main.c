@@ -8,7 +8,8 @@
 #include "kern/probe.h"
 
 /* libbpf's own messages say nothing that our errors don't, unless someone debugs. */
-static int print_libbpf(enum libbpf_print_level level, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static int print_libbpf(enum libbpf_print_level level,
+                                                              const char *format, va_list args)
 {
 	if (level == LIBBPF_DEBUG || !getenv("REUSEPORTD_DEBUG"))
 		return 0;
