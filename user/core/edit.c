@@ -134,13 +134,6 @@ int edit_fill(struct rpd_schedule *s, unsigned int slot, const char *label, stru
 	return edit_label(s, &(struct slots){.n = 1, .at = {slot}}, label, err);
 }
 
-void edit_vacate(struct rpd_schedule *s, unsigned int slot)
-{
-	s->slots[slot] = (struct rpd_slot){.state = RPD_SLOT_EMPTY};
-	while (s->n_slots > 0 && s->slots[s->n_slots - 1].state == RPD_SLOT_EMPTY)
-		s->n_slots--;
-}
-
 int edit_check_served(const struct rpd_schedule *in_force, const struct rpd_schedule *draft,
                       bool force, const char *what, struct error *err)
 {

@@ -44,9 +44,6 @@ void edit_switch_off(struct rpd_schedule *s);
  * a slot that had a worker before keeps what the user asked of it. */
 int edit_fill(struct rpd_schedule *s, unsigned int slot, const char *label, struct error *err);
 
-/* Empties @slot for good. */
-void edit_vacate(struct rpd_schedule *s, unsigned int slot);
-
 /*
  * Refuses (-EBUSY) a built draft that leaves no live worker in the ring where the schedule in
  * force has one, unless @force. @what: what is being done, for the message.

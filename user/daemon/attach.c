@@ -104,11 +104,11 @@ static int check_free(const struct found *found, struct error *err)
 		for (size_t i = 0; i < found->n_listeners; i++)
 			if (service_has(names[s], found->listeners[i].cookie))
 				return error_set(err, -EEXIST,
-						 "port %u is attached already, to service '%s'; "
-						 "`reuseportd status %s` shows it, `reuseportd "
-						 "detach %s` ends it",
-						 found->listeners[i].endpoint.port, names[s],
-						 names[s], names[s]);
+				                 "port %u is attached already, to service '%s'; "
+				                 "`reuseportd status %s` shows it, `reuseportd "
+				                 "detach %s` ends it",
+				                 found->listeners[i].endpoint.port, names[s],
+				                 names[s], names[s]);
 	return r;
 }
 

@@ -11,7 +11,7 @@
 #include "daemon/service.h"
 #include "kern/sockdiag.h"
 
-/* "3, 5 and 7" costs more than it tells; "3 5 7" it is. */
+/* A list of slots for people: "3 5 7", cut where it gets long. */
 struct slot_text {
 	char text[120];
 	size_t n;
@@ -100,7 +100,7 @@ static int check_groups(const struct service *service, const struct observed *o,
 			                  endpoint_format(&info->endpoints[e], b, sizeof(b)), n);
 	}
 	return checks_add(checks, CHECK_OK, service->pins.service, NULL,
-	                  "its %u groups have the same workers", info->n_endpoints);
+	                  "%u workers in each of its groups (%u)", first, info->n_endpoints);
 }
 
 static int check_unsteered(const struct service *service, struct checks *checks, struct error *err)

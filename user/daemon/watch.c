@@ -359,22 +359,25 @@ static int add_sources(struct watch *w)
 	return r;
 }
 
-static uint16_t service_port(const char *name, struct error *err, int *ret)
+/* The port that all endpoints of the service have. */
+static int find_port(const char *name, uint16_t *ret, struct error *err)
 {
 	_cleanup_service_ struct service service;
+	int r;
 
 	service_init(&service);
-	*ret = service_open(&service, name, err);
-	return *ret < 0 ? 0 : service.steer.service->endpoints[0].port;
+	r = service_open(&service, name, err);
+	if (r == 0)
+		*ret = service.steer.service->endpoints[0].port;
+	return r;
 }
 
 int watch(const char *name, struct error *err)
 {
 	struct watch w = {.name = name, .err = err};
 	uint16_t port;
-	int r;
+	int r = find_port(name, &port, err);
 
-	port = service_port(name, err, &r);
 	if (r == 0)
 		r = listen_events_new(port, &w.listens, err);
 	if (r < 0)

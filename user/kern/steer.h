@@ -51,7 +51,8 @@ int steer_open(struct steer *steer, const struct pins *pins, struct error *err);
 void steer_close(struct steer *steer);
 
 /* Loads and pins the program for one more endpoint, and appends it to service->endpoints. The
- * first one makes the service's maps as well, stage FILLING. Returns its index. Not attached yet. */
+ * first one makes the service's maps as well, stage FILLING. Returns its index. Not attached yet.
+ */
 int steer_add_endpoint(struct steer *steer, const struct pins *pins,
                        const struct rpd_endpoint *endpoint, struct error *err);
 
