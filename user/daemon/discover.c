@@ -254,36 +254,57 @@ static void name_extra(const struct roster *roster, unsigned int n, struct error
 		error_add(err, 0, "\n  and %zu more", roster->n_workers - n - 16);
 }
 
+/* The groups of the port and how many listeners each has, for an error. */
+static void list_groups(const struct roster *roster, struct error *err)
+{
+	char text[ENDPOINT_TEXT_MAX];
+
+	for (size_t g = 0; g < roster->n_groups; g++)
+		error_add(err, 0, "\n  %-28s %4zu %-9s  %s",
+		          endpoint_format(&roster->groups[g].endpoint, text, sizeof(text)),
+		          roster->groups[g].n_listeners,
+		          roster->groups[g].n_listeners == 1 ? "listener" : "listeners",
+		          roster->n_workers ? roster->workers[0].owner.comm : "?");
+}
+
 /* Whether there are as many workers as wanted, in each group. */
 static int check_number(const struct wanted *wanted, const struct found *found, struct error *err)
 {
 	const struct roster *roster = &found->roster;
-	char text[ENDPOINT_TEXT_MAX];
+	unsigned int port = roster->groups[0].endpoint.port;
+	bool differ = false, fewer = false;
 
 	if (roster->n_workers > RPD_SLOT_MAX)
 		return error_set(err, -E2BIG, "port %u has %zu workers; a service has at most %d",
-		                 roster->groups[0].endpoint.port, roster->n_workers, RPD_SLOT_MAX);
+		                 port, roster->n_workers, RPD_SLOT_MAX);
 	for (size_t g = 0; wanted->workers && g < roster->n_groups; g++) {
-		size_t n = roster->groups[g].n_listeners;
-
-		endpoint_format(&roster->groups[g].endpoint, text, sizeof(text));
-		if (n < wanted->workers)
-			return error_set(
-			        err, -EAGAIN,
-			        "%s has %zu listeners, and %u workers were asked for; start "
-			        "the others, or give --wait SECONDS, or --workers %zu",
-			        text, n, wanted->workers, n);
-		if (n == wanted->workers)
-			continue;
-		error_set(
-		        err, -E2BIG,
-		        "%s has %zu listeners, and %u workers were asked for; stop the extra ones, "
-		        "or give --workers %zu. In the order of the slots, these are too many:",
-		        text, n, wanted->workers, n);
-		name_extra(roster, wanted->workers, err);
-		return -E2BIG;
+		differ |= roster->groups[g].n_listeners != roster->groups[0].n_listeners;
+		fewer |= roster->groups[g].n_listeners < wanted->workers;
 	}
-	return 0;
+	if (differ) {
+		error_set(err, -EAGAIN,
+		          "port %u: %u workers were asked for, but its groups differ; choose one "
+		          "with --address, or give each worker a listener in every group:",
+		          port, wanted->workers);
+		list_groups(roster, err);
+		if (roster->n_workers > wanted->workers)
+			error_add(err, 0, "\nIn the order of the slots, these are too many:");
+		name_extra(roster, wanted->workers, err);
+		return -EAGAIN;
+	}
+	if (fewer)
+		return error_set(err, -EAGAIN,
+		                 "port %u has %zu of the %u workers that were asked for; start the "
+		                 "others, or give --wait SECONDS, or --workers %zu",
+		                 port, roster->n_workers, wanted->workers, roster->n_workers);
+	if (!wanted->workers || roster->n_workers == wanted->workers)
+		return 0;
+	error_set(err, -E2BIG,
+	          "port %u has %zu workers, and %u were asked for; stop the extra ones, or give "
+	          "--workers %zu. In the order of the slots, these are too many:",
+	          port, roster->n_workers, wanted->workers, roster->n_workers);
+	name_extra(roster, wanted->workers, err);
+	return -E2BIG;
 }
 
 static int check(const struct wanted *wanted, const struct found *found, struct error *err)
@@ -293,20 +314,14 @@ static int check(const struct wanted *wanted, const struct found *found, struct 
 	return r < 0 ? r : check_number(wanted, found, err);
 }
 
-/* One port's line in the list of what there is. */
+/* One port's lines in the list of what there is. */
 static void describe_port(const struct scene *scene, size_t first, size_t n, struct error *err)
 {
 	struct roster roster = {};
-	char text[ENDPOINT_TEXT_MAX];
 
 	if (roster_build(&scene->listeners[first], n, scene->holders, scene->n_holders, &roster))
 		return;
-	for (size_t g = 0; g < roster.n_groups; g++)
-		error_add(err, 0, "\n  %-28s %4zu %-9s  %s",
-		          endpoint_format(&roster.groups[g].endpoint, text, sizeof(text)),
-		          roster.groups[g].n_listeners,
-		          roster.groups[g].n_listeners == 1 ? "listener" : "listeners",
-		          roster.n_workers ? roster.workers[0].owner.comm : "?");
+	list_groups(&roster, err);
 	roster_free(&roster);
 }
 
@@ -331,10 +346,12 @@ static int none_fits(const struct wanted *wanted, const struct scene *scene, uns
 	if (fits)
 		error_set(err, -ENOTUNIQ, "%u ports fit; choose one with --port:", fits);
 	else if (wanted->workers)
-		error_set(err, -EAGAIN,
-		          "no reuseport group has %u listeners; found:", wanted->workers);
+		error_set(
+		        err, -EAGAIN,
+		        "no port has %u workers with a listener each in all of its groups; found:",
+		        wanted->workers);
 	else
-		error_set(err, -EAGAIN, "no reuseport group has several listeners; found:");
+		error_set(err, -EAGAIN, "no port has several workers with a listener each; found:");
 	for (size_t i = 0; i < scene->n_listeners; i += port_run(scene, i))
 		describe_port(scene, i, port_run(scene, i), err);
 	return fits ? -ENOTUNIQ : -EAGAIN;

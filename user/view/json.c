@@ -3,6 +3,8 @@
 
 void view_json(FILE *out, struct json_object *view)
 {
+	/* 0.1, not 0.10000000000000001 */
+	json_c_set_serialization_double_format("%.6g", JSON_C_OPTION_GLOBAL);
 	fprintf(out, "%s\n",
 	        json_object_to_json_string_ext(view, JSON_C_TO_STRING_PRETTY |
 	                                                     JSON_C_TO_STRING_SPACED |
