@@ -36,12 +36,15 @@
 #define EXIT_USAGE  2
 #define EXIT_ENDED  3
 
-#define NO_CALL  UINT64_MAX
-#define CALL_MAX 1024 /* numbers of system calls are below */
+#define NO_CALL   UINT64_MAX
+#define POINT_MAX 64
+#define CALL_MAX  1024 /* numbers of system calls are below */
 
 struct options {
-	uint64_t at; /* 0: only count */
+	uint64_t at;          /* 0: not by number */
+	const char *at_point; /* NULL: not by name */
 	bool count;
+	bool list;
 	bool skip_start;
 	char **command;
 };
@@ -224,18 +227,18 @@ static void on_execve(struct trace *trace, pid_t tid)
 	}
 }
 
-static void print_killed(const struct trace *trace, uint64_t call, const char *where)
+/* "bpf#3 entry": the third bpf() since the count began. */
+static const char *point_format(const struct trace *trace, uint64_t call, bool entry,
+                                char buf[POINT_MAX])
 {
-	const char *name = NULL;
+	unsigned int number = trace->calls[call % CALL_MAX];
+	const char *where = entry ? "entry" : "exit";
 
-	if (call < sizeof(call_names) / sizeof(*call_names))
-		name = call_names[call];
-	printf("killed at stop %" PRIu64 ": ", trace->stops);
-	if (name)
-		printf("%s", name);
+	if (call < sizeof(call_names) / sizeof(*call_names) && call_names[call])
+		snprintf(buf, POINT_MAX, "%s#%u %s", call_names[call], number, where);
 	else
-		printf("%" PRIu64, call);
-	printf("#%u %s\n", trace->calls[call % CALL_MAX], where);
+		snprintf(buf, POINT_MAX, "%" PRIu64 "#%u %s", call, number, where);
+	return buf;
 }
 
 /*
@@ -246,6 +249,7 @@ static bool on_call(struct trace *trace, pid_t tid)
 {
 	struct tracee *tracee = tracee_get(trace, tid);
 	struct __ptrace_syscall_info info;
+	char point[POINT_MAX];
 	bool entry;
 	uint64_t call;
 
@@ -261,9 +265,13 @@ static bool on_call(struct trace *trace, pid_t tid)
 		return false;
 	trace->calls[call % CALL_MAX] += entry;
 	trace->stops++;
-	if (trace->stops != trace->options->at)
+	point_format(trace, call, entry, point);
+	if (trace->options->list)
+		printf("stop %" PRIu64 ": %s\n", trace->stops, point);
+	if (trace->options->at_point ? strcmp(point, trace->options->at_point) != 0
+	                             : trace->stops != trace->options->at)
 		return false;
-	print_killed(trace, call, entry ? "entry" : "exit");
+	printf("killed at stop %" PRIu64 ": %s\n", trace->stops, point);
 	return true;
 }
 
@@ -377,12 +385,17 @@ static void start(struct trace *trace)
 enum {
 	OPT_AT = 0x100,
 	OPT_COUNT,
+	OPT_LIST,
 	OPT_SKIP_START,
 };
 
 static const struct argp_option option_table[] = {
-        {"at", OPT_AT, "N", 0, "Kill at the N-th stop, from 1"},
+        {"at", OPT_AT, "N|POINT", 0,
+         "Kill at the N-th stop, from 1, or at one as --list prints it: \"bpf#3 exit\" is the end "
+         "of "
+         "the third bpf(), however many other calls there were before"},
         {"count", OPT_COUNT, 0, 0, "Kill nothing, only count the stops"},
+        {"list", OPT_LIST, 0, 0, "The same, and print a line \"stop N: POINT\" for each"},
         {"skip-start", OPT_SKIP_START, 0, 0,
          "Begin to count when the program's entry point (AT_ENTRY) is reached, found by a "
          "breakpoint: without the calls of the dynamic loader and of the libraries' constructors. "
@@ -390,16 +403,18 @@ static const struct argp_option option_table[] = {
         {0},
 };
 
-static uint64_t parse_at(const char *text, struct argp_state *state)
+static void parse_at(const char *text, struct options *options, struct argp_state *state)
 {
 	char *end;
-	unsigned long long value;
 
+	if (strchr(text, '#')) {
+		options->at_point = text;
+		return;
+	}
 	errno = 0;
-	value = strtoull(text, &end, 10);
-	if (errno || *text < '0' || *text > '9' || *end || value == 0)
-		argp_error(state, "at: %s is not a number from 1", text);
-	return value;
+	options->at = strtoull(text, &end, 10);
+	if (errno || *text < '0' || *text > '9' || *end || options->at == 0)
+		argp_error(state, "at: %s is neither a number from 1 nor a point", text);
 }
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -408,7 +423,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case OPT_AT:
-		options->at = parse_at(arg, state);
+		parse_at(arg, options, state);
+		return 0;
+	case OPT_LIST:
+		options->list = options->count = true;
+		setvbuf(stdout, NULL, _IOLBF, 0); /* the command may print as well */
 		return 0;
 	case OPT_COUNT:
 		options->count = true;
@@ -422,8 +441,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!options->command)
 			argp_error(state, "no command");
-		if (options->count == (options->at > 0))
-			argp_error(state, "either --at or --count");
+		if (options->count == (options->at > 0 || options->at_point))
+			argp_error(state, "either --at, or --count or --list");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;

@@ -460,7 +460,7 @@ static void exact_if_it_fits(void **state)
 	unsigned int n_exact = 0;
 
 	(void)state;
-	for (unsigned int i = 0; i < 300; i++) {
+	for (unsigned int i = 0; i < 200; i++) {
 		struct rpd_schedule s;
 		uint64_t len;
 
@@ -474,7 +474,7 @@ static void exact_if_it_fits(void **state)
 			assert_int_equal(s.ring_len, len);
 		n_exact += s.rounding_ppm == 0;
 	}
-	assert_in_range(n_exact, 30, 270);
+	assert_in_range(n_exact, 20, 180);
 }
 
 /* Whether in some way @len entries can be shared out so that no slot's share is wrong by more than
@@ -638,7 +638,7 @@ static void equals_stay_within_one(void **state)
 		random_mix(&s, 16);
 		s.n_slots += 4;
 		for (unsigned int k = s.n_slots - 4; k < s.n_slots; k++)
-			s.slots[k] = s.slots[k % 2];
+			s.slots[k] = s.slots[0];
 		build(&s);
 		for (unsigned int a = 0; a < s.n_slots; a++)
 			for (unsigned int b = 0; b < a; b++) {
@@ -648,7 +648,7 @@ static void equals_stay_within_one(void **state)
 				assert_true(largest_difference(&s, a, b) <= 1);
 				n_pairs++;
 			}
-		assert_true(n_pairs > 0 || s.rounding_ppm > 0);
+		assert_true(n_pairs > 0);
 	}
 }
 
@@ -674,7 +674,7 @@ static void find_gaps(const struct rpd_schedule *s, const bool set[RPD_SLOT_MAX]
 static void canaries_are_spread_out(void **state)
 {
 	(void)state;
-	for (unsigned int permille = 1; permille < 1000; permille++) {
+	for (unsigned int permille = 1; permille < 1000; permille += 1 + permille / 50) {
 		bool canaries[RPD_SLOT_MAX] = {};
 		unsigned int entries = 0, shortest, longest;
 		struct rpd_schedule s;
@@ -693,8 +693,8 @@ static void canaries_are_spread_out(void **state)
 		find_gaps(&s, canaries, &shortest, &longest);
 		assert_int_equal(shortest, s.ring_len / entries);
 		assert_int_equal(longest, (s.ring_len + entries - 1) / entries);
-		if (permille == 50 && s.rounding_ppm == 0)
-			assert_int_equal(longest, 20);
+		if (permille == 50)
+			assert_in_range(longest, 1, 21);
 	}
 }
 
@@ -724,7 +724,7 @@ static void always_near_the_share(void **state)
 	double furthest = 0, furthest_canary = 0;
 
 	(void)state;
-	for (unsigned int i = 0; i < 400; i++) {
+	for (unsigned int i = 0; i < 200; i++) {
 		unsigned int had[RPD_SLOT_MAX] = {}, had_canary = 0, canary_entries = 0;
 		struct rpd_schedule s;
 
@@ -884,7 +884,7 @@ static void sticky_heirs_by_weight(void **state)
 static void sticky_many_leave(void **state)
 {
 	(void)state;
-	for (unsigned int i = 0; i < 30; i++) {
+	for (unsigned int i = 0; i < 20; i++) {
 		struct rpd_schedule s, whole;
 		unsigned int stride, n_out;
 
@@ -971,18 +971,23 @@ static void sticky_base(void **state)
 		assert_int_equal(s.ring[i] % 2, 1);
 		assert_true(s.ring[i] == before.ring[i] || before.ring[i] % 2 == 0);
 	}
+}
 
-	/* one more worker takes its share from all; a ninth would be the least that moves */
+static void sticky_one_joins(void **state)
+{
+	struct rpd_schedule s, before;
+	unsigned int moved = 0;
+
+	(void)state;
 	even_sticky(&s, 9);
 	s.slots[8].state = RPD_SLOT_EMPTY;
 	build(&s);
 	before = s;
 	s.slots[8].state = RPD_SLOT_ACTIVE;
 	build(&s);
-	for (unsigned int i = 0, moved = 0; i < STICKY_LEN; i++) {
+	for (unsigned int i = 0; i < STICKY_LEN; i++)
 		moved += s.ring[i] != before.ring[i];
-		assert_true(moved < STICKY_LEN / 9 * 3 / 2);
-	}
+	assert_in_range(moved, STICKY_LEN / 9, STICKY_LEN / 9 * 3 / 2);
 }
 
 /* ---- Versions and candidates ---- */
@@ -1068,14 +1073,14 @@ static void any_service(void **state)
 	unsigned int n_empty = 0;
 
 	(void)state;
-	for (unsigned int i = 0; i < 400; i++) {
+	for (unsigned int i = 0; i < 300; i++) {
 		struct rpd_schedule s;
 
 		random_service(&s, i % 40 ? 20 : RPD_SLOT_MAX);
 		build(&s);
 		n_empty += s.ring_len == 0;
 	}
-	assert_in_range(n_empty, 1, 200);
+	assert_in_range(n_empty, 1, 150);
 }
 
 int main(void)
@@ -1101,6 +1106,7 @@ int main(void)
 	        cmocka_unit_test(sticky_many_leave),
 	        cmocka_unit_test(sticky_canary_keeps_its_share),
 	        cmocka_unit_test(sticky_base),
+	        cmocka_unit_test(sticky_one_joins),
 	        cmocka_unit_test(version_labels),
 	        cmocka_unit_test(unused_versions_are_freed),
 	        cmocka_unit_test(candidates_by_version),

@@ -57,6 +57,8 @@ static int show(struct service *service, bool json, void (*text)(FILE *, struct 
 	view = view_status(service, &observed, err);
 	if (!view)
 		return -1;
+	/* Whoever reads this may take his time (a pager): nobody is to wait for that. */
+	pins_unlock(&service->pins);
 	(json ? view_json : text)(stdout, view);
 	json_object_put(view);
 	return 0;

@@ -131,19 +131,6 @@ static void plan_init(struct plan *plan, const struct rpd_schedule *s, const boo
 	rest->permille = PERMILLE - canary->permille;
 }
 
-/* How many entries of a ring of @len the canary side gets: the nearest number to its share with
- * which everybody still has an entry. Grows by 0 or 1 when @len grows by 1. */
-static unsigned int plan_canary_entries(const struct plan *plan, unsigned int len)
-{
-	const struct side *canary = &plan->sides[SIDE_CANARY];
-	unsigned int most = len - plan->sides[SIDE_REST].n_members;
-	unsigned int nearest = (len * canary->permille + PERMILLE / 2) / PERMILLE;
-
-	if (nearest > most)
-		return most;
-	return nearest < canary->n_members ? canary->n_members : nearest;
-}
-
 /*
  * Gives the side's next entry to the member that has least for its weight. Comparing n + 1/2 is
  * Webster's method of apportionment: it rounds a share to the nearer number, it is exact as soon as
@@ -166,13 +153,17 @@ static void side_grow(struct side *side)
 	side->entries++;
 }
 
+/* Makes the ring longer by one entry. It is the canary's as long as the canary has less than the
+ * whole number that is nearest to its share. (Each side begins with an entry for every slot; where
+ * that is too much already, the other side gets all the rest.) */
 static void plan_grow(struct plan *plan)
 {
+	struct side *rest = &plan->sides[SIDE_REST], *canary = &plan->sides[SIDE_CANARY];
+	unsigned int nearest;
+
 	plan->len++;
-	if (plan->sides[SIDE_CANARY].entries < plan_canary_entries(plan, plan->len))
-		side_grow(&plan->sides[SIDE_CANARY]);
-	else
-		side_grow(&plan->sides[SIDE_REST]);
+	nearest = (plan->len * canary->permille + PERMILLE / 2) / PERMILLE;
+	side_grow(canary->entries < nearest ? canary : rest);
 }
 
 /* How far the share of @m is from its ideal, relative to the ideal, rounded up. With a common

@@ -44,24 +44,27 @@ static int borrow_all(const struct newcomer *newcomer, struct borrowed *ret, str
 	return 0;
 }
 
-/* Notes where the listeners belong, before anything can be steered to them, and who is meant to be
- * in the slot. */
+/* Notes who is meant to be in the slot, and where the listeners belong, before anything can be
+ * steered to them. In this order: a listener that was admitted, and is in no slot and not meant to
+ * be, is one that was swapped out. */
 static int write_rows(struct service *service, unsigned int slot, const struct newcomer *newcomer,
                       uint8_t version)
 {
 	struct rpd_worker worker = {.admitted_at = time(NULL)};
-	int r = 0;
+	int r;
 
 	worker_set_owner(&worker, &newcomer->owner);
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (newcomer->listeners[e])
+			worker.cookies[e] = newcomer->listeners[e]->cookie;
+	r = steer_worker_set(&service->steer, slot, &worker);
 	for (unsigned int e = 0; r == 0 && e < RPD_ENDPOINT_MAX; e++) {
 		const struct rpd_member member = {.slot = slot, .version = version, .endpoint = e};
 
-		if (!newcomer->listeners[e])
-			continue;
-		worker.cookies[e] = newcomer->listeners[e]->cookie;
-		r = steer_member_set(&service->steer, worker.cookies[e], &member);
+		if (worker.cookies[e])
+			r = steer_member_set(&service->steer, worker.cookies[e], &member);
 	}
-	return r < 0 ? r : steer_worker_set(&service->steer, slot, &worker);
+	return r;
 }
 
 /* What was not admitted is not known to have been. */
@@ -105,11 +108,13 @@ int admit(struct service *service, unsigned int slot, const struct newcomer *new
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++) {
 		if (borrowed.fds[e] < 0)
 			continue;
-		r = steer_put(&service->steer, e, slot, borrowed.fds[e]);
-		/* A group whose last member closed has lost its program: attach it anew. While the
-		 * service is being made there is no schedule yet to steer by. */
-		if (r == 0 && service->steer.service->stage == RPD_STAGE_READY)
+		/* A group whose last member closed has lost its program: attach it anew, before the
+		 * put, as who finds the listener in its slot takes the program to be there. While
+		 * the service is being made there is no schedule yet to steer by. */
+		if (service->steer.service->stage == RPD_STAGE_READY)
 			r = steer_attach(&service->steer, e, borrowed.fds[e]);
+		if (r == 0)
+			r = steer_put(&service->steer, e, slot, borrowed.fds[e]);
 		if (r < 0) {
 			forget(service, newcomer);
 			return put_error(err, r, slot, newcomer, e);

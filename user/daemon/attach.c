@@ -92,23 +92,55 @@ static int claim(struct service *service, const char *name, struct error *err)
 	}
 }
 
-/* Refuses workers that some service has in its slots already. Another attach may be quicker after
- * this; then the kernel refuses the second one, as a socket can be in one socket array only. */
-static int check_free(const struct found *found, struct error *err)
+static bool steers_one_of(const struct service *service, const struct found *found,
+                          uint64_t netns_cookie)
+{
+	const struct rpd_service *info = service->steer.service;
+
+	if (info->netns_cookie != netns_cookie)
+		return false;
+	for (unsigned int e = 0; e < info->n_endpoints; e++)
+		for (size_t g = 0; g < found->roster.n_groups; g++)
+			if (endpoint_equal(&info->endpoints[e], &found->roster.groups[g].endpoint))
+				return true;
+	return false;
+}
+
+/* A killed command may have left the service half made, and our listeners in its slots: opening it
+ * cleans that up, and may take us to its network namespace. */
+static bool is_steered_by(const char *name, const struct found *found, uint64_t netns_cookie)
+{
+	_cleanup_service_ struct service service;
+	struct error ignored;
+
+	service_init(&service);
+	if (service_peek(&service, name, &ignored) < 0) {
+		service_close(&service);
+		if (service_open(&service, name, &ignored) < 0)
+			return false;
+	}
+	return steers_one_of(&service, found, netns_cookie);
+}
+
+/* Refuses groups that another service has: a group has one program. Another attach may be quicker
+ * after this; then the kernel refuses the second one, as a socket can be in one array only. */
+static int check_free(const struct found *found, const char *own, struct error *err)
 {
 	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
+	uint64_t cookie, ino;
 	size_t n;
-	int r = pins_list(&names, &n, err);
+	int r = netns_here(&cookie, &ino, err);
 
+	if (r == 0)
+		r = pins_list(&names, &n, err);
 	for (size_t s = 0; r == 0 && s < n; s++)
-		for (size_t i = 0; i < found->n_listeners; i++)
-			if (service_has(names[s], found->listeners[i].cookie))
-				return error_set(err, -EEXIST,
-				                 "port %u is attached already, to service '%s'; "
-				                 "`reuseportd status %s` shows it, `reuseportd "
-				                 "detach %s` ends it",
-				                 found->listeners[i].endpoint.port, names[s],
-				                 names[s], names[s]);
+		if (strcmp(names[s], own) != 0 && is_steered_by(names[s], found, cookie))
+			return error_set(err, -EEXIST,
+			                 "port %u is attached already, to service '%s'; "
+			                 "`reuseportd status %s` shows it, `reuseportd detach %s` "
+			                 "ends it",
+			                 found->roster.groups[0].endpoint.port, names[s], names[s],
+			                 names[s]);
 	return r;
 }
 
@@ -205,6 +237,7 @@ int attach(const struct attach_request *request, struct service *ret, char **ret
            struct error *err)
 {
 	_cleanup_found_ struct found found = {};
+	_cleanup_close_ int netns = -1;
 	char name[RPD_LABEL_MAX];
 	struct error ignored;
 	int r = request->service ? pins_check_name(request->service, err) : 0;
@@ -214,16 +247,24 @@ int attach(const struct attach_request *request, struct service *ret, char **ret
 	if (r == 0 && request->wanted.pid)
 		r = proc_enter_netns(request->wanted.pid, err);
 	if (r == 0)
-		r = wait_for_workers(request, &found, err);
+		r = netns_keep(&netns, err);
 	if (r == 0)
-		r = check_free(&found, err);
+		r = wait_for_workers(request, &found, err);
 	if (r < 0)
 		return r;
-	default_name(&found, name);
-	r = claim(ret, request->service ? request->service : name, err);
+	if (request->service)
+		strcpy(name, request->service); /* its length was checked */
+	else
+		default_name(&found, name);
+	r = check_free(&found, name, err);
+	if (r == 0)
+		r = claim(ret, name, err);
 	if (r < 0)
 		return r;
-	r = make(ret, request, &found, err);
+	/* What made room may have been elsewhere. */
+	r = netns_return(netns, err);
+	if (r == 0)
+		r = make(ret, request, &found, err);
 	if (r < 0) {
 		service_remove(ret, true, &ignored);
 		return r;

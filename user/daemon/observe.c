@@ -101,6 +101,11 @@ static const struct listener *slot_listener(const struct observed *o, unsigned i
 static int finish_put(struct service *service, unsigned int endpoint, unsigned int slot,
                       const struct listener *listener, struct error *err)
 {
+	const struct rpd_member member = {
+	        .slot = slot,
+	        .version = steer_schedule(&service->steer)->slots[slot].version,
+	        .endpoint = endpoint,
+	};
 	_cleanup_free_ struct holder *holders = NULL;
 	_cleanup_close_ int fd = -1;
 	size_t n;
@@ -109,8 +114,16 @@ static int finish_put(struct service *service, unsigned int endpoint, unsigned i
 	if (r < 0 || n == 0)
 		return r;
 	fd = proc_borrow_fd(holders[0].pid, holders[0].fd, listener->inode, err);
-	r = fd < 0 ? fd : steer_put(&service->steer, endpoint, slot, fd);
-	return r == -EBUSY || r == -ESRCH || r == -EBADF ? 0 : r;
+	if (fd < 0)
+		return fd == -ESRCH || fd == -EBADF ? 0 : fd;
+	r = steer_member_set(&service->steer, listener->cookie, &member);
+	if (r == 0)
+		r = steer_attach(&service->steer, endpoint, fd);
+	if (r == 0)
+		r = steer_put(&service->steer, endpoint, slot, fd);
+	if (r == 0 || r == -EBUSY || r == -EINVAL) /* somebody's already; listens no more */
+		return 0;
+	return error_set(err, r, "can't complete the swap of slot %u: %s", slot, strerror(-r));
 }
 
 /*
@@ -165,11 +178,13 @@ static int find_strangers(const struct service *service, struct observed *o, str
 
 		if (is_admitted(o, e, listener->cookie))
 			continue;
+		/* A watcher that is killed may have noted one for a slot that never came to be. */
 		o->strangers[o->n_strangers++] = (struct observed_stranger){
 		        .endpoint = e,
 		        .listener = listener,
 		        .retired =
-		                steer_member_get(&service->steer, listener->cookie, &member) == 0,
+		                steer_member_get(&service->steer, listener->cookie, &member) == 0 &&
+		                member.slot < o->n_slots,
 		};
 	}
 	return 0;

@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "core/endpoint.h"
+#include "kern/grace.h"
 #include "kern/netns.h"
 #include "kern/proc.h"
 #include "kern/sockdiag.h"
@@ -59,7 +60,8 @@ static bool is_half_made(const struct service *service)
 {
 	const struct rpd_service *info = service->steer.service;
 
-	return info ? info->magic == RPD_MAGIC && info->stage != RPD_STAGE_READY
+	return info ? info->magic == RPD_MAGIC && info->abi == RPD_ABI_VERSION &&
+	                       info->stage != RPD_STAGE_READY
 	            : folder_is_empty(service->pins.path);
 }
 
@@ -78,8 +80,11 @@ static int open_pinned(struct service *service, struct error *err)
 		                 ": service '%s' is damaged, or not one of reuseportd's; "
 		                 "`reuseportd detach %s --force` removes what is there",
 		                 service->pins.service, service->pins.service);
-	if (r == 0)
-		r = enter_netns(service, err);
+	if (r < 0)
+		return r;
+	/* A watcher that was killed before the slots that it added were in force. */
+	steer_clear_from(&service->steer, steer_schedule(&service->steer)->n_slots);
+	r = enter_netns(service, err);
 	return r < 0 ? r : 1;
 }
 
@@ -138,16 +143,15 @@ int service_claim(struct service *service, const char *name, struct error *err)
 	}
 }
 
-bool service_has(const char *name, uint64_t cookie)
+int service_peek(struct service *service, const char *name, struct error *err)
 {
-	_cleanup_service_ struct service service;
-	struct rpd_member member;
-	struct error ignored;
+	int r = pins_peek(&service->pins, name, err);
 
-	service_init(&service);
-	return pins_peek(&service.pins, name, &ignored) == 0 &&
-	       steer_open(&service.steer, &service.pins, &ignored) == 0 &&
-	       steer_member_get(&service.steer, cookie, &member) == 0;
+	if (r == 0)
+		r = steer_open(&service->steer, &service->pins, err);
+	if (r == 0 && is_half_made(service))
+		r = error_set(err, -ENOENT, "service '%s' is half made", name);
+	return r;
 }
 
 /* Some process that has one of these listeners open, and which. */
@@ -200,6 +204,22 @@ static int borrow_members(struct service *service, int fds[RPD_ENDPOINT_MAX], st
 	return r;
 }
 
+/* Takes the program off the groups of which @fds are members, and the listeners out of the slots.
+ * That they are out when we are done matters to the next attach: the kernel frees a socket array,
+ * and lets go of its sockets, some time after its last pin is gone. Not before the last run of the
+ * program has ended: it would find nobody, and with --strict refuse the connection. */
+static void release_listeners(struct service *service, const int fds[RPD_ENDPOINT_MAX])
+{
+	struct error ignored;
+
+	for (unsigned int i = 0; i < RPD_ENDPOINT_MAX; i++)
+		if (fds[i] >= 0)
+			steer_detach(fds[i]); /* fails only if there is no program */
+	if (service->steer.service && service->steer.service->stage != RPD_STAGE_FILLING)
+		grace_wait(&ignored);
+	steer_clear_from(&service->steer, 0);
+}
+
 /* All that can fail comes before anything is changed. While the slots are being filled no program
  * of ours is attached, and one that is there is another service's: that is why filling failed. */
 int service_remove(struct service *service, bool force, struct error *err)
@@ -215,9 +235,7 @@ int service_remove(struct service *service, bool force, struct error *err)
 			__atomic_store_n(&info->stage, RPD_STAGE_REMOVING, __ATOMIC_RELEASE);
 	}
 	if (r == 0 || force) {
-		for (unsigned int i = 0; i < RPD_ENDPOINT_MAX; i++)
-			if (fds[i] >= 0)
-				steer_detach(fds[i]); /* fails only if there is no program */
+		release_listeners(service, fds);
 		r = pins_remove(&service->pins, STEER_FIRST_PIN, err);
 	}
 	for (unsigned int i = 0; i < RPD_ENDPOINT_MAX; i++)

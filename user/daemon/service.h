@@ -45,9 +45,9 @@ int service_remove(struct service *service, bool force, struct error *err);
  * @ret_name: its name. */
 int service_detach(const char *name, bool force, char ret_name[RPD_LABEL_MAX], struct error *err);
 
-/* Whether the listener of this cookie is, or was, in a slot of service @name. Looks without the
- * lock, so the answer may be out of date. */
-bool service_has(const char *name, uint64_t cookie);
+/* Opens a complete service for a look only: without the lock, so what is seen may be out of date,
+ * and without going to its network namespace. -ENOENT if there is none, or none that is complete. */
+int service_peek(struct service *service, const char *name, struct error *err);
 
 /* Unlocks and closes; the service stays. */
 void service_close(struct service *service);

@@ -2,12 +2,16 @@
 #include "kern/netns.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "kern/sockdiag.h"
+
+#define NETNS_OURS "/proc/thread-self/ns/net"
 
 int netns_here(uint64_t *ret_cookie, uint64_t *ret_ino, struct error *err)
 {
@@ -16,11 +20,34 @@ int netns_here(uint64_t *ret_cookie, uint64_t *ret_ino, struct error *err)
 	uint64_t cookie;
 	int r = fd < 0 ? -errno : sockdiag_netns_cookie(fd, &cookie);
 
-	if (r == 0 && stat("/proc/thread-self/ns/net", &st) < 0)
+	if (r == 0 && stat(NETNS_OURS, &st) < 0)
 		r = -errno;
 	if (r < 0)
 		return error_set(err, r, "can't tell this network namespace: %s", strerror(-r));
 	*ret_cookie = cookie;
 	*ret_ino = st.st_ino;
+	return 0;
+}
+
+int netns_keep(int *ret_fd, struct error *err)
+{
+	int fd = open(NETNS_OURS, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return error_set(err, -errno, "can't tell this network namespace: %s",
+		                 strerror(errno));
+	*ret_fd = fd;
+	return 0;
+}
+
+int netns_return(int fd, struct error *err)
+{
+	struct stat here, there;
+
+	if (stat(NETNS_OURS, &here) == 0 && fstat(fd, &there) == 0 && here.st_ino == there.st_ino)
+		return 0;
+	if (setns(fd, CLONE_NEWNET) < 0)
+		return error_set(err, -errno, "can't return to our network namespace: %s",
+		                 strerror(errno));
 	return 0;
 }

@@ -286,6 +286,25 @@ int steer_clear(struct steer *steer, unsigned int endpoint, unsigned int slot)
 	return 0;
 }
 
+/* Slots are filled without a gap, and the schedule, once there is one, has them all; while attach
+ * or the watcher fills some there may be more than it has. */
+void steer_clear_from(struct steer *steer, unsigned int first)
+{
+	unsigned int n_slots =
+	        steer->control && steer->schedules ? steer_schedule(steer)->n_slots : 0;
+	bool filled = true;
+
+	for (unsigned int slot = first; slot < RPD_SLOT_MAX && (filled || slot < n_slots); slot++) {
+		filled = false;
+		for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++) {
+			if (steer->socks_fd[e] < 0 || !steer_cookie(steer, e, slot))
+				continue;
+			steer_clear(steer, e, slot);
+			filled = true;
+		}
+	}
+}
+
 uint64_t steer_cookie(const struct steer *steer, unsigned int endpoint, unsigned int slot)
 {
 	uint64_t cookie = 0;

@@ -70,6 +70,9 @@ int steer_put(struct steer *steer, unsigned int endpoint, unsigned int slot, int
 /* Empties a slot; no error if it is empty. */
 int steer_clear(struct steer *steer, unsigned int endpoint, unsigned int slot);
 
+/* Empties the slots from @first on, in all endpoints that could be opened. */
+void steer_clear_from(struct steer *steer, unsigned int first);
+
 /* Cookie of the listener in a slot, 0 if it is empty. */
 uint64_t steer_cookie(const struct steer *steer, unsigned int endpoint, unsigned int slot);
 

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "connection.h"
+
+#include <err.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct connection *connection_new(int fd)
+{
+	struct connection *connection = malloc(sizeof(*connection));
+
+	if (!connection) {
+		warn("connection");
+		close(fd);
+		return NULL;
+	}
+	/* All but the text, for speed. */
+	memset(connection, 0, offsetof(struct connection, text) + 1);
+	connection->source.fd = fd;
+	return connection;
+}
+
+void connection_add(struct connection *connection, struct connection_list *list)
+{
+	LIST_INSERT_HEAD(list, connection, all);
+	connection->listed = true;
+}
+
+void connection_free(struct connection *connection)
+{
+	if (connection->listed)
+		LIST_REMOVE(connection, all);
+	close(connection->source.fd);
+	free(connection);
+}
+
+bool connection_is_idle(const struct connection *connection)
+{
+	return connection->served && !connection->request.open && !connection->len;
+}
+
+static void connection_consume(struct connection *connection, size_t len)
+{
+	connection->len -= len;
+	memmove(connection->text, connection->text + len, connection->len + 1);
+}
+
+/* Returns false when the connection is to be closed. */
+static bool connection_answer(struct connection *connection, const struct service *service)
+{
+	struct request *request = &connection->request;
+	char text[ANSWER_MAX];
+	size_t len;
+
+	if (service->last)
+		request->close = true;
+	len = answer_write(text, request, service->id);
+	if (send(connection->source.fd, text, len, MSG_NOSIGNAL) != (ssize_t)len)
+		return false;
+	request->open = false;
+	connection->served++;
+	return !request->close;
+}
+
+/* Answers all requests that are whole. Returns false when the connection is to be closed. */
+static bool connection_progress(struct connection *connection, const struct service *service)
+{
+	struct request *request = &connection->request;
+
+	for (;;) {
+		size_t part;
+
+		if (!request->open) {
+			part = request_read(request, connection->text, connection->len);
+			if (part == 0)
+				return connection->len < REQUEST_MAX;
+			connection_consume(connection, part);
+		}
+		part = connection->len < request->body_left ? connection->len
+		                                            : (size_t)request->body_left;
+		connection_consume(connection, part);
+		request->body_left -= part;
+		if (request->body_left)
+			return true;
+		if (!connection_answer(connection, service))
+			return false;
+	}
+}
+
+bool connection_serve(struct connection *connection, const struct service *service)
+{
+	ssize_t n = recv(connection->source.fd, connection->text + connection->len,
+	                 REQUEST_MAX - connection->len, 0);
+
+	if (n < 0)
+		return (errno == EAGAIN && !service->blocking) || errno == EINTR;
+	if (n == 0)
+		return false;
+	connection->len += (size_t)n;
+	connection->text[connection->len] = '\0';
+	return connection_progress(connection, service);
+}

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "lane.h"
+
+#include <err.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "connection.h"
+#include "source.h"
+
+#define EVENTS_MAX   64
+#define ACCEPTS_MAX  16 /* in a row, before the open connections get their turn */
+#define IDLE_SECONDS 5  /* --accept-blocking: how long a silent client may block the lane */
+
+struct lane {
+	const struct options *options;
+	struct service service;
+	int *row; /* its listeners, in the array of all rows */
+	struct source listeners[ADDRESS_MAX];
+	struct source orders_given; /* an eventfd: look at the orders */
+	atomic_uint orders;
+	int epoll; /* -1: blocking */
+	bool accepting;
+	bool terminating;
+	int64_t deadline_ms; /* when terminating */
+	struct connection_list connections;
+	pthread_t thread;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* With epoll */
+
+static void connection_ready(struct lane *lane, struct source *source)
+{
+	struct connection *connection = (struct connection *)source;
+
+	if (!connection_serve(connection, &lane->service))
+		connection_free(connection);
+}
+
+static bool connection_poll(struct lane *lane, struct connection *connection)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
+
+	if (epoll_ctl(lane->epoll, EPOLL_CTL_ADD, connection->source.fd, &event) < 0) {
+		warn("epoll for a connection");
+		return false;
+	}
+	connection_add(connection, &lane->connections);
+	return true;
+}
+
+/* The request is mostly there already, so that a connection costs no turn of epoll. */
+static void connection_begin(struct lane *lane, int fd)
+{
+	struct connection *connection = connection_new(fd);
+
+	if (!connection)
+		return;
+	connection->source.ready = connection_ready;
+	if (!connection_serve(connection, &lane->service) || !connection_poll(lane, connection))
+		connection_free(connection);
+}
+
+static void listener_ready(struct lane *lane, struct source *source)
+{
+	if (!lane->accepting)
+		return;
+	for (int i = 0; i < ACCEPTS_MAX; i++) {
+		int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd >= 0) {
+			connection_begin(lane, fd);
+			continue;
+		}
+		if (errno == EAGAIN)
+			return;
+		if (errno != ECONNABORTED && errno != EINTR) {
+			warn("accept");
+			usleep(10000);
+			return;
+		}
+	}
+}
+
+/* While nothing is accepted the listener is edge-triggered: polled, and yet no busy loop. */
+static int listener_poll(struct lane *lane, struct source *listener, int operation)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = listener};
+
+	if (!lane->accepting)
+		event.events |= (uint32_t)EPOLLET;
+	return epoll_ctl(lane->epoll, operation, listener->fd, &event);
+}
+
+/* Another process may hold a duplicate, so close() alone would leave the listener in the epoll. */
+static void lane_close_listeners(struct lane *lane)
+{
+	for (size_t i = 0; i < lane->options->n_addresses; i++) {
+		struct source *listener = &lane->listeners[i];
+
+		if (listener->fd < 0)
+			continue;
+		if (lane->epoll >= 0)
+			epoll_ctl(lane->epoll, EPOLL_CTL_DEL, listener->fd, NULL);
+		close(listener->fd);
+		listener->fd = lane->row[i] = -1;
+	}
+}
+
+static void lane_accept(struct lane *lane)
+{
+	if (lane->accepting)
+		return;
+	lane->accepting = true;
+	for (size_t i = 0; lane->epoll >= 0 && i < lane->options->n_addresses; i++) {
+		struct source *listener = &lane->listeners[i];
+
+		if (listener->fd >= 0 && listener_poll(lane, listener, EPOLL_CTL_MOD) < 0)
+			warn("epoll for a listener");
+	}
+}
+
+/*
+ * A connection that was answered and waits for a further request is idle, and closed. One that has
+ * not asked yet keeps its right to an answer until the grace time is over.
+ */
+static void lane_close_idle(struct lane *lane)
+{
+	struct connection *connection = LIST_FIRST(&lane->connections);
+
+	while (connection) {
+		struct connection *next = LIST_NEXT(connection, all);
+		bool keep = connection_serve(connection, &lane->service);
+
+		if (!keep || connection_is_idle(connection))
+			connection_free(connection);
+		connection = next;
+	}
+}
+
+static void lane_obey(struct lane *lane)
+{
+	unsigned orders = atomic_load(&lane->orders);
+
+	if (orders & (ORDER_CLOSE | ORDER_TERMINATE))
+		lane_close_listeners(lane);
+	if (orders & ORDER_ACCEPT)
+		lane_accept(lane);
+	if (orders & ORDER_TERMINATE && !lane->terminating) {
+		lane->terminating = lane->service.last = true;
+		lane->deadline_ms = now_ms() + lane->options->grace_ms;
+		lane_close_idle(lane);
+	}
+	atomic_fetch_and(&lane->orders, ~orders);
+}
+
+static void orders_ready(struct lane *lane, struct source *source)
+{
+	uint64_t count;
+
+	(void)lane;
+	if (read(source->fd, &count, sizeof(count)) < 0 && errno != EAGAIN && errno != EINTR)
+		warn("orders");
+}
+
+static bool lane_is_done(const struct lane *lane)
+{
+	return lane->terminating &&
+	       (LIST_EMPTY(&lane->connections) || now_ms() >= lane->deadline_ms);
+}
+
+static int lane_timeout(const struct lane *lane)
+{
+	int64_t left = lane->deadline_ms - now_ms();
+
+	if (!lane->terminating)
+		return -1;
+	return left > 0 ? (int)left : 0;
+}
+
+static void *lane_run(void *data)
+{
+	struct lane *lane = data;
+	struct epoll_event events[EVENTS_MAX];
+
+	while (!lane_is_done(lane)) {
+		int n = epoll_wait(lane->epoll, events, EVENTS_MAX, lane_timeout(lane));
+
+		if (n < 0 && errno != EINTR)
+			err(EXIT_FAILURE, "epoll_wait");
+		for (int i = 0; i < n; i++) {
+			struct source *source = events[i].data.ptr;
+
+			source->ready(lane, source);
+		}
+		/* After the events, as it closes what they may point to. */
+		if (atomic_load(&lane->orders))
+			lane_obey(lane);
+	}
+	while (!LIST_EMPTY(&lane->connections))
+		connection_free(LIST_FIRST(&lane->connections));
+	return NULL;
+}
+
+/* Blocking in accept() */
+
+static void serve_blocking(struct lane *lane, int fd)
+{
+	const struct timeval patience = {.tv_sec = IDLE_SECONDS};
+	struct connection *connection = connection_new(fd);
+
+	if (!connection)
+		return;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	while (connection_serve(connection, &lane->service))
+		;
+	connection_free(connection);
+}
+
+static void *lane_run_blocking(void *data)
+{
+	struct lane *lane = data;
+	struct source *listener = &lane->listeners[0];
+
+	for (;;) {
+		int fd;
+
+		lane_obey(lane);
+		if (lane->terminating)
+			return NULL;
+		if (!lane->accepting || listener->fd < 0) {
+			orders_ready(lane, &lane->orders_given);
+			continue;
+		}
+		fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
+		if (fd >= 0)
+			serve_blocking(lane, fd);
+		else if (errno != EINTR && errno != ECONNABORTED)
+			err(EXIT_FAILURE, "accept");
+	}
+}
+
+/* Both */
+
+static void lane_init_epoll(struct lane *lane)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = &lane->orders_given};
+
+	lane->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (lane->epoll < 0 ||
+	    epoll_ctl(lane->epoll, EPOLL_CTL_ADD, lane->orders_given.fd, &event) < 0)
+		err(EXIT_FAILURE, "epoll");
+	for (size_t i = 0; i < lane->options->n_addresses; i++) {
+		if (listener_poll(lane, &lane->listeners[i], EPOLL_CTL_ADD) < 0)
+			err(EXIT_FAILURE, "epoll for a listener");
+	}
+}
+
+static void lane_init(struct lane *lane, const struct options *options, unsigned number, int *row)
+{
+	int flags = options->blocking ? EFD_CLOEXEC : EFD_CLOEXEC | EFD_NONBLOCK;
+	struct service *service = &lane->service;
+
+	lane->options = options;
+	lane->row = row;
+	lane->accepting = !options->no_accept;
+	lane->epoll = -1;
+	LIST_INIT(&lane->connections);
+	service->blocking = options->blocking;
+	service->last = options->no_keepalive || options->blocking;
+	if (options->mode == MODE_PLAIN)
+		snprintf(service->id, sizeof(service->id), "%s", options->id);
+	else
+		snprintf(service->id, sizeof(service->id), "%s.%u", options->id, number);
+	for (size_t i = 0; i < options->n_addresses; i++)
+		lane->listeners[i] = (struct source){listener_ready, row[i]};
+	lane->orders_given = (struct source){orders_ready, eventfd(0, flags)};
+	if (lane->orders_given.fd < 0)
+		err(EXIT_FAILURE, "eventfd");
+}
+
+struct lane *lane_start(const struct options *options, unsigned number, int *row)
+{
+	struct lane *lane = calloc(1, sizeof(*lane));
+	int error;
+
+	if (!lane)
+		err(EXIT_FAILURE, "lane");
+	lane_init(lane, options, number, row);
+	if (!options->blocking)
+		lane_init_epoll(lane);
+	error = pthread_create(&lane->thread, NULL,
+	                       options->blocking ? lane_run_blocking : lane_run, lane);
+	if (error)
+		errx(EXIT_FAILURE, "thread: %s", strerror(error));
+	return lane;
+}
+
+/* A signal that comes just before accept() blocks would be lost, so it is sent until it worked. */
+void lane_order(struct lane *lane, unsigned order)
+{
+	const uint64_t one = 1;
+
+	atomic_fetch_or(&lane->orders, order);
+	if (write(lane->orders_given.fd, &one, sizeof(one)) < 0)
+		warn("order");
+	while (lane->options->blocking && atomic_load(&lane->orders)) {
+		pthread_kill(lane->thread, SIGRTMIN);
+		usleep(2000);
+	}
+}
+
+void lane_join(struct lane *lane)
+{
+	pthread_join(lane->thread, NULL);
+	close(lane->orders_given.fd);
+	if (lane->epoll >= 0)
+		close(lane->epoll);
+	free(lane);
+}

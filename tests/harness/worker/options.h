@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The command line. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "wire/address.h"
+
+#define ADDRESS_MAX 16
+#define ID_MAX      64
+
+enum mode {
+	MODE_PLAIN,
+	MODE_THREADS,
+	MODE_PREFORK,
+};
+
+struct options {
+	struct address addresses[ADDRESS_MAX];
+	size_t n_addresses;
+	const char *id;
+	const char *device;
+	uint16_t port;
+	int backlog;
+	int uid; /* -1: stay who we are */
+	int grace_ms;
+	enum mode mode;
+	unsigned lanes;
+	bool shared;
+	bool v6only;
+	bool no_reuseport;
+	bool no_accept;
+	bool no_respawn;
+	bool no_keepalive;
+	bool blocking;
+};
+
+/* Ends the program if the command line is wrong, or asks for help. */
+void options_parse(struct options *options, int argc, char **argv);

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "prefork.h"
+
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lane.h"
+#include "process.h"
+#include "signals.h"
+
+struct prefork {
+	struct rows *rows;
+	pid_t *children; /* by lane; 0: none */
+	bool closed;
+};
+
+static void tell_parent(const struct rows *rows, void *data)
+{
+	const int *fd = data;
+
+	(void)rows;
+	if (write(*fd, "", 1) != 1)
+		err(EXIT_FAILURE, "pipe to the parent");
+	close(*fd);
+}
+
+static int child_main(struct prefork *prefork, unsigned number, pid_t parent, int ready)
+{
+	/* Tests that die leave no servers behind. */
+	if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0)
+		err(EXIT_FAILURE, "PR_SET_PDEATHSIG");
+	if (getppid() != parent)
+		exit(EXIT_FAILURE);
+	free(prefork->children);
+	prefork->children = NULL;
+	return process_serve(prefork->rows, number, 1, tell_parent, &ready);
+}
+
+/* Returns when the child polls; false if it ended before. */
+static bool spawn_child(struct prefork *prefork, unsigned number)
+{
+	pid_t parent = getpid(), pid;
+	int ready[2];
+	char byte;
+	bool polls;
+
+	if (pipe2(ready, O_CLOEXEC) < 0)
+		err(EXIT_FAILURE, "pipe");
+	fflush(stdout);
+	pid = fork();
+	if (pid < 0)
+		err(EXIT_FAILURE, "fork");
+	if (pid == 0) {
+		int status;
+
+		close(ready[0]);
+		status = child_main(prefork, number, parent, ready[1]);
+		rows_deinit(prefork->rows);
+		exit(status);
+	}
+	close(ready[1]);
+	polls = TEMP_FAILURE_RETRY(read(ready[0], &byte, 1)) == 1;
+	close(ready[0]);
+	prefork->children[number] = pid;
+	if (polls) {
+		printf("child %u %d\n", number, pid);
+		fflush(stdout);
+	}
+	return polls;
+}
+
+static void signal_children(const struct prefork *prefork, int signal)
+{
+	for (unsigned i = 0; i < prefork->rows->options->lanes; i++) {
+		if (prefork->children[i])
+			kill(prefork->children[i], signal);
+	}
+}
+
+static void reap_children(struct prefork *prefork)
+{
+	bool respawn = !prefork->rows->options->no_respawn && !prefork->closed;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0) {
+		for (unsigned i = 0; i < prefork->rows->options->lanes; i++) {
+			if (prefork->children[i] != pid)
+				continue;
+			prefork->children[i] = 0;
+			if (respawn && !spawn_child(prefork, i))
+				warnx("child %u ended at once", i);
+		}
+	}
+}
+
+/* Not until the children have gone is the parent done, and its open listeners are no black hole. */
+static void supervise(struct prefork *prefork)
+{
+	unsigned order = 0;
+
+	do {
+		int signal = signals_wait();
+
+		if (signal == SIGCHLD) {
+			reap_children(prefork);
+			continue;
+		}
+		order = signals_order(signal);
+		if (order != ORDER_ACCEPT) {
+			prefork->closed = true;
+			rows_close_others(prefork->rows, 0, 0);
+		}
+		signal_children(prefork, signal);
+	} while (order != ORDER_TERMINATE);
+	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+		;
+}
+
+int prefork_serve(struct rows *rows)
+{
+	struct prefork prefork = {.rows = rows};
+	unsigned n = rows->options->lanes;
+
+	prefork.children = calloc(n, sizeof(*prefork.children));
+	if (!prefork.children)
+		err(EXIT_FAILURE, "children");
+	for (unsigned i = 0; i < n; i++) {
+		if (spawn_child(&prefork, i))
+			continue;
+		signal_children(&prefork, SIGTERM);
+		errx(EXIT_FAILURE, "child %u did not start", i);
+	}
+	process_print_ready(rows, NULL);
+	supervise(&prefork);
+	free(prefork.children);
+	return EXIT_SUCCESS;
+}
