@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Equal shares, exactly: of few held connections and of many short ones, with every server, over
+every kind of address, and in another network namespace."""
+import collections
+import pathlib
+
+from bed import PORT, Client, cases, check, equal, note, wait_until
+from servers import BOTH, FLEETS, Nginx, Worker, Workers, start_fleet
+
+WORKERS = 8
+MANY = 8000
+ROUNDS = 20
+
+WAYS = {"IPv4": ("127.0.0.1",), "IPv6": ("::1",), "both": ("127.0.0.1", "::1")}
+
+
+def held_spread(bed, host):
+    """Who serves eight connections that are open at the same time; how many each."""
+    clients = bed.hold(WORKERS, host)
+    counts = collections.Counter(client.ask() for client in clients)
+    for client in clients:
+        client.close()
+    return sorted(counts.values(), reverse=True)
+
+
+def spread_text(counts):
+    values = sorted(counts.values(), reverse=True)
+    mean = sum(values) / WORKERS
+    return f"{values}, max/mean {max(values) / mean:.2f}"
+
+
+def expect_even(bed, hosts, n=MANY, **options):
+    """@n new connections come to @n / 8 for each worker, as they say and as we say."""
+    before = bed.steered()
+    report = bed.load("-n", n, hosts=hosts, **options)
+    after = bed.steered()
+    equal(report["failed"], 0, f"failed connections to {hosts} of {report}")
+    equal(sorted(report["workers"].values()), [n // WORKERS] * WORKERS,
+          f"connections of each worker by the servers' answers, {hosts}")
+    equal({slot: after[slot] - before[slot] for slot in after},
+          {slot: n // WORKERS for slot in range(WORKERS)},
+          f"connections of each slot by the status, {hosts}")
+
+
+@cases(*FLEETS)
+def test_eight_held(bed, kind):
+    """Eight held connections on eight workers: one each, every time."""
+    start_fleet(bed, kind, addresses=BOTH)
+    by_hash = [held_spread(bed, "127.0.0.1") for _ in range(ROUNDS)]
+    idle = [WORKERS - len(counts) for counts in by_hash]
+    note(f"{kind}, kernel's hash: 8 held connections on 8 workers leave "
+         f"{sum(idle) / ROUNDS:.1f} idle (most {max(idle)}), busiest has {max(counts[0] for counts in by_hash)}"
+         f" ({ROUNDS} rounds)")
+    bed.reuseportd("attach", "--workers", WORKERS)
+    for host in ("127.0.0.1", "::1"):
+        for i in range(ROUNDS):
+            equal(held_spread(bed, host), [1] * WORKERS, f"round {i}: connections of each worker")
+    note(f"{kind}, attached: one each in {ROUNDS} of {ROUNDS} rounds, over IPv4 and over IPv6")
+
+
+@cases(*FLEETS)
+def test_many_short(bed, kind):
+    """8,000 new connections: exactly 1,000 each, over IPv4, IPv6 and both."""
+    start_fleet(bed, kind, addresses=BOTH)
+    report = bed.load("-n", MANY, hosts=WAYS["both"])
+    equal(report["failed"], 0, f"failed connections before attach, {report}")
+    note(f"{kind}, kernel's hash: {spread_text(report['workers'])}")
+    bed.reuseportd("attach", "--workers", WORKERS)
+    for way, hosts in WAYS.items():
+        expect_even(bed, hosts)
+        note(f"{kind}, attached, {way}: {MANY} connections, {MANY // WORKERS} each")
+    status = bed.status()
+    equal([e["endpoint"] for e in status["endpoints"]], [f"0.0.0.0:{PORT}", f"[::]:{PORT}"],
+          "endpoints")
+    counters = {name: n for name, n in status["counters"].items() if n}
+    equal(counters, {"steered": 3 * MANY}, "outcomes that were counted")
+
+
+@cases(*FLEETS)
+def test_other_netns(bed, kind):
+    """The servers are in another network namespace: attached from outside, by --pid."""
+    inner = bed.netns("inner")
+    fleet = start_fleet(bed, kind, addresses=BOTH, netns=inner)
+    refusal = bed.reuseportd("attach", "--workers", WORKERS, status=1)
+    check("--pid" in refusal.err or "listen" in refusal.err, f"{refusal}")
+    bed.reuseportd("attach", "--workers", WORKERS, "--pid", fleet.pid)
+    expect_even(bed, WAYS["both"], netns=inner)
+
+
+@cases("nginx", "c")
+def test_dual_stack(bed, kind):
+    """One group on [::] that takes IPv4 too; clients of both families, counted together."""
+    if kind == "nginx":
+        Nginx(bed, addresses="::", dual=True)
+    else:
+        Workers(bed, addresses="::")
+    bed.reuseportd("attach", "--workers", WORKERS)
+    for hosts in WAYS.values():
+        expect_even(bed, hosts, 800)
+
+
+@cases("nginx", "gunicorn", "c")
+def test_status_names_who_answers(bed, kind):
+    """The process of each slot is the one that answers what is steered there, although every nginx
+    worker has all listeners open, and a gunicorn's parent its child's."""
+    start_fleet(bed, kind, addresses=BOTH)
+    bed.reuseportd("attach", "--workers", WORKERS)
+    for host in ("127.0.0.1", "::1"):
+        answered = {}
+        for _ in range(WORKERS):
+            before = bed.steered()
+            with Client(host) as client:
+                client.ask("/pid")
+                pid = int(client.body)
+            after = bed.status()["workers"]
+            hit = [w for w in after if w["steered"] != before[w["slot"]]]
+            equal(len(hit), 1, "slots that got the connection")
+            equal(hit[0]["pid"], pid, f"process of slot {hit[0]['slot']}, {host}")
+            answered[hit[0]["slot"]] = pid
+        equal(len(answered), WORKERS, "slots that answered")
+
+
+@cases("nginx", "c")
+def test_syncookies(bed, kind):
+    """With a SYN cookie for each connection, the ACK is steered as well as the SYN: still exact."""
+    pathlib.Path("/proc/sys/net/ipv4/tcp_syncookies").write_text("2")
+    start_fleet(bed, kind)
+    bed.reuseportd("attach", "--workers", WORKERS)
+    expect_even(bed, WAYS["IPv4"])
+    counters = bed.status()["counters"]
+    equal((counters["steered"], counters["cookie_ack"]), (MANY, MANY), "SYNs and cookie ACKs")
+
+
+def test_many_clients_at_once(bed):
+    """Exact also while many load generators, on all CPUs, connect at the same time."""
+    Workers(bed)
+    bed.reuseportd("attach", "--workers", WORKERS)
+    before = bed.steered()
+    loads = [bed.start_load("-n", 4000, "-c", 100) for _ in range(4)]
+    reports = [load.finish() for load in loads]
+    equal(sum(report["failed"] for report in reports), 0, "failed connections")
+    total = collections.Counter()
+    for report in reports:
+        total.update(report["workers"])
+    equal(set(total.values()), {2000}, "connections of each worker")
+    after = bed.steered()
+    equal({after[slot] - before[slot] for slot in after}, {2000}, "connections of each slot")
+
+
+@cases("9", "100", "1024")
+def test_many_slots(bed, n):
+    """Any number of workers up to 1,024, which is the most: listeners of the threads of one."""
+    server = Worker(bed, "w", workers=int(n), options=["--threads", n])
+    bed.reuseportd("attach", "--workers", n)
+    report = bed.load("-n", 4 * int(n))
+    equal(report["failed"], 0, "failed connections")
+    equal(set(report["workers"].values()), {4}, "connections of each worker")
+    equal({row["steered"] for row in bed.status()["workers"]}, {4}, "connections of each slot")
+    equal({row["pid"] for row in bed.status()["workers"]}, {server.pid}, "pids")
+
+
+def test_every_stretch_is_even(bed):
+    """Any number of consecutive connections differs by at most one between workers."""
+    Workers(bed)
+    bed.reuseportd("attach", "--workers", WORKERS)
+    for n in (1, 3, 7, 9, 13, 64, 101):
+        before = bed.steered()
+        report = bed.load("-n", n, "-c", 4)
+        equal(report["failed"], 0, "failed connections")
+        after = bed.steered()
+        counts = [after[slot] - before[slot] for slot in after]
+        check(max(counts) - min(counts) <= 1 and sum(counts) == n, f"{n} connections: {counts}")
+
+
+def test_two_ports_are_two_services(bed):
+    """Without --port it takes the one port that has that many workers; a second service beside it
+    has its own slots, and commands then need its name."""
+    Workers(bed, workers=8)
+    for i in range(3):
+        Worker(bed, f"other{i}", port=9090)
+    bed.reuseportd("attach", "--workers", 3, "--service", "small")
+    bed.reuseportd("attach", "--workers", 8, "--service", "large")
+    equal([row["service"] for row in bed.reuseportd("list", "--json").json()], ["large", "small"],
+          "services")
+    bed.reuseportd("status", status=2)
+    equal(bed.status("small")["endpoints"][0]["port"], 9090, "port of the small one")
+    report = bed.load("-n", 80)
+    equal(set(report["workers"].values()), {10}, "connections of each worker of the large one")
+    bed.reuseportd("detach", "large")
+    wait_until(lambda: len(bed.reuseportd("list", "--json").json()) == 1, "one service is left")
+    bed.reuseportd("status")

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Commands in any order, workers that come and go, a watcher or none: whatever happens, nobody who
+connects may fail, and in the end the shares are exact. The order is random; the seed is in the
+output, and MONKEY_SEED and MONKEY_STEPS repeat or prolong a run."""
+import os
+import random
+import signal
+import time
+
+from bed import Failure, cases, check, equal, note, timeout, wait_until
+from servers import Worker, Workers
+
+SLOTS = 6
+STEPS = int(os.environ.get("MONKEY_STEPS", 60))
+
+
+class Monkey:
+    def __init__(self, bed, watched):
+        self.bed, self.watched = bed, watched
+        self.seed = int(os.environ.get("MONKEY_SEED", time.time_ns() % 1_000_000))
+        self.random = random.Random(self.seed)
+        self.workers = list(Workers(bed, workers=SLOTS).all)
+        self.n_started = SLOTS
+        self.done = []  # what it did, for the message
+        self.load = None
+
+    def command(self, *args):
+        """Any exit status but a crash; what is refused says why."""
+        result = self.bed.reuseportd(*args, status=None)
+        self.done.append(" ".join(map(str, result.argv[1:])) + f" -> {result.code}")
+        check(result.code == 0 or (result.code in (1, 2) and result.err), f"{result}")
+        return result
+
+    def slots(self):
+        return self.random.sample(range(SLOTS), self.random.randint(1, SLOTS))
+
+    def drain(self):
+        self.command("drain", *self.slots())
+
+    def resume(self):
+        self.command("resume", *self.slots())
+
+    def weight(self):
+        self.command("weight", *self.slots(), self.random.choice((0, 1, 3, 100, 1000)))
+
+    def canary(self):
+        self.command("canary", *self.slots()[:3], "--share",
+                     self.random.randint(1, 999) / 10)
+
+    def canary_off(self):
+        self.command("canary", "--off")
+
+    def label(self):
+        self.command("label", *self.slots(), self.random.choice(("blue", "green")))
+
+    def switch(self):
+        self.command("switch", self.random.choice(("v1", "blue", "green")))
+
+    def switch_off(self):
+        self.command("switch", "--off")
+
+    def swap(self):
+        self.command("swap", self.random.randrange(SLOTS), "--pid",
+                     self.random.choice(self.workers).pid)
+
+    def start(self):
+        if len(self.workers) < SLOTS + 3:
+            self.workers.append(Worker(self.bed, f"w{self.n_started}"))
+            self.n_started += 1
+            self.done.append(f"started {self.workers[-1].pid}")
+
+    def stop(self):
+        """Never the last that can take connections: that would rightly lose some."""
+        taking = [row["pid"] for row in self.bed.status()["workers"] if row["share_percent"]
+                  and row["live"]]
+        victim = self.random.choice(self.workers)
+        if len(self.workers) > 2 and set(taking) - {victim.pid}:
+            self.workers.remove(victim)
+            victim.process.stop(signal.SIGTERM)
+            self.done.append(f"stopped {victim.pid}")
+
+    def step(self):
+        self.random.choice((self.drain, self.resume, self.resume, self.weight, self.canary,
+                            self.canary_off, self.label, self.switch, self.switch_off, self.swap,
+                            self.start, self.start, self.stop))()
+        check(self.load.alive(), "the load ended")
+
+    def mend(self):
+        """Back to eight equal ones: all in the ring, whoever is alive in a slot."""
+        while len(self.workers) < SLOTS:
+            self.start()
+        for command in (("canary", "--off"), ("switch", "--off"), ("resume", f"0-{SLOTS - 1}"),
+                        ("weight", f"0-{SLOTS - 1}", 100)):
+            equal(self.command(*command).code, 0, f"exit status of {command}")
+        pids = [worker.pid for worker in self.workers]
+        for row in self.bed.status()["workers"]:
+            if row["live"]:
+                pids.remove(row["pid"])
+        for row in self.bed.status()["workers"]:
+            if not row["live"] and not self.watched:
+                equal(self.command("swap", row["slot"], "--pid", pids.pop()).code, 0, "swap")
+        wait_until(lambda: all(row["live"] for row in self.bed.status()["workers"]), "all live")
+
+
+@timeout(300)
+@cases("unwatched", "watched")
+def test_anything_goes(bed, case):
+    monkey = Monkey(bed, case == "watched")
+    note(f"seed {monkey.seed}, {STEPS} steps")
+    if monkey.watched:
+        bed.start_watch("--workers", SLOTS)
+    else:
+        bed.reuseportd("attach", "--workers", SLOTS)
+    monkey.load = bed.start_load("-c", 16, "--rate", 2000)
+    try:
+        for _ in range(STEPS):
+            monkey.step()
+        monkey.mend()
+        report = monkey.load.stop()
+        equal(report["failed"], 0, f"failed connections of {report}")
+        before = bed.steered()
+        equal(bed.load("-n", 600)["failed"], 0, "failed connections in the end")
+        after = bed.steered()
+        equal({after[slot] - before[slot] for slot in after}, {100}, "connections of each slot")
+    except Failure as why:
+        raise Failure(f"{why}\nwhat it did:\n  " + "\n  ".join(monkey.done)
+                      + f"\n{bed.reuseportd('status', status=None)}") from None
+    note(f"{case}: {STEPS} steps, {report['ok']} connections, 0 failed")

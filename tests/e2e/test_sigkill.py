@@ -1,0 +1,419 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Every command killed at every system call that it makes, under load of which no connection may
+fail.
+
+What killat kills at are stops: "entry" just before a call takes effect, "exit" just after it. The
+world outside sees a command act in two ways only: by a system call, or by a store into a pinned map
+that it has mapped. Killing it at an entry shows everything up to the call before and all stores
+that followed; at an exit, the call itself and none of the stores after it. A switch stores to the
+half that nobody reads, then the one word. So entries and exits together are all the distinct
+instants. While nothing is pinned no store is seen by anybody: there an exit is the same instant as
+the next entry, and entries alone are all.
+
+A stop is named by the call and its number among those of its name, as an undisturbed run of the
+same command lists them: how many calls a look through /proc takes depends on how many connections
+are open just then.
+"""
+import collections
+import contextlib
+import os
+import re
+import signal
+
+from bed import PINS, Client, cases, check, equal, note, wait_until
+from servers import Worker, Workers
+
+WORKERS = 3
+RATE = 200  # new connections a second in the background: some to each stop
+SERVICE = "s"
+STOP = re.compile(r"(?m)^stop \d+: (.*)$")
+# Calls that look, and change nothing that anybody else could see: there may be more or fewer.
+LOOKS = {"brk", "close", "fstat", "getdents64", "kcmp", "lseek", "munmap", "newfstatat", "openat",
+         "read", "readlinkat"}
+ATTACH = ("attach", "--workers", WORKERS, "--service", SERVICE)
+
+
+class Scene:
+    """Workers under load, and the service."""
+
+    def __init__(self, bed, workers=WORKERS, attach=True):
+        self.bed = bed
+        self.fleet = Workers(bed, workers)
+        self.tool, self.killat = bed.binary("reuseportd"), bed.binary("killat")
+        if attach:
+            bed.reuseportd("attach", "--workers", workers, "--service", SERVICE)
+        self.load = bed.start_load("--rate", RATE)
+        self.bursts = 0
+
+    def stops(self, *command, skip_start=True):
+        """Runs the command. Returns all its stops, in order."""
+        result = self.bed.run(self.killat, *["--skip-start"] * skip_start, "--list", self.tool,
+                              *command)
+        check("exit status 0" in result.out, f"{result}")
+        return STOP.findall(result.out)
+
+    def kill(self, stop, *command, skip_start=True, env=None):
+        """Kills the command at this stop. Returns whether it did; else the command has ended."""
+        result = self.bed.run(self.killat, *["--skip-start"] * skip_start, "--at", stop, self.tool,
+                              *command, env=env)
+        check(result.code in (0, 3), f"killat failed: {result}")
+        return result.code == 0
+
+    def state(self):
+        """What the service is: the ring's length and each slot's row, by `status`."""
+        return state_of(self.bed.run(self.tool, "status", SERVICE, "--json"))
+
+    @contextlib.contextmanager
+    def load_paused(self):
+        """No connection but the test's own begins within this."""
+        self.load.kill(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.load.pid, os.WSTOPPED)
+        try:
+            yield
+        finally:
+            self.load.kill(signal.SIGCONT)
+
+    def expect_steered(self, state, turns=2):
+        """That ring is what new connections see: some turns of it, and exactly."""
+        length, rows = state
+        want = {slot: turns * row.entries for slot, row in rows.items()}
+        with self.load_paused():
+            before = self.bed.run(self.tool, "status", SERVICE, "--json")
+            answers = collections.Counter()
+            for _ in range(turns * length):
+                with Client() as client:
+                    answers[client.ask()] += 1
+            after = self.bed.run(self.tool, "status", SERVICE, "--json")
+        self.bursts += turns * length
+        equal(state_of(before), state, "state")
+        equal(state_of(after), state, "state")
+        before, after = steered(before), steered(after)
+        equal({slot: after[slot] - before[slot] for slot in rows}, want, "connections of each slot")
+        equal(sorted(answers.values()), sorted(n for n in want.values() if n),
+              "connections of each worker by their answers")
+
+    def finish(self, all_steered=True):
+        """Nothing was lost. With @all_steered: the program was never off, nor passed over."""
+        report = self.load.stop()
+        equal(report["failed"], 0, f"failed connections in {report}")
+        check(report["ok"] > 0, "there was load")
+        if all_steered:
+            counters = self.bed.status(SERVICE)["counters"]
+            equal({name: n for name, n in counters.items() if n},
+                  {"steered": report["ok"] + self.bursts}, "outcomes of all connections")
+        self.bed.run(self.tool, "detach", SERVICE)
+        check(not PINS.exists(), "pins are left after detach")
+        # The kernel frees them a moment later.
+        wait_until(lambda: not self.bed.left_bpf(), "programs and maps are gone after detach")
+
+
+Row = collections.namedtuple("Row", "state version weight pid entries")
+
+
+def state_of(result):
+    check(result.code == 0, f"{result}")
+    status = result.json()
+    length = status["ring"]["length"]
+    rows = {w["slot"]: Row(w["state"], w["version"], w["weight"], w["pid"],
+                           round(w["share_percent"] * length / 100)) for w in status["workers"]}
+    equal(sum(row.entries for row in rows.values()), length, "entries of the ring")
+    return length, rows
+
+
+def steered(result):
+    return {worker["slot"]: worker["steered"] for worker in result.json()["workers"]}
+
+
+def expect_no_service(result):
+    """The command found none, and says so in words that a person can do something with."""
+    check(result.code == 1 and result.out == "" and "service" in result.err, f"{result}")
+    check(any(words in result.err for words in ("there is no service", "half made")), f"{result}")
+
+
+def kill_everywhere(scene, command, stops, after, **options):
+    """Kills @command at each of the @stops, but at exits only when something is pinned, and calls
+    after(stop) each time. Returns how many those were."""
+    pinned, n = True, 0
+    for stop in stops:
+        if stop.endswith(" exit") and not pinned:
+            continue
+        killed = scene.kill(stop, *command, **options)
+        check(killed or stop.split("#")[0] in LOOKS, f"{command} has ended before {stop}")
+        pinned = PINS.exists()
+        n += killed
+        after(stop)
+    return n
+
+
+def sweep(scene, command, undo, **options):
+    """Kills @command everywhere. What is in force then is the old state up to some stop, and the
+    new one from there on. undo(is_new) brings the old one back: it is the next command."""
+    old = scene.state()
+    stops = scene.stops(*command, **options)
+    new = scene.state()
+    undo(True)
+    equal(scene.state(), old, f"what was before {command}, brought back")
+    switched = []
+
+    def after(stop):
+        now = scene.state()
+        check(now in (old, new), f"neither old nor new after {command} was killed at {stop}:\n"
+                                 f"{now}\n{old}\n{new}")
+        check(now == new or not switched or stop.split("#")[0] in LOOKS,
+              f"the old state again after {command} was killed at {stop}, {switched}")
+        if now == new:
+            switched.append(stop)
+        scene.expect_steered(now)
+        undo(now == new)
+
+    n = kill_everywhere(scene, command, stops, after, **options)
+    undo(True)
+    scene.expect_steered(old)
+    check(switched, f"{command} was never killed after the switch")
+    note(f"`{' '.join(map(str, command))}` killed at {n} stops"
+         + (f"; in force from {switched[0]} on" if new != old else ""))
+
+
+def test_drain(bed):
+    scene = Scene(bed)
+    sweep(scene, ("drain", 1), lambda _: bed.reuseportd("resume", 1))
+    scene.finish()
+
+
+def test_resume(bed):
+    scene = Scene(bed)
+    bed.reuseportd("drain", 1)
+    sweep(scene, ("resume", 1), lambda _: bed.reuseportd("drain", 1))
+    scene.finish()
+
+
+def test_weight(bed):
+    scene = Scene(bed)
+    sweep(scene, ("weight", 1, 200), lambda _: bed.reuseportd("weight", 1, 100))
+    scene.finish()
+
+
+def test_canary(bed):
+    scene = Scene(bed)
+    sweep(scene, ("canary", 1, "--share", 20), lambda _: bed.reuseportd("canary", "--off"))
+    scene.finish()
+
+
+def test_canary_off(bed):
+    scene = Scene(bed)
+    bed.reuseportd("canary", 1, "--share", 20)
+    sweep(scene, ("canary", "--off"), lambda _: bed.reuseportd("canary", 1, "--share", 20))
+    scene.finish()
+
+
+def test_label(bed):
+    scene = Scene(bed)
+    sweep(scene, ("label", 1, "green"), lambda _: bed.reuseportd("label", 1, "v1"))
+    scene.finish()
+
+
+@cases("version", "off")
+def test_switch(bed, what):
+    scene = Scene(bed)
+    bed.reuseportd("label", 1, "green")
+    there, back = ("switch", "green"), ("switch", "--off")
+    if what == "off":
+        bed.reuseportd(*there)
+        there, back = back, there
+    sweep(scene, there, lambda _: bed.reuseportd(*back))
+    scene.finish()
+
+
+def test_swap(bed):
+    scene = Scene(bed)
+    other = Worker(bed, "other")
+    command = ("swap", 1, "--pid", other.pid)
+    former = scene.state()[1][1].pid
+    # To swap in who is in is refused; then it is the next killed swap that shows that swap works.
+    sweep(scene, command,
+          lambda swapped: swapped and bed.reuseportd("swap", 1, "--pid", former))
+    scene.finish()
+
+
+@cases("status", "list", "doctor")
+def test_reader(bed, command):
+    """They change nothing. For status the calls of the dynamic loader are counted as well: they
+    are the same for every command."""
+    scene = Scene(bed)
+    bed.reuseportd("weight", 1, 200)
+    sweep(scene, (command,), lambda _: None, skip_start=command != "status")
+    scene.finish()
+
+
+# attach and detach: pinned step by step
+
+
+def clear(scene):
+    """Nothing is pinned any more."""
+    scene.bed.run(scene.tool, "detach", SERVICE)
+    if PINS.exists():
+        PINS.rmdir()
+
+
+def attach_anew(scene, whole):
+    """The same service as it was."""
+    scene.bed.reuseportd(*ATTACH)
+    equal(scene.state(), whole, "the service, attached anew")
+
+
+def split(scene, command, stops, changed, back):
+    """Of the stops, found by bisection: how many come before those after which changed() is so.
+    back() brings back what was."""
+    low, high = -1, len(stops) - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        scene.kill(stops[middle], *command)
+        low, high = (low, middle) if changed() else (middle, high)
+        back()
+    return high
+
+
+def after_kill(scene, command, whole):
+    """Runs @command, which finds the service whole, or what a killed attach or detach left of it.
+    Returns whether the service is there now."""
+    result = scene.bed.run(scene.tool, *{"attach": ATTACH}.get(command, (command, SERVICE)))
+    there = (PINS / SERVICE).exists()
+    if command == "attach":
+        check(result.code == 0 or "attached already" in result.err, f"{result}")
+        check(there, f"no service after {result}")
+    elif command == "detach":
+        check(not there, f"still there: {result}")
+    if command != "attach" and (not there or result.code):
+        if command == "status" or result.code:
+            expect_no_service(result)
+        check(not there, f"still there: {result}")
+    if there:
+        equal(scene.state(), whole, "the service")
+        scene.expect_steered(whole, turns=1)
+    return there
+
+
+@cases("before it pins", "status", "attach", "detach")
+def test_attach(bed, following):
+    """Up to its first pin attach has done nothing: the next one is as if it were the first. From
+    there on, by the command that comes next."""
+    scene = Scene(bed)
+    whole = scene.state()
+    clear(scene)
+    stops = scene.stops(*ATTACH)
+    clear(scene)
+    at = split(scene, ATTACH, stops, PINS.exists, lambda: clear(scene))
+
+    def after_nothing(stop):
+        check(not PINS.exists() or stop.split("#")[0] in LOOKS, f"pinned at {stop}")
+        clear(scene)
+        expect_no_service(bed.run(scene.tool, "status", SERVICE))
+
+    def after(_):
+        if PINS.exists():
+            bed.remember_pinned()
+        if after_kill(scene, following, whole):
+            bed.reuseportd("detach")
+
+    if following == "before it pins":
+        n = kill_everywhere(scene, ATTACH, [s for s in stops[:at] if s.endswith(" entry")],
+                            after_nothing)
+    else:
+        n = kill_everywhere(scene, ATTACH, stops[at:], after)
+    note(f"attach killed at {n} stops: {following}")
+    clear(scene)
+    attach_anew(scene, whole)
+    scene.expect_steered(whole)
+    scene.finish(all_steered=False)
+
+
+@cases("status", "attach", "detach")
+def test_detach(bed, following):
+    """With status as the command that comes next: from the first stop on. With the others from
+    where the service is not whole any more."""
+    scene = Scene(bed)
+    whole = scene.state()
+    detach = ("detach", SERVICE)
+    stops = scene.stops(*detach)
+    attach_anew(scene, whole)
+
+    def is_gone():
+        return bed.run(scene.tool, "status", SERVICE).code != 0
+
+    def back():
+        if is_gone():
+            bed.reuseportd(*ATTACH)
+
+    def after(_):
+        if not after_kill(scene, following, whole):
+            attach_anew(scene, whole)
+
+    if following != "status":
+        stops = stops[split(scene, detach, stops, is_gone, back):]
+    n = kill_everywhere(scene, detach, stops, after)
+    note(f"detach killed at {n} stops, then {following}")
+    back()
+    scene.expect_steered(whole)
+    scene.finish(all_steered=False)
+
+
+class Newcomers:
+    """A worker waits to be taken in, into slot 2, whose worker has died, or into a new slot 3."""
+
+    def __init__(self, scene, slot):
+        self.scene, self.slot = scene, slot
+        self.former, self.waiting = scene.fleet[2], None
+        self.others = {i: row for i, row in scene.state()[1].items() if i != slot}
+        self.n = 0
+        self.renew()
+
+    def renew(self):
+        """The last one ends of itself: what is queued migrates."""
+        bed = self.scene.bed
+        if self.slot == 2 or self.waiting:
+            last = self.waiting or self.former
+            equal(last.process.stop(), 0, f"exit status of {last.id}")
+        if self.slot == 3 and self.waiting:
+            bed.run(self.scene.tool, "detach", SERVICE)
+            bed.reuseportd("attach", "--workers", "any", "--service", SERVICE)
+        self.waiting = Worker(bed, f"newcomer-{self.n}")
+
+    def check(self):
+        """Either it was taken in or not."""
+        state = self.scene.state()
+        rows = dict(state[1])
+        row = rows.pop(self.slot, None)
+        equal({i: row.pid for i, row in rows.items()},
+              {i: row.pid for i, row in self.others.items()}, "the other slots")
+        if row and row.pid == self.waiting.pid:
+            equal(row.state, "active", "state of the slot that was taken")
+            self.scene.expect_steered(state)
+            self.n += 1
+            self.renew()
+        elif row:
+            equal(row.state, "dead", "state of the slot that is to be taken")
+
+
+@cases("dead slot", "new slot")
+def test_watch_start(bed, what):
+    """attach --watch until it is ready: by then it has taken in who waits."""
+    scene = Scene(bed)
+    if what == "new slot":
+        bed.reuseportd("detach")
+        bed.reuseportd("attach", "--workers", "any", "--service", SERVICE)
+    newcomers = Newcomers(scene, 2 if what == "dead slot" else 3)
+    watch = ("attach", "--watch", "--workers", "any", "--service", SERVICE)
+    lister = bed.start_watch(*watch[2:], under=(scene.killat, "--skip-start", "--list"))
+    lister.stop(signal.SIGKILL)  # and with it what it traces
+    stops = STOP.findall(lister.output())
+    newcomers.check()
+    equal(newcomers.n, 1, "workers that the watcher took in")
+
+    def after(_):
+        newcomers.check()
+        lister.hear()  # or the next one could not tell
+
+    n = kill_everywhere(scene, watch, stops, after, env=lister.env)
+    check(1 < newcomers.n <= n, f"at {newcomers.n - 1} of {n} stops it had taken a worker in")
+    note(f"attach --watch killed at {n} stops; at {newcomers.n - 1} it had taken a worker in")
+    scene.finish(all_steered=False)

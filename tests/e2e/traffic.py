@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Full load, from here or from across a link, and what its log must show."""
+from bed import FAR, NEAR, Client, check, wait_until
+
+CONCURRENCY = {"loopback": 64, "link": 256}
+
+
+class Place:
+    """From where the clients come."""
+
+    def __init__(self, bed, name):
+        self.bed, self.name = bed, name
+        self.netns = "far" if name == "link" else None
+        self.host = NEAR[0] if name == "link" else "127.0.0.1"
+        if name == "link":
+            bed.link()
+
+    def start_load(self, *args):
+        sources = [arg for a in FAR if ":" not in a for arg in ("--source", a)]
+        return self.bed.start_load("-c", CONCURRENCY[self.name], *args,
+                                   *(sources if self.netns else ()), hosts=(self.host,),
+                                   netns=self.netns)
+
+    def client(self):
+        return Client(self.host, netns=self.netns)
+
+
+def wait_for_load(bed, slots, n):
+    """Until @n more connections have come to the slots together."""
+    def count():
+        steered = bed.steered()
+        return sum(steered[slot] for slot in slots)
+    begin = count()
+    wait_until(lambda: count() >= begin + n, f"{n} more connections to {slots}", 60, 0.05)
+
+
+def expect_silence(rows, worker, begin, end, what):
+    """No connection that was begun after @begin and answered before @end was answered by the
+    worker; and there were some."""
+    during = [row for row in rows if begin < row.begin and row.end < end]
+    check(during, f"no connection at all {what}")
+    strays = [row for row in during if row.worker == worker]
+    check(not strays, f"{len(strays)} of {len(during)} connections went to {worker} {what}, begun "
+                      f"{[round(row.begin - begin, 6) for row in strays[:10]]} s after the return")
+    return len(during)

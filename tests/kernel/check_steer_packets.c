@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The program runs for every packet without a connection, not for SYNs alone: which packets move
+ * the cursor, what is counted of them, and that each run is counted once.
+ */
+#include <errno.h>
+#include <netinet/tcp.h>
+
+#include "base/cleanup.h"
+#include "steer_client.h"
+#include "steer_load.h"
+#include "steer_raw.h"
+
+#define WORKERS 8
+
+/* Packets that find no connection. A listener sends resets for some; nobody answers those. */
+static const struct {
+	uint8_t flags;
+	uint16_t n_data;
+	enum rpd_outcome outcome;
+} strays[] = {
+        {RAW_ACK, 0, RPD_OUTCOME_cookie_ack},
+        {RAW_ACK | RAW_PSH, 10, RPD_OUTCOME_cookie_ack},
+        {RAW_RST, 0, RPD_OUTCOME_stray},
+        {RAW_RST | RAW_ACK, 0, RPD_OUTCOME_stray},
+        {RAW_FIN, 0, RPD_OUTCOME_stray},
+        {RAW_FIN | RAW_ACK, 0, RPD_OUTCOME_stray},
+        {RAW_SYN | RAW_ACK, 0, RPD_OUTCOME_stray},
+        {RAW_SYN | RAW_FIN, 0, RPD_OUTCOME_stray},
+        {RAW_SYN | RAW_RST, 0, RPD_OUTCOME_stray},
+        {0, 0, RPD_OUTCOME_stray},
+        {RAW_PSH, 10, RPD_OUTCOME_stray},
+};
+
+/* Sends one of each from a port that nobody has. */
+static void send_strays(const struct bed *bed, int family, unsigned int seed)
+{
+	struct raw_packet packet = {.to = client_target(bed, 0, family), .seq = seed, .ack = ~seed};
+
+	packet.from = packet.to;
+	*(family == AF_INET6 ? &packet.from.in6.sin6_port : &packet.from.in.sin_port) =
+	        htons(1 + seed % 1000);
+	for (size_t i = 0; i < ARRAY_SIZE(strays); i++) {
+		packet.flags = strays[i].flags;
+		packet.n_data = strays[i].n_data;
+		raw_send(&packet);
+	}
+}
+
+static void strays_between(struct bed *bed, int family)
+{
+	const uint64_t rounds = 400, n_strays = rounds * ARRAY_SIZE(strays);
+	uint64_t cookie_acks = 0;
+
+	bed_endpoint(bed, family, true);
+	bed_workers(bed, 0, 0, WORKERS, RPD_FIRST_LABEL);
+	bed_apply(bed);
+	bed_attach(bed, 0);
+	for (unsigned int i = 0; i < rounds; i++) {
+		send_strays(bed, family, i);
+		CHECK_EQ(visit_from(bed, 0, family, NULL), i % WORKERS);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(strays); i++)
+		cookie_acks += strays[i].outcome == RPD_OUTCOME_cookie_ack ? rounds : 0;
+	CHECK_COMES(bed_sum(bed) == rounds + n_strays);
+	CHECK_EQ(bed_total(bed, RPD_OUTCOME_steered), rounds);
+	CHECK_EQ(bed_total(bed, RPD_OUTCOME_cookie_ack), cookie_acks);
+	CHECK_EQ(bed_total(bed, RPD_OUTCOME_stray), n_strays - cookie_acks);
+	CHECK_EQ(bed->steer.control->cursor, rounds);
+}
+
+static void strays_v4(struct bed *bed)
+{
+	strays_between(bed, AF_INET);
+}
+
+static void strays_v6(struct bed *bed)
+{
+	strays_between(bed, AF_INET6);
+}
+
+static void strays_under_load(struct bed *bed)
+{
+	bed_simple(bed, WORKERS);
+	load_start(bed, LOAD_V4(1000));
+	for (unsigned int i = 0; i < 500; i++)
+		send_strays(bed, AF_INET, i);
+	load_stop(bed);
+	for (unsigned int i = 0; i < WORKERS; i++)
+		CHECK_EQ(server_taken(bed, i), 500);
+}
+
+/* SYN and ACK of a handshake are two runs then, and the ACK may land on another listener. */
+static void cookies(struct bed *bed)
+{
+	bed_simple(bed, WORKERS);
+	bed_sysctl("ipv4/tcp_syncookies", 2);
+	visit(bed, 4000);
+	load_run(bed, LOAD_V4(1000));
+	for (unsigned int i = 0; i < WORKERS; i++) {
+		CHECK_EQ(server_taken(bed, i), 1000);
+		CHECK_EQ(bed_count(bed, i, RPD_OUTCOME_steered), 1000);
+		CHECK_EQ(bed_count(bed, i, RPD_OUTCOME_cookie_ack), 1000);
+	}
+	CHECK_EQ(bed_sum(bed), 16000);
+}
+
+static void cookies_v6(struct bed *bed)
+{
+	bed_endpoint(bed, AF_INET6, false);
+	bed_workers(bed, 0, 0, WORKERS, RPD_FIRST_LABEL);
+	bed_apply(bed);
+	bed_attach(bed, 0);
+	bed_sysctl("ipv4/tcp_syncookies", 2);
+	for (unsigned int i = 0; i < 1600; i++)
+		visit_from(bed, 0, i % 2 ? AF_INET6 : AF_INET, NULL);
+	for (unsigned int i = 0; i < WORKERS; i++)
+		CHECK_EQ(server_taken(bed, i), 200);
+}
+
+/* Without a request socket nothing of a handshake is left behind at the worker that has the SYN:
+ * it may be drained between the two packets. */
+static void cookies_and_drain(struct bed *bed)
+{
+	bed_simple(bed, WORKERS);
+	bed_sysctl("ipv4/tcp_syncookies", 2);
+	load_start(bed, LOAD_V4(0));
+	for (unsigned int i = 0; i < 50; i++) {
+		bed_set_state(bed, i % WORKERS, RPD_SLOT_DRAINING);
+		load_wait(bed, 20);
+		bed_set_state(bed, i % WORKERS, RPD_SLOT_ACTIVE);
+	}
+	load_stop(bed);
+}
+
+static int tcp_state(int fd)
+{
+	struct tcp_info info = {};
+	socklen_t size = sizeof(info);
+
+	CHECK_EQ(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size), 0);
+	return info.tcpi_state;
+}
+
+/* A client that comes back from the same port while the server still remembers its last
+ * connection. */
+static void time_wait(struct bed *bed)
+{
+	union address from = address_v4(INADDR_LOOPBACK);
+	const int on = 1;
+
+	bed_simple(bed, WORKERS);
+	from.in.sin_port = htons(2000);
+	for (unsigned int i = 0; i < 2 * WORKERS; i++) {
+		const union address to = client_target(bed, 0, AF_INET);
+		_cleanup_close_ int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		int server;
+
+		CHECK_EQ(setsockopt(client, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
+		CHECK_EQ(bind(client, &from.sa, sizeof(from)), 0);
+		CHECK_EQ(connect(client, &to.sa, sizeof(to)), 0);
+		CHECK_COMES((server = server_accept(bed, i % WORKERS)) >= 0);
+		close(server);
+		CHECK_COMES(tcp_state(client) == TCP_CLOSE_WAIT);
+		shutdown(client, SHUT_WR);
+		CHECK_COMES(tcp_state(client) == TCP_CLOSE);
+	}
+	CHECK_EQ(bed_sum(bed), 2 * WORKERS);
+	CHECK_EQ(bed_total(bed, RPD_OUTCOME_steered), 2 * WORKERS);
+	CHECK_EQ(bed->steer.control->cursor, 2 * WORKERS);
+}
+
+/* Whatever happens, the counters add up to the runs that the kernel has counted. */
+static void every_run_is_counted(struct bed *bed)
+{
+	int queued[10 * WORKERS];
+
+	bed_endpoint(bed, AF_INET, false);
+	bed_watch_runs(bed);
+	bed_workers(bed, 0, 0, WORKERS, RPD_FIRST_LABEL);
+	bed_apply(bed);
+	bed_attach(bed, 0);
+
+	for (size_t i = 0; i < ARRAY_SIZE(queued); i++)
+		queued[i] = client_hold(bed);
+	bed_close(bed, 0); /* stays in the ring as a hole */
+	server_collect(bed, ARRAY_SIZE(queued));
+	for (size_t i = 0; i < ARRAY_SIZE(queued); i++)
+		client_reset(queued[i]);
+
+	load_start(bed, LOAD_V4(0));
+	load_wait(bed, 200);
+	for (unsigned int i = 1; i < 4; i++) {
+		send_strays(bed, AF_INET, i);
+		bed_set_state(bed, i, RPD_SLOT_DRAINING);
+		load_wait(bed, 200);
+		bed_close(bed, i);
+	}
+	bed_sysctl("ipv4/tcp_syncookies", 2);
+	load_wait(bed, 200);
+	load_stop(bed);
+
+	for (unsigned int i = 0; i < WORKERS; i++)
+		bed_set_state(bed, i, RPD_SLOT_DRAINING);
+	CHECK_EQ(client_connect(bed, 0, AF_INET, NULL), -ECONNREFUSED);
+
+	CHECK_COMES(bed_sum(bed) == bed_runs(bed));
+	CHECK(bed_total(bed, RPD_OUTCOME_steered) > 600);
+	CHECK(bed_total(bed, RPD_OUTCOME_slot_gone) > 0);
+	CHECK(bed_total(bed, RPD_OUTCOME_cookie_ack) > 0);
+	CHECK(bed_total(bed, RPD_OUTCOME_stray) > 0);
+	CHECK_EQ(bed_total(bed, RPD_OUTCOME_migrated), 10);
+	CHECK_EQ(bed_total(bed, RPD_OUTCOME_dropped), 1);
+}
+
+int main(void)
+{
+	static const struct check_case cases[] = {
+	        {"strays_v4", strays_v4},
+	        {"strays_v6", strays_v6},
+	        {"strays_under_load", strays_under_load},
+	        {"cookies", cookies},
+	        {"cookies_v6", cookies_v6},
+	        {"cookies_and_drain", cookies_and_drain},
+	        {"time_wait", time_wait},
+	        {"every_run_is_counted", every_run_is_counted},
+	};
+
+	return check_run(cases, ARRAY_SIZE(cases));
+}

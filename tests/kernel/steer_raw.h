@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* TCP packets as no kernel's client would send them, to a bed's listeners and back. */
+#pragma once
+
+#include "steer_client.h"
+
+enum {
+	RAW_FIN = 0x01,
+	RAW_SYN = 0x02,
+	RAW_RST = 0x04,
+	RAW_PSH = 0x08,
+	RAW_ACK = 0x10,
+};
+
+struct raw_packet {
+	union address from, to;
+	uint32_t seq, ack;
+	uint8_t flags;
+	uint16_t n_data; /* bytes of data, all zero */
+};
+
+/* Puts a packet on the loopback device. Every run of a program that it leads to has ended, or is
+ * under way on another CPU, on return. */
+void raw_send(const struct raw_packet *packet);
+
+/* A socket that gets a copy of each IPv4 TCP packet from now on. */
+int raw_listen(void);
+
+/* Waits for a packet to @to (port only) that has all of @flags. */
+void raw_await(int fd, const union address *to, uint8_t flags, struct raw_packet *ret);
