@@ -12,18 +12,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <linux/bpf.h>
+#include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
 #include <reuseportd/abi.h>
 #include "steer_pick.h"
 
 /* ETH_P_IPV6 as sk_reuseport_md.eth_protocol has it, in network order. */
-#define STEER_ETH_P_IPV6 __builtin_bswap16(0x86dd)
+#define STEER_ETH_P_IPV6 bpf_htons(0x86dd)
 
-/* Ring entries to try before the search goes over to the list of all candidates. Each empty entry
- * costs one failed selection; the ring has empty entries only until the next command or the
- * watcher has made a new one. */
-#define STEER_RING_TRIES 8
+/* Ring entries to try before the search goes over to the list of all candidates. Each that has no
+ * listener costs a failed selection, some 20 ns. */
+#define STEER_RING_TRIES RPD_SLOT_MAX
 
 struct {
 	__uint(type, BPF_MAP_TYPE_REUSEPORT_SOCKARRAY);
@@ -128,8 +128,8 @@ static __always_inline enum pick_kind packet_kind(struct sk_reuseport_md *ctx)
 
 /*
  * Takes the first of candidates[first .. first + count - 1] that has a listener, beginning at the
- * @start-th; returns its slot, or -1. For the rare cases only. A global function, so that the
- * verifier walks its long loop once and not on every path that leads to it.
+ * @start-th (pick_scan()); returns its slot, or -1. For the rare cases only. A global function, so
+ * that the verifier walks its long loop once and not on every path that leads to it.
  */
 __attribute__((noinline)) int steer_scan(struct sk_reuseport_md *ctx, __u32 first, __u32 count,
                                          __u32 start)
@@ -143,11 +143,11 @@ __attribute__((noinline)) int steer_scan(struct sk_reuseport_md *ctx, __u32 firs
 	sched = schedule_in_force(ctl);
 	if (!sched)
 		return -1;
-	for (__u32 i = 0; i < RPD_SLOT_MAX; i++) {
-		__u32 at = first + (start + i) % count;
+	for (__u32 i = 0; i < RPD_SLOT_MAX + PICK_SCATTERED; i++) {
+		__u32 at = first + pick_scan(start, i, count);
 		__u32 slot;
 
-		if (i >= count)
+		if (i >= count + PICK_SCATTERED)
 			break;
 		slot = sched->candidates[at & (RPD_SLOT_MAX - 1)];
 		if (take(ctx, slot))
@@ -189,6 +189,9 @@ static __always_inline int migrate(struct sk_reuseport_md *ctx, struct rpd_contr
 		const struct rpd_version *version = &sched->versions[member->version];
 
 		slot = steer_scan(ctx, version->first, version->count, start);
+		if (slot < 0)
+			slot = steer_scan(ctx, version->standby_first, version->standby_count,
+			                  start);
 	}
 	if (slot < 0)
 		slot = take_any(ctx, sched, start);
@@ -197,21 +200,6 @@ static __always_inline int migrate(struct sk_reuseport_md *ctx, struct rpd_contr
 	if (take(ctx, RPD_SLOT_PARKING))
 		return finish(RPD_ROW_PARKING, RPD_OUTCOME_migrated, SK_PASS);
 	return nobody(sched);
-}
-
-/* Where in the ring this attempt looks. Each attempt draws a number of its own: connections that
- * run into a hole of the ring are so dealt evenly to all others, not to the hole's neighbour. */
-static __always_inline __u64 ring_position(struct sk_reuseport_md *ctx, struct rpd_control *ctl,
-                                           enum pick_kind kind, __u32 policy, __u32 client,
-                                           __u32 attempt)
-{
-	if (policy == RPD_STICKY)
-		return pick_sticky(client, attempt);
-	if (kind == PICK_NEW)
-		return __sync_fetch_and_add(&ctl->cursor, 1);
-	if (kind == PICK_COOKIE)
-		return __sync_fetch_and_add(&ctl->aside, 1);
-	return ctx->hash + attempt;
 }
 
 static __always_inline enum rpd_outcome outcome_of(enum pick_kind kind, bool substitute)
@@ -223,24 +211,69 @@ static __always_inline enum rpd_outcome outcome_of(enum pick_kind kind, bool sub
 	return substitute ? RPD_OUTCOME_slot_gone : RPD_OUTCOME_steered;
 }
 
+/* Where in the ring this attempt looks. Each attempt draws a number of its own: connections that
+ * run into a hole of the ring are so dealt evenly to all others, not to the hole's neighbour. */
+static __always_inline __u32 ring_slot(struct sk_reuseport_md *ctx, struct rpd_control *ctl,
+                                       const struct rpd_schedule *sched, enum pick_kind kind,
+                                       __u32 client, __u32 attempt)
+{
+	__u64 at;
+
+	if (sched->policy == RPD_STICKY)
+		at = pick_sticky(client, attempt);
+	else if (kind == PICK_NEW)
+		at = __sync_fetch_and_add(&ctl->cursor, 1);
+	else if (kind == PICK_COOKIE)
+		at = __sync_fetch_and_add(&ctl->aside, 1);
+	else
+		at = ctx->hash + attempt;
+	if (sched->ring_len) /* a new schedule may have come into force since the last look */
+		at %= sched->ring_len;
+	return sched->ring[at & (RPD_RING_MAX - 1)];
+}
+
+/*
+ * Goes on along the ring after its entry of attempt 0 had no listener; returns the slot that was
+ * taken, or -1. The ring has such entries only until the next command or the watcher has made a
+ * new one. A global function for the same reason as steer_scan().
+ */
+__attribute__((noinline)) int steer_walk(struct sk_reuseport_md *ctx, __u32 kind, __u32 client)
+{
+	__u32 zero = 0;
+	struct rpd_control *ctl = bpf_map_lookup_elem(&control, &zero);
+	struct rpd_schedule *sched;
+
+	if (!ctx || !ctl)
+		return -1;
+	sched = schedule_in_force(ctl);
+	if (!sched)
+		return -1;
+	for (__u32 attempt = 1; attempt < STEER_RING_TRIES; attempt++) {
+		__u32 slot = ring_slot(ctx, ctl, sched, kind, client, attempt);
+
+		if (attempt > sched->ring_len)
+			break;
+		if (take(ctx, slot))
+			return slot;
+	}
+	return -1;
+}
+
 static __always_inline int steer_packet(struct sk_reuseport_md *ctx, struct rpd_control *ctl,
                                         const struct rpd_schedule *sched)
 {
 	enum pick_kind kind = packet_kind(ctx);
-	__u32 policy = sched->policy, len = sched->ring_len;
-	__u32 client = policy == RPD_STICKY ? client_hash(ctx) : 0;
+	__u32 client = sched->policy == RPD_STICKY ? client_hash(ctx) : 0;
 	int slot;
 
-	if (len == 0)
+	if (sched->ring_len == 0)
 		return finish(RPD_ROW_NONE, RPD_OUTCOME_dropped, SK_DROP);
-	for (__u32 attempt = 0; attempt < STEER_RING_TRIES; attempt++) {
-		__u64 at = ring_position(ctx, ctl, kind, policy, client, attempt) % len;
-
-		slot = sched->ring[at & (RPD_RING_MAX - 1)];
-		if (take(ctx, slot))
-			return finish(slot, outcome_of(kind, attempt > 0), SK_PASS);
-	}
-	slot = take_any(ctx, sched, policy == RPD_STICKY ? client : ctx->hash);
+	slot = ring_slot(ctx, ctl, sched, kind, client, 0);
+	if (take(ctx, slot))
+		return finish(slot, outcome_of(kind, false), SK_PASS);
+	slot = steer_walk(ctx, kind, client);
+	if (slot < 0)
+		slot = take_any(ctx, sched, sched->policy == RPD_STICKY ? client : ctx->hash);
 	if (slot >= 0)
 		return finish(slot, outcome_of(kind, true), SK_PASS);
 	if (take(ctx, RPD_SLOT_PARKING))

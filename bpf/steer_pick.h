@@ -67,3 +67,18 @@ static inline __u32 pick_sticky(__u32 client_hash, __u32 attempt)
 {
 	return pick_mix(client_hash + attempt * 0x9e3779b9);
 }
+
+#define PICK_SCATTERED 8
+
+/* Where among @count places a search looks at its @step-th look: first at @start, then a few times
+ * at a place that has nothing to do with the one before, so that what is missing is made up for by
+ * all others and not by the one behind it; then at all places in turn. No place is left out by
+ * PICK_SCATTERED + @count looks. */
+static inline __u32 pick_scan(__u32 start, __u32 step, __u32 count)
+{
+	if (step == 0)
+		return start % count;
+	if (step <= PICK_SCATTERED)
+		return pick_sticky(start, step) % count;
+	return (start % count + step - PICK_SCATTERED) % count;
+}

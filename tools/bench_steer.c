@@ -52,7 +52,9 @@ struct variant {
 	unsigned slots;
 	uint16_t port;
 	int prog_fd, socks_fd;
-	struct steer_bpf *steer; /* one of these two */
+	struct steer_bpf *steer;        /* this or `bare` */
+	struct rpd_schedule *schedules; /* of `steer`, two of them */
+	struct rpd_control *control;
 	struct bench_bare_bpf *bare;
 	struct json_object *run_ns; /* of each round: mean run of the program */
 	struct json_object *syn_ns; /* of each system call: mean time that a SYN took in all */
@@ -75,11 +77,11 @@ struct bench {
 	uint32_t random;
 };
 
-static uint64_t now_ns(void)
+static uint64_t read_ns(clockid_t clock)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(clock, &t);
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
@@ -137,14 +139,13 @@ static void make_ring(struct rpd_schedule *schedule, unsigned slots, enum rpd_po
 
 static void load_steering(struct variant *variant, enum rpd_policy policy)
 {
-	struct rpd_schedule *schedules;
-
 	variant->steer = steer_bpf__open_and_load();
 	if (!variant->steer)
 		err(EXIT_FAILURE, "the kernel refused the steering program");
-	schedules = map_memory(variant->steer->maps.schedules, 2 * sizeof(*schedules));
-	make_ring(&schedules[0], variant->slots, policy);
-	munmap(schedules, 2 * sizeof(*schedules));
+	variant->schedules =
+	        map_memory(variant->steer->maps.schedules, 2 * sizeof(*variant->schedules));
+	variant->control = map_memory(variant->steer->maps.control, sizeof(*variant->control));
+	make_ring(&variant->schedules[0], variant->slots, policy);
 	variant->prog_fd = bpf_program__fd(variant->steer->progs.steer);
 	variant->socks_fd = bpf_map__fd(variant->steer->maps.socks);
 }
@@ -264,7 +265,7 @@ static uint64_t send_syns(struct bench *bench, uint16_t port, unsigned n)
 		parts[i] = (struct iovec){&syns[i], sizeof(syns[i])};
 		messages[i].msg_hdr = (struct msghdr){.msg_iov = &parts[i], .msg_iovlen = 1};
 	}
-	start = now_ns();
+	start = read_ns(CLOCK_MONOTONIC);
 	for (unsigned sent = 0; sent < n;) {
 		int done = sendmmsg(bench->raw, messages + sent, n - sent, 0);
 
@@ -273,7 +274,7 @@ static uint64_t send_syns(struct bench *bench, uint16_t port, unsigned n)
 		if (done > 0)
 			sent += (unsigned)done;
 	}
-	return now_ns() - start;
+	return read_ns(CLOCK_MONOTONIC) - start;
 }
 
 static struct counted read_stats(int prog_fd)
@@ -339,31 +340,41 @@ static struct json_object *measure_runs(struct bench *bench)
 	return all;
 }
 
-/* Ring updates: compute the ring, write it where it is not in force, flip the word. */
-static struct json_object *measure_switches(const struct variant *variant)
+static void compute(const struct variant *variant, struct rpd_schedule *draft)
+{
+	(void)variant;
+	schedule_build(draft);
+}
+
+/* Where it is not in force; then the word is flipped. */
+static void write_and_flip(const struct variant *variant, struct rpd_schedule *draft)
+{
+	uint32_t next = !variant->control->active;
+
+	variant->schedules[next] = *draft;
+	__atomic_store_n(&variant->control->active, next, __ATOMIC_RELEASE);
+}
+
+/* CPU time of one call: other programs on the machine don't count. */
+static struct json_object *microseconds(void (*step)(const struct variant *, struct rpd_schedule *),
+                                        const struct variant *variant, struct rpd_schedule *draft)
+{
+	uint64_t start = read_ns(CLOCK_THREAD_CPUTIME_ID);
+
+	for (unsigned i = 0; i < SWITCHES; i++)
+		step(variant, draft);
+	return decimal((double)(read_ns(CLOCK_THREAD_CPUTIME_ID) - start) / 1e3 / SWITCHES);
+}
+
+static struct json_object *measure_ring_update(const struct variant *variant)
 {
 	static struct rpd_schedule draft;
 	struct json_object *result = json_object_new_object();
-	struct rpd_schedule *schedules =
-	        map_memory(variant->steer->maps.schedules, 2 * sizeof(*schedules));
-	struct rpd_control *control = map_memory(variant->steer->maps.control, sizeof(*control));
-	uint64_t computed, start = now_ns();
 
 	make_ring(&draft, variant->slots, RPD_ROUND_ROBIN);
-	for (unsigned i = 0; i < SWITCHES; i++)
-		schedule_build(&draft);
-	computed = now_ns();
-	for (unsigned i = 0; i < SWITCHES; i++) {
-		uint32_t next = !control->active;
-
-		schedules[next] = draft;
-		__atomic_store_n(&control->active, next, __ATOMIC_RELEASE);
-	}
 	json_object_object_add(result, "slots", json_object_new_int((int)variant->slots));
-	json_object_object_add(result, "compute_us", decimal((computed - start) / 1e3 / SWITCHES));
-	json_object_object_add(result, "write_us", decimal((now_ns() - computed) / 1e3 / SWITCHES));
-	munmap(schedules, 2 * sizeof(*schedules));
-	munmap(control, sizeof(*control));
+	json_object_object_add(result, "compute_us", microseconds(compute, variant, &draft));
+	json_object_object_add(result, "write_us", microseconds(write_and_flip, variant, &draft));
 	return result;
 }
 
@@ -439,7 +450,7 @@ int main(int argc, char **argv)
 	static const char *const programs[] = {"empty", "in_turn", "round-robin", "by_hash",
 	                                       "sticky"};
 	static struct bench bench = {.rounds = 40, .batch = 2048, .random = 2463534242};
-	struct json_object *result = json_object_new_object(), *switches = json_object_new_array();
+	struct json_object *result = json_object_new_object(), *updates = json_object_new_array();
 
 	argp_parse(&parser, argc, argv, 0, NULL, &bench);
 	raise_fd_limit();
@@ -450,8 +461,8 @@ int main(int argc, char **argv)
 	json_object_object_add(result, "runs", measure_runs(&bench));
 	for (size_t i = 0; i < bench.n_variants; i++)
 		if (!strcmp(bench.variants[i].program, "round-robin"))
-			json_object_array_add(switches, measure_switches(&bench.variants[i]));
-	json_object_object_add(result, "ring_updates", switches);
+			json_object_array_add(updates, measure_ring_update(&bench.variants[i]));
+	json_object_object_add(result, "ring_updates", updates);
 	puts(json_object_to_json_string_ext(result, JSON_C_TO_STRING_PLAIN));
 	json_object_put(result);
 	for (size_t i = 0; i < bench.n_variants; i++) {

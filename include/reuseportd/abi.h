@@ -63,11 +63,14 @@ struct rpd_slot {
 	__u8 pad;
 };
 
-/* A version's slots that are in the ring are candidates[first .. first + count - 1]. */
+/* A version's slots that are in the ring are candidates[first .. first + count - 1]; those that
+ * `switch` left out are candidates[standby_first .. standby_first + standby_count - 1]. */
 struct rpd_version {
 	char label[RPD_LABEL_MAX]; /* "" = free */
 	__u16 first;
 	__u16 count;
+	__u16 standby_first;
+	__u16 standby_count;
 };
 
 /*
@@ -154,9 +157,10 @@ struct rpd_service {
 	__u32 n_endpoints;
 	__u32 n_workers; /* as asked for: members beyond are not admitted; 0 = any */
 	__u32 pad;
-	__u64 netns_cookie; /* SO_NETNS_COOKIE of the workers' network namespace */
-	__u64 netns_ino;    /* its inode, to find a process that is in it */
-	__u64 attached_at;  /* seconds since the epoch */
+	__u64 netns_cookie;        /* SO_NETNS_COOKIE of the workers' network namespace */
+	__u64 netns_ino;           /* its inode, to find a process that is in it */
+	__u64 attached_at;         /* seconds since the epoch */
+	char label[RPD_LABEL_MAX]; /* version of workers that join */
 	struct rpd_endpoint endpoints[RPD_ENDPOINT_MAX];
 };
 
@@ -176,15 +180,15 @@ struct rpd_worker {
 };
 
 _Static_assert(sizeof(struct rpd_slot) == 8, "ABI");
-_Static_assert(sizeof(struct rpd_version) == 36, "ABI");
+_Static_assert(sizeof(struct rpd_version) == 40, "ABI");
 _Static_assert(__builtin_offsetof(struct rpd_schedule, versions) == 32, "ABI");
-_Static_assert(sizeof(struct rpd_schedule) == 32 + 36 * 64 + 8 * 1024 + 2 * 1024 + 2 * 4096, "ABI");
+_Static_assert(sizeof(struct rpd_schedule) == 32 + 40 * 64 + 8 * 1024 + 2 * 1024 + 2 * 4096, "ABI");
 _Static_assert(__builtin_offsetof(struct rpd_control, aside) == 64, "ABI");
 _Static_assert(__builtin_offsetof(struct rpd_control, active) == 128, "ABI");
 _Static_assert(sizeof(struct rpd_control) == 192, "ABI");
 _Static_assert(sizeof(struct rpd_counters) == 64, "ABI");
 _Static_assert(sizeof(struct rpd_member) == 8, "ABI");
 _Static_assert(sizeof(struct rpd_endpoint) == 32, "ABI");
-_Static_assert(sizeof(struct rpd_service) == 48 + 32 * 32, "ABI");
+_Static_assert(sizeof(struct rpd_service) == 48 + 32 + 32 * 32, "ABI");
 _Static_assert(sizeof(struct rpd_worker) == 8 * 32 + 48, "ABI");
 _Static_assert((RPD_RING_MAX & (RPD_RING_MAX - 1)) == 0, "masked, not divided");

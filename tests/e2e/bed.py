@@ -30,6 +30,8 @@ NEAR = ("10.9.0.1", "fd09::1")
 FAR = ("10.9.0.2", "10.9.0.3", "10.9.0.4", "10.9.0.5", "fd09::2")
 NET = {address: 64 if ":" in address else 24 for address in NEAR + FAR}
 DEADLINE = 20  # seconds that a condition may take to come true, on a slow and busy machine
+# All deadlines are that much longer: RPD_SLOW, such as 10 on an emulated machine (vmtest).
+SLOW = int(os.environ.get("RPD_SLOW", "1"))
 
 
 class Failure(AssertionError):
@@ -80,13 +82,13 @@ def equal(got, want, what):
 
 def wait_until(condition, what, deadline=DEADLINE, interval=0.01):
     """Calls @condition until it is true, and returns what it returned."""
-    end = time.monotonic() + deadline
+    end = time.monotonic() + deadline * SLOW
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > end:
-            raise Failure(f"after {deadline} s still not: {what}")
+            raise Failure(f"after {deadline * SLOW} s still not: {what}")
         time.sleep(interval)
 
 
@@ -145,15 +147,15 @@ class Process:
     def wait(self, deadline=DEADLINE):
         """Returns the exit status; negative: the signal that killed it."""
         try:
-            return self.popen.wait(deadline)
+            return self.popen.wait(deadline * SLOW)
         except subprocess.TimeoutExpired:
-            raise Failure(f"{self.name} has not ended after {deadline} s") from None
+            raise Failure(f"{self.name} has not ended after {deadline * SLOW} s") from None
 
     def stop(self, number=signal.SIGTERM, deadline=10):
         """Ends it and returns the exit status; by SIGKILL if it doesn't obey."""
         self.kill(number)
         try:
-            return self.popen.wait(deadline)
+            return self.popen.wait(deadline * SLOW)
         except subprocess.TimeoutExpired:
             self.popen.kill()
             return self.popen.wait()
@@ -199,7 +201,7 @@ class Client:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with entered_netns(netns):
             self.socket = socket.socket(family, socket.SOCK_STREAM)
-        self.socket.settimeout(seconds)
+        self.socket.settimeout(seconds * SLOW)
         if source:
             self.socket.bind((source, 0))
         self.socket.connect((host, port))
@@ -288,10 +290,10 @@ class Bed:
         argv = [str(arg) for arg in argv]
         try:
             done = subprocess.run(self.in_netns(netns) + argv, capture_output=True, text=True,
-                                  timeout=deadline, env=env, cwd=self.dir, check=False,
+                                  timeout=deadline * SLOW, env=env, cwd=self.dir, check=False,
                                   input=data, stdin=None if data else subprocess.DEVNULL)
         except subprocess.TimeoutExpired:
-            raise Failure(f"{shlex.join(argv)} has not ended after {deadline} s") from None
+            raise Failure(f"{shlex.join(argv)} has not ended after {deadline * SLOW} s") from None
         return Result(argv, done.returncode, done.stdout, done.stderr, time.monotonic())
 
     def start(self, *argv, name=None, **options):
@@ -351,18 +353,21 @@ class Bed:
         return [arg for host in hosts
                 for arg in ("-t", f"[{host}]:{port}" if ":" in host else f"{host}:{port}")]
 
+    def loadgen(self, hosts):
+        """The load generator, all but what it is to do."""
+        return [self.binary("loadgen"), *self.targets(*hosts), "--json", "--quiet",
+                "--timeout", 5000 * SLOW]
+
     def load(self, *args, hosts=("127.0.0.1",), netns=None, deadline=120):
         """Runs loadgen to its end and returns its report."""
-        result = self.run(self.binary("loadgen"), *self.targets(*hosts), "--json", "--quiet", *args,
-                          netns=netns, deadline=deadline)
+        result = self.run(*self.loadgen(hosts), *args, netns=netns, deadline=deadline)
         check(result.code in (0, 1), f"{result}")
         return json.loads(result.out.splitlines()[-1])
 
     def start_load(self, *args, hosts=("127.0.0.1",), netns=None):
         """Starts loadgen; returns when it has connections answered."""
         log = self.dir / f"load-{self.n_processes}.log"
-        load = Load(self, [self.binary("loadgen"), *self.targets(*hosts), "--json", "--quiet",
-                           "--log", log, *args], "loadgen", netns=netns)
+        load = Load(self, [*self.loadgen(hosts), "--log", log, *args], "loadgen", netns=netns)
         load.log = log
         wait_until(lambda: not load.alive() or (log.exists() and log.stat().st_size), "load runs")
         return load
@@ -461,7 +466,8 @@ class Bed:
                     left.append(str(why))
             left += self.left_files()
         for server in reversed(self.servers):
-            server.stop()
+            if server.process:  # else it could not be started
+                server.stop()
         for process in reversed(self.processes):
             if process.alive():
                 Process.stop(process, signal.SIGKILL)

@@ -115,6 +115,7 @@ class Nginx(Server):
     def __init__(self, bed, workers=8, addresses="0.0.0.0", port=PORT, netns=None, reuseport=True,
                  dual=False):
         super().__init__(bed, workers, addresses, port, netns)
+        self.reuseport = reuseport
         bed.n_processes += 1
         home = bed.dir / f"nginx-{bed.n_processes}"
         home.mkdir()
@@ -147,6 +148,12 @@ class Nginx(Server):
         self.process = bed.start(bed.program("nginx"), "-c", self.config, "-p", home, "-e",
                                  "stderr", name="nginx", netns=netns)
         self.ready()
+
+    def n_polled(self):
+        if self.reuseport:
+            return super().n_polled()
+        listening = set(listening_inodes(self.bed, self.port, self.netns))
+        return sum(len(listening & polled_inodes(pid)) for pid in self.pids())
 
     def reload(self):
         """SIGHUP: new workers, and the old ones end."""

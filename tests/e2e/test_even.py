@@ -29,10 +29,10 @@ def spread_text(counts):
     return f"{values}, max/mean {max(values) / mean:.2f}"
 
 
-def expect_even(bed, hosts, n=MANY, **options):
+def expect_even(bed, hosts, n=MANY, *args, **options):
     """@n new connections come to @n / 8 for each worker, as they say and as we say."""
     before = bed.steered()
-    report = bed.load("-n", n, hosts=hosts, **options)
+    report = bed.load("-n", n, *args, hosts=hosts, **options)
     after = bed.steered()
     equal(report["failed"], 0, f"failed connections to {hosts} of {report}")
     equal(sorted(report["workers"].values()), [n // WORKERS] * WORKERS,
@@ -49,8 +49,8 @@ def test_eight_held(bed, kind):
     by_hash = [held_spread(bed, "127.0.0.1") for _ in range(ROUNDS)]
     idle = [WORKERS - len(counts) for counts in by_hash]
     note(f"{kind}, kernel's hash: 8 held connections on 8 workers leave "
-         f"{sum(idle) / ROUNDS:.1f} idle (most {max(idle)}), busiest has {max(counts[0] for counts in by_hash)}"
-         f" ({ROUNDS} rounds)")
+         f"{sum(idle) / ROUNDS:.1f} idle (most {max(idle)}), busiest has "
+         f"{max(counts[0] for counts in by_hash)} ({ROUNDS} rounds)")
     bed.reuseportd("attach", "--workers", WORKERS)
     for host in ("127.0.0.1", "::1"):
         for i in range(ROUNDS):
@@ -122,11 +122,14 @@ def test_status_names_who_answers(bed, kind):
 
 @cases("nginx", "c")
 def test_syncookies(bed, kind):
-    """With a SYN cookie for each connection, the ACK is steered as well as the SYN: still exact."""
+    """With a SYN cookie for each connection, the ACK is steered as well as the SYN: still exact.
+    For a SYN that hits a TIME_WAIT the kernel makes no cookie, whatever the sysctl says; the two
+    kinds mixed are each dealt in turn, but together they are even on average only. So the clients
+    leave no TIME_WAIT behind."""
     pathlib.Path("/proc/sys/net/ipv4/tcp_syncookies").write_text("2")
     start_fleet(bed, kind)
     bed.reuseportd("attach", "--workers", WORKERS)
-    expect_even(bed, WAYS["IPv4"])
+    expect_even(bed, WAYS["IPv4"], MANY, "--linger0")
     counters = bed.status()["counters"]
     equal((counters["steered"], counters["cookie_ack"]), (MANY, MANY), "SYNs and cookie ACKs")
 

@@ -8,6 +8,7 @@ import time
 
 from bed import PORT, Client, cases, check, equal, note, read_log, wait_until
 from servers import Gunicorns, Nginx, Worker, Workers
+from traffic import Place, wait_for_load
 
 WORKERS = 8
 QUEUED = 50
@@ -253,15 +254,11 @@ def test_killed_under_load(bed, place):
     its death is answered."""
     workers = Workers(bed)
     bed.reuseportd("attach", "--workers", WORKERS)
-    netns, host = ("far", "10.9.0.1") if place == "link" else (None, "127.0.0.1")
-    if netns:
-        bed.link()
-    load = bed.start_load("-c", 64, hosts=(host,), netns=netns)
-    wait_until(lambda: sum(bed.steered().values()) > 1000, "load")
+    load = Place(bed, place).start_load("-c", 64)
+    wait_for_load(bed, range(WORKERS), 1000)
     workers[3].process.stop(signal.SIGKILL)
     dead = time.monotonic()
-    before = sum(bed.steered().values())
-    wait_until(lambda: sum(bed.steered().values()) > before + 2000, "more load")
+    wait_for_load(bed, range(WORKERS), 2000)
     report = load.stop()
     failed = [row for row in read_log(load.log) if row.outcome != "ok"]
     check(not [row for row in failed if row.begin > dead], f"failed after its death: {failed}")
@@ -272,12 +269,34 @@ def test_killed_under_load(bed, place):
          f"{bed.status()['counters']['migrated']} migrated")
 
 
+def test_nginx_under_load(bed):
+    """nginx workers are killed under full load, with a watcher: only what they had accepted is
+    lost. A listener that nobody polls leaves the ring, and the next worker answers its queue."""
+    nginx = Nginx(bed)
+    watch = bed.start_watch("--workers", WORKERS)
+    load = bed.start_load("-c", 64)
+    for _ in range(4):
+        wait_for_load(bed, range(WORKERS), 1000)
+        old = nginx.pids()
+        os.kill(old[3], signal.SIGKILL)
+        wait_until(lambda: nginx.n_polled() == WORKERS and old[3] not in nginx.pids(), "a new one")
+    report = load.stop()
+    failed = report["failed"]
+    equal(failed, report["reset"] + report["closed_early"], f"failures of {report}")
+    check(failed <= 4 * 64 / WORKERS * 2, f"{failed} failed: {report}")
+    wait_until(lambda: {row["pid"] for row in bed.status()["workers"] if row["state"] == "active"}
+               == set(nginx.pids()), "all are back")
+    after = bed.load("-n", 800)
+    equal(after["workers"], {str(pid): 100 for pid in nginx.pids()}, "connections of each worker")
+    check(watch.alive(), f"the watcher ended: {watch.output()}")
+    note(f"nginx: 4 workers killed under load: {failed} lost of {report['begun']}")
+
+
 def test_loss_would_be_seen(bed):
     """The control: the same kills without reuseportd lose connections, and the load generator sees
     it. (Were it blind, "0 failed" above would say nothing.)"""
-    bed.link()
     workers = Workers(bed)
-    load = bed.start_load("-c", 256, hosts=("10.9.0.1",), netns="far")
+    load = Place(bed, "link").start_load()
     for worker in workers.all[:4]:
         seen = load.log.stat().st_size
         wait_until(lambda: load.log.stat().st_size > seen + 20_000, "load")

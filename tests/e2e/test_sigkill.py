@@ -20,7 +20,7 @@ import os
 import re
 import signal
 
-from bed import PINS, Client, cases, check, equal, note, wait_until
+from bed import PINS, Client, cases, check, equal, note, timeout, wait_until
 from servers import Worker, Workers
 
 WORKERS = 3
@@ -62,6 +62,10 @@ class Scene:
     def state(self):
         """What the service is: the ring's length and each slot's row, by `status`."""
         return state_of(self.bed.run(self.tool, "status", SERVICE, "--json"))
+
+    def is_there(self):
+        """Whether there is a service; what is half made is cleaned up by that."""
+        return self.bed.run(self.tool, "status", SERVICE).code == 0
 
     @contextlib.contextmanager
     def load_paused(self):
@@ -167,7 +171,7 @@ def sweep(scene, command, undo, **options):
         undo(now == new)
 
     n = kill_everywhere(scene, command, stops, after, **options)
-    undo(True)
+    undo(scene.state() == new)
     scene.expect_steered(old)
     check(switched, f"{command} was never killed after the switch")
     note(f"`{' '.join(map(str, command))}` killed at {n} stops"
@@ -224,6 +228,7 @@ def test_switch(bed, what):
     scene.finish()
 
 
+@timeout(300)
 def test_swap(bed):
     scene = Scene(bed)
     other = Worker(bed, "other")
@@ -293,16 +298,20 @@ def after_kill(scene, command, whole):
     return there
 
 
+@timeout(300)
 @cases("before it pins", "status", "attach", "detach")
 def test_attach(bed, following):
     """Up to its first pin attach has done nothing: the next one is as if it were the first. From
-    there on, by the command that comes next."""
+    there on, by the command that comes next; with status to the end, with the others until the
+    service is whole."""
     scene = Scene(bed)
     whole = scene.state()
     clear(scene)
     stops = scene.stops(*ATTACH)
     clear(scene)
     at = split(scene, ATTACH, stops, PINS.exists, lambda: clear(scene))
+    if following in ("attach", "detach"):
+        stops = stops[:split(scene, ATTACH, stops, scene.is_there, lambda: clear(scene)) + 2]
 
     def after_nothing(stop):
         check(not PINS.exists() or stop.split("#")[0] in LOOKS, f"pinned at {stop}")
@@ -327,6 +336,7 @@ def test_attach(bed, following):
     scene.finish(all_steered=False)
 
 
+@timeout(300)
 @cases("status", "attach", "detach")
 def test_detach(bed, following):
     """With status as the command that comes next: from the first stop on. With the others from
@@ -337,11 +347,8 @@ def test_detach(bed, following):
     stops = scene.stops(*detach)
     attach_anew(scene, whole)
 
-    def is_gone():
-        return bed.run(scene.tool, "status", SERVICE).code != 0
-
     def back():
-        if is_gone():
+        if not scene.is_there():
             bed.reuseportd(*ATTACH)
 
     def after(_):
@@ -349,7 +356,7 @@ def test_detach(bed, following):
             attach_anew(scene, whole)
 
     if following != "status":
-        stops = stops[split(scene, detach, stops, is_gone, back):]
+        stops = stops[split(scene, detach, stops, lambda: not scene.is_there(), back):]
     n = kill_everywhere(scene, detach, stops, after)
     note(f"detach killed at {n} stops, then {following}")
     back()
@@ -394,6 +401,7 @@ class Newcomers:
             equal(row.state, "dead", "state of the slot that is to be taken")
 
 
+@timeout(300)
 @cases("dead slot", "new slot")
 def test_watch_start(bed, what):
     """attach --watch until it is ready: by then it has taken in who waits."""

@@ -53,18 +53,25 @@ def test_replaced_worker(bed):
 
 
 def test_extra_members(bed):
-    """Who joins beyond N gets nothing, and the log says so; when a slot becomes free he has it."""
+    """Who joins beyond N gets nothing, and the log says so, once; who has waited longest has the
+    next slot that becomes free."""
     workers = Workers(bed)
     watch = bed.start_watch("--workers", WORKERS)
-    extra = Worker(bed, "extra")
-    watch.wait_output(f"pid {extra.pid} (worker) has joined, but all slots are taken")
+    extra = [Worker(bed, "extra0"), Worker(bed, "extra1")]
+    refusals = [f"pid {one.pid} (worker) has joined, but all slots are taken" for one in extra]
+    for refusal in refusals:
+        watch.wait_output(refusal)
     expect_even(bed, [f"w{i}" for i in range(WORKERS)])
-    equal([row["pid"] for row in bed.status()["unknown_members"]], [extra.pid], "unknown members")
+    equal(sorted(row["pid"] for row in bed.status()["unknown_members"]),
+          [one.pid for one in extra], "unknown members")
     workers[5].process.stop(signal.SIGKILL)
-    watch.wait_output(f"slot 5: admitted pid {extra.pid}")
+    watch.wait_output(f"slot 5: admitted pid {extra[0].pid} ")
     wait_until(lambda: states(bed) == ["active"] * WORKERS, "all are active")
-    expect_even(bed, [f"w{i}" for i in range(WORKERS) if i != 5] + ["extra"])
-    equal(bed.status()["unknown_members"], [], "unknown members")
+    expect_even(bed, [f"w{i}" for i in range(WORKERS) if i != 5] + ["extra0"])
+    equal([row["pid"] for row in bed.status()["unknown_members"]], [extra[1].pid],
+          "unknown members")
+    equal([watch.output().count(refusal) for refusal in refusals], [1, 1],
+          "how often the log tells of each")
 
 
 def test_end_and_restart(bed):

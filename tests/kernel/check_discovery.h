@@ -27,8 +27,9 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include <reuseportd/abi.h>
+#include "slow.h"
 
-#define DEADLINE_S   10
+#define DEADLINE_S   (10 * slow())
 #define CHILDREN_MAX 16
 #define SOCKETS_MAX  4096
 #define LOOPBACK     1 /* its ifindex in every network namespace */

@@ -92,14 +92,13 @@ static void drain_then_close(struct bed *bed)
 static void swap_in_place(struct bed *bed)
 {
 	unsigned int mark, next, done;
-	struct error err;
 
 	bed_simple(bed, WORKERS);
 	load_start(bed, LOAD_V4(0));
 	for (unsigned int i = 0; i < WORKERS; i++) {
 		next = bed_stranger(bed, 0);
 		bed_admit(bed, next, i, RPD_FIRST_LABEL);
-		CHECK_EQ(grace_wait(&err), 0);
+		bed_grace();
 		mark = load_mark(bed);
 		load_wait(bed, 100);
 		CHECK(is_left_alone(bed, i, mark));

@@ -276,7 +276,8 @@ static void all_drained(struct bed *bed)
 	expect_heirs(bed, 0xfe, SLACK);
 }
 
-/* `switch green`: what blue leaves behind has no blue worker in the ring to go to. */
+/* `switch green`: what a blue worker leaves behind stays with blue, whose workers stand by. Slot 1
+ * is drained. */
 static void switched(struct bed *bed)
 {
 	struct queue queue;
@@ -285,8 +286,24 @@ static void switched(struct bed *bed)
 	make_workers(bed, AF_INET);
 	queue_up(bed, &queue, 0, AF_INET);
 	CHECK_EQ(edit_switch(&bed->draft, "green", &err), 0);
-	bed_apply(bed);
+	bed_set_state(bed, 1, RPD_SLOT_DRAINING);
 	bed_close(bed, 0);
+	expect_answers(bed, &queue);
+	expect_heirs(bed, 0x0c, SLACK);
+}
+
+/* ... until the last of them is gone. */
+static void switched_and_gone(struct bed *bed)
+{
+	struct queue queue;
+	struct error err;
+
+	make_workers(bed, AF_INET);
+	queue_up(bed, &queue, 0, AF_INET);
+	CHECK_EQ(edit_switch(&bed->draft, "green", &err), 0);
+	bed_apply(bed);
+	for (int i = BLUES - 1; i >= 0; i--)
+		bed_close(bed, (unsigned int)i);
 	expect_answers(bed, &queue);
 	expect_heirs(bed, 0xf0, 0);
 }
@@ -471,6 +488,7 @@ int main(void)
 	        {"only_drained", only_drained},
 	        {"all_drained", all_drained},
 	        {"switched", switched},
+	        {"switched_and_gone", switched_and_gone},
 	        {"swapped_out", swapped_out},
 	        {"foreign", foreign},
 	        {"nobody", nobody},

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 
 #include "base/cleanup.h"
 #include "steer_client.h"
@@ -19,16 +20,11 @@ static const struct {
 	uint16_t n_data;
 	enum rpd_outcome outcome;
 } strays[] = {
-        {RAW_ACK, 0, RPD_OUTCOME_cookie_ack},
-        {RAW_ACK | RAW_PSH, 10, RPD_OUTCOME_cookie_ack},
-        {RAW_RST, 0, RPD_OUTCOME_stray},
-        {RAW_RST | RAW_ACK, 0, RPD_OUTCOME_stray},
-        {RAW_FIN, 0, RPD_OUTCOME_stray},
-        {RAW_FIN | RAW_ACK, 0, RPD_OUTCOME_stray},
-        {RAW_SYN | RAW_ACK, 0, RPD_OUTCOME_stray},
-        {RAW_SYN | RAW_FIN, 0, RPD_OUTCOME_stray},
-        {RAW_SYN | RAW_RST, 0, RPD_OUTCOME_stray},
-        {0, 0, RPD_OUTCOME_stray},
+        {RAW_ACK, 0, RPD_OUTCOME_cookie_ack},      {RAW_ACK | RAW_PSH, 10, RPD_OUTCOME_cookie_ack},
+        {RAW_RST, 0, RPD_OUTCOME_stray},           {RAW_RST | RAW_ACK, 0, RPD_OUTCOME_stray},
+        {RAW_FIN, 0, RPD_OUTCOME_stray},           {RAW_FIN | RAW_ACK, 0, RPD_OUTCOME_stray},
+        {RAW_SYN | RAW_ACK, 0, RPD_OUTCOME_stray}, {RAW_SYN | RAW_FIN, 0, RPD_OUTCOME_stray},
+        {RAW_SYN | RAW_RST, 0, RPD_OUTCOME_stray}, {0, 0, RPD_OUTCOME_stray},
         {RAW_PSH, 10, RPD_OUTCOME_stray},
 };
 
@@ -88,6 +84,48 @@ static void strays_under_load(struct bed *bed)
 	load_stop(bed);
 	for (unsigned int i = 0; i < WORKERS; i++)
 		CHECK_EQ(server_taken(bed, i), 500);
+}
+
+struct flood {
+	const struct bed *bed;
+	pthread_t thread;
+	unsigned int number;
+};
+
+/* SYNs alone, each from an address and port of its own, so that none meets a request socket. */
+static void *flood_thread(void *arg)
+{
+	const struct flood *flood = arg;
+	struct raw_packet packet = {
+	        .from = address_v4(0x7f030000u + flood->number),
+	        .to = client_target(flood->bed, 0, AF_INET),
+	        .flags = RAW_SYN,
+	};
+
+	for (uint16_t i = 1; i <= 5000; i++) {
+		packet.from.in.sin_port = htons(i);
+		raw_put(&packet);
+	}
+	return NULL;
+}
+
+/* The cursor is one for all CPUs: when SYNs come on all of them at once, none takes a turn twice,
+ * and none is left out. */
+static void flood(struct bed *bed)
+{
+	struct flood floods[4];
+
+	bed_simple(bed, WORKERS);
+	for (unsigned int i = 0; i < ARRAY_SIZE(floods); i++) {
+		floods[i] = (struct flood){.bed = bed, .number = i + 1};
+		CHECK_EQ(pthread_create(&floods[i].thread, NULL, flood_thread, &floods[i]), 0);
+	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(floods); i++)
+		pthread_join(floods[i].thread, NULL);
+	CHECK_COMES(bed_total(bed, RPD_OUTCOME_steered) >= 20000);
+	CHECK_EQ(bed->steer.control->cursor, 20000);
+	for (unsigned int i = 0; i < WORKERS; i++)
+		CHECK_EQ(bed_count(bed, i, RPD_OUTCOME_steered), 2500);
 }
 
 /* SYN and ACK of a handshake are two runs then, and the ACK may land on another listener. */
@@ -219,6 +257,7 @@ int main(void)
 	        {"strays_v4", strays_v4},
 	        {"strays_v6", strays_v6},
 	        {"strays_under_load", strays_under_load},
+	        {"flood", flood},
 	        {"cookies", cookies},
 	        {"cookies_v6", cookies_v6},
 	        {"cookies_and_drain", cookies_and_drain},

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A client keeps its worker: whichever port, family or packet it comes by, and whoever else leaves. */
+/* A client keeps its worker: whichever port, family or packet it comes by, and whoever else leaves.
+ */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>

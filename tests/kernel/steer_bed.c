@@ -30,7 +30,7 @@
 
 #define BACKLOG   4096
 #define LOOPBACK  1   /* its ifindex in every network namespace */
-#define PROGRAM_S 120 /* a program that takes longer hangs */
+#define PROGRAM_S (120 * slow()) /* a program that takes longer hangs */
 
 /* ---- Checks ---- */
 
@@ -140,14 +140,21 @@ void bed_simple(struct bed *bed, unsigned int n)
 	bed_attach(bed, 0);
 }
 
+void bed_grace(void)
+{
+	_cleanup_grace_ struct grace grace = GRACE_NONE;
+	struct error err;
+
+	if (grace_prepare(&grace, &err) < 0 || grace_wait(&grace, &err) < 0)
+		check_failed(__FILE__, __LINE__, "%s", err.text);
+}
+
 void bed_apply(struct bed *bed)
 {
-	struct error err;
 
 	schedule_build(&bed->draft);
 	steer_switch(&bed->steer, &bed->draft);
-	if (grace_wait(&err) < 0)
-		check_failed(__FILE__, __LINE__, "%s", err.text);
+	bed_grace();
 }
 
 void bed_set_state(struct bed *bed, unsigned int slot, enum rpd_slot_state state)

@@ -19,8 +19,9 @@
 #include "kern/pins.h"
 #include "kern/steer.h"
 #include <reuseportd/abi.h>
+#include "slow.h"
 
-#define BED_DEADLINE_S   10
+#define BED_DEADLINE_S   (10 * slow())
 #define BED_LISTENER_MAX 1100
 
 /* ---- Checks ---- */
@@ -118,6 +119,9 @@ void bed_simple(struct bed *bed, unsigned int n);
 
 /* Builds the draft, puts it in force, and waits until nothing goes by the old one. */
 void bed_apply(struct bed *bed);
+
+/* Waits until no run of the program sees what was in force before. */
+void bed_grace(void);
 
 /* Drains a slot (RPD_SLOT_DRAINING), or resumes it (RPD_SLOT_ACTIVE), and applies. */
 void bed_set_state(struct bed *bed, unsigned int slot, enum rpd_slot_state state);

@@ -40,8 +40,8 @@ uint16_t address_port(const union address *a)
 union address client_target(const struct bed *bed, unsigned int endpoint, int family)
 {
 	const uint16_t port = htons(bed->steer.service->endpoints[endpoint].port);
-	union address a = family == AF_INET6 ? address_v6(&in6addr_loopback)
-	                                     : address_v4(INADDR_LOOPBACK);
+	union address a =
+	        family == AF_INET6 ? address_v6(&in6addr_loopback) : address_v4(INADDR_LOOPBACK);
 
 	if (family == AF_INET6)
 		a.in6.sin6_port = port;
@@ -61,9 +61,8 @@ int client_connect(const struct bed *bed, unsigned int endpoint, int family,
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &deadline, sizeof(deadline)) < 0 ||
 	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof(deadline)) < 0)
 		return -errno;
-	if (from &&
-	    (setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on)) < 0 ||
-	     bind(fd, &from->sa, sizeof(*from)) < 0))
+	if (from && (setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on)) < 0 ||
+	             bind(fd, &from->sa, sizeof(*from)) < 0))
 		return -errno;
 	if (connect(fd, &to.sa, sizeof(to)) < 0)
 		return -errno;
@@ -81,7 +80,8 @@ int client_hold(const struct bed *bed)
 
 void client_reset(int fd)
 {
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1},
+	           sizeof(struct linger));
 	close(fd);
 }
 
@@ -135,8 +135,8 @@ unsigned int visit_from(struct bed *bed, unsigned int endpoint, int family,
 	listener = event.data.u32;
 	server = server_accept(bed, listener);
 	CHECK(server >= 0);
-	/* If both closed, the last packet of one of them could find no socket, and the program would
-	 * run for it. */
+	/* If both closed, the last packet of one of them could find no socket, and the program
+	 * would run for it. */
 	client_reset(client);
 	CHECK_EQ(read(server, &byte, 1), -1);
 	close(server);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "steer_raw.h"
 
+#include <errno.h>
 #include <netinet/ip.h>
 #include <netinet/ip6.h>
 #include <netinet/tcp.h>
@@ -94,7 +95,7 @@ static size_t fill_v6(struct packet_v6 *v6, const struct raw_packet *packet)
 	return sizeof(v6->ip) + length;
 }
 
-void raw_send(const struct raw_packet *packet)
+int raw_put(const struct raw_packet *packet)
 {
 	const int family = packet->to.sa.sa_family;
 	_cleanup_close_ int fd = socket(family, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
@@ -105,14 +106,20 @@ void raw_send(const struct raw_packet *packet)
 	union address to = packet->to;
 	size_t length;
 
-	CHECK(packet->n_data <= DATA_MAX);
+	if (packet->n_data > DATA_MAX)
+		return -EMSGSIZE;
 	if (family == AF_INET6) {
 		to.in6.sin6_port = 0; /* the protocol, if it is given at all */
 		length = fill_v6(&bytes.v6, packet);
 	} else {
 		length = fill_v4(&bytes.v4, packet);
 	}
-	CHECK_EQ(sendto(fd, &bytes, length, 0, &to.sa, sizeof(to)), length);
+	return sendto(fd, &bytes, length, 0, &to.sa, sizeof(to)) < 0 ? -errno : 0;
+}
+
+void raw_send(const struct raw_packet *packet)
+{
+	CHECK_EQ(raw_put(packet), 0);
 }
 
 int raw_listen(void)

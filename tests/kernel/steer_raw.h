@@ -16,11 +16,13 @@ struct raw_packet {
 	union address from, to;
 	uint32_t seq, ack;
 	uint8_t flags;
-	uint16_t n_data; /* bytes of data, all zero */
+	uint16_t n_data; /* bytes of data, at most 64, all zero */
 };
 
-/* Puts a packet on the loopback device. Every run of a program that it leads to has ended, or is
- * under way on another CPU, on return. */
+/* Puts a packet on the loopback device; 0 or a negative errno. May be called from any thread. */
+int raw_put(const struct raw_packet *packet);
+
+/* The same; it must succeed. */
 void raw_send(const struct raw_packet *packet);
 
 /* A socket that gets a copy of each IPv4 TCP packet from now on. */

@@ -401,6 +401,8 @@ static const struct mix mixes[] = {
 	/* canaries that don't */
 	{1, 8, {9, 9, 9, 9, 9, 9, 9, 9}, 0x80, 4001, {571, 571, 571, 571, 571, 571, 571, 4}, 250},
 	{333, 8, {9, 9, 9, 9, 9, 9, 9, 9}, 0x80, 4009, {382, 382, 382, 382, 382, 382, 382, 1335}, 3},
+	/* as good as twice as long */
+	{95, 8, {9, 2, 9, 9, 9, 9, 9, 9}, 0x80, 2042, {297, 66, 297, 297, 297, 297, 297, 194}, 52},
 	/* 0.1 % for seven: one entry each is more than that */
 	{999, 8, {9, 9, 9, 9, 9, 9, 9, 9}, 0x80, 4096, {1, 1, 1, 1, 1, 1, 1, 4089}, 708985},
 	/* no canary: no share, none or all marked, all of the ring */

@@ -45,6 +45,8 @@ int cmd_attach(struct invocation *i, struct error *err)
 	int r = check_input(i, err);
 
 	service_init(&service);
+	if (r == 0 && i->watch)
+		r = watch_check(err);
 	if (r < 0)
 		return r;
 	if (watch_only(i))
@@ -74,9 +76,16 @@ int cmd_detach(struct invocation *i, struct error *err)
 		r = service_detach(i->service, i->force, name, err);
 	if (r < 0)
 		return r;
+	if (r > 0)
+		fprintf(stderr,
+		        "note: a group of '%s' could not be told or reached any more: it is "
+		        "steered as before, until its listeners close\n",
+		        name);
 	if (i->json)
-		printf("{\"service\": \"%s\", \"detached\": true}\n", name);
-	else
+		printf("{\"service\": \"%s\", \"detached\": %s}\n", name, r ? "false" : "true");
+	else if (r == 0)
 		printf("%s: detached; the kernel's hash chooses the worker again\n", name);
+	else
+		printf("%s: its pins are removed\n", name);
 	return 0;
 }

@@ -28,7 +28,7 @@ static int change(struct invocation *i, const struct ask *ask, struct error *err
 	service_init(&service);
 	r = service_open(&service, i->service, err);
 	if (r == 0)
-		r = observe(&service, &observed, err);
+		r = observe(&service, OBSERVE_UNCLEAR, &observed, err);
 	if (r < 0)
 		return r;
 	change_begin(&service, &observed, &draft);
@@ -168,7 +168,7 @@ int cmd_swap(struct invocation *i, struct error *err)
 	request.slot = slots.at[0];
 	r = service_open(&service, i->service, err);
 	if (r == 0)
-		r = observe(&service, &observed, err);
+		r = observe(&service, OBSERVE_UNCLEAR, &observed, err);
 	if (r == 0)
 		r = swap(&service, &observed, &request, err);
 	return r < 0 ? r : show_change(&service, i->json, err);

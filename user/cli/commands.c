@@ -105,7 +105,7 @@ const struct command commands[] = {
          "connections, and handshakes under way, go on.",
          force_options, cmd_drain, false},
         {"resume", "[SERVICE] SLOT...", "put drained workers back", "Takes back `drain`.",
-         force_options, cmd_resume, false},
+         plain_options, cmd_resume, false},
         {"weight", "[SERVICE] SLOT... WEIGHT", "set the weight of workers",
          "Weights are 0 to 1000; a worker that nobody weighted has 100. Shares are in proportion, "
          "and exact over each turn of the ring; if the weights don't fit a ring of 4096 entries "
@@ -118,7 +118,7 @@ const struct command commands[] = {
         {"label", "[SERVICE] SLOT... VERSION", "give workers a version",
          "The queue of a worker that dies goes to a worker of the same version, if one is left; "
          "`switch` goes by it.",
-         plain_options, cmd_label, false},
+         force_options, cmd_label, false},
         {"switch", "[SERVICE] VERSION | --off", "let only one version take new connections",
          "All at once, and back the same way. From when it returns not one new connection goes to "
          "another version.",
@@ -277,6 +277,6 @@ void command_overview(FILE *out)
 	for (const struct command *c = commands; c->name; c++)
 		fprintf(out, "  %-8s  %s\n", c->name, c->summary);
 	fprintf(out,
-	        "\n`reuseportd COMMAND --help` tells more. Exit status: 0 done, 1 refused or "
-	        "failed,\n2 bad usage.\n");
+	        "\n`reuseportd COMMAND --help` tells more.\n"
+	        "Exit status: 0 done, 1 refused or failed, 2 bad usage.\n");
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "kern/pins.h"
 #include "kern/probe.h"
 
 /* libbpf's own messages say nothing that our errors don't, unless someone debugs. */
@@ -14,6 +15,13 @@ __attribute__((format(printf, 2, 0))) static int print_libbpf(enum libbpf_print_
 	if (level == LIBBPF_DEBUG || !getenv("REUSEPORTD_DEBUG"))
 		return 0;
 	return vfprintf(stderr, format, args);
+}
+
+static bool say_waiting(const char *service)
+{
+	fprintf(stderr, "reuseportd: waiting for another command on service '%s' to end\n",
+	        service);
+	return true;
 }
 
 static const struct command *find_command(const char *name)
@@ -26,7 +34,7 @@ static const struct command *find_command(const char *name)
 
 static int check_privileges(const struct command *command, struct error *err)
 {
-	char missing[256];
+	char missing[256] = "unknown";
 
 	if (command->unprivileged || probe_privileges(missing, sizeof(missing)) == 1)
 		return 0;
@@ -42,7 +50,7 @@ static int run(const struct command *command, int argc, char **argv)
 	const struct argp argp = {
 	        .options = command->options,
 	        .parser = command_parse,
-	        .args_doc = command->args,
+	        .args_doc = command->args[0] ? command->args : NULL,
 	        .doc = command->help,
 	};
 	char name[64];
@@ -58,7 +66,7 @@ static int run(const struct command *command, int argc, char **argv)
 	if (r >= 0)
 		return fflush(stdout) == 0 ? r : EXIT_REFUSED;
 	fprintf(stderr, "%s: %s\n", name, err.text);
-	return err.status;
+	return err.status ? err.status : EXIT_REFUSED;
 }
 
 int main(int argc, char **argv)
@@ -66,6 +74,7 @@ int main(int argc, char **argv)
 	const struct command *command = argc > 1 ? find_command(argv[1]) : NULL;
 
 	libbpf_set_print(print_libbpf);
+	pins_set_waiting(say_waiting);
 	if (command)
 		return run(command, argc - 1, argv + 1);
 	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help"))) {

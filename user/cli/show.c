@@ -38,6 +38,8 @@ int take_slot_arguments(struct invocation *i, int keep, struct slots *ret, struc
 		r = slots_parse(ret, i->args[0], err);
 		drop_first(i);
 	}
+	if (r == 0 && ret->n == 0 && !keep)
+		return error_usage(err, "name the slots, such as 3 or 0-3,7");
 	if (r == 0 && (ret->n == 0 || i->n_args < keep))
 		return error_usage(err, "an argument is missing; see --help");
 	return r;
@@ -48,7 +50,7 @@ static int show(struct service *service, bool json, void (*text)(FILE *, struct 
 {
 	_cleanup_observed_ struct observed observed = {};
 	struct json_object *view;
-	int r = observe(service, &observed, err);
+	int r = observe(service, OBSERVE_UNCLEAR, &observed, err);
 
 	if (r == 0)
 		r = observe_strangers(&observed, err);

@@ -43,6 +43,13 @@ int edit_weight(struct rpd_schedule *s, const struct slots *slots, long weight, 
 	return r;
 }
 
+/* Whether the user wants new connections to go to @slot. */
+static bool is_wanted(const struct rpd_schedule *s, const struct rpd_slot *slot)
+{
+	return slot->state == RPD_SLOT_ACTIVE && slot->weight > 0 &&
+	       (s->only_version == RPD_NO_VERSION || slot->version == s->only_version);
+}
+
 int edit_canary(struct rpd_schedule *s, const struct slots *slots, unsigned int permille,
                 struct error *err)
 {
@@ -57,9 +64,7 @@ int edit_canary(struct rpd_schedule *s, const struct slots *slots, unsigned int 
 	for (size_t i = 0; i < slots->n; i++) {
 		struct rpd_slot *slot = &s->slots[slots->at[i]];
 
-		if (slot->state != RPD_SLOT_ACTIVE || slot->weight == 0 ||
-		    (slot->flags & RPD_SLOT_DEAD) ||
-		    (s->only_version != RPD_NO_VERSION && slot->version != s->only_version))
+		if (!is_wanted(s, slot) || (slot->flags & RPD_SLOT_DEAD))
 			return error_set(
 			        err, -EBUSY,
 			        "slot %u takes no connections now (dead, drained, weight 0, or "
@@ -69,7 +74,7 @@ int edit_canary(struct rpd_schedule *s, const struct slots *slots, unsigned int 
 		slot->flags |= RPD_SLOT_CANARY;
 	}
 	for (unsigned int i = 0; i < s->n_slots; i++)
-		if (s->slots[i].state == RPD_SLOT_ACTIVE && !(s->slots[i].flags & RPD_SLOT_CANARY))
+		if (is_wanted(s, &s->slots[i]) && !(s->slots[i].flags & RPD_SLOT_CANARY))
 			others = true;
 	if (!others)
 		return error_set(err, -EBUSY,

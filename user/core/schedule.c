@@ -444,22 +444,59 @@ static void count_entries(struct rpd_schedule *s)
 		s->slots[s->ring[i]].entries++;
 }
 
+/* In the order in which they may be given a connection that can't go where the ring says. */
+enum rank {
+	RANK_RING,
+	RANK_STANDBY, /* served, but of a version that is switched off */
+	RANK_OUT,     /* drained, or without a weight */
+	RANK_STALLED, /* whatever it gets hangs */
+	RANK_MAX,
+	RANK_NONE = RANK_MAX,
+};
+
+static enum rank rank_of(const struct rpd_schedule *s, unsigned int slot)
+{
+	const struct rpd_slot *it = &s->slots[slot];
+
+	if (!is_admitted(it))
+		return RANK_NONE;
+	if (schedule_has(s, slot))
+		return RANK_RING;
+	if (it->flags & RPD_SLOT_STALLED)
+		return RANK_STALLED;
+	return it->state == RPD_SLOT_ACTIVE && it->weight > 0 ? RANK_STANDBY : RANK_OUT;
+}
+
+/* Appends the slots of this rank and version; returns how many. */
+static unsigned int list_rank(struct rpd_schedule *s, enum rank rank, unsigned int version)
+{
+	unsigned int before = s->n_candidates;
+
+	for (unsigned int i = 0; i < s->n_slots; i++)
+		if (s->slots[i].version == version && rank_of(s, i) == rank)
+			s->candidates[s->n_candidates++] = i;
+	return s->n_candidates - before;
+}
+
 static void list_candidates(struct rpd_schedule *s)
 {
-	unsigned int n = 0;
+	s->n_candidates = 0;
+	for (enum rank rank = 0; rank < RANK_MAX; rank++) {
+		for (unsigned int v = 0; v < RPD_VERSION_MAX; v++) {
+			struct rpd_version *version = &s->versions[v];
+			unsigned int first = s->n_candidates, n = list_rank(s, rank, v);
 
-	for (unsigned int v = 0; v < RPD_VERSION_MAX; v++) {
-		s->versions[v].first = n;
-		for (unsigned int i = 0; i < s->n_slots; i++)
-			if (s->slots[i].version == v && schedule_has(s, i))
-				s->candidates[n++] = i;
-		s->versions[v].count = n - s->versions[v].first;
+			if (rank == RANK_RING) {
+				version->first = first;
+				version->count = n;
+			} else if (rank == RANK_STANDBY) {
+				version->standby_first = first;
+				version->standby_count = n;
+			}
+		}
+		if (rank == RANK_RING)
+			s->n_ring_slots = s->n_candidates;
 	}
-	s->n_ring_slots = n;
-	for (unsigned int i = 0; i < s->n_slots; i++)
-		if (is_admitted(&s->slots[i]) && !schedule_has(s, i))
-			s->candidates[n++] = i;
-	s->n_candidates = n;
 }
 
 static bool version_is_used(const struct rpd_schedule *s, unsigned int version)

@@ -156,6 +156,7 @@ static int describe_service(struct service *service, const struct attach_request
 	info->netns_cookie = cookie;
 	info->netns_ino = ino;
 	info->n_workers = request->wanted.workers;
+	strcpy(info->label, request->label); /* its length was checked */
 	info->attached_at = time(NULL);
 	service->reachable = true;
 	return 0;
@@ -204,6 +205,7 @@ static int attach_groups(struct service *service, struct error *err)
 static int make(struct service *service, const struct attach_request *request,
                 const struct found *found, struct error *err)
 {
+	_cleanup_grace_ struct grace grace = GRACE_NONE;
 	struct rpd_schedule draft;
 	int r = 0;
 
@@ -227,7 +229,9 @@ static int make(struct service *service, const struct attach_request *request,
 	__atomic_store_n(&service->steer.service->stage, RPD_STAGE_ATTACHING, __ATOMIC_RELEASE);
 	r = attach_groups(service, err);
 	if (r == 0)
-		r = grace_wait(err);
+		r = grace_prepare(&grace, err);
+	if (r == 0)
+		r = grace_wait(&grace, err);
 	if (r == 0)
 		__atomic_store_n(&service->steer.service->stage, RPD_STAGE_READY, __ATOMIC_RELEASE);
 	return r;

@@ -55,22 +55,39 @@ static int update_members(struct service *service, const struct observed *observ
 	return r == -ENOENT ? 0 : r;
 }
 
+/* Whether edit_check_served() allows to put the built @draft in force, with what was observed: a
+ * stalled worker serves nobody, whether a watcher has taken it out of the ring or not. */
+static int check_served(const struct observed *observed, struct rpd_schedule as_it_is,
+                        struct rpd_schedule draft, bool force, const char *what, struct error *err)
+{
+	for (unsigned int slot = 0; slot < observed->n_slots; slot++)
+		if (observed->slots[slot].stalled) {
+			as_it_is.slots[slot].flags |= RPD_SLOT_STALLED;
+			draft.slots[slot].flags |= RPD_SLOT_STALLED;
+		}
+	return edit_check_served(&as_it_is, &draft, force, what, err);
+}
+
+/* All that can fail comes before the flip. */
 int change_commit(struct service *service, const struct observed *observed,
                   struct rpd_schedule *draft, bool force, const char *what, struct error *err)
 {
+	_cleanup_grace_ struct grace grace = GRACE_NONE;
 	struct rpd_schedule as_it_is;
 	int r;
 
 	change_begin(service, observed, &as_it_is);
 	schedule_build(&as_it_is);
 	schedule_build(draft);
-	r = edit_check_served(&as_it_is, draft, force, what, err);
+	r = check_served(observed, as_it_is, *draft, force, what, err);
+	if (r == 0)
+		r = grace_prepare(&grace, err);
 	if (r < 0)
 		return r;
-	steer_switch(&service->steer, draft);
 	r = update_members(service, observed, draft);
 	if (r < 0)
 		return error_set(err, r, "can't note the versions of the listeners: %s",
 		                 strerror(-r));
-	return grace_wait(err);
+	steer_switch(&service->steer, draft);
+	return grace_wait(&grace, err);
 }

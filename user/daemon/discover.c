@@ -335,16 +335,53 @@ static size_t port_run(const struct scene *scene, size_t first)
 	return n;
 }
 
+/* Nobody listens where it was looked. */
+static int nobody_listens(const struct wanted *wanted, struct error *err)
+{
+	if (wanted->port)
+		return error_set(err, -EAGAIN, "nothing listens on port %u%s", wanted->port,
+		                 wanted->family ? " of that address" : "");
+	if (wanted->family)
+		return error_set(err, -EAGAIN, "nothing listens on that address");
+	return error_set(err, -EAGAIN, "no TCP listener was found in this network namespace%s",
+	                 wanted->pid ? "" : "; --pid PID looks in that of a process");
+}
+
+/* The listeners of one port as what is wanted: 0, or why they aren't. A single listener fits only
+ * if one worker was asked for. */
+static int try_port(const struct wanted *wanted, const struct scene *scene, size_t first, size_t n,
+                    struct found *ret, struct error *err)
+{
+	_cleanup_found_ struct found found = {};
+	int r;
+
+	if ((n < 2 && wanted->workers != 1) ||
+	    (wanted->pid && !pid_holds(scene, wanted->pid, &scene->listeners[first], n)))
+		return -EAGAIN;
+	r = build(scene, &scene->listeners[first], n, &found, err);
+	if (r == 0)
+		r = check(wanted, &found, err);
+	if (r == 0 && wanted->workers == 0 && found.roster.n_workers < 2)
+		r = -EAGAIN;
+	if (r < 0)
+		return r;
+	*ret = found;
+	memset(&found, 0, sizeof(found)); /* handed on */
+	return 0;
+}
+
+/* Says that no port fits and what there is, or that several do and which. */
 static int none_fits(const struct wanted *wanted, const struct scene *scene, unsigned int fits,
                      struct error *err)
 {
-	if (scene->n_listeners == 0 && wanted->port)
-		return error_set(err, -EAGAIN, "nothing listens on port %u%s", wanted->port,
-		                 wanted->family ? " of that address" : "");
-	if (scene->n_listeners == 0)
-		return error_set(err, -EAGAIN, "no TCP listener was found");
+	bool held = !wanted->pid;
+
+	for (size_t i = 0; i < scene->n_listeners && !held; i++)
+		held = pid_holds(scene, wanted->pid, &scene->listeners[i], 1);
 	if (fits)
 		error_set(err, -ENOTUNIQ, "%u ports fit; choose one with --port:", fits);
+	else if (!held)
+		error_set(err, -EAGAIN, "pid %u has no listener; found:", wanted->pid);
 	else if (wanted->workers)
 		error_set(
 		        err, -EAGAIN,
@@ -352,13 +389,18 @@ static int none_fits(const struct wanted *wanted, const struct scene *scene, uns
 		        wanted->workers);
 	else
 		error_set(err, -EAGAIN, "no port has several workers with a listener each; found:");
-	for (size_t i = 0; i < scene->n_listeners; i += port_run(scene, i))
-		describe_port(scene, i, port_run(scene, i), err);
+	for (size_t i = 0, n; i < scene->n_listeners; i += n) {
+		_cleanup_found_ struct found found = {};
+		struct error ignored;
+
+		n = port_run(scene, i);
+		if (!fits || try_port(wanted, scene, i, n, &found, &ignored) == 0)
+			describe_port(scene, i, n, err);
+	}
 	return fits ? -ENOTUNIQ : -EAGAIN;
 }
 
-/* Without a port: the one port that has the workers that are wanted. A single listener fits only
- * if one worker was asked for. */
+/* Without a port: the one port that has the workers that are wanted. */
 static int choose_port(const struct wanted *wanted, const struct scene *scene, struct found *ret,
                        struct error *err)
 {
@@ -366,20 +408,14 @@ static int choose_port(const struct wanted *wanted, const struct scene *scene, s
 	unsigned int fits = 0;
 
 	for (size_t i = 0, n; i < scene->n_listeners; i += n) {
-		_cleanup_found_ struct found found = {};
+		struct found found = {};
 
 		n = port_run(scene, i);
-		if ((n < 2 && wanted->workers != 1) ||
-		    (wanted->pid && !pid_holds(scene, wanted->pid, &scene->listeners[i], n)) ||
-		    build(scene, &scene->listeners[i], n, &found, err) < 0 ||
-		    check(wanted, &found, err) < 0)
-			continue;
-		if (wanted->workers == 0 && found.roster.n_workers < 2)
+		if (try_port(wanted, scene, i, n, &found, err) < 0)
 			continue;
 		fits++;
 		found_free(&best);
 		best = found;
-		memset(&found, 0, sizeof(found)); /* handed on */
 	}
 	if (fits != 1)
 		return none_fits(wanted, scene, fits, err);
@@ -397,7 +433,7 @@ int discover(const struct wanted *wanted, struct found *ret, struct error *err)
 	if (r < 0)
 		return r;
 	if (scene.n_listeners == 0)
-		return none_fits(wanted, &scene, 0, err);
+		return nobody_listens(wanted, err);
 	if (!wanted->port)
 		return choose_port(wanted, &scene, ret, err);
 	if (wanted->pid && !pid_holds(&scene, wanted->pid, scene.listeners, scene.n_listeners))

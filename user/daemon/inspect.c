@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "core/endpoint.h"
@@ -11,17 +12,30 @@
 #include "daemon/service.h"
 #include "kern/sockdiag.h"
 
-/* A list of slots for people: "3 5 7", cut where it gets long. */
+/* A list of slots for people: "slot 3", "slots 3 5 7", and "..." where it gets long. */
 struct slot_text {
 	char text[120];
-	size_t n;
+	size_t n, listed;
 };
+
+#define SLOT_TEXT_END sizeof(" 1023 ...")
 
 static void note_slot(struct slot_text *t, unsigned int slot)
 {
-	size_t used = t->n++ ? (size_t)snprintf(NULL, 0, "%s", t->text) : 0;
+	size_t used = strlen(t->text);
 
-	snprintf(t->text + used, sizeof(t->text) - used, "%s%u", used ? " " : "", slot);
+	t->n++;
+	if (used + SLOT_TEXT_END <= sizeof(t->text)) {
+		snprintf(t->text + used, sizeof(t->text) - used, "%s%u", used ? " " : "", slot);
+		t->listed++;
+	} else if (t->listed == t->n - 1) {
+		strcat(t->text, " ...");
+	}
+}
+
+static const char *plural(size_t n)
+{
+	return n == 1 ? "" : "s";
 }
 
 static int check_workers(const struct service *service, const struct observed *o,
@@ -31,7 +45,7 @@ static int check_workers(const struct service *service, const struct observed *o
 	const char *name = service->pins.service;
 	struct slot_text dead = {}, stalled = {};
 	unsigned int filled = 0;
-	int r;
+	int r = 0;
 
 	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
 		filled += s->slots[slot].state != RPD_SLOT_EMPTY;
@@ -44,16 +58,17 @@ static int check_workers(const struct service *service, const struct observed *o
 		r = checks_add(checks, dead.n == filled ? CHECK_FAIL : CHECK_WARN, name,
 		               "swap a new worker in, or run `reuseportd attach --watch`, which "
 		               "does so by itself",
-		               "%zu of %u workers are dead: slots %s", dead.n, filled, dead.text);
-	else
+		               "%zu of %u workers are dead: slot%s %s", dead.n, filled,
+		               plural(dead.n), dead.text);
+	else if (stalled.n == 0)
 		r = checks_add(checks, CHECK_OK, name, NULL, "all %u workers live", filled);
 	if (r == 0 && stalled.n)
 		r = checks_add(checks, CHECK_FAIL, name,
 		               "drain them, or restart their server; `reuseportd attach --watch` "
 		               "takes such workers out by itself",
-		               "nobody polls the listeners of slots %s, though they are open: "
+		               "nobody polls the listeners of slot%s %s, though they are open: "
 		               "connections to them hang",
-		               stalled.text);
+		               plural(stalled.n), stalled.text);
 	if (r == 0 && !schedule_is_served(s))
 		r = checks_add(checks, CHECK_FAIL, name, "resume a worker, or detach",
 		               "no live worker takes new connections");
@@ -71,8 +86,9 @@ static int check_strangers(const struct service *service, const struct observed 
 	return checks_add(checks, CHECK_WARN, service->pins.service,
 	                  "they get no connection while an admitted worker lives: stop them, or "
 	                  "swap them in",
-	                  "%zu foreign members in its groups; the first is pid %u (%s)",
-	                  o->n_strangers, first->owner.pid, first->owner.comm);
+	                  "%zu foreign member%s in its groups; the first is pid %u (%s)",
+	                  o->n_strangers, plural(o->n_strangers), first->owner.pid,
+	                  first->owner.comm);
 }
 
 /* Whether the groups have the same number of workers, and whether there is a group of the port
@@ -133,7 +149,7 @@ int inspect_service(const char *name, struct checks *checks, struct error *err)
 	service_init(&service);
 	r = service_open(&service, name, err);
 	if (r == 0)
-		r = observe(&service, &o, err);
+		r = observe(&service, OBSERVE_UNCLEAR, &o, err);
 	if (r == 0)
 		r = observe_strangers(&o, err);
 	if (r < 0)

@@ -88,13 +88,15 @@ static int read_slots(const struct service *service, struct observed *o, struct 
 	return 0;
 }
 
-/* The listener of a slot by which its owner is told: the first that it has. */
+/* The listener of a slot by which its owner is told: the first that sock_diag showed. */
 static const struct listener *slot_listener(const struct observed *o, unsigned int slot)
 {
-	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+	const struct listener *listener = NULL;
+
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX && !listener; e++)
 		if (o->slots[slot].cookies[e])
-			return observed_listener(o, o->slots[slot].cookies[e]);
-	return NULL;
+			listener = observed_listener(o, o->slots[slot].cookies[e]);
+	return listener;
 }
 
 /* Puts the listener into the slot, where a killed swap meant it to be. */
@@ -153,8 +155,10 @@ static int repair_slot(struct service *service, struct observed *o, unsigned int
 			changed = true;
 		}
 	}
-	if (r == 0 && changed)
-		r = steer_worker_set(&service->steer, slot, &it->worker);
+	if (r == 0 && changed && steer_worker_set(&service->steer, slot, &it->worker) < 0)
+		r = error_set(err, -EIO, "can't write slot %u", slot);
+	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
+		it->live |= it->cookies[e] != 0;
 	return r;
 }
 
@@ -191,8 +195,9 @@ static int find_strangers(const struct service *service, struct observed *o, str
 }
 
 /* Looks up who has the listeners of those slots open whose recorded worker doesn't serve them any
- * more: a scan of all processes, so only if there are any. */
-static int find_holders(struct observed *o, struct holder **ret, size_t *ret_n, struct error *err)
+ * more, or was never seen to: a scan of all processes, so only if there are any. */
+static int find_holders(struct observed *o, enum observe_depth depth, struct holder **ret,
+                        size_t *ret_n, struct error *err)
 {
 	_cleanup_free_ struct listener *unclear = calloc(o->n_slots + 1, sizeof(*unclear));
 	size_t n = 0;
@@ -201,9 +206,10 @@ static int find_holders(struct observed *o, struct holder **ret, size_t *ret_n, 
 		return error_set(err, -ENOMEM, "out of memory");
 	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
 		const struct listener *listener = slot_listener(o, slot);
+		const struct rpd_worker *worker = &o->slots[slot].worker;
+		bool clear = worker->evidence > EVIDENCE_HOLDS || depth == OBSERVE_KNOWN;
 
-		o->slots[slot].live = listener;
-		if (!listener || proc_still_serves(&o->slots[slot].worker, listener->inode))
+		if (!listener || (clear && proc_still_serves(worker, listener->inode)))
 			continue;
 		o->slots[slot].stalled = true; /* until a holder is found that serves it */
 		unclear[n++] = *listener;
@@ -238,12 +244,17 @@ static int update_owner(struct service *service, struct observed *o, unsigned in
 	if (!now)
 		return 0;
 	o->slots[slot].stalled = false;
+	/* That it polled before is worth more than that it doesn't at this moment. */
+	if (now->pid == worker->pid && now->start_time == worker->start_time &&
+	    now->evidence <= worker->evidence)
+		return 0;
 	worker_set_owner(worker, now);
 	r = steer_worker_set(&service->steer, slot, worker);
 	return r < 0 ? error_set(err, r, "can't write slot %u: %s", slot, strerror(-r)) : 0;
 }
 
-int observe(struct service *service, struct observed *ret, struct error *err)
+int observe(struct service *service, enum observe_depth depth, struct observed *ret,
+            struct error *err)
 {
 	_cleanup_observed_ struct observed o = {};
 	_cleanup_free_ struct holder *holders = NULL;
@@ -257,7 +268,7 @@ int observe(struct service *service, struct observed *ret, struct error *err)
 	if (r == 0)
 		r = find_strangers(service, &o, err);
 	if (r == 0)
-		r = find_holders(&o, &holders, &n_holders, err);
+		r = find_holders(&o, depth, &holders, &n_holders, err);
 	for (unsigned int slot = 0; r == 0 && slot < o.n_slots; slot++)
 		if (o.slots[slot].stalled)
 			r = update_owner(service, &o, slot, holders, n_holders, err);

@@ -40,13 +40,24 @@ struct observed {
 	size_t n_strangers;
 };
 
+/*
+ * Who serves a listener is known for sure only of a process that was seen to poll it. Of others, a
+ * pre-fork parent that has just begun to listen say, another look may tell more; but it scans all
+ * processes.
+ */
+enum observe_depth {
+	OBSERVE_KNOWN, /* take the recorded process for the worker as long as it has the listener */
+	OBSERVE_UNCLEAR, /* look again where it was never seen to poll */
+};
+
 #define _cleanup_observed_ __attribute__((cleanup(observed_free)))
 
 /*
  * Looks at the service. With the lock held, so it also completes or takes back a swap that was
  * killed half way, and notes new owners of listeners (a pre-fork parent replaced a dead child).
  */
-int observe(struct service *service, struct observed *ret, struct error *err);
+int observe(struct service *service, enum observe_depth depth, struct observed *ret,
+            struct error *err);
 
 /* Fills in the strangers' owners. Scans all processes, if there are strangers, and holds those up
  * that poll their listeners (kern/proc.h): not for a timer. */

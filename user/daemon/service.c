@@ -65,6 +65,15 @@ static bool is_half_made(const struct service *service)
 	            : folder_is_empty(service->pins.path);
 }
 
+/* Adds to what is wrong what it means. */
+static int damaged_error(const struct service *service, struct error *err)
+{
+	return error_add(err, -EMEDIUMTYPE,
+	                 ": service '%s' is damaged, or not one of reuseportd's; "
+	                 "`reuseportd detach %s --force` removes what is there",
+	                 service->pins.service, service->pins.service);
+}
+
 /* Opens what is pinned in the locked folder. Returns 1 if there is a complete service, 0 if there
  * is none, or none any more after what was half made has been rolled back. */
 static int open_pinned(struct service *service, struct error *err)
@@ -76,16 +85,40 @@ static int open_pinned(struct service *service, struct error *err)
 		return r < 0 ? r : 0;
 	}
 	if (r == -EMEDIUMTYPE)
-		return error_add(err, r,
-		                 ": service '%s' is damaged, or not one of reuseportd's; "
-		                 "`reuseportd detach %s --force` removes what is there",
-		                 service->pins.service, service->pins.service);
+		return damaged_error(service, err);
 	if (r < 0)
 		return r;
 	/* A watcher that was killed before the slots that it added were in force. */
-	steer_clear_from(&service->steer, steer_schedule(&service->steer)->n_slots);
+	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
+		steer_clear_from(&service->steer, e, steer_schedule(&service->steer)->n_slots);
 	r = enter_netns(service, err);
 	return r < 0 ? r : 1;
+}
+
+/* Names of all services, less those that a killed command left half made: they are cleaned up. */
+static int list_whole(char (**ret)[RPD_LABEL_MAX], size_t *ret_n, struct error *err)
+{
+	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
+	size_t n, whole = 0;
+	int r = pins_list(&names, &n, err);
+
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		_cleanup_service_ struct service service;
+		struct error ignored;
+
+		service_init(&service);
+		if (n > 1 && service_peek(&service, names[i], &ignored) < 0) {
+			service_close(&service);
+			if (service_open(&service, names[i], &ignored) == -ENOENT)
+				continue;
+		}
+		memmove(names[whole++], names[i], RPD_LABEL_MAX);
+	}
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(names);
+	*ret_n = whole;
+	return 0;
 }
 
 /* The name of the only service. */
@@ -93,7 +126,7 @@ static int only_service(char ret[RPD_LABEL_MAX], struct error *err)
 {
 	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
 	size_t n;
-	int r = pins_list(&names, &n, err);
+	int r = list_whole(&names, &n, err);
 
 	if (r < 0)
 		return r;
@@ -162,10 +195,28 @@ static int borrow_any(const struct listener *listeners, size_t n, struct error *
 	int r = proc_holders(listeners, n, &holders, &n_holders, err);
 
 	if (r == 0)
-		r = error_set(err, -ENOENT, "no process has it open");
+		r = error_set(err, -EPERM,
+		              "port %u: no process that has a listener open can be seen in /proc "
+		              "(another PID namespace?); run reuseportd where it can be seen",
+		              listeners[0].endpoint.port);
 	for (size_t i = 0; r < 0 && i < n_holders; i++)
 		r = proc_borrow_fd(holders[i].pid, holders[i].fd, holders[i].inode, err);
 	return r;
+}
+
+/* No process is in the workers' network namespace. It is gone, or they can't be seen: then some of
+ * their listeners are still in their slots. */
+static int unreachable_error(const struct service *service, unsigned int endpoint,
+                             struct error *err)
+{
+	for (unsigned int slot = 0; slot < RPD_SLOT_MAX; slot++)
+		if (steer_cookie(&service->steer, endpoint, slot))
+			return error_set(
+			        err, -EPERM,
+			        "no process of the workers' network namespace can be seen in "
+			        "/proc (another PID namespace?); run reuseportd where they "
+			        "can be seen");
+	return error_set(err, -ENOENT, "the workers' network namespace is gone");
 }
 
 int service_borrow_member(const struct service *service, unsigned int endpoint, struct error *err)
@@ -177,7 +228,7 @@ int service_borrow_member(const struct service *service, unsigned int endpoint, 
 	int r;
 
 	if (!service->reachable)
-		return error_set(err, -ENOENT, "the workers' network namespace is gone");
+		return unreachable_error(service, endpoint, err);
 	r = sockdiag_listeners(it->port, &listeners, &n, err);
 	if (r < 0)
 		return r;
@@ -190,12 +241,14 @@ int service_borrow_member(const struct service *service, unsigned int endpoint, 
 	return borrow_any(listeners, members, err);
 }
 
-/* A member of each group, to take the program off it; -1 for a group that has none any more, and
- * so no program either. */
+/* A member of each group, to take the program off it; -ENOENT for a group that has none any more,
+ * and so no program either. */
 static int borrow_members(struct service *service, int fds[RPD_ENDPOINT_MAX], struct error *err)
 {
 	int r = enter_netns(service, err);
 
+	for (unsigned int i = 0; i < service->steer.service->n_endpoints; i++)
+		fds[i] = -EPERM; /* until it is known better */
 	for (unsigned int i = 0; r == 0 && i < service->steer.service->n_endpoints; i++) {
 		fds[i] = service_borrow_member(service, i, err);
 		if (fds[i] < 0 && fds[i] != -ENOENT)
@@ -204,20 +257,50 @@ static int borrow_members(struct service *service, int fds[RPD_ENDPOINT_MAX], st
 	return r;
 }
 
-/* Takes the program off the groups of which @fds are members, and the listeners out of the slots.
+/* The same where the pinned maps don't tell the endpoints any more: by the listeners that are in
+ * the pinned socket arrays. */
+static void borrow_by_slots(struct service *service, int fds[RPD_ENDPOINT_MAX])
+{
+	_cleanup_free_ struct listener *listeners = NULL;
+	struct steer *steer = &service->steer;
+	struct error ignored;
+	size_t n = 0;
+
+	steer_open_arrays(steer, &service->pins);
+	sockdiag_listeners(0, &listeners, &n, &ignored);
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		for (unsigned int slot = 0; slot < RPD_SLOT_MAX && fds[e] < 0; slot++) {
+			uint64_t cookie = steer->socks_fd[e] < 0 ? 0 : steer_cookie(steer, e, slot);
+
+			if (cookie)
+				fds[e] = -EPERM; /* until it is found */
+			for (size_t i = 0; cookie && fds[e] < 0 && i < n; i++)
+				if (listeners[i].cookie == cookie)
+					fds[e] = borrow_any(&listeners[i], 1, &ignored);
+		}
+}
+
+/* Takes the program off the groups of which @fds are members, and their listeners out of the slots.
+ * A group that could not be reached keeps both: with its slots emptied it would refuse connections.
  * That they are out when we are done matters to the next attach: the kernel frees a socket array,
  * and lets go of its sockets, some time after its last pin is gone. Not before the last run of the
  * program has ended: it would find nobody, and with --strict refuse the connection. */
 static void release_listeners(struct service *service, const int fds[RPD_ENDPOINT_MAX])
 {
+	_cleanup_grace_ struct grace grace = GRACE_NONE;
+	bool attached = false;
 	struct error ignored;
 
 	for (unsigned int i = 0; i < RPD_ENDPOINT_MAX; i++)
-		if (fds[i] >= 0)
+		if (fds[i] >= 0) {
 			steer_detach(fds[i]); /* fails only if there is no program */
-	if (service->steer.service && service->steer.service->stage != RPD_STAGE_FILLING)
-		grace_wait(&ignored);
-	steer_clear_from(&service->steer, 0);
+			attached = true;
+		}
+	if (attached && grace_prepare(&grace, &ignored) == 0)
+		grace_wait(&grace, &ignored);
+	for (unsigned int i = 0; i < RPD_ENDPOINT_MAX; i++)
+		if (fds[i] >= 0 || fds[i] == -ENOENT)
+			steer_clear_from(&service->steer, i, 0);
 }
 
 /* All that can fail comes before anything is changed. While the slots are being filled no program
@@ -225,22 +308,29 @@ static void release_listeners(struct service *service, const int fds[RPD_ENDPOIN
 int service_remove(struct service *service, bool force, struct error *err)
 {
 	struct rpd_service *info = service->steer.service;
-	int fds[RPD_ENDPOINT_MAX], r = 0;
+	int fds[RPD_ENDPOINT_MAX], left = 0;
+	int r = pins_check(&service->pins, steer_is_pin, force, err);
 
-	memset(fds, -1, sizeof(fds));
-	if (info && info->magic == RPD_MAGIC && info->n_endpoints <= RPD_ENDPOINT_MAX &&
-	    info->stage != RPD_STAGE_FILLING) {
+	if (r < 0)
+		return r;
+	for (unsigned int i = 0; i < RPD_ENDPOINT_MAX; i++)
+		fds[i] = -ENOENT;
+	if (!info) {
+		borrow_by_slots(service, fds);
+	} else if (info->stage != RPD_STAGE_FILLING) {
 		r = borrow_members(service, fds, err);
 		if (r == 0 || force)
 			__atomic_store_n(&info->stage, RPD_STAGE_REMOVING, __ATOMIC_RELEASE);
 	}
+	for (unsigned int i = 0; i < RPD_ENDPOINT_MAX; i++)
+		left |= fds[i] < 0 && fds[i] != -ENOENT;
 	if (r == 0 || force) {
 		release_listeners(service, fds);
 		r = pins_remove(&service->pins, STEER_FIRST_PIN, err);
 	}
 	for (unsigned int i = 0; i < RPD_ENDPOINT_MAX; i++)
 		cleanup_close(&fds[i]);
-	return r;
+	return r < 0 ? r : left;
 }
 
 int service_detach(const char *name, bool force, char ret_name[RPD_LABEL_MAX], struct error *err)
@@ -258,7 +348,11 @@ int service_detach(const char *name, bool force, char ret_name[RPD_LABEL_MAX], s
 	memcpy(ret_name, service.pins.service, RPD_LABEL_MAX);
 	r = steer_open(&service.steer, &service.pins, err);
 	if (r < 0 && !force && !is_half_made(&service))
-		return error_add(err, r, "\n--force removes the pins of '%s' all the same",
-		                 service.pins.service);
+		return r == -EMEDIUMTYPE
+		               ? damaged_error(&service, err)
+		               : error_add(err, r,
+		                           "\n`reuseportd detach %s --force` removes it all "
+		                           "the same",
+		                           service.pins.service);
 	return service_remove(&service, force, err);
 }

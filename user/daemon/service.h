@@ -36,8 +36,8 @@ int service_claim(struct service *service, const char *name, struct error *err);
 
 /*
  * Back to the kernel's hash: takes the program off every group and removes all pins. Goes on from
- * wherever a killed attach or detach stopped. With @force also where the pins are damaged: then
- * the groups that can't be told any more keep their program until their listeners close.
+ * wherever a killed attach or detach stopped. With @force also where the pins are damaged; returns
+ * 1 if a group could not be told or reached, and so keeps its program until its listeners close.
  */
 int service_remove(struct service *service, bool force, struct error *err);
 
@@ -46,7 +46,8 @@ int service_remove(struct service *service, bool force, struct error *err);
 int service_detach(const char *name, bool force, char ret_name[RPD_LABEL_MAX], struct error *err);
 
 /* Opens a complete service for a look only: without the lock, so what is seen may be out of date,
- * and without going to its network namespace. -ENOENT if there is none, or none that is complete. */
+ * and without going to its network namespace. -ENOENT if there is none, or none that is complete.
+ */
 int service_peek(struct service *service, const char *name, struct error *err);
 
 /* Unlocks and closes; the service stays. */

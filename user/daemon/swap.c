@@ -28,41 +28,69 @@ static bool fd_fits(const struct swap_request *request, int fd)
 	return request->n_fds == 0;
 }
 
+static const struct listener *listener_of(const struct observed *o, const struct holder *holder)
+{
+	for (size_t l = 0; l < o->n_listeners; l++)
+		if (o->listeners[l].inode == holder->inode)
+			return &o->listeners[l];
+	return NULL;
+}
+
+/*
+ * Of the process's listeners in one endpoint that are in no slot the one that it serves: nginx
+ * workers have all their siblings' open as well. -ENOTUNIQ if several are equally likely.
+ * @ret_taken: a slot that one of its listeners is in, if any.
+ */
+static int choose_one(const struct service *service, const struct observed *o,
+                      const struct swap_request *request, const struct holder *holders, size_t n,
+                      unsigned int endpoint, const struct holder **ret, int *ret_taken)
+{
+	const struct holder *best = NULL;
+	bool unique = true;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct listener *listener = listener_of(o, &holders[i]);
+		int slot;
+
+		if (holders[i].pid != request->pid || !fd_fits(request, holders[i].fd) ||
+		    observed_endpoint(service, listener) != (int)endpoint)
+			continue;
+		slot = slot_of(o, endpoint, listener->cookie);
+		if (slot >= 0)
+			*ret_taken = slot;
+		if (slot >= 0 || (best && holders[i].evidence < best->evidence))
+			continue;
+		unique = !best || holders[i].evidence > best->evidence;
+		best = &holders[i];
+	}
+	*ret = best;
+	return unique ? 0 : -ENOTUNIQ;
+}
+
 static int choose(const struct service *service, const struct observed *o,
                   const struct swap_request *request, const struct holder *holders, size_t n,
                   struct newcomer *ret, struct error *err)
 {
+	const struct rpd_service *info = service->steer.service;
 	char text[ENDPOINT_TEXT_MAX];
 	int taken = -1;
 
-	for (size_t i = 0; i < n; i++) {
-		const struct listener *listener = NULL;
-		int e, slot;
+	for (unsigned int e = 0; e < info->n_endpoints; e++) {
+		const struct holder *best;
 
-		if (holders[i].pid != request->pid || !fd_fits(request, holders[i].fd))
-			continue;
-		for (size_t l = 0; l < o->n_listeners && !listener; l++)
-			if (o->listeners[l].inode == holders[i].inode)
-				listener = &o->listeners[l];
-		e = observed_endpoint(service, listener);
-		slot = slot_of(o, e, listener->cookie);
-		if (slot >= 0) {
-			taken = slot;
-			continue; /* nginx workers have all their siblings' listeners open */
-		}
-		if (ret->listeners[e] && ret->owner.evidence == holders[i].evidence)
+		if (choose_one(service, o, request, holders, n, e, &best, &taken) < 0)
 			return error_usage(
 			        err,
 			        "pid %u has several listeners on %s that are in no slot; "
 			        "choose with --fd",
 			        request->pid,
-			        endpoint_format(&listener->endpoint, text, sizeof(text)));
-		if (ret->listeners[e] && ret->owner.evidence > holders[i].evidence)
+			        endpoint_format(&info->endpoints[e], text, sizeof(text)));
+		if (!best)
 			continue;
-		ret->listeners[e] = listener;
-		ret->fds[e] = holders[i].fd;
-		if (ret->owner.pid == 0 || holders[i].evidence > ret->owner.evidence)
-			ret->owner = holders[i];
+		ret->listeners[e] = listener_of(o, best);
+		ret->fds[e] = best->fd;
+		if (ret->owner.pid == 0)
+			ret->owner = *best;
 	}
 	if (ret->owner.pid == 0 && taken >= 0)
 		return error_set(err, -EBUSY, "the listener of pid %u is in slot %d already",
@@ -95,6 +123,20 @@ static int check_complete(const struct service *service, const struct observed *
 	return 0;
 }
 
+/* After a failed admission: with the old row back, what was put in place of its listeners is put
+ * back, and what was put where it had none is taken out. */
+static void take_back(struct service *service, unsigned int slot, const struct rpd_worker *before)
+{
+	_cleanup_observed_ struct observed again = {};
+	struct error ignored;
+
+	steer_worker_set(&service->steer, slot, before);
+	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
+		if (!before->cookies[e])
+			steer_clear(&service->steer, e, slot);
+	observe(service, OBSERVE_KNOWN, &again, &ignored);
+}
+
 int swap(struct service *service, const struct observed *observed,
          const struct swap_request *request, struct error *err)
 {
@@ -125,17 +167,12 @@ int swap(struct service *service, const struct observed *observed,
 	before = observed->slots[request->slot].worker;
 	r = admit(service, request->slot, &newcomer, draft.slots[request->slot].version, err);
 	if (r < 0) {
-		_cleanup_observed_ struct observed again = {};
-		struct error ignored;
-
-		/* With the old row back, what was put is put back. */
-		steer_worker_set(&service->steer, request->slot, &before);
-		observe(service, &again, &ignored);
+		take_back(service, request->slot, &before);
 		return r;
 	}
 	/* The slot may have been dead, and out of the ring. */
 	_cleanup_observed_ struct observed after = {};
-	r = observe(service, &after, err);
+	r = observe(service, OBSERVE_KNOWN, &after, err);
 	if (r < 0)
 		return r;
 	change_begin(service, &after, &draft);

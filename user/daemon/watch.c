@@ -25,6 +25,10 @@
 #define WATCH_LOOK_US   1000000
 #define WATCH_MARGIN_US 100000
 
+/* A process listens before it polls, and a pre-fork parent before its children do. For so long
+ * after one has begun to listen, or has died, each look finds out anew who serves what. */
+#define WATCH_SETTLE_US 10000000
+
 /* The process of a slot whose death we wait for. */
 struct watched {
 	uint32_t pid;
@@ -37,8 +41,10 @@ struct watch {
 	sd_event *loop;
 	struct listen_events *listens;
 	struct watched slots[RPD_SLOT_MAX];
-	uint64_t *refused; /* listeners that found all slots taken; the log has told of them */
-	size_t n_refused;
+	uint64_t unsettled_until; /* CLOCK_MONOTONIC, microseconds */
+	uint64_t *seen; /* listeners of strangers that were looked at, and are not in a slot */
+	size_t n_seen;
+	bool has_room; /* a slot has become free since then */
 	struct error *err;
 };
 
@@ -77,7 +83,8 @@ static int watch_processes(struct watch *w, const struct observed *o)
 		r = sd_event_add_io(w->loop, &it->source, fd, EPOLLIN, on_death, w);
 		if (r < 0) {
 			close(fd);
-			return r;
+			return error_set(w->err, r, "can't watch pid %u: %s", worker->pid,
+			                 strerror(-r));
 		}
 		sd_event_source_set_io_fd_own(it->source, true);
 		it->pid = worker->pid;
@@ -107,6 +114,23 @@ static int free_slot(const struct service *service, const struct observed *o,
 	return draft->n_slots < limit ? draft->n_slots : drained;
 }
 
+/* The slot of a worker that has closed and opened again some of its listeners, which are the
+ * newcomer's; -1 if it is not such a one. */
+static int own_slot(const struct observed *o, const struct newcomer *newcomer)
+{
+	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
+		const struct rpd_worker *worker = &o->slots[slot].worker;
+		bool fits = o->slots[slot].live && worker->pid == newcomer->owner.pid &&
+		            worker->start_time == newcomer->owner.start_time;
+
+		for (unsigned int e = 0; fits && e < RPD_ENDPOINT_MAX; e++)
+			fits = !newcomer->listeners[e] || !o->slots[slot].cookies[e];
+		if (fits)
+			return slot;
+	}
+	return -1;
+}
+
 /* The strangers as workers: those of one process in the different groups belong together. Who was
  * swapped out is not taken in again. */
 static int strangers_roster(const struct observed *o, struct listener **ret_listeners,
@@ -127,10 +151,10 @@ static int strangers_roster(const struct observed *o, struct listener **ret_list
 	return r;
 }
 
-/* Fills in @ret; false if the worker doesn't listen in all groups yet, or nobody serves it. */
-static bool to_newcomer(const struct service *service, const struct observed *o,
-                        const struct listener *listeners, const struct roster_worker *worker,
-                        size_t n_groups, struct newcomer *ret)
+/* Fills in @ret; returns in how many of the service's groups the worker listens. */
+static size_t to_newcomer(const struct service *service, const struct observed *o,
+                          const struct listener *listeners, const struct roster_worker *worker,
+                          size_t n_groups, struct newcomer *ret)
 {
 	size_t n = 0;
 
@@ -150,39 +174,47 @@ static bool to_newcomer(const struct service *service, const struct observed *o,
 				ret->fds[e] = o->holders[h].fd;
 		n++;
 	}
-	return n == service->steer.service->n_endpoints;
+	return n;
 }
 
-static bool was_refused(const struct watch *w, uint64_t cookie)
+static bool was_seen(const struct watch *w, uint64_t cookie)
 {
-	for (size_t i = 0; i < w->n_refused; i++)
-		if (w->refused[i] == cookie)
+	for (size_t i = 0; i < w->n_seen; i++)
+		if (w->seen[i] == cookie)
 			return true;
 	return false;
 }
 
-/* All strangers that are there now, as no slot is left for them. */
-static int remember_refused(struct watch *w, const struct observed *o)
+static bool is_news(const struct watch *w, const struct newcomer *newcomer)
 {
-	uint64_t *refused = calloc(o->n_strangers + 1, sizeof(*refused));
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (newcomer->listeners[e] && !was_seen(w, newcomer->listeners[e]->cookie))
+			return true;
+	return false;
+}
 
-	if (!refused)
+static int remember_seen(struct watch *w, const struct observed *o)
+{
+	uint64_t *seen = calloc(o->n_strangers + 1, sizeof(*seen));
+
+	if (!seen)
 		return error_set(w->err, -ENOMEM, "out of memory");
-	free(w->refused);
-	w->refused = refused;
-	w->n_refused = 0;
+	free(w->seen);
+	w->seen = seen;
+	w->n_seen = 0;
 	for (size_t i = 0; i < o->n_strangers; i++)
-		refused[w->n_refused++] = o->strangers[i].listener->cookie;
+		seen[w->n_seen++] = o->strangers[i].listener->cookie;
+	w->has_room = false;
 	return 0;
 }
 
 /* Whether there is somebody to be taken in, or to be told of. Else who the strangers are need not
  * be looked up. */
-static bool has_news(const struct watch *w, const struct observed *o, bool has_room)
+static bool has_news(const struct watch *w, const struct observed *o)
 {
 	for (size_t i = 0; i < o->n_strangers; i++)
 		if (!o->strangers[i].retired &&
-		    (has_room || !was_refused(w, o->strangers[i].listener->cookie)))
+		    (w->has_room || !was_seen(w, o->strangers[i].listener->cookie)))
 			return true;
 	return false;
 }
@@ -192,17 +224,38 @@ static int admit_stranger(struct watch *w, struct service *service, const struct
                           int slot, struct rpd_schedule *draft)
 {
 	const struct holder *owner = &newcomer->owner;
+	uint8_t dead = draft->slots[slot].flags & RPD_SLOT_DEAD;
 	struct error why;
-	int r = edit_fill(draft, slot, RPD_FIRST_LABEL, w->err);
+	int r = edit_fill(draft, slot, service->steer.service->label, w->err);
 
 	if (r < 0)
 		return r;
 	if (admit(service, slot, newcomer, draft->slots[slot].version, &why) < 0) {
-		say(w, "slot %d: %s; trying again", slot, why.text);
-		draft->slots[slot].flags |= RPD_SLOT_DEAD;
+		say(w, "slot %d: %s", slot, why.text);
+		draft->slots[slot].flags |= dead;
 	} else {
 		say(w, "slot %d: admitted pid %u (%s)", slot, owner->pid, owner->comm);
 	}
+	return 0;
+}
+
+/* A worker that is in all groups gets a slot; one that listens anew in some of them, its own. One
+ * that is not in all of them yet is looked at again when it is. */
+static int place_stranger(struct watch *w, struct service *service, const struct observed *o,
+                          const struct newcomer *newcomer, bool complete,
+                          struct rpd_schedule *draft)
+{
+	int slot = own_slot(o, newcomer);
+
+	if (slot < 0 && !complete)
+		return 0;
+	if (slot < 0)
+		slot = free_slot(service, o, draft);
+	if (slot >= 0)
+		return admit_stranger(w, service, newcomer, slot, draft);
+	if (is_news(w, newcomer))
+		say(w, "pid %u (%s) has joined, but all slots are taken: it gets no connection",
+		    newcomer->owner.pid, newcomer->owner.comm);
 	return 0;
 }
 
@@ -213,30 +266,21 @@ static int admit_strangers(struct watch *w, struct service *service, struct obse
 	struct roster roster = {};
 	int r;
 
-	if (!has_news(w, o, free_slot(service, o, draft) >= 0))
+	if (!has_news(w, o))
 		return 0;
 	r = observe_strangers(o, w->err);
-	if (r == 0)
-		r = strangers_roster(o, &listeners, &roster);
+	if (r == 0 && strangers_roster(o, &listeners, &roster) < 0)
+		r = error_set(w->err, -ENOMEM, "out of memory");
 	for (size_t i = 0; r == 0 && i < roster.n_workers; i++) {
-		const struct roster_worker *worker = &roster.workers[i];
 		struct newcomer newcomer = {};
-		int slot = free_slot(service, o, draft);
+		size_t n = to_newcomer(service, o, listeners, &roster.workers[i], roster.n_groups,
+		                       &newcomer);
 
-		if (!to_newcomer(service, o, listeners, worker, roster.n_groups, &newcomer))
-			continue;
-		if (slot >= 0)
-			r = admit_stranger(w, service, &newcomer, slot, draft);
-		else
-			say(w,
-			    "pid %u (%s) has joined, but all slots are taken: it gets no "
-			    "connection",
-			    worker->owner.pid, worker->owner.comm);
+		r = place_stranger(w, service, o, &newcomer,
+		                   n == service->steer.service->n_endpoints, draft);
 	}
 	roster_free(&roster);
-	if (r == 0 && free_slot(service, o, draft) < 0)
-		r = remember_refused(w, o);
-	return r;
+	return r < 0 ? r : remember_seen(w, o);
 }
 
 /* Notes in the draft which slots have died or stalled, or are served again. */
@@ -251,6 +295,7 @@ static void note_changes(struct watch *w, const struct service *service, const s
 
 		if (draft->slots[slot].flags & ~before & RPD_SLOT_DEAD)
 			say(w, "slot %u: pid %u (%s) has left", slot, worker->pid, worker->comm);
+		w->has_room |= !o->slots[slot].live && !(before & RPD_SLOT_DEAD);
 		if (o->slots[slot].stalled)
 			draft->slots[slot].flags |= RPD_SLOT_STALLED;
 		if (draft->slots[slot].flags & ~before & RPD_SLOT_STALLED)
@@ -258,14 +303,14 @@ static void note_changes(struct watch *w, const struct service *service, const s
 			    "slot %u: pid %u (%s) has died, but its listener is still open and "
 			    "nobody polls it: out of the ring",
 			    slot, worker->pid, worker->comm);
-		if (before & ~draft->slots[slot].flags & RPD_SLOT_STALLED)
+		if (o->slots[slot].live && (before & ~draft->slots[slot].flags & RPD_SLOT_STALLED))
 			say(w, "slot %u: pid %u (%s) polls its listener: back in the ring", slot,
 			    worker->pid, worker->comm);
 	}
 }
 
 /* One look: what is there is brought into force. */
-static int look(struct watch *w)
+static int look(struct watch *w, enum observe_depth depth)
 {
 	_cleanup_service_ struct service service;
 	_cleanup_observed_ struct observed o = {};
@@ -274,8 +319,10 @@ static int look(struct watch *w)
 
 	service_init(&service);
 	r = service_open(&service, w->name, w->err);
+	if (r == -EBUSY)
+		return 0; /* a command has the lock: next time */
 	if (r == 0)
-		r = observe(&service, &o, w->err);
+		r = observe(&service, depth, &o, w->err);
 	if (r < 0)
 		return r;
 	change_begin(&service, &o, &draft);
@@ -285,18 +332,26 @@ static int look(struct watch *w)
 		return r;
 	schedule_build(&draft);
 	if (memcmp(&draft, steer_schedule(&service.steer), sizeof(draft)) != 0) {
+		r = change_commit(&service, &o, &draft, true, "watch", w->err);
 		observed_free(&o);
-		r = observe(&service, &o, w->err); /* with those just admitted */
-		if (r == 0)
-			r = change_commit(&service, &o, &draft, true, "watch", w->err);
+		if (r == 0) /* with those just admitted */
+			r = observe(&service, OBSERVE_KNOWN, &o, w->err);
 	}
 	return r < 0 ? r : watch_processes(w, &o);
+}
+
+static uint64_t now_us(const struct watch *w)
+{
+	uint64_t now = 0;
+
+	sd_event_now(w->loop, CLOCK_MONOTONIC, &now);
+	return now;
 }
 
 /* Looks, and ends the loop if that can't go on. */
 static int look_or_exit(struct watch *w)
 {
-	int r = look(w);
+	int r = look(w, now_us(w) < w->unsettled_until ? OBSERVE_UNCLEAR : OBSERVE_KNOWN);
 
 	if (r == -ENOENT) {
 		say(w, "detached");
@@ -309,10 +364,13 @@ static int look_or_exit(struct watch *w)
 
 static int on_death(sd_event_source *source, int fd, uint32_t events, void *data)
 {
+	struct watch *w = data;
+
 	(void)fd;
 	(void)events;
 	sd_event_source_set_enabled(source, SD_EVENT_OFF);
-	return look_or_exit(data);
+	w->unsettled_until = now_us(w) + WATCH_SETTLE_US;
+	return look_or_exit(w);
 }
 
 static int on_listen(sd_event_source *source, int fd, uint32_t events, void *data)
@@ -323,6 +381,7 @@ static int on_listen(sd_event_source *source, int fd, uint32_t events, void *dat
 	(void)fd;
 	(void)events;
 	listen_events_drain(w->listens);
+	w->unsettled_until = now_us(w) + WATCH_SETTLE_US;
 	return look_or_exit(w);
 }
 
@@ -372,6 +431,22 @@ static int find_port(const char *name, uint16_t *ret, struct error *err)
 	return r;
 }
 
+/* A command that has the lock for long is no reason to miss SIGTERM. */
+static bool dont_wait(const char *service)
+{
+	(void)service;
+	return false;
+}
+
+int watch_check(struct error *err)
+{
+	struct listen_events *listens = NULL;
+	int r = listen_events_new(0, &listens, err);
+
+	listen_events_free(listens);
+	return r;
+}
+
 int watch(const char *name, struct error *err)
 {
 	struct watch w = {.name = name, .err = err};
@@ -388,7 +463,8 @@ int watch(const char *name, struct error *err)
 	if (r < 0)
 		error_set(err, r, "can't set up the event loop: %s", strerror(-r));
 	else
-		r = look(&w);
+		r = look(&w, OBSERVE_UNCLEAR);
+	pins_set_waiting(dont_wait);
 	if (r >= 0) {
 		sd_notify(0, "READY=1");
 		say(&w, "watching");
@@ -397,7 +473,7 @@ int watch(const char *name, struct error *err)
 	}
 	for (unsigned int slot = 0; slot < RPD_SLOT_MAX; slot++)
 		sd_event_source_disable_unref(w.slots[slot].source);
-	free(w.refused);
+	free(w.seen);
 	listen_events_free(w.listens);
 	sd_event_unref(w.loop);
 	return r;

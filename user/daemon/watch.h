@@ -15,3 +15,6 @@
  * nothing is lost: an empty slot is passed over by the steering program itself.
  */
 int watch(const char *name, struct error *err);
+
+/* Whether watch() could work here: before anything is changed for its sake. */
+int watch_check(struct error *err);

@@ -7,19 +7,35 @@
 
 #include "base/cleanup.h"
 
-int grace_wait(struct error *err)
+static int grace_error(struct error *err)
 {
-	_cleanup_close_ int inner = -1, outer = -1;
+	return error_set(err, -errno, "can't wait for the kernel to take up a change: %s",
+	                 strerror(errno));
+}
+
+int grace_prepare(struct grace *grace, struct error *err)
+{
 	LIBBPF_OPTS(bpf_map_create_opts, opts);
+
+	grace->inner = bpf_map_create(BPF_MAP_TYPE_ARRAY, "rpd_grace_in", 4, 4, 1, NULL);
+	if (grace->inner < 0)
+		return grace_error(err);
+	opts.inner_map_fd = grace->inner;
+	grace->outer = bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "rpd_grace", 4, 4, 1, &opts);
+	return grace->outer < 0 ? grace_error(err) : 0;
+}
+
+int grace_wait(const struct grace *grace, struct error *err)
+{
 	int key = 0;
 
-	inner = bpf_map_create(BPF_MAP_TYPE_ARRAY, "rpd_grace_in", 4, 4, 1, NULL);
-	if (inner >= 0) {
-		opts.inner_map_fd = inner;
-		outer = bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "rpd_grace", 4, 4, 1, &opts);
-	}
-	if (outer < 0 || bpf_map_update_elem(outer, &key, &inner, BPF_ANY) < 0)
-		return error_set(err, -errno, "can't wait for the kernel to take up a change: %s",
-		                 strerror(errno));
-	return 0;
+	return bpf_map_update_elem(grace->outer, &key, &grace->inner, BPF_ANY) < 0
+	               ? grace_error(err)
+	               : 0;
+}
+
+void grace_close(struct grace *grace)
+{
+	cleanup_close(&grace->outer);
+	cleanup_close(&grace->inner);
 }

@@ -47,7 +47,10 @@ int listen_events_new(uint16_t port, struct listen_events **ret, struct error *e
 	int r = events ? probe_cgroup2(path, sizeof(path)) : -ENOMEM;
 
 	if (r < 0)
-		return error_set(err, r, "can't find the cgroup2 mount: %s", strerror(-r));
+		return error_set(err, r,
+		                 "watching needs cgroup2, and its mount can't be found: %s\n"
+		                 "mount it: mount -t cgroup2 cgroup2 /sys/fs/cgroup",
+		                 strerror(-r));
 	cgroup = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	events->skel = listen_bpf__open();
 	if (cgroup < 0 || !events->skel)
@@ -55,7 +58,8 @@ int listen_events_new(uint16_t port, struct listen_events **ret, struct error *e
 	events->skel->rodata->listen_port = port;
 	r = listen_bpf__load(events->skel);
 	if (r < 0)
-		return error_set(err, r, "the kernel refused the listen program: %s", strerror(-r));
+		return error_set(err, r, "the kernel refused the listen program: %s%s",
+		                 strerror(-r), r == -EPERM ? "; watching needs CAP_NET_ADMIN" : "");
 	events->skel->links.on_listen =
 	        bpf_program__attach_cgroup(events->skel->progs.on_listen, cgroup);
 	if (!events->skel->links.on_listen)

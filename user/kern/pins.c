@@ -11,12 +11,17 @@
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "kern/probe.h"
 
 #define PINS_BPFFS  "/sys/fs/bpf"
 #define PINS_FOLDER "reuseportd"
+
+/* A command takes some milliseconds; one that waits longer than a second for another says so. */
+#define PINS_TRY_AGAIN_NS 5000000
+#define PINS_PATIENCE     200
 
 int pins_check_name(const char *service, struct error *err)
 {
@@ -88,7 +93,7 @@ int pins_list(char (**ret)[RPD_LABEL_MAX], size_t *ret_n, struct error *err)
 		struct error ignored;
 		void *more;
 
-		if (pins_check_name(entry->d_name, &ignored) < 0)
+		if (entry->d_type != DT_DIR || pins_check_name(entry->d_name, &ignored) < 0)
 			continue;
 		more = realloc(names, (n + 1) * sizeof(*names));
 		if (!more)
@@ -113,41 +118,77 @@ static bool still_there(int fd, const char *path)
 	       ours.st_dev == named.st_dev;
 }
 
-/* In a bpffs that everybody may write to (its default mode), anybody may have made the folder. */
-static bool owner_is_trusted(int fd)
+/* Opens folder @name of @parent (AT_FDCWD: a path), and sees that nobody else made it or links it
+ * elsewhere: in a bpffs that everybody may write to (its default mode) anybody could. */
+static int open_trusted(int parent, const char *name, const struct pins *pins, struct error *err)
 {
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
 
-	return fstat(fd, &st) == 0 && (st.st_uid == 0 || st.st_uid == geteuid());
+	if (fd < 0 && errno == ENOENT)
+		return -ENOENT;
+	if (fd < 0 && errno != ENOTDIR && errno != ELOOP)
+		return error_set(err, -errno, "can't open %s: %s", pins->path, strerror(errno));
+	if (fd >= 0 && fstat(fd, &st) == 0 && (st.st_uid == 0 || st.st_uid == geteuid()))
+		return fd;
+	cleanup_close(&fd);
+	return error_set(err, -EPERM,
+	                 "%s, or the folder above it, was made by another user, so what is pinned "
+	                 "there can't be trusted; remove it, and see that bpffs is writable for "
+	                 "root only",
+	                 pins->path);
 }
 
 /* Opens the service's folder, with @create making it and the one above. -EAGAIN if a detach
  * removed one of them meanwhile. */
 static int open_folder(const char *root, const struct pins *pins, bool create, struct error *err)
 {
+	_cleanup_close_ int above = -1;
 	int fd;
 
-	if (create && ((mkdir(root, 0700) < 0 && errno != EEXIST) ||
-	               (mkdir(pins->path, 0700) < 0 && errno != EEXIST)))
+	if (create && mkdir(root, 0700) < 0 && errno != EEXIST)
+		return error_set(err, -errno, "can't make %s: %s", root, strerror(errno));
+	above = open_trusted(AT_FDCWD, root, pins, err);
+	if (above >= 0 && create && mkdirat(above, pins->service, 0700) < 0 && errno != EEXIST)
 		return errno == ENOENT ? -EAGAIN
 		                       : error_set(err, -errno, "can't make %s: %s", pins->path,
 		                                   strerror(errno));
-	fd = open(pins->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd >= 0 && owner_is_trusted(fd))
+	fd = above < 0 ? above : open_trusted(above, pins->service, pins, err);
+	if (fd != -ENOENT)
 		return fd;
-	if (fd >= 0) {
-		close(fd);
-		return error_set(err, -EPERM,
-		                 "%s was made by another user, so what is pinned there can't be "
-		                 "trusted; remove it, and see that bpffs is writable for root only",
-		                 pins->path);
-	}
-	if (errno != ENOENT)
-		return error_set(err, -errno, "can't open %s: %s", pins->path, strerror(errno));
 	return create ? -EAGAIN
 	              : error_set(err, -ENOENT,
 	                          "there is no service '%s'; `reuseportd list` shows all",
 	                          pins->service);
+}
+
+static pins_waiting_fn pins_waiting;
+
+void pins_set_waiting(pins_waiting_fn waiting)
+{
+	pins_waiting = waiting;
+}
+
+/* Takes the lock; -EBUSY if it isn't to be waited for. */
+static int lock_folder(int fd, const struct pins *pins, struct error *err)
+{
+	const struct timespec pause = {.tv_nsec = PINS_TRY_AGAIN_NS};
+
+	for (unsigned int i = 0; i < PINS_PATIENCE; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return 0;
+		if (errno != EWOULDBLOCK)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	if (pins_waiting && !pins_waiting(pins->service))
+		return error_set(err, -EBUSY, "service '%s' is locked by another command",
+		                 pins->service);
+	while (flock(fd, LOCK_EX) < 0)
+		if (errno != EINTR)
+			return error_set(err, -errno, "can't lock %s: %s", pins->path,
+			                 strerror(errno));
+	return 0;
 }
 
 /* Fills in where the service's pins are, or would be. @ret_root: the folder above. */
@@ -180,10 +221,9 @@ int pins_lock(struct pins *pins, const char *service, bool create, struct error 
 		fd = open_folder(root, pins, create, err);
 		if (fd < 0 && fd != -EAGAIN)
 			return fd;
-		while (fd >= 0 && flock(fd, LOCK_EX) < 0)
-			if (errno != EINTR)
-				return error_set(err, -errno, "can't lock %s: %s", pins->path,
-				                 strerror(errno));
+		r = fd < 0 ? 0 : lock_folder(fd, pins, err);
+		if (r < 0)
+			return r;
 	} while (fd < 0 || !still_there(fd, pins->path));
 	pins->fd = TAKE_FD(fd);
 	return 0;
@@ -209,14 +249,50 @@ const char *pins_path(const struct pins *pins, const char *name, char buf[PATH_M
 	return buf;
 }
 
+/* Opens the locked folder for reading. */
+static int read_folder(const struct pins *pins, DIR **ret, struct error *err)
+{
+	_cleanup_close_ int fd = openat(pins->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	*ret = fd < 0 ? NULL : fdopendir(fd);
+	if (!*ret)
+		return error_set(err, -errno, "can't read %s: %s", pins->path, strerror(errno));
+	TAKE_FD(fd); /* closed with it */
+	return 0;
+}
+
+int pins_check(const struct pins *pins, bool (*is_ours)(const char *name), bool force,
+               struct error *err)
+{
+	_cleanup_dir_ DIR *dir = NULL;
+	struct dirent *entry;
+	int r = read_folder(pins, &dir, err);
+
+	while (r == 0 && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		if (entry->d_type == DT_DIR)
+			r = error_set(err, -EEXIST,
+			              "%s/%s is a folder, and not reuseportd's: remove it",
+			              pins->path, entry->d_name);
+		else if (!force && !is_ours(entry->d_name))
+			r = error_set(
+			        err, -EEXIST,
+			        "%s/%s is not a pin of reuseportd; --force removes it as well",
+			        pins->path, entry->d_name);
+	}
+	return r;
+}
+
 int pins_remove(struct pins *pins, const char *last, struct error *err)
 {
-	_cleanup_dir_ DIR *dir = opendir(pins->path);
+	_cleanup_dir_ DIR *dir = NULL;
 	struct dirent *entry;
 	char root[PATH_MAX];
+	int r = read_folder(pins, &dir, err);
 
-	if (!dir)
-		return error_set(err, -errno, "can't read %s: %s", pins->path, strerror(errno));
+	if (r < 0)
+		return r;
 	while ((entry = readdir(dir))) {
 		if (entry->d_name[0] == '.' || (last && !strcmp(entry->d_name, last)))
 			continue;

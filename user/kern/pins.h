@@ -27,6 +27,15 @@ struct pins {
  * error_usage(). */
 int pins_check_name(const char *service, struct error *err);
 
+/*
+ * Is told that the lock of @service has been waited for for a second. Returns whether to go on
+ * waiting; without, pins_lock() fails with -EBUSY.
+ */
+typedef bool (*pins_waiting_fn)(const char *service);
+
+/* Sets who is told; NULL, as at first: nobody, and waiting goes on. */
+void pins_set_waiting(pins_waiting_fn waiting);
+
 /* Names of all services, sorted; *ret is the caller's to free. None, without an error, if bpffs is
  * not mounted. */
 int pins_list(char (**ret)[RPD_LABEL_MAX], size_t *ret_n, struct error *err);
@@ -39,6 +48,11 @@ int pins_lock(struct pins *pins, const char *service, bool create, struct error 
 
 /* The same for an existing folder, without the lock: for a look that may be out of date. */
 int pins_peek(struct pins *pins, const char *service, struct error *err);
+
+/* Whether pins_remove() may take all that is in the folder: -EEXIST for a folder in it, and, unless
+ * @force, for a pin that is not @is_ours. */
+int pins_check(const struct pins *pins, bool (*is_ours)(const char *name), bool force,
+               struct error *err);
 
 /* Removes every pin in the folder, `last` (if not NULL) after all others, then the folder. */
 int pins_remove(struct pins *pins, const char *last, struct error *err);

@@ -160,7 +160,7 @@ int proc_enter_netns(uint32_t pid, struct error *err)
 	if (pidfd >= 0)
 		r = setns(pidfd, CLONE_NEWNET) < 0 ? -errno : 0;
 	if (r == -ESRCH)
-		return error_set(err, r, "process %" PRIu32 " is gone", pid);
+		return error_set(err, r, "there is no process %" PRIu32, pid);
 	if (r < 0)
 		return error_set(err, r,
 		                 "cannot enter the network namespace of process %" PRIu32 ": %s",

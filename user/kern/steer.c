@@ -22,16 +22,21 @@
 #endif
 
 /* The maps are defined in steer.bpf.c; this is what a pin must look like to be one of them. */
-static const struct map_kind {
+struct map_kind {
 	const char *name;
-	uint32_t value_size;
-} map_kinds[STEER_MAP_MAX] = {
-        [STEER_SERVICE] = {STEER_FIRST_PIN, sizeof(struct rpd_service)},
-        [STEER_CONTROL] = {"control", sizeof(struct rpd_control)},
-        [STEER_SCHEDULES] = {"schedules", sizeof(struct rpd_schedule)},
-        [STEER_COUNTERS] = {"counters", sizeof(struct rpd_counters)},
-        [STEER_MEMBERS] = {"members", sizeof(struct rpd_member)},
-        [STEER_WORKERS] = {"workers", sizeof(struct rpd_worker)},
+	enum bpf_map_type type;
+	uint32_t value_size;  /* 0: any */
+	uint32_t max_entries; /* 0: any */
+};
+
+static const struct map_kind map_kinds[STEER_MAP_MAX] = {
+        [STEER_SERVICE] = {STEER_FIRST_PIN, BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_service), 1},
+        [STEER_CONTROL] = {"control", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_control), 1},
+        [STEER_SCHEDULES] = {"schedules", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_schedule), 2},
+        [STEER_COUNTERS] = {"counters", BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(struct rpd_counters),
+                            RPD_ROW_MAX},
+        [STEER_MEMBERS] = {"members", BPF_MAP_TYPE_HASH, sizeof(struct rpd_member), 0},
+        [STEER_WORKERS] = {"workers", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_worker), RPD_SLOT_MAX},
 };
 
 void steer_init(struct steer *steer)
@@ -192,70 +197,161 @@ int steer_add_endpoint(struct steer *steer, const struct pins *pins,
 	return index;
 }
 
+/* Opens one pin; -EMEDIUMTYPE if it isn't there. */
+static int open_pin(const char *path, int *ret, struct error *err)
+{
+	*ret = bpf_obj_get(path);
+	if (*ret >= 0)
+		return 0;
+	if (errno == ENOENT)
+		return error_set(err, -EMEDIUMTYPE, "%s is missing", path);
+	return error_set(err, errno == EPERM ? -EPERM : -EMEDIUMTYPE, "can't open %s: %s", path,
+	                 strerror(errno));
+}
+
 /* Opens one pinned map and sees that it is what it must be. */
-static int open_map(const struct pins *pins, const char *name, uint32_t value_size, int *ret,
+static int open_map(const struct pins *pins, const struct map_kind *kind, int *ret,
                     struct error *err)
 {
 	_cleanup_close_ int fd = -1;
 	struct bpf_map_info info = {};
 	uint32_t size = sizeof(info);
 	char path[PATH_MAX];
+	int r = open_pin(pins_path(pins, kind->name, path), &fd, err);
 
-	fd = bpf_obj_get(pins_path(pins, name, path));
-	if (fd < 0 && errno == EPERM)
-		return error_set(err, -EPERM, "can't open %s: %s", path, strerror(errno));
-	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size) < 0 || info.value_size != value_size)
-		return error_set(err, -EMEDIUMTYPE, "%s is %s", path,
-		                 fd < 0 && errno == ENOENT ? "missing" : "not a map of reuseportd");
+	if (r < 0)
+		return r;
+	if (bpf_obj_get_info_by_fd(fd, &info, &size) < 0 || info.type != kind->type ||
+	    (kind->value_size && info.value_size != kind->value_size) ||
+	    (kind->max_entries && info.max_entries != kind->max_entries))
+		return error_set(err, -EMEDIUMTYPE, "%s is not a map of reuseportd", path);
 	*ret = TAKE_FD(fd);
 	return 0;
+}
+
+/* Of a map's info, for which the kernel doesn't fill this struct as far as the name. */
+static bool is_steering_program(int fd)
+{
+	struct bpf_prog_info info = {};
+	uint32_t size = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(fd, &info, &size) == 0 &&
+	       info.type == BPF_PROG_TYPE_SK_REUSEPORT && !strcmp(info.name, "steer");
+}
+
+static int open_array(struct steer *steer, const struct pins *pins, unsigned int index,
+                      struct error *err)
+{
+	char name[16];
+	const struct map_kind kind = {name, BPF_MAP_TYPE_REUSEPORT_SOCKARRAY, sizeof(uint64_t),
+	                              RPD_SLOT_MAX + 1};
+
+	snprintf(name, sizeof(name), "socks%u", index);
+	return open_map(pins, &kind, &steer->socks_fd[index], err);
 }
 
 static int open_endpoint(struct steer *steer, const struct pins *pins, unsigned int index,
                          struct error *err)
 {
+	_cleanup_close_ int fd = -1;
 	char name[16], path[PATH_MAX];
-	int r;
+	int r = open_array(steer, pins, index, err);
 
-	snprintf(name, sizeof(name), "socks%u", index);
-	r = open_map(pins, name, sizeof(uint64_t), &steer->socks_fd[index], err);
 	if (r < 0)
 		return r;
 	snprintf(name, sizeof(name), "steer%u", index);
-	steer->prog_fd[index] = bpf_obj_get(pins_path(pins, name, path));
-	if (steer->prog_fd[index] < 0)
-		return error_set(err, -EMEDIUMTYPE, "%s is missing", path);
+	r = open_pin(pins_path(pins, name, path), &fd, err);
+	if (r < 0)
+		return r;
+	if (!is_steering_program(fd))
+		return error_set(err, -EMEDIUMTYPE, "%s is not a program of reuseportd", path);
+	steer->prog_fd[index] = TAKE_FD(fd);
 	return 0;
+}
+
+/* Whether the first map is of our layout; in another one it may have another size as well. */
+static int check_layout(const struct steer *steer, const struct pins *pins, struct error *err)
+{
+	int fd = steer->map_fd[STEER_SERVICE], zero = 0;
+	_cleanup_free_ struct rpd_service *value = NULL;
+	struct bpf_map_info info = {};
+	uint32_t size = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &size) == 0)
+		value = calloc(1, sizeof(*value) + info.value_size);
+	if (!value || bpf_map_lookup_elem(fd, &zero, value) < 0)
+		return error_set(err, -errno, "can't read %s/%s: %s", pins->path, STEER_FIRST_PIN,
+		                 strerror(errno));
+	if (value->magic == RPD_MAGIC && value->abi != RPD_ABI_VERSION)
+		return error_set(err, -EPROTO,
+		                 "service '%s' was made by another version of reuseportd (its "
+		                 "layout is %u, this one's is %d): use that version to detach it",
+		                 pins->service, value->abi, RPD_ABI_VERSION);
+	if (value->magic != RPD_MAGIC || info.value_size != sizeof(*value) ||
+	    value->n_endpoints > RPD_ENDPOINT_MAX)
+		return error_set(err, -EMEDIUMTYPE, "%s/%s is not a map of reuseportd", pins->path,
+		                 STEER_FIRST_PIN);
+	return 0;
+}
+
+static int open_service(struct steer *steer, const struct pins *pins, struct error *err)
+{
+	struct map_kind kind = map_kinds[STEER_SERVICE];
+	int r;
+
+	kind.value_size = 0;
+	r = open_map(pins, &kind, &steer->map_fd[STEER_SERVICE], err);
+	if (r == 0)
+		r = check_layout(steer, pins, err);
+	if (r == 0)
+		r = map_memory(steer->map_fd[STEER_SERVICE], sizeof(*steer->service),
+		               (void **)&steer->service, err);
+	return r;
+}
+
+static int check_schedule(const struct steer *steer, const struct pins *pins, struct error *err)
+{
+	const struct rpd_schedule *s = steer_schedule(steer);
+
+	if (s->n_slots <= RPD_SLOT_MAX && s->ring_len <= RPD_RING_MAX)
+		return 0;
+	return error_set(err, -EMEDIUMTYPE, "what %s/%s holds is no schedule", pins->path,
+	                 map_kinds[STEER_SCHEDULES].name);
 }
 
 int steer_open(struct steer *steer, const struct pins *pins, struct error *err)
 {
-	int r;
+	int r = open_service(steer, pins, err);
 
-	r = open_map(pins, STEER_FIRST_PIN, sizeof(struct rpd_service),
-	             &steer->map_fd[STEER_SERVICE], err);
-	if (r == 0)
-		r = map_memory(steer->map_fd[STEER_SERVICE], sizeof(*steer->service),
-		               (void **)&steer->service, err);
-	if (r < 0)
-		return r;
-	if (steer->service->magic != RPD_MAGIC)
-		return error_set(err, -EMEDIUMTYPE, "%s/%s is not a map of reuseportd", pins->path,
-		                 STEER_FIRST_PIN);
-	if (steer->service->abi != RPD_ABI_VERSION)
-		return error_set(err, -EPROTO,
-		                 "service '%s' was made by another version of reuseportd (its "
-		                 "layout is %u, this one's is %d): use that version to detach it",
-		                 pins->service, steer->service->abi, RPD_ABI_VERSION);
 	for (unsigned int i = 0; i < STEER_MAP_MAX && r == 0; i++)
 		if (i != STEER_SERVICE)
-			r = open_map(pins, map_kinds[i].name, map_kinds[i].value_size,
-			             &steer->map_fd[i], err);
+			r = open_map(pins, &map_kinds[i], &steer->map_fd[i], err);
 	if (r == 0)
 		r = map_memories(steer, err);
+	if (r == 0)
+		r = check_schedule(steer, pins, err);
 	for (unsigned int i = 0; r == 0 && i < steer->service->n_endpoints; i++)
 		r = open_endpoint(steer, pins, i, err);
 	return r;
+}
+
+void steer_open_arrays(struct steer *steer, const struct pins *pins)
+{
+	struct error ignored;
+
+	for (unsigned int i = 0; i < RPD_ENDPOINT_MAX; i++)
+		if (steer->socks_fd[i] < 0)
+			open_array(steer, pins, i, &ignored);
+}
+
+bool steer_is_pin(const char *name)
+{
+	unsigned int index;
+
+	for (unsigned int i = 0; i < STEER_MAP_MAX; i++)
+		if (!strcmp(name, map_kinds[i].name))
+			return true;
+	return sscanf(name, "socks%u", &index) == 1 || sscanf(name, "steer%u", &index) == 1;
 }
 
 const struct rpd_schedule *steer_schedule(const struct steer *steer)
@@ -288,20 +384,18 @@ int steer_clear(struct steer *steer, unsigned int endpoint, unsigned int slot)
 
 /* Slots are filled without a gap, and the schedule, once there is one, has them all; while attach
  * or the watcher fills some there may be more than it has. */
-void steer_clear_from(struct steer *steer, unsigned int first)
+void steer_clear_from(struct steer *steer, unsigned int endpoint, unsigned int first)
 {
 	unsigned int n_slots =
 	        steer->control && steer->schedules ? steer_schedule(steer)->n_slots : 0;
 	bool filled = true;
 
+	if (steer->socks_fd[endpoint] < 0)
+		return;
 	for (unsigned int slot = first; slot < RPD_SLOT_MAX && (filled || slot < n_slots); slot++) {
-		filled = false;
-		for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++) {
-			if (steer->socks_fd[e] < 0 || !steer_cookie(steer, e, slot))
-				continue;
-			steer_clear(steer, e, slot);
-			filled = true;
-		}
+		filled = steer_cookie(steer, endpoint, slot) != 0;
+		if (filled)
+			steer_clear(steer, endpoint, slot);
 	}
 }
 

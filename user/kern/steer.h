@@ -47,6 +47,13 @@ void steer_init(struct steer *steer);
  */
 int steer_open(struct steer *steer, const struct pins *pins, struct error *err);
 
+/* Opens those of the endpoints' socket arrays that are pinned, where steer_open() has failed before
+ * it came to them. */
+void steer_open_arrays(struct steer *steer, const struct pins *pins);
+
+/* Whether a pin of this name is one of ours. */
+bool steer_is_pin(const char *name);
+
 /* Unmaps and closes; steering goes on. */
 void steer_close(struct steer *steer);
 
@@ -70,8 +77,8 @@ int steer_put(struct steer *steer, unsigned int endpoint, unsigned int slot, int
 /* Empties a slot; no error if it is empty. */
 int steer_clear(struct steer *steer, unsigned int endpoint, unsigned int slot);
 
-/* Empties the slots from @first on, in all endpoints that could be opened. */
-void steer_clear_from(struct steer *steer, unsigned int first);
+/* Empties the slots of an endpoint from @first on, if it could be opened. */
+void steer_clear_from(struct steer *steer, unsigned int endpoint, unsigned int first);
 
 /* Cookie of the listener in a slot, 0 if it is empty. */
 uint64_t steer_cookie(const struct steer *steer, unsigned int endpoint, unsigned int slot);

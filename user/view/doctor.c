@@ -23,43 +23,21 @@ struct json_object *view_checks(const struct checks *checks)
 	return array;
 }
 
-/* Wraps @text at 80 columns behind an indent of @indent; the first line begins at the cursor. */
-static void print_wrapped(FILE *out, const char *text, int indent)
-{
-	int column = indent;
-
-	while (*text) {
-		int word = strcspn(text, " ");
-
-		if (column > indent && column + 1 + word > 80) {
-			fprintf(out, "\n%*s", indent, "");
-			column = indent;
-		} else if (column > indent) {
-			fputc(' ', out);
-			column++;
-		}
-		fprintf(out, "%.*s", word, text);
-		column += word;
-		text += word;
-		text += strspn(text, " ");
-	}
-	fputc('\n', out);
-}
-
 void view_checks_text(FILE *out, struct json_object *checks)
 {
 	for (size_t i = 0; i < json_object_array_length(checks); i++) {
 		struct json_object *row = json_object_array_get_idx(checks, i);
 		struct json_object *advice = json_object_object_get(row, "advice");
 
-		fprintf(out, "%-4s  %-24s  ",
-		        json_object_get_string(json_object_object_get(row, "verdict")),
-		        json_object_get_string(json_object_object_get(row, "check")));
-		print_wrapped(out, json_object_get_string(json_object_object_get(row, "detail")),
-		              32);
+		int at = fprintf(out, "%-4s  %-24s  ",
+		                 json_object_get_string(json_object_object_get(row, "verdict")),
+		                 json_object_get_string(json_object_object_get(row, "check")));
+
+		text_wrap(out, json_object_get_string(json_object_object_get(row, "detail")), at,
+		          32);
 		if (advice) {
 			fprintf(out, "%32s", "-> ");
-			print_wrapped(out, json_object_get_string(advice), 32);
+			text_wrap(out, json_object_get_string(advice), 32, 32);
 		}
 	}
 }

@@ -249,8 +249,10 @@ static void print_counters(FILE *out, struct json_object *counters)
 	for (size_t i = 0; i < ARRAY_SIZE(list); i++) {
 		int64_t n = number_of(counters, list[i].name);
 
-		if (n || i == 0)
-			fprintf(out, "%10ld %-10s  %s\n", n, list[i].name, list[i].help);
+		if (n == 0 && i > 0)
+			continue;
+		fprintf(out, "%10ld %-10s  ", n, list[i].name);
+		text_wrap(out, list[i].help, 23, 23);
 	}
 }
 

@@ -13,6 +13,8 @@ static const char *cell(struct json_object *row, const struct column *column,
 
 	if (!value)
 		return "-";
+	if (json_object_is_type(value, json_type_boolean))
+		return json_object_get_boolean(value) ? "yes" : "no";
 	if (json_object_is_type(value, json_type_double))
 		snprintf(buf, TABLE_CELL_MAX, "%.1f%s", json_object_get_double(value),
 		         column->suffix ? column->suffix : "");
@@ -69,4 +71,27 @@ void table_print(FILE *out, struct json_object *rows, const struct column *colum
 		for (size_t c = 0; c < n; c++)
 			print_cell(out, cell(json_object_array_get_idx(rows, i), &columns[c], buf),
 			           widths[c], number[c], c == n - 1);
+}
+
+void text_wrap(FILE *out, const char *text, int at, int indent)
+{
+	int column = at;
+	bool begun = false;
+
+	for (; *text; begun = true) {
+		int word = strcspn(text, " ");
+
+		if (begun && column + 1 + word > 80) {
+			fprintf(out, "\n%*s", indent, "");
+			column = indent;
+		} else if (begun) {
+			fputc(' ', out);
+			column++;
+		}
+		fprintf(out, "%.*s", word, text);
+		column += word;
+		text += word;
+		text += strspn(text, " ");
+	}
+	fputc('\n', out);
 }

@@ -43,3 +43,7 @@ struct column {
 
 /* Writes the array @rows as an aligned table. A missing member is shown as "-". */
 void table_print(FILE *out, struct json_object *rows, const struct column *columns, size_t n);
+
+/* Writes @text, and a newline, wrapped at 80 columns: the first line from column @at on, where the
+ * cursor is, the others behind an indent. */
+void text_wrap(FILE *out, const char *text, int at, int indent);

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Trying what must be refused, with a witness for what must not change."""
+import collections
+import json
+
+from bed import PINS, PORT, Client, check, equal
+from servers import Workers
+
+WORKERS = 4
+SERVICE = "s"
+ATTACH = ("attach", "--workers", "4")
+
+
+class Refusals:
+    """Tries commands, with a witness for what must not change."""
+
+    def __init__(self, bed, attach=True):
+        self.bed = bed
+        self.tool = bed.binary("reuseportd")
+        if attach:
+            self.fleet = Workers(bed, WORKERS)
+            bed.reuseportd("attach", "--workers", WORKERS, "--service", SERVICE)
+
+    def refused(self, *command, status=1, says=(), under=(), stdout="", **options):
+        """The command is refused with this exit status, and says all these. @under: run by it."""
+        before = self.snapshot()
+        result = self.bed.run(*under, self.tool, *command, **options)
+        equal(result.code, status, f"exit status of {result}")
+        equal(result.out, stdout, f"stdout of {result}")
+        for words in (says,) if isinstance(says, str) else says:
+            check(words in result.err, f"the message has no '{words}': {result}")
+        check(result.err.startswith(("reuseportd", "Usage: reuseportd", "waiting: ")), f"{result}")
+        for line in result.err.splitlines():
+            check(line == line.rstrip(), f"white space at the end of a line: {result}")
+        equal(self.snapshot(), before, f"pins and services, before and after {result}")
+        return result
+
+    def snapshot(self):
+        """All that is pinned, by inode, and each service but for what it counts."""
+        pins = sorted((str(path), path.stat().st_ino, path.stat().st_mode)
+                      for path in PINS.glob("**/*"))
+        listed = self.bed.run(self.tool, "list", "--json").json()
+        services = [self.bed.run(self.tool, "status", row["service"], "--json").out
+                    for row in listed]
+        return pins, listed, [uncounted(json.loads(text)) if text else None for text in services]
+
+    def expect_exact(self, port=PORT, turns=2, service=SERVICE):
+        """Each worker still gets its turn."""
+        before = self.bed.steered(service)
+        answers = collections.Counter()
+        for _ in range(turns * WORKERS):
+            with Client(port=port) as client:
+                answers[client.ask()] += 1
+        equal(sorted(answers.values()), [turns] * WORKERS, "connections of each worker")
+        after = self.bed.steered(service)
+        equal({slot: after[slot] - n for slot, n in before.items()},
+              dict.fromkeys(range(WORKERS), turns), "connections of each slot")
+
+
+def uncounted(value):
+    """A status without its counters and what else changes by itself."""
+    if isinstance(value, dict):
+        return {key: uncounted(item) for key, item in value.items()
+                if key not in ("counters", "steered", "queued")}
+    return [uncounted(item) for item in value] if isinstance(value, list) else value

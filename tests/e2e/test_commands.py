@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The commands as a user sees them: help, text and JSON, what doctor finds, how attach chooses, and
+that nothing is left after detach."""
+import os
+import pathlib
+import re
+import signal
+
+from bed import PINS, PORT, Client, cases, check, equal, wait_until
+from servers import BOTH, Nginx, Worker, Workers
+
+WIDTH = 80
+SERVICE = f"worker-{PORT}"  # the default name
+
+OPTIONS = {
+    "attach": ("--workers", "--service", "--port", "--address", "--pid", "--wait", "--policy",
+               "--strict", "--label", "--watch", "--json"),
+    "status": ("--service", "--json"),
+    "list": ("--json",),
+    "drain": ("--service", "--force", "--json"),
+    "resume": ("--service", "--json"),
+    "weight": ("--service", "--force", "--json"),
+    "canary": ("--service", "--share", "--off", "--json"),
+    "label": ("--service", "--force", "--json"),
+    "switch": ("--service", "--off", "--force", "--json"),
+    "swap": ("--service", "--pid", "--fd", "--json"),
+    "detach": ("--service", "--force", "--json"),
+    "doctor": ("--service", "--json"),
+}
+
+
+def expect_narrow(text, what):
+    wide = [line for line in text.splitlines() if len(line) > WIDTH]
+    check(not wide, f"{what} has lines of more than {WIDTH} columns: {wide}")
+    blank = [line for line in text.splitlines() if line != line.rstrip()]
+    check(not blank, f"{what} has white space at the end of lines: {blank}")
+
+
+def tables(text):
+    """The rows of the text's tables, as dictionaries by the titles. Numbers are right-aligned, all
+    else is left-aligned, so a title begins or ends where its column does."""
+    rows = []
+    titles = None
+    for line in text.splitlines():
+        cells = re.split(r"  +", line.strip())
+        if cells[0] in ("SLOT", "SERVICE", "UNKNOWN MEMBER OF"):
+            titles = cells
+        elif titles and len(cells) == len(titles):
+            rows.append(dict(zip(titles, cells)))
+        else:
+            titles = None
+    return rows
+
+
+# Help
+
+
+def test_help_of_all(bed):
+    for word in ("--help", "help"):
+        result = bed.reuseportd(word)
+        expect_narrow(result.out, f"reuseportd {word}")
+        for command in OPTIONS:
+            check(re.search(rf"(?m)^  {command} ", result.out), f"{command} is not in {result}")
+    check(re.fullmatch(r"reuseportd \d+\.\d+\.\d+\n", bed.reuseportd("--version").out), "version")
+
+
+@cases(*OPTIONS)
+def test_help(bed, command):
+    result = bed.reuseportd(command, "--help")
+    equal(result.err, "", f"stderr of {result}")
+    check(result.out.startswith(f"Usage: reuseportd {command} "), f"{result}")
+    listed = set(re.findall(r"(?m)^ .*?(--[a-z]+)", result.out)) - {"--help", "--usage"}
+    equal(listed, set(OPTIONS[command]), f"options of {command}")
+    expect_narrow(result.out, f"{command} --help")
+
+
+# Text and JSON
+
+
+def test_text_and_json(bed):
+    """Every command prints JSON, and text that is as wide as a terminal and tells the same."""
+    workers = Workers(bed, 8)
+    spare = Worker(bed, "spare")
+    attach = ("attach", "--workers", 9)
+    other = ("--port", PORT + 1, "--service", "other", "--workers", 2)
+    Workers(bed, 2, port=PORT + 1)
+    bed.reuseportd("attach", *other)
+    for command in (("drain", 1), ("resume", 1), ("weight", "2-3", 250), ("label", "0-3", "blue"),
+                    ("label", "4-8", "green"), ("switch", "blue"), ("switch", "--off"),
+                    ("canary", 7, "--share", "0.1"), ("canary", "--off")):
+        if not (PINS / SERVICE).exists():
+            expect_narrow(bed.reuseportd(*attach).out, "attach")
+            status = bed.reuseportd("detach", SERVICE, "--json").json()
+            equal(status, {"service": SERVICE, "detached": True}, "detach --json")
+            equal(bed.reuseportd(*attach, "--json").json(), bed.status(SERVICE), "attach --json")
+        for variant in ((), ("--json",)):
+            result = bed.reuseportd(*command, "--service", SERVICE, *variant)
+            equal(result.err, "", f"stderr of {result}")
+            if variant:
+                equal(result.json(), bed.status(SERVICE), f"JSON of {command}")
+            else:
+                check(re.fullmatch(rf"{SERVICE}: \d of 9 workers take new connections"
+                                   r"(, shares rounded by up to [\d.]+%)?\n", result.out), f"{result}")
+    workers[5].process.stop(signal.SIGKILL)
+    bed.reuseportd("drain", SERVICE, 6)
+    bed.reuseportd("swap", SERVICE, 5, "--pid", Worker(bed, "new").pid)
+    bed.load("-n", 100)
+    Worker(bed, "stranger")
+
+    text, status = bed.reuseportd("status", SERVICE), bed.status(SERVICE)
+    expect_narrow(text.out, "status")
+    rows = [row for row in tables(text.out) if "SLOT" in row]
+    want = [{"SLOT": str(w["slot"]), "STATE": w["state"], "VERSION": w["version"],
+             "WEIGHT": str(w["weight"]), "SHARE": f"{w['share_percent']:.1f}%", "PID": str(w["pid"]),
+             "FD": str(w["fd"]), "COMMAND": w["command"], "STEERED": str(w["steered"])}
+            for w in status["workers"]]
+    equal(rows, want, "status as text and as JSON")
+    check("UNKNOWN MEMBER OF" in text.out, f"no stranger in {text}")
+    equal(len(status["unknown_members"]), 1, "unknown members")
+    equal(sum(row["steered"] for row in status["workers"]), status["counters"]["steered"]
+          + status["counters"]["slot_gone"], "sum of what was steered")
+    check(spare.process.alive(), "the spare lives")
+
+    text, services = bed.reuseportd("list"), bed.reuseportd("list", "--json").json()
+    expect_narrow(text.out, "list")
+    equal(services, [
+        {"service": "other", "endpoint": f"0.0.0.0:{PORT + 1}", "endpoints": 1,
+         "policy": "round-robin", "workers": 2, "live": 2, "in_ring": 2},
+        {"service": SERVICE, "endpoint": f"0.0.0.0:{PORT}", "endpoints": 1,
+         "policy": "round-robin", "workers": 9, "live": 9, "in_ring": 8}], "list --json")
+    equal([(row["SERVICE"], row["LIVE"], row["IN RING"]) for row in tables(text.out)],
+          [("other", "2", "2"), (SERVICE, "9", "8")], "list")
+
+    text, checks = bed.reuseportd("doctor"), bed.reuseportd("doctor", "--json").json()
+    expect_narrow(text.out, "doctor")
+    words = " ".join(text.out.replace("->", "").split())
+    for row in checks:
+        check(set(row) <= {"check", "verdict", "detail", "advice"}, f"{row}")
+        check(" ".join(row["detail"].split()) in words, f"{row['detail']} is not in {text}")
+
+
+def test_many_slots(bed):
+    """1,024 workers, a row for each, and a list that is cut where it gets long."""
+    worker = Worker(bed, "w", options=("--threads", 1024))
+    begin = bed.reuseportd("attach", "--workers", 1024, deadline=60)
+    expect_narrow(begin.out, "attach")
+    status = bed.status()
+    equal([row["slot"] for row in status["workers"]], list(range(1024)), "slots")
+    equal(status["ring"], {"length": 1024, "slots": 1024, "rounding_error_ppm": 0}, "ring")
+    rows = tables(bed.reuseportd("status").out)
+    equal([row["SLOT"] for row in rows], [str(slot) for slot in range(1024)], "slots, as text")
+    result = bed.reuseportd("drain", "1-1000,1002,1004-1023")
+    equal(result.out, f"{SERVICE}: 3 of 1024 workers take new connections\n", "drain")
+    report = bed.load("-n", 300)
+    equal((report["failed"], sorted(report["workers"].items())),
+          (0, [("w.0", 100), ("w.1001", 100), ("w.1003", 100)]), "connections of each worker")
+    worker.process.stop(signal.SIGKILL)
+    result = bed.reuseportd("doctor", SERVICE, status=1)
+    expect_narrow(result.out, "doctor")
+    words = " ".join(result.out.split())
+    check(re.search(r"1024 of 1024 workers are dead: slots 0 1 2 .* \d+ \.\.\. ", words), f"{result}")
+
+
+# doctor
+
+
+def verdicts(bed, status=0, service=SERVICE):
+    """What doctor says of the service, by verdict; the advice with it."""
+    rows = bed.reuseportd("doctor", "--json", status=status).json()
+    found = {}
+    for row in rows:
+        if row["check"] == service:
+            check("advice" in row or row["verdict"] in ("ok", "note"), f"no advice: {row}")
+            found.setdefault(row["verdict"], []).append(
+                f"{row['detail']} -> {row.get('advice', '')}")
+    return found
+
+
+def expect_verdict(bed, verdict, *words, status=0):
+    found = verdicts(bed, status)
+    check(any(all(word in text for word in words) for text in found.get(verdict, ())),
+          f"doctor has no '{verdict}' with {words}: {found}")
+    return found
+
+
+def test_doctor_of_the_host(bed):
+    """Privileges, features, mounts, sysctls, the kernel's bug: each has a row."""
+    rows = {row["check"]: row for row in bed.reuseportd("doctor", "--json").json()}
+    for name in ("privileges", "bpf() system call", "sk_reuseport program", "connection migration",
+                 "pidfd_getfd()", "ptrace_scope", "bpffs", "cgroup2", "CVE-2026-46015",
+                 "tcp_migrate_req", "tcp_syncookies"):
+        check(name in rows, f"doctor doesn't tell of {name}")
+        check(rows[name]["verdict"] in ("ok", "note", "warn"), f"{rows[name]}")
+    pathlib.Path("/proc/sys/net/ipv4/tcp_syncookies").write_text("2")
+    rows = {row["check"]: row for row in bed.reuseportd("doctor", "--json").json()}
+    equal(rows["tcp_syncookies"]["verdict"], "warn", "verdict on tcp_syncookies = 2")
+    nobody = ("setpriv", "--reuid=65534", "--clear-groups")
+    result = bed.run(*nobody, bed.binary("reuseportd"), "doctor", "--json")
+    equal(result.code, 1, f"exit status of {result}")
+    rows = {row["check"]: row for row in result.json()}
+    equal(rows["privileges"]["verdict"], "fail", "verdict on the privileges of nobody")
+    bed.must("umount", "--lazy", "--types", "bpf", "--all")
+    rows = {row["check"]: row for row in bed.reuseportd("doctor", "--json").json()}
+    equal((rows["bpffs"]["verdict"], rows["bpffs"]["detail"]),
+          ("note", "not mounted; is mounted by the first attach"), "bpffs")
+    result = bed.reuseportd("doctor", "nobody", status=1)
+    check("there is no service 'nobody'" in " ".join(result.out.split()), f"{result}")
+
+
+def test_doctor_of_workers(bed):
+    """Healthy; a foreign member; one dead; all drained that live; all dead."""
+    workers = Workers(bed, 4)
+    bed.reuseportd("attach", "--workers", 4)
+    equal(set(verdicts(bed)), {"ok"}, "verdicts on a healthy service")
+    expect_verdict(bed, "ok", "all 4 workers live")
+    stranger = Worker(bed, "stranger")
+    expect_verdict(bed, "warn", "1 foreign member ", f"pid {stranger.pid} (worker)", "swap them in")
+    stranger.stop()
+    workers[2].process.stop(signal.SIGKILL)
+    expect_verdict(bed, "warn", "1 of 4 workers are dead: slot 2 ", "swap a new worker in")
+    bed.reuseportd("drain", "0,1,3", "--force")
+    expect_verdict(bed, "fail", "no live worker takes new connections", "resume", status=1)
+    for worker in workers.all:
+        worker.process.stop(signal.SIGKILL)
+    expect_verdict(bed, "fail", "4 of 4 workers are dead: slots 0 1 2 3", status=1)
+
+
+def test_doctor_of_a_stalled_worker(bed):
+    """A child of a pre-fork server has died, and the parent keeps its listener open."""
+    server = Worker(bed, "p", options=("--prefork", 4, "--no-respawn"), workers=4)
+    bed.reuseportd("attach", "--workers", 4)
+    os.kill(server.child_pids()[1], signal.SIGKILL)
+    wait_until(lambda: bed.status()["workers"][1]["state"] == "stalled", "slot 1 is stalled")
+    found = expect_verdict(bed, "fail", "nobody polls the listeners of slot 1,", "drain", status=1)
+    check(not any("all 4 workers live" in text for text in found.get("ok", ())), f"{found}")
+
+
+def test_doctor_of_groups(bed):
+    """IPv4 and IPv6 that differ; a group of the port that isn't steered."""
+    Workers(bed, 3, addresses=BOTH)
+    Worker(bed, "v4 only")
+    bed.reuseportd("attach", "--workers", "any", "--port", PORT)
+    expect_verdict(bed, "warn", f"0.0.0.0:{PORT} has 4 workers, [::]:{PORT} has 3",
+                   "give every worker a listener in each group")
+    bed.reuseportd("detach")
+    bed.reuseportd("attach", "--workers", 4, "--address", "0.0.0.0")
+    expect_verdict(bed, "note", f"[::]:{PORT} is not steered", "detach and attach again")
+
+
+# attach
+
+
+def test_default_name(bed):
+    Nginx(bed, 2)
+    equal(bed.reuseportd("attach", "--workers", 2, "--json").json()["service"], f"nginx-{PORT}",
+          "default name")
+
+
+def test_address(bed):
+    """--address takes one group of a port; the other is left to the kernel's hash."""
+    Workers(bed, 2, addresses="127.0.0.1")
+    Workers(bed, 2, addresses="127.0.0.2", first=2)
+    bed.reuseportd("attach", "--workers", 2, "--address", "127.0.0.2")
+    status = bed.status()
+    equal([e["endpoint"] for e in status["endpoints"]], [f"127.0.0.2:{PORT}"], "endpoints")
+    bed.load("-n", 50, hosts=("127.0.0.1",))
+    equal(bed.status()["counters"]["steered"], 0, "steered for the other address")
+    report = bed.load("-n", 50, hosts=("127.0.0.2",))
+    equal(report["workers"], {"w2": 25, "w3": 25}, "connections of each worker")
+
+
+def test_pid(bed):
+    """--pid chooses a port by who listens on it, in that process's network namespace."""
+    Workers(bed, 2)
+    workers = Workers(bed, 2, port=PORT + 1)
+    bed.reuseportd("attach", "--workers", 2, "--pid", workers.pid)
+    equal(bed.status()["endpoints"][0]["port"], PORT + 1, "port")
+    bed.reuseportd("detach")
+    inner = bed.netns("inner")
+    workers = Workers(bed, 2, netns=inner)
+    bed.reuseportd("attach", "--workers", 2, "--pid", workers.pid)
+    report = bed.load("-n", 50, netns=inner)
+    equal(report["workers"], {"w0": 25, "w1": 25}, "connections of each worker")
+    equal(bed.status()["counters"]["steered"], 50, "steered in the other namespace")
+
+
+def test_label_and_switch(bed):
+    Workers(bed, 4)
+    bed.reuseportd("attach", "--workers", 4, "--label", "blue")
+    bed.reuseportd("label", "2-3", "green")
+    equal([w["version"] for w in bed.status()["workers"]], ["blue"] * 2 + ["green"] * 2, "versions")
+    for version, names, states in (("green", ("w2", "w3"), ["standby"] * 2 + ["active"] * 2),
+                                   ("blue", ("w0", "w1"), ["active"] * 2 + ["standby"] * 2)):
+        bed.reuseportd("switch", version)
+        equal(bed.load("-n", 50)["workers"], dict.fromkeys(names, 25), f"connections on {version}")
+        status = bed.status()
+        equal([w["state"] for w in status["workers"]], states, f"states on {version}")
+        equal(status["only_version"], version, "only_version")
+    bed.reuseportd("switch", "--off")
+    equal(bed.load("-n", 100)["workers"], {f"w{i}": 25 for i in range(4)}, "connections of all")
+    check("only_version" not in bed.status(), "only_version is gone")
+
+
+# What is left
+
+
+def expect_nothing_left(bed, processes):
+    equal(bed.left_files(), [], "pins, files and cgroups")
+    equal(bed.left_processes(), processes, "processes")
+    # The kernel frees them a moment later.
+    wait_until(lambda: not bed.left_bpf(), f"programs and maps are gone: {bed.left_bpf()}")
+    locks = pathlib.Path("/proc/locks").read_text()
+    check("FLOCK" not in locks, f"locks: {locks}")
+
+
+def test_nothing_is_left(bed):
+    """After each way to end: detach, with a watcher as well, and an attach that fails."""
+    Workers(bed, 4, addresses=BOTH)
+    processes = bed.left_processes()
+    bed.reuseportd("attach", "--workers", 4)
+    with Client() as client:
+        client.ask()
+        check(bed.left_bpf(), "programs and maps are found while they are there")
+        bed.reuseportd("detach")
+        expect_nothing_left(bed, processes)
+        client.ask()  # what was open goes on
+    for command in (("--workers", 5), ("--workers", 3), ("--workers", 4, "--port", PORT + 1)):
+        bed.reuseportd("attach", *command, status=1)
+        expect_nothing_left(bed, processes)
+    watch = bed.start_watch("--workers", 4)
+    bed.reuseportd("detach")
+    equal(watch.wait(), 0, "exit status of the watcher after detach")
+    expect_nothing_left(bed, processes)
+    watch = bed.start_watch("--workers", 4)
+    equal(watch.stop(), 0, "exit status of the watcher after SIGTERM")
+    bed.reuseportd("detach")
+    expect_nothing_left(bed, processes)

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Hosts on which it can't work, and pins that are not, or no longer, a service: each is refused
+with what to do, and nothing is changed (refusals.py)."""
+import collections
+import ctypes
+import errno
+import json
+import os
+import pathlib
+import sys
+
+from bed import BPFFS, PINS, PORT, Client, cases, check, equal, wait_until
+from refusals import ATTACH, SERVICE, WORKERS, Refusals
+from servers import Worker, Workers
+
+# Privileges
+
+
+ALL = (ATTACH, ("status",), ("list",), ("drain", "1"), ("resume", "1"), ("weight", "1", "2"),
+       ("canary", "1", "--share", "5"), ("canary", "--off"), ("label", "1", "v2"),
+       ("switch", "v1"), ("swap", "1", "--pid", "1"), ("detach",))
+
+
+def without(*names):
+    """Runs a command as root without these capabilities."""
+    return ("setpriv", "--bounding-set=" + ",".join(f"-{name}" for name in names))
+
+
+NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+
+
+def test_not_root(bed):
+    refusals = Refusals(bed)
+    for command in ALL:
+        refusals.refused(*command, under=NOBODY,
+                         says=(f"`{command[0]}` needs root, or the capabilities CAP_BPF,",
+                               "missing: CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ"))
+    refusals.expect_exact()
+
+
+def test_without_capability(bed):
+    """One of those that are needed. CAP_SYS_ADMIN would stand for some; it isn't needed itself."""
+    refusals = Refusals(bed)
+    for name in ("bpf", "perfmon", "sys_ptrace", "dac_read_search"):
+        for command in ALL:
+            refusals.refused(*command, under=without("sys_admin", "dac_override", name),
+                             says=f"missing: CAP_{name.upper()}\n")
+    refusals.expect_exact()
+    bed.reuseportd("detach")
+    # Refused before anything is done, not when it comes to watching.
+    refusals.refused(*ATTACH, "--watch", under=without("sys_admin", "net_admin"),
+                     says="CAP_NET_ADMIN")
+    result = bed.run(*without("sys_admin", "net_admin", "dac_override"), refusals.tool, *ATTACH)
+    equal(result.code, 0, f"exit status with all that is needed: {result}")
+    bed.remember_pinned()
+
+
+# Kernels and mounts
+
+SYSTEM_CALLS = {  # getsockopt, mount, bpf, pidfd_getfd
+    "x86_64": (55, 165, 321, 438),
+    "aarch64": (209, 40, 280, 438),
+}
+GETSOCKOPT, MOUNT, BPF, PIDFD_GETFD = SYSTEM_CALLS[os.uname().machine]
+SO_NETNS_COOKIE = 71
+BPF_MAP_LOOKUP_BATCH = 24
+
+# Runs a command to which a system call (with this value of this argument; -1: any) gives an error.
+DENY = """
+import ctypes, os, struct, sys
+number, argument, value, error = map(int, sys.argv[1:5])
+def load(offset): return struct.pack("=HBBI", 0x20, 0, 0, offset)
+def unless(value, skip): return struct.pack("=HBBI", 0x15, 0, skip, value)
+def answer(value): return struct.pack("=HBBI", 0x06, 0, 0, value)
+code = [load(0), unless(number, 3 if argument >= 0 else 1), answer(0x50000 | error)]
+if argument >= 0:
+    code[2:2] = [load(16 + 8 * argument), unless(value, 1)]
+code = b"".join(code) + answer(0x7fff0000)
+buffer = ctypes.create_string_buffer(code)
+program = struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(buffer))
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, ctypes.create_string_buffer(program)) == 0
+os.execv(sys.argv[5], sys.argv[5:])
+"""
+
+
+def deny(number, error, argument=-1, value=0):
+    return (sys.executable, "-c", DENY, number, argument, value, error)
+
+
+def test_kernel_below_the_floor(bed):
+    """Of what an old kernel lacks, what a seccomp filter can feign; real ones run in vmtest/."""
+    refusals = Refusals(bed, attach=False)
+    Workers(bed, WORKERS)
+    for under, says in (
+            (deny(BPF, errno.ENOSYS), "bpf() system call"),
+            (deny(BPF, errno.EINVAL, 0, BPF_MAP_LOOKUP_BATCH), "look-up (Linux 5.13), for reading"),
+            (deny(PIDFD_GETFD, errno.ENOSYS), "pidfd_getfd() (Linux 5.6), for taking over running"),
+            (deny(GETSOCKOPT, errno.ENOPROTOOPT, 2, SO_NETNS_COOKIE),
+             "SO_NETNS_COOKIE (Linux 5.14), for telling network namespaces apart")):
+        refusals.refused(*ATTACH, under=under, says=(says, "reuseportd needs Linux 5.14 or later"))
+    refusals.refused(*ATTACH, under=deny(BPF, errno.EPERM), says="seccomp filter or a security")
+    bed.reuseportd(*ATTACH)
+
+
+def unmount_bpffs(bed):
+    while " bpf " in pathlib.Path("/proc/mounts").read_text():
+        bed.must("umount", "--lazy", "--types", "bpf", "--all")
+
+
+def test_bpffs_is_not_mounted(bed):
+    """We mount it, or say how, and nothing but `attach` needs it."""
+    refusals = Refusals(bed, attach=False)
+    Workers(bed, WORKERS)
+    unmount_bpffs(bed)
+    refusals.refused("status", says="there is no service")
+    refusals.refused("detach", "s", says="there is no service 's'")
+    refusals.refused(*ATTACH, under=without("sys_admin"),
+                     says="missing: CAP_SYS_ADMIN (to mount bpffs)")
+    refusals.refused(*ATTACH, under=deny(MOUNT, errno.EPERM),
+                     says=("bpffs is not mounted, and mounting it failed: Operation not permitted",
+                           f"mount it by hand: mount -t bpf bpf {BPFFS}"))
+    check(" bpf " not in pathlib.Path("/proc/mounts").read_text(), "bpffs was mounted in vain")
+    bed.reuseportd(*ATTACH, "--service", SERVICE)
+    check(os.path.ismount(BPFFS), "bpffs is mounted")
+    equal(BPFFS.stat().st_mode & 0o777, 0o700, "mode of bpffs")
+    refusals.expect_exact()
+
+
+# Pins
+
+
+def bpf(command, *words):
+    """bpf(2) with an attribute of these 32-bit words."""
+    attribute = (ctypes.c_uint32 * 32)(*words)
+    result = ctypes.CDLL(None, use_errno=True).syscall(BPF, command, attribute, 128)
+    check(result >= 0, f"bpf({command}): {os.strerror(ctypes.get_errno())}")
+    return result
+
+
+def test_listener_in_anothers_map(bed):
+    """A socket can be in one socket array only: attach fails half way, and takes all back."""
+    refusals = Refusals(bed, attach=False)
+    fleet = Workers(bed, WORKERS)
+    process = os.pidfd_open(fleet[2].pid)
+    sock = next(fd for fd in map(int, os.listdir(f"/proc/{fleet[2].pid}/fd"))
+                if os.readlink(f"/proc/{fleet[2].pid}/fd/{fd}").startswith("socket:"))
+    copy = ctypes.CDLL(None).syscall(PIDFD_GETFD, process, sock, 0)
+    others = bpf(0, 20, 4, 8, 1)  # BPF_MAP_CREATE: BPF_MAP_TYPE_REUSEPORT_SOCKARRAY
+    key, value = ctypes.c_uint32(0), ctypes.c_uint64(copy)
+    address = [part for at in (ctypes.addressof(key), ctypes.addressof(value))
+               for part in (at & 0xffffffff, at >> 32)]
+    bpf(2, others, 0, *address)  # BPF_MAP_UPDATE_ELEM
+    os.close(copy)
+    os.close(process)
+    refusals.refused(*ATTACH, says=(f"the listener of pid {fleet[2].pid} (worker)",
+                                    "in use already", "another BPF program's map"))
+    check(not PINS.exists(), "a failed attach has left pins")
+    os.close(others)
+    wait_until(lambda: bed.reuseportd(*ATTACH, "--service", SERVICE, status=None).code == 0,
+               "attach works once the other's map is gone")
+    refusals.expect_exact()
+
+
+def make_foreign(bed, path):
+    bed.must("bpftool", "map", "create", path, "type", "array", "key", 4, "value", 8, "entries", 1,
+             "name", "foreign")
+
+
+def set_service(bed, change):
+    """Changes the pinned struct rpd_service."""
+    pin = PINS / SERVICE / "service"
+    key = ("key", 0, 0, 0, 0)
+    value = json.loads(bed.must("bpftool", "--json", "map", "lookup", "pinned", pin, *key))["value"]
+    bed.must("bpftool", "map", "update", "pinned", pin, *key, "value", *change(value))
+
+
+def swap_pin(name):
+    def damage(bed):
+        (PINS / SERVICE / name).unlink()
+        make_foreign(bed, PINS / SERVICE / name)
+    return damage
+
+
+DAMAGES = {
+    "a map is missing": (lambda bed: (PINS / SERVICE / "control").unlink(),
+                         ("control is missing", "detach s --force")),
+    "the first map is missing": (lambda bed: (PINS / SERVICE / "service").unlink(),
+                                 ("service is missing", "detach s --force")),
+    "a socket array is missing": (lambda bed: (PINS / SERVICE / "socks0").unlink(),
+                                  ("socks0 is missing", "detach s --force")),
+    "a program is missing": (lambda bed: (PINS / SERVICE / "steer0").unlink(),
+                             ("steer0 is missing", "detach s --force")),
+    "another's map": (swap_pin("counters"), ("not a map of reuseportd", "detach s --force")),
+    "another's map of that size": (swap_pin("socks0"), ("socks0 is not", "detach s --force")),
+    "another's map for a program": (swap_pin("steer0"), ("steer0 is not", "detach s --force")),
+    "filled with zeros": (lambda bed: set_service(bed, lambda value: ["0"] * len(value)),
+                          ("service is not", "detach s --force")),
+    "absurd": (lambda bed: set_service(bed, lambda value: value[:12] + ["255"] * 4 + value[16:]),
+               ("service is not", "detach s --force")),
+    "another layout": (lambda bed: set_service(bed, lambda value: value[:4] + ["99"] + value[5:]),
+                       ("made by another version of reuseportd", "its layout is 99")),
+}
+
+
+@cases(*DAMAGES)
+def test_damaged_pins(bed, what):
+    """No command touches them, connections go on as before, and `detach --force` removes them."""
+    damage, says = DAMAGES[what]
+    refusals = Refusals(bed)
+    damage(bed)
+    answers = collections.Counter()
+    for command in (*ALL[3:], ("status",), (*ATTACH, "--service", SERVICE)):
+        refusals.refused(*command, says=says)
+        with Client() as client:
+            answers[client.ask()] += 1
+    check(len(answers) == WORKERS and max(answers.values()) - min(answers.values()) <= 1,
+          f"connections of each worker: {answers}")
+    refusals.refused(*ATTACH, "--service", "t", says="in use already")
+    result = bed.reuseportd("list")
+    check(all(words in result.out for words in says), f"{result}")
+    bed.reuseportd("detach", SERVICE, "--force")
+    wait_until(lambda: not bed.left_bpf(), "nothing of the service is left")
+    bed.reuseportd(*ATTACH, "--service", SERVICE)
+    refusals.expect_exact()
+
+
+def test_foreign_pins(bed):
+    """What others have put beside our pins is in nobody's way, and isn't taken away unasked."""
+    refusals = Refusals(bed)
+    make_foreign(bed, PINS / "stray")
+    make_foreign(bed, PINS / SERVICE / "alien")
+    equal([row["service"] for row in bed.reuseportd("list", "--json").json()], [SERVICE], "services")
+    refusals.refused("detach", says=("alien is not a pin of reuseportd", "--force removes it"))
+    refusals.expect_exact()
+    (PINS / SERVICE / "folder").mkdir()
+    for force in ((), ("--force",)):
+        refusals.refused("detach", *force, says=("folder is a folder", "remove it"))
+    refusals.expect_exact()
+    (PINS / SERVICE / "folder").rmdir()
+    bed.reuseportd("detach", "--force")
+    equal([path.name for path in PINS.iterdir()], ["stray"], "what is left beside")
+    (PINS / "stray").unlink()
+    PINS.rmdir()
+
+
+@cases("the service's", "the one above")
+def test_folder_of_another_user(bed, which):
+    refusals = Refusals(bed)
+    folder = PINS / SERVICE if which == "the service's" else PINS
+    os.chown(folder, 1000, 1000)
+    for command in (*ALL[3:], ("status",), ("detach", "--force"), (*ATTACH, "--service", SERVICE)):
+        refusals.refused(*command, says=("was made by another user", "remove it"))
+    os.chown(folder, 0, 0)
+    refusals.expect_exact()
+
+
+def test_name_of_a_dead_service_elsewhere(bed):
+    """A service whose workers are all dead makes room for another of its name, in whichever network
+    namespace either is."""
+    elsewhere = bed.netns("elsewhere")
+    fleet = Workers(bed, WORKERS, netns=elsewhere)
+    refusals = Refusals(bed, attach=False)
+    bed.reuseportd(*ATTACH, "--service", SERVICE, "--pid", fleet.pid)
+    Workers(bed, WORKERS, first=10)
+    refusals.refused(*ATTACH, "--service", SERVICE, says="service 's' is attached already")
+    for worker in fleet.all[1:]:
+        worker.stop()
+    refusals.refused(*ATTACH, "--service", SERVICE, says="service 's' is attached already")
+    keeper = Worker(bed, "keeper", port=PORT + 1, netns=elsewhere)  # keeps the namespace
+    fleet[0].stop()
+    bed.reuseportd(*ATTACH, "--service", SERVICE)
+    refusals.expect_exact()
+    keeper.stop()

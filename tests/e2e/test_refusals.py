@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Every refusal: exit status 2 for bad input and 1 for what is refused or fails, a message that
+says what to do, nothing on stdout, and nothing changed: not a pin, not the service, and new
+connections go exactly where they went before. What privileges, kernels, mounts and damaged pins
+have to do with is in test_hostile.py."""
+import os
+import time
+
+from bed import PORT, check
+from refusals import ATTACH, SERVICE, WORKERS, Refusals
+from servers import Nginx, Worker, Workers
+
+# Bad input: arguments, what is said of them
+
+LONG = "x" * 32
+NAME = "is no name for a service: it is a letter, then"
+SLOTS = "is no list of slots, such as 3 or 0-3,7"
+WEIGHTS = "is no weight: weights are 0 to 1000"
+SHARES = "--share is 0.1 to 99.9 percent in steps of 0.1, not"
+NO_WORKER = "there is no worker in slot 4; `reuseportd status` shows the slots"
+BAD_INPUT = (
+    ((), "Usage: reuseportd COMMAND"),
+    (("nonsense",), "there is no command 'nonsense'"),
+    (("--nonsense",), "there is no command '--nonsense'"),
+    (("attach",), "say how many workers there are: --workers N, or --workers any"),
+    (("attach", "--workers"), "option '--workers' requires an argument"),
+    (("attach", "--workers", "0"), "--workers is 1 to 1024, or 'any', not '0'"),
+    (("attach", "--workers", "1025"), "--workers is 1 to 1024, or 'any', not '1025'"),
+    (("attach", "--workers", "-1"), "--workers is 1 to 1024, or 'any', not '-1'"),
+    (("attach", "--workers", "4x"), "--workers is 1 to 1024, or 'any', not '4x'"),
+    ((*ATTACH, "more"), "'more' is one argument too many"),
+    ((*ATTACH, "--nonsense"), "unrecognized option '--nonsense'"),
+    ((*ATTACH, "--port", "0"), "'0' is no port"),
+    ((*ATTACH, "--port", "65536"), "'65536' is no port"),
+    ((*ATTACH, "--port", "http"), "'http' is no port"),
+    ((*ATTACH, "--address", "localhost"), "'localhost' is no IPv4 or IPv6 address"),
+    ((*ATTACH, "--pid", "0"), "'0' is no process number"),
+    ((*ATTACH, "--pid", "init"), "'init' is no process number"),
+    ((*ATTACH, "--wait", "-1"), "--wait is a number of seconds, not '-1'"),
+    ((*ATTACH, "--wait", "soon"), "--wait is a number of seconds, not 'soon'"),
+    ((*ATTACH, "--policy", "fair"), "there is no policy 'fair': round-robin or sticky"),
+    ((*ATTACH, "--label", ""), "a version label has 1 to 31 bytes"),
+    ((*ATTACH, "--label", LONG), "a version label has 1 to 31 bytes"),
+    ((*ATTACH, "--service", ""), NAME),
+    ((*ATTACH, "--service", "a.b"), NAME),
+    ((*ATTACH, "--service", "../a"), NAME),
+    ((*ATTACH, "--service", "1a"), NAME),
+    ((*ATTACH, "--service", LONG), NAME),
+    (("status", "a.b"), NAME),
+    (("status", "s", "more"), "'more' is one argument too many"),
+    (("status", "--service", "s", "t"), "the service is named twice: 's' and 't'"),
+    (("list", "s"), "takes no argument"),
+    (("detach", "s", "more"), "'more' is one argument too many"),
+    (("doctor", "s", "more"), "'more' is one argument too many"),
+    (("drain",), "such as 3 or 0-3,7"),
+    (("drain", "s"), "such as 3 or 0-3,7"),
+    (("drain", "s", "one"), SLOTS),
+    (("drain", "1x"), SLOTS),
+    (("drain", "1,"), SLOTS),
+    (("drain", "1-"), SLOTS),
+    (("drain", "3-1"), SLOTS),
+    (("drain", "1", "two"), SLOTS),
+    (("drain", "1024"), "slot 1024 is out of range: slots are 0 to 1023"),
+    (("drain", "99999999999999999999"), "slot 99999999999999999999 is out of range"),
+    (("drain", "4"), NO_WORKER),
+    (("drain", "0-4"), NO_WORKER),
+    (("resume", "4"), NO_WORKER),
+    (("weight", "4", "1"), NO_WORKER),
+    (("canary", "4", "--share", "5"), NO_WORKER),
+    (("label", "4", "v2"), NO_WORKER),
+    (("swap", "4", "--pid", "1"), NO_WORKER),
+    (("weight",), "--help"),
+    (("weight", "1"), "--help"),
+    (("weight", "1", "1001"), WEIGHTS),
+    (("weight", "1", "1.5"), WEIGHTS),
+    (("weight", "1", "much"), WEIGHTS),
+    (("weight", "1", "--", "-5"), WEIGHTS),
+    (("canary", "1"), "give --share PERCENT, or --off"),
+    (("canary", "--off", "--share", "5"), "give --share PERCENT, or --off"),
+    (("canary", "--share", "5"), "such as 3 or 0-3,7"),
+    (("canary", "1", "--share", "0"), SHARES),
+    (("canary", "1", "--share", "100"), SHARES),
+    (("canary", "1", "--share", "0.05"), SHARES),
+    (("canary", "1", "--share", "5.55"), SHARES),
+    (("canary", "1", "--share", "some"), SHARES),
+    (("label", "1"), "--help"),
+    (("label", "1", LONG), "a version label has 1 to 31 bytes"),
+    (("label", "1", ""), "a version label has 1 to 31 bytes"),
+    (("switch",), "name the version to switch to, or give --off"),
+    (("switch", "v2"), "no worker has version 'v2'; `reuseportd label SLOT... v2` gives it to"),
+    (("swap", "1"), "name one slot, and the process by --pid PID"),
+    (("swap", "1", "2", "--pid", "1"), "name one slot, and the process by --pid PID"),
+    (("swap", "1", "--pid", "init"), "'init' is no process number"),
+    (("swap", "1", "--pid", "1", "--fd", "x"), "'x' is no descriptor number"),
+)
+
+
+def test_bad_input(bed):
+    refusals = Refusals(bed)
+    for command, says in BAD_INPUT:
+        refusals.refused(*command, status=2, says=says)
+    refusals.expect_exact()
+
+
+# Changes of a service
+
+REFUSED = (
+    (("status", "t"), "there is no service 't'; `reuseportd list` shows all"),
+    (("drain", "t", "1"), "there is no service 't'; `reuseportd list` shows all"),
+    (("detach", "t"), "there is no service 't'; `reuseportd list` shows all"),
+    (("drain", "0-3"), "no live worker to take new connections"),
+    (("weight", "0-3", "0"), "--force does it nevertheless"),
+    (("canary", "0-3", "--share", "5"), "leave one to take the rest"),
+    (("swap", "1", "--pid", "999999"), "there is no process 999999"),
+    (("swap", "1", "--pid", "1"), f"pid 1 has no listener on 0.0.0.0:{PORT}"),
+)
+
+
+def test_changes(bed):
+    refusals = Refusals(bed)
+    for command, says in REFUSED:
+        refusals.refused(*command, says=says)
+    refusals.expect_exact()
+    bed.reuseportd("label", "0", "blue")
+    bed.reuseportd("drain", "0")
+    refusals.refused("canary", "0", "--share", "5", says="slot 0 takes no connections now")
+    refusals.refused("switch", "blue", says="--force does it nevertheless")
+    bed.reuseportd("drain", "1,2")
+    refusals.refused("drain", "3", says="--force does it nevertheless")
+    refusals.refused("weight", "3", "0", says="--force does it nevertheless")
+
+
+def test_swap(bed):
+    refusals = Refusals(bed)
+    uid = Worker(bed, "uid", port=8081, options=("--uid", 1000))
+    elsewhere = Worker(bed, "elsewhere", addresses="127.0.0.1")
+    two = Worker(bed, "two", options=("--threads", 2))
+    fleet = refusals.fleet
+    group = f"on 0.0.0.0:{PORT} in the group of service 's' (same address, port, uid 0"
+    for pid, more, status, says in (
+            (fleet[0].pid, (), 1, f"the listener of pid {fleet[0].pid} is in slot 0 already"),
+            (fleet[1].pid, (), 1, f"the listener of pid {fleet[1].pid} is in slot 1 already"),
+            (uid.pid, (), 1, group),
+            (elsewhere.pid, (), 1, group),
+            (os.getpid(), (), 1, group),
+            (two.pid, (), 2, "choose with --fd"),
+            (two.pid, ("--fd", 77), 1, "by that descriptor")):
+        refusals.refused("swap", 1, "--pid", pid, *more, status=status, says=says)
+    elsewhere.stop()
+    refusals.expect_exact()
+
+
+# Finding the workers
+
+
+def test_attach_finds_none(bed):
+    """No such port, too few, too many, and ports that can't be steered."""
+    refusals = Refusals(bed, attach=False)
+    any_port = ("attach", "--workers")
+    refusals.refused(*any_port, 4, says="no TCP listener was found")
+    refusals.refused(*any_port, 4, "--port", PORT, says=f"nothing listens on port {PORT}")
+    fleet = Workers(bed, 4)
+    at = (*any_port, 4, "--port", PORT)
+    refusals.refused(*any_port, 4, "--port", PORT + 1, says=f"nothing listens on port {PORT + 1}")
+    refusals.refused(*at, "--address", "127.0.0.2", says=f"nothing listens on port {PORT}")
+    refusals.refused(*any_port, 4, "--address", "127.0.0.2", says="nothing listens on that address")
+    refusals.refused(*at, "--pid", os.getpid(), says=f"pid {os.getpid()} has no listener on port")
+    refusals.refused(*any_port, 4, "--pid", os.getpid(), says=f"pid {os.getpid()} has no listener")
+    refusals.refused(*at, "--pid", 999999, says="process 999999")
+    refusals.refused(*any_port, 5, "--port", PORT, says=("4 of the 5 workers", "--wait SECONDS",
+                                                         "--workers 4"))
+    begin = time.monotonic()
+    refusals.refused(*any_port, 5, "--port", PORT, "--wait", 0.5, says="4 of the 5 workers")
+    check(time.monotonic() - begin > 0.5, "it waited")
+    refusals.refused(*any_port, 3, "--port", PORT,
+                     says=("has 4 workers, and 3 were asked for", "--workers 4",
+                           f"pid {fleet[3].pid} (worker), fd"))
+    refusals.refused(*any_port, 3, says=("found:", f"0.0.0.0:{PORT}", "4 listeners  worker"))
+    Workers(bed, 4, port=PORT + 1)
+    Workers(bed, 2, port=PORT + 2)
+    both = refusals.refused(*any_port, 4, says=("2 ports fit; choose one with --port:",
+                                                f"0.0.0.0:{PORT} ", f"0.0.0.0:{PORT + 1} "))
+    check(str(PORT + 2) not in both.err, f"a port that doesn't fit is listed: {both}")
+
+
+def test_attach_without_reuseport(bed):
+    refusals = Refusals(bed, attach=False)
+    Worker(bed, "plain", options=("--no-reuseport",))
+    Worker(bed, "shared", port=PORT + 1, options=("--prefork", 8, "--shared", "--no-reuseport"))
+    Worker(bed, "shared", port=PORT + 2, options=("--prefork", 8, "--shared"))
+    Nginx(bed, 8, port=PORT + 3, reuseport=False)
+    for workers in (1, 8):
+        refusals.refused("attach", "--workers", workers, "--port", PORT,
+                         says=("was opened without SO_REUSEPORT", "set the option before bind()"))
+    for port, comm in ((PORT + 1, "worker"), (PORT + 2, "worker"), (PORT + 3, "nginx")):
+        refusals.refused("attach", "--workers", 8, "--port", port,
+                         says=(f"8 processes ({comm}) share one listener", "start nginx with"))
+    refusals.refused("attach", "--workers", 8, says="found:")
+
+
+def test_attach_two_users(bed):
+    refusals = Refusals(bed, attach=False)
+    for uid, address in ((1000, "127.0.0.1"), (1001, "127.0.0.2")):
+        for i in range(2):
+            Worker(bed, f"{uid}-{i}", addresses=address, options=("--uid", uid))
+    refusals.refused("attach", "--workers", 2, "--port", PORT,
+                     says=("uid 1000", "uid 1001", "choose with --address"))
+    bed.reuseportd("attach", "--workers", 2, "--address", "127.0.0.2")
+
+
+def test_attached_already(bed):
+    """By the same name or by another: the first service goes on, exactly."""
+    refusals = Refusals(bed)
+    says = ("is attached already", "`reuseportd status s` shows it", "`reuseportd detach s` ends")
+    refusals.refused("attach", "--workers", WORKERS, "--service", SERVICE, says=says)
+    refusals.expect_exact()
+    refusals.refused("attach", "--workers", WORKERS, "--service", "t", says=says)
+    refusals.expect_exact()
+    refusals.refused("attach", "--workers", WORKERS, says=says)
+    refusals.refused("attach", "--workers", WORKERS, "--service", "t", "--force", status=2)
+    refusals.expect_exact()
+    # Others on the same port of which none was admitted: the group has a program already.
+    for worker in refusals.fleet.all:
+        worker.stop()
+    Workers(bed, WORKERS, first=10)
+    refusals.refused("attach", "--workers", WORKERS, "--service", "t", says=says)
+    bed.reuseportd("attach", "--workers", WORKERS, "--service", SERVICE)
+    refusals.expect_exact()
+
+
+def test_several_services(bed):
+    refusals = Refusals(bed)
+    Workers(bed, WORKERS, port=PORT + 1)
+    bed.reuseportd("attach", "--workers", WORKERS, "--port", PORT + 1, "--service", "t")
+    for command in (("status",), ("drain", "1"), ("detach",), ("canary", "--off")):
+        refusals.refused(*command, status=2, says="there are several services, name one: s t")
+    refusals.expect_exact()
+    refusals.expect_exact(port=PORT + 1, service="t")

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "core/condition.h"
+#include "core/schedule.h"
+
+/* All that is known of a slot, one bit each. */
+enum {
+	EMPTY = 0x01,
+	DEAD = 0x02,
+	STALLED = 0x04,
+	DRAINED = 0x08,
+	LEFT_OUT = 0x10, /* of a version that `switch` left out */
+	CANARY = 0x20,
+	EVERYTHING = 0x3f,
+};
+
+/* What matters more comes first. */
+static const struct {
+	unsigned int fact;
+	enum condition condition;
+} ranking[] = {
+        {EMPTY, CONDITION_EMPTY},      {DEAD, CONDITION_DEAD},        {STALLED, CONDITION_STALLED},
+        {DRAINED, CONDITION_DRAINING}, {LEFT_OUT, CONDITION_STANDBY}, {CANARY, CONDITION_CANARY},
+};
+
+static enum condition condition_if(unsigned int facts)
+{
+	struct rpd_schedule s;
+
+	schedule_init(&s);
+	s.n_slots = 8;
+	s.slots[7] = (struct rpd_slot){
+	        .state = facts & EMPTY     ? RPD_SLOT_EMPTY
+	                 : facts & DRAINED ? RPD_SLOT_DRAINING
+	                                   : RPD_SLOT_ACTIVE,
+	        .version = 3,
+	        .flags = facts & CANARY ? RPD_SLOT_CANARY : 0,
+	};
+	if (facts & LEFT_OUT)
+		s.only_version = 2;
+	return condition_of(&s, 7, !(facts & DEAD), facts & STALLED);
+}
+
+static void all_combinations(void **state)
+{
+	(void)state;
+	for (unsigned int facts = 0; facts <= EVERYTHING; facts++) {
+		unsigned int i = 0;
+
+		while (i < ARRAY_SIZE(ranking) && !(facts & ranking[i].fact))
+			i++;
+		assert_int_equal(condition_if(facts),
+		                 i < ARRAY_SIZE(ranking) ? ranking[i].condition : CONDITION_ACTIVE);
+	}
+}
+
+static void of_the_version(void **state)
+{
+	struct rpd_schedule s;
+
+	(void)state;
+	schedule_init(&s);
+	s.n_slots = 1;
+	s.slots[0] = (struct rpd_slot){.state = RPD_SLOT_ACTIVE, .version = 3};
+	s.only_version = 3;
+	assert_int_equal(condition_of(&s, 0, true, false), CONDITION_ACTIVE);
+}
+
+static void names(void **state)
+{
+	(void)state;
+	for (enum condition a = 0; a < CONDITION_MAX; a++) {
+		assert_true(condition_name(a)[0]);
+		for (enum condition b = 0; b < a; b++)
+			assert_string_not_equal(condition_name(a), condition_name(b));
+	}
+	assert_string_equal(condition_name(CONDITION_STANDBY), "standby");
+	assert_string_equal(condition_name(CONDITION_DEAD), "dead");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(all_combinations),
+	        cmocka_unit_test(of_the_version),
+	        cmocka_unit_test(names),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""One boot of one kernel: starts QEMU, follows the guest's report, and says how it ended.
+
+The report is a file that only init.c writes (the format is described there), by a serial port of
+its own. The console goes to a log, which is for people: nothing is looked for in it."""
+import os
+import subprocess
+import time
+
+BOOT_SECONDS = 180  # from QEMU's start to the first line of the report, on a busy machine
+MARGIN_SECONDS = 90  # for what init does between tests
+TAINTED = {1 << 7: "the kernel died (oops or BUG)", 1 << 9: "the kernel issued a warning"}
+QEMU = {"x86_64": "qemu-system-x86_64"}
+KVM_SECONDS = 20
+
+
+class Broken(Exception):
+    """The guest did not get to its end."""
+
+
+def kvm_works(folder):
+    """There are machines with a /dev/kvm that can be opened, but runs nothing: boot a disk whose
+    first sector ends QEMU."""
+    sector = folder / "sector"
+    # mov $0x10, %al; out %al, $0xf4; 1: hlt; jmp 1b
+    sector.write_bytes(bytes.fromhex("b010e6f4f4ebfd").ljust(510, b"\0") + b"\x55\xaa")
+    argv = [*machine(kvm=True), "-device", "isa-debug-exit,iobase=0xf4,iosize=1",
+            "-drive", f"file={sector},format=raw,if=ide"]
+    try:
+        return os.access("/dev/kvm", os.W_OK) and subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=KVM_SECONDS,
+            check=False).returncode == 0x10 << 1 | 1
+    except subprocess.TimeoutExpired:
+        return False
+    finally:
+        sector.unlink()
+
+
+def machine(kvm):
+    """QEMU, so that it ends with us."""
+    return ["setpriv", "--pdeathsig", "KILL", QEMU[os.uname().machine], "-nodefaults",
+            "-no-user-config", "-display", "none", "-no-reboot", "-machine", "pc",
+            *(("-accel", "kvm", "-cpu", "host") if kvm else
+              # Five levels of page tables would be walked by software.
+              ("-accel", "tcg,thread=multi", "-cpu", "max,la57=off"))]
+
+
+class Guest:
+    def __init__(self, kernel, initrd, folder, cpus=2, memory=1024, kvm=False):
+        self.folder = folder
+        self.console, self.report = folder / "console", folder / "report"
+        self.command = [
+            *machine(kvm), "-smp", str(cpus), "-m", f"{memory}M",
+            "-kernel", str(kernel.image), "-initrd", str(initrd),
+            # A kernel that oopses panics, and one that panics reboots, which ends QEMU. The
+            # mitigations guard nothing here and cost an emulated processor a lot.
+            "-append", "console=ttyS0 panic=-1 oops=panic mitigations=off"]
+        self.process = None
+
+    def shell(self):
+        """On this terminal. Returns QEMU's exit status."""
+        argv = self.command + ["-serial", "mon:stdio", "-serial", f"file:{self.report}"]
+        argv[argv.index("-append") + 1] += " quiet"
+        return subprocess.run(argv, check=False).returncode
+
+    def run(self, follow):
+        """Gives each line of the report to @follow as it comes, to the end of the report."""
+        argv = self.command + ["-serial", f"file:{self.console}", "-serial", f"file:{self.report}"]
+        errors = self.folder / "qemu.err"
+        with open(errors, "wb") as file:
+            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=file,
+                                            stderr=file)
+        try:
+            self.watch(follow)
+        except Broken:
+            text = errors.read_text(errors="replace").strip()
+            if text:
+                raise Broken(f"QEMU: {text}") from None
+            raise
+        finally:
+            self.process.kill()
+            self.process.wait()
+
+    def watch(self, follow):
+        deadline = time.monotonic() + BOOT_SECONDS
+        doing, rest, at = "booting", b"", 0
+        while True:
+            ended = self.process.poll() is not None  # before the look at what it has written
+            data = b""
+            if self.report.exists():
+                with open(self.report, "rb") as file:
+                    file.seek(at)
+                    data = file.read()
+            at += len(data)
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                line = line.decode(errors="replace").rstrip("\r")
+                kind, _, value = line.partition(" ")
+                if kind == "done":
+                    return
+                if kind == "begin":
+                    name, seconds = value.split(" ")
+                    doing = f"running {name}"
+                    deadline = time.monotonic() + int(seconds) + MARGIN_SECONDS
+                follow(kind, value)
+            if ended:
+                raise Broken(f"the guest crashed while {doing} (status {self.process.returncode})")
+            if time.monotonic() > deadline:
+                raise Broken(f"the guest hung while {doing}")
+            time.sleep(0.1)

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The guest's initramfs: cpio archives, one after the other, as the kernel takes them.
+
+It is not compressed: QEMU hands it to the guest at the speed of memory, while unpacking would take
+an emulated processor seconds.
+"""
+import importlib.util
+import io
+import modulefinder
+import os
+import pathlib
+import py_compile
+import re
+import stat
+import subprocess
+import sys
+import tempfile
+
+ROOT_LINKS = ("bin", "lib", "lib32", "lib64", "sbin")
+# Imported by name, when one is first used.
+ENCODINGS = tuple(f"encodings.{name}" for name in ("ascii", "idna", "latin_1", "utf_8"))
+FOLDERS = ("dev", "proc", "sys", "tmp", "run", "etc", "root", "usr", "vmtest")
+
+
+class Archive:
+    """A cpio archive ("newc") in memory. Folders are made as needed."""
+
+    def __init__(self):
+        self.out = io.BytesIO()
+        self.names = set()
+
+    def entry(self, name, mode, data=b"", device=(0, 0)):
+        fields = (0, mode, 0, 0, 1, 0, len(data), 0, 0, *device, len(name) + 1, 0)
+        self.out.write(b"070701" + b"".join(b"%08x" % field for field in fields))
+        self.out.write(name.encode() + b"\0")
+        self.pad()
+        self.out.write(data)
+        self.pad()
+        self.names.add(name)
+
+    def pad(self):
+        self.out.write(bytes(-self.out.tell() % 4))
+
+    def folder(self, name):
+        if name and name not in self.names:
+            self.folder(os.path.dirname(name))
+            self.entry(name, stat.S_IFDIR | 0o755)
+
+    def bytes(self, name, data, mode=0o644):
+        """A file of the guest, unless it has it already; @name is absolute."""
+        name = in_usr(name).lstrip("/")
+        if name not in self.names:
+            self.folder(os.path.dirname(name))
+            self.entry(name, stat.S_IFREG | mode, data)
+
+    def copy(self, path, name=None):
+        """A file of the host."""
+        path = pathlib.Path(path)
+        self.bytes(str(name or path), path.read_bytes(), stat.S_IMODE(path.stat().st_mode))
+
+    def finish(self):
+        self.entry("TRAILER!!!", 0)
+        self.out.write(bytes(-self.out.tell() % 512))
+        return self.out.getvalue()
+
+
+def in_usr(name):
+    """/lib/x is /usr/lib/x: the guest has one place for both."""
+    first = name.lstrip("/").split("/")[0]
+    return "/usr" + name if first in ROOT_LINKS else name
+
+
+def skeleton():
+    """What the guest has before anything is added."""
+    archive = Archive()
+    for folder in FOLDERS:
+        archive.folder(folder)
+    for link in ROOT_LINKS:
+        archive.folder(f"usr/{link}")
+        archive.entry(link, stat.S_IFLNK | 0o777, f"usr/{link}".encode())
+    archive.entry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
+    archive.bytes("/etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n")
+    archive.bytes("/etc/group", b"root:x:0:\n")
+    return archive
+
+
+def libraries(path):
+    """The shared libraries that a program or library of the host needs, its loader among them."""
+    done = subprocess.run(["ldd", path], capture_output=True, text=True, check=False)
+    if "not found" in done.stdout:
+        raise FileNotFoundError(f"{path}: {done.stdout}")
+    return re.findall(r"(?m)^\s+(?:\S+ => )?(/\S+) \(0x", done.stdout)
+
+
+def add_program(archive, path, name=None):
+    """A program of the host with its libraries. The target of a link is what is copied."""
+    archive.copy(path, name)
+    with open(path, "rb") as file:
+        is_elf = file.read(4) == b"\x7fELF"
+    for library in libraries(path) if is_elf else ():
+        archive.copy(library)
+
+
+def add_python(archive, top, guest_top, scripts, modules):
+    """Our scripts, this interpreter, and of its library what they import, directly or within a
+    function. All compiled: that takes an emulated processor longer than many a test."""
+    add_program(archive, sys.executable)
+    folders = {str((top / script).parent) for script in scripts}
+    library = [path for path in sys.path if path not in folders and "-packages" not in path]
+    finder = modulefinder.ModuleFinder(path=[*folders, *library])
+    for script in scripts:
+        finder.run_script(str(top / script))
+        archive.copy(top / script, f"{guest_top}/{script}")
+    for name in ("site", *ENCODINGS, *(module.stem for module in modules)):
+        finder.import_hook(name)
+    for module in modules:
+        name = f"{guest_top}/{module}"
+        archive.copy(top / module, name)  # its lines are shown when something fails
+        archive.bytes(importlib.util.cache_from_source(name), compiled(top / module, name))
+    for path in {module.__file__ for module in finder.modules.values() if module.__file__}:
+        if any(path.startswith(folder) for folder in (*folders, str(top))):
+            continue
+        if path.endswith(".so"):
+            add_program(archive, path)
+        else:
+            archive.bytes(path + "c", compiled(path, path))  # found without its source
+
+
+def compiled(path, name):
+    """The bytes of a compiled module that is not compared with its source when it is used."""
+    with tempfile.TemporaryDirectory() as folder:
+        target = py_compile.compile(str(path), f"{folder}/c", dfile=name, doraise=True,
+                                    invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+        return pathlib.Path(target).read_bytes()
+
+
+def text(lines):
+    return "".join(f"{line}\n" for line in lines).encode()

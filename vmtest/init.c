@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Process 1 of a test guest: makes the system that the tests expect, runs the plan, and reports.
+ *
+ * The plan is a file of lines whose words are separated by tabs:
+ *   module PATH                        load it
+ *   env NAME=VALUE                     for all tests that follow
+ *   test NAME SECONDS PROGRAM ARG...   run it; after that time it is killed
+ *   shell PROGRAM ARG...               the same on the console, without an end
+ *
+ * The report goes to a serial port of its own, which is a file on the host:
+ *   begin NAME SECONDS
+ *   | TEXT                             a line of the test's output
+ *   left TEXT                          something that the test left behind
+ *   end NAME exit|signal NUMBER MS     or: end NAME timeout SECONDS MS
+ *   tainted MASK                       what the kernel thinks of itself after all of them
+ *   done
+ * Without its last line the report is incomplete: the guest has crashed or was stopped.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+#include <linux/bpf.h>
+
+#define PLAN     "/vmtest/plan"
+#define REPORT   "/dev/ttyS1"
+#define LINE_MAX 1024
+#define WORD_MAX 1024
+#define LEFT_MAX 64 /* BPF objects of a kind; more are not listed */
+
+/* How long a test's BPF objects may take to go: the kernel frees them after grace periods. */
+#define LEFT_SECONDS 20
+
+static FILE *report_file;
+
+__attribute__((format(printf, 1, 2))) static void report(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vfprintf(report_file, format, args);
+	va_end(args);
+	fputc('\n', report_file);
+	fflush(report_file);
+}
+
+/* For the log: the console. */
+__attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	fputs("vmtest: ", stdout);
+	vprintf(format, args);
+	va_end(args);
+	fputc('\n', stdout);
+	fflush(stdout);
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		say("%s: %s", path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+}
+
+static void mount_at(const char *type, const char *path, const char *options)
+{
+	mkdir(path, 0755);
+	if (mount(type, path, type, 0, options) < 0)
+		say("mounting %s at %s: %s", type, path, strerror(errno));
+}
+
+static void make_system(void)
+{
+	struct ifreq loopback = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+	struct rlimit files = {.rlim_cur = 1 << 20, .rlim_max = 1 << 20};
+	int fd;
+
+	mount_at("proc", "/proc", NULL);
+	mount_at("sysfs", "/sys", NULL);
+	mount_at("tmpfs", "/tmp", "mode=1777");
+	mount_at("tmpfs", "/run", "mode=0755");
+	mount_at("cgroup2", "/sys/fs/cgroup", NULL);
+	mount_at("bpf", "/sys/fs/bpf", "mode=0700");
+	/* unshare(1) and ip-netns(8) want to change how mounts propagate. */
+	mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL);
+
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (ioctl(fd, SIOCSIFFLAGS, &loopback) < 0)
+		say("lo: %s", strerror(errno));
+	close(fd);
+	sethostname("vmtest", 6);
+	setrlimit(RLIMIT_NOFILE, &files);
+	write_file("/proc/sys/kernel/core_pattern", "");
+	setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
+	setenv("HOME", "/tmp", 1);
+	setenv("LC_ALL", "C.UTF-8", 1);
+}
+
+static void open_report(void)
+{
+	struct termios raw;
+	int fd = open(REPORT, O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+	report_file = fd < 0 ? NULL : fdopen(fd, "w");
+	if (!report_file) {
+		say("%s: %s", REPORT, strerror(errno));
+		report_file = stdout;
+		return;
+	}
+	if (tcgetattr(fd, &raw) == 0) {
+		cfmakeraw(&raw);
+		tcsetattr(fd, TCSANOW, &raw);
+	}
+}
+
+static void load_module(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST))
+		report("left module %s is not loaded: %s", path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+}
+
+/* ---- BPF objects ---- */
+
+struct bpf_ids {
+	uint32_t ids[LEFT_MAX];
+	size_t n;
+};
+
+struct kind {
+	const char *name;
+	enum bpf_cmd next, open;
+	struct bpf_ids first; /* those that were there before the tests: the kernel's own */
+};
+
+static struct kind kinds[] = {
+        {.name = "program", .next = BPF_PROG_GET_NEXT_ID, .open = BPF_PROG_GET_FD_BY_ID},
+        {.name = "map", .next = BPF_MAP_GET_NEXT_ID, .open = BPF_MAP_GET_FD_BY_ID},
+        {.name = "link", .next = BPF_LINK_GET_NEXT_ID, .open = BPF_LINK_GET_FD_BY_ID},
+};
+#define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+static struct bpf_ids list_ids(const struct kind *kind)
+{
+	union bpf_attr attr = {};
+	struct bpf_ids found = {};
+
+	while (found.n < LEFT_MAX && syscall(SYS_bpf, kind->next, &attr, sizeof(attr)) == 0) {
+		found.ids[found.n++] = attr.next_id;
+		attr.start_id = attr.next_id;
+	}
+	return found;
+}
+
+static bool has_id(const struct bpf_ids *all, uint32_t id)
+{
+	for (size_t i = 0; i < all->n; i++)
+		if (all->ids[i] == id)
+			return true;
+	return false;
+}
+
+/* Those that were not there at first. */
+static struct bpf_ids list_new(const struct kind *kind)
+{
+	struct bpf_ids now = list_ids(kind), news = {};
+
+	for (size_t i = 0; i < now.n; i++)
+		if (!has_id(&kind->first, now.ids[i]))
+			news.ids[news.n++] = now.ids[i];
+	return news;
+}
+
+static void report_id(const struct kind *kind, uint32_t id)
+{
+	union bpf_attr attr = {.prog_id = id}; /* map_id and link_id are at the same place */
+	struct bpf_prog_info program = {};
+	struct bpf_map_info map = {};
+	const char *name = "";
+	int fd = (int)syscall(SYS_bpf, kind->open, &attr, sizeof(attr));
+
+	memset(&attr, 0, sizeof(attr));
+	attr.info.bpf_fd = (uint32_t)fd;
+	if (kind->next == BPF_PROG_GET_NEXT_ID) {
+		attr.info.info_len = sizeof(program);
+		attr.info.info = (uintptr_t)&program;
+		name = program.name;
+	} else if (kind->next == BPF_MAP_GET_NEXT_ID) {
+		attr.info.info_len = sizeof(map);
+		attr.info.info = (uintptr_t)&map;
+		name = map.name;
+	}
+	if (attr.info.info_len > 0)
+		syscall(SYS_bpf, BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof(attr));
+	report("left BPF %s %u %s", kind->name, id, name);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Reports what is there although all processes have ended; what it reports it doesn't again. */
+static void report_left_bpf(void)
+{
+	int64_t end = now_ms() + LEFT_SECONDS * 1000;
+	bool any;
+
+	do {
+		any = false;
+		for (size_t i = 0; i < N_KINDS; i++)
+			any |= list_new(&kinds[i]).n > 0;
+		if (!any)
+			return;
+		poll(NULL, 0, 20);
+	} while (now_ms() < end);
+	for (size_t i = 0; i < N_KINDS; i++) {
+		struct bpf_ids left = list_new(&kinds[i]);
+
+		for (size_t j = 0; j < left.n; j++)
+			report_id(&kinds[i], left.ids[j]);
+		kinds[i].first = list_ids(&kinds[i]);
+	}
+}
+
+/* ---- Tests ---- */
+
+static void exec_test(char **argv, int output)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	setsid();
+	dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
+	dup2(output, STDOUT_FILENO);
+	dup2(output, STDERR_FILENO);
+	execv(argv[0], argv);
+	dprintf(output, "%s: %s\n", argv[0], strerror(errno));
+	_exit(127);
+}
+
+/* Ends everything but ourselves. */
+static void kill_all(void)
+{
+	kill(-1, SIGKILL);
+	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+		;
+}
+
+struct lines {
+	char text[LINE_MAX];
+	size_t n;
+};
+
+static void lines_flush(struct lines *lines)
+{
+	if (lines->n > 0)
+		report("| %.*s", (int)lines->n, lines->text);
+	lines->n = 0;
+}
+
+static void lines_add(struct lines *lines, const char *data, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (data[i] == '\n' && lines->n == 0)
+			report("|");
+		else if (data[i] == '\n')
+			lines_flush(lines);
+		else
+			lines->text[lines->n++] = data[i];
+		if (lines->n == sizeof(lines->text))
+			lines_flush(lines);
+	}
+}
+
+/* Passes on what there is now. Returns false when there will be no more. */
+static bool pass_on(int fd, struct lines *lines)
+{
+	char data[4096];
+	ssize_t n;
+
+	while ((n = read(fd, data, sizeof(data))) > 0)
+		lines_add(lines, data, (size_t)n);
+	return n < 0 && errno == EAGAIN;
+}
+
+/* Reaps until @pid has ended. Returns false if it has not yet. */
+static bool reap(pid_t pid, int *ret_status)
+{
+	int status;
+	pid_t reaped;
+
+	while ((reaped = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (reaped == pid) {
+			*ret_status = status;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void run_test(const char *name, int seconds, char **argv)
+{
+	const int64_t begin = now_ms(), end = begin + (int64_t)seconds * 1000;
+	struct lines lines = {};
+	int output[2], status = 0;
+	bool ended = false, open = true;
+	pid_t pid;
+
+	say("%s", name);
+	report("begin %s %d", name, seconds);
+	if (pipe2(output, O_CLOEXEC) < 0) {
+		report("end %s exit 126 0", name);
+		return;
+	}
+	pid = fork();
+	if (pid == 0)
+		exec_test(argv, output[1]);
+	close(output[1]);
+	fcntl(output[0], F_SETFL, O_NONBLOCK);
+	while (!ended && now_ms() < end) {
+		struct pollfd ready = {.fd = open ? output[0] : -1, .events = POLLIN};
+
+		poll(&ready, 1, 20);
+		open = open && pass_on(output[0], &lines);
+		ended = reap(pid, &status);
+	}
+	kill_all();
+	pass_on(output[0], &lines);
+	close(output[0]);
+	lines_flush(&lines);
+	report_left_bpf();
+	if (!ended)
+		report("end %s timeout %d %lld", name, seconds, (long long)(now_ms() - begin));
+	else if (WIFSIGNALED(status))
+		report("end %s signal %d %lld", name, WTERMSIG(status),
+		       (long long)(now_ms() - begin));
+	else
+		report("end %s exit %d %lld", name, WEXITSTATUS(status),
+		       (long long)(now_ms() - begin));
+}
+
+static void run_shell(char **argv)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		setsid();
+		ioctl(STDIN_FILENO, TIOCSCTTY, 1);
+		execv(argv[0], argv);
+		perror(argv[0]);
+		_exit(127);
+	}
+	while (waitpid(-1, NULL, 0) != pid)
+		;
+	kill_all();
+}
+
+static void do_line(char *line)
+{
+	char *words[WORD_MAX + 1] = {};
+	size_t n = 0;
+
+	for (char *word; n < WORD_MAX && (word = strsep(&line, "\t\n"));)
+		if (*word)
+			words[n++] = word;
+	if (n == 0)
+		return;
+	if (strcmp(words[0], "module") == 0 && n == 2)
+		load_module(words[1]);
+	else if (strcmp(words[0], "env") == 0 && n == 2)
+		putenv(strdup(words[1]));
+	else if (strcmp(words[0], "test") == 0 && n > 3)
+		run_test(words[1], atoi(words[2]), words + 3);
+	else if (strcmp(words[0], "shell") == 0 && n > 1)
+		run_shell(words + 1);
+	else
+		report("left plan: no such line: %s", words[0]);
+}
+
+static void report_taint(void)
+{
+	char mask[32] = "";
+	int fd = open("/proc/sys/kernel/tainted", O_RDONLY | O_CLOEXEC);
+
+	if (read(fd, mask, sizeof(mask) - 1) < 0)
+		say("tainted: %s", strerror(errno));
+	close(fd);
+	report("tainted %.*s", (int)strcspn(mask, "\n"), mask);
+}
+
+int main(void)
+{
+	char *line = NULL;
+	size_t size = 0;
+	FILE *plan;
+
+	mount_at("devtmpfs", "/dev", NULL);
+	make_system();
+	open_report();
+	for (size_t i = 0; i < N_KINDS; i++)
+		kinds[i].first = list_ids(&kinds[i]);
+	plan = fopen(PLAN, "re");
+	if (plan) {
+		while (getline(&line, &size, plan) > 0)
+			do_line(line);
+		report_taint();
+		report("done");
+	} else {
+		say("%s: %s", PLAN, strerror(errno));
+	}
+	tcdrain(fileno(report_file));
+	sync();
+	/* The machine ends at both; some have no way to power off. */
+	reboot(RB_POWER_OFF);
+	reboot(RB_AUTOBOOT);
+	return 1;
+}

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What a guest's report means: cases that passed, failed and were skipped.
+
+Test programs print a line for each case and end with "N passed, N failed[, N skipped]". Theirs is
+the detail, but not the last word: that is how the program ended, and what it left behind."""
+import re
+import threading
+
+from guest import TAINTED
+
+CASE = re.compile(r"(ok|FAILED|skipped) (\S[^:(]*\S|\S)(.*)")
+TALLY = re.compile(r"(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$")
+OUTCOME = {"ok": "passed", "FAILED": "failed", "skipped": "skipped"}
+VERIFIER_LOG = "-- BEGIN PROG LOAD LOG --"  # libbpf prints it when the verifier refuses a program
+print_lock = threading.Lock()
+
+
+def show(text):
+    with print_lock:
+        print(text, flush=True)
+
+
+class Results:
+    """Of one kernel. Shows each case as it becomes known."""
+
+    def __init__(self, kernel, verbose=False):
+        self.kernel, self.verbose = kernel, verbose
+        self.counts = dict.fromkeys(OUTCOME.values(), 0)
+        self.program = None  # the one that runs
+        self.seen = None  # its cases by now
+        self.tally = None  # what it said at its end
+        self.refused = self.failing = False
+
+    def case(self, word, name, text=""):
+        outcome = OUTCOME[word]
+        self.counts[outcome] += 1
+        if self.seen is not None:
+            self.seen[outcome] += 1
+        show(f"{word} {self.kernel}{'/' if name else ''}{name}{text}")
+
+    def fail(self, name, why):
+        self.case("FAILED", name, f": {why}")
+
+    def follow(self, kind, value):
+        """A line of the report."""
+        handler = {"begin": self.begin, "|": self.output, "left": self.left, "end": self.end,
+                   "tainted": self.tainted}.get(kind)
+        if handler:
+            handler(value)
+        else:
+            self.fail("report", f"no such line: {kind} {value}")
+
+    def begin(self, value):
+        self.program = value.split(" ")[0]
+        self.seen, self.tally = dict.fromkeys(OUTCOME.values(), 0), None
+        self.refused = self.failing = False
+
+    def output(self, text):
+        case, tally = CASE.match(text), TALLY.match(text)
+        self.refused |= VERIFIER_LOG in text
+        if case:
+            self.failing = case[1] == "FAILED"
+            self.case(case[1], f"{self.program}/{case[2]}", case[3])
+        elif tally:
+            self.tally = dict(zip(OUTCOME.values(), (int(n or 0) for n in tally.groups())))
+        elif self.verbose or self.failing:
+            show(f"    {text}")
+
+    def left(self, text):
+        self.fail(self.program or "init", f"left behind: {text}")
+
+    def end(self, value):
+        name, how, number, ms = value.split(" ")
+        seen, self.seen = self.seen, None
+        if self.refused:
+            self.fail(name, "the verifier refused a program")
+        if how == "timeout":
+            self.fail(name, f"not done after {number} s")
+        elif how == "signal":
+            self.fail(name, f"killed by signal {number}")
+        elif self.tally is None:
+            self.fail(name, f"ended with status {number} before its last line")
+        elif (int(number) != 0) != (self.tally["failed"] != 0):
+            self.fail(name, f"{self.tally['failed']} failed, but the exit status is {number}")
+        elif any(self.tally[outcome] != seen[outcome] for outcome in seen):
+            self.fail(name, f"says {self.tally} after {seen}")
+        self.program = None
+
+    def tainted(self, value):
+        for bit, what in TAINTED.items():
+            if int(value or 0) & bit:
+                self.fail("kernel", what)
+
+    def broken(self, why):
+        self.seen = None
+        self.fail(self.program or "boot", why)
+
+    def text(self):
+        return ", ".join(f"{n} {outcome}" for outcome, n in self.counts.items())

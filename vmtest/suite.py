@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What a guest is to run, and what it needs for that."""
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import image
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+GUEST = "/reuseportd"  # where the guest has the tree
+FLOOR = (5, 14)  # the oldest kernel that reuseportd works on; older ones are to be refused
+BINARIES = ("user/reuseportd", "tools/loadgen", "tests/harness/worker", "tests/harness/delaylink",
+            "tests/harness/killat")
+TOOLS = ("bpftool", "ip", "mount", "nsenter", "setpriv", "ss", "unshare")
+SHELL_TOOLS = ("bash", "cat", "dmesg", "grep", "less", "ls", "nstat", "ps", "rm", "sleep", "strace",
+               "sysctl", "tc", "umount")
+SHELL = "bash"
+# Programs that end-to-end tests run beyond our own; a test that has its name is left out.
+FOREIGN = ("nginx", "haproxy", "gunicorn", "strace")
+SLOW = 10  # how much longer things take on an emulated processor
+SECONDS = 60  # for a test program on a fast machine
+
+
+class Unusable(Exception):
+    """What is asked for can't be run."""
+
+
+def program(name):
+    """Of the host; as in the guest, with the folders that root has in its path."""
+    path = shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin")
+    if not path:
+        raise Unusable(f"{name} is not installed; tools/setup installs what is needed")
+    return path
+
+
+def e2e_names():
+    """The end-to-end tests whose only server is the project's own."""
+    done = subprocess.run([sys.executable, TOP / "tests/e2e/run", "--list"],
+                          capture_output=True, text=True, check=True)
+    return [name for name in done.stdout.split() if not any(word in name for word in FOREIGN)]
+
+
+class Suite:
+    """The tests that were asked for: those with one of the words in their name, or all."""
+
+    def __init__(self, build, words, slow):
+        self.build, self.slow = pathlib.Path(build).resolve(), slow
+        self.words = [word.removeprefix("kernel_check_") for word in words]
+        for binary in BINARIES:
+            if not (self.build / binary).exists():
+                raise Unusable(f"{self.build} has no {binary}: build it first (cmake --build)")
+        self.checks = {path.name.removeprefix("kernel_check_"): path for path in
+                       sorted((self.build / "tests/kernel").glob("kernel_check_*"))
+                       if not path.suffix}
+        names = e2e_names()
+        self.e2e = [name for name in names if self.wanted(f"e2e/{name}")]
+
+    def wanted(self, name):
+        return not self.words or any(word in name for word in self.words)
+
+    def lines(self, kernel):
+        """The plan of a kernel, as init.c reads it."""
+        seconds = SECONDS * self.slow
+        if kernel.version < FLOOR:
+            if self.wanted("refusal"):
+                yield ("test", "refusal", seconds, sys.executable, f"{GUEST}/vmtest/refusal.py",
+                       f"{GUEST}/build/user/reuseportd", f"{GUEST}/build/tests/harness/worker")
+            return
+        for name, path in self.checks.items():
+            if self.wanted(name):
+                yield "test", name, seconds, f"{GUEST}/build/tests/kernel/{path.name}"
+        if self.e2e:
+            yield ("test", "e2e", seconds * 3, sys.executable, f"{GUEST}/tests/e2e/run",
+                   "--allow-missing", "--jobs", 1,
+                   *(word for name in self.e2e for word in ("-k", name)))
+
+    def base(self, init, with_shell):
+        """The part of the initramfs that is the same for all kernels."""
+        archive = image.skeleton()
+        image.add_program(archive, init, "/init")
+        for binary in BINARIES:
+            image.add_program(archive, self.build / binary, f"{GUEST}/build/{binary}")
+        for path in self.checks.values():
+            image.add_program(archive, path, f"{GUEST}/build/tests/kernel/{path.name}")
+        for tool in TOOLS:
+            image.add_program(archive, program(tool))
+        for tool in SHELL_TOOLS if with_shell else ():
+            if shutil.which(tool):
+                image.add_program(archive, program(tool))
+        image.add_python(archive, TOP, GUEST, ["tests/e2e/run", "vmtest/refusal.py"],
+                         sorted(path.relative_to(TOP) for path in TOP.glob("tests/e2e/*.py")))
+        return archive.finish()
