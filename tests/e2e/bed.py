@@ -22,6 +22,8 @@ import socket
 import subprocess
 import time
 
+from bpf import open_ids, pinned_ids
+
 BPFFS = pathlib.Path("/sys/fs/bpf")
 PINS = BPFFS / "reuseportd"
 PORT = 8080  # every bed has a network namespace of its own
@@ -408,17 +410,13 @@ class Bed:
 
     def remember_pinned(self):
         """Notes the ids of all that is pinned, so as to look for them when the test is over."""
-        for kind in ("prog", "map"):
-            rows = json.loads(self.must("bpftool", "--json", "--bpffs", kind, "show") or "[]")
-            for row in rows:
-                if any(path.startswith(f"{PINS}/") for path in row.get("pinned", [])):
-                    self.seen[kind].add(row["id"])
+        for kind, number in pinned_ids(PINS):
+            self.seen[kind].add(number)
 
     def remember_open(self, pid):
         """The same for what a process has open."""
-        for info in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir():
-            for kind, number in re.findall(r"(?m)^(prog|map|link)_id:\s*(\d+)", info.read_text()):
-                self.seen[kind].add(int(number))
+        for kind, number in open_ids(pid):
+            self.seen[kind].add(number)
 
     def left_bpf(self):
         left = []

@@ -9,6 +9,7 @@ import os
 import pathlib
 import sys
 
+import bpf
 from bed import BPFFS, PINS, PORT, Client, cases, check, equal, wait_until
 from refusals import ATTACH, SERVICE, WORKERS, Refusals
 from servers import Worker, Workers
@@ -57,13 +58,7 @@ def test_without_capability(bed):
 
 # Kernels and mounts
 
-SYSTEM_CALLS = {  # getsockopt, mount, bpf, pidfd_getfd
-    "x86_64": (55, 165, 321, 438),
-    "aarch64": (209, 40, 280, 438),
-}
-GETSOCKOPT, MOUNT, BPF, PIDFD_GETFD = SYSTEM_CALLS[os.uname().machine]
 SO_NETNS_COOKIE = 71
-BPF_MAP_LOOKUP_BATCH = 24
 
 # Runs a command to which a system call (with this value of this argument; -1: any) gives an error.
 DENY = """
@@ -94,13 +89,13 @@ def test_kernel_below_the_floor(bed):
     refusals = Refusals(bed, attach=False)
     Workers(bed, WORKERS)
     for under, says in (
-            (deny(BPF, errno.ENOSYS), "bpf() system call"),
-            (deny(BPF, errno.EINVAL, 0, BPF_MAP_LOOKUP_BATCH), "look-up (Linux 5.13), for reading"),
-            (deny(PIDFD_GETFD, errno.ENOSYS), "pidfd_getfd() (Linux 5.6), for taking over running"),
-            (deny(GETSOCKOPT, errno.ENOPROTOOPT, 2, SO_NETNS_COOKIE),
+            (deny(bpf.BPF, errno.ENOSYS), "bpf() system call"),
+            (deny(bpf.BPF, errno.EINVAL, 0, bpf.MAP_LOOKUP_BATCH), "look-up (Linux 5.13), for reading"),
+            (deny(bpf.PIDFD_GETFD, errno.ENOSYS), "pidfd_getfd() (Linux 5.6), for taking over running"),
+            (deny(bpf.GETSOCKOPT, errno.ENOPROTOOPT, 2, SO_NETNS_COOKIE),
              "SO_NETNS_COOKIE (Linux 5.14), for telling network namespaces apart")):
         refusals.refused(*ATTACH, under=under, says=(says, "reuseportd needs Linux 5.14 or later"))
-    refusals.refused(*ATTACH, under=deny(BPF, errno.EPERM), says="seccomp filter or a security")
+    refusals.refused(*ATTACH, under=deny(bpf.BPF, errno.EPERM), says="seccomp filter or a security")
     bed.reuseportd(*ATTACH)
 
 
@@ -118,7 +113,7 @@ def test_bpffs_is_not_mounted(bed):
     refusals.refused("detach", "s", says="there is no service 's'")
     refusals.refused(*ATTACH, under=without("sys_admin"),
                      says="missing: CAP_SYS_ADMIN (to mount bpffs)")
-    refusals.refused(*ATTACH, under=deny(MOUNT, errno.EPERM),
+    refusals.refused(*ATTACH, under=deny(bpf.MOUNT, errno.EPERM),
                      says=("bpffs is not mounted, and mounting it failed: Operation not permitted",
                            f"mount it by hand: mount -t bpf bpf {BPFFS}"))
     check(" bpf " not in pathlib.Path("/proc/mounts").read_text(), "bpffs was mounted in vain")
@@ -131,14 +126,6 @@ def test_bpffs_is_not_mounted(bed):
 # Pins
 
 
-def bpf(command, *words):
-    """bpf(2) with an attribute of these 32-bit words."""
-    attribute = (ctypes.c_uint32 * 32)(*words)
-    result = ctypes.CDLL(None, use_errno=True).syscall(BPF, command, attribute, 128)
-    check(result >= 0, f"bpf({command}): {os.strerror(ctypes.get_errno())}")
-    return result
-
-
 def test_listener_in_anothers_map(bed):
     """A socket can be in one socket array only: attach fails half way, and takes all back."""
     refusals = Refusals(bed, attach=False)
@@ -146,12 +133,10 @@ def test_listener_in_anothers_map(bed):
     process = os.pidfd_open(fleet[2].pid)
     sock = next(fd for fd in map(int, os.listdir(f"/proc/{fleet[2].pid}/fd"))
                 if os.readlink(f"/proc/{fleet[2].pid}/fd/{fd}").startswith("socket:"))
-    copy = ctypes.CDLL(None).syscall(PIDFD_GETFD, process, sock, 0)
-    others = bpf(0, 20, 4, 8, 1)  # BPF_MAP_CREATE: BPF_MAP_TYPE_REUSEPORT_SOCKARRAY
+    copy = bpf.system_call(bpf.PIDFD_GETFD, process, sock, 0)
+    others = bpf.bpf(bpf.MAP_CREATE, bpf.MAP_TYPE_REUSEPORT_SOCKARRAY, 4, 8, 1)
     key, value = ctypes.c_uint32(0), ctypes.c_uint64(copy)
-    address = [part for at in (ctypes.addressof(key), ctypes.addressof(value))
-               for part in (at & 0xffffffff, at >> 32)]
-    bpf(2, others, 0, *address)  # BPF_MAP_UPDATE_ELEM
+    bpf.bpf(bpf.MAP_UPDATE_ELEM, others, 0, *bpf.pointer(key), *bpf.pointer(value))
     os.close(copy)
     os.close(process)
     refusals.refused(*ATTACH, says=(f"the listener of pid {fleet[2].pid} (worker)",

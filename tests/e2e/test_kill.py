@@ -194,7 +194,7 @@ def test_black_hole_is_seen(bed):
     rows, code = doctor_rows(bed, "p")
     failed = [row for row in rows if row["verdict"] == "fail"]
     equal(code, 1, "exit status of the doctor")
-    check(len(failed) == 1 and "slots 3" in failed[0]["detail"] and failed[0]["advice"],
+    check(len(failed) == 1 and "slot 3" in failed[0]["detail"] and failed[0]["advice"],
           f"the doctor says {rows}")
     clients = bed.hold(WORKERS)
     for client in clients:

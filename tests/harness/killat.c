@@ -89,6 +89,7 @@ static const char *const call_names[] = {
 	CALL(timerfd_create), CALL(timerfd_settime), CALL(umask), CALL(uname), CALL(unlinkat),
 	CALL(wait4), CALL(waitid), CALL(write), CALL(writev), CALL(faccessat), CALL(getegid),
 	CALL(geteuid), CALL(getgid), CALL(getppid), CALL(getuid), CALL(gettid), CALL(rseq),
+	CALL(capget), CALL(kcmp),
 	CALL(rt_sigreturn), CALL(sched_getaffinity), CALL(set_robust_list), CALL(set_tid_address),
 	CALL(setsid), CALL(sigaltstack), CALL(tgkill), CALL(inotify_add_watch),
 	CALL(inotify_init1), CALL(getcwd), CALL(fstat), CALL(madvise), CALL(mremap),

@@ -291,7 +291,7 @@ static void case_gone(void)
 	CHECK(waitpid((pid_t)pid, NULL, 0) == (pid_t)pid);
 	CHECK(proc_identity(pid, &start_time, &ppid, comm) == -ESRCH);
 	CHECK(proc_open_pid(pid, 0) == -ESRCH);
-	CHECK(proc_enter_netns(pid, &err) == -ESRCH && strstr(err.text, "gone"));
+	CHECK(proc_enter_netns(pid, &err) == -ESRCH && strstr(err.text, "no process"));
 	CHECK(proc_borrow_fd(pid, 0, 0, &err) == -ESRCH && strstr(err.text, "gone"));
 
 	/* A number that another process has by now. */

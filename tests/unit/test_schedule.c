@@ -194,6 +194,24 @@ static void check_entries(const struct rpd_schedule *s)
 		assert_int_equal(s->ring_len, n ? STICKY_LEN : 0);
 }
 
+/* The order of what is out of the ring: of a version that waits, taken out, stalled. */
+static unsigned int rank_outside(const struct rpd_slot *slot)
+{
+	if (slot->flags & RPD_SLOT_STALLED)
+		return 2;
+	return slot->state == RPD_SLOT_ACTIVE && slot->weight > 0 ? 0 : 1;
+}
+
+static unsigned int check_outside(const struct rpd_schedule *s, unsigned int rank, unsigned int v,
+                                  unsigned int n)
+{
+	for (unsigned int i = 0; i < s->n_slots; i++)
+		if (is_admitted(&s->slots[i]) && s->slots[i].entries == 0 &&
+		    s->slots[i].version == v && rank_outside(&s->slots[i]) == rank)
+			assert_int_equal(s->candidates[n++], i);
+	return n;
+}
+
 static void check_candidates(const struct rpd_schedule *s)
 {
 	unsigned int n = 0;
@@ -212,9 +230,16 @@ static void check_candidates(const struct rpd_schedule *s)
 		}
 	}
 	assert_int_equal(s->n_ring_slots, n);
-	for (unsigned int i = 0; i < s->n_slots; i++)
-		if (is_admitted(&s->slots[i]) && s->slots[i].entries == 0)
-			assert_int_equal(s->candidates[n++], i);
+	for (unsigned int rank = 0; rank < 3; rank++)
+		for (unsigned int v = 0; v < RPD_VERSION_MAX; v++) {
+			unsigned int first = n;
+
+			n = check_outside(s, rank, v, n);
+			if (rank == 0)
+				assert_int_equal(s->versions[v].standby_count, n - first);
+			if (rank == 0 && n > first)
+				assert_int_equal(s->versions[v].standby_first, first);
+		}
 	assert_int_equal(s->n_candidates, n);
 }
 
@@ -1050,7 +1075,7 @@ static void unused_versions_are_freed(void **state)
 
 static void candidates_by_version(void **state)
 {
-	static const uint16_t expected[] = {1, 4, 0, 5, 2, 3, 6};
+	static const uint16_t expected[] = {1, 4, 0, 5, 3, 6, 2};
 	struct rpd_schedule s;
 
 	(void)state;

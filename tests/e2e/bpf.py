@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""bpf(2) and its like: system calls that Python has no function for."""
+import ctypes
+import os
+import pathlib
+import re
+
+GETSOCKOPT, MOUNT, BPF, PIDFD_GETFD = {
+    "x86_64": (55, 165, 321, 438),
+    "aarch64": (209, 40, 280, 438),
+}[os.uname().machine]
+
+MAP_CREATE, MAP_UPDATE_ELEM, OBJ_GET, MAP_LOOKUP_BATCH = 0, 2, 7, 24
+MAP_TYPE_REUSEPORT_SOCKARRAY = 20
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def system_call(number, *args):
+    result = libc.syscall(number, *args)
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
+
+
+def pointer(value):
+    """Its address, as two of bpf()'s words."""
+    address = ctypes.addressof(value)
+    return address & 0xffffffff, address >> 32
+
+
+def bpf(command, *words):
+    """With an attribute of these 32-bit words."""
+    attribute = (ctypes.c_uint32 * 32)(*words)
+    return system_call(BPF, command, attribute, ctypes.sizeof(attribute))
+
+
+def open_ids(process, *fds):
+    """("map", ID), ("prog", ID), ("link", ID) of what the process has open, or of these."""
+    folder = pathlib.Path(f"/proc/{process}/fdinfo")
+    for name in fds or os.listdir(folder):
+        for kind, number in re.findall(r"(?m)^(prog|map|link)_id:\s*(\d+)",
+                                       (folder / str(name)).read_text()):
+            yield kind, int(number)
+
+
+def pinned_ids(folder):
+    """The same of all that is pinned below the folder."""
+    for path in folder.glob("**/*"):
+        if path.is_dir():
+            continue
+        name = ctypes.create_string_buffer(os.fsencode(path))
+        fd = bpf(OBJ_GET, *pointer(name))
+        try:
+            yield from open_ids("self", fd)
+        finally:
+            os.close(fd)
