@@ -23,7 +23,7 @@
 
 /* Ring entries to try before the search goes over to the list of all candidates. Each that has no
  * listener costs a failed selection, some 20 ns. */
-#define STEER_RING_TRIES RPD_SLOT_MAX
+#define STEER_RING_TRIES 32
 
 struct {
 	__uint(type, BPF_MAP_TYPE_REUSEPORT_SOCKARRAY);
@@ -126,31 +126,44 @@ static __always_inline enum pick_kind packet_kind(struct sk_reuseport_md *ctx)
 	return pick_kind(flags);
 }
 
-/*
- * Takes the first of candidates[first .. first + count - 1] that has a listener, beginning at the
- * @start-th (pick_scan()); returns its slot, or -1. For the rare cases only. A global function, so
- * that the verifier walks its long loop once and not on every path that leads to it.
- */
-__attribute__((noinline)) int steer_scan(struct sk_reuseport_md *ctx, __u32 first, __u32 count,
-                                         __u32 start)
+static __always_inline struct rpd_schedule *find_schedule(void)
 {
 	__u32 zero = 0;
 	struct rpd_control *ctl = bpf_map_lookup_elem(&control, &zero);
-	struct rpd_schedule *sched;
 
-	if (!ctx || !ctl || count == 0)
+	return ctl ? schedule_in_force(ctl) : NULL;
+}
+
+/*
+ * One look of steer_scan() and of steer_walk(). The long loops, and what they do at each step, are
+ * for rare cases, and global functions: the verifier walks each of them once, and not on every path
+ * that leads to it, or a thousand times. With that loading takes a tenth of the time.
+ */
+__attribute__((noinline)) int steer_look(struct sk_reuseport_md *ctx, __u32 at)
+{
+	struct rpd_schedule *sched = find_schedule();
+	__u32 slot;
+
+	if (!ctx || !sched)
 		return -1;
-	sched = schedule_in_force(ctl);
-	if (!sched)
+	slot = sched->candidates[at & (RPD_SLOT_MAX - 1)];
+	return take(ctx, slot) ? (int)slot : -1;
+}
+
+/* Takes the first of candidates[first .. first + count - 1] that has a listener, beginning at the
+ * @start-th (pick_scan()); returns its slot, or -1. */
+__attribute__((noinline)) int steer_scan(struct sk_reuseport_md *ctx, __u32 first, __u32 count,
+                                         __u32 start)
+{
+	if (!ctx || count == 0)
 		return -1;
 	for (__u32 i = 0; i < RPD_SLOT_MAX + PICK_SCATTERED; i++) {
-		__u32 at = first + pick_scan(start, i, count);
-		__u32 slot;
+		int slot;
 
 		if (i >= count + PICK_SCATTERED)
 			break;
-		slot = sched->candidates[at & (RPD_SLOT_MAX - 1)];
-		if (take(ctx, slot))
+		slot = steer_look(ctx, first + pick_scan(start, i, count));
+		if (slot >= 0)
 			return slot;
 	}
 	return -1;
@@ -232,28 +245,37 @@ static __always_inline __u32 ring_slot(struct sk_reuseport_md *ctx, struct rpd_c
 	return sched->ring[at & (RPD_RING_MAX - 1)];
 }
 
-/*
- * Goes on along the ring after its entry of attempt 0 had no listener; returns the slot that was
- * taken, or -1. The ring has such entries only until the next command or the watcher has made a
- * new one. A global function for the same reason as steer_scan().
- */
-__attribute__((noinline)) int steer_walk(struct sk_reuseport_md *ctx, __u32 kind, __u32 client)
+/* The slot of this attempt, if it has a listener, which is then taken; -1 if not. */
+__attribute__((noinline)) int steer_step(struct sk_reuseport_md *ctx, __u32 kind, __u32 client,
+                                         __u32 attempt)
 {
 	__u32 zero = 0;
 	struct rpd_control *ctl = bpf_map_lookup_elem(&control, &zero);
-	struct rpd_schedule *sched;
+	struct rpd_schedule *sched = ctl ? schedule_in_force(ctl) : NULL;
+	__u32 slot;
 
-	if (!ctx || !ctl)
+	if (!ctx || !sched)
 		return -1;
-	sched = schedule_in_force(ctl);
-	if (!sched)
+	slot = ring_slot(ctx, ctl, sched, kind, client, attempt);
+	return take(ctx, slot) ? (int)slot : -1;
+}
+
+/* Goes on along the ring after its entry of attempt 0 had no listener; returns the slot that was
+ * taken, or -1. The ring has such entries only until the next command or the watcher has made a
+ * new one. */
+__attribute__((noinline)) int steer_walk(struct sk_reuseport_md *ctx, __u32 kind, __u32 client)
+{
+	struct rpd_schedule *sched = find_schedule();
+
+	if (!ctx || !sched)
 		return -1;
 	for (__u32 attempt = 1; attempt < STEER_RING_TRIES; attempt++) {
-		__u32 slot = ring_slot(ctx, ctl, sched, kind, client, attempt);
+		int slot;
 
 		if (attempt > sched->ring_len)
 			break;
-		if (take(ctx, slot))
+		slot = steer_step(ctx, kind, client, attempt);
+		if (slot >= 0)
 			return slot;
 	}
 	return -1;

@@ -12,12 +12,21 @@ GUEST = "/reuseportd"  # where the guest has the tree
 FLOOR = (5, 14)  # the oldest kernel that reuseportd works on; older ones are to be refused
 BINARIES = ("user/reuseportd", "tools/loadgen", "tests/harness/worker", "tests/harness/delaylink",
             "tests/harness/killat")
-TOOLS = ("bpftool", "ip", "mount", "nsenter", "setpriv", "ss", "unshare")
+TOOLS = ("bpftool", "ip", "mount", "nsenter", "setpriv", "ss", "umount", "unshare")
 SHELL_TOOLS = ("bash", "cat", "dmesg", "grep", "less", "ls", "nstat", "ps", "rm", "sleep", "strace",
-               "sysctl", "tc", "umount")
+               "sysctl", "tc")
 SHELL = "bash"
 # Programs that end-to-end tests run beyond our own; a test that has its name is left out.
 FOREIGN = ("nginx", "haproxy", "gunicorn", "strace")
+# What an emulated processor is too slow for; run there only when asked for by name.
+LENGTHY = {
+    "e2e/sigkill.": "kills commands at each of their system calls",
+    "e2e/monkey.": "goes on until it has done enough",
+    "e2e/drain.hundred_cycles": "100,000 connections",
+    "e2e/even.many_short": "24,000 connections, and none may be late",
+    "e2e/even.syncookies": "no ACK may be late: it would take a turn",
+    "e2e/commands.help": "is the same on every kernel",
+}
 SLOW = 10  # how much longer things take on an emulated processor
 SECONDS = 60  # for a test program on a fast machine
 
@@ -38,14 +47,15 @@ def e2e_names():
     """The end-to-end tests whose only server is the project's own."""
     done = subprocess.run([sys.executable, TOP / "tests/e2e/run", "--list"],
                           capture_output=True, text=True, check=True)
-    return [name for name in done.stdout.split() if not any(word in name for word in FOREIGN)]
+    return [name for name in done.stdout.splitlines()
+            if not any(word in name for word in FOREIGN)]
 
 
 class Suite:
     """The tests that were asked for: those with one of the words in their name, or all."""
 
-    def __init__(self, build, words, slow):
-        self.build, self.slow = pathlib.Path(build).resolve(), slow
+    def __init__(self, build, words, slow, cpus):
+        self.build, self.slow, self.cpus = pathlib.Path(build).resolve(), slow, cpus
         self.words = [word.removeprefix("kernel_check_") for word in words]
         for binary in BINARIES:
             if not (self.build / binary).exists():
@@ -53,11 +63,12 @@ class Suite:
         self.checks = {path.name.removeprefix("kernel_check_"): path for path in
                        sorted((self.build / "tests/kernel").glob("kernel_check_*"))
                        if not path.suffix}
-        names = e2e_names()
-        self.e2e = [name for name in names if self.wanted(f"e2e/{name}")]
+        self.e2e = [name for name in e2e_names() if self.wanted(f"e2e/{name}")]
 
     def wanted(self, name):
-        return not self.words or any(word in name for word in self.words)
+        if self.words:
+            return any(word in name for word in self.words)
+        return self.slow == 1 or not any(name.startswith(start) for start in LENGTHY)
 
     def lines(self, kernel):
         """The plan of a kernel, as init.c reads it."""
@@ -72,7 +83,7 @@ class Suite:
                 yield "test", name, seconds, f"{GUEST}/build/tests/kernel/{path.name}"
         if self.e2e:
             yield ("test", "e2e", seconds * 3, sys.executable, f"{GUEST}/tests/e2e/run",
-                   "--allow-missing", "--jobs", 1,
+                   "--allow-missing", "--jobs", self.cpus,
                    *(word for name in self.e2e for word in ("-k", name)))
 
     def base(self, init, with_shell):

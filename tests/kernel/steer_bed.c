@@ -29,7 +29,7 @@
 #include "steer_load.h"
 
 #define BACKLOG   4096
-#define LOOPBACK  1   /* its ifindex in every network namespace */
+#define LOOPBACK  1              /* its ifindex in every network namespace */
 #define PROGRAM_S (120 * slow()) /* a program that takes longer hangs */
 
 /* ---- Checks ---- */

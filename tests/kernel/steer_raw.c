@@ -95,10 +95,15 @@ static size_t fill_v6(struct packet_v6 *v6, const struct raw_packet *packet)
 	return sizeof(v6->ip) + length;
 }
 
-int raw_put(const struct raw_packet *packet)
+int raw_open(int family)
 {
-	const int family = packet->to.sa.sa_family;
-	_cleanup_close_ int fd = socket(family, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+	const int fd = socket(family, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int raw_put(int fd, const struct raw_packet *packet)
+{
 	union {
 		struct packet_v4 v4;
 		struct packet_v6 v6;
@@ -108,7 +113,7 @@ int raw_put(const struct raw_packet *packet)
 
 	if (packet->n_data > DATA_MAX)
 		return -EMSGSIZE;
-	if (family == AF_INET6) {
+	if (to.sa.sa_family == AF_INET6) {
 		to.in6.sin6_port = 0; /* the protocol, if it is given at all */
 		length = fill_v6(&bytes.v6, packet);
 	} else {
@@ -119,7 +124,9 @@ int raw_put(const struct raw_packet *packet)
 
 void raw_send(const struct raw_packet *packet)
 {
-	CHECK_EQ(raw_put(packet), 0);
+	_cleanup_close_ int fd = raw_open(packet->to.sa.sa_family);
+
+	CHECK_EQ(raw_put(fd, packet), 0);
 }
 
 int raw_listen(void)

@@ -19,10 +19,13 @@ struct raw_packet {
 	uint16_t n_data; /* bytes of data, at most 64, all zero */
 };
 
-/* Puts a packet on the loopback device; 0 or a negative errno. May be called from any thread. */
-int raw_put(const struct raw_packet *packet);
+/* A socket to put packets of @family on the loopback device by, or a negative errno. */
+int raw_open(int family);
 
-/* The same; it must succeed. */
+/* 0 or a negative errno. May be called from any thread, as no check is in it. */
+int raw_put(int fd, const struct raw_packet *packet);
+
+/* Sends one packet; it must succeed. */
 void raw_send(const struct raw_packet *packet);
 
 /* A socket that gets a copy of each IPv4 TCP packet from now on. */

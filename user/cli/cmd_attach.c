@@ -6,6 +6,7 @@
 #include "cli/command.h"
 #include "cli/show.h"
 #include "daemon/watch.h"
+#include "kern/netns.h"
 
 static int check_input(const struct invocation *i, struct error *err)
 {
@@ -22,14 +23,39 @@ static int check_input(const struct invocation *i, struct error *err)
 	return 0;
 }
 
-/* Whether --watch is for a service that is there already: a watcher that was restarted. */
-static bool watch_only(const struct invocation *i)
+/* Whether it is the service that this command line would make, or, in an earlier life, made. */
+static bool is_asked_for(const struct invocation *i, const struct service *service, uint64_t netns)
 {
-	_cleanup_service_ struct service service;
-	struct error ignored;
+	const struct rpd_service *info = service->steer.service;
 
-	service_init(&service);
-	return i->watch && i->service && service_open(&service, i->service, &ignored) == 0;
+	if (i->service)
+		return !strcmp(i->service, service->pins.service);
+	return info->netns_cookie == netns && info->n_workers == i->attach.wanted.workers &&
+	       (!i->attach.wanted.port || i->attach.wanted.port == info->endpoints[0].port);
+}
+
+/* For --watch of a service that is there already, as after a restart of the watcher: fills in its
+ * name and returns true. */
+static bool find_attached(const struct invocation *i, char ret[RPD_LABEL_MAX])
+{
+	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
+	struct error ignored;
+	uint64_t netns, ino;
+	size_t n, found = 0;
+
+	if (netns_here(&netns, &ino, &ignored) < 0 || pins_list(&names, &n, &ignored) < 0)
+		return false;
+	for (size_t s = 0; s < n; s++) {
+		_cleanup_service_ struct service service;
+
+		service_init(&service);
+		if (service_peek(&service, names[s], &ignored) < 0 ||
+		    !is_asked_for(i, &service, netns))
+			continue;
+		memcpy(ret, names[s], RPD_LABEL_MAX);
+		found++;
+	}
+	return found == 1;
 }
 
 static void say_waiting(const char *why)
@@ -49,8 +75,8 @@ int cmd_attach(struct invocation *i, struct error *err)
 		r = watch_check(err);
 	if (r < 0)
 		return r;
-	if (watch_only(i))
-		return watch(i->service, err);
+	if (i->watch && find_attached(i, name))
+		return watch(name, err);
 	i->attach.service = i->service;
 	i->attach.waiting = say_waiting;
 	r = attach(&i->attach, &service, &notes, err);
