@@ -171,6 +171,16 @@ class Load(Process):
         super().stop(number, deadline)
         return self.report()
 
+    def stop_unfailed(self):
+        """Ends it, sees that no connection has failed, and returns its report."""
+        report = self.stop()
+        end = time.monotonic()
+        failed = [row for row in read_log(self.log) if row.outcome != "ok"]
+        check(report["failed"] == 0 and not failed, "failed connections: " + "".join(
+            f"\n    {row.outcome}, begun {end - row.begin:.6f} s and ended {end - row.end:.6f} s "
+            f"before the end" for row in failed[:10]) + f"\n  of {report}")
+        return report
+
     def finish(self, deadline=120):
         """Waits for its end and returns its report."""
         self.wait(deadline)

@@ -143,9 +143,8 @@ def test_switch_under_load(bed, case):
     equal(states, ["active"] * 4 + ["standby"] * 4, "states")
     bed.reuseportd("switch", "--off")
     wait_for_load(bed, slots["green"], 500)
-    report = load.stop()
+    report = load.stop_unfailed()
     rows = read_log(load.log)
-    equal(report["failed"], 0, f"failed connections of {report}")
     for old, begin, end in turns:
         for slot in old:
             n = expect_silence(rows, ids[slot], begin, end, "of the version that is switched off")
@@ -227,8 +226,7 @@ def test_switch_survives_a_reload(bed):
     load = bed.start_load("-c", 16)
     nginx.reload()
     wait_until(lambda: not old & set(nginx.pids()), "nginx has new workers")
-    report = load.stop()
-    equal(report["failed"], 0, f"failed connections of {report}")
+    report = load.stop_unfailed()
     pids = [row["pid"] for row in bed.status()["workers"]]
     equal(sorted(pids), sorted(nginx.pids()), "pids of the slots")
     equal(bed.load("-n", 400)["workers"], {str(pid): 100 for pid in pids[4:]}, "who answers")

@@ -6,7 +6,7 @@ import time
 
 from bed import cases, check, equal, note, wait_until
 from servers import Gunicorn, Haproxy, Nginx, Worker, Workers
-from traffic import Place
+from traffic import Place, wait_for_load
 
 WORKERS = 8
 
@@ -172,8 +172,7 @@ def test_nginx_reload(bed):
         old = set(nginx.pids())
         nginx.reload()
         wait_until(lambda: not old & set(nginx.pids()), "nginx has new workers")
-    report = load.stop()
-    equal(report["failed"], 0, f"failed connections of {report}")
+    report = load.stop_unfailed()
     wait_until(lambda: states(bed) == ["active"] * WORKERS, "all are active")
     pids = [row["pid"] for row in bed.status()["workers"]]
     equal(sorted(pids), sorted(nginx.pids()), "pids of the slots")
@@ -236,21 +235,21 @@ def test_haproxy_reload(bed, case):
         equal(states(bed), ["dead"] * WORKERS, "states")
         equal(len(bed.status()["unknown_members"]), WORKERS, "unknown members")
         bed.reuseportd("attach", "--workers", WORKERS)
-    report = load.stop()
-    equal(report["failed"], 0, f"failed connections of {report}")
+    report = load.stop_unfailed()
     expect_even(bed, [f"new2.{i}" for i in range(WORKERS)])
     note(f"{case}: 3 reloads of HAProxy, {report['ok']} connections, 0 failed")
 
 
 def roll(bed, watch, pid_of, old, start, drain=True):
     """Replaces a worker as a deploy script would: the new one first, then the old one is drained
-    and told to end. Returns the new one."""
+    and, when what was shaking hands with it is done, told to end. Returns the new one."""
     [slot] = [row["slot"] for row in bed.status()["workers"] if row["pid"] == pid_of(old)]
     new = start()
     wait_until(lambda: pid_of(new) in [row.get("pid") for row in bed.status()["unknown_members"]],
                f"{pid_of(new)} has joined")
     if drain:
         bed.reuseportd("drain", slot)
+        wait_for_load(bed, [row["slot"] for row in bed.status()["workers"]], 1000)
     old.process.stop(signal.SIGTERM)
     watch.wait_output(f"slot {slot}: admitted pid {pid_of(new)} ")
     if drain:  # the slot is drained still, whoever is in it now
@@ -260,8 +259,11 @@ def roll(bed, watch, pid_of, old, start, drain=True):
 
 @cases("c-loopback", "c-link", "gunicorn-loopback", "c-loopback-undrained", "c-link-undrained")
 def test_rolling_restart(bed, case):
-    """All workers are replaced one by one under load; nobody fails. Nor when they aren't drained
-    first, thanks to the migration of what is queued and of handshakes under way."""
+    """All workers are replaced one by one under load; nobody fails. Undrained they lose next to
+    nothing, thanks to the migration of what is queued and of handshakes under way: only an ACK that
+    the kernel handles in the very moment in which the listener closes is answered by a reset (in 3
+    of 440 such stops, when we measured). Without reuseportd it is dozens (kill.loss_would_be_seen).
+    """
     kind, place, *undrained = case.split("-")
     n = 4 if kind == "gunicorn" else WORKERS
 
@@ -280,11 +282,11 @@ def test_rolling_restart(bed, case):
     new = [roll(bed, watch, pid_of, one, lambda: start(n + i), not undrained)
            for i, one in enumerate(old)]
     seconds = time.monotonic() - begin
-    report = load.stop()
-    equal(report["failed"], 0, f"failed connections of {report}")
+    report = load.stop() if undrained else load.stop_unfailed()
+    check(report["failed"] <= 2, f"failed connections of {report}")
     equal(sorted(row["pid"] for row in bed.status()["workers"]), sorted(map(pid_of, new)),
           "pids of the slots")
-    report_after = bed.load("-n", 100 * n)
-    equal(set(report_after["workers"].values()), {100}, "connections of each new worker")
+    after = bed.load("-n", 100 * n)
+    equal(set(after["workers"].values()), {100}, "connections of each new worker")
     note(f"{case}: {n} of {n} workers replaced in {seconds:.1f} s, {report['ok']} connections, "
-         f"0 failed, {bed.status()['counters']['migrated']} migrated")
+         f"{report['failed']} failed, {bed.status()['counters']['migrated']} migrated")

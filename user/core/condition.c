@@ -10,7 +10,8 @@ enum condition condition_of(const struct rpd_schedule *s, unsigned int slot, boo
 		return CONDITION_EMPTY;
 	if (!live)
 		return CONDITION_DEAD;
-	if (stalled)
+	/* Polled again, but not yet back in the ring: the watcher's next look puts it there. */
+	if (stalled || (it->flags & RPD_SLOT_STALLED))
 		return CONDITION_STALLED;
 	if (it->state == RPD_SLOT_DRAINING)
 		return CONDITION_DRAINING;
