@@ -28,9 +28,9 @@
 #include "kern/grace.h"
 #include "steer_load.h"
 
-#define BACKLOG   4096
-#define LOOPBACK  1              /* its ifindex in every network namespace */
-#define PROGRAM_S (120 * slow()) /* a program that takes longer hangs */
+#define BACKLOG  4096
+#define LOOPBACK 1             /* its ifindex in every network namespace */
+#define CASE_S   (60 * slow()) /* a case that takes longer hangs */
 
 /* ---- Checks ---- */
 
@@ -372,6 +372,16 @@ static void run_case(const struct check_case *it, struct bed *bed)
 	it->run(bed);
 }
 
+static const char *volatile running;
+
+/* Nothing that is stuck can be cleaned up; our end does that. */
+static void on_hang(int unused)
+{
+	(void)unused;
+	dprintf(STDOUT_FILENO, "FAILED %s: hangs\n", running);
+	_exit(1);
+}
+
 int check_run(const struct check_case *cases, size_t n)
 {
 	const char *only = getenv("RPD_CASE");
@@ -383,11 +393,13 @@ int check_run(const struct check_case *cases, size_t n)
 		return 1;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	alarm(PROGRAM_S);
+	signal(SIGALRM, on_hang);
 	for (size_t i = 0; i < n; i++) {
 		if (only && strcmp(only, cases[i].name) != 0)
 			continue;
 		failure[0] = '\0';
+		running = cases[i].name;
+		alarm(CASE_S);
 		run_case(&cases[i], &bed);
 		bed_end(&bed);
 		if (failure[0]) {
