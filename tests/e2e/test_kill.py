@@ -284,8 +284,8 @@ def test_nginx_under_load(bed):
     failed = report["failed"]
     equal(failed, report["reset"] + report["closed_early"], f"failures of {report}")
     check(failed <= 4 * 64 / WORKERS * 2, f"{failed} failed: {report}")
-    wait_until(lambda: {row["pid"] for row in bed.status()["workers"] if row["state"] == "active"}
-               == set(nginx.pids()), "all are back")
+    wait_until(lambda: {row["pid"] for row in bed.status()["workers"] if row["share_percent"]}
+               == set(nginx.pids()), "all are back in the ring")
     after = bed.load("-n", 800)
     equal(after["workers"], {str(pid): 100 for pid in nginx.pids()}, "connections of each worker")
     check(watch.alive(), f"the watcher ended: {watch.output()}")

@@ -65,9 +65,13 @@ class Monkey:
 
     def start(self):
         if len(self.workers) < SLOTS + 3:
-            self.workers.append(Worker(self.bed, f"w{self.n_started}"))
-            self.n_started += 1
-            self.done.append(f"started {self.workers[-1].pid}")
+            self.start_one()
+
+    def start_one(self):
+        self.workers.append(Worker(self.bed, f"w{self.n_started}"))
+        self.n_started += 1
+        self.done.append(f"started {self.workers[-1].pid}")
+        return self.workers[-1]
 
     def stop(self):
         """Drained first, as a worker under load is to be; so never the last that takes any."""
@@ -86,20 +90,17 @@ class Monkey:
         check(self.load.alive(), "the load ended")
 
     def mend(self):
-        """Back to eight equal ones: all in the ring, whoever is alive in a slot."""
-        while len(self.workers) < SLOTS:
-            self.start()
+        """Back to equal ones: all in the ring, and somebody alive in each slot. The watcher takes
+        newcomers in by itself, though nobody who was swapped out."""
         for command in (("canary", "--off"), ("switch", "--off"), ("resume", f"0-{SLOTS - 1}"),
                         ("weight", f"0-{SLOTS - 1}", 100)):
             equal(self.command(*command).code, 0, f"exit status of {command}")
-        pids = [worker.pid for worker in self.workers]
         for row in self.bed.status()["workers"]:
-            if row["live"]:
-                pids.remove(row["pid"])
-        for row in self.bed.status()["workers"]:
-            if not row["live"] and not self.watched:
-                equal(self.command("swap", row["slot"], "--pid", pids.pop()).code, 0, "swap")
-        wait_until(lambda: all(row["live"] for row in self.bed.status()["workers"]), "all live")
+            if not row["live"]:
+                newcomer = self.start_one()
+                if not self.watched:
+                    equal(self.command("swap", row["slot"], "--pid", newcomer.pid).code, 0, "swap")
+        wait_until(lambda: self.bed.status()["ring"]["slots"] == SLOTS, "all are in the ring")
 
 
 @timeout(300)
