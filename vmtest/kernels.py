@@ -2,6 +2,7 @@
 """Kernels to boot: Debian's, fetched by apt from the mirror that this machine is configured with, or
 a file. The machine's own sources, lists and packages are not touched: each suite has an apt root
 of its own in the cache, and packages are unpacked, not installed."""
+import fcntl
 import json
 import lzma
 import os
@@ -221,10 +222,16 @@ def command(argv, cwd=None):
     return done.stdout
 
 
-def fetch(name, cache=None):
+def fetch(name):
     """The newest kernel of the suite; if the mirror is out of reach, the last one that was."""
-    cache = cache or cache_folder()
-    suite = Suite(name, cache)
+    suite = Suite(name, cache_folder())
+    suite.root.mkdir(parents=True, exist_ok=True)
+    with open(suite.root / "lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another run may be at it
+        return fetch_locked(suite)
+
+
+def fetch_locked(suite):
     state = suite.root / "kernel.json"
     try:
         known = json.loads(state.read_text())
@@ -240,6 +247,6 @@ def fetch(name, cache=None):
         except (NotFound, OSError) as why:
             if not (target / "vmlinuz").exists():
                 raise NotFound(why) from None
-            note = f"the one of the last time, for no newer one could be looked for: {why}"
+            note = f"as of the last time; no newer one could be looked for: {why}"
     modules = next(target.glob("modules/*"), None)
-    return Kernel(name, target / "vmlinuz", modules, note)
+    return Kernel(suite.name, target / "vmlinuz", modules, note)

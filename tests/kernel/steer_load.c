@@ -102,9 +102,25 @@ static void watch(struct load *load, int fd, int data)
 	epoll_ctl(load->epfd, EPOLL_CTL_ADD, fd, &event);
 }
 
+/* Goes to the CPU that the client is on. Its ACK of the answer is then ahead of its reset: on
+ * another CPU it could come after it, find no socket, and the program would run for it. */
+static void follow(int fd)
+{
+	int cpu = -1;
+	cpu_set_t there;
+
+	getsockopt(fd, SOL_SOCKET, SO_INCOMING_CPU, &cpu, &(socklen_t){sizeof(cpu)});
+	if (cpu < 0 || cpu == sched_getcpu())
+		return;
+	CPU_ZERO(&there);
+	CPU_SET(cpu, &there);
+	sched_setaffinity(0, sizeof(there), &there);
+}
+
 static void answer_all(struct load *load, unsigned int listener)
 {
 	for (int fd; (fd = server_accept(load->bed, listener)) >= 0;) {
+		follow(fd);
 		if (write(fd, "", 1) == 1) {
 			watch(load, fd, fd);
 			load->n_children++;
