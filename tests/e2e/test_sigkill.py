@@ -122,8 +122,8 @@ def state_of(result):
     check(result.code == 0, f"{result}")
     status = result.json()
     length = status["ring"]["length"]
-    rows = {w["slot"]: Row(w["state"], w["version"], w["weight"], w["pid"],
-                           round(w["share_percent"] * length / 100)) for w in status["workers"]}
+    rows = {w["slot"]: Row(w["state"], w["version"], w["weight"], w["pid"], w["ring_entries"])
+            for w in status["workers"]}
     equal(sum(row.entries for row in rows.values()), length, "entries of the ring")
     return length, rows
 

@@ -5,22 +5,19 @@
 #include "base/cleanup.h"
 #include "cli/command.h"
 #include "cli/show.h"
+#include "core/edit.h"
 #include "daemon/watch.h"
 #include "kern/netns.h"
 
 static int check_input(const struct invocation *i, struct error *err)
 {
-	size_t label = strlen(i->attach.label);
-
 	if (i->n_args)
 		return error_usage(err, "'%s' is one argument too many; see --help", i->args[0]);
 	if (!i->has_workers)
 		return error_usage(err,
 		                   "say how many workers there are: --workers N, or "
 		                   "--workers any");
-	if (label == 0 || label >= RPD_LABEL_MAX)
-		return error_usage(err, "a version label has 1 to %d bytes", RPD_LABEL_MAX - 1);
-	return 0;
+	return edit_check_label(i->attach.label, err);
 }
 
 /* Whether it is the service that this command line would make, or, in an earlier life, made. */

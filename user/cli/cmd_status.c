@@ -5,6 +5,7 @@
 #include "cli/show.h"
 #include "daemon/inspect.h"
 #include "kern/checkup.h"
+#include "kern/netns.h"
 
 int cmd_status(struct invocation *i, struct error *err)
 {
@@ -50,15 +51,18 @@ int cmd_list(struct invocation *i, struct error *err)
 static int check_services(const struct invocation *i, struct checks *checks, struct error *err)
 {
 	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
+	uint64_t netns = 0, ino;
+	struct error ignored;
 	size_t n;
 	int r = pins_list(&names, &n, err);
 
 	if (r < 0)
 		return r == -EACCES && !i->service ? 0 : r;
+	netns_here(&netns, &ino, &ignored); /* before a service takes us to its own */
 	if (i->service)
-		return inspect_service(i->service, checks, err);
+		return inspect_service(i->service, netns, checks, err);
 	for (size_t s = 0; r == 0 && s < n; s++)
-		r = inspect_service(names[s], checks, err);
+		r = inspect_service(names[s], netns, checks, err);
 	return r;
 }
 

@@ -90,16 +90,26 @@ void edit_canary_off(struct rpd_schedule *s)
 	s->canary_permille = 0;
 }
 
+int edit_check_label(const char *label, struct error *err)
+{
+	if (schedule_label_is_valid(label))
+		return 0;
+	return error_usage(err,
+	                   "a version label has 1 to %d letters, digits or other printable ASCII "
+	                   "characters, and no space",
+	                   RPD_LABEL_MAX - 1);
+}
+
 int edit_label(struct rpd_schedule *s, const struct slots *slots, const char *label,
                struct error *err)
 {
 	int version, r = edit_check_slots(s, slots, err);
 
+	if (r == 0)
+		r = edit_check_label(label, err);
 	if (r < 0)
 		return r;
 	version = schedule_version_add(s, label);
-	if (version == -EINVAL)
-		return error_usage(err, "a version label has 1 to %d bytes", RPD_LABEL_MAX - 1);
 	if (version < 0)
 		return error_set(err, version, "there are %d versions already", RPD_VERSION_MAX);
 	for (size_t i = 0; i < slots->n; i++)

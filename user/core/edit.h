@@ -31,6 +31,9 @@ int edit_canary(struct rpd_schedule *s, const struct slots *slots, unsigned int 
 /* Each slot gets its weight's share again. */
 void edit_canary_off(struct rpd_schedule *s);
 
+/* What schedule_label_is_valid() says, for the user. */
+int edit_check_label(const char *label, struct error *err);
+
 int edit_label(struct rpd_schedule *s, const struct slots *slots, const char *label,
                struct error *err);
 

@@ -563,18 +563,26 @@ int schedule_version_find(const struct rpd_schedule *s, const char *label)
 	return -1;
 }
 
+bool schedule_label_is_valid(const char *label)
+{
+	size_t len = 0;
+
+	while (label[len] > ' ' && label[len] <= '~')
+		len++;
+	return len > 0 && len < RPD_LABEL_MAX && label[len] == '\0';
+}
+
 int schedule_version_add(struct rpd_schedule *s, const char *label)
 {
-	size_t len = strlen(label);
 	int found = schedule_version_find(s, label);
 
-	if (len == 0 || len >= RPD_LABEL_MAX)
+	if (!schedule_label_is_valid(label))
 		return -EINVAL;
 	if (found >= 0)
 		return found;
 	for (int v = 0; v < RPD_VERSION_MAX; v++)
 		if (!s->versions[v].label[0]) {
-			memcpy(s->versions[v].label, label, len + 1);
+			strcpy(s->versions[v].label, label); /* its length was checked */
 			return v;
 		}
 	return -ENOSPC;

@@ -45,6 +45,10 @@ bool schedule_is_served(const struct rpd_schedule *s);
 /* Index in s->versions of @label, or -1. */
 int schedule_version_find(const struct rpd_schedule *s, const char *label);
 
-/* The same, adding the label if it is new. -ENOSPC if there are RPD_VERSION_MAX already, -EINVAL
- * if the label is empty or too long. */
+/* Whether it may be a version label: 1 to RPD_LABEL_MAX - 1 printable ASCII characters, no space.
+ */
+bool schedule_label_is_valid(const char *label);
+
+/* schedule_version_find(), adding the label if it is new. -ENOSPC if there are RPD_VERSION_MAX
+ * already, -EINVAL if the label is not valid. */
 int schedule_version_add(struct rpd_schedule *s, const char *label);

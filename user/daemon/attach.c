@@ -17,7 +17,10 @@
 #include "kern/probe.h"
 #include "kern/proc.h"
 
-#define ATTACH_LOOK_AGAIN_NS 100000000 /* between two looks of --wait */
+/* --wait: how often to ask for the listeners, and how often to look at the processes as well though
+ * the listeners are the same: they may just not poll them yet. */
+#define ATTACH_ASK_NS 100000000
+#define ATTACH_LOOK_S 1
 
 static double now(void)
 {
@@ -25,6 +28,22 @@ static double now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+/* Waits until another look may find more than the last one, or until @deadline. */
+static int wait_for_news(const struct wanted *wanted, uint64_t seen, double deadline,
+                         struct error *err)
+{
+	const struct timespec pause = {.tv_nsec = ATTACH_ASK_NS};
+	double until = now() + ATTACH_LOOK_S;
+	uint64_t is = seen;
+	int r = 0;
+
+	while (r == 0 && is == seen && now() < until && now() < deadline) {
+		nanosleep(&pause, NULL);
+		r = discover_fingerprint(wanted, &is, err);
+	}
+	return r;
 }
 
 /* Looks for the workers until they are there or the time is over. */
@@ -35,15 +54,19 @@ static int wait_for_workers(const struct attach_request *request, struct found *
 	struct error told = {};
 
 	for (;;) {
-		const struct timespec pause = {.tv_nsec = ATTACH_LOOK_AGAIN_NS};
-		int r = discover(&request->wanted, ret, err);
+		uint64_t seen;
+		int r = discover_fingerprint(&request->wanted, &seen, err);
 
+		if (r == 0)
+			r = discover(&request->wanted, ret, err);
 		if (r != -EAGAIN || now() >= deadline)
 			return r;
 		if (strcmp(told.text, err->text) != 0)
 			request->waiting(err->text);
 		told = *err;
-		nanosleep(&pause, NULL);
+		r = wait_for_news(&request->wanted, seen, deadline, err);
+		if (r < 0)
+			return r;
 	}
 }
 

@@ -424,6 +424,20 @@ static int choose_port(const struct wanted *wanted, const struct scene *scene, s
 	return 0;
 }
 
+int discover_fingerprint(const struct wanted *wanted, uint64_t *ret, struct error *err)
+{
+	_cleanup_free_ struct listener *listeners = NULL;
+	size_t n;
+	int r = sockdiag_listeners(wanted->port, &listeners, &n, err);
+
+	if (r < 0)
+		return r;
+	*ret = n;
+	for (size_t i = 0; i < n; i++) /* cookies are given out in order, and only once */
+		*ret = *ret * 31 + listeners[i].cookie;
+	return 0;
+}
+
 int discover(const struct wanted *wanted, struct found *ret, struct error *err)
 {
 	_cleanup_(scene_free) struct scene scene = {};

@@ -37,4 +37,8 @@ struct found {
  */
 int discover(const struct wanted *wanted, struct found *ret, struct error *err);
 
+/* Something that differs, as good as always, when other listeners listen where discover() would
+ * look: it asks the kernel for the listeners only, while discover() reads all processes. */
+int discover_fingerprint(const struct wanted *wanted, uint64_t *ret, struct error *err);
+
 void found_free(struct found *found);

@@ -10,6 +10,7 @@
 #include "core/schedule.h"
 #include "daemon/observe.h"
 #include "daemon/service.h"
+#include "kern/checkup.h"
 #include "kern/sockdiag.h"
 
 /* A list of slots for people: "slot 3", "slots 3 5 7", and "..." where it gets long. */
@@ -79,13 +80,18 @@ static int check_strangers(const struct service *service, const struct observed 
                            struct checks *checks)
 {
 	const struct observed_stranger *first = o->strangers;
+	bool alone = false;
 
 	if (o->n_strangers == 0)
 		return checks_add(checks, CHECK_OK, service->pins.service, NULL,
 		                  "no foreign members");
-	return checks_add(checks, CHECK_WARN, service->pins.service,
-	                  "they get no connection while an admitted worker lives: stop them, or "
-	                  "swap them in",
+	for (size_t i = 0; i < o->n_strangers; i++)
+		alone |= o->strangers[i].alone;
+	return checks_add(checks, alone ? CHECK_FAIL : CHECK_WARN, service->pins.service,
+	                  alone ? "no admitted worker listens where they do, so the kernel's hash "
+	                          "chooses among them: attach again"
+	                        : "they get no connection while an admitted worker lives: stop "
+	                          "them, or swap them in",
 	                  "%zu foreign member%s in its groups; the first is pid %u (%s)",
 	                  o->n_strangers, plural(o->n_strangers), first->owner.pid,
 	                  first->owner.comm);
@@ -140,7 +146,16 @@ static int check_unsteered(const struct service *service, struct checks *checks,
 	return r;
 }
 
-int inspect_service(const char *name, struct checks *checks, struct error *err)
+/* What holds for the workers' network namespace, unless it is the one that doctor was called in: of
+ * that there are rows already. */
+static int check_network(const struct service *service, uint64_t netns_seen, struct checks *checks)
+{
+	if (!service->reachable || service->steer.service->netns_cookie == netns_seen)
+		return 0;
+	return checkup_network(checks, service->pins.service);
+}
+
+int inspect_service(const char *name, uint64_t netns_seen, struct checks *checks, struct error *err)
 {
 	_cleanup_service_ struct service service;
 	_cleanup_observed_ struct observed o = {};
@@ -159,5 +174,7 @@ int inspect_service(const char *name, struct checks *checks, struct error *err)
 		r = check_strangers(&service, &o, checks);
 	if (r == 0)
 		r = check_groups(&service, &o, checks);
-	return r < 0 ? r : check_unsteered(&service, checks, err);
+	if (r == 0)
+		r = check_unsteered(&service, checks, err);
+	return r < 0 ? r : check_network(&service, netns_seen, checks);
 }

@@ -170,6 +170,14 @@ static bool is_admitted(const struct observed *o, unsigned int endpoint, uint64_
 	return false;
 }
 
+static bool has_admitted(const struct observed *o, unsigned int endpoint)
+{
+	for (unsigned int slot = 0; slot < o->n_slots; slot++)
+		if (o->slots[slot].cookies[endpoint])
+			return true;
+	return false;
+}
+
 static int find_strangers(const struct service *service, struct observed *o, struct error *err)
 {
 	o->strangers = calloc(o->n_listeners + 1, sizeof(*o->strangers));
@@ -189,6 +197,7 @@ static int find_strangers(const struct service *service, struct observed *o, str
 		        .retired =
 		                steer_member_get(&service->steer, listener->cookie, &member) == 0 &&
 		                member.slot < o->n_slots,
+		        .alone = !has_admitted(o, e),
 		};
 	}
 	return 0;

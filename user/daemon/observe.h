@@ -27,6 +27,7 @@ struct observed_stranger {
 	const struct listener *listener;
 	struct holder owner; /* pid 0 = no process is known to have it open */
 	bool retired;        /* it was in a slot, and was swapped out */
+	bool alone;          /* no admitted worker listens in its group any more */
 };
 
 struct observed {

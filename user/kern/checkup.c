@@ -158,11 +158,28 @@ static int check_syncookies(struct checks *checks)
 	        mode);
 }
 
+int checkup_network(struct checks *checks, const char *service)
+{
+	size_t first = checks->n;
+	int r = check_migrate_req(checks);
+
+	if (r == 0)
+		r = check_syncookies(checks);
+	for (size_t i = first; service && i < checks->n; i++) {
+		struct check *row = &checks->rows[i];
+		const struct check found = *row;
+
+		snprintf(row->name, sizeof(row->name), "%s", service);
+		snprintf(row->detail, sizeof(row->detail), "%s = %.200s", found.name, found.detail);
+	}
+	return r;
+}
+
 int checkup_host(struct checks *checks)
 {
 	static int (*const all[])(struct checks *) = {
-	        check_privileges, check_features,   check_ptrace_scope, check_bpffs,
-	        check_cgroup2,    check_kernel_bug, check_migrate_req,  check_syncookies,
+	        check_privileges, check_features, check_ptrace_scope,
+	        check_bpffs,      check_cgroup2,  check_kernel_bug,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
@@ -171,5 +188,5 @@ int checkup_host(struct checks *checks)
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	return checkup_network(checks, NULL);
 }

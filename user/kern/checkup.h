@@ -7,3 +7,7 @@
 /* Runs all probes and adds a row for each. An error only for want of memory: whatever else can't
  * be found out is a row as well. */
 int checkup_host(struct checks *checks);
+
+/* The rows on the network namespace that the calling thread is in; with @service they are rows of
+ * that service, whose workers are there. */
+int checkup_network(struct checks *checks, const char *service);

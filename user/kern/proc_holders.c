@@ -325,12 +325,13 @@ static void scan_settle(struct scan *s)
 static int scan_run(struct scan *s)
 {
 	_cleanup_dir_ DIR *proc = proc_read_directory(AT_FDCWD, "/proc");
+	const int self = getpid();
 	int pid, r;
 
 	if (!proc)
 		return -errno;
 	while ((pid = proc_read_number(proc)) >= 0) {
-		r = pid == getpid() ? 0 : scan_process(s, (uint32_t)pid);
+		r = pid == self ? 0 : scan_process(s, (uint32_t)pid);
 		if (r < 0)
 			return r;
 	}

@@ -83,6 +83,14 @@ uint32_t proc_read_socket(int process, int fd)
 	return proc_read_link(process, path, text) ? (uint32_t)proc_read_inode(text, "socket") : 0;
 }
 
+/* A process gives itself any name, and we write it to terminals and as JSON. */
+static void make_printable(char *text)
+{
+	for (; *text; text++)
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+}
+
 /* "PID (comm) S ppid ...": comm can have spaces and parentheses of its own, proc(5). */
 int proc_read_identity(int process, struct proc_identity *ret)
 {
@@ -104,6 +112,7 @@ int proc_read_identity(int process, struct proc_identity *ret)
 	if (state == 'Z' || state == 'X')
 		return -ESRCH;
 	snprintf(id.comm, sizeof(id.comm), "%.*s", (int)(close - open - 1), open + 1);
+	make_printable(id.comm);
 	*ret = id;
 	return 0;
 }

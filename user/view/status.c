@@ -91,6 +91,21 @@ static struct json_object *slot_listeners(const struct service *service,
 	return array;
 }
 
+/* A slot's share of new connections. The program passes over a slot without a listener and goes on
+ * along the ring, so the others have its turns in proportion to their own. */
+static double share_percent(const struct rpd_schedule *s, const struct observed *observed,
+                            unsigned int slot)
+{
+	unsigned int live_entries = 0;
+
+	for (unsigned int i = 0; i < observed->n_slots; i++)
+		if (observed->slots[i].live)
+			live_entries += s->slots[i].entries;
+	if (!observed->slots[slot].live || live_entries == 0)
+		return 0;
+	return 100.0 * s->slots[slot].entries / live_entries;
+}
+
 static struct json_object *worker_view(const struct service *service,
                                        const struct observed *observed, unsigned int slot,
                                        const struct rpd_counters *counts)
@@ -99,14 +114,15 @@ static struct json_object *worker_view(const struct service *service,
 	const struct observed_slot *seen = &observed->slots[slot];
 	struct json_object *view = json_object_new_object();
 	struct json_object *counters = json_object_new_object();
-	double share = s->ring_len ? 100.0 * s->slots[slot].entries / s->ring_len : 0;
 
 	add_number(view, "slot", slot);
 	add_text(view, "state", condition_name(condition_of(s, slot, seen->live, seen->stalled)));
 	add_flag(view, "live", seen->live);
 	add_text(view, "version", s->versions[s->slots[slot].version].label);
 	add_number(view, "weight", s->slots[slot].weight);
-	json_object_object_add(view, "share_percent", json_object_new_double(share));
+	add_number(view, "ring_entries", s->slots[slot].entries);
+	json_object_object_add(view, "share_percent",
+	                       json_object_new_double(share_percent(s, observed, slot)));
 	add_number(view, "pid", seen->worker.pid);
 	add_number(view, "fd", seen->worker.fd);
 	add_text(view, "command", seen->worker.comm);
@@ -164,6 +180,7 @@ static struct json_object *strangers_view(const struct service *service,
 			add_text(view, "command", it->owner.comm);
 		}
 		add_flag(view, "retired", it->retired);
+		add_flag(view, "alone", it->alone);
 		json_object_array_add(array, view);
 	}
 	return array;
@@ -256,6 +273,36 @@ static void print_counters(FILE *out, struct json_object *counters)
 	}
 }
 
+/* What the strangers get. A group whose last listener closed has lost its program, whatever
+ * --strict says; we can't tell whether there was such a moment. */
+static void print_strangers(FILE *out, struct json_object *strangers)
+{
+	static const struct column columns[] = {
+	        {"UNKNOWN MEMBER OF", "endpoint", NULL},
+	        {"PID", "pid", NULL},
+	        {"FD", "fd", NULL},
+	        {"COMMAND", "command", NULL},
+	        {"SWAPPED OUT", "retired", NULL},
+	};
+	size_t n = json_object_array_length(strangers), alone = 0;
+
+	if (n == 0)
+		return;
+	for (size_t i = 0; i < n; i++)
+		alone += json_object_get_boolean(
+		        json_object_object_get(json_object_array_get_idx(strangers, i), "alone"));
+	fputc('\n', out);
+	table_print(out, strangers, columns, ARRAY_SIZE(columns));
+	if (alone < n)
+		fprintf(out, "They get no new connection while an admitted worker lives.\n");
+	if (alone > 0)
+		fprintf(out,
+		        "No admitted worker listens on %s any more: the kernel's hash\n"
+		        "chooses among the unknown ones. `reuseportd attach` again steers to "
+		        "them.\n",
+		        alone < n ? "some of these" : "it");
+}
+
 void view_status_text(FILE *out, struct json_object *status)
 {
 	static const struct column columns[] = {
@@ -269,23 +316,11 @@ void view_status_text(FILE *out, struct json_object *status)
 	        {"COMMAND", "command", NULL},
 	        {"STEERED", "steered", NULL},
 	};
-	static const struct column unknown[] = {
-	        {"UNKNOWN MEMBER OF", "endpoint", NULL},
-	        {"PID", "pid", NULL},
-	        {"FD", "fd", NULL},
-	        {"COMMAND", "command", NULL},
-	        {"SWAPPED OUT", "retired", NULL},
-	};
-	struct json_object *strangers = json_object_object_get(status, "unknown_members");
 
 	print_head(out, status);
 	table_print(out, json_object_object_get(status, "workers"), columns, ARRAY_SIZE(columns));
 	print_counters(out, json_object_object_get(status, "counters"));
-	if (json_object_array_length(strangers) == 0)
-		return;
-	fputc('\n', out);
-	table_print(out, strangers, unknown, ARRAY_SIZE(unknown));
-	fprintf(out, "They get no new connection while an admitted worker lives.\n");
+	print_strangers(out, json_object_object_get(status, "unknown_members"));
 }
 
 void view_change_text(FILE *out, struct json_object *status)
