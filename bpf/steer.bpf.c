@@ -50,9 +50,9 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, RPD_ROW_MAX);
+	__uint(max_entries, RPD_OUTCOME_MAX);
 	__type(key, __u32);
-	__type(value, struct rpd_counters);
+	__type(value, struct rpd_tally);
 } counters SEC(".maps");
 
 struct {
@@ -79,13 +79,14 @@ struct {
 	__type(value, struct rpd_worker);
 } workers SEC(".maps");
 
-/* Counts the run's one outcome and ends it. A CPU's row has one writer: runs don't nest. */
+/* Counts the run's one outcome and ends it. A CPU's tally has one writer: runs don't nest. */
 static __always_inline int finish(__u32 row, enum rpd_outcome outcome, int verdict)
 {
-	struct rpd_counters *counts = bpf_map_lookup_elem(&counters, &row);
+	__u32 key = outcome;
+	struct rpd_tally *tally = bpf_map_lookup_elem(&counters, &key);
 
-	if (counts)
-		counts->of[outcome]++;
+	if (tally && row < RPD_ROW_MAX)
+		tally->of[row]++;
 	return verdict;
 }
 

@@ -115,9 +115,10 @@ enum rpd_outcome {
 	RPD_OUTCOME_MAX,
 };
 
-/* One row of the per-CPU map "counters": how many runs that ended at this slot had each outcome. */
-struct rpd_counters {
-	__u64 of[RPD_OUTCOME_MAX];
+/* Map "counters", per CPU, an entry for each outcome: how many runs ended in it, row by row. Not the
+ * other way round: nearly all runs have the same outcome, and so eight slots share a cache line. */
+struct rpd_tally {
+	__u64 of[RPD_ROW_MAX];
 };
 
 /* Map "members": listener cookie -> where it was admitted. A listener that closes is looked up
@@ -186,7 +187,7 @@ _Static_assert(sizeof(struct rpd_schedule) == 32 + 40 * 64 + 8 * 1024 + 2 * 1024
 _Static_assert(__builtin_offsetof(struct rpd_control, aside) == 64, "ABI");
 _Static_assert(__builtin_offsetof(struct rpd_control, active) == 128, "ABI");
 _Static_assert(sizeof(struct rpd_control) == 192, "ABI");
-_Static_assert(sizeof(struct rpd_counters) == 64, "ABI");
+_Static_assert(sizeof(struct rpd_tally) == 8 * 1026, "ABI");
 _Static_assert(sizeof(struct rpd_member) == 8, "ABI");
 _Static_assert(sizeof(struct rpd_endpoint) == 32, "ABI");
 _Static_assert(sizeof(struct rpd_service) == 48 + 32 + 32 * 32, "ABI");

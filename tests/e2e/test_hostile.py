@@ -90,7 +90,7 @@ def test_kernel_below_the_floor(bed):
     Workers(bed, WORKERS)
     for under, says in (
             (deny(bpf.BPF, errno.ENOSYS), "bpf() system call"),
-            (deny(bpf.BPF, errno.EINVAL, 0, bpf.MAP_LOOKUP_BATCH), "look-up (Linux 5.13), for reading"),
+            (deny(bpf.BPF, errno.EINVAL, 0, bpf.PROG_LOAD), "connection migration (Linux 5.14), for keeping"),
             (deny(bpf.PIDFD_GETFD, errno.ENOSYS), "pidfd_getfd() (Linux 5.6), for taking over running"),
             (deny(bpf.GETSOCKOPT, errno.ENOPROTOOPT, 2, SO_NETNS_COOKIE),
              "SO_NETNS_COOKIE (Linux 5.14), for telling network namespaces apart")):

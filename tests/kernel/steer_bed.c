@@ -219,9 +219,9 @@ void bed_give_away(struct bed *bed, unsigned int listener)
 
 /* ---- Counters ---- */
 
-static const struct rpd_counters *counters(const struct bed *bed)
+static const struct counters *counters(const struct bed *bed)
 {
-	static struct rpd_counters rows[RPD_ROW_MAX];
+	static struct counters rows[RPD_ROW_MAX];
 	struct error err;
 
 	if (steer_counters(&bed->steer, rows, &err) < 0)
@@ -236,7 +236,7 @@ uint64_t bed_count(const struct bed *bed, unsigned int row, enum rpd_outcome out
 
 uint64_t bed_total(const struct bed *bed, enum rpd_outcome outcome)
 {
-	const struct rpd_counters *rows = counters(bed);
+	const struct counters *rows = counters(bed);
 	uint64_t total = 0;
 
 	for (unsigned int row = 0; row < RPD_ROW_MAX; row++)

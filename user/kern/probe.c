@@ -125,19 +125,6 @@ static int probe_mmap_array(void)
 	return 1;
 }
 
-/* Asks for 0 entries: no buffer with a value for each CPU is needed, and the kernel still says
- * whether this type of map can do it. */
-static int probe_percpu_batch(void)
-{
-	_cleanup_close_ int map = map_create(BPF_MAP_TYPE_PERCPU_ARRAY, 8, 0);
-	uint32_t next, key, n = 0;
-	uint64_t value;
-
-	if (map < 0)
-		return outcome(map);
-	return outcome(bpf_map_lookup_batch(map, NULL, &next, &key, &value, &n, NULL));
-}
-
 static int probe_array_of_maps(void)
 {
 	_cleanup_close_ int inner = map_create(BPF_MAP_TYPE_ARRAY, 8, 0);
@@ -206,8 +193,6 @@ static const struct feature features[] = {
                              probe_fetch_add},
         [PROBE_MMAP_ARRAY] = {"memory-mapped BPF array", "5.5", true, "switching in one step",
                               probe_mmap_array},
-        [PROBE_PERCPU_BATCH] = {"per-CPU array batch look-up", "5.13", true, "reading the counters",
-                                probe_percpu_batch},
         [PROBE_ARRAY_OF_MAPS] = {"BPF array of maps", "4.12", true,
                                  "waiting until a switch is seen everywhere", probe_array_of_maps},
         [PROBE_PIDFD_GETFD] = {"pidfd_getfd()", "5.6", true, "taking over running workers",

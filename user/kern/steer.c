@@ -33,8 +33,8 @@ static const struct map_kind map_kinds[STEER_MAP_MAX] = {
         [STEER_SERVICE] = {STEER_FIRST_PIN, BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_service), 1},
         [STEER_CONTROL] = {"control", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_control), 1},
         [STEER_SCHEDULES] = {"schedules", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_schedule), 2},
-        [STEER_COUNTERS] = {"counters", BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(struct rpd_counters),
-                            RPD_ROW_MAX},
+        [STEER_COUNTERS] = {"counters", BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(struct rpd_tally),
+                            RPD_OUTCOME_MAX},
         [STEER_MEMBERS] = {"members", BPF_MAP_TYPE_HASH, sizeof(struct rpd_member), 0},
         [STEER_WORKERS] = {"workers", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_worker), RPD_SLOT_MAX},
 };
@@ -458,27 +458,23 @@ int steer_member_next(const struct steer *steer, const uint64_t *cookie, uint64_
 	return bpf_map_get_next_key(steer->map_fd[STEER_MEMBERS], cookie, ret) < 0 ? -errno : 0;
 }
 
-int steer_counters(const struct steer *steer, struct rpd_counters *ret, struct error *err)
+int steer_counters(const struct steer *steer, struct counters *ret, struct error *err)
 {
 	int n_cpus = libbpf_num_possible_cpus();
-	_cleanup_free_ struct rpd_counters *rows = NULL;
-	_cleanup_free_ uint32_t *keys = NULL;
-	uint32_t n = RPD_ROW_MAX, batch;
+	_cleanup_free_ struct rpd_tally *tallies = NULL;
 
-	if (n_cpus > 0) {
-		rows = calloc((size_t)RPD_ROW_MAX * n_cpus, sizeof(*rows));
-		keys = calloc(RPD_ROW_MAX, sizeof(*keys));
-	}
-	if (!rows || !keys)
+	if (n_cpus > 0)
+		tallies = calloc(n_cpus, sizeof(*tallies));
+	if (!tallies)
 		return error_set(err, -ENOMEM, "out of memory");
-	if (bpf_map_lookup_batch(steer->map_fd[STEER_COUNTERS], NULL, &batch, keys, rows, &n,
-	                         NULL) < 0 &&
-	    errno != ENOENT) /* ENOENT: that was all */
-		return error_set(err, -errno, "can't read the counters: %s", strerror(errno));
 	memset(ret, 0, RPD_ROW_MAX * sizeof(*ret));
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t outcome = 0; outcome < RPD_OUTCOME_MAX; outcome++) {
+		if (bpf_map_lookup_elem(steer->map_fd[STEER_COUNTERS], &outcome, tallies) < 0)
+			return error_set(err, -errno, "can't read the counters: %s",
+			                 strerror(errno));
 		for (int cpu = 0; cpu < n_cpus; cpu++)
-			for (unsigned int o = 0; o < RPD_OUTCOME_MAX; o++)
-				ret[keys[i]].of[o] += rows[(size_t)i * n_cpus + cpu].of[o];
+			for (unsigned int row = 0; row < RPD_ROW_MAX; row++)
+				ret[row].of[outcome] += tallies[cpu].of[row];
+	}
 	return 0;
 }

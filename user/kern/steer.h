@@ -100,5 +100,10 @@ int steer_member_del(struct steer *steer, uint64_t cookie);
 /* The cookie after *@cookie in no special order, from NULL on; -ENOENT at the end. */
 int steer_member_next(const struct steer *steer, const uint64_t *cookie, uint64_t *ret);
 
-/* All counter rows, each summed over the CPUs; @ret has RPD_ROW_MAX entries. */
-int steer_counters(const struct steer *steer, struct rpd_counters *ret, struct error *err);
+/* What was counted at one slot, or at none (RPD_ROW_*). */
+struct counters {
+	uint64_t of[RPD_OUTCOME_MAX];
+};
+
+/* All rows, each summed over the CPUs; @ret has RPD_ROW_MAX entries. */
+int steer_counters(const struct steer *steer, struct counters *ret, struct error *err);

@@ -58,7 +58,7 @@ static struct json_object *endpoint_view(const struct rpd_endpoint *e)
 }
 
 /* Every counter by its name, from the one list. */
-static void add_counters(struct json_object *to, const struct rpd_counters *counts)
+static void add_counters(struct json_object *to, const struct counters *counts)
 {
 #define RPD_COUNTER(name, help) add_number(to, #name, counts->of[RPD_OUTCOME_##name]);
 #include <reuseportd/counters.def>
@@ -108,7 +108,7 @@ static double share_percent(const struct rpd_schedule *s, const struct observed 
 
 static struct json_object *worker_view(const struct service *service,
                                        const struct observed *observed, unsigned int slot,
-                                       const struct rpd_counters *counts)
+                                       const struct counters *counts)
 {
 	const struct rpd_schedule *s = steer_schedule(&service->steer);
 	const struct observed_slot *seen = &observed->slots[slot];
@@ -138,7 +138,7 @@ static struct json_object *worker_view(const struct service *service,
 
 static struct json_object *workers_view(const struct service *service,
                                         const struct observed *observed,
-                                        const struct rpd_counters *rows)
+                                        const struct counters *rows)
 {
 	struct json_object *array = json_object_new_array();
 
@@ -149,10 +149,10 @@ static struct json_object *workers_view(const struct service *service,
 	return array;
 }
 
-static struct json_object *totals_view(const struct rpd_counters *rows)
+static struct json_object *totals_view(const struct counters *rows)
 {
 	struct json_object *view = json_object_new_object();
-	struct rpd_counters sum = {};
+	struct counters sum = {};
 
 	for (unsigned int row = 0; row < RPD_ROW_MAX; row++)
 		for (unsigned int o = 0; o < RPD_OUTCOME_MAX; o++)
@@ -207,7 +207,7 @@ struct json_object *view_status(const struct service *service, const struct obse
                                 struct error *err)
 {
 	const struct rpd_service *info = service->steer.service;
-	_cleanup_free_ struct rpd_counters *rows = calloc(RPD_ROW_MAX, sizeof(*rows));
+	_cleanup_free_ struct counters *rows = calloc(RPD_ROW_MAX, sizeof(*rows));
 	struct json_object *view, *endpoints;
 
 	if (!rows) {
