@@ -63,6 +63,29 @@ struct {
 	__type(value, struct rpd_member);
 } members SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, RPD_SLOT_MAX);
+	__type(key, __u32);
+	__type(value, struct rpd_worker);
+} workers SEC(".maps");
+
+/* Shared with the program that counts connections (conn.bpf.c). */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, RPD_ACCOUNT_MAX);
+	__type(key, __u32);
+	__type(value, struct rpd_account);
+} accounts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct rpd_moved);
+} moved SEC(".maps");
+
 /* Not read by the program; kept with it, so that the service's pins are one skeleton's maps. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -71,13 +94,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct rpd_service);
 } service SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, RPD_SLOT_MAX);
-	__type(key, __u32);
-	__type(value, struct rpd_worker);
-} workers SEC(".maps");
 
 /* Counts the run's one outcome and ends it. A CPU's tally has one writer: runs don't nest. */
 static __always_inline int finish(__u32 row, enum rpd_outcome outcome, int verdict)
@@ -190,6 +206,54 @@ static __always_inline int nobody(const struct rpd_schedule *sched)
 	return finish(RPD_ROW_NONE, RPD_OUTCOME_fell_back, SK_PASS);
 }
 
+/* Notes where a connection is counted from now on. If there is no room for the note it stays where
+ * it was, which is wrong by one and right again when it ends. */
+static __always_inline bool note_moved(struct rpd_control *ctl, __u64 cookie, __u16 account)
+{
+	struct rpd_moved *note = bpf_map_lookup_elem(&moved, &cookie);
+	struct rpd_moved first = {.account = account, .taken = true};
+
+	if (note) {
+		note->account = account;
+		return true;
+	}
+	if (bpf_map_update_elem(&moved, &cookie, &first, BPF_NOEXIST) < 0)
+		return false;
+	__sync_fetch_and_add(&ctl->n_moved, 1);
+	return true;
+}
+
+/*
+ * The connection goes over to the account of the slot's worker. Its tag can't be changed from here,
+ * and the kernel doesn't change it. What migrates may also be a handshake, which has no count yet
+ * and gets the tag of the listener that ends it, or a connection that has ended already.
+ */
+static __always_inline void move_count(struct sk_reuseport_md *ctx, struct rpd_control *ctl,
+                                       const struct rpd_member *member, __u32 slot)
+{
+	struct rpd_worker *worker = bpf_map_lookup_elem(&workers, &slot);
+	struct bpf_sock *child = ctx->migrating_sk;
+	struct rpd_account *source, *target;
+	struct rpd_moved *note;
+	__u32 from, to;
+	__u64 cookie;
+
+	if (!ctl->counting || !child || !member || !worker)
+		return;
+	if (child->state != BPF_TCP_ESTABLISHED && child->state != BPF_TCP_CLOSE_WAIT)
+		return;
+	cookie = bpf_get_socket_cookie(child);
+	note = bpf_map_lookup_elem(&moved, &cookie);
+	from = note ? note->account : member->account;
+	to = worker->account;
+	source = bpf_map_lookup_elem(&accounts, &from);
+	target = bpf_map_lookup_elem(&accounts, &to);
+	if (from == to || !source || !target || !note_moved(ctl, cookie, to))
+		return;
+	source->of[RPD_CONN_moved_out]++;
+	target->of[RPD_CONN_moved_in]++;
+}
+
 /* A listener closed and left a connection or a handshake: to its version, else to anybody. */
 static __always_inline int migrate(struct sk_reuseport_md *ctx, struct rpd_control *ctl,
                                    const struct rpd_schedule *sched)
@@ -209,8 +273,10 @@ static __always_inline int migrate(struct sk_reuseport_md *ctx, struct rpd_contr
 	}
 	if (slot < 0)
 		slot = take_any(ctx, sched, start);
-	if (slot >= 0)
+	if (slot >= 0) {
+		move_count(ctx, ctl, member, slot);
 		return finish(slot, RPD_OUTCOME_migrated, SK_PASS);
+	}
 	if (take(ctx, RPD_SLOT_PARKING))
 		return finish(RPD_ROW_PARKING, RPD_OUTCOME_migrated, SK_PASS);
 	return nobody(sched);

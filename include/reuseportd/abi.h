@@ -30,6 +30,18 @@
 #define RPD_ROW_NONE    (RPD_SLOT_MAX + 1)
 #define RPD_ROW_MAX     (RPD_SLOT_MAX + 2)
 
+/*
+ * Connections are counted by account. A slot has several: a worker that is swapped in gets one that
+ * has no open connection, so that those of the one that was swapped out are told apart from its own
+ * until the last of them has closed. Account A is of slot A % RPD_SLOT_MAX.
+ */
+#define RPD_ACCOUNT_GENERATIONS 4
+#define RPD_ACCOUNT_UNKNOWN     (RPD_ACCOUNT_GENERATIONS * RPD_SLOT_MAX) /* of some worker */
+#define RPD_ACCOUNT_MAX         (RPD_ACCOUNT_UNKNOWN + 1)
+#define RPD_ACCOUNT_NONE        0xffff /* all of the slot's are in use: not counted */
+
+#define RPD_RATE_SECONDS 8 /* a power of two; of the last but one, the rate is told */
+
 #define RPD_NO_VERSION 0xff
 
 enum rpd_policy {
@@ -103,20 +115,23 @@ struct rpd_control {
 	__u64 aside; /* the cursor for SYN-cookie ACKs and migrations, which must not disturb the
 	                other */
 	__u64 pad1[7];
-	__u32 active; /* index of the schedule in force: the one word that a switch flips */
-	__u32 pad2[15];
+	__u32 active;   /* index of the schedule in force: the one word that a switch flips */
+	__u32 counting; /* connections are counted: there is a program that tells of their end */
+	__u32 n_moved;  /* entries of map "moved" */
+	__s32 counting_error; /* why they aren't: a negative errno */
+	__u32 pad2[12];
 };
 
 /* What a run of the steering program ended in. */
 enum rpd_outcome {
 #define RPD_COUNTER(name, help) RPD_OUTCOME_##name,
 #include <reuseportd/counters.def>
-#undef RPD_COUNTER
 	RPD_OUTCOME_MAX,
 };
 
-/* Map "counters", per CPU, an entry for each outcome: how many runs ended in it, row by row. Not the
- * other way round: nearly all runs have the same outcome, and so eight slots share a cache line. */
+/* Map "counters", per CPU, an entry for each outcome: how many runs ended in it, row by row. Not
+ * the other way round: nearly all runs have the same outcome, and so eight slots share a cache
+ * line. */
 struct rpd_tally {
 	__u64 of[RPD_ROW_MAX];
 };
@@ -127,6 +142,49 @@ struct rpd_member {
 	__u16 slot;
 	__u8 version;
 	__u8 endpoint;
+	__u16 account;
+	__u16 pad;
+};
+
+enum rpd_conn_counter {
+#define RPD_CONN_COUNTER(name, help) RPD_CONN_##name,
+#include <reuseportd/counters.def>
+	RPD_CONN_COUNTER_MAX,
+};
+
+/* Map "accounts", per CPU: what became of a worker's connections. Open are opened + found +
+ * moved_in - closed - moved_out. */
+struct rpd_account {
+	__u64 of[RPD_CONN_COUNTER_MAX];
+	__u64 pad;
+};
+
+/* Map "rates", per CPU, by slot: connections of the last seconds, seconds of bpf_ktime_get_ns(). */
+struct rpd_rate {
+	__u64 second; /* the latest that of[] has */
+	__u32 of[RPD_RATE_SECONDS];
+};
+
+/* Map "tags", the socket storage of listeners and, copied from there by the kernel, of their
+ * connections. */
+struct rpd_tag {
+	__u64 since;   /* bpf_ktime_get_ns() when it was established; 0: not known, or a listener */
+	__u16 account; /* where it is counted, unless map "moved" has it */
+	__u8 counted;  /* as open */
+	__u8 pad[5];
+};
+
+/* Map "moved": cookie of a connection -> its account, where that is not what its tag says. */
+struct rpd_moved {
+	__u16 account;
+	__u8 taken; /* the connection has a tag; else it is one that user space has just found */
+	__u8 pad[5];
+};
+
+/* What a listener's iterator tells of it. */
+struct rpd_handshakes {
+	__u64 cookie;
+	__u32 under_way;
 	__u32 pad;
 };
 
@@ -178,6 +236,8 @@ struct rpd_worker {
 	__s32 epfd;        /* the epoll descriptor that it polls it with, -1 = not by epoll */
 	__u32 evidence;    /* how we know that it serves the listener (enum evidence) */
 	char comm[RPD_COMM_MAX];
+	__u16 account; /* of its connections, or RPD_ACCOUNT_NONE */
+	__u8 pad[6];
 };
 
 _Static_assert(sizeof(struct rpd_slot) == 8, "ABI");
@@ -191,5 +251,10 @@ _Static_assert(sizeof(struct rpd_tally) == 8 * 1026, "ABI");
 _Static_assert(sizeof(struct rpd_member) == 8, "ABI");
 _Static_assert(sizeof(struct rpd_endpoint) == 32, "ABI");
 _Static_assert(sizeof(struct rpd_service) == 48 + 32 + 32 * 32, "ABI");
-_Static_assert(sizeof(struct rpd_worker) == 8 * 32 + 48, "ABI");
+_Static_assert(sizeof(struct rpd_worker) == 8 * 32 + 56, "ABI");
+_Static_assert(sizeof(struct rpd_account) == 64, "ABI: a cache line");
+_Static_assert(sizeof(struct rpd_rate) == 40, "ABI");
+_Static_assert(sizeof(struct rpd_tag) == 16, "ABI");
+_Static_assert(sizeof(struct rpd_moved) == 8, "ABI");
+_Static_assert(sizeof(struct rpd_handshakes) == 16, "ABI");
 _Static_assert((RPD_RING_MAX & (RPD_RING_MAX - 1)) == 0, "masked, not divided");

@@ -49,14 +49,17 @@ static int show(struct service *service, bool json, void (*text)(FILE *, struct 
                 struct error *err)
 {
 	_cleanup_observed_ struct observed observed = {};
+	_cleanup_load_ struct load load = {};
 	struct json_object *view;
 	int r = observe(service, OBSERVE_UNCLEAR, &observed, err);
 
 	if (r == 0)
 		r = observe_strangers(&observed, err);
+	if (r == 0)
+		r = load_take(service, &observed, &load, err);
 	if (r < 0)
 		return r;
-	view = view_status(service, &observed, err);
+	view = view_status(service, &observed, &load, err);
 	if (!view)
 		return -1;
 	/* Whoever reads this may take his time (a pager): nobody is to wait for that. */

@@ -31,6 +31,14 @@ bool endpoint_equal(const struct rpd_endpoint *a, const struct rpd_endpoint *b)
 	return endpoint_compare(a, b) == 0;
 }
 
+bool endpoint_takes(const struct rpd_endpoint *e, uint8_t family, const uint8_t addr[16])
+{
+	static const uint8_t any[16];
+
+	return e->family == family &&
+	       (!memcmp(e->addr, any, sizeof(any)) || !memcmp(e->addr, addr, sizeof(e->addr)));
+}
+
 const char *endpoint_format(const struct rpd_endpoint *e, char *buf, size_t size)
 {
 	const bool v6 = e->family == AF_INET6;

@@ -20,6 +20,10 @@ int endpoint_compare(const struct rpd_endpoint *a, const struct rpd_endpoint *b)
 /* Whether two listeners with these endpoints are in the same group. */
 bool endpoint_equal(const struct rpd_endpoint *a, const struct rpd_endpoint *b);
 
+/* Whether a connection of a socket of this family that came in at the local address @addr may have
+ * come by the endpoint: it may also have come by another one that it fits. */
+bool endpoint_takes(const struct rpd_endpoint *e, uint8_t family, const uint8_t addr[16]);
+
 /*
  * Writes "0.0.0.0:8080", "[::]:8080" or, for a socket bound to device 2, "127.0.0.1:8080%2".
  * ENDPOINT_TEXT_MAX bytes are always enough; a smaller buffer gets a cut text. Returns @buf.

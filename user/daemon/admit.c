@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "core/endpoint.h"
+#include "daemon/account.h"
 #include "kern/proc.h"
 
 struct borrowed {
@@ -48,7 +49,7 @@ static int borrow_all(const struct newcomer *newcomer, struct borrowed *ret, str
  * steered to them. In this order: a listener that was admitted, and is in no slot and not meant to
  * be, is one that was swapped out. */
 static int write_rows(struct service *service, unsigned int slot, const struct newcomer *newcomer,
-                      uint8_t version)
+                      uint8_t version, uint16_t *ret_account)
 {
 	struct rpd_worker worker;
 	int r = steer_worker_get(&service->steer, slot, &worker);
@@ -56,14 +57,17 @@ static int write_rows(struct service *service, unsigned int slot, const struct n
 	/* The same worker with another listener of it keeps those that it has. */
 	if (r < 0 || worker.pid != newcomer->owner.pid ||
 	    worker.start_time != newcomer->owner.start_time)
-		worker = (struct rpd_worker){.admitted_at = time(NULL)};
+		worker = (struct rpd_worker){.admitted_at = time(NULL),
+		                             .account = account_choose(service, slot, newcomer)};
 	worker_set_owner(&worker, &newcomer->owner);
+	*ret_account = worker.account;
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		if (newcomer->listeners[e])
 			worker.cookies[e] = newcomer->listeners[e]->cookie;
 	r = steer_worker_set(&service->steer, slot, &worker);
 	for (unsigned int e = 0; r == 0 && e < RPD_ENDPOINT_MAX; e++) {
-		const struct rpd_member member = {.slot = slot, .version = version, .endpoint = e};
+		const struct rpd_member member = {
+		        .slot = slot, .version = version, .endpoint = e, .account = worker.account};
 
 		if (worker.cookies[e])
 			r = steer_member_set(&service->steer, worker.cookies[e], &member);
@@ -100,13 +104,14 @@ int admit(struct service *service, unsigned int slot, const struct newcomer *new
           uint8_t version, struct error *err)
 {
 	_cleanup_(borrowed_close) struct borrowed borrowed;
+	uint16_t account;
 	int r;
 
 	memset(borrowed.fds, -1, sizeof(borrowed.fds));
 	r = borrow_all(newcomer, &borrowed, err);
 	if (r < 0)
 		return r;
-	r = write_rows(service, slot, newcomer, version);
+	r = write_rows(service, slot, newcomer, version, &account);
 	if (r < 0)
 		return error_set(err, r, "can't write slot %u: %s", slot, strerror(-r));
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++) {
@@ -117,6 +122,8 @@ int admit(struct service *service, unsigned int slot, const struct newcomer *new
 		 * the service is being made there is no schedule yet to steer by. */
 		if (service->steer.service->stage == RPD_STAGE_READY)
 			r = steer_attach(&service->steer, e, borrowed.fds[e]);
+		if (r == 0)
+			r = conns_tag_listener(&service->conns, borrowed.fds[e], account);
 		if (r == 0)
 			r = steer_put(&service->steer, e, slot, borrowed.fds[e]);
 		if (r < 0) {

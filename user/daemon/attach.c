@@ -12,6 +12,7 @@
 #include "core/endpoint.h"
 #include "core/schedule.h"
 #include "daemon/admit.h"
+#include "daemon/found.h"
 #include "kern/grace.h"
 #include "kern/netns.h"
 #include "kern/probe.h"
@@ -243,14 +244,18 @@ static int make(struct service *service, const struct attach_request *request,
 		                       &found->roster.groups[g].endpoint, err);
 	if (r >= 0)
 		r = describe_service(service, request, err);
-	if (r >= 0)
-		r = fill_slots(service, request, found, &draft, err);
+	if (r < 0)
+		return r;
+	conns_start(&service->conns, &service->steer, &service->pins);
+	r = fill_slots(service, request, found, &draft, err);
 	if (r < 0)
 		return r;
 	schedule_build(&draft);
 	steer_switch(&service->steer, &draft);
 	__atomic_store_n(&service->steer.service->stage, RPD_STAGE_ATTACHING, __ATOMIC_RELEASE);
 	r = attach_groups(service, err);
+	if (r == 0)
+		r = found_count(service, err);
 	if (r == 0)
 		r = grace_prepare(&grace, err);
 	if (r == 0)

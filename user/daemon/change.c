@@ -35,7 +35,10 @@ static int update_members(struct service *service, const struct observed *observ
 	for (unsigned int slot = 0; slot < observed->n_slots; slot++)
 		for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {
 			const struct rpd_member want = {
-			        .slot = slot, .version = draft->slots[slot].version, .endpoint = e};
+			        .slot = slot,
+			        .version = draft->slots[slot].version,
+			        .endpoint = e,
+			        .account = observed->slots[slot].worker.account};
 			struct rpd_member is;
 
 			cookie = observed->slots[slot].cookies[e];

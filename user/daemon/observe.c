@@ -101,12 +101,13 @@ static const struct listener *slot_listener(const struct observed *o, unsigned i
 
 /* Puts the listener into the slot, where a killed swap meant it to be. */
 static int finish_put(struct service *service, unsigned int endpoint, unsigned int slot,
-                      const struct listener *listener, struct error *err)
+                      uint16_t account, const struct listener *listener, struct error *err)
 {
 	const struct rpd_member member = {
 	        .slot = slot,
 	        .version = steer_schedule(&service->steer)->slots[slot].version,
 	        .endpoint = endpoint,
+	        .account = account,
 	};
 	_cleanup_free_ struct holder *holders = NULL;
 	_cleanup_close_ int fd = -1;
@@ -121,6 +122,8 @@ static int finish_put(struct service *service, unsigned int endpoint, unsigned i
 	r = steer_member_set(&service->steer, listener->cookie, &member);
 	if (r == 0)
 		r = steer_attach(&service->steer, endpoint, fd);
+	if (r == 0)
+		r = conns_tag_listener(&service->conns, fd, account);
 	if (r == 0)
 		r = steer_put(&service->steer, endpoint, slot, fd);
 	if (r == 0 || r == -EBUSY || r == -EINVAL) /* somebody's already; listens no more */
@@ -147,7 +150,7 @@ static int repair_slot(struct service *service, struct observed *o, unsigned int
 		if (meant == in_force)
 			continue;
 		if (listener) {
-			r = finish_put(service, e, slot, listener, err);
+			r = finish_put(service, e, slot, it->worker.account, listener, err);
 			it->cookies[e] = steer_cookie(&service->steer, e, slot);
 		}
 		if (it->cookies[e] && it->cookies[e] != meant) {

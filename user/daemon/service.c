@@ -17,10 +17,12 @@ void service_init(struct service *service)
 	service->pins = PINS_NONE;
 	service->reachable = false;
 	steer_init(&service->steer);
+	conns_init(&service->conns);
 }
 
 void service_close(struct service *service)
 {
+	conns_close(&service->conns);
 	steer_close(&service->steer);
 	pins_unlock(&service->pins);
 }
@@ -88,6 +90,7 @@ static int open_pinned(struct service *service, struct error *err)
 		return damaged_error(service, err);
 	if (r < 0)
 		return r;
+	conns_open(&service->conns, &service->steer, &service->pins);
 	/* A watcher that was killed before the slots that it added were in force. */
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
 		steer_clear_from(&service->steer, e, steer_schedule(&service->steer)->n_slots);
@@ -303,13 +306,18 @@ static void release_listeners(struct service *service, const int fds[RPD_ENDPOIN
 			steer_clear_from(&service->steer, i, 0);
 }
 
+static bool is_pin(const char *name)
+{
+	return steer_is_pin(name) || conns_is_pin(name);
+}
+
 /* All that can fail comes before anything is changed. While the slots are being filled no program
  * of ours is attached, and one that is there is another service's: that is why filling failed. */
 int service_remove(struct service *service, bool force, struct error *err)
 {
 	struct rpd_service *info = service->steer.service;
 	int fds[RPD_ENDPOINT_MAX], left = 0;
-	int r = pins_check(&service->pins, steer_is_pin, force, err);
+	int r = pins_check(&service->pins, is_pin, force, err);
 
 	if (r < 0)
 		return r;

@@ -9,12 +9,14 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "kern/conns.h"
 #include "kern/pins.h"
 #include "kern/steer.h"
 
 struct service {
 	struct pins pins;
 	struct steer steer;
+	struct conns conns;
 	bool reachable; /* some process is still in its network namespace, and so are we */
 };
 

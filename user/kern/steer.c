@@ -37,6 +37,9 @@ static const struct map_kind map_kinds[STEER_MAP_MAX] = {
                             RPD_OUTCOME_MAX},
         [STEER_MEMBERS] = {"members", BPF_MAP_TYPE_HASH, sizeof(struct rpd_member), 0},
         [STEER_WORKERS] = {"workers", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_worker), RPD_SLOT_MAX},
+        [STEER_ACCOUNTS] = {"accounts", BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(struct rpd_account),
+                            RPD_ACCOUNT_MAX},
+        [STEER_MOVED] = {"moved", BPF_MAP_TYPE_HASH, sizeof(struct rpd_moved), 0},
 };
 
 void steer_init(struct steer *steer)

@@ -62,7 +62,6 @@ static void add_counters(struct json_object *to, const struct counters *counts)
 {
 #define RPD_COUNTER(name, help) add_number(to, #name, counts->of[RPD_OUTCOME_##name]);
 #include <reuseportd/counters.def>
-#undef RPD_COUNTER
 }
 
 static struct json_object *slot_listeners(const struct service *service,
@@ -106,8 +105,34 @@ static double share_percent(const struct rpd_schedule *s, const struct observed 
 	return 100.0 * s->slots[slot].entries / live_entries;
 }
 
+/* What isn't known is null. */
+static void add_known(struct json_object *to, const char *key, bool known, uint64_t number)
+{
+	json_object_object_add(to, key, known ? json_object_new_int64(number) : NULL);
+}
+
+static void add_load(struct json_object *view, const struct worker_load *load, bool live)
+{
+	struct json_object *counts = load->counted ? json_object_new_object() : NULL;
+
+	add_known(view, "active", load->counted, load->active);
+	add_known(view, "former_active", load->counted, load->former_active);
+	add_known(view, "handshakes", load->counted, load->handshakes);
+	add_known(view, "queued", live, load->queued);
+	add_known(view, "backlog", live, load->backlog);
+	json_object_object_add(view, "rate",
+	                       load->counted ? json_object_new_double(load->rate) : NULL);
+	add_known(view, "age_seconds", live, load->age_s);
+	if (load->counted) {
+#define RPD_CONN_COUNTER(name, help) add_number(counts, #name, load->count.of[RPD_CONN_##name]);
+#include <reuseportd/counters.def>
+	}
+	json_object_object_add(view, "connections", counts);
+}
+
 static struct json_object *worker_view(const struct service *service,
-                                       const struct observed *observed, unsigned int slot,
+                                       const struct observed *observed,
+                                       const struct worker_load *load, unsigned int slot,
                                        const struct counters *counts)
 {
 	const struct rpd_schedule *s = steer_schedule(&service->steer);
@@ -130,6 +155,7 @@ static struct json_object *worker_view(const struct service *service,
 	add_number(view, "steered",
 	           counts->of[RPD_OUTCOME_steered] + counts->of[RPD_OUTCOME_slot_gone]);
 	add_number(view, "admitted_at", seen->worker.admitted_at);
+	add_load(view, load, seen->live);
 	json_object_object_add(view, "listeners", slot_listeners(service, observed, slot));
 	add_counters(counters, counts);
 	json_object_object_add(view, "counters", counters);
@@ -137,7 +163,7 @@ static struct json_object *worker_view(const struct service *service,
 }
 
 static struct json_object *workers_view(const struct service *service,
-                                        const struct observed *observed,
+                                        const struct observed *observed, const struct load *load,
                                         const struct counters *rows)
 {
 	struct json_object *array = json_object_new_array();
@@ -145,7 +171,8 @@ static struct json_object *workers_view(const struct service *service,
 	for (unsigned int slot = 0; slot < observed->n_slots; slot++)
 		if (steer_schedule(&service->steer)->slots[slot].state != RPD_SLOT_EMPTY)
 			json_object_array_add(array,
-			                      worker_view(service, observed, slot, &rows[slot]));
+			                      worker_view(service, observed, &load->slots[slot],
+			                                  slot, &rows[slot]));
 	return array;
 }
 
@@ -204,7 +231,7 @@ static void add_schedule(struct json_object *view, const struct rpd_schedule *s)
 }
 
 struct json_object *view_status(const struct service *service, const struct observed *observed,
-                                struct error *err)
+                                const struct load *load, struct error *err)
 {
 	const struct rpd_service *info = service->steer.service;
 	_cleanup_free_ struct counters *rows = calloc(RPD_ROW_MAX, sizeof(*rows));
@@ -224,9 +251,13 @@ struct json_object *view_status(const struct service *service, const struct obse
 	for (unsigned int e = 0; e < info->n_endpoints; e++)
 		json_object_array_add(endpoints, endpoint_view(&info->endpoints[e]));
 	json_object_object_add(view, "endpoints", endpoints);
-	json_object_object_add(view, "workers", workers_view(service, observed, rows));
+	json_object_object_add(view, "workers", workers_view(service, observed, load, rows));
 	json_object_object_add(view, "counters", totals_view(rows));
 	json_object_object_add(view, "unknown_members", strangers_view(service, observed));
+	add_flag(view, "counting", load->counting);
+	if (!load->counting)
+		add_text(view, "not_counting", load->why);
+	add_known(view, "unattributed_active", load->counting, load->unattributed);
 	return view;
 }
 
@@ -259,7 +290,6 @@ static void print_counters(FILE *out, struct json_object *counters)
 	} list[] = {
 #define RPD_COUNTER(name, help) {#name, help},
 #include <reuseportd/counters.def>
-#undef RPD_COUNTER
 	};
 
 	fputc('\n', out);
@@ -278,11 +308,11 @@ static void print_counters(FILE *out, struct json_object *counters)
 static void print_strangers(FILE *out, struct json_object *strangers)
 {
 	static const struct column columns[] = {
-	        {"UNKNOWN MEMBER OF", "endpoint", NULL},
-	        {"PID", "pid", NULL},
-	        {"FD", "fd", NULL},
-	        {"COMMAND", "command", NULL},
-	        {"SWAPPED OUT", "retired", NULL},
+	        {.title = "UNKNOWN MEMBER OF", .key = "endpoint"},
+	        {.title = "PID", .key = "pid"},
+	        {.title = "FD", .key = "fd"},
+	        {.title = "COMMAND", .key = "command"},
+	        {.title = "SWAPPED OUT", .key = "retired"},
 	};
 	size_t n = json_object_array_length(strangers), alone = 0;
 
@@ -303,22 +333,68 @@ static void print_strangers(FILE *out, struct json_object *strangers)
 		        alone < n ? "some of these" : "it");
 }
 
+/* Such as 42s, 42m, 42h, 42d: as much as is of interest. */
+static void format_age(struct json_object *value, char *buf, size_t size)
+{
+	static const struct {
+		int64_t seconds;
+		char unit;
+	} units[] = {{24 * 3600, 'd'}, {3600, 'h'}, {60, 'm'}, {1, 's'}};
+	int64_t age = json_object_get_int64(value);
+
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
+		if (age >= 2 * units[i].seconds || units[i].seconds == 1) {
+			snprintf(buf, size, "%ld%c", age / units[i].seconds, units[i].unit);
+			return;
+		}
+}
+
+/* What the table of the workers can't say of their connections. */
+static void print_counting(FILE *out, struct json_object *status)
+{
+	struct json_object *workers = json_object_object_get(status, "workers");
+	const char *why = text_of(status, "not_counting");
+	int64_t unattributed = number_of(status, "unattributed_active");
+
+	if (why) {
+		fprintf(out, "\nConnections are not counted: ");
+		text_wrap(out, why, sizeof("Connections are not counted: ") - 1, 0);
+	}
+	if (unattributed > 0)
+		fprintf(out,
+		        "\n%ld connections were open before they were counted, of an unknown "
+		        "worker.\n",
+		        unattributed);
+	for (size_t i = 0; i < json_object_array_length(workers); i++) {
+		struct json_object *row = json_object_array_get_idx(workers, i);
+
+		if (number_of(row, "former_active") > 0)
+			fprintf(out,
+			        "\nSlot %ld: %ld connections of workers that were in it before.\n",
+			        number_of(row, "slot"), number_of(row, "former_active"));
+	}
+}
+
 void view_status_text(FILE *out, struct json_object *status)
 {
 	static const struct column columns[] = {
-	        {"SLOT", "slot", NULL},
-	        {"STATE", "state", NULL},
-	        {"VERSION", "version", NULL},
-	        {"WEIGHT", "weight", NULL},
-	        {"SHARE", "share_percent", "%"},
-	        {"PID", "pid", NULL},
-	        {"FD", "fd", NULL},
-	        {"COMMAND", "command", NULL},
-	        {"STEERED", "steered", NULL},
+	        {.title = "SLOT", .key = "slot"},
+	        {.title = "STATE", .key = "state"},
+	        {.title = "VERSION", .key = "version"},
+	        {.title = "WT", .key = "weight"},
+	        {.title = "SHARE", .key = "share_percent", .suffix = "%"},
+	        {.title = "PID", .key = "pid"},
+	        {.title = "COMMAND", .key = "command"},
+	        {.title = "STEERED", .key = "steered"},
+	        {.title = "ACTIVE", .key = "active"},
+	        {.title = "QUEUE", .key = "queued"},
+	        {.title = "RATE/S", .key = "rate"},
+	        {.title = "AGE", .key = "age_seconds", .format = format_age},
 	};
 
 	print_head(out, status);
 	table_print(out, json_object_object_get(status, "workers"), columns, ARRAY_SIZE(columns));
+	print_counting(out, status);
 	print_counters(out, json_object_object_get(status, "counters"));
 	print_strangers(out, json_object_object_get(status, "unknown_members"));
 }
@@ -377,9 +453,9 @@ void view_list_add_broken(struct json_object *list, const char *name, const char
 void view_list_text(FILE *out, struct json_object *list)
 {
 	static const struct column columns[] = {
-	        {"SERVICE", "service", NULL}, {"ENDPOINT", "endpoint", NULL},
-	        {"POLICY", "policy", NULL},   {"WORKERS", "workers", NULL},
-	        {"LIVE", "live", NULL},       {"IN RING", "in_ring", NULL},
+	        {.title = "SERVICE", .key = "service"}, {.title = "ENDPOINT", .key = "endpoint"},
+	        {.title = "POLICY", .key = "policy"},   {.title = "WORKERS", .key = "workers"},
+	        {.title = "LIVE", .key = "live"},       {.title = "IN RING", .key = "in_ring"},
 	};
 
 	table_print(out, list, columns, ARRAY_SIZE(columns));

@@ -13,6 +13,10 @@ static const char *cell(struct json_object *row, const struct column *column,
 
 	if (!value)
 		return "-";
+	if (column->format) {
+		column->format(value, buf, TABLE_CELL_MAX);
+		return buf;
+	}
 	if (json_object_is_type(value, json_type_boolean))
 		return json_object_get_boolean(value) ? "yes" : "no";
 	if (json_object_is_type(value, json_type_double))
@@ -37,14 +41,14 @@ static bool is_number(struct json_object *rows, const struct column *column)
 }
 
 /* The last column is not padded if it is text: no white space at the end of a line. */
-static void print_cell(FILE *out, const char *text, int width, bool number, bool last)
+static void print_cell(FILE *out, const char *text, int width, bool number, const char *gap)
 {
 	if (number)
-		fprintf(out, "%*s%s", width, text, last ? "\n" : "  ");
-	else if (last)
+		fprintf(out, "%*s%s", width, text, gap);
+	else if (gap[0] == '\n')
 		fprintf(out, "%s\n", text);
 	else
-		fprintf(out, "%-*s  ", width, text);
+		fprintf(out, "%-*s%s", width, text, gap);
 }
 
 void table_print(FILE *out, struct json_object *rows, const struct column *columns, size_t n)
@@ -53,6 +57,8 @@ void table_print(FILE *out, struct json_object *rows, const struct column *colum
 	int widths[TABLE_COLUMNS_MAX];
 	bool number[TABLE_COLUMNS_MAX];
 	char buf[TABLE_CELL_MAX];
+	int total = 2 * (int)(n - 1);
+	const char *gap;
 
 	for (size_t c = 0; c < n; c++) {
 		number[c] = is_number(rows, &columns[c]);
@@ -64,13 +70,15 @@ void table_print(FILE *out, struct json_object *rows, const struct column *colum
 			if (width > widths[c])
 				widths[c] = width;
 		}
+		total += widths[c];
 	}
+	gap = total > 80 ? " " : "  ";
 	for (size_t c = 0; c < n; c++)
-		print_cell(out, columns[c].title, widths[c], number[c], c == n - 1);
+		print_cell(out, columns[c].title, widths[c], number[c], c == n - 1 ? "\n" : gap);
 	for (size_t i = 0; i < n_rows; i++)
 		for (size_t c = 0; c < n; c++)
 			print_cell(out, cell(json_object_array_get_idx(rows, i), &columns[c], buf),
-			           widths[c], number[c], c == n - 1);
+			           widths[c], number[c], c == n - 1 ? "\n" : gap);
 }
 
 void text_wrap(FILE *out, const char *text, int at, int indent)

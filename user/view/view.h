@@ -10,12 +10,13 @@
 #include <stdio.h>
 
 #include "core/checks.h"
+#include "daemon/load.h"
 #include "daemon/observe.h"
 #include "daemon/service.h"
 
 /* `status`: NULL with @err set on failure. The caller owns the object (json_object_put()). */
 struct json_object *view_status(const struct service *service, const struct observed *observed,
-                                struct error *err);
+                                const struct load *load, struct error *err);
 void view_status_text(FILE *out, struct json_object *status);
 
 /* One line on what a change came to, from the status after it. */
@@ -39,6 +40,8 @@ struct column {
 	const char *title;
 	const char *key;
 	const char *suffix; /* behind each value, such as "%" */
+	/* Or how to write a value. */
+	void (*format)(struct json_object *value, char *buf, size_t size);
 };
 
 /* Writes the array @rows as an aligned table. A missing member is shown as "-". */

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "daemon/account.h"
+
+#include <errno.h>
+
+/* The account that the newcomer's connections from before are counted in, if it was in @slot. */
+static uint16_t own_account(const struct service *service, unsigned int slot,
+                            const struct newcomer *newcomer)
+{
+	struct rpd_member member;
+
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (newcomer->listeners[e] &&
+		    steer_member_get(&service->steer, newcomer->listeners[e]->cookie, &member) ==
+		            0 &&
+		    member.account % RPD_SLOT_MAX == slot && member.account < RPD_ACCOUNT_UNKNOWN)
+			return member.account;
+	return RPD_ACCOUNT_NONE;
+}
+
+uint16_t account_choose(struct service *service, unsigned int slot, const struct newcomer *newcomer)
+{
+	uint16_t account = own_account(service, slot, newcomer);
+	struct rpd_worker former;
+
+	if (!service->conns.counting || account != RPD_ACCOUNT_NONE)
+		return account;
+	if (steer_worker_get(&service->steer, slot, &former) < 0)
+		return RPD_ACCOUNT_NONE;
+	for (unsigned int i = 0; i < RPD_ACCOUNT_GENERATIONS; i++) {
+		struct conn_count count;
+
+		account = slot + i * RPD_SLOT_MAX;
+		if (former.pid && former.account == account)
+			continue; /* it may be in the slot still */
+		if (conns_count(&service->steer, account, &count) == 0 &&
+		    conn_count_open(&count) == 0 && conns_clear(&service->steer, account) == 0)
+			return account;
+	}
+	return RPD_ACCOUNT_NONE;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "daemon/load.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "core/rate.h"
+
+void load_free(struct load *load)
+{
+	free(load->slots);
+	memset(load, 0, sizeof(*load));
+}
+
+static uint64_t age_of(const struct rpd_worker *worker)
+{
+	struct timespec now;
+	uint64_t begun = worker->start_time / sysconf(_SC_CLK_TCK);
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (uint64_t)now.tv_sec > begun ? now.tv_sec - begun : 0;
+}
+
+static void take_queues(const struct service *service, const struct observed *observed,
+                        unsigned int slot, struct worker_load *ret)
+{
+	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {
+		const struct listener *listener =
+		        observed_listener(observed, observed->slots[slot].cookies[e]);
+
+		if (!listener)
+			continue;
+		ret->queued += listener->queue;
+		ret->backlog += listener->backlog;
+	}
+}
+
+/* What each generation of the slot has counted: the present worker's is its own. */
+static int take_counts(const struct service *service, const struct observed *observed,
+                       unsigned int slot, struct worker_load *ret)
+{
+	uint16_t own = observed->slots[slot].worker.account;
+	uint32_t seconds[RPD_RATE_SECONDS - 1];
+	int r;
+
+	for (unsigned int i = 0; i < RPD_ACCOUNT_GENERATIONS; i++) {
+		uint16_t account = slot + i * RPD_SLOT_MAX;
+		struct conn_count count;
+
+		r = conns_count(&service->steer, account, &count);
+		if (r < 0)
+			return r;
+		if (account == own) {
+			ret->count = count;
+			ret->active = conn_count_open(&count);
+			ret->counted = true;
+		} else {
+			ret->former_active += conn_count_open(&count);
+		}
+	}
+	r = conns_rates(&service->conns, slot, seconds);
+	if (r == 0)
+		ret->rate = rate_mean(seconds);
+	return r;
+}
+
+static bool has_listener(const struct observed_slot *slot, uint64_t cookie)
+{
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (slot->cookies[e] == cookie)
+			return true;
+	return false;
+}
+
+static int take_handshakes(const struct service *service, const struct observed *observed,
+                           struct load *load, struct error *err)
+{
+	_cleanup_free_ struct rpd_handshakes *rows = NULL;
+	size_t n;
+	int r = service->reachable ? conns_handshakes(&service->conns, &rows, &n, err) : 0;
+
+	if (r < 0 || !service->reachable)
+		return r;
+	for (size_t i = 0; i < n; i++)
+		for (size_t slot = 0; rows[i].under_way && slot < load->n_slots; slot++)
+			if (has_listener(&observed->slots[slot], rows[i].cookie))
+				load->slots[slot].handshakes += rows[i].under_way;
+	return 0;
+}
+
+int load_take(const struct service *service, const struct observed *observed, struct load *ret,
+              struct error *err)
+{
+	_cleanup_load_ struct load load = {
+	        .counting = service->conns.counting,
+	        .why = service->conns.why,
+	        .n_slots = observed->n_slots,
+	        .slots = calloc(observed->n_slots + 1, sizeof(*load.slots)),
+	};
+	struct conn_count unknown;
+	int r = 0;
+
+	if (!load.slots)
+		return error_set(err, -ENOMEM, "out of memory");
+	/* In the order in which a connection goes: one that moves on meanwhile is seen twice rather
+	 * than not at all. */
+	if (load.counting)
+		r = take_handshakes(service, observed, &load, err);
+	for (unsigned int slot = 0; slot < observed->n_slots; slot++) {
+		take_queues(service, observed, slot, &load.slots[slot]);
+		if (observed->slots[slot].live)
+			load.slots[slot].age_s = age_of(&observed->slots[slot].worker);
+	}
+	for (unsigned int slot = 0; r == 0 && load.counting && slot < observed->n_slots; slot++) {
+		r = take_counts(service, observed, slot, &load.slots[slot]);
+		if (r < 0)
+			error_set(err, r, "can't read the counts of slot %u: %s", slot,
+			          strerror(-r));
+	}
+	if (r == 0 && load.counting) {
+		r = conns_count(&service->steer, RPD_ACCOUNT_UNKNOWN, &unknown);
+		load.unattributed = r == 0 ? conn_count_open(&unknown) : 0;
+	}
+	if (r < 0)
+		return r;
+	*ret = load;
+	memset(&load, 0, sizeof(load)); /* handed on */
+	return 0;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* How busy the workers are: what the kernel counted of their connections, and their queues. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "core/conn_count.h"
+#include "daemon/observe.h"
+#include "daemon/service.h"
+
+struct worker_load {
+	bool counted; /* the rest of it, down to the rate, is known */
+	struct conn_count count;
+	uint64_t active;        /* open connections, accepted or not */
+	uint64_t former_active; /* of workers that were in the slot before */
+	uint32_t handshakes;    /* under way */
+	double rate;            /* connections a second, over the last seconds */
+
+	uint32_t queued, backlog; /* accept queues of its listeners, and their limits, in all */
+	uint64_t age_s;           /* of its process; 0 if it is not alive */
+};
+
+struct load {
+	bool counting;
+	const char *why; /* it isn't; the service's */
+	struct worker_load *slots;
+	size_t n_slots;
+	uint64_t unattributed; /* open connections from before attach, of an unknown worker */
+};
+
+#define _cleanup_load_ __attribute__((cleanup(load_free)))
+
+int load_take(const struct service *service, const struct observed *observed, struct load *ret,
+              struct error *err);
+
+void load_free(struct load *load);

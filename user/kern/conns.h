@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The programs that count each worker's connections (conn.bpf.c), and what they have counted. All
+ * of it may be absent: where the kernel or the privileges don't allow it, or where somebody has
+ * taken it away, steering works the same, and nothing is known of connections.
+ *
+ * Pins, beside those of steer: the maps "tags" and "rates"; "conn", the link that keeps the
+ * counting program attached; "handshakes", an iterator.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "core/conn_count.h"
+#include "kern/pins.h"
+#include "kern/steer.h"
+
+struct conns {
+	int tags_fd, rates_fd, handshakes_fd;
+	bool counting; /* else the others may be -1 */
+	char why[160]; /* it isn't */
+};
+
+/* Closed state. */
+void conns_init(struct conns *conns);
+
+/* Loads, attaches and pins the programs for a service that is being made. That it can't be is no
+ * error: conns->counting is false then, and the service remembers why. */
+void conns_start(struct conns *conns, struct steer *steer, const struct pins *pins);
+
+/* Opens what is pinned, as far as it is there. */
+void conns_open(struct conns *conns, const struct steer *steer, const struct pins *pins);
+
+void conns_close(struct conns *conns);
+
+/* Whether a pin of this name is one of ours. */
+bool conns_is_pin(const char *name);
+
+/* Has connections of the listener @fd counted in @account from now on. 0 as well if nothing is
+ * counted, or @account is RPD_ACCOUNT_NONE. */
+int conns_tag_listener(const struct conns *conns, int fd, uint16_t account);
+
+/* What was counted of the connections of one account; or nothing any more, with it empty. */
+int conns_count(const struct steer *steer, uint16_t account, struct conn_count *ret);
+int conns_clear(struct steer *steer, uint16_t account);
+
+/* Connections of @slot in each of the last seconds; ret[0] is the second that has just ended. */
+int conns_rates(const struct conns *conns, unsigned int slot, uint32_t ret[RPD_RATE_SECONDS - 1]);
+
+/* The account in which a connection is counted, given its tag. */
+uint16_t conns_account(const struct steer *steer, uint64_t cookie, const struct rpd_tag *tag);
+
+/* A connection that was open before the counting began. */
+struct conn_found {
+	uint64_t cookie;
+	uint16_t account;
+};
+
+/* Counts those of them that are still open. */
+int conns_add_found(const struct conns *conns, struct steer *steer, const struct conn_found *found,
+                    size_t n, struct error *err);
+
+/* Handshakes under way at the tagged listeners of the calling thread's network namespace. The
+ * caller frees *ret. */
+int conns_handshakes(const struct conns *conns, struct rpd_handshakes **ret, size_t *ret_n,
+                     struct error *err);

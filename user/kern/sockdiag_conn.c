@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "kern/sockdiag_conn.h"
+
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "kern/sockdiag_dump.h"
+
+/* enum of include/net/tcp_states.h; netinet/tcp.h has it too, but not beside linux/tcp.h. */
+enum {
+	STATE_ESTABLISHED = 1,
+	STATE_FIN_WAIT1 = 4,
+	STATE_FIN_WAIT2 = 5,
+	STATE_CLOSE_WAIT = 8,
+	STATE_LAST_ACK = 9,
+	STATE_CLOSING = 11,
+};
+
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+/* struct tcp_info grows with the kernel: what an older one doesn't tell is 0. */
+static void take_info(struct connection *c, const struct rtattr *attr)
+{
+	struct tcp_info info = {};
+	size_t size = RTA_PAYLOAD(attr);
+
+	memcpy(&info, RTA_DATA(attr), size < sizeof(info) ? size : sizeof(info));
+	c->bytes_in = info.tcpi_bytes_received;
+	/* It counts the SYN as a byte that was acknowledged (tcp_snd_una_update() in the kernel).
+	 */
+	c->bytes_out = info.tcpi_bytes_acked ? info.tcpi_bytes_acked - 1 : 0;
+	c->idle_ms = smaller(info.tcpi_last_data_recv, info.tcpi_last_data_sent);
+}
+
+/* The value of the one storage that was asked for. */
+static void take_storages(struct connection *c, const struct rtattr *storages)
+{
+	const struct rtattr *storage = RTA_DATA(storages);
+	int left = RTA_PAYLOAD(storages);
+
+	for (; RTA_OK(storage, left); storage = RTA_NEXT(storage, left)) {
+		const struct rtattr *attr = RTA_DATA(storage);
+		int inside = RTA_PAYLOAD(storage);
+
+		for (; RTA_OK(attr, inside); attr = RTA_NEXT(attr, inside))
+			if ((attr->rta_type & NLA_TYPE_MASK) == SK_DIAG_BPF_STORAGE_MAP_VALUE &&
+			    RTA_PAYLOAD(attr) >= sizeof(c->tag)) {
+				memcpy(&c->tag, RTA_DATA(attr), sizeof(c->tag));
+				c->tagged = true;
+			}
+	}
+}
+
+/* Without tcp_info it is a TIME_WAIT socket: closed, as far as a worker is concerned. */
+static int decode_connection(const struct nlmsghdr *message, void *ret)
+{
+	const struct inet_diag_msg *msg = NLMSG_DATA(message);
+	const struct rtattr *attr;
+	struct connection c = {};
+	bool has_info = false;
+	int left;
+
+	if (message->nlmsg_type != SOCK_DIAG_BY_FAMILY ||
+	    message->nlmsg_len < NLMSG_LENGTH(sizeof(*msg)))
+		return -EBADMSG;
+	attr = (const void *)((const char *)msg + NLMSG_ALIGN(sizeof(*msg)));
+	left = (int)NLMSG_PAYLOAD(message, NLMSG_ALIGN(sizeof(*msg)));
+	for (; RTA_OK(attr, left); attr = RTA_NEXT(attr, left)) {
+		if (attr->rta_type == INET_DIAG_INFO) {
+			take_info(&c, attr);
+			has_info = true;
+		}
+		if ((attr->rta_type & NLA_TYPE_MASK) == INET_DIAG_SK_BPF_STORAGES)
+			take_storages(&c, attr);
+	}
+	if (!has_info)
+		return 1;
+	c.cookie = msg->id.idiag_cookie[0] | (uint64_t)msg->id.idiag_cookie[1] << 32;
+	c.family = msg->idiag_family;
+	c.state = msg->idiag_state;
+	c.local_port = ntohs(msg->id.idiag_sport);
+	c.peer_port = ntohs(msg->id.idiag_dport);
+	memcpy(c.local, msg->id.idiag_src, sizeof(c.local));
+	memcpy(c.peer, msg->id.idiag_dst, sizeof(c.peer));
+	c.ifindex = msg->id.idiag_if;
+	c.inode = msg->idiag_inode;
+	*(struct connection *)ret = c;
+	return 0;
+}
+
+int sockdiag_connections(uint16_t port, int tags_fd, struct connection **ret, size_t *ret_n,
+                         struct error *err)
+{
+	const struct {
+		struct rtattr outer, inner;
+		uint32_t fd;
+	} storages = {
+	        .outer = {sizeof(storages), INET_DIAG_REQ_SK_BPF_STORAGES},
+	        .inner = {RTA_LENGTH(sizeof(uint32_t)), SK_DIAG_BPF_STORAGE_REQ_MAP_FD},
+	        .fd = tags_fd,
+	};
+	const struct sockdiag_kind kind = {
+	        .states = 1u << STATE_ESTABLISHED | 1u << STATE_FIN_WAIT1 | 1u << STATE_FIN_WAIT2 |
+	                  1u << STATE_CLOSE_WAIT | 1u << STATE_LAST_ACK | 1u << STATE_CLOSING,
+	        .extensions = 1u << (INET_DIAG_INFO - 1),
+	        .row_size = sizeof(struct connection),
+	        .cookie_at = offsetof(struct connection, cookie),
+	        .decode = decode_connection,
+	        .attributes = &storages,
+	        .attributes_size = tags_fd < 0 ? 0 : sizeof(storages),
+	};
+	int r = sockdiag_dump(&kind, port, ret, ret_n);
+
+	return r < 0 ? error_set(err, r, "can't list the connections of port %u: %s", port,
+	                         strerror(-r))
+	             : 0;
+}
+
+int sockdiag_reset(const struct connection *connection)
+{
+	struct {
+		struct nlmsghdr header;
+		struct inet_diag_req_v2 body;
+	} request = {
+	        .header.nlmsg_len = sizeof(request),
+	        .header.nlmsg_type = SOCK_DESTROY,
+	        .header.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK,
+	        .body.sdiag_family = connection->family,
+	        .body.sdiag_protocol = IPPROTO_TCP,
+	        .body.id.idiag_sport = htons(connection->local_port),
+	        .body.id.idiag_dport = htons(connection->peer_port),
+	        .body.id.idiag_if = connection->ifindex,
+	        .body.id.idiag_cookie = {connection->cookie, connection->cookie >> 32},
+	};
+	struct {
+		struct nlmsghdr header;
+		struct nlmsgerr body;
+	} answer;
+	_cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+
+	memcpy(request.body.id.idiag_src, connection->local, sizeof(connection->local));
+	memcpy(request.body.id.idiag_dst, connection->peer, sizeof(connection->peer));
+	if (fd < 0 || send(fd, &request, sizeof(request), 0) < 0 ||
+	    recv(fd, &answer, sizeof(answer), 0) < 0)
+		return -errno;
+	return answer.header.nlmsg_type == NLMSG_ERROR ? answer.body.error : -EBADMSG;
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Facts about the kernel's dumps of TCP sockets (inet_diag_dump_icsk(), netlink_dump()):
+ *   - AF_UNSPEC has no handler, so each family is asked for on its own. The port in the request is
+ *     compared in the kernel; there is no need for a filter program.
+ *   - A datagram is filled under the lock of the hash bucket, which all members of a reuseport
+ *     group share. Between two datagrams the place is kept as a count of sockets to skip: when a
+ *     socket closes meanwhile, a live one is skipped; when one starts, another comes twice. The
+ *     kernel does not tell (6.18 never sets NLM_F_DUMP_INTR here). So a dump that took more than
+ *     one datagram is made again, and merged.
+ *   - Datagrams are as large as the largest buffer that the netlink socket was read with, up to
+ *     32 KiB: about 250 listeners. Only the first ones on a new socket are small.
+ */
+#include "kern/sockdiag_dump.h"
+
+#include <errno.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/cleanup.h"
+
+#define DATAGRAM_MAX (64 * 1024)
+#define DUMP_PASSES  2
+
+/* A conversation with the kernel, and the rows that it brought so far. */
+struct dump {
+	const struct sockdiag_kind *kind;
+	int fd;
+	char *buffer; /* of DATAGRAM_MAX bytes */
+	char *rows;
+	size_t n;
+	size_t capacity;
+	bool disturbed; /* the last answer may lack a socket that was there all the time */
+};
+
+static void dump_deinit(struct dump *d)
+{
+	cleanup_close(&d->fd);
+	free(d->buffer);
+	free(d->rows);
+}
+
+static int dump_add(struct dump *d, const struct nlmsghdr *message)
+{
+	int r;
+
+	if (d->n == d->capacity) {
+		const size_t capacity = d->capacity ? 2 * d->capacity : 64;
+		char *rows = reallocarray(d->rows, capacity, d->kind->row_size);
+
+		if (!rows)
+			return -ENOMEM;
+		d->rows = rows;
+		d->capacity = capacity;
+	}
+	r = d->kind->decode(message, d->rows + d->n * d->kind->row_size);
+	d->n += r == 0;
+	return r < 0 ? r : 0;
+}
+
+/* The end of an answer: 1, or the error that it brings. */
+static int dump_end(const struct nlmsghdr *message)
+{
+	/* Both NLMSG_DONE and NLMSG_ERROR begin with it, and in both 0 is success. */
+	const int *error = NLMSG_DATA(message);
+
+	if (message->nlmsg_len < NLMSG_LENGTH(sizeof(*error)))
+		return -EBADMSG;
+	return *error < 0 ? *error : 1;
+}
+
+/* Takes in the messages of one datagram. 1 if it ends the answer, 0 if more is to come. */
+static int dump_take(struct dump *d, size_t length)
+{
+	const struct nlmsghdr *message = (const void *)d->buffer;
+	int r;
+
+	for (; NLMSG_OK(message, length); message = NLMSG_NEXT(message, length)) {
+		if (message->nlmsg_flags & NLM_F_DUMP_INTR)
+			d->disturbed = true;
+		if (message->nlmsg_type == NLMSG_DONE || message->nlmsg_type == NLMSG_ERROR)
+			return dump_end(message);
+		r = dump_add(d, message);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static ssize_t dump_receive(struct dump *d)
+{
+	ssize_t length;
+
+	do { /* MSG_TRUNC: the true length, also of what did not fit */
+		length = recv(d->fd, d->buffer, DATAGRAM_MAX, MSG_TRUNC);
+	} while (length < 0 && errno == EINTR);
+	if (length < 0)
+		return -errno;
+	return length > DATAGRAM_MAX ? -EMSGSIZE : length;
+}
+
+/* Sends @request and takes in the answer. */
+static int dump_ask(struct dump *d, const struct nlmsghdr *request)
+{
+	ssize_t length;
+	int r;
+
+	d->disturbed = false;
+	if (send(d->fd, request, request->nlmsg_len, 0) < 0)
+		return -errno;
+
+	for (int datagrams = 1;; datagrams++) {
+		length = dump_receive(d);
+		if (length < 0)
+			return (int)length;
+		r = dump_take(d, (size_t)length);
+		if (r)
+			return r < 0 ? r : 0;
+		if (datagrams > 1)
+			d->disturbed = true;
+	}
+}
+
+static int dump_family(struct dump *d, uint8_t family, uint16_t port)
+{
+	struct {
+		struct nlmsghdr header;
+		struct inet_diag_req_v2 body;
+		char attributes[SOCKDIAG_ATTRIBUTES_MAX];
+	} request = {
+	        .header.nlmsg_len =
+	                offsetof(typeof(request), attributes) + d->kind->attributes_size,
+	        .header.nlmsg_type = SOCK_DIAG_BY_FAMILY,
+	        .header.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
+	        .body.sdiag_family = family,
+	        .body.sdiag_protocol = IPPROTO_TCP,
+	        .body.idiag_states = d->kind->states,
+	        .body.idiag_ext = d->kind->extensions,
+	        .body.id.idiag_sport = htons(port),
+	};
+	int r;
+
+	memcpy(request.attributes, d->kind->attributes, d->kind->attributes_size);
+	for (int pass = 0; pass < DUMP_PASSES; pass++) {
+		r = dump_ask(d, &request.header);
+		if (r < 0 || !d->disturbed)
+			break;
+	}
+	return r;
+}
+
+/* Everything of both families. */
+static int dump_run(struct dump *d, uint16_t port)
+{
+	int r;
+
+	d->buffer = malloc(DATAGRAM_MAX);
+	if (!d->buffer)
+		return -ENOMEM;
+	d->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+	if (d->fd < 0)
+		return -errno;
+
+	r = dump_family(d, AF_INET, port);
+	if (r == 0)
+		r = dump_family(d, AF_INET6, port);
+	return r;
+}
+
+static uint64_t row_cookie(const struct dump *d, size_t i)
+{
+	uint64_t cookie;
+
+	memcpy(&cookie, d->rows + i * d->kind->row_size + d->kind->cookie_at, sizeof(cookie));
+	return cookie;
+}
+
+static int row_compare(const void *a, const void *b, void *data)
+{
+	const struct dump *d = data;
+	uint64_t x, y;
+
+	memcpy(&x, (const char *)a + d->kind->cookie_at, sizeof(x));
+	memcpy(&y, (const char *)b + d->kind->cookie_at, sizeof(y));
+	return (x > y) - (x < y);
+}
+
+/* Sorts by cookie and drops what came twice. */
+static void dump_merge(struct dump *d)
+{
+	const size_t size = d->kind->row_size;
+	size_t n = 0;
+
+	if (d->n)
+		qsort_r(d->rows, d->n, size, row_compare, d);
+	for (size_t i = 0; i < d->n; i++)
+		if (n == 0 || row_cookie(d, n - 1) != row_cookie(d, i))
+			memmove(d->rows + n++ * size, d->rows + i * size, size);
+	d->n = n;
+}
+
+int sockdiag_dump(const struct sockdiag_kind *kind, uint16_t port, void *ret, size_t *ret_n)
+{
+	_cleanup_(dump_deinit) struct dump d = {.kind = kind, .fd = -1};
+	int r = dump_run(&d, port);
+
+	if (r < 0)
+		return r;
+	dump_merge(&d);
+	*(void **)ret = TAKE_PTR(d.rows);
+	*ret_n = d.n;
+	return 0;
+}
