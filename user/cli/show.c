@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "cli/show.h"
 
+#include <errno.h>
 #include <string.h>
 
 static void drop_first(struct invocation *i)
@@ -45,23 +46,30 @@ int take_slot_arguments(struct invocation *i, int keep, struct slots *ret, struc
 	return r;
 }
 
-static int show(struct service *service, bool json, void (*text)(FILE *, struct json_object *),
-                struct error *err)
+int show_take(struct service *service, bool timer, struct json_object **ret, struct error *err)
 {
 	_cleanup_observed_ struct observed observed = {};
 	_cleanup_load_ struct load load = {};
-	struct json_object *view;
-	int r = observe(service, OBSERVE_UNCLEAR, &observed, err);
+	int r = observe(service, timer ? OBSERVE_KNOWN : OBSERVE_UNCLEAR, &observed, err);
 
-	if (r == 0)
+	if (r == 0 && !timer)
 		r = observe_strangers(&observed, err);
 	if (r == 0)
 		r = load_take(service, &observed, &load, err);
 	if (r < 0)
 		return r;
-	view = view_status(service, &observed, &load, err);
-	if (!view)
-		return -1;
+	*ret = view_status(service, &observed, &load, err);
+	return *ret ? 0 : -EIO;
+}
+
+static int show(struct service *service, bool json, void (*text)(FILE *, struct json_object *),
+                struct error *err)
+{
+	struct json_object *view;
+	int r = show_take(service, false, &view, err);
+
+	if (r < 0)
+		return r;
 	/* Whoever reads this may take his time (a pager): nobody is to wait for that. */
 	pins_unlock(&service->pins);
 	(json ? view_json : text)(stdout, view);
