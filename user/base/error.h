@@ -11,8 +11,9 @@
 /* Exit statuses of the executable. */
 enum exit_status {
 	EXIT_OK = 0,
-	EXIT_REFUSED = 1, /* refused, or failed */
-	EXIT_USAGE = 2,   /* bad input */
+	EXIT_REFUSED = 1,   /* refused, or failed */
+	EXIT_USAGE = 2,     /* bad input */
+	EXIT_NOT_EMPTY = 3, /* drain --wait: the time was over before the workers were empty */
 };
 
 struct error {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/parse.h"
+#include "cli/cmd_drain.h"
 #include "cli/show.h"
 #include "core/edit.h"
 #include "core/schedule.h"
@@ -18,23 +19,34 @@ struct ask {
 	const char *label;
 };
 
+/* Opens the service, looks at it, and puts the edit in force. */
+static int apply(struct invocation *i, const struct ask *ask, struct service *service,
+                 struct observed *observed, struct error *err)
+{
+	struct rpd_schedule draft;
+	int r = service_open(service, i->service, err);
+
+	if (r == 0)
+		r = observe(service, OBSERVE_UNCLEAR, observed, err);
+	if (r < 0)
+		return r;
+	change_begin(service, observed, &draft);
+	r = ask->edit(&draft, ask, err);
+	if (r == 0 && i->wait_empty)
+		r = empty_check(service, observed, &ask->slots, err);
+	if (r == 0)
+		r = change_commit(service, observed, &draft, i->force, ask->what, err);
+	return r;
+}
+
 static int change(struct invocation *i, const struct ask *ask, struct error *err)
 {
 	_cleanup_service_ struct service service;
 	_cleanup_observed_ struct observed observed = {};
-	struct rpd_schedule draft;
 	int r;
 
 	service_init(&service);
-	r = service_open(&service, i->service, err);
-	if (r == 0)
-		r = observe(&service, OBSERVE_UNCLEAR, &observed, err);
-	if (r < 0)
-		return r;
-	change_begin(&service, &observed, &draft);
-	r = ask->edit(&draft, ask, err);
-	if (r == 0)
-		r = change_commit(&service, &observed, &draft, i->force, ask->what, err);
+	r = apply(i, ask, &service, &observed, err);
 	return r < 0 ? r : show_change(&service, i->json, err);
 }
 
@@ -87,9 +99,19 @@ static int do_switch_off(struct rpd_schedule *draft, const struct ask *ask, stru
 int cmd_drain(struct invocation *i, struct error *err)
 {
 	struct ask ask = {.what = "drain", .edit = do_drain};
+	_cleanup_service_ struct service service;
+	_cleanup_observed_ struct observed observed = {};
 	int r = take_slot_arguments(i, 0, &ask.slots, err);
 
-	return r < 0 ? r : change(i, &ask, err);
+	service_init(&service);
+	if (r < 0)
+		return r;
+	if (!i->wait_empty && (i->timeout > 0 || i->close_remaining))
+		return error_usage(err, "--timeout and --close-remaining are for --wait");
+	if (!i->wait_empty)
+		return change(i, &ask, err);
+	r = apply(i, &ask, &service, &observed, err);
+	return r < 0 ? r : drain_wait(i, &service, &observed, &ask.slots, err);
 }
 
 int cmd_resume(struct invocation *i, struct error *err)

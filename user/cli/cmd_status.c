@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "cli/show.h"
+#include "core/edit.h"
 #include "daemon/inspect.h"
 #include "kern/checkup.h"
 #include "kern/netns.h"
@@ -16,6 +17,38 @@ int cmd_status(struct invocation *i, struct error *err)
 	if (r == 0)
 		r = service_open(&service, i->service, err);
 	return r < 0 ? r : show_status(&service, i->json, err);
+}
+
+int cmd_connections(struct invocation *i, struct error *err)
+{
+	_cleanup_service_ struct service service;
+	_cleanup_observed_ struct observed observed = {};
+	_cleanup_connections_ struct connections connections = {};
+	struct json_object *view;
+	struct slots slots = {};
+	int r = 0;
+
+	service_init(&service);
+	if (i->n_args > 1 || (i->n_args == 1 && slots_is_list(i->args[0])))
+		r = take_slot_arguments(i, 0, &slots, err);
+	else
+		r = take_service_argument(i, err);
+	if (r == 0)
+		r = service_open(&service, i->service, err);
+	if (r == 0 && slots.n)
+		r = edit_check_slots(steer_schedule(&service.steer), &slots, err);
+	if (r == 0)
+		r = observe(&service, OBSERVE_KNOWN, &observed, err);
+	if (r == 0)
+		r = connections_take(&service, &observed, slots.n ? &slots : NULL, &connections,
+		                     err);
+	if (r < 0)
+		return r;
+	pins_unlock(&service.pins);
+	view = view_connections(&connections);
+	(i->json ? view_json : view_connections_text)(stdout, view);
+	json_object_put(view);
+	return 0;
 }
 
 int cmd_list(struct invocation *i, struct error *err)

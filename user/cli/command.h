@@ -21,8 +21,11 @@ struct invocation {
 	const char *service; /* --service, or the argument of that meaning; NULL = the only one */
 	bool json;
 	bool force;
-	bool off;   /* canary --off, switch --off */
-	bool watch; /* attach --watch */
+	bool off;             /* canary --off, switch --off */
+	bool watch;           /* attach --watch */
+	bool wait_empty;      /* drain --wait */
+	bool close_remaining; /* drain --close-remaining */
+	double timeout;       /* drain --timeout, seconds; 0 = not given */
 	bool has_workers;
 	long share; /* canary --share, in tenths of a percent; 0 = not given */
 	struct attach_request attach;
@@ -63,6 +66,9 @@ enum option_key {
 	OPTION_SHARE,
 	OPTION_OFF,
 	OPTION_FD,
+	OPTION_WAIT_EMPTY,
+	OPTION_TIMEOUT,
+	OPTION_CLOSE_REMAINING,
 };
 
 /* argp's parser for every command: which options there are is the command's table. */
@@ -78,6 +84,7 @@ int cmd_status(struct invocation *invocation, struct error *err);
 int cmd_list(struct invocation *invocation, struct error *err);
 int cmd_doctor(struct invocation *invocation, struct error *err);
 int cmd_drain(struct invocation *invocation, struct error *err);
+int cmd_connections(struct invocation *invocation, struct error *err);
 int cmd_resume(struct invocation *invocation, struct error *err);
 int cmd_weight(struct invocation *invocation, struct error *err);
 int cmd_canary(struct invocation *invocation, struct error *err);

@@ -64,6 +64,20 @@ static const struct argp_option detach_options[] = {
         JSON_OPTION,
         END_OF_OPTIONS,
 };
+static const struct argp_option drain_options[] = {
+        SERVICE_OPTION,
+        {"wait", OPTION_WAIT_EMPTY, NULL, 0,
+         "Wait until the workers have no handshake under way, nothing in an accept queue and no "
+         "open connection. Exit status 0 only then; 3 if the time is over before, and what is left "
+         "is listed",
+         0},
+        {"timeout", OPTION_TIMEOUT, "SECONDS", 0, "How long to wait (default: 30)", 0},
+        {"close-remaining", OPTION_CLOSE_REMAINING, NULL, 0,
+         "When the time is over, reset the connections that are left", 0},
+        FORCE_OPTION,
+        JSON_OPTION,
+        END_OF_OPTIONS,
+};
 static const struct argp_option canary_options[] = {
         SERVICE_OPTION,
         {"share", OPTION_SHARE, "PERCENT", 0,
@@ -102,8 +116,15 @@ const struct command commands[] = {
          cmd_list, false},
         {"drain", "[SERVICE] SLOT...", "take workers out: no new connections, open ones go on",
          "From when it returns not one new connection goes to the slots, such as 3 or 0-3,7. Open "
-         "connections, and handshakes under way, go on.",
-         force_options, cmd_drain, false},
+         "connections, and handshakes under way, go on. With --wait it returns when the workers "
+         "are empty, so that they can be stopped with nothing lost.",
+         drain_options, cmd_drain, false},
+        {"connections", "[SERVICE] [SLOT...]", "list the open connections of workers",
+         "Lists each worker's open connections: the client, the state, the age, for how long no "
+         "data came or was sent, and bytes in and out. FORMER are those of a worker that was in "
+         "the slot before. No slot, or no age: open since before the service was attached, and of "
+         "an unknown worker, or since an unknown time.",
+         plain_options, cmd_connections, false},
         {"resume", "[SERVICE] SLOT...", "put drained workers back", "Takes back `drain`.",
          plain_options, cmd_resume, false},
         {"weight", "[SERVICE] SLOT... WEIGHT", "set the weight of workers",
@@ -212,6 +233,10 @@ static void parse_special(int key, const char *text, struct invocation *i, struc
 			           "--share is 0.1 to 99.9 percent in steps of 0.1, not '%s'",
 			           text);
 		break;
+	case OPTION_TIMEOUT:
+		if (parse_seconds(text, &i->timeout) < 0)
+			argp_error(state, "--timeout is a number of seconds, not '%s'", text);
+		break;
 	case OPTION_FD:
 		if (i->n_fds == INVOCATION_FDS_MAX || parse_long(text, 0, 1 << 30, &n) < 0)
 			argp_error(state, "'%s' is no descriptor number", text);
@@ -246,6 +271,12 @@ error_t command_parse(int key, char *text, struct argp_state *state)
 	case OPTION_OFF:
 		i->off = true;
 		return 0;
+	case OPTION_WAIT_EMPTY:
+		i->wait_empty = true;
+		return 0;
+	case OPTION_CLOSE_REMAINING:
+		i->close_remaining = true;
+		return 0;
 	case OPTION_WORKERS:
 	case OPTION_PORT:
 	case OPTION_ADDRESS:
@@ -256,6 +287,7 @@ error_t command_parse(int key, char *text, struct argp_state *state)
 	case OPTION_POLICY:
 	case OPTION_SHARE:
 	case OPTION_FD:
+	case OPTION_TIMEOUT:
 		parse_special(key, text, i, state);
 		return 0;
 	case ARGP_KEY_ARG:
@@ -275,7 +307,7 @@ void command_overview(FILE *out)
 	        "Deals the connections of a port evenly to its workers, in the kernel, and\n"
 	        "replaces workers without losing one.\n\n");
 	for (const struct command *c = commands; c->name; c++)
-		fprintf(out, "  %-8s  %s\n", c->name, c->summary);
+		fprintf(out, "  %-11s  %s\n", c->name, c->summary);
 	fprintf(out,
 	        "\n`reuseportd COMMAND --help` tells more.\n"
 	        "Exit status: 0 done, 1 refused or failed, 2 bad usage.\n");

@@ -14,8 +14,9 @@ int take_slot_arguments(struct invocation *invocation, int keep, struct slots *r
                         struct error *err);
 
 /*
- * The status view of an open service; the caller owns *ret (json_object_put()). For a @timer nothing
- * is looked up that scans all processes: strangers have no owner then, and a worker is who it was.
+ * The status view of an open service; the caller owns *ret (json_object_put()). For a @timer
+ * nothing is looked up that scans all processes: strangers have no owner then, and a worker is who
+ * it was.
  */
 int show_take(struct service *service, bool timer, struct json_object **ret, struct error *err);
 

@@ -333,22 +333,6 @@ static void print_strangers(FILE *out, struct json_object *strangers)
 		        alone < n ? "some of these" : "it");
 }
 
-/* Such as 42s, 42m, 42h, 42d: as much as is of interest. */
-static void format_age(struct json_object *value, char *buf, size_t size)
-{
-	static const struct {
-		int64_t seconds;
-		char unit;
-	} units[] = {{24 * 3600, 'd'}, {3600, 'h'}, {60, 'm'}, {1, 's'}};
-	int64_t age = json_object_get_int64(value);
-
-	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
-		if (age >= 2 * units[i].seconds || units[i].seconds == 1) {
-			snprintf(buf, size, "%ld%c", age / units[i].seconds, units[i].unit);
-			return;
-		}
-}
-
 /* What the table of the workers can't say of their connections. */
 static void print_counting(FILE *out, struct json_object *status)
 {

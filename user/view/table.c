@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "view/view.h"
 
 #define TABLE_COLUMNS_MAX 16
@@ -79,6 +80,21 @@ void table_print(FILE *out, struct json_object *rows, const struct column *colum
 		for (size_t c = 0; c < n; c++)
 			print_cell(out, cell(json_object_array_get_idx(rows, i), &columns[c], buf),
 			           widths[c], number[c], c == n - 1 ? "\n" : gap);
+}
+
+void format_age(struct json_object *value, char *buf, size_t size)
+{
+	static const struct {
+		int64_t seconds;
+		char unit;
+	} units[] = {{24 * 3600, 'd'}, {3600, 'h'}, {60, 'm'}, {1, 's'}};
+	int64_t age = json_object_get_int64(value);
+
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
+		if (age >= 2 * units[i].seconds || units[i].seconds == 1) {
+			snprintf(buf, size, "%ld%c", age / units[i].seconds, units[i].unit);
+			return;
+		}
 }
 
 void text_wrap(FILE *out, const char *text, int at, int indent)

@@ -10,6 +10,8 @@
 #include <stdio.h>
 
 #include "core/checks.h"
+#include "daemon/connections.h"
+#include "daemon/empty.h"
 #include "daemon/load.h"
 #include "daemon/observe.h"
 #include "daemon/service.h"
@@ -27,6 +29,15 @@ struct json_object *view_list_new(void);
 void view_list_add(struct json_object *list, const struct service *service);
 void view_list_add_broken(struct json_object *list, const char *name, const char *why);
 void view_list_text(FILE *out, struct json_object *list);
+
+/* `connections`: an array. */
+struct json_object *view_connections(const struct connections *connections);
+void view_connections_text(FILE *out, struct json_object *connections);
+
+/* What `drain --wait` came to. */
+struct json_object *view_empty(const char *service, const struct slots *slots,
+                               const struct empty_result *result);
+void view_empty_text(FILE *out, struct json_object *view);
 
 /* `doctor`. */
 struct json_object *view_checks(const struct checks *checks);
@@ -46,6 +57,9 @@ struct column {
 
 /* Writes the array @rows as an aligned table. A missing member is shown as "-". */
 void table_print(FILE *out, struct json_object *rows, const struct column *columns, size_t n);
+
+/* A column's format: seconds as 42s, 42m, 42h or 42d, as much as is of interest. */
+void format_age(struct json_object *value, char *buf, size_t size);
 
 /* Writes @text, and a newline, wrapped at 80 columns: the first line from column @at on, where the
  * cursor is, the others behind an indent. */

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "daemon/connections.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "kern/sockdiag_conn.h"
+
+void connections_free(struct connections *connections)
+{
+	free(connections->rows);
+	memset(connections, 0, sizeof(*connections));
+}
+
+static int compare_rows(const void *a, const void *b)
+{
+	const struct worker_connection *x = a, *y = b;
+	uint64_t p = x->connection.tag.since, q = y->connection.tag.since;
+
+	if (x->slot != y->slot)
+		return x->slot - y->slot;
+	return (p > q) - (p < q);
+}
+
+static struct worker_connection place(const struct service *service, const struct observed *o,
+                                      const struct connection *c)
+{
+	uint16_t account = conns_account(&service->steer, c->cookie, &c->tag);
+	struct worker_connection row = {.connection = *c, .slot = -1};
+
+	if (account >= RPD_ACCOUNT_UNKNOWN)
+		return row;
+	row.slot = account % RPD_SLOT_MAX;
+	row.former = (unsigned int)row.slot >= o->n_slots ||
+	             o->slots[row.slot].worker.account != account;
+	return row;
+}
+
+static bool is_wanted(const struct worker_connection *row, const struct slots *slots)
+{
+	if (!slots || row->slot < 0)
+		return true;
+	for (size_t i = 0; i < slots->n; i++)
+		if (slots->at[i] == row->slot)
+			return !row->former;
+	return false;
+}
+
+int connections_take(const struct service *service, const struct observed *observed,
+                     const struct slots *slots, struct connections *ret, struct error *err)
+{
+	_cleanup_free_ struct connection *all = NULL;
+	_cleanup_connections_ struct connections kept = {};
+	size_t n;
+	int r;
+
+	if (!service->conns.counting)
+		return error_set(err, -EOPNOTSUPP, "connections are not counted: %s",
+		                 service->conns.why);
+	if (!service->reachable)
+		return error_set(err, -ENOENT, "the workers' network namespace is gone");
+	r = sockdiag_connections(service->steer.service->endpoints[0].port, service->conns.tags_fd,
+	                         &all, &n, err);
+	if (r < 0)
+		return r;
+	kept.rows = calloc(n + 1, sizeof(*kept.rows));
+	if (!kept.rows)
+		return error_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < n; i++) {
+		if (!all[i].tagged || !all[i].tag.counted)
+			continue;
+		kept.rows[kept.n] = place(service, observed, &all[i]);
+		kept.n += is_wanted(&kept.rows[kept.n], slots);
+	}
+	if (kept.n)
+		qsort(kept.rows, kept.n, sizeof(*kept.rows), compare_rows);
+	*ret = kept;
+	memset(&kept, 0, sizeof(kept)); /* handed on */
+	return 0;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The open connections of a service's workers. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "core/connection.h"
+#include "core/slots.h"
+#include "daemon/observe.h"
+#include "daemon/service.h"
+
+struct worker_connection {
+	struct connection connection;
+	int slot;    /* -1: from before attach, and nobody knows of which worker */
+	bool former; /* of a worker that was in the slot before */
+};
+
+struct connections {
+	struct worker_connection *rows; /* by slot, then oldest first */
+	size_t n;
+};
+
+#define _cleanup_connections_ __attribute__((cleanup(connections_free)))
+
+/* All of the service; with @slots (not NULL) those of the present workers of these slots, and those
+ * that may be. Fails if connections are not counted. */
+int connections_take(const struct service *service, const struct observed *observed,
+                     const struct slots *slots, struct connections *ret, struct error *err);
+
+void connections_free(struct connections *connections);

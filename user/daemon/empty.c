@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "daemon/empty.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "kern/sockdiag.h"
+#include "kern/sockdiag_conn.h"
+
+#define EMPTY_LOOK_NS 50000000
+
+/* A connection that goes from one stage to the next while we look from one to the next, on another
+ * CPU, may be seen at neither. It can't hide twice. */
+#define EMPTY_LOOKS 2
+
+/* How long resets may take to be carried out. */
+#define EMPTY_CLOSE_S 2
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+void empty_free(struct empty_result *result)
+{
+	connections_free(&result->remaining);
+	memset(result, 0, sizeof(*result));
+}
+
+int empty_check(const struct service *service, const struct observed *observed,
+                const struct slots *slots, struct error *err)
+{
+	if (!service->conns.counting)
+		return error_set(err, -EOPNOTSUPP,
+		                 "connections are not counted, so nobody knows when a worker is "
+		                 "empty: %s",
+		                 service->conns.why);
+	for (size_t i = 0; i < slots->n; i++)
+		if (observed->slots[slots->at[i]].worker.account >= RPD_ACCOUNT_UNKNOWN)
+			return error_set(err, -EOPNOTSUPP,
+			                 "the connections of slot %u are not counted: those of its "
+			                 "former workers take all the room",
+			                 slots->at[i]);
+	return 0;
+}
+
+static bool is_in_slot(const struct observed *o, unsigned int slot, uint64_t cookie)
+{
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (cookie && o->slots[slot].cookies[e] == cookie)
+			return true;
+	return false;
+}
+
+static bool is_in_slots(const struct observed *o, const struct slots *slots, uint64_t cookie)
+{
+	for (size_t i = 0; i < slots->n; i++)
+		if (is_in_slot(o, slots->at[i], cookie))
+			return true;
+	return false;
+}
+
+/* In the order in which a connection goes. */
+static int look(const struct service *service, const struct observed *o, const struct slots *slots,
+                struct empty_left *ret, struct error *err)
+{
+	_cleanup_free_ struct rpd_handshakes *handshakes = NULL;
+	_cleanup_free_ struct listener *listeners = NULL;
+	struct empty_left left = {};
+	struct conn_count unknown;
+	size_t n = 0;
+	int r = conns_handshakes(&service->conns, &handshakes, &n, err);
+
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (is_in_slots(o, slots, handshakes[i].cookie))
+			left.handshakes += handshakes[i].under_way;
+	if (r == 0)
+		r = sockdiag_listeners(service->steer.service->endpoints[0].port, &listeners, &n,
+		                       err);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (is_in_slots(o, slots, listeners[i].cookie))
+			left.queued += listeners[i].queue;
+	for (size_t i = 0; r == 0 && i < slots->n; i++) {
+		struct conn_count count;
+
+		r = conns_count(&service->steer, o->slots[slots->at[i]].worker.account, &count);
+		if (r < 0)
+			return error_set(err, r, "can't read the counts of slot %u: %s",
+			                 slots->at[i], strerror(-r));
+		left.active += conn_count_open(&count);
+	}
+	if (r == 0)
+		r = conns_count(&service->steer, RPD_ACCOUNT_UNKNOWN, &unknown);
+	left.unattributed = r == 0 ? conn_count_open(&unknown) : 0;
+	*ret = left;
+	return r;
+}
+
+static bool is_empty(const struct empty_left *left)
+{
+	return !left->handshakes && !left->queued && !left->active && !left->unattributed;
+}
+
+/* Looks until all is empty, or until @deadline. */
+static int wait_until(const struct service *service, const struct observed *o,
+                      const struct empty_request *request, double begin, double deadline,
+                      struct empty_result *result, struct error *err)
+{
+	const struct timespec pause = {.tv_nsec = EMPTY_LOOK_NS};
+
+	for (int looks = 0;;) {
+		int r = look(service, o, &request->slots, &result->left, err);
+
+		if (r < 0)
+			return r;
+		result->seconds = now() - begin;
+		looks = is_empty(&result->left) ? looks + 1 : 0;
+		result->empty = looks == EMPTY_LOOKS;
+		if (request->progress)
+			request->progress(&result->left, result->seconds, request->data);
+		if (result->empty || (looks == 0 && now() >= deadline))
+			return 0;
+		nanosleep(&pause, NULL);
+	}
+}
+
+int empty_wait(struct service *service, const struct observed *observed,
+               const struct empty_request *request, struct empty_result *ret, struct error *err)
+{
+	_cleanup_empty_ struct empty_result result = {};
+	double begin = now();
+	int r = empty_check(service, observed, &request->slots, err);
+
+	if (r < 0)
+		return r;
+	pins_unlock(&service->pins);
+	r = wait_until(service, observed, request, begin, begin + request->timeout, &result, err);
+	if (r == 0 && !result.empty)
+		r = connections_take(service, observed, &request->slots, &result.remaining, err);
+	if (r == 0 && !result.empty && request->close_remaining) {
+		for (size_t i = 0; i < result.remaining.n; i++)
+			result.n_closed +=
+			        sockdiag_reset(&result.remaining.rows[i].connection) == 0;
+		r = wait_until(service, observed, request, begin, now() + EMPTY_CLOSE_S, &result,
+		               err);
+	}
+	if (r < 0)
+		return r;
+	*ret = result;
+	memset(&result, 0, sizeof(result)); /* handed on */
+	return 0;
+}
