@@ -22,6 +22,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include <reuseportd/abi.h>
+#include "event_note.h"
 #include "kernel_types.h"
 
 /* include/net/tcp_states.h and errno.h of the kernel. */
@@ -72,6 +73,13 @@ struct {
 	__type(key, __u32);
 	__type(value, struct rpd_control);
 } control SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, RPD_SLOT_MAX);
+	__type(key, __u32);
+	__type(value, struct rpd_worker);
+} workers SEC(".maps");
 
 static __always_inline struct rpd_account *find_account(__u32 account)
 {
@@ -157,6 +165,18 @@ static __always_inline void ended(struct sock *sk, struct rpd_tag *tag, int olds
 		account->of[RPD_CONN_reset_by_worker]++;
 }
 
+/* A worker's listener in one of the endpoints. */
+static __always_inline void listener_closed(const struct rpd_tag *tag)
+{
+	__u32 slot = tag->account % RPD_SLOT_MAX;
+	struct rpd_worker *worker = bpf_map_lookup_elem(&workers, &slot);
+
+	if (worker && worker->account == tag->account)
+		event_note(RPD_EVENT_left, slot, worker->pid);
+	else
+		event_note(RPD_EVENT_former_left, slot, 0);
+}
+
 SEC("tp_btf/inet_sock_set_state")
 int on_state(__u64 *ctx)
 {
@@ -171,6 +191,8 @@ int on_state(__u64 *ctx)
 		return 0;
 	if (newstate == STATE_ESTABLISHED)
 		established(tag);
+	else if (oldstate == STATE_LISTEN)
+		listener_closed(tag);
 	else
 		ended(sk, tag, oldstate);
 	return 0;

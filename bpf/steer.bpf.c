@@ -16,6 +16,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include <reuseportd/abi.h>
+#include "event_note.h"
 #include "steer_pick.h"
 
 /* ETH_P_IPV6 as sk_reuseport_md.eth_protocol has it, in network order. */
@@ -198,11 +199,18 @@ static __always_inline int take_any(struct sk_reuseport_md *ctx, const struct rp
 	return slot;
 }
 
+static __always_inline int drop(void)
+{
+	event_note(RPD_EVENT_dropped, RPD_NO_SLOT, 0);
+	return finish(RPD_ROW_NONE, RPD_OUTCOME_dropped, SK_DROP);
+}
+
 /* No admitted worker lives. */
 static __always_inline int nobody(const struct rpd_schedule *sched)
 {
 	if (sched->flags & RPD_STRICT)
-		return finish(RPD_ROW_NONE, RPD_OUTCOME_dropped, SK_DROP);
+		return drop();
+	event_note(RPD_EVENT_fell_back, RPD_NO_SLOT, 0);
 	return finish(RPD_ROW_NONE, RPD_OUTCOME_fell_back, SK_PASS);
 }
 
@@ -275,6 +283,7 @@ static __always_inline int migrate(struct sk_reuseport_md *ctx, struct rpd_contr
 		slot = take_any(ctx, sched, start);
 	if (slot >= 0) {
 		move_count(ctx, ctl, member, slot);
+		event_note(RPD_EVENT_migrated, member ? member->slot : RPD_NO_SLOT, 0);
 		return finish(slot, RPD_OUTCOME_migrated, SK_PASS);
 	}
 	if (take(ctx, RPD_SLOT_PARKING))
@@ -356,7 +365,7 @@ static __always_inline int steer_packet(struct sk_reuseport_md *ctx, struct rpd_
 	int slot;
 
 	if (sched->ring_len == 0)
-		return finish(RPD_ROW_NONE, RPD_OUTCOME_dropped, SK_DROP);
+		return drop();
 	slot = ring_slot(ctx, ctl, sched, kind, client, 0);
 	if (take(ctx, slot))
 		return finish(slot, outcome_of(kind, false), SK_PASS);

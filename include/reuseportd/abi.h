@@ -188,6 +188,39 @@ struct rpd_handshakes {
 	__u32 pad;
 };
 
+enum rpd_event_kind {
+#define RPD_EVENT(name, help) RPD_EVENT_##name,
+#include <reuseportd/events.def>
+	RPD_EVENT_KIND_MAX,
+};
+
+#define RPD_EVENT_MAX        1024 /* that are kept; a power of two */
+#define RPD_EVENT_TEXT_MAX   24
+#define RPD_EVENT_BURST_NS   1000000000ull  /* what follows that soon is the same event ... */
+#define RPD_EVENT_LONGEST_NS 60000000000ull /* ... up to this */
+#define RPD_NO_SLOT          0xffff
+
+struct rpd_event {
+	__u64 seq;   /* 1 + its number since the service was attached; written last */
+	__u64 time;  /* bpf_ktime_get_ns(), CLOCK_MONOTONIC */
+	__u64 until; /* when it was counted last */
+	__u32 count;
+	__u32 pid;  /* of the worker, 0 = none */
+	__u16 slot; /* the first of several, or RPD_NO_SLOT */
+	__u8 kind;
+	__u8 pad[5];
+	char text[RPD_EVENT_TEXT_MAX];
+};
+
+/* Map "events", one entry, memory mapped: written by the programs, and by commands. Events are
+ * entries[number % RPD_EVENT_MAX]. */
+struct rpd_events {
+	__u64 head;                      /* number of the next one */
+	__u64 burst[RPD_EVENT_KIND_MAX]; /* seq of the event that the programs count such in */
+	__u64 pad[6];
+	struct rpd_event entries[RPD_EVENT_MAX];
+};
+
 /* The lifecycle of the pins, so that the next command can tell a service from one that a killed
  * command left half made or half removed; such a one is rolled back. */
 enum rpd_stage {
@@ -257,4 +290,7 @@ _Static_assert(sizeof(struct rpd_rate) == 40, "ABI");
 _Static_assert(sizeof(struct rpd_tag) == 16, "ABI");
 _Static_assert(sizeof(struct rpd_moved) == 8, "ABI");
 _Static_assert(sizeof(struct rpd_handshakes) == 16, "ABI");
+_Static_assert(sizeof(struct rpd_event) == 64, "ABI");
+_Static_assert(sizeof(struct rpd_events) == 24 * 8 + 64 * RPD_EVENT_MAX, "ABI");
+_Static_assert((RPD_EVENT_MAX & (RPD_EVENT_MAX - 1)) == 0, "masked, not divided");
 _Static_assert((RPD_RING_MAX & (RPD_RING_MAX - 1)) == 0, "masked, not divided");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The commands that edit the schedule: each is one edit of a draft between begin and commit. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/parse.h"
@@ -9,14 +10,17 @@
 #include "core/edit.h"
 #include "core/schedule.h"
 #include "daemon/change.h"
+#include "kern/events.h"
 
 /* What is asked of the draft; the command's arguments have been taken apart already. */
 struct ask {
 	const char *what; /* for messages: "drain" */
+	enum rpd_event_kind event;
 	int (*edit)(struct rpd_schedule *draft, const struct ask *ask, struct error *err);
 	struct slots slots;
 	long number;
 	const char *label;
+	char detail[RPD_LABEL_MAX]; /* of the event */
 };
 
 /* Opens the service, looks at it, and puts the edit in force. */
@@ -36,6 +40,8 @@ static int apply(struct invocation *i, const struct ask *ask, struct service *se
 		r = empty_check(service, observed, &ask->slots, err);
 	if (r == 0)
 		r = change_commit(service, observed, &draft, i->force, ask->what, err);
+	if (r == 0)
+		events_note_slots(&service->steer, ask->event, &ask->slots, ask->detail);
 	return r;
 }
 
@@ -98,7 +104,7 @@ static int do_switch_off(struct rpd_schedule *draft, const struct ask *ask, stru
 
 int cmd_drain(struct invocation *i, struct error *err)
 {
-	struct ask ask = {.what = "drain", .edit = do_drain};
+	struct ask ask = {.what = "drain", .event = RPD_EVENT_drained, .edit = do_drain};
 	_cleanup_service_ struct service service;
 	_cleanup_observed_ struct observed observed = {};
 	int r = take_slot_arguments(i, 0, &ask.slots, err);
@@ -116,7 +122,7 @@ int cmd_drain(struct invocation *i, struct error *err)
 
 int cmd_resume(struct invocation *i, struct error *err)
 {
-	struct ask ask = {.what = "resume", .edit = do_resume};
+	struct ask ask = {.what = "resume", .event = RPD_EVENT_resumed, .edit = do_resume};
 	int r = take_slot_arguments(i, 0, &ask.slots, err);
 
 	return r < 0 ? r : change(i, &ask, err);
@@ -124,7 +130,7 @@ int cmd_resume(struct invocation *i, struct error *err)
 
 int cmd_weight(struct invocation *i, struct error *err)
 {
-	struct ask ask = {.what = "that weight", .edit = do_weight};
+	struct ask ask = {.what = "that weight", .event = RPD_EVENT_weight, .edit = do_weight};
 	int r = take_slot_arguments(i, 1, &ask.slots, err);
 
 	if (r < 0)
@@ -132,20 +138,24 @@ int cmd_weight(struct invocation *i, struct error *err)
 	if (parse_long(i->args[0], 0, RPD_WEIGHT_MAX, &ask.number) < 0)
 		return error_usage(err, "'%s' is no weight: weights are 0 to %d", i->args[0],
 		                   RPD_WEIGHT_MAX);
+	snprintf(ask.detail, sizeof(ask.detail), "%ld", ask.number);
 	return change(i, &ask, err);
 }
 
 int cmd_canary(struct invocation *i, struct error *err)
 {
-	struct ask ask = {.what = "canary", .edit = do_canary, .number = i->share};
+	struct ask ask = {
+	        .what = "canary", .event = RPD_EVENT_canary, .edit = do_canary, .number = i->share};
 	int r;
 
 	if (i->off == (i->share > 0))
 		return error_usage(err, "give --share PERCENT, or --off");
 	if (i->off) {
 		ask.edit = do_canary_off;
+		strcpy(ask.detail, "off");
 		r = take_service_argument(i, err);
 	} else {
+		snprintf(ask.detail, sizeof(ask.detail), "%ld.%ld%%", i->share / 10, i->share % 10);
 		r = take_slot_arguments(i, 0, &ask.slots, err);
 	}
 	return r < 0 ? r : change(i, &ask, err);
@@ -153,16 +163,21 @@ int cmd_canary(struct invocation *i, struct error *err)
 
 int cmd_label(struct invocation *i, struct error *err)
 {
-	struct ask ask = {.what = "label", .edit = do_label};
+	struct ask ask = {.what = "label", .event = RPD_EVENT_label, .edit = do_label};
 	int r = take_slot_arguments(i, 1, &ask.slots, err);
 
+	if (r < 0)
+		return r;
 	ask.label = i->args[0];
-	return r < 0 ? r : change(i, &ask, err);
+	snprintf(ask.detail, sizeof(ask.detail), "%s", ask.label);
+	return change(i, &ask, err);
 }
 
 int cmd_switch(struct invocation *i, struct error *err)
 {
-	struct ask ask = {.what = "switch", .edit = i->off ? do_switch_off : do_switch};
+	struct ask ask = {.what = "switch",
+	                  .event = RPD_EVENT_switched,
+	                  .edit = i->off ? do_switch_off : do_switch};
 	int r = 0;
 
 	if (!i->off) {
@@ -170,6 +185,7 @@ int cmd_switch(struct invocation *i, struct error *err)
 			return error_usage(err, "name the version to switch to, or give --off");
 		ask.label = i->args[--i->n_args];
 	}
+	snprintf(ask.detail, sizeof(ask.detail), "%s", i->off ? "off" : ask.label);
 	r = take_service_argument(i, err);
 	return r < 0 ? r : change(i, &ask, err);
 }
@@ -193,5 +209,7 @@ int cmd_swap(struct invocation *i, struct error *err)
 		r = observe(&service, OBSERVE_UNCLEAR, &observed, err);
 	if (r == 0)
 		r = swap(&service, &observed, &request, err);
+	if (r == 0)
+		events_note(&service.steer, RPD_EVENT_swapped, request.slot, request.pid, NULL);
 	return r < 0 ? r : show_change(&service, i->json, err);
 }

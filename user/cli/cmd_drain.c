@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "daemon/empty.h"
+#include "kern/events.h"
 
 #define DRAIN_TIMEOUT   30 /* seconds, where none is given */
 #define DRAIN_BAR_WIDTH 40
@@ -64,6 +65,8 @@ int drain_wait(struct invocation *i, struct service *service, const struct obser
 		fputs("\r\033[K", stderr);
 	if (r < 0)
 		return r;
+	if (result.empty)
+		events_note_slots(&service->steer, RPD_EVENT_empty, slots, "");
 	view = view_empty(service->pins.service, slots, &result);
 	(i->json ? view_json : view_empty_text)(stdout, view);
 	json_object_put(view);

@@ -25,6 +25,7 @@ struct invocation {
 	bool watch;           /* attach --watch */
 	bool wait_empty;      /* drain --wait */
 	bool close_remaining; /* drain --close-remaining */
+	bool follow;          /* events --follow */
 	double timeout;       /* drain --timeout, seconds; 0 = not given */
 	bool has_workers;
 	long share; /* canary --share, in tenths of a percent; 0 = not given */
@@ -69,6 +70,7 @@ enum option_key {
 	OPTION_WAIT_EMPTY,
 	OPTION_TIMEOUT,
 	OPTION_CLOSE_REMAINING,
+	OPTION_FOLLOW,
 };
 
 /* argp's parser for every command: which options there are is the command's table. */
@@ -85,6 +87,7 @@ int cmd_list(struct invocation *invocation, struct error *err);
 int cmd_doctor(struct invocation *invocation, struct error *err);
 int cmd_drain(struct invocation *invocation, struct error *err);
 int cmd_connections(struct invocation *invocation, struct error *err);
+int cmd_events(struct invocation *invocation, struct error *err);
 int cmd_resume(struct invocation *invocation, struct error *err);
 int cmd_weight(struct invocation *invocation, struct error *err);
 int cmd_canary(struct invocation *invocation, struct error *err);

@@ -78,6 +78,13 @@ static const struct argp_option drain_options[] = {
         JSON_OPTION,
         END_OF_OPTIONS,
 };
+static const struct argp_option events_options[] = {
+        SERVICE_OPTION,
+        {"follow", OPTION_FOLLOW, NULL, 0, "Go on, and print what happens, until it is detached",
+         0},
+        {"json", OPTION_JSON, NULL, 0, "Print JSON; with --follow an object a line", 0},
+        END_OF_OPTIONS,
+};
 static const struct argp_option canary_options[] = {
         SERVICE_OPTION,
         {"share", OPTION_SHARE, "PERCENT", 0,
@@ -149,6 +156,16 @@ const struct command commands[] = {
          "SO_REUSEPORT). The one that was in the slot goes on with its open connections, and can "
          "then be stopped.",
          swap_options, cmd_swap, false},
+        {"events", "[SERVICE]", "what happened to the service, with times",
+         "Lists what commands did, and what the kernel saw: listeners that closed, connections "
+         "that "
+         "migrated, fell back or were refused (such that come within a second of each other are "
+         "one "
+         "event with a count). The last 1024 events are kept in the kernel, until the service is "
+         "detached or the machine restarts; no process is needed for that. That a listener closed "
+         "is known only where connections are counted, and that a worker stalled only with "
+         "`attach --watch`.",
+         events_options, cmd_events, false},
         {"detach", "[SERVICE]", "back to the kernel's hash; removes everything of reuseportd",
          "Takes the steering program off the groups and removes all pins. No connection is lost.",
          detach_options, cmd_detach, false},
@@ -273,6 +290,9 @@ error_t command_parse(int key, char *text, struct argp_state *state)
 		return 0;
 	case OPTION_WAIT_EMPTY:
 		i->wait_empty = true;
+		return 0;
+	case OPTION_FOLLOW:
+		i->follow = true;
 		return 0;
 	case OPTION_CLOSE_REMAINING:
 		i->close_remaining = true;

@@ -2,6 +2,8 @@
 #include "core/slots.h"
 
 #include <ctype.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,4 +63,38 @@ int slots_parse(struct slots *slots, const char *text, struct error *err)
 		if (!*at)
 			return 0;
 	}
+}
+
+#define SLOTS_MORE "..."
+
+/* The last of the run of neighbours that begins at index @first. */
+static size_t run_end(const struct slots *slots, size_t first)
+{
+	while (first + 1 < slots->n && slots->at[first + 1] == slots->at[first] + 1)
+		first++;
+	return first;
+}
+
+const char *slots_format(const struct slots *slots, char *buf, size_t size)
+{
+	size_t used = 0;
+
+	buf[0] = '\0';
+	for (size_t i = 0; i < slots->n; i++) {
+		size_t last = run_end(slots, i);
+		char part[32];
+		int n = snprintf(part, sizeof(part), last > i ? "%s%u-%u" : "%s%u", i ? "," : "",
+		                 slots->at[i], slots->at[last]);
+		bool final = last + 1 == slots->n;
+
+		if (used + n + (final ? 0 : strlen(SLOTS_MORE)) >= size) {
+			if (used + strlen(SLOTS_MORE) < size)
+				strcpy(buf + used, SLOTS_MORE);
+			return buf;
+		}
+		strcpy(buf + used, part);
+		used += n;
+		i = last;
+	}
+	return buf;
 }

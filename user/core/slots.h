@@ -18,3 +18,7 @@ int slots_parse(struct slots *slots, const char *text, struct error *err);
 
 /* Whether @text is meant as a slot list: it begins with a digit. Names of services don't. */
 _Bool slots_is_list(const char *text);
+
+/* The set as the command line names it, such as "0-3,7". What doesn't fit @size is cut off behind
+ * the last whole number, and "..." put there. Returns @buf. */
+const char *slots_format(const struct slots *slots, char *buf, size_t size);

@@ -13,6 +13,7 @@
 #include "core/schedule.h"
 #include "daemon/admit.h"
 #include "daemon/found.h"
+#include "kern/events.h"
 #include "kern/grace.h"
 #include "kern/netns.h"
 #include "kern/probe.h"
@@ -262,6 +263,8 @@ static int make(struct service *service, const struct attach_request *request,
 		r = grace_wait(&grace, err);
 	if (r == 0)
 		__atomic_store_n(&service->steer.service->stage, RPD_STAGE_READY, __ATOMIC_RELEASE);
+	if (r == 0)
+		events_note(&service->steer, RPD_EVENT_attached, RPD_NO_SLOT, 0, NULL);
 	return r;
 }
 

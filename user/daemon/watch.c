@@ -19,6 +19,7 @@
 #include "daemon/change.h"
 #include "daemon/observe.h"
 #include "daemon/service.h"
+#include "kern/events.h"
 #include "kern/listen.h"
 #include "kern/proc.h"
 
@@ -34,6 +35,7 @@ struct watched {
 	uint32_t pid;
 	uint64_t start_time;
 	sd_event_source *source;
+	bool empty; /* it is drained, and that nothing is left of it has been noted */
 };
 
 struct watch {
@@ -235,6 +237,7 @@ static int admit_stranger(struct watch *w, struct service *service, const struct
 		draft->slots[slot].flags |= dead;
 	} else {
 		say(w, "slot %d: admitted pid %u (%s)", slot, owner->pid, owner->comm);
+		events_note(&service->steer, RPD_EVENT_admitted, slot, owner->pid, owner->comm);
 	}
 	return 0;
 }
@@ -283,8 +286,26 @@ static int admit_strangers(struct watch *w, struct service *service, struct obse
 	return r < 0 ? r : remember_seen(w, o);
 }
 
+/* Notes that a drained worker has become empty. */
+static void note_empty(struct watch *w, struct service *service, const struct observed *o,
+                       unsigned int slot)
+{
+	const struct rpd_worker *worker = &o->slots[slot].worker;
+	bool draining = steer_schedule(&service->steer)->slots[slot].state == RPD_SLOT_DRAINING;
+	struct conn_count count;
+
+	if (!draining || !service->conns.counting ||
+	    conns_count(&service->steer, worker->account, &count) < 0) {
+		w->slots[slot].empty = false;
+		return;
+	}
+	if (conn_count_open(&count) == 0 && !w->slots[slot].empty)
+		events_note(&service->steer, RPD_EVENT_empty, slot, worker->pid, worker->comm);
+	w->slots[slot].empty = conn_count_open(&count) == 0;
+}
+
 /* Notes in the draft which slots have died or stalled, or are served again. */
-static void note_changes(struct watch *w, const struct service *service, const struct observed *o,
+static void note_changes(struct watch *w, struct service *service, const struct observed *o,
                          struct rpd_schedule *draft)
 {
 	const struct rpd_schedule *in_force = steer_schedule(&service->steer);
@@ -298,14 +319,22 @@ static void note_changes(struct watch *w, const struct service *service, const s
 		w->has_room |= !o->slots[slot].live && !(before & RPD_SLOT_DEAD);
 		if (o->slots[slot].stalled)
 			draft->slots[slot].flags |= RPD_SLOT_STALLED;
-		if (draft->slots[slot].flags & ~before & RPD_SLOT_STALLED)
+		if (draft->slots[slot].flags & ~before & RPD_SLOT_STALLED) {
 			say(w,
 			    "slot %u: pid %u (%s) has died, but its listener is still open and "
 			    "nobody polls it: out of the ring",
 			    slot, worker->pid, worker->comm);
-		if (o->slots[slot].live && (before & ~draft->slots[slot].flags & RPD_SLOT_STALLED))
+			events_note(&service->steer, RPD_EVENT_stalled, slot, worker->pid,
+			            worker->comm);
+		}
+		if (o->slots[slot].live &&
+		    (before & ~draft->slots[slot].flags & RPD_SLOT_STALLED)) {
 			say(w, "slot %u: pid %u (%s) polls its listener: back in the ring", slot,
 			    worker->pid, worker->comm);
+			events_note(&service->steer, RPD_EVENT_unstalled, slot, worker->pid,
+			            worker->comm);
+		}
+		note_empty(w, service, o, slot);
 	}
 }
 

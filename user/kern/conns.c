@@ -66,6 +66,10 @@ static int share_maps(const struct steer *steer, struct conn_bpf *skel)
 		r = bpf_map__reuse_fd(skel->maps.moved, steer->map_fd[STEER_MOVED]);
 	if (r == 0)
 		r = bpf_map__reuse_fd(skel->maps.control, steer->map_fd[STEER_CONTROL]);
+	if (r == 0)
+		r = bpf_map__reuse_fd(skel->maps.workers, steer->map_fd[STEER_WORKERS]);
+	if (r == 0)
+		r = bpf_map__reuse_fd(skel->maps.events, steer->map_fd[STEER_EVENTS]);
 	return r;
 }
 

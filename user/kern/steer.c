@@ -40,6 +40,7 @@ static const struct map_kind map_kinds[STEER_MAP_MAX] = {
         [STEER_ACCOUNTS] = {"accounts", BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(struct rpd_account),
                             RPD_ACCOUNT_MAX},
         [STEER_MOVED] = {"moved", BPF_MAP_TYPE_HASH, sizeof(struct rpd_moved), 0},
+        [STEER_EVENTS] = {"events", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_events), 1},
 };
 
 void steer_init(struct steer *steer)
@@ -58,6 +59,8 @@ void steer_close(struct steer *steer)
 		munmap(steer->control, sizeof(*steer->control));
 	if (steer->schedules)
 		munmap(steer->schedules, 2 * sizeof(*steer->schedules));
+	if (steer->events)
+		munmap(steer->events, sizeof(*steer->events));
 	for (unsigned int i = 0; i < STEER_MAP_MAX; i++)
 		cleanup_close(&steer->map_fd[i]);
 	for (unsigned int i = 0; i < RPD_ENDPOINT_MAX; i++) {
@@ -91,6 +94,9 @@ static int map_memories(struct steer *steer, struct error *err)
 	if (r == 0)
 		r = map_memory(steer->map_fd[STEER_SCHEDULES], 2 * sizeof(*steer->schedules),
 		               (void **)&steer->schedules, err);
+	if (r == 0)
+		r = map_memory(steer->map_fd[STEER_EVENTS], sizeof(*steer->events),
+		               (void **)&steer->events, err);
 	return r;
 }
 

@@ -27,6 +27,7 @@ enum steer_map {
 	STEER_WORKERS,
 	STEER_ACCOUNTS,
 	STEER_MOVED,
+	STEER_EVENTS,
 	STEER_MAP_MAX,
 };
 
@@ -38,6 +39,7 @@ struct steer {
 	struct rpd_service *service;
 	struct rpd_control *control;
 	struct rpd_schedule *schedules; /* two of them */
+	struct rpd_events *events;
 };
 
 /* Closed state: steer_close() may be called on it. */

@@ -34,6 +34,10 @@ void view_list_text(FILE *out, struct json_object *list);
 struct json_object *view_connections(const struct connections *connections);
 void view_connections_text(FILE *out, struct json_object *connections);
 
+/* One of `events`. */
+struct json_object *view_event(const struct rpd_event *event);
+void view_event_text(FILE *out, struct json_object *event);
+
 /* What `drain --wait` came to. */
 struct json_object *view_empty(const char *service, const struct slots *slots,
                                const struct empty_result *result);

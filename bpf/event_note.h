@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* How the programs note what happens to a service: in map "events", which a user of this includes.
+ */
+#pragma once
+
+#include <bpf/bpf_helpers.h>
+#include <reuseportd/abi.h>
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct rpd_events);
+} events SEC(".maps");
+
+/* Counts in the event that is still going on. Two CPUs that begin at once may make two of them. */
+static __always_inline int event_continue(struct rpd_events *all, __u32 kind, __u16 slot, __u64 now)
+{
+	__u64 seq = all->burst[kind];
+	struct rpd_event *event = &all->entries[(seq - 1) & (RPD_EVENT_MAX - 1)];
+
+	if (!seq || event->seq != seq || event->slot != slot)
+		return 0;
+	if (now - event->until > RPD_EVENT_BURST_NS || now - event->time > RPD_EVENT_LONGEST_NS)
+		return 0;
+	__sync_fetch_and_add(&event->count, 1);
+	event->until = now;
+	return 1;
+}
+
+static __always_inline void event_note(enum rpd_event_kind kind, __u16 slot, __u32 pid)
+{
+	__u32 zero = 0;
+	struct rpd_events *all = bpf_map_lookup_elem(&events, &zero);
+	__u64 now = bpf_ktime_get_ns(), number;
+	struct rpd_event *event;
+
+	if (!all || event_continue(all, kind, slot, now))
+		return;
+	number = __sync_fetch_and_add(&all->head, 1);
+	event = &all->entries[number & (RPD_EVENT_MAX - 1)];
+	event->seq = 0;
+	event->time = event->until = now;
+	event->count = 1;
+	event->pid = pid;
+	event->slot = slot;
+	event->kind = kind;
+	event->text[0] = 0;
+	__sync_fetch_and_add(&event->seq, number + 1); /* a barrier, too */
+	all->burst[kind] = number + 1;
+}
