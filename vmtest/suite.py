@@ -15,8 +15,8 @@ FLOOR = (5, 14)  # the oldest kernel that reuseportd works on; older ones are to
 BINARIES = ("user/reuseportd", "tools/loadgen", "tests/harness/worker", "tests/harness/delaylink",
             "tests/harness/killat")
 TOOLS = ("bpftool", "ip", "mount", "nsenter", "setpriv", "ss", "umount", "unshare")
-SHELL_TOOLS = ("bash", "cat", "dmesg", "grep", "less", "ls", "nstat", "ps", "rm", "sleep", "strace",
-               "sysctl", "tc")
+SHELL_TOOLS = ("bash", "cat", "dmesg", "grep", "head", "less", "ls", "nstat", "ps", "rm", "sleep",
+               "strace", "sysctl", "tail", "tc", "uname")
 SHELL = "bash"
 # Programs that end-to-end tests run beyond our own; a test that has its name is left out.
 FOREIGN = ("nginx", "haproxy", "gunicorn", "strace")

@@ -9,6 +9,8 @@
 #include "core/endpoint.h"
 #include "kern/proc.h"
 
+#define ADMIT_TRIES 100
+
 struct borrowed {
 	int fds[RPD_ENDPOINT_MAX];
 };
@@ -96,6 +98,22 @@ static int put_error(struct error *err, int r, unsigned int slot, const struct n
 	                              : "");
 }
 
+/* Puts the listener into its slot. A service that is being made may follow on one of which the
+ * kernel has still to free the socket array: it does so some time after the last pin is gone, and
+ * until then the listener is in it. */
+static int put(struct service *service, unsigned int endpoint, unsigned int slot, int fd)
+{
+	const struct timespec pause = {.tv_nsec = 10000000};
+	bool making = service->steer.service->stage == RPD_STAGE_FILLING;
+	int r = steer_put(&service->steer, endpoint, slot, fd);
+
+	for (int i = 0; r == -EBUSY && making && i < ADMIT_TRIES; i++) {
+		nanosleep(&pause, NULL);
+		r = steer_put(&service->steer, endpoint, slot, fd);
+	}
+	return r;
+}
+
 int admit(struct service *service, unsigned int slot, const struct newcomer *newcomer,
           uint8_t version, struct error *err)
 {
@@ -118,7 +136,7 @@ int admit(struct service *service, unsigned int slot, const struct newcomer *new
 		if (service->steer.service->stage == RPD_STAGE_READY)
 			r = steer_attach(&service->steer, e, borrowed.fds[e]);
 		if (r == 0)
-			r = steer_put(&service->steer, e, slot, borrowed.fds[e]);
+			r = put(service, e, slot, borrowed.fds[e]);
 		if (r < 0) {
 			forget(service, newcomer);
 			return put_error(err, r, slot, newcomer, e);
