@@ -4,7 +4,7 @@
  *
  * The plan is a file of lines whose words are separated by tabs:
  *   module PATH                        load it
- *   env NAME=VALUE                     for all tests that follow
+ *   env NAME=VALUE                     for all tests that follow; "env NAME" ends it
  *   test NAME SECONDS PROGRAM ARG...   run it; after that time it is killed
  *   shell PROGRAM ARG...               the same on the console, without an end
  *

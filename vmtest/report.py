@@ -34,8 +34,6 @@ class Results:
     def case(self, word, name, text=""):
         outcome = OUTCOME[word]
         self.counts[outcome] += 1
-        if self.seen is not None:
-            self.seen[outcome] += 1
         show(f"{word} {self.kernel}{'/' if name else ''}{name}{text}")
 
     def fail(self, name, why):
@@ -60,6 +58,8 @@ class Results:
         self.refused |= VERIFIER_LOG in text
         if case:
             self.failing = case[1] == "FAILED"
+            if self.seen is not None:
+                self.seen[OUTCOME[case[1]]] += 1
             self.case(case[1], f"{self.program}/{case[2]}", case[3])
         elif tally:
             self.tally = dict(zip(OUTCOME.values(), (int(n or 0) for n in tally.groups())))

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What a guest is to run, and what it needs for that."""
+import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -13,8 +15,8 @@ FLOOR = (5, 14)  # the oldest kernel that reuseportd works on; older ones are to
 BINARIES = ("user/reuseportd", "tools/loadgen", "tests/harness/worker", "tests/harness/delaylink",
             "tests/harness/killat")
 TOOLS = ("bpftool", "ip", "mount", "nsenter", "setpriv", "ss", "umount", "unshare")
-SHELL_TOOLS = ("bash", "cat", "dmesg", "grep", "less", "ls", "nstat", "ps", "rm", "sleep", "strace",
-               "sysctl", "tc")
+SHELL_TOOLS = ("bash", "cat", "dmesg", "grep", "head", "less", "ls", "nstat", "ps", "rm", "sleep",
+               "strace", "sysctl", "tail", "tc", "uname")
 SHELL = "bash"
 # Programs that end-to-end tests run beyond our own; a test that has its name is left out.
 FOREIGN = ("nginx", "haproxy", "gunicorn", "strace")
@@ -24,9 +26,19 @@ LENGTHY = {
     "e2e/monkey.": "goes on until it has done enough",
     "e2e/drain.hundred_cycles": "100,000 connections",
     "e2e/even.many_short": "24,000 connections, and none may be late",
+    "e2e/even.many_clients_at_once": "no SYN may be sent again: it would take a turn",
     "e2e/even.syncookies": "no ACK may be late: it would take a turn",
     "e2e/commands.help": "is the same on every kernel",
+    "e2e/refusals.bad_input": "is the same on every kernel",
+    "e2e/hostile.damaged_pins": "is the same on every kernel",
+    "e2e/together.": "is the same on every kernel",
+    "e2e/drain.under_load/c-loopback": "on a link it is harder",
+    "e2e/drain.replace_all/c-loopback": "on a link it is harder",
+    "e2e/shares.switch_under_load/c-loopback": "on a link it is harder",
+    "e2e/watch.rolling_restart/c-loopback": "on a link it is harder",
 }
+# Run with the BPF programs of other compilers: each of the programs is loaded, and steers.
+CLANG_TESTS = ("even.eight_held/c", "watch.replaced_worker")
 SLOW = 10  # how much longer things take on an emulated processor
 SECONDS = 60  # for a test program on a fast machine
 
@@ -51,6 +63,14 @@ def e2e_names():
             if not any(word in name for word in FOREIGN)]
 
 
+def installed_clangs():
+    """The oldest and the newest that are installed by a name with a version."""
+    found = {path.name for folder in os.get_exec_path() for path in
+             pathlib.Path(folder).glob("clang-*") if re.fullmatch(r"clang-\d+", path.name)}
+    found = sorted(found, key=lambda name: int(name.removeprefix("clang-")))
+    return dict.fromkeys([*found[:1], *found[-1:]])
+
+
 class Suite:
     """The tests that were asked for: those with one of the words in their name, or all."""
 
@@ -64,11 +84,29 @@ class Suite:
                        sorted((self.build / "tests/kernel").glob("kernel_check_*"))
                        if not path.suffix}
         self.e2e = [name for name in e2e_names() if self.wanted(f"e2e/{name}")]
+        self.clangs = {}  # reuseportd by the clang of its BPF programs
 
     def wanted(self, name):
         if self.words:
             return any(word in name for word in self.words)
         return self.slow == 1 or not any(name.startswith(start) for start in LENGTHY)
+
+    def wanted_with_clang(self):
+        return any(self.wanted(f"clang/{name}") for name in CLANG_TESTS)
+
+    def build_with(self, clangs):
+        """Builds reuseportd with the BPF programs of other compilers."""
+        for clang in clangs:
+            folder = self.build / "vmtest" / pathlib.Path(clang).name
+            for argv in (["cmake", "-S", TOP, "-B", folder, "-DREUSEPORTD_TESTS=OFF",
+                          f"-DREUSEPORTD_BPF_CLANG={clang}"],
+                         ["cmake", "--build", folder, "--target", "reuseportd", "-j",
+                          str(os.cpu_count())]):
+                done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                      text=True, check=False)
+                if done.returncode:
+                    raise Unusable(f"building with {clang}: {done.stdout[-3000:]}")
+            self.clangs[folder.name] = folder / "user/reuseportd"
 
     def lines(self, kernel):
         """The plan of a kernel, as init.c reads it."""
@@ -79,12 +117,22 @@ class Suite:
                        f"{GUEST}/build/user/reuseportd", f"{GUEST}/build/tests/harness/worker")
             return
         for name, path in self.checks.items():
+            test = ("test", name, seconds, f"{GUEST}/build/tests/kernel/{path.name}")
             if self.wanted(name):
-                yield "test", name, seconds, f"{GUEST}/build/tests/kernel/{path.name}"
+                yield test
+                continue
+            for case in (word.removeprefix(f"{name}/") for word in self.words
+                         if word.startswith(f"{name}/")):
+                yield from (("env", f"RPD_CASE={case}"), test, ("env", "RPD_CASE"))
         if self.e2e:
-            yield ("test", "e2e", seconds * 3, sys.executable, f"{GUEST}/tests/e2e/run",
-                   "--allow-missing", "--jobs", self.cpus,
-                   *(word for name in self.e2e for word in ("-k", name)))
+            yield self.e2e_line("e2e", seconds * 3, "build", self.e2e)
+        for clang in self.clangs:
+            yield self.e2e_line(clang, seconds, clang, CLANG_TESTS)
+
+    def e2e_line(self, name, seconds, build, tests):
+        return ("test", name, seconds, sys.executable, f"{GUEST}/tests/e2e/run",
+                "--allow-missing", "--retry", "--jobs", self.cpus, "--build", f"{GUEST}/{build}",
+                *(word for test in tests for word in ("-k", f"^{re.escape(test)}$")))
 
     def base(self, init, with_shell):
         """The part of the initramfs that is the same for all kernels."""
@@ -92,6 +140,10 @@ class Suite:
         image.add_program(archive, init, "/init")
         for binary in BINARIES:
             image.add_program(archive, self.build / binary, f"{GUEST}/build/{binary}")
+        for clang, path in self.clangs.items():
+            for binary in BINARIES:
+                image.add_program(archive, path if binary == "user/reuseportd" else
+                                  self.build / binary, f"{GUEST}/{clang}/{binary}")
         for path in self.checks.values():
             image.add_program(archive, path, f"{GUEST}/build/tests/kernel/{path.name}")
         for tool in TOOLS:

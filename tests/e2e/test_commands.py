@@ -240,11 +240,12 @@ def test_doctor_of_groups(bed):
     Workers(bed, 3, addresses=BOTH)
     Worker(bed, "v4 only")
     bed.reuseportd("attach", "--workers", "any", "--port", PORT)
-    expect_verdict(bed, "warn", f"0.0.0.0:{PORT} has 4 workers, [::]:{PORT} has 3",
+    expect_verdict(bed, "warn", "of its 2 groups the workers of slot 3 are not in all",
                    "give every worker a listener in each group")
     bed.reuseportd("detach")
     bed.reuseportd("attach", "--workers", 4, "--address", "0.0.0.0")
-    expect_verdict(bed, "note", f"[::]:{PORT} is not steered", "detach and attach again")
+    expect_verdict(bed, "note", f"[::]:{PORT} is not part of this service",
+                   "detach and attach again")
 
 
 # attach

@@ -220,3 +220,19 @@ def test_nginx_cycles(bed, place):
     for row in bed.status()["workers"]:
         cycles.in_slot[row["slot"]] = row["pid"], str(row["pid"])
     cycles.run(20, 20_000)
+
+
+@cases("drain 0", "weight 0 0")
+def test_last_one_is_drained(bed, change):
+    """The only worker of the ring is dead, and a drained one has stood in for it: to empty the ring
+    would end that, so it is refused."""
+    workers = Workers(bed, workers=2)
+    bed.reuseportd("attach", "--workers", 2)
+    bed.reuseportd("drain", 1)
+    workers[0].process.stop(signal.SIGKILL)
+    equal(bed.load("-n", 20)["workers"], {"w1": 20}, "who answers")
+    refused = bed.reuseportd(*change.split(), status=1)
+    check("--force" in refused.err, f"{refused}")
+    equal(bed.load("-n", 20)["workers"], {"w1": 20}, "who still answers")
+    check("0 of 2 workers" in bed.reuseportd(*change.split(), "--force").out, "what it says")
+    equal(bed.load("-n", 5)["refused"], 5, "connections refused")

@@ -126,6 +126,33 @@ def test_bpffs_is_not_mounted(bed):
 # Pins
 
 
+def test_mounts_that_will_not_stay(bed):
+    """`ip netns exec` has mounts of its own, in which no bpffs is: what is pinned there would be
+    lost when it ends. Refused, and by --pid it works."""
+    bed.netns("there")
+    workers = Workers(bed, 2, netns="there")
+    refused = bed.run("ip", "netns", "exec", "there", bed.binary("reuseportd"), "attach",
+                      "--workers", 2)
+    check(refused.code == 1 and "--pid PID" in refused.err, f"{refused}")
+    equal(bed.load("-n", 20, netns="there")["failed"], 0, "failed connections")
+    attach = ("attach", "--workers", 2, "--pid", workers.pid)
+    bed.reuseportd(*attach)
+    # And so does a watcher that is started again.
+    watch = bed.start_watch(*attach[1:])
+    watch.stop()
+    equal({row["state"] for row in bed.status()["workers"]}, {"active"}, "states")
+
+
+def test_attach_after_damage(bed):
+    """The listeners of a damaged service are free at once when it is removed."""
+    Workers(bed, 2)
+    for name in ("workers", "schedules", "counters", "control", "members", "socks0", "steer0"):
+        bed.reuseportd("attach", "--workers", 2, "--service", "s")
+        (PINS / "s" / name).unlink()
+        bed.reuseportd("detach", "s", "--force")
+    bed.reuseportd("attach", "--workers", 2)
+
+
 def test_listener_in_anothers_map(bed):
     """A socket can be in one socket array only: attach fails half way, and takes all back."""
     refusals = Refusals(bed, attach=False)

@@ -53,7 +53,8 @@ static void flips(struct bed *bed)
 	}
 	done = load_stop(bed);
 	CHECK_EQ(bed_total(bed, RPD_OUTCOME_steered), done);
-	CHECK_EQ(bed_sum(bed), done);
+	/* On a slow machine packets are sent again, and some come when their connection is over. */
+	CHECK_EQ(bed_sum(bed), done + (slow() > 1 ? bed_total(bed, RPD_OUTCOME_stray) : 0));
 }
 
 /* From one worker to the next, so that always only one is in the ring. */

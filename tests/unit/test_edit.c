@@ -281,7 +281,7 @@ static void too_many_labels(void **state)
 		assert_int_equal(edit_label(&s, SLOTS(0), label, &err), 0);
 	}
 	before = s;
-	assert_int_equal(edit_label(&s, SLOTS(1), "one more", &err), -ENOSPC);
+	assert_int_equal(edit_label(&s, SLOTS(1), "one-more", &err), -ENOSPC);
 	assert_int_equal(err.status, EXIT_REFUSED);
 	expect_same(&s, &before);
 	assert_int_equal(edit_label(&s, SLOTS(1), "v2", &err), 0);
@@ -398,6 +398,23 @@ static void served(void **state)
 	}
 }
 
+/* With a ring of the dead the program still looks for somebody else; an empty one refuses. */
+static void emptied(void **state)
+{
+	struct rpd_schedule dead, empty;
+	struct error err = {};
+
+	(void)state;
+	make_built(&dead, false, RPD_SLOT_ACTIVE, RPD_SLOT_DEAD);
+	make_built(&empty, false, RPD_SLOT_DRAINING, 0);
+	assert_int_not_equal(dead.ring_len, 0);
+	assert_int_equal(empty.ring_len, 0);
+	assert_int_equal(edit_check_served(&dead, &empty, false, "drain", &err), BUSY);
+	assert_int_equal(edit_check_served(&dead, &empty, true, "drain", &err), 0);
+	assert_int_equal(edit_check_served(&empty, &dead, false, "resume", &err), 0);
+	assert_int_equal(edit_check_served(&empty, &empty, false, "drain", &err), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -407,6 +424,7 @@ int main(void)
 	        cmocka_unit_test(labels),       cmocka_unit_test(too_many_labels),
 	        cmocka_unit_test(switches),     cmocka_unit_test(fills_empty),
 	        cmocka_unit_test(fills_again),  cmocka_unit_test(served),
+	        cmocka_unit_test(emptied),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

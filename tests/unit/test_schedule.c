@@ -1029,6 +1029,9 @@ static void version_labels(void **state)
 	assert_int_equal(schedule_version_find(&s, ""), -1);
 	assert_int_equal(schedule_version_find(&s, "blue"), -1);
 	assert_int_equal(schedule_version_add(&s, ""), -EINVAL);
+	assert_int_equal(schedule_version_add(&s, "two words"), -EINVAL);
+	assert_int_equal(schedule_version_add(&s, "red\033[31m"), -EINVAL);
+	assert_int_equal(schedule_version_add(&s, "\xff"), -EINVAL);
 	memset(label, 'x', RPD_LABEL_MAX);
 	assert_int_equal(schedule_version_add(&s, label), -EINVAL);
 	label[RPD_LABEL_MAX - 1] = 0;
@@ -1041,10 +1044,10 @@ static void version_labels(void **state)
 		snprintf(label, sizeof(label), "v%d", v);
 		assert_int_equal(schedule_version_add(&s, label), v);
 	}
-	assert_int_equal(schedule_version_add(&s, "one more"), -ENOSPC);
+	assert_int_equal(schedule_version_add(&s, "one-more"), -ENOSPC);
 	assert_int_equal(schedule_version_add(&s, "blue"), 1);
 	s.versions[1] = (struct rpd_version){};
-	assert_int_equal(schedule_version_add(&s, "one more"), 1);
+	assert_int_equal(schedule_version_add(&s, "one-more"), 1);
 }
 
 static void unused_versions_are_freed(void **state)

@@ -20,15 +20,29 @@ static int check_input(const struct invocation *i, struct error *err)
 	return edit_check_label(i->attach.label, err);
 }
 
+static bool has_address(const struct rpd_service *info, const struct wanted *wanted)
+{
+	for (unsigned int e = 0; e < info->n_endpoints; e++)
+		if (info->endpoints[e].family == wanted->family &&
+		    !memcmp(info->endpoints[e].addr, wanted->addr, sizeof(wanted->addr)))
+			return true;
+	return !wanted->family;
+}
+
 /* Whether it is the service that this command line would make, or, in an earlier life, made. */
 static bool is_asked_for(const struct invocation *i, const struct service *service, uint64_t netns)
 {
 	const struct rpd_service *info = service->steer.service;
+	const struct rpd_schedule *s = steer_schedule(&service->steer);
+	const struct wanted *wanted = &i->attach.wanted;
 
-	if (i->service)
-		return !strcmp(i->service, service->pins.service);
-	return info->netns_cookie == netns && info->n_workers == i->attach.wanted.workers &&
-	       (!i->attach.wanted.port || i->attach.wanted.port == info->endpoints[0].port);
+	return (!i->service || !strcmp(i->service, service->pins.service)) &&
+	       info->netns_ino == netns &&
+	       (!wanted->workers || info->n_workers == wanted->workers) &&
+	       (!wanted->port || wanted->port == info->endpoints[0].port) &&
+	       has_address(info, wanted) && s->policy == i->attach.policy &&
+	       !!(s->flags & RPD_STRICT) == i->attach.strict &&
+	       !strcmp(info->label, i->attach.label);
 }
 
 /* For --watch of a service that is there already, as after a restart of the watcher: fills in its
@@ -37,10 +51,10 @@ static bool find_attached(const struct invocation *i, char ret[RPD_LABEL_MAX])
 {
 	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
 	struct error ignored;
-	uint64_t netns, ino;
+	uint64_t netns;
 	size_t n, found = 0;
 
-	if (netns_here(&netns, &ino, &ignored) < 0 || pins_list(&names, &n, &ignored) < 0)
+	if (netns_of(i->attach.wanted.pid, &netns) < 0 || pins_list(&names, &n, &ignored) < 0)
 		return false;
 	for (size_t s = 0; s < n; s++) {
 		_cleanup_service_ struct service service;

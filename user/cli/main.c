@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <bpf/libbpf.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,8 +64,11 @@ static int run(const struct command *command, int argc, char **argv)
 	r = check_privileges(command, &err);
 	if (r == 0)
 		r = command->run(&invocation, &err);
+	if (r >= 0 && fflush(stdout) == 0 && !ferror(stdout))
+		return r;
 	if (r >= 0)
-		return fflush(stdout) == 0 ? r : EXIT_REFUSED;
+		error_set(&err, -EIO, "it is done, but the output can't be written: %s",
+		          strerror(errno));
 	fprintf(stderr, "%s: %s\n", name, err.text);
 	return err.status ? err.status : EXIT_REFUSED;
 }

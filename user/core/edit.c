@@ -74,7 +74,8 @@ int edit_canary(struct rpd_schedule *s, const struct slots *slots, unsigned int 
 		slot->flags |= RPD_SLOT_CANARY;
 	}
 	for (unsigned int i = 0; i < s->n_slots; i++)
-		if (is_wanted(s, &s->slots[i]) && !(s->slots[i].flags & RPD_SLOT_CANARY))
+		if (is_wanted(s, &s->slots[i]) &&
+		    !(s->slots[i].flags & (RPD_SLOT_CANARY | RPD_SLOT_DEAD)))
 			others = true;
 	if (!others)
 		return error_set(err, -EBUSY,
@@ -111,7 +112,9 @@ int edit_label(struct rpd_schedule *s, const struct slots *slots, const char *la
 		return r;
 	version = schedule_version_add(s, label);
 	if (version < 0)
-		return error_set(err, version, "there are %d versions already", RPD_VERSION_MAX);
+		return error_set(err, version,
+		                 "there are %d versions already; give some workers another's label",
+		                 RPD_VERSION_MAX);
 	for (size_t i = 0; i < slots->n; i++)
 		s->slots[slots->at[i]].version = version;
 	return 0;
@@ -152,7 +155,10 @@ int edit_fill(struct rpd_schedule *s, unsigned int slot, const char *label, stru
 int edit_check_served(const struct rpd_schedule *in_force, const struct rpd_schedule *draft,
                       bool force, const char *what, struct error *err)
 {
-	if (force || schedule_is_served(draft) || !schedule_is_served(in_force))
+	/* With a ring of the dead the program goes on to whoever lives; with none it refuses. */
+	bool emptied = in_force->ring_len && !draft->ring_len;
+
+	if (force || schedule_is_served(draft) || (!schedule_is_served(in_force) && !emptied))
 		return 0;
 	return error_set(err, -EBUSY,
 	                 "%s would leave no live worker to take new connections, so they would be "

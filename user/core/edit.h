@@ -49,7 +49,8 @@ int edit_fill(struct rpd_schedule *s, unsigned int slot, const char *label, stru
 
 /*
  * Refuses (-EBUSY) a built draft that leaves no live worker in the ring where the schedule in
- * force has one, unless @force. @what: what is being done, for the message.
+ * force has one, or nobody at all where there was somebody, be he dead, unless @force. @what: what
+ * is being done, for the message.
  */
 int edit_check_served(const struct rpd_schedule *in_force, const struct rpd_schedule *draft,
                       bool force, const char *what, struct error *err);

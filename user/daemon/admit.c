@@ -10,6 +10,8 @@
 #include "daemon/account.h"
 #include "kern/proc.h"
 
+#define ADMIT_TRIES 100
+
 struct borrowed {
 	int fds[RPD_ENDPOINT_MAX];
 };
@@ -100,6 +102,22 @@ static int put_error(struct error *err, int r, unsigned int slot, const struct n
 	                              : "");
 }
 
+/* Puts the listener into its slot. A service that is being made may follow on one of which the
+ * kernel has still to free the socket array: it does so some time after the last pin is gone, and
+ * until then the listener is in it. */
+static int put(struct service *service, unsigned int endpoint, unsigned int slot, int fd)
+{
+	const struct timespec pause = {.tv_nsec = 10000000};
+	bool making = service->steer.service->stage == RPD_STAGE_FILLING;
+	int r = steer_put(&service->steer, endpoint, slot, fd);
+
+	for (int i = 0; r == -EBUSY && making && i < ADMIT_TRIES; i++) {
+		nanosleep(&pause, NULL);
+		r = steer_put(&service->steer, endpoint, slot, fd);
+	}
+	return r;
+}
+
 int admit(struct service *service, unsigned int slot, const struct newcomer *newcomer,
           uint8_t version, struct error *err)
 {
@@ -125,7 +143,7 @@ int admit(struct service *service, unsigned int slot, const struct newcomer *new
 		if (r == 0)
 			r = conns_tag_listener(&service->conns, borrowed.fds[e], account);
 		if (r == 0)
-			r = steer_put(&service->steer, e, slot, borrowed.fds[e]);
+			r = put(service, e, slot, borrowed.fds[e]);
 		if (r < 0) {
 			forget(service, newcomer);
 			return put_error(err, r, slot, newcomer, e);

@@ -108,7 +108,8 @@ static int claim(struct service *service, const char *name, struct error *err)
 		if (!all_dead(service))
 			return error_set(err, -EEXIST,
 			                 "service '%s' is attached already; `reuseportd status %s` "
-			                 "shows it, `reuseportd detach %s` ends it",
+			                 "shows it, `reuseportd detach %s` ends it; for another "
+			                 "service give another name by --service",
 			                 name, name, name);
 		r = service_remove(service, false, err);
 		service_close(service);

@@ -259,12 +259,32 @@ static void list_groups(const struct roster *roster, struct error *err)
 {
 	char text[ENDPOINT_TEXT_MAX];
 
-	for (size_t g = 0; g < roster->n_groups; g++)
+	for (size_t g = 0; g < roster->n_groups; g++) {
+		const struct roster_group *group = &roster->groups[g];
+
 		error_add(err, 0, "\n  %-28s %4zu %-9s  %s",
-		          endpoint_format(&roster->groups[g].endpoint, text, sizeof(text)),
-		          roster->groups[g].n_listeners,
-		          roster->groups[g].n_listeners == 1 ? "listener" : "listeners",
+		          endpoint_format(&group->endpoint, text, sizeof(text)), group->n_listeners,
+		          group->n_listeners == 1 ? "listener" : "listeners",
 		          roster->n_workers ? roster->workers[0].owner.comm : "?");
+		if (group->n_pollers > 1)
+			error_add(err, 0, ", shared by %u processes", group->n_pollers);
+		if (group->endpoint.uid != roster->groups[0].endpoint.uid)
+			error_add(err, 0, ", of another user");
+	}
+}
+
+static bool is_shared(const struct scene *scene)
+{
+	struct roster roster = {};
+	bool shared = false;
+
+	if (roster_build(scene->listeners, scene->n_listeners, scene->holders, scene->n_holders,
+	                 &roster) < 0)
+		return false;
+	for (size_t g = 0; g < roster.n_groups; g++)
+		shared |= roster.groups[g].n_pollers > 1;
+	roster_free(&roster);
+	return shared;
 }
 
 /* Whether there are as many workers as wanted, in each group. */
@@ -278,9 +298,13 @@ static int check_number(const struct wanted *wanted, const struct found *found, 
 		return error_set(err, -E2BIG, "port %u has %zu workers; a service has at most %d",
 		                 port, roster->n_workers, RPD_SLOT_MAX);
 	for (size_t g = 0; wanted->workers && g < roster->n_groups; g++) {
-		differ |= roster->groups[g].n_listeners != roster->groups[0].n_listeners;
+		/* Or those of one group are others than those of another. */
+		differ |= roster->groups[g].n_listeners != roster->groups[0].n_listeners ||
+		          (roster->n_workers > wanted->workers &&
+		           roster->groups[g].n_listeners < roster->n_workers);
 		fewer |= roster->groups[g].n_listeners < wanted->workers;
 	}
+	differ |= fewer && roster->n_workers >= wanted->workers;
 	if (differ) {
 		error_set(err, -EAGAIN,
 		          "port %u: %u workers were asked for, but its groups differ; choose one "
@@ -295,8 +319,12 @@ static int check_number(const struct wanted *wanted, const struct found *found, 
 	if (fewer)
 		return error_set(err, -EAGAIN,
 		                 "port %u has %zu of the %u workers that were asked for; start the "
-		                 "others, or give --wait SECONDS, or --workers %zu",
-		                 port, roster->n_workers, wanted->workers, roster->n_workers);
+		                 "others, or give --wait SECONDS, or --workers %zu%s",
+		                 port, roster->n_workers, wanted->workers, roster->n_workers,
+		                 roster->n_workers == 1
+		                         ? " (threads that share one listener are one worker: "
+		                           "start HAProxy with `shards by-thread`)"
+		                         : "");
 	if (!wanted->workers || roster->n_workers == wanted->workers)
 		return 0;
 	error_set(err, -E2BIG,
@@ -397,6 +425,11 @@ static int none_fits(const struct wanted *wanted, const struct scene *scene, uns
 		if (!fits || try_port(wanted, scene, i, n, &found, &ignored) == 0)
 			describe_port(scene, i, n, err);
 	}
+	if (!fits && is_shared(scene))
+		error_add(err, 0,
+		          "\nAmong processes that share one listener there is nothing to choose "
+		          "from: start\nnginx with `reuseport`, or give each worker a listener of "
+		          "its own with SO_REUSEPORT");
 	return fits ? -ENOTUNIQ : -EAGAIN;
 }
 

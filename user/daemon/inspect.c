@@ -71,7 +71,8 @@ static int check_workers(const struct service *service, const struct observed *o
 		               "connections to them hang",
 		               plural(stalled.n), stalled.text);
 	if (r == 0 && !schedule_is_served(s))
-		r = checks_add(checks, CHECK_FAIL, name, "resume a worker, or detach",
+		r = checks_add(checks, CHECK_FAIL, name,
+		               "resume a worker, give one a weight, or detach",
 		               "no live worker takes new connections");
 	return r;
 }
@@ -97,32 +98,29 @@ static int check_strangers(const struct service *service, const struct observed 
 	                  first->owner.comm);
 }
 
-/* Whether the groups have the same number of workers, and whether there is a group of the port
- * that isn't steered. */
+/* Whether each worker listens in all groups. */
 static int check_groups(const struct service *service, const struct observed *o,
                         struct checks *checks)
 {
 	const struct rpd_service *info = service->steer.service;
-	unsigned int first = 0;
-	char a[ENDPOINT_TEXT_MAX], b[ENDPOINT_TEXT_MAX];
+	struct slot_text partial = {};
 
-	for (unsigned int e = 0; e < info->n_endpoints; e++) {
+	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
 		unsigned int n = 0;
 
-		for (unsigned int slot = 0; slot < o->n_slots; slot++)
+		for (unsigned int e = 0; e < info->n_endpoints; e++)
 			n += o->slots[slot].cookies[e] != 0;
-		if (e == 0)
-			first = n;
-		if (n != first)
-			return checks_add(checks, CHECK_WARN, service->pins.service,
-			                  "shares differ by the way a client comes in; give every "
-			                  "worker a listener in each group",
-			                  "%s has %u workers, %s has %u",
-			                  endpoint_format(&info->endpoints[0], a, sizeof(a)), first,
-			                  endpoint_format(&info->endpoints[e], b, sizeof(b)), n);
+		if (n > 0 && n < info->n_endpoints)
+			note_slot(&partial, slot);
 	}
+	if (partial.n)
+		return checks_add(checks, CHECK_WARN, service->pins.service,
+		                  "shares differ by the way a client comes in; give every "
+		                  "worker a listener in each group",
+		                  "of its %u groups the workers of slot%s %s are not in all",
+		                  info->n_endpoints, plural(partial.n), partial.text);
 	return checks_add(checks, CHECK_OK, service->pins.service, NULL,
-	                  "%u workers in each of its groups (%u)", first, info->n_endpoints);
+	                  "its workers are in all of its groups (%u)", info->n_endpoints);
 }
 
 static int check_unsteered(const struct service *service, struct checks *checks, struct error *err)
@@ -141,7 +139,9 @@ static int check_unsteered(const struct service *service, struct checks *checks,
 		if (observed_endpoint(service, &listeners[i]) < 0)
 			return checks_add(
 			        checks, CHECK_NOTE, service->pins.service,
-			        "to steer it as well, detach and attach again", "%s is not steered",
+			        "if it is to be, and has SO_REUSEPORT and the same user, detach "
+			        "and attach again",
+			        "%s is not part of this service",
 			        endpoint_format(&listeners[i].endpoint, text, sizeof(text)));
 	return r;
 }

@@ -269,7 +269,6 @@ static void borrow_by_slots(struct service *service, int fds[RPD_ENDPOINT_MAX])
 	struct error ignored;
 	size_t n = 0;
 
-	steer_open_arrays(steer, &service->pins);
 	sockdiag_listeners(0, &listeners, &n, &ignored);
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		for (unsigned int slot = 0; slot < RPD_SLOT_MAX && fds[e] < 0; slot++) {
@@ -323,6 +322,7 @@ int service_remove(struct service *service, bool force, struct error *err)
 		return r;
 	for (unsigned int i = 0; i < RPD_ENDPOINT_MAX; i++)
 		fds[i] = -ENOENT;
+	steer_open_arrays(&service->steer, &service->pins);
 	if (!info) {
 		borrow_by_slots(service, fds);
 	} else if (info->stage != RPD_STAGE_FILLING) {

@@ -34,6 +34,7 @@
 struct watched {
 	uint32_t pid;
 	uint64_t start_time;
+	uint64_t cookie; /* of its listener */
 	sd_event_source *source;
 	bool empty; /* it is drained, and that nothing is left of it has been noted */
 };
@@ -64,6 +65,14 @@ __attribute__((format(printf, 2, 3))) static void say(const struct watch *w, con
 
 static int on_death(sd_event_source *source, int fd, uint32_t events, void *data);
 
+static uint64_t first_cookie(const struct observed_slot *slot)
+{
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (slot->cookies[e])
+			return slot->cookies[e];
+	return 0;
+}
+
 /* Waits for the death of each slot's process, whoever that is now. */
 static int watch_processes(struct watch *w, const struct observed *o)
 {
@@ -76,6 +85,10 @@ static int watch_processes(struct watch *w, const struct observed *o)
 		if (it->source && live && it->pid == worker->pid &&
 		    it->start_time == worker->start_time)
 			continue;
+		if (live && it->source && it->pid != worker->pid &&
+		    it->cookie == first_cookie(&o->slots[slot]))
+			say(w, "slot %u: pid %u (%s) serves the listener of pid %u now", slot,
+			    worker->pid, worker->comm, it->pid);
 		it->source = sd_event_source_disable_unref(it->source);
 		if (!live)
 			continue;
@@ -91,6 +104,7 @@ static int watch_processes(struct watch *w, const struct observed *o)
 		sd_event_source_set_io_fd_own(it->source, true);
 		it->pid = worker->pid;
 		it->start_time = worker->start_time;
+		it->cookie = first_cookie(&o->slots[slot]);
 	}
 	return 0;
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -25,6 +26,19 @@ int netns_here(uint64_t *ret_cookie, uint64_t *ret_ino, struct error *err)
 	if (r < 0)
 		return error_set(err, r, "can't tell this network namespace: %s", strerror(-r));
 	*ret_cookie = cookie;
+	*ret_ino = st.st_ino;
+	return 0;
+}
+
+int netns_of(uint32_t pid, uint64_t *ret_ino)
+{
+	char path[sizeof("/proc/4294967295/ns/net")] = NETNS_OURS;
+	struct stat st;
+
+	if (pid)
+		snprintf(path, sizeof(path), "/proc/%u/ns/net", pid);
+	if (stat(path, &st) < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
 	*ret_ino = st.st_ino;
 	return 0;
 }

@@ -41,8 +41,24 @@ bad:
 }
 
 /* Mounts bpffs where everybody expects it. */
+/* Whether our mounts are those of process 1. Others, such as `ip netns exec` makes, go with the
+ * last process that is in them, and with a bpffs that is mounted there all that is pinned in it. */
+static bool mounts_will_stay(void)
+{
+	struct stat ours, first;
+
+	return stat("/proc/self/ns/mnt", &ours) < 0 || stat("/proc/1/ns/mnt", &first) < 0 ||
+	       ours.st_ino == first.st_ino;
+}
+
 static int mount_bpffs(char *ret_path, size_t n, struct error *err)
 {
+	if (!mounts_will_stay())
+		return error_set(err, -ENOENT,
+		                 "bpffs is not mounted in this mount namespace, and what is pinned "
+		                 "here would be lost with it. From `ip netns exec`, run reuseportd "
+		                 "outside: with --pid PID of a worker, or by "
+		                 "`nsenter --net=/run/netns/NAME`");
 	if (mount("bpf", PINS_BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") < 0)
 		return error_set(err, -errno,
 		                 "bpffs is not mounted, and mounting it failed: %s\n"

@@ -214,8 +214,10 @@ static int open_pin(const char *path, int *ret, struct error *err)
 		return 0;
 	if (errno == ENOENT)
 		return error_set(err, -EMEDIUMTYPE, "%s is missing", path);
-	return error_set(err, errno == EPERM ? -EPERM : -EMEDIUMTYPE, "can't open %s: %s", path,
-	                 strerror(errno));
+	/* Not ours to open, which says nothing of what it is. */
+	if (errno == EPERM || errno == EACCES || errno == EROFS)
+		return error_set(err, -errno, "can't open %s: %s", path, strerror(errno));
+	return error_set(err, -EMEDIUMTYPE, "can't open %s: %s", path, strerror(errno));
 }
 
 /* Opens one pinned map and sees that it is what it must be. */

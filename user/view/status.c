@@ -273,7 +273,7 @@ static void print_head(FILE *out, struct json_object *status)
 	        json_object_get_boolean(json_object_object_get(status, "strict")) ? ", strict" : "",
 	        number_of(ring, "length"));
 	if (rounding > 0)
-		fprintf(out, " (shares rounded by up to %.2f%%)", rounding);
+		fprintf(out, " (shares rounded by up to %.2g%%)", rounding);
 	if (only)
 		fprintf(out, ", only version %s", only);
 	fprintf(out, "\nendpoints");
@@ -388,11 +388,15 @@ void view_change_text(FILE *out, struct json_object *status)
 	struct json_object *ring = json_object_object_get(status, "ring");
 	struct json_object *workers = json_object_object_get(status, "workers");
 	double rounding = number_of(ring, "rounding_error_ppm") / 1e4;
+	size_t n = json_object_array_length(workers), taking = 0;
 
-	fprintf(out, "%s: %ld of %zu workers take new connections", text_of(status, "service"),
-	        number_of(ring, "slots"), json_object_array_length(workers));
+	for (size_t i = 0; i < n; i++)
+		taking += json_object_get_double(json_object_object_get(
+		                  json_object_array_get_idx(workers, i), "share_percent")) > 0;
+	fprintf(out, "%s: %zu of %zu workers take new connections", text_of(status, "service"),
+	        taking, n);
 	if (rounding > 0)
-		fprintf(out, ", shares rounded by up to %.2f%%", rounding);
+		fprintf(out, ", shares rounded by up to %.2g%%", rounding);
 	fputc('\n', out);
 }
 
