@@ -26,6 +26,7 @@ struct invocation {
 	bool has_workers;
 	long share; /* canary --share, in tenths of a percent; 0 = not given */
 	struct attach_request attach;
+	struct rpd_endpoint listen; /* metrics --listen, attach --metrics; family 0 = not given */
 	uint32_t swap_pid;
 	int fds[INVOCATION_FDS_MAX];
 	size_t n_fds;
@@ -63,6 +64,8 @@ enum option_key {
 	OPTION_SHARE,
 	OPTION_OFF,
 	OPTION_FD,
+	OPTION_LISTEN,
+	OPTION_METRICS,
 };
 
 /* argp's parser for every command: which options there are is the command's table. */
@@ -75,6 +78,7 @@ void command_overview(FILE *out);
 int cmd_attach(struct invocation *invocation, struct error *err);
 int cmd_detach(struct invocation *invocation, struct error *err);
 int cmd_status(struct invocation *invocation, struct error *err);
+int cmd_metrics(struct invocation *invocation, struct error *err);
 int cmd_list(struct invocation *invocation, struct error *err);
 int cmd_doctor(struct invocation *invocation, struct error *err);
 int cmd_drain(struct invocation *invocation, struct error *err);
