@@ -17,7 +17,7 @@ SHELL_TOOLS = ("bash", "cat", "dmesg", "grep", "less", "ls", "nstat", "ps", "rm"
                "sysctl", "tc")
 SHELL = "bash"
 # Programs that end-to-end tests run beyond our own; a test that has its name is left out.
-FOREIGN = ("nginx", "haproxy", "gunicorn", "strace")
+FOREIGN = ("nginx", "haproxy", "gunicorn", "strace", "promtool")
 # What an emulated processor is too slow for; run there only when asked for by name.
 LENGTHY = {
     "e2e/sigkill.": "kills commands at each of their system calls",
@@ -26,6 +26,7 @@ LENGTHY = {
     "e2e/even.many_short": "24,000 connections, and none may be late",
     "e2e/even.syncookies": "no ACK may be late: it would take a turn",
     "e2e/commands.help": "is the same on every kernel",
+    "e2e/metrics.bad_address": "is the same on every kernel",
 }
 SLOW = 10  # how much longer things take on an emulated processor
 SECONDS = 60  # for a test program on a fast machine
