@@ -32,8 +32,8 @@ void view_list_text(FILE *out, struct json_object *list);
 struct json_object *view_checks(const struct checks *checks);
 void view_checks_text(FILE *out, struct json_object *checks);
 
-/* `metrics`: the Prometheus text format of an array of services, each by its status, or, if it could
- * not be read, as view_list_add_broken() has it. */
+/* `metrics`: the Prometheus text format of an array of services, each by its status, or, if it
+ * could not be read, as view_list_add_broken() has it. */
 int view_metrics_text(FILE *out, struct json_object *services, struct error *err);
 
 /* Any view as JSON. */
