@@ -19,7 +19,7 @@ SHELL_TOOLS = ("bash", "cat", "dmesg", "grep", "head", "less", "ls", "nstat", "p
                "strace", "sysctl", "tail", "tc", "uname")
 SHELL = "bash"
 # Programs that end-to-end tests run beyond our own; a test that has its name is left out.
-FOREIGN = ("nginx", "haproxy", "gunicorn", "strace")
+FOREIGN = ("nginx", "haproxy", "gunicorn", "strace", "promtool")
 # What an emulated processor is too slow for; run there only when asked for by name.
 LENGTHY = {
     "e2e/sigkill.": "kills commands at each of their system calls",
@@ -36,6 +36,7 @@ LENGTHY = {
     "e2e/drain.replace_all/c-loopback": "on a link it is harder",
     "e2e/shares.switch_under_load/c-loopback": "on a link it is harder",
     "e2e/watch.rolling_restart/c-loopback": "on a link it is harder",
+    "e2e/metrics.bad_address": "is the same on every kernel",
 }
 # Run with the BPF programs of other compilers: each of the programs is loaded, and steers.
 CLANG_TESTS = ("even.eight_held/c", "watch.replaced_worker")

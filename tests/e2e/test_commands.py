@@ -14,9 +14,10 @@ SERVICE = f"worker-{PORT}"  # the default name
 
 OPTIONS = {
     "attach": ("--workers", "--service", "--port", "--address", "--pid", "--wait", "--policy",
-               "--strict", "--label", "--watch", "--json"),
+               "--strict", "--label", "--watch", "--metrics", "--json"),
     "status": ("--service", "--json"),
     "list": ("--json",),
+    "metrics": ("--service", "--listen"),
     "drain": ("--service", "--force", "--json"),
     "resume": ("--service", "--json"),
     "weight": ("--service", "--force", "--json"),

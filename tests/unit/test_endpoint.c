@@ -75,6 +75,49 @@ static void parse(void **state)
 	}
 }
 
+static void parse_with_port(void **state)
+{
+	static const struct {
+		const char *text;
+		int r;
+		struct rpd_endpoint endpoint;
+	} cases[] = {
+	        {"127.0.0.1:9464", 0, {AF_INET, .port = 9464, .addr = {127, 0, 0, 1}}},
+	        {"[::1]:1", 0, {AF_INET6, .port = 1, .addr = {[15] = 1}}},
+	        {"0.0.0.0:65535", 0, {AF_INET, .port = 65535}},
+	        {"[::ffff:255.255.255.255]:80",
+	         0,
+	         {AF_INET6, .port = 80, .addr = {[10] = 255, 255, 255, 255, 255, 255}}},
+	        {"0.0.0.0:65536", -ERANGE},
+	        {"0.0.0.0:0", -ERANGE},
+	        {"0.0.0.0:", -EINVAL},
+	        {"0.0.0.0:80 ", -EINVAL},
+	        {"0.0.0.0", -EINVAL},
+	        {"::1:80", -EINVAL},
+	        {"[::1]", -EINVAL},
+	        {"[::1]80", -EINVAL},
+	        {"[0.0.0.0]:80", -EINVAL},
+	        {":80", -EINVAL},
+	        {"80", -EINVAL},
+	        {"", -EINVAL},
+	        {"localhost:80", -EINVAL},
+	        {"[0000:0000:0000:0000:0000:0000:255.255.255.2551]:80", -EINVAL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct rpd_endpoint got, untouched;
+		int r;
+
+		memset(&got, 0xaa, sizeof(got));
+		untouched = got;
+		r = endpoint_parse(cases[i].text, &got);
+		if (r != cases[i].r)
+			fail_msg("'%s': %d", cases[i].text, r);
+		assert_memory_equal(&got, r == 0 ? &cases[i].endpoint : &untouched, sizeof(got));
+	}
+}
+
 /* Every field matters, and they matter in the order of this list. */
 static void order(void **state)
 {
@@ -104,6 +147,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(text),
 	        cmocka_unit_test(parse),
+	        cmocka_unit_test(parse_with_port),
 	        cmocka_unit_test(order),
 	};
 

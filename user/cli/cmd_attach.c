@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "cli/command.h"
+#include "cli/exporter.h"
 #include "cli/show.h"
 #include "core/edit.h"
 #include "daemon/watch.h"
@@ -17,6 +18,10 @@ static int check_input(const struct invocation *i, struct error *err)
 		return error_usage(err,
 		                   "say how many workers there are: --workers N, or "
 		                   "--workers any");
+	if (i->listen.family && !i->watch)
+		return error_usage(err,
+		                   "--metrics is for --watch; alone: `reuseportd metrics "
+		                   "--listen`");
 	return edit_check_label(i->attach.label, err);
 }
 
@@ -74,20 +79,32 @@ static void say_waiting(const char *why)
 	fprintf(stderr, "waiting: %.*s\n", (int)strcspn(why, ";\n"), why);
 }
 
+/* Watches, and serves the metrics if it is asked to. */
+static int stay(const char *name, struct exporter *exporter, struct error *err)
+{
+	int r = exporter->listener < 0 ? 0 : exporter_start(exporter, name, err);
+
+	return r < 0 ? r : watch(name, err);
+}
+
 int cmd_attach(struct invocation *i, struct error *err)
 {
+	_cleanup_exporter_ struct exporter exporter;
 	_cleanup_service_ struct service service;
 	_cleanup_free_ char *notes = NULL;
 	char name[RPD_LABEL_MAX];
 	int r = check_input(i, err);
 
 	service_init(&service);
+	exporter_init(&exporter);
 	if (r == 0 && i->watch)
 		r = watch_check(err);
+	if (r == 0 && i->listen.family)
+		r = exporter_bind(&exporter, &i->listen, err);
 	if (r < 0)
 		return r;
 	if (i->watch && find_attached(i, name))
-		return watch(name, err);
+		return stay(name, &exporter, err);
 	i->attach.service = i->service;
 	i->attach.waiting = say_waiting;
 	r = attach(&i->attach, &service, &notes, err);
@@ -101,7 +118,7 @@ int cmd_attach(struct invocation *i, struct error *err)
 	if (r < 0 || !i->watch)
 		return r;
 	fflush(stdout);
-	return watch(name, err);
+	return stay(name, &exporter, err);
 }
 
 int cmd_detach(struct invocation *i, struct error *err)

@@ -30,6 +30,7 @@ struct invocation {
 	bool has_workers;
 	long share; /* canary --share, in tenths of a percent; 0 = not given */
 	struct attach_request attach;
+	struct rpd_endpoint listen; /* metrics --listen, attach --metrics; family 0 = not given */
 	uint32_t swap_pid;
 	int fds[INVOCATION_FDS_MAX];
 	size_t n_fds;
@@ -71,6 +72,8 @@ enum option_key {
 	OPTION_TIMEOUT,
 	OPTION_CLOSE_REMAINING,
 	OPTION_FOLLOW,
+	OPTION_LISTEN,
+	OPTION_METRICS,
 };
 
 /* argp's parser for every command: which options there are is the command's table. */
@@ -83,6 +86,7 @@ void command_overview(FILE *out);
 int cmd_attach(struct invocation *invocation, struct error *err);
 int cmd_detach(struct invocation *invocation, struct error *err);
 int cmd_status(struct invocation *invocation, struct error *err);
+int cmd_metrics(struct invocation *invocation, struct error *err);
 int cmd_list(struct invocation *invocation, struct error *err);
 int cmd_doctor(struct invocation *invocation, struct error *err);
 int cmd_drain(struct invocation *invocation, struct error *err);

@@ -49,6 +49,8 @@ static const struct argp_option attach_options[] = {
          "and log it. SIGTERM ends the watching and leaves steering in place. If the service is "
          "attached already, just watch it",
          0},
+        {"metrics", OPTION_METRICS, "ADDRESS:PORT", 0,
+         "With --watch: serve the service's metrics there, for Prometheus", 0},
         JSON_OPTION,
         END_OF_OPTIONS,
 };
@@ -107,6 +109,15 @@ static const struct argp_option swap_options[] = {
         END_OF_OPTIONS,
 };
 
+static const struct argp_option metrics_options[] = {
+        {"service", OPTION_SERVICE, "NAME", 0, "Of this service only", 0},
+        {"listen", OPTION_LISTEN, "ADDRESS:PORT", 0,
+         "Stay in the foreground and serve them over HTTP, at /metrics, such as on 127.0.0.1:9464 "
+         "or [::1]:9464; SIGTERM ends that",
+         0},
+        END_OF_OPTIONS,
+};
+
 const struct command commands[] = {
         {"attach", "--workers N|any", "steer the connections of servers that already run",
          "Finds the listeners of a port's SO_REUSEPORT groups and the processes that serve them, "
@@ -121,6 +132,11 @@ const struct command commands[] = {
          plain_options, cmd_status, false},
         {"list", "", "list the services", "Lists the services on this host.", json_options,
          cmd_list, false},
+        {"metrics", "[SERVICE]", "print the metrics for Prometheus, or serve them",
+         "Prints what `status` shows of all services, or of one, in the text format of Prometheus. "
+         "With --listen each scrape reads it anew, and one service that can't be read "
+         "(reuseportd_up is 0) does not keep the others from being told of.",
+         metrics_options, cmd_metrics, false},
         {"drain", "[SERVICE] SLOT...", "take workers out: no new connections, open ones go on",
          "From when it returns not one new connection goes to the slots, such as 3 or 0-3,7. Open "
          "connections, and handshakes under way, go on. With --wait it returns when the workers "
@@ -254,6 +270,14 @@ static void parse_special(int key, const char *text, struct invocation *i, struc
 		if (parse_seconds(text, &i->timeout) < 0)
 			argp_error(state, "--timeout is a number of seconds, not '%s'", text);
 		break;
+	case OPTION_LISTEN:
+	case OPTION_METRICS:
+		if (endpoint_parse(text, &i->listen) < 0)
+			argp_error(state,
+			           "'%s' is no address with a port, such as 127.0.0.1:9464 or "
+			           "[::1]:9464",
+			           text);
+		break;
 	case OPTION_FD:
 		if (i->n_fds == INVOCATION_FDS_MAX || parse_long(text, 0, 1 << 30, &n) < 0)
 			argp_error(state, "'%s' is no descriptor number", text);
@@ -308,6 +332,8 @@ error_t command_parse(int key, char *text, struct argp_state *state)
 	case OPTION_SHARE:
 	case OPTION_FD:
 	case OPTION_TIMEOUT:
+	case OPTION_LISTEN:
+	case OPTION_METRICS:
 		parse_special(key, text, i, state);
 		return 0;
 	case ARGP_KEY_ARG:

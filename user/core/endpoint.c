@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/parse.h"
+
 #define COMPARE(a, b) (((a) > (b)) - ((a) < (b)))
 
 int endpoint_compare(const struct rpd_endpoint *a, const struct rpd_endpoint *b)
@@ -69,5 +71,29 @@ int endpoint_parse_address(const char *text, int *ret_family, uint8_t ret_addr[1
 		return -EINVAL;
 	*ret_family = family;
 	memcpy(ret_addr, addr, sizeof(addr));
+	return 0;
+}
+
+int endpoint_parse(const char *text, struct rpd_endpoint *ret)
+{
+	const char *colon = strrchr(text, ':');
+	char host[INET6_ADDRSTRLEN + 2]; /* with the brackets */
+	struct rpd_endpoint endpoint = {};
+	int family, r;
+	long port;
+
+	if (!colon || colon - text >= (long)sizeof(host))
+		return -EINVAL;
+	snprintf(host, sizeof(host), "%.*s", (int)(colon - text), text);
+	r = endpoint_parse_address(host, &family, endpoint.addr);
+	if (r == 0 && family == AF_INET6 && host[0] != '[')
+		r = -EINVAL; /* its last part might be the port, or not */
+	if (r == 0)
+		r = parse_long(colon + 1, 1, UINT16_MAX, &port);
+	if (r < 0)
+		return r;
+	endpoint.family = family;
+	endpoint.port = port;
+	*ret = endpoint;
 	return 0;
 }

@@ -36,3 +36,7 @@ const char *endpoint_format(const struct rpd_endpoint *e, char *buf, size_t size
  * -EINVAL if it is neither.
  */
 int endpoint_parse_address(const char *text, int *ret_family, uint8_t ret_addr[16]);
+
+/* Reads "0.0.0.0:8080" or "[::]:8080". Family, address and port of @ret are set, all else is zero.
+ * -EINVAL if it is neither, -ERANGE if the port is not 1 to 65535. */
+int endpoint_parse(const char *text, struct rpd_endpoint *ret);

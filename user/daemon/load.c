@@ -2,6 +2,7 @@
 #include "daemon/load.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -16,13 +17,21 @@ void load_free(struct load *load)
 	memset(load, 0, sizeof(*load));
 }
 
-static uint64_t age_of(const struct rpd_worker *worker)
+static double seconds_of(clockid_t clock)
 {
 	struct timespec now;
-	uint64_t begun = worker->start_time / sysconf(_SC_CLK_TCK);
 
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	return (uint64_t)now.tv_sec > begun ? now.tv_sec - begun : 0;
+	clock_gettime(clock, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void take_age(const struct rpd_worker *worker, struct worker_load *ret)
+{
+	double begun = (double)worker->start_time / (double)sysconf(_SC_CLK_TCK);
+	double age = seconds_of(CLOCK_BOOTTIME) - begun;
+
+	ret->age_s = age > 0 ? (uint64_t)age : 0;
+	ret->started_at = llround(seconds_of(CLOCK_REALTIME) - age);
 }
 
 static void take_queues(const struct service *service, const struct observed *observed,
@@ -113,7 +122,7 @@ int load_take(const struct service *service, const struct observed *observed, st
 	for (unsigned int slot = 0; slot < observed->n_slots; slot++) {
 		take_queues(service, observed, slot, &load.slots[slot]);
 		if (observed->slots[slot].live)
-			load.slots[slot].age_s = age_of(&observed->slots[slot].worker);
+			take_age(&observed->slots[slot].worker, &load.slots[slot]);
 	}
 	for (unsigned int slot = 0; r == 0 && load.counting && slot < observed->n_slots; slot++) {
 		r = take_counts(service, observed, slot, &load.slots[slot]);

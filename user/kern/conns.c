@@ -314,7 +314,7 @@ int conns_add_found(const struct conns *conns, struct steer *steer, const struct
 int conns_handshakes(const struct conns *conns, struct rpd_handshakes **ret, size_t *ret_n,
                      struct error *err)
 {
-	size_t size = RPD_SLOT_MAX * sizeof(**ret);
+	size_t size = 2 * RPD_SLOT_MAX * sizeof(**ret); /* a look at all sockets is to be enough */
 	_cleanup_free_ struct rpd_handshakes *rows = NULL;
 	ssize_t filled;
 

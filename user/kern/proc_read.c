@@ -92,13 +92,16 @@ static void make_printable(char *text)
 }
 
 /* "PID (comm) S ppid ...": comm can have spaces and parentheses of its own, proc(5). */
-int proc_read_identity(int process, struct proc_identity *ret)
+int proc_read_identity(int process, uint32_t pid, struct proc_identity *ret)
 {
 	struct proc_identity id;
-	char text[1024], state;
+	char path[PROC_PATH_MAX], text[1024], state;
 	const char *open, *close;
-	int r = proc_read_text(process, "stat", text, sizeof(text));
+	int r;
 
+	/* Its first thread's tells the same of what we read, and doesn't go through all of them. */
+	snprintf(path, sizeof(path), "task/%" PRIu32 "/stat", pid);
+	r = proc_read_text(process, path, text, sizeof(text));
 	if (r < 0)
 		return r == -ENOENT ? -ESRCH : r;
 	open = strchr(text, '(');

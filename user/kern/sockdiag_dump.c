@@ -144,7 +144,8 @@ static int dump_family(struct dump *d, uint8_t family, uint16_t port)
 	};
 	int r;
 
-	memcpy(request.attributes, d->kind->attributes, d->kind->attributes_size);
+	if (d->kind->attributes_size)
+		memcpy(request.attributes, d->kind->attributes, d->kind->attributes_size);
 	for (int pass = 0; pass < DUMP_PASSES; pass++) {
 		r = dump_ask(d, &request.header);
 		if (r < 0 || !d->disturbed)

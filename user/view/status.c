@@ -17,19 +17,26 @@ static const char *const policy_names[] = {
 };
 _Static_assert(ARRAY_SIZE(policy_names) == RPD_POLICY_MAX, "a name for each policy");
 
+/* The view's keys are literals, and each is added once. With 1,024 workers it pays to say so. */
+static void add(struct json_object *to, const char *key, struct json_object *value)
+{
+	json_object_object_add_ex(to, key, value,
+	                          JSON_C_OBJECT_ADD_KEY_IS_NEW | JSON_C_OBJECT_ADD_CONSTANT_KEY);
+}
+
 static void add_text(struct json_object *to, const char *key, const char *text)
 {
-	json_object_object_add(to, key, json_object_new_string(text));
+	add(to, key, json_object_new_string(text));
 }
 
 static void add_number(struct json_object *to, const char *key, int64_t number)
 {
-	json_object_object_add(to, key, json_object_new_int64(number));
+	add(to, key, json_object_new_int64(number));
 }
 
 static void add_flag(struct json_object *to, const char *key, bool flag)
 {
-	json_object_object_add(to, key, json_object_new_boolean(flag));
+	add(to, key, json_object_new_boolean(flag));
 }
 
 static int64_t number_of(struct json_object *of, const char *key)
@@ -108,7 +115,7 @@ static double share_percent(const struct rpd_schedule *s, const struct observed 
 /* What isn't known is null. */
 static void add_known(struct json_object *to, const char *key, bool known, uint64_t number)
 {
-	json_object_object_add(to, key, known ? json_object_new_int64(number) : NULL);
+	add(to, key, known ? json_object_new_int64(number) : NULL);
 }
 
 static void add_load(struct json_object *view, const struct worker_load *load, bool live)
@@ -120,14 +127,14 @@ static void add_load(struct json_object *view, const struct worker_load *load, b
 	add_known(view, "handshakes", load->counted, load->handshakes);
 	add_known(view, "queued", live, load->queued);
 	add_known(view, "backlog", live, load->backlog);
-	json_object_object_add(view, "rate",
-	                       load->counted ? json_object_new_double(load->rate) : NULL);
+	add(view, "rate", load->counted ? json_object_new_double(load->rate) : NULL);
 	add_known(view, "age_seconds", live, load->age_s);
+	add_known(view, "started_at", live, load->started_at);
 	if (load->counted) {
 #define RPD_CONN_COUNTER(name, help) add_number(counts, #name, load->count.of[RPD_CONN_##name]);
 #include <reuseportd/counters.def>
 	}
-	json_object_object_add(view, "connections", counts);
+	add(view, "connections", counts);
 }
 
 static struct json_object *worker_view(const struct service *service,
@@ -146,8 +153,7 @@ static struct json_object *worker_view(const struct service *service,
 	add_text(view, "version", s->versions[s->slots[slot].version].label);
 	add_number(view, "weight", s->slots[slot].weight);
 	add_number(view, "ring_entries", s->slots[slot].entries);
-	json_object_object_add(view, "share_percent",
-	                       json_object_new_double(share_percent(s, observed, slot)));
+	add(view, "share_percent", json_object_new_double(share_percent(s, observed, slot)));
 	add_number(view, "pid", seen->worker.pid);
 	add_number(view, "fd", seen->worker.fd);
 	add_text(view, "command", seen->worker.comm);
@@ -156,9 +162,9 @@ static struct json_object *worker_view(const struct service *service,
 	           counts->of[RPD_OUTCOME_steered] + counts->of[RPD_OUTCOME_slot_gone]);
 	add_number(view, "admitted_at", seen->worker.admitted_at);
 	add_load(view, load, seen->live);
-	json_object_object_add(view, "listeners", slot_listeners(service, observed, slot));
+	add(view, "listeners", slot_listeners(service, observed, slot));
 	add_counters(counters, counts);
-	json_object_object_add(view, "counters", counters);
+	add(view, "counters", counters);
 	return view;
 }
 
@@ -222,12 +228,11 @@ static void add_schedule(struct json_object *view, const struct rpd_schedule *s)
 	if (s->only_version != RPD_NO_VERSION)
 		add_text(view, "only_version", s->versions[s->only_version].label);
 	if (s->canary_permille)
-		json_object_object_add(view, "canary_percent",
-		                       json_object_new_double(s->canary_permille / 10.0));
+		add(view, "canary_percent", json_object_new_double(s->canary_permille / 10.0));
 	add_number(ring, "length", s->ring_len);
 	add_number(ring, "slots", s->n_ring_slots);
 	add_number(ring, "rounding_error_ppm", s->rounding_ppm);
-	json_object_object_add(view, "ring", ring);
+	add(view, "ring", ring);
 }
 
 struct json_object *view_status(const struct service *service, const struct observed *observed,
@@ -250,10 +255,10 @@ struct json_object *view_status(const struct service *service, const struct obse
 	add_number(view, "attached_at", info->attached_at);
 	for (unsigned int e = 0; e < info->n_endpoints; e++)
 		json_object_array_add(endpoints, endpoint_view(&info->endpoints[e]));
-	json_object_object_add(view, "endpoints", endpoints);
-	json_object_object_add(view, "workers", workers_view(service, observed, load, rows));
-	json_object_object_add(view, "counters", totals_view(rows));
-	json_object_object_add(view, "unknown_members", strangers_view(service, observed));
+	add(view, "endpoints", endpoints);
+	add(view, "workers", workers_view(service, observed, load, rows));
+	add(view, "counters", totals_view(rows));
+	add(view, "unknown_members", strangers_view(service, observed));
 	add_flag(view, "counting", load->counting);
 	if (!load->counting)
 		add_text(view, "not_counting", load->why);

@@ -47,6 +47,10 @@ void view_empty_text(FILE *out, struct json_object *view);
 struct json_object *view_checks(const struct checks *checks);
 void view_checks_text(FILE *out, struct json_object *checks);
 
+/* `metrics`: the Prometheus text format of an array of services, each by its status, or, if it
+ * could not be read, as view_list_add_broken() has it. */
+int view_metrics_text(FILE *out, struct json_object *services, struct error *err);
+
 /* Any view as JSON. */
 void view_json(FILE *out, struct json_object *view);
 

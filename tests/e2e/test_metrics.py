@@ -1,0 +1,407 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The metrics: that they say what `status --json` says, that Prometheus takes them, how they are
+served, and that nothing is left."""
+import collections
+import concurrent.futures
+import http.client
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import threading
+
+from bed import PINS, PORT, SLOW, cases, check, equal, note, wait_until
+from servers import Worker, Workers
+from traffic import Place, wait_for_load
+
+SERVICE = f"worker-{PORT}"
+LISTEN = "127.0.0.1:9464"
+DASHBOARD = pathlib.Path(__file__).parent / "../../tools/grafana-dashboard.json"
+SAMPLE = re.compile(r'(\w+)\{((?:\w+="(?:[^"\\\n]|\\.)*",?)+)\} (\S+)')
+
+Sample = collections.namedtuple("Sample", "labels value")
+
+
+def parse(text):
+    """{name: [Sample]}. Samples of a name must be together, behind its HELP and TYPE."""
+    metrics, name = {}, None
+    lines = iter(text.splitlines())
+    for line in lines:
+        if line.startswith("# HELP "):
+            name = line.split()[2]
+            check(name not in metrics, f"{name} comes twice")
+            check(len(line.split()) > 3, f"{name} has no help")
+            kind = "counter" if name.endswith("_total") else "gauge"
+            equal(next(lines), f"# TYPE {name} {kind}", "line behind HELP")
+            metrics[name] = []
+            continue
+        sample = SAMPLE.fullmatch(line)
+        check(sample and sample[1] == name, f"no sample of {name}: {line}")
+        labels = {key: value.replace(r'\"', '"').replace(r"\\", "\\")
+                  for key, value in re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', sample[2])}
+        metrics[name].append(Sample(labels, float(sample[3])))
+    return metrics
+
+
+def values(metrics, name, **want):
+    """Values of the metric, by slot, of the samples that have these labels."""
+    return {sample.labels.get("slot"): sample.value for sample in metrics[f"reuseportd_{name}"]
+            if want.items() <= sample.labels.items()}
+
+
+def expect_per_slot(metrics, name, status, value, tolerance=1e-5):
+    """@value(worker) is what the slot's sample says; None: it has no sample."""
+    want = {str(w["slot"]): value(w) for w in status["workers"] if value(w) is not None}
+    got = values(metrics, name, service=status["service"])
+    got.pop("none", None)
+    equal(sorted(got), sorted(want), f"slots with {name}")
+    far = {slot: (got[slot], want[slot]) for slot in got if abs(got[slot] - want[slot]) > tolerance}
+    equal(far, {}, f"{name}, and what it should be")
+
+
+GAUGES = {
+    "worker_weight": lambda w: w["weight"],
+    "worker_share_ratio": lambda w: w["share_percent"] / 100,
+    "connections_active": lambda w: w["active"],
+    "connections_former_active": lambda w: w["former_active"],
+    "connections_queued": lambda w: w["queued"],
+    "accept_queue_limit": lambda w: w["backlog"],
+    "handshakes": lambda w: w["handshakes"],
+}
+
+
+def expect_as_status(metrics, status):
+    """While nothing happens the metrics say what the status says."""
+    name = status["service"]
+    for key, total in status["counters"].items():
+        expect_per_slot(metrics, f"{key}_total", status, lambda w, key=key: w["counters"][key])
+        equal(sum(values(metrics, f"{key}_total", service=name).values()), total, f"sum of {key}")
+    for key in status["workers"][0]["connections"] or ():
+        expect_per_slot(metrics, f"connections_{key}_total", status,
+                        lambda w, key=key: w["connections"] and w["connections"][key])
+    for gauge, value in GAUGES.items():
+        expect_per_slot(metrics, gauge, status, value)
+    # Rounded, and the clock may be adjusted meanwhile.
+    expect_per_slot(metrics, "worker_start_time_seconds", status, lambda w: w["started_at"], 1)
+    for worker in status["workers"]:
+        labels = {"service": name, "slot": str(worker["slot"]), "version": worker["version"]}
+        check(Sample({**labels, "state": worker["state"]}, 1)
+              in metrics["reuseportd_worker_state"], f"state of {worker}")
+        check(Sample({**labels, "pid": str(worker["pid"]), "command": worker["command"]}, 1)
+              in metrics["reuseportd_worker_info"], f"process of {worker}")
+        check(Sample(labels, worker["weight"]) in metrics["reuseportd_worker_weight"],
+              f"labels of {worker}")
+    ring = status["ring"]
+    want = {"up": 1, "workers": len(status["workers"]), "counting": status["counting"],
+            "unknown_members": len(status["unknown_members"]), "ring_length": ring["length"],
+            "ring_slots": ring["slots"],
+            "ring_rounding_error_ratio": ring["rounding_error_ppm"] / 1e6}
+    if status["unattributed_active"] is not None:
+        want["connections_unattributed"] = status["unattributed_active"]
+    if "canary_percent" in status:
+        want["canary_share_ratio"] = round(status["canary_percent"] / 100, 6)
+    for key in ("up", "workers", "counting", "unknown_members", "ring_length", "ring_slots",
+                "ring_rounding_error_ratio", "connections_unattributed", "canary_share_ratio"):
+        equal(values(metrics, key, service=name), {None: want[key]} if key in want else {}, key)
+
+
+def get(path="/metrics", method="GET", address=LISTEN):
+    """Status, headers and body of the answer."""
+    host, _, port = address.rpartition(":")
+    connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=10 * SLOW)
+    try:
+        connection.request(method, path)
+        response = connection.getresponse()
+        return response.status, response.headers, response.read().decode()
+    finally:
+        connection.close()
+
+
+def start_exporter(bed, *args, address=LISTEN, **options):
+    exporter = bed.start(bed.binary("reuseportd"), "metrics", "--listen", address, *args,
+                         name="exporter", **options)
+    exporter.wait_output(f"serving http://{address}/metrics\n")
+    return exporter
+
+
+def stop_exporter(exporter, number=signal.SIGTERM):
+    equal(exporter.stop(number), 0, f"exit status of\n{exporter.output()}")
+
+
+def set_up(bed):
+    """Two services, in which much is so as it is not by default."""
+    workers = Workers(bed, 4)
+    Workers(bed, 2, port=PORT + 1)
+    bed.reuseportd("attach", "--workers", 2, "--port", PORT + 1, "--service", "other")
+    bed.reuseportd("attach", "--workers", 4, "--port", PORT)
+    bed.reuseportd("weight", SERVICE, 1, 300)
+    bed.reuseportd("canary", SERVICE, 3, "--share", "0.7")
+    bed.reuseportd("label", SERVICE, 2, 'a"b\\c')
+    bed.reuseportd("drain", SERVICE, 0)
+    bed.reuseportd("drain", "other", "0,1", "--force")
+    Worker(bed, "stranger")
+    bed.load("-n", 100)
+    report = bed.load("-n", 3, *bed.targets("127.0.0.1", port=PORT + 1), hosts=())
+    equal(report["failed"], 3, "connections that were refused")
+    workers[1].process.stop(signal.SIGKILL)
+    return workers
+
+
+def test_as_status(bed):
+    """The same numbers, of one service and of all; what is unknown is left out."""
+    set_up(bed)
+    metrics = parse(bed.reuseportd("metrics").out)
+    for service in (SERVICE, "other"):
+        expect_as_status(metrics, bed.status(service))
+    check(values(metrics, "dropped_total", service="other")["none"] >= 3, "refused connections")
+    check("1" not in values(metrics, "connections_queued", service=SERVICE), "queue of the dead")
+    for args in ((SERVICE,), ("--service", SERVICE)):
+        of_one = parse(bed.reuseportd("metrics", *args).out)
+        equal({sample.labels["service"] for samples in of_one.values() for sample in samples},
+              {SERVICE}, f"services of {args}")
+        expect_as_status(of_one, bed.status(SERVICE))
+
+
+def test_no_service(bed):
+    """No sample at all; and an error for one that was asked for."""
+    check(not any(parse(bed.reuseportd("metrics").out).values()), "samples of no service")
+    result = bed.reuseportd("metrics", "absent", status=1)
+    check("no service 'absent'" in result.err and not result.out, f"{result}")
+    bed.reuseportd("metrics", "a.b", status=2)
+    bed.reuseportd("metrics", "--listen", LISTEN, "a.b", status=2)
+    bed.reuseportd("metrics", "one", "two", status=2)
+
+
+def promtool(bed, *args, data=None):
+    result = bed.run(bed.program("promtool"), *args, data=data)
+    check(result.code == 0, f"{result}")
+    return result
+
+
+def test_promtool(bed):
+    """promtool finds nothing to complain of, also where there is no service."""
+    for prepare in (lambda bed: None, set_up):
+        prepare(bed)
+        result = promtool(bed, "check", "metrics", data=bed.reuseportd("metrics").out)
+        equal(result.out + result.err, "", "what promtool says")
+
+
+def panels(dashboard):
+    for panel in dashboard["panels"]:
+        yield from [panel, *panel.get("panels", ())]
+
+
+def test_dashboard_promtool(bed):
+    """The dashboard asks for metrics that there are, in a language that Prometheus understands."""
+    dashboard = json.loads(DASHBOARD.read_text(encoding="utf-8"))
+    exprs = [target["expr"] for panel in panels(dashboard) for target in panel.get("targets", ())]
+    check(len(exprs) > 8, "the dashboard asks for next to nothing")
+    set_up(bed)
+    metrics = parse(bed.reuseportd("metrics").out)
+    asked = set(re.findall(r"reuseportd_\w+", " ".join(exprs)))
+    equal(asked - set(metrics), set(), "metrics of the dashboard that don't exist")
+    plain = [expr.replace("$__rate_interval", "1m").replace("$service", SERVICE) for expr in exprs]
+    equal([expr for expr in plain if "$" in expr], [], "variables that are not known")
+    rules = bed.dir / "rules.json"  # which is YAML
+    rules.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": [
+        {"record": f"panel:{i}", "expr": expr} for i, expr in enumerate(plain)]}]}))
+    promtool(bed, "check", "rules", rules)
+
+
+@cases("127.0.0.1:9464", "[::1]:9464")
+def test_listen(bed, address):
+    """Served is what is printed; there is nothing else; and each scrape reads anew."""
+    set_up(bed)
+    exporter = start_exporter(bed, address=address)
+    status, headers, body = get(address=address)
+    equal((status, headers["Content-Type"]),
+          (200, "text/plain; version=0.0.4; charset=utf-8"), "answer")
+    equal(body, bed.reuseportd("metrics").out, "what is served")
+    equal(get(method="HEAD", address=address)[0], 200, "HEAD")
+    equal(get("/", address=address)[0], 200, "status of /")
+    check("/metrics" in get("/", address=address)[2], "/ does not tell where to look")
+    equal(get("/metric", address=address)[0], 404, "status of what there isn't")
+    for method in ("POST", "PUT", "DELETE"):
+        status, headers, _ = get(method=method, address=address)
+        equal((status, headers["Allow"]), (405, "GET, HEAD"), method)
+
+    bed.reuseportd("resume", SERVICE, 0)
+    expect_as_status(parse(get(address=address)[2]), bed.status(SERVICE))
+    bed.reuseportd("detach", "other")
+    services = {sample.labels["service"]
+                for sample in parse(get(address=address)[2])["reuseportd_up"]}
+    equal(services, {SERVICE}, "services after a detach")
+    bed.reuseportd("detach", SERVICE)
+    status, _, body = get(address=address)
+    check(status == 200 and not any(parse(body).values()), f"after the last detach: {body}")
+    stop_exporter(exporter)
+
+
+def test_listen_to_one(bed):
+    """Of one service: before it is there, while it is, and after; one connection for all scrapes;
+    SIGINT ends it as well."""
+    Workers(bed, 4)
+    exporter = start_exporter(bed, SERVICE)
+    connection = http.client.HTTPConnection("127.0.0.1", 9464, timeout=10 * SLOW)
+
+    def scrape():
+        connection.request("GET", "/metrics")
+        return parse(connection.getresponse().read().decode())
+    scrape()
+    kept = connection.sock
+    for _ in range(2):
+        check(not any(scrape().values()), "there are metrics of a service that there isn't")
+        bed.reuseportd("attach", "--workers", 4)
+        expect_as_status(scrape(), bed.status())
+        bed.reuseportd("detach")
+    check(kept and connection.sock is kept, "the connection was not kept")
+    connection.close()
+    stop_exporter(exporter, signal.SIGINT)
+
+
+def test_unreadable(bed):
+    """A service that is damaged is down; the others are told of all the same."""
+    set_up(bed)
+    bed.remember_pinned()
+    (PINS / "other" / "control").unlink()
+    metrics = parse(bed.reuseportd("metrics").out)
+    equal(values(metrics, "up", service="other"), {None: 0}, "up")
+    expect_as_status(metrics, bed.status(SERVICE))
+    bed.reuseportd("metrics", "other", status=1)
+    exporter = start_exporter(bed, "other")
+    status, _, body = get()
+    check(status == 503 and "damaged" in body, f"{status} {body}")
+    stop_exporter(exporter)
+    bed.reuseportd("detach", "other", "--force", status=None)
+
+
+@cases("127.0.0.1", "9464", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536", "::1:9464",
+       "[::1]9464", "localhost:9464")
+def test_bad_address(bed, address):
+    for args in (("metrics", "--listen", address),
+                 ("attach", "--workers", 1, "--watch", "--metrics", address)):
+        result = bed.reuseportd(*args, status=2)
+        check(address in result.err, f"{result}")
+
+
+def test_address_in_use(bed):
+    """An error that says so, before anything is changed."""
+    Workers(bed, 2)
+    with socket.create_server(("127.0.0.1", 9464)):
+        for args in (("metrics", "--listen", LISTEN),
+                     ("attach", "--workers", 2, "--watch", "--metrics", LISTEN)):
+            result = bed.reuseportd(*args, status=1)
+            check(LISTEN in result.err and "in use" in result.err, f"{result}")
+    equal(bed.left_files(), [], "files left")
+    result = bed.reuseportd("metrics", "--listen", "192.0.2.1:9464", status=1)
+    check("192.0.2.1:9464" in result.err, f"{result}")
+    bed.reuseportd("attach", "--workers", 2, "--metrics", LISTEN, status=2)
+
+
+def test_watch(bed):
+    """`attach --watch --metrics`: the exporter of that service; SIGTERM ends both."""
+    workers = Workers(bed, 3)
+    Workers(bed, 2, port=PORT + 1)
+    bed.reuseportd("attach", "--workers", 2, "--port", PORT + 1, "--service", "other")
+    for _ in range(2):  # attaches, and then finds what is attached
+        watch = bed.start_watch("--workers", 3, "--port", PORT, "--metrics", LISTEN)
+        metrics = parse(get()[2])
+        expect_as_status(metrics, bed.status(SERVICE))
+        check(not values(metrics, "up", service="other"), "it tells of another service, too")
+        workers[1].process.stop(signal.SIGKILL)
+        wait_until(lambda: {"state": "dead", "slot": "1"}.items() <= next(
+            s for s in parse(get()[2])["reuseportd_worker_state"]
+            if s.labels["slot"] == "1").labels.items(), "slot 1 is dead")
+        workers.all[1] = Worker(bed, "again")
+        wait_until(lambda: bed.status(SERVICE)["workers"][1]["live"], "slot 1 is filled again")
+        expect_as_status(parse(get()[2]), bed.status(SERVICE))
+        equal(watch.stop(), 0, f"exit status of\n{watch.output()}")
+    bed.reuseportd("detach", "other")
+    watch = bed.start_watch("--workers", 3, "--metrics", LISTEN)
+    bed.reuseportd("detach")
+    equal(watch.wait(), 0, "exit status of the watcher of a service that was detached")
+
+
+def test_netns(bed):
+    """Workers in another network namespace: it is scraped in ours, and does not outlive them."""
+    bed.netns("there")
+    servers = Workers(bed, 2, netns="there")
+    bed.reuseportd("attach", "--workers", 2, netns="there")
+    exporter = start_exporter(bed)
+    for _ in range(3):
+        expect_as_status(parse(get()[2]), bed.status())
+    threads = pathlib.Path(f"/proc/{exporter.pid}/task").iterdir()
+    equal({os.readlink(thread / "ns/net") for thread in threads}, {os.readlink("/proc/self/ns/net")},
+          "network namespaces of the exporter")
+    for server in servers.all:
+        server.stop()
+    equal(set(values(parse(get()[2]), "worker_state", state="dead")), {"0", "1"}, "dead workers")
+    stop_exporter(exporter)
+    bed.reuseportd("detach", "--force", status=None)
+
+
+def test_beside_commands(bed):
+    """While scrapes come one after the other commands work as ever, and no counter falls."""
+    Workers(bed, 4)
+    bed.reuseportd("attach", "--workers", 4)
+    exporter = start_exporter(bed)
+    over = threading.Event()
+
+    def scrape():
+        n = 0
+        while not over.is_set():
+            equal(get()[0], 200, "status of a scrape")
+            n += 1
+        return n
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        scraper = pool.submit(scrape)
+        try:
+            change_and_scrape(bed)
+        finally:
+            over.set()
+        note(f"{scraper.result()} scrapes beside the commands")
+    stop_exporter(exporter)
+
+
+def change_and_scrape(bed):
+    """Drains and resumes under load; no counter falls."""
+    load = Place(bed, "loopback").start_load()
+    before = {}
+    for i in range(20):
+        bed.reuseportd("drain" if i % 2 == 0 else "resume", i // 2 % 4)
+        wait_for_load(bed, range(4), 100)
+        metrics = parse(get()[2])
+        equal(values(metrics, "up"), {None: 1}, "up")
+        for name, samples in metrics.items():
+            for sample in samples if name.endswith("_total") else ():
+                key = name, sample.labels["slot"]
+                check(sample.value >= before.get(key, 0), f"{key} fell to {sample.value}")
+                before[key] = sample.value
+    load.stop_unfailed()
+    equal(sum(value for (name, _), value in before.items() if name == "reuseportd_slot_gone_total"),
+          0, "connections to a slot without listener")
+
+
+def cpu_seconds(pid):
+    """Used by all threads of the process."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_many_slots(bed):
+    """1,024 slots: a scrape takes less than 50 ms of CPU."""
+    Worker(bed, "w", options=("--threads", 1024))
+    bed.reuseportd("attach", "--workers", 1024)
+    exporter = start_exporter(bed)
+    metrics = parse(get()[2])
+    equal(len(values(metrics, "connections_opened_total")), 1024, "slots")
+    expect_as_status(metrics, bed.status())
+    before, n = cpu_seconds(exporter.pid), 20
+    for _ in range(n):
+        equal(get()[0], 200, "status")
+    cost = (cpu_seconds(exporter.pid) - before) / n
+    note(f"{cost * 1000:.1f} ms of CPU a scrape of 1,024 slots")
+    check(cost < 0.05 * SLOW, f"a scrape takes {cost * 1000:.1f} ms of CPU")
+    stop_exporter(exporter)

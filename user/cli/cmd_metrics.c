@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <signal.h>
+#include <systemd/sd-daemon.h>
+
+#include "cli/exporter.h"
+#include "cli/show.h"
+#include "core/endpoint.h"
+
+/* A scrape that fails tells more than one that hangs, behind a command that has the lock for long.
+ */
+static bool dont_wait(const char *service)
+{
+	(void)service;
+	return false;
+}
+
+/* Until SIGTERM or SIGINT. */
+static int serve(const struct invocation *i, struct error *err)
+{
+	_cleanup_exporter_ struct exporter exporter;
+	char address[ENDPOINT_TEXT_MAX];
+	sigset_t ends;
+	int r, number;
+
+	exporter_init(&exporter);
+	r = i->service ? pins_check_name(i->service, err) : 0;
+	if (r == 0)
+		r = exporter_bind(&exporter, &i->listen, err);
+	if (r < 0)
+		return r;
+	pins_set_waiting(dont_wait);
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGTERM);
+	sigaddset(&ends, SIGINT);
+	sigprocmask(SIG_BLOCK, &ends, NULL);
+	r = exporter_start(&exporter, i->service, err);
+	if (r < 0)
+		return r;
+	fprintf(stderr, "serving http://%s/metrics\n",
+	        endpoint_format(&i->listen, address, sizeof(address)));
+	sd_notify(0, "READY=1");
+	sigwait(&ends, &number);
+	sd_notify(0, "STOPPING=1");
+	return 0;
+}
+
+int cmd_metrics(struct invocation *i, struct error *err)
+{
+	struct json_object *services;
+	int r = take_service_argument(i, err);
+
+	if (r == 0 && i->listen.family)
+		return serve(i, err);
+	if (r == 0)
+		r = exporter_read(i->service, &services, err);
+	if (r < 0)
+		return r;
+	r = view_metrics_text(stdout, services, err);
+	json_object_put(services);
+	return r;
+}
