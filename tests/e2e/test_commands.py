@@ -15,7 +15,8 @@ SERVICE = f"worker-{PORT}"  # the default name
 OPTIONS = {
     "attach": ("--workers", "--service", "--port", "--address", "--pid", "--wait", "--policy",
                "--strict", "--label", "--watch", "--json"),
-    "status": ("--service", "--json"),
+    "status": ("--service", "--watch", "--json"),
+    "top": ("--service",),
     "list": ("--json",),
     "drain": ("--service", "--force", "--json"),
     "resume": ("--service", "--json"),

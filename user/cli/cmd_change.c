@@ -18,23 +18,30 @@ struct ask {
 	const char *label;
 };
 
+/* Opens service @name (NULL: the only one) and does it. */
+static int apply(struct service *service, const char *name, const struct ask *ask, bool force,
+                 struct error *err)
+{
+	_cleanup_observed_ struct observed observed = {};
+	struct rpd_schedule draft;
+	int r = service_open(service, name, err);
+
+	if (r == 0)
+		r = observe(service, OBSERVE_UNCLEAR, &observed, err);
+	if (r < 0)
+		return r;
+	change_begin(service, &observed, &draft);
+	r = ask->edit(&draft, ask, err);
+	return r < 0 ? r : change_commit(service, &observed, &draft, force, ask->what, err);
+}
+
 static int change(struct invocation *i, const struct ask *ask, struct error *err)
 {
 	_cleanup_service_ struct service service;
-	_cleanup_observed_ struct observed observed = {};
-	struct rpd_schedule draft;
 	int r;
 
 	service_init(&service);
-	r = service_open(&service, i->service, err);
-	if (r == 0)
-		r = observe(&service, OBSERVE_UNCLEAR, &observed, err);
-	if (r < 0)
-		return r;
-	change_begin(&service, &observed, &draft);
-	r = ask->edit(&draft, ask, err);
-	if (r == 0)
-		r = change_commit(&service, &observed, &draft, i->force, ask->what, err);
+	r = apply(&service, i->service, ask, i->force, err);
 	return r < 0 ? r : show_change(&service, i->json, err);
 }
 
@@ -84,9 +91,12 @@ static int do_switch_off(struct rpd_schedule *draft, const struct ask *ask, stru
 	return 0;
 }
 
+static const struct ask drain = {.what = "drain", .edit = do_drain};
+static const struct ask resume = {.what = "resume", .edit = do_resume};
+
 int cmd_drain(struct invocation *i, struct error *err)
 {
-	struct ask ask = {.what = "drain", .edit = do_drain};
+	struct ask ask = drain;
 	int r = take_slot_arguments(i, 0, &ask.slots, err);
 
 	return r < 0 ? r : change(i, &ask, err);
@@ -94,10 +104,20 @@ int cmd_drain(struct invocation *i, struct error *err)
 
 int cmd_resume(struct invocation *i, struct error *err)
 {
-	struct ask ask = {.what = "resume", .edit = do_resume};
+	struct ask ask = resume;
 	int r = take_slot_arguments(i, 0, &ask.slots, err);
 
 	return r < 0 ? r : change(i, &ask, err);
+}
+
+int change_slot(const char *name, unsigned int slot, bool drained, struct error *err)
+{
+	_cleanup_service_ struct service service;
+	struct ask ask = drained ? drain : resume;
+
+	service_init(&service);
+	ask.slots = (struct slots){.n = 1, .at = {slot}};
+	return apply(&service, name, &ask, false, err);
 }
 
 int cmd_weight(struct invocation *i, struct error *err)

@@ -22,7 +22,7 @@ struct invocation {
 	bool json;
 	bool force;
 	bool off;   /* canary --off, switch --off */
-	bool watch; /* attach --watch */
+	bool watch; /* attach --watch, status --watch */
 	bool has_workers;
 	long share; /* canary --share, in tenths of a percent; 0 = not given */
 	struct attach_request attach;
@@ -75,6 +75,7 @@ void command_overview(FILE *out);
 int cmd_attach(struct invocation *invocation, struct error *err);
 int cmd_detach(struct invocation *invocation, struct error *err);
 int cmd_status(struct invocation *invocation, struct error *err);
+int cmd_top(struct invocation *invocation, struct error *err);
 int cmd_list(struct invocation *invocation, struct error *err);
 int cmd_doctor(struct invocation *invocation, struct error *err);
 int cmd_drain(struct invocation *invocation, struct error *err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What several commands do: take the SERVICE argument, print a service. */
+/* What several commands do: take the SERVICE argument, print a service, drain and resume. */
 #pragma once
 
 #include "cli/command.h"
@@ -14,8 +14,9 @@ int take_slot_arguments(struct invocation *invocation, int keep, struct slots *r
                         struct error *err);
 
 /*
- * The status view of an open service; the caller owns *ret (json_object_put()). For a @timer nothing
- * is looked up that scans all processes: strangers have no owner then, and a worker is who it was.
+ * The status view of an open service; the caller owns *ret (json_object_put()). For a @timer
+ * nothing is looked up that scans all processes: strangers have no owner then, and a worker is who
+ * it was.
  */
 int show_take(struct service *service, bool timer, struct json_object **ret, struct error *err);
 
@@ -24,3 +25,7 @@ int show_status(struct service *service, bool json, struct error *err);
 
 /* After a change: one line, or with @json the status. */
 int show_change(struct service *service, bool json, struct error *err);
+
+/* `drain` or `resume` of one slot of service @name. What is refused changes nothing. In
+ * cmd_change.c, with the commands of that name. */
+int change_slot(const char *name, unsigned int slot, bool drained, struct error *err);
