@@ -23,7 +23,7 @@ int proc_identity(uint32_t pid, uint64_t *ret_start_time, uint32_t *ret_ppid,
 
 	if (process < 0)
 		return process;
-	r = proc_read_identity(process, &id);
+	r = proc_read_identity(process, pid, &id);
 	if (r < 0)
 		return r;
 	*ret_start_time = id.start_time;
@@ -63,8 +63,8 @@ bool proc_still_serves(const struct rpd_worker *w, uint32_t inode)
 	_cleanup_close_ int process = proc_read_open(w->pid);
 	struct proc_identity id;
 
-	if (process < 0 || proc_read_identity(process, &id) < 0 || id.start_time != w->start_time ||
-	    proc_read_socket(process, w->fd) != inode)
+	if (process < 0 || proc_read_identity(process, w->pid, &id) < 0 ||
+	    id.start_time != w->start_time || proc_read_socket(process, w->fd) != inode)
 		return false;
 	return w->epfd < 0 || epoll_has(process, w->pid, w->epfd, w->fd, inode);
 }
@@ -121,7 +121,7 @@ int proc_open_pid(uint32_t pid, uint64_t start_time)
 	process = proc_read_open(pid);
 	if (process < 0)
 		return process;
-	r = proc_read_identity(process, &id);
+	r = proc_read_identity(process, pid, &id);
 	if (r < 0)
 		return r;
 	return id.start_time == start_time ? TAKE_FD(pidfd) : -ESRCH;

@@ -264,7 +264,7 @@ static int scan_holder(struct scan *s, int process, uint32_t pid)
 {
 	struct proc_identity id;
 
-	if (proc_read_identity(process, &id) < 0)
+	if (proc_read_identity(process, pid, &id) < 0)
 		return 0;
 	for (size_t i = 0; i < s->n_epfds; i++)
 		scan_watches(s, process, s->epfds[i]);

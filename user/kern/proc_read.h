@@ -45,8 +45,8 @@ uint64_t proc_read_inode(const char *text, const char *kind);
 /* The inode of the socket that is descriptor @fd of a process, or 0. */
 uint32_t proc_read_socket(int process, int fd);
 
-/* Who a process is. -ESRCH if it has ended, also if it is a zombie. */
-int proc_read_identity(int process, struct proc_identity *ret);
+/* Who process @pid is. -ESRCH if it has ended, also if it is a zombie. */
+int proc_read_identity(int process, uint32_t pid, struct proc_identity *ret);
 
 /* What an epoll descriptor of a process watches, or NULL. The caller closes it. */
 FILE *proc_read_watches(int process, int epfd);
