@@ -114,8 +114,6 @@ class Terminal(Process):
         self.set_size(rows, columns)
         self.before = termios.tcgetattr(self.slave)
         env = dict(os.environ, TERM="xterm", LC_ALL="C.UTF-8" if utf8 else "C")
-        with subprocess.Popen(["true"]):  # so that no library is loaded for the first time below
-            pass
 
         def take_terminal():
             os.setsid()
@@ -165,7 +163,3 @@ class Terminal(Process):
         wait_until(lambda: self.look() and not self.alive(), f"{self.name} has ended", deadline)
         self.look()
         return self.popen.returncode
-
-    def close(self):
-        os.close(self.master)
-        os.close(self.slave)

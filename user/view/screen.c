@@ -450,6 +450,8 @@ static void draw_worker(struct pen *pen, const struct layout *layout, const stru
 
 /* The foot */
 
+#define BLANKS " \n"
+
 /* How much of @text goes into a line, broken at a blank if there is one. */
 static size_t wrap(const char *text, size_t width)
 {
@@ -457,7 +459,7 @@ static size_t wrap(const char *text, size_t width)
 
 	if (n <= width)
 		return n;
-	while (at > 0 && text[at] != ' ')
+	while (at > 0 && !strchr(BLANKS, text[at]))
 		at--;
 	return at > 0 ? at : width;
 }
@@ -465,7 +467,7 @@ static size_t wrap(const char *text, size_t width)
 static const char *next_line(const char *text, size_t width)
 {
 	text += wrap(text, width);
-	return text + strspn(text, " ");
+	return text + strspn(text, BLANKS);
 }
 
 static unsigned int count_lines(const char *text, size_t width)
@@ -480,8 +482,8 @@ static unsigned int count_lines(const char *text, size_t width)
 static void draw_keys(struct pen *pen, const struct screen *screen)
 {
 	line_begin(pen);
-	put(pen, "arrows select  d drain  R resume  s sort: %s  r %s  q quit",
-	    sorts[screen->sort].name, screen->reversed ? "not reversed" : "reverse");
+	put(pen, "arrows select  d drain  R resume  s sort: %s%s  r reverse  q quit",
+	    sorts[screen->sort].name, screen->reversed ? ", reversed" : "");
 	line_end(pen);
 }
 
