@@ -5,6 +5,7 @@ import fcntl
 import os
 import pathlib
 import re
+import select
 import signal
 import termios
 import time
@@ -223,6 +224,22 @@ def test_leaves_the_terminal(bed, ending):
     equal(terminal.wait(), 0, "exit status")
     expect_sane(terminal)
     equal(terminal.look().text().strip(), "", "nothing is said")
+
+
+def test_unread(bed):
+    """Nobody reads what it writes any more, as when a connection hangs: SIGTERM ends it."""
+    Workers(bed, 2)
+    bed.reuseportd("attach", "--workers", 2)
+    terminal = top(bed)
+
+    def is_stuck():
+        terminal.press("r")
+        time.sleep(0.02)
+        return not select.select([], [terminal.slave], [], 0)[1]
+    wait_until(is_stuck, "the terminal is full")
+    terminal.kill(signal.SIGTERM)
+    equal(terminal.popen.wait(5), 0, "exit status")
+    equal(termios.tcgetattr(terminal.slave), terminal.before, "settings of the terminal")
 
 
 def test_detached(bed):

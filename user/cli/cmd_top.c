@@ -101,7 +101,7 @@ static void draw(struct top *top)
 		return;
 	screen_draw(out, top->status, &top->screen);
 	if (fclose(out) == 0)
-		terminal_write(text, n);
+		terminal_write(&top->terminal, text, n);
 }
 
 /* Takes the terminal, or takes it back. */
@@ -206,7 +206,7 @@ static int on_signal(struct top *top, struct error *err)
 	switch (info.ssi_signo) {
 	case SIGWINCH:
 		terminal_size(&top->screen.rows, &top->screen.columns);
-		terminal_clear();
+		terminal_clear(&top->terminal);
 		return 0;
 	case SIGTSTP:
 		return suspend(top, err);
@@ -271,6 +271,7 @@ static int run(struct top *top, struct error *err)
 int cmd_top(struct invocation *i, struct error *err)
 {
 	_cleanup_(top_free) struct top top = {
+	        .terminal = TERMINAL_NONE,
 	        .screen.selected = SCREEN_NO_SLOT,
 	        .signal_fd = -1,
 	};

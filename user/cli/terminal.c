@@ -2,6 +2,7 @@
 #include "cli/terminal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <langinfo.h>
 #include <locale.h>
 #include <poll.h>
@@ -16,6 +17,8 @@
 #define SCREEN_CLEAR "\033[2J"
 #define SCREEN_ENTER "\033[?1049h\033[?25l" SCREEN_CLEAR
 #define SCREEN_LEAVE "\033[0m\033[?25h\033[?1049l"
+
+#define WRITE_WAIT_MS 500
 
 /* The bytes that a key sends follow each other at once, but over a network. */
 #define KEY_WAIT_MS 50
@@ -46,6 +49,10 @@ int terminal_enter(struct terminal *terminal, struct error *err)
 	if (tcgetattr(STDIN_FILENO, &terminal->before) < 0)
 		return error_set(err, -errno, "can't read the terminal's settings: %s",
 		                 strerror(errno));
+	/* Non-blocking, without making it so for everybody who has it open. */
+	terminal->out = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (terminal->out < 0) /* another user's: it will do */
+		terminal->out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
 	raw = terminal->before;
 	raw.c_lflag &= ~(ICANON | ECHO | IEXTEN);
 	raw.c_iflag &= ~(IXON | ICRNL | INLCR | IGNCR | ISTRIP);
@@ -54,7 +61,7 @@ int terminal_enter(struct terminal *terminal, struct error *err)
 	terminal->entered = true;
 	if (tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) < 0)
 		return error_set(err, -errno, "can't set up the terminal: %s", strerror(errno));
-	terminal_write(SCREEN_ENTER, strlen(SCREEN_ENTER));
+	terminal_write(terminal, SCREEN_ENTER, strlen(SCREEN_ENTER));
 	return 0;
 }
 
@@ -63,8 +70,10 @@ void terminal_leave(struct terminal *terminal)
 	if (!terminal->entered)
 		return;
 	terminal->entered = false;
-	terminal_write(SCREEN_LEAVE, strlen(SCREEN_LEAVE));
+	terminal_write(terminal, SCREEN_LEAVE, strlen(SCREEN_LEAVE));
 	tcsetattr(STDIN_FILENO, TCSADRAIN, &terminal->before);
+	cleanup_close(&terminal->out);
+	terminal->out = -1;
 }
 
 void terminal_size(unsigned int *ret_rows, unsigned int *ret_columns)
@@ -80,9 +89,9 @@ void terminal_size(unsigned int *ret_rows, unsigned int *ret_columns)
 		*ret_columns = SIDE_MAX;
 }
 
-void terminal_clear(void)
+void terminal_clear(const struct terminal *terminal)
 {
-	terminal_write(SCREEN_CLEAR, strlen(SCREEN_CLEAR));
+	terminal_write(terminal, SCREEN_CLEAR, strlen(SCREEN_CLEAR));
 }
 
 bool terminal_is_utf8(void)
@@ -90,15 +99,14 @@ bool terminal_is_utf8(void)
 	return setlocale(LC_CTYPE, "") && !strcmp(nl_langinfo(CODESET), "UTF-8");
 }
 
-void terminal_write(const char *text, size_t n)
+void terminal_write(const struct terminal *terminal, const char *text, size_t n)
 {
-	while (n > 0) {
-		ssize_t done = write(STDOUT_FILENO, text, n);
-		struct pollfd writable = {.fd = STDOUT_FILENO, .events = POLLOUT};
+	struct pollfd writable = {.fd = terminal->out, .events = POLLOUT};
 
-		if (done < 0 && errno == EAGAIN) /* somebody else made it non-blocking */
-			done = poll(&writable, 1, -1) == 1 ? 0 : -1;
-		if (done < 0 && errno != EINTR)
+	while (n > 0 && poll(&writable, 1, WRITE_WAIT_MS) == 1) {
+		ssize_t done = write(terminal->out, text, n);
+
+		if (done < 0 && errno != EAGAIN)
 			return;
 		if (done > 0) {
 			text += done;

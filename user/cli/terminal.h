@@ -14,9 +14,10 @@
 struct terminal {
 	struct termios before;
 	bool entered;
+	int out; /* -1 = not open */
 };
 
-#define _cleanup_terminal_ __attribute__((cleanup(terminal_leave)))
+#define TERMINAL_NONE ((struct terminal){.out = -1})
 
 /* A key is its character, or one of these. */
 enum terminal_key {
@@ -36,18 +37,19 @@ int terminal_check(struct error *err);
 
 int terminal_enter(struct terminal *terminal, struct error *err);
 
-/* As it was before terminal_enter(). May be called again. */
+/* As it was before terminal_enter(). May be called again, or without. */
 void terminal_leave(struct terminal *terminal);
 
 void terminal_size(unsigned int *ret_rows, unsigned int *ret_columns);
 
-void terminal_clear(void);
+void terminal_clear(const struct terminal *terminal);
 
 /* Whether it is to get UTF-8. */
 bool terminal_is_utf8(void);
 
-/* Errors are for terminal_key() to tell. */
-void terminal_write(const char *text, size_t n);
+/* Gives up on a terminal that takes nothing, as when a connection hangs: nobody sees it then. That
+ * it is gone is for terminal_key() to tell. */
+void terminal_write(const struct terminal *terminal, const char *text, size_t n);
 
 /* The next key; doesn't wait for one. What comes behind it is left for whoever reads next. */
 int terminal_key(void);
