@@ -155,7 +155,8 @@ class Terminal(Process):
             raise Failure(f"{why}; the screen is\n{self.output()}") from None
 
     def wait_text(self, text, deadline=10):
-        self.wait_screen(lambda screen: text in screen.text(), f"the screen shows '{text}'", deadline)
+        self.wait_screen(lambda screen: text in screen.text(), f"the screen shows '{text}'",
+                         deadline)
         check(text in self.screen.text(), f"'{text}' is not on\n{self.output()}")
 
     def wait(self, deadline=20):

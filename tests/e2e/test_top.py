@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""top, in a terminal: it shows what status does, obeys its keys, and leaves the terminal as it was."""
+"""top, in a terminal: it shows what status does, obeys keys, leaves the terminal as it was."""
 import contextlib
 import fcntl
 import os
@@ -203,7 +203,8 @@ def test_sort_and_scroll(bed):
                             "one is connected")
         terminal.press("sss")
         terminal.press("home")
-        terminal.wait_screen(lambda s: slots(s)[0] == busy == selected(s)[0], "the busy one is first")
+        terminal.wait_screen(lambda s: slots(s)[0] == busy == selected(s)[0],
+                             "the busy one is first")
     expect_fits(terminal)
 
 
