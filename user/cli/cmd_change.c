@@ -102,9 +102,12 @@ static int do_switch_off(struct rpd_schedule *draft, const struct ask *ask, stru
 	return 0;
 }
 
+static const struct ask drain = {.what = "drain", .event = RPD_EVENT_drained, .edit = do_drain};
+static const struct ask resume = {.what = "resume", .event = RPD_EVENT_resumed, .edit = do_resume};
+
 int cmd_drain(struct invocation *i, struct error *err)
 {
-	struct ask ask = {.what = "drain", .event = RPD_EVENT_drained, .edit = do_drain};
+	struct ask ask = drain;
 	_cleanup_service_ struct service service;
 	_cleanup_observed_ struct observed observed = {};
 	int r = take_slot_arguments(i, 0, &ask.slots, err);
@@ -122,10 +125,22 @@ int cmd_drain(struct invocation *i, struct error *err)
 
 int cmd_resume(struct invocation *i, struct error *err)
 {
-	struct ask ask = {.what = "resume", .event = RPD_EVENT_resumed, .edit = do_resume};
+	struct ask ask = resume;
 	int r = take_slot_arguments(i, 0, &ask.slots, err);
 
 	return r < 0 ? r : change(i, &ask, err);
+}
+
+int change_slot(const char *name, unsigned int slot, bool drained, struct error *err)
+{
+	_cleanup_service_ struct service service;
+	_cleanup_observed_ struct observed observed = {};
+	struct invocation i = {.service = name};
+	struct ask ask = drained ? drain : resume;
+
+	service_init(&service);
+	ask.slots = (struct slots){.n = 1, .at = {slot}};
+	return apply(&i, &ask, &service, &observed, err);
 }
 
 int cmd_weight(struct invocation *i, struct error *err)

@@ -11,9 +11,14 @@
 int cmd_status(struct invocation *i, struct error *err)
 {
 	_cleanup_service_ struct service service;
-	int r = take_service_argument(i, err);
+	int r;
 
 	service_init(&service);
+	if (i->watch && i->json)
+		return error_usage(err, "--watch draws on a terminal, --json is for programs");
+	if (i->watch)
+		return cmd_top(i, err);
+	r = take_service_argument(i, err);
 	if (r == 0)
 		r = service_open(&service, i->service, err);
 	return r < 0 ? r : show_status(&service, i->json, err);

@@ -22,7 +22,7 @@ struct invocation {
 	bool json;
 	bool force;
 	bool off;             /* canary --off, switch --off */
-	bool watch;           /* attach --watch */
+	bool watch;           /* attach --watch, status --watch */
 	bool wait_empty;      /* drain --wait */
 	bool close_remaining; /* drain --close-remaining */
 	bool follow;          /* events --follow */
@@ -87,6 +87,7 @@ int cmd_attach(struct invocation *invocation, struct error *err);
 int cmd_detach(struct invocation *invocation, struct error *err);
 int cmd_status(struct invocation *invocation, struct error *err);
 int cmd_metrics(struct invocation *invocation, struct error *err);
+int cmd_top(struct invocation *invocation, struct error *err);
 int cmd_list(struct invocation *invocation, struct error *err);
 int cmd_doctor(struct invocation *invocation, struct error *err);
 int cmd_drain(struct invocation *invocation, struct error *err);

@@ -56,6 +56,13 @@ static const struct argp_option attach_options[] = {
 };
 
 static const struct argp_option plain_options[] = {SERVICE_OPTION, JSON_OPTION, END_OF_OPTIONS};
+static const struct argp_option status_options[] = {
+        SERVICE_OPTION,
+        {"watch", OPTION_WATCH, NULL, 0, "The live view of `reuseportd top`", 0},
+        JSON_OPTION,
+        END_OF_OPTIONS,
+};
+static const struct argp_option top_options[] = {SERVICE_OPTION, END_OF_OPTIONS};
 static const struct argp_option json_options[] = {JSON_OPTION, END_OF_OPTIONS};
 static const struct argp_option force_options[] = {SERVICE_OPTION, JSON_OPTION, FORCE_OPTION,
                                                    END_OF_OPTIONS};
@@ -129,7 +136,13 @@ const struct command commands[] = {
          "Shows each worker's slot, state, version, weight, share of new connections, process and "
          "count of connections steered to it; the outcomes of the steering program; and members of "
          "the group that were not admitted.",
-         plain_options, cmd_status, false},
+         status_options, cmd_status, false},
+        {"top", "[SERVICE]", "show the workers live, full-screen, and drain and resume by key",
+         "Shows each second what `status` does, and a bar of each worker's share, the largest one "
+         "being a full bar. Up and down (or k and j), PgUp, PgDn, Home and End select a worker; d "
+         "drains it, R (or u) resumes it; s sorts by the next of slot, share, rate, active and "
+         "queue, r reverses that; q or Ctrl-C quits.",
+         top_options, cmd_top, false},
         {"list", "", "list the services", "Lists the services on this host.", json_options,
          cmd_list, false},
         {"metrics", "[SERVICE]", "print the metrics for Prometheus, or serve them",

@@ -78,7 +78,7 @@ int main(int argc, char **argv)
 	const struct command *command = argc > 1 ? find_command(argv[1]) : NULL;
 
 	libbpf_set_print(print_libbpf);
-	pins_set_waiting(say_waiting);
+	pins_set_waiting(say_waiting, PINS_PATIENCE_MS);
 	if (command)
 		return run(command, argc - 1, argv + 1);
 	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help"))) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What several commands do: take the SERVICE argument, print a service. */
+/* What several commands do: take the SERVICE argument, print a service, drain and resume. */
 #pragma once
 
 #include "cli/command.h"
@@ -25,3 +25,7 @@ int show_status(struct service *service, bool json, struct error *err);
 
 /* After a change: one line, or with @json the status. */
 int show_change(struct service *service, bool json, struct error *err);
+
+/* `drain` or `resume` of one slot of service @name. What is refused changes nothing. In
+ * cmd_change.c, with the commands of that name. */
+int change_slot(const char *name, unsigned int slot, bool drained, struct error *err);

@@ -507,7 +507,7 @@ int watch(const char *name, struct error *err)
 		error_set(err, r, "can't set up the event loop: %s", strerror(-r));
 	else
 		r = look(&w, OBSERVE_UNCLEAR);
-	pins_set_waiting(dont_wait);
+	pins_set_waiting(dont_wait, PINS_PATIENCE_MS);
 	if (r >= 0) {
 		sd_notify(0, "READY=1");
 		say(&w, "watching");

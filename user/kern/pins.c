@@ -19,9 +19,7 @@
 #define PINS_BPFFS  "/sys/fs/bpf"
 #define PINS_FOLDER "reuseportd"
 
-/* A command takes some milliseconds; one that waits longer than a second for another says so. */
-#define PINS_TRY_AGAIN_NS 5000000
-#define PINS_PATIENCE     200
+#define PINS_TRY_AGAIN_MS 5
 
 int pins_check_name(const char *service, struct error *err)
 {
@@ -179,18 +177,20 @@ static int open_folder(const char *root, const struct pins *pins, bool create, s
 }
 
 static pins_waiting_fn pins_waiting;
+static unsigned int pins_patience_ms = PINS_PATIENCE_MS;
 
-void pins_set_waiting(pins_waiting_fn waiting)
+void pins_set_waiting(pins_waiting_fn waiting, unsigned int patience_ms)
 {
 	pins_waiting = waiting;
+	pins_patience_ms = patience_ms;
 }
 
 /* Takes the lock; -EBUSY if it isn't to be waited for. */
 static int lock_folder(int fd, const struct pins *pins, struct error *err)
 {
-	const struct timespec pause = {.tv_nsec = PINS_TRY_AGAIN_NS};
+	const struct timespec pause = {.tv_nsec = PINS_TRY_AGAIN_MS * 1000000};
 
-	for (unsigned int i = 0; i < PINS_PATIENCE; i++) {
+	for (unsigned int i = 0; i < pins_patience_ms; i += PINS_TRY_AGAIN_MS) {
 		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
 			return 0;
 		if (errno != EWOULDBLOCK)

@@ -27,14 +27,17 @@ struct pins {
  * error_usage(). */
 int pins_check_name(const char *service, struct error *err);
 
+/* A command takes some milliseconds; one that waits for another for longer than this says so. */
+#define PINS_PATIENCE_MS 1000
+
 /*
- * Is told that the lock of @service has been waited for for a second. Returns whether to go on
- * waiting; without, pins_lock() fails with -EBUSY.
+ * Is told that the lock of @service has been waited for for as long as patience lasts. Returns
+ * whether to go on waiting; without, pins_lock() fails with -EBUSY.
  */
 typedef bool (*pins_waiting_fn)(const char *service);
 
 /* Sets who is told; NULL, as at first: nobody, and waiting goes on. */
-void pins_set_waiting(pins_waiting_fn waiting);
+void pins_set_waiting(pins_waiting_fn waiting, unsigned int patience_ms);
 
 /* Names of all services, sorted; *ret is the caller's to free. None, without an error, if bpffs is
  * not mounted. */

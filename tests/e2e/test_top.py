@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""top, in a terminal: it shows what status does, obeys keys, leaves the terminal as it was."""
+import contextlib
+import fcntl
+import os
+import pathlib
+import re
+import select
+import signal
+import termios
+import time
+
+from bed import PINS, PORT, alone, cases, check, equal, note, wait_until
+from servers import Worker, Workers
+from terminal import Terminal
+
+SERVICE = f"worker-{PORT}"
+SLOT_LINE = re.compile(r"[ >] *(?P<SLOT>\d+) (?P<STATE>\S+) +(?P<VERSION>\S+) +(?P<SHARE>[\d.]+%) "
+                       r"(?P<BAR>[#\u2588-\u258f]*) +(?P<RATE>\S+) +(?P<ACTIVE>\S+) +(?P<QUEUE>\S+)"
+                       r" +(?P<PID>\d+) (?P<COMMAND>\S+)")
+
+
+def top(bed, *args, command=("top",), **options):
+    """Runs it until it shows workers."""
+    terminal = Terminal(bed, bed.binary("reuseportd"), *command, *args, **options)
+    terminal.wait_screen(rows_of, "workers are shown")
+    return terminal
+
+
+def rows_of(screen):
+    """The lines of the workers, as dictionaries."""
+    return [match.groupdict() for match in map(SLOT_LINE.fullmatch, screen.lines()) if match]
+
+
+def selected(screen):
+    return [int(line[1:5]) for line in screen.lines() if line.startswith(">")]
+
+
+def state(terminal, slot):
+    return {int(row["SLOT"]): row["STATE"] for row in rows_of(terminal.look())}.get(slot)
+
+
+def shown(number, decimals=0):
+    return "-" if number is None else f"{number:.{decimals}f}"
+
+
+def expected_rows(status):
+    return [{"SLOT": str(w["slot"]), "STATE": w["state"], "VERSION": w["version"],
+             "SHARE": shown(w["share_percent"], 1) + "%", "RATE": shown(w["rate"], 1),
+             "ACTIVE": shown(w["active"]), "QUEUE": shown(w["queued"]), "PID": str(w["pid"]),
+             "COMMAND": w["command"]} for w in status["workers"]]
+
+
+def expect_same_numbers(bed, terminal):
+    """Once nothing changes any more. A version may be cut."""
+    wait_until(lambda: not any(w["rate"] for w in bed.status()["workers"]), "no new connections")
+    status = bed.status()
+    want = expected_rows(status)
+
+    def same(screen):
+        rows = [{k: v for k, v in row.items() if k != "BAR"} for row in rows_of(screen)]
+        return len(rows) == len(want) and all(
+            dict(w, VERSION="") == dict(r, VERSION="") and w["VERSION"].startswith(r["VERSION"])
+            for w, r in zip(want, rows))
+    terminal.wait_screen(same, f"it shows {want}")
+    expect_fits(terminal)
+    return status
+
+
+def expect_fits(terminal):
+    screen = terminal.look()
+    equal(screen.faults, [], "faults of the output")
+    equal(screen.lines()[-1][:13], "arrows select", "last line")
+
+
+def expect_sane(terminal):
+    """As it was before."""
+    screen = terminal.look()
+    equal(termios.tcgetattr(terminal.slave), terminal.before, "settings of the terminal")
+    check(not screen.alternate, "the alternate screen is left")
+    check(screen.cursor_shown, "the cursor is shown")
+    equal(screen.faults, [], "faults of the output")
+
+
+@cases("top", "status")
+def test_numbers(bed, command):
+    """Those of status --json, in 80x24 and in whatever the terminal becomes."""
+    utf8 = command == "top"
+    workers = Workers(bed, 8)
+    bed.reuseportd("attach", "--workers", 8)
+    bed.reuseportd("weight", 1, 50)
+    bed.reuseportd("drain", 2)
+    bed.reuseportd("label", 3, "a-version-with-a-long-name")
+    bed.load("-n", 100)
+    workers[4].process.kill(signal.SIGSTOP)
+    clients = bed.hold(30)  # some of them wait in its queue
+    terminal = top(bed, *([] if utf8 else ["--watch"]), command=(command,), utf8=utf8)
+    status = expect_same_numbers(bed, terminal)
+    check(status["workers"][4]["queued"] > 0, "there is a queue")
+    check(sum(w["active"] for w in status["workers"]) == 30, "the connections are counted")
+    head = terminal.look().text().split("SLOT")[0]
+    for words in (f"{SERVICE}: 7 of 8 workers", f"endpoints 0.0.0.0:{PORT}", "active 30 ",
+                  f"queue {status['workers'][4]['queued']} ",
+                  f"steered {status['counters']['steered']}"):
+        check(words in head, f"'{words}' is not in {head}")
+    bars = [len(row["BAR"]) for row in rows_of(terminal.look())]
+    check(bars[0] >= 8 and bars[2] == 0 and bars[1] in (bars[0] // 2, (bars[0] + 1) // 2),
+          f"bars: {bars}")
+    check(("#" in terminal.output()) == (not utf8), "bars of the right characters")
+
+    terminal.resize(40, 140)
+    expect_same_numbers(bed, terminal)
+    rows = rows_of(terminal.look())
+    equal(rows[3]["VERSION"], "a-version-with-a-long-name", "version on a wide screen")
+    check(len(rows[0]["BAR"]) > 3 * bars[0] / 2, f"the bar has grown from {bars[0]}: {rows[0]}")
+    terminal.resize(24, 40)
+    wait_until(lambda: "arrows select" in terminal.output(), "it is drawn on a narrow screen")
+    for size in ((5, 80), (3, 3), (1, 1)):
+        terminal.resize(*size)
+        frames = terminal.look().frames
+        terminal.wait_screen(lambda screen: screen.frames > frames + 1, f"it is drawn at {size}")
+        equal(terminal.screen.faults, [], f"faults at {size}")
+    workers[4].process.kill(signal.SIGCONT)
+    for client in clients:
+        client.close()
+    terminal.press("q")
+    equal(terminal.wait(), 0, "exit status")
+
+
+def test_killed_worker(bed):
+    workers = Workers(bed, 4)
+    bed.reuseportd("attach", "--workers", 4)
+    terminal = top(bed)
+    equal([state(terminal, slot) for slot in range(4)], ["active"] * 4, "states")
+    begin = time.monotonic()
+    workers[2].process.stop(signal.SIGKILL)
+    terminal.wait_screen(lambda _: state(terminal, 2) == "dead", "slot 2 is dead")
+    took = time.monotonic() - begin
+    check(took < 2, f"a killed worker was shown dead after {took:.1f} s")
+    terminal.wait_text("3 of 4 workers take new connections")
+    note(f"a killed worker was shown dead after {took:.1f} s")
+    expect_same_numbers(bed, terminal)
+
+
+def test_drain_and_resume(bed):
+    """By keys; and what is refused is said, and changes nothing."""
+    Workers(bed, 4)
+    bed.reuseportd("attach", "--workers", 4)
+    terminal = top(bed)
+    terminal.press("d")
+    terminal.wait_text("no worker is selected")
+    equal([w["state"] for w in bed.status()["workers"]], ["active"] * 4, "states")
+    for key, slot in (("down", 0), ("j", 1), ("down", 2), ("k", 1), ("end", 3), ("up", 2),
+                      ("home", 0), ("page down", 3), ("page up", 0), ("j", 1)):
+        terminal.press(key)
+        terminal.wait_screen(lambda screen: selected(screen) == [slot], f"{key} selects {slot}")
+    for key, want in (("d", "draining"), ("R", "active"), ("d", "draining"), ("u", "active")):
+        terminal.press(key)
+        terminal.wait_screen(lambda _: state(terminal, 1) == want, f"slot 1 is {want}", 0.9)
+        equal([w["state"] for w in bed.status()["workers"]], ["active", want, "active", "active"],
+              f"states after {key}")
+    bed.reuseportd("drain", "0,2-3")
+    terminal.press("d")
+    terminal.wait_text("slot 1: drain would leave no live worker")
+    equal([w["state"] for w in bed.status()["workers"]],
+          ["draining", "active", "draining", "draining"], "states after a refused drain")
+    equal(terminal.look().faults, [], "faults")
+    terminal.press("x")
+    terminal.wait_text("arrows select")
+    expect_same_numbers(bed, terminal)
+
+
+def test_sort_and_scroll(bed):
+    """50 workers on a screen for 18: the selected one is followed, wherever it goes."""
+    Worker(bed, "w", options=("--threads", 50))
+    bed.reuseportd("attach", "--workers", 50)
+    bed.reuseportd("weight", 40, 1000)
+    bed.reuseportd("weight", 30, 500)
+    terminal = top(bed)
+    terminal.wait_text("workers 1 to 18 of 50")
+
+    def slots(screen):
+        return [int(row["SLOT"]) for row in rows_of(screen)]
+    equal(slots(terminal.look()), list(range(18)), "slots")
+    terminal.press("s")
+    terminal.wait_screen(lambda s: slots(s) == [40, 30] + list(range(16)), "sorted by share")
+    terminal.wait_text("sort: share")
+    terminal.press("r")
+    terminal.wait_screen(lambda s: slots(s) == [49, 48, 47, 46, 45, 44, 43, 42, 41] + list(
+        range(39, 30, -1)), "sorted by share, the other way")
+    terminal.press("end")
+    terminal.wait_screen(lambda s: selected(s) == [40] and slots(s)[-1] == 40, "slot 40 is last")
+    terminal.wait_text("workers 33 to 50 of 50")
+    terminal.press("r")
+    terminal.wait_screen(lambda s: selected(s) == [40] and slots(s)[0] == 40, "slot 40 is first")
+    for key, want in (("s", "rate"), ("s", "active"), ("s", "queue"), ("s", "slot")):
+        terminal.press(key)
+        terminal.wait_text(f"sort: {want}")
+        equal(selected(terminal.look()), [40], f"selected by {want}")
+    equal(slots(terminal.look()), list(range(slots(terminal.look())[0], 41)), "in order again")
+    with bed.hold(1)[0]:
+        [busy] = wait_until(lambda: [w["slot"] for w in bed.status()["workers"] if w["active"]],
+                            "one is connected")
+        terminal.press("sss")
+        terminal.press("home")
+        terminal.wait_screen(lambda s: slots(s)[0] == busy == selected(s)[0],
+                             "the busy one is first")
+    expect_fits(terminal)
+
+
+ENDINGS = {"q": lambda t: t.press("q"), "ctrl-c": lambda t: t.press("ctrl-c"),
+           "SIGTERM": lambda t: t.kill(signal.SIGTERM), "SIGHUP": lambda t: t.kill(signal.SIGHUP),
+           "SIGQUIT": lambda t: t.kill(signal.SIGQUIT)}
+
+
+@cases(*ENDINGS)
+def test_leaves_the_terminal(bed, ending):
+    Workers(bed, 2)
+    bed.reuseportd("attach", "--workers", 2)
+    terminal = top(bed)
+    screen = terminal.look()
+    check(screen.alternate and not screen.cursor_shown, "the screen is taken")
+    check(termios.tcgetattr(terminal.slave) != terminal.before, "keys come unseen")
+    ENDINGS[ending](terminal)
+    equal(terminal.wait(), 0, "exit status")
+    expect_sane(terminal)
+    equal(terminal.look().text().strip(), "", "nothing is said")
+
+
+def test_unread(bed):
+    """Nobody reads what it writes any more, as when a connection hangs: SIGTERM ends it."""
+    Workers(bed, 2)
+    bed.reuseportd("attach", "--workers", 2)
+    terminal = top(bed)
+
+    def is_stuck():
+        terminal.press("r")
+        time.sleep(0.02)
+        return not select.select([], [terminal.slave], [], 0)[1]
+    wait_until(is_stuck, "the terminal is full")
+    terminal.kill(signal.SIGTERM)
+    equal(terminal.popen.wait(5), 0, "exit status")
+    equal(termios.tcgetattr(terminal.slave), terminal.before, "settings of the terminal")
+
+
+def test_detached(bed):
+    Workers(bed, 2)
+    bed.reuseportd("attach", "--workers", 2)
+    terminal = top(bed, SERVICE)
+    bed.reuseportd("detach")
+    equal(terminal.wait(), 0, "exit status")
+    expect_sane(terminal)
+    equal(terminal.look().text().strip(), f"{SERVICE}: detached", "what is said")
+
+
+def test_damaged(bed):
+    """An error is told when the terminal is what it was."""
+    Workers(bed, 2)
+    bed.reuseportd("attach", "--workers", 2)
+    terminal = top(bed)
+    (PINS / SERVICE / "service").unlink()
+    equal(terminal.wait(), 1, "exit status")
+    expect_sane(terminal)
+    check("reuseportd top: " in terminal.output(), f"no error: {terminal.output()}")
+    bed.reuseportd("detach", SERVICE, "--force", status=None)
+
+
+@contextlib.contextmanager
+def locked(service):
+    """As by another command."""
+    folder = os.open(PINS / service, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def test_locked(bed):
+    """Another command is at work: the last numbers stay, keys are obeyed, a drain is given up."""
+    Workers(bed, 2)
+    bed.reuseportd("attach", "--workers", 2)
+    terminal = top(bed)
+    with locked(SERVICE):
+        terminal.wait_text("old: another command is at work")
+        equal(len(rows_of(terminal.look())), 2, "workers")
+        begin = time.monotonic()
+        terminal.press("j")
+        terminal.wait_screen(lambda screen: selected(screen) == [0], "slot 0 is selected")
+        took = time.monotonic() - begin
+        check(took < 0.5, f"a key was obeyed after {took:.1f} s")
+        terminal.press("d")
+        terminal.wait_text(f"slot 0: service '{SERVICE}' is locked")
+    terminal.wait_screen(lambda screen: "old:" not in screen.text(), "the numbers are new")
+    equal(state(terminal, 0), "active", "state of slot 0")
+    with locked(SERVICE):
+        terminal.wait_text("old: another command is at work")
+        begin = time.monotonic()
+        terminal.kill(signal.SIGTERM)
+        equal(terminal.wait(), 0, "exit status")
+        check(time.monotonic() - begin < 1, "it has ended at once")
+    expect_sane(terminal)
+
+
+def test_no_terminal(bed):
+    Workers(bed, 2)
+    bed.reuseportd("attach", "--workers", 2)
+    for command in (("top",), ("status", "--watch")):
+        result = bed.reuseportd(*command, status=2)
+        equal(result.out, "", f"stdout of {result}")
+        check("use `reuseportd status`" in result.err, f"{result}")
+    bed.reuseportd("status", "--watch", "--json", status=2)
+    terminal = Terminal(bed, bed.binary("reuseportd"), "top", "nobody")
+    equal(terminal.wait(), 1, "exit status without such a service")
+    expect_sane(terminal)
+    terminal = Terminal(bed, "env", "TERM=dumb", bed.binary("reuseportd"), "top")
+    equal(terminal.wait(), 2, "exit status on a dumb terminal")
+    expect_sane(terminal)
+
+
+def cpu_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@alone
+def test_cost(bed):
+    """1,024 slots."""
+    Worker(bed, "w", options=("--threads", 1024))
+    bed.reuseportd("attach", "--workers", 1024)
+    terminal = top(bed)
+    begin, first = cpu_seconds(terminal.pid), terminal.look().frames
+    terminal.wait_screen(lambda screen: screen.frames >= first + 10, "ten refreshes", 30)
+    cost = 1000 * (cpu_seconds(terminal.pid) - begin) / (terminal.screen.frames - first)
+    note(f"1,024 slots: {cost:.0f} ms of CPU a refresh")
+    check(cost < 150, f"{cost:.0f} ms of CPU a refresh")
+    terminal.press("q")
+    equal(terminal.wait(), 0, "exit status")

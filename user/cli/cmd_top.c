@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The live view: looks at the service each second, and does what the keys ask for. The service is
+ * open, and locked, only for a look and for a change. */
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "cli/show.h"
+#include "cli/terminal.h"
+#include "view/screen.h"
+
+#define TOP_LOOK_MS 1000
+
+/* So long is the lock waited for: for a look hardly, as the next is a second away. */
+#define TOP_LOOK_PATIENCE_MS 50
+
+struct top {
+	char service[RPD_LABEL_MAX];
+	struct terminal terminal;
+	struct screen screen;
+	struct json_object *status;
+	uint64_t looked_ms; /* when that was so */
+	int signal_fd;
+	bool quit, detached;
+	char note[80], message[ERROR_TEXT_MAX + 32];
+};
+
+static void top_free(struct top *top)
+{
+	terminal_leave(&top->terminal);
+	json_object_put(top->status);
+	cleanup_close(&top->signal_fd);
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000ULL + now.tv_nsec / 1000000;
+}
+
+static bool dont_wait(const char *service)
+{
+	(void)service;
+	return false;
+}
+
+/* Takes the numbers of service @name (NULL: the only one). */
+static int take_status(struct top *top, const char *name, struct error *err)
+{
+	_cleanup_service_ struct service service;
+	struct json_object *status;
+	int r;
+
+	service_init(&service);
+	r = service_open(&service, name, err);
+	if (r == 0)
+		r = show_take(&service, true, &status, err);
+	if (r < 0)
+		return r;
+	memcpy(top->service, service.pins.service, sizeof(top->service));
+	json_object_put(top->status);
+	top->status = status;
+	top->looked_ms = now_ms();
+	return 0;
+}
+
+/* A look at what is there now. While a command has the lock, the old numbers stay. */
+static int look(struct top *top, struct error *err)
+{
+	int r;
+
+	pins_set_waiting(dont_wait, TOP_LOOK_PATIENCE_MS);
+	r = take_status(top, top->service, err);
+	top->screen.note = NULL;
+	if (r == -EBUSY) {
+		snprintf(top->note, sizeof(top->note), "%.0f s old: another command is at work",
+		         (now_ms() - top->looked_ms) / 1000.0);
+		top->screen.note = top->note;
+		return 0;
+	}
+	top->detached = r == -ENOENT;
+	return r;
+}
+
+static void draw(struct top *top)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t n;
+	FILE *out = open_memstream(&text, &n);
+
+	if (!out)
+		return;
+	screen_draw(out, top->status, &top->screen);
+	if (fclose(out) == 0)
+		terminal_write(&top->terminal, text, n);
+}
+
+/* Takes the terminal, or takes it back. */
+static int enter(struct top *top, struct error *err)
+{
+	terminal_size(&top->screen.rows, &top->screen.columns);
+	return terminal_enter(&top->terminal, err);
+}
+
+/* Drains or resumes the selected worker. What is refused is shown, and that is all. */
+static int change(struct top *top, bool drained, struct error *err)
+{
+	int slot = top->screen.selected;
+	struct error why;
+
+	if (slot == SCREEN_NO_SLOT) {
+		snprintf(top->message, sizeof(top->message),
+		         "no worker is selected: the arrow keys do it");
+		top->screen.message = top->message;
+		return 0;
+	}
+	pins_set_waiting(dont_wait, PINS_PATIENCE_MS);
+	if (change_slot(top->service, slot, drained, &why) < 0) {
+		snprintf(top->message, sizeof(top->message), "slot %d: %s", slot, why.text);
+		top->screen.message = top->message;
+	}
+	return look(top, err);
+}
+
+static int on_key(struct top *top, int key, struct error *err)
+{
+	struct screen *screen = &top->screen;
+	long page = screen->page;
+	int r = 0;
+
+	screen->message = NULL; /* has been read */
+	switch (key) {
+	case 'q':
+	case KEY_GONE:
+		top->quit = true;
+		break;
+	case 'k':
+	case KEY_UP:
+		screen_move(top->status, screen, -1);
+		break;
+	case 'j':
+	case KEY_DOWN:
+		screen_move(top->status, screen, 1);
+		break;
+	case KEY_PAGE_UP:
+		screen_move(top->status, screen, -page);
+		break;
+	case KEY_PAGE_DOWN:
+		screen_move(top->status, screen, page);
+		break;
+	case 'g':
+	case KEY_HOME:
+		screen_move(top->status, screen, -RPD_SLOT_MAX);
+		break;
+	case 'G':
+	case KEY_END:
+		screen_move(top->status, screen, RPD_SLOT_MAX);
+		break;
+	case 's':
+		screen->sort = (screen->sort + 1) % SCREEN_SORT_MAX;
+		break;
+	case 'r':
+		screen->reversed = !screen->reversed;
+		break;
+	case 'd':
+		r = change(top, true, err);
+		break;
+	case 'R':
+	case 'u':
+		r = change(top, false, err);
+		break;
+	}
+	return r;
+}
+
+/* Ctrl-Z: what was on the terminal is back until we go on. Where nobody could make us go on, the
+ * kernel doesn't stop us. */
+static int suspend(struct top *top, struct error *err)
+{
+	sigset_t stop;
+
+	terminal_leave(&top->terminal);
+	sigemptyset(&stop);
+	sigaddset(&stop, SIGTSTP);
+	raise(SIGTSTP);
+	sigprocmask(SIG_UNBLOCK, &stop, NULL);
+	sigprocmask(SIG_BLOCK, &stop, NULL);
+	return enter(top, err);
+}
+
+static int on_signal(struct top *top, struct error *err)
+{
+	struct signalfd_siginfo info;
+
+	if (read(top->signal_fd, &info, sizeof(info)) != sizeof(info))
+		return 0;
+	switch (info.ssi_signo) {
+	case SIGWINCH:
+		terminal_size(&top->screen.rows, &top->screen.columns);
+		terminal_clear(&top->terminal);
+		return 0;
+	case SIGTSTP:
+		return suspend(top, err);
+	default:
+		top->quit = true;
+		return 0;
+	}
+}
+
+/* Signals are blocked from before the terminal is changed: none can end us before it is restored.
+ */
+static int take_signals(struct top *top, struct error *err)
+{
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGWINCH};
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		sigaddset(&set, signals[i]);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	top->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return top->signal_fd < 0
+	               ? error_set(err, -errno, "can't receive signals: %s", strerror(errno))
+	               : 0;
+}
+
+/* Waits for the next look, a key or a signal, and does what is to be done. */
+static int step(struct top *top, uint64_t *next_look, struct error *err)
+{
+	struct pollfd fds[] = {{.fd = STDIN_FILENO, .events = POLLIN},
+	                       {.fd = top->signal_fd, .events = POLLIN}};
+	uint64_t now = now_ms();
+	int key, r = 0;
+
+	poll(fds, ARRAY_SIZE(fds), *next_look > now ? (int)(*next_look - now) : 0);
+	if (fds[1].revents)
+		r = on_signal(top, err);
+	while (r == 0 && !top->quit && (key = terminal_key()) != KEY_NONE)
+		r = on_key(top, key, err);
+	now = now_ms();
+	if (r == 0 && !top->quit && now >= *next_look) {
+		r = look(top, err);
+		*next_look = now + TOP_LOOK_MS;
+	}
+	return r;
+}
+
+static int run(struct top *top, struct error *err)
+{
+	uint64_t next_look = now_ms() + TOP_LOOK_MS;
+	int r = take_signals(top, err);
+
+	if (r == 0)
+		r = enter(top, err);
+	while (r == 0 && !top->quit) {
+		draw(top);
+		r = step(top, &next_look, err);
+	}
+	return r;
+}
+
+int cmd_top(struct invocation *i, struct error *err)
+{
+	_cleanup_(top_free) struct top top = {
+	        .terminal = TERMINAL_NONE,
+	        .screen.selected = SCREEN_NO_SLOT,
+	        .signal_fd = -1,
+	};
+	int r = take_service_argument(i, err);
+
+	if (r == 0)
+		r = terminal_check(err);
+	if (r == 0)
+		r = take_status(&top, i->service, err);
+	if (r < 0)
+		return r;
+	top.screen.utf8 = terminal_is_utf8();
+	r = run(&top, err);
+	terminal_leave(&top.terminal);
+	if (!top.detached)
+		return r;
+	printf("%s: detached\n", top.service);
+	return 0;
+}
