@@ -432,7 +432,10 @@ class Bed:
         left = []
         for kind, ids in self.seen.items():
             if ids:
-                rows = json.loads(self.must("bpftool", "--json", kind, "show") or "[]")
+                shown = self.run("bpftool", "--json", kind, "show")
+                if shown.code:  # something went away while it looked
+                    return [f"{shown}"]
+                rows = json.loads(shown.out or "[]")
                 left += [f"BPF {kind} {row['id']} ({row.get('name', row.get('type'))})"
                          for row in rows if row["id"] in ids]
         return left
@@ -482,7 +485,8 @@ class Bed:
         for name in self.netns_names:
             self.run("ip", "netns", "delete", name)
         try:
-            wait_until(lambda: not self.leftovers(), "nothing is left", 10, 0.05)
+            # The kernel frees programs and maps after grace periods, long ones on a busy machine.
+            wait_until(lambda: not self.leftovers(), "nothing is left", 30, 0.05)
         except Failure:
             left += self.leftovers()
         return left

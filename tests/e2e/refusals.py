@@ -61,5 +61,6 @@ def uncounted(value):
     """A status without its counters and what else changes by itself."""
     if isinstance(value, dict):
         return {key: uncounted(item) for key, item in value.items()
-                if key not in ("counters", "steered", "queued")}
+                if key not in ("counters", "steered", "queued", "connections", "active", "rate",
+                               "handshakes", "age_seconds")}
     return [uncounted(item) for item in value] if isinstance(value, list) else value

@@ -138,22 +138,22 @@ def expect_no_service(result):
     check(any(words in result.err for words in ("there is no service", "half made")), f"{result}")
 
 
-def kill_everywhere(scene, command, stops, after, **options):
+def kill_everywhere(scene, command, stops, after, vary=LOOKS, **options):
     """Kills @command at each of the @stops that are instants of their own, and calls after(stop)
-    each time. Returns how many those were."""
+    each time. Returns how many those were. @vary: the calls of which it may make fewer."""
     pinned, n = True, 0
     for stop in stops:
         if stop.endswith(" exit") and (not pinned or stop.split("#")[0] in QUIET):
             continue
         killed = scene.kill(stop, *command, **options)
-        check(killed or stop.split("#")[0] in LOOKS, f"{command} has ended before {stop}")
+        check(killed or stop.split("#")[0] in vary, f"{command} has ended before {stop}")
         pinned = PINS.exists()
         n += killed
         after(stop)
     return n
 
 
-def sweep(scene, command, undo, **options):
+def sweep(scene, command, undo, vary=LOOKS, **options):
     """Kills @command everywhere. What is in force then is the old state up to some stop, and the
     new one from there on. undo(is_new) brings the old one back: it is the next command."""
     old = scene.state()
@@ -167,14 +167,15 @@ def sweep(scene, command, undo, **options):
         now = scene.state()
         check(now in (old, new), f"neither old nor new after {command} was killed at {stop}:\n"
                                  f"{now}\n{old}\n{new}")
-        check(now == new or not switched or stop.split("#")[0] in LOOKS,
+        check(now == new or not switched or stop.split("#")[0] in vary,
               f"the old state again after {command} was killed at {stop}, {switched}")
         if now == new:
             switched.append(stop)
         scene.expect_steered(now)
         undo(now == new)
 
-    n = kill_everywhere(scene, command, stops, after, **options)
+    n = kill_everywhere(scene, command, stops, after, vary, **options)
+    check(n > 0.9 * sum(not stop.endswith(" exit") for stop in stops), f"{n} of {len(stops)} stops")
     undo(scene.state() == new)
     scene.expect_steered(old)
     check(switched, f"{command} was never killed after the switch")
@@ -240,7 +241,9 @@ def test_swap(bed):
     former = scene.state()[1][1].pid
     # To swap in who is in is refused; then it is the next killed swap that shows that swap works.
     sweep(scene, command,
-          lambda swapped: swapped and bed.reuseportd("swap", 1, "--pid", former))
+          lambda swapped: swapped and bed.reuseportd("swap", 1, "--pid", former),
+          # It looks for an account without open connections, among those that the load opens.
+          vary=LOOKS | {"bpf"})
     scene.finish()
 
 
@@ -306,16 +309,13 @@ def after_kill(scene, command, whole):
 @cases("before it pins", "status", "attach", "detach")
 def test_attach(bed, following):
     """Up to its first pin attach has done nothing: the next one is as if it were the first. From
-    there on, by the command that comes next; with status to the end, with the others until the
-    service is whole."""
+    there on, by the command that comes next: at each stop another one of three."""
     scene = Scene(bed)
     whole = scene.state()
     clear(scene)
     stops = scene.stops(*ATTACH)
     clear(scene)
     at = split(scene, ATTACH, stops, PINS.exists, lambda: clear(scene))
-    if following in ("attach", "detach"):
-        stops = stops[:split(scene, ATTACH, stops, scene.is_there, lambda: clear(scene)) + 2]
 
     def after_nothing(stop):
         check(not PINS.exists() or stop.split("#")[0] in LOOKS, f"pinned at {stop}")
@@ -332,7 +332,8 @@ def test_attach(bed, following):
         n = kill_everywhere(scene, ATTACH, [s for s in stops[:at] if s.endswith(" entry")],
                             after_nothing)
     else:
-        n = kill_everywhere(scene, ATTACH, stops[at:], after)
+        turn = ("status", "attach", "detach").index(following)
+        n = kill_everywhere(scene, ATTACH, stops[at:][turn::3], after)
     note(f"attach killed at {n} stops: {following}")
     clear(scene)
     attach_anew(scene, whole)

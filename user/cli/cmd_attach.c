@@ -34,6 +34,15 @@ static bool has_address(const struct rpd_service *info, const struct wanted *wan
 	return !wanted->family;
 }
 
+/* Whether what was given is so; what has its default may have been left out. */
+static bool has_options(const struct rpd_service *info, const struct rpd_schedule *s,
+                        const struct attach_request *given)
+{
+	return (given->policy == RPD_ROUND_ROBIN || given->policy == s->policy) &&
+	       (!given->strict || (s->flags & RPD_STRICT)) &&
+	       (!strcmp(given->label, RPD_FIRST_LABEL) || !strcmp(given->label, info->label));
+}
+
 /* Whether it is the service that this command line would make, or, in an earlier life, made. */
 static bool is_asked_for(const struct invocation *i, const struct service *service, uint64_t netns)
 {
@@ -45,9 +54,7 @@ static bool is_asked_for(const struct invocation *i, const struct service *servi
 	       info->netns_ino == netns &&
 	       (!wanted->workers || info->n_workers == wanted->workers) &&
 	       (!wanted->port || wanted->port == info->endpoints[0].port) &&
-	       has_address(info, wanted) && s->policy == i->attach.policy &&
-	       !!(s->flags & RPD_STRICT) == i->attach.strict &&
-	       !strcmp(info->label, i->attach.label);
+	       has_address(info, wanted) && has_options(info, s, &i->attach);
 }
 
 /* For --watch of a service that is there already, as after a restart of the watcher: fills in its

@@ -32,12 +32,11 @@ int netns_here(uint64_t *ret_cookie, uint64_t *ret_ino, struct error *err)
 
 int netns_of(uint32_t pid, uint64_t *ret_ino)
 {
-	char path[sizeof("/proc/4294967295/ns/net")] = NETNS_OURS;
+	char path[sizeof("/proc/4294967295/ns/net")];
 	struct stat st;
 
-	if (pid)
-		snprintf(path, sizeof(path), "/proc/%u/ns/net", pid);
-	if (stat(path, &st) < 0)
+	snprintf(path, sizeof(path), "/proc/%u/ns/net", pid);
+	if (stat(pid ? path : NETNS_OURS, &st) < 0)
 		return errno == ENOENT ? -ESRCH : -errno;
 	*ret_ino = st.st_ino;
 	return 0;
