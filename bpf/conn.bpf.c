@@ -24,6 +24,7 @@
 #include <reuseportd/abi.h>
 #include "event_note.h"
 #include "kernel_types.h"
+#include "shared_maps.h"
 
 /* include/net/tcp_states.h and errno.h of the kernel. */
 #define STATE_ESTABLISHED 1
@@ -49,37 +50,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct rpd_rate);
 } rates SEC(".maps");
-
-/* The service's (steer.bpf.c). */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, RPD_ACCOUNT_MAX);
-	__type(key, __u32);
-	__type(value, struct rpd_account);
-} accounts SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 65536);
-	__type(key, __u64);
-	__type(value, struct rpd_moved);
-} moved SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct rpd_control);
-} control SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, RPD_SLOT_MAX);
-	__type(key, __u32);
-	__type(value, struct rpd_worker);
-} workers SEC(".maps");
 
 static __always_inline struct rpd_account *find_account(__u32 account)
 {

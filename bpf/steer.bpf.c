@@ -17,6 +17,7 @@
 
 #include <reuseportd/abi.h>
 #include "event_note.h"
+#include "shared_maps.h"
 #include "steer_pick.h"
 
 /* ETH_P_IPV6 as sk_reuseport_md.eth_protocol has it, in network order. */
@@ -32,14 +33,6 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64); /* 8 bytes: a look-up from user space gives the socket's cookie */
 } socks SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct rpd_control);
-} control SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -63,29 +56,6 @@ struct {
 	__type(key, __u64);
 	__type(value, struct rpd_member);
 } members SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, RPD_SLOT_MAX);
-	__type(key, __u32);
-	__type(value, struct rpd_worker);
-} workers SEC(".maps");
-
-/* Shared with the program that counts connections (conn.bpf.c). */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, RPD_ACCOUNT_MAX);
-	__type(key, __u32);
-	__type(value, struct rpd_account);
-} accounts SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 65536);
-	__type(key, __u64);
-	__type(value, struct rpd_moved);
-} moved SEC(".maps");
 
 /* Not read by the program; kept with it, so that the service's pins are one skeleton's maps. */
 struct {

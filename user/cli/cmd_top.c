@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "cli/show.h"
 #include "cli/terminal.h"
 #include "view/screen.h"
@@ -26,7 +27,7 @@ struct top {
 	struct terminal terminal;
 	struct screen screen;
 	struct json_object *status;
-	uint64_t looked_ms; /* when that was so */
+	double looked_s; /* when that was so */
 	int signal_fd;
 	bool quit, detached;
 	char note[80], message[ERROR_TEXT_MAX + 32];
@@ -37,14 +38,6 @@ static void top_free(struct top *top)
 	terminal_leave(&top->terminal);
 	json_object_put(top->status);
 	cleanup_close(&top->signal_fd);
-}
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000ULL + now.tv_nsec / 1000000;
 }
 
 static bool dont_wait(const char *service)
@@ -69,7 +62,7 @@ static int take_status(struct top *top, const char *name, struct error *err)
 	memcpy(top->service, service.pins.service, sizeof(top->service));
 	json_object_put(top->status);
 	top->status = status;
-	top->looked_ms = now_ms();
+	top->looked_s = clock_s(CLOCK_MONOTONIC);
 	return 0;
 }
 
@@ -83,7 +76,7 @@ static int look(struct top *top, struct error *err)
 	top->screen.note = NULL;
 	if (r == -EBUSY) {
 		snprintf(top->note, sizeof(top->note), "%.0f s old: another command is at work",
-		         (now_ms() - top->looked_ms) / 1000.0);
+		         clock_s(CLOCK_MONOTONIC) - top->looked_s);
 		top->screen.note = top->note;
 		return 0;
 	}
@@ -238,7 +231,7 @@ static int step(struct top *top, uint64_t *next_look, struct error *err)
 {
 	struct pollfd fds[] = {{.fd = STDIN_FILENO, .events = POLLIN},
 	                       {.fd = top->signal_fd, .events = POLLIN}};
-	uint64_t now = now_ms();
+	uint64_t now = (uint64_t)(clock_ns(CLOCK_MONOTONIC) / 1000000);
 	int key, r = 0;
 
 	poll(fds, ARRAY_SIZE(fds), *next_look > now ? (int)(*next_look - now) : 0);
@@ -246,7 +239,7 @@ static int step(struct top *top, uint64_t *next_look, struct error *err)
 		r = on_signal(top, err);
 	while (r == 0 && !top->quit && (key = terminal_key()) != KEY_NONE)
 		r = on_key(top, key, err);
-	now = now_ms();
+	now = (uint64_t)(clock_ns(CLOCK_MONOTONIC) / 1000000);
 	if (r == 0 && !top->quit && now >= *next_look) {
 		r = look(top, err);
 		*next_look = now + TOP_LOOK_MS;
@@ -256,7 +249,7 @@ static int step(struct top *top, uint64_t *next_look, struct error *err)
 
 static int run(struct top *top, struct error *err)
 {
-	uint64_t next_look = now_ms() + TOP_LOOK_MS;
+	uint64_t next_look = (uint64_t)(clock_ns(CLOCK_MONOTONIC) / 1000000) + TOP_LOOK_MS;
 	int r = take_signals(top, err);
 
 	if (r == 0)

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "core/edit.h"
 #include "core/endpoint.h"
 #include "core/schedule.h"
@@ -24,24 +25,17 @@
 #define ATTACH_ASK_NS 100000000
 #define ATTACH_LOOK_S 1
 
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
-}
-
 /* Waits until another look may find more than the last one, or until @deadline. */
 static int wait_for_news(const struct wanted *wanted, uint64_t seen, double deadline,
                          struct error *err)
 {
 	const struct timespec pause = {.tv_nsec = ATTACH_ASK_NS};
-	double until = now() + ATTACH_LOOK_S;
+	double until = clock_s(CLOCK_MONOTONIC) + ATTACH_LOOK_S;
 	uint64_t is = seen;
 	int r = 0;
 
-	while (r == 0 && is == seen && now() < until && now() < deadline) {
+	while (r == 0 && is == seen && clock_s(CLOCK_MONOTONIC) < until &&
+	       clock_s(CLOCK_MONOTONIC) < deadline) {
 		nanosleep(&pause, NULL);
 		r = discover_fingerprint(wanted, &is, err);
 	}
@@ -52,7 +46,7 @@ static int wait_for_news(const struct wanted *wanted, uint64_t seen, double dead
 static int wait_for_workers(const struct attach_request *request, struct found *ret,
                             struct error *err)
 {
-	double deadline = now() + request->wait;
+	double deadline = clock_s(CLOCK_MONOTONIC) + request->wait;
 	struct error told = {};
 
 	for (;;) {
@@ -61,7 +55,7 @@ static int wait_for_workers(const struct attach_request *request, struct found *
 
 		if (r == 0)
 			r = discover(&request->wanted, ret, err);
-		if (r != -EAGAIN || now() >= deadline)
+		if (r != -EAGAIN || clock_s(CLOCK_MONOTONIC) >= deadline)
 			return r;
 		if (strcmp(told.text, err->text) != 0)
 			request->waiting(err->text);

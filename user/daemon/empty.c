@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "kern/sockdiag.h"
 #include "kern/sockdiag_conn.h"
 
@@ -18,14 +19,6 @@
 
 /* How long resets may take to be carried out. */
 #define EMPTY_CLOSE_S 2
-
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
-}
 
 void empty_free(struct empty_result *result)
 {
@@ -119,12 +112,12 @@ static int wait_until(const struct service *service, const struct observed *o,
 
 		if (r < 0)
 			return r;
-		result->seconds = now() - begin;
+		result->seconds = clock_s(CLOCK_MONOTONIC) - begin;
 		looks = is_empty(&result->left) ? looks + 1 : 0;
 		result->empty = looks == EMPTY_LOOKS;
 		if (request->progress)
 			request->progress(&result->left, result->seconds, request->data);
-		if (result->empty || (looks == 0 && now() >= deadline))
+		if (result->empty || (looks == 0 && clock_s(CLOCK_MONOTONIC) >= deadline))
 			return 0;
 		nanosleep(&pause, NULL);
 	}
@@ -134,7 +127,7 @@ int empty_wait(struct service *service, const struct observed *observed,
                const struct empty_request *request, struct empty_result *ret, struct error *err)
 {
 	_cleanup_empty_ struct empty_result result = {};
-	double begin = now();
+	double begin = clock_s(CLOCK_MONOTONIC);
 	int r = empty_check(service, observed, &request->slots, err);
 
 	if (r < 0)
@@ -144,11 +137,15 @@ int empty_wait(struct service *service, const struct observed *observed,
 	if (r == 0 && !result.empty)
 		r = connections_take(service, observed, &request->slots, &result.remaining, err);
 	if (r == 0 && !result.empty && request->close_remaining) {
-		for (size_t i = 0; i < result.remaining.n; i++)
-			result.n_closed +=
-			        sockdiag_reset(&result.remaining.rows[i].connection) == 0;
-		r = wait_until(service, observed, request, begin, now() + EMPTY_CLOSE_S, &result,
-		               err);
+		for (size_t i = 0; i < result.remaining.n; i++) {
+			const struct worker_connection *row = &result.remaining.rows[i];
+
+			/* What may be another worker's is left alone. */
+			if (row->slot >= 0)
+				result.n_closed += sockdiag_reset(&row->connection) == 0;
+		}
+		r = wait_until(service, observed, request, begin,
+		               clock_s(CLOCK_MONOTONIC) + EMPTY_CLOSE_S, &result, err);
 	}
 	if (r < 0)
 		return r;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "core/rate.h"
 
 void load_free(struct load *load)
@@ -17,21 +18,13 @@ void load_free(struct load *load)
 	memset(load, 0, sizeof(*load));
 }
 
-static double seconds_of(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 static void take_age(const struct rpd_worker *worker, struct worker_load *ret)
 {
 	double begun = (double)worker->start_time / (double)sysconf(_SC_CLK_TCK);
-	double age = seconds_of(CLOCK_BOOTTIME) - begun;
+	double age = clock_s(CLOCK_BOOTTIME) - begun;
 
 	ret->age_s = age > 0 ? (uint64_t)age : 0;
-	ret->started_at = llround(seconds_of(CLOCK_REALTIME) - age);
+	ret->started_at = llround(clock_s(CLOCK_REALTIME) - age);
 }
 
 static void take_queues(const struct service *service, const struct observed *observed,

@@ -6,11 +6,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "conn.skel.h"
 #include "core/rate.h"
 
@@ -213,7 +213,6 @@ int conns_rates(const struct conns *conns, unsigned int slot, uint32_t ret[RPD_R
 {
 	int n_cpus = libbpf_num_possible_cpus();
 	_cleanup_free_ struct rpd_rate *rows = NULL;
-	struct timespec now;
 
 	if (n_cpus > 0)
 		rows = calloc(n_cpus, sizeof(*rows));
@@ -221,10 +220,9 @@ int conns_rates(const struct conns *conns, unsigned int slot, uint32_t ret[RPD_R
 		return -ENOMEM;
 	if (bpf_map_lookup_elem(conns->rates_fd, &slot, rows) < 0)
 		return -errno;
-	clock_gettime(CLOCK_MONOTONIC, &now);
 	memset(ret, 0, (RPD_RATE_SECONDS - 1) * sizeof(*ret));
 	for (int cpu = 0; cpu < n_cpus; cpu++)
-		rate_add(&rows[cpu], now.tv_sec, ret);
+		rate_add(&rows[cpu], clock_ns(CLOCK_MONOTONIC) / NS_PER_S, ret);
 	return 0;
 }
 

@@ -3,15 +3,8 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ull + now.tv_nsec;
-}
+#include "base/clock.h"
 
 void events_note(struct steer *steer, enum rpd_event_kind kind, unsigned int slot, uint32_t pid,
                  const char *text)
@@ -20,7 +13,7 @@ void events_note(struct steer *steer, enum rpd_event_kind kind, unsigned int slo
 	struct rpd_event *event = &steer->events->entries[number % RPD_EVENT_MAX];
 
 	__atomic_store_n(&event->seq, 0, __ATOMIC_RELEASE);
-	event->time = event->until = now_ns();
+	event->time = event->until = clock_ns(CLOCK_MONOTONIC);
 	event->count = 1;
 	event->pid = pid;
 	event->slot = slot;
@@ -76,7 +69,7 @@ bool events_has_begun(const struct rpd_event *event)
 	case RPD_EVENT_migrated:
 	case RPD_EVENT_fell_back:
 	case RPD_EVENT_dropped:
-		return now_ns() - event->time <= RPD_EVENT_BURST_NS;
+		return clock_ns(CLOCK_MONOTONIC) - event->time <= RPD_EVENT_BURST_NS;
 	default:
 		return false;
 	}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <string.h>
-#include <time.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "core/endpoint.h"
 #include "view/view.h"
 
@@ -56,12 +56,10 @@ static struct json_object *row_view(const struct worker_connection *row, uint64_
 struct json_object *view_connections(const struct connections *connections)
 {
 	struct json_object *array = json_object_new_array();
-	struct timespec now;
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
 	for (size_t i = 0; i < connections->n; i++)
-		json_object_array_add(array, row_view(&connections->rows[i],
-		                                      now.tv_sec * 1000000000ull + now.tv_nsec));
+		json_object_array_add(array, row_view(&connections->rows[i], now));
 	return array;
 }
 

@@ -2,6 +2,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "view/view.h"
 
 static const struct {
@@ -11,14 +12,6 @@ static const struct {
 #include <reuseportd/events.def>
 };
 _Static_assert(ARRAY_SIZE(kinds) == RPD_EVENT_KIND_MAX, "a name for each kind");
-
-static int64_t clock_ns(clockid_t clock)
-{
-	struct timespec ts;
-
-	clock_gettime(clock, &ts);
-	return ts.tv_sec * 1000000000ll + ts.tv_nsec;
-}
 
 struct json_object *view_event(const struct rpd_event *event)
 {
