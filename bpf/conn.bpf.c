@@ -85,7 +85,7 @@ static __always_inline void established(struct rpd_tag *tag)
 		return;
 	tag->counted = true;
 	tag->since = bpf_ktime_get_ns();
-	account->of[RPD_CONN_opened]++;
+	__sync_fetch_and_add(&account->of[RPD_CONN_opened], 1);
 	count_rate(tag->account, tag->since);
 }
 
@@ -127,28 +127,30 @@ static __always_inline void ended(struct sock *sk, struct rpd_tag *tag, int olds
 	account = find_account(last_account(sk, tag));
 	if (!account)
 		return;
-	account->of[RPD_CONN_closed]++;
+	__sync_fetch_and_add(&account->of[RPD_CONN_closed], 1);
 	if (error == ERR_RESET || error == ERR_PIPE)
-		account->of[RPD_CONN_reset_by_client]++;
+		__sync_fetch_and_add(&account->of[RPD_CONN_reset_by_client], 1);
 	else if ((error == 0 || error == ERR_ABORTED) &&
 	         (oldstate == STATE_ESTABLISHED || oldstate == STATE_CLOSE_WAIT))
-		account->of[RPD_CONN_reset_by_worker]++;
+		__sync_fetch_and_add(&account->of[RPD_CONN_reset_by_worker], 1);
 }
 
 /* A worker's listener in one of the endpoints. */
-static __always_inline void listener_closed(const struct rpd_tag *tag)
+static __always_inline void listener_closed(struct rpd_tag *tag)
 {
 	__u32 slot = tag->account % RPD_SLOT_MAX;
 	struct rpd_worker *worker = bpf_map_lookup_elem(&workers, &slot);
 
+	if (tag->counted)
+		return;
+	tag->counted = true; /* as closed */
 	if (worker && worker->account == tag->account)
 		event_note(RPD_EVENT_left, slot, worker->pid);
 	else
 		event_note(RPD_EVENT_former_left, slot, 0);
 }
 
-SEC("tp_btf/inet_sock_set_state")
-int on_state(__u64 *ctx)
+static __always_inline int state_changed(__u64 *ctx)
 {
 	struct sock *sk = (struct sock *)ctx[0];
 	int oldstate = ctx[1], newstate = ctx[2];
@@ -166,6 +168,24 @@ int on_state(__u64 *ctx)
 	else
 		ended(sk, tag, oldstate);
 	return 0;
+}
+
+/*
+ * The kernel doesn't run a tracing program that is running on this CPU already
+ * (__bpf_trace_run()): an interrupt in the middle of a process's change of state would go
+ * uncounted. So there are two, and each change is counted by the first of them that sees it. What
+ * they add to can be added to in between, too.
+ */
+SEC("tp_btf/inet_sock_set_state")
+int on_state(__u64 *ctx)
+{
+	return state_changed(ctx);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int on_state_again(__u64 *ctx)
+{
+	return state_changed(ctx);
 }
 
 /*
@@ -199,7 +219,8 @@ int tag_found(struct bpf_iter__tcp *ctx)
 	return 0;
 }
 
-/* Tells how many handshakes are under way at each tagged listener. */
+/* Tells how many handshakes are under way at each tagged listener, and by a row without a cookie
+ * that there are no more of them. */
 SEC("iter/tcp")
 int show_listener(struct bpf_iter__tcp *ctx)
 {
@@ -207,7 +228,13 @@ int show_listener(struct bpf_iter__tcp *ctx)
 	struct rpd_handshakes row = {};
 	struct inet_connection_sock *listener;
 
-	if (!sk || sk->skc_state != STATE_LISTEN || !bpf_sk_storage_get(&tags, sk, 0, 0))
+	if (!sk)
+		return 0;
+	if (sk->skc_state != STATE_LISTEN) { /* listeners come first: it may end here */
+		bpf_seq_write(ctx->meta->seq, &row, sizeof(row));
+		return 0;
+	}
+	if (!bpf_sk_storage_get(&tags, sk, 0, 0))
 		return 0;
 	listener = (struct inet_connection_sock *)bpf_skc_to_tcp_sock(sk);
 	if (!listener)

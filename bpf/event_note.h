@@ -15,14 +15,17 @@ struct {
 } events SEC(".maps");
 
 /* Counts in the event that is still going on. Two CPUs that begin at once may make two of them. */
-static __always_inline int event_continue(struct rpd_events *all, __u32 kind, __u16 slot, __u64 now)
+static __always_inline int event_continue(struct rpd_events *all, const __u64 *burst, __u16 slot,
+                                          __u64 now)
 {
-	__u64 seq = all->burst[kind];
+	__u64 seq = *burst;
 	struct rpd_event *event = &all->entries[(seq - 1) & (RPD_EVENT_MAX - 1)];
 
 	if (!seq || event->seq != seq || event->slot != slot)
 		return 0;
-	if (now - event->until > RPD_EVENT_BURST_NS || now - event->time > RPD_EVENT_LONGEST_NS)
+	/* Signed: another CPU may have looked at the clock after us. */
+	if ((__s64)(now - event->until) > (__s64)RPD_EVENT_BURST_NS ||
+	    (__s64)(now - event->time) > (__s64)RPD_EVENT_LONGEST_NS)
 		return 0;
 	__sync_fetch_and_add(&event->count, 1);
 	event->until = now;
@@ -35,8 +38,12 @@ static __always_inline void event_note(enum rpd_event_kind kind, __u16 slot, __u
 	struct rpd_events *all = bpf_map_lookup_elem(&events, &zero);
 	__u64 now = bpf_ktime_get_ns(), number;
 	struct rpd_event *event;
+	__u64 *burst;
 
-	if (!all || event_continue(all, kind, slot, now))
+	if (!all)
+		return;
+	burst = &all->burst[kind][slot % RPD_EVENT_BURSTS];
+	if (event_continue(all, burst, slot, now))
 		return;
 	number = __sync_fetch_and_add(&all->head, 1);
 	event = &all->entries[number & (RPD_EVENT_MAX - 1)];
@@ -48,5 +55,5 @@ static __always_inline void event_note(enum rpd_event_kind kind, __u16 slot, __u
 	event->kind = kind;
 	event->text[0] = 0;
 	__sync_fetch_and_add(&event->seq, number + 1); /* a barrier, too */
-	all->burst[kind] = number + 1;
+	*burst = number + 1;
 }

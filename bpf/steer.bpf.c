@@ -222,8 +222,12 @@ static __always_inline void move_count(struct sk_reuseport_md *ctx, struct rpd_c
 		return;
 	cookie = bpf_get_socket_cookie(child);
 	note = bpf_map_lookup_elem(&moved, &cookie);
-	from = note ? note->account : member->account;
 	to = worker->account;
+	if (note && !note->taken) { /* not counted yet: then at once at the right place */
+		note->account = to;
+		return;
+	}
+	from = note ? note->account : member->account;
 	source = bpf_map_lookup_elem(&accounts, &from);
 	target = bpf_map_lookup_elem(&accounts, &to);
 	if (from == to || !source || !target || !note_moved(ctl, cookie, to))

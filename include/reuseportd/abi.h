@@ -119,7 +119,8 @@ struct rpd_control {
 	__u32 counting; /* connections are counted: there is a program that tells of their end */
 	__u32 n_moved;  /* entries of map "moved" */
 	__s32 counting_error; /* why they aren't: a negative errno */
-	__u32 pad2[12];
+	__u32 n_uncounted;    /* connections from before attach for which there was no room */
+	__u32 pad2[11];
 };
 
 /* What a run of the steering program ended in. */
@@ -198,6 +199,7 @@ enum rpd_event_kind {
 #define RPD_EVENT_TEXT_MAX   24
 #define RPD_EVENT_BURST_NS   1000000000ull  /* what follows that soon is the same event ... */
 #define RPD_EVENT_LONGEST_NS 60000000000ull /* ... up to this */
+#define RPD_EVENT_BURSTS     4
 #define RPD_NO_SLOT          0xffff
 
 struct rpd_event {
@@ -215,9 +217,10 @@ struct rpd_event {
 /* Map "events", one entry, memory mapped: written by the programs, and by commands. Events are
  * entries[number % RPD_EVENT_MAX]. */
 struct rpd_events {
-	__u64 head;                      /* number of the next one */
-	__u64 burst[RPD_EVENT_KIND_MAX]; /* seq of the event that the programs count such in */
-	__u64 pad[6];
+	__u64 head; /* number of the next one */
+	/* seq of the event that the programs count such of some of the slots in */
+	__u64 burst[RPD_EVENT_KIND_MAX][RPD_EVENT_BURSTS];
+	__u64 pad[3];
 	struct rpd_event entries[RPD_EVENT_MAX];
 };
 
@@ -291,6 +294,6 @@ _Static_assert(sizeof(struct rpd_tag) == 16, "ABI");
 _Static_assert(sizeof(struct rpd_moved) == 8, "ABI");
 _Static_assert(sizeof(struct rpd_handshakes) == 16, "ABI");
 _Static_assert(sizeof(struct rpd_event) == 64, "ABI");
-_Static_assert(sizeof(struct rpd_events) == 24 * 8 + 64 * RPD_EVENT_MAX, "ABI");
+_Static_assert(sizeof(struct rpd_events) == 72 * 8 + 64 * RPD_EVENT_MAX, "ABI");
 _Static_assert((RPD_EVENT_MAX & (RPD_EVENT_MAX - 1)) == 0, "masked, not divided");
 _Static_assert((RPD_RING_MAX & (RPD_RING_MAX - 1)) == 0, "masked, not divided");

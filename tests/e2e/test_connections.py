@@ -2,6 +2,7 @@
 """Each worker's connections: what is counted is what sock_diag says, however they begin and end."""
 import collections
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -119,7 +120,7 @@ def test_ends_by_the_worker(bed):
     workers = [Worker(bed, f"w{i}", options=["--no-keepalive"]) for i in range(3)]
     workers += [Worker(bed, "w3", options=["--no-accept"])]
     bed.reuseportd("attach", "--workers", 4)
-    report = bed.load("-n", 400, "--timeout", 300)
+    report = bed.load("-n", 400, "--timeout", 1500)
     wait_until(lambda: active(bed)[:3] == [0, 0, 0], "all are closed after their answers")
     sums = [row["connections"] for row in rows(bed)]
     equal([s["opened"] for s in sums], [100] * 4, "connections opened")
@@ -150,6 +151,8 @@ def test_half_closed(bed):
     clients = bed.hold(10)
     for worker in workers.all:
         os.kill(worker.pid, signal.SIGSTOP)
+        state = pathlib.Path(f"/proc/{worker.pid}/stat")
+        wait_until(lambda: state.read_text().rpartition(")")[2].split()[0] == "T", "it has stopped")
     for client in clients:
         client.socket.shutdown(socket.SHUT_WR)
     equal(sum(active(bed)), 10, "half-closed connections")
@@ -328,7 +331,7 @@ def test_connections(bed):
     check("no worker in slot 5" in bed.reuseportd("connections", 5, status=2).err, "slot 5")
 
 
-@cases("conn", "tags", "rates", "handshakes")
+@cases("conn", "conn-again", "tags", "rates", "handshakes")
 def test_counting_taken_away(bed, pin):
     """Somebody removes a pin of the counting: steering goes on, and what isn't known any more is
     not shown as 0."""

@@ -115,7 +115,7 @@ int cmd_drain(struct invocation *i, struct error *err)
 	service_init(&service);
 	if (r < 0)
 		return r;
-	if (!i->wait_empty && (i->timeout > 0 || i->close_remaining))
+	if (!i->wait_empty && (i->timeout >= 0 || i->close_remaining))
 		return error_usage(err, "--timeout and --close-remaining are for --wait");
 	if (!i->wait_empty)
 		return change(i, &ask, err);

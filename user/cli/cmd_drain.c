@@ -53,7 +53,7 @@ int drain_wait(struct invocation *i, struct service *service, const struct obser
 	struct drain_progress progress = {.terminal = isatty(STDERR_FILENO), .told = -1};
 	const struct empty_request request = {
 	        .slots = *slots,
-	        .timeout = i->timeout > 0 ? i->timeout : DRAIN_TIMEOUT,
+	        .timeout = i->timeout >= 0 ? i->timeout : DRAIN_TIMEOUT,
 	        .close_remaining = i->close_remaining,
 	        .progress = on_progress,
 	        .data = &progress,

@@ -26,7 +26,7 @@ struct invocation {
 	bool wait_empty;      /* drain --wait */
 	bool close_remaining; /* drain --close-remaining */
 	bool follow;          /* events --follow */
-	double timeout;       /* drain --timeout, seconds; 0 = not given */
+	double timeout;       /* drain --timeout, seconds; -1 = not given */
 	bool has_workers;
 	long share; /* canary --share, in tenths of a percent; 0 = not given */
 	struct attach_request attach;

@@ -33,12 +33,23 @@ bool endpoint_equal(const struct rpd_endpoint *a, const struct rpd_endpoint *b)
 	return endpoint_compare(a, b) == 0;
 }
 
-bool endpoint_takes(const struct rpd_endpoint *e, uint8_t family, const uint8_t addr[16])
+static bool is_wildcard(const struct rpd_endpoint *e)
 {
 	static const uint8_t any[16];
 
-	return e->family == family &&
-	       (!memcmp(e->addr, any, sizeof(any)) || !memcmp(e->addr, addr, sizeof(e->addr)));
+	return !memcmp(e->addr, any, sizeof(any));
+}
+
+bool endpoint_takes(const struct rpd_endpoint *e, uint8_t family, const uint8_t addr[16],
+                    uint32_t ifindex)
+{
+	return e->family == family && (!e->ifindex || e->ifindex == ifindex) &&
+	       (is_wildcard(e) || !memcmp(e->addr, addr, sizeof(e->addr)));
+}
+
+bool endpoint_is_closer(const struct rpd_endpoint *a, const struct rpd_endpoint *b)
+{
+	return !is_wildcard(a) + !!a->ifindex > !is_wildcard(b) + !!b->ifindex;
 }
 
 const char *endpoint_format(const struct rpd_endpoint *e, char *buf, size_t size)

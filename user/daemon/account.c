@@ -18,6 +18,24 @@ static uint16_t own_account(const struct service *service, unsigned int slot,
 	return RPD_ACCOUNT_NONE;
 }
 
+/* Whether a listener that is counted in the account may still be open: who was swapped out and may
+ * come back, or still has something in his queue. */
+static bool is_in_use(const struct service *service, uint16_t account)
+{
+	uint64_t cookie, next;
+	int r = steer_member_next(&service->steer, NULL, &cookie);
+
+	for (; r == 0; cookie = next) {
+		struct rpd_member member;
+
+		if (steer_member_get(&service->steer, cookie, &member) == 0 &&
+		    member.account == account)
+			return true;
+		r = steer_member_next(&service->steer, &cookie, &next);
+	}
+	return false;
+}
+
 uint16_t account_choose(struct service *service, unsigned int slot, const struct newcomer *newcomer)
 {
 	uint16_t account = own_account(service, slot, newcomer);
@@ -31,8 +49,8 @@ uint16_t account_choose(struct service *service, unsigned int slot, const struct
 		struct conn_count count;
 
 		account = slot + i * RPD_SLOT_MAX;
-		if (former.pid && former.account == account)
-			continue; /* it may be in the slot still */
+		if (former.pid && (former.account == account || is_in_use(service, account)))
+			continue;
 		if (conns_count(&service->steer, account, &count) == 0 &&
 		    conn_count_open(&count) == 0 && conns_clear(&service->steer, account) == 0)
 			return account;

@@ -118,6 +118,17 @@ static int put(struct service *service, unsigned int endpoint, unsigned int slot
 	return r;
 }
 
+/* Its connections can't be counted: that is no reason not to steer to it. */
+static void no_account(struct service *service, unsigned int slot)
+{
+	struct rpd_worker worker;
+
+	if (steer_worker_get(&service->steer, slot, &worker) < 0)
+		return;
+	worker.account = RPD_ACCOUNT_NONE;
+	steer_worker_set(&service->steer, slot, &worker);
+}
+
 int admit(struct service *service, unsigned int slot, const struct newcomer *newcomer,
           uint8_t version, struct error *err)
 {
@@ -140,8 +151,8 @@ int admit(struct service *service, unsigned int slot, const struct newcomer *new
 		 * the service is being made there is no schedule yet to steer by. */
 		if (service->steer.service->stage == RPD_STAGE_READY)
 			r = steer_attach(&service->steer, e, borrowed.fds[e]);
-		if (r == 0)
-			r = conns_tag_listener(&service->conns, borrowed.fds[e], account);
+		if (conns_tag_listener(&service->conns, borrowed.fds[e], account) < 0)
+			no_account(service, slot);
 		if (r == 0)
 			r = put(service, e, slot, borrowed.fds[e]);
 		if (r < 0) {

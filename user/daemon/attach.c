@@ -226,6 +226,7 @@ static int make(struct service *service, const struct attach_request *request,
                 const struct found *found, struct error *err)
 {
 	_cleanup_grace_ struct grace grace = GRACE_NONE;
+	struct error ignored;
 	struct rpd_schedule draft;
 	int r = 0;
 
@@ -250,8 +251,9 @@ static int make(struct service *service, const struct attach_request *request,
 	steer_switch(&service->steer, &draft);
 	__atomic_store_n(&service->steer.service->stage, RPD_STAGE_ATTACHING, __ATOMIC_RELEASE);
 	r = attach_groups(service, err);
-	if (r == 0)
-		r = found_count(service, err);
+	if (r == 0 && found_count(service, &ignored) < 0)
+		service->steer.control->n_uncounted = 1; /* of how many nobody knows */
+	conns_started(&service->conns, &service->steer);
 	if (r == 0)
 		r = grace_prepare(&grace, err);
 	if (r == 0)

@@ -69,7 +69,7 @@ int connections_take(const struct service *service, const struct observed *obser
 	if (!kept.rows)
 		return error_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < n; i++) {
-		if (!all[i].tagged || !all[i].tag.counted)
+		if (!all[i].tagged)
 			continue;
 		kept.rows[kept.n] = place(service, observed, &all[i]);
 		kept.n += is_wanted(&kept.rows[kept.n], slots);

@@ -34,6 +34,13 @@ int empty_check(const struct service *service, const struct observed *observed,
 		                 "connections are not counted, so nobody knows when a worker is "
 		                 "empty: %s",
 		                 service->conns.why);
+	if (service->steer.control->n_uncounted)
+		return error_set(err, -EOPNOTSUPP,
+		                 "of the connections from before attach some are not counted, so "
+		                 "nobody knows when a worker is empty");
+	if (!service->reachable)
+		return error_set(err, -ENOENT,
+		                 "the workers' network namespace is gone, or can't be entered");
 	for (size_t i = 0; i < slots->n; i++)
 		if (observed->slots[slots->at[i]].worker.account >= RPD_ACCOUNT_UNKNOWN)
 			return error_set(err, -EOPNOTSUPP,
@@ -100,6 +107,48 @@ static bool is_empty(const struct empty_left *left)
 	return !left->handshakes && !left->queued && !left->active && !left->unattributed;
 }
 
+/* While nobody had the lock the service may have gone, or the slots have been given to others. */
+static int check_drained(const struct service *service, const struct observed *o,
+                         const struct slots *slots, struct error *err)
+{
+	_cleanup_service_ struct service now;
+	int r;
+
+	service_init(&now);
+	r = service_open(&now, service->pins.service, err);
+	if (r < 0)
+		return r;
+	if (!now.conns.counting)
+		return error_set(err, -ECANCELED, "connections are not counted any more: %s",
+		                 now.conns.why);
+	for (size_t i = 0; i < slots->n; i++) {
+		unsigned int slot = slots->at[i];
+		struct rpd_worker worker;
+
+		r = steer_worker_get(&now.steer, slot, &worker);
+		if (r < 0 || worker.account != o->slots[slot].worker.account ||
+		    steer_schedule(&now.steer)->slots[slot].state != RPD_SLOT_DRAINING)
+			return error_set(err, -ECANCELED,
+			                 "slot %u was resumed or swapped meanwhile", slot);
+	}
+	return 0;
+}
+
+/* What was counted says that nothing is left: so must the kernel's list of connections. */
+static int confirm(const struct service *service, const struct observed *o,
+                   const struct empty_request *request, struct error *err)
+{
+	_cleanup_connections_ struct connections listed = {};
+	int r = check_drained(service, o, &request->slots, err);
+
+	if (r == 0)
+		r = connections_take(service, o, &request->slots, &listed, err);
+	if (r == 0 && listed.n > 0)
+		return error_set(err, -EIO, "%zu connections are open that were not counted",
+		                 listed.n);
+	return r;
+}
+
 /* Looks until all is empty, or until @deadline. */
 static int wait_until(const struct service *service, const struct observed *o,
                       const struct empty_request *request, double begin, double deadline,
@@ -117,10 +166,32 @@ static int wait_until(const struct service *service, const struct observed *o,
 		result->empty = looks == EMPTY_LOOKS;
 		if (request->progress)
 			request->progress(&result->left, result->seconds, request->data);
-		if (result->empty || (looks == 0 && clock_s(CLOCK_MONOTONIC) >= deadline))
+		if (result->empty)
+			return confirm(service, o, request, err);
+		if (looks == 0 && clock_s(CLOCK_MONOTONIC) >= deadline)
 			return 0;
 		nanosleep(&pause, NULL);
 	}
+}
+
+/* Resets what is left, but for what may be another worker's. */
+static int close_remaining(const struct service *service, const struct observed *o,
+                           const struct empty_request *request, struct empty_result *result,
+                           struct error *err)
+{
+	int r = check_drained(service, o, &request->slots, err);
+
+	for (size_t i = 0; r == 0 && i < result->remaining.n; i++) {
+		const struct worker_connection *row = &result->remaining.rows[i];
+		int reset = row->slot < 0 ? -EPERM : sockdiag_reset(&row->connection);
+
+		result->n_closed += reset == 0;
+		if (reset == -EOPNOTSUPP)
+			r = error_set(err, reset,
+			              "this kernel can't reset connections "
+			              "(CONFIG_INET_DIAG_DESTROY)");
+	}
+	return r;
 }
 
 int empty_wait(struct service *service, const struct observed *observed,
@@ -136,17 +207,11 @@ int empty_wait(struct service *service, const struct observed *observed,
 	r = wait_until(service, observed, request, begin, begin + request->timeout, &result, err);
 	if (r == 0 && !result.empty)
 		r = connections_take(service, observed, &request->slots, &result.remaining, err);
-	if (r == 0 && !result.empty && request->close_remaining) {
-		for (size_t i = 0; i < result.remaining.n; i++) {
-			const struct worker_connection *row = &result.remaining.rows[i];
-
-			/* What may be another worker's is left alone. */
-			if (row->slot >= 0)
-				result.n_closed += sockdiag_reset(&row->connection) == 0;
-		}
+	if (r == 0 && !result.empty && request->close_remaining)
+		r = close_remaining(service, observed, request, &result, err);
+	if (r == 0 && result.n_closed > 0)
 		r = wait_until(service, observed, request, begin,
 		               clock_s(CLOCK_MONOTONIC) + EMPTY_CLOSE_S, &result, err);
-	}
 	if (r < 0)
 		return r;
 	*ret = result;

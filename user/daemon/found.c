@@ -8,6 +8,8 @@
 #include "base/cleanup.h"
 #include "core/endpoint.h"
 #include "kern/proc.h"
+#include "daemon/observe.h"
+#include "kern/sockdiag.h"
 #include "kern/sockdiag_conn.h"
 
 /* The processes of the slots, each once. */
@@ -42,15 +44,18 @@ static size_t list_owners(const struct service *service, struct owner *owners)
 	return kept;
 }
 
-/* Whether a connection came in by one of the service's endpoints. */
-static bool is_ours(const struct service *service, const struct connection *c)
+/* Whether a connection came in by one of the service's endpoints: by none of the listeners that it
+ * fits better, such as one on its very address beside one on all. */
+static bool is_ours(const struct service *service, const struct connection *c,
+                    const struct listener *listeners, size_t n)
 {
-	const struct rpd_service *info = service->steer.service;
+	const struct listener *best = NULL;
 
-	for (unsigned int e = 0; e < info->n_endpoints; e++)
-		if (endpoint_takes(&info->endpoints[e], c->family, c->local))
-			return true;
-	return false;
+	for (size_t i = 0; i < n; i++)
+		if (endpoint_takes(&listeners[i].endpoint, c->family, c->local, c->ifindex) &&
+		    (!best || endpoint_is_closer(&listeners[i].endpoint, &best->endpoint)))
+			best = &listeners[i];
+	return best && observed_endpoint(service, best) >= 0;
 }
 
 struct by_inode {
@@ -86,16 +91,19 @@ static void on_socket(uint32_t inode, void *data)
 int found_count(struct service *service, struct error *err)
 {
 	_cleanup_free_ struct connection *connections = NULL;
+	_cleanup_free_ struct listener *listeners = NULL;
 	_cleanup_free_ struct conn_found *found = NULL;
 	_cleanup_free_ struct by_inode *inodes = NULL;
 	_cleanup_free_ struct owner *owners = NULL;
-	size_t n, n_owners, n_found = 0;
+	uint16_t port = service->steer.service->endpoints[0].port;
+	size_t n, n_listeners, n_owners, n_found = 0;
 	int r;
 
 	if (!service->conns.counting)
 		return 0;
-	r = sockdiag_connections(service->steer.service->endpoints[0].port, service->conns.tags_fd,
-	                         &connections, &n, err);
+	r = sockdiag_listeners(port, &listeners, &n_listeners, err);
+	if (r == 0)
+		r = sockdiag_connections(port, service->conns.tags_fd, &connections, &n, err);
 	if (r < 0)
 		return r;
 	found = calloc(n + 1, sizeof(*found));
@@ -104,7 +112,8 @@ int found_count(struct service *service, struct error *err)
 	if (!found || !inodes || !owners)
 		return error_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < n; i++) {
-		if (connections[i].tagged || !is_ours(service, &connections[i]))
+		if (connections[i].tagged ||
+		    !is_ours(service, &connections[i], listeners, n_listeners))
 			continue;
 		found[n_found] = (struct conn_found){connections[i].cookie, RPD_ACCOUNT_UNKNOWN};
 		inodes[n_found] = (struct by_inode){connections[i].inode, &found[n_found]};

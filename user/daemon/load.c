@@ -2,6 +2,7 @@
 #include "daemon/load.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,41 +95,55 @@ static int take_handshakes(const struct service *service, const struct observed 
 	return 0;
 }
 
+/* All that the counting tells, in the order in which a connection goes: one that moves on meanwhile
+ * is seen twice rather than not at all. */
+static int take_counted(const struct service *service, const struct observed *observed,
+                        struct load *load, struct error *err)
+{
+	struct conn_count unknown;
+	int r = take_handshakes(service, observed, load, err);
+
+	for (unsigned int slot = 0; r == 0 && slot < observed->n_slots; slot++) {
+		r = take_counts(service, observed, slot, &load->slots[slot]);
+		if (r < 0)
+			return error_set(err, r, "can't read the counts of slot %u: %s", slot,
+			                 strerror(-r));
+	}
+	if (r < 0)
+		return r;
+	r = conns_count(&service->steer, RPD_ACCOUNT_UNKNOWN, &unknown);
+	if (r < 0)
+		return error_set(err, r, "can't read the counts: %s", strerror(-r));
+	load->unattributed = conn_count_open(&unknown);
+	load->uncounted = service->steer.control->n_uncounted;
+	return 0;
+}
+
 int load_take(const struct service *service, const struct observed *observed, struct load *ret,
               struct error *err)
 {
 	_cleanup_load_ struct load load = {
 	        .counting = service->conns.counting,
-	        .why = service->conns.why,
 	        .n_slots = observed->n_slots,
 	        .slots = calloc(observed->n_slots + 1, sizeof(*load.slots)),
 	};
-	struct conn_count unknown;
-	int r = 0;
+	struct error why;
 
+	snprintf(load.error, sizeof(load.error), "%s", service->conns.why);
 	if (!load.slots)
 		return error_set(err, -ENOMEM, "out of memory");
-	/* In the order in which a connection goes: one that moves on meanwhile is seen twice rather
-	 * than not at all. */
-	if (load.counting)
-		r = take_handshakes(service, observed, &load, err);
 	for (unsigned int slot = 0; slot < observed->n_slots; slot++) {
 		take_queues(service, observed, slot, &load.slots[slot]);
 		if (observed->slots[slot].live)
 			take_age(&observed->slots[slot].worker, &load.slots[slot]);
 	}
-	for (unsigned int slot = 0; r == 0 && load.counting && slot < observed->n_slots; slot++) {
-		r = take_counts(service, observed, slot, &load.slots[slot]);
-		if (r < 0)
-			error_set(err, r, "can't read the counts of slot %u: %s", slot,
-			          strerror(-r));
+	/* That something isn't known is no reason not to show the rest. */
+	if (load.counting && take_counted(service, observed, &load, &why) < 0) {
+		load.counting = false;
+		snprintf(load.error, sizeof(load.error), "%.150s", why.text);
+		for (unsigned int slot = 0; slot < observed->n_slots; slot++)
+			load.slots[slot].counted = false;
 	}
-	if (r == 0 && load.counting) {
-		r = conns_count(&service->steer, RPD_ACCOUNT_UNKNOWN, &unknown);
-		load.unattributed = r == 0 ? conn_count_open(&unknown) : 0;
-	}
-	if (r < 0)
-		return r;
 	*ret = load;
 	memset(&load, 0, sizeof(load)); /* handed on */
 	return 0;

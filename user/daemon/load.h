@@ -26,10 +26,11 @@ struct worker_load {
 
 struct load {
 	bool counting;
-	const char *why; /* it isn't; the service's */
+	char error[160]; /* why it isn't */
 	struct worker_load *slots;
 	size_t n_slots;
 	uint64_t unattributed; /* open connections from before attach, of an unknown worker */
+	uint64_t uncounted;    /* for which there was no room */
 };
 
 #define _cleanup_load_ __attribute__((cleanup(load_free)))

@@ -14,14 +14,18 @@
 #include "conn.skel.h"
 #include "core/rate.h"
 
+/* The kernel locks each socket that it shows: no more than needed of those behind the listeners. */
+#define HANDSHAKES_AT_ONCE 128
+
+/* Notes that are made at a time; far less than the map has room for. */
+#define FOUND_AT_ONCE 16384
+
 /* What is pinned, in this order: with the last of them there, all are. */
-enum conn_pin { PIN_TAGS, PIN_RATES, PIN_HANDSHAKES, PIN_LINK, PIN_MAX };
+enum conn_pin { PIN_TAGS, PIN_RATES, PIN_HANDSHAKES, PIN_LINK, PIN_LINK_AGAIN, PIN_MAX };
 
 static const char *const pin_names[PIN_MAX] = {
-        [PIN_TAGS] = "tags",
-        [PIN_RATES] = "rates",
-        [PIN_HANDSHAKES] = "handshakes",
-        [PIN_LINK] = "conn",
+        [PIN_TAGS] = "tags", [PIN_RATES] = "rates",           [PIN_HANDSHAKES] = "handshakes",
+        [PIN_LINK] = "conn", [PIN_LINK_AGAIN] = "conn-again",
 };
 
 void conns_init(struct conns *conns)
@@ -96,6 +100,8 @@ static int start(struct conns *conns, const struct steer *steer, const struct pi
 		r = pin(conns->handshakes_fd, pins, PIN_HANDSHAKES);
 	if (r == 0)
 		r = pin(bpf_link__fd(skel->links.on_state), pins, PIN_LINK);
+	if (r == 0)
+		r = pin(bpf_link__fd(skel->links.on_state_again), pins, PIN_LINK_AGAIN);
 	return r;
 }
 
@@ -133,7 +139,22 @@ void conns_start(struct conns *conns, struct steer *steer, const struct pins *pi
 		return;
 	}
 	conns->counting = true;
-	__atomic_store_n(&steer->control->counting, 1, __ATOMIC_RELEASE);
+}
+
+void conns_started(const struct conns *conns, struct steer *steer)
+{
+	if (conns->counting)
+		__atomic_store_n(&steer->control->counting, 1, __ATOMIC_RELEASE);
+}
+
+/* Whether the pinned map is of the layout that is read. */
+static bool has_layout(int fd, enum bpf_map_type type, uint32_t value_size, uint32_t max_entries)
+{
+	struct bpf_map_info info = {};
+	uint32_t size = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && info.type == type &&
+	       info.value_size == value_size && info.max_entries == max_entries;
 }
 
 void conns_open(struct conns *conns, const struct steer *steer, const struct pins *pins)
@@ -143,13 +164,14 @@ void conns_open(struct conns *conns, const struct steer *steer, const struct pin
 	        [PIN_RATES] = &conns->rates_fd,
 	        [PIN_HANDSHAKES] = &conns->handshakes_fd,
 	};
-	_cleanup_close_ int link = -1;
+	_cleanup_close_ int link = -1, again = -1;
 
 	if (!steer->control->counting) {
 		not_started(conns, steer->control->counting_error);
 		return;
 	}
 	fds[PIN_LINK] = &link;
+	fds[PIN_LINK_AGAIN] = &again;
 	for (unsigned int i = 0; i < PIN_MAX; i++) {
 		char path[PATH_MAX];
 
@@ -160,6 +182,12 @@ void conns_open(struct conns *conns, const struct steer *steer, const struct pin
 			             strerror(errno));
 			return;
 		}
+	}
+	if (!has_layout(conns->tags_fd, BPF_MAP_TYPE_SK_STORAGE, sizeof(struct rpd_tag), 0) ||
+	    !has_layout(conns->rates_fd, BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(struct rpd_rate),
+	                RPD_SLOT_MAX)) {
+		not_counting(conns, "the counting was detached: its pins are not reuseportd's");
+		return;
 	}
 	conns->counting = true;
 }
@@ -236,26 +264,19 @@ uint16_t conns_account(const struct steer *steer, uint64_t cookie, const struct 
 	return moved.account;
 }
 
-/* Runs an iterator to its end; what it writes is read into @buf, as far as there is room. */
-static ssize_t run_iterator(int link, void *buf, size_t size)
+/* Runs an iterator that writes nothing. */
+static int run_iterator(int link)
 {
 	_cleanup_close_ int fd = bpf_iter_create(link);
-	size_t filled = 0;
-	char rest[256];
+	char nothing[16];
+	ssize_t n;
 
 	if (fd < 0)
 		return -errno;
-	for (;;) {
-		ssize_t n = filled < size ? read(fd, (char *)buf + filled, size - filled)
-		                          : read(fd, rest, sizeof(rest));
-
-		if (n < 0 && errno != EAGAIN && errno != EINTR)
-			return -errno;
-		if (n == 0)
-			return filled;
-		if (n > 0 && filled < size)
-			filled += n;
-	}
+	do {
+		n = read(fd, nothing, sizeof(nothing));
+	} while (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)));
+	return n < 0 ? -errno : 0;
 }
 
 static int run_tag_found(const struct conns *conns, const struct steer *steer)
@@ -268,6 +289,7 @@ static int run_tag_found(const struct conns *conns, const struct steer *steer)
 	if (r < 0)
 		return r;
 	bpf_program__set_autoload(skel->progs.on_state, false);
+	bpf_program__set_autoload(skel->progs.on_state_again, false);
 	bpf_program__set_autoload(skel->progs.show_listener, false);
 	r = conn_bpf__load(skel);
 	if (r < 0)
@@ -275,61 +297,95 @@ static int run_tag_found(const struct conns *conns, const struct steer *steer)
 	skel->links.tag_found = bpf_program__attach_iter(skel->progs.tag_found, NULL);
 	if (!skel->links.tag_found)
 		return -errno;
-	return run_iterator(bpf_link__fd(skel->links.tag_found), NULL, 0);
+	return run_iterator(bpf_link__fd(skel->links.tag_found));
 }
 
-int conns_add_found(const struct conns *conns, struct steer *steer, const struct conn_found *found,
-                    size_t n, struct error *err)
+/* Notes a few of them, has those that are still open tagged, and takes the notes back: the tags say
+ * it now. But those whose worker isn't known are told by their note, in case they migrate. */
+static int add_some(const struct conns *conns, struct steer *steer, const struct conn_found *found,
+                    size_t n)
 {
 	int map = steer->map_fd[STEER_MOVED], r = 0;
 	struct rpd_moved note;
 
-	if (!conns->counting || n == 0)
-		return 0;
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		note = (struct rpd_moved){.account = found[i].account};
 		if (bpf_map_update_elem(map, &found[i].cookie, &note, BPF_NOEXIST) == 0)
 			__atomic_fetch_add(&steer->control->n_moved, 1, __ATOMIC_RELAXED);
 		else if (errno == E2BIG)
-			break; /* there is no room for more of them: they are not counted */
-		else if (errno != EEXIST)
+			steer->control->n_uncounted++;
+		else
 			r = -errno;
 	}
 	if (r == 0)
 		r = run_tag_found(conns, steer);
-	/* The tags say it now. But those whose worker isn't known are told by their note, in case
-	 * they migrate. */
 	for (size_t i = 0; i < n; i++)
 		if (bpf_map_lookup_elem(map, &found[i].cookie, &note) == 0 &&
-		    (!note.taken || note.account != RPD_ACCOUNT_UNKNOWN) &&
+		    (!note.taken || found[i].account != RPD_ACCOUNT_UNKNOWN) &&
 		    bpf_map_delete_elem(map, &found[i].cookie) == 0)
 			__atomic_fetch_sub(&steer->control->n_moved, 1, __ATOMIC_RELAXED);
-	return r < 0 ? error_set(err, r, "can't count the connections that are open already: %s",
-	                         strerror(-r))
-	             : 0;
+	return r;
+}
+
+int conns_add_found(const struct conns *conns, struct steer *steer, const struct conn_found *found,
+                    size_t n, struct error *err)
+{
+	for (size_t i = 0; conns->counting && i < n; i += FOUND_AT_ONCE) {
+		size_t some = n - i < FOUND_AT_ONCE ? n - i : FOUND_AT_ONCE;
+		int r = add_some(conns, steer, found + i, some);
+
+		if (r < 0)
+			return error_set(err, r,
+			                 "can't count the connections that are open already: %s",
+			                 strerror(-r));
+	}
+	return 0;
+}
+
+/* Reads the rows of an iterator up to the one that ends them. */
+static ssize_t read_handshakes(int link, struct rpd_handshakes *rows, size_t max)
+{
+	_cleanup_close_ int fd = bpf_iter_create(link);
+	size_t n = 0;
+
+	if (fd < 0)
+		return -errno;
+	while (n < max) {
+		size_t some = max - n < HANDSHAKES_AT_ONCE ? max - n : HANDSHAKES_AT_ONCE;
+		ssize_t got = read(fd, rows + n, some * sizeof(*rows));
+
+		if (got < 0 && errno != EAGAIN && errno != EINTR)
+			return -errno;
+		if (got == 0)
+			return n;
+		for (ssize_t i = 0; i < got / (ssize_t)sizeof(*rows); i++, n++)
+			if (!rows[n].cookie)
+				return n;
+	}
+	return n;
 }
 
 int conns_handshakes(const struct conns *conns, struct rpd_handshakes **ret, size_t *ret_n,
                      struct error *err)
 {
-	size_t size = 2 * RPD_SLOT_MAX * sizeof(**ret); /* a look at all sockets is to be enough */
+	size_t max = 2 * RPD_SLOT_MAX; /* one look is to be enough */
 	_cleanup_free_ struct rpd_handshakes *rows = NULL;
-	ssize_t filled;
+	ssize_t n;
 
-	for (;; size *= 2) {
-		struct rpd_handshakes *more = realloc(rows, size);
+	for (;; max *= 2) {
+		struct rpd_handshakes *more = reallocarray(rows, max, sizeof(*rows));
 
 		if (!more)
 			return error_set(err, -ENOMEM, "out of memory");
 		rows = more;
-		filled = run_iterator(conns->handshakes_fd, rows, size);
-		if (filled < 0)
-			return error_set(err, (int)filled, "can't read the handshakes: %s",
-			                 strerror(-(int)filled));
-		if ((size_t)filled < size)
+		n = read_handshakes(conns->handshakes_fd, rows, max);
+		if (n < 0)
+			return error_set(err, (int)n, "can't read the handshakes: %s",
+			                 strerror(-(int)n));
+		if ((size_t)n < max)
 			break;
 	}
-	*ret_n = filled / sizeof(*rows);
+	*ret_n = n;
 	*ret = TAKE_PTR(rows);
 	return 0;
 }

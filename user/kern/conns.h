@@ -4,8 +4,8 @@
  * of it may be absent: where the kernel or the privileges don't allow it, or where somebody has
  * taken it away, steering works the same, and nothing is known of connections.
  *
- * Pins, beside those of steer: the maps "tags" and "rates"; "conn", the link that keeps the
- * counting program attached; "handshakes", an iterator.
+ * Pins, beside those of steer: the maps "tags" and "rates"; "conn" and "conn-again", the links that
+ * keep the counting programs attached; "handshakes", an iterator.
  */
 #pragma once
 
@@ -30,6 +30,10 @@ void conns_init(struct conns *conns);
 /* Loads, attaches and pins the programs for a service that is being made. That it can't be is no
  * error: conns->counting is false then, and the service remembers why. */
 void conns_start(struct conns *conns, struct steer *steer, const struct pins *pins);
+
+/* The connections from before are counted as well, or will never be: from now on those that migrate
+ * take their count along, and conns_open() finds the service counting. */
+void conns_started(const struct conns *conns, struct steer *steer);
 
 /* Opens what is pinned, as far as it is there. */
 void conns_open(struct conns *conns, const struct steer *steer, const struct pins *pins);

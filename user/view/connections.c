@@ -140,6 +140,7 @@ void view_empty_text(FILE *out, struct json_object *view)
 		fprintf(out, "%ld connections were reset\n", closed);
 	if (json_object_array_length(remaining) == 0)
 		return;
-	fprintf(out, closed ? "\nThey were:\n" : "\nThese are left:\n");
+	fprintf(out,
+	        closed ? "\nWhen the time was over these were left:\n" : "\nThese are left:\n");
 	view_connections_text(out, remaining);
 }

@@ -261,8 +261,9 @@ struct json_object *view_status(const struct service *service, const struct obse
 	add(view, "unknown_members", strangers_view(service, observed));
 	add_flag(view, "counting", load->counting);
 	if (!load->counting)
-		add_text(view, "not_counting", load->why);
+		add_text(view, "not_counting", load->error);
 	add_known(view, "unattributed_active", load->counting, load->unattributed);
+	add_known(view, "uncounted", load->counting, load->uncounted);
 	return view;
 }
 
@@ -349,6 +350,8 @@ static void print_counting(FILE *out, struct json_object *status)
 		fprintf(out, "\nConnections are not counted: ");
 		text_wrap(out, why, sizeof("Connections are not counted: ") - 1, 0);
 	}
+	if (number_of(status, "uncounted") > 0)
+		fprintf(out, "\nOf the connections from before attach some are not counted.\n");
 	if (unattributed > 0)
 		fprintf(out,
 		        "\n%ld connections were open before they were counted, of an unknown "
