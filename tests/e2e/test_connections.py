@@ -353,6 +353,17 @@ def test_counting_taken_away(bed, pin):
     bed.reuseportd("drain", 1)
 
 
+def test_not_counted(bed):
+    """attach --no-count: steered the same, and nothing is said that isn't known."""
+    Workers(bed, workers=2)
+    bed.reuseportd("attach", "--workers", 2, "--no-count")
+    report = bed.load("-n", 100)
+    equal(set(report["workers"].values()), {50}, "connections of each worker")
+    equal([row["active"] for row in rows(bed)], [None, None], "active connections")
+    check("attached with --no-count" in bed.reuseportd("status").out, "what status says")
+    bed.reuseportd("drain", 1, "--wait", status=1)
+
+
 def test_events(bed):
     """What commands did and what the kernel saw, in order."""
     workers = Workers(bed, workers=3)

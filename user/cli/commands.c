@@ -42,6 +42,11 @@ static const struct argp_option attach_options[] = {
          "When no admitted worker lives, refuse new connections instead of leaving them to the "
          "kernel's hash",
          0},
+        {"no-count", OPTION_NO_COUNT, NULL, 0,
+         "Don't count the workers' open connections: saves the kernel a microsecond or two for "
+         "each, "
+         "but `drain --wait`, `connections` and the like can't tell then",
+         0},
         {"label", OPTION_LABEL, "VERSION", 0, "The workers' version (default: " RPD_FIRST_LABEL ")",
          0},
         {"watch", OPTION_WATCH, NULL, 0,
@@ -315,6 +320,9 @@ error_t command_parse(int key, char *text, struct argp_state *state)
 		return 0;
 	case OPTION_FORCE:
 		i->force = true;
+		return 0;
+	case OPTION_NO_COUNT:
+		i->attach.count = false;
 		return 0;
 	case OPTION_STRICT:
 		i->attach.strict = true;

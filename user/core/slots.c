@@ -43,7 +43,7 @@ static int parse_slot(const char **text, unsigned long *ret, const char *whole, 
 int slots_parse(struct slots *slots, const char *text, struct error *err)
 {
 	const char *at = text;
-	unsigned long first, last;
+	unsigned long first = 0, last;
 
 	for (;; at++) {
 		int r = parse_slot(&at, &first, text, err);

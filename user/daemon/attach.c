@@ -243,7 +243,8 @@ static int make(struct service *service, const struct attach_request *request,
 		r = describe_service(service, request, err);
 	if (r < 0)
 		return r;
-	conns_start(&service->conns, &service->steer, &service->pins);
+	if (request->count)
+		conns_start(&service->conns, &service->steer, &service->pins);
 	r = fill_slots(service, request, found, &draft, err);
 	if (r < 0)
 		return r;

@@ -118,6 +118,10 @@ __attribute__((format(printf, 2, 3))) static void not_counting(struct conns *con
 
 static void not_started(struct conns *conns, int error)
 {
+	if (error == 0) {
+		not_counting(conns, "it was attached with --no-count");
+		return;
+	}
 	not_counting(conns,
 	             "%s when the service was attached; it needs BTF (CONFIG_DEBUG_INFO_BTF) and "
 	             "CAP_PERFMON",
