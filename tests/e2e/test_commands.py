@@ -14,7 +14,7 @@ SERVICE = f"worker-{PORT}"  # the default name
 
 OPTIONS = {
     "attach": ("--workers", "--service", "--port", "--address", "--pid", "--wait", "--policy",
-               "--strict", "--label", "--no-count", "--watch", "--metrics", "--json"),
+               "--strict", "--label", "--count", "--watch", "--metrics", "--json"),
     "status": ("--service", "--watch", "--json"),
     "top": ("--service",),
     "list": ("--json",),
@@ -126,7 +126,7 @@ def test_text_and_json(bed):
     rows = [row for row in tables(text.out) if "SLOT" in row]
     want = [{"SLOT": str(w["slot"]), "STATE": w["state"], "VERSION": w["version"],
              "WT": str(w["weight"]), "SHARE": f"{w['share_percent']:.1f}%", "PID": str(w["pid"]),
-             "COMMAND": w["command"], "STEERED": str(w["steered"]), "ACTIVE": str(w["active"]),
+             "COMMAND": w["command"], "STEERED": str(w["steered"]), "ACTIVE": "-",
              "QUEUE": "-" if w["queued"] is None else str(w["queued"])}
             for w in status["workers"]]
     equal([{key: row[key] for key in want[0]} for row in rows], want, "status as text and as JSON")

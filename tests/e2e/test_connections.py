@@ -14,6 +14,7 @@ from bed import NEAR, PINS, PORT, cases, check, equal, note, timeout, wait_until
 from servers import FLEETS, Worker, Workers, start_fleet
 
 WORKERS = 8
+ATTACH_OPTIONS = ("--count",)
 # What a worker has open. FIN-WAIT-2 also is how ss shows what only the kernel still remembers.
 OPEN = ("established", "close-wait", "fin-wait-1", "last-ack", "closing")
 
@@ -354,13 +355,14 @@ def test_counting_taken_away(bed, pin):
 
 
 def test_not_counted(bed):
-    """attach --no-count: steered the same, and nothing is said that isn't known."""
+    """Without --count: steered the same, and nothing is said that isn't known."""
+    bed.attach_options = ()
     Workers(bed, workers=2)
-    bed.reuseportd("attach", "--workers", 2, "--no-count")
+    bed.reuseportd("attach", "--workers", 2)
     report = bed.load("-n", 100)
     equal(set(report["workers"].values()), {50}, "connections of each worker")
     equal([row["active"] for row in rows(bed)], [None, None], "active connections")
-    check("attached with --no-count" in bed.reuseportd("status").out, "what status says")
+    check("attached without --count" in bed.reuseportd("status").out, "what status says")
     bed.reuseportd("drain", 1, "--wait", status=1)
 
 

@@ -16,6 +16,8 @@ from bed import PINS, PORT, SLOW, cases, check, equal, note, wait_until
 from servers import Worker, Workers
 from traffic import Place, wait_for_load
 
+ATTACH_OPTIONS = ("--count",)
+
 SERVICE = f"worker-{PORT}"
 LISTEN = "127.0.0.1:9464"
 DASHBOARD = pathlib.Path(__file__).parent / "../../tools/grafana-dashboard.json"

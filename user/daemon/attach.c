@@ -245,6 +245,8 @@ static int make(struct service *service, const struct attach_request *request,
 		return r;
 	if (request->count)
 		conns_start(&service->conns, &service->steer, &service->pins);
+	else
+		conns_open(&service->conns, &service->steer, &service->pins); /* says why not */
 	r = fill_slots(service, request, found, &draft, err);
 	if (r < 0)
 		return r;

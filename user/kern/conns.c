@@ -119,7 +119,7 @@ __attribute__((format(printf, 2, 3))) static void not_counting(struct conns *con
 static void not_started(struct conns *conns, int error)
 {
 	if (error == 0) {
-		not_counting(conns, "it was attached with --no-count");
+		not_counting(conns, "it was attached without --count");
 		return;
 	}
 	not_counting(conns,
