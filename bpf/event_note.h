@@ -1,18 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* How the programs note what happens to a service: in map "events", which a user of this includes.
- */
+/* How the programs note what happens to a service: in map "events". */
 #pragma once
 
 #include <bpf/bpf_helpers.h>
 #include <reuseportd/abi.h>
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct rpd_events);
-} events SEC(".maps");
+#include "shared_maps.h"
 
 /* Counts in the event that is still going on. Two CPUs that begin at once may make two of them. */
 static __always_inline int event_continue(struct rpd_events *all, const __u64 *burst, __u16 slot,

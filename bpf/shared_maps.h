@@ -35,3 +35,11 @@ struct {
 	__type(key, __u64);
 	__type(value, struct rpd_moved);
 } moved SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct rpd_events);
+} events SEC(".maps");

@@ -184,11 +184,11 @@ static __always_inline int nobody(const struct rpd_schedule *sched)
 	return finish(RPD_ROW_NONE, RPD_OUTCOME_fell_back, SK_PASS);
 }
 
-/* Notes where a connection is counted from now on. If there is no room for the note it stays where
- * it was, which is wrong by one and right again when it ends. */
-static __always_inline bool note_moved(struct rpd_control *ctl, __u64 cookie, __u16 account)
+/* Notes, in @note if there is one, where a connection is counted from now on. If there is no room
+ * for the note it stays where it was, which is wrong by one and right again when it ends. */
+static __always_inline bool note_moved(struct rpd_control *ctl, struct rpd_moved *note,
+                                       __u64 cookie, __u16 account)
 {
-	struct rpd_moved *note = bpf_map_lookup_elem(&moved, &cookie);
 	struct rpd_moved first = {.account = account, .taken = true};
 
 	if (note) {
@@ -230,7 +230,7 @@ static __always_inline void move_count(struct sk_reuseport_md *ctx, struct rpd_c
 	from = note ? note->account : member->account;
 	source = bpf_map_lookup_elem(&accounts, &from);
 	target = bpf_map_lookup_elem(&accounts, &to);
-	if (from == to || !source || !target || !note_moved(ctl, cookie, to))
+	if (from == to || !source || !target || !note_moved(ctl, note, cookie, to))
 		return;
 	source->of[RPD_CONN_moved_out]++;
 	target->of[RPD_CONN_moved_in]++;

@@ -6,14 +6,6 @@
 #include "cli/show.h"
 #include "core/endpoint.h"
 
-/* A scrape that fails tells more than one that hangs, behind a command that has the lock for long.
- */
-static bool dont_wait(const char *service)
-{
-	(void)service;
-	return false;
-}
-
 /* Until SIGTERM or SIGINT. */
 static int serve(const struct invocation *i, struct error *err)
 {
@@ -28,7 +20,8 @@ static int serve(const struct invocation *i, struct error *err)
 		r = exporter_bind(&exporter, &i->listen, err);
 	if (r < 0)
 		return r;
-	pins_set_waiting(dont_wait, PINS_PATIENCE_MS);
+	/* A scrape that fails tells more than one that hangs behind a command. */
+	pins_set_waiting(pins_dont_wait, PINS_PATIENCE_MS);
 	sigemptyset(&ends);
 	sigaddset(&ends, SIGTERM);
 	sigaddset(&ends, SIGINT);

@@ -40,26 +40,16 @@ static void top_free(struct top *top)
 	cleanup_close(&top->signal_fd);
 }
 
-static bool dont_wait(const char *service)
-{
-	(void)service;
-	return false;
-}
-
 /* Takes the numbers of service @name (NULL: the only one). */
 static int take_status(struct top *top, const char *name, struct error *err)
 {
-	_cleanup_service_ struct service service;
 	struct json_object *status;
-	int r;
+	int r = show_look(name, &status, err);
 
-	service_init(&service);
-	r = service_open(&service, name, err);
-	if (r == 0)
-		r = show_take(&service, true, &status, err);
 	if (r < 0)
 		return r;
-	memcpy(top->service, service.pins.service, sizeof(top->service));
+	snprintf(top->service, sizeof(top->service), "%s",
+	         json_object_get_string(json_object_object_get(status, "service")));
 	json_object_put(top->status);
 	top->status = status;
 	top->looked_s = clock_s(CLOCK_MONOTONIC);
@@ -71,7 +61,7 @@ static int look(struct top *top, struct error *err)
 {
 	int r;
 
-	pins_set_waiting(dont_wait, TOP_LOOK_PATIENCE_MS);
+	pins_set_waiting(pins_dont_wait, TOP_LOOK_PATIENCE_MS);
 	r = take_status(top, top->service, err);
 	top->screen.note = NULL;
 	if (r == -EBUSY) {
@@ -116,7 +106,7 @@ static int change(struct top *top, bool drained, struct error *err)
 		top->screen.message = top->message;
 		return 0;
 	}
-	pins_set_waiting(dont_wait, PINS_PATIENCE_MS);
+	pins_set_waiting(pins_dont_wait, PINS_PATIENCE_MS);
 	if (change_slot(top->service, slot, drained, &why) < 0) {
 		snprintf(top->message, sizeof(top->message), "slot %d: %s", slot, why.text);
 		top->screen.message = top->message;

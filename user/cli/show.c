@@ -62,6 +62,16 @@ int show_take(struct service *service, bool timer, struct json_object **ret, str
 	return *ret ? 0 : -EIO;
 }
 
+int show_look(const char *name, struct json_object **ret, struct error *err)
+{
+	_cleanup_service_ struct service service;
+	int r;
+
+	service_init(&service);
+	r = service_open(&service, name, err);
+	return r < 0 ? r : show_take(&service, true, ret, err);
+}
+
 static int show(struct service *service, bool json, void (*text)(FILE *, struct json_object *),
                 struct error *err)
 {

@@ -20,6 +20,11 @@ int take_slot_arguments(struct invocation *invocation, int keep, struct slots *r
  */
 int show_take(struct service *service, bool timer, struct json_object **ret, struct error *err);
 
+/* The same, for a timer, of service @name (NULL: the only one), which is opened for that and
+ * closed.
+ */
+int show_look(const char *name, struct json_object **ret, struct error *err);
+
 /* Observes and prints the service as `status` does. */
 int show_status(struct service *service, bool json, struct error *err);
 

@@ -474,13 +474,6 @@ static int find_port(const char *name, uint16_t *ret, struct error *err)
 	return r;
 }
 
-/* A command that has the lock for long is no reason to miss SIGTERM. */
-static bool dont_wait(const char *service)
-{
-	(void)service;
-	return false;
-}
-
 int watch_check(struct error *err)
 {
 	struct listen_events *listens = NULL;
@@ -507,7 +500,8 @@ int watch(const char *name, struct error *err)
 		error_set(err, r, "can't set up the event loop: %s", strerror(-r));
 	else
 		r = look(&w, OBSERVE_UNCLEAR);
-	pins_set_waiting(dont_wait, PINS_PATIENCE_MS);
+	/* A command that has the lock for long is no reason to miss SIGTERM. */
+	pins_set_waiting(pins_dont_wait, PINS_PATIENCE_MS);
 	if (r >= 0) {
 		sd_notify(0, "READY=1");
 		say(&w, "watching");

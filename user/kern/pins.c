@@ -179,6 +179,12 @@ static int open_folder(const char *root, const struct pins *pins, bool create, s
 static pins_waiting_fn pins_waiting;
 static unsigned int pins_patience_ms = PINS_PATIENCE_MS;
 
+bool pins_dont_wait(const char *service)
+{
+	(void)service;
+	return false;
+}
+
 void pins_set_waiting(pins_waiting_fn waiting, unsigned int patience_ms)
 {
 	pins_waiting = waiting;

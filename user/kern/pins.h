@@ -39,6 +39,9 @@ typedef bool (*pins_waiting_fn)(const char *service);
 /* Sets who is told; NULL, as at first: nobody, and waiting goes on. */
 void pins_set_waiting(pins_waiting_fn waiting, unsigned int patience_ms);
 
+/* For those who do not go on waiting. */
+bool pins_dont_wait(const char *service);
+
 /* Names of all services, sorted; *ret is the caller's to free. None, without an error, if bpffs is
  * not mounted. */
 int pins_list(char (**ret)[RPD_LABEL_MAX], size_t *ret_n, struct error *err);
