@@ -82,7 +82,7 @@ static const struct argp_option drain_options[] = {
         {"wait", OPTION_WAIT_EMPTY, NULL, 0,
          "Wait until the workers have no handshake under way, nothing in an accept queue and no "
          "open connection. Exit status 0 only then; 3 if the time is over before, and what is left "
-         "is listed",
+         "is listed. Needs a service that is counted (see `attach`)",
          0},
         {"timeout", OPTION_TIMEOUT, "SECONDS", 0, "How long to wait (default: 30)", 0},
         {"close-remaining", OPTION_CLOSE_REMAINING, NULL, 0,
@@ -160,7 +160,8 @@ const struct command commands[] = {
          "are empty, so that they can be stopped with nothing lost.",
          drain_options, cmd_drain, false},
         {"connections", "[SERVICE] [SLOT...]", "list the open connections of workers",
-         "Lists each worker's open connections: the client, the state, the age, for how long no "
+         "For services that were attached with --count. Lists each worker's open connections: the "
+         "client, the state, the age, for how long no "
          "data came or was sent, and bytes in and out. FORMER are those of a worker that was in "
          "the slot before. No slot, or no age: open since before the service was attached, and of "
          "an unknown worker, or since an unknown time.",

@@ -50,18 +50,10 @@ int empty_check(const struct service *service, const struct observed *observed,
 	return 0;
 }
 
-static bool is_in_slot(const struct observed *o, unsigned int slot, uint64_t cookie)
-{
-	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
-		if (cookie && o->slots[slot].cookies[e] == cookie)
-			return true;
-	return false;
-}
-
 static bool is_in_slots(const struct observed *o, const struct slots *slots, uint64_t cookie)
 {
 	for (size_t i = 0; i < slots->n; i++)
-		if (is_in_slot(o, slots->at[i], cookie))
+		if (observed_is_in_slot(o, slots->at[i], cookie))
 			return true;
 	return false;
 }

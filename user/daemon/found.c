@@ -7,8 +7,8 @@
 
 #include "base/cleanup.h"
 #include "core/endpoint.h"
-#include "kern/proc.h"
 #include "daemon/observe.h"
+#include "kern/proc.h"
 #include "kern/sockdiag.h"
 #include "kern/sockdiag_conn.h"
 

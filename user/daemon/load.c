@@ -71,14 +71,6 @@ static int take_counts(const struct service *service, const struct observed *obs
 	return r;
 }
 
-static bool has_listener(const struct observed_slot *slot, uint64_t cookie)
-{
-	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
-		if (slot->cookies[e] == cookie)
-			return true;
-	return false;
-}
-
 static int take_handshakes(const struct service *service, const struct observed *observed,
                            struct load *load, struct error *err)
 {
@@ -90,7 +82,7 @@ static int take_handshakes(const struct service *service, const struct observed 
 		return r;
 	for (size_t i = 0; i < n; i++)
 		for (size_t slot = 0; rows[i].under_way && slot < load->n_slots; slot++)
-			if (has_listener(&observed->slots[slot], rows[i].cookie))
+			if (observed_is_in_slot(observed, slot, rows[i].cookie))
 				load->slots[slot].handshakes += rows[i].under_way;
 	return 0;
 }

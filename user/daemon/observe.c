@@ -38,6 +38,14 @@ const struct listener *observed_listener(const struct observed *o, uint64_t cook
 	return bsearch(&key, o->listeners, o->n_listeners, sizeof(key), compare_cookies);
 }
 
+bool observed_is_in_slot(const struct observed *o, unsigned int slot, uint64_t cookie)
+{
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (o->slots[slot].cookies[e] == cookie)
+			return true;
+	return false;
+}
+
 int observed_endpoint(const struct service *service, const struct listener *listener)
 {
 	const struct rpd_service *info = service->steer.service;

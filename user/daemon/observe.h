@@ -67,6 +67,9 @@ int observe_strangers(struct observed *o, struct error *err);
 /* The listener of this cookie, or NULL. */
 const struct listener *observed_listener(const struct observed *o, uint64_t cookie);
 
+/* Whether the listener of this cookie, which is not 0, is the slot's in one of the endpoints. */
+bool observed_is_in_slot(const struct observed *o, unsigned int slot, uint64_t cookie);
+
 /* Index of the service's endpoint that the listener is a member of, or -1. */
 int observed_endpoint(const struct service *service, const struct listener *listener);
 
