@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What workers print. Each writes, by O_APPEND, to a file of its own in the run directory (memory:
+ * /run is a tmpfs), which we follow, pass on and punch out behind us. So a worker never waits for
+ * us, gets no SIGPIPE, and loses no line when we die: the next supervisor goes on where this one
+ * was. A pipe would block the workers, or kill them, once its reader is gone.
+ *
+ * Lines are passed on whole, those of different workers never mixed in one; a last line without an
+ * end is passed on when its worker has ended. A worker that writes faster than our standard output
+ * takes it is frozen (cgroup.freeze) while more than OUTPUT_BEHIND_MAX bytes wait.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <systemd/sd-event.h>
+
+#include "base/error.h"
+
+#define OUTPUT_BEHIND_MAX (64u << 20)
+#define OUTPUT_TAIL_MAX   4096 /* bytes of the last lines that are kept of each worker */
+
+struct output;
+
+/* @path: the file, made if it isn't there, else gone on with. @prefix: in front of each line, NULL
+ * = nothing. @cgroup: directory descriptor of the worker's cgroup for the freezer, which must stay
+ * open, or -1. */
+int output_new(sd_event *loop, const char *path, const char *prefix, int cgroup,
+               struct output **ret, struct error *err);
+
+/* For the worker: open for appending. Owned by @output. */
+int output_worker_fd(const struct output *output);
+
+/* Passes on all that is there, the unfinished line included, however long it takes our standard
+ * output; for when the worker has ended. */
+void output_flush(struct output *output);
+
+/* The last lines, whole, at most OUTPUT_TAIL_MAX bytes, with the final NUL; "" if none. Valid until
+ * the next call. */
+const char *output_tail(struct output *output);
+
+/* Stops following. @remove: and removes the file. */
+void output_free(struct output *output, bool remove);

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Asking one worker, through the real port, whether it serves: a TCP connection, or an HTTP GET, of
+ * which the steering program knows, by the address and port that it comes from, that it is for that
+ * worker; or a shell command. Runs in the event loop and blocks nothing.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <systemd/sd-event.h>
+
+#include "base/error.h"
+#include "core/run_config.h"
+#include "daemon/service.h"
+
+struct probe_run;
+
+/* @ok, or why not: "GET /health: 503 Service Unavailable", "connection refused". Called once. */
+typedef void (*probe_done)(bool ok, const char *why, void *data);
+
+struct probe_request {
+	enum ready_kind kind; /* READY_HTTP, READY_TCP or READY_EXEC */
+	const char *argument; /* path, or command */
+	int64_t timeout;      /* ns */
+	/* For HTTP and TCP: the service (which must be open and locked during the call of
+	 * probe_start(), not after), the endpoint, and the index in its socket array of the
+	 * listener: a slot, or RPD_SLOT_PROBE + n of a worker that is in no slot yet. */
+	struct service *service;
+	unsigned int endpoint;
+	unsigned int index;
+	/* For EXEC: the environment, complete, and the service's cgroup directory for it to run in
+	 * a child of, "probe". */
+	char *const *env;
+	const char *cgroup_path;
+	probe_done done;
+	void *data;
+};
+
+int probe_start(sd_event *loop, const struct probe_request *request, struct probe_run **ret,
+                struct error *err);
+
+/* Ends it without calling done(); also to free it in or after done(). NULL is allowed. */
+void probe_cancel(struct probe_run *run);

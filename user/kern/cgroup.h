@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The cgroups (v2) of a service that is run: one for the service, and in it one for each worker
+ * process tree, "SLOT-NUMBER". Who is in them, and their ids, outlive us: that is how a later
+ * supervisor finds what an earlier one left.
+ */
+#pragma once
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/*
+ * Path of the service's cgroup, which is made if @create. Below our own cgroup if that is a systemd
+ * unit's that was delegated to us (a path that ends in ".service"; we then move ourselves to its
+ * leaf "supervisor"), else <cgroup2>/reuseportd/SERVICE. -ENOENT without @create if it isn't there.
+ */
+int cgroup_service(const char *service, bool create, char ret_path[PATH_MAX], struct error *err);
+
+/* Makes a child cgroup and returns a directory descriptor of it, to be born in (spawn.h). */
+int cgroup_make(const char *parent, const char *name, struct error *err);
+
+/* Opens one that is there. -ENOENT. */
+int cgroup_open(const char *parent, const char *name);
+
+/* Its id, as bpf_get_current_cgroup_id() and sock_diag tell it: the inode number. */
+uint64_t cgroup_id(int fd);
+
+/* All processes in it and in cgroups below, ascending. The caller frees *ret (NULL if none). */
+int cgroup_processes(int fd, uint32_t **ret, size_t *ret_n);
+
+/* A descriptor of its cgroup.events, which has EPOLLPRI when that changes; and whether it says that
+ * a process is in it or below. */
+int cgroup_events(int fd);
+bool cgroup_is_populated(int fd);
+
+/* SIGKILL to every process in it and below, those included that fork at the same time. */
+int cgroup_kill(int fd);
+
+/* Sum of the resident memory of all its processes, bytes: memory.current where the controller is
+ * there, else from /proc. */
+uint64_t cgroup_memory(int fd);
+
+/* Limits; 0 = none. -EOPNOTSUPP with @err naming the controller that this host's cgroup2 has not.
+ */
+int cgroup_limit(int fd, uint64_t memory, unsigned int cpu_permille, struct error *err);
+
+/* Names of the child cgroups, sorted. The caller frees *ret and each. */
+int cgroup_children(const char *parent, char ***ret, size_t *ret_n);
+
+/* Removes a child cgroup, and those that its processes may have made in it; -EBUSY while processes
+ * are in it. And the service's own, with "reuseportd" above it, once it is empty. */
+int cgroup_remove(const char *parent, const char *name);
+int cgroup_remove_service(const char *path);

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The BPF programs on a service's cgroup: at bind() they turn SO_REUSEPORT on, so that unmodified
+ * programs can share a port; after listen() they tell who listens.
+ *
+ * They are attached to the cgroup itself and not by a link that we hold: with us dead they go on,
+ * and with the cgroup they go.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include <reuseportd/abi.h>
+
+struct hook;
+
+struct hook_listen {
+	uint64_t cgroup; /* id of the cgroup of the process that called listen() */
+	uint64_t cookie; /* of the listener */
+	uint16_t port;   /* host order */
+	bool fixed;      /* it was bound to that port, not to any that was free */
+};
+
+/* Attaches to cgroup @fd, in place of what an earlier supervisor attached. @ports: only these are
+ * shared; none = every fixed port. */
+int hook_attach(int fd, const uint16_t *ports, size_t n, struct hook **ret, struct error *err);
+
+/* Readable when listeners were heard of. */
+int hook_fd(const struct hook *hook);
+
+/* Takes all of them, in their order. Returns 1 if some were lost (look for yourself then), else 0.
+ */
+int hook_drain(struct hook *hook, void (*on_listen)(const struct hook_listen *listen, void *data),
+               void *data);
+
+/* Closes our side; the programs stay. */
+void hook_free(struct hook *hook);
+
+/* Takes the programs off. */
+void hook_detach(int fd);

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Starting a worker: born in its cgroup, with just the descriptors that are meant for it. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct spawn_fd {
+	int fd;     /* of ours */
+	int target; /* its number there */
+};
+
+struct spawn_request {
+	char *const *argv;        /* found along PATH of env */
+	char *const *env;         /* complete: NAME=VALUE, NULL-terminated */
+	const char *cwd;          /* NULL = ours */
+	const char *user, *group; /* NULL = ours; names or numbers. Supplementary groups go along */
+	int cgroup;               /* directory descriptor, -1 = ours */
+	/* All others are closed, but 0, 1 and 2. Targets may be numbers that our fds have. */
+	const struct spawn_fd *fds;
+	size_t n_fds;
+	bool listen_pid; /* set LISTEN_PID to the worker's own pid */
+};
+
+/*
+ * Starts it, in a session of its own, with default signals and an empty mask, and standard input
+ * from /dev/null. Returns its pid; *ret_pidfd is the caller's to close. Fails, with the command,
+ * the errno and what to do in @err, also if exec() or what comes before it in the child does:
+ * nothing is left then.
+ */
+int spawn(const struct spawn_request *request, int *ret_pidfd, struct error *err);
