@@ -1,0 +1,581 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "daemon/control.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "daemon/run.h"
+
+#define CONTROL_REQUEST_MAX (128 * 1024)
+#define CONTROL_CLIENTS_MAX 64
+
+enum waiting {
+	WAIT_REQUEST, /* for its own */
+	WAIT_RELOAD,  /* until the reload is over */
+	WAIT_GONE,    /* until the workers up to a number that are on their way out have gone */
+	WAIT_SETTLED, /* until every slot has come to where it goes */
+	WAIT_END,     /* until all has ended */
+};
+
+struct client {
+	struct client *next;
+	struct control *control;
+	int fd;
+	sd_event_source *source;
+	char *request;
+	size_t n;
+	enum waiting waiting;
+	unsigned int up_to; /* for WAIT_GONE: number of the last one */
+	int slot;           /* for WAIT_SETTLED: of interest; -1 = all */
+};
+
+struct control {
+	struct supervisor *sup;
+	int fd;
+	sd_event_source *source;
+	struct client *clients;
+	unsigned int n_clients;
+};
+
+static void client_free(struct client *client)
+{
+	struct client **at = &client->control->clients;
+
+	while (*at != client)
+		at = &(*at)->next;
+	*at = client->next;
+	client->control->n_clients--;
+	sd_event_source_disable_unref(client->source);
+	close(client->fd);
+	free(client->request);
+	free(client);
+}
+
+/* One object and a newline. A client that doesn't read does not hold us up: it misses lines. */
+static void send_object(const struct client *client, struct json_object *object)
+{
+	_cleanup_free_ char *text = NULL;
+	int n = asprintf(&text, "%s\n",
+	                 json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN));
+
+	if (n > 0 && send(client->fd, text, n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EAGAIN)
+		shutdown(client->fd, SHUT_RDWR);
+	json_object_put(object);
+}
+
+static void send_line(const struct client *client, const char *line)
+{
+	struct json_object *object = json_object_new_object();
+
+	json_object_object_add(object, "line", json_object_new_string(line));
+	send_object(client, object);
+}
+
+/* The answer; the connection ends with it. */
+static void answer(struct client *client, int status, const char *error)
+{
+	struct json_object *object = json_object_new_object();
+
+	json_object_object_add(object, "status", json_object_new_int(status));
+	if (error)
+		json_object_object_add(object, "error", json_object_new_string(error));
+	send_object(client, object);
+	client_free(client);
+}
+
+void control_say(struct supervisor *sup, const char *line)
+{
+	for (struct client *c = sup->control ? sup->control->clients : NULL; c; c = c->next)
+		if (c->waiting != WAIT_REQUEST)
+			send_line(c, line);
+}
+
+void control_reload_ended(struct supervisor *sup, int status, const char *why)
+{
+	struct client *next;
+
+	for (struct client *c = sup->control ? sup->control->clients : NULL; c; c = next) {
+		next = c->next;
+		if (c->waiting != WAIT_RELOAD)
+			continue;
+		if (status != EXIT_OK) {
+			answer(c, status, why);
+			continue;
+		}
+		c->waiting = WAIT_GONE;
+	}
+	control_check(sup);
+}
+
+static bool are_gone(const struct supervisor *sup, unsigned int up_to)
+{
+	for (const struct run_worker *w = sup->workers; w; w = w->next)
+		if (w->number <= up_to && w->state >= LIFE_HELD)
+			return false;
+	return true;
+}
+
+static bool has_settled(const struct supervisor *sup, int slot)
+{
+	const struct run_slot *it = slot < 0 ? NULL : &sup->slots[slot];
+
+	if (!it)
+		return run_slot_all_settled(sup);
+	return it->run != RPD_RUN_STARTING && it->run != RPD_RUN_BACKOFF;
+}
+
+static void answer_settled(struct client *client)
+{
+	const struct supervisor *sup = client->control->sup;
+	char why[128] = "";
+
+	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
+		if (sup->slots[slot].run == RPD_RUN_FAILED &&
+		    (client->slot < 0 || client->slot == (int)slot))
+			snprintf(why, sizeof(why), "slot %u has failed", slot);
+	answer(client, why[0] ? EXIT_REFUSED : EXIT_OK, why[0] ? why : NULL);
+}
+
+void control_check(struct supervisor *sup)
+{
+	struct client *next;
+
+	for (struct client *c = sup->control ? sup->control->clients : NULL; c; c = next) {
+		next = c->next;
+		if (c->waiting == WAIT_GONE && are_gone(sup, c->up_to))
+			answer(c, EXIT_OK, NULL);
+		else if (c->waiting == WAIT_SETTLED && has_settled(sup, c->slot))
+			answer_settled(c);
+	}
+}
+
+/* --- requests */
+
+static void wait_for(struct client *client, enum waiting what)
+{
+	client->waiting = what;
+	client->up_to = client->control->sup->last_number;
+}
+
+/* Fills in a copy of the strings of a JSON array. */
+static char **strings_of(struct json_object *array)
+{
+	size_t n = json_object_array_length(array);
+	char **list = calloc(n + 1, sizeof(*list));
+
+	for (size_t i = 0; list && i < n; i++) {
+		list[i] = strdup(json_object_get_string(json_object_array_get_idx(array, i)));
+		if (!list[i]) {
+			run_env_free(list);
+			return NULL;
+		}
+	}
+	return list;
+}
+
+/* What a reload changes beside the workers themselves needs another start of `run`. */
+static int check_same_service(const struct run_config *is, const struct run_config *other,
+                              struct error *err)
+{
+	if (is->n_listens != other->n_listens || is->pass_sockets != other->pass_sockets ||
+	    is->policy != other->policy || is->no_count != other->no_count ||
+	    memcmp(is->listens, other->listens, is->n_listens * sizeof(is->listens[0])) != 0)
+		return error_set(err, -EINVAL,
+		                 "listen, pass-sockets, policy and no-count can't be changed by a "
+		                 "reload: stop the service and start it anew");
+	return 0;
+}
+
+/* The configuration as it is now: of its file, or, with a command of its own, as it was. */
+static int new_config(struct supervisor *sup, struct json_object *request, struct run_config *ret,
+                      struct error *err)
+{
+	struct json_object *argv = json_object_object_get(request, "argv");
+	char **copy;
+	int r;
+
+	if (!argv && sup->request->reread) {
+		r = sup->request->reread(sup->name, ret, sup->request->data, err);
+		if (r == 0)
+			r = check_same_service(&sup->plan->config, ret, err);
+		return r;
+	}
+	r = run_config_copy(&sup->plan->config, ret);
+	if (r < 0 || !argv)
+		return r < 0 ? error_set(err, r, "out of memory") : 0;
+	if (!json_object_is_type(argv, json_type_array) || json_object_array_length(argv) == 0)
+		return error_usage(err, "the command is empty");
+	copy = strings_of(argv);
+	if (!copy)
+		return error_set(err, -ENOMEM, "out of memory");
+	run_env_free(ret->argv);
+	ret->argv = copy;
+	return 0;
+}
+
+static int reload_plan(struct supervisor *sup, struct json_object *request, struct run_plan **ret,
+                       struct error *err)
+{
+	struct json_object *value;
+	struct run_config config;
+	int r;
+
+	run_config_init(&config);
+	r = new_config(sup, request, &config, err);
+	if (r == 0 && json_object_object_get_ex(request, "label", &value))
+		snprintf(config.label, sizeof(config.label), "%s", json_object_get_string(value));
+	if (r == 0 && json_object_object_get_ex(request, "batch", &value))
+		config.batch = json_object_get_int(value);
+	if (r == 0 && json_object_object_get_ex(request, "in_place", &value))
+		config.in_place = json_object_get_boolean(value);
+	if (r == 0 && json_object_object_get_ex(request, "keep_going", &value))
+		config.keep_going = json_object_get_boolean(value);
+	if (r == 0)
+		r = run_config_check(&config, err);
+	*ret = r == 0 ? run_plan_new(&config) : NULL;
+	run_config_free(&config);
+	if (r == 0 && !*ret)
+		r = error_set(err, -ENOMEM, "out of memory");
+	return r;
+}
+
+static int do_reload(struct client *client, struct json_object *request, struct error *err)
+{
+	struct supervisor *sup = client->control->sup;
+	struct run_plan *plan = NULL;
+	struct slots slots;
+	int r = reload_plan(sup, request, &plan, err);
+
+	reload_slots(sup, &slots);
+	if (r == 0 && slots.n == 0)
+		r = error_set(err, -EINVAL, "service '%s': all slots are stopped", sup->name);
+	if (r == 0) {
+		wait_for(client, WAIT_RELOAD);
+		r = reload_begin(sup, &slots, plan, err);
+	}
+	run_plan_unref(plan);
+	return r;
+}
+
+/* The slot that the request names. */
+static int slot_of(const struct supervisor *sup, struct json_object *request, unsigned int *ret,
+                   struct error *err)
+{
+	struct json_object *value;
+	int slot;
+
+	if (!json_object_object_get_ex(request, "slot", &value))
+		return error_usage(err, "name the slot");
+	slot = json_object_get_int(value);
+	if (slot < 0 || (unsigned int)slot >= sup->n_slots)
+		return error_usage(err, "there is no slot %d: service '%s' has slots 0 to %u", slot,
+		                   sup->name, sup->n_slots - 1);
+	*ret = slot;
+	return 0;
+}
+
+/* A reload of one slot, by the plan in force. */
+static int do_restart(struct client *client, struct json_object *request, struct error *err)
+{
+	struct supervisor *sup = client->control->sup;
+	struct run_plan *plan = NULL;
+	struct slots slots = {.n = 1};
+	struct json_object *value;
+	struct run_config config;
+	unsigned int slot;
+	int r = slot_of(sup, request, &slot, err);
+
+	if (r == 0 && run_config_copy(&sup->plan->config, &config) < 0)
+		r = error_set(err, -ENOMEM, "out of memory");
+	if (r < 0)
+		return r;
+	if (json_object_object_get_ex(request, "in_place", &value))
+		config.in_place = json_object_get_boolean(value);
+	plan = run_plan_new(&config);
+	run_config_free(&config);
+	if (!plan)
+		return error_set(err, -ENOMEM, "out of memory");
+	slots.at[0] = slot;
+	wait_for(client, WAIT_RELOAD);
+	r = reload_begin(sup, &slots, plan, err);
+	run_plan_unref(plan);
+	return r;
+}
+
+static int do_scale(struct client *client, struct json_object *request, struct error *err)
+{
+	struct json_object *value;
+	int n, r;
+
+	if (!json_object_object_get_ex(request, "workers", &value))
+		return error_usage(err, "say to how many workers");
+	n = json_object_get_int(value);
+	if (n < 1 || n > RPD_SLOT_MAX)
+		return error_usage(err, "the number of workers is 1 to %d", RPD_SLOT_MAX);
+	wait_for(client, n > (int)client->control->sup->n_slots ? WAIT_SETTLED : WAIT_GONE);
+	client->slot = -1;
+	r = run_slot_scale(client->control->sup, n, err);
+	return r;
+}
+
+static int do_stop(struct client *client, struct json_object *request, struct error *err)
+{
+	struct supervisor *sup = client->control->sup;
+	unsigned int slot;
+	int r;
+
+	if (!json_object_object_get(request, "slot")) {
+		wait_for(client, WAIT_END);
+		run_stop_all(sup);
+		return 0;
+	}
+	r = slot_of(sup, request, &slot, err);
+	if (r == 0 && sup->reload)
+		r = error_set(err, -EBUSY, "service '%s': workers are being replaced", sup->name);
+	if (r == 0) {
+		wait_for(client, WAIT_GONE);
+		r = run_slot_stop(sup, slot, err);
+	}
+	return r;
+}
+
+static int do_start(struct client *client, struct json_object *request, struct error *err)
+{
+	struct supervisor *sup = client->control->sup;
+	unsigned int slot;
+	int r = slot_of(sup, request, &slot, err);
+
+	if (r < 0)
+		return r;
+	if (sup->slots[slot].current)
+		return error_set(err, -EEXIST, "slot %u of service '%s' has a worker, pid %u", slot,
+		                 sup->name, sup->slots[slot].current->pid);
+	wait_for(client, WAIT_SETTLED);
+	client->slot = slot;
+	sup->slots[slot].crashes = 0;
+	sup->slots[slot].run = RPD_RUN_STARTING;
+	run_slot_start(sup, slot);
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	int (*run)(struct client *client, struct json_object *request, struct error *err);
+} requests[] = {
+        {"reload", do_reload}, {"restart", do_restart}, {"scale", do_scale},
+        {"stop", do_stop},     {"start", do_start},
+};
+
+static void take_request(struct client *client)
+{
+	struct supervisor *sup = client->control->sup;
+	struct json_object *request = json_tokener_parse(client->request);
+	const char *name = json_object_get_string(json_object_object_get(request, "do"));
+	struct error err = {};
+	int r = -EOPNOTSUPP;
+
+	error_set(&err, r, "the supervisor doesn't know what to do; is it of another version?");
+	for (size_t i = 0; name && i < ARRAY_SIZE(requests); i++)
+		if (!strcmp(name, requests[i].name))
+			r = requests[i].run(client, request, &err);
+	json_object_put(request);
+	if (r < 0)
+		answer(client, err.status, err.text);
+	else
+		control_check(sup);
+}
+
+static int on_client(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct client *client = data;
+	ssize_t n = read(fd, client->request + client->n, CONTROL_REQUEST_MAX - client->n - 1);
+
+	(void)source;
+	(void)events;
+	if (n < 0 && errno == EAGAIN)
+		return 0;
+	if (n <= 0 || client->n + n >= CONTROL_REQUEST_MAX - 1) {
+		client_free(client); /* gone; what it asked for goes on */
+		return 0;
+	}
+	if (client->waiting != WAIT_REQUEST)
+		return 0;
+	client->n += n;
+	client->request[client->n] = '\0';
+	if (memchr(client->request, '\n', client->n))
+		take_request(client);
+	return 0;
+}
+
+static bool may_ask(int fd)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
+	       (peer.uid == 0 || peer.uid == geteuid());
+}
+
+static int on_connection(sd_event_source *source, int listener, uint32_t events, void *data)
+{
+	struct control *control = data;
+	_cleanup_close_ int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct client *client;
+
+	(void)source;
+	(void)events;
+	if (fd < 0 || !may_ask(fd) || control->n_clients >= CONTROL_CLIENTS_MAX)
+		return 0;
+	client = calloc(1, sizeof(*client));
+	if (!client)
+		return 0;
+	client->request = malloc(CONTROL_REQUEST_MAX);
+	if (!client->request ||
+	    sd_event_add_io(control->sup->loop, &client->source, fd, EPOLLIN, on_client, client) <
+	            0) {
+		free(client->request);
+		free(client);
+		return 0;
+	}
+	client->fd = TAKE_FD(fd);
+	client->control = control;
+	client->next = control->clients;
+	control->clients = client;
+	control->n_clients++;
+	return 0;
+}
+
+static void socket_address(const char *service, struct sockaddr_un *ret)
+{
+	*ret = (struct sockaddr_un){.sun_family = AF_UNIX};
+	supervisor_path(service, "control", ret->sun_path, sizeof(ret->sun_path));
+}
+
+int control_new(struct supervisor *sup, struct control **ret, struct error *err)
+{
+	struct sockaddr_un address;
+	struct control *control = calloc(1, sizeof(*control));
+	mode_t mask;
+	int r = 0;
+
+	if (!control)
+		return error_set(err, -ENOMEM, "out of memory");
+	control->sup = sup;
+	socket_address(sup->name, &address);
+	unlink(address.sun_path); /* of one that was killed: there is one supervisor at a time */
+	control->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	mask = umask(0177);
+	if (control->fd < 0 ||
+	    bind(control->fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    listen(control->fd, SOMAXCONN) < 0)
+		r = -errno;
+	umask(mask);
+	if (r == 0)
+		r = sd_event_add_io(sup->loop, &control->source, control->fd, EPOLLIN,
+		                    on_connection, control);
+	if (r < 0) {
+		error_set(err, r, "can't listen on %s: %s", address.sun_path, strerror(-r));
+		cleanup_close(&control->fd);
+		free(control);
+		return r;
+	}
+	*ret = control;
+	return 0;
+}
+
+void control_free(struct control *control, int status)
+{
+	struct sockaddr_un address;
+
+	if (!control)
+		return;
+	while (control->clients)
+		if (control->clients->waiting == WAIT_END)
+			answer(control->clients, EXIT_OK, NULL);
+		else if (control->clients->waiting != WAIT_REQUEST)
+			answer(control->clients, status ? status : EXIT_REFUSED,
+			       "the service was stopped");
+		else
+			client_free(control->clients);
+	socket_address(control->sup->name, &address);
+	unlink(address.sun_path);
+	sd_event_source_disable_unref(control->source);
+	close(control->fd);
+	free(control);
+}
+
+/* --- the other end */
+
+static int take_answer(struct json_object *object, void (*on_line)(const char *, void *),
+                       void *data, int *ret_status, struct error *err)
+{
+	struct json_object *value;
+
+	if (json_object_object_get_ex(object, "line", &value))
+		on_line(json_object_get_string(value), data);
+	if (!json_object_object_get_ex(object, "status", &value))
+		return 0;
+	*ret_status = json_object_get_int(value);
+	if (*ret_status != EXIT_OK) {
+		error_set(err, -ECANCELED, "%s",
+		          json_object_object_get_ex(object, "error", &value)
+		                  ? json_object_get_string(value)
+		                  : "the supervisor gives no reason");
+		err->status = *ret_status;
+	}
+	return 1;
+}
+
+static int open_socket(const char *service, struct error *err)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un address;
+
+	socket_address(service, &address);
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+		return TAKE_FD(fd);
+	if (errno == ENOENT || errno == ECONNREFUSED)
+		return error_set(err, -ENOENT,
+		                 "service '%s' has no supervisor: `reuseportd run` is not running",
+		                 service);
+	return error_set(err, -errno, "can't talk to the supervisor of service '%s' by %s: %s",
+	                 service, address.sun_path, strerror(errno));
+}
+
+int control_ask(const char *service, const char *request,
+                void (*on_line)(const char *line, void *data), void *data, struct error *err)
+{
+	_cleanup_close_ int fd = open_socket(service, err);
+	_cleanup_file_ FILE *stream = NULL;
+	_cleanup_free_ char *line = NULL;
+	size_t room = 0;
+	int status = 0;
+
+	if (fd < 0)
+		return fd;
+	stream = fdopen(fd, "r+");
+	if (!stream)
+		return error_set(err, -errno, "%s", strerror(errno));
+	TAKE_FD(fd);
+	fprintf(stream, "%s\n", request);
+	fflush(stream);
+	while (getline(&line, &room, stream) > 0) {
+		struct json_object *object = json_tokener_parse(line);
+		int r = take_answer(object, on_line, data, &status, err);
+
+		json_object_put(object);
+		if (r > 0)
+			return status ? -ECANCELED : 0;
+	}
+	return error_set(err, -EPIPE,
+	                 "the supervisor of service '%s' has ended before it was done", service);
+}

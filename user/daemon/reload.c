@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Carries out the plan of a reload (core/rollout.h). */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "core/rollout.h"
+#include "daemon/control.h"
+#include "daemon/run.h"
+
+struct reload {
+	struct rollout rollout;
+	struct run_plan *plan;
+	bool in_place;
+	bool taking_back; /* the old ones get their slots back */
+	bool advancing;   /* reload_advance() is at work: what happens meanwhile it sees itself */
+	bool again;
+	/* A second pass that brings the old command back, where the old workers are gone. */
+	bool restoring;
+	char why[2048]; /* it failed */
+};
+
+void reload_slots(const struct supervisor *sup, struct slots *ret)
+{
+	ret->n = 0;
+	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
+		if (sup->slots[slot].run != RPD_RUN_STOPPED)
+			ret->at[ret->n++] = slot;
+}
+
+static int phase_of(const struct supervisor *sup, unsigned int slot)
+{
+	for (size_t i = 0; sup->reload && i < sup->reload->rollout.slots.n; i++)
+		if (sup->reload->rollout.slots.at[i] == slot)
+			return sup->reload->rollout.phase[i];
+	return -1;
+}
+
+bool reload_has(const struct supervisor *sup, unsigned int slot)
+{
+	return phase_of(sup, slot) >= 0 && !sup->reload->taking_back;
+}
+
+bool reload_holds(const struct supervisor *sup, unsigned int slot)
+{
+	return reload_has(sup, slot) && phase_of(sup, slot) == ROLLOUT_STARTED;
+}
+
+static void set_plan(struct run_slot *it, struct run_plan *plan)
+{
+	run_plan_unref(it->plan);
+	it->plan = plan ? run_plan_ref(plan) : NULL;
+}
+
+static struct run_worker *held_of(const struct supervisor *sup, unsigned int slot)
+{
+	for (struct run_worker *w = sup->workers; w; w = w->next)
+		if (w->slot == slot && w->state == LIFE_HELD)
+			return w;
+	return NULL;
+}
+
+/* A new worker for the slot; in place, when the old one is gone (reload_note_gone()). */
+static void start(struct supervisor *sup, unsigned int slot)
+{
+	struct run_slot *it = &sup->slots[slot];
+	struct run_worker *old = it->current;
+	struct error err = {};
+
+	it->crashes = 0;
+	set_plan(it, sup->reload->plan);
+	it->timer = sd_event_source_disable_unref(it->timer);
+	if (!sup->reload->in_place || !old) {
+		run_slot_start(sup, slot);
+		return;
+	}
+	if (run_place_withdraw(sup, slot, &err) < 0) {
+		run_say(sup, "slot %u: %s", slot, err.text);
+		reload_note_failed(sup, slot, NULL);
+		return;
+	}
+	it->current = NULL;
+	it->run = RPD_RUN_STARTING;
+	run_place_note(sup, slot);
+	run_place_park(sup);
+	old->withdrawn_at = clock_ns(CLOCK_MONOTONIC);
+	run_worker_event(old, LIFE_EVENT_RETIRE);
+}
+
+static void reload_free(struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->reload->rollout.slots.n; i++)
+		set_plan(&sup->slots[sup->reload->rollout.slots.at[i]], NULL);
+	run_plan_unref(sup->reload->plan);
+	free(sup->reload);
+	sup->reload = NULL;
+}
+
+static void commit(struct supervisor *sup)
+{
+	struct reload *it = sup->reload;
+	unsigned int failed = rollout_count(&it->rollout, ROLLOUT_FAILED);
+	bool restored = it->restoring;
+	char why[sizeof(it->why)];
+
+	run_say(sup, "%s: %u of %zu workers are new ones", restored ? "restored" : "reload",
+	        rollout_count(&it->rollout, ROLLOUT_REPLACED), it->rollout.slots.n);
+	strcpy(why, it->why);
+	if (!restored && it->plan != sup->plan) {
+		run_plan_unref(sup->plan);
+		sup->plan = run_plan_ref(it->plan);
+	}
+	reload_free(sup);
+	for (struct run_worker *w = sup->workers, *next; w; w = next) {
+		next = w->next;
+		if (w->state == LIFE_HELD)
+			run_worker_event(w, LIFE_EVENT_RETIRE);
+	}
+	run_slot_start_waiting(sup);
+	control_reload_ended(sup, failed || restored ? EXIT_REFUSED : EXIT_OK, why);
+}
+
+/* The slot has again who had it before, or one that is started like him. */
+static void take_back(struct supervisor *sup, unsigned int slot, enum rollout_phase phase)
+{
+	struct run_slot *it = &sup->slots[slot];
+	struct run_worker *next = it->next, *held = held_of(sup, slot);
+
+	it->next = NULL;
+	set_plan(it, NULL);
+	if (next)
+		run_worker_event(next, LIFE_EVENT_STOP);
+	if (held)
+		run_worker_event(held, LIFE_EVENT_RECALL);
+	else if (!it->current || (phase == ROLLOUT_REPLACED && !sup->reload->in_place))
+		run_slot_start(sup, slot);
+}
+
+/* In place the old workers are gone: with another command those that were replaced are replaced
+ * again, by such of the old command. Returns whether that is necessary, and begun. */
+static bool restore(struct supervisor *sup)
+{
+	struct reload *it = sup->reload;
+	struct slots replaced = {};
+
+	if (!it->in_place || it->plan == sup->plan || it->restoring)
+		return false;
+	for (size_t i = 0; i < it->rollout.slots.n; i++)
+		if (it->rollout.phase[i] == ROLLOUT_REPLACED)
+			replaced.at[replaced.n++] = it->rollout.slots.at[i];
+	if (replaced.n == 0)
+		return false;
+	run_say(sup, "the old command is started again in the %zu slots that were replaced",
+	        replaced.n);
+	rollout_begin(&it->rollout, &replaced, it->rollout.batch, true);
+	run_plan_unref(it->plan);
+	it->plan = run_plan_ref(sup->plan);
+	it->restoring = true;
+	it->taking_back = false;
+	return true;
+}
+
+/* Returns whether the reload is over, and freed. */
+static bool roll_back(struct supervisor *sup)
+{
+	struct reload *it = sup->reload;
+	const struct rollout was = it->rollout;
+	char why[sizeof(it->why)];
+
+	run_say(sup, "reload failed: %s", it->why);
+	it->taking_back = true;
+	for (size_t i = 0; i < was.slots.n; i++)
+		take_back(sup, was.slots.at[i], was.phase[i]);
+	if (restore(sup))
+		return false;
+	strcpy(why, it->why);
+	reload_free(sup);
+	run_say(sup, "the old workers serve on");
+	run_slot_start_waiting(sup);
+	control_reload_ended(sup, EXIT_REFUSED, why);
+	return true;
+}
+
+/* Does all that can be done now. What it does may make things happen that ask for more of it. */
+static void advance(struct supervisor *sup)
+{
+	struct reload *it = sup->reload;
+	unsigned int slot;
+
+	if (!it || it->advancing) {
+		if (it)
+			it->again = true;
+		return;
+	}
+	it->advancing = true;
+	do {
+		enum rollout_verdict verdict;
+
+		it->again = false;
+		while ((verdict = rollout_next(&it->rollout, &slot)) == ROLLOUT_START)
+			start(sup, slot);
+		if (verdict == ROLLOUT_COMMIT) {
+			commit(sup);
+			return;
+		}
+		if (verdict == ROLLOUT_ROLLBACK) {
+			if (roll_back(sup))
+				return;
+			it->again = true;
+		}
+	} while (it->again);
+	it->advancing = false;
+}
+
+int reload_begin(struct supervisor *sup, const struct slots *slots, struct run_plan *plan,
+                 struct error *err)
+{
+	if (sup->reload)
+		return error_set(err, -EBUSY,
+		                 "service '%s': workers are being replaced already; try again when "
+		                 "that is through",
+		                 sup->name);
+	if (sup->stopping)
+		return error_set(err, -EBUSY, "service '%s' is being stopped", sup->name);
+	sup->reload = calloc(1, sizeof(*sup->reload));
+	if (!sup->reload)
+		return error_set(err, -ENOMEM, "out of memory");
+	sup->reload->plan = run_plan_ref(plan);
+	sup->reload->in_place = plan->config.in_place;
+	rollout_begin(&sup->reload->rollout, slots, plan->config.batch, plan->config.keep_going);
+	/* A replacement that is under way is of the old command. */
+	for (size_t i = 0; i < slots->n; i++) {
+		struct run_slot *it = &sup->slots[slots->at[i]];
+		struct run_worker *next = it->next;
+
+		it->next = NULL;
+		if (next)
+			run_worker_event(next, LIFE_EVENT_STOP);
+	}
+	advance(sup);
+	return 0;
+}
+
+void reload_note_admitted(struct supervisor *sup, unsigned int slot)
+{
+	if (!reload_has(sup, slot))
+		return;
+	rollout_note(&sup->reload->rollout, slot, ROLLOUT_REPLACED);
+	run_say(sup, "%u of %zu replaced",
+	        rollout_count(&sup->reload->rollout, ROLLOUT_REPLACED),
+	        sup->reload->rollout.slots.n);
+	advance(sup);
+}
+
+void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct run_worker *w)
+{
+	struct reload *it = sup->reload;
+	const char *tail = w && w->output ? output_tail(w->output) : "";
+
+	if (phase_of(sup, slot) == ROLLOUT_PENDING)
+		return;
+	if (!w)
+		snprintf(it->why, sizeof(it->why),
+		         "slot %u: the new worker could not be started", slot);
+	else if (w->why[0])
+		snprintf(it->why, sizeof(it->why), "slot %u: the new worker (pid %u) %s", slot,
+		         w->pid, w->why);
+	else
+		snprintf(it->why, sizeof(it->why), "slot %u: the new worker (pid %u) ended (%s)",
+		         slot, w->pid, w->end[0] ? w->end : "how is not known");
+	if (tail[0]) {
+		size_t used = strlen(it->why), keep = sizeof(it->why) - used - 64;
+		size_t n = strlen(tail);
+
+		snprintf(it->why + used, sizeof(it->why) - used, "; its last lines were:\n%s",
+		         n > keep ? tail + n - keep : tail);
+	}
+	rollout_note(&it->rollout, slot, ROLLOUT_FAILED);
+	advance(sup);
+}
+
+void reload_note_gone(struct supervisor *sup, const struct run_worker *w)
+{
+	struct run_slot *it = &sup->slots[w->slot];
+
+	if (reload_has(sup, w->slot) && sup->reload->in_place && !it->next && !it->current &&
+	    phase_of(sup, w->slot) == ROLLOUT_STARTED)
+		run_slot_start(sup, w->slot);
+}
+
+void reload_drop(struct supervisor *sup)
+{
+	if (sup->reload)
+		reload_free(sup);
+}

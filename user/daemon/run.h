@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a supervisor knows of the service that it runs. Shared by the files run_*.c and reload.c,
+ * which each have one subject; everybody else sees supervisor.h.
+ *
+ * What must outlive us is not here: the pinned maps tell who has which slot, and the cgroups which
+ * processes there are (run_takeover.c).
+ */
+#pragma once
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+#include "core/life.h"
+#include "core/listener.h"
+#include "core/rollout.h"
+#include "core/run_config.h"
+#include "daemon/channel.h"
+#include "daemon/notify.h"
+#include "daemon/output.h"
+#include "daemon/parking.h"
+#include "daemon/probe_worker.h"
+#include "daemon/supervisor.h"
+#include "kern/hook.h"
+
+struct control;
+struct reload;
+struct supervisor;
+
+/* A configuration, as long as any worker or plan goes by it. */
+struct run_plan {
+	unsigned int refs;
+	struct run_config config;
+};
+
+/* A process tree that we started, or took over. */
+struct run_worker {
+	struct run_worker *next;
+	struct supervisor *sup;
+	struct run_plan *plan;
+	unsigned int slot, number;
+	enum life_state state;
+
+	char cgroup_name[32]; /* SLOT-NUMBER */
+	int cgroup_fd, events_fd, pidfd;
+	uint64_t cgroup_id;
+	uint32_t pid; /* of its main process */
+	bool exited;
+	char end[64]; /* how its main process ended, such as "exit status 1" */
+	sd_event_source *on_exit, *on_cgroup;
+	sd_event_source *timer; /* of the state: each has at most one time to wait for */
+
+	struct output *output;
+	struct channel *channel;
+	int channel_worker_fd; /* its end, until it was started */
+
+	/* Cookies of its listeners that are bound to a fixed port, and of those passed to it. */
+	uint64_t fixed[RPD_ENDPOINT_MAX];
+	size_t n_fixed;
+	/* By endpoint of the service: its listener when it was admitted, 0 = none. */
+	uint64_t cookies[RPD_ENDPOINT_MAX];
+	uint16_t account;
+
+	bool told_ready; /* by sd_notify, or a message */
+	bool probing_listener; /* its listener is where probes find it (RPD_SLOT_PROBE) */
+	struct probe_run *probe;
+	sd_event_source *probe_timer;
+	unsigned int probe_failures; /* in a row, when it is up */
+	bool unhealthy;
+
+	int64_t started_at, up_at, withdrawn_at; /* CLOCK_MONOTONIC; 0 = not yet */
+	char why[512]; /* what it failed of */
+};
+
+struct run_slot {
+	struct supervisor *sup;
+	unsigned int number;
+	struct run_worker *current; /* has the slot */
+	struct run_worker *next;    /* is to have it, when it is ready */
+	struct run_plan *plan;      /* of who is to be started in it, if not the service's */
+	enum rpd_run run;
+	unsigned int crashes; /* in a row */
+	unsigned int restarts;
+	sd_event_source *timer; /* of the pause before the next start */
+};
+
+struct supervisor {
+	sd_event *loop;
+	char name[RPD_LABEL_MAX];
+	char run_dir[PATH_MAX], cgroup_path[PATH_MAX];
+	int cgroup_fd;
+	const struct supervisor_request *request;
+	struct run_plan *plan; /* in force */
+
+	struct hook *hook;
+	sd_event_source *on_hook;
+	struct notify *notify;
+	struct control *control;
+	struct parking parking;
+	sd_event_source *park_timer, *look_timer, *cron_timer;
+
+	struct run_slot slots[RPD_SLOT_MAX];
+	unsigned int n_slots;
+	struct run_worker *workers;
+	unsigned int last_number;
+	struct reload *reload; /* under way, or NULL */
+
+	bool announced; /* READY=1 was said */
+	bool stopping;
+	bool detached; /* nothing of the service is left */
+	int status;    /* exit status, when it has ended */
+	char failure[1024];
+};
+
+#define RUN_LOOK_NS 100000000ll /* between two looks at who drains */
+
+/* A line for the log, and for whoever waits for what is under way. */
+void run_say(struct supervisor *sup, const char *format, ...)
+        __attribute__((format(printf, 2, 3)));
+
+struct run_plan *run_plan_new(const struct run_config *config);
+struct run_plan *run_plan_ref(struct run_plan *plan);
+void run_plan_unref(struct run_plan *plan);
+
+/* --- run_worker.c: one process tree. */
+
+/* Starts one of @plan for @slot. NULL with @err set if it can't be started; nothing is left then. */
+struct run_worker *run_worker_start(struct supervisor *sup, unsigned int slot,
+                                    struct run_plan *plan, struct error *err);
+/* Takes over cgroup @name with whom is in it. NULL: it is empty, and was removed, or @err is set. */
+struct run_worker *run_worker_adopt(struct supervisor *sup, const char *name,
+                                    enum life_state state, struct error *err);
+/* Something has happened to it: does what core/life.h says. It may be freed then. */
+void run_worker_event(struct run_worker *w, enum life_event event);
+/* As LIFE_EVENT_LATE, and says why. */
+void run_worker_fail(struct run_worker *w, const char *format, ...)
+        __attribute__((format(printf, 2, 3)));
+/* The timer of its state. */
+int run_worker_arm(struct run_worker *w, int64_t ns, enum life_event event);
+/* Lets go of it, and leaves its processes alone. */
+void run_worker_forget(struct run_worker *w);
+/* The worker whose cgroup process @pid is in, or NULL. */
+struct run_worker *run_worker_of_pid(struct supervisor *sup, uint32_t pid);
+
+/* --- run_env.c */
+
+/* Its environment, NAME=VALUE, NULL-terminated; NULL: out of memory. run_env_free(). */
+char **run_env_new(const struct run_worker *w);
+void run_env_free(char **env);
+/* Whether it is offered a Node channel. */
+bool run_env_has_channel(const struct run_config *config);
+
+/* --- run_place.c: workers' listeners, and slots. */
+
+/* Its listeners that are meant to take connections, by cookie. The caller frees *ret. */
+int run_place_listeners(struct run_worker *w, struct listener **ret, size_t *ret_n,
+                        struct error *err);
+/* Makes endpoints of those that are none yet, and lets connections wait there. */
+int run_place_endpoints(struct run_worker *w, const struct listener *listeners, size_t n,
+                        struct error *err);
+/* Puts it into its slot, in place of whoever is there. */
+int run_place_admit(struct run_worker *w, struct error *err);
+/* Takes whoever has the slot out of it. */
+int run_place_withdraw(struct supervisor *sup, unsigned int slot, struct error *err);
+/* Notes the slot's run state, where `status` finds it. */
+void run_place_note(struct supervisor *sup, unsigned int slot);
+/* Begins to hold connections back if nobody is in a slot, and ends that if somebody is. */
+void run_place_park(struct supervisor *sup);
+/* The service has @n slots from now on. */
+int run_place_resize(struct supervisor *sup, unsigned int n, struct error *err);
+
+/* --- run_ready.c */
+
+/* Looks whether it is ready; to be called whenever that may have changed. */
+void run_ready_look(struct run_worker *w);
+/* Its health is checked from now on, if it is to be. */
+void run_ready_watch(struct run_worker *w);
+/* No more probes. */
+void run_ready_end(struct run_worker *w);
+
+/* --- run_drain.c */
+
+/* Whether nothing is left of its connections. @ret_open: how many, UINT64_MAX = not known. */
+bool run_drain_is_done(struct run_worker *w, uint64_t *ret_open);
+
+/* --- run_slot.c: who is to be in a slot. */
+
+/* Starts one for the slot, if it has room for one; in case of failure, what follows is done. */
+void run_slot_start(struct supervisor *sup, unsigned int slot);
+/* As many of those that wait to be started as may start at the same time. */
+void run_slot_start_waiting(struct supervisor *sup);
+/* The one that is `next` of its slot is in it. */
+void run_slot_admitted(struct run_worker *w);
+/* It came to nothing, or it was in its slot and has died. */
+void run_slot_lost(struct run_worker *w);
+/* Another takes the place of the one that is in the slot, without a reload. */
+void run_slot_replace(struct supervisor *sup, unsigned int slot, const char *why);
+/* The slot's worker goes, and no other comes. */
+int run_slot_stop(struct supervisor *sup, unsigned int slot, struct error *err);
+/* The service has @n slots from now on: more are started, those above go. */
+int run_slot_scale(struct supervisor *sup, unsigned int n, struct error *err);
+/* Whether every slot has come to where it goes: up, failed or stopped. */
+bool run_slot_all_settled(const struct supervisor *sup);
+
+/* --- reload.c */
+
+/* Replaces the workers of @slots by such of @plan, which becomes the service's if all goes well and
+ * they are all its slots. How it went is told to the control connections that wait for it
+ * (control_reload_ended()). -EBUSY with @err set if one is under way. */
+int reload_begin(struct supervisor *sup, const struct slots *slots, struct run_plan *plan,
+                 struct error *err);
+/* The slots that a reload is for: all but those that were stopped. */
+void reload_slots(const struct supervisor *sup, struct slots *ret);
+bool reload_has(const struct supervisor *sup, unsigned int slot);
+/* Whether the slot's old worker is kept until the reload is through. */
+bool reload_holds(const struct supervisor *sup, unsigned int slot);
+void reload_note_admitted(struct supervisor *sup, unsigned int slot);
+/* @w: the worker that came to nothing, NULL if none could be started. */
+void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct run_worker *w);
+/* A worker has gone: one that made room, maybe, or the last of the old ones. */
+void reload_note_gone(struct supervisor *sup, const struct run_worker *w);
+/* Drops it: all is being stopped. */
+void reload_drop(struct supervisor *sup);
+
+/* --- supervisor.c */
+
+/* Ends all workers, then the service, then us. */
+void run_stop_all(struct supervisor *sup);
+/* Called when a worker has gone, or a slot has come to rest. */
+void run_check_end(struct supervisor *sup);

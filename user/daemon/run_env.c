@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The environment of a worker: ours, what the configuration adds, and who it is. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "daemon/run.h"
+
+#define ENV_OWN_MAX 16 /* variables that we add */
+
+/* Ours that are meant for us, or say how we were started. */
+static const char *const kept_back[] = {
+        "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID",    "MAINPID",
+        "LISTEN_FDS",    "LISTEN_PID",    "LISTEN_FDNAMES",  "NODE_CHANNEL_FD",
+        "INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID", "NODE_CHANNEL_SERIALIZATION_MODE",
+};
+
+struct env {
+	char **list;
+	size_t n, room;
+	bool failed;
+};
+
+static size_t name_length(const char *variable)
+{
+	return strcspn(variable, "=");
+}
+
+static bool same_name(const char *a, const char *b)
+{
+	return name_length(a) == name_length(b) && !strncmp(a, b, name_length(a));
+}
+
+/* Takes @variable over, in place of one of that name. */
+static void put(struct env *env, char *variable)
+{
+	if (!variable || env->n + 1 >= env->room) {
+		env->failed = true;
+		free(variable);
+		return;
+	}
+	for (size_t i = 0; i < env->n; i++)
+		if (same_name(env->list[i], variable)) {
+			free(env->list[i]);
+			env->list[i] = variable;
+			return;
+		}
+	env->list[env->n++] = variable;
+}
+
+__attribute__((format(printf, 2, 3))) static void add(struct env *env, const char *format, ...)
+{
+	char *variable = NULL;
+	va_list args;
+
+	va_start(args, format);
+	if (vasprintf(&variable, format, args) < 0)
+		variable = NULL;
+	va_end(args);
+	put(env, variable);
+}
+
+static bool is_kept_back(const char *variable)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kept_back); i++)
+		if (same_name(variable, kept_back[i]))
+			return true;
+	return false;
+}
+
+static size_t count(char *const *list)
+{
+	size_t n = 0;
+
+	while (list && list[n])
+		n++;
+	return n;
+}
+
+/* Node programs call process.send() only if they were started with a channel, as PM2 does; some
+ * call it without looking. */
+bool run_env_has_channel(const struct run_config *config)
+{
+	const char *program = strrchr(config->argv[0], '/');
+
+	program = program ? program + 1 : config->argv[0];
+	return config->ready == READY_MESSAGE || config->drain_message ||
+	       config->shutdown_message || !strcmp(program, "node") || !strcmp(program, "nodejs") ||
+	       !strcmp(program, "npm") || !strcmp(program, "bun");
+}
+
+/* PM2's increment_var: each instance has the next number. */
+static void add_increment(struct env *env, const struct run_worker *w)
+{
+	const char *name = w->plan->config.increment_var;
+	long value = 0;
+
+	if (!name)
+		return;
+	for (size_t i = 0; i < env->n; i++)
+		if (same_name(env->list[i], name))
+			value = strtol(env->list[i] + name_length(env->list[i]) + 1, NULL, 10);
+	add(env, "%s=%ld", name, value + w->slot);
+}
+
+static void add_sockets(struct env *env, const struct run_config *config)
+{
+	char names[RPD_ENDPOINT_MAX * 8 + 1] = "";
+
+	for (size_t i = 0; i < config->n_listens; i++)
+		snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%u",
+		         i ? ":" : "", config->listens[i].port);
+	add(env, "LISTEN_FDS=%zu", config->n_listens);
+	add(env, "LISTEN_FDNAMES=%s", names);
+	add(env, "LISTEN_PID=0"); /* spawn() puts the number in */
+}
+
+static void add_own(struct env *env, const struct run_worker *w)
+{
+	const struct run_config *config = &w->plan->config;
+	char path[PATH_MAX];
+
+	if (config->n_listens)
+		add(env, "PORT=%u", config->listens[0].port);
+	add(env, "NODE_APP_INSTANCE=%u", w->slot);
+	add(env, "REUSEPORTD_SLOT=%u", w->slot);
+	add(env, "REUSEPORTD_SERVICE=%s", w->sup->name);
+	add(env, "REUSEPORTD_VERSION=%s", config->label);
+	if (config->ready == READY_NOTIFY) {
+		supervisor_path(w->sup->name, "notify", path, sizeof(path));
+		add(env, "NOTIFY_SOCKET=%s", path);
+	}
+	if (config->pass_sockets)
+		add_sockets(env, config);
+	if (run_env_has_channel(config)) {
+		add(env, "NODE_CHANNEL_FD=%zu",
+		    3 + (config->pass_sockets ? config->n_listens : (size_t)0));
+		add(env, "NODE_CHANNEL_SERIALIZATION_MODE=json");
+	}
+}
+
+char **run_env_new(const struct run_worker *w)
+{
+	const struct run_config *config = &w->plan->config;
+	struct env env = {.room = count(environ) + count(config->env) + ENV_OWN_MAX};
+
+	env.list = calloc(env.room, sizeof(*env.list));
+	if (!env.list)
+		return NULL;
+	for (char **variable = environ; *variable; variable++)
+		if (!is_kept_back(*variable))
+			put(&env, strdup(*variable));
+	add_own(&env, w);
+	for (char **variable = config->env; variable && *variable; variable++)
+		put(&env, strdup(*variable));
+	add_increment(&env, w);
+	if (!env.failed)
+		return env.list;
+	run_env_free(env.list);
+	return NULL;
+}
+
+void run_env_free(char **env)
+{
+	for (char **variable = env; variable && *variable; variable++)
+		free(*variable);
+	free(env);
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Who is to be in a slot: the first start, starts after a crash, replacements, stops. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "core/restart.h"
+#include "daemon/run.h"
+
+/* So many may be starting at the same time for each processor: more only make each other late. */
+#define STARTS_PER_CPU 2
+#define STARTS_MIN     4
+
+static unsigned int n_starting(const struct supervisor *sup)
+{
+	unsigned int n = 0;
+
+	for (const struct run_worker *w = sup->workers; w; w = w->next)
+		n += w->state == LIFE_STARTING;
+	return n;
+}
+
+static unsigned int starts_max(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return cpus * STARTS_PER_CPU > STARTS_MIN ? cpus * STARTS_PER_CPU : STARTS_MIN;
+}
+
+static void set_run(struct supervisor *sup, unsigned int slot, enum rpd_run run)
+{
+	if (sup->slots[slot].run == run)
+		return;
+	sup->slots[slot].run = run;
+	run_place_note(sup, slot);
+}
+
+static struct run_plan *plan_of(struct supervisor *sup, unsigned int slot)
+{
+	return sup->slots[slot].plan ? sup->slots[slot].plan : sup->plan;
+}
+
+static int on_pause_over(sd_event_source *source, uint64_t now, void *data)
+{
+	struct run_slot *it = data;
+
+	(void)source;
+	(void)now;
+	it->timer = sd_event_source_disable_unref(it->timer);
+	/* Else it is started when one of those that are starting is ready. */
+	if (n_starting(it->sup) < starts_max() || it->current)
+		run_slot_start(it->sup, it->number);
+	return 0;
+}
+
+/* What to do when the slot has lost, or did not get, a worker: start another after a pause. */
+static void start_later(struct supervisor *sup, unsigned int slot, int64_t uptime)
+{
+	struct run_slot *it = &sup->slots[slot];
+	const struct run_config *config = &plan_of(sup, slot)->config;
+	int64_t pause = restart_pause(config, uptime, &it->crashes);
+
+	it->timer = sd_event_source_disable_unref(it->timer);
+	if (pause == RESTART_NEVER) {
+		run_say(sup,
+		        "slot %u: failed: %u crashes in a row; `reuseportd start %s %u` starts "
+		        "it again",
+		        slot, it->crashes, sup->name, slot);
+		if (!it->current)
+			set_run(sup, slot, RPD_RUN_FAILED);
+		run_check_end(sup);
+		return;
+	}
+	it->restarts++;
+	if (!it->current) {
+		it->run = RPD_RUN_BACKOFF;
+		run_place_note(sup, slot);
+	}
+	sd_event_add_time_relative(sup->loop, &it->timer, CLOCK_MONOTONIC, pause / 1000, 1000,
+	                           on_pause_over, it);
+}
+
+void run_slot_start(struct supervisor *sup, unsigned int slot)
+{
+	struct run_slot *it = &sup->slots[slot];
+	struct run_plan *plan = plan_of(sup, slot);
+	struct error err = {};
+
+	if (it->next || sup->stopping)
+		return;
+	it->timer = sd_event_source_disable_unref(it->timer);
+	it->next = run_worker_start(sup, slot, plan, &err);
+	if (it->next) {
+		if (!it->current)
+			set_run(sup, slot, RPD_RUN_STARTING);
+		run_ready_look(it->next);
+		return;
+	}
+	run_say(sup, "slot %u: %s", slot, err.text);
+	if (reload_has(sup, slot)) {
+		reload_note_failed(sup, slot, NULL);
+		return;
+	}
+	/* A program that can't even be executed won't get better by itself. */
+	if (!sup->announced) {
+		snprintf(sup->failure, sizeof(sup->failure), "%s", err.text);
+		it->crashes = plan->config.max_restarts;
+	}
+	start_later(sup, slot, 0);
+}
+
+void run_slot_start_waiting(struct supervisor *sup)
+{
+	for (unsigned int slot = 0; slot < sup->n_slots && n_starting(sup) < starts_max(); slot++) {
+		struct run_slot *it = &sup->slots[slot];
+
+		if (!it->current && !it->next && !it->timer && !sup->stopping &&
+		    !reload_has(sup, slot) &&
+		    (it->run == RPD_RUN_STARTING || it->run == RPD_RUN_BACKOFF))
+			run_slot_start(sup, slot);
+	}
+}
+
+void run_slot_admitted(struct run_worker *w)
+{
+	struct supervisor *sup = w->sup;
+	struct run_slot *it = &sup->slots[w->slot];
+	struct run_worker *old = it->current;
+
+	if (it->next == w)
+		it->next = NULL;
+	it->current = w;
+	it->run = RPD_RUN_UP;
+	run_place_note(sup, w->slot);
+	run_say(sup, "slot %u: pid %u takes connections%s", w->slot, w->pid,
+	        old && old != w ? ", in place of the old one" : "");
+	if (old && old != w) {
+		old->withdrawn_at = clock_ns(CLOCK_MONOTONIC);
+		run_worker_event(old, reload_holds(sup, w->slot) ? LIFE_EVENT_HOLD
+		                                                 : LIFE_EVENT_RETIRE);
+	}
+	run_place_park(sup);
+	reload_note_admitted(sup, w->slot);
+	run_slot_start_waiting(sup);
+	run_check_end(sup);
+}
+
+static void say_lost(const struct run_worker *w, bool was_up)
+{
+	const char *tail = w->output ? output_tail(w->output) : "";
+
+	if (was_up)
+		run_say(w->sup, "slot %u: pid %u has ended (%s)", w->slot, w->pid,
+		        w->end[0] ? w->end : "how is not known");
+	else
+		run_say(w->sup, "slot %u: pid %u %s", w->slot, w->pid, w->why);
+	if (!was_up && tail[0] && w->plan->config.log == RUN_LOG_PLAIN)
+		run_say(w->sup, "slot %u: its last lines were:\n%s", w->slot, tail);
+}
+
+void run_slot_lost(struct run_worker *w)
+{
+	struct supervisor *sup = w->sup;
+	struct run_slot *it = &sup->slots[w->slot];
+	bool was_current = it->current == w, was_next = it->next == w;
+	int64_t uptime = w->up_at ? clock_ns(CLOCK_MONOTONIC) - w->up_at : 0;
+
+	if (!was_current && !was_next)
+		return;
+	say_lost(w, was_current);
+	if (was_current)
+		it->current = NULL;
+	if (was_next)
+		it->next = NULL;
+	run_place_park(sup);
+	if (sup->stopping)
+		return;
+	if (reload_has(sup, w->slot)) {
+		if (!it->current && !it->next) /* until the reload comes to it, or is over */
+			it->run = RPD_RUN_BACKOFF;
+		reload_note_failed(sup, w->slot, w);
+		return;
+	}
+	if (it->next) /* another is under way already */
+		return;
+	if (!plan_of(sup, w->slot)->config.restart && was_current) {
+		set_run(sup, w->slot, RPD_RUN_STOPPED);
+		run_check_end(sup);
+		return;
+	}
+	start_later(sup, w->slot, uptime);
+	run_slot_start_waiting(sup);
+}
+
+void run_slot_replace(struct supervisor *sup, unsigned int slot, const char *why)
+{
+	struct run_slot *it = &sup->slots[slot];
+
+	if (it->next || it->timer || sup->stopping || reload_has(sup, slot))
+		return;
+	run_say(sup, "slot %u: %s: another is started to take its place", slot, why);
+	it->restarts++;
+	run_slot_start(sup, slot);
+}
+
+int run_slot_stop(struct supervisor *sup, unsigned int slot, struct error *err)
+{
+	struct run_slot *it = &sup->slots[slot];
+	struct run_worker *current = it->current;
+	int r = current ? run_place_withdraw(sup, slot, err) : 0;
+
+	if (r < 0)
+		return r;
+	it->timer = sd_event_source_disable_unref(it->timer);
+	it->current = NULL;
+	it->run = RPD_RUN_STOPPED;
+	run_place_note(sup, slot);
+	if (it->next) {
+		struct run_worker *next = it->next;
+
+		it->next = NULL;
+		run_worker_event(next, LIFE_EVENT_STOP);
+	}
+	if (current) {
+		current->withdrawn_at = clock_ns(CLOCK_MONOTONIC);
+		run_worker_event(current, LIFE_EVENT_RETIRE);
+	}
+	run_place_park(sup);
+	return 0;
+}
+
+bool run_slot_all_settled(const struct supervisor *sup)
+{
+	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
+		if (sup->slots[slot].run == RPD_RUN_STARTING ||
+		    sup->slots[slot].run == RPD_RUN_BACKOFF)
+			return false;
+	return true;
+}
+
+int run_slot_scale(struct supervisor *sup, unsigned int n, struct error *err)
+{
+	unsigned int before = sup->n_slots;
+	int r = 0;
+
+	if (sup->reload || sup->stopping)
+		return error_set(err, -EBUSY, "service '%s': workers are being replaced; try again",
+		                 sup->name);
+	for (unsigned int slot = n; r == 0 && slot < before; slot++)
+		r = run_slot_stop(sup, slot, err);
+	if (r == 0)
+		r = run_place_resize(sup, n, err);
+	if (r < 0)
+		return r;
+	sup->n_slots = n;
+	for (unsigned int slot = before; slot < n; slot++) {
+		sup->slots[slot].run = RPD_RUN_STARTING;
+		sup->slots[slot].crashes = 0;
+		run_place_note(sup, slot);
+	}
+	run_slot_start_waiting(sup);
+	run_place_park(sup);
+	return 0;
+}
