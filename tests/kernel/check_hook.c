@@ -17,6 +17,7 @@ struct order {
 	int cgroup;
 	int family;
 	int type;
+	int protocol;
 	uint16_t port;
 	bool unbound; /* listen() without bind() */
 	bool late;    /* listen() not before shared->fd is set */
@@ -45,7 +46,7 @@ static int bind_as_ever(int fd, const struct order *o)
 
 static int open_as_ever(void)
 {
-	const int fd = socket(order.family, order.type, 0);
+	const int fd = socket(order.family, order.type, order.protocol);
 	uint64_t cookie;
 
 	if (fd < 0 || (!order.unbound && bind_as_ever(fd, &order) < 0))
@@ -237,6 +238,25 @@ static void case_ports(void)
 	CHECK(hook_drain(hook, note, NULL) == 0 && n_heard == 3 && heard[2].port == 9090);
 }
 
+/* As newer Go programs listen. */
+static void case_mptcp(void)
+{
+	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_hook_ struct hook *hook = NULL;
+	const struct order o = {.cgroup = s.fd, .protocol = IPPROTO_MPTCP, .port = 8080};
+	struct outcome first;
+
+	CHECK(attach(&s, NULL, 0, &hook) == 0);
+	first = order_open(o);
+	if (first.error == -EPROTONOSUPPORT) /* this kernel lacks it */
+		return;
+	CHECK(first.error == 0 && order_open(o).error == 0);
+	CHECK(hook_drain(hook, note, NULL) == 0 && n_heard == 2);
+	for (int i = 0; i < 2; i++)
+		CHECK(heard[i].port == 8080 && heard[i].fixed &&
+		      heard[i].cgroup == cgroup_id(s.fd));
+}
+
 /* Any port that is free is not one to share; nor is one that nobody bound to. */
 static void case_not_fixed(void)
 {
@@ -417,17 +437,12 @@ static void case_without_right(void)
 int main(void)
 {
 	static const struct check_case cases[] = {
-	        {"share v4", case_share_v4},
-	        {"share v6", case_share_v6},
-	        {"ports", case_ports},
-	        {"not fixed", case_not_fixed},
-	        {"udp", case_udp},
-	        {"no gap", case_no_gap},
-	        {"replace", case_replace},
-	        {"killed", case_killed},
-	        {"detach", case_detach},
-	        {"lost", case_lost},
-	        {"without right", case_without_right},
+	        {"share v4", case_share_v4},   {"share v6", case_share_v6},
+	        {"ports", case_ports},         {"mptcp", case_mptcp},
+	        {"not fixed", case_not_fixed}, {"udp", case_udp},
+	        {"no gap", case_no_gap},       {"replace", case_replace},
+	        {"killed", case_killed},       {"detach", case_detach},
+	        {"lost", case_lost},           {"without right", case_without_right},
 	};
 
 	outcome = mmap(NULL, sizeof(*outcome), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
