@@ -230,6 +230,30 @@ static void case_inherited_epoll(void)
 	            child.evidence == EVIDENCE_EPOLL && parent.evidence == EVIDENCE_HOLDS);
 }
 
+/* Only those that are asked for, be they holders, or gone, or not. */
+static void case_among(void)
+{
+	struct rpd_endpoint e = loopback();
+	const int fd = listener_open(&e, 1);
+	const struct listener listener = {.inode = inode_of(fd)};
+	const uint32_t serves = child_start(run_epoll, fd), other = child_start(run_hold, fd);
+	const uint32_t gone = child_start(run_nothing, -1);
+	const uint32_t these[] = {gone, serves};
+	_cleanup_free_ struct holder *rows = NULL;
+	_cleanup_free_ struct holder *none = NULL;
+	struct error err;
+	struct holder h;
+	size_t n;
+
+	CHECK_COMES(find_holder(serves, fd, &h) && h.evidence == EVIDENCE_EPOLL);
+	CHECK(find_holder(other, fd, &h));
+	CHECK(waitpid((pid_t)gone, NULL, 0) == (pid_t)gone);
+	CHECK(proc_holders_among(these, 2, &listener, 1, &rows, &n, &err) == 0);
+	CHECK(n == 1 && rows[0].pid == serves && rows[0].evidence == EVIDENCE_EPOLL);
+	CHECK(proc_holders_among(these, 1, &listener, 1, &none, &n, &err) == 0);
+	CHECK(n == 0 && !none);
+}
+
 static void case_watched_duplicate(void)
 {
 	struct rpd_endpoint e = loopback();
@@ -433,6 +457,7 @@ int main(void)
 	        {"evidence", case_evidence},
 	        {"prefork", case_prefork},
 	        {"inherited epoll", case_inherited_epoll},
+	        {"among", case_among},
 	        {"watched duplicate", case_watched_duplicate},
 	        {"odd name", case_odd_name},
 	        {"vanish", case_vanish},

@@ -182,13 +182,18 @@ static void case_garbage(void)
 		struct nlmsghdr header;
 		struct inet_diag_msg body;
 		struct nlattr attr;
-		uint8_t v6only;
+		uint8_t v6only[4];
+		struct nlattr cgroup_attr;
+		uint32_t cgroup[2];
 	} good = {
 	        .header = {.nlmsg_len = sizeof(good), .nlmsg_type = SOCK_DIAG_BY_FAMILY},
 	        .body = {.idiag_family = AF_INET6, .idiag_state = 10, .id.idiag_cookie = {1, 2}},
 	        .attr = {.nla_len = NLA_HDRLEN + 1, .nla_type = INET_DIAG_SKV6ONLY},
-	        .v6only = 1,
+	        .v6only = {1},
+	        .cgroup_attr = {.nla_len = NLA_HDRLEN + 8, .nla_type = INET_DIAG_CGROUP_ID},
+	        .cgroup = {3, 4},
 	};
+	uint64_t cgroup;
 	struct listener l = {.inode = 77}, untouched = l;
 
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
@@ -200,12 +205,19 @@ static void case_garbage(void)
 	}
 	CHECK(sockdiag_decode(&good.header, &l) == 0);
 	CHECK(l.cookie == (2ull << 32 | 1) && l.endpoint.v6only);
+	memcpy(&cgroup, good.cgroup, sizeof(cgroup));
+	CHECK(l.cgroup == cgroup);
+
+	/* Half an id is none. */
+	good.cgroup_attr.nla_len -= 4;
+	CHECK(sockdiag_decode(&good.header, &l) == 0 && l.cgroup == 0);
 
 	/* Attributes of every length, in messages of every length. */
 	for (uint32_t length = NLMSG_LENGTH(sizeof(good.body)); length <= sizeof(good); length++)
 		for (uint16_t attr = 0; attr < 64; attr++) {
 			good.header.nlmsg_len = length;
 			good.attr.nla_len = attr;
+			good.cgroup_attr.nla_len = attr;
 			CHECK(sockdiag_decode(&good.header, &l) == 0);
 		}
 }

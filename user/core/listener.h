@@ -8,9 +8,10 @@
 struct listener {
 	struct rpd_endpoint endpoint; /* its reuseport group, if it has SO_REUSEPORT */
 	uint64_t cookie;              /* SO_COOKIE: unique for the life of the machine */
-	uint32_t inode;               /* socket:[inode] in /proc/PID/fd */
-	uint32_t queue;               /* connections waiting to be accepted */
-	uint32_t backlog;             /* limit of that queue */
+	uint64_t cgroup;  /* id of the cgroup that it was created in; 0 = the kernel doesn't tell */
+	uint32_t inode;   /* socket:[inode] in /proc/PID/fd */
+	uint32_t queue;   /* connections waiting to be accepted */
+	uint32_t backlog; /* limit of that queue */
 };
 
 /* How we know that a process serves a listener; a higher value is the better evidence. */

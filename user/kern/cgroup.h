@@ -14,13 +14,15 @@
 #include "base/error.h"
 
 /*
- * Path of the service's cgroup, which is made if @create. Below our own cgroup if that is a systemd
- * unit's that was delegated to us (a path that ends in ".service"; we then move ourselves to its
- * leaf "supervisor"), else <cgroup2>/reuseportd/SERVICE. -ENOENT without @create if it isn't there.
+ * Path of the service's cgroup, which is made if @create. If our own
+ * cgroup is a systemd unit's that was delegated to us (Delegate=yes), then it is in that, as
+ * reuseportd/SERVICE; with @create we move ourselves to the unit's leaf "supervisor". Else it is
+ * <cgroup2>/reuseportd/SERVICE. -ENOENT without @create if it isn't there.
  */
 int cgroup_service(const char *service, bool create, char ret_path[PATH_MAX], struct error *err);
 
-/* Makes a child cgroup and returns a directory descriptor of it, to be born in (spawn.h). */
+/* Makes a child cgroup, which must not be there yet, and returns a directory descriptor of it, to
+ * be born in (spawn.h). In it cgroups can be nested 32 deep and no deeper. */
 int cgroup_make(const char *parent, const char *name, struct error *err);
 
 /* Opens one that is there. -ENOENT. */
@@ -32,8 +34,11 @@ uint64_t cgroup_id(int fd);
 /* All processes in it and in cgroups below, ascending. The caller frees *ret (NULL if none). */
 int cgroup_processes(int fd, uint32_t **ret, size_t *ret_n);
 
-/* A descriptor of its cgroup.events, which has EPOLLPRI when that changes; and whether it says that
- * a process is in it or below. */
+/*
+ * A descriptor of its cgroup.events, which has EPOLLPRI when that changes; and whether it says that
+ * a process is in it or below. The latter takes either descriptor; asked by that of cgroup.events,
+ * it also takes the EPOLLPRI off. A zombie is in no cgroup, and a cgroup that was removed is empty.
+ */
 int cgroup_events(int fd);
 bool cgroup_is_populated(int fd);
 
@@ -44,11 +49,13 @@ int cgroup_kill(int fd);
  * there, else from /proc. */
 uint64_t cgroup_memory(int fd);
 
-/* Limits; 0 = none. -EOPNOTSUPP with @err naming the controller that this host's cgroup2 has not.
- */
+/* Limits of a worker's cgroup, which is as cgroup_service() and cgroup_make() made it; 0 = none.
+ * @memory in bytes; 1000 permille are one processor. -EOPNOTSUPP with @err naming the controller
+ * that this host's cgroup2, or the unit, has not. */
 int cgroup_limit(int fd, uint64_t memory, unsigned int cpu_permille, struct error *err);
 
-/* Names of the child cgroups, sorted. The caller frees *ret and each. */
+/* Names of the child cgroups, sorted with numbers in them as numbers. The caller frees *ret and
+ * each. */
 int cgroup_children(const char *parent, char ***ret, size_t *ret_n);
 
 /* Removes a child cgroup, and those that its processes may have made in it; -EBUSY while processes

@@ -18,21 +18,27 @@
 struct hook;
 
 struct hook_listen {
-	uint64_t cgroup; /* id of the cgroup of the process that called listen() */
+	/* Id of the cgroup of the process that called bind(); 0 if none did. An older kernel can't
+	 * be asked for who calls listen(). Who made the socket, sock_diag tells (listener.h). */
+	uint64_t cgroup;
 	uint64_t cookie; /* of the listener */
 	uint16_t port;   /* host order */
 	bool fixed;      /* it was bound to that port, not to any that was free */
 };
 
-/* Attaches to cgroup @fd, in place of what an earlier supervisor attached. @ports: only these are
- * shared; none = every fixed port. */
+/*
+ * Attaches to cgroup @fd, in place of what an earlier supervisor attached: there is no moment
+ * without, and listeners that were heard of but not taken are not lost. Sockets count that are made
+ * in the cgroup, or below. @ports, at most RPD_ENDPOINT_MAX: only these are shared; none = every
+ * fixed port.
+ */
 int hook_attach(int fd, const uint16_t *ports, size_t n, struct hook **ret, struct error *err);
 
 /* Readable when listeners were heard of. */
 int hook_fd(const struct hook *hook);
 
-/* Takes all of them, in their order. Returns 1 if some were lost (look for yourself then), else 0.
- */
+/* Takes all of them, in their order; also those whose port isn't shared. Returns 1 if some were
+ * lost (look for yourself then), else 0. */
 int hook_drain(struct hook *hook, void (*on_listen)(const struct hook_listen *listen, void *data),
                void *data);
 

@@ -32,6 +32,11 @@
 int proc_holders(const struct listener *listeners, size_t n, struct holder **ret, size_t *ret_n,
                  struct error *err);
 
+/* The same for the processes @pids only, of a worker's cgroup say. Each number once. A child's
+ * epoll descriptor can be told from its parent's only if the parent is among them. */
+int proc_holders_among(const uint32_t *pids, size_t n_pids, const struct listener *listeners,
+                       size_t n, struct holder **ret, size_t *ret_n, struct error *err);
+
 /* Who process @pid is. -ESRCH if there is no such process, or only its zombie. */
 int proc_identity(uint32_t pid, uint64_t *ret_start_time, uint32_t *ret_ppid,
                   char ret_comm[RPD_COMM_MAX]);

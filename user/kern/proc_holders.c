@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* proc_holders(): one pass over /proc, process by process. */
+/* proc_holders() and proc_holders_among(): one pass over /proc, process by process. */
 #include "kern/proc.h"
 
 #include <errno.h>
@@ -322,7 +322,7 @@ static void scan_settle(struct scan *s)
 }
 
 /* Looks into every process but ours. */
-static int scan_run(struct scan *s)
+static int scan_all(struct scan *s)
 {
 	_cleanup_dir_ DIR *proc = proc_read_directory(AT_FDCWD, "/proc");
 	const int self = getpid();
@@ -335,10 +335,30 @@ static int scan_run(struct scan *s)
 		if (r < 0)
 			return r;
 	}
+	return 0;
+}
+
+static int scan_these(struct scan *s, const uint32_t *pids, size_t n_pids)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < n_pids && r >= 0; i++)
+		r = scan_process(s, pids[i]);
+	return r < 0 ? r : 0;
+}
+
+/* Hands over the rows of a scan that went as @r says. */
+static int scan_result(struct scan *s, int r, struct holder **ret, size_t *ret_n, struct error *err)
+{
+	if (r < 0)
+		return error_set(err, r, "cannot look for the listeners' processes in /proc: %s",
+		                 strerror(-r));
 	if (s->n_rows) {
 		qsort(s->rows, s->n_rows, sizeof(*s->rows), row_compare);
 		scan_settle(s);
 	}
+	*ret = TAKE_PTR(s->rows);
+	*ret_n = s->n_rows;
 	return 0;
 }
 
@@ -349,11 +369,17 @@ int proc_holders(const struct listener *listeners, size_t n, struct holder **ret
 	int r = scan_init(&s, listeners, n);
 
 	if (r == 0 && s.n_inodes)
-		r = scan_run(&s);
-	if (r < 0)
-		return error_set(err, r, "cannot look for the listeners' processes in /proc: %s",
-		                 strerror(-r));
-	*ret = TAKE_PTR(s.rows);
-	*ret_n = s.n_rows;
-	return 0;
+		r = scan_all(&s);
+	return scan_result(&s, r, ret, ret_n, err);
+}
+
+int proc_holders_among(const uint32_t *pids, size_t n_pids, const struct listener *listeners,
+                       size_t n, struct holder **ret, size_t *ret_n, struct error *err)
+{
+	_cleanup_(scan_deinit) struct scan s = {0};
+	int r = scan_init(&s, listeners, n);
+
+	if (r == 0 && s.n_inodes)
+		r = scan_these(&s, pids, n_pids);
+	return scan_result(&s, r, ret, ret_n, err);
 }

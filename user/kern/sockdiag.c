@@ -6,7 +6,6 @@
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,16 +16,20 @@
 #define SO_NETNS_COOKIE 71
 #endif
 
-static bool decode_v6only(const struct nlmsghdr *message)
+/* What is told in attributes; INET_DIAG_CGROUP_ID unasked, since Linux 5.9. */
+static void decode_attributes(const struct nlmsghdr *message, struct listener *l)
 {
 	const struct rtattr *attr = (const void *)((const char *)NLMSG_DATA(message) +
 	                                           NLMSG_ALIGN(sizeof(struct inet_diag_msg)));
 	int left = (int)NLMSG_PAYLOAD(message, NLMSG_ALIGN(sizeof(struct inet_diag_msg)));
 
-	for (; RTA_OK(attr, left); attr = RTA_NEXT(attr, left))
-		if (attr->rta_type == INET_DIAG_SKV6ONLY && RTA_PAYLOAD(attr) >= 1)
-			return *(const uint8_t *)RTA_DATA(attr);
-	return false;
+	for (; RTA_OK(attr, left); attr = RTA_NEXT(attr, left)) {
+		if (attr->rta_type == INET_DIAG_SKV6ONLY && RTA_PAYLOAD(attr) >= 1 &&
+		    l->endpoint.family == AF_INET6)
+			l->endpoint.v6only = *(const uint8_t *)RTA_DATA(attr);
+		if (attr->rta_type == INET_DIAG_CGROUP_ID && RTA_PAYLOAD(attr) >= sizeof(l->cgroup))
+			memcpy(&l->cgroup, RTA_DATA(attr), sizeof(l->cgroup));
+	}
 }
 
 int sockdiag_decode(const struct nlmsghdr *message, struct listener *ret)
@@ -46,7 +49,6 @@ int sockdiag_decode(const struct nlmsghdr *message, struct listener *ret)
 		break;
 	case AF_INET6:
 		memcpy(l.endpoint.addr, msg->id.idiag_src, sizeof(struct in6_addr));
-		l.endpoint.v6only = decode_v6only(message);
 		break;
 	default:
 		return -EBADMSG;
@@ -60,6 +62,7 @@ int sockdiag_decode(const struct nlmsghdr *message, struct listener *ret)
 	/* For a listener these two are the accept queue (tcp_diag_get_info()). */
 	l.queue = msg->idiag_rqueue;
 	l.backlog = msg->idiag_wqueue;
+	decode_attributes(message, &l);
 	*ret = l;
 	return 0;
 }

@@ -14,21 +14,23 @@ struct spawn_fd {
 };
 
 struct spawn_request {
-	char *const *argv;        /* found along PATH of env */
-	char *const *env;         /* complete: NAME=VALUE, NULL-terminated */
-	const char *cwd;          /* NULL = ours */
-	const char *user, *group; /* NULL = ours; names or numbers. Supplementary groups go along */
-	int cgroup;               /* directory descriptor, -1 = ours */
-	/* All others are closed, but 0, 1 and 2. Targets may be numbers that our fds have. */
+	char *const *argv; /* found along PATH of env, or the usual directories */
+	char *const *env;  /* complete: NAME=VALUE, NULL-terminated */
+	const char *cwd;   /* NULL = ours */
+	/* NULL = ours; names or numbers. A user has all its groups; a group alone has no others
+	 * with it. */
+	const char *user, *group;
+	int cgroup; /* directory descriptor, -1 = ours */
+	/* All others are closed, but 1 and 2; 0 is /dev/null if it is none of these. Targets may be
+	 * numbers that our fds have. */
 	const struct spawn_fd *fds;
 	size_t n_fds;
 	bool listen_pid; /* set LISTEN_PID to the worker's own pid */
 };
 
 /*
- * Starts it, in a session of its own, with default signals and an empty mask, and standard input
- * from /dev/null. Returns its pid; *ret_pidfd is the caller's to close. Fails, with the command,
- * the errno and what to do in @err, also if exec() or what comes before it in the child does:
- * nothing is left then.
+ * Starts it, in a session of its own, with default signals and an empty mask. Returns its pid;
+ * *ret_pidfd is the caller's to close. Fails, with the command, the errno and what to do in @err,
+ * also if exec() or what comes before it in the child does: nothing is left then.
  */
 int spawn(const struct spawn_request *request, int *ret_pidfd, struct error *err);

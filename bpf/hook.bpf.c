@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * The programs on a service's cgroup. At bind() they turn SO_REUSEPORT on, before the kernel looks
+ * whether the port is taken; after listen() they tell who listens.
+ *
+ * In the LISTEN callback of sockops the current cgroup can't be asked for before Linux 6.12: bind()
+ * notes it with the socket.
+ */
+#include <linux/bpf.h>
+#include <linux/in.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include <reuseportd/hook_abi.h>
+
+/* Of asm-generic/socket.h: the same on all architectures that we know. */
+#define SOL_SOCKET   1
+#define SO_REUSEPORT 15
+#define SOCK_STREAM  1
+
+#define ALLOW 1
+
+/* Only these are shared; none = all. In host order, ascending or not. */
+const volatile __u32 n_ports;
+const volatile __u16 ports[HOOK_PORTS_MAX];
+
+/* What bind() notes of a socket. Goes with the socket; an accepted one doesn't inherit it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct hook_bound);
+} hook_bound SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 64 * 1024);
+} hook_listens SEC(".maps");
+
+/* How many listens found the ring full. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} hook_lost SEC(".maps");
+
+static __always_inline int is_shared(__u16 port)
+{
+	if (!n_ports)
+		return 1;
+	for (__u32 i = 0; i < HOOK_PORTS_MAX && i < n_ports; i++)
+		if (ports[i] == port)
+			return 1;
+	return 0;
+}
+
+static __always_inline void on_bind(struct bpf_sock_addr *ctx)
+{
+	const __u16 port = bpf_ntohs(ctx->user_port);
+	struct hook_bound *bound;
+	int on = 1;
+
+	if (ctx->type != SOCK_STREAM || ctx->protocol != IPPROTO_TCP)
+		return;
+	/* If it fails, the bind() goes on as without us, and says EADDRINUSE where it has to. */
+	if (port && is_shared(port))
+		bpf_setsockopt(ctx, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+	if (!ctx->sk)
+		return;
+	bound = bpf_sk_storage_get(&hook_bound, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (bound) {
+		bound->cgroup = bpf_get_current_cgroup_id();
+		bound->fixed = port != 0;
+	}
+}
+
+SEC("cgroup/bind4")
+int rpd_bind4(struct bpf_sock_addr *ctx)
+{
+	on_bind(ctx);
+	return ALLOW;
+}
+
+SEC("cgroup/bind6")
+int rpd_bind6(struct bpf_sock_addr *ctx)
+{
+	on_bind(ctx);
+	return ALLOW;
+}
+
+static __always_inline void tell(struct bpf_sock_ops *ctx)
+{
+	struct hook_event event = {
+	        .cookie = bpf_get_socket_cookie(ctx),
+	        .port = (__u16)ctx->local_port,
+	};
+	const struct hook_bound *bound = NULL;
+	const __u32 zero = 0;
+	__u64 *lost;
+
+	if (ctx->sk)
+		bound = bpf_sk_storage_get(&hook_bound, ctx->sk, NULL, 0);
+	if (bound) {
+		event.cgroup = bound->cgroup;
+		event.fixed = bound->fixed;
+	}
+	if (bpf_ringbuf_output(&hook_listens, &event, sizeof(event), 0) == 0)
+		return;
+	lost = bpf_map_lookup_elem(&hook_lost, &zero);
+	if (lost)
+		__sync_fetch_and_add(lost, 1);
+}
+
+SEC("sockops")
+int rpd_listen(struct bpf_sock_ops *ctx)
+{
+	if (ctx->op == BPF_SOCK_OPS_TCP_LISTEN_CB)
+		tell(ctx);
+	return ALLOW;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* kern/cgroup against real cgroups and processes that misbehave. Needs root. */
+#include <sys/epoll.h>
+#include <sys/xattr.h>
+
+#include "check_scratch.h"
+#include "kern/probe.h"
+#include "kern/sockdiag.h"
+
+#define BOMB 1000 /* processes */
+
+/* --- what children do --- */
+
+static void run_in(int fd)
+{
+	shared->fd = scratch_enter(fd) ? 1 : -1;
+	for (;;)
+		pause();
+}
+
+static void run_and_exit(int fd)
+{
+	scratch_enter(fd);
+}
+
+static _Atomic int *forks; /* shared with all children */
+
+/* Each of them goes on forking, until there were as many as there may be. */
+static void run_bomb(int fd)
+{
+	signal(SIGTERM, SIG_IGN);
+	scratch_enter(fd);
+	for (;;) {
+		if (atomic_fetch_add(forks, 1) >= BOMB)
+			pause();
+		if (fork() == 0)
+			setsid();
+	}
+}
+
+static void run_resident(int fd)
+{
+	const size_t size = 32u << 20;
+	char *memory = malloc(size);
+
+	scratch_enter(fd);
+	memset(memory, 1, size);
+	shared->fd = memory[size - 1];
+	for (;;)
+		pause();
+}
+
+static void run_listen_in(int fd)
+{
+	struct rpd_endpoint e = loopback();
+
+	scratch_enter(fd);
+	n_sockets = 0;
+	if (listener_open(&e, 1) >= 0)
+		shared->fd = e.port;
+	for (;;)
+		pause();
+}
+
+/* Becomes a unit that has its cgroup to itself, and asks twice where its services are. */
+static void run_as_unit(int fd)
+{
+	_Static_assert(ERROR_TEXT_MAX >= PATH_MAX, "a path fits in");
+	char first[ERROR_TEXT_MAX], again[PATH_MAX];
+	struct error err;
+
+	scratch_enter(fd);
+	shared->error = cgroup_service("svc", true, first, &err);
+	if (shared->error == 0)
+		shared->error = cgroup_service("svc", true, again, &err);
+	if (shared->error == 0 && strcmp(first, again) != 0)
+		shared->error = -ENOTUNIQ;
+	memcpy(shared->text, shared->error ? err.text : first, sizeof(shared->text));
+	shared->stop = true;
+	for (;;)
+		pause();
+}
+
+/* --- cases --- */
+
+static void case_make(void)
+{
+	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_close_ int a = -1;
+	_cleanup_close_ int b = -1;
+	struct error err;
+	char **names = NULL;
+	struct stat st;
+	size_t n = 9;
+
+	CHECK(s.fd >= 0);
+	CHECK(cgroup_children(s.path, &names, &n) == 0 && n == 0 && !names);
+	a = cgroup_make(s.path, "10-1", &err);
+	b = cgroup_make(s.path, "2-7", &err);
+	CHECK(a >= 0 && b >= 0);
+	CHECK(cgroup_make(s.path, "2-7", &err) == -EEXIST && strstr(err.text, "2-7"));
+	CHECK(cgroup_open(s.path, "2-8") == -ENOENT);
+	CHECK(fstat(b, &st) == 0 && cgroup_id(b) == st.st_ino && cgroup_id(a) != cgroup_id(b));
+	CHECK(cgroup_children(s.path, &names, &n) == 0 && n == 2);
+	CHECK(!strcmp(names[0], "2-7") && !strcmp(names[1], "10-1"));
+	free(names[0]);
+	free(names[1]);
+	free(names);
+	CHECK(cgroup_remove(s.path, "2-7") == 0 && cgroup_open(s.path, "2-7") == -ENOENT);
+	CHECK(cgroup_remove(s.path, "2-7") == -ENOENT);
+	CHECK(!cgroup_is_populated(b));
+}
+
+static void case_service(void)
+{
+	_cleanup_scratch_ struct scratch s = scratch_make();
+	char again[PATH_MAX], name[32], mount[PATH_MAX];
+	struct error err;
+
+	CHECK(s.fd >= 0 && probe_cgroup2(mount, sizeof(mount)) == 0);
+	CHECK(!strncmp(s.path, mount, strlen(mount)) && strstr(s.path, "/reuseportd/check-"));
+	snprintf(name, sizeof(name), "check-%d", getpid());
+	CHECK(cgroup_service(name, false, again, &err) == 0 && !strcmp(again, s.path));
+	CHECK(cgroup_service(name, true, again, &err) == 0 && !strcmp(again, s.path));
+	CHECK(cgroup_remove_service(s.path) == 0 && access(s.path, F_OK) < 0);
+	CHECK(cgroup_service(name, false, again, &err) == -ENOENT && strstr(err.text, name));
+	CHECK(cgroup_service("no/such", true, again, &err) == -ENOENT);
+	CHECK(strstr(err.text, "no/such"));
+}
+
+static void case_delegated(void)
+{
+	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_close_ int unit = -1;
+	_cleanup_close_ int leaf = -1;
+	_cleanup_free_ uint32_t *pids = NULL;
+	char expected[PATH_MAX + 64];
+	struct error err;
+	uint32_t pid;
+	size_t n;
+
+	unit = cgroup_make(s.path, "x.service", &err);
+	CHECK(unit >= 0 && fsetxattr(unit, "trusted.delegate", "1", 1, 0) == 0);
+	pid = child_start(run_as_unit, unit);
+	CHECK_COMES(shared->stop);
+	CHECK(shared->error == 0);
+	snprintf(expected, sizeof(expected), "%s/x.service/reuseportd/svc", s.path);
+	CHECK(!strcmp(shared->text, expected));
+	leaf = openat(unit, "supervisor", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CHECK(leaf >= 0 && cgroup_processes(leaf, &pids, &n) == 0 && n == 1 && pids[0] == pid);
+	CHECK(cgroup_remove_service(expected) == 0);
+	CHECK(cgroup_open(expected, "..") == -ENOENT);
+}
+
+/* Ours in cgroup @fd and below are just these. */
+static bool processes_are(int fd, const uint32_t *expected, size_t n_expected)
+{
+	_cleanup_free_ uint32_t *pids = NULL;
+	size_t n = 0;
+
+	return cgroup_processes(fd, &pids, &n) == 0 && n == n_expected &&
+	       (n == 0 ? !pids : !memcmp(pids, expected, n * sizeof(*pids)));
+}
+
+static void case_processes(void)
+{
+	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_close_ int worker = cgroup_make(s.path, "0-1", &(struct error){0});
+	_cleanup_close_ int nested = -1;
+	uint32_t pids[2];
+
+	CHECK(worker >= 0 && mkdirat(worker, "nested", 0755) == 0);
+	nested = openat(worker, "nested", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CHECK(processes_are(worker, NULL, 0));
+	pids[0] = child_start(run_in, nested);
+	CHECK_COMES(shared->fd == 1);
+	shared->fd = 0;
+	pids[1] = child_start(run_in, worker);
+	CHECK_COMES(shared->fd == 1);
+	CHECK(processes_are(nested, pids, 1));
+	if (pids[0] > pids[1]) { /* numbers begin anew at some time */
+		const uint32_t first = pids[1];
+
+		pids[1] = pids[0];
+		pids[0] = first;
+	}
+	CHECK(processes_are(worker, pids, 2) && processes_are(s.fd, pids, 2));
+	CHECK(cgroup_remove(s.path, "0-1") == -EBUSY);
+	CHECK(cgroup_kill(worker) == 0);
+	CHECK_COMES(processes_are(worker, NULL, 0));
+}
+
+static void case_events(void)
+{
+	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_close_ int worker = cgroup_make(s.path, "0-1", &(struct error){0});
+	_cleanup_close_ int events = cgroup_events(worker);
+	_cleanup_close_ int epfd = epoll_create1(EPOLL_CLOEXEC);
+	struct epoll_event event = {.events = EPOLLPRI};
+
+	CHECK(events >= 0 && epoll_ctl(epfd, EPOLL_CTL_ADD, events, &event) == 0);
+	CHECK(!cgroup_is_populated(events) && !cgroup_is_populated(worker));
+	CHECK(epoll_wait(epfd, &event, 1, 0) == 0);
+	child_start(run_in, worker);
+	CHECK(epoll_wait(epfd, &event, 1, DEADLINE_S * 1000) == 1 && (event.events & EPOLLPRI));
+	CHECK(cgroup_is_populated(worker) && cgroup_is_populated(events));
+	CHECK(epoll_wait(epfd, &event, 1, 0) == 0);
+	CHECK(cgroup_kill(worker) == 0);
+	CHECK(epoll_wait(epfd, &event, 1, DEADLINE_S * 1000) == 1);
+	CHECK(!cgroup_is_populated(events) && !cgroup_is_populated(worker));
+}
+
+/* A zombie doesn't keep a cgroup. */
+static void case_zombie(void)
+{
+	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_close_ int worker = cgroup_make(s.path, "0-1", &(struct error){0});
+	const uint32_t pid = child_start(run_and_exit, worker);
+	siginfo_t info;
+
+	CHECK(waitid(P_PID, pid, &info, WEXITED | WNOWAIT) == 0);
+	CHECK_COMES(!cgroup_is_populated(worker));
+	CHECK(cgroup_remove(s.path, "0-1") == 0);
+}
+
+static void case_bomb(void)
+{
+	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_close_ int worker = cgroup_make(s.path, "0-1", &(struct error){0});
+
+	/* While it grows; and when it is at its largest. */
+	for (int at = BOMB / 4; at <= BOMB; at += BOMB * 3 / 4) {
+		atomic_store(forks, 0);
+		child_start(run_bomb, worker);
+		CHECK_COMES(atomic_load(forks) >= at);
+		CHECK(cgroup_kill(worker) == 0);
+		CHECK_COMES(!cgroup_is_populated(worker));
+		CHECK(processes_are(worker, NULL, 0));
+	}
+	CHECK(cgroup_remove(s.path, "0-1") == 0);
+}
+
+static void case_nested(void)
+{
+	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_close_ int worker = cgroup_make(s.path, "0-1", &(struct error){0});
+	char path[PATH_MAX] = "a";
+	int depth = 1;
+
+	while (mkdirat(worker, path, 0755) == 0 && depth < 1000) {
+		strcat(path, "/a");
+		depth++;
+	}
+	CHECK(errno == EAGAIN && depth == 33); /* the limit that cgroup_make() sets */
+	CHECK(mkdirat(worker, "b", 0755) == 0 && mkdirat(worker, "b/c", 0755) == 0);
+	path[strlen(path) - 2] = '\0';
+	{
+		_cleanup_close_ int deepest = openat(worker, path, O_RDONLY | O_CLOEXEC);
+		const uint32_t pid = child_start(run_in, deepest);
+
+		CHECK_COMES(shared->fd == 1);
+		CHECK(processes_are(worker, &pid, 1));
+	}
+	/* Nothing goes as long as there is life in it. */
+	CHECK(cgroup_remove(s.path, "0-1") == -EBUSY);
+	CHECK(faccessat(worker, "b/c", F_OK, 0) == 0);
+	CHECK(cgroup_kill(worker) == 0);
+	CHECK_COMES(!cgroup_is_populated(worker));
+	CHECK(cgroup_remove(s.path, "0-1") == 0 && cgroup_open(s.path, "0-1") == -ENOENT);
+}
+
+static void case_memory(void)
+{
+	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_close_ int worker = cgroup_make(s.path, "0-1", &(struct error){0});
+
+	CHECK(worker >= 0 && cgroup_memory(worker) == 0);
+	child_start(run_resident, worker);
+	CHECK_COMES(shared->fd == 1);
+	CHECK(cgroup_memory(worker) >= 32u << 20 && cgroup_memory(worker) < 4096ull << 20);
+	CHECK(cgroup_memory(s.fd) >= 32u << 20);
+}
+
+static bool text_is(int fd, const char *name, const char *expected)
+{
+	_cleanup_close_ int file = openat(fd, name, O_RDONLY | O_CLOEXEC);
+	char text[64] = "";
+
+	return read(file, text, sizeof(text) - 1) > 0 && !strcmp(text, expected);
+}
+
+/* With the controllers, and where cgroup2 has none. */
+static void case_limit(void)
+{
+	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_close_ int worker = cgroup_make(s.path, "0-1", &(struct error){0});
+	char path[PATH_MAX], text[512] = "";
+	_cleanup_file_ FILE *file = NULL;
+	struct error err = {0};
+
+	CHECK(cgroup_limit(worker, 0, 0, &err) == 0);
+	CHECK(probe_cgroup2(path, sizeof(path)) == 0);
+	strcat(path, "/cgroup.controllers");
+	file = fopen(path, "re");
+	CHECK(file && (fgets(text, sizeof(text), file) || feof(file)));
+	if (strstr(text, "memory")) {
+		CHECK(cgroup_limit(worker, 64 << 20, 0, &err) == 0);
+		CHECK(text_is(worker, "memory.max", "67108864\n"));
+	} else {
+		CHECK(cgroup_limit(worker, 64 << 20, 0, &err) == -EOPNOTSUPP);
+		CHECK(strstr(err.text, "memory"));
+	}
+	if (strstr(text, "cpu ")) {
+		CHECK(cgroup_limit(worker, 0, 1500, &err) == 0);
+		CHECK(text_is(worker, "cpu.max", "150000 100000\n"));
+		CHECK(cgroup_limit(worker, 0, 0, &err) == 0);
+		CHECK(text_is(worker, "cpu.max", "max 100000\n"));
+	} else {
+		CHECK(cgroup_limit(worker, 0, 1500, &err) == -EOPNOTSUPP);
+		CHECK(strstr(err.text, "cpu"));
+	}
+}
+
+/* sock_diag tells a listener's cgroup by the same number. */
+static void case_listener(void)
+{
+	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_close_ int worker = cgroup_make(s.path, "0-1", &(struct error){0});
+	_cleanup_free_ struct listener *rows = NULL;
+	struct error err;
+	size_t n;
+
+	child_start(run_listen_in, worker);
+	CHECK_COMES(shared->fd > 0);
+	CHECK(sockdiag_listeners((uint16_t)shared->fd, &rows, &n, &err) == 0 && n == 1);
+	CHECK(rows[0].cgroup == cgroup_id(worker));
+}
+
+int main(void)
+{
+	static const struct check_case cases[] = {
+	        {"make", case_make},           {"service", case_service},
+	        {"delegated", case_delegated}, {"processes", case_processes},
+	        {"events", case_events},       {"zombie", case_zombie},
+	        {"bomb", case_bomb},           {"nested", case_nested},
+	        {"memory", case_memory},       {"limit", case_limit},
+	        {"listener", case_listener},
+	};
+
+	forks = mmap(NULL, sizeof(*forks), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+	             0);
+	return forks == MAP_FAILED || check_run(cases, ARRAY_SIZE(cases));
+}

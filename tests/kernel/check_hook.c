@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* kern/hook against programs that bind as they always did. Needs root. */
+#include <bpf/bpf.h>
+#include <linux/bpf.h>
+#include <poll.h>
+
+#include "check_scratch.h"
+#include "kern/hook.h"
+#include "kern/sockdiag.h"
+
+#define MANY 3000 /* listeners, more than fit in the ring */
+
+/* --- what children do --- */
+
+/* What a child is to open, in which cgroup (-1: ours). */
+struct order {
+	int cgroup;
+	int family;
+	int type;
+	int protocol;
+	uint16_t port;
+	bool unbound; /* listen() without bind() */
+	bool late;    /* listen() not before shared->fd is set */
+};
+
+/* What came of it; children_end() doesn't clear it. */
+struct outcome {
+	int error;
+	uint16_t port;
+	uint64_t cookie;
+	bool bound;
+	bool done;
+};
+
+static struct order order;
+static volatile struct outcome *outcome;
+
+static int bind_as_ever(int fd, const struct order *o)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(o->port)};
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(o->port)};
+
+	return o->family == AF_INET6 ? bind(fd, (struct sockaddr *)&in6, sizeof(in6))
+	                             : bind(fd, (struct sockaddr *)&in, sizeof(in));
+}
+
+static int open_as_ever(void)
+{
+	const int fd = socket(order.family, order.type, order.protocol);
+	uint64_t cookie;
+
+	if (fd < 0 || (!order.unbound && bind_as_ever(fd, &order) < 0))
+		return -errno;
+	outcome->bound = true;
+	while (order.late && !shared->fd)
+		sched_yield();
+	if (order.type == SOCK_STREAM && listen(fd, 5) < 0)
+		return -errno;
+	sockdiag_cookie_of(fd, &cookie);
+	outcome->cookie = cookie;
+	return fd;
+}
+
+static void run_open(int cgroup)
+{
+	struct sockaddr_in6 address;
+	socklen_t length = sizeof(address);
+	int fd = -EPERM;
+
+	if (cgroup < 0 || scratch_enter(cgroup))
+		fd = open_as_ever();
+	outcome->error = fd < 0 ? fd : 0;
+	if (fd >= 0 && getsockname(fd, (struct sockaddr *)&address, &length) == 0)
+		outcome->port = ntohs(address.sin6_port);
+	outcome->done = true;
+	for (;;)
+		pause();
+}
+
+/* Binds to the port over and over: it is always taken, and always to be had. */
+static void run_hammer(int cgroup)
+{
+	scratch_enter(cgroup);
+	while (!shared->stop) {
+		_cleanup_close_ int fd = socket(order.family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		if (bind_as_ever(fd, &order) < 0) {
+			shared->error = errno;
+			break;
+		}
+		shared->fd++;
+	}
+	shared->stop = false;
+}
+
+static void run_many(int cgroup)
+{
+	scratch_enter(cgroup);
+	for (int i = 0; i < MANY; i++) {
+		_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		shared->fd += listen(fd, 1) == 0;
+	}
+	shared->stop = true;
+	for (;;)
+		pause();
+}
+
+/* A supervisor that attaches, and then is killed. */
+static void run_attach(int cgroup)
+{
+	struct hook *hook;
+	struct error err;
+
+	shared->error = hook_attach(cgroup, NULL, 0, &hook, &err);
+	shared->stop = true;
+	for (;;)
+		pause();
+}
+
+static void run_attach_as_nobody(int cgroup)
+{
+	struct hook *hook;
+	struct error err = {0};
+
+	if (setuid(65534) == 0)
+		shared->error = hook_attach(cgroup, NULL, 0, &hook, &err);
+	memcpy(shared->text, err.text, sizeof(err.text));
+	shared->stop = true;
+}
+
+/* --- cases --- */
+
+static struct outcome order_open(struct order o)
+{
+	const time_t end = time(NULL) + DEADLINE_S;
+
+	o.type = o.type ? o.type : SOCK_STREAM;
+	o.family = o.family ? o.family : AF_INET;
+	order = o;
+	*outcome = (struct outcome){.error = -ETIME};
+	child_start(run_open, o.cgroup);
+	while (!outcome->done && !(o.late && outcome->bound) && time(NULL) < end)
+		sched_yield();
+	return *outcome;
+}
+
+static void hook_end(struct hook **hook)
+{
+	hook_free(*hook);
+}
+
+#define _cleanup_hook_ _cleanup_(hook_end)
+
+/* What was heard, in its order. */
+static struct hook_listen heard[MANY];
+static size_t n_heard;
+
+static void note(const struct hook_listen *listen, void *data)
+{
+	(void)data;
+	if (n_heard < ARRAY_SIZE(heard))
+		heard[n_heard++] = *listen;
+}
+
+static bool is_readable(const struct hook *hook)
+{
+	struct pollfd pollfd = {.fd = hook_fd(hook), .events = POLLIN};
+
+	return poll(&pollfd, 1, 0) == 1;
+}
+
+static bool heard_is(size_t i, const struct outcome *o, int cgroup, bool fixed)
+{
+	const uint64_t id = cgroup < 0 ? 0 : cgroup_id(cgroup);
+
+	return i < n_heard && heard[i].cookie == o->cookie && heard[i].port == o->port &&
+	       heard[i].fixed == fixed && heard[i].cgroup == id;
+}
+
+/* Forgets what was heard in the case before. */
+static int attach(const struct scratch *s, const uint16_t *ports, size_t n, struct hook **hook)
+{
+	struct error err;
+	const int r = hook_attach(s->fd, ports, n, hook, &err);
+
+	n_heard = 0;
+	if (r < 0)
+		fprintf(stderr, "%s\n", err.text);
+	return r;
+}
+
+/* Two that can't listen on one port do, in child cgroups of the one with the programs. */
+static void share(int family)
+{
+	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_close_ int a = cgroup_make(s.path, "0-1", &(struct error){0});
+	_cleanup_close_ int b = cgroup_make(s.path, "1-2", &(struct error){0});
+	_cleanup_hook_ struct hook *hook = NULL;
+	struct outcome first, second, outside;
+	const uint16_t port = 8080;
+
+	CHECK(a >= 0 && b >= 0 && attach(&s, NULL, 0, &hook) == 0);
+	CHECK(!is_readable(hook));
+	first = order_open((struct order){.cgroup = a, .family = family, .port = port});
+	second = order_open((struct order){.cgroup = b, .family = family, .port = port});
+	CHECK(first.error == 0 && second.error == 0 && second.port == port);
+	outside = order_open((struct order){.cgroup = -1, .family = family, .port = port});
+	CHECK(outside.error == -EADDRINUSE);
+	CHECK(is_readable(hook) && hook_drain(hook, note, NULL) == 0 && !is_readable(hook));
+	CHECK(n_heard == 2 && heard_is(0, &first, a, true) && heard_is(1, &second, b, true));
+}
+
+static void case_share_v4(void)
+{
+	share(AF_INET);
+}
+
+static void case_share_v6(void)
+{
+	share(AF_INET6);
+}
+
+static void case_ports(void)
+{
+	static const uint16_t ports[] = {80, 8080};
+	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_hook_ struct hook *hook = NULL;
+	uint16_t too_many[RPD_ENDPOINT_MAX + 1] = {0};
+	struct error err = {0};
+
+	CHECK(hook_attach(s.fd, too_many, ARRAY_SIZE(too_many), &hook, &err) == -EINVAL);
+	CHECK(attach(&s, ports, ARRAY_SIZE(ports), &hook) == 0);
+	for (int i = 0; i < 2; i++)
+		CHECK(order_open((struct order){.cgroup = s.fd, .port = 8080}).error == 0);
+	CHECK(order_open((struct order){.cgroup = s.fd, .port = 9090}).error == 0);
+	CHECK(order_open((struct order){.cgroup = s.fd, .port = 9090}).error == -EADDRINUSE);
+	CHECK(hook_drain(hook, note, NULL) == 0 && n_heard == 3 && heard[2].port == 9090);
+}
+
+/* As newer Go programs listen. */
+static void case_mptcp(void)
+{
+	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_hook_ struct hook *hook = NULL;
+	const struct order o = {.cgroup = s.fd, .protocol = IPPROTO_MPTCP, .port = 8080};
+	struct outcome first;
+
+	CHECK(attach(&s, NULL, 0, &hook) == 0);
+	first = order_open(o);
+	if (first.error == -EPROTONOSUPPORT) /* this kernel lacks it */
+		return;
+	CHECK(first.error == 0 && order_open(o).error == 0);
+	CHECK(hook_drain(hook, note, NULL) == 0 && n_heard == 2);
+	for (int i = 0; i < 2; i++)
+		CHECK(heard[i].port == 8080 && heard[i].fixed &&
+		      heard[i].cgroup == cgroup_id(s.fd));
+}
+
+/* Any port that is free is not one to share; nor is one that nobody bound to. */
+static void case_not_fixed(void)
+{
+	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_hook_ struct hook *hook = NULL;
+	struct outcome any, unbound;
+
+	CHECK(attach(&s, NULL, 0, &hook) == 0);
+	any = order_open((struct order){.cgroup = s.fd});
+	unbound = order_open((struct order){.cgroup = s.fd, .unbound = true});
+	CHECK(any.error == 0 && unbound.error == 0);
+	CHECK(hook_drain(hook, note, NULL) == 0 && n_heard == 2);
+	CHECK(heard_is(0, &any, s.fd, false) && heard_is(1, &unbound, -1, false));
+	CHECK(order_open((struct order){.cgroup = s.fd, .port = any.port}).error == -EADDRINUSE);
+}
+
+static void case_udp(void)
+{
+	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_hook_ struct hook *hook = NULL;
+	const struct order udp = {.cgroup = s.fd, .type = SOCK_DGRAM, .port = 53};
+
+	CHECK(attach(&s, NULL, 0, &hook) == 0);
+	CHECK(order_open(udp).error == 0 && order_open(udp).error == -EADDRINUSE);
+}
+
+static const enum bpf_attach_type types[] = {BPF_CGROUP_INET4_BIND, BPF_CGROUP_INET6_BIND,
+                                             BPF_CGROUP_SOCK_OPS};
+
+/* How many programs a cgroup has of a kind, and the id of the first. */
+static uint32_t n_programs(int cgroup, enum bpf_attach_type type, uint32_t *ret_id)
+{
+	uint32_t ids[64] = {0}, n = ARRAY_SIZE(ids);
+
+	if (bpf_prog_query(cgroup, type, 0, NULL, ids, &n) < 0)
+		return 99;
+	*ret_id = ids[0];
+	return n;
+}
+
+static bool program_is_gone(uint32_t id)
+{
+	_cleanup_close_ int fd = bpf_prog_get_fd_by_id(id);
+
+	return fd < 0 && errno == ENOENT;
+}
+
+/* A new supervisor's programs replace the old ones; bind() never goes without. */
+static void case_no_gap(void)
+{
+	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_hook_ struct hook *hook = NULL;
+	uint32_t id, before[ARRAY_SIZE(types)];
+	int binds;
+
+	CHECK(attach(&s, NULL, 0, &hook) == 0);
+	CHECK(order_open((struct order){.cgroup = s.fd, .port = 8080}).error == 0);
+	child_start(run_hammer, s.fd);
+	CHECK_COMES(shared->fd > 100);
+	for (int i = 0; i < 20; i++) {
+		for (size_t t = 0; t < ARRAY_SIZE(types); t++)
+			n_programs(s.fd, types[t], &before[t]);
+		hook_free(hook);
+		hook = NULL;
+		CHECK(attach(&s, NULL, 0, &hook) == 0);
+		for (size_t t = 0; t < ARRAY_SIZE(types); t++)
+			CHECK(n_programs(s.fd, types[t], &id) == 1 && id != before[t]);
+		binds = shared->fd;
+		CHECK_COMES(shared->error || shared->fd > binds + 100);
+		CHECK(shared->error == 0);
+	}
+	shared->stop = true;
+	CHECK_COMES(!shared->stop);
+	CHECK(shared->error == 0);
+}
+
+/* Bound before, listens after; and one that listened when nobody heard of it. */
+static void case_replace(void)
+{
+	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_hook_ struct hook *hook = NULL;
+	struct outcome between, late;
+
+	CHECK(attach(&s, NULL, 0, &hook) == 0);
+	between = order_open((struct order){.cgroup = s.fd, .port = 8080});
+	late = order_open((struct order){.cgroup = s.fd, .port = 9090, .late = true});
+	CHECK(between.error == 0 && late.bound);
+	hook_free(hook);
+	hook = NULL;
+	CHECK(attach(&s, NULL, 0, &hook) == 0);
+	CHECK(is_readable(hook));
+	shared->fd = 1;
+	CHECK_COMES(outcome->done);
+	late = *outcome;
+	CHECK(late.error == 0 && hook_drain(hook, note, NULL) == 0 && n_heard == 2);
+	CHECK(heard_is(0, &between, s.fd, true) && heard_is(1, &late, s.fd, true));
+}
+
+/* The programs outlive who attached them, and go with the cgroup. */
+static void case_killed(void)
+{
+	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_hook_ struct hook *hook = NULL;
+	const struct order o = {.cgroup = s.fd, .port = 8080};
+	uint32_t ids[ARRAY_SIZE(types)];
+
+	CHECK(s.fd >= 0);
+	child_start(run_attach, s.fd);
+	CHECK_COMES(shared->stop);
+	CHECK(shared->error == 0);
+	children_end();
+	CHECK(order_open(o).error == 0 && order_open(o).error == 0);
+	CHECK(attach(&s, NULL, 0, &hook) == 0);
+	CHECK(hook_drain(hook, note, NULL) == 0 && n_heard == 2);
+	for (size_t t = 0; t < ARRAY_SIZE(types); t++)
+		CHECK(n_programs(s.fd, types[t], &ids[t]) == 1);
+	hook_free(hook);
+	hook = NULL;
+	scratch_end(&s);
+	s.fd = -1;
+	children_end(); /* their sockets held the cgroup */
+	for (size_t t = 0; t < ARRAY_SIZE(types); t++)
+		CHECK_COMES(program_is_gone(ids[t]));
+}
+
+/* What is not ours stays. */
+static void case_detach(void)
+{
+	static const struct bpf_insn allow[] = {
+	        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1},
+	        {.code = BPF_JMP | BPF_EXIT},
+	};
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_CGROUP_INET4_BIND);
+	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_hook_ struct hook *hook = NULL;
+	_cleanup_close_ int other = bpf_prog_load(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, "other", "GPL",
+	                                          allow, ARRAY_SIZE(allow), &opts);
+	const struct order o = {.cgroup = s.fd, .port = 8080};
+	uint32_t id, ours;
+
+	CHECK(bpf_prog_attach(other, s.fd, BPF_CGROUP_INET4_BIND, BPF_F_ALLOW_MULTI) == 0);
+	CHECK(attach(&s, NULL, 0, &hook) == 0);
+	CHECK(n_programs(s.fd, BPF_CGROUP_INET4_BIND, &id) == 2);
+	CHECK(order_open(o).error == 0 && order_open(o).error == 0);
+	hook_detach(s.fd);
+	CHECK(n_programs(s.fd, BPF_CGROUP_INET4_BIND, &ours) == 1 && ours == id);
+	CHECK(n_programs(s.fd, BPF_CGROUP_INET6_BIND, &ours) == 0);
+	CHECK(n_programs(s.fd, BPF_CGROUP_SOCK_OPS, &ours) == 0);
+	CHECK(order_open(o).error == -EADDRINUSE);
+}
+
+static void case_lost(void)
+{
+	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_hook_ struct hook *hook = NULL;
+	struct outcome after;
+
+	CHECK(attach(&s, NULL, 0, &hook) == 0);
+	child_start(run_many, s.fd);
+	CHECK_COMES(shared->stop);
+	CHECK(shared->fd == MANY && hook_drain(hook, note, NULL) == 1);
+	CHECK(n_heard > 1000 && n_heard < MANY);
+	n_heard = 0;
+	after = order_open((struct order){.cgroup = s.fd, .port = 8080});
+	CHECK(hook_drain(hook, note, NULL) == 0 && n_heard == 1);
+	CHECK(heard_is(0, &after, s.fd, true));
+}
+
+static void case_without_right(void)
+{
+	_cleanup_scratch_ struct scratch s = scratch_make();
+
+	child_start(run_attach_as_nobody, s.fd);
+	CHECK_COMES(shared->stop);
+	CHECK(shared->error == -EPERM && strstr(shared->text, "CAP_NET_ADMIN"));
+}
+
+int main(void)
+{
+	static const struct check_case cases[] = {
+	        {"share v4", case_share_v4},   {"share v6", case_share_v6},
+	        {"ports", case_ports},         {"mptcp", case_mptcp},
+	        {"not fixed", case_not_fixed}, {"udp", case_udp},
+	        {"no gap", case_no_gap},       {"replace", case_replace},
+	        {"killed", case_killed},       {"detach", case_detach},
+	        {"lost", case_lost},           {"without right", case_without_right},
+	};
+
+	outcome = mmap(NULL, sizeof(*outcome), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+	               -1, 0);
+	return outcome == MAP_FAILED || check_run(cases, ARRAY_SIZE(cases));
+}

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "kern/cgroup.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "kern/cgroup_file.h"
+
+/* How deep the processes of a worker may nest cgroups of their own: we go after them. */
+#define NESTING_MAX  32
+#define NESTING_TEXT "32"
+
+int cgroup_write(int at, const char *path, const char *text)
+{
+	_cleanup_close_ int fd = openat(at, path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	return write(fd, text, strlen(text)) < 0 ? -errno : 0;
+}
+
+int cgroup_read(int at, const char *path, char *buf, size_t size)
+{
+	_cleanup_close_ int fd = openat(at, path, O_RDONLY | O_CLOEXEC);
+	ssize_t length;
+
+	if (fd < 0)
+		return -errno;
+	length = read(fd, buf, size - 1);
+	if (length < 0)
+		return -errno;
+	buf[length] = '\0';
+	return 0;
+}
+
+int cgroup_directory(int at, const char *path)
+{
+	const int fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int cgroup_refused(int code, const char *path, struct error *err)
+{
+	return error_set(err, code, "can't make the cgroup %s: %s%s", path, strerror(-code),
+	                 code == -EROFS ? "\ncgroup2 is mounted read-only here: mount it read-write"
+	                 : code == -EACCES || code == -EPERM
+	                         ? "\nrun as root, or as a systemd unit with Delegate=yes"
+	                         : "");
+}
+
+/* --- one cgroup --- */
+
+static int make_at(int at, const char *name)
+{
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	if (mkdirat(at, name, 0755) < 0)
+		return -errno;
+	fd = cgroup_directory(at, name);
+	r = fd < 0 ? fd : cgroup_write(fd, "cgroup.max.depth", NESTING_TEXT);
+	if (r < 0) {
+		unlinkat(at, name, AT_REMOVEDIR);
+		return r;
+	}
+	return TAKE_FD(fd);
+}
+
+int cgroup_make(const char *parent, const char *name, struct error *err)
+{
+	_cleanup_close_ int at = cgroup_directory(AT_FDCWD, parent);
+	int r = at < 0 ? at : make_at(at, name);
+	char path[PATH_MAX];
+
+	if (r >= 0)
+		return r;
+	snprintf(path, sizeof(path), "%s/%s", parent, name);
+	return cgroup_refused(r, path, err);
+}
+
+int cgroup_open(const char *parent, const char *name)
+{
+	_cleanup_close_ int at = cgroup_directory(AT_FDCWD, parent);
+
+	return at < 0 ? at : cgroup_directory(at, name);
+}
+
+uint64_t cgroup_id(int fd)
+{
+	struct stat st = {0};
+
+	return fstat(fd, &st) < 0 ? 0 : st.st_ino;
+}
+
+int cgroup_events(int fd)
+{
+	const int events = openat(fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
+
+	return events < 0 ? -errno : events;
+}
+
+bool cgroup_is_populated(int fd)
+{
+	_cleanup_close_ int own = cgroup_events(fd);
+	char text[256];
+	/* What is polled is quiet again only once that same descriptor was read. */
+	const ssize_t length = pread(own < 0 ? fd : own, text, sizeof(text) - 1, 0);
+
+	if (length < 0)
+		return false;
+	text[length] = '\0';
+	return strstr(text, "populated 1") != NULL;
+}
+
+int cgroup_kill(int fd)
+{
+	return cgroup_write(fd, "cgroup.kill", "1");
+}
+
+/* --- cgroups in it --- */
+
+static int name_compare(const void *a, const void *b)
+{
+	return strverscmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void names_free(char **names, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(names[i]);
+	free(names);
+}
+
+static int names_add(char ***names, size_t *n, const char *name)
+{
+	char **more = reallocarray(*names, *n + 1, sizeof(*more));
+
+	if (!more)
+		return -ENOMEM;
+	*names = more;
+	more[*n] = strdup(name);
+	if (!more[*n])
+		return -ENOMEM;
+	(*n)++;
+	return 0;
+}
+
+/* Names of the directories in @fd. */
+static int children_of(int fd, char ***ret, size_t *ret_n)
+{
+	_cleanup_close_ int again = cgroup_directory(fd, ".");
+	_cleanup_dir_ DIR *dir = again < 0 ? NULL : fdopendir(again);
+	const struct dirent *entry;
+	char **names = NULL;
+	size_t n = 0;
+	int r = 0;
+
+	if (!dir && errno != ENOENT)
+		return -errno;
+	if (dir)
+		TAKE_FD(again);
+	while (r == 0 && dir && (entry = readdir(dir)))
+		if (entry->d_type == DT_DIR && strcmp(entry->d_name, ".") != 0 &&
+		    strcmp(entry->d_name, "..") != 0)
+			r = names_add(&names, &n, entry->d_name);
+	if (r < 0) {
+		names_free(names, n);
+		return r;
+	}
+	if (n)
+		qsort(names, n, sizeof(*names), name_compare);
+	*ret = names;
+	*ret_n = n;
+	return 0;
+}
+
+int cgroup_children(const char *parent, char ***ret, size_t *ret_n)
+{
+	_cleanup_close_ int fd = cgroup_directory(AT_FDCWD, parent);
+
+	return fd < 0 ? fd : children_of(fd, ret, ret_n);
+}
+
+/*
+ * Calls @visit for @fd and all cgroups below it, from the leaves up, until it fails. What
+ * disappears meanwhile was not there.
+ */
+static int walk(int fd, int depth, int (*visit)(int fd, void *data), void *data)
+{
+	char **names = NULL;
+	size_t n = 0;
+	int r = depth > NESTING_MAX ? -ELOOP : children_of(fd, &names, &n);
+
+	for (size_t i = 0; i < n && r == 0; i++) {
+		_cleanup_close_ int child = cgroup_directory(fd, names[i]);
+
+		if (child < 0 && child != -ENOENT)
+			r = child;
+		if (child >= 0)
+			r = walk(child, depth + 1, visit, data);
+	}
+	names_free(names, n);
+	return r == 0 ? visit(fd, data) : r;
+}
+
+/* Removes what is in @fd, and below it; not @fd itself. */
+static int remove_children(int fd, void *data)
+{
+	char **names = NULL;
+	size_t n = 0;
+	int r = children_of(fd, &names, &n);
+
+	(void)data;
+	for (size_t i = 0; i < n && r == 0; i++)
+		if (unlinkat(fd, names[i], AT_REMOVEDIR) < 0 && errno != ENOENT)
+			r = -errno;
+	names_free(names, n);
+	return r;
+}
+
+static int remove_at(int at, const char *name)
+{
+	_cleanup_close_ int fd = cgroup_directory(at, name);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	if (cgroup_is_populated(fd))
+		return -EBUSY;
+	r = walk(fd, 0, remove_children, NULL);
+	if (r == 0 && unlinkat(at, name, AT_REMOVEDIR) < 0)
+		r = -errno;
+	return r;
+}
+
+int cgroup_remove(const char *parent, const char *name)
+{
+	_cleanup_close_ int at = cgroup_directory(AT_FDCWD, parent);
+
+	return at < 0 ? at : remove_at(at, name);
+}
+
+/* --- processes --- */
+
+struct pids {
+	uint32_t *list;
+	size_t n, capacity;
+};
+
+static int pids_add(struct pids *pids, uint32_t pid)
+{
+	if (pids->n == pids->capacity) {
+		const size_t capacity = pids->capacity ? 2 * pids->capacity : 16;
+		uint32_t *list = reallocarray(pids->list, capacity, sizeof(*list));
+
+		if (!list)
+			return -ENOMEM;
+		pids->list = list;
+		pids->capacity = capacity;
+	}
+	pids->list[pids->n++] = pid;
+	return 0;
+}
+
+static int pids_visit(int fd, void *data)
+{
+	_cleanup_close_ int procs = openat(fd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+	_cleanup_file_ FILE *file = procs < 0 ? NULL : fdopen(procs, "r");
+	uint32_t pid;
+	int r = 0;
+
+	if (!file) /* it has gone */
+		return errno == ENOENT || errno == ENODEV ? 0 : -errno;
+	TAKE_FD(procs);
+	/* Of a threaded cgroup it can't be read: the processes are in the one above. 0: a process
+	 * that our pid namespace doesn't see. */
+	while (r == 0 && fscanf(file, "%" SCNu32, &pid) == 1)
+		r = pid ? pids_add(data, pid) : 0;
+	return r;
+}
+
+static int pid_compare(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+int cgroup_processes(int fd, uint32_t **ret, size_t *ret_n)
+{
+	struct pids pids = {0};
+	int r = walk(fd, 0, pids_visit, &pids);
+	size_t n = 0;
+
+	if (r < 0) {
+		free(pids.list);
+		return r;
+	}
+	if (pids.n)
+		qsort(pids.list, pids.n, sizeof(*pids.list), pid_compare);
+	/* One that moved from cgroup to cgroup while we looked is there twice. */
+	for (size_t i = 0; i < pids.n; i++)
+		if (n == 0 || pids.list[n - 1] != pids.list[i])
+			pids.list[n++] = pids.list[i];
+	*ret = pids.list;
+	*ret_n = n;
+	return 0;
+}
+
+static uint64_t resident_memory(uint32_t pid)
+{
+	char path[64], text[256];
+	uint64_t pages = 0;
+
+	snprintf(path, sizeof(path), "/proc/%" PRIu32 "/statm", pid);
+	if (cgroup_read(AT_FDCWD, path, text, sizeof(text)) < 0 ||
+	    sscanf(text, "%*u %" SCNu64, &pages) != 1)
+		return 0;
+	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+uint64_t cgroup_memory(int fd)
+{
+	_cleanup_free_ uint32_t *pids = NULL;
+	uint64_t sum = 0;
+	size_t n = 0;
+	char text[64];
+
+	if (cgroup_read(fd, "memory.current", text, sizeof(text)) == 0)
+		return strtoull(text, NULL, 10);
+	if (cgroup_processes(fd, &pids, &n) < 0)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		sum += resident_memory(pids[i]);
+	return sum;
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Limits of a worker's memory and processor time. */
+#include "kern/cgroup.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "kern/cgroup_file.h"
+
+/* Whether a list of controllers, words with spaces between, has @controller. */
+static bool has_controller(int fd, const char *file, const char *controller)
+{
+	char text[512], *rest = NULL;
+
+	if (cgroup_read(fd, file, text, sizeof(text)) < 0)
+		return false;
+	for (char *word = strtok_r(text, " \n", &rest); word; word = strtok_r(NULL, " \n", &rest))
+		if (!strcmp(word, controller))
+			return true;
+	return false;
+}
+
+static int no_limit(int code, const char *controller, struct error *err)
+{
+	if (code == -EBUSY)
+		return error_set(err, code,
+		                 "can't limit %s: the cgroup above the services has processes of "
+		                 "its own, and then cgroup2 gives it no controllers\n"
+		                 "move them to a child cgroup",
+		                 controller);
+	return error_set(err, code, "can't limit %s: the controller can't be turned on: %s",
+	                 controller, strerror(-code));
+}
+
+/* Turns a controller on for a worker, from the cgroup that we were given down. */
+static int enable(int fd, const char *controller, struct error *err)
+{
+	static const char *const above[] = {"../../..", "../..", ".."};
+	char change[32];
+
+	snprintf(change, sizeof(change), "+%s", controller);
+	for (size_t i = 0; i < ARRAY_SIZE(above); i++) {
+		_cleanup_close_ int at = cgroup_directory(fd, above[i]);
+		int r;
+
+		if (at < 0)
+			return no_limit(at, controller, err);
+		if (!has_controller(at, "cgroup.controllers", controller))
+			return error_set(err, -EOPNOTSUPP,
+			                 "can't limit %s: cgroup2 of this host, or unit, has not "
+			                 "the controller '%s' (see cgroup.controllers)%s",
+			                 controller, controller,
+			                 i == 0 ? "\non a host with cgroup v1 beside it, boot with "
+			                          "systemd.unified_cgroup_hierarchy=1"
+			                        : "");
+		if (has_controller(at, "cgroup.subtree_control", controller))
+			continue;
+		r = cgroup_write(at, "cgroup.subtree_control", change);
+		if (r < 0)
+			return no_limit(r, controller, err);
+	}
+	return 0;
+}
+
+/* @value "max..." is no limit, and then the controller need not be there. */
+static int limit(int fd, const char *controller, const char *file, const char *value,
+                 struct error *err)
+{
+	const bool unlimited = !strncmp(value, "max", 3);
+	int r = unlimited ? 0 : enable(fd, controller, err);
+
+	if (r < 0)
+		return r;
+	r = cgroup_write(fd, file, value);
+	if (r < 0 && !(unlimited && r == -ENOENT))
+		return error_set(err, r, "can't set %s to %s: %s", file, value, strerror(-r));
+	return 0;
+}
+
+int cgroup_limit(int fd, uint64_t memory, unsigned int cpu_permille, struct error *err)
+{
+	enum { PERIOD_US = 100000 };
+	char value[64] = "max";
+	int r;
+
+	if (memory)
+		snprintf(value, sizeof(value), "%" PRIu64, memory);
+	r = limit(fd, "memory", "memory.max", value, err);
+	if (r < 0)
+		return r;
+	if (cpu_permille)
+		snprintf(value, sizeof(value), "%u %d", cpu_permille * (PERIOD_US / 1000),
+		         PERIOD_US);
+	else
+		snprintf(value, sizeof(value), "max %d", PERIOD_US);
+	return limit(fd, "cpu", "cpu.max", value, err);
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Where the cgroup of a service is. */
+#include "kern/cgroup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "kern/cgroup_file.h"
+#include "kern/probe.h"
+
+#define SUPERVISOR "supervisor" /* our leaf of a unit's cgroup */
+
+/* Appends "/NAME". */
+static int path_add(char path[PATH_MAX], const char *name)
+{
+	const size_t length = strlen(path);
+
+	if (length + 1 + strlen(name) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	path[length] = '/';
+	strcpy(path + length + 1, name);
+	return 0;
+}
+
+/* Appends our own cgroup: the line "0::/PATH" of /proc/self/cgroup, "/" being the mount. */
+static int path_add_own(char path[PATH_MAX])
+{
+	_cleanup_file_ FILE *file = fopen("/proc/self/cgroup", "re");
+	_cleanup_free_ char *line = NULL;
+	size_t size = 0;
+
+	if (!file)
+		return -errno;
+	while (getline(&line, &size, file) >= 0)
+		if (!strncmp(line, "0::/", 4)) {
+			line[strcspn(line, "\n")] = '\0';
+			return line[4] ? path_add(path, line + 4) : 0;
+		}
+	return -ENOENT;
+}
+
+/* systemd marks with this what it leaves to the unit; by the first name since 251. */
+static bool is_delegated(const char *path)
+{
+	static const char *const names[] = {"user.delegate", "trusted.delegate"};
+	char value;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (getxattr(path, names[i], &value, 1) == 1 && value == '1')
+			return true;
+	return false;
+}
+
+/*
+ * The unit's cgroup that was delegated to us, if there is one: ours, or the one above if we are in
+ * its leaf already. False with @path unchanged if not.
+ */
+static bool find_unit(char path[PATH_MAX])
+{
+	char own[PATH_MAX];
+	char *last;
+
+	strcpy(own, path);
+	if (path_add_own(own) < 0 || strlen(own) == strlen(path))
+		return false;
+	last = strrchr(own, '/');
+	if (!strcmp(last, "/" SUPERVISOR))
+		*last = '\0';
+	if (!is_delegated(own))
+		return false;
+	strcpy(path, own);
+	return true;
+}
+
+static int make(const char *path, struct error *err)
+{
+	return mkdir(path, 0755) < 0 && errno != EEXIST ? cgroup_refused(-errno, path, err) : 0;
+}
+
+/* Processes may be in the leaves only, once controllers are on: cgroups(7). */
+static int move_aside(const char *unit, struct error *err)
+{
+	_cleanup_close_ int fd = -1;
+	char path[PATH_MAX];
+	int r;
+
+	strcpy(path, unit);
+	r = path_add(path, SUPERVISOR);
+	if (r < 0)
+		return cgroup_refused(r, unit, err);
+	r = make(path, err);
+	if (r < 0)
+		return r;
+	fd = cgroup_directory(AT_FDCWD, path);
+	r = fd < 0 ? fd : cgroup_write(fd, "cgroup.procs", "0");
+	return r < 0 ? error_set(err, r, "can't move to the cgroup %s: %s", path, strerror(-r)) : 0;
+}
+
+/* Another supervisor, whose last service ends, may remove the parent at the same moment. */
+static int make_service(const char *parent, const char *path, struct error *err)
+{
+	int r;
+
+	for (int tries = 0; tries < 100; tries++) {
+		r = make(parent, err);
+		if (r < 0)
+			return r;
+		r = make(path, err);
+		if (r != -ENOENT)
+			break;
+	}
+	if (r < 0)
+		rmdir(parent);
+	return r;
+}
+
+/* The cgroup that we may make cgroups in. */
+static int find_base(bool create, char path[PATH_MAX], struct error *err)
+{
+	int r = probe_cgroup2(path, PATH_MAX);
+
+	if (r < 0)
+		return error_set(err, r,
+		                 "cgroup2 is needed, and its mount can't be found: %s\n"
+		                 "mount it: mount -t cgroup2 cgroup2 /sys/fs/cgroup",
+		                 strerror(-r));
+	return find_unit(path) && create ? move_aside(path, err) : 0;
+}
+
+int cgroup_service(const char *service, bool create, char ret_path[PATH_MAX], struct error *err)
+{
+	char parent[PATH_MAX], path[PATH_MAX];
+	int r = find_base(create, parent, err);
+
+	if (r < 0)
+		return r;
+	r = path_add(parent, CGROUP_PARENT);
+	strcpy(path, parent);
+	if (r == 0)
+		r = path_add(path, service);
+	if (r < 0)
+		return cgroup_refused(r, path, err);
+	if (create)
+		r = make_service(parent, path, err);
+	else if (access(path, F_OK) < 0)
+		r = error_set(err, -errno, "there is no cgroup %s: %s", path, strerror(errno));
+	if (r == 0)
+		strcpy(ret_path, path);
+	return r;
+}
+
+int cgroup_remove_service(const char *path)
+{
+	const char *name = strrchr(path, '/');
+	_cleanup_free_ char *parent = name ? strndup(path, (size_t)(name - path)) : NULL;
+	int r;
+
+	if (!parent)
+		return name ? -ENOMEM : -EINVAL;
+	r = cgroup_remove(parent, name + 1);
+	if (r == 0 && rmdir(parent) < 0 && errno != EBUSY && errno != ENOTEMPTY)
+		r = -errno;
+	return r;
+}

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "kern/hook.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <reuseportd/hook_abi.h>
+
+#include "base/cleanup.h"
+#include "hook.skel.h"
+
+enum { PROGRAM_BIND4, PROGRAM_BIND6, PROGRAM_LISTEN, PROGRAM_MAX };
+
+/* What a cgroup can have of one kind: BPF_CGROUP_MAX_PROGS of the kernel. */
+#define ATTACHED_MAX 64
+
+/* How ours are known again: by kind and name. */
+static const struct {
+	enum bpf_attach_type type;
+	const char *name;
+} programs[PROGRAM_MAX] = {
+        [PROGRAM_BIND4] = {BPF_CGROUP_INET4_BIND, "rpd_bind4"},
+        [PROGRAM_BIND6] = {BPF_CGROUP_INET6_BIND, "rpd_bind6"},
+        [PROGRAM_LISTEN] = {BPF_CGROUP_SOCK_OPS, "rpd_listen"},
+};
+
+struct hook {
+	struct hook_bpf *skel;
+	struct ring_buffer *ring;
+	uint64_t n_lost; /* that were told */
+	void (*on_listen)(const struct hook_listen *listen, void *data);
+	void *data;
+};
+
+/* Programs of one kind that are on a cgroup and ours. */
+struct attached {
+	int fds[ATTACHED_MAX];
+	size_t n;
+};
+
+static void attached_close(struct attached *attached)
+{
+	for (size_t i = 0; i < attached->n; i++)
+		close(attached->fds[i]);
+	attached->n = 0;
+}
+
+#define _cleanup_attached_ _cleanup_(attached_close)
+
+static int find_attached(int cgroup, unsigned int program, struct attached *ret)
+{
+	uint32_t ids[ATTACHED_MAX], n = ATTACHED_MAX;
+
+	if (bpf_prog_query(cgroup, programs[program].type, 0, NULL, ids, &n) < 0)
+		return -errno;
+	for (uint32_t i = 0; i < n; i++) {
+		struct bpf_prog_info info = {0};
+		uint32_t size = sizeof(info);
+		_cleanup_close_ int fd = bpf_prog_get_fd_by_id(ids[i]);
+
+		if (fd < 0 && errno == ENOENT)
+			continue;
+		if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size) < 0)
+			return -errno;
+		if (!strcmp(info.name, programs[program].name))
+			ret->fds[ret->n++] = TAKE_FD(fd);
+	}
+	return 0;
+}
+
+/* --- what an earlier supervisor left --- */
+
+/* Lets @map be the one behind @fd, if they have a name and a shape. */
+static int take_map(struct bpf_map *map, int fd)
+{
+	struct bpf_map_info info = {0};
+	uint32_t size = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &size) < 0)
+		return -errno;
+	if (strcmp(info.name, bpf_map__name(map)) != 0 || info.type != bpf_map__type(map) ||
+	    info.key_size != bpf_map__key_size(map) ||
+	    info.value_size != bpf_map__value_size(map) ||
+	    info.map_flags != bpf_map__map_flags(map))
+		return 0;
+	return bpf_map__reuse_fd(map, fd);
+}
+
+/*
+ * Goes on with the maps of the earlier programs: what bound before and listens after is known then,
+ * and who began to listen while there was no supervisor is still told.
+ */
+static int take_maps(struct hook_bpf *skel, int program_fd)
+{
+	struct bpf_map *const maps[] = {skel->maps.hook_bound, skel->maps.hook_listens,
+	                                skel->maps.hook_lost};
+	uint32_t ids[16];
+	struct bpf_prog_info info = {.nr_map_ids = ARRAY_SIZE(ids), .map_ids = (uintptr_t)ids};
+	uint32_t size = sizeof(info);
+	int r = 0;
+
+	if (bpf_obj_get_info_by_fd(program_fd, &info, &size) < 0)
+		return -errno;
+	for (uint32_t i = 0; i < info.nr_map_ids && i < ARRAY_SIZE(ids); i++) {
+		_cleanup_close_ int fd = bpf_map_get_fd_by_id(ids[i]);
+
+		if (fd < 0)
+			return -errno;
+		for (size_t m = 0; m < ARRAY_SIZE(maps) && r == 0; m++)
+			r = take_map(maps[m], fd);
+	}
+	return r;
+}
+
+/* --- attaching --- */
+
+/* In place of @old, so that there is no moment without. */
+static int attach_program(int cgroup, unsigned int program, int fd, const struct attached *old)
+{
+	const enum bpf_attach_type type = programs[program].type;
+	LIBBPF_OPTS(bpf_prog_attach_opts, replace, .flags = BPF_F_ALLOW_MULTI | BPF_F_REPLACE);
+	int r = -ENOENT;
+
+	if (old->n) {
+		replace.replace_prog_fd = old->fds[0];
+		r = bpf_prog_attach_opts(fd, cgroup, type, &replace) < 0 ? -errno : 0;
+	}
+	if (r == -ENOENT) /* none, or it has gone */
+		r = bpf_prog_attach(fd, cgroup, type, BPF_F_ALLOW_MULTI) < 0 ? -errno : 0;
+	for (size_t i = 1; i < old->n && r == 0; i++)
+		bpf_prog_detach2(old->fds[i], cgroup, type);
+	return r;
+}
+
+static int attach_programs(const struct hook_bpf *skel, int cgroup,
+                           const struct attached old[PROGRAM_MAX])
+{
+	const int fds[PROGRAM_MAX] = {
+	        [PROGRAM_BIND4] = bpf_program__fd(skel->progs.rpd_bind4),
+	        [PROGRAM_BIND6] = bpf_program__fd(skel->progs.rpd_bind6),
+	        [PROGRAM_LISTEN] = bpf_program__fd(skel->progs.rpd_listen),
+	};
+	int r = 0;
+
+	for (unsigned int i = 0; i < PROGRAM_MAX && r == 0; i++)
+		r = attach_program(cgroup, i, fds[i], &old[i]);
+	/* What has replaced another stays: it is as good. */
+	for (unsigned int i = 0; i < PROGRAM_MAX && r < 0; i++)
+		if (!old[i].n)
+			bpf_prog_detach2(fds[i], cgroup, programs[i].type);
+	return r;
+}
+
+static int on_event(void *context, void *data, size_t size)
+{
+	const struct hook *hook = context;
+	const struct hook_event *event = data;
+	struct hook_listen listen;
+
+	if (size < sizeof(*event))
+		return 0;
+	listen = (struct hook_listen){
+	        .cgroup = event->cgroup,
+	        .cookie = event->cookie,
+	        .port = event->port,
+	        .fixed = event->fixed,
+	};
+	hook->on_listen(&listen, hook->data);
+	return 0;
+}
+
+static int refused(int code, const char *what, struct error *err)
+{
+	return error_set(err, code, "can't %s: %s%s", what, strerror(-code),
+	                 code == -EPERM ? "\nsharing ports between programs needs CAP_BPF, "
+	                                  "CAP_NET_ADMIN, and CAP_SYS_ADMIN to replace what an "
+	                                  "earlier reuseportd left: run as root"
+	                                : "");
+}
+
+static int start(struct hook *hook, int cgroup, const struct attached old[PROGRAM_MAX],
+                 struct error *err)
+{
+	struct hook_bpf *skel = hook->skel;
+	int r = 0;
+
+	if (old[PROGRAM_LISTEN].n)
+		r = take_maps(skel, old[PROGRAM_LISTEN].fds[0]);
+	if (r < 0)
+		return refused(r, "take over the BPF maps of the service's cgroup", err);
+	r = hook_bpf__load(skel);
+	if (r < 0)
+		return refused(r, "load the programs that share ports (cgroup/bind4)", err);
+	hook->ring = ring_buffer__new(bpf_map__fd(skel->maps.hook_listens), on_event, hook, NULL);
+	if (!hook->ring)
+		return refused(-errno, "read BPF events", err);
+	r = attach_programs(skel, cgroup, old);
+	return r < 0 ? refused(r, "attach the programs that share ports to the service's cgroup",
+	                       err)
+	             : 0;
+}
+
+void hook_free(struct hook *hook)
+{
+	if (!hook)
+		return;
+	ring_buffer__free(hook->ring);
+	hook_bpf__destroy(hook->skel);
+	free(hook);
+}
+
+static void cleanup_hook(struct hook **hook)
+{
+	hook_free(*hook);
+}
+
+int hook_attach(int fd, const uint16_t *ports, size_t n, struct hook **ret, struct error *err)
+{
+	_cleanup_(cleanup_hook) struct hook *hook = calloc(1, sizeof(*hook));
+	struct attached old[PROGRAM_MAX] = {0};
+	int r = 0;
+
+	if (n > HOOK_PORTS_MAX)
+		return error_usage(err, "%zu ports to share are too many: %d is the most", n,
+		                   HOOK_PORTS_MAX);
+	if (hook)
+		hook->skel = hook_bpf__open();
+	if (!hook || !hook->skel)
+		return refused(-errno, "open the programs that share ports", err);
+	hook->skel->rodata->n_ports = (uint32_t)n;
+	if (n)
+		memcpy((void *)hook->skel->rodata->ports, ports, n * sizeof(*ports));
+	for (unsigned int i = 0; i < PROGRAM_MAX && r == 0; i++)
+		r = find_attached(fd, i, &old[i]);
+	if (r < 0)
+		refused(r, "ask for the programs of the service's cgroup", err);
+	else
+		r = start(hook, fd, old, err);
+	for (unsigned int i = 0; i < PROGRAM_MAX; i++)
+		attached_close(&old[i]);
+	if (r == 0)
+		*ret = TAKE_PTR(hook);
+	return r;
+}
+
+int hook_fd(const struct hook *hook)
+{
+	return ring_buffer__epoll_fd(hook->ring);
+}
+
+int hook_drain(struct hook *hook, void (*on_listen)(const struct hook_listen *listen, void *data),
+               void *data)
+{
+	const uint32_t zero = 0;
+	uint64_t n_lost = 0;
+	bool more_lost;
+
+	hook->on_listen = on_listen;
+	hook->data = data;
+	ring_buffer__consume(hook->ring);
+	bpf_map_lookup_elem(bpf_map__fd(hook->skel->maps.hook_lost), &zero, &n_lost);
+	more_lost = n_lost != hook->n_lost;
+	hook->n_lost = n_lost;
+	return more_lost;
+}
+
+void hook_detach(int fd)
+{
+	for (unsigned int i = 0; i < PROGRAM_MAX; i++) {
+		_cleanup_attached_ struct attached ours = {0};
+
+		if (find_attached(fd, i, &ours) < 0)
+			continue;
+		for (size_t k = 0; k < ours.n; k++)
+			bpf_prog_detach2(ours.fds[k], fd, programs[i].type);
+	}
+}
