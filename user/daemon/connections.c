@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "kern/sockdiag_conn.h"
+#include "daemon/sockets.h"
 
 void connections_free(struct connections *connections)
 {
@@ -61,8 +61,7 @@ int connections_take(const struct service *service, const struct observed *obser
 		                 service->conns.why);
 	if (!service->reachable)
 		return error_set(err, -ENOENT, "the workers' network namespace is gone");
-	r = sockdiag_connections(service->steer.service->endpoints[0].port, service->conns.tags_fd,
-	                         &all, &n, err);
+	r = sockets_connections(service, &all, &n, err);
 	if (r < 0)
 		return r;
 	kept.rows = calloc(n + 1, sizeof(*kept.rows));

@@ -10,8 +10,8 @@
 #include "core/roster.h"
 #include "core/serving.h"
 #include "daemon/admit.h"
+#include "daemon/sockets.h"
 #include "kern/proc.h"
-#include "kern/sockdiag.h"
 
 void observed_free(struct observed *o)
 {
@@ -64,8 +64,7 @@ static int find_listeners(const struct service *service, struct observed *o, str
 
 	if (!service->reachable)
 		return 0;
-	/* All endpoints of a service have the same port. */
-	r = sockdiag_listeners(service->steer.service->endpoints[0].port, &o->listeners, &n, err);
+	r = sockets_listeners(service, &o->listeners, &n, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < n; i++)

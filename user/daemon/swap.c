@@ -151,6 +151,12 @@ int swap(struct service *service, const struct observed *observed,
 	size_t n;
 	int r;
 
+	if (service_is_run(service))
+		return error_set(err, -EPERM,
+		                 "service '%s' is run: who is in its slots is its supervisor's "
+		                 "business; `reuseportd restart` or `reuseportd reload` replaces "
+		                 "workers",
+		                 service->pins.service);
 	change_begin(service, observed, &draft);
 	r = edit_check_slots(&draft, &slot, err);
 	if (r < 0)
