@@ -324,7 +324,8 @@ static __always_inline int migrate(struct sk_reuseport_md *ctx, struct rpd_contr
 		slot = take_any(ctx, sched, start);
 	if (slot >= 0) {
 		move_count(ctx, ctl, member, slot);
-		event_note(RPD_EVENT_migrated, member ? member->slot : RPD_NO_SLOT, 0);
+		event_note(RPD_EVENT_migrated,
+		           member && member->slot < RPD_SLOT_MAX ? member->slot : RPD_NO_SLOT, 0);
 		return finish(slot, RPD_OUTCOME_migrated, SK_PASS);
 	}
 	if (take(ctx, RPD_SLOT_PARKING))

@@ -30,6 +30,7 @@ static struct worker_connection place(const struct service *service, const struc
 	uint16_t account = conns_account(&service->steer, c->cookie, &c->tag);
 	struct worker_connection row = {.connection = *c, .slot = -1};
 
+	row.parked = account == RPD_ACCOUNT_PARKED;
 	if (account >= RPD_ACCOUNT_UNKNOWN)
 		return row;
 	row.slot = account % RPD_SLOT_MAX;
@@ -41,7 +42,7 @@ static struct worker_connection place(const struct service *service, const struc
 static bool is_wanted(const struct worker_connection *row, const struct slots *slots)
 {
 	if (!slots || row->slot < 0)
-		return true;
+		return !slots || !row->parked;
 	for (size_t i = 0; i < slots->n; i++)
 		if (slots->at[i] == row->slot)
 			return !row->former;
