@@ -489,7 +489,7 @@ int watch_check(struct error *err)
 int watch(const char *name, struct error *err)
 {
 	struct watch w = {.name = name, .err = err};
-	uint16_t port;
+	uint16_t port = 0;
 	int r = find_port(name, &port, err);
 
 	if (r == 0)
