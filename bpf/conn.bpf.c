@@ -63,7 +63,7 @@ static __always_inline void count_rate(__u32 account, __u64 now)
 	__u64 second = now / NS_PER_S;
 	struct rpd_rate *rate;
 
-	if (account == RPD_ACCOUNT_UNKNOWN)
+	if (account >= RPD_ACCOUNT_UNKNOWN)
 		return;
 	rate = bpf_map_lookup_elem(&rates, &slot);
 	if (!rate)
@@ -141,7 +141,7 @@ static __always_inline void listener_closed(struct rpd_tag *tag)
 	__u32 slot = tag->account % RPD_SLOT_MAX;
 	struct rpd_worker *worker = bpf_map_lookup_elem(&workers, &slot);
 
-	if (tag->counted)
+	if (tag->counted || tag->account >= RPD_ACCOUNT_UNKNOWN)
 		return;
 	tag->counted = true; /* as closed */
 	if (worker && worker->account == tag->account)

@@ -23,13 +23,16 @@
 /* ETH_P_IPV6 as sk_reuseport_md.eth_protocol has it, in network order. */
 #define STEER_ETH_P_IPV6 bpf_htons(0x86dd)
 
+#define STEER_AF_INET  2
+#define STEER_AF_INET6 10
+
 /* Ring entries to try before the search goes over to the list of all candidates. Each that has no
  * listener costs a failed selection, some 20 ns. */
 #define STEER_RING_TRIES 32
 
 struct {
 	__uint(type, BPF_MAP_TYPE_REUSEPORT_SOCKARRAY);
-	__uint(max_entries, RPD_SLOT_MAX + 1);
+	__uint(max_entries, RPD_SOCKS_MAX);
 	__type(key, __u32);
 	__type(value, __u64); /* 8 bytes: a look-up from user space gives the socket's cookie */
 } socks SEC(".maps");
@@ -56,6 +59,14 @@ struct {
 	__type(key, __u64);
 	__type(value, struct rpd_member);
 } members SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, RPD_SLOT_MAX + RPD_PROBE_MAX);
+	__type(key, struct rpd_probe);
+	__type(value, __u32);
+} probes SEC(".maps");
 
 /* Not read by the program; kept with it, so that the service's pins are one skeleton's maps. */
 struct {
@@ -112,6 +123,60 @@ static __always_inline enum pick_kind packet_kind(struct sk_reuseport_md *ctx)
 	else /* not in the linear part */
 		bpf_skb_load_bytes(ctx, PICK_TCP_FLAGS_OFFSET, &flags, sizeof(flags));
 	return pick_kind(flags);
+}
+
+/* Where the packet comes from. */
+static __always_inline void packet_source(struct sk_reuseport_md *ctx, struct rpd_probe *ret)
+{
+	__u16 port = 0;
+
+	bpf_skb_load_bytes(ctx, 0, &port, sizeof(port));
+	ret->port = bpf_ntohs(port);
+	if (ctx->eth_protocol == STEER_ETH_P_IPV6) {
+		ret->family = STEER_AF_INET6;
+		bpf_skb_load_bytes_relative(ctx, 8, ret->addr, 16, BPF_HDR_START_NET);
+	} else {
+		ret->family = STEER_AF_INET;
+		bpf_skb_load_bytes_relative(ctx, 12, ret->addr, 4, BPF_HDR_START_NET);
+	}
+}
+
+/* The index of the listener that a probe is for; -1 if the packet is none's. */
+__attribute__((noinline)) int steer_probe(struct sk_reuseport_md *ctx)
+{
+	struct rpd_probe source = {};
+	__u32 *index;
+
+	if (!ctx)
+		return -1;
+	packet_source(ctx, &source);
+	index = bpf_map_lookup_elem(&probes, &source);
+	return index ? (int)*index : -1;
+}
+
+/* Whether what a closed listener has left is a probe's connection. */
+__attribute__((noinline)) int steer_probe_left(struct sk_reuseport_md *ctx)
+{
+	struct rpd_probe source = {.family = STEER_AF_INET};
+	struct bpf_sock *child;
+
+	if (!ctx)
+		return 0;
+	child = ctx->migrating_sk;
+	if (!child)
+		return 0;
+	source.port = bpf_ntohs(child->dst_port);
+	if (child->family == STEER_AF_INET) {
+		*(__u32 *)source.addr = child->dst_ip4;
+	} else if (child->dst_ip6[0] == 0 && child->dst_ip6[1] == 0 &&
+	           child->dst_ip6[2] == bpf_htonl(0xffff)) {
+		*(__u32 *)source.addr = child->dst_ip6[3];
+	} else {
+		source.family = STEER_AF_INET6;
+		for (int i = 0; i < 4; i++)
+			((__u32 *)source.addr)[i] = child->dst_ip6[i];
+	}
+	return bpf_map_lookup_elem(&probes, &source) != NULL;
 }
 
 static __always_inline struct rpd_schedule *find_schedule(void)
@@ -245,6 +310,8 @@ static __always_inline int migrate(struct sk_reuseport_md *ctx, struct rpd_contr
 	struct rpd_member *member = bpf_map_lookup_elem(&members, &cookie);
 	int slot = -1;
 
+	if (ctl->n_probes && steer_probe_left(ctx))
+		return finish(RPD_ROW_NONE, RPD_OUTCOME_dropped, SK_DROP);
 	if (member && member->version < RPD_VERSION_MAX) {
 		const struct rpd_version *version = &sched->versions[member->version];
 
@@ -257,7 +324,8 @@ static __always_inline int migrate(struct sk_reuseport_md *ctx, struct rpd_contr
 		slot = take_any(ctx, sched, start);
 	if (slot >= 0) {
 		move_count(ctx, ctl, member, slot);
-		event_note(RPD_EVENT_migrated, member ? member->slot : RPD_NO_SLOT, 0);
+		event_note(RPD_EVENT_migrated,
+		           member && member->slot < RPD_SLOT_MAX ? member->slot : RPD_NO_SLOT, 0);
 		return finish(slot, RPD_OUTCOME_migrated, SK_PASS);
 	}
 	if (take(ctx, RPD_SLOT_PARKING))
@@ -272,6 +340,25 @@ static __always_inline enum rpd_outcome outcome_of(enum pick_kind kind, bool sub
 	if (kind == PICK_STRAY)
 		return RPD_OUTCOME_stray;
 	return substitute ? RPD_OUTCOME_slot_gone : RPD_OUTCOME_steered;
+}
+
+/* The supervisor's listener has been taken. */
+static __always_inline int park(enum pick_kind kind)
+{
+	return finish(RPD_ROW_PARKING,
+	              kind == PICK_NEW ? RPD_OUTCOME_parked : outcome_of(kind, true), SK_PASS);
+}
+
+/* A probe tells of one worker only: if that is gone it fails, and what it left in that one's queue
+ * goes to no other. */
+static __always_inline int probe_packet(struct sk_reuseport_md *ctx, enum pick_kind kind, __u32 at)
+{
+	__u32 row = at < RPD_SLOT_MAX ? at : RPD_ROW_NONE;
+
+	if (!take(ctx, at))
+		return finish(RPD_ROW_NONE, RPD_OUTCOME_dropped, SK_DROP);
+	return finish(row, kind == PICK_NEW ? RPD_OUTCOME_probed : outcome_of(kind, false),
+	              SK_PASS);
 }
 
 /* Where in the ring this attempt looks. Each attempt draws a number of its own: connections that
@@ -335,11 +422,17 @@ static __always_inline int steer_packet(struct sk_reuseport_md *ctx, struct rpd_
                                         const struct rpd_schedule *sched)
 {
 	enum pick_kind kind = packet_kind(ctx);
-	__u32 client = sched->policy == RPD_STICKY ? client_hash(ctx) : 0;
+	__u32 client;
 	int slot;
 
-	if (sched->ring_len == 0)
-		return drop();
+	if (ctl->n_probes) { /* in the cache line of `active` */
+		slot = steer_probe(ctx);
+		if (slot >= 0)
+			return probe_packet(ctx, kind, slot);
+	}
+	if (sched->ring_len == 0) /* none by the user's will, or none that was ever there */
+		return !sched->n_candidates && take(ctx, RPD_SLOT_PARKING) ? park(kind) : drop();
+	client = sched->policy == RPD_STICKY ? client_hash(ctx) : 0;
 	slot = ring_slot(ctx, ctl, sched, kind, client, 0);
 	if (take(ctx, slot))
 		return finish(slot, outcome_of(kind, false), SK_PASS);
@@ -349,9 +442,7 @@ static __always_inline int steer_packet(struct sk_reuseport_md *ctx, struct rpd_
 	if (slot >= 0)
 		return finish(slot, outcome_of(kind, true), SK_PASS);
 	if (take(ctx, RPD_SLOT_PARKING))
-		return finish(RPD_ROW_PARKING,
-		              kind == PICK_NEW ? RPD_OUTCOME_parked : outcome_of(kind, true),
-		              SK_PASS);
+		return park(kind);
 	return nobody(sched);
 }
 

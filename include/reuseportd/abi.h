@@ -9,7 +9,7 @@
 #include <linux/types.h>
 
 #define RPD_MAGIC       0x72707264u /* "rprd" */
-#define RPD_ABI_VERSION 1
+#define RPD_ABI_VERSION 2
 
 #define RPD_SLOT_MAX     1024 /* worker slots of a service */
 #define RPD_RING_MAX     4096 /* entries of a schedule ring; a power of two */
@@ -21,9 +21,15 @@
 #define RPD_WEIGHT_MAX   1000
 #define RPD_WEIGHT_BASE  100 /* the weight of a worker that nobody weighted */
 
-/* Index in an endpoint's socket array of the listener that holds connections while no worker
- * lives. The array has RPD_SLOT_MAX + 1 entries. */
+/*
+ * An endpoint's socket array has the slots' listeners, then the one that holds connections while no
+ * worker lives, then those that are in no slot yet and can be reached by a probe only (map
+ * "probes").
+ */
 #define RPD_SLOT_PARKING RPD_SLOT_MAX
+#define RPD_SLOT_PROBE   (RPD_SLOT_MAX + 1)
+#define RPD_PROBE_MAX    64
+#define RPD_SOCKS_MAX    (RPD_SLOT_PROBE + RPD_PROBE_MAX)
 
 /* Rows of the counter map: one a slot, then what reached no slot. */
 #define RPD_ROW_PARKING RPD_SLOT_PARKING
@@ -37,7 +43,8 @@
  */
 #define RPD_ACCOUNT_GENERATIONS 4
 #define RPD_ACCOUNT_UNKNOWN     (RPD_ACCOUNT_GENERATIONS * RPD_SLOT_MAX) /* of some worker */
-#define RPD_ACCOUNT_MAX         (RPD_ACCOUNT_UNKNOWN + 1)
+#define RPD_ACCOUNT_PARKED      (RPD_ACCOUNT_UNKNOWN + 1)                /* of no worker yet */
+#define RPD_ACCOUNT_MAX         (RPD_ACCOUNT_PARKED + 1)
 #define RPD_ACCOUNT_NONE        0xffff /* all of the slot's are in use: not counted */
 
 #define RPD_RATE_SECONDS 8 /* a power of two; of the last but one, the rate is told */
@@ -90,7 +97,8 @@ struct rpd_version {
  * names the one in force, the other one is only ever written while it is not.
  */
 struct rpd_schedule {
-	__u32 ring_len; /* 0: the user forced every worker out; new connections are refused */
+	__u32 ring_len; /* 0: the user forced every worker out; new connections are refused. Or
+	                   there never was one, n_candidates is 0 as well: they are parked */
 	__u32 policy;   /* enum rpd_policy */
 	__u32 flags;
 	__u16 n_slots;         /* slots 0 .. n_slots - 1 may be in use */
@@ -120,7 +128,8 @@ struct rpd_control {
 	__u32 n_moved;  /* entries of map "moved" */
 	__s32 counting_error; /* why they aren't: a negative errno */
 	__u32 n_uncounted;    /* connections from before attach for which there was no room */
-	__u32 pad2[11];
+	__u32 n_probes;       /* entries of map "probes", or more */
+	__u32 pad2[10];
 };
 
 /* What a run of the steering program ended in. */
@@ -135,6 +144,14 @@ enum rpd_outcome {
  * line. */
 struct rpd_tally {
 	__u64 of[RPD_ROW_MAX];
+};
+
+/* Key of map "probes": where a connection comes from. The value, a __u32, is the index in the
+ * socket array of the listener that it is for. */
+struct rpd_probe {
+	__u8 addr[16] __attribute__((aligned(4))); /* as rpd_endpoint.addr */
+	__u16 port;                                /* host order */
+	__u16 family; /* of the packets: AF_INET also to a listener of IPv6 */
 };
 
 /* Map "members": listener cookie -> where it was admitted. A listener that closes is looked up
@@ -244,19 +261,39 @@ struct rpd_endpoint {
 	__u8 addr[16]; /* network order; IPv4 in the first four bytes */
 };
 
+/* rpd_service.flags */
+#define RPD_SERVICE_RUN                                                                            \
+	0x1 /* its workers are a supervisor's (`run`), not just found (`attach`)                   \
+	     */
+
 /* Map "service", one entry, memory mapped. Pinned first and removed last. */
 struct rpd_service {
 	__u32 magic;
 	__u32 abi;
 	__u32 stage; /* enum rpd_stage */
 	__u32 n_endpoints;
-	__u32 n_workers; /* as asked for: members beyond are not admitted; 0 = any */
-	__u32 pad;
+	__u32 n_workers;           /* as asked for: members beyond are not admitted; 0 = any */
+	__u32 flags;               /* RPD_SERVICE_* */
 	__u64 netns_cookie;        /* SO_NETNS_COOKIE of the workers' network namespace */
 	__u64 netns_ino;           /* its inode, to find a process that is in it */
 	__u64 attached_at;         /* seconds since the epoch */
 	char label[RPD_LABEL_MAX]; /* version of workers that join */
+	/* Of a service that is run: its supervisor, or the last one that it had. */
+	__u64 supervisor_start; /* clock ticks after boot */
+	__u32 supervisor_pid;   /* 0 = none yet */
+	__u32 pad;
 	struct rpd_endpoint endpoints[RPD_ENDPOINT_MAX];
+};
+
+/* What a supervisor is about to do with a slot. */
+enum rpd_run {
+	RPD_RUN_NONE,     /* nobody supervises it */
+	RPD_RUN_STARTING, /* its worker was started and isn't ready yet */
+	RPD_RUN_UP,
+	RPD_RUN_BACKOFF, /* its worker has ended; waits before it starts the next */
+	RPD_RUN_FAILED,  /* has given up on it */
+	RPD_RUN_STOPPED, /* by the user */
+	RPD_RUN_MAX,
 };
 
 /*
@@ -273,7 +310,9 @@ struct rpd_worker {
 	__u32 evidence;    /* how we know that it serves the listener (enum evidence) */
 	char comm[RPD_COMM_MAX];
 	__u16 account; /* of its connections, or RPD_ACCOUNT_NONE */
-	__u8 pad[6];
+	__u8 run;      /* enum rpd_run: of the slot, whoever is in it */
+	__u8 pad;
+	__u32 restarts; /* how often the supervisor has replaced a worker of the slot that ended */
 };
 
 _Static_assert(sizeof(struct rpd_slot) == 8, "ABI");
@@ -285,8 +324,9 @@ _Static_assert(__builtin_offsetof(struct rpd_control, active) == 128, "ABI");
 _Static_assert(sizeof(struct rpd_control) == 192, "ABI");
 _Static_assert(sizeof(struct rpd_tally) == 8 * 1026, "ABI");
 _Static_assert(sizeof(struct rpd_member) == 8, "ABI");
+_Static_assert(sizeof(struct rpd_probe) == 20, "ABI: a map's key, without a hole");
 _Static_assert(sizeof(struct rpd_endpoint) == 32, "ABI");
-_Static_assert(sizeof(struct rpd_service) == 48 + 32 + 32 * 32, "ABI");
+_Static_assert(sizeof(struct rpd_service) == 48 + 32 + 16 + 32 * 32, "ABI");
 _Static_assert(sizeof(struct rpd_worker) == 8 * 32 + 56, "ABI");
 _Static_assert(sizeof(struct rpd_account) == 64, "ABI: a cache line");
 _Static_assert(sizeof(struct rpd_rate) == 40, "ABI");

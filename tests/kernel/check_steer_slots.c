@@ -72,9 +72,9 @@ static void bad_slot(struct bed *bed)
 
 	bed_simple(bed, 1);
 	stranger = bed_stranger(bed, 0);
-	CHECK_EQ(put(bed, RPD_SLOT_PARKING + 1, bed->listeners[stranger].fd), -E2BIG);
-	CHECK_EQ(put(bed, RPD_SLOT_PARKING, bed->listeners[stranger].fd), 0);
-	CHECK_EQ(steer_cookie(&bed->steer, 0, RPD_SLOT_PARKING + 1), 0);
+	CHECK_EQ(put(bed, RPD_SOCKS_MAX, bed->listeners[stranger].fd), -E2BIG);
+	CHECK_EQ(put(bed, RPD_SOCKS_MAX - 1, bed->listeners[stranger].fd), 0);
+	CHECK_EQ(steer_cookie(&bed->steer, 0, RPD_SOCKS_MAX), 0);
 }
 
 /* A listener is in one slot of one array only; to move, it must leave first. */

@@ -44,7 +44,7 @@ static enum condition condition_if(unsigned int facts)
 	};
 	if (facts & LEFT_OUT)
 		s.only_version = 2;
-	return condition_of(&s, 7, !(facts & DEAD), facts & STALLED);
+	return condition_of(&s, 7, !(facts & DEAD), facts & STALLED, RPD_RUN_UP);
 }
 
 static void all_combinations(void **state)
@@ -69,7 +69,35 @@ static void of_the_version(void **state)
 	s.n_slots = 1;
 	s.slots[0] = (struct rpd_slot){.state = RPD_SLOT_ACTIVE, .version = 3};
 	s.only_version = 3;
-	assert_int_equal(condition_of(&s, 0, true, false), CONDITION_ACTIVE);
+	assert_int_equal(condition_of(&s, 0, true, false, RPD_RUN_NONE), CONDITION_ACTIVE);
+}
+
+/* What the supervisor is about to do is told of a slot without a listener only. */
+static void supervised(void **state)
+{
+	static const enum condition wanted[RPD_RUN_MAX] = {
+	        [RPD_RUN_NONE] = CONDITION_DEAD,         [RPD_RUN_UP] = CONDITION_DEAD,
+	        [RPD_RUN_STARTING] = CONDITION_STARTING, [RPD_RUN_BACKOFF] = CONDITION_RESTARTING,
+	        [RPD_RUN_FAILED] = CONDITION_FAILED,     [RPD_RUN_STOPPED] = CONDITION_STOPPED,
+	};
+	struct rpd_schedule s;
+
+	(void)state;
+	schedule_init(&s);
+	s.n_slots = 2;
+	s.slots[0].state = RPD_SLOT_ACTIVE;
+	for (unsigned int run = 0; run < RPD_RUN_MAX; run++) {
+		bool told = wanted[run] != CONDITION_DEAD;
+
+		assert_int_equal(condition_of(&s, 0, false, false, run), wanted[run]);
+		assert_int_equal(condition_of(&s, 0, true, false, run), CONDITION_ACTIVE);
+		s.slots[0].state = RPD_SLOT_DRAINING;
+		assert_int_equal(condition_of(&s, 0, false, false, run), wanted[run]);
+		assert_int_equal(condition_of(&s, 0, true, false, run), CONDITION_DRAINING);
+		s.slots[0].state = RPD_SLOT_ACTIVE;
+		assert_int_equal(condition_of(&s, 1, false, false, run),
+		                 told ? wanted[run] : CONDITION_EMPTY);
+	}
 }
 
 static void names(void **state)
@@ -82,6 +110,7 @@ static void names(void **state)
 	}
 	assert_string_equal(condition_name(CONDITION_STANDBY), "standby");
 	assert_string_equal(condition_name(CONDITION_DEAD), "dead");
+	assert_string_equal(condition_name(CONDITION_RESTARTING), "restarting");
 }
 
 int main(void)
@@ -89,6 +118,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(all_combinations),
 	        cmocka_unit_test(of_the_version),
+	        cmocka_unit_test(supervised),
 	        cmocka_unit_test(names),
 	};
 

@@ -50,7 +50,8 @@ static bool is_asked_for(const struct invocation *i, const struct service *servi
 	const struct rpd_schedule *s = steer_schedule(&service->steer);
 	const struct wanted *wanted = &i->attach.wanted;
 
-	return (!i->service || !strcmp(i->service, service->pins.service)) &&
+	return !service_is_run(service) &&
+	       (!i->service || !strcmp(i->service, service->pins.service)) &&
 	       info->netns_ino == netns &&
 	       (!wanted->workers || info->n_workers == wanted->workers) &&
 	       (!wanted->port || wanted->port == info->endpoints[0].port) &&

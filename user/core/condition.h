@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <reuseportd/abi.h>
 
 enum condition {
@@ -13,11 +14,17 @@ enum condition {
 	CONDITION_DRAINING, /* drained */
 	CONDITION_STALLED,  /* its listener is open, but nobody polls it */
 	CONDITION_DEAD,     /* it has no listener any more */
+	/* Without a listener, as what its supervisor is about to do with it: */
+	CONDITION_STARTING,
+	CONDITION_RESTARTING, /* soon */
+	CONDITION_FAILED,     /* nothing any more */
+	CONDITION_STOPPED,    /* nothing, as the user has asked */
 	CONDITION_MAX,
 };
 
+/* @run: of the slot's row, an enum rpd_run. */
 enum condition condition_of(const struct rpd_schedule *s, unsigned int slot, bool live,
-                            bool stalled);
+                            bool stalled, uint8_t run);
 
 /* "active" and so on. */
 const char *condition_name(enum condition condition);

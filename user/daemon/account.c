@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "base/cleanup.h"
+
 /* The account that the newcomer's connections from before are counted in, if it was in @slot. */
 static uint16_t own_account(const struct service *service, unsigned int slot,
                             const struct newcomer *newcomer)
@@ -56,4 +58,39 @@ uint16_t account_choose(struct service *service, unsigned int slot, const struct
 			return account;
 	}
 	return RPD_ACCOUNT_NONE;
+}
+
+int worker_open_connections(const struct service *service, uint16_t account, uint64_t *ret)
+{
+	struct conn_count count;
+	int r;
+
+	if (!service->conns.counting || account >= RPD_ACCOUNT_UNKNOWN)
+		return -ENODATA;
+	r = conns_count(&service->steer, account, &count);
+	if (r == 0)
+		*ret = conn_count_open(&count);
+	return r;
+}
+
+int worker_handshakes(const struct service *service, const uint64_t *cookies, size_t n,
+                      uint64_t *ret)
+{
+	_cleanup_free_ struct rpd_handshakes *rows = NULL;
+	uint64_t sum = 0;
+	struct error ignored;
+	size_t n_rows;
+	int r;
+
+	if (!service->conns.counting || !service->reachable)
+		return -ENODATA;
+	r = conns_handshakes(&service->conns, &rows, &n_rows, &ignored);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n_rows; i++)
+		for (size_t c = 0; c < n; c++)
+			if (rows[i].cookie == cookies[c])
+				sum += rows[i].under_way;
+	*ret = sum;
+	return 0;
 }

@@ -2,6 +2,9 @@
 /* Which account a worker's connections are counted in. */
 #pragma once
 
+#include <stddef.h>
+#include <stdint.h>
+
 #include "daemon/admit.h"
 #include "daemon/service.h"
 
@@ -12,3 +15,12 @@
  */
 uint16_t account_choose(struct service *service, unsigned int slot,
                         const struct newcomer *newcomer);
+
+/* Open connections of a worker that is, or was, in a slot, by the account of its row. -ENODATA if
+ * they are not counted, all of them or its own. */
+int worker_open_connections(const struct service *service, uint16_t account, uint64_t *ret);
+
+/* Handshakes under way at these listeners, which are or were in slots, together. -ENODATA if
+ * connections are not counted, or the workers' network namespace can't be entered. */
+int worker_handshakes(const struct service *service, const uint64_t *cookies, size_t n,
+                      uint64_t *ret);

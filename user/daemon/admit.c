@@ -53,14 +53,16 @@ static int borrow_all(const struct newcomer *newcomer, struct borrowed *ret, str
 static int write_rows(struct service *service, unsigned int slot, const struct newcomer *newcomer,
                       uint8_t version, uint16_t *ret_account)
 {
-	struct rpd_worker worker;
+	struct rpd_worker worker = {};
 	int r = steer_worker_get(&service->steer, slot, &worker);
 
 	/* The same worker with another listener of it keeps those that it has. */
 	if (r < 0 || worker.pid != newcomer->owner.pid ||
 	    worker.start_time != newcomer->owner.start_time)
 		worker = (struct rpd_worker){.admitted_at = time(NULL),
-		                             .account = account_choose(service, slot, newcomer)};
+		                             .account = account_choose(service, slot, newcomer),
+		                             .run = worker.run,
+		                             .restarts = worker.restarts};
 	worker_set_owner(&worker, &newcomer->owner);
 	*ret_account = worker.account;
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)

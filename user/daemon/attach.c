@@ -79,37 +79,18 @@ static void default_name(const struct found *found, char ret[RPD_LABEL_MAX])
 	snprintf(ret + n, RPD_LABEL_MAX - n, "-%u", found->roster.groups[0].endpoint.port);
 }
 
-/* Whether all that was admitted to a service is gone, so that attaching anew loses nothing. */
-static bool all_dead(const struct service *service)
-{
-	const struct rpd_service *info = service->steer.service;
-
-	for (unsigned int slot = 0; slot < steer_schedule(&service->steer)->n_slots; slot++)
-		for (unsigned int e = 0; e < info->n_endpoints; e++)
-			if (steer_cookie(&service->steer, e, slot))
-				return false;
-	return true;
-}
-
 /* Takes the name, unless a living service has it. One whose workers are all dead makes room. */
 static int claim(struct service *service, const char *name, struct error *err)
 {
-	for (;;) {
-		int r = service_claim(service, name, err);
+	int r;
 
+	do {
+		r = service_claim(service, name, err);
 		if (r <= 0)
 			return r;
-		if (!all_dead(service))
-			return error_set(err, -EEXIST,
-			                 "service '%s' is attached already; `reuseportd status %s` "
-			                 "shows it, `reuseportd detach %s` ends it; for another "
-			                 "service give another name by --service",
-			                 name, name, name);
-		r = service_remove(service, false, err);
-		service_close(service);
-		if (r < 0)
-			return r;
-	}
+		r = service_make_room(service, err);
+	} while (r == 0);
+	return r;
 }
 
 static bool steers_one_of(const struct service *service, const struct found *found,
@@ -128,7 +109,8 @@ static bool steers_one_of(const struct service *service, const struct found *fou
 
 /* A killed command may have left the service half made, and our listeners in its slots: opening it
  * cleans that up, and may take us to its network namespace. */
-static bool is_steered_by(const char *name, const struct found *found, uint64_t netns_cookie)
+static bool is_steered_by(const char *name, const struct found *found, uint64_t netns_cookie,
+                          bool *ret_run)
 {
 	_cleanup_service_ struct service service;
 	struct error ignored;
@@ -139,6 +121,7 @@ static bool is_steered_by(const char *name, const struct found *found, uint64_t 
 		if (service_open(&service, name, &ignored) < 0)
 			return false;
 	}
+	*ret_run = service_supervisor(&service) != 0;
 	return steers_one_of(&service, found, netns_cookie);
 }
 
@@ -148,19 +131,20 @@ static int check_free(const struct found *found, const char *own, struct error *
 {
 	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
 	uint64_t cookie, ino;
+	bool run;
 	size_t n;
 	int r = netns_here(&cookie, &ino, err);
 
 	if (r == 0)
 		r = pins_list(&names, &n, err);
 	for (size_t s = 0; r == 0 && s < n; s++)
-		if (strcmp(names[s], own) != 0 && is_steered_by(names[s], found, cookie))
+		if (strcmp(names[s], own) != 0 && is_steered_by(names[s], found, cookie, &run))
 			return error_set(err, -EEXIST,
 			                 "port %u is attached already, to service '%s'; "
-			                 "`reuseportd status %s` shows it, `reuseportd detach %s` "
+			                 "`reuseportd status %s` shows it, `reuseportd %s %s` "
 			                 "ends it",
 			                 found->roster.groups[0].endpoint.port, names[s], names[s],
-			                 names[s]);
+			                 run ? "stop" : "detach", names[s]);
 	return r;
 }
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "kern/sockdiag_conn.h"
+#include "daemon/sockets.h"
 
 void connections_free(struct connections *connections)
 {
@@ -30,6 +30,7 @@ static struct worker_connection place(const struct service *service, const struc
 	uint16_t account = conns_account(&service->steer, c->cookie, &c->tag);
 	struct worker_connection row = {.connection = *c, .slot = -1};
 
+	row.parked = account == RPD_ACCOUNT_PARKED;
 	if (account >= RPD_ACCOUNT_UNKNOWN)
 		return row;
 	row.slot = account % RPD_SLOT_MAX;
@@ -41,7 +42,7 @@ static struct worker_connection place(const struct service *service, const struc
 static bool is_wanted(const struct worker_connection *row, const struct slots *slots)
 {
 	if (!slots || row->slot < 0)
-		return true;
+		return !slots || !row->parked;
 	for (size_t i = 0; i < slots->n; i++)
 		if (slots->at[i] == row->slot)
 			return !row->former;
@@ -61,8 +62,7 @@ int connections_take(const struct service *service, const struct observed *obser
 		                 service->conns.why);
 	if (!service->reachable)
 		return error_set(err, -ENOENT, "the workers' network namespace is gone");
-	r = sockdiag_connections(service->steer.service->endpoints[0].port, service->conns.tags_fd,
-	                         &all, &n, err);
+	r = sockets_connections(service, &all, &n, err);
 	if (r < 0)
 		return r;
 	kept.rows = calloc(n + 1, sizeof(*kept.rows));

@@ -13,8 +13,9 @@
 
 struct worker_connection {
 	struct connection connection;
-	int slot;    /* -1: from before attach, and nobody knows of which worker */
+	int slot;    /* -1: no worker's yet; or from before attach, and nobody knows whose */
 	bool former; /* of a worker that was in the slot before */
+	bool parked; /* no worker's yet */
 };
 
 struct connections {

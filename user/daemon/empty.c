@@ -8,7 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "kern/sockdiag.h"
+#include "daemon/sockets.h"
 #include "kern/sockdiag_conn.h"
 
 #define EMPTY_LOOK_NS 50000000
@@ -73,8 +73,7 @@ static int look(const struct service *service, const struct observed *o, const s
 		if (is_in_slots(o, slots, handshakes[i].cookie))
 			left.handshakes += handshakes[i].under_way;
 	if (r == 0)
-		r = sockdiag_listeners(service->steer.service->endpoints[0].port, &listeners, &n,
-		                       err);
+		r = sockets_listeners(service, &listeners, &n, err);
 	for (size_t i = 0; r == 0 && i < n; i++)
 		if (is_in_slots(o, slots, listeners[i].cookie))
 			left.queued += listeners[i].queue;

@@ -8,9 +8,8 @@
 #include "base/cleanup.h"
 #include "core/endpoint.h"
 #include "daemon/observe.h"
+#include "daemon/sockets.h"
 #include "kern/proc.h"
-#include "kern/sockdiag.h"
-#include "kern/sockdiag_conn.h"
 
 /* The processes of the slots, each once. */
 struct owner {
@@ -95,15 +94,14 @@ int found_count(struct service *service, struct error *err)
 	_cleanup_free_ struct conn_found *found = NULL;
 	_cleanup_free_ struct by_inode *inodes = NULL;
 	_cleanup_free_ struct owner *owners = NULL;
-	uint16_t port = service->steer.service->endpoints[0].port;
 	size_t n, n_listeners, n_owners, n_found = 0;
 	int r;
 
 	if (!service->conns.counting)
 		return 0;
-	r = sockdiag_listeners(port, &listeners, &n_listeners, err);
+	r = sockets_listeners(service, &listeners, &n_listeners, err);
 	if (r == 0)
-		r = sockdiag_connections(port, service->conns.tags_fd, &connections, &n, err);
+		r = sockets_connections(service, &connections, &n, err);
 	if (r < 0)
 		return r;
 	found = calloc(n + 1, sizeof(*found));

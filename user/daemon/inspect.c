@@ -10,8 +10,8 @@
 #include "core/schedule.h"
 #include "daemon/observe.h"
 #include "daemon/service.h"
+#include "daemon/sockets.h"
 #include "kern/checkup.h"
-#include "kern/sockdiag.h"
 
 /* A list of slots for people: "slot 3", "slots 3 5 7", and "..." where it gets long. */
 struct slot_text {
@@ -134,7 +134,7 @@ static int check_unsteered(const struct service *service, struct checks *checks,
 		return checks_add(checks, CHECK_FAIL, service->pins.service,
 		                  "`reuseportd detach` removes what is left",
 		                  "its network namespace is gone");
-	r = sockdiag_listeners(service->steer.service->endpoints[0].port, &listeners, &n, err);
+	r = sockets_listeners(service, &listeners, &n, err);
 	for (size_t i = 0; r == 0 && i < n; i++)
 		if (observed_endpoint(service, &listeners[i]) < 0)
 			return checks_add(

@@ -10,8 +10,8 @@
 #include "core/roster.h"
 #include "core/serving.h"
 #include "daemon/admit.h"
+#include "daemon/sockets.h"
 #include "kern/proc.h"
-#include "kern/sockdiag.h"
 
 void observed_free(struct observed *o)
 {
@@ -64,8 +64,7 @@ static int find_listeners(const struct service *service, struct observed *o, str
 
 	if (!service->reachable)
 		return 0;
-	/* All endpoints of a service have the same port. */
-	r = sockdiag_listeners(service->steer.service->endpoints[0].port, &o->listeners, &n, err);
+	r = sockets_listeners(service, &o->listeners, &n, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < n; i++)
@@ -157,6 +156,11 @@ static int repair_slot(struct service *service, struct observed *o, unsigned int
 
 		if (meant == in_force)
 			continue;
+		/* Of a worker that is replaced by one which doesn't listen there. */
+		if (!meant && service_is_run(service)) {
+			steer_clear(&service->steer, e, slot);
+			it->cookies[e] = 0;
+		}
 		if (listener) {
 			r = finish_put(service, e, slot, it->worker.account, listener, err);
 			it->cookies[e] = steer_cookie(&service->steer, e, slot);
@@ -189,6 +193,15 @@ static bool has_admitted(const struct observed *o, unsigned int endpoint)
 	return false;
 }
 
+/* Whether it is, or was until a moment ago, where the supervisor parks connections. */
+static bool is_parking(const struct service *service, uint64_t cookie)
+{
+	struct rpd_member member;
+
+	return steer_member_get(&service->steer, cookie, &member) == 0 &&
+	       member.slot == RPD_SLOT_PARKING;
+}
+
 static int find_strangers(const struct service *service, struct observed *o, struct error *err)
 {
 	o->strangers = calloc(o->n_listeners + 1, sizeof(*o->strangers));
@@ -201,6 +214,10 @@ static int find_strangers(const struct service *service, struct observed *o, str
 
 		if (is_admitted(o, e, listener->cookie))
 			continue;
+		if (is_parking(service, listener->cookie)) {
+			o->n_parked += listener->queue;
+			continue;
+		}
 		/* A watcher that is killed may have noted one for a slot that never came to be. */
 		o->strangers[o->n_strangers++] = (struct observed_stranger){
 		        .endpoint = e,

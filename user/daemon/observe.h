@@ -39,6 +39,7 @@ struct observed {
 	unsigned int n_slots;
 	struct observed_stranger *strangers;
 	size_t n_strangers;
+	unsigned int n_parked; /* connections in the queues of the supervisor's listeners */
 };
 
 /*

@@ -9,6 +9,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/error.h"
 #include "daemon/service.h"
 
@@ -29,14 +31,17 @@ int parking_open(struct parking *parking, struct service *service, struct error 
 /* Connections that wait in all of them. */
 unsigned int parking_queued(const struct parking *parking);
 
-/* Hands over what waits; call it when a worker has come into a slot. Returns how many. Those that
- * come meanwhile are not lost. On kernels that don't wake who gets migrated connections
- * (core/kernel_bugs.h, CVE-2026-46015) it wakes them by a connection of its own. */
+/* Hands over what waits; call it when a worker has come into a slot, and into the ring. Returns how
+ * many. Those that come meanwhile are not lost. Where it fails they are handed over as well, but
+ * there is no listener for the next ones until parking_open(). On kernels that don't wake who gets
+ * migrated connections (core/kernel_bugs.h, CVE-2026-46015) it wakes them by a connection of its
+ * own. */
 int parking_hand_over(struct parking *parking, struct service *service, struct error *err);
 
 /* The time is over: who waits is reset, and from now on connections are refused, until
  * parking_open(). Returns how many were reset. */
 int parking_give_up(struct parking *parking, struct service *service, struct error *err);
 
-/* Closes the listeners. */
+/* Closes the listeners: who waits is handed over if a worker lives, else reset. Before
+ * service_remove(). */
 void parking_close(struct parking *parking);

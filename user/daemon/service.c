@@ -91,6 +91,10 @@ static int open_pinned(struct service *service, struct error *err)
 	if (r < 0)
 		return r;
 	conns_open(&service->conns, &service->steer, &service->pins);
+	if (service_is_run(service))
+		steer_remove_half_made(&service->steer, &service->pins);
+	if (service_is_run(service) && !service_supervisor(service))
+		steer_probe_clear(&service->steer);
 	/* A watcher that was killed before the slots that it added were in force. */
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
 		steer_clear_from(&service->steer, e, steer_schedule(&service->steer)->n_slots);
@@ -177,6 +181,41 @@ int service_claim(struct service *service, const char *name, struct error *err)
 		/* Rolled back, and the folder with it. */
 		service_close(service);
 	}
+}
+
+/* Whether all that was admitted to a service is gone, so that removing it loses nothing. */
+static bool all_dead(const struct service *service)
+{
+	const struct rpd_service *info = service->steer.service;
+
+	for (unsigned int slot = 0; slot < steer_schedule(&service->steer)->n_slots; slot++)
+		for (unsigned int e = 0; e < info->n_endpoints; e++)
+			if (steer_cookie(&service->steer, e, slot))
+				return false;
+	return true;
+}
+
+int service_make_room(struct service *service, struct error *err)
+{
+	const char *name = service->pins.service;
+	uint32_t supervisor = service_supervisor(service);
+	int r;
+
+	if (supervisor)
+		return error_set(err, -EEXIST,
+		                 "service '%s' is run by pid %u already; `reuseportd status %s` "
+		                 "shows it, `reuseportd stop %s` ends it; for another service "
+		                 "give another name by --service",
+		                 name, supervisor, name, name);
+	if (!all_dead(service))
+		return error_set(err, -EEXIST,
+		                 "service '%s' is attached already; `reuseportd status %s` "
+		                 "shows it, `reuseportd detach %s` ends it; for another "
+		                 "service give another name by --service",
+		                 name, name, name);
+	r = service_remove(service, false, err);
+	service_close(service);
+	return r < 0 ? r : 0;
 }
 
 int service_peek(struct service *service, const char *name, struct error *err)
@@ -362,5 +401,11 @@ int service_detach(const char *name, bool force, char ret_name[RPD_LABEL_MAX], s
 		                           "\n`reuseportd detach %s --force` removes it all "
 		                           "the same",
 		                           service.pins.service);
+	if (r == 0 && service_supervisor(&service))
+		return error_set(err, -EBUSY,
+		                 "service '%s' is run by pid %u: use `reuseportd stop %s`, which "
+		                 "ends it with its workers",
+		                 service.pins.service, service_supervisor(&service),
+		                 service.pins.service);
 	return service_remove(&service, force, err);
 }

@@ -36,6 +36,41 @@ int service_open(struct service *service, const char *name, struct error *err);
  * Returns 1 if there is a complete service, which is then open, else 0. */
 int service_claim(struct service *service, const char *name, struct error *err);
 
+/* For those who take the name of a complete service: removes it if none of its workers lives, and
+ * no supervisor, so that nothing is lost; 0 then, and it is closed. Else -EEXIST. */
+int service_make_room(struct service *service, struct error *err);
+
+/* What a service is to be whose workers come later. */
+struct service_plan {
+	const char *name;
+	unsigned int workers; /* 1..RPD_SLOT_MAX: it has that many slots, empty as yet */
+	enum rpd_policy policy;
+	const char *label; /* the workers' version */
+	bool count;        /* connections, too */
+};
+
+/*
+ * `run`: makes the service, without any endpoint or worker, and us its supervisor. Returns 0. Or 1
+ * if there is one already, as it is, whose supervisor has died: then we are its next one. -EEXIST
+ * if somebody else has the name. The service is then open and locked.
+ */
+int service_create(struct service *service, const struct service_plan *plan, struct error *err);
+
+/* One more endpoint for a service that is complete. Returns its index. Killed at any point it has
+ * been added or it hasn't. The program is attached to the group by who puts the first listener into
+ * a slot: admit(), or parking_open(). */
+int service_add_endpoint(struct service *service, const struct rpd_endpoint *endpoint,
+                         struct error *err);
+
+/* Whether it was made by service_create(). */
+bool service_is_run(const struct service *service);
+
+/* The process that supervises it, 0 if that has died, or if none ever did. */
+uint32_t service_supervisor(const struct service *service);
+
+/* Makes the calling process its supervisor. What probes the one before has left are cleared. */
+int service_supervise(struct service *service, struct error *err);
+
 /*
  * Back to the kernel's hash: takes the program off every group and removes all pins. Goes on from
  * wherever a killed attach or detach stopped. With @force also where the pins are damaged; returns

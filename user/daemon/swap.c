@@ -7,8 +7,7 @@
 #include "base/cleanup.h"
 #include "core/edit.h"
 #include "core/endpoint.h"
-#include "daemon/admit.h"
-#include "daemon/change.h"
+#include "daemon/replace.h"
 #include "kern/proc.h"
 
 /* Slot that holds the listener, or -1. */
@@ -123,36 +122,25 @@ static int check_complete(const struct service *service, const struct observed *
 	return 0;
 }
 
-/* After a failed admission: with the old row back, what was put in place of its listeners is put
- * back, and what was put where it had none is taken out. */
-static void take_back(struct service *service, unsigned int slot, const struct rpd_worker *before)
-{
-	_cleanup_observed_ struct observed again = {};
-	struct error ignored;
-
-	steer_worker_set(&service->steer, slot, before);
-	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
-		if (!before->cookies[e])
-			steer_clear(&service->steer, e, slot);
-	observe(service, OBSERVE_KNOWN, &again, &ignored);
-}
-
 int swap(struct service *service, const struct observed *observed,
          const struct swap_request *request, struct error *err)
 {
 	const struct slots slot = {.n = 1, .at = {request->slot}};
 	_cleanup_free_ struct holder *holders = NULL;
 	struct newcomer newcomer = {};
-	struct rpd_schedule draft;
-	struct rpd_worker before;
 	uint64_t start_time;
 	uint32_t ppid;
 	char comm[RPD_COMM_MAX];
 	size_t n;
 	int r;
 
-	change_begin(service, observed, &draft);
-	r = edit_check_slots(&draft, &slot, err);
+	if (service_is_run(service))
+		return error_set(err, -EPERM,
+		                 "service '%s' is run: who is in its slots is its supervisor's "
+		                 "business; `reuseportd restart` or `reuseportd reload` replaces "
+		                 "workers",
+		                 service->pins.service);
+	r = edit_check_slots(steer_schedule(&service->steer), &slot, err);
 	if (r < 0)
 		return r;
 	if (proc_identity(request->pid, &start_time, &ppid, comm) < 0)
@@ -164,17 +152,5 @@ int swap(struct service *service, const struct observed *observed,
 		r = check_complete(service, observed, request, &newcomer, err);
 	if (r < 0)
 		return r;
-	before = observed->slots[request->slot].worker;
-	r = admit(service, request->slot, &newcomer, draft.slots[request->slot].version, err);
-	if (r < 0) {
-		take_back(service, request->slot, &before);
-		return r;
-	}
-	/* The slot may have been dead, and out of the ring. */
-	_cleanup_observed_ struct observed after = {};
-	r = observe(service, OBSERVE_KNOWN, &after, err);
-	if (r < 0)
-		return r;
-	change_begin(service, &after, &draft);
-	return change_commit(service, &after, &draft, true, "swap", err);
+	return replace_worker(service, request->slot, &newcomer, NULL, "swap", err);
 }

@@ -469,6 +469,9 @@ static int find_port(const char *name, uint16_t *ret, struct error *err)
 
 	service_init(&service);
 	r = service_open(&service, name, err);
+	if (r == 0 && service_is_run(&service))
+		return error_set(err, -EPERM,
+		                 "service '%s' is run: its supervisor takes its workers in", name);
 	if (r == 0)
 		*ret = service.steer.service->endpoints[0].port;
 	return r;
@@ -486,7 +489,7 @@ int watch_check(struct error *err)
 int watch(const char *name, struct error *err)
 {
 	struct watch w = {.name = name, .err = err};
-	uint16_t port;
+	uint16_t port = 0;
 	int r = find_port(name, &port, err);
 
 	if (r == 0)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
@@ -41,6 +42,8 @@ static const struct map_kind map_kinds[STEER_MAP_MAX] = {
                             RPD_ACCOUNT_MAX},
         [STEER_MOVED] = {"moved", BPF_MAP_TYPE_HASH, sizeof(struct rpd_moved), 0},
         [STEER_EVENTS] = {"events", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_events), 1},
+        [STEER_PROBES] = {"probes", BPF_MAP_TYPE_HASH, sizeof(uint32_t),
+                          RPD_SLOT_MAX + RPD_PROBE_MAX},
 };
 
 void steer_init(struct steer *steer)
@@ -130,7 +133,7 @@ static int share_maps(const struct steer *steer, struct steer_bpf *skel)
 	return 0;
 }
 
-/* Takes over and pins the maps that the first endpoint's load made. */
+/* Takes over and pins the maps that were made. */
 static int adopt_maps(struct steer *steer, const struct pins *pins, struct steer_bpf *skel,
                       struct error *err)
 {
@@ -174,19 +177,16 @@ static int adopt_endpoint(struct steer *steer, const struct pins *pins, struct s
 	return pin(steer->prog_fd[index], pins, name, err);
 }
 
-int steer_add_endpoint(struct steer *steer, const struct pins *pins,
-                       const struct rpd_endpoint *endpoint, struct error *err)
+/* Loads the program with the service's maps, as far as they exist; or only makes the maps. */
+static int load(const struct steer *steer, bool program, struct steer_bpf **ret, struct error *err)
 {
 	_cleanup_(cleanup_skel) struct steer_bpf *skel = steer_bpf__open();
-	unsigned int index = steer->service ? steer->service->n_endpoints : 0;
 	int r;
 
-	if (index >= RPD_ENDPOINT_MAX)
-		return error_set(err, -ENOSPC, "a service has at most %d endpoints",
-		                 RPD_ENDPOINT_MAX);
 	if (!skel)
 		return error_set(err, -errno, "can't open the steering program: %s",
 		                 strerror(errno));
+	bpf_program__set_autoload(skel->progs.steer, program);
 	r = share_maps(steer, skel);
 	if (r == 0)
 		r = steer_bpf__load(skel);
@@ -195,14 +195,58 @@ int steer_add_endpoint(struct steer *steer, const struct pins *pins,
 		                 "the kernel refused the steering program: %s\n"
 		                 "`reuseportd doctor` tells what it lacks",
 		                 strerror(-r));
-	if (!steer->service)
-		r = adopt_maps(steer, pins, skel, err);
-	if (r == 0)
-		r = adopt_endpoint(steer, pins, skel, index, err);
+	*ret = TAKE_PTR(skel);
+	return 0;
+}
+
+int steer_make(struct steer *steer, const struct pins *pins, struct error *err)
+{
+	_cleanup_(cleanup_skel) struct steer_bpf *skel = NULL;
+	int r = load(steer, false, &skel, err);
+
+	return r < 0 ? r : adopt_maps(steer, pins, skel, err);
+}
+
+static void remove_endpoint_pins(const struct pins *pins, unsigned int index)
+{
+	char name[16], path[PATH_MAX];
+
+	snprintf(name, sizeof(name), "socks%u", index);
+	unlink(pins_path(pins, name, path));
+	snprintf(name, sizeof(name), "steer%u", index);
+	unlink(pins_path(pins, name, path));
+}
+
+void steer_remove_half_made(const struct steer *steer, const struct pins *pins)
+{
+	if (steer->service->n_endpoints < RPD_ENDPOINT_MAX)
+		remove_endpoint_pins(pins, steer->service->n_endpoints);
+}
+
+int steer_add_endpoint(struct steer *steer, const struct pins *pins,
+                       const struct rpd_endpoint *endpoint, struct error *err)
+{
+	_cleanup_(cleanup_skel) struct steer_bpf *skel = NULL;
+	unsigned int index;
+	int r = steer->service ? 0 : steer_make(steer, pins, err);
+
 	if (r < 0)
 		return r;
+	index = steer->service->n_endpoints;
+	if (index >= RPD_ENDPOINT_MAX)
+		return error_set(err, -ENOSPC, "a service has at most %d endpoints",
+		                 RPD_ENDPOINT_MAX);
+	r = load(steer, true, &skel, err);
+	if (r == 0)
+		r = adopt_endpoint(steer, pins, skel, index, err);
+	if (r < 0) {
+		cleanup_close(&steer->socks_fd[index]);
+		cleanup_close(&steer->prog_fd[index]);
+		remove_endpoint_pins(pins, index);
+		return r;
+	}
 	steer->service->endpoints[index] = *endpoint;
-	steer->service->n_endpoints = index + 1;
+	__atomic_store_n(&steer->service->n_endpoints, index + 1, __ATOMIC_RELEASE);
 	return index;
 }
 
@@ -255,7 +299,7 @@ static int open_array(struct steer *steer, const struct pins *pins, unsigned int
 {
 	char name[16];
 	const struct map_kind kind = {name, BPF_MAP_TYPE_REUSEPORT_SOCKARRAY, sizeof(uint64_t),
-	                              RPD_SLOT_MAX + 1};
+	                              RPD_SOCKS_MAX};
 
 	snprintf(name, sizeof(name), "socks%u", index);
 	return open_map(pins, &kind, &steer->socks_fd[index], err);
@@ -378,45 +422,6 @@ void steer_switch(struct steer *steer, const struct rpd_schedule *draft)
 	__atomic_store_n(&steer->control->active, next, __ATOMIC_RELEASE);
 }
 
-int steer_put(struct steer *steer, unsigned int endpoint, unsigned int slot, int fd)
-{
-	uint64_t value = fd;
-
-	return bpf_map_update_elem(steer->socks_fd[endpoint], &slot, &value, BPF_ANY) < 0 ? -errno
-	                                                                                  : 0;
-}
-
-int steer_clear(struct steer *steer, unsigned int endpoint, unsigned int slot)
-{
-	if (bpf_map_delete_elem(steer->socks_fd[endpoint], &slot) < 0 && errno != ENOENT)
-		return -errno;
-	return 0;
-}
-
-/* Slots are filled without a gap, and the schedule, once there is one, has them all; while attach
- * or the watcher fills some there may be more than it has. */
-void steer_clear_from(struct steer *steer, unsigned int endpoint, unsigned int first)
-{
-	unsigned int n_slots =
-	        steer->control && steer->schedules ? steer_schedule(steer)->n_slots : 0;
-	bool filled = true;
-
-	if (steer->socks_fd[endpoint] < 0)
-		return;
-	for (unsigned int slot = first; slot < RPD_SLOT_MAX && (filled || slot < n_slots); slot++) {
-		filled = steer_cookie(steer, endpoint, slot) != 0;
-		if (filled)
-			steer_clear(steer, endpoint, slot);
-	}
-}
-
-uint64_t steer_cookie(const struct steer *steer, unsigned int endpoint, unsigned int slot)
-{
-	uint64_t cookie = 0;
-
-	return bpf_map_lookup_elem(steer->socks_fd[endpoint], &slot, &cookie) < 0 ? 0 : cookie;
-}
-
 int steer_attach(const struct steer *steer, unsigned int endpoint, int fd)
 {
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &steer->prog_fd[endpoint],
@@ -432,60 +437,5 @@ int steer_detach(int fd)
 	if (setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &unused, sizeof(unused)) < 0 &&
 	    errno != ENOENT)
 		return -errno;
-	return 0;
-}
-
-int steer_worker_get(const struct steer *steer, unsigned int slot, struct rpd_worker *ret)
-{
-	return bpf_map_lookup_elem(steer->map_fd[STEER_WORKERS], &slot, ret) < 0 ? -errno : 0;
-}
-
-int steer_worker_set(struct steer *steer, unsigned int slot, const struct rpd_worker *worker)
-{
-	return bpf_map_update_elem(steer->map_fd[STEER_WORKERS], &slot, worker, BPF_ANY) < 0
-	               ? -errno
-	               : 0;
-}
-
-int steer_member_get(const struct steer *steer, uint64_t cookie, struct rpd_member *ret)
-{
-	return bpf_map_lookup_elem(steer->map_fd[STEER_MEMBERS], &cookie, ret) < 0 ? -errno : 0;
-}
-
-int steer_member_set(struct steer *steer, uint64_t cookie, const struct rpd_member *member)
-{
-	return bpf_map_update_elem(steer->map_fd[STEER_MEMBERS], &cookie, member, BPF_ANY) < 0
-	               ? -errno
-	               : 0;
-}
-
-int steer_member_del(struct steer *steer, uint64_t cookie)
-{
-	return bpf_map_delete_elem(steer->map_fd[STEER_MEMBERS], &cookie) < 0 ? -errno : 0;
-}
-
-int steer_member_next(const struct steer *steer, const uint64_t *cookie, uint64_t *ret)
-{
-	return bpf_map_get_next_key(steer->map_fd[STEER_MEMBERS], cookie, ret) < 0 ? -errno : 0;
-}
-
-int steer_counters(const struct steer *steer, struct counters *ret, struct error *err)
-{
-	int n_cpus = libbpf_num_possible_cpus();
-	_cleanup_free_ struct rpd_tally *tallies = NULL;
-
-	if (n_cpus > 0)
-		tallies = calloc(n_cpus, sizeof(*tallies));
-	if (!tallies)
-		return error_set(err, -ENOMEM, "out of memory");
-	memset(ret, 0, RPD_ROW_MAX * sizeof(*ret));
-	for (uint32_t outcome = 0; outcome < RPD_OUTCOME_MAX; outcome++) {
-		if (bpf_map_lookup_elem(steer->map_fd[STEER_COUNTERS], &outcome, tallies) < 0)
-			return error_set(err, -errno, "can't read the counters: %s",
-			                 strerror(errno));
-		for (int cpu = 0; cpu < n_cpus; cpu++)
-			for (unsigned int row = 0; row < RPD_ROW_MAX; row++)
-				ret[row].of[outcome] += tallies[cpu].of[row];
-	}
 	return 0;
 }

@@ -28,6 +28,7 @@ enum steer_map {
 	STEER_ACCOUNTS,
 	STEER_MOVED,
 	STEER_EVENTS,
+	STEER_PROBES,
 	STEER_MAP_MAX,
 };
 
@@ -61,11 +62,18 @@ bool steer_is_pin(const char *name);
 /* Unmaps and closes; steering goes on. */
 void steer_close(struct steer *steer);
 
-/* Loads and pins the program for one more endpoint, and appends it to service->endpoints. The
- * first one makes the service's maps as well, stage FILLING. Returns its index. Not attached yet.
- */
+/* Makes and pins the service's maps, without any endpoint: stage FILLING. */
+int steer_make(struct steer *steer, const struct pins *pins, struct error *err);
+
+/* Loads and pins the program for one more endpoint, and appends it to service->endpoints; makes the
+ * service's maps first if there are none yet. Returns its index. Not attached yet. If it is killed
+ * before the end, pins are left of an endpoint that the service doesn't have:
+ * steer_remove_half_made(). */
 int steer_add_endpoint(struct steer *steer, const struct pins *pins,
                        const struct rpd_endpoint *endpoint, struct error *err);
+
+/* Removes what a killed steer_add_endpoint() has left. */
+void steer_remove_half_made(const struct steer *steer, const struct pins *pins);
 
 /* The schedule in force. */
 const struct rpd_schedule *steer_schedule(const struct steer *steer);
@@ -74,8 +82,8 @@ const struct rpd_schedule *steer_schedule(const struct steer *steer);
  * that still read the old one: grace_wait(). */
 void steer_switch(struct steer *steer, const struct rpd_schedule *draft);
 
-/* Puts the listener @fd into a slot, in one step in place of what is there. -EBUSY if it is in
- * some socket array already. */
+/* Puts the listener @fd into a slot, or to RPD_SLOT_PARKING or RPD_SLOT_PROBE + n, in one step in
+ * place of what is there. -EBUSY if it is in some socket array already. */
 int steer_put(struct steer *steer, unsigned int endpoint, unsigned int slot, int fd);
 
 /* Empties a slot; no error if it is empty. */
@@ -96,6 +104,20 @@ int steer_detach(int fd);
 /* The row of a slot in the map of who is meant to be in it. */
 int steer_worker_get(const struct steer *steer, unsigned int slot, struct rpd_worker *ret);
 int steer_worker_set(struct steer *steer, unsigned int slot, const struct rpd_worker *worker);
+
+/* Notes what the supervisor is about to do with a slot, whoever is in it. */
+int steer_worker_set_run(struct steer *steer, unsigned int slot, enum rpd_run run,
+                         uint32_t restarts);
+
+/*
+ * From now on a connection from @source goes to the listener at @index of its endpoint's socket
+ * array (a slot, or RPD_SLOT_PROBE + n), and fails if none is there; until steer_probe_del(), which
+ * is no error if it isn't there. steer_probe_clear() ends all of them, and takes the listeners out
+ * that are there for probes only.
+ */
+int steer_probe_set(struct steer *steer, const struct rpd_probe *source, uint32_t index);
+int steer_probe_del(struct steer *steer, const struct rpd_probe *source);
+void steer_probe_clear(struct steer *steer);
 
 /* Where the listener @cookie was admitted. -ENOENT if nowhere. */
 int steer_member_get(const struct steer *steer, uint64_t cookie, struct rpd_member *ret);

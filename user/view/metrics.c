@@ -33,6 +33,8 @@ static const struct metric service_metrics[] = {
         {"reuseportd_canary_share_ratio", "gauge",
          "share of new connections that the canary workers have together", .key = "canary_percent",
          .parts = 100},
+        {"reuseportd_connections_parked", "gauge",
+         "connections that wait for a worker, as none lives", .key = "parked"},
         {"reuseportd_counting", "gauge", "whether connections are counted", .key = "counting"},
         {"reuseportd_connections_unattributed", "gauge",
          "open connections from before they were counted, of an unknown worker",
@@ -57,6 +59,9 @@ static const struct metric worker_metrics[] = {
          .key = "queued"},
         {"reuseportd_accept_queue_limit", "gauge", "connections that may wait to be accepted",
          .key = "backlog"},
+        {"reuseportd_worker_restarts_total", "counter",
+         "how often the supervisor has replaced a worker of the slot that ended",
+         .key = "restarts"},
         {"reuseportd_handshakes", "gauge", "handshakes under way", .key = "handshakes"},
 #define RPD_COUNTER(name, help)                                                                    \
 	{"reuseportd_" #name "_total", "counter", help, .in = "counters", .key = #name},

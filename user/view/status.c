@@ -148,15 +148,21 @@ static struct json_object *worker_view(const struct service *service,
 	struct json_object *counters = json_object_new_object();
 
 	add_number(view, "slot", slot);
-	add_text(view, "state", condition_name(condition_of(s, slot, seen->live, seen->stalled)));
+	add_text(
+	        view, "state",
+	        condition_name(condition_of(s, slot, seen->live, seen->stalled, seen->worker.run)));
 	add_flag(view, "live", seen->live);
-	add_text(view, "version", s->versions[s->slots[slot].version].label);
+	add_text(view, "version",
+	         s->slots[slot].state == RPD_SLOT_EMPTY
+	                 ? service->steer.service->label
+	                 : s->versions[s->slots[slot].version].label);
 	add_number(view, "weight", s->slots[slot].weight);
 	add_number(view, "ring_entries", s->slots[slot].entries);
 	add(view, "share_percent", json_object_new_double(share_percent(s, observed, slot)));
-	add_number(view, "pid", seen->worker.pid);
-	add_number(view, "fd", seen->worker.fd);
-	add_text(view, "command", seen->worker.comm);
+	add_known(view, "pid", seen->worker.pid, seen->worker.pid);
+	add_known(view, "fd", seen->worker.pid, seen->worker.fd);
+	add(view, "command", seen->worker.pid ? json_object_new_string(seen->worker.comm) : NULL);
+	add_known(view, "restarts", service_is_run(service), seen->worker.restarts);
 	/* New connections, whether the ring named this slot or one that was gone. */
 	add_number(view, "steered",
 	           counts->of[RPD_OUTCOME_steered] + counts->of[RPD_OUTCOME_slot_gone]);
@@ -175,7 +181,8 @@ static struct json_object *workers_view(const struct service *service,
 	struct json_object *array = json_object_new_array();
 
 	for (unsigned int slot = 0; slot < observed->n_slots; slot++)
-		if (steer_schedule(&service->steer)->slots[slot].state != RPD_SLOT_EMPTY)
+		if (service_is_run(service) ||
+		    steer_schedule(&service->steer)->slots[slot].state != RPD_SLOT_EMPTY)
 			json_object_array_add(array,
 			                      worker_view(service, observed, &load->slots[slot],
 			                                  slot, &rows[slot]));
@@ -235,6 +242,16 @@ static void add_schedule(struct json_object *view, const struct rpd_schedule *s)
 	add(view, "ring", ring);
 }
 
+/* Who runs the service; null if nobody does any more. */
+static void add_supervisor(struct json_object *view, const struct service *service)
+{
+	uint32_t supervisor = service_supervisor(service);
+
+	add_flag(view, "run", service_is_run(service));
+	if (service_is_run(service))
+		add_known(view, "supervisor_pid", supervisor, supervisor);
+}
+
 struct json_object *view_status(const struct service *service, const struct observed *observed,
                                 const struct load *load, struct error *err)
 {
@@ -253,6 +270,8 @@ struct json_object *view_status(const struct service *service, const struct obse
 	add_text(view, "service", service->pins.service);
 	add_schedule(view, steer_schedule(&service->steer));
 	add_number(view, "attached_at", info->attached_at);
+	add_supervisor(view, service);
+	add_known(view, "parked", service_is_run(service), observed->n_parked);
 	for (unsigned int e = 0; e < info->n_endpoints; e++)
 		json_object_array_add(endpoints, endpoint_view(&info->endpoints[e]));
 	add(view, "endpoints", endpoints);
@@ -265,6 +284,20 @@ struct json_object *view_status(const struct service *service, const struct obse
 	add_known(view, "unattributed_active", load->counting, load->unattributed);
 	add_known(view, "uncounted", load->counting, load->uncounted);
 	return view;
+}
+
+static void print_supervisor(FILE *out, struct json_object *status)
+{
+	int64_t supervisor = number_of(status, "supervisor_pid");
+
+	if (!json_object_get_boolean(json_object_object_get(status, "run")))
+		return;
+	if (supervisor)
+		fprintf(out, ", run by pid %ld", supervisor);
+	else
+		fprintf(out, ", its supervisor has died");
+	if (number_of(status, "parked") > 0)
+		fprintf(out, ", %ld parked", number_of(status, "parked"));
 }
 
 static void print_head(FILE *out, struct json_object *status)
@@ -282,7 +315,10 @@ static void print_head(FILE *out, struct json_object *status)
 		fprintf(out, " (shares rounded by up to %.2g%%)", rounding);
 	if (only)
 		fprintf(out, ", only version %s", only);
+	print_supervisor(out, status);
 	fprintf(out, "\nendpoints");
+	if (json_object_array_length(endpoints) == 0)
+		fprintf(out, " none yet");
 	for (size_t i = 0; i < json_object_array_length(endpoints); i++)
 		fprintf(out, " %s", text_of(json_object_array_get_idx(endpoints, i), "endpoint"));
 	fprintf(out, "\n\n");
@@ -382,10 +418,14 @@ void view_status_text(FILE *out, struct json_object *status)
 	        {.title = "QUEUE", .key = "queued"},
 	        {.title = "RATE/S", .key = "rate"},
 	        {.title = "AGE", .key = "age_seconds", .format = format_age},
+	        {.title = "RESTARTS", .key = "restarts"},
 	};
+	size_t n = ARRAY_SIZE(columns);
 
 	print_head(out, status);
-	table_print(out, json_object_object_get(status, "workers"), columns, ARRAY_SIZE(columns));
+	if (!json_object_get_boolean(json_object_object_get(status, "run")))
+		n--; /* who restarts them isn't known */
+	table_print(out, json_object_object_get(status, "workers"), columns, n);
 	print_counting(out, status);
 	print_counters(out, json_object_object_get(status, "counters"));
 	print_strangers(out, json_object_object_get(status, "unknown_members"));
@@ -428,12 +468,16 @@ void view_list_add(struct json_object *list, const struct service *service)
 				break;
 			}
 	add_text(view, "service", service->pins.service);
-	add_text(view, "endpoint", endpoint_format(&info->endpoints[0], text, sizeof(text)));
+	add(view, "endpoint",
+	    info->n_endpoints ? json_object_new_string(
+	                                endpoint_format(&info->endpoints[0], text, sizeof(text)))
+	                      : NULL);
 	add_number(view, "endpoints", info->n_endpoints);
 	add_text(view, "policy", policy_names[s->policy]);
 	add_number(view, "workers", s->n_slots);
 	add_number(view, "live", live);
 	add_number(view, "in_ring", s->n_ring_slots);
+	add_flag(view, "run", service_is_run(service));
 	json_object_array_add(list, view);
 }
 

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Probes: a connection that comes from where the controller said goes to the listener that it
+ * named, of a worker in a slot or of one that isn't in any yet; and to no other, whatever happens
+ * to that one.
+ */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "steer_client.h"
+
+#define WORKERS 4
+#define SOURCE  0x7f000063 /* 127.0.0.99 */
+
+static struct rpd_probe source_of(const union address *a)
+{
+	struct rpd_probe source = {.family = a->sa.sa_family};
+
+	if (a->sa.sa_family == AF_INET6) {
+		memcpy(source.addr, &a->in6.sin6_addr, 16);
+		source.port = ntohs(a->in6.sin6_port);
+	} else {
+		memcpy(source.addr, &a->in.sin_addr, 4);
+		source.port = ntohs(a->in.sin_port);
+	}
+	return source;
+}
+
+/* A port that nobody else has: below those that the kernel chooses. */
+static in_port_t new_port(void)
+{
+	static uint16_t last = 20000;
+
+	return htons(++last);
+}
+
+static union address client_address(void)
+{
+	union address a = address_v4(SOURCE);
+
+	a.in.sin_port = new_port();
+	return a;
+}
+
+/* A connection from there to endpoint 0 over IPv4, registered for @index; or a negative errno. */
+static int probe(struct bed *bed, unsigned int index)
+{
+	const union address from = client_address();
+	const struct rpd_probe source = source_of(&from);
+	int fd;
+
+	CHECK_EQ(steer_probe_set(&bed->steer, &source, index), 0);
+	fd = client_connect(bed, 0, AF_INET, &from);
+	CHECK_EQ(steer_probe_del(&bed->steer, &source), 0);
+	CHECK_EQ(bed->steer.control->n_probes, 0);
+	return fd;
+}
+
+/* Must succeed, and come to @listener. */
+static void probe_reaches(struct bed *bed, unsigned int index, unsigned int listener)
+{
+	const unsigned int before = server_taken(bed, listener);
+	const int fd = probe(bed, index);
+
+	CHECK(fd >= 0);
+	server_collect(bed, 1);
+	CHECK_EQ(server_taken(bed, listener), before + 1);
+	client_reset(fd);
+}
+
+static void of_a_slot(struct bed *bed)
+{
+	bed_simple(bed, WORKERS);
+	for (unsigned int i = 0; i < 3 * WORKERS; i++)
+		probe_reaches(bed, (i * 3) % WORKERS, (i * 3) % WORKERS);
+	CHECK_EQ(bed->steer.control->cursor, 0);
+	for (unsigned int i = 0; i < WORKERS; i++)
+		CHECK_EQ(bed_count(bed, i, RPD_OUTCOME_probed), 3);
+	CHECK_EQ(bed_sum(bed), 3 * WORKERS);
+	visit(bed, 2 * WORKERS);
+	for (unsigned int i = 0; i < WORKERS; i++)
+		CHECK_EQ(bed_count(bed, i, RPD_OUTCOME_steered), 2);
+}
+
+/* Others' shares stay exact while there are probes. */
+static void beside_others(struct bed *bed)
+{
+	union address from = client_address();
+	const struct rpd_probe source = source_of(&from);
+	unsigned int newcomer;
+
+	bed_simple(bed, WORKERS);
+	newcomer = bed_stranger(bed, 0);
+	CHECK_EQ(steer_put(&bed->steer, 0, RPD_SLOT_PROBE, bed->listeners[newcomer].fd), 0);
+	CHECK_EQ(steer_probe_set(&bed->steer, &source, RPD_SLOT_PROBE), 0);
+	for (unsigned int i = 0; i < 5; i++) {
+		visit(bed, WORKERS);
+		CHECK_EQ(visit_from(bed, 0, AF_INET, &from), newcomer);
+	}
+	for (unsigned int i = 0; i < WORKERS; i++)
+		CHECK_EQ(server_taken(bed, i), 5);
+	CHECK_EQ(bed_count(bed, RPD_ROW_NONE, RPD_OUTCOME_probed), 5);
+	/* The same address from another port, and the same port of another address. */
+	from.in.sin_port = 0;
+	CHECK(visit_from(bed, 0, AF_INET, &from) != newcomer);
+	from = address_v4(SOURCE + 1);
+	from.in.sin_port = htons(source.port);
+	CHECK(visit_from(bed, 0, AF_INET, &from) != newcomer);
+}
+
+/* A worker that is not admitted yet; then it is, and the probes of its slot reach it. */
+static void not_admitted_yet(struct bed *bed)
+{
+	unsigned int newcomer;
+
+	bed_simple(bed, WORKERS);
+	newcomer = bed_stranger(bed, 0);
+	for (unsigned int n = 0; n < RPD_PROBE_MAX; n += RPD_PROBE_MAX - 1) {
+		CHECK_EQ(steer_put(&bed->steer, 0, RPD_SLOT_PROBE + n, bed->listeners[newcomer].fd),
+		         0);
+		probe_reaches(bed, RPD_SLOT_PROBE + n, newcomer);
+		CHECK_EQ(steer_clear(&bed->steer, 0, RPD_SLOT_PROBE + n), 0);
+		CHECK_EQ(probe(bed, RPD_SLOT_PROBE + n), -ECONNREFUSED);
+	}
+	bed_admit(bed, newcomer, 1, RPD_FIRST_LABEL);
+	bed_apply(bed);
+	probe_reaches(bed, 1, newcomer);
+}
+
+/* Nobody in the ring, nobody in any slot: a probe needs neither. */
+static void without_a_ring(struct bed *bed)
+{
+	unsigned int newcomer;
+
+	bed_endpoint(bed, AF_INET, false);
+	newcomer = bed_stranger(bed, 0);
+	bed_attach(bed, 0);
+	CHECK_EQ(steer_put(&bed->steer, 0, RPD_SLOT_PROBE + 7, bed->listeners[newcomer].fd), 0);
+	CHECK_EQ(client_connect(bed, 0, AF_INET, NULL), -ECONNREFUSED);
+	probe_reaches(bed, RPD_SLOT_PROBE + 7, newcomer);
+}
+
+/* A listener that is gone fails its probes. No other worker answers in its place. */
+static void gone(struct bed *bed)
+{
+	bed_simple(bed, WORKERS);
+	bed_close(bed, 2);
+	for (unsigned int i = 0; i < 2 * WORKERS; i++)
+		CHECK_EQ(probe(bed, 2), -ECONNREFUSED);
+	CHECK_EQ(bed_count(bed, RPD_ROW_NONE, RPD_OUTCOME_dropped), 2 * WORKERS);
+	probe_reaches(bed, 3, 3);
+}
+
+static bool is_reset(int fd)
+{
+	char byte;
+
+	return recv(fd, &byte, 1, MSG_DONTWAIT) < 0 && errno == ECONNRESET;
+}
+
+/* What is in the queue of a listener that closes goes to others; but not a probe. */
+static void not_migrated(struct bed *bed, int family, const union address *from)
+{
+	const struct rpd_probe source = source_of(from);
+	struct rpd_probe seen = source;
+	unsigned int newcomer = bed_stranger(bed, 0);
+	int fd;
+
+	if (family == AF_INET6 && from->sa.sa_family == AF_INET)
+		seen.family = AF_INET;
+	CHECK_EQ(steer_put(&bed->steer, 0, RPD_SLOT_PROBE, bed->listeners[newcomer].fd), 0);
+	CHECK_EQ(steer_probe_set(&bed->steer, &seen, RPD_SLOT_PROBE), 0);
+	fd = client_connect(bed, 0, from->sa.sa_family, from);
+	CHECK(fd >= 0);
+	bed_close(bed, newcomer);
+	CHECK_COMES(is_reset(fd));
+	close(fd);
+	CHECK_EQ(steer_probe_del(&bed->steer, &source), 0);
+	CHECK_EQ(bed_total(bed, RPD_OUTCOME_migrated), 0);
+	for (unsigned int i = 0; i < WORKERS; i++)
+		CHECK_EQ(server_accept(bed, i), -1);
+}
+
+static void not_migrated_v4(struct bed *bed)
+{
+	const union address from = client_address();
+
+	bed_simple(bed, WORKERS);
+	not_migrated(bed, AF_INET, &from);
+}
+
+static void not_migrated_v6(struct bed *bed)
+{
+	union address v6 = address_v6(&in6addr_loopback), v4 = client_address();
+
+	bed_endpoint(bed, AF_INET6, false);
+	bed_workers(bed, 0, 0, WORKERS, RPD_FIRST_LABEL);
+	bed_apply(bed);
+	bed_attach(bed, 0);
+	v6.in6.sin6_port = new_port();
+	not_migrated(bed, AF_INET6, &v6);
+	not_migrated(bed, AF_INET6, &v4);
+}
+
+/* To a listener of both families from each; and the SYN-cookie's ACK goes where its SYN went. */
+static void both_families(struct bed *bed)
+{
+	union address v6 = address_v6(&in6addr_loopback), v4 = client_address();
+	struct rpd_probe sources[2];
+	unsigned int newcomer;
+
+	bed_endpoint(bed, AF_INET6, false);
+	bed_workers(bed, 0, 0, WORKERS, RPD_FIRST_LABEL);
+	newcomer = bed_stranger(bed, 0);
+	bed_apply(bed);
+	bed_attach(bed, 0);
+	v6.in6.sin6_port = new_port();
+	sources[0] = source_of(&v6);
+	sources[1] = source_of(&v4);
+	CHECK_EQ(steer_put(&bed->steer, 0, RPD_SLOT_PROBE + 1, bed->listeners[newcomer].fd), 0);
+	for (unsigned int i = 0; i < 2; i++)
+		CHECK_EQ(steer_probe_set(&bed->steer, &sources[i], RPD_SLOT_PROBE + 1), 0);
+	CHECK_EQ(bed->steer.control->n_probes, 2);
+	for (int cookies = 1; cookies <= 2; cookies++) {
+		bed_sysctl("ipv4/tcp_syncookies", cookies);
+		CHECK_EQ(visit_from(bed, 0, AF_INET6, &v6), newcomer);
+		CHECK_EQ(visit_from(bed, 0, AF_INET, &v4), newcomer);
+	}
+	CHECK_EQ(server_taken(bed, newcomer), 4);
+	CHECK_EQ(bed_count(bed, RPD_ROW_NONE, RPD_OUTCOME_probed), 4);
+	CHECK_EQ(bed_count(bed, RPD_ROW_NONE, RPD_OUTCOME_cookie_ack), 2);
+}
+
+/* What a supervisor that was killed has left. */
+static void cleared(struct bed *bed)
+{
+	unsigned int newcomer;
+
+	bed_simple(bed, WORKERS);
+	newcomer = bed_stranger(bed, 0);
+	CHECK_EQ(steer_put(&bed->steer, 0, RPD_SLOT_PROBE + 5, bed->listeners[newcomer].fd), 0);
+	for (uint16_t port = 1; port <= 100; port++) {
+		const struct rpd_probe source = {.port = port, .family = AF_INET};
+
+		for (unsigned int again = 0; again < 2; again++)
+			CHECK_EQ(steer_probe_set(&bed->steer, &source, RPD_SLOT_PROBE + 5), 0);
+	}
+	CHECK_EQ(bed->steer.control->n_probes, 100);
+	steer_probe_clear(&bed->steer);
+	CHECK_EQ(bed->steer.control->n_probes, 0);
+	CHECK_EQ(steer_cookie(&bed->steer, 0, RPD_SLOT_PROBE + 5), 0);
+	CHECK(steer_cookie(&bed->steer, 0, 0) != 0);
+	/* It can be put into a slot, then. */
+	CHECK_EQ(steer_put(&bed->steer, 0, 0, bed->listeners[newcomer].fd), 0);
+}
+
+int main(void)
+{
+	static const struct check_case cases[] = {
+	        {"of_a_slot", of_a_slot},
+	        {"beside_others", beside_others},
+	        {"not_admitted_yet", not_admitted_yet},
+	        {"without_a_ring", without_a_ring},
+	        {"gone", gone},
+	        {"not_migrated_v4", not_migrated_v4},
+	        {"not_migrated_v6", not_migrated_v6},
+	        {"both_families", both_families},
+	        {"cleared", cleared},
+	};
+
+	return check_run(cases, ARRAY_SIZE(cases));
+}

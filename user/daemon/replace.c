@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "daemon/replace.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "core/edit.h"
+#include "core/schedule.h"
+#include "daemon/change.h"
+#include "daemon/observe.h"
+
+/* Puts in force what is there now. */
+static int commit(struct service *service, struct rpd_schedule *draft, const char *what,
+                  struct error *err)
+{
+	_cleanup_observed_ struct observed after = {};
+	int r = observe(service, OBSERVE_KNOWN, &after, err);
+
+	if (r < 0)
+		return r;
+	for (unsigned int slot = 0; slot < after.n_slots; slot++) {
+		uint8_t *flags = &draft->slots[slot].flags;
+
+		*flags &= ~RPD_SLOT_DEAD;
+		*flags |= after.slots[slot].live ? 0 : RPD_SLOT_DEAD;
+		if (!after.slots[slot].stalled)
+			*flags &= ~RPD_SLOT_STALLED;
+	}
+	return change_commit(service, &after, draft, true, what, err);
+}
+
+/* After a failed admission: with the old row back, what was put in place of its listeners is put
+ * back, and what was put where it had none is taken out. */
+static void take_back(struct service *service, unsigned int slot, const struct rpd_worker *before)
+{
+	_cleanup_observed_ struct observed again = {};
+	struct error ignored;
+
+	steer_worker_set(&service->steer, slot, before);
+	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
+		if (!before->cookies[e])
+			steer_clear(&service->steer, e, slot);
+	observe(service, OBSERVE_KNOWN, &again, &ignored);
+}
+
+static int edit_newcomer(struct service *service, unsigned int slot, const char *label,
+                         struct rpd_schedule *draft, struct error *err)
+{
+	const struct slots slots = {.n = 1, .at = {slot}};
+	int r = edit_fill(draft, slot, label ? label : service->steer.service->label, err);
+
+	return r < 0 || !label ? r : edit_label(draft, &slots, label, err);
+}
+
+int replace_worker(struct service *service, unsigned int slot, const struct newcomer *newcomer,
+                   const char *label, const char *what, struct error *err)
+{
+	struct rpd_schedule draft = *steer_schedule(&service->steer);
+	struct rpd_worker before;
+	int r = steer_worker_get(&service->steer, slot, &before);
+
+	if (r < 0)
+		return error_set(err, r, "can't read slot %u: %s", slot, strerror(-r));
+	r = edit_newcomer(service, slot, label, &draft, err);
+	if (r < 0)
+		return r;
+	r = admit(service, slot, newcomer, draft.slots[slot].version, err);
+	if (r < 0) {
+		take_back(service, slot, &before);
+		return r;
+	}
+	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
+		if (!newcomer->listeners[e] && before.cookies[e] &&
+		    (before.pid != newcomer->owner.pid ||
+		     before.start_time != newcomer->owner.start_time))
+			steer_clear(&service->steer, e, slot);
+	return commit(service, &draft, what, err);
+}
+
+/* The row first: who is in a slot and not in its row is taken out by the next look at a service
+ * that is run. */
+int vacate_slot(struct service *service, unsigned int slot, struct error *err)
+{
+	struct rpd_schedule draft = *steer_schedule(&service->steer);
+	struct rpd_worker worker;
+	int r = steer_worker_get(&service->steer, slot, &worker);
+
+	memset(worker.cookies, 0, sizeof(worker.cookies));
+	if (r == 0)
+		r = steer_worker_set(&service->steer, slot, &worker);
+	for (unsigned int e = 0; r == 0 && e < service->steer.service->n_endpoints; e++)
+		r = steer_clear(&service->steer, e, slot);
+	if (r < 0)
+		return error_set(err, r, "can't empty slot %u: %s", slot, strerror(-r));
+	return commit(service, &draft, "that", err);
+}

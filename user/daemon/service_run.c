@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The services that are run: made before there is anybody in them, and kept by a supervisor. */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "core/schedule.h"
+#include "daemon/service.h"
+#include "kern/events.h"
+#include "kern/netns.h"
+#include "kern/probe.h"
+#include "kern/proc.h"
+
+bool service_is_run(const struct service *service)
+{
+	return service->steer.service->flags & RPD_SERVICE_RUN;
+}
+
+uint32_t service_supervisor(const struct service *service)
+{
+	const struct rpd_service *info = service->steer.service;
+	_cleanup_close_ int fd = -1;
+
+	if (!service_is_run(service) || !info->supervisor_pid)
+		return 0;
+	fd = proc_open_pid(info->supervisor_pid, info->supervisor_start);
+	return fd < 0 ? 0 : info->supervisor_pid;
+}
+
+int service_supervise(struct service *service, struct error *err)
+{
+	struct rpd_service *info = service->steer.service;
+	char comm[RPD_COMM_MAX];
+	uint64_t start_time;
+	uint32_t ppid;
+	int r = proc_identity(getpid(), &start_time, &ppid, comm);
+
+	if (r < 0)
+		return error_set(err, r, "can't read our own start time in /proc: %s",
+		                 strerror(-r));
+	steer_probe_clear(&service->steer);
+	/* Who looks without the lock in between sees a supervisor that is gone, not another one. */
+	info->supervisor_pid = 0;
+	info->supervisor_start = start_time;
+	__atomic_store_n(&info->supervisor_pid, (uint32_t)getpid(), __ATOMIC_RELEASE);
+	return 0;
+}
+
+static int describe(struct service *service, const struct service_plan *plan, struct error *err)
+{
+	struct rpd_service *info = service->steer.service;
+	uint64_t cookie, ino;
+	int r = netns_here(&cookie, &ino, err);
+
+	if (r < 0)
+		return r;
+	info->flags = RPD_SERVICE_RUN;
+	info->netns_cookie = cookie;
+	info->netns_ino = ino;
+	info->n_workers = plan->workers;
+	strcpy(info->label, plan->label); /* its length was checked */
+	info->attached_at = time(NULL);
+	service->reachable = true;
+	return service_supervise(service, err);
+}
+
+/* Fills the claimed, empty folder. The stage is the last thing written. */
+static int make(struct service *service, const struct service_plan *plan, struct error *err)
+{
+	struct rpd_schedule draft;
+	int r = steer_make(&service->steer, &service->pins, err);
+
+	if (r == 0)
+		r = describe(service, plan, err);
+	if (r < 0)
+		return r;
+	schedule_init(&draft);
+	draft.policy = plan->policy;
+	draft.flags = RPD_STRICT;
+	draft.n_slots = plan->workers;
+	schedule_build(&draft);
+	steer_switch(&service->steer, &draft);
+	if (plan->count)
+		conns_start(&service->conns, &service->steer, &service->pins);
+	else
+		conns_open(&service->conns, &service->steer, &service->pins); /* says why not */
+	conns_started(&service->conns, &service->steer);
+	__atomic_store_n(&service->steer.service->stage, RPD_STAGE_READY, __ATOMIC_RELEASE);
+	events_note(&service->steer, RPD_EVENT_attached, RPD_NO_SLOT, 0, NULL);
+	return 0;
+}
+
+/* Whether the service is one whose supervisor has died, and that we may go on with; we may be that
+ * supervisor, if we have just executed ourselves anew. */
+static bool is_left_to_us(const struct service *service)
+{
+	uint32_t supervisor = service_supervisor(service);
+
+	return service_is_run(service) && (!supervisor || supervisor == (uint32_t)getpid());
+}
+
+int service_create(struct service *service, const struct service_plan *plan, struct error *err)
+{
+	struct error ignored;
+	int r = probe_require(err);
+
+	while (r == 0) {
+		r = service_claim(service, plan->name, err);
+		if (r < 0)
+			return r;
+		if (r == 0)
+			break;
+		if (is_left_to_us(service)) {
+			r = service_supervise(service, err);
+			return r < 0 ? r : 1;
+		}
+		r = service_make_room(service, err);
+	}
+	if (r == 0)
+		r = make(service, plan, err);
+	if (r < 0 && service->pins.fd >= 0 && service->steer.service &&
+	    service->steer.service->stage != RPD_STAGE_READY)
+		service_remove(service, true, &ignored);
+	return r;
+}
+
+int service_add_endpoint(struct service *service, const struct rpd_endpoint *endpoint,
+                         struct error *err)
+{
+	return steer_add_endpoint(&service->steer, &service->pins, endpoint, err);
+}
