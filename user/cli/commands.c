@@ -5,6 +5,7 @@
 #include "base/parse.h"
 #include "cli/command.h"
 #include "core/endpoint.h"
+#include "core/schedule.h"
 
 #define JSON_OPTION                                                                                \
 	{                                                                                          \
@@ -223,17 +224,6 @@ static int parse_workers(const char *text, unsigned int *ret)
 	return 0;
 }
 
-static int parse_policy(const char *text, enum rpd_policy *ret)
-{
-	if (!strcmp(text, "sticky"))
-		*ret = RPD_STICKY;
-	else if (!strcmp(text, "round-robin"))
-		*ret = RPD_ROUND_ROBIN;
-	else
-		return -1;
-	return 0;
-}
-
 /* Options that choose the workers. */
 static void parse_wanted(int key, const char *text, struct invocation *i, struct argp_state *state)
 {
@@ -275,7 +265,7 @@ static void parse_special(int key, const char *text, struct invocation *i, struc
 			argp_error(state, "--wait is a number of seconds, not '%s'", text);
 		break;
 	case OPTION_POLICY:
-		if (parse_policy(text, &i->attach.policy) < 0)
+		if (schedule_policy_parse(text, &i->attach.policy) < 0)
 			argp_error(state, "there is no policy '%s': round-robin or sticky", text);
 		break;
 	case OPTION_SHARE:
