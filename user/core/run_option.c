@@ -46,9 +46,11 @@ static int set_list(struct run_config *config, const struct run_setting *setting
 
 static int get_flag(const struct run_setting *setting, bool *ret, struct error *err)
 {
-	*ret = true;
-	if (setting->value && parse_bool(setting->value, ret) < 0)
+	bool on = true;
+
+	if (setting->value && parse_bool(setting->value, &on) < 0)
 		return error_usage(err, "'%s' is neither yes nor no", setting->value);
+	*ret = on;
 	return 0;
 }
 
