@@ -91,7 +91,7 @@ static void combinations(void **state)
 	        {{{"backoff", "0..1s"}}, "backoff: "},
 	        {{{"no-restart"}}},
 	        {{{"no-restart"}, {"restart-delay", "1"}}, "no-restart: "},
-	        {{{"no-restart"}, {"cron-restart", "@daily"}}, "no-restart: "},
+	        {{{"no-restart"}, {"cron-restart", "@daily"}}},
 	        {{{"max-memory", "2M"}, {"memory-limit", "2M"}}},
 	        {{{"max-memory", "3M"}, {"memory-limit", "2M"}}, "max-memory: it is more than"},
 	        {{{"increment-var", "PORT"}, {"env", "PORT=3000"}}},
@@ -136,7 +136,7 @@ static void all_problems(void **state)
 	set(&c, "pass-sockets", NULL);
 	set(&c, "backoff", "2..1");
 	assert_int_equal(run_config_problems(&c, count, all), 4);
-	assert_string_equal(all, "- - pass-sockets backoff ");
+	assert_string_equal(all, "- workers pass-sockets backoff ");
 	assert_int_equal(run_config_check(&c, &err), -EINVAL);
 	assert_int_equal(err.status, EXIT_USAGE);
 	assert_string_equal(err.text, "there is no command to run");

@@ -55,7 +55,7 @@ static const char *check_command(const struct run_config *c)
 
 static const char *check_workers(const struct run_config *c)
 {
-	return c->workers ? NULL : "it doesn't say how many workers: N, or max";
+	return c->workers ? NULL : "say how many: N, or max";
 }
 
 static const char *check_listens(const struct run_config *c)
@@ -132,9 +132,7 @@ static const char *check_backoff(const struct run_config *c)
 
 static const char *check_restarts(const struct run_config *c)
 {
-	return c->restart || (!c->restart_delay && !c->cron_restart)
-	               ? NULL
-	               : "restart-delay and cron-restart contradict that";
+	return c->restart || !c->restart_delay ? NULL : "restart-delay contradicts that";
 }
 
 static const char *check_memory(const struct run_config *c)
@@ -163,7 +161,7 @@ static const struct {
 	const char *(*check)(const struct run_config *config);
 } checks[] = {
         {NULL, check_command},
-        {NULL, check_workers},
+        {"workers", check_workers},
         {"listen", check_listens},
         {"pass-sockets", check_pass_sockets},
         {"ready", check_ready},

@@ -299,8 +299,10 @@ const struct run_option run_options[] = {
          set_flag, AT(no_count)},
         {"label", "VERSION", "The workers' version (default: " RPD_FIRST_LABEL ")", set_label},
 
-        {"env", "NAME=VALUE", "A variable of the workers' environment; may be repeated", set_env,
-         .repeatable = true},
+        {"env", "NAME=VALUE",
+         "A variable of the workers' environment; may be repeated. With an ecosystem.config.js: "
+         "NAME, whose env_NAME is taken, too",
+         set_env, .repeatable = true},
         {"env-file", "FILE",
          "A file with such, one a line; what --env says comes first; may be repeated", set_list,
          AT(env_files), .repeatable = true},
@@ -313,7 +315,8 @@ const struct run_option run_options[] = {
         {"out-file", "FILE",
          "Append the workers' standard output to FILE; \"-SLOT\" is put into its name", set_text,
          AT(out_file)},
-        {"error-file", "FILE", "The same for standard error", set_text, AT(error_file)},
+        {"error-file", "FILE", "Append their standard error to FILE, as with --out-file", set_text,
+         AT(error_file)},
         {"merge-logs", NULL, "All workers write to the same files", set_flag, AT(merge_logs)},
         {"log-prefix", NULL, "Put the worker in front of each line of output", set_log_prefix},
 
@@ -331,9 +334,10 @@ const struct run_option run_options[] = {
          "Go on asking, as --ready says (http, tcp, exec), and replace a worker that fails "
          "(default: 0, don't)",
          set_time, AT(health_interval)},
-        {"health-timeout", "TIME", "How long an answer may take (default: 5s)", set_time,
-         AT(health_timeout)},
-        {"health-failures", "N", "How many in a row are too many (default: 3)", set_count,
+        {"health-timeout", "TIME", "How long an answer to --health-interval may take (default: 5s)",
+         set_time, AT(health_timeout)},
+        {"health-failures", "N",
+         "How many failures of --health-interval in a row are too many (default: 3)", set_count,
          AT(health_failures)},
 
         {"stop-signal", "SIGNAL", "What a drained worker is stopped by (default: SIGTERM)",
@@ -368,9 +372,10 @@ const struct run_option run_options[] = {
          set_cron, AT(cron_restart)},
         {"max-memory", "SIZE", "Replace a worker whose processes have more, such as 300M", set_size,
          AT(max_memory)},
-        {"memory-limit", "SIZE", "The kernel doesn't let a worker have more (cgroup)", set_size,
+        {"memory-limit", "SIZE", "What the kernel lets a worker have, at most (cgroup)", set_size,
          AT(memory_limit)},
-        {"cpu-limit", "PERCENT", "Nor more of a CPU, such as 50% or 200% (cgroup)", set_cpu_limit},
+        {"cpu-limit", "PERCENT",
+         "At most that much of a CPU for each worker, such as 50% or 200% (cgroup)", set_cpu_limit},
 
         {"batch", "N", "On a reload: how many at a time (default: 2)", set_count, AT(batch)},
         {"in-place", NULL, "On a reload: drain and stop the old one before the new one starts",
