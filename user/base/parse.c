@@ -4,7 +4,13 @@
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
 
 int parse_long(const char *text, long min, long max, long *ret)
 {
@@ -63,4 +69,100 @@ int parse_seconds(const char *text, double *ret)
 		return -EINVAL;
 	*ret = value;
 	return 0;
+}
+
+struct unit {
+	const char *name; /* "" = a plain number */
+	uint64_t value;
+};
+
+static const struct unit time_units[] = {
+        {"", NS_PER_S},       {"s", NS_PER_S},        {"ms", 1000000},         {"us", 1000},
+        {"m", 60 * NS_PER_S}, {"h", 3600 * NS_PER_S}, {"d", 86400 * NS_PER_S},
+};
+static const struct unit size_units[] = {
+        {"", 1}, {"K", 1 << 10}, {"M", 1 << 20}, {"G", 1 << 30}, {"T", 1ull << 40},
+};
+
+static const struct unit *find_unit(const char *name, const struct unit *units, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(name, units[i].name))
+			return &units[i];
+	return NULL;
+}
+
+/* NUMBER[.FRACTION][UNIT]; exact, as far as 64 bits are. */
+static int parse_amount(const char *text, const struct unit *units, size_t n_units, uint64_t max,
+                        uint64_t *ret)
+{
+	const size_t whole = strspn(text, "0123456789");
+	const bool point = text[whole] == '.';
+	const char *fraction = text + whole + point;
+	const size_t n_fraction = point ? strspn(fraction, "0123456789") : 0;
+	const struct unit *unit = find_unit(fraction + n_fraction, units, n_units);
+	unsigned __int128 value = 0, part = 0, scale = 1;
+
+	if (whole == 0 || (point && n_fraction == 0) || !unit)
+		return -EINVAL;
+	for (size_t i = 0; i < whole && value <= max; i++)
+		value = value * 10 + (text[i] - '0');
+	/* Digits beyond these are less than the smallest of any unit. */
+	for (size_t i = 0; i < n_fraction && i < 18; i++, scale *= 10)
+		part = part * 10 + (fraction[i] - '0');
+	value = value * unit->value + part * unit->value / scale;
+	if (value > max)
+		return -ERANGE;
+	*ret = value;
+	return 0;
+}
+
+int parse_duration(const char *text, int64_t *ret)
+{
+	uint64_t value;
+	const int r = parse_amount(text, time_units, ARRAY_SIZE(time_units),
+	                           PARSE_DURATION_MAX_S * NS_PER_S, &value);
+
+	if (r == 0)
+		*ret = value;
+	return r;
+}
+
+int parse_size(const char *text, uint64_t *ret)
+{
+	return parse_amount(text, size_units, ARRAY_SIZE(size_units), INT64_MAX, ret);
+}
+
+int parse_signal(const char *text, int *ret)
+{
+	const char *name = strncmp(text, "SIG", 3) ? text : text + 3;
+	long number;
+
+	if (parse_long(text, 1, 64, &number) == 0) {
+		*ret = number;
+		return 0;
+	}
+	for (int i = 1; i < 32; i++) {
+		const char *known = sigabbrev_np(i);
+
+		if (known && !strcmp(name, known)) {
+			*ret = i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+int parse_bool(const char *text, bool *ret)
+{
+	static const char *const words[][2] = {
+	        {"no", "yes"}, {"false", "true"}, {"off", "on"}, {"0", "1"}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		for (int value = 0; value < 2; value++)
+			if (!strcasecmp(text, words[i][value])) {
+				*ret = value;
+				return 0;
+			}
+	return -EINVAL;
 }

@@ -2,6 +2,9 @@
 /* Numbers from the command line: all of the text must be the number, and it must be in range. */
 #pragma once
 
+#include <stdbool.h>
+#include <stdint.h>
+
 /* -EINVAL if @text is not a decimal number, -ERANGE if it is outside @min..@max. */
 int parse_long(const char *text, long min, long max, long *ret);
 
@@ -10,3 +13,21 @@ int parse_tenths(const char *text, long min, long max, long *ret);
 
 /* Seconds, with an optional fraction. */
 int parse_seconds(const char *text, double *ret);
+
+/* The longest time that parse_duration() takes. */
+#define PARSE_DURATION_MAX_S (366ll * 24 * 60 * 60)
+
+/*
+ * A time: "30s", "1500ms", "250us", "2m", "12h", "1d", with an optional fraction ("1.5s"); a plain
+ * number is seconds. Nanoseconds, rounded down; 0 to PARSE_DURATION_MAX_S.
+ */
+int parse_duration(const char *text, int64_t *ret);
+
+/* Bytes: "4096", or with K, M, G or T (powers of 1024), "1.5G". Rounded down. */
+int parse_size(const char *text, uint64_t *ret);
+
+/* "SIGTERM", "TERM" or "15". -EINVAL if there is no such signal. */
+int parse_signal(const char *text, int *ret);
+
+/* yes/no, true/false, on/off, 1/0. */
+int parse_bool(const char *text, bool *ret);

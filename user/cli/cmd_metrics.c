@@ -5,6 +5,7 @@
 #include "cli/exporter.h"
 #include "cli/show.h"
 #include "core/endpoint.h"
+#include "core/service_name.h"
 
 /* Until SIGTERM or SIGINT. */
 static int serve(const struct invocation *i, struct error *err)
@@ -15,7 +16,7 @@ static int serve(const struct invocation *i, struct error *err)
 	int r, number;
 
 	exporter_init(&exporter);
-	r = i->service ? pins_check_name(i->service, err) : 0;
+	r = i->service ? service_name_check(i->service, err) : 0;
 	if (r == 0)
 		r = exporter_bind(&exporter, &i->listen, err);
 	if (r < 0)

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "cli/run_args.h"
 #include "core/slots.h"
 #include "daemon/attach.h"
 #include "daemon/swap.h"
@@ -36,6 +37,8 @@ struct invocation {
 	size_t n_fds;
 	char *args[INVOCATION_ARGS_MAX]; /* what is not an option */
 	int n_args;
+	bool takes_command;  /* of the command that it is an invocation of */
+	struct run_args run; /* run, check */
 };
 
 struct command {
@@ -46,7 +49,9 @@ struct command {
 	const struct argp_option *options;
 	/* Returns the exit status, or a negative errno with @err set. */
 	int (*run)(struct invocation *invocation, struct error *err);
-	bool unprivileged; /* works, as far as it can, for any user */
+	bool unprivileged;  /* works, as far as it can, for any user */
+	bool run_options;   /* core/run_option.h has its options; `options` are those beside them */
+	bool takes_command; /* behind "--" are not its arguments, but a command with its own */
 };
 
 extern const struct command commands[];
@@ -75,7 +80,14 @@ enum option_key {
 	OPTION_FOLLOW,
 	OPTION_LISTEN,
 	OPTION_METRICS,
+	OPTION_ONLY,
+	OPTION_RUN_ENV, /* check --env */
 };
+
+_Static_assert(OPTION_RUN_ENV < RUN_ARGS_KEY, "the keys from there on are run's");
+
+/* All options of the command, of which some tables have only the rest. */
+const struct argp_option *command_options(const struct command *command);
 
 /* argp's parser for every command: which options there are is the command's table. */
 error_t command_parse(int key, char *text, struct argp_state *state);
@@ -84,6 +96,8 @@ error_t command_parse(int key, char *text, struct argp_state *state);
 void command_overview(FILE *out);
 
 /* The functions of the table, in the files cmd_*.c. */
+int cmd_run(struct invocation *invocation, struct error *err);
+int cmd_check(struct invocation *invocation, struct error *err);
 int cmd_attach(struct invocation *invocation, struct error *err);
 int cmd_detach(struct invocation *invocation, struct error *err);
 int cmd_status(struct invocation *invocation, struct error *err);

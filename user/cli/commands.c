@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/parse.h"
 #include "cli/command.h"
 #include "core/endpoint.h"
+#include "core/schedule.h"
 
 #define JSON_OPTION                                                                                \
 	{                                                                                          \
@@ -55,6 +57,20 @@ static const struct argp_option attach_options[] = {
          0},
         {"metrics", OPTION_METRICS, "ADDRESS:PORT", 0,
          "With --watch: serve the service's metrics there, for Prometheus", 0},
+        JSON_OPTION,
+        END_OF_OPTIONS,
+};
+
+#define ONLY_OPTION                                                                                \
+	{                                                                                          \
+		"only", OPTION_ONLY, "NAME[,NAME]", 0, "Of a file, only these services (apps)", 0  \
+	}
+
+/* Beside those of core/run_option.c. */
+static const struct argp_option run_more_options[] = {ONLY_OPTION, END_OF_OPTIONS};
+static const struct argp_option check_options[] = {
+        ONLY_OPTION,
+        {"env", OPTION_RUN_ENV, "NAME", 0, "Of an ecosystem.config.js: take env_NAME, too", 0},
         JSON_OPTION,
         END_OF_OPTIONS,
 };
@@ -130,6 +146,20 @@ static const struct argp_option metrics_options[] = {
 };
 
 const struct command commands[] = {
+        {"run", "--workers N|max [-- COMMAND...]\nFILE [--only NAME] [--env NAME]",
+         "start workers and keep them: any program, unchanged, on all cores",
+         "Starts N processes of COMMAND, lets them all listen on the same ports, deals new "
+         "connections to those that are ready, restarts those that end, and reloads all of them "
+         "with no connection lost. FILE is one of reuseportd (see `check`), with a section for "
+         "each "
+         "service, or an ecosystem.config.js (or .json) of PM2, of which --env NAME takes "
+         "env_NAME.",
+         run_more_options, cmd_run, false, true, true},
+        {"check", "FILE", "check a configuration file of `run`",
+         "Prints everything that is wrong in it, with its lines, and what would be run. A file of "
+         "reuseportd has a section [service NAME] for each service, with `command = PROGRAM "
+         "ARGUMENT...` and the options of `run` as `option = value`.",
+         check_options, cmd_check, true},
         {"attach", "--workers N|any", "steer the connections of servers that already run",
          "Finds the listeners of a port's SO_REUSEPORT groups and the processes that serve them, "
          "gives each worker a slot, lets the kernel deal new connections to the slots, and exits. "
@@ -223,17 +253,6 @@ static int parse_workers(const char *text, unsigned int *ret)
 	return 0;
 }
 
-static int parse_policy(const char *text, enum rpd_policy *ret)
-{
-	if (!strcmp(text, "sticky"))
-		*ret = RPD_STICKY;
-	else if (!strcmp(text, "round-robin"))
-		*ret = RPD_ROUND_ROBIN;
-	else
-		return -1;
-	return 0;
-}
-
 /* Options that choose the workers. */
 static void parse_wanted(int key, const char *text, struct invocation *i, struct argp_state *state)
 {
@@ -275,7 +294,7 @@ static void parse_special(int key, const char *text, struct invocation *i, struc
 			argp_error(state, "--wait is a number of seconds, not '%s'", text);
 		break;
 	case OPTION_POLICY:
-		if (parse_policy(text, &i->attach.policy) < 0)
+		if (schedule_policy_parse(text, &i->attach.policy) < 0)
 			argp_error(state, "there is no policy '%s': round-robin or sticky", text);
 		break;
 	case OPTION_SHARE:
@@ -304,6 +323,34 @@ static void parse_special(int key, const char *text, struct invocation *i, struc
 	}
 }
 
+static void add_run_option(int key, const char *text, struct argp_state *state)
+{
+	struct invocation *i = state->input;
+
+	if (run_args_add(&i->run, key, text) < 0)
+		argp_failure(state, EXIT_REFUSED, ENOMEM, "an option can't be taken");
+}
+
+/* A file; or, from what is behind "--" on, a command, whose options are not for us. */
+static void take_run_argument(char *text, struct invocation *i, struct argp_state *state)
+{
+	if (state->quoted && state->next > state->quoted) {
+		i->run.command = state->argv + state->next - 1;
+		state->next = state->argc;
+	} else if (i->run.file) {
+		argp_error(state,
+		           "'%s' is one file too many; if '%s' is a command, put -- before it",
+		           text, i->run.file);
+	} else {
+		i->run.file = text;
+	}
+}
+
+const struct argp_option *command_options(const struct command *command)
+{
+	return command->run_options ? run_args_options(command->options) : command->options;
+}
+
 error_t command_parse(int key, char *text, struct argp_state *state)
 {
 	struct invocation *i = state->input;
@@ -311,6 +358,12 @@ error_t command_parse(int key, char *text, struct argp_state *state)
 	switch (key) {
 	case OPTION_SERVICE:
 		i->service = text;
+		return 0;
+	case OPTION_ONLY:
+		i->run.only = text;
+		return 0;
+	case OPTION_RUN_ENV:
+		add_run_option(RUN_ARGS_KEY + (run_option_find("env") - run_options), text, state);
 		return 0;
 	case OPTION_LABEL:
 		i->attach.label = text;
@@ -358,12 +411,18 @@ error_t command_parse(int key, char *text, struct argp_state *state)
 		parse_special(key, text, i, state);
 		return 0;
 	case ARGP_KEY_ARG:
-		if (i->n_args == INVOCATION_ARGS_MAX)
+		if (i->takes_command)
+			take_run_argument(text, i, state);
+		else if (i->n_args == INVOCATION_ARGS_MAX)
 			argp_error(state, "too many arguments");
-		i->args[i->n_args++] = text;
+		else
+			i->args[i->n_args++] = text;
 		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		if (key < RUN_ARGS_KEY || key >= RUN_ARGS_KEY + RUN_OPTION_MAX)
+			return ARGP_ERR_UNKNOWN;
+		add_run_option(key, text, state);
+		return 0;
 	}
 }
 

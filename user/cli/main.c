@@ -49,7 +49,7 @@ static int run(const struct command *command, int argc, char **argv)
 	static struct invocation invocation = {.attach.label = RPD_FIRST_LABEL, .timeout = -1};
 	static struct error err;
 	const struct argp argp = {
-	        .options = command->options,
+	        .options = command_options(command),
 	        .parser = command_parse,
 	        .args_doc = command->args[0] ? command->args : NULL,
 	        .doc = command->help,
@@ -60,7 +60,9 @@ static int run(const struct command *command, int argc, char **argv)
 	snprintf(name, sizeof(name), "reuseportd %s", command->name);
 	argv[0] = name;
 	argp_err_exit_status = EXIT_USAGE;
-	argp_parse(&argp, argc, argv, 0, NULL, &invocation);
+	invocation.takes_command = command->takes_command;
+	argp_parse(&argp, argc, argv, command->takes_command ? ARGP_IN_ORDER : 0, NULL,
+	           &invocation);
 	r = check_privileges(command, &err);
 	if (r == 0)
 		r = command->run(&invocation, &err);

@@ -35,7 +35,7 @@ struct run_config {
 	 * fixed port that a worker listens on. */
 	struct rpd_endpoint listens[RPD_ENDPOINT_MAX];
 	size_t n_listens;
-	unsigned int workers; /* 1..RPD_SLOT_MAX; "max" has been resolved */
+	unsigned int workers; /* 1..RPD_SLOT_MAX; "max" has been resolved; 0 = not said yet */
 	bool pass_sockets;    /* LISTEN_FDS; needs listens with addresses or ports */
 	enum rpd_policy policy;
 	bool no_count;
@@ -43,6 +43,9 @@ struct run_config {
 
 	char **argv; /* the command, NULL-terminated */
 	char **env;  /* NAME=VALUE beside what we have ourselves, NULL-terminated; may be NULL */
+	/* Files of such, in order; run_env_load() puts what they have into env, where env does not
+	 * have it itself. NULL-terminated; may be NULL */
+	char **env_files;
 	/* PM2's increment_var: this variable is its value in env plus the slot; NULL = none */
 	char *increment_var;
 	char *cwd, *user, *group; /* NULL = ours */
@@ -86,8 +89,18 @@ struct run_config {
 void run_config_init(struct run_config *config);
 
 /* Whether it fits together: a command is there, pass_sockets has listens, an http probe a path
- * that begins with '/', health checks a probe, and so on. error_usage(). */
+ * that begins with '/', health checks a probe, and so on. error_usage(), of the first thing that
+ * doesn't. */
 int run_config_check(const struct run_config *config, struct error *err);
+
+/* The same for all of it: @report is called for each thing that doesn't fit, with the option
+ * (run_option.h) that says so, or NULL if it is something that is missing. Returns how many. */
+size_t run_config_problems(const struct run_config *config,
+                           void (*report)(void *data, const char *option, const char *text),
+                           void *data);
+
+/* Puts the default name, as described at `service`, where there is none; needs argv. */
+void run_config_name(struct run_config *config);
 
 /* A copy that owns its strings. -ENOMEM. */
 int run_config_copy(const struct run_config *config, struct run_config *ret);

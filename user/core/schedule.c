@@ -563,6 +563,17 @@ int schedule_version_find(const struct rpd_schedule *s, const char *label)
 	return -1;
 }
 
+int schedule_policy_parse(const char *text, enum rpd_policy *ret)
+{
+	if (!strcmp(text, "sticky"))
+		*ret = RPD_STICKY;
+	else if (!strcmp(text, "round-robin"))
+		*ret = RPD_ROUND_ROBIN;
+	else
+		return -EINVAL;
+	return 0;
+}
+
 bool schedule_label_is_valid(const char *label)
 {
 	size_t len = 0;

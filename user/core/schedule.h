@@ -45,6 +45,9 @@ bool schedule_is_served(const struct rpd_schedule *s);
 /* Index in s->versions of @label, or -1. */
 int schedule_version_find(const struct rpd_schedule *s, const char *label);
 
+/* "round-robin" or "sticky". -EINVAL if it is neither. */
+int schedule_policy_parse(const char *text, enum rpd_policy *ret);
+
 /* Whether it may be a version label: 1 to RPD_LABEL_MAX - 1 printable ASCII characters, no space.
  */
 bool schedule_label_is_valid(const char *label);

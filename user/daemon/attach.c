@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "daemon/attach.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include "core/edit.h"
 #include "core/endpoint.h"
 #include "core/schedule.h"
+#include "core/service_name.h"
 #include "daemon/admit.h"
 #include "daemon/found.h"
 #include "kern/events.h"
@@ -64,19 +64,6 @@ static int wait_for_workers(const struct attach_request *request, struct found *
 		if (r < 0)
 			return r;
 	}
-}
-
-/* PROGRAM-PORT, in the letters that a service's name may have. */
-static void default_name(const struct found *found, char ret[RPD_LABEL_MAX])
-{
-	const char *comm = found->roster.workers[0].owner.comm;
-	size_t n = 0;
-
-	if (!isalpha((unsigned char)comm[0]))
-		ret[n++] = 'p';
-	for (; *comm; comm++)
-		ret[n++] = isalnum((unsigned char)*comm) ? *comm : '-';
-	snprintf(ret + n, RPD_LABEL_MAX - n, "-%u", found->roster.groups[0].endpoint.port);
 }
 
 /* Takes the name, unless a living service has it. One whose workers are all dead makes room. */
@@ -259,7 +246,7 @@ int attach(const struct attach_request *request, struct service *ret, char **ret
 	_cleanup_close_ int netns = -1;
 	char name[RPD_LABEL_MAX];
 	struct error ignored;
-	int r = request->service ? pins_check_name(request->service, err) : 0;
+	int r = request->service ? service_name_check(request->service, err) : 0;
 
 	if (r == 0)
 		r = probe_require(err);
@@ -274,7 +261,8 @@ int attach(const struct attach_request *request, struct service *ret, char **ret
 	if (request->service)
 		strcpy(name, request->service); /* its length was checked */
 	else
-		default_name(&found, name);
+		service_name_make(found.roster.workers[0].owner.comm,
+		                  found.roster.groups[0].endpoint.port, name);
 	r = check_free(&found, name, err);
 	if (r == 0)
 		r = claim(ret, name, err);

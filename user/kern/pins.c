@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "kern/pins.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,29 +13,13 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "core/service_name.h"
 #include "kern/probe.h"
 
 #define PINS_BPFFS  "/sys/fs/bpf"
 #define PINS_FOLDER "reuseportd"
 
 #define PINS_TRY_AGAIN_MS 5
-
-int pins_check_name(const char *service, struct error *err)
-{
-	size_t n = strlen(service);
-
-	if (n == 0 || n >= RPD_LABEL_MAX || !isalpha((unsigned char)service[0]))
-		goto bad;
-	for (size_t i = 1; i < n; i++)
-		if (!isalnum((unsigned char)service[i]) && !strchr("-_", service[i]))
-			goto bad;
-	return 0;
-bad:
-	return error_usage(err,
-	                   "'%s' is no name for a service: it is a letter, then letters, digits, "
-	                   "'-' and '_', at most %d in all",
-	                   service, RPD_LABEL_MAX - 1);
-}
 
 /* Mounts bpffs where everybody expects it. */
 /* Whether our mounts are those of process 1. Others, such as `ip netns exec` makes, go with the
@@ -107,7 +90,7 @@ int pins_list(char (**ret)[RPD_LABEL_MAX], size_t *ret_n, struct error *err)
 		struct error ignored;
 		void *more;
 
-		if (entry->d_type != DT_DIR || pins_check_name(entry->d_name, &ignored) < 0)
+		if (entry->d_type != DT_DIR || service_name_check(entry->d_name, &ignored) < 0)
 			continue;
 		more = realloc(names, (n + 1) * sizeof(*names));
 		if (!more)
@@ -217,7 +200,7 @@ static int lock_folder(int fd, const struct pins *pins, struct error *err)
 static int locate(struct pins *pins, const char *service, bool create,
                   char ret_root[PATH_MAX - RPD_LABEL_MAX], struct error *err)
 {
-	int r = pins_check_name(service, err);
+	int r = service_name_check(service, err);
 
 	if (r < 0)
 		return r;

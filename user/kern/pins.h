@@ -23,10 +23,6 @@ struct pins {
 
 #define PINS_NONE ((struct pins){.fd = -1})
 
-/* A service's name: a letter, then letters, digits, '-' and '_' (bpffs refuses '.'). Bad input is
- * error_usage(). */
-int pins_check_name(const char *service, struct error *err);
-
 /* A command takes some milliseconds; one that waits for another for longer than this says so. */
 #define PINS_PATIENCE_MS 1000
 

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "base/strv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+size_t strv_length(char *const *v)
+{
+	size_t n = 0;
+
+	while (v && v[n])
+		n++;
+	return n;
+}
+
+int strv_append(char ***v, const char *text)
+{
+	const size_t n = strv_length(*v);
+	char *copy = strdup(text);
+	char **grown = copy ? realloc(*v, (n + 2) * sizeof(*grown)) : NULL;
+
+	if (!grown) {
+		free(copy);
+		return -ENOMEM;
+	}
+	grown[n] = copy;
+	grown[n + 1] = NULL;
+	*v = grown;
+	return 0;
+}
+
+int strv_copy(char *const *v, char ***ret)
+{
+	_cleanup_strv_ char **copy = v ? calloc(strv_length(v) + 1, sizeof(*copy)) : NULL;
+
+	if (v && !copy)
+		return -ENOMEM;
+	for (size_t i = 0; v && v[i]; i++) {
+		copy[i] = strdup(v[i]);
+		if (!copy[i])
+			return -ENOMEM;
+	}
+	*ret = TAKE_PTR(copy);
+	return 0;
+}
+
+void strv_free(char **v)
+{
+	for (size_t i = 0; v && v[i]; i++)
+		free(v[i]);
+	free(v);
+}

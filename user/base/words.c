@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "base/words.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/strv.h"
+
+#define BLANKS    " \t\n\r\v\f"
+#define OPERATORS "&|;<>"
+
+struct word {
+	char *text; /* as long as all of the input */
+	size_t n;
+	bool quoted; /* some of it */
+};
+
+static void put(struct word *word, char c)
+{
+	word->text[word->n++] = c;
+}
+
+/* From after the quote to after the other one; NULL if there is none. */
+static const char *take_quoted(const char *at, char quote, struct word *word)
+{
+	word->quoted = true;
+	for (; *at && *at != quote; at++) {
+		if (*at == '\\' && quote == '"' && at[1] && strchr("\"\\", at[1]))
+			at++;
+		put(word, *at);
+	}
+	return *at ? at + 1 : NULL;
+}
+
+/* One word; NULL if a quote in it has no end. */
+static const char *take_word(const char *at, struct word *word)
+{
+	word->n = 0;
+	word->quoted = false;
+	while (at && *at && !strchr(BLANKS, *at)) {
+		const char c = *at++;
+
+		if (c == '\'' || c == '"') {
+			at = take_quoted(at, c, word);
+		} else if (c != '\\') {
+			put(word, c);
+		} else if (*at) {
+			word->quoted = true;
+			put(word, *at++);
+		} else {
+			return NULL;
+		}
+	}
+	word->text[word->n] = '\0';
+	return at;
+}
+
+/* && || | ; & and what redirects: > 2>&1 <FILE */
+static bool is_operator(const struct word *word)
+{
+	const char *after = word->text + strspn(word->text, "0123456789");
+
+	return !word->quoted && word->n &&
+	       (strspn(word->text, OPERATORS) == word->n || word->text[word->n - 1] == ';' ||
+	        *after == '<' || *after == '>');
+}
+
+int words_split(const char *text, char ***ret)
+{
+	_cleanup_strv_ char **words = NULL;
+	_cleanup_free_ char *buf = malloc(strlen(text) + 1);
+	struct word word = {.text = buf};
+
+	if (!buf)
+		return -ENOMEM;
+	for (text += strspn(text, BLANKS); *text; text += strspn(text, BLANKS)) {
+		text = take_word(text, &word);
+		if (!text)
+			return WORDS_OPEN_QUOTE;
+		if (is_operator(&word))
+			return WORDS_FOR_A_SHELL;
+		if (strv_append(&words, word.text) < 0)
+			return -ENOMEM;
+	}
+	*ret = TAKE_PTR(words);
+	return 0;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "cli/run_load.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/strv.h"
+#include "core/env.h"
+
+bool run_file_wants(const struct run_file *file, const char *name)
+{
+	const size_t length = strlen(name);
+
+	for (const char *at = file->only; at; at = strchr(at, ',')) {
+		at += *at == ',';
+		if (strcspn(at, ",") == length && !strncmp(at, name, length))
+			return true;
+	}
+	return !file->only;
+}
+
+struct run_config *run_loaded_add(struct run_loaded *loaded)
+{
+	struct run_config *list =
+	        realloc(loaded->configs, (loaded->n + 1) * sizeof(*loaded->configs));
+
+	if (!list) {
+		problem_add(&loaded->problems, 0, "out of memory");
+		return NULL;
+	}
+	loaded->configs = list;
+	run_config_init(&list[loaded->n]);
+	return &list[loaded->n++];
+}
+
+void run_loaded_check_name(struct run_loaded *loaded, unsigned int line)
+{
+	const char *name = loaded->configs[loaded->n - 1].service;
+
+	for (size_t i = 0; i + 1 < loaded->n; i++)
+		if (!strcmp(loaded->configs[i].service, name))
+			problem_add(&loaded->problems, line, "there are two services '%s'", name);
+}
+
+void run_loaded_drop(struct run_loaded *loaded)
+{
+	run_config_free(&loaded->configs[--loaded->n]);
+}
+
+void run_loaded_free(struct run_loaded *loaded)
+{
+	while (loaded->n)
+		run_loaded_drop(loaded);
+	free(loaded->configs);
+	problems_free(&loaded->problems);
+	*loaded = (struct run_loaded){};
+}
+
+int run_read_file(const char *path, char **ret)
+{
+	_cleanup_file_ FILE *file = fopen(path, "re");
+	_cleanup_free_ char *text = NULL;
+	size_t size = 0;
+
+	if (!file)
+		return -errno;
+	errno = 0;
+	if (getdelim(&text, &size, '\0', file) < 0) {
+		if (ferror(file))
+			return errno ? -errno : -EIO;
+		free(text);
+		text = strdup(""); /* it is empty */
+	}
+	if (!text)
+		return -ENOMEM;
+	*ret = TAKE_PTR(text);
+	return 0;
+}
+
+/* Adds one file's variables. */
+static int add_file(const char *path, char ***env, struct error *err)
+{
+	_cleanup_free_ char *text = NULL;
+	unsigned int line;
+	int r = run_read_file(path, &text);
+
+	if (r < 0)
+		return error_usage(err, "'%s' can't be read: %s", path, strerror(-r));
+	r = env_parse(text, env, &line);
+	if (r == -EINVAL)
+		return error_usage(err, "line %u of '%s' is not NAME=VALUE", line, path);
+	return r < 0 ? error_set(err, r, "out of memory") : 0;
+}
+
+int run_env_load(struct run_config *config, struct error *err)
+{
+	_cleanup_strv_ char **env = NULL;
+	int r = 0;
+
+	for (char **path = config->env_files; path && *path && r == 0; path++)
+		r = add_file(*path, &env, err);
+	if (r < 0 || !env)
+		return r;
+	for (char **setting = config->env; setting && *setting; setting++)
+		if (env_set(&env, *setting) < 0)
+			return error_set(err, -ENOMEM, "out of memory");
+	strv_free(config->env);
+	config->env = TAKE_PTR(env);
+	return 0;
+}

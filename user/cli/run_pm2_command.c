@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Which program an app is, as PM2 finds it. */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/strv.h"
+#include "base/words.h"
+#include "cli/run_pm2_app.h"
+#include "core/env.h"
+
+/* By the script's extension. */
+static const struct {
+	const char *extension, *interpreter;
+} interpreters[] = {
+        {".js", "node"},       {".cjs", "node"}, {".mjs", "node"}, {".sh", "bash"},
+        {".py", "python3"},    {".rb", "ruby"},  {".php", "php"},  {".pl", "perl"},
+        {".coffee", "coffee"}, {".ls", "lsc"},   {".ts", "bun"},   {".tsx", "bun"},
+};
+
+static void append(struct pm2_app *app, const char *word)
+{
+	if (strv_append(&app->config->argv, word) < 0)
+		pm2_problem(app, NULL, "out of memory");
+}
+
+/* Arguments, as one text or as an array. */
+static void append_words(struct pm2_app *app, const char *key, struct json_object *value)
+{
+	_cleanup_strv_ char **words = NULL;
+	const char *text = pm2_text(value);
+
+	if (json_object_is_type(value, json_type_array)) {
+		for (size_t i = 0; i < json_object_array_length(value); i++) {
+			text = pm2_text(json_object_array_get_idx(value, i));
+			if (text)
+				append(app, text);
+			else
+				pm2_problem(app, key, "one of them is no text");
+		}
+	} else if (!text || words_split(text, &words) != 0) {
+		pm2_problem(app, key, "it can't be split into words; write an array");
+	}
+	for (char **word = words; word && *word; word++)
+		append(app, *word);
+}
+
+static bool is_there(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0;
+}
+
+static bool is_program(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+}
+
+/* FOLDER/NAME, or NAME if that begins with '/'. The caller frees it; NULL if memory is short. */
+static char *join(const char *folder, const char *name)
+{
+	char *path = NULL;
+
+	if (name[0] == '/')
+		return strdup(name);
+	return asprintf(&path, "%s/%s", folder,
+	                name[0] == '.' && name[1] == '/' ? name + 2 : name) < 0
+	               ? NULL
+	               : path;
+}
+
+/* The folder that the file is in. The caller frees it. */
+static char *folder_of(const char *file)
+{
+	char *path = realpath(file, NULL), *slash = path ? strrchr(path, '/') : NULL;
+
+	if (slash)
+		slash[slash == path] = '\0';
+	return path;
+}
+
+/* @name in our folder, or else in that of the file: PM2 looks only in ours, which for a service of
+ * systemd is '/'. *@ret_folder: which it was. NULL if it is in neither. */
+static char *find(struct pm2_app *app, const char *name, char **ret_folder)
+{
+	char *folders[] = {getcwd(NULL, 0), folder_of(app->file->path)};
+	char *found = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+		char *path = folders[i] && !found ? join(folders[i], name) : NULL;
+
+		if (path && is_there(path)) {
+			found = TAKE_PTR(path);
+			*ret_folder = TAKE_PTR(folders[i]);
+		}
+		free(path);
+		free(folders[i]);
+	}
+	return found;
+}
+
+/* Along PATH. */
+static char *find_program(const char *name)
+{
+	const char *path = getenv("PATH");
+
+	if (strchr(name, '/') || !path)
+		return NULL;
+	for (; *path; path += strcspn(path, ":"), path += *path == ':') {
+		_cleanup_free_ char *folder = strndup(path, strcspn(path, ":"));
+		_cleanup_free_ char *program = folder ? join(folder, name) : NULL;
+
+		if (program && is_program(program))
+			return TAKE_PTR(program);
+	}
+	return NULL;
+}
+
+static void set_cwd(struct pm2_app *app)
+{
+	static const char *const names[] = {"cwd", NULL};
+	const char *cwd = pm2_text(pm2_get(app, names, NULL));
+	_cleanup_free_ char *folder = NULL, *path = NULL;
+
+	if (!cwd)
+		return;
+	path = find(app, cwd, &folder);
+	if (path)
+		pm2_set(app, "cwd", "cwd", path);
+	else
+		pm2_problem(app, "cwd", "there is no folder '%s'", cwd);
+}
+
+/* The script's path; NULL, with a problem, if it isn't there. Sets the folder to run it in. */
+static char *find_script(struct pm2_app *app, const char *script)
+{
+	_cleanup_free_ char *folder = NULL;
+	char *path = app->config->cwd ? join(app->config->cwd, script) : find(app, script, &folder);
+
+	if (path && is_there(path)) {
+		if (folder)
+			pm2_set(app, "cwd", "cwd", folder);
+		return path;
+	}
+	free(path);
+	path = find_program(script);
+	if (!path)
+		pm2_problem(app, "script", "there is no '%s'%s%s", script,
+		            app->config->cwd ? " in " : "",
+		            app->config->cwd ? app->config->cwd : "");
+	return path;
+}
+
+/* Whether the kernel runs it by itself: a binary, or a script that says by what. PM2 runs the
+ * latter by node, which is no use unless it is for node. */
+static bool runs_alone(const char *path)
+{
+	_cleanup_file_ FILE *file = fopen(path, "re");
+	char head[512];
+	const size_t n = file ? fread(head, 1, sizeof(head), file) : 0;
+
+	return memchr(head, '\0', n) || (n > 2 && !memcmp(head, "#!", 2) && is_program(path));
+}
+
+/* NULL: none. */
+static const char *choose_interpreter(struct pm2_app *app, const char *path)
+{
+	static const char *const names[] = {"interpreter", "exec_interpreter", NULL};
+	const char *key, *given = pm2_text(pm2_get(app, names, &key));
+	const char *slash = strrchr(path, '/'), *dot = slash ? strrchr(slash, '.') : NULL;
+
+	if (given && !strncmp(given, "node@", 5)) {
+		pm2_warn(app, key, "nvm is not asked for %s: it is the node that PATH has", given);
+		return "node";
+	}
+	if (given)
+		return strcmp(given, "none") != 0 ? given : NULL;
+	for (size_t i = 0; dot && i < ARRAY_SIZE(interpreters); i++)
+		if (!strcmp(dot, interpreters[i].extension))
+			return interpreters[i].interpreter;
+	return runs_alone(path) ? NULL : "node";
+}
+
+/* With the interpreter's arguments in front of the script, and the app's behind. */
+static void set_program(struct pm2_app *app, const char *path)
+{
+	static const char *const before[] = {"node_args", "interpreter_args", "interpreterArgs",
+	                                     NULL};
+	static const char *const after[] = {"args", NULL};
+	const char *interpreter = choose_interpreter(app, path), *key;
+	struct json_object *words = pm2_get(app, before, &key);
+
+	if (interpreter)
+		append(app, interpreter);
+	if (interpreter && words)
+		append_words(app, key, words);
+	else if (words && json_object_get_type(words) == json_type_string)
+		pm2_warn(app, key, "left out: no interpreter runs '%s'", path);
+	append(app, path);
+	words = pm2_get(app, after, &key);
+	if (words)
+		append_words(app, key, words);
+	/* PM2's: so that lines come out as they are written */
+	if (interpreter && strstr(interpreter, "python") &&
+	    !env_find(app->config->env, "PYTHONUNBUFFERED") &&
+	    env_set(&app->config->env, "PYTHONUNBUFFERED=1") < 0)
+		pm2_problem(app, NULL, "out of memory");
+}
+
+void pm2_take_command(struct pm2_app *app)
+{
+	static const char *const names[] = {"script", "exec", "cmd", "command", NULL};
+	const char *script = pm2_text(pm2_get(app, names, NULL));
+	_cleanup_free_ char *path = NULL;
+
+	set_cwd(app);
+	if (!script) {
+		pm2_problem(app, "script", "it is missing");
+		return;
+	}
+	if (strchr(script, ' ')) { /* a command line, and args are not for it */
+		append(app, "/bin/sh");
+		append(app, "-c");
+		append(app, script);
+		return;
+	}
+	path = find_script(app, script);
+	if (path)
+		set_program(app, path);
+}

@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* PM2's options, in one table: which of ours each is, or why it has none. */
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/nearest.h"
+#include "base/parse.h"
+#include "cli/run_pm2_app.h"
+#include "core/env.h"
+
+#define PM2_LISTEN_TIMEOUT (3 * NS_PER_S)
+#define PM2_BACKOFF_MAX_MS 15000
+
+struct pm2_option {
+	const char *name;
+	void (*take)(struct pm2_app *app, const struct pm2_option *option,
+	             struct json_object *value);
+	const char *text; /* our option, or what is said of it */
+};
+
+/* Taken elsewhere: pm2_take_command(), pm2_take_env(), or as the alias of another one. */
+static void elsewhere(struct pm2_app *app, const struct pm2_option *option,
+                      struct json_object *value)
+{
+	(void)app;
+	(void)option;
+	(void)value;
+}
+
+static bool is_off(struct json_object *value)
+{
+	return json_object_is_type(value, json_type_array) ? !json_object_array_length(value)
+	                                                   : !json_object_get_boolean(value);
+}
+
+static void unsupported(struct pm2_app *app, const struct pm2_option *option,
+                        struct json_object *value)
+{
+	if (!is_off(value))
+		pm2_warn(app, option->name, "left out: %s", option->text);
+}
+
+/* Whose being off is what we don't do. */
+static void always_on(struct pm2_app *app, const struct pm2_option *option,
+                      struct json_object *value)
+{
+	if (is_off(value))
+		pm2_warn(app, option->name, "left out: %s", option->text);
+}
+
+static void text(struct pm2_app *app, const struct pm2_option *option, struct json_object *value)
+{
+	const char *as_text = pm2_text(value);
+
+	if (as_text)
+		pm2_set(app, option->name, option->text, as_text);
+	else
+		pm2_problem(app, option->name, "it is neither a text nor a number");
+}
+
+static void flag(struct pm2_app *app, const struct pm2_option *option, struct json_object *value)
+{
+	pm2_set(app, option->name, option->text, is_off(value) ? "no" : "yes");
+}
+
+static void flag_off(struct pm2_app *app, const struct pm2_option *option,
+                     struct json_object *value)
+{
+	pm2_set(app, option->name, option->text, is_off(value) ? "yes" : "no");
+}
+
+/* A number of milliseconds, or a text such as "10s", "5m" or "1h". */
+static void milliseconds(struct pm2_app *app, const struct pm2_option *option,
+                         struct json_object *value)
+{
+	const char *as_text = pm2_text(value);
+	const size_t n = as_text ? strlen(as_text) : 0;
+	char buf[64];
+
+	if (n && n < sizeof(buf) - 2 && isdigit((unsigned char)as_text[n - 1])) {
+		snprintf(buf, sizeof(buf), "%sms", as_text);
+		pm2_set(app, option->name, option->text, buf);
+	} else {
+		text(app, option, value);
+	}
+}
+
+/* PM2: the time before the second restart; it grows from there. 0 is none. */
+static void backoff(struct pm2_app *app, const struct pm2_option *option, struct json_object *value)
+{
+	const char *as_text = pm2_text(value);
+	char range[64];
+	long ms;
+
+	if (!as_text || parse_long(as_text, 0, 86400 * 1000, &ms) < 0) {
+		pm2_problem(app, option->name, "it is no number of milliseconds");
+		return;
+	}
+	snprintf(range, sizeof(range), "%ldms..%ldms", ms,
+	         ms > PM2_BACKOFF_MAX_MS ? ms : PM2_BACKOFF_MAX_MS);
+	if (ms)
+		pm2_set(app, option->name, option->text, range);
+}
+
+/* 0 and "max": one for each CPU; negative: so many less. */
+static void instances(struct pm2_app *app, const struct pm2_option *option,
+                      struct json_object *value)
+{
+	const char *as_text = pm2_text(value);
+	const long n_cpus = app->file->n_cpus;
+	char buf[32];
+	long n;
+
+	if (!as_text || !strcmp(as_text, "max") ||
+	    parse_long(as_text, -RPD_SLOT_MAX, RPD_SLOT_MAX, &n) < 0) {
+		text(app, option, value);
+		return;
+	}
+	if (n <= 0)
+		n = n_cpus + n < 1 ? 1 : n_cpus + n;
+	snprintf(buf, sizeof(buf), "%ld", n);
+	pm2_set(app, option->name, option->text, buf);
+}
+
+/* Fork or cluster: ours are processes of their own, on one port, in either. */
+static void exec_mode(struct pm2_app *app, const struct pm2_option *option,
+                      struct json_object *value)
+{
+	static const char *const modes[] = {"cluster", "cluster_mode", "fork", "fork_mode"};
+	const char *mode = pm2_text(value);
+
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++)
+		if (mode && !strcmp(mode, modes[i]))
+			return;
+	pm2_problem(app, option->name, "it is neither cluster nor fork");
+}
+
+static void wait_ready(struct pm2_app *app, const struct pm2_option *option,
+                       struct json_object *value)
+{
+	static const char *const names[] = {"listen_timeout", NULL};
+
+	if (is_off(value))
+		return;
+	pm2_set(app, option->name, option->text, "message");
+	if (!pm2_get(app, names, NULL))
+		app->config->ready_timeout = PM2_LISTEN_TIMEOUT;
+}
+
+static void cron(struct pm2_app *app, const struct pm2_option *option, struct json_object *value)
+{
+	const char *as_text = pm2_text(value);
+
+	if (as_text && strcmp(as_text, "0") != 0) /* PM2: 0 is never */
+		text(app, option, value);
+}
+
+/* Relative to the app's folder; ~ is ours. PM2 writes NULL for /dev/null. */
+static void log_file(struct pm2_app *app, const struct pm2_option *option,
+                     struct json_object *value)
+{
+	const char *name = pm2_text(value), *home = getenv("HOME"), *cwd = app->config->cwd;
+	_cleanup_free_ char *path = NULL;
+	int r;
+
+	if (!name || is_off(value)) {
+		if (!name)
+			pm2_problem(app, option->name, "it is no file's name");
+		return;
+	}
+	if (!strcmp(name, "NULL"))
+		name = "/dev/null";
+	if (name[0] == '~' && home)
+		r = asprintf(&path, "%s%s", home, name + 1);
+	else
+		r = asprintf(&path, "%s%s%s", name[0] != '/' && cwd ? cwd : "",
+		             name[0] != '/' && cwd ? "/" : "", name);
+	if (r < 0) {
+		path = NULL;
+		pm2_problem(app, NULL, "out of memory");
+		return;
+	}
+	pm2_set(app, option->name, option->text, path);
+}
+
+/* Both outputs in one file, unless they have files of their own, beside which we write no third. */
+static void common_log(struct pm2_app *app, const struct pm2_option *option,
+                       struct json_object *value)
+{
+	static const char *const others[] = {"out_file", "out", "output",   "out_log", "error_file",
+	                                     "error",    "err", "err_file", "err_log", NULL};
+	struct pm2_option out = *option, error = *option;
+
+	if (is_off(value))
+		return;
+	if (json_object_is_type(value, json_type_boolean) || pm2_get(app, others, NULL)) {
+		pm2_warn(app, option->name, "left out: %s", option->text);
+		return;
+	}
+	out.text = "out-file";
+	error.text = "error-file";
+	log_file(app, &out, value);
+	log_file(app, &error, value);
+}
+
+static void disable_logs(struct pm2_app *app, const struct pm2_option *option,
+                         struct json_object *value)
+{
+	if (is_off(value))
+		return;
+	pm2_set(app, option->name, "out-file", "/dev/null");
+	pm2_set(app, option->name, "error-file", "/dev/null");
+}
+
+/* Without files, everybody's lines are in one place anyway. */
+static void merge_logs(struct pm2_app *app, const struct pm2_option *option,
+                       struct json_object *value)
+{
+	if (app->config->out_file || app->config->error_file)
+		flag(app, option, value);
+}
+
+/* A variable that has a value, or from 0 on, and of which each worker gets its own. */
+static void counted(struct pm2_app *app, const struct pm2_option *option, struct json_object *value)
+{
+	const char *name = pm2_text(value), *other = app->config->increment_var;
+	_cleanup_free_ char *setting = NULL;
+
+	if (!name || !*name) {
+		pm2_problem(app, option->name, "it is no variable's name");
+		return;
+	}
+	if (other && strcmp(other, name) != 0) {
+		pm2_warn(app, option->name, "left out: only one variable can be counted up, %s is",
+		         other);
+		return;
+	}
+	if (!env_find(app->config->env, name) &&
+	    (asprintf(&setting, "%s=0", name) < 0 || env_set(&app->config->env, setting) < 0)) {
+		pm2_problem(app, option->name, "'%s' is no variable's name", name);
+		return;
+	}
+	pm2_set(app, option->name, option->text, name);
+}
+
+/* NODE_APP_INSTANCE has its slot anyway. */
+static void instance_var(struct pm2_app *app, const struct pm2_option *option,
+                         struct json_object *value)
+{
+	const char *name = pm2_text(value);
+
+	if (!name || strcmp(name, "NODE_APP_INSTANCE") != 0)
+		counted(app, option, value);
+}
+
+static const char not_watched[] = "files are not watched; `reuseportd reload` after a change";
+static const char as_they_are[] = "lines are written as they are (log-prefix names the worker)";
+static const char no_pm2_io[] = "nothing is put into the program";
+static const char no_source_maps[] = "give node --enable-source-maps by node_args";
+
+/* In this order: files before merge_logs, increment_var before instance_var. */
+static const struct pm2_option options[] = {
+        {"name", elsewhere},
+        {"script", elsewhere},
+        {"exec", elsewhere},
+        {"cmd", elsewhere},
+        {"command", elsewhere},
+        {"args", elsewhere},
+        {"interpreter", elsewhere},
+        {"exec_interpreter", elsewhere},
+        {"node_args", elsewhere},
+        {"interpreter_args", elsewhere},
+        {"interpreterArgs", elsewhere},
+        {"cwd", elsewhere},
+        {"env", elsewhere},
+        {"port", elsewhere},
+        {"autostart", elsewhere},
+        {"execute_command", elsewhere},
+        {"instances", instances, "workers"},
+        {"exec_mode", exec_mode},
+        {"wait_ready", wait_ready, "ready"},
+        {"listen_timeout", milliseconds, "ready-timeout"},
+        {"kill_timeout", milliseconds, "kill-timeout"},
+        {"shutdown_with_message", flag, "shutdown-message"},
+        {"max_memory_restart", text, "max-memory"},
+        {"max_restarts", text, "max-restarts"},
+        {"min_uptime", milliseconds, "min-uptime"},
+        {"exp_backoff_restart_delay", backoff, "backoff"},
+        {"restart_delay", milliseconds, "restart-delay"},
+        {"autorestart", flag_off, "no-restart"},
+        {"cron_restart", cron, "cron-restart"},
+        {"cron", cron, "cron-restart"},
+        {"out_file", log_file, "out-file"},
+        {"out", log_file, "out-file"},
+        {"output", log_file, "out-file"},
+        {"out_log", log_file, "out-file"},
+        {"error_file", log_file, "error-file"},
+        {"error", log_file, "error-file"},
+        {"err", log_file, "error-file"},
+        {"err_file", log_file, "error-file"},
+        {"err_log", log_file, "error-file"},
+        {"log_file", common_log, "the output goes to out_file and error_file only"},
+        {"log", common_log, "the output goes to out_file and error_file only"},
+        {"disable_logs", disable_logs},
+        {"merge_logs", merge_logs, "merge-logs"},
+        {"combine_logs", merge_logs, "merge-logs"},
+        {"increment_var", counted, "increment-var"},
+        {"instance_var", instance_var, "increment-var"},
+        {"uid", text, "user"},
+        {"user", text, "user"},
+        {"gid", text, "group"},
+        {"group", text, "group"},
+        {"env_file", text, "env-file"},
+
+        {"watch", unsupported, not_watched},
+        {"ignore_watch", unsupported, not_watched},
+        {"watch_delay", unsupported, not_watched},
+        {"watch_options", unsupported, not_watched},
+        {"namespace", unsupported, "services have no namespaces"},
+        {"name_prefix", unsupported, "a service has the app's name"},
+        {"append_env_to_name", unsupported, "a service has the app's name"},
+        {"filter_env", unsupported, "workers get all of our environment"},
+        {"install_url", unsupported, "nothing is installed"},
+        {"post_update", unsupported, "nothing is updated"},
+        {"log_type", unsupported, as_they_are},
+        {"log_date_format", unsupported, as_they_are},
+        {"time", unsupported, as_they_are},
+        {"pid_file", unsupported, "`reuseportd status` has the pids"},
+        {"pid", unsupported, "`reuseportd status` has the pids"},
+        {"source_map_support", unsupported, no_source_maps},
+        {"disable_source_map_support", elsewhere},
+        {"vizion", unsupported, "there is no versioning metadata"},
+        {"stop_exit_codes", unsupported, "a worker that ends is restarted, whatever its status"},
+        {"trace", unsupported, no_pm2_io},
+        {"disable_trace", elsewhere},
+        {"v8", unsupported, no_pm2_io},
+        {"event_loop_inspector", unsupported, no_pm2_io},
+        {"deep_monitoring", unsupported, no_pm2_io},
+        {"pmx", unsupported, no_pm2_io},
+        {"automation", unsupported, no_pm2_io},
+        {"io", unsupported, no_pm2_io},
+        {"treekill", always_on, "all processes of a worker end with it"},
+        {"kill_retry_time", unsupported, "SIGKILL to a whole cgroup needs no second try"},
+        {"force", unsupported, "a service runs once"},
+        {"username", unsupported, "`user` says whose processes the workers are"},
+        {"windowsHide", elsewhere},
+        {"write", unsupported, "no file is written"},
+};
+
+static const char *name_of(const void *data, size_t i)
+{
+	(void)data;
+	return options[i].name;
+}
+
+static bool is_known(const char *key)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++)
+		if (!strcmp(key, options[i].name))
+			return true;
+	return !strncmp(key, "env_", 4);
+}
+
+static void warn_of_unknown(struct pm2_app *app)
+{
+	json_object_object_foreach(app->json, key, value)
+	{
+		const char *near = nearest(key, name_of, NULL, ARRAY_SIZE(options));
+
+		if (value && !is_known(key))
+			pm2_warn(app, key, "left out: PM2 has no such option%s%s%s",
+			         near ? "; is '" : "", near ? near : "", near ? "' meant?" : "");
+	}
+}
+
+void pm2_take_options(struct pm2_app *app)
+{
+	struct run_config *config = app->config;
+
+	config->workers = 1;
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+		struct json_object *value = json_object_object_get(app->json, options[i].name);
+
+		if (value)
+			options[i].take(app, &options[i], value);
+	}
+	warn_of_unknown(app);
+	if (!config->restart && config->restart_delay) {
+		pm2_warn(app, "restart_delay", "left out: autorestart is off");
+		config->restart_delay = 0;
+	}
+}
+
+static void set_variable(struct pm2_app *app, const char *key, const char *name,
+                         struct json_object *value)
+{
+	const char *as_text = pm2_text(value);
+	_cleanup_free_ char *setting = NULL;
+
+	/* PM2 writes what is no text as JSON. */
+	if (!as_text)
+		as_text = json_object_to_json_string_ext(
+		        value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	if (asprintf(&setting, "%s=%s", name, as_text) < 0 || strchr(name, '=') ||
+	    env_set(&app->config->env, setting) < 0)
+		pm2_problem(app, key, "'%s' is no name for a variable", name);
+}
+
+static void take_variables(struct pm2_app *app, const char *key, struct json_object *variables)
+{
+	if (!json_object_is_type(variables, json_type_object)) {
+		pm2_problem(app, key, "it is no object");
+		return;
+	}
+	json_object_object_foreach(variables, name, value) set_variable(app, key, name, value);
+}
+
+void pm2_take_env(struct pm2_app *app)
+{
+	static const char *const ports[] = {"port", NULL};
+	struct json_object *base = json_object_object_get(app->json, "env"), *chosen = NULL;
+	struct json_object *port = pm2_get(app, ports, NULL);
+	_cleanup_free_ char *key = NULL;
+
+	if (base)
+		take_variables(app, "env", base);
+	if (port)
+		set_variable(app, "port", "PORT", port);
+	if (!app->file->env)
+		return;
+	if (asprintf(&key, "env_%s", app->file->env) < 0) {
+		key = NULL;
+		pm2_problem(app, NULL, "out of memory");
+		return;
+	}
+	chosen = json_object_object_get(app->json, key);
+	if (chosen)
+		take_variables(app, key, chosen);
+	else
+		pm2_warn(app, key, "there is none; only env is taken");
+}

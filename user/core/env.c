@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "core/env.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/strv.h"
+
+#define BLANKS " \t\r"
+
+/* The length of NAME in NAME=VALUE; 0 if that is none. */
+static size_t name_length(const char *setting)
+{
+	const size_t n = strcspn(setting, "=");
+
+	return setting[n] ? n : 0;
+}
+
+const char *env_find(char *const *env, const char *name)
+{
+	const size_t n = strlen(name);
+
+	for (; env && *env; env++)
+		if (!strncmp(*env, name, n) && (*env)[n] == '=')
+			return *env + n + 1;
+	return NULL;
+}
+
+int env_set(char ***env, const char *setting)
+{
+	const size_t n = name_length(setting);
+	char **at = *env, *copy;
+
+	if (!n)
+		return -EINVAL;
+	while (at && *at && strncmp(*at, setting, n + 1) != 0)
+		at++;
+	if (!at || !*at)
+		return strv_append(env, setting);
+	copy = strdup(setting);
+	if (!copy)
+		return -ENOMEM;
+	free(*at);
+	*at = copy;
+	return 0;
+}
+
+static char unescape(char c)
+{
+	return c == 'n' ? '\n' : c == 't' ? '\t' : c;
+}
+
+/* A value in quotes, from after the first one, to @to. Returns what is after the last one; NULL if
+ * there is none. */
+static const char *take_quoted(const char *at, char quote, char **to, unsigned int *line)
+{
+	for (; *at && *at != quote; at++) {
+		if (*at == '\n')
+			(*line)++;
+		if (*at == '\\' && quote == '"' && at[1] && strchr("nt\"\\", at[1]))
+			*(*to)++ = unescape(*++at);
+		else
+			*(*to)++ = *at;
+	}
+	return *at ? at + 1 : NULL;
+}
+
+/* The rest of the line, without blanks at its end. */
+static const char *take_plain(const char *at, char **to)
+{
+	const char *end = at + strcspn(at, "\n"), *last = end;
+
+	while (last > at && strchr(BLANKS, last[-1]))
+		last--;
+	memcpy(*to, at, last - at);
+	*to += last - at;
+	return end;
+}
+
+/* Reads NAME=VALUE to @to, which is long enough. Returns the end of its last line, or NULL. */
+static const char *take_setting(const char *at, char *to, unsigned int *line)
+{
+	size_t n = strcspn(at, "=\n" BLANKS);
+
+	if (!n || at[n + strspn(at + n, BLANKS)] != '=')
+		return NULL;
+	memcpy(to, at, n);
+	to += n;
+	*to++ = '=';
+	at = strchr(at, '=') + 1;
+	at += strspn(at, BLANKS);
+	if (*at == '\'' || *at == '"') {
+		at = take_quoted(at + 1, *at, &to, line);
+		if (at)
+			at += strspn(at, BLANKS);
+		if (!at || (*at && *at != '\n'))
+			return NULL;
+	} else {
+		at = take_plain(at, &to);
+	}
+	*to = '\0';
+	return at;
+}
+
+int env_parse(const char *text, char ***env, unsigned int *ret_line)
+{
+	_cleanup_free_ char *setting = malloc(strlen(text) + 2);
+	unsigned int line = 1;
+	int r;
+
+	if (!setting)
+		return -ENOMEM;
+	for (;; text++, line++) {
+		unsigned int last = line;
+
+		text += strspn(text, BLANKS);
+		if (!strncmp(text, "export ", 7))
+			text += 7 + strspn(text + 7, BLANKS);
+		if (*text == '#') {
+			text += strcspn(text, "\n");
+		} else if (*text && *text != '\n') {
+			text = take_setting(text, setting, &last);
+			r = text ? env_set(env, setting) : -EINVAL;
+			if (r < 0) {
+				*ret_line = line;
+				return r;
+			}
+		}
+		if (!*text)
+			return 0;
+		line = last;
+	}
+}

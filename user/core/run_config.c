@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "core/run_config.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/parse.h"
+#include "base/strv.h"
+#include "core/endpoint.h"
+#include "core/env.h"
+#include "core/service_name.h"
+
+/* The members that are one string, or a vector of them. */
+#define TEXT(name) offsetof(struct run_config, name)
+static const size_t texts[] = {
+        TEXT(increment_var), TEXT(cwd),        TEXT(user),           TEXT(group),
+        TEXT(out_file),      TEXT(error_file), TEXT(ready_argument), TEXT(cron_restart),
+};
+static const size_t vectors[] = {TEXT(argv), TEXT(env), TEXT(env_files)};
+
+void run_config_init(struct run_config *config)
+{
+	*config = (struct run_config){
+	        .policy = RPD_ROUND_ROBIN,
+	        .label = RPD_FIRST_LABEL,
+	        .ready = READY_LISTEN,
+	        .ready_timeout = 30 * NS_PER_S,
+	        .settle = NS_PER_S,
+	        .health_timeout = 5 * NS_PER_S,
+	        .health_failures = 3,
+	        .stop_signal = SIGTERM,
+	        .drain_timeout = 30 * NS_PER_S,
+	        .kill_timeout = 5 * NS_PER_S,
+	        .park_timeout = 30 * NS_PER_S,
+	        .restart = true,
+	        .backoff_min = NS_PER_S / 10,
+	        .backoff_max = 15 * NS_PER_S,
+	        .max_restarts = 16,
+	        .min_uptime = NS_PER_S,
+	        .batch = 2,
+	};
+}
+
+/* Each returns what doesn't fit, or NULL. */
+
+static const char *check_command(const struct run_config *c)
+{
+	return c->argv && c->argv[0] && *c->argv[0] ? NULL : "there is no command to run";
+}
+
+static const char *check_workers(const struct run_config *c)
+{
+	return c->workers ? NULL : "say how many: N, or max";
+}
+
+static const char *check_listens(const struct run_config *c)
+{
+	for (size_t i = 0; i < c->n_listens; i++)
+		for (size_t j = 0; j < i; j++)
+			if (endpoint_equal(&c->listens[i], &c->listens[j]))
+				return "the same is given twice";
+	return NULL;
+}
+
+static const char *check_pass_sockets(const struct run_config *c)
+{
+	return !c->pass_sockets || c->n_listens ? NULL : "which ones, listen has to say";
+}
+
+static const char *check_ready(const struct run_config *c)
+{
+	if (c->ready == READY_HTTP && (!c->ready_argument || c->ready_argument[0] != '/'))
+		return "the path of http begins with '/', such as http:/health";
+	if (c->ready == READY_EXEC && (!c->ready_argument || !*c->ready_argument))
+		return "exec needs a command, such as exec:./check";
+	return NULL;
+}
+
+static const char *check_ready_timeout(const struct run_config *c)
+{
+	return c->ready_timeout ? NULL : "in no time at all, nothing is ready";
+}
+
+static const char *check_health(const struct run_config *c)
+{
+	if (!c->health_interval || c->ready == READY_HTTP || c->ready == READY_TCP ||
+	    c->ready == READY_EXEC)
+		return NULL;
+	return "health can only be asked for by http, tcp or exec, which ready has to say";
+}
+
+static const char *check_health_timeout(const struct run_config *c)
+{
+	return c->health_timeout ? NULL : "an answer takes some time";
+}
+
+static bool can_be_handled(int signal)
+{
+	return signal != SIGKILL && signal != SIGSTOP;
+}
+
+static const char *check_stop_signal(const struct run_config *c)
+{
+	return c->stop_signal != SIGSTOP && c->stop_signal != SIGCONT
+	               ? NULL
+	               : "that does not end a process";
+}
+
+static const char *check_drain_signal(const struct run_config *c)
+{
+	return can_be_handled(c->drain_signal) ? NULL : "no program can handle that";
+}
+
+static const char *check_merge_logs(const struct run_config *c)
+{
+	return !c->merge_logs || c->out_file || c->error_file
+	               ? NULL
+	               : "there is neither out-file nor error-file";
+}
+
+static const char *check_backoff(const struct run_config *c)
+{
+	return c->backoff_min && c->backoff_min <= c->backoff_max
+	               ? NULL
+	               : "the first time must not be 0, and not be more than the second";
+}
+
+static const char *check_restarts(const struct run_config *c)
+{
+	return c->restart || !c->restart_delay ? NULL : "restart-delay contradicts that";
+}
+
+static const char *check_memory(const struct run_config *c)
+{
+	return !c->memory_limit || c->max_memory <= c->memory_limit
+	               ? NULL
+	               : "it is more than memory-limit allows, and so never reached";
+}
+
+static const char *check_increment(const struct run_config *c)
+{
+	const char *value = c->increment_var ? env_find(c->env, c->increment_var) : NULL;
+	long number;
+
+	if (!c->increment_var)
+		return NULL;
+	if (!value)
+		return "env must give that variable a value, to which the slot is added";
+	return parse_long(value, 0, INT_MAX, &number) == 0
+	               ? NULL
+	               : "env gives that variable a value that is no number";
+}
+
+static const struct {
+	const char *option;
+	const char *(*check)(const struct run_config *config);
+} checks[] = {
+        {NULL, check_command},
+        {"workers", check_workers},
+        {"listen", check_listens},
+        {"pass-sockets", check_pass_sockets},
+        {"ready", check_ready},
+        {"ready-timeout", check_ready_timeout},
+        {"health-interval", check_health},
+        {"health-timeout", check_health_timeout},
+        {"stop-signal", check_stop_signal},
+        {"drain-signal", check_drain_signal},
+        {"merge-logs", check_merge_logs},
+        {"backoff", check_backoff},
+        {"no-restart", check_restarts},
+        {"max-memory", check_memory},
+        {"increment-var", check_increment},
+};
+
+size_t run_config_problems(const struct run_config *config,
+                           void (*report)(void *data, const char *option, const char *text),
+                           void *data)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
+		const char *problem = checks[i].check(config);
+
+		if (!problem)
+			continue;
+		report(data, checks[i].option, problem);
+		n++;
+	}
+	return n;
+}
+
+static void take_first(void *data, const char *option, const char *text)
+{
+	struct error *err = data;
+
+	if (!*err->text)
+		error_usage(err, "%s%s%s", option ? option : "", option ? ": " : "", text);
+}
+
+int run_config_check(const struct run_config *config, struct error *err)
+{
+	err->text[0] = '\0';
+	return run_config_problems(config, take_first, err) ? -EINVAL : 0;
+}
+
+void run_config_name(struct run_config *config)
+{
+	const char *slash = strrchr(config->argv[0], '/');
+
+	if (!*config->service)
+		service_name_make(slash ? slash + 1 : config->argv[0],
+		                  config->n_listens == 1 ? config->listens[0].port : 0,
+		                  config->service);
+}
+
+/* Puts copies in the place of all strings of @config, which shares them with another one. */
+static int own_strings(struct run_config *config, const struct run_config *from)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		*(char **)((char *)config + texts[i]) = NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(vectors); i++)
+		*(char ***)((char *)config + vectors[i]) = NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		char *text = *(char *const *)((const char *)from + texts[i]);
+		char **copy = (char **)((char *)config + texts[i]);
+
+		*copy = text ? strdup(text) : NULL;
+		if (text && !*copy)
+			return -ENOMEM;
+	}
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(vectors); i++)
+		r = strv_copy(*(char **const *)((const char *)from + vectors[i]),
+		              (char ***)((char *)config + vectors[i]));
+	return r;
+}
+
+int run_config_copy(const struct run_config *config, struct run_config *ret)
+{
+	struct run_config copy = *config;
+	const int r = own_strings(&copy, config);
+
+	if (r < 0)
+		run_config_free(&copy);
+	else
+		*ret = copy;
+	return r;
+}
+
+void run_config_free(struct run_config *config)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		free(*(char **)((char *)config + texts[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(vectors); i++)
+		strv_free(*(char ***)((char *)config + vectors[i]));
+	*config = (struct run_config){};
+}
