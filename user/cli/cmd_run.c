@@ -1,14 +1,67 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* `run`: from the command line or a file to a supervisor. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "base/strv.h"
 #include "cli/command.h"
+#include "daemon/supervisor.h"
+
+/* The configuration of one service, read anew. */
+static int reread(const char *service, struct run_config *ret, void *data, struct error *err)
+{
+	_cleanup_run_loaded_ struct run_loaded loaded = {};
+	struct invocation *i = data;
+	int r = run_args_load(&i->run, &loaded, err);
+
+	if (r < 0)
+		return r;
+	problems_print(stderr, &loaded.problems, false, true);
+	for (size_t c = 0; c < loaded.n; c++)
+		if (!strcmp(loaded.configs[c].service, service)) {
+			r = run_config_copy(&loaded.configs[c], ret);
+			return r < 0 ? error_set(err, r, "out of memory") : 0;
+		}
+	return error_set(err, -ENOENT, "%s has no service '%s' any more", i->run.file, service);
+}
+
+/* Our own command line, as it was given: argp and main() have moved in argv. */
+static int read_self(char ***ret, struct error *err)
+{
+	_cleanup_file_ FILE *file = fopen("/proc/self/cmdline", "re");
+	_cleanup_free_ char *word = NULL;
+	size_t room = 0;
+
+	while (file && getdelim(&word, &room, '\0', file) > 0)
+		if (strv_append(ret, word) < 0)
+			return error_set(err, -ENOMEM, "out of memory");
+	return *ret ? 0 : error_set(err, -EIO, "can't read /proc/self/cmdline");
+}
 
 int cmd_run(struct invocation *i, struct error *err)
 {
 	_cleanup_run_loaded_ struct run_loaded loaded = {};
+	_cleanup_free_ struct supervisor_request *requests = NULL;
+	_cleanup_strv_ char **self = NULL;
 	int r = run_args_load(&i->run, &loaded, err);
 
 	problems_print(stderr, &loaded.problems, false, true);
-	return r < 0 ? r : error_set(err, -ENOSYS, "the supervisor is not built in yet");
+	if (r == 0)
+		r = read_self(&self, err);
+	if (r < 0)
+		return r;
+	requests = calloc(loaded.n, sizeof(*requests));
+	if (!requests)
+		return error_set(err, -ENOMEM, "out of memory");
+	for (size_t c = 0; c < loaded.n; c++)
+		requests[c] = (struct supervisor_request){
+		        .config = &loaded.configs[c],
+		        .reread = i->run.file ? reread : NULL,
+		        .data = i,
+		        .self = self,
+		};
+	setvbuf(stderr, NULL, _IOLBF, 0);
+	return supervise(requests, loaded.n, err);
 }

@@ -37,8 +37,11 @@ struct invocation {
 	size_t n_fds;
 	char *args[INVOCATION_ARGS_MAX]; /* what is not an option */
 	int n_args;
-	bool takes_command;  /* of the command that it is an invocation of */
-	struct run_args run; /* run, check */
+	bool takes_command, takes_file; /* of the command that it is an invocation of */
+	struct run_args run;            /* run, check; reload: its command */
+	bool in_place, keep_going;      /* reload, restart */
+	long batch;                     /* reload; 0 = as the service has it */
+	const char *relabel;            /* reload --label */
 };
 
 struct command {
@@ -80,6 +83,10 @@ enum option_key {
 	OPTION_FOLLOW,
 	OPTION_LISTEN,
 	OPTION_METRICS,
+	OPTION_BATCH,
+	OPTION_IN_PLACE,
+	OPTION_KEEP_GOING,
+	OPTION_RELABEL,
 	OPTION_ONLY,
 	OPTION_RUN_ENV, /* check --env */
 };
@@ -97,6 +104,11 @@ void command_overview(FILE *out);
 
 /* The functions of the table, in the files cmd_*.c. */
 int cmd_run(struct invocation *invocation, struct error *err);
+int cmd_reload(struct invocation *invocation, struct error *err);
+int cmd_restart(struct invocation *invocation, struct error *err);
+int cmd_scale(struct invocation *invocation, struct error *err);
+int cmd_stop(struct invocation *invocation, struct error *err);
+int cmd_start(struct invocation *invocation, struct error *err);
 int cmd_check(struct invocation *invocation, struct error *err);
 int cmd_attach(struct invocation *invocation, struct error *err);
 int cmd_detach(struct invocation *invocation, struct error *err);

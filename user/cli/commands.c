@@ -75,6 +75,28 @@ static const struct argp_option check_options[] = {
         END_OF_OPTIONS,
 };
 
+#define IN_PLACE_OPTION                                                                            \
+	{                                                                                          \
+		"in-place", OPTION_IN_PLACE, NULL, 0,                                              \
+		        "The old worker first, for hosts without room for two: connections wait "  \
+		        "while nobody is there",                                                   \
+		        0                                                                          \
+	}
+
+static const struct argp_option reload_options[] = {
+        SERVICE_OPTION,
+        {"batch", OPTION_BATCH, "N", 0,
+         "How many are replaced at a time (default: as `run` has it)", 0},
+        IN_PLACE_OPTION,
+        {"keep-going", OPTION_KEEP_GOING, NULL, 0,
+         "If a new worker fails, keep its old one, and go on with the others", 0},
+        {"label", OPTION_RELABEL, "VERSION", 0, "The new workers' version", 0},
+        JSON_OPTION,
+        END_OF_OPTIONS,
+};
+static const struct argp_option restart_options[] = {SERVICE_OPTION, IN_PLACE_OPTION, JSON_OPTION,
+                                                     END_OF_OPTIONS};
+
 static const struct argp_option plain_options[] = {SERVICE_OPTION, JSON_OPTION, END_OF_OPTIONS};
 static const struct argp_option status_options[] = {
         SERVICE_OPTION,
@@ -160,6 +182,24 @@ const struct command commands[] = {
          "reuseportd has a section [service NAME] for each service, with `command = PROGRAM "
          "ARGUMENT...` and the options of `run` as `option = value`.",
          check_options, cmd_check, true},
+        {"reload", "[SERVICE] [-- COMMAND...]", "replace all workers, with no connection lost",
+         "Of a service that is run. For each worker a new one is started beside it, takes its slot "
+         "when it is ready and has lived for a while (`run --settle`), and the old one is stopped "
+         "when its connections have ended or the drain time is over. If a new one fails, the old "
+         "ones get their slots back, and the exit status is 1. With COMMAND the new ones are of "
+         "that; else, of a service from a file, of what the file has now.",
+         reload_options, cmd_reload, false, false, true},
+        {"restart", "[SERVICE] SLOT...", "replace some workers, with no connection lost",
+         "As `reload`, for these slots, such as 3 or 0-3,7.", restart_options, cmd_restart, false},
+        {"scale", "[SERVICE] N", "run more or fewer workers",
+         "Starts more, or drains and stops those of the highest slots.", plain_options, cmd_scale,
+         false},
+        {"stop", "[SERVICE] [SLOT...]", "stop a service that is run, or some of its workers",
+         "Of the whole service, all workers get the stop signal at once and the supervisor ends. "
+         "Workers of slots are drained first, and stay stopped until `start`.",
+         plain_options, cmd_stop, false},
+        {"start", "[SERVICE] SLOT...", "start workers that were stopped or have failed",
+         "Returns when they are ready, or have failed.", plain_options, cmd_start, false},
         {"attach", "--workers N|any", "steer the connections of servers that already run",
          "Finds the listeners of a port's SO_REUSEPORT groups and the processes that serve them, "
          "gives each worker a slot, lets the kernel deal new connections to the slots, and exits. "
@@ -337,6 +377,10 @@ static void take_run_argument(char *text, struct invocation *i, struct argp_stat
 	if (state->quoted && state->next > state->quoted) {
 		i->run.command = state->argv + state->next - 1;
 		state->next = state->argc;
+	} else if (!i->takes_file) {
+		if (i->n_args == INVOCATION_ARGS_MAX)
+			argp_error(state, "too many arguments");
+		i->args[i->n_args++] = text;
 	} else if (i->run.file) {
 		argp_error(state,
 		           "'%s' is one file too many; if '%s' is a command, put -- before it",
@@ -367,6 +411,19 @@ error_t command_parse(int key, char *text, struct argp_state *state)
 		return 0;
 	case OPTION_LABEL:
 		i->attach.label = text;
+		return 0;
+	case OPTION_RELABEL:
+		i->relabel = text;
+		return 0;
+	case OPTION_BATCH:
+		if (parse_long(text, 1, RPD_SLOT_MAX, &i->batch) < 0)
+			argp_error(state, "--batch is 1 to %d, not '%s'", RPD_SLOT_MAX, text);
+		return 0;
+	case OPTION_IN_PLACE:
+		i->in_place = true;
+		return 0;
+	case OPTION_KEEP_GOING:
+		i->keep_going = true;
 		return 0;
 	case OPTION_JSON:
 		i->json = true;

@@ -61,6 +61,7 @@ static int run(const struct command *command, int argc, char **argv)
 	argv[0] = name;
 	argp_err_exit_status = EXIT_USAGE;
 	invocation.takes_command = command->takes_command;
+	invocation.takes_file = command->run_options;
 	argp_parse(&argp, argc, argv, command->takes_command ? ARGP_IN_ORDER : 0, NULL,
 	           &invocation);
 	r = check_privileges(command, &err);

@@ -90,7 +90,7 @@ static int parse_field(const struct field *field, const char *text, uint64_t *re
 {
 	char copy[FIELD_MAX], *rest = copy, *element;
 
-	snprintf(copy, sizeof(copy), "%s", text);
+	strcpy(copy, text); /* split() has seen to its length */
 	*ret = 0;
 	while ((element = strsep(&rest, ",")))
 		if (parse_element(field, element, ret) < 0)

@@ -62,7 +62,7 @@ static int set_flag(struct run_config *config, const struct run_setting *setting
 static int set_no_restart(struct run_config *config, const struct run_setting *setting,
                           struct error *err)
 {
-	bool off;
+	bool off = false;
 	int r = get_flag(setting, &off, err);
 
 	if (r == 0)
@@ -73,7 +73,7 @@ static int set_no_restart(struct run_config *config, const struct run_setting *s
 static int set_log_prefix(struct run_config *config, const struct run_setting *setting,
                           struct error *err)
 {
-	bool on;
+	bool on = false;
 	int r = get_flag(setting, &on, err);
 
 	if (r == 0)

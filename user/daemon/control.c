@@ -12,7 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
+#include "base/strv.h"
 #include "daemon/run.h"
 
 #define CONTROL_REQUEST_MAX (128 * 1024)
@@ -35,7 +35,7 @@ struct client {
 	size_t n;
 	enum waiting waiting;
 	unsigned int up_to; /* for WAIT_GONE: number of the last one */
-	int slot;           /* for WAIT_SETTLED: of interest; -1 = all */
+	struct slots slots; /* for WAIT_SETTLED */
 };
 
 struct control {
@@ -124,24 +124,25 @@ static bool are_gone(const struct supervisor *sup, unsigned int up_to)
 	return true;
 }
 
-static bool has_settled(const struct supervisor *sup, int slot)
+static bool have_settled(const struct supervisor *sup, const struct slots *slots)
 {
-	const struct run_slot *it = slot < 0 ? NULL : &sup->slots[slot];
+	for (size_t i = 0; i < slots->n; i++) {
+		enum rpd_run run = sup->slots[slots->at[i]].run;
 
-	if (!it)
-		return run_slot_all_settled(sup);
-	return it->run != RPD_RUN_STARTING && it->run != RPD_RUN_BACKOFF;
+		if (run == RPD_RUN_STARTING || run == RPD_RUN_BACKOFF)
+			return false;
+	}
+	return true;
 }
 
 static void answer_settled(struct client *client)
 {
 	const struct supervisor *sup = client->control->sup;
-	char why[128] = "";
+	char why[64] = "";
 
-	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
-		if (sup->slots[slot].run == RPD_RUN_FAILED &&
-		    (client->slot < 0 || client->slot == (int)slot))
-			snprintf(why, sizeof(why), "slot %u has failed", slot);
+	for (size_t i = 0; i < client->slots.n; i++)
+		if (sup->slots[client->slots.at[i]].run == RPD_RUN_FAILED)
+			snprintf(why, sizeof(why), "slot %u has failed", client->slots.at[i]);
 	answer(client, why[0] ? EXIT_REFUSED : EXIT_OK, why[0] ? why : NULL);
 }
 
@@ -153,7 +154,7 @@ void control_check(struct supervisor *sup)
 		next = c->next;
 		if (c->waiting == WAIT_GONE && are_gone(sup, c->up_to))
 			answer(c, EXIT_OK, NULL);
-		else if (c->waiting == WAIT_SETTLED && has_settled(sup, c->slot))
+		else if (c->waiting == WAIT_SETTLED && have_settled(sup, &c->slots))
 			answer_settled(c);
 	}
 }
@@ -166,19 +167,17 @@ static void wait_for(struct client *client, enum waiting what)
 	client->up_to = client->control->sup->last_number;
 }
 
-/* Fills in a copy of the strings of a JSON array. */
+/* A copy of the strings of a JSON array; NULL: out of memory. */
 static char **strings_of(struct json_object *array)
 {
-	size_t n = json_object_array_length(array);
-	char **list = calloc(n + 1, sizeof(*list));
+	char **list = NULL;
 
-	for (size_t i = 0; list && i < n; i++) {
-		list[i] = strdup(json_object_get_string(json_object_array_get_idx(array, i)));
-		if (!list[i]) {
-			run_env_free(list);
+	for (size_t i = 0; i < json_object_array_length(array); i++)
+		if (strv_append(&list,
+		                json_object_get_string(json_object_array_get_idx(array, i))) < 0) {
+			strv_free(list);
 			return NULL;
 		}
-	}
 	return list;
 }
 
@@ -217,7 +216,7 @@ static int new_config(struct supervisor *sup, struct json_object *request, struc
 	copy = strings_of(argv);
 	if (!copy)
 		return error_set(err, -ENOMEM, "out of memory");
-	run_env_free(ret->argv);
+	strv_free(ret->argv);
 	ret->argv = copy;
 	return 0;
 }
@@ -248,9 +247,10 @@ static int reload_plan(struct supervisor *sup, struct json_object *request, stru
 	return r;
 }
 
-static int do_reload(struct client *client, struct json_object *request, struct error *err)
+/* @client: who waits for it, or NULL. */
+static int reload(struct supervisor *sup, struct client *client, struct json_object *request,
+                  struct error *err)
 {
-	struct supervisor *sup = client->control->sup;
 	struct run_plan *plan = NULL;
 	struct slots slots;
 	int r = reload_plan(sup, request, &plan, err);
@@ -258,41 +258,55 @@ static int do_reload(struct client *client, struct json_object *request, struct 
 	reload_slots(sup, &slots);
 	if (r == 0 && slots.n == 0)
 		r = error_set(err, -EINVAL, "service '%s': all slots are stopped", sup->name);
-	if (r == 0) {
+	if (r == 0 && client)
 		wait_for(client, WAIT_RELOAD);
+	if (r == 0)
 		r = reload_begin(sup, &slots, plan, err);
-	}
 	run_plan_unref(plan);
 	return r;
 }
 
-/* The slot that the request names. */
-static int slot_of(const struct supervisor *sup, struct json_object *request, unsigned int *ret,
-                   struct error *err)
+static int do_reload(struct client *client, struct json_object *request, struct error *err)
 {
-	struct json_object *value;
-	int slot;
+	return reload(client->control->sup, client, request, err);
+}
 
-	if (!json_object_object_get_ex(request, "slot", &value))
-		return error_usage(err, "name the slot");
-	slot = json_object_get_int(value);
-	if (slot < 0 || (unsigned int)slot >= sup->n_slots)
-		return error_usage(err, "there is no slot %d: service '%s' has slots 0 to %u", slot,
-		                   sup->name, sup->n_slots - 1);
-	*ret = slot;
+int control_reload(struct supervisor *sup, struct error *err)
+{
+	return reload(sup, NULL, NULL, err);
+}
+
+/* The slots that the request names. */
+static int slots_of(const struct supervisor *sup, struct json_object *request, struct slots *ret,
+                    struct error *err)
+{
+	struct json_object *list = json_object_object_get(request, "slots");
+
+	ret->n = 0;
+	if (!json_object_is_type(list, json_type_array) || json_object_array_length(list) == 0 ||
+	    json_object_array_length(list) > RPD_SLOT_MAX)
+		return error_usage(err, "name the slots");
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		int slot = json_object_get_int(json_object_array_get_idx(list, i));
+
+		if (slot < 0 || (unsigned int)slot >= sup->n_slots)
+			return error_usage(err,
+			                   "there is no slot %d: service '%s' has slots 0 to %u",
+			                   slot, sup->name, sup->n_slots - 1);
+		ret->at[ret->n++] = slot;
+	}
 	return 0;
 }
 
-/* A reload of one slot, by the plan in force. */
+/* A reload of some slots, by the plan in force. */
 static int do_restart(struct client *client, struct json_object *request, struct error *err)
 {
 	struct supervisor *sup = client->control->sup;
 	struct run_plan *plan = NULL;
-	struct slots slots = {.n = 1};
 	struct json_object *value;
 	struct run_config config;
-	unsigned int slot;
-	int r = slot_of(sup, request, &slot, err);
+	struct slots slots;
+	int r = slots_of(sup, request, &slots, err);
 
 	if (r == 0 && run_config_copy(&sup->plan->config, &config) < 0)
 		r = error_set(err, -ENOMEM, "out of memory");
@@ -304,7 +318,6 @@ static int do_restart(struct client *client, struct json_object *request, struct
 	run_config_free(&config);
 	if (!plan)
 		return error_set(err, -ENOMEM, "out of memory");
-	slots.at[0] = slot;
 	wait_for(client, WAIT_RELOAD);
 	r = reload_begin(sup, &slots, plan, err);
 	run_plan_unref(plan);
@@ -313,57 +326,65 @@ static int do_restart(struct client *client, struct json_object *request, struct
 
 static int do_scale(struct client *client, struct json_object *request, struct error *err)
 {
+	struct supervisor *sup = client->control->sup;
 	struct json_object *value;
-	int n, r;
+	int n;
 
 	if (!json_object_object_get_ex(request, "workers", &value))
 		return error_usage(err, "say to how many workers");
 	n = json_object_get_int(value);
 	if (n < 1 || n > RPD_SLOT_MAX)
 		return error_usage(err, "the number of workers is 1 to %d", RPD_SLOT_MAX);
-	wait_for(client, n > (int)client->control->sup->n_slots ? WAIT_SETTLED : WAIT_GONE);
-	client->slot = -1;
-	r = run_slot_scale(client->control->sup, n, err);
-	return r;
+	wait_for(client, n > (int)sup->n_slots ? WAIT_SETTLED : WAIT_GONE);
+	for (int slot = sup->n_slots; slot < n; slot++)
+		client->slots.at[client->slots.n++] = slot;
+	return run_slot_scale(sup, n, err);
 }
 
 static int do_stop(struct client *client, struct json_object *request, struct error *err)
 {
 	struct supervisor *sup = client->control->sup;
-	unsigned int slot;
+	struct slots slots;
 	int r;
 
-	if (!json_object_object_get(request, "slot")) {
+	if (!json_object_object_get(request, "slots")) {
 		wait_for(client, WAIT_END);
 		run_stop_all(sup);
 		return 0;
 	}
-	r = slot_of(sup, request, &slot, err);
+	r = slots_of(sup, request, &slots, err);
 	if (r == 0 && sup->reload)
 		r = error_set(err, -EBUSY, "service '%s': workers are being replaced", sup->name);
-	if (r == 0) {
+	if (r == 0)
 		wait_for(client, WAIT_GONE);
-		r = run_slot_stop(sup, slot, err);
-	}
+	for (size_t i = 0; r == 0 && i < slots.n; i++)
+		r = run_slot_stop(sup, slots.at[i], err);
 	return r;
 }
 
 static int do_start(struct client *client, struct json_object *request, struct error *err)
 {
 	struct supervisor *sup = client->control->sup;
-	unsigned int slot;
-	int r = slot_of(sup, request, &slot, err);
+	struct slots slots;
+	int r = slots_of(sup, request, &slots, err);
 
+	for (size_t i = 0; r == 0 && i < slots.n; i++) {
+		const struct run_worker *current = sup->slots[slots.at[i]].current;
+
+		if (current)
+			r = error_set(err, -EEXIST, "slot %u of service '%s' has a worker, pid %u",
+			              slots.at[i], sup->name, current->pid);
+	}
 	if (r < 0)
 		return r;
-	if (sup->slots[slot].current)
-		return error_set(err, -EEXIST, "slot %u of service '%s' has a worker, pid %u", slot,
-		                 sup->name, sup->slots[slot].current->pid);
 	wait_for(client, WAIT_SETTLED);
-	client->slot = slot;
-	sup->slots[slot].crashes = 0;
-	sup->slots[slot].run = RPD_RUN_STARTING;
-	run_slot_start(sup, slot);
+	client->slots = slots;
+	for (size_t i = 0; i < slots.n; i++) {
+		sup->slots[slots.at[i]].crashes = 0;
+		sup->slots[slots.at[i]].run = RPD_RUN_STARTING;
+		run_place_note(sup, slots.at[i]);
+	}
+	run_slot_start_waiting(sup);
 	return 0;
 }
 
@@ -439,9 +460,8 @@ static int on_connection(sd_event_source *source, int listener, uint32_t events,
 	if (!client)
 		return 0;
 	client->request = malloc(CONTROL_REQUEST_MAX);
-	if (!client->request ||
-	    sd_event_add_io(control->sup->loop, &client->source, fd, EPOLLIN, on_client, client) <
-	            0) {
+	if (!client->request || sd_event_add_io(control->sup->loop, &client->source, fd, EPOLLIN,
+	                                        on_client, client) < 0) {
 		free(client->request);
 		free(client);
 		return 0;
@@ -576,6 +596,6 @@ int control_ask(const char *service, const char *request,
 		if (r > 0)
 			return status ? -ECANCELED : 0;
 	}
-	return error_set(err, -EPIPE,
-	                 "the supervisor of service '%s' has ended before it was done", service);
+	return error_set(err, -EPIPE, "the supervisor of service '%s' has ended before it was done",
+	                 service);
 }

@@ -4,8 +4,10 @@
  * object a line.
  *
  * Request: {"do": "reload", "argv": [...], "label": TEXT, "batch": N, "in_place": BOOL,
- * "keep_going": BOOL}, all but "do" optional; {"do": "restart", "slot": N}; {"do": "scale",
- * "workers": N}; {"do": "stop"} or, of one, {"do": "stop", "slot": N}; {"do": "start", "slot": N}.
+ * "keep_going": BOOL}, all but "do" optional; {"do": "restart", "slots": [N, ...], "in_place":
+ * BOOL}; {"do": "scale", "workers": N}; {"do": "stop"}, or, of some, {"do": "stop", "slots":
+ * [...]};
+ * {"do": "start", "slots": [...]}.
  * Answer: any number of {"line": TEXT} while it goes on, then {"status": N, "error": TEXT}.
  */
 #pragma once
@@ -18,6 +20,9 @@ struct supervisor;
 /* Only root and our own user may say anything: the socket is 0600, and the peer's uid is looked at
  * as well. */
 int control_new(struct supervisor *sup, struct control **ret, struct error *err);
+
+/* What {"do": "reload"} does, for SIGHUP. */
+int control_reload(struct supervisor *sup, struct error *err);
 
 /* Tells those that wait for something what happens. */
 void control_say(struct supervisor *sup, const char *line);

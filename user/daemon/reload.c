@@ -248,8 +248,7 @@ void reload_note_admitted(struct supervisor *sup, unsigned int slot)
 	if (!reload_has(sup, slot))
 		return;
 	rollout_note(&sup->reload->rollout, slot, ROLLOUT_REPLACED);
-	run_say(sup, "%u of %zu replaced",
-	        rollout_count(&sup->reload->rollout, ROLLOUT_REPLACED),
+	run_say(sup, "%u of %zu replaced", rollout_count(&sup->reload->rollout, ROLLOUT_REPLACED),
 	        sup->reload->rollout.slots.n);
 	advance(sup);
 }
@@ -262,8 +261,8 @@ void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct 
 	if (phase_of(sup, slot) == ROLLOUT_PENDING)
 		return;
 	if (!w)
-		snprintf(it->why, sizeof(it->why),
-		         "slot %u: the new worker could not be started", slot);
+		snprintf(it->why, sizeof(it->why), "slot %u: the new worker could not be started",
+		         slot);
 	else if (w->why[0])
 		snprintf(it->why, sizeof(it->why), "slot %u: the new worker (pid %u) %s", slot,
 		         w->pid, w->why);

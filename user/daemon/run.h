@@ -22,6 +22,7 @@
 #include "daemon/output.h"
 #include "daemon/parking.h"
 #include "daemon/probe_worker.h"
+#include "daemon/service.h"
 #include "daemon/supervisor.h"
 #include "kern/hook.h"
 
@@ -63,7 +64,7 @@ struct run_worker {
 	uint64_t cookies[RPD_ENDPOINT_MAX];
 	uint16_t account;
 
-	bool told_ready; /* by sd_notify, or a message */
+	bool told_ready;       /* by sd_notify, or a message */
 	bool probing_listener; /* its listener is where probes find it (RPD_SLOT_PROBE) */
 	struct probe_run *probe;
 	sd_event_source *probe_timer;
@@ -71,7 +72,7 @@ struct run_worker {
 	bool unhealthy;
 
 	int64_t started_at, up_at, withdrawn_at; /* CLOCK_MONOTONIC; 0 = not yet */
-	char why[512]; /* what it failed of */
+	char why[512];                           /* what it failed of */
 };
 
 struct run_slot {
@@ -100,6 +101,8 @@ struct supervisor {
 	struct control *control;
 	struct parking parking;
 	sd_event_source *park_timer, *look_timer, *cron_timer;
+	sd_event_source
+	        *on_change; /* looks, once all that happens now is done, whether it's the end */
 
 	struct run_slot slots[RPD_SLOT_MAX];
 	unsigned int n_slots;
@@ -107,18 +110,19 @@ struct supervisor {
 	unsigned int last_number;
 	struct reload *reload; /* under way, or NULL */
 
-	bool announced; /* READY=1 was said */
+	uint64_t memory_looked_at; /* CLOCK_MONOTONIC, microseconds */
+	bool made;                 /* its pins are ours */
+	bool announced;            /* every slot has come to where it goes once */
 	bool stopping;
-	bool detached; /* nothing of the service is left */
-	int status;    /* exit status, when it has ended */
-	char failure[1024];
+	bool ended; /* nothing of the service is left */
+	int status; /* exit status, when it has ended */
 };
 
-#define RUN_LOOK_NS 100000000ll /* between two looks at who drains */
+#define RUN_DRAIN_LOOK_NS  100000000ll  /* between two looks at who drains */
+#define RUN_MEMORY_LOOK_NS 2000000000ll /* and at how much memory each has */
 
 /* A line for the log, and for whoever waits for what is under way. */
-void run_say(struct supervisor *sup, const char *format, ...)
-        __attribute__((format(printf, 2, 3)));
+void run_say(struct supervisor *sup, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 struct run_plan *run_plan_new(const struct run_config *config);
 struct run_plan *run_plan_ref(struct run_plan *plan);
@@ -126,12 +130,14 @@ void run_plan_unref(struct run_plan *plan);
 
 /* --- run_worker.c: one process tree. */
 
-/* Starts one of @plan for @slot. NULL with @err set if it can't be started; nothing is left then. */
+/* Starts one of @plan for @slot. NULL with @err set if it can't be started; nothing is left then.
+ */
 struct run_worker *run_worker_start(struct supervisor *sup, unsigned int slot,
                                     struct run_plan *plan, struct error *err);
-/* Takes over cgroup @name with whom is in it. NULL: it is empty, and was removed, or @err is set. */
-struct run_worker *run_worker_adopt(struct supervisor *sup, const char *name,
-                                    enum life_state state, struct error *err);
+/* Takes over cgroup @name with whom is in it. NULL: it is empty, and was removed, or @err is set.
+ */
+struct run_worker *run_worker_adopt(struct supervisor *sup, const char *name, enum life_state state,
+                                    struct error *err);
 /* Something has happened to it: does what core/life.h says. It may be freed then. */
 void run_worker_event(struct run_worker *w, enum life_event event);
 /* As LIFE_EVENT_LATE, and says why. */
@@ -146,9 +152,8 @@ struct run_worker *run_worker_of_pid(struct supervisor *sup, uint32_t pid);
 
 /* --- run_env.c */
 
-/* Its environment, NAME=VALUE, NULL-terminated; NULL: out of memory. run_env_free(). */
+/* Its environment, NAME=VALUE, NULL-terminated; NULL: out of memory. strv_free(). */
 char **run_env_new(const struct run_worker *w);
-void run_env_free(char **env);
 /* Whether it is offered a Node channel. */
 bool run_env_has_channel(const struct run_config *config);
 
@@ -162,6 +167,10 @@ int run_place_endpoints(struct run_worker *w, const struct listener *listeners, 
                         struct error *err);
 /* Puts it into its slot, in place of whoever is there. */
 int run_place_admit(struct run_worker *w, struct error *err);
+/* Lets probes reach a worker that is in no slot: its listener in @ret_endpoint is at @ret_index of
+ * the socket array. @service: open and locked. */
+int run_place_expose(struct run_worker *w, struct service *service, unsigned int *ret_endpoint,
+                     unsigned int *ret_index, struct error *err);
 /* Takes whoever has the slot out of it. */
 int run_place_withdraw(struct supervisor *sup, unsigned int slot, struct error *err);
 /* Notes the slot's run state, where `status` finds it. */
@@ -173,6 +182,8 @@ int run_place_resize(struct supervisor *sup, unsigned int n, struct error *err);
 
 /* --- run_ready.c */
 
+/* One of its listeners was heard of. @fixed: it was bound to that port, not to any. */
+void run_ready_heard(struct run_worker *w, uint64_t cookie, bool fixed);
 /* Looks whether it is ready; to be called whenever that may have changed. */
 void run_ready_look(struct run_worker *w);
 /* Its health is checked from now on, if it is to be. */
@@ -197,6 +208,8 @@ void run_slot_admitted(struct run_worker *w);
 void run_slot_lost(struct run_worker *w);
 /* Another takes the place of the one that is in the slot, without a reload. */
 void run_slot_replace(struct supervisor *sup, unsigned int slot, const char *why);
+/* Its worker is up, and not well: it leaves the slot if others are well, and is replaced. */
+void run_slot_unwell(struct run_worker *w, const char *why);
 /* The slot's worker goes, and no other comes. */
 int run_slot_stop(struct supervisor *sup, unsigned int slot, struct error *err);
 /* The service has @n slots from now on: more are started, those above go. */
@@ -223,6 +236,12 @@ void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct 
 void reload_note_gone(struct supervisor *sup, const struct run_worker *w);
 /* Drops it: all is being stopped. */
 void reload_drop(struct supervisor *sup);
+
+/* --- run_takeover.c */
+
+/* Takes over what an earlier supervisor has left: those who are in slots stay there, all others go.
+ */
+int run_takeover(struct supervisor *sup, struct error *err);
 
 /* --- supervisor.c */
 

@@ -4,12 +4,11 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "daemon/account.h"
 #include "daemon/run.h"
-#include "daemon/service.h"
+#include "daemon/sockets.h"
 #include "kern/cgroup.h"
 #include "kern/proc.h"
-#include "kern/sockdiag.h"
-#include "kern/sockdiag_conn.h"
 
 /* Where handshakes can't be told apart: within this time they are done, or their client has sent
  * its SYN anew (RFC 6298: one second at first, then two). */
@@ -48,11 +47,11 @@ static int compare(const void *a, const void *b)
 /* Without counting: the connections of the service's ports that its processes have open. */
 static uint64_t count_held(const struct run_worker *w, const struct service *service)
 {
-	const struct rpd_service *info = service->steer.service;
+	_cleanup_free_ struct connection *connections = NULL;
 	_cleanup_free_ uint32_t *pids = NULL;
 	struct inodes inodes = {};
 	uint64_t open = 0;
-	size_t n_pids = 0;
+	size_t n_pids = 0, n = 0;
 	struct error ignored;
 
 	cgroup_processes(w->cgroup_fd, &pids, &n_pids);
@@ -60,21 +59,11 @@ static uint64_t count_held(const struct run_worker *w, const struct service *ser
 		proc_sockets(pids[i], add_inode, &inodes);
 	if (inodes.n)
 		qsort(inodes.at, inodes.n, sizeof(*inodes.at), compare);
-	for (unsigned int e = 0; e < info->n_endpoints; e++) {
-		_cleanup_free_ struct connection *connections = NULL;
-		bool again = false;
-		size_t n = 0;
-
-		for (unsigned int before = 0; before < e; before++)
-			again |= info->endpoints[before].port == info->endpoints[e].port;
-		if (again || sockdiag_connections(info->endpoints[e].port, -1, &connections, &n,
-		                                  &ignored) < 0)
-			continue;
-		for (size_t i = 0; i < n; i++)
-			open += connections[i].inode && inodes.n &&
-			        bsearch(&connections[i].inode, inodes.at, inodes.n,
-			                sizeof(*inodes.at), compare);
-	}
+	sockets_connections(service, &connections, &n, &ignored);
+	for (size_t i = 0; i < n; i++)
+		open += connections[i].inode && inodes.n &&
+		        bsearch(&connections[i].inode, inodes.at, inodes.n, sizeof(*inodes.at),
+		                compare);
 	free(inodes.at);
 	return inodes.failed ? UINT64_MAX : open;
 }
@@ -83,26 +72,22 @@ static uint64_t count_held(const struct run_worker *w, const struct service *ser
 static bool queues_are_empty(const struct run_worker *w, const struct service *service)
 {
 	_cleanup_free_ struct listener *listeners = NULL;
+	uint64_t cookies[RPD_ENDPOINT_MAX], under_way = 0;
 	struct error ignored;
-	size_t n = 0;
+	size_t n = 0, n_cookies = 0;
 
-	if (sockdiag_listeners(0, &listeners, &n, &ignored) < 0)
+	if (sockets_listeners(service, &listeners, &n, &ignored) < 0)
 		return false;
 	for (size_t i = 0; i < n; i++)
 		for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 			if (w->cookies[e] == listeners[i].cookie && listeners[i].queue)
 				return false;
-	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++) {
-		uint32_t under_way = 0;
-
-		if (!w->cookies[e])
-			continue;
-		if (conns_handshakes_of(&service->conns, w->cookies[e], &under_way) < 0)
-			return clock_ns(CLOCK_MONOTONIC) - w->withdrawn_at >= HANDSHAKE_NS;
-		if (under_way)
-			return false;
-	}
-	return true;
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (w->cookies[e])
+			cookies[n_cookies++] = w->cookies[e];
+	if (worker_handshakes(service, cookies, n_cookies, &under_way) < 0)
+		return clock_ns(CLOCK_MONOTONIC) - w->withdrawn_at >= HANDSHAKE_NS;
+	return under_way == 0;
 }
 
 bool run_drain_is_done(struct run_worker *w, uint64_t *ret_open)

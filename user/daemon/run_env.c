@@ -5,15 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cleanup.h"
+#include "base/strv.h"
 #include "daemon/run.h"
 
 #define ENV_OWN_MAX 16 /* variables that we add */
 
 /* Ours that are meant for us, or say how we were started. */
 static const char *const kept_back[] = {
-        "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID",    "MAINPID",
-        "LISTEN_FDS",    "LISTEN_PID",    "LISTEN_FDNAMES",  "NODE_CHANNEL_FD",
+        "NOTIFY_SOCKET", "WATCHDOG_USEC",  "WATCHDOG_PID",     "MAINPID",
+        "LISTEN_FDS",    "LISTEN_PID",     "LISTEN_FDNAMES",   "NODE_CHANNEL_FD",
         "INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID", "NODE_CHANNEL_SERIALIZATION_MODE",
 };
 
@@ -70,15 +70,6 @@ static bool is_kept_back(const char *variable)
 	return false;
 }
 
-static size_t count(char *const *list)
-{
-	size_t n = 0;
-
-	while (list && list[n])
-		n++;
-	return n;
-}
-
 /* Node programs call process.send() only if they were started with a channel, as PM2 does; some
  * call it without looking. */
 bool run_env_has_channel(const struct run_config *config)
@@ -110,8 +101,8 @@ static void add_sockets(struct env *env, const struct run_config *config)
 	char names[RPD_ENDPOINT_MAX * 8 + 1] = "";
 
 	for (size_t i = 0; i < config->n_listens; i++)
-		snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%u",
-		         i ? ":" : "", config->listens[i].port);
+		snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%u", i ? ":" : "",
+		         config->listens[i].port);
 	add(env, "LISTEN_FDS=%zu", config->n_listens);
 	add(env, "LISTEN_FDNAMES=%s", names);
 	add(env, "LISTEN_PID=0"); /* spawn() puts the number in */
@@ -144,7 +135,7 @@ static void add_own(struct env *env, const struct run_worker *w)
 char **run_env_new(const struct run_worker *w)
 {
 	const struct run_config *config = &w->plan->config;
-	struct env env = {.room = count(environ) + count(config->env) + ENV_OWN_MAX};
+	struct env env = {.room = strv_length(environ) + strv_length(config->env) + ENV_OWN_MAX};
 
 	env.list = calloc(env.room, sizeof(*env.list));
 	if (!env.list)
@@ -158,13 +149,6 @@ char **run_env_new(const struct run_worker *w)
 	add_increment(&env, w);
 	if (!env.failed)
 		return env.list;
-	run_env_free(env.list);
+	strv_free(env.list);
 	return NULL;
-}
-
-void run_env_free(char **env)
-{
-	for (char **variable = env; variable && *variable; variable++)
-		free(*variable);
-	free(env);
 }

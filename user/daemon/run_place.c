@@ -6,13 +6,12 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "core/edit.h"
 #include "core/endpoint.h"
 #include "core/roster.h"
-#include "core/schedule.h"
 #include "daemon/admit.h"
 #include "daemon/change.h"
 #include "daemon/observe.h"
+#include "daemon/replace.h"
 #include "daemon/run.h"
 #include "daemon/service.h"
 #include "kern/cgroup.h"
@@ -205,71 +204,54 @@ static void end_probing(struct run_worker *w, struct service *service)
 	w->probing_listener = false;
 }
 
-/* Sets the slot up for the worker, in a draft of what is in force. */
-static int draft_slot(const struct run_worker *w, const struct service *service,
-                      const struct observed *observed, struct rpd_schedule *ret, struct error *err)
+/* What the service knows of the worker from now on, and what it knows of it. */
+static int remember_row(struct run_worker *w, const struct service *service, struct error *err)
 {
-	const struct slots slot = {.n = 1, .at = {w->slot}};
-	const char *label = w->plan->config.label;
-	int r;
-
-	change_begin(service, observed, ret);
-	r = edit_fill(ret, w->slot, label, err);
-	if (r == 0 && strcmp(ret->versions[ret->slots[w->slot].version].label, label) != 0)
-		r = edit_label(ret, &slot, label, err);
-	return r;
-}
-
-/* The slot's row and its listeners are those of the worker; now the schedule, with what is there
- * now. */
-static int put_in_force(struct run_worker *w, struct service *service, struct error *err)
-{
-	_cleanup_observed_ struct observed observed = {};
-	struct rpd_schedule draft;
 	struct rpd_worker row;
-	int r = observe(service, OBSERVE_KNOWN, &observed, err);
+	int r = steer_worker_get(&service->steer, w->slot, &row);
 
-	if (r == 0)
-		r = draft_slot(w, service, &observed, &draft, err);
-	if (r == 0)
-		r = change_commit(service, &observed, &draft, true, "run", err);
-	if (r == 0)
-		r = steer_worker_get(&service->steer, w->slot, &row);
 	if (r < 0)
-		return r;
+		return error_set(err, r, "can't read slot %u: %s", w->slot, strerror(-r));
 	memcpy(w->cookies, row.cookies, sizeof(w->cookies));
 	w->account = row.account;
 	return 0;
 }
 
+/* The worker as a newcomer, with endpoints for all that it listens on. *ret_listeners, to which the
+ * newcomer points, is the caller's to free. */
+static int get_newcomer(struct run_worker *w, struct service *service,
+                        struct listener **ret_listeners, struct newcomer *ret, struct error *err)
+{
+	_cleanup_free_ struct listener *listeners = NULL;
+	size_t n = 0;
+	int r = run_place_listeners(w, &listeners, &n, err);
+
+	if (r == 0)
+		r = add_endpoints(w->sup, service, listeners, n, err);
+	if (r == 0)
+		r = find_newcomer(w, service, listeners, n, ret, err);
+	if (r == 0)
+		*ret_listeners = TAKE_PTR(listeners);
+	return r;
+}
+
 int run_place_admit(struct run_worker *w, struct error *err)
 {
 	_cleanup_free_ struct listener *listeners = NULL;
-	_cleanup_observed_ struct observed observed = {};
 	_cleanup_service_ struct service service;
 	struct newcomer newcomer = {};
-	struct rpd_schedule draft;
-	size_t n = 0;
 	int r;
 
 	service_init(&service);
 	r = service_open(&service, w->sup->name, err);
 	if (r == 0)
-		r = run_place_listeners(w, &listeners, &n, err);
-	if (r == 0)
-		r = add_endpoints(w->sup, &service, listeners, n, err);
-	if (r == 0)
-		r = find_newcomer(w, &service, listeners, n, &newcomer, err);
-	if (r == 0)
-		r = observe(&service, OBSERVE_KNOWN, &observed, err);
-	if (r == 0)
-		r = draft_slot(w, &service, &observed, &draft, err);
+		r = get_newcomer(w, &service, &listeners, &newcomer, err);
 	if (r < 0)
 		return r;
 	end_probing(w, &service);
-	r = admit(&service, w->slot, &newcomer, draft.slots[w->slot].version, err);
+	r = replace_worker(&service, w->slot, &newcomer, w->plan->config.label, "run", err);
 	if (r == 0)
-		r = put_in_force(w, &service, err);
+		r = remember_row(w, &service, err);
 	if (r < 0)
 		return r;
 	events_note(&service.steer,
@@ -278,34 +260,34 @@ int run_place_admit(struct run_worker *w, struct error *err)
 	return 0;
 }
 
-/* --- out of a slot */
-
-/* What is meant to be there first, then what is: see daemon/observe.c. */
-static int empty_slot(struct service *service, unsigned int slot, struct error *err)
+int run_place_expose(struct run_worker *w, struct service *service, unsigned int *ret_endpoint,
+                     unsigned int *ret_index, struct error *err)
 {
-	struct rpd_worker row;
-	int r = steer_worker_get(&service->steer, slot, &row);
-
-	memset(row.cookies, 0, sizeof(row.cookies));
-	if (r == 0)
-		r = steer_worker_set(&service->steer, slot, &row);
-	for (unsigned int e = 0; r == 0 && e < service->steer.service->n_endpoints; e++)
-		r = steer_clear(&service->steer, e, slot);
-	return r < 0 ? error_set(err, r, "can't empty slot %u: %s", slot, strerror(-r)) : 0;
-}
-
-/* Puts what is there now in force. */
-static int refresh(struct service *service, struct error *err)
-{
-	_cleanup_observed_ struct observed observed = {};
-	struct rpd_schedule draft;
-	int r = observe(service, OBSERVE_KNOWN, &observed, err);
+	_cleanup_free_ struct listener *listeners = NULL;
+	_cleanup_close_ int fd = -1;
+	struct newcomer newcomer = {};
+	unsigned int e = 0;
+	int r = get_newcomer(w, service, &listeners, &newcomer, err);
 
 	if (r < 0)
 		return r;
-	change_begin(service, &observed, &draft);
-	return change_commit(service, &observed, &draft, true, "run", err);
+	while (!newcomer.listeners[e]) /* it has one: else there were no newcomer */
+		e++;
+	*ret_endpoint = e;
+	*ret_index = RPD_SLOT_PROBE + w->number % RPD_PROBE_MAX;
+	if (w->probing_listener)
+		return 0;
+	fd = proc_borrow_fd(newcomer.owner.pid, newcomer.fds[e], newcomer.listeners[e]->inode, err);
+	if (fd < 0)
+		return fd;
+	r = steer_put(&service->steer, e, *ret_index, fd);
+	if (r < 0)
+		return error_set(err, r, "can't let probes reach pid %u: %s", w->pid, strerror(-r));
+	w->probing_listener = true;
+	return 0;
 }
+
+/* --- out of a slot */
 
 int run_place_withdraw(struct supervisor *sup, unsigned int slot, struct error *err)
 {
@@ -314,13 +296,7 @@ int run_place_withdraw(struct supervisor *sup, unsigned int slot, struct error *
 
 	service_init(&service);
 	r = service_open(&service, sup->name, err);
-	if (r == 0)
-		r = empty_slot(&service, slot, err);
-	if (r == 0)
-		r = refresh(&service, err);
-	if (r == 0)
-		events_note(&service.steer, RPD_EVENT_withdrawn, slot, 0, NULL);
-	return r;
+	return r < 0 ? r : vacate_slot(&service, slot, err);
 }
 
 /* --- what is noted of a slot */
@@ -333,10 +309,7 @@ void run_place_note(struct supervisor *sup, unsigned int slot)
 	service_init(&service);
 	if (service_open(&service, sup->name, &ignored) < 0)
 		return;
-	steer_worker_set_run(&service.steer, slot, sup->slots[slot].run,
-	                     sup->slots[slot].restarts);
-	if (sup->slots[slot].run == RPD_RUN_FAILED)
-		events_note(&service.steer, RPD_EVENT_failed, slot, 0, NULL);
+	steer_worker_set_run(&service.steer, slot, sup->slots[slot].run, sup->slots[slot].restarts);
 }
 
 int run_place_resize(struct supervisor *sup, unsigned int n, struct error *err)
@@ -348,8 +321,6 @@ int run_place_resize(struct supervisor *sup, unsigned int n, struct error *err)
 
 	service_init(&service);
 	r = service_open(&service, sup->name, err);
-	for (unsigned int slot = n; r == 0 && slot < sup->n_slots; slot++)
-		r = empty_slot(&service, slot, err);
 	if (r == 0)
 		r = observe(&service, OBSERVE_KNOWN, &observed, err);
 	if (r < 0)

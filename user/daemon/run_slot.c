@@ -104,10 +104,8 @@ void run_slot_start(struct supervisor *sup, unsigned int slot)
 		return;
 	}
 	/* A program that can't even be executed won't get better by itself. */
-	if (!sup->announced) {
-		snprintf(sup->failure, sizeof(sup->failure), "%s", err.text);
+	if (!sup->announced)
 		it->crashes = plan->config.max_restarts;
-	}
 	start_later(sup, slot, 0);
 }
 
@@ -138,8 +136,8 @@ void run_slot_admitted(struct run_worker *w)
 	        old && old != w ? ", in place of the old one" : "");
 	if (old && old != w) {
 		old->withdrawn_at = clock_ns(CLOCK_MONOTONIC);
-		run_worker_event(old, reload_holds(sup, w->slot) ? LIFE_EVENT_HOLD
-		                                                 : LIFE_EVENT_RETIRE);
+		run_worker_event(old,
+		                 reload_holds(sup, w->slot) ? LIFE_EVENT_HOLD : LIFE_EVENT_RETIRE);
 	}
 	run_place_park(sup);
 	reload_note_admitted(sup, w->slot);
@@ -203,6 +201,38 @@ void run_slot_replace(struct supervisor *sup, unsigned int slot, const char *why
 	run_say(sup, "slot %u: %s: another is started to take its place", slot, why);
 	it->restarts++;
 	run_slot_start(sup, slot);
+}
+
+static bool others_are_well(const struct supervisor *sup, unsigned int slot)
+{
+	for (unsigned int other = 0; other < sup->n_slots; other++)
+		if (other != slot && sup->slots[other].current &&
+		    !sup->slots[other].current->unhealthy)
+			return true;
+	return false;
+}
+
+void run_slot_unwell(struct run_worker *w, const char *why)
+{
+	struct supervisor *sup = w->sup;
+	struct run_slot *it = &sup->slots[w->slot];
+	struct error err = {};
+
+	if (it->current != w || reload_has(sup, w->slot) || sup->stopping)
+		return;
+	if (!others_are_well(sup, w->slot)) { /* better than nobody, until there is another */
+		run_slot_replace(sup, w->slot, why);
+		return;
+	}
+	run_say(sup, "slot %u: %s: it gets no connections any more", w->slot, why);
+	if (run_place_withdraw(sup, w->slot, &err) < 0) {
+		run_say(sup, "%s", err.text);
+		return;
+	}
+	it->current = NULL;
+	w->withdrawn_at = clock_ns(CLOCK_MONOTONIC);
+	run_worker_event(w, LIFE_EVENT_RETIRE);
+	start_later(sup, w->slot, clock_ns(CLOCK_MONOTONIC) - w->up_at);
 }
 
 int run_slot_stop(struct supervisor *sup, unsigned int slot, struct error *err)

@@ -8,14 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/strv.h"
 #include "daemon/run.h"
 #include "kern/cgroup.h"
-#include "kern/listen_socket.h"
+#include "kern/listener.h"
 #include "kern/proc.h"
 #include "kern/sockdiag.h"
 #include "kern/spawn.h"
@@ -81,11 +83,10 @@ static int on_exit_of_main(sd_event_source *source, int fd, uint32_t events, voi
 static int on_cgroup_event(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct run_worker *w = data;
-	char ignored[256];
 
 	(void)source;
 	(void)events;
-	if (pread(fd, ignored, sizeof(ignored), 0) < 0 || cgroup_is_populated(w->cgroup_fd))
+	if (cgroup_is_populated(fd))
 		return 0;
 	/* The pidfd may be told of only after this: how it ended is worth knowing. */
 	if (!w->exited && w->on_exit)
@@ -153,11 +154,10 @@ int run_worker_arm(struct run_worker *w, int64_t ns, enum life_event event)
 	r = sd_event_add_time_relative(w->sup->loop, &w->timer, CLOCK_MONOTONIC, ns / 1000, 1000,
 	                               on_timer, w);
 	if (r >= 0)
-		sd_event_source_set_description(w->timer,
-		                                event == LIFE_EVENT_SETTLED ? "settle"
-		                                : event == LIFE_EVENT_DRAINED ? "drain"
-		                                : event == LIFE_EVENT_KILL    ? "kill"
-		                                                              : "late");
+		sd_event_source_set_description(w->timer, event == LIFE_EVENT_SETTLED   ? "settle"
+		                                          : event == LIFE_EVENT_DRAINED ? "drain"
+		                                          : event == LIFE_EVENT_KILL    ? "kill"
+		                                                                        : "late");
 	return r;
 }
 
@@ -184,8 +184,7 @@ static int on_timer(sd_event_source *source, uint64_t now, void *data)
 		run_drain_is_done(w, &open);
 		if (open && open != UINT64_MAX)
 			run_say(w->sup, "slot %u: pid %u still has %lu connections after %g s",
-			        w->slot, w->pid, open,
-			        (double)config->drain_timeout / NS_PER_S);
+			        w->slot, w->pid, open, (double)config->drain_timeout / NS_PER_S);
 		run_worker_event(w, LIFE_EVENT_DRAINED);
 		break;
 	case LIFE_STOPPING:
@@ -282,8 +281,8 @@ void run_worker_event(struct run_worker *w, enum life_event event)
 	}
 	act(w, step.actions);
 	/* All may have ended before the main process's end was told. */
-	if (step.next == LIFE_KILLING && before != LIFE_KILLING &&
-	    !(step.actions & LIFE_RELEASE) && !cgroup_is_populated(w->cgroup_fd))
+	if (step.next == LIFE_KILLING && before != LIFE_KILLING && !(step.actions & LIFE_RELEASE) &&
+	    !cgroup_is_populated(w->cgroup_fd))
 		run_worker_event(w, LIFE_EVENT_EMPTY);
 }
 
@@ -425,13 +424,30 @@ static int give_logs(struct run_worker *w, struct start *start, struct error *er
 	return 0;
 }
 
+/* Of a port alone: all addresses, IPv4 too where IPv6 is on, as systemd's ListenStream= has it. */
+static int open_listener(const struct rpd_endpoint *named, struct error *err)
+{
+	struct rpd_endpoint endpoint = *named;
+	int fd;
+
+	endpoint.uid = geteuid();
+	if (endpoint.family)
+		return listener_open(&endpoint, err);
+	endpoint.family = AF_INET6;
+	fd = listener_open(&endpoint, err);
+	if (fd != -EAFNOSUPPORT && fd != -EADDRNOTAVAIL)
+		return fd;
+	endpoint.family = AF_INET;
+	return listener_open(&endpoint, err);
+}
+
 /* A listener of its own for each endpoint that was named. */
 static int give_listeners(struct run_worker *w, struct start *start, struct error *err)
 {
 	const struct run_config *config = &w->plan->config;
 
 	for (size_t i = 0; config->pass_sockets && i < config->n_listens; i++) {
-		int fd = listen_socket_open(&config->listens[i], err);
+		int fd = open_listener(&config->listens[i], err);
 
 		if (fd < 0)
 			return fd;
@@ -486,7 +502,7 @@ static int start_it(struct run_worker *w, struct error *err)
 	request.fds = start.fds;
 	request.n_fds = start.n;
 	r = spawn(&request, &w->pidfd, err);
-	run_env_free(env);
+	strv_free(env);
 	cleanup_close(&w->channel_worker_fd);
 	w->channel_worker_fd = -1;
 	if (r < 0)
@@ -564,8 +580,8 @@ static int find_main(struct run_worker *w)
 	return w->pidfd < 0 ? -ESRCH : 0;
 }
 
-struct run_worker *run_worker_adopt(struct supervisor *sup, const char *name,
-                                    enum life_state state, struct error *err)
+struct run_worker *run_worker_adopt(struct supervisor *sup, const char *name, enum life_state state,
+                                    struct error *err)
 {
 	struct run_worker *w = worker_new(sup, sup->plan);
 	const struct run_config *config = &sup->plan->config;

@@ -6,17 +6,19 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
 #include "core/run_config.h"
 
 struct supervisor_request {
-	struct run_config config;
+	const struct run_config *config;
 	/* Reads the service's configuration anew, for a reload; NULL if it can't change. */
 	int (*reread)(const char *service, struct run_config *ret, void *data, struct error *err);
 	void *data;
 	char *const *self; /* our own command line, for SIGUSR2 */
+	bool stop;         /* take over what is there, and stop it */
 };
 
 /* Runs all of them until they have ended. Returns the exit status, or a negative errno. */

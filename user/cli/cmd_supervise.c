@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The commands that a service's supervisor carries out. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/parse.h"
+#include "cli/show.h"
+#include "daemon/control.h"
+#include "daemon/supervisor.h"
+
+static void print_line(const char *line, void *data)
+{
+	const struct invocation *i = data;
+
+	fprintf(i->json ? stderr : stdout, "%s\n", line);
+	fflush(i->json ? stderr : stdout);
+}
+
+/* The service that is named, or the only one; it must be one that is run. */
+static int find_service(const struct invocation *i, char ret[RPD_LABEL_MAX],
+                        unsigned int *ret_workers, struct error *err)
+{
+	_cleanup_service_ struct service service;
+	int r;
+
+	service_init(&service);
+	r = service_open(&service, i->service, err);
+	if (r < 0)
+		return r;
+	if (!service_is_run(&service))
+		return error_set(err, -EINVAL,
+		                 "service '%s' was attached: its workers are not reuseportd's to "
+		                 "start or stop; `reuseportd run` is for that",
+		                 service.pins.service);
+	memcpy(ret, service.pins.service, RPD_LABEL_MAX);
+	*ret_workers = service.steer.service->n_workers;
+	return 0;
+}
+
+/* Takes @request over. */
+static int ask(struct invocation *i, const char *service, struct json_object *request,
+               struct error *err)
+{
+	int r = control_ask(service,
+	                    json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN),
+	                    print_line, i, err);
+
+	json_object_put(request);
+	if (r == 0 && i->json)
+		printf("{\"service\": \"%s\", \"status\": 0}\n", service);
+	return r;
+}
+
+static struct json_object *request_new(const char *what)
+{
+	struct json_object *request = json_object_new_object();
+
+	json_object_object_add(request, "do", json_object_new_string(what));
+	return request;
+}
+
+static void add_slots(struct json_object *request, const struct slots *slots)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (size_t n = 0; n < slots->n; n++)
+		json_object_array_add(list, json_object_new_int(slots->at[n]));
+	json_object_object_add(request, "slots", list);
+}
+
+static void add_ways(struct json_object *request, const struct invocation *i)
+{
+	if (i->in_place)
+		json_object_object_add(request, "in_place", json_object_new_boolean(true));
+	if (i->keep_going)
+		json_object_object_add(request, "keep_going", json_object_new_boolean(true));
+	if (i->batch)
+		json_object_object_add(request, "batch", json_object_new_int(i->batch));
+}
+
+int cmd_reload(struct invocation *i, struct error *err)
+{
+	struct json_object *request, *argv;
+	char service[RPD_LABEL_MAX];
+	unsigned int workers;
+	int r = take_service_argument(i, err);
+
+	if (r == 0)
+		r = find_service(i, service, &workers, err);
+	if (r < 0)
+		return r;
+	request = request_new("reload");
+	add_ways(request, i);
+	if (i->relabel)
+		json_object_object_add(request, "label", json_object_new_string(i->relabel));
+	if (i->run.command) {
+		argv = json_object_new_array();
+		for (char **word = i->run.command; *word; word++)
+			json_object_array_add(argv, json_object_new_string(*word));
+		json_object_object_add(request, "argv", argv);
+	}
+	return ask(i, service, request, err);
+}
+
+static int slots_command(struct invocation *i, const char *what, struct error *err)
+{
+	char service[RPD_LABEL_MAX];
+	struct json_object *request;
+	unsigned int workers;
+	struct slots slots;
+	int r = take_slot_arguments(i, 0, &slots, err);
+
+	if (r == 0)
+		r = find_service(i, service, &workers, err);
+	if (r < 0)
+		return r;
+	request = request_new(what);
+	add_slots(request, &slots);
+	add_ways(request, i);
+	return ask(i, service, request, err);
+}
+
+int cmd_restart(struct invocation *i, struct error *err)
+{
+	return slots_command(i, "restart", err);
+}
+
+int cmd_start(struct invocation *i, struct error *err)
+{
+	return slots_command(i, "start", err);
+}
+
+int cmd_scale(struct invocation *i, struct error *err)
+{
+	char service[RPD_LABEL_MAX];
+	struct json_object *request;
+	unsigned int workers;
+	long n;
+	int r = 0;
+
+	if (i->n_args == 0)
+		return error_usage(err, "name the number of workers");
+	if (parse_long(i->args[--i->n_args], 1, RPD_SLOT_MAX, &n) < 0)
+		return error_usage(err, "'%s' is no number of workers: 1 to %d", i->args[i->n_args],
+		                   RPD_SLOT_MAX);
+	r = take_service_argument(i, err);
+	if (r == 0)
+		r = find_service(i, service, &workers, err);
+	if (r < 0)
+		return r;
+	request = request_new("scale");
+	json_object_object_add(request, "workers", json_object_new_int(n));
+	return ask(i, service, request, err);
+}
+
+/* Of a service whose supervisor is dead we are the supervisor that stops it. */
+static int stop_orphans(struct invocation *i, const char *service, unsigned int workers,
+                        struct error *err)
+{
+	static char *const nothing[] = {"true", NULL};
+	struct run_config config;
+	struct supervisor_request request = {.config = &config, .self = nothing, .stop = true};
+	int r;
+
+	run_config_init(&config);
+	snprintf(config.service, sizeof(config.service), "%s", service);
+	config.workers = workers;
+	config.argv = (char **)nothing;
+	r = supervise(&request, 1, err);
+	config.argv = NULL;
+	run_config_free(&config);
+	if (r >= 0 && i->json)
+		printf("{\"service\": \"%s\", \"status\": 0}\n", service);
+	return r < 0 ? r : 0;
+}
+
+int cmd_stop(struct invocation *i, struct error *err)
+{
+	char service[RPD_LABEL_MAX] = "";
+	unsigned int workers;
+	int r;
+
+	if (i->n_args > 1 || (i->n_args && slots_is_list(i->args[0])))
+		return slots_command(i, "stop", err);
+	r = take_service_argument(i, err);
+	if (r == 0)
+		r = find_service(i, service, &workers, err);
+	if (r == 0)
+		r = ask(i, service, request_new("stop"), err);
+	return r == -ENOENT && service[0] ? stop_orphans(i, service, workers, err) : r;
+}

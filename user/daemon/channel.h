@@ -1,0 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* placeholder while building */
+#pragma once
+#include "daemon/notify.h"

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* When a worker is ready, and, later, whether it is well. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/strv.h"
+#include "core/endpoint.h"
+#include "daemon/run.h"
+
+#define PROBE_AGAIN_NS (NS_PER_S / 4) /* until a worker that starts is ready */
+
+static bool takes(const struct rpd_endpoint *named, const struct listener *listener)
+{
+	return named->port == listener->endpoint.port &&
+	       (!named->family || (named->family == listener->endpoint.family &&
+	                           !memcmp(named->addr, listener->endpoint.addr, 16)));
+}
+
+/* Whether one of the listeners is as named. */
+static bool has_named(const struct rpd_endpoint *named, const struct listener *listeners, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (takes(named, &listeners[i]))
+			return true;
+	return false;
+}
+
+/* With no port named: wherever the others listen. */
+static bool is_where_others_are(const struct run_worker *w, const struct listener *listeners,
+                                size_t n, struct rpd_endpoint *ret_missing)
+{
+	_cleanup_service_ struct service service;
+	struct error ignored;
+
+	service_init(&service);
+	if (service_open(&service, w->sup->name, &ignored) < 0)
+		return false;
+	for (unsigned int e = 0; e < service.steer.service->n_endpoints; e++) {
+		const struct rpd_endpoint *endpoint = &service.steer.service->endpoints[e];
+		bool has = false, others = false;
+
+		for (size_t i = 0; i < n; i++)
+			has |= endpoint_equal(&listeners[i].endpoint, endpoint);
+		for (unsigned int slot = 0; slot < w->sup->n_slots; slot++)
+			others |= w->sup->slots[slot].current &&
+			          w->sup->slots[slot].current->cookies[e];
+		if (others && !has) {
+			*ret_missing = *endpoint;
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Notes what it lacks: that is why it is late, if it is. */
+static bool listens_everywhere(struct run_worker *w, const struct listener *listeners, size_t n)
+{
+	const struct run_config *config = &w->plan->config;
+	struct rpd_endpoint missing;
+	char text[ENDPOINT_TEXT_MAX];
+
+	snprintf(w->why, sizeof(w->why), "does not listen on any %sport within %g s",
+	         config->n_listens ? "of the service's " : "",
+	         (double)config->ready_timeout / NS_PER_S);
+	if (n == 0)
+		return false;
+	for (size_t i = 0; i < config->n_listens; i++)
+		if (!has_named(&config->listens[i], listeners, n)) {
+			snprintf(w->why, sizeof(w->why), "does not listen on port %u within %g s",
+			         config->listens[i].port, (double)config->ready_timeout / NS_PER_S);
+			return false;
+		}
+	if (config->n_listens == 0 && !is_where_others_are(w, listeners, n, &missing)) {
+		snprintf(w->why, sizeof(w->why),
+		         "does not listen on %s within %g s, where the others do",
+		         endpoint_format(&missing, text, sizeof(text)),
+		         (double)config->ready_timeout / NS_PER_S);
+		return false;
+	}
+	return true;
+}
+
+/* --- probes */
+
+static void probe_later(struct run_worker *w, int64_t ns);
+
+static void become_ready(struct run_worker *w)
+{
+	w->why[0] = '\0';
+	run_ready_end(w);
+	run_worker_event(w, LIFE_EVENT_READY);
+}
+
+/* A worker that was well isn't any more. */
+static void note_health(struct run_worker *w, bool ok, const char *why)
+{
+	const struct run_config *config = &w->plan->config;
+	char text[512];
+
+	if (ok) {
+		w->probe_failures = 0;
+		probe_later(w, config->health_interval);
+		return;
+	}
+	w->probe_failures++;
+	run_say(w->sup, "slot %u: pid %u: health check %u of %u failed: %s", w->slot, w->pid,
+	        w->probe_failures, config->health_failures, why);
+	if (w->probe_failures < config->health_failures) {
+		probe_later(w, config->health_interval);
+		return;
+	}
+	w->unhealthy = true;
+	snprintf(text, sizeof(text), "pid %u is not well (%s)", w->pid, why);
+	run_slot_unwell(w, text);
+}
+
+static void on_probe(bool ok, const char *why, void *data)
+{
+	struct run_worker *w = data;
+	struct probe_run *probe = TAKE_PTR(w->probe);
+
+	if (w->state == LIFE_UP) {
+		note_health(w, ok, why);
+	} else if (w->state == LIFE_STARTING && ok) {
+		become_ready(w);
+	} else if (w->state == LIFE_STARTING) {
+		snprintf(w->why, sizeof(w->why), "was not ready within %g s: %s",
+		         (double)w->plan->config.ready_timeout / NS_PER_S, why);
+		probe_later(w, PROBE_AGAIN_NS);
+	}
+	probe_cancel(probe);
+}
+
+/* Where probes of it go to. */
+static int probe_target(struct run_worker *w, struct service *service, struct probe_request *ret,
+                        struct error *err)
+{
+	if (w->state != LIFE_UP)
+		return run_place_expose(w, service, &ret->endpoint, &ret->index, err);
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (w->cookies[e]) {
+			ret->endpoint = e;
+			ret->index = w->slot;
+			return 0;
+		}
+	return error_set(err, -ENOENT, "it listens on nothing any more");
+}
+
+static int start_probe(struct run_worker *w, struct error *err)
+{
+	const struct run_config *config = &w->plan->config;
+	_cleanup_service_ struct service service;
+	_cleanup_strv_ char **env = run_env_new(w);
+	struct probe_request request = {
+	        .kind = config->ready,
+	        .argument = config->ready_argument,
+	        .timeout = config->health_timeout,
+	        .service = &service,
+	        .env = env,
+	        .cgroup_path = w->sup->cgroup_path,
+	        .done = on_probe,
+	        .data = w,
+	};
+	char pid[32];
+	int r;
+
+	service_init(&service);
+	snprintf(pid, sizeof(pid), "REUSEPORTD_PID=%u", w->pid);
+	if (!env || strv_append(&env, pid) < 0)
+		return error_set(err, -ENOMEM, "out of memory");
+	request.env = env;
+	r = service_open(&service, w->sup->name, err);
+	if (r == 0 && config->ready != READY_EXEC)
+		r = probe_target(w, &service, &request, err);
+	return r < 0 ? r : probe_start(w->sup->loop, &request, &w->probe, err);
+}
+
+static int on_probe_timer(sd_event_source *source, uint64_t now, void *data)
+{
+	struct run_worker *w = data;
+	struct error err = {};
+
+	(void)source;
+	(void)now;
+	w->probe_timer = sd_event_source_disable_unref(w->probe_timer);
+	if (w->probe)
+		return 0;
+	if (start_probe(w, &err) < 0)
+		on_probe(false, err.text, w);
+	return 0;
+}
+
+static void probe_later(struct run_worker *w, int64_t ns)
+{
+	w->probe_timer = sd_event_source_disable_unref(w->probe_timer);
+	sd_event_add_time_relative(w->sup->loop, &w->probe_timer, CLOCK_MONOTONIC, ns / 1000, 1000,
+	                           on_probe_timer, w);
+}
+
+void run_ready_end(struct run_worker *w)
+{
+	w->probe_timer = sd_event_source_disable_unref(w->probe_timer);
+	probe_cancel(w->probe);
+	w->probe = NULL;
+}
+
+void run_ready_watch(struct run_worker *w)
+{
+	w->probe_failures = 0;
+	if (w->plan->config.health_interval)
+		probe_later(w, w->plan->config.health_interval);
+}
+
+/* --- readiness */
+
+static bool is_told(const struct run_worker *w)
+{
+	return w->plan->config.ready == READY_LISTEN || w->told_ready;
+}
+
+static bool is_probed(const struct run_config *config)
+{
+	return config->ready == READY_HTTP || config->ready == READY_TCP ||
+	       config->ready == READY_EXEC;
+}
+
+void run_ready_look(struct run_worker *w)
+{
+	_cleanup_free_ struct listener *listeners = NULL;
+	const struct run_config *config = &w->plan->config;
+	struct error err = {};
+	size_t n = 0;
+	int r;
+
+	if (w->state != LIFE_STARTING || w->probe || w->probe_timer)
+		return;
+	r = run_place_listeners(w, &listeners, &n, &err);
+	/* Connections may wait for the first worker as soon as it is known where. */
+	if (r == 0 && n && !w->sup->slots[w->slot].current)
+		r = run_place_endpoints(w, listeners, n, &err);
+	if (r < 0) {
+		run_worker_fail(w, "%s", err.text);
+		return;
+	}
+	if (!listens_everywhere(w, listeners, n))
+		return;
+	if (is_probed(config)) {
+		on_probe_timer(NULL, 0, w);
+	} else if (is_told(w)) {
+		become_ready(w);
+	} else {
+		snprintf(w->why, sizeof(w->why),
+		         "listens, but has not said that it is ready within %g s (%s)",
+		         (double)config->ready_timeout / NS_PER_S,
+		         config->ready == READY_NOTIFY ? "sd_notify READY=1"
+		                                       : "process.send('ready')");
+	}
+}
+
+/* One that is up may open another port, or open one again. */
+static void look_at_another(struct run_worker *w)
+{
+	_cleanup_free_ struct listener *listeners = NULL;
+	struct error err = {};
+	bool is_new = false;
+	size_t n = 0;
+
+	if (run_place_listeners(w, &listeners, &n, &err) < 0)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		bool known = false;
+
+		for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+			known |= w->cookies[e] == listeners[i].cookie;
+		is_new |= !known;
+	}
+	if (is_new && run_place_admit(w, &err) < 0)
+		run_say(w->sup, "slot %u: %s", w->slot, err.text);
+}
+
+void run_ready_heard(struct run_worker *w, uint64_t cookie, bool fixed)
+{
+	if (fixed && w->n_fixed < RPD_ENDPOINT_MAX)
+		w->fixed[w->n_fixed++] = cookie;
+	if (w->state == LIFE_UP)
+		look_at_another(w);
+	else
+		run_ready_look(w);
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What an earlier supervisor of the service, which was killed, has left. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/strv.h"
+#include "daemon/run.h"
+#include "kern/cgroup.h"
+#include "kern/sockdiag.h"
+
+/* Of who is in no slot: the account by its listeners, if it was in one before. */
+static void find_account(struct run_worker *w, const struct service *service,
+                         const struct listener *listeners, size_t n)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < n && at < RPD_ENDPOINT_MAX; i++) {
+		struct rpd_member member;
+
+		if (listeners[i].cgroup != w->cgroup_id ||
+		    steer_member_get(&service->steer, listeners[i].cookie, &member) < 0)
+			continue;
+		w->cookies[at++] = listeners[i].cookie;
+		w->account = member.account;
+	}
+}
+
+static bool has_process(const struct run_worker *w, uint32_t pid)
+{
+	_cleanup_free_ uint32_t *pids = NULL;
+	size_t n = 0;
+
+	cgroup_processes(w->cgroup_fd, &pids, &n);
+	for (size_t i = 0; i < n; i++)
+		if (pids[i] == pid)
+			return true;
+	return false;
+}
+
+/* Whether the worker is the one that its slot's row names, with a listener in force. */
+static bool is_in_slot(const struct run_worker *w, const struct service *service,
+                       struct rpd_worker *ret_row)
+{
+	if (w->slot >= w->sup->n_slots || steer_worker_get(&service->steer, w->slot, ret_row) < 0 ||
+	    !has_process(w, ret_row->pid))
+		return false;
+	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
+		if (ret_row->cookies[e] &&
+		    steer_cookie(&service->steer, e, w->slot) == ret_row->cookies[e])
+			return true;
+	return false;
+}
+
+static void place(struct run_worker *w, const struct service *service,
+                  const struct listener *listeners, size_t n)
+{
+	struct run_slot *it = &w->sup->slots[w->slot];
+	struct rpd_worker row;
+
+	if (is_in_slot(w, service, &row) && !it->current) {
+		memcpy(w->cookies, row.cookies, sizeof(w->cookies));
+		w->account = row.account;
+		w->state = LIFE_UP;
+		it->current = w;
+		it->run = RPD_RUN_UP;
+		it->restarts = row.restarts;
+		run_say(w->sup, "slot %u: pid %u is taken over", w->slot, w->pid);
+		return;
+	}
+	find_account(w, service, listeners, n);
+	w->withdrawn_at = clock_ns(CLOCK_MONOTONIC);
+	run_say(w->sup, "pid %u, of slot %u, is in no slot: it is stopped when its connections end",
+	        w->pid, w->slot);
+}
+
+/* What the last one printed of whom nothing else is left. */
+static void pass_on_output(struct supervisor *sup)
+{
+	char path[PATH_MAX];
+	_cleanup_dir_ DIR *dir = NULL;
+	struct dirent *entry;
+
+	supervisor_path(sup->name, "out", path, sizeof(path));
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir))) {
+		struct output *output;
+		char file[PATH_MAX + NAME_MAX + 2];
+		struct error ignored;
+		bool alive = entry->d_name[0] == '.';
+
+		for (struct run_worker *w = sup->workers; w; w = w->next)
+			alive |= !strncmp(w->cgroup_name, entry->d_name, strlen(w->cgroup_name));
+		snprintf(file, sizeof(file), "%s/%s", path, entry->d_name);
+		if (alive || output_new(sup->loop, file, NULL, -1, &output, &ignored) < 0)
+			continue;
+		output_flush(output);
+		output_free(output, true);
+	}
+}
+
+/* What the user has stopped stays so; all else is tried anew. */
+static void restore_slots(struct supervisor *sup, const struct service *service)
+{
+	for (unsigned int slot = 0; slot < sup->n_slots; slot++) {
+		struct rpd_worker row = {};
+
+		steer_worker_get(&service->steer, slot, &row);
+		sup->slots[slot].restarts = row.restarts;
+		sup->slots[slot].run =
+		        row.run == RPD_RUN_STOPPED ? RPD_RUN_STOPPED : RPD_RUN_STARTING;
+	}
+}
+
+/* A probe's: its process has nobody any more who waits for it. */
+static void remove_other(struct supervisor *sup, const char *name)
+{
+	_cleanup_close_ int fd = cgroup_open(sup->cgroup_path, name);
+
+	if (fd >= 0)
+		cgroup_kill(fd);
+	cgroup_remove(sup->cgroup_path, name);
+}
+
+static int adopt_all(struct supervisor *sup, const struct service *service, char **names, size_t n,
+                     struct error *err)
+{
+	_cleanup_free_ struct listener *listeners = NULL;
+	size_t n_listeners = 0;
+	int r = sockdiag_listeners(0, &listeners, &n_listeners, err);
+
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		unsigned int slot, number;
+		struct run_worker *w;
+
+		if (sscanf(names[i], "%u-%u", &slot, &number) != 2 || slot >= RPD_SLOT_MAX) {
+			remove_other(sup, names[i]);
+			continue;
+		}
+		err->status = 0;
+		w = run_worker_adopt(sup, names[i], LIFE_HELD, err);
+		if (w)
+			place(w, service, listeners, n_listeners);
+		else if (err->status)
+			r = -ECHILD;
+	}
+	return r;
+}
+
+int run_takeover(struct supervisor *sup, struct error *err)
+{
+	_cleanup_service_ struct service service;
+	char **names = NULL;
+	size_t n = 0;
+	int r;
+
+	service_init(&service);
+	r = service_open(&service, sup->name, err);
+	if (r < 0)
+		return r;
+	sup->n_slots = service.steer.service->n_workers;
+	restore_slots(sup, &service);
+	r = cgroup_children(sup->cgroup_path, &names, &n);
+	r = r < 0 ? error_set(err, r, "can't read %s: %s", sup->cgroup_path, strerror(-r))
+	          : adopt_all(sup, &service, names, n, err);
+	for (size_t i = 0; i < n; i++)
+		free(names[i]);
+	free(names);
+	service_close(&service);
+	if (r < 0)
+		return r;
+	pass_on_output(sup);
+	for (struct run_worker *w = sup->workers, *next; w; w = next) {
+		next = w->next;
+		if (w->state == LIFE_HELD)
+			run_worker_event(w, LIFE_EVENT_RETIRE);
+		else
+			run_ready_watch(w);
+	}
+	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
+		run_place_note(sup, slot);
+	return 0;
+}
