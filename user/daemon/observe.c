@@ -260,6 +260,10 @@ static const struct holder *holders_of(const struct holder *holders, size_t n, u
 {
 	size_t first = 0, end;
 
+	if (n == 0) {
+		*ret_n = 0;
+		return NULL;
+	}
 	while (first < n && holders[first].inode != inode)
 		first++;
 	for (end = first; end < n && holders[end].inode == inode;)

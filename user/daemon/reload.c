@@ -169,7 +169,7 @@ static bool roll_back(struct supervisor *sup)
 	const struct rollout was = it->rollout;
 	char why[sizeof(it->why)];
 
-	run_say(sup, "reload failed: %s", it->why);
+	fprintf(stderr, "%s: reload failed: %s\n", sup->name, it->why); /* who asked is told last */
 	it->taking_back = true;
 	for (size_t i = 0; i < was.slots.n; i++)
 		take_back(sup, was.slots.at[i], was.phase[i]);

@@ -247,5 +247,6 @@ int run_takeover(struct supervisor *sup, struct error *err);
 
 /* Ends all workers, then the service, then us. */
 void run_stop_all(struct supervisor *sup);
-/* Called when a worker has gone, or a slot has come to rest. */
+/* Called when a worker or a slot has another state: when all that happens now is done it is looked
+ * whether somebody waited for that, and whether it is the end. */
 void run_check_end(struct supervisor *sup);

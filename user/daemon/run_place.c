@@ -374,10 +374,10 @@ static void unpark(struct supervisor *sup)
 	struct error err = {};
 	int r, n = 0;
 
+	service_init(&service);
 	sup->park_timer = sd_event_source_disable_unref(sup->park_timer);
 	if (!sup->parking.closed && parking_queued(&sup->parking) == 0)
 		return;
-	service_init(&service);
 	r = service_open(&service, sup->name, &err);
 	if (r == 0 && sup->parking.closed)
 		r = parking_open(&sup->parking, &service, &err);

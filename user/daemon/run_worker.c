@@ -278,6 +278,7 @@ void run_worker_event(struct run_worker *w, enum life_event event)
 		w->timer = sd_event_source_disable_unref(w->timer);
 		if (step.next != LIFE_UP && step.next != LIFE_SETTLING)
 			run_ready_end(w);
+		run_check_end(w->sup); /* who drains is looked at */
 	}
 	act(w, step.actions);
 	/* All may have ended before the main process's end was told. */
@@ -452,6 +453,7 @@ static int give_listeners(struct run_worker *w, struct start *start, struct erro
 		if (fd < 0)
 			return fd;
 		start->opened[start->n_opened++] = fd;
+		fcntl(fd, F_SETFL, 0); /* blocking, as systemd's are */
 		give(start, fd, FIRST_FREE_FD + i);
 		sockdiag_cookie_of(fd, &w->fixed[w->n_fixed++]);
 	}

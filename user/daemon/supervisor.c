@@ -314,7 +314,7 @@ static int on_change(sd_event_source *source, void *data)
 		run_stop_all(sup);
 		return 0;
 	}
-	if (!sup->announced && run_slot_all_settled(sup))
+	if (!sup->announced && !sup->stopping && run_slot_all_settled(sup))
 		announce(sup);
 	arm_look(sup);
 	return 0;

@@ -135,11 +135,16 @@ int listener_caller(const struct rpd_endpoint *endpoint, struct rpd_probe *ret_s
 	return TAKE_FD(fd);
 }
 
-void listener_knock(const struct rpd_endpoint *endpoint, int fd)
+int listener_connect(const struct rpd_endpoint *endpoint, int fd)
 {
 	union address address;
 	socklen_t length = local_address(endpoint, &address);
 
-	(void)!connect(fd, &address.sa, length); /* it may have gone meanwhile */
+	return connect(fd, &address.sa, length) < 0 ? -errno : 0;
+}
+
+void listener_knock(const struct rpd_endpoint *endpoint, int fd)
+{
+	listener_connect(endpoint, fd); /* it may have gone meanwhile */
 	close(fd);
 }

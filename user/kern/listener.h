@@ -27,5 +27,8 @@ bool listener_sleeps_on(void);
  * device, which is not reached from here. */
 int listener_caller(const struct rpd_endpoint *endpoint, struct rpd_probe *ret_source);
 
+/* Connects it to the endpoint, or begins to: -EINPROGRESS. */
+int listener_connect(const struct rpd_endpoint *endpoint, int fd);
+
 /* Connects it, which on this host is done before this returns, and closes it. */
 void listener_knock(const struct rpd_endpoint *endpoint, int fd);
