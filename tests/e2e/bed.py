@@ -467,6 +467,13 @@ class Bed:
     def leftovers(self):
         return self.left_processes() + self.left_files() + self.left_bpf()
 
+    def ending(self, service):
+        """The command that ends it: `stop` if it is run."""
+        shown = self.reuseportd("list", "--json", status=None)
+        run = shown.code == 0 and any(row.get("run") and row["service"] == service
+                                      for row in shown.json())
+        return ("stop" if run else "detach", service)
+
     def close(self):
         """Detaches, stops all that was started, and returns what is left nevertheless."""
         left = []
@@ -476,7 +483,7 @@ class Bed:
         if PINS.exists():
             for service in sorted(path.name for path in PINS.iterdir()):
                 try:
-                    self.reuseportd("detach", service, deadline=20)
+                    self.reuseportd(*self.ending(service), deadline=20)
                 except Failure as why:
                     left.append(str(why))
             left += self.left_files()

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Services that `reuseportd run` keeps, and the programs that it is given: none of them knows of
+reuseportd, and none asks for SO_REUSEPORT."""
+import signal
+
+from bed import PORT, wait_until
+
+SERVICE = "web"
+
+# Answers with its slot and pid. On SIGTERM it ends as Node does without a handler: at once.
+NODE = """
+const http = require('http');
+http.createServer((request, response) => {
+    const id = process.env.REUSEPORTD_SLOT + '.' + process.pid;
+    response.setHeader('X-Worker', id);
+    response.end(id + '\\n');
+}).listen(%PORT%);
+"""
+
+# The same with a shutdown as it should be: idle connections are closed, busy ones answered.
+NODE_GRACEFUL = """
+const http = require('http');
+let closing = false;
+const server = http.createServer((request, response) => {
+    const id = process.env.REUSEPORTD_SLOT + '.' + process.pid;
+    response.setHeader('X-Worker', id);
+    if (closing)
+        response.setHeader('Connection', 'close');
+    response.end(id + '\\n');
+}).listen(%PORT%);
+process.on('SIGTERM', () => {
+    closing = true;
+    server.close(() => process.exit(0));
+    server.closeIdleConnections();
+});
+"""
+
+PYTHON = """
+import http.server, os, socketserver
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        me = f"{os.environ['REUSEPORTD_SLOT']}.{os.getpid()}\\n".encode()
+        self.send_response(200)
+        self.send_header("X-Worker", me.decode().strip())
+        self.send_header("Content-Length", str(len(me)))
+        self.end_headers()
+        self.wfile.write(me)
+
+    def log_message(self, *_):
+        pass
+
+class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    daemon_threads = True
+    request_queue_size = 512
+
+Server(("0.0.0.0", %PORT%), Handler).serve_forever()
+"""
+
+
+def script(bed, name, text):
+    """Writes a program into the bed; returns its path."""
+    path = bed.dir / name
+    path.write_text(text.replace("%PORT%", str(PORT)))
+    return str(path)
+
+
+def worker_command(bed, *options):
+    """The C worker: unmodified, without SO_REUSEPORT; answers with its pid."""
+    return [bed.binary("worker"), "--port", PORT, "--no-reuseport", *options]
+
+
+class Run:
+    """`reuseportd run`, in the background. @command: the workers'."""
+
+    def __init__(self, bed, command, *options, workers=4, wait=True, env=None, name=SERVICE):
+        self.bed, self.command, self.name = bed, command, name
+        self.options = ["--workers", workers, *options]
+        self.env = env
+        self.start(wait)
+
+    def start(self, wait=True):
+        """Starts the supervisor; also again, when it was killed."""
+        bed = self.bed
+        self.process = bed.start(bed.binary("reuseportd"), "run", "--service", self.name,
+                                 *self.options, "--", *self.command, name="run", env=self.env)
+        if wait:
+            self.process.wait_output(f"{self.name}: started:")
+            bed.remember_pinned()
+
+    def status(self):
+        return self.bed.status(self.name)
+
+    def workers(self):
+        return self.status()["workers"]
+
+    def pids(self):
+        return [row["pid"] for row in self.workers()]
+
+    def states(self):
+        return [row["state"] for row in self.workers()]
+
+    def command_line(self, command, *args, status=0, **options):
+        return self.bed.reuseportd(command, self.name, *args, status=status, deadline=90,
+                                   **options)
+
+    def reload(self, *args, **options):
+        return self.command_line("reload", *args, **options)
+
+    def kill_supervisor(self):
+        """As if it had never been, for all but the kernel."""
+        self.process.kill(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self):
+        self.command_line("stop")
+        return self.process.wait()
+
+    def wait_states(self, *states, deadline=20):
+        wait_until(lambda: self.states() == list(states), f"the slots are {states}", deadline, 0.05)
+
+    def log(self):
+        return self.process.output()
+
+
+def shares(report):
+    """Connections by worker, of a load generator's report, as a sorted list."""
+    return sorted(report["workers"].values())
+
+
+def by_slot(report):
+    """The same by slot, of programs that answer with SLOT.PID."""
+    counts = {}
+    for worker, n in report["workers"].items():
+        slot = int(worker.split(".")[0])
+        counts[slot] = counts.get(slot, 0) + n
+    return counts

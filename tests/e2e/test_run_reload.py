@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""`run` under full load: reloads, restarts, kills, and new programs that are no good. Every
+connection and every request is counted."""
+import os
+import signal
+import time
+
+from bed import cases, check, equal, note, timeout, wait_until
+from runs import NODE, NODE_GRACEFUL, PYTHON, Run, script, worker_command
+from traffic import Place, wait_for_load
+
+WORKERS = 8
+# Clients that ask three times on each connection and then leave; and such that leave after one.
+KEEPALIVE = ("--keepalive", "3", "-c", "16")
+
+
+def command_of(bed, kind):
+    if kind == "graceful":
+        return worker_command(bed)
+    if kind == "abrupt":  # the signal ends it at once: there is no handler
+        return ["node", script(bed, "server.js", NODE)]
+    return ["node", script(bed, "server.js", NODE_GRACEFUL)]
+
+
+def start_loads(place, *more):
+    return [place.start_load(*more), place.start_load(*KEEPALIVE, *more)]
+
+
+def end_loads(loads):
+    """Nothing has failed; how many connections that were."""
+    return sum(load.stop_unfailed()["ok"] for load in loads)
+
+
+@timeout(300)
+@cases(*(f"{kind}-{place}" for kind in ("graceful", "abrupt", "node")
+         for place in ("loopback", "link")))
+def test_ten_reloads(bed, case):
+    """Ten reloads of eight workers: not one connection fails, of new ones and of keep-alive."""
+    kind, place = case.split("-")
+    place = Place(bed, place)
+    run = Run(bed, command_of(bed, kind), "--batch", 4, "--settle", "0.1", "--drain-timeout", "10s",
+              workers=WORKERS)
+    # Node needs the processors itself to start; the loads leave it some.
+    loads = start_loads(place, *(("--rate", 400) if kind != "graceful" else ()))
+    seen = set(run.pids())
+    for _ in range(10):
+        run.reload()
+        pids = set(run.pids())
+        check(not pids & seen, f"old workers are in slots: {pids & seen}")
+        seen |= pids
+    wait_for_load(bed, range(WORKERS), 200)
+    n = end_loads(loads)
+    note(f"{case}: 10 reloads of {WORKERS}, {n} connections, 0 failed")
+
+
+@cases("exits", "never-listens", "crashes", "503", "missing")
+def test_reload_to_a_broken_program(bed, case):
+    """The new program is no good: the old workers serve on, and nobody notices."""
+    options = {"503": ("--ready", "http:/", "--ready-timeout", "3"),
+               "never-listens": ("--ready-timeout", "2")}.get(case, ())
+    run = Run(bed, worker_command(bed), "--settle", "1", *options)
+    pids = run.pids()
+    loads = start_loads(Place(bed, "loopback"), "--rate", 1000)
+    broken = {
+        "exits": ["sh", "-c", "echo this is why; exit 7"],
+        "never-listens": ["sleep", "600"],
+        "crashes": [*worker_command(bed), "--broken"],
+        "503": ["python3", script(bed, "broken.py", PYTHON.replace("200", "503"))],
+        "missing": ["/no/such/program"],
+    }[case]
+    if case == "crashes":
+        broken = ["sh", "-c", "trap '' PIPE; {} & sleep 0.8; exit 1".format(
+            " ".join(map(str, worker_command(bed))))]
+    result = run.reload("--", *broken, status=1)
+    said = {
+        "exits": "exit status 7",
+        "never-listens": "does not listen",
+        "crashes": "before it had lived long enough",
+        "503": "503",
+        "missing": "can't start '/no/such/program'",
+    }[case]
+    check(said in result.err, f"should say '{said}': {result}")
+    if case == "exits":
+        check("this is why" in result.err, f"its last lines are not told: {result}")
+    equal(run.pids(), pids, "the workers' pids")
+    equal(run.states(), ["active"] * 4, "states")
+    wait_for_load(bed, range(4), 400)
+    n = end_loads(loads)
+    note(f"{case}: {n} connections, 0 failed: {result.err.splitlines()[0]}")
+    run.reload()  # and a good one goes through
+    check(not set(run.pids()) & set(pids), "old workers after a good reload")
+
+
+@cases("reload", "restart", "in-place")
+@timeout(240)
+def test_one_worker(bed, case):
+    """A single worker, restarted 20 times under load: nobody is refused or reset."""
+    run = Run(bed, worker_command(bed, "--grace", 100), "--settle", "0", "--drain-timeout", "5s",
+              workers=1)
+    load = Place(bed, "loopback").start_load("--rate", 500)
+    for _ in range(20):
+        before = run.pids()
+        if case == "reload":
+            run.reload()
+        else:
+            run.command_line("restart", 0, *(["--in-place"] if case == "in-place" else []))
+        check(run.pids() != before, "it is the same worker")
+    wait_for_load(bed, [0], 200)
+    report = load.stop_unfailed()
+    note(f"{case}: {report['ok']} connections, 0 failed, longest {report['latency_us']['max']} us")
+
+
+@cases("loopback", "link")
+def test_killed_worker(bed, case):
+    """SIGKILL of a worker: lost is what it had accepted, at most; another is there soon."""
+    place = Place(bed, case)
+    run = Run(bed, worker_command(bed), workers=WORKERS)
+    load = place.start_load()
+    killed = 5
+    for slot in range(killed):
+        pid = run.pids()[slot]
+        os.kill(pid, signal.SIGKILL)
+        begin = time.monotonic()
+        wait_until(lambda slot=slot, pid=pid: run.workers()[slot]["live"]
+                   and run.pids()[slot] != pid, f"slot {slot} has another worker", 10, 0.02)
+        note(f"replaced after {1000 * (time.monotonic() - begin):.0f} ms")
+    wait_for_load(bed, range(WORKERS), 1000)
+    report = load.stop()
+    lost = report["failed"]
+    check(set(report["outcomes"]) <= {"ok", "reset", "closed_early"} or lost == 0,
+          f"other failures than of accepted connections: {report}")
+    check(lost <= killed * 64, f"{lost} were lost with {killed} workers: {report}")
+    equal([row["restarts"] for row in run.workers()], [1] * killed + [0] * (WORKERS - killed),
+          "restarts")
+
+
+@cases("loopback", "link")
+def test_killed_supervisor(bed, case):
+    """SIGKILL of the supervisor under load, again and again: nobody notices; the next one takes
+    over the same workers, and a reload goes through."""
+    run = Run(bed, worker_command(bed))
+    loads = start_loads(Place(bed, case))
+    pids = run.pids()
+    for _ in range(5):
+        run.kill_supervisor()
+        wait_for_load(bed, range(4), 300)
+        equal(run.pids(), pids, "pids without a supervisor")
+        run.start()
+        equal(run.pids(), pids, "pids after the take-over")
+    run.reload()
+    check(not set(run.pids()) & set(pids), "old workers after the reload")
+    run.process.kill(signal.SIGUSR2)  # an upgrade
+    run.process.wait_output("executing")
+    wait_until(lambda: run.log().count("is taken over") == 24, "it has executed itself anew")
+    run.reload()
+    n = end_loads(loads)
+    equal(run.stop(), 0, "exit status of the supervisor")
+    note(f"{case}: {n} connections, 0 failed")
