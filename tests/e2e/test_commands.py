@@ -140,9 +140,9 @@ def test_text_and_json(bed):
     expect_narrow(text.out, "list")
     equal(services, [
         {"service": "other", "endpoint": f"0.0.0.0:{PORT + 1}", "endpoints": 1,
-         "policy": "round-robin", "workers": 2, "live": 2, "in_ring": 2},
+         "policy": "round-robin", "workers": 2, "live": 2, "in_ring": 2, "run": False},
         {"service": SERVICE, "endpoint": f"0.0.0.0:{PORT}", "endpoints": 1,
-         "policy": "round-robin", "workers": 9, "live": 9, "in_ring": 8}], "list --json")
+         "policy": "round-robin", "workers": 9, "live": 9, "in_ring": 8, "run": False}], "list --json")
     equal([(row["SERVICE"], row["LIVE"], row["IN RING"]) for row in tables(text.out)],
           [("other", "2", "2"), (SERVICE, "9", "8")], "list")
 

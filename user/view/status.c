@@ -162,7 +162,8 @@ static struct json_object *worker_view(const struct service *service,
 	add_known(view, "pid", seen->worker.pid, seen->worker.pid);
 	add_known(view, "fd", seen->worker.pid, seen->worker.fd);
 	add(view, "command", seen->worker.pid ? json_object_new_string(seen->worker.comm) : NULL);
-	add_known(view, "restarts", service_is_run(service), seen->worker.restarts);
+	if (service_is_run(service))
+		add_number(view, "restarts", seen->worker.restarts);
 	/* New connections, whether the ring named this slot or one that was gone. */
 	add_number(view, "steered",
 	           counts->of[RPD_OUTCOME_steered] + counts->of[RPD_OUTCOME_slot_gone]);
