@@ -275,7 +275,6 @@ class Bed:
         self.processes = []
         self.servers = []
         self.n_processes = 0
-        self.attach_options = ()  # further ones, of all tests of a file
         self.netns_names = set()
         self.seen = {"prog": set(), "map": set(), "link": set()}
 
@@ -317,8 +316,6 @@ class Bed:
 
     def reuseportd(self, *args, status=0, **options):
         """Runs a command of reuseportd, which must end with @status (None: as it likes)."""
-        if args and args[0] == "attach":
-            args += self.attach_options
         result = self.run(self.binary("reuseportd"), *args, **options)
         if args and args[0] == "attach":
             self.remember_pinned()
@@ -344,7 +341,6 @@ class Bed:
             inbox.settimeout(0)
             env["NOTIFY_SOCKET"] = str(path)
         watch = self.start(*under, self.binary("reuseportd"), "attach", "--watch", *args,
-                           *self.attach_options,
                            name="watch", env=env, **options)
         watch.notices, watch.env = [], env
 

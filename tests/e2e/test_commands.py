@@ -14,7 +14,7 @@ SERVICE = f"worker-{PORT}"  # the default name
 
 OPTIONS = {
     "attach": ("--workers", "--service", "--port", "--address", "--pid", "--wait", "--policy",
-               "--strict", "--label", "--count", "--watch", "--metrics", "--json"),
+               "--strict", "--no-count", "--count-max", "--label", "--watch", "--metrics", "--json"),
     "status": ("--service", "--watch", "--json"),
     "top": ("--service",),
     "list": ("--json",),

@@ -14,7 +14,6 @@ from bed import NEAR, PINS, PORT, cases, check, equal, note, timeout, wait_until
 from servers import FLEETS, Worker, Workers, start_fleet
 
 WORKERS = 8
-ATTACH_OPTIONS = ("--count",)
 # What a worker has open. FIN-WAIT-2 also is how ss shows what only the kernel still remembers.
 OPEN = ("established", "close-wait", "fin-wait-1", "last-ack", "closing")
 
@@ -332,7 +331,7 @@ def test_connections(bed):
     check("no worker in slot 5" in bed.reuseportd("connections", 5, status=2).err, "slot 5")
 
 
-@cases("conn", "conn-again", "tags", "rates", "handshakes")
+@cases("conn", "conn-again", "rates", "handshakes", "open")
 def test_counting_taken_away(bed, pin):
     """Somebody removes a pin of the counting: steering goes on, and what isn't known any more is
     not shown as 0."""
@@ -355,15 +354,73 @@ def test_counting_taken_away(bed, pin):
 
 
 def test_not_counted(bed):
-    """Without --count: steered the same, and nothing is said that isn't known."""
-    bed.attach_options = ()
+    """With --no-count: steered the same, and nothing is said that isn't known."""
     Workers(bed, workers=2)
-    bed.reuseportd("attach", "--workers", 2)
+    bed.reuseportd("attach", "--workers", 2, "--no-count", "--count-max", 5, status=2)
+    bed.reuseportd("attach", "--workers", 2, "--no-count")
     report = bed.load("-n", 100)
     equal(set(report["workers"].values()), {50}, "connections of each worker")
     equal([row["active"] for row in rows(bed)], [None, None], "active connections")
-    check("attached without --count" in bed.reuseportd("status").out, "what status says")
+    check("attached with --no-count" in bed.reuseportd("status").out, "what status says")
     bed.reuseportd("drain", 1, "--wait", status=1)
+
+
+def test_no_room(bed):
+    """More connections than can be counted: they are steered and served the same, a worker of which
+    some are not counted has no count, and what was counted is right again when all have closed."""
+    Workers(bed, workers=2)
+    bed.reuseportd("attach", "--workers", 2, "--count-max", 64)
+    clients = bed.hold(40)
+    equal(active(bed), [20, 20], "active connections, as long as there is room")
+    clients += bed.hold(400)
+    equal(collections.Counter(client.ask() for client in clients), {"w0": 220, "w1": 220},
+          "who serves them")
+    status = bed.status()
+    check(0 < status["uncounted"] < 440, f"{status['uncounted']} are not counted")
+    equal([row["active"] for row in status["workers"]], [None, None], "active connections")
+    text = bed.reuseportd("status").out
+    check("connections were not counted" in text, text)
+    result = bed.reuseportd("drain", 1, "--wait", status=1)
+    check("not counted" in result.err, f"{result}")
+    equal(rows(bed)[1]["state"], "active", "state after a refused drain")
+    counted = bed.reuseportd("connections", "--json").json()
+    equal(len(counted) + status["uncounted"], 440, "connections that are counted, and not")
+    for client in clients:
+        client.close()
+    wait_until(lambda: bed.reuseportd("connections", "--json").json() == [], "all have left")
+    # There is room again, and for a worker with a count of its own there is one.
+    new = Worker(bed, "new")
+    bed.reuseportd("swap", 1, "--pid", new.pid)
+    clients = bed.hold(40)
+    equal(active(bed), [None, 20], "active connections of the new one")
+    for client in clients:
+        client.close()
+    wait_until(lambda: active(bed) == [None, 0], "they have closed")
+
+
+def test_other_slot(bed):
+    """A listener that is put into another slot takes none of its connections along: what is in its
+    queue is counted where it was, until it has ended, and when it migrates as well."""
+    workers = [Worker(bed, f"w{i}", options=["--no-accept"]) for i in range(3)]
+    bed.reuseportd("attach", "--workers", 3)
+    clients = bed.hold(30)
+    new = Worker(bed, "new", options=["--no-accept"])
+    bed.reuseportd("swap", 0, "--pid", new.pid)
+    bed.reuseportd("swap", 1, "--pid", workers[0].pid)
+    clients += bed.hold(30)
+    told = [(row["active"], row["former_active"]) for row in rows(bed)]
+    equal(told, [(10, 10), (10, 10), (20, 0)], "active connections, and former ones")
+    workers[0].process.stop(signal.SIGKILL)
+    wait_until(lambda: bed.status()["counters"]["migrated"] == 20, "its queue has migrated")
+    told = [(row["active"], row["former_active"]) for row in rows(bed)]
+    equal(sum(map(sum, told)), 60, f"connections, {told}")
+    equal(told[0][1], 0, "of the former worker of slot 0")
+    for client in clients:
+        client.close()
+    for worker in workers[1:] + [new]:
+        worker.process.stop(signal.SIGKILL)
+    wait_until(lambda: sum(row["active"] + row["former_active"] for row in rows(bed)) == 0,
+               "no connection is left")
 
 
 def test_events(bed):

@@ -60,10 +60,11 @@ static int take_counts(const struct service *service, const struct observed *obs
 		if (account == own) {
 			ret->count = count;
 			ret->active = conn_count_open(&count);
-			ret->counted = true;
+			ret->counted = !count.of[RPD_CONN_uncounted];
 		} else {
 			ret->former_active += conn_count_open(&count);
 		}
+		ret->uncounted += count.of[RPD_CONN_uncounted];
 	}
 	r = conns_rates(&service->conns, slot, seconds);
 	if (r == 0)
@@ -92,6 +93,7 @@ static int take_handshakes(const struct service *service, const struct observed 
 static int take_counted(const struct service *service, const struct observed *observed,
                         struct load *load, struct error *err)
 {
+	uint64_t uncounted = service->steer.control->n_unlisted;
 	struct conn_count unknown;
 	int r = take_handshakes(service, observed, load, err);
 
@@ -100,6 +102,7 @@ static int take_counted(const struct service *service, const struct observed *ob
 		if (r < 0)
 			return error_set(err, r, "can't read the counts of slot %u: %s", slot,
 			                 strerror(-r));
+		uncounted += load->slots[slot].uncounted;
 	}
 	if (r < 0)
 		return r;
@@ -107,7 +110,7 @@ static int take_counted(const struct service *service, const struct observed *ob
 	if (r < 0)
 		return error_set(err, r, "can't read the counts: %s", strerror(-r));
 	load->unattributed = conn_count_open(&unknown);
-	load->uncounted = service->steer.control->n_uncounted;
+	load->uncounted = uncounted + unknown.of[RPD_CONN_uncounted];
 	return 0;
 }
 

@@ -39,7 +39,8 @@ static const struct map_kind map_kinds[STEER_MAP_MAX] = {
         [STEER_WORKERS] = {"workers", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_worker), RPD_SLOT_MAX},
         [STEER_ACCOUNTS] = {"accounts", BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(struct rpd_account),
                             RPD_ACCOUNT_MAX},
-        [STEER_MOVED] = {"moved", BPF_MAP_TYPE_HASH, sizeof(struct rpd_moved), 0},
+        [STEER_CONNS] = {"conns", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_conns), 0},
+        [STEER_CONNS_MORE] = {"conns_more", BPF_MAP_TYPE_HASH, sizeof(uint64_t), 0},
         [STEER_EVENTS] = {"events", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_events), 1},
 };
 
@@ -130,6 +131,36 @@ static int share_maps(const struct steer *steer, struct steer_bpf *skel)
 	return 0;
 }
 
+uint32_t steer_conn_mask(const struct steer *steer)
+{
+	struct bpf_map_info info = {};
+	uint32_t size = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(steer->map_fd[STEER_CONNS], &info, &size) < 0)
+		return 0;
+	return info.max_entries - 1;
+}
+
+/* Sizes the table of connections, if it isn't made yet: buckets for all of them, and half as much
+ * room again for those that find their bucket full. */
+static int size_conns(const struct steer *steer, struct steer_bpf *skel, uint32_t max_conns)
+{
+	uint32_t buckets = 1;
+	int r = 0;
+
+	if (steer->map_fd[STEER_CONNS] >= 0) {
+		skel->rodata->conn_mask = steer_conn_mask(steer);
+		return 0;
+	}
+	while (buckets * RPD_CONN_WAYS < max_conns)
+		buckets *= 2;
+	skel->rodata->conn_mask = buckets - 1;
+	r = bpf_map__set_max_entries(skel->maps.conns, buckets);
+	if (r == 0)
+		r = bpf_map__set_max_entries(skel->maps.conns_more, max_conns / 2 + 1);
+	return r;
+}
+
 /* Takes over and pins the maps that the first endpoint's load made. */
 static int adopt_maps(struct steer *steer, const struct pins *pins, struct steer_bpf *skel,
                       struct error *err)
@@ -175,7 +206,7 @@ static int adopt_endpoint(struct steer *steer, const struct pins *pins, struct s
 }
 
 int steer_add_endpoint(struct steer *steer, const struct pins *pins,
-                       const struct rpd_endpoint *endpoint, struct error *err)
+                       const struct rpd_endpoint *endpoint, uint32_t max_conns, struct error *err)
 {
 	_cleanup_(cleanup_skel) struct steer_bpf *skel = steer_bpf__open();
 	unsigned int index = steer->service ? steer->service->n_endpoints : 0;
@@ -188,6 +219,8 @@ int steer_add_endpoint(struct steer *steer, const struct pins *pins,
 		return error_set(err, -errno, "can't open the steering program: %s",
 		                 strerror(errno));
 	r = share_maps(steer, skel);
+	if (r == 0)
+		r = size_conns(steer, skel, max_conns);
 	if (r == 0)
 		r = steer_bpf__load(skel);
 	if (r < 0)

@@ -26,7 +26,8 @@ enum steer_map {
 	STEER_MEMBERS,
 	STEER_WORKERS,
 	STEER_ACCOUNTS,
-	STEER_MOVED,
+	STEER_CONNS,
+	STEER_CONNS_MORE,
 	STEER_EVENTS,
 	STEER_MAP_MAX,
 };
@@ -62,10 +63,13 @@ bool steer_is_pin(const char *name);
 void steer_close(struct steer *steer);
 
 /* Loads and pins the program for one more endpoint, and appends it to service->endpoints. The
- * first one makes the service's maps as well, stage FILLING. Returns its index. Not attached yet.
- */
+ * first one makes the service's maps as well, stage FILLING, with room to count @max_conns open
+ * connections (0 = none will be). Returns its index. Not attached yet. */
 int steer_add_endpoint(struct steer *steer, const struct pins *pins,
-                       const struct rpd_endpoint *endpoint, struct error *err);
+                       const struct rpd_endpoint *endpoint, uint32_t max_conns, struct error *err);
+
+/* Buckets of the service's table of connections, less one. */
+uint32_t steer_conn_mask(const struct steer *steer);
 
 /* The schedule in force. */
 const struct rpd_schedule *steer_schedule(const struct steer *steer);

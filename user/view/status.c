@@ -351,7 +351,11 @@ static void print_counting(FILE *out, struct json_object *status)
 		text_wrap(out, why, sizeof("Connections are not counted: ") - 1, 0);
 	}
 	if (number_of(status, "uncounted") > 0)
-		fprintf(out, "\nOf the connections from before attach some are not counted.\n");
+		fprintf(out,
+		        "\n%ld connections were not counted, for want of room (`attach "
+		        "--count-max`)\nor as they were open before attach and could not be "
+		        "listed.\n",
+		        number_of(status, "uncounted"));
 	if (unattributed > 0)
 		fprintf(out,
 		        "\n%ld connections were open before they were counted, of an unknown "
