@@ -81,7 +81,8 @@ static __always_inline bool conn_put(const void *sk, __u64 tag)
 		return true;
 	}
 	ctl = conn_control();
-	if (!ctl || bpf_map_update_elem(&conns_more, &key, &tag, BPF_NOEXIST) < 0)
+	/* Before Linux 6.4 only the lower half of what it returns is right. */
+	if (!ctl || (int)bpf_map_update_elem(&conns_more, &key, &tag, BPF_NOEXIST) < 0)
 		return false;
 	__sync_fetch_and_add(&ctl->n_more, 1);
 	return true;
@@ -113,7 +114,7 @@ static __always_inline __u64 conn_take(const void *sk)
 	 * interrupt has come in the middle of another deletion). Then the next connection that has
 	 * the socket's memory takes it over. */
 	*more = RPD_TAG_NONE;
-	if (bpf_map_delete_elem(&conns_more, &key) == 0)
+	if ((int)bpf_map_delete_elem(&conns_more, &key) == 0)
 		__sync_fetch_and_add(&ctl->n_more, -1);
 	return tag;
 }

@@ -126,7 +126,7 @@ def test_text_and_json(bed):
     rows = [row for row in tables(text.out) if "SLOT" in row]
     want = [{"SLOT": str(w["slot"]), "STATE": w["state"], "VERSION": w["version"],
              "WT": str(w["weight"]), "SHARE": f"{w['share_percent']:.1f}%", "PID": str(w["pid"]),
-             "COMMAND": w["command"], "STEERED": str(w["steered"]), "ACTIVE": "-",
+             "COMMAND": w["command"], "STEERED": str(w["steered"]), "ACTIVE": str(w["active"]),
              "QUEUE": "-" if w["queued"] is None else str(w["queued"])}
             for w in status["workers"]]
     equal([{key: row[key] for key in want[0]} for row in rows], want, "status as text and as JSON")

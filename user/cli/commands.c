@@ -48,7 +48,7 @@ static const struct argp_option attach_options[] = {
          "--wait` and `connections`",
          0},
         {"count-max", OPTION_COUNT_MAX, "N", 0,
-         "How many connections that are open at a time can be counted (default: 262144, for 6 MB "
+         "How many connections that are open at a time can be counted (default: 262144, for 8 MB "
          "of memory). Those beyond are steered all the same, and `status` says that they are not "
          "counted",
          0},

@@ -60,11 +60,11 @@ static int take_counts(const struct service *service, const struct observed *obs
 		if (account == own) {
 			ret->count = count;
 			ret->active = conn_count_open(&count);
-			ret->counted = !count.of[RPD_CONN_uncounted];
+			ret->counted = true;
 		} else {
 			ret->former_active += conn_count_open(&count);
+			ret->former_uncounted += count.of[RPD_CONN_uncounted];
 		}
-		ret->uncounted += count.of[RPD_CONN_uncounted];
 	}
 	r = conns_rates(&service->conns, slot, seconds);
 	if (r == 0)
@@ -102,7 +102,8 @@ static int take_counted(const struct service *service, const struct observed *ob
 		if (r < 0)
 			return error_set(err, r, "can't read the counts of slot %u: %s", slot,
 			                 strerror(-r));
-		uncounted += load->slots[slot].uncounted;
+		uncounted += load->slots[slot].former_uncounted +
+		             load->slots[slot].count.of[RPD_CONN_uncounted];
 	}
 	if (r < 0)
 		return r;

@@ -141,8 +141,8 @@ uint32_t steer_conn_mask(const struct steer *steer)
 	return info.max_entries - 1;
 }
 
-/* Sizes the table of connections, if it isn't made yet: buckets for all of them, and half as much
- * room again for those that find their bucket full. */
+/* Sizes the table of connections, if it isn't made yet: buckets for all of them, and as much room
+ * again for those that find their bucket full, so that there is room for all whatever they do. */
 static int size_conns(const struct steer *steer, struct steer_bpf *skel, uint32_t max_conns)
 {
 	uint32_t buckets = 1;
@@ -157,7 +157,7 @@ static int size_conns(const struct steer *steer, struct steer_bpf *skel, uint32_
 	skel->rodata->conn_mask = buckets - 1;
 	r = bpf_map__set_max_entries(skel->maps.conns, buckets);
 	if (r == 0)
-		r = bpf_map__set_max_entries(skel->maps.conns_more, max_conns / 2 + 1);
+		r = bpf_map__set_max_entries(skel->maps.conns_more, max_conns ? max_conns : 1);
 	return r;
 }
 

@@ -122,8 +122,10 @@ static void add_load(struct json_object *view, const struct worker_load *load, b
 {
 	struct json_object *counts = load->counted ? json_object_new_object() : NULL;
 
-	add_known(view, "active", load->counted, load->active);
-	add_known(view, "former_active", load->counted, load->former_active);
+	add_known(view, "active", load->counted && !load->count.of[RPD_CONN_uncounted],
+	          load->active);
+	add_known(view, "former_active", load->counted && !load->former_uncounted,
+	          load->former_active);
 	add_known(view, "handshakes", load->counted, load->handshakes);
 	add_known(view, "queued", live, load->queued);
 	add_known(view, "backlog", live, load->backlog);
