@@ -86,7 +86,7 @@ static int open_skel(const struct steer *steer, struct conn_bpf **ret)
 		r = bpf_map__reuse_fd(shared[i].map, steer->map_fd[shared[i].of]);
 	if (r < 0)
 		return r;
-	skel->rodata->conn_mask = steer_conn_mask(steer);
+	skel->rodata->conn_mask = bpf_map__max_entries(skel->maps.conns) - 1;
 	skel->rodata->local_port = port;
 	skel->rodata->local_port_be = htons(port);
 	*ret = TAKE_PTR(skel);

@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "core/schedule.h"
+#include "kern/conn_table.h"
 #include "steer.skel.h"
 
 #ifndef SO_ATTACH_REUSEPORT_EBPF
@@ -131,33 +132,15 @@ static int share_maps(const struct steer *steer, struct steer_bpf *skel)
 	return 0;
 }
 
-uint32_t steer_conn_mask(const struct steer *steer)
-{
-	struct bpf_map_info info = {};
-	uint32_t size = sizeof(info);
-
-	if (bpf_obj_get_info_by_fd(steer->map_fd[STEER_CONNS], &info, &size) < 0)
-		return 0;
-	return info.max_entries - 1;
-}
-
-/* Sizes the table of connections, if it isn't made yet: buckets for all of them, and as much room
- * again for those that find their bucket full, so that there is room for all whatever they do. */
+/* Tells the program the size of the table of connections, which it has or is made with. */
 static int size_conns(const struct steer *steer, struct steer_bpf *skel, uint32_t max_conns)
 {
-	uint32_t buckets = 1;
 	int r = 0;
 
-	if (steer->map_fd[STEER_CONNS] >= 0) {
-		skel->rodata->conn_mask = steer_conn_mask(steer);
-		return 0;
-	}
-	while (buckets * RPD_CONN_WAYS < max_conns)
-		buckets *= 2;
-	skel->rodata->conn_mask = buckets - 1;
-	r = bpf_map__set_max_entries(skel->maps.conns, buckets);
+	if (steer->map_fd[STEER_CONNS] < 0)
+		r = conn_table_size(skel->maps.conns, skel->maps.conns_more, max_conns);
 	if (r == 0)
-		r = bpf_map__set_max_entries(skel->maps.conns_more, max_conns ? max_conns : 1);
+		skel->rodata->conn_mask = bpf_map__max_entries(skel->maps.conns) - 1;
 	return r;
 }
 

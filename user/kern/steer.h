@@ -68,9 +68,6 @@ void steer_close(struct steer *steer);
 int steer_add_endpoint(struct steer *steer, const struct pins *pins,
                        const struct rpd_endpoint *endpoint, uint32_t max_conns, struct error *err);
 
-/* Buckets of the service's table of connections, less one. */
-uint32_t steer_conn_mask(const struct steer *steer);
-
 /* The schedule in force. */
 const struct rpd_schedule *steer_schedule(const struct steer *steer);
 
