@@ -6,7 +6,7 @@ import pathlib
 import re
 import signal
 
-from bed import PINS, PORT, Client, cases, check, equal, wait_until
+from bed import PINS, PORT, Client, cases, check, equal, timeless, wait_until
 from servers import BOTH, Nginx, Worker, Workers
 
 WIDTH = 80
@@ -81,13 +81,6 @@ def test_help(bed, command):
 
 
 # Text and JSON
-
-
-def timeless(status):
-    """Without what is another a moment later."""
-    workers = [{key: value for key, value in row.items() if key not in ("age_seconds", "rate")}
-               for row in status["workers"]]
-    return {**status, "workers": workers}
 
 
 def test_text_and_json(bed):
