@@ -220,34 +220,39 @@ void conns_open(struct conns *conns, const struct steer *steer, const struct pin
 	conns->counting = true;
 }
 
-/* Room for one account's row of each CPU; *ret_n: how many those are. */
-static struct rpd_account *account_rows(int *ret_n)
+int conns_counts(const struct steer *steer, uint16_t first, size_t n, struct conn_count *ret)
 {
-	*ret_n = libbpf_num_possible_cpus();
-	return *ret_n > 0 ? calloc(*ret_n, sizeof(struct rpd_account)) : NULL;
+	int map = steer->map_fd[STEER_ACCOUNTS], n_cpus = libbpf_num_possible_cpus();
+	uint32_t before = first - 1, last, got = n;
+	_cleanup_free_ struct rpd_account *rows = NULL;
+	_cleanup_free_ uint32_t *keys = calloc(n, sizeof(*keys));
+
+	if (n_cpus > 0)
+		rows = calloc(n * n_cpus, sizeof(*rows));
+	if (!keys || !rows)
+		return -ENOMEM;
+	/* ENOENT: the map ends there. */
+	if (bpf_map_lookup_batch(map, first ? &before : NULL, &last, keys, rows, &got, NULL) < 0 &&
+	    errno != ENOENT)
+		return -errno;
+	if (got != n)
+		return -EIO;
+	memset(ret, 0, n * sizeof(*ret));
+	for (size_t i = 0; i < n * n_cpus; i++)
+		for (unsigned int c = 0; c < RPD_CONN_COUNTER_MAX; c++)
+			ret[i / n_cpus].of[c] += rows[i].of[c];
+	return 0;
 }
 
 int conns_count(const struct steer *steer, uint16_t account, struct conn_count *ret)
 {
-	int n_cpus;
-	_cleanup_free_ struct rpd_account *rows = account_rows(&n_cpus);
-	uint32_t key = account;
-
-	if (!rows)
-		return -ENOMEM;
-	if (bpf_map_lookup_elem(steer->map_fd[STEER_ACCOUNTS], &key, rows) < 0)
-		return -errno;
-	memset(ret, 0, sizeof(*ret));
-	for (int cpu = 0; cpu < n_cpus; cpu++)
-		for (unsigned int c = 0; c < RPD_CONN_COUNTER_MAX; c++)
-			ret->of[c] += rows[cpu].of[c];
-	return 0;
+	return conns_counts(steer, account, 1, ret);
 }
 
 int conns_clear(struct steer *steer, uint16_t account)
 {
-	int n_cpus;
-	_cleanup_free_ struct rpd_account *rows = account_rows(&n_cpus);
+	int n_cpus = libbpf_num_possible_cpus();
+	_cleanup_free_ struct rpd_account *rows = n_cpus > 0 ? calloc(n_cpus, sizeof(*rows)) : NULL;
 	uint32_t key = account;
 
 	if (!rows)

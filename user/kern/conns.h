@@ -47,6 +47,8 @@ bool conns_is_pin(const char *name);
 
 /* What was counted of the connections of one account; or nothing any more, with it empty. */
 int conns_count(const struct steer *steer, uint16_t account, struct conn_count *ret);
+/* The same of the @n accounts from @first on, in one call. */
+int conns_counts(const struct steer *steer, uint16_t first, size_t n, struct conn_count *ret);
 int conns_clear(struct steer *steer, uint16_t account);
 
 /* Connections of @slot in each of the last seconds; ret[0] is the second that has just ended. */
