@@ -6,7 +6,7 @@ import pathlib
 import re
 import signal
 
-from bed import PINS, PORT, Client, cases, check, equal, wait_until
+from bed import PINS, PORT, Client, cases, check, equal, timeless, wait_until
 from servers import BOTH, Nginx, Worker, Workers
 
 WIDTH = 80
@@ -14,7 +14,7 @@ SERVICE = f"worker-{PORT}"  # the default name
 
 OPTIONS = {
     "attach": ("--workers", "--service", "--port", "--address", "--pid", "--wait", "--policy",
-               "--strict", "--label", "--count", "--watch", "--metrics", "--json"),
+               "--strict", "--no-count", "--count-max", "--label", "--watch", "--metrics", "--json"),
     "status": ("--service", "--watch", "--json"),
     "top": ("--service",),
     "list": ("--json",),
@@ -83,13 +83,6 @@ def test_help(bed, command):
 # Text and JSON
 
 
-def timeless(status):
-    """Without what is another a moment later."""
-    workers = [{key: value for key, value in row.items() if key not in ("age_seconds", "rate")}
-               for row in status["workers"]]
-    return {**status, "workers": workers}
-
-
 def test_text_and_json(bed):
     """Every command prints JSON, and text that is as wide as a terminal and tells the same."""
     workers = Workers(bed, 8)
@@ -126,7 +119,7 @@ def test_text_and_json(bed):
     rows = [row for row in tables(text.out) if "SLOT" in row]
     want = [{"SLOT": str(w["slot"]), "STATE": w["state"], "VERSION": w["version"],
              "WT": str(w["weight"]), "SHARE": f"{w['share_percent']:.1f}%", "PID": str(w["pid"]),
-             "COMMAND": w["command"], "STEERED": str(w["steered"]), "ACTIVE": "-",
+             "COMMAND": w["command"], "STEERED": str(w["steered"]), "ACTIVE": str(w["active"]),
              "QUEUE": "-" if w["queued"] is None else str(w["queued"])}
             for w in status["workers"]]
     equal([{key: row[key] for key in want[0]} for row in rows], want, "status as text and as JSON")

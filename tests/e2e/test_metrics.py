@@ -16,7 +16,6 @@ from bed import PINS, PORT, SLOW, cases, check, equal, note, wait_until
 from servers import Worker, Workers
 from traffic import Place, wait_for_load
 
-ATTACH_OPTIONS = ("--count",)
 
 SERVICE = f"worker-{PORT}"
 LISTEN = "127.0.0.1:9464"

@@ -46,7 +46,7 @@ struct service_plan {
 	unsigned int workers; /* 1..RPD_SLOT_MAX: it has that many slots, empty as yet */
 	enum rpd_policy policy;
 	const char *label; /* the workers' version */
-	bool count;        /* connections, too */
+	uint32_t max_conns; /* open connections that can be counted, 0 = none are */
 };
 
 /*

@@ -407,7 +407,7 @@ static int make_service(struct supervisor *sup, struct error *err)
 	        .workers = config->workers,
 	        .policy = config->policy,
 	        .label = config->label,
-	        .count = !config->no_count,
+	        .max_conns = config->no_count ? 0 : RPD_CONNS_DEFAULT,
 	};
 	_cleanup_service_ struct service service;
 	int r, taken;
