@@ -37,6 +37,13 @@ struct {
 	__type(value, struct rpd_member);
 } members SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct rpd_ports);
+} ports SEC(".maps");
+
 /* User space sets the sizes of these two. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -304,6 +304,11 @@ struct rpd_service {
 	struct rpd_endpoint endpoints[RPD_ENDPOINT_MAX];
 };
 
+/* Map "ports", one entry: bit n % 64 of has[n / 64] if the service has an endpoint of port n. */
+struct rpd_ports {
+	__u64 has[65536 / 64];
+};
+
 /* What a supervisor is about to do with a slot. */
 enum rpd_run {
 	RPD_RUN_NONE,     /* nobody supervises it */

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
@@ -67,7 +66,6 @@ static int pin(int fd, const struct pins *pins, enum conn_pin which)
 static int open_skel(const struct steer *steer, struct conn_bpf **ret)
 {
 	_cleanup_(cleanup_skel) struct conn_bpf *skel = conn_bpf__open();
-	uint16_t port = steer->service->endpoints[0].port;
 	int r = 0;
 
 	if (!skel)
@@ -79,7 +77,7 @@ static int open_skel(const struct steer *steer, struct conn_bpf **ret)
 	        {skel->maps.accounts, STEER_ACCOUNTS}, {skel->maps.conns, STEER_CONNS},
 	        {skel->maps.control, STEER_CONTROL},   {skel->maps.conns_more, STEER_CONNS_MORE},
 	        {skel->maps.workers, STEER_WORKERS},   {skel->maps.members, STEER_MEMBERS},
-	        {skel->maps.events, STEER_EVENTS},
+	        {skel->maps.events, STEER_EVENTS},     {skel->maps.ports, STEER_PORTS},
 	};
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(shared); i++)
@@ -87,8 +85,6 @@ static int open_skel(const struct steer *steer, struct conn_bpf **ret)
 	if (r < 0)
 		return r;
 	skel->rodata->conn_mask = bpf_map__max_entries(skel->maps.conns) - 1;
-	skel->rodata->local_port = port;
-	skel->rodata->local_port_be = htons(port);
 	*ret = TAKE_PTR(skel);
 	return 0;
 }

@@ -46,6 +46,7 @@ static const struct map_kind map_kinds[STEER_MAP_MAX] = {
         [STEER_EVENTS] = {"events", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_events), 1},
         [STEER_PROBES] = {"probes", BPF_MAP_TYPE_HASH, sizeof(uint32_t),
                           RPD_SLOT_MAX + RPD_PROBE_MAX},
+        [STEER_PORTS] = {"ports", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_ports), 1},
 };
 
 void steer_init(struct steer *steer)
@@ -240,6 +241,20 @@ void steer_remove_half_made(const struct steer *steer, const struct pins *pins)
 		remove_endpoint_pins(pins, steer->service->n_endpoints);
 }
 
+/* Of a service that is killed before it has the endpoint, connections of the port are looked at in
+ * vain. */
+static int note_port(const struct steer *steer, uint16_t port)
+{
+	struct rpd_ports ports;
+	uint32_t zero = 0;
+
+	if (bpf_map_lookup_elem(steer->map_fd[STEER_PORTS], &zero, &ports) < 0)
+		return -errno;
+	ports.has[port / 64] |= 1ull << port % 64;
+	return bpf_map_update_elem(steer->map_fd[STEER_PORTS], &zero, &ports, BPF_ANY) < 0 ? -errno
+	                                                                                   : 0;
+}
+
 int steer_add_endpoint(struct steer *steer, const struct pins *pins,
                        const struct rpd_endpoint *endpoint, uint32_t max_conns, struct error *err)
 {
@@ -256,6 +271,8 @@ int steer_add_endpoint(struct steer *steer, const struct pins *pins,
 	r = load(steer, true, max_conns, &skel, err);
 	if (r == 0)
 		r = adopt_endpoint(steer, pins, skel, index, err);
+	if (r == 0 && note_port(steer, endpoint->port) < 0)
+		r = error_set(err, -EIO, "can't note port %u", endpoint->port);
 	if (r < 0) {
 		cleanup_close(&steer->socks_fd[index]);
 		cleanup_close(&steer->prog_fd[index]);
