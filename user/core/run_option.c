@@ -62,7 +62,7 @@ static int set_flag(struct run_config *config, const struct run_setting *setting
 static int set_no_restart(struct run_config *config, const struct run_setting *setting,
                           struct error *err)
 {
-	bool off;
+	bool off = false;
 	int r = get_flag(setting, &off, err);
 
 	if (r == 0)
@@ -73,7 +73,7 @@ static int set_no_restart(struct run_config *config, const struct run_setting *s
 static int set_log_prefix(struct run_config *config, const struct run_setting *setting,
                           struct error *err)
 {
-	bool on;
+	bool on = false;
 	int r = get_flag(setting, &on, err);
 
 	if (r == 0)
@@ -234,7 +234,7 @@ static int set_backoff(struct run_config *config, const struct run_setting *sett
 {
 	_cleanup_free_ char *copy = strdup(setting->value);
 	char *dots = copy ? strstr(copy, "..") : NULL;
-	int64_t min, max;
+	int64_t min = 0, max = 0;
 	int r;
 
 	if (!copy)
