@@ -13,6 +13,16 @@ WIDTH = 80
 SERVICE = f"worker-{PORT}"  # the default name
 
 OPTIONS = {
+    "run": ("--workers", "--service", "--listen", "--pass-sockets", "--policy", "--no-count",
+            "--label", "--env", "--env-file", "--increment-var", "--user", "--group", "--cwd",
+            "--out-file", "--error-file", "--merge-logs", "--log-prefix", "--ready",
+            "--ready-timeout", "--settle", "--health-interval", "--health-timeout",
+            "--health-failures", "--stop-signal", "--shutdown-message", "--drain-signal",
+            "--drain-message", "--drain-timeout", "--kill-timeout", "--park-timeout",
+            "--no-restart", "--restart-delay", "--backoff", "--max-restarts", "--min-uptime",
+            "--cron-restart", "--max-memory", "--memory-limit", "--cpu-limit", "--batch",
+            "--in-place", "--keep-going", "--only"),
+    "check": ("--only", "--env", "--json"),
     "attach": ("--workers", "--service", "--port", "--address", "--pid", "--wait", "--policy",
                "--strict", "--no-count", "--count-max", "--label", "--watch", "--metrics", "--json"),
     "status": ("--service", "--watch", "--json"),
@@ -78,6 +88,37 @@ def test_help(bed, command):
     listed = set(re.findall(r"(?m)^ .*?(--[a-z-]+)", result.out)) - {"--help", "--usage"}
     equal(listed, set(OPTIONS[command]), f"options of {command}")
     expect_narrow(result.out, f"{command} --help")
+
+
+# Files of `run`
+
+
+def test_check(bed):
+    """What is wrong in a file is told line by line, as compilers do it, and in JSON the same."""
+    path = bed.dir / "web.conf"
+    path.write_text("[web]\ncommand = true\nwrokers = 2\nsettle = soon\n")
+    result = bed.run(bed.binary("reuseportd"), "check", path)
+    equal((result.code, result.out), (2, ""), f"status and output of {result}")
+    told = re.findall(r"(?m)^(.*?):(\d+): (.+)$", result.err)
+    equal([(name, int(line)) for name, line, _ in told],
+          [(str(path), 1), (str(path), 3), (str(path), 4)], f"files and lines of {result}")
+    check("is 'workers' meant?" in told[1][2], f"{result}")
+    result = bed.run(bed.binary("reuseportd"), "check", "--json", path)
+    equal((result.code, result.err), (2, ""), f"status and errors of {result}")
+    equal(result.json()["problems"], [{"line": int(line), "severity": "error", "text": text}
+                                      for _, line, text in told], "problems")
+    path.write_text("[web]\ncommand = true 'a b'\nworkers = 2\n")
+    equal(bed.reuseportd("check", "--json", path).json(),
+          {"file": str(path), "ok": True, "problems": [],
+           "services": [{"service": "web", "workers": 2, "command": ["true", "a b"]}]}, "views")
+
+
+@cases("reuseportd.conf", "ecosystem.config.js")
+def test_check_of_example(bed, name):
+    path = pathlib.Path(__file__).parents[2] / "tools/examples" / name
+    result = bed.reuseportd("check", path)
+    equal(result.err, "", f"problems of {result}")
+    check(re.search(r"(?m)^\w+: \d+ workers?: ", result.out), f"{result}")
 
 
 # Text and JSON

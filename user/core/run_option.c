@@ -234,7 +234,7 @@ static int set_backoff(struct run_config *config, const struct run_setting *sett
 {
 	_cleanup_free_ char *copy = strdup(setting->value);
 	char *dots = copy ? strstr(copy, "..") : NULL;
-	int64_t min, max;
+	int64_t min = 0, max = 0;
 	int r;
 
 	if (!copy)
