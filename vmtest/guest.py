@@ -12,6 +12,7 @@ MARGIN_SECONDS = 90  # for what init does between tests
 TAINTED = {1 << 7: "the kernel died (oops or BUG)", 1 << 9: "the kernel issued a warning"}
 QEMU = {"x86_64": "qemu-system-x86_64"}
 KVM_SECONDS = 5
+ICOUNT = os.environ.get('ICOUNT', '').split()
 # A kernel that oopses panics, and one that panics reboots, which ends QEMU.
 PARAMETERS = "console=ttyS0 panic=-1 oops=panic"
 # What guards nothing here and costs an emulated processor a lot. Code that lies at another address
@@ -52,7 +53,7 @@ def machine(kvm):
               # One thread for all processors: with several, one may go on with code that another
               # has just changed (QEMU before 8.1), as Linux does when a jump label is switched.
               # Five levels of page tables would be walked by software.
-              ("-accel", "tcg,thread=single", "-cpu", "max,la57=off"))]
+              ("-accel", "tcg,thread=single", "-cpu", "max,la57=off", *ICOUNT))]
 
 
 class Guest:

@@ -72,6 +72,8 @@ class Results:
     def end(self, value):
         name, how, number, ms = value.split(" ")
         seen, self.seen = self.seen, None
+        if self.verbose:
+            show(f"    {self.kernel}/{name} took {int(ms) / 1000:.1f} s")
         if self.refused:
             self.fail(name, "the verifier refused a program")
         if how == "timeout":
