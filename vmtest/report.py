@@ -12,6 +12,7 @@ CASE = re.compile(r"(ok|FAILED|skipped) (\S[^:(]*\S|\S)(.*)")
 TALLY = re.compile(r"(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$")
 OUTCOME = {"ok": "passed", "FAILED": "failed", "skipped": "skipped"}
 VERIFIER_LOG = "-- BEGIN PROG LOAD LOG --"  # libbpf prints it when the verifier refuses a program
+MEASURED = "measured "  # begins such a line
 print_lock = threading.Lock()
 
 
@@ -30,11 +31,13 @@ class Results:
         self.seen = None  # its cases by now
         self.tally = None  # what it said at its end
         self.refused = self.failing = False
+        self.machine = ""  # which of its machines, if there are several
+        self.measured = []  # lines that tests have printed for the host
 
     def case(self, word, name, text=""):
         outcome = OUTCOME[word]
         self.counts[outcome] += 1
-        show(f"{word} {self.kernel}{'/' if name else ''}{name}{text}")
+        show(f"{word} {self.kernel}{'/' if name else ''}{self.machine}{name}{text}")
 
     def fail(self, name, why):
         self.case("FAILED", name, f": {why}")
@@ -56,7 +59,9 @@ class Results:
     def output(self, text):
         case, tally = CASE.match(text), TALLY.match(text)
         self.refused |= VERIFIER_LOG in text
-        if case:
+        if text.startswith(MEASURED):
+            self.measured.append(text.removeprefix(MEASURED))
+        elif case:
             self.failing = case[1] == "FAILED"
             if self.seen is not None:
                 self.seen[OUTCOME[case[1]]] += 1

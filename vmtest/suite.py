@@ -8,12 +8,13 @@ import subprocess
 import sys
 
 import image
+from guest import COUNTED, KVM, TURNS
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 GUEST = "/reuseportd"  # where the guest has the tree
 FLOOR = (5, 14)  # the oldest kernel that reuseportd works on; older ones are to be refused
 BINARIES = ("user/reuseportd", "tools/loadgen", "tests/harness/worker", "tests/harness/delaylink",
-            "tests/harness/killat")
+            "tests/harness/killat", "vmtest/vmtest_programs", "vmtest/vmtest_steering")
 TOOLS = ("bpftool", "ip", "mount", "nsenter", "setpriv", "ss", "umount", "unshare")
 SHELL_TOOLS = ("bash", "cat", "dmesg", "grep", "head", "less", "ls", "nstat", "ps", "rm", "sleep",
                "strace", "sysctl", "tail", "tc", "uname")
@@ -25,10 +26,8 @@ LENGTHY = {
     "e2e/sigkill.": "kills commands at each of their system calls",
     "e2e/monkey.": "goes on until it has done enough",
     "e2e/drain.hundred_cycles": "100,000 connections",
-    "e2e/even.many_short": "24,000 connections, and none may be late",
-    "e2e/even.many_clients_at_once": "no SYN may be sent again: it would take a turn",
-    "e2e/watch.crash_loop": "what a worker is at when it is killed may be little only",
-    "e2e/even.syncookies": "no ACK may be late: it would take a turn",
+    "e2e/connections.hundred_thousand": "100,000 connections; all_ways_to_end stays",
+    "e2e/even.many_short": "24,000 connections; eight_held, threads of steer_even stay",
     "e2e/commands.help": "is the same on every kernel",
     "e2e/refusals.bad_input": "is the same on every kernel",
     "e2e/hostile.damaged_pins": "is the same on every kernel",
@@ -46,7 +45,10 @@ LENGTHY = {
 }
 # Run with the BPF programs of other compilers: each of the programs is loaded, and steers.
 CLANG_TESTS = ("even.eight_held/c", "watch.replaced_worker")
-SLOW = 10  # how much longer things take on an emulated processor
+# Run also on several processors, where those of the other machine have only one.
+PARALLEL = ("steer_even/threads", "steer_packets/flood", "steer_drain/flips")
+# How much longer things may take, by kind of machine.
+SLOW = {KVM: 1, COUNTED: 5, TURNS: 10}
 SECONDS = 60  # for a test program on a fast machine
 
 
@@ -63,11 +65,10 @@ def program(name):
 
 
 def e2e_names():
-    """The end-to-end tests whose only server is the project's own."""
+    """All end-to-end tests."""
     done = subprocess.run([sys.executable, TOP / "tests/e2e/run", "--list"],
                           capture_output=True, text=True, check=True)
-    return [name for name in done.stdout.splitlines()
-            if not any(word in name for word in FOREIGN)]
+    return done.stdout.splitlines()
 
 
 def installed_clangs():
@@ -81,8 +82,8 @@ def installed_clangs():
 class Suite:
     """The tests that were asked for: those with one of the words in their name, or all."""
 
-    def __init__(self, build, words, slow, cpus):
-        self.build, self.slow, self.cpus = pathlib.Path(build).resolve(), slow, cpus
+    def __init__(self, build, words, emulated):
+        self.build, self.emulated = pathlib.Path(build).resolve(), emulated
         self.words = [word.removeprefix("kernel_check_") for word in words]
         for binary in BINARIES:
             if not (self.build / binary).exists():
@@ -90,13 +91,30 @@ class Suite:
         self.checks = {path.name.removeprefix("kernel_check_"): path for path in
                        sorted((self.build / "tests/kernel").glob("kernel_check_*"))
                        if not path.suffix}
-        self.e2e = [name for name in e2e_names() if self.wanted(f"e2e/{name}")]
+        self.objects = sorted((self.build / "bpf").glob("*.bpf.o"))
+        self.e2e, self.left_out = [], {}
+        for name in e2e_names():
+            why = self.why_not(name)
+            if not self.wanted(f"e2e/{name}"):
+                continue
+            if why:
+                self.left_out[f"e2e/{name}"] = why
+            else:
+                self.e2e.append(name)
         self.clangs = {}  # reuseportd by the clang of its BPF programs
 
     def wanted(self, name):
-        if self.words:
-            return any(word in name for word in self.words)
-        return self.slow == 1 or not any(name.startswith(start) for start in LENGTHY)
+        return not self.words or any(word in name for word in self.words)
+
+    def why_not(self, name):
+        """Why an end-to-end test is left out, if it is."""
+        foreign = next((word for word in FOREIGN if word in name), None)
+        if foreign:
+            return f"there is no {foreign} in the machine"
+        if self.words or not self.emulated:
+            return None
+        return next((why for start, why in LENGTHY.items() if f"e2e/{name}".startswith(start)),
+                    None)
 
     def wanted_with_clang(self):
         return any(self.wanted(f"clang/{name}") for name in CLANG_TESTS)
@@ -115,30 +133,46 @@ class Suite:
                     raise Unusable(f"building with {clang}: {done.stdout[-3000:]}")
             self.clangs[folder.name] = folder / "user/reuseportd"
 
-    def lines(self, kernel):
+    def lines(self, kernel, mode, cpus):
         """The plan of a kernel, as init.c reads it."""
-        seconds = SECONDS * self.slow
+        seconds = SECONDS * SLOW[mode]
         if kernel.version < FLOOR:
             if self.wanted("refusal"):
                 yield ("test", "refusal", seconds, sys.executable, f"{GUEST}/vmtest/refusal.py",
                        f"{GUEST}/build/user/reuseportd", f"{GUEST}/build/tests/harness/worker")
             return
+        if self.wanted("growth"):
+            yield ("test", "growth", seconds, sys.executable, f"{GUEST}/vmtest/growth.py", mode,
+                   f"{GUEST}/build", *(f"{GUEST}/build/bpf/{path.name}" for path in self.objects))
         for name, path in self.checks.items():
-            test = ("test", name, seconds, f"{GUEST}/build/tests/kernel/{path.name}")
             if self.wanted(name):
-                yield test
+                yield self.check_line(name, seconds)
                 continue
-            for case in (word.removeprefix(f"{name}/") for word in self.words
-                         if word.startswith(f"{name}/")):
-                yield from (("env", f"RPD_CASE={case}"), test, ("env", "RPD_CASE"))
+            yield from self.check_cases(name, self.words, seconds)
         if self.e2e:
-            yield self.e2e_line("e2e", seconds * 3, "build", self.e2e)
+            yield self.e2e_line("e2e", seconds * 3, "build", cpus, self.e2e)
         for clang in self.clangs:
-            yield self.e2e_line(clang, seconds, clang, CLANG_TESTS)
+            yield self.e2e_line(clang, seconds, clang, cpus, CLANG_TESTS)
 
-    def e2e_line(self, name, seconds, build, tests):
+    def parallel_lines(self, kernel):
+        """Of the other emulated machine."""
+        if kernel.version >= FLOOR:
+            for name in self.checks:
+                yield from self.check_cases(name, PARALLEL, SECONDS * SLOW[TURNS])
+
+    def check_line(self, name, seconds):
+        return ("test", name, seconds, f"{GUEST}/build/tests/kernel/{self.checks[name].name}")
+
+    def check_cases(self, name, words, seconds):
+        """The one test program, for each word that is a case of it."""
+        for case in (word.removeprefix(f"{name}/") for word in words
+                     if word.startswith(f"{name}/")):
+            yield from (("env", f"RPD_CASE={case}"), self.check_line(name, seconds),
+                        ("env", "RPD_CASE"))
+
+    def e2e_line(self, name, seconds, build, cpus, tests):
         return ("test", name, seconds, sys.executable, f"{GUEST}/tests/e2e/run",
-                "--allow-missing", "--retry", "--jobs", self.cpus, "--build", f"{GUEST}/{build}",
+                "--allow-missing", "--retry", "--jobs", cpus, "--build", f"{GUEST}/{build}",
                 *(word for test in tests for word in ("-k", f"^{re.escape(test)}$")))
 
     def base(self, init, with_shell):
@@ -153,11 +187,14 @@ class Suite:
                                   self.build / binary, f"{GUEST}/{clang}/{binary}")
         for path in self.checks.values():
             image.add_program(archive, path, f"{GUEST}/build/tests/kernel/{path.name}")
+        for path in self.objects:
+            archive.copy(path, f"{GUEST}/build/bpf/{path.name}")
+        archive.copy(TOP / "vmtest/growth.json", f"{GUEST}/vmtest/growth.json")
         for tool in TOOLS:
             image.add_program(archive, program(tool))
         for tool in SHELL_TOOLS if with_shell else ():
             if shutil.which(tool):
                 image.add_program(archive, program(tool))
-        image.add_python(archive, TOP, GUEST, ["tests/e2e/run", "vmtest/refusal.py"],
+        image.add_python(archive, TOP, GUEST, ["tests/e2e/run", "vmtest/refusal.py", "vmtest/growth.py"],
                          sorted(path.relative_to(TOP) for path in TOP.glob("tests/e2e/*.py")))
         return archive.finish()
