@@ -4,8 +4,13 @@
 The report is a file that only init.c writes (the format is described there), by a serial port of
 its own. The console goes to a log, which is for people: nothing is looked for in it."""
 import os
+import pathlib
 import subprocess
+import tempfile
 import time
+
+import image
+import kernels
 
 BOOT_SECONDS = 180  # from QEMU's start to the first line of the report, on a busy machine
 MARGIN_SECONDS = 90  # for what init does between tests
@@ -126,3 +131,19 @@ class Guest:
             if time.monotonic() > deadline:
                 raise Broken(f"the guest hung while {doing}")
             time.sleep(0.1)
+
+
+def prepare(kernel, base, plan, folder, cpus, memory, mode):
+    """A machine that is ready to start: of an initramfs with @base, the kernel's modules, and the
+    plan (init.c). Its files get a folder of their own in @folder."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{kernel.name}.", dir=folder))
+    modules = kernels.load_order(kernel.modules)
+    lines = [("module", f"/vmtest/{name}.ko") for name, _ in modules] + plan
+    archive = image.Archive()
+    for name, data in modules:
+        archive.bytes(f"/vmtest/{name}.ko", data)
+    archive.bytes("/vmtest/plan", image.text("\t".join(map(str, line)) for line in lines))
+    with open(folder / "initrd", "wb") as file:
+        file.write(base)
+        file.write(archive.finish())
+    return Guest(kernel, folder / "initrd", folder, cpus, memory, mode)

@@ -19,6 +19,7 @@ TOOLS = ("bpftool", "ip", "mount", "nsenter", "setpriv", "ss", "umount", "unshar
 SHELL_TOOLS = ("bash", "cat", "dmesg", "grep", "head", "less", "ls", "nstat", "ps", "rm", "sleep",
                "strace", "sysctl", "tail", "tc", "uname")
 SHELL = "bash"
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"  # as in the guest, with the folders that root has
 # Programs that end-to-end tests run beyond our own; a test that has its name is left out.
 FOREIGN = ("nginx", "haproxy", "gunicorn", "strace", "promtool")
 # What an emulated processor is too slow for; run there only when asked for by name.
@@ -57,8 +58,8 @@ class Unusable(Exception):
 
 
 def program(name):
-    """Of the host; as in the guest, with the folders that root has in its path."""
-    path = shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin")
+    """Of the host."""
+    path = shutil.which(name, path=PATH)
     if not path:
         raise Unusable(f"{name} is not installed; tools/setup installs what is needed")
     return path
@@ -175,10 +176,11 @@ class Suite:
                 "--allow-missing", "--retry", "--jobs", cpus, "--build", f"{GUEST}/{build}",
                 *(word for test in tests for word in ("-k", f"^{re.escape(test)}$")))
 
-    def base(self, init, with_shell):
-        """The part of the initramfs that is the same for all kernels."""
+    def base(self, more_tools=()):
+        """The part of the initramfs that is the same for all kernels; @more_tools: if they are
+        installed."""
         archive = image.skeleton()
-        image.add_program(archive, init, "/init")
+        image.add_program(archive, self.build / "vmtest/vmtest_init", "/init")
         for binary in BINARIES:
             image.add_program(archive, self.build / binary, f"{GUEST}/build/{binary}")
         for clang, path in self.clangs.items():
@@ -192,9 +194,10 @@ class Suite:
         archive.copy(TOP / "vmtest/growth.json", f"{GUEST}/vmtest/growth.json")
         for tool in TOOLS:
             image.add_program(archive, program(tool))
-        for tool in SHELL_TOOLS if with_shell else ():
-            if shutil.which(tool):
+        for tool in more_tools:
+            if shutil.which(tool, path=PATH):
                 image.add_program(archive, program(tool))
-        image.add_python(archive, TOP, GUEST, ["tests/e2e/run", "vmtest/refusal.py", "vmtest/growth.py"],
+        image.add_python(archive, TOP, GUEST, ["tests/e2e/run", *(f"vmtest/{name}.py" for name in
+                                               ("refusal", "growth", "measure"))],
                          sorted(path.relative_to(TOP) for path in TOP.glob("tests/e2e/*.py")))
         return archive.finish()
