@@ -22,22 +22,22 @@ def show(text):
 
 
 class Results:
-    """Of one kernel. Shows each case as it becomes known."""
+    """Of one machine. Shows each case as it becomes known."""
 
-    def __init__(self, kernel, verbose=False):
+    def __init__(self, kernel, verbose=False, prefix=""):
         self.kernel, self.verbose = kernel, verbose
+        self.prefix = prefix  # of its tests' names
         self.counts = dict.fromkeys(OUTCOME.values(), 0)
         self.program = None  # the one that runs
         self.seen = None  # its cases by now
         self.tally = None  # what it said at its end
         self.refused = self.failing = False
-        self.machine = ""  # which of its machines, if there are several
         self.measured = []  # lines that tests have printed for the host
 
     def case(self, word, name, text=""):
         outcome = OUTCOME[word]
         self.counts[outcome] += 1
-        show(f"{word} {self.kernel}{'/' if name else ''}{self.machine}{name}{text}")
+        show(f"{word} {self.kernel}{'/' if name else ''}{self.prefix}{name}{text}")
 
     def fail(self, name, why):
         self.case("FAILED", name, f": {why}")

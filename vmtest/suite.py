@@ -64,6 +64,8 @@ PARALLEL = ("steer_even/threads", "steer_packets/flood", "steer_drain/flips")
 # How much longer things may take, by kind of machine.
 SLOW = {KVM: 1, COUNTED: 5, TURNS: 10}
 SECONDS = 60  # for a test program on a fast machine
+E2E_SECONDS = 1200  # for all end-to-end tests
+PROCESSORS = 2  # of a machine, unless it can have only one
 
 
 class Unusable(Exception):
@@ -147,41 +149,58 @@ class Suite:
                     raise Unusable(f"building with {clang}: {done.stdout[-3000:]}")
             self.clangs[folder.name] = folder / "user/reuseportd"
 
-    def lines(self, kernel, mode, cpus):
-        """The plan of a kernel, as init.c reads it."""
-        seconds = SECONDS * SLOW[mode]
+    def machines(self, kernel, mode, cpus, several):
+        """What the machines of a kernel are, and their plans as init.c reads them: (mode, cpus,
+        plan). @several: more than one, so that the processors of the host are kept busy to the
+        end, and one with several processors itself."""
         if kernel.version < FLOOR:
-            if self.wanted("refusal"):
-                yield ("test", "refusal", seconds, sys.executable, f"{GUEST}/vmtest/refusal.py",
-                       f"{GUEST}/build/user/reuseportd", f"{GUEST}/build/tests/harness/worker")
-            return
+            plans = [self.refusal_lines(mode)]
+        elif several:
+            plans = [self.e2e_lines(mode, cpus), self.kernel_lines(mode)]
+        else:
+            plans = [[*self.kernel_lines(mode), *self.e2e_lines(mode, cpus)]]
+        machines = [(mode, cpus, list(plan)) for plan in plans]
+        if several and kernel.version >= FLOOR:
+            machines.append((TURNS, PROCESSORS, list(self.parallel_lines())))
+        return [machine for machine in machines if machine[2]]
+
+    def refusal_lines(self, mode):
+        if self.wanted("refusal"):
+            yield ("test", "refusal", SECONDS * SLOW[mode], sys.executable,
+                   f"{GUEST}/vmtest/refusal.py", f"{GUEST}/build/user/reuseportd",
+                   f"{GUEST}/build/tests/harness/worker")
+
+    def kernel_lines(self, mode):
         if self.wanted("growth"):
-            yield ("test", "growth", seconds, sys.executable, f"{GUEST}/vmtest/growth.py", mode,
-                   f"{GUEST}/build", *(f"{GUEST}/build/bpf/{path.name}" for path in self.objects))
-        for name, path in self.checks.items():
+            yield ("test", "growth", SECONDS * SLOW[mode], sys.executable,
+                   f"{GUEST}/vmtest/growth.py", mode, f"{GUEST}/build",
+                   *(f"{GUEST}/build/bpf/{path.name}" for path in self.objects))
+        for name in self.checks:
             if self.wanted(name):
-                yield self.check_line(name, seconds)
-                continue
-            yield from self.check_cases(name, self.words, seconds)
+                yield self.check_line(name, mode)
+            else:
+                yield from self.check_cases(name, self.words, mode)
+
+    def e2e_lines(self, mode, cpus):
         if self.e2e:
-            yield self.e2e_line("e2e", seconds * 3, "build", cpus, self.e2e)
+            yield self.e2e_line("e2e", E2E_SECONDS * SLOW[mode], "build", cpus, self.e2e)
         for clang in self.clangs:
-            yield self.e2e_line(clang, seconds, clang, cpus, CLANG_TESTS)
+            yield self.e2e_line(clang, SECONDS * SLOW[mode], clang, cpus, CLANG_TESTS)
 
-    def parallel_lines(self, kernel):
-        """Of the other emulated machine."""
-        if kernel.version >= FLOOR:
-            for name in self.checks:
-                yield from self.check_cases(name, PARALLEL, SECONDS * SLOW[TURNS])
+    def parallel_lines(self):
+        """What runs on several emulated processors, too."""
+        for name in self.checks:
+            yield from self.check_cases(name, PARALLEL, TURNS)
 
-    def check_line(self, name, seconds):
-        return ("test", name, seconds, f"{GUEST}/build/tests/kernel/{self.checks[name].name}")
+    def check_line(self, name, mode):
+        return ("test", name, SECONDS * SLOW[mode],
+                f"{GUEST}/build/tests/kernel/{self.checks[name].name}")
 
-    def check_cases(self, name, words, seconds):
+    def check_cases(self, name, words, mode):
         """The one test program, for each word that is a case of it."""
         for case in (word.removeprefix(f"{name}/") for word in words
                      if word.startswith(f"{name}/")):
-            yield from (("env", f"RPD_CASE={case}"), self.check_line(name, seconds),
+            yield from (("env", f"RPD_CASE={case}"), self.check_line(name, mode),
                         ("env", "RPD_CASE"))
 
     def e2e_line(self, name, seconds, build, cpus, tests):
