@@ -6,7 +6,7 @@ import time
 
 from bed import cases, check, equal, note, read_log, wait_until
 from servers import Gunicorn, Haproxy, Nginx, Worker, Workers
-from traffic import Place, wait_for_load
+from traffic import Place, fewer, wait_for_load
 
 WORKERS = 8
 
@@ -260,7 +260,7 @@ def roll(bed, watch, pid_of, old, start, drain=True):
                f"{pid_of(new)} has joined")
     if drain:
         bed.reuseportd("drain", slot)
-        wait_for_load(bed, [row["slot"] for row in bed.status()["workers"]], 1000)
+        wait_for_load(bed, [row["slot"] for row in bed.status()["workers"]], fewer(1000))
     old.process.stop(signal.SIGTERM)
     watch.wait_output(f"slot {slot}: admitted pid {pid_of(new)} ")
     if drain:  # the slot is drained still, whoever is in it now
