@@ -77,8 +77,7 @@ static void start(struct supervisor *sup, unsigned int slot)
 		return;
 	}
 	if (run_place_withdraw(sup, slot, &err) < 0) {
-		run_say(sup, "slot %u: %s", slot, err.text);
-		reload_note_failed(sup, slot, NULL);
+		reload_note_failed(sup, slot, NULL, err.text);
 		return;
 	}
 	it->current = NULL;
@@ -253,7 +252,8 @@ void reload_note_admitted(struct supervisor *sup, unsigned int slot)
 	advance(sup);
 }
 
-void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct run_worker *w)
+void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct run_worker *w,
+                        const char *why)
 {
 	struct reload *it = sup->reload;
 	const char *tail = w && w->output ? output_tail(w->output) : "";
@@ -261,8 +261,7 @@ void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct 
 	if (phase_of(sup, slot) == ROLLOUT_PENDING)
 		return;
 	if (!w)
-		snprintf(it->why, sizeof(it->why), "slot %u: the new worker could not be started",
-		         slot);
+		snprintf(it->why, sizeof(it->why), "slot %u: %s", slot, why);
 	else if (w->why[0])
 		snprintf(it->why, sizeof(it->why), "slot %u: the new worker (pid %u) %s", slot,
 		         w->pid, w->why);

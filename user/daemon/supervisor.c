@@ -275,22 +275,24 @@ static void remove_all(struct supervisor *sup)
 	cgroup_remove_service(sup->cgroup_path);
 	notify_free(sup->notify);
 	sup->notify = NULL;
-	control_free(sup->control, sup->status);
-	sup->control = NULL;
+	if (sup->control)
+		control_close(sup->control);
 	supervisor_path(sup->name, "notify", path, sizeof(path));
 	unlink(path);
 	supervisor_path(sup->name, "out", path, sizeof(path));
 	rmdir(path);
 	rmdir(sup->run_dir);
 	rmdir(RUN_DIR);
+	control_free(sup->control, sup->status); /* who waits for the end is told when it is one */
+	sup->control = NULL;
 }
 
 static void end(struct supervisor *sup)
 {
 	sup->status = has_failed_slot(sup) ? EXIT_REFUSED : EXIT_OK;
+	run_say(sup, "stopped");
 	remove_all(sup);
 	sup->ended = true;
-	run_say(sup, "stopped");
 }
 
 static void announce(struct supervisor *sup)
