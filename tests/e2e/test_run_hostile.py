@@ -47,7 +47,7 @@ WORKERS = {
 def test_stop(bed, kind):
     run = Run(bed, ["python3", "-u", script(bed, "worker.py", PROLOGUE + WORKERS[kind] + EPILOGUE)],
               "--kill-timeout", "1", "--no-count", workers=2)
-    wait_until(lambda: run.states() == ["active"] * 2, "both are up")
+    wait_until(lambda: all(row["live"] for row in run.workers()), "both are up")
     equal(run.stop(), 0, "exit status of the supervisor")
     equal(bed.reuseportd("list", "--json").json(), [], "services")
 
