@@ -139,6 +139,11 @@ static void arm_cron(struct supervisor *sup)
 		                  (uint64_t)next * 1000000, 1000000, on_cron, sup);
 }
 
+void run_plan_changed(struct supervisor *sup)
+{
+	arm_cron(sup);
+}
+
 static void reload_all(struct supervisor *sup, struct run_plan *plan, const char *why)
 {
 	struct error err = {};
