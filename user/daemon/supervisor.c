@@ -457,6 +457,8 @@ static int start(struct supervisor *sup, struct error *err)
 		run_stop_all(sup);
 		return 0;
 	}
+	for (unsigned int slot = 0; !taken && slot < sup->n_slots; slot++)
+		run_place_note(sup, slot);
 	run_slot_start_waiting(sup);
 	run_place_park(sup);
 	arm_cron(sup);
