@@ -103,13 +103,17 @@ static void commit(struct supervisor *sup)
 	unsigned int failed = rollout_count(&it->rollout, ROLLOUT_FAILED);
 	bool restored = it->restoring;
 	char why[sizeof(it->why)];
+	struct error err = {};
+	unsigned int was;
 
 	run_say(sup, "%s: %u of %zu workers are new ones", restored ? "restored" : "reload",
 	        rollout_count(&it->rollout, ROLLOUT_REPLACED), it->rollout.slots.n);
 	strcpy(why, it->why);
+	was = sup->plan->config.workers;
 	if (!restored && it->plan != sup->plan) {
 		run_plan_unref(sup->plan);
 		sup->plan = run_plan_ref(it->plan);
+		run_plan_changed(sup);
 	}
 	reload_free(sup);
 	for (struct run_worker *w = sup->workers, *next; w; w = next) {
@@ -117,6 +121,10 @@ static void commit(struct supervisor *sup)
 		if (w->state == LIFE_HELD)
 			run_worker_event(w, LIFE_EVENT_RETIRE);
 	}
+	/* What `scale` has set holds, unless the configuration has another number than before. */
+	if (sup->plan->config.workers != was &&
+	    run_slot_scale(sup, sup->plan->config.workers, &err) < 0)
+		run_say(sup, "%s", err.text);
 	run_slot_start_waiting(sup);
 	control_reload_ended(sup, failed || restored ? EXIT_REFUSED : EXIT_OK, why);
 }

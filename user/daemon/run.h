@@ -246,6 +246,8 @@ int run_takeover(struct supervisor *sup, struct error *err);
 
 /* --- supervisor.c */
 
+/* The plan in force is another one. */
+void run_plan_changed(struct supervisor *sup);
 /* Ends all workers, then the service, then us. */
 void run_stop_all(struct supervisor *sup);
 /* Called when a worker or a slot has another state: when all that happens now is done it is looked

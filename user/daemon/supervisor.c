@@ -139,6 +139,11 @@ static void arm_cron(struct supervisor *sup)
 		                  (uint64_t)next * 1000000, 1000000, on_cron, sup);
 }
 
+void run_plan_changed(struct supervisor *sup)
+{
+	arm_cron(sup);
+}
+
 static void reload_all(struct supervisor *sup, struct run_plan *plan, const char *why)
 {
 	struct error err = {};
@@ -258,18 +263,16 @@ static bool has_failed_slot(const struct supervisor *sup)
 	return false;
 }
 
-/* Removes all that is of the service. */
+/* Removes all that is of the service. The pins last: as long as they are there the next `stop`, or
+ * supervisor, knows that something may be left. */
 static void remove_all(struct supervisor *sup)
 {
 	_cleanup_service_ struct service service;
 	char path[PATH_MAX];
 	struct error err = {};
 
-	parking_close(&sup->parking);
 	service_init(&service);
-	if (service_open(&service, sup->name, &err) < 0 ||
-	    service_remove(&service, false, &err) < 0)
-		fprintf(stderr, "%s: %s\n", sup->name, err.text);
+	parking_close(&sup->parking);
 	if (sup->cgroup_fd >= 0)
 		hook_detach(sup->cgroup_fd);
 	cgroup_remove_service(sup->cgroup_path);
@@ -283,6 +286,9 @@ static void remove_all(struct supervisor *sup)
 	rmdir(path);
 	rmdir(sup->run_dir);
 	rmdir(RUN_DIR);
+	if (service_open(&service, sup->name, &err) < 0 ||
+	    service_remove(&service, false, &err) < 0)
+		fprintf(stderr, "%s: %s\n", sup->name, err.text);
 	control_free(sup->control, sup->status); /* who waits for the end is told when it is one */
 	sup->control = NULL;
 }
@@ -451,6 +457,8 @@ static int start(struct supervisor *sup, struct error *err)
 		run_stop_all(sup);
 		return 0;
 	}
+	for (unsigned int slot = 0; !taken && slot < sup->n_slots; slot++)
+		run_place_note(sup, slot);
 	run_slot_start_waiting(sup);
 	run_place_park(sup);
 	arm_cron(sup);
