@@ -111,7 +111,7 @@ struct supervisor {
 	struct reload *reload; /* under way, or NULL */
 
 	uint64_t memory_looked_at; /* CLOCK_MONOTONIC, microseconds */
-	bool made;                 /* its pins are ours */
+	bool made;                 /* the service is of our making, and not taken over */
 	bool announced;            /* every slot has come to where it goes once */
 	bool stopping;
 	bool ended; /* nothing of the service is left */

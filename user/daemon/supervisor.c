@@ -424,7 +424,7 @@ static int make_service(struct supervisor *sup, struct error *err)
 	taken = service_create(&service, &plan, err);
 	if (taken < 0)
 		return taken;
-	sup->made = true;
+	sup->made = !taken; /* what was there before us is not ours to remove */
 	r = taken ? parking_open(&sup->parking, &service, err) : open_named(sup, &service, err);
 	return r < 0 ? r : taken;
 }
