@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
+
 struct out_queue {
 	sd_event *loop;
 	sd_event_source *source; /* while it waits */
@@ -37,6 +39,16 @@ static int open_own(mode_t kind)
 	return fd < 0 ? STDOUT_FILENO : fd;
 }
 
+/* Whether a file ends within a line: who wrote to it was killed then. */
+static bool ends_in_line(void)
+{
+	_cleanup_close_ int fd = open("/proc/self/fd/1", O_RDONLY | O_CLOEXEC);
+	const off_t end = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
+	char last;
+
+	return end > 0 && pread(fd, &last, 1, end - 1) == 1 && last != '\n';
+}
+
 int out_queue_new(sd_event *loop, void (*drained)(void *data), void *data, struct out_queue **ret)
 {
 	struct out_queue *queue = calloc(1, sizeof(*queue));
@@ -49,6 +61,8 @@ int out_queue_new(sd_event *loop, void (*drained)(void *data), void *data, struc
 	queue->data = data;
 	queue->kind = fstat(STDOUT_FILENO, &st) < 0 ? 0 : st.st_mode & S_IFMT;
 	queue->fd = open_own(queue->kind);
+	if (queue->kind == S_IFREG && ends_in_line())
+		out_queue_add(queue, NULL, "\n", 1);
 	*ret = queue;
 	return 0;
 }

@@ -12,7 +12,8 @@
 
 struct out_queue;
 
-/* @drained: is called when all has gone that once had to wait. Returns 0 or a negative errno. */
+/* A file that ends within a line gets the end of that first. @drained: is called when it can go on
+ * after it had to wait. Returns 0 or a negative errno. */
 int out_queue_new(sd_event *loop, void (*drained)(void *data), void *data, struct out_queue **ret);
 
 /* A line, with @prefix (without an end of line in it, or NULL) before it, and an end if it has
