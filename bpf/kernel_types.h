@@ -7,8 +7,14 @@
 
 #define KERNEL_TYPE __attribute__((preserve_access_index))
 
+typedef struct {
+	long long counter;
+} atomic64_t;
+
 struct sock_common {
 	unsigned char skc_state;
+	unsigned short skc_num; /* local port, host order; 0 again when it is let go */
+	atomic64_t skc_cookie;
 } KERNEL_TYPE;
 
 struct sock {
@@ -24,8 +30,22 @@ struct request_sock_queue {
 	atomic_t qlen; /* handshakes under way */
 } KERNEL_TYPE;
 
+struct inet_sock {
+	unsigned short inet_sport; /* local port, network order */
+} KERNEL_TYPE;
+
 struct inet_connection_sock {
+	struct inet_sock icsk_inet;
 	struct request_sock_queue icsk_accept_queue;
+} KERNEL_TYPE;
+
+struct list_head {
+	struct list_head *next;
+} KERNEL_TYPE;
+
+struct tcp_sock {
+	struct inet_connection_sock inet_conn;
+	struct list_head tsorted_sent_queue;
 } KERNEL_TYPE;
 
 struct bpf_iter_meta {

@@ -16,6 +16,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include <reuseportd/abi.h>
+#include "conn_table.h"
 #include "event_note.h"
 #include "shared_maps.h"
 #include "steer_pick.h"
@@ -51,14 +52,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct rpd_tally);
 } counters SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 65536);
-	__type(key, __u64);
-	__type(value, struct rpd_member);
-} members SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -249,56 +242,30 @@ static __always_inline int nobody(const struct rpd_schedule *sched)
 	return finish(RPD_ROW_NONE, RPD_OUTCOME_fell_back, SK_PASS);
 }
 
-/* Notes, in @note if there is one, where a connection is counted from now on. If there is no room
- * for the note it stays where it was, which is wrong by one and right again when it ends. */
-static __always_inline bool note_moved(struct rpd_control *ctl, struct rpd_moved *note,
-                                       __u64 cookie, __u16 account)
-{
-	struct rpd_moved first = {.account = account, .taken = true};
-
-	if (note) {
-		note->account = account;
-		return true;
-	}
-	if (bpf_map_update_elem(&moved, &cookie, &first, BPF_NOEXIST) < 0)
-		return false;
-	__sync_fetch_and_add(&ctl->n_moved, 1);
-	return true;
-}
-
 /*
- * The connection goes over to the account of the slot's worker. Its tag can't be changed from here,
- * and the kernel doesn't change it. What migrates may also be a handshake, which has no count yet
- * and gets the tag of the listener that ends it, or a connection that has ended already.
+ * The connection goes over to the account of the slot's worker. What migrates may also be a
+ * handshake, which is counted for the listener that ends it, or a connection that isn't counted or
+ * has ended already: they are not in the table. The kernel holds the connection's socket meanwhile.
  */
-static __always_inline void move_count(struct sk_reuseport_md *ctx, struct rpd_control *ctl,
-                                       const struct rpd_member *member, __u32 slot)
+static __always_inline void move_count(struct sk_reuseport_md *ctx, __u32 slot)
 {
 	struct rpd_worker *worker = bpf_map_lookup_elem(&workers, &slot);
 	struct bpf_sock *child = ctx->migrating_sk;
 	struct rpd_account *source, *target;
-	struct rpd_moved *note;
+	__u64 *tag = child ? conn_find(child) : NULL;
 	__u32 from, to;
-	__u64 cookie;
 
-	if (!ctl->counting || !child || !member || !worker)
+	if (!tag || !worker)
 		return;
-	if (child->state != BPF_TCP_ESTABLISHED && child->state != BPF_TCP_CLOSE_WAIT)
-		return;
-	cookie = bpf_get_socket_cookie(child);
-	note = bpf_map_lookup_elem(&moved, &cookie);
+	from = *tag & RPD_TAG_ACCOUNT;
 	to = worker->account;
-	if (note && !note->taken) { /* not counted yet: then at once at the right place */
-		note->account = to;
-		return;
-	}
-	from = note ? note->account : member->account;
 	source = bpf_map_lookup_elem(&accounts, &from);
 	target = bpf_map_lookup_elem(&accounts, &to);
-	if (from == to || !source || !target || !note_moved(ctl, note, cookie, to))
+	if (from == to || !source || !target)
 		return;
-	source->of[RPD_CONN_moved_out]++;
-	target->of[RPD_CONN_moved_in]++;
+	*tag = (*tag & ~(__u64)RPD_TAG_ACCOUNT) | to;
+	__sync_fetch_and_add(&source->of[RPD_CONN_moved_out], 1);
+	__sync_fetch_and_add(&target->of[RPD_CONN_moved_in], 1);
 }
 
 /* A listener closed and left a connection or a handshake: to its version, else to anybody. */
@@ -323,7 +290,7 @@ static __always_inline int migrate(struct sk_reuseport_md *ctx, struct rpd_contr
 	if (slot < 0)
 		slot = take_any(ctx, sched, start);
 	if (slot >= 0) {
-		move_count(ctx, ctl, member, slot);
+		move_count(ctx, slot);
 		event_note(RPD_EVENT_migrated,
 		           member && member->slot < RPD_SLOT_MAX ? member->slot : RPD_NO_SLOT, 0);
 		return finish(slot, RPD_OUTCOME_migrated, SK_PASS);

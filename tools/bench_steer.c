@@ -1,29 +1,32 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bench_steer: what one run of the steering program costs, and how often its ring can be replaced.
+ * bench_steer: what the steering program costs a SYN, and how often its ring can be replaced.
  * tools/bench runs it, in a network namespace of its own, and reads its JSON.
  *
- * Each variant is a reuseport group of real listeners with a program attached. Real SYNs reach it
- * over loopback, from client addresses all over 127.0.0.0/8: a raw socket sends them, the listener
- * answers, and as no socket waits for the answer the kernel resets the handshake, all in the same
- * system call. So a SYN costs a few microseconds, runs the program once, and leaves nothing behind.
+ * A group of real listeners gets real SYNs over loopback, from client addresses all over
+ * 127.0.0.0/8. Now an empty program is attached to it, now the steering program, and what the
+ * kernel does with a SYN is timed as a whole. The program's own clock alone won't do: the chosen
+ * listener is not in the CPU's cache if there are many, and whoever reads it first waits for it.
+ * The steering program does, on its own time; with an empty one the kernel's hash picks one of just
+ * as many listeners, and the same wait comes right behind the program.
  *
- * The kernel itself takes the time of every run (BPF_ENABLE_STATS), that of its two clock readings
- * included. A program that does nothing shows the same overhead: it is the one to subtract.
- * Variants take turns, one batch a round, so that a noisy minute hits them all.
+ * The difference is a hundredth of what a SYN takes, so everything else has to be the same, and
+ * short: the same listeners, by turns of a few SYNs. The listeners' queues are full, so that each
+ * SYN is dropped when the listener has been found and read: no memory, no timer, no answer, and
+ * nothing is left behind.
+ *
+ * Then the kernel's own clock of the program's runs (BPF_ENABLE_STATS), which also tells that each
+ * SYN makes exactly one.
  */
 #include <argp.h>
-#include <arpa/inet.h>
 #include <err.h>
-#include <errno.h>
+#include <linux/sock_diag.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/ip.h>
-#include <stdbool.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -33,12 +36,15 @@
 #include <bpf/bpf.h>
 #include <json-c/json.h>
 
-#include "bench_bare.skel.h"
+#include "bench_empty.skel.h"
+#include "bench_syn.h"
 #include "core/schedule.h"
 #include "steer.skel.h"
 
-#define VARIANT_MAX  32
-#define SENT_AT_ONCE 64 /* SYNs a system call */
+#define GROUPS       5
+#define EACH         16   /* SYNs a listener to see which ones get any */
+#define CLOCKED      2048 /* SYNs a turn of what is timed by the program's clock ... */
+#define CLOCKED_EACH 150  /* ... once in so many rounds */
 #define FIRST_PORT   20000
 #define SETTLE_TRIES 1000
 #define SWITCHES     2000 /* ring updates for one figure */
@@ -47,43 +53,38 @@
 #define SO_ATTACH_REUSEPORT_EBPF 52
 #endif
 
-struct variant {
-	const char *program; /* a policy, or a program of bench_bare.bpf.c */
+/* What is attached to a group, in turns. */
+enum side {
+	EMPTY,       /* a program that does nothing: the kernel's hash picks */
+	ROUND_ROBIN, /* the steering program */
+	STICKY,
+	SIDE_MAX,
+};
+
+static const char *const side_names[SIDE_MAX] = {"empty", "round-robin", "sticky"};
+
+/* Listeners on one port, the same for each side. */
+struct group {
 	unsigned slots;
 	uint16_t port;
-	int prog_fd, socks_fd;
-	struct steer_bpf *steer;        /* this or `bare` */
-	struct rpd_schedule *schedules; /* of `steer`, two of them */
+	int listeners[RPD_SLOT_MAX]; /* by slot */
+	struct steer_bpf *steer;
+	struct rpd_schedule *schedules; /* one for each policy */
 	struct rpd_control *control;
-	struct bench_bare_bpf *bare;
-	struct json_object *run_ns; /* of each round: mean run of the program */
-	struct json_object *syn_ns; /* of each system call: mean time that a SYN took in all */
+	struct json_object *syn_ns[SIDE_MAX]; /* of each turn: mean time of a SYN in all */
+	struct json_object *run_ns[SIDE_MAX]; /* of each turn: mean run, by the program's clock */
 };
 
 struct counted {
 	uint64_t runs, ns;
 };
 
-struct syn {
-	struct iphdr ip;
-	struct tcphdr tcp;
-};
-
 struct bench {
-	struct variant variants[VARIANT_MAX];
-	size_t n_variants;
-	unsigned rounds, batch;
-	int raw;
-	uint32_t random;
+	struct group groups[GROUPS];
+	struct bench_empty_bpf *empty;
+	unsigned rounds;
+	struct syn_sender sender;
 };
-
-static uint64_t read_ns(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
 
 static struct json_object *decimal(double value)
 {
@@ -105,8 +106,7 @@ static int listener_open(uint16_t port)
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
 
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0 ||
-	    bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    listen(fd, 4096) < 0)
+	    bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 0) < 0)
 		err(EXIT_FAILURE, "listener on port %u", port);
 	return fd;
 }
@@ -137,145 +137,93 @@ static void make_ring(struct rpd_schedule *schedule, unsigned slots, enum rpd_po
 	schedule_build(schedule);
 }
 
-static void load_steering(struct variant *variant, enum rpd_policy policy)
+static void load_steering(struct group *group)
 {
-	variant->steer = steer_bpf__open_and_load();
-	if (!variant->steer)
+	group->steer = steer_bpf__open_and_load();
+	if (!group->steer)
 		err(EXIT_FAILURE, "the kernel refused the steering program");
-	variant->schedules =
-	        map_memory(variant->steer->maps.schedules, 2 * sizeof(*variant->schedules));
-	variant->control = map_memory(variant->steer->maps.control, sizeof(*variant->control));
-	make_ring(&variant->schedules[0], variant->slots, policy);
-	variant->prog_fd = bpf_program__fd(variant->steer->progs.steer);
-	variant->socks_fd = bpf_map__fd(variant->steer->maps.socks);
+	group->schedules = map_memory(group->steer->maps.schedules, 2 * sizeof(*group->schedules));
+	group->control = map_memory(group->steer->maps.control, sizeof(*group->control));
+	make_ring(&group->schedules[RPD_ROUND_ROBIN], group->slots, RPD_ROUND_ROBIN);
+	make_ring(&group->schedules[RPD_STICKY], group->slots, RPD_STICKY);
 }
 
-static void load_bare(struct variant *variant, const char *name)
+/* Puts one side in force; returns the program that is attached then. */
+static int take_side(struct bench *bench, struct group *group, enum side side)
 {
-	variant->bare = bench_bare_bpf__open();
-	if (variant->bare)
-		variant->bare->rodata->slots = variant->slots;
-	if (!variant->bare || bench_bare_bpf__load(variant->bare) < 0)
-		err(EXIT_FAILURE, "the kernel refused a bare program");
-	variant->prog_fd =
-	        bpf_program__fd(bpf_object__find_program_by_name(variant->bare->obj, name));
-	variant->socks_fd = bpf_map__fd(variant->bare->maps.socks);
+	int prog_fd = bpf_program__fd(side == EMPTY ? bench->empty->progs.empty
+	                                            : group->steer->progs.steer);
+
+	group->control->active = side == STICKY ? RPD_STICKY : RPD_ROUND_ROBIN;
+	if (setsockopt(group->listeners[0], SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &prog_fd,
+	               sizeof(prog_fd)) < 0)
+		err(EXIT_FAILURE, "can't attach the program");
+	return prog_fd;
 }
 
-static void load_program(struct variant *variant)
+/* One connection each: round robin sees to that. A queue that may have none is full with one. */
+static void fill_queues(const struct group *group)
 {
-	if (!strcmp(variant->program, "round-robin"))
-		load_steering(variant, RPD_ROUND_ROBIN);
-	else if (!strcmp(variant->program, "sticky"))
-		load_steering(variant, RPD_STICKY);
-	else
-		load_bare(variant, variant->program);
+	struct sockaddr_in address;
+	socklen_t len = sizeof(address);
+
+	if (getsockname(group->listeners[0], (struct sockaddr *)&address, &len) < 0)
+		err(EXIT_FAILURE, "getsockname");
+	for (unsigned i = 0; i < group->slots; i++) {
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		if (fd < 0 || connect(fd, (const struct sockaddr *)&address, len) < 0)
+			err(EXIT_FAILURE, "connection %u to port %u", i, group->port);
+		close(fd);
+	}
+	for (unsigned slot = 0; slot < group->slots; slot++) {
+		struct tcp_info info = {};
+
+		len = sizeof(info);
+		if (getsockopt(group->listeners[slot], IPPROTO_TCP, TCP_INFO, &info, &len) < 0 ||
+		    info.tcpi_unacked != 1) /* of a listener, the length of its queue */
+			errx(EXIT_FAILURE, "the queue of slot %u is not full", slot);
+	}
+}
+
+/* Servers' listeners lie in memory in any order, and not in that of their slots. */
+static void shuffle(struct bench *bench, int *fds, unsigned n)
+{
+	for (unsigned left = n; left > 1; left--) {
+		unsigned other = syn_random(&bench->sender) % left;
+		int fd = fds[left - 1];
+
+		fds[left - 1] = fds[other];
+		fds[other] = fd;
+	}
 }
 
 /* The listeners stay open to the end of the process. */
-static void add_variant(struct bench *bench, const char *program, unsigned slots)
+static void group_open(struct bench *bench, struct group *group, unsigned slots, uint16_t port)
 {
-	struct variant *variant = &bench->variants[bench->n_variants];
-	int listener = -1;
+	int *fds = group->listeners;
 
-	if (bench->n_variants == VARIANT_MAX)
-		errx(EXIT_FAILURE, "no more than %d variants", VARIANT_MAX);
-	*variant = (struct variant){
-	        .program = program,
-	        .slots = slots,
-	        .port = (uint16_t)(FIRST_PORT + bench->n_variants),
-	        .run_ns = json_object_new_array(),
-	        .syn_ns = json_object_new_array(),
-	};
-	bench->n_variants++;
-	load_program(variant);
+	*group = (struct group){.slots = slots, .port = port};
+	load_steering(group);
+	for (unsigned slot = 0; slot < slots; slot++)
+		fds[slot] = listener_open(port);
+	shuffle(bench, fds, slots);
 	for (unsigned slot = 0; slot < slots; slot++) {
-		uint64_t value;
+		uint64_t value = (uint64_t)fds[slot];
 
-		listener = listener_open(variant->port);
-		value = (uint64_t)listener;
-		if (bpf_map_update_elem(variant->socks_fd, &slot, &value, BPF_ANY) < 0)
+		if (bpf_map_update_elem(bpf_map__fd(group->steer->maps.socks), &slot, &value,
+		                        BPF_ANY) < 0)
 			err(EXIT_FAILURE, "slot %u", slot);
 	}
-	if (setsockopt(listener, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &variant->prog_fd,
-	               sizeof(variant->prog_fd)) < 0)
-		err(EXIT_FAILURE, "can't attach the program");
-}
-
-/* SYNs */
-
-static uint32_t next_random(struct bench *bench)
-{
-	bench->random ^= bench->random << 13;
-	bench->random ^= bench->random >> 17;
-	bench->random ^= bench->random << 5;
-	return bench->random;
-}
-
-static uint32_t sum_words(const void *data, size_t len)
-{
-	const uint16_t *words = data;
-	uint32_t sum = 0;
-
-	for (size_t i = 0; i < len / 2; i++)
-		sum += words[i];
-	return sum;
-}
-
-static uint16_t fold(uint32_t sum)
-{
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum += sum >> 16;
-	return (uint16_t)~sum;
-}
-
-/* From a random client; the kernel fills in the IP header's checksum and length. */
-static void syn_init(struct syn *syn, struct bench *bench, uint16_t port)
-{
-	uint32_t random = next_random(bench);
-
-	*syn = (struct syn){
-	        .ip = {.version = 4,
-	               .ihl = sizeof(syn->ip) / 4,
-	               .ttl = 64,
-	               .protocol = IPPROTO_TCP,
-	               .saddr = htonl((INADDR_LOOPBACK & 0xff000000) | (random & 0xfffffe) | 1),
-	               .daddr = htonl(INADDR_LOOPBACK)},
-	        .tcp = {.source = htons((uint16_t)(1024 + next_random(bench) % 60000)),
-	                .dest = htons(port),
-	                .seq = next_random(bench),
-	                .doff = sizeof(syn->tcp) / 4,
-	                .syn = 1,
-	                .window = htons(64000)},
-	};
-	syn->tcp.check = fold(sum_words(&syn->ip.saddr, 8) + htons(IPPROTO_TCP) +
-	                      htons(sizeof(syn->tcp)) + sum_words(&syn->tcp, sizeof(syn->tcp)));
-}
-
-/* Sends some SYNs, and returns how long the sending took: the kernel handles them meanwhile. */
-static uint64_t send_syns(struct bench *bench, uint16_t port, unsigned n)
-{
-	static struct syn syns[SENT_AT_ONCE];
-	static struct iovec parts[SENT_AT_ONCE];
-	static struct mmsghdr messages[SENT_AT_ONCE];
-	uint64_t start;
-
-	for (unsigned i = 0; i < n; i++) {
-		syn_init(&syns[i], bench, port);
-		parts[i] = (struct iovec){&syns[i], sizeof(syns[i])};
-		messages[i].msg_hdr = (struct msghdr){.msg_iov = &parts[i], .msg_iovlen = 1};
+	take_side(bench, group, ROUND_ROBIN);
+	fill_queues(group);
+	for (int side = 0; side < SIDE_MAX; side++) {
+		group->syn_ns[side] = json_object_new_array();
+		group->run_ns[side] = json_object_new_array();
 	}
-	start = read_ns(CLOCK_MONOTONIC);
-	for (unsigned sent = 0; sent < n;) {
-		int done = sendmmsg(bench->raw, messages + sent, n - sent, 0);
-
-		if (done < 0 && errno != ENOBUFS && errno != EINTR)
-			err(EXIT_FAILURE, "can't send SYNs");
-		if (done > 0)
-			sent += (unsigned)done;
-	}
-	return read_ns(CLOCK_MONOTONIC) - start;
 }
+
+/* Measuring */
 
 static struct counted read_stats(int prog_fd)
 {
@@ -287,94 +235,137 @@ static struct counted read_stats(int prog_fd)
 	return (struct counted){info.run_cnt, info.run_time_ns};
 }
 
-/* One batch. */
-static void measure(struct bench *bench, struct variant *variant, bool keep)
+static uint32_t dropped(int listener)
 {
-	struct counted before = read_stats(variant->prog_fd), after = before;
+	uint32_t info[SK_MEMINFO_VARS] = {};
+	socklen_t len = sizeof(info);
 
-	for (unsigned left = bench->batch; left > 0;) {
-		unsigned n = left < SENT_AT_ONCE ? left : SENT_AT_ONCE;
-		uint64_t ns = send_syns(bench, variant->port, n);
+	if (getsockopt(listener, SOL_SOCKET, SO_MEMINFO, info, &len) < 0)
+		err(EXIT_FAILURE, "SO_MEMINFO");
+	return info[SK_MEMINFO_DROPS];
+}
 
-		if (keep)
-			json_object_array_add(variant->syn_ns, decimal((double)ns / n));
-		left -= n;
-	}
+/* How many of the listeners get SYNs. */
+static unsigned reached(struct bench *bench, struct group *group, enum side side)
+{
+	uint32_t before[RPD_SLOT_MAX];
+	unsigned n = 0;
+
+	take_side(bench, group, side);
+	for (unsigned slot = 0; slot < group->slots; slot++)
+		before[slot] = dropped(group->listeners[slot]);
+	for (unsigned sent = 0; sent < EACH * group->slots; sent += SYN_BATCH)
+		syn_send(&bench->sender, group->port);
+	for (unsigned slot = 0; slot < group->slots; slot++)
+		n += dropped(group->listeners[slot]) != before[slot];
+	return n;
+}
+
+static void time_syns(struct bench *bench, struct group *group, enum side side)
+{
+	uint64_t ns;
+
+	take_side(bench, group, side);
+	ns = syn_send(&bench->sender, group->port);
+	json_object_array_add(group->syn_ns[side], decimal((double)ns / SYN_BATCH));
+}
+
+static void clock_runs(struct bench *bench, struct group *group, enum side side)
+{
+	int prog_fd = take_side(bench, group, side);
+	struct counted before = read_stats(prog_fd), after = before;
+
+	for (unsigned sent = 0; sent < CLOCKED; sent += SYN_BATCH)
+		syn_send(&bench->sender, group->port);
 	/* ksoftirqd may still be at the last ones. */
 	for (int i = 0; i < SETTLE_TRIES; i++) {
-		after = read_stats(variant->prog_fd);
-		if (after.runs - before.runs >= bench->batch)
+		after = read_stats(prog_fd);
+		if (after.runs - before.runs >= CLOCKED)
 			break;
 		usleep(1000);
 	}
-	if (after.runs - before.runs != bench->batch)
-		errx(EXIT_FAILURE, "%s at %u slots: %u SYNs, but %ju runs", variant->program,
-		     variant->slots, bench->batch, (uintmax_t)(after.runs - before.runs));
-	if (keep)
-		json_object_array_add(variant->run_ns,
-		                      decimal((double)(after.ns - before.ns) / bench->batch));
+	if (after.runs - before.runs != CLOCKED)
+		errx(EXIT_FAILURE, "%s at %u slots: %d SYNs, but %ju runs", side_names[side],
+		     group->slots, CLOCKED, (uintmax_t)(after.runs - before.runs));
+	json_object_array_add(group->run_ns[side],
+	                      decimal((double)(after.ns - before.ns) / CLOCKED));
 }
 
-static struct json_object *measure_runs(struct bench *bench)
+/* Each side goes first as often as the others. */
+static void take_turns(struct bench *bench, unsigned rounds,
+                       void (*measure)(struct bench *, struct group *, enum side))
+{
+	for (unsigned round = 0; round < rounds; round++)
+		for (unsigned i = 0; i < GROUPS; i++)
+			for (unsigned turn = 0; turn < SIDE_MAX; turn++)
+				measure(bench, &bench->groups[i], (round + turn) % SIDE_MAX);
+}
+
+static struct json_object *told(struct bench *bench, struct group *group, enum side side)
+{
+	struct json_object *one = json_object_new_object();
+
+	json_object_object_add(one, "program", json_object_new_string(side_names[side]));
+	json_object_object_add(one, "slots", json_object_new_int((int)group->slots));
+	json_object_object_add(one, "reached",
+	                       json_object_new_int((int)reached(bench, group, side)));
+	json_object_object_add(one, "syn_ns", group->syn_ns[side]);
+	json_object_object_add(one, "run_ns", group->run_ns[side]);
+	return one;
+}
+
+static struct json_object *measure_sides(struct bench *bench)
 {
 	struct json_object *all = json_object_new_array();
-	int stats = bpf_enable_stats(BPF_STATS_RUN_TIME);
+	int stats;
 
+	take_turns(bench, bench->rounds, time_syns);
+	stats = bpf_enable_stats(BPF_STATS_RUN_TIME);
 	if (stats < 0)
 		err(EXIT_FAILURE, "can't turn on BPF run time statistics");
-	for (unsigned round = 0; round <= bench->rounds; round++) /* the first one warms up */
-		for (size_t i = 0; i < bench->n_variants; i++)
-			measure(bench, &bench->variants[(i + round) % bench->n_variants],
-			        round > 0);
+	take_turns(bench, 2 + bench->rounds / CLOCKED_EACH, clock_runs);
 	close(stats);
-	for (size_t i = 0; i < bench->n_variants; i++) {
-		struct json_object *one = json_object_new_object();
-		const struct variant *variant = &bench->variants[i];
-
-		json_object_object_add(one, "program", json_object_new_string(variant->program));
-		json_object_object_add(one, "slots", json_object_new_int((int)variant->slots));
-		json_object_object_add(one, "run_ns", variant->run_ns);
-		json_object_object_add(one, "syn_ns", variant->syn_ns);
-		json_object_array_add(all, one);
-	}
+	for (unsigned i = 0; i < GROUPS; i++)
+		for (unsigned side = 0; side < SIDE_MAX; side++)
+			json_object_array_add(all, told(bench, &bench->groups[i], side));
 	return all;
 }
 
-static void compute(const struct variant *variant, struct rpd_schedule *draft)
+static void compute(const struct group *group, struct rpd_schedule *draft)
 {
-	(void)variant;
+	(void)group;
 	schedule_build(draft);
 }
 
 /* Where it is not in force; then the word is flipped. */
-static void write_and_flip(const struct variant *variant, struct rpd_schedule *draft)
+static void write_and_flip(const struct group *group, struct rpd_schedule *draft)
 {
-	uint32_t next = !variant->control->active;
+	uint32_t next = !group->control->active;
 
-	variant->schedules[next] = *draft;
-	__atomic_store_n(&variant->control->active, next, __ATOMIC_RELEASE);
+	group->schedules[next] = *draft;
+	__atomic_store_n(&group->control->active, next, __ATOMIC_RELEASE);
 }
 
 /* CPU time of one call: other programs on the machine don't count. */
-static struct json_object *microseconds(void (*step)(const struct variant *, struct rpd_schedule *),
-                                        const struct variant *variant, struct rpd_schedule *draft)
+static struct json_object *microseconds(void (*step)(const struct group *, struct rpd_schedule *),
+                                        const struct group *group, struct rpd_schedule *draft)
 {
-	uint64_t start = read_ns(CLOCK_THREAD_CPUTIME_ID);
+	uint64_t start = syn_clock_ns(CLOCK_THREAD_CPUTIME_ID);
 
 	for (unsigned i = 0; i < SWITCHES; i++)
-		step(variant, draft);
-	return decimal((double)(read_ns(CLOCK_THREAD_CPUTIME_ID) - start) / 1e3 / SWITCHES);
+		step(group, draft);
+	return decimal((double)(syn_clock_ns(CLOCK_THREAD_CPUTIME_ID) - start) / 1e3 / SWITCHES);
 }
 
-static struct json_object *measure_ring_update(const struct variant *variant)
+static struct json_object *measure_ring_update(const struct group *group)
 {
 	static struct rpd_schedule draft;
 	struct json_object *result = json_object_new_object();
 
-	make_ring(&draft, variant->slots, RPD_ROUND_ROBIN);
-	json_object_object_add(result, "slots", json_object_new_int((int)variant->slots));
-	json_object_object_add(result, "compute_us", microseconds(compute, variant, &draft));
-	json_object_object_add(result, "write_us", microseconds(write_and_flip, variant, &draft));
+	make_ring(&draft, group->slots, RPD_ROUND_ROBIN);
+	json_object_object_add(result, "slots", json_object_new_int((int)group->slots));
+	json_object_object_add(result, "compute_us", microseconds(compute, group, &draft));
+	json_object_object_add(result, "write_us", microseconds(write_and_flip, group, &draft));
 	return result;
 }
 
@@ -391,18 +382,15 @@ static void raise_fd_limit(void)
 		err(EXIT_FAILURE, "setrlimit");
 }
 
-static int raw_socket(void)
+/* The kernel handles what is sent over loopback on the sender's CPU. */
+static void stay_on_this_cpu(void)
 {
-	const struct sockaddr_in here = {
-	        .sin_family = AF_INET,
-	        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	};
-	int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW), size = 1 << 20;
+	cpu_set_t one;
 
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) < 0 ||
-	    connect(fd, (const struct sockaddr *)&here, sizeof(here)) < 0)
-		err(EXIT_FAILURE, "raw socket");
-	return fd;
+	CPU_ZERO(&one);
+	CPU_SET((size_t)sched_getcpu(), &one);
+	if (sched_setaffinity(0, sizeof(one), &one) < 0)
+		err(EXIT_FAILURE, "sched_setaffinity");
 }
 
 static unsigned parse_number(const char *text, unsigned max, struct argp_state *state)
@@ -421,10 +409,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case 'r':
-		bench->rounds = parse_number(arg, 10000, state);
-		return 0;
-	case 'b':
-		bench->batch = parse_number(arg, 100000, state);
+		bench->rounds = parse_number(arg, 100000, state);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -432,8 +417,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp_option option_table[] = {
-        {"rounds", 'r', "N", 0, "Batches of each variant (default 40)", 0},
-        {"batch", 'b', "N", 0, "SYNs in each batch (default 2048)", 0},
+        {"rounds", 'r', "N", 0, "Turns of each program at each number of slots (default 3000)", 0},
         {0},
 };
 
@@ -446,28 +430,27 @@ static const struct argp parser = {
 
 int main(int argc, char **argv)
 {
-	static const unsigned sizes[] = {1, 8, 64, 512, RPD_SLOT_MAX};
-	static const char *const programs[] = {"empty", "in_turn", "round-robin", "by_hash",
-	                                       "sticky"};
-	static struct bench bench = {.rounds = 40, .batch = 2048, .random = 2463534242};
+	static const unsigned sizes[GROUPS] = {1, 8, 64, 512, RPD_SLOT_MAX};
+	static struct bench bench = {.rounds = 3000};
 	struct json_object *result = json_object_new_object(), *updates = json_object_new_array();
 
 	argp_parse(&parser, argc, argv, 0, NULL, &bench);
 	raise_fd_limit();
-	bench.raw = raw_socket();
-	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
-		for (size_t p = 0; p < sizeof(programs) / sizeof(*programs); p++)
-			add_variant(&bench, programs[p], sizes[i]);
-	json_object_object_add(result, "runs", measure_runs(&bench));
-	for (size_t i = 0; i < bench.n_variants; i++)
-		if (!strcmp(bench.variants[i].program, "round-robin"))
-			json_object_array_add(updates, measure_ring_update(&bench.variants[i]));
+	stay_on_this_cpu();
+	syn_sender_init(&bench.sender);
+	bench.empty = bench_empty_bpf__open_and_load();
+	if (!bench.empty)
+		err(EXIT_FAILURE, "the kernel refused an empty program");
+	for (size_t i = 0; i < GROUPS; i++)
+		group_open(&bench, &bench.groups[i], sizes[i], (uint16_t)(FIRST_PORT + i));
+	json_object_object_add(result, "runs", measure_sides(&bench));
+	for (size_t i = 0; i < GROUPS; i++)
+		json_object_array_add(updates, measure_ring_update(&bench.groups[i]));
 	json_object_object_add(result, "ring_updates", updates);
 	puts(json_object_to_json_string_ext(result, JSON_C_TO_STRING_PLAIN));
 	json_object_put(result);
-	for (size_t i = 0; i < bench.n_variants; i++) {
-		steer_bpf__destroy(bench.variants[i].steer);
-		bench_bare_bpf__destroy(bench.variants[i].bare);
-	}
+	for (size_t i = 0; i < GROUPS; i++)
+		steer_bpf__destroy(bench.groups[i].steer);
+	bench_empty_bpf__destroy(bench.empty);
 	return EXIT_SUCCESS;
 }

@@ -47,6 +47,10 @@
 #define RPD_ACCOUNT_MAX         (RPD_ACCOUNT_PARKED + 1)
 #define RPD_ACCOUNT_NONE        0xffff /* all of the slot's are in use: not counted */
 
+/* How many open connections are counted unless the user says otherwise. */
+#define RPD_CONNS_DEFAULT 262144
+#define RPD_CONNS_LIMIT   16777216
+
 #define RPD_RATE_SECONDS 8 /* a power of two; of the last but one, the rate is told */
 
 #define RPD_NO_VERSION 0xff
@@ -125,9 +129,9 @@ struct rpd_control {
 	__u64 pad1[7];
 	__u32 active;   /* index of the schedule in force: the one word that a switch flips */
 	__u32 counting; /* connections are counted: there is a program that tells of their end */
-	__u32 n_moved;  /* entries of map "moved" */
+	__u32 n_more;   /* entries of map "conns_more" */
 	__s32 counting_error; /* why they aren't: a negative errno */
-	__u32 n_uncounted;    /* connections from before attach for which there was no room */
+	__u32 n_unlisted;     /* connections from before attach that could not be listed */
 	__u32 n_probes;       /* entries of map "probes", or more */
 	__u32 pad2[10];
 };
@@ -160,8 +164,9 @@ struct rpd_member {
 	__u16 slot;
 	__u8 version;
 	__u8 endpoint;
-	__u16 account;
-	__u16 pad;
+	__u16 account; /* of its connections */
+	__u8 left;     /* it has closed, and that was noted */
+	__u8 pad;
 };
 
 enum rpd_conn_counter {
@@ -174,7 +179,6 @@ enum rpd_conn_counter {
  * moved_in - closed - moved_out. */
 struct rpd_account {
 	__u64 of[RPD_CONN_COUNTER_MAX];
-	__u64 pad;
 };
 
 /* Map "rates", per CPU, by slot: connections of the last seconds, seconds of bpf_ktime_get_ns(). */
@@ -183,20 +187,35 @@ struct rpd_rate {
 	__u32 of[RPD_RATE_SECONDS];
 };
 
-/* Map "tags", the socket storage of listeners and, copied from there by the kernel, of their
- * connections. */
-struct rpd_tag {
-	__u64 since;   /* bpf_ktime_get_ns() when it was established; 0: not known, or a listener */
-	__u16 account; /* where it is counted, unless map "moved" has it */
-	__u8 counted;  /* as open */
-	__u8 pad[5];
+/*
+ * Map "conns": the open connections, each in the bucket that is told by the address of its socket,
+ * or where that is full in map "conns_more", by the address. A bucket is a cache line.
+ *
+ * A tag says in which account it is counted, in the low bits, and in the others when it was
+ * established: bpf_ktime_get_ns(), in full RPD_TAG_TICKs; 0 if that isn't known.
+ */
+#define RPD_CONN_WAYS    4
+#define RPD_TAG_BITS     13
+#define RPD_TAG_ACCOUNT  ((1u << RPD_TAG_BITS) - 1)
+#define RPD_TAG_NONE     RPD_TAG_ACCOUNT /* no account: it is left over of one that has ended */
+#define RPD_TAG_TICK_LOG 10
+#define RPD_TAG_TICK     (1u << RPD_TAG_TICK_LOG)
+
+struct rpd_conns {
+	__u64 sk[RPD_CONN_WAYS]; /* 0 = free */
+	__u64 tag[RPD_CONN_WAYS];
 };
 
-/* Map "moved": cookie of a connection -> its account, where that is not what its tag says. */
-struct rpd_moved {
+/* Map "found": cookie of a connection that was open before -> its account. */
+struct rpd_found {
 	__u16 account;
-	__u8 taken; /* the connection has a tag; else it is one that user space has just found */
-	__u8 pad[5];
+	__u8 pad[6];
+};
+
+/* What a connection's iterator tells of it. */
+struct rpd_open {
+	__u64 cookie;
+	__u64 tag;
 };
 
 /* What a listener's iterator tells of it. */
@@ -285,6 +304,11 @@ struct rpd_service {
 	struct rpd_endpoint endpoints[RPD_ENDPOINT_MAX];
 };
 
+/* Map "ports", one entry: bit n % 64 of has[n / 64] if the service has an endpoint of port n. */
+struct rpd_ports {
+	__u64 has[65536 / 64];
+};
+
 /* What a supervisor is about to do with a slot. */
 enum rpd_run {
 	RPD_RUN_NONE,     /* nobody supervises it */
@@ -330,8 +354,10 @@ _Static_assert(sizeof(struct rpd_service) == 48 + 32 + 16 + 32 * 32, "ABI");
 _Static_assert(sizeof(struct rpd_worker) == 8 * 32 + 56, "ABI");
 _Static_assert(sizeof(struct rpd_account) == 64, "ABI: a cache line");
 _Static_assert(sizeof(struct rpd_rate) == 40, "ABI");
-_Static_assert(sizeof(struct rpd_tag) == 16, "ABI");
-_Static_assert(sizeof(struct rpd_moved) == 8, "ABI");
+_Static_assert(sizeof(struct rpd_conns) == 64, "ABI: a cache line");
+_Static_assert(RPD_ACCOUNT_MAX < RPD_TAG_NONE, "ABI: an account has room in a tag");
+_Static_assert(sizeof(struct rpd_found) == 8, "ABI");
+_Static_assert(sizeof(struct rpd_open) == 16, "ABI");
 _Static_assert(sizeof(struct rpd_handshakes) == 16, "ABI");
 _Static_assert(sizeof(struct rpd_event) == 64, "ABI");
 _Static_assert(sizeof(struct rpd_events) == 72 * 8 + 64 * RPD_EVENT_MAX, "ABI");

@@ -77,6 +77,13 @@ def check(condition, message):
         raise Failure(message)
 
 
+def timeless(status):
+    """Without what is another a moment later."""
+    workers = [{key: value for key, value in row.items() if key not in ("age_seconds", "rate")}
+               for row in status["workers"]]
+    return {**status, "workers": workers}
+
+
 def equal(got, want, what):
     if got != want:
         raise Failure(f"{what}: is\n    {got!r}\n  should be\n    {want!r}")
@@ -275,7 +282,6 @@ class Bed:
         self.processes = []
         self.servers = []
         self.n_processes = 0
-        self.attach_options = ()  # further ones, of all tests of a file
         self.netns_names = set()
         self.seen = {"prog": set(), "map": set(), "link": set()}
 
@@ -317,8 +323,6 @@ class Bed:
 
     def reuseportd(self, *args, status=0, **options):
         """Runs a command of reuseportd, which must end with @status (None: as it likes)."""
-        if args and args[0] == "attach":
-            args += self.attach_options
         result = self.run(self.binary("reuseportd"), *args, **options)
         if args and args[0] == "attach":
             self.remember_pinned()
@@ -344,7 +348,6 @@ class Bed:
             inbox.settimeout(0)
             env["NOTIFY_SOCKET"] = str(path)
         watch = self.start(*under, self.binary("reuseportd"), "attach", "--watch", *args,
-                           *self.attach_options,
                            name="watch", env=env, **options)
         watch.notices, watch.env = [], env
 
@@ -463,6 +466,14 @@ class Bed:
             if kind == "cgroup2":
                 left += [f"cgroup {path}" for path in pathlib.Path(mount).glob("**/*reuseportd*/")]
         return left
+
+    def cgroups(self, service):
+        """Those of the workers of a service that is run."""
+        for line in pathlib.Path("/proc/mounts").read_text().splitlines():
+            _, mount, kind, *_ = line.split()
+            if kind == "cgroup2":
+                yield from pathlib.Path(mount).glob(f"reuseportd/{service}/*/")
+                return
 
     def leftovers(self):
         return self.left_processes() + self.left_files() + self.left_bpf()

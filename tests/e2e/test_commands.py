@@ -6,15 +6,30 @@ import pathlib
 import re
 import signal
 
-from bed import PINS, PORT, Client, cases, check, equal, wait_until
+from bed import PINS, PORT, Client, cases, check, equal, timeless, wait_until
 from servers import BOTH, Nginx, Worker, Workers
 
 WIDTH = 80
 SERVICE = f"worker-{PORT}"  # the default name
 
 OPTIONS = {
+    "run": ("--workers", "--service", "--listen", "--pass-sockets", "--policy", "--no-count",
+            "--label", "--env", "--env-file", "--increment-var", "--user", "--group", "--cwd",
+            "--out-file", "--error-file", "--merge-logs", "--log-prefix", "--ready",
+            "--ready-timeout", "--settle", "--health-interval", "--health-timeout",
+            "--health-failures", "--stop-signal", "--shutdown-message", "--drain-signal",
+            "--drain-message", "--drain-timeout", "--kill-timeout", "--park-timeout",
+            "--no-restart", "--restart-delay", "--backoff", "--max-restarts", "--min-uptime",
+            "--cron-restart", "--max-memory", "--memory-limit", "--cpu-limit", "--batch",
+            "--in-place", "--keep-going", "--only", "--metrics"),
+    "check": ("--only", "--env", "--json"),
+    "reload": ("--service", "--batch", "--in-place", "--keep-going", "--label", "--json"),
+    "restart": ("--service", "--in-place", "--json"),
+    "scale": ("--service", "--json"),
+    "stop": ("--service", "--json"),
+    "start": ("--service", "--json"),
     "attach": ("--workers", "--service", "--port", "--address", "--pid", "--wait", "--policy",
-               "--strict", "--label", "--count", "--watch", "--metrics", "--json"),
+               "--strict", "--no-count", "--count-max", "--label", "--watch", "--metrics", "--json"),
     "status": ("--service", "--watch", "--json"),
     "top": ("--service",),
     "list": ("--json",),
@@ -80,14 +95,38 @@ def test_help(bed, command):
     expect_narrow(result.out, f"{command} --help")
 
 
+# Files of `run`
+
+
+def test_check(bed):
+    """What is wrong in a file is told line by line, as compilers do it, and in JSON the same."""
+    path = bed.dir / "web.conf"
+    path.write_text("[web]\ncommand = true\nwrokers = 2\nsettle = soon\n")
+    result = bed.run(bed.binary("reuseportd"), "check", path)
+    equal((result.code, result.out), (2, ""), f"status and output of {result}")
+    told = re.findall(r"(?m)^(.*?):(\d+): (.+)$", result.err)
+    equal([(name, int(line)) for name, line, _ in told],
+          [(str(path), 1), (str(path), 3), (str(path), 4)], f"files and lines of {result}")
+    check("is 'workers' meant?" in told[1][2], f"{result}")
+    result = bed.run(bed.binary("reuseportd"), "check", "--json", path)
+    equal((result.code, result.err), (2, ""), f"status and errors of {result}")
+    equal(result.json()["problems"], [{"line": int(line), "severity": "error", "text": text}
+                                      for _, line, text in told], "problems")
+    path.write_text("[web]\ncommand = true 'a b'\nworkers = 2\n")
+    equal(bed.reuseportd("check", "--json", path).json(),
+          {"file": str(path), "ok": True, "problems": [],
+           "services": [{"service": "web", "workers": 2, "command": ["true", "a b"]}]}, "views")
+
+
+@cases("reuseportd.conf", "ecosystem.config.js")
+def test_check_of_example(bed, name):
+    path = pathlib.Path(__file__).parents[2] / "tools/examples" / name
+    result = bed.reuseportd("check", path)
+    equal(result.err, "", f"problems of {result}")
+    check(re.search(r"(?m)^\w+: \d+ workers?: ", result.out), f"{result}")
+
+
 # Text and JSON
-
-
-def timeless(status):
-    """Without what is another a moment later."""
-    workers = [{key: value for key, value in row.items() if key not in ("age_seconds", "rate")}
-               for row in status["workers"]]
-    return {**status, "workers": workers}
 
 
 def test_text_and_json(bed):
@@ -126,7 +165,7 @@ def test_text_and_json(bed):
     rows = [row for row in tables(text.out) if "SLOT" in row]
     want = [{"SLOT": str(w["slot"]), "STATE": w["state"], "VERSION": w["version"],
              "WT": str(w["weight"]), "SHARE": f"{w['share_percent']:.1f}%", "PID": str(w["pid"]),
-             "COMMAND": w["command"], "STEERED": str(w["steered"]), "ACTIVE": "-",
+             "COMMAND": w["command"], "STEERED": str(w["steered"]), "ACTIVE": str(w["active"]),
              "QUEUE": "-" if w["queued"] is None else str(w["queued"])}
             for w in status["workers"]]
     equal([{key: row[key] for key in want[0]} for row in rows], want, "status as text and as JSON")

@@ -14,7 +14,6 @@ from bed import NEAR, PINS, PORT, cases, check, equal, note, timeout, wait_until
 from servers import FLEETS, Worker, Workers, start_fleet
 
 WORKERS = 8
-ATTACH_OPTIONS = ("--count",)
 # What a worker has open. FIN-WAIT-2 also is how ss shows what only the kernel still remembers.
 OPEN = ("established", "close-wait", "fin-wait-1", "last-ack", "closing")
 
@@ -332,7 +331,7 @@ def test_connections(bed):
     check("no worker in slot 5" in bed.reuseportd("connections", 5, status=2).err, "slot 5")
 
 
-@cases("conn", "conn-again", "tags", "rates", "handshakes")
+@cases("conn", "conn-again", "rates", "handshakes", "open")
 def test_counting_taken_away(bed, pin):
     """Somebody removes a pin of the counting: steering goes on, and what isn't known any more is
     not shown as 0."""
@@ -355,15 +354,104 @@ def test_counting_taken_away(bed, pin):
 
 
 def test_not_counted(bed):
-    """Without --count: steered the same, and nothing is said that isn't known."""
-    bed.attach_options = ()
+    """With --no-count: steered the same, and nothing is said that isn't known."""
     Workers(bed, workers=2)
-    bed.reuseportd("attach", "--workers", 2)
+    bed.reuseportd("attach", "--workers", 2, "--no-count", "--count-max", 5, status=2)
+    bed.reuseportd("attach", "--workers", 2, "--no-count")
     report = bed.load("-n", 100)
     equal(set(report["workers"].values()), {50}, "connections of each worker")
     equal([row["active"] for row in rows(bed)], [None, None], "active connections")
-    check("attached without --count" in bed.reuseportd("status").out, "what status says")
+    check("attached with --no-count" in bed.reuseportd("status").out, "what status says")
     bed.reuseportd("drain", 1, "--wait", status=1)
+
+
+def test_no_room(bed):
+    """More connections than can be counted: they are steered and served the same, a worker of which
+    some are not counted has no count, and what was counted is right again when all have closed."""
+    Workers(bed, workers=2)
+    bed.reuseportd("attach", "--workers", 2, "--count-max", 64)
+    clients = bed.hold(40)
+    equal(active(bed), [20, 20], "active connections, as long as there is room")
+    clients += bed.hold(400)
+    equal(collections.Counter(client.ask() for client in clients), {"w0": 220, "w1": 220},
+          "who serves them")
+    status = bed.status()
+    check(0 < status["uncounted"] < 440 - 64, f"{status['uncounted']} are not counted, {totals(bed)}")
+    sums = totals(bed)
+    equal((sums["uncounted"], sums["opened"]), (status["uncounted"], 440 - status["uncounted"]),
+          "connections of the workers that were not counted, and that were")
+    metrics = bed.reuseportd("metrics").out
+    check("reuseportd_connections_uncounted_total{" in metrics and
+          "reuseportd_connections_active{" not in metrics, "what the metrics say")
+    equal([row["active"] for row in status["workers"]], [None, None], "active connections")
+    text = bed.reuseportd("status").out
+    check("connections were not counted" in text, text)
+    result = bed.reuseportd("drain", 1, "--wait", status=1)
+    check("not counted" in result.err, f"{result}")
+    equal(rows(bed)[1]["state"], "active", "state after a refused drain")
+    counted = bed.reuseportd("connections", "--json").json()
+    equal(len(counted) + status["uncounted"], 440, "connections that are counted, and not")
+    for client in clients:
+        client.close()
+    wait_until(lambda: bed.reuseportd("connections", "--json").json() == [], "all have left")
+    # There is room again, and for a worker with a count of its own there is one.
+    new = Worker(bed, "new")
+    bed.reuseportd("swap", 1, "--pid", new.pid)
+    clients = bed.hold(40)
+    equal(active(bed), [None, 20], "active connections of the new one")
+    for client in clients:
+        client.close()
+    wait_until(lambda: active(bed) == [None, 0], "they have closed")
+
+
+def test_fast_open(bed):
+    """With TCP Fast Open the kernel makes a connection at its SYN, and establishes it later."""
+    # Of client and server, without cookies, for all that listen from now on.
+    pathlib.Path("/proc/sys/net/ipv4/tcp_fastopen").write_text("0x607")
+    workers = Workers(bed, workers=2)
+    bed.reuseportd("attach", "--workers", 2)
+    clients = []
+    for _ in range(20):
+        client = socket.socket()
+        client.sendto(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n", socket.MSG_FASTOPEN,
+                      ("127.0.0.1", PORT))
+        check(b"200" in client.recv(4096), "an answer")
+        clients.append(client)
+    names, numbers = [line.split() for line in
+                      pathlib.Path("/proc/net/netstat").read_text().splitlines()
+                      if line.startswith("TcpExt:")]
+    equal(dict(zip(names, numbers))["TCPFastOpenPassive"], "20", "opened fast")
+    equal(active(bed), [10, 10], "active connections")
+    for client in clients:
+        client.close()
+    wait_until(lambda: active(bed) == [0, 0], "all have closed")
+    equal(totals(bed)["opened"], 20, "opened")
+    check(all(worker.process.alive() for worker in workers.all), "it has served until now")
+
+
+def test_other_slot(bed):
+    """A listener that is put into another slot takes none of its connections along: what is in its
+    queue is counted where it was, until it has ended, and when it migrates as well."""
+    workers = [Worker(bed, f"w{i}", options=["--no-accept"]) for i in range(3)]
+    bed.reuseportd("attach", "--workers", 3)
+    clients = bed.hold(30)
+    new = Worker(bed, "new", options=["--no-accept"])
+    bed.reuseportd("swap", 0, "--pid", new.pid)
+    bed.reuseportd("swap", 1, "--pid", workers[0].pid)
+    clients += bed.hold(30)
+    told = [(row["active"], row["former_active"]) for row in rows(bed)]
+    equal(told, [(10, 10), (10, 10), (20, 0)], "active connections, and former ones")
+    workers[0].process.stop(signal.SIGKILL)
+    wait_until(lambda: bed.status()["counters"]["migrated"] == 20, "its queue has migrated")
+    told = [(row["active"], row["former_active"]) for row in rows(bed)]
+    equal(sum(map(sum, told)), 60, f"connections, {told}")
+    equal(told[0][1], 0, "of the former worker of slot 0")
+    for client in clients:
+        client.close()
+    for worker in workers[1:] + [new]:
+        worker.process.stop(signal.SIGKILL)
+    wait_until(lambda: sum(row["active"] + row["former_active"] for row in rows(bed)) == 0,
+               "no connection is left")
 
 
 def test_events(bed):

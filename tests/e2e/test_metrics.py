@@ -16,7 +16,6 @@ from bed import PINS, PORT, SLOW, cases, check, equal, note, wait_until
 from servers import Worker, Workers
 from traffic import Place, wait_for_load
 
-ATTACH_OPTIONS = ("--count",)
 
 SERVICE = f"worker-{PORT}"
 LISTEN = "127.0.0.1:9464"
@@ -393,7 +392,8 @@ def cpu_seconds(pid):
 
 
 def test_many_slots(bed):
-    """1,024 slots: a scrape takes less than 50 ms of CPU."""
+    """1,024 slots: a scrape looks at each once. tools/bench judges what that costs; here it is
+    told from looking at all of them for each of them, which takes many times as long."""
     Worker(bed, "w", options=("--threads", 1024))
     bed.reuseportd("attach", "--workers", 1024)
     exporter = start_exporter(bed)
@@ -405,5 +405,5 @@ def test_many_slots(bed):
         equal(get()[0], 200, "status")
     cost = (cpu_seconds(exporter.pid) - before) / n
     note(f"{cost * 1000:.1f} ms of CPU a scrape of 1,024 slots")
-    check(cost < 0.05 * SLOW, f"a scrape takes {cost * 1000:.1f} ms of CPU")
+    check(cost < 0.25 * SLOW, f"a scrape takes {cost * 1000:.1f} ms of CPU")
     stop_exporter(exporter)

@@ -94,6 +94,16 @@ BAD_INPUT = (
     (("swap", "1", "2", "--pid", "1"), "name one slot, and the process by --pid PID"),
     (("swap", "1", "--pid", "init"), "'init' is no process number"),
     (("swap", "1", "--pid", "1", "--fd", "x"), "'x' is no descriptor number"),
+    (("run",), "give a file, or `-- COMMAND ARGUMENT...`"),
+    (("run", "--workers", "2"), "give a file, or `-- COMMAND ARGUMENT...`"),
+    (("run", "--", "true"), "--workers: say how many: N, or max"),
+    (("run", "--workers", "0", "--", "true"), "--workers: '0' is neither 1 to 1024 nor 'max'"),
+    (("run", "node", "main.js"), "if 'node' is a command, put -- before it"),
+    (("run", "--workers", "2", "/dev/null"), "--workers belongs into '/dev/null'"),
+    (("run", "/dev/null"), "/dev/null: there is no service in it"),
+    (("run", "/nonexistent.js"), "'/nonexistent.js' can't be read: No such file"),
+    (("check",), "name one file"),
+    (("check", "/nonexistent"), "'/nonexistent' can't be read: No such file"),
 )
 
 

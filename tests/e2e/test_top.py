@@ -14,7 +14,6 @@ from bed import PINS, PORT, alone, cases, check, equal, note, wait_until
 from servers import Worker, Workers
 from terminal import Terminal
 
-ATTACH_OPTIONS = ("--count",)
 
 SERVICE = f"worker-{PORT}"
 SLOT_LINE = re.compile(r"[ >] *(?P<SLOT>\d+) (?P<STATE>\S+) +(?P<VERSION>\S+) +(?P<SHARE>[\d.]+%) "

@@ -55,7 +55,7 @@ int run_create(struct service *service, struct error *err)
 	                                  .workers = RUN_SLOTS,
 	                                  .policy = RPD_ROUND_ROBIN,
 	                                  .label = RPD_FIRST_LABEL,
-	                                  .count = true};
+	                                  .max_conns = 1024};
 
 	return service_create(service, &plan, err);
 }

@@ -68,7 +68,7 @@ unsigned int bed_endpoint(struct bed *bed, int family, bool v6only)
 {
 	const struct rpd_endpoint endpoint = {.family = family, .v6only = v6only};
 	struct error err;
-	int r = steer_add_endpoint(&bed->steer, &bed->pins, &endpoint, &err);
+	int r = steer_add_endpoint(&bed->steer, &bed->pins, &endpoint, 0, &err);
 
 	if (r < 0)
 		check_failed(__FILE__, __LINE__, "%s", err.text);

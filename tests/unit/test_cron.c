@@ -94,6 +94,21 @@ static void elsewhere(void **state)
 	                 at(2024, 2, 29, 12, 0));
 }
 
+/* As long as a field can be. */
+static void every_minute_by_name(void **state)
+{
+	char text[256] = "0";
+	struct error err;
+	struct cron cron;
+
+	(void)state;
+	for (int minute = 1; minute < 60; minute++)
+		sprintf(text + strlen(text), ",%d", minute);
+	strcat(text, " * * * *");
+	assert_int_equal(cron_parse(text, &cron, &err), 0);
+	assert_true(cron.minutes == (1ull << 60) - 1);
+}
+
 static void refused(void **state)
 {
 	static const struct {
@@ -192,11 +207,9 @@ static void no_minute_is_left_out(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(next),
-	        cmocka_unit_test(eight_years),
-	        cmocka_unit_test(elsewhere),
-	        cmocka_unit_test(refused),
-	        cmocka_unit_test(no_minute_is_left_out),
+	        cmocka_unit_test(next),      cmocka_unit_test(eight_years),
+	        cmocka_unit_test(elsewhere), cmocka_unit_test(every_minute_by_name),
+	        cmocka_unit_test(refused),   cmocka_unit_test(no_minute_is_left_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,6 +18,8 @@ static int check_input(const struct invocation *i, struct error *err)
 		return error_usage(err,
 		                   "say how many workers there are: --workers N, or "
 		                   "--workers any");
+	if (i->no_count && i->has_count_max)
+		return error_usage(err, "either --no-count or --count-max");
 	if (i->listen.family && !i->watch)
 		return error_usage(err,
 		                   "--metrics is for --watch; alone: `reuseportd metrics "
@@ -115,6 +117,8 @@ int cmd_attach(struct invocation *i, struct error *err)
 		return stay(name, &exporter, err);
 	i->attach.service = i->service;
 	i->attach.waiting = say_waiting;
+	if (i->no_count)
+		i->attach.max_conns = 0;
 	r = attach(&i->attach, &service, &notes, err);
 	if (r < 0)
 		return r;

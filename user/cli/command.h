@@ -28,7 +28,7 @@ struct invocation {
 	bool close_remaining; /* drain --close-remaining */
 	bool follow;          /* events --follow */
 	double timeout;       /* drain --timeout, seconds; -1 = not given */
-	bool has_workers;
+	bool has_workers, has_count_max, no_count;
 	long share; /* canary --share, in tenths of a percent; 0 = not given */
 	struct attach_request attach;
 	struct rpd_endpoint listen; /* metrics --listen, attach --metrics; family 0 = not given */
@@ -71,7 +71,8 @@ enum option_key {
 	OPTION_WAIT,
 	OPTION_POLICY,
 	OPTION_STRICT,
-	OPTION_COUNT,
+	OPTION_NO_COUNT,
+	OPTION_COUNT_MAX,
 	OPTION_LABEL,
 	OPTION_WATCH,
 	OPTION_SHARE,

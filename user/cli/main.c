@@ -46,7 +46,10 @@ static int check_privileges(const struct command *command, struct error *err)
 
 static int run(const struct command *command, int argc, char **argv)
 {
-	static struct invocation invocation = {.attach.label = RPD_FIRST_LABEL, .timeout = -1};
+	static struct invocation invocation = {
+	        .attach = {.label = RPD_FIRST_LABEL, .max_conns = RPD_CONNS_DEFAULT},
+	        .timeout = -1,
+	};
 	static struct error err;
 	const struct argp argp = {
 	        .options = command_options(command),

@@ -213,12 +213,12 @@ static struct json_object *parse(const char *text, struct problems *problems)
 	enum json_tokener_error error =
 	        tokener ? json_tokener_get_error(tokener) : json_tokener_error_size;
 
-	if (!top)
+	if (!top && error == json_tokener_success)
+		problem_add(problems, 0, "there are no apps in it"); /* null */
+	else if (!top)
 		problem_add(problems,
-		            tokener ? line_of(text, json_tokener_get_parse_end(tokener)) : 0, "%s",
-		            error == json_tokener_success    ? "there are no apps in it"
-		            : error == json_tokener_continue ? "it ends too early"
-		                                             : json_tokener_error_desc(error));
+		            line_of(text, tokener ? json_tokener_get_parse_end(tokener) : 0),
+		            "this is no JSON: %s", json_tokener_error_desc(error));
 	if (tokener)
 		json_tokener_free(tokener);
 	return top;

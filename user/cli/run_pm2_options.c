@@ -160,8 +160,8 @@ static void cron(struct pm2_app *app, const struct pm2_option *option, struct js
 }
 
 /* Relative to the app's folder; ~ is ours. PM2 writes NULL for /dev/null. */
-static void log_file(struct pm2_app *app, const struct pm2_option *option,
-                     struct json_object *value)
+static void path_name(struct pm2_app *app, const struct pm2_option *option,
+                      struct json_object *value)
 {
 	const char *name = pm2_text(value), *home = getenv("HOME"), *cwd = app->config->cwd;
 	_cleanup_free_ char *path = NULL;
@@ -203,8 +203,8 @@ static void common_log(struct pm2_app *app, const struct pm2_option *option,
 	}
 	out.text = "out-file";
 	error.text = "error-file";
-	log_file(app, &out, value);
-	log_file(app, &error, value);
+	path_name(app, &out, value);
+	path_name(app, &error, value);
 }
 
 static void disable_logs(struct pm2_app *app, const struct pm2_option *option,
@@ -294,15 +294,15 @@ static const struct pm2_option options[] = {
         {"autorestart", flag_off, "no-restart"},
         {"cron_restart", cron, "cron-restart"},
         {"cron", cron, "cron-restart"},
-        {"out_file", log_file, "out-file"},
-        {"out", log_file, "out-file"},
-        {"output", log_file, "out-file"},
-        {"out_log", log_file, "out-file"},
-        {"error_file", log_file, "error-file"},
-        {"error", log_file, "error-file"},
-        {"err", log_file, "error-file"},
-        {"err_file", log_file, "error-file"},
-        {"err_log", log_file, "error-file"},
+        {"out_file", path_name, "out-file"},
+        {"out", path_name, "out-file"},
+        {"output", path_name, "out-file"},
+        {"out_log", path_name, "out-file"},
+        {"error_file", path_name, "error-file"},
+        {"error", path_name, "error-file"},
+        {"err", path_name, "error-file"},
+        {"err_file", path_name, "error-file"},
+        {"err_log", path_name, "error-file"},
         {"log_file", common_log, "the output goes to out_file and error_file only"},
         {"log", common_log, "the output goes to out_file and error_file only"},
         {"disable_logs", disable_logs},
@@ -314,7 +314,7 @@ static const struct pm2_option options[] = {
         {"user", text, "user"},
         {"gid", text, "group"},
         {"group", text, "group"},
-        {"env_file", text, "env-file"},
+        {"env_file", path_name, "env-file"},
 
         {"watch", unsupported, not_watched},
         {"ignore_watch", unsupported, not_watched},

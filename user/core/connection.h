@@ -14,8 +14,9 @@ struct connection {
 	uint8_t local[16], peer[16]; /* network order; IPv4 in the first four bytes */
 	uint32_t ifindex;
 	uint32_t inode; /* 0: no process has it open (not accepted yet, or an orphan) */
-	bool tagged;
-	struct rpd_tag tag;
+	bool counted;
+	uint16_t account;             /* that it is counted in */
+	uint64_t since;               /* bpf_ktime_get_ns() when it was established; 0: not known */
 	uint64_t bytes_in, bytes_out; /* data from and to the client; out: acknowledged */
 	uint32_t idle_ms;             /* since data came or was sent last */
 };

@@ -11,7 +11,7 @@
 #include "base/parse.h"
 
 #define DAY_S     86400
-#define FIELD_MAX 128
+#define FIELD_MAX 256 /* a list of all minutes has 169 */
 
 /* 29 February comes after 8 years at the latest (1896 to 1904, and so on). */
 #define DAYS_TO_LOOK (9 * 366)

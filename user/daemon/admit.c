@@ -51,7 +51,7 @@ static int borrow_all(const struct newcomer *newcomer, struct borrowed *ret, str
  * steered to them. In this order: a listener that was admitted, and is in no slot and not meant to
  * be, is one that was swapped out. */
 static int write_rows(struct service *service, unsigned int slot, const struct newcomer *newcomer,
-                      uint8_t version, uint16_t *ret_account)
+                      uint8_t version)
 {
 	struct rpd_worker worker = {};
 	int r = steer_worker_get(&service->steer, slot, &worker);
@@ -64,7 +64,6 @@ static int write_rows(struct service *service, unsigned int slot, const struct n
 		                             .run = worker.run,
 		                             .restarts = worker.restarts};
 	worker_set_owner(&worker, &newcomer->owner);
-	*ret_account = worker.account;
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		if (newcomer->listeners[e])
 			worker.cookies[e] = newcomer->listeners[e]->cookie;
@@ -120,29 +119,17 @@ static int put(struct service *service, unsigned int endpoint, unsigned int slot
 	return r;
 }
 
-/* Its connections can't be counted: that is no reason not to steer to it. */
-static void no_account(struct service *service, unsigned int slot)
-{
-	struct rpd_worker worker;
-
-	if (steer_worker_get(&service->steer, slot, &worker) < 0)
-		return;
-	worker.account = RPD_ACCOUNT_NONE;
-	steer_worker_set(&service->steer, slot, &worker);
-}
-
 int admit(struct service *service, unsigned int slot, const struct newcomer *newcomer,
           uint8_t version, struct error *err)
 {
 	_cleanup_(borrowed_close) struct borrowed borrowed;
-	uint16_t account;
 	int r;
 
 	memset(borrowed.fds, -1, sizeof(borrowed.fds));
 	r = borrow_all(newcomer, &borrowed, err);
 	if (r < 0)
 		return r;
-	r = write_rows(service, slot, newcomer, version, &account);
+	r = write_rows(service, slot, newcomer, version);
 	if (r < 0)
 		return error_set(err, r, "can't write slot %u: %s", slot, strerror(-r));
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++) {
@@ -153,8 +140,6 @@ int admit(struct service *service, unsigned int slot, const struct newcomer *new
 		 * the service is being made there is no schedule yet to steer by. */
 		if (service->steer.service->stage == RPD_STAGE_READY)
 			r = steer_attach(&service->steer, e, borrowed.fds[e]);
-		if (conns_tag_listener(&service->conns, borrowed.fds[e], account) < 0)
-			no_account(service, slot);
 		if (r == 0)
 			r = put(service, e, slot, borrowed.fds[e]);
 		if (r < 0) {

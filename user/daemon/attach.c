@@ -209,12 +209,12 @@ static int make(struct service *service, const struct attach_request *request,
 	draft.flags = request->strict ? RPD_STRICT : 0;
 	for (size_t g = 0; r >= 0 && g < found->roster.n_groups; g++)
 		r = steer_add_endpoint(&service->steer, &service->pins,
-		                       &found->roster.groups[g].endpoint, err);
+		                       &found->roster.groups[g].endpoint, request->max_conns, err);
 	if (r >= 0)
 		r = describe_service(service, request, err);
 	if (r < 0)
 		return r;
-	if (request->count)
+	if (request->max_conns)
 		conns_start(&service->conns, &service->steer, &service->pins);
 	else
 		conns_open(&service->conns, &service->steer, &service->pins); /* says why not */
@@ -226,7 +226,7 @@ static int make(struct service *service, const struct attach_request *request,
 	__atomic_store_n(&service->steer.service->stage, RPD_STAGE_ATTACHING, __ATOMIC_RELEASE);
 	r = attach_groups(service, err);
 	if (r == 0 && found_count(service, &ignored) < 0)
-		service->steer.control->n_uncounted = 1; /* of how many nobody knows */
+		service->steer.control->n_unlisted = 1; /* or more */
 	conns_started(&service->conns, &service->steer);
 	if (r == 0)
 		r = grace_prepare(&grace, err);

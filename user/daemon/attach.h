@@ -11,7 +11,7 @@ struct attach_request {
 	struct wanted wanted;
 	double wait; /* seconds that missing workers may take to appear */
 	enum rpd_policy policy;
-	bool count;                       /* connections, too */
+	uint32_t max_conns;               /* open connections that can be counted, 0 = none are */
 	bool strict;                      /* refuse, rather than fall back to the kernel's hash */
 	const char *label;                /* the workers' version */
 	void (*waiting)(const char *why); /* told, when it changes, what is waited for */

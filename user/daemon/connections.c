@@ -17,17 +17,16 @@ void connections_free(struct connections *connections)
 static int compare_rows(const void *a, const void *b)
 {
 	const struct worker_connection *x = a, *y = b;
-	uint64_t p = x->connection.tag.since, q = y->connection.tag.since;
+	uint64_t p = x->connection.since, q = y->connection.since;
 
 	if (x->slot != y->slot)
 		return x->slot - y->slot;
 	return (p > q) - (p < q);
 }
 
-static struct worker_connection place(const struct service *service, const struct observed *o,
-                                      const struct connection *c)
+static struct worker_connection place(const struct observed *o, const struct connection *c)
 {
-	uint16_t account = conns_account(&service->steer, c->cookie, &c->tag);
+	uint16_t account = c->account;
 	struct worker_connection row = {.connection = *c, .slot = -1};
 
 	row.parked = account == RPD_ACCOUNT_PARKED;
@@ -63,15 +62,17 @@ int connections_take(const struct service *service, const struct observed *obser
 	if (!service->reachable)
 		return error_set(err, -ENOENT, "the workers' network namespace is gone");
 	r = sockets_connections(service, &all, &n, err);
+	if (r == 0)
+		r = conns_mark(&service->conns, all, n, err);
 	if (r < 0)
 		return r;
 	kept.rows = calloc(n + 1, sizeof(*kept.rows));
 	if (!kept.rows)
 		return error_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < n; i++) {
-		if (!all[i].tagged)
+		if (!all[i].counted)
 			continue;
-		kept.rows[kept.n] = place(service, observed, &all[i]);
+		kept.rows[kept.n] = place(observed, &all[i]);
 		kept.n += is_wanted(&kept.rows[kept.n], slots);
 	}
 	if (kept.n)

@@ -2,6 +2,7 @@
 #include "daemon/empty.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -26,28 +27,53 @@ void empty_free(struct empty_result *result)
 	memset(result, 0, sizeof(*result));
 }
 
+/* Whether all connections of the slot's worker are counted. */
+static int check_counted(const struct service *service, const struct observed *observed,
+                         unsigned int slot, struct error *err)
+{
+	uint16_t account = observed->slots[slot].worker.account;
+	struct conn_count count;
+	int r;
+
+	if (account >= RPD_ACCOUNT_UNKNOWN)
+		return error_set(err, -EOPNOTSUPP,
+		                 "the connections of slot %u are not counted: those of its former "
+		                 "workers take all the room",
+		                 slot);
+	r = conns_count(&service->steer, account, &count);
+	if (r < 0)
+		return error_set(err, r, "can't read the counts of slot %u: %s", slot,
+		                 strerror(-r));
+	if (count.of[RPD_CONN_uncounted])
+		return error_set(err, -EOPNOTSUPP,
+		                 "%" PRIu64
+		                 " connections of slot %u are not counted for want of "
+		                 "room (`attach --count-max`), so nobody knows when its worker is "
+		                 "empty",
+		                 count.of[RPD_CONN_uncounted], slot);
+	return 0;
+}
+
 int empty_check(const struct service *service, const struct observed *observed,
                 const struct slots *slots, struct error *err)
 {
+	int r = 0;
+
 	if (!service->conns.counting)
 		return error_set(err, -EOPNOTSUPP,
 		                 "connections are not counted, so nobody knows when a worker is "
 		                 "empty: %s",
 		                 service->conns.why);
-	if (service->steer.control->n_uncounted)
+	if (service->steer.control->n_unlisted)
 		return error_set(err, -EOPNOTSUPP,
 		                 "of the connections from before attach some are not counted, so "
 		                 "nobody knows when a worker is empty");
 	if (!service->reachable)
 		return error_set(err, -ENOENT,
 		                 "the workers' network namespace is gone, or can't be entered");
-	for (size_t i = 0; i < slots->n; i++)
-		if (observed->slots[slots->at[i]].worker.account >= RPD_ACCOUNT_UNKNOWN)
-			return error_set(err, -EOPNOTSUPP,
-			                 "the connections of slot %u are not counted: those of its "
-			                 "former workers take all the room",
-			                 slots->at[i]);
-	return 0;
+	for (size_t i = 0; r == 0 && i < slots->n; i++)
+		r = check_counted(service, observed, slots->at[i], err);
+	return r;
 }
 
 static bool is_in_slots(const struct observed *o, const struct slots *slots, uint64_t cookie)

@@ -110,8 +110,7 @@ int found_count(struct service *service, struct error *err)
 	if (!found || !inodes || !owners)
 		return error_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < n; i++) {
-		if (connections[i].tagged ||
-		    !is_ours(service, &connections[i], listeners, n_listeners))
+		if (!is_ours(service, &connections[i], listeners, n_listeners))
 			continue;
 		found[n_found] = (struct conn_found){connections[i].cookie, RPD_ACCOUNT_UNKNOWN};
 		inodes[n_found] = (struct by_inode){connections[i].inode, &found[n_found]};

@@ -42,32 +42,41 @@ static void take_queues(const struct service *service, const struct observed *ob
 	}
 }
 
-/* What each generation of the slot has counted: the present worker's is its own. */
-static int take_counts(const struct service *service, const struct observed *observed,
-                       unsigned int slot, struct worker_load *ret)
+/* What one generation of all slots has counted: of the present workers it is their own. */
+static int take_generation(const struct service *service, const struct observed *observed,
+                           uint16_t first, struct worker_load *slots)
 {
-	uint16_t own = observed->slots[slot].worker.account;
-	uint32_t seconds[RPD_RATE_SECONDS - 1];
-	int r;
+	_cleanup_free_ struct conn_count *counts = calloc(observed->n_slots, sizeof(*counts));
+	int r = counts ? conns_counts(&service->steer, first, observed->n_slots, counts) : -ENOMEM;
 
-	for (unsigned int i = 0; i < RPD_ACCOUNT_GENERATIONS; i++) {
-		uint16_t account = slot + i * RPD_SLOT_MAX;
-		struct conn_count count;
+	for (unsigned int slot = 0; r == 0 && slot < observed->n_slots; slot++) {
+		struct worker_load *it = &slots[slot];
 
-		r = conns_count(&service->steer, account, &count);
-		if (r < 0)
-			return r;
-		if (account == own) {
-			ret->count = count;
-			ret->active = conn_count_open(&count);
-			ret->counted = true;
+		if (observed->slots[slot].worker.account == first + slot) {
+			it->count = counts[slot];
+			it->active = conn_count_open(&counts[slot]);
+			it->counted = true;
 		} else {
-			ret->former_active += conn_count_open(&count);
+			it->former_active += conn_count_open(&counts[slot]);
+			it->former_uncounted += counts[slot].of[RPD_CONN_uncounted];
 		}
 	}
-	r = conns_rates(&service->conns, slot, seconds);
-	if (r == 0)
-		ret->rate = rate_mean(seconds);
+	return r;
+}
+
+static int take_counts(const struct service *service, const struct observed *observed,
+                       struct worker_load *slots)
+{
+	uint32_t seconds[RPD_RATE_SECONDS - 1];
+	int r = 0;
+
+	for (unsigned int i = 0; r == 0 && observed->n_slots && i < RPD_ACCOUNT_GENERATIONS; i++)
+		r = take_generation(service, observed, i * RPD_SLOT_MAX, slots);
+	for (unsigned int slot = 0; r == 0 && slot < observed->n_slots; slot++) {
+		r = conns_rates(&service->conns, slot, seconds);
+		if (r == 0)
+			slots[slot].rate = rate_mean(seconds);
+	}
 	return r;
 }
 
@@ -92,22 +101,23 @@ static int take_handshakes(const struct service *service, const struct observed 
 static int take_counted(const struct service *service, const struct observed *observed,
                         struct load *load, struct error *err)
 {
+	uint64_t uncounted = service->steer.control->n_unlisted;
 	struct conn_count unknown;
 	int r = take_handshakes(service, observed, load, err);
 
-	for (unsigned int slot = 0; r == 0 && slot < observed->n_slots; slot++) {
-		r = take_counts(service, observed, slot, &load->slots[slot]);
-		if (r < 0)
-			return error_set(err, r, "can't read the counts of slot %u: %s", slot,
-			                 strerror(-r));
-	}
 	if (r < 0)
 		return r;
+	r = take_counts(service, observed, load->slots);
+	if (r < 0)
+		return error_set(err, r, "can't read the counts of the slots: %s", strerror(-r));
+	for (unsigned int slot = 0; slot < observed->n_slots; slot++)
+		uncounted += load->slots[slot].former_uncounted +
+		             load->slots[slot].count.of[RPD_CONN_uncounted];
 	r = conns_count(&service->steer, RPD_ACCOUNT_UNKNOWN, &unknown);
 	if (r < 0)
 		return error_set(err, r, "can't read the counts: %s", strerror(-r));
 	load->unattributed = conn_count_open(&unknown);
-	load->uncounted = service->steer.control->n_uncounted;
+	load->uncounted = uncounted + unknown.of[RPD_CONN_uncounted];
 	return 0;
 }
 

@@ -14,10 +14,11 @@
 struct worker_load {
 	bool counted; /* the rest of it, down to the rate, is known */
 	struct conn_count count;
-	uint64_t active;        /* open connections, accepted or not */
+	uint64_t active; /* open connections, accepted or not; unknown if some are uncounted */
 	uint64_t former_active; /* of workers that were in the slot before */
-	uint32_t handshakes;    /* under way */
-	double rate;            /* connections a second, over the last seconds */
+	uint64_t former_uncounted;
+	uint32_t handshakes; /* under way */
+	double rate;         /* connections a second, over the last seconds */
 
 	uint32_t queued, backlog; /* accept queues of its listeners, and their limits, in all */
 	uint64_t age_s;           /* of its process; 0 if it is not alive */
@@ -30,7 +31,7 @@ struct load {
 	struct worker_load *slots;
 	size_t n_slots;
 	uint64_t unattributed; /* open connections from before attach, of an unknown worker */
-	uint64_t uncounted;    /* for which there was no room */
+	uint64_t uncounted;    /* for which there was no room, or that could not be listed */
 };
 
 #define _cleanup_load_ __attribute__((cleanup(load_free)))

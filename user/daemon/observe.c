@@ -129,8 +129,6 @@ static int finish_put(struct service *service, unsigned int endpoint, unsigned i
 	r = steer_member_set(&service->steer, listener->cookie, &member);
 	if (r == 0)
 		r = steer_attach(&service->steer, endpoint, fd);
-	conns_tag_listener(&service->conns, fd,
-	                   account); /* if not, it is steered to all the same */
 	if (r == 0)
 		r = steer_put(&service->steer, endpoint, slot, fd);
 	if (r == 0 || r == -EBUSY || r == -EINVAL) /* somebody's already; listens no more */

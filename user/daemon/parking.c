@@ -41,7 +41,6 @@ static int place(struct service *service, unsigned int endpoint, struct error *e
 		return fd;
 	member.endpoint = endpoint;
 	/* If they can't be counted they are parked all the same. */
-	conns_tag_listener(&service->conns, fd, member.account);
 	r = sockdiag_cookie_of(fd, &cookie);
 	if (r == 0)
 		r = steer_member_set(&service->steer, cookie, &member);

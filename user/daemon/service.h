@@ -45,8 +45,8 @@ struct service_plan {
 	const char *name;
 	unsigned int workers; /* 1..RPD_SLOT_MAX: it has that many slots, empty as yet */
 	enum rpd_policy policy;
-	const char *label; /* the workers' version */
-	bool count;        /* connections, too */
+	const char *label;  /* the workers' version */
+	uint32_t max_conns; /* open connections that can be counted, 0 = none are */
 };
 
 /*

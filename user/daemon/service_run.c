@@ -70,7 +70,7 @@ static int describe(struct service *service, const struct service_plan *plan, st
 static int make(struct service *service, const struct service_plan *plan, struct error *err)
 {
 	struct rpd_schedule draft;
-	int r = steer_make(&service->steer, &service->pins, err);
+	int r = steer_make(&service->steer, &service->pins, plan->max_conns, err);
 
 	if (r == 0)
 		r = describe(service, plan, err);
@@ -82,7 +82,7 @@ static int make(struct service *service, const struct service_plan *plan, struct
 	draft.n_slots = plan->workers;
 	schedule_build(&draft);
 	steer_switch(&service->steer, &draft);
-	if (plan->count)
+	if (plan->max_conns)
 		conns_start(&service->conns, &service->steer, &service->pins);
 	else
 		conns_open(&service->conns, &service->steer, &service->pins); /* says why not */
@@ -129,5 +129,5 @@ int service_create(struct service *service, const struct service_plan *plan, str
 int service_add_endpoint(struct service *service, const struct rpd_endpoint *endpoint,
                          struct error *err)
 {
-	return steer_add_endpoint(&service->steer, &service->pins, endpoint, err);
+	return steer_add_endpoint(&service->steer, &service->pins, endpoint, 0, err);
 }

@@ -82,7 +82,7 @@ int sockets_connections(const struct service *service, struct connection **ret, 
 		_cleanup_free_ struct connection *some = NULL;
 		size_t n;
 
-		r = sockdiag_connections(ports[i], service->conns.tags_fd, &some, &n, err);
+		r = sockdiag_connections(ports[i], &some, &n, err);
 		if (r == 0)
 			r = append(&rows, some, n, sizeof(*some), err);
 	}

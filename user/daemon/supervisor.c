@@ -140,6 +140,11 @@ static void arm_cron(struct supervisor *sup)
 		                  (uint64_t)next * 1000000, 1000000, on_cron, sup);
 }
 
+void run_plan_changed(struct supervisor *sup)
+{
+	arm_cron(sup);
+}
+
 static void reload_all(struct supervisor *sup, struct run_plan *plan, const char *why)
 {
 	struct error err = {};
@@ -269,36 +274,39 @@ static void remove_run_dir(const struct supervisor *sup)
 	rmdir(RUN_DIR);
 }
 
-/* Removes all that is of the service. */
+/* Removes all that is of the service. The pins last: as long as they are there the next `stop`, or
+ * supervisor, knows that something may be left. */
 static void remove_all(struct supervisor *sup)
 {
 	_cleanup_service_ struct service service;
 	char path[PATH_MAX];
 	struct error err = {};
 
-	parking_close(&sup->parking);
 	service_init(&service);
-	if (service_open(&service, sup->name, &err) < 0 ||
-	    service_remove(&service, false, &err) < 0)
-		fprintf(stderr, "%s: %s\n", sup->name, err.text);
+	parking_close(&sup->parking);
 	if (sup->cgroup_fd >= 0)
 		hook_detach(sup->cgroup_fd);
 	cgroup_remove_service(sup->cgroup_path);
 	notify_free(sup->notify);
 	sup->notify = NULL;
-	control_free(sup->control, sup->status);
-	sup->control = NULL;
+	if (sup->control)
+		control_close(sup->control);
 	supervisor_path(sup->name, "notify", path, sizeof(path));
 	unlink(path);
 	remove_run_dir(sup);
+	if (service_open(&service, sup->name, &err) < 0 ||
+	    service_remove(&service, false, &err) < 0)
+		fprintf(stderr, "%s: %s\n", sup->name, err.text);
+	control_free(sup->control, sup->status); /* who waits for the end is told when it is one */
+	sup->control = NULL;
 }
 
 static void end(struct supervisor *sup)
 {
 	sup->status = has_failed_slot(sup) ? EXIT_REFUSED : EXIT_OK;
+	run_say(sup, "stopped");
 	remove_all(sup);
 	sup->ended = true;
-	run_say(sup, "stopped");
 }
 
 static void announce(struct supervisor *sup)
@@ -415,7 +423,7 @@ static int make_service(struct supervisor *sup, struct error *err)
 	        .workers = config->workers,
 	        .policy = config->policy,
 	        .label = config->label,
-	        .count = !config->no_count,
+	        .max_conns = config->no_count ? 0 : RPD_CONNS_DEFAULT,
 	};
 	_cleanup_service_ struct service service;
 	int r, taken;
@@ -457,6 +465,8 @@ static int start(struct supervisor *sup, struct error *err)
 		run_stop_all(sup);
 		return 0;
 	}
+	for (unsigned int slot = 0; !taken && slot < sup->n_slots; slot++)
+		run_place_note(sup, slot);
 	run_slot_start_waiting(sup);
 	run_place_park(sup);
 	arm_cron(sup);

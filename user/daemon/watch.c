@@ -309,7 +309,8 @@ static void note_empty(struct watch *w, struct service *service, const struct ob
 	struct conn_count count;
 
 	if (!draining || !service->conns.counting ||
-	    conns_count(&service->steer, worker->account, &count) < 0) {
+	    conns_count(&service->steer, worker->account, &count) < 0 ||
+	    count.of[RPD_CONN_uncounted]) {
 		w->slots[slot].empty = false;
 		return;
 	}

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -17,27 +18,27 @@
 /* The kernel locks each socket that it shows: no more than needed of those behind the listeners. */
 #define HANDSHAKES_AT_ONCE 128
 
-/* Notes that are made at a time; far less than the map has room for. */
-#define FOUND_AT_ONCE 16384
+/* Rows of connections that are read at a time. */
+#define OPEN_AT_ONCE 4096
 
 /* What is pinned, in this order: with the last of them there, all are. */
-enum conn_pin { PIN_TAGS, PIN_RATES, PIN_HANDSHAKES, PIN_LINK, PIN_LINK_AGAIN, PIN_MAX };
+enum conn_pin { PIN_RATES, PIN_HANDSHAKES, PIN_OPEN, PIN_LINK, PIN_LINK_AGAIN, PIN_MAX };
 
 static const char *const pin_names[PIN_MAX] = {
-        [PIN_TAGS] = "tags", [PIN_RATES] = "rates",           [PIN_HANDSHAKES] = "handshakes",
-        [PIN_LINK] = "conn", [PIN_LINK_AGAIN] = "conn-again",
+        [PIN_RATES] = "rates", [PIN_HANDSHAKES] = "handshakes", [PIN_OPEN] = "open",
+        [PIN_LINK] = "conn",   [PIN_LINK_AGAIN] = "conn-again",
 };
 
 void conns_init(struct conns *conns)
 {
-	*conns = (struct conns){.tags_fd = -1, .rates_fd = -1, .handshakes_fd = -1};
+	*conns = (struct conns){.rates_fd = -1, .handshakes_fd = -1, .open_fd = -1};
 }
 
 void conns_close(struct conns *conns)
 {
-	cleanup_close(&conns->tags_fd);
 	cleanup_close(&conns->rates_fd);
 	cleanup_close(&conns->handshakes_fd);
+	cleanup_close(&conns->open_fd);
 	conns_init(conns);
 }
 
@@ -61,48 +62,68 @@ static int pin(int fd, const struct pins *pins, enum conn_pin which)
 	return bpf_obj_pin(fd, pins_path(pins, pin_names[which], path)) < 0 ? -errno : 0;
 }
 
-/* Gives the skeleton the maps that it shares with the steering programs. */
-static int share_maps(const struct steer *steer, struct conn_bpf *skel)
+/* Opens the skeleton with the maps that it shares with the steering programs. */
+static int open_skel(const struct steer *steer, struct conn_bpf **ret)
 {
-	int r = bpf_map__reuse_fd(skel->maps.accounts, steer->map_fd[STEER_ACCOUNTS]);
+	_cleanup_(cleanup_skel) struct conn_bpf *skel = conn_bpf__open();
+	int r = 0;
 
-	if (r == 0)
-		r = bpf_map__reuse_fd(skel->maps.moved, steer->map_fd[STEER_MOVED]);
-	if (r == 0)
-		r = bpf_map__reuse_fd(skel->maps.control, steer->map_fd[STEER_CONTROL]);
-	if (r == 0)
-		r = bpf_map__reuse_fd(skel->maps.workers, steer->map_fd[STEER_WORKERS]);
-	if (r == 0)
-		r = bpf_map__reuse_fd(skel->maps.events, steer->map_fd[STEER_EVENTS]);
+	if (!skel)
+		return -errno;
+	const struct {
+		struct bpf_map *map;
+		enum steer_map of;
+	} shared[] = {
+	        {skel->maps.accounts, STEER_ACCOUNTS}, {skel->maps.conns, STEER_CONNS},
+	        {skel->maps.control, STEER_CONTROL},   {skel->maps.conns_more, STEER_CONNS_MORE},
+	        {skel->maps.workers, STEER_WORKERS},   {skel->maps.members, STEER_MEMBERS},
+	        {skel->maps.events, STEER_EVENTS},     {skel->maps.ports, STEER_PORTS},
+	};
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(shared); i++)
+		r = bpf_map__reuse_fd(shared[i].map, steer->map_fd[shared[i].of]);
+	if (r < 0)
+		return r;
+	skel->rodata->conn_mask = bpf_map__max_entries(skel->maps.conns) - 1;
+	*ret = TAKE_PTR(skel);
+	return 0;
+}
+
+static int pin_all(const struct conns *conns, const struct pins *pins, const struct conn_bpf *skel)
+{
+	const int fds[PIN_MAX] = {
+	        [PIN_RATES] = conns->rates_fd,
+	        [PIN_HANDSHAKES] = conns->handshakes_fd,
+	        [PIN_OPEN] = conns->open_fd,
+	        [PIN_LINK] = bpf_link__fd(skel->links.on_state),
+	        [PIN_LINK_AGAIN] = bpf_link__fd(skel->links.on_state_again),
+	};
+	int r = 0;
+
+	for (unsigned int i = 0; r == 0 && i < PIN_MAX; i++)
+		r = pin(fds[i], pins, i);
 	return r;
 }
 
 static int start(struct conns *conns, const struct steer *steer, const struct pins *pins)
 {
-	_cleanup_(cleanup_skel) struct conn_bpf *skel = conn_bpf__open();
-	int r = skel ? share_maps(steer, skel) : -errno;
+	_cleanup_(cleanup_skel) struct conn_bpf *skel = NULL;
+	int r = open_skel(steer, &skel);
 
-	if (r == 0)
-		r = conn_bpf__load(skel);
+	if (r < 0)
+		return r;
+	bpf_program__set_autoload(skel->progs.tag_found, false);
+	r = conn_bpf__load(skel);
 	if (r == 0)
 		r = conn_bpf__attach(skel);
 	if (r < 0)
 		return r;
-	conns->tags_fd = fcntl(bpf_map__fd(skel->maps.tags), F_DUPFD_CLOEXEC, 3);
 	conns->rates_fd = fcntl(bpf_map__fd(skel->maps.rates), F_DUPFD_CLOEXEC, 3);
 	conns->handshakes_fd = fcntl(bpf_link__fd(skel->links.show_listener), F_DUPFD_CLOEXEC, 3);
-	if (conns->tags_fd < 0 || conns->rates_fd < 0 || conns->handshakes_fd < 0)
+	conns->open_fd = fcntl(bpf_link__fd(skel->links.show_open), F_DUPFD_CLOEXEC, 3);
+	if (conns->rates_fd < 0 || conns->handshakes_fd < 0 || conns->open_fd < 0)
 		return -errno;
-	r = pin(conns->tags_fd, pins, PIN_TAGS);
-	if (r == 0)
-		r = pin(conns->rates_fd, pins, PIN_RATES);
-	if (r == 0)
-		r = pin(conns->handshakes_fd, pins, PIN_HANDSHAKES);
-	if (r == 0)
-		r = pin(bpf_link__fd(skel->links.on_state), pins, PIN_LINK);
-	if (r == 0)
-		r = pin(bpf_link__fd(skel->links.on_state_again), pins, PIN_LINK_AGAIN);
-	return r;
+	return pin_all(conns, pins, skel);
 }
 
 __attribute__((format(printf, 2, 3))) static void not_counting(struct conns *conns,
@@ -119,7 +140,7 @@ __attribute__((format(printf, 2, 3))) static void not_counting(struct conns *con
 static void not_started(struct conns *conns, int error)
 {
 	if (error == 0) {
-		not_counting(conns, "it was attached without --count");
+		not_counting(conns, "it was attached with --no-count");
 		return;
 	}
 	not_counting(conns,
@@ -164,9 +185,9 @@ static bool has_layout(int fd, enum bpf_map_type type, uint32_t value_size, uint
 void conns_open(struct conns *conns, const struct steer *steer, const struct pins *pins)
 {
 	int *fds[PIN_MAX] = {
-	        [PIN_TAGS] = &conns->tags_fd,
 	        [PIN_RATES] = &conns->rates_fd,
 	        [PIN_HANDSHAKES] = &conns->handshakes_fd,
+	        [PIN_OPEN] = &conns->open_fd,
 	};
 	_cleanup_close_ int link = -1, again = -1;
 
@@ -187,8 +208,7 @@ void conns_open(struct conns *conns, const struct steer *steer, const struct pin
 			return;
 		}
 	}
-	if (!has_layout(conns->tags_fd, BPF_MAP_TYPE_SK_STORAGE, sizeof(struct rpd_tag), 0) ||
-	    !has_layout(conns->rates_fd, BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(struct rpd_rate),
+	if (!has_layout(conns->rates_fd, BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(struct rpd_rate),
 	                RPD_SLOT_MAX)) {
 		not_counting(conns, "the counting was detached: its pins are not reuseportd's");
 		return;
@@ -196,43 +216,39 @@ void conns_open(struct conns *conns, const struct steer *steer, const struct pin
 	conns->counting = true;
 }
 
-int conns_tag_listener(const struct conns *conns, int fd, uint16_t account)
+int conns_counts(const struct steer *steer, uint16_t first, size_t n, struct conn_count *ret)
 {
-	const struct rpd_tag tag = {.account = account};
+	int map = steer->map_fd[STEER_ACCOUNTS], n_cpus = libbpf_num_possible_cpus();
+	uint32_t before = first - 1, last, got = n;
+	_cleanup_free_ struct rpd_account *rows = NULL;
+	_cleanup_free_ uint32_t *keys = calloc(n, sizeof(*keys));
 
-	if (!conns->counting || account == RPD_ACCOUNT_NONE)
-		return 0;
-	return bpf_map_update_elem(conns->tags_fd, &fd, &tag, BPF_ANY) < 0 ? -errno : 0;
-}
-
-/* Room for one account's row of each CPU; *ret_n: how many those are. */
-static struct rpd_account *account_rows(int *ret_n)
-{
-	*ret_n = libbpf_num_possible_cpus();
-	return *ret_n > 0 ? calloc(*ret_n, sizeof(struct rpd_account)) : NULL;
+	if (n_cpus > 0)
+		rows = calloc(n * n_cpus, sizeof(*rows));
+	if (!keys || !rows)
+		return -ENOMEM;
+	/* ENOENT: the map ends there. */
+	if (bpf_map_lookup_batch(map, first ? &before : NULL, &last, keys, rows, &got, NULL) < 0 &&
+	    errno != ENOENT)
+		return -errno;
+	if (got != n)
+		return -EIO;
+	memset(ret, 0, n * sizeof(*ret));
+	for (size_t i = 0; i < n * n_cpus; i++)
+		for (unsigned int c = 0; c < RPD_CONN_COUNTER_MAX; c++)
+			ret[i / n_cpus].of[c] += rows[i].of[c];
+	return 0;
 }
 
 int conns_count(const struct steer *steer, uint16_t account, struct conn_count *ret)
 {
-	int n_cpus;
-	_cleanup_free_ struct rpd_account *rows = account_rows(&n_cpus);
-	uint32_t key = account;
-
-	if (!rows)
-		return -ENOMEM;
-	if (bpf_map_lookup_elem(steer->map_fd[STEER_ACCOUNTS], &key, rows) < 0)
-		return -errno;
-	memset(ret, 0, sizeof(*ret));
-	for (int cpu = 0; cpu < n_cpus; cpu++)
-		for (unsigned int c = 0; c < RPD_CONN_COUNTER_MAX; c++)
-			ret->of[c] += rows[cpu].of[c];
-	return 0;
+	return conns_counts(steer, account, 1, ret);
 }
 
 int conns_clear(struct steer *steer, uint16_t account)
 {
-	int n_cpus;
-	_cleanup_free_ struct rpd_account *rows = account_rows(&n_cpus);
+	int n_cpus = libbpf_num_possible_cpus();
+	_cleanup_free_ struct rpd_account *rows = n_cpus > 0 ? calloc(n_cpus, sizeof(*rows)) : NULL;
 	uint32_t key = account;
 
 	if (!rows)
@@ -258,92 +274,112 @@ int conns_rates(const struct conns *conns, unsigned int slot, uint32_t ret[RPD_R
 	return 0;
 }
 
-uint16_t conns_account(const struct steer *steer, uint64_t cookie, const struct rpd_tag *tag)
+/* Runs an iterator to its end: fills in the next @size bytes, or less at the end. */
+static ssize_t read_fully(int fd, void *rows, size_t size)
 {
-	struct rpd_moved moved;
+	size_t filled = 0;
 
-	if (!steer->control->n_moved ||
-	    bpf_map_lookup_elem(steer->map_fd[STEER_MOVED], &cookie, &moved) < 0)
-		return tag->account;
-	return moved.account;
+	while (filled < size) {
+		ssize_t n = read(fd, (char *)rows + filled, size - filled);
+
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			return -errno;
+		if (n == 0)
+			break;
+		if (n > 0)
+			filled += n;
+	}
+	return filled;
 }
 
-/* Runs an iterator that writes nothing. */
-static int run_iterator(int link)
+/* Puts the connections where tag_found() looks for them. */
+static int fill_found(int map, const struct conn_found *found, size_t n)
 {
-	_cleanup_close_ int fd = bpf_iter_create(link);
+	for (size_t i = 0; i < n; i++) {
+		const struct rpd_found note = {.account = found[i].account};
+
+		if (bpf_map_update_elem(map, &found[i].cookie, &note, BPF_ANY) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static int enter_found(const struct steer *steer, const struct conn_found *found, size_t n)
+{
+	_cleanup_(cleanup_skel) struct conn_bpf *skel = NULL;
+	_cleanup_close_ int fd = -1;
 	char nothing[16];
-	ssize_t n;
+	int r = open_skel(steer, &skel);
 
-	if (fd < 0)
-		return -errno;
-	do {
-		n = read(fd, nothing, sizeof(nothing));
-	} while (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)));
-	return n < 0 ? -errno : 0;
-}
-
-static int run_tag_found(const struct conns *conns, const struct steer *steer)
-{
-	_cleanup_(cleanup_skel) struct conn_bpf *skel = conn_bpf__open();
-	int r = skel ? share_maps(steer, skel) : -errno;
-
-	if (r == 0)
-		r = bpf_map__reuse_fd(skel->maps.tags, conns->tags_fd);
 	if (r < 0)
 		return r;
 	bpf_program__set_autoload(skel->progs.on_state, false);
 	bpf_program__set_autoload(skel->progs.on_state_again, false);
 	bpf_program__set_autoload(skel->progs.show_listener, false);
-	r = conn_bpf__load(skel);
+	bpf_program__set_autoload(skel->progs.show_open, false);
+	r = bpf_map__set_max_entries(skel->maps.found, n);
+	if (r == 0)
+		r = conn_bpf__load(skel);
+	if (r == 0)
+		r = fill_found(bpf_map__fd(skel->maps.found), found, n);
 	if (r < 0)
 		return r;
 	skel->links.tag_found = bpf_program__attach_iter(skel->progs.tag_found, NULL);
 	if (!skel->links.tag_found)
 		return -errno;
-	return run_iterator(bpf_link__fd(skel->links.tag_found));
-}
-
-/* Notes a few of them, has those that are still open tagged, and takes the notes back: the tags say
- * it now. But those whose worker isn't known are told by their note, in case they migrate. */
-static int add_some(const struct conns *conns, struct steer *steer, const struct conn_found *found,
-                    size_t n)
-{
-	int map = steer->map_fd[STEER_MOVED], r = 0;
-	struct rpd_moved note;
-
-	for (size_t i = 0; r == 0 && i < n; i++) {
-		note = (struct rpd_moved){.account = found[i].account};
-		if (bpf_map_update_elem(map, &found[i].cookie, &note, BPF_NOEXIST) == 0)
-			__atomic_fetch_add(&steer->control->n_moved, 1, __ATOMIC_RELAXED);
-		else if (errno == E2BIG)
-			steer->control->n_uncounted++;
-		else
-			r = -errno;
-	}
-	if (r == 0)
-		r = run_tag_found(conns, steer);
-	for (size_t i = 0; i < n; i++)
-		if (bpf_map_lookup_elem(map, &found[i].cookie, &note) == 0 &&
-		    (!note.taken || found[i].account != RPD_ACCOUNT_UNKNOWN) &&
-		    bpf_map_delete_elem(map, &found[i].cookie) == 0)
-			__atomic_fetch_sub(&steer->control->n_moved, 1, __ATOMIC_RELAXED);
-	return r;
+	fd = bpf_iter_create(bpf_link__fd(skel->links.tag_found));
+	return fd < 0 ? -errno : (int)read_fully(fd, nothing, sizeof(nothing));
 }
 
 int conns_add_found(const struct conns *conns, struct steer *steer, const struct conn_found *found,
                     size_t n, struct error *err)
 {
-	for (size_t i = 0; conns->counting && i < n; i += FOUND_AT_ONCE) {
-		size_t some = n - i < FOUND_AT_ONCE ? n - i : FOUND_AT_ONCE;
-		int r = add_some(conns, steer, found + i, some);
+	int r = conns->counting && n > 0 ? enter_found(steer, found, n) : 0;
 
-		if (r < 0)
-			return error_set(err, r,
-			                 "can't count the connections that are open already: %s",
-			                 strerror(-r));
+	return r < 0 ? error_set(err, r, "can't count the connections that are open already: %s",
+	                         strerror(-r))
+	             : 0;
+}
+
+static int by_cookie(const void *a, const void *b)
+{
+	const struct connection *x = a, *y = b;
+
+	return (x->cookie > y->cookie) - (x->cookie < y->cookie);
+}
+
+static void mark(struct connection *connections, size_t n, const struct rpd_open *row)
+{
+	const struct connection key = {.cookie = row->cookie};
+	struct connection *it = bsearch(&key, connections, n, sizeof(key), by_cookie);
+
+	if (!it || (row->tag & RPD_TAG_ACCOUNT) == RPD_TAG_NONE)
+		return;
+	it->counted = true;
+	it->account = row->tag & RPD_TAG_ACCOUNT;
+	it->since = row->tag >> RPD_TAG_BITS << RPD_TAG_TICK_LOG;
+}
+
+int conns_mark(const struct conns *conns, struct connection *connections, size_t n,
+               struct error *err)
+{
+	_cleanup_free_ struct rpd_open *rows = calloc(OPEN_AT_ONCE, sizeof(*rows));
+	_cleanup_close_ int fd = bpf_iter_create(conns->open_fd);
+	ssize_t got;
+
+	if (!rows)
+		return error_set(err, -ENOMEM, "out of memory");
+	if (n == 0)
+		return 0;
+	got = fd < 0 ? -errno : 1;
+	while (got > 0) {
+		got = read_fully(fd, rows, OPEN_AT_ONCE * sizeof(*rows));
+		for (ssize_t i = 0; i < got / (ssize_t)sizeof(*rows); i++)
+			mark(connections, n, &rows[i]);
 	}
-	return 0;
+	return got < 0 ? error_set(err, (int)got, "can't list what is counted: %s",
+	                           strerror(-(int)got))
+	               : 0;
 }
 
 /* Reads the rows of an iterator up to the one that ends them. */

@@ -4,8 +4,9 @@
  * of it may be absent: where the kernel or the privileges don't allow it, or where somebody has
  * taken it away, steering works the same, and nothing is known of connections.
  *
- * Pins, beside those of steer: the maps "tags" and "rates"; "conn" and "conn-again", the links that
- * keep the counting programs attached; "handshakes", an iterator.
+ * Pins, beside those of steer, which has the maps that both need: the map "rates"; "conn" and
+ * "conn-again", the links that keep the counting programs attached; "handshakes" and "open",
+ * iterators.
  */
 #pragma once
 
@@ -15,11 +16,12 @@
 
 #include "base/error.h"
 #include "core/conn_count.h"
+#include "core/connection.h"
 #include "kern/pins.h"
 #include "kern/steer.h"
 
 struct conns {
-	int tags_fd, rates_fd, handshakes_fd;
+	int rates_fd, handshakes_fd, open_fd;
 	bool counting; /* else the others may be -1 */
 	char why[160]; /* it isn't */
 };
@@ -43,19 +45,19 @@ void conns_close(struct conns *conns);
 /* Whether a pin of this name is one of ours. */
 bool conns_is_pin(const char *name);
 
-/* Has connections of the listener @fd counted in @account from now on. 0 as well if nothing is
- * counted, or @account is RPD_ACCOUNT_NONE. */
-int conns_tag_listener(const struct conns *conns, int fd, uint16_t account);
-
 /* What was counted of the connections of one account; or nothing any more, with it empty. */
 int conns_count(const struct steer *steer, uint16_t account, struct conn_count *ret);
+/* The same of the @n accounts from @first on, in one call. */
+int conns_counts(const struct steer *steer, uint16_t first, size_t n, struct conn_count *ret);
 int conns_clear(struct steer *steer, uint16_t account);
 
 /* Connections of @slot in each of the last seconds; ret[0] is the second that has just ended. */
 int conns_rates(const struct conns *conns, unsigned int slot, uint32_t ret[RPD_RATE_SECONDS - 1]);
 
-/* The account in which a connection is counted, given its tag. */
-uint16_t conns_account(const struct steer *steer, uint64_t cookie, const struct rpd_tag *tag);
+/* Fills in which of the connections, that are in the order of their cookies, are counted, and
+ * where. In the calling thread's network namespace. */
+int conns_mark(const struct conns *conns, struct connection *connections, size_t n,
+               struct error *err);
 
 /* A connection that was open before the counting began. */
 struct conn_found {
@@ -63,11 +65,11 @@ struct conn_found {
 	uint16_t account;
 };
 
-/* Counts those of them that are still open. */
+/* Counts those of them that are still open, and not counted yet. */
 int conns_add_found(const struct conns *conns, struct steer *steer, const struct conn_found *found,
                     size_t n, struct error *err);
 
-/* Handshakes under way at the tagged listeners of the calling thread's network namespace. The
+/* Handshakes under way at the admitted listeners of the calling thread's network namespace. The
  * caller frees *ret. */
 int conns_handshakes(const struct conns *conns, struct rpd_handshakes **ret, size_t *ret_n,
                      struct error *err);

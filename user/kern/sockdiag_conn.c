@@ -42,25 +42,6 @@ static void take_info(struct connection *c, const struct rtattr *attr)
 	c->idle_ms = smaller(info.tcpi_last_data_recv, info.tcpi_last_data_sent);
 }
 
-/* The value of the one storage that was asked for. */
-static void take_storages(struct connection *c, const struct rtattr *storages)
-{
-	const struct rtattr *storage = RTA_DATA(storages);
-	int left = RTA_PAYLOAD(storages);
-
-	for (; RTA_OK(storage, left); storage = RTA_NEXT(storage, left)) {
-		const struct rtattr *attr = RTA_DATA(storage);
-		int inside = RTA_PAYLOAD(storage);
-
-		for (; RTA_OK(attr, inside); attr = RTA_NEXT(attr, inside))
-			if ((attr->rta_type & NLA_TYPE_MASK) == SK_DIAG_BPF_STORAGE_MAP_VALUE &&
-			    RTA_PAYLOAD(attr) >= sizeof(c->tag)) {
-				memcpy(&c->tag, RTA_DATA(attr), sizeof(c->tag));
-				c->tagged = true;
-			}
-	}
-}
-
 /* Without tcp_info it is a TIME_WAIT socket: closed, as far as a worker is concerned. */
 static int decode_connection(const struct nlmsghdr *message, void *ret)
 {
@@ -75,14 +56,11 @@ static int decode_connection(const struct nlmsghdr *message, void *ret)
 		return -EBADMSG;
 	attr = (const void *)((const char *)msg + NLMSG_ALIGN(sizeof(*msg)));
 	left = (int)NLMSG_PAYLOAD(message, NLMSG_ALIGN(sizeof(*msg)));
-	for (; RTA_OK(attr, left); attr = RTA_NEXT(attr, left)) {
+	for (; RTA_OK(attr, left); attr = RTA_NEXT(attr, left))
 		if (attr->rta_type == INET_DIAG_INFO) {
 			take_info(&c, attr);
 			has_info = true;
 		}
-		if ((attr->rta_type & NLA_TYPE_MASK) == INET_DIAG_SK_BPF_STORAGES)
-			take_storages(&c, attr);
-	}
 	if (!has_info)
 		return 1;
 	c.cookie = msg->id.idiag_cookie[0] | (uint64_t)msg->id.idiag_cookie[1] << 32;
@@ -98,17 +76,8 @@ static int decode_connection(const struct nlmsghdr *message, void *ret)
 	return 0;
 }
 
-int sockdiag_connections(uint16_t port, int tags_fd, struct connection **ret, size_t *ret_n,
-                         struct error *err)
+int sockdiag_connections(uint16_t port, struct connection **ret, size_t *ret_n, struct error *err)
 {
-	const struct {
-		struct rtattr outer, inner;
-		uint32_t fd;
-	} storages = {
-	        .outer = {sizeof(storages), INET_DIAG_REQ_SK_BPF_STORAGES},
-	        .inner = {RTA_LENGTH(sizeof(uint32_t)), SK_DIAG_BPF_STORAGE_REQ_MAP_FD},
-	        .fd = tags_fd,
-	};
 	const struct sockdiag_kind kind = {
 	        .states = 1u << STATE_ESTABLISHED | 1u << STATE_FIN_WAIT1 | 1u << STATE_FIN_WAIT2 |
 	                  1u << STATE_CLOSE_WAIT | 1u << STATE_LAST_ACK | 1u << STATE_CLOSING,
@@ -116,8 +85,6 @@ int sockdiag_connections(uint16_t port, int tags_fd, struct connection **ret, si
 	        .row_size = sizeof(struct connection),
 	        .cookie_at = offsetof(struct connection, cookie),
 	        .decode = decode_connection,
-	        .attributes = &storages,
-	        .attributes_size = tags_fd < 0 ? 0 : sizeof(storages),
 	};
 	int r = sockdiag_dump(&kind, port, ret, ret_n);
 

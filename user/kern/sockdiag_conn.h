@@ -10,12 +10,11 @@
 
 /*
  * All connections of the calling thread's network namespace with local port @port (host order),
- * that are established and not closed, in the order of their cookies. @tags_fd: the socket storage
- * in which they may have a tag, or -1. No snapshot: one that opens or closes meanwhile may or may
- * not be there. The caller frees *ret, which is NULL if there are none.
+ * that are established and not closed, in the order of their cookies. None of them is marked as
+ * counted. No snapshot: one that opens or closes meanwhile may or may not be there. The caller
+ * frees *ret, which is NULL if there are none.
  */
-int sockdiag_connections(uint16_t port, int tags_fd, struct connection **ret, size_t *ret_n,
-                         struct error *err);
+int sockdiag_connections(uint16_t port, struct connection **ret, size_t *ret_n, struct error *err);
 
 /* Resets a connection: its peer gets a RST, its owner ECONNRESET. -ENOENT if it is gone. */
 int sockdiag_reset(const struct connection *connection);

@@ -130,10 +130,8 @@ static int dump_family(struct dump *d, uint8_t family, uint16_t port)
 	struct {
 		struct nlmsghdr header;
 		struct inet_diag_req_v2 body;
-		char attributes[SOCKDIAG_ATTRIBUTES_MAX];
 	} request = {
-	        .header.nlmsg_len =
-	                offsetof(typeof(request), attributes) + d->kind->attributes_size,
+	        .header.nlmsg_len = sizeof(request),
 	        .header.nlmsg_type = SOCK_DIAG_BY_FAMILY,
 	        .header.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
 	        .body.sdiag_family = family,
@@ -144,8 +142,6 @@ static int dump_family(struct dump *d, uint8_t family, uint16_t port)
 	};
 	int r;
 
-	if (d->kind->attributes_size)
-		memcpy(request.attributes, d->kind->attributes, d->kind->attributes_size);
 	for (int pass = 0; pass < DUMP_PASSES; pass++) {
 		r = dump_ask(d, &request.header);
 		if (r < 0 || !d->disturbed)

@@ -8,8 +8,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SOCKDIAG_ATTRIBUTES_MAX 64
-
 /* What to ask for, and what to make of it. */
 struct sockdiag_kind {
 	uint32_t states;    /* 1 << TCP_LISTEN and so on */
@@ -18,9 +16,6 @@ struct sockdiag_kind {
 	size_t cookie_at; /* offset of the socket's cookie, uint64_t, in a row */
 	/* Fills in a row. 1: not one of those wanted. -EBADMSG: no message of this kind. */
 	int (*decode)(const struct nlmsghdr *message, void *ret_row);
-	/* Netlink attributes of the request. */
-	const void *attributes;
-	size_t attributes_size;
 };
 
 /*

@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "core/schedule.h"
+#include "kern/conn_table.h"
 #include "steer.skel.h"
 
 #ifndef SO_ATTACH_REUSEPORT_EBPF
@@ -40,10 +41,12 @@ static const struct map_kind map_kinds[STEER_MAP_MAX] = {
         [STEER_WORKERS] = {"workers", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_worker), RPD_SLOT_MAX},
         [STEER_ACCOUNTS] = {"accounts", BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(struct rpd_account),
                             RPD_ACCOUNT_MAX},
-        [STEER_MOVED] = {"moved", BPF_MAP_TYPE_HASH, sizeof(struct rpd_moved), 0},
+        [STEER_CONNS] = {"conns", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_conns), 0},
+        [STEER_CONNS_MORE] = {"conns_more", BPF_MAP_TYPE_HASH, sizeof(uint64_t), 0},
         [STEER_EVENTS] = {"events", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_events), 1},
         [STEER_PROBES] = {"probes", BPF_MAP_TYPE_HASH, sizeof(uint32_t),
                           RPD_SLOT_MAX + RPD_PROBE_MAX},
+        [STEER_PORTS] = {"ports", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_ports), 1},
 };
 
 void steer_init(struct steer *steer)
@@ -133,6 +136,18 @@ static int share_maps(const struct steer *steer, struct steer_bpf *skel)
 	return 0;
 }
 
+/* Tells the program the size of the table of connections, which it has or is made with. */
+static int size_conns(const struct steer *steer, struct steer_bpf *skel, uint32_t max_conns)
+{
+	int r = 0;
+
+	if (steer->map_fd[STEER_CONNS] < 0)
+		r = conn_table_size(skel->maps.conns, skel->maps.conns_more, max_conns);
+	if (r == 0)
+		skel->rodata->conn_mask = bpf_map__max_entries(skel->maps.conns) - 1;
+	return r;
+}
+
 /* Takes over and pins the maps that were made. */
 static int adopt_maps(struct steer *steer, const struct pins *pins, struct steer_bpf *skel,
                       struct error *err)
@@ -178,7 +193,8 @@ static int adopt_endpoint(struct steer *steer, const struct pins *pins, struct s
 }
 
 /* Loads the program with the service's maps, as far as they exist; or only makes the maps. */
-static int load(const struct steer *steer, bool program, struct steer_bpf **ret, struct error *err)
+static int load(const struct steer *steer, bool program, uint32_t max_conns, struct steer_bpf **ret,
+                struct error *err)
 {
 	_cleanup_(cleanup_skel) struct steer_bpf *skel = steer_bpf__open();
 	int r;
@@ -188,6 +204,8 @@ static int load(const struct steer *steer, bool program, struct steer_bpf **ret,
 		                 strerror(errno));
 	bpf_program__set_autoload(skel->progs.steer, program);
 	r = share_maps(steer, skel);
+	if (r == 0)
+		r = size_conns(steer, skel, max_conns);
 	if (r == 0)
 		r = steer_bpf__load(skel);
 	if (r < 0)
@@ -199,10 +217,10 @@ static int load(const struct steer *steer, bool program, struct steer_bpf **ret,
 	return 0;
 }
 
-int steer_make(struct steer *steer, const struct pins *pins, struct error *err)
+int steer_make(struct steer *steer, const struct pins *pins, uint32_t max_conns, struct error *err)
 {
 	_cleanup_(cleanup_skel) struct steer_bpf *skel = NULL;
-	int r = load(steer, false, &skel, err);
+	int r = load(steer, false, max_conns, &skel, err);
 
 	return r < 0 ? r : adopt_maps(steer, pins, skel, err);
 }
@@ -223,12 +241,26 @@ void steer_remove_half_made(const struct steer *steer, const struct pins *pins)
 		remove_endpoint_pins(pins, steer->service->n_endpoints);
 }
 
+/* Of a service that is killed before it has the endpoint, connections of the port are looked at in
+ * vain. */
+static int note_port(const struct steer *steer, uint16_t port)
+{
+	struct rpd_ports ports;
+	uint32_t zero = 0;
+
+	if (bpf_map_lookup_elem(steer->map_fd[STEER_PORTS], &zero, &ports) < 0)
+		return -errno;
+	ports.has[port / 64] |= 1ull << port % 64;
+	return bpf_map_update_elem(steer->map_fd[STEER_PORTS], &zero, &ports, BPF_ANY) < 0 ? -errno
+	                                                                                   : 0;
+}
+
 int steer_add_endpoint(struct steer *steer, const struct pins *pins,
-                       const struct rpd_endpoint *endpoint, struct error *err)
+                       const struct rpd_endpoint *endpoint, uint32_t max_conns, struct error *err)
 {
 	_cleanup_(cleanup_skel) struct steer_bpf *skel = NULL;
 	unsigned int index;
-	int r = steer->service ? 0 : steer_make(steer, pins, err);
+	int r = steer->service ? 0 : steer_make(steer, pins, max_conns, err);
 
 	if (r < 0)
 		return r;
@@ -236,9 +268,11 @@ int steer_add_endpoint(struct steer *steer, const struct pins *pins,
 	if (index >= RPD_ENDPOINT_MAX)
 		return error_set(err, -ENOSPC, "a service has at most %d endpoints",
 		                 RPD_ENDPOINT_MAX);
-	r = load(steer, true, &skel, err);
+	r = load(steer, true, max_conns, &skel, err);
 	if (r == 0)
 		r = adopt_endpoint(steer, pins, skel, index, err);
+	if (r == 0 && note_port(steer, endpoint->port) < 0)
+		r = error_set(err, -EIO, "can't note port %u", endpoint->port);
 	if (r < 0) {
 		cleanup_close(&steer->socks_fd[index]);
 		cleanup_close(&steer->prog_fd[index]);

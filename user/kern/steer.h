@@ -26,9 +26,11 @@ enum steer_map {
 	STEER_MEMBERS,
 	STEER_WORKERS,
 	STEER_ACCOUNTS,
-	STEER_MOVED,
+	STEER_CONNS,
+	STEER_CONNS_MORE,
 	STEER_EVENTS,
 	STEER_PROBES,
+	STEER_PORTS,
 	STEER_MAP_MAX,
 };
 
@@ -62,15 +64,16 @@ bool steer_is_pin(const char *name);
 /* Unmaps and closes; steering goes on. */
 void steer_close(struct steer *steer);
 
-/* Makes and pins the service's maps, without any endpoint: stage FILLING. */
-int steer_make(struct steer *steer, const struct pins *pins, struct error *err);
+/* Makes and pins the service's maps, without any endpoint: stage FILLING. There is room to count
+ * @max_conns open connections (0 = none will be). */
+int steer_make(struct steer *steer, const struct pins *pins, uint32_t max_conns, struct error *err);
 
 /* Loads and pins the program for one more endpoint, and appends it to service->endpoints; makes the
- * service's maps first if there are none yet. Returns its index. Not attached yet. If it is killed
- * before the end, pins are left of an endpoint that the service doesn't have:
- * steer_remove_half_made(). */
+ * service's maps first, as steer_make() does, if there are none yet. Returns its index. Not
+ * attached yet. If it is killed before the end, pins are left of an endpoint that the service
+ * doesn't have: steer_remove_half_made(). */
 int steer_add_endpoint(struct steer *steer, const struct pins *pins,
-                       const struct rpd_endpoint *endpoint, struct error *err);
+                       const struct rpd_endpoint *endpoint, uint32_t max_conns, struct error *err);
 
 /* Removes what a killed steer_add_endpoint() has left. */
 void steer_remove_half_made(const struct steer *steer, const struct pins *pins);

@@ -43,10 +43,9 @@ static struct json_object *row_view(const struct worker_connection *row, uint64_
 	                       json_object_new_string(peer_text(c, peer, sizeof(peer))));
 	json_object_object_add(view, "state", json_object_new_string(state_name(c->state)));
 	json_object_object_add(view, "accepted", json_object_new_boolean(c->inode != 0));
-	json_object_object_add(
-	        view, "age_seconds",
-	        c->tag.since ? json_object_new_double((double)(now_ns - c->tag.since) / 1e9)
-	                     : NULL);
+	json_object_object_add(view, "age_seconds",
+	                       c->since ? json_object_new_double((double)(now_ns - c->since) / 1e9)
+	                                : NULL);
 	json_object_object_add(view, "idle_seconds", json_object_new_double(c->idle_ms / 1e3));
 	json_object_object_add(view, "bytes_in", json_object_new_int64(c->bytes_in));
 	json_object_object_add(view, "bytes_out", json_object_new_int64(c->bytes_out));

@@ -122,8 +122,10 @@ static void add_load(struct json_object *view, const struct worker_load *load, b
 {
 	struct json_object *counts = load->counted ? json_object_new_object() : NULL;
 
-	add_known(view, "active", load->counted, load->active);
-	add_known(view, "former_active", load->counted, load->former_active);
+	add_known(view, "active", load->counted && !load->count.of[RPD_CONN_uncounted],
+	          load->active);
+	add_known(view, "former_active", load->counted && !load->former_uncounted,
+	          load->former_active);
 	add_known(view, "handshakes", load->counted, load->handshakes);
 	add_known(view, "queued", live, load->queued);
 	add_known(view, "backlog", live, load->backlog);
@@ -388,7 +390,11 @@ static void print_counting(FILE *out, struct json_object *status)
 		text_wrap(out, why, sizeof("Connections are not counted: ") - 1, 0);
 	}
 	if (number_of(status, "uncounted") > 0)
-		fprintf(out, "\nOf the connections from before attach some are not counted.\n");
+		fprintf(out,
+		        "\n%ld connections were not counted, for want of room (`attach "
+		        "--count-max`)\nor as they were open before attach and could not be "
+		        "listed.\n",
+		        number_of(status, "uncounted"));
 	if (unattributed > 0)
 		fprintf(out,
 		        "\n%ld connections were open before they were counted, of an unknown "

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A folder of its own for a test program, in which the tests run, with small files. */
+#pragma once
+
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static char files_folder[] = "/tmp/reuseportd-unit-XXXXXX";
+
+/* cmocka's setup and teardown of the group. */
+static inline int files_setup(void **state)
+{
+	(void)state;
+	return mkdtemp(files_folder) && chdir(files_folder) == 0 ? 0 : -1;
+}
+
+static inline int files_remove(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+static inline int files_teardown(void **state)
+{
+	(void)state;
+	return nftw(files_folder, files_remove, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static inline void files_write(const char *name, const char *text)
+{
+	FILE *file = fopen(name, "w");
+
+	if (!file || fputs(text, file) < 0 || fclose(file) != 0)
+		abort();
+}

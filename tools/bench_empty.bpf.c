@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * What the benchmark holds the steering program against: a program that does nothing, and so leaves
+ * the choice to the kernel's hash.
+ */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+SEC("sk_reuseport/migrate")
+int empty(struct sk_reuseport_md *ctx)
+{
+	(void)ctx;
+	return SK_PASS;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "kern/conn_table.h"
+
+#include <bpf/libbpf.h>
+
+#include <reuseportd/abi.h>
+
+/* Buckets for all of them, and as much room again for those that find their bucket full: so there
+ * is room for all, whatever buckets they have. The number of buckets is a power of two. */
+int conn_table_size(struct bpf_map *conns, struct bpf_map *conns_more, uint32_t max_conns)
+{
+	uint32_t buckets = 1;
+	int r;
+
+	while (buckets * RPD_CONN_WAYS < max_conns)
+		buckets *= 2;
+	r = bpf_map__set_max_entries(conns, buckets);
+	return r < 0 ? r : bpf_map__set_max_entries(conns_more, max_conns ? max_conns : 1);
+}
