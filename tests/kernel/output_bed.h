@@ -390,7 +390,7 @@ static inline int bed_run(const struct check_case *cases, size_t n)
 	if (unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
 	    mount("tmpfs", dir, "tmpfs", 0, "mode=755") == 0) {
 		status = check_run(cases, n);
-		umount(dir);
+		umount2(dir, MNT_DETACH); /* of a case that failed some still have files open */
 	} else {
 		printf("FAILED sandbox: %s\n0 passed, 1 failed\n", strerror(errno));
 	}
