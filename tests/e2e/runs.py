@@ -73,10 +73,11 @@ def worker_command(bed, *options):
 
 
 class Run:
-    """`reuseportd run`, in the background. @command: the workers'."""
+    """`reuseportd run`, in the background. @command: the workers'. @under: what executes it."""
 
-    def __init__(self, bed, command, *options, workers=4, wait=True, env=None, name=SERVICE):
-        self.bed, self.command, self.name = bed, command, name
+    def __init__(self, bed, command, *options, workers=4, wait=True, env=None, name=SERVICE,
+                 under=()):
+        self.bed, self.command, self.name, self.under = bed, command, name, under
         self.options = ["--workers", workers, *options]
         self.env = env
         self.start(wait)
@@ -84,8 +85,9 @@ class Run:
     def start(self, wait=True):
         """Starts the supervisor; also again, when it was killed."""
         bed = self.bed
-        self.process = bed.start(bed.binary("reuseportd"), "run", "--service", self.name,
-                                 *self.options, "--", *self.command, name="run", env=self.env)
+        self.process = bed.start(*self.under, bed.binary("reuseportd"), "run", "--service",
+                                 self.name, *self.options, "--", *self.command, name="run",
+                                 env=self.env)
         if wait:
             self.process.wait_output(f"{self.name}: started:")
             bed.remember_pinned()

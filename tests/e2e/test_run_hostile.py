@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Workers that don't behave: whatever they do, `stop` leaves nothing of them. That nothing is left
 (processes, cgroups, pins, files) is what the bed sees to after each test."""
+import os
+import signal
+
 from bed import cases, check, equal, wait_until
 from runs import Run, script
 
@@ -71,6 +74,51 @@ sys.stdout.flush()
         slot = int(name.removeprefix(f"{run.name}."))
         equal(rest, f"line {seen[slot]} of {slot}", "the next line of the worker")
         seen[slot] += 1
+    equal(list(seen.values()), [lines] * 3, "lines")
+
+
+def test_output_waits(bed):
+    """Our standard output is a pipe that nobody reads: reload, upgrade and stop go on as ever, and
+    at the end every line of every worker has come, once and whole."""
+    lines = 20000
+    path = bed.dir / "out.fifo"
+    os.mkfifo(path)
+    # The other end, so that it is open, and a pipe that is full.
+    fifo = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    run = Run(bed, ["python3", script(bed, "worker.py", PROLOGUE + f"""
+for n in range({lines}):
+    print(f"line {{n}} of {{os.getpid()}}")
+sys.stdout.flush()
+""" + EPILOGUE)], "--drain-timeout", "1s", workers=1,
+              under=["sh", "-c", f'exec "$@" >{path}', "-"])
+    pids = run.pids()
+    run.reload()
+    pids += run.pids()
+    run.process.kill(signal.SIGUSR2)
+    wait_until(lambda: "is taken over" in run.log(), "it is executed anew")
+    run.reload()
+    pids += run.pids()
+    run.command_line("stop")
+    equal(bed.reuseportd("list", "--json").json(), [], "services")
+    check(run.process.alive(), "it ends before all is passed on")
+    text = b""
+
+    def read():
+        nonlocal text
+        try:
+            text += os.read(fifo, 65536)
+        except BlockingIOError:
+            return not run.process.alive()
+        return False
+
+    wait_until(read, "it ends when all is passed on", 60, 0.0001)
+    equal(run.process.wait(), 0, "exit status of the supervisor")
+    os.close(fifo)
+    seen = dict.fromkeys(pids, 0)
+    for line in text.decode().splitlines():
+        pid = int(line.split()[-1])
+        equal(line, f"line {seen[pid]} of {pid}", "the next line of the worker")
+        seen[pid] += 1
     equal(list(seen.values()), [lines] * 3, "lines")
 
 

@@ -3,8 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <stdio.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -16,39 +15,51 @@
 #include "base/cleanup.h"
 #include "daemon/out_queue.h"
 
-#define OUTPUT_BATCH  65536 /* read at a time; a longer line is passed on in pieces of that */
-#define OUTPUT_PAGE   4096
-#define OUTPUT_MARK   "trusted.reuseportd" /* up to where it was passed on */
-#define OUTPUT_BEHIND OUTPUT_BEHIND_MAX
+#define QUEUE_MAX     (2 * OUTPUT_LINE_MAX) /* bytes, about, in the queue: short lines, long prefix */
+#define FLUSH_BATCHES 16                    /* of OUTPUT_LINE_MAX, that are passed on at once */
+
+/* How far a file has been passed on, as an attribute of the file itself. */
+struct mark {
+	int64_t at;
+	int64_t cut; /* the line there has been passed on in part */
+};
+
+static const char *const mark_names[] = {"trusted.reuseportd", "user.reuseportd"};
 
 struct output {
 	struct output *next;
-	struct followed *followed;
 	char *path, *prefix;
-	int watch;
-	int read_fd, write_fd;
-	off_t at;      /* passed on up to here */
-	off_t punched; /* and freed up to here */
-	int cgroup;
+	int watch, read_fd, write_fd, cgroup;
+	off_t at;              /* passed on up to here, as is noted */
+	off_t ahead;           /* read up to here */
+	off_t punched;         /* freed up to here */
+	bool cut;              /* part of the line at @at has been passed on */
+	const char *mark_name; /* NULL: this file system has no attributes for us */
+	bool dirty;            /* there may be more to read */
+	bool ended;            /* its worker has: what comes last is a line too */
+	bool orphan;           /* nobody but us knows it any more */
 	bool frozen;
-	char tail[OUTPUT_TAIL_MAX]; /* of what was passed on */
+	char tail[OUTPUT_TAIL_MAX]; /* what was read last */
 	size_t n_tail;
-	char shown[OUTPUT_TAIL_MAX + 1];
+	char shown[OUTPUT_TAIL_MAX];
 };
 
-/* All outputs of the process: they share the descriptor that tells of changes, and what is on its
- * way to our standard output. There as long as there is any. */
-struct followed {
+/*
+ * All outputs of the process: they share the descriptor that tells of changes, and the queue to our
+ * standard output, in which are lines of one of them at a time. There is one, as there is one
+ * standard output, from the first output_new() until the last output is gone.
+ */
+static struct followed {
 	int inotify_fd;
-	sd_event_source *source;
+	sd_event_source *on_change;
+	sd_event_source *again; /* armed: there is more that can be done at once */
 	struct out_queue *queue;
 	struct output *list;
-	/* The batch that is on its way: of whom, and how long. */
-	struct output *taken;
-	size_t n_taken;
-};
-
-static struct followed *followed;
+	struct output *turn;  /* whose it is next; NULL: the first one's */
+	struct output *taken; /* of whom the lines in the queue are */
+	off_t from;           /* and from where in its file on */
+	char text[OUTPUT_LINE_MAX + 1];
+} * followed;
 
 /* --- who writes faster than is read waits */
 
@@ -63,21 +74,94 @@ static void freeze(struct output *o, bool on)
 		o->frozen = on;
 }
 
+/* Perhaps by a supervisor that was killed then. */
+static bool is_frozen(int cgroup)
+{
+	_cleanup_close_ int fd =
+	        cgroup < 0 ? -1 : openat(cgroup, "cgroup.freeze", O_RDONLY | O_CLOEXEC);
+	char text;
+
+	return fd >= 0 && read(fd, &text, 1) == 1 && text == '1';
+}
+
 static off_t size_of(const struct output *o)
 {
 	struct stat st;
 
-	return fstat(o->read_fd, &st) < 0 ? o->at : st.st_size;
+	return fstat(o->read_fd, &st) < 0 ? o->ahead : st.st_size;
 }
 
 static void mind_the_gap(struct output *o)
 {
-	off_t behind = size_of(o) - o->at;
+	const off_t behind = size_of(o) - o->at;
 
-	if (behind > OUTPUT_BEHIND)
+	if (behind > OUTPUT_BEHIND_MAX)
 		freeze(o, true);
-	else if (behind < OUTPUT_BEHIND / 2)
+	else if (behind < OUTPUT_BEHIND_MAX / 2)
 		freeze(o, false);
+}
+
+/* --- how far it has been passed on */
+
+/*
+ * Notes it in the file, and frees what is before, after it was written to our standard output. If
+ * we are killed in between, then the next supervisor passes those lines on again: twice is better
+ * than never. Pages are freed whole. Without attributes the bytes before @at in the last page are
+ * zeroed instead, by which it is found again.
+ */
+static void note(struct output *o, off_t at, bool cut)
+{
+	const struct mark mark = {.at = at, .cut = cut};
+	const off_t page = sysconf(_SC_PAGESIZE), from = o->punched / page * page;
+	const off_t to = o->mark_name ? at / page * page : at;
+
+	if (o->mark_name)
+		fsetxattr(o->read_fd, o->mark_name, &mark, sizeof(mark), 0);
+	o->at = at;
+	o->cut = cut;
+	if (to > o->punched && fallocate(o->write_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+	                                 from, to - from) == 0)
+		o->punched = to;
+}
+
+/* Where the first byte is that isn't zero. */
+static off_t find_data(int fd)
+{
+	off_t at = lseek(fd, 0, SEEK_DATA);
+	char text[4096];
+	ssize_t n;
+
+	if (at < 0)
+		return errno == ENXIO ? lseek(fd, 0, SEEK_END) : 0;
+	while ((n = pread(fd, text, sizeof(text), at)) > 0)
+		for (ssize_t i = 0; i < n; i++, at++)
+			if (text[i])
+				return at;
+	return at;
+}
+
+/* Goes to where a supervisor before us was, if there was one. */
+static void find_place(struct output *o)
+{
+	struct mark mark = {0};
+	bool is_marked = false;
+	off_t data;
+
+	for (size_t i = 0; i < ARRAY_SIZE(mark_names) && !is_marked; i++)
+		is_marked =
+		        fgetxattr(o->read_fd, mark_names[i], &mark, sizeof(mark)) == sizeof(mark);
+	o->at = is_marked ? mark.at : find_data(o->read_fd);
+	if (o->at > size_of(o)) /* it was truncated */
+		o->at = 0;
+	data = lseek(o->read_fd, o->at, SEEK_DATA);
+	if (data > o->at) /* freed, but there was no memory for the mark */
+		o->at = data;
+	o->ahead = o->at;
+	mark = (struct mark){.at = o->at, .cut = is_marked && mark.cut};
+	o->cut = mark.cut;
+	for (size_t i = 0; i < ARRAY_SIZE(mark_names) && !o->mark_name; i++)
+		if (fsetxattr(o->read_fd, mark_names[i], &mark, sizeof(mark), 0) == 0)
+			o->mark_name = mark_names[i];
 }
 
 /* --- lines */
@@ -96,123 +180,193 @@ static void remember(struct output *o, const char *text, size_t n)
 	o->n_tail = keep + n;
 }
 
-/* Puts them into the queue, each with the prefix, and an end where the last one has none. */
-static void queue_lines(struct output *o, const char *text, size_t n)
+/* Length of the first line, with its end, or of the piece of it that is passed on; 0 if there is
+ * more to come. @last: nothing comes after this text. */
+static size_t first_line(const char *text, size_t n, bool last)
 {
-	remember(o, text, n);
-	while (n) {
-		const char *end = memchr(text, '\n', n);
-		size_t length = end ? (size_t)(end + 1 - text) : n;
+	const char *end = memchr(text, '\n', n);
 
-		if (o->prefix)
-			out_queue_add(followed->queue, o->prefix, strlen(o->prefix));
-		out_queue_add(followed->queue, text, length);
-		if (!end)
-			out_queue_add(followed->queue, "\n", 1);
-		text += length;
-		n -= length;
-	}
-}
-
-/* Up to where it was passed on is noted in the file itself, and what is before that is freed, page
- * by page. Killed between writing and this, the next supervisor passes on one batch again: twice is
- * better than never. */
-static void passed_on(struct output *o, size_t n)
-{
-	off_t page;
-
-	o->at += n;
-	page = o->at / OUTPUT_PAGE * OUTPUT_PAGE;
-	fsetxattr(o->read_fd, OUTPUT_MARK, &o->at, sizeof(o->at), 0);
-	if (page > o->punched && fallocate(o->write_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-	                                   o->punched, page - o->punched) == 0)
-		o->punched = page;
-}
-
-/* Queues the next whole lines, at most a batch; @all: and the last one without an end. Returns how
- * many bytes of the file that were. */
-static size_t take_batch(struct output *o, bool all)
-{
-	char text[OUTPUT_BATCH];
-	ssize_t n = pread(o->read_fd, text, sizeof(text), o->at);
-	const char *end = n > 0 ? memrchr(text, '\n', n) : NULL;
-
-	if (n <= 0)
-		return 0;
 	if (end)
-		n = end + 1 - text;
-	else if (n < (ssize_t)sizeof(text) && !all)
-		return 0;
-	queue_lines(o, text, n);
-	return n;
+		return end + 1 - text;
+	if (n > OUTPUT_LINE_MAX)
+		return OUTPUT_LINE_MAX;
+	return last ? n : 0;
 }
 
-/* What was on its way has been written. */
-static bool settle(struct followed *f)
+/* A program may open its /dev/stdout anew and truncate it by that: all in it is new. */
+static bool is_truncated(struct output *o)
 {
-	if (!out_queue_flush(f->queue))
+	if (size_of(o) >= o->ahead)
 		return false;
-	if (f->taken)
-		passed_on(f->taken, f->n_taken);
-	f->taken = NULL;
+	o->ahead = o->punched = 0;
+	note(o, 0, false);
 	return true;
 }
 
-/* As long as our standard output takes it: one batch after the other, each of one worker. */
+/* Puts the next lines of @o into the queue, which must be empty. */
+static void take_batch(struct followed *f, struct output *o)
+{
+	const ssize_t n_read = pread(o->read_fd, f->text, sizeof(f->text), o->ahead);
+	const size_t n = n_read < 0 ? 0 : n_read;
+	const bool all = o->ended && n < sizeof(f->text);
+	size_t taken = 0, length = 0;
+
+	while (taken < n && out_queue_length(f->queue) < QUEUE_MAX) {
+		length = first_line(f->text + taken, n - taken, all);
+		if (!length || !out_queue_add(f->queue, o->prefix, f->text + taken, length))
+			break;
+		taken += length;
+	}
+	if (taken) {
+		f->taken = o;
+		f->from = o->ahead;
+		o->ahead += taken;
+		remember(o, f->text, taken);
+	}
+	/* Of what follows an unfinished line we hear. */
+	o->dirty = n ? n == sizeof(f->text) || (taken < n && length) : is_truncated(o);
+}
+
+/* Writes what is in the queue, and notes how far that came. Returns whether nothing is left. */
+static bool settle(struct followed *f)
+{
+	const bool done = out_queue_flush(f->queue);
+	struct output *o = f->taken;
+	size_t length, lines;
+	bool cut;
+	off_t at;
+
+	if (o && done) {
+		f->taken = NULL;
+		note(o, o->ahead, false);
+	} else if (o) {
+		length = out_queue_written(f->queue, &lines, &cut);
+		at = f->from + (off_t)(length - lines * (o->prefix ? strlen(o->prefix) : 0));
+		if (at != o->at || cut != o->cut)
+			note(o, at, cut);
+	}
+	return done;
+}
+
+/* --- one after the other */
+
+static void followed_free(struct followed *f)
+{
+	sd_event_source_disable_unref(f->on_change);
+	sd_event_source_disable_unref(f->again);
+	cleanup_close(&f->inotify_fd);
+	out_queue_free(f->queue);
+	free(f);
+	followed = NULL;
+}
+
+/* Also of half a one. With the last of all what they share goes too. */
+static void destroy(struct followed *f, struct output *o, bool remove)
+{
+	struct output **at = &f->list;
+
+	freeze(o, false);
+	while (*at != o)
+		at = &(*at)->next;
+	*at = o->next;
+	if (f->turn == o)
+		f->turn = o->next;
+	if (f->taken == o) { /* what is left is noted as not passed on */
+		out_queue_drop(f->queue);
+		f->taken = NULL;
+	}
+	if (o->watch >= 0)
+		inotify_rm_watch(f->inotify_fd, o->watch);
+	cleanup_close(&o->read_fd);
+	cleanup_close(&o->write_fd);
+	if (remove && o->path)
+		unlink(o->path);
+	free(o->path);
+	free(o->prefix);
+	free(o);
+	if (!f->list)
+		followed_free(f);
+}
+
+static bool has_more(const struct followed *f, const struct output *o)
+{
+	return o->dirty || f->taken == o;
+}
+
+/* A batch of each that has one, as long as our standard output takes it; the loop turns between. */
 static void pump(void *data)
 {
 	struct followed *f = data;
-	bool more = true;
+	struct output *o, *next;
+	size_t n = 0;
+	bool more = false;
 
-	while (more) {
-		more = false;
-		for (struct output *o = f->list; o && settle(f); o = o->next) {
-			f->n_taken = take_batch(o, false);
-			f->taken = f->n_taken ? o : NULL;
-			more |= f->n_taken > 0;
-		}
-		more &= settle(f);
+	for (o = f->list; o; o = o->next)
+		n++;
+	for (; n > 0 && settle(f); n--) {
+		o = f->turn ? f->turn : f->list;
+		f->turn = o->next;
+		if (o->dirty)
+			take_batch(f, o);
 	}
-	for (struct output *o = f->list; o; o = o->next)
-		mind_the_gap(o);
+	if (settle(f))
+		for (o = f->list; o; o = o->next)
+			more |= o->dirty;
+	sd_event_source_set_enabled(f->again, more ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+	for (o = f->list; o && followed; o = next) {
+		next = o->next;
+		if (o->dirty || o->frozen)
+			mind_the_gap(o);
+		if (o->orphan && !has_more(f, o))
+			destroy(f, o, true);
+	}
 }
 
-static int on_change(sd_event_source *source, int fd, uint32_t events, void *data)
+static int on_again(sd_event_source *source, void *data)
 {
-	char ignored[4096] __attribute__((aligned(8)));
-
 	(void)source;
-	(void)events;
-	while (read(fd, ignored, sizeof(ignored)) > 0)
-		;
 	pump(data);
 	return 0;
 }
 
-/* --- the shared part */
-
-static void followed_free(struct followed *f)
+static void note_change(struct followed *f, const struct inotify_event *event)
 {
-	sd_event_source_disable_unref(f->source);
-	cleanup_close(&f->inotify_fd);
-	out_queue_free(f->queue);
-	free(f);
+	for (struct output *o = f->list; o; o = o->next)
+		if (o->watch == event->wd || event->mask & IN_Q_OVERFLOW)
+			o->dirty = true;
+}
+
+static int on_change(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	char text[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+	const ssize_t n = read(fd, text, sizeof(text));
+	const struct inotify_event *event;
+
+	(void)source;
+	(void)events;
+	for (ssize_t at = 0; at < n; at += (ssize_t)(sizeof(*event) + event->len)) {
+		event = (const void *)(text + at);
+		note_change(data, event);
+	}
+	pump(data);
+	return 0;
 }
 
 static int followed_new(sd_event *loop, struct error *err)
 {
 	struct followed *f = calloc(1, sizeof(*f));
-	int r = f ? 0 : -ENOMEM;
+	int r;
 
-	if (r == 0) {
-		f->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-		r = f->inotify_fd < 0 ? -errno : out_queue_new(loop, pump, f, &f->queue);
-	}
+	if (!f)
+		return error_set(err, -ENOMEM, "out of memory");
+	f->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	r = f->inotify_fd < 0 ? -errno : out_queue_new(loop, pump, f, &f->queue);
 	if (r >= 0)
-		r = sd_event_add_io(loop, &f->source, f->inotify_fd, EPOLLIN, on_change, f);
+		r = sd_event_add_io(loop, &f->on_change, f->inotify_fd, EPOLLIN, on_change, f);
+	if (r >= 0)
+		r = sd_event_add_defer(loop, &f->again, on_again, f);
 	if (r < 0) {
-		if (f)
-			followed_free(f);
+		followed_free(f);
 		return error_set(err, r, "can't follow the workers' output: %s", strerror(-r));
 	}
 	followed = f;
@@ -221,51 +375,50 @@ static int followed_new(sd_event *loop, struct error *err)
 
 /* --- one worker's */
 
-static int open_file(struct output *o, struct error *err)
+/* The watch comes before the first look: nothing falls in between. */
+static int open_file(struct followed *f, struct output *o, struct error *err)
 {
-	off_t mark;
-
 	o->write_fd = open(o->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
 	o->read_fd = open(o->path, O_RDONLY | O_CLOEXEC);
-	o->watch =
-	        o->read_fd < 0 ? -1 : inotify_add_watch(followed->inotify_fd, o->path, IN_MODIFY);
+	o->watch = o->read_fd < 0 ? -1 : inotify_add_watch(f->inotify_fd, o->path, IN_MODIFY);
 	if (o->watch < 0 || o->write_fd < 0)
 		return error_set(err, -errno, "can't follow %s: %s", o->path, strerror(errno));
-	if (fgetxattr(o->read_fd, OUTPUT_MARK, &mark, sizeof(mark)) == sizeof(mark)) {
-		o->at = mark;
-	} else {
-		mark = lseek(o->read_fd, 0, SEEK_DATA); /* not marked: as far as it is freed */
-		o->at = mark > 0 ? mark : 0;
-	}
-	o->punched = o->at / OUTPUT_PAGE * OUTPUT_PAGE;
+	find_place(o);
+	if (o->cut && !f->taken) /* what there is of that line stays alone */
+		out_queue_add(f->queue, NULL, "\n", 1);
 	return 0;
 }
 
+/* Nothing is passed on before the loop turns: after a take-over the half of a line is to be ended
+ * first. */
 int output_new(sd_event *loop, const char *path, const char *prefix, int cgroup,
                struct output **ret, struct error *err)
 {
 	struct output *o = calloc(1, sizeof(*o));
-	int r = !o || followed ? 0 : followed_new(loop, err);
+	int r = !o         ? error_set(err, -ENOMEM, "out of memory")
+	        : followed ? 0
+	                   : followed_new(loop, err);
 
-	if (!o)
-		return error_set(err, -ENOMEM, "out of memory");
+	if (r < 0) {
+		free(o);
+		return r;
+	}
 	o->read_fd = o->write_fd = o->watch = -1;
 	o->cgroup = cgroup;
-	o->frozen = true; /* by a supervisor that was killed, perhaps */
-	if (r == 0) {
-		o->next = followed->list;
-		followed->list = o;
-		o->path = strdup(path);
-		o->prefix = prefix ? strdup(prefix) : NULL;
-		r = o->path && (o->prefix || !prefix) ? open_file(o, err)
-		                                      : error_set(err, -ENOMEM, "out of memory");
-	}
+	o->frozen = is_frozen(cgroup);
+	o->next = followed->list;
+	followed->list = o;
+	o->path = strdup(path);
+	o->prefix = prefix ? strdup(prefix) : NULL;
+	r = o->path && (o->prefix || !prefix) ? open_file(followed, o, err)
+	                                      : error_set(err, -ENOMEM, "out of memory");
 	if (r < 0) {
-		output_free(o, false);
+		destroy(followed, o, false);
 		return r;
 	}
 	mind_the_gap(o);
-	pump(followed);
+	o->dirty = true;
+	sd_event_source_set_enabled(followed->again, SD_EVENT_ONESHOT);
 	*ret = o;
 	return 0;
 }
@@ -277,65 +430,68 @@ int output_worker_fd(const struct output *output)
 
 void output_flush(struct output *output)
 {
-	size_t n;
-
-	if (followed->taken == output) { /* it is in the queue, and so is not read again */
-		passed_on(output, followed->n_taken);
-		followed->taken = NULL;
-	}
-	while ((n = take_batch(output, true)))
-		passed_on(output, n);
+	output->ended = output->dirty = true;
+	for (int i = 0; i < FLUSH_BATCHES && settle(followed) && output->dirty; i++)
+		take_batch(followed, output);
 	settle(followed);
+	sd_event_source_set_enabled(followed->again, SD_EVENT_ONESHOT);
 }
 
+/* What was passed on of it was remembered, what was not is in the file. */
 const char *output_tail(struct output *output)
 {
-	off_t end = size_of(output), from = output->at;
-	size_t n = 0;
-	ssize_t unread;
+	const size_t room = sizeof(output->shown) - 1;
+	const off_t end = size_of(output);
+	const off_t unread = end > output->ahead ? end - output->ahead : 0;
+	size_t n = unread < (off_t)room ? room - unread : 0, begin = 0;
+	bool is_cut = unread > (off_t)room || output->n_tail > n;
+	ssize_t more;
 	char *line;
 
-	if (end - from >= OUTPUT_TAIL_MAX) {
-		from = end - OUTPUT_TAIL_MAX;
-	} else {
-		n = OUTPUT_TAIL_MAX - (end - from);
-		if (n > output->n_tail)
-			n = output->n_tail;
-		memcpy(output->shown, output->tail + output->n_tail - n, n);
-	}
-	unread = pread(output->read_fd, output->shown + n, OUTPUT_TAIL_MAX - n, from);
-	n += unread > 0 ? unread : 0;
+	if (n > output->n_tail)
+		n = output->n_tail;
+	memcpy(output->shown, output->tail + output->n_tail - n, n);
+	more = pread(output->read_fd, output->shown + n, room - n,
+	             unread < (off_t)room ? output->ahead : end - (off_t)room);
+	n += more > 0 ? more : 0;
+	line = is_cut ? memchr(output->shown, '\n', n) : NULL;
+	if (line && line + 1 < output->shown + n)
+		begin = line + 1 - output->shown;
+	for (size_t i = 0; i < n; i++)
+		if (!output->shown[i])
+			output->shown[i] = ' ';
 	output->shown[n] = '\0';
-	if (n < OUTPUT_TAIL_MAX)
-		return output->shown;
-	line = strchr(output->shown, '\n'); /* the first one may be cut */
-	return line ? line + 1 : output->shown;
+	return output->shown + begin;
 }
 
 void output_free(struct output *output, bool remove)
 {
-	struct output **at = followed ? &followed->list : NULL;
-
 	if (!output)
 		return;
+	if (!remove || !output->ended || !has_more(followed, output)) {
+		destroy(followed, output, remove);
+		return;
+	}
 	freeze(output, false);
-	while (at && *at && *at != output)
-		at = &(*at)->next;
-	if (at && *at)
-		*at = output->next;
-	if (followed && followed->taken == output)
-		followed->taken = NULL;
-	if (output->watch >= 0)
-		inotify_rm_watch(followed->inotify_fd, output->watch);
-	cleanup_close(&output->read_fd);
-	cleanup_close(&output->write_fd);
-	if (remove && output->path)
-		unlink(output->path);
-	free(output->path);
-	free(output->prefix);
-	free(output);
-	if (followed && !followed->list) {
-		followed_free(followed);
-		followed = NULL;
+	output->cgroup = -1;
+	output->orphan = true;
+}
+
+bool output_waits(void)
+{
+	for (const struct output *o = followed ? followed->list : NULL; o; o = o->next)
+		if (o->orphan)
+			return true;
+	return false;
+}
+
+void output_give_up(void)
+{
+	struct output *next;
+
+	for (struct output *o = followed ? followed->list : NULL; o; o = next) {
+		next = o->next;
+		if (o->orphan)
+			destroy(followed, o, true);
 	}
 }

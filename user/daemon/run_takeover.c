@@ -78,7 +78,33 @@ static void place(struct run_worker *w, const struct service *service,
 	        w->pid, w->slot);
 }
 
-/* What the last one printed of whom nothing else is left. */
+static bool has_worker(const struct supervisor *sup, const char *cgroup_name)
+{
+	for (const struct run_worker *w = sup->workers; w; w = w->next)
+		if (!strcmp(w->cgroup_name, cgroup_name))
+			return true;
+	return false;
+}
+
+/* What is left of one that has ended. Its name isn't used again: it may take a while. */
+static void pass_on_rest(struct supervisor *sup, const char *path, unsigned int slot,
+                         unsigned int number)
+{
+	char prefix[RPD_LABEL_MAX + 16];
+	struct output *output;
+	struct error ignored;
+
+	if (sup->last_number < number)
+		sup->last_number = number;
+	snprintf(prefix, sizeof(prefix), "%s.%u | ", sup->name, slot);
+	if (output_new(sup->loop, path, sup->plan->config.log == RUN_LOG_PREFIX ? prefix : NULL, -1,
+	               &output, &ignored) < 0)
+		return;
+	output_flush(output);
+	output_free(output, true);
+}
+
+/* What those printed of whom nothing else is left. */
 static void pass_on_output(struct supervisor *sup)
 {
 	char path[PATH_MAX];
@@ -88,18 +114,14 @@ static void pass_on_output(struct supervisor *sup)
 	supervisor_path(sup->name, "out", path, sizeof(path));
 	dir = opendir(path);
 	while (dir && (entry = readdir(dir))) {
-		struct output *output;
 		char file[PATH_MAX + NAME_MAX + 2];
-		struct error ignored;
-		bool alive = entry->d_name[0] == '.';
+		unsigned int slot, number;
 
-		for (struct run_worker *w = sup->workers; w; w = w->next)
-			alive |= !strncmp(w->cgroup_name, entry->d_name, strlen(w->cgroup_name));
-		snprintf(file, sizeof(file), "%s/%s", path, entry->d_name);
-		if (alive || output_new(sup->loop, file, NULL, -1, &output, &ignored) < 0)
+		if (sscanf(entry->d_name, "%u-%u", &slot, &number) != 2 ||
+		    has_worker(sup, entry->d_name))
 			continue;
-		output_flush(output);
-		output_free(output, true);
+		snprintf(file, sizeof(file), "%s/%s", path, entry->d_name);
+		pass_on_rest(sup, file, slot, number);
 	}
 }
 

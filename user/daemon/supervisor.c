@@ -29,6 +29,7 @@ struct supervisors {
 	struct supervisor **list;
 	size_t n;
 	char *const *self;
+	bool impatient; /* told to stop once more */
 };
 
 void supervisor_path(const char *service, const char *name, char *buf, size_t size)
@@ -263,6 +264,16 @@ static bool has_failed_slot(const struct supervisor *sup)
 	return false;
 }
 
+static void remove_run_dir(const struct supervisor *sup)
+{
+	char out[PATH_MAX];
+
+	supervisor_path(sup->name, "out", out, sizeof(out));
+	rmdir(out);
+	rmdir(sup->run_dir);
+	rmdir(RUN_DIR);
+}
+
 /* Removes all that is of the service. The pins last: as long as they are there the next `stop`, or
  * supervisor, knows that something may be left. */
 static void remove_all(struct supervisor *sup)
@@ -282,10 +293,7 @@ static void remove_all(struct supervisor *sup)
 		control_close(sup->control);
 	supervisor_path(sup->name, "notify", path, sizeof(path));
 	unlink(path);
-	supervisor_path(sup->name, "out", path, sizeof(path));
-	rmdir(path);
-	rmdir(sup->run_dir);
-	rmdir(RUN_DIR);
+	remove_run_dir(sup);
 	if (service_open(&service, sup->name, &err) < 0 ||
 	    service_remove(&service, false, &err) < 0)
 		fprintf(stderr, "%s: %s\n", sup->name, err.text);
@@ -510,6 +518,14 @@ static void supervisor_free(struct supervisor *sup)
 
 /* --- signals, for all */
 
+static bool all_ended(const struct supervisors *all)
+{
+	for (size_t i = 0; i < all->n; i++)
+		if (!all->list[i]->ended)
+			return false;
+	return true;
+}
+
 static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
 {
 	struct supervisors *all = data;
@@ -517,6 +533,7 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info,
 	(void)source;
 	(void)info;
 	sd_notify(0, "STOPPING=1");
+	all->impatient = all_ended(all);
 	for (size_t i = 0; i < all->n; i++)
 		if (!all->list[i]->ended)
 			run_stop_all(all->list[i]);
@@ -577,14 +594,6 @@ static int add_signals(struct supervisors *all)
 	return r;
 }
 
-static bool all_ended(const struct supervisors *all)
-{
-	for (size_t i = 0; i < all->n; i++)
-		if (!all->list[i]->ended)
-			return false;
-	return true;
-}
-
 /* What systemd is told: when every worker of every service has come up, or failed. */
 static int on_idle(sd_event_source *source, void *data)
 {
@@ -624,6 +633,7 @@ static int run_all(struct supervisors *all, const struct supervisor_request *req
                    struct error *err)
 {
 	int status = EXIT_OK;
+	bool waited = false; /* for our standard output */
 
 	for (size_t i = 0; i < n; i++) {
 		struct supervisor *sup = supervisor_new(all->loop, &requests[i]);
@@ -638,12 +648,17 @@ static int run_all(struct supervisors *all, const struct supervisor_request *req
 			return r;
 		}
 	}
-	while (!all_ended(all)) {
-		int r = sd_event_run(all->loop, UINT64_MAX);
+	while (!all_ended(all) || (output_waits() && !all->impatient)) {
+		int r;
 
+		waited = all_ended(all);
+		r = sd_event_run(all->loop, UINT64_MAX);
 		if (r < 0)
 			return error_set(err, r, "the event loop failed: %s", strerror(-r));
 	}
+	output_give_up();
+	for (size_t i = 0; i < n && waited; i++)
+		remove_run_dir(all->list[i]);
 	for (size_t i = 0; i < n; i++)
 		if (all->list[i]->status != EXIT_OK)
 			status = all->list[i]->status;
