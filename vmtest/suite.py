@@ -20,7 +20,7 @@ SHELL_TOOLS = ("bash", "cat", "dmesg", "grep", "head", "less", "ls", "nstat", "p
                "strace", "sysctl", "tail", "tc", "uname")
 SHELL = "bash"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"  # as in the guest, with the folders that root has
-# Programs that end-to-end tests run beyond our own, by what is in the tests' names.
+# Programs that tests run beyond our own, by what is in the tests' names.
 FOREIGN = {"nginx": "nginx", "haproxy": "haproxy", "gunicorn": "gunicorn", "strace": "strace",
            "promtool": "promtool", "node": "node", "ten_reloads/abrupt": "node"}
 SAME = "is the same on every kernel"
@@ -108,6 +108,11 @@ def installed_clangs():
     return dict.fromkeys([*found[:1], *found[-1:]])
 
 
+def foreign(name):
+    """The program that a test needs and a guest does not have, or None."""
+    return next((program for word, program in FOREIGN.items() if word in name), None)
+
+
 class Suite:
     """The tests that were asked for: those with one of the words in their name, or all."""
 
@@ -119,7 +124,7 @@ class Suite:
                 raise Unusable(f"{self.build} has no {binary}: build it first (cmake --build)")
         self.checks = {path.name.removeprefix("kernel_check_"): path for path in
                        sorted((self.build / "tests/kernel").glob("kernel_check_*"))
-                       if not path.suffix}
+                       if not path.suffix and not foreign(path.name)}
         self.objects = sorted((self.build / "bpf").glob("*.bpf.o"))
         self.e2e, self.left_out = [], {}
         for name in e2e_names():
@@ -137,9 +142,8 @@ class Suite:
 
     def why_not(self, name):
         """Why an end-to-end test is left out, if it is."""
-        foreign = next((program for word, program in FOREIGN.items() if word in name), None)
-        if foreign:
-            return f"there is no {foreign} in the machine"
+        if foreign(name):
+            return f"there is no {foreign(name)} in the machine"
         if self.words or not self.emulated:
             return None
         return LEFT_OUT.get(max((start for start in LEFT_OUT if name.startswith(start)), key=len,

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* daemon/channel, with workers that write what they like. check_node.c has real ones. */
+#include <fcntl.h>
+#include <sys/un.h>
+
+#include "check_loop.h"
+#include "daemon/channel.h"
+
+#define LINE_MAX_BYTES (1 << 20)
+#define HEARD_MAX      64
+
+struct talk {
+	sd_event *loop;
+	struct channel *channel;
+	int worker; /* its end */
+	char heard[HEARD_MAX][64];
+	size_t n;
+	bool free_at_once; /* when a message comes */
+};
+
+static void hear(const char *text, void *data)
+{
+	struct talk *talk = data;
+
+	if (talk->n < HEARD_MAX)
+		snprintf(talk->heard[talk->n], sizeof(talk->heard[0]), "%s", text);
+	talk->n++;
+	if (talk->free_at_once)
+		channel_free(TAKE_PTR(talk->channel));
+}
+
+static struct talk talk_new(void)
+{
+	return (struct talk){.loop = loop_new(), .worker = -1};
+}
+
+static void talk_end(struct talk *talk)
+{
+	channel_free(talk->channel);
+	cleanup_close(&talk->worker);
+	sd_event_unref(talk->loop);
+}
+
+#define _cleanup_talk_ _cleanup_(talk_end)
+
+static bool talk_open(struct talk *talk)
+{
+	struct error err;
+
+	return talk->loop &&
+	       channel_new(talk->loop, hear, talk, &talk->channel, &talk->worker, &err) == 0;
+}
+
+static bool say(const struct talk *talk, const char *text)
+{
+	return send(talk->worker, text, strlen(text), 0) == (ssize_t)strlen(text);
+}
+
+/* @n times the same byte, while the loop runs. */
+static bool say_much(const struct talk *talk, char byte, size_t n)
+{
+	const time_t end = time(NULL) + DEADLINE_S;
+	char piece[4096];
+
+	memset(piece, byte, sizeof(piece));
+	while (n > 0 && time(NULL) < end) {
+		const size_t length = n < sizeof(piece) ? n : sizeof(piece);
+		const ssize_t sent = send(talk->worker, piece, length, MSG_DONTWAIT);
+
+		if (sent > 0)
+			n -= (size_t)sent;
+		else
+			sd_event_run(talk->loop, 0);
+	}
+	return n == 0;
+}
+
+/* --- what comes in --- */
+
+static void case_messages(void)
+{
+	static const struct {
+		const char *line, *expected; /* NULL = ignored */
+	} lines[] = {
+	        {"\"ready\"", "ready"},
+	        {"  \"ready\" \r", "ready"},
+	        {"\"a \\\"b\\\" \\u00e4 \\n\"", "a \"b\" \u00e4 \n"},
+	        {"\"\"", ""},
+	        {"{\"type\":\"ready\"}", "ready"},
+	        {"{\"pid\":7,\"type\":\"ready\",\"data\":{\"a\":[1,2]}}", "ready"},
+	        {"{\"type\":\"process:msg\",\"data\":\"ready\"}", "ready"},
+	        {"{\"cmd\":\"start\",\"type\":\"ready\"}", "ready"},
+	        {"{\"type\":\"process:msg\",\"data\":{\"success\":true}}", NULL},
+	        {"{\"type\":\"process:msg\"}", NULL},
+	        {"{\"type\":\"process:msg\",\"data\":null}", NULL},
+	        {"{\"cmd\":\"NODE_HANDLE\",\"type\":\"net.Native\",\"msg\":\"ready\"}", NULL},
+	        {"{\"cmd\":\"NODE_CLUSTER\",\"act\":\"listening\"}", NULL},
+	        {"{\"type\":7}", NULL},
+	        {"{\"data\":\"ready\"}", NULL},
+	        {"\"ready\\u0000\"", NULL},
+	        {"", NULL},
+	        {"ready", NULL},
+	        {"'ready'", NULL},
+	        {"\"ready", NULL},
+	        {"ready\"", NULL},
+	        {"\"ready\" \"ready\"", NULL},
+	        {"{\"type\":\"ready\"", NULL},
+	        {"{\"type\":\"ready\"}}", NULL},
+	        {"[\"ready\"]", NULL},
+	        {"null", NULL},
+	        {"7", NULL},
+	        {"\xff\xfe\x01", NULL},
+	};
+	_cleanup_talk_ struct talk talk = talk_new();
+
+	CHECK(talk_open(&talk));
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		const size_t n = lines[i].expected ? 2 : 1;
+
+		talk.n = 0;
+		CHECK(say(&talk, lines[i].line) && say(&talk, "\n\"next\"\n"));
+		CHECK_LOOP(talk.loop, talk.n && !strcmp(talk.heard[talk.n - 1], "next"));
+		if (talk.n != n || (n == 2 && strcmp(talk.heard[0], lines[i].expected) != 0))
+			snprintf(failure, sizeof(failure), "%s: heard %zu, first '%s'",
+			         lines[i].line, talk.n, talk.heard[0]);
+	}
+}
+
+/* A byte at a time, and the loop has nothing to read between them. */
+static void case_pieces(void)
+{
+	static const char text[] = "{\"type\": \"ready\"}\n\n\"second\"\n";
+	_cleanup_talk_ struct talk talk = talk_new();
+
+	CHECK(talk_open(&talk));
+	for (const char *at = text; *at; at++) {
+		CHECK(send(talk.worker, at, 1, 0) == 1);
+		while (sd_event_run(talk.loop, 0) > 0)
+			;
+		CHECK(talk.n == (size_t)(at - text >= 17) + (*at == '\n' && !at[1]));
+	}
+	CHECK(!strcmp(talk.heard[0], "ready") && !strcmp(talk.heard[1], "second"));
+}
+
+static void case_several_at_once(void)
+{
+	_cleanup_talk_ struct talk talk = talk_new();
+
+	CHECK(talk_open(&talk));
+	CHECK(say(&talk, "\"1\"\nno\n\"2\"\n\n\"3\"\n\"4"));
+	CHECK_LOOP(talk.loop, talk.n == 3);
+	CHECK(say(&talk, "4\"\n\"5\"\n"));
+	CHECK_LOOP(talk.loop, talk.n == 5);
+	CHECK(!strcmp(talk.heard[0], "1") && !strcmp(talk.heard[1], "2") &&
+	      !strcmp(talk.heard[2], "3") && !strcmp(talk.heard[3], "44") &&
+	      !strcmp(talk.heard[4], "5"));
+}
+
+/* One that is as long as may be, one that is a byte longer, one that doesn't end for long; then
+ * what follows is heard, but not what was the end of it. */
+static void case_long_lines(void)
+{
+	static const struct {
+		size_t n;
+		bool heard;
+	} kinds[] = {
+	        {100000, true},
+	        {LINE_MAX_BYTES, true},
+	        {LINE_MAX_BYTES + 1, false},
+	        {8 * LINE_MAX_BYTES, false},
+	};
+	_cleanup_talk_ struct talk talk = talk_new();
+
+	CHECK(talk_open(&talk));
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		const char *expected = kinds[i].heard ? "long" : "next";
+
+		talk.n = 0;
+		CHECK(say_much(&talk, ' ', kinds[i].n - strlen("\"long\"")));
+		CHECK(say(&talk, "\"long\"\n\"next\"\n"));
+		CHECK_LOOP(talk.loop, talk.n && !strcmp(talk.heard[talk.n - 1], "next"));
+		CHECK(talk.n == (size_t)kinds[i].heard + 1 && !strcmp(talk.heard[0], expected));
+	}
+}
+
+/* Deeper than any message is. */
+static void case_deep(void)
+{
+	_cleanup_talk_ struct talk talk = talk_new();
+
+	CHECK(talk_open(&talk) && say_much(&talk, '[', LINE_MAX_BYTES / 2));
+	CHECK(say_much(&talk, ']', LINE_MAX_BYTES / 2) && say(&talk, "\n\"next\"\n"));
+	CHECK_LOOP(talk.loop, talk.n == 1 && !strcmp(talk.heard[0], "next"));
+}
+
+/* Whoever is told may end the channel, with more that has come in. */
+static void case_freed_when_told(void)
+{
+	_cleanup_talk_ struct talk talk = talk_new();
+
+	CHECK(talk_open(&talk));
+	talk.free_at_once = true;
+	CHECK(say(&talk, "\"1\"\n\"2\"\n\"3"));
+	CHECK_LOOP(talk.loop, talk.n == 1);
+	while (sd_event_run(talk.loop, 0) > 0)
+		;
+	CHECK(talk.n == 1);
+}
+
+/* What was said before the end is heard; then the loop rests. */
+static void case_worker_ends(void)
+{
+	_cleanup_talk_ struct talk talk = talk_new();
+
+	CHECK(talk_open(&talk));
+	CHECK(channel_send(talk.channel, "never read") == 0);
+	CHECK(say(&talk, "\"last\"\n\"cut"));
+	close(TAKE_FD(talk.worker));
+	CHECK_LOOP(talk.loop, talk.n == 1 && !strcmp(talk.heard[0], "last"));
+	CHECK_LOOP(talk.loop, sd_event_run(talk.loop, 0) == 0);
+	CHECK(channel_send(talk.channel, "drain") == -EPIPE && talk.n == 1);
+}
+
+/* --- what goes out --- */
+
+static void case_send(void)
+{
+	_cleanup_talk_ struct talk talk = talk_new();
+	static const char expected[] = "\"drain\"\n\"a \\\"b\\\" \\n\"\n";
+	char text[512] = "";
+
+	CHECK(talk_open(&talk));
+	CHECK(channel_send(talk.channel, "drain") == 0);
+	CHECK(channel_send(talk.channel, "a \"b\" \n") == 0);
+	CHECK(recv(talk.worker, text, sizeof(text) - 1, 0) == (ssize_t)strlen(expected));
+	CHECK(!strcmp(text, expected));
+	memset(text, 'x', 300);
+	CHECK(channel_send(talk.channel, text) == -EMSGSIZE);
+	CHECK(recv(talk.worker, text, 1, MSG_DONTWAIT) == -1 && errno == EAGAIN);
+}
+
+/* The worker reads nothing: we do not wait, and when it reads again, there are whole lines only. */
+static void case_send_to_one_that_does_not_read(void)
+{
+	_cleanup_talk_ struct talk talk = talk_new();
+	size_t n = 0, n_read = 0;
+	char line[8];
+	int r;
+
+	CHECK(talk_open(&talk));
+	while ((r = channel_send(talk.channel, "drain")) == 0)
+		n++;
+	CHECK(r == -EAGAIN && n > 10);
+	while (recv(talk.worker, line, sizeof(line), MSG_DONTWAIT) == sizeof(line)) {
+		CHECK(!memcmp(line, "\"drain\"\n", sizeof(line)));
+		n_read++;
+	}
+	CHECK(errno == EAGAIN && n_read == n);
+	CHECK(channel_send(talk.channel, "drain") == 0);
+}
+
+/* --- taken back from a worker --- */
+
+/* A worker that has both ends, holds on, and says that it does by its pid. */
+static void run_hold(int fd)
+{
+	(void)fd;
+	shared->pids[0] = getpid();
+	for (;;)
+		pause();
+}
+
+static void case_adopt(void)
+{
+	_cleanup_talk_ struct talk talk = talk_new();
+	struct error err;
+	uint32_t pid;
+	int number;
+
+	CHECK(talk_open(&talk));
+	number = channel_fd(talk.channel);
+	CHECK(fcntl(number, F_GETFD) == FD_CLOEXEC && fcntl(talk.worker, F_GETFD) == FD_CLOEXEC);
+	pid = child_start(run_hold, -1);
+	for (int supervisors = 0; supervisors < 3; supervisors++) {
+		char line[9] = "";
+
+		channel_free(TAKE_PTR(talk.channel));
+		talk.n = 0;
+		CHECK(say(&talk, "\"meanwhile\"\n"));
+		CHECK(channel_adopt(talk.loop, pid, number, hear, &talk, &talk.channel, &err) == 0);
+		CHECK(fcntl(channel_fd(talk.channel), F_GETFD) == FD_CLOEXEC);
+		CHECK_LOOP(talk.loop, talk.n == 1 && !strcmp(talk.heard[0], "meanwhile"));
+		CHECK(channel_send(talk.channel, "drain") == 0);
+		CHECK(recv(talk.worker, line, 8, 0) == 8 && !strcmp(line, "\"drain\"\n"));
+	}
+}
+
+/* The descriptor is something else by now: a connection of the worker's to its database, say. */
+static void case_adopt_another(void)
+{
+	enum { NOT_OPEN = 900 };
+	_cleanup_talk_ struct talk talk = talk_new();
+	struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "\0check-channel"};
+	int pair[2], others[5];
+	struct error err;
+	uint32_t pid;
+
+	CHECK(talk_open(&talk) && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+	others[0] = socket_keep(pair[0]);
+	others[1] = socket_keep(pair[1]);
+	others[2] = socket_keep(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	others[3] = talk.worker;
+	others[4] = NOT_OPEN;
+	CHECK(bind(pair[1], (struct sockaddr *)&name, sizeof(name)) == 0);
+	pid = child_start(run_hold, -1);
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		struct channel *channel = NULL;
+
+		memset(&err, 0, sizeof(err));
+		CHECK(channel_adopt(talk.loop, pid, others[i], hear, &talk, &channel, &err) ==
+		      -EBADF);
+		CHECK(!channel && strstr(err.text, "has closed its channel"));
+	}
+	CHECK(send(others[1], "row\n", 4, 0) == 4);
+	while (sd_event_run(talk.loop, 0) > 0)
+		;
+	CHECK(recv(others[0], &(char[8]){0}, 8, MSG_DONTWAIT) == 4 && talk.n == 0);
+}
+
+static void case_adopt_from_nobody(void)
+{
+	_cleanup_talk_ struct talk talk = talk_new();
+	const pid_t pid = fork();
+	struct error err;
+
+	if (pid == 0)
+		_exit(0);
+	CHECK(talk.loop && waitpid(pid, NULL, 0) == pid);
+	CHECK(channel_adopt(talk.loop, (uint32_t)pid, 4, hear, &talk, &talk.channel, &err) ==
+	      -ESRCH);
+}
+
+int main(void)
+{
+	static const struct check_case cases[] = {
+	        {"messages", case_messages},
+	        {"pieces", case_pieces},
+	        {"several at once", case_several_at_once},
+	        {"long lines", case_long_lines},
+	        {"deep", case_deep},
+	        {"freed when told", case_freed_when_told},
+	        {"worker ends", case_worker_ends},
+	        {"send", case_send},
+	        {"send to one that doesn't read", case_send_to_one_that_does_not_read},
+	        {"adopt", case_adopt},
+	        {"adopt another", case_adopt_another},
+	        {"adopt from nobody", case_adopt_from_nobody},
+	};
+
+	return check_run(cases, ARRAY_SIZE(cases));
+}

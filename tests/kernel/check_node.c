@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* daemon/channel with programs that run in Node.js, as they would under PM2. */
+#include <fcntl.h>
+#include <poll.h>
+
+#include "check_loop.h"
+#include "daemon/channel.h"
+#include "kern/spawn.h"
+
+#define WORKER_FD 3
+#define OURS_FD   4
+#define HEARD_MAX 64
+#define MANY      5000
+
+/* Says that it is ready, then something now and then, and what it hears, all on the channel. To its
+ * output it writes what goes wrong with that, and, if it is asked to, that it was alone with the
+ * channel for a while. */
+static const char program[] =
+        "const say = text => require('fs').writeSync(1, text + '\\n');"
+        "let alone = 0;"
+        "const tick = () => process.send('tick', e => {"
+        "  if (e) say('send: ' + e.code);"
+        "  if (alone && --alone === 0) say('connected ' + process.connected);"
+        "});"
+        "process.on('message', m => {"
+        "  if (m === 'many') for (let i = 0; i < 5000; i++) process.send('message ' + i);"
+        "  else if (m === 'leave') process.disconnect();"
+        "  else if (m === 'alone') alone = 5;"
+        "  else process.send({type: 'heard ' + m + ' ' + process.connected});"
+        "});"
+        "process.on('disconnect', () => say('disconnected'));"
+        "process.send('ready');"
+        "setInterval(() => { if (process.connected) tick(); }, 20);";
+
+struct node {
+	sd_event *loop;
+	struct channel *channel;
+	int pid, pidfd, output; /* of the program */
+	char last[64];          /* heard, other than ticks */
+	size_t n, n_ticks;
+};
+
+static void hear(const char *text, void *data)
+{
+	struct node *node = data;
+
+	if (!strcmp(text, "tick")) {
+		node->n_ticks++;
+		return;
+	}
+	snprintf(node->last, sizeof(node->last), "%s", text);
+	node->n++;
+}
+
+static struct node node_new(void)
+{
+	return (struct node){.loop = loop_new(), .pidfd = -1, .output = -1};
+}
+
+static void node_end(struct node *node)
+{
+	if (node->pid > 0)
+		kill(node->pid, SIGKILL);
+	if (node->pid > 0)
+		waitpid(node->pid, NULL, 0);
+	channel_free(node->channel);
+	cleanup_close(&node->pidfd);
+	cleanup_close(&node->output);
+	sd_event_unref(node->loop);
+}
+
+#define _cleanup_node_ _cleanup_(node_end)
+
+/* @keeps: it has our end open, too. */
+static bool node_start(struct node *node, const char *script, bool keeps)
+{
+	char *argv[] = {"node", "-e", (char *)script, NULL};
+	char *env[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "NODE_CHANNEL_FD=3",
+	               "NODE_CHANNEL_SERIALIZATION_MODE=json", NULL};
+	_cleanup_close_ int worker = -1;
+	struct spawn_fd fds[3] = {
+	        {.target = STDOUT_FILENO}, {.target = WORKER_FD}, {.target = OURS_FD}};
+	struct spawn_request request = {
+	        .argv = argv, .env = env, .cgroup = -1, .fds = fds, .n_fds = keeps ? 3 : 2};
+	struct error err = {0};
+	int output[2];
+
+	if (!node->loop || pipe2(output, O_CLOEXEC) < 0)
+		return false;
+	node->output = output[0];
+	fds[0].fd = output[1];
+	if (channel_new(node->loop, hear, node, &node->channel, &worker, &err) == 0) {
+		fds[1].fd = worker;
+		fds[2].fd = channel_fd(node->channel);
+		node->pid = spawn(&request, &node->pidfd, &err);
+	}
+	close(output[1]);
+	if (node->pid <= 0)
+		fprintf(stderr, "%s\n", err.text);
+	return node->pid > 0;
+}
+
+static bool adopt(struct node *node)
+{
+	struct error err = {0};
+	const int r = channel_adopt(node->loop, (uint32_t)node->pid, OURS_FD, hear, node,
+	                            &node->channel, &err);
+
+	if (r < 0)
+		fprintf(stderr, "%s\n", err.text);
+	return r == 0;
+}
+
+static bool has_written(const struct node *node)
+{
+	struct pollfd wait = {.fd = node->output, .events = POLLIN};
+
+	return poll(&wait, 1, 0) == 1;
+}
+
+/* Whether that is @text and nothing else. */
+static bool wrote(const struct node *node, const char *text)
+{
+	char buf[256] = "";
+
+	return has_written(node) && read(node->output, buf, sizeof(buf) - 1) > 0 &&
+	       !strcmp(buf, text);
+}
+
+static bool lives(const struct node *node)
+{
+	struct pollfd end = {.fd = node->pidfd, .events = POLLIN};
+
+	return poll(&end, 1, 0) == 0;
+}
+
+/* --- cases --- */
+
+static void case_messages(void)
+{
+	_cleanup_node_ struct node node = node_new();
+
+	CHECK(node_start(&node, program, true));
+	CHECK_LOOP(node.loop, node.n == 1);
+	CHECK(!strcmp(node.last, "ready"));
+	CHECK(channel_send(node.channel, "drain") == 0);
+	CHECK_LOOP(node.loop, node.n == 2);
+	CHECK(!strcmp(node.last, "heard drain true"));
+	CHECK(channel_send(node.channel, "shutdown") == 0);
+	CHECK_LOOP(node.loop, node.n == 3);
+	CHECK(!strcmp(node.last, "heard shutdown true"));
+	CHECK(!has_written(&node) && lives(&node));
+}
+
+/* More than the socket holds. */
+static void case_many(void)
+{
+	_cleanup_node_ struct node node = node_new();
+	char last[32];
+
+	snprintf(last, sizeof(last), "message %d", MANY - 1);
+	CHECK(node_start(&node, program, true));
+	CHECK_LOOP(node.loop, node.n == 1);
+	CHECK(channel_send(node.channel, "many") == 0);
+	CHECK_LOOP(node.loop, node.n == 1 + MANY);
+	CHECK(!strcmp(node.last, last));
+}
+
+/* A program that ends when it has nothing to do is not kept by the channel. */
+static void case_ends_by_itself(void)
+{
+	_cleanup_node_ struct node node = node_new();
+	siginfo_t end = {0};
+
+	CHECK(node_start(&node, "process.send('ready'); process.send({cmd: 'NODE_X', type: 'x'})",
+	                 true));
+	CHECK_LOOP(node.loop, !lives(&node));
+	CHECK(waitid(P_PIDFD, (id_t)node.pidfd, &end, WEXITED | WNOWAIT) == 0);
+	CHECK(end.si_code == CLD_EXITED && end.si_status == 0);
+	CHECK_LOOP(node.loop, sd_event_run(node.loop, 0) == 0);
+	CHECK(node.n == 1 && !strcmp(node.last, "ready"));
+	CHECK(channel_send(node.channel, "drain") == -EPIPE);
+}
+
+/* What happens to a program that has not our end, so that the next case means something. */
+static void case_without_our_end(void)
+{
+	_cleanup_node_ struct node node = node_new();
+
+	CHECK(node_start(&node, program, false));
+	CHECK_LOOP(node.loop, node.n == 1);
+	channel_free(TAKE_PTR(node.channel));
+	CHECK_LOOP(node.loop, has_written(&node));
+	CHECK(wrote(&node, "disconnected\n"));
+}
+
+/* One supervisor after the other: the program notices nothing, and what it says in between is
+ * heard. */
+static void case_adopt(void)
+{
+	_cleanup_node_ struct node node = node_new();
+
+	CHECK(node_start(&node, program, true));
+	CHECK_LOOP(node.loop, node.n == 1 && !strcmp(node.last, "ready"));
+	for (int i = 0; i < 3; i++) {
+		CHECK(channel_send(node.channel, "alone") == 0);
+		channel_free(TAKE_PTR(node.channel));
+		node.n = node.n_ticks = 0;
+		CHECK_COMES(has_written(&node));
+		CHECK(wrote(&node, "connected true\n"));
+		CHECK(adopt(&node) && channel_send(node.channel, "drain") == 0);
+		CHECK_LOOP(node.loop, node.n == 1);
+		CHECK(node.n_ticks >= 5);
+		CHECK(!strcmp(node.last, "heard drain true"));
+	}
+	CHECK(!has_written(&node) && lives(&node));
+}
+
+/* A supervisor that starts the program, hears that it is ready, and waits to be killed. */
+static void run_supervisor(int fd)
+{
+	struct node node = node_new();
+
+	(void)fd;
+	shared->error = 1;
+	if (node_start(&node, program, true))
+		while (node.n == 0)
+			sd_event_run(node.loop, LOOP_ROUND_US);
+	shared->pids[1] = node.pid;
+	shared->error = 0;
+	for (;;)
+		pause();
+}
+
+static void case_supervisor_is_killed(void)
+{
+	_cleanup_node_ struct node node = node_new();
+	uint32_t supervisor;
+
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	supervisor = child_start(run_supervisor, -1);
+	CHECK_COMES(shared->pids[1] > 0 && shared->error == 0);
+	node.pid = shared->pids[1];
+	kill((pid_t)supervisor, SIGKILL);
+	CHECK(waitpid((pid_t)supervisor, NULL, 0) == (pid_t)supervisor);
+	n_children--;
+	CHECK(adopt(&node) && channel_send(node.channel, "shutdown") == 0);
+	CHECK_LOOP(node.loop, node.n == 1);
+	CHECK(!strcmp(node.last, "heard shutdown true"));
+}
+
+/* The program closes its end; ours, that it doesn't know of, stays open in it. */
+static void case_leaves(void)
+{
+	_cleanup_node_ struct node node = node_new();
+
+	CHECK(node_start(&node, program, true));
+	CHECK_LOOP(node.loop, node.n == 1);
+	CHECK(channel_send(node.channel, "leave") == 0);
+	CHECK_LOOP(node.loop, has_written(&node));
+	CHECK(wrote(&node, "disconnected\n"));
+	CHECK_COMES(channel_send(node.channel, "drain") == -EPIPE);
+	channel_free(TAKE_PTR(node.channel));
+	CHECK(adopt(&node) && channel_send(node.channel, "drain") == -EPIPE && lives(&node));
+}
+
+int main(void)
+{
+	static const struct check_case cases[] = {
+	        {"messages", case_messages},
+	        {"many", case_many},
+	        {"ends by itself", case_ends_by_itself},
+	        {"without our end", case_without_our_end},
+	        {"adopt", case_adopt},
+	        {"supervisor is killed", case_supervisor_is_killed},
+	        {"leaves", case_leaves},
+	};
+
+	return check_run(cases, ARRAY_SIZE(cases));
+}
