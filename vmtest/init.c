@@ -428,6 +428,7 @@ int main(void)
 	FILE *plan;
 
 	mount_at("devtmpfs", "/dev", NULL);
+	mount_at("devpts", "/dev/pts", "ptmxmode=0666");
 	make_system();
 	open_report();
 	for (size_t i = 0; i < N_KINDS; i++)

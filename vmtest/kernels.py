@@ -250,3 +250,8 @@ def fetch_locked(suite):
             note = f"as of the last time; no newer one could be looked for: {why}"
     modules = next(target.glob("modules/*"), None)
     return Kernel(suite.name, target / "vmlinuz", modules, note)
+
+
+def find(name):
+    """The kernel of that suite, or in that file."""
+    return fetch(name) if name in SUITES else from_file(name)

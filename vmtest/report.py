@@ -12,6 +12,7 @@ CASE = re.compile(r"(ok|FAILED|skipped) (\S[^:(]*\S|\S)(.*)")
 TALLY = re.compile(r"(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$")
 OUTCOME = {"ok": "passed", "FAILED": "failed", "skipped": "skipped"}
 VERIFIER_LOG = "-- BEGIN PROG LOAD LOG --"  # libbpf prints it when the verifier refuses a program
+MEASURED = "measured "  # begins such a line
 print_lock = threading.Lock()
 
 
@@ -21,20 +22,22 @@ def show(text):
 
 
 class Results:
-    """Of one kernel. Shows each case as it becomes known."""
+    """Of one machine. Shows each case as it becomes known."""
 
-    def __init__(self, kernel, verbose=False):
+    def __init__(self, kernel, verbose=False, prefix=""):
         self.kernel, self.verbose = kernel, verbose
+        self.prefix = prefix  # of its tests' names
         self.counts = dict.fromkeys(OUTCOME.values(), 0)
         self.program = None  # the one that runs
         self.seen = None  # its cases by now
         self.tally = None  # what it said at its end
         self.refused = self.failing = False
+        self.measured = []  # lines that tests have printed for the host
 
     def case(self, word, name, text=""):
         outcome = OUTCOME[word]
         self.counts[outcome] += 1
-        show(f"{word} {self.kernel}{'/' if name else ''}{name}{text}")
+        show(f"{word} {self.kernel}{'/' if name else ''}{self.prefix}{name}{text}")
 
     def fail(self, name, why):
         self.case("FAILED", name, f": {why}")
@@ -56,7 +59,9 @@ class Results:
     def output(self, text):
         case, tally = CASE.match(text), TALLY.match(text)
         self.refused |= VERIFIER_LOG in text
-        if case:
+        if text.startswith(MEASURED):
+            self.measured.append(text.removeprefix(MEASURED))
+        elif case:
             self.failing = case[1] == "FAILED"
             if self.seen is not None:
                 self.seen[OUTCOME[case[1]]] += 1
@@ -72,6 +77,8 @@ class Results:
     def end(self, value):
         name, how, number, ms = value.split(" ")
         seen, self.seen = self.seen, None
+        if self.verbose:
+            show(f"    {self.kernel}/{name} took {int(ms) / 1000:.1f} s")
         if self.refused:
             self.fail(name, "the verifier refused a program")
         if how == "timeout":

@@ -8,46 +8,77 @@ import subprocess
 import sys
 
 import image
+from guest import COUNTED, KVM, TURNS
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 GUEST = "/reuseportd"  # where the guest has the tree
 FLOOR = (5, 14)  # the oldest kernel that reuseportd works on; older ones are to be refused
 BINARIES = ("user/reuseportd", "tools/loadgen", "tests/harness/worker", "tests/harness/delaylink",
-            "tests/harness/killat")
-TOOLS = ("bpftool", "ip", "mount", "nsenter", "setpriv", "ss", "umount", "unshare")
-SHELL_TOOLS = ("bash", "cat", "dmesg", "grep", "head", "less", "ls", "nstat", "ps", "rm", "sleep",
+            "tests/harness/killat", "vmtest/vmtest_programs", "vmtest/vmtest_steering")
+TOOLS = ("bpftool", "ip", "mount", "nsenter", "setpriv", "sh", "sleep", "ss", "umount", "unshare")
+SHELL_TOOLS = ("bash", "cat", "dmesg", "grep", "head", "less", "ls", "nstat", "ps", "rm",
                "strace", "sysctl", "tail", "tc", "uname")
 SHELL = "bash"
-# Programs that end-to-end tests run beyond our own; a test that has its name is left out.
-FOREIGN = ("nginx", "haproxy", "gunicorn", "strace", "promtool")
-# What an emulated processor is too slow for; run there only when asked for by name.
-LENGTHY = {
-    "e2e/sigkill.": "kills commands at each of their system calls",
-    "e2e/monkey.": "goes on until it has done enough",
-    "e2e/drain.hundred_cycles": "100,000 connections",
-    "e2e/even.many_short": "24,000 connections, and none may be late",
-    "e2e/even.many_clients_at_once": "no SYN may be sent again: it would take a turn",
-    "e2e/watch.crash_loop": "what a worker is at when it is killed may be little only",
-    "e2e/even.syncookies": "no ACK may be late: it would take a turn",
-    "e2e/commands.help": "is the same on every kernel",
-    "e2e/refusals.bad_input": "is the same on every kernel",
-    "e2e/hostile.damaged_pins": "is the same on every kernel",
-    "e2e/together.": "is the same on every kernel",
-    "e2e/drain.under_load": "thousands of connections; steer_drain and attach_and_detach stay",
-    "e2e/drain.replace_all": "thousands of connections; watch.rolling_restart stays",
-    "e2e/even.many_slots/1024": "a thousand listeners",
-    "e2e/hostile.without_capability": "dozens of commands; probe/without_... stay",
-    "e2e/kill.killed_under_load/loopback": "on a link it is harder",
-    "e2e/shares.canary_beside_seven": "thousands of connections; shares.canary stays",
-    "e2e/shares.canary_is_never_far": "thousands of connections; shares.canary stays",
-    "e2e/shares.switch_under_load/c-loopback": "on a link it is harder",
-    "e2e/watch.rolling_restart/c-loopback": "on a link it is harder",
-    "e2e/metrics.bad_address": "is the same on every kernel",
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"  # as in the guest, with the folders that root has
+# Programs that end-to-end tests run beyond our own, by what is in the tests' names.
+FOREIGN = {"nginx": "nginx", "haproxy": "haproxy", "gunicorn": "gunicorn", "strace": "strace",
+           "promtool": "promtool", "node": "node", "ten_reloads/abrupt": "node"}
+SAME = "is the same on every kernel"
+# What is left out on an emulated processor, unless it is asked for by name, and why. The longest
+# beginning of a test's name counts; None: it is run.
+LEFT_OUT = {
+    "commands.": SAME,
+    "commands.doctor": None,
+    "commands.nothing_is_left": None,
+    "connections.hundred_thousand": "100,000 connections; connections.all_ways_to_end is run",
+    "connections.counting_taken_away/": SAME,
+    "connections.counting_taken_away/tags": None,
+    "connections.rate": SAME,
+    "drain.hundred_cycles": "100,000 connections; drain.attach_and_detach is run",
+    "drain.under_load": "thousands of connections; drain.attach_and_detach is run",
+    "drain.replace_all": "thousands of connections; watch.rolling_restart is run",
+    "even.many_short": "24,000 connections; even.eight_held and steer_even are run",
+    "even.many_slots/1024": "a thousand processes; steer_even/thousand is run",
+    "hostile.": SAME,
+    "hostile.kernel_below_the_floor": None,
+    "hostile.listener_in_anothers_map": None,
+    "hostile.not_root": None,
+    "kill.killed_under_load/loopback": "across a link it is harder, and is run",
+    "metrics.": SAME,
+    "metrics.as_status": None,
+    "monkey.": "goes on until it has done enough",
+    "refusals.": SAME,
+    "refusals.attach_two_users": None,
+    "refusals.attach_without_reuseport": None,
+    "run_": SAME,
+    "run_hostile.stop/children": None,
+    "run_programs.": "needs servers that are not in the machine",
+    "run_ready.not_before/notify": None,
+    "run_ready.pass_sockets/port": None,
+    "run_reload.killed_supervisor/link": None,
+    "run_reload.killed_worker/link": None,
+    "run_reload.one_worker/reload": None,
+    "run_reload.ten_reloads/graceful-link": None,
+    "run_sigkill.": "kills the supervisor at each of its system calls",
+    "shares.canary_beside_seven": "thousands of connections; shares.canary is run",
+    "shares.canary_is_never_far": "thousands of connections; shares.canary is run",
+    "shares.last_worker": SAME,
+    "shares.switch_under_load/c-loopback": "across a link it is harder, and is run",
+    "sigkill.": "kills commands at each of their system calls",
+    "sticky.spread": SAME,
+    "together.": SAME,
+    "top.": SAME,
+    "watch.rolling_restart/c-loopback": "across a link it is harder, and is run",
 }
 # Run with the BPF programs of other compilers: each of the programs is loaded, and steers.
 CLANG_TESTS = ("even.eight_held/c", "watch.replaced_worker")
-SLOW = 10  # how much longer things take on an emulated processor
+# Run also on several processors, where those of the other machine have only one.
+PARALLEL = ("steer_even/threads", "steer_packets/flood", "steer_drain/flips")
+# How much longer things may take, by kind of machine.
+SLOW = {KVM: 1, COUNTED: 5, TURNS: 10}
 SECONDS = 60  # for a test program on a fast machine
+E2E_SECONDS = 1200  # for all end-to-end tests
+PROCESSORS = 2  # of a machine, unless it can have only one
 
 
 class Unusable(Exception):
@@ -55,23 +86,22 @@ class Unusable(Exception):
 
 
 def program(name):
-    """Of the host; as in the guest, with the folders that root has in its path."""
-    path = shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin")
+    """Of the host."""
+    path = shutil.which(name, path=PATH)
     if not path:
         raise Unusable(f"{name} is not installed; tools/setup installs what is needed")
     return path
 
 
 def e2e_names():
-    """The end-to-end tests whose only server is the project's own."""
+    """All end-to-end tests."""
     done = subprocess.run([sys.executable, TOP / "tests/e2e/run", "--list"],
                           capture_output=True, text=True, check=True)
-    return [name for name in done.stdout.splitlines()
-            if not any(word in name for word in FOREIGN)]
+    return done.stdout.splitlines()
 
 
 def installed_clangs():
-    """The oldest and the newest that are installed by a name with a version."""
+    """The oldest and the newest that are installed by a name with a version (tools/setup vm)."""
     found = {path.name for folder in os.get_exec_path() for path in
              pathlib.Path(folder).glob("clang-*") if re.fullmatch(r"clang-\d+", path.name)}
     found = sorted(found, key=lambda name: int(name.removeprefix("clang-")))
@@ -81,8 +111,8 @@ def installed_clangs():
 class Suite:
     """The tests that were asked for: those with one of the words in their name, or all."""
 
-    def __init__(self, build, words, slow, cpus):
-        self.build, self.slow, self.cpus = pathlib.Path(build).resolve(), slow, cpus
+    def __init__(self, build, words, emulated):
+        self.build, self.emulated = pathlib.Path(build).resolve(), emulated
         self.words = [word.removeprefix("kernel_check_") for word in words]
         for binary in BINARIES:
             if not (self.build / binary).exists():
@@ -90,13 +120,30 @@ class Suite:
         self.checks = {path.name.removeprefix("kernel_check_"): path for path in
                        sorted((self.build / "tests/kernel").glob("kernel_check_*"))
                        if not path.suffix}
-        self.e2e = [name for name in e2e_names() if self.wanted(f"e2e/{name}")]
+        self.objects = sorted((self.build / "bpf").glob("*.bpf.o"))
+        self.e2e, self.left_out = [], {}
+        for name in e2e_names():
+            why = self.why_not(name)
+            if not self.wanted(f"e2e/{name}"):
+                continue
+            if why:
+                self.left_out[f"e2e/{name}"] = why
+            else:
+                self.e2e.append(name)
         self.clangs = {}  # reuseportd by the clang of its BPF programs
 
     def wanted(self, name):
-        if self.words:
-            return any(word in name for word in self.words)
-        return self.slow == 1 or not any(name.startswith(start) for start in LENGTHY)
+        return not self.words or any(word in name for word in self.words)
+
+    def why_not(self, name):
+        """Why an end-to-end test is left out, if it is."""
+        foreign = next((program for word, program in FOREIGN.items() if word in name), None)
+        if foreign:
+            return f"there is no {foreign} in the machine"
+        if self.words or not self.emulated:
+            return None
+        return LEFT_OUT.get(max((start for start in LEFT_OUT if name.startswith(start)), key=len,
+                                default=None))
 
     def wanted_with_clang(self):
         return any(self.wanted(f"clang/{name}") for name in CLANG_TESTS)
@@ -115,36 +162,70 @@ class Suite:
                     raise Unusable(f"building with {clang}: {done.stdout[-3000:]}")
             self.clangs[folder.name] = folder / "user/reuseportd"
 
-    def lines(self, kernel):
-        """The plan of a kernel, as init.c reads it."""
-        seconds = SECONDS * self.slow
+    def machines(self, kernel, mode, cpus, several):
+        """What the machines of a kernel are, and their plans as init.c reads them: (mode, cpus,
+        plan). @several: more than one, so that the processors of the host are kept busy to the
+        end, and one with several processors itself."""
         if kernel.version < FLOOR:
-            if self.wanted("refusal"):
-                yield ("test", "refusal", seconds, sys.executable, f"{GUEST}/vmtest/refusal.py",
-                       f"{GUEST}/build/user/reuseportd", f"{GUEST}/build/tests/harness/worker")
-            return
-        for name, path in self.checks.items():
-            test = ("test", name, seconds, f"{GUEST}/build/tests/kernel/{path.name}")
-            if self.wanted(name):
-                yield test
-                continue
-            for case in (word.removeprefix(f"{name}/") for word in self.words
-                         if word.startswith(f"{name}/")):
-                yield from (("env", f"RPD_CASE={case}"), test, ("env", "RPD_CASE"))
-        if self.e2e:
-            yield self.e2e_line("e2e", seconds * 3, "build", self.e2e)
-        for clang in self.clangs:
-            yield self.e2e_line(clang, seconds, clang, CLANG_TESTS)
+            plans = [self.refusal_lines(mode)]
+        elif several:
+            plans = [self.e2e_lines(mode, cpus), self.kernel_lines(mode)]
+        else:
+            plans = [[*self.kernel_lines(mode), *self.e2e_lines(mode, cpus)]]
+        machines = [(mode, cpus, list(plan)) for plan in plans]
+        if several and kernel.version >= FLOOR:
+            machines.append((TURNS, PROCESSORS, list(self.parallel_lines())))
+        return [machine for machine in machines if machine[2]]
 
-    def e2e_line(self, name, seconds, build, tests):
+    def refusal_lines(self, mode):
+        if self.wanted("refusal"):
+            yield ("test", "refusal", SECONDS * SLOW[mode], sys.executable,
+                   f"{GUEST}/vmtest/refusal.py", f"{GUEST}/build/user/reuseportd",
+                   f"{GUEST}/build/tests/harness/worker")
+
+    def kernel_lines(self, mode):
+        if self.wanted("growth"):
+            yield ("test", "growth", SECONDS * SLOW[mode], sys.executable,
+                   f"{GUEST}/vmtest/growth.py", mode, f"{GUEST}/build",
+                   *(f"{GUEST}/build/bpf/{path.name}" for path in self.objects))
+        for name in self.checks:
+            if self.wanted(name):
+                yield self.check_line(name, mode)
+            else:
+                yield from self.check_cases(name, self.words, mode)
+
+    def e2e_lines(self, mode, cpus):
+        if self.e2e:
+            yield self.e2e_line("e2e", E2E_SECONDS * SLOW[mode], "build", cpus, self.e2e)
+        for clang in self.clangs:
+            yield self.e2e_line(clang, SECONDS * SLOW[mode], clang, cpus, CLANG_TESTS)
+
+    def parallel_lines(self):
+        """What runs on several emulated processors, too."""
+        for name in self.checks:
+            yield from self.check_cases(name, PARALLEL, TURNS)
+
+    def check_line(self, name, mode):
+        return ("test", name, SECONDS * SLOW[mode],
+                f"{GUEST}/build/tests/kernel/{self.checks[name].name}")
+
+    def check_cases(self, name, words, mode):
+        """The one test program, for each word that is a case of it."""
+        for case in (word.removeprefix(f"{name}/") for word in words
+                     if word.startswith(f"{name}/")):
+            yield from (("env", f"RPD_CASE={case}"), self.check_line(name, mode),
+                        ("env", "RPD_CASE"))
+
+    def e2e_line(self, name, seconds, build, cpus, tests):
         return ("test", name, seconds, sys.executable, f"{GUEST}/tests/e2e/run",
-                "--allow-missing", "--retry", "--jobs", self.cpus, "--build", f"{GUEST}/{build}",
+                "--allow-missing", "--retry", "--jobs", cpus, "--build", f"{GUEST}/{build}",
                 *(word for test in tests for word in ("-k", f"^{re.escape(test)}$")))
 
-    def base(self, init, with_shell):
-        """The part of the initramfs that is the same for all kernels."""
+    def base(self, more_tools=()):
+        """The part of the initramfs that is the same for all kernels; @more_tools: if they are
+        installed."""
         archive = image.skeleton()
-        image.add_program(archive, init, "/init")
+        image.add_program(archive, self.build / "vmtest/vmtest_init", "/init")
         for binary in BINARIES:
             image.add_program(archive, self.build / binary, f"{GUEST}/build/{binary}")
         for clang, path in self.clangs.items():
@@ -153,11 +234,15 @@ class Suite:
                                   self.build / binary, f"{GUEST}/{clang}/{binary}")
         for path in self.checks.values():
             image.add_program(archive, path, f"{GUEST}/build/tests/kernel/{path.name}")
+        for path in self.objects:
+            archive.copy(path, f"{GUEST}/build/bpf/{path.name}")
+        archive.copy(TOP / "vmtest/growth.json", f"{GUEST}/vmtest/growth.json")
         for tool in TOOLS:
             image.add_program(archive, program(tool))
-        for tool in SHELL_TOOLS if with_shell else ():
-            if shutil.which(tool):
+        for tool in more_tools:
+            if shutil.which(tool, path=PATH):
                 image.add_program(archive, program(tool))
-        image.add_python(archive, TOP, GUEST, ["tests/e2e/run", "vmtest/refusal.py"],
+        image.add_python(archive, TOP, GUEST, ["tests/e2e/run", *(f"vmtest/{name}.py" for name in
+                                               ("refusal", "growth", "measure"))],
                          sorted(path.relative_to(TOP) for path in TOP.glob("tests/e2e/*.py")))
         return archive.finish()

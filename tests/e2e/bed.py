@@ -467,6 +467,14 @@ class Bed:
                 left += [f"cgroup {path}" for path in pathlib.Path(mount).glob("**/*reuseportd*/")]
         return left
 
+    def cgroups(self, service):
+        """Those of the workers of a service that is run."""
+        for line in pathlib.Path("/proc/mounts").read_text().splitlines():
+            _, mount, kind, *_ = line.split()
+            if kind == "cgroup2":
+                yield from pathlib.Path(mount).glob(f"reuseportd/{service}/*/")
+                return
+
     def leftovers(self):
         return self.left_processes() + self.left_files() + self.left_bpf()
 

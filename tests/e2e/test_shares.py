@@ -3,7 +3,8 @@
 to take new connections."""
 import time
 
-from bed import Client, cases, check, equal, note, read_log, timeless, wait_until
+from bed import Client, cases, check, equal, note, read_log, wait_until
+from refusals import uncounted
 from servers import FLEETS, Nginx, Workers, start_fleet
 from traffic import Place, expect_silence, wait_for_load
 
@@ -154,10 +155,10 @@ def test_switch_under_load(bed, case):
 
 def expect_refused(bed, *command):
     """The command is refused, names the way out, and changes nothing."""
-    before = timeless(bed.status())
+    before = uncounted(bed.status())
     refused = bed.reuseportd(*command, status=1)
     check("--force" in refused.err, f"no way out is named: {refused}")
-    equal(timeless(bed.status()), before, f"status after {command} was refused")
+    equal(uncounted(bed.status()), before, f"status after {command} was refused")
 
 
 @cases("nginx", "c")

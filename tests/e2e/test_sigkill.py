@@ -173,7 +173,7 @@ def sweep(scene, command, undo, vary=LOOKS, **options):
               f"the old state again after {command} was killed at {stop}, {surely}")
         if now == new:
             switched.append(stop)
-            surely += [stop] * sure
+            surely.extend([stop] * sure)
         scene.expect_steered(now)
         undo(now == new)
 

@@ -4,9 +4,9 @@ import pathlib
 import signal
 import time
 
-from bed import cases, check, equal, note, wait_until
+from bed import cases, check, equal, note, read_log, wait_until
 from servers import Gunicorn, Haproxy, Nginx, Worker, Workers
-from traffic import Place, wait_for_load
+from traffic import Place, fewer, wait_for_load
 
 WORKERS = 8
 
@@ -200,18 +200,28 @@ def test_crash_loop(bed):
         return len(list(pathlib.Path(f"/proc/{watch.pid}/fd").iterdir()))
     load = bed.start_load("--rate", 500)
     before = descriptors()  # it may just be looking at something
+    kills = []
     for i in range(20):
+        kills.append(time.monotonic())
         workers.pop(0).process.stop(signal.SIGKILL)
         workers.append(Worker(bed, f"w{4 + i}"))
         watch.wait_output(f"admitted pid {workers[-1].pid} ")
     wait_until(lambda: states(bed) == ["active"] * 4, "all are active")
     report = load.stop()
     lost = report["failed"]
-    check(lost <= 4 and lost == report["reset"] + report["closed_early"],
-          f"more than what was accepted was lost: {report}")
+    rows = read_log(load.log)
+    # What a worker had accepted can be lost, and no more: on average its part of what was open when
+    # it was killed, which is next to nothing, but not on a slow machine.
+    n_open = sum(row.begin <= kill <= row.end for row in rows for kill in kills)
+    late = [row for row in rows if row.outcome != "ok" and
+            not any(row.begin <= kill <= row.end for kill in kills)]
+    check(not late, f"lost, but not open when a worker was killed: {late}, killed at {kills}")
+    check(lost <= max(4, n_open / 4 * 2) and lost == report["reset"] + report["closed_early"],
+          f"more than what was accepted was lost of {n_open} that were open: {report}")
     wait_until(lambda: descriptors() <= before, f"the watcher has {before} descriptors again")
     expect_even(bed, [worker.id for worker in workers])
-    note(f"20 workers killed and replaced: {report['ok']} connections, {lost} lost")
+    note(f"20 workers killed and replaced: {report['ok']} connections, {n_open} open at a kill, "
+         f"{lost} lost")
 
 
 @cases("watched", "unwatched")
@@ -250,7 +260,7 @@ def roll(bed, watch, pid_of, old, start, drain=True):
                f"{pid_of(new)} has joined")
     if drain:
         bed.reuseportd("drain", slot)
-        wait_for_load(bed, [row["slot"] for row in bed.status()["workers"]], 1000)
+        wait_for_load(bed, [row["slot"] for row in bed.status()["workers"]], fewer(1000))
     old.process.stop(signal.SIGTERM)
     watch.wait_output(f"slot {slot}: admitted pid {pid_of(new)} ")
     if drain:  # the slot is drained still, whoever is in it now

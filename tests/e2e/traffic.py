@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Full load, from here or from across a link, and what its log must show."""
-from bed import FAR, NEAR, Client, check, wait_until
+from bed import FAR, NEAR, SLOW, Client, check, wait_until
 
 CONCURRENCY = {"loopback": 64, "link": 256}
 
@@ -23,6 +23,11 @@ class Place:
 
     def client(self):
         return Client(self.host, netns=self.netns)
+
+
+def fewer(n):
+    """How often to repeat what is not to take forever on a slow machine."""
+    return max(1, n // SLOW)
 
 
 def wait_for_load(bed, slots, n):

@@ -21,7 +21,8 @@ static void parse(char *const *argv, struct invocation *i)
 	while (strcmp(run->name, "run") != 0)
 		run++;
 	argp.options = command_options(run);
-	*i = (struct invocation){.takes_command = run->takes_command};
+	*i = (struct invocation){.takes_command = run->takes_command,
+	                         .takes_file = run->run_options};
 	assert_int_equal(
 	        argp_parse(&argp, strv_length(argv), (char **)argv, ARGP_IN_ORDER, NULL, i), 0);
 }

@@ -7,6 +7,7 @@
 
 #include "base/strv.h"
 #include "cli/command.h"
+#include "cli/exporter.h"
 #include "daemon/supervisor.h"
 
 /* The configuration of one service, read anew. */
@@ -42,14 +43,20 @@ static int read_self(char ***ret, struct error *err)
 
 int cmd_run(struct invocation *i, struct error *err)
 {
+	_cleanup_exporter_ struct exporter exporter;
 	_cleanup_run_loaded_ struct run_loaded loaded = {};
 	_cleanup_free_ struct supervisor_request *requests = NULL;
 	_cleanup_strv_ char **self = NULL;
 	int r = run_args_load(&i->run, &loaded, err);
 
+	exporter_init(&exporter);
 	problems_print(stderr, &loaded.problems, false, true);
 	if (r == 0)
 		r = read_self(&self, err);
+	if (r == 0 && i->listen.family)
+		r = exporter_bind(&exporter, &i->listen, err);
+	if (r == 0 && i->listen.family)
+		r = exporter_start(&exporter, NULL, err);
 	if (r < 0)
 		return r;
 	requests = calloc(loaded.n, sizeof(*requests));

@@ -73,7 +73,12 @@ static const struct argp_option attach_options[] = {
 	}
 
 /* Beside those of core/run_option.c. */
-static const struct argp_option run_more_options[] = {ONLY_OPTION, END_OF_OPTIONS};
+static const struct argp_option run_more_options[] = {
+        ONLY_OPTION,
+        {"metrics", OPTION_METRICS, "ADDRESS:PORT", 0,
+         "Serve the services' metrics there, for Prometheus", 0},
+        END_OF_OPTIONS,
+};
 static const struct argp_option check_options[] = {
         ONLY_OPTION,
         {"env", OPTION_RUN_ENV, "NAME", 0, "Of an ecosystem.config.js: take env_NAME, too", 0},

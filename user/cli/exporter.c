@@ -3,13 +3,13 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <microhttpd.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
+#include "cli/http_library.h"
 #include "cli/show.h"
 #include "core/endpoint.h"
 #include "kern/netns.h"
@@ -28,7 +28,7 @@ void exporter_init(struct exporter *exporter)
 void exporter_stop(struct exporter *exporter)
 {
 	if (exporter->server)
-		MHD_stop_daemon(exporter->server); /* closes the listener */
+		http.stop_daemon(exporter->server); /* closes the listener */
 	cleanup_close(&exporter->listener);
 	cleanup_close(&exporter->home);
 	exporter_init(exporter);
@@ -98,20 +98,20 @@ static enum MHD_Result send_response(struct MHD_Connection *connection, unsigned
 
 	if (!response)
 		return MHD_NO;
-	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+	http.add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
 	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
-		MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
-	r = MHD_queue_response(connection, status, response);
-	MHD_destroy_response(response);
+		http.add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+	r = http.queue_response(connection, status, response);
+	http.destroy_response(response);
 	return r;
 }
 
 static enum MHD_Result send_text(struct MHD_Connection *connection, unsigned int status,
                                  const char *text)
 {
-	return send_response(
-	        connection, status, TYPE_TEXT,
-	        MHD_create_response_from_buffer(strlen(text), (void *)text, MHD_RESPMEM_MUST_COPY));
+	return send_response(connection, status, TYPE_TEXT,
+	                     http.create_response_from_buffer(strlen(text), (void *)text,
+	                                                      MHD_RESPMEM_MUST_COPY));
 }
 
 static enum MHD_Result send_metrics(const struct exporter *exporter,
@@ -126,7 +126,7 @@ static enum MHD_Result send_metrics(const struct exporter *exporter,
 		error_add(&err, 0, "\n");
 		return send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, err.text);
 	}
-	response = MHD_create_response_from_buffer(size, text, MHD_RESPMEM_MUST_FREE);
+	response = http.create_response_from_buffer(size, text, MHD_RESPMEM_MUST_FREE);
 	if (response)
 		TAKE_PTR(text);
 	return send_response(connection, MHD_HTTP_OK, TYPE_METRICS, response);
@@ -194,16 +194,19 @@ int exporter_bind(struct exporter *exporter, const struct rpd_endpoint *address,
 int exporter_start(struct exporter *exporter, const char *service, struct error *err)
 {
 	sigset_t all, before;
+	int r = http_library_load(err);
 
+	if (r < 0)
+		return r;
 	exporter->service = service;
 	/* Signals are for the thread that waits for them. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	exporter->server = MHD_start_daemon(MHD_USE_AUTO_INTERNAL_THREAD, 0, NULL, NULL, on_request,
-	                                    exporter, MHD_OPTION_LISTEN_SOCKET, exporter->listener,
-	                                    MHD_OPTION_CONNECTION_LIMIT, EXPORTER_CONNECTIONS,
-	                                    MHD_OPTION_CONNECTION_TIMEOUT, EXPORTER_IDLE_SECONDS,
-	                                    MHD_OPTION_END);
+	exporter->server = http.start_daemon(MHD_USE_AUTO_INTERNAL_THREAD, 0, NULL, NULL,
+	                                     on_request, exporter, MHD_OPTION_LISTEN_SOCKET,
+	                                     exporter->listener, MHD_OPTION_CONNECTION_LIMIT,
+	                                     EXPORTER_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+	                                     EXPORTER_IDLE_SECONDS, MHD_OPTION_END);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (!exporter->server)
 		return error_set(err, -ENOMEM, "can't start the HTTP server");

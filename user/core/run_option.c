@@ -294,8 +294,8 @@ const struct run_option run_options[] = {
         {"policy", "POLICY",
          "round-robin (default): exactly even; sticky: a client keeps its worker", set_policy},
         {"no-count", NULL,
-         "Don't count connections: a drain then can't tell when a worker has none any more, and "
-         "always takes --drain-timeout",
+         "Don't count connections in the kernel: `status` doesn't show them, and a drain goes by "
+         "what the worker's processes have open",
          set_flag, AT(no_count)},
         {"label", "VERSION", "The workers' version (default: " RPD_FIRST_LABEL ")", set_label},
 

@@ -512,10 +512,19 @@ int control_new(struct supervisor *sup, struct control **ret, struct error *err)
 	return 0;
 }
 
-void control_free(struct control *control, int status)
+void control_close(struct control *control)
 {
 	struct sockaddr_un address;
 
+	socket_address(control->sup->name, &address);
+	unlink(address.sun_path);
+	control->source = sd_event_source_disable_unref(control->source);
+	cleanup_close(&control->fd);
+	control->fd = -1;
+}
+
+void control_free(struct control *control, int status)
+{
 	if (!control)
 		return;
 	while (control->clients)
@@ -526,10 +535,8 @@ void control_free(struct control *control, int status)
 			       "the service was stopped");
 		else
 			client_free(control->clients);
-	socket_address(control->sup->name, &address);
-	unlink(address.sun_path);
 	sd_event_source_disable_unref(control->source);
-	close(control->fd);
+	cleanup_close(&control->fd);
 	free(control);
 }
 

@@ -33,7 +33,10 @@ void control_reload_ended(struct supervisor *sup, int status, const char *why);
 /* A worker has gone, or a slot has come to rest: somebody may have waited for that. */
 void control_check(struct supervisor *sup);
 
-/* All has ended; the last answers. */
+/* Takes no more requests; the socket is gone. */
+void control_close(struct control *control);
+
+/* All has ended, and nothing is left; the last answers. */
 void control_free(struct control *control, int status);
 
 /* For the commands: sends @request to the supervisor of @service and calls @on_line for what it

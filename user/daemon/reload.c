@@ -77,8 +77,7 @@ static void start(struct supervisor *sup, unsigned int slot)
 		return;
 	}
 	if (run_place_withdraw(sup, slot, &err) < 0) {
-		run_say(sup, "slot %u: %s", slot, err.text);
-		reload_note_failed(sup, slot, NULL);
+		reload_note_failed(sup, slot, NULL, err.text);
 		return;
 	}
 	it->current = NULL;
@@ -104,13 +103,17 @@ static void commit(struct supervisor *sup)
 	unsigned int failed = rollout_count(&it->rollout, ROLLOUT_FAILED);
 	bool restored = it->restoring;
 	char why[sizeof(it->why)];
+	struct error err = {};
+	unsigned int was;
 
 	run_say(sup, "%s: %u of %zu workers are new ones", restored ? "restored" : "reload",
 	        rollout_count(&it->rollout, ROLLOUT_REPLACED), it->rollout.slots.n);
 	strcpy(why, it->why);
+	was = sup->plan->config.workers;
 	if (!restored && it->plan != sup->plan) {
 		run_plan_unref(sup->plan);
 		sup->plan = run_plan_ref(it->plan);
+		run_plan_changed(sup);
 	}
 	reload_free(sup);
 	for (struct run_worker *w = sup->workers, *next; w; w = next) {
@@ -118,6 +121,10 @@ static void commit(struct supervisor *sup)
 		if (w->state == LIFE_HELD)
 			run_worker_event(w, LIFE_EVENT_RETIRE);
 	}
+	/* What `scale` has set holds, unless the configuration has another number than before. */
+	if (sup->plan->config.workers != was &&
+	    run_slot_scale(sup, sup->plan->config.workers, &err) < 0)
+		run_say(sup, "%s", err.text);
 	run_slot_start_waiting(sup);
 	control_reload_ended(sup, failed || restored ? EXIT_REFUSED : EXIT_OK, why);
 }
@@ -253,7 +260,8 @@ void reload_note_admitted(struct supervisor *sup, unsigned int slot)
 	advance(sup);
 }
 
-void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct run_worker *w)
+void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct run_worker *w,
+                        const char *why)
 {
 	struct reload *it = sup->reload;
 	const char *tail = w && w->output ? output_tail(w->output) : "";
@@ -261,8 +269,7 @@ void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct 
 	if (phase_of(sup, slot) == ROLLOUT_PENDING)
 		return;
 	if (!w)
-		snprintf(it->why, sizeof(it->why), "slot %u: the new worker could not be started",
-		         slot);
+		snprintf(it->why, sizeof(it->why), "slot %u: %s", slot, why);
 	else if (w->why[0])
 		snprintf(it->why, sizeof(it->why), "slot %u: the new worker (pid %u) %s", slot,
 		         w->pid, w->why);

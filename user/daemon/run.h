@@ -230,8 +230,9 @@ bool reload_has(const struct supervisor *sup, unsigned int slot);
 /* Whether the slot's old worker is kept until the reload is through. */
 bool reload_holds(const struct supervisor *sup, unsigned int slot);
 void reload_note_admitted(struct supervisor *sup, unsigned int slot);
-/* @w: the worker that came to nothing, NULL if none could be started. */
-void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct run_worker *w);
+/* @w: the worker that came to nothing; NULL if none could be started: @why. */
+void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct run_worker *w,
+                        const char *why);
 /* A worker has gone: one that made room, maybe, or the last of the old ones. */
 void reload_note_gone(struct supervisor *sup, const struct run_worker *w);
 /* Drops it: all is being stopped. */
@@ -245,6 +246,8 @@ int run_takeover(struct supervisor *sup, struct error *err);
 
 /* --- supervisor.c */
 
+/* The plan in force is another one. */
+void run_plan_changed(struct supervisor *sup);
 /* Ends all workers, then the service, then us. */
 void run_stop_all(struct supervisor *sup);
 /* Called when a worker or a slot has another state: when all that happens now is done it is looked

@@ -100,7 +100,7 @@ void run_slot_start(struct supervisor *sup, unsigned int slot)
 	}
 	run_say(sup, "slot %u: %s", slot, err.text);
 	if (reload_has(sup, slot)) {
-		reload_note_failed(sup, slot, NULL);
+		reload_note_failed(sup, slot, NULL, err.text);
 		return;
 	}
 	/* A program that can't even be executed won't get better by itself. */
@@ -178,7 +178,7 @@ void run_slot_lost(struct run_worker *w)
 	if (reload_has(sup, w->slot)) {
 		if (!it->current && !it->next) /* until the reload comes to it, or is over */
 			it->run = RPD_RUN_BACKOFF;
-		reload_note_failed(sup, w->slot, w);
+		reload_note_failed(sup, w->slot, w, NULL);
 		return;
 	}
 	if (it->next) /* another is under way already */

@@ -281,8 +281,10 @@ void run_worker_event(struct run_worker *w, enum life_event event)
 		run_check_end(w->sup); /* who drains is looked at */
 	}
 	act(w, step.actions);
-	/* All may have ended before the main process's end was told. */
-	if (step.next == LIFE_KILLING && before != LIFE_KILLING && !(step.actions & LIFE_RELEASE) &&
+	/* That all have ended may have been told before that its main process has, or before it was
+	 * of interest. */
+	if (!(step.actions & LIFE_RELEASE) &&
+	    (step.next == LIFE_KILLING || (step.next == LIFE_STOPPING && w->exited)) &&
 	    !cgroup_is_populated(w->cgroup_fd))
 		run_worker_event(w, LIFE_EVENT_EMPTY);
 }

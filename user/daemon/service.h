@@ -45,7 +45,7 @@ struct service_plan {
 	const char *name;
 	unsigned int workers; /* 1..RPD_SLOT_MAX: it has that many slots, empty as yet */
 	enum rpd_policy policy;
-	const char *label; /* the workers' version */
+	const char *label;  /* the workers' version */
 	uint32_t max_conns; /* open connections that can be counted, 0 = none are */
 };
 

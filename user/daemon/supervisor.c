@@ -139,6 +139,11 @@ static void arm_cron(struct supervisor *sup)
 		                  (uint64_t)next * 1000000, 1000000, on_cron, sup);
 }
 
+void run_plan_changed(struct supervisor *sup)
+{
+	arm_cron(sup);
+}
+
 static void reload_all(struct supervisor *sup, struct run_plan *plan, const char *why)
 {
 	struct error err = {};
@@ -258,39 +263,42 @@ static bool has_failed_slot(const struct supervisor *sup)
 	return false;
 }
 
-/* Removes all that is of the service. */
+/* Removes all that is of the service. The pins last: as long as they are there the next `stop`, or
+ * supervisor, knows that something may be left. */
 static void remove_all(struct supervisor *sup)
 {
 	_cleanup_service_ struct service service;
 	char path[PATH_MAX];
 	struct error err = {};
 
-	parking_close(&sup->parking);
 	service_init(&service);
-	if (service_open(&service, sup->name, &err) < 0 ||
-	    service_remove(&service, false, &err) < 0)
-		fprintf(stderr, "%s: %s\n", sup->name, err.text);
+	parking_close(&sup->parking);
 	if (sup->cgroup_fd >= 0)
 		hook_detach(sup->cgroup_fd);
 	cgroup_remove_service(sup->cgroup_path);
 	notify_free(sup->notify);
 	sup->notify = NULL;
-	control_free(sup->control, sup->status);
-	sup->control = NULL;
+	if (sup->control)
+		control_close(sup->control);
 	supervisor_path(sup->name, "notify", path, sizeof(path));
 	unlink(path);
 	supervisor_path(sup->name, "out", path, sizeof(path));
 	rmdir(path);
 	rmdir(sup->run_dir);
 	rmdir(RUN_DIR);
+	if (service_open(&service, sup->name, &err) < 0 ||
+	    service_remove(&service, false, &err) < 0)
+		fprintf(stderr, "%s: %s\n", sup->name, err.text);
+	control_free(sup->control, sup->status); /* who waits for the end is told when it is one */
+	sup->control = NULL;
 }
 
 static void end(struct supervisor *sup)
 {
 	sup->status = has_failed_slot(sup) ? EXIT_REFUSED : EXIT_OK;
+	run_say(sup, "stopped");
 	remove_all(sup);
 	sup->ended = true;
-	run_say(sup, "stopped");
 }
 
 static void announce(struct supervisor *sup)
@@ -449,6 +457,8 @@ static int start(struct supervisor *sup, struct error *err)
 		run_stop_all(sup);
 		return 0;
 	}
+	for (unsigned int slot = 0; !taken && slot < sup->n_slots; slot++)
+		run_place_note(sup, slot);
 	run_slot_start_waiting(sup);
 	run_place_park(sup);
 	arm_cron(sup);

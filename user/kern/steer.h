@@ -69,9 +69,9 @@ void steer_close(struct steer *steer);
 int steer_make(struct steer *steer, const struct pins *pins, uint32_t max_conns, struct error *err);
 
 /* Loads and pins the program for one more endpoint, and appends it to service->endpoints; makes the
- * service's maps first, as steer_make() does, if there are none yet. Returns its index. Not attached
- * yet. If it is killed before the end, pins are left of an endpoint that the service doesn't have:
- * steer_remove_half_made(). */
+ * service's maps first, as steer_make() does, if there are none yet. Returns its index. Not
+ * attached yet. If it is killed before the end, pins are left of an endpoint that the service
+ * doesn't have: steer_remove_half_made(). */
 int steer_add_endpoint(struct steer *steer, const struct pins *pins,
                        const struct rpd_endpoint *endpoint, uint32_t max_conns, struct error *err);
 

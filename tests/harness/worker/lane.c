@@ -109,6 +109,8 @@ static int listener_poll(struct lane *lane, struct source *listener, int operati
 
 	if (!lane->accepting)
 		event.events |= (uint32_t)EPOLLET;
+	if (lane->options->exclusive)
+		event.events |= EPOLLEXCLUSIVE;
 	return epoll_ctl(lane->epoll, operation, listener->fd, &event);
 }
 

@@ -19,6 +19,7 @@ enum {
 	OPT_THREADS,
 	OPT_PREFORK,
 	OPT_SHARED,
+	OPT_EXCLUSIVE,
 	OPT_NO_RESPAWN,
 	OPT_UID,
 	OPT_DEVICE,
@@ -43,6 +44,8 @@ static const struct argp_option option_table[] = {
          "polled by one child"},
         {"shared", OPT_SHARED, 0, 0,
          "With --prefork: one listener for each address, polled by all children"},
+        {"exclusive", OPT_EXCLUSIVE, 0, 0,
+         "With --shared: the kernel wakes one child for a connection (EPOLLEXCLUSIVE), not all"},
         {"no-respawn", OPT_NO_RESPAWN, 0, 0, "With --prefork: a child that died stays dead"},
         {"uid", OPT_UID, "U", 0, "Become this user before the sockets are made"},
         {"device", OPT_DEVICE, "IF", 0, "Bind the listeners to this interface"},
@@ -97,6 +100,8 @@ static void check_options(struct options *options, struct argp_state *state)
 		argp_error(state, "--accept-blocking: accept() waits on one address only");
 	if ((options->shared || options->no_respawn) && options->mode != MODE_PREFORK)
 		argp_error(state, "--shared and --no-respawn go with --prefork");
+	if (options->exclusive && (!options->shared || options->no_accept))
+		argp_error(state, "--exclusive goes with --shared, and not with --no-accept");
 	if (strlen(options->id) > ID_MAX)
 		argp_error(state, "id: longer than %d bytes", ID_MAX);
 }
@@ -115,6 +120,9 @@ static void parse_flag(struct options *options, int key)
 		return;
 	case OPT_SHARED:
 		options->shared = true;
+		return;
+	case OPT_EXCLUSIVE:
+		options->exclusive = true;
 		return;
 	case OPT_NO_RESPAWN:
 		options->no_respawn = true;

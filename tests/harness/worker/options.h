@@ -29,6 +29,7 @@ struct options {
 	enum mode mode;
 	unsigned lanes;
 	bool shared;
+	bool exclusive;
 	bool v6only;
 	bool no_reuseport;
 	bool no_accept;

@@ -1,0 +1,6 @@
+const app = require('express')();
+
+app.get('/', (request, response) => {
+    response.send(`${process.pid}\n`);
+});
+app.listen(8080);

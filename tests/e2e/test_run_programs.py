@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Programs as they are, in several languages, run on one port: equal shares, not a line changed."""
+import os
+import shutil
+
+from bed import PORT, Failure, cases, check, equal, note, timeout
+from runs import NODE, PYTHON, Run, script
+from servers import WSGI_APP
+from traffic import wait_for_load
+
+WORKERS = 4
+EACH = 50  # connections to each worker
+
+PHP = "<?php header('X-Worker: ' . getmypid()); echo getmypid(), \"\\n\";"
+
+RUBY = """
+require 'webrick'
+server = WEBrick::HTTPServer.new(Port: %PORT%, AccessLog: [], Logger: WEBrick::Log.new(File::NULL))
+server.mount_proc('/') do |request, response|
+  response['X-Worker'] = Process.pid.to_s
+  response.body = "#{Process.pid}\\n"
+end
+server.start
+"""
+
+LIGHTTPD = """
+server.port = %PORT%
+server.document-root = "%DIR%"
+server.modules = ("mod_setenv", "mod_access")
+index-file.names = ("index.html")
+setenv.add-response-header = ("X-Worker" => env.REUSEPORTD_SLOT)
+"""
+
+# Linked statically: nothing that is preloaded could reach it.
+STATIC_C = r"""
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+int main(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(%PORT%)};
+    int listener = socket(AF_INET, SOCK_STREAM, 0), fd;
+    char text[4096];
+
+    if (bind(listener, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(listener, 511) < 0)
+        return 1;
+    while ((fd = accept(listener, NULL, NULL)) >= 0) {
+        if (read(fd, text, sizeof(text)) > 0) {
+            int n = snprintf(text, sizeof(text),
+                             "HTTP/1.1 200 OK\r\nX-Worker: %d\r\nContent-Length: 0\r\n"
+                             "Connection: close\r\n\r\n", (int)getpid());
+            if (write(fd, text, n) < 0)
+                return 1;
+        }
+        shutdown(fd, SHUT_WR);
+        while (read(fd, text, sizeof(text)) > 0)
+            ;
+        close(fd);
+    }
+    return 1;
+}
+"""
+
+
+def node_folder(bed):
+    """A copy of the folder with the packages from npm, that tools/test has made."""
+    made = bed.build / "tests/e2e/node"
+    if not (made / "node_modules/express").is_dir():
+        raise Failure(f"{made} has no packages: tools/test build installs them")
+    return made
+
+
+def static_c(bed):
+    source = script(bed, "server.c", STATIC_C)
+    bed.must("gcc", "-static", "-O1", "-o", bed.dir / "server", source)
+    return [str(bed.dir / "server")]
+
+
+def command_of(bed, kind):
+    """The command, and the addresses that it listens on."""
+    both, v4 = ("127.0.0.1", "::1"), ("127.0.0.1",)
+    if kind == "node":
+        return ["node", script(bed, "server.js", NODE)], both
+    if kind == "express":
+        return ["node", str(node_folder(bed) / "express.js")], both
+    if kind == "python":
+        return ["python3", script(bed, "server.py", PYTHON)], v4
+    if kind == "gunicorn":
+        script(bed, "app.py", WSGI_APP)
+        return [bed.program("gunicorn"), "--chdir", bed.dir, "--bind", f"0.0.0.0:{PORT}",
+                "--workers", "1", "app:app"], v4
+    if kind == "php":
+        script(bed, "index.php", PHP)
+        return [bed.program("php"), "-S", f"0.0.0.0:{PORT}", "-t", str(bed.dir)], v4
+    if kind == "ruby":
+        return [bed.program("ruby"), script(bed, "server.rb", RUBY)], v4
+    if kind == "lighttpd":
+        (bed.dir / "index.html").write_text("")
+        config = script(bed, "lighttpd.conf", LIGHTTPD.replace("%DIR%", str(bed.dir)))
+        return [bed.program("lighttpd"), "-D", "-f", config], v4
+    return static_c(bed), v4
+
+
+@cases("node", "express", "python", "gunicorn", "php", "ruby", "lighttpd", "static-c")
+def test_equal_shares(bed, kind):
+    """Each worker gets exactly as many as the others, by its own answers and by `status`."""
+    command, hosts = command_of(bed, kind)
+    run = Run(bed, command, "--log-prefix", workers=WORKERS)
+    for host in hosts:
+        before = bed.steered(run.name)
+        report = bed.load("-n", EACH * WORKERS, "-c", 8, hosts=(host,))
+        equal(report["failed"], 0, f"failed over {host}: {report}")
+        equal(sorted(report["workers"].values()), [EACH] * WORKERS, f"answers over {host}")
+        after = bed.steered(run.name)
+        equal([after[slot] - before[slot] for slot in sorted(after)], [EACH] * WORKERS,
+              f"steered over {host}")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+@timeout(180)
+def test_nestjs_of_pm2(bed):
+    """The program of the PM2 world, by its own ecosystem file: runs as it is, and is reloaded under
+    load with nothing lost."""
+    folder = bed.dir / "app"
+    folder.mkdir()
+    for name in ("nest.js", "ecosystem.config.js"):
+        shutil.copy(node_folder(bed) / name, folder)
+    os.symlink(node_folder(bed) / "node_modules", folder / "node_modules")
+    process = bed.start(bed.binary("reuseportd"), "run", "ecosystem.config.js", name="run",
+                        cwd=folder)
+    process.wait_output("web: started:", 60)
+    bed.remember_pinned()
+    workers = bed.status("web")["workers"]
+    equal(len(workers), len(os.sched_getaffinity(0)), "instances: 0 is one for each processor")
+    loads = [bed.start_load("--rate", 150), bed.start_load("--keepalive", 3, "-c", 8, "--rate", 50)]
+    for _ in range(3):
+        bed.reuseportd("reload", "web", deadline=90)
+    wait_for_load(bed, range(len(workers)), 50)
+    n = sum(load.stop_unfailed()["ok"] for load in loads)
+    now = bed.status("web")["workers"]
+    check(not {row["pid"] for row in now} & {row["pid"] for row in workers}, "old workers are left")
+    note(f"3 reloads of NestJS, {n} connections, 0 failed")
+    bed.reuseportd("stop", "web")
+    equal(process.wait(), 0, "exit status of the supervisor")

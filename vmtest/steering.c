@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vmtest_steering: what a run of the steering program costs on this kernel, beside a program that
+ * does nothing, and how often a second its ring can be replaced. Prints a line of JSON, then what
+ * test programs end with.
+ *
+ * Real SYNs reach a group of listeners from all over 127.0.0.0/8, on one or several CPUs at once;
+ * nobody has the clients' sockets, so the kernel resets the handshake at once, in the same system
+ * call. The kernel takes the time of each run, that of reading its clock twice included, which the
+ * program that does nothing shows. Programs take turns, a batch each, so that a noisy moment hits
+ * all of them.
+ */
+#include <argp.h>
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+#include <bpf/bpf.h>
+#include <json-c/json.h>
+#include <linux/bpf.h>
+
+#include "base/cleanup.h"
+#include "core/schedule.h"
+#include "steer_raw.h"
+
+#define CPU_MAX  64
+#define SWITCHES 2000 /* of the ring, for one figure */
+
+static struct {
+	unsigned int slots, cpus, rounds, batch;
+} options = {.slots = 8, .cpus = 1, .rounds = 20, .batch = 1024};
+
+enum program { EMPTY, ROUND_ROBIN, STICKY, PROGRAM_MAX };
+
+static const char *const program_names[PROGRAM_MAX] = {
+        [EMPTY] = "empty",
+        [ROUND_ROBIN] = "round-robin",
+        [STICKY] = "sticky",
+};
+
+struct sender {
+	pthread_t thread;
+	pthread_barrier_t *start;
+	union address target;
+	unsigned int cpu, seed;
+	int result;
+};
+
+struct counted {
+	uint64_t runs, ns;
+};
+
+/* 2 instructions: return SK_PASS. */
+static int load_empty(void)
+{
+	const struct bpf_insn code[] = {
+	        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = SK_PASS},
+	        {.code = BPF_JMP | BPF_EXIT},
+	};
+	LIBBPF_OPTS(bpf_prog_load_opts, load,
+	            .expected_attach_type = BPF_SK_REUSEPORT_SELECT_OR_MIGRATE);
+
+	return bpf_prog_load(BPF_PROG_TYPE_SK_REUSEPORT, "empty", "Dual BSD/GPL", code,
+	                     sizeof(code) / sizeof(*code), &load);
+}
+
+static uint32_t next_random(uint32_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 17;
+	*state ^= *state << 5;
+	return *state;
+}
+
+/* A batch of SYNs from a CPU. No check may fail in here: it is a thread of its own. */
+static void *send_batch(void *arg)
+{
+	struct sender *sender = arg;
+	uint32_t random = 2463534242u + sender->seed;
+	_cleanup_close_ int fd = raw_open(AF_INET);
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(sender->cpu, &cpus);
+	sender->result = fd < 0 ? fd : sched_setaffinity(0, sizeof(cpus), &cpus) ? -errno : 0;
+	pthread_barrier_wait(sender->start);
+	for (unsigned int i = 0; i < options.batch && sender->result == 0; i++) {
+		struct raw_packet syn = {.to = sender->target, .flags = RAW_SYN};
+
+		syn.from = address_v4((INADDR_LOOPBACK & 0xff000000u) |
+		                      (next_random(&random) & 0xfffffeu) | 1);
+		syn.from.in.sin_port = htons((uint16_t)(1024 + next_random(&random) % 60000));
+		syn.seq = random;
+		do
+			sender->result = raw_put(fd, &syn);
+		while (sender->result == -ENOBUFS || sender->result == -EINTR);
+	}
+	return NULL;
+}
+
+static struct counted read_counted(int fd)
+{
+	struct bpf_prog_info info = {};
+	uint32_t size = sizeof(info);
+
+	CHECK_EQ(bpf_obj_get_info_by_fd(fd, &info, &size), 0);
+	return (struct counted){info.run_cnt, info.run_time_ns};
+}
+
+/* Mean time of a run of @fd in a batch from each CPU. */
+static double measure(struct bed *bed, int fd, unsigned int round)
+{
+	const unsigned int n = options.cpus * options.batch;
+	static struct sender senders[CPU_MAX];
+	struct counted before, after;
+	pthread_barrier_t start;
+
+	CHECK_EQ(setsockopt(bed->listeners[0].fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &fd,
+	                    sizeof(fd)),
+	         0);
+	bed_grace();
+	before = read_counted(fd);
+	pthread_barrier_init(&start, NULL, options.cpus);
+	for (unsigned int i = 0; i < options.cpus; i++) {
+		senders[i] = (struct sender){
+		        .start = &start,
+		        .target = client_target(bed, 0, AF_INET),
+		        .cpu = i,
+		        .seed = round * CPU_MAX + i,
+		};
+		CHECK_EQ(pthread_create(&senders[i].thread, NULL, send_batch, &senders[i]), 0);
+	}
+	for (unsigned int i = 0; i < options.cpus; i++) {
+		pthread_join(senders[i].thread, NULL);
+		CHECK_EQ(senders[i].result, 0);
+	}
+	pthread_barrier_destroy(&start);
+	/* ksoftirqd may still be at the last ones. */
+	CHECK_COMES((after = read_counted(fd)).runs - before.runs >= n);
+	return (double)(after.ns - before.ns) / (double)(after.runs - before.runs);
+}
+
+static struct json_object *number(double value)
+{
+	struct json_object *it = json_object_new_double(value);
+
+	json_object_set_serializer(it, json_object_double_to_json_string, "%.2f", NULL);
+	return it;
+}
+
+static void set_policy(struct bed *bed, enum rpd_policy policy)
+{
+	bed->draft.policy = policy;
+	bed_apply(bed);
+}
+
+/* {program: [nanoseconds of a run, by round]} */
+static void measure_runs(struct bed *bed, struct json_object *result)
+{
+	struct json_object *of[PROGRAM_MAX];
+	_cleanup_close_ int empty = load_empty();
+
+	CHECK(empty >= 0);
+	for (enum program i = 0; i < PROGRAM_MAX; i++) {
+		of[i] = json_object_new_array();
+		json_object_object_add(result, program_names[i], of[i]);
+	}
+	bed_watch_runs(bed);
+	for (unsigned int round = 0; round <= options.rounds; round++) /* the first one warms up */
+		for (enum program turn = 0; turn < PROGRAM_MAX; turn++) {
+			const enum program i = (turn + round) % PROGRAM_MAX;
+			double ns;
+
+			if (i != EMPTY)
+				set_policy(bed, i == STICKY ? RPD_STICKY : RPD_ROUND_ROBIN);
+			ns = measure(bed, i == EMPTY ? empty : bed->steer.prog_fd[0], round);
+			if (round > 0)
+				json_object_array_add(of[i], number(ns));
+		}
+}
+
+/* Rings computed and put in force a second of CPU time; by command it takes a grace period more. */
+static double measure_switches(struct bed *bed)
+{
+	struct timespec begin, end;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begin);
+	for (unsigned int i = 0; i < SWITCHES; i++) {
+		schedule_build(&bed->draft);
+		steer_switch(&bed->steer, &bed->draft);
+	}
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
+	return SWITCHES /
+	       ((double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9);
+}
+
+static void steering(struct bed *bed)
+{
+	struct json_object *result = json_object_new_object();
+
+	bed_simple(bed, options.slots);
+	json_object_object_add(result, "slots", json_object_new_int((int)options.slots));
+	json_object_object_add(result, "cpus", json_object_new_int((int)options.cpus));
+	measure_runs(bed, result);
+	set_policy(bed, RPD_ROUND_ROBIN);
+	json_object_object_add(result, "switches", number(measure_switches(bed)));
+	puts(json_object_to_json_string_ext(result, JSON_C_TO_STRING_PLAIN));
+	json_object_put(result);
+}
+
+static unsigned int parse_number(const char *text, unsigned int max, struct argp_state *state)
+{
+	char *end;
+	unsigned long value = strtoul(text, &end, 10);
+
+	if (end == text || *end || value < 1 || value > max)
+		argp_error(state, "%s is not a number from 1 to %u", text, max);
+	return (unsigned int)value;
+}
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	switch (key) {
+	case 's':
+		options.slots = parse_number(arg, RPD_SLOT_MAX, state);
+		return 0;
+	case 'c':
+		options.cpus = parse_number(arg, CPU_MAX, state);
+		return 0;
+	case 'r':
+		options.rounds = parse_number(arg, 1000, state);
+		return 0;
+	case 'b':
+		options.batch = parse_number(arg, 100000, state);
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp_option option_table[] = {
+        {"slots", 's', "N", 0, "Listeners (default 8)"},
+        {"cpus", 'c', "N", 0, "CPUs that SYNs come on at the same time (default 1)"},
+        {"rounds", 'r', "N", 0, "Batches of each program (default 20)"},
+        {"batch", 'b', "N", 0, "SYNs in a batch, from each CPU (default 1024)"},
+        {0},
+};
+
+static const struct argp parser = {
+        .options = option_table,
+        .parser = parse_option,
+        .doc = "Measures the steering program on real SYNs, as root, in a namespace of its own.",
+};
+
+int main(int argc, char **argv)
+{
+	static const struct check_case cases[] = {{"steering", steering}};
+
+	argp_parse(&parser, argc, argv, 0, NULL, NULL);
+	return check_run(cases, 1);
+}
