@@ -1,147 +1,223 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Writes the manual page and the completion of bash from the command table, when reuseportd is
- * built. So neither knows a command or an option that there isn't, or lacks one.
- *
- * usage: generate man FRAME | generate completion
+ * Makes the manual page and bash's completion out of the command table, while reuseportd is built:
+ * what is in none of them can't be out of date. Reads a frame from standard input, and puts the
+ * tables in place of its line %TABLES%. Usage: generate man|bash <FRAME >RESULT
  */
+#include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "cli/command.h"
 
-static bool is_end(const struct argp_option *option)
+#define TABLES "%TABLES%"
+
+/* --- the manual page, man(7) */
+
+/* Text for the middle of a line. `x` becomes bold; what begins with a dash is to be typed as it is,
+ * and keeps its dashes. */
+static void roff_text(const char *text)
 {
-	return !option->name && !option->key && !option->doc;
+	bool bold = false, literal = false;
+	char before = ' ';
+
+	for (const char *c = text; *c; before = *c++) {
+		if (strchr(" \n([\"'`|", before))
+			literal = *c == '-';
+		switch (*c) {
+		case '`':
+			bold = !bold;
+			fputs(bold ? "\\fB" : "\\fR", stdout);
+			break;
+		case '-':
+			fputs(bold || literal ? "\\-" : "-", stdout);
+			break;
+		case '\\':
+			fputs("\\e", stdout);
+			break;
+		case '\'':
+			fputs("\\(aq", stdout);
+			break;
+		case '"':
+			fputs("\\(dq", stdout);
+			break;
+		case '~':
+			fputs("\\(ti", stdout);
+			break;
+		case '^':
+			fputs("\\(ha", stdout);
+			break;
+		default:
+			putchar(*c);
+		}
+	}
 }
 
-/* Text of troff: a dot or a quote at the begin of a line, and backslashes and hyphens anywhere,
- * mean something there. */
-static void print_text(const char *text)
+/* A line of text, which is no request whatever it begins with. */
+static void roff_line(const char *text)
 {
-	if (*text == '.' || *text == '\'')
-		fputs("\\&", stdout);
-	for (; *text; text++)
-		if (*text == '\\')
-			fputs("\\e", stdout);
-		else if (*text == '-')
-			fputs("\\-", stdout);
-		else
-			putchar(*text);
+	fputs("\\&", stdout);
+	roff_text(text);
 	putchar('\n');
 }
 
-static void print_option(const struct argp_option *option)
+static bool has_short(const struct argp_option *option)
 {
-	printf(".TP\n.B \\-\\-");
+	return option->key < 256 && isalnum(option->key);
+}
+
+static void roff_option(const struct argp_option *option)
+{
+	puts(".TP");
+	if (has_short(option))
+		printf("\\fB\\-%c\\fR, ", option->key);
+	fputs("\\fB\\-\\-", stdout);
 	for (const char *c = option->name; *c; c++)
 		printf(*c == '-' ? "\\-" : "%c", *c);
-	if (option->arg)
-		printf("=\\fI%s\\fR", option->arg);
+	fputs("\\fR", stdout);
+	if (option->arg) {
+		fputs("=\\fI", stdout);
+		roff_text(option->arg);
+		fputs("\\fR", stdout);
+	}
 	putchar('\n');
-	print_text(option->doc ? option->doc : "");
+	roff_line(option->doc);
 }
 
-/* Each line of the arguments is a way to call it. */
-static void print_usage(const struct command *command)
+/* As --help has it: several ways to call it are lines of @args. */
+static void roff_usage(const struct command *command)
 {
-	const char *args = command->args;
+	const char *line = command->args;
 
 	do {
-		size_t n = strcspn(args, "\n");
+		const size_t n = strcspn(line, "\n");
+		_cleanup_free_ char *copy = strndup(line, n);
 
-		printf(".br\n.B reuseportd %s\n", command->name);
-		if (n) {
-			char line[256];
+		if (!copy)
+			abort();
+		printf("%s\\fBreuseportd %s\\fR ", line == command->args ? "" : ".br\n",
+		       command->name);
+		roff_text(copy);
+		putchar('\n');
+		line += n + (line[n] == '\n');
+	} while (*line);
+}
 
-			snprintf(line, sizeof(line), "%.*s", (int)n, args);
-			printf(".I ");
-			print_text(line);
+static void man_tables(void)
+{
+	for (const struct command *c = commands; c->name; c++) {
+		printf(".SS \"%s: ", c->name);
+		roff_text(c->summary);
+		puts("\"");
+		roff_usage(c);
+		puts(".PP");
+		roff_line(c->help);
+		for (const struct argp_option *o = command_options(c); o->name; o++)
+			roff_option(o);
+	}
+}
+
+/* --- bash */
+
+/* What an option's value can be: words, or ":" and what the frame's _reuseportd_words knows. */
+struct values {
+	const char *option, *argument; /* NULL: whichever; the first one that fits counts */
+	const char *words;
+};
+
+static const struct values known[] = {
+        {"service", NULL, ":services"},
+        {"ready", NULL, "listen notify message tcp http: exec:"},
+        {NULL, "FILE", ":files"},
+        {NULL, "FOLDER", ":folders"},
+        {NULL, "USER", ":users"},
+        {NULL, "GROUP", ":groups"},
+        {NULL, "SIGNAL", ":signals"},
+        {NULL, "POLICY", "round-robin sticky"},
+        {NULL, "N|max", "max"},
+        {NULL, "N|any", "any"},
+        {NULL, "TIMES", "@hourly @daily @weekly @monthly"},
+};
+
+static const char *values_of(const struct argp_option *option)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if ((!known[i].option || !strcmp(known[i].option, option->name)) &&
+		    (!known[i].argument || !strcmp(known[i].argument, option->arg)))
+			return known[i].words;
+	return "";
+}
+
+static void bash_words(const struct command *command)
+{
+	if (strstr(command->args, "FILE"))
+		fputs(":files ", stdout);
+	if (strstr(command->args, "[SERVICE]"))
+		fputs(":services ", stdout);
+}
+
+static void bash_tables(void)
+{
+	puts("_reuseportd_commands() {");
+	printf("\techo \"");
+	for (const struct command *c = commands; c->name; c++)
+		printf("%s ", c->name);
+	puts("--help --version\"\n}\n\n_reuseportd_options() {\n\tcase $1 in");
+	for (const struct command *c = commands; c->name; c++) {
+		printf("\t%s) echo \"", c->name);
+		for (const struct argp_option *o = command_options(c); o->name; o++)
+			printf("--%s ", o->name);
+		puts("--help\" ;;");
+	}
+	puts("\tesac\n}\n\n# Of an option that has a value, what it can be; fails for others.\n"
+	     "_reuseportd_values() {\n\tcase $1$2 in");
+	for (const struct command *c = commands; c->name; c++)
+		for (const struct argp_option *o = command_options(c); o->name; o++) {
+			if (!o->arg)
+				continue;
+			printf("\t%s--%s", c->name, o->name);
+			if (has_short(o))
+				printf(" | %s-%c", c->name, o->key);
+			printf(") echo \"%s\" ;;\n", values_of(o));
 		}
-		args += n + (args[n] == '\n');
-	} while (*args);
-}
-
-static void print_commands(void)
-{
-	for (const struct command *command = commands; command->name; command++) {
-		const struct argp_option *options = command_options(command);
-
-		printf(".SS %s\n", command->name);
-		print_usage(command);
-		printf(".PP\n");
-		print_text(command->help);
-		for (; options && !is_end(options); options++)
-			if (options->name)
-				print_option(options);
+	puts("\t*) return 1 ;;\n\tesac\n}\n\n_reuseportd_arguments() {\n\tcase $1 in");
+	for (const struct command *c = commands; c->name; c++) {
+		printf("\t%s) echo \"", c->name);
+		bash_words(c);
+		puts("\" ;;");
 	}
-}
-
-static int print_manual(const char *path)
-{
-	_cleanup_file_ FILE *frame = fopen(path, "re");
-	_cleanup_free_ char *line = NULL;
-	size_t room = 0;
-
-	if (!frame) {
-		perror(path);
-		return 1;
-	}
-	while (getline(&line, &room, frame) > 0)
-		if (!strcmp(line, "@COMMANDS@\n"))
-			print_commands();
-		else
-			fputs(line, stdout);
-	return 0;
-}
-
-static int print_completion(void)
-{
-	printf("# bash completion of reuseportd; made from its command table\n"
-	       "_reuseportd()\n{\n"
-	       "\tlocal word=${COMP_WORDS[COMP_CWORD]} words i\n"
-	       "\tfor ((i = 2; i < COMP_CWORD; i++)); do\n"
-	       "\t\tif [[ ${COMP_WORDS[i]} == -- ]]; then\n"
-	       "\t\t\tCOMPREPLY=($(compgen -c -- \"$word\"))\n"
-	       "\t\t\treturn\n"
-	       "\t\tfi\n"
-	       "\tdone\n"
-	       "\tif ((COMP_CWORD == 1)); then\n"
-	       "\t\tCOMPREPLY=($(compgen -W \"--help --version");
-	for (const struct command *command = commands; command->name; command++)
-		printf(" %s", command->name);
-	printf("\" -- \"$word\"))\n\t\treturn\n\tfi\n"
-	       "\tcase ${COMP_WORDS[1]} in\n");
-	for (const struct command *command = commands; command->name; command++) {
-		const struct argp_option *options = command_options(command);
-
-		printf("\t%s) words=\"--help", command->name);
-		for (; options && !is_end(options); options++)
-			if (options->name)
-				printf(" --%s", options->name);
-		printf("\" ;;\n");
-	}
-	printf("\tesac\n"
-	       "\tif [[ $word == -* ]]; then\n"
-	       "\t\tCOMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
-	       "\telif [[ ${COMP_WORDS[1]} == run || ${COMP_WORDS[1]} == check ]]; then\n"
-	       "\t\tCOMPREPLY=($(compgen -f -- \"$word\"))\n"
-	       "\telse\n"
-	       "\t\tCOMPREPLY=($(compgen -W \"$(ls /sys/fs/bpf/reuseportd 2>/dev/null)\" -- "
-	       "\"$word\"))\n"
-	       "\tfi\n"
-	       "}\n"
-	       "complete -F _reuseportd reuseportd\n");
-	return 0;
+	puts("\tesac\n}\n\n# Whether a command with its own arguments is behind \"--\".\n"
+	     "_reuseportd_runs() {\n\tcase $1 in");
+	for (const struct command *c = commands; c->name; c++)
+		if (c->takes_command)
+			printf("\t%s) return 0 ;;\n", c->name);
+	puts("\tesac\n\treturn 1\n}");
 }
 
 int main(int argc, char **argv)
 {
-	if (argc == 3 && !strcmp(argv[1], "man"))
-		return print_manual(argv[2]);
-	if (argc == 2 && !strcmp(argv[1], "completion"))
-		return print_completion();
-	fprintf(stderr, "usage: generate man FRAME | generate completion\n");
-	return 2;
+	_cleanup_free_ char *line = NULL;
+	bool found = false;
+	size_t room = 0;
+
+	if (argc != 2 || (strcmp(argv[1], "man") != 0 && strcmp(argv[1], "bash") != 0)) {
+		fprintf(stderr, "Usage: generate man|bash <FRAME >RESULT\n");
+		return EXIT_USAGE;
+	}
+	while (getline(&line, &room, stdin) > 0) {
+		if (strcmp(line, TABLES "\n") != 0) {
+			fputs(line, stdout);
+			continue;
+		}
+		found = true;
+		if (!strcmp(argv[1], "man"))
+			man_tables();
+		else
+			bash_tables();
+	}
+	if (!found)
+		fprintf(stderr, "generate: the frame has no line %s\n", TABLES);
+	return found && fflush(stdout) == 0 && !ferror(stdout) ? EXIT_OK : EXIT_REFUSED;
 }
