@@ -87,7 +87,7 @@ def static_c(bed):
 HTTP_SERVER = f"""
 mkdir $REUSEPORTD_SLOT
 echo $REUSEPORTD_SLOT >$REUSEPORTD_SLOT/index.html
-exec python3 -m http.server {PORT} --directory $REUSEPORTD_SLOT
+exec python3 -m http.server {PORT} --bind :: --directory $REUSEPORTD_SLOT
 """
 
 
