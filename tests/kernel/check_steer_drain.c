@@ -86,6 +86,7 @@ static void drain_then_close(struct bed *bed)
 	load_start(bed, LOAD_V4(0));
 	for (unsigned int i = 0; i < WORKERS - 1; i++) {
 		drain(bed, i);
+		load_pass(bed, load_mark(bed)); /* now its queue is empty */
 		bed_close(bed, i);
 	}
 	load_wait(bed, 100);

@@ -21,6 +21,8 @@ struct load {
 	pthread_t clients[THREADS_MAX];
 	pthread_t server;
 	_Atomic unsigned int n_started;
+	_Atomic unsigned int
+	        at[THREADS_MAX]; /* the mark that each client's connection began with */
 	_Atomic bool stop_clients;
 	_Atomic bool stop_server; /* as soon as all children have closed */
 	_Atomic bool give_up;     /* at once */
@@ -43,11 +45,11 @@ static unsigned int taken_by_all(const struct bed *bed)
 }
 
 /* One connection, from the handshake to the answer. */
-static int client_once(struct load *load, unsigned int *seed)
+static int client_once(struct load *load, unsigned int mark, unsigned int *seed)
 {
 	const struct load_plan *plan = &load->plan;
 	const bool v6 = plan->v6 && (!plan->v4 || rand_r(seed) & 0x100);
-	const union address from = address_marked(load->mark);
+	const union address from = address_marked(mark);
 	const int fd = client_connect(load->bed, v6 ? plan->v6_endpoint : plan->v4_endpoint,
 	                              v6 ? AF_INET6 : AF_INET, v6 ? NULL : &from);
 	char answer;
@@ -64,7 +66,8 @@ static int client_once(struct load *load, unsigned int *seed)
 static void *client_thread(void *arg)
 {
 	struct load *load = arg;
-	unsigned int seed = load->n_started++;
+	const unsigned int client = load->n_started++;
+	unsigned int seed = client;
 	cpu_set_t allowed, one;
 	int cpu = -1;
 
@@ -83,7 +86,8 @@ static void *client_thread(void *arg)
 
 		if (load->plan.each && i == load->plan.each)
 			break;
-		r = client_once(load, &seed);
+		load->at[client] = load->mark;
+		r = client_once(load, load->at[client], &seed);
 		if (r == 0) {
 			load->done++;
 		} else {
@@ -194,6 +198,19 @@ void load_wait(const struct bed *bed, unsigned int n)
 unsigned int load_mark(struct bed *bed)
 {
 	return ++bed->load->mark;
+}
+
+static bool has_passed(const struct load *load, unsigned int mark)
+{
+	for (unsigned int i = 0; i < load->plan.threads; i++)
+		if (load->at[i] < mark)
+			return false;
+	return true;
+}
+
+void load_pass(const struct bed *bed, unsigned int mark)
+{
+	CHECK_COMES(has_passed(bed->load, mark) || bed->load->failed);
 }
 
 static void load_free(struct load *load)

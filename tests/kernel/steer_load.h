@@ -31,6 +31,10 @@ void load_wait(const struct bed *bed, unsigned int n);
 /* From now on clients begin with the next mark (address_mark()), which is returned: 1, 2, ... */
 unsigned int load_mark(struct bed *bed);
 
+/* Waits until no client is at a connection that it began before @mark. Not if plan.each is given.
+ */
+void load_pass(const struct bed *bed, unsigned int mark);
+
 /* Ends the load, or waits for its end if plan.each is given. No connection may have failed, and
  * none may have been accepted but those that were done. Returns how many were done. */
 unsigned int load_stop(struct bed *bed);

@@ -88,23 +88,20 @@ static int endpoint_index(const struct service *service, const struct rpd_endpoi
 static int add_endpoints(struct supervisor *sup, struct service *service,
                          const struct listener *listeners, size_t n, struct error *err)
 {
-	bool added = false;
+	const struct rpd_service *info = service->steer.service;
+	unsigned int before = info->n_endpoints;
+	char text[ENDPOINT_TEXT_MAX];
 	int r = 0;
 
-	for (size_t i = 0; r >= 0 && i < n; i++) {
-		char text[ENDPOINT_TEXT_MAX];
-
-		if (endpoint_index(service, &listeners[i].endpoint) >= 0)
-			continue;
-		r = service_add_endpoint(service, &listeners[i].endpoint, err);
-		if (r < 0)
-			break;
-		run_say(sup, "serving %s",
-		        endpoint_format(&listeners[i].endpoint, text, sizeof(text)));
-		added = true;
-	}
-	if (r >= 0 && added && !sup->parking.closed)
+	for (size_t i = 0; r >= 0 && i < n; i++)
+		if (endpoint_index(service, &listeners[i].endpoint) < 0)
+			r = service_add_endpoint(service, &listeners[i].endpoint, err);
+	/* Until then the kernel's hash may choose a worker that isn't ready. */
+	if (r >= 0 && info->n_endpoints > before && !sup->parking.closed)
 		r = parking_open(&sup->parking, service, err);
+	for (unsigned int e = before; r >= 0 && e < info->n_endpoints; e++)
+		run_say(sup, "serving %s",
+		        endpoint_format(&info->endpoints[e], text, sizeof(text)));
 	return r < 0 ? r : 0;
 }
 
