@@ -2,16 +2,22 @@
 """Workers that don't behave: whatever they do, `stop` leaves nothing of them. That nothing is left
 (processes, cgroups, pins, files) is what the bed sees to after each test."""
 import os
+import pathlib
 import signal
 
 from bed import cases, check, equal, wait_until
-from runs import Run, script
+from runs import Run, script, worker_command
 
 PROLOGUE = """
 import os, signal, socket, subprocess, sys, time
 listener = socket.socket()
 listener.bind(("0.0.0.0", %PORT%))
 listener.listen(100)
+slot = os.environ["REUSEPORTD_SLOT"]
+"""
+
+DONE = """
+os.close(os.open(f"%DIR%/done.{slot}", os.O_CREAT | os.O_WRONLY))
 """
 
 EPILOGUE = """
@@ -19,7 +25,7 @@ while True:
     time.sleep(1)
 """
 
-# A child that has left the session, and its parent.
+# A child that has left the session, and whose parent ends.
 DAEMON = """
 if os.fork() == 0:
     os.setsid()
@@ -28,31 +34,150 @@ if os.fork() == 0:
         while True:
             time.sleep(1)
     os._exit(0)
+os.wait()
 """
 
+# What each does, and how many processes that makes, at least.
 WORKERS = {
-    "children": "for _ in range(5):\n    subprocess.Popen(['sleep', '1000'])\n",
-    "double-fork": DAEMON.format(what="pass"),
-    "ignores-signals": "for n in (1, 2, 3, 10, 12, 15):\n    signal.signal(n, signal.SIG_IGN)\n",
-    "ignoring-daemon": DAEMON.format(what="signal.signal(15, signal.SIG_IGN)"),
-    "flood": "for _ in range(200000):\n    print('x' * 99)\n",
-    "closes-all": "os.closerange(0, 3)\nos.closerange(listener.fileno() + 1, 256)\n",
-    "other-ports": "more = [socket.socket() for _ in range(3)]\n"
-                   "more[0].bind(('0.0.0.0', 0)); more[0].listen()\n"
-                   "more[1].bind(('127.0.0.1', 0)); more[1].listen()\n"
-                   "more[2].connect(('127.0.0.1', %PORT%))\n",
-    "setsid": "subprocess.Popen(['setsid', 'sleep', '1000'])\n",
-    "fork-bomb": "for _ in range(5):\n    os.fork()\n",
+    "children": ("for _ in range(5):\n    subprocess.Popen(['sleep', '1000'])\n", 6),
+    "double-fork": (DAEMON.format(what="pass"), 2),
+    "ignores-signals": ("for n in (1, 2, 3, 10, 12, 15):\n"
+                        "    signal.signal(n, signal.SIG_IGN)\n", 1),
+    "ignoring-daemon": (DAEMON.format(what="signal.signal(15, signal.SIG_IGN)"), 2),
+    "flood": ("for _ in range(200000):\n    print('x' * 99)\n", 1),
+    "closes-all": ("os.closerange(0, 3)\nos.closerange(listener.fileno() + 1, 256)\n", 1),
+    "closes-listener": ("os.closerange(0, 256)\n", 1),
+    "other-ports": ("more = [socket.socket() for _ in range(4)]\n"
+                    "more[0].bind(('0.0.0.0', 0)); more[0].listen()\n"
+                    "more[1].bind(('127.0.0.1', 0)); more[1].listen()\n"
+                    "more[2].connect(('127.0.0.1', %PORT%))\n"
+                    "more[3].bind(('0.0.0.0', 9090)); more[3].listen()\n", 1),
+    "setsid": ("subprocess.Popen(['setsid', 'sleep', '1000'])\n", 2),
+    "stopped-children": ("for _ in range(2):\n    child = subprocess.Popen(['sleep', '1000'])\n"
+                         "    child.send_signal(signal.SIGSTOP)\n", 3),
+    "fork-bomb": ("subprocess.Popen([os.environ['BOMB']])\n"
+                  "while not os.path.exists(f'%DIR%/exploded.{slot}'):\n"
+                  "    time.sleep(0.01)\n", 50),
 }
+
+# Up to LIVE processes that ignore signals, each of which lives for some milliseconds only and has
+# then been followed by others, in sessions of their own: no list of them is true for long.
+BOMB = r"""
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define LIVE 100
+
+int main(void)
+{
+    atomic_int *live = mmap(NULL, sizeof(*live), PROT_READ | PROT_WRITE,
+                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    char path[256];
+
+    for (int n = 1; n < 32; n++)
+        signal(n, SIG_IGN);
+    snprintf(path, sizeof(path), "%DIR%/exploded.%s", getenv("REUSEPORTD_SLOT"));
+    *live = 1;
+    for (;;) {
+        while (atomic_fetch_add(live, 1) < LIVE)
+            if (fork() == 0)
+                setsid();
+        if (atomic_fetch_sub(live, 1) > LIVE)
+            close(open(path, O_CREAT | O_WRONLY, 0600));
+        usleep(5000);
+        if (atomic_fetch_sub(live, 1) > LIVE / 2)
+            _exit(0);
+        atomic_fetch_add(live, 1);
+    }
+}
+"""
+
+
+def read_pids(path):
+    try:
+        return set(path.read_text().split())
+    except OSError:
+        return set()  # gone meanwhile
+
+
+def processes():
+    """How many the workers have made, in all."""
+    pids = set()
+    for line in pathlib.Path("/proc/mounts").read_text().splitlines():
+        _, mount, kind, *_ = line.split()
+        if kind == "cgroup2":
+            for path in pathlib.Path(mount).glob("**/*reuseportd*/**/cgroup.procs"):
+                pids |= read_pids(path)
+    return len(pids)
+
+
+def start(bed, kind, workers=2):
+    """Workers of the kind, which have done what they do."""
+    what, n = WORKERS[kind]
+    env = dict(os.environ)
+    if kind == "fork-bomb":
+        source = script(bed, "bomb.c", BOMB.replace("%DIR%", str(bed.dir)))
+        env["BOMB"] = str(bed.dir / "bomb")
+        bed.must("gcc", "-O1", "-o", env["BOMB"], source)
+    text = (PROLOGUE + what + DONE + EPILOGUE).replace("%DIR%", str(bed.dir))
+    run = Run(bed, ["python3", "-u", script(bed, "worker.py", text)], "--kill-timeout", "1",
+              "--drain-timeout", "3s", *(["--no-count"] if "daemon" in kind else []),
+              workers=workers, env=env, wait=kind != "closes-listener")  # which is never ready
+    wait_until(lambda: all((bed.dir / f"done.{slot}").exists() for slot in range(workers)),
+               "all have done what they do")
+    wait_until(lambda: processes() >= n * workers, f"there are {n} processes for each")
+    return run
 
 
 @cases(*WORKERS)
 def test_stop(bed, kind):
-    run = Run(bed, ["python3", "-u", script(bed, "worker.py", PROLOGUE + WORKERS[kind] + EPILOGUE)],
-              "--kill-timeout", "1", "--no-count", workers=2)
-    wait_until(lambda: all(row["live"] for row in run.workers()), "both are up")
+    """One by one, and all of them."""
+    run = start(bed, kind)
+    run.command_line("stop", 1)
+    wait_until(lambda: run.states()[1] == "stopped", "slot 1 is stopped")
     equal(run.stop(), 0, "exit status of the supervisor")
+    equal(processes(), 0, "processes in the service's cgroups")
     equal(bed.reuseportd("list", "--json").json(), [], "services")
+
+
+@cases("reload", "signal", "take-over")
+def test_other_ends(bed, kind):
+    """A bomb is gone after a reload to a good program; ends with a supervisor that is told so by a
+    signal; and with one that has only taken it over."""
+    run = start(bed, "fork-bomb")
+    if kind == "reload":
+        run.reload("--", *worker_command(bed))
+        wait_until(lambda: processes() == 2, "the old ones are gone")
+    if kind == "take-over":
+        run.kill_supervisor()
+        run.start()
+    if kind == "signal":
+        run.process.kill(signal.SIGTERM)
+        equal(run.process.wait(), 0, "exit status of the supervisor")
+    else:
+        equal(run.stop(), 0, "exit status of the supervisor")
+    equal(processes(), 0, "processes in the service's cgroups")
+
+
+def test_one_that_leaves(bed):
+    """The main process ends, and a child serves on: that is no worker, and the child is ended."""
+    text = PROLOGUE + """
+if os.fork():
+    sys.exit(0)
+os.setsid()
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+while True:
+    time.sleep(1)
+"""
+    run = Run(bed, ["python3", script(bed, "worker.py", text)], "--max-restarts", "1", "--backoff",
+              "10ms..50ms", workers=2, wait=False)
+    wait_until(lambda: run.log().count("crashes in a row") == 2, "both are failed")
+    equal(run.process.wait(), 1, "exit status of the supervisor")
 
 
 def test_output_is_whole(bed):

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Programs as they are, in several languages, run on one port: equal shares, not a line changed."""
+"""Programs as they are, in several languages, run on one port: equal shares, not a line changed,
+over IPv4 and IPv6."""
 import os
 import shutil
 
 from bed import PORT, Failure, cases, check, equal, note, timeout
-from runs import NODE, PYTHON, Run, script
+from runs import NODE, Run, script
 from servers import WSGI_APP
 from traffic import wait_for_load
 
 WORKERS = 4
-EACH = 50  # connections to each worker
+EACH = 100  # connections to each worker
+# At a time: less than the shortest queue (http.server's: 5). Who is turned away by a full one
+# comes again, and is dealt again.
+CLIENTS = 4
 
 PHP = "<?php header('X-Worker: ' . getmypid()); echo getmypid(), \"\\n\";"
 
@@ -29,6 +33,7 @@ server.document-root = "%DIR%"
 server.modules = ("mod_setenv", "mod_access")
 index-file.names = ("index.html")
 setenv.add-response-header = ("X-Worker" => env.REUSEPORTD_SLOT)
+$SERVER["socket"] == "[::]:%PORT%" { }
 """
 
 # Linked statically: nothing that is preloaded could reach it.
@@ -40,8 +45,8 @@ STATIC_C = r"""
 
 int main(void)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(%PORT%)};
-    int listener = socket(AF_INET, SOCK_STREAM, 0), fd;
+    struct sockaddr_in6 at = {.sin6_family = AF_INET6, .sin6_port = htons(%PORT%)};
+    int listener = socket(AF_INET6, SOCK_STREAM, 0), fd;
     char text[4096];
 
     if (bind(listener, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(listener, 511) < 0)
@@ -78,39 +83,49 @@ def static_c(bed):
     return [str(bed.dir / "server")]
 
 
+# Each worker's page names its slot.
+HTTP_SERVER = f"""
+mkdir $REUSEPORTD_SLOT
+echo $REUSEPORTD_SLOT >$REUSEPORTD_SLOT/index.html
+exec python3 -m http.server {PORT} --bind :: --directory $REUSEPORTD_SLOT
+"""
+
+
 def command_of(bed, kind):
-    """The command, and the addresses that it listens on."""
-    both, v4 = ("127.0.0.1", "::1"), ("127.0.0.1",)
+    """The command, and what more `run` is to be told."""
     if kind == "node":
-        return ["node", script(bed, "server.js", NODE)], both
+        return ["node", script(bed, "server.js", NODE)], ()
     if kind == "express":
-        return ["node", str(node_folder(bed) / "express.js")], both
-    if kind == "python":
-        return ["python3", script(bed, "server.py", PYTHON)], v4
+        return ["node", str(node_folder(bed) / "express.js")], ()
+    if kind == "nestjs":
+        return ["node", str(node_folder(bed) / "nest.js")], ("--ready", "message")
+    if kind == "http.server":
+        return ["sh", "-c", HTTP_SERVER], ()
     if kind == "gunicorn":
         script(bed, "app.py", WSGI_APP)
         return [bed.program("gunicorn"), "--chdir", bed.dir, "--bind", f"0.0.0.0:{PORT}",
-                "--workers", "1", "app:app"], v4
+                "--bind", f"[::]:{PORT}", "--workers", "1", "app:app"], ()
     if kind == "php":
         script(bed, "index.php", PHP)
-        return [bed.program("php"), "-S", f"0.0.0.0:{PORT}", "-t", str(bed.dir)], v4
+        return [bed.program("php"), "-S", f"[::]:{PORT}", "-t", str(bed.dir)], ()
     if kind == "ruby":
-        return [bed.program("ruby"), script(bed, "server.rb", RUBY)], v4
+        return [bed.program("ruby"), script(bed, "server.rb", RUBY)], ()
     if kind == "lighttpd":
         (bed.dir / "index.html").write_text("")
         config = script(bed, "lighttpd.conf", LIGHTTPD.replace("%DIR%", str(bed.dir)))
-        return [bed.program("lighttpd"), "-D", "-f", config], v4
-    return static_c(bed), v4
+        return [bed.program("lighttpd"), "-D", "-f", config], ()
+    return static_c(bed), ()
 
 
-@cases("node", "express", "python", "gunicorn", "php", "ruby", "lighttpd", "static-c")
+@cases("node", "express", "nestjs", "http.server", "gunicorn", "php", "ruby", "lighttpd",
+       "static-c")
 def test_equal_shares(bed, kind):
     """Each worker gets exactly as many as the others, by its own answers and by `status`."""
-    command, hosts = command_of(bed, kind)
-    run = Run(bed, command, "--log-prefix", workers=WORKERS)
-    for host in hosts:
+    command, options = command_of(bed, kind)
+    run = Run(bed, command, "--log-prefix", *options, workers=WORKERS)
+    for host in ("127.0.0.1", "::1"):
         before = bed.steered(run.name)
-        report = bed.load("-n", EACH * WORKERS, "-c", 8, hosts=(host,))
+        report = bed.load("-n", EACH * WORKERS, "-c", CLIENTS, hosts=(host,))
         equal(report["failed"], 0, f"failed over {host}: {report}")
         equal(sorted(report["workers"].values()), [EACH] * WORKERS, f"answers over {host}")
         after = bed.steered(run.name)

@@ -141,8 +141,8 @@ static void choose_listeners(struct run_worker *w, const struct service *service
 
 /* Who of the worker's processes serves its listeners: the one that serves the first, and has the
  * others open as well. */
-static int choose_owner(struct run_worker *w, struct newcomer *newcomer,
-                        const struct holder *holders, size_t n, struct error *err)
+static int choose_owner(struct newcomer *newcomer, const struct holder *holders, size_t n,
+                        struct error *err)
 {
 	const struct holder *owner = NULL;
 
@@ -171,7 +171,7 @@ static int choose_owner(struct run_worker *w, struct newcomer *newcomer,
 			return error_set(err, -ESRCH,
 			                 "no process of the worker has all its listeners open");
 	}
-	return owner ? 0 : error_set(err, -ENOENT, "pid %u listens on nothing", w->pid);
+	return owner ? 0 : error_set(err, -ENOENT, "listens on nothing any more");
 }
 
 static int find_newcomer(struct run_worker *w, const struct service *service,
@@ -188,7 +188,7 @@ static int find_newcomer(struct run_worker *w, const struct service *service,
 	if (r < 0)
 		return error_set(err, r, "can't read cgroup %s: %s", w->cgroup_name, strerror(-r));
 	r = proc_holders_among(pids, n_pids, listeners, n, &holders, &n_holders, err);
-	return r < 0 ? r : choose_owner(w, ret, holders, n_holders, err);
+	return r < 0 ? r : choose_owner(ret, holders, n_holders, err);
 }
 
 /* Its listener is where probes found it; a socket is in one array, and once only. */
