@@ -136,6 +136,10 @@ class System:
         return [int(pid) for group in self.cgroups() for path in group.glob("**/cgroup.procs")
                 for pid in path.read_text().split()]
 
+    def worker_pids(self):
+        """Those that answer."""
+        return set(self.pids()) - set(self.supervisors())
+
     def wait_said(self, process, text, times=1):
         wait_until(lambda: process.output().count(text) >= times or not process.alive(),
                    f"{self.name} says '{text}'", DEADLINE, 0.02)
