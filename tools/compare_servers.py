@@ -14,6 +14,7 @@ from bed import check, wait_until  # noqa: E402  (of the tests)
 
 PM2 = "7.0.4"
 BATCH = 2  # replaced at a time: the default of PM2 and of reuseportd
+KILL_SECONDS = 5  # for one that doesn't end when it is told to; in all of them
 DEADLINE = 60  # seconds for a start or a reload
 
 # Ends as it should: takes no more, answers what is under way, and closes what is idle.
@@ -39,7 +40,7 @@ process.on('SIGTERM', close);
 # On SIGHUP, new workers before old ones.
 PRIMARY = """
 const cluster = require('cluster');
-const [program, workers, batch] = process.argv.slice(2);
+const [program, workers, batch, killSeconds] = process.argv.slice(2);
 cluster.setupPrimary({exec: program});
 cluster.schedulingPolicy = cluster.SCHED_RR;
 const start = () => new Promise(done => {
@@ -58,6 +59,7 @@ process.on('SIGHUP', async () => {
         await Promise.all(part.map(worker => new Promise(done => {
             worker.once('exit', done);
             worker.process.kill('SIGTERM');
+            setTimeout(() => worker.process.kill('SIGKILL'), 1000 * killSeconds).unref();
         })));
     }
     console.log('reloaded');
@@ -155,7 +157,7 @@ class Pm2(System):
         config.write_text("module.exports = " + json.dumps({"apps": [{
             "name": "web", "script": str(self.program), "instances": self.workers,
             "exec_mode": "cluster", "wait_ready": True, "listen_timeout": 30000,
-            "kill_timeout": 5000}]}))
+            "kill_timeout": 1000 * KILL_SECONDS}]}))
         self.command("start", config, begin=self.begin)
 
     def command(self, *arguments, begin=None):
@@ -176,7 +178,8 @@ class Cluster(System):
     def start(self):
         script = self.home / "primary.js"
         script.write_text(PRIMARY)
-        self.process = self.begin("node", script, self.program, self.workers, BATCH)
+        self.process = self.begin("node", script, self.program, self.workers, BATCH,
+                                  KILL_SECONDS)
         self.wait_said(self.process, "started")
 
     def supervisors(self):
@@ -224,8 +227,8 @@ class Nginx(System):
             part = range(first, min(first + BATCH, self.workers))
             for i in part:
                 self.nodes[i].kill(signal.SIGTERM)
-            for i in part:
-                self.nodes[i].wait()
+            for i in part:  # and SIGKILL, if need be
+                self.nodes[i].stop(deadline=KILL_SECONDS)
                 self.nodes[i] = self.start_node(i)
             self.wait_nodes(part)
 
@@ -235,8 +238,8 @@ class Reuseportd(System):
 
     def start(self):
         self.process = self.begin(self.bed.binary("reuseportd"), "run", "--service", "web",
-                                  "--workers", self.workers, "--batch", BATCH, "--", "node",
-                                  self.program)
+                                  "--workers", self.workers, "--batch", BATCH, "--kill-timeout",
+                                  f"{KILL_SECONDS}s", "--", "node", self.program)
         self.wait_said(self.process, "started:")
 
     def cgroups(self):
