@@ -180,6 +180,40 @@ while True:
     equal(run.process.wait(), 1, "exit status of the supervisor")
 
 
+def read_some(fd):
+    """Returns None."""
+    try:
+        while os.read(fd, 1 << 16):
+            pass
+    except BlockingIOError:
+        pass
+
+
+def test_nobody_reads(bed):
+    """The supervisor's own output is a pipe that is full, and nobody reads it: workers are
+    served, seen and stopped all the same."""
+    pipe = bed.dir / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDWR)
+    text = PROLOGUE + """
+while True:
+    os.write(1, b'x' * 99 + b'\\n')
+"""
+    process = bed.start("sh", "-c", 'exec "$@" >pipe', "sh", bed.binary("reuseportd"), "run",
+                        "--service", "web", "--workers", 2, "--log-prefix", "--kill-timeout", "1",
+                        "--", "python3", script(bed, "worker.py", text), name="run")
+    process.wait_output("web: started:")
+    bed.remember_pinned()
+    equal([row["live"] for row in bed.status("web")["workers"]], [True] * 2, "live")
+    bed.reuseportd("stop", "web", deadline=30)
+    equal(processes(), 0, "processes in the service's cgroups")
+    # What it has it may still owe to the reader.
+    os.set_blocking(reader, False)
+    wait_until(lambda: read_some(reader) or not process.alive(), "it ends when it is read")
+    equal(process.wait(), 0, "exit status of the supervisor")
+    os.close(reader)
+
+
 def test_output_is_whole(bed):
     """No line is lost or torn, of workers that print at the same time, with their names in front."""
     lines = 20000

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -25,7 +24,7 @@ static void take_age(const struct rpd_worker *worker, struct worker_load *ret)
 	double age = clock_s(CLOCK_BOOTTIME) - begun;
 
 	ret->age_s = age > 0 ? (uint64_t)age : 0;
-	ret->started_at = llround(clock_s(CLOCK_REALTIME) - age);
+	ret->started_at = (uint64_t)(clock_s(CLOCK_REALTIME) - age + 0.5);
 }
 
 static void take_queues(const struct service *service, const struct observed *observed,

@@ -2,7 +2,6 @@
 #include "view/screen.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,7 +116,7 @@ __attribute__((format(printf, 2, 3))) static void put(struct pen *pen, const cha
 static void put_bar(struct pen *pen, int width, double part, bool utf8)
 {
 	int unit = utf8 ? 8 : 1;
-	int units = lround(part * width * unit);
+	int units = (int)(part * width * unit + 0.5);
 
 	if (units == 0 && part > 0)
 		units = 1;
@@ -377,8 +376,11 @@ static void lay_out(const struct row *rows, size_t n, int width, struct layout *
 		ret->bar = 0;
 	if (ret->bar > BAR_MOST)
 		ret->bar = BAR_MOST;
-	for (size_t i = 0; i < n; i++)
-		ret->most = fmax(ret->most, get_number(rows[i].worker, "share_percent"));
+	for (size_t i = 0; i < n; i++) {
+		double share = get_number(rows[i].worker, "share_percent");
+
+		ret->most = share > ret->most ? share : ret->most;
+	}
 }
 
 static void put_cell(struct pen *pen, const struct layout *layout, enum column_id column,

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What tools/compare compares: the same Node program on all cores, kept in four ways. Each is
+started, asked to put new processes in place of all the old ones, and says who supervises."""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests/e2e"))
+from bed import check, wait_until  # noqa: E402  (of the tests)
+
+PM2 = "7.0.4"
+BATCH = 2  # replaced at a time: the default of PM2 and of reuseportd
+KILL_SECONDS = 5  # for one that doesn't end when it is told to; in all of them
+DEADLINE = 60  # seconds for a start or a reload
+
+# Ends as it should: takes no more, answers what is under way, and closes what is idle.
+PROGRAM = """
+const http = require('http');
+let closing = false;
+const server = http.createServer((request, response) => {
+    response.setHeader('X-Worker', process.pid);
+    if (closing)
+        response.setHeader('Connection', 'close');
+    response.end('ok\\n');
+});
+server.listen(process.env.PORT, () => process.send && process.send('ready'));
+function close() {
+    closing = true;
+    server.close(() => process.exit(0));
+    server.closeIdleConnections();
+}
+process.on('SIGINT', close);
+process.on('SIGTERM', close);
+"""
+
+# On SIGHUP, new workers before old ones.
+PRIMARY = """
+const cluster = require('cluster');
+const [program, workers, batch, killSeconds] = process.argv.slice(2);
+cluster.setupPrimary({exec: program});
+cluster.schedulingPolicy = cluster.SCHED_RR;
+const start = () => new Promise(done => {
+    const worker = cluster.fork();
+    worker.once('listening', () => done(worker));
+});
+async function startAll() {
+    await Promise.all(Array.from({length: workers}, start));
+    console.log('started');
+}
+process.on('SIGHUP', async () => {
+    const old = Object.values(cluster.workers);
+    while (old.length) {
+        const part = old.splice(0, batch);
+        await Promise.all(part.map(start));
+        await Promise.all(part.map(worker => new Promise(done => {
+            worker.once('exit', done);
+            worker.process.kill('SIGTERM');
+            setTimeout(() => worker.process.kill('SIGKILL'), 1000 * killSeconds).unref();
+        })));
+    }
+    console.log('reloaded');
+});
+startAll();
+"""
+
+# Round robin over both of nginx's workers (zone). A process that is being replaced is tried again
+# with the next request: by default it would be left out for ten seconds.
+NGINX = """
+daemon off; user root; worker_processes auto; pid {home}/nginx.pid;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    client_body_temp_path {home}/t1; proxy_temp_path {home}/t2; fastcgi_temp_path {home}/t3;
+    uwsgi_temp_path {home}/t4; scgi_temp_path {home}/t5;
+    upstream node {{
+        zone node 256k;
+        keepalive 64;
+        {servers}
+    }}
+    server {{
+        listen {port} backlog=4096;
+        keepalive_requests 100000000;
+        location / {{
+            proxy_pass http://node;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+        }}
+    }}
+}}
+"""
+
+
+def cgroup_root():
+    for line in pathlib.Path("/proc/mounts").read_text().splitlines():
+        _, mount, kind, *_ = line.split()
+        if kind == "cgroup2":
+            return pathlib.Path(mount)
+    sys.exit("tools/compare: cgroup2 is not mounted")
+
+
+class System:
+    """One way to keep the program. All its processes are in cgroups of its own."""
+    name = port = None
+
+    def __init__(self, bed, workers):
+        self.bed, self.workers = bed, workers
+        self.home = bed.dir / self.key()
+        self.home.mkdir()
+        self.cgroup = cgroup_root() / f"of-{self.key()}"  # reuseportd makes one of its name
+        self.cgroup.mkdir()
+        self.program = self.home / "server.js"
+        self.program.write_text(PROGRAM)
+        self.env = {**os.environ, "PORT": str(self.port)}
+
+    @classmethod
+    def key(cls):
+        return cls.__name__.lower()
+
+    def begin(self, *command, env=None):
+        """A process in the cgroup."""
+        into = 'echo 0 >"$0"/cgroup.procs && exec "$@"'
+        return self.bed.start("sh", "-c", into, self.cgroup, *command, name=self.key(),
+                              env=env or self.env, cwd=self.home)
+
+    def cgroups(self):
+        return [self.cgroup]
+
+    def cpu_seconds(self):
+        """Of everything on the server's side, by now."""
+        return sum(int((group / "cpu.stat").read_text().split()[1])
+                   for group in self.cgroups()) / 1e6
+
+    def pids(self):
+        return [int(pid) for group in self.cgroups() for path in group.glob("**/cgroup.procs")
+                for pid in path.read_text().split()]
+
+    def worker_pids(self):
+        """Those that answer."""
+        return set(self.pids()) - set(self.supervisors())
+
+    def wait_said(self, process, text, times=1):
+        wait_until(lambda: process.output().count(text) >= times or not process.alive(),
+                   f"{self.name} says '{text}'", DEADLINE, 0.02)
+        check(process.alive(), f"{self.name} ended:\n{process.output()}")
+
+
+class Pm2(System):
+    name, port = "PM2 cluster", 8081
+
+    def start(self):
+        self.env.update(PM2_HOME=str(self.home / "pm2"), PM2_DISABLE_VERSION_CHECK="true")
+        config = self.home / "ecosystem.config.js"
+        config.write_text("module.exports = " + json.dumps({"apps": [{
+            "name": "web", "script": str(self.program), "instances": self.workers,
+            "exec_mode": "cluster", "wait_ready": True, "listen_timeout": 30000,
+            "kill_timeout": 1000 * KILL_SECONDS}]}))
+        self.command("start", config, begin=self.begin)
+
+    def command(self, *arguments, begin=None):
+        begin = begin or (lambda *words, env: self.bed.start(*words, name="pm2", env=env))
+        process = begin("node", self.bed.pm2, *arguments, env=self.env)
+        check(process.wait(DEADLINE) == 0, f"pm2 {arguments[0]}:\n{process.output()}")
+
+    def supervisors(self):
+        return [int((self.home / "pm2/pm2.pid").read_text())]
+
+    def reload(self):
+        self.command("reload", "web")
+
+
+class Cluster(System):
+    name, port = "Node cluster", 8082
+
+    def start(self):
+        script = self.home / "primary.js"
+        script.write_text(PRIMARY)
+        self.process = self.begin("node", script, self.program, self.workers, BATCH,
+                                  KILL_SECONDS)
+        self.wait_said(self.process, "started")
+
+    def supervisors(self):
+        return [self.process.pid]
+
+    def reload(self):
+        times = self.process.output().count("reloaded") + 1
+        self.process.kill(signal.SIGHUP)
+        self.wait_said(self.process, "reloaded", times)
+
+
+class Nginx(System):
+    name, port = "nginx + Node", 8083
+
+    def start(self):
+        self.nodes = [self.start_node(i) for i in range(self.workers)]
+        self.wait_nodes(range(self.workers))
+        servers = "".join(f"server 127.0.0.1:{self.port_of(i)} max_fails=0;"
+                          for i in range(self.workers))
+        config = self.home / "nginx.conf"
+        config.write_text(NGINX.format(home=self.home, port=self.port, servers=servers))
+        self.process = self.begin("nginx", "-c", config, "-p", self.home, "-e", "stderr")
+        wait_until(lambda: len(self.supervisors()) > 1 and listens(self.port), "nginx listens",
+                   DEADLINE, 0.02)
+
+    def port_of(self, i):
+        return 9000 + i
+
+    def start_node(self, i):
+        return self.begin("node", self.program, env={**self.env, "PORT": str(self.port_of(i))})
+
+    def wait_nodes(self, which):
+        wait_until(lambda: all(listens(self.port_of(i)) for i in which), "Node listens", DEADLINE,
+                   0.02)
+
+    def supervisors(self):
+        """nginx has none for Node; what it adds is itself."""
+        pid = self.process.pid
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        return [pid, *map(int, children.split())]
+
+    def reload(self):
+        """A port belongs to one process: the old one has to go first."""
+        for first in range(0, self.workers, BATCH):
+            part = range(first, min(first + BATCH, self.workers))
+            for i in part:
+                self.nodes[i].kill(signal.SIGTERM)
+            for i in part:  # and SIGKILL, if need be
+                self.nodes[i].stop(deadline=KILL_SECONDS)
+                self.nodes[i] = self.start_node(i)
+            self.wait_nodes(part)
+
+
+class Reuseportd(System):
+    name, port = "reuseportd", 8084
+
+    def start(self):
+        self.process = self.begin(self.bed.binary("reuseportd"), "run", "--service", "web",
+                                  "--workers", self.workers, "--batch", BATCH, "--kill-timeout",
+                                  f"{KILL_SECONDS}s", "--", "node", self.program)
+        self.wait_said(self.process, "started:")
+
+    def cgroups(self):
+        return [self.cgroup, cgroup_root() / "reuseportd"]
+
+    def supervisors(self):
+        return [self.process.pid]
+
+    def reload(self):
+        self.bed.reuseportd("reload", "web", deadline=DEADLINE)
+
+
+SYSTEMS = (Pm2, Cluster, Nginx, Reuseportd)
+
+
+def listens(port):
+    """Whether somebody does."""
+    return subprocess.run(["ss", "-Hltn", f"sport = :{port}"], capture_output=True, text=True,
+                          check=True).stdout != ""
