@@ -159,7 +159,7 @@ static bool processes_are(int fd, const uint32_t *expected, size_t n_expected)
 	size_t n = 0;
 
 	return cgroup_processes(fd, &pids, &n) == 0 && n == n_expected &&
-	       (n == 0 ? !pids : !memcmp(pids, expected, n * sizeof(*pids)));
+	       (n_expected == 0 ? !pids : !memcmp(pids, expected, n * sizeof(*pids)));
 }
 
 static void case_processes(void)
