@@ -66,16 +66,14 @@ static int take_generation(const struct service *service, const struct observed 
 static int take_counts(const struct service *service, const struct observed *observed,
                        struct worker_load *slots)
 {
-	uint32_t seconds[RPD_RATE_SECONDS - 1];
-	int r = 0;
+	_cleanup_free_ struct conn_seconds *seconds =
+	        calloc(observed->n_slots + 1, sizeof(*seconds));
+	int r = seconds ? conns_rates(&service->conns, observed->n_slots, seconds) : -ENOMEM;
 
 	for (unsigned int i = 0; r == 0 && observed->n_slots && i < RPD_ACCOUNT_GENERATIONS; i++)
 		r = take_generation(service, observed, i * RPD_SLOT_MAX, slots);
-	for (unsigned int slot = 0; r == 0 && slot < observed->n_slots; slot++) {
-		r = conns_rates(&service->conns, slot, seconds);
-		if (r == 0)
-			slots[slot].rate = rate_mean(seconds);
-	}
+	for (unsigned int slot = 0; r == 0 && slot < observed->n_slots; slot++)
+		slots[slot].rate = rate_mean(seconds[slot].opened);
 	return r;
 }
 

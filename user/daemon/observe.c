@@ -79,16 +79,19 @@ static int find_listeners(const struct service *service, struct observed *o, str
 static int read_slots(const struct service *service, struct observed *o, struct error *err)
 {
 	const struct steer *steer = &service->steer;
+	_cleanup_free_ struct rpd_worker *workers = NULL;
+	int r;
 
 	o->n_slots = steer_schedule(steer)->n_slots;
 	o->slots = calloc(o->n_slots + 1, sizeof(*o->slots));
-	if (!o->slots)
+	workers = calloc(o->n_slots + 1, sizeof(*workers));
+	if (!o->slots || !workers)
 		return error_set(err, -ENOMEM, "out of memory");
+	r = steer_workers(steer, o->n_slots, workers);
+	if (r < 0)
+		return error_set(err, r, "can't read the slots: %s", strerror(-r));
 	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
-		int r = steer_worker_get(steer, slot, &o->slots[slot].worker);
-
-		if (r < 0)
-			return error_set(err, r, "can't read slot %u: %s", slot, strerror(-r));
+		o->slots[slot].worker = workers[slot];
 		for (unsigned int e = 0; e < steer->service->n_endpoints; e++)
 			o->slots[slot].cookies[e] = steer_cookie(steer, e, slot);
 	}

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "conn.skel.h"
 #include "core/rate.h"
+#include "kern/map_range.h"
 
 /* The kernel locks each socket that it shows: no more than needed of those behind the listeners. */
 #define HANDSHAKES_AT_ONCE 128
@@ -218,21 +219,17 @@ void conns_open(struct conns *conns, const struct steer *steer, const struct pin
 
 int conns_counts(const struct steer *steer, uint16_t first, size_t n, struct conn_count *ret)
 {
-	int map = steer->map_fd[STEER_ACCOUNTS], n_cpus = libbpf_num_possible_cpus();
-	uint32_t before = first - 1, last, got = n;
+	int n_cpus = libbpf_num_possible_cpus();
 	_cleanup_free_ struct rpd_account *rows = NULL;
-	_cleanup_free_ uint32_t *keys = calloc(n, sizeof(*keys));
+	int r;
 
 	if (n_cpus > 0)
 		rows = calloc(n * n_cpus, sizeof(*rows));
-	if (!keys || !rows)
+	if (!rows)
 		return -ENOMEM;
-	/* ENOENT: the map ends there. */
-	if (bpf_map_lookup_batch(map, first ? &before : NULL, &last, keys, rows, &got, NULL) < 0 &&
-	    errno != ENOENT)
-		return -errno;
-	if (got != n)
-		return -EIO;
+	r = map_range(steer->map_fd[STEER_ACCOUNTS], first, n, rows);
+	if (r < 0)
+		return r;
 	memset(ret, 0, n * sizeof(*ret));
 	for (size_t i = 0; i < n * n_cpus; i++)
 		for (unsigned int c = 0; c < RPD_CONN_COUNTER_MAX; c++)
@@ -257,20 +254,23 @@ int conns_clear(struct steer *steer, uint16_t account)
 	                                                                                   : 0;
 }
 
-int conns_rates(const struct conns *conns, unsigned int slot, uint32_t ret[RPD_RATE_SECONDS - 1])
+int conns_rates(const struct conns *conns, size_t n, struct conn_seconds *ret)
 {
 	int n_cpus = libbpf_num_possible_cpus();
+	uint64_t now_s = clock_ns(CLOCK_MONOTONIC) / NS_PER_S;
 	_cleanup_free_ struct rpd_rate *rows = NULL;
+	int r;
 
 	if (n_cpus > 0)
-		rows = calloc(n_cpus, sizeof(*rows));
+		rows = calloc(n * n_cpus, sizeof(*rows));
 	if (!rows)
 		return -ENOMEM;
-	if (bpf_map_lookup_elem(conns->rates_fd, &slot, rows) < 0)
-		return -errno;
-	memset(ret, 0, (RPD_RATE_SECONDS - 1) * sizeof(*ret));
-	for (int cpu = 0; cpu < n_cpus; cpu++)
-		rate_add(&rows[cpu], clock_ns(CLOCK_MONOTONIC) / NS_PER_S, ret);
+	r = map_range(conns->rates_fd, 0, n, rows);
+	if (r < 0)
+		return r;
+	memset(ret, 0, n * sizeof(*ret));
+	for (size_t i = 0; i < n * n_cpus; i++)
+		rate_add(&rows[i], now_s, ret[i / n_cpus].opened);
 	return 0;
 }
 

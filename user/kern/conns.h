@@ -51,8 +51,12 @@ int conns_count(const struct steer *steer, uint16_t account, struct conn_count *
 int conns_counts(const struct steer *steer, uint16_t first, size_t n, struct conn_count *ret);
 int conns_clear(struct steer *steer, uint16_t account);
 
-/* Connections of @slot in each of the last seconds; ret[0] is the second that has just ended. */
-int conns_rates(const struct conns *conns, unsigned int slot, uint32_t ret[RPD_RATE_SECONDS - 1]);
+/* Connections of each of the first @n slots in each of the last seconds; opened[0] is the second that
+ * has just ended. */
+struct conn_seconds {
+	uint32_t opened[RPD_RATE_SECONDS - 1];
+};
+int conns_rates(const struct conns *conns, size_t n, struct conn_seconds *ret);
 
 /* Fills in which of the connections, that are in the order of their cookies, are counted, and
  * where. In the calling thread's network namespace. */

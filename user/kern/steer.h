@@ -106,6 +106,8 @@ int steer_detach(int fd);
 
 /* The row of a slot in the map of who is meant to be in it. */
 int steer_worker_get(const struct steer *steer, unsigned int slot, struct rpd_worker *ret);
+/* The rows of the first @n slots. */
+int steer_workers(const struct steer *steer, size_t n, struct rpd_worker *ret);
 int steer_worker_set(struct steer *steer, unsigned int slot, const struct rpd_worker *worker);
 
 /* Notes what the supervisor is about to do with a slot, whoever is in it. */

@@ -7,6 +7,7 @@
 #include <bpf/libbpf.h>
 
 #include "base/cleanup.h"
+#include "kern/map_range.h"
 #include "kern/steer.h"
 
 int steer_put(struct steer *steer, unsigned int endpoint, unsigned int slot, int fd)
@@ -51,6 +52,11 @@ uint64_t steer_cookie(const struct steer *steer, unsigned int endpoint, unsigned
 int steer_worker_get(const struct steer *steer, unsigned int slot, struct rpd_worker *ret)
 {
 	return bpf_map_lookup_elem(steer->map_fd[STEER_WORKERS], &slot, ret) < 0 ? -errno : 0;
+}
+
+int steer_workers(const struct steer *steer, size_t n, struct rpd_worker *ret)
+{
+	return map_range(steer->map_fd[STEER_WORKERS], 0, n, ret);
 }
 
 int steer_worker_set(struct steer *steer, unsigned int slot, const struct rpd_worker *worker)
