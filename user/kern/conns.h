@@ -51,8 +51,8 @@ int conns_count(const struct steer *steer, uint16_t account, struct conn_count *
 int conns_counts(const struct steer *steer, uint16_t first, size_t n, struct conn_count *ret);
 int conns_clear(struct steer *steer, uint16_t account);
 
-/* Connections of each of the first @n slots in each of the last seconds; opened[0] is the second that
- * has just ended. */
+/* Connections of each of the first @n slots in each of the last seconds; opened[0] is the second
+ * that has just ended. */
 struct conn_seconds {
 	uint32_t opened[RPD_RATE_SECONDS - 1];
 };
