@@ -29,7 +29,8 @@ struct supervisors {
 	struct supervisor **list;
 	size_t n;
 	char *const *self;
-	bool impatient; /* told to stop once more */
+	bool told_ready, told_stopping; /* systemd */
+	bool impatient;                 /* told to stop once more */
 };
 
 void supervisor_path(const char *service, const char *name, char *buf, size_t size)
@@ -532,7 +533,6 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info,
 
 	(void)source;
 	(void)info;
-	sd_notify(0, "STOPPING=1");
 	all->impatient = all_ended(all);
 	for (size_t i = 0; i < all->n; i++)
 		if (!all->list[i]->ended)
@@ -594,16 +594,32 @@ static int add_signals(struct supervisors *all)
 	return r;
 }
 
-/* What systemd is told: when every worker of every service has come up, or failed. */
+/* What systemd is told. That we are ready: when all workers have come up, or failed, of every
+ * service; one that could not be started at all has ended, and the others need not wait for it. */
+static void tell_systemd(struct supervisors *all)
+{
+	bool settled = true, serving = false;
+
+	for (size_t i = 0; i < all->n; i++) {
+		const struct supervisor *sup = all->list[i];
+
+		settled &= sup->announced || sup->ended;
+		serving |= !sup->stopping;
+	}
+	if (settled && serving && !all->told_ready) {
+		all->told_ready = true;
+		sd_notify(0, "READY=1");
+	}
+	if (!serving && !all->told_stopping) {
+		all->told_stopping = true;
+		sd_notify(0, "STOPPING=1");
+	}
+}
+
 static int on_idle(sd_event_source *source, void *data)
 {
-	struct supervisors *all = data;
-
-	for (size_t i = 0; i < all->n; i++)
-		if (!all->list[i]->announced)
-			return 0;
-	sd_notify(0, "READY=1");
-	sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	(void)source;
+	tell_systemd(data);
 	return 0;
 }
 
@@ -656,6 +672,7 @@ static int run_all(struct supervisors *all, const struct supervisor_request *req
 		if (r < 0)
 			return error_set(err, r, "the event loop failed: %s", strerror(-r));
 	}
+	tell_systemd(all);
 	output_give_up();
 	for (size_t i = 0; i < n && waited; i++)
 		remove_run_dir(all->list[i]);

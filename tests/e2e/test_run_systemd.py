@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What systemd, or whatever else starts `run`, is told of it and sees of it."""
+import os
+import socket
+
+from bed import equal, wait_until
+from runs import PYTHON, script
+
+
+class Inbox:
+    """What a service manager hears of sd_notify(3)."""
+
+    def __init__(self, bed):
+        path = bed.dir / "manager"
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(path))
+        self.socket.setblocking(False)
+        self.env = {**os.environ, "NOTIFY_SOCKET": str(path)}
+        self.notices = []
+
+    def hear(self):
+        try:
+            while True:
+                self.notices.append(self.socket.recv(4096).decode())
+        except BlockingIOError:
+            return self.notices
+
+
+def start_two(bed, first, second, *more):
+    """Services `one` and `two` of a file, by their commands."""
+    inbox = Inbox(bed)
+    config = bed.dir / "both.conf"
+    config.write_text("".join(
+        f"[service {name}]\ncommand = {' '.join(str(word) for word in command)}\nworkers = 1\n"
+        "max-restarts = 1\n" for name, command in (("one", first), ("two", second))))
+    process = bed.start(bed.binary("reuseportd"), "run", config, *more, name="run", env=inbox.env)
+    return process, inbox
+
+
+def serving(bed, port):
+    server = PYTHON.replace("%PORT%", str(port))
+    return ["python3", script(bed, f"server-{port}.py", server)]
+
+
+def test_one_cannot_start(bed):
+    """One service of a file can't be started: systemd hears READY=1 of the other all the same."""
+    process, inbox = start_two(bed, ["/nothing/here"], serving(bed, 8082))
+    process.wait_output("two: started:")
+    bed.remember_pinned()
+    wait_until(lambda: "READY=1" in inbox.hear(), "READY=1")
+    equal(inbox.notices, ["READY=1"], "what systemd is told")
+    bed.reuseportd("stop", "two")
+    equal(process.wait(), 1, "exit status, as one has failed")
+
+
+def test_none_can_start(bed):
+    """None can: it is never said to be ready, and fails."""
+    process, inbox = start_two(bed, ["/nothing/here"], ["/nothing/there"])
+    equal(process.wait(), 1, "exit status")
+    equal(inbox.hear(), ["STOPPING=1"], "what systemd is told")
