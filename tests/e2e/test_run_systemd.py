@@ -3,7 +3,7 @@
 import os
 import socket
 
-from bed import equal, wait_until
+from bed import check, equal, wait_until
 from runs import PYTHON, script
 
 
@@ -58,3 +58,23 @@ def test_none_can_start(bed):
     process, inbox = start_two(bed, ["/nothing/here"], ["/nothing/there"])
     equal(process.wait(), 1, "exit status")
     equal(inbox.hear(), ["STOPPING=1"], "what systemd is told")
+
+
+def test_stop_by_the_admin(bed):
+    """With the last of its services that is stopped, and not before, it is said to stop; then
+    ExecStop= finds nothing, which must not count as a failure."""
+    process, inbox = start_two(bed, serving(bed, 8081), serving(bed, 8082))
+    for name in ("one", "two"):
+        process.wait_output(f"{name}: started:")
+    bed.remember_pinned()
+    wait_until(lambda: "READY=1" in inbox.hear(), "READY=1")
+    bed.reuseportd("stop", "one")
+    equal(inbox.hear(), ["READY=1"], "what systemd is told when one of two is stopped")
+    bed.reuseportd("stop", "two")
+    equal(inbox.hear(), ["READY=1", "STOPPING=1"], "what systemd is told when both are")
+    equal(process.wait(), 0, "exit status")
+    unit = (bed.build / "reuseportd@.service").read_text()
+    [line] = [line for line in unit.splitlines() if line.startswith("ExecStop=")]
+    command = line.removeprefix("ExecStop=").replace("%i", "two").split()
+    check(command[0].startswith("-"), f"what fails is not ignored: {line}")
+    bed.reuseportd(*command[1:], status=1)
