@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What systemd, or whatever else starts `run`, is told of it and sees of it."""
 import os
+import signal
 import socket
 
 from bed import check, equal, wait_until
-from runs import PYTHON, script
+from runs import PYTHON, Run, script, worker_command
 
 
 class Inbox:
@@ -78,3 +79,59 @@ def test_stop_by_the_admin(bed):
     command = line.removeprefix("ExecStop=").replace("%i", "two").split()
     check(command[0].startswith("-"), f"what fails is not ignored: {line}")
     bed.reuseportd(*command[1:], status=1)
+
+
+def fill(pipe):
+    """Until not a byte more goes into it."""
+    for size in (4096, 1):
+        try:
+            while True:
+                os.write(pipe, b"." * (size - 1) + b"\n")
+        except BlockingIOError:
+            pass
+
+
+def read_all(pipe):
+    text = b""
+    try:
+        while True:
+            text += os.read(pipe, 65536)
+    except BlockingIOError:
+        return text.decode()
+
+
+def test_nobody_reads_the_log(bed):
+    """Standard error is a pipe that is full from the start: workers are started, replaced and
+    reloaded all the same, and nothing of what was said is lost once it is read; `stop` works, too,
+    and the supervisor ends although it can't say so."""
+    path = bed.dir / "log.fifo"
+    os.mkfifo(path)
+    pipe = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    fill(pipe)
+    run = Run(bed, worker_command(bed), "--settle", "0.05", "--drain-timeout", "5s", workers=2,
+              wait=False, under=["sh", "-c", f'exec "$@" 2>{path}', "-"])
+    wait_until(lambda: bed.run(bed.binary("reuseportd"), "status", run.name).code == 0, "pins")
+    bed.remember_pinned()
+    run.wait_states("active", "active")
+    before = run.pids()
+    os.kill(before[0], signal.SIGKILL)
+    wait_until(lambda: run.states() == ["active"] * 2 and before[0] not in run.pids(),
+               "the killed one is replaced")
+    run.reload()
+    last = f"slot 1: pid {run.pids()[1]} takes connections"
+    text = ""
+
+    def has_come():
+        nonlocal text
+        text += read_all(pipe)
+        return last in text
+    wait_until(has_come, "what waited is told")
+    lines = [line for line in text.splitlines() if line.strip(".")]
+    equal(sum("started: 2 workers" in line for line in lines), 1, f"how often it started: {lines}")
+    check(any(f"pid {before[0]} has ended (signal SIGKILL)" in line for line in lines),
+          f"the death isn't told of: {lines}")
+    check(all(line.startswith("web: ") for line in lines), f"a line is torn: {lines}")
+    fill(pipe)
+    run.command_line("stop")
+    equal(run.process.wait(), 0, "exit status of the supervisor")
+    os.close(pipe)

@@ -8,7 +8,23 @@
 #include "base/strv.h"
 #include "cli/command.h"
 #include "cli/exporter.h"
+#include "daemon/log.h"
 #include "daemon/supervisor.h"
+
+/* In the log, as the supervisor must not wait for whoever reads our standard error. */
+static void log_warnings(const struct problems *problems)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t n = 0;
+	FILE *out = open_memstream(&text, &n);
+
+	if (!out)
+		return;
+	problems_print(out, problems, false, true);
+	fclose(out);
+	if (n)
+		log_line("%.*s", (int)n - 1, text);
+}
 
 /* The configuration of one service, read anew. */
 static int reread(const char *service, struct run_config *ret, void *data, struct error *err)
@@ -19,7 +35,7 @@ static int reread(const char *service, struct run_config *ret, void *data, struc
 
 	if (r < 0)
 		return r;
-	problems_print(stderr, &loaded.problems, false, true);
+	log_warnings(&loaded.problems);
 	for (size_t c = 0; c < loaded.n; c++)
 		if (!strcmp(loaded.configs[c].service, service)) {
 			r = run_config_copy(&loaded.configs[c], ret);
@@ -69,6 +85,5 @@ int cmd_run(struct invocation *i, struct error *err)
 		        .data = i,
 		        .self = self,
 		};
-	setvbuf(stderr, NULL, _IOLBF, 0);
 	return supervise(requests, loaded.n, err);
 }

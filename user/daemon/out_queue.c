@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -15,54 +16,67 @@
 #include "base/cleanup.h"
 
 struct out_queue {
+	struct out_queue *next;
 	sd_event *loop;
 	sd_event_source *source; /* while it waits */
 	void (*drained)(void *data);
 	void *data;
-	int fd;
-	mode_t kind; /* of our standard output */
+	int target, fd;
+	struct stat to;
+	mode_t kind; /* of what it is that we write to */
 	char *text;
 	size_t begin, end, room;
 };
+
+static struct out_queue *queues;
 
 /*
  * Whether a descriptor waits belongs to the open file, which others have too (a shell, say), so it
  * isn't ours to change. A pipe and a terminal can be opened anew, for us alone. If not, then it is
  * asked before each write whether it is ready.
  */
-static int open_own(mode_t kind)
+static int open_own(int target, mode_t kind)
 {
+	char path[32];
 	int fd = -1;
 
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", target);
 	if (kind == S_IFIFO || kind == S_IFCHR)
-		fd = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	return fd < 0 ? STDOUT_FILENO : fd;
+		fd = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	return fd < 0 ? target : fd;
 }
 
 /* Whether a file ends within a line: who wrote to it was killed then. */
-static bool ends_in_line(void)
+static bool ends_in_line(int target)
 {
-	_cleanup_close_ int fd = open("/proc/self/fd/1", O_RDONLY | O_CLOEXEC);
-	const off_t end = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
-	char last;
+	_cleanup_close_ int fd = -1;
+	char path[32], last;
+	off_t end;
 
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", target);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	end = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
 	return end > 0 && pread(fd, &last, 1, end - 1) == 1 && last != '\n';
 }
 
-int out_queue_new(sd_event *loop, void (*drained)(void *data), void *data, struct out_queue **ret)
+int out_queue_new(sd_event *loop, int fd, void (*drained)(void *data), void *data,
+                  struct out_queue **ret)
 {
 	struct out_queue *queue = calloc(1, sizeof(*queue));
-	struct stat st;
 
 	if (!queue)
 		return -ENOMEM;
 	queue->loop = loop;
 	queue->drained = drained;
 	queue->data = data;
-	queue->kind = fstat(STDOUT_FILENO, &st) < 0 ? 0 : st.st_mode & S_IFMT;
-	queue->fd = open_own(queue->kind);
-	if (queue->kind == S_IFREG && ends_in_line())
+	queue->target = fd;
+	if (fstat(fd, &queue->to) == 0)
+		queue->kind = queue->to.st_mode & S_IFMT;
+	queue->fd = open_own(fd, queue->kind);
+	if (queue->kind == S_IFREG && ends_in_line(fd))
 		out_queue_add(queue, NULL, "\n", 1);
+	queue->next = queues;
+	queues = queue;
 	*ret = queue;
 	return 0;
 }
@@ -120,7 +134,7 @@ static ssize_t write_some(const struct out_queue *queue)
 
 	if (queue->kind == S_IFSOCK)
 		return send(queue->fd, text, next_piece(queue), MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (queue->kind != S_IFREG && queue->fd == STDOUT_FILENO && poll(&ready, 1, 0) == 0) {
+	if (queue->kind != S_IFREG && queue->fd == queue->target && poll(&ready, 1, 0) == 0) {
 		errno = EAGAIN;
 		return -1;
 	}
@@ -138,14 +152,31 @@ static int on_ready(sd_event_source *source, int fd, uint32_t events, void *data
 	return 0;
 }
 
+static bool is_within_line(const struct out_queue *queue)
+{
+	return queue->begin && queue->begin < queue->end && queue->text[queue->begin - 1] != '\n';
+}
+
+/* Another queue to the same pipe or terminal has written part of a line. Both then wait for that to
+ * take more, and the other one goes on. */
+static bool is_held_up(const struct out_queue *queue)
+{
+	for (const struct out_queue *other = queues; other; other = other->next)
+		if (other != queue && other->kind && other->to.st_dev == queue->to.st_dev &&
+		    other->to.st_ino == queue->to.st_ino && is_within_line(other))
+			return true;
+	return false;
+}
+
 bool out_queue_flush(struct out_queue *queue)
 {
 	while (queue->begin < queue->end) {
-		ssize_t n = write_some(queue);
+		const bool held_up = is_held_up(queue);
+		ssize_t n = held_up ? -1 : write_some(queue);
 
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && !held_up && errno == EINTR)
 			continue;
-		if (n < 0 && errno == EAGAIN) {
+		if (n < 0 && (held_up || errno == EAGAIN)) {
 			if (!queue->source)
 				sd_event_add_io(queue->loop, &queue->source, queue->fd, EPOLLOUT,
 				                on_ready, queue);
@@ -171,21 +202,24 @@ size_t out_queue_written(const struct out_queue *queue, size_t *ret_lines, bool 
 
 void out_queue_drop(struct out_queue *queue)
 {
-	const bool is_begun = queue->begin && queue->text[queue->begin - 1] != '\n';
-	const char *end =
-	        is_begun && queue->begin < queue->end
-	                ? memchr(queue->text + queue->begin, '\n', queue->end - queue->begin)
-	                : NULL;
+	const char *end = is_within_line(queue) ? memchr(queue->text + queue->begin, '\n',
+	                                                 queue->end - queue->begin)
+	                                        : NULL;
 
 	queue->end = end ? (size_t)(end + 1 - queue->text) : queue->begin;
 }
 
 void out_queue_free(struct out_queue *queue)
 {
+	struct out_queue **at = &queues;
+
 	if (!queue)
 		return;
+	while (*at != queue)
+		at = &(*at)->next;
+	*at = queue->next;
 	sd_event_source_disable_unref(queue->source);
-	if (queue->fd != STDOUT_FILENO)
+	if (queue->fd != queue->target)
 		close(queue->fd);
 	free(queue->text);
 	free(queue);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Lines on their way to our standard output, whatever that is (file, pipe, socket, terminal),
- * without ever waiting for it. Lines of up to PIPE_BUF bytes go into a pipe, or a socket, whole or
- * not at all, so that one is there whole even if we are killed.
+ * Lines on their way to our standard output, or error, whatever that is (file, pipe, socket,
+ * terminal), without ever waiting for it. Lines of up to PIPE_BUF bytes go into a pipe, or a
+ * socket, whole or not at all, so that one is there whole even if we are killed. Where both are the
+ * same, lines of one queue are never within one of the other.
  */
 #pragma once
 
@@ -12,9 +13,11 @@
 
 struct out_queue;
 
-/* A file that ends within a line gets the end of that first. @drained: is called when it can go on
- * after it had to wait. Returns 0 or a negative errno. */
-int out_queue_new(sd_event *loop, void (*drained)(void *data), void *data, struct out_queue **ret);
+/* @fd: where to, STDOUT_FILENO or STDERR_FILENO. A file that ends within a line gets the end of
+ * that first. @drained: is called when it can go on after it had to wait. Returns 0 or a negative
+ * errno. */
+int out_queue_new(sd_event *loop, int fd, void (*drained)(void *data), void *data,
+                  struct out_queue **ret);
 
 /* A line, with @prefix (without an end of line in it, or NULL) before it, and an end if it has
  * none. Returns false, and nothing of it is in the queue, if there is no memory. */

@@ -360,7 +360,7 @@ static int followed_new(sd_event *loop, struct error *err)
 	if (!f)
 		return error_set(err, -ENOMEM, "out of memory");
 	f->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	r = f->inotify_fd < 0 ? -errno : out_queue_new(loop, pump, f, &f->queue);
+	r = f->inotify_fd < 0 ? -errno : out_queue_new(loop, STDOUT_FILENO, pump, f, &f->queue);
 	if (r >= 0)
 		r = sd_event_add_io(loop, &f->on_change, f->inotify_fd, EPOLLIN, on_change, f);
 	if (r >= 0)

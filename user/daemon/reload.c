@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "core/rollout.h"
 #include "daemon/control.h"
+#include "daemon/log.h"
 #include "daemon/run.h"
 
 struct reload {
@@ -176,7 +177,7 @@ static bool roll_back(struct supervisor *sup)
 	const struct rollout was = it->rollout;
 	char why[sizeof(it->why)];
 
-	fprintf(stderr, "%s: reload failed: %s\n", sup->name, it->why); /* who asked is told last */
+	log_line("%s: reload failed: %s", sup->name, it->why); /* who asked is told last */
 	it->taking_back = true;
 	for (size_t i = 0; i < was.slots.n; i++)
 		take_back(sup, was.slots.at[i], was.phase[i]);

@@ -18,10 +18,15 @@
 #include "base/clock.h"
 #include "core/cron.h"
 #include "daemon/control.h"
+#include "daemon/log.h"
 #include "daemon/run.h"
 #include "kern/cgroup.h"
+#include "kern/pins.h"
 
 #define RUN_DIR "/run/reuseportd"
+
+/* At the end whoever reads our standard error has that long. */
+#define LOG_END_NS (5 * NS_PER_S)
 
 /* All services that this process runs. */
 struct supervisors {
@@ -46,7 +51,7 @@ void run_say(struct supervisor *sup, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
-	fprintf(stderr, "%s: %s\n", sup->name, line);
+	log_line("%s: %s", sup->name, line);
 	control_say(sup, line);
 }
 
@@ -297,7 +302,7 @@ static void remove_all(struct supervisor *sup)
 	remove_run_dir(sup);
 	if (service_open(&service, sup->name, &err) < 0 ||
 	    service_remove(&service, false, &err) < 0)
-		fprintf(stderr, "%s: %s\n", sup->name, err.text);
+		log_line("%s: %s", sup->name, err.text);
 	control_free(sup->control, sup->status); /* who waits for the end is told when it is one */
 	sup->control = NULL;
 }
@@ -562,10 +567,9 @@ static int on_upgrade(sd_event_source *source, const struct signalfd_siginfo *in
 
 	(void)source;
 	(void)info;
-	fprintf(stderr, "reuseportd: executing %s anew\n", all->self[0]);
+	log_line("reuseportd: executing %s anew", all->self[0]);
 	execvp(all->self[0], all->self);
-	fprintf(stderr, "reuseportd: can't execute %s: %s; going on\n", all->self[0],
-	        strerror(errno));
+	log_line("reuseportd: can't execute %s: %s; going on", all->self[0], strerror(errno));
 	return 0;
 }
 
@@ -682,6 +686,12 @@ static int run_all(struct supervisors *all, const struct supervisor_request *req
 	return status;
 }
 
+static bool say_waiting(const char *service)
+{
+	log_line("reuseportd: waiting for another command on service '%s' to end", service);
+	return true;
+}
+
 int supervise(const struct supervisor_request *requests, size_t n, struct error *err)
 {
 	struct supervisors all = {.self = requests[0].self};
@@ -692,7 +702,10 @@ int supervise(const struct supervisor_request *requests, size_t n, struct error 
 	if (r >= 0 && !all.list)
 		r = -ENOMEM;
 	if (r >= 0)
+		r = log_open(all.loop);
+	if (r >= 0)
 		r = add_signals(&all);
+	pins_set_waiting(say_waiting, PINS_PATIENCE_MS);
 	if (r >= 0)
 		r = sd_event_add_post(all.loop, &idle, on_idle, &all);
 	if (r < 0)
@@ -703,6 +716,7 @@ int supervise(const struct supervisor_request *requests, size_t n, struct error 
 	for (size_t i = 0; i < all.n; i++)
 		supervisor_free(all.list[i]);
 	free(all.list);
+	log_close(all.impatient ? 0 : LOG_END_NS);
 	sd_event_unref(all.loop);
 	return r;
 }

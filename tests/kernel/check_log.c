@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* daemon/log: what is said on standard error waits for nobody, and is whole, however slowly that is
+ * read, and whatever else goes there. */
+#include <fcntl.h>
+#include <poll.h>
+
+#include "base/clock.h"
+#include "check_discovery.h"
+#include "daemon/log.h"
+#include "daemon/out_queue.h"
+
+#define PIPE_SIZE  4096
+#define LINES      200
+#define LONG_LINE  20000 /* goes into a pipe in pieces */
+#define MANY_LINES 30000 /* more than are kept */
+#define CLOSE_MS   200
+
+static void close_pair(int (*pair)[2])
+{
+	cleanup_close(&(*pair)[0]);
+	cleanup_close(&(*pair)[1]);
+}
+
+#define _cleanup_pair_ _cleanup_(close_pair)
+
+static bool open_pipe(int pair[2])
+{
+	return pipe2(pair, O_CLOEXEC) == 0 && fcntl(pair[1], F_SETPIPE_SZ, PIPE_SIZE) > 0;
+}
+
+static bool fill(int fd)
+{
+	static const char text[PIPE_SIZE];
+
+	return write(fd, text, sizeof(text)) == sizeof(text);
+}
+
+static void flush_queue(void *data)
+{
+	out_queue_flush(*(struct out_queue **)data);
+}
+
+static sd_event *loop_with(int fd)
+{
+	sd_event *loop = NULL;
+
+	signal(SIGPIPE, SIG_IGN);
+	if (dup2(fd, STDOUT_FILENO) < 0 || dup2(fd, STDERR_FILENO) < 0 || sd_event_new(&loop) < 0 ||
+	    log_open(loop) < 0)
+		_exit(1);
+	return loop;
+}
+
+/* --- with the workers' lines on the same pipe */
+
+static void say_both(int fd)
+{
+	sd_event *loop = loop_with(fd);
+	static char line[LONG_LINE];
+	struct out_queue *queue = NULL;
+
+	memset(line, 'w', sizeof(line));
+	if (out_queue_new(loop, STDOUT_FILENO, flush_queue, &queue, &queue) < 0)
+		_exit(1);
+	for (int i = 0; i < LINES; i++) {
+		out_queue_add(queue, NULL, line, sizeof(line));
+		out_queue_flush(queue);
+		for (int n = 0; n < 3; n++)
+			log_line("log %d", 3 * i + n);
+		while (!out_queue_flush(queue))
+			sd_event_run(loop, UINT64_MAX);
+	}
+	log_close(DEADLINE_S * NS_PER_S);
+	out_queue_free(queue);
+	sd_event_unref(loop);
+}
+
+static void case_same_pipe(void)
+{
+	_cleanup_pair_ int pair[2] = {-1, -1};
+	_cleanup_file_ FILE *file = NULL;
+	_cleanup_free_ char *line = NULL;
+	int n_long = 0, n_log = 0, number;
+	size_t room = 0;
+	ssize_t n;
+
+	CHECK(open_pipe(pair));
+	child_start(say_both, pair[1]);
+	close(TAKE_FD(pair[1]));
+	file = fdopen(TAKE_FD(pair[0]), "r");
+	CHECK(file);
+	while ((n = getline(&line, &room, file)) > 0) {
+		if (line[0] == 'w') {
+			CHECK(n == LONG_LINE + 1 && strspn(line, "w") == LONG_LINE);
+			n_long++;
+		} else {
+			CHECK(sscanf(line, "log %d", &number) == 1 && number == n_log);
+			n_log++;
+		}
+	}
+	CHECK(n_long == LINES && n_log == 3 * LINES);
+}
+
+/* --- more than is kept */
+
+static void say_much(int fd)
+{
+	sd_event *loop = loop_with(fd);
+
+	for (int i = 0; i < MANY_LINES; i++)
+		log_line("line %d of many", i);
+	shared->pids[0] = 1;
+	while (!shared->stop)
+		sd_event_run(loop, 10000);
+	log_line("the last one");
+	log_close(DEADLINE_S * NS_PER_S);
+	sd_event_unref(loop);
+}
+
+static void case_missing(void)
+{
+	_cleanup_pair_ int pair[2] = {-1, -1};
+	_cleanup_file_ FILE *file = NULL;
+	char line[256] = "";
+	int next = 0, number, missing = 0;
+
+	CHECK(open_pipe(pair));
+	child_start(say_much, pair[1]);
+	close(TAKE_FD(pair[1]));
+	CHECK_COMES(shared->pids[0]); /* it did not wait for us */
+	file = fdopen(TAKE_FD(pair[0]), "r");
+	CHECK(file);
+	while (fgets(line, sizeof(line), file) && sscanf(line, "line %d of", &number) == 1)
+		CHECK(number == next++);
+	CHECK(next > LOG_KEPT_MAX / (int)sizeof("line 12345 of many"));
+	CHECK(sscanf(line, "reuseportd: %d lines are missing here", &missing) == 1);
+	CHECK(missing + next == MANY_LINES);
+	shared->stop = true;
+	CHECK(fgets(line, sizeof(line), file) && !strcmp(line, "the last one\n"));
+	CHECK(!fgets(line, sizeof(line), file));
+}
+
+/* --- the end */
+
+static void say_and_end(int fd)
+{
+	sd_event *loop = loop_with(fd);
+	int64_t begin;
+
+	log_line("nobody reads this");
+	begin = clock_ns(CLOCK_MONOTONIC);
+	log_close(CLOSE_MS * 1000000ll);
+	if (clock_ns(CLOCK_MONOTONIC) - begin < CLOSE_MS * 1000000ll)
+		_exit(1);
+	fprintf(stderr, "nor this\n"); /* would block */
+	sd_event_unref(loop);
+	shared->pids[0] = 1;
+}
+
+static void case_close(void)
+{
+	_cleanup_pair_ int pair[2] = {-1, -1};
+
+	CHECK(open_pipe(pair) && fill(pair[1]));
+	child_start(say_and_end, pair[1]);
+	CHECK_COMES(shared->pids[0]);
+}
+
+static int reader;
+
+/* Nobody reads any more: it ends at once. */
+static void say_to_nobody(int fd)
+{
+	sd_event *loop = loop_with(fd);
+
+	close(reader);
+	while (!shared->stop)
+		sched_yield();
+	log_line("there is nobody");
+	log_close(1000 * NS_PER_S);
+	sd_event_unref(loop);
+	shared->pids[0] = 1;
+}
+
+static void case_nobody(void)
+{
+	_cleanup_pair_ int pair[2] = {-1, -1};
+
+	CHECK(open_pipe(pair));
+	reader = pair[0];
+	child_start(say_to_nobody, pair[1]);
+	close(TAKE_FD(pair[0]));
+	close(TAKE_FD(pair[1]));
+	shared->stop = true;
+	CHECK_COMES(shared->pids[0]);
+}
+
+int main(void)
+{
+	static const struct check_case cases[] = {
+	        {"same pipe", case_same_pipe},
+	        {"missing", case_missing},
+	        {"close", case_close},
+	        {"nobody", case_nobody},
+	};
+
+	return check_run(cases, ARRAY_SIZE(cases));
+}
