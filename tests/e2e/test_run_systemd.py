@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 
-from bed import check, equal, wait_until
+from bed import PORT, cases, check, equal, wait_until
 from runs import PYTHON, Run, script, worker_command
 
 
@@ -135,3 +135,59 @@ def test_nobody_reads_the_log(bed):
     run.command_line("stop")
     equal(run.process.wait(), 0, "exit status of the supervisor")
     os.close(pipe)
+
+
+# First options, those of the take-over, and what that one says of what it can't change.
+KEPT = {
+    "policy": (["--policy", "sticky"], [], "keeps policy sticky from before, not round-robin"),
+    "no-count": ([], ["--no-count"], "connections are counted, as before, in spite of no-count"),
+    "count": (["--no-count"], [], "connections are not counted, as before"),
+    "added": (["--listen", PORT], ["--listen", PORT, "--listen", "127.0.0.1:8081"],
+              "listen 127.0.0.1:8081 is new"),
+    "added-port": (["--listen", f"0.0.0.0:{PORT}"], ["--listen", PORT, "--listen", 8081],
+                   "listen 8081 is new"),
+    "removed": (["--listen", PORT], ["--listen", 8081],
+                f"still has 0.0.0.0:{PORT}, which no listen names"),
+    "workers": ([], [], None),
+}
+
+
+@cases(*KEPT)
+def test_taken_over_otherwise(bed, case):
+    """What the service was made with and keeps, although its next supervisor is told otherwise, is
+    said; nothing is where nothing has changed."""
+    first, then, text = KEPT[case]
+    run = Run(bed, worker_command(bed), *first, workers=2)
+    made = run.status()
+    run.kill_supervisor()
+    run.options = ["--workers", 2, *then]
+    run.start()
+    said = [line for line in run.log().splitlines() if "taken over" not in line
+            or "listen " in line]
+    if not text:
+        equal(said, ["web: started: 2 workers"], "what is said")
+    else:
+        check(any(line.startswith(f"web: {text}") for line in said), f"not said: {said}")
+    equal(run.status()["policy"], made["policy"], "policy")
+    equal(run.pids(), [row["pid"] for row in made["workers"]], "pids")
+
+
+def test_added_listen(bed):
+    """An endpoint that is new at a take-over is served after the reload that was named."""
+    server = PYTHON.rsplit("Server(", 1)[0] + f"""
+import threading
+if os.path.exists("more"):
+    threading.Thread(target=Server(("0.0.0.0", 8081), Handler).serve_forever).start()
+Server(("0.0.0.0", {PORT}), Handler).serve_forever()
+"""
+    run = Run(bed, ["python3", script(bed, "server.py", server)], "--listen", PORT, "--settle",
+              "0.05", workers=2)
+    run.kill_supervisor()
+    run.options += ["--listen", "0.0.0.0:8081"]
+    run.start()
+    check("`reuseportd reload web` starts such as are" in run.log(), "what to do is not said")
+    (bed.dir / "more").touch()
+    run.reload()
+    for port in (PORT, 8081):
+        clients = bed.hold(4, port=port)
+        equal(len({client.ask() for client in clients}), 2, f"workers that answer on {port}")

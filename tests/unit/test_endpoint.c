@@ -142,13 +142,32 @@ static void order(void **state)
 		}
 }
 
+static void named(void **state)
+{
+	const struct rpd_endpoint e = {AF_INET, .port = 80, .uid = 7, .addr = {127, 0, 0, 1}};
+	const struct rpd_endpoint yes[] = {
+	        {.port = 80},
+	        {AF_INET, .port = 80, .addr = {127, 0, 0, 1}},
+	};
+	const struct rpd_endpoint no[] = {
+	        {.port = 81},
+	        {AF_INET, .port = 80},
+	        {AF_INET, .port = 81, .addr = {127, 0, 0, 1}},
+	        {AF_INET6, .port = 80, .addr = {127, 0, 0, 1}},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(yes); i++)
+		assert_true(endpoint_is_named(&e, &yes[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(no); i++)
+		assert_false(endpoint_is_named(&e, &no[i]));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(text),
-	        cmocka_unit_test(parse),
-	        cmocka_unit_test(parse_with_port),
-	        cmocka_unit_test(order),
+	        cmocka_unit_test(text),  cmocka_unit_test(parse), cmocka_unit_test(parse_with_port),
+	        cmocka_unit_test(order), cmocka_unit_test(named),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,6 +52,13 @@ bool endpoint_is_closer(const struct rpd_endpoint *a, const struct rpd_endpoint 
 	return !is_wildcard(a) + !!a->ifindex > !is_wildcard(b) + !!b->ifindex;
 }
 
+bool endpoint_is_named(const struct rpd_endpoint *e, const struct rpd_endpoint *named)
+{
+	return e->port == named->port &&
+	       (!named->family ||
+	        (e->family == named->family && !memcmp(e->addr, named->addr, sizeof(e->addr))));
+}
+
 const char *endpoint_format(const struct rpd_endpoint *e, char *buf, size_t size)
 {
 	const bool v6 = e->family == AF_INET6;

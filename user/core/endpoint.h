@@ -29,6 +29,9 @@ bool endpoint_takes(const struct rpd_endpoint *e, uint8_t family, const uint8_t 
  * that of all, and the one of a device to that of all. */
 bool endpoint_is_closer(const struct rpd_endpoint *a, const struct rpd_endpoint *b);
 
+/* Whether it is the one that the user named, by port alone (family 0) or by address and port. */
+bool endpoint_is_named(const struct rpd_endpoint *e, const struct rpd_endpoint *named);
+
 /*
  * Writes "0.0.0.0:8080", "[::]:8080" or, for a socket bound to device 2, "127.0.0.1:8080%2".
  * ENDPOINT_TEXT_MAX bytes are always enough; a smaller buffer gets a cut text. Returns @buf.

@@ -563,15 +563,26 @@ int schedule_version_find(const struct rpd_schedule *s, const char *label)
 	return -1;
 }
 
+static const char *const policy_names[] = {
+        [RPD_ROUND_ROBIN] = "round-robin",
+        [RPD_STICKY] = "sticky",
+};
+_Static_assert(sizeof(policy_names) / sizeof(policy_names[0]) == RPD_POLICY_MAX,
+               "a name for each policy");
+
 int schedule_policy_parse(const char *text, enum rpd_policy *ret)
 {
-	if (!strcmp(text, "sticky"))
-		*ret = RPD_STICKY;
-	else if (!strcmp(text, "round-robin"))
-		*ret = RPD_ROUND_ROBIN;
-	else
-		return -EINVAL;
-	return 0;
+	for (unsigned int policy = 0; policy < RPD_POLICY_MAX; policy++)
+		if (!strcmp(text, policy_names[policy])) {
+			*ret = policy;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+const char *schedule_policy_name(enum rpd_policy policy)
+{
+	return policy_names[policy];
 }
 
 bool schedule_label_is_valid(const char *label)

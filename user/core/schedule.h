@@ -47,6 +47,7 @@ int schedule_version_find(const struct rpd_schedule *s, const char *label);
 
 /* "round-robin" or "sticky". -EINVAL if it is neither. */
 int schedule_policy_parse(const char *text, enum rpd_policy *ret);
+const char *schedule_policy_name(enum rpd_policy policy);
 
 /* Whether it may be a version label: 1 to RPD_LABEL_MAX - 1 printable ASCII characters, no space.
  */

@@ -244,6 +244,12 @@ void reload_drop(struct supervisor *sup);
  */
 int run_takeover(struct supervisor *sup, struct error *err);
 
+/* --- run_kept.c */
+
+/* After run_takeover(): says what of the configuration is not in force, as the service was made by
+ * another one. */
+int run_kept_say(struct supervisor *sup, struct error *err);
+
 /* --- supervisor.c */
 
 /* The plan in force is another one. */

@@ -461,12 +461,10 @@ static int start(struct supervisor *sup, struct error *err)
 		r = sd_event_add_defer(sup->loop, &sup->on_change, on_change, sup);
 	if (r >= 0 && taken)
 		r = run_takeover(sup, err);
+	if (r >= 0 && taken && !sup->request->stop)
+		r = run_kept_say(sup, err);
 	if (r < 0)
 		return r;
-	if (taken && sup->n_slots != sup->plan->config.workers)
-		run_say(sup, "has %u workers, not %u; `reuseportd scale %s %u` changes that",
-		        sup->n_slots, sup->plan->config.workers, sup->name,
-		        sup->plan->config.workers);
 	if (sup->request->stop) {
 		run_stop_all(sup);
 		return 0;

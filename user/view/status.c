@@ -11,12 +11,6 @@
 #include "core/schedule.h"
 #include "view/view.h"
 
-static const char *const policy_names[] = {
-        [RPD_ROUND_ROBIN] = "round-robin",
-        [RPD_STICKY] = "sticky",
-};
-_Static_assert(ARRAY_SIZE(policy_names) == RPD_POLICY_MAX, "a name for each policy");
-
 /* The view's keys are literals, and each is added once. With 1,024 workers it pays to say so. */
 static void add(struct json_object *to, const char *key, struct json_object *value)
 {
@@ -233,7 +227,7 @@ static void add_schedule(struct json_object *view, const struct rpd_schedule *s)
 {
 	struct json_object *ring = json_object_new_object();
 
-	add_text(view, "policy", policy_names[s->policy]);
+	add_text(view, "policy", schedule_policy_name(s->policy));
 	add_flag(view, "strict", s->flags & RPD_STRICT);
 	if (s->only_version != RPD_NO_VERSION)
 		add_text(view, "only_version", s->versions[s->only_version].label);
@@ -480,7 +474,7 @@ void view_list_add(struct json_object *list, const struct service *service)
 	                                endpoint_format(&info->endpoints[0], text, sizeof(text)))
 	                      : NULL);
 	add_number(view, "endpoints", info->n_endpoints);
-	add_text(view, "policy", policy_names[s->policy]);
+	add_text(view, "policy", schedule_policy_name(s->policy));
 	add_number(view, "workers", s->n_slots);
 	add_number(view, "live", live);
 	add_number(view, "in_ring", s->n_ring_slots);
