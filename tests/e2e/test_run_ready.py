@@ -63,6 +63,25 @@ def test_not_before(bed, kind):
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
+@cases("notify", "message")
+def test_ready_while_nobody_hears(bed, kind):
+    """The supervisor is killed while its workers start, and only then they say that they are ready,
+    which is lost: the next one doesn't wait for that, but starts others at once."""
+    command = {"notify": lambda: ["python3", script(bed, "server.py", NOTIFY)],
+               "message": lambda: ["node", script(bed, "server.js", MESSAGE)]}[kind]()
+    run = Run(bed, command, "--ready", kind, "--ready-timeout", "1h", "--drain-timeout", "1h",
+              workers=2, wait=False)
+    run.process.wait_output("serving")
+    wait_until(lambda: len(list(bed.cgroups(run.name))) == 2, "two workers start")
+    run.kill_supervisor()
+    (bed.dir / "gate").touch()
+    run.start()
+    equal(run.states(), ["active"] * 2, "states")
+    equal(run.log().count("is in no slot"), 2, "how many were replaced")
+    wait_until(lambda: len(list(bed.cgroups(run.name))) == 2, "the first two are gone")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
 def test_health(bed):
     """A worker that fails its checks is replaced; the others go on."""
     run = Run(bed, ["python3", script(bed, "server.py", PYTHON.replace(
