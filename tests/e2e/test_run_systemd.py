@@ -172,6 +172,55 @@ def test_taken_over_otherwise(bed, case):
     equal(run.pids(), [row["pid"] for row in made["workers"]], "pids")
 
 
+# A worker whose grandchildren lose their parent, and end when they are told to, all at once.
+DAEMONS = PYTHON.rsplit("Server(", 1)[0] + f"""
+import time
+for _ in range(20):
+    if os.fork() == 0:
+        if os.fork() == 0:
+            while not os.path.exists("end"):
+                time.sleep(0.01)
+        os._exit(0)
+    os.wait()
+Server(("0.0.0.0", {PORT}), Handler).serve_forever()
+"""
+
+
+def name_and_parent(pid):
+    """As /proc/PID/stat has them."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+            name, _, rest = stat.read().partition("(")[2].rpartition(")")
+            return name, int(rest.split()[1])
+    except OSError:  # gone
+        return "", 0
+
+
+def children(parent):
+    """Their names, by pid; zombies have one as well."""
+    rows = {int(pid): name_and_parent(pid) for pid in os.listdir("/proc") if pid.isdigit()}
+    return {pid: name for pid, (name, of) in rows.items() if of == parent}
+
+
+def test_process_1_of_a_container(bed):
+    """As process 1 it is the parent of all that have lost theirs: they don't stay zombies; and how
+    its workers end it still knows."""
+    run = Run(bed, ["python3", script(bed, "server.py", DAEMONS)], "--ready", "exec:true",
+              "--health-interval", "10ms", workers=2,
+              under=["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"])
+    [init] = children(run.process.pid)
+    wait_until(lambda: list(children(init).values()).count("python3") == 42,
+               "two workers and their daemons")
+    (bed.dir / "end").touch()
+    wait_until(lambda: list(children(init).values()).count("python3") == 2, "the daemons are gone")
+    victim = min(pid for pid, name in children(init).items() if name == "python3")
+    os.kill(victim, signal.SIGKILL)
+    run.process.wait_output("has ended (signal SIGKILL)")
+    os.kill(init, signal.SIGTERM)
+    equal(run.process.wait(), 0, "exit status")
+    check("health check" not in run.log(), f"a probe was disturbed: {run.log()}")
+
+
 def test_added_listen(bed):
     """An endpoint that is new at a take-over is served after the reload that was named."""
     server = PYTHON.rsplit("Server(", 1)[0] + f"""

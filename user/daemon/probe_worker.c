@@ -40,6 +40,7 @@ struct probe_run {
 
 	/* EXEC */
 	int pidfd, cgroup_fd;
+	uint32_t pid;
 	char *cgroup_path;
 	char cgroup_name[32];
 };
@@ -274,9 +275,15 @@ static int start_command(struct probe_run *run, const struct probe_request *requ
 		return run->cgroup_fd;
 	command.cgroup = run->cgroup_fd;
 	r = spawn(&command, &run->pidfd, err);
-	return r < 0 ? r
-	             : sd_event_add_io(run->loop, &run->source, run->pidfd, EPOLLIN, on_command,
-	                               run);
+	if (r < 0)
+		return r;
+	run->pid = (uint32_t)r;
+	return sd_event_add_io(run->loop, &run->source, run->pidfd, EPOLLIN, on_command, run);
+}
+
+uint32_t probe_pid(const struct probe_run *run)
+{
+	return run->pidfd < 0 ? 0 : run->pid;
 }
 
 int probe_start(sd_event *loop, const struct probe_request *request, struct probe_run **ret,

@@ -41,3 +41,6 @@ int probe_start(sd_event *loop, const struct probe_request *request, struct prob
 
 /* Ends it without calling done(); also to free it in or after done(). NULL is allowed. */
 void probe_cancel(struct probe_run *run);
+
+/* The process of its command, as long as it is to be waited for, or 0. */
+uint32_t probe_pid(const struct probe_run *run);

@@ -19,6 +19,7 @@
 #include "core/cron.h"
 #include "daemon/control.h"
 #include "daemon/log.h"
+#include "daemon/orphans.h"
 #include "daemon/run.h"
 #include "kern/cgroup.h"
 #include "kern/pins.h"
@@ -596,6 +597,19 @@ static int add_signals(struct supervisors *all)
 	return r;
 }
 
+/* Whether a child is one that is waited for by its pidfd. */
+static bool is_ours(uint32_t pid, void *data)
+{
+	const struct supervisors *all = data;
+
+	for (size_t i = 0; i < all->n; i++)
+		for (const struct run_worker *w = all->list[i]->workers; w; w = w->next)
+			if ((w->pid == pid && !w->exited) ||
+			    (w->probe && probe_pid(w->probe) == pid))
+				return true;
+	return false;
+}
+
 /* What systemd is told. That we are ready: when all workers have come up, or failed, of every
  * service; one that could not be started at all has ended, and the others need not wait for it. */
 static void tell_systemd(struct supervisors *all)
@@ -693,6 +707,7 @@ static bool say_waiting(const char *service)
 int supervise(const struct supervisor_request *requests, size_t n, struct error *err)
 {
 	struct supervisors all = {.self = requests[0].self};
+	struct orphans *orphans = NULL;
 	sd_event_source *idle = NULL;
 	int r = sd_event_new(&all.loop);
 
@@ -703,6 +718,8 @@ int supervise(const struct supervisor_request *requests, size_t n, struct error 
 		r = log_open(all.loop);
 	if (r >= 0)
 		r = add_signals(&all);
+	if (r >= 0)
+		r = orphans_new(all.loop, is_ours, &all, &orphans);
 	pins_set_waiting(say_waiting, PINS_PATIENCE_MS);
 	if (r >= 0)
 		r = sd_event_add_post(all.loop, &idle, on_idle, &all);
@@ -711,6 +728,7 @@ int supervise(const struct supervisor_request *requests, size_t n, struct error 
 	else
 		r = run_all(&all, requests, n, err);
 	sd_event_source_disable_unref(idle);
+	orphans_free(orphans);
 	for (size_t i = 0; i < all.n; i++)
 		supervisor_free(all.list[i]);
 	free(all.list);
