@@ -158,7 +158,9 @@ def test_nginx_worker(bed):
     bed.reuseportd("attach", "--workers", WORKERS)
     old = worker_row(bed, 3)["pid"]
     os.kill(old, signal.SIGKILL)
-    wait_until(lambda: nginx.n_polled() == WORKERS, "nginx has replaced its worker")
+    # It may take a moment to die, in which it still polls.
+    wait_until(lambda: old not in nginx.pids() and nginx.n_polled() == WORKERS,
+               "nginx has replaced its worker")
     new = worker_row(bed, 3)
     check(new["pid"] != old and new["pid"] in nginx.pids(), f"slot 3 is said to be {new['pid']}")
     equal(new["state"], "active", "state of slot 3")
