@@ -250,10 +250,25 @@ int run_takeover(struct supervisor *sup, struct error *err);
  * another one. */
 int run_kept_say(struct supervisor *sup, struct error *err);
 
+/* --- run_make.c */
+
+/* Makes the service, or takes it over, and all that it has beside workers: the run directory, the
+ * cgroup with its hook. Returns 1 if it was taken over. */
+int run_make(struct supervisor *sup, struct error *err);
+/* Removes all that is of the service; its workers have gone. */
+void run_remove(struct supervisor *sup);
+/* Only the run directory, if it is empty. */
+void run_remove_dir(const struct supervisor *sup);
+
+/* --- run_look.c */
+
+/* To be called when there may be more, or less, to look at from time to time. */
+void run_look_arm(struct supervisor *sup);
+/* The plan in force is the first, or another one. */
+void run_plan_changed(struct supervisor *sup);
+
 /* --- supervisor.c */
 
-/* The plan in force is another one. */
-void run_plan_changed(struct supervisor *sup);
 /* Ends all workers, then the service, then us. */
 void run_stop_all(struct supervisor *sup);
 /* Called when a worker or a slot has another state: when all that happens now is done it is looked

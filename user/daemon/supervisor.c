@@ -2,29 +2,23 @@
 #include "daemon/supervisor.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "core/cron.h"
 #include "daemon/control.h"
 #include "daemon/log.h"
 #include "daemon/orphans.h"
 #include "daemon/run.h"
 #include "kern/cgroup.h"
 #include "kern/pins.h"
-
-#define RUN_DIR "/run/reuseportd"
 
 /* At the end whoever reads our standard error has that long. */
 #define LOG_END_NS (5 * NS_PER_S)
@@ -39,11 +33,6 @@ struct supervisors {
 	bool impatient;                 /* told to stop once more */
 };
 
-void supervisor_path(const char *service, const char *name, char *buf, size_t size)
-{
-	snprintf(buf, size, RUN_DIR "/%s%s%s", service, name ? "/" : "", name ? name : "");
-}
-
 void run_say(struct supervisor *sup, const char *format, ...)
 {
 	char line[4096];
@@ -54,124 +43,6 @@ void run_say(struct supervisor *sup, const char *format, ...)
 	va_end(args);
 	log_line("%s: %s", sup->name, line);
 	control_say(sup, line);
-}
-
-/* --- what happens in time */
-
-static bool wants_memory_looks(const struct supervisor *sup)
-{
-	for (const struct run_worker *w = sup->workers; w; w = w->next)
-		if (w->plan->config.max_memory)
-			return true;
-	return false;
-}
-
-static bool has_draining(const struct supervisor *sup)
-{
-	for (const struct run_worker *w = sup->workers; w; w = w->next)
-		if (w->state == LIFE_DRAINING)
-			return true;
-	return false;
-}
-
-static void look_at_memory(struct supervisor *sup)
-{
-	for (unsigned int slot = 0; slot < sup->n_slots; slot++) {
-		struct run_worker *w = sup->slots[slot].current;
-		uint64_t max = w ? w->plan->config.max_memory : 0;
-		uint64_t is = max ? cgroup_memory(w->cgroup_fd) : 0;
-		char why[128];
-
-		if (is <= max)
-			continue;
-		snprintf(why, sizeof(why), "pid %u has %lu MB of memory, max-memory is %lu MB",
-		         w->pid, is >> 20, max >> 20);
-		run_slot_replace(sup, slot, why);
-	}
-}
-
-static int on_look(sd_event_source *source, uint64_t now, void *data);
-
-static void arm_look(struct supervisor *sup)
-{
-	int64_t ns = has_draining(sup)         ? RUN_DRAIN_LOOK_NS
-	             : wants_memory_looks(sup) ? RUN_MEMORY_LOOK_NS
-	                                       : 0;
-
-	sup->look_timer = sd_event_source_disable_unref(sup->look_timer);
-	if (ns)
-		sd_event_add_time_relative(sup->loop, &sup->look_timer, CLOCK_MONOTONIC, ns / 1000,
-		                           1000, on_look, sup);
-}
-
-static int on_look(sd_event_source *source, uint64_t now, void *data)
-{
-	struct supervisor *sup = data;
-	struct run_worker *next;
-	uint64_t open;
-
-	(void)source;
-	for (struct run_worker *w = sup->workers; w; w = next) {
-		next = w->next;
-		if (w->state == LIFE_DRAINING && run_drain_is_done(w, &open)) {
-			run_say(sup, "slot %u: pid %u has no connection left", w->slot, w->pid);
-			run_worker_event(w, LIFE_EVENT_DRAINED);
-		}
-	}
-	if (now >= sup->memory_looked_at + RUN_MEMORY_LOOK_NS / 1000) {
-		sup->memory_looked_at = now;
-		look_at_memory(sup);
-	}
-	arm_look(sup);
-	return 0;
-}
-
-static int on_cron(sd_event_source *source, uint64_t now, void *data);
-
-static void arm_cron(struct supervisor *sup)
-{
-	const char *text = sup->plan->config.cron_restart;
-	time_t now = time(NULL);
-	struct error ignored;
-	struct cron cron;
-	struct tm tm;
-	int64_t next;
-
-	sup->cron_timer = sd_event_source_disable_unref(sup->cron_timer);
-	if (!text || cron_parse(text, &cron, &ignored) < 0)
-		return;
-	localtime_r(&now, &tm);
-	next = cron_next(&cron, now, tm.tm_gmtoff);
-	if (next > 0)
-		sd_event_add_time(sup->loop, &sup->cron_timer, CLOCK_REALTIME,
-		                  (uint64_t)next * 1000000, 1000000, on_cron, sup);
-}
-
-void run_plan_changed(struct supervisor *sup)
-{
-	arm_cron(sup);
-}
-
-static void reload_all(struct supervisor *sup, struct run_plan *plan, const char *why)
-{
-	struct error err = {};
-	struct slots slots;
-
-	reload_slots(sup, &slots);
-	run_say(sup, "reload: %s", why);
-	if (slots.n && reload_begin(sup, &slots, plan, &err) < 0)
-		run_say(sup, "%s", err.text);
-}
-
-static int on_cron(sd_event_source *source, uint64_t now, void *data)
-{
-	struct supervisor *sup = data;
-
-	(void)source;
-	(void)now;
-	reload_all(sup, sup->plan, "it is time for cron-restart");
-	arm_cron(sup);
-	return 0;
 }
 
 /* --- listeners are heard of */
@@ -271,48 +142,11 @@ static bool has_failed_slot(const struct supervisor *sup)
 	return false;
 }
 
-static void remove_run_dir(const struct supervisor *sup)
-{
-	char out[PATH_MAX];
-
-	supervisor_path(sup->name, "out", out, sizeof(out));
-	rmdir(out);
-	rmdir(sup->run_dir);
-	rmdir(RUN_DIR);
-}
-
-/* Removes all that is of the service. The pins last: as long as they are there the next `stop`, or
- * supervisor, knows that something may be left. */
-static void remove_all(struct supervisor *sup)
-{
-	_cleanup_service_ struct service service;
-	char path[PATH_MAX];
-	struct error err = {};
-
-	service_init(&service);
-	parking_close(&sup->parking);
-	if (sup->cgroup_fd >= 0)
-		hook_detach(sup->cgroup_fd);
-	cgroup_remove_service(sup->cgroup_path);
-	notify_free(sup->notify);
-	sup->notify = NULL;
-	if (sup->control)
-		control_close(sup->control);
-	supervisor_path(sup->name, "notify", path, sizeof(path));
-	unlink(path);
-	remove_run_dir(sup);
-	if (service_open(&service, sup->name, &err) < 0 ||
-	    service_remove(&service, false, &err) < 0)
-		log_line("%s: %s", sup->name, err.text);
-	control_free(sup->control, sup->status); /* who waits for the end is told when it is one */
-	sup->control = NULL;
-}
-
 static void end(struct supervisor *sup)
 {
 	sup->status = has_failed_slot(sup) ? EXIT_REFUSED : EXIT_OK;
 	run_say(sup, "stopped");
-	remove_all(sup);
+	run_remove(sup);
 	sup->ended = true;
 }
 
@@ -339,7 +173,7 @@ static int on_change(sd_event_source *source, void *data)
 	}
 	if (!sup->announced && !sup->stopping && run_slot_all_settled(sup))
 		announce(sup);
-	arm_look(sup);
+	run_look_arm(sup);
 	return 0;
 }
 
@@ -351,108 +185,14 @@ void run_check_end(struct supervisor *sup)
 
 /* --- the beginning */
 
-static int make_run_dir(struct supervisor *sup, struct error *err)
-{
-	char out[PATH_MAX];
-
-	supervisor_path(sup->name, NULL, sup->run_dir, sizeof(sup->run_dir));
-	supervisor_path(sup->name, "out", out, sizeof(out));
-	if ((mkdir(RUN_DIR, 0755) < 0 && errno != EEXIST) ||
-	    (mkdir(sup->run_dir, 0755) < 0 && errno != EEXIST) ||
-	    (mkdir(out, 0755) < 0 && errno != EEXIST))
-		return error_set(err, -errno, "can't make the run directory %s: %s", sup->run_dir,
-		                 strerror(errno));
-	return 0;
-}
-
-static int make_cgroup(struct supervisor *sup, struct error *err)
-{
-	const struct run_config *config = &sup->plan->config;
-	uint16_t ports[RPD_ENDPOINT_MAX];
-	int r = cgroup_service(sup->name, true, sup->cgroup_path, err);
-
-	if (r < 0)
-		return r;
-	sup->cgroup_fd = open(sup->cgroup_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (sup->cgroup_fd < 0)
-		return error_set(err, -errno, "can't open %s: %s", sup->cgroup_path,
-		                 strerror(errno));
-	for (size_t i = 0; i < config->n_listens; i++)
-		ports[i] = config->listens[i].port;
-	r = hook_attach(sup->cgroup_fd, ports, config->n_listens, &sup->hook, err);
-	if (r == 0)
-		r = sd_event_add_io(sup->loop, &sup->on_hook, hook_fd(sup->hook), EPOLLIN, on_hook,
-		                    sup);
-	return r;
-}
-
-static uint32_t workers_uid(const struct run_config *config)
-{
-	const struct passwd *user;
-	char *end;
-	unsigned long number;
-
-	if (!config->user || config->pass_sockets)
-		return geteuid();
-	user = getpwnam(config->user);
-	if (user)
-		return user->pw_uid;
-	number = strtoul(config->user, &end, 10);
-	return *end ? geteuid() : number;
-}
-
-/* Connections to an address that was named wait there from the start. Where workers that are free
- * to choose listen is known when the first of them does. */
-static int open_named(struct supervisor *sup, struct service *service, struct error *err)
-{
-	const struct run_config *config = &sup->plan->config;
-	int r = 0;
-
-	for (size_t i = 0; r >= 0 && i < config->n_listens; i++) {
-		struct rpd_endpoint endpoint = config->listens[i];
-
-		if (!endpoint.family)
-			continue;
-		endpoint.uid = workers_uid(config);
-		r = service_add_endpoint(service, &endpoint, err);
-	}
-	if (r >= 0 && service->steer.service->n_endpoints)
-		r = parking_open(&sup->parking, service, err);
-	return r < 0 ? r : 0;
-}
-
-/* Makes the service, or takes it over. Returns 1 if it was taken over. */
-static int make_service(struct supervisor *sup, struct error *err)
-{
-	const struct run_config *config = &sup->plan->config;
-	const struct service_plan plan = {
-	        .name = sup->name,
-	        .workers = config->workers,
-	        .policy = config->policy,
-	        .label = config->label,
-	        .max_conns = config->no_count ? 0 : RPD_CONNS_DEFAULT,
-	};
-	_cleanup_service_ struct service service;
-	int r, taken;
-
-	service_init(&service);
-	taken = service_create(&service, &plan, err);
-	if (taken < 0)
-		return taken;
-	sup->made = !taken; /* what was there before us is not ours to remove */
-	r = taken ? parking_open(&sup->parking, &service, err) : open_named(sup, &service, err);
-	return r < 0 ? r : taken;
-}
-
 static int start(struct supervisor *sup, struct error *err)
 {
 	char path[PATH_MAX];
-	int r = make_service(sup, err), taken = r;
+	int r = run_make(sup, err), taken = r;
 
 	if (r >= 0)
-		r = make_run_dir(sup, err);
-	if (r >= 0)
-		r = make_cgroup(sup, err);
+		r = sd_event_add_io(sup->loop, &sup->on_hook, hook_fd(sup->hook), EPOLLIN, on_hook,
+		                    sup);
 	supervisor_path(sup->name, "notify", path, sizeof(path));
 	if (r >= 0 && sup->plan->config.ready == READY_NOTIFY)
 		r = notify_new(sup->loop, path, on_notify, sup, &sup->notify, err);
@@ -474,7 +214,7 @@ static int start(struct supervisor *sup, struct error *err)
 		run_place_note(sup, slot);
 	run_slot_start_waiting(sup);
 	run_place_park(sup);
-	arm_cron(sup);
+	run_plan_changed(sup);
 	return 0;
 }
 
@@ -657,7 +397,7 @@ static void undo(struct supervisors *all)
 			run_worker_forget(w);
 			cgroup_remove(sup->cgroup_path, name);
 		}
-		remove_all(sup);
+		run_remove(sup);
 	}
 }
 
@@ -691,7 +431,7 @@ static int run_all(struct supervisors *all, const struct supervisor_request *req
 	tell_systemd(all);
 	output_give_up();
 	for (size_t i = 0; i < n && waited; i++)
-		remove_run_dir(all->list[i]);
+		run_remove_dir(all->list[i]);
 	for (size_t i = 0; i < n; i++)
 		if (all->list[i]->status != EXIT_OK)
 			status = all->list[i]->status;

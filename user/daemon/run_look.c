@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What happens in time: looks at who drains and at how much memory each has, and cron's restarts.
+ */
+#include <stdio.h>
+#include <time.h>
+
+#include "core/cron.h"
+#include "daemon/run.h"
+#include "kern/cgroup.h"
+
+static bool wants_memory_looks(const struct supervisor *sup)
+{
+	for (const struct run_worker *w = sup->workers; w; w = w->next)
+		if (w->plan->config.max_memory)
+			return true;
+	return false;
+}
+
+static bool has_draining(const struct supervisor *sup)
+{
+	for (const struct run_worker *w = sup->workers; w; w = w->next)
+		if (w->state == LIFE_DRAINING)
+			return true;
+	return false;
+}
+
+static void look_at_memory(struct supervisor *sup)
+{
+	for (unsigned int slot = 0; slot < sup->n_slots; slot++) {
+		struct run_worker *w = sup->slots[slot].current;
+		uint64_t max = w ? w->plan->config.max_memory : 0;
+		uint64_t is = max ? cgroup_memory(w->cgroup_fd) : 0;
+		char why[128];
+
+		if (is <= max)
+			continue;
+		snprintf(why, sizeof(why), "pid %u has %lu MB of memory, max-memory is %lu MB",
+		         w->pid, is >> 20, max >> 20);
+		run_slot_replace(sup, slot, why);
+	}
+}
+
+static int on_look(sd_event_source *source, uint64_t now, void *data);
+
+void run_look_arm(struct supervisor *sup)
+{
+	int64_t ns = has_draining(sup)         ? RUN_DRAIN_LOOK_NS
+	             : wants_memory_looks(sup) ? RUN_MEMORY_LOOK_NS
+	                                       : 0;
+
+	sup->look_timer = sd_event_source_disable_unref(sup->look_timer);
+	if (ns)
+		sd_event_add_time_relative(sup->loop, &sup->look_timer, CLOCK_MONOTONIC, ns / 1000,
+		                           1000, on_look, sup);
+}
+
+static int on_look(sd_event_source *source, uint64_t now, void *data)
+{
+	struct supervisor *sup = data;
+	struct run_worker *next;
+	uint64_t open;
+
+	(void)source;
+	for (struct run_worker *w = sup->workers; w; w = next) {
+		next = w->next;
+		if (w->state == LIFE_DRAINING && run_drain_is_done(w, &open)) {
+			run_say(sup, "slot %u: pid %u has no connection left", w->slot, w->pid);
+			run_worker_event(w, LIFE_EVENT_DRAINED);
+		}
+	}
+	if (now >= sup->memory_looked_at + RUN_MEMORY_LOOK_NS / 1000) {
+		sup->memory_looked_at = now;
+		look_at_memory(sup);
+	}
+	run_look_arm(sup);
+	return 0;
+}
+
+static int on_cron(sd_event_source *source, uint64_t now, void *data);
+
+static void arm_cron(struct supervisor *sup)
+{
+	const char *text = sup->plan->config.cron_restart;
+	time_t now = time(NULL);
+	struct error ignored;
+	struct cron cron;
+	struct tm tm;
+	int64_t next;
+
+	sup->cron_timer = sd_event_source_disable_unref(sup->cron_timer);
+	if (!text || cron_parse(text, &cron, &ignored) < 0)
+		return;
+	localtime_r(&now, &tm);
+	next = cron_next(&cron, now, tm.tm_gmtoff);
+	if (next > 0)
+		sd_event_add_time(sup->loop, &sup->cron_timer, CLOCK_REALTIME,
+		                  (uint64_t)next * 1000000, 1000000, on_cron, sup);
+}
+
+void run_plan_changed(struct supervisor *sup)
+{
+	arm_cron(sup);
+}
+
+static void reload_all(struct supervisor *sup, struct run_plan *plan, const char *why)
+{
+	struct error err = {};
+	struct slots slots;
+
+	reload_slots(sup, &slots);
+	run_say(sup, "reload: %s", why);
+	if (slots.n && reload_begin(sup, &slots, plan, &err) < 0)
+		run_say(sup, "%s", err.text);
+}
+
+static int on_cron(sd_event_source *source, uint64_t now, void *data)
+{
+	struct supervisor *sup = data;
+
+	(void)source;
+	(void)now;
+	reload_all(sup, sup->plan, "it is time for cron-restart");
+	arm_cron(sup);
+	return 0;
+}

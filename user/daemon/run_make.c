@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What there is of a service beside its workers: its pins, its folder and its cgroup. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "daemon/control.h"
+#include "daemon/log.h"
+#include "daemon/run.h"
+#include "kern/cgroup.h"
+
+#define RUN_DIR "/run/reuseportd"
+
+void supervisor_path(const char *service, const char *name, char *buf, size_t size)
+{
+	snprintf(buf, size, RUN_DIR "/%s%s%s", service, name ? "/" : "", name ? name : "");
+}
+
+/* --- the beginning */
+
+static int make_run_dir(struct supervisor *sup, struct error *err)
+{
+	char out[PATH_MAX];
+
+	supervisor_path(sup->name, NULL, sup->run_dir, sizeof(sup->run_dir));
+	supervisor_path(sup->name, "out", out, sizeof(out));
+	if ((mkdir(RUN_DIR, 0755) < 0 && errno != EEXIST) ||
+	    (mkdir(sup->run_dir, 0755) < 0 && errno != EEXIST) ||
+	    (mkdir(out, 0755) < 0 && errno != EEXIST))
+		return error_set(err, -errno, "can't make the run directory %s: %s", sup->run_dir,
+		                 strerror(errno));
+	return 0;
+}
+
+static int make_cgroup(struct supervisor *sup, struct error *err)
+{
+	const struct run_config *config = &sup->plan->config;
+	uint16_t ports[RPD_ENDPOINT_MAX];
+	int r = cgroup_service(sup->name, true, sup->cgroup_path, err);
+
+	if (r < 0)
+		return r;
+	sup->cgroup_fd = open(sup->cgroup_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (sup->cgroup_fd < 0)
+		return error_set(err, -errno, "can't open %s: %s", sup->cgroup_path,
+		                 strerror(errno));
+	for (size_t i = 0; i < config->n_listens; i++)
+		ports[i] = config->listens[i].port;
+	return hook_attach(sup->cgroup_fd, ports, config->n_listens, &sup->hook, err);
+}
+
+static uint32_t workers_uid(const struct run_config *config)
+{
+	const struct passwd *user;
+	char *end;
+	unsigned long number;
+
+	if (!config->user || config->pass_sockets)
+		return geteuid();
+	user = getpwnam(config->user);
+	if (user)
+		return user->pw_uid;
+	number = strtoul(config->user, &end, 10);
+	return *end ? geteuid() : number;
+}
+
+/* Connections to an address that was named wait there from the start. Where workers that are free
+ * to choose listen is known when the first of them does. */
+static int open_named(struct supervisor *sup, struct service *service, struct error *err)
+{
+	const struct run_config *config = &sup->plan->config;
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < config->n_listens; i++) {
+		struct rpd_endpoint endpoint = config->listens[i];
+
+		if (!endpoint.family)
+			continue;
+		endpoint.uid = workers_uid(config);
+		r = service_add_endpoint(service, &endpoint, err);
+	}
+	if (r >= 0 && service->steer.service->n_endpoints)
+		r = parking_open(&sup->parking, service, err);
+	return r < 0 ? r : 0;
+}
+
+/* Makes the service, or takes it over. Returns 1 if it was taken over. */
+static int make_service(struct supervisor *sup, struct error *err)
+{
+	const struct run_config *config = &sup->plan->config;
+	const struct service_plan plan = {
+	        .name = sup->name,
+	        .workers = config->workers,
+	        .policy = config->policy,
+	        .label = config->label,
+	        .max_conns = config->no_count ? 0 : RPD_CONNS_DEFAULT,
+	};
+	_cleanup_service_ struct service service;
+	int r, taken;
+
+	service_init(&service);
+	taken = service_create(&service, &plan, err);
+	if (taken < 0)
+		return taken;
+	sup->made = !taken; /* what was there before us is not ours to remove */
+	r = taken ? parking_open(&sup->parking, &service, err) : open_named(sup, &service, err);
+	return r < 0 ? r : taken;
+}
+
+int run_make(struct supervisor *sup, struct error *err)
+{
+	const int taken = make_service(sup, err);
+	int r = taken;
+
+	if (r >= 0)
+		r = make_run_dir(sup, err);
+	if (r >= 0)
+		r = make_cgroup(sup, err);
+	return r < 0 ? r : taken;
+}
+
+/* --- the end */
+
+void run_remove_dir(const struct supervisor *sup)
+{
+	char out[PATH_MAX];
+
+	supervisor_path(sup->name, "out", out, sizeof(out));
+	rmdir(out);
+	rmdir(sup->run_dir);
+	rmdir(RUN_DIR);
+}
+
+/* The pins last: as long as they are there the next `stop`, or supervisor, knows that something may
+ * be left. */
+void run_remove(struct supervisor *sup)
+{
+	_cleanup_service_ struct service service;
+	char path[PATH_MAX];
+	struct error err = {};
+
+	service_init(&service);
+	parking_close(&sup->parking);
+	if (sup->cgroup_fd >= 0)
+		hook_detach(sup->cgroup_fd);
+	cgroup_remove_service(sup->cgroup_path);
+	notify_free(sup->notify);
+	sup->notify = NULL;
+	if (sup->control)
+		control_close(sup->control);
+	supervisor_path(sup->name, "notify", path, sizeof(path));
+	unlink(path);
+	run_remove_dir(sup);
+	if (service_open(&service, sup->name, &err) < 0 ||
+	    service_remove(&service, false, &err) < 0)
+		log_line("%s: %s", sup->name, err.text);
+	control_free(sup->control, sup->status); /* who waits for the end is told when it is one */
+	sup->control = NULL;
+}
