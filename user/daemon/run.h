@@ -64,6 +64,7 @@ struct run_worker {
 	uint64_t cookies[RPD_ENDPOINT_MAX];
 	uint16_t account;
 
+	uint16_t refused_port; /* where it may not listen by MPTCP, and does not by TCP; or 0 */
 	bool told_ready;       /* by sd_notify, or a message */
 	bool probing_listener; /* its listener is where probes find it (RPD_SLOT_PROBE) */
 	struct probe_run *probe;

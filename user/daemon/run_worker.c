@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/strv.h"
+#include "daemon/admit.h"
 #include "daemon/run.h"
 #include "kern/cgroup.h"
 #include "kern/listener.h"
@@ -61,6 +62,18 @@ static void describe_end(struct run_worker *w, const siginfo_t *info)
 		         info->si_code == CLD_DUMPED ? ", core dumped" : "");
 }
 
+/* What its failure may come of is told with it. */
+static void add_refusal(struct run_worker *w)
+{
+	const size_t n = strlen(w->why);
+
+	if (w->refused_port)
+		snprintf(w->why + n, sizeof(w->why) - n,
+		         "; it asked for an MPTCP socket on port %u and was "
+		         "refused: " ADMIT_NO_MPTCP,
+		         w->refused_port);
+}
+
 /* Of one that an earlier supervisor started nobody tells us how it ended. */
 static int on_exit_of_main(sd_event_source *source, int fd, uint32_t events, void *data)
 {
@@ -76,6 +89,8 @@ static int on_exit_of_main(sd_event_source *source, int fd, uint32_t events, voi
 		snprintf(w->why, sizeof(w->why), "ended with %s before it %s",
 		         w->end[0] ? w->end : "an unknown status",
 		         w->state == LIFE_STARTING ? "was ready" : "had lived long enough");
+	if (w->state == LIFE_STARTING)
+		add_refusal(w);
 	run_worker_event(w, LIFE_EVENT_EXITED);
 	return 0;
 }
@@ -175,6 +190,7 @@ static int on_timer(sd_event_source *source, uint64_t now, void *data)
 		if (w->why[0] == '\0')
 			snprintf(w->why, sizeof(w->why), "was not ready within %g s",
 			         (double)config->ready_timeout / NS_PER_S);
+		add_refusal(w);
 		run_worker_event(w, LIFE_EVENT_LATE);
 		break;
 	case LIFE_SETTLING:

@@ -181,8 +181,15 @@ static void on_listen(const struct hook_listen *listen, void *data)
 {
 	struct run_worker *w = worker_of_cgroup(data, listen->cgroup);
 
-	if (w)
-		run_ready_heard(w, listen->cookie, listen->fixed);
+	if (!w)
+		return;
+	if (listen->refused) {
+		w->refused_port = listen->port;
+		return;
+	}
+	if (w->refused_port == listen->port) /* it has fallen back to TCP */
+		w->refused_port = 0;
+	run_ready_heard(w, listen->cookie, listen->fixed);
 }
 
 /* Some were not heard of, or are of a cgroup below a worker's: who isn't ready is looked at. */
