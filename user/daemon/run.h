@@ -158,6 +158,12 @@ char **run_env_new(const struct run_worker *w);
 /* Whether it is offered a Node channel. */
 bool run_env_has_channel(const struct run_config *config);
 
+/* --- run_log.c */
+
+/* Opens the log file @name of the configuration for the worker to append to. The caller closes it.
+ */
+int run_log_open(const struct run_worker *w, const char *name, struct error *err);
+
 /* --- run_place.c: workers' listeners, and slots. */
 
 /* Its listeners that are meant to take connections, by cookie. The caller frees *ret. */

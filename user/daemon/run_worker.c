@@ -391,24 +391,6 @@ static int watch_end(struct run_worker *w, struct error *err)
 	return r < 0 ? error_set(err, r, "can't watch pid %u: %s", w->pid, strerror(-r)) : 0;
 }
 
-/* The name of a log file: "-SLOT" goes before the extension, unless all write to the same. */
-static int open_log(const struct run_worker *w, const char *name, struct error *err)
-{
-	const char *base = strrchr(name, '/') ? strrchr(name, '/') + 1 : name;
-	const char *dot = strrchr(base, '.');
-	char path[PATH_MAX];
-	int fd;
-
-	if (!dot || dot == base)
-		dot = name + strlen(name);
-	if (w->plan->config.merge_logs)
-		snprintf(path, sizeof(path), "%s", name);
-	else
-		snprintf(path, sizeof(path), "%.*s-%u%s", (int)(dot - name), name, w->slot, dot);
-	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
-	return fd < 0 ? error_set(err, -errno, "can't write to %s: %s", path, strerror(errno)) : fd;
-}
-
 struct start {
 	struct spawn_fd fds[2 * RPD_ENDPOINT_MAX];
 	size_t n;
@@ -432,7 +414,7 @@ static int give_logs(struct run_worker *w, struct start *start, struct error *er
 	const char *const names[] = {w->plan->config.out_file, w->plan->config.error_file};
 
 	for (int i = 0; i < 2; i++) {
-		int fd = names[i] ? open_log(w, names[i], err) : output_worker_fd(w->output);
+		int fd = names[i] ? run_log_open(w, names[i], err) : output_worker_fd(w->output);
 
 		if (fd < 0)
 			return fd;
