@@ -21,6 +21,8 @@
 
 #define REFUSE 0
 #define ALLOW  1
+/* The same, and CAP_NET_BIND_SERVICE isn't asked for. */
+#define ALLOW_ANY_PORT 3
 
 /* Only these are shared; none = all. In host order, ascending or not. */
 const volatile __u32 n_ports;
@@ -108,6 +110,8 @@ static __always_inline int on_bind(struct bpf_sock_addr *ctx)
 {
 	const __u16 port = bpf_ntohs(ctx->user_port);
 	const int shared = port && is_shared(port);
+	/* A port that was named is the workers', whoever they are. */
+	const int allow = n_ports && shared ? ALLOW_ANY_PORT : ALLOW;
 	struct bpf_sock *sk = ctx->sk;
 	struct hook_bound *bound;
 	int on = 1;
@@ -120,13 +124,13 @@ static __always_inline int on_bind(struct bpf_sock_addr *ctx)
 	if (shared)
 		bpf_setsockopt(ctx, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
 	if (!sk)
-		return ALLOW;
+		return allow;
 	bound = bpf_sk_storage_get(&hook_bound, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (bound) {
 		bound->cgroup = bpf_get_current_cgroup_id();
 		bound->fixed = port != 0;
 	}
-	return ALLOW;
+	return allow;
 }
 
 SEC("cgroup/bind4")

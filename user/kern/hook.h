@@ -32,8 +32,9 @@ struct hook_listen {
 /*
  * Attaches to cgroup @fd, in place of what an earlier supervisor attached: there is no moment
  * without, and listeners that were heard of but not taken are not lost. Sockets count that are made
- * in the cgroup, or below. @ports, at most RPD_ENDPOINT_MAX: only these are shared; none = every
- * fixed port.
+ * in the cgroup, or below. @ports, at most RPD_ENDPOINT_MAX: only these are shared, and may be
+ * bound without CAP_NET_BIND_SERVICE; none = every fixed port is shared, by who has the right to
+ * it.
  */
 int hook_attach(int fd, const uint16_t *ports, size_t n, struct hook **ret, struct error *err);
 
