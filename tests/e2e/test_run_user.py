@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Workers that run as another user."""
+import os
+import pathlib
+import pwd
+
 from bed import PORT, Client, check, equal
 from runs import Run, worker_command
 
@@ -23,4 +27,17 @@ def test_privileged_port(bed):
               "--listen", 80, workers=2)
     with Client(port=80) as client:
         check(int(client.ask()) in run.pids(), "who answers")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_environment(bed):
+    """It is the user's own, but for what is said otherwise."""
+    entry = pwd.getpwnam(USER)
+    run = Run(bed, worker_command(bed), "--user", USER, "--env", "SHELL=/bin/other", workers=1,
+              env={**os.environ, "HOME": "/root", "USER": "root", "LOGNAME": "root"})
+    [pid] = run.pids()
+    text = pathlib.Path(f"/proc/{pid}/environ").read_text(encoding="ascii")
+    env = dict(variable.split("=", 1) for variable in text.split("\0") if variable)
+    want = {"HOME": entry.pw_dir, "USER": USER, "LOGNAME": USER, "SHELL": "/bin/other"}
+    equal({name: env.get(name) for name in want}, want, "environment")
     equal(run.stop(), 0, "exit status of the supervisor")

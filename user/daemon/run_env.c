@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/strv.h"
 #include "daemon/run.h"
+#include "kern/identity.h"
 
-#define ENV_OWN_MAX 16 /* variables that we add */
+#define ENV_OWN_MAX 24 /* variables that we add */
 
 /* Ours that are meant for us, or say how we were started. */
 static const char *const kept_back[] = {
@@ -108,11 +110,31 @@ static void add_sockets(struct env *env, const struct run_config *config)
 	add(env, "LISTEN_PID=0"); /* spawn() puts the number in */
 }
 
+/* As systemd does for User=: ours would lead it into root's files. */
+static void add_user(struct env *env, const struct run_config *config)
+{
+	_cleanup_(identity_deinit) struct identity id = {};
+	struct error ignored;
+
+	/* Who can't be found can't be started: spawn() says why. */
+	if (!config->user || identity_find(&id, config->user, config->group, &ignored) < 0)
+		return;
+	if (id.name) {
+		add(env, "USER=%s", id.name);
+		add(env, "LOGNAME=%s", id.name);
+	}
+	if (id.shell)
+		add(env, "SHELL=%s", id.shell);
+	if (id.home)
+		add(env, "HOME=%s", id.home);
+}
+
 static void add_own(struct env *env, const struct run_worker *w)
 {
 	const struct run_config *config = &w->plan->config;
 	char path[PATH_MAX];
 
+	add_user(env, config);
 	if (config->n_listens)
 		add(env, "PORT=%u", config->listens[0].port);
 	add(env, "NODE_APP_INSTANCE=%u", w->slot);
