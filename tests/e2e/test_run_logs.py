@@ -27,10 +27,11 @@ def test_devices(bed):
 
 def test_files(bed):
     """Each worker has one, unless they are merged."""
-    run = Run(bed, talker(bed), "--out-file", bed.dir / "out.log", "--error-file", bed.dir / "err",
+    folder = bed.dir / "a/b"  # as PM2, it is made
+    run = Run(bed, talker(bed), "--out-file", folder / "out.log", "--error-file", bed.dir / "err",
               workers=2)
     for slot in range(2):
-        said = (bed.dir / f"out-{slot}.log").read_text().splitlines()
+        said = (folder / f"out-{slot}.log").read_text().splitlines()
         equal(said[0], f"out.{slot}", "its output")
         equal((bed.dir / f"err-{slot}").read_text(), f"err.{slot}\n", "its errors")
     equal(run.stop(), 0, "exit status of the supervisor")

@@ -7,7 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "daemon/run.h"
+#include "kern/log_file.h"
 
 /* A device, a pipe or a terminal all workers have in common. */
 static bool is_one_for_each(const struct run_worker *w, const char *name)
@@ -43,14 +45,19 @@ static int own_stream(const char *name)
 
 int run_log_open(const struct run_worker *w, const char *name, struct error *err)
 {
+	_cleanup_(identity_deinit) struct identity id = {};
+	const struct run_config *config = &w->plan->config;
 	const int own = own_stream(name);
 	char path[PATH_MAX];
-	int fd;
+	int r;
 
+	if (own >= 0) {
+		r = fcntl(own, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+		return r < 0 ? error_set(err, -errno, "can't write to %s: %s", name,
+		                         strerror(errno))
+		             : r;
+	}
 	path_of(w, name, path, sizeof(path));
-	if (own >= 0)
-		fd = fcntl(own, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-	else
-		fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
-	return fd < 0 ? error_set(err, -errno, "can't write to %s: %s", path, strerror(errno)) : fd;
+	r = identity_find(&id, config->user, config->group, err);
+	return r < 0 ? r : log_file_open(path, &id, err);
 }
