@@ -155,8 +155,12 @@ struct run_worker *run_worker_of_pid(struct supervisor *sup, uint32_t pid);
 
 /* Its environment, NAME=VALUE, NULL-terminated; NULL: out of memory. strv_free(). */
 char **run_env_new(const struct run_worker *w);
-/* Whether it is offered a Node channel. */
+/* Whether it is offered a Node channel: Node programs call process.send() only if they were started
+ * with one, as PM2 does; some call it without looking. Others are not, as a node that they start
+ * may have the variable without the descriptor, and dies of that. */
 bool run_env_has_channel(const struct run_config *config);
+/* The channel's end is descriptor @fd of it; not so in its probes' commands. -ENOMEM. */
+int run_env_add_channel(char ***env, int fd);
 
 /* --- run_log.c */
 

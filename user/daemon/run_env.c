@@ -7,8 +7,10 @@
 
 #include "base/cleanup.h"
 #include "base/strv.h"
+#include "core/env.h"
 #include "daemon/run.h"
 #include "kern/identity.h"
+#include "kern/script.h"
 
 #define ENV_OWN_MAX 24 /* variables that we add */
 
@@ -70,18 +72,6 @@ static bool is_kept_back(const char *variable)
 		if (same_name(variable, kept_back[i]))
 			return true;
 	return false;
-}
-
-/* Node programs call process.send() only if they were started with a channel, as PM2 does; some
- * call it without looking. */
-bool run_env_has_channel(const struct run_config *config)
-{
-	const char *program = strrchr(config->argv[0], '/');
-
-	program = program ? program + 1 : config->argv[0];
-	return config->ready == READY_MESSAGE || config->drain_message ||
-	       config->shutdown_message || !strcmp(program, "node") || !strcmp(program, "nodejs") ||
-	       !strcmp(program, "npm") || !strcmp(program, "bun");
 }
 
 /* PM2's increment_var: each instance has the next number. */
@@ -147,11 +137,6 @@ static void add_own(struct env *env, const struct run_worker *w)
 	}
 	if (config->pass_sockets)
 		add_sockets(env, config);
-	if (run_env_has_channel(config)) {
-		add(env, "NODE_CHANNEL_FD=%zu",
-		    3 + (config->pass_sockets ? config->n_listens : (size_t)0));
-		add(env, "NODE_CHANNEL_SERIALIZATION_MODE=json");
-	}
 }
 
 char **run_env_new(const struct run_worker *w)
@@ -173,4 +158,31 @@ char **run_env_new(const struct run_worker *w)
 		return env.list;
 	strv_free(env.list);
 	return NULL;
+}
+
+static const char *path_of(const struct run_config *config)
+{
+	const char *path = env_find(config->env, "PATH");
+
+	return path ? path : getenv("PATH");
+}
+
+bool run_env_has_channel(const struct run_config *config)
+{
+	static const char *const programs[] = {"node", "nodejs", "npm",     "npx", "yarn",
+	                                       "pnpm", "tsx",    "ts-node", "bun", NULL};
+
+	return config->ready == READY_MESSAGE || config->drain_message ||
+	       config->shutdown_message ||
+	       script_runs(config->argv, path_of(config), config->cwd, programs);
+}
+
+int run_env_add_channel(char ***env, int fd)
+{
+	char setting[32];
+	int r;
+
+	snprintf(setting, sizeof(setting), "NODE_CHANNEL_FD=%d", fd);
+	r = env_set(env, setting);
+	return r < 0 ? r : env_set(env, "NODE_CHANNEL_SERIALIZATION_MODE=json");
 }

@@ -460,10 +460,16 @@ static int give_listeners(struct run_worker *w, struct start *start, struct erro
 	return 0;
 }
 
+/* Its descriptor of the channel; the next one is ours. */
+static int channel_at(const struct run_config *config)
+{
+	return FIRST_FREE_FD + (config->pass_sockets ? config->n_listens : 0);
+}
+
 static int give_channel(struct run_worker *w, struct start *start, struct error *err)
 {
 	const struct run_config *config = &w->plan->config;
-	int at = FIRST_FREE_FD + (config->pass_sockets ? config->n_listens : 0);
+	int at = channel_at(config);
 	int r;
 
 	if (!run_env_has_channel(config))
@@ -498,8 +504,10 @@ static int start_it(struct run_worker *w, struct error *err)
 	if (r < 0)
 		return r;
 	env = run_env_new(w);
-	if (!env)
+	if (!env || (w->channel && run_env_add_channel(&env, channel_at(config)) < 0)) {
+		strv_free(env);
 		return error_set(err, -ENOMEM, "out of memory");
+	}
 	request.env = env;
 	request.fds = start.fds;
 	request.n_fds = start.n;
@@ -610,9 +618,8 @@ struct run_worker *run_worker_adopt(struct supervisor *sup, const char *name, en
 		return NULL;
 	}
 	if (run_env_has_channel(config))
-		channel_adopt(sup->loop, w->pid,
-		              FIRST_FREE_FD + 1 + (config->pass_sockets ? config->n_listens : 0),
-		              on_message, w, &w->channel, &ignored);
+		channel_adopt(sup->loop, w->pid, channel_at(config) + 1, on_message, w, &w->channel,
+		              &ignored);
 	w->started_at = w->up_at = clock_ns(CLOCK_MONOTONIC);
 	w->next = sup->workers;
 	sup->workers = w;
