@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * The programs on a service's cgroup. At bind() they turn SO_REUSEPORT on, before the kernel looks
- * whether the port is taken; after listen() they tell who listens.
+ * whether the port is taken, and refuse MPTCP; after listen() they tell who listens.
  *
  * In the LISTEN callback of sockops the current cgroup can't be asked for before Linux 6.12: bind()
  * notes it with the socket.
@@ -17,12 +17,22 @@
 #define SOL_SOCKET   1
 #define SO_REUSEPORT 15
 #define SOCK_STREAM  1
+#define EOPNOTSUPP   95
 
-#define ALLOW 1
+#define REFUSE 0
+#define ALLOW  1
+/* The same, and CAP_NET_BIND_SERVICE isn't asked for. */
+#define ALLOW_ANY_PORT 3
 
 /* Only these are shared; none = all. In host order, ascending or not. */
 const volatile __u32 n_ports;
 const volatile __u16 ports[HOOK_PORTS_MAX];
+
+/* Offset of struct tcp_sock's is_mptcp; 0: the kernel doesn't tell. Not by CO-RE, without which
+ * these programs can be loaded where there is no BTF. */
+const volatile __u32 is_mptcp_at;
+/* bpf_set_retval() may be called; else who is refused sees EPERM. */
+const volatile __u32 has_retval;
 
 /* What bind() notes of a socket. Goes with the socket; an accepted one doesn't inherit it. */
 struct {
@@ -55,38 +65,84 @@ static __always_inline int is_shared(__u16 port)
 	return 0;
 }
 
-static __always_inline void on_bind(struct bpf_sock_addr *ctx)
+static __always_inline void send(const struct hook_event *event)
+{
+	const __u32 zero = 0;
+	__u64 *lost;
+
+	if (bpf_ringbuf_output(&hook_listens, (void *)event, sizeof(*event), 0) == 0)
+		return;
+	lost = bpf_map_lookup_elem(&hook_lost, &zero);
+	if (lost)
+		__sync_fetch_and_add(lost, 1);
+}
+
+/* What binds and listens for an MPTCP socket is a TCP socket of the kernel's. */
+static __always_inline int is_mptcp(struct bpf_sock *sk)
+{
+	const __u8 *tp = is_mptcp_at ? (void *)bpf_skc_to_tcp_sock(sk) : NULL;
+
+	return tp && tp[is_mptcp_at];
+}
+
+/*
+ * The listener that an MPTCP socket is to its program can't be put into a socket array, nor can a
+ * program be attached by it. Refused here, a program that would rather have MPTCP (Go's do) falls
+ * back to TCP.
+ */
+static __always_inline int refuse(struct bpf_sock_addr *ctx, __u16 port)
+{
+	const struct hook_event event = {
+	        .cgroup = bpf_get_current_cgroup_id(),
+	        .cookie = bpf_get_socket_cookie(ctx),
+	        .port = port,
+	        .fixed = 1,
+	        .refused = 1,
+	};
+
+	send(&event);
+	if (has_retval)
+		bpf_set_retval(-EOPNOTSUPP);
+	return REFUSE;
+}
+
+static __always_inline int on_bind(struct bpf_sock_addr *ctx)
 {
 	const __u16 port = bpf_ntohs(ctx->user_port);
+	const int shared = port && is_shared(port);
+	/* A port that was named is the workers', whoever they are. */
+	const int allow = n_ports && shared ? ALLOW_ANY_PORT : ALLOW;
+	struct bpf_sock *sk = ctx->sk;
 	struct hook_bound *bound;
 	int on = 1;
 
 	if (ctx->type != SOCK_STREAM || ctx->protocol != IPPROTO_TCP)
-		return;
+		return ALLOW;
+	if (shared && sk && is_mptcp(sk))
+		return refuse(ctx, port);
 	/* If it fails, the bind() goes on as without us, and says EADDRINUSE where it has to. */
-	if (port && is_shared(port))
+	if (shared)
 		bpf_setsockopt(ctx, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
-	if (!ctx->sk)
-		return;
-	bound = bpf_sk_storage_get(&hook_bound, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!sk)
+		return allow;
+	bound = bpf_sk_storage_get(&hook_bound, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (bound) {
 		bound->cgroup = bpf_get_current_cgroup_id();
 		bound->fixed = port != 0;
 	}
+	return allow;
 }
 
 SEC("cgroup/bind4")
 int rpd_bind4(struct bpf_sock_addr *ctx)
 {
-	on_bind(ctx);
-	return ALLOW;
+	return on_bind(ctx);
 }
 
 SEC("cgroup/bind6")
 int rpd_bind6(struct bpf_sock_addr *ctx)
 {
-	on_bind(ctx);
-	return ALLOW;
+	return on_bind(ctx);
 }
 
 static __always_inline void tell(struct bpf_sock_ops *ctx)
@@ -96,8 +152,6 @@ static __always_inline void tell(struct bpf_sock_ops *ctx)
 	        .port = (__u16)ctx->local_port,
 	};
 	const struct hook_bound *bound = NULL;
-	const __u32 zero = 0;
-	__u64 *lost;
 
 	if (ctx->sk)
 		bound = bpf_sk_storage_get(&hook_bound, ctx->sk, NULL, 0);
@@ -105,11 +159,7 @@ static __always_inline void tell(struct bpf_sock_ops *ctx)
 		event.cgroup = bound->cgroup;
 		event.fixed = bound->fixed;
 	}
-	if (bpf_ringbuf_output(&hook_listens, &event, sizeof(event), 0) == 0)
-		return;
-	lost = bpf_map_lookup_elem(&hook_lost, &zero);
-	if (lost)
-		__sync_fetch_and_add(lost, 1);
+	send(&event);
 }
 
 SEC("sockops")

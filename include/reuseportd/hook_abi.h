@@ -21,5 +21,5 @@ struct hook_event {
 	__u64 cookie;
 	__u16 port; /* host order */
 	__u16 fixed;
-	__u32 pad;
+	__u32 refused; /* it was refused at bind(), as it is MPTCP's, and doesn't listen */
 };

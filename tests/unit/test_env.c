@@ -31,6 +31,19 @@ static void set_and_find(void **state)
 	assert_null(env_find(env, "B"));
 }
 
+static void names(void **state)
+{
+	static const char *const good[] = {"A=", "_=x", "a_1Z=\"b c\"", "A=b=c"};
+	static const char *const bad[] = {"",     "A",    "=A",   "\"A=b\"", "'A=b'",     "A-B=c",
+	                                  "1A=b", " A=b", "A =b", "A.B=c",   "\xc3\xa4=1"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		assert_true(env_is_setting(good[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_false(env_is_setting(bad[i]));
+}
+
 static void parse(void **state)
 {
 	static const char text[] =
@@ -44,10 +57,15 @@ static void parse(void **state)
 	        "LINES=\"one\n"
 	        "two\"\n"
 	        "\t# PLAIN=other\n"
+	        "; PLAIN=other\n"
+	        "BACK=C:\\\\x \\\"y\\ \n"
+	        "GOES=on \\\nand\\\n on\n"
+	        "SHELL_=\"\\$x \\`y\\\nz \\q\"\n"
 	        "LAST=$PLAIN";
 	static const char *const expected[] = {
-	        "PLAIN=a b \"c\"",     "SPACED=x # no comment", "EMPTY=",      "SINGLE=a\\n\"b",
-	        "DOUBLE=a\n\"b\\ \\x", "LINES=one\ntwo",        "LAST=$PLAIN",
+	        "PLAIN=a b \"c\"",     "SPACED=x # no comment", "EMPTY=",          "SINGLE=a\\n\"b",
+	        "DOUBLE=a\n\"b\\ \\x", "LINES=one\ntwo",        "BACK=C:\\x \"y ", "GOES=on and on",
+	        "SHELL_=$x `yz \\q",   "LAST=$PLAIN",
 	};
 	_cleanup_strv_ char **env = NULL;
 	unsigned int line = 77;
@@ -68,7 +86,8 @@ static void wrong_lines(void **state)
 	} cases[] = {
 	        {"A", 1},      {"A=1\n\nB\nC=1", 3},  {"=1", 1},
 	        {"A B=1", 1},  {"A=1\nB='x\ny\n", 2}, {"A=\"x\ny\"\nB=\"", 3},
-	        {"A='x'y", 1}, {"A=\"x\ny\"\nB", 3},
+	        {"A='x'y", 1}, {"A=\"x\ny\"\nB", 3},  {"A=x\\\ny\nB", 3},
+	        {"A-B=1", 1},  {"A=1\n\"B=1\"", 2},   {"A=\"\\\n\"\nB", 3},
 	};
 
 	(void)state;
@@ -86,6 +105,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(set_and_find),
+	        cmocka_unit_test(names),
 	        cmocka_unit_test(parse),
 	        cmocka_unit_test(wrong_lines),
 	};

@@ -50,7 +50,7 @@ static void sections(void **state)
 	       "  listen=8080\n"
 	       "listen : [::1]:81\n"
 	       "env = A=b ; not a comment\n"
-	       "env = B = x\n"
+	       "env = B= x\n"
 	       "in-place\n"
 	       "keep-going = no\r\n"
 	       "ready = http:/health\n"
@@ -69,7 +69,7 @@ static void sections(void **state)
 	assert_int_equal(web->workers, CPUS);
 	assert_int_equal(web->n_listens, 2);
 	assert_string_equal(web->env[0], "A=b ; not a comment");
-	assert_string_equal(web->env[1], "B = x");
+	assert_string_equal(web->env[1], "B= x");
 	assert_true(web->in_place);
 	assert_false(web->keep_going);
 	assert_int_equal(web->ready, READY_HTTP);
@@ -184,6 +184,8 @@ static void problems(void **state)
 	         {{4, "pass-sockets: which ones"}, {5, "backoff:"}, {6, "health-interval:"}}},
 	        {"[a]\ncommand = x\nworkers = 1\nenv-file = missing.env\n",
 	         {{4, "'missing.env' can't be read: No such file"}}},
+	        {"[a]\ncommand = x\nworkers = 1\nenv = \"A=b\"\nenv = B = x\n",
+	         {{4, "'\"A=b\"' is not NAME=VALUE"}, {5, "'B = x' is not NAME=VALUE"}}},
 	        {"[a]\ncommand = x\nworkers = 1\nenv-file = bad.env\n",
 	         {{4, "line 2 of 'bad.env' is not NAME=VALUE"}}},
 	};

@@ -90,7 +90,11 @@ static int add_file(const char *path, char ***env, struct error *err)
 		return error_usage(err, "'%s' can't be read: %s", path, strerror(-r));
 	r = env_parse(text, env, &line);
 	if (r == -EINVAL)
-		return error_usage(err, "line %u of '%s' is not NAME=VALUE", line, path);
+		return error_usage(
+		        err,
+		        "line %u of '%s' is not NAME=VALUE; a name has letters, digits and "
+		        "_ only",
+		        line, path);
 	return r < 0 ? error_set(err, r, "out of memory") : 0;
 }
 

@@ -4,18 +4,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 #define RESULT_FD  3
 #define OUTPUT_MAX (16 << 20)
+#define TIMEOUT_S  10   /* a supervisor does nothing else meanwhile */
 #define SAID_MAX   2000 /* of node's message; the beginning names file and line */
 
 /* An exception that nobody catches is told by node with the file, the line and the text there. */
@@ -56,10 +60,32 @@ static int make_pipe(struct output *output, int *ret_writer)
 	return 0;
 }
 
+/* In a process group of its own, with what it starts; and without what a supervisor has blocked or
+ * ignores. */
+static int set_attributes(posix_spawnattr_t *attributes)
+{
+	sigset_t none, all;
+	int r;
+
+	sigemptyset(&none);
+	sigfillset(&all);
+	r = posix_spawnattr_setsigmask(attributes, &none);
+	if (r == 0)
+		r = posix_spawnattr_setsigdefault(attributes, &all);
+	if (r == 0)
+		r = posix_spawnattr_setpgroup(attributes, 0);
+	if (r == 0)
+		r = posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK |
+		                                                 POSIX_SPAWN_SETSIGDEF |
+		                                                 POSIX_SPAWN_SETPGROUP);
+	return -r;
+}
+
 static int start(const char *path, int result, int message, pid_t *ret)
 {
 	char *argv[] = {"node", "-e", (char *)loader, (char *)path, NULL};
 	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
 	int r = -posix_spawn_file_actions_init(&actions);
 
 	if (r == 0)
@@ -70,8 +96,12 @@ static int start(const char *path, int result, int message, pid_t *ret)
 		r = -posix_spawn_file_actions_adddup2(&actions, message, 2);
 	if (r == 0)
 		r = -posix_spawn_file_actions_adddup2(&actions, result, RESULT_FD);
+	posix_spawnattr_init(&attributes);
 	if (r == 0)
-		r = -posix_spawnp(ret, "node", &actions, NULL, argv, environ);
+		r = set_attributes(&attributes);
+	if (r == 0)
+		r = -posix_spawnp(ret, "node", &actions, &attributes, argv, environ);
+	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&actions);
 	return r;
 }
@@ -97,28 +127,53 @@ static int take(struct output *output)
 	return 1;
 }
 
+static int ms_until(int64_t deadline)
+{
+	const int64_t ns = deadline - clock_ns(CLOCK_MONOTONIC);
+
+	return ns > 0 ? (int)(ns / 1000000) + 1 : 0;
+}
+
 /* Both to their ends: node must not wait for either. */
-static int take_all(struct output outputs[2])
+static int take_all(struct output outputs[2], int64_t deadline)
 {
 	struct pollfd fds[2] = {{outputs[0].fd, POLLIN, 0}, {outputs[1].fd, POLLIN, 0}};
 
 	while (fds[0].fd >= 0 || fds[1].fd >= 0) {
-		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+		const int r = poll(fds, 2, ms_until(deadline));
+
+		if (r == 0)
+			return -ETIME;
+		if (r < 0 && errno != EINTR)
 			return -errno;
 		for (int i = 0; i < 2; i++) {
-			const int r = fds[i].revents ? take(&outputs[i]) : 1;
+			const int more = r > 0 && fds[i].revents ? take(&outputs[i]) : 1;
 
-			if (r < 0)
-				return r;
-			if (r == 0)
+			if (more < 0)
+				return more;
+			if (more == 0)
 				fds[i].fd = -1;
-			fds[i].revents = 0;
 		}
 	}
 	return 0;
 }
 
-static int wait_for(pid_t pid)
+/* It may have closed both, and go on. */
+static int await_end(pid_t pid, int64_t deadline)
+{
+	_cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	struct pollfd end = {.fd = pidfd, .events = POLLIN};
+	int r;
+
+	if (pidfd < 0)
+		return -errno;
+	do {
+		r = poll(&end, 1, ms_until(deadline));
+	} while (r < 0 && errno == EINTR);
+	return r > 0 ? 0 : r < 0 ? -errno : -ETIME;
+}
+
+static int reap(pid_t pid)
 {
 	int status;
 
@@ -157,6 +212,7 @@ static unsigned int line_in(const char *said, const char *path)
 
 static int run(const char *path, struct output outputs[2], struct error *err)
 {
+	const int64_t deadline = clock_ns(CLOCK_MONOTONIC) + TIMEOUT_S * NS_PER_S;
 	_cleanup_close_ int result = -1, message = -1;
 	pid_t pid;
 	int status, r = make_pipe(&outputs[0], &result);
@@ -174,10 +230,19 @@ static int run(const char *path, struct output outputs[2], struct error *err)
 		return error_set(err, r, "node can't be started: %s", strerror(-r));
 	close(TAKE_FD(result));
 	close(TAKE_FD(message));
-	r = take_all(outputs);
-	close(TAKE_FD(outputs[0].fd)); /* so that it ends, if it hasn't */
+	r = take_all(outputs, deadline);
+	close(TAKE_FD(outputs[0].fd));
 	close(TAKE_FD(outputs[1].fd));
-	status = wait_for(pid);
+	if (r == 0)
+		r = await_end(pid, deadline);
+	if (r < 0)
+		kill(-pid, SIGKILL);
+	status = reap(pid);
+	if (r == -ETIME)
+		return error_set(err, r,
+		                 "node has not read '%s' within %d s; it must export the services "
+		                 "and not wait for anything",
+		                 path, TIMEOUT_S);
 	if (r < 0)
 		return error_set(err, r, "can't read what node makes of '%s': %s", path,
 		                 strerror(-r));

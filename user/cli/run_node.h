@@ -7,6 +7,7 @@
 /*
  * Runs node to load the module (CommonJS or ES) and returns what it exports as the text of a JSON
  * document, which the caller frees. What it prints goes to our standard error. Errors: node isn't
- * there, or what node said; *ret_line is the line in @path that it named, or 0.
+ * there, or takes more than 10 s, or what node said; *ret_line is the line in @path that it named,
+ * or 0.
  */
 int run_node_read(const char *path, char **ret, unsigned int *ret_line, struct error *err);

@@ -18,6 +18,22 @@ static size_t name_length(const char *setting)
 	return setting[n] ? n : 0;
 }
 
+static bool is_name(const char *text, size_t n)
+{
+	if (!n || (*text >= '0' && *text <= '9'))
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_",
+		            text[i]))
+			return false;
+	return true;
+}
+
+bool env_is_setting(const char *text)
+{
+	return is_name(text, name_length(text));
+}
+
 const char *env_find(char *const *env, const char *name)
 {
 	const size_t n = strlen(name);
@@ -47,36 +63,57 @@ int env_set(char ***env, const char *setting)
 	return 0;
 }
 
-static char unescape(char c)
+/* What is after the backslash at @at: taken, or else left, backslash and all. A newline is no part
+ * of the value. */
+static const char *take_escape(const char *at, const char *known, char **to, unsigned int *line)
 {
-	return c == 'n' ? '\n' : c == 't' ? '\t' : c;
+	const char c = at[1];
+
+	if (c == '\n') {
+		(*line)++;
+		return at + 2;
+	}
+	if (!c || (known && !strchr(known, c))) {
+		*(*to)++ = *at;
+		return at + 1;
+	}
+	*(*to)++ = known && c == 'n' ? '\n' : known && c == 't' ? '\t' : c;
+	return at + 2;
 }
 
 /* A value in quotes, from after the first one, to @to. Returns what is after the last one; NULL if
  * there is none. */
 static const char *take_quoted(const char *at, char quote, char **to, unsigned int *line)
 {
-	for (; *at && *at != quote; at++) {
+	while (*at && *at != quote) {
+		if (*at == '\\' && quote == '"') {
+			at = take_escape(at, "nt\"\\`$", to, line);
+			continue;
+		}
 		if (*at == '\n')
 			(*line)++;
-		if (*at == '\\' && quote == '"' && at[1] && strchr("nt\"\\", at[1]))
-			*(*to)++ = unescape(*++at);
-		else
-			*(*to)++ = *at;
+		*(*to)++ = *at++;
 	}
 	return *at ? at + 1 : NULL;
 }
 
 /* The rest of the line, without blanks at its end. */
-static const char *take_plain(const char *at, char **to)
+static const char *take_plain(const char *at, char **to, unsigned int *line)
 {
-	const char *end = at + strcspn(at, "\n"), *last = end;
+	char *end = *to; /* after what isn't blank */
 
-	while (last > at && strchr(BLANKS, last[-1]))
-		last--;
-	memcpy(*to, at, last - at);
-	*to += last - at;
-	return end;
+	while (*at && *at != '\n') {
+		const bool counts = !strchr(BLANKS, *at);
+
+		if (*at == '\\')
+			at = take_escape(at, NULL, to, line);
+		else
+			*(*to)++ = *at++;
+		if (counts)
+			end = *to;
+	}
+	*to = end;
+	return at;
 }
 
 /* Reads NAME=VALUE to @to, which is long enough. Returns the end of its last line, or NULL. */
@@ -84,7 +121,7 @@ static const char *take_setting(const char *at, char *to, unsigned int *line)
 {
 	size_t n = strcspn(at, "=\n" BLANKS);
 
-	if (!n || at[n + strspn(at + n, BLANKS)] != '=')
+	if (!is_name(at, n) || at[n + strspn(at + n, BLANKS)] != '=')
 		return NULL;
 	memcpy(to, at, n);
 	to += n;
@@ -98,7 +135,7 @@ static const char *take_setting(const char *at, char *to, unsigned int *line)
 		if (!at || (*at && *at != '\n'))
 			return NULL;
 	} else {
-		at = take_plain(at, &to);
+		at = take_plain(at, &to, line);
 	}
 	*to = '\0';
 	return at;
@@ -118,7 +155,7 @@ int env_parse(const char *text, char ***env, unsigned int *ret_line)
 		text += strspn(text, BLANKS);
 		if (!strncmp(text, "export ", 7))
 			text += 7 + strspn(text + 7, BLANKS);
-		if (*text == '#') {
+		if (*text == '#' || *text == ';') {
 			text += strcspn(text, "\n");
 		} else if (*text && *text != '\n') {
 			text = take_setting(text, setting, &last);

@@ -50,7 +50,8 @@ struct run_config {
 	char *increment_var;
 	char *cwd, *user, *group; /* NULL = ours */
 	/* Files that standard output and error are appended to; NULL = ours. With merge_logs all
-	 * workers write to the same, else "-SLOT" is put before the name's extension. */
+	 * workers write to the same, else "-SLOT" is put before the name's extension, unless it is
+	 * a device or a pipe. */
 	char *out_file, *error_file;
 	bool merge_logs;
 	enum run_log log;

@@ -187,11 +187,12 @@ static int set_policy(struct run_config *config, const struct run_setting *setti
 
 static int set_env(struct run_config *config, const struct run_setting *setting, struct error *err)
 {
-	int r = env_set(&config->env, setting->value);
-
-	if (r == -EINVAL)
-		return error_usage(err, "'%s' is not NAME=VALUE", setting->value);
-	return r;
+	if (!env_is_setting(setting->value))
+		return error_usage(err,
+		                   "'%s' is not NAME=VALUE; a name has letters, digits and _ only, "
+		                   "and there are no quotes around",
+		                   setting->value);
+	return env_set(&config->env, setting->value);
 }
 
 /* KIND, or KIND:ARGUMENT where the kind has one. */

@@ -12,6 +12,10 @@
 
 #define ADMIT_TRIES 100
 
+#ifndef ENOTSUPP
+#define ENOTSUPP 524 /* the kernel's own: what a socket array says to what isn't TCP or UDP */
+#endif
+
 struct borrowed {
 	int fds[RPD_ENDPOINT_MAX];
 };
@@ -90,6 +94,7 @@ static int put_error(struct error *err, int r, unsigned int slot, const struct n
                      unsigned int endpoint)
 {
 	char text[ENDPOINT_TEXT_MAX];
+	const char *why;
 
 	endpoint_format(&newcomer->listeners[endpoint]->endpoint, text, sizeof(text));
 	if (r == -EBUSY)
@@ -97,10 +102,14 @@ static int put_error(struct error *err, int r, unsigned int slot, const struct n
 		                 "the listener of pid %u (%s) on %s is in use already, by a slot "
 		                 "of a service or by another BPF program's map",
 		                 newcomer->owner.pid, newcomer->owner.comm, text);
-	return error_set(err, r, "can't put the listener of pid %u (%s) on %s into slot %u: %s%s",
-	                 newcomer->owner.pid, newcomer->owner.comm, text, slot, strerror(-r),
-	                 r == -EINVAL ? " (it was opened without SO_REUSEPORT, or listens no more)"
-	                              : "");
+	if (r == -EINVAL)
+		why = "it was opened without SO_REUSEPORT, or listens no more";
+	else if (r == -EOPNOTSUPP || r == -ENOTSUPP)
+		why = ADMIT_NO_MPTCP;
+	else
+		why = strerror(-r);
+	return error_set(err, r, "can't put the listener of pid %u (%s) on %s into slot %u: %s",
+	                 newcomer->owner.pid, newcomer->owner.comm, text, slot, why);
 }
 
 /* Puts the listener into its slot. A service that is being made may follow on one of which the

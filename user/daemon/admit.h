@@ -9,6 +9,10 @@
 #include "core/listener.h"
 #include "daemon/service.h"
 
+/* Why an MPTCP socket is refused, and what to do. */
+#define ADMIT_NO_MPTCP                                                                             \
+	"MPTCP sockets can't be steered; listen with plain TCP (Go: GODEBUG=multipathtcp=0)"
+
 /* A worker to be admitted: who it is, and its listener in each endpoint of the service. */
 struct newcomer {
 	struct holder owner;

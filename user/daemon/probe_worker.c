@@ -263,6 +263,9 @@ static int start_command(struct probe_run *run, const struct probe_request *requ
 	struct spawn_request command = {
 	        .argv = (char *const[]){"/bin/sh", "-c", run->argument, NULL},
 	        .env = request->env,
+	        .cwd = request->cwd,
+	        .user = request->user,
+	        .group = request->group,
 	};
 	int r;
 

@@ -28,9 +28,10 @@ struct probe_request {
 	struct service *service;
 	unsigned int endpoint;
 	unsigned int index;
-	/* For EXEC: the environment, complete, and the service's cgroup directory for it to run in
-	 * a child of, "probe". */
+	/* For EXEC: the environment, complete, and where and as whom it runs, as the worker does
+	 * (kern/spawn.h); and the service's cgroup directory for it to run in a child of. */
 	char *const *env;
+	const char *cwd, *user, *group;
 	const char *cgroup_path;
 	probe_done done;
 	void *data;

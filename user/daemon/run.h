@@ -64,6 +64,7 @@ struct run_worker {
 	uint64_t cookies[RPD_ENDPOINT_MAX];
 	uint16_t account;
 
+	uint16_t refused_port; /* where it may not listen by MPTCP, and does not by TCP; or 0 */
 	bool told_ready;       /* by sd_notify, or a message */
 	bool probing_listener; /* its listener is where probes find it (RPD_SLOT_PROBE) */
 	struct probe_run *probe;
@@ -154,8 +155,18 @@ struct run_worker *run_worker_of_pid(struct supervisor *sup, uint32_t pid);
 
 /* Its environment, NAME=VALUE, NULL-terminated; NULL: out of memory. strv_free(). */
 char **run_env_new(const struct run_worker *w);
-/* Whether it is offered a Node channel. */
+/* Whether it is offered a Node channel: Node programs call process.send() only if they were started
+ * with one, as PM2 does; some call it without looking. Others are not, as a node that they start
+ * may have the variable without the descriptor, and dies of that. */
 bool run_env_has_channel(const struct run_config *config);
+/* The channel's end is descriptor @fd of it; not so in its probes' commands. -ENOMEM. */
+int run_env_add_channel(char ***env, int fd);
+
+/* --- run_log.c */
+
+/* Opens the log file @name of the configuration for the worker to append to. The caller closes it.
+ */
+int run_log_open(const struct run_worker *w, const char *name, struct error *err);
 
 /* --- run_place.c: workers' listeners, and slots. */
 

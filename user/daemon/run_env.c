@@ -5,10 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/strv.h"
+#include "core/env.h"
 #include "daemon/run.h"
+#include "kern/identity.h"
+#include "kern/script.h"
 
-#define ENV_OWN_MAX 16 /* variables that we add */
+#define ENV_OWN_MAX 24 /* variables that we add */
 
 /* Ours that are meant for us, or say how we were started. */
 static const char *const kept_back[] = {
@@ -70,18 +74,6 @@ static bool is_kept_back(const char *variable)
 	return false;
 }
 
-/* Node programs call process.send() only if they were started with a channel, as PM2 does; some
- * call it without looking. */
-bool run_env_has_channel(const struct run_config *config)
-{
-	const char *program = strrchr(config->argv[0], '/');
-
-	program = program ? program + 1 : config->argv[0];
-	return config->ready == READY_MESSAGE || config->drain_message ||
-	       config->shutdown_message || !strcmp(program, "node") || !strcmp(program, "nodejs") ||
-	       !strcmp(program, "npm") || !strcmp(program, "bun");
-}
-
 /* PM2's increment_var: each instance has the next number. */
 static void add_increment(struct env *env, const struct run_worker *w)
 {
@@ -108,11 +100,31 @@ static void add_sockets(struct env *env, const struct run_config *config)
 	add(env, "LISTEN_PID=0"); /* spawn() puts the number in */
 }
 
+/* As systemd does for User=: ours would lead it into root's files. */
+static void add_user(struct env *env, const struct run_config *config)
+{
+	_cleanup_(identity_deinit) struct identity id = {};
+	struct error ignored;
+
+	/* Who can't be found can't be started: spawn() says why. */
+	if (!config->user || identity_find(&id, config->user, config->group, &ignored) < 0)
+		return;
+	if (id.name) {
+		add(env, "USER=%s", id.name);
+		add(env, "LOGNAME=%s", id.name);
+	}
+	if (id.shell)
+		add(env, "SHELL=%s", id.shell);
+	if (id.home)
+		add(env, "HOME=%s", id.home);
+}
+
 static void add_own(struct env *env, const struct run_worker *w)
 {
 	const struct run_config *config = &w->plan->config;
 	char path[PATH_MAX];
 
+	add_user(env, config);
 	if (config->n_listens)
 		add(env, "PORT=%u", config->listens[0].port);
 	add(env, "NODE_APP_INSTANCE=%u", w->slot);
@@ -125,11 +137,6 @@ static void add_own(struct env *env, const struct run_worker *w)
 	}
 	if (config->pass_sockets)
 		add_sockets(env, config);
-	if (run_env_has_channel(config)) {
-		add(env, "NODE_CHANNEL_FD=%zu",
-		    3 + (config->pass_sockets ? config->n_listens : (size_t)0));
-		add(env, "NODE_CHANNEL_SERIALIZATION_MODE=json");
-	}
 }
 
 char **run_env_new(const struct run_worker *w)
@@ -151,4 +158,31 @@ char **run_env_new(const struct run_worker *w)
 		return env.list;
 	strv_free(env.list);
 	return NULL;
+}
+
+static const char *path_of(const struct run_config *config)
+{
+	const char *path = env_find(config->env, "PATH");
+
+	return path ? path : getenv("PATH");
+}
+
+bool run_env_has_channel(const struct run_config *config)
+{
+	static const char *const programs[] = {"node", "nodejs", "npm",     "npx", "yarn",
+	                                       "pnpm", "tsx",    "ts-node", "bun", NULL};
+
+	return config->ready == READY_MESSAGE || config->drain_message ||
+	       config->shutdown_message ||
+	       script_runs(config->argv, path_of(config), config->cwd, programs);
+}
+
+int run_env_add_channel(char ***env, int fd)
+{
+	char setting[32];
+	int r;
+
+	snprintf(setting, sizeof(setting), "NODE_CHANNEL_FD=%d", fd);
+	r = env_set(env, setting);
+	return r < 0 ? r : env_set(env, "NODE_CHANNEL_SERIALIZATION_MODE=json");
 }

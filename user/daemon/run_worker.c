@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/strv.h"
+#include "daemon/admit.h"
 #include "daemon/run.h"
 #include "kern/cgroup.h"
 #include "kern/listener.h"
@@ -61,6 +62,18 @@ static void describe_end(struct run_worker *w, const siginfo_t *info)
 		         info->si_code == CLD_DUMPED ? ", core dumped" : "");
 }
 
+/* What its failure may come of is told with it. */
+static void add_refusal(struct run_worker *w)
+{
+	const size_t n = strlen(w->why);
+
+	if (w->refused_port)
+		snprintf(w->why + n, sizeof(w->why) - n,
+		         "; it asked for an MPTCP socket on port %u and was "
+		         "refused: " ADMIT_NO_MPTCP,
+		         w->refused_port);
+}
+
 /* Of one that an earlier supervisor started nobody tells us how it ended. */
 static int on_exit_of_main(sd_event_source *source, int fd, uint32_t events, void *data)
 {
@@ -76,6 +89,8 @@ static int on_exit_of_main(sd_event_source *source, int fd, uint32_t events, voi
 		snprintf(w->why, sizeof(w->why), "ended with %s before it %s",
 		         w->end[0] ? w->end : "an unknown status",
 		         w->state == LIFE_STARTING ? "was ready" : "had lived long enough");
+	if (w->state == LIFE_STARTING)
+		add_refusal(w);
 	run_worker_event(w, LIFE_EVENT_EXITED);
 	return 0;
 }
@@ -175,6 +190,7 @@ static int on_timer(sd_event_source *source, uint64_t now, void *data)
 		if (w->why[0] == '\0')
 			snprintf(w->why, sizeof(w->why), "was not ready within %g s",
 			         (double)config->ready_timeout / NS_PER_S);
+		add_refusal(w);
 		run_worker_event(w, LIFE_EVENT_LATE);
 		break;
 	case LIFE_SETTLING:
@@ -375,24 +391,6 @@ static int watch_end(struct run_worker *w, struct error *err)
 	return r < 0 ? error_set(err, r, "can't watch pid %u: %s", w->pid, strerror(-r)) : 0;
 }
 
-/* The name of a log file: "-SLOT" goes before the extension, unless all write to the same. */
-static int open_log(const struct run_worker *w, const char *name, struct error *err)
-{
-	const char *base = strrchr(name, '/') ? strrchr(name, '/') + 1 : name;
-	const char *dot = strrchr(base, '.');
-	char path[PATH_MAX];
-	int fd;
-
-	if (!dot || dot == base)
-		dot = name + strlen(name);
-	if (w->plan->config.merge_logs)
-		snprintf(path, sizeof(path), "%s", name);
-	else
-		snprintf(path, sizeof(path), "%.*s-%u%s", (int)(dot - name), name, w->slot, dot);
-	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
-	return fd < 0 ? error_set(err, -errno, "can't write to %s: %s", path, strerror(errno)) : fd;
-}
-
 struct start {
 	struct spawn_fd fds[2 * RPD_ENDPOINT_MAX];
 	size_t n;
@@ -416,7 +414,7 @@ static int give_logs(struct run_worker *w, struct start *start, struct error *er
 	const char *const names[] = {w->plan->config.out_file, w->plan->config.error_file};
 
 	for (int i = 0; i < 2; i++) {
-		int fd = names[i] ? open_log(w, names[i], err) : output_worker_fd(w->output);
+		int fd = names[i] ? run_log_open(w, names[i], err) : output_worker_fd(w->output);
 
 		if (fd < 0)
 			return fd;
@@ -462,10 +460,16 @@ static int give_listeners(struct run_worker *w, struct start *start, struct erro
 	return 0;
 }
 
+/* Its descriptor of the channel; the next one is ours. */
+static int channel_at(const struct run_config *config)
+{
+	return FIRST_FREE_FD + (config->pass_sockets ? config->n_listens : 0);
+}
+
 static int give_channel(struct run_worker *w, struct start *start, struct error *err)
 {
 	const struct run_config *config = &w->plan->config;
-	int at = FIRST_FREE_FD + (config->pass_sockets ? config->n_listens : 0);
+	int at = channel_at(config);
 	int r;
 
 	if (!run_env_has_channel(config))
@@ -500,8 +504,10 @@ static int start_it(struct run_worker *w, struct error *err)
 	if (r < 0)
 		return r;
 	env = run_env_new(w);
-	if (!env)
+	if (!env || (w->channel && run_env_add_channel(&env, channel_at(config)) < 0)) {
+		strv_free(env);
 		return error_set(err, -ENOMEM, "out of memory");
+	}
 	request.env = env;
 	request.fds = start.fds;
 	request.n_fds = start.n;
@@ -612,9 +618,8 @@ struct run_worker *run_worker_adopt(struct supervisor *sup, const char *name, en
 		return NULL;
 	}
 	if (run_env_has_channel(config))
-		channel_adopt(sup->loop, w->pid,
-		              FIRST_FREE_FD + 1 + (config->pass_sockets ? config->n_listens : 0),
-		              on_message, w, &w->channel, &ignored);
+		channel_adopt(sup->loop, w->pid, channel_at(config) + 1, on_message, w, &w->channel,
+		              &ignored);
 	w->started_at = w->up_at = clock_ns(CLOCK_MONOTONIC);
 	w->next = sup->workers;
 	sup->workers = w;

@@ -59,8 +59,15 @@ static void on_listen(const struct hook_listen *listen, void *data)
 {
 	struct run_worker *w = worker_of_cgroup(data, listen->cgroup);
 
-	if (w)
-		run_ready_heard(w, listen->cookie, listen->fixed);
+	if (!w)
+		return;
+	if (listen->refused) {
+		w->refused_port = listen->port;
+		return;
+	}
+	if (w->refused_port == listen->port) /* it has fallen back to TCP */
+		w->refused_port = 0;
+	run_ready_heard(w, listen->cookie, listen->fixed);
 }
 
 /* Some were not heard of, or are of a cgroup below a worker's: who isn't ready is looked at. */
@@ -299,6 +306,26 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *inf
 	return 0;
 }
 
+/* Who we are to be reads the same files, and can't come back if they are wrong. */
+static bool can_upgrade(struct supervisors *all)
+{
+	for (size_t i = 0; i < all->n; i++) {
+		struct supervisor *sup = all->list[i];
+		const struct supervisor_request *request = sup->request;
+		struct run_config config = {};
+		struct error err = {};
+
+		if (sup->ended || !request->reread)
+			continue;
+		if (request->reread(sup->name, &config, request->data, &err) < 0) {
+			run_say(sup, "not executed anew, going on: %s", err.text);
+			return false;
+		}
+		run_config_free(&config);
+	}
+	return true;
+}
+
 /* All that we have open is close-on-exec; who we then are takes over what we leave. */
 static int on_upgrade(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
 {
@@ -306,6 +333,8 @@ static int on_upgrade(sd_event_source *source, const struct signalfd_siginfo *in
 
 	(void)source;
 	(void)info;
+	if (!can_upgrade(all))
+		return 0;
 	log_line("reuseportd: executing %s anew", all->self[0]);
 	execvp(all->self[0], all->self);
 	log_line("reuseportd: can't execute %s: %s; going on", all->self[0], strerror(errno));

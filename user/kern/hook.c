@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <reuseportd/hook_abi.h>
 
@@ -166,6 +167,7 @@ static int on_event(void *context, void *data, size_t size)
 	        .cookie = event->cookie,
 	        .port = event->port,
 	        .fixed = event->fixed,
+	        .refused = event->refused,
 	};
 	hook->on_listen(&listen, hook->data);
 	return 0;
@@ -211,6 +213,28 @@ void hook_free(struct hook *hook)
 	free(hook);
 }
 
+static uint32_t offset_in(const struct btf *btf, const char *name, const char *member)
+{
+	const int id = btf__find_by_name_kind(btf, name, BTF_KIND_STRUCT);
+	const struct btf_type *type = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
+
+	for (uint32_t i = 0; type && i < btf_vlen(type); i++)
+		if (!strcmp(btf__name_by_offset(btf, btf_members(type)[i].name_off), member))
+			return btf_member_bit_offset(type, i) / 8;
+	return 0;
+}
+
+static void find_out(struct hook_bpf__rodata *knows)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+
+	if (btf)
+		knows->is_mptcp_at = offset_in(btf, "tcp_sock", "is_mptcp");
+	btf__free(btf);
+	knows->has_retval = libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
+	                                            BPF_FUNC_set_retval, NULL) == 1;
+}
+
 static void cleanup_hook(struct hook **hook)
 {
 	hook_free(*hook);
@@ -230,6 +254,7 @@ int hook_attach(int fd, const uint16_t *ports, size_t n, struct hook **ret, stru
 	if (!hook || !hook->skel)
 		return refused(-errno, "open the programs that share ports", err);
 	hook->skel->rodata->n_ports = (uint32_t)n;
+	find_out(hook->skel->rodata);
 	if (n)
 		memcpy((void *)hook->skel->rodata->ports, ports, n * sizeof(*ports));
 	for (unsigned int i = 0; i < PROGRAM_MAX && r == 0; i++)

@@ -88,7 +88,7 @@ static void place_descriptors(struct spawn_plan *plan, int *pipe)
 
 static void change_identity(const struct spawn_plan *plan, int pipe)
 {
-	const struct spawn_identity *id = &plan->identity;
+	const struct identity *id = &plan->identity;
 
 	if (id->set_group && syscall(SYS_setgroups, id->n_groups, id->groups) < 0)
 		give_up(pipe, STEP_GROUPS, errno);

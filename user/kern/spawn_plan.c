@@ -3,16 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <limits.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/parse.h"
 
 #define DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
 #define PATH_START   "PATH="
@@ -105,99 +101,6 @@ static int plan_descriptors(struct spawn_plan *plan, const struct spawn_request 
 	return 0;
 }
 
-/* --- who it is --- */
-
-static bool parse_id(const char *text, unsigned int *ret)
-{
-	long value;
-
-	/* -1 means "no change" to the kernel. */
-	if (parse_long(text, 0, (long)UINT_MAX - 1, &value) < 0)
-		return false;
-	*ret = (unsigned int)value;
-	return true;
-}
-
-/* All groups of a user, @gid among them. */
-static int find_groups(const char *user, gid_t gid, struct spawn_identity *id)
-{
-	gid_t *groups = NULL;
-	int room = 32, n;
-
-	for (;; room *= 2) {
-		gid_t *more = reallocarray(groups, (size_t)room, sizeof(*groups));
-
-		if (!more) {
-			free(groups);
-			return -ENOMEM;
-		}
-		groups = more;
-		n = room;
-		if (getgrouplist(user, gid, groups, &n) >= 0)
-			break;
-	}
-	id->groups = groups;
-	id->n_groups = n;
-	return 0;
-}
-
-static int plan_group(struct spawn_identity *id, const char *name, struct error *err)
-{
-	const struct group *group;
-
-	if (!name)
-		return 0;
-	group = getgrnam(name);
-	if (group)
-		id->gid = group->gr_gid;
-	else if (!parse_id(name, &id->gid))
-		return error_usage(err, "there is no group '%s'", name);
-	id->set_group = true;
-	return 0;
-}
-
-static int plan_user(struct spawn_identity *id, const char *name, struct error *err)
-{
-	const struct passwd *user = getpwnam(name);
-
-	if (user)
-		id->uid = user->pw_uid;
-	else if (!parse_id(name, &id->uid))
-		return error_usage(err, "there is no user '%s'", name);
-	id->set_user = true;
-	if (!user)
-		user = getpwuid(id->uid);
-	if (user && !id->set_group)
-		id->gid = user->pw_gid;
-	else if (!id->set_group)
-		return error_usage(err,
-		                   "user %s has no entry in the user database, so its group isn't "
-		                   "known: name one with --group",
-		                   name);
-	id->set_group = true;
-	return user ? find_groups(user->pw_name, id->gid, id) : 0;
-}
-
-/* A user comes with all its groups; a group alone leaves none but itself. */
-static int plan_identity(struct spawn_identity *id, const struct spawn_request *request,
-                         struct error *err)
-{
-	int r = plan_group(id, request->group, err);
-
-	if (r == 0 && request->user)
-		r = plan_user(id, request->user, err);
-	if (r < 0 && r != -ENOMEM)
-		return r;
-	if (r == 0 && id->set_group && !id->groups) {
-		id->groups = malloc(sizeof(*id->groups));
-		if (id->groups)
-			id->groups[id->n_groups++] = id->gid;
-		else
-			r = -ENOMEM;
-	}
-	return r < 0 ? error_set(err, r, "can't look up the groups: %s", strerror(-r)) : 0;
-}
-
 void spawn_plan_deinit(struct spawn_plan *plan)
 {
 	cleanup_close(&plan->null_fd);
@@ -206,7 +109,7 @@ void spawn_plan_deinit(struct spawn_plan *plan)
 	free(plan->listen_pid);
 	free(plan->fds);
 	free(plan->moved);
-	free(plan->identity.groups);
+	identity_deinit(&plan->identity);
 }
 
 int spawn_plan_init(struct spawn_plan *plan, const struct spawn_request *request, struct error *err)
@@ -220,5 +123,5 @@ int spawn_plan_init(struct spawn_plan *plan, const struct spawn_request *request
 		r = plan_descriptors(plan, request);
 	if (r < 0)
 		return error_set(err, r, "can't start '%s': %s", request->argv[0], strerror(-r));
-	return plan_identity(&plan->identity, request, err);
+	return identity_find(&plan->identity, request->user, request->group, err);
 }

@@ -8,17 +8,10 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "kern/identity.h"
 #include "kern/spawn.h"
 
 #define SPAWN_PID_DIGITS 10
-
-struct spawn_identity {
-	bool set_user, set_group;
-	uid_t uid;
-	gid_t gid;
-	gid_t *groups; /* supplementary ones */
-	int n_groups;
-};
 
 struct spawn_plan {
 	const char *path;  /* PATH of the environment */
@@ -31,7 +24,7 @@ struct spawn_plan {
 	size_t n_fds;
 	int first_free; /* above all targets, and 2 */
 	int null_fd;
-	struct spawn_identity identity;
+	struct identity identity;
 };
 
 /* @plan has null_fd = -1, and else zeros. */

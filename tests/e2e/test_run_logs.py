@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Where the output of workers goes that is not to be ours."""
+import pathlib
+import stat
+
+from bed import check, equal, wait_until
+from runs import Run, worker_command
+
+# Says who it is on both streams, and serves.
+TALKER = "echo out.$REUSEPORTD_SLOT; echo err.$REUSEPORTD_SLOT >&2; exec "
+
+
+def talker(bed):
+    return ["sh", "-c", TALKER + " ".join(str(word) for word in worker_command(bed))]
+
+
+def test_devices(bed):
+    """One device for all workers: none has a name of its own."""
+    before = set(pathlib.Path("/dev").iterdir())
+    run = Run(bed, talker(bed), "--out-file", "/dev/null", "--error-file", "/dev/stdout", workers=2)
+    equal(set(pathlib.Path("/dev").iterdir()) - before, set(), "new in /dev")
+    check(stat.S_ISCHR(pathlib.Path("/dev/null").stat().st_mode), "/dev/null is a device")
+    wait_until(lambda: {"err.0", "err.1"} <= set(run.process.out.read_text().split()), "both talk")
+    check("out." not in run.log(), run.log())
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_files(bed):
+    """Each worker has one, unless they are merged."""
+    folder = bed.dir / "a/b"  # as PM2, it is made
+    run = Run(bed, talker(bed), "--out-file", folder / "out.log", "--error-file", bed.dir / "err",
+              workers=2)
+    for slot in range(2):
+        said = (folder / f"out-{slot}.log").read_text().splitlines()
+        equal(said[0], f"out.{slot}", "its output")
+        equal((bed.dir / f"err-{slot}").read_text(), f"err.{slot}\n", "its errors")
+    equal(run.stop(), 0, "exit status of the supervisor")

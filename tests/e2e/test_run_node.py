@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Files that node reads, again and again while the service runs."""
+import os
+import re
+import shutil
+import signal
+
+from bed import Client, equal, timeout, wait_until
+from runs import NODE, script
+
+CONFIG = "module.exports = {apps: [{name: 'web', script: 'server.js', instances: 1}]};\n"
+
+
+def start(bed, env=None):
+    script(bed, "server.js", NODE)
+    config = bed.dir / "ecosystem.config.js"
+    config.write_text(CONFIG)
+    process = bed.start(bed.binary("reuseportd"), "run", config, name="run", env=env)
+    process.wait_output("web: started:")
+    bed.remember_pinned()
+    return process, config
+
+
+def stop(bed, process):
+    bed.reuseportd("stop", "web")
+    equal(process.wait(), 0, "exit status of the supervisor")
+
+
+def test_upgrade_refused(bed):
+    """Who can't read its file any more isn't executed anew, and goes on; with it mended it is."""
+    process, config = start(bed)
+    pids = [row["pid"] for row in bed.status("web")["workers"]]
+    config.write_text("module.exports = {apps: [\n")
+    process.kill(signal.SIGUSR2)
+    process.wait_output("not executed anew, going on:")
+    config.write_text(CONFIG.replace("'web'", "'other'"))
+    process.kill(signal.SIGUSR2)
+    process.wait_output("has no service 'web' any more")
+    with Client() as client:
+        client.ask()
+    config.write_text(CONFIG)
+    process.kill(signal.SIGUSR2)
+    process.wait_output("is taken over")
+    equal([row["pid"] for row in bed.status("web")["workers"]], pids, "pids")
+    stop(bed, process)
+
+
+@timeout(180)
+def test_never_ends(bed):
+    """A file that node is never done with is given up, and what it has started is killed."""
+    process, config = start(bed)
+    config.write_text("require('child_process').execSync('echo $$ >pid; sleep 1000');\n" + CONFIG)
+    refused = bed.reuseportd("reload", "web", status=1, deadline=60)
+    equal("node has not read" in refused.err and "within 10 s" in refused.err, True, f"{refused}")
+    pid = (bed.dir / "pid").read_text().strip()
+    wait_until(lambda: f"process {pid}: " not in " ".join(bed.left_processes()), "it is killed")
+    config.write_text("process.on('exit', () => { for (;;); }); require('fs').closeSync(2);\n"
+                      + CONFIG)
+    refused = bed.reuseportd("reload", "web", status=1, deadline=60)
+    equal("within 10 s" in refused.err, True, f"{refused}")
+    config.write_text(CONFIG)
+    bed.reuseportd("reload", "web", deadline=60)
+    stop(bed, process)
+
+
+# In place of node. A shell would unblock what is blocked.
+NODE_TOLD = """#!/usr/bin/python3
+import os, shutil, sys
+
+if sys.argv[1] == "-e":
+    shutil.copy("/proc/self/status", "%FOLDER%/status")
+os.execv("%NODE%", sys.argv)
+"""
+
+
+def test_signals(bed):
+    """Node is not born with what a supervisor blocks: what it starts may need it."""
+    folder = bed.dir / "bin"
+    folder.mkdir()
+    node = folder / "node"
+    node.write_text(NODE_TOLD.replace("%FOLDER%", str(bed.dir))
+                    .replace("%NODE%", shutil.which("node")))
+    node.chmod(0o755)
+    process, _ = start(bed, {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"})
+    bed.reuseportd("reload", "web", deadline=60)
+    status = (bed.dir / "status").read_text()
+    equal(int(re.search(r"SigBlk:\t(\w+)", status)[1], 16), 0, "what is blocked")
+    stop(bed, process)

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* kern/log_file: who makes which file, and who doesn't. Needs root. */
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "check_discovery.h"
+#include "kern/log_file.h"
+
+#define NOBODY 65534
+
+/* A folder of its own for each case, and what is below it. */
+struct place {
+	char path[64];
+};
+
+static struct place place_make(uid_t owner, mode_t mode)
+{
+	struct place p = {.path = "/tmp/check-log-XXXXXX"};
+
+	if (!mkdtemp(p.path) || chown(p.path, owner, owner) < 0 || chmod(p.path, mode) < 0)
+		p.path[0] = '\0';
+	return p;
+}
+
+static void place_end(struct place *p)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "rm -rf '%s'", p->path);
+	if (p->path[0] && system(command) != 0)
+		fprintf(stderr, "%s is left\n", p->path);
+}
+
+#define _cleanup_place_ _cleanup_(place_end)
+
+static const char *in(const struct place *p, const char *name)
+{
+	static char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", p->path, name);
+	return path;
+}
+
+static int open_for(const char *user, const char *path)
+{
+	_cleanup_(identity_deinit) struct identity id = {0};
+	struct error err;
+	int r = identity_find(&id, user, NULL, &err);
+
+	return r < 0 ? r : log_file_open(path, &id, &err);
+}
+
+static bool belongs_to(const char *path, uid_t uid)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0 && st.st_uid == uid;
+}
+
+/* Nothing of what we are has changed. */
+static bool is_ourselves(void)
+{
+	_cleanup_place_ struct place p = place_make(0, 0700);
+	_cleanup_close_ int fd = open(in(&p, "mine"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	return fd >= 0 && belongs_to(in(&p, "mine"), 0) && getgroups(0, NULL) == 2;
+}
+
+static void case_as_user(void)
+{
+	const gid_t groups[] = {0, 4};
+	_cleanup_place_ struct place p = place_make(NOBODY, 0755);
+	_cleanup_close_ int fd = -1;
+
+	CHECK(p.path[0] && setgroups(2, groups) == 0);
+	fd = open_for("65534", in(&p, "a/b/log"));
+	CHECK(fd >= 0 && write(fd, "x\n", 2) == 2);
+	CHECK(fcntl(fd, F_GETFL) & O_APPEND && !(fcntl(fd, F_GETFL) & O_NONBLOCK));
+	CHECK(belongs_to(in(&p, "a"), NOBODY) && belongs_to(in(&p, "a/b"), NOBODY) &&
+	      belongs_to(in(&p, "a/b/log"), NOBODY));
+	CHECK(is_ourselves());
+}
+
+/* As in /var/log, where the user may make nothing. */
+static void case_as_root(void)
+{
+	_cleanup_place_ struct place p = place_make(0, 0755);
+	_cleanup_close_ int fd = open_for("65534", in(&p, "a/b/log"));
+
+	CHECK(fd >= 0 && write(fd, "x\n", 2) == 2);
+	CHECK(belongs_to(in(&p, "a"), NOBODY) && belongs_to(in(&p, "a/b"), NOBODY));
+}
+
+/* A link of the user's to what is root's leads nowhere. */
+static void case_link(void)
+{
+	_cleanup_place_ struct place p = place_make(NOBODY, 0755);
+	_cleanup_place_ struct place roots = place_make(0, 0755);
+	char target[128];
+	_cleanup_close_ int file = -1;
+
+	snprintf(target, sizeof(target), "%s", in(&roots, "file"));
+	file = open(target, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	CHECK(file >= 0 && symlink(target, in(&p, "log")) == 0);
+	CHECK(open_for("65534", in(&p, "log")) == -ELOOP);
+	CHECK(symlink(roots.path, in(&p, "folder")) == 0);
+	CHECK(open_for("65534", in(&p, "folder/log")) == -ELOOP);
+	CHECK(open_for("65534", in(&p, "folder/more/log")) == -ELOOP);
+	CHECK(access(in(&roots, "log"), F_OK) < 0 && access(in(&roots, "more"), F_OK) < 0);
+}
+
+/* Root without the right to all files, as the unit has it. */
+static void run_without_override(int fd)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2];
+
+	(void)fd;
+	shared->error = -1;
+	if (syscall(SYS_capget, &header, data) == 0) {
+		data[0].effective &= ~(1u << CAP_DAC_OVERRIDE);
+		data[0].permitted &= ~(1u << CAP_DAC_OVERRIDE);
+		if (syscall(SYS_capset, &header, data) == 0)
+			shared->error = open_for("65534", shared->text);
+	}
+	shared->stop = true;
+}
+
+static void case_without_override(void)
+{
+	_cleanup_place_ struct place p = place_make(NOBODY, 0755);
+
+	snprintf((char *)shared->text, sizeof(shared->text), "%s", in(&p, "a/log"));
+	child_start(run_without_override, -1);
+	CHECK_COMES(shared->stop);
+	CHECK(shared->error >= 0 && belongs_to(in(&p, "a/log"), NOBODY));
+}
+
+static void case_fifo(void)
+{
+	_cleanup_place_ struct place p = place_make(0, 0755);
+
+	CHECK(mkfifo(in(&p, "fifo"), 0600) == 0);
+	CHECK(open_for(NULL, in(&p, "fifo")) == -ENXIO);
+}
+
+static void case_ours(void)
+{
+	_cleanup_place_ struct place p = place_make(NOBODY, 0755);
+	_cleanup_close_ int fd = open_for(NULL, in(&p, "a/log"));
+
+	CHECK(fd >= 0 && belongs_to(in(&p, "a"), 0) && belongs_to(in(&p, "a/log"), 0));
+}
+
+int main(void)
+{
+	static const struct check_case cases[] = {
+	        {"as user", case_as_user}, {"as root", case_as_root},
+	        {"link", case_link},       {"without override", case_without_override},
+	        {"fifo", case_fifo},       {"ours", case_ours},
+	};
+
+	return check_run(cases, ARRAY_SIZE(cases));
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* kern/script with files of all kinds. */
+#include <fcntl.h>
+
+#include "check_discovery.h"
+#include "kern/script.h"
+
+static const char *const programs[] = {"node", "npx", NULL};
+
+static char folder[] = "/tmp/check-script-XXXXXX";
+
+static void write_file(const char *name, const char *text)
+{
+	char path[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	file = fopen(path, "we");
+	if (file) {
+		fputs(text, file);
+		fclose(file);
+	}
+}
+
+static void case_all(void)
+{
+	static const struct {
+		const char *argv[6];
+		bool runs;
+	} table[] = {
+	        {{"node", "x.js"}, true},
+	        {{"/opt/v20/bin/node"}, true},
+	        {{"npx", "x"}, true},
+	        {{"nodemon"}, false},
+	        {{"python3", "node"}, false},
+	        {{"./by-env"}, true},
+	        {{"./by-path"}, true},
+	        {{"by-env"}, true}, /* along PATH */
+	        {{"by-python"}, false},
+	        {{"starter"}, true},
+	        {{"sh", "starter"}, true},
+	        {{"/bin/bash", "-e", "starter", "x"}, true},
+	        {{"sh", "by-python-starter"}, false},
+	        {{"sh", "-c", "cd /srv/node && exec python3 x"}, false},
+	        {{"sh", "-c", "cd /srv; A=1 exec node x"}, true},
+	        {{"bash", "-ec", "(/usr/local/bin/node x)"}, true},
+	        {{"bash", "--login", "-c", "python3 x", "node"}, false},
+	        {{"sh", "-c"}, false},
+	        {{"sh"}, false},
+	        {{"sh", "missing"}, false},
+	        {{"missing"}, false},
+	        {{"./folder"}, false},
+	        {{"./fifo"}, false},
+	        {{"./binary"}, false},
+	};
+	char path[64], fifo[64];
+
+	CHECK(mkdtemp(folder));
+	write_file("by-env", "#!/usr/bin/env node\nx\n");
+	write_file("by-path", "#! /opt/bin/node --flag");
+	write_file("by-python", "#!/usr/bin/python3\nrun('node')\n");
+	write_file("starter", "#!/bin/sh\nset -e\nexec \"$(which node)\" x.js\n");
+	write_file("by-python-starter", "#!/bin/sh\nexec python3 node.py\n");
+	write_file("binary", "\177ELF node");
+	snprintf(fifo, sizeof(fifo), "%s/fifo", folder);
+	CHECK(mkfifo(fifo, 0600) == 0);
+	snprintf(path, sizeof(path), "/nowhere:%s", folder);
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		if (script_runs((char *const *)table[i].argv, path, folder, programs) ==
+		    table[i].runs)
+			continue;
+		snprintf(failure, sizeof(failure), "%zu: %s %s", i, table[i].argv[0],
+		         table[i].argv[1] ? table[i].argv[1] : "");
+		return;
+	}
+}
+
+int main(void)
+{
+	static const struct check_case cases[] = {{"all", case_all}};
+	const int r = check_run(cases, ARRAY_SIZE(cases));
+	char command[64];
+
+	snprintf(command, sizeof(command), "rm -rf '%s'", folder);
+	return system(command) != 0 || r;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Whom a worker runs as, by the user database. */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+
+struct identity {
+	bool set_user, set_group;
+	uid_t uid;
+	gid_t gid;
+	gid_t *groups; /* supplementary ones */
+	int n_groups;
+	/* Of the user; NULL: it isn't known, or no user was named. */
+	char *name, *home, *shell;
+};
+
+/*
+ * @user, @group: names or numbers; NULL = ours. A user comes with all its groups; a group alone
+ * leaves none but itself. @id has zeros; identity_deinit() is the caller's, also after a failure.
+ */
+int identity_find(struct identity *id, const char *user, const char *group, struct error *err);
+void identity_deinit(struct identity *id);

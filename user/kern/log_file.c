@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "kern/log_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+/* Who this thread was, as to files. */
+struct own {
+	gid_t *groups;
+	int n_groups;
+	uid_t uid;
+	gid_t gid;
+};
+
+/* Of this thread alone, which libc's setgroups() would not be; nor would the kernel's ids for all
+ * else change. Capabilities for files go with the uid. */
+static int become(const struct identity *id, struct own *ret)
+{
+	const int n = getgroups(0, NULL);
+
+	ret->groups = n < 0 ? NULL : calloc((size_t)n + 1, sizeof(*ret->groups));
+	if (!ret->groups)
+		return n < 0 ? -errno : -ENOMEM;
+	ret->n_groups = getgroups(n, ret->groups);
+	if (ret->n_groups < 0 || syscall(SYS_setgroups, id->n_groups, id->groups) < 0) {
+		free(ret->groups);
+		return -errno;
+	}
+	ret->gid = (gid_t)setfsgid(id->gid);
+	ret->uid = (uid_t)setfsuid(id->uid);
+	return 0;
+}
+
+/* What we could do before, we can do again. */
+static void come_back(struct own *own)
+{
+	setfsuid(own->uid);
+	setfsgid(own->gid);
+	if (syscall(SYS_setgroups, own->n_groups, own->groups) < 0)
+		abort(); /* else we would go on with another's rights */
+	free(own->groups);
+}
+
+static int open_at(int at, const char *name, uint64_t flags, uint64_t mode, uint64_t resolve)
+{
+	const struct open_how how = {.flags = flags | O_CLOEXEC, .mode = mode, .resolve = resolve};
+	const int fd = (int)syscall(SYS_openat2, at, name, &how, sizeof(how));
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* A folder on the way; @owner: whom it is given to if it is made, NULL = nobody. */
+static int enter(int at, const char *name, const struct identity *owner, uint64_t resolve)
+{
+	const int fd = open_at(at, name, O_PATH | O_DIRECTORY, 0, resolve);
+
+	if (fd != -ENOENT)
+		return fd;
+	if (mkdirat(at, name, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	if (owner && fchownat(at, name, owner->uid, owner->gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	return open_at(at, name, O_PATH | O_DIRECTORY, 0, resolve);
+}
+
+static int open_it(const char *path, const struct identity *owner, uint64_t resolve)
+{
+	_cleanup_close_ int at =
+	        open_at(AT_FDCWD, *path == '/' ? "/" : ".", O_PATH | O_DIRECTORY, 0, 0);
+	char name[NAME_MAX + 1];
+	int fd = at;
+
+	for (size_t n = strcspn(path, "/"); path[n] && fd >= 0; n = strcspn(path, "/")) {
+		if (n >= sizeof(name))
+			return -ENAMETOOLONG;
+		snprintf(name, sizeof(name), "%.*s", (int)n, path);
+		path += n + 1;
+		if (!n)
+			continue;
+		fd = enter(at, name, owner, resolve);
+		close(at);
+		at = fd;
+	}
+	if (fd >= 0) /* O_NONBLOCK: else it waits for who reads a FIFO */
+		fd = open_at(at, path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0644, resolve);
+	if (fd >= 0)
+		fcntl(fd, F_SETFL, O_APPEND);
+	return fd;
+}
+
+static int open_as(const char *path, const struct identity *id)
+{
+	struct own own = {0};
+	int r = become(id, &own);
+
+	if (r < 0)
+		return r;
+	r = open_it(path, NULL, 0);
+	come_back(&own);
+	return r;
+}
+
+static const char *explain(int r)
+{
+	return r == -ENXIO   ? "; it is a FIFO that nobody reads, or a socket"
+	       : r == -ELOOP ? "; the workers' user may not, and as root no link is followed"
+	                     : "";
+}
+
+int log_file_open(const char *path, const struct identity *id, struct error *err)
+{
+	int r = -EPERM;
+
+	if (id->set_user)
+		r = open_as(path, id);
+	if (r == -EPERM || r == -EACCES)
+		r = open_it(path, id->set_user ? id : NULL, id->set_user ? RESOLVE_NO_SYMLINKS : 0);
+	return r < 0 ? error_set(err, r, "can't write to %s: %s%s", path, strerror(-r), explain(r))
+	             : r;
+}
