@@ -18,16 +18,15 @@ are open just then.
 import collections
 import contextlib
 import os
-import re
 import signal
 
 from bed import PINS, Client, cases, check, equal, note, timeout, wait_until
 from servers import Worker, Workers
+from stops import STOP, call_of
 
 WORKERS = 3
 RATE = 200  # new connections a second in the background: some to each stop
 SERVICE = "s"
-STOP = re.compile(r"(?m)^stop \d+: (.*)$")
 # A look through /proc: there may be more or fewer of these.
 LOOKS = {"close", "getdents64", "openat", "read", "readlinkat"}
 # Calls that change nothing that anybody else could see.
@@ -144,10 +143,10 @@ def kill_everywhere(scene, command, stops, after, vary=LOOKS, **options):
     that it may have got further than to the stop."""
     pinned, n = True, 0
     for stop in stops:
-        if stop.endswith(" exit") and (not pinned or stop.split("#")[0] in QUIET):
+        if stop.endswith(" exit") and (not pinned or call_of(stop) in QUIET):
             continue
         killed = scene.kill(stop, *command, **options)
-        check(killed or stop.split("#")[0] in vary, f"{command} has ended before {stop}")
+        check(killed or call_of(stop) in vary, f"{command} has ended before {stop}")
         pinned = PINS.exists()
         n += killed
         after(stop)
@@ -168,7 +167,7 @@ def sweep(scene, command, undo, vary=LOOKS, **options):
         now = scene.state()
         check(now in (old, new), f"neither old nor new after {command} was killed at {stop}:\n"
                                  f"{now}\n{old}\n{new}")
-        sure = stop.split("#")[0] not in vary
+        sure = call_of(stop) not in vary
         check(now == new or not surely or not sure,
               f"the old state again after {command} was killed at {stop}, {surely}")
         if now == new:
@@ -321,7 +320,7 @@ def test_attach(bed, following):
     at = split(scene, ATTACH, stops, PINS.exists, lambda: clear(scene))
 
     def after_nothing(stop):
-        check(not PINS.exists() or stop.split("#")[0] in LOOKS, f"pinned at {stop}")
+        check(not PINS.exists() or call_of(stop) in LOOKS, f"pinned at {stop}")
         clear(scene)
         expect_no_service(bed.run(scene.tool, "status", SERVICE))
 

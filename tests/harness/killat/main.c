@@ -37,9 +37,8 @@ enum {
 
 static const struct argp_option option_table[] = {
         {"at", OPT_AT, "N|POINT", 0,
-         "Kill at the N-th stop, from 1, or at one as --list prints it: \"bpf#3 exit\" is the end "
-         "of "
-         "the third bpf(), however many other calls there were before"},
+         "Kill at the N-th stop, from 1, or at one as --list prints it: \"bpf:OBJ_PIN#3 exit\" is "
+         "the end of the third bpf() of that kind, however many other calls there were before"},
         {"count", OPT_COUNT, 0, 0, "Kill nothing, only count the stops"},
         {"list", OPT_LIST, 0, 0, "The same, and print a line \"stop N: POINT\" for each"},
         {"skip-start", OPT_SKIP_START, 0, 0,

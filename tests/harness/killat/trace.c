@@ -23,9 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "call.h"
-
-#define NO_CALL   UINT64_MAX
+#define NO_CALL   CALL_KIND_MAX
 #define POINT_MAX 64
 
 /* The tracees */
@@ -93,25 +91,21 @@ static void on_execve(struct trace *trace, pid_t tid)
 	}
 	ptrace(PTRACE_GETEVENTMSG, tid, NULL, &former);
 	if (former && (pid_t)former != tid) {
-		uint64_t call = tracee_get(trace, (pid_t)former)->call;
+		unsigned int call = tracee_get(trace, (pid_t)former)->call;
 
 		tracee_get(trace, tid)->call = call;
 		tracee_forget(trace, (pid_t)former);
 	}
 }
 
-/* "bpf#3 entry": the third bpf() since the count began. */
-static const char *point_format(const struct trace *trace, uint64_t call, bool entry,
-                                char buf[POINT_MAX])
+/* "read#3 entry": the third read() since the count began. */
+static void point_format(const struct trace *trace, unsigned int call, bool entry,
+                         char buf[POINT_MAX])
 {
-	unsigned int number = trace->calls[call % CALL_MAX];
-	const char *where = entry ? "entry" : "exit", *name = call_name(call);
+	char name[POINT_MAX / 2];
 
-	if (name)
-		snprintf(buf, POINT_MAX, "%s#%u %s", name, number, where);
-	else
-		snprintf(buf, POINT_MAX, "%" PRIu64 "#%u %s", call, number, where);
-	return buf;
+	call_format(call, name, sizeof(name));
+	snprintf(buf, POINT_MAX, "%s#%u %s", name, trace->calls[call], entry ? "entry" : "exit");
 }
 
 /*
@@ -124,7 +118,7 @@ static bool on_call(struct trace *trace, pid_t tid)
 	struct __ptrace_syscall_info info;
 	char point[POINT_MAX];
 	bool entry;
-	uint64_t call;
+	unsigned int call;
 
 	if (ptrace(PTRACE_GET_SYSCALL_INFO, tid, (void *)sizeof(info), &info) <= 0) {
 		if (errno == ESRCH)
@@ -132,11 +126,11 @@ static bool on_call(struct trace *trace, pid_t tid)
 		err(EXIT_FAILURE, "PTRACE_GET_SYSCALL_INFO");
 	}
 	entry = info.op == PTRACE_SYSCALL_INFO_ENTRY;
-	call = entry ? info.entry.nr : tracee->call;
+	call = entry ? call_kind(info.entry.nr, info.entry.args[0]) : tracee->call;
 	tracee->call = entry ? call : NO_CALL;
 	if (call == NO_CALL)
 		return false;
-	trace->calls[call % CALL_MAX] += entry;
+	trace->calls[call] += entry;
 	trace->stops++;
 	point_format(trace, call, entry, point);
 	if (trace->options->list)

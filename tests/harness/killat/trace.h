@@ -8,8 +8,7 @@
 #include <sys/types.h>
 
 #include "breakpoint.h"
-
-#define CALL_MAX 1024 /* numbers of system calls are below */
+#include "call.h"
 
 struct options {
 	uint64_t at;          /* 0: not by number */
@@ -25,7 +24,7 @@ struct options {
 /* A thread that is traced. */
 struct tracee {
 	pid_t tid;
-	uint64_t call; /* that it is in, and whose entry was counted; or none */
+	unsigned int call; /* the kind that it is in, and whose entry was counted; or none */
 };
 
 struct trace {
@@ -38,7 +37,7 @@ struct trace {
 	bool executed; /* the command's first execve() is done, or it ran already */
 	bool counting;
 	uint64_t stops;
-	unsigned int calls[CALL_MAX]; /* how often each has been entered */
+	unsigned int calls[CALL_KIND_MAX]; /* how often each kind has been entered */
 	struct breakpoint breakpoint; /* at the program's first instruction, while not counting */
 };
 
