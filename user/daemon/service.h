@@ -68,6 +68,9 @@ bool service_is_run(const struct service *service);
 /* The process that supervises it, 0 if that has died, or if none ever did. */
 uint32_t service_supervisor(const struct service *service);
 
+/* A pidfd of it, which is the caller's to close. -ESRCH if there is none. */
+int service_open_supervisor(const struct service *service);
+
 /* Makes the calling process its supervisor. What probes the one before has left are cleared. */
 int service_supervise(struct service *service, struct error *err);
 
