@@ -218,11 +218,8 @@ class Sweep:
         expect_gone(self.bed)
 
     def clear(self):
-        """`stop`, of whatever is left. Where no service had been begun an empty folder may be, as
-        after an attach that was killed."""
+        """`stop`, of whatever is left, be it nothing."""
         stopped = self.bed.reuseportd("stop", self.run.name, status=None)
-        if PINS.exists() and not any(PINS.iterdir()):
-            PINS.rmdir()
         expect_gone(self.bed, f"after {stopped}")
 
     def finish(self, what, stops):

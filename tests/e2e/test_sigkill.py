@@ -265,8 +265,7 @@ def test_reader(bed, command):
 def clear(scene):
     """Nothing is pinned any more."""
     scene.bed.run(scene.tool, "detach", SERVICE)
-    if PINS.exists():
-        PINS.rmdir()
+    check(not PINS.exists(), "pins are left")
 
 
 def attach_anew(scene, whole):
