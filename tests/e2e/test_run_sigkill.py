@@ -17,10 +17,10 @@ import random
 import signal
 import time
 
-from bed import PINS, SLOW, Client, cases, check, equal, note, timeout, wait_until
+from bed import PINS, PORT, SLOW, Client, cases, check, equal, note, timeout, wait_until
 from runs import Run, worker_command
 from servers import children
-from stops import STOP, instants
+from stops import STOP, instants, kind_of
 from traffic import Place, wait_for_load
 
 WORKERS = 3
@@ -128,12 +128,12 @@ class Sweep:
 
     WORKERS = 2
 
-    def __init__(self, bed, loaded=False):
+    def __init__(self, bed, *options, loaded=False):
         """@loaded: all the time there is load, of which no connection may fail."""
         self.bed = bed
         self.killat = (bed.binary("killat"), "--leave-children")
         self.run = Run(bed, worker_command(bed), "--settle", "0.01", "--drain-timeout", "5s",
-                       workers=self.WORKERS)
+                       *options, workers=self.WORKERS)
         self.n, self.passed_by = 0, []
         self.load = bed.start_load("--rate", 200, "-c", 16) if loaded else None
         self.log = open(self.load.log if loaded else os.devnull, encoding="ascii")
@@ -232,16 +232,13 @@ class Sweep:
         check(len(self.passed_by) <= self.n // 10, f"{len(self.passed_by)} of {self.n} passed by")
 
 
-@timeout(400)
-@cases(*HALVES)
-def test_start_sweep(bed, half):
-    """Then it is started anew; or, each fourth time, stopped as it is."""
-    sweep = Sweep(bed)
-    sweep.stop()
+def sweep_start(sweep, choose, what):
+    """Killed while it starts, it is started anew; or, each fourth time, stopped as it is."""
     started = lambda: SERVING in sweep.run.log()  # noqa: E731
+    sweep.stop()
     stops = sweep.end(sweep.start("--list"), started)
     sweep.clear()
-    for n, stop in enumerate(instants(stops)[HALVES.index(half)::2]):
+    for n, stop in enumerate(choose(instants(stops))):
         sweep.kill_at(stop, sweep.start, started)
         if n % 4 == 3:
             sweep.clear()
@@ -249,7 +246,31 @@ def test_start_sweep(bed, half):
         sweep.run.start()
         sweep.expect_whole()
         sweep.stop()
-    sweep.finish("start", len(stops))
+    sweep.finish(what, len(stops))
+
+
+@timeout(400)
+@cases(*HALVES)
+def test_start_sweep(bed, half):
+    sweep_start(Sweep(bed), lambda stops: stops[HALVES.index(half)::2], "start")
+
+
+@timeout(400)
+def test_start_named_sweep(bed):
+    """With an address that is named connections can wait there from the start: as soon as there is
+    a service it has that endpoint. Up to the first worker; from there on it is the same."""
+    sweep = Sweep(bed, "--listen", f"0.0.0.0:{PORT}")
+
+    def up_to_worker(stops):
+        first = next(i for i, stop in enumerate(stops) if kind_of(stop) == "clone3")
+        return stops[:first]
+
+    def somebody_is_up():
+        shown = bed.reuseportd("status", sweep.run.name, "--json", status=None)
+        check(shown.code or len(shown.json()["endpoints"]) == 1, f"no endpoint: {shown}")
+        return False
+    sweep.somebody_is_up = somebody_is_up
+    sweep_start(sweep, up_to_worker, "start with --listen")
 
 
 @timeout(400)

@@ -28,7 +28,7 @@ WORKERS = 3
 RATE = 200  # new connections a second in the background: some to each stop
 SERVICE = "s"
 # A look through /proc: there may be more or fewer of these.
-LOOKS = {"close", "getdents64", "openat", "read", "readlinkat"}
+LOOKS = {"close", "fcntl", "getdents64", "openat", "read", "readlinkat"}
 # Calls that change nothing that anybody else could see.
 QUIET = {"brk", "capget", "fcntl", "getdents64", "getpid", "getrandom", "getsockopt", "kcmp", "mmap",
          "munmap", "newfstatat", "openat", "pidfd_open", "read", "readlinkat", "recvfrom", "sendto",

@@ -47,10 +47,12 @@ struct service_plan {
 	enum rpd_policy policy;
 	const char *label;  /* the workers' version */
 	uint32_t max_conns; /* open connections that can be counted, 0 = none are */
+	const struct rpd_endpoint *endpoints; /* those that are known already */
+	size_t n_endpoints;
 };
 
 /*
- * `run`: makes the service, without any endpoint or worker, and us its supervisor. Returns 0. Or 1
+ * `run`: makes the service, without any worker, and us its supervisor. Returns 0. Or 1
  * if there is one already, as it is, whose supervisor has died: then we are its next one. -EEXIST
  * if somebody else has the name. The service is then open and locked.
  */

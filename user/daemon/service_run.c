@@ -79,6 +79,8 @@ static int make(struct service *service, const struct service_plan *plan, struct
 
 	if (r == 0)
 		r = describe(service, plan, err);
+	for (size_t i = 0; r >= 0 && i < plan->n_endpoints; i++)
+		r = service_add_endpoint(service, &plan->endpoints[i], err);
 	if (r < 0)
 		return r;
 	schedule_init(&draft);
