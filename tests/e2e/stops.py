@@ -6,7 +6,8 @@ STOP = re.compile(r"(?m)^stop \d+: (.*)$")
 
 # What these do ends with the process that does it, so that nobody sees a difference between a kill
 # just before one and just after it: they look at something, or they make, change, close or wait for
-# something that only the process itself has.
+# something that only the process itself has. (An openat() may make the file of a worker's output: it
+# is one of a few between two calls that count anyway.)
 OWN = {"accept4", "brk", "capget", "clock_gettime", "close", "dup3", "epoll_create1", "epoll_ctl",
        "epoll_wait", "faccessat2", "fcntl", "fgetxattr", "flock", "futex", "getdents64", "geteuid",
        "getpid", "getrandom", "getsockname", "getsockopt", "inotify_add_watch", "inotify_init1",
