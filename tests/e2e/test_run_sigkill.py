@@ -1,12 +1,27 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The supervisor of `run`, killed by SIGKILL at any instant of its start, a reload, a take-over and
-its stop. Where workers live traffic goes on; the next supervisor, or `stop`, puts it right."""
+its stop. Where workers live traffic goes on; the next supervisor, or `stop`, puts it right.
+
+At random instants first, which are others each time. Then at its system calls, in sweeps: an
+undisturbed pass lists all stops, entry and exit of each call, and then it is killed once at each of
+those that instants() (stops.py) chooses: every call whose effect outlives the process (of a row of
+the same only three), and of the others, most of which look into /proc or open what is pinned, a few
+between any two of these. A stop is named by its kind and its number among those of its kind. A
+supervisor does things in the order in which they happen, so there are passes in which it does less
+of one kind: then that stop is passed by, and it is killed at the end. How often is noted, and
+bounded.
+"""
+import collections
 import os
 import random
+import re
+import signal
 import time
 
-from bed import PINS, SLOW, check, equal, note, timeout, wait_until
+from bed import PINS, PORT, SLOW, Client, cases, check, equal, note, timeout, wait_until
 from runs import Run, worker_command
+from servers import children
+from stops import STOP, instants, kind_of
 from traffic import Place, wait_for_load
 
 WORKERS = 3
@@ -34,8 +49,8 @@ def kill_after(run, seconds):
     run.kill_supervisor()
 
 
-def expect_gone(bed):
-    check(not PINS.exists(), "pins are left")
+def expect_gone(bed, after=""):
+    check(not PINS.exists(), f"pins are left {after}")
     wait_until(lambda: not bed.left_files(), "files and cgroups are gone")
 
 
@@ -101,3 +116,256 @@ def test_stop(bed):
         if PINS.exists():
             bed.reuseportd("stop", run.name, status=None)
         expect_gone(bed)
+
+
+# At its system calls
+
+HALVES = ("1 of 2", "2 of 2")  # every other stop: they run side by side
+SERVING = "web: started:"
+
+
+class Sweep:
+    """Two workers and their supervisor, which is killed at one stop after the other."""
+
+    WORKERS = 2
+
+    def __init__(self, bed, *options, loaded=False):
+        """@loaded: all the time there is load, of which no connection may fail."""
+        self.bed = bed
+        self.killat = (bed.binary("killat"), "--leave-children")
+        self.run = Run(bed, worker_command(bed), "--settle", "0.01", "--drain-timeout", "5s",
+                       *options, workers=self.WORKERS)
+        self.n, self.passed_by = 0, []
+        self.load = bed.start_load("--rate", 200, "-c", 16) if loaded else None
+        self.log = open(self.load.log if loaded else os.devnull, encoding="ascii")
+        self.cut = ""  # of a line of the log that was not written to its end yet
+
+    # A pass: it is under way when this returns
+
+    def start(self, *how):
+        """Starts the supervisor under killat."""
+        self.run.under = (*self.killat, "--skip-start", *how)
+        self.run.start(wait=False)
+        self.run.under = ()
+        return self.run.process
+
+    def follow(self, *how):
+        """Has killat follow the one that is there."""
+        follower = self.bed.start(*self.killat, *how, "--pid", self.run.process.pid)
+        follower.wait_output("following")
+        return follower
+
+    # Its end
+
+    def end(self, killat, done):
+        """Waits until the supervisor was killed at its stop, or what was begun is done(): then it
+        is killed now. Returns the stops, if they were listed."""
+        wait_until(lambda: not killat.alive() or done(), "it is killed, or done")
+        if killat is self.run.process:
+            pids = children(killat.pid)
+            # Afterwards a child can also be one that a sanitizer looks for leaks with.
+            if not re.search(r"(?m)^(killed at|ended after) ", killat.output()):
+                for pid in pids:
+                    os.kill(pid, signal.SIGKILL)
+        else:
+            self.run.kill_supervisor()
+        killat.wait()
+        return STOP.findall(killat.output())
+
+    def kill_at(self, stop, begin, done, ask=True):
+        """A pass. Traffic goes on then. `status` puts right what is half done, as any command may:
+        so it is not always asked."""
+        killat = begin("--at", stop)
+        self.end(killat, done)
+        self.n += 1
+        if "killed at stop" not in killat.output():
+            self.passed_by.append(stop)
+        if self.load or (ask and self.n % 2 and self.somebody_is_up()):
+            self.ask()
+        self.expect_none_failed(f"after a kill at {stop}")
+
+    # What must be so
+
+    def somebody_is_up(self):
+        shown = self.bed.reuseportd("status", self.run.name, "--json", status=None)
+        return shown.code == 0 and any(row["state"] == "active" for row in shown.json()["workers"])
+
+    def ask(self):
+        """Whoever is in a slot serves. Returns how many answers each has given."""
+        answers = collections.Counter()
+        for _ in range(2 * self.WORKERS):
+            with Client() as client:
+                answers[client.ask()] += 1
+        return answers
+
+    def expect_none_failed(self, when):
+        *lines, self.cut = (self.cut + self.log.read()).split("\n")
+        failed = [line for line in lines if not line.endswith(" ok")]
+        check(not failed, f"failed connections {when}: {failed}")
+
+    def expect_whole(self):
+        """All serve, and nobody else is there any more."""
+        rows = self.run.workers()
+        check(all(row["state"] == "active" for row in rows), f"not all are active: {rows}")
+        answers = self.ask()
+        check(self.load or sorted(answers.values()) == [2] * self.WORKERS, f"answers: {answers}")
+        wait_until(self.is_settled, "other workers are gone")
+        self.expect_none_failed("once all was as it should be")
+
+    def is_settled(self):
+        cgroups = [path.name for path in self.bed.cgroups(self.run.name)]
+        outputs = os.listdir(f"/run/reuseportd/{self.run.name}/out")
+        return len(cgroups) == self.WORKERS and sorted(cgroups) == sorted(outputs)
+
+    def stop(self):
+        equal(self.run.stop(), 0, "exit status of the supervisor")
+        expect_gone(self.bed)
+
+    def clear(self):
+        """`stop`, of whatever is left, be it nothing."""
+        stopped = self.bed.reuseportd("stop", self.run.name, status=None)
+        expect_gone(self.bed, f"after {stopped}")
+
+    def finish(self, what, stops):
+        if self.load:
+            note(f"{self.load.stop_unfailed()['ok']} connections, 0 failed")
+        if self.run.process.alive():
+            self.stop()
+        note(f"{what}: {stops} stops in a pass; killed at {self.n - len(self.passed_by)} of "
+             f"{self.n}; passed by: {', '.join(self.passed_by) or 'none'}")
+        check(len(self.passed_by) <= self.n // 10, f"{len(self.passed_by)} of {self.n} passed by")
+
+
+def sweep_start(sweep, choose, what):
+    """Killed while it starts, it is started anew; or, each fourth time, stopped as it is."""
+    started = lambda: SERVING in sweep.run.log()  # noqa: E731
+    sweep.stop()
+    stops = sweep.end(sweep.start("--list"), started)
+    sweep.clear()
+    for n, stop in enumerate(choose(instants(stops))):
+        sweep.kill_at(stop, sweep.start, started)
+        if n % 4 == 3:
+            sweep.clear()
+            continue
+        sweep.run.start()
+        sweep.expect_whole()
+        sweep.stop()
+    sweep.finish(what, len(stops))
+
+
+@timeout(400)
+@cases(*HALVES)
+def test_start_sweep(bed, half):
+    sweep_start(Sweep(bed), lambda stops: stops[HALVES.index(half)::2], "start")
+
+
+@timeout(400)
+def test_start_named_sweep(bed):
+    """With an address that is named connections can wait there from the start: as soon as there is
+    a service it has that endpoint. Up to the first worker; from there on it is the same."""
+    sweep = Sweep(bed, "--listen", f"0.0.0.0:{PORT}")
+
+    def up_to_worker(stops):
+        first = next(i for i, stop in enumerate(stops) if kind_of(stop) == "clone3")
+        return stops[:first]
+
+    def somebody_is_up():
+        shown = bed.reuseportd("status", sweep.run.name, "--json", status=None)
+        check(shown.code or len(shown.json()["endpoints"]) == 1, f"no endpoint: {shown}")
+        return False
+    sweep.somebody_is_up = somebody_is_up
+    sweep_start(sweep, up_to_worker, "start with --listen")
+
+
+@timeout(400)
+def test_take_over_sweep(bed):
+    sweep = Sweep(bed, loaded=True)
+    started = lambda: SERVING in sweep.run.log()  # noqa: E731
+    sweep.run.kill_supervisor()
+    stops = sweep.end(sweep.start("--list"), started)
+    for stop in instants(stops):
+        sweep.kill_at(stop, sweep.start, started)
+        sweep.run.start()
+        sweep.expect_whole()
+        sweep.run.kill_supervisor()
+    sweep.run.start()
+    sweep.finish("take-over", len(stops))
+
+
+@timeout(400)
+@cases(*HALVES)
+def test_reload_sweep(bed, half):
+    """Up to where the old workers have gone."""
+    sweep = Sweep(bed, loaded=True)
+    reloads = []
+
+    def begin(*how):
+        killat = sweep.follow(*how)
+        reloads.append(bed.start(bed.binary("reuseportd"), "reload", sweep.run.name, name="reload"))
+        return killat
+
+    def done():
+        return not reloads[-1].alive() and sweep.is_settled()
+    stops = sweep.end(begin("--list"), done)
+    for stop in instants(stops)[HALVES.index(half)::2]:
+        sweep.run.start()
+        sweep.expect_whole()
+        sweep.kill_at(stop, begin, done)
+        reloads[-1].wait()
+    sweep.run.start()
+    sweep.expect_whole()
+    sweep.finish("reload", len(stops))
+
+
+@timeout(400)
+def test_stop_sweep(bed):
+    """`stop` itself ends then what is left, and says nothing of it."""
+    sweep = Sweep(bed)
+    asked = []
+
+    def begin(*how):
+        killat = sweep.follow(*how)
+        asked.append(bed.start(bed.binary("reuseportd"), "stop", sweep.run.name, name="stop"))
+        return killat
+
+    stops = sweep.end(begin("--list"), lambda: False)
+    for stop in instants(stops):
+        equal(asked[-1].wait(), 0, "exit status of `stop`")
+        expect_gone(bed)
+        sweep.run.start()
+        sweep.kill_at(stop, begin, lambda: False, ask=False)
+    equal(asked[-1].wait(), 0, "exit status of `stop`")
+    sweep.finish("stop", len(stops))
+
+
+@timeout(400)
+@cases("by a signal", "without a supervisor")
+def test_stop_alone_sweep(bed, how):
+    """A stop for whose end nobody waits, or that `stop` does itself. Then another `stop` ends what
+    is left; or, each fourth time, another supervisor is started first."""
+    sweep = Sweep(bed)
+
+    def by_signal(*options):
+        killat = sweep.follow(*options)
+        sweep.run.process.kill(signal.SIGTERM)
+        return killat
+
+    def without_supervisor(*options):
+        sweep.run.kill_supervisor()
+        sweep.run.process = bed.start(*sweep.killat, "--skip-start", *options,
+                                      bed.binary("reuseportd"), "stop", sweep.run.name, name="stop")
+        return sweep.run.process
+
+    begin = by_signal if how == "by a signal" else without_supervisor
+    stops = sweep.end(begin("--list"), lambda: False)
+    expect_gone(bed)
+    for n, stop in enumerate(instants(stops)):
+        sweep.run.start()
+        sweep.kill_at(stop, begin, lambda: False)
+        if n % 4 == 3:
+            sweep.run.start()
+            sweep.expect_whole()
+            sweep.stop()
+        else:
+            sweep.clear()
+    sweep.finish(f"stop {how}", len(stops))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The commands that a service's supervisor carries out. */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,6 +9,9 @@
 #include "cli/show.h"
 #include "daemon/control.h"
 #include "daemon/supervisor.h"
+
+/* From when a supervisor has closed its sockets to its end. */
+#define END_MS 10000
 
 static void print_line(const char *line, void *data)
 {
@@ -175,6 +179,36 @@ static int stop_orphans(struct invocation *i, const char *service, unsigned int 
 	return r < 0 ? r : 0;
 }
 
+/* The supervisor has ended without an answer: it was killed, so that the rest is for us to do; or
+ * just before we asked, as children of it that aren't executed yet have its socket open; or it has
+ * ended by itself. It closes its sockets before it is gone. */
+static int stop_rest(struct invocation *i, const char *name, struct error *err)
+{
+	for (;;) {
+		_cleanup_service_ struct service service;
+		_cleanup_close_ int supervisor = -1;
+		unsigned int workers;
+		struct error ignored;
+		struct pollfd end;
+		int r;
+
+		service_init(&service);
+		r = service_open(&service, name, &ignored);
+		if (r == -ENOENT)
+			return 0;
+		if (r < 0)
+			return -EPIPE; /* as @err has it */
+		workers = service.steer.service->n_workers;
+		supervisor = service_open_supervisor(&service);
+		service_close(&service); /* it may need the lock to come to its end */
+		if (supervisor < 0)
+			return stop_orphans(i, name, workers, err);
+		end = (struct pollfd){.fd = supervisor, .events = POLLIN};
+		if (poll(&end, 1, END_MS) <= 0)
+			return -EPIPE;
+	}
+}
+
 int cmd_stop(struct invocation *i, struct error *err)
 {
 	char service[RPD_LABEL_MAX] = "";
@@ -188,5 +222,7 @@ int cmd_stop(struct invocation *i, struct error *err)
 		r = find_service(i, service, &workers, err);
 	if (r == 0)
 		r = ask(i, service, request_new("stop"), err);
+	if (r == -EPIPE && service[0])
+		return stop_rest(i, service, err);
 	return r == -ENOENT && service[0] ? stop_orphans(i, service, workers, err) : r;
 }

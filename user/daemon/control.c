@@ -581,6 +581,8 @@ static int open_socket(const char *service, struct error *err)
 int control_ask(const char *service, const char *request,
                 void (*on_line)(const char *line, void *data), void *data, struct error *err)
 {
+	struct iovec parts[] = {{(char *)request, strlen(request)}, {"\n", 1}};
+	const struct msghdr message = {.msg_iov = parts, .msg_iovlen = ARRAY_SIZE(parts)};
 	_cleanup_close_ int fd = open_socket(service, err);
 	_cleanup_file_ FILE *stream = NULL;
 	_cleanup_free_ char *line = NULL;
@@ -589,12 +591,12 @@ int control_ask(const char *service, const char *request,
 
 	if (fd < 0)
 		return fd;
-	stream = fdopen(fd, "r+");
+	/* If it has just died there is nothing to read either; and no SIGPIPE. */
+	sendmsg(fd, &message, MSG_NOSIGNAL);
+	stream = fdopen(fd, "r");
 	if (!stream)
 		return error_set(err, -errno, "%s", strerror(errno));
 	TAKE_FD(fd);
-	fprintf(stream, "%s\n", request);
-	fflush(stream);
 	while (getline(&line, &room, stream) > 0) {
 		struct json_object *object = json_tokener_parse(line);
 		int r = take_answer(object, on_line, data, &status, err);

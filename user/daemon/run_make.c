@@ -69,36 +69,35 @@ static uint32_t workers_uid(const struct run_config *config)
 	return *end ? geteuid() : number;
 }
 
-/* Connections to an address that was named wait there from the start. Where workers that are free
- * to choose listen is known when the first of them does. */
-static int open_named(struct supervisor *sup, struct service *service, struct error *err)
+/* The addresses that were named. Where workers that are free to choose listen is known when the
+ * first of them does. Returns how many. */
+static size_t named_endpoints(const struct run_config *config,
+                              struct rpd_endpoint ret[RPD_ENDPOINT_MAX])
 {
-	const struct run_config *config = &sup->plan->config;
-	int r = 0;
+	size_t n = 0;
 
-	for (size_t i = 0; r >= 0 && i < config->n_listens; i++) {
-		struct rpd_endpoint endpoint = config->listens[i];
-
-		if (!endpoint.family)
+	for (size_t i = 0; i < config->n_listens; i++) {
+		if (!config->listens[i].family)
 			continue;
-		endpoint.uid = workers_uid(config);
-		r = service_add_endpoint(service, &endpoint, err);
+		ret[n] = config->listens[i];
+		ret[n++].uid = workers_uid(config);
 	}
-	if (r >= 0 && service->steer.service->n_endpoints)
-		r = parking_open(&sup->parking, service, err);
-	return r < 0 ? r : 0;
+	return n;
 }
 
 /* Makes the service, or takes it over. Returns 1 if it was taken over. */
 static int make_service(struct supervisor *sup, struct error *err)
 {
 	const struct run_config *config = &sup->plan->config;
+	struct rpd_endpoint endpoints[RPD_ENDPOINT_MAX];
 	const struct service_plan plan = {
 	        .name = sup->name,
 	        .workers = config->workers,
 	        .policy = config->policy,
 	        .label = config->label,
 	        .max_conns = config->no_count ? 0 : RPD_CONNS_DEFAULT,
+	        .endpoints = endpoints,
+	        .n_endpoints = named_endpoints(config, endpoints),
 	};
 	_cleanup_service_ struct service service;
 	int r, taken;
@@ -108,7 +107,7 @@ static int make_service(struct supervisor *sup, struct error *err)
 	if (taken < 0)
 		return taken;
 	sup->made = !taken; /* what was there before us is not ours to remove */
-	r = taken ? parking_open(&sup->parking, &service, err) : open_named(sup, &service, err);
+	r = parking_open(&sup->parking, &service, err); /* connections wait there from the start */
 	return r < 0 ? r : taken;
 }
 

@@ -9,6 +9,9 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/strv.h"
+#include "core/edit.h"
+#include "daemon/change.h"
+#include "daemon/observe.h"
 #include "daemon/run.h"
 #include "kern/cgroup.h"
 #include "kern/sockdiag.h"
@@ -138,6 +141,26 @@ static void restore_slots(struct supervisor *sup, const struct service *service)
 	}
 }
 
+/*
+ * Who is in a slot is to be in the ring, and is not if the supervisor before us was killed between
+ * the two: he was the slot's first worker, or its last one was found dead. And slots whose workers
+ * have died since are left out.
+ */
+static int complete_ring(const struct supervisor *sup, struct service *service,
+                         const struct observed *observed, struct error *err)
+{
+	struct rpd_schedule draft;
+	int r = 0;
+
+	change_begin(service, observed, &draft);
+	for (unsigned int slot = 0; r == 0 && slot < sup->n_slots; slot++)
+		if (sup->slots[slot].current && draft.slots[slot].state == RPD_SLOT_EMPTY)
+			r = edit_fill(&draft, slot, service->steer.service->label, err);
+	if (r < 0 || !memcmp(&draft, steer_schedule(&service->steer), sizeof(draft)))
+		return r;
+	return change_commit(service, observed, &draft, true, "the take-over", err);
+}
+
 /* A probe's: its process has nobody any more who waits for it. */
 static void remove_other(struct supervisor *sup, const char *name)
 {
@@ -175,6 +198,7 @@ static int adopt_all(struct supervisor *sup, const struct service *service, char
 
 int run_takeover(struct supervisor *sup, struct error *err)
 {
+	_cleanup_observed_ struct observed observed = {};
 	_cleanup_service_ struct service service;
 	char **names = NULL;
 	size_t n = 0;
@@ -182,6 +206,8 @@ int run_takeover(struct supervisor *sup, struct error *err)
 
 	service_init(&service);
 	r = service_open(&service, sup->name, err);
+	if (r == 0) /* an admission, or the opposite, that was begun is done first */
+		r = observe(&service, OBSERVE_KNOWN, &observed, err);
 	if (r < 0)
 		return r;
 	sup->n_slots = service.steer.service->n_workers;
@@ -189,6 +215,8 @@ int run_takeover(struct supervisor *sup, struct error *err)
 	r = cgroup_children(sup->cgroup_path, &names, &n);
 	r = r < 0 ? error_set(err, r, "can't read %s: %s", sup->cgroup_path, strerror(-r))
 	          : adopt_all(sup, &service, names, n, err);
+	if (r == 0)
+		r = complete_ring(sup, &service, &observed, err);
 	for (size_t i = 0; i < n; i++)
 		free(names[i]);
 	free(names);

@@ -47,10 +47,12 @@ struct service_plan {
 	enum rpd_policy policy;
 	const char *label;  /* the workers' version */
 	uint32_t max_conns; /* open connections that can be counted, 0 = none are */
+	const struct rpd_endpoint *endpoints; /* those that are known already */
+	size_t n_endpoints;
 };
 
 /*
- * `run`: makes the service, without any endpoint or worker, and us its supervisor. Returns 0. Or 1
+ * `run`: makes the service, without any worker, and us its supervisor. Returns 0. Or 1
  * if there is one already, as it is, whose supervisor has died: then we are its next one. -EEXIST
  * if somebody else has the name. The service is then open and locked.
  */
@@ -67,6 +69,9 @@ bool service_is_run(const struct service *service);
 
 /* The process that supervises it, 0 if that has died, or if none ever did. */
 uint32_t service_supervisor(const struct service *service);
+
+/* A pidfd of it, which is the caller's to close. -ESRCH if there is none. */
+int service_open_supervisor(const struct service *service);
 
 /* Makes the calling process its supervisor. What probes the one before has left are cleared. */
 int service_supervise(struct service *service, struct error *err);

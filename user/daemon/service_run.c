@@ -18,15 +18,20 @@ bool service_is_run(const struct service *service)
 	return service->steer.service->flags & RPD_SERVICE_RUN;
 }
 
-uint32_t service_supervisor(const struct service *service)
+int service_open_supervisor(const struct service *service)
 {
 	const struct rpd_service *info = service->steer.service;
-	_cleanup_close_ int fd = -1;
 
 	if (!service_is_run(service) || !info->supervisor_pid)
-		return 0;
-	fd = proc_open_pid(info->supervisor_pid, info->supervisor_start);
-	return fd < 0 ? 0 : info->supervisor_pid;
+		return -ESRCH;
+	return proc_open_pid(info->supervisor_pid, info->supervisor_start);
+}
+
+uint32_t service_supervisor(const struct service *service)
+{
+	_cleanup_close_ int fd = service_open_supervisor(service);
+
+	return fd < 0 ? 0 : service->steer.service->supervisor_pid;
 }
 
 int service_supervise(struct service *service, struct error *err)
@@ -74,6 +79,8 @@ static int make(struct service *service, const struct service_plan *plan, struct
 
 	if (r == 0)
 		r = describe(service, plan, err);
+	for (size_t i = 0; r >= 0 && i < plan->n_endpoints; i++)
+		r = service_add_endpoint(service, &plan->endpoints[i], err);
 	if (r < 0)
 		return r;
 	schedule_init(&draft);

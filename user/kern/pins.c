@@ -224,6 +224,8 @@ int pins_lock(struct pins *pins, const char *service, bool create, struct error 
 	do {
 		cleanup_close(&fd);
 		fd = open_folder(root, pins, create, err);
+		if (fd == -ENOENT)
+			rmdir(root); /* a command that was killed may have left it, empty */
 		if (fd < 0 && fd != -EAGAIN)
 			return fd;
 		r = fd < 0 ? 0 : lock_folder(fd, pins, err);

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * With --leave-children a child is never traced at all, rather than let go of: so it is not stopped
+ * either, and nothing of it depends on what becomes of us. The kernel tells the kinds of clone()
+ * apart by what it does: a vfork() and one that sends SIGCHLD when it ends are events of their own,
+ * which we do not ask for. What is left are threads, which we want, and processes that end with
+ * another signal or none: of these we let go.
+ */
+#include "trace.h"
+
+#include <dirent.h>
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define NO_CALL   CALL_KIND_MAX
+#define POINT_MAX 64
+
+/* The tracees */
+
+static struct tracee *tracee_get(struct trace *trace, pid_t tid)
+{
+	for (size_t i = 0; i < trace->n; i++) {
+		if (trace->tracees[i].tid == tid)
+			return &trace->tracees[i];
+	}
+	trace->tracees = reallocarray(trace->tracees, trace->n + 1, sizeof(*trace->tracees));
+	if (!trace->tracees)
+		err(EXIT_FAILURE, "tracee %d", tid);
+	trace->tracees[trace->n] = (struct tracee){.tid = tid, .call = NO_CALL};
+	return &trace->tracees[trace->n++];
+}
+
+static void tracee_forget(struct trace *trace, pid_t tid)
+{
+	struct tracee *tracee = tracee_get(trace, tid);
+
+	*tracee = trace->tracees[--trace->n];
+}
+
+/* ESRCH is no error anywhere here: a tracee can be killed at any time. */
+static void tracee_resume(const struct trace *trace, pid_t tid, int signal)
+{
+	int request = trace->counting ? PTRACE_SYSCALL : PTRACE_CONT;
+
+	if (ptrace(request, tid, NULL, (long)signal) < 0 && errno != ESRCH)
+		err(EXIT_FAILURE, "resume %d", tid);
+}
+
+/* Whether it is to be left alone: another process. */
+static bool is_left(const struct trace *trace, pid_t tid)
+{
+	return trace->options->leave_children && syscall(SYS_tgkill, trace->root, tid, 0) < 0 &&
+	       kill(tid, 0) == 0;
+}
+
+/* Counting */
+
+/* What runs already (a thread that a library began) is stopped, to be resumed with counting. */
+static void begin_to_count(struct trace *trace, pid_t tid)
+{
+	trace->counting = true;
+	for (size_t i = 0; i < trace->n; i++) {
+		if (trace->tracees[i].tid != tid)
+			ptrace(PTRACE_INTERRUPT, trace->tracees[i].tid, NULL, NULL);
+	}
+}
+
+/* With an execve() in a thread, that thread goes on under the id of its process. */
+static void on_execve(struct trace *trace, pid_t tid)
+{
+	unsigned long former = 0;
+
+	if (!trace->executed) {
+		trace->executed = true;
+		if (trace->options->skip_start)
+			breakpoint_set(&trace->breakpoint, tid);
+		else
+			begin_to_count(trace, tid);
+		return;
+	}
+	ptrace(PTRACE_GETEVENTMSG, tid, NULL, &former);
+	if (former && (pid_t)former != tid) {
+		unsigned int call = tracee_get(trace, (pid_t)former)->call;
+
+		tracee_get(trace, tid)->call = call;
+		tracee_forget(trace, (pid_t)former);
+	}
+}
+
+/* "read#3 entry": the third read() since the count began. */
+static void point_format(const struct trace *trace, unsigned int call, bool entry,
+                         char buf[POINT_MAX])
+{
+	char name[POINT_MAX / 2];
+
+	call_format(call, name, sizeof(name));
+	snprintf(buf, POINT_MAX, "%s#%u %s", name, trace->calls[call], entry ? "entry" : "exit");
+}
+
+/*
+ * Returns true when this is the stop to kill at. An exit whose entry was not counted (of the first
+ * execve, above all) is not counted either.
+ */
+static bool on_call(struct trace *trace, pid_t tid)
+{
+	struct tracee *tracee = tracee_get(trace, tid);
+	struct __ptrace_syscall_info info;
+	char point[POINT_MAX];
+	bool entry;
+	unsigned int call;
+
+	if (ptrace(PTRACE_GET_SYSCALL_INFO, tid, (void *)sizeof(info), &info) <= 0) {
+		if (errno == ESRCH)
+			return false;
+		err(EXIT_FAILURE, "PTRACE_GET_SYSCALL_INFO");
+	}
+	entry = info.op == PTRACE_SYSCALL_INFO_ENTRY;
+	call = entry ? call_kind(info.entry.nr, info.entry.args[0]) : tracee->call;
+	tracee->call = entry ? call : NO_CALL;
+	if (call == NO_CALL)
+		return false;
+	trace->calls[call] += entry;
+	trace->stops++;
+	point_format(trace, call, entry, point);
+	if (trace->options->list)
+		printf("stop %" PRIu64 ": %s\n", trace->stops, point);
+	if (trace->options->at_point ? strcmp(point, trace->options->at_point) != 0
+	                             : trace->stops != trace->options->at)
+		return false;
+	printf("killed at stop %" PRIu64 ": %s\n", trace->stops, point);
+	return true;
+}
+
+/* Also those of which no stop was seen yet are caught: they stop first, or PTRACE_O_EXITKILL. */
+static void kill_all(struct trace *trace)
+{
+	int status;
+	pid_t tid;
+
+	for (size_t i = 0; i < trace->n; i++)
+		kill(trace->tracees[i].tid, SIGKILL);
+	while ((tid = waitpid(-1, &status, __WALL)) > 0 || errno == EINTR) {
+		if (tid <= 0 || !WIFSTOPPED(status))
+			continue;
+		if (is_left(trace, tid))
+			ptrace(PTRACE_DETACH, tid, NULL, NULL);
+		else
+			kill(tid, SIGKILL);
+	}
+}
+
+static bool is_stop_signal(int signal)
+{
+	return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
+}
+
+/* Handles a stop and resumes. Returns false when all is to be killed. */
+static bool on_stop(struct trace *trace, pid_t tid, int status)
+{
+	int signal = WSTOPSIG(status), event = status >> 16;
+
+	if (is_left(trace, tid)) {
+		ptrace(PTRACE_DETACH, tid, NULL, NULL);
+		return true;
+	}
+	tracee_get(trace, tid);
+	if (signal == (SIGTRAP | 0x80)) {
+		if (on_call(trace, tid))
+			return false;
+		signal = 0;
+	} else if (event == PTRACE_EVENT_STOP && is_stop_signal(signal)) {
+		ptrace(PTRACE_LISTEN, tid, NULL, NULL);
+		return true;
+	} else if (event) {
+		if (event == PTRACE_EVENT_EXEC)
+			on_execve(trace, tid);
+		signal = 0;
+	} else if (signal == SIGTRAP && breakpoint_is_hit(&trace->breakpoint, tid)) {
+		breakpoint_clear(&trace->breakpoint, tid);
+		begin_to_count(trace, tid);
+		signal = 0;
+	}
+	tracee_resume(trace, tid, signal);
+	if (trace->n_stopping && event == PTRACE_EVENT_STOP && --trace->n_stopping == 0)
+		printf("following\n");
+	return true;
+}
+
+bool trace_follow(struct trace *trace)
+{
+	int status;
+	pid_t tid;
+
+	while ((tid = waitpid(-1, &status, __WALL)) > 0 || errno == EINTR) {
+		if (tid < 0)
+			continue;
+		if (WIFSTOPPED(status)) {
+			if (!on_stop(trace, tid, status)) {
+				kill_all(trace);
+				return false;
+			}
+			continue;
+		}
+		tracee_forget(trace, tid);
+		if (tid == trace->root)
+			trace->root_status = status;
+	}
+	return true;
+}
+
+/* The command */
+
+static void run_command(char **command, const int *go)
+{
+	char byte;
+
+	close(go[1]);
+	if (read(go[0], &byte, 1) < 0)
+		_exit(EXIT_FAILURE);
+	execvp(command[0], command);
+	warn("%s", command[0]);
+	_exit(EXIT_FAILURE);
+}
+
+/* The child waits until it is traced, then becomes the command. */
+static void start_command(struct trace *trace, long options)
+{
+	int go[2];
+
+	/* Orphans come to us: when we return, the whole tree is reaped, not only dead. */
+	if (!trace->options->leave_children &&
+	    prctl(PR_SET_CHILD_SUBREAPER, 1UL, 0UL, 0UL, 0UL) < 0)
+		err(EXIT_FAILURE, "PR_SET_CHILD_SUBREAPER");
+	if (pipe2(go, O_CLOEXEC) < 0)
+		err(EXIT_FAILURE, "pipe");
+	trace->root = fork();
+	if (trace->root < 0)
+		err(EXIT_FAILURE, "fork");
+	if (trace->root == 0)
+		run_command(trace->options->command, go);
+	if (ptrace(PTRACE_SEIZE, trace->root, NULL, (void *)(options | PTRACE_O_EXITKILL)) < 0)
+		err(EXIT_FAILURE, "trace %s", trace->options->command[0]);
+	close(go[0]);
+	close(go[1]);
+}
+
+/* Returns how many of its threads were not traced yet. */
+static size_t seize_threads(struct trace *trace, long options)
+{
+	const struct dirent *entry;
+	size_t before = trace->n;
+	char path[64];
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", trace->root);
+	dir = opendir(path);
+	if (!dir)
+		err(EXIT_FAILURE, "process %d", trace->root);
+	while ((entry = readdir(dir))) {
+		pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
+
+		if (tid <= 0)
+			continue;
+		if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)options) == 0)
+			tracee_get(trace, tid);
+		else if (trace->n ==
+		         0) /* else it was traced already, with who began it, or has ended */
+			err(EXIT_FAILURE, "trace process %d", trace->root);
+	}
+	closedir(dir);
+	return trace->n - before;
+}
+
+/* It goes on when we end: we have not started it. */
+static void seize_process(struct trace *trace, long options)
+{
+	trace->root = trace->options->pid;
+	while (seize_threads(trace, options))
+		;
+	trace->executed = trace->counting = true;
+	trace->n_stopping = trace->n;
+	for (size_t i = 0; i < trace->n; i++)
+		ptrace(PTRACE_INTERRUPT, trace->tracees[i].tid, NULL, NULL);
+}
+
+void trace_begin(struct trace *trace)
+{
+	long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC;
+
+	if (!trace->options->leave_children)
+		options |= PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK;
+	if (trace->options->pid)
+		seize_process(trace, options);
+	else
+		start_command(trace, options);
+}
+
+void trace_end(struct trace *trace)
+{
+	free(trace->tracees);
+}
