@@ -63,6 +63,53 @@ def test_not_before(bed, kind):
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
+ONE_HAS_MORE = NODE + """
+if (process.env.NODE_APP_INSTANCE === '0')
+    http.createServer((_, response) => response.end('metrics')).listen(9100);
+"""
+
+
+def test_port_of_one_worker(bed):
+    """One worker has a port for itself, as PM2's users do for metrics: the others need it not."""
+    run = Run(bed, ["node", script(bed, "server.js", ONE_HAS_MORE)], workers=3)
+    for _ in range(2):
+        equal(run.states(), ["active"] * 3, "states")
+        equal([sorted(it["endpoint"].rsplit(":", 1)[1] for it in row["listeners"])
+               for row in run.workers()], [["8080", "9100"], ["8080"], ["8080"]], "who has what")
+        report = bed.load("-n", 30, "-c", 1)
+        equal((report["failed"], sorted(report["workers"].values())), (0, [10] * 3), f"{report}")
+        with urllib.request.urlopen("http://127.0.0.1:9100/", timeout=10) as answer:
+            equal(answer.read(), b"metrics", "the port of slot 0")
+        run.reload()
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_port_counted_up(bed):
+    """PM2's increment_var: each worker has a port of its own, and serves it after a reload, too."""
+    program = script(bed, "server.js", NODE.replace("%PORT%", "process.env.PORT"))
+    run = Run(bed, ["node", program], "--env", f"PORT={PORT}", "--increment-var", "PORT", workers=3)
+    for _ in range(2):
+        equal(run.states(), ["active"] * 3, "states")
+        for slot in range(3):
+            report = bed.load("-n", 5, "-t", f"127.0.0.1:{PORT + slot}", hosts=())
+            equal((report["failed"], [name.split(".")[0] for name in report["workers"]]),
+                  (0, [str(slot)]), f"{report}")
+        run.reload()
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_port_of_the_one_before(bed):
+    """A new worker must listen where the old one does: else it is no reload, and it is said why."""
+    run = Run(bed, worker_command(bed), "--ready-timeout", "2", workers=2)
+    pids = run.pids()
+    other = [bed.binary("worker"), "--port", PORT + 1, "--no-reuseport"]
+    refused = run.reload("--", *other, status=1)
+    check(f"does not listen on 0.0.0.0:{PORT} within 2 s, where the one that it is to replace does"
+          in refused.err, f"the reason: {refused}")
+    equal(run.pids(), pids, "the old workers")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
 def test_health(bed):
     """A worker that fails its checks is replaced; the others go on."""
     run = Run(bed, ["python3", script(bed, "server.py", PYTHON.replace(

@@ -15,7 +15,7 @@
 #include <reuseportd/abi.h>
 
 enum ready_kind {
-	READY_LISTEN,  /* it listens on all endpoints */
+	READY_LISTEN,  /* it listens (core/ready.h) */
 	READY_NOTIFY,  /* sd_notify READY=1 */
 	READY_MESSAGE, /* "ready" on the Node channel */
 	READY_HTTP,    /* GET ready_argument through its listener answers 2xx or 3xx */

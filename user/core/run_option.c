@@ -321,9 +321,12 @@ const struct run_option run_options[] = {
         {"log-prefix", NULL, "Put the worker in front of each line of output", set_log_prefix},
 
         {"ready", "HOW",
-         "When a worker is ready: listen (default): it listens; notify: it says so as to systemd; "
+         "When a worker is ready: listen (default): it listens where --listen says, or, without, "
+         "on "
+         "any fixed port and wherever most of the others do; notify: it says so as to systemd; "
          "message: Node's process.send('ready'); http:PATH: GET PATH answers 2xx or 3xx; tcp: it "
-         "accepts a connection; exec:COMMAND: a shell command succeeds",
+         "accepts a connection; exec:COMMAND: a shell command succeeds. In any case it must listen "
+         "where --listen says, and where the worker does that it is to replace",
          set_ready},
         {"ready-timeout", "TIME", "A worker that isn't ready by then has failed (default: 30s)",
          set_time, AT(ready_timeout)},

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/strv.h"
 #include "core/endpoint.h"
+#include "core/ready.h"
 #include "daemon/run.h"
 
 #define PROBE_AGAIN_NS (NS_PER_S / 4) /* until a worker that starts is ready */
@@ -29,29 +30,64 @@ static bool has_named(const struct rpd_endpoint *named, const struct listener *l
 	return false;
 }
 
-/* With no port named: wherever the others listen. */
-static bool is_where_others_are(const struct run_worker *w, const struct listener *listeners,
-                                size_t n, struct rpd_endpoint *ret_missing)
+/* Who listens on the endpoint beside @w. */
+static struct ready_seen look_around(const struct run_worker *w, const struct service *service,
+                                     unsigned int endpoint)
+{
+	struct ready_seen seen = {};
+
+	for (unsigned int slot = 0; slot < w->sup->n_slots; slot++) {
+		bool is_there = w->sup->slots[slot].current;
+		bool listens = is_there && steer_cookie(&service->steer, endpoint, slot);
+
+		if (slot == w->slot) {
+			seen.predecessor = listens;
+			continue;
+		}
+		seen.others += is_there;
+		seen.listening += listens;
+	}
+	return seen;
+}
+
+static bool listens_on(const struct rpd_endpoint *endpoint, const struct listener *listeners,
+                       size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (endpoint_equal(&listeners[i].endpoint, endpoint))
+			return true;
+	return false;
+}
+
+static void note_missing(struct run_worker *w, const char *where, const char *why)
+{
+	snprintf(w->why, sizeof(w->why), "does not listen on %s within %g s%s", where,
+	         (double)w->plan->config.ready_timeout / NS_PER_S, why);
+}
+
+/* With no port named: where it has to by what others do. */
+static bool listens_as_others(struct run_worker *w, const struct listener *listeners, size_t n)
 {
 	_cleanup_service_ struct service service;
-	struct error ignored;
+	struct error err = {};
 
 	service_init(&service);
-	if (service_open(&service, w->sup->name, &ignored) < 0)
+	if (service_open(&service, w->sup->name, &err) < 0) {
+		snprintf(w->why, sizeof(w->why), "%.*s", (int)sizeof(w->why) - 1, err.text);
 		return false;
+	}
 	for (unsigned int e = 0; e < service.steer.service->n_endpoints; e++) {
 		const struct rpd_endpoint *endpoint = &service.steer.service->endpoints[e];
-		bool has = false, others = false;
+		const struct ready_seen seen = look_around(w, &service, e);
+		char text[ENDPOINT_TEXT_MAX];
 
-		for (size_t i = 0; i < n; i++)
-			has |= endpoint_equal(&listeners[i].endpoint, endpoint);
-		for (unsigned int slot = 0; slot < w->sup->n_slots; slot++)
-			others |= w->sup->slots[slot].current &&
-			          w->sup->slots[slot].current->cookies[e];
-		if (others && !has) {
-			*ret_missing = *endpoint;
-			return false;
-		}
+		if (listens_on(endpoint, listeners, n) ||
+		    !ready_must_listen(&w->plan->config, &seen))
+			continue;
+		note_missing(w, endpoint_format(endpoint, text, sizeof(text)),
+		             seen.predecessor ? ", where the one that it is to replace does"
+		                              : ", where most of the others do");
+		return false;
 	}
 	return true;
 }
@@ -60,28 +96,18 @@ static bool is_where_others_are(const struct run_worker *w, const struct listene
 static bool listens_everywhere(struct run_worker *w, const struct listener *listeners, size_t n)
 {
 	const struct run_config *config = &w->plan->config;
-	struct rpd_endpoint missing;
 	char text[ENDPOINT_TEXT_MAX];
 
-	snprintf(w->why, sizeof(w->why), "does not listen on any %sport within %g s",
-	         config->n_listens ? "of the service's " : "",
-	         (double)config->ready_timeout / NS_PER_S);
+	note_missing(w, config->n_listens ? "any of the service's ports" : "any port", "");
 	if (n == 0)
 		return false;
 	for (size_t i = 0; i < config->n_listens; i++)
 		if (!has_named(&config->listens[i], listeners, n)) {
-			snprintf(w->why, sizeof(w->why), "does not listen on port %u within %g s",
-			         config->listens[i].port, (double)config->ready_timeout / NS_PER_S);
+			snprintf(text, sizeof(text), "port %u", config->listens[i].port);
+			note_missing(w, text, "");
 			return false;
 		}
-	if (config->n_listens == 0 && !is_where_others_are(w, listeners, n, &missing)) {
-		snprintf(w->why, sizeof(w->why),
-		         "does not listen on %s within %g s, where the others do",
-		         endpoint_format(&missing, text, sizeof(text)),
-		         (double)config->ready_timeout / NS_PER_S);
-		return false;
-	}
-	return true;
+	return config->n_listens || listens_as_others(w, listeners, n);
 }
 
 /* --- probes */
