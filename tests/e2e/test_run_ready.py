@@ -110,6 +110,18 @@ def test_port_of_the_one_before(bed):
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
+def test_wrong_address(bed):
+    """Node listens on [::]; whoever asks for 0.0.0.0 is told so, and what to ask for."""
+    run = Run(bed, ["node", script(bed, "server.js", NODE)], "--listen", f"0.0.0.0:{PORT}",
+              "--ready-timeout", "3", "--max-restarts", "1", workers=1, wait=False)
+    run.process.wait_output("does not listen")
+    check(f"does not listen on 0.0.0.0:{PORT} within 3 s (--listen {PORT} would take any address "
+          f"with that port); it listens on [::]:{PORT}" in run.log(), run.log())
+    bed.remember_pinned()
+    run.command_line("stop")
+    run.process.wait()
+
+
 def test_health(bed):
     """A worker that fails its checks is replaced; the others go on."""
     run = Run(bed, ["python3", script(bed, "server.py", PYTHON.replace(

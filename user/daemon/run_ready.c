@@ -11,6 +11,7 @@
 #include "core/endpoint.h"
 #include "core/ready.h"
 #include "daemon/run.h"
+#include "kern/sockdiag.h"
 
 #define PROBE_AGAIN_NS (NS_PER_S / 4) /* until a worker that starts is ready */
 
@@ -59,10 +60,50 @@ static bool listens_on(const struct rpd_endpoint *endpoint, const struct listene
 	return false;
 }
 
-static void note_missing(struct run_worker *w, const char *where, const char *why)
+/* What it listens on, as "127.0.0.1:80, [::]:81" and no more than there is room for. */
+static void list_listeners(const struct run_worker *w, char *buf, size_t size)
 {
-	snprintf(w->why, sizeof(w->why), "does not listen on %s within %g s%s", where,
-	         (double)w->plan->config.ready_timeout / NS_PER_S, why);
+	_cleanup_free_ struct listener *listeners = NULL;
+	struct error ignored;
+	size_t n = 0;
+
+	*buf = '\0';
+	if (sockdiag_listeners(0, &listeners, &n, &ignored) < 0)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		char text[ENDPOINT_TEXT_MAX];
+		size_t used = strlen(buf);
+
+		endpoint_format(&listeners[i].endpoint, text, sizeof(text));
+		if (listeners[i].cgroup == w->cgroup_id && used + strlen(text) + 2 < size)
+			snprintf(buf + used, size - used, "%s%s", used ? ", " : "", text);
+	}
+}
+
+/* Where it has no listener, and where it has some instead. @more: to go on with. */
+static void note_missing(struct run_worker *w, const char *where, const char *more)
+{
+	char list[3 * ENDPOINT_TEXT_MAX];
+
+	list_listeners(w, list, sizeof(list));
+	snprintf(w->why, sizeof(w->why), "does not listen on %s within %g s%s; it listens on %s",
+	         where, (double)w->plan->config.ready_timeout / NS_PER_S, more,
+	         list[0] ? list : "nothing");
+}
+
+/* Of an endpoint that --listen names. Mostly the program has chosen all addresses, IPv6 too. */
+static void note_missing_named(struct run_worker *w, const struct rpd_endpoint *named)
+{
+	char text[ENDPOINT_TEXT_MAX], more[96] = "";
+
+	if (named->family) {
+		endpoint_format(named, text, sizeof(text));
+		snprintf(more, sizeof(more), " (--listen %u would take any address with that port)",
+		         named->port);
+	} else {
+		snprintf(text, sizeof(text), "port %u", named->port);
+	}
+	note_missing(w, text, more);
 }
 
 /* With no port named: where it has to by what others do. */
@@ -96,18 +137,15 @@ static bool listens_as_others(struct run_worker *w, const struct listener *liste
 static bool listens_everywhere(struct run_worker *w, const struct listener *listeners, size_t n)
 {
 	const struct run_config *config = &w->plan->config;
-	char text[ENDPOINT_TEXT_MAX];
 
-	note_missing(w, config->n_listens ? "any of the service's ports" : "any port", "");
-	if (n == 0)
-		return false;
 	for (size_t i = 0; i < config->n_listens; i++)
 		if (!has_named(&config->listens[i], listeners, n)) {
-			snprintf(text, sizeof(text), "port %u", config->listens[i].port);
-			note_missing(w, text, "");
+			note_missing_named(w, &config->listens[i]);
 			return false;
 		}
-	return config->n_listens || listens_as_others(w, listeners, n);
+	if (n == 0)
+		note_missing(w, "any fixed port", "");
+	return n > 0 && (config->n_listens || listens_as_others(w, listeners, n));
 }
 
 /* --- probes */
