@@ -30,6 +30,8 @@ static void where_to_listen(void **state)
 	        {"it says so itself", READY_MESSAGE, false, {false, 3, 3}, false},
 	        {"it says so itself, a reload", READY_MESSAGE, false, {true, 3, 0}, true},
 	        {"it answers", READY_HTTP, false, {false, 3, 3}, false},
+	        {"it just lives", READY_ALIVE, false, {false, 3, 3}, false},
+	        {"it just lives, a reload", READY_ALIVE, false, {true, 3, 3}, true},
 	        {"it answers, a reload", READY_HTTP, false, {true, 3, 0}, true},
 	};
 
@@ -43,10 +45,30 @@ static void where_to_listen(void **state)
 	}
 }
 
+static void without_listener(void **state)
+{
+	static const bool can[READY_KIND_MAX] = {
+	        [READY_NOTIFY] = true,
+	        [READY_MESSAGE] = true,
+	        [READY_EXEC] = true,
+	        [READY_ALIVE] = true,
+	};
+
+	(void)state;
+	for (enum ready_kind kind = 0; kind < READY_KIND_MAX; kind++) {
+		struct run_config config = {.ready = kind};
+
+		assert_int_equal(ready_without_listener(&config), can[kind]);
+		config.n_listens = 1;
+		assert_false(ready_without_listener(&config));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(where_to_listen),
+	        cmocka_unit_test(without_listener),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

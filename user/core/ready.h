@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Where a worker must listen before it is ready, if no port was named. Pure. */
+/* Where a worker must listen before it is ready, and whether it must listen at all. Pure. */
 #pragma once
 
 #include <stdbool.h>
@@ -18,5 +18,10 @@ struct ready_seen {
  * nobody in its slot, and --ready listen, where most others are, but at least two: a port that one
  * worker has for itself (its metrics, PORT counted up) is no business of the others. Of all other
  * kinds of --ready the worker itself says, or shows, when it is complete.
+ *
+ * false if ports are named: then it is those.
  */
 bool ready_must_listen(const struct run_config *config, const struct ready_seen *seen);
+
+/* Whether a program that listens on nothing, such as one that works off a queue, can be ready. */
+bool ready_without_listener(const struct run_config *config);

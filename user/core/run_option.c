@@ -194,7 +194,7 @@ static int set_env(struct run_config *config, const struct run_setting *setting,
 	return r;
 }
 
-/* KIND, or KIND:ARGUMENT where the kind has one. */
+/* KIND, or KIND:ARGUMENT where the kind has one; that of alive is a time. */
 static int set_ready(struct run_config *config, const struct run_setting *setting,
                      struct error *err)
 {
@@ -202,9 +202,10 @@ static int set_ready(struct run_config *config, const struct run_setting *settin
 		const char *name;
 		bool argument;
 	} kinds[READY_KIND_MAX] = {
-	        [READY_LISTEN] = {"listen"},   [READY_NOTIFY] = {"notify"},
-	        [READY_MESSAGE] = {"message"}, [READY_HTTP] = {"http", true},
-	        [READY_TCP] = {"tcp"},         [READY_EXEC] = {"exec", true},
+	        [READY_LISTEN] = {"listen"},     [READY_NOTIFY] = {"notify"},
+	        [READY_MESSAGE] = {"message"},   [READY_HTTP] = {"http", true},
+	        [READY_TCP] = {"tcp"},           [READY_EXEC] = {"exec", true},
+	        [READY_ALIVE] = {"alive", true},
 	};
 	const size_t length = strcspn(setting->value, ":");
 	const bool colon = setting->value[length];
@@ -215,6 +216,9 @@ static int set_ready(struct run_config *config, const struct run_setting *settin
 		if (strlen(kinds[kind].name) != length || colon != kinds[kind].argument ||
 		    strncmp(setting->value, kinds[kind].name, length) != 0)
 			continue;
+		if (kind == READY_ALIVE &&
+		    get_time(setting->value + length + 1, &config->alive_after, err) < 0)
+			return -EINVAL;
 		argument = colon ? strdup(setting->value + length + 1) : NULL;
 		if (colon && !argument)
 			return -ENOMEM;
@@ -224,8 +228,8 @@ static int set_ready(struct run_config *config, const struct run_setting *settin
 		return 0;
 	}
 	return error_usage(err,
-	                   "'%s' is none of listen, notify, message, tcp, http:PATH and "
-	                   "exec:COMMAND",
+	                   "'%s' is none of listen, notify, message, tcp, http:PATH, "
+	                   "exec:COMMAND and alive:TIME",
 	                   setting->value);
 }
 
@@ -325,8 +329,11 @@ const struct run_option run_options[] = {
          "on "
          "any fixed port and wherever most of the others do; notify: it says so as to systemd; "
          "message: Node's process.send('ready'); http:PATH: GET PATH answers 2xx or 3xx; tcp: it "
-         "accepts a connection; exec:COMMAND: a shell command succeeds. In any case it must listen "
-         "where --listen says, and where the worker does that it is to replace",
+         "accepts a connection; exec:COMMAND: a shell command succeeds; alive:TIME: it listens, or "
+         "has lived that long without. In any case it must listen where --listen says, and where "
+         "the worker does that it is to replace. With notify, message, exec and alive a program "
+         "may "
+         "as well listen on nothing: it is kept and replaced like others",
          set_ready},
         {"ready-timeout", "TIME", "A worker that isn't ready by then has failed (default: 30s)",
          set_time, AT(ready_timeout)},

@@ -165,8 +165,11 @@ int run_place_listeners(struct run_worker *w, struct listener **ret, size_t *ret
 /* Makes endpoints of those that are none yet, and lets connections wait there. */
 int run_place_endpoints(struct run_worker *w, const struct listener *listeners, size_t n,
                         struct error *err);
-/* Puts it into its slot, in place of whoever is there. */
+/* Puts it into its slot, in place of whoever is there. One that listens on nothing is there by its
+ * pid alone, if it may be ready like that (core/ready.h). */
 int run_place_admit(struct run_worker *w, struct error *err);
+/* Whether it has a listener that was admitted. */
+bool run_place_listens(const struct run_worker *w);
 /* Lets probes reach a worker that is in no slot: its listener in @ret_endpoint is at @ret_index of
  * the socket array. @service: open and locked. */
 int run_place_expose(struct run_worker *w, struct service *service, unsigned int *ret_endpoint,

@@ -143,9 +143,11 @@ static bool listens_everywhere(struct run_worker *w, const struct listener *list
 			note_missing_named(w, &config->listens[i]);
 			return false;
 		}
-	if (n == 0)
+	if (n == 0 && !ready_without_listener(config)) {
 		note_missing(w, "any fixed port", "");
-	return n > 0 && (config->n_listens || listens_as_others(w, listeners, n));
+		return false;
+	}
+	return config->n_listens || listens_as_others(w, listeners, n);
 }
 
 /* --- probes */
@@ -292,15 +294,57 @@ static bool is_probed(const struct run_config *config)
 	       config->ready == READY_EXEC;
 }
 
+static int on_alive_timer(sd_event_source *source, uint64_t now, void *data)
+{
+	struct run_worker *w = data;
+
+	(void)source;
+	(void)now;
+	w->probe_timer = sd_event_source_disable_unref(w->probe_timer);
+	run_ready_look(w);
+	return 0;
+}
+
+/* Whether it has lived for as long as one must that listens on nothing; else it is looked at again
+ * when it has. */
+static bool has_lived(struct run_worker *w)
+{
+	int64_t left = w->started_at + w->plan->config.alive_after - clock_ns(CLOCK_MONOTONIC);
+
+	if (left > 0 && !w->probe_timer)
+		sd_event_add_time_relative(w->sup->loop, &w->probe_timer, CLOCK_MONOTONIC,
+		                           left / 1000 + 1, 1000, on_alive_timer, w);
+	return left <= 0;
+}
+
+/* It listens wherever it must. */
+static void look_further(struct run_worker *w, bool listens)
+{
+	const struct run_config *config = &w->plan->config;
+
+	if (is_probed(config)) {
+		on_probe_timer(NULL, 0, w);
+	} else if (config->ready == READY_ALIVE) {
+		if (listens || has_lived(w))
+			become_ready(w);
+	} else if (is_told(w)) {
+		become_ready(w);
+	} else {
+		snprintf(w->why, sizeof(w->why), "has not said that it is ready within %g s (%s)",
+		         (double)config->ready_timeout / NS_PER_S,
+		         config->ready == READY_NOTIFY ? "sd_notify READY=1"
+		                                       : "process.send('ready')");
+	}
+}
+
 void run_ready_look(struct run_worker *w)
 {
 	_cleanup_free_ struct listener *listeners = NULL;
-	const struct run_config *config = &w->plan->config;
 	struct error err = {};
 	size_t n = 0;
 	int r;
 
-	if (w->state != LIFE_STARTING || w->probe || w->probe_timer)
+	if (w->state != LIFE_STARTING)
 		return;
 	r = run_place_listeners(w, &listeners, &n, &err);
 	/* Connections may wait for the first worker as soon as it is known where. */
@@ -310,19 +354,10 @@ void run_ready_look(struct run_worker *w)
 		run_worker_fail(w, "%s", err.text);
 		return;
 	}
-	if (!listens_everywhere(w, listeners, n))
+	if (w->probe || (w->probe_timer && is_probed(&w->plan->config)))
 		return;
-	if (is_probed(config)) {
-		on_probe_timer(NULL, 0, w);
-	} else if (is_told(w)) {
-		become_ready(w);
-	} else {
-		snprintf(w->why, sizeof(w->why),
-		         "listens, but has not said that it is ready within %g s (%s)",
-		         (double)config->ready_timeout / NS_PER_S,
-		         config->ready == READY_NOTIFY ? "sd_notify READY=1"
-		                                       : "process.send('ready')");
-	}
+	if (listens_everywhere(w, listeners, n))
+		look_further(w, n > 0);
 }
 
 /* One that is up may open another port, or open one again. */
@@ -344,6 +379,8 @@ static void look_at_another(struct run_worker *w)
 	}
 	if (is_new && run_place_admit(w, &err) < 0)
 		run_say(w->sup, "slot %u: %s", w->slot, err.text);
+	if (is_new)
+		run_place_park(w->sup); /* somebody may wait for just that */
 }
 
 void run_ready_heard(struct run_worker *w, uint64_t cookie, bool fixed)

@@ -132,7 +132,9 @@ void run_slot_admitted(struct run_worker *w)
 	it->current = w;
 	it->run = RPD_RUN_UP;
 	run_place_note(sup, w->slot);
-	run_say(sup, "slot %u: pid %u takes connections%s", w->slot, w->pid,
+	run_say(sup, "slot %u: pid %u %s%s", w->slot, w->pid,
+	        run_place_listens(w) ? "takes connections"
+	                             : "listens on nothing: it is run and supervised, not steered",
 	        old && old != w ? ", in place of the old one" : "");
 	if (old && old != w) {
 		old->withdrawn_at = clock_ns(CLOCK_MONOTONIC);

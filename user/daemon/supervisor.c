@@ -376,6 +376,8 @@ static int make_cgroup(struct supervisor *sup, struct error *err)
 	if (r == 0)
 		r = sd_event_add_io(sup->loop, &sup->on_hook, hook_fd(sup->hook), EPOLLIN, on_hook,
 		                    sup);
+	if (r >= 0) /* where it listens is heard before that it is ready, as it was done */
+		r = sd_event_source_set_priority(sup->on_hook, SD_EVENT_PRIORITY_NORMAL - 1);
 	return r;
 }
 
