@@ -317,6 +317,8 @@ static void told(void **state)
 	        {"\"args\": \"'\"", "args: it can't be split into words", true},
 	        {"\"args\": [[1]]", "args: one of them is no text", true},
 	        {"\"cwd\": \"nowhere\"", "cwd: there is no folder 'nowhere'", true},
+	        {"\"uid\": \"nosuch\"", "user: there is no user 'nosuch'", true},
+	        {"\"group\": \"nosuch\"", "group: there is no group 'nosuch'", true},
 	        {"\"script\": \"no.js\"", "script: there is no 'no.js'", true},
 	        {"\"env_file\": \"no.env\"", "no.env' can't be read", true},
 	};

@@ -34,3 +34,8 @@ struct spawn_request {
  * also if exec() or what comes before it in the child does: nothing is left then.
  */
 int spawn(const struct spawn_request *request, int *ret_pidfd, struct error *err);
+
+/* Whether spawn() would know them, by name or number; NULL: there is none to look up. A user that
+ * is only a number needs a group. error_usage() if not. */
+int spawn_check_user(const char *user, const char *group, struct error *err);
+int spawn_check_group(const char *group, struct error *err);

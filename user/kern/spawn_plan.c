@@ -198,6 +198,23 @@ static int plan_identity(struct spawn_identity *id, const struct spawn_request *
 	return r < 0 ? error_set(err, r, "can't look up the groups: %s", strerror(-r)) : 0;
 }
 
+int spawn_check_group(const char *group, struct error *err)
+{
+	struct spawn_identity id = {};
+
+	return plan_group(&id, group, err);
+}
+
+int spawn_check_user(const char *user, const char *group, struct error *err)
+{
+	/* The group has been looked at, or is by itself: here it counts that there is one. */
+	struct spawn_identity id = {.set_group = group != NULL};
+	int r = user ? plan_user(&id, user, err) : 0;
+
+	free(id.groups);
+	return r == -ENOMEM ? error_set(err, r, "out of memory") : r;
+}
+
 void spawn_plan_deinit(struct spawn_plan *plan)
 {
 	cleanup_close(&plan->null_fd);
