@@ -136,6 +136,24 @@ def test_health(bed):
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
+def test_health_goes_on(bed):
+    """The only worker isn't well, and no other gets ready: it keeps its slot, and is asked on until it
+    is well again, or there is another."""
+    run = Run(bed, ["python3", script(bed, "server.py", PYTHON.replace(
+        "self.send_response(200)", "self.send_response(503 if os.path.exists('sick') else 200)"))],
+        "--ready", "http:/", "--health-interval", "0.1", "--health-failures", "2",
+        "--ready-timeout", "60", workers=1)
+    pids = run.pids()
+    (bed.dir / "sick").touch()
+    run.process.wait_output("another is started to take its place")
+    equal(run.pids(), pids, "the only one is in its slot")
+    (bed.dir / "sick").unlink()
+    run.process.wait_output(f"slot 0: pid {pids[0]} is well again")
+    wait_until(lambda: run.pids() != pids, "the other one is in its slot")
+    equal(run.states(), ["active"], "states")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
 def test_park_timeout(bed):
     """Nobody gets ready: who waits is reset when the time is over, and new ones are refused."""
     run = Run(bed, worker_command(bed), "--ready", "exec:false", "--ready-timeout", "60",

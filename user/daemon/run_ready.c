@@ -161,24 +161,26 @@ static void become_ready(struct run_worker *w)
 	run_worker_event(w, LIFE_EVENT_READY);
 }
 
-/* A worker that was well isn't any more. */
+/* An answer to a health check. Whoever keeps the slot in spite of a bad one, as the others are no
+ * better, or while it is being replaced, is asked on. */
 static void note_health(struct run_worker *w, bool ok, const char *why)
 {
 	const struct run_config *config = &w->plan->config;
 	char text[512];
 
+	probe_later(w, config->health_interval);
 	if (ok) {
+		if (w->unhealthy)
+			run_say(w->sup, "slot %u: pid %u is well again", w->slot, w->pid);
 		w->probe_failures = 0;
-		probe_later(w, config->health_interval);
+		w->unhealthy = false;
 		return;
 	}
-	w->probe_failures++;
-	run_say(w->sup, "slot %u: pid %u: health check %u of %u failed: %s", w->slot, w->pid,
-	        w->probe_failures, config->health_failures, why);
-	if (w->probe_failures < config->health_failures) {
-		probe_later(w, config->health_interval);
+	if (!w->unhealthy)
+		run_say(w->sup, "slot %u: pid %u: health check %u of %u failed: %s", w->slot,
+		        w->pid, ++w->probe_failures, config->health_failures, why);
+	if (w->probe_failures < config->health_failures)
 		return;
-	}
 	w->unhealthy = true;
 	snprintf(text, sizeof(text), "pid %u is not well (%s)", w->pid, why);
 	run_slot_unwell(w, text);
@@ -277,6 +279,7 @@ void run_ready_end(struct run_worker *w)
 void run_ready_watch(struct run_worker *w)
 {
 	w->probe_failures = 0;
+	w->unhealthy = false;
 	if (w->plan->config.health_interval)
 		probe_later(w, w->plan->config.health_interval);
 }

@@ -234,7 +234,10 @@ void run_slot_unwell(struct run_worker *w, const char *why)
 	it->current = NULL;
 	w->withdrawn_at = clock_ns(CLOCK_MONOTONIC);
 	run_worker_event(w, LIFE_EVENT_RETIRE);
-	start_later(sup, w->slot, clock_ns(CLOCK_MONOTONIC) - w->up_at);
+	if (it->next)
+		set_run(sup, w->slot, RPD_RUN_STARTING);
+	else
+		start_later(sup, w->slot, clock_ns(CLOCK_MONOTONIC) - w->up_at);
 }
 
 int run_slot_stop(struct supervisor *sup, unsigned int slot, struct error *err)
