@@ -400,6 +400,20 @@ static void warn_of_unknown(struct pm2_app *app)
 	}
 }
 
+/* Another name of the same option, further down, that has a value as well; NULL if there is none.
+ */
+static const char *other_name(const struct pm2_app *app, const struct pm2_option *option)
+{
+	if (option->take == unsupported || option->take == elsewhere)
+		return NULL;
+	for (const struct pm2_option *o = option + 1; o < options + ARRAY_SIZE(options); o++)
+		if (o->take == option->take && o->text && option->text &&
+		    !strcmp(o->text, option->text) &&
+		    !is_off(json_object_object_get(app->json, o->name)))
+			return o->name;
+	return NULL;
+}
+
 void pm2_take_options(struct pm2_app *app)
 {
 	struct run_config *config = app->config;
@@ -408,7 +422,11 @@ void pm2_take_options(struct pm2_app *app)
 	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
 		struct json_object *value = json_object_object_get(app->json, options[i].name);
 
-		if (value)
+		const char *other = value ? other_name(app, &options[i]) : NULL;
+
+		if (other)
+			pm2_warn(app, options[i].name, "left out: %s says the same thing", other);
+		else if (value)
 			options[i].take(app, &options[i], value);
 	}
 	warn_of_unknown(app);
