@@ -191,6 +191,47 @@ while True:
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
+def test_other_user(bed):
+    """Who can't listen as another user has the port is told so; and no reload makes it so."""
+    rival = bed.start("/usr/bin/setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
+                      "/usr/bin/python3", "-c", "import signal, socket\n"
+                      f"listener = socket.create_server(('127.0.0.1', {PORT}))\n"
+                      "print('listening', flush=True)\nsignal.pause()", name="rival")
+    rival.wait_output("listening")
+    run = Run(bed, worker_command(bed), "--listen", PORT, "--max-restarts", "1", workers=1,
+              wait=False)
+    run.process.wait_output(f"a process of user 65534 listens on 127.0.0.1:{PORT}, and the workers "
+                            "are of user 0: users can't share a port")
+    run.process.wait()
+    rival.stop()
+
+    config = bed.dir / "web.conf"
+    text = f"[web]\ncommand = {' '.join(map(str, worker_command(bed)))}\nworkers = 1\n"
+    config.write_text(text)
+    process = bed.start(bed.binary("reuseportd"), "run", config, name="run")
+    process.wait_output("web: started:")
+    bed.remember_pinned()
+    config.write_text(text + "user = 65534\ngroup = 65534\n")
+    refused = bed.reuseportd("reload", "web", status=1)
+    check("user can't be changed by a reload" in refused.err, f"the reason: {refused}")
+    bed.reuseportd("stop", "web")
+    equal(process.wait(), 0, "exit status of the supervisor")
+
+
+def test_reload_to_notify(bed):
+    """A file that says another kind of readiness than at the start."""
+    config, program = bed.dir / "web.conf", script(bed, "server.py", NOTIFY)
+    config.write_text(f"[web]\ncommand = python3 {program}\nworkers = 1\n")
+    process = bed.start(bed.binary("reuseportd"), "run", config, name="run")
+    process.wait_output("web: started:")
+    bed.remember_pinned()
+    (bed.dir / "gate").touch()
+    config.write_text(config.read_text() + "ready = notify\nready-timeout = 10s\n")
+    bed.reuseportd("reload", "web", deadline=60)
+    bed.reuseportd("stop", "web")
+    equal(process.wait(), 0, "exit status of the supervisor")
+
+
 def test_file(bed):
     """A file of two services; one of them is changed and reloaded; metrics of both."""
     config = bed.dir / "both.conf"

@@ -191,6 +191,8 @@ void run_ready_heard(struct run_worker *w, uint64_t cookie, bool fixed);
 void run_ready_look(struct run_worker *w);
 /* Its health is checked from now on, if it is to be. */
 void run_ready_watch(struct run_worker *w);
+/* It has ended before it was ready: adds to why if that may be as somebody else has its port. */
+void run_ready_note_rival(struct run_worker *w);
 /* No more probes. */
 void run_ready_end(struct run_worker *w);
 
@@ -249,6 +251,10 @@ int run_takeover(struct supervisor *sup, struct error *err);
 
 /* --- supervisor.c */
 
+/* Whose the listeners of such workers are: only those of one user share a port. */
+uid_t run_workers_uid(const struct run_config *config);
+/* Makes what workers of @config need that isn't there yet: the socket for sd_notify(). */
+int run_prepare(struct supervisor *sup, const struct run_config *config, struct error *err);
 /* The plan in force is another one. */
 void run_plan_changed(struct supervisor *sup);
 /* Ends all workers, then the service, then us. */

@@ -363,6 +363,47 @@ void run_ready_look(struct run_worker *w)
 		look_further(w, n > 0);
 }
 
+static bool is_port_of(const struct run_config *config, const struct service *service,
+                       uint16_t port)
+{
+	const struct rpd_service *info = service->steer.service;
+
+	for (size_t i = 0; i < config->n_listens; i++)
+		if (config->listens[i].port == port)
+			return true;
+	for (unsigned int e = 0; e < info->n_endpoints; e++)
+		if (info->endpoints[e].port == port)
+			return true;
+	return false;
+}
+
+void run_ready_note_rival(struct run_worker *w)
+{
+	const struct run_config *config = &w->plan->config;
+	_cleanup_free_ struct listener *listeners = NULL;
+	_cleanup_service_ struct service service;
+	const uid_t uid = run_workers_uid(config);
+	char text[ENDPOINT_TEXT_MAX];
+	size_t n = 0, used = strlen(w->why);
+	struct error ignored;
+
+	service_init(&service);
+	if (service_open(&service, w->sup->name, &ignored) < 0 ||
+	    sockdiag_listeners(0, &listeners, &n, &ignored) < 0)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		const struct rpd_endpoint *it = &listeners[i].endpoint;
+
+		if (it->uid == uid || !is_port_of(config, &service, it->port))
+			continue;
+		snprintf(w->why + used, sizeof(w->why) - used,
+		         "; a process of user %u listens on %s, and the workers are of user %u: "
+		         "users can't share a port",
+		         it->uid, endpoint_format(it, text, sizeof(text)), uid);
+		return;
+	}
+}
+
 /* One that is up may open another port, or open one again. */
 static void look_at_another(struct run_worker *w)
 {

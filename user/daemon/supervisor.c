@@ -381,7 +381,7 @@ static int make_cgroup(struct supervisor *sup, struct error *err)
 	return r;
 }
 
-static uint32_t workers_uid(const struct run_config *config)
+uid_t run_workers_uid(const struct run_config *config)
 {
 	const struct passwd *user;
 	char *end;
@@ -408,7 +408,7 @@ static int open_named(struct supervisor *sup, struct service *service, struct er
 
 		if (!endpoint.family)
 			continue;
-		endpoint.uid = workers_uid(config);
+		endpoint.uid = run_workers_uid(config);
 		r = service_add_endpoint(service, &endpoint, err);
 	}
 	if (r >= 0 && service->steer.service->n_endpoints)
@@ -439,18 +439,26 @@ static int make_service(struct supervisor *sup, struct error *err)
 	return r < 0 ? r : taken;
 }
 
-static int start(struct supervisor *sup, struct error *err)
+int run_prepare(struct supervisor *sup, const struct run_config *config, struct error *err)
 {
 	char path[PATH_MAX];
+
+	if (sup->notify || config->ready != READY_NOTIFY)
+		return 0;
+	supervisor_path(sup->name, "notify", path, sizeof(path));
+	return notify_new(sup->loop, path, on_notify, sup, &sup->notify, err);
+}
+
+static int start(struct supervisor *sup, struct error *err)
+{
 	int r = make_service(sup, err), taken = r;
 
 	if (r >= 0)
 		r = make_run_dir(sup, err);
 	if (r >= 0)
 		r = make_cgroup(sup, err);
-	supervisor_path(sup->name, "notify", path, sizeof(path));
-	if (r >= 0 && sup->plan->config.ready == READY_NOTIFY)
-		r = notify_new(sup->loop, path, on_notify, sup, &sup->notify, err);
+	if (r >= 0)
+		r = run_prepare(sup, &sup->plan->config, err);
 	if (r >= 0)
 		r = control_new(sup, &sup->control, err);
 	if (r >= 0)
