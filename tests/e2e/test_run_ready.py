@@ -258,6 +258,17 @@ def test_file(bed):
     for name in ("one", "two"):
         check(f'reuseportd_worker_restarts_total{{service="{name}",slot="0"' in text,
               f"no metrics of {name}")
+    before = {name: [row["pid"] for row in bed.status(name)["workers"]] for name in ("one", "two")}
+    bed.reuseportd("reload", "--supervisor", process.pid, deadline=60)
+    for name, pids in before.items():
+        now = {row["pid"] for row in bed.status(name)["workers"]}
+        check(len(now) == len(pids) and not now & set(pids), f"{name}: other workers")
+    whole = config.read_text()
+    config.write_text(whole.replace("listen = 8082", "listen = 8083"))
+    refused = bed.reuseportd("reload", "--supervisor", process.pid, status=1, deadline=60)
+    check("two: listen, pass-sockets" in refused.err and "1 of 2 services were not" in refused.err,
+          f"who was not reloaded: {refused}")
+    bed.reuseportd("reload", "--supervisor", 1 << 22, status=1)
     config.write_text("[service one]\nworkers = many\n")
     refused = bed.reuseportd("reload", "one", status=2)
     check("both.conf:2" in refused.err, f"the line is not told: {refused}")
