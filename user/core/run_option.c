@@ -290,8 +290,7 @@ const struct run_option run_options[] = {
         {"workers", "N|max", "How many workers; max: one for each CPU (required)", set_workers},
         {"listen", "PORT|ADDRESS:PORT",
          "Serve only what the workers listen on here (default: on any fixed port); may be "
-         "repeated. "
-         "The first one's port is in the workers' PORT",
+         "repeated. The first one's port is in the workers' PORT",
          set_listen, .repeatable = true},
         {"pass-sockets", NULL,
          "Open the listeners of --listen for the workers, and pass them as systemd does "
