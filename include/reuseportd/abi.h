@@ -329,7 +329,7 @@ struct rpd_worker {
 	__u64 start_time;  /* of pid, in clock ticks after boot (proc(5), stat, field 22) */
 	__u64 admitted_at; /* seconds since the epoch */
 	__u32 pid;         /* the process that polls the listener, 0 = empty row */
-	__s32 fd;          /* its number for the listener */
+	__s32 fd;          /* its number for the listener, -1 = it listens on nothing */
 	__s32 epfd;        /* the epoll descriptor that it polls it with, -1 = not by epoll */
 	__u32 evidence;    /* how we know that it serves the listener (enum evidence) */
 	char comm[RPD_COMM_MAX];

@@ -82,6 +82,65 @@ def test_ready_while_nobody_hears(bed, kind):
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
+ONE_HAS_MORE = NODE + """
+if (process.env.NODE_APP_INSTANCE === '0')
+    http.createServer((_, response) => response.end('metrics')).listen(9100);
+"""
+
+
+def test_port_of_one_worker(bed):
+    """One worker has a port for itself, as PM2's users do for metrics: the others need it not."""
+    run = Run(bed, ["node", script(bed, "server.js", ONE_HAS_MORE)], workers=3)
+    for _ in range(2):
+        equal(run.states(), ["active"] * 3, "states")
+        equal([sorted(it["endpoint"].rsplit(":", 1)[1] for it in row["listeners"])
+               for row in run.workers()], [["8080", "9100"], ["8080"], ["8080"]], "who has what")
+        report = bed.load("-n", 30, "-c", 1)
+        equal((report["failed"], sorted(report["workers"].values())), (0, [10] * 3), f"{report}")
+        with urllib.request.urlopen("http://127.0.0.1:9100/", timeout=10) as answer:
+            equal(answer.read(), b"metrics", "the port of slot 0")
+        run.reload()
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_port_counted_up(bed):
+    """PM2's increment_var: each worker has a port of its own, and serves it after a reload, too."""
+    program = script(bed, "server.js", NODE.replace("%PORT%", "process.env.PORT"))
+    run = Run(bed, ["node", program], "--env", f"PORT={PORT}", "--increment-var", "PORT", workers=3)
+    for _ in range(2):
+        equal(run.states(), ["active"] * 3, "states")
+        for slot in range(3):
+            report = bed.load("-n", 5, "-t", f"127.0.0.1:{PORT + slot}", hosts=())
+            equal((report["failed"], [name.split(".")[0] for name in report["workers"]]),
+                  (0, [str(slot)]), f"{report}")
+        run.reload()
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_port_of_the_one_before(bed):
+    """A new worker must listen where the old one does: else it is no reload, and it is said why."""
+    run = Run(bed, worker_command(bed), "--ready-timeout", "2", workers=2)
+    pids = run.pids()
+    other = [bed.binary("worker"), "--port", PORT + 1, "--no-reuseport"]
+    refused = run.reload("--", *other, status=1)
+    check(f"does not listen on 0.0.0.0:{PORT} within 2 s, where the one that it is to replace does"
+          in refused.err, f"the reason: {refused}")
+    equal(run.pids(), pids, "the old workers")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_wrong_address(bed):
+    """Node listens on [::]; whoever asks for 0.0.0.0 is told so, and what to ask for."""
+    run = Run(bed, ["node", script(bed, "server.js", NODE)], "--listen", f"0.0.0.0:{PORT}",
+              "--ready-timeout", "3", "--max-restarts", "1", workers=1, wait=False)
+    run.process.wait_output("does not listen")
+    check(f"does not listen on 0.0.0.0:{PORT} within 3 s (--listen {PORT} would take any address "
+          f"with that port); it listens on [::]:{PORT}" in run.log(), run.log())
+    bed.remember_pinned()
+    run.command_line("stop")
+    run.process.wait()
+
+
 def test_health(bed):
     """A worker that fails its checks is replaced; the others go on."""
     run = Run(bed, ["python3", script(bed, "server.py", PYTHON.replace(
@@ -93,6 +152,24 @@ def test_health(bed):
     wait_until(lambda: run.pids()[1] != sick and run.states() == ["active"] * 2,
                "another is in its slot")
     equal([row["restarts"] for row in run.workers()], [0, 1], "restarts")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_health_goes_on(bed):
+    """The only worker isn't well, and no other gets ready: it keeps its slot, and is asked on until it
+    is well again, or there is another."""
+    run = Run(bed, ["python3", script(bed, "server.py", PYTHON.replace(
+        "self.send_response(200)", "self.send_response(503 if os.path.exists('sick') else 200)"))],
+        "--ready", "http:/", "--health-interval", "0.1", "--health-failures", "2",
+        "--ready-timeout", "60", workers=1)
+    pids = run.pids()
+    (bed.dir / "sick").touch()
+    run.process.wait_output("another is started to take its place")
+    equal(run.pids(), pids, "the only one is in its slot")
+    (bed.dir / "sick").unlink()
+    run.process.wait_output(f"slot 0: pid {pids[0]} is well again")
+    wait_until(lambda: run.pids() != pids, "the other one is in its slot")
+    equal(run.states(), ["active"], "states")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
@@ -133,6 +210,47 @@ while True:
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
+def test_other_user(bed):
+    """Who can't listen as another user has the port is told so; and no reload makes it so."""
+    rival = bed.start("/usr/bin/setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
+                      "/usr/bin/python3", "-c", "import signal, socket\n"
+                      f"listener = socket.create_server(('127.0.0.1', {PORT}))\n"
+                      "print('listening', flush=True)\nsignal.pause()", name="rival")
+    rival.wait_output("listening")
+    run = Run(bed, worker_command(bed), "--listen", PORT, "--max-restarts", "1", workers=1,
+              wait=False)
+    run.process.wait_output(f"a process of user 65534 listens on 127.0.0.1:{PORT}, and the workers "
+                            "are of user 0: users can't share a port")
+    run.process.wait()
+    rival.stop()
+
+    config = bed.dir / "web.conf"
+    text = f"[web]\ncommand = {' '.join(map(str, worker_command(bed)))}\nworkers = 1\n"
+    config.write_text(text)
+    process = bed.start(bed.binary("reuseportd"), "run", config, name="run")
+    process.wait_output("web: started:")
+    bed.remember_pinned()
+    config.write_text(text + "user = 65534\ngroup = 65534\n")
+    refused = bed.reuseportd("reload", "web", status=1)
+    check("user can't be changed by a reload" in refused.err, f"the reason: {refused}")
+    bed.reuseportd("stop", "web")
+    equal(process.wait(), 0, "exit status of the supervisor")
+
+
+def test_reload_to_notify(bed):
+    """A file that says another kind of readiness than at the start."""
+    config, program = bed.dir / "web.conf", script(bed, "server.py", NOTIFY)
+    config.write_text(f"[web]\ncommand = python3 {program}\nworkers = 1\n")
+    process = bed.start(bed.binary("reuseportd"), "run", config, name="run")
+    process.wait_output("web: started:")
+    bed.remember_pinned()
+    (bed.dir / "gate").touch()
+    config.write_text(config.read_text() + "ready = notify\nready-timeout = 10s\n")
+    bed.reuseportd("reload", "web", deadline=60)
+    bed.reuseportd("stop", "web")
+    equal(process.wait(), 0, "exit status of the supervisor")
+
+
 def test_file(bed):
     """A file of two services; one of them is changed and reloaded; metrics of both."""
     config = bed.dir / "both.conf"
@@ -159,6 +277,17 @@ def test_file(bed):
     for name in ("one", "two"):
         check(f'reuseportd_worker_restarts_total{{service="{name}",slot="0"' in text,
               f"no metrics of {name}")
+    before = {name: [row["pid"] for row in bed.status(name)["workers"]] for name in ("one", "two")}
+    bed.reuseportd("reload", "--supervisor", process.pid, deadline=60)
+    for name, pids in before.items():
+        now = {row["pid"] for row in bed.status(name)["workers"]}
+        check(len(now) == len(pids) and not now & set(pids), f"{name}: other workers")
+    whole = config.read_text()
+    config.write_text(whole.replace("listen = 8082", "listen = 8083"))
+    refused = bed.reuseportd("reload", "--supervisor", process.pid, status=1, deadline=60)
+    check("two: listen, pass-sockets" in refused.err and "1 of 2 services were not" in refused.err,
+          f"who was not reloaded: {refused}")
+    bed.reuseportd("reload", "--supervisor", 1 << 22, status=1)
     config.write_text("[service one]\nworkers = many\n")
     refused = bed.reuseportd("reload", "one", status=2)
     check("both.conf:2" in refused.err, f"the line is not told: {refused}")

@@ -106,8 +106,8 @@ static void every_option(void **state)
 	        {"NAME=VALUE", "A=1"},
 	        {"FILE", "test.env"},
 	        {"NAME", "A"},
-	        {"USER", "u"},
-	        {"GROUP", "g"},
+	        {"USER", "root"},
+	        {"GROUP", "root"},
 	        {"FOLDER", "/"},
 	        {"HOW", "tcp"},
 	        {"TIME", "2s"},
@@ -186,6 +186,15 @@ static void problems(void **state)
 	         {{4, "'missing.env' can't be read: No such file"}}},
 	        {"[a]\ncommand = x\nworkers = 1\nenv = \"A=b\"\nenv = B = x\n",
 	         {{4, "'\"A=b\"' is not NAME=VALUE"}, {5, "'B = x' is not NAME=VALUE"}}},
+	        {"[a]\ncommand = x\nworkers = 1\nuser = no one\ngroup = nobodies\ncwd = /nope\n",
+	         {{4, "user: there is no user 'no one'"},
+	          {5, "group: there is no group 'nobodies'"},
+	          {6, "cwd: '/nope': No such file"}}},
+	        {"[a]\ncommand = x\nworkers = 1\ncwd = bad.env\nuser = 4000000000\n",
+	         {{4, "cwd: 'bad.env': Not a directory"}, {5, "name one with --group"}}},
+	        {"[a]\ncommand = x\nworkers = 1\nuser = 4000000000\ngroup = 0\nenv-file = "
+	         "missing.env\n",
+	         {{6, "'missing.env' can't be read"}}},
 	        {"[a]\ncommand = x\nworkers = 1\nenv-file = bad.env\n",
 	         {{4, "line 2 of 'bad.env' is not NAME=VALUE"}}},
 	};
@@ -276,10 +285,10 @@ static void values_come_back(void **state)
 				value[i] = (char)(1 + seed_next(255));
 			while (value[i] == '\n' ||
 			       ((i == 0 || i + 1 == n) && strchr(" \t\r\v\f", value[i])));
-		snprintf(text, sizeof(text), "[a]\ncommand=x\nworkers=1\ncwd =%s%s\n",
+		snprintf(text, sizeof(text), "[a]\ncommand=x\nworkers=1\nout-file =%s%s\n",
 		         seed_next(2) ? " " : "", value);
 		expect(text, NULL, &loaded);
-		assert_string_equal(loaded.configs[0].cwd, value);
+		assert_string_equal(loaded.configs[0].out_file, value);
 	}
 }
 

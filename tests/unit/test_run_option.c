@@ -165,6 +165,7 @@ static void readiness(void **state)
 	        {"notify", READY_NOTIFY},
 	        {"message", READY_MESSAGE},
 	        {"tcp", READY_TCP},
+	        {"alive:3s", READY_ALIVE, "3s"},
 	};
 	struct run_config c;
 
@@ -178,6 +179,7 @@ static void readiness(void **state)
 		else
 			assert_null(c.ready_argument);
 	}
+	assert_int_equal(c.alive_after, 3 * NS_PER_S);
 	run_config_free(&c);
 }
 

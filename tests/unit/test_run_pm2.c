@@ -80,7 +80,8 @@ static void defaults(void **state)
 	assert_int_equal(c->workers, 1);
 	assert_int_equal(c->stop_signal, SIGINT);
 	assert_int_equal(c->kill_timeout, 1600 * MS);
-	assert_int_equal(c->ready, READY_LISTEN);
+	assert_int_equal(c->ready, READY_ALIVE);
+	assert_int_equal(c->alive_after, 3 * NS_PER_S);
 	assert_int_equal(c->ready_timeout, 30 * NS_PER_S);
 	assert_int_equal(c->max_restarts, 16);
 	assert_int_equal(c->min_uptime, NS_PER_S);
@@ -148,11 +149,15 @@ static void instances(void **state)
 
 static void single_options(void **state)
 {
-	_cleanup_run_loaded_ struct run_loaded a, b, c, d, e, f, g, h, i;
+	_cleanup_run_loaded_ struct run_loaded a, b, c, d, e, f, g, h, i, j, k;
 
 	(void)state;
-	assert_int_equal(expect(", \"wait_ready\": true", &a)->ready_timeout, 3 * NS_PER_S);
-	assert_int_equal(expect(", \"listen_timeout\": 700", &b)->ready_timeout, 700 * MS);
+	assert_int_equal(expect(", \"wait_ready\": true", &a)->ready_timeout, 30 * NS_PER_S);
+	assert_int_equal(expect(", \"listen_timeout\": 700", &b)->alive_after, 700 * MS);
+	assert_int_equal(b.configs[0].ready_timeout, 30 * NS_PER_S);
+	assert_int_equal(expect(", \"listen_timeout\": 0", &j)->alive_after, 3 * NS_PER_S);
+	assert_int_equal(expect(", \"listen_timeout\": 40000", &k)->alive_after, 40 * NS_PER_S);
+	assert_int_equal(k.configs[0].ready_timeout, 41 * NS_PER_S);
 	assert_false(expect(", \"autorestart\": false", &c)->restart);
 	assert_int_equal(expect(", \"max_memory_restart\": 1000", &d)->max_memory, 1000);
 	assert_string_equal(expect(", \"log_file\": \"all.log\"", &e)->out_file, here("all.log"));
@@ -289,12 +294,21 @@ static void told(void **state)
 	        {"\"treekill\": false", "treekill: left out"},
 	        {"\"filter_env\": [\"A\"]", "filter_env: left out"},
 	        {"\"time\": true", "time: left out"},
+	        {"\"wait_ready\": true, \"listen_timeout\": 5000",
+	         "listen_timeout: raised to 30 s"},
 	        {"\"max_memory_restrat\": 1",
 	         "max_memory_restrat: left out: PM2 has no such option; is 'max_memory_restart'"},
 	        {"\"nonsense\": 0", "nonsense: left out: PM2 has no such option"},
 	        {"\"log_file\": \"a\", \"out_file\": \"b\"", "log_file: left out"},
 	        {"\"increment_var\": \"A\", \"instance_var\": \"B\"", "instance_var: left out"},
 	        {"\"autorestart\": false, \"restart_delay\": 5", "restart_delay: left out"},
+	        {"\"interpreter\": \"none\", \"node_args\": [\"--x\"]", "node_args: left out"},
+	        {"\"script\": \"node app.js\", \"args\": [\"-x\"]",
+	         "args: left out: `script` is a command line"},
+	        {"\"script\": \"node app.js\", \"node_args\": \"-x\"", "node_args: left out"},
+	        {"\"script\": \"node app.js\", \"interpreter\": \"bun\"", "interpreter: left out"},
+	        {"\"out_file\": \"a\", \"output\": \"b\"", "out_file: left out: output says"},
+	        {"\"uid\": 0, \"user\": \"root\"", "uid: left out: user says"},
 	        {"\"interpreter\": \"node@18\"", "nvm is not asked for node@18"},
 	        {"\"instances\": \"many\"", "instances: 'many' is neither 1 to", true},
 	        {"\"instances\": 1.5", "instances: '1.5' is neither 1 to", true},
@@ -310,6 +324,8 @@ static void told(void **state)
 	        {"\"args\": \"'\"", "args: it can't be split into words", true},
 	        {"\"args\": [[1]]", "args: one of them is no text", true},
 	        {"\"cwd\": \"nowhere\"", "cwd: there is no folder 'nowhere'", true},
+	        {"\"uid\": \"nosuch\"", "user: there is no user 'nosuch'", true},
+	        {"\"group\": \"nosuch\"", "group: there is no group 'nosuch'", true},
 	        {"\"script\": \"no.js\"", "script: there is no 'no.js'", true},
 	        {"\"env_file\": \"no.env\"", "no.env' can't be read", true},
 	};

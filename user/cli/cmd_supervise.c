@@ -9,6 +9,7 @@
 #include "cli/show.h"
 #include "daemon/control.h"
 #include "daemon/supervisor.h"
+#include "kern/pins.h"
 
 /* From when a supervisor has closed its sockets to its end. */
 #define END_MS 10000
@@ -83,18 +84,10 @@ static void add_ways(struct json_object *request, const struct invocation *i)
 		json_object_object_add(request, "batch", json_object_new_int(i->batch));
 }
 
-int cmd_reload(struct invocation *i, struct error *err)
+static int reload(struct invocation *i, const char *service, struct error *err)
 {
-	struct json_object *request, *argv;
-	char service[RPD_LABEL_MAX];
-	unsigned int workers;
-	int r = take_service_argument(i, err);
+	struct json_object *request = request_new("reload"), *argv;
 
-	if (r == 0)
-		r = find_service(i, service, &workers, err);
-	if (r < 0)
-		return r;
-	request = request_new("reload");
 	add_ways(request, i);
 	if (i->relabel)
 		json_object_object_add(request, "label", json_object_new_string(i->relabel));
@@ -105,6 +98,59 @@ int cmd_reload(struct invocation *i, struct error *err)
 		json_object_object_add(request, "argv", argv);
 	}
 	return ask(i, service, request, err);
+}
+
+static bool is_run_by(const char *name, long supervisor)
+{
+	_cleanup_service_ struct service service;
+	struct error ignored;
+
+	service_init(&service);
+	return service_open(&service, name, &ignored) == 0 && service_is_run(&service) &&
+	       service_supervisor(&service) == supervisor;
+}
+
+/* One that fails doesn't keep us from the others. */
+static int reload_all(struct invocation *i, struct error *err)
+{
+	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
+	unsigned int found = 0, failed = 0;
+	size_t n = 0;
+	int r = pins_list(&names, &n, err);
+
+	if (r < 0)
+		return r;
+	for (size_t s = 0; s < n; s++) {
+		if (!is_run_by(names[s], i->supervisor))
+			continue;
+		found++;
+		if (reload(i, names[s], err) == 0)
+			continue;
+		failed++;
+		fprintf(stderr, "%s: %s\n", names[s], err->text);
+	}
+	if (!found)
+		return error_set(err, -ENOENT, "process %ld runs no service", i->supervisor);
+	if (!failed)
+		return 0;
+	return error_set(err, -ECANCELED, "%u of %u services were not reloaded", failed, found);
+}
+
+int cmd_reload(struct invocation *i, struct error *err)
+{
+	char service[RPD_LABEL_MAX];
+	unsigned int workers;
+	int r;
+
+	if (i->supervisor) {
+		if (i->service || i->n_args)
+			return error_usage(err, "name a service, or --supervisor");
+		return reload_all(i, err);
+	}
+	r = take_service_argument(i, err);
+	if (r == 0)
+		r = find_service(i, service, &workers, err);
+	return r < 0 ? r : reload(i, service, err);
 }
 
 static int slots_command(struct invocation *i, const char *what, struct error *err)

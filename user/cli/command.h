@@ -42,6 +42,7 @@ struct invocation {
 	bool in_place, keep_going;      /* reload, restart */
 	long batch;                     /* reload; 0 = as the service has it */
 	const char *relabel;            /* reload --label */
+	long supervisor;                /* reload --supervisor; 0 = not given */
 };
 
 struct command {
@@ -88,6 +89,7 @@ enum option_key {
 	OPTION_IN_PLACE,
 	OPTION_KEEP_GOING,
 	OPTION_RELABEL,
+	OPTION_SUPERVISOR,
 	OPTION_ONLY,
 	OPTION_RUN_ENV, /* check --env */
 };

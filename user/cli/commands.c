@@ -102,6 +102,10 @@ static const struct argp_option reload_options[] = {
         {"keep-going", OPTION_KEEP_GOING, NULL, 0,
          "If a new worker fails, keep its old one, and go on with the others", 0},
         {"label", OPTION_RELABEL, "VERSION", 0, "The new workers' version", 0},
+        {"supervisor", OPTION_SUPERVISOR, "PID", 0,
+         "All services that this process of `reuseportd run` has, one after the other; exit status "
+         "1 if one of them failed",
+         0},
         JSON_OPTION,
         END_OF_OPTIONS,
 };
@@ -432,6 +436,10 @@ error_t command_parse(int key, char *text, struct argp_state *state)
 		return 0;
 	case OPTION_RELABEL:
 		i->relabel = text;
+		return 0;
+	case OPTION_SUPERVISOR:
+		if (parse_long(text, 1, 1 << 22, &i->supervisor) < 0)
+			argp_error(state, "'%s' is no process id", text);
 		return 0;
 	case OPTION_BATCH:
 		if (parse_long(text, 1, RPD_SLOT_MAX, &i->batch) < 0)

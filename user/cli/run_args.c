@@ -76,8 +76,10 @@ static int load_command(const struct run_args *args, struct run_loaded *ret, str
 			problem_add(problems, 0, "--%s", err->text);
 	}
 	/* Of what is wrong by itself, what comes of it needs not be told. */
-	if (!problems->n_errors)
+	if (!problems->n_errors) {
 		run_config_problems(config, report, problems);
+		run_host_problems(config, report, problems);
+	}
 	if (!problems->n_errors && run_env_load(config, err) < 0)
 		problem_add(problems, 0, "--env-file: %s", err->text);
 	if (!problems->n_errors)

@@ -61,6 +61,7 @@ static void end_section(struct reader *reader)
 	if (!reader->config)
 		return;
 	run_config_problems(reader->config, report, reader);
+	run_host_problems(reader->config, report, reader);
 	if (run_env_load(reader->config, &err) < 0)
 		problem_add(reader->problems, seen_of(reader, "env-file")->line, "env-file: %s",
 		            err.text);

@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/strv.h"
 #include "core/env.h"
+#include "kern/identity.h"
 
 bool run_file_wants(const struct run_file *file, const char *name)
 {
@@ -77,6 +79,31 @@ int run_read_file(const char *path, char **ret)
 		return -ENOMEM;
 	*ret = TAKE_PTR(text);
 	return 0;
+}
+
+static const char *check_folder(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return strerror(errno);
+	return S_ISDIR(st.st_mode) ? NULL : strerror(ENOTDIR);
+}
+
+void run_host_problems(const struct run_config *config,
+                       void (*report)(void *data, const char *option, const char *text), void *data)
+{
+	const char *why = config->cwd ? check_folder(config->cwd) : NULL;
+	struct error err = {};
+
+	if (identity_check_group(config->group, &err) < 0)
+		report(data, "group", err.text);
+	if (identity_check_user(config->user, config->group, &err) < 0)
+		report(data, "user", err.text);
+	if (why) {
+		error_usage(&err, "'%s': %s", config->cwd, why);
+		report(data, "cwd", err.text);
+	}
 }
 
 /* Adds one file's variables. */

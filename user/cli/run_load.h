@@ -42,6 +42,12 @@ void run_loaded_free(struct run_loaded *loaded);
 /* Reads all of a text file. The caller frees *@ret. Returns a negative errno. */
 int run_read_file(const char *path, char **ret);
 
+/* What run_config_problems() can't tell, as it depends on the host: whether user, group and cwd are
+ * there. Reports as that does. */
+void run_host_problems(const struct run_config *config,
+                       void (*report)(void *data, const char *option, const char *text),
+                       void *data);
+
 /* Reads config->env_files, and puts what they have into config->env where it doesn't have it:
  * error_usage() with file and line. Of a variable in several files the last one holds. */
 int run_env_load(struct run_config *config, struct error *err);

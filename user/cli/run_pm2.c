@@ -156,6 +156,7 @@ static void take_app(const struct run_file *file, struct json_object *json, stru
 	pm2_take_env(&app);
 	pm2_take_options(&app);
 	run_config_problems(app.config, report, &app);
+	run_host_problems(app.config, report, &app);
 	if (run_env_load(app.config, &err) < 0)
 		pm2_problem(&app, "env_file", "%s", err.text);
 }

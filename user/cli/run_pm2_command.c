@@ -168,11 +168,25 @@ static bool runs_alone(const char *path)
 	return memchr(head, '\0', n) || (n > 2 && !memcmp(head, "#!", 2) && is_program(path));
 }
 
+static const char *const interpreter_names[] = {"interpreter", "exec_interpreter", NULL};
+static const char *const before[] = {"node_args", "interpreter_args", "interpreterArgs", NULL};
+static const char *const after[] = {"args", NULL};
+
+/* Says that arguments, or an interpreter, are not used. */
+static void warn_of_unused(struct pm2_app *app, const char *const *names, const char *why)
+{
+	const char *key;
+	struct json_object *value = pm2_get(app, names, &key);
+
+	if (value &&
+	    (!json_object_is_type(value, json_type_array) || json_object_array_length(value)))
+		pm2_warn(app, key, "left out: %s", why);
+}
+
 /* NULL: none. */
 static const char *choose_interpreter(struct pm2_app *app, const char *path)
 {
-	static const char *const names[] = {"interpreter", "exec_interpreter", NULL};
-	const char *key, *given = pm2_text(pm2_get(app, names, &key));
+	const char *key, *given = pm2_text(pm2_get(app, interpreter_names, &key));
 	const char *slash = strrchr(path, '/'), *dot = slash ? strrchr(slash, '.') : NULL;
 
 	if (given && !strncmp(given, "node@", 5)) {
@@ -187,12 +201,22 @@ static const char *choose_interpreter(struct pm2_app *app, const char *path)
 	return runs_alone(path) ? NULL : "node";
 }
 
+/* A command line, which PM2 hands to a shell, and nothing else. */
+static void set_command_line(struct pm2_app *app, const char *line)
+{
+	static const char why[] = "`script` is a command line, as there is a space in it";
+	static const char *const *const unused[] = {interpreter_names, before, after};
+
+	append(app, "/bin/sh");
+	append(app, "-c");
+	append(app, line);
+	for (size_t i = 0; i < ARRAY_SIZE(unused); i++)
+		warn_of_unused(app, unused[i], why);
+}
+
 /* With the interpreter's arguments in front of the script, and the app's behind. */
 static void set_program(struct pm2_app *app, const char *path)
 {
-	static const char *const before[] = {"node_args", "interpreter_args", "interpreterArgs",
-	                                     NULL};
-	static const char *const after[] = {"args", NULL};
 	const char *interpreter = choose_interpreter(app, path), *key;
 	struct json_object *words = pm2_get(app, before, &key);
 
@@ -200,8 +224,8 @@ static void set_program(struct pm2_app *app, const char *path)
 		append(app, interpreter);
 	if (interpreter && words)
 		append_words(app, key, words);
-	else if (words && json_object_get_type(words) == json_type_string)
-		pm2_warn(app, key, "left out: no interpreter runs '%s'", path);
+	else
+		warn_of_unused(app, before, "no interpreter runs the script");
 	append(app, path);
 	words = pm2_get(app, after, &key);
 	if (words)
@@ -224,10 +248,8 @@ void pm2_take_command(struct pm2_app *app)
 		pm2_problem(app, "script", "it is missing");
 		return;
 	}
-	if (strchr(script, ' ')) { /* a command line, and args are not for it */
-		append(app, "/bin/sh");
-		append(app, "-c");
-		append(app, script);
+	if (strchr(script, ' ')) {
+		set_command_line(app, script);
 		return;
 	}
 	path = find_script(app, script);

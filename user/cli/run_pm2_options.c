@@ -13,6 +13,7 @@
 #include "core/env.h"
 
 #define PM2_LISTEN_TIMEOUT (3 * NS_PER_S)
+#define READY_TIMEOUT_MIN  (30 * NS_PER_S)
 #define PM2_BACKOFF_MAX_MS 15000
 
 struct pm2_option {
@@ -142,13 +143,35 @@ static void exec_mode(struct pm2_app *app, const struct pm2_option *option,
 static void wait_ready(struct pm2_app *app, const struct pm2_option *option,
                        struct json_object *value)
 {
-	static const char *const names[] = {"listen_timeout", NULL};
+	if (!is_off(value))
+		pm2_set(app, option->name, option->text, "message");
+}
 
-	if (is_off(value))
+/*
+ * With PM2 a worker that isn't ready after listen_timeout counts as ready, and is never stopped for
+ * that. An app that just doesn't listen is run here as well, from then on as one that never will;
+ * where it must listen (core/ready.h), or has to say that it is ready, it gets more time than PM2
+ * gives it, but then it has failed.
+ */
+static void set_ready_times(struct pm2_app *app)
+{
+	static const char *const names[] = {"listen_timeout", NULL};
+	struct run_config *config = app->config;
+	const bool given = !is_off(pm2_get(app, names, NULL));
+	const int64_t timeout = given ? config->ready_timeout : PM2_LISTEN_TIMEOUT;
+
+	config->ready_timeout = timeout < READY_TIMEOUT_MIN ? READY_TIMEOUT_MIN : timeout;
+	if (config->ready == READY_MESSAGE) {
+		if (given && timeout < READY_TIMEOUT_MIN)
+			pm2_warn(app, "listen_timeout",
+			         "raised to 30 s: PM2 takes a worker for ready then, here it has "
+			         "failed");
 		return;
-	pm2_set(app, option->name, option->text, "message");
-	if (!pm2_get(app, names, NULL))
-		app->config->ready_timeout = PM2_LISTEN_TIMEOUT;
+	}
+	config->ready = READY_ALIVE;
+	config->alive_after = timeout;
+	if (timeout >= READY_TIMEOUT_MIN)
+		config->ready_timeout += NS_PER_S;
 }
 
 static void cron(struct pm2_app *app, const struct pm2_option *option, struct json_object *value)
@@ -377,6 +400,20 @@ static void warn_of_unknown(struct pm2_app *app)
 	}
 }
 
+/* Another name of the same option, further down, that has a value as well; NULL if there is none.
+ */
+static const char *other_name(const struct pm2_app *app, const struct pm2_option *option)
+{
+	if (option->take == unsupported || option->take == elsewhere)
+		return NULL;
+	for (const struct pm2_option *o = option + 1; o < options + ARRAY_SIZE(options); o++)
+		if (o->take == option->take && o->text && option->text &&
+		    !strcmp(o->text, option->text) &&
+		    !is_off(json_object_object_get(app->json, o->name)))
+			return o->name;
+	return NULL;
+}
+
 void pm2_take_options(struct pm2_app *app)
 {
 	struct run_config *config = app->config;
@@ -385,10 +422,15 @@ void pm2_take_options(struct pm2_app *app)
 	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
 		struct json_object *value = json_object_object_get(app->json, options[i].name);
 
-		if (value)
+		const char *other = value ? other_name(app, &options[i]) : NULL;
+
+		if (other)
+			pm2_warn(app, options[i].name, "left out: %s says the same thing", other);
+		else if (value)
 			options[i].take(app, &options[i], value);
 	}
 	warn_of_unknown(app);
+	set_ready_times(app);
 	if (!config->restart && config->restart_delay) {
 		pm2_warn(app, "restart_delay", "left out: autorestart is off");
 		config->restart_delay = 0;

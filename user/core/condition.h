@@ -22,7 +22,8 @@ enum condition {
 	CONDITION_MAX,
 };
 
-/* @run: of the slot's row, an enum rpd_run. */
+/* @live: it has a listener, or a worker that needs none. @run: of the slot's row, an enum rpd_run.
+ */
 enum condition condition_of(const struct rpd_schedule *s, unsigned int slot, bool live,
                             bool stalled, uint8_t run);
 

@@ -78,12 +78,18 @@ static const char *check_ready(const struct run_config *c)
 		return "the path of http begins with '/', such as http:/health";
 	if (c->ready == READY_EXEC && (!c->ready_argument || !*c->ready_argument))
 		return "exec needs a command, such as exec:./check";
+	if (c->ready == READY_ALIVE && c->n_listens)
+		return "alive is for programs that may listen on nothing, but listen says where";
 	return NULL;
 }
 
 static const char *check_ready_timeout(const struct run_config *c)
 {
-	return c->ready_timeout ? NULL : "in no time at all, nothing is ready";
+	if (!c->ready_timeout)
+		return "in no time at all, nothing is ready";
+	return c->ready != READY_ALIVE || c->alive_after < c->ready_timeout
+	               ? NULL
+	               : "it is over before the time of ready=alive";
 }
 
 static const char *check_health(const struct run_config *c)

@@ -15,12 +15,13 @@
 #include <reuseportd/abi.h>
 
 enum ready_kind {
-	READY_LISTEN,  /* it listens on all endpoints */
+	READY_LISTEN,  /* it listens (core/ready.h) */
 	READY_NOTIFY,  /* sd_notify READY=1 */
 	READY_MESSAGE, /* "ready" on the Node channel */
 	READY_HTTP,    /* GET ready_argument through its listener answers 2xx or 3xx */
 	READY_TCP,     /* its listener accepts: something is read, or the connection stays open */
 	READY_EXEC,    /* shell command ready_argument exits with 0 */
+	READY_ALIVE,   /* it listens, or has lived for alive_after without */
 	READY_KIND_MAX,
 };
 
@@ -58,6 +59,7 @@ struct run_config {
 
 	enum ready_kind ready;
 	char *ready_argument; /* path, or shell command */
+	int64_t alive_after;
 	int64_t ready_timeout;
 	int64_t settle; /* on a reload: how long a ready worker must live before it takes over */
 	int64_t health_interval; /* 0 = no health checks; they are as `ready` says (http, tcp, exec)

@@ -195,7 +195,7 @@ static int set_env(struct run_config *config, const struct run_setting *setting,
 	return env_set(&config->env, setting->value);
 }
 
-/* KIND, or KIND:ARGUMENT where the kind has one. */
+/* KIND, or KIND:ARGUMENT where the kind has one; that of alive is a time. */
 static int set_ready(struct run_config *config, const struct run_setting *setting,
                      struct error *err)
 {
@@ -203,9 +203,10 @@ static int set_ready(struct run_config *config, const struct run_setting *settin
 		const char *name;
 		bool argument;
 	} kinds[READY_KIND_MAX] = {
-	        [READY_LISTEN] = {"listen"},   [READY_NOTIFY] = {"notify"},
-	        [READY_MESSAGE] = {"message"}, [READY_HTTP] = {"http", true},
-	        [READY_TCP] = {"tcp"},         [READY_EXEC] = {"exec", true},
+	        [READY_LISTEN] = {"listen"},     [READY_NOTIFY] = {"notify"},
+	        [READY_MESSAGE] = {"message"},   [READY_HTTP] = {"http", true},
+	        [READY_TCP] = {"tcp"},           [READY_EXEC] = {"exec", true},
+	        [READY_ALIVE] = {"alive", true},
 	};
 	const size_t length = strcspn(setting->value, ":");
 	const bool colon = setting->value[length];
@@ -216,6 +217,9 @@ static int set_ready(struct run_config *config, const struct run_setting *settin
 		if (strlen(kinds[kind].name) != length || colon != kinds[kind].argument ||
 		    strncmp(setting->value, kinds[kind].name, length) != 0)
 			continue;
+		if (kind == READY_ALIVE &&
+		    get_time(setting->value + length + 1, &config->alive_after, err) < 0)
+			return -EINVAL;
 		argument = colon ? strdup(setting->value + length + 1) : NULL;
 		if (colon && !argument)
 			return -ENOMEM;
@@ -225,8 +229,8 @@ static int set_ready(struct run_config *config, const struct run_setting *settin
 		return 0;
 	}
 	return error_usage(err,
-	                   "'%s' is none of listen, notify, message, tcp, http:PATH and "
-	                   "exec:COMMAND",
+	                   "'%s' is none of listen, notify, message, tcp, http:PATH, "
+	                   "exec:COMMAND and alive:TIME",
 	                   setting->value);
 }
 
@@ -286,7 +290,8 @@ const struct run_option run_options[] = {
          set_service},
         {"workers", "N|max", "How many workers; max: one for each CPU (required)", set_workers},
         {"listen", "PORT|ADDRESS:PORT",
-         "Serve only what the workers listen on here (default: on any fixed port); may be repeated",
+         "Serve only what the workers listen on here (default: on any fixed port); may be "
+         "repeated. The first one's port is in the workers' PORT",
          set_listen, .repeatable = true},
         {"pass-sockets", NULL,
          "Open the listeners of --listen for the workers, and pass them as systemd does "
@@ -322,9 +327,13 @@ const struct run_option run_options[] = {
         {"log-prefix", NULL, "Put the worker in front of each line of output", set_log_prefix},
 
         {"ready", "HOW",
-         "When a worker is ready: listen (default): it listens; notify: it says so as to systemd; "
-         "message: Node's process.send('ready'); http:PATH: GET PATH answers 2xx or 3xx; tcp: it "
-         "accepts a connection; exec:COMMAND: a shell command succeeds",
+         "When a worker is ready: listen (default): it listens where --listen says, or, "
+         "without, on any fixed port and wherever most of the others do; notify: it says so as "
+         "to systemd; message: Node's process.send('ready'); http:PATH: GET PATH answers 2xx or "
+         "3xx; tcp: it accepts a connection; exec:COMMAND: a shell command succeeds; "
+         "alive:TIME: it listens, or has lived that long. In any case it must listen where "
+         "--listen says, and where the worker does that it is to replace. With notify, message, "
+         "exec and alive it may listen on nothing",
          set_ready},
         {"ready-timeout", "TIME", "A worker that isn't ready by then has failed (default: 30s)",
          set_time, AT(ready_timeout)},
@@ -335,7 +344,8 @@ const struct run_option run_options[] = {
          "Go on asking, as --ready says (http, tcp, exec), and replace a worker that fails "
          "(default: 0, don't)",
          set_time, AT(health_interval)},
-        {"health-timeout", "TIME", "How long an answer to --health-interval may take (default: 5s)",
+        {"health-timeout", "TIME",
+         "How long an answer may take when --ready or --health-interval asks (default: 5s)",
          set_time, AT(health_timeout)},
         {"health-failures", "N",
          "How many failures of --health-interval in a row are too many (default: 3)", set_count,
@@ -358,10 +368,12 @@ const struct run_option run_options[] = {
          AT(park_timeout)},
 
         {"no-restart", NULL, "Don't start a worker again that ended", set_no_restart},
-        {"restart-delay", "TIME", "Wait that long before each restart (default: as --backoff)",
-         set_time, AT(restart_delay)},
+        {"restart-delay", "TIME",
+         "Wait that long before each restart, in addition to --backoff (default: 0)", set_time,
+         AT(restart_delay)},
         {"backoff", "MIN..MAX",
-         "Wait before a restart: MIN, and twice as long each time, up to MAX (default: 100ms..15s)",
+         "Wait before restarts after crashes in a row: not before the first one, MIN before the "
+         "second, then twice as long each time, up to MAX (default: 100ms..15s)",
          set_backoff},
         {"max-restarts", "N",
          "After so many crashes in a row the worker is left failed "

@@ -194,6 +194,21 @@ static int check_same_service(const struct run_config *is, const struct run_conf
 	return 0;
 }
 
+static int check_same_user(const struct supervisor *sup, const struct run_config *other,
+                           struct error *err)
+{
+	if (run_workers_uid(&sup->plan->config) == run_workers_uid(other))
+		return 0;
+	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
+		if (sup->slots[slot].current && run_place_listens(sup->slots[slot].current))
+			return error_set(err, -EINVAL,
+			                 "user can't be changed by a reload: the kernel lets only "
+			                 "processes of one user share a port (but with "
+			                 "pass-sockets), so the new workers could not listen "
+			                 "beside the old ones: stop the service and start it anew");
+	return 0;
+}
+
 /* The configuration as it is now: of its file, or, with a command of its own, as it was. */
 static int new_config(struct supervisor *sup, struct json_object *request, struct run_config *ret,
                       struct error *err)
@@ -206,6 +221,8 @@ static int new_config(struct supervisor *sup, struct json_object *request, struc
 		r = sup->request->reread(sup->name, ret, sup->request->data, err);
 		if (r == 0)
 			r = check_same_service(&sup->plan->config, ret, err);
+		if (r == 0)
+			r = check_same_user(sup, ret, err);
 		return r;
 	}
 	r = run_config_copy(&sup->plan->config, ret);
@@ -256,6 +273,8 @@ static int reload(struct supervisor *sup, struct client *client, struct json_obj
 	int r = reload_plan(sup, request, &plan, err);
 
 	reload_slots(sup, &slots);
+	if (r == 0)
+		r = run_prepare(sup, &plan->config, err);
 	if (r == 0 && slots.n == 0)
 		r = error_set(err, -EINVAL, "service '%s': all slots are stopped", sup->name);
 	if (r == 0 && client)

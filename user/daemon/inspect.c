@@ -50,7 +50,7 @@ static int check_workers(const struct service *service, const struct observed *o
 
 	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
 		filled += s->slots[slot].state != RPD_SLOT_EMPTY;
-		if (s->slots[slot].state != RPD_SLOT_EMPTY && !o->slots[slot].live)
+		if (s->slots[slot].state != RPD_SLOT_EMPTY && !observed_is_there(&o->slots[slot]))
 			note_slot(&dead, slot);
 		if (o->slots[slot].stalled)
 			note_slot(&stalled, slot);
@@ -70,7 +70,7 @@ static int check_workers(const struct service *service, const struct observed *o
 		               "nobody polls the listeners of slot%s %s, though they are open: "
 		               "connections to them hang",
 		               plural(stalled.n), stalled.text);
-	if (r == 0 && !schedule_is_served(s))
+	if (r == 0 && service->steer.service->n_endpoints && !schedule_is_served(s))
 		r = checks_add(checks, CHECK_FAIL, name,
 		               "resume a worker, give one a weight, or detach",
 		               "no live worker takes new connections");

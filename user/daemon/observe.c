@@ -46,6 +46,12 @@ bool observed_is_in_slot(const struct observed *o, unsigned int slot, uint64_t c
 	return false;
 }
 
+bool observed_is_there(const struct observed_slot *slot)
+{
+	return slot->live ||
+	       (slot->worker.run == RPD_RUN_UP && slot->worker.pid && slot->worker.fd < 0);
+}
+
 int observed_endpoint(const struct service *service, const struct listener *listener)
 {
 	const struct rpd_service *info = service->steer.service;

@@ -71,6 +71,9 @@ const struct listener *observed_listener(const struct observed *o, uint64_t cook
 /* Whether the listener of this cookie, which is not 0, is the slot's in one of the endpoints. */
 bool observed_is_in_slot(const struct observed *o, unsigned int slot, uint64_t cookie);
 
+/* Whether a worker is in the slot: live, or one of `run` that listens on nothing. */
+bool observed_is_there(const struct observed_slot *slot);
+
 /* Index of the service's endpoint that the listener is a member of, or -1. */
 int observed_endpoint(const struct service *service, const struct listener *listener);
 

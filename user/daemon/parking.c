@@ -71,6 +71,14 @@ int parking_open(struct parking *parking, struct service *service, struct error 
 	return r;
 }
 
+bool parking_is_open(const struct parking *parking)
+{
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (parking->fds[e] >= 0)
+			return true;
+	return false;
+}
+
 unsigned int parking_queued(const struct parking *parking)
 {
 	unsigned int n = 0;
@@ -103,6 +111,14 @@ static void wake_workers(struct service *service, unsigned int endpoint)
 	}
 }
 
+static bool is_served(const struct service *service, unsigned int endpoint)
+{
+	for (unsigned int slot = 0; slot < steer_schedule(&service->steer)->n_slots; slot++)
+		if (steer_cookie(&service->steer, endpoint, slot))
+			return true;
+	return false;
+}
+
 /* Not only where connections wait already: a handshake that has begun there would be parked when it
  * ends, and nobody would come for it. */
 int parking_hand_over(struct parking *parking, struct service *service, struct error *err)
@@ -113,7 +129,7 @@ int parking_hand_over(struct parking *parking, struct service *service, struct e
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {
 		int old = parking->fds[e], n;
 
-		if (old < 0)
+		if (old < 0 || !is_served(service, e))
 			continue;
 		parking->fds[e] = place(service, e, &why);
 		if (parking->fds[e] < 0) {

@@ -28,14 +28,17 @@ void parking_init(struct parking *parking);
  * and the program in place. With the service locked. */
 int parking_open(struct parking *parking, struct service *service, struct error *err);
 
+/* Whether there is any listener where connections could wait. */
+bool parking_is_open(const struct parking *parking);
+
 /* Connections that wait in all of them. */
 unsigned int parking_queued(const struct parking *parking);
 
-/* Hands over what waits; call it when a worker has come into a slot, and into the ring. Returns how
- * many. Those that come meanwhile are not lost. Where it fails they are handed over as well, but
- * there is no listener for the next ones until parking_open(). On kernels that don't wake who gets
- * migrated connections (core/kernel_bugs.h, CVE-2026-46015) it wakes them by a connection of its
- * own. */
+/* Hands over what waits where a slot has a listener; call it when a worker has come into a slot,
+ * and into the ring. Returns how many. Those that come meanwhile are not lost. Where it fails they
+ * are handed over as well, but there is no listener for the next ones until parking_open(). On
+ * kernels that don't wake who gets migrated connections (core/kernel_bugs.h, CVE-2026-46015) it
+ * wakes them by a connection of its own. */
 int parking_hand_over(struct parking *parking, struct service *service, struct error *err);
 
 /* The time is over: who waits is reset, and from now on connections are refused, until

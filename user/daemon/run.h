@@ -176,8 +176,11 @@ int run_place_listeners(struct run_worker *w, struct listener **ret, size_t *ret
 /* Makes endpoints of those that are none yet, and lets connections wait there. */
 int run_place_endpoints(struct run_worker *w, const struct listener *listeners, size_t n,
                         struct error *err);
-/* Puts it into its slot, in place of whoever is there. */
+/* Puts it into its slot, in place of whoever is there. One that listens on nothing is there by its
+ * pid alone, if it may be ready like that (core/ready.h). */
 int run_place_admit(struct run_worker *w, struct error *err);
+/* Whether it has a listener that was admitted. */
+bool run_place_listens(const struct run_worker *w);
 /* Lets probes reach a worker that is in no slot: its listener in @ret_endpoint is at @ret_index of
  * the socket array. @service: open and locked. */
 int run_place_expose(struct run_worker *w, struct service *service, unsigned int *ret_endpoint,
@@ -199,6 +202,8 @@ void run_ready_heard(struct run_worker *w, uint64_t cookie, bool fixed);
 void run_ready_look(struct run_worker *w);
 /* Its health is checked from now on, if it is to be. */
 void run_ready_watch(struct run_worker *w);
+/* It has ended before it was ready: adds to why if that may be as somebody else has its port. */
+void run_ready_note_rival(struct run_worker *w);
 /* No more probes. */
 void run_ready_end(struct run_worker *w);
 
@@ -266,6 +271,8 @@ int run_kept_say(struct supervisor *sup, struct error *err);
 /* Makes the service, or takes it over, and all that it has beside workers: the run directory, the
  * cgroup with its hook. Returns 1 if it was taken over. */
 int run_make(struct supervisor *sup, struct error *err);
+/* Whose the listeners of such workers are: only those of one user share a port. */
+uid_t run_workers_uid(const struct run_config *config);
 /* Removes all that is of the service; its workers have gone. */
 void run_remove(struct supervisor *sup);
 /* Only the run directory, if it is empty. */
@@ -280,6 +287,8 @@ void run_plan_changed(struct supervisor *sup);
 
 /* --- supervisor.c */
 
+/* Makes what workers of @config need that isn't there yet: the socket for sd_notify(). */
+int run_prepare(struct supervisor *sup, const struct run_config *config, struct error *err);
 /* Ends all workers, then the service, then us. */
 void run_stop_all(struct supervisor *sup);
 /* Called when a worker or a slot has another state: when all that happens now is done it is looked

@@ -54,7 +54,7 @@ static int make_cgroup(struct supervisor *sup, struct error *err)
 	return hook_attach(sup->cgroup_fd, ports, config->n_listens, &sup->hook, err);
 }
 
-static uint32_t workers_uid(const struct run_config *config)
+uid_t run_workers_uid(const struct run_config *config)
 {
 	const struct passwd *user;
 	char *end;
@@ -80,7 +80,7 @@ static size_t named_endpoints(const struct run_config *config,
 		if (!config->listens[i].family)
 			continue;
 		ret[n] = config->listens[i];
-		ret[n++].uid = workers_uid(config);
+		ret[n++].uid = run_workers_uid(config);
 	}
 	return n;
 }

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "core/endpoint.h"
+#include "core/ready.h"
 #include "core/roster.h"
 #include "daemon/admit.h"
 #include "daemon/change.h"
@@ -139,6 +140,25 @@ static void choose_listeners(struct run_worker *w, const struct service *service
 	}
 }
 
+bool run_place_listens(const struct run_worker *w)
+{
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (w->cookies[e])
+			return true;
+	return false;
+}
+
+/* Of a worker that listens on nothing it is the main process that is in the slot. */
+static int choose_main(const struct run_worker *w, struct newcomer *newcomer, struct error *err)
+{
+	struct holder *owner = &newcomer->owner;
+	int r;
+
+	*owner = (struct holder){.pid = w->pid, .fd = -1, .epfd = -1};
+	r = proc_identity(w->pid, &owner->start_time, &owner->ppid, owner->comm);
+	return r < 0 ? error_set(err, r, "pid %u has ended", w->pid) : 0;
+}
+
 /* Who of the worker's processes serves its listeners: the one that serves the first, and has the
  * others open as well. */
 static int choose_owner(struct newcomer *newcomer, const struct holder *holders, size_t n,
@@ -183,6 +203,8 @@ static int find_newcomer(struct run_worker *w, const struct service *service,
 	size_t n_pids = 0, n_holders = 0;
 	int r;
 
+	if (n == 0 && ready_without_listener(&w->plan->config))
+		return choose_main(w, ret, err);
 	choose_listeners(w, service, listeners, n, ret);
 	r = cgroup_processes(w->cgroup_fd, &pids, &n_pids);
 	if (r < 0)
@@ -332,12 +354,22 @@ int run_place_resize(struct supervisor *sup, unsigned int n, struct error *err)
 
 /* --- parking */
 
-static bool anybody_is_up(const struct supervisor *sup)
+static bool anybody_listens(const struct supervisor *sup)
 {
 	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
-		if (sup->slots[slot].current)
+		if (sup->slots[slot].current && run_place_listens(sup->slots[slot].current))
 			return true;
 	return false;
+}
+
+/* Workers are up, and there is nowhere where one could connect to them. */
+static bool nobody_can_wait(const struct supervisor *sup)
+{
+	bool is_up = false;
+
+	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
+		is_up |= sup->slots[slot].current != NULL;
+	return is_up && !parking_is_open(&sup->parking);
 }
 
 static int on_park_timeout(sd_event_source *source, uint64_t now, void *data)
@@ -388,8 +420,12 @@ static void unpark(struct supervisor *sup)
 
 void run_place_park(struct supervisor *sup)
 {
-	if (anybody_is_up(sup)) {
+	if (anybody_listens(sup)) {
 		unpark(sup);
+		return;
+	}
+	if (nobody_can_wait(sup)) {
+		sup->park_timer = sd_event_source_disable_unref(sup->park_timer);
 		return;
 	}
 	if (sup->stopping || sup->park_timer || sup->parking.closed)

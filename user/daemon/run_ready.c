@@ -9,7 +9,9 @@
 #include "base/clock.h"
 #include "base/strv.h"
 #include "core/endpoint.h"
+#include "core/ready.h"
 #include "daemon/run.h"
+#include "kern/sockdiag.h"
 
 #define PROBE_AGAIN_NS (NS_PER_S / 4) /* until a worker that starts is ready */
 
@@ -29,29 +31,104 @@ static bool has_named(const struct rpd_endpoint *named, const struct listener *l
 	return false;
 }
 
-/* With no port named: wherever the others listen. */
-static bool is_where_others_are(const struct run_worker *w, const struct listener *listeners,
-                                size_t n, struct rpd_endpoint *ret_missing)
+/* Who listens on the endpoint beside @w. */
+static struct ready_seen look_around(const struct run_worker *w, const struct service *service,
+                                     unsigned int endpoint)
+{
+	struct ready_seen seen = {};
+
+	for (unsigned int slot = 0; slot < w->sup->n_slots; slot++) {
+		bool is_there = w->sup->slots[slot].current;
+		bool listens = is_there && steer_cookie(&service->steer, endpoint, slot);
+
+		if (slot == w->slot) {
+			seen.predecessor = listens;
+			continue;
+		}
+		seen.others += is_there;
+		seen.listening += listens;
+	}
+	return seen;
+}
+
+static bool listens_on(const struct rpd_endpoint *endpoint, const struct listener *listeners,
+                       size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (endpoint_equal(&listeners[i].endpoint, endpoint))
+			return true;
+	return false;
+}
+
+/* What it listens on, as "127.0.0.1:80, [::]:81" and no more than there is room for. */
+static void list_listeners(const struct run_worker *w, char *buf, size_t size)
+{
+	_cleanup_free_ struct listener *listeners = NULL;
+	struct error ignored;
+	size_t n = 0;
+
+	*buf = '\0';
+	if (sockdiag_listeners(0, &listeners, &n, &ignored) < 0)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		char text[ENDPOINT_TEXT_MAX];
+		size_t used = strlen(buf);
+
+		endpoint_format(&listeners[i].endpoint, text, sizeof(text));
+		if (listeners[i].cgroup == w->cgroup_id && used + strlen(text) + 2 < size)
+			snprintf(buf + used, size - used, "%s%s", used ? ", " : "", text);
+	}
+}
+
+/* Where it has no listener, and where it has some instead. @more: to go on with. */
+static void note_missing(struct run_worker *w, const char *where, const char *more)
+{
+	char list[3 * ENDPOINT_TEXT_MAX];
+
+	list_listeners(w, list, sizeof(list));
+	snprintf(w->why, sizeof(w->why), "does not listen on %s within %g s%s; it listens on %s",
+	         where, (double)w->plan->config.ready_timeout / NS_PER_S, more,
+	         list[0] ? list : "nothing");
+}
+
+/* Of an endpoint that --listen names. Mostly the program has chosen all addresses, IPv6 too. */
+static void note_missing_named(struct run_worker *w, const struct rpd_endpoint *named)
+{
+	char text[ENDPOINT_TEXT_MAX], more[96] = "";
+
+	if (named->family) {
+		endpoint_format(named, text, sizeof(text));
+		snprintf(more, sizeof(more), " (--listen %u would take any address with that port)",
+		         named->port);
+	} else {
+		snprintf(text, sizeof(text), "port %u", named->port);
+	}
+	note_missing(w, text, more);
+}
+
+/* With no port named: where it has to by what others do. */
+static bool listens_as_others(struct run_worker *w, const struct listener *listeners, size_t n)
 {
 	_cleanup_service_ struct service service;
-	struct error ignored;
+	struct error err = {};
 
 	service_init(&service);
-	if (service_open(&service, w->sup->name, &ignored) < 0)
+	if (service_open(&service, w->sup->name, &err) < 0) {
+		snprintf(w->why, sizeof(w->why), "%.*s", (int)sizeof(w->why) - 1, err.text);
 		return false;
+	}
 	for (unsigned int e = 0; e < service.steer.service->n_endpoints; e++) {
 		const struct rpd_endpoint *endpoint = &service.steer.service->endpoints[e];
-		bool has = false, others = false;
+		const struct ready_seen seen = look_around(w, &service, e);
+		char text[ENDPOINT_TEXT_MAX];
 
-		for (size_t i = 0; i < n; i++)
-			has |= endpoint_equal(&listeners[i].endpoint, endpoint);
-		for (unsigned int slot = 0; slot < w->sup->n_slots; slot++)
-			others |= w->sup->slots[slot].current &&
-			          w->sup->slots[slot].current->cookies[e];
-		if (others && !has) {
-			*ret_missing = *endpoint;
-			return false;
-		}
+		if (listens_on(endpoint, listeners, n) ||
+		    !ready_must_listen(&w->plan->config, &seen))
+			continue;
+		note_missing(w, endpoint_format(endpoint, text, sizeof(text)),
+		             seen.predecessor ? ", where the one that it is to replace does"
+		                              : ", where most of the others do");
+		return false;
 	}
 	return true;
 }
@@ -60,28 +137,17 @@ static bool is_where_others_are(const struct run_worker *w, const struct listene
 static bool listens_everywhere(struct run_worker *w, const struct listener *listeners, size_t n)
 {
 	const struct run_config *config = &w->plan->config;
-	struct rpd_endpoint missing;
-	char text[ENDPOINT_TEXT_MAX];
 
-	snprintf(w->why, sizeof(w->why), "does not listen on any %sport within %g s",
-	         config->n_listens ? "of the service's " : "",
-	         (double)config->ready_timeout / NS_PER_S);
-	if (n == 0)
-		return false;
 	for (size_t i = 0; i < config->n_listens; i++)
 		if (!has_named(&config->listens[i], listeners, n)) {
-			snprintf(w->why, sizeof(w->why), "does not listen on port %u within %g s",
-			         config->listens[i].port, (double)config->ready_timeout / NS_PER_S);
+			note_missing_named(w, &config->listens[i]);
 			return false;
 		}
-	if (config->n_listens == 0 && !is_where_others_are(w, listeners, n, &missing)) {
-		snprintf(w->why, sizeof(w->why),
-		         "does not listen on %s within %g s, where the others do",
-		         endpoint_format(&missing, text, sizeof(text)),
-		         (double)config->ready_timeout / NS_PER_S);
+	if (n == 0 && !ready_without_listener(config)) {
+		note_missing(w, "any fixed port", "");
 		return false;
 	}
-	return true;
+	return config->n_listens || listens_as_others(w, listeners, n);
 }
 
 /* --- probes */
@@ -95,24 +161,26 @@ static void become_ready(struct run_worker *w)
 	run_worker_event(w, LIFE_EVENT_READY);
 }
 
-/* A worker that was well isn't any more. */
+/* An answer to a health check. Whoever keeps the slot in spite of a bad one, as the others are no
+ * better, or while it is being replaced, is asked on. */
 static void note_health(struct run_worker *w, bool ok, const char *why)
 {
 	const struct run_config *config = &w->plan->config;
 	char text[512];
 
+	probe_later(w, config->health_interval);
 	if (ok) {
+		if (w->unhealthy)
+			run_say(w->sup, "slot %u: pid %u is well again", w->slot, w->pid);
 		w->probe_failures = 0;
-		probe_later(w, config->health_interval);
+		w->unhealthy = false;
 		return;
 	}
-	w->probe_failures++;
-	run_say(w->sup, "slot %u: pid %u: health check %u of %u failed: %s", w->slot, w->pid,
-	        w->probe_failures, config->health_failures, why);
-	if (w->probe_failures < config->health_failures) {
-		probe_later(w, config->health_interval);
+	if (!w->unhealthy)
+		run_say(w->sup, "slot %u: pid %u: health check %u of %u failed: %s", w->slot,
+		        w->pid, ++w->probe_failures, config->health_failures, why);
+	if (w->probe_failures < config->health_failures)
 		return;
-	}
 	w->unhealthy = true;
 	snprintf(text, sizeof(text), "pid %u is not well (%s)", w->pid, why);
 	run_slot_unwell(w, text);
@@ -214,6 +282,7 @@ void run_ready_end(struct run_worker *w)
 void run_ready_watch(struct run_worker *w)
 {
 	w->probe_failures = 0;
+	w->unhealthy = false;
 	if (w->plan->config.health_interval)
 		probe_later(w, w->plan->config.health_interval);
 }
@@ -231,15 +300,57 @@ static bool is_probed(const struct run_config *config)
 	       config->ready == READY_EXEC;
 }
 
+static int on_alive_timer(sd_event_source *source, uint64_t now, void *data)
+{
+	struct run_worker *w = data;
+
+	(void)source;
+	(void)now;
+	w->probe_timer = sd_event_source_disable_unref(w->probe_timer);
+	run_ready_look(w);
+	return 0;
+}
+
+/* Whether it has lived for as long as one must that listens on nothing; else it is looked at again
+ * when it has. */
+static bool has_lived(struct run_worker *w)
+{
+	int64_t left = w->started_at + w->plan->config.alive_after - clock_ns(CLOCK_MONOTONIC);
+
+	if (left > 0 && !w->probe_timer)
+		sd_event_add_time_relative(w->sup->loop, &w->probe_timer, CLOCK_MONOTONIC,
+		                           left / 1000 + 1, 1000, on_alive_timer, w);
+	return left <= 0;
+}
+
+/* It listens wherever it must. */
+static void look_further(struct run_worker *w, bool listens)
+{
+	const struct run_config *config = &w->plan->config;
+
+	if (is_probed(config)) {
+		on_probe_timer(NULL, 0, w);
+	} else if (config->ready == READY_ALIVE) {
+		if (listens || has_lived(w))
+			become_ready(w);
+	} else if (is_told(w)) {
+		become_ready(w);
+	} else {
+		snprintf(w->why, sizeof(w->why), "has not said that it is ready within %g s (%s)",
+		         (double)config->ready_timeout / NS_PER_S,
+		         config->ready == READY_NOTIFY ? "sd_notify READY=1"
+		                                       : "process.send('ready')");
+	}
+}
+
 void run_ready_look(struct run_worker *w)
 {
 	_cleanup_free_ struct listener *listeners = NULL;
-	const struct run_config *config = &w->plan->config;
 	struct error err = {};
 	size_t n = 0;
 	int r;
 
-	if (w->state != LIFE_STARTING || w->probe || w->probe_timer)
+	if (w->state != LIFE_STARTING)
 		return;
 	r = run_place_listeners(w, &listeners, &n, &err);
 	/* Connections may wait for the first worker as soon as it is known where. */
@@ -249,18 +360,50 @@ void run_ready_look(struct run_worker *w)
 		run_worker_fail(w, "%s", err.text);
 		return;
 	}
-	if (!listens_everywhere(w, listeners, n))
+	if (w->probe || (w->probe_timer && is_probed(&w->plan->config)))
 		return;
-	if (is_probed(config)) {
-		on_probe_timer(NULL, 0, w);
-	} else if (is_told(w)) {
-		become_ready(w);
-	} else {
-		snprintf(w->why, sizeof(w->why),
-		         "listens, but has not said that it is ready within %g s (%s)",
-		         (double)config->ready_timeout / NS_PER_S,
-		         config->ready == READY_NOTIFY ? "sd_notify READY=1"
-		                                       : "process.send('ready')");
+	if (listens_everywhere(w, listeners, n))
+		look_further(w, n > 0);
+}
+
+static bool is_port_of(const struct run_config *config, const struct service *service,
+                       uint16_t port)
+{
+	const struct rpd_service *info = service->steer.service;
+
+	for (size_t i = 0; i < config->n_listens; i++)
+		if (config->listens[i].port == port)
+			return true;
+	for (unsigned int e = 0; e < info->n_endpoints; e++)
+		if (info->endpoints[e].port == port)
+			return true;
+	return false;
+}
+
+void run_ready_note_rival(struct run_worker *w)
+{
+	const struct run_config *config = &w->plan->config;
+	_cleanup_free_ struct listener *listeners = NULL;
+	_cleanup_service_ struct service service;
+	const uid_t uid = run_workers_uid(config);
+	char text[ENDPOINT_TEXT_MAX];
+	size_t n = 0, used = strlen(w->why);
+	struct error ignored;
+
+	service_init(&service);
+	if (service_open(&service, w->sup->name, &ignored) < 0 ||
+	    sockdiag_listeners(0, &listeners, &n, &ignored) < 0)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		const struct rpd_endpoint *it = &listeners[i].endpoint;
+
+		if (it->uid == uid || !is_port_of(config, &service, it->port))
+			continue;
+		snprintf(w->why + used, sizeof(w->why) - used,
+		         "; a process of user %u listens on %s, and the workers are of user %u: "
+		         "users can't share a port",
+		         it->uid, endpoint_format(it, text, sizeof(text)), uid);
+		return;
 	}
 }
 
@@ -283,6 +426,8 @@ static void look_at_another(struct run_worker *w)
 	}
 	if (is_new && run_place_admit(w, &err) < 0)
 		run_say(w->sup, "slot %u: %s", w->slot, err.text);
+	if (is_new)
+		run_place_park(w->sup); /* somebody may wait for just that */
 }
 
 void run_ready_heard(struct run_worker *w, uint64_t cookie, bool fixed)

@@ -132,7 +132,9 @@ void run_slot_admitted(struct run_worker *w)
 	it->current = w;
 	it->run = RPD_RUN_UP;
 	run_place_note(sup, w->slot);
-	run_say(sup, "slot %u: pid %u takes connections%s", w->slot, w->pid,
+	run_say(sup, "slot %u: pid %u %s%s", w->slot, w->pid,
+	        run_place_listens(w) ? "takes connections"
+	                             : "listens on nothing: it is run and supervised, not steered",
 	        old && old != w ? ", in place of the old one" : "");
 	if (old && old != w) {
 		old->withdrawn_at = clock_ns(CLOCK_MONOTONIC);
@@ -232,7 +234,10 @@ void run_slot_unwell(struct run_worker *w, const char *why)
 	it->current = NULL;
 	w->withdrawn_at = clock_ns(CLOCK_MONOTONIC);
 	run_worker_event(w, LIFE_EVENT_RETIRE);
-	start_later(sup, w->slot, clock_ns(CLOCK_MONOTONIC) - w->up_at);
+	if (it->next)
+		set_run(sup, w->slot, RPD_RUN_STARTING);
+	else
+		start_later(sup, w->slot, clock_ns(CLOCK_MONOTONIC) - w->up_at);
 }
 
 int run_slot_stop(struct supervisor *sup, unsigned int slot, struct error *err)

@@ -45,7 +45,8 @@ static bool has_process(const struct run_worker *w, uint32_t pid)
 	return false;
 }
 
-/* Whether the worker is the one that its slot's row names, with a listener in force. */
+/* Whether the worker is the one that its slot's row names, with a listener in force, or with none
+ * from the beginning (run_place_admit()). */
 static bool is_in_slot(const struct run_worker *w, const struct service *service,
                        struct rpd_worker *ret_row)
 {
@@ -56,7 +57,7 @@ static bool is_in_slot(const struct run_worker *w, const struct service *service
 		if (ret_row->cookies[e] &&
 		    steer_cookie(&service->steer, e, w->slot) == ret_row->cookies[e])
 			return true;
-	return false;
+	return ret_row->fd < 0 && ret_row->run == RPD_RUN_UP;
 }
 
 static void place(struct run_worker *w, const struct service *service,

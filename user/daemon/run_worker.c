@@ -85,10 +85,12 @@ static int on_exit_of_main(sd_event_source *source, int fd, uint32_t events, voi
 	if (waitid(P_PIDFD, fd, &info, WEXITED) == 0)
 		describe_end(w, &info);
 	w->exited = true;
-	if (w->state == LIFE_STARTING || w->state == LIFE_SETTLING)
+	if (w->state == LIFE_STARTING || w->state == LIFE_SETTLING) {
 		snprintf(w->why, sizeof(w->why), "ended with %s before it %s",
 		         w->end[0] ? w->end : "an unknown status",
 		         w->state == LIFE_STARTING ? "was ready" : "had lived long enough");
+		run_ready_note_rival(w);
+	}
 	if (w->state == LIFE_STARTING)
 		add_refusal(w);
 	run_worker_event(w, LIFE_EVENT_EXITED);

@@ -192,17 +192,27 @@ void run_check_end(struct supervisor *sup)
 
 /* --- the beginning */
 
-static int start(struct supervisor *sup, struct error *err)
+int run_prepare(struct supervisor *sup, const struct run_config *config, struct error *err)
 {
 	char path[PATH_MAX];
+
+	if (sup->notify || config->ready != READY_NOTIFY)
+		return 0;
+	supervisor_path(sup->name, "notify", path, sizeof(path));
+	return notify_new(sup->loop, path, on_notify, sup, &sup->notify, err);
+}
+
+static int start(struct supervisor *sup, struct error *err)
+{
 	int r = run_make(sup, err), taken = r;
 
 	if (r >= 0)
 		r = sd_event_add_io(sup->loop, &sup->on_hook, hook_fd(sup->hook), EPOLLIN, on_hook,
 		                    sup);
-	supervisor_path(sup->name, "notify", path, sizeof(path));
-	if (r >= 0 && sup->plan->config.ready == READY_NOTIFY)
-		r = notify_new(sup->loop, path, on_notify, sup, &sup->notify, err);
+	if (r >= 0) /* where it listens is heard before that it is ready, as it was done */
+		r = sd_event_source_set_priority(sup->on_hook, SD_EVENT_PRIORITY_NORMAL - 1);
+	if (r >= 0)
+		r = run_prepare(sup, &sup->plan->config, err);
 	if (r >= 0)
 		r = control_new(sup, &sup->control, err);
 	if (r >= 0)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/parse.h"
 
 static bool parse_id(const char *text, unsigned int *ret)
@@ -107,6 +108,22 @@ int identity_find(struct identity *id, const char *user, const char *group, stru
 			r = -ENOMEM;
 	}
 	return r < 0 ? error_set(err, r, "can't look up the groups: %s", strerror(-r)) : 0;
+}
+
+int identity_check_group(const char *group, struct error *err)
+{
+	struct identity id = {};
+
+	return find_group(&id, group, err);
+}
+
+int identity_check_user(const char *user, const char *group, struct error *err)
+{
+	/* The group has been looked at, or is by itself: here it counts that there is one. */
+	_cleanup_(identity_deinit) struct identity id = {.set_group = group != NULL};
+	int r = user ? find_user(&id, user, err) : 0;
+
+	return r == -ENOMEM ? error_set(err, r, "out of memory") : r;
 }
 
 void identity_deinit(struct identity *id)

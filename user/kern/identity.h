@@ -23,3 +23,8 @@ struct identity {
  */
 int identity_find(struct identity *id, const char *user, const char *group, struct error *err);
 void identity_deinit(struct identity *id);
+
+/* Whether they are known, by name or number; NULL: there is none to look up. A user that is only a
+ * number needs a group. error_usage() if not. */
+int identity_check_user(const char *user, const char *group, struct error *err);
+int identity_check_group(const char *group, struct error *err);

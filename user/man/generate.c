@@ -129,7 +129,7 @@ struct values {
 
 static const struct values known[] = {
         {"service", NULL, ":services"},
-        {"ready", NULL, "listen notify message tcp http: exec:"},
+        {"ready", NULL, "listen notify message tcp http: exec: alive:"},
         {NULL, "FILE", ":files"},
         {NULL, "FOLDER", ":folders"},
         {NULL, "USER", ":users"},

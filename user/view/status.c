@@ -144,9 +144,9 @@ static struct json_object *worker_view(const struct service *service,
 	struct json_object *counters = json_object_new_object();
 
 	add_number(view, "slot", slot);
-	add_text(
-	        view, "state",
-	        condition_name(condition_of(s, slot, seen->live, seen->stalled, seen->worker.run)));
+	add_text(view, "state",
+	         condition_name(condition_of(s, slot, observed_is_there(seen), seen->stalled,
+	                                     seen->worker.run)));
 	add_flag(view, "live", seen->live);
 	add_text(view, "version",
 	         s->slots[slot].state == RPD_SLOT_EMPTY
@@ -156,7 +156,7 @@ static struct json_object *worker_view(const struct service *service,
 	add_number(view, "ring_entries", s->slots[slot].entries);
 	add(view, "share_percent", json_object_new_double(share_percent(s, observed, slot)));
 	add_known(view, "pid", seen->worker.pid, seen->worker.pid);
-	add_known(view, "fd", seen->worker.pid, seen->worker.fd);
+	add_known(view, "fd", seen->worker.pid && seen->worker.fd >= 0, seen->worker.fd);
 	add(view, "command", seen->worker.pid ? json_object_new_string(seen->worker.comm) : NULL);
 	if (service_is_run(service))
 		add_number(view, "restarts", seen->worker.restarts);

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Workers that listen on nothing, such as those that work off a queue: `run` keeps and replaces them
+like others, alone and beside a server."""
+import json
+
+from bed import PORT, cases, check, equal, wait_until
+from runs import NODE, Run, script
+
+# One that takes no connections.
+CONSUMER = """
+console.log('working');
+setInterval(() => {}, 1000);
+"""
+
+# PM2's idiom: the first instance does something else.
+FIRST_IS_OTHER = """
+if (process.env.NODE_APP_INSTANCE === '0')
+    setInterval(() => {}, 1000);
+else
+    require('./server.js');
+"""
+
+SAYS_SO = """
+import os, signal, socket
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
+    out.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+signal.pause()
+"""
+
+
+class Services:
+    """Several of them, from one file of PM2."""
+
+    def __init__(self, bed, *apps):
+        self.bed = bed
+        self.file = bed.dir / "ecosystem.json"
+        self.file.write_text(json.dumps({"apps": apps}))
+        self.start([app["name"] for app in apps])
+
+    def start(self, names):
+        self.process = self.bed.start(self.bed.binary("reuseportd"), "run", self.file, name="run")
+        for name in names:
+            self.process.wait_output(f"{name}: started:", 30)
+        self.bed.remember_pinned()
+
+    def rows(self, name):
+        return self.bed.status(name)["workers"]
+
+    def pids(self, name):
+        return [row["pid"] for row in self.rows(name)]
+
+    def wait_active(self, name, n, but=()):
+        wait_until(lambda: [row["state"] for row in self.rows(name)] == ["active"] * n
+                   and not set(self.pids(name)) & set(but), f"{name}: {n} other workers")
+
+
+def test_mixed_file_of_pm2(bed):
+    """A server and a consumer: both run, are reloaded, restarted, taken over and stopped."""
+    script(bed, "server.js", NODE)
+    script(bed, "consumer.js", CONSUMER)
+    services = Services(
+        bed, {"name": "web", "script": "server.js", "instances": 2, "exec_mode": "cluster"},
+        {"name": "jobs", "script": "consumer.js", "instances": 2, "exec_mode": "fork",
+         "listen_timeout": 500})
+    status = bed.status("jobs")
+    equal((status["endpoints"], [row["listeners"] for row in status["workers"]]), ([], [[], []]),
+          "where the consumers listen")
+    services.wait_active("jobs", 2)
+    services.wait_active("web", 2)
+    check("jobs: slot 1: pid" in services.process.output()
+          and "listens on nothing: it is run and supervised" in services.process.output(), "the log")
+    check("pid" in bed.reuseportd("status", "jobs").out.lower(), "the table")
+    bed.reuseportd("doctor", "jobs")
+
+    before = services.pids("jobs")
+    bed.reuseportd("reload", "jobs", deadline=60)
+    services.wait_active("jobs", 2, before)
+    before = services.pids("jobs")
+    bed.must("kill", "-9", str(before[0]))
+    services.wait_active("jobs", 2, before[:1])
+    equal(services.rows("jobs")[0]["restarts"], 1, "restarts")
+    bed.reuseportd("stop", "jobs", "1")
+    equal([row["state"] for row in services.rows("jobs")], ["active", "stopped"], "states")
+    bed.reuseportd("start", "jobs", "1")
+    services.wait_active("jobs", 2)
+
+    before = services.pids("jobs") + services.pids("web")
+    services.process.kill(9)
+    services.process.wait()
+    services.start(["web", "jobs"])
+    equal(services.pids("jobs") + services.pids("web"), before, "pids after the take-over")
+    services.wait_active("jobs", 2)
+    equal(bed.load("-n", 20, "-c", 1)["failed"], 0, "the server")
+    for name in ("jobs", "web"):
+        bed.reuseportd("stop", name)
+    equal(services.process.wait(), 0, "exit status of the supervisor")
+
+
+def test_first_instance_is_other(bed):
+    """Of one app only some workers listen: all are up, and connections go to those that do."""
+    script(bed, "server.js", NODE)
+    script(bed, "app.js", FIRST_IS_OTHER)
+    services = Services(bed, {"name": "web", "script": "app.js", "instances": 3,
+                              "listen_timeout": 2000})
+    for _ in range(2):
+        services.wait_active("web", 3)
+        equal([len(row["listeners"]) for row in services.rows("web")], [0, 1, 1], "listeners")
+        report = bed.load("-n", 40, "-c", 1)
+        equal((report["failed"], sorted(report["workers"].values())), (0, [20, 20]), f"{report}")
+        bed.reuseportd("reload", "web", deadline=60)
+    bed.reuseportd("stop", "web")
+    equal(services.process.wait(), 0, "exit status of the supervisor")
+
+
+def test_reload_that_does_not_listen(bed):
+    """Where the old worker listens, a new one that doesn't is no good, however long it lives."""
+    run = Run(bed, ["node", script(bed, "server.js", NODE)], "--ready", "alive:0.3",
+              "--ready-timeout", "2", workers=2)
+    pids = run.pids()
+    refused = run.reload("--", "sleep", "600", status=1)
+    check(f"does not listen on [::]:{PORT}" in refused.err, f"the reason: {refused}")
+    equal((run.pids(), run.states()), (pids, ["active"] * 2), "the old workers")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+@cases("notify", "exec", "listens-later")
+def test_ready(bed, case):
+    """Whoever says, or shows, that it is ready needs no listener, and may open one later."""
+    command, ready = {
+        "notify": (["python3", script(bed, "says.py", SAYS_SO)], "notify"),
+        "exec": (["sleep", "600"], "exec:true"),
+        "listens-later": (["node", "-e", "setTimeout(() => require('./server.js'), 1500)"],
+                          "alive:0.2"),
+    }[case]
+    script(bed, "server.js", NODE)
+    run = Run(bed, command, "--ready", ready, workers=1)
+    equal(run.states(), ["active"], "states")
+    if case == "listens-later":
+        wait_until(lambda: run.workers()[0]["listeners"], "it listens")
+        equal(bed.load("-n", 10)["failed"], 0, "failed")
+    equal(run.stop(), 0, "exit status of the supervisor")
