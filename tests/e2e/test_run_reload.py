@@ -5,7 +5,7 @@ import os
 import signal
 import time
 
-from bed import cases, check, equal, note, timeout, wait_until
+from bed import Client, cases, check, equal, note, timeout, wait_until
 from runs import NODE, NODE_GRACEFUL, PYTHON, Run, script, worker_command
 from traffic import Place, fewer, wait_for_load
 
@@ -107,6 +107,39 @@ def test_one_worker(bed, case):
     wait_for_load(bed, [0], 200)
     report = load.stop_unfailed()
     note(f"{case}: {report['ok']} connections, 0 failed, longest {report['latency_us']['max']} us")
+
+
+def test_in_place_one_by_one(bed):
+    """In place, of two workers one is always there, whatever the batch."""
+    run = Run(bed, worker_command(bed), "--in-place", "--batch", 8, "--drain-timeout", "2s",
+              workers=2)
+    held = bed.hold(2)  # each keeps its worker until the drain time is over
+    check(held[0].ask() != held[1].ask(), "both are held by the same worker")
+    pids = run.pids()
+    reload = bed.start(bed.binary("reuseportd"), "reload", run.name, name="reload")
+    seen = set()
+    while reload.alive():
+        states = run.states()
+        check("active" in states, f"nobody is there: {states}")
+        seen.add(tuple(states))
+    equal(reload.wait(), 0, f"exit status of the reload: {reload.output()}")
+    check(("starting", "active") in seen, f"slot 0 has never been without a worker: {seen}")
+    check(not set(run.pids()) & set(pids), "old workers are in slots")
+
+
+def test_in_place_park_time(bed):
+    """In place, a single worker that drains for longer than the park time: who comes meanwhile
+    waits for the new one."""
+    run = Run(bed, worker_command(bed), "--in-place", "--drain-timeout", "3s", "--park-timeout",
+              "1s", workers=1)
+    with Client() as held:
+        old = held.ask()
+        reload = bed.start(bed.binary("reuseportd"), "reload", run.name, name="reload")
+        wait_until(lambda: run.states() == ["starting"], "the old one is out of its slot")
+        with Client(seconds=30) as client:
+            check(client.ask() != old, "the old worker has answered")
+    equal(reload.wait(), 0, f"exit status of the reload: {reload.output()}")
+    check("were reset" not in run.log(), f"connections were reset:\n{run.log()}")
 
 
 @cases("loopback", "link")

@@ -48,6 +48,15 @@ bool reload_holds(const struct supervisor *sup, unsigned int slot)
 	return reload_has(sup, slot) && phase_of(sup, slot) == ROLLOUT_STARTED;
 }
 
+/* In place: the slot's old worker is on its way out. */
+static bool waits_for_room(const struct supervisor *sup, unsigned int slot)
+{
+	const struct run_slot *it = &sup->slots[slot];
+
+	return reload_has(sup, slot) && sup->reload->in_place && !it->next && !it->current &&
+	       phase_of(sup, slot) == ROLLOUT_STARTED;
+}
+
 static void set_plan(struct run_slot *it, struct run_plan *plan)
 {
 	run_plan_unref(it->plan);
@@ -60,6 +69,26 @@ static struct run_worker *held_of(const struct supervisor *sup, unsigned int slo
 		if (w->slot == slot && w->state == LIFE_HELD)
 			return w;
 	return NULL;
+}
+
+/* How many more may leave their slots now without the last one that is live. */
+static unsigned int spare(const struct supervisor *sup)
+{
+	unsigned int live = 0;
+
+	if (!sup->reload->in_place)
+		return ROLLOUT_ANY;
+	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
+		live += sup->slots[slot].current != NULL;
+	return live ? live - 1 : 0;
+}
+
+bool reload_makes_room(const struct supervisor *sup)
+{
+	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
+		if (waits_for_room(sup, slot))
+			return true;
+	return false;
 }
 
 /* A new worker for the slot; in place, when the old one is gone (reload_note_gone()). */
@@ -83,7 +112,6 @@ static void start(struct supervisor *sup, unsigned int slot)
 	it->current = NULL;
 	it->run = RPD_RUN_STARTING;
 	run_place_note(sup, slot);
-	run_place_park(sup);
 	old->withdrawn_at = clock_ns(CLOCK_MONOTONIC);
 	run_worker_event(old, LIFE_EVENT_RETIRE);
 }
@@ -206,7 +234,7 @@ static void advance(struct supervisor *sup)
 		enum rollout_verdict verdict;
 
 		it->again = false;
-		while ((verdict = rollout_next(&it->rollout, &slot)) == ROLLOUT_START)
+		while ((verdict = rollout_next(&it->rollout, spare(sup), &slot)) == ROLLOUT_START)
 			start(sup, slot);
 		if (verdict == ROLLOUT_COMMIT) {
 			commit(sup);
@@ -289,11 +317,10 @@ void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct 
 
 void reload_note_gone(struct supervisor *sup, const struct run_worker *w)
 {
-	struct run_slot *it = &sup->slots[w->slot];
-
-	if (reload_has(sup, w->slot) && sup->reload->in_place && !it->next && !it->current &&
-	    phase_of(sup, w->slot) == ROLLOUT_STARTED)
-		run_slot_start(sup, w->slot);
+	if (!waits_for_room(sup, w->slot))
+		return;
+	run_slot_start(sup, w->slot);
+	run_place_park(sup);
 }
 
 void reload_drop(struct supervisor *sup)

@@ -229,6 +229,9 @@ void reload_slots(const struct supervisor *sup, struct slots *ret);
 bool reload_has(const struct supervisor *sup, unsigned int slot);
 /* Whether the slot's old worker is kept until the reload is through. */
 bool reload_holds(const struct supervisor *sup, unsigned int slot);
+/* Whether, in place, an old worker is on its way out for a new one: who then waits for a worker
+ * waits longer, and that is meant to be. */
+bool reload_makes_room(const struct supervisor *sup);
 void reload_note_admitted(struct supervisor *sup, unsigned int slot);
 /* @w: the worker that came to nothing; NULL if none could be started: @why. */
 void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct run_worker *w,
