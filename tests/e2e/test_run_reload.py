@@ -109,6 +109,37 @@ def test_one_worker(bed, case):
     note(f"{case}: {report['ok']} connections, 0 failed, longest {report['latency_us']['max']} us")
 
 
+def test_old_one_dies(bed):
+    """The old worker dies while its successor is on its way: that is no failure of the reload."""
+    run = Run(bed, worker_command(bed), "--settle", "3", "--batch", 1, workers=2)
+    old = run.pids()
+    reload = bed.start(bed.binary("reuseportd"), "reload", run.name, name="reload")
+    wait_until(lambda: len(list(bed.cgroups(run.name))) == 3, "a new one is started")
+    os.kill(old[0], signal.SIGKILL)
+    equal(reload.wait(), 0, f"exit status of the reload: {reload.output()}")
+    check(not set(run.pids()) & set(old), "old workers are in slots")
+    equal(run.states(), ["active"] * 2, "states")
+
+
+def test_keep_going(bed):
+    """--keep-going: a new worker that dies after it was in gives the slot back to the old one, and
+    not only when the others are through."""
+    run = Run(bed, worker_command(bed), "--settle", "0", "--batch", 1, workers=2)
+    old = run.pids()
+    new = script(bed, "new.sh", "while [ $REUSEPORTD_SLOT = 1 ] && ! [ -e gate ]; do sleep 0.05; "
+                                'done; exec "$@"')
+    reload = bed.start(bed.binary("reuseportd"), "reload", "--keep-going", run.name, "--", "sh",
+                       new, *worker_command(bed), name="reload")
+    wait_until(lambda: run.pids()[0] != old[0], "slot 0 has a new worker")
+    os.kill(run.pids()[0], signal.SIGKILL)
+    wait_until(lambda: run.pids()[0] == old[0], "slot 0 has its old worker back")
+    check(reload.alive(), f"the reload is over: {reload.output()}")
+    (bed.dir / "gate").touch()
+    equal(reload.wait(), 1, f"exit status of the reload: {reload.output()}")
+    equal(run.states(), ["active"] * 2, "states")
+    equal([pid == before for pid, before in zip(run.pids(), old)], [True, False], "old workers")
+
+
 def test_in_place_one_by_one(bed):
     """In place, of two workers one is always there, whatever the batch."""
     run = Run(bed, worker_command(bed), "--in-place", "--batch", 8, "--drain-timeout", "2s",

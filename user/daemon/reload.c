@@ -280,7 +280,7 @@ int reload_begin(struct supervisor *sup, const struct slots *slots, struct run_p
 
 void reload_note_admitted(struct supervisor *sup, unsigned int slot)
 {
-	if (!reload_has(sup, slot))
+	if (!reload_has(sup, slot) || phase_of(sup, slot) != ROLLOUT_STARTED)
 		return;
 	rollout_note(&sup->reload->rollout, slot, ROLLOUT_REPLACED);
 	run_say(sup, "%u of %zu replaced", rollout_count(&sup->reload->rollout, ROLLOUT_REPLACED),
@@ -292,10 +292,12 @@ void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct 
                         const char *why)
 {
 	struct reload *it = sup->reload;
+	struct run_worker *held = held_of(sup, slot);
 	const char *tail = w && w->output ? output_tail(w->output) : "";
+	int phase = phase_of(sup, slot);
 
-	if (phase_of(sup, slot) == ROLLOUT_PENDING)
-		return;
+	if (phase != ROLLOUT_STARTED && phase != ROLLOUT_REPLACED)
+		return; /* it was an old one */
 	if (!w)
 		snprintf(it->why, sizeof(it->why), "slot %u: %s", slot, why);
 	else if (w->why[0])
@@ -312,6 +314,8 @@ void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct 
 		         n > keep ? tail + n - keep : tail);
 	}
 	rollout_note(&it->rollout, slot, ROLLOUT_FAILED);
+	if (it->rollout.keep_going && held)
+		run_worker_event(held, LIFE_EVENT_RECALL);
 	advance(sup);
 }
 

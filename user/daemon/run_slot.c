@@ -176,9 +176,11 @@ void run_slot_lost(struct run_worker *w)
 	if (sup->stopping)
 		return;
 	if (reload_has(sup, w->slot)) {
-		if (!it->current && !it->next) /* until the reload comes to it, or is over */
-			it->run = RPD_RUN_BACKOFF;
-		reload_note_failed(sup, w->slot, w, NULL);
+		/* Until its successor is ready; or until the reload comes to it, or is over. */
+		if (!it->current)
+			set_run(sup, w->slot, it->next ? RPD_RUN_STARTING : RPD_RUN_BACKOFF);
+		if (!it->next)
+			reload_note_failed(sup, w->slot, w, NULL);
 		return;
 	}
 	if (it->next) /* another is under way already */
