@@ -140,6 +140,69 @@ def test_keep_going(bed):
     equal([pid == before for pid, before in zip(run.pids(), old)], [True, False], "old workers")
 
 
+# Slot 1's worker ends at once as long as there is a file "bad", and starts as slowly as "slow".
+CRASHES = """
+if [ $REUSEPORTD_SLOT = 1 ]; then
+    if [ -e bad ]; then exit 1; fi
+    while [ -e slow ]; do sleep 0.05; done
+fi
+exec "$@"
+"""
+
+
+def crash_slot_1(bed, run):
+    """Slot 1 is within a long pause."""
+    (bed.dir / "bad").touch()
+    os.kill(run.pids()[1], signal.SIGKILL)
+    wait_until(lambda: "ended with exit status 1" in run.log(), "it has ended again")
+    run.wait_states("active", "restarting")
+    (bed.dir / "bad").unlink()
+
+
+def test_reload_within_pause(bed):
+    """A slot whose worker is to be started again after a pause when a reload begins: the pause may
+    be over before the reload comes to it, and yet it gets a worker of the new command."""
+    run = Run(bed, ["sh", script(bed, "crashes.sh", CRASHES), *worker_command(bed)], "--settle",
+              "0", "--batch", 1, "--backoff", "1s..1s", workers=2)
+    old = run.pids()[0]
+    (bed.dir / "slow").touch()
+    crash_slot_1(bed, run)
+    new = script(bed, "new.sh", "while [ $REUSEPORTD_SLOT = 0 ] && ! [ -e gate ]; do sleep 0.05; "
+                                'done; exec "$@" --id v2')
+    reload = bed.start(bed.binary("reuseportd"), "reload", run.name, "--label", "v2", "--", "sh",
+                       new, *worker_command(bed), name="reload")
+    begin = time.monotonic()
+    wait_until(lambda: time.monotonic() > begin + 2 or len(list(bed.cgroups(run.name))) > 2,
+               "the pause is over")
+    (bed.dir / "gate").touch()
+    wait_until(lambda: run.pids()[0] != old, "slot 0 has a new worker")
+    (bed.dir / "slow").unlink()
+    equal(reload.wait(), 0, f"exit status of the reload: {reload.output()}")
+    equal(sorted(bed.load("-n", 20)["workers"]), ["v2"], "who answers")
+
+
+def test_start_within_pause(bed):
+    """`start` of a slot that waits for the end of a pause starts it now."""
+    run = Run(bed, ["sh", script(bed, "crashes.sh", CRASHES), *worker_command(bed)], "--backoff",
+              "100s..100s", workers=2)
+    crash_slot_1(bed, run)
+    run.command_line("start", 1)
+    equal(run.states(), ["active"] * 2, "states")
+
+
+def test_start_within_reload(bed):
+    """`start` is refused during a reload: it would be of the old command."""
+    run = Run(bed, worker_command(bed), workers=2)
+    run.command_line("stop", 1)
+    reload = bed.start(bed.binary("reuseportd"), "reload", run.name, "--", "sleep", "1000",
+                       name="reload")
+    wait_until(lambda: len(list(bed.cgroups(run.name))) == 2, "a new one is started")
+    refused = run.command_line("start", 1, status=1)
+    check("are being replaced" in refused.err, f"{refused}")
+    reload.kill(signal.SIGKILL)
+    reload.wait()
+
+
 def test_in_place_one_by_one(bed):
     """In place, of two workers one is always there, whatever the batch."""
     run = Run(bed, worker_command(bed), "--in-place", "--batch", 8, "--drain-timeout", "2s",

@@ -368,6 +368,8 @@ static int do_start(struct client *client, struct json_object *request, struct e
 	struct slots slots;
 	int r = slots_of(sup, request, &slots, err);
 
+	if (r == 0 && sup->reload)
+		r = error_set(err, -EBUSY, "service '%s': workers are being replaced", sup->name);
 	for (size_t i = 0; r == 0 && i < slots.n; i++) {
 		const struct run_worker *current = sup->slots[slots.at[i]].current;
 
@@ -380,9 +382,12 @@ static int do_start(struct client *client, struct json_object *request, struct e
 	wait_for(client, WAIT_SETTLED);
 	client->slots = slots;
 	for (size_t i = 0; i < slots.n; i++) {
-		sup->slots[slots.at[i]].crashes = 0;
-		sup->slots[slots.at[i]].run = RPD_RUN_STARTING;
-		run_place_note(sup, slots.at[i]);
+		struct run_slot *it = &sup->slots[slots.at[i]];
+
+		it->crashes = 0;
+		it->timer = sd_event_source_disable_unref(it->timer); /* not after the pause: now */
+		it->run = RPD_RUN_STARTING;
+		run_place_note(sup, it->number);
 	}
 	run_slot_start_waiting(sup);
 	return 0;

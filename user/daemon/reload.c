@@ -100,7 +100,6 @@ static void start(struct supervisor *sup, unsigned int slot)
 
 	it->crashes = 0;
 	set_plan(it, sup->reload->plan);
-	it->timer = sd_event_source_disable_unref(it->timer);
 	if (!sup->reload->in_place || !old) {
 		run_slot_start(sup, slot);
 		return;
@@ -265,12 +264,13 @@ int reload_begin(struct supervisor *sup, const struct slots *slots, struct run_p
 	sup->reload->plan = run_plan_ref(plan);
 	sup->reload->in_place = plan->config.in_place;
 	rollout_begin(&sup->reload->rollout, slots, plan->config.batch, plan->config.keep_going);
-	/* A replacement that is under way is of the old command. */
+	/* A replacement that is under way, or comes after a pause, is of the old command. */
 	for (size_t i = 0; i < slots->n; i++) {
 		struct run_slot *it = &sup->slots[slots->at[i]];
 		struct run_worker *next = it->next;
 
 		it->next = NULL;
+		it->timer = sd_event_source_disable_unref(it->timer);
 		if (next)
 			run_worker_event(next, LIFE_EVENT_STOP);
 	}
