@@ -203,6 +203,20 @@ def test_start_within_reload(bed):
     reload.wait()
 
 
+def test_ways_of_one_reload(bed):
+    """What a reload or a restart is told of how to go about it is not for the next one."""
+    run = Run(bed, worker_command(bed), "--settle", "0", "--batch", 1, workers=4)
+    run.reload("--in-place", "--batch", 4)
+    run.command_line("restart", 1, "--in-place")
+    gate = script(bed, "gate.sh", 'while ! [ -e gate ]; do sleep 0.05; done; exec "$@"')
+    reload = bed.start(bed.binary("reuseportd"), "reload", run.name, "--", "sh", gate,
+                       *worker_command(bed), name="reload")
+    wait_until(lambda: len(list(bed.cgroups(run.name))) == 5, "a new one is started")
+    equal(run.states(), ["active"] * 4, "states")
+    (bed.dir / "gate").touch()
+    equal(reload.wait(), 0, f"exit status of the reload: {reload.output()}")
+
+
 def test_in_place_one_by_one(bed):
     """In place, of two workers one is always there, whatever the batch."""
     run = Run(bed, worker_command(bed), "--in-place", "--batch", 8, "--drain-timeout", "2s",

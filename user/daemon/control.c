@@ -221,6 +221,27 @@ static int new_config(struct supervisor *sup, struct json_object *request, struc
 	return 0;
 }
 
+/* How it is to be done: as the configuration has it, and the request otherwise. */
+static int ways_of(const struct run_config *config, struct json_object *request,
+                   struct reload_ways *ret, struct error *err)
+{
+	struct json_object *value;
+
+	*ret = reload_ways(config);
+	if (json_object_object_get_ex(request, "batch", &value)) {
+		int batch = json_object_get_int(value);
+
+		if (batch < 1)
+			return error_usage(err, "the batch is at least 1");
+		ret->batch = batch;
+	}
+	if (json_object_object_get_ex(request, "in_place", &value))
+		ret->in_place = json_object_get_boolean(value);
+	if (json_object_object_get_ex(request, "keep_going", &value))
+		ret->keep_going = json_object_get_boolean(value);
+	return 0;
+}
+
 static int reload_plan(struct supervisor *sup, struct json_object *request, struct run_plan **ret,
                        struct error *err)
 {
@@ -232,12 +253,6 @@ static int reload_plan(struct supervisor *sup, struct json_object *request, stru
 	r = new_config(sup, request, &config, err);
 	if (r == 0 && json_object_object_get_ex(request, "label", &value))
 		snprintf(config.label, sizeof(config.label), "%s", json_object_get_string(value));
-	if (r == 0 && json_object_object_get_ex(request, "batch", &value))
-		config.batch = json_object_get_int(value);
-	if (r == 0 && json_object_object_get_ex(request, "in_place", &value))
-		config.in_place = json_object_get_boolean(value);
-	if (r == 0 && json_object_object_get_ex(request, "keep_going", &value))
-		config.keep_going = json_object_get_boolean(value);
 	if (r == 0)
 		r = run_config_check(&config, err);
 	*ret = r == 0 ? run_plan_new(&config) : NULL;
@@ -252,16 +267,19 @@ static int reload(struct supervisor *sup, struct client *client, struct json_obj
                   struct error *err)
 {
 	struct run_plan *plan = NULL;
+	struct reload_ways ways = {};
 	struct slots slots;
 	int r = reload_plan(sup, request, &plan, err);
 
+	if (r == 0)
+		r = ways_of(&plan->config, request, &ways, err);
 	reload_slots(sup, &slots);
 	if (r == 0 && slots.n == 0)
 		r = error_set(err, -EINVAL, "service '%s': all slots are stopped", sup->name);
 	if (r == 0 && client)
 		wait_for(client, WAIT_RELOAD);
 	if (r == 0)
-		r = reload_begin(sup, &slots, plan, err);
+		r = reload_begin(sup, &slots, plan, &ways, err);
 	run_plan_unref(plan);
 	return r;
 }
@@ -302,26 +320,16 @@ static int slots_of(const struct supervisor *sup, struct json_object *request, s
 static int do_restart(struct client *client, struct json_object *request, struct error *err)
 {
 	struct supervisor *sup = client->control->sup;
-	struct run_plan *plan = NULL;
-	struct json_object *value;
-	struct run_config config;
+	struct reload_ways ways;
 	struct slots slots;
 	int r = slots_of(sup, request, &slots, err);
 
-	if (r == 0 && run_config_copy(&sup->plan->config, &config) < 0)
-		r = error_set(err, -ENOMEM, "out of memory");
+	if (r == 0)
+		r = ways_of(&sup->plan->config, request, &ways, err);
 	if (r < 0)
 		return r;
-	if (json_object_object_get_ex(request, "in_place", &value))
-		config.in_place = json_object_get_boolean(value);
-	plan = run_plan_new(&config);
-	run_config_free(&config);
-	if (!plan)
-		return error_set(err, -ENOMEM, "out of memory");
 	wait_for(client, WAIT_RELOAD);
-	r = reload_begin(sup, &slots, plan, err);
-	run_plan_unref(plan);
-	return r;
+	return reload_begin(sup, &slots, sup->plan, &ways, err);
 }
 
 static int do_scale(struct client *client, struct json_object *request, struct error *err)

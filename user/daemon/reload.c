@@ -14,6 +14,7 @@ struct reload {
 	struct rollout rollout;
 	struct run_plan *plan;
 	bool in_place;
+	bool of_all;      /* its plan becomes the service's */
 	bool taking_back; /* the old ones get their slots back */
 	bool advancing;   /* reload_advance() is at work: what happens meanwhile it sees itself */
 	bool again;
@@ -28,6 +29,13 @@ void reload_slots(const struct supervisor *sup, struct slots *ret)
 	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
 		if (sup->slots[slot].run != RPD_RUN_STOPPED)
 			ret->at[ret->n++] = slot;
+}
+
+struct reload_ways reload_ways(const struct run_config *config)
+{
+	return (struct reload_ways){.batch = config->batch,
+	                            .in_place = config->in_place,
+	                            .keep_going = config->keep_going};
 }
 
 static int phase_of(const struct supervisor *sup, unsigned int slot)
@@ -137,7 +145,7 @@ static void commit(struct supervisor *sup)
 	        rollout_count(&it->rollout, ROLLOUT_REPLACED), it->rollout.slots.n);
 	strcpy(why, it->why);
 	was = sup->plan->config.workers;
-	if (!restored && it->plan != sup->plan) {
+	if (!restored && it->of_all && it->plan != sup->plan) {
 		run_plan_unref(sup->plan);
 		sup->plan = run_plan_ref(it->plan);
 		run_plan_changed(sup);
@@ -249,8 +257,11 @@ static void advance(struct supervisor *sup)
 }
 
 int reload_begin(struct supervisor *sup, const struct slots *slots, struct run_plan *plan,
-                 struct error *err)
+                 const struct reload_ways *ways, struct error *err)
 {
+	struct slots all;
+
+	reload_slots(sup, &all);
 	if (sup->reload)
 		return error_set(err, -EBUSY,
 		                 "service '%s': workers are being replaced already; try again when "
@@ -262,8 +273,9 @@ int reload_begin(struct supervisor *sup, const struct slots *slots, struct run_p
 	if (!sup->reload)
 		return error_set(err, -ENOMEM, "out of memory");
 	sup->reload->plan = run_plan_ref(plan);
-	sup->reload->in_place = plan->config.in_place;
-	rollout_begin(&sup->reload->rollout, slots, plan->config.batch, plan->config.keep_going);
+	sup->reload->in_place = ways->in_place;
+	sup->reload->of_all = slots->n >= all.n;
+	rollout_begin(&sup->reload->rollout, slots, ways->batch, ways->keep_going);
 	/* A replacement that is under way, or comes after a pause, is of the old command. */
 	for (size_t i = 0; i < slots->n; i++) {
 		struct run_slot *it = &sup->slots[slots->at[i]];

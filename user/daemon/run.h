@@ -219,11 +219,20 @@ bool run_slot_all_settled(const struct supervisor *sup);
 
 /* --- reload.c */
 
+/* How one reload goes about it. */
+struct reload_ways {
+	unsigned int batch;
+	bool in_place, keep_going;
+};
+
+/* As the configuration has it. */
+struct reload_ways reload_ways(const struct run_config *config);
 /* Replaces the workers of @slots by such of @plan, which becomes the service's if all goes well and
- * they are all its slots. How it went is told to the control connections that wait for it
- * (control_reload_ended()). -EBUSY with @err set if one is under way. */
+ * they are all its slots that are not stopped; @ways are of this reload alone. How it went is told
+ * to the control connections that wait for it (control_reload_ended()). -EBUSY with @err set if one
+ * is under way. */
 int reload_begin(struct supervisor *sup, const struct slots *slots, struct run_plan *plan,
-                 struct error *err);
+                 const struct reload_ways *ways, struct error *err);
 /* The slots that a reload is for: all but those that were stopped. */
 void reload_slots(const struct supervisor *sup, struct slots *ret);
 bool reload_has(const struct supervisor *sup, unsigned int slot);

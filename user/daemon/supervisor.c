@@ -147,12 +147,13 @@ void run_plan_changed(struct supervisor *sup)
 
 static void reload_all(struct supervisor *sup, struct run_plan *plan, const char *why)
 {
+	const struct reload_ways ways = reload_ways(&plan->config);
 	struct error err = {};
 	struct slots slots;
 
 	reload_slots(sup, &slots);
 	run_say(sup, "reload: %s", why);
-	if (slots.n && reload_begin(sup, &slots, plan, &err) < 0)
+	if (slots.n && reload_begin(sup, &slots, plan, &ways, &err) < 0)
 		run_say(sup, "%s", err.text);
 }
 
