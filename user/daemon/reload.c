@@ -160,6 +160,7 @@ static void commit(struct supervisor *sup)
 	if (sup->plan->config.workers != was &&
 	    run_slot_scale(sup, sup->plan->config.workers, &err) < 0)
 		run_say(sup, "%s", err.text);
+	run_slot_look_at_unwell(sup);
 	run_slot_start_waiting(sup);
 	control_reload_ended(sup, failed || restored ? EXIT_REFUSED : EXIT_OK, why);
 }
@@ -220,6 +221,7 @@ static bool roll_back(struct supervisor *sup)
 	strcpy(why, it->why);
 	reload_free(sup);
 	run_say(sup, "the old workers serve on");
+	run_slot_look_at_unwell(sup);
 	run_slot_start_waiting(sup);
 	control_reload_ended(sup, EXIT_REFUSED, why);
 	return true;

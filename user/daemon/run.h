@@ -210,6 +210,8 @@ void run_slot_lost(struct run_worker *w);
 void run_slot_replace(struct supervisor *sup, unsigned int slot, const char *why);
 /* Its worker is up, and not well: it leaves the slot if others are well, and is replaced. */
 void run_slot_unwell(struct run_worker *w, const char *why);
+/* The same for all whose checks failed during a reload, which is over. */
+void run_slot_look_at_unwell(struct supervisor *sup);
 /* The slot's worker goes, and no other comes. */
 int run_slot_stop(struct supervisor *sup, unsigned int slot, struct error *err);
 /* The service has @n slots from now on: more are started, those above go. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Who is to be in a slot: the first start, starts after a crash, replacements, stops. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -235,6 +236,19 @@ void run_slot_unwell(struct run_worker *w, const char *why)
 	w->withdrawn_at = clock_ns(CLOCK_MONOTONIC);
 	run_worker_event(w, LIFE_EVENT_RETIRE);
 	start_later(sup, w->slot, clock_ns(CLOCK_MONOTONIC) - w->up_at);
+}
+
+void run_slot_look_at_unwell(struct supervisor *sup)
+{
+	for (unsigned int slot = 0; slot < sup->n_slots; slot++) {
+		struct run_worker *w = sup->slots[slot].current;
+		char why[64];
+
+		if (!w || !w->unhealthy)
+			continue;
+		snprintf(why, sizeof(why), "pid %u is not well", w->pid);
+		run_slot_unwell(w, why);
+	}
 }
 
 int run_slot_stop(struct supervisor *sup, unsigned int slot, struct error *err)
