@@ -49,7 +49,8 @@ struct run_worker {
 	uint64_t cgroup_id;
 	uint32_t pid; /* of its main process */
 	bool exited;
-	char end[64]; /* how its main process ended, such as "exit status 1" */
+	char end[64];     /* how its main process ended, such as "exit status 1" */
+	bool ended_badly; /* neither with exit status 0, nor in a way that we don't know */
 	sd_event_source *on_exit, *on_cgroup;
 	sd_event_source *timer; /* of the state: each has at most one time to wait for */
 
@@ -84,6 +85,7 @@ struct run_slot {
 	enum rpd_run run;
 	unsigned int crashes; /* in a row */
 	unsigned int restarts;
+	bool ended; /* stopped because its worker has ended, and not by the user */
 	sd_event_source *timer; /* of the pause before the next start */
 };
 
@@ -200,6 +202,8 @@ bool run_drain_is_done(struct run_worker *w, uint64_t *ret_open);
 
 /* Starts one for the slot, if it has room for one; in case of failure, what follows is done. */
 void run_slot_start(struct supervisor *sup, unsigned int slot);
+/* Starts those that have ended and are not started again by themselves. */
+void run_slot_start_ended(struct supervisor *sup);
 /* As many of those that wait to be started as may start at the same time. */
 void run_slot_start_waiting(struct supervisor *sup);
 /* The one that is `next` of its slot is in it. */

@@ -56,6 +56,15 @@ static int on_pause_over(sd_event_source *source, uint64_t now, void *data)
 	return 0;
 }
 
+/* No other is started. Its worker may have done what it is there for. */
+static void leave_empty(struct supervisor *sup, unsigned int slot, bool failed)
+{
+	run_say(sup, "slot %u: %s, and not started again", slot, failed ? "failed" : "stopped");
+	sup->slots[slot].ended = true;
+	set_run(sup, slot, failed ? RPD_RUN_FAILED : RPD_RUN_STOPPED);
+	run_check_end(sup);
+}
+
 /* What to do when the slot has lost, or did not get, a worker: start another after a pause. */
 static void start_later(struct supervisor *sup, unsigned int slot, int64_t uptime)
 {
@@ -92,6 +101,7 @@ void run_slot_start(struct supervisor *sup, unsigned int slot)
 	if (it->next || sup->stopping)
 		return;
 	it->timer = sd_event_source_disable_unref(it->timer);
+	it->ended = false;
 	it->next = run_worker_start(sup, slot, plan, &err);
 	if (it->next) {
 		if (!it->current)
@@ -104,10 +114,27 @@ void run_slot_start(struct supervisor *sup, unsigned int slot)
 		reload_note_failed(sup, slot, NULL, err.text);
 		return;
 	}
+	if (!plan->config.restart && !it->current) {
+		leave_empty(sup, slot, true);
+		return;
+	}
 	/* A program that can't even be executed won't get better by itself. */
 	if (!sup->announced)
 		it->crashes = plan->config.max_restarts;
 	start_later(sup, slot, 0);
+}
+
+void run_slot_start_ended(struct supervisor *sup)
+{
+	for (unsigned int slot = 0; slot < sup->n_slots; slot++) {
+		struct run_slot *it = &sup->slots[slot];
+
+		if (it->ended) {
+			it->crashes = 0;
+			set_run(sup, slot, RPD_RUN_STARTING);
+		}
+	}
+	run_slot_start_waiting(sup);
 }
 
 void run_slot_start_waiting(struct supervisor *sup)
@@ -186,9 +213,9 @@ void run_slot_lost(struct run_worker *w)
 	}
 	if (it->next) /* another is under way already */
 		return;
-	if (!plan_of(sup, w->slot)->config.restart && was_current) {
-		set_run(sup, w->slot, RPD_RUN_STOPPED);
-		run_check_end(sup);
+	if (!plan_of(sup, w->slot)->config.restart && !it->current) {
+		leave_empty(sup, w->slot, !w->exited || w->ended_badly);
+		run_slot_start_waiting(sup);
 		return;
 	}
 	start_later(sup, w->slot, uptime);
@@ -261,6 +288,7 @@ int run_slot_stop(struct supervisor *sup, unsigned int slot, struct error *err)
 		return r;
 	it->timer = sd_event_source_disable_unref(it->timer);
 	it->current = NULL;
+	it->ended = false;
 	it->run = RPD_RUN_STOPPED;
 	run_place_note(sup, slot);
 	if (it->next) {

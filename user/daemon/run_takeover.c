@@ -133,6 +133,8 @@ static void restore_slots(struct supervisor *sup, const struct service *service)
 
 		steer_worker_get(&service->steer, slot, &row);
 		sup->slots[slot].restarts = row.restarts;
+		/* Of a job that is stopped nobody knows any more whether it has ended. */
+		sup->slots[slot].ended = row.run == RPD_RUN_STOPPED && !sup->plan->config.restart;
 		sup->slots[slot].run =
 		        row.run == RPD_RUN_STOPPED ? RPD_RUN_STOPPED : RPD_RUN_STARTING;
 	}

@@ -145,25 +145,35 @@ void run_plan_changed(struct supervisor *sup)
 	arm_cron(sup);
 }
 
-static void reload_all(struct supervisor *sup, struct run_plan *plan, const char *why)
+/* Workers that are not started again by themselves may be jobs: who of them has ended is started,
+ * and who is at work and in no slot is left to it, for a job is never ready as a reload wants it.
+ */
+static void slots_for_cron(const struct supervisor *sup, struct slots *ret)
 {
-	const struct reload_ways ways = reload_ways(&plan->config);
-	struct error err = {};
-	struct slots slots;
+	struct slots all;
 
-	reload_slots(sup, &slots);
-	run_say(sup, "reload: %s", why);
-	if (slots.n && reload_begin(sup, &slots, plan, &ways, &err) < 0)
-		run_say(sup, "%s", err.text);
+	ret->n = 0;
+	reload_slots(sup, &all);
+	for (size_t i = 0; i < all.n; i++)
+		if (sup->plan->config.restart || sup->slots[all.at[i]].current)
+			ret->at[ret->n++] = all.at[i];
 }
 
 static int on_cron(sd_event_source *source, uint64_t now, void *data)
 {
 	struct supervisor *sup = data;
+	const struct reload_ways ways = reload_ways(&sup->plan->config);
+	struct error err = {};
+	struct slots slots;
 
 	(void)source;
 	(void)now;
-	reload_all(sup, sup->plan, "it is time for cron-restart");
+	run_say(sup, "it is time for cron-restart");
+	if (!sup->reload)
+		run_slot_start_ended(sup);
+	slots_for_cron(sup, &slots);
+	if (slots.n && reload_begin(sup, &slots, sup->plan, &ways, &err) < 0)
+		run_say(sup, "%s", err.text);
 	arm_cron(sup);
 	return 0;
 }
@@ -248,6 +258,8 @@ void run_stop_all(struct supervisor *sup)
 /* Nobody is in any slot, and nobody will be. */
 static bool has_come_to_nothing(const struct supervisor *sup)
 {
+	if (!sup->plan->config.restart && sup->plan->config.cron_restart)
+		return false;
 	for (unsigned int slot = 0; slot < sup->n_slots; slot++) {
 		enum rpd_run run = sup->slots[slot].run;
 
