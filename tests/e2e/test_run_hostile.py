@@ -5,7 +5,7 @@ import os
 import pathlib
 import signal
 
-from bed import cases, check, equal, timeout, wait_until
+from bed import Client, cases, check, equal, timeout, wait_until
 from runs import Run, script, worker_command
 
 PROLOGUE = """
@@ -279,6 +279,24 @@ sys.stdout.flush()
         equal(line, f"line {seen[pid]} of {pid}", "the next line of the worker")
         seen[pid] += 1
     equal(list(seen.values()), [lines] * 3, "lines")
+
+
+def test_too_big_from_the_start(bed):
+    """--max-memory, and every worker has more as soon as it runs: no other is started as long as the
+    one before drains, and they come at longer and longer intervals."""
+    text = PROLOGUE + "ballast = b'x' * (64 << 20)\nheld = listener.accept()\n" + EPILOGUE
+    run = Run(bed, ["python3", script(bed, "worker.py", text)], "--max-memory", "30M", "--settle",
+              "0", "--drain-timeout", "7s", "--backoff", "1s..100s", workers=1)
+    first = run.pids()[0]
+    with Client():  # which the first one holds for as long as it drains
+        wait_until(lambda: run.pids()[0] != first, "it is replaced")
+        second = run.pids()[0]
+        while os.path.exists(f"/proc/{first}"):
+            equal(run.pids()[0], second, "who is in the slot while the first one drains")
+            check(processes() <= 2, "a third one is there")
+    wait_until(lambda: "after 2 s" in run.log(), "the pause is longer", 40)
+    check("after 1 s" in run.log(), "it was not that long before")
+    equal(run.stop(), 0, "exit status of the supervisor")
 
 
 # A program that listens on nothing, does something, and ends.

@@ -85,7 +85,7 @@ struct run_slot {
 	enum rpd_run run;
 	unsigned int crashes; /* in a row */
 	unsigned int restarts;
-	bool ended; /* stopped because its worker has ended, and not by the user */
+	bool ended;             /* stopped because its worker has ended, and not by the user */
 	sd_event_source *timer; /* of the pause before the next start */
 };
 
@@ -210,7 +210,8 @@ void run_slot_start_waiting(struct supervisor *sup);
 void run_slot_admitted(struct run_worker *w);
 /* It came to nothing, or it was in its slot and has died. */
 void run_slot_lost(struct run_worker *w);
-/* Another takes the place of the one that is in the slot, without a reload. */
+/* Another takes the place of the one that is in the slot, without a reload, and if that one needed
+ * the same soon after its own start, after a pause. */
 void run_slot_replace(struct supervisor *sup, unsigned int slot, const char *why);
 /* Its worker is up, and not well: it leaves the slot if others are well, and is replaced. */
 void run_slot_unwell(struct run_worker *w, const char *why);

@@ -14,6 +14,9 @@
 #define STARTS_PER_CPU 2
 #define STARTS_MIN     4
 
+/* One that has to be replaced that soon has not been better than the one before. */
+#define REPLACED_SOON_NS (60 * NS_PER_S)
+
 static unsigned int n_starting(const struct supervisor *sup)
 {
 	unsigned int n = 0;
@@ -65,6 +68,34 @@ static void leave_empty(struct supervisor *sup, unsigned int slot, bool failed)
 	run_check_end(sup);
 }
 
+static void give_up(struct supervisor *sup, unsigned int slot)
+{
+	const struct run_slot *it = &sup->slots[slot];
+
+	if (it->current) {
+		run_say(sup, "slot %u: pid %u stays: %u in a row could not take its place", slot,
+		        it->current->pid, it->crashes);
+		return;
+	}
+	run_say(sup,
+	        "slot %u: failed: %u crashes in a row; `reuseportd start %s %u` starts it again",
+	        slot, it->crashes, sup->name, slot);
+	set_run(sup, slot, RPD_RUN_FAILED);
+	run_check_end(sup);
+}
+
+static void start_after(struct supervisor *sup, unsigned int slot, int64_t pause)
+{
+	struct run_slot *it = &sup->slots[slot];
+
+	it->restarts++;
+	if (!it->current)
+		it->run = RPD_RUN_BACKOFF;
+	run_place_note(sup, slot);
+	sd_event_add_time_relative(sup->loop, &it->timer, CLOCK_MONOTONIC, pause / 1000, 1000,
+	                           on_pause_over, it);
+}
+
 /* What to do when the slot has lost, or did not get, a worker: start another after a pause. */
 static void start_later(struct supervisor *sup, unsigned int slot, int64_t uptime)
 {
@@ -74,22 +105,10 @@ static void start_later(struct supervisor *sup, unsigned int slot, int64_t uptim
 
 	it->timer = sd_event_source_disable_unref(it->timer);
 	if (pause == RESTART_NEVER) {
-		run_say(sup,
-		        "slot %u: failed: %u crashes in a row; `reuseportd start %s %u` starts "
-		        "it again",
-		        slot, it->crashes, sup->name, slot);
-		if (!it->current)
-			set_run(sup, slot, RPD_RUN_FAILED);
-		run_check_end(sup);
+		give_up(sup, slot);
 		return;
 	}
-	it->restarts++;
-	if (!it->current) {
-		it->run = RPD_RUN_BACKOFF;
-		run_place_note(sup, slot);
-	}
-	sd_event_add_time_relative(sup->loop, &it->timer, CLOCK_MONOTONIC, pause / 1000, 1000,
-	                           on_pause_over, it);
+	start_after(sup, slot, pause);
 }
 
 void run_slot_start(struct supervisor *sup, unsigned int slot)
@@ -222,15 +241,26 @@ void run_slot_lost(struct run_worker *w)
 	run_slot_start_waiting(sup);
 }
 
+/* It serves, and so is never given up; but a program whose every worker is too big, or not well, is
+ * not started again and again without a pause. */
 void run_slot_replace(struct supervisor *sup, unsigned int slot, const char *why)
 {
 	struct run_slot *it = &sup->slots[slot];
+	const struct run_config *config = &plan_of(sup, slot)->config;
+	int64_t uptime = clock_ns(CLOCK_MONOTONIC) - it->current->up_at, pause;
+	char after[32] = "";
 
 	if (it->next || it->timer || sup->stopping || reload_has(sup, slot))
 		return;
-	run_say(sup, "slot %u: %s: another is started to take its place", slot, why);
-	it->restarts++;
-	run_slot_start(sup, slot);
+	pause = restart_pause(config, uptime < REPLACED_SOON_NS ? 0 : uptime, &it->crashes);
+	if (pause == RESTART_NEVER) {
+		it->crashes = config->max_restarts;
+		pause = config->restart_delay + config->backoff_max;
+	}
+	if (pause)
+		snprintf(after, sizeof(after), ", after %g s", (double)pause / NS_PER_S);
+	run_say(sup, "slot %u: %s: another is started to take its place%s", slot, why, after);
+	start_after(sup, slot, pause);
 }
 
 static bool others_are_well(const struct supervisor *sup, unsigned int slot)

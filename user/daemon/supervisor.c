@@ -67,6 +67,15 @@ static bool has_draining(const struct supervisor *sup)
 	return false;
 }
 
+/* A worker that had the slot before is still there: for another one there may be no room. */
+static bool is_left(const struct supervisor *sup, unsigned int slot)
+{
+	for (const struct run_worker *w = sup->workers; w; w = w->next)
+		if (w->slot == slot && w->state >= LIFE_DRAINING)
+			return true;
+	return false;
+}
+
 static void look_at_memory(struct supervisor *sup)
 {
 	for (unsigned int slot = 0; slot < sup->n_slots; slot++) {
@@ -75,7 +84,7 @@ static void look_at_memory(struct supervisor *sup)
 		uint64_t is = max ? cgroup_memory(w->cgroup_fd) : 0;
 		char why[128];
 
-		if (is <= max)
+		if (is <= max || is_left(sup, slot))
 			continue;
 		snprintf(why, sizeof(why), "pid %u has %lu MB of memory, max-memory is %lu MB",
 		         w->pid, is >> 20, max >> 20);
