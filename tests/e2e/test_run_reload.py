@@ -273,6 +273,38 @@ def test_killed_worker(bed, case):
           "restarts")
 
 
+@cases("upgrade", "killed", "other", "stopped")
+def test_new_command_stays(bed, case):
+    """A command that a reload has brought is started again by the next supervisor, too: if that
+    finds workers of it, and is not given another command itself."""
+    run = Run(bed, worker_command(bed, "--id", "v1"), "--settle", "0", workers=2)
+    run.reload("--label", "two", "--", *worker_command(bed, "--id", "v2"))
+    if case == "upgrade":
+        run.process.kill(signal.SIGUSR2)
+        wait_until(lambda: run.log().count("is taken over") == 2, "it has executed itself anew")
+    elif case == "stopped":
+        run.stop()
+        run.start()
+    else:
+        run.kill_supervisor()
+        if case == "other":
+            run.command = worker_command(bed, "--id", "v3")
+        run.start()
+    check(("a reload has brought" in run.log()) == (case != "stopped"), f"log: {run.log()}")
+    pid = run.pids()[1]
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: run.states() == ["active"] * 2 and run.pids()[1] != pid,
+               "slot 1 has another worker")
+    want = {"other": ["v3"], "stopped": ["v1"]}.get(case, ["v2"])
+    equal(sorted(bed.load("-n", 20)["workers"]), (["v2"] if case == "other" else []) + want,
+          "who answers")
+    run.reload()
+    equal(sorted(bed.load("-n", 20)["workers"]), want, "who answers after a reload")
+    equal([row["version"] for row in run.workers()], ["two" if want == ["v2"] else "v1"] * 2,
+          "versions")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
 @cases("loopback", "link")
 def test_killed_supervisor(bed, case):
     """SIGKILL of the supervisor under load, again and again: nobody notices; the next one takes

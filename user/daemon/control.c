@@ -167,20 +167,6 @@ static void wait_for(struct client *client, enum waiting what)
 	client->up_to = client->control->sup->last_number;
 }
 
-/* A copy of the strings of a JSON array; NULL: out of memory. */
-static char **strings_of(struct json_object *array)
-{
-	char **list = NULL;
-
-	for (size_t i = 0; i < json_object_array_length(array); i++)
-		if (strv_append(&list,
-		                json_object_get_string(json_object_array_get_idx(array, i))) < 0) {
-			strv_free(list);
-			return NULL;
-		}
-	return list;
-}
-
 /* What a reload changes beside the workers themselves needs another start of `run`. */
 static int check_same_service(const struct run_config *is, const struct run_config *other,
                               struct error *err)
@@ -213,7 +199,7 @@ static int new_config(struct supervisor *sup, struct json_object *request, struc
 		return r < 0 ? error_set(err, r, "out of memory") : 0;
 	if (!json_object_is_type(argv, json_type_array) || json_object_array_length(argv) == 0)
 		return error_usage(err, "the command is empty");
-	copy = strings_of(argv);
+	copy = run_command_of(argv);
 	if (!copy)
 		return error_set(err, -ENOMEM, "out of memory");
 	strv_free(ret->argv);

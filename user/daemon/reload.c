@@ -146,6 +146,8 @@ static void commit(struct supervisor *sup)
 	strcpy(why, it->why);
 	was = sup->plan->config.workers;
 	if (!restored && it->of_all && it->plan != sup->plan) {
+		if (run_command_keep(sup, &it->plan->config, &err) < 0)
+			run_say(sup, "%s", err.text);
 		run_plan_unref(sup->plan);
 		sup->plan = run_plan_ref(it->plan);
 		run_plan_changed(sup);

@@ -27,6 +27,7 @@
 #include "kern/hook.h"
 
 struct control;
+struct json_object;
 struct reload;
 struct supervisor;
 
@@ -256,6 +257,19 @@ void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct 
 void reload_note_gone(struct supervisor *sup, const struct run_worker *w);
 /* Drops it: all is being stopped. */
 void reload_drop(struct supervisor *sup);
+
+/* --- run_command.c: the command in force, for the supervisor after us. */
+
+/* A command from JSON; NULL: it is none, or out of memory. strv_free(). */
+char **run_command_of(struct json_object *array);
+/* What @config has as its command and label is in force from now on. */
+int run_command_keep(const struct supervisor *sup, const struct run_config *config,
+                     struct error *err);
+/* Before workers are taken over: the plan gets the command that they run, if a reload has brought
+ * it, and what is given is the same as it was then. */
+void run_command_take_back(struct supervisor *sup);
+/* What is given is in force; or nothing at all. */
+void run_command_forget(const struct supervisor *sup);
 
 /* --- run_takeover.c */
 

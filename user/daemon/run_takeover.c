@@ -187,6 +187,8 @@ int run_takeover(struct supervisor *sup, struct error *err)
 	if (r < 0)
 		return r;
 	sup->n_slots = service.steer.service->n_workers;
+	if (!sup->request->stop)
+		run_command_take_back(sup);
 	restore_slots(sup, &service);
 	r = cgroup_children(sup->cgroup_path, &names, &n);
 	r = r < 0 ? error_set(err, r, "can't read %s: %s", sup->cgroup_path, strerror(-r))

@@ -291,6 +291,7 @@ static void remove_run_dir(const struct supervisor *sup)
 	char out[PATH_MAX];
 
 	supervisor_path(sup->name, "out", out, sizeof(out));
+	run_command_forget(sup);
 	rmdir(out);
 	rmdir(sup->run_dir);
 	rmdir(RUN_DIR);
@@ -475,6 +476,8 @@ static int start(struct supervisor *sup, struct error *err)
 		r = control_new(sup, &sup->control, err);
 	if (r >= 0)
 		r = sd_event_add_defer(sup->loop, &sup->on_change, on_change, sup);
+	if (r >= 0 && !taken)
+		run_command_forget(sup); /* somebody else's, if it is there */
 	if (r >= 0 && taken)
 		r = run_takeover(sup, err);
 	if (r < 0)
