@@ -235,6 +235,31 @@ def test_in_place_one_by_one(bed):
     check(not set(run.pids()) & set(pids), "old workers are in slots")
 
 
+def test_in_place_after_another(bed):
+    """In place, and a worker from before the old one still drains: its end is not the old one's."""
+    run = Run(bed, worker_command(bed), "--settle", "0", "--drain-timeout", "4s", workers=1)
+
+    def names():
+        return {path.name for path in bed.cgroups(run.name)}
+
+    def command(*args):
+        return bed.start(bed.binary("reuseportd"), args[0], run.name, *args[1:], name=args[0])
+    with Client() as first:
+        before = int(first.ask())
+        reload = command("reload")
+        wait_until(lambda: run.pids() != [before], "another is in the slot")
+        with Client() as held:
+            old = int(held.ask())
+            known = names()
+            restart = command("restart", "0", "--in-place")
+            run.wait_states("starting")
+            first.close()
+            while os.path.exists(f"/proc/{old}"):
+                check(names() <= known, f"a new one is started beside the old one: {names()}")
+    equal((reload.wait(), restart.wait()), (0, 0), "exit statuses")
+    equal(run.states(), ["active"], "states")
+
+
 def test_in_place_park_time(bed):
     """In place, a single worker that drains for longer than the park time: who comes meanwhile
     waits for the new one."""

@@ -339,6 +339,9 @@ void reload_note_gone(struct supervisor *sup, const struct run_worker *w)
 {
 	if (!waits_for_room(sup, w->slot))
 		return;
+	for (const struct run_worker *other = sup->workers; other; other = other->next)
+		if (other->slot == w->slot) /* it was one from before the old one */
+			return;
 	run_slot_start(sup, w->slot);
 	run_place_park(sup);
 }
