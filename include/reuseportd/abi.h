@@ -316,7 +316,7 @@ enum rpd_run {
 	RPD_RUN_UP,
 	RPD_RUN_BACKOFF, /* its worker has ended; waits before it starts the next */
 	RPD_RUN_FAILED,  /* has given up on it */
-	RPD_RUN_STOPPED, /* by the user */
+	RPD_RUN_STOPPED, /* by the user; or it has ended, and is not to be started again */
 	RPD_RUN_MAX,
 };
 

@@ -5,7 +5,7 @@ import os
 import pathlib
 import signal
 
-from bed import cases, check, equal, wait_until
+from bed import Client, cases, check, equal, timeout, wait_until
 from runs import Run, script, worker_command
 
 PROLOGUE = """
@@ -279,6 +279,58 @@ sys.stdout.flush()
         equal(line, f"line {seen[pid]} of {pid}", "the next line of the worker")
         seen[pid] += 1
     equal(list(seen.values()), [lines] * 3, "lines")
+
+
+def test_too_big_from_the_start(bed):
+    """--max-memory, and every worker has more as soon as it runs: no other is started as long as the
+    one before drains, and they come at longer and longer intervals."""
+    text = PROLOGUE + "ballast = b'x' * (64 << 20)\nheld = listener.accept()\n" + EPILOGUE
+    run = Run(bed, ["python3", script(bed, "worker.py", text)], "--max-memory", "30M", "--settle",
+              "0", "--drain-timeout", "7s", "--backoff", "1s..100s", workers=1)
+    first = run.pids()[0]
+    with Client():  # which the first one holds for as long as it drains
+        wait_until(lambda: run.pids()[0] != first, "it is replaced")
+        second = run.pids()[0]
+        while os.path.exists(f"/proc/{first}"):
+            equal(run.pids()[0], second, "who is in the slot while the first one drains")
+            check(processes() <= 2, "a third one is there")
+    wait_until(lambda: "after 2 s" in run.log(), "the pause is longer", 40)
+    check("after 1 s" in run.log(), "it was not that long before")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+# A program that listens on nothing, does something, and ends.
+JOB = "echo run >>runs.$REUSEPORTD_SLOT; exit $1"
+
+
+def runs(bed, slot):
+    """How often the slot's job has run."""
+    path = bed.dir / f"runs.{slot}"
+    return path.read_text().count("run") if path.exists() else 0
+
+
+@cases("0", "3")
+def test_no_restart(bed, status):
+    """--no-restart holds for a worker that ends before it was ready, too: it runs once. How it
+    ended is the supervisor's exit status."""
+    run = Run(bed, ["sh", script(bed, "job.sh", JOB), status], "--no-restart", workers=2,
+              wait=False)
+    equal(run.process.wait(), int(status != "0"), "exit status of the supervisor")
+    equal([runs(bed, slot) for slot in range(2)], [1, 1], "runs")
+
+
+@timeout(150)
+def test_cron_job(bed):
+    """A job that cron starts again when it has ended; what the user has stopped stays so."""
+    run = Run(bed, ["sh", script(bed, "job.sh", JOB), "0"], "--no-restart", "--cron-restart",
+              "* * * * *", workers=2)
+    run.wait_states("stopped", "stopped")
+    run.command_line("stop", 1)
+    before = runs(bed, 1)
+    wait_until(lambda: runs(bed, 0) > 1, "the next minute", 70, 0.2)
+    wait_until(lambda: run.log().count("stopped, and not") > 2, "it has ended again")
+    equal(runs(bed, 1), before, "runs of the stopped one")
+    equal(run.stop(), 0, "exit status of the supervisor")
 
 
 def test_crash_budget(bed):

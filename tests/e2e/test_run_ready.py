@@ -141,12 +141,15 @@ def test_wrong_address(bed):
     run.process.wait()
 
 
+SICK = PYTHON.replace(
+    "self.send_response(200)",
+    "self.send_response(503 if os.path.exists('sick.%d' % os.getpid()) else 200)")
+
+
 def test_health(bed):
     """A worker that fails its checks is replaced; the others go on."""
-    run = Run(bed, ["python3", script(bed, "server.py", PYTHON.replace(
-        "self.send_response(200)",
-        "self.send_response(503 if os.path.exists('sick.%d' % os.getpid()) else 200)"))],
-        "--ready", "http:/", "--health-interval", "0.1", "--health-failures", "2", workers=2)
+    run = Run(bed, ["python3", script(bed, "server.py", SICK)], "--ready", "http:/",
+              "--health-interval", "0.1", "--health-failures", "2", workers=2)
     sick = run.pids()[1]
     (bed.dir / f"sick.{sick}").touch()
     wait_until(lambda: run.pids()[1] != sick and run.states() == ["active"] * 2,
@@ -171,6 +174,25 @@ def test_health_goes_on(bed):
     wait_until(lambda: run.pids() != pids, "the other one is in its slot")
     equal(run.states(), ["active"], "states")
     equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_health_within_reload(bed):
+    """A worker that fails its checks during a reload, which is then taken back: it is replaced when
+    the reload is over."""
+    run = Run(bed, ["python3", script(bed, "server.py", SICK)], "--ready", "http:/",
+              "--health-interval", "0.1", "--health-failures", "2", "--ready-timeout", "3",
+              workers=2)
+    sick, other = run.pids()[1], run.pids()[0]
+    reload = bed.start(bed.binary("reuseportd"), "reload", "--batch", "1", run.name, "--", "sleep",
+                       "1000", name="reload")
+    wait_until(lambda: len(list(bed.cgroups(run.name))) == 3, "a new one is started")
+    (bed.dir / f"sick.{sick}").touch()
+    wait_until(lambda: "health check 2 of 2 failed" in run.log(), "it fails its checks")
+    check(reload.alive(), "the reload is over already")
+    equal(reload.wait(), 1, f"exit status of the reload: {reload.output()}")
+    wait_until(lambda: run.pids()[1] != sick and run.states() == ["active"] * 2,
+               "another is in its slot")
+    equal(run.pids()[0], other, "the well one's pid")
 
 
 def test_park_timeout(bed):

@@ -5,7 +5,7 @@ import os
 import signal
 import time
 
-from bed import cases, check, equal, note, timeout, wait_until
+from bed import Client, cases, check, equal, note, timeout, wait_until
 from runs import NODE, NODE_GRACEFUL, PYTHON, Run, script, worker_command
 from traffic import Place, fewer, wait_for_load
 
@@ -109,6 +109,176 @@ def test_one_worker(bed, case):
     note(f"{case}: {report['ok']} connections, 0 failed, longest {report['latency_us']['max']} us")
 
 
+def test_old_one_dies(bed):
+    """The old worker dies while its successor is on its way: that is no failure of the reload."""
+    run = Run(bed, worker_command(bed), "--settle", "3", "--batch", 1, workers=2)
+    old = run.pids()
+    reload = bed.start(bed.binary("reuseportd"), "reload", run.name, name="reload")
+    wait_until(lambda: len(list(bed.cgroups(run.name))) == 3, "a new one is started")
+    os.kill(old[0], signal.SIGKILL)
+    equal(reload.wait(), 0, f"exit status of the reload: {reload.output()}")
+    check(not set(run.pids()) & set(old), "old workers are in slots")
+    equal(run.states(), ["active"] * 2, "states")
+
+
+def test_keep_going(bed):
+    """--keep-going: a new worker that dies after it was in gives the slot back to the old one, and
+    not only when the others are through."""
+    run = Run(bed, worker_command(bed), "--settle", "0", "--batch", 1, workers=2)
+    old = run.pids()
+    new = script(bed, "new.sh", "while [ $REUSEPORTD_SLOT = 1 ] && ! [ -e gate ]; do sleep 0.05; "
+                                'done; exec "$@"')
+    reload = bed.start(bed.binary("reuseportd"), "reload", "--keep-going", run.name, "--", "sh",
+                       new, *worker_command(bed), name="reload")
+    wait_until(lambda: run.pids()[0] != old[0], "slot 0 has a new worker")
+    os.kill(run.pids()[0], signal.SIGKILL)
+    wait_until(lambda: run.pids()[0] == old[0], "slot 0 has its old worker back")
+    check(reload.alive(), f"the reload is over: {reload.output()}")
+    (bed.dir / "gate").touch()
+    equal(reload.wait(), 1, f"exit status of the reload: {reload.output()}")
+    equal(run.states(), ["active"] * 2, "states")
+    equal([pid == before for pid, before in zip(run.pids(), old)], [True, False], "old workers")
+
+
+# Slot 1's worker ends at once as long as there is a file "bad", and starts as slowly as "slow".
+CRASHES = """
+if [ $REUSEPORTD_SLOT = 1 ]; then
+    if [ -e bad ]; then exit 1; fi
+    while [ -e slow ]; do sleep 0.05; done
+fi
+exec "$@"
+"""
+
+
+def crash_slot_1(bed, run):
+    """Slot 1 is within a long pause."""
+    (bed.dir / "bad").touch()
+    os.kill(run.pids()[1], signal.SIGKILL)
+    wait_until(lambda: "ended with exit status 1" in run.log(), "it has ended again")
+    run.wait_states("active", "restarting")
+    (bed.dir / "bad").unlink()
+
+
+def test_reload_within_pause(bed):
+    """A slot whose worker is to be started again after a pause when a reload begins: the pause may
+    be over before the reload comes to it, and yet it gets a worker of the new command."""
+    run = Run(bed, ["sh", script(bed, "crashes.sh", CRASHES), *worker_command(bed)], "--settle",
+              "0", "--batch", 1, "--backoff", "1s..1s", workers=2)
+    old = run.pids()[0]
+    (bed.dir / "slow").touch()
+    crash_slot_1(bed, run)
+    new = script(bed, "new.sh", "while [ $REUSEPORTD_SLOT = 0 ] && ! [ -e gate ]; do sleep 0.05; "
+                                'done; exec "$@" --id v2')
+    reload = bed.start(bed.binary("reuseportd"), "reload", run.name, "--label", "v2", "--", "sh",
+                       new, *worker_command(bed), name="reload")
+    begin = time.monotonic()
+    wait_until(lambda: time.monotonic() > begin + 2 or len(list(bed.cgroups(run.name))) > 2,
+               "the pause is over")
+    (bed.dir / "gate").touch()
+    wait_until(lambda: run.pids()[0] != old, "slot 0 has a new worker")
+    (bed.dir / "slow").unlink()
+    equal(reload.wait(), 0, f"exit status of the reload: {reload.output()}")
+    equal(sorted(bed.load("-n", 20)["workers"]), ["v2"], "who answers")
+
+
+def test_start_within_pause(bed):
+    """`start` of a slot that waits for the end of a pause starts it now."""
+    run = Run(bed, ["sh", script(bed, "crashes.sh", CRASHES), *worker_command(bed)], "--backoff",
+              "100s..100s", workers=2)
+    crash_slot_1(bed, run)
+    run.command_line("start", 1)
+    equal(run.states(), ["active"] * 2, "states")
+
+
+def test_start_within_reload(bed):
+    """`start` is refused during a reload: it would be of the old command."""
+    run = Run(bed, worker_command(bed), workers=2)
+    run.command_line("stop", 1)
+    reload = bed.start(bed.binary("reuseportd"), "reload", run.name, "--", "sleep", "1000",
+                       name="reload")
+    wait_until(lambda: len(list(bed.cgroups(run.name))) == 2, "a new one is started")
+    refused = run.command_line("start", 1, status=1)
+    check("are being replaced" in refused.err, f"{refused}")
+    reload.kill(signal.SIGKILL)
+    reload.wait()
+
+
+def test_ways_of_one_reload(bed):
+    """What a reload or a restart is told of how to go about it is not for the next one."""
+    run = Run(bed, worker_command(bed), "--settle", "0", "--batch", 1, workers=4)
+    run.reload("--in-place", "--batch", 4)
+    run.command_line("restart", 1, "--in-place")
+    gate = script(bed, "gate.sh", 'while ! [ -e gate ]; do sleep 0.05; done; exec "$@"')
+    reload = bed.start(bed.binary("reuseportd"), "reload", run.name, "--", "sh", gate,
+                       *worker_command(bed), name="reload")
+    wait_until(lambda: len(list(bed.cgroups(run.name))) == 5, "a new one is started")
+    equal(run.states(), ["active"] * 4, "states")
+    (bed.dir / "gate").touch()
+    equal(reload.wait(), 0, f"exit status of the reload: {reload.output()}")
+
+
+def test_in_place_one_by_one(bed):
+    """In place, of two workers one is always there, whatever the batch."""
+    run = Run(bed, worker_command(bed), "--in-place", "--batch", 8, "--drain-timeout", "2s",
+              workers=2)
+    held = bed.hold(2)  # each keeps its worker until the drain time is over
+    check(held[0].ask() != held[1].ask(), "both are held by the same worker")
+    pids = run.pids()
+    reload = bed.start(bed.binary("reuseportd"), "reload", run.name, name="reload")
+    seen = set()
+    while reload.alive():
+        states = run.states()
+        check("active" in states, f"nobody is there: {states}")
+        seen.add(tuple(states))
+    equal(reload.wait(), 0, f"exit status of the reload: {reload.output()}")
+    check(("starting", "active") in seen, f"slot 0 has never been without a worker: {seen}")
+    check(not set(run.pids()) & set(pids), "old workers are in slots")
+
+
+def test_in_place_after_another(bed):
+    """In place, and a worker from before the old one still drains: its end is not the old one's."""
+    run = Run(bed, worker_command(bed), "--settle", "0", "--drain-timeout", "4s", workers=1)
+
+    def names():
+        return {path.name for path in bed.cgroups(run.name)}
+
+    def is_there(pid):
+        return os.path.exists(f"/proc/{pid}")
+
+    def command(*args):
+        return bed.start(bed.binary("reuseportd"), args[0], run.name, *args[1:], name=args[0])
+    with Client() as first:
+        before = int(first.ask())
+        reload = command("reload")
+        wait_until(lambda: run.pids() != [before], "another is in the slot")
+        with Client() as held:
+            old = int(held.ask())
+            known = names()
+            restart = command("restart", "0", "--in-place")
+            run.wait_states("starting")
+            first.close()
+            while is_there(old):
+                seen = names()
+                check(seen <= known or not is_there(old), f"a new one beside the old one: {seen}")
+    equal((reload.wait(), restart.wait()), (0, 0), "exit statuses")
+    equal(run.states(), ["active"], "states")
+
+
+def test_in_place_park_time(bed):
+    """In place, a single worker that drains for longer than the park time: who comes meanwhile
+    waits for the new one."""
+    run = Run(bed, worker_command(bed), "--in-place", "--drain-timeout", "6s", "--park-timeout",
+              "4s", workers=1)
+    with Client() as held:
+        old = held.ask()
+        reload = bed.start(bed.binary("reuseportd"), "reload", run.name, name="reload")
+        wait_until(lambda: run.states() == ["starting"], "the old one is out of its slot")
+        with Client(seconds=30) as client:
+            check(client.ask() != old, "the old worker has answered")
+    equal(reload.wait(), 0, f"exit status of the reload: {reload.output()}")
+    check("were reset" not in run.log(), f"connections were reset:\n{run.log()}")
+
+
 @cases("loopback", "link")
 def test_killed_worker(bed, case):
     """SIGKILL of a worker: lost is what it had accepted, at most; another is there soon."""
@@ -130,6 +300,38 @@ def test_killed_worker(bed, case):
     check(lost <= killed * 64, f"{lost} were lost with {killed} workers: {report}")
     equal([row["restarts"] for row in run.workers()], [1] * killed + [0] * (WORKERS - killed),
           "restarts")
+
+
+@cases("upgrade", "killed", "other", "stopped")
+def test_new_command_stays(bed, case):
+    """A command that a reload has brought is started again by the next supervisor, too: if that
+    finds workers of it, and is not given another command itself."""
+    run = Run(bed, worker_command(bed, "--id", "v1"), "--settle", "0", workers=2)
+    run.reload("--label", "two", "--", *worker_command(bed, "--id", "v2"))
+    if case == "upgrade":
+        run.process.kill(signal.SIGUSR2)
+        wait_until(lambda: run.log().count("is taken over") == 2, "it has executed itself anew")
+    elif case == "stopped":
+        run.stop()
+        run.start()
+    else:
+        run.kill_supervisor()
+        if case == "other":
+            run.command = worker_command(bed, "--id", "v3")
+        run.start()
+    check(("a reload has brought" in run.log()) == (case != "stopped"), f"log: {run.log()}")
+    pid = run.pids()[1]
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: run.states() == ["active"] * 2 and run.pids()[1] != pid,
+               "slot 1 has another worker")
+    want = {"other": ["v3"], "stopped": ["v1"]}.get(case, ["v2"])
+    equal(sorted(bed.load("-n", 20)["workers"]), (["v2"] if case == "other" else []) + want,
+          "who answers")
+    run.reload()
+    equal(sorted(bed.load("-n", 20)["workers"]), want, "who answers after a reload")
+    equal([row["version"] for row in run.workers()], ["two" if want == ["v2"] else "v1"] * 2,
+          "versions")
+    equal(run.stop(), 0, "exit status of the supervisor")
 
 
 @cases("loopback", "link")

@@ -281,6 +281,35 @@ static void case_memory(void)
 	CHECK(cgroup_memory(s.fd) >= 32u << 20);
 }
 
+static void write_text(int at, const char *name, const char *text)
+{
+	_cleanup_close_ int fd = openat(at, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	CHECK(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+}
+
+/* As the controller tells it, which not each host has: without what is only cached. */
+static void case_charged(void)
+{
+	char path[] = "/tmp/check-cgroup-XXXXXX";
+	_cleanup_close_ int fd = -1;
+
+	CHECK(mkdtemp(path));
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	write_text(fd, "memory.current", "1000000\n");
+	CHECK(cgroup_memory(fd) == 1000000);
+	write_text(fd, "memory.stat",
+	           "anon 300000\nfile 600000\nshmem 50000\ninactive_anon 350000\n"
+	           "inactive_file 500000\nactive_file 50000\nslab_reclaimable 7000\n"
+	           "workingset_refault_file 5\n");
+	CHECK(cgroup_memory(fd) == 1000000 - 557000);
+	write_text(fd, "memory.stat", "inactive_file 900000\nactive_file 200000\n");
+	CHECK(cgroup_memory(fd) == 0);
+	unlinkat(fd, "memory.stat", 0);
+	unlinkat(fd, "memory.current", 0);
+	rmdir(path);
+}
+
 static bool text_is(int fd, const char *name, const char *expected)
 {
 	_cleanup_close_ int file = openat(fd, name, O_RDONLY | O_CLOEXEC);
@@ -343,8 +372,8 @@ int main(void)
 	        {"delegated", case_delegated}, {"processes", case_processes},
 	        {"events", case_events},       {"zombie", case_zombie},
 	        {"bomb", case_bomb},           {"nested", case_nested},
-	        {"memory", case_memory},       {"limit", case_limit},
-	        {"listener", case_listener},
+	        {"memory", case_memory},       {"charged", case_charged},
+	        {"limit", case_limit},         {"listener", case_listener},
 	};
 
 	forks = mmap(NULL, sizeof(*forks), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,

@@ -27,18 +27,18 @@ static void in_batches(void **context)
 
 	(void)context;
 	rollout_begin(&rollout, &slots, 2, false);
-	assert_int_equal(rollout_next(&rollout, &slot), ROLLOUT_START);
+	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_START);
 	assert_int_equal(slot, 0);
-	assert_int_equal(rollout_next(&rollout, &slot), ROLLOUT_START);
+	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_START);
 	assert_int_equal(slot, 1);
-	assert_int_equal(rollout_next(&rollout, &slot), ROLLOUT_WAIT);
+	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_WAIT);
 	rollout_note(&rollout, 1, ROLLOUT_REPLACED);
-	assert_int_equal(rollout_next(&rollout, &slot), ROLLOUT_START);
+	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_START);
 	assert_int_equal(slot, 2);
 	rollout_note(&rollout, 2, ROLLOUT_REPLACED);
-	assert_int_equal(rollout_next(&rollout, &slot), ROLLOUT_WAIT);
+	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_WAIT);
 	rollout_note(&rollout, 0, ROLLOUT_REPLACED);
-	assert_int_equal(rollout_next(&rollout, &slot), ROLLOUT_COMMIT);
+	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_COMMIT);
 }
 
 static void one_fails(void **context)
@@ -49,17 +49,17 @@ static void one_fails(void **context)
 
 	(void)context;
 	rollout_begin(&rollout, &slots, 1, false);
-	rollout_next(&rollout, &slot);
+	rollout_next(&rollout, ROLLOUT_ANY, &slot);
 	rollout_note(&rollout, 0, ROLLOUT_REPLACED);
-	rollout_next(&rollout, &slot);
+	rollout_next(&rollout, ROLLOUT_ANY, &slot);
 	rollout_note(&rollout, 1, ROLLOUT_FAILED);
-	assert_int_equal(rollout_next(&rollout, &slot), ROLLOUT_ROLLBACK);
+	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_ROLLBACK);
 	/* Also one that fails after it was in. */
 	rollout_begin(&rollout, &slots, 1, false);
-	rollout_next(&rollout, &slot);
+	rollout_next(&rollout, ROLLOUT_ANY, &slot);
 	rollout_note(&rollout, 0, ROLLOUT_REPLACED);
 	rollout_note(&rollout, 0, ROLLOUT_FAILED);
-	assert_int_equal(rollout_next(&rollout, &slot), ROLLOUT_ROLLBACK);
+	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_ROLLBACK);
 }
 
 /* Of slots that it hasn't come to nothing is noted. */
@@ -71,10 +71,31 @@ static void not_started(void **context)
 
 	(void)context;
 	rollout_begin(&rollout, &slots, 1, false);
-	rollout_next(&rollout, &slot);
+	rollout_next(&rollout, ROLLOUT_ANY, &slot);
 	rollout_note(&rollout, 1, ROLLOUT_FAILED);
 	rollout_note(&rollout, 77, ROLLOUT_FAILED);
-	assert_int_equal(rollout_next(&rollout, &slot), ROLLOUT_WAIT);
+	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_WAIT);
+}
+
+/* In place: as long as another one is live, and else one by one. */
+static void in_place(void **context)
+{
+	const struct slots slots = first(3);
+	struct rollout rollout;
+	unsigned int slot;
+
+	(void)context;
+	rollout_begin(&rollout, &slots, 3, false);
+	assert_int_equal(rollout_next(&rollout, 2, &slot), ROLLOUT_START);
+	assert_int_equal(rollout_next(&rollout, 1, &slot), ROLLOUT_START);
+	assert_int_equal(rollout_next(&rollout, 0, &slot), ROLLOUT_WAIT);
+	rollout_note(&rollout, 0, ROLLOUT_REPLACED);
+	assert_int_equal(rollout_next(&rollout, 0, &slot), ROLLOUT_WAIT);
+	rollout_note(&rollout, 1, ROLLOUT_REPLACED);
+	assert_int_equal(rollout_next(&rollout, 0, &slot), ROLLOUT_START);
+	assert_int_equal(slot, 2);
+	rollout_note(&rollout, 2, ROLLOUT_REPLACED);
+	assert_int_equal(rollout_next(&rollout, 0, &slot), ROLLOUT_COMMIT);
 }
 
 /* Whatever fails, no more than a batch is under way, each slot is started once, and it ends. */
@@ -91,7 +112,7 @@ static void any_course(void **context)
 
 		rollout_begin(&rollout, &slots, batch, keep_going);
 		for (;;) {
-			verdict = rollout_next(&rollout, &slot);
+			verdict = rollout_next(&rollout, ROLLOUT_ANY, &slot);
 			assert_true(rollout_count(&rollout, ROLLOUT_STARTED) <=
 			            (batch ? batch : 1));
 			if (verdict == ROLLOUT_START) {
@@ -124,9 +145,8 @@ static void any_course(void **context)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(in_batches),
-	        cmocka_unit_test(one_fails),
-	        cmocka_unit_test(not_started),
+	        cmocka_unit_test(in_batches),  cmocka_unit_test(one_fails),
+	        cmocka_unit_test(not_started), cmocka_unit_test(in_place),
 	        cmocka_unit_test(any_course),
 	};
 

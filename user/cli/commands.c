@@ -190,7 +190,9 @@ const struct command commands[] = {
          "with no connection lost. FILE is one of reuseportd (see `check`), with a section for "
          "each "
          "service, or an ecosystem.config.js (or .json) of PM2, of which --env NAME takes "
-         "env_NAME.",
+         "env_NAME. Workers that run already, as their supervisor was killed, are taken over; "
+         "then a COMMAND that a reload has brought stays in force, unless another one is given "
+         "here than before.",
          run_more_options, cmd_run, false, true, true},
         {"check", "FILE", "check a configuration file of `run`",
          "Prints everything that is wrong in it, with its lines, and what would be run. A file of "

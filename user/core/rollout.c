@@ -21,12 +21,15 @@ unsigned int rollout_count(const struct rollout *rollout, enum rollout_phase pha
 	return n;
 }
 
-enum rollout_verdict rollout_next(struct rollout *rollout, unsigned int *ret_slot)
+enum rollout_verdict rollout_next(struct rollout *rollout, unsigned int spare,
+                                  unsigned int *ret_slot)
 {
 	unsigned int started = rollout_count(rollout, ROLLOUT_STARTED);
 
 	if (!rollout->keep_going && rollout_count(rollout, ROLLOUT_FAILED))
 		return ROLLOUT_ROLLBACK;
+	if (started && !spare)
+		return ROLLOUT_WAIT;
 	for (size_t i = 0; i < rollout->slots.n && started < rollout->batch; i++)
 		if (rollout->phase[i] == ROLLOUT_PENDING) {
 			rollout->phase[i] = ROLLOUT_STARTED;

@@ -37,8 +37,16 @@ struct rollout {
 void rollout_begin(struct rollout *rollout, const struct slots *slots, unsigned int batch,
                    bool keep_going);
 
-/* What is to be done now. A START counts as done by the call. */
-enum rollout_verdict rollout_next(struct rollout *rollout, unsigned int *ret_slot);
+/*
+ * What is to be done now. A START counts as done by the call.
+ *
+ * @spare: how many live workers may be taken out of their slots now, of a plan that takes the old
+ * one out before there is a new one; ROLLOUT_ANY of others. With none to spare it goes on one by
+ * one.
+ */
+enum rollout_verdict rollout_next(struct rollout *rollout, unsigned int spare,
+                                  unsigned int *ret_slot);
+#define ROLLOUT_ANY (~0u)
 
 /* A slot has its new worker, or won't get it. Of slots that are not in the plan, or were not
  * started, nothing is noted. A new worker that dies after it was in is ROLLOUT_FAILED too. */

@@ -167,20 +167,6 @@ static void wait_for(struct client *client, enum waiting what)
 	client->up_to = client->control->sup->last_number;
 }
 
-/* A copy of the strings of a JSON array; NULL: out of memory. */
-static char **strings_of(struct json_object *array)
-{
-	char **list = NULL;
-
-	for (size_t i = 0; i < json_object_array_length(array); i++)
-		if (strv_append(&list,
-		                json_object_get_string(json_object_array_get_idx(array, i))) < 0) {
-			strv_free(list);
-			return NULL;
-		}
-	return list;
-}
-
 /* What a reload changes beside the workers themselves needs another start of `run`. */
 static int check_same_service(const struct run_config *is, const struct run_config *other,
                               struct error *err)
@@ -230,11 +216,32 @@ static int new_config(struct supervisor *sup, struct json_object *request, struc
 		return r < 0 ? error_set(err, r, "out of memory") : 0;
 	if (!json_object_is_type(argv, json_type_array) || json_object_array_length(argv) == 0)
 		return error_usage(err, "the command is empty");
-	copy = strings_of(argv);
+	copy = run_command_of(argv);
 	if (!copy)
 		return error_set(err, -ENOMEM, "out of memory");
 	strv_free(ret->argv);
 	ret->argv = copy;
+	return 0;
+}
+
+/* How it is to be done: as the configuration has it, and the request otherwise. */
+static int ways_of(const struct run_config *config, struct json_object *request,
+                   struct reload_ways *ret, struct error *err)
+{
+	struct json_object *value;
+
+	*ret = reload_ways(config);
+	if (json_object_object_get_ex(request, "batch", &value)) {
+		int batch = json_object_get_int(value);
+
+		if (batch < 1)
+			return error_usage(err, "the batch is at least 1");
+		ret->batch = batch;
+	}
+	if (json_object_object_get_ex(request, "in_place", &value))
+		ret->in_place = json_object_get_boolean(value);
+	if (json_object_object_get_ex(request, "keep_going", &value))
+		ret->keep_going = json_object_get_boolean(value);
 	return 0;
 }
 
@@ -249,12 +256,6 @@ static int reload_plan(struct supervisor *sup, struct json_object *request, stru
 	r = new_config(sup, request, &config, err);
 	if (r == 0 && json_object_object_get_ex(request, "label", &value))
 		snprintf(config.label, sizeof(config.label), "%s", json_object_get_string(value));
-	if (r == 0 && json_object_object_get_ex(request, "batch", &value))
-		config.batch = json_object_get_int(value);
-	if (r == 0 && json_object_object_get_ex(request, "in_place", &value))
-		config.in_place = json_object_get_boolean(value);
-	if (r == 0 && json_object_object_get_ex(request, "keep_going", &value))
-		config.keep_going = json_object_get_boolean(value);
 	if (r == 0)
 		r = run_config_check(&config, err);
 	*ret = r == 0 ? run_plan_new(&config) : NULL;
@@ -269,9 +270,12 @@ static int reload(struct supervisor *sup, struct client *client, struct json_obj
                   struct error *err)
 {
 	struct run_plan *plan = NULL;
+	struct reload_ways ways = {};
 	struct slots slots;
 	int r = reload_plan(sup, request, &plan, err);
 
+	if (r == 0)
+		r = ways_of(&plan->config, request, &ways, err);
 	reload_slots(sup, &slots);
 	if (r == 0)
 		r = run_prepare(sup, &plan->config, err);
@@ -280,7 +284,7 @@ static int reload(struct supervisor *sup, struct client *client, struct json_obj
 	if (r == 0 && client)
 		wait_for(client, WAIT_RELOAD);
 	if (r == 0)
-		r = reload_begin(sup, &slots, plan, err);
+		r = reload_begin(sup, &slots, plan, &ways, err);
 	run_plan_unref(plan);
 	return r;
 }
@@ -321,26 +325,16 @@ static int slots_of(const struct supervisor *sup, struct json_object *request, s
 static int do_restart(struct client *client, struct json_object *request, struct error *err)
 {
 	struct supervisor *sup = client->control->sup;
-	struct run_plan *plan = NULL;
-	struct json_object *value;
-	struct run_config config;
+	struct reload_ways ways;
 	struct slots slots;
 	int r = slots_of(sup, request, &slots, err);
 
-	if (r == 0 && run_config_copy(&sup->plan->config, &config) < 0)
-		r = error_set(err, -ENOMEM, "out of memory");
+	if (r == 0)
+		r = ways_of(&sup->plan->config, request, &ways, err);
 	if (r < 0)
 		return r;
-	if (json_object_object_get_ex(request, "in_place", &value))
-		config.in_place = json_object_get_boolean(value);
-	plan = run_plan_new(&config);
-	run_config_free(&config);
-	if (!plan)
-		return error_set(err, -ENOMEM, "out of memory");
 	wait_for(client, WAIT_RELOAD);
-	r = reload_begin(sup, &slots, plan, err);
-	run_plan_unref(plan);
-	return r;
+	return reload_begin(sup, &slots, sup->plan, &ways, err);
 }
 
 static int do_scale(struct client *client, struct json_object *request, struct error *err)
@@ -387,6 +381,8 @@ static int do_start(struct client *client, struct json_object *request, struct e
 	struct slots slots;
 	int r = slots_of(sup, request, &slots, err);
 
+	if (r == 0 && sup->reload)
+		r = error_set(err, -EBUSY, "service '%s': workers are being replaced", sup->name);
 	for (size_t i = 0; r == 0 && i < slots.n; i++) {
 		const struct run_worker *current = sup->slots[slots.at[i]].current;
 
@@ -399,9 +395,12 @@ static int do_start(struct client *client, struct json_object *request, struct e
 	wait_for(client, WAIT_SETTLED);
 	client->slots = slots;
 	for (size_t i = 0; i < slots.n; i++) {
-		sup->slots[slots.at[i]].crashes = 0;
-		sup->slots[slots.at[i]].run = RPD_RUN_STARTING;
-		run_place_note(sup, slots.at[i]);
+		struct run_slot *it = &sup->slots[slots.at[i]];
+
+		it->crashes = 0;
+		it->timer = sd_event_source_disable_unref(it->timer); /* not after the pause: now */
+		it->run = RPD_RUN_STARTING;
+		run_place_note(sup, it->number);
 	}
 	run_slot_start_waiting(sup);
 	return 0;

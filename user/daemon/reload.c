@@ -15,6 +15,7 @@ struct reload {
 	struct rollout rollout;
 	struct run_plan *plan;
 	bool in_place;
+	bool of_all;      /* its plan becomes the service's */
 	bool taking_back; /* the old ones get their slots back */
 	bool advancing;   /* reload_advance() is at work: what happens meanwhile it sees itself */
 	bool again;
@@ -29,6 +30,13 @@ void reload_slots(const struct supervisor *sup, struct slots *ret)
 	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
 		if (sup->slots[slot].run != RPD_RUN_STOPPED)
 			ret->at[ret->n++] = slot;
+}
+
+struct reload_ways reload_ways(const struct run_config *config)
+{
+	return (struct reload_ways){.batch = config->batch,
+	                            .in_place = config->in_place,
+	                            .keep_going = config->keep_going};
 }
 
 static int phase_of(const struct supervisor *sup, unsigned int slot)
@@ -49,6 +57,15 @@ bool reload_holds(const struct supervisor *sup, unsigned int slot)
 	return reload_has(sup, slot) && phase_of(sup, slot) == ROLLOUT_STARTED;
 }
 
+/* In place: the slot's old worker is on its way out. */
+static bool waits_for_room(const struct supervisor *sup, unsigned int slot)
+{
+	const struct run_slot *it = &sup->slots[slot];
+
+	return reload_has(sup, slot) && sup->reload->in_place && !it->next && !it->current &&
+	       phase_of(sup, slot) == ROLLOUT_STARTED;
+}
+
 static void set_plan(struct run_slot *it, struct run_plan *plan)
 {
 	run_plan_unref(it->plan);
@@ -63,6 +80,26 @@ static struct run_worker *held_of(const struct supervisor *sup, unsigned int slo
 	return NULL;
 }
 
+/* How many more may leave their slots now without the last one that is live. */
+static unsigned int spare(const struct supervisor *sup)
+{
+	unsigned int live = 0;
+
+	if (!sup->reload->in_place)
+		return ROLLOUT_ANY;
+	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
+		live += sup->slots[slot].current != NULL;
+	return live ? live - 1 : 0;
+}
+
+bool reload_makes_room(const struct supervisor *sup)
+{
+	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
+		if (waits_for_room(sup, slot))
+			return true;
+	return false;
+}
+
 /* A new worker for the slot; in place, when the old one is gone (reload_note_gone()). */
 static void start(struct supervisor *sup, unsigned int slot)
 {
@@ -72,7 +109,6 @@ static void start(struct supervisor *sup, unsigned int slot)
 
 	it->crashes = 0;
 	set_plan(it, sup->reload->plan);
-	it->timer = sd_event_source_disable_unref(it->timer);
 	if (!sup->reload->in_place || !old) {
 		run_slot_start(sup, slot);
 		return;
@@ -84,7 +120,6 @@ static void start(struct supervisor *sup, unsigned int slot)
 	it->current = NULL;
 	it->run = RPD_RUN_STARTING;
 	run_place_note(sup, slot);
-	run_place_park(sup);
 	old->withdrawn_at = clock_ns(CLOCK_MONOTONIC);
 	run_worker_event(old, LIFE_EVENT_RETIRE);
 }
@@ -111,7 +146,9 @@ static void commit(struct supervisor *sup)
 	        rollout_count(&it->rollout, ROLLOUT_REPLACED), it->rollout.slots.n);
 	strcpy(why, it->why);
 	was = sup->plan->config.workers;
-	if (!restored && it->plan != sup->plan) {
+	if (!restored && it->of_all && it->plan != sup->plan) {
+		if (run_command_keep(sup, &it->plan->config, &err) < 0)
+			run_say(sup, "%s", err.text);
 		run_plan_unref(sup->plan);
 		sup->plan = run_plan_ref(it->plan);
 		run_plan_changed(sup);
@@ -126,6 +163,7 @@ static void commit(struct supervisor *sup)
 	if (sup->plan->config.workers != was &&
 	    run_slot_scale(sup, sup->plan->config.workers, &err) < 0)
 		run_say(sup, "%s", err.text);
+	run_slot_look_at_unwell(sup);
 	run_slot_start_waiting(sup);
 	control_reload_ended(sup, failed || restored ? EXIT_REFUSED : EXIT_OK, why);
 }
@@ -186,6 +224,7 @@ static bool roll_back(struct supervisor *sup)
 	strcpy(why, it->why);
 	reload_free(sup);
 	run_say(sup, "the old workers serve on");
+	run_slot_look_at_unwell(sup);
 	run_slot_start_waiting(sup);
 	control_reload_ended(sup, EXIT_REFUSED, why);
 	return true;
@@ -207,7 +246,7 @@ static void advance(struct supervisor *sup)
 		enum rollout_verdict verdict;
 
 		it->again = false;
-		while ((verdict = rollout_next(&it->rollout, &slot)) == ROLLOUT_START)
+		while ((verdict = rollout_next(&it->rollout, spare(sup), &slot)) == ROLLOUT_START)
 			start(sup, slot);
 		if (verdict == ROLLOUT_COMMIT) {
 			commit(sup);
@@ -223,8 +262,11 @@ static void advance(struct supervisor *sup)
 }
 
 int reload_begin(struct supervisor *sup, const struct slots *slots, struct run_plan *plan,
-                 struct error *err)
+                 const struct reload_ways *ways, struct error *err)
 {
+	struct slots all;
+
+	reload_slots(sup, &all);
 	if (sup->reload)
 		return error_set(err, -EBUSY,
 		                 "service '%s': workers are being replaced already; try again when "
@@ -236,14 +278,16 @@ int reload_begin(struct supervisor *sup, const struct slots *slots, struct run_p
 	if (!sup->reload)
 		return error_set(err, -ENOMEM, "out of memory");
 	sup->reload->plan = run_plan_ref(plan);
-	sup->reload->in_place = plan->config.in_place;
-	rollout_begin(&sup->reload->rollout, slots, plan->config.batch, plan->config.keep_going);
-	/* A replacement that is under way is of the old command. */
+	sup->reload->in_place = ways->in_place;
+	sup->reload->of_all = slots->n >= all.n;
+	rollout_begin(&sup->reload->rollout, slots, ways->batch, ways->keep_going);
+	/* A replacement that is under way, or comes after a pause, is of the old command. */
 	for (size_t i = 0; i < slots->n; i++) {
 		struct run_slot *it = &sup->slots[slots->at[i]];
 		struct run_worker *next = it->next;
 
 		it->next = NULL;
+		it->timer = sd_event_source_disable_unref(it->timer);
 		if (next)
 			run_worker_event(next, LIFE_EVENT_STOP);
 	}
@@ -253,7 +297,7 @@ int reload_begin(struct supervisor *sup, const struct slots *slots, struct run_p
 
 void reload_note_admitted(struct supervisor *sup, unsigned int slot)
 {
-	if (!reload_has(sup, slot))
+	if (!reload_has(sup, slot) || phase_of(sup, slot) != ROLLOUT_STARTED)
 		return;
 	rollout_note(&sup->reload->rollout, slot, ROLLOUT_REPLACED);
 	run_say(sup, "%u of %zu replaced", rollout_count(&sup->reload->rollout, ROLLOUT_REPLACED),
@@ -265,10 +309,12 @@ void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct 
                         const char *why)
 {
 	struct reload *it = sup->reload;
+	struct run_worker *held = held_of(sup, slot);
 	const char *tail = w && w->output ? output_tail(w->output) : "";
+	int phase = phase_of(sup, slot);
 
-	if (phase_of(sup, slot) == ROLLOUT_PENDING)
-		return;
+	if (phase != ROLLOUT_STARTED && phase != ROLLOUT_REPLACED)
+		return; /* it was an old one */
 	if (!w)
 		snprintf(it->why, sizeof(it->why), "slot %u: %s", slot, why);
 	else if (w->why[0])
@@ -285,16 +331,20 @@ void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct 
 		         n > keep ? tail + n - keep : tail);
 	}
 	rollout_note(&it->rollout, slot, ROLLOUT_FAILED);
+	if (it->rollout.keep_going && held)
+		run_worker_event(held, LIFE_EVENT_RECALL);
 	advance(sup);
 }
 
 void reload_note_gone(struct supervisor *sup, const struct run_worker *w)
 {
-	struct run_slot *it = &sup->slots[w->slot];
-
-	if (reload_has(sup, w->slot) && sup->reload->in_place && !it->next && !it->current &&
-	    phase_of(sup, w->slot) == ROLLOUT_STARTED)
-		run_slot_start(sup, w->slot);
+	if (!waits_for_room(sup, w->slot))
+		return;
+	for (const struct run_worker *other = sup->workers; other; other = other->next)
+		if (other->slot == w->slot) /* it was one from before the old one */
+			return;
+	run_slot_start(sup, w->slot);
+	run_place_park(sup);
 }
 
 void reload_drop(struct supervisor *sup)

@@ -27,6 +27,7 @@
 #include "kern/hook.h"
 
 struct control;
+struct json_object;
 struct reload;
 struct supervisor;
 
@@ -49,7 +50,8 @@ struct run_worker {
 	uint64_t cgroup_id;
 	uint32_t pid; /* of its main process */
 	bool exited;
-	char end[64]; /* how its main process ended, such as "exit status 1" */
+	char end[64];     /* how its main process ended, such as "exit status 1" */
+	bool ended_badly; /* neither with exit status 0, nor in a way that we don't know */
 	sd_event_source *on_exit, *on_cgroup;
 	sd_event_source *timer; /* of the state: each has at most one time to wait for */
 
@@ -85,6 +87,7 @@ struct run_slot {
 	enum rpd_run run;
 	unsigned int crashes; /* in a row */
 	unsigned int restarts;
+	bool ended;             /* stopped because its worker has ended, and not by the user */
 	sd_event_source *timer; /* of the pause before the next start */
 };
 
@@ -216,16 +219,21 @@ bool run_drain_is_done(struct run_worker *w, uint64_t *ret_open);
 
 /* Starts one for the slot, if it has room for one; in case of failure, what follows is done. */
 void run_slot_start(struct supervisor *sup, unsigned int slot);
+/* Starts those that have ended and are not started again by themselves. */
+void run_slot_start_ended(struct supervisor *sup);
 /* As many of those that wait to be started as may start at the same time. */
 void run_slot_start_waiting(struct supervisor *sup);
 /* The one that is `next` of its slot is in it. */
 void run_slot_admitted(struct run_worker *w);
 /* It came to nothing, or it was in its slot and has died. */
 void run_slot_lost(struct run_worker *w);
-/* Another takes the place of the one that is in the slot, without a reload. */
+/* Another takes the place of the one that is in the slot, without a reload, and if that one needed
+ * the same soon after its own start, after a pause. */
 void run_slot_replace(struct supervisor *sup, unsigned int slot, const char *why);
 /* Its worker is up, and not well: it leaves the slot if others are well, and is replaced. */
 void run_slot_unwell(struct run_worker *w, const char *why);
+/* The same for all whose checks failed during a reload, which is over. */
+void run_slot_look_at_unwell(struct supervisor *sup);
 /* The slot's worker goes, and no other comes. */
 int run_slot_stop(struct supervisor *sup, unsigned int slot, struct error *err);
 /* The service has @n slots from now on: more are started, those above go. */
@@ -235,16 +243,28 @@ bool run_slot_all_settled(const struct supervisor *sup);
 
 /* --- reload.c */
 
+/* How one reload goes about it. */
+struct reload_ways {
+	unsigned int batch;
+	bool in_place, keep_going;
+};
+
+/* As the configuration has it. */
+struct reload_ways reload_ways(const struct run_config *config);
 /* Replaces the workers of @slots by such of @plan, which becomes the service's if all goes well and
- * they are all its slots. How it went is told to the control connections that wait for it
- * (control_reload_ended()). -EBUSY with @err set if one is under way. */
+ * they are all its slots that are not stopped; @ways are of this reload alone. How it went is told
+ * to the control connections that wait for it (control_reload_ended()). -EBUSY with @err set if one
+ * is under way. */
 int reload_begin(struct supervisor *sup, const struct slots *slots, struct run_plan *plan,
-                 struct error *err);
+                 const struct reload_ways *ways, struct error *err);
 /* The slots that a reload is for: all but those that were stopped. */
 void reload_slots(const struct supervisor *sup, struct slots *ret);
 bool reload_has(const struct supervisor *sup, unsigned int slot);
 /* Whether the slot's old worker is kept until the reload is through. */
 bool reload_holds(const struct supervisor *sup, unsigned int slot);
+/* Whether, in place, an old worker is on its way out for a new one: who then waits for a worker
+ * waits longer, and that is meant to be. */
+bool reload_makes_room(const struct supervisor *sup);
 void reload_note_admitted(struct supervisor *sup, unsigned int slot);
 /* @w: the worker that came to nothing; NULL if none could be started: @why. */
 void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct run_worker *w,
@@ -253,6 +273,19 @@ void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct 
 void reload_note_gone(struct supervisor *sup, const struct run_worker *w);
 /* Drops it: all is being stopped. */
 void reload_drop(struct supervisor *sup);
+
+/* --- run_command.c: the command in force, for the supervisor after us. */
+
+/* A command from JSON; NULL: it is none, or out of memory. strv_free(). */
+char **run_command_of(struct json_object *array);
+/* What @config has as its command and label is in force from now on. */
+int run_command_keep(const struct supervisor *sup, const struct run_config *config,
+                     struct error *err);
+/* Before workers are taken over: the plan gets the command that they run, if a reload has brought
+ * it, and what is given is the same as it was then. */
+void run_command_take_back(struct supervisor *sup);
+/* What is given is in force; or nothing at all. */
+void run_command_forget(const struct supervisor *sup);
 
 /* --- run_takeover.c */
 

@@ -24,6 +24,15 @@ static bool has_draining(const struct supervisor *sup)
 	return false;
 }
 
+/* A worker that had the slot before is still there: for another one there may be no room. */
+static bool is_left(const struct supervisor *sup, unsigned int slot)
+{
+	for (const struct run_worker *w = sup->workers; w; w = w->next)
+		if (w->slot == slot && w->state >= LIFE_DRAINING)
+			return true;
+	return false;
+}
+
 static void look_at_memory(struct supervisor *sup)
 {
 	for (unsigned int slot = 0; slot < sup->n_slots; slot++) {
@@ -32,7 +41,7 @@ static void look_at_memory(struct supervisor *sup)
 		uint64_t is = max ? cgroup_memory(w->cgroup_fd) : 0;
 		char why[128];
 
-		if (is <= max)
+		if (is <= max || is_left(sup, slot))
 			continue;
 		snprintf(why, sizeof(why), "pid %u has %lu MB of memory, max-memory is %lu MB",
 		         w->pid, is >> 20, max >> 20);
@@ -102,24 +111,35 @@ void run_plan_changed(struct supervisor *sup)
 	arm_cron(sup);
 }
 
-static void reload_all(struct supervisor *sup, struct run_plan *plan, const char *why)
+/* Workers that are not started again by themselves may be jobs: who of them has ended is started,
+ * and who is at work and in no slot is left to it, for a job is never ready as a reload wants it.
+ */
+static void slots_for_cron(const struct supervisor *sup, struct slots *ret)
 {
-	struct error err = {};
-	struct slots slots;
+	struct slots all;
 
-	reload_slots(sup, &slots);
-	run_say(sup, "reload: %s", why);
-	if (slots.n && reload_begin(sup, &slots, plan, &err) < 0)
-		run_say(sup, "%s", err.text);
+	ret->n = 0;
+	reload_slots(sup, &all);
+	for (size_t i = 0; i < all.n; i++)
+		if (sup->plan->config.restart || sup->slots[all.at[i]].current)
+			ret->at[ret->n++] = all.at[i];
 }
 
 static int on_cron(sd_event_source *source, uint64_t now, void *data)
 {
 	struct supervisor *sup = data;
+	const struct reload_ways ways = reload_ways(&sup->plan->config);
+	struct error err = {};
+	struct slots slots;
 
 	(void)source;
 	(void)now;
-	reload_all(sup, sup->plan, "it is time for cron-restart");
+	run_say(sup, "it is time for cron-restart");
+	if (!sup->reload)
+		run_slot_start_ended(sup);
+	slots_for_cron(sup, &slots);
+	if (slots.n && reload_begin(sup, &slots, sup->plan, &ways, &err) < 0)
+		run_say(sup, "%s", err.text);
 	arm_cron(sup);
 	return 0;
 }

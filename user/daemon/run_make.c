@@ -130,6 +130,7 @@ void run_remove_dir(const struct supervisor *sup)
 	char out[PATH_MAX];
 
 	supervisor_path(sup->name, "out", out, sizeof(out));
+	run_command_forget(sup);
 	rmdir(out);
 	rmdir(sup->run_dir);
 	rmdir(RUN_DIR);

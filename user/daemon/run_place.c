@@ -428,7 +428,7 @@ void run_place_park(struct supervisor *sup)
 		sup->park_timer = sd_event_source_disable_unref(sup->park_timer);
 		return;
 	}
-	if (sup->stopping || sup->park_timer || sup->parking.closed)
+	if (sup->stopping || sup->park_timer || sup->parking.closed || reload_makes_room(sup))
 		return;
 	sd_event_add_time_relative(sup->loop, &sup->park_timer, CLOCK_MONOTONIC,
 	                           sup->plan->config.park_timeout / 1000, 0, on_park_timeout, sup);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Who is to be in a slot: the first start, starts after a crash, replacements, stops. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,6 +13,9 @@
 /* So many may be starting at the same time for each processor: more only make each other late. */
 #define STARTS_PER_CPU 2
 #define STARTS_MIN     4
+
+/* One that has to be replaced that soon has not been better than the one before. */
+#define REPLACED_SOON_NS (60 * NS_PER_S)
 
 static unsigned int n_starting(const struct supervisor *sup)
 {
@@ -55,6 +59,43 @@ static int on_pause_over(sd_event_source *source, uint64_t now, void *data)
 	return 0;
 }
 
+/* No other is started. Its worker may have done what it is there for. */
+static void leave_empty(struct supervisor *sup, unsigned int slot, bool failed)
+{
+	run_say(sup, "slot %u: %s, and not started again", slot, failed ? "failed" : "stopped");
+	sup->slots[slot].ended = true;
+	set_run(sup, slot, failed ? RPD_RUN_FAILED : RPD_RUN_STOPPED);
+	run_check_end(sup);
+}
+
+static void give_up(struct supervisor *sup, unsigned int slot)
+{
+	const struct run_slot *it = &sup->slots[slot];
+
+	if (it->current) {
+		run_say(sup, "slot %u: pid %u stays: %u in a row could not take its place", slot,
+		        it->current->pid, it->crashes);
+		return;
+	}
+	run_say(sup,
+	        "slot %u: failed: %u crashes in a row; `reuseportd start %s %u` starts it again",
+	        slot, it->crashes, sup->name, slot);
+	set_run(sup, slot, RPD_RUN_FAILED);
+	run_check_end(sup);
+}
+
+static void start_after(struct supervisor *sup, unsigned int slot, int64_t pause)
+{
+	struct run_slot *it = &sup->slots[slot];
+
+	it->restarts++;
+	if (!it->current)
+		it->run = RPD_RUN_BACKOFF;
+	run_place_note(sup, slot);
+	sd_event_add_time_relative(sup->loop, &it->timer, CLOCK_MONOTONIC, pause / 1000, 1000,
+	                           on_pause_over, it);
+}
+
 /* What to do when the slot has lost, or did not get, a worker: start another after a pause. */
 static void start_later(struct supervisor *sup, unsigned int slot, int64_t uptime)
 {
@@ -64,22 +105,10 @@ static void start_later(struct supervisor *sup, unsigned int slot, int64_t uptim
 
 	it->timer = sd_event_source_disable_unref(it->timer);
 	if (pause == RESTART_NEVER) {
-		run_say(sup,
-		        "slot %u: failed: %u crashes in a row; `reuseportd start %s %u` starts "
-		        "it again",
-		        slot, it->crashes, sup->name, slot);
-		if (!it->current)
-			set_run(sup, slot, RPD_RUN_FAILED);
-		run_check_end(sup);
+		give_up(sup, slot);
 		return;
 	}
-	it->restarts++;
-	if (!it->current) {
-		it->run = RPD_RUN_BACKOFF;
-		run_place_note(sup, slot);
-	}
-	sd_event_add_time_relative(sup->loop, &it->timer, CLOCK_MONOTONIC, pause / 1000, 1000,
-	                           on_pause_over, it);
+	start_after(sup, slot, pause);
 }
 
 void run_slot_start(struct supervisor *sup, unsigned int slot)
@@ -91,6 +120,7 @@ void run_slot_start(struct supervisor *sup, unsigned int slot)
 	if (it->next || sup->stopping)
 		return;
 	it->timer = sd_event_source_disable_unref(it->timer);
+	it->ended = false;
 	it->next = run_worker_start(sup, slot, plan, &err);
 	if (it->next) {
 		if (!it->current)
@@ -103,10 +133,27 @@ void run_slot_start(struct supervisor *sup, unsigned int slot)
 		reload_note_failed(sup, slot, NULL, err.text);
 		return;
 	}
+	if (!plan->config.restart && !it->current) {
+		leave_empty(sup, slot, true);
+		return;
+	}
 	/* A program that can't even be executed won't get better by itself. */
 	if (!sup->announced)
 		it->crashes = plan->config.max_restarts;
 	start_later(sup, slot, 0);
+}
+
+void run_slot_start_ended(struct supervisor *sup)
+{
+	for (unsigned int slot = 0; slot < sup->n_slots; slot++) {
+		struct run_slot *it = &sup->slots[slot];
+
+		if (it->ended) {
+			it->crashes = 0;
+			set_run(sup, slot, RPD_RUN_STARTING);
+		}
+	}
+	run_slot_start_waiting(sup);
 }
 
 void run_slot_start_waiting(struct supervisor *sup)
@@ -178,31 +225,44 @@ void run_slot_lost(struct run_worker *w)
 	if (sup->stopping)
 		return;
 	if (reload_has(sup, w->slot)) {
-		if (!it->current && !it->next) /* until the reload comes to it, or is over */
-			it->run = RPD_RUN_BACKOFF;
-		reload_note_failed(sup, w->slot, w, NULL);
+		/* Until its successor is ready; or until the reload comes to it, or is over. */
+		if (!it->current)
+			set_run(sup, w->slot, it->next ? RPD_RUN_STARTING : RPD_RUN_BACKOFF);
+		if (!it->next)
+			reload_note_failed(sup, w->slot, w, NULL);
 		return;
 	}
 	if (it->next) /* another is under way already */
 		return;
-	if (!plan_of(sup, w->slot)->config.restart && was_current) {
-		set_run(sup, w->slot, RPD_RUN_STOPPED);
-		run_check_end(sup);
+	if (!plan_of(sup, w->slot)->config.restart && !it->current) {
+		leave_empty(sup, w->slot, !w->exited || w->ended_badly);
+		run_slot_start_waiting(sup);
 		return;
 	}
 	start_later(sup, w->slot, uptime);
 	run_slot_start_waiting(sup);
 }
 
+/* It serves, and so is never given up; but a program whose every worker is too big, or not well, is
+ * not started again and again without a pause. */
 void run_slot_replace(struct supervisor *sup, unsigned int slot, const char *why)
 {
 	struct run_slot *it = &sup->slots[slot];
+	const struct run_config *config = &plan_of(sup, slot)->config;
+	int64_t uptime = clock_ns(CLOCK_MONOTONIC) - it->current->up_at, pause;
+	char after[32] = "";
 
 	if (it->next || it->timer || sup->stopping || reload_has(sup, slot))
 		return;
-	run_say(sup, "slot %u: %s: another is started to take its place", slot, why);
-	it->restarts++;
-	run_slot_start(sup, slot);
+	pause = restart_pause(config, uptime < REPLACED_SOON_NS ? 0 : uptime, &it->crashes);
+	if (pause == RESTART_NEVER) {
+		it->crashes = config->max_restarts;
+		pause = config->restart_delay + config->backoff_max;
+	}
+	if (pause)
+		snprintf(after, sizeof(after), ", after %g s", (double)pause / NS_PER_S);
+	run_say(sup, "slot %u: %s: another is started to take its place%s", slot, why, after);
+	start_after(sup, slot, pause);
 }
 
 static bool others_are_well(const struct supervisor *sup, unsigned int slot)
@@ -240,6 +300,19 @@ void run_slot_unwell(struct run_worker *w, const char *why)
 		start_later(sup, w->slot, clock_ns(CLOCK_MONOTONIC) - w->up_at);
 }
 
+void run_slot_look_at_unwell(struct supervisor *sup)
+{
+	for (unsigned int slot = 0; slot < sup->n_slots; slot++) {
+		struct run_worker *w = sup->slots[slot].current;
+		char why[64];
+
+		if (!w || !w->unhealthy)
+			continue;
+		snprintf(why, sizeof(why), "pid %u is not well", w->pid);
+		run_slot_unwell(w, why);
+	}
+}
+
 int run_slot_stop(struct supervisor *sup, unsigned int slot, struct error *err)
 {
 	struct run_slot *it = &sup->slots[slot];
@@ -250,6 +323,7 @@ int run_slot_stop(struct supervisor *sup, unsigned int slot, struct error *err)
 		return r;
 	it->timer = sd_event_source_disable_unref(it->timer);
 	it->current = NULL;
+	it->ended = false;
 	it->run = RPD_RUN_STOPPED;
 	run_place_note(sup, slot);
 	if (it->next) {

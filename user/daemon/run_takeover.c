@@ -137,6 +137,8 @@ static void restore_slots(struct supervisor *sup, const struct service *service)
 
 		steer_worker_get(&service->steer, slot, &row);
 		sup->slots[slot].restarts = row.restarts;
+		/* Of a job that is stopped nobody knows any more whether it has ended. */
+		sup->slots[slot].ended = row.run == RPD_RUN_STOPPED && !sup->plan->config.restart;
 		sup->slots[slot].run =
 		        row.run == RPD_RUN_STOPPED ? RPD_RUN_STOPPED : RPD_RUN_STARTING;
 	}
@@ -212,6 +214,8 @@ int run_takeover(struct supervisor *sup, struct error *err)
 	if (r < 0)
 		return r;
 	sup->n_slots = service.steer.service->n_workers;
+	if (!sup->request->stop)
+		run_command_take_back(sup);
 	restore_slots(sup, &service);
 	r = cgroup_children(sup->cgroup_path, &names, &n);
 	r = r < 0 ? error_set(err, r, "can't read %s: %s", sup->cgroup_path, strerror(-r))

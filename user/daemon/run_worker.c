@@ -55,6 +55,7 @@ void run_plan_unref(struct run_plan *plan)
 
 static void describe_end(struct run_worker *w, const siginfo_t *info)
 {
+	w->ended_badly = info->si_code != CLD_EXITED || info->si_status;
 	if (info->si_code == CLD_EXITED)
 		snprintf(w->end, sizeof(w->end), "exit status %d", info->si_status);
 	else

@@ -132,6 +132,8 @@ void run_stop_all(struct supervisor *sup)
 /* Nobody is in any slot, and nobody will be. */
 static bool has_come_to_nothing(const struct supervisor *sup)
 {
+	if (!sup->plan->config.restart && sup->plan->config.cron_restart)
+		return false;
 	for (unsigned int slot = 0; slot < sup->n_slots; slot++) {
 		enum rpd_run run = sup->slots[slot].run;
 
@@ -217,6 +219,8 @@ static int start(struct supervisor *sup, struct error *err)
 		r = control_new(sup, &sup->control, err);
 	if (r >= 0)
 		r = sd_event_add_defer(sup->loop, &sup->on_change, on_change, sup);
+	if (r >= 0 && !taken)
+		run_command_forget(sup); /* somebody else's, if it is there */
 	if (r >= 0 && taken)
 		r = run_takeover(sup, err);
 	if (r >= 0 && taken && !sup->request->stop)

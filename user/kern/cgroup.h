@@ -45,8 +45,8 @@ bool cgroup_is_populated(int fd);
 /* SIGKILL to every process in it and below, those included that fork at the same time. */
 int cgroup_kill(int fd);
 
-/* Sum of the resident memory of all its processes, bytes: memory.current where the controller is
- * there, else from /proc. */
+/* Memory of all its processes, bytes: where the controller is there what is charged to it, without
+ * the cache of files that the kernel can take back; else the sum of their resident memory. */
 uint64_t cgroup_memory(int fd);
 
 /* Limits of a worker's cgroup, which is as cgroup_service() and cgroup_make() made it; 0 = none.
