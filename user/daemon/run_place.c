@@ -364,7 +364,8 @@ static int on_park_timeout(sd_event_source *source, uint64_t now, void *data)
 	return 0;
 }
 
-/* Somebody is in a slot: who waits goes to him. */
+/* Somebody is in a slot: who waits goes to him. Also if nobody does yet: a handshake that has begun
+ * meanwhile would end where nobody looks any more. */
 static void unpark(struct supervisor *sup)
 {
 	_cleanup_service_ struct service service;
@@ -373,8 +374,6 @@ static void unpark(struct supervisor *sup)
 
 	service_init(&service);
 	sup->park_timer = sd_event_source_disable_unref(sup->park_timer);
-	if (!sup->parking.closed && parking_queued(&sup->parking) == 0)
-		return;
 	r = service_open(&service, sup->name, &err);
 	if (r == 0 && sup->parking.closed)
 		r = parking_open(&sup->parking, &service, &err);
