@@ -33,3 +33,48 @@ def test_late_handshake(bed):
         check(client.recv(4096).startswith(b"HTTP/1."), "an answer")
     bed.remember_pinned()
     equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def versions(run):
+    return [row["version"] for row in run.workers()]
+
+
+def served(bed, slots):
+    """Connections are answered, by these slots alone."""
+    before = bed.steered()
+    report = bed.load("-n", 20)
+    equal((report["ok"], report["failed"]), (20, 0), f"{report}")
+    after = bed.steered()
+    equal([slot for slot in after if after[slot] > before[slot]], slots, "slots that were asked")
+
+
+def test_labels(bed):
+    """A slot keeps the version that the user gave it, unless a reload is for another; and when such
+    a one fails it has its own again. Nobody is replaced by one who is switched off."""
+    run = Run(bed, worker_command(bed), "--settle", "0.05", workers=3)
+    bed.reuseportd("label", run.name, "0-1", "blue")
+    bed.reuseportd("switch", run.name, "blue")
+    served(bed, [0, 1])
+    run.reload()
+    equal(versions(run), ["blue", "blue", "v1"], "versions after a reload")
+    served(bed, [0, 1])
+    refused = run.reload("--label", "green", status=1)
+    check(f"switch {run.name} --off" in refused.err, f"what to do is not told: {refused}")
+    equal(versions(run), ["blue", "blue", "v1"], "versions after one that was refused")
+    served(bed, [0, 1])
+    bed.reuseportd("switch", run.name, "--off")
+    run.reload("--label", "red", "--", "sh", "-c", "[ $REUSEPORTD_SLOT = 0 ] && exec \"$@\"", "sh",
+               *worker_command(bed), status=1)
+    equal(versions(run), ["blue", "blue", "v1"], "versions after one that failed")
+    run.reload("--in-place", "--label", "red", "--", "sh", "-c",
+               "[ $REUSEPORTD_SLOT = 0 ] && exec \"$@\"", "sh", *worker_command(bed), status=1)
+    wait_until(lambda: run.states() == ["active"] * 3, "all are back")
+    equal(versions(run), ["blue", "blue", "v1"], "versions after one in place that failed")
+    run.reload("--label", "green")
+    equal(versions(run), ["green"] * 3, "versions after one that went well")
+    bed.reuseportd("label", run.name, "2", "blue")
+    run.reload()
+    run.command_line("scale", 4)
+    equal(versions(run), ["green", "green", "blue", "green"], "versions with one more")
+    served(bed, [0, 1, 2, 3])
+    equal(run.stop(), 0, "exit status of the supervisor")

@@ -110,6 +110,9 @@ static void commit(struct supervisor *sup)
 	        rollout_count(&it->rollout, ROLLOUT_REPLACED), it->rollout.slots.n);
 	strcpy(why, it->why);
 	was = sup->plan->config.workers;
+	for (size_t i = 0; i < it->rollout.slots.n; i++)
+		sup->slots[it->rollout.slots.at[i]].old_label[0] = '\0';
+	it->plan->relabel &= failed > 0; /* of the new command are all the others from now on */
 	if (!restored && it->plan != sup->plan) {
 		run_plan_unref(sup->plan);
 		sup->plan = run_plan_ref(it->plan);

@@ -52,6 +52,27 @@ static int edit_newcomer(struct service *service, unsigned int slot, const char 
 	return r < 0 || !label ? r : edit_label(draft, &slots, label, err);
 }
 
+/* With a newcomer of a version that is switched off, in place of the last one of the other, all
+ * connections would be refused. */
+static int check_served(const struct service *service, const struct rpd_schedule *draft,
+                        unsigned int slot, struct error *err)
+{
+	const struct rpd_schedule *in_force = steer_schedule(&service->steer);
+	struct rpd_schedule as_it_is = *in_force, next = *draft;
+	struct error ignored;
+
+	schedule_build(&as_it_is);
+	schedule_build(&next);
+	if (edit_check_served(&as_it_is, &next, false, "", &ignored) == 0)
+		return 0;
+	return error_set(err, -EBUSY,
+	                 "version '%s' is switched off, and without the worker in slot %u no one "
+	                 "of '%s' would be left to take connections; let all versions take them: "
+	                 "`reuseportd switch %s --off`",
+	                 draft->versions[draft->slots[slot].version].label, slot,
+	                 in_force->versions[in_force->only_version].label, service->pins.service);
+}
+
 int replace_worker(struct service *service, unsigned int slot, const struct newcomer *newcomer,
                    const char *label, const char *what, struct error *err)
 {
@@ -62,6 +83,8 @@ int replace_worker(struct service *service, unsigned int slot, const struct newc
 	if (r < 0)
 		return error_set(err, r, "can't read slot %u: %s", slot, strerror(-r));
 	r = edit_newcomer(service, slot, label, &draft, err);
+	if (r == 0 && draft.only_version != RPD_NO_VERSION)
+		r = check_served(service, &draft, slot, err);
 	if (r < 0)
 		return r;
 	r = admit(service, slot, newcomer, draft.slots[slot].version, err);

@@ -33,6 +33,9 @@ struct supervisor;
 /* A configuration, as long as any worker or plan goes by it. */
 struct run_plan {
 	unsigned int refs;
+	/* Its label is another one than before, or was named: slots get it. Else they keep theirs,
+	 * which the user may have set (`label`). */
+	bool relabel;
 	struct run_config config;
 };
 
@@ -84,6 +87,8 @@ struct run_slot {
 	enum rpd_run run;
 	unsigned int crashes; /* in a row */
 	unsigned int restarts;
+	/* That it had before the reload under way gave it another: for who comes back. Or "". */
+	char old_label[RPD_LABEL_MAX];
 	sd_event_source *timer; /* of the pause before the next start */
 };
 

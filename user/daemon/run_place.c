@@ -232,6 +232,29 @@ static int get_newcomer(struct run_worker *w, struct service *service,
 	return r;
 }
 
+/* The version that the slot gets with the worker, or NULL: it keeps its own, by which the user may
+ * have switched. */
+static const char *choose_label(const struct run_worker *w, const struct service *service)
+{
+	const struct rpd_slot *is = &steer_schedule(&service->steer)->slots[w->slot];
+	const char *old = w->sup->slots[w->slot].old_label;
+
+	if (is->state == RPD_SLOT_EMPTY || w->plan->relabel)
+		return w->plan->config.label;
+	return old[0] ? old : NULL;
+}
+
+/* What the slot's version was is noted, for who comes back. */
+static void note_label(const struct run_worker *w, const struct service *service)
+{
+	const struct rpd_schedule *s = steer_schedule(&service->steer);
+	const struct rpd_slot *is = &s->slots[w->slot];
+	struct run_slot *it = &w->sup->slots[w->slot];
+
+	if (w->plan->relabel && is->state != RPD_SLOT_EMPTY && it->old_label[0] == '\0')
+		memcpy(it->old_label, s->versions[is->version].label, sizeof(it->old_label));
+}
+
 int run_place_admit(struct run_worker *w, struct error *err)
 {
 	_cleanup_free_ struct listener *listeners = NULL;
@@ -246,11 +269,14 @@ int run_place_admit(struct run_worker *w, struct error *err)
 	if (r < 0)
 		return r;
 	end_probing(w, &service);
-	r = replace_worker(&service, w->slot, &newcomer, w->plan->config.label, "run", err);
+	note_label(w, &service);
+	r = replace_worker(&service, w->slot, &newcomer, choose_label(w, &service), "run", err);
 	if (r == 0)
 		r = remember_row(w, &service, err);
 	if (r < 0)
 		return r;
+	if (!w->plan->relabel)
+		w->sup->slots[w->slot].old_label[0] = '\0';
 	events_note(&service.steer,
 	            w->sup->slots[w->slot].current ? RPD_EVENT_swapped : RPD_EVENT_admitted,
 	            w->slot, newcomer.owner.pid, newcomer.owner.comm);
