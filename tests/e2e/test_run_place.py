@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """How workers of `run` come into their slots, stay there while others fail, and leave them."""
+import pathlib
+import re
 import socket
 
 from bed import NEAR, PORT, check, entered_netns, equal, wait_until
-from runs import Run, worker_command
+from runs import PYTHON, Run, script, worker_command
 
 GATED = ("--ready", "exec:test -e gate", "--listen", f"0.0.0.0:{PORT}")
 
@@ -32,6 +34,22 @@ def test_late_handshake(bed):
         client.sendall(b"GET / HTTP/1.0\r\n\r\n")
         check(client.recv(4096).startswith(b"HTTP/1."), "an answer")
     bed.remember_pinned()
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_many_files(bed):
+    """Of workers there may be more than the limit of open files allows at first; they have that
+    limit, not the supervisor's."""
+    run = Run(bed, ["python3", script(bed, "server.py", PYTHON)], workers=8,
+              under=("prlimit", "--nofile=32:4096"))
+    run.reload()
+    served(bed, list(range(8)))
+    limits = {}
+    for pid in [run.process.pid] + run.pids():
+        text = pathlib.Path(f"/proc/{pid}/limits").read_text()
+        limits[pid] = re.search(r"Max open files +(\d+) +(\d+)", text).groups()
+    equal(limits.pop(run.process.pid), ("4096", "4096"), "limit of the supervisor")
+    equal(set(limits.values()), {("32", "4096")}, "limits of the workers")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 

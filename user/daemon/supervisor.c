@@ -20,6 +20,7 @@
 #include "daemon/control.h"
 #include "daemon/run.h"
 #include "kern/cgroup.h"
+#include "kern/spawn.h"
 
 #define RUN_DIR "/run/reuseportd"
 
@@ -563,7 +564,9 @@ static int on_upgrade(sd_event_source *source, const struct signalfd_siginfo *in
 	(void)source;
 	(void)info;
 	fprintf(stderr, "reuseportd: executing %s anew\n", all->self[0]);
+	spawn_restore_files();
 	execvp(all->self[0], all->self);
+	spawn_raise_files();
 	fprintf(stderr, "reuseportd: can't execute %s: %s; going on\n", all->self[0],
 	        strerror(errno));
 	return 0;
@@ -671,6 +674,7 @@ int supervise(const struct supervisor_request *requests, size_t n, struct error 
 	sd_event_source *idle = NULL;
 	int r = sd_event_new(&all.loop);
 
+	spawn_raise_files(); /* some five for each worker */
 	all.list = calloc(n, sizeof(*all.list));
 	if (r >= 0 && !all.list)
 		r = -ENOMEM;
