@@ -63,9 +63,11 @@ int run_place_listeners(struct run_worker *w, struct listener **ret, size_t *ret
 
 	if (r < 0)
 		return r;
-	/* Those passed to it are of our making, and so of our cgroup. */
+	/* Those passed to it are of our making, or of an earlier supervisor's, and so of its
+	 * cgroup. */
 	for (size_t i = 0; i < n; i++)
-		if ((listeners[i].cgroup == w->cgroup_id || is_fixed(w, listeners[i].cookie)) &&
+		if ((listeners[i].cgroup == w->cgroup_id || is_fixed(w, listeners[i].cookie) ||
+		     is_placed(w, listeners[i].cookie)) &&
 		    is_meant(w, &listeners[i]))
 			listeners[kept++] = listeners[i];
 	*ret = listeners;
