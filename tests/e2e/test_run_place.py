@@ -1,11 +1,24 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """How workers of `run` come into their slots, stay there while others fail, and leave them."""
+import os
 import pathlib
 import re
+import signal
 import socket
 
 from bed import NEAR, PORT, check, entered_netns, equal, wait_until
 from runs import PYTHON, Run, script, worker_command
+from traffic import wait_for_load
+
+PASSED = """
+import os, socket
+listener = socket.socket(fileno=3)
+while True:
+    connection, _ = listener.accept()
+    connection.recv(4096)
+    connection.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n")
+    connection.close()
+"""
 
 GATED = ("--ready", "exec:test -e gate", "--listen", f"0.0.0.0:{PORT}")
 
@@ -66,6 +79,72 @@ def served(bed, slots):
     equal([slot for slot in after if after[slot] > before[slot]], slots, "slots that were asked")
 
 
+# A parent that listens, and children that serve: when one ends another takes its place.
+PREFORK = """
+import os, socket
+
+listener = socket.socket()
+listener.bind(("0.0.0.0", %PORT%))
+listener.listen(512)
+
+def serve():
+    while True:
+        connection, _ = listener.accept()
+        connection.recv(4096)
+        me = f"{os.environ['REUSEPORTD_SLOT']}.{os.getppid()}"
+        connection.sendall(f"HTTP/1.1 200 OK\\r\\nX-Worker: {me}\\r\\nContent-Length: 0\\r\\n"
+                           "Connection: close\\r\\n\\r\\n".encode())
+        connection.close()
+
+while True:
+    for _ in range(2 if 'started' not in globals() else 1):
+        if os.fork() == 0:
+            serve()
+    started = True
+    os.wait()
+"""
+
+
+def test_prefork(bed):
+    """The children of pre-fork workers are replaced while no supervisor lives: the next one knows
+    their parents nevertheless, by their listeners."""
+    run = Run(bed, ["python3", script(bed, "server.py", PREFORK)], workers=2)
+    run.kill_supervisor()
+    parents = {pid: int(pathlib.Path(f"/proc/{pid}/stat").read_text().split()[3])
+               for pid in run.pids()}
+    for pid in parents:
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda pid=pid: not pathlib.Path(f"/proc/{pid}").exists(), "it is gone")
+    load = bed.start_load("-c", 4, "--rate", 200)
+    run.start()
+    wait_for_load(bed, range(2), 20)
+    equal(run.states(), ["active"] * 2, "states")
+    check("is in no slot" not in run.log(), f"a worker was not known:\n{run.log()}")
+    report = load.stop_unfailed()
+    equal({int(worker.split(".")[1]) for worker in report["workers"]}, set(parents.values()),
+          "who has answered")
+    run.reload()
+    served(bed, [0, 1])
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_passed_sockets_taken_over(bed):
+    """Workers with listeners that an earlier supervisor passed to them; a reload that fails gives
+    them their slots back."""
+    command = ["python3", "-c", PASSED]
+    run = Run(bed, command, "--pass-sockets", "--listen", PORT, "--settle", "0.05", workers=2)
+    pids = run.pids()
+    run.kill_supervisor()
+    run.start()
+    equal(run.pids(), pids, "pids after the take-over")
+    run.reload("--batch", "1", "--", "sh", "-c", "[ $REUSEPORTD_SLOT = 0 ] && exec \"$@\"", "sh",
+               *command, status=1)
+    equal((run.pids(), run.states()), (pids, ["active"] * 2), "who is there after the reload")
+    check("takes connections, in place of the old one" in run.log(), "slot 0 was replaced once")
+    served(bed, [0, 1])
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
 def test_labels(bed):
     """A slot keeps the version that the user gave it, unless a reload is for another; and when such
     a one fails it has its own again. Nobody is replaced by one who is switched off."""
@@ -81,10 +160,10 @@ def test_labels(bed):
     equal(versions(run), ["blue", "blue", "v1"], "versions after one that was refused")
     served(bed, [0, 1])
     bed.reuseportd("switch", run.name, "--off")
-    run.reload("--label", "red", "--", "sh", "-c", "[ $REUSEPORTD_SLOT = 0 ] && exec \"$@\"", "sh",
+    run.reload("--batch", "1", "--label", "red", "--", "sh", "-c", "[ $REUSEPORTD_SLOT = 0 ] && exec \"$@\"", "sh",
                *worker_command(bed), status=1)
     equal(versions(run), ["blue", "blue", "v1"], "versions after one that failed")
-    run.reload("--in-place", "--label", "red", "--", "sh", "-c",
+    run.reload("--in-place", "--batch", "1", "--label", "red", "--", "sh", "-c",
                "[ $REUSEPORTD_SLOT = 0 ] && exec \"$@\"", "sh", *worker_command(bed), status=1)
     wait_until(lambda: run.states() == ["active"] * 3, "all are back")
     equal(versions(run), ["blue", "blue", "v1"], "versions after one in place that failed")
