@@ -6,7 +6,7 @@ import re
 import signal
 import socket
 
-from bed import NEAR, PORT, check, entered_netns, equal, wait_until
+from bed import NEAR, PORT, check, entered_netns, equal, timeout, wait_until
 from runs import PYTHON, Run, script, worker_command
 from traffic import wait_for_load
 
@@ -23,9 +23,9 @@ while True:
 GATED = ("--ready", "exec:test -e gate", "--listen", f"0.0.0.0:{PORT}")
 
 
-def handshakes(bed):
-    """How many are under way at the service's port."""
-    return len(bed.must("ss", "-Htn", "state", "syn-recv", f"sport = :{PORT}").splitlines())
+def connections(bed, state):
+    """How many are in that state at the service's port."""
+    return len(bed.must("ss", "-Htn", "state", state, f"sport = :{PORT}").splitlines())
 
 
 def test_late_handshake(bed):
@@ -39,10 +39,10 @@ def test_late_handshake(bed):
     with client:
         client.setblocking(False)
         client.connect_ex((NEAR[0], PORT))
-        wait_until(lambda: handshakes(bed) == 1, "the SYN is there")
+        wait_until(lambda: connections(bed, "syn-recv") == 1, "the SYN is there")
         (bed.dir / "gate").touch()
         run.process.wait_output("started: 1 workers")
-        equal(handshakes(bed), 1, "handshakes that have not ended when the worker is there")
+        equal(connections(bed, "syn-recv"), 1, "handshakes that have not ended when the worker is there")
         client.settimeout(20)
         client.sendall(b"GET / HTTP/1.0\r\n\r\n")
         check(client.recv(4096).startswith(b"HTTP/1."), "an answer")
@@ -63,6 +63,28 @@ def test_many_files(bed):
         limits[pid] = re.search(r"Max open files +(\d+) +(\d+)", text).groups()
     equal(limits.pop(run.process.pid), ("4096", "4096"), "limit of the supervisor")
     equal(set(limits.values()), {("32", "4096")}, "limits of the workers")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+GATED_HTTP = PYTHON.replace("self.send_response(200)",
+                            "self.send_response(200 if os.path.exists('gate') else 503)")
+
+
+@timeout(240)
+def test_many_probes(bed):
+    """One is probed for long, while very many others come and go: its probes reach it still."""
+    run = Run(bed, ["sh", "-c", "[ $REUSEPORTD_SLOT = 0 ] && exec python3 \"$0\" || exec \"$@\"",
+                    script(bed, "server.py", GATED_HTTP), *worker_command(bed)],
+              "--ready", "http:/", "--settle", "0", "--ready-timeout", "200s", workers=2, wait=False)
+    run.process.wait_output("slot 1: pid")
+    bed.remember_pinned()
+    for _ in range(70):
+        run.command_line("restart", 1)
+    equal(run.states(), ["starting", "active"], "states")
+    (bed.dir / "gate").touch()
+    run.process.wait_output("started: 2 workers", 60)
+    equal([(row["state"], row["restarts"]) for row in run.workers()], [("active", 0)] * 2,
+          "states and restarts")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 

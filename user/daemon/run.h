@@ -68,7 +68,8 @@ struct run_worker {
 	uint16_t account;
 
 	bool told_ready;       /* by sd_notify, or a message */
-	bool probing_listener; /* its listener is where probes find it (RPD_SLOT_PROBE) */
+	bool probing_listener; /* its listener is where probes find it ... */
+	unsigned int probe_at; /* ... at RPD_SLOT_PROBE + this */
 	struct probe_run *probe;
 	sd_event_source *probe_timer;
 	unsigned int probe_failures; /* in a row, when it is up */

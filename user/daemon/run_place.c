@@ -199,7 +199,7 @@ static void end_probing(struct run_worker *w, struct service *service)
 	if (!w->probing_listener)
 		return;
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
-		steer_clear(&service->steer, e, RPD_SLOT_PROBE + w->number % RPD_PROBE_MAX);
+		steer_clear(&service->steer, e, RPD_SLOT_PROBE + w->probe_at);
 	w->probing_listener = false;
 }
 
@@ -285,6 +285,20 @@ int run_place_admit(struct run_worker *w, struct error *err)
 	return 0;
 }
 
+static int free_probe_place(const struct supervisor *sup, struct error *err)
+{
+	bool taken[RPD_PROBE_MAX] = {};
+
+	for (const struct run_worker *w = sup->workers; w; w = w->next)
+		if (w->probing_listener)
+			taken[w->probe_at] = true;
+	for (unsigned int i = 0; i < RPD_PROBE_MAX; i++)
+		if (!taken[i])
+			return i;
+	return error_set(err, -EBUSY, "%u other workers are probed at the same time",
+	                 RPD_PROBE_MAX);
+}
+
 int run_place_expose(struct run_worker *w, struct service *service, unsigned int *ret_endpoint,
                      unsigned int *ret_index, struct error *err)
 {
@@ -299,9 +313,14 @@ int run_place_expose(struct run_worker *w, struct service *service, unsigned int
 	while (!newcomer.listeners[e]) /* it has one: else there were no newcomer */
 		e++;
 	*ret_endpoint = e;
-	*ret_index = RPD_SLOT_PROBE + w->number % RPD_PROBE_MAX;
+	*ret_index = RPD_SLOT_PROBE + w->probe_at;
 	if (w->probing_listener)
 		return 0;
+	r = free_probe_place(w->sup, err);
+	if (r < 0)
+		return r;
+	w->probe_at = r;
+	*ret_index = RPD_SLOT_PROBE + w->probe_at;
 	fd = proc_borrow_fd(newcomer.owner.pid, newcomer.fds[e], newcomer.listeners[e]->inode, err);
 	if (fd < 0)
 		return fd;
