@@ -10,6 +10,19 @@ from bed import NEAR, PORT, check, entered_netns, equal, timeout, wait_until
 from runs import PYTHON, Run, script, worker_command
 from traffic import wait_for_load
 
+def test_port_of_another_service(bed):
+    """Nobody takes a port away from another service, be it named or just listened on; and who tries
+    is told whose it is."""
+    first = Run(bed, worker_command(bed), workers=2)
+    for options in (["--listen", f"0.0.0.0:{PORT}"], ["--max-restarts", "1"]):
+        second = Run(bed, worker_command(bed), *options, workers=1, wait=False, name="other")
+        check(second.process.wait() != 0, "a second service on the same port")
+        check(f"0.0.0.0:{PORT} belongs to service 'web' already" in second.log() and
+              "`reuseportd stop web`" in second.log(), f"it isn't told why:\n{second.log()}")
+        served(bed, [0, 1])
+    equal(first.stop(), 0, "exit status of the supervisor")
+
+
 PASSED = """
 import os, socket
 listener = socket.socket(fileno=3)

@@ -56,7 +56,8 @@ struct service_plan {
  */
 int service_create(struct service *service, const struct service_plan *plan, struct error *err);
 
-/* One more endpoint for a service that is complete. Returns its index. Killed at any point it has
+/* One more endpoint for a service that is complete. Returns its index. -EADDRINUSE if another
+ * service has it. Killed at any point it has
  * been added or it hasn't. The program is attached to the group by who puts the first listener into
  * a slot: admit(), or parking_open(). */
 int service_add_endpoint(struct service *service, const struct rpd_endpoint *endpoint,
