@@ -451,7 +451,10 @@ static void supervised(struct bed *bed)
 	CHECK(strstr(err.text, "is run by pid"));
 	service_close(&service);
 	run_kill(supervisor);
-	CHECK_EQ(service_detach(RUN_NAME, false, name, &err), 0);
+	/* Its workers may live. */
+	CHECK_EQ(service_detach(RUN_NAME, false, name, &err), -EBUSY);
+	CHECK(strstr(err.text, "reuseportd stop " RUN_NAME));
+	CHECK_EQ(service_detach(RUN_NAME, true, name, &err), 0);
 	CHECK_EQ(service_open(&service, RUN_NAME, &err), -ENOENT);
 }
 

@@ -80,7 +80,8 @@ int service_supervise(struct service *service, struct error *err);
 int service_remove(struct service *service, bool force, struct error *err);
 
 /* `detach`: service_remove() for service @name (NULL: the only one), in whatever state it is.
- * @ret_name: its name. */
+ * @ret_name: its name. -EBUSY if it is one that is run, as its workers would be left: with @force
+ * only while a supervisor lives. */
 int service_detach(const char *name, bool force, char ret_name[RPD_LABEL_MAX], struct error *err);
 
 /* Opens a complete service for a look only: without the lock, so what is seen may be out of date,
