@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """How workers of `run` come into their slots, stay there while others fail, and leave them."""
+import contextlib
 import os
 import pathlib
 import re
 import signal
 import socket
 
-from bed import NEAR, PORT, check, entered_netns, equal, timeout, wait_until
+from bed import NEAR, PORT, cgroup2, check, entered_netns, equal, timeout, wait_until
 from runs import PYTHON, Run, script, worker_command
 from traffic import wait_for_load
 
@@ -21,6 +22,63 @@ def test_port_of_another_service(bed):
               "`reuseportd stop web`" in second.log(), f"it isn't told why:\n{second.log()}")
         served(bed, [0, 1])
     equal(first.stop(), 0, "exit status of the supervisor")
+
+
+@contextlib.contextmanager
+def unit(bed):
+    """A command that executes another one as systemd does a service: in a cgroup of its own, which
+    is delegated to it."""
+    path = cgroup2() / "unit"
+    path.mkdir()
+    os.setxattr(path, "trusted.delegate", b"1")
+    yield ["sh", "-c", f"echo $$ > {path}/cgroup.procs && exec \"$@\"", "sh"]
+    for folder in sorted(path.glob("**/"), reverse=True):
+        wait_until(lambda: "populated 0" in (folder / "cgroup.events").read_text(), "it is empty")
+        folder.rmdir()
+
+
+def test_other_cgroup(bed):
+    """Supervisors come and go in different cgroups; the workers stay where they are, and `stop`
+    finds them."""
+    with unit(bed) as under:
+        run = Run(bed, worker_command(bed), "--settle", "0.05", workers=2, under=under)
+        pids = run.pids()
+        run.kill_supervisor()
+        run.under = ()
+        run.start()
+        equal(run.pids(), pids, "pids after a take-over from another cgroup")
+        run.reload()
+        served(bed, [0, 1])
+        run.kill_supervisor()
+        bed.reuseportd("stop", run.name)
+        check(not bed.left_files(), f"left: {bed.left_files()}")
+
+
+def test_left_over(bed):
+    """What a service has left that was taken away by force, and one that was begun only."""
+    run = Run(bed, worker_command(bed, "--grace", "0"), workers=2)
+    run.kill_supervisor()
+    refused = bed.reuseportd("detach", run.name, status=1)
+    check(f"reuseportd stop {run.name}" in refused.err, f"what to do is not told: {refused}")
+    bed.reuseportd("detach", run.name, "--force")
+    old = {int(pid) for path in bed.cgroups(run.name)
+           for pid in (path / "cgroup.procs").read_text().split()}
+    equal(len(old), 2, "workers that are left")
+    run.start()
+    equal(run.states(), ["active"] * 2, "states")
+    check(not old & set(run.pids()), "they are others")
+    served(bed, [0, 1])
+    # Two services of a file, and the second one's port is taken: the first is not kept.
+    config = bed.dir / "two.conf"
+    command = " ".join(map(str, worker_command(bed))).replace(str(PORT), "8081")
+    config.write_text(f"[service one]\ncommand = {command}\nworkers = 4\nlisten = 8081\n"
+                      f"[service two]\ncommand = true\nworkers = 1\nlisten = 0.0.0.0:{PORT}\n")
+    for _ in range(5):
+        refused = bed.reuseportd("run", config, status=1)
+        check("belongs to service 'web'" in refused.err, f"{refused}")
+        equal(list(bed.cgroups("one")), [], "cgroups of the one that was begun")
+        check(not pathlib.Path("/run/reuseportd/one").exists(), "its run directory is left")
+    equal(run.stop(), 0, "exit status of the supervisor")
 
 
 PASSED = """

@@ -151,8 +151,10 @@ void run_worker_fail(struct run_worker *w, const char *format, ...)
         __attribute__((format(printf, 2, 3)));
 /* The timer of its state. */
 int run_worker_arm(struct run_worker *w, int64_t ns, enum life_event event);
-/* Lets go of it, and leaves its processes alone. */
-void run_worker_forget(struct run_worker *w);
+/* Lets go of it, and leaves its processes alone, and what is left of its output unless it has
+ * @ended.
+ */
+void run_worker_forget(struct run_worker *w, bool ended);
 /* The worker whose cgroup process @pid is in, or NULL. */
 struct run_worker *run_worker_of_pid(struct supervisor *sup, uint32_t pid);
 
@@ -162,6 +164,16 @@ struct run_worker *run_worker_of_pid(struct supervisor *sup, uint32_t pid);
 char **run_env_new(const struct run_worker *w);
 /* Whether it is offered a Node channel. */
 bool run_env_has_channel(const struct run_config *config);
+
+/* --- run_cgroup.c */
+
+/* Opens the service's cgroup: where it is, if the service is @taken_over; else it is made, or
+ * emptied. */
+int run_cgroup_open(struct supervisor *sup, bool taken_over, struct error *err);
+/* Kills all that is in it, and waits for their end. */
+void run_cgroup_clear(struct supervisor *sup);
+/* Removes it, when nobody is in it any more. */
+void run_cgroup_remove(struct supervisor *sup);
 
 /* --- run_place.c: workers' listeners, and slots. */
 

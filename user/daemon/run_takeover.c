@@ -77,7 +77,7 @@ static void stay(struct run_worker *w, const struct rpd_worker *row)
 }
 
 /* Who isn't to stay gets no connections any more before it is told to go. */
-static int place(struct run_worker *w, struct service *service, const struct observed *o,
+static int place(struct run_worker *w, struct service *service, struct observed *o,
                  struct error *err)
 {
 	int slot = find_slot(w, o), r = 0;
@@ -87,8 +87,10 @@ static int place(struct run_worker *w, struct service *service, const struct obs
 		return 0;
 	}
 	find_account(w, service, o);
-	if (slot >= 0)
+	if (slot >= 0) {
 		r = vacate_slot(service, slot, err);
+		o->slots[slot].live = false;
+	}
 	w->withdrawn_at = clock_ns(CLOCK_MONOTONIC);
 	run_say(w->sup, "pid %u, of slot %u, is in no slot: it is stopped when its connections end",
 	        w->pid, w->slot);
@@ -181,6 +183,17 @@ static void remove_other(struct supervisor *sup, const char *name)
 	cgroup_remove(sup->cgroup_path, name);
 }
 
+/* Who has left its cgroup, or was started elsewhere: it can't be supervised. */
+static void say_unknown(struct supervisor *sup, const struct observed *o)
+{
+	for (unsigned int slot = 0; slot < o->n_slots && slot < sup->n_slots; slot++)
+		if (o->slots[slot].live && !sup->slots[slot].current)
+			run_say(sup,
+			        "slot %u: pid %u takes connections, and is in no cgroup of %s: it "
+			        "is not taken over, and left alone",
+			        slot, o->slots[slot].worker.pid, sup->cgroup_path);
+}
+
 static int adopt_all(struct supervisor *sup, struct service *service, char **names, size_t n,
                      struct error *err)
 {
@@ -203,6 +216,8 @@ static int adopt_all(struct supervisor *sup, struct service *service, char **nam
 		else if (err->status)
 			r = -ECHILD;
 	}
+	if (r == 0)
+		say_unknown(sup, &o);
 	return r;
 }
 

@@ -287,7 +287,7 @@ static void remove_all(struct supervisor *sup)
 	parking_close(&sup->parking);
 	if (sup->cgroup_fd >= 0)
 		hook_detach(sup->cgroup_fd);
-	cgroup_remove_service(sup->cgroup_path);
+	run_cgroup_remove(sup);
 	notify_free(sup->notify);
 	sup->notify = NULL;
 	if (sup->control)
@@ -359,18 +359,14 @@ static int make_run_dir(struct supervisor *sup, struct error *err)
 	return 0;
 }
 
-static int make_cgroup(struct supervisor *sup, struct error *err)
+static int make_cgroup(struct supervisor *sup, bool taken_over, struct error *err)
 {
 	const struct run_config *config = &sup->plan->config;
 	uint16_t ports[RPD_ENDPOINT_MAX];
-	int r = cgroup_service(sup->name, true, sup->cgroup_path, err);
+	int r = run_cgroup_open(sup, taken_over, err);
 
 	if (r < 0)
 		return r;
-	sup->cgroup_fd = open(sup->cgroup_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (sup->cgroup_fd < 0)
-		return error_set(err, -errno, "can't open %s: %s", sup->cgroup_path,
-		                 strerror(errno));
 	for (size_t i = 0; i < config->n_listens; i++)
 		ports[i] = config->listens[i].port;
 	r = hook_attach(sup->cgroup_fd, ports, config->n_listens, &sup->hook, err);
@@ -446,7 +442,7 @@ static int start(struct supervisor *sup, struct error *err)
 	if (r >= 0)
 		r = make_run_dir(sup, err);
 	if (r >= 0)
-		r = make_cgroup(sup, err);
+		r = make_cgroup(sup, taken, err);
 	supervisor_path(sup->name, "notify", path, sizeof(path));
 	if (r >= 0 && sup->plan->config.ready == READY_NOTIFY)
 		r = notify_new(sup->loop, path, on_notify, sup, &sup->notify, err);
@@ -502,7 +498,7 @@ static void supervisor_free(struct supervisor *sup)
 {
 	reload_drop(sup);
 	while (sup->workers)
-		run_worker_forget(sup->workers);
+		run_worker_forget(sup->workers, false);
 	sd_event_source_disable_unref(sup->on_hook);
 	sd_event_source_disable_unref(sup->on_change);
 	sd_event_source_disable_unref(sup->park_timer);
@@ -618,16 +614,9 @@ static void undo(struct supervisors *all)
 
 		if (!sup->made)
 			continue;
-		for (struct run_worker *w = sup->workers; w; w = w->next)
-			cgroup_kill(w->cgroup_fd);
-		while (sup->workers) {
-			struct run_worker *w = sup->workers;
-			char name[sizeof(w->cgroup_name)];
-
-			strcpy(name, w->cgroup_name);
-			run_worker_forget(w);
-			cgroup_remove(sup->cgroup_path, name);
-		}
+		run_cgroup_clear(sup);
+		while (sup->workers)
+			run_worker_forget(sup->workers, true);
 		remove_all(sup);
 	}
 }
