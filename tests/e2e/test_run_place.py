@@ -81,6 +81,28 @@ def test_left_over(bed):
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
+def test_endpoint_of_a_failed_reload(bed):
+    """A port that only the workers of a failed reload had is the service's no longer; one that
+    goes well brings it back."""
+    more = "exec python3 -c 'import os, socket, sys\nmore = socket.create_server((\"\", 8081))\n" \
+           "os.set_inheritable(more.fileno(), True)\nos.execv(sys.argv[1], sys.argv[1:])' \"$@\""
+    run = Run(bed, worker_command(bed), "--settle", "0.05", "--kill-timeout", "5s", workers=2)
+
+    def ports():
+        return [row["port"] for row in run.status()["endpoints"]]
+    equal(ports(), [PORT], "ports")
+    for _ in range(2):
+        failed = run.reload("--batch", "1", "--", "sh", "-c", f"[ $REUSEPORTD_SLOT = 0 ] && {more}",
+                            "sh", *worker_command(bed), status=1)
+        check("1 of 2 replaced" in failed.out, f"slot 0 was not replaced: {failed}")
+        equal(ports(), [PORT], "ports after a reload that failed")
+        served(bed, [0, 1])
+    run.reload("--", "sh", "-c", more, "sh", *worker_command(bed))
+    equal(ports(), [PORT, 8081], "ports after one that went well")
+    served(bed, [0, 1])
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
 PASSED = """
 import os, socket
 listener = socket.socket(fileno=3)

@@ -128,6 +128,8 @@ static void commit(struct supervisor *sup)
 	if (sup->plan->config.workers != was &&
 	    run_slot_scale(sup, sup->plan->config.workers, &err) < 0)
 		run_say(sup, "%s", err.text);
+	if (failed || restored)
+		run_place_trim(sup);
 	run_slot_start_waiting(sup);
 	control_reload_ended(sup, failed || restored ? EXIT_REFUSED : EXIT_OK, why);
 }
@@ -187,6 +189,7 @@ static bool roll_back(struct supervisor *sup)
 		return false;
 	strcpy(why, it->why);
 	reload_free(sup);
+	run_place_trim(sup);
 	run_say(sup, "the old workers serve on");
 	run_slot_start_waiting(sup);
 	control_reload_ended(sup, EXIT_REFUSED, why);

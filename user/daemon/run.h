@@ -189,6 +189,8 @@ int run_place_admit(struct run_worker *w, struct error *err);
  * the socket array. @service: open and locked. */
 int run_place_expose(struct run_worker *w, struct service *service, unsigned int *ret_endpoint,
                      unsigned int *ret_index, struct error *err);
+/* After a reload that failed: takes the endpoints away that only its workers had. */
+void run_place_trim(struct supervisor *sup);
 /* Takes whoever has the slot out of it. */
 int run_place_withdraw(struct supervisor *sup, unsigned int slot, struct error *err);
 /* Notes the slot's run state, where `status` finds it. */

@@ -118,6 +118,50 @@ int run_place_endpoints(struct run_worker *w, const struct listener *listeners, 
 	return r < 0 ? r : add_endpoints(w->sup, &service, listeners, n, err);
 }
 
+static bool anybody_is_up(const struct supervisor *sup)
+{
+	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
+		if (sup->slots[slot].current)
+			return true;
+	return false;
+}
+
+static bool is_wanted(const struct supervisor *sup, const struct rpd_endpoint *endpoint,
+                      unsigned int e)
+{
+	const struct run_config *config = &sup->plan->config;
+
+	for (size_t i = 0; i < config->n_listens; i++)
+		if (config->listens[i].family && config->listens[i].port == endpoint->port)
+			return true;
+	for (const struct run_worker *w = sup->workers; w; w = w->next)
+		if (w->cookies[e] && (w->state == LIFE_UP || w->state == LIFE_HELD))
+			return true;
+	return false;
+}
+
+/* The last ones only: the others have their numbers. */
+void run_place_trim(struct supervisor *sup)
+{
+	_cleanup_service_ struct service service;
+	struct error ignored;
+
+	service_init(&service);
+	if (!anybody_is_up(sup) || service_open(&service, sup->name, &ignored) < 0)
+		return;
+	while (service.steer.service->n_endpoints > 1) {
+		const unsigned int e = service.steer.service->n_endpoints - 1;
+
+		if (is_wanted(sup, &service.steer.service->endpoints[e], e))
+			return;
+		cleanup_close(&sup->parking.fds[e]);
+		sup->parking.fds[e] = -1;
+		steer_clear_from(&service.steer, e, 0);
+		steer_clear(&service.steer, e, RPD_SLOT_PARKING);
+		steer_remove_endpoint(&service.steer, &service.pins);
+	}
+}
+
 /* --- into a slot */
 
 /* The first listener of each endpoint, which is the one with the lowest cookie. */
@@ -378,14 +422,6 @@ int run_place_resize(struct supervisor *sup, unsigned int n, struct error *err)
 }
 
 /* --- parking */
-
-static bool anybody_is_up(const struct supervisor *sup)
-{
-	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
-		if (sup->slots[slot].current)
-			return true;
-	return false;
-}
 
 static int on_park_timeout(sd_event_source *source, uint64_t now, void *data)
 {
