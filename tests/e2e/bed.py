@@ -106,6 +106,15 @@ def note(text):
     print(f"note: {text}", flush=True)
 
 
+def cgroup2():
+    """Where it is mounted; the bed has a part of its own of it."""
+    for line in pathlib.Path("/proc/mounts").read_text().splitlines():
+        _, mount, kind, *_ = line.split()
+        if kind == "cgroup2":
+            return pathlib.Path(mount)
+    raise Failure("cgroup2 is not mounted")
+
+
 class Result:
     """How a command ended."""
 
@@ -469,11 +478,7 @@ class Bed:
 
     def cgroups(self, service):
         """Those of the workers of a service that is run."""
-        for line in pathlib.Path("/proc/mounts").read_text().splitlines():
-            _, mount, kind, *_ = line.split()
-            if kind == "cgroup2":
-                yield from pathlib.Path(mount).glob(f"reuseportd/{service}/*/")
-                return
+        return cgroup2().glob(f"reuseportd/{service}/*/")
 
     def leftovers(self):
         return self.left_processes() + self.left_files() + self.left_bpf()

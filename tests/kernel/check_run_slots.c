@@ -10,6 +10,7 @@
 #include <bpf/bpf.h>
 
 #include "base/cleanup.h"
+#include "core/schedule.h"
 #include "daemon/account.h"
 #include "daemon/attach.h"
 #include "daemon/inspect.h"
@@ -336,6 +337,36 @@ static void refused(struct bed *bed)
 	CHECK_EQ(visit(0), workers[0].pid);
 }
 
+/* It can be put in place, but what follows fails: here the other worker's listener can't be noted,
+ * as there is no room for it. */
+static void refused_late(struct bed *bed)
+{
+	const struct rpd_member member = {.slot = 3};
+	struct run_worker workers[3];
+	struct rpd_worker row;
+	struct error err;
+	uint64_t next;
+
+	(void)bed;
+	begin();
+	run_endpoint(&service, AF_INET, false, RUN_PORT, 0);
+	admit_worker(0, &workers[0]);
+	admit_worker(1, &workers[1]);
+	run_start(&service, 1, &workers[2]);
+	CHECK_EQ(steer_member_del(&service.steer, workers[1].listeners[0].cookie), 0);
+	for (next = 1ull << 60; steer_member_set(&service.steer, next, &member) == 0;)
+		next++;
+	CHECK_EQ(steer_member_del(&service.steer, next - 1), 0);
+	CHECK(replace_worker(&service, 0, &workers[2].newcomer, "v9", "test", &err) < 0);
+	CHECK(strstr(err.text, "can't note the versions"));
+	CHECK_EQ(slot_cookie(0, 0), workers[0].listeners[0].cookie);
+	CHECK_EQ(steer_worker_get(&service.steer, 0, &row), 0);
+	CHECK_EQ(row.pid, workers[0].pid);
+	for (unsigned int i = 0; i < 4; i++)
+		CHECK(visit(0) != workers[2].pid);
+	CHECK_EQ(schedule_version_find(steer_schedule(&service.steer), "v9"), -1);
+}
+
 static void not_counted(struct bed *bed)
 {
 	uint64_t held, cookie = 1;
@@ -420,7 +451,10 @@ static void supervised(struct bed *bed)
 	CHECK(strstr(err.text, "is run by pid"));
 	service_close(&service);
 	run_kill(supervisor);
-	CHECK_EQ(service_detach(RUN_NAME, false, name, &err), 0);
+	/* Its workers may live. */
+	CHECK_EQ(service_detach(RUN_NAME, false, name, &err), -EBUSY);
+	CHECK(strstr(err.text, "reuseportd stop " RUN_NAME));
+	CHECK_EQ(service_detach(RUN_NAME, true, name, &err), 0);
 	CHECK_EQ(service_open(&service, RUN_NAME, &err), -ENOENT);
 }
 
@@ -486,6 +520,7 @@ int main(void)
 	        {"replaced_and_back", replaced_and_back},
 	        {"killed_between", killed_between},
 	        {"refused", refused},
+	        {"refused_late", refused_late},
 	        {"not_counted", not_counted},
 	        {"supervised", supervised},
 	        {"abandoned", abandoned},

@@ -146,6 +146,9 @@ static void commit(struct supervisor *sup)
 	        rollout_count(&it->rollout, ROLLOUT_REPLACED), it->rollout.slots.n);
 	strcpy(why, it->why);
 	was = sup->plan->config.workers;
+	for (size_t i = 0; i < it->rollout.slots.n; i++)
+		sup->slots[it->rollout.slots.at[i]].old_label[0] = '\0';
+	it->plan->relabel &= failed > 0; /* of the new command are all the others from now on */
 	if (!restored && it->of_all && it->plan != sup->plan) {
 		if (run_command_keep(sup, &it->plan->config, &err) < 0)
 			run_say(sup, "%s", err.text);
@@ -163,6 +166,8 @@ static void commit(struct supervisor *sup)
 	if (sup->plan->config.workers != was &&
 	    run_slot_scale(sup, sup->plan->config.workers, &err) < 0)
 		run_say(sup, "%s", err.text);
+	if (failed || restored)
+		run_place_trim(sup);
 	run_slot_look_at_unwell(sup);
 	run_slot_start_waiting(sup);
 	control_reload_ended(sup, failed || restored ? EXIT_REFUSED : EXIT_OK, why);
@@ -223,6 +228,7 @@ static bool roll_back(struct supervisor *sup)
 		return false;
 	strcpy(why, it->why);
 	reload_free(sup);
+	run_place_trim(sup);
 	run_say(sup, "the old workers serve on");
 	run_slot_look_at_unwell(sup);
 	run_slot_start_waiting(sup);

@@ -29,14 +29,26 @@ static int commit(struct service *service, struct rpd_schedule *draft, const cha
 	return change_commit(service, &after, draft, true, what, err);
 }
 
-/* After a failed admission: with the old row back, what was put in place of its listeners is put
- * back, and what was put where it had none is taken out. */
-static void take_back(struct service *service, unsigned int slot, const struct rpd_worker *before)
+static bool has_cookie(const struct rpd_worker *worker, uint64_t cookie)
+{
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (worker->cookies[e] == cookie)
+			return true;
+	return false;
+}
+
+/* After an admission that failed: with the old row back, what was put in place of its listeners is
+ * put back, and what was put where it had none is taken out. */
+static void take_back(struct service *service, unsigned int slot, const struct newcomer *newcomer,
+                      const struct rpd_worker *before)
 {
 	_cleanup_observed_ struct observed again = {};
 	struct error ignored;
 
 	steer_worker_set(&service->steer, slot, before);
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (newcomer->listeners[e] && !has_cookie(before, newcomer->listeners[e]->cookie))
+			steer_member_del(&service->steer, newcomer->listeners[e]->cookie);
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
 		if (!before->cookies[e])
 			steer_clear(&service->steer, e, slot);
@@ -52,6 +64,38 @@ static int edit_newcomer(struct service *service, unsigned int slot, const char 
 	return r < 0 || !label ? r : edit_label(draft, &slots, label, err);
 }
 
+/* With a newcomer of a version that is switched off, in place of the last one of the other, all
+ * connections would be refused. */
+static int check_served(const struct service *service, const struct rpd_schedule *draft,
+                        unsigned int slot, struct error *err)
+{
+	const struct rpd_schedule *in_force = steer_schedule(&service->steer);
+	struct rpd_schedule as_it_is = *in_force, next = *draft;
+	struct error ignored;
+
+	schedule_build(&as_it_is);
+	schedule_build(&next);
+	if (edit_check_served(&as_it_is, &next, false, "", &ignored) == 0)
+		return 0;
+	return error_set(err, -EBUSY,
+	                 "version '%s' is switched off, and without the worker in slot %u no one "
+	                 "of '%s' would be left to take connections; let all versions take them: "
+	                 "`reuseportd switch %s --off`",
+	                 draft->versions[draft->slots[slot].version].label, slot,
+	                 in_force->versions[in_force->only_version].label, service->pins.service);
+}
+
+/* Who was in the slot may have listened where the newcomer, another process, doesn't. */
+static void clear_rest(struct service *service, unsigned int slot, const struct newcomer *newcomer,
+                       const struct rpd_worker *before)
+{
+	if (before->pid == newcomer->owner.pid && before->start_time == newcomer->owner.start_time)
+		return;
+	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
+		if (!newcomer->listeners[e] && before->cookies[e])
+			steer_clear(&service->steer, e, slot);
+}
+
 int replace_worker(struct service *service, unsigned int slot, const struct newcomer *newcomer,
                    const char *label, const char *what, struct error *err)
 {
@@ -62,19 +106,18 @@ int replace_worker(struct service *service, unsigned int slot, const struct newc
 	if (r < 0)
 		return error_set(err, r, "can't read slot %u: %s", slot, strerror(-r));
 	r = edit_newcomer(service, slot, label, &draft, err);
+	if (r == 0 && draft.only_version != RPD_NO_VERSION)
+		r = check_served(service, &draft, slot, err);
 	if (r < 0)
 		return r;
 	r = admit(service, slot, newcomer, draft.slots[slot].version, err);
-	if (r < 0) {
-		take_back(service, slot, &before);
-		return r;
+	if (r == 0) {
+		clear_rest(service, slot, newcomer, &before);
+		r = commit(service, &draft, what, err);
 	}
-	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
-		if (!newcomer->listeners[e] && before.cookies[e] &&
-		    (before.pid != newcomer->owner.pid ||
-		     before.start_time != newcomer->owner.start_time))
-			steer_clear(&service->steer, e, slot);
-	return commit(service, &draft, what, err);
+	if (r < 0)
+		take_back(service, slot, newcomer, &before);
+	return r;
 }
 
 /* The row first: who is in a slot and not in its row is taken out by the next look at a service

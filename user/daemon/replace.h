@@ -8,7 +8,8 @@
 
 /*
  * Puts the newcomer into @slot, in place of whoever is there, and the slot into the ring if it
- * isn't. All or nothing: on failure whoever was there is back. Where the newcomer doesn't listen
+ * isn't. All or nothing: on failure whoever was there is back. -EBUSY if the newcomer's version is
+ * switched off and nobody of the other one would be left. Where the newcomer doesn't listen
  * the entry is emptied.
  *
  * Who was there goes on with its connections, and has no new one when this returns: it is retired.

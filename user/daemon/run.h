@@ -34,6 +34,9 @@ struct supervisor;
 /* A configuration, as long as any worker or plan goes by it. */
 struct run_plan {
 	unsigned int refs;
+	/* Its label is another one than before, or was named: slots get it. Else they keep theirs,
+	 * which the user may have set (`label`). */
+	bool relabel;
 	struct run_config config;
 };
 
@@ -68,7 +71,8 @@ struct run_worker {
 
 	uint16_t refused_port; /* where it may not listen by MPTCP, and does not by TCP; or 0 */
 	bool told_ready;       /* by sd_notify, or a message */
-	bool probing_listener; /* its listener is where probes find it (RPD_SLOT_PROBE) */
+	bool probing_listener; /* its listener is where probes find it ... */
+	unsigned int probe_at; /* ... at RPD_SLOT_PROBE + this */
 	struct probe_run *probe;
 	sd_event_source *probe_timer;
 	unsigned int probe_failures; /* in a row, when it is up */
@@ -88,6 +92,8 @@ struct run_slot {
 	unsigned int crashes; /* in a row */
 	unsigned int restarts;
 	bool ended;             /* stopped because its worker has ended, and not by the user */
+	/* That it had before the reload under way gave it another: for who comes back. Or "". */
+	char old_label[RPD_LABEL_MAX];
 	sd_event_source *timer; /* of the pause before the next start */
 };
 
@@ -149,8 +155,10 @@ void run_worker_fail(struct run_worker *w, const char *format, ...)
         __attribute__((format(printf, 2, 3)));
 /* The timer of its state. */
 int run_worker_arm(struct run_worker *w, int64_t ns, enum life_event event);
-/* Lets go of it, and leaves its processes alone. */
-void run_worker_forget(struct run_worker *w);
+/* Lets go of it, and leaves its processes alone, and what is left of its output unless it has
+ * @ended.
+ */
+void run_worker_forget(struct run_worker *w, bool ended);
 /* The worker whose cgroup process @pid is in, or NULL. */
 struct run_worker *run_worker_of_pid(struct supervisor *sup, uint32_t pid);
 
@@ -171,6 +179,16 @@ int run_env_add_channel(char ***env, int fd);
  */
 int run_log_open(const struct run_worker *w, const char *name, struct error *err);
 
+/* --- run_cgroup.c */
+
+/* Opens the service's cgroup: where it is, if the service is @taken_over; else it is made, or
+ * emptied. */
+int run_cgroup_open(struct supervisor *sup, bool taken_over, struct error *err);
+/* Kills all that is in it, and waits for their end. */
+void run_cgroup_clear(struct supervisor *sup);
+/* Removes it, when nobody is in it any more. */
+void run_cgroup_remove(struct supervisor *sup);
+
 /* --- run_place.c: workers' listeners, and slots. */
 
 /* Its listeners that are meant to take connections, by cookie. The caller frees *ret. */
@@ -188,6 +206,8 @@ bool run_place_listens(const struct run_worker *w);
  * the socket array. @service: open and locked. */
 int run_place_expose(struct run_worker *w, struct service *service, unsigned int *ret_endpoint,
                      unsigned int *ret_index, struct error *err);
+/* After a reload that failed: takes the endpoints away that only its workers had. */
+void run_place_trim(struct supervisor *sup);
 /* Takes whoever has the slot out of it. */
 int run_place_withdraw(struct supervisor *sup, unsigned int slot, struct error *err);
 /* Notes the slot's run state, where `status` finds it. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What is left of the connections of a worker that is out of its slot. */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
@@ -45,36 +46,52 @@ static int compare(const void *a, const void *b)
 }
 
 /* Without counting: the connections of the service's ports that its processes have open. */
-static uint64_t count_held(const struct run_worker *w, const struct service *service)
+static int count_held(const struct run_worker *w, const struct service *service, uint64_t *ret)
 {
 	_cleanup_free_ struct connection *connections = NULL;
 	_cleanup_free_ uint32_t *pids = NULL;
 	struct inodes inodes = {};
-	uint64_t open = 0;
 	size_t n_pids = 0, n = 0;
 	struct error ignored;
+	int r = cgroup_processes(w->cgroup_fd, &pids, &n_pids);
 
-	cgroup_processes(w->cgroup_fd, &pids, &n_pids);
-	for (size_t i = 0; i < n_pids; i++)
-		proc_sockets(pids[i], add_inode, &inodes);
+	for (size_t i = 0; r == 0 && i < n_pids; i++)
+		r = proc_sockets(pids[i], add_inode, &inodes);
+	if (r == 0 && inodes.failed)
+		r = -ENOMEM;
+	if (r == 0)
+		r = sockets_connections(service, &connections, &n, &ignored);
 	if (inodes.n)
 		qsort(inodes.at, inodes.n, sizeof(*inodes.at), compare);
-	sockets_connections(service, &connections, &n, &ignored);
-	for (size_t i = 0; i < n; i++)
-		open += connections[i].inode && inodes.n &&
+	*ret = 0;
+	for (size_t i = 0; r == 0 && i < n; i++)
+		*ret += connections[i].inode && inodes.n &&
 		        bsearch(&connections[i].inode, inodes.at, inodes.n, sizeof(*inodes.at),
 		                compare);
 	free(inodes.at);
-	return inodes.failed ? UINT64_MAX : open;
+	return r;
 }
 
-/* Connections that wait at its listeners, and handshakes under way there. */
+/* Whether no handshake is under way at its listeners any more. */
+static bool handshakes_are_over(const struct run_worker *w, const struct service *service)
+{
+	uint64_t cookies[RPD_ENDPOINT_MAX], under_way = 0;
+	size_t n = 0;
+
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (w->cookies[e])
+			cookies[n++] = w->cookies[e];
+	if (worker_handshakes(service, cookies, n, &under_way) < 0)
+		return clock_ns(CLOCK_MONOTONIC) - w->withdrawn_at >= HANDSHAKE_NS;
+	return under_way == 0;
+}
+
+/* Whether nothing waits at its listeners. */
 static bool queues_are_empty(const struct run_worker *w, const struct service *service)
 {
 	_cleanup_free_ struct listener *listeners = NULL;
-	uint64_t cookies[RPD_ENDPOINT_MAX], under_way = 0;
 	struct error ignored;
-	size_t n = 0, n_cookies = 0;
+	size_t n = 0;
 
 	if (sockets_listeners(service, &listeners, &n, &ignored) < 0)
 		return false;
@@ -82,24 +99,24 @@ static bool queues_are_empty(const struct run_worker *w, const struct service *s
 		for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 			if (w->cookies[e] == listeners[i].cookie && listeners[i].queue)
 				return false;
-	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
-		if (w->cookies[e])
-			cookies[n_cookies++] = w->cookies[e];
-	if (worker_handshakes(service, cookies, n_cookies, &under_way) < 0)
-		return clock_ns(CLOCK_MONOTONIC) - w->withdrawn_at >= HANDSHAKE_NS;
-	return under_way == 0;
+	return true;
 }
 
+/* In the order in which a connection goes: what moves on while we look is seen where it comes to.
+ */
 bool run_drain_is_done(struct run_worker *w, uint64_t *ret_open)
 {
 	_cleanup_service_ struct service service;
 	struct error ignored;
+	bool quiet;
 
 	*ret_open = UINT64_MAX;
 	service_init(&service);
 	if (service_open(&service, w->sup->name, &ignored) < 0)
 		return false;
-	if (worker_open_connections(&service, w->account, ret_open) < 0)
-		*ret_open = count_held(w, &service);
-	return *ret_open == 0 && queues_are_empty(w, &service);
+	quiet = handshakes_are_over(w, &service) && queues_are_empty(w, &service);
+	if (worker_open_connections(&service, w->account, ret_open) < 0 &&
+	    count_held(w, &service, ret_open) < 0)
+		*ret_open = UINT64_MAX;
+	return quiet && *ret_open == 0;
 }

@@ -37,18 +37,14 @@ static int make_run_dir(struct supervisor *sup, struct error *err)
 	return 0;
 }
 
-static int make_cgroup(struct supervisor *sup, struct error *err)
+static int make_cgroup(struct supervisor *sup, bool taken_over, struct error *err)
 {
 	const struct run_config *config = &sup->plan->config;
 	uint16_t ports[RPD_ENDPOINT_MAX];
-	int r = cgroup_service(sup->name, true, sup->cgroup_path, err);
+	int r = run_cgroup_open(sup, taken_over, err);
 
 	if (r < 0)
 		return r;
-	sup->cgroup_fd = open(sup->cgroup_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (sup->cgroup_fd < 0)
-		return error_set(err, -errno, "can't open %s: %s", sup->cgroup_path,
-		                 strerror(errno));
 	for (size_t i = 0; i < config->n_listens; i++)
 		ports[i] = config->listens[i].port;
 	return hook_attach(sup->cgroup_fd, ports, config->n_listens, &sup->hook, err);
@@ -119,7 +115,7 @@ int run_make(struct supervisor *sup, struct error *err)
 	if (r >= 0)
 		r = make_run_dir(sup, err);
 	if (r >= 0)
-		r = make_cgroup(sup, err);
+		r = make_cgroup(sup, taken, err);
 	return r < 0 ? r : taken;
 }
 
@@ -148,7 +144,7 @@ void run_remove(struct supervisor *sup)
 	parking_close(&sup->parking);
 	if (sup->cgroup_fd >= 0)
 		hook_detach(sup->cgroup_fd);
-	cgroup_remove_service(sup->cgroup_path);
+	run_cgroup_remove(sup);
 	notify_free(sup->notify);
 	sup->notify = NULL;
 	if (sup->control)

@@ -64,9 +64,11 @@ int run_place_listeners(struct run_worker *w, struct listener **ret, size_t *ret
 
 	if (r < 0)
 		return r;
-	/* Those passed to it are of our making, and so of our cgroup. */
+	/* Those passed to it are of our making, or of an earlier supervisor's, and so of its
+	 * cgroup. */
 	for (size_t i = 0; i < n; i++)
-		if ((listeners[i].cgroup == w->cgroup_id || is_fixed(w, listeners[i].cookie)) &&
+		if ((listeners[i].cgroup == w->cgroup_id || is_fixed(w, listeners[i].cookie) ||
+		     is_placed(w, listeners[i].cookie)) &&
 		    is_meant(w, &listeners[i]))
 			listeners[kept++] = listeners[i];
 	*ret = listeners;
@@ -115,6 +117,50 @@ int run_place_endpoints(struct run_worker *w, const struct listener *listeners, 
 	service_init(&service);
 	r = service_open(&service, w->sup->name, err);
 	return r < 0 ? r : add_endpoints(w->sup, &service, listeners, n, err);
+}
+
+static bool anybody_is_up(const struct supervisor *sup)
+{
+	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
+		if (sup->slots[slot].current)
+			return true;
+	return false;
+}
+
+static bool is_wanted(const struct supervisor *sup, const struct rpd_endpoint *endpoint,
+                      unsigned int e)
+{
+	const struct run_config *config = &sup->plan->config;
+
+	for (size_t i = 0; i < config->n_listens; i++)
+		if (config->listens[i].family && config->listens[i].port == endpoint->port)
+			return true;
+	for (const struct run_worker *w = sup->workers; w; w = w->next)
+		if (w->cookies[e] && (w->state == LIFE_UP || w->state == LIFE_HELD))
+			return true;
+	return false;
+}
+
+/* The last ones only: the others have their numbers. */
+void run_place_trim(struct supervisor *sup)
+{
+	_cleanup_service_ struct service service;
+	struct error ignored;
+
+	service_init(&service);
+	if (!anybody_is_up(sup) || service_open(&service, sup->name, &ignored) < 0)
+		return;
+	while (service.steer.service->n_endpoints > 1) {
+		const unsigned int e = service.steer.service->n_endpoints - 1;
+
+		if (is_wanted(sup, &service.steer.service->endpoints[e], e))
+			return;
+		cleanup_close(&sup->parking.fds[e]);
+		sup->parking.fds[e] = -1;
+		steer_clear_from(&service.steer, e, 0);
+		steer_clear(&service.steer, e, RPD_SLOT_PARKING);
+		steer_remove_endpoint(&service.steer, &service.pins);
+	}
 }
 
 /* --- into a slot */
@@ -219,7 +265,7 @@ static void end_probing(struct run_worker *w, struct service *service)
 	if (!w->probing_listener)
 		return;
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
-		steer_clear(&service->steer, e, RPD_SLOT_PROBE + w->number % RPD_PROBE_MAX);
+		steer_clear(&service->steer, e, RPD_SLOT_PROBE + w->probe_at);
 	w->probing_listener = false;
 }
 
@@ -254,6 +300,29 @@ static int get_newcomer(struct run_worker *w, struct service *service,
 	return r;
 }
 
+/* The version that the slot gets with the worker, or NULL: it keeps its own, by which the user may
+ * have switched. */
+static const char *choose_label(const struct run_worker *w, const struct service *service)
+{
+	const struct rpd_slot *is = &steer_schedule(&service->steer)->slots[w->slot];
+	const char *old = w->sup->slots[w->slot].old_label;
+
+	if (is->state == RPD_SLOT_EMPTY || w->plan->relabel)
+		return w->plan->config.label;
+	return old[0] ? old : NULL;
+}
+
+/* What the slot's version was is noted, for who comes back. */
+static void note_label(const struct run_worker *w, const struct service *service)
+{
+	const struct rpd_schedule *s = steer_schedule(&service->steer);
+	const struct rpd_slot *is = &s->slots[w->slot];
+	struct run_slot *it = &w->sup->slots[w->slot];
+
+	if (w->plan->relabel && is->state != RPD_SLOT_EMPTY && it->old_label[0] == '\0')
+		memcpy(it->old_label, s->versions[is->version].label, sizeof(it->old_label));
+}
+
 int run_place_admit(struct run_worker *w, struct error *err)
 {
 	_cleanup_free_ struct listener *listeners = NULL;
@@ -268,15 +337,32 @@ int run_place_admit(struct run_worker *w, struct error *err)
 	if (r < 0)
 		return r;
 	end_probing(w, &service);
-	r = replace_worker(&service, w->slot, &newcomer, w->plan->config.label, "run", err);
+	note_label(w, &service);
+	r = replace_worker(&service, w->slot, &newcomer, choose_label(w, &service), "run", err);
 	if (r == 0)
 		r = remember_row(w, &service, err);
 	if (r < 0)
 		return r;
+	if (!w->plan->relabel)
+		w->sup->slots[w->slot].old_label[0] = '\0';
 	events_note(&service.steer,
 	            w->sup->slots[w->slot].current ? RPD_EVENT_swapped : RPD_EVENT_admitted,
 	            w->slot, newcomer.owner.pid, newcomer.owner.comm);
 	return 0;
+}
+
+static int free_probe_place(const struct supervisor *sup, struct error *err)
+{
+	bool taken[RPD_PROBE_MAX] = {};
+
+	for (const struct run_worker *w = sup->workers; w; w = w->next)
+		if (w->probing_listener)
+			taken[w->probe_at] = true;
+	for (unsigned int i = 0; i < RPD_PROBE_MAX; i++)
+		if (!taken[i])
+			return i;
+	return error_set(err, -EBUSY, "%u other workers are probed at the same time",
+	                 RPD_PROBE_MAX);
 }
 
 int run_place_expose(struct run_worker *w, struct service *service, unsigned int *ret_endpoint,
@@ -293,9 +379,14 @@ int run_place_expose(struct run_worker *w, struct service *service, unsigned int
 	while (!newcomer.listeners[e]) /* it has one: else there were no newcomer */
 		e++;
 	*ret_endpoint = e;
-	*ret_index = RPD_SLOT_PROBE + w->number % RPD_PROBE_MAX;
+	*ret_index = RPD_SLOT_PROBE + w->probe_at;
 	if (w->probing_listener)
 		return 0;
+	r = free_probe_place(w->sup, err);
+	if (r < 0)
+		return r;
+	w->probe_at = r;
+	*ret_index = RPD_SLOT_PROBE + w->probe_at;
 	fd = proc_borrow_fd(newcomer.owner.pid, newcomer.fds[e], newcomer.listeners[e]->inode, err);
 	if (fd < 0)
 		return fd;
@@ -396,7 +487,8 @@ static int on_park_timeout(sd_event_source *source, uint64_t now, void *data)
 	return 0;
 }
 
-/* Somebody is in a slot: who waits goes to him. */
+/* Somebody is in a slot: who waits goes to him. Also if nobody does yet: a handshake that has begun
+ * meanwhile would end where nobody looks any more. */
 static void unpark(struct supervisor *sup)
 {
 	_cleanup_service_ struct service service;
@@ -405,8 +497,6 @@ static void unpark(struct supervisor *sup)
 
 	service_init(&service);
 	sup->park_timer = sd_event_source_disable_unref(sup->park_timer);
-	if (!sup->parking.closed && parking_queued(&sup->parking) == 0)
-		return;
 	r = service_open(&service, sup->name, &err);
 	if (r == 0 && sup->parking.closed)
 		r = parking_open(&sup->parking, &service, &err);

@@ -12,74 +12,107 @@
 #include "core/edit.h"
 #include "daemon/change.h"
 #include "daemon/observe.h"
+#include "daemon/replace.h"
 #include "daemon/run.h"
 #include "kern/cgroup.h"
-#include "kern/sockdiag.h"
+#include "kern/proc.h"
 
-/* Of who is in no slot: the account by its listeners, if it was in one before. */
-static void find_account(struct run_worker *w, const struct service *service,
-                         const struct listener *listeners, size_t n)
+/* Whether one of its processes has it open. */
+static bool holds(const struct run_worker *w, const struct listener *listener)
 {
-	size_t at = 0;
+	_cleanup_free_ struct holder *holders = NULL;
+	_cleanup_free_ uint32_t *pids = NULL;
+	size_t n_pids = 0, n = 0;
+	struct error ignored;
 
-	for (size_t i = 0; i < n && at < RPD_ENDPOINT_MAX; i++) {
-		struct rpd_member member;
-
-		if (listeners[i].cgroup != w->cgroup_id ||
-		    steer_member_get(&service->steer, listeners[i].cookie, &member) < 0)
-			continue;
-		w->cookies[at++] = listeners[i].cookie;
-		w->account = member.account;
-	}
+	return cgroup_processes(w->cgroup_fd, &pids, &n_pids) == 0 &&
+	       proc_holders_among(pids, n_pids, listener, 1, &holders, &n, &ignored) == 0 && n > 0;
 }
 
-static bool has_process(const struct run_worker *w, uint32_t pid)
+/* The slot that one of its listeners is in, or -1. By the cgroup that made it; of one that was
+ * passed to it that is the supervisor's. Not by who polls it: a pre-fork program replaces its
+ * children as it likes. */
+static int find_slot(const struct run_worker *w, const struct observed *o)
 {
+	for (size_t i = 0; i < o->n_listeners; i++)
+		for (unsigned int slot = 0; slot < o->n_slots; slot++)
+			if (o->listeners[i].cgroup == w->cgroup_id &&
+			    observed_is_in_slot(o, slot, o->listeners[i].cookie))
+				return slot;
+	for (size_t i = 0; i < o->n_listeners && w->slot < o->n_slots; i++)
+		if (observed_is_in_slot(o, w->slot, o->listeners[i].cookie) &&
+		    holds(w, &o->listeners[i]))
+			return w->slot;
+	return -1;
+}
+
+/* Whether it is in its slot without any listener, from the beginning (run_place_admit()). */
+static bool is_there_without(const struct run_worker *w, const struct observed *o)
+{
+	const struct rpd_worker *row = &o->slots[w->slot].worker;
 	_cleanup_free_ uint32_t *pids = NULL;
 	size_t n = 0;
 
+	if (row->fd >= 0 || row->run != RPD_RUN_UP)
+		return false;
 	cgroup_processes(w->cgroup_fd, &pids, &n);
 	for (size_t i = 0; i < n; i++)
-		if (pids[i] == pid)
+		if (pids[i] == row->pid)
 			return true;
 	return false;
 }
 
-/* Whether the worker is the one that its slot's row names, with a listener in force, or with none
- * from the beginning (run_place_admit()). */
-static bool is_in_slot(const struct run_worker *w, const struct service *service,
-                       struct rpd_worker *ret_row)
+/* Of who is in no slot: the account by its listeners, if it was in one before. */
+static void find_account(struct run_worker *w, const struct service *service,
+                         const struct observed *o)
 {
-	if (w->slot >= w->sup->n_slots || steer_worker_get(&service->steer, w->slot, ret_row) < 0 ||
-	    !has_process(w, ret_row->pid))
-		return false;
-	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
-		if (ret_row->cookies[e] &&
-		    steer_cookie(&service->steer, e, w->slot) == ret_row->cookies[e])
-			return true;
-	return ret_row->fd < 0 && ret_row->run == RPD_RUN_UP;
+	size_t at = 0;
+
+	for (size_t i = 0; i < o->n_listeners && at < RPD_ENDPOINT_MAX; i++) {
+		struct rpd_member member;
+
+		if (o->listeners[i].cgroup != w->cgroup_id ||
+		    steer_member_get(&service->steer, o->listeners[i].cookie, &member) < 0)
+			continue;
+		w->cookies[at++] = o->listeners[i].cookie;
+		w->account = member.account;
+	}
 }
 
-static void place(struct run_worker *w, const struct service *service,
-                  const struct listener *listeners, size_t n)
+static void stay(struct run_worker *w, const struct rpd_worker *row)
 {
 	struct run_slot *it = &w->sup->slots[w->slot];
-	struct rpd_worker row;
 
-	if (is_in_slot(w, service, &row) && !it->current) {
-		memcpy(w->cookies, row.cookies, sizeof(w->cookies));
-		w->account = row.account;
-		w->state = LIFE_UP;
-		it->current = w;
-		it->run = RPD_RUN_UP;
-		it->restarts = row.restarts;
-		run_say(w->sup, "slot %u: pid %u is taken over", w->slot, w->pid);
-		return;
+	memcpy(w->cookies, row->cookies, sizeof(w->cookies));
+	w->account = row->account;
+	w->state = LIFE_UP;
+	it->current = w;
+	it->run = RPD_RUN_UP;
+	it->restarts = row->restarts;
+	run_say(w->sup, "slot %u: pid %u is taken over", w->slot, w->pid);
+}
+
+/* Who isn't to stay gets no connections any more before it is told to go. */
+static int place(struct run_worker *w, struct service *service, struct observed *o,
+                 struct error *err)
+{
+	int slot = find_slot(w, o), r = 0;
+
+	if (slot < 0 && w->slot < o->n_slots && is_there_without(w, o))
+		slot = w->slot;
+	if (slot == (int)w->slot && w->slot < w->sup->n_slots && !w->sup->slots[slot].current) {
+		stay(w, &o->slots[slot].worker);
+		return 0;
 	}
-	find_account(w, service, listeners, n);
+	find_account(w, service, o);
+	if (slot >= 0) {
+		r = vacate_slot(service, slot, err);
+		o->slots[slot].live = false;
+	}
 	w->withdrawn_at = clock_ns(CLOCK_MONOTONIC);
 	run_say(w->sup, "pid %u, of slot %u, is in no slot: it is stopped when its connections end",
 	        w->pid, w->slot);
+	return r;
 }
 
 static bool has_worker(const struct supervisor *sup, const char *cgroup_name)
@@ -149,19 +182,21 @@ static void restore_slots(struct supervisor *sup, const struct service *service)
  * the two: he was the slot's first worker, or its last one was found dead. And slots whose workers
  * have died since are left out.
  */
-static int complete_ring(const struct supervisor *sup, struct service *service,
-                         const struct observed *observed, struct error *err)
+static int complete_ring(struct supervisor *sup, struct service *service, struct error *err)
 {
+	_cleanup_observed_ struct observed o = {};
 	struct rpd_schedule draft;
-	int r = 0;
+	int r = observe(service, OBSERVE_KNOWN, &o, err);
 
-	change_begin(service, observed, &draft);
+	if (r < 0)
+		return r;
+	change_begin(service, &o, &draft);
 	for (unsigned int slot = 0; r == 0 && slot < sup->n_slots; slot++)
 		if (sup->slots[slot].current && draft.slots[slot].state == RPD_SLOT_EMPTY)
 			r = edit_fill(&draft, slot, service->steer.service->label, err);
 	if (r < 0 || !memcmp(&draft, steer_schedule(&service->steer), sizeof(draft)))
 		return r;
-	return change_commit(service, observed, &draft, true, "the take-over", err);
+	return change_commit(service, &o, &draft, true, "the take-over", err);
 }
 
 /* A probe's: its process has nobody any more who waits for it. */
@@ -174,12 +209,23 @@ static void remove_other(struct supervisor *sup, const char *name)
 	cgroup_remove(sup->cgroup_path, name);
 }
 
-static int adopt_all(struct supervisor *sup, const struct service *service, char **names, size_t n,
+/* Who has left its cgroup, or was started elsewhere: it can't be supervised. */
+static void say_unknown(struct supervisor *sup, const struct observed *o)
+{
+	for (unsigned int slot = 0; slot < o->n_slots && slot < sup->n_slots; slot++)
+		if (o->slots[slot].live && !sup->slots[slot].current)
+			run_say(sup,
+			        "slot %u: pid %u takes connections, and is in no cgroup of %s: it "
+			        "is not taken over, and left alone",
+			        slot, o->slots[slot].worker.pid, sup->cgroup_path);
+}
+
+static int adopt_all(struct supervisor *sup, struct service *service, char **names, size_t n,
                      struct error *err)
 {
-	_cleanup_free_ struct listener *listeners = NULL;
-	size_t n_listeners = 0;
-	int r = sockdiag_listeners(0, &listeners, &n_listeners, err);
+	_cleanup_observed_ struct observed o = {};
+	/* What was killed half way is completed, or taken back. */
+	int r = observe(service, OBSERVE_KNOWN, &o, err);
 
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		unsigned int slot, number;
@@ -192,16 +238,17 @@ static int adopt_all(struct supervisor *sup, const struct service *service, char
 		err->status = 0;
 		w = run_worker_adopt(sup, names[i], LIFE_HELD, err);
 		if (w)
-			place(w, service, listeners, n_listeners);
+			r = place(w, service, &o, err);
 		else if (err->status)
 			r = -ECHILD;
 	}
+	if (r == 0)
+		say_unknown(sup, &o);
 	return r;
 }
 
 int run_takeover(struct supervisor *sup, struct error *err)
 {
-	_cleanup_observed_ struct observed observed = {};
 	_cleanup_service_ struct service service;
 	char **names = NULL;
 	size_t n = 0;
@@ -209,8 +256,6 @@ int run_takeover(struct supervisor *sup, struct error *err)
 
 	service_init(&service);
 	r = service_open(&service, sup->name, err);
-	if (r == 0) /* an admission, or the opposite, that was begun is done first */
-		r = observe(&service, OBSERVE_KNOWN, &observed, err);
 	if (r < 0)
 		return r;
 	sup->n_slots = service.steer.service->n_workers;
@@ -221,7 +266,7 @@ int run_takeover(struct supervisor *sup, struct error *err)
 	r = r < 0 ? error_set(err, r, "can't read %s: %s", sup->cgroup_path, strerror(-r))
 	          : adopt_all(sup, &service, names, n, err);
 	if (r == 0)
-		r = complete_ring(sup, &service, &observed, err);
+		r = complete_ring(sup, &service, err);
 	for (size_t i = 0; i < n; i++)
 		free(names[i]);
 	free(names);

@@ -140,10 +140,12 @@ static void worker_free(struct run_worker *w, bool remove_output)
 	free(w);
 }
 
-void run_worker_forget(struct run_worker *w)
+void run_worker_forget(struct run_worker *w, bool ended)
 {
+	if (ended && w->output)
+		output_flush(w->output);
 	unlink_worker(w);
-	worker_free(w, false);
+	worker_free(w, ended);
 }
 
 /* Nothing of it is left. */

@@ -407,5 +407,11 @@ int service_detach(const char *name, bool force, char ret_name[RPD_LABEL_MAX], s
 		                 "ends it with its workers",
 		                 service.pins.service, service_supervisor(&service),
 		                 service.pins.service);
+	if (r == 0 && !force && service_is_run(&service) && !is_half_made(&service))
+		return error_set(err, -EBUSY,
+		                 "service '%s' is one that is run: use `reuseportd stop %s`, which "
+		                 "ends it with the workers that are left; `reuseportd detach %s "
+		                 "--force` would leave them there, with nobody who knows of them",
+		                 service.pins.service, service.pins.service, service.pins.service);
 	return service_remove(&service, force, err);
 }

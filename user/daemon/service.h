@@ -58,7 +58,8 @@ struct service_plan {
  */
 int service_create(struct service *service, const struct service_plan *plan, struct error *err);
 
-/* One more endpoint for a service that is complete. Returns its index. Killed at any point it has
+/* One more endpoint for a service that is complete. Returns its index. -EADDRINUSE if another
+ * service has it. Killed at any point it has
  * been added or it hasn't. The program is attached to the group by who puts the first listener into
  * a slot: admit(), or parking_open(). */
 int service_add_endpoint(struct service *service, const struct rpd_endpoint *endpoint,
@@ -84,7 +85,8 @@ int service_supervise(struct service *service, struct error *err);
 int service_remove(struct service *service, bool force, struct error *err);
 
 /* `detach`: service_remove() for service @name (NULL: the only one), in whatever state it is.
- * @ret_name: its name. */
+ * @ret_name: its name. -EBUSY if it is one that is run, as its workers would be left: with @force
+ * only while a supervisor lives. */
 int service_detach(const char *name, bool force, char ret_name[RPD_LABEL_MAX], struct error *err);
 
 /* Opens a complete service for a look only: without the lock, so what is seen may be out of date,

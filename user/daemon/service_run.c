@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "core/endpoint.h"
 #include "core/schedule.h"
 #include "daemon/service.h"
 #include "kern/events.h"
@@ -133,8 +134,50 @@ int service_create(struct service *service, const struct service_plan *plan, str
 	return r;
 }
 
+static bool has_endpoint(const struct service *service, const struct rpd_endpoint *endpoint)
+{
+	const struct rpd_service *info = service->steer.service;
+
+	for (unsigned int e = 0; e < info->n_endpoints; e++)
+		if (endpoint_equal(&info->endpoints[e], endpoint))
+			return true;
+	return false;
+}
+
+/* A group has one program: with ours the other service's workers would get no connection any more.
+ * Only a look, as two that locked each other's services would wait for ever; what is begun at the
+ * same moment the kernel refuses at the first listener that is in both. */
+static int check_free(const struct service *service, const struct rpd_endpoint *endpoint,
+                      struct error *err)
+{
+	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
+	char text[ENDPOINT_TEXT_MAX];
+	size_t n = 0;
+	int r = pins_list(&names, &n, err);
+
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		_cleanup_service_ struct service other;
+		struct error ignored;
+
+		service_init(&other);
+		if (strcmp(names[i], service->pins.service) == 0 ||
+		    service_peek(&other, names[i], &ignored) < 0 ||
+		    other.steer.service->netns_cookie != service->steer.service->netns_cookie ||
+		    !has_endpoint(&other, endpoint))
+			continue;
+		return error_set(err, -EADDRINUSE,
+		                 "%s belongs to service '%s' already; `reuseportd status %s` shows "
+		                 "it, `reuseportd %s %s` ends it",
+		                 endpoint_format(endpoint, text, sizeof(text)), names[i], names[i],
+		                 service_is_run(&other) ? "stop" : "detach", names[i]);
+	}
+	return r;
+}
+
 int service_add_endpoint(struct service *service, const struct rpd_endpoint *endpoint,
                          struct error *err)
 {
-	return steer_add_endpoint(&service->steer, &service->pins, endpoint, 0, err);
+	int r = check_free(service, endpoint, err);
+
+	return r < 0 ? r : steer_add_endpoint(&service->steer, &service->pins, endpoint, 0, err);
 }

@@ -19,6 +19,7 @@
 #include "daemon/run.h"
 #include "kern/cgroup.h"
 #include "kern/pins.h"
+#include "kern/spawn.h"
 
 /* At the end whoever reads our standard error has that long. */
 #define LOG_END_NS (5 * NS_PER_S)
@@ -267,7 +268,7 @@ static void supervisor_free(struct supervisor *sup)
 {
 	reload_drop(sup);
 	while (sup->workers)
-		run_worker_forget(sup->workers);
+		run_worker_forget(sup->workers, false);
 	sd_event_source_disable_unref(sup->on_hook);
 	sd_event_source_disable_unref(sup->on_change);
 	sd_event_source_disable_unref(sup->park_timer);
@@ -350,7 +351,9 @@ static int on_upgrade(sd_event_source *source, const struct signalfd_siginfo *in
 	if (!can_upgrade(all))
 		return 0;
 	log_line("reuseportd: executing %s anew", all->self[0]);
+	spawn_restore_files();
 	execvp(all->self[0], all->self);
+	spawn_raise_files();
 	log_line("reuseportd: can't execute %s: %s; going on", all->self[0], strerror(errno));
 	return 0;
 }
@@ -430,16 +433,9 @@ static void undo(struct supervisors *all)
 
 		if (!sup->made)
 			continue;
-		for (struct run_worker *w = sup->workers; w; w = w->next)
-			cgroup_kill(w->cgroup_fd);
-		while (sup->workers) {
-			struct run_worker *w = sup->workers;
-			char name[sizeof(w->cgroup_name)];
-
-			strcpy(name, w->cgroup_name);
-			run_worker_forget(w);
-			cgroup_remove(sup->cgroup_path, name);
-		}
+		run_cgroup_clear(sup);
+		while (sup->workers)
+			run_worker_forget(sup->workers, true);
 		run_remove(sup);
 	}
 }
@@ -494,6 +490,7 @@ int supervise(const struct supervisor_request *requests, size_t n, struct error 
 	sd_event_source *idle = NULL;
 	int r = sd_event_new(&all.loop);
 
+	spawn_raise_files(); /* some five for each worker */
 	all.list = calloc(n, sizeof(*all.list));
 	if (r >= 0 && !all.list)
 		r = -ENOMEM;

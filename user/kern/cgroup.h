@@ -21,6 +21,10 @@
  */
 int cgroup_service(const char *service, bool create, char ret_path[PATH_MAX], struct error *err);
 
+/* The same for one that is known to be at @path, be it of another unit than ours. -ENOENT if there
+ * is none any more. */
+int cgroup_service_known(const char *path, struct error *err);
+
 /* Makes a child cgroup, which must not be there yet, and returns a directory descriptor of it, to
  * be born in (spawn.h). In it cgroups can be nested 32 deep and no deeper. */
 int cgroup_make(const char *parent, const char *name, struct error *err);

@@ -4,10 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -154,6 +156,21 @@ int cgroup_service(const char *service, bool create, char ret_path[PATH_MAX], st
 	if (r == 0)
 		strcpy(ret_path, path);
 	return r;
+}
+
+int cgroup_service_known(const char *path, struct error *err)
+{
+	_cleanup_close_ int fd = cgroup_directory(AT_FDCWD, path);
+	char unit[PATH_MAX];
+	struct statfs fs;
+	size_t length;
+
+	if (fd < 0 || fstatfs(fd, &fs) < 0 || fs.f_type != CGROUP2_SUPER_MAGIC)
+		return error_set(err, -ENOENT, "there is no cgroup %s", path);
+	if (probe_cgroup2(unit, sizeof(unit)) < 0 || !find_unit(unit))
+		return 0;
+	length = strlen(unit);
+	return !strncmp(path, unit, length) && path[length] == '/' ? move_aside(unit, err) : 0;
 }
 
 int cgroup_remove_service(const char *path)

@@ -69,18 +69,21 @@ bool proc_still_serves(const struct rpd_worker *w, uint32_t inode)
 	return w->epfd < 0 || epoll_has(process, w->pid, w->epfd, w->fd, inode);
 }
 
-void proc_sockets(uint32_t pid, void (*on_socket)(uint32_t inode, void *data), void *data)
+int proc_sockets(uint32_t pid, void (*on_socket)(uint32_t inode, void *data), void *data)
 {
 	_cleanup_close_ int process = proc_read_open(pid);
 	_cleanup_dir_ DIR *fds = process < 0 ? NULL : proc_read_directory(process, "fd");
 	uint32_t inode;
 	int fd;
 
-	while (fds && (fd = proc_read_number(fds)) >= 0) {
+	if (!fds)
+		return errno == ENOENT || errno == ESRCH ? 0 : -errno;
+	while ((fd = proc_read_number(fds)) >= 0) {
 		inode = proc_read_socket(process, fd);
 		if (inode)
 			on_socket(inode, data);
 	}
+	return 0;
 }
 
 int proc_find_netns(uint64_t netns_ino, uint32_t *ret_pid)

@@ -48,8 +48,9 @@ int proc_identity(uint32_t pid, uint64_t *ret_start_time, uint32_t *ret_ppid,
  */
 bool proc_still_serves(const struct rpd_worker *w, uint32_t inode);
 
-/* Calls @on_socket for each socket that the process has open, once for each descriptor. */
-void proc_sockets(uint32_t pid, void (*on_socket)(uint32_t inode, void *data), void *data);
+/* Calls @on_socket for each socket that the process has open, once for each descriptor. One that
+ * has ended has none. */
+int proc_sockets(uint32_t pid, void (*on_socket)(uint32_t inode, void *data), void *data);
 
 /* Some process in the network namespace with this inode. -ENOENT if there is none. */
 int proc_find_netns(uint64_t netns_ino, uint32_t *ret_pid);

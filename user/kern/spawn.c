@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -39,6 +40,10 @@ struct report {
 	enum step step;
 	int error;
 };
+
+/* The limit of open files before it was raised; of a process there is one. */
+static struct rlimit files_before;
+static bool files_are_raised;
 
 /* --- in the child --- */
 
@@ -121,6 +126,7 @@ static _Noreturn void run_child(const struct spawn_request *request, struct spaw
 	if (setsid() < 0)
 		give_up(pipe, STEP_SESSION, errno);
 	place_descriptors(plan, &pipe);
+	spawn_restore_files(); /* a system call only */
 	change_identity(plan, pipe);
 	if (request->cwd && chdir(request->cwd) < 0)
 		give_up(pipe, STEP_DIRECTORY, errno);
@@ -139,6 +145,23 @@ static _Noreturn void run_child(const struct spawn_request *request, struct spaw
 }
 
 /* --- here --- */
+
+void spawn_raise_files(void)
+{
+	struct rlimit raised;
+
+	if (files_are_raised || getrlimit(RLIMIT_NOFILE, &files_before) < 0)
+		return;
+	raised = files_before;
+	raised.rlim_cur = raised.rlim_max;
+	files_are_raised = setrlimit(RLIMIT_NOFILE, &raised) == 0;
+}
+
+void spawn_restore_files(void)
+{
+	if (files_are_raised && setrlimit(RLIMIT_NOFILE, &files_before) == 0)
+		files_are_raised = false;
+}
 
 static int exec_failed(const struct spawn_request *request, const struct spawn_plan *plan,
                        int error, struct error *err)

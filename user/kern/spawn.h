@@ -28,6 +28,12 @@ struct spawn_request {
 	bool listen_pid; /* set LISTEN_PID to the worker's own pid */
 };
 
+/* Raises our limit of open files as far as we may. What is started has the one that we had, by
+ * which some programs go when they close all that they may have open; as have we, if we execute
+ * another program after spawn_restore_files(). */
+void spawn_raise_files(void);
+void spawn_restore_files(void);
+
 /*
  * Starts it, in a session of its own, with default signals and an empty mask. Returns its pid;
  * *ret_pidfd is the caller's to close. Fails, with the command, the errno and what to do in @err,

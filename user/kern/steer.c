@@ -284,6 +284,18 @@ int steer_add_endpoint(struct steer *steer, const struct pins *pins,
 	return index;
 }
 
+/* Its port stays noted: that is only about what is looked at. */
+void steer_remove_endpoint(struct steer *steer, const struct pins *pins)
+{
+	unsigned int index = steer->service->n_endpoints - 1;
+
+	__atomic_store_n(&steer->service->n_endpoints, index, __ATOMIC_RELEASE);
+	cleanup_close(&steer->socks_fd[index]);
+	cleanup_close(&steer->prog_fd[index]);
+	steer->socks_fd[index] = steer->prog_fd[index] = -1;
+	remove_endpoint_pins(pins, index);
+}
+
 /* Opens one pin; -EMEDIUMTYPE if it isn't there. */
 static int open_pin(const char *path, int *ret, struct error *err)
 {

@@ -75,6 +75,10 @@ int steer_make(struct steer *steer, const struct pins *pins, uint32_t max_conns,
 int steer_add_endpoint(struct steer *steer, const struct pins *pins,
                        const struct rpd_endpoint *endpoint, uint32_t max_conns, struct error *err);
 
+/* Takes the last endpoint away again; its slots are empty. Killed at any point it is there, or it
+ * is half made. */
+void steer_remove_endpoint(struct steer *steer, const struct pins *pins);
+
 /* Removes what a killed steer_add_endpoint() has left. */
 void steer_remove_half_made(const struct steer *steer, const struct pins *pins);
 

@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""How workers of `run` come into their slots, stay there while others fail, and leave them."""
+import contextlib
+import os
+import pathlib
+import re
+import signal
+import socket
+
+from bed import NEAR, PORT, cgroup2, check, entered_netns, equal, timeout, wait_until
+from runs import PYTHON, Run, script, worker_command
+from traffic import wait_for_load
+
+def test_port_of_another_service(bed):
+    """Nobody takes a port away from another service, be it named or just listened on; and who tries
+    is told whose it is."""
+    first = Run(bed, worker_command(bed), workers=2)
+    for options in (["--listen", f"0.0.0.0:{PORT}"], ["--max-restarts", "1"]):
+        second = Run(bed, worker_command(bed), *options, workers=1, wait=False, name="other")
+        check(second.process.wait() != 0, "a second service on the same port")
+        check(f"0.0.0.0:{PORT} belongs to service 'web' already" in second.log() and
+              "`reuseportd stop web`" in second.log(), f"it isn't told why:\n{second.log()}")
+        served(bed, [0, 1])
+    equal(first.stop(), 0, "exit status of the supervisor")
+
+
+@contextlib.contextmanager
+def unit(bed):
+    """A command that executes another one as systemd does a service: in a cgroup of its own, which
+    is delegated to it."""
+    path = cgroup2() / "unit"
+    path.mkdir()
+    os.setxattr(path, "trusted.delegate", b"1")
+    yield ["sh", "-c", f"echo $$ > {path}/cgroup.procs && exec \"$@\"", "sh"]
+    for folder in sorted(path.glob("**/"), reverse=True):
+        wait_until(lambda: "populated 0" in (folder / "cgroup.events").read_text(), "it is empty")
+        folder.rmdir()
+
+
+def test_other_cgroup(bed):
+    """Supervisors come and go in different cgroups; the workers stay where they are, and `stop`
+    finds them."""
+    with unit(bed) as under:
+        run = Run(bed, worker_command(bed), "--settle", "0.05", workers=2, under=under)
+        pids = run.pids()
+        run.kill_supervisor()
+        run.under = ()
+        run.start()
+        equal(run.pids(), pids, "pids after a take-over from another cgroup")
+        run.reload()
+        served(bed, [0, 1])
+        run.kill_supervisor()
+        bed.reuseportd("stop", run.name)
+        check(not bed.left_files(), f"left: {bed.left_files()}")
+
+
+def test_left_over(bed):
+    """What a service has left that was taken away by force, and one that was begun only."""
+    run = Run(bed, worker_command(bed, "--grace", "0"), workers=2)
+    run.kill_supervisor()
+    refused = bed.reuseportd("detach", run.name, status=1)
+    check(f"reuseportd stop {run.name}" in refused.err, f"what to do is not told: {refused}")
+    bed.reuseportd("detach", run.name, "--force")
+    old = {int(pid) for path in bed.cgroups(run.name)
+           for pid in (path / "cgroup.procs").read_text().split()}
+    equal(len(old), 2, "workers that are left")
+    run.start()
+    equal(run.states(), ["active"] * 2, "states")
+    check(not old & set(run.pids()), "they are others")
+    served(bed, [0, 1])
+    # Two services of a file, and the second one's port is taken: the first is not kept.
+    config = bed.dir / "two.conf"
+    command = " ".join(map(str, worker_command(bed))).replace(str(PORT), "8081")
+    config.write_text(f"[service one]\ncommand = {command}\nworkers = 4\nlisten = 8081\n"
+                      f"[service two]\ncommand = true\nworkers = 1\nlisten = 0.0.0.0:{PORT}\n")
+    for _ in range(5):
+        refused = bed.reuseportd("run", config, status=1)
+        check("belongs to service 'web'" in refused.err, f"{refused}")
+        equal(list(bed.cgroups("one")), [], "cgroups of the one that was begun")
+        check(not pathlib.Path("/run/reuseportd/one").exists(), "its run directory is left")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_endpoint_of_a_failed_reload(bed):
+    """A port that only the workers of a failed reload had is the service's no longer; one that
+    goes well brings it back."""
+    more = "exec python3 -c 'import os, socket, sys\nmore = socket.create_server((\"\", 8081))\n" \
+           "os.set_inheritable(more.fileno(), True)\nos.execv(sys.argv[1], sys.argv[1:])' \"$@\""
+    run = Run(bed, worker_command(bed), "--settle", "0.05", "--kill-timeout", "5s", workers=2)
+
+    def ports():
+        return [row["port"] for row in run.status()["endpoints"]]
+    equal(ports(), [PORT], "ports")
+    for _ in range(2):
+        failed = run.reload("--batch", "1", "--", "sh", "-c", f"[ $REUSEPORTD_SLOT = 0 ] && {more}",
+                            "sh", *worker_command(bed), status=1)
+        check("1 of 2 replaced" in failed.out, f"slot 0 was not replaced: {failed}")
+        equal(ports(), [PORT], "ports after a reload that failed")
+        served(bed, [0, 1])
+    run.reload("--", "sh", "-c", more, "sh", *worker_command(bed))
+    equal(ports(), [PORT, 8081], "ports after one that went well")
+    served(bed, [0, 1])
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+PASSED = """
+import os, socket
+listener = socket.socket(fileno=3)
+while True:
+    connection, _ = listener.accept()
+    connection.recv(4096)
+    connection.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n")
+    connection.close()
+"""
+
+GATED = ("--ready", "exec:test -e gate", "--listen", f"0.0.0.0:{PORT}")
+
+
+def connections(bed, state):
+    """How many are in that state at the service's port."""
+    return len(bed.must("ss", "-Htn", "state", state, f"sport = :{PORT}").splitlines())
+
+
+def test_late_handshake(bed):
+    """The handshake begins while connections are parked, and ends when the first worker has come:
+    the client is answered, though no other connection follows."""
+    bed.link(delay_us=1000000)
+    run = Run(bed, worker_command(bed), *GATED, workers=1, wait=False)
+    wait_until(lambda: bed.run(bed.binary("reuseportd"), "status", run.name).code == 0, "pins")
+    with entered_netns("far"):
+        client = socket.socket()
+    with client:
+        client.setblocking(False)
+        client.connect_ex((NEAR[0], PORT))
+        wait_until(lambda: connections(bed, "syn-recv") == 1, "the SYN is there")
+        (bed.dir / "gate").touch()
+        run.process.wait_output("started: 1 workers")
+        equal(connections(bed, "syn-recv"), 1, "handshakes when the worker is there")
+        client.settimeout(20)
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        check(client.recv(4096).startswith(b"HTTP/1."), "an answer")
+    bed.remember_pinned()
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_many_files(bed):
+    """Of workers there may be more than the limit of open files allows at first; they have that
+    limit, not the supervisor's."""
+    run = Run(bed, ["python3", script(bed, "server.py", PYTHON)], workers=8,
+              under=("prlimit", "--nofile=32:4096"))
+    run.reload()
+    served(bed, list(range(8)))
+    limits = {}
+    for pid in [run.process.pid] + run.pids():
+        text = pathlib.Path(f"/proc/{pid}/limits").read_text()
+        limits[pid] = re.search(r"Max open files +(\d+) +(\d+)", text).groups()
+    equal(limits.pop(run.process.pid), ("4096", "4096"), "limit of the supervisor")
+    equal(set(limits.values()), {("32", "4096")}, "limits of the workers")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+GATED_HTTP = PYTHON.replace("self.send_response(200)",
+                            "self.send_response(200 if os.path.exists('gate') else 503)")
+
+
+@timeout(240)
+def test_many_probes(bed):
+    """One is probed for long, while very many others come and go: its probes reach it still."""
+    run = Run(bed, ["sh", "-c", "[ $REUSEPORTD_SLOT = 0 ] && exec python3 \"$0\" || exec \"$@\"",
+                    script(bed, "server.py", GATED_HTTP), *worker_command(bed)],
+              "--ready", "http:/", "--settle", "0", "--ready-timeout", "200s", workers=2,
+              wait=False)
+    run.process.wait_output("slot 1: pid")
+    bed.remember_pinned()
+    for _ in range(70):
+        run.command_line("restart", 1)
+    equal(run.states(), ["starting", "active"], "states")
+    (bed.dir / "gate").touch()
+    run.process.wait_output("started: 2 workers", 60)
+    equal([(row["state"], row["restarts"]) for row in run.workers()], [("active", 0)] * 2,
+          "states and restarts")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def versions(run):
+    return [row["version"] for row in run.workers()]
+
+
+def served(bed, slots):
+    """Connections are answered, by these slots alone."""
+    before = bed.steered()
+    report = bed.load("-n", 20)
+    equal((report["ok"], report["failed"]), (20, 0), f"{report}")
+    after = bed.steered()
+    equal([slot for slot in after if after[slot] > before[slot]], slots, "slots that were asked")
+
+
+# A parent that listens, and children that serve: when one ends another takes its place.
+PREFORK = """
+import os, socket
+
+listener = socket.socket()
+listener.bind(("0.0.0.0", %PORT%))
+listener.listen(512)
+
+def serve():
+    while True:
+        connection, _ = listener.accept()
+        connection.recv(4096)
+        me = f"{os.environ['REUSEPORTD_SLOT']}.{os.getppid()}"
+        connection.sendall(f"HTTP/1.1 200 OK\\r\\nX-Worker: {me}\\r\\nContent-Length: 0\\r\\n"
+                           "Connection: close\\r\\n\\r\\n".encode())
+        connection.close()
+
+while True:
+    for _ in range(2 if 'started' not in globals() else 1):
+        if os.fork() == 0:
+            serve()
+    started = True
+    os.wait()
+"""
+
+
+def test_prefork(bed):
+    """The children of pre-fork workers are replaced while no supervisor lives: the next one knows
+    their parents nevertheless, by their listeners."""
+    run = Run(bed, ["python3", script(bed, "server.py", PREFORK)], workers=2)
+    run.kill_supervisor()
+    parents = {pid: int(pathlib.Path(f"/proc/{pid}/stat").read_text().split()[3])
+               for pid in run.pids()}
+    for pid in parents:
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda pid=pid: not pathlib.Path(f"/proc/{pid}").exists(), "it is gone")
+    load = bed.start_load("-c", 4, "--rate", 200)
+    run.start()
+    wait_for_load(bed, range(2), 20)
+    equal(run.states(), ["active"] * 2, "states")
+    check("is in no slot" not in run.log(), f"a worker was not known:\n{run.log()}")
+    report = load.stop_unfailed()
+    equal({int(worker.split(".")[1]) for worker in report["workers"]}, set(parents.values()),
+          "who has answered")
+    run.reload()
+    served(bed, [0, 1])
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_passed_sockets_taken_over(bed):
+    """Workers with listeners that an earlier supervisor passed to them; a reload that fails gives
+    them their slots back."""
+    command = ["python3", "-c", PASSED]
+    run = Run(bed, command, "--pass-sockets", "--listen", PORT, "--settle", "0.05", workers=2)
+    pids = run.pids()
+    run.kill_supervisor()
+    run.start()
+    equal(run.pids(), pids, "pids after the take-over")
+    run.reload("--batch", "1", "--", "sh", "-c", "[ $REUSEPORTD_SLOT = 0 ] && exec \"$@\"", "sh",
+               *command, status=1)
+    equal((run.pids(), run.states()), (pids, ["active"] * 2), "who is there after the reload")
+    check("takes connections, in place of the old one" in run.log(), "slot 0 was replaced once")
+    served(bed, [0, 1])
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_labels(bed):
+    """A slot keeps the version that the user gave it, unless a reload is for another; and when such
+    a one fails it has its own again. Nobody is replaced by one who is switched off."""
+    run = Run(bed, worker_command(bed), "--settle", "0.05", workers=3)
+    bed.reuseportd("label", run.name, "0-1", "blue")
+    bed.reuseportd("switch", run.name, "blue")
+    served(bed, [0, 1])
+    run.reload()
+    equal(versions(run), ["blue", "blue", "v1"], "versions after a reload")
+    served(bed, [0, 1])
+    refused = run.reload("--label", "green", status=1)
+    check(f"switch {run.name} --off" in refused.err, f"what to do is not told: {refused}")
+    equal(versions(run), ["blue", "blue", "v1"], "versions after one that was refused")
+    served(bed, [0, 1])
+    bed.reuseportd("switch", run.name, "--off")
+    broken = ("--", "sh", "-c", "[ $REUSEPORTD_SLOT = 0 ] && exec \"$@\"", "sh",
+              *worker_command(bed))
+    run.reload("--batch", "1", "--label", "red", *broken, status=1)
+    equal(versions(run), ["blue", "blue", "v1"], "versions after one that failed")
+    run.reload("--in-place", "--batch", "1", "--label", "red", *broken, status=1)
+    wait_until(lambda: run.states() == ["active"] * 3, "all are back")
+    equal(versions(run), ["blue", "blue", "v1"], "versions after one in place that failed")
+    run.reload("--label", "green")
+    equal(versions(run), ["green"] * 3, "versions after one that went well")
+    bed.reuseportd("label", run.name, "2", "blue")
+    run.reload()
+    run.command_line("scale", 4)
+    equal(versions(run), ["green", "green", "blue", "green"], "versions with one more")
+    served(bed, [0, 1, 2, 3])
+    equal(run.stop(), 0, "exit status of the supervisor")
