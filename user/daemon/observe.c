@@ -184,12 +184,19 @@ static int repair_slot(struct service *service, struct observed *o, unsigned int
 	return r;
 }
 
-static bool is_admitted(const struct observed *o, unsigned int endpoint, uint64_t cookie)
+/* By the index of the listeners. The caller frees it; NULL: out of memory. */
+static bool *find_admitted(const struct service *service, const struct observed *o)
 {
-	for (unsigned int slot = 0; slot < o->n_slots; slot++)
-		if (o->slots[slot].cookies[endpoint] == cookie)
-			return true;
-	return false;
+	bool *admitted = calloc(o->n_listeners + 1, sizeof(*admitted));
+
+	for (unsigned int slot = 0; admitted && slot < o->n_slots; slot++)
+		for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {
+			const struct listener *it = observed_listener(o, o->slots[slot].cookies[e]);
+
+			if (it)
+				admitted[it - o->listeners] = true;
+		}
+	return admitted;
 }
 
 static bool has_admitted(const struct observed *o, unsigned int endpoint)
@@ -211,15 +218,17 @@ static bool is_parking(const struct service *service, uint64_t cookie)
 
 static int find_strangers(const struct service *service, struct observed *o, struct error *err)
 {
+	_cleanup_free_ bool *admitted = find_admitted(service, o);
+
 	o->strangers = calloc(o->n_listeners + 1, sizeof(*o->strangers));
-	if (!o->strangers)
+	if (!o->strangers || !admitted)
 		return error_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < o->n_listeners; i++) {
 		const struct listener *listener = &o->listeners[i];
 		unsigned int e = observed_endpoint(service, listener);
 		struct rpd_member member;
 
-		if (is_admitted(o, e, listener->cookie))
+		if (admitted[i])
 			continue;
 		if (is_parking(service, listener->cookie)) {
 			o->n_parked += listener->queue;

@@ -96,16 +96,13 @@ static void make_printable(char *text)
  * thread says the same as the process, but doesn't add up the times of all threads to say it, which
  * takes 20 us for a thousand (do_task_stat() in fs/proc/array.c).
  */
-int proc_read_identity(int process, uint32_t pid, struct proc_identity *ret)
+static int read_stat(int at, const char *path, struct proc_identity *ret)
 {
 	struct proc_identity id;
 	char text[1024], state;
-	char path[PROC_PATH_MAX];
 	const char *open, *close;
-	int r;
+	int r = proc_read_text(at, path, text, sizeof(text));
 
-	snprintf(path, sizeof(path), "task/%" PRIu32 "/stat", pid);
-	r = proc_read_text(process, path, text, sizeof(text));
 	if (r < 0)
 		return r == -ENOENT ? -ESRCH : r;
 	open = strchr(text, '(');
@@ -122,6 +119,22 @@ int proc_read_identity(int process, uint32_t pid, struct proc_identity *ret)
 	make_printable(id.comm);
 	*ret = id;
 	return 0;
+}
+
+int proc_read_identity(int process, uint32_t pid, struct proc_identity *ret)
+{
+	char path[PROC_PATH_MAX];
+
+	snprintf(path, sizeof(path), "task/%" PRIu32 "/stat", pid);
+	return read_stat(process, path, ret);
+}
+
+int proc_read_identity_now(uint32_t pid, struct proc_identity *ret)
+{
+	char path[PROC_PATH_MAX];
+
+	snprintf(path, sizeof(path), "/proc/%" PRIu32 "/task/%" PRIu32 "/stat", pid, pid);
+	return read_stat(AT_FDCWD, path, ret);
 }
 
 FILE *proc_read_watches(int process, int epfd)

@@ -47,6 +47,8 @@ uint32_t proc_read_socket(int process, int fd);
 
 /* Who process @pid is. -ESRCH if it has ended, also if it is a zombie. */
 int proc_read_identity(int process, uint32_t pid, struct proc_identity *ret);
+/* The same without its folder being open: of whoever has the pid at that moment. */
+int proc_read_identity_now(uint32_t pid, struct proc_identity *ret);
 
 /* What an epoll descriptor of a process watches, or NULL. The caller closes it. */
 FILE *proc_read_watches(int process, int epfd);

@@ -91,19 +91,24 @@ static struct json_object *slot_listeners(const struct service *service,
 	return array;
 }
 
-/* A slot's share of new connections. The program passes over a slot without a listener and goes on
- * along the ring, so the others have its turns in proportion to their own. */
-static double share_percent(const struct rpd_schedule *s, const struct observed *observed,
-                            unsigned int slot)
+static unsigned int live_entries(const struct rpd_schedule *s, const struct observed *observed)
 {
-	unsigned int live_entries = 0;
+	unsigned int n = 0;
 
 	for (unsigned int i = 0; i < observed->n_slots; i++)
 		if (observed->slots[i].live)
-			live_entries += s->slots[i].entries;
-	if (!observed->slots[slot].live || live_entries == 0)
+			n += s->slots[i].entries;
+	return n;
+}
+
+/* A slot's share of new connections. The program passes over a slot without a listener and goes on
+ * along the ring, so the others have its turns in proportion to their own: @live of them. */
+static double share_percent(const struct rpd_schedule *s, const struct observed *observed,
+                            unsigned int live, unsigned int slot)
+{
+	if (!observed->slots[slot].live || live == 0)
 		return 0;
-	return 100.0 * s->slots[slot].entries / live_entries;
+	return 100.0 * s->slots[slot].entries / live;
 }
 
 /* What isn't known is null. */
@@ -136,7 +141,7 @@ static void add_load(struct json_object *view, const struct worker_load *load, b
 static struct json_object *worker_view(const struct service *service,
                                        const struct observed *observed,
                                        const struct worker_load *load, unsigned int slot,
-                                       const struct counters *counts)
+                                       unsigned int live, const struct counters *counts)
 {
 	const struct rpd_schedule *s = steer_schedule(&service->steer);
 	const struct observed_slot *seen = &observed->slots[slot];
@@ -154,7 +159,7 @@ static struct json_object *worker_view(const struct service *service,
 	                 : s->versions[s->slots[slot].version].label);
 	add_number(view, "weight", s->slots[slot].weight);
 	add_number(view, "ring_entries", s->slots[slot].entries);
-	add(view, "share_percent", json_object_new_double(share_percent(s, observed, slot)));
+	add(view, "share_percent", json_object_new_double(share_percent(s, observed, live, slot)));
 	add_known(view, "pid", seen->worker.pid, seen->worker.pid);
 	add_known(view, "fd", seen->worker.pid && seen->worker.fd >= 0, seen->worker.fd);
 	add(view, "command", seen->worker.pid ? json_object_new_string(seen->worker.comm) : NULL);
@@ -175,14 +180,15 @@ static struct json_object *workers_view(const struct service *service,
                                         const struct observed *observed, const struct load *load,
                                         const struct counters *rows)
 {
+	const struct rpd_schedule *s = steer_schedule(&service->steer);
+	unsigned int live = live_entries(s, observed);
 	struct json_object *array = json_object_new_array();
 
 	for (unsigned int slot = 0; slot < observed->n_slots; slot++)
-		if (service_is_run(service) ||
-		    steer_schedule(&service->steer)->slots[slot].state != RPD_SLOT_EMPTY)
+		if (service_is_run(service) || s->slots[slot].state != RPD_SLOT_EMPTY)
 			json_object_array_add(array,
 			                      worker_view(service, observed, &load->slots[slot],
-			                                  slot, &rows[slot]));
+			                                  slot, live, &rows[slot]));
 	return array;
 }
 
