@@ -91,7 +91,7 @@ struct run_slot {
 	enum rpd_run run;
 	unsigned int crashes; /* in a row */
 	unsigned int restarts;
-	bool ended;             /* stopped because its worker has ended, and not by the user */
+	bool ended; /* stopped because its worker has ended, and not by the user */
 	/* That it had before the reload under way gave it another: for who comes back. Or "". */
 	char old_label[RPD_LABEL_MAX];
 	sd_event_source *timer; /* of the pause before the next start */
