@@ -288,7 +288,7 @@ const struct run_option run_options[] = {
         {"service", "NAME",
          "Name of the service (default: the program's, and \"-PORT\" with one --listen)",
          set_service},
-        {"workers", "N|max", "How many workers; max: one for each CPU (required)", set_workers},
+        {"workers", "N|max", "How many; max: one for each CPU (required)", set_workers},
         {"listen", "PORT|ADDRESS:PORT",
          "Serve only what the workers listen on here (default: on any fixed port); may be "
          "repeated. The first one's port is in the workers' PORT",

@@ -260,7 +260,8 @@ static int reload_plan(struct supervisor *sup, struct json_object *request, stru
 		r = run_config_check(&config, err);
 	*ret = r == 0 ? run_plan_new(&config) : NULL;
 	if (*ret)
-		(*ret)->relabel = json_object_object_get_ex(request, "label", NULL) ||
+		(*ret)->relabel = sup->plan->relabel ||
+		                  json_object_object_get_ex(request, "label", NULL) ||
 		                  strcmp(config.label, sup->plan->config.label) != 0;
 	run_config_free(&config);
 	if (r == 0 && !*ret)

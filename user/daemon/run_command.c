@@ -162,6 +162,9 @@ static void take(struct supervisor *sup, const struct run_config *given,
 			        "the workers run '%s' (%s), which a reload has brought; those that "
 			        "are started from now on run what is given here",
 			        text, in_force->label);
+		/* Theirs isn't that of the command which is started from now on. */
+		if (strcmp(in_force->label, sup->request->config->label) != 0)
+			sup->plan->relabel = true;
 		run_command_forget(sup);
 		return;
 	}
