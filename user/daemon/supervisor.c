@@ -2,6 +2,7 @@
 #include "daemon/supervisor.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -183,6 +184,8 @@ static int on_change(sd_event_source *source, void *data)
 	}
 	if (!sup->announced && !sup->stopping && run_slot_all_settled(sup))
 		announce(sup);
+	if (sup->announced && !sup->reload)
+		malloc_trim(0); /* a start takes more than the months after it */
 	run_look_arm(sup);
 	return 0;
 }
