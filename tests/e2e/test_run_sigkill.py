@@ -9,7 +9,7 @@ the same only three), and of the others, most of which look into /proc or open w
 between any two of these. A stop is named by its kind and its number among those of its kind. A
 supervisor does things in the order in which they happen, so there are passes in which it does less
 of one kind: then that stop is passed by, and it is killed at the end. How often is noted, and
-bounded.
+bounded. `EVERY_STOP=1 RPD_SLOW=20 tests/e2e/run -k run_sigkill` kills at all of them.
 """
 import collections
 import os
