@@ -79,8 +79,9 @@ def skeleton():
         archive.folder(f"usr/{link}")
         archive.entry(link, stat.S_IFLNK | 0o777, f"usr/{link}".encode())
     archive.entry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
-    archive.bytes("/etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n")
-    archive.bytes("/etc/group", b"root:x:0:\n")
+    archive.bytes("/etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n"
+                                 b"nobody:x:65534:65534:nobody:/:/bin/sh\n")
+    archive.bytes("/etc/group", b"root:x:0:\nnogroup:x:65534:\n")
     return archive
 
 

@@ -6,6 +6,7 @@ import pathlib
 import re
 import signal
 import socket
+import sys
 
 from bed import NEAR, PORT, cgroup2, check, entered_netns, equal, timeout, wait_until
 from runs import PYTHON, Run, script, worker_command
@@ -247,7 +248,8 @@ def test_prefork(bed):
 def test_passed_sockets_taken_over(bed):
     """Workers with listeners that an earlier supervisor passed to them; a reload that fails gives
     them their slots back."""
-    command = ["python3", "-c", PASSED]
+    # Not just python3: what that is may be a script, whose children have the listener at first.
+    command = [sys.executable, "-c", PASSED]
     run = Run(bed, command, "--pass-sockets", "--listen", PORT, "--settle", "0.05", workers=2)
     pids = run.pids()
     run.kill_supervisor()
