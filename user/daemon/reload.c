@@ -52,6 +52,11 @@ bool reload_has(const struct supervisor *sup, unsigned int slot)
 	return phase_of(sup, slot) >= 0 && !sup->reload->taking_back;
 }
 
+bool reload_will_tell(const struct supervisor *sup, unsigned int slot)
+{
+	return reload_has(sup, slot) && !sup->reload->rollout.keep_going;
+}
+
 bool reload_holds(const struct supervisor *sup, unsigned int slot)
 {
 	return reload_has(sup, slot) && phase_of(sup, slot) == ROLLOUT_STARTED;

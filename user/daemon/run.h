@@ -280,6 +280,8 @@ int reload_begin(struct supervisor *sup, const struct slots *slots, struct run_p
 /* The slots that a reload is for: all but those that were stopped. */
 void reload_slots(const struct supervisor *sup, struct slots *ret);
 bool reload_has(const struct supervisor *sup, unsigned int slot);
+/* The reload ends with the first failure, and then tells its last lines of output itself. */
+bool reload_will_tell(const struct supervisor *sup, unsigned int slot);
 /* Whether the slot's old worker is kept until the reload is through. */
 bool reload_holds(const struct supervisor *sup, unsigned int slot);
 /* Whether, in place, an old worker is on its way out for a new one: who then waits for a worker

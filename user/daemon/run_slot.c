@@ -203,7 +203,8 @@ static void say_lost(const struct run_worker *w, bool was_up)
 		        w->end[0] ? w->end : "how is not known");
 	else
 		run_say(w->sup, "slot %u: pid %u %s", w->slot, w->pid, w->why);
-	if (!was_up && tail[0] && w->plan->config.log == RUN_LOG_PLAIN)
+	if (!was_up && tail[0] && w->plan->config.log == RUN_LOG_PLAIN &&
+	    !reload_will_tell(w->sup, w->slot))
 		run_say(w->sup, "slot %u: its last lines were:\n%s", w->slot, tail);
 }
 
