@@ -135,7 +135,7 @@ def test_late_handshake(bed):
         client.connect_ex((NEAR[0], PORT))
         wait_until(lambda: connections(bed, "syn-recv") == 1, "the SYN is there")
         (bed.dir / "gate").touch()
-        run.process.wait_output("started: 1 workers")
+        run.process.wait_output("started: 1 worker")
         equal(connections(bed, "syn-recv"), 1, "handshakes when the worker is there")
         client.settimeout(20)
         client.sendall(b"GET / HTTP/1.0\r\n\r\n")

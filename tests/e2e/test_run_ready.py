@@ -287,7 +287,7 @@ def test_file(bed):
     process = bed.start(bed.binary("reuseportd"), "run", config, "--metrics", "127.0.0.1:9464",
                         name="run")
     for name in ("one", "two"):
-        process.wait_output(f"{name}: started: 1 workers")
+        process.wait_output(f"{name}: started: 1 worker")
     bed.remember_pinned()
     write(3)
     bed.reuseportd("reload", "one")

@@ -5,7 +5,7 @@ import pathlib
 import signal
 
 from bed import cases, cgroup2, check, equal, wait_until
-from runs import NODE_GRACEFUL, by_slot, script
+from runs import NODE_GRACEFUL, PYTHON, by_slot, script
 
 SYSTEMD = "/lib/systemd/systemd"
 SERVICE = "reuseportd@web.service"
@@ -131,6 +131,27 @@ def test_reload(bed):
     equal(systemd.property("ActiveState"), "active", "state of the unit")
     equal(systemd.supervisor(), supervisor, "the supervisor")
     load.stop_unfailed()
+    systemd.stop()
+
+
+def test_added_service(bed):
+    """A service that is new in the file: a reload says how it is started, which leaves the workers
+    of the others in peace."""
+    systemd = Systemd(bed, config(bed))
+    systemd.systemctl("start")
+    workers = systemd.pids()
+    command = f"python3 {script(bed, 'other-server.py', PYTHON.replace('%PORT%', '8081'))}"
+    with open(systemd.config, "a", encoding="ascii") as file:
+        file.write(f"[service other]\ncommand = {command}\nworkers = 1\n")
+    systemd.systemctl("reload")
+    new = [line for line in systemd.log().splitlines() if "'other'" in line]
+    check(len(new) == 1 and "SIGUSR2" in new[0], f"what to do is not said once: {new}")
+    workers = systemd.pids()
+    systemd.kill_supervisor("SIGUSR2")
+    wait_until(lambda: "other: started: 1 worker" in systemd.log(), "the new service is started")
+    with bed.hold(1, port=8081)[0] as client:
+        client.ask()
+    equal(systemd.pids(), workers, "workers of the other service")
     systemd.stop()
 
 

@@ -26,22 +26,50 @@ static void log_warnings(const struct problems *problems)
 		log_line("%.*s", (int)n - 1, text);
 }
 
+/* What was asked for, and what that was when it was read first: the services that are run. */
+struct source {
+	struct invocation *invocation;
+	const struct run_loaded *first;
+};
+
+static const struct run_config *find_service(const struct run_loaded *loaded, const char *service)
+{
+	for (size_t c = 0; c < loaded->n; c++)
+		if (!strcmp(loaded->configs[c].service, service))
+			return &loaded->configs[c];
+	return NULL;
+}
+
+static void log_added(const struct source *source, const struct run_loaded *loaded)
+{
+	for (size_t c = 0; c < loaded->n; c++)
+		if (!find_service(source->first, loaded->configs[c].service))
+			log_line(
+			        "reuseportd: service '%s' of %s is new: SIGUSR2 makes reuseportd "
+			        "start it; workers that run go on",
+			        loaded->configs[c].service, source->invocation->run.file);
+}
+
 /* The configuration of one service, read anew. */
 static int reread(const char *service, struct run_config *ret, void *data, struct error *err)
 {
 	_cleanup_run_loaded_ struct run_loaded loaded = {};
-	struct invocation *i = data;
-	int r = run_args_load(&i->run, &loaded, err);
+	const struct source *source = data;
+	struct run_args *args = &source->invocation->run;
+	const struct run_config *config;
+	int r = run_args_load(args, &loaded, err);
 
 	if (r < 0)
 		return r;
 	log_warnings(&loaded.problems);
-	for (size_t c = 0; c < loaded.n; c++)
-		if (!strcmp(loaded.configs[c].service, service)) {
-			r = run_config_copy(&loaded.configs[c], ret);
-			return r < 0 ? error_set(err, r, "out of memory") : 0;
-		}
-	return error_set(err, -ENOENT, "%s has no service '%s' any more", i->run.file, service);
+	if (!strcmp(service, source->first->configs[0].service)) /* once for all of them */
+		log_added(source, &loaded);
+	config = find_service(&loaded, service);
+	if (!config)
+		return error_set(err, -ENOENT, "%s has no service '%s' any more", args->file,
+		                 service);
+	r = run_config_copy(config, ret);
+	return r < 0 ? error_set(err, r, "out of memory") : 0;
 }
 
 /* Our own command line, as it was given: argp and main() have moved in argv. */
@@ -63,6 +91,7 @@ int cmd_run(struct invocation *i, struct error *err)
 	_cleanup_run_loaded_ struct run_loaded loaded = {};
 	_cleanup_free_ struct supervisor_request *requests = NULL;
 	_cleanup_strv_ char **self = NULL;
+	struct source source = {i, &loaded};
 	int r = run_args_load(&i->run, &loaded, err);
 
 	exporter_init(&exporter);
@@ -82,7 +111,7 @@ int cmd_run(struct invocation *i, struct error *err)
 		requests[c] = (struct supervisor_request){
 		        .config = &loaded.configs[c],
 		        .reread = i->run.file ? reread : NULL,
-		        .data = i,
+		        .data = &source,
 		        .self = self,
 		};
 	return supervise(requests, loaded.n, err);

@@ -164,7 +164,7 @@ static void end(struct supervisor *sup)
 static void announce(struct supervisor *sup)
 {
 	sup->announced = true;
-	run_say(sup, "started: %u workers", sup->n_slots);
+	run_say(sup, "started: %u worker%s", sup->n_slots, sup->n_slots == 1 ? "" : "s");
 }
 
 static int on_change(sd_event_source *source, void *data)
