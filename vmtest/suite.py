@@ -85,6 +85,7 @@ LEFT_OUT = {
     "watch.detach_ends_it": SAME,
     "watch.extra_members": SAME,
     "watch.killed_watcher": SAME,
+    "watch.nobody_reads_the_log": SAME,
     "watch.rolling_restart/c-loopback": "across a link it is harder, and is run",
     "watch.wait_for_late_workers": SAME,
 }

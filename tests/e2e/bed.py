@@ -209,6 +209,35 @@ class Load(Process):
             raise Failure(f"loadgen gave no report:\n{self.output()}") from None
 
 
+class FullPipe:
+    """One that takes not a byte more, from the start, as nobody reads it."""
+
+    def __init__(self, bed):
+        path = bed.dir / f"pipe-{bed.n_processes}"
+        os.mkfifo(path)
+        self.fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        self.text = ""
+        # What makes a command write its standard error there.
+        self.as_stderr = ["sh", "-c", f'exec "$@" 2>{path}', "-"]
+        self.fill()
+
+    def fill(self):
+        for size in (4096, 1):
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    os.write(self.fd, b"." * (size - 1) + b"\n")
+
+    def read_until(self, text):
+        """Reads until that has come; returns all lines but those that have filled it."""
+        def has_come():
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    self.text += os.read(self.fd, 65536).decode()
+            return text in self.text
+        wait_until(has_come, f"'{text}' comes out of the pipe")
+        return [line for line in self.text.splitlines() if line.strip(".")]
+
+
 @contextlib.contextmanager
 def entered_netns(name):
     """Sockets that are made herein belong to the network namespace; None: to the test's own."""

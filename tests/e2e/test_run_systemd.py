@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 
-from bed import PORT, cases, check, equal, wait_until
+from bed import PORT, FullPipe, cases, check, equal, wait_until
 from runs import PYTHON, Run, script, worker_command
 
 
@@ -78,35 +78,13 @@ def test_stop_by_the_admin(bed):
     check("ExecStop=" not in unit, unit)
 
 
-def fill(pipe):
-    """Until not a byte more goes into it."""
-    for size in (4096, 1):
-        try:
-            while True:
-                os.write(pipe, b"." * (size - 1) + b"\n")
-        except BlockingIOError:
-            pass
-
-
-def read_all(pipe):
-    text = b""
-    try:
-        while True:
-            text += os.read(pipe, 65536)
-    except BlockingIOError:
-        return text.decode()
-
-
 def test_nobody_reads_the_log(bed):
     """Standard error is a pipe that is full from the start: workers are started, replaced and
     reloaded all the same, and nothing of what was said is lost once it is read; `stop` works, too,
     and the supervisor ends although it can't say so."""
-    path = bed.dir / "log.fifo"
-    os.mkfifo(path)
-    pipe = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-    fill(pipe)
+    pipe = FullPipe(bed)
     run = Run(bed, worker_command(bed), "--settle", "0.05", "--drain-timeout", "5s", workers=2,
-              wait=False, under=["sh", "-c", f'exec "$@" 2>{path}', "-"])
+              wait=False, under=pipe.as_stderr)
     wait_until(lambda: bed.run(bed.binary("reuseportd"), "status", run.name).code == 0, "pins")
     bed.remember_pinned()
     run.wait_states("active", "active")
@@ -116,22 +94,14 @@ def test_nobody_reads_the_log(bed):
                "the killed one is replaced")
     run.reload()
     last = f"slot 1: pid {run.pids()[1]} takes connections"
-    text = ""
-
-    def has_come():
-        nonlocal text
-        text += read_all(pipe)
-        return last in text
-    wait_until(has_come, "what waited is told")
-    lines = [line for line in text.splitlines() if line.strip(".")]
+    lines = pipe.read_until(last)
     equal(sum("started: 2 workers" in line for line in lines), 1, f"how often it started: {lines}")
     check(any(f"pid {before[0]} has ended (signal SIGKILL)" in line for line in lines),
           f"the death isn't told of: {lines}")
     check(all(line.startswith("web: ") for line in lines), f"a line is torn: {lines}")
-    fill(pipe)
+    pipe.fill()
     run.command_line("stop")
     equal(run.process.wait(), 0, "exit status of the supervisor")
-    os.close(pipe)
 
 
 # First options, those of the take-over, and what that one says of what it can't change.

@@ -4,7 +4,7 @@ import pathlib
 import signal
 import time
 
-from bed import cases, check, equal, note, read_log, wait_until
+from bed import FullPipe, cases, check, equal, note, read_log, wait_until
 from servers import Gunicorn, Haproxy, Nginx, Worker, Workers
 from traffic import Place, fewer, wait_for_load
 
@@ -301,3 +301,21 @@ def test_rolling_restart(bed, case):
     equal(set(after["workers"].values()), {100}, "connections of each new worker")
     note(f"{case}: {n} of {n} workers replaced in {seconds:.1f} s, {report['ok']} connections, "
          f"{report['failed']} failed, {bed.status()['counters']['migrated']} migrated")
+
+
+def test_nobody_reads_the_log(bed):
+    """Standard error is a pipe that is full from the start: workers are taken out and in all the
+    same, nothing of what was said is lost once it is read, and it ends although it can't say so."""
+    old = [Worker(bed, f"w{i}") for i in range(2)]
+    pipe = FullPipe(bed)
+    watch = bed.start_watch("--workers", 2, under=pipe.as_stderr)
+    old[0].process.stop(signal.SIGKILL)
+    wait_until(lambda: states(bed) == ["dead", "active"], "it is out")
+    new = Worker(bed, "new")
+    wait_until(lambda: states(bed) == ["active"] * 2, "another is in its slot")
+    lines = pipe.read_until(f"slot 0: admitted pid {new.pid} ")
+    service = bed.status()["service"]
+    check(all(line.startswith(f"{service}: ") for line in lines), f"a line is torn: {lines}")
+    check(any(f"slot 0: pid {old[0].pid} " in line for line in lines), f"the death: {lines}")
+    pipe.fill()
+    equal(watch.stop(), 0, "exit status")

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a supervisor says on standard error. It never waits for whoever reads that: while it isn't
- * read lines are kept, at most some LOG_KEPT_MAX bytes of them, and how many more there were is
- * told when it is read again. There is one log, as there is one standard error.
+ * What a supervisor or a watcher says on standard error. It never waits for whoever reads that:
+ * while it isn't read lines are kept, at most some LOG_KEPT_MAX bytes of them, and how many more
+ * there were is told when it is read again. There is one log, as there is one standard error.
  */
 #pragma once
 
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
+#include "base/clock.h"
+
 #define LOG_KEPT_MAX (256 * 1024)
+#define LOG_END_NS   (5 * NS_PER_S) /* what an orderly end waits for that */
 
 /* From now on lines wait, for the loop to write them. Returns 0 or a negative errno. */
 int log_open(sd_event *loop);

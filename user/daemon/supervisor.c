@@ -22,9 +22,6 @@
 #include "kern/pins.h"
 #include "kern/spawn.h"
 
-/* At the end whoever reads our standard error has that long. */
-#define LOG_END_NS (5 * NS_PER_S)
-
 /* All services that this process runs. */
 struct supervisors {
 	sd_event *loop;

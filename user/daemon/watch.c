@@ -17,6 +17,7 @@
 #include "core/schedule.h"
 #include "daemon/admit.h"
 #include "daemon/change.h"
+#include "daemon/log.h"
 #include "daemon/observe.h"
 #include "daemon/service.h"
 #include "kern/events.h"
@@ -54,13 +55,14 @@ struct watch {
 __attribute__((format(printf, 2, 3))) static void say(const struct watch *w, const char *format,
                                                       ...)
 {
+	_cleanup_free_ char *text = NULL;
 	va_list args;
 
-	fprintf(stderr, "%s: ", w->name);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	if (vasprintf(&text, format, args) < 0)
+		text = NULL;
 	va_end(args);
-	fputc('\n', stderr);
+	log_line("%s: %s", w->name, text ? text : "out of memory");
 }
 
 static int on_death(sd_event_source *source, int fd, uint32_t events, void *data);
@@ -499,6 +501,8 @@ int watch(const char *name, struct error *err)
 		return r;
 	r = sd_event_new(&w.loop);
 	if (r >= 0)
+		r = log_open(w.loop);
+	if (r >= 0)
 		r = add_sources(&w);
 	if (r < 0)
 		error_set(err, r, "can't set up the event loop: %s", strerror(-r));
@@ -516,6 +520,7 @@ int watch(const char *name, struct error *err)
 		sd_event_source_disable_unref(w.slots[slot].source);
 	free(w.seen);
 	listen_events_free(w.listens);
+	log_close(LOG_END_NS);
 	sd_event_unref(w.loop);
 	return r;
 }
