@@ -126,7 +126,9 @@ static const struct argp_option force_options[] = {SERVICE_OPTION, JSON_OPTION, 
 static const struct argp_option detach_options[] = {
         SERVICE_OPTION,
         {"force", OPTION_FORCE, NULL, 0,
-         "Also if the pins are damaged, or a group can't be reached: what is there is removed", 0},
+         "Also if the pins are damaged, a group can't be reached, or the supervisor of the service "
+         "is dead: what is there is removed, and workers go on",
+         0},
         JSON_OPTION,
         END_OF_OPTIONS,
 };
@@ -288,7 +290,8 @@ const struct command commands[] = {
          "`attach --watch`.",
          events_options, cmd_events, false},
         {"detach", "[SERVICE]", "back to the kernel's hash; removes everything of reuseportd",
-         "Takes the steering program off the groups and removes all pins. No connection is lost.",
+         "Takes the steering program off the groups and removes all pins. No connection is lost. A "
+         "service that `run` has started is ended by `reuseportd stop`.",
          detach_options, cmd_detach, false},
         {"doctor", "[SERVICE]", "check the host and the service, and say what to do",
          "Each check has a verdict: ok, note, warn or fail. Exit status 1 if one failed.",
