@@ -140,6 +140,40 @@ def test_keep_going(bed):
     equal([pid == before for pid, before in zip(run.pids(), old)], [True, False], "old workers")
 
 
+def test_keep_going_in_vain(bed):
+    """--keep-going, and no worker of the new command comes up: that isn't the one that the next
+    crash starts."""
+    run = Run(bed, worker_command(bed), "--settle", "0", workers=2)
+    run.reload("--keep-going", "--", "false", status=1)
+    old = run.pids()
+    os.kill(old[0], signal.SIGKILL)
+    wait_until(lambda: run.states() == ["active"] * 2 and run.pids()[0] != old[0],
+               "slot 0 has another worker")
+    equal(run.pids()[1], old[1], "the other worker")
+
+
+@cases("good", "bad")
+def test_reload_adds_workers(bed, case):
+    """A reload from a file that has more workers than before is over when those are up as well, and
+    fails if they fail."""
+    program = script(bed, "program.sh", '[ $REUSEPORTD_SLOT -lt 2 ] || [ -e good ] || exit 7\n'
+                                        'exec "$@"')
+    config = bed.dir / "web.conf"
+    command = " ".join(map(str, ["sh", program, *worker_command(bed)]))
+    text = f"[service web]\ncommand = {command}\nsettle = 0\nmax-restarts = 1\nworkers = "
+    config.write_text(text + "2\n")
+    process = bed.start(bed.binary("reuseportd"), "run", config, name="run")
+    process.wait_output("web: started:")
+    bed.remember_pinned()
+    config.write_text(text + "3\n")
+    if case == "good":
+        (bed.dir / "good").touch()
+    result = bed.reuseportd("reload", "web", status=0 if case == "good" else 1)
+    equal([row["state"] for row in bed.status("web")["workers"]],
+          ["active"] * 2 + ["active" if case == "good" else "failed"], "states")
+    check(case == "good" or "slot 2 has failed" in result.err, f"why is not said: {result}")
+
+
 # Slot 1's worker ends at once as long as there is a file "bad", and starts as slowly as "slow".
 CRASHES = """
 if [ $REUSEPORTD_SLOT = 1 ]; then

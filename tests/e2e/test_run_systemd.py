@@ -50,8 +50,37 @@ def test_one_cannot_start(bed):
     bed.remember_pinned()
     wait_until(lambda: "READY=1" in inbox.hear(), "READY=1")
     equal(inbox.notices, ["READY=1"], "what systemd is told")
+    check("failed: it can't be started" in process.output(), f"log: {process.output()}")
+    equal([row["state"] for row in bed.status("one")["workers"]], ["failed"], "the failed one")
+    bed.reuseportd("start", "one", 0, status=1)
     bed.reuseportd("stop", "two")
     equal(process.wait(), 1, "exit status, as one has failed")
+
+
+def test_failed_one_is_started(bed):
+    """One service of a file has failed for good: it is still there to be seen, and is started, by a
+    reload as well as by `start`."""
+    program = script(bed, "program.sh", '[ -e good ] || exit 7; exec "$@"')
+    process, inbox = start_two(bed, ["sh", program, *worker_command(bed)], serving(bed, 8082))
+    process.wait_output("no worker is left that could be started")
+    check("`reuseportd start one 0` starts it again" in process.output(), process.output())
+    process.wait_output("two: started:")
+    bed.remember_pinned()
+    wait_until(lambda: "READY=1" in inbox.hear(), "READY=1")
+    for command in (("start", "one", "0"), ("reload", "one")):
+        (bed.dir / "good").unlink(missing_ok=True)
+        bed.reuseportd(*command, status=1)
+        wait_until(lambda: bed.status("one")["workers"][0]["state"] == "failed", "while it is bad")
+        bed.reuseportd("doctor", "one", status=1)
+        (bed.dir / "good").touch()
+        bed.reuseportd(*command)
+        equal([row["state"] for row in bed.status("one")["workers"]], ["active"], "when it is good")
+        (bed.dir / "good").unlink()
+        os.kill(bed.status("one")["workers"][0]["pid"], signal.SIGKILL)
+        wait_until(lambda: bed.status("one")["workers"][0]["state"] == "failed", "it has failed")
+    bed.reuseportd("stop", "one")
+    bed.reuseportd("stop", "two")
+    equal(process.wait(), 0, "exit status")
 
 
 def test_none_can_start(bed):

@@ -19,6 +19,23 @@ static void run_hold(int fd)
 		pause();
 }
 
+static void *hold_thread(void *unused)
+{
+	(void)unused;
+	run_hold(-1);
+	return NULL;
+}
+
+/* The process lives as long as the thread does, but has no memory that /proc shows any more. */
+static void run_end_but_for_a_thread(int fd)
+{
+	pthread_t thread;
+
+	(void)fd;
+	pthread_create(&thread, NULL, hold_thread, NULL);
+	pthread_exit(NULL);
+}
+
 static void run_accept(int fd)
 {
 	for (;;)
@@ -451,6 +468,16 @@ static void case_netns(void)
 	CHECK(n == 1 && rows[0].inode == inode_of(dup_fd));
 }
 
+static void case_ending(void)
+{
+	const uint32_t living = child_start(run_hold, -1);
+	const uint32_t ending = child_start(run_end_but_for_a_thread, -1);
+
+	CHECK(!proc_is_ending(living));
+	CHECK(!proc_is_ending(getpid()));
+	CHECK_COMES(proc_is_ending(ending));
+}
+
 int main(void)
 {
 	static const struct check_case cases[] = {
@@ -466,6 +493,7 @@ int main(void)
 	        {"borrow", case_borrow},
 	        {"borrow without right", case_borrow_without_right},
 	        {"netns", case_netns},
+	        {"ending", case_ending},
 	};
 
 	return check_run(cases, ARRAY_SIZE(cases));

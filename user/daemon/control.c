@@ -21,8 +21,9 @@
 enum waiting {
 	WAIT_REQUEST, /* for its own */
 	WAIT_RELOAD,  /* until the reload is over */
-	WAIT_GONE,    /* until the workers up to a number that are on their way out have gone */
-	WAIT_SETTLED, /* until every slot has come to where it goes */
+	WAIT_SETTLED, /* until each of @slots has come to where it goes */
+	WAIT_GONE,    /* the same of @slots, and until the workers up to a number that are on their
+	               * way out have gone */
 	WAIT_END,     /* until all has ended */
 };
 
@@ -35,7 +36,7 @@ struct client {
 	size_t n;
 	enum waiting waiting;
 	unsigned int up_to; /* for WAIT_GONE: number of the last one */
-	struct slots slots; /* for WAIT_SETTLED */
+	struct slots slots; /* whose workers have to settle */
 };
 
 struct control {
@@ -99,7 +100,8 @@ void control_say(struct supervisor *sup, const char *line)
 			send_line(c, line);
 }
 
-void control_reload_ended(struct supervisor *sup, int status, const char *why)
+void control_reload_ended(struct supervisor *sup, int status, const char *why,
+                          const struct slots *added)
 {
 	struct client *next;
 
@@ -112,6 +114,7 @@ void control_reload_ended(struct supervisor *sup, int status, const char *why)
 			continue;
 		}
 		c->waiting = WAIT_GONE;
+		c->slots = *added;
 	}
 	control_check(sup);
 }
@@ -152,9 +155,9 @@ void control_check(struct supervisor *sup)
 
 	for (struct client *c = sup->control ? sup->control->clients : NULL; c; c = next) {
 		next = c->next;
-		if (c->waiting == WAIT_GONE && are_gone(sup, c->up_to))
-			answer(c, EXIT_OK, NULL);
-		else if (c->waiting == WAIT_SETTLED && have_settled(sup, &c->slots))
+		if ((c->waiting == WAIT_SETTLED ||
+		     (c->waiting == WAIT_GONE && are_gone(sup, c->up_to))) &&
+		    have_settled(sup, &c->slots))
 			answer_settled(c);
 	}
 }

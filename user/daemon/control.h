@@ -13,6 +13,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "core/slots.h"
 
 struct control;
 struct supervisor;
@@ -27,8 +28,10 @@ int control_reload(struct supervisor *sup, struct error *err);
 /* Tells those that wait for something what happens. */
 void control_say(struct supervisor *sup, const char *line);
 
-/* The reload is over: those who wait for it are told when the old workers are gone. */
-void control_reload_ended(struct supervisor *sup, int status, const char *why);
+/* The reload is over: those who wait for it are told when the old workers are gone, and those of
+ * the slots that it has @added are up. Of one that has failed (@status) at once, and @why. */
+void control_reload_ended(struct supervisor *sup, int status, const char *why,
+                          const struct slots *added);
 
 /* A worker has gone, or a slot has come to rest: somebody may have waited for that. */
 void control_check(struct supervisor *sup);

@@ -77,6 +77,29 @@ static int check_workers(const struct service *service, const struct observed *o
 	return r;
 }
 
+/* What a service that is run has beside the steering. */
+static int check_run(const struct service *service, const struct observed *o, struct checks *checks)
+{
+	const char *name = service->pins.service;
+	struct slot_text failed = {};
+	int r = 0;
+
+	if (!service_is_run(service))
+		return 0;
+	if (!service_supervisor(service))
+		r = checks_add(checks, CHECK_WARN, name,
+		               "the command that it was started with takes its workers over",
+		               "its supervisor is gone: nobody starts workers that end");
+	for (unsigned int slot = 0; slot < o->n_slots; slot++)
+		if (o->slots[slot].worker.run == RPD_RUN_FAILED)
+			note_slot(&failed, slot);
+	if (r == 0 && failed.n)
+		r = checks_add(checks, CHECK_FAIL, name,
+		               "its log says why; `reuseportd start` and a reload start them again",
+		               "given up after crashes: slot%s %s", plural(failed.n), failed.text);
+	return r;
+}
+
 static int check_strangers(const struct service *service, const struct observed *o,
                            struct checks *checks)
 {
@@ -170,6 +193,8 @@ int inspect_service(const char *name, uint64_t netns_seen, struct checks *checks
 	if (r < 0)
 		return checks_add(checks, CHECK_FAIL, name, NULL, "%.250s", err->text);
 	r = check_workers(&service, &o, checks);
+	if (r == 0)
+		r = check_run(&service, &o, checks);
 	if (r == 0)
 		r = check_strangers(&service, &o, checks);
 	if (r == 0)

@@ -145,7 +145,8 @@ static void commit(struct supervisor *sup)
 	bool restored = it->restoring;
 	char why[sizeof(it->why)];
 	struct error err = {};
-	unsigned int was;
+	struct slots added = {};
+	unsigned int was, n_before = sup->n_slots;
 
 	run_say(sup, "%s: %u of %zu workers are new ones", restored ? "restored" : "reload",
 	        rollout_count(&it->rollout, ROLLOUT_REPLACED), it->rollout.slots.n);
@@ -154,7 +155,9 @@ static void commit(struct supervisor *sup)
 	for (size_t i = 0; i < it->rollout.slots.n; i++)
 		sup->slots[it->rollout.slots.at[i]].old_label[0] = '\0';
 	it->plan->relabel &= failed > 0; /* of the new command are all the others from now on */
-	if (!restored && it->of_all && it->plan != sup->plan) {
+	/* A command of which no worker has come up is not the one that the next crash starts. */
+	if (!restored && it->of_all && it->plan != sup->plan &&
+	    rollout_count(&it->rollout, ROLLOUT_REPLACED) > 0) {
 		if (run_command_keep(sup, &it->plan->config, &err) < 0)
 			run_say(sup, "%s", err.text);
 		run_plan_unref(sup->plan);
@@ -169,13 +172,18 @@ static void commit(struct supervisor *sup)
 	}
 	/* What `scale` has set holds, unless the configuration has another number than before. */
 	if (sup->plan->config.workers != was &&
-	    run_slot_scale(sup, sup->plan->config.workers, &err) < 0)
+	    run_slot_scale(sup, sup->plan->config.workers, &err) < 0) {
 		run_say(sup, "%s", err.text);
+		failed++;
+		snprintf(why, sizeof(why), "%.*s", (int)sizeof(why) - 1, err.text);
+	}
+	for (unsigned int slot = n_before; slot < sup->n_slots; slot++)
+		added.at[added.n++] = slot;
 	if (failed || restored)
 		run_place_trim(sup);
 	run_slot_look_at_unwell(sup);
 	run_slot_start_waiting(sup);
-	control_reload_ended(sup, failed || restored ? EXIT_REFUSED : EXIT_OK, why);
+	control_reload_ended(sup, failed || restored ? EXIT_REFUSED : EXIT_OK, why, &added);
 }
 
 /* The slot has again who had it before, or one that is started like him. */
@@ -218,6 +226,14 @@ static bool restore(struct supervisor *sup)
 	return true;
 }
 
+static bool anybody_serves(const struct supervisor *sup)
+{
+	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
+		if (sup->slots[slot].current)
+			return true;
+	return false;
+}
+
 /* Returns whether the reload is over, and freed. */
 static bool roll_back(struct supervisor *sup)
 {
@@ -234,10 +250,11 @@ static bool roll_back(struct supervisor *sup)
 	strcpy(why, it->why);
 	reload_free(sup);
 	run_place_trim(sup);
-	run_say(sup, "the old workers serve on");
+	if (anybody_serves(sup))
+		run_say(sup, "the old workers serve on");
 	run_slot_look_at_unwell(sup);
 	run_slot_start_waiting(sup);
-	control_reload_ended(sup, EXIT_REFUSED, why);
+	control_reload_ended(sup, EXIT_REFUSED, why, NULL);
 	return true;
 }
 

@@ -120,9 +120,11 @@ struct supervisor {
 	unsigned int last_number;
 	struct reload *reload; /* under way, or NULL */
 
-	uint64_t memory_looked_at; /* CLOCK_MONOTONIC, microseconds */
-	bool made;                 /* the service is of our making, and not taken over */
-	bool announced;            /* every slot has come to where it goes once */
+	uint64_t memory_looked_at;     /* CLOCK_MONOTONIC, microseconds */
+	const struct supervisors *all; /* that this process runs */
+	bool made;                     /* the service is of our making, and not taken over */
+	bool nothing_left;             /* to be started, which has been said */
+	bool announced;                /* every slot has come to where it goes once */
 	bool stopping;
 	bool ended; /* nothing of the service is left */
 	int status; /* exit status, when it has ended */
@@ -133,6 +135,9 @@ struct supervisor {
 
 /* A line for the log, and for whoever waits for what is under way. */
 void run_say(struct supervisor *sup, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same of a worker's output, which the log need not have twice: only if @log. */
+void run_say_output(struct supervisor *sup, bool log, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
 
 struct run_plan *run_plan_new(const struct run_config *config);
 struct run_plan *run_plan_ref(struct run_plan *plan);
@@ -349,3 +354,6 @@ void run_stop_all(struct supervisor *sup);
 /* Called when a worker or a slot has another state: when all that happens now is done it is looked
  * whether somebody waited for that, and whether it is the end. */
 void run_check_end(struct supervisor *sup);
+/* Whether anything is left in a slot, or will be, of this service or of one that the same process
+ * runs: else they end. */
+bool run_goes_on(const struct supervisor *sup);

@@ -68,19 +68,21 @@ static void leave_empty(struct supervisor *sup, unsigned int slot, bool failed)
 	run_check_end(sup);
 }
 
-static void give_up(struct supervisor *sup, unsigned int slot)
+static void give_up(struct supervisor *sup, unsigned int slot, const char *why)
 {
 	const struct run_slot *it = &sup->slots[slot];
 
 	if (it->current) {
-		run_say(sup, "slot %u: pid %u stays: %u in a row could not take its place", slot,
-		        it->current->pid, it->crashes);
+		run_say(sup, "slot %u: pid %u stays: none could take its place: %s", slot,
+		        it->current->pid, why);
 		return;
 	}
-	run_say(sup,
-	        "slot %u: failed: %u crashes in a row; `reuseportd start %s %u` starts it again",
-	        slot, it->crashes, sup->name, slot);
 	set_run(sup, slot, RPD_RUN_FAILED);
+	if (run_goes_on(sup))
+		run_say(sup, "slot %u: failed: %s; `reuseportd start %s %u` starts it again", slot,
+		        why, sup->name, slot);
+	else
+		run_say(sup, "slot %u: failed: %s", slot, why);
 	run_check_end(sup);
 }
 
@@ -105,7 +107,10 @@ static void start_later(struct supervisor *sup, unsigned int slot, int64_t uptim
 
 	it->timer = sd_event_source_disable_unref(it->timer);
 	if (pause == RESTART_NEVER) {
-		give_up(sup, slot);
+		char why[64];
+
+		snprintf(why, sizeof(why), "%u crashes in a row", it->crashes);
+		give_up(sup, slot, why);
 		return;
 	}
 	start_after(sup, slot, pause);
@@ -137,10 +142,11 @@ void run_slot_start(struct supervisor *sup, unsigned int slot)
 		leave_empty(sup, slot, true);
 		return;
 	}
-	/* A program that can't even be executed won't get better by itself. */
+	/* What can't be started at all from the beginning won't get better by itself. */
 	if (!sup->announced)
-		it->crashes = plan->config.max_restarts;
-	start_later(sup, slot, 0);
+		give_up(sup, slot, "it can't be started");
+	else
+		start_later(sup, slot, 0);
 }
 
 void run_slot_start_ended(struct supervisor *sup)
@@ -196,6 +202,7 @@ void run_slot_admitted(struct run_worker *w)
 
 static void say_lost(const struct run_worker *w, bool was_up)
 {
+	const struct run_config *config = &w->plan->config;
 	const char *tail = w->output ? output_tail(w->output) : "";
 
 	if (was_up)
@@ -203,9 +210,9 @@ static void say_lost(const struct run_worker *w, bool was_up)
 		        w->end[0] ? w->end : "how is not known");
 	else
 		run_say(w->sup, "slot %u: pid %u %s", w->slot, w->pid, w->why);
-	if (!was_up && tail[0] && w->plan->config.log == RUN_LOG_PLAIN &&
-	    !reload_will_tell(w->sup, w->slot))
-		run_say(w->sup, "slot %u: its last lines were:\n%s", w->slot, tail);
+	if (!was_up && tail[0] && !reload_will_tell(w->sup, w->slot))
+		run_say_output(w->sup, config->out_file || config->error_file,
+		               "slot %u: its last lines were:\n%s", w->slot, tail);
 }
 
 void run_slot_lost(struct run_worker *w)

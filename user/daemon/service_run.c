@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The services that are run: made before there is anybody in them, and kept by a supervisor. */
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -109,6 +110,18 @@ static bool is_left_to_us(const struct service *service)
 	return service_is_run(service) && (!supervisor || supervisor == (uint32_t)getpid());
 }
 
+#define ENDING_MS 30000
+
+/* A supervisor that was killed may take a while to be gone, and then is no reason to be refused. */
+static void wait_for_ending(const struct service *service)
+{
+	_cleanup_close_ int fd = service_open_supervisor(service);
+	struct pollfd gone = {.fd = fd, .events = POLLIN};
+
+	if (fd >= 0 && proc_is_ending(service->steer.service->supervisor_pid))
+		poll(&gone, 1, ENDING_MS);
+}
+
 int service_create(struct service *service, const struct service_plan *plan, struct error *err)
 {
 	struct error ignored;
@@ -120,6 +133,7 @@ int service_create(struct service *service, const struct service_plan *plan, str
 			return r;
 		if (r == 0)
 			break;
+		wait_for_ending(service);
 		if (is_left_to_us(service)) {
 			r = service_supervise(service, err);
 			return r < 0 ? r : 1;

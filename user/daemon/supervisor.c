@@ -32,16 +32,32 @@ struct supervisors {
 	bool impatient;                 /* told to stop once more */
 };
 
-void run_say(struct supervisor *sup, const char *format, ...)
+static void say(struct supervisor *sup, bool log, const char *format, va_list args)
 {
 	char line[4096];
+
+	vsnprintf(line, sizeof(line), format, args);
+	if (log)
+		log_line("%s: %s", sup->name, line);
+	control_say(sup, line);
+}
+
+void run_say(struct supervisor *sup, const char *format, ...)
+{
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(line, sizeof(line), format, args);
+	say(sup, true, format, args);
 	va_end(args);
-	log_line("%s: %s", sup->name, line);
-	control_say(sup, line);
+}
+
+void run_say_output(struct supervisor *sup, bool log, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	say(sup, log, format, args);
+	va_end(args);
 }
 
 /* --- listeners are heard of */
@@ -131,6 +147,8 @@ void run_stop_all(struct supervisor *sup)
 /* Nobody is in any slot, and nobody will be. */
 static bool has_come_to_nothing(const struct supervisor *sup)
 {
+	if (sup->reload)
+		return false;
 	if (!sup->plan->config.restart && sup->plan->config.cron_restart)
 		return false;
 	for (unsigned int slot = 0; slot < sup->n_slots; slot++) {
@@ -140,6 +158,25 @@ static bool has_come_to_nothing(const struct supervisor *sup)
 			return false;
 	}
 	return true;
+}
+
+bool run_goes_on(const struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->all->n; i++) {
+		const struct supervisor *other = sup->all->list[i];
+
+		if (!other->ended && !other->stopping && !has_come_to_nothing(other))
+			return true;
+	}
+	return false;
+}
+
+/* Those that have come to nothing wait for each other, and can be seen and started until then. */
+static void check_others(const struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->all->n; i++)
+		if (sup->all->list[i] != sup && !sup->all->list[i]->ended)
+			run_check_end(sup->all->list[i]);
 }
 
 static bool has_failed_slot(const struct supervisor *sup)
@@ -156,6 +193,7 @@ static void end(struct supervisor *sup)
 	run_say(sup, "stopped");
 	run_remove(sup);
 	sup->ended = true;
+	check_others(sup);
 }
 
 static void announce(struct supervisor *sup)
@@ -174,11 +212,17 @@ static int on_change(sd_event_source *source, void *data)
 		end(sup);
 		return 0;
 	}
-	if (!sup->stopping && has_come_to_nothing(sup) && !sup->reload) {
-		run_say(sup, "no worker is left that could be started");
+	if (!sup->stopping && has_come_to_nothing(sup)) {
+		if (!sup->nothing_left)
+			run_say(sup, "no worker is left that could be started");
+		sup->nothing_left = sup->announced = true;
+		if (run_goes_on(sup))
+			return 0;
 		run_stop_all(sup);
+		check_others(sup);
 		return 0;
 	}
+	sup->nothing_left = false;
 	if (!sup->announced && !sup->stopping && run_slot_all_settled(sup))
 		announce(sup);
 	if (sup->announced && !sup->reload)
@@ -240,14 +284,16 @@ static int start(struct supervisor *sup, struct error *err)
 	return 0;
 }
 
-static struct supervisor *supervisor_new(sd_event *loop, const struct supervisor_request *request)
+static struct supervisor *supervisor_new(const struct supervisors *all,
+                                         const struct supervisor_request *request)
 {
 	struct supervisor *sup = calloc(1, sizeof(*sup));
 
 	if (!sup)
 		return NULL;
-	sup->loop = loop;
+	sup->loop = all->loop;
 	sup->request = request;
+	sup->all = all;
 	sup->cgroup_fd = -1;
 	sup->plan = run_plan_new(request->config);
 	if (!sup->plan) {
@@ -447,7 +493,7 @@ static int run_all(struct supervisors *all, const struct supervisor_request *req
 	bool waited = false; /* for our standard output */
 
 	for (size_t i = 0; i < n; i++) {
-		struct supervisor *sup = supervisor_new(all->loop, &requests[i]);
+		struct supervisor *sup = supervisor_new(all, &requests[i]);
 		int r = sup ? 0 : error_set(err, -ENOMEM, "out of memory");
 
 		if (sup) {

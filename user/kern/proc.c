@@ -140,6 +140,16 @@ int proc_open_pid(uint32_t pid, uint64_t start_time)
 	return id.start_time == start_time ? TAKE_FD(pidfd) : -ESRCH;
 }
 
+bool proc_is_ending(uint32_t pid)
+{
+	char path[PROC_PATH_MAX], exe[1];
+
+	/* Its memory goes first, and with that the name of its program. Others than processes that
+	 * end have none only if they are threads of the kernel. */
+	snprintf(path, sizeof(path), "/proc/%" PRIu32 "/exe", pid);
+	return readlink(path, exe, sizeof(exe)) < 0 && errno == ENOENT;
+}
+
 static int borrow_error(int code, uint32_t pid, int fd, struct error *err)
 {
 	switch (code) {

@@ -59,6 +59,13 @@ int proc_find_netns(uint64_t netns_ino, uint32_t *ret_pid);
 int proc_open_pid(uint32_t pid, uint64_t start_time);
 
 /*
+ * Whether process @pid has been killed, or has exited, and what is left of it is that the kernel
+ * closes what it had open: it executes nothing any more. That takes some time if, say, an inotify
+ * descriptor is among them and the machine is busy.
+ */
+bool proc_is_ending(uint32_t pid);
+
+/*
  * Duplicates descriptor @fd of process @pid into ours, close-on-exec. Returns the duplicate.
  * @inode_expected: fail with -EBADF if it is not this socket; 0 = take what is there. -ESRCH if
  * the process is gone, -EPERM if we lack the right to trace it.
