@@ -226,14 +226,6 @@ static bool restore(struct supervisor *sup)
 	return true;
 }
 
-static bool anybody_serves(const struct supervisor *sup)
-{
-	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
-		if (sup->slots[slot].current)
-			return true;
-	return false;
-}
-
 /* Returns whether the reload is over, and freed. */
 static bool roll_back(struct supervisor *sup)
 {
@@ -250,7 +242,7 @@ static bool roll_back(struct supervisor *sup)
 	strcpy(why, it->why);
 	reload_free(sup);
 	run_place_trim(sup);
-	if (anybody_serves(sup))
+	if (run_slot_any(sup))
 		run_say(sup, "the old workers serve on");
 	run_slot_look_at_unwell(sup);
 	run_slot_start_waiting(sup);

@@ -32,14 +32,6 @@ static void say_counting(struct supervisor *sup, const struct service *service)
 		        is ? "are" : "are not", is ? "in spite of" : "although there is no");
 }
 
-static bool has_current(const struct supervisor *sup)
-{
-	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
-		if (sup->slots[slot].current)
-			return true;
-	return false;
-}
-
 /* What the workers that were taken over don't listen on. */
 static void say_added(struct supervisor *sup, const struct rpd_service *info)
 {
@@ -98,7 +90,7 @@ int run_kept_say(struct supervisor *sup, struct error *err)
 		        sup->plan->config.workers);
 	say_policy(sup, &service);
 	say_counting(sup, &service);
-	if (has_current(sup))
+	if (run_slot_any(sup))
 		say_added(sup, service.steer.service);
 	say_removed(sup, service.steer.service);
 	return 0;

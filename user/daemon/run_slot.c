@@ -348,6 +348,14 @@ int run_slot_stop(struct supervisor *sup, unsigned int slot, struct error *err)
 	return 0;
 }
 
+bool run_slot_any(const struct supervisor *sup)
+{
+	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
+		if (sup->slots[slot].current)
+			return true;
+	return false;
+}
+
 bool run_slot_all_settled(const struct supervisor *sup)
 {
 	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
