@@ -133,7 +133,7 @@ int load_take(const struct service *service, const struct observed *observed, st
 		return error_set(err, -ENOMEM, "out of memory");
 	for (unsigned int slot = 0; slot < observed->n_slots; slot++) {
 		take_queues(service, observed, slot, &load.slots[slot]);
-		if (observed->slots[slot].live)
+		if (observed->slots[slot].there)
 			take_age(&observed->slots[slot].worker, &load.slots[slot]);
 	}
 	/* That something isn't known is no reason not to show the rest. */

@@ -46,12 +46,6 @@ bool observed_is_in_slot(const struct observed *o, unsigned int slot, uint64_t c
 	return false;
 }
 
-bool observed_is_there(const struct observed_slot *slot)
-{
-	return slot->live ||
-	       (slot->worker.run == RPD_RUN_UP && slot->worker.pid && slot->worker.fd < 0);
-}
-
 int observed_endpoint(const struct service *service, const struct listener *listener)
 {
 	const struct rpd_service *info = service->steer.service;
@@ -310,6 +304,18 @@ static int update_owner(struct service *service, struct observed *o, unsigned in
 	return r < 0 ? error_set(err, r, "can't write slot %u: %s", slot, strerror(-r)) : 0;
 }
 
+/* Nobody may have noted its end: its supervisor may have died before. */
+static bool is_up_without_listener(const struct rpd_worker *worker)
+{
+	char comm[RPD_COMM_MAX];
+	uint64_t start_time;
+	uint32_t ppid;
+
+	return worker->run == RPD_RUN_UP && worker->pid && worker->fd < 0 &&
+	       proc_identity(worker->pid, &start_time, &ppid, comm) == 0 &&
+	       start_time == worker->start_time;
+}
+
 int observe(struct service *service, enum observe_depth depth, struct observed *ret,
             struct error *err)
 {
@@ -331,6 +337,9 @@ int observe(struct service *service, enum observe_depth depth, struct observed *
 			r = update_owner(service, &o, slot, holders, n_holders, err);
 	if (r < 0)
 		return r;
+	for (unsigned int slot = 0; slot < o.n_slots; slot++)
+		o.slots[slot].there =
+		        o.slots[slot].live || is_up_without_listener(&o.slots[slot].worker);
 	*ret = o;
 	memset(&o, 0, sizeof(o)); /* handed on */
 	return 0;

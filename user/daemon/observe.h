@@ -18,7 +18,8 @@ struct observed_slot {
 	struct rpd_worker worker;           /* who is in it; of a dead one, who was */
 	uint64_t cookies[RPD_ENDPOINT_MAX]; /* the listeners that are in force, 0 = none */
 	bool live;                          /* some of them is not 0 */
-	bool stalled;                       /* live, but nobody serves the listener */
+	bool there; /* a worker is in it: live, or up and one that `run` keeps without a listener */
+	bool stalled; /* live, but nobody serves the listener */
 };
 
 /* A member of one of the groups that is in no slot. */
@@ -70,9 +71,6 @@ const struct listener *observed_listener(const struct observed *o, uint64_t cook
 
 /* Whether the listener of this cookie, which is not 0, is the slot's in one of the endpoints. */
 bool observed_is_in_slot(const struct observed *o, unsigned int slot, uint64_t cookie);
-
-/* Whether a worker is in the slot: live, or one of `run` that listens on nothing. */
-bool observed_is_there(const struct observed_slot *slot);
 
 /* Index of the service's endpoint that the listener is a member of, or -1. */
 int observed_endpoint(const struct service *service, const struct listener *listener);
