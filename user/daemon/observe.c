@@ -2,6 +2,7 @@
 #include "daemon/observe.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,8 @@
 #include "core/serving.h"
 #include "daemon/admit.h"
 #include "daemon/sockets.h"
+#include "daemon/supervisor.h"
+#include "kern/cgroup.h"
 #include "kern/proc.h"
 
 void observed_free(struct observed *o)
@@ -316,6 +319,16 @@ static bool is_up_without_listener(const struct rpd_worker *worker)
 	       start_time == worker->start_time;
 }
 
+static void complete(struct observed_slot *slot)
+{
+	const struct rpd_worker *worker = &slot->worker;
+
+	slot->there = slot->live || is_up_without_listener(worker);
+	slot->main.pid = worker->pid;
+	slot->main.start_time = worker->start_time;
+	memcpy(slot->main.comm, worker->comm, sizeof(slot->main.comm));
+}
+
 int observe(struct service *service, enum observe_depth depth, struct observed *ret,
             struct error *err)
 {
@@ -338,8 +351,7 @@ int observe(struct service *service, enum observe_depth depth, struct observed *
 	if (r < 0)
 		return r;
 	for (unsigned int slot = 0; slot < o.n_slots; slot++)
-		o.slots[slot].there =
-		        o.slots[slot].live || is_up_without_listener(&o.slots[slot].worker);
+		complete(&o.slots[slot]);
 	*ret = o;
 	memset(&o, 0, sizeof(o)); /* handed on */
 	return 0;
@@ -367,4 +379,41 @@ int observe_strangers(struct observed *o, struct error *err)
 			o->strangers[i].owner = *owner;
 	}
 	return r;
+}
+
+/* The main process of one of the cgroups, if the one that is in the slot is in that. Who is being
+ * started for the slot has one as well, and who left it. */
+static void find_main(const char *service_cgroup, const char *name, struct observed *o)
+{
+	_cleanup_free_ uint32_t *pids = NULL;
+	_cleanup_close_ int fd = -1;
+	unsigned int slot, number;
+	size_t n = 0;
+
+	if (sscanf(name, "%u-%u", &slot, &number) != 2 || slot >= o->n_slots)
+		return;
+	fd = cgroup_open(service_cgroup, name);
+	if (fd < 0 || cgroup_processes(fd, &pids, &n) < 0)
+		return;
+	for (size_t i = 0; n > 1 && i < n; i++)
+		if (pids[i] == o->slots[slot].worker.pid) {
+			proc_oldest(pids, n, &o->slots[slot].main);
+			return;
+		}
+}
+
+void observe_mains(const struct service *service, struct observed *o)
+{
+	char cgroup[PATH_MAX];
+	char **names = NULL;
+	size_t n = 0;
+
+	if (!service_is_run(service) || !supervisor_cgroup(service->pins.service, cgroup) ||
+	    cgroup_children(cgroup, &names, &n) < 0)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		find_main(cgroup, names[i], o);
+		free(names[i]);
+	}
+	free(names);
 }

@@ -146,6 +146,7 @@ static struct json_object *worker_view(const struct service *service,
 {
 	const struct rpd_schedule *s = steer_schedule(&service->steer);
 	const struct observed_slot *seen = &observed->slots[slot];
+	const bool has_listener = seen->worker.pid && seen->worker.fd >= 0;
 	struct json_object *view = json_object_new_object();
 	struct json_object *counters = json_object_new_object();
 
@@ -161,11 +162,14 @@ static struct json_object *worker_view(const struct service *service,
 	add_number(view, "weight", s->slots[slot].weight);
 	add_number(view, "ring_entries", s->slots[slot].entries);
 	add(view, "share_percent", json_object_new_double(share_percent(s, observed, live, slot)));
-	add_known(view, "pid", seen->worker.pid, seen->worker.pid);
-	add_known(view, "fd", seen->worker.pid && seen->worker.fd >= 0, seen->worker.fd);
-	add(view, "command", seen->worker.pid ? json_object_new_string(seen->worker.comm) : NULL);
-	if (service_is_run(service))
+	add_known(view, "pid", seen->main.pid, seen->main.pid);
+	add(view, "command", seen->main.pid ? json_object_new_string(seen->main.comm) : NULL);
+	add_known(view, "fd", has_listener, seen->worker.fd);
+	if (service_is_run(service)) {
+		/* Whose descriptor that is: of a pre-fork server a child's. */
+		add_known(view, "listener_pid", has_listener, seen->worker.pid);
 		add_number(view, "restarts", seen->worker.restarts);
+	}
 	/* New connections, whether the ring named this slot or one that was gone. */
 	add_number(view, "steered",
 	           counts->of[RPD_OUTCOME_steered] + counts->of[RPD_OUTCOME_slot_gone]);
