@@ -2,6 +2,9 @@
 """Workers that listen on nothing, such as those that work off a queue: `run` keeps and replaces them
 like others, alone and beside a server."""
 import json
+import os
+import re
+import signal
 
 from bed import PORT, cases, check, equal, wait_until
 from runs import NODE, Run, script
@@ -138,4 +141,34 @@ def test_ready(bed, case):
     if case == "listens-later":
         wait_until(lambda: run.workers()[0]["listeners"], "it listens")
         equal(bed.load("-n", 10)["failed"], 0, "failed")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def views(bed, run):
+    """What each view says: states, who is live and has an age, how many live, what doctor says."""
+    rows = run.workers()
+    [listed] = bed.reuseportd("list", "--json").json()
+    metrics = bed.reuseportd("metrics", run.name).out
+    doctor = bed.reuseportd("doctor", run.name, "--json", status=None).json()
+    return ([row["state"] for row in rows], [row["live"] for row in rows],
+            [row["age_seconds"] is not None for row in rows], listed["live"],
+            len(re.findall("^reuseportd_worker_start_time_seconds{", metrics, re.M)),
+            [row["detail"] for row in doctor if row["check"] == run.name][0])
+
+
+def test_live(bed):
+    """Who is up is live, by all views, though he listens on nothing; and dead, when he has died and
+    no supervisor has seen it."""
+    run = Run(bed, ["sleep", "600"], "--ready", "alive:0.2", workers=2)
+    equal(views(bed, run),
+          (["active"] * 2, [True] * 2, [True] * 2, 2, 2, "all 2 workers live"), "both live")
+    equal([row["share_percent"] for row in run.workers()], [0, 0], "shares")
+    pid = run.pids()[1]
+    run.kill_supervisor()
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "it is gone")
+    equal(views(bed, run), (["active", "dead"], [True, False], [True, False], 1, 1,
+                            "1 of 2 workers are dead: slot 1"), "one lives")
+    run.start()
+    run.wait_states("active", "active")
     equal(run.stop(), 0, "exit status of the supervisor")

@@ -222,13 +222,32 @@ while True:
 """
 
 
+def main_processes(bed, run):
+    """{who has the listener: its parent}, of which the latter is what all views call the worker."""
+    rows = run.workers()
+    parents = {row["listener_pid"]: ppid_of(row["listener_pid"]) for row in rows}
+    table = [line.split() for line in bed.reuseportd("status", run.name).out.splitlines()]
+    at = next(line.index("PID") for line in table if "PID" in line)
+    metrics = bed.reuseportd("metrics", run.name).out
+    shown = {"--json": [row["pid"] for row in rows],
+             "status": [int(line[at]) for line in table if line[1:2] == ["active"]],
+             "metrics": [int(pid) for pid in
+                         re.findall(r'^reuseportd_worker_info{.*pid="(\d+)"', metrics, re.M)]}
+    equal(shown, dict.fromkeys(shown, list(parents.values())), "pids by the views")
+    return parents
+
+
+def ppid_of(pid):
+    return int(pathlib.Path(f"/proc/{pid}/stat").read_text().split()[3])
+
+
 def test_prefork(bed):
-    """The children of pre-fork workers are replaced while no supervisor lives: the next one knows
-    their parents nevertheless, by their listeners."""
+    """Of pre-fork workers the views name the parents, which the supervisor has started. Their
+    children are replaced while no supervisor lives: the next one knows the parents nevertheless, by
+    their listeners."""
     run = Run(bed, ["python3", script(bed, "server.py", PREFORK)], workers=2)
+    parents = main_processes(bed, run)
     run.kill_supervisor()
-    parents = {pid: int(pathlib.Path(f"/proc/{pid}/stat").read_text().split()[3])
-               for pid in run.pids()}
     for pid in parents:
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda pid=pid: not pathlib.Path(f"/proc/{pid}").exists(), "it is gone")
@@ -237,6 +256,9 @@ def test_prefork(bed):
     wait_for_load(bed, range(2), 20)
     equal(run.states(), ["active"] * 2, "states")
     check("is in no slot" not in run.log(), f"a worker was not known:\n{run.log()}")
+    equal([int(pid) for pid in re.findall(r"pid (\d+) is taken over", run.log())], run.pids(),
+          "who was taken over")
+    equal(list(main_processes(bed, run).values()), list(parents.values()), "the parents")
     report = load.stop_unfailed()
     equal({int(worker.split(".")[1]) for worker in report["workers"]}, set(parents.values()),
           "who has answered")

@@ -94,6 +94,7 @@ static const char *state_of(struct json_object *view, unsigned int slot)
 static void nobody_yet(struct bed *bed)
 {
 	struct json_object *view, *list = view_list_new();
+	_cleanup_observed_ struct observed o = {};
 	struct checks checks = {};
 	struct error err;
 	char *text;
@@ -109,7 +110,8 @@ static void nobody_yet(struct bed *bed)
 	CHECK_EQ(json_object_get_int(json_object_object_get(view, "supervisor_pid")), getpid());
 	json_object_put(view);
 	free(text);
-	view_list_add(list, &service);
+	look(&o);
+	view_list_add(list, &service, &o);
 	CHECK(!json_object_object_get(json_object_array_get_idx(list, 0), "endpoint"));
 	json_object_put(list);
 	service_close(&service);

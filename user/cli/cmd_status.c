@@ -70,13 +70,16 @@ int cmd_list(struct invocation *i, struct error *err)
 		return r;
 	list = view_list_new();
 	for (size_t s = 0; s < n; s++) {
+		_cleanup_observed_ struct observed observed = {};
 		_cleanup_service_ struct service service;
 		struct error why;
 
 		service_init(&service);
 		r = service_open(&service, names[s], &why);
 		if (r == 0)
-			view_list_add(list, &service);
+			r = observe(&service, OBSERVE_KNOWN, &observed, &why);
+		if (r == 0)
+			view_list_add(list, &service, &observed);
 		else if (r != -ENOENT) /* detached, or cleaned up, meanwhile */
 			view_list_add_broken(list, names[s], why.text);
 	}

@@ -50,7 +50,7 @@ static int check_workers(const struct service *service, const struct observed *o
 
 	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
 		filled += s->slots[slot].state != RPD_SLOT_EMPTY;
-		if (s->slots[slot].state != RPD_SLOT_EMPTY && !observed_is_there(&o->slots[slot]))
+		if (s->slots[slot].state != RPD_SLOT_EMPTY && !o->slots[slot].there)
 			note_slot(&dead, slot);
 		if (o->slots[slot].stalled)
 			note_slot(&stalled, slot);

@@ -18,9 +18,9 @@ void load_free(struct load *load)
 	memset(load, 0, sizeof(*load));
 }
 
-static void take_age(const struct rpd_worker *worker, struct worker_load *ret)
+static void take_age(const struct process *process, struct worker_load *ret)
 {
-	double begun = (double)worker->start_time / (double)sysconf(_SC_CLK_TCK);
+	double begun = (double)process->start_time / (double)sysconf(_SC_CLK_TCK);
 	double age = clock_s(CLOCK_BOOTTIME) - begun;
 
 	ret->age_s = age > 0 ? (uint64_t)age : 0;
@@ -133,8 +133,8 @@ int load_take(const struct service *service, const struct observed *observed, st
 		return error_set(err, -ENOMEM, "out of memory");
 	for (unsigned int slot = 0; slot < observed->n_slots; slot++) {
 		take_queues(service, observed, slot, &load.slots[slot]);
-		if (observed->slots[slot].live)
-			take_age(&observed->slots[slot].worker, &load.slots[slot]);
+		if (observed->slots[slot].there)
+			take_age(&observed->slots[slot].main, &load.slots[slot]);
 	}
 	/* That something isn't known is no reason not to show the rest. */
 	if (load.counting && take_counted(service, observed, &load, &why) < 0) {

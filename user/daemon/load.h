@@ -21,7 +21,7 @@ struct worker_load {
 	double rate;         /* connections a second, over the last seconds */
 
 	uint32_t queued, backlog; /* accept queues of its listeners, and their limits, in all */
-	uint64_t age_s;           /* of its process; 0 if it is not alive */
+	uint64_t age_s;           /* of its main process; 0 if it is not alive */
 	uint64_t started_at;      /* the process, seconds since the epoch */
 };
 

@@ -2,6 +2,7 @@
 #include "daemon/observe.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,8 @@
 #include "core/serving.h"
 #include "daemon/admit.h"
 #include "daemon/sockets.h"
+#include "daemon/supervisor.h"
+#include "kern/cgroup.h"
 #include "kern/proc.h"
 
 void observed_free(struct observed *o)
@@ -44,12 +47,6 @@ bool observed_is_in_slot(const struct observed *o, unsigned int slot, uint64_t c
 		if (o->slots[slot].cookies[e] == cookie)
 			return true;
 	return false;
-}
-
-bool observed_is_there(const struct observed_slot *slot)
-{
-	return slot->live ||
-	       (slot->worker.run == RPD_RUN_UP && slot->worker.pid && slot->worker.fd < 0);
 }
 
 int observed_endpoint(const struct service *service, const struct listener *listener)
@@ -310,6 +307,28 @@ static int update_owner(struct service *service, struct observed *o, unsigned in
 	return r < 0 ? error_set(err, r, "can't write slot %u: %s", slot, strerror(-r)) : 0;
 }
 
+/* Nobody may have noted its end: its supervisor may have died before. */
+static bool is_up_without_listener(const struct rpd_worker *worker)
+{
+	char comm[RPD_COMM_MAX];
+	uint64_t start_time;
+	uint32_t ppid;
+
+	return worker->run == RPD_RUN_UP && worker->pid && worker->fd < 0 &&
+	       proc_identity(worker->pid, &start_time, &ppid, comm) == 0 &&
+	       start_time == worker->start_time;
+}
+
+static void complete(struct observed_slot *slot)
+{
+	const struct rpd_worker *worker = &slot->worker;
+
+	slot->there = slot->live || is_up_without_listener(worker);
+	slot->main.pid = worker->pid;
+	slot->main.start_time = worker->start_time;
+	memcpy(slot->main.comm, worker->comm, sizeof(slot->main.comm));
+}
+
 int observe(struct service *service, enum observe_depth depth, struct observed *ret,
             struct error *err)
 {
@@ -331,6 +350,8 @@ int observe(struct service *service, enum observe_depth depth, struct observed *
 			r = update_owner(service, &o, slot, holders, n_holders, err);
 	if (r < 0)
 		return r;
+	for (unsigned int slot = 0; slot < o.n_slots; slot++)
+		complete(&o.slots[slot]);
 	*ret = o;
 	memset(&o, 0, sizeof(o)); /* handed on */
 	return 0;
@@ -358,4 +379,41 @@ int observe_strangers(struct observed *o, struct error *err)
 			o->strangers[i].owner = *owner;
 	}
 	return r;
+}
+
+/* The main process of one of the cgroups, if the one that is in the slot is in that. Who is being
+ * started for the slot has one as well, and who left it. */
+static void find_main(const char *service_cgroup, const char *name, struct observed *o)
+{
+	_cleanup_free_ uint32_t *pids = NULL;
+	_cleanup_close_ int fd = -1;
+	unsigned int slot, number;
+	size_t n = 0;
+
+	if (sscanf(name, "%u-%u", &slot, &number) != 2 || slot >= o->n_slots)
+		return;
+	fd = cgroup_open(service_cgroup, name);
+	if (fd < 0 || cgroup_processes(fd, &pids, &n) < 0)
+		return;
+	for (size_t i = 0; n > 1 && i < n; i++)
+		if (pids[i] == o->slots[slot].worker.pid) {
+			proc_oldest(pids, n, &o->slots[slot].main);
+			return;
+		}
+}
+
+void observe_mains(const struct service *service, struct observed *o)
+{
+	char cgroup[PATH_MAX];
+	char **names = NULL;
+	size_t n = 0;
+
+	if (!service_is_run(service) || !supervisor_cgroup(service->pins.service, cgroup) ||
+	    cgroup_children(cgroup, &names, &n) < 0)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		find_main(cgroup, names[i], o);
+		free(names[i]);
+	}
+	free(names);
 }

@@ -12,13 +12,16 @@
 #include "base/error.h"
 #include "core/listener.h"
 #include "daemon/service.h"
+#include "kern/proc.h"
 
 /* One slot. */
 struct observed_slot {
-	struct rpd_worker worker;           /* who is in it; of a dead one, who was */
+	struct rpd_worker worker; /* who is in it; of a dead one, who was */
+	struct process main; /* whom it is known by: the same, unless observe_mains() finds it */
 	uint64_t cookies[RPD_ENDPOINT_MAX]; /* the listeners that are in force, 0 = none */
 	bool live;                          /* some of them is not 0 */
-	bool stalled;                       /* live, but nobody serves the listener */
+	bool there; /* a worker is in it: live, or up and one that `run` keeps without a listener */
+	bool stalled; /* live, but nobody serves the listener */
 };
 
 /* A member of one of the groups that is in no slot. */
@@ -65,14 +68,16 @@ int observe(struct service *service, enum observe_depth depth, struct observed *
  * that poll their listeners (kern/proc.h): not for a timer. */
 int observe_strangers(struct observed *o, struct error *err);
 
+/* Of a service that is run: finds the main processes of the workers, which the supervisor started,
+ * talks of and sends signals to. Of a pre-fork server, or one that a script starts, it is a child
+ * that has the listener. */
+void observe_mains(const struct service *service, struct observed *o);
+
 /* The listener of this cookie, or NULL. */
 const struct listener *observed_listener(const struct observed *o, uint64_t cookie);
 
 /* Whether the listener of this cookie, which is not 0, is the slot's in one of the endpoints. */
 bool observed_is_in_slot(const struct observed *o, unsigned int slot, uint64_t cookie);
-
-/* Whether a worker is in the slot: live, or one of `run` that listens on nothing. */
-bool observed_is_there(const struct observed_slot *slot);
 
 /* Index of the service's endpoint that the listener is a member of, or -1. */
 int observed_endpoint(const struct service *service, const struct listener *listener);

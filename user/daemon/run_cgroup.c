@@ -19,17 +19,17 @@
 #define END_NS (5 * NS_PER_S) /* so long what was killed may take to end */
 
 /* The note is a symbolic link. */
-static void note_path(const struct supervisor *sup, char *buf, size_t size)
+static void note_path(const char *service, char *buf, size_t size)
 {
-	supervisor_path(sup->name, "cgroup", buf, size);
+	supervisor_path(service, "cgroup", buf, size);
 }
 
-static bool read_note(const struct supervisor *sup, char ret[PATH_MAX])
+bool supervisor_cgroup(const char *service, char ret[PATH_MAX])
 {
 	char note[PATH_MAX];
 	ssize_t length;
 
-	note_path(sup, note, sizeof(note));
+	note_path(service, note, sizeof(note));
 	length = readlink(note, ret, PATH_MAX - 1);
 	if (length > 0)
 		ret[length] = '\0';
@@ -40,8 +40,8 @@ static int write_note(const struct supervisor *sup, struct error *err)
 {
 	char note[PATH_MAX], is[PATH_MAX];
 
-	note_path(sup, note, sizeof(note));
-	if (read_note(sup, is) && !strcmp(is, sup->cgroup_path))
+	note_path(sup->name, note, sizeof(note));
+	if (supervisor_cgroup(sup->name, is) && !strcmp(is, sup->cgroup_path))
 		return 0;
 	/* The one that was there led to nothing any more. */
 	if ((unlink(note) < 0 && errno != ENOENT) || symlink(sup->cgroup_path, note) < 0)
@@ -126,7 +126,7 @@ static int begin(struct supervisor *sup, const char *noted, struct error *err)
 int run_cgroup_open(struct supervisor *sup, bool taken_over, struct error *err)
 {
 	char noted[PATH_MAX];
-	bool is_noted = read_note(sup, noted);
+	bool is_noted = supervisor_cgroup(sup->name, noted);
 	int r;
 
 	if (is_noted && cgroup_service_known(noted, err) < 0)
@@ -155,6 +155,6 @@ void run_cgroup_remove(struct supervisor *sup)
 
 	if (sup->cgroup_path[0] == '\0' || cgroup_remove_service(sup->cgroup_path) < 0)
 		return;
-	note_path(sup, note, sizeof(note));
+	note_path(sup->name, note, sizeof(note));
 	unlink(note);
 }

@@ -574,24 +574,19 @@ struct run_worker *run_worker_start(struct supervisor *sup, unsigned int slot,
 
 /* --- one that another supervisor started */
 
-/* Its main process is its oldest: it was born there, and the others are its children's children. */
 static int find_main(struct run_worker *w)
 {
 	_cleanup_free_ uint32_t *pids = NULL;
-	uint64_t start, oldest = 0;
-	char comm[RPD_COMM_MAX];
-	uint32_t ppid;
+	struct process oldest;
 	size_t n;
 	int r = cgroup_processes(w->cgroup_fd, &pids, &n);
 
-	for (size_t i = 0; r == 0 && i < n; i++)
-		if (proc_identity(pids[i], &start, &ppid, comm) == 0 &&
-		    (!w->pid || start < oldest)) {
-			w->pid = pids[i];
-			oldest = start;
-		}
-	if (r == 0 && w->pid)
-		w->pidfd = proc_open_pid(w->pid, oldest);
+	if (r == 0)
+		r = proc_oldest(pids, n, &oldest);
+	if (r < 0)
+		return r;
+	w->pid = oldest.pid;
+	w->pidfd = proc_open_pid(oldest.pid, oldest.start_time);
 	return w->pidfd < 0 ? -ESRCH : 0;
 }
 

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -26,3 +27,7 @@ int supervise(const struct supervisor_request *requests, size_t n, struct error 
 
 /* The run directory of a service; with @name a file in it. */
 void supervisor_path(const char *service, const char *name, char *buf, size_t size);
+
+/* The cgroup of a service that is run, as noted in its run directory; false if it isn't. In it each
+ * worker's process tree has one, "SLOT-NUMBER". */
+bool supervisor_cgroup(const char *service, char ret[PATH_MAX]);

@@ -41,6 +41,16 @@ int proc_holders_among(const uint32_t *pids, size_t n_pids, const struct listene
 int proc_identity(uint32_t pid, uint64_t *ret_start_time, uint32_t *ret_ppid,
                   char ret_comm[RPD_COMM_MAX]);
 
+struct process {
+	uint64_t start_time; /* clock ticks after boot */
+	uint32_t pid;
+	char comm[RPD_COMM_MAX];
+};
+
+/* Who of them was started first: of a worker's cgroup the main process, which was born there, as
+ * the others are its children's children. -ESRCH if none is there any more. */
+int proc_oldest(const uint32_t *pids, size_t n, struct process *ret);
+
 /*
  * Whether the process recorded in @w is alive, has the socket @inode as w->fd, and, if w->epfd is
  * not -1, watches it there with that. No scan, and cheap enough for a timer, however many

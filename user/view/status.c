@@ -117,7 +117,8 @@ static void add_known(struct json_object *to, const char *key, bool known, uint6
 	add(to, key, known ? json_object_new_int64(number) : NULL);
 }
 
-static void add_load(struct json_object *view, const struct worker_load *load, bool live)
+static void add_load(struct json_object *view, const struct worker_load *load,
+                     const struct observed_slot *seen)
 {
 	struct json_object *counts = load->counted ? json_object_new_object() : NULL;
 
@@ -126,11 +127,11 @@ static void add_load(struct json_object *view, const struct worker_load *load, b
 	add_known(view, "former_active", load->counted && !load->former_uncounted,
 	          load->former_active);
 	add_known(view, "handshakes", load->counted, load->handshakes);
-	add_known(view, "queued", live, load->queued);
-	add_known(view, "backlog", live, load->backlog);
+	add_known(view, "queued", seen->live, load->queued);
+	add_known(view, "backlog", seen->live, load->backlog);
 	add(view, "rate", load->counted ? json_object_new_double(load->rate) : NULL);
-	add_known(view, "age_seconds", live, load->age_s);
-	add_known(view, "started_at", live, load->started_at);
+	add_known(view, "age_seconds", seen->there, load->age_s);
+	add_known(view, "started_at", seen->there, load->started_at);
 	if (load->counted) {
 #define RPD_CONN_COUNTER(name, help) add_number(counts, #name, load->count.of[RPD_CONN_##name]);
 #include <reuseportd/counters.def>
@@ -145,14 +146,15 @@ static struct json_object *worker_view(const struct service *service,
 {
 	const struct rpd_schedule *s = steer_schedule(&service->steer);
 	const struct observed_slot *seen = &observed->slots[slot];
+	const bool has_listener = seen->worker.pid && seen->worker.fd >= 0;
 	struct json_object *view = json_object_new_object();
 	struct json_object *counters = json_object_new_object();
 
 	add_number(view, "slot", slot);
 	add_text(view, "state",
-	         condition_name(condition_of(s, slot, observed_is_there(seen), seen->stalled,
-	                                     seen->worker.run)));
-	add_flag(view, "live", seen->live);
+	         condition_name(
+	                 condition_of(s, slot, seen->there, seen->stalled, seen->worker.run)));
+	add_flag(view, "live", seen->there);
 	add_text(view, "version",
 	         s->slots[slot].state == RPD_SLOT_EMPTY
 	                 ? service->steer.service->label
@@ -160,16 +162,19 @@ static struct json_object *worker_view(const struct service *service,
 	add_number(view, "weight", s->slots[slot].weight);
 	add_number(view, "ring_entries", s->slots[slot].entries);
 	add(view, "share_percent", json_object_new_double(share_percent(s, observed, live, slot)));
-	add_known(view, "pid", seen->worker.pid, seen->worker.pid);
-	add_known(view, "fd", seen->worker.pid && seen->worker.fd >= 0, seen->worker.fd);
-	add(view, "command", seen->worker.pid ? json_object_new_string(seen->worker.comm) : NULL);
-	if (service_is_run(service))
+	add_known(view, "pid", seen->main.pid, seen->main.pid);
+	add(view, "command", seen->main.pid ? json_object_new_string(seen->main.comm) : NULL);
+	add_known(view, "fd", has_listener, seen->worker.fd);
+	if (service_is_run(service)) {
+		/* Whose descriptor that is: of a pre-fork server a child's. */
+		add_known(view, "listener_pid", has_listener, seen->worker.pid);
 		add_number(view, "restarts", seen->worker.restarts);
+	}
 	/* New connections, whether the ring named this slot or one that was gone. */
 	add_number(view, "steered",
 	           counts->of[RPD_OUTCOME_steered] + counts->of[RPD_OUTCOME_slot_gone]);
 	add_number(view, "admitted_at", seen->worker.admitted_at);
-	add_load(view, load, seen->live);
+	add_load(view, load, seen);
 	add(view, "listeners", slot_listeners(service, observed, slot));
 	add_counters(counters, counts);
 	add(view, "counters", counters);
@@ -460,7 +465,8 @@ struct json_object *view_list_new(void)
 	return json_object_new_array();
 }
 
-void view_list_add(struct json_object *list, const struct service *service)
+void view_list_add(struct json_object *list, const struct service *service,
+                   const struct observed *observed)
 {
 	const struct rpd_service *info = service->steer.service;
 	const struct rpd_schedule *s = steer_schedule(&service->steer);
@@ -468,12 +474,8 @@ void view_list_add(struct json_object *list, const struct service *service)
 	char text[ENDPOINT_TEXT_MAX];
 	unsigned int live = 0;
 
-	for (unsigned int slot = 0; slot < s->n_slots; slot++)
-		for (unsigned int e = 0; e < info->n_endpoints; e++)
-			if (steer_cookie(&service->steer, e, slot)) {
-				live++;
-				break;
-			}
+	for (unsigned int slot = 0; slot < observed->n_slots; slot++)
+		live += observed->slots[slot].there;
 	add_text(view, "service", service->pins.service);
 	add(view, "endpoint",
 	    info->n_endpoints ? json_object_new_string(

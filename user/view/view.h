@@ -26,7 +26,8 @@ void view_change_text(FILE *out, struct json_object *status);
 
 /* `list`: an array of services; view_list_add() appends one that is open, or says why it isn't. */
 struct json_object *view_list_new(void);
-void view_list_add(struct json_object *list, const struct service *service);
+void view_list_add(struct json_object *list, const struct service *service,
+                   const struct observed *observed);
 void view_list_add_broken(struct json_object *list, const char *name, const char *why);
 void view_list_text(FILE *out, struct json_object *list);
 
