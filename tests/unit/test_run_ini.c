@@ -15,7 +15,6 @@
 #include "core/env.h"
 #include "core/run_option.h"
 #include "unit/files.h"
-#include "unit/missing.h"
 #include "unit/seed.h"
 
 #define CPUS 6
@@ -24,13 +23,10 @@ static int load(const char *text, const char *only, struct run_loaded *loaded)
 {
 	const struct run_file file = {.path = "test.conf", .only = only, .n_cpus = CPUS};
 	struct error err;
-	int r;
 
 	*loaded = (struct run_loaded){.problems.file = "test.conf"};
 	files_write(file.path, text);
-	r = run_ini_load(&file, loaded, &err);
-	missing_drop(&loaded->problems);
-	return r;
+	return run_ini_load(&file, loaded, &err);
 }
 
 /* Loads what is right. */
@@ -179,9 +175,6 @@ static void problems(void **state)
 	        {"[a]\nservice = b\ncommand = x\nworkers = 1\n", {{2, "the head of the section"}}},
 	        {"[a]\ncommand = x\nworkers = 1\n[a]\ncommand = x\nworkers = 1\n",
 	         {{4, "there are two services 'a'"}}},
-	        {"[servce b]\nworkers = 1\n[other b]\n",
-	         {{1, "'servce' is not known; is 'service b' meant?"},
-	          {3, "'other b' is no name"}}},
 	        {"[a\nnonsense = 1\n[b] x\n[]\n[x.y]\n",
 	         {{1, "such as [service web]"},
 	          {3, "such as [service web]"},
@@ -223,47 +216,6 @@ static void problems(void **state)
 				         n < loaded.problems.n ? loaded.problems.list[n].line : 0);
 		if (loaded.problems.n != n || loaded.problems.n_errors != n)
 			fail_msg("case %zu: %zu problems", i, loaded.problems.n);
-	}
-}
-
-/* A program that isn't there is a warning, with the line of its command. */
-static void missing_programs(void **state)
-{
-	static const struct {
-		const char *options; /* the command is in the third line of them */
-		bool missing;
-	} cases[] = {
-	        {"\n\ncommand = sh -c x\n", false},
-	        {"\n\ncommand = nosuchprogram x\n", true},
-	        {"\n\ncommand = /bin/sh\n", false},
-	        {"\n\ncommand = /nosuch/program\n", true},
-	        {"\n\ncommand = ./program\n", false},
-	        {"\n\ncommand = ./nosuchprogram\n", true},
-	        {"cwd = /bin\n\ncommand = ./sh\n", false},
-	        {"cwd = /dev\n\ncommand = ./sh\n", true},
-	        {"env = PATH=/nosuch:/bin\n\ncommand = sh\n", false},
-	        {"env = PATH=/nosuch:/dev\n\ncommand = sh\n", true},
-	        {"env = PATH=/nosuch:\n\ncommand = program\n", false},
-	        {"env-file = path.env\n\ncommand = sh\n", true},
-	};
-
-	(void)state;
-	files_write("program", "");
-	files_write("path.env", "PATH=/dev\n");
-	setenv("PATH", "/usr/bin:/bin", 1);
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		const struct run_file file = {.path = "test.conf", .n_cpus = CPUS};
-		_cleanup_run_loaded_ struct run_loaded loaded = {};
-		struct error err;
-		char text[256];
-
-		snprintf(text, sizeof(text), "[a]\nworkers = 1\n%s", cases[i].options);
-		files_write(file.path, text);
-		assert_int_equal(run_ini_load(&file, &loaded, &err), 0);
-		if (loaded.problems.n != cases[i].missing || loaded.problems.n_errors)
-			fail_msg("case %zu: %zu problems", i, loaded.problems.n);
-		if (cases[i].missing)
-			assert_int_equal(loaded.problems.list[0].line, 5);
 	}
 }
 
@@ -376,7 +328,7 @@ int main(void)
 	        cmocka_unit_test(every_option), cmocka_unit_test(problems),
 	        cmocka_unit_test(no_file),      cmocka_unit_test(env_files),
 	        cmocka_unit_test(long_lines),   cmocka_unit_test(values_come_back),
-	        cmocka_unit_test(any_file),     cmocka_unit_test(missing_programs),
+	        cmocka_unit_test(any_file),
 	};
 
 	return cmocka_run_group_tests(tests, files_setup, files_teardown);

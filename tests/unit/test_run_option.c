@@ -233,7 +233,7 @@ static void refused(void **state)
 	        {"ready", "tcp:80", "ready: 'tcp:80' is none of"},
 	        {"ready", "", "ready: '' is none of"},
 	        {"ready", "lis", "ready: 'lis' is none of"},
-	        {"settle", "soon", "settle: 'soon' is no time such as 1500ms, 2m or 30s (or 30)"},
+	        {"settle", "soon", "settle: 'soon' is no time such as 30s, 1500ms or 2m"},
 	        {"settle", "400d", "settle: '400d' is more than a year"},
 	        {"health-failures", "0", "health-failures: '0' is no number from 1 on"},
 	        {"batch", "-1", "batch: '-1' is no number from 1 on"},

@@ -15,7 +15,6 @@
 #include "cli/run_pm2.h"
 #include "core/env.h"
 #include "unit/files.h"
-#include "unit/missing.h"
 
 #define CPUS 6
 #define MS   1000000ll
@@ -150,7 +149,7 @@ static void instances(void **state)
 
 static void single_options(void **state)
 {
-	_cleanup_run_loaded_ struct run_loaded a, b, c, d, e, f, g, h, i, j, k, l;
+	_cleanup_run_loaded_ struct run_loaded a, b, c, d, e, f, g, h, i, j, k;
 
 	(void)state;
 	assert_int_equal(expect(", \"wait_ready\": true", &a)->ready_timeout, 30 * NS_PER_S);
@@ -166,8 +165,6 @@ static void single_options(void **state)
 	assert_string_equal(expect(", \"disable_logs\": true", &f)->out_file, "/dev/null");
 	assert_string_equal(expect(", \"output\": \"NULL\"", &g)->out_file, "/dev/null");
 	assert_null(expect(", \"cron_restart\": 0", &h)->cron_restart);
-	assert_string_equal(expect(", \"cron_restart\": \"0 1 2 * * *\"", &l)->cron_restart,
-	                    "1 2 * * *");
 	/* counted up from 0, the slot */
 	assert_string_equal(expect(", \"instance_var\": \"ID\"", &i)->increment_var, "ID");
 	assert_string_equal(env_find(i.configs[0].env, "ID"), "0");
@@ -253,7 +250,6 @@ static void commands(void **state)
 
 		snprintf(text, sizeof(text), "[{\"name\": \"x\", %s}]", cases[i].members);
 		load_json(text, NULL, NULL, &loaded);
-		missing_drop(&loaded.problems);
 		if (loaded.problems.n)
 			fail_msg("%s: %s", text, loaded.problems.list[0].text);
 		for (size_t w = 0; cases[i].words[w] || loaded.configs[0].argv[w]; w++) {
@@ -313,10 +309,6 @@ static void told(void **state)
 	        {"\"script\": \"node app.js\", \"interpreter\": \"bun\"", "interpreter: left out"},
 	        {"\"out_file\": \"a\", \"output\": \"b\"", "out_file: left out: output says"},
 	        {"\"uid\": 0, \"user\": \"root\"", "uid: left out: user says"},
-	        {"\"interpreter\": \"/no/such\"", "there is no program '/no/such'"},
-	        {"\"max_restarts\": 0", "max_restarts: 0 is taken as 1"},
-	        {"\"cron_restart\": \"*/5 1 * * * *\"",
-	         "cron_restart: it is not done in seconds, but at '1 * * * *'"},
 	        {"\"interpreter\": \"node@18\"", "nvm is not asked for node@18"},
 	        {"\"instances\": \"many\"", "instances: 'many' is neither 1 to", true},
 	        {"\"instances\": 1.5", "instances: '1.5' is neither 1 to", true},

@@ -65,9 +65,6 @@ static void end_section(struct reader *reader)
 	if (run_env_load(reader->config, &err) < 0)
 		problem_add(reader->problems, seen_of(reader, "env-file")->line, "env-file: %s",
 		            err.text);
-	else if (run_command_is_missing(reader->config))
-		problem_warn(reader->problems, reader->command.line,
-		             "command: there is no program '%s'", reader->config->argv[0]);
 	if (!run_file_wants(reader->request, reader->config->service))
 		run_loaded_drop(reader->loaded);
 	reader->config = NULL;
@@ -90,14 +87,7 @@ static const char *section_name(struct reader *reader, char *head)
 	if (!strncmp(name, "service", 7) && strspn(name + 7, BLANKS))
 		name += 7 + strspn(name + 7, BLANKS);
 	if (service_name_check(name, &err) < 0) {
-		const size_t n = strcspn(name, BLANKS);
-		_cleanup_free_ char *word = strndup(name, n);
-
-		if (name[n] && word && nearest_distance(word, "service") <= 2)
-			problem_add(reader->problems, reader->line,
-			            "'%s' is not known; is 'service%s' meant?", word, name + n);
-		else
-			problem_add(reader->problems, reader->line, "%s", err.text);
+		problem_add(reader->problems, reader->line, "%s", err.text);
 		return NULL;
 	}
 	return name;

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/strv.h"
 #include "core/env.h"
@@ -104,42 +103,6 @@ void run_host_problems(const struct run_config *config,
 	if (why) {
 		error_usage(&err, "'%s': %s", config->cwd, why);
 		report(data, "cwd", err.text);
-	}
-}
-
-static bool is_in(const char *folder, const char *name)
-{
-	_cleanup_free_ char *path = NULL;
-
-	if (asprintf(&path, "%s/%s", folder, name) < 0)
-		path = NULL;
-	return !path || access(path, F_OK) == 0;
-}
-
-bool run_command_is_missing(const struct run_config *config)
-{
-	const char *name = config->argv ? config->argv[0] : NULL, *path;
-
-	if (!name)
-		return false;
-	if (strchr(name, '/'))
-		return !is_in(name[0] != '/' && config->cwd ? config->cwd
-		              : name[0] != '/'              ? "."
-		                                            : "",
-		              name);
-	path = env_find(config->env, "PATH");
-	if (!path)
-		path = getenv("PATH");
-	if (!path) /* the C library has one */
-		return false;
-	for (;; path++) {
-		_cleanup_free_ char *folder = strndup(path, strcspn(path, ":"));
-
-		if (!folder || is_in(folder[0] ? folder : ".", name))
-			return false;
-		path += strcspn(path, ":");
-		if (!*path)
-			return true;
 	}
 }
 

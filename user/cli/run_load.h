@@ -48,13 +48,6 @@ void run_host_problems(const struct run_config *config,
                        void (*report)(void *data, const char *option, const char *text),
                        void *data);
 
-/*
- * Whether the host has no program of the name that config->argv begins with, in the PATH that the
- * workers get or, with a '/' in it, from their folder. Worth a warning: it may be there when it is
- * started. @config's environment is complete (run_env_load()).
- */
-bool run_command_is_missing(const struct run_config *config);
-
 /* Reads config->env_files, and puts what they have into config->env where it doesn't have it:
  * error_usage() with file and line. Of a variable in several files the last one holds. */
 int run_env_load(struct run_config *config, struct error *err);

@@ -159,8 +159,6 @@ static void take_app(const struct run_file *file, struct json_object *json, stru
 	run_host_problems(app.config, report, &app);
 	if (run_env_load(app.config, &err) < 0)
 		pm2_problem(&app, "env_file", "%s", err.text);
-	else if (run_command_is_missing(app.config))
-		pm2_warn(&app, NULL, "there is no program '%s'", app.config->argv[0]);
 }
 
 /* What is beside the apps. */

@@ -174,40 +174,12 @@ static void set_ready_times(struct pm2_app *app)
 		config->ready_timeout += NS_PER_S;
 }
 
-/* PM2's may begin with a field of seconds. */
 static void cron(struct pm2_app *app, const struct pm2_option *option, struct json_object *value)
-{
-	const char *as_text = pm2_text(value), *at = as_text;
-	int n = 0;
-
-	if (as_text && !strcmp(as_text, "0")) /* PM2: never */
-		return;
-	for (; at && *at; at += strcspn(at, " "), n++)
-		at += strspn(at, " ");
-	if (n != 6) {
-		text(app, option, value);
-		return;
-	}
-	at = as_text + strspn(as_text, " ");
-	at += strcspn(at, " ");
-	at += strspn(at, " ");
-	if (strncmp(as_text + strspn(as_text, " "), "0 ", 2) != 0)
-		pm2_warn(app, option->name, "it is not done in seconds, but at '%s'", at);
-	pm2_set(app, option->name, option->text, at);
-}
-
-/* PM2 gives up at the first crash then, and we have no less than one more try. */
-static void restarts(struct pm2_app *app, const struct pm2_option *option,
-                     struct json_object *value)
 {
 	const char *as_text = pm2_text(value);
 
-	if (!as_text || strcmp(as_text, "0") != 0) {
+	if (as_text && strcmp(as_text, "0") != 0) /* PM2: 0 is never */
 		text(app, option, value);
-		return;
-	}
-	pm2_warn(app, option->name, "0 is taken as 1: given up at the second crash in a row");
-	pm2_set(app, option->name, option->text, "1");
 }
 
 /* Relative to the app's folder; ~ is ours. PM2 writes NULL for /dev/null. */
@@ -338,7 +310,7 @@ static const struct pm2_option options[] = {
         {"kill_timeout", milliseconds, "kill-timeout"},
         {"shutdown_with_message", flag, "shutdown-message"},
         {"max_memory_restart", text, "max-memory"},
-        {"max_restarts", restarts, "max-restarts"},
+        {"max_restarts", text, "max-restarts"},
         {"min_uptime", milliseconds, "min-uptime"},
         {"exp_backoff_restart_delay", backoff, "backoff"},
         {"restart_delay", milliseconds, "restart-delay"},

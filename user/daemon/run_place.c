@@ -505,10 +505,7 @@ static void unpark(struct supervisor *sup)
 	if (r < 0)
 		run_say(sup, "%s", err.text);
 	else if (n)
-		run_say(sup,
-		        n == 1 ? "%d connection that waited was handed over"
-		               : "%d connections that waited were handed over",
-		        n);
+		run_say(sup, "%d connections that waited were handed over", n);
 }
 
 void run_place_park(struct supervisor *sup)
