@@ -149,7 +149,7 @@ static void instances(void **state)
 
 static void single_options(void **state)
 {
-	_cleanup_run_loaded_ struct run_loaded a, b, c, d, e, f, g, h, i, j, k;
+	_cleanup_run_loaded_ struct run_loaded a, b, c, d, e, f, g, h, i, j, k, l, m, n;
 
 	(void)state;
 	assert_int_equal(expect(", \"wait_ready\": true", &a)->ready_timeout, 30 * NS_PER_S);
@@ -165,6 +165,10 @@ static void single_options(void **state)
 	assert_string_equal(expect(", \"disable_logs\": true", &f)->out_file, "/dev/null");
 	assert_string_equal(expect(", \"output\": \"NULL\"", &g)->out_file, "/dev/null");
 	assert_null(expect(", \"cron_restart\": 0", &h)->cron_restart);
+	assert_string_equal(expect(", \"cron_restart\": \" 0  5 4 * * *\"", &l)->cron_restart,
+	                    "5 4 * * *");
+	assert_int_equal(expect(", \"max_restarts\": 0", &m)->max_restarts, 1);
+	assert_int_equal(expect(", \"max_restarts\": \"1\"", &n)->max_restarts, 1);
 	/* counted up from 0, the slot */
 	assert_string_equal(expect(", \"instance_var\": \"ID\"", &i)->increment_var, "ID");
 	assert_string_equal(env_find(i.configs[0].env, "ID"), "0");
@@ -317,6 +321,12 @@ static void told(void **state)
 	        {"\"kill_timeout\": -5", "kill_timeout: '-5ms' is no time", true},
 	        {"\"kill_timeout\": [1]", "kill_timeout: it is neither a text", true},
 	        {"\"max_memory_restart\": \"x\"", "max_memory_restart: 'x' is no size", true},
+	        {"\"cron_restart\": \"*/10 5 4 * * *\"",
+	         "cron_restart: seconds are not supported: taken as '5 4 * * *'"},
+	        {"\"cron_restart\": \"0 60 4 * * *\"", "cron_restart: '60' is no minute", true},
+	        {"\"cron_restart\": \"1 2 3 4 5 6 7\"", "cron_restart: '1 2 3 4 5 6 7' is no time",
+	         true},
+	        {"\"max_restarts\": -1", "max_restarts: '-1' is no number from 1 on", true},
 	        {"\"cron_restart\": \"x\"", "cron_restart: 'x' is no time", true},
 	        {"\"exp_backoff_restart_delay\": \"x\"", "it is no number of milli", true},
 	        {"\"env\": 3", "env: it is no object", true},
