@@ -70,6 +70,28 @@ static void end_section(struct reader *reader)
 	reader->config = NULL;
 }
 
+static const char *service_word(const void *data, size_t i)
+{
+	(void)data;
+	(void)i;
+	return "service";
+}
+
+/* A head that neither names a service nor begins with the word as it should. */
+static void tell_bad_head(struct reader *reader, const char *head, const struct error *bad_name)
+{
+	const size_t n = strcspn(head, BLANKS);
+	const char *name = head + n + strspn(head + n, BLANKS);
+	_cleanup_free_ char *word = strndup(head, n);
+	struct error ignored;
+
+	if (word && service_name_check(name, &ignored) == 0 && nearest(word, service_word, NULL, 1))
+		problem_add(reader->problems, reader->line,
+		            "there is no section '%s'; is 'service %s' meant?", head, name);
+	else
+		problem_add(reader->problems, reader->line, "%s", bad_name->text);
+}
+
 /* Takes [service NAME] and [NAME] apart in place. NULL, with a problem, if it is neither. */
 static const char *section_name(struct reader *reader, char *head)
 {
@@ -87,7 +109,7 @@ static const char *section_name(struct reader *reader, char *head)
 	if (!strncmp(name, "service", 7) && strspn(name + 7, BLANKS))
 		name += 7 + strspn(name + 7, BLANKS);
 	if (service_name_check(name, &err) < 0) {
-		problem_add(reader->problems, reader->line, "%s", err.text);
+		tell_bad_head(reader, name, &err);
 		return NULL;
 	}
 	return name;
