@@ -59,7 +59,7 @@ def test_not_before(bed, kind):
     run.process.wait_output("started: 2 workers")
     bed.remember_pinned()
     equal(run.states(), ["active"] * 2, "states")
-    check("1 connections that waited were handed over" in run.log(), "the log tells of it")
+    check("1 connection that waited was handed over" in run.log(), "the log tells of it")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
