@@ -96,6 +96,11 @@ def test_help(bed, command):
     expect_narrow(result.out, f"{command} --help")
 
 
+def test_help_of_times(bed):
+    text = " ".join(bed.reuseportd("run", "--help").out.split())
+    check("a number alone is in seconds" in text, text)
+
+
 # Files of `run`
 
 
