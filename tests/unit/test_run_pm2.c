@@ -225,8 +225,7 @@ static void commands(void **state)
 	        {"\"script\": \"app.js\", \"interpreter_args\": [\"--x\"]",
 	         {"node", "--x", "@app.js"}},
 	        {"\"script\": \"app.py\"", {"python3", "@app.py"}},
-	        {"\"script\": \"app.py\", \"interpreter\": \"/opt/python\"",
-	         {"/opt/python", "@app.py"}},
+	        {"\"script\": \"app.py\", \"interpreter\": \"/bin/sh\"", {"/bin/sh", "@app.py"}},
 	        {"\"script\": \"app.js\", \"interpreter\": \"none\"", {"@app.js"}},
 	        {"\"script\": \"in.js\", \"cwd\": \"sub\"", {"node", "@sub/in.js"}},
 	        {"\"script\": \"sub/in.js\"", {"node", "@sub/in.js"}},
@@ -245,6 +244,7 @@ static void commands(void **state)
 	assert_int_equal(chmod("self", 0755), 0);
 	assert_int_equal(fwrite("\177ELF\0", 1, 5, binary), 5);
 	fclose(binary);
+	assert_int_equal(chmod("binary", 0755), 0);
 	assert_int_equal(mkdir("sub", 0755), 0);
 	files_write("sub/in.js", "");
 	setenv("PATH", "/usr/bin:/bin", 1);
@@ -313,6 +313,10 @@ static void told(void **state)
 	        {"\"script\": \"node app.js\", \"interpreter\": \"bun\"", "interpreter: left out"},
 	        {"\"out_file\": \"a\", \"output\": \"b\"", "out_file: left out: output says"},
 	        {"\"uid\": 0, \"user\": \"root\"", "uid: left out: user says"},
+	        {"\"interpreter\": \"/opt/nosuchnode\"",
+	         "can't start '/opt/nosuchnode': there is no such file"},
+	        {"\"env\": {\"PATH\": \"/none\"}",
+	         "can't start 'node': no such program in PATH (/none)"},
 	        {"\"interpreter\": \"node@18\"", "nvm is not asked for node@18"},
 	        {"\"instances\": \"many\"", "instances: 'many' is neither 1 to", true},
 	        {"\"instances\": 1.5", "instances: '1.5' is neither 1 to", true},
@@ -481,7 +485,7 @@ static int setup(void **state)
 	if (files_setup(state) != 0)
 		return -1;
 	files_write("app.js", "");
-	return 0;
+	return chmod("app.js", 0755); /* some are run without an interpreter */
 }
 
 int main(void)

@@ -54,6 +54,14 @@ static void report(void *data, const char *option, const char *text)
 		            option ? option : "", option ? ": " : "", text);
 }
 
+static void warn_of_program(struct reader *reader)
+{
+	struct error err;
+
+	if (run_program_find(reader->config, &err) < 0)
+		problem_warn(reader->problems, reader->command.line, "command: %s", err.text);
+}
+
 static void end_section(struct reader *reader)
 {
 	struct error err;
@@ -65,7 +73,9 @@ static void end_section(struct reader *reader)
 	if (run_env_load(reader->config, &err) < 0)
 		problem_add(reader->problems, seen_of(reader, "env-file")->line, "env-file: %s",
 		            err.text);
-	if (!run_file_wants(reader->request, reader->config->service))
+	if (run_file_wants(reader->request, reader->config->service))
+		warn_of_program(reader);
+	else
 		run_loaded_drop(reader->loaded);
 	reader->config = NULL;
 }
