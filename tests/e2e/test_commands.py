@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The commands as a user sees them: help, text and JSON, what doctor finds, how attach chooses, and
 that nothing is left after detach."""
+import json
 import os
 import pathlib
 import re
@@ -96,6 +97,11 @@ def test_help(bed, command):
     expect_narrow(result.out, f"{command} --help")
 
 
+def test_help_of_times(bed):
+    text = " ".join(bed.reuseportd("run", "--help").out.split())
+    check("a number alone is in seconds" in text, text)
+
+
 # Files of `run`
 
 
@@ -117,6 +123,27 @@ def test_check(bed):
     equal(bed.reuseportd("check", "--json", path).json(),
           {"file": str(path), "ok": True, "problems": [],
            "services": [{"service": "web", "workers": 2, "command": ["true", "a b"]}]}, "views")
+
+
+def test_check_of_program(bed):
+    """A program that isn't there is worth a warning: the file may be for another machine."""
+    path = bed.dir / "web.conf"
+    path.write_text("[web]\nworkers = 1\nenv = PATH=/none\ncommand = nosuchprog x\n")
+    missing = "can't start 'nosuchprog': no such program in PATH (/none)"
+    result = bed.reuseportd("check", path)
+    equal((result.out, result.err), ("web: 1 worker: nosuchprog x\n",
+                                     f"{path}:4: warning: command: {missing}\n"), f"{result}")
+    equal(bed.reuseportd("check", "--json", path).json()["problems"],
+          [{"line": 4, "severity": "warning", "text": f"command: {missing}"}], "problems")
+    path = bed.dir / "eco.json"
+    script = bed.dir / "app.js"
+    script.touch()
+    path.write_text(json.dumps([{"name": "web", "script": str(script), "max_restarts": 0,
+                                 "cron_restart": "0 0 4 * * *",
+                                 "interpreter": "/usr/bin/nosuchnode"}]))
+    result = bed.reuseportd("check", path)
+    equal(result.err, f"{path}: warning: app 'web': can't start '/usr/bin/nosuchnode': there is no "
+                      "such file\n", f"{result}")
 
 
 @cases("reuseportd.conf", "ecosystem.config.js")

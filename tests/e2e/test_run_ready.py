@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """When a worker of `run` is ready, by whatever it says or shows; who waits for it meanwhile; health;
 files; sockets that are passed."""
+import json
 import urllib.request
 
 from bed import PORT, Client, cases, check, equal, wait_until
@@ -271,6 +272,33 @@ def test_reload_to_notify(bed):
     bed.reuseportd("reload", "web", deadline=60)
     bed.reuseportd("stop", "web")
     equal(process.wait(), 0, "exit status of the supervisor")
+
+
+def test_warnings_of_a_file(bed):
+    """They are told when it is read, and again only once they are others, although a reload of each
+    service reads all of it."""
+    config, server = bed.dir / "both.json", script(
+        bed, "server.py", PYTHON.replace("%PORT%", "int(os.environ['PORT'])"))
+
+    def write(cron):
+        config.write_text(json.dumps([
+            {"name": name, "script": str(server), "interpreter": "python3", "port": port,
+             "cron_restart": cron} for name, port in (("one", 8081), ("two", 8082))]))
+    write("7 0 4 * * *")
+    process = bed.start(bed.binary("reuseportd"), "run", config, name="run")
+    for name in ("one", "two"):
+        process.wait_output(f"{name}: started: 1 worker")
+    bed.remember_pinned()
+    for cron in ("7 0 4 * * *", "7 0 5 * * *"):
+        write(cron)
+        for name in ("one", "two"):
+            bed.reuseportd("reload", name)
+    for name in ("one", "two"):
+        bed.reuseportd("stop", name)
+    equal(process.wait(), 0, "exit status of the supervisor")
+    for times in ("0 4 * * *", "0 5 * * *"):
+        equal(process.output().count(f"seconds are not supported: taken as '{times}'"), 2,
+              f"warnings of '{times}', one for each app")
 
 
 def test_file(bed):

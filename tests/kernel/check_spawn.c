@@ -364,6 +364,14 @@ static void case_failures(void)
 		CHECK(err.status == (kinds[i].code == -EINVAL && kinds[i].request.n_fds == 0
 		                             ? EXIT_USAGE
 		                             : EXIT_REFUSED));
+		/* What can be told before is told in the same words. */
+		if (strcmp(kinds[i].name, SELF) != 0) {
+			struct error before_it = {0};
+
+			CHECK(spawn_find(kinds[i].name, "/bin:/none", NULL, &before_it) ==
+			      kinds[i].code);
+			CHECK(!strcmp(before_it.text, err.text));
+		}
 	}
 	/* Neither a process is left, nor a descriptor. */
 	CHECK(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD);

@@ -5,6 +5,7 @@
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char files_folder[] = "/tmp/reuseportd-unit-XXXXXX";
@@ -28,6 +29,18 @@ static inline int files_teardown(void **state)
 {
 	(void)state;
 	return nftw(files_folder, files_remove, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+/* Programs of these names, a NULL at the end, that PATH leads to. */
+static inline void files_programs(const char *const *names)
+{
+	for (; *names; names++) {
+		FILE *file = fopen(*names, "w");
+
+		if (!file || fchmod(fileno(file), 0755) < 0 || fclose(file) != 0)
+			abort();
+	}
+	setenv("PATH", files_folder, 1);
 }
 
 static inline void files_write(const char *name, const char *text)

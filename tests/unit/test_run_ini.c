@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/strv.h"
@@ -180,6 +181,12 @@ static void problems(void **state)
 	          {3, "such as [service web]"},
 	          {4, "'' is no name"},
 	          {5, "'x.y' is no name"}}},
+	        {"[servce b]\n[Service  web]\n[service: c]\n[servce x.y]\n[system b]\n",
+	         {{1, "there is no section 'servce b'; is 'service b' meant?"},
+	          {2, "there is no section 'Service  web'; is 'service web' meant?"},
+	          {3, "is 'service c' meant?"},
+	          {4, "'servce x.y' is no name"},
+	          {5, "'system b' is no name"}}},
 	        {"[a]\ncommand = x\nworkers = 1\npass-sockets\nbackoff = 2..1\nhealth-interval=1\n",
 	         {{4, "pass-sockets: which ones"}, {5, "backoff:"}, {6, "health-interval:"}}},
 	        {"[a]\ncommand = x\nworkers = 1\nenv-file = missing.env\n",
@@ -217,6 +224,55 @@ static void problems(void **state)
 		if (loaded.problems.n != n || loaded.problems.n_errors != n)
 			fail_msg("case %zu: %zu problems", i, loaded.problems.n);
 	}
+}
+
+/* A program that isn't there: a warning at its command, by the environment and the folder that
+ * workers have. In the folder: tool, plain (not executable), sub/inner; PATH is the folder. */
+static void programs(void **state)
+{
+	static const struct {
+		const char *section;
+		unsigned int line;
+		const char *said; /* NULL: nothing */
+	} cases[] = {
+	        {"command = tool x", 0, NULL},
+	        {"command = ./tool", 0, NULL},
+	        {"command = inner\ncwd = sub\nenv = PATH=/none:", 0, NULL},
+	        {"command = inner\nenv = PATH=sub", 0, NULL},
+	        {"command = inner\nenv-file = path.env", 0, NULL},
+	        {"command = ./inner\ncwd = sub", 0, NULL},
+	        {"command = nosuch x", 3,
+	         "command: can't start 'nosuch': no such program in PATH (/tmp/"},
+	        {"cwd = /\ncommand = ./tool", 4,
+	         "command: can't start './tool': there is no such file"},
+	        {"env = PATH=/none\ncommand = tool", 4,
+	         "command: can't start 'tool': no such program in PATH (/none)"},
+	        {"command = /no/such", 3, "command: can't start '/no/such': there is no such file"},
+	        {"command = plain", 3, "command: can't start 'plain': it isn't executable"},
+	        {"command = sub", 3, "command: can't start 'sub': it isn't executable"},
+	};
+	_cleanup_run_loaded_ struct run_loaded other;
+
+	(void)state;
+	assert_int_equal(mkdir("sub", 0755), 0);
+	files_programs((const char *const[]){"tool", "sub/inner", NULL});
+	files_write("plain", "");
+	files_write("path.env", "PATH=sub\n");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_run_loaded_ struct run_loaded loaded;
+		const struct problem *told;
+		char text[256];
+
+		sprintf(text, "[a]\nworkers = 1\n%s\n", cases[i].section);
+		assert_int_equal(load(text, NULL, &loaded), 0);
+		told = loaded.problems.list;
+		if (loaded.problems.n != !!cases[i].said || loaded.problems.n_errors ||
+		    (told && (told->line != cases[i].line || !strstr(told->text, cases[i].said) ||
+		              strchr(told->text, '\n'))))
+			fail_msg("%s: %zu problems, %s", cases[i].section, loaded.problems.n,
+			         told ? told->text : "");
+	}
+	expect("[a]\nworkers=1\ncommand=nosuch\n[b]\nworkers=1\ncommand=tool\n", "b", &other);
 }
 
 static void no_file(void **state)
@@ -321,6 +377,14 @@ static void any_file(void **state)
 	}
 }
 
+static int setup(void **state)
+{
+	if (files_setup(state) != 0)
+		return -1;
+	files_programs((const char *const[]){"a", "b", "c", "x", "node", "api", NULL});
+	return 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -328,8 +392,8 @@ int main(void)
 	        cmocka_unit_test(every_option), cmocka_unit_test(problems),
 	        cmocka_unit_test(no_file),      cmocka_unit_test(env_files),
 	        cmocka_unit_test(long_lines),   cmocka_unit_test(values_come_back),
-	        cmocka_unit_test(any_file),
+	        cmocka_unit_test(any_file),     cmocka_unit_test(programs),
 	};
 
-	return cmocka_run_group_tests(tests, files_setup, files_teardown);
+	return cmocka_run_group_tests(tests, setup, files_teardown);
 }

@@ -149,7 +149,7 @@ static void instances(void **state)
 
 static void single_options(void **state)
 {
-	_cleanup_run_loaded_ struct run_loaded a, b, c, d, e, f, g, h, i, j, k;
+	_cleanup_run_loaded_ struct run_loaded a, b, c, d, e, f, g, h, i, j, k, l, m, n;
 
 	(void)state;
 	assert_int_equal(expect(", \"wait_ready\": true", &a)->ready_timeout, 30 * NS_PER_S);
@@ -165,6 +165,10 @@ static void single_options(void **state)
 	assert_string_equal(expect(", \"disable_logs\": true", &f)->out_file, "/dev/null");
 	assert_string_equal(expect(", \"output\": \"NULL\"", &g)->out_file, "/dev/null");
 	assert_null(expect(", \"cron_restart\": 0", &h)->cron_restart);
+	assert_string_equal(expect(", \"cron_restart\": \" 0  5 4 * * *\"", &l)->cron_restart,
+	                    "5 4 * * *");
+	assert_int_equal(expect(", \"max_restarts\": 0", &m)->max_restarts, 1);
+	assert_int_equal(expect(", \"max_restarts\": \"1\"", &n)->max_restarts, 1);
 	/* counted up from 0, the slot */
 	assert_string_equal(expect(", \"instance_var\": \"ID\"", &i)->increment_var, "ID");
 	assert_string_equal(env_find(i.configs[0].env, "ID"), "0");
@@ -221,8 +225,7 @@ static void commands(void **state)
 	        {"\"script\": \"app.js\", \"interpreter_args\": [\"--x\"]",
 	         {"node", "--x", "@app.js"}},
 	        {"\"script\": \"app.py\"", {"python3", "@app.py"}},
-	        {"\"script\": \"app.py\", \"interpreter\": \"/opt/python\"",
-	         {"/opt/python", "@app.py"}},
+	        {"\"script\": \"app.py\", \"interpreter\": \"/bin/sh\"", {"/bin/sh", "@app.py"}},
 	        {"\"script\": \"app.js\", \"interpreter\": \"none\"", {"@app.js"}},
 	        {"\"script\": \"in.js\", \"cwd\": \"sub\"", {"node", "@sub/in.js"}},
 	        {"\"script\": \"sub/in.js\"", {"node", "@sub/in.js"}},
@@ -241,6 +244,7 @@ static void commands(void **state)
 	assert_int_equal(chmod("self", 0755), 0);
 	assert_int_equal(fwrite("\177ELF\0", 1, 5, binary), 5);
 	fclose(binary);
+	assert_int_equal(chmod("binary", 0755), 0);
 	assert_int_equal(mkdir("sub", 0755), 0);
 	files_write("sub/in.js", "");
 	setenv("PATH", "/usr/bin:/bin", 1);
@@ -309,6 +313,10 @@ static void told(void **state)
 	        {"\"script\": \"node app.js\", \"interpreter\": \"bun\"", "interpreter: left out"},
 	        {"\"out_file\": \"a\", \"output\": \"b\"", "out_file: left out: output says"},
 	        {"\"uid\": 0, \"user\": \"root\"", "uid: left out: user says"},
+	        {"\"interpreter\": \"/opt/nosuchnode\"",
+	         "can't start '/opt/nosuchnode': there is no such file"},
+	        {"\"env\": {\"PATH\": \"/none\"}",
+	         "can't start 'node': no such program in PATH (/none)"},
 	        {"\"interpreter\": \"node@18\"", "nvm is not asked for node@18"},
 	        {"\"instances\": \"many\"", "instances: 'many' is neither 1 to", true},
 	        {"\"instances\": 1.5", "instances: '1.5' is neither 1 to", true},
@@ -317,6 +325,12 @@ static void told(void **state)
 	        {"\"kill_timeout\": -5", "kill_timeout: '-5ms' is no time", true},
 	        {"\"kill_timeout\": [1]", "kill_timeout: it is neither a text", true},
 	        {"\"max_memory_restart\": \"x\"", "max_memory_restart: 'x' is no size", true},
+	        {"\"cron_restart\": \"*/10 5 4 * * *\"",
+	         "cron_restart: seconds are not supported: taken as '5 4 * * *'"},
+	        {"\"cron_restart\": \"0 60 4 * * *\"", "cron_restart: '60' is no minute", true},
+	        {"\"cron_restart\": \"1 2 3 4 5 6 7\"", "cron_restart: '1 2 3 4 5 6 7' is no time",
+	         true},
+	        {"\"max_restarts\": -1", "max_restarts: '-1' is no number from 1 on", true},
 	        {"\"cron_restart\": \"x\"", "cron_restart: 'x' is no time", true},
 	        {"\"exp_backoff_restart_delay\": \"x\"", "it is no number of milli", true},
 	        {"\"env\": 3", "env: it is no object", true},
@@ -471,7 +485,7 @@ static int setup(void **state)
 	if (files_setup(state) != 0)
 		return -1;
 	files_write("app.js", "");
-	return 0;
+	return chmod("app.js", 0755); /* some are run without an interpreter */
 }
 
 int main(void)

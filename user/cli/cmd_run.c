@@ -11,26 +11,38 @@
 #include "daemon/log.h"
 #include "daemon/supervisor.h"
 
-/* In the log, as the supervisor must not wait for whoever reads our standard error. */
-static void log_warnings(const struct problems *problems)
-{
-	_cleanup_free_ char *text = NULL;
-	size_t n = 0;
-	FILE *out = open_memstream(&text, &n);
-
-	if (!out)
-		return;
-	problems_print(out, problems, false, true);
-	fclose(out);
-	if (n)
-		log_line("%.*s", (int)n - 1, text);
-}
-
 /* What was asked for, and what that was when it was read first: the services that are run. */
 struct source {
 	struct invocation *invocation;
 	const struct run_loaded *first;
+	char *warnings; /* when it was read last; NULL: memory was short */
 };
+
+/* One a line. The caller frees it. */
+static char *warnings_text(const struct problems *problems)
+{
+	char *text = NULL;
+	size_t n = 0;
+	FILE *out = open_memstream(&text, &n);
+
+	if (!out)
+		return NULL;
+	problems_print(out, problems, false, true);
+	fclose(out);
+	return text;
+}
+
+/* In the log, as the supervisor must not wait for whoever reads our standard error. Once, and not
+ * for each service whose part of the file is read anew. */
+static void log_warnings(struct source *source, const struct problems *problems)
+{
+	char *text = warnings_text(problems);
+
+	if (text && *text && (!source->warnings || strcmp(text, source->warnings) != 0))
+		log_line("%.*s", (int)strlen(text) - 1, text);
+	free(source->warnings);
+	source->warnings = text;
+}
 
 static const struct run_config *find_service(const struct run_loaded *loaded, const char *service)
 {
@@ -54,14 +66,14 @@ static void log_added(const struct source *source, const struct run_loaded *load
 static int reread(const char *service, struct run_config *ret, void *data, struct error *err)
 {
 	_cleanup_run_loaded_ struct run_loaded loaded = {};
-	const struct source *source = data;
+	struct source *source = data;
 	struct run_args *args = &source->invocation->run;
 	const struct run_config *config;
 	int r = run_args_load(args, &loaded, err);
 
 	if (r < 0)
 		return r;
-	log_warnings(&loaded.problems);
+	log_warnings(source, &loaded.problems);
 	if (!strcmp(service, source->first->configs[0].service)) /* once for all of them */
 		log_added(source, &loaded);
 	config = find_service(&loaded, service);
@@ -91,7 +103,7 @@ int cmd_run(struct invocation *i, struct error *err)
 	_cleanup_run_loaded_ struct run_loaded loaded = {};
 	_cleanup_free_ struct supervisor_request *requests = NULL;
 	_cleanup_strv_ char **self = NULL;
-	struct source source = {i, &loaded};
+	struct source source = {i, &loaded, NULL};
 	int r = run_args_load(&i->run, &loaded, err);
 
 	exporter_init(&exporter);
@@ -114,5 +126,8 @@ int cmd_run(struct invocation *i, struct error *err)
 		        .data = &source,
 		        .self = self,
 		};
-	return supervise(requests, loaded.n, err);
+	source.warnings = warnings_text(&loaded.problems);
+	r = supervise(requests, loaded.n, err);
+	free(source.warnings);
+	return r;
 }

@@ -194,7 +194,7 @@ const struct command commands[] = {
          "service, or an ecosystem.config.js (or .json) of PM2, of which --env NAME takes "
          "env_NAME. Workers that run already, as their supervisor was killed, are taken over; "
          "then a COMMAND that a reload has brought stays in force, unless another one is given "
-         "here than before.",
+         "here than before. A TIME is such as 30s, 1500ms or 2m; a number alone is in seconds.",
          run_more_options, cmd_run, false, true, true},
         {"check", "FILE", "check a configuration file of `run`",
          "Prints everything that is wrong in it, with its lines, and what would be run. A file of "

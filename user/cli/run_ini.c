@@ -54,6 +54,14 @@ static void report(void *data, const char *option, const char *text)
 		            option ? option : "", option ? ": " : "", text);
 }
 
+static void warn_of_program(struct reader *reader)
+{
+	struct error err;
+
+	if (run_program_find(reader->config, &err) < 0)
+		problem_warn(reader->problems, reader->command.line, "command: %s", err.text);
+}
+
 static void end_section(struct reader *reader)
 {
 	struct error err;
@@ -65,9 +73,33 @@ static void end_section(struct reader *reader)
 	if (run_env_load(reader->config, &err) < 0)
 		problem_add(reader->problems, seen_of(reader, "env-file")->line, "env-file: %s",
 		            err.text);
-	if (!run_file_wants(reader->request, reader->config->service))
+	if (run_file_wants(reader->request, reader->config->service))
+		warn_of_program(reader);
+	else
 		run_loaded_drop(reader->loaded);
 	reader->config = NULL;
+}
+
+static const char *service_word(const void *data, size_t i)
+{
+	(void)data;
+	(void)i;
+	return "service";
+}
+
+/* A head that neither names a service nor begins with the word as it should. */
+static void tell_bad_head(struct reader *reader, const char *head, const struct error *bad_name)
+{
+	const size_t n = strcspn(head, BLANKS);
+	const char *name = head + n + strspn(head + n, BLANKS);
+	_cleanup_free_ char *word = strndup(head, n);
+	struct error ignored;
+
+	if (word && service_name_check(name, &ignored) == 0 && nearest(word, service_word, NULL, 1))
+		problem_add(reader->problems, reader->line,
+		            "there is no section '%s'; is 'service %s' meant?", head, name);
+	else
+		problem_add(reader->problems, reader->line, "%s", bad_name->text);
 }
 
 /* Takes [service NAME] and [NAME] apart in place. NULL, with a problem, if it is neither. */
@@ -87,7 +119,7 @@ static const char *section_name(struct reader *reader, char *head)
 	if (!strncmp(name, "service", 7) && strspn(name + 7, BLANKS))
 		name += 7 + strspn(name + 7, BLANKS);
 	if (service_name_check(name, &err) < 0) {
-		problem_add(reader->problems, reader->line, "%s", err.text);
+		tell_bad_head(reader, name, &err);
 		return NULL;
 	}
 	return name;

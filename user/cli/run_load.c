@@ -10,6 +10,7 @@
 #include "base/strv.h"
 #include "core/env.h"
 #include "kern/identity.h"
+#include "kern/spawn.h"
 
 bool run_file_wants(const struct run_file *file, const char *name)
 {
@@ -104,6 +105,19 @@ void run_host_problems(const struct run_config *config,
 		error_usage(&err, "'%s': %s", config->cwd, why);
 		report(data, "cwd", err.text);
 	}
+}
+
+int run_program_find(const struct run_config *config, struct error *err)
+{
+	const char *path = env_find(config->env, "PATH");
+	int r;
+
+	if (!config->argv)
+		return 0;
+	r = spawn_find(config->argv[0], path ? path : getenv("PATH"), config->cwd, err);
+	if (r < 0)
+		err->text[strcspn(err->text, "\n")] = '\0';
+	return r;
 }
 
 /* Adds one file's variables. */

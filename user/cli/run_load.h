@@ -48,6 +48,11 @@ void run_host_problems(const struct run_config *config,
                        void (*report)(void *data, const char *option, const char *text),
                        void *data);
 
+/* Whether the command's program is there, by the PATH that workers have after run_env_load(). Fails
+ * with what starting one would say, on one line. Worth a warning only, as the file may be for
+ * another host. */
+int run_program_find(const struct run_config *config, struct error *err);
+
 /* Reads config->env_files, and puts what they have into config->env where it doesn't have it:
  * error_usage() with file and line. Of a variable in several files the last one holds. */
 int run_env_load(struct run_config *config, struct error *err);

@@ -159,6 +159,8 @@ static void take_app(const struct run_file *file, struct json_object *json, stru
 	run_host_problems(app.config, report, &app);
 	if (run_env_load(app.config, &err) < 0)
 		pm2_problem(&app, "env_file", "%s", err.text);
+	if (run_program_find(app.config, &err) < 0)
+		pm2_warn(&app, NULL, "%s", err.text);
 }
 
 /* What is beside the apps. */

@@ -15,6 +15,7 @@
 #define PM2_LISTEN_TIMEOUT (3 * NS_PER_S)
 #define READY_TIMEOUT_MIN  (30 * NS_PER_S)
 #define PM2_BACKOFF_MAX_MS 15000
+#define BLANKS             " \t"
 
 struct pm2_option {
 	const char *name;
@@ -174,12 +175,45 @@ static void set_ready_times(struct pm2_app *app)
 		config->ready_timeout += NS_PER_S;
 }
 
-static void cron(struct pm2_app *app, const struct pm2_option *option, struct json_object *value)
+/* Ours are from 1 on. 0 is the same to PM2, which looks after it has counted the first one. */
+static void max_restarts(struct pm2_app *app, const struct pm2_option *option,
+                         struct json_object *value)
 {
 	const char *as_text = pm2_text(value);
+	long n;
 
-	if (as_text && strcmp(as_text, "0") != 0) /* PM2: 0 is never */
+	if (as_text && parse_long(as_text, 0, 0, &n) == 0)
+		pm2_set(app, option->name, option->text, "1");
+	else
 		text(app, option, value);
+}
+
+/* Of six fields, of which the first one is for seconds, the other five; else NULL. There is no
+ * blank before the first one. */
+static const char *after_seconds(const char *text)
+{
+	const char *five = NULL;
+	size_t n = 0;
+
+	for (; *text; text += strspn(text, BLANKS)) {
+		if (n++ == 1)
+			five = text;
+		text += strcspn(text, BLANKS);
+	}
+	return n == 6 ? five : NULL;
+}
+
+static void cron(struct pm2_app *app, const struct pm2_option *option, struct json_object *value)
+{
+	const char *as_text = pm2_text(value), *five;
+
+	if (!as_text || !strcmp(as_text, "0")) /* PM2: 0 is never */
+		return;
+	as_text += strspn(as_text, BLANKS);
+	five = after_seconds(as_text);
+	if (five && (as_text[0] != '0' || !strchr(BLANKS, as_text[1])))
+		pm2_warn(app, option->name, "seconds are not supported: taken as '%s'", five);
+	pm2_set(app, option->name, option->text, five ? five : as_text);
 }
 
 /* Relative to the app's folder; ~ is ours. PM2 writes NULL for /dev/null. */
@@ -310,7 +344,7 @@ static const struct pm2_option options[] = {
         {"kill_timeout", milliseconds, "kill-timeout"},
         {"shutdown_with_message", flag, "shutdown-message"},
         {"max_memory_restart", text, "max-memory"},
-        {"max_restarts", text, "max-restarts"},
+        {"max_restarts", max_restarts, "max-restarts"},
         {"min_uptime", milliseconds, "min-uptime"},
         {"exp_backoff_restart_delay", backoff, "backoff"},
         {"restart_delay", milliseconds, "restart-delay"},

@@ -87,7 +87,10 @@ static int get_time(const char *value, int64_t *ret, struct error *err)
 
 	if (r == -ERANGE)
 		return error_usage(err, "'%s' is more than a year", value);
-	return r == 0 ? 0 : error_usage(err, "'%s' is no time such as 30s, 1500ms or 2m", value);
+	return r == 0 ? 0
+	              : error_usage(err,
+	                            "'%s' is no time such as 30s, 1500ms, 2m, or 30, in seconds",
+	                            value);
 }
 
 static int set_time(struct run_config *config, const struct run_setting *setting, struct error *err)

@@ -505,7 +505,8 @@ static void unpark(struct supervisor *sup)
 	if (r < 0)
 		run_say(sup, "%s", err.text);
 	else if (n)
-		run_say(sup, "%d connections that waited were handed over", n);
+		run_say(sup, "%d connection%s that waited %s handed over", n, n > 1 ? "s" : "",
+		        n > 1 ? "were" : "was");
 }
 
 void run_place_park(struct supervisor *sup)

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -163,11 +164,8 @@ void spawn_restore_files(void)
 		files_are_raised = false;
 }
 
-static int exec_failed(const struct spawn_request *request, const struct spawn_plan *plan,
-                       int error, struct error *err)
+static int exec_failed(const char *name, const char *path, int error, struct error *err)
 {
-	const char *name = request->argv[0];
-
 	switch (error) {
 	case ENOENT:
 	case ENOTDIR:
@@ -175,7 +173,7 @@ static int exec_failed(const struct spawn_request *request, const struct spawn_p
 			return error_set(err, -error, "can't start '%s': there is no such file",
 			                 name);
 		return error_set(err, -error, "can't start '%s': no such program in PATH (%s)",
-		                 name, plan->path);
+		                 name, path ? path : SPAWN_DEFAULT_PATH);
 	case EACCES:
 		return error_set(err, -error,
 		                 "can't start '%s': it isn't executable, or not by this user, or a "
@@ -234,7 +232,7 @@ static int child_failed(const struct spawn_request *request, const struct spawn_
 		                 "its first line, or a binary's loader",
 		                 name);
 	default:
-		return exec_failed(request, plan, report->error, err);
+		return exec_failed(name, plan->path, report->error, err);
 	}
 }
 
@@ -327,6 +325,35 @@ static int start(const struct spawn_request *request, struct spawn_plan *plan, i
 	}
 	*ret_pidfd = TAKE_FD(pidfd);
 	return (int)pid;
+}
+
+/* What executing it would fail with, 0 if it may not. */
+static int look_at(int folder, const char *file)
+{
+	struct stat st;
+
+	if (fstatat(folder, file, &st, 0) < 0)
+		return errno == ENOENT || errno == ENOTDIR ? ENOENT : 0;
+	return S_ISREG(st.st_mode) && st.st_mode & 0111 ? 0 : EACCES;
+}
+
+int spawn_find(const char *name, const char *path, const char *cwd, struct error *err)
+{
+	_cleanup_close_ int folder = open(cwd ? cwd : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_free_ char **candidates = spawn_candidates(name, path);
+	int error = ENOENT;
+
+	if (!candidates)
+		return error_set(err, -ENOMEM, "out of memory");
+	for (char **file = candidates; *file; file++) {
+		const int why = look_at(folder, *file);
+
+		if (!why)
+			return 0;
+		if (why == EACCES)
+			error = EACCES;
+	}
+	return exec_failed(name, path, error, err);
 }
 
 int spawn(const struct spawn_request *request, int *ret_pidfd, struct error *err)

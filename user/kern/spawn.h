@@ -35,6 +35,14 @@ void spawn_raise_files(void);
 void spawn_restore_files(void);
 
 /*
+ * Looks for program @name as spawn() does: along @path (as PATH; NULL = there is no such variable),
+ * what is relative from @cwd (NULL = ours). Fails with what spawn() would say if it isn't there, or
+ * can be executed by nobody. Of what is closed to us nothing can be told: it may be open to the
+ * worker.
+ */
+int spawn_find(const char *name, const char *path, const char *cwd, struct error *err);
+
+/*
  * Starts it, in a session of its own, with default signals and an empty mask. Returns its pid;
  * *ret_pidfd is the caller's to close. Fails, with the command, the errno and what to do in @err,
  * also if exec() or what comes before it in the child does: nothing is left then.

@@ -10,19 +10,19 @@
 
 #include "base/cleanup.h"
 
-#define DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
-#define PATH_START   "PATH="
-#define PID_START    "LISTEN_PID="
+#define PATH_START "PATH="
+#define PID_START  "LISTEN_PID="
 
 /* --- the program --- */
 
-/* The files that @name may be along @path, in one piece of memory. */
-static char **find_candidates(const char *name, const char *path)
+char **spawn_candidates(const char *name, const char *path)
 {
 	const bool is_path = strchr(name, '/') != NULL;
 	size_t n = 1, each;
 	char **list, *text;
 
+	if (!path)
+		path = SPAWN_DEFAULT_PATH;
 	for (const char *c = path; !is_path && *c; c++)
 		n += *c == ':';
 	each = (is_path ? 0 : strlen(path)) + 1 + strlen(name) + 1;
@@ -50,7 +50,7 @@ static const char *find_path(char *const *env)
 	for (; *env; env++)
 		if (!strncmp(*env, PATH_START, strlen(PATH_START)))
 			return *env + strlen(PATH_START);
-	return DEFAULT_PATH;
+	return NULL;
 }
 
 static int plan_environment(struct spawn_plan *plan, const struct spawn_request *request)
@@ -117,7 +117,7 @@ int spawn_plan_init(struct spawn_plan *plan, const struct spawn_request *request
 	int r;
 
 	plan->path = find_path(request->env);
-	plan->candidates = find_candidates(request->argv[0], plan->path);
+	plan->candidates = spawn_candidates(request->argv[0], plan->path);
 	r = plan->candidates ? plan_environment(plan, request) : -ENOMEM;
 	if (r == 0)
 		r = plan_descriptors(plan, request);

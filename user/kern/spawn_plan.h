@@ -11,10 +11,11 @@
 #include "kern/identity.h"
 #include "kern/spawn.h"
 
-#define SPAWN_PID_DIGITS 10
+#define SPAWN_PID_DIGITS   10
+#define SPAWN_DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
 
 struct spawn_plan {
-	const char *path;  /* PATH of the environment */
+	const char *path;  /* PATH of the environment; NULL = it has none */
 	char **candidates; /* files that may be the program, in the order of PATH */
 	char **env;
 	char *listen_pid; /* "LISTEN_PID=", and room for the number; or NULL */
@@ -26,6 +27,10 @@ struct spawn_plan {
 	int null_fd;
 	struct identity identity;
 };
+
+/* The files that program @name may be, in the order of @path, as PATH has it; NULL: there is no
+ * such variable. The caller frees them, in one piece; NULL: memory is short. */
+char **spawn_candidates(const char *name, const char *path);
 
 /* @plan has null_fd = -1, and else zeros. */
 int spawn_plan_init(struct spawn_plan *plan, const struct spawn_request *request,
