@@ -71,7 +71,13 @@ def test_failed_one_is_started(bed):
         (bed.dir / "good").unlink(missing_ok=True)
         bed.reuseportd(*command, status=1)
         wait_until(lambda: bed.status("one")["workers"][0]["state"] == "failed", "while it is bad")
-        bed.reuseportd("doctor", "one", status=1)
+        told = bed.reuseportd("doctor", "one", status=1)
+        check("given up after crashes: slot 0" in told.out and "dead" not in told.out, f"{told}")
+        starts = process.output().count("ended with exit status 7")
+        bed.reuseportd("reload", "one", status=1)
+        equal(bed.status("one")["workers"][0]["state"], "failed", "after a reload in vain")
+        equal(process.output().count("ended with exit status 7"), starts + 2,  # and its reason
+              "starts of a reload in vain")
         (bed.dir / "good").touch()
         bed.reuseportd(*command)
         equal([row["state"] for row in bed.status("one")["workers"]], ["active"], "when it is good")
@@ -81,6 +87,48 @@ def test_failed_one_is_started(bed):
     bed.reuseportd("stop", "one")
     bed.reuseportd("stop", "two")
     equal(process.wait(), 1, "exit status, as it was stopped while it had failed")
+
+
+def test_program_comes_later(bed):
+    """What can't be started at all is given up at once, also by `start`: it can be when it is
+    there."""
+    program = bed.dir / "program"
+    process, _ = start_two(bed, [program], serving(bed, 8082))
+    process.wait_output("two: started:")
+    bed.remember_pinned()
+    refused = bed.reuseportd("start", "one", 0, status=1)
+    equal(refused.out.count("can't start") + refused.err.count("can't start"), 1,
+          f"attempts of a start: {refused}")
+    program.write_text("#!/bin/sh\nexec " + " ".join(map(str, worker_command(bed))) + "\n")
+    program.chmod(0o755)
+    bed.reuseportd("start", "one", 0)
+    equal([row["state"] for row in bed.status("one")["workers"]], ["active"], "states")
+    bed.reuseportd("stop", "one")
+    bed.reuseportd("stop", "two")
+    equal(process.wait(), 0, "exit status")
+
+
+@cases("done", "failed")
+def test_job_beside_a_server(bed, case):
+    """A job that is not restarted is over when it has ended, also while another service of its file
+    runs: no reload runs it again, nor fails for it."""
+    config = bed.dir / "both.conf"
+    count = bed.dir / "count"
+    job = script(bed, "job.sh", f"echo run >>{count}; sleep 0.2; exit {1 if case == 'failed' else 0}")
+    config.write_text(f"[service job]\ncommand = sh {job}\nworkers = 1\nno-restart\n"
+                      "ready = alive:0.1\n[service two]\nworkers = 1\nsettle = 0\ncommand = "
+                      + " ".join(map(str, worker_command(bed))) + "\n")
+    process = bed.start(bed.binary("reuseportd"), "run", config, name="run")
+    process.wait_output("job: stopped")
+    process.wait_output("two: started:")
+    bed.remember_pinned()
+    for _ in range(2):
+        bed.reuseportd("reload", "--supervisor", process.pid)
+    equal(count.read_text(), "run\n", "how often the job was run")
+    equal([row["service"] for row in bed.reuseportd("list", "--json").json()], ["two"], "services")
+    bed.reuseportd("doctor", "two")
+    bed.reuseportd("stop", "two")
+    equal(process.wait(), 1 if case == "failed" else 0, "exit status")
 
 
 def test_none_can_start(bed):

@@ -18,32 +18,6 @@ struct source {
 	char *warnings; /* when it was read last; NULL: memory was short */
 };
 
-/* One a line. The caller frees it. */
-static char *warnings_text(const struct problems *problems)
-{
-	char *text = NULL;
-	size_t n = 0;
-	FILE *out = open_memstream(&text, &n);
-
-	if (!out)
-		return NULL;
-	problems_print(out, problems, false, true);
-	fclose(out);
-	return text;
-}
-
-/* In the log, as the supervisor must not wait for whoever reads our standard error. Once, and not
- * for each service whose part of the file is read anew. */
-static void log_warnings(struct source *source, const struct problems *problems)
-{
-	char *text = warnings_text(problems);
-
-	if (text && *text && (!source->warnings || strcmp(text, source->warnings) != 0))
-		log_line("%.*s", (int)strlen(text) - 1, text);
-	free(source->warnings);
-	source->warnings = text;
-}
-
 static const struct run_config *find_service(const struct run_loaded *loaded, const char *service)
 {
 	for (size_t c = 0; c < loaded->n; c++)
@@ -52,14 +26,36 @@ static const struct run_config *find_service(const struct run_loaded *loaded, co
 	return NULL;
 }
 
-static void log_added(const struct source *source, const struct run_loaded *loaded)
+/* What is to be said of the file as it is now, one a line. The caller frees it. */
+static char *warnings_text(const struct source *source, const struct run_loaded *loaded)
 {
+	char *text = NULL;
+	size_t n = 0;
+	FILE *out = open_memstream(&text, &n);
+
+	if (!out)
+		return NULL;
+	problems_print(out, &loaded->problems, false, true);
 	for (size_t c = 0; c < loaded->n; c++)
 		if (!find_service(source->first, loaded->configs[c].service))
-			log_line(
+			fprintf(out,
 			        "reuseportd: service '%s' of %s is new: SIGUSR2 makes reuseportd "
-			        "start it; workers that run go on",
+			        "start it; workers that run go on\n",
 			        loaded->configs[c].service, source->invocation->run.file);
+	fclose(out);
+	return text;
+}
+
+/* In the log, as the supervisor must not wait for whoever reads our standard error. Once, and not
+ * for each service whose part of the file is read anew. */
+static void log_warnings(struct source *source, const struct run_loaded *loaded)
+{
+	char *text = warnings_text(source, loaded);
+
+	if (text && *text && (!source->warnings || strcmp(text, source->warnings) != 0))
+		log_line("%.*s", (int)strlen(text) - 1, text);
+	free(source->warnings);
+	source->warnings = text;
 }
 
 /* The configuration of one service, read anew. */
@@ -73,9 +69,7 @@ static int reread(const char *service, struct run_config *ret, void *data, struc
 
 	if (r < 0)
 		return r;
-	log_warnings(source, &loaded.problems);
-	if (!strcmp(service, source->first->configs[0].service)) /* once for all of them */
-		log_added(source, &loaded);
+	log_warnings(source, &loaded);
 	config = find_service(&loaded, service);
 	if (!config)
 		return error_set(err, -ENOENT, "%s has no service '%s' any more", args->file,
@@ -126,7 +120,7 @@ int cmd_run(struct invocation *i, struct error *err)
 		        .data = &source,
 		        .self = self,
 		};
-	source.warnings = warnings_text(&loaded.problems);
+	source.warnings = warnings_text(&source, &loaded);
 	r = supervise(requests, loaded.n, err);
 	free(source.warnings);
 	return r;

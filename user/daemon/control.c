@@ -405,6 +405,7 @@ static int do_start(struct client *client, struct json_object *request, struct e
 		struct run_slot *it = &sup->slots[slots.at[i]];
 
 		it->crashes = 0;
+		it->proven = false;
 		it->timer = sd_event_source_disable_unref(it->timer); /* not after the pause: now */
 		it->run = RPD_RUN_STARTING;
 		run_place_note(sup, it->number);

@@ -49,6 +49,11 @@ static int check_workers(const struct service *service, const struct observed *o
 	int r = 0;
 
 	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
+		const enum rpd_run run = o->slots[slot].worker.run;
+
+		/* Nobody is to be there: check_run() tells of those that have failed. */
+		if (run == RPD_RUN_FAILED || run == RPD_RUN_STOPPED)
+			continue;
 		filled += s->slots[slot].state != RPD_SLOT_EMPTY;
 		if (s->slots[slot].state != RPD_SLOT_EMPTY && !o->slots[slot].there)
 			note_slot(&dead, slot);
@@ -56,11 +61,14 @@ static int check_workers(const struct service *service, const struct observed *o
 			note_slot(&stalled, slot);
 	}
 	if (dead.n)
-		r = checks_add(checks, dead.n == filled ? CHECK_FAIL : CHECK_WARN, name,
-		               "swap a new worker in, or run `reuseportd attach --watch`, which "
-		               "does so by itself",
-		               "%zu of %u workers are dead: slot%s %s", dead.n, filled,
-		               plural(dead.n), dead.text);
+		r = checks_add(
+		        checks, dead.n == filled ? CHECK_FAIL : CHECK_WARN, name,
+		        service_is_run(service)
+		                ? "its supervisor starts others"
+		                : "swap a new worker in, or run `reuseportd attach --watch`, "
+		                  "which does so by itself",
+		        "%zu of %u workers are dead: slot%s %s", dead.n, filled, plural(dead.n),
+		        dead.text);
 	else if (stalled.n == 0)
 		r = checks_add(checks, CHECK_OK, name, NULL, "all %u workers live", filled);
 	if (r == 0 && stalled.n)

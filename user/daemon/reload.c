@@ -21,7 +21,8 @@ struct reload {
 	bool again;
 	/* A second pass that brings the old command back, where the old workers are gone. */
 	bool restoring;
-	char why[2048]; /* it failed */
+	char why[2048];                /* it failed */
+	bool had_failed[RPD_SLOT_MAX]; /* when it began */
 };
 
 void reload_slots(const struct supervisor *sup, struct slots *ret)
@@ -186,7 +187,7 @@ static void commit(struct supervisor *sup)
 	control_reload_ended(sup, failed || restored ? EXIT_REFUSED : EXIT_OK, why, &added);
 }
 
-/* The slot has again who had it before, or one that is started like him. */
+/* The slot has again who had it before, or one that is started like him; or it has failed again. */
 static void take_back(struct supervisor *sup, unsigned int slot, enum rollout_phase phase)
 {
 	struct run_slot *it = &sup->slots[slot];
@@ -198,6 +199,8 @@ static void take_back(struct supervisor *sup, unsigned int slot, enum rollout_ph
 		run_worker_event(next, LIFE_EVENT_STOP);
 	if (held)
 		run_worker_event(held, LIFE_EVENT_RECALL);
+	else if (!it->current && sup->reload->had_failed[slot])
+		run_slot_leave_failed(sup, slot);
 	else if (!it->current || (phase == ROLLOUT_REPLACED && !sup->reload->in_place))
 		run_slot_start(sup, slot);
 }
@@ -310,6 +313,7 @@ int reload_begin(struct supervisor *sup, const struct slots *slots, struct run_p
 		it->timer = sd_event_source_disable_unref(it->timer);
 		if (next)
 			run_worker_event(next, LIFE_EVENT_STOP);
+		sup->reload->had_failed[it->number] = it->run == RPD_RUN_FAILED;
 	}
 	advance(sup);
 	return 0;

@@ -91,7 +91,8 @@ struct run_slot {
 	enum rpd_run run;
 	unsigned int crashes; /* in a row */
 	unsigned int restarts;
-	bool ended; /* stopped because its worker has ended, and not by the user */
+	bool proven; /* one has been up since a worker was asked for: what it runs can be started */
+	bool ended;  /* stopped because its worker has ended, and not by the user */
 	/* That it had before the reload under way gave it another: for who comes back. Or "". */
 	char old_label[RPD_LABEL_MAX];
 	sd_event_source *timer; /* of the pause before the next start */
@@ -135,9 +136,6 @@ struct supervisor {
 
 /* A line for the log, and for whoever waits for what is under way. */
 void run_say(struct supervisor *sup, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* The same of a worker's output, which the log need not have twice: only if @log. */
-void run_say_output(struct supervisor *sup, bool log, const char *format, ...)
-        __attribute__((format(printf, 3, 4)));
 
 struct run_plan *run_plan_new(const struct run_config *config);
 struct run_plan *run_plan_ref(struct run_plan *plan);
@@ -263,6 +261,8 @@ void run_slot_look_at_unwell(struct supervisor *sup);
 int run_slot_stop(struct supervisor *sup, unsigned int slot, struct error *err);
 /* The service has @n slots from now on: more are started, those above go. */
 int run_slot_scale(struct supervisor *sup, unsigned int n, struct error *err);
+/* It has failed before, and is as it was: none is started. */
+void run_slot_leave_failed(struct supervisor *sup, unsigned int slot);
 /* Whether any slot has a worker in it. */
 bool run_slot_any(const struct supervisor *sup);
 /* Whether every slot has come to where it goes: up, failed or stopped. */

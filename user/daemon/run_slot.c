@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "core/restart.h"
+#include "daemon/control.h"
 #include "daemon/run.h"
 
 /* So many may be starting at the same time for each processor: more only make each other late. */
@@ -143,10 +144,16 @@ void run_slot_start(struct supervisor *sup, unsigned int slot)
 		return;
 	}
 	/* What can't be started at all from the beginning won't get better by itself. */
-	if (!sup->announced)
+	if (!it->proven)
 		give_up(sup, slot, "it can't be started");
 	else
 		start_later(sup, slot, 0);
+}
+
+void run_slot_leave_failed(struct supervisor *sup, unsigned int slot)
+{
+	set_run(sup, slot, RPD_RUN_FAILED);
+	run_check_end(sup);
 }
 
 void run_slot_start_ended(struct supervisor *sup)
@@ -183,6 +190,7 @@ void run_slot_admitted(struct run_worker *w)
 	if (it->next == w)
 		it->next = NULL;
 	it->current = w;
+	it->proven = true;
 	it->run = RPD_RUN_UP;
 	run_place_note(sup, w->slot);
 	run_say(sup, "slot %u: pid %u %s%s", w->slot, w->pid,
@@ -202,7 +210,6 @@ void run_slot_admitted(struct run_worker *w)
 
 static void say_lost(const struct run_worker *w, bool was_up)
 {
-	const struct run_config *config = &w->plan->config;
 	const char *tail = w->output ? output_tail(w->output) : "";
 
 	if (was_up)
@@ -210,9 +217,13 @@ static void say_lost(const struct run_worker *w, bool was_up)
 		        w->end[0] ? w->end : "how is not known");
 	else
 		run_say(w->sup, "slot %u: pid %u %s", w->slot, w->pid, w->why);
-	if (!was_up && tail[0] && !reload_will_tell(w->sup, w->slot))
-		run_say_output(w->sup, config->out_file || config->error_file,
-		               "slot %u: its last lines were:\n%s", w->slot, tail);
+	if (!was_up && tail[0] && !reload_will_tell(w->sup, w->slot)) {
+		char text[4096];
+
+		/* Those who wait have not seen it; the log, or a file, has it already. */
+		snprintf(text, sizeof(text), "slot %u: its last lines were:\n%s", w->slot, tail);
+		control_say(w->sup, text);
+	}
 }
 
 void run_slot_lost(struct run_worker *w)
@@ -383,6 +394,7 @@ int run_slot_scale(struct supervisor *sup, unsigned int n, struct error *err)
 	for (unsigned int slot = before; slot < n; slot++) {
 		sup->slots[slot].run = RPD_RUN_STARTING;
 		sup->slots[slot].crashes = 0;
+		sup->slots[slot].proven = false;
 		run_place_note(sup, slot);
 	}
 	run_slot_start_waiting(sup);

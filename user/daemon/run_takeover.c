@@ -87,6 +87,7 @@ static void stay(struct run_worker *w, const struct rpd_worker *row)
 	w->account = row->account;
 	w->state = LIFE_UP;
 	it->current = w;
+	it->proven = true;
 	it->run = RPD_RUN_UP;
 	it->restarts = row->restarts;
 	run_say(w->sup, "slot %u: pid %u is taken over", w->slot, w->pid);

@@ -32,32 +32,16 @@ struct supervisors {
 	bool impatient;                 /* told to stop once more */
 };
 
-static void say(struct supervisor *sup, bool log, const char *format, va_list args)
-{
-	char line[4096];
-
-	vsnprintf(line, sizeof(line), format, args);
-	if (log)
-		log_line("%s: %s", sup->name, line);
-	control_say(sup, line);
-}
-
 void run_say(struct supervisor *sup, const char *format, ...)
 {
+	char line[4096];
 	va_list args;
 
 	va_start(args, format);
-	say(sup, true, format, args);
+	vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
-}
-
-void run_say_output(struct supervisor *sup, bool log, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	say(sup, log, format, args);
-	va_end(args);
+	log_line("%s: %s", sup->name, line);
+	control_say(sup, line);
 }
 
 /* --- listeners are heard of */
@@ -171,7 +155,7 @@ bool run_goes_on(const struct supervisor *sup)
 	return false;
 }
 
-/* Those that have come to nothing wait for each other, and can be seen and started until then. */
+/* Services that have failed wait for each other, and can be seen and started until then. */
 static void check_others(const struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->all->n; i++)
@@ -216,7 +200,7 @@ static int on_change(sd_event_source *source, void *data)
 		if (!sup->nothing_left)
 			run_say(sup, "no worker is left that could be started");
 		sup->nothing_left = sup->announced = true;
-		if (run_goes_on(sup))
+		if (run_goes_on(sup) && sup->plan->config.restart) /* a job is over when it is */
 			return 0;
 		run_stop_all(sup);
 		check_others(sup);
@@ -493,13 +477,14 @@ static int run_all(struct supervisors *all, const struct supervisor_request *req
 	bool waited = false; /* for our standard output */
 
 	for (size_t i = 0; i < n; i++) {
-		struct supervisor *sup = supervisor_new(all, &requests[i]);
-		int r = sup ? 0 : error_set(err, -ENOMEM, "out of memory");
+		all->list[i] = supervisor_new(all, &requests[i]);
+		if (!all->list[i])
+			return error_set(err, -ENOMEM, "out of memory");
+		all->n++;
+	}
+	for (size_t i = 0; i < n; i++) {
+		int r = start(all->list[i], err);
 
-		if (sup) {
-			all->list[all->n++] = sup;
-			r = start(sup, err);
-		}
 		if (r < 0) {
 			undo(all);
 			return r;
