@@ -18,7 +18,7 @@ import re
 import signal
 import time
 
-from bed import PINS, PORT, SLOW, Client, cases, check, equal, note, timeout, wait_until
+from bed import PINS, PORT, SLOW, Client, Failure, cases, check, equal, note, timeout, wait_until
 from runs import Run, worker_command
 from servers import children
 from stops import STOP, instants, kind_of
@@ -180,8 +180,10 @@ class Sweep:
         self.n += 1
         if "killed at stop" not in killat.output():
             self.passed_by.append(stop)
-        if self.load or (ask and self.n % 2 and self.somebody_is_up()):
+        if self.load:
             self.ask()
+        elif ask and self.n % 2:
+            self.ask_if_up(stop)
         self.expect_none_failed(f"after a kill at {stop}")
 
     # What must be so
@@ -197,6 +199,15 @@ class Sweep:
             with Client() as client:
                 answers[client.ask()] += 1
         return answers
+
+    def ask_if_up(self, stop):
+        """The same, if somebody is up. One that a stop has told to end may do so meanwhile."""
+        if not self.somebody_is_up():
+            return
+        try:
+            self.ask()
+        except (OSError, Failure) as why:
+            check(not self.somebody_is_up(), f"{why} after a kill at {stop}, and somebody is up")
 
     def expect_none_failed(self, when):
         *lines, self.cut = (self.cut + self.log.read()).split("\n")
