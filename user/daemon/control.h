@@ -29,7 +29,8 @@ int control_reload(struct supervisor *sup, struct error *err);
 void control_say(struct supervisor *sup, const char *line);
 
 /* The reload is over: those who wait for it are told when the old workers are gone, and those of
- * the slots that it has @added are up. Of one that has failed (@status) at once, and @why. */
+ * the slots that it has @added are up. Of one that has failed (@status) at once, and @why; @added
+ * may be NULL then. */
 void control_reload_ended(struct supervisor *sup, int status, const char *why,
                           const struct slots *added);
 

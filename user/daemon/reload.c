@@ -142,6 +142,7 @@ static void reload_free(struct supervisor *sup)
 static void commit(struct supervisor *sup)
 {
 	struct reload *it = sup->reload;
+	const unsigned int replaced = rollout_count(&it->rollout, ROLLOUT_REPLACED);
 	unsigned int failed = rollout_count(&it->rollout, ROLLOUT_FAILED);
 	bool restored = it->restoring;
 	char why[sizeof(it->why)];
@@ -150,15 +151,14 @@ static void commit(struct supervisor *sup)
 	unsigned int was, n_before = sup->n_slots;
 
 	run_say(sup, "%s: %u of %zu workers are new ones", restored ? "restored" : "reload",
-	        rollout_count(&it->rollout, ROLLOUT_REPLACED), it->rollout.slots.n);
+	        replaced, it->rollout.slots.n);
 	strcpy(why, it->why);
 	was = sup->plan->config.workers;
 	for (size_t i = 0; i < it->rollout.slots.n; i++)
 		sup->slots[it->rollout.slots.at[i]].old_label[0] = '\0';
 	it->plan->relabel &= failed > 0; /* of the new command are all the others from now on */
 	/* A command of which no worker has come up is not the one that the next crash starts. */
-	if (!restored && it->of_all && it->plan != sup->plan &&
-	    rollout_count(&it->rollout, ROLLOUT_REPLACED) > 0) {
+	if (!restored && it->of_all && it->plan != sup->plan && replaced > 0) {
 		if (run_command_keep(sup, &it->plan->config, &err) < 0)
 			run_say(sup, "%s", err.text);
 		run_plan_unref(sup->plan);
@@ -200,7 +200,7 @@ static void take_back(struct supervisor *sup, unsigned int slot, enum rollout_ph
 	if (held)
 		run_worker_event(held, LIFE_EVENT_RECALL);
 	else if (!it->current && sup->reload->had_failed[slot])
-		run_slot_leave_failed(sup, slot);
+		run_slot_set_failed(sup, slot);
 	else if (!it->current || (phase == ROLLOUT_REPLACED && !sup->reload->in_place))
 		run_slot_start(sup, slot);
 }

@@ -261,8 +261,8 @@ void run_slot_look_at_unwell(struct supervisor *sup);
 int run_slot_stop(struct supervisor *sup, unsigned int slot, struct error *err);
 /* The service has @n slots from now on: more are started, those above go. */
 int run_slot_scale(struct supervisor *sup, unsigned int n, struct error *err);
-/* It has failed before, and is as it was: none is started. */
-void run_slot_leave_failed(struct supervisor *sup, unsigned int slot);
+/* It is given up: none is started in it. */
+void run_slot_set_failed(struct supervisor *sup, unsigned int slot);
 /* Whether any slot has a worker in it. */
 bool run_slot_any(const struct supervisor *sup);
 /* Whether every slot has come to where it goes: up, failed or stopped. */

@@ -69,6 +69,12 @@ static void leave_empty(struct supervisor *sup, unsigned int slot, bool failed)
 	run_check_end(sup);
 }
 
+void run_slot_set_failed(struct supervisor *sup, unsigned int slot)
+{
+	set_run(sup, slot, RPD_RUN_FAILED);
+	run_check_end(sup);
+}
+
 static void give_up(struct supervisor *sup, unsigned int slot, const char *why)
 {
 	const struct run_slot *it = &sup->slots[slot];
@@ -78,13 +84,12 @@ static void give_up(struct supervisor *sup, unsigned int slot, const char *why)
 		        it->current->pid, why);
 		return;
 	}
-	set_run(sup, slot, RPD_RUN_FAILED);
+	run_slot_set_failed(sup, slot);
 	if (run_goes_on(sup))
 		run_say(sup, "slot %u: failed: %s; `reuseportd start %s %u` starts it again", slot,
 		        why, sup->name, slot);
 	else
 		run_say(sup, "slot %u: failed: %s", slot, why);
-	run_check_end(sup);
 }
 
 static void start_after(struct supervisor *sup, unsigned int slot, int64_t pause)
@@ -148,12 +153,6 @@ void run_slot_start(struct supervisor *sup, unsigned int slot)
 		give_up(sup, slot, "it can't be started");
 	else
 		start_later(sup, slot, 0);
-}
-
-void run_slot_leave_failed(struct supervisor *sup, unsigned int slot)
-{
-	set_run(sup, slot, RPD_RUN_FAILED);
-	run_check_end(sup);
 }
 
 void run_slot_start_ended(struct supervisor *sup)
