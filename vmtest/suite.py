@@ -15,7 +15,8 @@ GUEST = "/reuseportd"  # where the guest has the tree
 FLOOR = (5, 14)  # the oldest kernel that reuseportd works on; older ones are to be refused
 BINARIES = ("user/reuseportd", "tools/loadgen", "tests/harness/worker", "tests/harness/delaylink",
             "tests/harness/killat", "vmtest/vmtest_programs", "vmtest/vmtest_steering")
-TOOLS = ("bpftool", "ip", "mount", "nsenter", "rm", "setpriv", "sh", "sleep", "ss", "umount", "unshare")
+TOOLS = ("bpftool", "ip", "mount", "nsenter", "rm", "setpriv", "sh", "sleep", "ss", "umount",
+         "unshare")
 SHELL_TOOLS = ("bash", "cat", "dmesg", "grep", "head", "less", "ls", "nstat", "ps",
                "strace", "sysctl", "tail", "tc", "uname")
 SHELL = "bash"
@@ -42,8 +43,8 @@ LEFT_OUT = {
     "drain.under_load": "thousands of connections; drain.attach_and_detach is run",
     "drain.replace_all": "thousands of connections; watch.rolling_restart is run",
     "even.every_stretch_is_even": "steer_even is run",
-    "even.many_short": "24,000 connections; even.eight_held and steer_even are run",
     "even.many_clients_at_once": "goes on for long; steer_even is run",
+    "even.many_short": "24,000 connections; even.eight_held and steer_even are run",
     "even.many_slots/1024": "a thousand processes; steer_even/thousand is run",
     "even.many_slots/9": "even.many_slots/100 is run",
     "even.other_netns": SAME,
@@ -72,8 +73,8 @@ LEFT_OUT = {
     "shares.canary_is_never_far": "thousands of connections; shares.canary is run",
     "shares.last_worker": SAME,
     "shares.switch_under_load/c-loopback": "across a link it is harder, and is run",
-    "sigkill.": "kills commands at each of their system calls",
     "shares.weights": "steer_even and shares.canary are run",
+    "sigkill.": "kills commands at each of their system calls",
     "sticky.death_moves_only_its_clients/before": "that of one which dies after is run",
     "sticky.families": "steer_sticky is run",
     "sticky.mapped": "steer_sticky is run",

@@ -68,7 +68,6 @@ def test_failed_one_is_started(bed):
     bed.remember_pinned()
     wait_until(lambda: "READY=1" in inbox.hear(), "READY=1")
     for command in (("start", "one", "0"), ("reload", "one")):
-        (bed.dir / "good").unlink(missing_ok=True)
         bed.reuseportd(*command, status=1)
         wait_until(lambda: bed.status("one")["workers"][0]["state"] == "failed", "while it is bad")
         told = bed.reuseportd("doctor", "one", status=1)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """reuseportd@.service as a real systemd runs it."""
 import os
-import pathlib
 import signal
 
 from bed import cases, cgroup2, check, equal, wait_until
 from runs import NODE_GRACEFUL, PYTHON, by_slot, script
+from servers import children
 
 SYSTEMD = "/lib/systemd/systemd"
 SERVICE = "reuseportd@web.service"
@@ -49,8 +49,7 @@ class Systemd:
             "sh", "-ec", BOOT, "-", "env", "-i", "container=test", f"SYSTEMD_UNIT_PATH={units}",
             "SYSTEMD_GENERATOR_PATH=/nonexistent", "PATH=" + os.environ["PATH"],
             SYSTEMD, "--unit=basic.target", "--log-target=console", name="systemd")
-        children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        self.pid = wait_until(lambda: children.read_text().split(), "systemd is process 1")[0]
+        [self.pid] = wait_until(lambda: children(self.process.pid), "systemd is process 1")
         wait_until(lambda: self.inside("systemctl", "is-system-running").out.strip() == "running",
                    "systemd is up")
 
@@ -87,7 +86,7 @@ class Systemd:
         check(not left, f"cgroups are left: {left}")
         left = self.inside("ps", "-e", "-o", "args=").out
         check("reuseportd" not in left and "server" not in left, f"processes are left:\n{left}")
-        os.kill(int(self.pid), signal.SIGKILL)  # as process 1 it would do its own end otherwise
+        os.kill(self.pid, signal.SIGKILL)  # as process 1 it would do its own end otherwise
         self.process.wait()
         for path in sorted(self.group.glob("**/"), reverse=True):  # its slices
             path.rmdir()
@@ -139,7 +138,6 @@ def test_added_service(bed):
     of the others in peace."""
     systemd = Systemd(bed, config(bed))
     systemd.systemctl("start")
-    workers = systemd.pids()
     command = f"python3 {script(bed, 'other-server.py', PYTHON.replace('%PORT%', '8081'))}"
     with open(systemd.config, "a", encoding="ascii") as file:
         file.write(f"[service other]\ncommand = {command}\nworkers = 1\n")
