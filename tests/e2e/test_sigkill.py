@@ -21,7 +21,7 @@ import os
 import signal
 
 from bed import PINS, Client, Failure, cases, check, equal, note, timeout, wait_until
-from servers import Worker, Workers
+from servers import Worker, Workers, listening_inodes
 from stops import STOP, call_of
 
 WORKERS = 3
@@ -397,11 +397,16 @@ class Newcomers:
         self.renew()
 
     def renew(self):
-        """The last one ends of itself: what is queued migrates."""
+        """The last one ends of itself, and what is queued migrates. Nobody connects at that moment:
+        an ACK that the kernel handles while a listener closes is answered by a reset."""
         bed = self.scene.bed
         if self.slot == 2 or self.waiting:
             last = self.waiting or self.former
-            equal(last.process.stop(), 0, f"exit status of {last.id}")
+            with self.scene.load_paused():
+                last.process.kill(signal.SIGTERM)
+                wait_until(lambda: len(listening_inodes(bed)) == len(self.others),
+                           f"{last.id} has closed its listener")
+            equal(last.process.wait(), 0, f"exit status of {last.id}")
         if self.slot == 3 and self.waiting:
             bed.run(self.scene.tool, "detach", SERVICE)
             bed.reuseportd("attach", "--workers", "any", "--service", SERVICE)
