@@ -197,6 +197,14 @@ class Load(Process):
             f"before the end" for row in failed[:10]) + f"\n  of {report}")
         return report
 
+    def stop_undrained(self):
+        """The same where listeners closed that were not drained. What is queued and who is shaking
+        hands migrates; only an ACK that the kernel handles in the very moment in which its listener
+        closes is answered by a reset (in 3 of 440 such closes, when we measured)."""
+        report = self.stop()
+        check(report["failed"] == report["reset"] <= 2, f"failed connections of {report}")
+        return report
+
     def finish(self, deadline=120):
         """Waits for its end and returns its report."""
         self.wait(deadline)
