@@ -264,11 +264,9 @@ uint64_t connections_expiry_us(const struct connections *all)
 	return first ? first->asked_us + all->options->timeout_us : UINT64_MAX;
 }
 
-void connections_expire(struct connections *all)
+void connections_expire(struct connections *all, uint64_t looked_us)
 {
-	uint64_t now = now_us();
-
-	while (now >= connections_expiry_us(all))
+	while (looked_us >= connections_expiry_us(all))
 		connection_finish(all, TAILQ_FIRST(&all->waiting), OUTCOME_TIMEOUT);
 }
 

@@ -64,8 +64,9 @@ void connection_ready(struct connections *all, struct connection *connection, ui
 /* When the first of those that wait has waited long enough; UINT64_MAX: none waits. */
 uint64_t connections_expiry_us(const struct connections *all);
 
-/* Finishes those that have waited for too long. */
-void connections_expire(struct connections *all);
+/* Finishes those that had waited for too long already at @looked_us, when events were last asked
+ * for: if this process was stopped for a while, what came meanwhile is read first. */
+void connections_expire(struct connections *all, uint64_t looked_us);
 
 /* Finishes those that are held open. */
 void connections_release(struct connections *all);

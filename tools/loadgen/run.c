@@ -75,9 +75,9 @@ static bool is_over(const struct run *run)
 	       (run->connections->stopping || !run->options->hold);
 }
 
-static int wait_for_events(const struct run *run, struct epoll_event *events)
+static int wait_for_events(const struct run *run, uint64_t now, struct epoll_event *events)
 {
-	uint64_t now = now_us(), wake = next_begin_us(run);
+	uint64_t wake = next_begin_us(run);
 	uint64_t expiry = connections_expiry_us(run->connections);
 	uint64_t end = end_of_duration_us(run);
 	struct timespec timeout = {0};
@@ -153,18 +153,20 @@ void run_to_end(struct connections *connections)
 	init_events(&state);
 	state.results->start_us = state.results->settled_us = now_us();
 	while (!is_over(&state)) {
+		uint64_t looked_us;
 		int n;
 
 		begin_due(&state);
 		announce_hold(&state);
 		if (is_over(&state))
 			break;
-		n = wait_for_events(&state, events);
+		looked_us = now_us();
+		n = wait_for_events(&state, looked_us, events);
 		if (n < 0 && errno != EINTR)
 			err(EXIT_FAILURE, "epoll_pwait2");
 		for (int i = 0; i < n; i++)
 			dispatch(&state, &events[i]);
-		connections_expire(connections);
+		connections_expire(connections, looked_us);
 	}
 	connections_release(connections);
 	close(state.signals);
