@@ -22,7 +22,7 @@ import socket
 import subprocess
 import time
 
-from bpf import open_ids, pinned_ids
+from bpf import below, open_ids, pinned_ids
 
 BPFFS = pathlib.Path("/sys/fs/bpf")
 PINS = BPFFS / "reuseportd"
@@ -505,12 +505,12 @@ class Bed:
         return left
 
     def left_files(self):
-        left = [f"pin {path}" for path in PINS.glob("**")] if PINS.exists() else []
-        left += [f"file {path}" for path in pathlib.Path("/run").glob("**/*reuseportd*")]
+        left = [f"pin {path}" for path in [PINS, *below(PINS)]] if PINS.exists() else []
+        left += [f"file {path}" for path in below("/run") if "reuseportd" in path.name]
         for line in pathlib.Path("/proc/mounts").read_text().splitlines():
             device, mount, kind, *_ = line.split()
             if kind == "cgroup2":
-                left += [f"cgroup {path}" for path in pathlib.Path(mount).glob("**/*reuseportd*/")]
+                left += [f"cgroup {path}" for path in below(mount) if "reuseportd" in path.name]
         return left
 
     def cgroups(self, service):

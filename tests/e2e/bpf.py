@@ -44,13 +44,22 @@ def open_ids(process, *fds):
             yield kind, int(number)
 
 
+def below(folder):
+    """All paths below the folder. They may go meanwhile, at which Path.glob() fails."""
+    for top, folders, files in os.walk(folder):
+        yield from (pathlib.Path(top, name) for name in folders + files)
+
+
 def pinned_ids(folder):
     """The same of all that is pinned below the folder."""
-    for path in folder.glob("**/*"):
+    for path in below(folder):
         if path.is_dir():
             continue
         name = ctypes.create_string_buffer(os.fsencode(path))
-        fd = bpf(OBJ_GET, *pointer(name))
+        try:
+            fd = bpf(OBJ_GET, *pointer(name))
+        except FileNotFoundError:
+            continue  # gone meanwhile
         try:
             yield from open_ids("self", fd)
         finally:

@@ -6,6 +6,7 @@ import pathlib
 import signal
 
 from bed import Client, cases, check, equal, timeout, wait_until
+from bpf import below
 from runs import Run, script, worker_command
 
 PROLOGUE = """
@@ -111,8 +112,9 @@ def processes():
     for line in pathlib.Path("/proc/mounts").read_text().splitlines():
         _, mount, kind, *_ = line.split()
         if kind == "cgroup2":
-            for path in pathlib.Path(mount).glob("**/*reuseportd*/**/cgroup.procs"):
-                pids |= read_pids(path)
+            for path in below(mount):
+                if path.name == "cgroup.procs" and "reuseportd" in str(path):
+                    pids |= read_pids(path)
     return len(pids)
 
 

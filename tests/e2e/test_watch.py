@@ -227,8 +227,8 @@ def test_crash_loop(bed):
 @cases("watched", "unwatched")
 def test_haproxy_reload(bed, case):
     """A new HAProxy starts and tells the old one to end (-sf): eight new listeners in the group,
-    and the eight old ones close, undrained. The watcher has the new ones take the slots, and without
-    one the kernel's hash has them, until somebody attaches anew."""
+    and the eight old ones close, undrained. The watcher has the new ones take the slots, and
+    without one the kernel's hash has them, until somebody attaches anew."""
     old = Haproxy(bed)
     if case == "watched":
         bed.start_watch("--workers", WORKERS)
