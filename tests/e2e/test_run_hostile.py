@@ -176,7 +176,7 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 while True:
     time.sleep(1)
 """
-    run = Run(bed, ["python3", script(bed, "worker.py", text)], "--max-restarts", "1", "--backoff",
+    run = Run(bed, ["python3", script(bed, "worker.py", text)], "--max-restarts", "2", "--backoff",
               "10ms..50ms", workers=2, wait=False)
     wait_until(lambda: run.log().count("crashes in a row") == 2, "both are failed")
     equal(run.process.wait(), 1, "exit status of the supervisor")

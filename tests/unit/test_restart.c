@@ -15,7 +15,7 @@ static struct run_config config_of(void)
 
 static void doubled(void **context)
 {
-	static const int64_t pauses[] = {0, 100, 200, 400, 700, 700, RESTART_NEVER, RESTART_NEVER};
+	static const int64_t pauses[] = {0, 100, 200, 400, 700, RESTART_NEVER, RESTART_NEVER};
 	const struct run_config config = config_of();
 	unsigned int crashes = 0;
 
@@ -30,7 +30,7 @@ static void doubled(void **context)
 static void well_again(void **context)
 {
 	const struct run_config config = config_of();
-	unsigned int crashes = 5;
+	unsigned int crashes = 4;
 
 	(void)context;
 	assert_int_equal(restart_pause(&config, 1000, &crashes), 0);
@@ -49,7 +49,8 @@ static void delayed(void **context)
 	assert_int_equal(restart_pause(&config, 2000, &crashes), 5);
 	assert_int_equal(restart_pause(&config, 0, &crashes), 5);
 	assert_int_equal(restart_pause(&config, 0, &crashes), 105);
-	config.max_restarts = 0;
+	config.max_restarts = 1;
+	crashes = 0;
 	assert_int_equal(restart_pause(&config, 0, &crashes), RESTART_NEVER);
 }
 

@@ -6,7 +6,7 @@ int64_t restart_pause(const struct run_config *config, int64_t uptime, unsigned 
 	int64_t pause = config->backoff_min;
 
 	*crashes = uptime >= config->min_uptime && uptime > 0 ? 0 : *crashes + 1;
-	if (*crashes > config->max_restarts)
+	if (*crashes >= config->max_restarts)
 		return RESTART_NEVER;
 	if (*crashes <= 1)
 		return config->restart_delay;

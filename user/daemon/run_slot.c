@@ -115,7 +115,10 @@ static void start_later(struct supervisor *sup, unsigned int slot, int64_t uptim
 	if (pause == RESTART_NEVER) {
 		char why[64];
 
-		snprintf(why, sizeof(why), "%u crashes in a row", it->crashes);
+		if (it->crashes > 1)
+			snprintf(why, sizeof(why), "%u crashes in a row", it->crashes);
+		else
+			snprintf(why, sizeof(why), "it has crashed");
 		give_up(sup, slot, why);
 		return;
 	}
