@@ -23,9 +23,18 @@ void change_begin(const struct service *service, const struct observed *observed
 	}
 }
 
+static bool is_in_a_slot(const struct observed *observed, uint64_t cookie)
+{
+	for (unsigned int slot = 0; slot < observed->n_slots; slot++)
+		if (observed_is_in_slot(observed, slot, cookie))
+			return true;
+	return false;
+}
+
 /* Lets every admitted listener be found with its slot's version, and forgets those that are gone:
  * of a worker that was swapped out the listener is kept until it has closed, as its queue stays
- * with its version. */
+ * with its version. What is in a slot is open, seen or not; and from where nothing can be seen,
+ * nothing is known to be gone. */
 static int update_members(struct service *service, const struct observed *observed,
                           const struct rpd_schedule *draft)
 {
@@ -49,10 +58,12 @@ static int update_members(struct service *service, const struct observed *observ
 			if (r < 0)
 				return r;
 		}
+	if (!service->reachable)
+		return 0;
 	r = steer_member_next(&service->steer, NULL, &cookie);
 	for (; r == 0; cookie = next) {
 		r = steer_member_next(&service->steer, &cookie, &next);
-		if (!observed_listener(observed, cookie))
+		if (!observed_listener(observed, cookie) && !is_in_a_slot(observed, cookie))
 			steer_member_del(&service->steer, cookie);
 	}
 	return r == -ENOENT ? 0 : r;
