@@ -331,6 +331,36 @@ def test_connections(bed):
     check("no worker in slot 5" in bed.reuseportd("connections", 5, status=2).err, "slot 5")
 
 
+def test_bytes_of_half_closed(bed):
+    """A FIN is no byte."""
+    [worker] = Workers(bed, workers=1).all
+    bed.reuseportd("attach", "--workers", 1)
+    worker.process.kill(signal.SIGSTOP)
+    clients = bed.hold(2)
+    clients[0].socket.sendall(b"three")
+    for client in clients:
+        client.socket.shutdown(socket.SHUT_WR)
+    def rows():
+        return bed.reuseportd("connections", "--json").json()
+    wait_until(lambda: [row["state"] for row in rows()] == ["close-wait"] * 2, "both FINs are there")
+    equal(sorted((row["bytes_in"], row["bytes_out"]) for row in rows()), [(0, 0), (5, 0)], "bytes")
+    worker.process.kill(signal.SIGCONT)
+
+
+def test_seen_from_elsewhere(bed):
+    """A command where no worker can be seen, as in a container: what it changes is in force, and
+    connections are counted on."""
+    Workers(bed, workers=2)
+    bed.reuseportd("attach", "--workers", 2, "--service", "s")
+    bed.must("unshare", "--pid", "--fork", "--mount-proc", "--net", bed.binary("reuseportd"),
+             "weight", "s", 0, 300)
+    equal([row["ring_entries"] for row in bed.status("s")["workers"]], [3, 1], "the ring")
+    clients = bed.hold(8)
+    equal([row["active"] for row in bed.status("s")["workers"]], [6, 2], "open connections")
+    for client in clients:
+        client.close()
+
+
 @cases("conn", "conn-again", "rates", "handshakes", "open")
 def test_counting_taken_away(bed, pin):
     """Somebody removes a pin of the counting: steering goes on, and what isn't known any more is

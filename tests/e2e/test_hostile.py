@@ -238,6 +238,15 @@ def test_damaged_pins(bed, what):
     refusals.expect_exact()
 
 
+def test_too_few_descriptors(bed):
+    """That says nothing against the service."""
+    Workers(bed, workers=2)
+    bed.reuseportd("attach", "--workers", 2)
+    refused = bed.run("prlimit", "--nofile=16", bed.binary("reuseportd"), "status")
+    equal(refused.code, 1, f"{refused}")
+    check("Too many open files" in refused.err and "damaged" not in refused.err, f"{refused}")
+
+
 def test_foreign_pins(bed):
     """What others have put beside our pins is in nobody's way, and isn't taken away unasked."""
     refusals = Refusals(bed)

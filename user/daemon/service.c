@@ -27,7 +27,8 @@ void service_close(struct service *service)
 	pins_unlock(&service->pins);
 }
 
-/* Goes to the workers' network namespace, if any process still keeps it. */
+/* Goes to the workers' network namespace, if any process still keeps it. Who was found to do so may
+ * end before we are there: then it is another. */
 static int enter_netns(struct service *service, struct error *err)
 {
 	const struct rpd_service *info = service->steer.service;
@@ -36,9 +37,13 @@ static int enter_netns(struct service *service, struct error *err)
 	int r = netns_here(&cookie, &ino, err);
 
 	service->reachable = r == 0 && cookie == info->netns_cookie;
-	if (r < 0 || service->reachable || proc_find_netns(info->netns_ino, &pid) < 0)
+	if (r < 0 || service->reachable)
 		return r;
-	r = proc_enter_netns(pid, err);
+	do {
+		if (proc_find_netns(info->netns_ino, &pid) < 0)
+			return 0;
+		r = proc_enter_netns(pid, err);
+	} while (r == -ESRCH);
 	if (r == 0)
 		r = netns_here(&cookie, &ino, err);
 	/* An inode number is used again after the namespace is gone, a cookie never is. */

@@ -64,15 +64,24 @@ static int open_at(int at, const char *name, uint64_t flags, uint64_t mode, uint
 /* A folder on the way; @owner: whom it is given to if it is made, NULL = nobody. */
 static int enter(int at, const char *name, const struct identity *owner, uint64_t resolve)
 {
-	const int fd = open_at(at, name, O_PATH | O_DIRECTORY, 0, resolve);
+	int fd = open_at(at, name, O_PATH | O_DIRECTORY, 0, resolve);
+	bool is_ours;
 
 	if (fd != -ENOENT)
 		return fd;
-	if (mkdirat(at, name, 0755) < 0 && errno != EEXIST)
+	is_ours = mkdirat(at, name, 0755) == 0;
+	if (!is_ours && errno != EEXIST)
 		return -errno;
-	if (owner && fchownat(at, name, owner->uid, owner->gid, AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
-	return open_at(at, name, O_PATH | O_DIRECTORY, 0, resolve);
+	fd = open_at(at, name, O_PATH | O_DIRECTORY, 0, resolve);
+	/* By what was opened, and not if it is somebody else's who came in between. */
+	if (fd >= 0 && is_ours && owner &&
+	    fchownat(fd, "", owner->uid, owner->gid, AT_EMPTY_PATH) < 0) {
+		const int r = -errno;
+
+		close(fd);
+		return r;
+	}
+	return fd;
 }
 
 static int open_it(const char *path, const struct identity *owner, uint64_t resolve)

@@ -28,17 +28,24 @@ static uint32_t smaller(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
-/* struct tcp_info grows with the kernel: what an older one doesn't tell is 0. */
-static void take_info(struct connection *c, const struct rtattr *attr)
+static uint64_t less(uint64_t bytes, unsigned int n)
 {
+	return bytes > n ? bytes - n : 0;
+}
+
+/* struct tcp_info grows with the kernel: what an older one doesn't tell is 0. */
+static void take_info(struct connection *c, uint8_t state, const struct rtattr *attr)
+{
+	const bool has_fin =
+	        state == STATE_CLOSE_WAIT || state == STATE_LAST_ACK || state == STATE_CLOSING;
 	struct tcp_info info = {};
 	size_t size = RTA_PAYLOAD(attr);
 
 	memcpy(&info, RTA_DATA(attr), size < sizeof(info) ? size : sizeof(info));
-	c->bytes_in = info.tcpi_bytes_received;
-	/* It counts the SYN as a byte that was acknowledged (tcp_snd_una_update() in the kernel).
-	 */
-	c->bytes_out = info.tcpi_bytes_acked ? info.tcpi_bytes_acked - 1 : 0;
+	/* A FIN counts as a byte that was received, and our SYN and FIN as bytes that were
+	 * acknowledged (tcp_rcv_nxt_update() and tcp_snd_una_update() in the kernel). */
+	c->bytes_in = less(info.tcpi_bytes_received, has_fin);
+	c->bytes_out = less(info.tcpi_bytes_acked, 1 + (state == STATE_FIN_WAIT2));
 	c->idle_ms = smaller(info.tcpi_last_data_recv, info.tcpi_last_data_sent);
 }
 
@@ -58,7 +65,7 @@ static int decode_connection(const struct nlmsghdr *message, void *ret)
 	left = (int)NLMSG_PAYLOAD(message, NLMSG_ALIGN(sizeof(*msg)));
 	for (; RTA_OK(attr, left); attr = RTA_NEXT(attr, left))
 		if (attr->rta_type == INET_DIAG_INFO) {
-			take_info(&c, attr);
+			take_info(&c, msg->idiag_state, attr);
 			has_info = true;
 		}
 	if (!has_info)

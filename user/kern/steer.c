@@ -304,8 +304,9 @@ static int open_pin(const char *path, int *ret, struct error *err)
 		return 0;
 	if (errno == ENOENT)
 		return error_set(err, -EMEDIUMTYPE, "%s is missing", path);
-	/* Not ours to open, which says nothing of what it is. */
-	if (errno == EPERM || errno == EACCES || errno == EROFS)
+	/* Not ours to open, or not now, which says nothing of what it is. */
+	if (errno == EPERM || errno == EACCES || errno == EROFS || errno == EMFILE ||
+	    errno == ENFILE || errno == ENOMEM)
 		return error_set(err, -errno, "can't open %s: %s", path, strerror(errno));
 	return error_set(err, -EMEDIUMTYPE, "can't open %s: %s", path, strerror(errno));
 }
