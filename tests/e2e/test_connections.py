@@ -376,6 +376,9 @@ def test_counting_taken_away(bed, pin):
     equal([row["active"] for row in status["workers"]], [None, None], "active connections")
     check(not status["counting"] and "detached" in status["not_counting"], status["not_counting"])
     check("Connections are not counted" in bed.reuseportd("status").out, "what status says")
+    [found] = [row for row in bed.reuseportd("doctor", "--json", status=None).json()
+               if "connections are not counted" in row["detail"]]
+    equal((found["verdict"], found["advice"]), ("warn", "detach, and attach again"), "doctor")
     result = bed.reuseportd("drain", 1, "--wait", status=1)
     check("not counted" in result.err, f"{result}")
     equal(rows(bed)[1]["state"], "active", "state after a refused drain")

@@ -108,6 +108,20 @@ static int check_run(const struct service *service, const struct observed *o, st
 	return r;
 }
 
+/* Whether connections are counted, if anybody wants that. */
+static int check_counting(const struct service *service, struct checks *checks)
+{
+	const struct rpd_control *control = service->steer.control;
+	const char *name = service->pins.service;
+
+	if (service->conns.counting || (!control->counting && !control->counting_error))
+		return 0;
+	return checks_add(checks, CHECK_WARN, name,
+	                  service_is_run(service) ? "stop the service and run it anew"
+	                                          : "detach, and attach again",
+	                  "connections are not counted: %s", service->conns.why);
+}
+
 static int check_strangers(const struct service *service, const struct observed *o,
                            struct checks *checks)
 {
@@ -203,6 +217,8 @@ int inspect_service(const char *name, uint64_t netns_seen, struct checks *checks
 	r = check_workers(&service, &o, checks);
 	if (r == 0)
 		r = check_run(&service, &o, checks);
+	if (r == 0)
+		r = check_counting(&service, checks);
 	if (r == 0)
 		r = check_strangers(&service, &o, checks);
 	if (r == 0)
