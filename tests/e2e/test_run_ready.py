@@ -2,6 +2,7 @@
 """When a worker of `run` is ready, by whatever it says or shows; who waits for it meanwhile; health;
 files; sockets that are passed."""
 import json
+import os
 import urllib.request
 
 from bed import PORT, Client, cases, check, equal, wait_until
@@ -80,6 +81,21 @@ def test_ready_while_nobody_hears(bed, kind):
     equal(run.states(), ["active"] * 2, "states")
     equal(run.log().count("is in no slot"), 2, "how many were replaced")
     wait_until(lambda: len(list(bed.cgroups(run.name))) == 2, "the first two are gone")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_stop_of_those_that_start(bed):
+    """Workers that wait for others to be ready before they are started are started when those are
+    stopped."""
+    most = max(4, 2 * os.sysconf("SC_NPROCESSORS_ONLN"))  # that start at the same time
+    run = Run(bed, worker_command(bed), "--ready", "exec:test -e gate", "--ready-timeout", "1h",
+              workers=most + 2, wait=False)
+    wait_until(lambda: len(list(bed.cgroups(run.name))) == most, "as many as may are starting")
+    run.command_line("stop", f"0-{most - 1}")
+    wait_until(lambda: len(list(bed.cgroups(run.name))) == 2, "only the others are there")
+    (bed.dir / "gate").touch()
+    run.wait_states(*["stopped"] * most, *["active"] * 2)
+    bed.remember_pinned()
     equal(run.stop(), 0, "exit status of the supervisor")
 
 

@@ -379,6 +379,8 @@ static int do_stop(struct client *client, struct json_object *request, struct er
 		wait_for(client, WAIT_GONE);
 	for (size_t i = 0; r == 0 && i < slots.n; i++)
 		r = run_slot_stop(sup, slots.at[i], err);
+	if (r == 0) /* those that were starting leave room for others */
+		run_slot_start_waiting(sup);
 	return r;
 }
 
