@@ -166,6 +166,25 @@ def test_other_ends(bed, kind):
     equal(processes(), 0, "processes in the service's cgroups")
 
 
+def test_stop_twice(bed):
+    """A second `stop` waits for the end as the first one does; a signal ends the patience."""
+    text = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + PROLOGUE + EPILOGUE
+    run = Run(bed, ["python3", script(bed, "worker.py", text)], "--kill-timeout", "1h", workers=2)
+    stops = [bed.start(bed.binary("reuseportd"), "stop", run.name, name="stop") for _ in range(2)]
+
+    def both_wait():
+        run.process.kill(signal.SIGHUP)  # a reload, which is refused: who waits is told of it
+        return all("is being stopped" in stop.output() for stop in stops)
+    run.process.wait_output("web: stopping")
+    wait_until(both_wait, "both commands wait for the end", interval=0.1)
+    check("killing" not in run.log(), f"log: {run.log()}")
+    equal(processes(), 2, "processes in the service's cgroups")
+    run.process.kill(signal.SIGTERM)
+    equal([stop.wait() for stop in stops], [0, 0], "exit statuses of the commands")
+    equal(run.process.wait(), 0, "exit status of the supervisor")
+    check("killing what is left" in run.log(), f"log: {run.log()}")
+
+
 def test_one_that_leaves(bed):
     """The main process ends, and a child serves on: that is no worker, and the child is ended."""
     text = PROLOGUE + """

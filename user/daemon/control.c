@@ -369,7 +369,8 @@ static int do_stop(struct client *client, struct json_object *request, struct er
 
 	if (!json_object_object_get(request, "slots")) {
 		wait_for(client, WAIT_END);
-		run_stop_all(sup);
+		if (!sup->stopping) /* once more would kill: that is what a second signal does */
+			run_stop_all(sup);
 		return 0;
 	}
 	r = slots_of(sup, request, &slots, err);
