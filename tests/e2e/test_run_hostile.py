@@ -177,6 +177,8 @@ def test_stop_twice(bed):
         return all("is being stopped" in stop.output() for stop in stops)
     run.process.wait_output("web: stopping")
     wait_until(both_wait, "both commands wait for the end", interval=0.1)
+    run.process.kill(signal.SIGUSR2)  # an upgrade would undo it
+    run.process.wait_output("web: not executed anew: it is being stopped")
     check("killing" not in run.log(), f"log: {run.log()}")
     equal(processes(), 2, "processes in the service's cgroups")
     run.process.kill(signal.SIGTERM)

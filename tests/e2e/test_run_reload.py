@@ -237,6 +237,23 @@ def test_start_within_reload(bed):
     reload.wait()
 
 
+def test_upgrade_within_reload(bed):
+    """The supervisor isn't executed anew during a reload, which goes on; afterwards it is."""
+    run = Run(bed, worker_command(bed), "--settle", "0", "--batch", 1, workers=2)
+    gate = script(bed, "gate.sh", 'while ! [ -e gate ]; do sleep 0.05; done; exec "$@"')
+    reload = bed.start(bed.binary("reuseportd"), "reload", run.name, "--", "sh", gate,
+                       *worker_command(bed, "--id", "v2"), name="reload")
+    wait_until(lambda: len(list(bed.cgroups(run.name))) == 3, "a new one is started")
+    run.process.kill(signal.SIGUSR2)
+    run.process.wait_output("web: not executed anew: workers are being replaced; send it again")
+    (bed.dir / "gate").touch()
+    equal(reload.wait(), 0, f"exit status of the reload: {reload.output()}")
+    equal(sorted(bed.load("-n", 20)["workers"]), ["v2"], "who answers")
+    run.process.kill(signal.SIGUSR2)
+    wait_until(lambda: run.log().count("is taken over") == 2, "it has executed itself anew")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
 def test_ways_of_one_reload(bed):
     """What a reload or a restart is told of how to go about it is not for the next one."""
     run = Run(bed, worker_command(bed), "--settle", "0", "--batch", 1, workers=4)

@@ -351,6 +351,18 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *inf
 	return 0;
 }
 
+/* That it is being stopped, or how far a reload is, who we then are would not know. */
+static bool is_at_rest(struct supervisor *sup)
+{
+	if (sup->stopping)
+		run_say(sup, "not executed anew: it is being stopped");
+	else if (sup->reload)
+		run_say(sup,
+		        "not executed anew: workers are being replaced; send it again when "
+		        "that is through");
+	return !sup->stopping && !sup->reload;
+}
+
 /* Who we are to be reads the same files, and can't come back if they are wrong. */
 static bool can_upgrade(struct supervisors *all)
 {
@@ -360,7 +372,11 @@ static bool can_upgrade(struct supervisors *all)
 		struct run_config config = {};
 		struct error err = {};
 
-		if (sup->ended || !request->reread)
+		if (sup->ended)
+			continue;
+		if (!is_at_rest(sup))
+			return false;
+		if (!request->reread)
 			continue;
 		if (request->reread(sup->name, &config, request->data, &err) < 0) {
 			run_say(sup, "not executed anew, going on: %s", err.text);
