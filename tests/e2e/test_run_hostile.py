@@ -322,6 +322,25 @@ def test_too_big_from_the_start(bed):
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
+def test_too_big_beside_one_that_crashes(bed):
+    """How much memory each has is looked at, however often another slot's worker ends."""
+    text = PROLOGUE + """
+if slot == "1":
+    time.sleep(0.5)
+    sys.exit(1)
+while not os.path.exists("big"):
+    time.sleep(0.01)
+ballast = b'x' * (64 << 20)
+""" + EPILOGUE
+    run = Run(bed, ["python3", script(bed, "worker.py", text)], "--max-memory", "30M", "--settle",
+              "0", "--min-uptime", "1ms", workers=2)
+    first = run.pids()[0]
+    (bed.dir / "big").touch()
+    run.process.wait_output(f"slot 0: pid {first} has ", 12)
+    check("max-memory is 30 MB" in run.log(), f"log: {run.log()}")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
 # A program that listens on nothing, does something, and ends.
 JOB = "echo run >>runs.$REUSEPORTD_SLOT; exit $1"
 

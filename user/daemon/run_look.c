@@ -51,12 +51,27 @@ static void look_at_memory(struct supervisor *sup)
 
 static int on_look(sd_event_source *source, uint64_t now, void *data);
 
+/* A look comes by then anyway. Arming anew would put it off, with every change for ever. */
+static bool looks_within(const struct supervisor *sup, uint64_t us)
+{
+	int enabled = SD_EVENT_OFF; /* as it is after it has fired */
+	uint64_t now, at;
+
+	if (!sup->look_timer || sd_event_source_get_enabled(sup->look_timer, &enabled) < 0 ||
+	    enabled == SD_EVENT_OFF)
+		return false;
+	return sd_event_now(sup->loop, CLOCK_MONOTONIC, &now) >= 0 &&
+	       sd_event_source_get_time(sup->look_timer, &at) >= 0 && at <= now + us;
+}
+
 void run_look_arm(struct supervisor *sup)
 {
 	int64_t ns = has_draining(sup)         ? RUN_DRAIN_LOOK_NS
 	             : wants_memory_looks(sup) ? RUN_MEMORY_LOOK_NS
 	                                       : 0;
 
+	if (ns && looks_within(sup, ns / 1000))
+		return;
 	sup->look_timer = sd_event_source_disable_unref(sup->look_timer);
 	if (ns)
 		sd_event_add_time_relative(sup->loop, &sup->look_timer, CLOCK_MONOTONIC, ns / 1000,
