@@ -2,6 +2,7 @@
 """`run` under full load: reloads, restarts, kills, and new programs that are no good. Every
 connection and every request is counted."""
 import os
+import re
 import signal
 import time
 
@@ -221,6 +222,20 @@ def test_start_within_pause(bed):
               "100s..100s", workers=2)
     crash_slot_1(bed, run)
     run.command_line("start", 1)
+    equal(run.states(), ["active"] * 2, "states")
+
+
+def test_restart_of_stopped(bed):
+    """`restart` of a slot that was stopped fails: it is stopped again, and not tried on and on."""
+    run = Run(bed, ["sh", script(bed, "crashes.sh", CRASHES), *worker_command(bed)], workers=2)
+    run.command_line("stop", 1)
+    (bed.dir / "bad").touch()
+    refused = run.command_line("restart", 1, status=1)
+    check("exit status 1" in refused.err, f"why is not said: {refused}")
+    equal(run.states(), ["active", "stopped"], "states")
+    equal(len(re.findall(r"pid \d+ ended", run.log())), 1, f"how often it was tried: {run.log()}")
+    (bed.dir / "bad").unlink()
+    run.command_line("restart", 1)
     equal(run.states(), ["active"] * 2, "states")
 
 

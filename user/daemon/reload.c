@@ -21,8 +21,10 @@ struct reload {
 	bool again;
 	/* A second pass that brings the old command back, where the old workers are gone. */
 	bool restoring;
-	char why[2048];                /* it failed */
-	bool had_failed[RPD_SLOT_MAX]; /* when it began */
+	char why[2048]; /* it failed */
+	/* What each slot was when it began; and whether its worker had ended by itself. */
+	enum rpd_run was[RPD_SLOT_MAX];
+	bool had_ended[RPD_SLOT_MAX];
 };
 
 void reload_slots(const struct supervisor *sup, struct slots *ret)
@@ -187,7 +189,14 @@ static void commit(struct supervisor *sup)
 	control_reload_ended(sup, failed || restored ? EXIT_REFUSED : EXIT_OK, why, &added);
 }
 
-/* The slot has again who had it before, or one that is started like him; or it has failed again. */
+/* Nobody had it, nor was to. */
+static bool was_empty(const struct reload *it, unsigned int slot)
+{
+	return it->was[slot] == RPD_RUN_FAILED || it->was[slot] == RPD_RUN_STOPPED;
+}
+
+/* The slot has again who had it before, or one that is started like him; or it is failed, or
+ * stopped, again. */
 static void take_back(struct supervisor *sup, unsigned int slot, enum rollout_phase phase)
 {
 	struct run_slot *it = &sup->slots[slot];
@@ -199,8 +208,8 @@ static void take_back(struct supervisor *sup, unsigned int slot, enum rollout_ph
 		run_worker_event(next, LIFE_EVENT_STOP);
 	if (held)
 		run_worker_event(held, LIFE_EVENT_RECALL);
-	else if (!it->current && sup->reload->had_failed[slot])
-		run_slot_set_failed(sup, slot);
+	else if (!it->current && was_empty(sup->reload, slot))
+		run_slot_leave(sup, slot, sup->reload->was[slot], sup->reload->had_ended[slot]);
 	else if (!it->current || (phase == ROLLOUT_REPLACED && !sup->reload->in_place))
 		run_slot_start(sup, slot);
 }
@@ -313,7 +322,8 @@ int reload_begin(struct supervisor *sup, const struct slots *slots, struct run_p
 		it->timer = sd_event_source_disable_unref(it->timer);
 		if (next)
 			run_worker_event(next, LIFE_EVENT_STOP);
-		sup->reload->had_failed[it->number] = it->run == RPD_RUN_FAILED;
+		sup->reload->was[it->number] = it->run;
+		sup->reload->had_ended[it->number] = it->ended;
 	}
 	advance(sup);
 	return 0;

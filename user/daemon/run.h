@@ -261,8 +261,8 @@ void run_slot_look_at_unwell(struct supervisor *sup);
 int run_slot_stop(struct supervisor *sup, unsigned int slot, struct error *err);
 /* The service has @n slots from now on: more are started, those above go. */
 int run_slot_scale(struct supervisor *sup, unsigned int n, struct error *err);
-/* It is given up: none is started in it. */
-void run_slot_set_failed(struct supervisor *sup, unsigned int slot);
+/* None is started in it: it is @run from now on, failed or stopped. @ended: see struct run_slot. */
+void run_slot_leave(struct supervisor *sup, unsigned int slot, enum rpd_run run, bool ended);
 /* Whether any slot has a worker in it. */
 bool run_slot_any(const struct supervisor *sup);
 /* Whether every slot has come to where it goes: up, failed or stopped. */

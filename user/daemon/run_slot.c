@@ -60,19 +60,18 @@ static int on_pause_over(sd_event_source *source, uint64_t now, void *data)
 	return 0;
 }
 
+void run_slot_leave(struct supervisor *sup, unsigned int slot, enum rpd_run run, bool ended)
+{
+	sup->slots[slot].ended = ended;
+	set_run(sup, slot, run);
+	run_check_end(sup);
+}
+
 /* No other is started. Its worker may have done what it is there for. */
 static void leave_empty(struct supervisor *sup, unsigned int slot, bool failed)
 {
 	run_say(sup, "slot %u: %s, and not started again", slot, failed ? "failed" : "stopped");
-	sup->slots[slot].ended = true;
-	set_run(sup, slot, failed ? RPD_RUN_FAILED : RPD_RUN_STOPPED);
-	run_check_end(sup);
-}
-
-void run_slot_set_failed(struct supervisor *sup, unsigned int slot)
-{
-	set_run(sup, slot, RPD_RUN_FAILED);
-	run_check_end(sup);
+	run_slot_leave(sup, slot, failed ? RPD_RUN_FAILED : RPD_RUN_STOPPED, true);
 }
 
 static void give_up(struct supervisor *sup, unsigned int slot, const char *why)
@@ -84,7 +83,7 @@ static void give_up(struct supervisor *sup, unsigned int slot, const char *why)
 		        it->current->pid, why);
 		return;
 	}
-	run_slot_set_failed(sup, slot);
+	run_slot_leave(sup, slot, RPD_RUN_FAILED, it->ended);
 	if (run_goes_on(sup))
 		run_say(sup, "slot %u: failed: %s; `reuseportd start %s %u` starts it again", slot,
 		        why, sup->name, slot);
