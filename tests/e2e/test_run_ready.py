@@ -3,6 +3,7 @@
 files; sockets that are passed."""
 import json
 import os
+import signal
 import urllib.request
 
 from bed import PORT, Client, cases, check, equal, wait_until
@@ -190,6 +191,24 @@ def test_health_goes_on(bed):
     run.process.wait_output(f"slot 0: pid {pids[0]} is well again")
     wait_until(lambda: run.pids() != pids, "the other one is in its slot")
     equal(run.states(), ["active"], "states")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_health_and_the_old_one_dies(bed):
+    """The only worker isn't well, and dies while another starts: nobody is there until that is
+    ready."""
+    text = PYTHON.replace("self.send_response(200)", "self.send_response("
+                          "503 if os.path.exists('sick') and not os.path.exists('well') else 200)")
+    run = Run(bed, ["python3", script(bed, "server.py", text)], "--ready", "http:/",
+              "--health-interval", "0.1", "--health-failures", "2", "--ready-timeout", "60",
+              workers=1)
+    (bed.dir / "sick").touch()
+    run.process.wait_output("another is started to take its place")
+    wait_until(lambda: len(list(bed.cgroups(run.name))) == 2, "another is started")
+    os.kill(run.pids()[0], signal.SIGKILL)
+    run.wait_states("starting")
+    (bed.dir / "well").touch()
+    run.wait_states("active")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 

@@ -252,8 +252,10 @@ void run_slot_lost(struct run_worker *w)
 			reload_note_failed(sup, w->slot, w, NULL);
 		return;
 	}
-	if (it->next) /* another is under way already */
+	if (it->next) { /* another is under way already */
+		set_run(sup, w->slot, RPD_RUN_STARTING);
 		return;
+	}
 	if (!plan_of(sup, w->slot)->config.restart && !it->current) {
 		leave_empty(sup, w->slot, !w->exited || w->ended_badly);
 		run_slot_start_waiting(sup);
