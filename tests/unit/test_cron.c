@@ -94,6 +94,53 @@ static void elsewhere(void **state)
 	                 at(2024, 2, 29, 12, 0));
 }
 
+/* As in Berlin in 2024: two hours ahead from 31 March to 27 October, 1:00 UTC; else one. */
+static long offset_at(int64_t when)
+{
+	return when >= at(2024, 3, 31, 1, 0) && when < at(2024, 10, 27, 1, 0) ? 7200 : 3600;
+}
+
+/* All times in UTC. */
+static void clocks_are_set(void **state)
+{
+	const struct {
+		const char *text;
+		int64_t after, next;
+	} cases[] = {
+	        {"0 4 * * *", at(2024, 3, 30, 3, 0), at(2024, 3, 31, 2, 0)},
+	        {"0 4 * * *", at(2024, 3, 31, 2, 0), at(2024, 4, 1, 2, 0)},
+	        {"0 4 * * *", at(2024, 10, 26, 2, 0), at(2024, 10, 27, 3, 0)},
+	        {"0 4 * * *", at(2024, 10, 27, 3, 0), at(2024, 10, 28, 3, 0)},
+	        {"0 4 1 7 *", at(2024, 1, 1, 0, 0), at(2024, 7, 1, 2, 0)},
+	        {"0 4 1 12 *", at(2024, 7, 1, 2, 0), at(2024, 12, 1, 3, 0)},
+	        /* before the change */
+	        {"30 0 * * *", at(2024, 3, 29, 23, 30), at(2024, 3, 30, 23, 30)},
+	        {"@hourly", at(2024, 3, 31, 0, 30), at(2024, 3, 31, 1, 0)},
+	        {"@hourly", at(2024, 10, 27, 0, 30), at(2024, 10, 27, 1, 0)},
+	        /* 2:30 isn't there, and is there twice */
+	        {"30 2 * * *", at(2024, 3, 30, 1, 30), at(2024, 3, 31, 1, 30)},
+	        {"30 2 * * *", at(2024, 3, 31, 0, 29), at(2024, 3, 31, 1, 30)},
+	        {"30 2 * * *", at(2024, 3, 31, 0, 45), at(2024, 3, 31, 1, 30)},
+	        {"30 2 * * *", at(2024, 3, 31, 1, 30), at(2024, 4, 1, 0, 30)},
+	        {"30 2 * * *", at(2024, 10, 26, 0, 30), at(2024, 10, 27, 0, 30)},
+	        {"30 2 * * *", at(2024, 10, 27, 0, 30), at(2024, 10, 27, 1, 30)},
+	        {"30 2 * * *", at(2024, 10, 27, 1, 30), at(2024, 10, 28, 1, 30)},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct error err;
+		struct cron cron;
+		int64_t got;
+
+		assert_int_equal(cron_parse(cases[i].text, &cron, &err), 0);
+		got = cron_next_local(&cron, cases[i].after, offset_at);
+		if (got != cases[i].next)
+			fail_msg("%s after %ld: %ld, not %ld", cases[i].text, (long)cases[i].after,
+			         (long)got, (long)cases[i].next);
+	}
+}
+
 /* As long as a field can be. */
 static void every_minute_by_name(void **state)
 {
@@ -207,9 +254,13 @@ static void no_minute_is_left_out(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(next),      cmocka_unit_test(eight_years),
-	        cmocka_unit_test(elsewhere), cmocka_unit_test(every_minute_by_name),
-	        cmocka_unit_test(refused),   cmocka_unit_test(no_minute_is_left_out),
+	        cmocka_unit_test(next),
+	        cmocka_unit_test(eight_years),
+	        cmocka_unit_test(elsewhere),
+	        cmocka_unit_test(every_minute_by_name),
+	        cmocka_unit_test(clocks_are_set),
+	        cmocka_unit_test(refused),
+	        cmocka_unit_test(no_minute_is_left_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -201,3 +201,18 @@ int64_t cron_next(const struct cron *cron, int64_t after, long offset)
 	}
 	return -1;
 }
+
+int64_t cron_next_local(const struct cron *cron, int64_t after, long (*offset_at)(int64_t when))
+{
+	const long offset = offset_at(after);
+	const int64_t next = cron_next(cron, after, offset);
+	const long then = next < 0 ? offset : offset_at(next);
+
+	/* Nor where the time on the clock is one that is skipped: there is no other for it. */
+	if (then == offset || offset_at(next + offset - then) != then)
+		return next;
+	do
+		after = cron_next(cron, after, then);
+	while (after >= 0 && offset_at(after) != then); /* before the change */
+	return after;
+}

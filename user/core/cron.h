@@ -32,6 +32,14 @@ int cron_parse(const char *text, struct cron *ret, struct error *err);
 /*
  * The first full minute after @after (seconds since the epoch; some day of 1970 at least) at which
  * it is the time where clocks are @offset seconds ahead of UTC (tm_gmtoff of @after; 0 for UTC). -1
- * if it never is (30 February). Clocks that are set in between are the caller's: ask again then.
+ * if it never is (30 February). Clocks that are set in between are the caller's, or of
+ * cron_next_local().
  */
 int64_t cron_next(const struct cron *cron, int64_t after, long offset);
+
+/*
+ * The same where @offset_at tells how many seconds clocks are ahead of UTC (tm_gmtoff), which may
+ * be others at the time that is found than at @after. A time that clocks skip comes when it would
+ * have come had they not been set; one that they show twice comes twice.
+ */
+int64_t cron_next_local(const struct cron *cron, int64_t after, long (*offset_at)(int64_t when));

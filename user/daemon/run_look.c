@@ -102,20 +102,26 @@ static int on_look(sd_event_source *source, uint64_t now, void *data)
 
 static int on_cron(sd_event_source *source, uint64_t now, void *data);
 
+static long offset_at(int64_t when)
+{
+	const time_t seconds = when;
+	struct tm tm = {};
+
+	localtime_r(&seconds, &tm);
+	return tm.tm_gmtoff;
+}
+
 static void arm_cron(struct supervisor *sup)
 {
 	const char *text = sup->plan->config.cron_restart;
-	time_t now = time(NULL);
 	struct error ignored;
 	struct cron cron;
-	struct tm tm;
 	int64_t next;
 
 	sup->cron_timer = sd_event_source_disable_unref(sup->cron_timer);
 	if (!text || cron_parse(text, &cron, &ignored) < 0)
 		return;
-	localtime_r(&now, &tm);
-	next = cron_next(&cron, now, tm.tm_gmtoff);
+	next = cron_next_local(&cron, time(NULL), offset_at);
 	if (next > 0)
 		sd_event_add_time(sup->loop, &sup->cron_timer, CLOCK_REALTIME,
 		                  (uint64_t)next * 1000000, 1000000, on_cron, sup);
