@@ -2,8 +2,10 @@
 /* kern/spawn, which starts this program anew: what it is born with it then tells. Needs root. */
 #include <ctype.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <pwd.h>
+#include <sys/syscall.h>
 
 #include "check_scratch.h"
 #include "kern/spawn.h"
@@ -19,7 +21,7 @@ static int tell(int fd)
 {
 	const char *listen_pid = getenv("LISTEN_PID");
 	char cwd[PATH_MAX] = "", line[PATH_MAX + 256];
-	int handled = 0, blocked = 0, n_env = 0, n;
+	int handled = 0, blocked = 0, n_env = 0, ambient = 0, n;
 	gid_t groups[64];
 	struct sigaction action;
 	sigset_t mask;
@@ -34,17 +36,19 @@ static int tell(int fd)
 	}
 	while (environ[n_env])
 		n_env++;
+	for (int capability = 0; capability <= CAP_LAST_CAP; capability++)
+		ambient += prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, capability, 0, 0) == 1;
 	if (!getcwd(cwd, sizeof(cwd)))
 		return 1;
 	n = snprintf(line, sizeof(line),
 	             "session=%d uid=%d gid=%d groups=%d handled=%d blocked=%d listen_pid=%s "
-	             "env=%d cwd=%s\n",
+	             "env=%d ambient=%d cwd=%s\n",
 	             getsid(0) == getpid(), (int)geteuid(), (int)getegid(), getgroups(64, groups),
 	             handled, blocked,
 	             !listen_pid                    ? "none"
 	             : atoi(listen_pid) == getpid() ? "own"
 	                                            : "other",
-	             n_env, cwd);
+	             n_env, ambient, cwd);
 	if (write(fd, line, (size_t)n) != n)
 		return 1;
 	for (;;)
@@ -266,6 +270,56 @@ static void case_user(void)
 	}
 }
 
+/* As a unit with User= and AmbientCapabilities= has it. */
+static bool become_ambient(uid_t uid, const int *capabilities, size_t n)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
+	bool ok = prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0 && setresuid(uid, uid, uid) == 0;
+
+	for (size_t i = 0; i < n; i++)
+		data[0].permitted |= 1u << capabilities[i];
+	data[0].effective = data[0].inheritable = data[0].permitted;
+	ok = ok && syscall(SYS_capset, &header, data) == 0;
+	for (size_t i = 0; i < n; i++)
+		ok = ok && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capabilities[i], 0, 0) == 0;
+	return ok;
+}
+
+/* Who starts one as itself, and one as another. */
+static void start_as_unprivileged(int unused)
+{
+	static const int capabilities[] = {CAP_SETUID, CAP_SETGID, CAP_KILL};
+	const struct spawn_request requests[] = {
+	        {.cgroup = -1}, {.cgroup = -1, .user = "1234567", .group = "7654321"}};
+	char line[8192];
+	struct error err;
+	size_t at = 0;
+
+	(void)unused;
+	if (!become_ambient(7654321, capabilities, ARRAY_SIZE(capabilities)))
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
+		_cleanup_child_ struct child child = start_telling(requests[i], line, &err);
+
+		if (child.pid <= 0)
+			return;
+		at += (size_t)snprintf(shared->text + at, sizeof(shared->text) - at, "%.1000s",
+		                       line);
+	}
+}
+
+/* Capabilities that are ours for good are not those of another user. */
+static void case_ambient(void)
+{
+	const char *other;
+
+	CHECK(waitpid(child_fork(start_as_unprivileged, -1), NULL, 0) > 0);
+	other = strchr(shared->text, '\n');
+	CHECK(other && strstr(other, "uid=1234567 gid=7654321") && strstr(other, " ambient=0 "));
+	CHECK(strstr(shared->text, "uid=7654321 ") && strstr(shared->text, " ambient=3 "));
+}
+
 static void case_cgroup(void)
 {
 	_cleanup_scratch_ struct scratch s = scratch_make();
@@ -428,6 +482,7 @@ int main(int argc, char **argv)
 	        {"environment", case_environment},
 	        {"cwd", case_cwd},
 	        {"user", case_user},
+	        {"ambient capabilities", case_ambient},
 	        {"cgroup", case_cgroup},
 	        {"path", case_path},
 	        {"failures", case_failures},

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -101,6 +102,11 @@ static void change_identity(const struct spawn_plan *plan, int pipe)
 	if (id->set_group && syscall(SYS_setresgid, id->gid, id->gid, id->gid) < 0)
 		give_up(pipe, STEP_GROUP, errno);
 	if (id->set_user && syscall(SYS_setresuid, id->uid, id->uid, id->uid) < 0)
+		give_up(pipe, STEP_USER, errno);
+	/* The kernel drops them itself only if we were root; else exec() would hand them on. */
+	if (id->set_user &&
+	    syscall(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 &&
+	    errno != EINVAL)
 		give_up(pipe, STEP_USER, errno);
 }
 
