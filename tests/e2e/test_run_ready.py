@@ -3,6 +3,7 @@
 files; sockets that are passed."""
 import json
 import os
+import pathlib
 import signal
 import urllib.request
 
@@ -144,6 +145,23 @@ def test_port_of_the_one_before(bed):
     check(f"does not listen on 0.0.0.0:{PORT} within 2 s, where the one that it is to replace does"
           in refused.err, f"the reason: {refused}")
     equal(run.pids(), pids, "the old workers")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+@cases("tcp", "http:/")
+def test_probe_without_ipv6(bed, ready):
+    """IPv6 is switched off, and the worker listens on [::] nevertheless, as that takes IPv4 too: it
+    is probed by IPv4."""
+    for name in ("all", "lo"):
+        pathlib.Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").write_text("1")
+    program = script(bed, "server.py", PYTHON.replace(
+        'Server(("0.0.0.0"', 'Server.address_family = socketserver.socket.AF_INET6\nServer(("::"'))
+    run = Run(bed, ["python3", program], "--listen", PORT, "--ready", ready,
+              "--ready-timeout", "5", "--health-interval", "0.1", workers=2)
+    equal([it["endpoint"] for it in run.workers()[0]["listeners"]], [f"[::]:{PORT}"], "listeners")
+    report = bed.load("-n", 20, "-c", 1)
+    equal((report["failed"], sorted(report["workers"].values())), (0, [10] * 2), f"{report}")
+    check("health check" not in run.log(), run.log())
     equal(run.stop(), 0, "exit status of the supervisor")
 
 

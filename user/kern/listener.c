@@ -100,46 +100,68 @@ bool listener_sleeps_on(void)
 	return bug == KERNEL_BUG_PRESENT || bug == KERNEL_BUG_UNKNOWN;
 }
 
-/* Where the endpoint is reached from here; returns the address's length. */
-static socklen_t local_address(const struct rpd_endpoint *e, union address *ret)
+/* Whether it takes IPv4 as well. */
+static bool is_dual(const struct rpd_endpoint *e)
 {
-	socklen_t length = address_of(e, ret);
+	static const uint8_t any[sizeof(e->addr)];
 
-	if (e->family == AF_INET && ret->in.sin_addr.s_addr == htonl(INADDR_ANY))
+	return e->family == AF_INET6 && !e->v6only && !memcmp(e->addr, any, sizeof(any));
+}
+
+/* Where the endpoint is reached from here by @family; returns the address's length. */
+static socklen_t local_address(const struct rpd_endpoint *e, int family, union address *ret)
+{
+	const struct rpd_endpoint any_ipv4 = {.family = AF_INET, .port = e->port};
+	socklen_t length = address_of(family == e->family ? e : &any_ipv4, ret);
+
+	if (family == AF_INET && ret->in.sin_addr.s_addr == htonl(INADDR_ANY))
 		ret->in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (e->family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&ret->in6.sin6_addr))
+	if (family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&ret->in6.sin6_addr))
 		ret->in6.sin6_addr = in6addr_loopback;
 	return length;
 }
 
-int listener_caller(const struct rpd_endpoint *endpoint, struct rpd_probe *ret_source)
+static int caller_of(const struct rpd_endpoint *endpoint, int family, struct rpd_probe *ret_source)
 {
-	_cleanup_close_ int fd = -1;
+	_cleanup_close_ int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	union address address;
-	socklen_t length = local_address(endpoint, &address);
+	socklen_t length = local_address(endpoint, family, &address);
 
-	if (endpoint->ifindex)
-		return -EOPNOTSUPP;
-	fd = socket(endpoint->family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
 	address.in.sin_port = 0; /* the same place in both */
 	if (bind(fd, &address.sa, length) < 0 || getsockname(fd, &address.sa, &length) < 0)
 		return -errno;
-	*ret_source =
-	        (struct rpd_probe){.family = endpoint->family, .port = ntohs(address.in.sin_port)};
-	if (endpoint->family == AF_INET6)
+	*ret_source = (struct rpd_probe){.family = family, .port = ntohs(address.in.sin_port)};
+	if (family == AF_INET6)
 		memcpy(ret_source->addr, &address.in6.sin6_addr, sizeof(address.in6.sin6_addr));
 	else
 		memcpy(ret_source->addr, &address.in.sin_addr, sizeof(address.in.sin_addr));
 	return TAKE_FD(fd);
 }
 
+int listener_caller(const struct rpd_endpoint *endpoint, struct rpd_probe *ret_source)
+{
+	int fd;
+
+	if (endpoint->ifindex)
+		return -EOPNOTSUPP;
+	fd = caller_of(endpoint, endpoint->family, ret_source);
+	/* Where IPv6 is switched off one can listen on [::] nevertheless, for IPv4. */
+	if ((fd == -EADDRNOTAVAIL || fd == -EAFNOSUPPORT) && is_dual(endpoint))
+		fd = caller_of(endpoint, AF_INET, ret_source);
+	return fd;
+}
+
 int listener_connect(const struct rpd_endpoint *endpoint, int fd)
 {
 	union address address;
-	socklen_t length = local_address(endpoint, &address);
+	socklen_t length;
+	int family;
 
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &(socklen_t){sizeof(family)}) < 0)
+		return -errno;
+	length = local_address(endpoint, family, &address);
 	return connect(fd, &address.sa, length) < 0 ? -errno : 0;
 }
 
