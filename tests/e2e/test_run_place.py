@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 
-from bed import NEAR, PORT, cgroup2, check, entered_netns, equal, timeout, wait_until
+from bed import NEAR, PORT, Client, cgroup2, check, entered_netns, equal, timeout, wait_until
 from runs import PYTHON, Run, script, worker_command
 from traffic import wait_for_load
 
@@ -220,6 +220,45 @@ while True:
     started = True
     os.wait()
 """
+
+
+REOPENING = """
+import os, socket, time
+
+def listen():
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("0.0.0.0", %PORT%))
+    listener.listen(512)
+    return listener
+
+listener = listen()
+while not os.path.exists("gate"):
+    time.sleep(0.01)
+for _ in range(40):
+    listener.close()
+    listener = listen()
+print("opened again", flush=True)
+while True:
+    connection, _ = listener.accept()
+    connection.recv(4096)
+    connection.sendall(f"HTTP/1.1 200 OK\\r\\nX-Worker: {os.getpid()}\\r\\nContent-Length: 0\\r\\n"
+                       "Connection: close\\r\\n\\r\\n".encode())
+    connection.close()
+"""
+
+
+def test_opened_again(bed):
+    """A worker closes its listener and opens it again, more often than there may be endpoints."""
+    run = Run(bed, ["python3", script(bed, "server.py", REOPENING)], workers=1)
+    pids = run.pids()
+    (bed.dir / "gate").touch()
+    run.process.wait_output("opened again")
+    with Client() as client:
+        equal(int(client.ask()), pids[0], "who answers")
+    served(bed, [0])
+    equal((run.pids(), run.states()), (pids, ["active"]), "the worker")
+    equal(run.stop(), 0, "exit status of the supervisor")
 
 
 def main_processes(bed, run):

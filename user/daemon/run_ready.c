@@ -430,8 +430,33 @@ static void look_at_another(struct run_worker *w)
 		run_place_park(w->sup); /* somebody may wait for just that */
 }
 
+static bool is_among(uint64_t cookie, const struct listener *listeners, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (listeners[i].cookie == cookie)
+			return true;
+	return false;
+}
+
+/* It may open its listener anew as often as it likes: those that are closed are of no use. */
+static void forget_closed(struct run_worker *w)
+{
+	_cleanup_free_ struct listener *listeners = NULL;
+	struct error ignored;
+	size_t n = 0, kept = 0;
+
+	if (sockdiag_listeners(0, &listeners, &n, &ignored) < 0)
+		return;
+	for (size_t i = 0; i < w->n_fixed; i++)
+		if (is_among(w->fixed[i], listeners, n))
+			w->fixed[kept++] = w->fixed[i];
+	w->n_fixed = kept;
+}
+
 void run_ready_heard(struct run_worker *w, uint64_t cookie, bool fixed)
 {
+	if (fixed && w->n_fixed == RPD_ENDPOINT_MAX)
+		forget_closed(w);
 	if (fixed && w->n_fixed < RPD_ENDPOINT_MAX)
 		w->fixed[w->n_fixed++] = cookie;
 	if (w->state == LIFE_UP)
