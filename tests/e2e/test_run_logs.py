@@ -35,3 +35,19 @@ def test_files(bed):
         equal(said[0], f"out.{slot}", "its output")
         equal((bed.dir / f"err-{slot}").read_text(), f"err.{slot}\n", "its errors")
     equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_files_after_takeover(bed):
+    """A worker that was started without log files, and is taken over by who has such: what it
+    prints goes where it went before."""
+    gated = "(until [ -e gate ]; do sleep 0.05; done; echo late) & exec "
+    run = Run(bed, ["sh", "-c", gated + " ".join(str(word) for word in worker_command(bed))],
+              workers=1)
+    pids = run.pids()
+    run.kill_supervisor()
+    run.options += ["--out-file", bed.dir / "out", "--error-file", bed.dir / "err"]
+    run.start()
+    equal(run.pids(), pids, "who is taken over")
+    (bed.dir / "gate").touch()
+    wait_until(lambda: "late" in run.process.out.read_text().split(), "it is passed on")
+    equal(run.stop(), 0, "exit status of the supervisor")

@@ -372,10 +372,11 @@ static int prepare(struct run_worker *w, struct error *err)
 	if (w->events_fd < 0)
 		return error_set(err, w->events_fd, "can't watch cgroup %s/%s: %s",
 		                 w->sup->cgroup_path, w->cgroup_name, strerror(-w->events_fd));
-	if (config->out_file && config->error_file)
-		return 0;
 	snprintf(name, sizeof(name), "out/%s", w->cgroup_name);
 	supervisor_path(w->sup->name, name, path, sizeof(path));
+	/* One that was taken over may have been started without files of its own. */
+	if (config->out_file && config->error_file && access(path, F_OK) < 0)
+		return 0;
 	snprintf(prefix, sizeof(prefix), "%s.%u | ", w->sup->name, w->slot);
 	return output_new(w->sup->loop, path, config->log == RUN_LOG_PREFIX ? prefix : NULL,
 	                  w->cgroup_fd, &w->output, err);
