@@ -4,7 +4,7 @@ import os
 import pathlib
 import pwd
 
-from bed import PORT, Client, check, equal
+from bed import PORT, Client, check, equal, wait_until
 from runs import Run, worker_command
 
 USER = "www-data"
@@ -40,4 +40,25 @@ def test_environment(bed):
     env = dict(variable.split("=", 1) for variable in text.split("\0") if variable)
     want = {"HOME": entry.pw_dir, "USER": USER, "LOGNAME": USER, "SHELL": "/bin/other"}
     equal({name: env.get(name) for name in want}, want, "environment")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_streams_by_name(bed):
+    """A worker may open its streams anew, as another user, too, and after a take-over; and nobody
+    else can."""
+    command = "for f in /dev/stdout /dev/stderr; do echo $f >> $f; done; exec "
+    run = Run(bed, ["sh", "-c", command + " ".join(map(str, worker_command(bed)))], "--user",
+              "nobody", workers=1)
+
+    def said():
+        return {"/dev/stdout", "/dev/stderr"} <= set(run.process.out.read_text().split())
+    wait_until(said, "both are passed on")
+    [pid] = run.pids()
+    run.kill_supervisor()
+    run.start()
+    equal(run.pids(), [pid], "who is taken over")
+    [path] = pathlib.Path(f"/run/reuseportd/{run.name}/out").iterdir()
+    other = bed.run("setpriv", "--reuid", USER, "--regid", "nogroup", "--clear-groups", "sh", "-c",
+                    f"echo x >> {path}")
+    check(other.code != 0 and "Permission denied" in other.err, f"another user: {other}")
     equal(run.stop(), 0, "exit status of the supervisor")

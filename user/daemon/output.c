@@ -151,7 +151,7 @@ static void find_place(struct output *o)
 		is_marked =
 		        fgetxattr(o->read_fd, mark_names[i], &mark, sizeof(mark)) == sizeof(mark);
 	o->at = is_marked ? mark.at : find_data(o->read_fd);
-	if (o->at > size_of(o)) /* it was truncated */
+	if (o->at < 0 || o->at > size_of(o)) /* no mark of ours; or it was truncated */
 		o->at = 0;
 	data = lseek(o->read_fd, o->at, SEEK_DATA);
 	if (data > o->at) /* freed, but there was no memory for the mark */

@@ -181,6 +181,8 @@ int run_env_add_channel(char ***env, int fd);
 /* Opens the log file @name of the configuration for the worker to append to. The caller closes it.
  */
 int run_log_open(const struct run_worker *w, const char *name, struct error *err);
+/* The file that its output else goes to may be opened by it, as /dev/stdout, whoever it runs as. */
+int run_log_share(const struct run_worker *w, struct error *err);
 
 /* --- run_cgroup.c */
 

@@ -61,3 +61,22 @@ int run_log_open(const struct run_worker *w, const char *name, struct error *err
 	r = identity_find(&id, config->user, config->group, err);
 	return r < 0 ? r : log_file_open(path, &id, err);
 }
+
+int run_log_share(const struct run_worker *w, struct error *err)
+{
+	_cleanup_(identity_deinit) struct identity id = {};
+	const struct run_config *config = &w->plan->config;
+	int fd, r;
+
+	if (!w->output || !config->user)
+		return 0;
+	r = identity_find(&id, config->user, config->group, err);
+	if (r < 0)
+		return r;
+	fd = output_worker_fd(w->output);
+	/* By its group: the owner may do more, and the next supervisor has to open it as well. Who
+	 * else is of that group doesn't get into the folder. Without CAP_CHOWN it is not so. */
+	if (fchown(fd, (uid_t)-1, id.gid) == 0)
+		fchmod(fd, 0660);
+	return 0;
+}

@@ -31,7 +31,7 @@ static int make_run_dir(struct supervisor *sup, struct error *err)
 	supervisor_path(sup->name, "out", out, sizeof(out));
 	if ((mkdir(RUN_DIR, 0755) < 0 && errno != EEXIST) ||
 	    (mkdir(sup->run_dir, 0755) < 0 && errno != EEXIST) ||
-	    (mkdir(out, 0755) < 0 && errno != EEXIST))
+	    (mkdir(out, 0700) < 0 && errno != EEXIST))
 		return error_set(err, -errno, "can't make the run directory %s: %s", sup->run_dir,
 		                 strerror(errno));
 	return 0;

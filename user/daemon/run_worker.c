@@ -501,8 +501,10 @@ static int start_it(struct run_worker *w, struct error *err)
 	        .listen_pid = config->pass_sockets,
 	};
 	char **env;
-	int r = give_logs(w, &start, err);
+	int r = run_log_share(w, err);
 
+	if (r >= 0)
+		r = give_logs(w, &start, err);
 	if (r >= 0)
 		r = give_listeners(w, &start, err);
 	if (r >= 0)
