@@ -361,6 +361,17 @@ def test_no_restart(bed, status):
     equal([runs(bed, slot) for slot in range(2)], [1, 1], "runs")
 
 
+def test_signal_without_name(bed):
+    """A real-time signal is told by its number, of a worker and of a probe."""
+    run = Run(bed, ["sh", "-c", "kill -40 $$; sleep 1000"], "--no-restart", workers=1, wait=False)
+    equal(run.process.wait(), 1, "exit status of the supervisor")
+    check("ended with signal 40 before it was ready" in run.log(), run.log())
+    run = Run(bed, worker_command(bed), "--ready", "exec:kill -40 $$; sleep 1000",
+              "--ready-timeout", "1", "--no-restart", workers=1, wait=False)
+    equal(run.process.wait(), 1, "exit status of the supervisor")
+    check("the command ended with signal 40" in run.log(), run.log())
+
+
 @timeout(150)
 def test_cron_job(bed):
     """A job that cron starts again when it has ended; what the user has stopped stays so."""

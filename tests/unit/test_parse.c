@@ -276,6 +276,15 @@ static void sizes(void **state)
 	}
 }
 
+static void signal_names(void **state)
+{
+	(void)state;
+	assert_string_equal(format_signal(SIGTERM), "SIGTERM");
+	assert_string_equal(format_signal(SIGKILL), "SIGKILL");
+	assert_string_equal(format_signal(40), "40"); /* real-time signals have no names */
+	assert_string_equal(format_signal(64), "64");
+}
+
 static void signals(void **state)
 {
 	static const struct {
@@ -339,6 +348,7 @@ int main(void)
 	        cmocka_unit_test(any_text),
 	        cmocka_unit_test(sizes),
 	        cmocka_unit_test(signals),
+	        cmocka_unit_test(signal_names),
 	        cmocka_unit_test(bools),
 	};
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <math.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -151,6 +152,18 @@ int parse_signal(const char *text, int *ret)
 		}
 	}
 	return -EINVAL;
+}
+
+const char *format_signal(int number)
+{
+	static char text[24];
+	const char *known = sigabbrev_np(number);
+
+	if (known)
+		snprintf(text, sizeof(text), "SIG%s", known);
+	else
+		snprintf(text, sizeof(text), "%d", number);
+	return text;
 }
 
 int parse_bool(const char *text, bool *ret)

@@ -29,5 +29,8 @@ int parse_size(const char *text, uint64_t *ret);
 /* "SIGTERM", "TERM" or "15". -EINVAL if there is no such signal. */
 int parse_signal(const char *text, int *ret);
 
+/* The other way: "SIGTERM", or "40" if it has no name, as real-time ones. In a static buffer. */
+const char *format_signal(int number);
+
 /* yes/no, true/false, on/off, 1/0. */
 int parse_bool(const char *text, bool *ret);

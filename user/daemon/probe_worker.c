@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/parse.h"
 #include "kern/cgroup.h"
 #include "kern/listener.h"
 #include "kern/spawn.h"
@@ -250,8 +251,8 @@ static int on_command(sd_event_source *source, int fd, uint32_t events, void *da
 	if (info.si_code == CLD_EXITED)
 		snprintf(text, sizeof(text), "the command ended with status %d", info.si_status);
 	else
-		snprintf(text, sizeof(text), "the command ended with signal SIG%s",
-		         sigabbrev_np(info.si_status));
+		snprintf(text, sizeof(text), "the command ended with signal %s",
+		         format_signal(info.si_status));
 	finish(run, info.si_code == CLD_EXITED && info.si_status == 0, text);
 	return 0;
 }

@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/parse.h"
 #include "base/strv.h"
 #include "daemon/admit.h"
 #include "daemon/run.h"
@@ -59,7 +60,7 @@ static void describe_end(struct run_worker *w, const siginfo_t *info)
 	if (info->si_code == CLD_EXITED)
 		snprintf(w->end, sizeof(w->end), "exit status %d", info->si_status);
 	else
-		snprintf(w->end, sizeof(w->end), "signal SIG%s%s", sigabbrev_np(info->si_status),
+		snprintf(w->end, sizeof(w->end), "signal %s%s", format_signal(info->si_status),
 		         info->si_code == CLD_DUMPED ? ", core dumped" : "");
 }
 
