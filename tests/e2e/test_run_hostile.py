@@ -4,6 +4,7 @@
 import os
 import pathlib
 import signal
+import time
 
 from bed import Client, cases, check, equal, timeout, wait_until
 from bpf import below
@@ -359,6 +360,25 @@ def test_no_restart(bed, status):
               wait=False)
     equal(run.process.wait(), int(status != "0"), "exit status of the supervisor")
     equal([runs(bed, slot) for slot in range(2)], [1, 1], "runs")
+
+
+def test_ended_when_ready(bed):
+    """The supervisor hears at the same time that a job has lived long enough to be ready and that it
+    has ended, well: that is what counts."""
+    job = script(bed, "job.sh", "echo $$ >pid.tmp; mv pid.tmp pid; while [ ! -e go ]; do sleep 0.01; "
+                                "done")
+    run = Run(bed, ["sh", job], "--no-restart", "--ready", "alive:2", workers=1, wait=False)
+    file = bed.dir / "pid"
+    wait_until(file.exists, "the job runs")
+    begin = time.monotonic()
+    run.process.kill(signal.SIGSTOP)
+    (bed.dir / "go").touch()
+    stat = pathlib.Path("/proc", file.read_text().strip(), "stat")
+    wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "Z", "the job has ended")
+    wait_until(lambda: time.monotonic() > begin + 2.1, "it would have been ready")
+    run.process.kill(signal.SIGCONT)
+    equal(run.process.wait(), 0, f"exit status of the supervisor: {run.log()}")
+    check("stopped, and not started again" in run.log(), run.log())
 
 
 def test_signal_without_name(bed):

@@ -2,6 +2,7 @@
 /* One worker's process tree: its start, what happens to it, its end. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -87,7 +88,8 @@ static int on_exit_of_main(sd_event_source *source, int fd, uint32_t events, voi
 	if (waitid(P_PIDFD, fd, &info, WEXITED) == 0)
 		describe_end(w, &info);
 	w->exited = true;
-	if (w->state == LIFE_STARTING || w->state == LIFE_SETTLING) {
+	if (w->state == LIFE_STARTING || w->state == LIFE_SETTLING ||
+	    (w->state == LIFE_UP && !w->up_at)) {
 		snprintf(w->why, sizeof(w->why), "ended with %s before it %s",
 		         w->end[0] ? w->end : "an unknown status",
 		         w->state == LIFE_STARTING ? "was ready" : "had lived long enough");
@@ -250,12 +252,21 @@ static void tell_stop(struct run_worker *w)
 		signal_all(w, config->stop_signal);
 }
 
+/* And we are yet to be told of it. */
+static bool has_just_ended(const struct run_worker *w)
+{
+	struct pollfd end = {.fd = w->pidfd, .events = POLLIN};
+
+	return !w->exited && poll(&end, 1, 0) > 0;
+}
+
 static void come_up(struct run_worker *w)
 {
 	struct error err = {};
 
 	if (run_place_admit(w, &err) < 0) {
-		run_worker_fail(w, "%s", err.text);
+		if (!has_just_ended(w)) /* else how it ended decides, as soon as that is heard */
+			run_worker_fail(w, "%s", err.text);
 		return;
 	}
 	w->up_at = clock_ns(CLOCK_MONOTONIC);
