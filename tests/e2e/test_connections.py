@@ -11,6 +11,7 @@ import sys
 import time
 
 from bed import NEAR, PINS, PORT, cases, check, equal, note, timeout, wait_until
+from runs import PYTHON, SERVICE, Run, script
 from servers import FLEETS, Worker, Workers, start_fleet
 
 WORKERS = 8
@@ -359,6 +360,28 @@ def test_seen_from_elsewhere(bed):
     equal([row["active"] for row in bed.status("s")["workers"]], [6, 2], "open connections")
     for client in clients:
         client.close()
+
+
+def test_two_ports(bed):
+    """All are listed and reset of a service with two ports, in whichever order the kernel gave them
+    their cookies: here one after the other, as something else lists them all."""
+    server = PYTHON.rsplit("Server(", 1)[0] + f"""
+import threading
+threading.Thread(target=Server(("0.0.0.0", {PORT + 1}), Handler).serve_forever).start()
+Server(("0.0.0.0", {PORT}), Handler).serve_forever()
+"""
+    run = Run(bed, ["python3", script(bed, "server.py", server)], "--listen", PORT, "--listen",
+              PORT + 1, workers=2)
+    clients = [bed.hold(1, port=PORT + i % 2)[0] for i in range(20)]
+    slots = [int(client.ask().split(".")[0]) for client in clients]
+    bed.must("ss", "-Htn")
+    told = run.command_line("connections", "--json").json()
+    equal({row["peer"]: row["slot"] for row in told},
+          {"%s:%d" % client.socket.getsockname(): slot for client, slot in zip(clients, slots)},
+          "peers and their slots")
+    result = run.command_line("drain", 1, "--wait", "--timeout", "0.1", "--close-remaining")
+    check(f"{slots.count(1)} connections were reset" in result.out, f"{result}")
+    equal(run.stop(), 0, "exit status")
 
 
 @cases("conn", "conn-again", "rates", "handshakes", "open")
