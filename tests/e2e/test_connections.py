@@ -234,6 +234,14 @@ def test_swapped_out(bed):
     more = bed.hold(10)
     row = rows(bed)[1]
     equal((row["active"], row["former_active"]), (5, 10), "active of the new one and the former")
+    told = bed.reuseportd("connections", 1, "--json").json()
+    equal(collections.Counter((row["slot"], row["former"]) for row in told),
+          {(1, False): 5, (1, True): 10}, "connections of slot 1")
+    # Those of the former one are no matter of the new one's drain.
+    drain = bed.reuseportd("drain", 1, "--wait", "--timeout", "0.1", "--json", status=3).json()
+    equal([(row["slot"], row["former"]) for row in drain["remaining"]], [(1, False)] * 5,
+          "what is left of the new one")
+    bed.reuseportd("resume", 1)
     bed.reuseportd("swap", 1, "--pid", old)
     row = rows(bed)[1]
     equal((row["active"], row["former_active"]), (10, 5), "after the swap back")

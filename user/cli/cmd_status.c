@@ -45,8 +45,8 @@ int cmd_connections(struct invocation *i, struct error *err)
 	if (r == 0)
 		r = observe(&service, OBSERVE_KNOWN, &observed, err);
 	if (r == 0)
-		r = connections_take(&service, &observed, slots.n ? &slots : NULL, &connections,
-		                     err);
+		r = connections_take(&service, &observed, slots.n ? &slots : NULL, true,
+		                     &connections, err);
 	if (r < 0)
 		return r;
 	pins_unlock(&service.pins);

@@ -38,18 +38,19 @@ static struct worker_connection place(const struct observed *o, const struct con
 	return row;
 }
 
-static bool is_wanted(const struct worker_connection *row, const struct slots *slots)
+static bool is_wanted(const struct worker_connection *row, const struct slots *slots, bool former)
 {
 	if (!slots || row->slot < 0)
 		return !slots || !row->parked;
 	for (size_t i = 0; i < slots->n; i++)
 		if (slots->at[i] == row->slot)
-			return !row->former;
+			return former || !row->former;
 	return false;
 }
 
 int connections_take(const struct service *service, const struct observed *observed,
-                     const struct slots *slots, struct connections *ret, struct error *err)
+                     const struct slots *slots, bool former, struct connections *ret,
+                     struct error *err)
 {
 	_cleanup_free_ struct connection *all = NULL;
 	_cleanup_connections_ struct connections kept = {};
@@ -73,7 +74,7 @@ int connections_take(const struct service *service, const struct observed *obser
 		if (!all[i].counted)
 			continue;
 		kept.rows[kept.n] = place(observed, &all[i]);
-		kept.n += is_wanted(&kept.rows[kept.n], slots);
+		kept.n += is_wanted(&kept.rows[kept.n], slots, former);
 	}
 	if (kept.n)
 		qsort(kept.rows, kept.n, sizeof(*kept.rows), compare_rows);

@@ -26,8 +26,10 @@ struct connections {
 #define _cleanup_connections_ __attribute__((cleanup(connections_free)))
 
 /* All of the service; with @slots (not NULL) those of the present workers of these slots, and those
- * that may be. Fails if connections are not counted. */
+ * that may be, and with @former also those of their former workers. Fails if connections are not
+ * counted. */
 int connections_take(const struct service *service, const struct observed *observed,
-                     const struct slots *slots, struct connections *ret, struct error *err);
+                     const struct slots *slots, bool former, struct connections *ret,
+                     struct error *err);
 
 void connections_free(struct connections *connections);

@@ -159,7 +159,7 @@ static int confirm(const struct service *service, const struct observed *o,
 	int r = check_drained(service, o, &request->slots, err);
 
 	if (r == 0)
-		r = connections_take(service, o, &request->slots, &listed, err);
+		r = connections_take(service, o, &request->slots, false, &listed, err);
 	if (r == 0 && listed.n > 0)
 		return error_set(err, -EIO, "%zu connections are open that were not counted",
 		                 listed.n);
@@ -223,7 +223,8 @@ int empty_wait(struct service *service, const struct observed *observed,
 	pins_unlock(&service->pins);
 	r = wait_until(service, observed, request, begin, begin + request->timeout, &result, err);
 	if (r == 0 && !result.empty)
-		r = connections_take(service, observed, &request->slots, &result.remaining, err);
+		r = connections_take(service, observed, &request->slots, false, &result.remaining,
+		                     err);
 	if (r == 0 && !result.empty && request->close_remaining)
 		r = close_remaining(service, observed, request, &result, err);
 	if (r == 0 && result.n_closed > 0)
