@@ -303,6 +303,30 @@ def test_drain_wait_in_vain(bed):
     equal(rows(bed)[1]["state"], "active", "state")
 
 
+@cases("detach", "attach anew", "resume", "swap")
+def test_drain_wait_is_over(bed, how):
+    """There is nothing more to wait for: it says so at once, and not when its time is over."""
+    Workers(bed, workers=2)
+    bed.reuseportd("attach", "--workers", 2)
+    clients = bed.hold(2)
+    drain = drain_wait(bed, 1, "--wait", "--timeout", 600)
+    wait_until(lambda: "1 left" in drain.output(), "it waits")
+    told = "slot 1 was resumed or swapped meanwhile"
+    if how == "resume":
+        bed.reuseportd("resume", 1)
+    elif how == "swap":
+        bed.reuseportd("swap", 1, "--pid", Worker(bed, "new").pid)
+    else:
+        bed.reuseportd("detach")
+        told = f"service 'worker-{PORT}' was detached meanwhile"
+        if how == "attach anew":
+            bed.reuseportd("attach", "--workers", 2)
+    equal(drain.wait(10), 1, f"exit status: {drain.output()}")
+    check(told in drain.output(), drain.output())
+    for client in clients:
+        client.close()
+
+
 def test_drain_wait_for_handshakes(bed):
     """Across a link a handshake is under way for 10 ms: no connection comes after it returned."""
     Workers(bed, workers=4, options=["--no-keepalive"])

@@ -124,7 +124,33 @@ static bool is_empty(const struct empty_left *left)
 	return !left->handshakes && !left->queued && !left->active && !left->unattributed;
 }
 
-/* While nobody had the lock the service may have gone, or the slots have been given to others. */
+static int detached_error(const struct service *service, struct error *err)
+{
+	return error_set(err, -ECANCELED, "service '%s' was detached meanwhile",
+	                 service->pins.service);
+}
+
+/* While nobody has the lock the service may go, or the slots be given to others. Its maps tell so
+ * also when there is another one of its name. */
+static int check_still(const struct service *service, const struct observed *o,
+                       const struct slots *slots, struct error *err)
+{
+	if (service->steer.service->stage != RPD_STAGE_READY)
+		return detached_error(service, err);
+	for (size_t i = 0; i < slots->n; i++) {
+		unsigned int slot = slots->at[i];
+		struct rpd_worker worker;
+		int r = steer_worker_get(&service->steer, slot, &worker);
+
+		if (r < 0 || worker.account != o->slots[slot].worker.account ||
+		    steer_schedule(&service->steer)->slots[slot].state != RPD_SLOT_DRAINING)
+			return error_set(err, -ECANCELED,
+			                 "slot %u was resumed or swapped meanwhile", slot);
+	}
+	return 0;
+}
+
+/* The same for good, while no other command is at work. */
 static int check_drained(const struct service *service, const struct observed *o,
                          const struct slots *slots, struct error *err)
 {
@@ -133,22 +159,17 @@ static int check_drained(const struct service *service, const struct observed *o
 
 	service_init(&now);
 	r = service_open(&now, service->pins.service, err);
+	if (r == -ENOENT)
+		return detached_error(service, err);
 	if (r < 0)
 		return r;
-	if (!now.conns.counting)
+	r = check_still(service, o, slots, err);
+	if (r == 0) /* pins that were removed by hand are of no stage */
+		r = check_still(&now, o, slots, err);
+	if (r == 0 && !now.conns.counting)
 		return error_set(err, -ECANCELED, "connections are not counted any more: %s",
 		                 now.conns.why);
-	for (size_t i = 0; i < slots->n; i++) {
-		unsigned int slot = slots->at[i];
-		struct rpd_worker worker;
-
-		r = steer_worker_get(&now.steer, slot, &worker);
-		if (r < 0 || worker.account != o->slots[slot].worker.account ||
-		    steer_schedule(&now.steer)->slots[slot].state != RPD_SLOT_DRAINING)
-			return error_set(err, -ECANCELED,
-			                 "slot %u was resumed or swapped meanwhile", slot);
-	}
-	return 0;
+	return r;
 }
 
 /* What was counted says that nothing is left: so must the kernel's list of connections. */
@@ -166,7 +187,7 @@ static int confirm(const struct service *service, const struct observed *o,
 	return r;
 }
 
-/* Looks until all is empty, or until @deadline. */
+/* Looks until all is empty, or until @deadline; fails as soon as there is nothing to wait for. */
 static int wait_until(const struct service *service, const struct observed *o,
                       const struct empty_request *request, double begin, double deadline,
                       struct empty_result *result, struct error *err)
@@ -174,8 +195,10 @@ static int wait_until(const struct service *service, const struct observed *o,
 	const struct timespec pause = {.tv_nsec = EMPTY_LOOK_NS};
 
 	for (int looks = 0;;) {
-		int r = look(service, o, &request->slots, &result->left, err);
+		int r = check_still(service, o, &request->slots, err);
 
+		if (r == 0)
+			r = look(service, o, &request->slots, &result->left, err);
 		if (r < 0)
 			return r;
 		result->seconds = clock_s(CLOCK_MONOTONIC) - begin;
