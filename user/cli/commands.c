@@ -241,7 +241,8 @@ const struct command commands[] = {
         {"metrics", "[SERVICE]", "print the metrics for Prometheus, or serve them",
          "Prints what `status` shows of all services, or of one, in the text format of Prometheus. "
          "With --listen each scrape reads it anew, and one service that can't be read "
-         "(reuseportd_up is 0) does not keep the others from being told of.",
+         "(reuseportd_up is 0) does not keep the others from being told of; nor does it end when "
+         "the one that was named is not there (0 as well).",
          metrics_options, cmd_metrics, false},
         {"drain", "[SERVICE] SLOT...", "take workers out: no new connections, open ones go on",
          "From when it returns not one new connection goes to the slots, such as 3 or 0-3,7. Open "

@@ -81,8 +81,12 @@ static int scrape(const struct exporter *exporter, char **ret, size_t *ret_size,
 	int r = exporter_read(exporter->service, &services, err);
 
 	netns_return(exporter->home, &ignored);
-	if (r < 0 && r != -ENOENT)
+	if (r == -ENOENT && exporter->service) { /* not there: that it is down can be alerted on */
+		services = json_object_new_array();
+		view_list_add_broken(services, exporter->service, err->text);
+	} else if (r < 0 && r != -ENOENT) {
 		return r;
+	}
 	out = open_memstream(ret, ret_size);
 	r = out ? view_metrics_text(out, services, err) : -ENOMEM;
 	json_object_put(services);

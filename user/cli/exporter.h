@@ -27,7 +27,8 @@ void exporter_init(struct exporter *exporter);
  * be, so before a service is opened. */
 int exporter_bind(struct exporter *exporter, const struct rpd_endpoint *address, struct error *err);
 
-/* Answers from here on. @service, which must stay: the one to tell of, NULL = all there are. */
+/* Answers from here on. @service, which must stay: the one to tell of, be it there or not; NULL =
+ * all there are. */
 int exporter_start(struct exporter *exporter, const char *service, struct error *err);
 
 void exporter_stop(struct exporter *exporter);
