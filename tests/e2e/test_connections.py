@@ -262,7 +262,7 @@ def test_drain_wait(bed):
     clients = bed.hold(80)
     mine = [client for client in clients if client.ask() == "w3"]
     equal(len(mine), 20, "clients of w3")
-    drain = drain_wait(bed, 3, "--wait", "--timeout", 60, "--json")
+    drain = drain_wait(bed, 3, "--wait", "--timeout", "1m", "--json")
     wait_until(lambda: rows(bed)[3]["state"] == "draining", "slot 3 drains")
     for client in mine:
         check(drain.alive(), f"it returned too early: {drain.output()}")
@@ -284,7 +284,7 @@ def test_drain_wait_in_vain(bed):
     bed.reuseportd("attach", "--workers", 2)
     clients = bed.hold(2)
     [stays] = [client for client in clients if client.ask() == "w1"]
-    result = bed.reuseportd("drain", 1, "--wait", "--timeout", "0.3", status=3)
+    result = bed.reuseportd("drain", 1, "--wait", "--timeout", "300ms", status=3)
     address = "%s:%d" % stays.socket.getsockname()
     check(address in result.out and "1 active" in result.out, f"{result}")
     equal(rows(bed)[1]["state"], "draining", "state")

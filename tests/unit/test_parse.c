@@ -102,47 +102,6 @@ static void tenths(void **state)
 	expect_numbers(parse_tenths, cases, ARRAY_SIZE(cases));
 }
 
-static void seconds(void **state)
-{
-	static const struct {
-		const char *text;
-		int r;
-		double value;
-	} cases[] = {
-	        {"0", 0, 0},
-	        {"5", 0, 5},
-	        {"0.25", 0, 0.25},
-	        {"2.", 0, 2},
-	        {"30s", 0, 30},
-	        {"1.5s", 0, 1.5},
-	        {"1000000000", 0, 1e9},
-	        {"1000000001", -EINVAL},
-	        {"", -EINVAL},
-	        {"s", -EINVAL},
-	        {"-1", -EINVAL},
-	        {"+1", -EINVAL},
-	        {".5", -EINVAL},
-	        {" 1", -EINVAL},
-	        {"1 ", -EINVAL},
-	        {"1 s", -EINVAL},
-	        {"1ss", -EINVAL},
-	        {"1m", -EINVAL},
-	        {"1ms", -EINVAL},
-	        {"inf", -EINVAL},
-	        {"nan", -EINVAL},
-	        {"1e999", -EINVAL},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		double value = UNTOUCHED;
-		const int r = parse_seconds(cases[i].text, &value);
-
-		if (r != cases[i].r || value != (r == 0 ? cases[i].value : UNTOUCHED))
-			fail_msg("'%s': %d, %g", cases[i].text, r, value);
-	}
-}
-
 #define SECOND 1000000000ll
 
 static void durations(void **state)
@@ -340,15 +299,10 @@ static void bools(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(longs),
-	        cmocka_unit_test(tenths),
-	        cmocka_unit_test(seconds),
-	        cmocka_unit_test(durations),
-	        cmocka_unit_test(durations_come_back),
-	        cmocka_unit_test(any_text),
-	        cmocka_unit_test(sizes),
-	        cmocka_unit_test(signals),
-	        cmocka_unit_test(signal_names),
+	        cmocka_unit_test(longs),     cmocka_unit_test(tenths),
+	        cmocka_unit_test(durations), cmocka_unit_test(durations_come_back),
+	        cmocka_unit_test(any_text),  cmocka_unit_test(sizes),
+	        cmocka_unit_test(signals),   cmocka_unit_test(signal_names),
 	        cmocka_unit_test(bools),
 	};
 

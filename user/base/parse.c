@@ -3,7 +3,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,22 +51,6 @@ int parse_tenths(const char *text, long min, long max, long *ret)
 		return -EINVAL;
 	if (value < min || value > max)
 		return -ERANGE;
-	*ret = value;
-	return 0;
-}
-
-int parse_seconds(const char *text, double *ret)
-{
-	char *end;
-	double value;
-
-	if (!isdigit((unsigned char)text[0]))
-		return -EINVAL;
-	value = strtod(text, &end);
-	if (*end == 's')
-		end++;
-	if (*end || !isfinite(value) || value > 1e9)
-		return -EINVAL;
 	*ret = value;
 	return 0;
 }

@@ -11,9 +11,6 @@ int parse_long(const char *text, long min, long max, long *ret);
 /* A number of at most one decimal, such as "33.3", times ten. */
 int parse_tenths(const char *text, long min, long max, long *ret);
 
-/* Seconds, with an optional fraction. */
-int parse_seconds(const char *text, double *ret);
-
 /* The longest time that parse_duration() takes. */
 #define PARSE_DURATION_MAX_S (366ll * 24 * 60 * 60)
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/parse.h"
 #include "cli/command.h"
 #include "core/endpoint.h"
@@ -36,7 +37,9 @@ static const struct argp_option attach_options[] = {
         {"address", OPTION_ADDRESS, "ADDRESS", 0, "Only the group that listens on this address", 0},
         {"pid", OPTION_PID, "PID", 0,
          "Only a port on which this process has a listener, in its network namespace", 0},
-        {"wait", OPTION_WAIT, "SECONDS", 0, "Wait that long for workers that are still starting",
+        {"wait", OPTION_WAIT, "TIME", 0,
+         "Wait that long (30s, 1500ms, 2m; a number alone is in seconds) for workers that are "
+         "still starting",
          0},
         {"policy", OPTION_POLICY, "POLICY", 0,
          "round-robin (default): exactly even; sticky: a client keeps its worker", 0},
@@ -139,7 +142,8 @@ static const struct argp_option drain_options[] = {
          "open connection. Exit status 0 only then; 3 if the time is over before, and what is left "
          "is listed. Needs a service that is counted (see `attach`)",
          0},
-        {"timeout", OPTION_TIMEOUT, "SECONDS", 0, "How long to wait (default: 30)", 0},
+        {"timeout", OPTION_TIMEOUT, "TIME", 0,
+         "How long to wait, such as 1500ms or 2m; a number alone is in seconds (default: 30s)", 0},
         {"close-remaining", OPTION_CLOSE_REMAINING, NULL, 0,
          "When the time is over, reset the connections that are left", 0},
         FORCE_OPTION,
@@ -344,6 +348,21 @@ static void parse_wanted(int key, const char *text, struct invocation *i, struct
 	}
 }
 
+/* @ret: in seconds. */
+static void parse_time(const char *option, const char *text, double *ret, struct argp_state *state)
+{
+	int64_t ns = 0;
+	int r = parse_duration(text, &ns);
+
+	if (r == -ERANGE)
+		argp_error(state, "%s is at most a year, not '%s'", option, text);
+	else if (r < 0)
+		argp_error(state,
+		           "%s is a time such as 30s, 1500ms, 2m, or 30, in seconds, not '%s'",
+		           option, text);
+	*ret = (double)ns / NS_PER_S;
+}
+
 /* Options with a value that are of one command only. */
 static void parse_special(int key, const char *text, struct invocation *i, struct argp_state *state)
 {
@@ -351,8 +370,7 @@ static void parse_special(int key, const char *text, struct invocation *i, struc
 
 	switch (key) {
 	case OPTION_WAIT:
-		if (parse_seconds(text, &i->attach.wait) < 0)
-			argp_error(state, "--wait is a number of seconds, not '%s'", text);
+		parse_time("--wait", text, &i->attach.wait, state);
 		break;
 	case OPTION_POLICY:
 		if (schedule_policy_parse(text, &i->attach.policy) < 0)
@@ -365,8 +383,7 @@ static void parse_special(int key, const char *text, struct invocation *i, struc
 			           text);
 		break;
 	case OPTION_TIMEOUT:
-		if (parse_seconds(text, &i->timeout) < 0)
-			argp_error(state, "--timeout is a number of seconds, not '%s'", text);
+		parse_time("--timeout", text, &i->timeout, state);
 		break;
 	case OPTION_COUNT_MAX:
 		if (parse_long(text, 1, RPD_CONNS_LIMIT, &n) < 0)
