@@ -98,7 +98,7 @@ int sockets_connections(const struct service *service, struct connection **ret, 
 		return r;
 	}
 	/* Those of each port are, but not those of all ports. */
-	if (n_ports > 1)
+	if (n_ports > 1 && rows.n > 0)
 		qsort(rows.all, rows.n, sizeof(struct connection), by_cookie);
 	*ret = rows.all;
 	*ret_n = rows.n;
