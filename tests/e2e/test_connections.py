@@ -303,6 +303,23 @@ def test_drain_wait_in_vain(bed):
     equal(rows(bed)[1]["state"], "active", "state")
 
 
+def test_drain_wait_unknown(bed):
+    """What may be another worker's is not reset, and it is said why."""
+    for i in range(2):
+        Worker(bed, f"w{i}", options=["--no-accept"])
+    clients = bed.hold(2)
+    bed.reuseportd("attach", "--workers", 2)
+    clients += bed.hold(2)
+    drain = ("drain", 1, "--wait", "--timeout", "0.1", "--close-remaining")
+    result = bed.reuseportd(*drain, status=3)
+    check("1 connections were reset" in result.out and result.out.endswith(
+        "\nThose of slot - are not touched, as it isn't known whose they are.\n"), f"{result}")
+    result = bed.reuseportd(*drain, "--json", status=3).json()
+    equal([row["slot"] for row in result["remaining"]], [None] * 2, "whose are left")
+    for client in clients:
+        client.close()
+
+
 @cases("detach", "attach anew", "resume", "swap")
 def test_drain_wait_is_over(bed, how):
     """There is nothing more to wait for: it says so at once, and not when its time is over."""

@@ -145,7 +145,10 @@ static const struct argp_option drain_options[] = {
         {"timeout", OPTION_TIMEOUT, "TIME", 0,
          "How long to wait, such as 1500ms or 2m; a number alone is in seconds (default: 30s)", 0},
         {"close-remaining", OPTION_CLOSE_REMAINING, NULL, 0,
-         "When the time is over, reset the connections that are left", 0},
+         "When the time is over, reset the connections that are left. The exit status is 0 once "
+         "all are, 3 if some are left: those of an unknown worker are not touched. Listed, and "
+         "\"remaining\" of --json, are those that were left when the time was over",
+         0},
         FORCE_OPTION,
         JSON_OPTION,
         END_OF_OPTIONS,

@@ -113,6 +113,14 @@ struct json_object *view_empty(const char *service, const struct slots *slots,
 	return view;
 }
 
+static bool has_unknown(struct json_object *connections)
+{
+	for (size_t i = 0; i < json_object_array_length(connections); i++)
+		if (!json_object_object_get(json_object_array_get_idx(connections, i), "slot"))
+			return true;
+	return false;
+}
+
 void view_empty_text(FILE *out, struct json_object *view)
 {
 	struct json_object *slots = json_object_object_get(view, "slots");
@@ -142,4 +150,6 @@ void view_empty_text(FILE *out, struct json_object *view)
 	fprintf(out,
 	        closed ? "\nWhen the time was over these were left:\n" : "\nThese are left:\n");
 	view_connections_text(out, remaining);
+	if (has_unknown(remaining))
+		fputs("Those of slot - are not touched, as it isn't known whose they are.\n", out);
 }
