@@ -247,6 +247,24 @@ def test_too_few_descriptors(bed):
     check("Too many open files" in refused.err and "damaged" not in refused.err, f"{refused}")
 
 
+def test_pins_removed_by_hand(bed):
+    """What steers is out of reach then, until the listeners are gone: it is said what is known, and
+    what to do."""
+    fleet = Workers(bed, WORKERS)
+    bed.reuseportd(*ATTACH, "--service", SERVICE)
+    bed.must("find", PINS / SERVICE, "-type", "f", "-delete")
+    result = bed.reuseportd("status", status=1)
+    check(f"service '{SERVICE}' has no pins any more" in result.err and
+          "somebody has removed them; attach again" in result.err, f"{result}")
+    result = bed.reuseportd(*ATTACH, status=1)
+    check("in use already" in result.err and "restart the workers (their listeners), then attach"
+          in result.err, f"{result}")
+    for one in fleet.all:
+        one.stop()
+    Workers(bed, WORKERS)
+    bed.reuseportd(*ATTACH)
+
+
 def test_foreign_pins(bed):
     """What others have put beside our pins is in nobody's way, and isn't taken away unasked."""
     refusals = Refusals(bed)

@@ -151,7 +151,8 @@ def steered(result):
 def expect_no_service(result):
     """The command found none, and says so in words that a person can do something with."""
     check(result.code == 1 and result.out == "" and "service" in result.err, f"{result}")
-    check(any(words in result.err for words in ("there is no service", "half made")), f"{result}")
+    says = ("there is no service", "half made", "no pins any more")
+    check(any(words in result.err for words in says), f"{result}")
 
 
 def kill_everywhere(scene, command, stops, after, vary=LOOKS, **options):

@@ -100,7 +100,8 @@ static int put_error(struct error *err, int r, unsigned int slot, const struct n
 	if (r == -EBUSY)
 		return error_set(err, r,
 		                 "the listener of pid %u (%s) on %s is in use already, by a slot "
-		                 "of a service or by another BPF program's map",
+		                 "of a service or by another BPF program's map; if its pins were "
+		                 "removed, restart the workers (their listeners), then attach",
 		                 newcomer->owner.pid, newcomer->owner.comm, text);
 	if (r == -EINVAL)
 		why = "it was opened without SO_REUSEPORT, or listens no more";

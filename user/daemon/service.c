@@ -167,8 +167,12 @@ int service_open(struct service *service, const char *name, struct error *err)
 		r = open_pinned(service, err);
 	if (r == 0)
 		return error_set(err, -ENOENT,
-		                 "service '%s' was left half made by a command that was killed; "
-		                 "it has been cleaned up, attach again",
+		                 service->steer.service
+		                         ? "service '%s' was left half made by a command that was "
+		                           "killed; it has been cleaned up, attach again"
+		                         : "service '%s' has no pins any more: a command was "
+		                           "killed before it had made them, or somebody has "
+		                           "removed them; attach again",
 		                 name ? name : only);
 	return r < 0 ? r : 0;
 }
