@@ -289,7 +289,7 @@ def test_drain_wait_in_vain(bed):
     check(address in result.out and "1 active" in result.out, f"{result}")
     equal(rows(bed)[1]["state"], "draining", "state")
     result = bed.reuseportd("drain", 1, "--wait", "--timeout", "0.1", "--close-remaining")
-    check(address in result.out and "1 connections were reset" in result.out, f"{result}")
+    check(address in result.out and "1 connection was reset" in result.out, f"{result}")
     try:
         stays.ask()
         check(False, "it is still open")
@@ -312,7 +312,7 @@ def test_drain_wait_unknown(bed):
     clients += bed.hold(2)
     drain = ("drain", 1, "--wait", "--timeout", "0.1", "--close-remaining")
     result = bed.reuseportd(*drain, status=3)
-    check("1 connections were reset" in result.out and result.out.endswith(
+    check("1 connection was reset" in result.out and result.out.endswith(
         "\nThose of slot - are not touched, as it isn't known whose they are.\n"), f"{result}")
     result = bed.reuseportd(*drain, "--json", status=3).json()
     equal([row["slot"] for row in result["remaining"]], [None] * 2, "whose are left")

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
@@ -16,6 +17,8 @@
 #ifndef SO_BINDTOIFINDEX
 #define SO_BINDTOIFINDEX 62
 #endif
+
+#define KNOCK_MS 100 /* how long a handshake on this host may take */
 
 union address {
 	struct sockaddr sa;
@@ -167,6 +170,11 @@ int listener_connect(const struct rpd_endpoint *endpoint, int fd)
 
 void listener_knock(const struct rpd_endpoint *endpoint, int fd)
 {
-	listener_connect(endpoint, fd); /* it may have gone meanwhile */
+	struct pollfd connected = {.fd = fd, .events = POLLOUT};
+
+	/* It may have gone meanwhile. The handshake mostly is over within connect(), but not where
+	 * a busy kernel leaves packets to a thread of its own. */
+	if (listener_connect(endpoint, fd) == -EINPROGRESS)
+		poll(&connected, 1, KNOCK_MS);
 	close(fd);
 }

@@ -30,5 +30,5 @@ int listener_caller(const struct rpd_endpoint *endpoint, struct rpd_probe *ret_s
 /* Connects it to the endpoint, or begins to: -EINPROGRESS. */
 int listener_connect(const struct rpd_endpoint *endpoint, int fd);
 
-/* Connects it, which on this host is done before this returns, and closes it. */
+/* Connects it, waits until that is done, and closes it. */
 void listener_knock(const struct rpd_endpoint *endpoint, int fd);

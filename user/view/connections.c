@@ -144,7 +144,7 @@ void view_empty_text(FILE *out, struct json_object *view)
 		        json_object_get_int64(json_object_object_get(left, "unattributed")));
 	fputc('\n', out);
 	if (closed)
-		fprintf(out, "%ld connections were reset\n", closed);
+		fprintf(out, "%ld connection%s reset\n", closed, closed == 1 ? " was" : "s were");
 	if (json_object_array_length(remaining) == 0)
 		return;
 	fprintf(out,
