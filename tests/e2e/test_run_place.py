@@ -261,6 +261,29 @@ def test_opened_again(bed):
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
+LISTENS_LATER = PYTHON.rsplit("Server(", 1)[0] + """
+import threading, time
+threading.Thread(target=Server(("0.0.0.0", %PORT%), Handler).serve_forever).start()
+while not os.path.exists("gate"):
+    time.sleep(0.01)
+Server(("0.0.0.0", %PORT% + 1), Handler).serve_forever()
+"""
+
+
+def test_listens_later(bed):
+    """Workers that serve one port for a while listen on another one as well."""
+    run = Run(bed, ["python3", script(bed, "server.py", LISTENS_LATER)], workers=2)
+    pids = run.pids()
+    (bed.dir / "gate").touch()
+    wait_until(lambda: [len(row["listeners"]) for row in run.workers()] == [2, 2],
+               "both have two ports")
+    for port in PORT, PORT + 1:
+        report = bed.load("-n", 20, "-t", f"127.0.0.1:{port}", hosts=())
+        equal((report["failed"], set(report["workers"].values())), (0, {10}), f"of port {port}")
+    equal((run.pids(), run.states()), (pids, ["active"] * 2), "the workers")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
 def main_processes(bed, run):
     """{who has the listener: its parent}, of which the latter is what all views call the worker."""
     rows = run.workers()

@@ -145,6 +145,10 @@ int admit(struct service *service, unsigned int slot, const struct newcomer *new
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++) {
 		if (borrowed.fds[e] < 0)
 			continue;
+		/* The same worker listens somewhere else as well now: the kernel refuses to put
+		 * again what is there. */
+		if (steer_cookie(&service->steer, e, slot) == newcomer->listeners[e]->cookie)
+			continue;
 		/* A group whose last member closed has lost its program: attach it anew, before the
 		 * put, as who finds the listener in its slot takes the program to be there. While
 		 * the service is being made there is no schedule yet to steer by. */
