@@ -168,7 +168,7 @@ def test_probe_without_ipv6(bed, ready):
 def test_wrong_address(bed):
     """Node listens on [::]; whoever asks for 0.0.0.0 is told so, and what to ask for."""
     run = Run(bed, ["node", script(bed, "server.js", NODE)], "--listen", f"0.0.0.0:{PORT}",
-              "--ready-timeout", "3", "--max-restarts", "1", workers=1, wait=False)
+              "--ready-timeout", "3", "--max-restarts", "2", workers=1, wait=False)
     run.process.wait_output("does not listen")
     check(f"does not listen on 0.0.0.0:{PORT} within 3 s (--listen {PORT} would take any address "
           f"with that port); it listens on [::]:{PORT}" in run.log(), run.log())

@@ -60,7 +60,7 @@ def test_reload_to_a_broken_program(bed, case):
     """The new program is no good: the old workers serve on, and nobody notices."""
     options = {"503": ("--ready", "http:/", "--ready-timeout", "3"),
                "never-listens": ("--ready-timeout", "2")}.get(case, ())
-    run = Run(bed, worker_command(bed), "--settle", "1", *options)
+    run = Run(bed, worker_command(bed), "--settle", "3" if case == "crashes" else "1", *options)
     pids = run.pids()
     loads = start_loads(Place(bed, "loopback"), "--rate", 1000)
     broken = {
