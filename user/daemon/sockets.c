@@ -70,13 +70,6 @@ int sockets_listeners(const struct service *service, struct listener **ret, size
 	return 0;
 }
 
-static int by_cookie(const void *a, const void *b)
-{
-	const struct connection *x = a, *y = b;
-
-	return (x->cookie > y->cookie) - (x->cookie < y->cookie);
-}
-
 int sockets_connections(const struct service *service, struct connection **ret, size_t *ret_n,
                         struct error *err)
 {
@@ -97,9 +90,6 @@ int sockets_connections(const struct service *service, struct connection **ret, 
 		free(rows.all);
 		return r;
 	}
-	/* Those of each port are, but not those of all ports. */
-	if (n_ports > 1 && rows.n > 0)
-		qsort(rows.all, rows.n, sizeof(struct connection), by_cookie);
 	*ret = rows.all;
 	*ret_n = rows.n;
 	return 0;

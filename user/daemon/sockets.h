@@ -15,6 +15,6 @@
 int sockets_listeners(const struct service *service, struct listener **ret, size_t *ret_n,
                       struct error *err);
 
-/* All connections of these ports, in the order of their cookies. The caller frees *ret. */
+/* All connections of these ports, port by port. The caller frees *ret. */
 int sockets_connections(const struct service *service, struct connection **ret, size_t *ret_n,
                         struct error *err);

@@ -371,6 +371,7 @@ int conns_mark(const struct conns *conns, struct connection *connections, size_t
 		return error_set(err, -ENOMEM, "out of memory");
 	if (n == 0)
 		return 0;
+	qsort(connections, n, sizeof(*connections), by_cookie);
 	got = fd < 0 ? -errno : 1;
 	while (got > 0) {
 		got = read_fully(fd, rows, OPEN_AT_ONCE * sizeof(*rows));

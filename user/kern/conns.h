@@ -58,8 +58,8 @@ struct conn_seconds {
 };
 int conns_rates(const struct conns *conns, size_t n, struct conn_seconds *ret);
 
-/* Fills in which of the connections, that are in the order of their cookies, are counted, and
- * where. In the calling thread's network namespace. */
+/* Fills in which of the connections are counted, and where; they are in the order of their cookies
+ * then. In the calling thread's network namespace. */
 int conns_mark(const struct conns *conns, struct connection *connections, size_t n,
                struct error *err);
 

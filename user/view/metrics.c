@@ -161,7 +161,7 @@ static void write_value(FILE *out, struct json_object *value, double parts)
 }
 
 /* Returns the value, 0 if there is none or it is no integer. Thousands of them are written for a
- * service of many workers: fprintf() would take twice as long. */
+ * service of many workers, which fputs() does in fewer instructions than fprintf(). */
 static int64_t write_sample(FILE *out, const struct metric *m, const struct row *row)
 {
 	struct json_object *value = value_of(m, row);
