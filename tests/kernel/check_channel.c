@@ -4,7 +4,7 @@
 #include <sys/un.h>
 
 #include "check_loop.h"
-#include "daemon/channel.h"
+#include "supervise/channel.h"
 
 #define LINE_MAX_BYTES (1 << 20)
 #define HEARD_MAX      64
@@ -264,7 +264,6 @@ static void case_send_to_one_that_does_not_read(void)
 /* A worker that has both ends, holds on, and says that it does by its pid. */
 static void run_hold(int fd)
 {
-	(void)fd;
 	shared->pids[0] = getpid();
 	for (;;)
 		pause();

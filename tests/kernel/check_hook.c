@@ -159,7 +159,6 @@ static size_t n_heard;
 
 static void note(const struct hook_listen *listen, void *data)
 {
-	(void)data;
 	if (n_heard < ARRAY_SIZE(heard))
 		heard[n_heard++] = *listen;
 }

@@ -6,8 +6,8 @@
 
 #include "base/clock.h"
 #include "check_discovery.h"
-#include "daemon/log.h"
-#include "daemon/out_queue.h"
+#include "stream/log.h"
+#include "stream/out_queue.h"
 
 #define PIPE_SIZE  4096
 #define LINES      200

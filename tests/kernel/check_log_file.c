@@ -118,7 +118,6 @@ static void run_without_override(int fd)
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[2];
 
-	(void)fd;
 	shared->error = -1;
 	if (syscall(SYS_capget, &header, data) == 0) {
 		data[0].effective &= ~(1u << CAP_DAC_OVERRIDE);

@@ -4,7 +4,7 @@
 #include <poll.h>
 
 #include "check_loop.h"
-#include "daemon/channel.h"
+#include "supervise/channel.h"
 #include "kern/spawn.h"
 
 #define WORKER_FD 3
@@ -221,7 +221,6 @@ static void run_supervisor(int fd)
 {
 	struct node node = node_new();
 
-	(void)fd;
 	shared->error = 1;
 	if (node_start(&node, program, true))
 		while (node.n == 0)

@@ -5,7 +5,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "check_loop.h"
-#include "daemon/notify.h"
+#include "supervise/notify.h"
 
 #define FDS_MAX    253 /* SCM_MAX_FD of the kernel */
 #define TEXT_MAX   4096

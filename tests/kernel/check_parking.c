@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "daemon/account.h"
-#include "daemon/observe.h"
-#include "daemon/replace.h"
+#include "service/account.h"
+#include "service/observe.h"
+#include "service/slot_replace.h"
 #include "kern/listener.h"
 #include "run_bed.h"
 
@@ -112,7 +112,6 @@ static void all_kinds(struct bed *bed)
 	struct run_worker worker;
 	uint64_t held;
 
-	(void)bed;
 	begin();
 	run_endpoint(&service, AF_INET, false, RUN_PORT, 0);
 	open_parking();
@@ -144,8 +143,8 @@ static void all_kinds(struct bed *bed)
 	CHECK_EQ(count(2, RPD_OUTCOME_steered), 1);
 	CHECK_EQ(count(RPD_ROW_NONE, RPD_OUTCOME_dropped), 0);
 	check_clean();
-	CHECK_EQ(worker_open_connections(&service, 2, &held), 0);
-	CHECK_COMES(worker_open_connections(&service, 2, &held) == 0 && held == 0);
+	CHECK_EQ(account_open_connections(&service, 2, &held), 0);
+	CHECK_COMES(account_open_connections(&service, 2, &held) == 0 && held == 0);
 }
 
 /* What was parked counts as the worker's from the moment on in which it is handed over. */
@@ -155,7 +154,6 @@ static void are_counted(struct bed *bed)
 	uint64_t held = 0;
 	int clients[8];
 
-	(void)bed;
 	begin();
 	run_endpoint(&service, AF_INET6, false, RUN_PORT, 0);
 	open_parking();
@@ -164,7 +162,7 @@ static void are_counted(struct bed *bed)
 	CHECK_EQ(open_in(RPD_ACCOUNT_PARKED), ARRAY_SIZE(clients));
 	CHECK_EQ(run_admit(&service, &parking, 0, &worker), ARRAY_SIZE(clients));
 	CHECK_EQ(open_in(RPD_ACCOUNT_PARKED), 0);
-	CHECK_EQ(worker_open_connections(&service, 0, &held), 0);
+	CHECK_EQ(account_open_connections(&service, 0, &held), 0);
 	CHECK_EQ(held, ARRAY_SIZE(clients));
 	for (unsigned int i = 0; i < ARRAY_SIZE(clients); i++) {
 		run_send(clients[i], 5);
@@ -179,7 +177,6 @@ static void other_user(struct bed *bed)
 	struct run_worker worker;
 	int clients[3];
 
-	(void)bed;
 	begin();
 	run_endpoint(&service, AF_INET, false, RUN_PORT, NOBODY);
 	run_endpoint(&service, AF_INET6, true, RUN_PORT, NOBODY);
@@ -205,7 +202,6 @@ static void port_taken(struct bed *bed)
 	const int on = 1;
 	struct error err;
 
-	(void)bed;
 	begin();
 	CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
 	CHECK(bind(fd, (struct sockaddr *)&in, sizeof(in)) == 0 && listen(fd, 1) == 0);
@@ -226,7 +222,6 @@ static void give_up(struct bed *bed)
 	struct error err;
 	int clients[7];
 
-	(void)bed;
 	begin();
 	run_endpoint(&service, AF_INET, false, RUN_PORT, 0);
 	open_parking();
@@ -255,7 +250,6 @@ static void not_while_one_lives(struct bed *bed)
 	struct run_worker workers[2];
 	struct error err;
 
-	(void)bed;
 	begin();
 	run_endpoint(&service, AF_INET, false, RUN_PORT, 0);
 	open_parking();
@@ -267,7 +261,7 @@ static void not_while_one_lives(struct bed *bed)
 	for (unsigned int i = 0; i < 10; i++)
 		CHECK_EQ(visit(0), workers[1].pid);
 	CHECK_EQ(count(RPD_ROW_PARKING, RPD_OUTCOME_parked), 0);
-	CHECK_EQ(vacate_slot(&service, 3, &err), 0);
+	CHECK_EQ(slot_replace_vacate(&service, 3, &err), 0);
 	close(connected(0));
 	CHECK_EQ(count(RPD_ROW_PARKING, RPD_OUTCOME_parked), 1);
 }
@@ -317,7 +311,7 @@ static bool is_idle(uint16_t account)
 {
 	uint64_t held;
 
-	return worker_open_connections(&service, account, &held) == 0 && held == 0;
+	return account_open_connections(&service, account, &held) == 0 && held == 0;
 }
 
 /* One worker that is stopped before the next one is started, again and again, under load: nobody
@@ -329,7 +323,6 @@ static void one_worker_in_place(struct bed *bed)
 	pid_t clients[4];
 	struct error err;
 
-	(void)bed;
 	begin();
 	run_endpoint(&service, AF_INET, false, RUN_PORT, 0);
 	open_parking();
@@ -339,8 +332,8 @@ static void one_worker_in_place(struct bed *bed)
 		uint64_t cookie = worker.listeners[0].cookie, under_way = 1;
 
 		CHECK_EQ(steer_worker_get(&service.steer, 0, &row), 0);
-		CHECK_EQ(vacate_slot(&service, 0, &err), 0);
-		CHECK_COMES(worker_handshakes(&service, &cookie, 1, &under_way) == 0 &&
+		CHECK_EQ(slot_replace_vacate(&service, 0, &err), 0);
+		CHECK_COMES(account_handshakes(&service, &cookie, 1, &under_way) == 0 &&
 		            under_way == 0);
 		CHECK_COMES(is_idle(row.account));
 		run_kill(worker.pid);
@@ -361,7 +354,6 @@ static void killed_supervisor(struct bed *bed, bool lives)
 	pid_t supervisor;
 	int client;
 
-	(void)bed;
 	begin();
 	run_endpoint(&service, AF_INET, false, RUN_PORT, 0);
 	run_start(&service, 1, &worker);
@@ -385,7 +377,7 @@ static void killed_supervisor(struct bed *bed, bool lives)
 	run_send(client, 6);
 	CHECK_EQ(count(RPD_ROW_PARKING, RPD_OUTCOME_parked), 1);
 	if (lives)
-		CHECK_EQ(replace_worker(&service, 0, &worker.newcomer, NULL, "test", &err), 0);
+		CHECK_EQ(slot_replace_worker(&service, 0, &worker.newcomer, NULL, "test", &err), 0);
 	service_close(&service);
 	run_kill(supervisor);
 	if (lives) {
@@ -420,7 +412,6 @@ static void knocks(struct bed *bed)
 	struct run_worker workers[2];
 	struct rpd_probe source;
 
-	(void)bed;
 	begin();
 	run_endpoint(&service, AF_INET6, false, RUN_PORT, 0);
 	open_parking();

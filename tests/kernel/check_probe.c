@@ -125,7 +125,6 @@ static const char *all_there(const struct test_case *test)
 {
 	struct error err;
 
-	(void)test;
 	for (enum probe p = 0; p < PROBE_MAX; p++) {
 		const struct feature *f = probe_describe(p);
 		int r = f->required ? probe_feature(p) : 1;
@@ -140,7 +139,6 @@ static const char *doctor_is_content(const struct test_case *test)
 {
 	struct checks checks = {};
 
-	(void)test;
 	EXPECT(checkup_host(&checks) == 0, "out of memory");
 	for (enum probe p = 0; p < PROBE_MAX; p++)
 		EXPECT(find_check(&checks, probe_describe(p)->name), "no row for %s",
@@ -176,7 +174,6 @@ static const char *mounting_needs_sys_admin(const struct test_case *test)
 	struct error err = {};
 	int r;
 
-	(void)test;
 	EXPECT(hide_mounts() == 0 && keep_capabilities(CAP(SYS_ADMIN), 0) == 0, "set-up: %s",
 	       strerror(errno));
 	r = probe_require(&err);
@@ -190,7 +187,6 @@ static const char *user_namespace(const struct test_case *test)
 	struct error err = {};
 	int r;
 
-	(void)test;
 	EXPECT(unshare(CLONE_NEWUSER) == 0, "set-up: %s", strerror(errno));
 	r = probe_require(&err);
 	EXPECT(r == -EPERM && strstr(err.text, "it is a user namespace"), "got %d: %s", r,
@@ -259,13 +255,11 @@ static const char *mount_is_found(const char *type, const char *usual,
 
 static const char *bpffs(const struct test_case *test)
 {
-	(void)test;
 	return mount_is_found("bpf", "/sys/fs/bpf", probe_bpffs);
 }
 
 static const char *cgroup2(const struct test_case *test)
 {
-	(void)test;
 	return mount_is_found("cgroup2", "/sys/fs/cgroup", probe_cgroup2);
 }
 
@@ -273,7 +267,6 @@ static const char *sysctls(const struct test_case *test)
 {
 	int value = -7;
 
-	(void)test;
 	EXPECT(probe_sysctl_int("net/ipv4/no_such", &value) == -ENOENT && value == -7, "no such");
 	EXPECT(probe_sysctl_int("kernel/ostype", &value) == -EINVAL && value == -7, "no number");
 	for (int want = 0; want < 2; want++) {

@@ -14,14 +14,12 @@
 
 static void run_hold(int fd)
 {
-	(void)fd;
 	for (;;)
 		pause();
 }
 
 static void *hold_thread(void *unused)
 {
-	(void)unused;
 	run_hold(-1);
 	return NULL;
 }
@@ -31,7 +29,6 @@ static void run_end_but_for_a_thread(int fd)
 {
 	pthread_t thread;
 
-	(void)fd;
 	pthread_create(&thread, NULL, hold_thread, NULL);
 	pthread_exit(NULL);
 }
@@ -125,7 +122,6 @@ static void run_named(int fd)
 /* Processes that have the listener open for a moment. */
 static void run_short_lives(int fd)
 {
-	(void)fd;
 	for (;;) {
 		const pid_t pid = fork();
 
@@ -138,7 +134,6 @@ static void run_short_lives(int fd)
 
 static void run_nothing(int fd)
 {
-	(void)fd;
 }
 
 /* --- cases --- */

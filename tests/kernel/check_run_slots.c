@@ -11,14 +11,14 @@
 
 #include "base/cleanup.h"
 #include "core/schedule.h"
-#include "daemon/account.h"
-#include "daemon/attach.h"
-#include "daemon/inspect.h"
-#include "daemon/load.h"
-#include "daemon/observe.h"
-#include "daemon/replace.h"
-#include "daemon/swap.h"
-#include "daemon/watch.h"
+#include "service/account.h"
+#include "service/attach.h"
+#include "service/doctor_service.h"
+#include "service/worker_stats.h"
+#include "service/observe.h"
+#include "service/slot_replace.h"
+#include "service/swap.h"
+#include "service/watch.h"
 #include "kern/proc.h"
 #include "run_bed.h"
 #include "view/view.h"
@@ -66,7 +66,7 @@ static uint64_t slot_cookie(unsigned int e, unsigned int slot)
 static struct json_object *show(char **ret_text)
 {
 	_cleanup_observed_ struct observed o = {};
-	_cleanup_load_ struct load load = {};
+	_cleanup_service_stats_ struct service_stats load = {};
 	struct json_object *view;
 	struct error err;
 	size_t size;
@@ -74,7 +74,7 @@ static struct json_object *show(char **ret_text)
 
 	look(&o);
 	CHECK_EQ(observe_strangers(&o, &err), 0);
-	CHECK_EQ(load_take(&service, &o, &load, &err), 0);
+	CHECK_EQ(worker_stats_take(&service, &o, &load, &err), 0);
 	view = view_status(&service, &o, &load, &err);
 	CHECK(view && out);
 	view_status_text(out, view);
@@ -99,7 +99,6 @@ static void nobody_yet(struct bed *bed)
 	struct error err;
 	char *text;
 
-	(void)bed;
 	begin();
 	run_reopen(&service);
 	view = show(&text);
@@ -115,7 +114,7 @@ static void nobody_yet(struct bed *bed)
 	CHECK(!json_object_object_get(json_object_array_get_idx(list, 0), "endpoint"));
 	json_object_put(list);
 	service_close(&service);
-	CHECK_EQ(inspect_service(RUN_NAME, 0, &checks, &err), 0);
+	CHECK_EQ(doctor_service(RUN_NAME, 0, &checks, &err), 0);
 	CHECK(checks.n > 0);
 	checks_free(&checks);
 }
@@ -135,7 +134,6 @@ static void run_states(struct bed *bed)
 	struct json_object *view;
 	char *text;
 
-	(void)bed;
 	begin();
 	run_endpoint(&service, AF_INET, false, RUN_PORT, 0);
 	for (unsigned int i = 0; i < ARRAY_SIZE(wanted); i++) {
@@ -184,7 +182,6 @@ static void half_made_endpoint(struct bed *bed)
 	struct run_worker worker;
 	char path[PATH_MAX];
 
-	(void)bed;
 	begin();
 	for (unsigned int n = 0; n < 3; n++) {
 		char socks[16], steer[16];
@@ -214,7 +211,6 @@ static void another_port(struct bed *bed)
 	_cleanup_observed_ struct observed o = {};
 	struct error err;
 
-	(void)bed;
 	begin();
 	run_endpoint(&service, AF_INET, false, RUN_PORT, 0);
 	admit_worker(0, &first);
@@ -226,7 +222,7 @@ static void another_port(struct bed *bed)
 	look(&o);
 	CHECK_EQ(o.n_listeners, 3);
 	CHECK_EQ(o.n_strangers, 2);
-	CHECK_EQ(replace_worker(&service, 0, &second.newcomer, NULL, "test", &err), 0);
+	CHECK_EQ(slot_replace_worker(&service, 0, &second.newcomer, NULL, "test", &err), 0);
 	CHECK_EQ(visit(0), second.pid);
 	CHECK_EQ(visit(1), second.pid);
 }
@@ -260,7 +256,6 @@ static void replaced_and_back(struct bed *bed)
 	struct error err;
 	int client;
 
-	(void)bed;
 	begin();
 	run_endpoint(&service, AF_INET, false, RUN_PORT, 0);
 	run_endpoint(&service, AF_INET, false, RUN_PORT + 1, 0);
@@ -271,16 +266,16 @@ static void replaced_and_back(struct bed *bed)
 	cookie = slot_cookie(1, 2);
 	CHECK(cookie != 0);
 	run_start(&service, 1, &next);
-	CHECK_EQ(replace_worker(&service, 2, &next.newcomer, "v2", "test", &err), 0);
+	CHECK_EQ(slot_replace_worker(&service, 2, &next.newcomer, "v2", "test", &err), 0);
 	CHECK_EQ(slot_cookie(0, 2), next.listeners[0].cookie);
 	CHECK_EQ(slot_cookie(1, 2), 0);
 	CHECK_EQ(count_retired(), 2);
 	CHECK_EQ(visit(0), next.pid);
 	CHECK(account_of(2) != old_account);
-	CHECK_EQ(worker_open_connections(&service, old_account, &held), 0);
+	CHECK_EQ(account_open_connections(&service, old_account, &held), 0);
 	CHECK_EQ(held, 1);
 	run_reopen(&service);
-	CHECK_EQ(replace_worker(&service, 2, &old.newcomer, "v1", "test", &err), 0);
+	CHECK_EQ(slot_replace_worker(&service, 2, &old.newcomer, "v1", "test", &err), 0);
 	CHECK_EQ(account_of(2), old_account);
 	CHECK_EQ(slot_cookie(1, 2), cookie);
 	CHECK_EQ(count_retired(), 1);
@@ -300,7 +295,6 @@ static void killed_between(struct bed *bed)
 	struct run_worker old, next;
 	struct error err;
 
-	(void)bed;
 	begin();
 	run_endpoint(&service, AF_INET, false, RUN_PORT, 0);
 	run_endpoint(&service, AF_INET, false, RUN_PORT + 1, 0);
@@ -320,7 +314,6 @@ static void refused(struct bed *bed)
 	struct run_worker workers[2];
 	struct error err;
 
-	(void)bed;
 	begin();
 	run_endpoint(&service, AF_INET, false, RUN_PORT, 0);
 	run_endpoint(&service, AF_INET, false, RUN_PORT + 1, 0);
@@ -328,13 +321,14 @@ static void refused(struct bed *bed)
 	run_start(&service, 3, &workers[1]);
 	/* Its second listener is somewhere else. */
 	workers[1].newcomer.listeners[1] = &workers[0].listeners[1];
-	CHECK(replace_worker(&service, 0, &workers[1].newcomer, "v9", "test", &err) < 0);
+	CHECK(slot_replace_worker(&service, 0, &workers[1].newcomer, "v9", "test", &err) < 0);
 	for (unsigned int e = 0; e < 2; e++) {
 		CHECK_EQ(slot_cookie(e, 0), workers[0].listeners[e].cookie);
 		CHECK_EQ(visit(e), workers[0].pid);
 	}
 	/* One that is in a slot already. */
-	CHECK_EQ(replace_worker(&service, 1, &workers[0].newcomer, NULL, "test", &err), -EBUSY);
+	CHECK_EQ(slot_replace_worker(&service, 1, &workers[0].newcomer, NULL, "test", &err),
+	         -EBUSY);
 	CHECK_EQ(slot_cookie(0, 1), 0);
 	CHECK_EQ(visit(0), workers[0].pid);
 }
@@ -349,7 +343,6 @@ static void refused_late(struct bed *bed)
 	struct error err;
 	uint64_t next;
 
-	(void)bed;
 	begin();
 	run_endpoint(&service, AF_INET, false, RUN_PORT, 0);
 	admit_worker(0, &workers[0]);
@@ -359,7 +352,7 @@ static void refused_late(struct bed *bed)
 	for (next = 1ull << 60; steer_member_set(&service.steer, next, &member) == 0;)
 		next++;
 	CHECK_EQ(steer_member_del(&service.steer, next - 1), 0);
-	CHECK(replace_worker(&service, 0, &workers[2].newcomer, "v9", "test", &err) < 0);
+	CHECK(slot_replace_worker(&service, 0, &workers[2].newcomer, "v9", "test", &err) < 0);
 	CHECK(strstr(err.text, "can't note the versions"));
 	CHECK_EQ(slot_cookie(0, 0), workers[0].listeners[0].cookie);
 	CHECK_EQ(steer_worker_get(&service.steer, 0, &row), 0);
@@ -373,20 +366,18 @@ static void not_counted(struct bed *bed)
 {
 	uint64_t held, cookie = 1;
 
-	(void)bed;
 	begin();
-	CHECK_EQ(worker_open_connections(&service, RPD_ACCOUNT_NONE, &held), -ENODATA);
-	CHECK_EQ(worker_open_connections(&service, 0, &held), 0);
-	CHECK_EQ(worker_handshakes(&service, &cookie, 1, &held), 0);
+	CHECK_EQ(account_open_connections(&service, RPD_ACCOUNT_NONE, &held), -ENODATA);
+	CHECK_EQ(account_open_connections(&service, 0, &held), 0);
+	CHECK_EQ(account_handshakes(&service, &cookie, 1, &held), 0);
 	CHECK_EQ(held, 0);
 	conns_close(&service.conns);
-	CHECK_EQ(worker_open_connections(&service, 0, &held), -ENODATA);
-	CHECK_EQ(worker_handshakes(&service, &cookie, 1, &held), -ENODATA);
+	CHECK_EQ(account_open_connections(&service, 0, &held), -ENODATA);
+	CHECK_EQ(account_handshakes(&service, &cookie, 1, &held), -ENODATA);
 }
 
 static void tell_nobody(const char *why)
 {
-	(void)why;
 }
 
 /* Makes the case's service one of another, living supervisor. */
@@ -467,7 +458,6 @@ static void abandoned(struct bed *bed)
 	struct error err;
 	pid_t supervisor;
 
-	(void)bed;
 	begin();
 	run_endpoint(&service, AF_INET, false, RUN_PORT, 0);
 	supervisor = other_supervisor();
@@ -490,7 +480,6 @@ static void left_probes(struct bed *bed)
 	struct error err;
 	pid_t supervisor;
 
-	(void)bed;
 	begin();
 	run_endpoint(&service, AF_INET, false, RUN_PORT, 0);
 	supervisor = other_supervisor();
@@ -508,7 +497,7 @@ static void left_probes(struct bed *bed)
 	run_reopen(&service);
 	CHECK_EQ(service.steer.control->n_probes, 0);
 	CHECK_EQ(steer_cookie(&service.steer, 0, RPD_SLOT_PROBE + 3), 0);
-	CHECK_EQ(replace_worker(&service, 0, &worker.newcomer, NULL, "test", &err), 0);
+	CHECK_EQ(slot_replace_worker(&service, 0, &worker.newcomer, NULL, "test", &err), 0);
 	CHECK_EQ(visit(0), worker.pid);
 }
 

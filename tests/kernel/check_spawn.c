@@ -102,7 +102,6 @@ static struct child start_telling(struct spawn_request request, char line[8192],
 
 static void ignore_signal(int signal)
 {
-	(void)signal;
 }
 
 static void case_state(void)
@@ -296,7 +295,6 @@ static void start_as_unprivileged(int unused)
 	struct error err;
 	size_t at = 0;
 
-	(void)unused;
 	if (!become_ambient(7654321, capabilities, ARRAY_SIZE(capabilities)))
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "core/edit.h"
+#include "core/schedule_edit.h"
 #include "core/schedule.h"
 #include "steer_client.h"
 #include "steer_raw.h"
@@ -285,7 +285,7 @@ static void switched(struct bed *bed)
 
 	make_workers(bed, AF_INET);
 	queue_up(bed, &queue, 0, AF_INET);
-	CHECK_EQ(edit_switch(&bed->draft, "green", &err), 0);
+	CHECK_EQ(schedule_edit_switch(&bed->draft, "green", &err), 0);
 	bed_set_state(bed, 1, RPD_SLOT_DRAINING);
 	bed_close(bed, 0);
 	expect_answers(bed, &queue);
@@ -300,7 +300,7 @@ static void switched_and_gone(struct bed *bed)
 
 	make_workers(bed, AF_INET);
 	queue_up(bed, &queue, 0, AF_INET);
-	CHECK_EQ(edit_switch(&bed->draft, "green", &err), 0);
+	CHECK_EQ(schedule_edit_switch(&bed->draft, "green", &err), 0);
 	bed_apply(bed);
 	for (int i = BLUES - 1; i >= 0; i--)
 		bed_close(bed, (unsigned int)i);

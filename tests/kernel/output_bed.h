@@ -15,7 +15,7 @@
 
 #include "base/clock.h"
 #include "check_scratch.h"
-#include "daemon/output.h"
+#include "stream/output.h"
 
 #define WRITERS 4
 #define TICK_US 2000
@@ -91,7 +91,6 @@ static inline int on_tick(sd_event_source *source, uint64_t usec, void *data)
 {
 	const int64_t now = clock_ns(CLOCK_MONOTONIC);
 
-	(void)data;
 	if (last_tick && now - last_tick > bed->longest_ns)
 		bed->longest_ns = now - last_tick;
 	last_tick = now;

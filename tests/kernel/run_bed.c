@@ -14,7 +14,7 @@
 #include <linux/close_range.h>
 
 #include "base/cleanup.h"
-#include "daemon/replace.h"
+#include "service/slot_replace.h"
 #include "kern/listener.h"
 #include "kern/proc.h"
 #include "kern/sockdiag.h"
@@ -206,7 +206,7 @@ int run_admit(struct service *service, struct parking *parking, unsigned int slo
 	int r;
 
 	run_start(service, (1u << service->steer.service->n_endpoints) - 1, ret);
-	r = replace_worker(service, slot, &ret->newcomer, NULL, "test", &err);
+	r = slot_replace_worker(service, slot, &ret->newcomer, NULL, "test", &err);
 	if (r == 0)
 		r = parking_hand_over(parking, service, &err);
 	if (r < 0)

@@ -7,9 +7,9 @@
 
 #include <sys/types.h>
 
-#include "daemon/admit.h"
-#include "daemon/parking.h"
-#include "daemon/service.h"
+#include "service/admit.h"
+#include "supervise/parking.h"
+#include "service/service.h"
 #include "steer_bed.h"
 
 #define RUN_PORT     8080

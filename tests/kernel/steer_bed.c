@@ -23,7 +23,7 @@
 #include <linux/close_range.h>
 
 #include "base/cleanup.h"
-#include "core/edit.h"
+#include "core/schedule_edit.h"
 #include "core/schedule.h"
 #include "kern/grace.h"
 #include "steer_load.h"
@@ -117,7 +117,7 @@ void bed_admit(struct bed *bed, unsigned int listener, unsigned int slot, const 
 	uint64_t cookie;
 	struct error err;
 
-	if (edit_fill(&bed->draft, slot, version, &err) < 0)
+	if (schedule_edit_fill(&bed->draft, slot, version, &err) < 0)
 		check_failed(__FILE__, __LINE__, "%s", err.text);
 	member.version = bed->draft.slots[slot].version;
 	CHECK_EQ(steer_put(&bed->steer, it->endpoint, slot, it->fd), 0);
@@ -151,7 +151,6 @@ void bed_grace(void)
 
 void bed_apply(struct bed *bed)
 {
-
 	schedule_build(&bed->draft);
 	steer_switch(&bed->steer, &bed->draft);
 	bed_grace();
@@ -162,7 +161,7 @@ void bed_set_state(struct bed *bed, unsigned int slot, enum rpd_slot_state state
 	const struct slots slots = {.n = 1, .at = {slot}};
 	struct error err;
 
-	if (edit_state(&bed->draft, &slots, state, &err) < 0)
+	if (schedule_edit_state(&bed->draft, &slots, state, &err) < 0)
 		check_failed(__FILE__, __LINE__, "%s", err.text);
 	bed_apply(bed);
 }
@@ -377,7 +376,6 @@ static const char *volatile running;
 /* Nothing that is stuck can be cleaned up; our end does that. */
 static void on_hang(int unused)
 {
-	(void)unused;
 	dprintf(STDOUT_FILENO, "FAILED %s: hangs\n", running);
 	_exit(1);
 }

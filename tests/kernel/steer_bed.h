@@ -77,7 +77,7 @@ struct bed_listener {
 	_Atomic unsigned int newest; /* the highest address_mark() of their clients */
 };
 
-struct load;
+struct service_stats;
 
 struct bed {
 	struct steer steer;
@@ -85,10 +85,10 @@ struct bed {
 	struct rpd_schedule draft;
 	struct bed_listener listeners[BED_LISTENER_MAX];
 	_Atomic unsigned int n_listeners;
-	int epfd;          /* watches all of them */
-	int stats_fd;      /* makes the kernel count runs */
-	pid_t child;       /* holds a listener */
-	struct load *load; /* at work */
+	int epfd;                   /* watches all of them */
+	int stats_fd;               /* makes the kernel count runs */
+	pid_t child;                /* holds a listener */
+	struct service_stats *load; /* at work */
 };
 
 struct check_case {

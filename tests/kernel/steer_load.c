@@ -15,7 +15,7 @@
 #define THREADS_MAX 8
 #define LOOK_MS     20 /* how often the server looks at queues that nothing was heard of */
 
-struct load {
+struct service_stats {
 	struct bed *bed;
 	struct load_plan plan;
 	pthread_t clients[THREADS_MAX];
@@ -45,7 +45,7 @@ static unsigned int taken_by_all(const struct bed *bed)
 }
 
 /* One connection, from the handshake to the answer. */
-static int client_once(struct load *load, unsigned int mark, unsigned int *seed)
+static int client_once(struct service_stats *load, unsigned int mark, unsigned int *seed)
 {
 	const struct load_plan *plan = &load->plan;
 	const bool v6 = plan->v6 && (!plan->v4 || rand_r(seed) & 0x100);
@@ -65,7 +65,7 @@ static int client_once(struct load *load, unsigned int mark, unsigned int *seed)
 
 static void *client_thread(void *arg)
 {
-	struct load *load = arg;
+	struct service_stats *load = arg;
 	const unsigned int client = load->n_started++;
 	unsigned int seed = client;
 	cpu_set_t allowed, one;
@@ -99,7 +99,7 @@ static void *client_thread(void *arg)
 }
 
 /* Watches @fd; a child of a listener with its descriptor, the listeners with -1. */
-static void watch(struct load *load, int fd, int data)
+static void watch(struct service_stats *load, int fd, int data)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.fd = data};
 
@@ -121,7 +121,7 @@ static void follow(int fd)
 	sched_setaffinity(0, sizeof(there), &there);
 }
 
-static void answer_all(struct load *load, unsigned int listener)
+static void answer_all(struct service_stats *load, unsigned int listener)
 {
 	for (int fd; (fd = server_accept(load->bed, listener)) >= 0;) {
 		follow(fd);
@@ -134,7 +134,7 @@ static void answer_all(struct load *load, unsigned int listener)
 	}
 }
 
-static void serve_listeners(struct load *load)
+static void serve_listeners(struct service_stats *load)
 {
 	struct epoll_event events[16];
 	const int n = epoll_wait(load->bed->epfd, events, ARRAY_SIZE(events), 0);
@@ -147,7 +147,7 @@ static void serve_listeners(struct load *load)
  * too, the last packet of one of them could find none, and the program would run for it. */
 static void *server_thread(void *arg)
 {
-	struct load *load = arg;
+	struct service_stats *load = arg;
 	struct epoll_event events[64];
 
 	watch(load, load->bed->epfd, -1);
@@ -169,7 +169,7 @@ static void *server_thread(void *arg)
 
 void load_start(struct bed *bed, const struct load_plan *plan)
 {
-	struct load *load = calloc(1, sizeof(*load));
+	struct service_stats *load = calloc(1, sizeof(*load));
 
 	CHECK(load && !bed->load && plan->threads <= THREADS_MAX);
 	load->bed = bed;
@@ -200,7 +200,7 @@ unsigned int load_mark(struct bed *bed)
 	return ++bed->load->mark;
 }
 
-static bool has_passed(const struct load *load, unsigned int mark)
+static bool has_passed(const struct service_stats *load, unsigned int mark)
 {
 	for (unsigned int i = 0; i < load->plan.threads; i++)
 		if (load->at[i] < mark)
@@ -213,14 +213,14 @@ void load_pass(const struct bed *bed, unsigned int mark)
 	CHECK_COMES(has_passed(bed->load, mark) || bed->load->failed);
 }
 
-static void load_free(struct load *load)
+static void load_free(struct service_stats *load)
 {
 	load->bed->load = NULL;
 	close(load->epfd);
 	free(load);
 }
 
-static void load_join(struct load *load)
+static void load_join(struct service_stats *load)
 {
 	for (unsigned int i = 0; i < load->plan.threads; i++)
 		pthread_join(load->clients[i], NULL);
@@ -228,7 +228,7 @@ static void load_join(struct load *load)
 	pthread_join(load->server, NULL);
 }
 
-void load_abort(struct load *load)
+void load_abort(struct service_stats *load)
 {
 	load->stop_clients = true;
 	load->give_up = true;
@@ -238,7 +238,7 @@ void load_abort(struct load *load)
 
 unsigned int load_stop(struct bed *bed)
 {
-	struct load *load = bed->load;
+	struct service_stats *load = bed->load;
 	unsigned int done, failed, taken;
 	int error;
 

@@ -43,4 +43,4 @@ unsigned int load_stop(struct bed *bed);
 unsigned int load_run(struct bed *bed, const struct load_plan *plan);
 
 /* For the end of a case that failed. */
-void load_abort(struct load *load);
+void load_abort(struct service_stats *load);

@@ -13,21 +13,16 @@ static char files_folder[] = "/tmp/reuseportd-unit-XXXXXX";
 /* cmocka's setup and teardown of the group. */
 static inline int files_setup(void **state)
 {
-	(void)state;
 	return mkdtemp(files_folder) && chdir(files_folder) == 0 ? 0 : -1;
 }
 
 static inline int files_remove(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
-	(void)st;
-	(void)type;
-	(void)ftw;
 	return remove(path);
 }
 
 static inline int files_teardown(void **state)
 {
-	(void)state;
 	return nftw(files_folder, files_remove, 8, FTW_DEPTH | FTW_PHYS);
 }
 

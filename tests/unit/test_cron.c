@@ -54,7 +54,6 @@ static void next(void **state)
 	        {"0 0 30 2 *", -1},
 	};
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct error err;
 		struct cron cron;
@@ -73,7 +72,6 @@ static void eight_years(void **state)
 	struct error err;
 	struct cron cron;
 
-	(void)state;
 	assert_int_equal(cron_parse("0 0 29 2 *", &cron, &err), 0);
 	assert_int_equal(cron_next(&cron, at(2096, 2, 29, 0, 0), 0), at(2104, 2, 29, 0, 0));
 }
@@ -84,7 +82,6 @@ static void elsewhere(void **state)
 	struct error err;
 	struct cron cron;
 
-	(void)state;
 	assert_int_equal(cron_parse("0 4 * * *", &cron, &err), 0);
 	assert_int_equal(cron_next(&cron, THEN, 2 * 3600), at(2024, 2, 29, 2, 0));
 	assert_int_equal(cron_next(&cron, THEN, 19800), at(2024, 2, 28, 22, 30));
@@ -127,7 +124,6 @@ static void clocks_are_set(void **state)
 	        {"30 2 * * *", at(2024, 10, 27, 1, 30), at(2024, 10, 28, 1, 30)},
 	};
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct error err;
 		struct cron cron;
@@ -148,7 +144,6 @@ static void every_minute_by_name(void **state)
 	struct error err;
 	struct cron cron;
 
-	(void)state;
 	for (int minute = 1; minute < 60; minute++)
 		sprintf(text + strlen(text), ",%d", minute);
 	strcat(text, " * * * *");
@@ -183,7 +178,6 @@ static void refused(void **state)
 	        {"1//2 * * * *", "is no minute"},
 	};
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct error err;
 		struct cron cron;
@@ -227,7 +221,6 @@ static int is_match(const struct cron *cron, int64_t time)
 /* Against the C library's calendar: it is such a minute, and there is none before. */
 static void no_minute_is_left_out(void **state)
 {
-	(void)state;
 	seed_start("cron");
 	for (int round = 0; round < 300; round++) {
 		const int64_t after = seed_next(4102444800u), end = after + 20 * 86400;

@@ -29,7 +29,6 @@ static void text(void **state)
 	};
 	char buf[ENDPOINT_TEXT_MAX], cut[4];
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
 		assert_string_equal(endpoint_format(&cases[i].endpoint, buf, sizeof(buf)),
 		                    cases[i].text);
@@ -59,7 +58,6 @@ static void parse(void **state)
 	        {"[0000:0000:0000:0000:0000:0000:255.255.255.2551]"},
 	};
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		uint8_t addr[16];
 		int family = 0, r;
@@ -104,7 +102,6 @@ static void parse_with_port(void **state)
 	        {"[0000:0000:0000:0000:0000:0000:255.255.255.2551]:80", -EINVAL},
 	};
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct rpd_endpoint got, untouched;
 		int r;
@@ -132,7 +129,6 @@ static void order(void **state)
 	        {.family = AF_INET, .port = 81},
 	};
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(sorted); i++)
 		for (size_t j = 0; j < ARRAY_SIZE(sorted); j++) {
 			const int r = endpoint_compare(&sorted[i], &sorted[j]);
@@ -156,7 +152,6 @@ static void named(void **state)
 	        {AF_INET6, .port = 80, .addr = {127, 0, 0, 1}},
 	};
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(yes); i++)
 		assert_true(endpoint_is_named(&e, &yes[i]));
 	for (size_t i = 0; i < ARRAY_SIZE(no); i++)

@@ -15,7 +15,6 @@ static void set_and_find(void **state)
 {
 	_cleanup_strv_ char **env = NULL;
 
-	(void)state;
 	assert_null(env_find(env, "A"));
 	assert_int_equal(env_set(&env, "A=1"), 0);
 	assert_int_equal(env_set(&env, "AB=2=3"), 0);
@@ -37,7 +36,6 @@ static void names(void **state)
 	static const char *const bad[] = {"",     "A",    "=A",   "\"A=b\"", "'A=b'",     "A-B=c",
 	                                  "1A=b", " A=b", "A =b", "A.B=c",   "\xc3\xa4=1"};
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
 		assert_true(env_is_setting(good[i]));
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
@@ -70,7 +68,6 @@ static void parse(void **state)
 	_cleanup_strv_ char **env = NULL;
 	unsigned int line = 77;
 
-	(void)state;
 	assert_int_equal(env_parse(text, &env, &line), 0);
 	assert_int_equal(line, 77);
 	assert_int_equal(strv_length(env), ARRAY_SIZE(expected));
@@ -90,7 +87,6 @@ static void wrong_lines(void **state)
 	        {"A-B=1", 1},  {"A=1\n\"B=1\"", 2},   {"A=\"\\\n\"\nB", 3},
 	};
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		_cleanup_strv_ char **env = NULL;
 		unsigned int line = 0;

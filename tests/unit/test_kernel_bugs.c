@@ -72,7 +72,6 @@ static const struct {
 
 static void test_migration(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		enum kernel_bug got = kernel_bug_migration(cases[i].release, cases[i].version);
 

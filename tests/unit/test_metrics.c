@@ -39,7 +39,6 @@ static void expect(const char *json, const char *want)
 
 static void services(void **state)
 {
-	(void)state;
 	expect("[]", "");
 	expect("[{\"service\": \"a\", \"error\": \"damaged\"}, {\"service\": \"b\", "
 	       "\"workers\": [], \"counting\": false, \"unattributed_active\": null, "
@@ -55,7 +54,6 @@ static void services(void **state)
 /* What is not known is left out; what reached no worker is told once. */
 static void workers(void **state)
 {
-	(void)state;
 	expect("[{\"service\": \"a\", \"counters\": {\"steered\": 100, \"dropped\": 7}, "
 	       "\"workers\": [{\"slot\": 0, \"version\": \"v1\", \"connections\": null, "
 	       "\"active\": null, \"counters\": {\"steered\": 60, \"dropped\": 0}}, "
@@ -75,7 +73,6 @@ static void workers(void **state)
 
 static void escapes(void **state)
 {
-	(void)state;
 	expect("[{\"service\": \"a\", \"workers\": [{\"slot\": 0, \"version\": \"\\\"x\\\\\", "
 	       "\"state\": \"dead\", \"command\": \"a\\nb\", \"pid\": 7}]}]",
 	       "reuseportd_up{service=\"a\"} 1\n"

@@ -29,7 +29,6 @@ static void distances(void **state)
 	        {"ab", "ba", 1},
 	};
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
 		if (nearest_distance(cases[i].a, cases[i].b) != cases[i].distance)
 			fail_msg("%s, %s: %zu", cases[i].a, cases[i].b,
@@ -48,7 +47,6 @@ static const char *name_of(const void *data, size_t i)
 
 static void choice(void **state)
 {
-	(void)state;
 	assert_string_equal(nearest("worker", name_of, names, 3), "workers");
 	assert_string_equal(nearest("usr", name_of, names, 3), "user");
 	assert_string_equal(nearest("cdw", name_of, names, 3), "cwd");
@@ -73,7 +71,6 @@ static void service_names(void **state)
 	        {"a-very-long-program-name-it-is", 65535, "a-very-long-program-name--65535"},
 	};
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		char name[RPD_LABEL_MAX];
 		struct error err;

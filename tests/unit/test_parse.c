@@ -63,7 +63,6 @@ static void longs(void **state)
 	        {"x", 0, 10, -EINVAL},
 	};
 
-	(void)state;
 	expect_numbers(parse_long, cases, ARRAY_SIZE(cases));
 }
 
@@ -98,7 +97,6 @@ static void tenths(void **state)
 	        {" 5", 1, 999, -EINVAL},
 	};
 
-	(void)state;
 	expect_numbers(parse_tenths, cases, ARRAY_SIZE(cases));
 }
 
@@ -142,7 +140,6 @@ static void durations(void **state)
 	        {"1m30s", -EINVAL},
 	};
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		int64_t value = UNTOUCHED;
 		const int r = parse_duration(cases[i].text, &value);
@@ -161,7 +158,6 @@ static void durations_come_back(void **state)
 	} units[] = {
 	        {"us", 1000}, {"ms", 1000000}, {"s", SECOND}, {"", SECOND}, {"m", 60 * SECOND}};
 
-	(void)state;
 	seed_start("durations");
 	for (int round = 0; round < 20000; round++) {
 		const unsigned int u = seed_next(ARRAY_SIZE(units)), whole = seed_next(100000);
@@ -182,7 +178,6 @@ static void any_text(void **state)
 {
 	static const char letters[] = "0019.smuhdKMGT%-+ e";
 
-	(void)state;
 	seed_start("any text");
 	for (int round = 0; round < 50000; round++) {
 		char text[12] = "";
@@ -225,7 +220,6 @@ static void sizes(void **state)
 	        {"50%", -EINVAL},
 	};
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		uint64_t value = 1;
 		const int r = parse_size(cases[i].text, &value);
@@ -237,7 +231,6 @@ static void sizes(void **state)
 
 static void signal_names(void **state)
 {
-	(void)state;
 	assert_string_equal(format_signal(SIGTERM), "SIGTERM");
 	assert_string_equal(format_signal(SIGKILL), "SIGKILL");
 	assert_string_equal(format_signal(40), "40"); /* real-time signals have no names */
@@ -268,7 +261,6 @@ static void signals(void **state)
 	        {"SIG15"},
 	};
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		int number = UNTOUCHED;
 		const int r = parse_signal(cases[i].text, &number);
@@ -286,7 +278,6 @@ static void bools(void **state)
 	static const char *const neither[] = {"", "2", "y", "yes ", "maybe"};
 	bool got;
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(yes); i++) {
 		assert_int_equal(parse_bool(yes[i], &got), 0);
 		assert_true(got);

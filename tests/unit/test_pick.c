@@ -30,7 +30,6 @@ static int seed_random(void **state)
 {
 	const char *given = getenv("RPD_SEED");
 
-	(void)state;
 	random_state = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
 	print_message("RPD_SEED=%llu\n", (unsigned long long)random_state);
 	return 0;
@@ -40,7 +39,6 @@ static int seed_random(void **state)
 
 static void kinds(void **state)
 {
-	(void)state;
 	for (unsigned int flags = 0; flags < 256; flags++) {
 		/* FIN, SYN, RST and ACK decide; PSH, URG and the bits of ECN don't. */
 		const unsigned int what = flags & (0x01 | 0x02 | 0x04 | 0x10);
@@ -67,7 +65,6 @@ static uint32_t hash_text(const char *text)
 /* Pinned: another hash would move every client of a running service when it is upgraded. */
 static void hashes(void **state)
 {
-	(void)state;
 	assert_int_equal(pick_mix(0), 0);
 	assert_int_equal(pick_mix(1), 0x514e28b7);
 	assert_int_equal(pick_mix(0xffffffff), 0x81f16f39);
@@ -81,7 +78,6 @@ static void v4_mapped(void **state)
 	        "1::ffff:1.2.3.4", "64:ff9b::1.2.3.4",
 	};
 
-	(void)state;
 	assert_int_equal(hash_text("::ffff:1.2.3.4"), hash_text("1.2.3.4"));
 	assert_int_equal(hash_text("::ffff:255.255.255.255"), hash_text("255.255.255.255"));
 	for (size_t i = 0; i < ARRAY_SIZE(not_mapped); i++)
@@ -97,7 +93,6 @@ static void v4_mapped(void **state)
 /* Every word of an address matters. */
 static void v6_words(void **state)
 {
-	(void)state;
 	for (unsigned int bit = 0; bit < 128; bit++) {
 		uint32_t a[4], b[4];
 
@@ -151,7 +146,6 @@ static void spread(void **state)
 {
 	const unsigned int n = 100 * STICKY_LEN;
 
-	(void)state;
 	for (unsigned int kind = 0; kind < 6; kind++) {
 		static unsigned int counts[STICKY_LEN];
 		double got;
@@ -176,7 +170,6 @@ static void attempts(void **state)
 {
 	const unsigned int n = 100 * 64 * 64;
 
-	(void)state;
 	for (unsigned int first = 0; first < 8; first++)
 		for (unsigned int second = first + 1; second < 8; second++) {
 			static unsigned int counts[64 * 64];
@@ -216,7 +209,6 @@ static void expect_all_places(uint32_t start, uint32_t count)
 
 static void scan(void **state)
 {
-	(void)state;
 	for (uint32_t count = 1; count <= RPD_SLOT_MAX; count++) {
 		expect_all_places(0, count);
 		expect_all_places(random_word(), count);
@@ -231,7 +223,6 @@ static void scan_heirs(void **state)
 	const unsigned int n = 70000;
 	unsigned int counts[8] = {};
 
-	(void)state;
 	for (uint32_t start = 0; start < 8 * n; start += 8) { /* place 0 each time */
 		uint32_t step = 0;
 

@@ -35,7 +35,6 @@ static void where_to_listen(void **state)
 	        {"it answers, a reload", READY_HTTP, false, {true, 3, 0}, true},
 	};
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		const struct run_config config = {.ready = cases[i].kind,
 		                                  .n_listens = cases[i].named};
@@ -54,7 +53,6 @@ static void without_listener(void **state)
 	        [READY_ALIVE] = true,
 	};
 
-	(void)state;
 	for (enum ready_kind kind = 0; kind < READY_KIND_MAX; kind++) {
 		struct run_config config = {.ready = kind};
 

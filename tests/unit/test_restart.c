@@ -19,7 +19,6 @@ static void doubled(void **context)
 	const struct run_config config = config_of();
 	unsigned int crashes = 0;
 
-	(void)context;
 	for (unsigned int i = 0; i < sizeof(pauses) / sizeof(pauses[0]); i++) {
 		assert_int_equal(restart_pause(&config, i % 2 ? 999 : 0, &crashes), pauses[i]);
 		assert_int_equal(crashes, i + 1);
@@ -32,7 +31,6 @@ static void well_again(void **context)
 	const struct run_config config = config_of();
 	unsigned int crashes = 4;
 
-	(void)context;
 	assert_int_equal(restart_pause(&config, 1000, &crashes), 0);
 	assert_int_equal(crashes, 0);
 	assert_int_equal(restart_pause(&config, 1, &crashes), 0);
@@ -44,7 +42,6 @@ static void delayed(void **context)
 	struct run_config config = config_of();
 	unsigned int crashes = 0;
 
-	(void)context;
 	config.restart_delay = 5;
 	assert_int_equal(restart_pause(&config, 2000, &crashes), 5);
 	assert_int_equal(restart_pause(&config, 0, &crashes), 5);

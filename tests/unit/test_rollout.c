@@ -25,7 +25,6 @@ static void in_batches(void **context)
 	struct rollout rollout;
 	unsigned int slot;
 
-	(void)context;
 	rollout_begin(&rollout, &slots, 2, false);
 	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_START);
 	assert_int_equal(slot, 0);
@@ -47,7 +46,6 @@ static void one_fails(void **context)
 	struct rollout rollout;
 	unsigned int slot;
 
-	(void)context;
 	rollout_begin(&rollout, &slots, 1, false);
 	rollout_next(&rollout, ROLLOUT_ANY, &slot);
 	rollout_note(&rollout, 0, ROLLOUT_REPLACED);
@@ -69,7 +67,6 @@ static void not_started(void **context)
 	struct rollout rollout;
 	unsigned int slot;
 
-	(void)context;
 	rollout_begin(&rollout, &slots, 1, false);
 	rollout_next(&rollout, ROLLOUT_ANY, &slot);
 	rollout_note(&rollout, 1, ROLLOUT_FAILED);
@@ -84,7 +81,6 @@ static void in_place(void **context)
 	struct rollout rollout;
 	unsigned int slot;
 
-	(void)context;
 	rollout_begin(&rollout, &slots, 3, false);
 	assert_int_equal(rollout_next(&rollout, 2, &slot), ROLLOUT_START);
 	assert_int_equal(rollout_next(&rollout, 1, &slot), ROLLOUT_START);
@@ -101,7 +97,6 @@ static void in_place(void **context)
 /* Whatever fails, no more than a batch is under way, each slot is started once, and it ends. */
 static void any_course(void **context)
 {
-	(void)context;
 	seed_start("courses");
 	for (int course = 0; course < 5000; course++) {
 		const struct slots slots = first(1 + seed_next(20));

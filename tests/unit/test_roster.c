@@ -227,7 +227,6 @@ static void check_scene(void **state)
 
 static void nobody_owns_nothing(void **state)
 {
-	(void)state;
 	assert_null(roster_owner(NULL, 0));
 	assert_int_equal(roster_pollers(NULL, 0), 0);
 }
@@ -400,7 +399,6 @@ static void random_worlds(void **state)
 	const char *seed = getenv("RPD_SEED");
 	static struct world w, shuffled;
 
-	(void)state;
 	random_state = seed ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL);
 	print_message("RPD_SEED=%" PRIu64 "\n", random_state);
 

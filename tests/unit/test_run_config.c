@@ -11,7 +11,7 @@
 
 #include "base/clock.h"
 #include "base/strv.h"
-#include "core/run_option.h"
+#include "config/run_option.h"
 
 static void set(struct run_config *config, const char *name, const char *value)
 {
@@ -33,7 +33,6 @@ static void defaults(void **state)
 	struct error err;
 	struct run_config c;
 
-	(void)state;
 	start(&c);
 	assert_int_equal(run_config_check(&c, &err), 0);
 	assert_string_equal(c.label, "v1");
@@ -102,7 +101,6 @@ static void combinations(void **state)
 	        {{{"increment-var", "PORT"}, {"env", "PORT=x"}}, "increment-var: env gives"},
 	};
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct error err = {};
 		struct run_config c;
@@ -134,7 +132,6 @@ static void all_problems(void **state)
 	struct error err;
 	struct run_config c;
 
-	(void)state;
 	run_config_init(&c);
 	set(&c, "pass-sockets", NULL);
 	set(&c, "backoff", "2..1");
@@ -149,7 +146,6 @@ static void names(void **state)
 {
 	struct run_config c;
 
-	(void)state;
 	start(&c);
 	run_config_name(&c);
 	assert_string_equal(c.service, "node");
@@ -184,7 +180,6 @@ static void copies(void **state)
 	};
 	struct run_config c, copy;
 
-	(void)state;
 	start(&c);
 	for (size_t i = 0; i < ARRAY_SIZE(values); i++)
 		set(&c, values[i][0], values[i][1]);

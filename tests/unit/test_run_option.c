@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/strv.h"
 #include "core/endpoint.h"
-#include "core/run_option.h"
+#include "config/run_option.h"
 
 #define CPUS 6
 
@@ -29,7 +29,6 @@ static void numbers_and_times(void **state)
 {
 	struct run_config c;
 
-	(void)state;
 	run_config_init(&c);
 	expect(&c, "workers", "max");
 	assert_int_equal(c.workers, CPUS);
@@ -79,7 +78,6 @@ static void texts(void **state)
 {
 	struct run_config c;
 
-	(void)state;
 	run_config_init(&c);
 	expect(&c, "service", "web");
 	expect(&c, "label", "v42");
@@ -134,7 +132,6 @@ static void flags(void **state)
 	};
 	struct run_config c;
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		const bool *flag = (const bool *)((const char *)&c + cases[i].at);
 
@@ -169,7 +166,6 @@ static void readiness(void **state)
 	};
 	struct run_config c;
 
-	(void)state;
 	run_config_init(&c);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		expect(&c, "ready", cases[i].value);
@@ -189,7 +185,6 @@ static void listens(void **state)
 	struct error err;
 	struct run_config c;
 
-	(void)state;
 	run_config_init(&c);
 	expect(&c, "listen", "8080");
 	expect(&c, "listen", "127.0.0.1:81");
@@ -251,7 +246,6 @@ static void refused(void **state)
 	        {"foo", "4", "foo: there is no such option"},
 	};
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct run_config c, untouched;
 		struct error err = {};
@@ -270,7 +264,6 @@ static void refused(void **state)
 /* What the table must keep for argp's --help and the files' keys. */
 static void table(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < run_option_count(); i++) {
 		const struct run_option *option = &run_options[i];
 

@@ -45,7 +45,6 @@ static int seed_random(void **state)
 {
 	const char *given = getenv("RPD_SEED");
 
-	(void)state;
 	random_state = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
 	print_message("RPD_SEED=%llu\n", (unsigned long long)random_state);
 	return 0;
@@ -330,7 +329,6 @@ static void eligible_slots(void **state)
 	};
 	struct rpd_schedule s;
 
-	(void)state;
 	for (unsigned int i = 0; i < ARRAY_SIZE(cases) * RPD_POLICY_MAX; i++) {
 		even_service(&s, 3);
 		s.policy = i % RPD_POLICY_MAX;
@@ -349,7 +347,6 @@ static void all_ill_stay(void **state)
 {
 	struct rpd_schedule s;
 
-	(void)state;
 	for (unsigned int policy = 0; policy < RPD_POLICY_MAX; policy++) {
 		even_service(&s, 4);
 		s.policy = policy;
@@ -372,7 +369,6 @@ static void nobody_wanted(void **state)
 {
 	struct rpd_schedule s;
 
-	(void)state;
 	for (unsigned int policy = 0; policy < RPD_POLICY_MAX; policy++) {
 		even_service(&s, 3);
 		s.policy = policy;
@@ -440,7 +436,6 @@ static const struct mix mixes[] = {
 
 static void known_mixes(void **state)
 {
-	(void)state;
 	for (const struct mix *m = mixes; m < mixes + ARRAY_SIZE(mixes); m++) {
 		struct rpd_schedule s;
 
@@ -486,7 +481,6 @@ static void exact_if_it_fits(void **state)
 {
 	unsigned int n_exact = 0;
 
-	(void)state;
 	for (unsigned int i = 0; i < 200; i++) {
 		struct rpd_schedule s;
 		uint64_t len;
@@ -534,7 +528,6 @@ static bool is_possible(const struct rpd_schedule *s, const struct ideal *ideal,
 
 static void as_good_as_can_be(void **state)
 {
-	(void)state;
 	for (unsigned int i = 0; i < 100; i++) {
 		struct rpd_schedule s;
 		struct ideal ideal;
@@ -559,7 +552,6 @@ static void many_slots(void **state)
 {
 	struct rpd_schedule s;
 
-	(void)state;
 	even_service(&s, RPD_SLOT_MAX);
 	build(&s);
 	assert_int_equal(s.ring_len, RPD_SLOT_MAX);
@@ -598,7 +590,6 @@ static void known_rings(void **state)
 {
 	struct rpd_schedule s;
 
-	(void)state;
 	even_service(&s, 3);
 	s.slots[0].weight = 1;
 	s.slots[1].weight = 2;
@@ -625,7 +616,6 @@ static void equal_workers_take_turns(void **state)
 {
 	static const unsigned int sizes[] = {1, 2, 3, 8, 100, RPD_SLOT_MAX - 1, RPD_SLOT_MAX};
 
-	(void)state;
 	for (unsigned int i = 0; i < ARRAY_SIZE(sizes) * 2; i++) {
 		bool with_hole = i % 2 && sizes[i / 2] > 2;
 		struct rpd_schedule s;
@@ -659,7 +649,6 @@ static int largest_difference(const struct rpd_schedule *s, unsigned int a, unsi
 
 static void equals_stay_within_one(void **state)
 {
-	(void)state;
 	for (unsigned int i = 0; i < 100; i++) {
 		struct rpd_schedule s;
 		unsigned int n_pairs = 0;
@@ -702,7 +691,6 @@ static void find_gaps(const struct rpd_schedule *s, const bool set[RPD_SLOT_MAX]
 
 static void canaries_are_spread_out(void **state)
 {
-	(void)state;
 	for (unsigned int permille = 1; permille < 1000; permille += 1 + permille / 50) {
 		bool canaries[RPD_SLOT_MAX] = {};
 		unsigned int entries = 0, shortest, longest;
@@ -730,7 +718,6 @@ static void canaries_are_spread_out(void **state)
 /* 5 % by weight against others that are equal. */
 static void one_in_twenty(void **state)
 {
-	(void)state;
 	for (unsigned int others = 1; others <= 1000; others += others < 60 ? 1 : 47) {
 		bool set[RPD_SLOT_MAX] = {true};
 		unsigned int shortest, longest;
@@ -752,7 +739,6 @@ static void always_near_the_share(void **state)
 {
 	double furthest = 0, furthest_canary = 0;
 
-	(void)state;
 	for (unsigned int i = 0; i < 200; i++) {
 		unsigned int had[RPD_SLOT_MAX] = {}, had_canary = 0, canary_entries = 0;
 		struct rpd_schedule s;
@@ -794,7 +780,6 @@ static void sticky_shares(void **state)
 {
 	struct rpd_schedule s;
 
-	(void)state;
 	even_sticky(&s, 8);
 	build(&s);
 	for (unsigned int i = 0; i < 8; i++)
@@ -828,7 +813,6 @@ static void sticky_is_mixed(void **state)
 	struct rpd_schedule s;
 	unsigned int repeats = 0;
 
-	(void)state;
 	even_sticky(&s, 8);
 	build(&s);
 	for (unsigned int i = 1; i < s.ring_len; i++)
@@ -874,7 +858,6 @@ static void assert_only_its_own_move(struct rpd_schedule *s, unsigned int slot, 
 
 static void sticky_one_leaves(void **state)
 {
-	(void)state;
 	for (unsigned int slot = 0; slot < 8; slot++)
 		for (unsigned int how = 0; how < EXIT_KIND_MAX; how++) {
 			struct rpd_schedule s, whole;
@@ -898,7 +881,6 @@ static void sticky_heirs_by_weight(void **state)
 {
 	struct rpd_schedule s;
 
-	(void)state;
 	even_sticky(&s, 3);
 	s.slots[0].weight = 500;
 	s.slots[1].weight = 100;
@@ -912,7 +894,6 @@ static void sticky_heirs_by_weight(void **state)
 /* Any number leave one after the other and come back in another order. */
 static void sticky_many_leave(void **state)
 {
-	(void)state;
 	for (unsigned int i = 0; i < 20; i++) {
 		struct rpd_schedule s, whole;
 		unsigned int stride, n_out;
@@ -957,7 +938,6 @@ static void sticky_canary_keeps_its_share(void **state)
 	struct rpd_schedule s;
 	unsigned int share;
 
-	(void)state;
 	even_sticky(&s, 8);
 	s.canary_permille = 100;
 	s.slots[0].flags = s.slots[5].flags = RPD_SLOT_CANARY;
@@ -976,7 +956,6 @@ static void sticky_base(void **state)
 {
 	struct rpd_schedule s, before;
 
-	(void)state;
 	/* a slot without weight is as none */
 	even_sticky(&s, 8);
 	s.slots[3].state = RPD_SLOT_EMPTY;
@@ -1007,7 +986,6 @@ static void sticky_one_joins(void **state)
 	struct rpd_schedule s, before;
 	unsigned int moved = 0;
 
-	(void)state;
 	even_sticky(&s, 9);
 	s.slots[8].state = RPD_SLOT_EMPTY;
 	build(&s);
@@ -1026,7 +1004,6 @@ static void version_labels(void **state)
 	struct rpd_schedule s;
 	char label[RPD_LABEL_MAX + 1] = "";
 
-	(void)state;
 	schedule_init(&s);
 	assert_int_equal(schedule_version_find(&s, ""), -1);
 	assert_int_equal(schedule_version_find(&s, "blue"), -1);
@@ -1056,7 +1033,6 @@ static void unused_versions_are_freed(void **state)
 {
 	struct rpd_schedule s;
 
-	(void)state;
 	even_service(&s, 3);
 	for (unsigned int v = 1; v < 5; v++)
 		assert_int_equal(schedule_version_add(&s, (char[]){'v', '0' + v, 0}), v);
@@ -1083,7 +1059,6 @@ static void candidates_by_version(void **state)
 	static const uint16_t expected[] = {1, 4, 0, 5, 3, 6, 2};
 	struct rpd_schedule s;
 
-	(void)state;
 	even_service(&s, 8);
 	schedule_version_add(&s, "v1");
 	s.slots[0].version = s.slots[5].version = s.slots[2].version = 1;
@@ -1104,7 +1079,6 @@ static void any_service(void **state)
 {
 	unsigned int n_empty = 0;
 
-	(void)state;
 	for (unsigned int i = 0; i < 300; i++) {
 		struct rpd_schedule s;
 

@@ -109,7 +109,6 @@ static void lines(void **state)
 	struct json_object *status = three();
 	struct drawn d = draw(status, &screen);
 
-	(void)state;
 	assert_int_equal(d.n, 10);
 	assert_string_equal(d.lines[0],
 	                    "web: 2 of 3 workers take new connections, sticky, strict, ring of 7");
@@ -141,7 +140,6 @@ static void blocks(void **state)
 	struct json_object *status = three();
 	struct drawn d = draw(status, &screen);
 
-	(void)state;
 	/* 15 columns, and half of that. */
 	assert_non_null(strstr(d.lines[5], "% ███████████████  "));
 	assert_non_null(strstr(d.lines[7], "% ███████▌         "));
@@ -154,7 +152,6 @@ static void sizes(void **state)
 {
 	struct json_object *status = three();
 
-	(void)state;
 	for (unsigned int rows = 1; rows <= 30; rows++)
 		for (unsigned int columns = 1; columns <= 300; columns += 7) {
 			struct screen screen = {.rows = rows, .columns = columns, .selected = 1};
@@ -179,7 +176,6 @@ static void sorting(void **state)
 	struct screen screen = {.rows = 24, .columns = 80, .selected = SCREEN_NO_SLOT};
 	struct json_object *status = three();
 
-	(void)state;
 	expect_order(status, &screen, 0, 1, 2);
 	screen.sort = SCREEN_BY_SHARE;
 	expect_order(status, &screen, 0, 2, 1);
@@ -201,7 +197,6 @@ static void selecting(void **state)
 	struct json_object *status = three(), *none = status_of("");
 	struct drawn d;
 
-	(void)state;
 	screen_move(none, &screen, 1);
 	assert_int_equal(screen.selected, SCREEN_NO_SLOT);
 	d = draw(status, &screen);
@@ -245,7 +240,6 @@ static void messages(void **state)
 	struct json_object *status = three();
 	struct drawn d = draw(status, &screen);
 
-	(void)state;
 	assert_string_equal(d.lines[3], "3 s old  ");
 	assert_int_equal(d.n, 14);
 	assert_string_equal(d.lines[9], "slot 0: drain would");

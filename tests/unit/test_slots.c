@@ -32,7 +32,6 @@ static void lists(void **state)
 	        {"1022-1023,0", 3, {0, 1022, 1023}},
 	};
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct slots slots = {};
 		struct error err;
@@ -48,7 +47,6 @@ static void all(void **state)
 	struct slots slots = {};
 	struct error err;
 
-	(void)state;
 	assert_int_equal(slots_parse(&slots, "512-1023,0-600,0-1023", &err), 0);
 	assert_int_equal(slots.n, RPD_SLOT_MAX);
 	for (unsigned int i = 0; i < RPD_SLOT_MAX; i++)
@@ -62,7 +60,6 @@ static void adds(void **state)
 	struct slots slots = {};
 	struct error err;
 
-	(void)state;
 	assert_int_equal(slots_parse(&slots, "3-4,9", &err), 0);
 	assert_int_equal(slots_parse(&slots, "1-3", &err), 0);
 	assert_int_equal(slots.n, ARRAY_SIZE(wanted));
@@ -98,7 +95,6 @@ static void refused(void **state)
 	        {"99999999999999999999", "slot 99999999999999999999 "},
 	};
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct slots slots = {};
 		struct error err = {};
@@ -112,7 +108,6 @@ static void refused(void **state)
 
 static void is_list(void **state)
 {
-	(void)state;
 	assert_true(slots_is_list("0"));
 	assert_true(slots_is_list("3-5"));
 	assert_true(slots_is_list("9x")); /* meant as one, if a wrong one */

@@ -35,7 +35,6 @@ static void split(void **state)
 	        {"a '&&' \\; \"2>&1\"", {"a", "&&", ";", "2>&1"}},
 	};
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		_cleanup_strv_ char **words = NULL;
 		size_t n = 0;
@@ -64,7 +63,6 @@ static void refused(void **state)
 	        {"a 2>&1", WORDS_FOR_A_SHELL},
 	};
 
-	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		char *none = NULL, **words = &none;
 
@@ -102,7 +100,6 @@ static void write_word(char *to, const char *word)
 /* However a word is quoted, it comes out as it was. */
 static void quoted_words_come_back(void **state)
 {
-	(void)state;
 	seed_start("words");
 	for (int round = 0; round < 5000; round++) {
 		char given[4][WORD_MAX] = {0}, text[4 * (4 * WORD_MAX + 3)] = "";
@@ -127,7 +124,6 @@ static void any_text(void **state)
 {
 	static const char letters[] = "ab '\"\\;&|<>2\n\t$";
 
-	(void)state;
 	seed_start("any text");
 	for (int round = 0; round < 20000; round++) {
 		char text[24] = "";

@@ -68,7 +68,7 @@ static const struct unit size_units[] = {
         {"", 1}, {"K", 1 << 10}, {"M", 1 << 20}, {"G", 1 << 30}, {"T", 1ull << 40},
 };
 
-static const struct unit *find_unit(const char *name, const struct unit *units, size_t n)
+static const struct unit *parse_find_unit(const char *name, const struct unit *units, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		if (!strcmp(name, units[i].name))
@@ -84,7 +84,7 @@ static int parse_amount(const char *text, const struct unit *units, size_t n_uni
 	const bool point = text[whole] == '.';
 	const char *fraction = text + whole + point;
 	const size_t n_fraction = point ? strspn(fraction, "0123456789") : 0;
-	const struct unit *unit = find_unit(fraction + n_fraction, units, n_units);
+	const struct unit *unit = parse_find_unit(fraction + n_fraction, units, n_units);
 	unsigned __int128 value = 0, part = 0, scale = 1;
 
 	if (whole == 0 || (point && n_fraction == 0) || !unit)

@@ -6,11 +6,11 @@
 #include "cli/command.h"
 #include "cli/exporter.h"
 #include "cli/show.h"
-#include "core/edit.h"
-#include "daemon/watch.h"
+#include "core/schedule_edit.h"
+#include "service/watch.h"
 #include "kern/netns.h"
 
-static int check_input(const struct invocation *i, struct error *err)
+static int cmd_attach_check_input(const struct invocation *i, struct error *err)
 {
 	if (i->n_args)
 		return error_usage(err, "'%s' is one argument too many; see --help", i->args[0]);
@@ -24,10 +24,10 @@ static int check_input(const struct invocation *i, struct error *err)
 		return error_usage(err,
 		                   "--metrics is for --watch; alone: `reuseportd metrics "
 		                   "--listen`");
-	return edit_check_label(i->attach.label, err);
+	return schedule_edit_check_label(i->attach.label, err);
 }
 
-static bool has_address(const struct rpd_service *info, const struct wanted *wanted)
+static bool cmd_attach_has_address(const struct rpd_service *info, const struct wanted *wanted)
 {
 	for (unsigned int e = 0; e < info->n_endpoints; e++)
 		if (info->endpoints[e].family == wanted->family &&
@@ -37,8 +37,8 @@ static bool has_address(const struct rpd_service *info, const struct wanted *wan
 }
 
 /* Whether what was given is so; what has its default may have been left out. */
-static bool has_options(const struct rpd_service *info, const struct rpd_schedule *s,
-                        const struct attach_request *given)
+static bool cmd_attach_has_options(const struct rpd_service *info, const struct rpd_schedule *s,
+                                   const struct attach_request *given)
 {
 	return (given->policy == RPD_ROUND_ROBIN || given->policy == s->policy) &&
 	       (!given->strict || (s->flags & RPD_STRICT)) &&
@@ -46,7 +46,8 @@ static bool has_options(const struct rpd_service *info, const struct rpd_schedul
 }
 
 /* Whether it is the service that this command line would make, or, in an earlier life, made. */
-static bool is_asked_for(const struct invocation *i, const struct service *service, uint64_t netns)
+static bool cmd_attach_is_asked_for(const struct invocation *i, const struct service *service,
+                                    uint64_t netns)
 {
 	const struct rpd_service *info = service->steer.service;
 	const struct rpd_schedule *s = steer_schedule(&service->steer);
@@ -57,12 +58,12 @@ static bool is_asked_for(const struct invocation *i, const struct service *servi
 	       info->netns_ino == netns &&
 	       (!wanted->workers || info->n_workers == wanted->workers) &&
 	       (!wanted->port || wanted->port == info->endpoints[0].port) &&
-	       has_address(info, wanted) && has_options(info, s, &i->attach);
+	       cmd_attach_has_address(info, wanted) && cmd_attach_has_options(info, s, &i->attach);
 }
 
 /* For --watch of a service that is there already, as after a restart of the watcher: fills in its
  * name and returns true. */
-static bool find_attached(const struct invocation *i, char ret[RPD_LABEL_MAX])
+static bool cmd_attach_find_attached(const struct invocation *i, char ret[RPD_LABEL_MAX])
 {
 	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
 	struct error ignored;
@@ -76,7 +77,7 @@ static bool find_attached(const struct invocation *i, char ret[RPD_LABEL_MAX])
 
 		service_init(&service);
 		if (service_peek(&service, names[s], &ignored) < 0 ||
-		    !is_asked_for(i, &service, netns))
+		    !cmd_attach_is_asked_for(i, &service, netns))
 			continue;
 		memcpy(ret, names[s], RPD_LABEL_MAX);
 		found++;
@@ -84,13 +85,13 @@ static bool find_attached(const struct invocation *i, char ret[RPD_LABEL_MAX])
 	return found == 1;
 }
 
-static void say_waiting(const char *why)
+static void cmd_attach_say_waiting(const char *why)
 {
 	fprintf(stderr, "waiting: %.*s\n", (int)strcspn(why, ";\n"), why);
 }
 
 /* Watches, and serves the metrics if it is asked to. */
-static int stay(const char *name, struct exporter *exporter, struct error *err)
+static int cmd_attach_stay(const char *name, struct exporter *exporter, struct error *err)
 {
 	int r = exporter->listener < 0 ? 0 : exporter_start(exporter, name, err);
 
@@ -103,7 +104,7 @@ int cmd_attach(struct invocation *i, struct error *err)
 	_cleanup_service_ struct service service;
 	_cleanup_free_ char *notes = NULL;
 	char name[RPD_LABEL_MAX];
-	int r = check_input(i, err);
+	int r = cmd_attach_check_input(i, err);
 
 	service_init(&service);
 	exporter_init(&exporter);
@@ -113,10 +114,10 @@ int cmd_attach(struct invocation *i, struct error *err)
 		r = exporter_bind(&exporter, &i->listen, err);
 	if (r < 0)
 		return r;
-	if (i->watch && find_attached(i, name))
-		return stay(name, &exporter, err);
+	if (i->watch && cmd_attach_find_attached(i, name))
+		return cmd_attach_stay(name, &exporter, err);
 	i->attach.service = i->service;
-	i->attach.waiting = say_waiting;
+	i->attach.waiting = cmd_attach_say_waiting;
 	if (i->no_count)
 		i->attach.max_conns = 0;
 	r = attach(&i->attach, &service, &notes, err);
@@ -130,7 +131,7 @@ int cmd_attach(struct invocation *i, struct error *err)
 	if (r < 0 || !i->watch)
 		return r;
 	fflush(stdout);
-	return stay(name, &exporter, err);
+	return cmd_attach_stay(name, &exporter, err);
 }
 
 int cmd_detach(struct invocation *i, struct error *err)

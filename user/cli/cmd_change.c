@@ -7,9 +7,9 @@
 #include "base/parse.h"
 #include "cli/cmd_drain.h"
 #include "cli/show.h"
-#include "core/edit.h"
+#include "core/schedule_edit.h"
 #include "core/schedule.h"
-#include "daemon/change.h"
+#include "service/schedule_commit.h"
 #include "kern/events.h"
 
 /* What is asked of the draft; the command's arguments have been taken apart already. */
@@ -24,8 +24,8 @@ struct ask {
 };
 
 /* Opens the service, looks at it, and puts the edit in force. */
-static int apply(struct invocation *i, const struct ask *ask, struct service *service,
-                 struct observed *observed, struct error *err)
+static int cmd_change_apply(struct invocation *i, const struct ask *ask, struct service *service,
+                            struct observed *observed, struct error *err)
 {
 	struct rpd_schedule draft;
 	int r = service_open(service, i->service, err);
@@ -34,76 +34,80 @@ static int apply(struct invocation *i, const struct ask *ask, struct service *se
 		r = observe(service, OBSERVE_UNCLEAR, observed, err);
 	if (r < 0)
 		return r;
-	change_begin(service, observed, &draft);
+	schedule_commit_begin(service, observed, &draft);
 	r = ask->edit(&draft, ask, err);
 	if (r == 0 && i->wait_empty)
-		r = empty_check(service, observed, &ask->slots, err);
+		r = drain_wait_check(service, observed, &ask->slots, err);
 	if (r == 0)
-		r = change_commit(service, observed, &draft, i->force, ask->what, err);
+		r = schedule_commit(service, observed, &draft, i->force, ask->what, err);
 	if (r == 0)
 		events_note_slots(&service->steer, ask->event, &ask->slots, ask->detail);
 	return r;
 }
 
-static int change(struct invocation *i, const struct ask *ask, struct error *err)
+static int cmd_change_commit(struct invocation *i, const struct ask *ask, struct error *err)
 {
 	_cleanup_service_ struct service service;
 	_cleanup_observed_ struct observed observed = {};
 	int r;
 
 	service_init(&service);
-	r = apply(i, ask, &service, &observed, err);
+	r = cmd_change_apply(i, ask, &service, &observed, err);
 	return r < 0 ? r : show_change(&service, i->json, err);
 }
 
-static int do_drain(struct rpd_schedule *draft, const struct ask *ask, struct error *err)
+static int cmd_change_do_drain(struct rpd_schedule *draft, const struct ask *ask, struct error *err)
 {
-	return edit_state(draft, &ask->slots, RPD_SLOT_DRAINING, err);
+	return schedule_edit_state(draft, &ask->slots, RPD_SLOT_DRAINING, err);
 }
 
-static int do_resume(struct rpd_schedule *draft, const struct ask *ask, struct error *err)
+static int cmd_change_do_resume(struct rpd_schedule *draft, const struct ask *ask,
+                                struct error *err)
 {
-	return edit_state(draft, &ask->slots, RPD_SLOT_ACTIVE, err);
+	return schedule_edit_state(draft, &ask->slots, RPD_SLOT_ACTIVE, err);
 }
 
-static int do_weight(struct rpd_schedule *draft, const struct ask *ask, struct error *err)
+static int cmd_change_do_weight(struct rpd_schedule *draft, const struct ask *ask,
+                                struct error *err)
 {
-	return edit_weight(draft, &ask->slots, ask->number, err);
+	return schedule_edit_weight(draft, &ask->slots, ask->number, err);
 }
 
-static int do_canary(struct rpd_schedule *draft, const struct ask *ask, struct error *err)
+static int cmd_change_do_canary(struct rpd_schedule *draft, const struct ask *ask,
+                                struct error *err)
 {
-	return edit_canary(draft, &ask->slots, ask->number, err);
+	return schedule_edit_canary(draft, &ask->slots, ask->number, err);
 }
 
-static int do_canary_off(struct rpd_schedule *draft, const struct ask *ask, struct error *err)
+static int cmd_change_do_canary_off(struct rpd_schedule *draft, const struct ask *ask,
+                                    struct error *err)
 {
-	(void)ask;
-	(void)err;
-	edit_canary_off(draft);
+	schedule_edit_canary_off(draft);
 	return 0;
 }
 
-static int do_label(struct rpd_schedule *draft, const struct ask *ask, struct error *err)
+static int cmd_change_do_label(struct rpd_schedule *draft, const struct ask *ask, struct error *err)
 {
-	return edit_label(draft, &ask->slots, ask->label, err);
+	return schedule_edit_label(draft, &ask->slots, ask->label, err);
 }
 
-static int do_switch(struct rpd_schedule *draft, const struct ask *ask, struct error *err)
+static int cmd_change_do_switch(struct rpd_schedule *draft, const struct ask *ask,
+                                struct error *err)
 {
-	return edit_switch(draft, ask->label, err);
+	return schedule_edit_switch(draft, ask->label, err);
 }
 
-static int do_switch_off(struct rpd_schedule *draft, const struct ask *ask, struct error *err)
+static int cmd_change_do_switch_off(struct rpd_schedule *draft, const struct ask *ask,
+                                    struct error *err)
 {
-	(void)ask;
-	(void)err;
-	edit_switch_off(draft);
+	schedule_edit_switch_off(draft);
 	return 0;
 }
 
-static const struct ask drain = {.what = "drain", .event = RPD_EVENT_drained, .edit = do_drain};
-static const struct ask resume = {.what = "resume", .event = RPD_EVENT_resumed, .edit = do_resume};
+static const struct ask drain = {
+        .what = "drain", .event = RPD_EVENT_drained, .edit = cmd_change_do_drain};
+static const struct ask resume = {
+        .what = "resume", .event = RPD_EVENT_resumed, .edit = cmd_change_do_resume};
 
 int cmd_drain(struct invocation *i, struct error *err)
 {
@@ -118,9 +122,9 @@ int cmd_drain(struct invocation *i, struct error *err)
 	if (!i->wait_empty && (i->timeout >= 0 || i->close_remaining))
 		return error_usage(err, "--timeout and --close-remaining are for --wait");
 	if (!i->wait_empty)
-		return change(i, &ask, err);
-	r = apply(i, &ask, &service, &observed, err);
-	return r < 0 ? r : drain_wait(i, &service, &observed, &ask.slots, err);
+		return cmd_change_commit(i, &ask, err);
+	r = cmd_change_apply(i, &ask, &service, &observed, err);
+	return r < 0 ? r : cmd_drain_wait(i, &service, &observed, &ask.slots, err);
 }
 
 int cmd_resume(struct invocation *i, struct error *err)
@@ -128,7 +132,7 @@ int cmd_resume(struct invocation *i, struct error *err)
 	struct ask ask = resume;
 	int r = take_slot_arguments(i, 0, &ask.slots, err);
 
-	return r < 0 ? r : change(i, &ask, err);
+	return r < 0 ? r : cmd_change_commit(i, &ask, err);
 }
 
 int change_slot(const char *name, unsigned int slot, bool drained, struct error *err)
@@ -140,12 +144,13 @@ int change_slot(const char *name, unsigned int slot, bool drained, struct error 
 
 	service_init(&service);
 	ask.slots = (struct slots){.n = 1, .at = {slot}};
-	return apply(&i, &ask, &service, &observed, err);
+	return cmd_change_apply(&i, &ask, &service, &observed, err);
 }
 
 int cmd_weight(struct invocation *i, struct error *err)
 {
-	struct ask ask = {.what = "that weight", .event = RPD_EVENT_weight, .edit = do_weight};
+	struct ask ask = {
+	        .what = "that weight", .event = RPD_EVENT_weight, .edit = cmd_change_do_weight};
 	int r = take_slot_arguments(i, 1, &ask.slots, err);
 
 	if (r < 0)
@@ -154,45 +159,47 @@ int cmd_weight(struct invocation *i, struct error *err)
 		return error_usage(err, "'%s' is no weight: weights are 0 to %d", i->args[0],
 		                   RPD_WEIGHT_MAX);
 	snprintf(ask.detail, sizeof(ask.detail), "%ld", ask.number);
-	return change(i, &ask, err);
+	return cmd_change_commit(i, &ask, err);
 }
 
 int cmd_canary(struct invocation *i, struct error *err)
 {
-	struct ask ask = {
-	        .what = "canary", .event = RPD_EVENT_canary, .edit = do_canary, .number = i->share};
+	struct ask ask = {.what = "canary",
+	                  .event = RPD_EVENT_canary,
+	                  .edit = cmd_change_do_canary,
+	                  .number = i->share};
 	int r;
 
 	if (i->off == (i->share > 0))
 		return error_usage(err, "give --share PERCENT, or --off");
 	if (i->off) {
-		ask.edit = do_canary_off;
+		ask.edit = cmd_change_do_canary_off;
 		strcpy(ask.detail, "off");
 		r = take_service_argument(i, err);
 	} else {
 		snprintf(ask.detail, sizeof(ask.detail), "%ld.%ld%%", i->share / 10, i->share % 10);
 		r = take_slot_arguments(i, 0, &ask.slots, err);
 	}
-	return r < 0 ? r : change(i, &ask, err);
+	return r < 0 ? r : cmd_change_commit(i, &ask, err);
 }
 
 int cmd_label(struct invocation *i, struct error *err)
 {
-	struct ask ask = {.what = "label", .event = RPD_EVENT_label, .edit = do_label};
+	struct ask ask = {.what = "label", .event = RPD_EVENT_label, .edit = cmd_change_do_label};
 	int r = take_slot_arguments(i, 1, &ask.slots, err);
 
 	if (r < 0)
 		return r;
 	ask.label = i->args[0];
 	snprintf(ask.detail, sizeof(ask.detail), "%s", ask.label);
-	return change(i, &ask, err);
+	return cmd_change_commit(i, &ask, err);
 }
 
 int cmd_switch(struct invocation *i, struct error *err)
 {
 	struct ask ask = {.what = "switch",
 	                  .event = RPD_EVENT_switched,
-	                  .edit = i->off ? do_switch_off : do_switch};
+	                  .edit = i->off ? cmd_change_do_switch_off : cmd_change_do_switch};
 	int r = 0;
 
 	if (!i->off) {
@@ -202,7 +209,7 @@ int cmd_switch(struct invocation *i, struct error *err)
 	}
 	snprintf(ask.detail, sizeof(ask.detail), "%s", i->off ? "off" : ask.label);
 	r = take_service_argument(i, err);
-	return r < 0 ? r : change(i, &ask, err);
+	return r < 0 ? r : cmd_change_commit(i, &ask, err);
 }
 
 int cmd_swap(struct invocation *i, struct error *err)

@@ -7,7 +7,7 @@
 #include "cli/command.h"
 #include "view/view.h"
 
-static struct json_object *view_config(const struct run_config *config)
+static struct json_object *cmd_check_view_config(const struct run_config *config)
 {
 	struct json_object *view = json_object_new_object();
 	struct json_object *argv = json_object_new_array();
@@ -20,7 +20,7 @@ static struct json_object *view_config(const struct run_config *config)
 	return view;
 }
 
-static struct json_object *view_problem(const struct problem *problem)
+static struct json_object *cmd_check_view_problem(const struct problem *problem)
 {
 	struct json_object *view = json_object_new_object();
 
@@ -34,7 +34,7 @@ static struct json_object *view_problem(const struct problem *problem)
 	return view;
 }
 
-static void print_json(const struct run_loaded *loaded)
+static void cmd_check_print_json(const struct load_result *loaded)
 {
 	struct json_object *view = json_object_new_object();
 	struct json_object *services = json_object_new_array();
@@ -42,9 +42,9 @@ static void print_json(const struct run_loaded *loaded)
 	const bool ok = !loaded->problems.n_errors;
 
 	for (size_t i = 0; ok && i < loaded->n; i++)
-		json_object_array_add(services, view_config(&loaded->configs[i]));
+		json_object_array_add(services, cmd_check_view_config(&loaded->configs[i]));
 	for (size_t i = 0; i < loaded->problems.n; i++)
-		json_object_array_add(problems, view_problem(&loaded->problems.list[i]));
+		json_object_array_add(problems, cmd_check_view_problem(&loaded->problems.list[i]));
 	json_object_object_add(view, "file", json_object_new_string(loaded->problems.file));
 	json_object_object_add(view, "ok", json_object_new_boolean(ok));
 	json_object_object_add(view, "services", services);
@@ -53,7 +53,7 @@ static void print_json(const struct run_loaded *loaded)
 	json_object_put(view);
 }
 
-static void print_text(const struct run_loaded *loaded)
+static void cmd_check_print_text(const struct load_result *loaded)
 {
 	for (size_t i = 0; i < loaded->n; i++) {
 		const struct run_config *config = &loaded->configs[i];
@@ -68,21 +68,21 @@ static void print_text(const struct run_loaded *loaded)
 
 int cmd_check(struct invocation *i, struct error *err)
 {
-	_cleanup_run_loaded_ struct run_loaded loaded = {};
+	_cleanup_load_result_ struct load_result loaded = {};
 	int r;
 
 	if (i->n_args != 1)
 		return error_usage(err, "name one file");
 	i->run.file = i->args[0];
-	r = run_args_load(&i->run, &loaded, err);
+	r = args_load(&i->run, &loaded, err);
 	if (r < 0 && !loaded.problems.n_errors)
 		return r; /* there was nothing to look at */
 	if (i->json) {
-		print_json(&loaded);
+		cmd_check_print_json(&loaded);
 	} else {
 		problems_print(stderr, &loaded.problems, true, true);
 		if (r == 0)
-			print_text(&loaded);
+			cmd_check_print_text(&loaded);
 	}
 	return r < 0 ? EXIT_USAGE : EXIT_OK;
 }

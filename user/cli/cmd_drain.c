@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/empty.h"
+#include "service/drain_wait.h"
 #include "kern/events.h"
 
 #define DRAIN_TIMEOUT   30 /* seconds, where none is given */
@@ -20,7 +20,8 @@ struct drain_progress {
 };
 
 /* One line that is written over, as long as it changes. */
-static void draw_bar(const struct drain_progress *p, const struct empty_left *left, uint64_t n)
+static void cmd_drain_draw_bar(const struct drain_progress *p, const struct drain_wait_left *left,
+                               uint64_t n)
 {
 	int filled = p->most ? (int)(DRAIN_BAR_WIDTH * (p->most - n) / p->most) : DRAIN_BAR_WIDTH;
 
@@ -29,7 +30,7 @@ static void draw_bar(const struct drain_progress *p, const struct empty_left *le
 	        left->handshakes, left->queued);
 }
 
-static void on_progress(const struct empty_left *left, double seconds, void *data)
+static void cmd_drain_on_progress(const struct drain_wait_left *left, double seconds, void *data)
 {
 	struct drain_progress *p = data;
 	uint64_t n = left->handshakes + left->active + left->unattributed;
@@ -37,7 +38,7 @@ static void on_progress(const struct empty_left *left, double seconds, void *dat
 	if (n > p->most)
 		p->most = n;
 	if (p->terminal) {
-		draw_bar(p, left, n);
+		cmd_drain_draw_bar(p, left, n);
 	} else if (p->told < 0 || (n != p->last && seconds - p->told >= DRAIN_LINES_S)) {
 		fprintf(stderr, "%.0f s: %lu left (%lu handshakes, %lu queued)\n", seconds, n,
 		        left->handshakes, left->queued);
@@ -46,20 +47,20 @@ static void on_progress(const struct empty_left *left, double seconds, void *dat
 	}
 }
 
-int drain_wait(struct invocation *i, struct service *service, const struct observed *observed,
-               const struct slots *slots, struct error *err)
+int cmd_drain_wait(struct invocation *i, struct service *service, const struct observed *observed,
+                   const struct slots *slots, struct error *err)
 {
-	_cleanup_empty_ struct empty_result result = {};
+	_cleanup_drain_wait_ struct drain_wait_result result = {};
 	struct drain_progress progress = {.terminal = isatty(STDERR_FILENO), .told = -1};
-	const struct empty_request request = {
+	const struct drain_wait_request request = {
 	        .slots = *slots,
 	        .timeout = i->timeout >= 0 ? i->timeout : DRAIN_TIMEOUT,
 	        .close_remaining = i->close_remaining,
-	        .progress = on_progress,
+	        .progress = cmd_drain_on_progress,
 	        .data = &progress,
 	};
 	struct json_object *view;
-	int r = empty_wait(service, observed, &request, &result, err);
+	int r = drain_wait(service, observed, &request, &result, err);
 
 	if (progress.terminal)
 		fputs("\r\033[K", stderr);

@@ -5,5 +5,5 @@
 
 /* Waits until the slots, which are drained, are empty; prints what it came to. Returns the exit
  * status, or a negative errno with @err set. */
-int drain_wait(struct invocation *i, struct service *service, const struct observed *observed,
-               const struct slots *slots, struct error *err);
+int cmd_drain_wait(struct invocation *i, struct service *service, const struct observed *observed,
+                   const struct slots *slots, struct error *err);

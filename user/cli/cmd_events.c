@@ -7,7 +7,7 @@
 
 #define FOLLOW_LOOK_NS 100000000
 
-static void print_event(const struct rpd_event *event, bool json)
+static void cmd_events_print_event(const struct rpd_event *event, bool json)
 {
 	struct json_object *view = view_event(event);
 
@@ -20,7 +20,7 @@ static void print_event(const struct rpd_event *event, bool json)
 
 /* Prints the events as they come, until the service is detached. What the programs count in one
  * event is printed a second after it began, with what was counted by then. */
-static int follow(const struct service *service, uint64_t next, bool json)
+static int cmd_events_follow(const struct service *service, uint64_t next, bool json)
 {
 	const struct timespec pause = {.tv_nsec = FOLLOW_LOOK_NS};
 
@@ -34,7 +34,7 @@ static int follow(const struct service *service, uint64_t next, bool json)
 				continue;
 			if (events_has_begun(&event))
 				break;
-			print_event(&event, json);
+			cmd_events_print_event(&event, json);
 		}
 		fflush(stdout);
 		if (ferror(stdout))
@@ -62,7 +62,7 @@ int cmd_events(struct invocation *i, struct error *err)
 		return r;
 	pins_unlock(&service.pins);
 	if (i->follow)
-		return follow(&service, events_first(&service.steer), i->json);
+		return cmd_events_follow(&service, events_first(&service.steer), i->json);
 	list = view_list_new();
 	end = events_end(&service.steer);
 	for (uint64_t at = events_first(&service.steer); at < end; at++) {

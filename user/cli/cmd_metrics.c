@@ -8,7 +8,7 @@
 #include "core/service_name.h"
 
 /* Until SIGTERM or SIGINT. */
-static int serve(const struct invocation *i, struct error *err)
+static int cmd_metrics_serve(const struct invocation *i, struct error *err)
 {
 	_cleanup_exporter_ struct exporter exporter;
 	char address[ENDPOINT_TEXT_MAX];
@@ -44,7 +44,7 @@ int cmd_metrics(struct invocation *i, struct error *err)
 	int r = take_service_argument(i, err);
 
 	if (r == 0 && i->listen.family)
-		return serve(i, err);
+		return cmd_metrics_serve(i, err);
 	if (r == 0)
 		r = exporter_read(i->service, &services, err);
 	if (r < 0)

@@ -8,17 +8,18 @@
 #include "base/strv.h"
 #include "cli/command.h"
 #include "cli/exporter.h"
-#include "daemon/log.h"
-#include "daemon/supervisor.h"
+#include "stream/log.h"
+#include "supervise/supervisor.h"
 
 /* What was asked for, and what that was when it was read first: the services that are run. */
 struct source {
 	struct invocation *invocation;
-	const struct run_loaded *first;
+	const struct load_result *first;
 	char *warnings; /* when it was read last; NULL: memory was short */
 };
 
-static const struct run_config *find_service(const struct run_loaded *loaded, const char *service)
+static const struct run_config *cmd_run_find_service(const struct load_result *loaded,
+                                                     const char *service)
 {
 	for (size_t c = 0; c < loaded->n; c++)
 		if (!strcmp(loaded->configs[c].service, service))
@@ -27,7 +28,7 @@ static const struct run_config *find_service(const struct run_loaded *loaded, co
 }
 
 /* What is to be said of the file as it is now, one a line. The caller frees it. */
-static char *warnings_text(const struct source *source, const struct run_loaded *loaded)
+static char *cmd_run_warnings_text(const struct source *source, const struct load_result *loaded)
 {
 	char *text = NULL;
 	size_t n = 0;
@@ -37,7 +38,7 @@ static char *warnings_text(const struct source *source, const struct run_loaded 
 		return NULL;
 	problems_print(out, &loaded->problems, false, true);
 	for (size_t c = 0; c < loaded->n; c++)
-		if (!find_service(source->first, loaded->configs[c].service))
+		if (!cmd_run_find_service(source->first, loaded->configs[c].service))
 			fprintf(out,
 			        "reuseportd: service '%s' of %s is new: SIGUSR2 makes reuseportd "
 			        "start it; workers that run go on\n",
@@ -48,9 +49,9 @@ static char *warnings_text(const struct source *source, const struct run_loaded 
 
 /* In the log, as the supervisor must not wait for whoever reads our standard error. Once, and not
  * for each service whose part of the file is read anew. */
-static void log_warnings(struct source *source, const struct run_loaded *loaded)
+static void cmd_run_log_warnings(struct source *source, const struct load_result *loaded)
 {
-	char *text = warnings_text(source, loaded);
+	char *text = cmd_run_warnings_text(source, loaded);
 
 	if (text && *text && (!source->warnings || strcmp(text, source->warnings) != 0))
 		log_line("%.*s", (int)strlen(text) - 1, text);
@@ -59,18 +60,19 @@ static void log_warnings(struct source *source, const struct run_loaded *loaded)
 }
 
 /* The configuration of one service, read anew. */
-static int reread(const char *service, struct run_config *ret, void *data, struct error *err)
+static int cmd_run_reread(const char *service, struct run_config *ret, void *data,
+                          struct error *err)
 {
-	_cleanup_run_loaded_ struct run_loaded loaded = {};
+	_cleanup_load_result_ struct load_result loaded = {};
 	struct source *source = data;
-	struct run_args *args = &source->invocation->run;
+	struct args *args = &source->invocation->run;
 	const struct run_config *config;
-	int r = run_args_load(args, &loaded, err);
+	int r = args_load(args, &loaded, err);
 
 	if (r < 0)
 		return r;
-	log_warnings(source, &loaded);
-	config = find_service(&loaded, service);
+	cmd_run_log_warnings(source, &loaded);
+	config = cmd_run_find_service(&loaded, service);
 	if (!config)
 		return error_set(err, -ENOENT, "%s has no service '%s' any more", args->file,
 		                 service);
@@ -79,7 +81,7 @@ static int reread(const char *service, struct run_config *ret, void *data, struc
 }
 
 /* Our own command line, as it was given: argp and main() have moved in argv. */
-static int read_self(char ***ret, struct error *err)
+static int cmd_run_read_self(char ***ret, struct error *err)
 {
 	_cleanup_file_ FILE *file = fopen("/proc/self/cmdline", "re");
 	_cleanup_free_ char *word = NULL;
@@ -94,16 +96,16 @@ static int read_self(char ***ret, struct error *err)
 int cmd_run(struct invocation *i, struct error *err)
 {
 	_cleanup_exporter_ struct exporter exporter;
-	_cleanup_run_loaded_ struct run_loaded loaded = {};
+	_cleanup_load_result_ struct load_result loaded = {};
 	_cleanup_free_ struct supervisor_request *requests = NULL;
 	_cleanup_strv_ char **self = NULL;
 	struct source source = {i, &loaded, NULL};
-	int r = run_args_load(&i->run, &loaded, err);
+	int r = args_load(&i->run, &loaded, err);
 
 	exporter_init(&exporter);
 	problems_print(stderr, &loaded.problems, false, true);
 	if (r == 0)
-		r = read_self(&self, err);
+		r = cmd_run_read_self(&self, err);
 	if (r == 0 && i->listen.family)
 		r = exporter_bind(&exporter, &i->listen, err);
 	if (r == 0 && i->listen.family)
@@ -116,12 +118,12 @@ int cmd_run(struct invocation *i, struct error *err)
 	for (size_t c = 0; c < loaded.n; c++)
 		requests[c] = (struct supervisor_request){
 		        .config = &loaded.configs[c],
-		        .reread = i->run.file ? reread : NULL,
+		        .reread = i->run.file ? cmd_run_reread : NULL,
 		        .data = &source,
 		        .self = self,
 		};
-	source.warnings = warnings_text(&source, &loaded);
-	r = supervise(requests, loaded.n, err);
+	source.warnings = cmd_run_warnings_text(&source, &loaded);
+	r = supervisor_run(requests, loaded.n, err);
 	free(source.warnings);
 	return r;
 }

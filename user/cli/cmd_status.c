@@ -3,8 +3,8 @@
 
 #include "base/cleanup.h"
 #include "cli/show.h"
-#include "core/edit.h"
-#include "daemon/inspect.h"
+#include "core/schedule_edit.h"
+#include "service/doctor_service.h"
 #include "kern/checkup.h"
 #include "kern/netns.h"
 
@@ -41,7 +41,7 @@ int cmd_connections(struct invocation *i, struct error *err)
 	if (r == 0)
 		r = service_open(&service, i->service, err);
 	if (r == 0 && slots.n)
-		r = edit_check_slots(steer_schedule(&service.steer), &slots, err);
+		r = schedule_edit_check_slots(steer_schedule(&service.steer), &slots, err);
 	if (r == 0)
 		r = observe(&service, OBSERVE_KNOWN, &observed, err);
 	if (r == 0)
@@ -89,7 +89,8 @@ int cmd_list(struct invocation *i, struct error *err)
 }
 
 /* The rows on each service, or on the one that was named. */
-static int check_services(const struct invocation *i, struct checks *checks, struct error *err)
+static int cmd_status_check_services(const struct invocation *i, struct checks *checks,
+                                     struct error *err)
 {
 	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
 	uint64_t netns = 0, ino;
@@ -101,9 +102,9 @@ static int check_services(const struct invocation *i, struct checks *checks, str
 		return r == -EACCES && !i->service ? 0 : r;
 	netns_here(&netns, &ino, &ignored); /* before a service takes us to its own */
 	if (i->service)
-		return inspect_service(i->service, netns, checks, err);
+		return doctor_service(i->service, netns, checks, err);
 	for (size_t s = 0; r == 0 && s < n; s++)
-		r = inspect_service(names[s], netns, checks, err);
+		r = doctor_service(names[s], netns, checks, err);
 	return r;
 }
 
@@ -119,7 +120,7 @@ int cmd_doctor(struct invocation *i, struct error *err)
 	if (r < 0)
 		error_set(err, r, "out of memory");
 	else
-		r = check_services(i, &checks, err);
+		r = cmd_status_check_services(i, &checks, err);
 	if (r == 0) {
 		view = view_checks(&checks);
 		(i->json ? view_json : view_checks_text)(stdout, view);

@@ -7,14 +7,14 @@
 
 #include "base/parse.h"
 #include "cli/show.h"
-#include "daemon/control.h"
-#include "daemon/supervisor.h"
+#include "supervise/control.h"
+#include "supervise/supervisor.h"
 #include "kern/pins.h"
 
 /* From when a supervisor has closed its sockets to its end. */
 #define END_MS 10000
 
-static void print_line(const char *line, void *data)
+static void cmd_supervise_print_line(const char *line, void *data)
 {
 	const struct invocation *i = data;
 
@@ -23,8 +23,8 @@ static void print_line(const char *line, void *data)
 }
 
 /* The service that is named, or the only one; it must be one that is run. */
-static int find_service(const struct invocation *i, char ret[RPD_LABEL_MAX],
-                        unsigned int *ret_workers, struct error *err)
+static int cmd_supervise_find_service(const struct invocation *i, char ret[RPD_LABEL_MAX],
+                                      unsigned int *ret_workers, struct error *err)
 {
 	_cleanup_service_ struct service service;
 	int r;
@@ -44,12 +44,12 @@ static int find_service(const struct invocation *i, char ret[RPD_LABEL_MAX],
 }
 
 /* Takes @request over. */
-static int ask(struct invocation *i, const char *service, struct json_object *request,
-               struct error *err)
+static int cmd_supervise_ask(struct invocation *i, const char *service, struct json_object *request,
+                             struct error *err)
 {
 	int r = control_ask(service,
 	                    json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN),
-	                    print_line, i, err);
+	                    cmd_supervise_print_line, i, err);
 
 	json_object_put(request);
 	if (r == 0 && i->json)
@@ -57,7 +57,7 @@ static int ask(struct invocation *i, const char *service, struct json_object *re
 	return r;
 }
 
-static struct json_object *request_new(const char *what)
+static struct json_object *cmd_supervise_request_new(const char *what)
 {
 	struct json_object *request = json_object_new_object();
 
@@ -65,7 +65,7 @@ static struct json_object *request_new(const char *what)
 	return request;
 }
 
-static void add_slots(struct json_object *request, const struct slots *slots)
+static void cmd_supervise_add_slots(struct json_object *request, const struct slots *slots)
 {
 	struct json_object *list = json_object_new_array();
 
@@ -74,7 +74,7 @@ static void add_slots(struct json_object *request, const struct slots *slots)
 	json_object_object_add(request, "slots", list);
 }
 
-static void add_ways(struct json_object *request, const struct invocation *i)
+static void cmd_supervise_add_ways(struct json_object *request, const struct invocation *i)
 {
 	if (i->in_place)
 		json_object_object_add(request, "in_place", json_object_new_boolean(true));
@@ -84,11 +84,11 @@ static void add_ways(struct json_object *request, const struct invocation *i)
 		json_object_object_add(request, "batch", json_object_new_int(i->batch));
 }
 
-static int reload(struct invocation *i, const char *service, struct error *err)
+static int cmd_supervise_reload(struct invocation *i, const char *service, struct error *err)
 {
-	struct json_object *request = request_new("reload"), *argv;
+	struct json_object *request = cmd_supervise_request_new("reload"), *argv;
 
-	add_ways(request, i);
+	cmd_supervise_add_ways(request, i);
 	if (i->relabel)
 		json_object_object_add(request, "label", json_object_new_string(i->relabel));
 	if (i->run.command) {
@@ -97,10 +97,10 @@ static int reload(struct invocation *i, const char *service, struct error *err)
 			json_object_array_add(argv, json_object_new_string(*word));
 		json_object_object_add(request, "argv", argv);
 	}
-	return ask(i, service, request, err);
+	return cmd_supervise_ask(i, service, request, err);
 }
 
-static bool is_run_by(const char *name, long supervisor)
+static bool cmd_supervise_is_run_by(const char *name, long supervisor)
 {
 	_cleanup_service_ struct service service;
 	struct error ignored;
@@ -111,7 +111,7 @@ static bool is_run_by(const char *name, long supervisor)
 }
 
 /* One that fails doesn't keep us from the others. */
-static int reload_all(struct invocation *i, struct error *err)
+static int cmd_supervise_reload_all(struct invocation *i, struct error *err)
 {
 	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
 	unsigned int found = 0, failed = 0;
@@ -121,10 +121,10 @@ static int reload_all(struct invocation *i, struct error *err)
 	if (r < 0)
 		return r;
 	for (size_t s = 0; s < n; s++) {
-		if (!is_run_by(names[s], i->supervisor))
+		if (!cmd_supervise_is_run_by(names[s], i->supervisor))
 			continue;
 		found++;
-		if (reload(i, names[s], err) == 0)
+		if (cmd_supervise_reload(i, names[s], err) == 0)
 			continue;
 		failed++;
 		fprintf(stderr, "%s: %s\n", names[s], err->text);
@@ -145,15 +145,15 @@ int cmd_reload(struct invocation *i, struct error *err)
 	if (i->supervisor) {
 		if (i->service || i->n_args)
 			return error_usage(err, "name a service, or --supervisor");
-		return reload_all(i, err);
+		return cmd_supervise_reload_all(i, err);
 	}
 	r = take_service_argument(i, err);
 	if (r == 0)
-		r = find_service(i, service, &workers, err);
-	return r < 0 ? r : reload(i, service, err);
+		r = cmd_supervise_find_service(i, service, &workers, err);
+	return r < 0 ? r : cmd_supervise_reload(i, service, err);
 }
 
-static int slots_command(struct invocation *i, const char *what, struct error *err)
+static int cmd_supervise_slots_command(struct invocation *i, const char *what, struct error *err)
 {
 	char service[RPD_LABEL_MAX];
 	struct json_object *request;
@@ -162,23 +162,23 @@ static int slots_command(struct invocation *i, const char *what, struct error *e
 	int r = take_slot_arguments(i, 0, &slots, err);
 
 	if (r == 0)
-		r = find_service(i, service, &workers, err);
+		r = cmd_supervise_find_service(i, service, &workers, err);
 	if (r < 0)
 		return r;
-	request = request_new(what);
-	add_slots(request, &slots);
-	add_ways(request, i);
-	return ask(i, service, request, err);
+	request = cmd_supervise_request_new(what);
+	cmd_supervise_add_slots(request, &slots);
+	cmd_supervise_add_ways(request, i);
+	return cmd_supervise_ask(i, service, request, err);
 }
 
 int cmd_restart(struct invocation *i, struct error *err)
 {
-	return slots_command(i, "restart", err);
+	return cmd_supervise_slots_command(i, "restart", err);
 }
 
 int cmd_start(struct invocation *i, struct error *err)
 {
-	return slots_command(i, "start", err);
+	return cmd_supervise_slots_command(i, "start", err);
 }
 
 int cmd_scale(struct invocation *i, struct error *err)
@@ -196,17 +196,17 @@ int cmd_scale(struct invocation *i, struct error *err)
 		                   RPD_SLOT_MAX);
 	r = take_service_argument(i, err);
 	if (r == 0)
-		r = find_service(i, service, &workers, err);
+		r = cmd_supervise_find_service(i, service, &workers, err);
 	if (r < 0)
 		return r;
-	request = request_new("scale");
+	request = cmd_supervise_request_new("scale");
 	json_object_object_add(request, "workers", json_object_new_int(n));
-	return ask(i, service, request, err);
+	return cmd_supervise_ask(i, service, request, err);
 }
 
 /* Of a service whose supervisor is dead we are the supervisor that stops it. */
-static int stop_orphans(struct invocation *i, const char *service, unsigned int workers,
-                        struct error *err)
+static int cmd_supervise_stop_orphans(struct invocation *i, const char *service,
+                                      unsigned int workers, struct error *err)
 {
 	static char *const nothing[] = {"true", NULL};
 	struct run_config config;
@@ -217,7 +217,7 @@ static int stop_orphans(struct invocation *i, const char *service, unsigned int 
 	snprintf(config.service, sizeof(config.service), "%s", service);
 	config.workers = workers;
 	config.argv = (char **)nothing;
-	r = supervise(&request, 1, err);
+	r = supervisor_run(&request, 1, err);
 	config.argv = NULL;
 	run_config_free(&config);
 	if (r >= 0 && i->json)
@@ -228,7 +228,7 @@ static int stop_orphans(struct invocation *i, const char *service, unsigned int 
 /* The supervisor has ended without an answer: it was killed, so that the rest is for us to do; or
  * just before we asked, as children of it that aren't executed yet have its socket open; or it has
  * ended by itself. It closes its sockets before it is gone. */
-static int stop_rest(struct invocation *i, const char *name, struct error *err)
+static int cmd_supervise_stop_rest(struct invocation *i, const char *name, struct error *err)
 {
 	for (;;) {
 		_cleanup_service_ struct service service;
@@ -248,7 +248,7 @@ static int stop_rest(struct invocation *i, const char *name, struct error *err)
 		supervisor = service_open_supervisor(&service);
 		service_close(&service); /* it may need the lock to come to its end */
 		if (supervisor < 0)
-			return stop_orphans(i, name, workers, err);
+			return cmd_supervise_stop_orphans(i, name, workers, err);
 		end = (struct pollfd){.fd = supervisor, .events = POLLIN};
 		if (poll(&end, 1, END_MS) <= 0)
 			return -EPIPE;
@@ -262,13 +262,14 @@ int cmd_stop(struct invocation *i, struct error *err)
 	int r;
 
 	if (i->n_args > 1 || (i->n_args && slots_is_list(i->args[0])))
-		return slots_command(i, "stop", err);
+		return cmd_supervise_slots_command(i, "stop", err);
 	r = take_service_argument(i, err);
 	if (r == 0)
-		r = find_service(i, service, &workers, err);
+		r = cmd_supervise_find_service(i, service, &workers, err);
 	if (r == 0)
-		r = ask(i, service, request_new("stop"), err);
+		r = cmd_supervise_ask(i, service, cmd_supervise_request_new("stop"), err);
 	if (r == -EPIPE && service[0])
-		return stop_rest(i, service, err);
-	return r == -ENOENT && service[0] ? stop_orphans(i, service, workers, err) : r;
+		return cmd_supervise_stop_rest(i, service, err);
+	return r == -ENOENT && service[0] ? cmd_supervise_stop_orphans(i, service, workers, err)
+	                                  : r;
 }

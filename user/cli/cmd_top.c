@@ -33,7 +33,7 @@ struct top {
 	char note[80], message[ERROR_TEXT_MAX + 32];
 };
 
-static void top_free(struct top *top)
+static void cmd_top_free(struct top *top)
 {
 	terminal_leave(&top->terminal);
 	json_object_put(top->status);
@@ -41,7 +41,7 @@ static void top_free(struct top *top)
 }
 
 /* Takes the numbers of service @name (NULL: the only one). */
-static int take_status(struct top *top, const char *name, struct error *err)
+static int cmd_top_take_status(struct top *top, const char *name, struct error *err)
 {
 	struct json_object *status;
 	int r = show_look(name, &status, err);
@@ -57,12 +57,12 @@ static int take_status(struct top *top, const char *name, struct error *err)
 }
 
 /* A look at what is there now. While a command has the lock, the old numbers stay. */
-static int look(struct top *top, struct error *err)
+static int cmd_top_look(struct top *top, struct error *err)
 {
 	int r;
 
 	pins_set_waiting(pins_dont_wait, TOP_LOOK_PATIENCE_MS);
-	r = take_status(top, top->service, err);
+	r = cmd_top_take_status(top, top->service, err);
 	top->screen.note = NULL;
 	if (r == -EBUSY) {
 		snprintf(top->note, sizeof(top->note), "%.0f s old: another command is at work",
@@ -74,7 +74,7 @@ static int look(struct top *top, struct error *err)
 	return r;
 }
 
-static void draw(struct top *top)
+static void cmd_top_draw(struct top *top)
 {
 	_cleanup_free_ char *text = NULL;
 	size_t n;
@@ -88,14 +88,14 @@ static void draw(struct top *top)
 }
 
 /* Takes the terminal, or takes it back. */
-static int enter(struct top *top, struct error *err)
+static int cmd_top_enter(struct top *top, struct error *err)
 {
 	terminal_size(&top->screen.rows, &top->screen.columns);
 	return terminal_enter(&top->terminal, err);
 }
 
 /* Drains or resumes the selected worker. What is refused is shown, and that is all. */
-static int change(struct top *top, bool drained, struct error *err)
+static int cmd_top_change(struct top *top, bool drained, struct error *err)
 {
 	int slot = top->screen.selected;
 	struct error why;
@@ -111,10 +111,10 @@ static int change(struct top *top, bool drained, struct error *err)
 		snprintf(top->message, sizeof(top->message), "slot %d: %s", slot, why.text);
 		top->screen.message = top->message;
 	}
-	return look(top, err);
+	return cmd_top_look(top, err);
 }
 
-static int on_key(struct top *top, int key, struct error *err)
+static int cmd_top_on_key(struct top *top, int key, struct error *err)
 {
 	struct screen *screen = &top->screen;
 	long page = screen->page;
@@ -155,11 +155,11 @@ static int on_key(struct top *top, int key, struct error *err)
 		screen->reversed = !screen->reversed;
 		break;
 	case 'd':
-		r = change(top, true, err);
+		r = cmd_top_change(top, true, err);
 		break;
 	case 'R':
 	case 'u':
-		r = change(top, false, err);
+		r = cmd_top_change(top, false, err);
 		break;
 	}
 	return r;
@@ -167,7 +167,7 @@ static int on_key(struct top *top, int key, struct error *err)
 
 /* Ctrl-Z: what was on the terminal is back until we go on. Where nobody could make us go on, the
  * kernel doesn't stop us. */
-static int suspend(struct top *top, struct error *err)
+static int cmd_top_suspend(struct top *top, struct error *err)
 {
 	sigset_t stop;
 
@@ -177,10 +177,10 @@ static int suspend(struct top *top, struct error *err)
 	raise(SIGTSTP);
 	sigprocmask(SIG_UNBLOCK, &stop, NULL);
 	sigprocmask(SIG_BLOCK, &stop, NULL);
-	return enter(top, err);
+	return cmd_top_enter(top, err);
 }
 
-static int on_signal(struct top *top, struct error *err)
+static int cmd_top_on_signal(struct top *top, struct error *err)
 {
 	struct signalfd_siginfo info;
 
@@ -192,7 +192,7 @@ static int on_signal(struct top *top, struct error *err)
 		terminal_clear(&top->terminal);
 		return 0;
 	case SIGTSTP:
-		return suspend(top, err);
+		return cmd_top_suspend(top, err);
 	default:
 		top->quit = true;
 		return 0;
@@ -201,7 +201,7 @@ static int on_signal(struct top *top, struct error *err)
 
 /* Signals are blocked from before the terminal is changed: none can end us before it is restored.
  */
-static int take_signals(struct top *top, struct error *err)
+static int cmd_top_take_signals(struct top *top, struct error *err)
 {
 	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGWINCH};
 	sigset_t set;
@@ -217,7 +217,7 @@ static int take_signals(struct top *top, struct error *err)
 }
 
 /* Waits for the next look, a key or a signal, and does what is to be done. */
-static int step(struct top *top, uint64_t *next_look, struct error *err)
+static int cmd_top_step(struct top *top, uint64_t *next_look, struct error *err)
 {
 	struct pollfd fds[] = {{.fd = STDIN_FILENO, .events = POLLIN},
 	                       {.fd = top->signal_fd, .events = POLLIN}};
@@ -226,34 +226,34 @@ static int step(struct top *top, uint64_t *next_look, struct error *err)
 
 	poll(fds, ARRAY_SIZE(fds), *next_look > now ? (int)(*next_look - now) : 0);
 	if (fds[1].revents)
-		r = on_signal(top, err);
+		r = cmd_top_on_signal(top, err);
 	while (r == 0 && !top->quit && (key = terminal_key()) != KEY_NONE)
-		r = on_key(top, key, err);
+		r = cmd_top_on_key(top, key, err);
 	now = (uint64_t)(clock_ns(CLOCK_MONOTONIC) / 1000000);
 	if (r == 0 && !top->quit && now >= *next_look) {
-		r = look(top, err);
+		r = cmd_top_look(top, err);
 		*next_look = now + TOP_LOOK_MS;
 	}
 	return r;
 }
 
-static int run(struct top *top, struct error *err)
+static int cmd_top_run(struct top *top, struct error *err)
 {
 	uint64_t next_look = (uint64_t)(clock_ns(CLOCK_MONOTONIC) / 1000000) + TOP_LOOK_MS;
-	int r = take_signals(top, err);
+	int r = cmd_top_take_signals(top, err);
 
 	if (r == 0)
-		r = enter(top, err);
+		r = cmd_top_enter(top, err);
 	while (r == 0 && !top->quit) {
-		draw(top);
-		r = step(top, &next_look, err);
+		cmd_top_draw(top);
+		r = cmd_top_step(top, &next_look, err);
 	}
 	return r;
 }
 
 int cmd_top(struct invocation *i, struct error *err)
 {
-	_cleanup_(top_free) struct top top = {
+	_cleanup_(cmd_top_free) struct top top = {
 	        .terminal = TERMINAL_NONE,
 	        .screen.selected = SCREEN_NO_SLOT,
 	        .signal_fd = -1,
@@ -263,11 +263,11 @@ int cmd_top(struct invocation *i, struct error *err)
 	if (r == 0)
 		r = terminal_check(err);
 	if (r == 0)
-		r = take_status(&top, i->service, err);
+		r = cmd_top_take_status(&top, i->service, err);
 	if (r < 0)
 		return r;
 	top.screen.utf8 = terminal_is_utf8();
-	r = run(&top, err);
+	r = cmd_top_run(&top, err);
 	terminal_leave(&top.terminal);
 	if (!top.detached)
 		return r;

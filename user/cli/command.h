@@ -9,10 +9,10 @@
 #include <stdbool.h>
 
 #include "base/error.h"
-#include "cli/run_args.h"
+#include "config/args.h"
 #include "core/slots.h"
-#include "daemon/attach.h"
-#include "daemon/swap.h"
+#include "service/attach.h"
+#include "service/swap.h"
 
 #define INVOCATION_ARGS_MAX (RPD_SLOT_MAX + 2)
 #define INVOCATION_FDS_MAX  RPD_ENDPOINT_MAX
@@ -38,7 +38,7 @@ struct invocation {
 	char *args[INVOCATION_ARGS_MAX]; /* what is not an option */
 	int n_args;
 	bool takes_command, takes_file; /* of the command that it is an invocation of */
-	struct run_args run;            /* run, check; reload: its command */
+	struct args run;                /* run, check; reload: its command */
 	bool in_place, keep_going;      /* reload, restart */
 	long batch;                     /* reload; 0 = as the service has it */
 	const char *relabel;            /* reload --label */
@@ -53,8 +53,8 @@ struct command {
 	const struct argp_option *options;
 	/* Returns the exit status, or a negative errno with @err set. */
 	int (*run)(struct invocation *invocation, struct error *err);
-	bool unprivileged;  /* works, as far as it can, for any user */
-	bool run_options;   /* core/run_option.h has its options; `options` are those beside them */
+	bool unprivileged; /* works, as far as it can, for any user */
+	bool run_options; /* config/run_option.h has its options; `options` are those beside them */
 	bool takes_command; /* behind "--" are not its arguments, but a command with its own */
 };
 
@@ -94,7 +94,7 @@ enum option_key {
 	OPTION_RUN_ENV, /* check --env */
 };
 
-_Static_assert(OPTION_RUN_ENV < RUN_ARGS_KEY, "the keys from there on are run's");
+_Static_assert(OPTION_RUN_ENV < ARGS_KEY, "the keys from there on are run's");
 
 /* All options of the command, of which some tables have only the rest. */
 const struct argp_option *command_options(const struct command *command);

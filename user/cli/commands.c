@@ -75,7 +75,7 @@ static const struct argp_option attach_options[] = {
 		"only", OPTION_ONLY, "NAME[,NAME]", 0, "Of a file, only these services (apps)", 0  \
 	}
 
-/* Beside those of core/run_option.c. */
+/* Beside those of config/run_option.c. */
 static const struct argp_option run_more_options[] = {
         ONLY_OPTION,
         {"metrics", OPTION_METRICS, "ADDRESS:PORT", 0,
@@ -307,7 +307,7 @@ const struct command commands[] = {
         {0},
 };
 
-static int parse_workers(const char *text, unsigned int *ret)
+static int commands_parse_workers(const char *text, unsigned int *ret)
 {
 	long n;
 
@@ -322,7 +322,8 @@ static int parse_workers(const char *text, unsigned int *ret)
 }
 
 /* Options that choose the workers. */
-static void parse_wanted(int key, const char *text, struct invocation *i, struct argp_state *state)
+static void commands_parse_wanted(int key, const char *text, struct invocation *i,
+                                  struct argp_state *state)
 {
 	struct wanted *wanted = &i->attach.wanted;
 	long n = 0;
@@ -330,7 +331,7 @@ static void parse_wanted(int key, const char *text, struct invocation *i, struct
 	switch (key) {
 	case OPTION_WORKERS:
 		i->has_workers = true;
-		if (parse_workers(text, &wanted->workers) < 0)
+		if (commands_parse_workers(text, &wanted->workers) < 0)
 			argp_error(state, "--workers is 1 to %d, or 'any', not '%s'", RPD_SLOT_MAX,
 			           text);
 		break;
@@ -352,7 +353,8 @@ static void parse_wanted(int key, const char *text, struct invocation *i, struct
 }
 
 /* @ret: in seconds. */
-static void parse_time(const char *option, const char *text, double *ret, struct argp_state *state)
+static void commands_parse_time(const char *option, const char *text, double *ret,
+                                struct argp_state *state)
 {
 	int64_t ns = 0;
 	int r = parse_duration(text, &ns);
@@ -367,13 +369,14 @@ static void parse_time(const char *option, const char *text, double *ret, struct
 }
 
 /* Options with a value that are of one command only. */
-static void parse_special(int key, const char *text, struct invocation *i, struct argp_state *state)
+static void commands_parse_special(int key, const char *text, struct invocation *i,
+                                   struct argp_state *state)
 {
 	long n = 0;
 
 	switch (key) {
 	case OPTION_WAIT:
-		parse_time("--wait", text, &i->attach.wait, state);
+		commands_parse_time("--wait", text, &i->attach.wait, state);
 		break;
 	case OPTION_POLICY:
 		if (schedule_policy_parse(text, &i->attach.policy) < 0)
@@ -386,7 +389,7 @@ static void parse_special(int key, const char *text, struct invocation *i, struc
 			           text);
 		break;
 	case OPTION_TIMEOUT:
-		parse_time("--timeout", text, &i->timeout, state);
+		commands_parse_time("--timeout", text, &i->timeout, state);
 		break;
 	case OPTION_COUNT_MAX:
 		if (parse_long(text, 1, RPD_CONNS_LIMIT, &n) < 0)
@@ -411,16 +414,16 @@ static void parse_special(int key, const char *text, struct invocation *i, struc
 	}
 }
 
-static void add_run_option(int key, const char *text, struct argp_state *state)
+static void commands_add_run_option(int key, const char *text, struct argp_state *state)
 {
 	struct invocation *i = state->input;
 
-	if (run_args_add(&i->run, key, text) < 0)
+	if (args_add(&i->run, key, text) < 0)
 		argp_failure(state, EXIT_REFUSED, ENOMEM, "an option can't be taken");
 }
 
 /* A file; or, from what is behind "--" on, a command, whose options are not for us. */
-static void take_run_argument(char *text, struct invocation *i, struct argp_state *state)
+static void commands_take_run_argument(char *text, struct invocation *i, struct argp_state *state)
 {
 	if (state->quoted && state->next > state->quoted) {
 		i->run.command = state->argv + state->next - 1;
@@ -440,7 +443,7 @@ static void take_run_argument(char *text, struct invocation *i, struct argp_stat
 
 const struct argp_option *command_options(const struct command *command)
 {
-	return command->run_options ? run_args_options(command->options) : command->options;
+	return command->run_options ? args_options(command->options) : command->options;
 }
 
 error_t command_parse(int key, char *text, struct argp_state *state)
@@ -455,7 +458,8 @@ error_t command_parse(int key, char *text, struct argp_state *state)
 		i->run.only = text;
 		return 0;
 	case OPTION_RUN_ENV:
-		add_run_option(RUN_ARGS_KEY + (run_option_find("env") - run_options), text, state);
+		commands_add_run_option(ARGS_KEY + (run_option_find("env") - run_options), text,
+		                        state);
 		return 0;
 	case OPTION_LABEL:
 		i->attach.label = text;
@@ -508,7 +512,7 @@ error_t command_parse(int key, char *text, struct argp_state *state)
 	case OPTION_PORT:
 	case OPTION_ADDRESS:
 	case OPTION_PID:
-		parse_wanted(key, text, i, state);
+		commands_parse_wanted(key, text, i, state);
 		return 0;
 	case OPTION_WAIT:
 	case OPTION_POLICY:
@@ -518,20 +522,20 @@ error_t command_parse(int key, char *text, struct argp_state *state)
 	case OPTION_COUNT_MAX:
 	case OPTION_LISTEN:
 	case OPTION_METRICS:
-		parse_special(key, text, i, state);
+		commands_parse_special(key, text, i, state);
 		return 0;
 	case ARGP_KEY_ARG:
 		if (i->takes_command)
-			take_run_argument(text, i, state);
+			commands_take_run_argument(text, i, state);
 		else if (i->n_args == INVOCATION_ARGS_MAX)
 			argp_error(state, "too many arguments");
 		else
 			i->args[i->n_args++] = text;
 		return 0;
 	default:
-		if (key < RUN_ARGS_KEY || key >= RUN_ARGS_KEY + RUN_OPTION_MAX)
+		if (key < ARGS_KEY || key >= ARGS_KEY + RUN_OPTION_MAX)
 			return ARGP_ERR_UNKNOWN;
-		add_run_option(key, text, state);
+		commands_add_run_option(key, text, state);
 		return 0;
 	}
 }

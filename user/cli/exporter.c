@@ -34,7 +34,7 @@ void exporter_stop(struct exporter *exporter)
 	exporter_init(exporter);
 }
 
-static int read_one(struct json_object *services, const char *name, struct error *err)
+static int exporter_read_one(struct json_object *services, const char *name, struct error *err)
 {
 	struct json_object *status;
 	int r = show_look(name, &status, err);
@@ -44,7 +44,7 @@ static int read_one(struct json_object *services, const char *name, struct error
 	return r;
 }
 
-static int read_all(struct json_object *services, struct error *err)
+static int exporter_read_all(struct json_object *services, struct error *err)
 {
 	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
 	size_t n = 0;
@@ -52,7 +52,7 @@ static int read_all(struct json_object *services, struct error *err)
 
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		struct error why;
-		int failed = read_one(services, names[i], &why);
+		int failed = exporter_read_one(services, names[i], &why);
 
 		if (failed < 0 && failed != -ENOENT) /* detached, or cleaned up, meanwhile */
 			view_list_add_broken(services, names[i], why.text);
@@ -63,7 +63,8 @@ static int read_all(struct json_object *services, struct error *err)
 int exporter_read(const char *service, struct json_object **ret, struct error *err)
 {
 	struct json_object *services = json_object_new_array();
-	int r = service ? read_one(services, service, err) : read_all(services, err);
+	int r = service ? exporter_read_one(services, service, err)
+	                : exporter_read_all(services, err);
 
 	if (r == 0)
 		*ret = services;
@@ -73,7 +74,8 @@ int exporter_read(const char *service, struct json_object **ret, struct error *e
 }
 
 /* One scrape. A service's network namespace is not to be kept by us when its workers have gone. */
-static int scrape(const struct exporter *exporter, char **ret, size_t *ret_size, struct error *err)
+static int exporter_scrape(const struct exporter *exporter, char **ret, size_t *ret_size,
+                           struct error *err)
 {
 	struct json_object *services = NULL;
 	struct error ignored;
@@ -95,8 +97,9 @@ static int scrape(const struct exporter *exporter, char **ret, size_t *ret_size,
 	return 0;
 }
 
-static enum MHD_Result send_response(struct MHD_Connection *connection, unsigned int status,
-                                     const char *type, struct MHD_Response *response)
+static enum MHD_Result exporter_send_response(struct MHD_Connection *connection,
+                                              unsigned int status, const char *type,
+                                              struct MHD_Response *response)
 {
 	enum MHD_Result r;
 
@@ -110,56 +113,55 @@ static enum MHD_Result send_response(struct MHD_Connection *connection, unsigned
 	return r;
 }
 
-static enum MHD_Result send_text(struct MHD_Connection *connection, unsigned int status,
-                                 const char *text)
+static enum MHD_Result exporter_send_text(struct MHD_Connection *connection, unsigned int status,
+                                          const char *text)
 {
-	return send_response(connection, status, TYPE_TEXT,
-	                     http.create_response_from_buffer(strlen(text), (void *)text,
-	                                                      MHD_RESPMEM_MUST_COPY));
+	return exporter_send_response(connection, status, TYPE_TEXT,
+	                              http.create_response_from_buffer(strlen(text), (void *)text,
+	                                                               MHD_RESPMEM_MUST_COPY));
 }
 
-static enum MHD_Result send_metrics(const struct exporter *exporter,
-                                    struct MHD_Connection *connection)
+static enum MHD_Result exporter_send_metrics(const struct exporter *exporter,
+                                             struct MHD_Connection *connection)
 {
 	struct MHD_Response *response;
 	_cleanup_free_ char *text = NULL;
 	struct error err;
 	size_t size;
 
-	if (scrape(exporter, &text, &size, &err) < 0) {
+	if (exporter_scrape(exporter, &text, &size, &err) < 0) {
 		error_add(&err, 0, "\n");
-		return send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, err.text);
+		return exporter_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, err.text);
 	}
 	response = http.create_response_from_buffer(size, text, MHD_RESPMEM_MUST_FREE);
 	if (response)
 		TAKE_PTR(text);
-	return send_response(connection, MHD_HTTP_OK, TYPE_METRICS, response);
+	return exporter_send_response(connection, MHD_HTTP_OK, TYPE_METRICS, response);
 }
 
 /* libmicrohttpd calls it with the head of a request, when a response would close the connection,
  * then with parts of the body, and at last with no more of them. */
-static enum MHD_Result on_request(void *data, struct MHD_Connection *connection, const char *url,
-                                  const char *method, const char *version, const char *body,
-                                  size_t *body_size, void **state)
+static enum MHD_Result exporter_on_request(void *data, struct MHD_Connection *connection,
+                                           const char *url, const char *method, const char *version,
+                                           const char *body, size_t *body_size, void **state)
 {
-	(void)version;
-	(void)body;
 	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
-		return send_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "GET and HEAD only\n");
+		return exporter_send_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED,
+		                          "GET and HEAD only\n");
 	if (!*state || *body_size) {
 		*state = data;
 		*body_size = 0;
 		return MHD_YES;
 	}
 	if (!strcmp(url, "/metrics"))
-		return send_metrics(data, connection);
+		return exporter_send_metrics(data, connection);
 	if (!strcmp(url, "/"))
-		return send_text(connection, MHD_HTTP_OK, "reuseportd: see /metrics\n");
-	return send_text(connection, MHD_HTTP_NOT_FOUND, "not found; see /metrics\n");
+		return exporter_send_text(connection, MHD_HTTP_OK, "reuseportd: see /metrics\n");
+	return exporter_send_text(connection, MHD_HTTP_NOT_FOUND, "not found; see /metrics\n");
 }
 
 /* Binds @fd to the address and listens. */
-static int listen_on(int fd, const struct rpd_endpoint *address)
+static int exporter_listen_on(int fd, const struct rpd_endpoint *address)
 {
 	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(address->port)};
 	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(address->port)};
@@ -184,7 +186,7 @@ int exporter_bind(struct exporter *exporter, const struct rpd_endpoint *address,
 	_cleanup_close_ int fd =
 	        socket(address->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	char text[ENDPOINT_TEXT_MAX];
-	int r = fd < 0 ? -errno : listen_on(fd, address);
+	int r = fd < 0 ? -errno : exporter_listen_on(fd, address);
 
 	if (r < 0)
 		return error_set(err, r, "can't serve the metrics on %s: %s",
@@ -206,11 +208,11 @@ int exporter_start(struct exporter *exporter, const char *service, struct error 
 	/* Signals are for the thread that waits for them. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	exporter->server = http.start_daemon(MHD_USE_AUTO_INTERNAL_THREAD, 0, NULL, NULL,
-	                                     on_request, exporter, MHD_OPTION_LISTEN_SOCKET,
-	                                     exporter->listener, MHD_OPTION_CONNECTION_LIMIT,
-	                                     EXPORTER_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
-	                                     EXPORTER_IDLE_SECONDS, MHD_OPTION_END);
+	exporter->server = http.start_daemon(
+	        MHD_USE_AUTO_INTERNAL_THREAD, 0, NULL, NULL, exporter_on_request, exporter,
+	        MHD_OPTION_LISTEN_SOCKET, exporter->listener, MHD_OPTION_CONNECTION_LIMIT,
+	        EXPORTER_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, EXPORTER_IDLE_SECONDS,
+	        MHD_OPTION_END);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (!exporter->server)
 		return error_set(err, -ENOMEM, "can't start the HTTP server");

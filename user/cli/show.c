@@ -4,24 +4,24 @@
 #include <errno.h>
 #include <string.h>
 
-static void drop_first(struct invocation *i)
+static void show_drop_first(struct invocation *i)
 {
 	memmove(i->args, i->args + 1, --i->n_args * sizeof(i->args[0]));
 }
 
-static int set_service(struct invocation *i, struct error *err)
+static int show_set_service(struct invocation *i, struct error *err)
 {
 	if (i->service)
 		return error_usage(err, "the service is named twice: '%s' and '%s'", i->service,
 		                   i->args[0]);
 	i->service = i->args[0];
-	drop_first(i);
+	show_drop_first(i);
 	return 0;
 }
 
 int take_service_argument(struct invocation *i, struct error *err)
 {
-	int r = i->n_args ? set_service(i, err) : 0;
+	int r = i->n_args ? show_set_service(i, err) : 0;
 
 	if (r == 0 && i->n_args)
 		return error_usage(err, "'%s' is one argument too many; see --help", i->args[0]);
@@ -34,10 +34,10 @@ int take_slot_arguments(struct invocation *i, int keep, struct slots *ret, struc
 
 	ret->n = 0;
 	if (i->n_args > keep && !slots_is_list(i->args[0]))
-		r = set_service(i, err);
+		r = show_set_service(i, err);
 	while (r == 0 && i->n_args > keep) {
 		r = slots_parse(ret, i->args[0], err);
-		drop_first(i);
+		show_drop_first(i);
 	}
 	if (r == 0 && ret->n == 0 && !keep)
 		return error_usage(err, "name the slots, such as 3 or 0-3,7");
@@ -49,7 +49,7 @@ int take_slot_arguments(struct invocation *i, int keep, struct slots *ret, struc
 int show_take(struct service *service, bool timer, struct json_object **ret, struct error *err)
 {
 	_cleanup_observed_ struct observed observed = {};
-	_cleanup_load_ struct load load = {};
+	_cleanup_service_stats_ struct service_stats load = {};
 	int r = observe(service, timer ? OBSERVE_KNOWN : OBSERVE_UNCLEAR, &observed, err);
 
 	if (r == 0 && !timer)
@@ -57,7 +57,7 @@ int show_take(struct service *service, bool timer, struct json_object **ret, str
 	if (r == 0)
 		observe_mains(service, &observed);
 	if (r == 0)
-		r = load_take(service, &observed, &load, err);
+		r = worker_stats_take(service, &observed, &load, err);
 	if (r < 0)
 		return r;
 	*ret = view_status(service, &observed, &load, err);

@@ -116,7 +116,7 @@ void terminal_write(const struct terminal *terminal, const char *text, size_t n)
 }
 
 /* The next byte, or KEY_NONE if none comes within the time, or KEY_GONE. */
-static int next_byte(int wait_ms)
+static int terminal_next_byte(int wait_ms)
 {
 	struct pollfd readable = {.fd = STDIN_FILENO, .events = POLLIN};
 	unsigned char byte;
@@ -131,7 +131,7 @@ static int next_byte(int wait_ms)
 }
 
 /* What terminals send behind ESC [ or ESC O: parameters, and a final byte (ECMA-48, 5.4). */
-static int control_sequence(void)
+static int terminal_control_sequence(void)
 {
 	static const struct {
 		int parameter, final, key;
@@ -142,7 +142,7 @@ static int control_sequence(void)
 	};
 	int parameter = 0, byte;
 
-	while ((byte = next_byte(KEY_WAIT_MS)) >= 0 && byte < 0x40)
+	while ((byte = terminal_next_byte(KEY_WAIT_MS)) >= 0 && byte < 0x40)
 		parameter = byte - '0';
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
 		if (keys[i].final == byte && keys[i].parameter == parameter)
@@ -152,10 +152,10 @@ static int control_sequence(void)
 
 int terminal_key(void)
 {
-	int byte = next_byte(0);
+	int byte = terminal_next_byte(0);
 
 	if (byte != '\033')
 		return byte;
-	byte = next_byte(KEY_WAIT_MS);
-	return byte == '[' || byte == 'O' ? control_sequence() : KEY_UNKNOWN;
+	byte = terminal_next_byte(KEY_WAIT_MS);
+	return byte == '[' || byte == 'O' ? terminal_control_sequence() : KEY_UNKNOWN;
 }

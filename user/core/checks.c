@@ -21,7 +21,7 @@ const char *verdict_name(enum verdict verdict)
 	return verdict_names[verdict];
 }
 
-static int reserve_row(struct checks *checks)
+static int checks_reserve_row(struct checks *checks)
 {
 	size_t allocated = checks->allocated ? 2 * checks->allocated : 32;
 	struct check *rows;
@@ -43,7 +43,7 @@ int checks_add(struct checks *checks, enum verdict verdict, const char *name, co
 	va_list args;
 	int r;
 
-	r = reserve_row(checks);
+	r = checks_reserve_row(checks);
 	if (r < 0)
 		return r;
 	check = &checks->rows[checks->n++];

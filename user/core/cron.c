@@ -45,7 +45,7 @@ static const struct {
         {"@hourly", "0 * * * *"},
 };
 
-static int parse_value(const struct field *field, const char *text, long *ret)
+static int cron_parse_value(const struct field *field, const char *text, long *ret)
 {
 	for (long i = 0; i < field->n_names; i++)
 		if (!strcasecmp(text, field->names[i])) {
@@ -56,7 +56,7 @@ static int parse_value(const struct field *field, const char *text, long *ret)
 }
 
 /* One element of a list: VALUE, VALUE-VALUE or *, and maybe /STEP. @text is taken apart. */
-static int parse_element(const struct field *field, char *text, uint64_t *bits)
+static int cron_parse_element(const struct field *field, char *text, uint64_t *bits)
 {
 	char *slash = strchr(text, '/'), *dash;
 	long first = field->min, last = field->max, step = 1;
@@ -70,9 +70,9 @@ static int parse_element(const struct field *field, char *text, uint64_t *bits)
 	if (dash)
 		*dash = '\0';
 	if (r == 0 && strcmp(text, "*") != 0) {
-		r = parse_value(field, text, &first);
+		r = cron_parse_value(field, text, &first);
 		if (r == 0 && dash)
-			r = parse_value(field, dash + 1, &last);
+			r = cron_parse_value(field, dash + 1, &last);
 		else if (!slash)
 			last = first;
 	} else if (dash) {
@@ -85,15 +85,15 @@ static int parse_element(const struct field *field, char *text, uint64_t *bits)
 	return 0;
 }
 
-static int parse_field(const struct field *field, const char *text, uint64_t *ret,
-                       struct error *err)
+static int cron_parse_field(const struct field *field, const char *text, uint64_t *ret,
+                            struct error *err)
 {
 	char copy[FIELD_MAX], *rest = copy, *element;
 
-	strcpy(copy, text); /* split() has seen to its length */
+	strcpy(copy, text); /* cron_split() has seen to its length */
 	*ret = 0;
 	while ((element = strsep(&rest, ",")))
-		if (parse_element(field, element, ret) < 0)
+		if (cron_parse_element(field, element, ret) < 0)
 			return error_usage(err,
 			                   "'%s' is no %s: that is %ld to %ld, such as *, %ld, "
 			                   "%ld-%ld, */2 or a list of them",
@@ -102,7 +102,7 @@ static int parse_field(const struct field *field, const char *text, uint64_t *re
 	return 0;
 }
 
-static int split(const char *text, char ret[FIELDS][FIELD_MAX])
+static int cron_split(const char *text, char ret[FIELDS][FIELD_MAX])
 {
 	int n = 0;
 
@@ -127,14 +127,14 @@ int cron_parse(const char *text, struct cron *ret, struct error *err)
 	for (size_t i = 0; i < ARRAY_SIZE(nicknames); i++)
 		if (!strcasecmp(text, nicknames[i].name))
 			text = nicknames[i].text;
-	if (split(text, texts) < 0)
+	if (cron_split(text, texts) < 0)
 		return error_usage(err,
 		                   "'%s' is no time as cron has it: five fields, minute, hour, day "
 		                   "of the month, month, day of the week, such as '0 4 * * *', or "
 		                   "@daily",
 		                   text);
 	for (int i = 0; r == 0 && i < FIELDS; i++)
-		r = parse_field(&fields[i], texts[i], &bits[i], err);
+		r = cron_parse_field(&fields[i], texts[i], &bits[i], err);
 	if (r < 0)
 		return r;
 	*ret = (struct cron){
@@ -151,7 +151,7 @@ int cron_parse(const char *text, struct cron *ret, struct error *err)
 
 /* Month (1..12) and day (1..31) of the day that is @days after 1970-01-01, by counting in years
  * that begin in March, so that the day that is not always there is the last one. */
-static void date_of(int64_t days, int *ret_month, int *ret_day)
+static void cron_date_of(int64_t days, int *ret_month, int *ret_day)
 {
 	const int64_t since = days + 719468; /* since 0000-03-01 */
 	const int64_t day_of_era = since % 146097;
@@ -165,12 +165,12 @@ static void date_of(int64_t days, int *ret_month, int *ret_day)
 	*ret_month = month < 10 ? month + 3 : month - 9;
 }
 
-static bool is_on(const struct cron *cron, int64_t days)
+static bool cron_is_on(const struct cron *cron, int64_t days)
 {
 	int month, day;
 	bool by_day, by_weekday;
 
-	date_of(days, &month, &day);
+	cron_date_of(days, &month, &day);
 	if (!(cron->months & 1u << month))
 		return false;
 	by_day = cron->days & 1u << day;
@@ -179,7 +179,7 @@ static bool is_on(const struct cron *cron, int64_t days)
 }
 
 /* The first minute of the day, from @minute on, that is in the fields; -1 if there is none. */
-static int minute_on(const struct cron *cron, int minute)
+static int cron_minute_on(const struct cron *cron, int minute)
 {
 	for (; minute < DAY_S / 60; minute++)
 		if (cron->hours & 1u << minute / 60 && cron->minutes & 1ull << minute % 60)
@@ -194,7 +194,7 @@ int64_t cron_next(const struct cron *cron, int64_t after, long offset)
 	int minute = local % DAY_S / 60;
 
 	for (int i = 0; i < DAYS_TO_LOOK; i++, day++, minute = 0) {
-		const int at = is_on(cron, day) ? minute_on(cron, minute) : -1;
+		const int at = cron_is_on(cron, day) ? cron_minute_on(cron, minute) : -1;
 
 		if (at >= 0)
 			return day * DAY_S + at * 60ll - offset;

@@ -33,7 +33,7 @@ bool endpoint_equal(const struct rpd_endpoint *a, const struct rpd_endpoint *b)
 	return endpoint_compare(a, b) == 0;
 }
 
-static bool is_wildcard(const struct rpd_endpoint *e)
+static bool endpoint_is_wildcard(const struct rpd_endpoint *e)
 {
 	static const uint8_t any[16];
 
@@ -44,12 +44,12 @@ bool endpoint_takes(const struct rpd_endpoint *e, uint8_t family, const uint8_t 
                     uint32_t ifindex)
 {
 	return e->family == family && (!e->ifindex || e->ifindex == ifindex) &&
-	       (is_wildcard(e) || !memcmp(e->addr, addr, sizeof(e->addr)));
+	       (endpoint_is_wildcard(e) || !memcmp(e->addr, addr, sizeof(e->addr)));
 }
 
 bool endpoint_is_closer(const struct rpd_endpoint *a, const struct rpd_endpoint *b)
 {
-	return !is_wildcard(a) + !!a->ifindex > !is_wildcard(b) + !!b->ifindex;
+	return !endpoint_is_wildcard(a) + !!a->ifindex > !endpoint_is_wildcard(b) + !!b->ifindex;
 }
 
 bool endpoint_is_named(const struct rpd_endpoint *e, const struct rpd_endpoint *named)

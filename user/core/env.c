@@ -11,14 +11,14 @@
 #define BLANKS " \t\r"
 
 /* The length of NAME in NAME=VALUE; 0 if that is none. */
-static size_t name_length(const char *setting)
+static size_t env_name_length(const char *setting)
 {
 	const size_t n = strcspn(setting, "=");
 
 	return setting[n] ? n : 0;
 }
 
-static bool is_name(const char *text, size_t n)
+static bool env_is_name(const char *text, size_t n)
 {
 	if (!n || (*text >= '0' && *text <= '9'))
 		return false;
@@ -31,7 +31,7 @@ static bool is_name(const char *text, size_t n)
 
 bool env_is_setting(const char *text)
 {
-	return is_name(text, name_length(text));
+	return env_is_name(text, env_name_length(text));
 }
 
 const char *env_find(char *const *env, const char *name)
@@ -46,7 +46,7 @@ const char *env_find(char *const *env, const char *name)
 
 int env_set(char ***env, const char *setting)
 {
-	const size_t n = name_length(setting);
+	const size_t n = env_name_length(setting);
 	char **at = *env, *copy;
 
 	if (!n)
@@ -65,7 +65,7 @@ int env_set(char ***env, const char *setting)
 
 /* What is after the backslash at @at: taken, or else left, backslash and all. A newline is no part
  * of the value. */
-static const char *take_escape(const char *at, const char *known, char **to, unsigned int *line)
+static const char *env_take_escape(const char *at, const char *known, char **to, unsigned int *line)
 {
 	const char c = at[1];
 
@@ -83,11 +83,11 @@ static const char *take_escape(const char *at, const char *known, char **to, uns
 
 /* A value in quotes, from after the first one, to @to. Returns what is after the last one; NULL if
  * there is none. */
-static const char *take_quoted(const char *at, char quote, char **to, unsigned int *line)
+static const char *env_take_quoted(const char *at, char quote, char **to, unsigned int *line)
 {
 	while (*at && *at != quote) {
 		if (*at == '\\' && quote == '"') {
-			at = take_escape(at, "nt\"\\`$", to, line);
+			at = env_take_escape(at, "nt\"\\`$", to, line);
 			continue;
 		}
 		if (*at == '\n')
@@ -98,7 +98,7 @@ static const char *take_quoted(const char *at, char quote, char **to, unsigned i
 }
 
 /* The rest of the line, without blanks at its end. */
-static const char *take_plain(const char *at, char **to, unsigned int *line)
+static const char *env_take_plain(const char *at, char **to, unsigned int *line)
 {
 	char *end = *to; /* after what isn't blank */
 
@@ -106,7 +106,7 @@ static const char *take_plain(const char *at, char **to, unsigned int *line)
 		const bool counts = !strchr(BLANKS, *at);
 
 		if (*at == '\\')
-			at = take_escape(at, NULL, to, line);
+			at = env_take_escape(at, NULL, to, line);
 		else
 			*(*to)++ = *at++;
 		if (counts)
@@ -117,11 +117,11 @@ static const char *take_plain(const char *at, char **to, unsigned int *line)
 }
 
 /* Reads NAME=VALUE to @to, which is long enough. Returns the end of its last line, or NULL. */
-static const char *take_setting(const char *at, char *to, unsigned int *line)
+static const char *env_take_setting(const char *at, char *to, unsigned int *line)
 {
 	size_t n = strcspn(at, "=\n" BLANKS);
 
-	if (!is_name(at, n) || at[n + strspn(at + n, BLANKS)] != '=')
+	if (!env_is_name(at, n) || at[n + strspn(at + n, BLANKS)] != '=')
 		return NULL;
 	memcpy(to, at, n);
 	to += n;
@@ -129,13 +129,13 @@ static const char *take_setting(const char *at, char *to, unsigned int *line)
 	at = strchr(at, '=') + 1;
 	at += strspn(at, BLANKS);
 	if (*at == '\'' || *at == '"') {
-		at = take_quoted(at + 1, *at, &to, line);
+		at = env_take_quoted(at + 1, *at, &to, line);
 		if (at)
 			at += strspn(at, BLANKS);
 		if (!at || (*at && *at != '\n'))
 			return NULL;
 	} else {
-		at = take_plain(at, &to, line);
+		at = env_take_plain(at, &to, line);
 	}
 	*to = '\0';
 	return at;
@@ -158,7 +158,7 @@ int env_parse(const char *text, char ***env, unsigned int *ret_line)
 		if (*text == '#' || *text == ';') {
 			text += strcspn(text, "\n");
 		} else if (*text && *text != '\n') {
-			text = take_setting(text, setting, &last);
+			text = env_take_setting(text, setting, &last);
 			r = text ? env_set(env, setting) : -EINVAL;
 			if (r < 0) {
 				*ret_line = line;

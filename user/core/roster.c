@@ -26,7 +26,7 @@ struct member {
 };
 
 /* Whether no other process with the same evidence is a child of @row. */
-static bool is_leaf(const struct holder *row, const struct holder *rows, size_t n)
+static bool roster_is_leaf(const struct holder *row, const struct holder *rows, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		if (rows[i].ppid == row->pid && rows[i].evidence == row->evidence)
@@ -43,7 +43,7 @@ const struct holder *roster_owner(const struct holder *rows, size_t n)
 		int r = best ? COMPARE(row->evidence, best->evidence) : 1;
 
 		if (!r)
-			r = is_leaf(row, rows, n) - is_leaf(best, rows, n);
+			r = roster_is_leaf(row, rows, n) - roster_is_leaf(best, rows, n);
 		if (!r)
 			r = COMPARE(best->start_time, row->start_time);
 		if (!r)
@@ -61,12 +61,12 @@ unsigned int roster_pollers(const struct holder *rows, size_t n)
 
 	for (size_t i = 0; i < n; i++)
 		if (rows[i].evidence == owner->evidence &&
-		    (owner->evidence > EVIDENCE_HOLDS || is_leaf(&rows[i], rows, n)))
+		    (owner->evidence > EVIDENCE_HOLDS || roster_is_leaf(&rows[i], rows, n)))
 			pollers++;
 	return pollers;
 }
 
-static int holder_compare(const void *a, const void *b)
+static int roster_holder_compare(const void *a, const void *b)
 {
 	const struct holder *x = a, *y = b;
 	int r = COMPARE(x->inode, y->inode);
@@ -75,20 +75,20 @@ static int holder_compare(const void *a, const void *b)
 }
 
 /* A sorted copy of @holders, so that the holders of one listener are neighbours. */
-static struct holder *holders_sort(const struct holder *holders, size_t n)
+static struct holder *roster_holders_sort(const struct holder *holders, size_t n)
 {
 	struct holder *rows = calloc(n + 1, sizeof(*rows));
 
 	if (rows && n) {
 		memcpy(rows, holders, n * sizeof(*rows));
-		qsort(rows, n, sizeof(*rows), holder_compare);
+		qsort(rows, n, sizeof(*rows), roster_holder_compare);
 	}
 	return rows;
 }
 
 /* The run of @rows that are of @inode. */
-static const struct holder *holders_of(const struct holder *rows, size_t n, uint32_t inode,
-                                       size_t *ret_n)
+static const struct holder *roster_holders_of(const struct holder *rows, size_t n, uint32_t inode,
+                                              size_t *ret_n)
 {
 	const struct holder *end = rows + n;
 
@@ -107,7 +107,7 @@ static const struct holder *holders_of(const struct holder *rows, size_t n, uint
 	return rows;
 }
 
-static int member_by_endpoint(const void *a, const void *b)
+static int roster_member_by_endpoint(const void *a, const void *b)
 {
 	const struct member *x = a, *y = b;
 
@@ -115,7 +115,7 @@ static int member_by_endpoint(const void *a, const void *b)
 }
 
 /* By owner and group; those without an owner come last. */
-static int member_by_place(const void *a, const void *b)
+static int roster_member_by_place(const void *a, const void *b)
 {
 	const struct member *x = a, *y = b;
 	int r = COMPARE(!x->owner, !y->owner);
@@ -130,7 +130,7 @@ static int member_by_place(const void *a, const void *b)
 	return r;
 }
 
-static int member_by_worker(const void *a, const void *b)
+static int roster_member_by_worker(const void *a, const void *b)
 {
 	const struct member *x = a, *y = b;
 	int r = COMPARE(x->owner->pid, y->owner->pid);
@@ -142,7 +142,7 @@ static int member_by_worker(const void *a, const void *b)
 	return r;
 }
 
-static int worker_compare(const void *a, const void *b)
+static int roster_worker_compare(const void *a, const void *b)
 {
 	const struct holder *x = &((const struct roster_worker *)a)->owner;
 	const struct holder *y = &((const struct roster_worker *)b)->owner;
@@ -163,14 +163,15 @@ static int roster_group(struct roster *r, struct member *members, size_t n,
 	if (!r->groups)
 		return -ENOMEM;
 
-	qsort(members, n, sizeof(*members), member_by_endpoint);
+	qsort(members, n, sizeof(*members), roster_member_by_endpoint);
 	for (struct member *m = members; m < members + n; m++) {
 		size_t n_held;
-		const struct holder *held = holders_of(rows, n_rows, m->listener->inode, &n_held);
+		const struct holder *held =
+		        roster_holders_of(rows, n_rows, m->listener->inode, &n_held);
 		const unsigned int pollers = roster_pollers(held, n_held);
 		struct roster_group *g;
 
-		if (m == members || member_by_endpoint(m - 1, m))
+		if (m == members || roster_member_by_endpoint(m - 1, m))
 			r->groups[r->n_groups++].endpoint = m->listener->endpoint;
 		m->group = r->n_groups - 1;
 		m->owner = roster_owner(held, n_held);
@@ -190,7 +191,7 @@ static size_t roster_count(struct member *members, size_t n)
 {
 	size_t owned = 0;
 
-	qsort(members, n, sizeof(*members), member_by_place);
+	qsort(members, n, sizeof(*members), roster_member_by_place);
 	for (; owned < n && members[owned].owner; owned++) {
 		struct member *m = &members[owned];
 		const bool follows =
@@ -210,7 +211,7 @@ static int roster_join(struct roster *r, struct member *members, size_t n,
 	if (!r->workers || !r->matrix)
 		return -ENOMEM;
 
-	qsort(members, n, sizeof(*members), member_by_worker);
+	qsort(members, n, sizeof(*members), roster_member_by_worker);
 	for (const struct member *m = members; m < members + n; m++) {
 		struct roster_worker *w;
 
@@ -225,7 +226,7 @@ static int roster_join(struct roster *r, struct member *members, size_t n,
 		w = &r->workers[r->n_workers - 1];
 		w->listeners[m->group] = (int32_t)(m->listener - listeners);
 	}
-	qsort(r->workers, r->n_workers, sizeof(*r->workers), worker_compare);
+	qsort(r->workers, r->n_workers, sizeof(*r->workers), roster_worker_compare);
 	return 0;
 }
 
@@ -233,7 +234,7 @@ int roster_build(const struct listener *listeners, size_t n_listeners, const str
                  size_t n_holders, struct roster *ret)
 {
 	_cleanup_free_ struct member *members = calloc(n_listeners + 1, sizeof(*members));
-	_cleanup_free_ struct holder *rows = holders_sort(holders, n_holders);
+	_cleanup_free_ struct holder *rows = roster_holders_sort(holders, n_holders);
 	_cleanup_(roster_free) struct roster r = {0};
 
 	if (!members || !rows)

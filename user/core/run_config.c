@@ -48,17 +48,17 @@ void run_config_init(struct run_config *config)
 
 /* Each returns what doesn't fit, or NULL. */
 
-static const char *check_command(const struct run_config *c)
+static const char *run_config_check_command(const struct run_config *c)
 {
 	return c->argv && c->argv[0] && *c->argv[0] ? NULL : "there is no command to run";
 }
 
-static const char *check_workers(const struct run_config *c)
+static const char *run_config_check_workers(const struct run_config *c)
 {
 	return c->workers ? NULL : "say how many: N, or max";
 }
 
-static const char *check_listens(const struct run_config *c)
+static const char *run_config_check_listens(const struct run_config *c)
 {
 	for (size_t i = 0; i < c->n_listens; i++)
 		for (size_t j = 0; j < i; j++)
@@ -67,12 +67,12 @@ static const char *check_listens(const struct run_config *c)
 	return NULL;
 }
 
-static const char *check_pass_sockets(const struct run_config *c)
+static const char *run_config_check_pass_sockets(const struct run_config *c)
 {
 	return !c->pass_sockets || c->n_listens ? NULL : "which ones, listen has to say";
 }
 
-static const char *check_ready(const struct run_config *c)
+static const char *run_config_check_ready(const struct run_config *c)
 {
 	if (c->ready == READY_HTTP && (!c->ready_argument || c->ready_argument[0] != '/'))
 		return "the path of http begins with '/', such as http:/health";
@@ -83,7 +83,7 @@ static const char *check_ready(const struct run_config *c)
 	return NULL;
 }
 
-static const char *check_ready_timeout(const struct run_config *c)
+static const char *run_config_check_ready_timeout(const struct run_config *c)
 {
 	if (!c->ready_timeout)
 		return "in no time at all, nothing is ready";
@@ -92,7 +92,7 @@ static const char *check_ready_timeout(const struct run_config *c)
 	               : "it is over before the time of ready=alive";
 }
 
-static const char *check_health(const struct run_config *c)
+static const char *run_config_check_health(const struct run_config *c)
 {
 	if (!c->health_interval || c->ready == READY_HTTP || c->ready == READY_TCP ||
 	    c->ready == READY_EXEC)
@@ -100,55 +100,55 @@ static const char *check_health(const struct run_config *c)
 	return "health can only be asked for by http, tcp or exec, which ready has to say";
 }
 
-static const char *check_health_timeout(const struct run_config *c)
+static const char *run_config_check_health_timeout(const struct run_config *c)
 {
 	return c->health_timeout ? NULL : "an answer takes some time";
 }
 
-static bool can_be_handled(int signal)
+static bool run_config_can_be_handled(int signal)
 {
 	return signal != SIGKILL && signal != SIGSTOP;
 }
 
-static const char *check_stop_signal(const struct run_config *c)
+static const char *run_config_check_stop_signal(const struct run_config *c)
 {
 	return c->stop_signal != SIGSTOP && c->stop_signal != SIGCONT
 	               ? NULL
 	               : "that does not end a process";
 }
 
-static const char *check_drain_signal(const struct run_config *c)
+static const char *run_config_check_drain_signal(const struct run_config *c)
 {
-	return can_be_handled(c->drain_signal) ? NULL : "no program can handle that";
+	return run_config_can_be_handled(c->drain_signal) ? NULL : "no program can handle that";
 }
 
-static const char *check_merge_logs(const struct run_config *c)
+static const char *run_config_check_merge_logs(const struct run_config *c)
 {
 	return !c->merge_logs || c->out_file || c->error_file
 	               ? NULL
 	               : "there is neither out-file nor error-file";
 }
 
-static const char *check_backoff(const struct run_config *c)
+static const char *run_config_check_backoff(const struct run_config *c)
 {
 	return c->backoff_min && c->backoff_min <= c->backoff_max
 	               ? NULL
 	               : "the first time must not be 0, and not be more than the second";
 }
 
-static const char *check_restarts(const struct run_config *c)
+static const char *run_config_check_restarts(const struct run_config *c)
 {
 	return c->restart || !c->restart_delay ? NULL : "restart-delay contradicts that";
 }
 
-static const char *check_memory(const struct run_config *c)
+static const char *run_config_check_memory(const struct run_config *c)
 {
 	return !c->memory_limit || c->max_memory <= c->memory_limit
 	               ? NULL
 	               : "it is more than memory-limit allows, and so never reached";
 }
 
-static const char *check_increment(const struct run_config *c)
+static const char *run_config_check_increment(const struct run_config *c)
 {
 	const char *value = c->increment_var ? env_find(c->env, c->increment_var) : NULL;
 	long number;
@@ -166,21 +166,21 @@ static const struct {
 	const char *option;
 	const char *(*check)(const struct run_config *config);
 } checks[] = {
-        {NULL, check_command},
-        {"workers", check_workers},
-        {"listen", check_listens},
-        {"pass-sockets", check_pass_sockets},
-        {"ready", check_ready},
-        {"ready-timeout", check_ready_timeout},
-        {"health-interval", check_health},
-        {"health-timeout", check_health_timeout},
-        {"stop-signal", check_stop_signal},
-        {"drain-signal", check_drain_signal},
-        {"merge-logs", check_merge_logs},
-        {"backoff", check_backoff},
-        {"no-restart", check_restarts},
-        {"max-memory", check_memory},
-        {"increment-var", check_increment},
+        {NULL, run_config_check_command},
+        {"workers", run_config_check_workers},
+        {"listen", run_config_check_listens},
+        {"pass-sockets", run_config_check_pass_sockets},
+        {"ready", run_config_check_ready},
+        {"ready-timeout", run_config_check_ready_timeout},
+        {"health-interval", run_config_check_health},
+        {"health-timeout", run_config_check_health_timeout},
+        {"stop-signal", run_config_check_stop_signal},
+        {"drain-signal", run_config_check_drain_signal},
+        {"merge-logs", run_config_check_merge_logs},
+        {"backoff", run_config_check_backoff},
+        {"no-restart", run_config_check_restarts},
+        {"max-memory", run_config_check_memory},
+        {"increment-var", run_config_check_increment},
 };
 
 size_t run_config_problems(const struct run_config *config,
@@ -200,7 +200,7 @@ size_t run_config_problems(const struct run_config *config,
 	return n;
 }
 
-static void take_first(void *data, const char *option, const char *text)
+static void run_config_take_first(void *data, const char *option, const char *text)
 {
 	struct error *err = data;
 
@@ -211,7 +211,7 @@ static void take_first(void *data, const char *option, const char *text)
 int run_config_check(const struct run_config *config, struct error *err)
 {
 	err->text[0] = '\0';
-	return run_config_problems(config, take_first, err) ? -EINVAL : 0;
+	return run_config_problems(config, run_config_take_first, err) ? -EINVAL : 0;
 }
 
 void run_config_name(struct run_config *config)
@@ -225,7 +225,7 @@ void run_config_name(struct run_config *config)
 }
 
 /* Puts copies in the place of all strings of @config, which shares them with another one. */
-static int own_strings(struct run_config *config, const struct run_config *from)
+static int run_config_own_strings(struct run_config *config, const struct run_config *from)
 {
 	int r = 0;
 
@@ -250,7 +250,7 @@ static int own_strings(struct run_config *config, const struct run_config *from)
 int run_config_copy(const struct run_config *config, struct run_config *ret)
 {
 	struct run_config copy = *config;
-	const int r = own_strings(&copy, config);
+	const int r = run_config_own_strings(&copy, config);
 
 	if (r < 0)
 		run_config_free(&copy);

@@ -2,11 +2,11 @@
 /*
  * Three questions, answered one after the other:
  *
- * Who?       mark_eligible(), and for sticky clients mark_base().
- * How many?  plan_fit(): how long the ring is, and how many of its entries each slot gets. The
- *            slots are on two sides, canary and rest, so that the canary's share is right whatever
- *            the weights inside the sides are.
- * In what order? Round robin: plan_order(). Sticky: fill_base() and fill_sticky().
+ * Who?       schedule_mark_eligible(), and for sticky clients schedule_mark_base().
+ * How many?  schedule_plan_fit(): how long the ring is, and how many of its entries each slot gets.
+ * The slots are on two sides, canary and rest, so that the canary's share is right whatever the
+ * weights inside the sides are. In what order? Round robin: schedule_plan_order(). Sticky:
+ * schedule_fill_base() and schedule_fill_sticky().
  *
  * All arithmetic is on integers, so that the same input gives the same ring everywhere.
  */
@@ -34,18 +34,19 @@ _Static_assert(RPD_SLOT_MAX <= STICKY_LEN, "an entry for every slot");
 
 /* ---- Who ---- */
 
-static bool is_admitted(const struct rpd_slot *slot)
+static bool schedule_is_admitted(const struct rpd_slot *slot)
 {
 	return slot->state == RPD_SLOT_ACTIVE || slot->state == RPD_SLOT_DRAINING;
 }
 
-static bool is_healthy(const struct rpd_slot *slot)
+static bool schedule_is_healthy(const struct rpd_slot *slot)
 {
 	return !(slot->flags & (RPD_SLOT_DEAD | RPD_SLOT_STALLED));
 }
 
 /* Marks in @in the slots that the user wants in the ring. Returns whether there are any. */
-static bool mark_wanted(const struct rpd_schedule *s, bool only_healthy, bool in[RPD_SLOT_MAX])
+static bool schedule_mark_wanted(const struct rpd_schedule *s, bool only_healthy,
+                                 bool in[RPD_SLOT_MAX])
 {
 	bool found = false;
 
@@ -54,23 +55,23 @@ static bool mark_wanted(const struct rpd_schedule *s, bool only_healthy, bool in
 
 		in[i] = slot->state == RPD_SLOT_ACTIVE && slot->weight > 0 &&
 		        (s->only_version == RPD_NO_VERSION || slot->version == s->only_version) &&
-		        (is_healthy(slot) || !only_healthy);
+		        (schedule_is_healthy(slot) || !only_healthy);
 		found |= in[i];
 	}
 	return found;
 }
 
-static bool mark_eligible(const struct rpd_schedule *s, bool in[RPD_SLOT_MAX])
+static bool schedule_mark_eligible(const struct rpd_schedule *s, bool in[RPD_SLOT_MAX])
 {
-	return mark_wanted(s, true, in) || mark_wanted(s, false, in);
+	return schedule_mark_wanted(s, true, in) || schedule_mark_wanted(s, false, in);
 }
 
 /* Marks the slots of the base table: all that have a weight, however they are at the moment, so
  * that the table stays the same when a worker drains, dies or comes back. */
-static void mark_base(const struct rpd_schedule *s, bool in[RPD_SLOT_MAX])
+static void schedule_mark_base(const struct rpd_schedule *s, bool in[RPD_SLOT_MAX])
 {
 	for (unsigned int i = 0; i < s->n_slots; i++)
-		in[i] = is_admitted(&s->slots[i]) && s->slots[i].weight > 0;
+		in[i] = schedule_is_admitted(&s->slots[i]) && s->slots[i].weight > 0;
 }
 
 /* ---- How many ---- */
@@ -95,12 +96,12 @@ struct side {
 	struct member members[RPD_SLOT_MAX]; /* in ascending slot order */
 };
 
-struct plan {
+struct schedule_plan {
 	unsigned int len;
 	struct side sides[SIDE_MAX];
 };
 
-static enum side_name side_of(const struct rpd_schedule *s, unsigned int slot)
+static enum side_name schedule_side_of(const struct rpd_schedule *s, unsigned int slot)
 {
 	bool has_canary = s->canary_permille > 0 && s->canary_permille < PERMILLE;
 
@@ -108,13 +109,14 @@ static enum side_name side_of(const struct rpd_schedule *s, unsigned int slot)
 }
 
 /* The shortest ring: one entry for each slot that is marked in @in. */
-static void plan_init(struct plan *plan, const struct rpd_schedule *s, const bool in[RPD_SLOT_MAX])
+static void schedule_plan_init(struct schedule_plan *plan, const struct rpd_schedule *s,
+                               const bool in[RPD_SLOT_MAX])
 {
 	struct side *rest = &plan->sides[SIDE_REST], *canary = &plan->sides[SIDE_CANARY];
 
 	memset(plan, 0, sizeof(*plan));
 	for (unsigned int i = 0; i < s->n_slots; i++) {
-		struct side *side = &plan->sides[side_of(s, i)];
+		struct side *side = &plan->sides[schedule_side_of(s, i)];
 
 		if (!in[i])
 			continue;
@@ -138,7 +140,7 @@ static void plan_init(struct plan *plan, const struct rpd_schedule *s, const boo
  * ring lengths are seen in one pass. (Largest remainders, which lack that, round small shares
  * worse.)
  */
-static void side_grow(struct side *side)
+static void schedule_side_grow(struct side *side)
 {
 	struct member *neediest = &side->members[0];
 
@@ -156,20 +158,21 @@ static void side_grow(struct side *side)
 /* Makes the ring longer by one entry. It is the canary's as long as the canary has less than the
  * whole number that is nearest to its share. (Each side begins with an entry for every slot; where
  * that is too much already, the other side gets all the rest.) */
-static void plan_grow(struct plan *plan)
+static void schedule_plan_grow(struct schedule_plan *plan)
 {
 	struct side *rest = &plan->sides[SIDE_REST], *canary = &plan->sides[SIDE_CANARY];
 	unsigned int nearest;
 
 	plan->len++;
 	nearest = (plan->len * canary->permille + PERMILLE / 2) / PERMILLE;
-	side_grow(canary->entries < nearest ? canary : rest);
+	schedule_side_grow(canary->entries < nearest ? canary : rest);
 }
 
 /* How far the share of @m is from its ideal, relative to the ideal, rounded up. With a common
  * denominator the ideal is permille * weight * len, which is 4.2e9 at most, and the actual share
  * entries * side->weight * 1000, which is 4.2e12 at most: both fit, also a million times. */
-static uint64_t member_error(const struct member *m, const struct side *side, unsigned int len)
+static uint64_t schedule_member_error(const struct member *m, const struct side *side,
+                                      unsigned int len)
 {
 	uint64_t ideal = (uint64_t)side->permille * m->weight * len;
 	uint64_t actual = (uint64_t)m->entries * side->weight * PERMILLE;
@@ -180,7 +183,7 @@ static uint64_t member_error(const struct member *m, const struct side *side, un
 
 /* The largest error of a member: of the one that has most for its weight, or of the one that has
  * least. */
-static uint64_t side_error(const struct side *side, unsigned int len)
+static uint64_t schedule_side_error(const struct side *side, unsigned int len)
 {
 	const struct member *most = &side->members[0], *least = most;
 	uint64_t over, under;
@@ -195,32 +198,32 @@ static uint64_t side_error(const struct side *side, unsigned int len)
 		if (m->entries * least->weight < least->entries * m->weight)
 			least = m;
 	}
-	over = member_error(most, side, len);
-	under = member_error(least, side, len);
+	over = schedule_member_error(most, side, len);
+	under = schedule_member_error(least, side, len);
 	return over > under ? over : under;
 }
 
 /* The largest error of a slot. A side's share, being the sum, is never further off than the worst
  * of its slots. */
-static uint64_t plan_error(const struct plan *plan)
+static uint64_t schedule_plan_error(const struct schedule_plan *plan)
 {
-	uint64_t rest = side_error(&plan->sides[SIDE_REST], plan->len);
-	uint64_t canary = side_error(&plan->sides[SIDE_CANARY], plan->len);
+	uint64_t rest = schedule_side_error(&plan->sides[SIDE_REST], plan->len);
+	uint64_t canary = schedule_side_error(&plan->sides[SIDE_CANARY], plan->len);
 
 	return rest > canary ? rest : canary;
 }
 
 /* Grows @plan to the best length: the shortest of those with the least error. */
-static void plan_fit(struct plan *plan)
+static void schedule_plan_fit(struct schedule_plan *plan)
 {
-	struct plan trial = *plan;
-	uint64_t least = plan_error(&trial);
+	struct schedule_plan trial = *plan;
+	uint64_t least = schedule_plan_error(&trial);
 
 	while (least > 0 && trial.len < RPD_RING_MAX) {
 		uint64_t error;
 
-		plan_grow(&trial);
-		error = plan_error(&trial);
+		schedule_plan_grow(&trial);
+		error = schedule_plan_error(&trial);
 		if (error < least) {
 			least = error;
 			*plan = trial;
@@ -239,13 +242,13 @@ struct wrr {
 	int credit[GROUP_MAX];
 };
 
-static void wrr_add(struct wrr *w, unsigned int i, int weight)
+static void schedule_wrr_add(struct wrr *w, unsigned int i, int weight)
 {
 	w->weight[i] += weight;
 	w->total += weight;
 }
 
-static unsigned int wrr_next(struct wrr *w)
+static unsigned int schedule_wrr_next(struct wrr *w)
 {
 	unsigned int best = 0;
 
@@ -269,7 +272,7 @@ struct wheel {
 	uint16_t turn[GROUP_MAX]; /* member that has the group's next turn */
 };
 
-static void wheel_init(struct wheel *wheel, const struct side *side)
+static void schedule_wheel_init(struct wheel *wheel, const struct side *side)
 {
 	*wheel = (struct wheel){.side = side};
 	for (unsigned int i = 0; i < side->n_members; i++) {
@@ -279,14 +282,14 @@ static void wheel_init(struct wheel *wheel, const struct side *side)
 			g++;
 		if (g == wheel->groups.n)
 			wheel->turn[wheel->groups.n++] = i;
-		wrr_add(&wheel->groups, g, entries);
+		schedule_wrr_add(&wheel->groups, g, entries);
 	}
 }
 
-static unsigned int wheel_next(struct wheel *wheel)
+static unsigned int schedule_wheel_next(struct wheel *wheel)
 {
 	const struct side *side = wheel->side;
-	unsigned int g = wrr_next(&wheel->groups), now = wheel->turn[g], next = now;
+	unsigned int g = schedule_wrr_next(&wheel->groups), now = wheel->turn[g], next = now;
 
 	do
 		next = (next + 1) % side->n_members;
@@ -297,35 +300,35 @@ static unsigned int wheel_next(struct wheel *wheel)
 
 /* Lays the entries out evenly: first the sides are interleaved, so that the canary is spread out
  * whatever it consists of, then the groups of each side, then the slots of each group. */
-static void plan_order(const struct plan *plan, uint16_t ring[RPD_RING_MAX])
+static void schedule_plan_order(const struct schedule_plan *plan, uint16_t ring[RPD_RING_MAX])
 {
 	struct wrr sides = {.n = SIDE_MAX};
 	struct wheel wheels[SIDE_MAX];
 
 	for (unsigned int i = 0; i < SIDE_MAX; i++) {
-		wrr_add(&sides, i, plan->sides[i].entries);
-		wheel_init(&wheels[i], &plan->sides[i]);
+		schedule_wrr_add(&sides, i, plan->sides[i].entries);
+		schedule_wheel_init(&wheels[i], &plan->sides[i]);
 	}
 	for (unsigned int i = 0; i < plan->len; i++)
-		ring[i] = wheel_next(&wheels[wrr_next(&sides)]);
+		ring[i] = schedule_wheel_next(&wheels[schedule_wrr_next(&sides)]);
 }
 
-static void report_plan(struct rpd_schedule *s, const struct plan *plan)
+static void schedule_report_plan(struct rpd_schedule *s, const struct schedule_plan *plan)
 {
-	uint64_t error = plan_error(plan);
+	uint64_t error = schedule_plan_error(plan);
 
 	s->ring_len = plan->len;
 	s->rounding_ppm = error < UINT32_MAX ? error : UINT32_MAX;
 }
 
-static void fill_round_robin(struct rpd_schedule *s, const bool eligible[RPD_SLOT_MAX])
+static void schedule_fill_round_robin(struct rpd_schedule *s, const bool eligible[RPD_SLOT_MAX])
 {
-	struct plan plan;
+	struct schedule_plan plan;
 
-	plan_init(&plan, s, eligible);
-	plan_fit(&plan);
-	plan_order(&plan, s->ring);
-	report_plan(s, &plan);
+	schedule_plan_init(&plan, s, eligible);
+	schedule_plan_fit(&plan);
+	schedule_plan_order(&plan, s->ring);
+	schedule_report_plan(s, &plan);
 }
 
 /* ---- In what order: sticky ---- */
@@ -337,7 +340,7 @@ struct walk {
 };
 
 /* One step of Steele, Lea and Flood's SplitMix64. */
-static uint64_t mix(uint64_t key)
+static uint64_t schedule_mix(uint64_t key)
 {
 	uint64_t z = (key + 1) * 0x9e3779b97f4a7c15;
 
@@ -346,14 +349,14 @@ static uint64_t mix(uint64_t key)
 	return z ^ (z >> 31);
 }
 
-static struct walk walk_start(unsigned int key)
+static struct walk schedule_walk_start(unsigned int key)
 {
-	uint64_t hash = mix(key);
+	uint64_t hash = schedule_mix(key);
 
 	return (struct walk){(uint32_t)hash % STICKY_LEN, 1 + (hash >> 32) % (STICKY_LEN - 1)};
 }
 
-static void walk_on(struct walk *walk)
+static void schedule_walk_on(struct walk *walk)
 {
 	walk->at += walk->step;
 	if (walk->at >= STICKY_LEN)
@@ -363,34 +366,34 @@ static void walk_on(struct walk *walk)
 /* A table as in Maglev (Eisenbud et al., NSDI 2016): each slot walks the table in an order of its
  * own, and at its turn takes the next entry that is free. With the round-robin ring as the order of
  * the turns, each slot gets exactly the entries that it was given there. */
-static void fill_base(const struct plan *plan, uint16_t base[STICKY_LEN])
+static void schedule_fill_base(const struct schedule_plan *plan, uint16_t base[STICKY_LEN])
 {
 	uint16_t turns[RPD_RING_MAX];
 	struct walk walks[RPD_SLOT_MAX];
 
 	for (unsigned int i = 0; i < RPD_SLOT_MAX; i++)
-		walks[i] = walk_start(i);
+		walks[i] = schedule_walk_start(i);
 	for (unsigned int i = 0; i < STICKY_LEN; i++)
 		base[i] = NOBODY;
-	plan_order(plan, turns);
+	schedule_plan_order(plan, turns);
 	for (unsigned int i = 0; i < STICKY_LEN; i++) {
 		struct walk *walk = &walks[turns[i]];
 
 		while (base[walk->at] != NOBODY)
-			walk_on(walk);
+			schedule_walk_on(walk);
 		base[walk->at] = turns[i];
 	}
 }
 
 /* Marks who may inherit from a slot of @side that is out: its own side, which keeps the canary's
  * share as it is, or if all of that is out, anybody. */
-static void mark_heirs(const struct rpd_schedule *s, const bool eligible[RPD_SLOT_MAX],
-                       enum side_name side, bool in[RPD_SLOT_MAX])
+static void schedule_mark_heirs(const struct rpd_schedule *s, const bool eligible[RPD_SLOT_MAX],
+                                enum side_name side, bool in[RPD_SLOT_MAX])
 {
 	bool found = false;
 
 	for (unsigned int i = 0; i < s->n_slots; i++) {
-		in[i] = eligible[i] && side_of(s, i) == side;
+		in[i] = eligible[i] && schedule_side_of(s, i) == side;
 		found |= in[i];
 	}
 	if (!found)
@@ -403,40 +406,42 @@ static void mark_heirs(const struct rpd_schedule *s, const bool eligible[RPD_SLO
  * goes to the first one that can have it (which is rendezvous hashing): a slot that leaves moves
  * only what it had, and gets just that back when it returns.
  */
-static uint16_t find_heir(const uint16_t base[STICKY_LEN], const bool heirs[RPD_SLOT_MAX],
-                          unsigned int entry)
+static uint16_t schedule_find_heir(const uint16_t base[STICKY_LEN], const bool heirs[RPD_SLOT_MAX],
+                                   unsigned int entry)
 {
-	struct walk walk = walk_start(RPD_SLOT_MAX + entry);
+	struct walk walk = schedule_walk_start(RPD_SLOT_MAX + entry);
 
 	while (!heirs[base[walk.at]])
-		walk_on(&walk);
+		schedule_walk_on(&walk);
 	return base[walk.at];
 }
 
 /* rounding_ppm is of the base table: how the entries of a slot that is out are spread over the
  * others is left to chance. */
-static void fill_sticky(struct rpd_schedule *s, const bool eligible[RPD_SLOT_MAX])
+static void schedule_fill_sticky(struct rpd_schedule *s, const bool eligible[RPD_SLOT_MAX])
 {
 	bool in_base[RPD_SLOT_MAX], heirs[SIDE_MAX][RPD_SLOT_MAX];
 	uint16_t base[STICKY_LEN];
-	struct plan plan;
+	struct schedule_plan plan;
 
-	mark_base(s, in_base);
-	plan_init(&plan, s, in_base);
+	schedule_mark_base(s, in_base);
+	schedule_plan_init(&plan, s, in_base);
 	while (plan.len < STICKY_LEN)
-		plan_grow(&plan);
-	fill_base(&plan, base);
+		schedule_plan_grow(&plan);
+	schedule_fill_base(&plan, base);
 	for (unsigned int i = 0; i < SIDE_MAX; i++)
-		mark_heirs(s, eligible, i, heirs[i]);
+		schedule_mark_heirs(s, eligible, i, heirs[i]);
 	for (unsigned int i = 0; i < STICKY_LEN; i++)
-		s->ring[i] = eligible[base[i]] ? base[i]
-		                               : find_heir(base, heirs[side_of(s, base[i])], i);
-	report_plan(s, &plan);
+		s->ring[i] =
+		        eligible[base[i]]
+		                ? base[i]
+		                : schedule_find_heir(base, heirs[schedule_side_of(s, base[i])], i);
+	schedule_report_plan(s, &plan);
 }
 
 /* ---- What else the steering program reads ---- */
 
-static void count_entries(struct rpd_schedule *s)
+static void schedule_count_entries(struct rpd_schedule *s)
 {
 	for (unsigned int i = 0; i < s->n_slots; i++)
 		s->slots[i].entries = 0;
@@ -454,11 +459,11 @@ enum rank {
 	RANK_NONE = RANK_MAX,
 };
 
-static enum rank rank_of(const struct rpd_schedule *s, unsigned int slot)
+static enum rank schedule_rank_of(const struct rpd_schedule *s, unsigned int slot)
 {
 	const struct rpd_slot *it = &s->slots[slot];
 
-	if (!is_admitted(it))
+	if (!schedule_is_admitted(it))
 		return RANK_NONE;
 	if (schedule_has(s, slot))
 		return RANK_RING;
@@ -468,23 +473,23 @@ static enum rank rank_of(const struct rpd_schedule *s, unsigned int slot)
 }
 
 /* Appends the slots of this rank and version; returns how many. */
-static unsigned int list_rank(struct rpd_schedule *s, enum rank rank, unsigned int version)
+static unsigned int schedule_list_rank(struct rpd_schedule *s, enum rank rank, unsigned int version)
 {
 	unsigned int before = s->n_candidates;
 
 	for (unsigned int i = 0; i < s->n_slots; i++)
-		if (s->slots[i].version == version && rank_of(s, i) == rank)
+		if (s->slots[i].version == version && schedule_rank_of(s, i) == rank)
 			s->candidates[s->n_candidates++] = i;
 	return s->n_candidates - before;
 }
 
-static void list_candidates(struct rpd_schedule *s)
+static void schedule_list_candidates(struct rpd_schedule *s)
 {
 	s->n_candidates = 0;
 	for (enum rank rank = 0; rank < RANK_MAX; rank++) {
 		for (unsigned int v = 0; v < RPD_VERSION_MAX; v++) {
 			struct rpd_version *version = &s->versions[v];
-			unsigned int first = s->n_candidates, n = list_rank(s, rank, v);
+			unsigned int first = s->n_candidates, n = schedule_list_rank(s, rank, v);
 
 			if (rank == RANK_RING) {
 				version->first = first;
@@ -499,18 +504,18 @@ static void list_candidates(struct rpd_schedule *s)
 	}
 }
 
-static bool version_is_used(const struct rpd_schedule *s, unsigned int version)
+static bool schedule_version_is_used(const struct rpd_schedule *s, unsigned int version)
 {
 	for (unsigned int i = 0; i < s->n_slots; i++)
-		if (s->slots[i].version == version && is_admitted(&s->slots[i]))
+		if (s->slots[i].version == version && schedule_is_admitted(&s->slots[i]))
 			return true;
 	return version == s->only_version;
 }
 
-static void forget_unused_versions(struct rpd_schedule *s)
+static void schedule_forget_unused_versions(struct rpd_schedule *s)
 {
 	for (unsigned int v = 0; v < RPD_VERSION_MAX; v++)
-		if (!version_is_used(s, v))
+		if (!schedule_version_is_used(s, v))
 			s->versions[v] = (struct rpd_version){};
 }
 
@@ -529,15 +534,15 @@ void schedule_build(struct rpd_schedule *s)
 	s->rounding_ppm = 0;
 	memset(s->ring, 0, sizeof(s->ring));
 	memset(s->candidates, 0, sizeof(s->candidates));
-	if (mark_eligible(s, eligible)) {
+	if (schedule_mark_eligible(s, eligible)) {
 		if (s->policy == RPD_STICKY)
-			fill_sticky(s, eligible);
+			schedule_fill_sticky(s, eligible);
 		else
-			fill_round_robin(s, eligible);
+			schedule_fill_round_robin(s, eligible);
 	}
-	count_entries(s);
-	list_candidates(s);
-	forget_unused_versions(s);
+	schedule_count_entries(s);
+	schedule_list_candidates(s);
+	schedule_forget_unused_versions(s);
 }
 
 bool schedule_has(const struct rpd_schedule *s, unsigned int slot)
@@ -548,7 +553,7 @@ bool schedule_has(const struct rpd_schedule *s, unsigned int slot)
 bool schedule_is_served(const struct rpd_schedule *s)
 {
 	for (unsigned int i = 0; i < s->n_slots; i++)
-		if (schedule_has(s, i) && is_healthy(&s->slots[i]))
+		if (schedule_has(s, i) && schedule_is_healthy(&s->slots[i]))
 			return true;
 	return false;
 }

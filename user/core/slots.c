@@ -26,7 +26,8 @@ static void slots_add(struct slots *slots, uint16_t slot)
 }
 
 /* One number at *@text, which is moved behind it. */
-static int parse_slot(const char **text, unsigned long *ret, const char *whole, struct error *err)
+static int slots_parse_slot(const char **text, unsigned long *ret, const char *whole,
+                            struct error *err)
 {
 	char *end;
 
@@ -46,12 +47,12 @@ int slots_parse(struct slots *slots, const char *text, struct error *err)
 	unsigned long first = 0, last;
 
 	for (;; at++) {
-		int r = parse_slot(&at, &first, text, err);
+		int r = slots_parse_slot(&at, &first, text, err);
 
 		last = first;
 		if (r == 0 && *at == '-') {
 			at++;
-			r = parse_slot(&at, &last, text, err);
+			r = slots_parse_slot(&at, &last, text, err);
 		}
 		if (r < 0)
 			return r;
@@ -68,7 +69,7 @@ int slots_parse(struct slots *slots, const char *text, struct error *err)
 #define SLOTS_MORE "..."
 
 /* The last of the run of neighbours that begins at index @first. */
-static size_t run_end(const struct slots *slots, size_t first)
+static size_t slots_run_end(const struct slots *slots, size_t first)
 {
 	while (first + 1 < slots->n && slots->at[first + 1] == slots->at[first] + 1)
 		first++;
@@ -81,7 +82,7 @@ const char *slots_format(const struct slots *slots, char *buf, size_t size)
 
 	buf[0] = '\0';
 	for (size_t i = 0; i < slots->n; i++) {
-		size_t last = run_end(slots, i);
+		size_t last = slots_run_end(slots, i);
 		char part[32];
 		int n = snprintf(part, sizeof(part), last > i ? "%s%u-%u" : "%s%u", i ? "," : "",
 		                 slots->at[i], slots->at[last]);

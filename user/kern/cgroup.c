@@ -59,7 +59,7 @@ int cgroup_refused(int code, const char *path, struct error *err)
 
 /* --- one cgroup --- */
 
-static int make_at(int at, const char *name)
+static int cgroup_make_at(int at, const char *name)
 {
 	_cleanup_close_ int fd = -1;
 	int r;
@@ -78,7 +78,7 @@ static int make_at(int at, const char *name)
 int cgroup_make(const char *parent, const char *name, struct error *err)
 {
 	_cleanup_close_ int at = cgroup_directory(AT_FDCWD, parent);
-	int r = at < 0 ? at : make_at(at, name);
+	int r = at < 0 ? at : cgroup_make_at(at, name);
 	char path[PATH_MAX];
 
 	if (r >= 0)
@@ -128,19 +128,19 @@ int cgroup_kill(int fd)
 
 /* --- cgroups in it --- */
 
-static int name_compare(const void *a, const void *b)
+static int cgroup_name_compare(const void *a, const void *b)
 {
 	return strverscmp(*(char *const *)a, *(char *const *)b);
 }
 
-static void names_free(char **names, size_t n)
+static void cgroup_names_free(char **names, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		free(names[i]);
 	free(names);
 }
 
-static int names_add(char ***names, size_t *n, const char *name)
+static int cgroup_names_add(char ***names, size_t *n, const char *name)
 {
 	char **more = reallocarray(*names, *n + 1, sizeof(*more));
 
@@ -155,7 +155,7 @@ static int names_add(char ***names, size_t *n, const char *name)
 }
 
 /* Names of the directories in @fd. */
-static int children_of(int fd, char ***ret, size_t *ret_n)
+static int cgroup_children_of(int fd, char ***ret, size_t *ret_n)
 {
 	_cleanup_close_ int again = cgroup_directory(fd, ".");
 	_cleanup_dir_ DIR *dir = again < 0 ? NULL : fdopendir(again);
@@ -171,13 +171,13 @@ static int children_of(int fd, char ***ret, size_t *ret_n)
 	while (r == 0 && dir && (entry = readdir(dir)))
 		if (entry->d_type == DT_DIR && strcmp(entry->d_name, ".") != 0 &&
 		    strcmp(entry->d_name, "..") != 0)
-			r = names_add(&names, &n, entry->d_name);
+			r = cgroup_names_add(&names, &n, entry->d_name);
 	if (r < 0) {
-		names_free(names, n);
+		cgroup_names_free(names, n);
 		return r;
 	}
 	if (n)
-		qsort(names, n, sizeof(*names), name_compare);
+		qsort(names, n, sizeof(*names), cgroup_name_compare);
 	*ret = names;
 	*ret_n = n;
 	return 0;
@@ -187,18 +187,18 @@ int cgroup_children(const char *parent, char ***ret, size_t *ret_n)
 {
 	_cleanup_close_ int fd = cgroup_directory(AT_FDCWD, parent);
 
-	return fd < 0 ? fd : children_of(fd, ret, ret_n);
+	return fd < 0 ? fd : cgroup_children_of(fd, ret, ret_n);
 }
 
 /*
  * Calls @visit for @fd and all cgroups below it, from the leaves up, until it fails. What
  * disappears meanwhile was not there.
  */
-static int walk(int fd, int depth, int (*visit)(int fd, void *data), void *data)
+static int cgroup_walk(int fd, int depth, int (*visit)(int fd, void *data), void *data)
 {
 	char **names = NULL;
 	size_t n = 0;
-	int r = depth > NESTING_MAX ? -ELOOP : children_of(fd, &names, &n);
+	int r = depth > NESTING_MAX ? -ELOOP : cgroup_children_of(fd, &names, &n);
 
 	for (size_t i = 0; i < n && r == 0; i++) {
 		_cleanup_close_ int child = cgroup_directory(fd, names[i]);
@@ -206,28 +206,27 @@ static int walk(int fd, int depth, int (*visit)(int fd, void *data), void *data)
 		if (child < 0 && child != -ENOENT)
 			r = child;
 		if (child >= 0)
-			r = walk(child, depth + 1, visit, data);
+			r = cgroup_walk(child, depth + 1, visit, data);
 	}
-	names_free(names, n);
+	cgroup_names_free(names, n);
 	return r == 0 ? visit(fd, data) : r;
 }
 
 /* Removes what is in @fd, and below it; not @fd itself. */
-static int remove_children(int fd, void *data)
+static int cgroup_remove_children(int fd, void *data)
 {
 	char **names = NULL;
 	size_t n = 0;
-	int r = children_of(fd, &names, &n);
+	int r = cgroup_children_of(fd, &names, &n);
 
-	(void)data;
 	for (size_t i = 0; i < n && r == 0; i++)
 		if (unlinkat(fd, names[i], AT_REMOVEDIR) < 0 && errno != ENOENT)
 			r = -errno;
-	names_free(names, n);
+	cgroup_names_free(names, n);
 	return r;
 }
 
-static int remove_at(int at, const char *name)
+static int cgroup_remove_at(int at, const char *name)
 {
 	_cleanup_close_ int fd = cgroup_directory(at, name);
 	int r;
@@ -236,7 +235,7 @@ static int remove_at(int at, const char *name)
 		return fd;
 	if (cgroup_is_populated(fd))
 		return -EBUSY;
-	r = walk(fd, 0, remove_children, NULL);
+	r = cgroup_walk(fd, 0, cgroup_remove_children, NULL);
 	if (r == 0 && unlinkat(at, name, AT_REMOVEDIR) < 0)
 		r = -errno;
 	return r;
@@ -246,7 +245,7 @@ int cgroup_remove(const char *parent, const char *name)
 {
 	_cleanup_close_ int at = cgroup_directory(AT_FDCWD, parent);
 
-	return at < 0 ? at : remove_at(at, name);
+	return at < 0 ? at : cgroup_remove_at(at, name);
 }
 
 /* --- processes --- */
@@ -256,7 +255,7 @@ struct pids {
 	size_t n, capacity;
 };
 
-static int pids_add(struct pids *pids, uint32_t pid)
+static int cgroup_pids_add(struct pids *pids, uint32_t pid)
 {
 	if (pids->n == pids->capacity) {
 		const size_t capacity = pids->capacity ? 2 * pids->capacity : 16;
@@ -271,7 +270,7 @@ static int pids_add(struct pids *pids, uint32_t pid)
 	return 0;
 }
 
-static int pids_visit(int fd, void *data)
+static int cgroup_pids_visit(int fd, void *data)
 {
 	_cleanup_close_ int procs = openat(fd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
 	_cleanup_file_ FILE *file = procs < 0 ? NULL : fdopen(procs, "r");
@@ -284,11 +283,11 @@ static int pids_visit(int fd, void *data)
 	/* Of a threaded cgroup it can't be read: the processes are in the one above. 0: a process
 	 * that our pid namespace doesn't see. */
 	while (r == 0 && fscanf(file, "%" SCNu32, &pid) == 1)
-		r = pid ? pids_add(data, pid) : 0;
+		r = pid ? cgroup_pids_add(data, pid) : 0;
 	return r;
 }
 
-static int pid_compare(const void *a, const void *b)
+static int cgroup_pid_compare(const void *a, const void *b)
 {
 	const uint32_t *x = a, *y = b;
 
@@ -298,7 +297,7 @@ static int pid_compare(const void *a, const void *b)
 int cgroup_processes(int fd, uint32_t **ret, size_t *ret_n)
 {
 	struct pids pids = {0};
-	int r = walk(fd, 0, pids_visit, &pids);
+	int r = cgroup_walk(fd, 0, cgroup_pids_visit, &pids);
 	size_t n = 0;
 
 	if (r < 0) {
@@ -306,7 +305,7 @@ int cgroup_processes(int fd, uint32_t **ret, size_t *ret_n)
 		return r;
 	}
 	if (pids.n)
-		qsort(pids.list, pids.n, sizeof(*pids.list), pid_compare);
+		qsort(pids.list, pids.n, sizeof(*pids.list), cgroup_pid_compare);
 	/* One that moved from cgroup to cgroup while we looked is there twice. */
 	for (size_t i = 0; i < pids.n; i++)
 		if (n == 0 || pids.list[n - 1] != pids.list[i])
@@ -316,7 +315,7 @@ int cgroup_processes(int fd, uint32_t **ret, size_t *ret_n)
 	return 0;
 }
 
-static uint64_t resident_memory(uint32_t pid)
+static uint64_t cgroup_resident_memory(uint32_t pid)
 {
 	char path[64], text[256];
 	uint64_t pages = 0;
@@ -330,7 +329,7 @@ static uint64_t resident_memory(uint32_t pid)
 
 /* What of it is there to be faster, and is given up when somebody needs the memory: a program that
  * reads files, or serves them, has as much of that as the host has room for. */
-static uint64_t reclaimable(int fd)
+static uint64_t cgroup_reclaimable(int fd)
 {
 	static const char *const names[] = {"inactive_file ", "active_file ", "slab_reclaimable "};
 	char text[8192];
@@ -355,13 +354,13 @@ uint64_t cgroup_memory(int fd)
 	char text[64];
 
 	if (cgroup_read(fd, "memory.current", text, sizeof(text)) == 0) {
-		const uint64_t all = strtoull(text, NULL, 10), cached = reclaimable(fd);
+		const uint64_t all = strtoull(text, NULL, 10), cached = cgroup_reclaimable(fd);
 
 		return all > cached ? all - cached : 0;
 	}
 	if (cgroup_processes(fd, &pids, &n) < 0)
 		return 0;
 	for (size_t i = 0; i < n; i++)
-		sum += resident_memory(pids[i]);
+		sum += cgroup_resident_memory(pids[i]);
 	return sum;
 }

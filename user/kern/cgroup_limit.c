@@ -11,7 +11,7 @@
 #include "kern/cgroup_file.h"
 
 /* Whether a list of controllers, words with spaces between, has @controller. */
-static bool has_controller(int fd, const char *file, const char *controller)
+static bool cgroup_limit_has_controller(int fd, const char *file, const char *controller)
 {
 	char text[512], *rest = NULL;
 
@@ -23,7 +23,7 @@ static bool has_controller(int fd, const char *file, const char *controller)
 	return false;
 }
 
-static int no_limit(int code, const char *controller, struct error *err)
+static int cgroup_limit_no_limit(int code, const char *controller, struct error *err)
 {
 	if (code == -EBUSY)
 		return error_set(err, code,
@@ -36,7 +36,7 @@ static int no_limit(int code, const char *controller, struct error *err)
 }
 
 /* Turns a controller on for a worker, from the cgroup that we were given down. */
-static int enable(int fd, const char *controller, struct error *err)
+static int cgroup_limit_enable(int fd, const char *controller, struct error *err)
 {
 	static const char *const above[] = {"../../..", "../..", ".."};
 	char change[32];
@@ -47,8 +47,8 @@ static int enable(int fd, const char *controller, struct error *err)
 		int r;
 
 		if (at < 0)
-			return no_limit(at, controller, err);
-		if (!has_controller(at, "cgroup.controllers", controller))
+			return cgroup_limit_no_limit(at, controller, err);
+		if (!cgroup_limit_has_controller(at, "cgroup.controllers", controller))
 			return error_set(err, -EOPNOTSUPP,
 			                 "can't limit %s: cgroup2 of this host, or unit, has not "
 			                 "the controller '%s' (see cgroup.controllers)%s",
@@ -56,21 +56,21 @@ static int enable(int fd, const char *controller, struct error *err)
 			                 i == 0 ? "\non a host with cgroup v1 beside it, boot with "
 			                          "systemd.unified_cgroup_hierarchy=1"
 			                        : "");
-		if (has_controller(at, "cgroup.subtree_control", controller))
+		if (cgroup_limit_has_controller(at, "cgroup.subtree_control", controller))
 			continue;
 		r = cgroup_write(at, "cgroup.subtree_control", change);
 		if (r < 0)
-			return no_limit(r, controller, err);
+			return cgroup_limit_no_limit(r, controller, err);
 	}
 	return 0;
 }
 
 /* @value "max..." is no limit, and then the controller need not be there. */
-static int limit(int fd, const char *controller, const char *file, const char *value,
-                 struct error *err)
+static int cgroup_limit_write(int fd, const char *controller, const char *file, const char *value,
+                              struct error *err)
 {
 	const bool unlimited = !strncmp(value, "max", 3);
-	int r = unlimited ? 0 : enable(fd, controller, err);
+	int r = unlimited ? 0 : cgroup_limit_enable(fd, controller, err);
 
 	if (r < 0)
 		return r;
@@ -88,7 +88,7 @@ int cgroup_limit(int fd, uint64_t memory, unsigned int cpu_permille, struct erro
 
 	if (memory)
 		snprintf(value, sizeof(value), "%" PRIu64, memory);
-	r = limit(fd, "memory", "memory.max", value, err);
+	r = cgroup_limit_write(fd, "memory", "memory.max", value, err);
 	if (r < 0)
 		return r;
 	if (cpu_permille)
@@ -96,5 +96,5 @@ int cgroup_limit(int fd, uint64_t memory, unsigned int cpu_permille, struct erro
 		         PERIOD_US);
 	else
 		snprintf(value, sizeof(value), "max %d", PERIOD_US);
-	return limit(fd, "cpu", "cpu.max", value, err);
+	return cgroup_limit_write(fd, "cpu", "cpu.max", value, err);
 }

@@ -20,7 +20,7 @@
 #define SUPERVISOR "supervisor" /* our leaf of a unit's cgroup */
 
 /* Appends "/NAME". */
-static int path_add(char path[PATH_MAX], const char *name)
+static int cgroup_service_path_add(char path[PATH_MAX], const char *name)
 {
 	const size_t length = strlen(path);
 
@@ -32,7 +32,7 @@ static int path_add(char path[PATH_MAX], const char *name)
 }
 
 /* Appends our own cgroup: the line "0::/PATH" of /proc/self/cgroup, "/" being the mount. */
-static int path_add_own(char path[PATH_MAX])
+static int cgroup_service_path_add_own(char path[PATH_MAX])
 {
 	_cleanup_file_ FILE *file = fopen("/proc/self/cgroup", "re");
 	_cleanup_free_ char *line = NULL;
@@ -43,13 +43,13 @@ static int path_add_own(char path[PATH_MAX])
 	while (getline(&line, &size, file) >= 0)
 		if (!strncmp(line, "0::/", 4)) {
 			line[strcspn(line, "\n")] = '\0';
-			return line[4] ? path_add(path, line + 4) : 0;
+			return line[4] ? cgroup_service_path_add(path, line + 4) : 0;
 		}
 	return -ENOENT;
 }
 
 /* systemd marks with this what it leaves to the unit; by the first name since 251. */
-static bool is_delegated(const char *path)
+static bool cgroup_service_is_delegated(const char *path)
 {
 	static const char *const names[] = {"user.delegate", "trusted.delegate"};
 	char value;
@@ -64,40 +64,40 @@ static bool is_delegated(const char *path)
  * The unit's cgroup that was delegated to us, if there is one: ours, or the one above if we are in
  * its leaf already. False with @path unchanged if not.
  */
-static bool find_unit(char path[PATH_MAX])
+static bool cgroup_service_find_unit(char path[PATH_MAX])
 {
 	char own[PATH_MAX];
 	char *last;
 
 	strcpy(own, path);
-	if (path_add_own(own) < 0 || strlen(own) == strlen(path))
+	if (cgroup_service_path_add_own(own) < 0 || strlen(own) == strlen(path))
 		return false;
 	last = strrchr(own, '/');
 	if (!strcmp(last, "/" SUPERVISOR))
 		*last = '\0';
-	if (!is_delegated(own))
+	if (!cgroup_service_is_delegated(own))
 		return false;
 	strcpy(path, own);
 	return true;
 }
 
-static int make(const char *path, struct error *err)
+static int cgroup_service_make(const char *path, struct error *err)
 {
 	return mkdir(path, 0755) < 0 && errno != EEXIST ? cgroup_refused(-errno, path, err) : 0;
 }
 
 /* Processes may be in the leaves only, once controllers are on: cgroups(7). */
-static int move_aside(const char *unit, struct error *err)
+static int cgroup_service_move_aside(const char *unit, struct error *err)
 {
 	_cleanup_close_ int fd = -1;
 	char path[PATH_MAX];
 	int r;
 
 	strcpy(path, unit);
-	r = path_add(path, SUPERVISOR);
+	r = cgroup_service_path_add(path, SUPERVISOR);
 	if (r < 0)
 		return cgroup_refused(r, unit, err);
-	r = make(path, err);
+	r = cgroup_service_make(path, err);
 	if (r < 0)
 		return r;
 	fd = cgroup_directory(AT_FDCWD, path);
@@ -106,15 +106,15 @@ static int move_aside(const char *unit, struct error *err)
 }
 
 /* Another supervisor, whose last service ends, may remove the parent at the same moment. */
-static int make_service(const char *parent, const char *path, struct error *err)
+static int cgroup_service_make_service(const char *parent, const char *path, struct error *err)
 {
 	int r;
 
 	for (int tries = 0; tries < 100; tries++) {
-		r = make(parent, err);
+		r = cgroup_service_make(parent, err);
 		if (r < 0)
 			return r;
-		r = make(path, err);
+		r = cgroup_service_make(path, err);
 		if (r != -ENOENT)
 			break;
 	}
@@ -124,7 +124,7 @@ static int make_service(const char *parent, const char *path, struct error *err)
 }
 
 /* The cgroup that we may make cgroups in. */
-static int find_base(bool create, char path[PATH_MAX], struct error *err)
+static int cgroup_service_find_base(bool create, char path[PATH_MAX], struct error *err)
 {
 	int r = probe_cgroup2(path, PATH_MAX);
 
@@ -133,24 +133,24 @@ static int find_base(bool create, char path[PATH_MAX], struct error *err)
 		                 "cgroup2 is needed, and its mount can't be found: %s\n"
 		                 "mount it: mount -t cgroup2 cgroup2 /sys/fs/cgroup",
 		                 strerror(-r));
-	return find_unit(path) && create ? move_aside(path, err) : 0;
+	return cgroup_service_find_unit(path) && create ? cgroup_service_move_aside(path, err) : 0;
 }
 
 int cgroup_service(const char *service, bool create, char ret_path[PATH_MAX], struct error *err)
 {
 	char parent[PATH_MAX], path[PATH_MAX];
-	int r = find_base(create, parent, err);
+	int r = cgroup_service_find_base(create, parent, err);
 
 	if (r < 0)
 		return r;
-	r = path_add(parent, CGROUP_PARENT);
+	r = cgroup_service_path_add(parent, CGROUP_PARENT);
 	strcpy(path, parent);
 	if (r == 0)
-		r = path_add(path, service);
+		r = cgroup_service_path_add(path, service);
 	if (r < 0)
 		return cgroup_refused(r, path, err);
 	if (create)
-		r = make_service(parent, path, err);
+		r = cgroup_service_make_service(parent, path, err);
 	else if (access(path, F_OK) < 0)
 		r = error_set(err, -errno, "there is no cgroup %s: %s", path, strerror(errno));
 	if (r == 0)
@@ -167,10 +167,12 @@ int cgroup_service_known(const char *path, struct error *err)
 
 	if (fd < 0 || fstatfs(fd, &fs) < 0 || fs.f_type != CGROUP2_SUPER_MAGIC)
 		return error_set(err, -ENOENT, "there is no cgroup %s", path);
-	if (probe_cgroup2(unit, sizeof(unit)) < 0 || !find_unit(unit))
+	if (probe_cgroup2(unit, sizeof(unit)) < 0 || !cgroup_service_find_unit(unit))
 		return 0;
 	length = strlen(unit);
-	return !strncmp(path, unit, length) && path[length] == '/' ? move_aside(unit, err) : 0;
+	return !strncmp(path, unit, length) && path[length] == '/'
+	               ? cgroup_service_move_aside(unit, err)
+	               : 0;
 }
 
 int cgroup_remove_service(const char *path)

@@ -11,7 +11,7 @@
 #include "core/kernel_bugs.h"
 #include "kern/probe.h"
 
-static int check_privileges(struct checks *checks)
+static int checkup_check_privileges(struct checks *checks)
 {
 	char missing[CHECK_TEXT_MAX / 2];
 	int r = probe_privileges(missing, sizeof(missing));
@@ -23,7 +23,7 @@ static int check_privileges(struct checks *checks)
 	                  r == 0 ? missing : strerror(-r));
 }
 
-static int check_feature(struct checks *checks, enum probe probe)
+static int checkup_check_feature(struct checks *checks, enum probe probe)
 {
 	const struct feature *f = probe_describe(probe);
 	int r = probe_feature(probe);
@@ -39,16 +39,16 @@ static int check_feature(struct checks *checks, enum probe probe)
 	                  "missing, came in Linux %s; for %s", f->since, f->purpose);
 }
 
-static int check_features(struct checks *checks)
+static int checkup_check_features(struct checks *checks)
 {
 	int r = 0;
 
 	for (enum probe p = 0; p < PROBE_MAX && r == 0; p++)
-		r = check_feature(checks, p);
+		r = checkup_check_feature(checks, p);
 	return r;
 }
 
-static int check_ptrace_scope(struct checks *checks)
+static int checkup_check_ptrace_scope(struct checks *checks)
 {
 	int scope;
 
@@ -61,7 +61,7 @@ static int check_ptrace_scope(struct checks *checks)
 	                  "a worker's listener may be taken over");
 }
 
-static int check_bpffs(struct checks *checks)
+static int checkup_check_bpffs(struct checks *checks)
 {
 	char path[PATH_MAX];
 	struct stat st;
@@ -80,7 +80,7 @@ static int check_bpffs(struct checks *checks)
 	return checks_add(checks, CHECK_OK, "bpffs", NULL, "%s", path);
 }
 
-static int check_cgroup2(struct checks *checks)
+static int checkup_check_cgroup2(struct checks *checks)
 {
 	char path[PATH_MAX];
 	int r = probe_cgroup2(path, sizeof(path));
@@ -91,7 +91,7 @@ static int check_cgroup2(struct checks *checks)
 	                  "%s; needed for --watch", r == -ENOENT ? "not mounted" : strerror(-r));
 }
 
-static int check_kernel_bug(struct checks *checks)
+static int checkup_check_kernel_bug(struct checks *checks)
 {
 	static const struct {
 		enum verdict verdict;
@@ -121,7 +121,7 @@ static int check_kernel_bug(struct checks *checks)
 	                  "Linux %s: %s", kernel.release, rows[bug].text);
 }
 
-static int check_migrate_req(struct checks *checks)
+static int checkup_check_migrate_req(struct checks *checks)
 {
 	int on, r = probe_sysctl_int("net/ipv4/tcp_migrate_req", &on);
 
@@ -136,7 +136,7 @@ static int check_migrate_req(struct checks *checks)
 	                  "that are not steered lose what is queued on a listener that closes");
 }
 
-static int check_syncookies(struct checks *checks)
+static int checkup_check_syncookies(struct checks *checks)
 {
 	int mode, r = probe_sysctl_int("net/ipv4/tcp_syncookies", &mode);
 
@@ -161,10 +161,10 @@ static int check_syncookies(struct checks *checks)
 int checkup_network(struct checks *checks, const char *service)
 {
 	size_t first = checks->n;
-	int r = check_migrate_req(checks);
+	int r = checkup_check_migrate_req(checks);
 
 	if (r == 0)
-		r = check_syncookies(checks);
+		r = checkup_check_syncookies(checks);
 	for (size_t i = first; service && i < checks->n; i++) {
 		struct check *row = &checks->rows[i];
 		const struct check found = *row;
@@ -178,8 +178,8 @@ int checkup_network(struct checks *checks, const char *service)
 int checkup_host(struct checks *checks)
 {
 	static int (*const all[])(struct checks *) = {
-	        check_privileges, check_features, check_ptrace_scope,
-	        check_bpffs,      check_cgroup2,  check_kernel_bug,
+	        checkup_check_privileges, checkup_check_features, checkup_check_ptrace_scope,
+	        checkup_check_bpffs,      checkup_check_cgroup2,  checkup_check_kernel_bug,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {

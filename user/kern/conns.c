@@ -51,12 +51,12 @@ bool conns_is_pin(const char *name)
 	return false;
 }
 
-static void cleanup_skel(struct conn_bpf **skel)
+static void conns_cleanup_skel(struct conn_bpf **skel)
 {
 	conn_bpf__destroy(*skel);
 }
 
-static int pin(int fd, const struct pins *pins, enum conn_pin which)
+static int conns_pin(int fd, const struct pins *pins, enum conn_pin which)
 {
 	char path[PATH_MAX];
 
@@ -64,9 +64,9 @@ static int pin(int fd, const struct pins *pins, enum conn_pin which)
 }
 
 /* Opens the skeleton with the maps that it shares with the steering programs. */
-static int open_skel(const struct steer *steer, struct conn_bpf **ret)
+static int conns_open_skel(const struct steer *steer, struct conn_bpf **ret)
 {
-	_cleanup_(cleanup_skel) struct conn_bpf *skel = conn_bpf__open();
+	_cleanup_(conns_cleanup_skel) struct conn_bpf *skel = conn_bpf__open();
 	int r = 0;
 
 	if (!skel)
@@ -90,7 +90,8 @@ static int open_skel(const struct steer *steer, struct conn_bpf **ret)
 	return 0;
 }
 
-static int pin_all(const struct conns *conns, const struct pins *pins, const struct conn_bpf *skel)
+static int conns_pin_all(const struct conns *conns, const struct pins *pins,
+                         const struct conn_bpf *skel)
 {
 	const int fds[PIN_MAX] = {
 	        [PIN_RATES] = conns->rates_fd,
@@ -102,14 +103,14 @@ static int pin_all(const struct conns *conns, const struct pins *pins, const str
 	int r = 0;
 
 	for (unsigned int i = 0; r == 0 && i < PIN_MAX; i++)
-		r = pin(fds[i], pins, i);
+		r = conns_pin(fds[i], pins, i);
 	return r;
 }
 
-static int start(struct conns *conns, const struct steer *steer, const struct pins *pins)
+static int conns_load(struct conns *conns, const struct steer *steer, const struct pins *pins)
 {
-	_cleanup_(cleanup_skel) struct conn_bpf *skel = NULL;
-	int r = open_skel(steer, &skel);
+	_cleanup_(conns_cleanup_skel) struct conn_bpf *skel = NULL;
+	int r = conns_open_skel(steer, &skel);
 
 	if (r < 0)
 		return r;
@@ -124,11 +125,11 @@ static int start(struct conns *conns, const struct steer *steer, const struct pi
 	conns->open_fd = fcntl(bpf_link__fd(skel->links.show_open), F_DUPFD_CLOEXEC, 3);
 	if (conns->rates_fd < 0 || conns->handshakes_fd < 0 || conns->open_fd < 0)
 		return -errno;
-	return pin_all(conns, pins, skel);
+	return conns_pin_all(conns, pins, skel);
 }
 
-__attribute__((format(printf, 2, 3))) static void not_counting(struct conns *conns,
-                                                               const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void conns_not_counting(struct conns *conns,
+                                                                     const char *format, ...)
 {
 	va_list args;
 
@@ -138,21 +139,22 @@ __attribute__((format(printf, 2, 3))) static void not_counting(struct conns *con
 	va_end(args);
 }
 
-static void not_started(struct conns *conns, int error)
+static void conns_not_started(struct conns *conns, int error)
 {
 	if (error == 0) {
-		not_counting(conns, "it was attached with --no-count");
+		conns_not_counting(conns, "it was attached with --no-count");
 		return;
 	}
-	not_counting(conns,
-	             "%s when the service was attached; it needs BTF (CONFIG_DEBUG_INFO_BTF) and "
-	             "CAP_PERFMON",
-	             strerror(-error));
+	conns_not_counting(
+	        conns,
+	        "%s when the service was attached; it needs BTF (CONFIG_DEBUG_INFO_BTF) and "
+	        "CAP_PERFMON",
+	        strerror(-error));
 }
 
 void conns_start(struct conns *conns, struct steer *steer, const struct pins *pins)
 {
-	int r = start(conns, steer, pins);
+	int r = conns_load(conns, steer, pins);
 
 	steer->control->counting_error = r;
 	if (r < 0) {
@@ -161,7 +163,7 @@ void conns_start(struct conns *conns, struct steer *steer, const struct pins *pi
 
 			unlink(pins_path(pins, pin_names[i], path));
 		}
-		not_started(conns, r);
+		conns_not_started(conns, r);
 		return;
 	}
 	conns->counting = true;
@@ -174,7 +176,8 @@ void conns_started(const struct conns *conns, struct steer *steer)
 }
 
 /* Whether the pinned map is of the layout that is read. */
-static bool has_layout(int fd, enum bpf_map_type type, uint32_t value_size, uint32_t max_entries)
+static bool conns_has_layout(int fd, enum bpf_map_type type, uint32_t value_size,
+                             uint32_t max_entries)
 {
 	struct bpf_map_info info = {};
 	uint32_t size = sizeof(info);
@@ -193,7 +196,7 @@ void conns_open(struct conns *conns, const struct steer *steer, const struct pin
 	_cleanup_close_ int link = -1, again = -1;
 
 	if (!steer->control->counting) {
-		not_started(conns, steer->control->counting_error);
+		conns_not_started(conns, steer->control->counting_error);
 		return;
 	}
 	fds[PIN_LINK] = &link;
@@ -204,14 +207,15 @@ void conns_open(struct conns *conns, const struct steer *steer, const struct pin
 		pins_path(pins, pin_names[i], path);
 		*fds[i] = bpf_obj_get(path);
 		if (*fds[i] < 0) {
-			not_counting(conns, "the counting was detached: %s: %s", path,
-			             strerror(errno));
+			conns_not_counting(conns, "the counting was detached: %s: %s", path,
+			                   strerror(errno));
 			return;
 		}
 	}
-	if (!has_layout(conns->rates_fd, BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(struct rpd_rate),
-	                RPD_SLOT_MAX)) {
-		not_counting(conns, "the counting was detached: its pins are not reuseportd's");
+	if (!conns_has_layout(conns->rates_fd, BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(struct rpd_rate),
+	                      RPD_SLOT_MAX)) {
+		conns_not_counting(conns,
+		                   "the counting was detached: its pins are not reuseportd's");
 		return;
 	}
 	conns->counting = true;
@@ -275,7 +279,7 @@ int conns_rates(const struct conns *conns, size_t n, struct conn_seconds *ret)
 }
 
 /* Runs an iterator to its end: fills in the next @size bytes, or less at the end. */
-static ssize_t read_fully(int fd, void *rows, size_t size)
+static ssize_t conns_read_fully(int fd, void *rows, size_t size)
 {
 	size_t filled = 0;
 
@@ -293,7 +297,7 @@ static ssize_t read_fully(int fd, void *rows, size_t size)
 }
 
 /* Puts the connections where tag_found() looks for them. */
-static int fill_found(int map, const struct conn_found *found, size_t n)
+static int conns_fill_found(int map, const struct conn_found *found, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		const struct rpd_found note = {.account = found[i].account};
@@ -304,12 +308,12 @@ static int fill_found(int map, const struct conn_found *found, size_t n)
 	return 0;
 }
 
-static int enter_found(const struct steer *steer, const struct conn_found *found, size_t n)
+static int conns_enter_found(const struct steer *steer, const struct conn_found *found, size_t n)
 {
-	_cleanup_(cleanup_skel) struct conn_bpf *skel = NULL;
+	_cleanup_(conns_cleanup_skel) struct conn_bpf *skel = NULL;
 	_cleanup_close_ int fd = -1;
 	char nothing[16];
-	int r = open_skel(steer, &skel);
+	int r = conns_open_skel(steer, &skel);
 
 	if (r < 0)
 		return r;
@@ -321,37 +325,37 @@ static int enter_found(const struct steer *steer, const struct conn_found *found
 	if (r == 0)
 		r = conn_bpf__load(skel);
 	if (r == 0)
-		r = fill_found(bpf_map__fd(skel->maps.found), found, n);
+		r = conns_fill_found(bpf_map__fd(skel->maps.found), found, n);
 	if (r < 0)
 		return r;
 	skel->links.tag_found = bpf_program__attach_iter(skel->progs.tag_found, NULL);
 	if (!skel->links.tag_found)
 		return -errno;
 	fd = bpf_iter_create(bpf_link__fd(skel->links.tag_found));
-	return fd < 0 ? -errno : (int)read_fully(fd, nothing, sizeof(nothing));
+	return fd < 0 ? -errno : (int)conns_read_fully(fd, nothing, sizeof(nothing));
 }
 
 int conns_add_found(const struct conns *conns, struct steer *steer, const struct conn_found *found,
                     size_t n, struct error *err)
 {
-	int r = conns->counting && n > 0 ? enter_found(steer, found, n) : 0;
+	int r = conns->counting && n > 0 ? conns_enter_found(steer, found, n) : 0;
 
 	return r < 0 ? error_set(err, r, "can't count the connections that are open already: %s",
 	                         strerror(-r))
 	             : 0;
 }
 
-static int by_cookie(const void *a, const void *b)
+static int conns_by_cookie(const void *a, const void *b)
 {
 	const struct connection *x = a, *y = b;
 
 	return (x->cookie > y->cookie) - (x->cookie < y->cookie);
 }
 
-static void mark(struct connection *connections, size_t n, const struct rpd_open *row)
+static void conns_mark_one(struct connection *connections, size_t n, const struct rpd_open *row)
 {
 	const struct connection key = {.cookie = row->cookie};
-	struct connection *it = bsearch(&key, connections, n, sizeof(key), by_cookie);
+	struct connection *it = bsearch(&key, connections, n, sizeof(key), conns_by_cookie);
 
 	if (!it || (row->tag & RPD_TAG_ACCOUNT) == RPD_TAG_NONE)
 		return;
@@ -371,12 +375,12 @@ int conns_mark(const struct conns *conns, struct connection *connections, size_t
 		return error_set(err, -ENOMEM, "out of memory");
 	if (n == 0)
 		return 0;
-	qsort(connections, n, sizeof(*connections), by_cookie);
+	qsort(connections, n, sizeof(*connections), conns_by_cookie);
 	got = fd < 0 ? -errno : 1;
 	while (got > 0) {
-		got = read_fully(fd, rows, OPEN_AT_ONCE * sizeof(*rows));
+		got = conns_read_fully(fd, rows, OPEN_AT_ONCE * sizeof(*rows));
 		for (ssize_t i = 0; i < got / (ssize_t)sizeof(*rows); i++)
-			mark(connections, n, &rows[i]);
+			conns_mark_one(connections, n, &rows[i]);
 	}
 	return got < 0 ? error_set(err, (int)got, "can't list what is counted: %s",
 	                           strerror(-(int)got))
@@ -384,7 +388,7 @@ int conns_mark(const struct conns *conns, struct connection *connections, size_t
 }
 
 /* Reads the rows of an iterator up to the one that ends them. */
-static ssize_t read_handshakes(int link, struct rpd_handshakes *rows, size_t max)
+static ssize_t conns_read_handshakes(int link, struct rpd_handshakes *rows, size_t max)
 {
 	_cleanup_close_ int fd = bpf_iter_create(link);
 	size_t n = 0;
@@ -419,7 +423,7 @@ int conns_handshakes(const struct conns *conns, struct rpd_handshakes **ret, siz
 		if (!more)
 			return error_set(err, -ENOMEM, "out of memory");
 		rows = more;
-		n = read_handshakes(conns->handshakes_fd, rows, max);
+		n = conns_read_handshakes(conns->handshakes_fd, rows, max);
 		if (n < 0)
 			return error_set(err, (int)n, "can't read the handshakes: %s",
 			                 strerror(-(int)n));

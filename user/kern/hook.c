@@ -41,16 +41,16 @@ struct attached {
 	size_t n;
 };
 
-static void attached_close(struct attached *attached)
+static void hook_attached_close(struct attached *attached)
 {
 	for (size_t i = 0; i < attached->n; i++)
 		close(attached->fds[i]);
 	attached->n = 0;
 }
 
-#define _cleanup_attached_ _cleanup_(attached_close)
+#define _cleanup_attached_ _cleanup_(hook_attached_close)
 
-static int find_attached(int cgroup, unsigned int program, struct attached *ret)
+static int hook_find_attached(int cgroup, unsigned int program, struct attached *ret)
 {
 	uint32_t ids[ATTACHED_MAX], n = ATTACHED_MAX;
 
@@ -74,7 +74,7 @@ static int find_attached(int cgroup, unsigned int program, struct attached *ret)
 /* --- what an earlier supervisor left --- */
 
 /* Lets @map be the one behind @fd, if they have a name and a shape. */
-static int take_map(struct bpf_map *map, int fd)
+static int hook_take_map(struct bpf_map *map, int fd)
 {
 	struct bpf_map_info info = {0};
 	uint32_t size = sizeof(info);
@@ -93,7 +93,7 @@ static int take_map(struct bpf_map *map, int fd)
  * Goes on with the maps of the earlier programs: what bound before and listens after is known then,
  * and who began to listen while there was no supervisor is still told.
  */
-static int take_maps(struct hook_bpf *skel, int program_fd)
+static int hook_take_maps(struct hook_bpf *skel, int program_fd)
 {
 	struct bpf_map *const maps[] = {skel->maps.hook_bound, skel->maps.hook_listens,
 	                                skel->maps.hook_lost};
@@ -110,7 +110,7 @@ static int take_maps(struct hook_bpf *skel, int program_fd)
 		if (fd < 0)
 			return -errno;
 		for (size_t m = 0; m < ARRAY_SIZE(maps) && r == 0; m++)
-			r = take_map(maps[m], fd);
+			r = hook_take_map(maps[m], fd);
 	}
 	return r;
 }
@@ -118,7 +118,7 @@ static int take_maps(struct hook_bpf *skel, int program_fd)
 /* --- attaching --- */
 
 /* In place of @old, so that there is no moment without. */
-static int attach_program(int cgroup, unsigned int program, int fd, const struct attached *old)
+static int hook_attach_program(int cgroup, unsigned int program, int fd, const struct attached *old)
 {
 	const enum bpf_attach_type type = programs[program].type;
 	LIBBPF_OPTS(bpf_prog_attach_opts, replace, .flags = BPF_F_ALLOW_MULTI | BPF_F_REPLACE);
@@ -135,8 +135,8 @@ static int attach_program(int cgroup, unsigned int program, int fd, const struct
 	return r;
 }
 
-static int attach_programs(const struct hook_bpf *skel, int cgroup,
-                           const struct attached old[PROGRAM_MAX])
+static int hook_attach_programs(const struct hook_bpf *skel, int cgroup,
+                                const struct attached old[PROGRAM_MAX])
 {
 	const int fds[PROGRAM_MAX] = {
 	        [PROGRAM_BIND4] = bpf_program__fd(skel->progs.rpd_bind4),
@@ -146,7 +146,7 @@ static int attach_programs(const struct hook_bpf *skel, int cgroup,
 	int r = 0;
 
 	for (unsigned int i = 0; i < PROGRAM_MAX && r == 0; i++)
-		r = attach_program(cgroup, i, fds[i], &old[i]);
+		r = hook_attach_program(cgroup, i, fds[i], &old[i]);
 	/* What has replaced another stays: it is as good. */
 	for (unsigned int i = 0; i < PROGRAM_MAX && r < 0; i++)
 		if (!old[i].n)
@@ -154,7 +154,7 @@ static int attach_programs(const struct hook_bpf *skel, int cgroup,
 	return r;
 }
 
-static int on_event(void *context, void *data, size_t size)
+static int hook_on_event(void *context, void *data, size_t size)
 {
 	const struct hook *hook = context;
 	const struct hook_event *event = data;
@@ -173,7 +173,7 @@ static int on_event(void *context, void *data, size_t size)
 	return 0;
 }
 
-static int refused(int code, const char *what, struct error *err)
+static int hook_refused(int code, const char *what, struct error *err)
 {
 	return error_set(err, code, "can't %s: %s%s", what, strerror(-code),
 	                 code == -EPERM ? "\nsharing ports between programs needs CAP_BPF, "
@@ -182,25 +182,27 @@ static int refused(int code, const char *what, struct error *err)
 	                                : "");
 }
 
-static int start(struct hook *hook, int cgroup, const struct attached old[PROGRAM_MAX],
-                 struct error *err)
+static int hook_start(struct hook *hook, int cgroup, const struct attached old[PROGRAM_MAX],
+                      struct error *err)
 {
 	struct hook_bpf *skel = hook->skel;
 	int r = 0;
 
 	if (old[PROGRAM_LISTEN].n)
-		r = take_maps(skel, old[PROGRAM_LISTEN].fds[0]);
+		r = hook_take_maps(skel, old[PROGRAM_LISTEN].fds[0]);
 	if (r < 0)
-		return refused(r, "take over the BPF maps of the service's cgroup", err);
+		return hook_refused(r, "take over the BPF maps of the service's cgroup", err);
 	r = hook_bpf__load(skel);
 	if (r < 0)
-		return refused(r, "load the programs that share ports (cgroup/bind4)", err);
-	hook->ring = ring_buffer__new(bpf_map__fd(skel->maps.hook_listens), on_event, hook, NULL);
+		return hook_refused(r, "load the programs that share ports (cgroup/bind4)", err);
+	hook->ring =
+	        ring_buffer__new(bpf_map__fd(skel->maps.hook_listens), hook_on_event, hook, NULL);
 	if (!hook->ring)
-		return refused(-errno, "read BPF events", err);
-	r = attach_programs(skel, cgroup, old);
-	return r < 0 ? refused(r, "attach the programs that share ports to the service's cgroup",
-	                       err)
+		return hook_refused(-errno, "read BPF events", err);
+	r = hook_attach_programs(skel, cgroup, old);
+	return r < 0 ? hook_refused(r,
+	                            "attach the programs that share ports to the service's cgroup",
+	                            err)
 	             : 0;
 }
 
@@ -213,7 +215,7 @@ void hook_free(struct hook *hook)
 	free(hook);
 }
 
-static uint32_t offset_in(const struct btf *btf, const char *name, const char *member)
+static uint32_t hook_offset_in(const struct btf *btf, const char *name, const char *member)
 {
 	const int id = btf__find_by_name_kind(btf, name, BTF_KIND_STRUCT);
 	const struct btf_type *type = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
@@ -224,25 +226,25 @@ static uint32_t offset_in(const struct btf *btf, const char *name, const char *m
 	return 0;
 }
 
-static void find_out(struct hook_bpf__rodata *knows)
+static void hook_find_out(struct hook_bpf__rodata *knows)
 {
 	struct btf *btf = btf__load_vmlinux_btf();
 
 	if (btf)
-		knows->is_mptcp_at = offset_in(btf, "tcp_sock", "is_mptcp");
+		knows->is_mptcp_at = hook_offset_in(btf, "tcp_sock", "is_mptcp");
 	btf__free(btf);
 	knows->has_retval = libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
 	                                            BPF_FUNC_set_retval, NULL) == 1;
 }
 
-static void cleanup_hook(struct hook **hook)
+static void hook_cleanup_hook(struct hook **hook)
 {
 	hook_free(*hook);
 }
 
 int hook_attach(int fd, const uint16_t *ports, size_t n, struct hook **ret, struct error *err)
 {
-	_cleanup_(cleanup_hook) struct hook *hook = calloc(1, sizeof(*hook));
+	_cleanup_(hook_cleanup_hook) struct hook *hook = calloc(1, sizeof(*hook));
 	struct attached old[PROGRAM_MAX] = {0};
 	int r = 0;
 
@@ -252,19 +254,19 @@ int hook_attach(int fd, const uint16_t *ports, size_t n, struct hook **ret, stru
 	if (hook)
 		hook->skel = hook_bpf__open();
 	if (!hook || !hook->skel)
-		return refused(-errno, "open the programs that share ports", err);
+		return hook_refused(-errno, "open the programs that share ports", err);
 	hook->skel->rodata->n_ports = (uint32_t)n;
-	find_out(hook->skel->rodata);
+	hook_find_out(hook->skel->rodata);
 	if (n)
 		memcpy((void *)hook->skel->rodata->ports, ports, n * sizeof(*ports));
 	for (unsigned int i = 0; i < PROGRAM_MAX && r == 0; i++)
-		r = find_attached(fd, i, &old[i]);
+		r = hook_find_attached(fd, i, &old[i]);
 	if (r < 0)
-		refused(r, "ask for the programs of the service's cgroup", err);
+		hook_refused(r, "ask for the programs of the service's cgroup", err);
 	else
-		r = start(hook, fd, old, err);
+		r = hook_start(hook, fd, old, err);
 	for (unsigned int i = 0; i < PROGRAM_MAX; i++)
-		attached_close(&old[i]);
+		hook_attached_close(&old[i]);
 	if (r == 0)
 		*ret = TAKE_PTR(hook);
 	return r;
@@ -296,7 +298,7 @@ void hook_detach(int fd)
 	for (unsigned int i = 0; i < PROGRAM_MAX; i++) {
 		_cleanup_attached_ struct attached ours = {0};
 
-		if (find_attached(fd, i, &ours) < 0)
+		if (hook_find_attached(fd, i, &ours) < 0)
 			continue;
 		for (size_t k = 0; k < ours.n; k++)
 			bpf_prog_detach2(ours.fds[k], fd, programs[i].type);

@@ -11,7 +11,7 @@
 #include "base/cleanup.h"
 #include "base/parse.h"
 
-static bool parse_id(const char *text, unsigned int *ret)
+static bool identity_parse_id(const char *text, unsigned int *ret)
 {
 	long value;
 
@@ -23,7 +23,7 @@ static bool parse_id(const char *text, unsigned int *ret)
 }
 
 /* All groups of a user, @gid among them. */
-static int find_groups(const char *user, gid_t gid, struct identity *id)
+static int identity_find_groups(const char *user, gid_t gid, struct identity *id)
 {
 	gid_t *groups = NULL;
 	int room = 32, n;
@@ -46,14 +46,14 @@ static int find_groups(const char *user, gid_t gid, struct identity *id)
 }
 
 /* What isn't known stays NULL. */
-static void note_home(struct identity *id, const struct passwd *user)
+static void identity_note_home(struct identity *id, const struct passwd *user)
 {
 	id->name = strdup(user->pw_name);
 	id->home = user->pw_dir[0] ? strdup(user->pw_dir) : NULL;
 	id->shell = strdup(user->pw_shell[0] ? user->pw_shell : "/bin/sh");
 }
 
-static int find_group(struct identity *id, const char *name, struct error *err)
+static int identity_find_group(struct identity *id, const char *name, struct error *err)
 {
 	const struct group *group;
 
@@ -62,25 +62,25 @@ static int find_group(struct identity *id, const char *name, struct error *err)
 	group = getgrnam(name);
 	if (group)
 		id->gid = group->gr_gid;
-	else if (!parse_id(name, &id->gid))
+	else if (!identity_parse_id(name, &id->gid))
 		return error_usage(err, "there is no group '%s'", name);
 	id->set_group = true;
 	return 0;
 }
 
-static int find_user(struct identity *id, const char *name, struct error *err)
+static int identity_find_user(struct identity *id, const char *name, struct error *err)
 {
 	const struct passwd *user = getpwnam(name);
 
 	if (user)
 		id->uid = user->pw_uid;
-	else if (!parse_id(name, &id->uid))
+	else if (!identity_parse_id(name, &id->uid))
 		return error_usage(err, "there is no user '%s'", name);
 	id->set_user = true;
 	if (!user)
 		user = getpwuid(id->uid);
 	if (user)
-		note_home(id, user);
+		identity_note_home(id, user);
 	if (user && !id->set_group)
 		id->gid = user->pw_gid;
 	else if (!id->set_group)
@@ -89,15 +89,15 @@ static int find_user(struct identity *id, const char *name, struct error *err)
 		                   "known: name one with --group",
 		                   name);
 	id->set_group = true;
-	return user ? find_groups(user->pw_name, id->gid, id) : 0;
+	return user ? identity_find_groups(user->pw_name, id->gid, id) : 0;
 }
 
 int identity_find(struct identity *id, const char *user, const char *group, struct error *err)
 {
-	int r = find_group(id, group, err);
+	int r = identity_find_group(id, group, err);
 
 	if (r == 0 && user)
-		r = find_user(id, user, err);
+		r = identity_find_user(id, user, err);
 	if (r < 0 && r != -ENOMEM)
 		return r;
 	if (r == 0 && id->set_group && !id->groups) {
@@ -114,14 +114,14 @@ int identity_check_group(const char *group, struct error *err)
 {
 	struct identity id = {};
 
-	return find_group(&id, group, err);
+	return identity_find_group(&id, group, err);
 }
 
 int identity_check_user(const char *user, const char *group, struct error *err)
 {
 	/* The group has been looked at, or is by itself: here it counts that there is one. */
 	_cleanup_(identity_deinit) struct identity id = {.set_group = group != NULL};
-	int r = user ? find_user(&id, user, err) : 0;
+	int r = user ? identity_find_user(&id, user, err) : 0;
 
 	return r == -ENOMEM ? error_set(err, r, "out of memory") : r;
 }

@@ -25,23 +25,20 @@ void listen_events_free(struct listen_events *events)
 	free(events);
 }
 
-static void cleanup_events(struct listen_events **events)
+static void listen_cleanup_events(struct listen_events **events)
 {
 	listen_events_free(*events);
 }
 
 /* That something came is all there is to know. */
-static int ignore(void *context, void *data, size_t size)
+static int listen_ignore(void *context, void *data, size_t size)
 {
-	(void)context;
-	(void)data;
-	(void)size;
 	return 0;
 }
 
 int listen_events_new(uint16_t port, struct listen_events **ret, struct error *err)
 {
-	_cleanup_(cleanup_events) struct listen_events *events = calloc(1, sizeof(*events));
+	_cleanup_(listen_cleanup_events) struct listen_events *events = calloc(1, sizeof(*events));
 	_cleanup_close_ int cgroup = -1;
 	char path[PATH_MAX];
 	int r = events ? probe_cgroup2(path, sizeof(path)) : -ENOMEM;
@@ -64,8 +61,8 @@ int listen_events_new(uint16_t port, struct listen_events **ret, struct error *e
 	        bpf_program__attach_cgroup(events->skel->progs.on_listen, cgroup);
 	if (!events->skel->links.on_listen)
 		return error_set(err, -errno, "can't attach to %s: %s", path, strerror(errno));
-	events->ring =
-	        ring_buffer__new(bpf_map__fd(events->skel->maps.listen_events), ignore, NULL, NULL);
+	events->ring = ring_buffer__new(bpf_map__fd(events->skel->maps.listen_events),
+	                                listen_ignore, NULL, NULL);
 	if (!events->ring)
 		return error_set(err, -errno, "can't read BPF events: %s", strerror(errno));
 	*ret = TAKE_PTR(events);

@@ -27,7 +27,7 @@ union address {
 };
 
 /* The endpoint's address; returns its length. */
-static socklen_t address_of(const struct rpd_endpoint *e, union address *ret)
+static socklen_t listener_address_of(const struct rpd_endpoint *e, union address *ret)
 {
 	memset(ret, 0, sizeof(*ret));
 	if (e->family == AF_INET6) {
@@ -44,7 +44,7 @@ static socklen_t address_of(const struct rpd_endpoint *e, union address *ret)
 }
 
 /* All on which the members of a group agree; the user before bind(), as that looks at it. */
-static int set_up(int fd, const struct rpd_endpoint *e)
+static int listener_set_up(int fd, const struct rpd_endpoint *e)
 {
 	const int on = 1, v6only = e->v6only, ifindex = (int)e->ifindex;
 
@@ -65,8 +65,8 @@ int listener_open(const struct rpd_endpoint *endpoint, struct error *err)
 	        socket(endpoint->family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	char text[ENDPOINT_TEXT_MAX];
 	union address address;
-	socklen_t length = address_of(endpoint, &address);
-	int r = fd < 0 ? -errno : set_up(fd, endpoint);
+	socklen_t length = listener_address_of(endpoint, &address);
+	int r = fd < 0 ? -errno : listener_set_up(fd, endpoint);
 
 	if (r == 0 && (bind(fd, &address.sa, length) < 0 || listen(fd, SOMAXCONN) < 0))
 		r = -errno;
@@ -104,7 +104,7 @@ bool listener_sleeps_on(void)
 }
 
 /* Whether it takes IPv4 as well. */
-static bool is_dual(const struct rpd_endpoint *e)
+static bool listener_is_dual(const struct rpd_endpoint *e)
 {
 	static const uint8_t any[sizeof(e->addr)];
 
@@ -112,10 +112,11 @@ static bool is_dual(const struct rpd_endpoint *e)
 }
 
 /* Where the endpoint is reached from here by @family; returns the address's length. */
-static socklen_t local_address(const struct rpd_endpoint *e, int family, union address *ret)
+static socklen_t listener_local_address(const struct rpd_endpoint *e, int family,
+                                        union address *ret)
 {
 	const struct rpd_endpoint any_ipv4 = {.family = AF_INET, .port = e->port};
-	socklen_t length = address_of(family == e->family ? e : &any_ipv4, ret);
+	socklen_t length = listener_address_of(family == e->family ? e : &any_ipv4, ret);
 
 	if (family == AF_INET && ret->in.sin_addr.s_addr == htonl(INADDR_ANY))
 		ret->in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -124,11 +125,12 @@ static socklen_t local_address(const struct rpd_endpoint *e, int family, union a
 	return length;
 }
 
-static int caller_of(const struct rpd_endpoint *endpoint, int family, struct rpd_probe *ret_source)
+static int listener_caller_of(const struct rpd_endpoint *endpoint, int family,
+                              struct rpd_probe *ret_source)
 {
 	_cleanup_close_ int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	union address address;
-	socklen_t length = local_address(endpoint, family, &address);
+	socklen_t length = listener_local_address(endpoint, family, &address);
 
 	if (fd < 0)
 		return -errno;
@@ -149,10 +151,10 @@ int listener_caller(const struct rpd_endpoint *endpoint, struct rpd_probe *ret_s
 
 	if (endpoint->ifindex)
 		return -EOPNOTSUPP;
-	fd = caller_of(endpoint, endpoint->family, ret_source);
+	fd = listener_caller_of(endpoint, endpoint->family, ret_source);
 	/* Where IPv6 is switched off one can listen on [::] nevertheless, for IPv4. */
-	if ((fd == -EADDRNOTAVAIL || fd == -EAFNOSUPPORT) && is_dual(endpoint))
-		fd = caller_of(endpoint, AF_INET, ret_source);
+	if ((fd == -EADDRNOTAVAIL || fd == -EAFNOSUPPORT) && listener_is_dual(endpoint))
+		fd = listener_caller_of(endpoint, AF_INET, ret_source);
 	return fd;
 }
 
@@ -164,7 +166,7 @@ int listener_connect(const struct rpd_endpoint *endpoint, int fd)
 
 	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &(socklen_t){sizeof(family)}) < 0)
 		return -errno;
-	length = local_address(endpoint, family, &address);
+	length = listener_local_address(endpoint, family, &address);
 	return connect(fd, &address.sa, length) < 0 ? -errno : 0;
 }
 

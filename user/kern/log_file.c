@@ -26,7 +26,7 @@ struct own {
 
 /* Of this thread alone, which libc's setgroups() would not be; nor would the kernel's ids for all
  * else change. Capabilities for files go with the uid. */
-static int become(const struct identity *id, struct own *ret)
+static int log_file_become(const struct identity *id, struct own *ret)
 {
 	const int n = getgroups(0, NULL);
 
@@ -44,7 +44,7 @@ static int become(const struct identity *id, struct own *ret)
 }
 
 /* What we could do before, we can do again. */
-static void come_back(struct own *own)
+static void log_file_come_back(struct own *own)
 {
 	setfsuid(own->uid);
 	setfsgid(own->gid);
@@ -53,7 +53,8 @@ static void come_back(struct own *own)
 	free(own->groups);
 }
 
-static int open_at(int at, const char *name, uint64_t flags, uint64_t mode, uint64_t resolve)
+static int log_file_open_at(int at, const char *name, uint64_t flags, uint64_t mode,
+                            uint64_t resolve)
 {
 	const struct open_how how = {.flags = flags | O_CLOEXEC, .mode = mode, .resolve = resolve};
 	const int fd = (int)syscall(SYS_openat2, at, name, &how, sizeof(how));
@@ -62,9 +63,9 @@ static int open_at(int at, const char *name, uint64_t flags, uint64_t mode, uint
 }
 
 /* A folder on the way; @owner: whom it is given to if it is made, NULL = nobody. */
-static int enter(int at, const char *name, const struct identity *owner, uint64_t resolve)
+static int log_file_enter(int at, const char *name, const struct identity *owner, uint64_t resolve)
 {
-	int fd = open_at(at, name, O_PATH | O_DIRECTORY, 0, resolve);
+	int fd = log_file_open_at(at, name, O_PATH | O_DIRECTORY, 0, resolve);
 	bool is_ours;
 
 	if (fd != -ENOENT)
@@ -72,7 +73,7 @@ static int enter(int at, const char *name, const struct identity *owner, uint64_
 	is_ours = mkdirat(at, name, 0755) == 0;
 	if (!is_ours && errno != EEXIST)
 		return -errno;
-	fd = open_at(at, name, O_PATH | O_DIRECTORY, 0, resolve);
+	fd = log_file_open_at(at, name, O_PATH | O_DIRECTORY, 0, resolve);
 	/* By what was opened, and not if it is somebody else's who came in between. */
 	if (fd >= 0 && is_ours && owner &&
 	    fchownat(fd, "", owner->uid, owner->gid, AT_EMPTY_PATH) < 0) {
@@ -84,10 +85,10 @@ static int enter(int at, const char *name, const struct identity *owner, uint64_
 	return fd;
 }
 
-static int open_it(const char *path, const struct identity *owner, uint64_t resolve)
+static int log_file_open_it(const char *path, const struct identity *owner, uint64_t resolve)
 {
 	_cleanup_close_ int at =
-	        open_at(AT_FDCWD, *path == '/' ? "/" : ".", O_PATH | O_DIRECTORY, 0, 0);
+	        log_file_open_at(AT_FDCWD, *path == '/' ? "/" : ".", O_PATH | O_DIRECTORY, 0, 0);
 	char name[NAME_MAX + 1];
 	int fd = at;
 
@@ -98,30 +99,31 @@ static int open_it(const char *path, const struct identity *owner, uint64_t reso
 		path += n + 1;
 		if (!n)
 			continue;
-		fd = enter(at, name, owner, resolve);
+		fd = log_file_enter(at, name, owner, resolve);
 		close(at);
 		at = fd;
 	}
 	if (fd >= 0) /* O_NONBLOCK: else it waits for who reads a FIFO */
-		fd = open_at(at, path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0644, resolve);
+		fd = log_file_open_at(at, path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0644,
+		                      resolve);
 	if (fd >= 0)
 		fcntl(fd, F_SETFL, O_APPEND);
 	return fd;
 }
 
-static int open_as(const char *path, const struct identity *id)
+static int log_file_open_as(const char *path, const struct identity *id)
 {
 	struct own own = {0};
-	int r = become(id, &own);
+	int r = log_file_become(id, &own);
 
 	if (r < 0)
 		return r;
-	r = open_it(path, NULL, 0);
-	come_back(&own);
+	r = log_file_open_it(path, NULL, 0);
+	log_file_come_back(&own);
 	return r;
 }
 
-static const char *explain(int r)
+static const char *log_file_explain(int r)
 {
 	return r == -ENXIO   ? "; it is a FIFO that nobody reads, or a socket"
 	       : r == -ELOOP ? "; the workers' user may not, and as root no link is followed"
@@ -133,9 +135,11 @@ int log_file_open(const char *path, const struct identity *id, struct error *err
 	int r = -EPERM;
 
 	if (id->set_user)
-		r = open_as(path, id);
+		r = log_file_open_as(path, id);
 	if (r == -EPERM || r == -EACCES)
-		r = open_it(path, id->set_user ? id : NULL, id->set_user ? RESOLVE_NO_SYMLINKS : 0);
-	return r < 0 ? error_set(err, r, "can't write to %s: %s%s", path, strerror(-r), explain(r))
+		r = log_file_open_it(path, id->set_user ? id : NULL,
+		                     id->set_user ? RESOLVE_NO_SYMLINKS : 0);
+	return r < 0 ? error_set(err, r, "can't write to %s: %s%s", path, strerror(-r),
+	                         log_file_explain(r))
 	             : r;
 }

@@ -24,7 +24,7 @@
 /* Mounts bpffs where everybody expects it. */
 /* Whether our mounts are those of process 1. Others, such as `ip netns exec` makes, go with the
  * last process that is in them, and with a bpffs that is mounted there all that is pinned in it. */
-static bool mounts_will_stay(void)
+static bool pins_mounts_will_stay(void)
 {
 	struct stat ours, first;
 
@@ -32,9 +32,9 @@ static bool mounts_will_stay(void)
 	       ours.st_ino == first.st_ino;
 }
 
-static int mount_bpffs(char *ret_path, size_t n, struct error *err)
+static int pins_mount_bpffs(char *ret_path, size_t n, struct error *err)
 {
-	if (!mounts_will_stay())
+	if (!pins_mounts_will_stay())
 		return error_set(err, -ENOENT,
 		                 "bpffs is not mounted in this mount namespace, and what is pinned "
 		                 "here would be lost with it. From `ip netns exec`, run reuseportd "
@@ -50,13 +50,13 @@ static int mount_bpffs(char *ret_path, size_t n, struct error *err)
 }
 
 /* <bpffs>/reuseportd; -ENOENT without an error text if it isn't there and not @create. */
-static int find_root(char *ret_path, size_t n, bool create, struct error *err)
+static int pins_find_root(char *ret_path, size_t n, bool create, struct error *err)
 {
 	char bpffs[PATH_MAX - 64];
 	int r = probe_bpffs(bpffs, sizeof(bpffs));
 
 	if (r == -ENOENT && create)
-		r = mount_bpffs(bpffs, sizeof(bpffs), err);
+		r = pins_mount_bpffs(bpffs, sizeof(bpffs), err);
 	else if (r < 0 && r != -ENOENT)
 		return error_set(err, r, "can't look for bpffs: %s", strerror(-r));
 	if (r < 0)
@@ -65,7 +65,7 @@ static int find_root(char *ret_path, size_t n, bool create, struct error *err)
 	return 0;
 }
 
-static int compare_names(const void *a, const void *b)
+static int pins_compare_names(const void *a, const void *b)
 {
 	return strcmp(a, b);
 }
@@ -79,7 +79,7 @@ int pins_list(char (**ret)[RPD_LABEL_MAX], size_t *ret_n, struct error *err)
 	size_t n = 0;
 	int r;
 
-	r = find_root(path, sizeof(path), false, err);
+	r = pins_find_root(path, sizeof(path), false, err);
 	if (r < 0 && r != -ENOENT)
 		return r;
 	if (r == 0)
@@ -99,7 +99,7 @@ int pins_list(char (**ret)[RPD_LABEL_MAX], size_t *ret_n, struct error *err)
 		strcpy(names[n++], entry->d_name); /* its length was checked */
 	}
 	if (n)
-		qsort(names, n, sizeof(*names), compare_names);
+		qsort(names, n, sizeof(*names), pins_compare_names);
 	*ret = TAKE_PTR(names);
 	*ret_n = n;
 	return 0;
@@ -107,7 +107,7 @@ int pins_list(char (**ret)[RPD_LABEL_MAX], size_t *ret_n, struct error *err)
 
 /* Whether the folder that we have locked is still the one of that name: detach may have removed
  * it, and attach may have made a new one, while we waited. */
-static bool still_there(int fd, const char *path)
+static bool pins_still_there(int fd, const char *path)
 {
 	struct stat ours, named;
 
@@ -117,7 +117,8 @@ static bool still_there(int fd, const char *path)
 
 /* Opens folder @name of @parent (AT_FDCWD: a path), and sees that nobody else made it or links it
  * elsewhere: in a bpffs that everybody may write to (its default mode) anybody could. */
-static int open_trusted(int parent, const char *name, const struct pins *pins, struct error *err)
+static int pins_open_trusted(int parent, const char *name, const struct pins *pins,
+                             struct error *err)
 {
 	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
@@ -138,19 +139,20 @@ static int open_trusted(int parent, const char *name, const struct pins *pins, s
 
 /* Opens the service's folder, with @create making it and the one above. -EAGAIN if a detach
  * removed one of them meanwhile. */
-static int open_folder(const char *root, const struct pins *pins, bool create, struct error *err)
+static int pins_open_folder(const char *root, const struct pins *pins, bool create,
+                            struct error *err)
 {
 	_cleanup_close_ int above = -1;
 	int fd;
 
 	if (create && mkdir(root, 0700) < 0 && errno != EEXIST)
 		return error_set(err, -errno, "can't make %s: %s", root, strerror(errno));
-	above = open_trusted(AT_FDCWD, root, pins, err);
+	above = pins_open_trusted(AT_FDCWD, root, pins, err);
 	if (above >= 0 && create && mkdirat(above, pins->service, 0700) < 0 && errno != EEXIST)
 		return errno == ENOENT ? -EAGAIN
 		                       : error_set(err, -errno, "can't make %s: %s", pins->path,
 		                                   strerror(errno));
-	fd = above < 0 ? above : open_trusted(above, pins->service, pins, err);
+	fd = above < 0 ? above : pins_open_trusted(above, pins->service, pins, err);
 	if (fd != -ENOENT)
 		return fd;
 	return create ? -EAGAIN
@@ -164,7 +166,6 @@ static unsigned int pins_patience_ms = PINS_PATIENCE_MS;
 
 bool pins_dont_wait(const char *service)
 {
-	(void)service;
 	return false;
 }
 
@@ -175,7 +176,7 @@ void pins_set_waiting(pins_waiting_fn waiting, unsigned int patience_ms)
 }
 
 /* Takes the lock; -EBUSY if it isn't to be waited for. */
-static int lock_folder(int fd, const struct pins *pins, struct error *err)
+static int pins_lock_folder(int fd, const struct pins *pins, struct error *err)
 {
 	const struct timespec pause = {.tv_nsec = PINS_TRY_AGAIN_MS * 1000000};
 
@@ -197,15 +198,15 @@ static int lock_folder(int fd, const struct pins *pins, struct error *err)
 }
 
 /* Fills in where the service's pins are, or would be. @ret_root: the folder above. */
-static int locate(struct pins *pins, const char *service, bool create,
-                  char ret_root[PATH_MAX - RPD_LABEL_MAX], struct error *err)
+static int pins_locate(struct pins *pins, const char *service, bool create,
+                       char ret_root[PATH_MAX - RPD_LABEL_MAX], struct error *err)
 {
 	int r = service_name_check(service, err);
 
 	if (r < 0)
 		return r;
 	err->text[0] = '\0';
-	r = find_root(ret_root, PATH_MAX - RPD_LABEL_MAX, create, err);
+	r = pins_find_root(ret_root, PATH_MAX - RPD_LABEL_MAX, create, err);
 	if (r < 0)
 		return err->text[0] ? r : error_set(err, r, "there is no service '%s'", service);
 	snprintf(pins->path, sizeof(pins->path), "%s/%s", ret_root, service);
@@ -217,21 +218,21 @@ int pins_lock(struct pins *pins, const char *service, bool create, struct error 
 {
 	_cleanup_close_ int fd = -1;
 	char root[PATH_MAX - RPD_LABEL_MAX];
-	int r = locate(pins, service, create, root, err);
+	int r = pins_locate(pins, service, create, root, err);
 
 	if (r < 0)
 		return r;
 	do {
 		cleanup_close(&fd);
-		fd = open_folder(root, pins, create, err);
+		fd = pins_open_folder(root, pins, create, err);
 		if (fd == -ENOENT)
 			rmdir(root); /* a command that was killed may have left it, empty */
 		if (fd < 0 && fd != -EAGAIN)
 			return fd;
-		r = fd < 0 ? 0 : lock_folder(fd, pins, err);
+		r = fd < 0 ? 0 : pins_lock_folder(fd, pins, err);
 		if (r < 0)
 			return r;
-	} while (fd < 0 || !still_there(fd, pins->path));
+	} while (fd < 0 || !pins_still_there(fd, pins->path));
 	pins->fd = TAKE_FD(fd);
 	return 0;
 }
@@ -239,10 +240,10 @@ int pins_lock(struct pins *pins, const char *service, bool create, struct error 
 int pins_peek(struct pins *pins, const char *service, struct error *err)
 {
 	char root[PATH_MAX - RPD_LABEL_MAX];
-	int r = locate(pins, service, false, root, err);
+	int r = pins_locate(pins, service, false, root, err);
 
 	if (r == 0)
-		r = open_folder(root, pins, false, err);
+		r = pins_open_folder(root, pins, false, err);
 	if (r < 0)
 		return r;
 	pins->fd = r;
@@ -257,7 +258,7 @@ const char *pins_path(const struct pins *pins, const char *name, char buf[PATH_M
 }
 
 /* Opens the locked folder for reading. */
-static int read_folder(const struct pins *pins, DIR **ret, struct error *err)
+static int pins_read_folder(const struct pins *pins, DIR **ret, struct error *err)
 {
 	_cleanup_close_ int fd = openat(pins->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -273,7 +274,7 @@ int pins_check(const struct pins *pins, bool (*is_ours)(const char *name), bool 
 {
 	_cleanup_dir_ DIR *dir = NULL;
 	struct dirent *entry;
-	int r = read_folder(pins, &dir, err);
+	int r = pins_read_folder(pins, &dir, err);
 
 	while (r == 0 && (entry = readdir(dir))) {
 		if (entry->d_name[0] == '.')
@@ -296,7 +297,7 @@ int pins_remove(struct pins *pins, const char *last, struct error *err)
 	_cleanup_dir_ DIR *dir = NULL;
 	struct dirent *entry;
 	char root[PATH_MAX];
-	int r = read_folder(pins, &dir, err);
+	int r = pins_read_folder(pins, &dir, err);
 
 	if (r < 0)
 		return r;

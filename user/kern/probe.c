@@ -32,7 +32,7 @@
 	        INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)
 
 /* What an attempt to use a feature tells of it; @r is the errno that it gave, or success. */
-static int outcome(int r)
+static int probe_outcome(int r)
 {
 	switch (-r) {
 	case E2BIG: /* bpf(): bytes set in a part of the argument that this kernel doesn't know */
@@ -46,7 +46,7 @@ static int outcome(int r)
 	}
 }
 
-static int map_create(enum bpf_map_type type, uint32_t value_size, uint32_t flags)
+static int probe_map_create(enum bpf_map_type type, uint32_t value_size, uint32_t flags)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = flags);
 
@@ -55,9 +55,9 @@ static int map_create(enum bpf_map_type type, uint32_t value_size, uint32_t flag
 
 static int probe_map(enum bpf_map_type type)
 {
-	_cleanup_close_ int map = map_create(type, sizeof(uint64_t), 0);
+	_cleanup_close_ int map = probe_map_create(type, sizeof(uint64_t), 0);
 
-	return outcome(map);
+	return probe_outcome(map);
 }
 
 static int probe_program(enum bpf_prog_type type, enum bpf_attach_type attach,
@@ -66,7 +66,7 @@ static int probe_program(enum bpf_prog_type type, enum bpf_attach_type attach,
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = attach);
 	_cleanup_close_ int prog = bpf_prog_load(type, NULL, "Dual BSD/GPL", insns, n, &opts);
 
-	return prog == -EACCES ? 0 : outcome(prog); /* EACCES is the verifier's no */
+	return prog == -EACCES ? 0 : probe_outcome(prog); /* EACCES is the verifier's no */
 }
 
 static int probe_bpf(void)
@@ -113,28 +113,28 @@ static int probe_fetch_add(void)
 
 static int probe_mmap_array(void)
 {
-	_cleanup_close_ int map = map_create(BPF_MAP_TYPE_ARRAY, 8, BPF_F_MMAPABLE);
+	_cleanup_close_ int map = probe_map_create(BPF_MAP_TYPE_ARRAY, 8, BPF_F_MMAPABLE);
 	void *memory;
 
 	if (map < 0)
-		return outcome(map);
+		return probe_outcome(map);
 	memory = mmap(NULL, 8, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
 	if (memory == MAP_FAILED)
-		return outcome(-errno);
+		return probe_outcome(-errno);
 	munmap(memory, 8);
 	return 1;
 }
 
 static int probe_array_of_maps(void)
 {
-	_cleanup_close_ int inner = map_create(BPF_MAP_TYPE_ARRAY, 8, 0);
+	_cleanup_close_ int inner = probe_map_create(BPF_MAP_TYPE_ARRAY, 8, 0);
 	_cleanup_close_ int outer = -1;
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .inner_map_fd = inner);
 
 	if (inner < 0)
-		return outcome(inner);
+		return probe_outcome(inner);
 	outer = bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, NULL, 4, 4, 1, &opts);
-	return outcome(outer);
+	return probe_outcome(outer);
 }
 
 static int probe_pidfd_getfd(void)
@@ -143,9 +143,9 @@ static int probe_pidfd_getfd(void)
 	_cleanup_close_ int copy = -1;
 
 	if (self < 0)
-		return outcome(-errno);
+		return probe_outcome(-errno);
 	copy = syscall(SYS_pidfd_getfd, self, self, 0);
-	return outcome(copy < 0 ? -errno : 0);
+	return probe_outcome(copy < 0 ? -errno : 0);
 }
 
 static int probe_netns_cookie(void)
@@ -155,7 +155,7 @@ static int probe_netns_cookie(void)
 	socklen_t size = sizeof(cookie);
 
 	if (sock < 0 || getsockopt(sock, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) < 0)
-		return outcome(-errno);
+		return probe_outcome(-errno);
 	return 1;
 }
 
@@ -171,7 +171,7 @@ static int probe_ringbuf(void)
 	_cleanup_close_ int map =
 	        bpf_map_create(BPF_MAP_TYPE_RINGBUF, NULL, 0, 0, sysconf(_SC_PAGESIZE), NULL);
 
-	return outcome(map);
+	return probe_outcome(map);
 }
 
 static int probe_btf(void)
@@ -216,7 +216,7 @@ int probe_feature(enum probe probe)
 	return features[probe].probe();
 }
 
-static bool bpffs_is_missing(void)
+static bool probe_bpffs_is_missing(void)
 {
 	char path[PATH_MAX];
 
@@ -248,10 +248,10 @@ static const struct privilege {
         {"CAP_PERFMON", CAP_PERFMON, CAP_SYS_ADMIN},
         {"CAP_SYS_PTRACE", CAP_SYS_PTRACE, CAP_SYS_PTRACE},
         {"CAP_DAC_READ_SEARCH", CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE},
-        {"CAP_SYS_ADMIN (to mount bpffs)", CAP_SYS_ADMIN, CAP_SYS_ADMIN, bpffs_is_missing},
+        {"CAP_SYS_ADMIN (to mount bpffs)", CAP_SYS_ADMIN, CAP_SYS_ADMIN, probe_bpffs_is_missing},
 };
 
-static int effective_capabilities(uint64_t *ret)
+static int probe_effective_capabilities(uint64_t *ret)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct words[_LINUX_CAPABILITY_U32S_3];
@@ -269,7 +269,7 @@ int probe_privileges(char *ret_missing, size_t n)
 	uint64_t ours = 0;
 	int r;
 
-	r = effective_capabilities(&ours);
+	r = probe_effective_capabilities(&ours);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < ARRAY_SIZE(privileges); i++) {
@@ -288,7 +288,7 @@ int probe_privileges(char *ret_missing, size_t n)
 
 /* Lists the required features that aren't there. Returns -EOPNOTSUPP if there is one that the
  * kernel lacks, else the errno of one that couldn't be probed, else 0. */
-static int list_missing(struct error *err)
+static int probe_list_missing(struct error *err)
 {
 	int code = 0;
 
@@ -324,7 +324,7 @@ int probe_require(struct error *err)
 		                 "needs root, or the capabilities " PROBE_PRIVILEGES
 		                 ": missing: %s",
 		                 missing);
-	r = list_missing(err);
+	r = probe_list_missing(err);
 	if (r == 0)
 		return 0;
 	if (r != -EOPNOTSUPP)
@@ -340,7 +340,7 @@ int probe_require(struct error *err)
 }
 
 /* Turns \040 and the like, as mountinfo has them, back into characters. In place. */
-static void unescape(char *path)
+static void probe_unescape(char *path)
 {
 	char *to = path;
 
@@ -358,7 +358,7 @@ static void unescape(char *path)
 }
 
 /* The mount point in a line of mountinfo (proc_pid_mountinfo(5)), or NULL if it isn't of @type. */
-static char *mount_point(char *line, const char *type)
+static char *probe_mount_point(char *line, const char *type)
 {
 	char *rest = line, *path, *fstype;
 
@@ -372,14 +372,14 @@ static char *mount_point(char *line, const char *type)
 	fstype = strsep(&rest, " ");
 	if (strcmp(fstype, type) != 0)
 		return NULL;
-	unescape(path);
+	probe_unescape(path);
 	return path;
 }
 
 /* The first mount of @type, or the one at @preferred if there is one. @magic tells whether it can
  * be reached by its path, or whether another mount lies on top of it. */
-static int find_mount(const char *type, unsigned long magic, const char *preferred, char *ret_path,
-                      size_t n)
+static int probe_find_mount(const char *type, unsigned long magic, const char *preferred,
+                            char *ret_path, size_t n)
 {
 	_cleanup_file_ FILE *mounts = fopen("/proc/self/mountinfo", "re");
 	_cleanup_free_ char *line = NULL;
@@ -389,7 +389,7 @@ static int find_mount(const char *type, unsigned long magic, const char *preferr
 	if (!mounts)
 		return -errno;
 	while (getline(&line, &size, mounts) >= 0) {
-		char *path = mount_point(line, type);
+		char *path = probe_mount_point(line, type);
 		struct statfs fs;
 
 		if (path && (!found[0] || strcmp(path, preferred) == 0) && statfs(path, &fs) == 0 &&
@@ -406,12 +406,12 @@ static int find_mount(const char *type, unsigned long magic, const char *preferr
 
 int probe_cgroup2(char *ret_path, size_t n)
 {
-	return find_mount("cgroup2", CGROUP2_SUPER_MAGIC, "/sys/fs/cgroup", ret_path, n);
+	return probe_find_mount("cgroup2", CGROUP2_SUPER_MAGIC, "/sys/fs/cgroup", ret_path, n);
 }
 
 int probe_bpffs(char *ret_path, size_t n)
 {
-	return find_mount("bpf", BPF_FS_MAGIC, "/sys/fs/bpf", ret_path, n);
+	return probe_find_mount("bpf", BPF_FS_MAGIC, "/sys/fs/bpf", ret_path, n);
 }
 
 int probe_sysctl_int(const char *name, int *ret)

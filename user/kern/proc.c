@@ -51,7 +51,7 @@ int proc_oldest(const uint32_t *pids, size_t n, struct process *ret)
 
 /* Whether an epoll descriptor of the process watches the file that is its descriptor @fd, as such.
  * kcmp() takes 0.5 ms where reading fdinfo takes 40 (20,000 watched descriptors). */
-static bool epoll_has(uint32_t pid, int epfd, int fd, uint32_t inode)
+static bool proc_epoll_has(uint32_t pid, int epfd, int fd, uint32_t inode)
 {
 	_cleanup_close_ int process = -1;
 	_cleanup_file_ FILE *watches = NULL;
@@ -77,7 +77,7 @@ static bool epoll_has(uint32_t pid, int epfd, int fd, uint32_t inode)
 	return false;
 }
 
-static bool has_socket(uint32_t pid, int fd, uint32_t inode)
+static bool proc_has_socket(uint32_t pid, int fd, uint32_t inode)
 {
 	char path[PROC_PATH_MAX], text[PROC_LINK_MAX];
 
@@ -91,8 +91,8 @@ bool proc_still_serves(const struct rpd_worker *w, uint32_t inode)
 {
 	struct proc_identity id;
 
-	return has_socket(w->pid, w->fd, inode) &&
-	       (w->epfd < 0 || epoll_has(w->pid, w->epfd, w->fd, inode)) &&
+	return proc_has_socket(w->pid, w->fd, inode) &&
+	       (w->epfd < 0 || proc_epoll_has(w->pid, w->epfd, w->fd, inode)) &&
 	       proc_read_identity_now(w->pid, &id) == 0 && id.start_time == w->start_time;
 }
 
@@ -132,7 +132,7 @@ int proc_find_netns(uint64_t netns_ino, uint32_t *ret_pid)
 	return -ENOENT;
 }
 
-static int pidfd_open_pid(uint32_t pid)
+static int proc_pidfd_open_pid(uint32_t pid)
 {
 	const long fd = syscall(SYS_pidfd_open, pid, 0);
 
@@ -142,7 +142,7 @@ static int pidfd_open_pid(uint32_t pid)
 int proc_open_pid(uint32_t pid, uint64_t start_time)
 {
 	_cleanup_close_ int process = -1;
-	_cleanup_close_ int pidfd = pidfd_open_pid(pid);
+	_cleanup_close_ int pidfd = proc_pidfd_open_pid(pid);
 	struct proc_identity id;
 	int r;
 
@@ -167,7 +167,7 @@ bool proc_is_ending(uint32_t pid)
 	return readlink(path, exe, sizeof(exe)) < 0 && errno == ENOENT;
 }
 
-static int borrow_error(int code, uint32_t pid, int fd, struct error *err)
+static int proc_borrow_error(int code, uint32_t pid, int fd, struct error *err)
 {
 	switch (code) {
 	case -ESRCH:
@@ -193,22 +193,22 @@ static int borrow_error(int code, uint32_t pid, int fd, struct error *err)
 int proc_borrow_fd(uint32_t pid, int fd, uint32_t inode_expected, struct error *err)
 {
 	_cleanup_close_ int duplicate = -1;
-	_cleanup_close_ int pidfd = pidfd_open_pid(pid);
+	_cleanup_close_ int pidfd = proc_pidfd_open_pid(pid);
 	struct stat st;
 
 	if (pidfd < 0)
-		return borrow_error(pidfd, pid, fd, err);
+		return proc_borrow_error(pidfd, pid, fd, err);
 	duplicate = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
 	if (duplicate < 0 || fstat(duplicate, &st) < 0)
-		return borrow_error(-errno, pid, fd, err);
+		return proc_borrow_error(-errno, pid, fd, err);
 	if (inode_expected && (!S_ISSOCK(st.st_mode) || st.st_ino != inode_expected))
-		return borrow_error(-EBADF, pid, fd, err);
+		return proc_borrow_error(-EBADF, pid, fd, err);
 	return TAKE_FD(duplicate);
 }
 
 int proc_enter_netns(uint32_t pid, struct error *err)
 {
-	_cleanup_close_ int pidfd = pidfd_open_pid(pid);
+	_cleanup_close_ int pidfd = proc_pidfd_open_pid(pid);
 	int r = pidfd;
 
 	if (pidfd >= 0)

@@ -39,7 +39,7 @@ struct scan {
  * The next thread that is blocked in a system call: its number, and its first argument if that can
  * be a descriptor. @tasks is /proc/PID/task. False at the end.
  */
-static bool next_call(DIR *tasks, long *ret_number, int *ret_fd)
+static bool proc_holders_next_call(DIR *tasks, long *ret_number, int *ret_fd)
 {
 	char path[PROC_PATH_MAX], text[256];
 	unsigned long long argument;
@@ -57,12 +57,12 @@ static bool next_call(DIR *tasks, long *ret_number, int *ret_fd)
 	return false;
 }
 
-static bool is_accept(long number)
+static bool proc_holders_is_accept(long number)
 {
 	return number == SYS_accept || number == SYS_accept4;
 }
 
-static bool is_epoll_wait(long number)
+static bool proc_holders_is_epoll_wait(long number)
 {
 #ifdef SYS_epoll_wait /* younger architectures have no such system call */
 	if (number == SYS_epoll_wait)
@@ -72,20 +72,20 @@ static bool is_epoll_wait(long number)
 }
 
 /* Whether a thread of @pid is blocked waiting on its epoll descriptor @epfd. */
-static bool epoll_is_waited(uint32_t pid, int epfd)
+static bool proc_holders_epoll_is_waited(uint32_t pid, int epfd)
 {
 	_cleanup_close_ int process = proc_read_open(pid);
 	_cleanup_dir_ DIR *tasks = process < 0 ? NULL : proc_read_directory(process, "task");
 	long number;
 	int fd;
 
-	while (tasks && next_call(tasks, &number, &fd))
-		if (is_epoll_wait(number) && fd == epfd)
+	while (tasks && proc_holders_next_call(tasks, &number, &fd))
+		if (proc_holders_is_epoll_wait(number) && fd == epfd)
 			return true;
 	return false;
 }
 
-static int inode_compare(const void *a, const void *b)
+static int proc_holders_inode_compare(const void *a, const void *b)
 {
 	const uint32_t *x = a, *y = b;
 
@@ -93,22 +93,22 @@ static int inode_compare(const void *a, const void *b)
 }
 
 /* What the process at hand does with the socket @inode, or NULL if that is not looked for. */
-static struct use *scan_use(const struct scan *s, uint32_t inode)
+static struct use *proc_holders_scan_use(const struct scan *s, uint32_t inode)
 {
-	const uint32_t *found =
-	        bsearch(&inode, s->inodes, s->n_inodes, sizeof(*s->inodes), inode_compare);
+	const uint32_t *found = bsearch(&inode, s->inodes, s->n_inodes, sizeof(*s->inodes),
+	                                proc_holders_inode_compare);
 
 	return found ? &s->uses[found - s->inodes] : NULL;
 }
 
 /* Clears the table for another process. */
-static void scan_forget(struct scan *s)
+static void proc_holders_scan_forget(struct scan *s)
 {
 	for (size_t i = 0; i < s->n_inodes; i++)
 		s->uses[i] = (struct use){.fd = -1, .epfd = -1};
 }
 
-static int scan_init(struct scan *s, const struct listener *listeners, size_t n)
+static int proc_holders_scan_init(struct scan *s, const struct listener *listeners, size_t n)
 {
 	s->inodes = calloc(n + 1, sizeof(*s->inodes));
 	s->uses = calloc(n + 1, sizeof(*s->uses));
@@ -119,12 +119,12 @@ static int scan_init(struct scan *s, const struct listener *listeners, size_t n)
 	for (size_t i = 0; i < n; i++)
 		if (listeners[i].inode)
 			s->inodes[s->n_inodes++] = listeners[i].inode;
-	qsort(s->inodes, s->n_inodes, sizeof(*s->inodes), inode_compare);
-	scan_forget(s);
+	qsort(s->inodes, s->n_inodes, sizeof(*s->inodes), proc_holders_inode_compare);
+	proc_holders_scan_forget(s);
 	return 0;
 }
 
-static void scan_deinit(struct scan *s)
+static void proc_holders_scan_deinit(struct scan *s)
 {
 	free(s->inodes);
 	free(s->uses);
@@ -134,7 +134,7 @@ static void scan_deinit(struct scan *s)
 
 /* An array with room for one more element: @array, or what it was moved to. NULL if out of memory,
  * and then @array is as before. */
-static void *grow(void *array, size_t n, size_t *capacity, size_t size)
+static void *proc_holders_grow(void *array, size_t n, size_t *capacity, size_t size)
 {
 	const size_t more = *capacity ? 2 * *capacity : 64;
 	void *grown;
@@ -147,9 +147,9 @@ static void *grow(void *array, size_t n, size_t *capacity, size_t size)
 	return grown;
 }
 
-static int scan_add_epfd(struct scan *s, int fd)
+static int proc_holders_scan_add_epfd(struct scan *s, int fd)
 {
-	int *epfds = grow(s->epfds, s->n_epfds, &s->epfds_capacity, sizeof(*epfds));
+	int *epfds = proc_holders_grow(s->epfds, s->n_epfds, &s->epfds_capacity, sizeof(*epfds));
 
 	if (!epfds)
 		return -ENOMEM;
@@ -158,9 +158,10 @@ static int scan_add_epfd(struct scan *s, int fd)
 	return 0;
 }
 
-static int scan_add_row(struct scan *s, const struct holder *row)
+static int proc_holders_scan_add_row(struct scan *s, const struct holder *row)
 {
-	struct holder *rows = grow(s->rows, s->n_rows, &s->rows_capacity, sizeof(*rows));
+	struct holder *rows =
+	        proc_holders_grow(s->rows, s->n_rows, &s->rows_capacity, sizeof(*rows));
 
 	if (!rows)
 		return -ENOMEM;
@@ -171,7 +172,7 @@ static int scan_add_row(struct scan *s, const struct holder *row)
 
 /* Notes which of the sockets, and which epoll descriptors, a process has open. Returns whether it
  * has any of the sockets. */
-static int scan_descriptors(struct scan *s, int process)
+static int proc_holders_scan_descriptors(struct scan *s, int process)
 {
 	_cleanup_dir_ DIR *fds = proc_read_directory(process, "fd");
 	char name[PROC_PATH_MAX], text[PROC_LINK_MAX];
@@ -185,12 +186,12 @@ static int scan_descriptors(struct scan *s, int process)
 		if (!proc_read_link(dirfd(fds), name, text))
 			continue;
 		if (strcmp(text, "anon_inode:[eventpoll]") == 0) {
-			r = scan_add_epfd(s, fd);
+			r = proc_holders_scan_add_epfd(s, fd);
 			if (r < 0)
 				return r;
 			continue;
 		}
-		use = scan_use(s, (uint32_t)proc_read_inode(text, "socket"));
+		use = proc_holders_scan_use(s, (uint32_t)proc_read_inode(text, "socket"));
 		if (use && (use->fd < 0 || fd < use->fd)) {
 			use->fd = fd;
 			holds = true;
@@ -202,14 +203,14 @@ static int scan_descriptors(struct scan *s, int process)
 /* Notes which of the sockets an epoll descriptor of the process watches. An inode number alone
  * proves nothing, for it may be of another file system; nor does a descriptor number, which may
  * mean another file by now. */
-static void scan_watches(struct scan *s, int process, int epfd)
+static void proc_holders_scan_watches(struct scan *s, int process, int epfd)
 {
 	_cleanup_file_ FILE *watches = proc_read_watches(process, epfd);
 	uint64_t inode;
 	int fd;
 
 	while (watches && proc_read_watch(watches, &fd, &inode)) {
-		struct use *use = scan_use(s, (uint32_t)inode);
+		struct use *use = proc_holders_scan_use(s, (uint32_t)inode);
 
 		if (use && use->evidence < EVIDENCE_EPOLL && proc_read_socket(process, fd) == inode)
 			*use = (struct use){fd, epfd, EVIDENCE_EPOLL};
@@ -217,15 +218,16 @@ static void scan_watches(struct scan *s, int process, int epfd)
 }
 
 /* Notes on which of the sockets a thread is blocked in accept(). */
-static void scan_accepts(struct scan *s, int process)
+static void proc_holders_scan_accepts(struct scan *s, int process)
 {
 	_cleanup_dir_ DIR *tasks = proc_read_directory(process, "task");
 	long number;
 	int fd;
 
-	while (tasks && next_call(tasks, &number, &fd)) {
-		struct use *use =
-		        is_accept(number) ? scan_use(s, proc_read_socket(process, fd)) : NULL;
+	while (tasks && proc_holders_next_call(tasks, &number, &fd)) {
+		struct use *use = proc_holders_is_accept(number)
+		                          ? proc_holders_scan_use(s, proc_read_socket(process, fd))
+		                          : NULL;
 
 		if (use && use->evidence < EVIDENCE_ACCEPTS)
 			*use = (struct use){fd, -1, EVIDENCE_ACCEPTS};
@@ -233,7 +235,7 @@ static void scan_accepts(struct scan *s, int process)
 }
 
 /* Makes the rows of the process at hand. */
-static int scan_emit(struct scan *s, uint32_t pid, const struct proc_identity *id)
+static int proc_holders_scan_emit(struct scan *s, uint32_t pid, const struct proc_identity *id)
 {
 	int r;
 
@@ -252,7 +254,7 @@ static int scan_emit(struct scan *s, uint32_t pid, const struct proc_identity *i
 		if (use->fd < 0)
 			continue;
 		memcpy(row.comm, id->comm, sizeof(row.comm));
-		r = scan_add_row(s, &row);
+		r = proc_holders_scan_add_row(s, &row);
 		if (r < 0)
 			return r;
 	}
@@ -260,34 +262,34 @@ static int scan_emit(struct scan *s, uint32_t pid, const struct proc_identity *i
 }
 
 /* Looks closer at a process that has some of the sockets open. */
-static int scan_holder(struct scan *s, int process, uint32_t pid)
+static int proc_holders_scan_holder(struct scan *s, int process, uint32_t pid)
 {
 	struct proc_identity id;
 
 	if (proc_read_identity(process, pid, &id) < 0)
 		return 0;
 	for (size_t i = 0; i < s->n_epfds; i++)
-		scan_watches(s, process, s->epfds[i]);
-	scan_accepts(s, process);
-	return scan_emit(s, pid, &id);
+		proc_holders_scan_watches(s, process, s->epfds[i]);
+	proc_holders_scan_accepts(s, process);
+	return proc_holders_scan_emit(s, pid, &id);
 }
 
-static int scan_process(struct scan *s, uint32_t pid)
+static int proc_holders_scan_process(struct scan *s, uint32_t pid)
 {
 	_cleanup_close_ int process = proc_read_open(pid);
 	int r;
 
 	if (process < 0)
 		return 0;
-	r = scan_descriptors(s, process);
+	r = proc_holders_scan_descriptors(s, process);
 	if (r > 0) {
-		r = scan_holder(s, process, pid);
-		scan_forget(s);
+		r = proc_holders_scan_holder(s, process, pid);
+		proc_holders_scan_forget(s);
 	}
 	return r;
 }
 
-static int row_compare(const void *a, const void *b)
+static int proc_holders_row_compare(const void *a, const void *b)
 {
 	const struct holder *x = a, *y = b;
 	int r = COMPARE(x->inode, y->inode);
@@ -299,20 +301,20 @@ static int row_compare(const void *a, const void *b)
  * After a fork parent and child have the same epoll descriptor, and it watches for both. The one
  * that waits on it serves; if neither does at this moment, the one that made it: the parent.
  */
-static void scan_settle(struct scan *s)
+static void proc_holders_scan_settle(struct scan *s)
 {
 	for (struct holder *child = s->rows; child < s->rows + s->n_rows; child++) {
 		const struct holder key = {.inode = child->inode, .pid = child->ppid};
-		struct holder *parent =
-		        bsearch(&key, s->rows, s->n_rows, sizeof(*s->rows), row_compare);
+		struct holder *parent = bsearch(&key, s->rows, s->n_rows, sizeof(*s->rows),
+		                                proc_holders_row_compare);
 
 		if (child->epfd < 0 || !parent || parent->epfd != child->epfd ||
 		    syscall(SYS_kcmp, parent->pid, child->pid, KCMP_FILE, parent->epfd,
 		            child->epfd) != 0)
 			continue;
-		if (!epoll_is_waited(child->pid, child->epfd))
+		if (!proc_holders_epoll_is_waited(child->pid, child->epfd))
 			child->evidence = EVIDENCE_HOLDS;
-		else if (!epoll_is_waited(parent->pid, parent->epfd))
+		else if (!proc_holders_epoll_is_waited(parent->pid, parent->epfd))
 			parent->evidence = EVIDENCE_HOLDS;
 	}
 	/* Not before now: a child can be another one's parent. */
@@ -322,7 +324,7 @@ static void scan_settle(struct scan *s)
 }
 
 /* Looks into every process but ours. */
-static int scan_all(struct scan *s)
+static int proc_holders_scan_all(struct scan *s)
 {
 	_cleanup_dir_ DIR *proc = proc_read_directory(AT_FDCWD, "/proc");
 	const int self = getpid();
@@ -331,31 +333,32 @@ static int scan_all(struct scan *s)
 	if (!proc)
 		return -errno;
 	while ((pid = proc_read_number(proc)) >= 0) {
-		r = pid == self ? 0 : scan_process(s, (uint32_t)pid);
+		r = pid == self ? 0 : proc_holders_scan_process(s, (uint32_t)pid);
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
-static int scan_these(struct scan *s, const uint32_t *pids, size_t n_pids)
+static int proc_holders_scan_these(struct scan *s, const uint32_t *pids, size_t n_pids)
 {
 	int r = 0;
 
 	for (size_t i = 0; i < n_pids && r >= 0; i++)
-		r = scan_process(s, pids[i]);
+		r = proc_holders_scan_process(s, pids[i]);
 	return r < 0 ? r : 0;
 }
 
 /* Hands over the rows of a scan that went as @r says. */
-static int scan_result(struct scan *s, int r, struct holder **ret, size_t *ret_n, struct error *err)
+static int proc_holders_scan_result(struct scan *s, int r, struct holder **ret, size_t *ret_n,
+                                    struct error *err)
 {
 	if (r < 0)
 		return error_set(err, r, "cannot look for the listeners' processes in /proc: %s",
 		                 strerror(-r));
 	if (s->n_rows) {
-		qsort(s->rows, s->n_rows, sizeof(*s->rows), row_compare);
-		scan_settle(s);
+		qsort(s->rows, s->n_rows, sizeof(*s->rows), proc_holders_row_compare);
+		proc_holders_scan_settle(s);
 	}
 	*ret = TAKE_PTR(s->rows);
 	*ret_n = s->n_rows;
@@ -365,21 +368,21 @@ static int scan_result(struct scan *s, int r, struct holder **ret, size_t *ret_n
 int proc_holders(const struct listener *listeners, size_t n, struct holder **ret, size_t *ret_n,
                  struct error *err)
 {
-	_cleanup_(scan_deinit) struct scan s = {0};
-	int r = scan_init(&s, listeners, n);
+	_cleanup_(proc_holders_scan_deinit) struct scan s = {0};
+	int r = proc_holders_scan_init(&s, listeners, n);
 
 	if (r == 0 && s.n_inodes)
-		r = scan_all(&s);
-	return scan_result(&s, r, ret, ret_n, err);
+		r = proc_holders_scan_all(&s);
+	return proc_holders_scan_result(&s, r, ret, ret_n, err);
 }
 
 int proc_holders_among(const uint32_t *pids, size_t n_pids, const struct listener *listeners,
                        size_t n, struct holder **ret, size_t *ret_n, struct error *err)
 {
-	_cleanup_(scan_deinit) struct scan s = {0};
-	int r = scan_init(&s, listeners, n);
+	_cleanup_(proc_holders_scan_deinit) struct scan s = {0};
+	int r = proc_holders_scan_init(&s, listeners, n);
 
 	if (r == 0 && s.n_inodes)
-		r = scan_these(&s, pids, n_pids);
-	return scan_result(&s, r, ret, ret_n, err);
+		r = proc_holders_scan_these(&s, pids, n_pids);
+	return proc_holders_scan_result(&s, r, ret, ret_n, err);
 }

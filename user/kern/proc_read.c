@@ -84,7 +84,7 @@ uint32_t proc_read_socket(int process, int fd)
 }
 
 /* A process gives itself any name, and we write it to terminals and as JSON. */
-static void make_printable(char *text)
+static void proc_read_make_printable(char *text)
 {
 	for (; *text; text++)
 		if (*text < ' ' || *text > '~')
@@ -96,7 +96,7 @@ static void make_printable(char *text)
  * thread says the same as the process, but doesn't add up the times of all threads to say it, which
  * takes 20 us for a thousand (do_task_stat() in fs/proc/array.c).
  */
-static int read_stat(int at, const char *path, struct proc_identity *ret)
+static int proc_read_stat(int at, const char *path, struct proc_identity *ret)
 {
 	struct proc_identity id;
 	char text[1024], state;
@@ -116,7 +116,7 @@ static int read_stat(int at, const char *path, struct proc_identity *ret)
 	if (state == 'Z' || state == 'X')
 		return -ESRCH;
 	snprintf(id.comm, sizeof(id.comm), "%.*s", (int)(close - open - 1), open + 1);
-	make_printable(id.comm);
+	proc_read_make_printable(id.comm);
 	*ret = id;
 	return 0;
 }
@@ -126,7 +126,7 @@ int proc_read_identity(int process, uint32_t pid, struct proc_identity *ret)
 	char path[PROC_PATH_MAX];
 
 	snprintf(path, sizeof(path), "task/%" PRIu32 "/stat", pid);
-	return read_stat(process, path, ret);
+	return proc_read_stat(process, path, ret);
 }
 
 int proc_read_identity_now(uint32_t pid, struct proc_identity *ret)
@@ -134,7 +134,7 @@ int proc_read_identity_now(uint32_t pid, struct proc_identity *ret)
 	char path[PROC_PATH_MAX];
 
 	snprintf(path, sizeof(path), "/proc/%" PRIu32 "/task/%" PRIu32 "/stat", pid, pid);
-	return read_stat(AT_FDCWD, path, ret);
+	return proc_read_stat(AT_FDCWD, path, ret);
 }
 
 FILE *proc_read_watches(int process, int epfd)

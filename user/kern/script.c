@@ -15,7 +15,7 @@
 
 static const char *const shells[] = {"sh", "bash", "dash", "zsh", "ksh", "ash", NULL};
 
-static bool is_one_of(const char *name, size_t n, const char *const *names)
+static bool script_is_one_of(const char *name, size_t n, const char *const *names)
 {
 	for (; *names; names++)
 		if (strlen(*names) == n && !strncmp(*names, name, n))
@@ -23,16 +23,16 @@ static bool is_one_of(const char *name, size_t n, const char *const *names)
 	return false;
 }
 
-static bool is_named(const char *program, const char *const *names)
+static bool script_is_named(const char *program, const char *const *names)
 {
 	const char *slash = strrchr(program, '/');
 
 	program = slash ? slash + 1 : program;
-	return is_one_of(program, strlen(program), names);
+	return script_is_one_of(program, strlen(program), names);
 }
 
 /* A word of @text that is one of them, or a file of that name in some bin/: /srv/node is none. */
-static bool has_word(const char *text, const char *const *names)
+static bool script_has_word(const char *text, const char *const *names)
 {
 	while (*(text += strspn(text, BETWEEN))) {
 		const size_t n = strcspn(text, BETWEEN);
@@ -40,7 +40,7 @@ static bool has_word(const char *text, const char *const *names)
 		const char *name = slash ? slash + 1 : text;
 		const bool in_bin = slash && slash - text >= 3 && !strncmp(slash - 3, "bin", 3);
 
-		if ((!slash || in_bin) && is_one_of(name, (size_t)(text + n - name), names))
+		if ((!slash || in_bin) && script_is_one_of(name, (size_t)(text + n - name), names))
 			return true;
 		text += n;
 	}
@@ -48,7 +48,7 @@ static bool has_word(const char *text, const char *const *names)
 }
 
 /* The beginning of @name below @folder; "" if it is no file that can be read. */
-static bool read_head(int folder, const char *name, char head[HEAD_MAX])
+static bool script_read_head(int folder, const char *name, char head[HEAD_MAX])
 {
 	_cleanup_close_ int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
@@ -63,33 +63,33 @@ static bool read_head(int folder, const char *name, char head[HEAD_MAX])
 }
 
 /* The same of a program, which is looked for. */
-static void read_program(int folder, const char *name, const char *path, char head[HEAD_MAX])
+static void script_read_program(int folder, const char *name, const char *path, char head[HEAD_MAX])
 {
 	char file[PATH_MAX];
 
 	if (strchr(name, '/') || !path) {
-		read_head(folder, name, head);
+		script_read_head(folder, name, head);
 		return;
 	}
 	for (;; path++) {
 		const int n = (int)strcspn(path, ":");
 
 		snprintf(file, sizeof(file), "%.*s%s%s", n, path, n ? "/" : "", name);
-		if (read_head(folder, file, head) || !path[n])
+		if (script_read_head(folder, file, head) || !path[n])
 			return;
 		path += n;
 	}
 }
 
 /* A shell's text after -c, or else its script. */
-static bool shell_runs(int folder, char *const *argv, const char *const *programs)
+static bool script_shell_runs(int folder, char *const *argv, const char *const *programs)
 {
 	char head[HEAD_MAX];
 
 	while (*++argv && **argv == '-')
 		if ((*argv)[1] != '-' && strchr(*argv, 'c'))
-			return argv[1] && has_word(argv[1], programs);
-	return *argv && read_head(folder, *argv, head) && has_word(head, programs);
+			return argv[1] && script_has_word(argv[1], programs);
+	return *argv && script_read_head(folder, *argv, head) && script_has_word(head, programs);
 }
 
 bool script_runs(char *const *argv, const char *path, const char *cwd, const char *const *programs)
@@ -98,18 +98,18 @@ bool script_runs(char *const *argv, const char *path, const char *cwd, const cha
 	char head[HEAD_MAX], *end;
 	bool by_shell;
 
-	if (is_named(argv[0], programs))
+	if (script_is_named(argv[0], programs))
 		return true;
 	folder = open(cwd ? cwd : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (is_named(argv[0], shells))
-		return shell_runs(folder, argv, programs);
-	read_program(folder, argv[0], path, head);
+	if (script_is_named(argv[0], shells))
+		return script_shell_runs(folder, argv, programs);
+	script_read_program(folder, argv[0], path, head);
 	if (strncmp(head, "#!", 2) != 0)
 		return false;
 	end = head + strcspn(head, "\n");
 	by_shell = *end;
 	*end = '\0';
-	if (has_word(head, programs))
+	if (script_has_word(head, programs))
 		return true;
-	return by_shell && has_word(head, shells) && has_word(end + 1, programs);
+	return by_shell && script_has_word(head, shells) && script_has_word(end + 1, programs);
 }

@@ -17,7 +17,7 @@
 #endif
 
 /* What is told in attributes; INET_DIAG_CGROUP_ID unasked, since Linux 5.9. */
-static void decode_attributes(const struct nlmsghdr *message, struct listener *l)
+static void sockdiag_decode_attributes(const struct nlmsghdr *message, struct listener *l)
 {
 	const struct rtattr *attr = (const void *)((const char *)NLMSG_DATA(message) +
 	                                           NLMSG_ALIGN(sizeof(struct inet_diag_msg)));
@@ -62,12 +62,12 @@ int sockdiag_decode(const struct nlmsghdr *message, struct listener *ret)
 	/* For a listener these two are the accept queue (tcp_diag_get_info()). */
 	l.queue = msg->idiag_rqueue;
 	l.backlog = msg->idiag_wqueue;
-	decode_attributes(message, &l);
+	sockdiag_decode_attributes(message, &l);
 	*ret = l;
 	return 0;
 }
 
-static int decode_row(const struct nlmsghdr *message, void *ret)
+static int sockdiag_decode_row(const struct nlmsghdr *message, void *ret)
 {
 	return sockdiag_decode(message, ret);
 }
@@ -78,7 +78,7 @@ int sockdiag_listeners(uint16_t port, struct listener **ret, size_t *ret_n, stru
 	        .states = 1u << TCP_LISTEN,
 	        .row_size = sizeof(struct listener),
 	        .cookie_at = offsetof(struct listener, cookie),
-	        .decode = decode_row,
+	        .decode = sockdiag_decode_row,
 	};
 	int r = sockdiag_dump(&kind, port, ret, ret_n);
 
@@ -91,7 +91,7 @@ int sockdiag_listeners(uint16_t port, struct listener **ret, size_t *ret_n, stru
 	return 0;
 }
 
-static int cookie_get(int fd, int option, uint64_t *ret)
+static int sockdiag_cookie_get(int fd, int option, uint64_t *ret)
 {
 	uint64_t cookie;
 	socklen_t length = sizeof(cookie);
@@ -104,10 +104,10 @@ static int cookie_get(int fd, int option, uint64_t *ret)
 
 int sockdiag_cookie_of(int fd, uint64_t *ret)
 {
-	return cookie_get(fd, SO_COOKIE, ret);
+	return sockdiag_cookie_get(fd, SO_COOKIE, ret);
 }
 
 int sockdiag_netns_cookie(int fd, uint64_t *ret)
 {
-	return cookie_get(fd, SO_NETNS_COOKIE, ret);
+	return sockdiag_cookie_get(fd, SO_NETNS_COOKIE, ret);
 }

@@ -37,14 +37,14 @@ struct dump {
 	bool disturbed; /* the last answer may lack a socket that was there all the time */
 };
 
-static void dump_deinit(struct dump *d)
+static void sockdiag_dump_deinit(struct dump *d)
 {
 	cleanup_close(&d->fd);
 	free(d->buffer);
 	free(d->rows);
 }
 
-static int dump_add(struct dump *d, const struct nlmsghdr *message)
+static int sockdiag_dump_add(struct dump *d, const struct nlmsghdr *message)
 {
 	int r;
 
@@ -63,7 +63,7 @@ static int dump_add(struct dump *d, const struct nlmsghdr *message)
 }
 
 /* The end of an answer: 1, or the error that it brings. */
-static int dump_end(const struct nlmsghdr *message)
+static int sockdiag_dump_end(const struct nlmsghdr *message)
 {
 	/* Both NLMSG_DONE and NLMSG_ERROR begin with it, and in both 0 is success. */
 	const int *error = NLMSG_DATA(message);
@@ -74,7 +74,7 @@ static int dump_end(const struct nlmsghdr *message)
 }
 
 /* Takes in the messages of one datagram. 1 if it ends the answer, 0 if more is to come. */
-static int dump_take(struct dump *d, size_t length)
+static int sockdiag_dump_take(struct dump *d, size_t length)
 {
 	const struct nlmsghdr *message = (const void *)d->buffer;
 	int r;
@@ -83,15 +83,15 @@ static int dump_take(struct dump *d, size_t length)
 		if (message->nlmsg_flags & NLM_F_DUMP_INTR)
 			d->disturbed = true;
 		if (message->nlmsg_type == NLMSG_DONE || message->nlmsg_type == NLMSG_ERROR)
-			return dump_end(message);
-		r = dump_add(d, message);
+			return sockdiag_dump_end(message);
+		r = sockdiag_dump_add(d, message);
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
-static ssize_t dump_receive(struct dump *d)
+static ssize_t sockdiag_dump_receive(struct dump *d)
 {
 	ssize_t length;
 
@@ -104,7 +104,7 @@ static ssize_t dump_receive(struct dump *d)
 }
 
 /* Sends @request and takes in the answer. */
-static int dump_ask(struct dump *d, const struct nlmsghdr *request)
+static int sockdiag_dump_ask(struct dump *d, const struct nlmsghdr *request)
 {
 	ssize_t length;
 	int r;
@@ -114,10 +114,10 @@ static int dump_ask(struct dump *d, const struct nlmsghdr *request)
 		return -errno;
 
 	for (int datagrams = 1;; datagrams++) {
-		length = dump_receive(d);
+		length = sockdiag_dump_receive(d);
 		if (length < 0)
 			return (int)length;
-		r = dump_take(d, (size_t)length);
+		r = sockdiag_dump_take(d, (size_t)length);
 		if (r)
 			return r < 0 ? r : 0;
 		if (datagrams > 1)
@@ -125,7 +125,7 @@ static int dump_ask(struct dump *d, const struct nlmsghdr *request)
 	}
 }
 
-static int dump_family(struct dump *d, uint8_t family, uint16_t port)
+static int sockdiag_dump_family(struct dump *d, uint8_t family, uint16_t port)
 {
 	struct {
 		struct nlmsghdr header;
@@ -143,7 +143,7 @@ static int dump_family(struct dump *d, uint8_t family, uint16_t port)
 	int r;
 
 	for (int pass = 0; pass < DUMP_PASSES; pass++) {
-		r = dump_ask(d, &request.header);
+		r = sockdiag_dump_ask(d, &request.header);
 		if (r < 0 || !d->disturbed)
 			break;
 	}
@@ -151,7 +151,7 @@ static int dump_family(struct dump *d, uint8_t family, uint16_t port)
 }
 
 /* Everything of both families. */
-static int dump_run(struct dump *d, uint16_t port)
+static int sockdiag_dump_run(struct dump *d, uint16_t port)
 {
 	int r;
 
@@ -162,13 +162,13 @@ static int dump_run(struct dump *d, uint16_t port)
 	if (d->fd < 0)
 		return -errno;
 
-	r = dump_family(d, AF_INET, port);
+	r = sockdiag_dump_family(d, AF_INET, port);
 	if (r == 0)
-		r = dump_family(d, AF_INET6, port);
+		r = sockdiag_dump_family(d, AF_INET6, port);
 	return r;
 }
 
-static uint64_t row_cookie(const struct dump *d, size_t i)
+static uint64_t sockdiag_dump_row_cookie(const struct dump *d, size_t i)
 {
 	uint64_t cookie;
 
@@ -176,7 +176,7 @@ static uint64_t row_cookie(const struct dump *d, size_t i)
 	return cookie;
 }
 
-static int row_compare(const void *a, const void *b, void *data)
+static int sockdiag_dump_row_compare(const void *a, const void *b, void *data)
 {
 	const struct dump *d = data;
 	uint64_t x, y;
@@ -187,27 +187,27 @@ static int row_compare(const void *a, const void *b, void *data)
 }
 
 /* Sorts by cookie and drops what came twice. */
-static void dump_merge(struct dump *d)
+static void sockdiag_dump_merge(struct dump *d)
 {
 	const size_t size = d->kind->row_size;
 	size_t n = 0;
 
 	if (d->n)
-		qsort_r(d->rows, d->n, size, row_compare, d);
+		qsort_r(d->rows, d->n, size, sockdiag_dump_row_compare, d);
 	for (size_t i = 0; i < d->n; i++)
-		if (n == 0 || row_cookie(d, n - 1) != row_cookie(d, i))
+		if (n == 0 || sockdiag_dump_row_cookie(d, n - 1) != sockdiag_dump_row_cookie(d, i))
 			memmove(d->rows + n++ * size, d->rows + i * size, size);
 	d->n = n;
 }
 
 int sockdiag_dump(const struct sockdiag_kind *kind, uint16_t port, void *ret, size_t *ret_n)
 {
-	_cleanup_(dump_deinit) struct dump d = {.kind = kind, .fd = -1};
-	int r = dump_run(&d, port);
+	_cleanup_(sockdiag_dump_deinit) struct dump d = {.kind = kind, .fd = -1};
+	int r = sockdiag_dump_run(&d, port);
 
 	if (r < 0)
 		return r;
-	dump_merge(&d);
+	sockdiag_dump_merge(&d);
 	*(void **)ret = TAKE_PTR(d.rows);
 	*ret_n = d.n;
 	return 0;

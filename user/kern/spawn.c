@@ -49,7 +49,7 @@ static bool files_are_raised;
 
 /* --- in the child --- */
 
-static _Noreturn void give_up(int pipe, enum step step, int error)
+static _Noreturn void spawn_give_up(int pipe, enum step step, int error)
 {
 	const struct report report = {step, error};
 
@@ -59,7 +59,7 @@ static _Noreturn void give_up(int pipe, enum step step, int error)
 	_exit(127);
 }
 
-static void reset_signals(void)
+static void spawn_reset_signals(void)
 {
 	const struct sigaction by_default = {.sa_handler = SIG_DFL};
 	sigset_t none;
@@ -75,13 +75,13 @@ static void reset_signals(void)
  * Puts each descriptor at its number. All are moved out of the way first, above every target, as
  * are the pipe's and, for good, those of ours that nobody wants: exec() closes these.
  */
-static void place_descriptors(struct spawn_plan *plan, int *pipe)
+static void spawn_place_descriptors(struct spawn_plan *plan, int *pipe)
 {
 	const int above = fcntl(*pipe, F_DUPFD_CLOEXEC, plan->first_free);
 	int r = above;
 
 	if (above < 0)
-		give_up(*pipe, STEP_DESCRIPTORS, errno);
+		spawn_give_up(*pipe, STEP_DESCRIPTORS, errno);
 	*pipe = above;
 	for (size_t i = 0; i < plan->n_fds && r >= 0; i++)
 		r = plan->moved[i] = fcntl(plan->fds[i].fd, F_DUPFD_CLOEXEC, plan->first_free);
@@ -90,27 +90,27 @@ static void place_descriptors(struct spawn_plan *plan, int *pipe)
 	for (size_t i = 0; i < plan->n_fds && r >= 0; i++)
 		r = dup2(plan->moved[i], plan->fds[i].target);
 	if (r < 0)
-		give_up(*pipe, STEP_DESCRIPTORS, errno);
+		spawn_give_up(*pipe, STEP_DESCRIPTORS, errno);
 }
 
-static void change_identity(const struct spawn_plan *plan, int pipe)
+static void spawn_change_identity(const struct spawn_plan *plan, int pipe)
 {
 	const struct identity *id = &plan->identity;
 
 	if (id->set_group && syscall(SYS_setgroups, id->n_groups, id->groups) < 0)
-		give_up(pipe, STEP_GROUPS, errno);
+		spawn_give_up(pipe, STEP_GROUPS, errno);
 	if (id->set_group && syscall(SYS_setresgid, id->gid, id->gid, id->gid) < 0)
-		give_up(pipe, STEP_GROUP, errno);
+		spawn_give_up(pipe, STEP_GROUP, errno);
 	if (id->set_user && syscall(SYS_setresuid, id->uid, id->uid, id->uid) < 0)
-		give_up(pipe, STEP_USER, errno);
+		spawn_give_up(pipe, STEP_USER, errno);
 	/* The kernel drops them itself only if we were root; else exec() would hand them on. */
 	if (id->set_user &&
 	    syscall(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 &&
 	    errno != EINVAL)
-		give_up(pipe, STEP_USER, errno);
+		spawn_give_up(pipe, STEP_USER, errno);
 }
 
-static void write_pid(char *digits)
+static void spawn_write_pid(char *digits)
 {
 	char text[SPAWN_PID_DIGITS + 1];
 	unsigned int pid = (unsigned int)getpid();
@@ -124,31 +124,31 @@ static void write_pid(char *digits)
 	memcpy(digits, text + n, sizeof(text) - n);
 }
 
-static _Noreturn void run_child(const struct spawn_request *request, struct spawn_plan *plan,
-                                int pipe)
+static _Noreturn void spawn_run_child(const struct spawn_request *request, struct spawn_plan *plan,
+                                      int pipe)
 {
 	int error = ENOENT;
 
-	reset_signals();
+	spawn_reset_signals();
 	if (setsid() < 0)
-		give_up(pipe, STEP_SESSION, errno);
-	place_descriptors(plan, &pipe);
+		spawn_give_up(pipe, STEP_SESSION, errno);
+	spawn_place_descriptors(plan, &pipe);
 	spawn_restore_files(); /* a system call only */
-	change_identity(plan, pipe);
+	spawn_change_identity(plan, pipe);
 	if (request->cwd && chdir(request->cwd) < 0)
-		give_up(pipe, STEP_DIRECTORY, errno);
+		spawn_give_up(pipe, STEP_DIRECTORY, errno);
 	if (plan->pid_digits)
-		write_pid(plan->pid_digits);
+		spawn_write_pid(plan->pid_digits);
 	for (char **path = plan->candidates; *path; path++) {
 		execve(*path, request->argv, plan->env);
 		if (errno == ENOENT && access(*path, F_OK) == 0)
-			give_up(pipe, STEP_INTERPRETER, ENOENT);
+			spawn_give_up(pipe, STEP_INTERPRETER, ENOENT);
 		if (errno == EACCES) /* as a shell does: another may be allowed */
 			error = EACCES;
 		else if (errno != ENOENT && errno != ENOTDIR)
-			give_up(pipe, STEP_EXEC, errno);
+			spawn_give_up(pipe, STEP_EXEC, errno);
 	}
-	give_up(pipe, STEP_EXEC, error);
+	spawn_give_up(pipe, STEP_EXEC, error);
 }
 
 /* --- here --- */
@@ -170,7 +170,7 @@ void spawn_restore_files(void)
 		files_are_raised = false;
 }
 
-static int exec_failed(const char *name, const char *path, int error, struct error *err)
+static int spawn_exec_failed(const char *name, const char *path, int error, struct error *err)
 {
 	switch (error) {
 	case ENOENT:
@@ -200,8 +200,8 @@ static int exec_failed(const char *name, const char *path, int error, struct err
 	}
 }
 
-static int child_failed(const struct spawn_request *request, const struct spawn_plan *plan,
-                        const struct report *report, struct error *err)
+static int spawn_child_failed(const struct spawn_request *request, const struct spawn_plan *plan,
+                              const struct report *report, struct error *err)
 {
 	const char *name = request->argv[0], *why = strerror(report->error);
 
@@ -238,11 +238,11 @@ static int child_failed(const struct spawn_request *request, const struct spawn_
 		                 "its first line, or a binary's loader",
 		                 name);
 	default:
-		return exec_failed(name, plan->path, report->error, err);
+		return spawn_exec_failed(name, plan->path, report->error, err);
 	}
 }
 
-static int clone_failed(const struct spawn_request *request, int error, struct error *err)
+static int spawn_clone_failed(const struct spawn_request *request, int error, struct error *err)
 {
 	const char *name = request->argv[0];
 
@@ -269,7 +269,7 @@ static int clone_failed(const struct spawn_request *request, int error, struct e
 }
 
 /* Like fork(). All signals are blocked in the child. */
-static long clone_into(int cgroup, int *pidfd)
+static long spawn_clone_into(int cgroup, int *pidfd)
 {
 	const struct clone_args args = {
 	        .flags = CLONE_PIDFD | (cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
@@ -282,7 +282,7 @@ static long clone_into(int cgroup, int *pidfd)
 }
 
 /* Waits until the child has become the program. 0, or what it failed at. */
-static int await_exec(int pipe, struct report *ret)
+static int spawn_await_exec(int pipe, struct report *ret)
 {
 	ssize_t length;
 
@@ -292,15 +292,15 @@ static int await_exec(int pipe, struct report *ret)
 	return length == sizeof(*ret);
 }
 
-static void reap(pid_t pid)
+static void spawn_reap(pid_t pid)
 {
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
 }
 
 /* A child that went as far as exec(); its signals are not ours for a moment. */
-static int start(const struct spawn_request *request, struct spawn_plan *plan, int *ret_pidfd,
-                 struct error *err)
+static int spawn_start(const struct spawn_request *request, struct spawn_plan *plan, int *ret_pidfd,
+                       struct error *err)
 {
 	_cleanup_close_ int pidfd = -1;
 	_cleanup_close_ int ours = -1;
@@ -317,24 +317,24 @@ static int start(const struct spawn_request *request, struct spawn_plan *plan, i
 	theirs = pipe[1];
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
-	pid = clone_into(request->cgroup, &pidfd);
+	pid = spawn_clone_into(request->cgroup, &pidfd);
 	error = errno;
 	if (pid == 0)
-		run_child(request, plan, theirs);
+		spawn_run_child(request, plan, theirs);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	if (pid < 0)
-		return clone_failed(request, error, err);
+		return spawn_clone_failed(request, error, err);
 	close(TAKE_FD(theirs));
-	if (await_exec(ours, &report)) {
-		reap((pid_t)pid);
-		return child_failed(request, plan, &report, err);
+	if (spawn_await_exec(ours, &report)) {
+		spawn_reap((pid_t)pid);
+		return spawn_child_failed(request, plan, &report, err);
 	}
 	*ret_pidfd = TAKE_FD(pidfd);
 	return (int)pid;
 }
 
 /* What executing it would fail with, 0 if it may not. */
-static int look_at(int folder, const char *file)
+static int spawn_look_at(int folder, const char *file)
 {
 	struct stat st;
 
@@ -352,14 +352,14 @@ int spawn_find(const char *name, const char *path, const char *cwd, struct error
 	if (!candidates)
 		return error_set(err, -ENOMEM, "out of memory");
 	for (char **file = candidates; *file; file++) {
-		const int why = look_at(folder, *file);
+		const int why = spawn_look_at(folder, *file);
 
 		if (!why)
 			return 0;
 		if (why == EACCES)
 			error = EACCES;
 	}
-	return exec_failed(name, path, error, err);
+	return spawn_exec_failed(name, path, error, err);
 }
 
 int spawn(const struct spawn_request *request, int *ret_pidfd, struct error *err)
@@ -367,5 +367,5 @@ int spawn(const struct spawn_request *request, int *ret_pidfd, struct error *err
 	_cleanup_(spawn_plan_deinit) struct spawn_plan plan = {.null_fd = -1};
 	int r = spawn_plan_init(&plan, request, err);
 
-	return r < 0 ? r : start(request, &plan, ret_pidfd, err);
+	return r < 0 ? r : spawn_start(request, &plan, ret_pidfd, err);
 }

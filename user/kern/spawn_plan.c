@@ -45,7 +45,7 @@ char **spawn_candidates(const char *name, const char *path)
 	return list;
 }
 
-static const char *find_path(char *const *env)
+static const char *spawn_plan_find_path(char *const *env)
 {
 	for (; *env; env++)
 		if (!strncmp(*env, PATH_START, strlen(PATH_START)))
@@ -53,7 +53,7 @@ static const char *find_path(char *const *env)
 	return NULL;
 }
 
-static int plan_environment(struct spawn_plan *plan, const struct spawn_request *request)
+static int spawn_plan_environment(struct spawn_plan *plan, const struct spawn_request *request)
 {
 	size_t n = 0, kept = 0;
 
@@ -77,7 +77,7 @@ static int plan_environment(struct spawn_plan *plan, const struct spawn_request 
 
 /* --- descriptors --- */
 
-static int plan_descriptors(struct spawn_plan *plan, const struct spawn_request *request)
+static int spawn_plan_descriptors(struct spawn_plan *plan, const struct spawn_request *request)
 {
 	bool has_input = false;
 
@@ -116,11 +116,11 @@ int spawn_plan_init(struct spawn_plan *plan, const struct spawn_request *request
 {
 	int r;
 
-	plan->path = find_path(request->env);
+	plan->path = spawn_plan_find_path(request->env);
 	plan->candidates = spawn_candidates(request->argv[0], plan->path);
-	r = plan->candidates ? plan_environment(plan, request) : -ENOMEM;
+	r = plan->candidates ? spawn_plan_environment(plan, request) : -ENOMEM;
 	if (r == 0)
-		r = plan_descriptors(plan, request);
+		r = spawn_plan_descriptors(plan, request);
 	if (r < 0)
 		return error_set(err, r, "can't start '%s': %s", request->argv[0], strerror(-r));
 	return identity_find(&plan->identity, request->user, request->group, err);

@@ -76,7 +76,7 @@ void steer_close(struct steer *steer)
 	steer_init(steer);
 }
 
-static int map_memory(int fd, size_t size, void **memory, struct error *err)
+static int steer_map_memory(int fd, size_t size, void **memory, struct error *err)
 {
 	void *p;
 
@@ -89,24 +89,24 @@ static int map_memory(int fd, size_t size, void **memory, struct error *err)
 	return 0;
 }
 
-static int map_memories(struct steer *steer, struct error *err)
+static int steer_map_memories(struct steer *steer, struct error *err)
 {
-	int r = map_memory(steer->map_fd[STEER_SERVICE], sizeof(*steer->service),
-	                   (void **)&steer->service, err);
+	int r = steer_map_memory(steer->map_fd[STEER_SERVICE], sizeof(*steer->service),
+	                         (void **)&steer->service, err);
 
 	if (r == 0)
-		r = map_memory(steer->map_fd[STEER_CONTROL], sizeof(*steer->control),
-		               (void **)&steer->control, err);
+		r = steer_map_memory(steer->map_fd[STEER_CONTROL], sizeof(*steer->control),
+		                     (void **)&steer->control, err);
 	if (r == 0)
-		r = map_memory(steer->map_fd[STEER_SCHEDULES], 2 * sizeof(*steer->schedules),
-		               (void **)&steer->schedules, err);
+		r = steer_map_memory(steer->map_fd[STEER_SCHEDULES], 2 * sizeof(*steer->schedules),
+		                     (void **)&steer->schedules, err);
 	if (r == 0)
-		r = map_memory(steer->map_fd[STEER_EVENTS], sizeof(*steer->events),
-		               (void **)&steer->events, err);
+		r = steer_map_memory(steer->map_fd[STEER_EVENTS], sizeof(*steer->events),
+		                     (void **)&steer->events, err);
 	return r;
 }
 
-static int pin(int fd, const struct pins *pins, const char *name, struct error *err)
+static int steer_pin(int fd, const struct pins *pins, const char *name, struct error *err)
 {
 	char path[PATH_MAX];
 
@@ -115,13 +115,13 @@ static int pin(int fd, const struct pins *pins, const char *name, struct error *
 	return 0;
 }
 
-static void cleanup_skel(struct steer_bpf **skel)
+static void steer_cleanup_skel(struct steer_bpf **skel)
 {
 	steer_bpf__destroy(*skel);
 }
 
 /* Gives the skeleton the service's maps; those that don't exist yet it will make. */
-static int share_maps(const struct steer *steer, struct steer_bpf *skel)
+static int steer_share_maps(const struct steer *steer, struct steer_bpf *skel)
 {
 	for (unsigned int i = 0; i < STEER_MAP_MAX; i++) {
 		struct bpf_map *map = bpf_object__find_map_by_name(skel->obj, map_kinds[i].name);
@@ -137,7 +137,7 @@ static int share_maps(const struct steer *steer, struct steer_bpf *skel)
 }
 
 /* Tells the program the size of the table of connections, which it has or is made with. */
-static int size_conns(const struct steer *steer, struct steer_bpf *skel, uint32_t max_conns)
+static int steer_size_conns(const struct steer *steer, struct steer_bpf *skel, uint32_t max_conns)
 {
 	int r = 0;
 
@@ -149,8 +149,8 @@ static int size_conns(const struct steer *steer, struct steer_bpf *skel, uint32_
 }
 
 /* Takes over and pins the maps that were made. */
-static int adopt_maps(struct steer *steer, const struct pins *pins, struct steer_bpf *skel,
-                      struct error *err)
+static int steer_adopt_maps(struct steer *steer, const struct pins *pins, struct steer_bpf *skel,
+                            struct error *err)
 {
 	int r;
 
@@ -161,7 +161,7 @@ static int adopt_maps(struct steer *steer, const struct pins *pins, struct steer
 		if (steer->map_fd[i] < 0)
 			return error_set(err, -errno, "can't keep a BPF map: %s", strerror(errno));
 	}
-	r = map_memories(steer, err);
+	r = steer_map_memories(steer, err);
 	if (r < 0)
 		return r;
 	steer->service->magic = RPD_MAGIC;
@@ -169,13 +169,13 @@ static int adopt_maps(struct steer *steer, const struct pins *pins, struct steer
 	steer->service->stage = RPD_STAGE_FILLING;
 	schedule_init(&steer->schedules[0]);
 	for (unsigned int i = 0; i < STEER_MAP_MAX && r == 0; i++)
-		r = pin(steer->map_fd[i], pins, map_kinds[i].name, err);
+		r = steer_pin(steer->map_fd[i], pins, map_kinds[i].name, err);
 	return r;
 }
 
 /* Pins the endpoint's own socket array and program. */
-static int adopt_endpoint(struct steer *steer, const struct pins *pins, struct steer_bpf *skel,
-                          unsigned int index, struct error *err)
+static int steer_adopt_endpoint(struct steer *steer, const struct pins *pins,
+                                struct steer_bpf *skel, unsigned int index, struct error *err)
 {
 	char name[16];
 	int r;
@@ -185,27 +185,27 @@ static int adopt_endpoint(struct steer *steer, const struct pins *pins, struct s
 	if (steer->socks_fd[index] < 0 || steer->prog_fd[index] < 0)
 		return error_set(err, -errno, "can't keep a BPF program: %s", strerror(errno));
 	snprintf(name, sizeof(name), "socks%u", index);
-	r = pin(steer->socks_fd[index], pins, name, err);
+	r = steer_pin(steer->socks_fd[index], pins, name, err);
 	if (r < 0)
 		return r;
 	snprintf(name, sizeof(name), "steer%u", index);
-	return pin(steer->prog_fd[index], pins, name, err);
+	return steer_pin(steer->prog_fd[index], pins, name, err);
 }
 
 /* Loads the program with the service's maps, as far as they exist; or only makes the maps. */
-static int load(const struct steer *steer, bool program, uint32_t max_conns, struct steer_bpf **ret,
-                struct error *err)
+static int steer_load(const struct steer *steer, bool program, uint32_t max_conns,
+                      struct steer_bpf **ret, struct error *err)
 {
-	_cleanup_(cleanup_skel) struct steer_bpf *skel = steer_bpf__open();
+	_cleanup_(steer_cleanup_skel) struct steer_bpf *skel = steer_bpf__open();
 	int r;
 
 	if (!skel)
 		return error_set(err, -errno, "can't open the steering program: %s",
 		                 strerror(errno));
 	bpf_program__set_autoload(skel->progs.steer, program);
-	r = share_maps(steer, skel);
+	r = steer_share_maps(steer, skel);
 	if (r == 0)
-		r = size_conns(steer, skel, max_conns);
+		r = steer_size_conns(steer, skel, max_conns);
 	if (r == 0)
 		r = steer_bpf__load(skel);
 	if (r < 0)
@@ -219,13 +219,13 @@ static int load(const struct steer *steer, bool program, uint32_t max_conns, str
 
 int steer_make(struct steer *steer, const struct pins *pins, uint32_t max_conns, struct error *err)
 {
-	_cleanup_(cleanup_skel) struct steer_bpf *skel = NULL;
-	int r = load(steer, false, max_conns, &skel, err);
+	_cleanup_(steer_cleanup_skel) struct steer_bpf *skel = NULL;
+	int r = steer_load(steer, false, max_conns, &skel, err);
 
-	return r < 0 ? r : adopt_maps(steer, pins, skel, err);
+	return r < 0 ? r : steer_adopt_maps(steer, pins, skel, err);
 }
 
-static void remove_endpoint_pins(const struct pins *pins, unsigned int index)
+static void steer_remove_endpoint_pins(const struct pins *pins, unsigned int index)
 {
 	char name[16], path[PATH_MAX];
 
@@ -238,12 +238,12 @@ static void remove_endpoint_pins(const struct pins *pins, unsigned int index)
 void steer_remove_half_made(const struct steer *steer, const struct pins *pins)
 {
 	if (steer->service->n_endpoints < RPD_ENDPOINT_MAX)
-		remove_endpoint_pins(pins, steer->service->n_endpoints);
+		steer_remove_endpoint_pins(pins, steer->service->n_endpoints);
 }
 
 /* Of a service that is killed before it has the endpoint, connections of the port are looked at in
  * vain. */
-static int note_port(const struct steer *steer, uint16_t port)
+static int steer_note_port(const struct steer *steer, uint16_t port)
 {
 	struct rpd_ports ports;
 	uint32_t zero = 0;
@@ -258,7 +258,7 @@ static int note_port(const struct steer *steer, uint16_t port)
 int steer_add_endpoint(struct steer *steer, const struct pins *pins,
                        const struct rpd_endpoint *endpoint, uint32_t max_conns, struct error *err)
 {
-	_cleanup_(cleanup_skel) struct steer_bpf *skel = NULL;
+	_cleanup_(steer_cleanup_skel) struct steer_bpf *skel = NULL;
 	unsigned int index;
 	int r = steer->service ? 0 : steer_make(steer, pins, max_conns, err);
 
@@ -268,15 +268,15 @@ int steer_add_endpoint(struct steer *steer, const struct pins *pins,
 	if (index >= RPD_ENDPOINT_MAX)
 		return error_set(err, -ENOSPC, "a service has at most %d endpoints",
 		                 RPD_ENDPOINT_MAX);
-	r = load(steer, true, max_conns, &skel, err);
+	r = steer_load(steer, true, max_conns, &skel, err);
 	if (r == 0)
-		r = adopt_endpoint(steer, pins, skel, index, err);
-	if (r == 0 && note_port(steer, endpoint->port) < 0)
+		r = steer_adopt_endpoint(steer, pins, skel, index, err);
+	if (r == 0 && steer_note_port(steer, endpoint->port) < 0)
 		r = error_set(err, -EIO, "can't note port %u", endpoint->port);
 	if (r < 0) {
 		cleanup_close(&steer->socks_fd[index]);
 		cleanup_close(&steer->prog_fd[index]);
-		remove_endpoint_pins(pins, index);
+		steer_remove_endpoint_pins(pins, index);
 		return r;
 	}
 	steer->service->endpoints[index] = *endpoint;
@@ -293,11 +293,11 @@ void steer_remove_endpoint(struct steer *steer, const struct pins *pins)
 	cleanup_close(&steer->socks_fd[index]);
 	cleanup_close(&steer->prog_fd[index]);
 	steer->socks_fd[index] = steer->prog_fd[index] = -1;
-	remove_endpoint_pins(pins, index);
+	steer_remove_endpoint_pins(pins, index);
 }
 
 /* Opens one pin; -EMEDIUMTYPE if it isn't there. */
-static int open_pin(const char *path, int *ret, struct error *err)
+static int steer_open_pin(const char *path, int *ret, struct error *err)
 {
 	*ret = bpf_obj_get(path);
 	if (*ret >= 0)
@@ -312,14 +312,14 @@ static int open_pin(const char *path, int *ret, struct error *err)
 }
 
 /* Opens one pinned map and sees that it is what it must be. */
-static int open_map(const struct pins *pins, const struct map_kind *kind, int *ret,
-                    struct error *err)
+static int steer_open_map(const struct pins *pins, const struct map_kind *kind, int *ret,
+                          struct error *err)
 {
 	_cleanup_close_ int fd = -1;
 	struct bpf_map_info info = {};
 	uint32_t size = sizeof(info);
 	char path[PATH_MAX];
-	int r = open_pin(pins_path(pins, kind->name, path), &fd, err);
+	int r = steer_open_pin(pins_path(pins, kind->name, path), &fd, err);
 
 	if (r < 0)
 		return r;
@@ -332,7 +332,7 @@ static int open_map(const struct pins *pins, const struct map_kind *kind, int *r
 }
 
 /* Of a map's info, for which the kernel doesn't fill this struct as far as the name. */
-static bool is_steering_program(int fd)
+static bool steer_is_steering_program(int fd)
 {
 	struct bpf_prog_info info = {};
 	uint32_t size = sizeof(info);
@@ -341,38 +341,38 @@ static bool is_steering_program(int fd)
 	       info.type == BPF_PROG_TYPE_SK_REUSEPORT && !strcmp(info.name, "steer");
 }
 
-static int open_array(struct steer *steer, const struct pins *pins, unsigned int index,
-                      struct error *err)
+static int steer_open_array(struct steer *steer, const struct pins *pins, unsigned int index,
+                            struct error *err)
 {
 	char name[16];
 	const struct map_kind kind = {name, BPF_MAP_TYPE_REUSEPORT_SOCKARRAY, sizeof(uint64_t),
 	                              RPD_SOCKS_MAX};
 
 	snprintf(name, sizeof(name), "socks%u", index);
-	return open_map(pins, &kind, &steer->socks_fd[index], err);
+	return steer_open_map(pins, &kind, &steer->socks_fd[index], err);
 }
 
-static int open_endpoint(struct steer *steer, const struct pins *pins, unsigned int index,
-                         struct error *err)
+static int steer_open_endpoint(struct steer *steer, const struct pins *pins, unsigned int index,
+                               struct error *err)
 {
 	_cleanup_close_ int fd = -1;
 	char name[16], path[PATH_MAX];
-	int r = open_array(steer, pins, index, err);
+	int r = steer_open_array(steer, pins, index, err);
 
 	if (r < 0)
 		return r;
 	snprintf(name, sizeof(name), "steer%u", index);
-	r = open_pin(pins_path(pins, name, path), &fd, err);
+	r = steer_open_pin(pins_path(pins, name, path), &fd, err);
 	if (r < 0)
 		return r;
-	if (!is_steering_program(fd))
+	if (!steer_is_steering_program(fd))
 		return error_set(err, -EMEDIUMTYPE, "%s is not a program of reuseportd", path);
 	steer->prog_fd[index] = TAKE_FD(fd);
 	return 0;
 }
 
 /* Whether the first map is of our layout; in another one it may have another size as well. */
-static int check_layout(const struct steer *steer, const struct pins *pins, struct error *err)
+static int steer_check_layout(const struct steer *steer, const struct pins *pins, struct error *err)
 {
 	int fd = steer->map_fd[STEER_SERVICE], zero = 0;
 	_cleanup_free_ struct rpd_service *value = NULL;
@@ -396,22 +396,23 @@ static int check_layout(const struct steer *steer, const struct pins *pins, stru
 	return 0;
 }
 
-static int open_service(struct steer *steer, const struct pins *pins, struct error *err)
+static int steer_open_service(struct steer *steer, const struct pins *pins, struct error *err)
 {
 	struct map_kind kind = map_kinds[STEER_SERVICE];
 	int r;
 
 	kind.value_size = 0;
-	r = open_map(pins, &kind, &steer->map_fd[STEER_SERVICE], err);
+	r = steer_open_map(pins, &kind, &steer->map_fd[STEER_SERVICE], err);
 	if (r == 0)
-		r = check_layout(steer, pins, err);
+		r = steer_check_layout(steer, pins, err);
 	if (r == 0)
-		r = map_memory(steer->map_fd[STEER_SERVICE], sizeof(*steer->service),
-		               (void **)&steer->service, err);
+		r = steer_map_memory(steer->map_fd[STEER_SERVICE], sizeof(*steer->service),
+		                     (void **)&steer->service, err);
 	return r;
 }
 
-static int check_schedule(const struct steer *steer, const struct pins *pins, struct error *err)
+static int steer_check_schedule(const struct steer *steer, const struct pins *pins,
+                                struct error *err)
 {
 	const struct rpd_schedule *s = steer_schedule(steer);
 
@@ -423,17 +424,17 @@ static int check_schedule(const struct steer *steer, const struct pins *pins, st
 
 int steer_open(struct steer *steer, const struct pins *pins, struct error *err)
 {
-	int r = open_service(steer, pins, err);
+	int r = steer_open_service(steer, pins, err);
 
 	for (unsigned int i = 0; i < STEER_MAP_MAX && r == 0; i++)
 		if (i != STEER_SERVICE)
-			r = open_map(pins, &map_kinds[i], &steer->map_fd[i], err);
+			r = steer_open_map(pins, &map_kinds[i], &steer->map_fd[i], err);
 	if (r == 0)
-		r = map_memories(steer, err);
+		r = steer_map_memories(steer, err);
 	if (r == 0)
-		r = check_schedule(steer, pins, err);
+		r = steer_check_schedule(steer, pins, err);
 	for (unsigned int i = 0; r == 0 && i < steer->service->n_endpoints; i++)
-		r = open_endpoint(steer, pins, i, err);
+		r = steer_open_endpoint(steer, pins, i, err);
 	return r;
 }
 
@@ -443,7 +444,7 @@ void steer_open_arrays(struct steer *steer, const struct pins *pins)
 
 	for (unsigned int i = 0; i < RPD_ENDPOINT_MAX; i++)
 		if (steer->socks_fd[i] < 0)
-			open_array(steer, pins, i, &ignored);
+			steer_open_array(steer, pins, i, &ignored);
 }
 
 bool steer_is_pin(const char *name)

@@ -7,7 +7,7 @@
 #include "view/view.h"
 
 /* include/net/tcp_states.h of the kernel, by ss(8)'s names. */
-static const char *state_name(uint8_t state)
+static const char *connections_state_name(uint8_t state)
 {
 	static const char *const names[] = {
 	        [1] = "established", [4] = "fin-wait-1", [5] = "fin-wait-2",
@@ -18,7 +18,7 @@ static const char *state_name(uint8_t state)
 }
 
 /* An IPv4 client of an IPv6 listener is shown as what it is. */
-static const char *peer_text(const struct connection *c, char *buf, size_t size)
+static const char *connections_peer_text(const struct connection *c, char *buf, size_t size)
 {
 	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
 	struct rpd_endpoint peer = {.family = c->family, .port = c->peer_port};
@@ -31,7 +31,8 @@ static const char *peer_text(const struct connection *c, char *buf, size_t size)
 	return endpoint_format(&peer, buf, size);
 }
 
-static struct json_object *row_view(const struct worker_connection *row, uint64_t now_ns)
+static struct json_object *connections_row_view(const struct worker_connection *row,
+                                                uint64_t now_ns)
 {
 	const struct connection *c = &row->connection;
 	struct json_object *view = json_object_new_object();
@@ -39,9 +40,10 @@ static struct json_object *row_view(const struct worker_connection *row, uint64_
 
 	json_object_object_add(view, "slot", row->slot < 0 ? NULL : json_object_new_int(row->slot));
 	json_object_object_add(view, "former", json_object_new_boolean(row->former));
-	json_object_object_add(view, "peer",
-	                       json_object_new_string(peer_text(c, peer, sizeof(peer))));
-	json_object_object_add(view, "state", json_object_new_string(state_name(c->state)));
+	json_object_object_add(
+	        view, "peer", json_object_new_string(connections_peer_text(c, peer, sizeof(peer))));
+	json_object_object_add(view, "state",
+	                       json_object_new_string(connections_state_name(c->state)));
 	json_object_object_add(view, "accepted", json_object_new_boolean(c->inode != 0));
 	json_object_object_add(view, "age_seconds",
 	                       c->since ? json_object_new_double((double)(now_ns - c->since) / 1e9)
@@ -58,11 +60,11 @@ struct json_object *view_connections(const struct connections *connections)
 	uint64_t now = clock_ns(CLOCK_MONOTONIC);
 
 	for (size_t i = 0; i < connections->n; i++)
-		json_object_array_add(array, row_view(&connections->rows[i], now));
+		json_object_array_add(array, connections_row_view(&connections->rows[i], now));
 	return array;
 }
 
-static void format_bytes(struct json_object *value, char *buf, size_t size)
+static void connections_format_bytes(struct json_object *value, char *buf, size_t size)
 {
 	static const char units[] = "BKMGTP";
 	double n = json_object_get_int64(value);
@@ -81,8 +83,8 @@ void view_connections_text(FILE *out, struct json_object *connections)
 	        {.title = "STATE", .key = "state"},
 	        {.title = "AGE", .key = "age_seconds", .format = format_age},
 	        {.title = "IDLE", .key = "idle_seconds", .format = format_age},
-	        {.title = "IN", .key = "bytes_in", .format = format_bytes},
-	        {.title = "OUT", .key = "bytes_out", .format = format_bytes},
+	        {.title = "IN", .key = "bytes_in", .format = connections_format_bytes},
+	        {.title = "OUT", .key = "bytes_out", .format = connections_format_bytes},
 	        {.title = "FORMER", .key = "former"},
 	};
 
@@ -90,7 +92,7 @@ void view_connections_text(FILE *out, struct json_object *connections)
 }
 
 struct json_object *view_empty(const char *service, const struct slots *slots,
-                               const struct empty_result *result)
+                               const struct drain_wait_result *result)
 {
 	struct json_object *view = json_object_new_object();
 	struct json_object *left = json_object_new_object();
@@ -113,7 +115,7 @@ struct json_object *view_empty(const char *service, const struct slots *slots,
 	return view;
 }
 
-static bool has_unknown(struct json_object *connections)
+static bool connections_has_unknown(struct json_object *connections)
 {
 	for (size_t i = 0; i < json_object_array_length(connections); i++)
 		if (!json_object_object_get(json_object_array_get_idx(connections, i), "slot"))
@@ -150,6 +152,6 @@ void view_empty_text(FILE *out, struct json_object *view)
 	fprintf(out,
 	        closed ? "\nWhen the time was over these were left:\n" : "\nThese are left:\n");
 	view_connections_text(out, remaining);
-	if (has_unknown(remaining))
+	if (connections_has_unknown(remaining))
 		fputs("Those of slot - are not touched, as it isn't known whose they are.\n", out);
 }

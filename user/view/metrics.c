@@ -83,13 +83,14 @@ struct service_rows {
 	size_t n_workers;
 };
 
-static size_t length_of(struct json_object *array)
+static size_t metrics_length_of(struct json_object *array)
 {
 	return array ? json_object_array_length(array) : 0;
 }
 
 /* The label @name, if there is a value. @before: what comes before it. */
-static void write_label(FILE *out, const char *before, const char *name, struct json_object *value)
+static void metrics_write_label(FILE *out, const char *before, const char *name,
+                                struct json_object *value)
 {
 	if (!value)
 		return;
@@ -104,36 +105,37 @@ static void write_label(FILE *out, const char *before, const char *name, struct 
 	fputc('"', out);
 }
 
-static int fill_row(struct row *row, struct json_object *service, struct json_object *values)
+static int metrics_fill_row(struct row *row, struct json_object *service,
+                            struct json_object *values)
 {
 	size_t size;
 	FILE *out = open_memstream(&row->labels, &size);
 
 	if (!out)
 		return -ENOMEM;
-	write_label(out, "", "service", json_object_object_get(service, "service"));
-	write_label(out, ",", "slot", json_object_object_get(values, "slot"));
-	write_label(out, ",", "version", json_object_object_get(values, "version"));
+	metrics_write_label(out, "", "service", json_object_object_get(service, "service"));
+	metrics_write_label(out, ",", "slot", json_object_object_get(values, "slot"));
+	metrics_write_label(out, ",", "version", json_object_object_get(values, "version"));
 	row->values = values;
 	return fclose(out) == 0 ? 0 : -ENOMEM;
 }
 
-static int fill_rows(struct service_rows *rows, struct json_object *service)
+static int metrics_fill_rows(struct service_rows *rows, struct json_object *service)
 {
 	struct json_object *workers = json_object_object_get(service, "workers");
-	size_t n = length_of(workers);
-	int r = fill_row(&rows->self, service, service);
+	size_t n = metrics_length_of(workers);
+	int r = metrics_fill_row(&rows->self, service, service);
 
 	rows->workers = calloc(n + 1, sizeof(*rows->workers));
 	if (!rows->workers)
 		return -ENOMEM;
 	for (; r == 0 && rows->n_workers < n; rows->n_workers++)
-		r = fill_row(&rows->workers[rows->n_workers], service,
-		             json_object_array_get_idx(workers, rows->n_workers));
+		r = metrics_fill_row(&rows->workers[rows->n_workers], service,
+		                     json_object_array_get_idx(workers, rows->n_workers));
 	return r;
 }
 
-static void free_rows(struct service_rows *rows)
+static void metrics_free_rows(struct service_rows *rows)
 {
 	for (size_t i = 0; i < rows->n_workers; i++)
 		free(rows->workers[i].labels);
@@ -141,14 +143,14 @@ static void free_rows(struct service_rows *rows)
 	free(rows->self.labels);
 }
 
-static struct json_object *value_of(const struct metric *m, const struct row *row)
+static struct json_object *metrics_value_of(const struct metric *m, const struct row *row)
 {
 	struct json_object *in = m->in ? json_object_object_get(row->values, m->in) : row->values;
 
 	return json_object_object_get(in, m->key);
 }
 
-static void write_value(FILE *out, struct json_object *value, double parts)
+static void metrics_write_value(FILE *out, struct json_object *value, double parts)
 {
 	if (json_object_is_type(value, json_type_array))
 		fprintf(out, "%zu\n", json_object_array_length(value));
@@ -162,9 +164,9 @@ static void write_value(FILE *out, struct json_object *value, double parts)
 
 /* Returns the value, 0 if there is none or it is no integer. Thousands of them are written for a
  * service of many workers, which fputs() does in fewer instructions than fprintf(). */
-static int64_t write_sample(FILE *out, const struct metric *m, const struct row *row)
+static int64_t metrics_write_sample(FILE *out, const struct metric *m, const struct row *row)
 {
-	struct json_object *value = value_of(m, row);
+	struct json_object *value = metrics_value_of(m, row);
 
 	if (!value)
 		return 0;
@@ -172,75 +174,75 @@ static int64_t write_sample(FILE *out, const struct metric *m, const struct row 
 	fputc('{', out);
 	fputs(row->labels, out);
 	for (size_t i = 0; i < ARRAY_SIZE(m->labels) && m->labels[i]; i++)
-		write_label(out, ",", m->labels[i],
-		            json_object_object_get(row->values, m->labels[i]));
+		metrics_write_label(out, ",", m->labels[i],
+		                    json_object_object_get(row->values, m->labels[i]));
 	fputs("} ", out);
-	write_value(out, value, m->parts);
+	metrics_write_value(out, value, m->parts);
 	return json_object_is_type(value, json_type_int) ? json_object_get_int64(value) : 0;
 }
 
-static void write_head(FILE *out, const struct metric *m)
+static void metrics_write_head(FILE *out, const struct metric *m)
 {
 	fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", m->name, m->help, m->name, m->type);
 }
 
-static void write_service_metric(FILE *out, const struct metric *m, const struct service_rows *rows,
-                                 size_t n)
+static void metrics_write_service_metric(FILE *out, const struct metric *m,
+                                         const struct service_rows *rows, size_t n)
 {
-	write_head(out, m);
+	metrics_write_head(out, m);
 	for (size_t s = 0; s < n; s++)
-		write_sample(out, m, &rows[s].self);
+		metrics_write_sample(out, m, &rows[s].self);
 }
 
 /* What a service has counted beyond its workers reached none of them: with that as one sample more
  * the sum over the slots is the service's total. */
-static void write_worker_metric(FILE *out, const struct metric *m, const struct service_rows *rows,
-                                size_t n)
+static void metrics_write_worker_metric(FILE *out, const struct metric *m,
+                                        const struct service_rows *rows, size_t n)
 {
-	write_head(out, m);
+	metrics_write_head(out, m);
 	for (size_t s = 0; s < n; s++) {
-		struct json_object *total = value_of(m, &rows[s].self);
+		struct json_object *total = metrics_value_of(m, &rows[s].self);
 		int64_t sum = 0;
 
 		for (size_t w = 0; w < rows[s].n_workers; w++)
-			sum += write_sample(out, m, &rows[s].workers[w]);
+			sum += metrics_write_sample(out, m, &rows[s].workers[w]);
 		if (m->in && total)
 			fprintf(out, "%s{%s,slot=\"none\"} %" PRId64 "\n", m->name,
 			        rows[s].self.labels, json_object_get_int64(total) - sum);
 	}
 }
 
-static void write_up(FILE *out, const struct service_rows *rows, size_t n)
+static void metrics_write_up(FILE *out, const struct service_rows *rows, size_t n)
 {
 	static const struct metric up = {"reuseportd_up", "gauge",
 	                                 "whether the service could be read"};
 
-	write_head(out, &up);
+	metrics_write_head(out, &up);
 	for (size_t s = 0; s < n; s++)
 		fprintf(out, "%s{%s} %d\n", up.name, rows[s].self.labels,
 		        !json_object_object_get(rows[s].self.values, "error"));
 }
 
-static void write_all(FILE *out, const struct service_rows *rows, size_t n)
+static void metrics_write_all(FILE *out, const struct service_rows *rows, size_t n)
 {
-	write_up(out, rows, n);
+	metrics_write_up(out, rows, n);
 	for (size_t i = 0; i < ARRAY_SIZE(service_metrics); i++)
-		write_service_metric(out, &service_metrics[i], rows, n);
+		metrics_write_service_metric(out, &service_metrics[i], rows, n);
 	for (size_t i = 0; i < ARRAY_SIZE(worker_metrics); i++)
-		write_worker_metric(out, &worker_metrics[i], rows, n);
+		metrics_write_worker_metric(out, &worker_metrics[i], rows, n);
 }
 
 int view_metrics_text(FILE *out, struct json_object *services, struct error *err)
 {
-	size_t n = length_of(services);
+	size_t n = metrics_length_of(services);
 	_cleanup_free_ struct service_rows *rows = calloc(n + 1, sizeof(*rows));
 	int r = rows ? 0 : -ENOMEM;
 
 	for (size_t s = 0; r == 0 && s < n; s++)
-		r = fill_rows(&rows[s], json_object_array_get_idx(services, s));
+		r = metrics_fill_rows(&rows[s], json_object_array_get_idx(services, s));
 	if (r == 0)
-		write_all(out, rows, n);
+		metrics_write_all(out, rows, n);
 	for (size_t s = 0; rows && s < n; s++)
-		free_rows(&rows[s]);
+		metrics_free_rows(&rows[s]);
 	return r < 0 ? error_set(err, r, "out of memory") : 0;
 }

@@ -68,34 +68,35 @@ struct pen {
 	unsigned int left; /* columns that are free in it */
 };
 
-static bool is_off_screen(const struct pen *pen)
+static bool screen_is_off_screen(const struct pen *pen)
 {
 	return pen->row > pen->rows;
 }
 
-static void line_begin(struct pen *pen)
+static void screen_line_begin(struct pen *pen)
 {
-	if (++pen->row > 1 && !is_off_screen(pen))
+	if (++pen->row > 1 && !screen_is_off_screen(pen))
 		fputs("\r\n", pen->out);
 	pen->left = pen->columns;
 }
 
 /* What is left of the line's old text goes. Not at the margin, where it would take our last
  * character with it. */
-static void line_end(struct pen *pen)
+static void screen_line_end(struct pen *pen)
 {
-	if (pen->left > 0 && !is_off_screen(pen))
+	if (pen->left > 0 && !screen_is_off_screen(pen))
 		fputs("\033[K", pen->out);
 }
 
-static void put_style(struct pen *pen, const char *style)
+static void screen_put_style(struct pen *pen, const char *style)
 {
-	if (!is_off_screen(pen))
+	if (!screen_is_off_screen(pen))
 		fputs(style, pen->out);
 }
 
 /* Text of one column a byte, as all names are that a view has. Errors may have several lines. */
-__attribute__((format(printf, 2, 3))) static void put(struct pen *pen, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void screen_put(struct pen *pen, const char *format,
+                                                             ...)
 {
 	char text[TEXT_MAX];
 	unsigned int n;
@@ -107,13 +108,13 @@ __attribute__((format(printf, 2, 3))) static void put(struct pen *pen, const cha
 	n = strlen(text);
 	if (n > pen->left)
 		n = pen->left;
-	for (unsigned int i = 0; i < n && !is_off_screen(pen); i++)
+	for (unsigned int i = 0; i < n && !screen_is_off_screen(pen); i++)
 		fputc((unsigned char)text[i] < ' ' ? ' ' : text[i], pen->out);
 	pen->left -= n;
 }
 
 /* A bar of @width columns, @part of which (0 to 1) is filled. What isn't nothing is seen. */
-static void put_bar(struct pen *pen, int width, double part, bool utf8)
+static void screen_put_bar(struct pen *pen, int width, double part, bool utf8)
 {
 	int unit = utf8 ? 8 : 1;
 	int units = (int)(part * width * unit + 0.5);
@@ -121,7 +122,7 @@ static void put_bar(struct pen *pen, int width, double part, bool utf8)
 	if (units == 0 && part > 0)
 		units = 1;
 	for (int i = 0; i < width && pen->left > 0; i++, pen->left--, units -= unit) {
-		if (is_off_screen(pen))
+		if (screen_is_off_screen(pen))
 			continue;
 		if (units <= 0)
 			fputc(' ', pen->out);
@@ -134,19 +135,19 @@ static void put_bar(struct pen *pen, int width, double part, bool utf8)
 
 /* Reading the view */
 
-static struct json_object *get(struct json_object *of, const char *key)
+static struct json_object *screen_get(struct json_object *of, const char *key)
 {
 	return json_object_object_get(of, key);
 }
 
-static const char *get_text(struct json_object *of, const char *key)
+static const char *screen_get_text(struct json_object *of, const char *key)
 {
-	return json_object_get_string(get(of, key));
+	return json_object_get_string(screen_get(of, key));
 }
 
-static double get_number(struct json_object *of, const char *key)
+static double screen_get_number(struct json_object *of, const char *key)
 {
-	return json_object_get_double(get(of, key));
+	return json_object_get_double(screen_get(of, key));
 }
 
 /* What isn't known is less than nothing. */
@@ -156,7 +157,7 @@ struct row {
 	int slot;
 };
 
-static int compare_rows(const void *a, const void *b, void *data)
+static int screen_compare_rows(const void *a, const void *b, void *data)
 {
 	const struct row *x = a, *y = b;
 	const struct screen *screen = data;
@@ -168,10 +169,10 @@ static int compare_rows(const void *a, const void *b, void *data)
 }
 
 /* The workers in the order of the sort; the caller frees *ret. */
-static int sort_rows(struct json_object *status, struct screen *screen, struct row **ret,
-                     size_t *ret_n)
+static int screen_sort_rows(struct json_object *status, struct screen *screen, struct row **ret,
+                            size_t *ret_n)
 {
-	struct json_object *workers = get(status, "workers");
+	struct json_object *workers = screen_get(status, "workers");
 	size_t n = json_object_array_length(workers);
 	struct row *rows = calloc(n + 1, sizeof(*rows));
 
@@ -179,22 +180,23 @@ static int sort_rows(struct json_object *status, struct screen *screen, struct r
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		struct json_object *worker = json_object_array_get_idx(workers, i);
-		struct json_object *key = get(worker, columns[sorts[screen->sort].column].key);
+		struct json_object *key =
+		        screen_get(worker, columns[sorts[screen->sort].column].key);
 
 		rows[i] = (struct row){
 		        .worker = worker,
 		        .key = key ? json_object_get_double(key) : -1,
-		        .slot = json_object_get_int(get(worker, "slot")),
+		        .slot = json_object_get_int(screen_get(worker, "slot")),
 		};
 	}
-	qsort_r(rows, n, sizeof(*rows), compare_rows, screen);
+	qsort_r(rows, n, sizeof(*rows), screen_compare_rows, screen);
 	*ret = rows;
 	*ret_n = n;
 	return 0;
 }
 
 /* Where the selected worker is, or -1. */
-static long find_selected(const struct screen *screen, const struct row *rows, size_t n)
+static long screen_find_selected(const struct screen *screen, const struct row *rows, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		if (rows[i].slot == screen->selected)
@@ -208,9 +210,9 @@ void screen_move(struct json_object *status, struct screen *screen, long by)
 	size_t n;
 	long at;
 
-	if (sort_rows(status, screen, &rows, &n) < 0 || n == 0)
+	if (screen_sort_rows(status, screen, &rows, &n) < 0 || n == 0)
 		return;
-	at = find_selected(screen, rows, n);
+	at = screen_find_selected(screen, rows, n);
 	if (at < 0)
 		at = by < 0 ? (long)screen->first + 1 : (long)screen->first - 1;
 	at += by;
@@ -219,9 +221,9 @@ void screen_move(struct json_object *status, struct screen *screen, long by)
 	screen->selected = rows[at < 0 ? 0 : at].slot;
 }
 
-static void scroll(struct screen *screen, const struct row *rows, size_t n)
+static void screen_scroll(struct screen *screen, const struct row *rows, size_t n)
 {
-	long at = find_selected(screen, rows, n);
+	long at = screen_find_selected(screen, rows, n);
 
 	if (at < 0)
 		screen->selected = SCREEN_NO_SLOT;
@@ -235,91 +237,93 @@ static void scroll(struct screen *screen, const struct row *rows, size_t n)
 
 /* The head */
 
-static void draw_service(struct pen *pen, struct json_object *status)
+static void screen_draw_service(struct pen *pen, struct json_object *status)
 {
-	struct json_object *workers = get(status, "workers");
-	const char *only = get_text(status, "only_version");
+	struct json_object *workers = screen_get(status, "workers");
+	const char *only = screen_get_text(status, "only_version");
 	size_t n = json_object_array_length(workers), taking = 0;
 
 	for (size_t i = 0; i < n; i++)
-		taking += get_number(json_object_array_get_idx(workers, i), "share_percent") > 0;
-	line_begin(pen);
-	put_style(pen, STYLE_BOLD);
-	put(pen, "%s", get_text(status, "service"));
-	put_style(pen, STYLE_END);
-	put(pen, ": %zu of %zu workers take new connections, %s%s, ring of %.0f", taking, n,
-	    get_text(status, "policy"),
-	    json_object_get_boolean(get(status, "strict")) ? ", strict" : "",
-	    get_number(get(status, "ring"), "length"));
+		taking += screen_get_number(json_object_array_get_idx(workers, i),
+		                            "share_percent") > 0;
+	screen_line_begin(pen);
+	screen_put_style(pen, STYLE_BOLD);
+	screen_put(pen, "%s", screen_get_text(status, "service"));
+	screen_put_style(pen, STYLE_END);
+	screen_put(pen, ": %zu of %zu workers take new connections, %s%s, ring of %.0f", taking, n,
+	           screen_get_text(status, "policy"),
+	           json_object_get_boolean(screen_get(status, "strict")) ? ", strict" : "",
+	           screen_get_number(screen_get(status, "ring"), "length"));
 	if (only)
-		put(pen, ", only version %s", only);
-	line_end(pen);
+		screen_put(pen, ", only version %s", only);
+	screen_line_end(pen);
 }
 
-static void draw_endpoints(struct pen *pen, struct json_object *status)
+static void screen_draw_endpoints(struct pen *pen, struct json_object *status)
 {
-	struct json_object *endpoints = get(status, "endpoints");
+	struct json_object *endpoints = screen_get(status, "endpoints");
 
-	line_begin(pen);
-	put(pen, "endpoints");
+	screen_line_begin(pen);
+	screen_put(pen, "endpoints");
 	for (size_t i = 0; i < json_object_array_length(endpoints); i++)
-		put(pen, " %s", get_text(json_object_array_get_idx(endpoints, i), "endpoint"));
-	line_end(pen);
+		screen_put(pen, " %s",
+		           screen_get_text(json_object_array_get_idx(endpoints, i), "endpoint"));
+	screen_line_end(pen);
 }
 
 /* The sum over the workers of which it is known. */
-static void put_sum(struct pen *pen, struct json_object *status, const char *title, const char *key,
-                    int decimals)
+static void screen_put_sum(struct pen *pen, struct json_object *status, const char *title,
+                           const char *key, int decimals)
 {
-	struct json_object *workers = get(status, "workers");
+	struct json_object *workers = screen_get(status, "workers");
 	bool known = false;
 	double sum = 0;
 
 	for (size_t i = 0; i < json_object_array_length(workers); i++) {
-		struct json_object *value = get(json_object_array_get_idx(workers, i), key);
+		struct json_object *value = screen_get(json_object_array_get_idx(workers, i), key);
 
 		known |= value != NULL;
 		sum += json_object_get_double(value);
 	}
 	if (known)
-		put(pen, "%s %.*f  ", title, decimals, sum);
+		screen_put(pen, "%s %.*f  ", title, decimals, sum);
 	else
-		put(pen, "%s -  ", title);
+		screen_put(pen, "%s -  ", title);
 }
 
 /* Of the counters, those that have counted something. */
-static void draw_totals(struct pen *pen, struct json_object *status)
+static void screen_draw_totals(struct pen *pen, struct json_object *status)
 {
-	line_begin(pen);
-	put_sum(pen, status, "rate/s", "rate", 1);
-	put_sum(pen, status, "active", "active", 0);
-	put_sum(pen, status, "queue", "queued", 0);
-	json_object_object_foreach(get(status, "counters"), name, count)
+	screen_line_begin(pen);
+	screen_put_sum(pen, status, "rate/s", "rate", 1);
+	screen_put_sum(pen, status, "active", "active", 0);
+	screen_put_sum(pen, status, "queue", "queued", 0);
+	json_object_object_foreach(screen_get(status, "counters"), name, count)
 	{
 		if (json_object_get_int64(count) > 0)
-			put(pen, "%s %s  ", name, json_object_get_string(count));
+			screen_put(pen, "%s %s  ", name, json_object_get_string(count));
 	}
-	line_end(pen);
+	screen_line_end(pen);
 }
 
 /* What must be known of the numbers below. */
-static void draw_notes(struct pen *pen, struct json_object *status, const struct screen *screen,
-                       size_t n)
+static void screen_draw_notes(struct pen *pen, struct json_object *status,
+                              const struct screen *screen, size_t n)
 {
-	size_t strangers = json_object_array_length(get(status, "unknown_members"));
-	const char *why = get_text(status, "not_counting");
+	size_t strangers = json_object_array_length(screen_get(status, "unknown_members"));
+	const char *why = screen_get_text(status, "not_counting");
 
-	line_begin(pen);
+	screen_line_begin(pen);
 	if (screen->note)
-		put(pen, "%s  ", screen->note);
+		screen_put(pen, "%s  ", screen->note);
 	if (n > screen->page)
-		put(pen, "workers %zu to %zu of %zu  ", screen->first + 1,
-		    screen->first + screen->page, n);
+		screen_put(pen, "workers %zu to %zu of %zu  ", screen->first + 1,
+		           screen->first + screen->page, n);
 	if (strangers > 0)
-		put(pen, "%zu unknown members, see `status`  ", strangers);
+		screen_put(pen, "%zu unknown members, see `status`  ", strangers);
 	if (why)
-		put(pen, "connections are not counted: %s", why);
-	line_end(pen);
+		screen_put(pen, "connections are not counted: %s", why);
+	screen_line_end(pen);
 }
 
 /* The workers */
@@ -330,9 +334,10 @@ struct layout {
 	double most; /* the largest share: a full bar */
 };
 
-static void format_cell(struct json_object *worker, enum column_id column, char buf[CELL_MAX])
+static void screen_format_cell(struct json_object *worker, enum column_id column,
+                               char buf[CELL_MAX])
 {
-	struct json_object *value = get(worker, columns[column].key);
+	struct json_object *value = screen_get(worker, columns[column].key);
 
 	if (!value)
 		snprintf(buf, CELL_MAX, "-");
@@ -344,7 +349,7 @@ static void format_cell(struct json_object *worker, enum column_id column, char 
 }
 
 /* Takes from a column what the bar lacks. */
-static void make_room(struct layout *layout, enum column_id column)
+static void screen_make_room(struct layout *layout, enum column_id column)
 {
 	int lacks = BAR_LEAST - layout->bar, spare = layout->widths[column] - columns[column].least;
 	int taken = lacks < spare ? lacks : spare;
@@ -356,7 +361,7 @@ static void make_room(struct layout *layout, enum column_id column)
 }
 
 /* Each column as wide as what is in it; the bar gets the rest. */
-static void lay_out(const struct row *rows, size_t n, int width, struct layout *ret)
+static void screen_lay_out(const struct row *rows, size_t n, int width, struct layout *ret)
 {
 	*ret = (struct layout){.bar = width - 1}; /* the mark of the selected one */
 	for (enum column_id c = 0; c < COLUMN_MAX; c++) {
@@ -364,51 +369,52 @@ static void lay_out(const struct row *rows, size_t n, int width, struct layout *
 		for (size_t i = 0; i < n; i++) {
 			char text[CELL_MAX];
 
-			format_cell(rows[i].worker, c, text);
+			screen_format_cell(rows[i].worker, c, text);
 			if ((int)strlen(text) > ret->widths[c])
 				ret->widths[c] = strlen(text);
 		}
 		ret->bar -= ret->widths[c] + 1;
 	}
-	make_room(ret, COLUMN_VERSION);
-	make_room(ret, COLUMN_COMMAND);
+	screen_make_room(ret, COLUMN_VERSION);
+	screen_make_room(ret, COLUMN_COMMAND);
 	if (ret->bar < 0)
 		ret->bar = 0;
 	if (ret->bar > BAR_MOST)
 		ret->bar = BAR_MOST;
 	for (size_t i = 0; i < n; i++) {
-		double share = get_number(rows[i].worker, "share_percent");
+		double share = screen_get_number(rows[i].worker, "share_percent");
 
 		ret->most = share > ret->most ? share : ret->most;
 	}
 }
 
-static void put_cell(struct pen *pen, const struct layout *layout, enum column_id column,
-                     const char *text)
+static void screen_put_cell(struct pen *pen, const struct layout *layout, enum column_id column,
+                            const char *text)
 {
 	int width = layout->widths[column];
 
-	put(pen, "%*.*s", columns[column].text ? -width : width, width, text);
+	screen_put(pen, "%*.*s", columns[column].text ? -width : width, width, text);
 	if (column != COLUMN_MAX - 1)
-		put(pen, " ");
+		screen_put(pen, " ");
 }
 
-static void draw_titles(struct pen *pen, const struct layout *layout, const struct screen *screen)
+static void screen_draw_titles(struct pen *pen, const struct layout *layout,
+                               const struct screen *screen)
 {
-	line_begin(pen);
-	put(pen, " ");
+	screen_line_begin(pen);
+	screen_put(pen, " ");
 	for (enum column_id c = 0; c < COLUMN_MAX; c++) {
 		if (c == sorts[screen->sort].column)
-			put_style(pen, STYLE_BOLD STYLE_UNDERLINE);
-		put_cell(pen, layout, c, columns[c].title);
-		put_style(pen, STYLE_END);
+			screen_put_style(pen, STYLE_BOLD STYLE_UNDERLINE);
+		screen_put_cell(pen, layout, c, columns[c].title);
+		screen_put_style(pen, STYLE_END);
 		if (c == COLUMN_SHARE)
-			put(pen, "%*s ", layout->bar, "");
+			screen_put(pen, "%*s ", layout->bar, "");
 	}
-	line_end(pen);
+	screen_line_end(pen);
 }
 
-static const char *style_of(const char *state)
+static const char *screen_style_of(const char *state)
 {
 	static const struct {
 		const char *state, *style;
@@ -425,31 +431,33 @@ static const char *style_of(const char *state)
 	return "";
 }
 
-static void draw_worker(struct pen *pen, const struct layout *layout, const struct row *row,
-                        const struct screen *screen)
+static void screen_draw_worker(struct pen *pen, const struct layout *layout, const struct row *row,
+                               const struct screen *screen)
 {
 	bool selected = row->slot == screen->selected;
-	const char *style = selected ? STYLE_REVERSE : style_of(get_text(row->worker, "state"));
-	double share = get_number(row->worker, "share_percent");
+	const char *style =
+	        selected ? STYLE_REVERSE : screen_style_of(screen_get_text(row->worker, "state"));
+	double share = screen_get_number(row->worker, "share_percent");
 	char text[CELL_MAX];
 
-	line_begin(pen);
-	put(pen, selected ? ">" : " ");
+	screen_line_begin(pen);
+	screen_put(pen, selected ? ">" : " ");
 	for (enum column_id c = 0; c < COLUMN_MAX; c++) {
 		if (selected || c == COLUMN_STATE)
-			put_style(pen, style);
-		format_cell(row->worker, c, text);
-		put_cell(pen, layout, c, text);
-		put_style(pen, STYLE_END);
+			screen_put_style(pen, style);
+		screen_format_cell(row->worker, c, text);
+		screen_put_cell(pen, layout, c, text);
+		screen_put_style(pen, STYLE_END);
 		if (c == COLUMN_SHARE) {
-			put_style(pen, style_of(get_text(row->worker, "state")));
-			put_bar(pen, layout->bar, share > 0 ? share / layout->most : 0,
-			        screen->utf8);
-			put_style(pen, STYLE_END);
-			put(pen, " ");
+			screen_put_style(pen,
+			                 screen_style_of(screen_get_text(row->worker, "state")));
+			screen_put_bar(pen, layout->bar, share > 0 ? share / layout->most : 0,
+			               screen->utf8);
+			screen_put_style(pen, STYLE_END);
+			screen_put(pen, " ");
 		}
 	}
-	line_end(pen);
+	screen_line_end(pen);
 }
 
 /* The foot */
@@ -457,7 +465,7 @@ static void draw_worker(struct pen *pen, const struct layout *layout, const stru
 #define BLANKS " \n"
 
 /* How much of @text goes into a line, broken at a blank if there is one. */
-static size_t wrap(const char *text, size_t width)
+static size_t screen_wrap(const char *text, size_t width)
 {
 	size_t n = strlen(text), at = width;
 
@@ -468,68 +476,68 @@ static size_t wrap(const char *text, size_t width)
 	return at > 0 ? at : width;
 }
 
-static const char *next_line(const char *text, size_t width)
+static const char *screen_next_line(const char *text, size_t width)
 {
-	text += wrap(text, width);
+	text += screen_wrap(text, width);
 	return text + strspn(text, BLANKS);
 }
 
-static unsigned int count_lines(const char *text, size_t width)
+static unsigned int screen_count_lines(const char *text, size_t width)
 {
 	unsigned int n = 0;
 
-	for (; *text; text = next_line(text, width))
+	for (; *text; text = screen_next_line(text, width))
 		n++;
 	return n;
 }
 
-static void draw_keys(struct pen *pen, const struct screen *screen)
+static void screen_draw_keys(struct pen *pen, const struct screen *screen)
 {
-	line_begin(pen);
-	put(pen, "arrows select  d drain  R resume  s sort: %s%s  r reverse  q quit",
-	    sorts[screen->sort].name, screen->reversed ? ", reversed" : "");
-	line_end(pen);
+	screen_line_begin(pen);
+	screen_put(pen, "arrows select  d drain  R resume  s sort: %s%s  r reverse  q quit",
+	           sorts[screen->sort].name, screen->reversed ? ", reversed" : "");
+	screen_line_end(pen);
 }
 
-static void draw_message(struct pen *pen, const char *text)
+static void screen_draw_message(struct pen *pen, const char *text)
 {
-	for (; *text; text = next_line(text, pen->columns)) {
-		line_begin(pen);
-		put_style(pen, STYLE_BOLD);
-		put(pen, "%.*s", (int)wrap(text, pen->columns), text);
-		put_style(pen, STYLE_END);
-		line_end(pen);
+	for (; *text; text = screen_next_line(text, pen->columns)) {
+		screen_line_begin(pen);
+		screen_put_style(pen, STYLE_BOLD);
+		screen_put(pen, "%.*s", (int)screen_wrap(text, pen->columns), text);
+		screen_put_style(pen, STYLE_END);
+		screen_line_end(pen);
 	}
 }
 
 void screen_draw(FILE *out, struct json_object *status, struct screen *screen)
 {
 	unsigned int foot =
-	        screen->message ? count_lines(screen->message, screen->columns) : FOOT_LINES;
+	        screen->message ? screen_count_lines(screen->message, screen->columns) : FOOT_LINES;
 	struct pen pen = {.out = out, .rows = screen->rows, .columns = screen->columns};
 	_cleanup_free_ struct row *rows = NULL;
 	struct layout layout;
 	size_t n, i;
 
-	if (sort_rows(status, screen, &rows, &n) < 0)
+	if (screen_sort_rows(status, screen, &rows, &n) < 0)
 		return; /* and what is on the screen stays */
 	screen->page = screen->rows > HEAD_LINES + foot ? screen->rows - HEAD_LINES - foot : 1;
-	scroll(screen, rows, n);
-	lay_out(rows, n, screen->columns, &layout);
+	screen_scroll(screen, rows, n);
+	screen_lay_out(rows, n, screen->columns, &layout);
 	fputs("\033[H", out);
-	draw_service(&pen, status);
-	draw_endpoints(&pen, status);
-	draw_totals(&pen, status);
-	draw_notes(&pen, status, screen, n);
-	draw_titles(&pen, &layout, screen);
+	screen_draw_service(&pen, status);
+	screen_draw_endpoints(&pen, status);
+	screen_draw_totals(&pen, status);
+	screen_draw_notes(&pen, status, screen, n);
+	screen_draw_titles(&pen, &layout, screen);
 	for (i = screen->first; i < n && i < screen->first + screen->page; i++)
-		draw_worker(&pen, &layout, &rows[i], screen);
+		screen_draw_worker(&pen, &layout, &rows[i], screen);
 	for (i -= screen->first; i < screen->page; i++) {
-		line_begin(&pen);
-		line_end(&pen);
+		screen_line_begin(&pen);
+		screen_line_end(&pen);
 	}
 	if (screen->message)
-		draw_message(&pen, screen->message);
+		screen_draw_message(&pen, screen->message);
 	else
-		draw_keys(&pen, screen);
+		screen_draw_keys(&pen, screen);
 }

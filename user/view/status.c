@@ -6,67 +6,67 @@
 #include <time.h>
 
 #include "base/cleanup.h"
-#include "core/condition.h"
+#include "core/slot_status.h"
 #include "core/endpoint.h"
 #include "core/schedule.h"
 #include "view/view.h"
 
 /* The view's keys are literals, and each is added once. With 1,024 workers it pays to say so. */
-static void add(struct json_object *to, const char *key, struct json_object *value)
+static void status_add(struct json_object *to, const char *key, struct json_object *value)
 {
 	json_object_object_add_ex(to, key, value,
 	                          JSON_C_OBJECT_ADD_KEY_IS_NEW | JSON_C_OBJECT_ADD_CONSTANT_KEY);
 }
 
-static void add_text(struct json_object *to, const char *key, const char *text)
+static void status_add_text(struct json_object *to, const char *key, const char *text)
 {
-	add(to, key, json_object_new_string(text));
+	status_add(to, key, json_object_new_string(text));
 }
 
-static void add_number(struct json_object *to, const char *key, int64_t number)
+static void status_add_number(struct json_object *to, const char *key, int64_t number)
 {
-	add(to, key, json_object_new_int64(number));
+	status_add(to, key, json_object_new_int64(number));
 }
 
-static void add_flag(struct json_object *to, const char *key, bool flag)
+static void status_add_flag(struct json_object *to, const char *key, bool flag)
 {
-	add(to, key, json_object_new_boolean(flag));
+	status_add(to, key, json_object_new_boolean(flag));
 }
 
-static int64_t number_of(struct json_object *of, const char *key)
+static int64_t status_number_of(struct json_object *of, const char *key)
 {
 	return json_object_get_int64(json_object_object_get(of, key));
 }
 
-static const char *text_of(struct json_object *of, const char *key)
+static const char *status_text_of(struct json_object *of, const char *key)
 {
 	return json_object_get_string(json_object_object_get(of, key));
 }
 
-static struct json_object *endpoint_view(const struct rpd_endpoint *e)
+static struct json_object *status_endpoint_view(const struct rpd_endpoint *e)
 {
 	struct json_object *view = json_object_new_object();
 	char text[ENDPOINT_TEXT_MAX];
 
-	add_text(view, "endpoint", endpoint_format(e, text, sizeof(text)));
+	status_add_text(view, "endpoint", endpoint_format(e, text, sizeof(text)));
 	inet_ntop(e->family, e->addr, text, sizeof(text));
-	add_text(view, "address", text);
-	add_number(view, "port", e->port);
-	add_flag(view, "v6only", e->v6only);
-	add_number(view, "ifindex", e->ifindex);
-	add_number(view, "uid", e->uid);
+	status_add_text(view, "address", text);
+	status_add_number(view, "port", e->port);
+	status_add_flag(view, "v6only", e->v6only);
+	status_add_number(view, "ifindex", e->ifindex);
+	status_add_number(view, "uid", e->uid);
 	return view;
 }
 
 /* Every counter by its name, from the one list. */
-static void add_counters(struct json_object *to, const struct counters *counts)
+static void status_add_counters(struct json_object *to, const struct counters *counts)
 {
-#define RPD_COUNTER(name, help) add_number(to, #name, counts->of[RPD_OUTCOME_##name]);
+#define RPD_COUNTER(name, help) status_add_number(to, #name, counts->of[RPD_OUTCOME_##name]);
 #include <reuseportd/counters.def>
 }
 
-static struct json_object *slot_listeners(const struct service *service,
-                                          const struct observed *observed, unsigned int slot)
+static struct json_object *status_slot_listeners(const struct service *service,
+                                                 const struct observed *observed, unsigned int slot)
 {
 	struct json_object *array = json_object_new_array();
 	char text[ENDPOINT_TEXT_MAX];
@@ -79,19 +79,20 @@ static struct json_object *slot_listeners(const struct service *service,
 		if (!listener)
 			continue;
 		view = json_object_new_object();
-		add_text(
+		status_add_text(
 		        view, "endpoint",
 		        endpoint_format(&service->steer.service->endpoints[e], text, sizeof(text)));
-		add_number(view, "cookie", cookie);
-		add_number(view, "inode", listener->inode);
-		add_number(view, "queued", listener->queue);
-		add_number(view, "backlog", listener->backlog);
+		status_add_number(view, "cookie", cookie);
+		status_add_number(view, "inode", listener->inode);
+		status_add_number(view, "queued", listener->queue);
+		status_add_number(view, "backlog", listener->backlog);
 		json_object_array_add(array, view);
 	}
 	return array;
 }
 
-static unsigned int live_entries(const struct rpd_schedule *s, const struct observed *observed)
+static unsigned int status_live_entries(const struct rpd_schedule *s,
+                                        const struct observed *observed)
 {
 	unsigned int n = 0;
 
@@ -103,8 +104,8 @@ static unsigned int live_entries(const struct rpd_schedule *s, const struct obse
 
 /* A slot's share of new connections. The program passes over a slot without a listener and goes on
  * along the ring, so the others have its turns in proportion to their own: @live of them. */
-static double share_percent(const struct rpd_schedule *s, const struct observed *observed,
-                            unsigned int live, unsigned int slot)
+static double status_share_percent(const struct rpd_schedule *s, const struct observed *observed,
+                                   unsigned int live, unsigned int slot)
 {
 	if (!observed->slots[slot].live || live == 0)
 		return 0;
@@ -112,37 +113,38 @@ static double share_percent(const struct rpd_schedule *s, const struct observed 
 }
 
 /* What isn't known is null. */
-static void add_known(struct json_object *to, const char *key, bool known, uint64_t number)
+static void status_add_known(struct json_object *to, const char *key, bool known, uint64_t number)
 {
-	add(to, key, known ? json_object_new_int64(number) : NULL);
+	status_add(to, key, known ? json_object_new_int64(number) : NULL);
 }
 
-static void add_load(struct json_object *view, const struct worker_load *load,
-                     const struct observed_slot *seen)
+static void status_add_load(struct json_object *view, const struct worker_stats *load,
+                            const struct observed_slot *seen)
 {
 	struct json_object *counts = load->counted ? json_object_new_object() : NULL;
 
-	add_known(view, "active", load->counted && !load->count.of[RPD_CONN_uncounted],
-	          load->active);
-	add_known(view, "former_active", load->counted && !load->former_uncounted,
-	          load->former_active);
-	add_known(view, "handshakes", load->counted, load->handshakes);
-	add_known(view, "queued", seen->live, load->queued);
-	add_known(view, "backlog", seen->live, load->backlog);
-	add(view, "rate", load->counted ? json_object_new_double(load->rate) : NULL);
-	add_known(view, "age_seconds", seen->there, load->age_s);
-	add_known(view, "started_at", seen->there, load->started_at);
+	status_add_known(view, "active", load->counted && !load->count.of[RPD_CONN_uncounted],
+	                 load->active);
+	status_add_known(view, "former_active", load->counted && !load->former_uncounted,
+	                 load->former_active);
+	status_add_known(view, "handshakes", load->counted, load->handshakes);
+	status_add_known(view, "queued", seen->live, load->queued);
+	status_add_known(view, "backlog", seen->live, load->backlog);
+	status_add(view, "rate", load->counted ? json_object_new_double(load->rate) : NULL);
+	status_add_known(view, "age_seconds", seen->there, load->age_s);
+	status_add_known(view, "started_at", seen->there, load->started_at);
 	if (load->counted) {
-#define RPD_CONN_COUNTER(name, help) add_number(counts, #name, load->count.of[RPD_CONN_##name]);
+#define RPD_CONN_COUNTER(name, help)                                                               \
+	status_add_number(counts, #name, load->count.of[RPD_CONN_##name]);
 #include <reuseportd/counters.def>
 	}
-	add(view, "connections", counts);
+	status_add(view, "connections", counts);
 }
 
-static struct json_object *worker_view(const struct service *service,
-                                       const struct observed *observed,
-                                       const struct worker_load *load, unsigned int slot,
-                                       unsigned int live, const struct counters *counts)
+static struct json_object *status_worker_view(const struct service *service,
+                                              const struct observed *observed,
+                                              const struct worker_stats *load, unsigned int slot,
+                                              unsigned int live, const struct counters *counts)
 {
 	const struct rpd_schedule *s = steer_schedule(&service->steer);
 	const struct observed_slot *seen = &observed->slots[slot];
@@ -150,54 +152,57 @@ static struct json_object *worker_view(const struct service *service,
 	struct json_object *view = json_object_new_object();
 	struct json_object *counters = json_object_new_object();
 
-	add_number(view, "slot", slot);
-	add_text(view, "state",
-	         condition_name(
-	                 condition_of(s, slot, seen->there, seen->stalled, seen->worker.run)));
-	add_flag(view, "live", seen->there);
-	add_text(view, "version",
-	         s->slots[slot].state == RPD_SLOT_EMPTY
-	                 ? service->steer.service->label
-	                 : s->versions[s->slots[slot].version].label);
-	add_number(view, "weight", s->slots[slot].weight);
-	add_number(view, "ring_entries", s->slots[slot].entries);
-	add(view, "share_percent", json_object_new_double(share_percent(s, observed, live, slot)));
-	add_known(view, "pid", seen->main.pid, seen->main.pid);
-	add(view, "command", seen->main.pid ? json_object_new_string(seen->main.comm) : NULL);
-	add_known(view, "fd", has_listener, seen->worker.fd);
+	status_add_number(view, "slot", slot);
+	status_add_text(view, "state",
+	                slot_status_name(slot_status_of(s, slot, seen->there, seen->stalled,
+	                                                seen->worker.run)));
+	status_add_flag(view, "live", seen->there);
+	status_add_text(view, "version",
+	                s->slots[slot].state == RPD_SLOT_EMPTY
+	                        ? service->steer.service->label
+	                        : s->versions[s->slots[slot].version].label);
+	status_add_number(view, "weight", s->slots[slot].weight);
+	status_add_number(view, "ring_entries", s->slots[slot].entries);
+	status_add(view, "share_percent",
+	           json_object_new_double(status_share_percent(s, observed, live, slot)));
+	status_add_known(view, "pid", seen->main.pid, seen->main.pid);
+	status_add(view, "command",
+	           seen->main.pid ? json_object_new_string(seen->main.comm) : NULL);
+	status_add_known(view, "fd", has_listener, seen->worker.fd);
 	if (service_is_run(service)) {
 		/* Whose descriptor that is: of a pre-fork server a child's. */
-		add_known(view, "listener_pid", has_listener, seen->worker.pid);
-		add_number(view, "restarts", seen->worker.restarts);
+		status_add_known(view, "listener_pid", has_listener, seen->worker.pid);
+		status_add_number(view, "restarts", seen->worker.restarts);
 	}
 	/* New connections, whether the ring named this slot or one that was gone. */
-	add_number(view, "steered",
-	           counts->of[RPD_OUTCOME_steered] + counts->of[RPD_OUTCOME_slot_gone]);
-	add_number(view, "admitted_at", seen->worker.admitted_at);
-	add_load(view, load, seen);
-	add(view, "listeners", slot_listeners(service, observed, slot));
-	add_counters(counters, counts);
-	add(view, "counters", counters);
+	status_add_number(view, "steered",
+	                  counts->of[RPD_OUTCOME_steered] + counts->of[RPD_OUTCOME_slot_gone]);
+	status_add_number(view, "admitted_at", seen->worker.admitted_at);
+	status_add_load(view, load, seen);
+	status_add(view, "listeners", status_slot_listeners(service, observed, slot));
+	status_add_counters(counters, counts);
+	status_add(view, "counters", counters);
 	return view;
 }
 
-static struct json_object *workers_view(const struct service *service,
-                                        const struct observed *observed, const struct load *load,
-                                        const struct counters *rows)
+static struct json_object *status_workers_view(const struct service *service,
+                                               const struct observed *observed,
+                                               const struct service_stats *load,
+                                               const struct counters *rows)
 {
 	const struct rpd_schedule *s = steer_schedule(&service->steer);
-	unsigned int live = live_entries(s, observed);
+	unsigned int live = status_live_entries(s, observed);
 	struct json_object *array = json_object_new_array();
 
 	for (unsigned int slot = 0; slot < observed->n_slots; slot++)
 		if (service_is_run(service) || s->slots[slot].state != RPD_SLOT_EMPTY)
-			json_object_array_add(array,
-			                      worker_view(service, observed, &load->slots[slot],
-			                                  slot, live, &rows[slot]));
+			json_object_array_add(array, status_worker_view(service, observed,
+			                                                &load->slots[slot], slot,
+			                                                live, &rows[slot]));
 	return array;
 }
 
-static struct json_object *totals_view(const struct counters *rows)
+static struct json_object *status_totals_view(const struct counters *rows)
 {
 	struct json_object *view = json_object_new_object();
 	struct counters sum = {};
@@ -205,12 +210,12 @@ static struct json_object *totals_view(const struct counters *rows)
 	for (unsigned int row = 0; row < RPD_ROW_MAX; row++)
 		for (unsigned int o = 0; o < RPD_OUTCOME_MAX; o++)
 			sum.of[o] += rows[row].of[o];
-	add_counters(view, &sum);
+	status_add_counters(view, &sum);
 	return view;
 }
 
-static struct json_object *strangers_view(const struct service *service,
-                                          const struct observed *observed)
+static struct json_object *status_strangers_view(const struct service *service,
+                                                 const struct observed *observed)
 {
 	struct json_object *array = json_object_new_array();
 	char text[ENDPOINT_TEXT_MAX];
@@ -219,49 +224,50 @@ static struct json_object *strangers_view(const struct service *service,
 		const struct observed_stranger *it = &observed->strangers[i];
 		struct json_object *view = json_object_new_object();
 
-		add_text(view, "endpoint",
-		         endpoint_format(&service->steer.service->endpoints[it->endpoint], text,
-		                         sizeof(text)));
+		status_add_text(view, "endpoint",
+		                endpoint_format(&service->steer.service->endpoints[it->endpoint],
+		                                text, sizeof(text)));
 		if (it->owner.pid) {
-			add_number(view, "pid", it->owner.pid);
-			add_number(view, "fd", it->owner.fd);
-			add_text(view, "command", it->owner.comm);
+			status_add_number(view, "pid", it->owner.pid);
+			status_add_number(view, "fd", it->owner.fd);
+			status_add_text(view, "command", it->owner.comm);
 		}
-		add_flag(view, "retired", it->retired);
-		add_flag(view, "alone", it->alone);
+		status_add_flag(view, "retired", it->retired);
+		status_add_flag(view, "alone", it->alone);
 		json_object_array_add(array, view);
 	}
 	return array;
 }
 
-static void add_schedule(struct json_object *view, const struct rpd_schedule *s)
+static void status_add_schedule(struct json_object *view, const struct rpd_schedule *s)
 {
 	struct json_object *ring = json_object_new_object();
 
-	add_text(view, "policy", schedule_policy_name(s->policy));
-	add_flag(view, "strict", s->flags & RPD_STRICT);
+	status_add_text(view, "policy", schedule_policy_name(s->policy));
+	status_add_flag(view, "strict", s->flags & RPD_STRICT);
 	if (s->only_version != RPD_NO_VERSION)
-		add_text(view, "only_version", s->versions[s->only_version].label);
+		status_add_text(view, "only_version", s->versions[s->only_version].label);
 	if (s->canary_permille)
-		add(view, "canary_percent", json_object_new_double(s->canary_permille / 10.0));
-	add_number(ring, "length", s->ring_len);
-	add_number(ring, "slots", s->n_ring_slots);
-	add_number(ring, "rounding_error_ppm", s->rounding_ppm);
-	add(view, "ring", ring);
+		status_add(view, "canary_percent",
+		           json_object_new_double(s->canary_permille / 10.0));
+	status_add_number(ring, "length", s->ring_len);
+	status_add_number(ring, "slots", s->n_ring_slots);
+	status_add_number(ring, "rounding_error_ppm", s->rounding_ppm);
+	status_add(view, "ring", ring);
 }
 
 /* Who runs the service; null if nobody does any more. */
-static void add_supervisor(struct json_object *view, const struct service *service)
+static void status_add_supervisor(struct json_object *view, const struct service *service)
 {
 	uint32_t supervisor = service_supervisor(service);
 
-	add_flag(view, "run", service_is_run(service));
+	status_add_flag(view, "run", service_is_run(service));
 	if (service_is_run(service))
-		add_known(view, "supervisor_pid", supervisor, supervisor);
+		status_add_known(view, "supervisor_pid", supervisor, supervisor);
 }
 
 struct json_object *view_status(const struct service *service, const struct observed *observed,
-                                const struct load *load, struct error *err)
+                                const struct service_stats *load, struct error *err)
 {
 	const struct rpd_service *info = service->steer.service;
 	_cleanup_free_ struct counters *rows = calloc(RPD_ROW_MAX, sizeof(*rows));
@@ -275,28 +281,28 @@ struct json_object *view_status(const struct service *service, const struct obse
 		return NULL;
 	view = json_object_new_object();
 	endpoints = json_object_new_array();
-	add_text(view, "service", service->pins.service);
-	add_schedule(view, steer_schedule(&service->steer));
-	add_number(view, "attached_at", info->attached_at);
-	add_supervisor(view, service);
-	add_known(view, "parked", service_is_run(service), observed->n_parked);
+	status_add_text(view, "service", service->pins.service);
+	status_add_schedule(view, steer_schedule(&service->steer));
+	status_add_number(view, "attached_at", info->attached_at);
+	status_add_supervisor(view, service);
+	status_add_known(view, "parked", service_is_run(service), observed->n_parked);
 	for (unsigned int e = 0; e < info->n_endpoints; e++)
-		json_object_array_add(endpoints, endpoint_view(&info->endpoints[e]));
-	add(view, "endpoints", endpoints);
-	add(view, "workers", workers_view(service, observed, load, rows));
-	add(view, "counters", totals_view(rows));
-	add(view, "unknown_members", strangers_view(service, observed));
-	add_flag(view, "counting", load->counting);
+		json_object_array_add(endpoints, status_endpoint_view(&info->endpoints[e]));
+	status_add(view, "endpoints", endpoints);
+	status_add(view, "workers", status_workers_view(service, observed, load, rows));
+	status_add(view, "counters", status_totals_view(rows));
+	status_add(view, "unknown_members", status_strangers_view(service, observed));
+	status_add_flag(view, "counting", load->counting);
 	if (!load->counting)
-		add_text(view, "not_counting", load->error);
-	add_known(view, "unattributed_active", load->counting, load->unattributed);
-	add_known(view, "uncounted", load->counting, load->uncounted);
+		status_add_text(view, "not_counting", load->error);
+	status_add_known(view, "unattributed_active", load->counting, load->unattributed);
+	status_add_known(view, "uncounted", load->counting, load->uncounted);
 	return view;
 }
 
-static void print_supervisor(FILE *out, struct json_object *status)
+static void status_print_supervisor(FILE *out, struct json_object *status)
 {
-	int64_t supervisor = number_of(status, "supervisor_pid");
+	int64_t supervisor = status_number_of(status, "supervisor_pid");
 
 	if (!json_object_get_boolean(json_object_object_get(status, "run")))
 		return;
@@ -304,36 +310,37 @@ static void print_supervisor(FILE *out, struct json_object *status)
 		fprintf(out, ", run by pid %ld", supervisor);
 	else
 		fprintf(out, ", its supervisor has died");
-	if (number_of(status, "parked") > 0)
-		fprintf(out, ", %ld parked", number_of(status, "parked"));
+	if (status_number_of(status, "parked") > 0)
+		fprintf(out, ", %ld parked", status_number_of(status, "parked"));
 }
 
-static void print_head(FILE *out, struct json_object *status)
+static void status_print_head(FILE *out, struct json_object *status)
 {
 	struct json_object *ring = json_object_object_get(status, "ring");
 	struct json_object *endpoints = json_object_object_get(status, "endpoints");
-	const char *only = text_of(status, "only_version");
-	double rounding = number_of(ring, "rounding_error_ppm") / 1e4;
+	const char *only = status_text_of(status, "only_version");
+	double rounding = status_number_of(ring, "rounding_error_ppm") / 1e4;
 
-	fprintf(out, "service %s, %s%s, ring of %ld", text_of(status, "service"),
-	        text_of(status, "policy"),
+	fprintf(out, "service %s, %s%s, ring of %ld", status_text_of(status, "service"),
+	        status_text_of(status, "policy"),
 	        json_object_get_boolean(json_object_object_get(status, "strict")) ? ", strict" : "",
-	        number_of(ring, "length"));
+	        status_number_of(ring, "length"));
 	if (rounding > 0)
 		fprintf(out, " (shares rounded by up to %.2g%%)", rounding);
 	if (only)
 		fprintf(out, ", only version %s", only);
-	print_supervisor(out, status);
+	status_print_supervisor(out, status);
 	fprintf(out, "\nendpoints");
 	if (json_object_array_length(endpoints) == 0)
 		fprintf(out, " none yet");
 	for (size_t i = 0; i < json_object_array_length(endpoints); i++)
-		fprintf(out, " %s", text_of(json_object_array_get_idx(endpoints, i), "endpoint"));
+		fprintf(out, " %s",
+		        status_text_of(json_object_array_get_idx(endpoints, i), "endpoint"));
 	fprintf(out, "\n\n");
 }
 
 /* Counters that have counted something; all of them are in the JSON. */
-static void print_counters(FILE *out, struct json_object *counters)
+static void status_print_counters(FILE *out, struct json_object *counters)
 {
 	static const struct {
 		const char *name, *help;
@@ -344,7 +351,7 @@ static void print_counters(FILE *out, struct json_object *counters)
 
 	fputc('\n', out);
 	for (size_t i = 0; i < ARRAY_SIZE(list); i++) {
-		int64_t n = number_of(counters, list[i].name);
+		int64_t n = status_number_of(counters, list[i].name);
 
 		if (n == 0 && i > 0)
 			continue;
@@ -355,7 +362,7 @@ static void print_counters(FILE *out, struct json_object *counters)
 
 /* What the strangers get. A group whose last listener closed has lost its program, whatever
  * --strict says; we can't tell whether there was such a moment. */
-static void print_strangers(FILE *out, struct json_object *strangers)
+static void status_print_strangers(FILE *out, struct json_object *strangers)
 {
 	static const struct column columns[] = {
 	        {.title = "UNKNOWN MEMBER OF", .key = "endpoint"},
@@ -384,22 +391,22 @@ static void print_strangers(FILE *out, struct json_object *strangers)
 }
 
 /* What the table of the workers can't say of their connections. */
-static void print_counting(FILE *out, struct json_object *status)
+static void status_print_counting(FILE *out, struct json_object *status)
 {
 	struct json_object *workers = json_object_object_get(status, "workers");
-	const char *why = text_of(status, "not_counting");
-	int64_t unattributed = number_of(status, "unattributed_active");
+	const char *why = status_text_of(status, "not_counting");
+	int64_t unattributed = status_number_of(status, "unattributed_active");
 
 	if (why) {
 		fprintf(out, "\nConnections are not counted: ");
 		text_wrap(out, why, sizeof("Connections are not counted: ") - 1, 0);
 	}
-	if (number_of(status, "uncounted") > 0)
+	if (status_number_of(status, "uncounted") > 0)
 		fprintf(out,
 		        "\n%ld connections were not counted, for want of room (`attach "
 		        "--count-max`)\nor as they were open before attach and could not be "
 		        "listed.\n",
-		        number_of(status, "uncounted"));
+		        status_number_of(status, "uncounted"));
 	if (unattributed > 0)
 		fprintf(out,
 		        "\n%ld connections were open before they were counted, of an unknown "
@@ -408,10 +415,11 @@ static void print_counting(FILE *out, struct json_object *status)
 	for (size_t i = 0; i < json_object_array_length(workers); i++) {
 		struct json_object *row = json_object_array_get_idx(workers, i);
 
-		if (number_of(row, "former_active") > 0)
+		if (status_number_of(row, "former_active") > 0)
 			fprintf(out,
 			        "\nSlot %ld: %ld connections of workers that were in it before.\n",
-			        number_of(row, "slot"), number_of(row, "former_active"));
+			        status_number_of(row, "slot"),
+			        status_number_of(row, "former_active"));
 	}
 }
 
@@ -434,27 +442,27 @@ void view_status_text(FILE *out, struct json_object *status)
 	};
 	size_t n = ARRAY_SIZE(columns);
 
-	print_head(out, status);
+	status_print_head(out, status);
 	if (!json_object_get_boolean(json_object_object_get(status, "run")))
 		n--; /* who restarts them isn't known */
 	table_print(out, json_object_object_get(status, "workers"), columns, n);
-	print_counting(out, status);
-	print_counters(out, json_object_object_get(status, "counters"));
-	print_strangers(out, json_object_object_get(status, "unknown_members"));
+	status_print_counting(out, status);
+	status_print_counters(out, json_object_object_get(status, "counters"));
+	status_print_strangers(out, json_object_object_get(status, "unknown_members"));
 }
 
 void view_change_text(FILE *out, struct json_object *status)
 {
 	struct json_object *ring = json_object_object_get(status, "ring");
 	struct json_object *workers = json_object_object_get(status, "workers");
-	double rounding = number_of(ring, "rounding_error_ppm") / 1e4;
+	double rounding = status_number_of(ring, "rounding_error_ppm") / 1e4;
 	size_t n = json_object_array_length(workers), taking = 0;
 
 	for (size_t i = 0; i < n; i++)
 		taking += json_object_get_double(json_object_object_get(
 		                  json_object_array_get_idx(workers, i), "share_percent")) > 0;
-	fprintf(out, "%s: %zu of %zu workers take new connections", text_of(status, "service"),
-	        taking, n);
+	fprintf(out, "%s: %zu of %zu workers take new connections",
+	        status_text_of(status, "service"), taking, n);
 	if (rounding > 0)
 		fprintf(out, ", shares rounded by up to %.2g%%", rounding);
 	fputc('\n', out);
@@ -476,17 +484,17 @@ void view_list_add(struct json_object *list, const struct service *service,
 
 	for (unsigned int slot = 0; slot < observed->n_slots; slot++)
 		live += observed->slots[slot].there;
-	add_text(view, "service", service->pins.service);
-	add(view, "endpoint",
-	    info->n_endpoints ? json_object_new_string(
-	                                endpoint_format(&info->endpoints[0], text, sizeof(text)))
-	                      : NULL);
-	add_number(view, "endpoints", info->n_endpoints);
-	add_text(view, "policy", schedule_policy_name(s->policy));
-	add_number(view, "workers", s->n_slots);
-	add_number(view, "live", live);
-	add_number(view, "in_ring", s->n_ring_slots);
-	add_flag(view, "run", service_is_run(service));
+	status_add_text(view, "service", service->pins.service);
+	status_add(view, "endpoint",
+	           info->n_endpoints ? json_object_new_string(endpoint_format(&info->endpoints[0],
+	                                                                      text, sizeof(text)))
+	                             : NULL);
+	status_add_number(view, "endpoints", info->n_endpoints);
+	status_add_text(view, "policy", schedule_policy_name(s->policy));
+	status_add_number(view, "workers", s->n_slots);
+	status_add_number(view, "live", live);
+	status_add_number(view, "in_ring", s->n_ring_slots);
+	status_add_flag(view, "run", service_is_run(service));
 	json_object_array_add(list, view);
 }
 
@@ -494,8 +502,8 @@ void view_list_add_broken(struct json_object *list, const char *name, const char
 {
 	struct json_object *view = json_object_new_object();
 
-	add_text(view, "service", name);
-	add_text(view, "error", why);
+	status_add_text(view, "service", name);
+	status_add_text(view, "error", why);
 	json_object_array_add(list, view);
 }
 
@@ -511,7 +519,8 @@ void view_list_text(FILE *out, struct json_object *list)
 	for (size_t i = 0; i < json_object_array_length(list); i++) {
 		struct json_object *row = json_object_array_get_idx(list, i);
 
-		if (text_of(row, "error"))
-			fprintf(out, "%s: %s\n", text_of(row, "service"), text_of(row, "error"));
+		if (status_text_of(row, "error"))
+			fprintf(out, "%s: %s\n", status_text_of(row, "service"),
+			        status_text_of(row, "error"));
 	}
 }

@@ -7,8 +7,8 @@
 #define TABLE_COLUMNS_MAX 16
 #define TABLE_CELL_MAX    128
 
-static const char *cell(struct json_object *row, const struct column *column,
-                        char buf[TABLE_CELL_MAX])
+static const char *table_cell(struct json_object *row, const struct column *column,
+                              char buf[TABLE_CELL_MAX])
 {
 	struct json_object *value = json_object_object_get(row, column->key);
 
@@ -29,7 +29,7 @@ static const char *cell(struct json_object *row, const struct column *column,
 	return buf;
 }
 
-static bool is_number(struct json_object *rows, const struct column *column)
+static bool table_is_number(struct json_object *rows, const struct column *column)
 {
 	for (size_t i = 0; i < json_object_array_length(rows); i++) {
 		struct json_object *row = json_object_array_get_idx(rows, i);
@@ -42,7 +42,7 @@ static bool is_number(struct json_object *rows, const struct column *column)
 }
 
 /* The last column is not padded if it is text: no white space at the end of a line. */
-static void print_cell(FILE *out, const char *text, int width, bool number, const char *gap)
+static void table_print_cell(FILE *out, const char *text, int width, bool number, const char *gap)
 {
 	if (number)
 		fprintf(out, "%*s%s", width, text, gap);
@@ -62,11 +62,11 @@ void table_print(FILE *out, struct json_object *rows, const struct column *colum
 	const char *gap;
 
 	for (size_t c = 0; c < n; c++) {
-		number[c] = is_number(rows, &columns[c]);
+		number[c] = table_is_number(rows, &columns[c]);
 		widths[c] = strlen(columns[c].title);
 		for (size_t i = 0; i < n_rows; i++) {
 			struct json_object *row = json_object_array_get_idx(rows, i);
-			int width = strlen(cell(row, &columns[c], buf));
+			int width = strlen(table_cell(row, &columns[c], buf));
 
 			if (width > widths[c])
 				widths[c] = width;
@@ -75,11 +75,14 @@ void table_print(FILE *out, struct json_object *rows, const struct column *colum
 	}
 	gap = total > 80 ? " " : "  ";
 	for (size_t c = 0; c < n; c++)
-		print_cell(out, columns[c].title, widths[c], number[c], c == n - 1 ? "\n" : gap);
+		table_print_cell(out, columns[c].title, widths[c], number[c],
+		                 c == n - 1 ? "\n" : gap);
 	for (size_t i = 0; i < n_rows; i++)
 		for (size_t c = 0; c < n; c++)
-			print_cell(out, cell(json_object_array_get_idx(rows, i), &columns[c], buf),
-			           widths[c], number[c], c == n - 1 ? "\n" : gap);
+			table_print_cell(
+			        out,
+			        table_cell(json_object_array_get_idx(rows, i), &columns[c], buf),
+			        widths[c], number[c], c == n - 1 ? "\n" : gap);
 }
 
 void format_age(struct json_object *value, char *buf, size_t size)

@@ -10,15 +10,15 @@
 #include <stdio.h>
 
 #include "core/checks.h"
-#include "daemon/connections.h"
-#include "daemon/empty.h"
-#include "daemon/load.h"
-#include "daemon/observe.h"
-#include "daemon/service.h"
+#include "service/connections.h"
+#include "service/drain_wait.h"
+#include "service/worker_stats.h"
+#include "service/observe.h"
+#include "service/service.h"
 
 /* `status`: NULL with @err set on failure. The caller owns the object (json_object_put()). */
 struct json_object *view_status(const struct service *service, const struct observed *observed,
-                                const struct load *load, struct error *err);
+                                const struct service_stats *load, struct error *err);
 void view_status_text(FILE *out, struct json_object *status);
 
 /* One line on what a change came to, from the status after it. */
@@ -41,7 +41,7 @@ void view_event_text(FILE *out, struct json_object *event);
 
 /* What `drain --wait` came to. */
 struct json_object *view_empty(const char *service, const struct slots *slots,
-                               const struct empty_result *result);
+                               const struct drain_wait_result *result);
 void view_empty_text(FILE *out, struct json_object *view);
 
 /* `doctor`. */

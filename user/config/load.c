@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "config/load.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/strv.h"
+#include "core/env.h"
+#include "kern/identity.h"
+#include "kern/spawn.h"
+
+bool load_file_wants(const struct load_file *file, const char *name)
+{
+	const size_t length = strlen(name);
+
+	for (const char *at = file->only; at; at = strchr(at, ',')) {
+		at += *at == ',';
+		if (strcspn(at, ",") == length && !strncmp(at, name, length))
+			return true;
+	}
+	return !file->only;
+}
+
+struct run_config *load_add(struct load_result *loaded)
+{
+	struct run_config *list =
+	        realloc(loaded->configs, (loaded->n + 1) * sizeof(*loaded->configs));
+
+	if (!list) {
+		problem_add(&loaded->problems, 0, "out of memory");
+		return NULL;
+	}
+	loaded->configs = list;
+	run_config_init(&list[loaded->n]);
+	return &list[loaded->n++];
+}
+
+void load_check_name(struct load_result *loaded, unsigned int line)
+{
+	const char *name = loaded->configs[loaded->n - 1].service;
+
+	for (size_t i = 0; i + 1 < loaded->n; i++)
+		if (!strcmp(loaded->configs[i].service, name))
+			problem_add(&loaded->problems, line, "there are two services '%s'", name);
+}
+
+void load_drop(struct load_result *loaded)
+{
+	run_config_free(&loaded->configs[--loaded->n]);
+}
+
+void load_free(struct load_result *loaded)
+{
+	while (loaded->n)
+		load_drop(loaded);
+	free(loaded->configs);
+	problems_free(&loaded->problems);
+	*loaded = (struct load_result){};
+}
+
+int load_read_file(const char *path, char **ret)
+{
+	_cleanup_file_ FILE *file = fopen(path, "re");
+	_cleanup_free_ char *text = NULL;
+	size_t size = 0;
+
+	if (!file)
+		return -errno;
+	errno = 0;
+	if (getdelim(&text, &size, '\0', file) < 0) {
+		if (ferror(file))
+			return errno ? -errno : -EIO;
+		free(text);
+		text = strdup(""); /* it is empty */
+	}
+	if (!text)
+		return -ENOMEM;
+	*ret = TAKE_PTR(text);
+	return 0;
+}
+
+static const char *load_check_folder(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return strerror(errno);
+	return S_ISDIR(st.st_mode) ? NULL : strerror(ENOTDIR);
+}
+
+void load_host_problems(const struct run_config *config,
+                        void (*report)(void *data, const char *option, const char *text),
+                        void *data)
+{
+	const char *why = config->cwd ? load_check_folder(config->cwd) : NULL;
+	struct error err = {};
+
+	if (identity_check_group(config->group, &err) < 0)
+		report(data, "group", err.text);
+	if (identity_check_user(config->user, config->group, &err) < 0)
+		report(data, "user", err.text);
+	if (why) {
+		error_usage(&err, "'%s': %s", config->cwd, why);
+		report(data, "cwd", err.text);
+	}
+}
+
+int load_find_program(const struct run_config *config, struct error *err)
+{
+	const char *path = env_find(config->env, "PATH");
+	int r;
+
+	if (!config->argv)
+		return 0;
+	r = spawn_find(config->argv[0], path ? path : getenv("PATH"), config->cwd, err);
+	if (r < 0)
+		err->text[strcspn(err->text, "\n")] = '\0';
+	return r;
+}
+
+/* Adds one file's variables. */
+static int load_add_file(const char *path, char ***env, struct error *err)
+{
+	_cleanup_free_ char *text = NULL;
+	unsigned int line;
+	int r = load_read_file(path, &text);
+
+	if (r < 0)
+		return error_usage(err, "'%s' can't be read: %s", path, strerror(-r));
+	r = env_parse(text, env, &line);
+	if (r == -EINVAL)
+		return error_usage(
+		        err,
+		        "line %u of '%s' is not NAME=VALUE; a name has letters, digits and "
+		        "_ only",
+		        line, path);
+	return r < 0 ? error_set(err, r, "out of memory") : 0;
+}
+
+int load_env_files(struct run_config *config, struct error *err)
+{
+	_cleanup_strv_ char **env = NULL;
+	int r = 0;
+
+	for (char **path = config->env_files; path && *path && r == 0; path++)
+		r = load_add_file(*path, &env, err);
+	if (r < 0 || !env)
+		return r;
+	for (char **setting = config->env; setting && *setting; setting++)
+		if (env_set(&env, *setting) < 0)
+			return error_set(err, -ENOMEM, "out of memory");
+	strv_free(config->env);
+	config->env = TAKE_PTR(env);
+	return 0;
+}

@@ -1,0 +1,527 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* PM2's options, in one table: which of ours each is, or why it has none. */
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/nearest.h"
+#include "base/parse.h"
+#include "config/pm2_app.h"
+#include "core/env.h"
+
+#define PM2_LISTEN_TIMEOUT (3 * NS_PER_S)
+#define READY_TIMEOUT_MIN  (30 * NS_PER_S)
+#define PM2_BACKOFF_MAX_MS 15000
+#define BLANKS             " \t"
+
+struct pm2_option {
+	const char *name;
+	void (*take)(struct pm2_app *app, const struct pm2_option *option,
+	             struct json_object *value);
+	const char *text; /* our option, or what is said of it */
+};
+
+/* Taken elsewhere: pm2_take_command(), pm2_take_env(), or as the alias of another one. */
+static void pm2_options_elsewhere(struct pm2_app *app, const struct pm2_option *option,
+                                  struct json_object *value)
+{
+}
+
+static bool pm2_options_is_off(struct json_object *value)
+{
+	return json_object_is_type(value, json_type_array) ? !json_object_array_length(value)
+	                                                   : !json_object_get_boolean(value);
+}
+
+static void pm2_options_unsupported(struct pm2_app *app, const struct pm2_option *option,
+                                    struct json_object *value)
+{
+	if (!pm2_options_is_off(value))
+		pm2_warn(app, option->name, "left out: %s", option->text);
+}
+
+/* Whose being off is what we don't do. */
+static void pm2_options_always_on(struct pm2_app *app, const struct pm2_option *option,
+                                  struct json_object *value)
+{
+	if (pm2_options_is_off(value))
+		pm2_warn(app, option->name, "left out: %s", option->text);
+}
+
+static void pm2_options_text(struct pm2_app *app, const struct pm2_option *option,
+                             struct json_object *value)
+{
+	const char *as_text = pm2_text(value);
+
+	if (as_text)
+		pm2_set(app, option->name, option->text, as_text);
+	else
+		pm2_problem(app, option->name, "it is neither a text nor a number");
+}
+
+static void pm2_options_flag(struct pm2_app *app, const struct pm2_option *option,
+                             struct json_object *value)
+{
+	pm2_set(app, option->name, option->text, pm2_options_is_off(value) ? "no" : "yes");
+}
+
+static void pm2_options_flag_off(struct pm2_app *app, const struct pm2_option *option,
+                                 struct json_object *value)
+{
+	pm2_set(app, option->name, option->text, pm2_options_is_off(value) ? "yes" : "no");
+}
+
+/* A number of milliseconds, or a text such as "10s", "5m" or "1h". */
+static void pm2_options_milliseconds(struct pm2_app *app, const struct pm2_option *option,
+                                     struct json_object *value)
+{
+	const char *as_text = pm2_text(value);
+	const size_t n = as_text ? strlen(as_text) : 0;
+	char buf[64];
+
+	if (n && n < sizeof(buf) - 2 && isdigit((unsigned char)as_text[n - 1])) {
+		snprintf(buf, sizeof(buf), "%sms", as_text);
+		pm2_set(app, option->name, option->text, buf);
+	} else {
+		pm2_options_text(app, option, value);
+	}
+}
+
+/* PM2: the time before the second restart; it grows from there. 0 is none. */
+static void pm2_options_backoff(struct pm2_app *app, const struct pm2_option *option,
+                                struct json_object *value)
+{
+	const char *as_text = pm2_text(value);
+	char range[64];
+	long ms;
+
+	if (!as_text || parse_long(as_text, 0, 86400 * 1000, &ms) < 0) {
+		pm2_problem(app, option->name, "it is no number of milliseconds");
+		return;
+	}
+	snprintf(range, sizeof(range), "%ldms..%ldms", ms,
+	         ms > PM2_BACKOFF_MAX_MS ? ms : PM2_BACKOFF_MAX_MS);
+	if (ms)
+		pm2_set(app, option->name, option->text, range);
+}
+
+/* 0 and "max": one for each CPU; negative: so many less. */
+static void pm2_options_instances(struct pm2_app *app, const struct pm2_option *option,
+                                  struct json_object *value)
+{
+	const char *as_text = pm2_text(value);
+	const long n_cpus = app->file->n_cpus;
+	char buf[32];
+	long n;
+
+	if (!as_text || !strcmp(as_text, "max") ||
+	    parse_long(as_text, -RPD_SLOT_MAX, RPD_SLOT_MAX, &n) < 0) {
+		pm2_options_text(app, option, value);
+		return;
+	}
+	if (n <= 0)
+		n = n_cpus + n < 1 ? 1 : n_cpus + n;
+	snprintf(buf, sizeof(buf), "%ld", n);
+	pm2_set(app, option->name, option->text, buf);
+}
+
+/* Fork or cluster: ours are processes of their own, on one port, in either. */
+static void pm2_options_exec_mode(struct pm2_app *app, const struct pm2_option *option,
+                                  struct json_object *value)
+{
+	static const char *const modes[] = {"cluster", "cluster_mode", "fork", "fork_mode"};
+	const char *mode = pm2_text(value);
+
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++)
+		if (mode && !strcmp(mode, modes[i]))
+			return;
+	pm2_problem(app, option->name, "it is neither cluster nor fork");
+}
+
+static void pm2_options_wait_ready(struct pm2_app *app, const struct pm2_option *option,
+                                   struct json_object *value)
+{
+	if (!pm2_options_is_off(value))
+		pm2_set(app, option->name, option->text, "message");
+}
+
+/*
+ * With PM2 a worker that isn't ready after listen_timeout counts as ready, and is never stopped for
+ * that. An app that just doesn't listen is run here as well, from then on as one that never will;
+ * where it must listen (core/ready.h), or has to say that it is ready, it gets more time than PM2
+ * gives it, but then it has failed.
+ */
+static void pm2_options_set_ready_times(struct pm2_app *app)
+{
+	static const char *const names[] = {"listen_timeout", NULL};
+	struct run_config *config = app->config;
+	const bool given = !pm2_options_is_off(pm2_get(app, names, NULL));
+	const int64_t timeout = given ? config->ready_timeout : PM2_LISTEN_TIMEOUT;
+
+	config->ready_timeout = timeout < READY_TIMEOUT_MIN ? READY_TIMEOUT_MIN : timeout;
+	if (config->ready == READY_MESSAGE) {
+		if (given && timeout < READY_TIMEOUT_MIN)
+			pm2_warn(app, "listen_timeout",
+			         "raised to 30 s: PM2 takes a worker for ready then, here it has "
+			         "failed");
+		return;
+	}
+	config->ready = READY_ALIVE;
+	config->alive_after = timeout;
+	if (timeout >= READY_TIMEOUT_MIN)
+		config->ready_timeout += NS_PER_S;
+}
+
+/* Ours are from 1 on. 0 is the same to PM2, which looks after it has counted the first one. */
+static void pm2_options_max_restarts(struct pm2_app *app, const struct pm2_option *option,
+                                     struct json_object *value)
+{
+	const char *as_text = pm2_text(value);
+	long n;
+
+	if (as_text && parse_long(as_text, 0, 0, &n) == 0)
+		pm2_set(app, option->name, option->text, "1");
+	else
+		pm2_options_text(app, option, value);
+}
+
+/* Of six fields, of which the first one is for seconds, the other five; else NULL. There is no
+ * blank before the first one. */
+static const char *pm2_options_after_seconds(const char *text)
+{
+	const char *five = NULL;
+	size_t n = 0;
+
+	for (; *text; text += strspn(text, BLANKS)) {
+		if (n++ == 1)
+			five = text;
+		text += strcspn(text, BLANKS);
+	}
+	return n == 6 ? five : NULL;
+}
+
+static void pm2_options_cron(struct pm2_app *app, const struct pm2_option *option,
+                             struct json_object *value)
+{
+	const char *as_text = pm2_text(value), *five;
+
+	if (!as_text || !strcmp(as_text, "0")) /* PM2: 0 is never */
+		return;
+	as_text += strspn(as_text, BLANKS);
+	five = pm2_options_after_seconds(as_text);
+	if (five && (as_text[0] != '0' || !strchr(BLANKS, as_text[1])))
+		pm2_warn(app, option->name, "seconds are not supported: taken as '%s'", five);
+	pm2_set(app, option->name, option->text, five ? five : as_text);
+}
+
+/* Relative to the app's folder; ~ is ours. PM2 writes NULL for /dev/null. */
+static void pm2_options_path_name(struct pm2_app *app, const struct pm2_option *option,
+                                  struct json_object *value)
+{
+	const char *name = pm2_text(value), *home = getenv("HOME"), *cwd = app->config->cwd;
+	_cleanup_free_ char *path = NULL;
+	int r;
+
+	if (!name || pm2_options_is_off(value)) {
+		if (!name)
+			pm2_problem(app, option->name, "it is no file's name");
+		return;
+	}
+	if (!strcmp(name, "NULL"))
+		name = "/dev/null";
+	if (name[0] == '~' && home)
+		r = asprintf(&path, "%s%s", home, name + 1);
+	else
+		r = asprintf(&path, "%s%s%s", name[0] != '/' && cwd ? cwd : "",
+		             name[0] != '/' && cwd ? "/" : "", name);
+	if (r < 0) {
+		path = NULL;
+		pm2_problem(app, NULL, "out of memory");
+		return;
+	}
+	pm2_set(app, option->name, option->text, path);
+}
+
+/* Both outputs in one file, unless they have files of their own, beside which we write no third. */
+static void pm2_options_common_log(struct pm2_app *app, const struct pm2_option *option,
+                                   struct json_object *value)
+{
+	static const char *const others[] = {"out_file", "out", "output",   "out_log", "error_file",
+	                                     "error",    "err", "err_file", "err_log", NULL};
+	struct pm2_option out = *option, error = *option;
+
+	if (pm2_options_is_off(value))
+		return;
+	if (json_object_is_type(value, json_type_boolean) || pm2_get(app, others, NULL)) {
+		pm2_warn(app, option->name, "left out: %s", option->text);
+		return;
+	}
+	out.text = "out-file";
+	error.text = "error-file";
+	pm2_options_path_name(app, &out, value);
+	pm2_options_path_name(app, &error, value);
+}
+
+static void pm2_options_disable_logs(struct pm2_app *app, const struct pm2_option *option,
+                                     struct json_object *value)
+{
+	if (pm2_options_is_off(value))
+		return;
+	pm2_set(app, option->name, "out-file", "/dev/null");
+	pm2_set(app, option->name, "error-file", "/dev/null");
+}
+
+/* Without files, everybody's lines are in one place anyway. */
+static void pm2_options_merge_logs(struct pm2_app *app, const struct pm2_option *option,
+                                   struct json_object *value)
+{
+	if (app->config->out_file || app->config->error_file)
+		pm2_options_flag(app, option, value);
+}
+
+/* A variable that has a value, or from 0 on, and of which each worker gets its own. */
+static void pm2_options_counted(struct pm2_app *app, const struct pm2_option *option,
+                                struct json_object *value)
+{
+	const char *name = pm2_text(value), *other = app->config->increment_var;
+	_cleanup_free_ char *setting = NULL;
+
+	if (!name || !*name) {
+		pm2_problem(app, option->name, "it is no variable's name");
+		return;
+	}
+	if (other && strcmp(other, name) != 0) {
+		pm2_warn(app, option->name, "left out: only one variable can be counted up, %s is",
+		         other);
+		return;
+	}
+	if (!env_find(app->config->env, name) &&
+	    (asprintf(&setting, "%s=0", name) < 0 || env_set(&app->config->env, setting) < 0)) {
+		pm2_problem(app, option->name, "'%s' is no variable's name", name);
+		return;
+	}
+	pm2_set(app, option->name, option->text, name);
+}
+
+/* NODE_APP_INSTANCE has its slot anyway. */
+static void pm2_options_instance_var(struct pm2_app *app, const struct pm2_option *option,
+                                     struct json_object *value)
+{
+	const char *name = pm2_text(value);
+
+	if (!name || strcmp(name, "NODE_APP_INSTANCE") != 0)
+		pm2_options_counted(app, option, value);
+}
+
+static const char not_watched[] = "files are not watched; `reuseportd reload` after a change";
+static const char as_they_are[] = "lines are written as they are (log-prefix names the worker)";
+static const char no_pm2_io[] = "nothing is put into the program";
+static const char no_source_maps[] = "give node --enable-source-maps by node_args";
+
+/* In this order: files before merge_logs, increment_var before instance_var. */
+static const struct pm2_option options[] = {
+        {"name", pm2_options_elsewhere},
+        {"script", pm2_options_elsewhere},
+        {"exec", pm2_options_elsewhere},
+        {"cmd", pm2_options_elsewhere},
+        {"command", pm2_options_elsewhere},
+        {"args", pm2_options_elsewhere},
+        {"interpreter", pm2_options_elsewhere},
+        {"exec_interpreter", pm2_options_elsewhere},
+        {"node_args", pm2_options_elsewhere},
+        {"interpreter_args", pm2_options_elsewhere},
+        {"interpreterArgs", pm2_options_elsewhere},
+        {"cwd", pm2_options_elsewhere},
+        {"env", pm2_options_elsewhere},
+        {"port", pm2_options_elsewhere},
+        {"autostart", pm2_options_elsewhere},
+        {"execute_command", pm2_options_elsewhere},
+        {"instances", pm2_options_instances, "workers"},
+        {"exec_mode", pm2_options_exec_mode},
+        {"wait_ready", pm2_options_wait_ready, "ready"},
+        {"listen_timeout", pm2_options_milliseconds, "ready-timeout"},
+        {"kill_timeout", pm2_options_milliseconds, "kill-timeout"},
+        {"shutdown_with_message", pm2_options_flag, "shutdown-message"},
+        {"max_memory_restart", pm2_options_text, "max-memory"},
+        {"max_restarts", pm2_options_max_restarts, "max-restarts"},
+        {"min_uptime", pm2_options_milliseconds, "min-uptime"},
+        {"exp_backoff_restart_delay", pm2_options_backoff, "backoff"},
+        {"restart_delay", pm2_options_milliseconds, "restart-delay"},
+        {"autorestart", pm2_options_flag_off, "no-restart"},
+        {"cron_restart", pm2_options_cron, "cron-restart"},
+        {"cron", pm2_options_cron, "cron-restart"},
+        {"out_file", pm2_options_path_name, "out-file"},
+        {"out", pm2_options_path_name, "out-file"},
+        {"output", pm2_options_path_name, "out-file"},
+        {"out_log", pm2_options_path_name, "out-file"},
+        {"error_file", pm2_options_path_name, "error-file"},
+        {"error", pm2_options_path_name, "error-file"},
+        {"err", pm2_options_path_name, "error-file"},
+        {"err_file", pm2_options_path_name, "error-file"},
+        {"err_log", pm2_options_path_name, "error-file"},
+        {"log_file", pm2_options_common_log, "the output goes to out_file and error_file only"},
+        {"log", pm2_options_common_log, "the output goes to out_file and error_file only"},
+        {"disable_logs", pm2_options_disable_logs},
+        {"merge_logs", pm2_options_merge_logs, "merge-logs"},
+        {"combine_logs", pm2_options_merge_logs, "merge-logs"},
+        {"increment_var", pm2_options_counted, "increment-var"},
+        {"instance_var", pm2_options_instance_var, "increment-var"},
+        {"uid", pm2_options_text, "user"},
+        {"user", pm2_options_text, "user"},
+        {"gid", pm2_options_text, "group"},
+        {"group", pm2_options_text, "group"},
+        {"env_file", pm2_options_path_name, "env-file"},
+
+        {"watch", pm2_options_unsupported, not_watched},
+        {"ignore_watch", pm2_options_unsupported, not_watched},
+        {"watch_delay", pm2_options_unsupported, not_watched},
+        {"watch_options", pm2_options_unsupported, not_watched},
+        {"namespace", pm2_options_unsupported, "services have no namespaces"},
+        {"name_prefix", pm2_options_unsupported, "a service has the app's name"},
+        {"append_env_to_name", pm2_options_unsupported, "a service has the app's name"},
+        {"filter_env", pm2_options_unsupported, "workers get all of our environment"},
+        {"install_url", pm2_options_unsupported, "nothing is installed"},
+        {"post_update", pm2_options_unsupported, "nothing is updated"},
+        {"log_type", pm2_options_unsupported, as_they_are},
+        {"log_date_format", pm2_options_unsupported, as_they_are},
+        {"time", pm2_options_unsupported, as_they_are},
+        {"pid_file", pm2_options_unsupported, "`reuseportd status` has the pids"},
+        {"pid", pm2_options_unsupported, "`reuseportd status` has the pids"},
+        {"source_map_support", pm2_options_unsupported, no_source_maps},
+        {"disable_source_map_support", pm2_options_elsewhere},
+        {"vizion", pm2_options_unsupported, "there is no versioning metadata"},
+        {"stop_exit_codes", pm2_options_unsupported,
+         "a worker that ends is restarted, whatever its status"},
+        {"trace", pm2_options_unsupported, no_pm2_io},
+        {"disable_trace", pm2_options_elsewhere},
+        {"v8", pm2_options_unsupported, no_pm2_io},
+        {"event_loop_inspector", pm2_options_unsupported, no_pm2_io},
+        {"deep_monitoring", pm2_options_unsupported, no_pm2_io},
+        {"pmx", pm2_options_unsupported, no_pm2_io},
+        {"automation", pm2_options_unsupported, no_pm2_io},
+        {"io", pm2_options_unsupported, no_pm2_io},
+        {"treekill", pm2_options_always_on, "all processes of a worker end with it"},
+        {"kill_retry_time", pm2_options_unsupported,
+         "SIGKILL to a whole cgroup needs no second try"},
+        {"force", pm2_options_unsupported, "a service runs once"},
+        {"username", pm2_options_unsupported, "`user` says whose processes the workers are"},
+        {"windowsHide", pm2_options_elsewhere},
+        {"write", pm2_options_unsupported, "no file is written"},
+};
+
+static const char *pm2_options_name_of(const void *data, size_t i)
+{
+	return options[i].name;
+}
+
+static bool pm2_options_is_known(const char *key)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++)
+		if (!strcmp(key, options[i].name))
+			return true;
+	return !strncmp(key, "env_", 4);
+}
+
+static void pm2_options_warn_of_unknown(struct pm2_app *app)
+{
+	json_object_object_foreach(app->json, key, value)
+	{
+		const char *near = nearest(key, pm2_options_name_of, NULL, ARRAY_SIZE(options));
+
+		if (value && !pm2_options_is_known(key))
+			pm2_warn(app, key, "left out: PM2 has no such option%s%s%s",
+			         near ? "; is '" : "", near ? near : "", near ? "' meant?" : "");
+	}
+}
+
+/* Another name of the same option, further down, that has a value as well; NULL if there is none.
+ */
+static const char *pm2_options_other_name(const struct pm2_app *app,
+                                          const struct pm2_option *option)
+{
+	if (option->take == pm2_options_unsupported || option->take == pm2_options_elsewhere)
+		return NULL;
+	for (const struct pm2_option *o = option + 1; o < options + ARRAY_SIZE(options); o++)
+		if (o->take == option->take && o->text && option->text &&
+		    !strcmp(o->text, option->text) &&
+		    !pm2_options_is_off(json_object_object_get(app->json, o->name)))
+			return o->name;
+	return NULL;
+}
+
+void pm2_take_options(struct pm2_app *app)
+{
+	struct run_config *config = app->config;
+
+	config->workers = 1;
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+		struct json_object *value = json_object_object_get(app->json, options[i].name);
+
+		const char *other = value ? pm2_options_other_name(app, &options[i]) : NULL;
+
+		if (other)
+			pm2_warn(app, options[i].name, "left out: %s says the same thing", other);
+		else if (value)
+			options[i].take(app, &options[i], value);
+	}
+	pm2_options_warn_of_unknown(app);
+	pm2_options_set_ready_times(app);
+	if (!config->restart && config->restart_delay) {
+		pm2_warn(app, "restart_delay", "left out: autorestart is off");
+		config->restart_delay = 0;
+	}
+}
+
+static void pm2_options_set_variable(struct pm2_app *app, const char *key, const char *name,
+                                     struct json_object *value)
+{
+	const char *as_text = pm2_text(value);
+	_cleanup_free_ char *setting = NULL;
+
+	/* PM2 writes what is no text as JSON. */
+	if (!as_text)
+		as_text = json_object_to_json_string_ext(
+		        value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	if (asprintf(&setting, "%s=%s", name, as_text) < 0 || strchr(name, '=') ||
+	    env_set(&app->config->env, setting) < 0)
+		pm2_problem(app, key, "'%s' is no name for a variable", name);
+}
+
+static void pm2_options_take_variables(struct pm2_app *app, const char *key,
+                                       struct json_object *variables)
+{
+	if (!json_object_is_type(variables, json_type_object)) {
+		pm2_problem(app, key, "it is no object");
+		return;
+	}
+	json_object_object_foreach(variables, name, value)
+	        pm2_options_set_variable(app, key, name, value);
+}
+
+void pm2_take_env(struct pm2_app *app)
+{
+	static const char *const ports[] = {"port", NULL};
+	struct json_object *base = json_object_object_get(app->json, "env"), *chosen = NULL;
+	struct json_object *port = pm2_get(app, ports, NULL);
+	_cleanup_free_ char *key = NULL;
+
+	if (base)
+		pm2_options_take_variables(app, "env", base);
+	if (port)
+		pm2_options_set_variable(app, "port", "PORT", port);
+	if (!app->file->env)
+		return;
+	if (asprintf(&key, "env_%s", app->file->env) < 0) {
+		key = NULL;
+		pm2_problem(app, NULL, "out of memory");
+		return;
+	}
+	chosen = json_object_object_get(app->json, key);
+	if (chosen)
+		pm2_options_take_variables(app, key, chosen);
+	else
+		pm2_warn(app, key, "there is none; only env is taken");
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "core/listener_owner.h"
+
+#include "core/roster.h"
+
+static const struct holder *listener_owner_find(const struct rpd_worker *was,
+                                                const struct holder *holders, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (holders[i].pid == was->pid && holders[i].start_time == was->start_time)
+			return &holders[i];
+	return NULL;
+}
+
+static const struct holder *listener_owner_successor(const struct rpd_worker *was,
+                                                     const struct holder *holders, size_t n)
+{
+	const struct holder *best = NULL;
+
+	for (size_t i = 0; i < n; i++)
+		if (holders[i].start_time > was->start_time &&
+		    (!best || holders[i].start_time > best->start_time))
+			best = &holders[i];
+	return best;
+}
+
+const struct holder *listener_owner_now(const struct rpd_worker *was, const struct holder *holders,
+                                        size_t n)
+{
+	const struct holder *now = roster_owner(holders, n);
+
+	if (now && now->evidence > EVIDENCE_HOLDS)
+		return now;
+	now = listener_owner_find(was, holders, n);
+	if (now || was->evidence == EVIDENCE_EPOLL)
+		return now;
+	return listener_owner_successor(was, holders, n);
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "service/connections.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "service/sockets.h"
+
+void connections_free(struct connections *connections)
+{
+	free(connections->rows);
+	memset(connections, 0, sizeof(*connections));
+}
+
+static int connections_compare_rows(const void *a, const void *b)
+{
+	const struct worker_connection *x = a, *y = b;
+	uint64_t p = x->connection.since, q = y->connection.since;
+
+	if (x->slot != y->slot)
+		return x->slot - y->slot;
+	return (p > q) - (p < q);
+}
+
+static struct worker_connection connections_place(const struct observed *o,
+                                                  const struct connection *c)
+{
+	uint16_t account = c->account;
+	struct worker_connection row = {.connection = *c, .slot = -1};
+
+	row.parked = account == RPD_ACCOUNT_PARKED;
+	if (account >= RPD_ACCOUNT_UNKNOWN)
+		return row;
+	row.slot = account % RPD_SLOT_MAX;
+	row.former = (unsigned int)row.slot >= o->n_slots ||
+	             o->slots[row.slot].worker.account != account;
+	return row;
+}
+
+static bool connections_is_wanted(const struct worker_connection *row, const struct slots *slots,
+                                  bool former)
+{
+	if (!slots || row->slot < 0)
+		return !slots || !row->parked;
+	for (size_t i = 0; i < slots->n; i++)
+		if (slots->at[i] == row->slot)
+			return former || !row->former;
+	return false;
+}
+
+int connections_take(const struct service *service, const struct observed *observed,
+                     const struct slots *slots, bool former, struct connections *ret,
+                     struct error *err)
+{
+	_cleanup_free_ struct connection *all = NULL;
+	_cleanup_connections_ struct connections kept = {};
+	size_t n;
+	int r;
+
+	if (!service->conns.counting)
+		return error_set(err, -EOPNOTSUPP, "connections are not counted: %s",
+		                 service->conns.why);
+	if (!service->reachable)
+		return error_set(err, -ENOENT, "the workers' network namespace is gone");
+	r = sockets_connections(service, &all, &n, err);
+	if (r == 0)
+		r = conns_mark(&service->conns, all, n, err);
+	if (r < 0)
+		return r;
+	kept.rows = calloc(n + 1, sizeof(*kept.rows));
+	if (!kept.rows)
+		return error_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < n; i++) {
+		if (!all[i].counted)
+			continue;
+		kept.rows[kept.n] = connections_place(observed, &all[i]);
+		kept.n += connections_is_wanted(&kept.rows[kept.n], slots, former);
+	}
+	if (kept.n)
+		qsort(kept.rows, kept.n, sizeof(*kept.rows), connections_compare_rows);
+	*ret = kept;
+	memset(&kept, 0, sizeof(kept)); /* handed on */
+	return 0;
+}

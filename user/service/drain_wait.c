@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "service/drain_wait.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "service/sockets.h"
+#include "kern/sockdiag_conn.h"
+
+#define EMPTY_LOOK_NS 50000000
+
+/* A connection that goes from one stage to the next while we look from one to the next, on another
+ * CPU, may be seen at neither. It can't hide twice. */
+#define EMPTY_LOOKS 2
+
+/* How long resets may take to be carried out. */
+#define EMPTY_CLOSE_S 2
+
+void drain_wait_free(struct drain_wait_result *result)
+{
+	connections_free(&result->remaining);
+	memset(result, 0, sizeof(*result));
+}
+
+/* Whether all connections of the slot's worker are counted. */
+static int drain_wait_check_counted(const struct service *service, const struct observed *observed,
+                                    unsigned int slot, struct error *err)
+{
+	uint16_t account = observed->slots[slot].worker.account;
+	struct conn_count count;
+	int r;
+
+	if (account >= RPD_ACCOUNT_UNKNOWN)
+		return error_set(err, -EOPNOTSUPP,
+		                 "the connections of slot %u are not counted: those of its former "
+		                 "workers take all the room",
+		                 slot);
+	r = conns_count(&service->steer, account, &count);
+	if (r < 0)
+		return error_set(err, r, "can't read the counts of slot %u: %s", slot,
+		                 strerror(-r));
+	if (count.of[RPD_CONN_uncounted])
+		return error_set(err, -EOPNOTSUPP,
+		                 "%" PRIu64
+		                 " connections of slot %u are not counted for want of "
+		                 "room (`attach --count-max`), so nobody knows when its worker is "
+		                 "empty",
+		                 count.of[RPD_CONN_uncounted], slot);
+	return 0;
+}
+
+int drain_wait_check(const struct service *service, const struct observed *observed,
+                     const struct slots *slots, struct error *err)
+{
+	int r = 0;
+
+	if (!service->conns.counting)
+		return error_set(err, -EOPNOTSUPP,
+		                 "connections are not counted, so nobody knows when a worker is "
+		                 "empty: %s",
+		                 service->conns.why);
+	if (service->steer.control->n_unlisted)
+		return error_set(err, -EOPNOTSUPP,
+		                 "of the connections from before attach some are not counted, so "
+		                 "nobody knows when a worker is empty");
+	if (!service->reachable)
+		return error_set(err, -ENOENT,
+		                 "the workers' network namespace is gone, or can't be entered");
+	for (size_t i = 0; r == 0 && i < slots->n; i++)
+		r = drain_wait_check_counted(service, observed, slots->at[i], err);
+	return r;
+}
+
+static bool drain_wait_is_in_slots(const struct observed *o, const struct slots *slots,
+                                   uint64_t cookie)
+{
+	for (size_t i = 0; i < slots->n; i++)
+		if (observed_is_in_slot(o, slots->at[i], cookie))
+			return true;
+	return false;
+}
+
+/* In the order in which a connection goes. */
+static int drain_wait_look(const struct service *service, const struct observed *o,
+                           const struct slots *slots, struct drain_wait_left *ret,
+                           struct error *err)
+{
+	_cleanup_free_ struct rpd_handshakes *handshakes = NULL;
+	_cleanup_free_ struct listener *listeners = NULL;
+	struct drain_wait_left left = {};
+	struct conn_count unknown;
+	size_t n = 0;
+	int r = conns_handshakes(&service->conns, &handshakes, &n, err);
+
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (drain_wait_is_in_slots(o, slots, handshakes[i].cookie))
+			left.handshakes += handshakes[i].under_way;
+	if (r == 0)
+		r = sockets_listeners(service, &listeners, &n, err);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (drain_wait_is_in_slots(o, slots, listeners[i].cookie))
+			left.queued += listeners[i].queue;
+	for (size_t i = 0; r == 0 && i < slots->n; i++) {
+		struct conn_count count;
+
+		r = conns_count(&service->steer, o->slots[slots->at[i]].worker.account, &count);
+		if (r < 0)
+			return error_set(err, r, "can't read the counts of slot %u: %s",
+			                 slots->at[i], strerror(-r));
+		left.active += conn_count_open(&count);
+	}
+	if (r == 0)
+		r = conns_count(&service->steer, RPD_ACCOUNT_UNKNOWN, &unknown);
+	left.unattributed = r == 0 ? conn_count_open(&unknown) : 0;
+	*ret = left;
+	return r;
+}
+
+static bool drain_wait_is_empty(const struct drain_wait_left *left)
+{
+	return !left->handshakes && !left->queued && !left->active && !left->unattributed;
+}
+
+static int drain_wait_detached_error(const struct service *service, struct error *err)
+{
+	return error_set(err, -ECANCELED, "service '%s' was detached meanwhile",
+	                 service->pins.service);
+}
+
+/* While nobody has the lock the service may go, or the slots be given to others. Its maps tell so
+ * also when there is another one of its name. */
+static int drain_wait_check_still(const struct service *service, const struct observed *o,
+                                  const struct slots *slots, struct error *err)
+{
+	if (service->steer.service->stage != RPD_STAGE_READY)
+		return drain_wait_detached_error(service, err);
+	for (size_t i = 0; i < slots->n; i++) {
+		unsigned int slot = slots->at[i];
+		struct rpd_worker worker;
+		int r = steer_worker_get(&service->steer, slot, &worker);
+
+		if (r < 0 || worker.account != o->slots[slot].worker.account ||
+		    steer_schedule(&service->steer)->slots[slot].state != RPD_SLOT_DRAINING)
+			return error_set(err, -ECANCELED,
+			                 "slot %u was resumed or swapped meanwhile", slot);
+	}
+	return 0;
+}
+
+/* The same for good, while no other command is at work. */
+static int drain_wait_check_drained(const struct service *service, const struct observed *o,
+                                    const struct slots *slots, struct error *err)
+{
+	_cleanup_service_ struct service now;
+	int r;
+
+	service_init(&now);
+	r = service_open(&now, service->pins.service, err);
+	if (r == -ENOENT)
+		return drain_wait_detached_error(service, err);
+	if (r < 0)
+		return r;
+	r = drain_wait_check_still(service, o, slots, err);
+	if (r == 0) /* pins that were removed by hand are of no stage */
+		r = drain_wait_check_still(&now, o, slots, err);
+	if (r == 0 && !now.conns.counting)
+		return error_set(err, -ECANCELED, "connections are not counted any more: %s",
+		                 now.conns.why);
+	return r;
+}
+
+/* What was counted says that nothing is left: so must the kernel's list of connections. */
+static int drain_wait_confirm(const struct service *service, const struct observed *o,
+                              const struct drain_wait_request *request, struct error *err)
+{
+	_cleanup_connections_ struct connections listed = {};
+	int r = drain_wait_check_drained(service, o, &request->slots, err);
+
+	if (r == 0)
+		r = connections_take(service, o, &request->slots, false, &listed, err);
+	if (r == 0 && listed.n > 0)
+		return error_set(err, -EIO, "%zu connections are open that were not counted",
+		                 listed.n);
+	return r;
+}
+
+/* Looks until all is empty, or until @deadline; fails as soon as there is nothing to wait for. */
+static int drain_wait_until(const struct service *service, const struct observed *o,
+                            const struct drain_wait_request *request, double begin, double deadline,
+                            struct drain_wait_result *result, struct error *err)
+{
+	const struct timespec pause = {.tv_nsec = EMPTY_LOOK_NS};
+
+	for (int looks = 0;;) {
+		int r = drain_wait_check_still(service, o, &request->slots, err);
+
+		if (r == 0)
+			r = drain_wait_look(service, o, &request->slots, &result->left, err);
+		if (r < 0)
+			return r;
+		result->seconds = clock_s(CLOCK_MONOTONIC) - begin;
+		looks = drain_wait_is_empty(&result->left) ? looks + 1 : 0;
+		result->empty = looks == EMPTY_LOOKS;
+		if (request->progress)
+			request->progress(&result->left, result->seconds, request->data);
+		if (result->empty)
+			return drain_wait_confirm(service, o, request, err);
+		if (looks == 0 && clock_s(CLOCK_MONOTONIC) >= deadline)
+			return 0;
+		nanosleep(&pause, NULL);
+	}
+}
+
+/* Resets what is left, but for what may be another worker's. */
+static int drain_wait_close_remaining(const struct service *service, const struct observed *o,
+                                      const struct drain_wait_request *request,
+                                      struct drain_wait_result *result, struct error *err)
+{
+	int r = drain_wait_check_drained(service, o, &request->slots, err);
+
+	for (size_t i = 0; r == 0 && i < result->remaining.n; i++) {
+		const struct worker_connection *row = &result->remaining.rows[i];
+		int reset = row->slot < 0 ? -EPERM : sockdiag_reset(&row->connection);
+
+		result->n_closed += reset == 0;
+		if (reset == -EOPNOTSUPP)
+			r = error_set(err, reset,
+			              "this kernel can't reset connections "
+			              "(CONFIG_INET_DIAG_DESTROY)");
+	}
+	return r;
+}
+
+int drain_wait(struct service *service, const struct observed *observed,
+               const struct drain_wait_request *request, struct drain_wait_result *ret,
+               struct error *err)
+{
+	_cleanup_drain_wait_ struct drain_wait_result result = {};
+	double begin = clock_s(CLOCK_MONOTONIC);
+	int r = drain_wait_check(service, observed, &request->slots, err);
+
+	if (r < 0)
+		return r;
+	pins_unlock(&service->pins);
+	r = drain_wait_until(service, observed, request, begin, begin + request->timeout, &result,
+	                     err);
+	if (r == 0 && !result.empty)
+		r = connections_take(service, observed, &request->slots, false, &result.remaining,
+		                     err);
+	if (r == 0 && !result.empty && request->close_remaining)
+		r = drain_wait_close_remaining(service, observed, request, &result, err);
+	if (r == 0 && result.n_closed > 0)
+		r = drain_wait_until(service, observed, request, begin,
+		                     clock_s(CLOCK_MONOTONIC) + EMPTY_CLOSE_S, &result, err);
+	if (r < 0)
+		return r;
+	*ret = result;
+	memset(&result, 0, sizeof(result)); /* handed on */
+	return 0;
+}

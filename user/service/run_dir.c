@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "service/run_dir.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define RUN_DIR_ROOT "/run/reuseportd"
+
+void run_dir_path(const char *service, const char *name, char *buf, size_t size)
+{
+	snprintf(buf, size, RUN_DIR_ROOT "/%s%s%s", service, name ? "/" : "", name ? name : "");
+}
+
+int run_dir_make(const char *service, struct error *err)
+{
+	char dir[PATH_MAX], out[PATH_MAX];
+
+	run_dir_path(service, NULL, dir, sizeof(dir));
+	run_dir_path(service, "out", out, sizeof(out));
+	if ((mkdir(RUN_DIR_ROOT, 0755) < 0 && errno != EEXIST) ||
+	    (mkdir(dir, 0755) < 0 && errno != EEXIST) || (mkdir(out, 0700) < 0 && errno != EEXIST))
+		return error_set(err, -errno, "can't make the run directory %s: %s", dir,
+		                 strerror(errno));
+	return 0;
+}
+
+void run_dir_remove(const char *service)
+{
+	char dir[PATH_MAX], out[PATH_MAX];
+
+	run_dir_path(service, NULL, dir, sizeof(dir));
+	run_dir_path(service, "out", out, sizeof(out));
+	rmdir(out);
+	rmdir(dir);
+	rmdir(RUN_DIR_ROOT);
+}
+
+/* The note is a symbolic link. */
+static void run_dir_cgroup_note(const char *service, char *buf, size_t size)
+{
+	run_dir_path(service, "cgroup", buf, size);
+}
+
+bool run_dir_cgroup(const char *service, char ret[PATH_MAX])
+{
+	char note[PATH_MAX];
+	ssize_t length;
+
+	run_dir_cgroup_note(service, note, sizeof(note));
+	length = readlink(note, ret, PATH_MAX - 1);
+	if (length > 0)
+		ret[length] = '\0';
+	return length > 0;
+}
+
+int run_dir_note_cgroup(const char *service, const char *path, struct error *err)
+{
+	char note[PATH_MAX], present[PATH_MAX];
+
+	if (run_dir_cgroup(service, present) && !strcmp(present, path))
+		return 0;
+	run_dir_cgroup_note(service, note, sizeof(note));
+	/* A link to another path leads to a cgroup that is gone. */
+	if ((unlink(note) < 0 && errno != ENOENT) || symlink(path, note) < 0)
+		return error_set(err, -errno, "can't write %s: %s", note, strerror(errno));
+	return 0;
+}
+
+void run_dir_forget_cgroup(const char *service)
+{
+	char note[PATH_MAX];
+
+	run_dir_cgroup_note(service, note, sizeof(note));
+	unlink(note);
+}

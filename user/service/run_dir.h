@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The run directory of a service that is run, /run/reuseportd/SERVICE: sockets, the workers' output
+ * and notes for the next supervisor.
+ */
+#pragma once
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+
+/* The path of the service's run directory or, with @name, of a file in it. */
+void run_dir_path(const char *service, const char *name, char *buf, size_t size);
+
+/* Makes the directory and its folder for the workers' output, unless they exist. Returns 0, or a
+ * negative errno with @err set. */
+int run_dir_make(const char *service, struct error *err);
+
+/* Removes the directory and its folder, as far as they are empty. */
+void run_dir_remove(const char *service);
+
+/* Reads the path of the service's cgroup from its note. Each worker's processes are in a child of
+ * that cgroup, "SLOT-NUMBER". Returns false if there is no note. */
+bool run_dir_cgroup(const char *service, char ret[PATH_MAX]);
+
+/* Notes the path of the service's cgroup. Returns 0, or a negative errno with @err set. */
+int run_dir_note_cgroup(const char *service, const char *path, struct error *err);
+
+/* Removes that note. */
+void run_dir_forget_cgroup(const char *service);

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "service/sockets.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "kern/sockdiag.h"
+#include "kern/sockdiag_conn.h"
+
+/* The endpoints' different ports. Returns how many there are. */
+static size_t sockets_list_ports(const struct service *service, uint16_t ret[RPD_ENDPOINT_MAX])
+{
+	const struct rpd_service *info = service->steer.service;
+	size_t n = 0;
+
+	for (unsigned int e = 0; e < info->n_endpoints; e++) {
+		size_t i = 0;
+
+		while (i < n && ret[i] != info->endpoints[e].port)
+			i++;
+		ret[i] = info->endpoints[e].port;
+		n += i == n;
+	}
+	return n;
+}
+
+/* Rows of whatever kind, from one port after the other. */
+struct rows {
+	void *all;
+	size_t n;
+};
+
+static int sockets_append(struct rows *rows, const void *more, size_t n, size_t size,
+                          struct error *err)
+{
+	char *all = reallocarray(rows->all, rows->n + n + 1, size);
+
+	if (!all)
+		return error_set(err, -ENOMEM, "out of memory");
+	if (n)
+		memcpy(all + rows->n * size, more, n * size);
+	rows->all = all;
+	rows->n += n;
+	return 0;
+}
+
+int sockets_listeners(const struct service *service, struct listener **ret, size_t *ret_n,
+                      struct error *err)
+{
+	uint16_t ports[RPD_ENDPOINT_MAX];
+	size_t n_ports = sockets_list_ports(service, ports);
+	struct rows rows = {};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < n_ports; i++) {
+		_cleanup_free_ struct listener *some = NULL;
+		size_t n;
+
+		r = sockdiag_listeners(ports[i], &some, &n, err);
+		if (r == 0)
+			r = sockets_append(&rows, some, n, sizeof(*some), err);
+	}
+	if (r < 0) {
+		free(rows.all);
+		return r;
+	}
+	*ret = rows.all;
+	*ret_n = rows.n;
+	return 0;
+}
+
+int sockets_connections(const struct service *service, struct connection **ret, size_t *ret_n,
+                        struct error *err)
+{
+	uint16_t ports[RPD_ENDPOINT_MAX];
+	size_t n_ports = sockets_list_ports(service, ports);
+	struct rows rows = {};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < n_ports; i++) {
+		_cleanup_free_ struct connection *some = NULL;
+		size_t n;
+
+		r = sockdiag_connections(ports[i], &some, &n, err);
+		if (r == 0)
+			r = sockets_append(&rows, some, n, sizeof(*some), err);
+	}
+	if (r < 0) {
+		free(rows.all);
+		return r;
+	}
+	*ret = rows.all;
+	*ret_n = rows.n;
+	return 0;
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "service/swap.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "core/schedule_edit.h"
+#include "core/endpoint.h"
+#include "service/slot_replace.h"
+#include "kern/proc.h"
+
+/* Slot that holds the listener, or -1. */
+static int swap_slot_of(const struct observed *o, unsigned int endpoint, uint64_t cookie)
+{
+	for (unsigned int slot = 0; slot < o->n_slots; slot++)
+		if (o->slots[slot].cookies[endpoint] == cookie)
+			return slot;
+	return -1;
+}
+
+static bool swap_fd_fits(const struct swap_request *request, int fd)
+{
+	for (size_t i = 0; i < request->n_fds; i++)
+		if (request->fds[i] == fd)
+			return true;
+	return request->n_fds == 0;
+}
+
+static const struct listener *swap_listener_of(const struct observed *o,
+                                               const struct holder *holder)
+{
+	for (size_t l = 0; l < o->n_listeners; l++)
+		if (o->listeners[l].inode == holder->inode)
+			return &o->listeners[l];
+	return NULL;
+}
+
+/*
+ * Of the process's listeners in one endpoint that are in no slot the one that it serves: nginx
+ * workers have all their siblings' open as well. -ENOTUNIQ if several are equally likely.
+ * @ret_taken: a slot that one of its listeners is in, if any.
+ */
+static int swap_choose_one(const struct service *service, const struct observed *o,
+                           const struct swap_request *request, const struct holder *holders,
+                           size_t n, unsigned int endpoint, const struct holder **ret,
+                           int *ret_taken)
+{
+	const struct holder *best = NULL;
+	bool unique = true;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct listener *listener = swap_listener_of(o, &holders[i]);
+		int slot;
+
+		if (holders[i].pid != request->pid || !swap_fd_fits(request, holders[i].fd) ||
+		    observed_endpoint(service, listener) != (int)endpoint)
+			continue;
+		slot = swap_slot_of(o, endpoint, listener->cookie);
+		if (slot >= 0)
+			*ret_taken = slot;
+		if (slot >= 0 || (best && holders[i].evidence < best->evidence))
+			continue;
+		unique = !best || holders[i].evidence > best->evidence;
+		best = &holders[i];
+	}
+	*ret = best;
+	return unique ? 0 : -ENOTUNIQ;
+}
+
+static int swap_choose(const struct service *service, const struct observed *o,
+                       const struct swap_request *request, const struct holder *holders, size_t n,
+                       struct newcomer *ret, struct error *err)
+{
+	const struct rpd_service *info = service->steer.service;
+	char text[ENDPOINT_TEXT_MAX];
+	int taken = -1;
+
+	for (unsigned int e = 0; e < info->n_endpoints; e++) {
+		const struct holder *best;
+
+		if (swap_choose_one(service, o, request, holders, n, e, &best, &taken) < 0)
+			return error_usage(
+			        err,
+			        "pid %u has several listeners on %s that are in no slot; "
+			        "choose with --fd",
+			        request->pid,
+			        endpoint_format(&info->endpoints[e], text, sizeof(text)));
+		if (!best)
+			continue;
+		ret->listeners[e] = swap_listener_of(o, best);
+		ret->fds[e] = best->fd;
+		if (ret->owner.pid == 0)
+			ret->owner = *best;
+	}
+	if (ret->owner.pid == 0 && taken >= 0)
+		return error_set(err, -EBUSY, "the listener of pid %u is in slot %d already",
+		                 request->pid, taken);
+	return 0;
+}
+
+/* The newcomer must be wherever the slot's worker is, or connections there would have nowhere to
+ * go. */
+static int swap_check_complete(const struct service *service, const struct observed *o,
+                               const struct swap_request *request, const struct newcomer *newcomer,
+                               struct error *err)
+{
+	const struct rpd_service *info = service->steer.service;
+	char text[ENDPOINT_TEXT_MAX];
+
+	for (unsigned int e = 0; e < info->n_endpoints; e++) {
+		const struct rpd_worker *worker = &o->slots[request->slot].worker;
+
+		if (newcomer->listeners[e] || !worker->cookies[e])
+			continue;
+		return error_set(
+		        err, -ENOENT,
+		        "pid %u has no listener%s on %s in the group of service '%s' (same "
+		        "address, port, uid %u and SO_REUSEPORT are needed)",
+		        request->pid, request->n_fds ? " by that descriptor" : "",
+		        endpoint_format(&info->endpoints[e], text, sizeof(text)),
+		        service->pins.service, info->endpoints[e].uid);
+	}
+	return 0;
+}
+
+int swap(struct service *service, const struct observed *observed,
+         const struct swap_request *request, struct error *err)
+{
+	const struct slots slot = {.n = 1, .at = {request->slot}};
+	_cleanup_free_ struct holder *holders = NULL;
+	struct newcomer newcomer = {};
+	uint64_t start_time;
+	uint32_t ppid;
+	char comm[RPD_COMM_MAX];
+	size_t n;
+	int r;
+
+	if (service_is_run(service))
+		return error_set(err, -EPERM,
+		                 "service '%s' is run: who is in its slots is its supervisor's "
+		                 "business; `reuseportd restart` or `reuseportd reload` replaces "
+		                 "workers",
+		                 service->pins.service);
+	r = schedule_edit_check_slots(steer_schedule(&service->steer), &slot, err);
+	if (r < 0)
+		return r;
+	if (proc_identity(request->pid, &start_time, &ppid, comm) < 0)
+		return error_set(err, -ESRCH, "there is no process %u", request->pid);
+	r = proc_holders(observed->listeners, observed->n_listeners, &holders, &n, err);
+	if (r == 0)
+		r = swap_choose(service, observed, request, holders, n, &newcomer, err);
+	if (r == 0)
+		r = swap_check_complete(service, observed, request, &newcomer, err);
+	if (r < 0)
+		return r;
+	return slot_replace_worker(service, request->slot, &newcomer, NULL, "swap", err);
+}

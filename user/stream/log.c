@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "stream/log.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "stream/out_queue.h"
+
+static struct out_queue *queue;
+static unsigned long n_lost; /* lines for which there was no room */
+
+static bool log_flush(void)
+{
+	char text[128];
+	int n;
+
+	if (!out_queue_flush(queue))
+		return false;
+	if (!n_lost)
+		return true;
+	n = snprintf(text, sizeof(text),
+	             "reuseportd: %lu lines are missing here: standard error was not read", n_lost);
+	n_lost = 0;
+	out_queue_add(queue, NULL, text, n);
+	return out_queue_flush(queue);
+}
+
+static void log_on_drained(void *data)
+{
+	log_flush();
+}
+
+int log_open(sd_event *loop)
+{
+	n_lost = 0;
+	return out_queue_new(loop, STDERR_FILENO, log_on_drained, NULL, &queue);
+}
+
+void log_line(const char *format, ...)
+{
+	_cleanup_free_ char *text = NULL;
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vasprintf(&text, format, args);
+	va_end(args);
+	if (n < 0) {
+		text = NULL;
+		n_lost++;
+		return;
+	}
+	if (!queue) {
+		fprintf(stderr, "%s\n", text);
+		return;
+	}
+	if (out_queue_length(queue) + n > LOG_KEPT_MAX || !out_queue_add(queue, NULL, text, n))
+		n_lost++;
+	log_flush();
+}
+
+/* Whether a line that comes now would not have to wait. Returns at the latest when it is @end. */
+static bool log_empty_until(int64_t end)
+{
+	struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+	for (;;) {
+		const bool done = log_flush();
+		const int64_t left = end - clock_ns(CLOCK_MONOTONIC);
+
+		ready.revents = 0;
+		if (poll(&ready, 1, left > 0 ? (int)(left / 1000000) : 0) == 1 && done)
+			return true;
+		if (left <= 0)
+			return false;
+	}
+}
+
+void log_close(int64_t ns)
+{
+	_cleanup_close_ int nowhere = -1;
+
+	if (!queue)
+		return;
+	if (!log_empty_until(clock_ns(CLOCK_MONOTONIC) + ns)) {
+		nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+		dup2(nowhere, STDERR_FILENO);
+	}
+	out_queue_free(queue);
+	queue = NULL;
+}

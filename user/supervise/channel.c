@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "supervise/channel.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "kern/proc.h"
+
+#define CHANNEL_LINE_MAX (1u << 20)
+#define CHANNEL_SEND_MAX 256 /* with its quotes and the end of line */
+#define CHANNEL_READ     65536
+
+/* Messages of Node itself have a "cmd" that begins so. */
+#define NODE_PREFIX "NODE_"
+
+/* Our end has a name, in the abstract namespace, followed by a random number. No one can connect to
+ * it. By it we know it again: a worker may have closed it, and its descriptor may be another socket
+ * by now, which we must not read from. */
+#define CHANNEL_NAME "reuseportd-channel-"
+
+struct channel {
+	int fd;
+	sd_event_source *source;
+	channel_message message;
+	void *data;
+	char *line; /* the one that isn't complete */
+	size_t n;
+	bool too_long; /* the rest of it is passed over */
+	bool *freed;   /* set if we are freed by whoever is told of a message */
+};
+
+static const char *channel_text_of_string(struct json_object *value)
+{
+	const char *text =
+	        json_object_is_type(value, json_type_string) ? json_object_get_string(value) : NULL;
+
+	return text && strlen(text) == (size_t)json_object_get_string_len(value) ? text : NULL;
+}
+
+/* The text of a message that is for us: a string, or what PM2's own libraries send. Node's own
+ * messages are not, and not what a program tells a parent that it doesn't have. */
+static const char *channel_text_of(struct json_object *value)
+{
+	struct json_object *member;
+	const char *text;
+
+	if (!json_object_is_type(value, json_type_object))
+		return channel_text_of_string(value);
+	if (json_object_object_get_ex(value, "cmd", &member)) {
+		text = channel_text_of_string(member);
+		if (text && !strncmp(text, NODE_PREFIX, strlen(NODE_PREFIX)))
+			return NULL;
+	}
+	json_object_object_get_ex(value, "type", &member);
+	text = channel_text_of_string(member);
+	if (text && !strcmp(text, "process:msg")) {
+		json_object_object_get_ex(value, "data", &member);
+		text = channel_text_of_string(member);
+	}
+	return text;
+}
+
+/* NULL if it is not one JSON value and nothing else. */
+static struct json_object *channel_parse(const char *line, size_t n)
+{
+	struct json_tokener *tokener = json_tokener_new();
+	struct json_object *value = NULL;
+
+	if (!tokener)
+		return NULL;
+	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+	value = json_tokener_parse_ex(tokener, line, (int)n);
+	json_tokener_free(tokener);
+	return value;
+}
+
+/* The line is complete. We may be freed when this returns. */
+static void channel_take_line(struct channel *channel)
+{
+	_cleanup_free_ char *line = TAKE_PTR(channel->line);
+	struct json_object *value =
+	        line && !channel->too_long ? channel_parse(line, channel->n) : NULL;
+	const char *text = channel_text_of(value);
+
+	channel->n = 0;
+	channel->too_long = false;
+	if (text)
+		channel->message(text, channel->data);
+	json_object_put(value);
+}
+
+static void channel_add_to_line(struct channel *channel, const char *text, size_t n)
+{
+	char *line = NULL;
+
+	if (!n || channel->too_long)
+		return;
+	if (channel->n + n <= CHANNEL_LINE_MAX)
+		line = realloc(channel->line, channel->n + n);
+	if (!line) {
+		channel->too_long = true;
+		free(TAKE_PTR(channel->line));
+		return;
+	}
+	memcpy(line + channel->n, text, n);
+	channel->line = line;
+	channel->n += n;
+}
+
+static void channel_take_text(struct channel *channel, const char *text, size_t n)
+{
+	bool freed = false;
+	const char *end;
+
+	channel->freed = &freed;
+	while ((end = memchr(text, '\n', n))) {
+		channel_add_to_line(channel, text, end - text);
+		channel_take_line(channel);
+		if (freed)
+			return;
+		n -= end + 1 - text;
+		text = end + 1;
+	}
+	channel->freed = NULL;
+	channel_add_to_line(channel, text, n);
+}
+
+static int channel_on_input(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct channel *channel = data;
+	char text[CHANNEL_READ];
+	ssize_t n = read(fd, text, sizeof(text));
+
+	if (n > 0)
+		channel_take_text(channel, text, n);
+	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	return 0;
+}
+
+static int channel_open(sd_event *loop, int fd, channel_message message, void *data,
+                        struct channel **ret, struct error *err)
+{
+	struct channel *channel = calloc(1, sizeof(*channel));
+	int r;
+
+	if (!channel) {
+		close(fd);
+		return error_set(err, -ENOMEM, "out of memory");
+	}
+	channel->fd = fd;
+	channel->message = message;
+	channel->data = data;
+	r = sd_event_add_io(loop, &channel->source, fd, EPOLLIN, channel_on_input, channel);
+	if (r < 0) {
+		channel_free(channel);
+		return error_set(err, r, "can't watch a worker's channel: %s", strerror(-r));
+	}
+	*ret = channel;
+	return 0;
+}
+
+static int channel_give_name(int fd)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	uint64_t number;
+	int n;
+
+	if (getrandom(&number, sizeof(number), 0) != sizeof(number))
+		return -errno;
+	n = snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, CHANNEL_NAME "%016" PRIx64,
+	             number);
+	return bind(fd, (struct sockaddr *)&address,
+	            offsetof(struct sockaddr_un, sun_path) + 1 + n) < 0
+	               ? -errno
+	               : 0;
+}
+
+static bool channel_has_name(int fd)
+{
+	struct sockaddr_un address = {0};
+	socklen_t size = sizeof(address);
+
+	return getsockname(fd, (struct sockaddr *)&address, &size) == 0 &&
+	       address.sun_family == AF_UNIX && !address.sun_path[0] &&
+	       !strncmp(address.sun_path + 1, CHANNEL_NAME, strlen(CHANNEL_NAME));
+}
+
+int channel_new(sd_event *loop, channel_message message, void *data, struct channel **ret,
+                int *ret_worker_fd, struct error *err)
+{
+	_cleanup_close_ int own = -1;
+	_cleanup_close_ int worker = -1;
+	int pair[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return error_set(err, -errno, "can't make a worker's channel: %s", strerror(errno));
+	own = pair[0];
+	worker = pair[1];
+	r = fcntl(own, F_SETFL, O_NONBLOCK) < 0 ? -errno : channel_give_name(own);
+	if (r < 0)
+		return error_set(err, r, "can't make a worker's channel: %s", strerror(-r));
+	r = channel_open(loop, TAKE_FD(own), message, data, ret, err);
+	if (r == 0)
+		*ret_worker_fd = TAKE_FD(worker);
+	return r;
+}
+
+int channel_adopt(sd_event *loop, uint32_t pid, int fd, channel_message message, void *data,
+                  struct channel **ret, struct error *err)
+{
+	_cleanup_close_ int own = proc_borrow_fd(pid, fd, 0, err);
+
+	if (own < 0 && own != -EBADF)
+		return own;
+	if (own < 0 || !channel_has_name(own))
+		return error_set(err, -EBADF,
+		                 "process %" PRIu32
+		                 " has closed its channel: descriptor %d is not that any more",
+		                 pid, fd);
+	return channel_open(loop, TAKE_FD(own), message, data, ret, err);
+}
+
+int channel_fd(const struct channel *channel)
+{
+	return channel->fd;
+}
+
+int channel_send(struct channel *channel, const char *text)
+{
+	struct json_object *value = json_object_new_string(text);
+	char line[CHANNEL_SEND_MAX];
+	int n;
+
+	if (!value)
+		return -ENOMEM;
+	n = snprintf(line, sizeof(line), "%s\n",
+	             json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN));
+	json_object_put(value);
+	if (n >= (int)sizeof(line))
+		return -EMSGSIZE;
+	/* So little is sent all at once, or not at all. */
+	return send(channel->fd, line, n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
+void channel_free(struct channel *channel)
+{
+	if (!channel)
+		return;
+	if (channel->freed)
+		*channel->freed = true;
+	sd_event_source_disable_unref(channel->source);
+	close(channel->fd);
+	free(channel->line);
+	free(channel);
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What is left of the connections of a worker that is out of its slot. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "service/account.h"
+#include "supervise/types.h"
+#include "service/sockets.h"
+#include "kern/cgroup.h"
+#include "kern/proc.h"
+
+/* Where handshakes can't be told apart: within this time they are done, or their client has sent
+ * its SYN anew (RFC 6298: one second at first, then two). */
+#define HANDSHAKE_NS (3 * NS_PER_S)
+
+struct inodes {
+	uint32_t *at;
+	size_t n, room;
+	bool failed;
+};
+
+static void drain_check_add_inode(uint32_t inode, void *data)
+{
+	struct inodes *inodes = data;
+
+	if (inodes->n == inodes->room) {
+		size_t room = inodes->room ? 2 * inodes->room : 256;
+		uint32_t *at = reallocarray(inodes->at, room, sizeof(*at));
+
+		inodes->failed |= !at;
+		if (!at)
+			return;
+		inodes->at = at;
+		inodes->room = room;
+	}
+	inodes->at[inodes->n++] = inode;
+}
+
+static int drain_check_compare(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Without counting: the connections of the service's ports that its processes have open. */
+static int drain_check_count_held(const struct worker *w, const struct service *service,
+                                  uint64_t *ret)
+{
+	_cleanup_free_ struct connection *connections = NULL;
+	_cleanup_free_ uint32_t *pids = NULL;
+	struct inodes inodes = {};
+	size_t n_pids = 0, n = 0;
+	struct error ignored;
+	int r = cgroup_processes(w->cgroup_fd, &pids, &n_pids);
+
+	for (size_t i = 0; r == 0 && i < n_pids; i++)
+		r = proc_sockets(pids[i], drain_check_add_inode, &inodes);
+	if (r == 0 && inodes.failed)
+		r = -ENOMEM;
+	if (r == 0)
+		r = sockets_connections(service, &connections, &n, &ignored);
+	if (inodes.n)
+		qsort(inodes.at, inodes.n, sizeof(*inodes.at), drain_check_compare);
+	*ret = 0;
+	for (size_t i = 0; r == 0 && i < n; i++)
+		*ret += connections[i].inode && inodes.n &&
+		        bsearch(&connections[i].inode, inodes.at, inodes.n, sizeof(*inodes.at),
+		                drain_check_compare);
+	free(inodes.at);
+	return r;
+}
+
+/* Whether no handshake is under way at its listeners any more. */
+static bool drain_check_handshakes_are_over(const struct worker *w, const struct service *service)
+{
+	uint64_t cookies[RPD_ENDPOINT_MAX], under_way = 0;
+	size_t n = 0;
+
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (w->cookies[e])
+			cookies[n++] = w->cookies[e];
+	if (account_handshakes(service, cookies, n, &under_way) < 0)
+		return clock_ns(CLOCK_MONOTONIC) - w->withdrawn_at >= HANDSHAKE_NS;
+	return under_way == 0;
+}
+
+/* Whether nothing waits at its listeners. */
+static bool drain_check_queues_are_empty(const struct worker *w, const struct service *service)
+{
+	_cleanup_free_ struct listener *listeners = NULL;
+	struct error ignored;
+	size_t n = 0;
+
+	if (sockets_listeners(service, &listeners, &n, &ignored) < 0)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+			if (w->cookies[e] == listeners[i].cookie && listeners[i].queue)
+				return false;
+	return true;
+}
+
+/* In the order in which a connection goes: what moves on while we look is seen where it comes to.
+ */
+bool drain_check_is_done(struct worker *w, uint64_t *ret_open)
+{
+	_cleanup_service_ struct service service;
+	struct error ignored;
+	bool quiet;
+
+	*ret_open = UINT64_MAX;
+	service_init(&service);
+	if (service_open(&service, w->sup->name, &ignored) < 0)
+		return false;
+	quiet = drain_check_handshakes_are_over(w, &service) &&
+	        drain_check_queues_are_empty(w, &service);
+	if (account_open_connections(&service, w->account, ret_open) < 0 &&
+	    drain_check_count_held(w, &service, ret_open) < 0)
+		*ret_open = UINT64_MAX;
+	return quiet && *ret_open == 0;
+}

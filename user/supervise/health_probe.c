@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "supervise/health_probe.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/parse.h"
+#include "kern/cgroup.h"
+#include "kern/listener.h"
+#include "kern/spawn.h"
+
+#define PROBE_TCP_NS (NS_PER_S / 10) /* so long a connection has to stay open */
+
+/* Of an HTTP answer the first line is of interest. */
+#define PROBE_ANSWER_MAX 512
+
+struct health_probe {
+	enum ready_kind kind;
+	char *argument;
+	health_probe_done done;
+	void *data;
+	char service[RPD_LABEL_MAX];
+	sd_event *loop;
+	sd_event_source *source, *timer;
+
+	/* TCP and HTTP */
+	int fd;
+	struct rpd_probe from;
+	bool registered, connected;
+	char answer[PROBE_ANSWER_MAX];
+	size_t n;
+
+	/* EXEC */
+	int pidfd, cgroup_fd;
+	uint32_t pid;
+	char *cgroup_path;
+	char cgroup_name[32];
+};
+
+/* The connection is made, or won't be: the steering program may forget of it. */
+static void health_probe_unregister(struct health_probe *run)
+{
+	_cleanup_service_ struct service service;
+	struct error ignored;
+
+	service_init(&service);
+	if (!run->registered)
+		return;
+	run->registered = false;
+	if (service_open(&service, run->service, &ignored) == 0)
+		steer_probe_del(&service.steer, &run->from);
+}
+
+static void health_probe_end_command(struct health_probe *run)
+{
+	if (run->cgroup_fd < 0)
+		return;
+	cgroup_kill(run->cgroup_fd);
+	if (run->pidfd >= 0) /* which is dead, or dies now */
+		waitid(P_PIDFD, run->pidfd, &(siginfo_t){}, WEXITED);
+	for (int i = 0; i < 100 && cgroup_is_populated(run->cgroup_fd); i++)
+		usleep(1000);
+	cgroup_remove(run->cgroup_path, run->cgroup_name);
+}
+
+void health_probe_cancel(struct health_probe *run)
+{
+	if (!run)
+		return;
+	health_probe_unregister(run);
+	health_probe_end_command(run);
+	sd_event_source_disable_unref(run->source);
+	sd_event_source_disable_unref(run->timer);
+	cleanup_close(&run->fd);
+	cleanup_close(&run->pidfd);
+	cleanup_close(&run->cgroup_fd);
+	free(run->cgroup_path);
+	free(run->argument);
+	free(run);
+}
+
+/* The last that is done with it: whoever is told may free it. */
+static void health_probe_finish(struct health_probe *run, bool ok, const char *why)
+{
+	char text[PROBE_ANSWER_MAX + 128];
+
+	sd_event_source_set_enabled(run->source, SD_EVENT_OFF);
+	sd_event_source_set_enabled(run->timer, SD_EVENT_OFF);
+	if (run->kind == READY_HTTP)
+		snprintf(text, sizeof(text), "GET %s: %s", run->argument, why);
+	else
+		snprintf(text, sizeof(text), "%s", why);
+	health_probe_unregister(run);
+	run->done(ok, text, run->data);
+}
+
+/* --- HTTP */
+
+static void health_probe_send_request(struct health_probe *run)
+{
+	_cleanup_free_ char *text = NULL;
+	int n = asprintf(&text,
+	                 "GET %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: reuseportd\r\n"
+	                 "Accept: */*\r\nConnection: close\r\n\r\n",
+	                 run->argument);
+
+	/* It fits into an empty send buffer. */
+	if (n < 0 || send(run->fd, text, n, MSG_NOSIGNAL) != n)
+		health_probe_finish(run, false, "the connection was closed at once");
+}
+
+/* "HTTP/1.1 503 Service Unavailable": all but the version is worth telling. */
+static void health_probe_judge_answer(struct health_probe *run)
+{
+	char *line = run->answer, *status;
+	int code = 0;
+
+	line[strcspn(line, "\r\n")] = '\0';
+	for (char *c = line; *c; c++) /* it may end up on a terminal */
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
+	status = strchr(line, ' ');
+	if (strncmp(line, "HTTP/1.", 7) != 0 || !status || sscanf(status, " %3d", &code) != 1)
+		health_probe_finish(run, false, "the answer is not HTTP");
+	else
+		health_probe_finish(run, code >= 200 && code < 400, status + 1);
+}
+
+static void health_probe_read_answer(struct health_probe *run)
+{
+	ssize_t n = recv(run->fd, run->answer + run->n, sizeof(run->answer) - 1 - run->n, 0);
+
+	if (n < 0 && errno == EAGAIN)
+		return;
+	if (n < 0) {
+		health_probe_finish(run, false, strerror(errno));
+		return;
+	}
+	if (n == 0) {
+		health_probe_finish(run, false, "the connection was closed without an answer");
+		return;
+	}
+	run->n += n;
+	run->answer[run->n] = '\0';
+	if (strchr(run->answer, '\n') || run->n == sizeof(run->answer) - 1)
+		health_probe_judge_answer(run);
+}
+
+/* --- the connection */
+
+static int health_probe_on_tcp_stays(sd_event_source *source, uint64_t now, void *data)
+{
+	health_probe_finish(data, true, "connected");
+	return 0;
+}
+
+static void health_probe_begin_talk(struct health_probe *run)
+{
+	run->connected = true;
+	sd_event_source_set_io_events(run->source, EPOLLIN | EPOLLRDHUP);
+	if (run->kind == READY_HTTP) {
+		health_probe_send_request(run);
+		return;
+	}
+	run->timer = sd_event_source_disable_unref(run->timer);
+	sd_event_add_time_relative(run->loop, &run->timer, CLOCK_MONOTONIC, PROBE_TCP_NS / 1000, 1,
+	                           health_probe_on_tcp_stays, run);
+}
+
+static int health_probe_on_socket(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct health_probe *run = data;
+	int error = 0;
+	char byte;
+
+	getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &(socklen_t){sizeof(error)});
+	if (error)
+		health_probe_finish(run, false, strerror(error));
+	else if (!run->connected)
+		health_probe_begin_talk(run);
+	else if (run->kind == READY_HTTP)
+		health_probe_read_answer(run);
+	else if (recv(fd, &byte, 1, MSG_PEEK) == 0)
+		health_probe_finish(run, false, "the connection was closed at once");
+	else
+		health_probe_finish(run, true, "it talks");
+	return 0;
+}
+
+static int health_probe_on_timeout(sd_event_source *source, uint64_t now, void *data)
+{
+	struct health_probe *run = data;
+
+	health_probe_finish(run, false,
+	                    run->kind == READY_EXEC ? "the command has not ended in time"
+	                    : run->connected        ? "no answer in time"
+	                                            : "the connection was not accepted in time");
+	return 0;
+}
+
+static int health_probe_start_connection(struct health_probe *run,
+                                         const struct health_probe_request *request,
+                                         struct error *err)
+{
+	struct steer *steer = &request->service->steer;
+	const struct rpd_endpoint *endpoint = &steer->service->endpoints[request->endpoint];
+	int r;
+
+	memcpy(run->service, request->service->pins.service, sizeof(run->service));
+	run->fd = listener_caller(endpoint, &run->from);
+	if (run->fd < 0)
+		return error_set(err, run->fd, "can't make a probe's socket: %s",
+		                 strerror(-run->fd));
+	r = steer_probe_set(steer, &run->from, request->index);
+	if (r < 0)
+		return error_set(err, r, "can't register a probe: %s", strerror(-r));
+	run->registered = true;
+	r = listener_connect(endpoint, run->fd);
+	if (r < 0 && r != -EINPROGRESS)
+		return error_set(err, r, "%s", strerror(-r));
+	return sd_event_add_io(run->loop, &run->source, run->fd, EPOLLOUT, health_probe_on_socket,
+	                       run);
+}
+
+/* --- a command */
+
+static int health_probe_on_command(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct health_probe *run = data;
+	siginfo_t info = {};
+	char text[128];
+
+	waitid(P_PIDFD, fd, &info, WEXITED);
+	cleanup_close(&run->pidfd);
+	run->pidfd = -1;
+	if (info.si_code == CLD_EXITED)
+		snprintf(text, sizeof(text), "the command ended with status %d", info.si_status);
+	else
+		snprintf(text, sizeof(text), "the command ended with signal %s",
+		         format_signal(info.si_status));
+	health_probe_finish(run, info.si_code == CLD_EXITED && info.si_status == 0, text);
+	return 0;
+}
+
+static int health_probe_start_command(struct health_probe *run,
+                                      const struct health_probe_request *request, struct error *err)
+{
+	static unsigned int number;
+	struct spawn_request command = {
+	        .argv = (char *const[]){"/bin/sh", "-c", run->argument, NULL},
+	        .env = request->env,
+	        .cwd = request->cwd,
+	        .user = request->user,
+	        .group = request->group,
+	};
+	int r;
+
+	run->cgroup_path = strdup(request->cgroup_path);
+	if (!run->cgroup_path)
+		return error_set(err, -ENOMEM, "out of memory");
+	snprintf(run->cgroup_name, sizeof(run->cgroup_name), "probe-%u", number++);
+	run->cgroup_fd = cgroup_make(run->cgroup_path, run->cgroup_name, err);
+	if (run->cgroup_fd < 0)
+		return run->cgroup_fd;
+	command.cgroup = run->cgroup_fd;
+	r = spawn(&command, &run->pidfd, err);
+	if (r < 0)
+		return r;
+	run->pid = (uint32_t)r;
+	return sd_event_add_io(run->loop, &run->source, run->pidfd, EPOLLIN,
+	                       health_probe_on_command, run);
+}
+
+uint32_t health_probe_pid(const struct health_probe *run)
+{
+	return run->pidfd < 0 ? 0 : run->pid;
+}
+
+int health_probe_start(sd_event *loop, const struct health_probe_request *request,
+                       struct health_probe **ret, struct error *err)
+{
+	struct health_probe *run = calloc(1, sizeof(*run));
+	int r;
+
+	if (!run)
+		return error_set(err, -ENOMEM, "out of memory");
+	run->loop = loop;
+	run->fd = run->pidfd = run->cgroup_fd = -1;
+	run->kind = request->kind;
+	run->done = request->done;
+	run->data = request->data;
+	run->argument = strdup(request->argument ? request->argument : "");
+	r = run->argument ? 0 : error_set(err, -ENOMEM, "out of memory");
+	if (r == 0)
+		r = run->kind == READY_EXEC ? health_probe_start_command(run, request, err)
+		                            : health_probe_start_connection(run, request, err);
+	if (r >= 0)
+		r = sd_event_add_time_relative(loop, &run->timer, CLOCK_MONOTONIC,
+		                               request->timeout / 1000, 1000,
+		                               health_probe_on_timeout, run);
+	if (r < 0) {
+		/* The service is locked by the caller. */
+		if (run->registered)
+			steer_probe_del(&request->service->steer, &run->from);
+		run->registered = false;
+		health_probe_cancel(run);
+		return r;
+	}
+	*ret = run;
+	return 0;
+}

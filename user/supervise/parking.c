@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "supervise/parking.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "kern/listener.h"
+#include "kern/sockdiag.h"
+
+void parking_init(struct parking *parking)
+{
+	memset(parking->fds, -1, sizeof(parking->fds));
+	parking->closed = false;
+}
+
+void parking_close(struct parking *parking)
+{
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++) {
+		cleanup_close(&parking->fds[e]);
+		parking->fds[e] = -1;
+	}
+}
+
+/*
+ * Opens a listener and puts it in place of the one that is there. With the group it joins the
+ * program that is attached to it; into a group that had none before, or no member, we bring it.
+ * Noted as a member it is no stranger, and the connections that it leaves take their count along.
+ */
+static int parking_place(struct service *service, unsigned int endpoint, struct error *err)
+{
+	static const struct rpd_member parked = {
+	        .slot = RPD_SLOT_PARKING, .version = RPD_NO_VERSION, .account = RPD_ACCOUNT_PARKED};
+	struct rpd_member member = parked;
+	_cleanup_close_ int fd = listener_open(&service->steer.service->endpoints[endpoint], err);
+	uint64_t cookie;
+	int r;
+
+	if (fd < 0)
+		return fd;
+	member.endpoint = endpoint;
+	/* If they can't be counted they are parked all the same. */
+	r = sockdiag_cookie_of(fd, &cookie);
+	if (r == 0)
+		r = steer_member_set(&service->steer, cookie, &member);
+	if (r == 0)
+		r = steer_attach(&service->steer, endpoint, fd);
+	if (r == 0)
+		r = steer_put(&service->steer, endpoint, RPD_SLOT_PARKING, fd);
+	if (r < 0)
+		return error_set(err, r, "can't park connections: %s", strerror(-r));
+	return TAKE_FD(fd);
+}
+
+int parking_open(struct parking *parking, struct service *service, struct error *err)
+{
+	struct error why;
+	int r = 0;
+
+	parking->closed = false;
+	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {
+		if (parking->fds[e] >= 0)
+			continue;
+		parking->fds[e] = parking_place(service, e, &why);
+		if (parking->fds[e] < 0 && r == 0) {
+			r = parking->fds[e];
+			*err = why;
+		}
+	}
+	return r;
+}
+
+bool parking_is_open(const struct parking *parking)
+{
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (parking->fds[e] >= 0)
+			return true;
+	return false;
+}
+
+unsigned int parking_queued(const struct parking *parking)
+{
+	unsigned int n = 0;
+
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (parking->fds[e] >= 0)
+			n += listener_queued(parking->fds[e]);
+	return n;
+}
+
+/* Knocks at every worker's door: each is woken by one more connection, which ends at once. */
+static void parking_wake_workers(struct service *service, unsigned int endpoint)
+{
+	const struct rpd_endpoint *it = &service->steer.service->endpoints[endpoint];
+
+	for (unsigned int slot = 0; slot < steer_schedule(&service->steer)->n_slots; slot++) {
+		struct rpd_probe source;
+		int fd;
+
+		if (!steer_cookie(&service->steer, endpoint, slot))
+			continue;
+		fd = listener_caller(it, &source);
+		if (fd < 0)
+			return;
+		if (steer_probe_set(&service->steer, &source, slot) == 0)
+			listener_knock(it, fd);
+		else
+			close(fd);
+		steer_probe_del(&service->steer, &source);
+	}
+}
+
+static bool parking_is_served(const struct service *service, unsigned int endpoint)
+{
+	for (unsigned int slot = 0; slot < steer_schedule(&service->steer)->n_slots; slot++)
+		if (steer_cookie(&service->steer, endpoint, slot))
+			return true;
+	return false;
+}
+
+/* Not only where connections wait already: a handshake that has begun there would be parked when it
+ * ends, and nobody would come for it. */
+int parking_hand_over(struct parking *parking, struct service *service, struct error *err)
+{
+	struct error why;
+	int handed_over = 0, r = 0;
+
+	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {
+		int old = parking->fds[e], n;
+
+		if (old < 0 || !parking_is_served(service, e))
+			continue;
+		parking->fds[e] = parking_place(service, e, &why);
+		if (parking->fds[e] < 0) {
+			steer_clear(&service->steer, e, RPD_SLOT_PARKING);
+			r = parking->fds[e];
+			*err = why;
+		}
+		n = (int)listener_queued(old);
+		close(old);
+		if (n > 0 && listener_sleeps_on())
+			parking_wake_workers(service, e);
+		handed_over += n;
+	}
+	return r < 0 ? r : handed_over;
+}
+
+int parking_give_up(struct parking *parking, struct service *service, struct error *err)
+{
+	int n = 0;
+
+	parking->closed = true;
+	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {
+		int r = parking->fds[e] < 0 ? 0 : steer_clear(&service->steer, e, RPD_SLOT_PARKING);
+
+		if (r < 0)
+			return error_set(err, r, "can't stop to park connections: %s",
+			                 strerror(-r));
+		if (parking->fds[e] < 0)
+			continue;
+		n += (int)listener_queued(parking->fds[e]);
+		close(parking->fds[e]);
+		parking->fds[e] = -1;
+	}
+	return n;
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The command that a reload has brought. It is in no command line and in no file, and yet the next
+ * supervisor has to start it again: so it is kept in the run directory, as long as the service is
+ * there and another one than our own configuration says is in force.
+ *
+ * With it stands what our configuration said: somebody who then runs another command means that.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/strv.h"
+#include "supervise/types.h"
+#include "service/run_dir.h"
+#include "kern/cgroup.h"
+
+/* In the file: of our configuration, and of the plan in force. */
+#define GIVEN    "given"
+#define IN_FORCE "in_force"
+
+static void persisted_command_file_path(const struct supervisor *sup, const char *name,
+                                        char path[PATH_MAX])
+{
+	run_dir_path(sup->name, name, path, PATH_MAX);
+}
+
+void persisted_command_forget(const struct supervisor *sup)
+{
+	char path[PATH_MAX];
+
+	persisted_command_file_path(sup, "command.new", path);
+	unlink(path);
+	persisted_command_file_path(sup, "command", path);
+	unlink(path);
+}
+
+char **persisted_command_of(struct json_object *array)
+{
+	char **list = NULL;
+
+	if (!json_object_is_type(array, json_type_array))
+		return NULL;
+	for (size_t i = 0; i < json_object_array_length(array); i++)
+		if (strv_append(&list,
+		                json_object_get_string(json_object_array_get_idx(array, i))) < 0) {
+			strv_free(list);
+			return NULL;
+		}
+	return list;
+}
+
+static bool persisted_command_is_same(const struct run_config *a, const struct run_config *b)
+{
+	const size_t n = strv_length(a->argv);
+
+	if (n != strv_length(b->argv) || strcmp(a->label, b->label) != 0)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(a->argv[i], b->argv[i]) != 0)
+			return false;
+	return true;
+}
+
+/* --- to the file */
+
+static struct json_object *persisted_command_part_of(const struct run_config *config)
+{
+	struct json_object *part = json_object_new_object(), *argv = json_object_new_array();
+
+	for (char **word = config->argv; *word; word++)
+		json_object_array_add(argv, json_object_new_string(*word));
+	json_object_object_add(part, "argv", argv);
+	json_object_object_add(part, "label", json_object_new_string(config->label));
+	return part;
+}
+
+/* The file has all of it, or what it had before. */
+static int persisted_command_write_file(const struct supervisor *sup,
+                                        const struct run_config *config)
+{
+	struct json_object *object = json_object_new_object();
+	char path[PATH_MAX], draft[PATH_MAX];
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	json_object_object_add(object, GIVEN, persisted_command_part_of(sup->request->config));
+	json_object_object_add(object, IN_FORCE, persisted_command_part_of(config));
+	persisted_command_file_path(sup, "command.new", draft);
+	persisted_command_file_path(sup, "command", path);
+	fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	r = fd < 0 || json_object_to_fd(fd, object, JSON_C_TO_STRING_PLAIN) < 0 ||
+	                    rename(draft, path) < 0
+	            ? -errno
+	            : 0;
+	json_object_put(object);
+	return r;
+}
+
+int persisted_command_keep(const struct supervisor *sup, const struct run_config *config,
+                           struct error *err)
+{
+	int r;
+
+	if (persisted_command_is_same(config, sup->request->config)) {
+		persisted_command_forget(sup);
+		return 0;
+	}
+	r = persisted_command_write_file(sup, config);
+	return r < 0 ? error_set(err, r,
+	                         "can't note the new command in %s: %s; another supervisor would "
+	                         "start the old one again",
+	                         sup->run_dir, strerror(-r))
+	             : 0;
+}
+
+/* --- from the file */
+
+/* A configuration that is @like ours, but for what the part says. */
+static int persisted_command_read_part(struct json_object *file, const char *name,
+                                       const struct run_config *like, struct run_config *ret)
+{
+	struct json_object *part = json_object_object_get(file, name);
+	const char *label = json_object_get_string(json_object_object_get(part, "label"));
+	char **argv = persisted_command_of(json_object_object_get(part, "argv"));
+	int r = argv && label ? run_config_copy(like, ret) : -EBADMSG;
+
+	if (r < 0) {
+		strv_free(argv);
+		return r;
+	}
+	strv_free(ret->argv);
+	ret->argv = argv;
+	snprintf(ret->label, sizeof(ret->label), "%s", label);
+	return 0;
+}
+
+/* As much of the command as a message needs. */
+static const char *persisted_command_text(const struct run_config *config, char *buf, size_t size)
+{
+	size_t used = 0;
+
+	buf[0] = '\0';
+	for (char **word = config->argv; *word && used < size; word++)
+		used += snprintf(buf + used, size - used, "%s%s", used ? " " : "", *word);
+	return buf;
+}
+
+static void persisted_command_take(struct supervisor *sup, const struct run_config *given,
+                                   const struct run_config *in_force)
+{
+	struct plan *plan = NULL;
+	char text[512];
+
+	persisted_command_text(in_force, text, sizeof(text));
+	if (persisted_command_is_same(given, sup->request->config))
+		plan = plan_new(in_force);
+	if (!plan) {
+		if (!persisted_command_is_same(in_force, sup->request->config))
+			supervisor_log(
+			        sup,
+			        "the workers run '%s' (%s), which a reload has brought; those that "
+			        "are started from now on run what is given here",
+			        text, in_force->label);
+		/* Theirs isn't that of the command which is started from now on. */
+		if (strcmp(in_force->label, sup->request->config->label) != 0)
+			sup->plan->relabel = true;
+		persisted_command_forget(sup);
+		return;
+	}
+	supervisor_log(
+	        sup,
+	        "the command is '%s' (%s), which a reload has brought; `reuseportd reload %s -- "
+	        "COMMAND` changes that",
+	        text, in_force->label, sup->name);
+	plan_unref(sup->plan);
+	sup->plan = plan;
+}
+
+void persisted_command_restore(struct supervisor *sup)
+{
+	struct run_config given, in_force;
+	struct json_object *file;
+	char path[PATH_MAX];
+
+	run_config_init(&given);
+	run_config_init(&in_force);
+	persisted_command_file_path(sup, "command", path);
+	if (!cgroup_is_populated(sup->cgroup_fd)) /* nobody runs it any more */
+		persisted_command_forget(sup);
+	if (access(path, F_OK) < 0)
+		return;
+	file = json_object_from_file(path);
+	if (persisted_command_read_part(file, GIVEN, &sup->plan->config, &given) == 0 &&
+	    persisted_command_read_part(file, IN_FORCE, &sup->plan->config, &in_force) == 0)
+		persisted_command_take(sup, &given, &in_force);
+	else
+		supervisor_log(sup,
+		               "can't read %s: workers that are started run what is given here",
+		               path);
+	json_object_put(file);
+	run_config_free(&given);
+	run_config_free(&in_force);
+}

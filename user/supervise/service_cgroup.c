@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The cgroup that has the workers. Where it is goes by where the first supervisor was, a systemd
+ * unit say; it is noted in the run directory, as whoever comes next may be somewhere else.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "kern/cgroup.h"
+#include "service/run_dir.h"
+#include "supervise/types.h"
+
+#define END_NS (5 * NS_PER_S) /* so long what was killed may take to end */
+
+static void service_cgroup_await_end(int fd)
+{
+	const struct timespec pause = {.tv_nsec = 2000000};
+	int64_t deadline = clock_ns(CLOCK_MONOTONIC) + END_NS;
+
+	while (cgroup_is_populated(fd) && clock_ns(CLOCK_MONOTONIC) < deadline)
+		nanosleep(&pause, NULL);
+}
+
+/* All are killed first, and only then waited for. */
+static int service_cgroup_end_named(const char *path, char *const *names, size_t n)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_close_ int fd = cgroup_open(path, names[i]);
+
+		if (fd >= 0)
+			cgroup_kill(fd);
+	}
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_close_ int fd = cgroup_open(path, names[i]);
+		int removed;
+
+		if (fd < 0)
+			continue;
+		service_cgroup_await_end(fd);
+		removed = cgroup_remove(path, names[i]);
+		if (removed < 0 && removed != -ENOENT)
+			r = removed;
+	}
+	return r;
+}
+
+static int service_cgroup_end_children_of(const char *path, struct error *err)
+{
+	char **names = NULL;
+	size_t n = 0;
+	int r = cgroup_children(path, &names, &n);
+
+	if (r == 0)
+		r = service_cgroup_end_named(path, names, n);
+	for (size_t i = 0; i < n; i++)
+		free(names[i]);
+	free(names);
+	return r < 0 && r != -ENOENT
+	               ? error_set(err, r,
+	                           "can't end what an earlier run has left in cgroup %s: %s", path,
+	                           strerror(-r))
+	               : 0;
+}
+
+void service_cgroup_clear(struct supervisor *sup)
+{
+	struct error err;
+
+	if (sup->cgroup_path[0] && service_cgroup_end_children_of(sup->cgroup_path, &err) < 0)
+		fprintf(stderr, "%s: %s\n", sup->name, err.text);
+}
+
+/* Of a service that is new nothing is to be kept, wherever an earlier one of the name was. */
+static int service_cgroup_begin(struct supervisor *sup, const char *noted, struct error *err)
+{
+	int r = cgroup_service(sup->name, true, sup->cgroup_path, err);
+
+	if (r == 0)
+		r = service_cgroup_end_children_of(sup->cgroup_path, err);
+	if (r == 0 && noted && strcmp(noted, sup->cgroup_path) != 0) {
+		r = service_cgroup_end_children_of(noted, err);
+		cgroup_remove_service(noted);
+	}
+	return r;
+}
+
+int service_cgroup_open(struct supervisor *sup, bool taken_over, struct error *err)
+{
+	char noted[PATH_MAX];
+	bool is_noted = run_dir_cgroup(sup->name, noted);
+	int r;
+
+	if (is_noted && cgroup_service_known(noted, err) < 0)
+		is_noted = false;
+	if (!taken_over) {
+		r = service_cgroup_begin(sup, is_noted ? noted : NULL, err);
+	} else if (is_noted) {
+		strcpy(sup->cgroup_path, noted);
+		r = 0;
+	} else {
+		r = cgroup_service(sup->name, true, sup->cgroup_path, err);
+	}
+	if (r == 0)
+		r = run_dir_note_cgroup(sup->name, sup->cgroup_path, err);
+	if (r < 0)
+		return r;
+	sup->cgroup_fd = open(sup->cgroup_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return sup->cgroup_fd < 0 ? error_set(err, -errno, "can't open %s: %s", sup->cgroup_path,
+	                                      strerror(errno))
+	                          : 0;
+}
+
+void service_cgroup_remove(struct supervisor *sup)
+{
+	if (sup->cgroup_path[0] == '\0' || cgroup_remove_service(sup->cgroup_path) < 0)
+		return;
+	run_dir_forget_cgroup(sup->name);
+}
