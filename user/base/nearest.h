@@ -11,5 +11,5 @@ size_t nearest_distance(const char *a, const char *b);
 
 /* Of the @n names, the @i-th being name(data, i), the one closest to @word, if it is close enough
  * to be a slip of it; else NULL. */
-const char *nearest(const char *word, const char *(*name)(const void *data, size_t i),
-                    const void *data, size_t n);
+const char *nearest_find(const char *word, const char *(*name)(const void *data, size_t i),
+                         const void *data, size_t n);

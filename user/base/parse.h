@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/signal_name.h"
+
 /* -EINVAL if @text is not a decimal number, -ERANGE if it is outside @min..@max. */
 int parse_long(const char *text, long min, long max, long *ret);
 
@@ -22,12 +24,6 @@ int parse_duration(const char *text, int64_t *ret);
 
 /* Bytes: "4096", or with K, M, G or T (powers of 1024), "1.5G". Rounded down. */
 int parse_size(const char *text, uint64_t *ret);
-
-/* "SIGTERM", "TERM" or "15". -EINVAL if there is no such signal. */
-int parse_signal(const char *text, int *ret);
-
-/* The other way: "SIGTERM", or "40" if it has no name, as real-time ones. In a static buffer. */
-const char *format_signal(int number);
 
 /* yes/no, true/false, on/off, 1/0. */
 int parse_bool(const char *text, bool *ret);

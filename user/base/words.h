@@ -6,8 +6,8 @@
 #pragma once
 
 enum words_result {
-	WORDS_OPEN_QUOTE = 1, /* a quote has no end, or a backslash nothing after it */
-	WORDS_FOR_A_SHELL,    /* an unquoted operator: what was meant needs a shell */
+	WORDS_UNCLOSED_QUOTE = 1, /* a quote has no end, or a backslash nothing after it */
+	WORDS_NEED_SHELL,         /* an unquoted operator: what was meant needs a shell */
 };
 
 /*

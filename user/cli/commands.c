@@ -7,7 +7,7 @@
 #include "base/parse.h"
 #include "cli/command.h"
 #include "core/endpoint.h"
-#include "core/schedule.h"
+#include "core/policy.h"
 
 #define JSON_OPTION                                                                                \
 	{                                                                                          \
@@ -379,7 +379,7 @@ static void commands_parse_special(int key, const char *text, struct invocation 
 		commands_parse_time("--wait", text, &i->attach.wait, state);
 		break;
 	case OPTION_POLICY:
-		if (schedule_policy_parse(text, &i->attach.policy) < 0)
+		if (policy_parse(text, &i->attach.policy) < 0)
 			argp_error(state, "there is no policy '%s': round-robin or sticky", text);
 		break;
 	case OPTION_SHARE:

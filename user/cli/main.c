@@ -7,7 +7,7 @@
 
 #include "cli/command.h"
 #include "kern/pins.h"
-#include "kern/probe.h"
+#include "kern/privileges.h"
 
 /* libbpf's own messages say nothing that our errors don't, unless someone debugs. */
 __attribute__((format(printf, 2, 0))) static int print_libbpf(enum libbpf_print_level level,
@@ -37,10 +37,10 @@ static int check_privileges(const struct command *command, struct error *err)
 {
 	char missing[256] = "unknown";
 
-	if (command->unprivileged || probe_privileges(missing, sizeof(missing)) == 1)
+	if (command->unprivileged || privileges_check(missing, sizeof(missing)) == 1)
 		return 0;
 	return error_set(err, -1,
-	                 "`%s` needs root, or the capabilities " PROBE_PRIVILEGES "; missing: %s",
+	                 "`%s` needs root, or the capabilities " PRIVILEGES_NEEDED "; missing: %s",
 	                 command->name, missing);
 }
 

@@ -68,7 +68,7 @@ static void ini_end_section(struct reader *reader)
 
 	if (!reader->config)
 		return;
-	run_config_problems(reader->config, ini_report, reader);
+	run_config_report_problems(reader->config, ini_report, reader);
 	load_host_problems(reader->config, ini_report, reader);
 	if (load_env_files(reader->config, &err) < 0)
 		problem_add(reader->problems, ini_seen_of(reader, "env-file")->line, "env-file: %s",
@@ -94,7 +94,7 @@ static void ini_tell_bad_head(struct reader *reader, const char *head, const str
 	struct error ignored;
 
 	if (word && service_name_check(name, &ignored) == 0 &&
-	    nearest(word, ini_service_word, NULL, 1))
+	    nearest_find(word, ini_service_word, NULL, 1))
 		problem_add(reader->problems, reader->line,
 		            "there is no section '%s'; is 'service %s' meant?", head, name);
 	else
@@ -178,7 +178,7 @@ static const char *ini_key_name(const void *data, size_t i)
 
 static void ini_tell_unknown(struct reader *reader, const char *name)
 {
-	const char *near = nearest(name, ini_key_name, NULL, run_option_count() + 1);
+	const char *near = nearest_find(name, ini_key_name, NULL, run_option_count() + 1);
 
 	problem_add(reader->problems, reader->line, "there is no option '%s'%s%s%s", name,
 	            near ? "; is '" : "", near ? near : "", near ? "' meant?" : "");
@@ -195,9 +195,9 @@ static bool ini_set_command(struct reader *reader, const char *value)
 		return true;
 	}
 	problem_add(reader->problems, reader->line, "command: %s",
-	            r == 0                  ? "it is empty"
-	            : r == WORDS_OPEN_QUOTE ? "a quote has no end"
-	            : r == WORDS_FOR_A_SHELL
+	            r == 0                      ? "it is empty"
+	            : r == WORDS_UNCLOSED_QUOTE ? "a quote has no end"
+	            : r == WORDS_NEED_SHELL
 	                    ? "this is for a shell: write sh -c '...', or quote what looks like it"
 	                    : "out of memory");
 	return false;

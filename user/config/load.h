@@ -42,8 +42,8 @@ void load_free(struct load_result *loaded);
 /* Reads all of a text file. The caller frees *@ret. Returns a negative errno. */
 int load_read_file(const char *path, char **ret);
 
-/* What run_config_problems() can't tell, as it depends on the host: whether user, group and cwd are
- * there. Reports as that does. */
+/* What run_config_report_problems() can't tell, as it depends on the host: whether user, group and
+ * cwd are there. Reports as that does. */
 void load_host_problems(const struct run_config *config,
                         void (*report)(void *data, const char *option, const char *text),
                         void *data);

@@ -117,7 +117,7 @@ static bool pm2_take_name(struct pm2_app *app, char ret_name[RPD_LABEL_MAX])
 		pm2_warn(app, "autostart", "left out; `--only %s` runs it", app->name);
 		return false;
 	}
-	service_name_make(app->name, 0, ret_name);
+	service_name_derive(app->name, 0, ret_name);
 	return true;
 }
 
@@ -156,7 +156,7 @@ static void pm2_take_app(const struct load_file *file, struct json_object *json,
 	pm2_take_command(&app);
 	pm2_take_env(&app);
 	pm2_take_options(&app);
-	run_config_problems(app.config, pm2_report, &app);
+	run_config_report_problems(app.config, pm2_report, &app);
 	load_host_problems(app.config, pm2_report, &app);
 	if (load_env_files(app.config, &err) < 0)
 		pm2_problem(&app, "env_file", "%s", err.text);

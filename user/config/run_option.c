@@ -14,8 +14,9 @@
 #include "core/schedule_edit.h"
 #include "core/endpoint.h"
 #include "core/env.h"
-#include "core/schedule.h"
 #include "core/service_name.h"
+#include "base/signal_name.h"
+#include "core/policy.h"
 
 /* The member that the option is for. */
 static void *run_option_member(struct run_config *config, const struct run_setting *setting)
@@ -124,7 +125,7 @@ static int run_option_set_count(struct run_config *config, const struct run_sett
 static int run_option_set_signal(struct run_config *config, const struct run_setting *setting,
                                  struct error *err)
 {
-	if (parse_signal(setting->value, run_option_member(config, setting)) < 0)
+	if (signal_name_parse(setting->value, run_option_member(config, setting)) < 0)
 		return error_usage(err, "'%s' is no signal such as SIGTERM, INT or 15",
 		                   setting->value);
 	return 0;
@@ -188,7 +189,7 @@ static int run_option_set_workers(struct run_config *config, const struct run_se
 static int run_option_set_policy(struct run_config *config, const struct run_setting *setting,
                                  struct error *err)
 {
-	if (schedule_policy_parse(setting->value, &config->policy) < 0)
+	if (policy_parse(setting->value, &config->policy) < 0)
 		return error_usage(err, "'%s' is neither round-robin nor sticky", setting->value);
 	return 0;
 }
@@ -438,7 +439,7 @@ static const char *run_option_name_of(const void *data, size_t i)
 
 const char *run_option_nearest(const char *name)
 {
-	return nearest(name, run_option_name_of, NULL, run_option_count());
+	return nearest_find(name, run_option_name_of, NULL, run_option_count());
 }
 
 int run_option_set(struct run_config *config, const char *name, const char *value,

@@ -12,7 +12,4 @@ struct conn_count {
 
 /* Connections that are open: established, and not closed. The sum of what different CPUs counted,
  * read one after the other: while connections come and go it may be off by those. Never below 0. */
-uint64_t conn_count_open(const struct conn_count *count);
-
-/* Adds @more to @sum. */
-void conn_count_add(struct conn_count *sum, const struct conn_count *more);
+uint64_t conn_count_still_open(const struct conn_count *count);

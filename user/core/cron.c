@@ -151,7 +151,7 @@ int cron_parse(const char *text, struct cron *ret, struct error *err)
 
 /* Month (1..12) and day (1..31) of the day that is @days after 1970-01-01, by counting in years
  * that begin in March, so that the day that is not always there is the last one. */
-static void cron_date_of(int64_t days, int *ret_month, int *ret_day)
+static void cron_split_date(int64_t days, int *ret_month, int *ret_day)
 {
 	const int64_t since = days + 719468; /* since 0000-03-01 */
 	const int64_t day_of_era = since % 146097;
@@ -165,12 +165,12 @@ static void cron_date_of(int64_t days, int *ret_month, int *ret_day)
 	*ret_month = month < 10 ? month + 3 : month - 9;
 }
 
-static bool cron_is_on(const struct cron *cron, int64_t days)
+static bool cron_matches_day(const struct cron *cron, int64_t days)
 {
 	int month, day;
 	bool by_day, by_weekday;
 
-	cron_date_of(days, &month, &day);
+	cron_split_date(days, &month, &day);
 	if (!(cron->months & 1u << month))
 		return false;
 	by_day = cron->days & 1u << day;
@@ -179,7 +179,7 @@ static bool cron_is_on(const struct cron *cron, int64_t days)
 }
 
 /* The first minute of the day, from @minute on, that is in the fields; -1 if there is none. */
-static int cron_minute_on(const struct cron *cron, int minute)
+static int cron_find_minute(const struct cron *cron, int minute)
 {
 	for (; minute < DAY_S / 60; minute++)
 		if (cron->hours & 1u << minute / 60 && cron->minutes & 1ull << minute % 60)
@@ -194,7 +194,7 @@ int64_t cron_next(const struct cron *cron, int64_t after, long offset)
 	int minute = local % DAY_S / 60;
 
 	for (int i = 0; i < DAYS_TO_LOOK; i++, day++, minute = 0) {
-		const int at = cron_is_on(cron, day) ? cron_minute_on(cron, minute) : -1;
+		const int at = cron_matches_day(cron, day) ? cron_find_minute(cron, minute) : -1;
 
 		if (at >= 0)
 			return day * DAY_S + at * 60ll - offset;

@@ -22,15 +22,15 @@ bool endpoint_equal(const struct rpd_endpoint *a, const struct rpd_endpoint *b);
 
 /* Whether a connection of a socket of this family that came in at the local address @addr may have
  * come by the endpoint: it may also have come by another one that it fits. */
-bool endpoint_takes(const struct rpd_endpoint *e, uint8_t family, const uint8_t addr[16],
-                    uint32_t ifindex);
+bool endpoint_may_accept(const struct rpd_endpoint *e, uint8_t family, const uint8_t addr[16],
+                         uint32_t ifindex);
 
 /* Of two endpoints that take a connection, whether the kernel prefers @a: the one of an address to
  * that of all, and the one of a device to that of all. */
-bool endpoint_is_closer(const struct rpd_endpoint *a, const struct rpd_endpoint *b);
+bool endpoint_is_more_specific(const struct rpd_endpoint *a, const struct rpd_endpoint *b);
 
 /* Whether it is the one that the user named, by port alone (family 0) or by address and port. */
-bool endpoint_is_named(const struct rpd_endpoint *e, const struct rpd_endpoint *named);
+bool endpoint_matches(const struct rpd_endpoint *e, const struct rpd_endpoint *named);
 
 /*
  * Writes "0.0.0.0:8080", "[::]:8080" or, for a socket bound to device 2, "127.0.0.1:8080%2".

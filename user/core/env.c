@@ -65,7 +65,7 @@ int env_set(char ***env, const char *setting)
 
 /* What is after the backslash at @at: taken, or else left, backslash and all. A newline is no part
  * of the value. */
-static const char *env_take_escape(const char *at, const char *known, char **to, unsigned int *line)
+static const char *env_read_escape(const char *at, const char *known, char **to, unsigned int *line)
 {
 	const char c = at[1];
 
@@ -83,11 +83,11 @@ static const char *env_take_escape(const char *at, const char *known, char **to,
 
 /* A value in quotes, from after the first one, to @to. Returns what is after the last one; NULL if
  * there is none. */
-static const char *env_take_quoted(const char *at, char quote, char **to, unsigned int *line)
+static const char *env_read_quoted(const char *at, char quote, char **to, unsigned int *line)
 {
 	while (*at && *at != quote) {
 		if (*at == '\\' && quote == '"') {
-			at = env_take_escape(at, "nt\"\\`$", to, line);
+			at = env_read_escape(at, "nt\"\\`$", to, line);
 			continue;
 		}
 		if (*at == '\n')
@@ -98,7 +98,7 @@ static const char *env_take_quoted(const char *at, char quote, char **to, unsign
 }
 
 /* The rest of the line, without blanks at its end. */
-static const char *env_take_plain(const char *at, char **to, unsigned int *line)
+static const char *env_read_plain(const char *at, char **to, unsigned int *line)
 {
 	char *end = *to; /* after what isn't blank */
 
@@ -106,7 +106,7 @@ static const char *env_take_plain(const char *at, char **to, unsigned int *line)
 		const bool counts = !strchr(BLANKS, *at);
 
 		if (*at == '\\')
-			at = env_take_escape(at, NULL, to, line);
+			at = env_read_escape(at, NULL, to, line);
 		else
 			*(*to)++ = *at++;
 		if (counts)
@@ -117,7 +117,7 @@ static const char *env_take_plain(const char *at, char **to, unsigned int *line)
 }
 
 /* Reads NAME=VALUE to @to, which is long enough. Returns the end of its last line, or NULL. */
-static const char *env_take_setting(const char *at, char *to, unsigned int *line)
+static const char *env_read_setting(const char *at, char *to, unsigned int *line)
 {
 	size_t n = strcspn(at, "=\n" BLANKS);
 
@@ -129,13 +129,13 @@ static const char *env_take_setting(const char *at, char *to, unsigned int *line
 	at = strchr(at, '=') + 1;
 	at += strspn(at, BLANKS);
 	if (*at == '\'' || *at == '"') {
-		at = env_take_quoted(at + 1, *at, &to, line);
+		at = env_read_quoted(at + 1, *at, &to, line);
 		if (at)
 			at += strspn(at, BLANKS);
 		if (!at || (*at && *at != '\n'))
 			return NULL;
 	} else {
-		at = env_take_plain(at, &to, line);
+		at = env_read_plain(at, &to, line);
 	}
 	*to = '\0';
 	return at;
@@ -158,7 +158,7 @@ int env_parse(const char *text, char ***env, unsigned int *ret_line)
 		if (*text == '#' || *text == ';') {
 			text += strcspn(text, "\n");
 		} else if (*text && *text != '\n') {
-			text = env_take_setting(text, setting, &last);
+			text = env_read_setting(text, setting, &last);
 			r = text ? env_set(env, setting) : -EINVAL;
 			if (r < 0) {
 				*ret_line = line;

@@ -21,4 +21,4 @@ enum kernel_bug {
  * distribution that hides it ("5.15.0-91-generic") gives UNKNOWN, unless it is in @version, where
  * Debian has it. A distribution's own backport of the fix can't be seen.
  */
-enum kernel_bug kernel_bug_migration(const char *release, const char *version);
+enum kernel_bug kernel_bugs_check_migration(const char *release, const char *version);

@@ -20,5 +20,5 @@
  * of one that may have waited unseen a younger process is the successor. An older one, a pre-fork
  * parent or a sibling, had the listener all along and left it to the one that died.
  */
-const struct holder *listener_owner_now(const struct rpd_worker *was, const struct holder *holders,
-                                        size_t n);
+const struct holder *listener_owner_find_current(const struct rpd_worker *was,
+                                                 const struct holder *holders, size_t n);

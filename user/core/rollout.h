@@ -50,7 +50,7 @@ enum rollout_verdict rollout_next(struct rollout *rollout, unsigned int spare,
 
 /* A slot has its new worker, or won't get it. Of slots that are not in the plan, or were not
  * started, nothing is noted. A new worker that dies after it was in is ROLLOUT_FAILED too. */
-void rollout_note(struct rollout *rollout, unsigned int slot, enum rollout_phase phase);
+void rollout_record(struct rollout *rollout, unsigned int slot, enum rollout_phase phase);
 
 /* How many slots are in that phase. */
 unsigned int rollout_count(const struct rollout *rollout, enum rollout_phase phase);

@@ -3,8 +3,8 @@
  * The roster of one port: who are the workers, given the listeners of the port and the processes
  * that have them open. A pure function of what sockdiag and proc found.
  *
- * A listener's owner is the process that serves it (roster_owner). The listeners of one owner in
- * one endpoint, in the order of its descriptors, are its first, second, ... there; the first of
+ * A listener's owner is the process that serves it (roster_find_owner). The listeners of one owner
+ * in one endpoint, in the order of its descriptors, are its first, second, ... there; the first of
  * every endpoint make one worker, the second ones another. So eight processes with one listener
  * each in 0.0.0.0 and in [::] are eight workers, and so is one process with eight threads and
  * eight listeners in each. Ports are not paired with each other: split by port before, and build
@@ -47,13 +47,13 @@ struct roster {
  * among equals one whose child is not among them (pre-fork parents keep what their children
  * serve), then the oldest, then the lowest pid. NULL if @n is 0.
  */
-const struct holder *roster_owner(const struct holder *rows, size_t n);
+const struct holder *roster_find_owner(const struct holder *rows, size_t n);
 
 /*
  * How many of the holders of one listener serve it: those with the best evidence, or, if nothing
  * better is known than that they hold it, those whose child is not among them.
  */
-unsigned int roster_pollers(const struct holder *rows, size_t n);
+unsigned int roster_count_pollers(const struct holder *rows, size_t n);
 
 /*
  * Builds the roster of one port. Neither the order of @listeners nor that of @holders matters;

@@ -105,7 +105,7 @@ static const char *run_config_check_health_timeout(const struct run_config *c)
 	return c->health_timeout ? NULL : "an answer takes some time";
 }
 
-static bool run_config_can_be_handled(int signal)
+static bool run_config_is_catchable(int signal)
 {
 	return signal != SIGKILL && signal != SIGSTOP;
 }
@@ -119,7 +119,7 @@ static const char *run_config_check_stop_signal(const struct run_config *c)
 
 static const char *run_config_check_drain_signal(const struct run_config *c)
 {
-	return run_config_can_be_handled(c->drain_signal) ? NULL : "no program can handle that";
+	return run_config_is_catchable(c->drain_signal) ? NULL : "no program can handle that";
 }
 
 static const char *run_config_check_merge_logs(const struct run_config *c)
@@ -183,9 +183,9 @@ static const struct {
         {"increment-var", run_config_check_increment},
 };
 
-size_t run_config_problems(const struct run_config *config,
-                           void (*report)(void *data, const char *option, const char *text),
-                           void *data)
+size_t run_config_report_problems(const struct run_config *config,
+                                  void (*report)(void *data, const char *option, const char *text),
+                                  void *data)
 {
 	size_t n = 0;
 
@@ -200,7 +200,7 @@ size_t run_config_problems(const struct run_config *config,
 	return n;
 }
 
-static void run_config_take_first(void *data, const char *option, const char *text)
+static void run_config_keep_first(void *data, const char *option, const char *text)
 {
 	struct error *err = data;
 
@@ -211,21 +211,21 @@ static void run_config_take_first(void *data, const char *option, const char *te
 int run_config_check(const struct run_config *config, struct error *err)
 {
 	err->text[0] = '\0';
-	return run_config_problems(config, run_config_take_first, err) ? -EINVAL : 0;
+	return run_config_report_problems(config, run_config_keep_first, err) ? -EINVAL : 0;
 }
 
-void run_config_name(struct run_config *config)
+void run_config_set_default_name(struct run_config *config)
 {
 	const char *slash = strrchr(config->argv[0], '/');
 
 	if (!*config->service)
-		service_name_make(slash ? slash + 1 : config->argv[0],
-		                  config->n_listens == 1 ? config->listens[0].port : 0,
-		                  config->service);
+		service_name_derive(slash ? slash + 1 : config->argv[0],
+		                    config->n_listens == 1 ? config->listens[0].port : 0,
+		                    config->service);
 }
 
 /* Puts copies in the place of all strings of @config, which shares them with another one. */
-static int run_config_own_strings(struct run_config *config, const struct run_config *from)
+static int run_config_copy_strings(struct run_config *config, const struct run_config *from)
 {
 	int r = 0;
 
@@ -250,7 +250,7 @@ static int run_config_own_strings(struct run_config *config, const struct run_co
 int run_config_copy(const struct run_config *config, struct run_config *ret)
 {
 	struct run_config copy = *config;
-	const int r = run_config_own_strings(&copy, config);
+	const int r = run_config_copy_strings(&copy, config);
 
 	if (r < 0)
 		run_config_free(&copy);

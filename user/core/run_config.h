@@ -98,12 +98,12 @@ int run_config_check(const struct run_config *config, struct error *err);
 
 /* The same for all of it: @report is called for each thing that doesn't fit, with the option
  * (run_option.h) that says so, or NULL if it is something that is missing. Returns how many. */
-size_t run_config_problems(const struct run_config *config,
-                           void (*report)(void *data, const char *option, const char *text),
-                           void *data);
+size_t run_config_report_problems(const struct run_config *config,
+                                  void (*report)(void *data, const char *option, const char *text),
+                                  void *data);
 
 /* Puts the default name, as described at `service`, where there is none; needs argv. */
-void run_config_name(struct run_config *config);
+void run_config_set_default_name(struct run_config *config);
 
 /* A copy that owns its strings. -ENOMEM. */
 int run_config_copy(const struct run_config *config, struct run_config *ret);

@@ -37,22 +37,7 @@ void schedule_init(struct rpd_schedule *s);
 void schedule_build(struct rpd_schedule *s);
 
 /* Whether the last schedule_build() put @slot into the ring. */
-bool schedule_has(const struct rpd_schedule *s, unsigned int slot);
+bool schedule_has_slot(const struct rpd_schedule *s, unsigned int slot);
 
 /* Whether some slot of the ring is neither DEAD nor STALLED. */
 bool schedule_is_served(const struct rpd_schedule *s);
-
-/* Index in s->versions of @label, or -1. */
-int schedule_version_find(const struct rpd_schedule *s, const char *label);
-
-/* "round-robin" or "sticky". -EINVAL if it is neither. */
-int schedule_policy_parse(const char *text, enum rpd_policy *ret);
-const char *schedule_policy_name(enum rpd_policy policy);
-
-/* Whether it may be a version label: 1 to RPD_LABEL_MAX - 1 printable ASCII characters, no space.
- */
-bool schedule_label_is_valid(const char *label);
-
-/* schedule_version_find(), adding the label if it is new. -ENOSPC if there are RPD_VERSION_MAX
- * already, -EINVAL if the label is not valid. */
-int schedule_version_add(struct rpd_schedule *s, const char *label);

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "core/schedule.h"
+#include "core/schedule_version.h"
 
 int schedule_edit_check_slots(const struct rpd_schedule *s, const struct slots *slots,
                               struct error *err)
@@ -22,8 +23,8 @@ int schedule_edit_check_slots(const struct rpd_schedule *s, const struct slots *
 	return 0;
 }
 
-int schedule_edit_state(struct rpd_schedule *s, const struct slots *slots,
-                        enum rpd_slot_state state, struct error *err)
+int schedule_edit_set_state(struct rpd_schedule *s, const struct slots *slots,
+                            enum rpd_slot_state state, struct error *err)
 {
 	int r = schedule_edit_check_slots(s, slots, err);
 
@@ -32,8 +33,8 @@ int schedule_edit_state(struct rpd_schedule *s, const struct slots *slots,
 	return r;
 }
 
-int schedule_edit_weight(struct rpd_schedule *s, const struct slots *slots, long weight,
-                         struct error *err)
+int schedule_edit_set_weight(struct rpd_schedule *s, const struct slots *slots, long weight,
+                             struct error *err)
 {
 	int r = schedule_edit_check_slots(s, slots, err);
 
@@ -52,8 +53,8 @@ static bool schedule_edit_is_wanted(const struct rpd_schedule *s, const struct r
 	       (s->only_version == RPD_NO_VERSION || slot->version == s->only_version);
 }
 
-int schedule_edit_canary(struct rpd_schedule *s, const struct slots *slots, unsigned int permille,
-                         struct error *err)
+int schedule_edit_set_canary(struct rpd_schedule *s, const struct slots *slots,
+                             unsigned int permille, struct error *err)
 {
 	bool others = false;
 	int r = schedule_edit_check_slots(s, slots, err);
@@ -62,7 +63,7 @@ int schedule_edit_canary(struct rpd_schedule *s, const struct slots *slots, unsi
 		return r;
 	if (permille < 1 || permille > 999)
 		return error_usage(err, "a canary's share is 0.1 to 99.9 percent");
-	schedule_edit_canary_off(s);
+	schedule_edit_clear_canary(s);
 	for (size_t i = 0; i < slots->n; i++) {
 		struct rpd_slot *slot = &s->slots[slots->at[i]];
 
@@ -86,7 +87,7 @@ int schedule_edit_canary(struct rpd_schedule *s, const struct slots *slots, unsi
 	return 0;
 }
 
-void schedule_edit_canary_off(struct rpd_schedule *s)
+void schedule_edit_clear_canary(struct rpd_schedule *s)
 {
 	for (unsigned int i = 0; i < s->n_slots; i++)
 		s->slots[i].flags &= ~RPD_SLOT_CANARY;
@@ -95,7 +96,7 @@ void schedule_edit_canary_off(struct rpd_schedule *s)
 
 int schedule_edit_check_label(const char *label, struct error *err)
 {
-	if (schedule_label_is_valid(label))
+	if (schedule_version_is_label(label))
 		return 0;
 	return error_usage(err,
 	                   "a version label has 1 to %d letters, digits or other printable ASCII "
@@ -103,8 +104,8 @@ int schedule_edit_check_label(const char *label, struct error *err)
 	                   RPD_LABEL_MAX - 1);
 }
 
-int schedule_edit_label(struct rpd_schedule *s, const struct slots *slots, const char *label,
-                        struct error *err)
+int schedule_edit_set_label(struct rpd_schedule *s, const struct slots *slots, const char *label,
+                            struct error *err)
 {
 	int version, r = schedule_edit_check_slots(s, slots, err);
 
@@ -122,7 +123,7 @@ int schedule_edit_label(struct rpd_schedule *s, const struct slots *slots, const
 	return 0;
 }
 
-int schedule_edit_switch(struct rpd_schedule *s, const char *label, struct error *err)
+int schedule_edit_switch_to(struct rpd_schedule *s, const char *label, struct error *err)
 {
 	int version = schedule_version_find(s, label);
 
@@ -135,13 +136,13 @@ int schedule_edit_switch(struct rpd_schedule *s, const char *label, struct error
 	return 0;
 }
 
-void schedule_edit_switch_off(struct rpd_schedule *s)
+void schedule_edit_switch_to_all(struct rpd_schedule *s)
 {
 	s->only_version = RPD_NO_VERSION;
 }
 
-int schedule_edit_fill(struct rpd_schedule *s, unsigned int slot, const char *label,
-                       struct error *err)
+int schedule_edit_fill_slot(struct rpd_schedule *s, unsigned int slot, const char *label,
+                            struct error *err)
 {
 	struct rpd_slot *it = &s->slots[slot];
 
@@ -152,7 +153,7 @@ int schedule_edit_fill(struct rpd_schedule *s, unsigned int slot, const char *la
 		return 0;
 	it->state = RPD_SLOT_ACTIVE;
 	it->weight = RPD_WEIGHT_BASE;
-	return schedule_edit_label(s, &(struct slots){.n = 1, .at = {slot}}, label, err);
+	return schedule_edit_set_label(s, &(struct slots){.n = 1, .at = {slot}}, label, err);
 }
 
 int schedule_edit_check_served(const struct rpd_schedule *in_force,

@@ -23,7 +23,7 @@ bad:
 	                   service, RPD_LABEL_MAX - 1);
 }
 
-void service_name_make(const char *program, uint16_t port, char ret[RPD_LABEL_MAX])
+void service_name_derive(const char *program, uint16_t port, char ret[RPD_LABEL_MAX])
 {
 	char suffix[sizeof("-65535")] = "";
 	size_t n = 0;

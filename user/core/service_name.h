@@ -13,4 +13,4 @@ int service_name_check(const char *service, struct error *err);
 
 /* PROGRAM-PORT, or PROGRAM if @port is 0, in the letters that a service's name may have. A long
  * @program is cut. */
-void service_name_make(const char *program, uint16_t port, char ret[RPD_LABEL_MAX]);
+void service_name_derive(const char *program, uint16_t port, char ret[RPD_LABEL_MAX]);

@@ -2,7 +2,7 @@
 #include "core/slot_status.h"
 
 /* Of a slot without a listener. */
-static enum slot_status slot_status_condition_vacant(enum rpd_slot_state state, uint8_t run)
+static enum slot_status slot_status_decide_vacant(enum rpd_slot_state state, uint8_t run)
 {
 	switch (run) {
 	case RPD_RUN_STARTING:
@@ -18,13 +18,13 @@ static enum slot_status slot_status_condition_vacant(enum rpd_slot_state state, 
 	}
 }
 
-enum slot_status slot_status_of(const struct rpd_schedule *s, unsigned int slot, bool live,
-                                bool stalled, uint8_t run)
+enum slot_status slot_status_decide(const struct rpd_schedule *s, unsigned int slot, bool live,
+                                    bool stalled, uint8_t run)
 {
 	const struct rpd_slot *it = &s->slots[slot];
 
 	if (!live || it->state == RPD_SLOT_EMPTY)
-		return slot_status_condition_vacant(it->state, run);
+		return slot_status_decide_vacant(it->state, run);
 	/* Polled again, but not yet back in the ring: the watcher's next look puts it there. */
 	if (stalled || (it->flags & RPD_SLOT_STALLED))
 		return SLOT_STATUS_STALLED;

@@ -24,8 +24,8 @@ enum slot_status {
 
 /* @live: it has a listener, or a worker that needs none. @run: of the slot's row, an enum rpd_run.
  */
-enum slot_status slot_status_of(const struct rpd_schedule *s, unsigned int slot, bool live,
-                                bool stalled, uint8_t run);
+enum slot_status slot_status_decide(const struct rpd_schedule *s, unsigned int slot, bool live,
+                                    bool stalled, uint8_t run);
 
 /* "active" and so on. */
 const char *slot_status_name(enum slot_status condition);

@@ -69,7 +69,7 @@ int slots_parse(struct slots *slots, const char *text, struct error *err)
 #define SLOTS_MORE "..."
 
 /* The last of the run of neighbours that begins at index @first. */
-static size_t slots_run_end(const struct slots *slots, size_t first)
+static size_t slots_find_run_end(const struct slots *slots, size_t first)
 {
 	while (first + 1 < slots->n && slots->at[first + 1] == slots->at[first] + 1)
 		first++;
@@ -82,7 +82,7 @@ const char *slots_format(const struct slots *slots, char *buf, size_t size)
 
 	buf[0] = '\0';
 	for (size_t i = 0; i < slots->n; i++) {
-		size_t last = slots_run_end(slots, i);
+		size_t last = slots_find_run_end(slots, i);
 		char part[32];
 		int n = snprintf(part, sizeof(part), last > i ? "%s%u-%u" : "%s%u", i ? "," : "",
 		                 slots->at[i], slots->at[last]);

@@ -24,7 +24,7 @@ static const struct entry table[WORKER_STATE_MAX][WORKER_EVENT_MAX] = {
         [WORKER_STARTING] =
                 {
                         [WORKER_EVENT_READY] = GOES(WORKER_SETTLING, WORKER_ARM_SETTLE),
-                        [WORKER_EVENT_LATE] = GOES(WORKER_STOPPING, STOP | WORKER_FAILED),
+                        [WORKER_EVENT_FAILED] = GOES(WORKER_STOPPING, STOP | WORKER_FAILED),
                         [WORKER_EVENT_EXITED] =
                                 GOES(WORKER_KILLING, WORKER_KILL_TREE | WORKER_FAILED),
                         [WORKER_EVENT_EMPTY] = GOES(WORKER_GONE, WORKER_FAILED | WORKER_RELEASE),
@@ -34,7 +34,7 @@ static const struct entry table[WORKER_STATE_MAX][WORKER_EVENT_MAX] = {
         [WORKER_SETTLING] =
                 {
                         [WORKER_EVENT_SETTLED] = GOES(WORKER_UP, WORKER_ADMIT),
-                        [WORKER_EVENT_LATE] = GOES(WORKER_STOPPING, STOP | WORKER_FAILED),
+                        [WORKER_EVENT_FAILED] = GOES(WORKER_STOPPING, STOP | WORKER_FAILED),
                         [WORKER_EVENT_EXITED] =
                                 GOES(WORKER_KILLING, WORKER_KILL_TREE | WORKER_FAILED),
                         [WORKER_EVENT_EMPTY] = GOES(WORKER_GONE, WORKER_FAILED | WORKER_RELEASE),
@@ -43,7 +43,7 @@ static const struct entry table[WORKER_STATE_MAX][WORKER_EVENT_MAX] = {
                 },
         [WORKER_UP] =
                 {
-                        [WORKER_EVENT_LATE] = GOES(WORKER_STOPPING, STOP | WORKER_FAILED),
+                        [WORKER_EVENT_FAILED] = GOES(WORKER_STOPPING, STOP | WORKER_FAILED),
                         [WORKER_EVENT_EXITED] =
                                 GOES(WORKER_KILLING, WORKER_KILL_TREE | WORKER_DIED),
                         [WORKER_EVENT_EMPTY] = GOES(WORKER_GONE, WORKER_DIED | WORKER_RELEASE),
@@ -79,26 +79,9 @@ static const struct entry table[WORKER_STATE_MAX][WORKER_EVENT_MAX] = {
                 },
 };
 
-struct worker_state_step worker_state_step(enum worker_state state, enum worker_event event)
+struct worker_state_step worker_state_next(enum worker_state state, enum worker_event event)
 {
 	const struct entry *entry = &table[state][event];
 
 	return entry->means ? entry->step : (struct worker_state_step){.next = state};
-}
-
-const char *worker_state_name(enum worker_state state)
-{
-	static const char *const names[] = {
-	        [WORKER_STARTING] = "starting",
-	        [WORKER_SETTLING] = "settling",
-	        [WORKER_UP] = "up",
-	        [WORKER_HELD] = "held",
-	        [WORKER_DRAINING] = "draining",
-	        [WORKER_STOPPING] = "stopping",
-	        [WORKER_KILLING] = "killing",
-	        [WORKER_GONE] = "gone",
-	};
-
-	_Static_assert(sizeof(names) / sizeof(names[0]) == WORKER_STATE_MAX, "a name for each");
-	return names[state];
 }

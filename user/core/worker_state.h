@@ -21,7 +21,7 @@ enum worker_state {
 enum worker_event {
 	WORKER_EVENT_READY,
 	WORKER_EVENT_SETTLED,
-	WORKER_EVENT_LATE,    /* not ready in time, or what it needs can't be had */
+	WORKER_EVENT_FAILED,  /* not ready in time, or what it needs can't be had */
 	WORKER_EVENT_EXITED,  /* its main process has ended */
 	WORKER_EVENT_EMPTY,   /* all its processes have ended */
 	WORKER_EVENT_HOLD,    /* another takes its slot, for now */
@@ -53,7 +53,4 @@ struct worker_state_step {
 };
 
 /* What @event means for a worker in @state. What means nothing there leaves it where it is. */
-struct worker_state_step worker_state_step(enum worker_state state, enum worker_event event);
-
-/* "starting", "settling", ... */
-const char *worker_state_name(enum worker_state state);
+struct worker_state_step worker_state_next(enum worker_state state, enum worker_event event);

@@ -12,18 +12,8 @@
 #include <stdint.h>
 
 #include "base/error.h"
-
-/*
- * Path of the service's cgroup, which is made if @create. If our own
- * cgroup is a systemd unit's that was delegated to us (Delegate=yes), then it is in that, as
- * reuseportd/SERVICE; with @create we move ourselves to the unit's leaf "supervisor". Else it is
- * <cgroup2>/reuseportd/SERVICE. -ENOENT without @create if it isn't there.
- */
-int cgroup_service(const char *service, bool create, char ret_path[PATH_MAX], struct error *err);
-
-/* The same for one that is known to be at @path, be it of another unit than ours. -ENOENT if there
- * is none any more. */
-int cgroup_service_known(const char *path, struct error *err);
+#include "kern/cgroup_service.h"
+#include "kern/cgroup_limit.h"
 
 /* Makes a child cgroup, which must not be there yet, and returns a directory descriptor of it, to
  * be born in (spawn.h). In it cgroups can be nested 32 deep and no deeper. */
@@ -36,14 +26,14 @@ int cgroup_open(const char *parent, const char *name);
 uint64_t cgroup_id(int fd);
 
 /* All processes in it and in cgroups below, ascending. The caller frees *ret (NULL if none). */
-int cgroup_processes(int fd, uint32_t **ret, size_t *ret_n);
+int cgroup_list_processes(int fd, uint32_t **ret, size_t *ret_n);
 
 /*
  * A descriptor of its cgroup.events, which has EPOLLPRI when that changes; and whether it says that
  * a process is in it or below. The latter takes either descriptor; asked by that of cgroup.events,
  * it also takes the EPOLLPRI off. A zombie is in no cgroup, and a cgroup that was removed is empty.
  */
-int cgroup_events(int fd);
+int cgroup_open_events(int fd);
 bool cgroup_is_populated(int fd);
 
 /* SIGKILL to every process in it and below, those included that fork at the same time. */
@@ -51,18 +41,12 @@ int cgroup_kill(int fd);
 
 /* Memory of all its processes, bytes: where the controller is there what is charged to it, without
  * the cache of files that the kernel can take back; else the sum of their resident memory. */
-uint64_t cgroup_memory(int fd);
-
-/* Limits of a worker's cgroup, which is as cgroup_service() and cgroup_make() made it; 0 = none.
- * @memory in bytes; 1000 permille are one processor. -EOPNOTSUPP with @err naming the controller
- * that this host's cgroup2, or the unit, has not. */
-int cgroup_limit(int fd, uint64_t memory, unsigned int cpu_permille, struct error *err);
+uint64_t cgroup_measure_memory(int fd);
 
 /* Names of the child cgroups, sorted with numbers in them as numbers. The caller frees *ret and
  * each. */
-int cgroup_children(const char *parent, char ***ret, size_t *ret_n);
+int cgroup_list_children(const char *parent, char ***ret, size_t *ret_n);
 
 /* Removes a child cgroup, and those that its processes may have made in it; -EBUSY while processes
  * are in it. And the service's own, with "reuseportd" above it, once it is empty. */
 int cgroup_remove(const char *parent, const char *name);
-int cgroup_remove_service(const char *path);

@@ -7,7 +7,7 @@
 
 /* Buckets for all of them, and as much room again for those that find their bucket full: so there
  * is room for all, whatever buckets they have. The number of buckets is a power of two. */
-int conn_table_size(struct bpf_map *conns, struct bpf_map *conns_more, uint32_t max_conns)
+int conn_table_set_size(struct bpf_map *conns, struct bpf_map *conns_more, uint32_t max_conns)
 {
 	uint32_t buckets = 1;
 	int r;

@@ -7,4 +7,4 @@
 struct bpf_map;
 
 /* Sets the sizes of both, which must not exist yet, for @max_conns open connections (0 = none). */
-int conn_table_size(struct bpf_map *conns, struct bpf_map *conns_more, uint32_t max_conns);
+int conn_table_set_size(struct bpf_map *conns, struct bpf_map *conns_more, uint32_t max_conns);

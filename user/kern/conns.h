@@ -31,11 +31,11 @@ void conns_init(struct conns *conns);
 
 /* Loads, attaches and pins the programs for a service that is being made. That it can't be is no
  * error: conns->counting is false then, and the service remembers why. */
-void conns_start(struct conns *conns, struct steer *steer, const struct pins *pins);
+void conns_attach(struct conns *conns, struct steer *steer, const struct pins *pins);
 
 /* The connections from before are counted as well, or will never be: from now on those that migrate
  * take their count along, and conns_open() finds the service counting. */
-void conns_started(const struct conns *conns, struct steer *steer);
+void conns_enable(const struct conns *conns, struct steer *steer);
 
 /* Opens what is pinned, as far as it is there. */
 void conns_open(struct conns *conns, const struct steer *steer, const struct pins *pins);
@@ -46,22 +46,22 @@ void conns_close(struct conns *conns);
 bool conns_is_pin(const char *name);
 
 /* What was counted of the connections of one account; or nothing any more, with it empty. */
-int conns_count(const struct steer *steer, uint16_t account, struct conn_count *ret);
+int conns_read_count(const struct steer *steer, uint16_t account, struct conn_count *ret);
 /* The same of the @n accounts from @first on, in one call. */
-int conns_counts(const struct steer *steer, uint16_t first, size_t n, struct conn_count *ret);
-int conns_clear(struct steer *steer, uint16_t account);
+int conns_read_counts(const struct steer *steer, uint16_t first, size_t n, struct conn_count *ret);
+int conns_clear_count(struct steer *steer, uint16_t account);
 
 /* Connections of each of the first @n slots in each of the last seconds; opened[0] is the second
  * that has just ended. */
 struct conn_seconds {
 	uint32_t opened[RPD_RATE_SECONDS - 1];
 };
-int conns_rates(const struct conns *conns, size_t n, struct conn_seconds *ret);
+int conns_read_rates(const struct conns *conns, size_t n, struct conn_seconds *ret);
 
 /* Fills in which of the connections are counted, and where; they are in the order of their cookies
  * then. In the calling thread's network namespace. */
-int conns_mark(const struct conns *conns, struct connection *connections, size_t n,
-               struct error *err);
+int conns_mark_counted(const struct conns *conns, struct connection *connections, size_t n,
+                       struct error *err);
 
 /* A connection that was open before the counting began. */
 struct conn_found {
@@ -70,10 +70,10 @@ struct conn_found {
 };
 
 /* Counts those of them that are still open, and not counted yet. */
-int conns_add_found(const struct conns *conns, struct steer *steer, const struct conn_found *found,
-                    size_t n, struct error *err);
+int conns_count_found(const struct conns *conns, struct steer *steer,
+                      const struct conn_found *found, size_t n, struct error *err);
 
 /* Handshakes under way at the admitted listeners of the calling thread's network namespace. The
  * caller frees *ret. */
-int conns_handshakes(const struct conns *conns, struct rpd_handshakes **ret, size_t *ret_n,
-                     struct error *err);
+int conns_read_handshakes(const struct conns *conns, struct rpd_handshakes **ret, size_t *ret_n,
+                          struct error *err);

@@ -61,7 +61,7 @@ bool events_get(const struct steer *steer, uint64_t number, struct rpd_event *re
 	       __atomic_load_n(&event->seq, __ATOMIC_RELAXED) == number + 1;
 }
 
-bool events_has_begun(const struct rpd_event *event)
+bool events_may_grow(const struct rpd_event *event)
 {
 	switch (event->kind) {
 	case RPD_EVENT_left:

@@ -24,4 +24,4 @@ uint64_t events_end(const struct steer *steer);
 bool events_get(const struct steer *steer, uint64_t number, struct rpd_event *ret);
 
 /* Whether the programs have begun only now to count in the event: its count may soon say more. */
-bool events_has_begun(const struct rpd_event *event);
+bool events_may_grow(const struct rpd_event *event);

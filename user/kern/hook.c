@@ -41,14 +41,14 @@ struct attached {
 	size_t n;
 };
 
-static void hook_attached_close(struct attached *attached)
+static void hook_close_attached(struct attached *attached)
 {
 	for (size_t i = 0; i < attached->n; i++)
 		close(attached->fds[i]);
 	attached->n = 0;
 }
 
-#define _cleanup_attached_ _cleanup_(hook_attached_close)
+#define _cleanup_attached_ _cleanup_(hook_close_attached)
 
 static int hook_find_attached(int cgroup, unsigned int program, struct attached *ret)
 {
@@ -74,7 +74,7 @@ static int hook_find_attached(int cgroup, unsigned int program, struct attached 
 /* --- what an earlier supervisor left --- */
 
 /* Lets @map be the one behind @fd, if they have a name and a shape. */
-static int hook_take_map(struct bpf_map *map, int fd)
+static int hook_reuse_map(struct bpf_map *map, int fd)
 {
 	struct bpf_map_info info = {0};
 	uint32_t size = sizeof(info);
@@ -93,7 +93,7 @@ static int hook_take_map(struct bpf_map *map, int fd)
  * Goes on with the maps of the earlier programs: what bound before and listens after is known then,
  * and who began to listen while there was no supervisor is still told.
  */
-static int hook_take_maps(struct hook_bpf *skel, int program_fd)
+static int hook_reuse_maps(struct hook_bpf *skel, int program_fd)
 {
 	struct bpf_map *const maps[] = {skel->maps.hook_bound, skel->maps.hook_listens,
 	                                skel->maps.hook_lost};
@@ -110,7 +110,7 @@ static int hook_take_maps(struct hook_bpf *skel, int program_fd)
 		if (fd < 0)
 			return -errno;
 		for (size_t m = 0; m < ARRAY_SIZE(maps) && r == 0; m++)
-			r = hook_take_map(maps[m], fd);
+			r = hook_reuse_map(maps[m], fd);
 	}
 	return r;
 }
@@ -173,7 +173,7 @@ static int hook_on_event(void *context, void *data, size_t size)
 	return 0;
 }
 
-static int hook_refused(int code, const char *what, struct error *err)
+static int hook_explain(int code, const char *what, struct error *err)
 {
 	return error_set(err, code, "can't %s: %s%s", what, strerror(-code),
 	                 code == -EPERM ? "\nsharing ports between programs needs CAP_BPF, "
@@ -182,25 +182,25 @@ static int hook_refused(int code, const char *what, struct error *err)
 	                                : "");
 }
 
-static int hook_start(struct hook *hook, int cgroup, const struct attached old[PROGRAM_MAX],
-                      struct error *err)
+static int hook_load_and_attach(struct hook *hook, int cgroup,
+                                const struct attached old[PROGRAM_MAX], struct error *err)
 {
 	struct hook_bpf *skel = hook->skel;
 	int r = 0;
 
 	if (old[PROGRAM_LISTEN].n)
-		r = hook_take_maps(skel, old[PROGRAM_LISTEN].fds[0]);
+		r = hook_reuse_maps(skel, old[PROGRAM_LISTEN].fds[0]);
 	if (r < 0)
-		return hook_refused(r, "take over the BPF maps of the service's cgroup", err);
+		return hook_explain(r, "take over the BPF maps of the service's cgroup", err);
 	r = hook_bpf__load(skel);
 	if (r < 0)
-		return hook_refused(r, "load the programs that share ports (cgroup/bind4)", err);
+		return hook_explain(r, "load the programs that share ports (cgroup/bind4)", err);
 	hook->ring =
 	        ring_buffer__new(bpf_map__fd(skel->maps.hook_listens), hook_on_event, hook, NULL);
 	if (!hook->ring)
-		return hook_refused(-errno, "read BPF events", err);
+		return hook_explain(-errno, "read BPF events", err);
 	r = hook_attach_programs(skel, cgroup, old);
-	return r < 0 ? hook_refused(r,
+	return r < 0 ? hook_explain(r,
 	                            "attach the programs that share ports to the service's cgroup",
 	                            err)
 	             : 0;
@@ -215,7 +215,7 @@ void hook_free(struct hook *hook)
 	free(hook);
 }
 
-static uint32_t hook_offset_in(const struct btf *btf, const char *name, const char *member)
+static uint32_t hook_find_member_offset(const struct btf *btf, const char *name, const char *member)
 {
 	const int id = btf__find_by_name_kind(btf, name, BTF_KIND_STRUCT);
 	const struct btf_type *type = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
@@ -226,25 +226,25 @@ static uint32_t hook_offset_in(const struct btf *btf, const char *name, const ch
 	return 0;
 }
 
-static void hook_find_out(struct hook_bpf__rodata *knows)
+static void hook_probe_kernel(struct hook_bpf__rodata *knows)
 {
 	struct btf *btf = btf__load_vmlinux_btf();
 
 	if (btf)
-		knows->is_mptcp_at = hook_offset_in(btf, "tcp_sock", "is_mptcp");
+		knows->is_mptcp_at = hook_find_member_offset(btf, "tcp_sock", "is_mptcp");
 	btf__free(btf);
 	knows->has_retval = libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
 	                                            BPF_FUNC_set_retval, NULL) == 1;
 }
 
-static void hook_cleanup_hook(struct hook **hook)
+static void hook_cleanup(struct hook **hook)
 {
 	hook_free(*hook);
 }
 
 int hook_attach(int fd, const uint16_t *ports, size_t n, struct hook **ret, struct error *err)
 {
-	_cleanup_(hook_cleanup_hook) struct hook *hook = calloc(1, sizeof(*hook));
+	_cleanup_(hook_cleanup) struct hook *hook = calloc(1, sizeof(*hook));
 	struct attached old[PROGRAM_MAX] = {0};
 	int r = 0;
 
@@ -254,19 +254,19 @@ int hook_attach(int fd, const uint16_t *ports, size_t n, struct hook **ret, stru
 	if (hook)
 		hook->skel = hook_bpf__open();
 	if (!hook || !hook->skel)
-		return hook_refused(-errno, "open the programs that share ports", err);
+		return hook_explain(-errno, "open the programs that share ports", err);
 	hook->skel->rodata->n_ports = (uint32_t)n;
-	hook_find_out(hook->skel->rodata);
+	hook_probe_kernel(hook->skel->rodata);
 	if (n)
 		memcpy((void *)hook->skel->rodata->ports, ports, n * sizeof(*ports));
 	for (unsigned int i = 0; i < PROGRAM_MAX && r == 0; i++)
 		r = hook_find_attached(fd, i, &old[i]);
 	if (r < 0)
-		hook_refused(r, "ask for the programs of the service's cgroup", err);
+		hook_explain(r, "ask for the programs of the service's cgroup", err);
 	else
-		r = hook_start(hook, fd, old, err);
+		r = hook_load_and_attach(hook, fd, old, err);
 	for (unsigned int i = 0; i < PROGRAM_MAX; i++)
-		hook_attached_close(&old[i]);
+		hook_close_attached(&old[i]);
 	if (r == 0)
 		*ret = TAKE_PTR(hook);
 	return r;
@@ -277,8 +277,8 @@ int hook_fd(const struct hook *hook)
 	return ring_buffer__epoll_fd(hook->ring);
 }
 
-int hook_drain(struct hook *hook, void (*on_listen)(const struct hook_listen *listen, void *data),
-               void *data)
+int hook_read_listens(struct hook *hook,
+                      void (*on_listen)(const struct hook_listen *listen, void *data), void *data)
 {
 	const uint32_t zero = 0;
 	uint64_t n_lost = 0;

@@ -43,8 +43,8 @@ int hook_fd(const struct hook *hook);
 
 /* Takes all of them, in their order; also those whose port isn't shared, and such as were refused.
  * Returns 1 if some were lost (look for yourself then), else 0. */
-int hook_drain(struct hook *hook, void (*on_listen)(const struct hook_listen *listen, void *data),
-               void *data);
+int hook_read_listens(struct hook *hook,
+                      void (*on_listen)(const struct hook_listen *listen, void *data), void *data);
 
 /* Closes our side; the programs stay. */
 void hook_free(struct hook *hook);

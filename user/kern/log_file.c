@@ -26,7 +26,7 @@ struct own {
 
 /* Of this thread alone, which libc's setgroups() would not be; nor would the kernel's ids for all
  * else change. Capabilities for files go with the uid. */
-static int log_file_become(const struct identity *id, struct own *ret)
+static int log_file_assume_credentials(const struct credentials *id, struct own *ret)
 {
 	const int n = getgroups(0, NULL);
 
@@ -44,7 +44,7 @@ static int log_file_become(const struct identity *id, struct own *ret)
 }
 
 /* What we could do before, we can do again. */
-static void log_file_come_back(struct own *own)
+static void log_file_restore_credentials(struct own *own)
 {
 	setfsuid(own->uid);
 	setfsgid(own->gid);
@@ -63,7 +63,8 @@ static int log_file_open_at(int at, const char *name, uint64_t flags, uint64_t m
 }
 
 /* A folder on the way; @owner: whom it is given to if it is made, NULL = nobody. */
-static int log_file_enter(int at, const char *name, const struct identity *owner, uint64_t resolve)
+static int log_file_open_folder(int at, const char *name, const struct credentials *owner,
+                                uint64_t resolve)
 {
 	int fd = log_file_open_at(at, name, O_PATH | O_DIRECTORY, 0, resolve);
 	bool is_ours;
@@ -85,7 +86,7 @@ static int log_file_enter(int at, const char *name, const struct identity *owner
 	return fd;
 }
 
-static int log_file_open_it(const char *path, const struct identity *owner, uint64_t resolve)
+static int log_file_open_path(const char *path, const struct credentials *owner, uint64_t resolve)
 {
 	_cleanup_close_ int at =
 	        log_file_open_at(AT_FDCWD, *path == '/' ? "/" : ".", O_PATH | O_DIRECTORY, 0, 0);
@@ -99,7 +100,7 @@ static int log_file_open_it(const char *path, const struct identity *owner, uint
 		path += n + 1;
 		if (!n)
 			continue;
-		fd = log_file_enter(at, name, owner, resolve);
+		fd = log_file_open_folder(at, name, owner, resolve);
 		close(at);
 		at = fd;
 	}
@@ -111,15 +112,15 @@ static int log_file_open_it(const char *path, const struct identity *owner, uint
 	return fd;
 }
 
-static int log_file_open_as(const char *path, const struct identity *id)
+static int log_file_open_as(const char *path, const struct credentials *id)
 {
 	struct own own = {0};
-	int r = log_file_become(id, &own);
+	int r = log_file_assume_credentials(id, &own);
 
 	if (r < 0)
 		return r;
-	r = log_file_open_it(path, NULL, 0);
-	log_file_come_back(&own);
+	r = log_file_open_path(path, NULL, 0);
+	log_file_restore_credentials(&own);
 	return r;
 }
 
@@ -130,15 +131,15 @@ static const char *log_file_explain(int r)
 	                     : "";
 }
 
-int log_file_open(const char *path, const struct identity *id, struct error *err)
+int log_file_open(const char *path, const struct credentials *id, struct error *err)
 {
 	int r = -EPERM;
 
 	if (id->set_user)
 		r = log_file_open_as(path, id);
 	if (r == -EPERM || r == -EACCES)
-		r = log_file_open_it(path, id->set_user ? id : NULL,
-		                     id->set_user ? RESOLVE_NO_SYMLINKS : 0);
+		r = log_file_open_path(path, id->set_user ? id : NULL,
+		                       id->set_user ? RESOLVE_NO_SYMLINKS : 0);
 	return r < 0 ? error_set(err, r, "can't write to %s: %s%s", path, strerror(-r),
 	                         log_file_explain(r))
 	             : r;

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/error.h"
-#include "kern/identity.h"
+#include "kern/credentials.h"
 
 /*
  * Opens @path for appending; makes it, and the folders on the way to it, if they aren't there. All
@@ -12,4 +12,4 @@
  * given to the user. A FIFO that nobody reads is refused rather than waited for. Returns the
  * descriptor, which the caller closes, or a negative errno.
  */
-int log_file_open(const char *path, const struct identity *id, struct error *err);
+int log_file_open(const char *path, const struct credentials *id, struct error *err);

@@ -7,7 +7,7 @@
 
 #include "base/cleanup.h"
 
-int map_range(int fd, uint32_t first, size_t n, void *values)
+int map_range_read(int fd, uint32_t first, size_t n, void *values)
 {
 	_cleanup_free_ uint32_t *keys = calloc(n + 1, sizeof(*keys));
 	uint32_t before = first - 1, last, got = n;

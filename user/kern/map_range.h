@@ -10,4 +10,4 @@
  * is a value for each possible CPU, one after the other, each rounded up to 8 bytes.
  * Returns 0 or a negative errno; -EIO if the map doesn't have so many.
  */
-int map_range(int fd, uint32_t first, size_t n, void *values);
+int map_range_read(int fd, uint32_t first, size_t n, void *values);

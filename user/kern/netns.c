@@ -14,7 +14,7 @@
 
 #define NETNS_OURS "/proc/thread-self/ns/net"
 
-int netns_here(uint64_t *ret_cookie, uint64_t *ret_ino, struct error *err)
+int netns_identify(uint64_t *ret_cookie, uint64_t *ret_ino, struct error *err)
 {
 	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct stat st;
@@ -30,7 +30,7 @@ int netns_here(uint64_t *ret_cookie, uint64_t *ret_ino, struct error *err)
 	return 0;
 }
 
-int netns_of(uint32_t pid, uint64_t *ret_ino)
+int netns_find_inode(uint32_t pid, uint64_t *ret_ino)
 {
 	char path[sizeof("/proc/4294967295/ns/net")];
 	struct stat st;
@@ -42,7 +42,7 @@ int netns_of(uint32_t pid, uint64_t *ret_ino)
 	return 0;
 }
 
-int netns_keep(int *ret_fd, struct error *err)
+int netns_open_current(int *ret_fd, struct error *err)
 {
 	int fd = open(NETNS_OURS, O_RDONLY | O_CLOEXEC);
 

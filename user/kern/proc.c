@@ -14,7 +14,7 @@
 #include "base/cleanup.h"
 #include "kern/proc_read.h"
 
-int proc_identity(uint32_t pid, uint64_t *ret_start_time, uint32_t *ret_ppid,
+int proc_identify(uint32_t pid, uint64_t *ret_start_time, uint32_t *ret_ppid,
                   char ret_comm[RPD_COMM_MAX])
 {
 	_cleanup_close_ int process = proc_read_open(pid);
@@ -32,7 +32,7 @@ int proc_identity(uint32_t pid, uint64_t *ret_start_time, uint32_t *ret_ppid,
 	return 0;
 }
 
-int proc_oldest(const uint32_t *pids, size_t n, struct process *ret)
+int proc_find_oldest(const uint32_t *pids, size_t n, struct process *ret)
 {
 	bool found = false;
 
@@ -40,7 +40,7 @@ int proc_oldest(const uint32_t *pids, size_t n, struct process *ret)
 		struct process it = {.pid = pids[i]};
 		uint32_t ppid;
 
-		if (proc_identity(it.pid, &it.start_time, &ppid, it.comm) < 0 ||
+		if (proc_identify(it.pid, &it.start_time, &ppid, it.comm) < 0 ||
 		    (found && it.start_time >= ret->start_time))
 			continue;
 		*ret = it;
@@ -51,7 +51,7 @@ int proc_oldest(const uint32_t *pids, size_t n, struct process *ret)
 
 /* Whether an epoll descriptor of the process watches the file that is its descriptor @fd, as such.
  * kcmp() takes 0.5 ms where reading fdinfo takes 40 (20,000 watched descriptors). */
-static bool proc_epoll_has(uint32_t pid, int epfd, int fd, uint32_t inode)
+static bool proc_epoll_watches(uint32_t pid, int epfd, int fd, uint32_t inode)
 {
 	_cleanup_close_ int process = -1;
 	_cleanup_file_ FILE *watches = NULL;
@@ -92,11 +92,11 @@ bool proc_still_serves(const struct rpd_worker *w, uint32_t inode)
 	struct proc_identity id;
 
 	return proc_has_socket(w->pid, w->fd, inode) &&
-	       (w->epfd < 0 || proc_epoll_has(w->pid, w->epfd, w->fd, inode)) &&
+	       (w->epfd < 0 || proc_epoll_watches(w->pid, w->epfd, w->fd, inode)) &&
 	       proc_read_identity_now(w->pid, &id) == 0 && id.start_time == w->start_time;
 }
 
-int proc_sockets(uint32_t pid, void (*on_socket)(uint32_t inode, void *data), void *data)
+int proc_list_sockets(uint32_t pid, void (*on_socket)(uint32_t inode, void *data), void *data)
 {
 	_cleanup_close_ int process = proc_read_open(pid);
 	_cleanup_dir_ DIR *fds = process < 0 ? NULL : proc_read_directory(process, "fd");
@@ -132,17 +132,17 @@ int proc_find_netns(uint64_t netns_ino, uint32_t *ret_pid)
 	return -ENOENT;
 }
 
-static int proc_pidfd_open_pid(uint32_t pid)
+static int proc_open_unchecked_pidfd(uint32_t pid)
 {
 	const long fd = syscall(SYS_pidfd_open, pid, 0);
 
 	return fd < 0 ? -errno : (int)fd;
 }
 
-int proc_open_pid(uint32_t pid, uint64_t start_time)
+int proc_open_pidfd(uint32_t pid, uint64_t start_time)
 {
 	_cleanup_close_ int process = -1;
-	_cleanup_close_ int pidfd = proc_pidfd_open_pid(pid);
+	_cleanup_close_ int pidfd = proc_open_unchecked_pidfd(pid);
 	struct proc_identity id;
 	int r;
 
@@ -167,7 +167,7 @@ bool proc_is_ending(uint32_t pid)
 	return readlink(path, exe, sizeof(exe)) < 0 && errno == ENOENT;
 }
 
-static int proc_borrow_error(int code, uint32_t pid, int fd, struct error *err)
+static int proc_explain_duplicate(int code, uint32_t pid, int fd, struct error *err)
 {
 	switch (code) {
 	case -ESRCH:
@@ -190,25 +190,25 @@ static int proc_borrow_error(int code, uint32_t pid, int fd, struct error *err)
 	}
 }
 
-int proc_borrow_fd(uint32_t pid, int fd, uint32_t inode_expected, struct error *err)
+int proc_duplicate_fd(uint32_t pid, int fd, uint32_t inode_expected, struct error *err)
 {
 	_cleanup_close_ int duplicate = -1;
-	_cleanup_close_ int pidfd = proc_pidfd_open_pid(pid);
+	_cleanup_close_ int pidfd = proc_open_unchecked_pidfd(pid);
 	struct stat st;
 
 	if (pidfd < 0)
-		return proc_borrow_error(pidfd, pid, fd, err);
+		return proc_explain_duplicate(pidfd, pid, fd, err);
 	duplicate = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
 	if (duplicate < 0 || fstat(duplicate, &st) < 0)
-		return proc_borrow_error(-errno, pid, fd, err);
+		return proc_explain_duplicate(-errno, pid, fd, err);
 	if (inode_expected && (!S_ISSOCK(st.st_mode) || st.st_ino != inode_expected))
-		return proc_borrow_error(-EBADF, pid, fd, err);
+		return proc_explain_duplicate(-EBADF, pid, fd, err);
 	return TAKE_FD(duplicate);
 }
 
 int proc_enter_netns(uint32_t pid, struct error *err)
 {
-	_cleanup_close_ int pidfd = proc_pidfd_open_pid(pid);
+	_cleanup_close_ int pidfd = proc_open_unchecked_pidfd(pid);
 	int r = pidfd;
 
 	if (pidfd >= 0)

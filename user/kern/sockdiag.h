@@ -22,16 +22,16 @@
  *
  * The caller frees *ret, which is NULL if there are none.
  */
-int sockdiag_listeners(uint16_t port, struct listener **ret, size_t *ret_n, struct error *err);
+int sockdiag_list_listeners(uint16_t port, struct listener **ret, size_t *ret_n, struct error *err);
 
 /*
  * Decodes one message of a dump. It trusts nlmsg_len to be within the buffer (NLMSG_OK), and no
  * other byte. -EBADMSG if it is not about a listening IPv4 or IPv6 socket, or is too short.
  */
-int sockdiag_decode(const struct nlmsghdr *message, struct listener *ret);
+int sockdiag_decode_listener(const struct nlmsghdr *message, struct listener *ret);
 
 /* The cookie of socket @fd, which is listener.cookie of the same socket. */
-int sockdiag_cookie_of(int fd, uint64_t *ret);
+int sockdiag_socket_cookie(int fd, uint64_t *ret);
 
 /* The cookie of the network namespace that socket @fd is in. Linux 5.14. */
 int sockdiag_netns_cookie(int fd, uint64_t *ret);

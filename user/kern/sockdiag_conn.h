@@ -14,7 +14,7 @@
  * counted. No snapshot: one that opens or closes meanwhile may or may not be there. The caller
  * frees *ret, which is NULL if there are none.
  */
-int sockdiag_connections(uint16_t port, struct connection **ret, size_t *ret_n, struct error *err);
+int sockdiag_conn_list(uint16_t port, struct connection **ret, size_t *ret_n, struct error *err);
 
 /* Resets a connection: its peer gets a RST, its owner ECONNRESET. -ENOENT if it is gone. */
-int sockdiag_reset(const struct connection *connection);
+int sockdiag_conn_reset(const struct connection *connection);

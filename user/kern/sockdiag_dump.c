@@ -44,7 +44,7 @@ static void sockdiag_dump_deinit(struct dump *d)
 	free(d->rows);
 }
 
-static int sockdiag_dump_add(struct dump *d, const struct nlmsghdr *message)
+static int sockdiag_dump_add_row(struct dump *d, const struct nlmsghdr *message)
 {
 	int r;
 
@@ -63,7 +63,7 @@ static int sockdiag_dump_add(struct dump *d, const struct nlmsghdr *message)
 }
 
 /* The end of an answer: 1, or the error that it brings. */
-static int sockdiag_dump_end(const struct nlmsghdr *message)
+static int sockdiag_dump_read_end(const struct nlmsghdr *message)
 {
 	/* Both NLMSG_DONE and NLMSG_ERROR begin with it, and in both 0 is success. */
 	const int *error = NLMSG_DATA(message);
@@ -74,7 +74,7 @@ static int sockdiag_dump_end(const struct nlmsghdr *message)
 }
 
 /* Takes in the messages of one datagram. 1 if it ends the answer, 0 if more is to come. */
-static int sockdiag_dump_take(struct dump *d, size_t length)
+static int sockdiag_dump_read_datagram(struct dump *d, size_t length)
 {
 	const struct nlmsghdr *message = (const void *)d->buffer;
 	int r;
@@ -83,8 +83,8 @@ static int sockdiag_dump_take(struct dump *d, size_t length)
 		if (message->nlmsg_flags & NLM_F_DUMP_INTR)
 			d->disturbed = true;
 		if (message->nlmsg_type == NLMSG_DONE || message->nlmsg_type == NLMSG_ERROR)
-			return sockdiag_dump_end(message);
-		r = sockdiag_dump_add(d, message);
+			return sockdiag_dump_read_end(message);
+		r = sockdiag_dump_add_row(d, message);
 		if (r < 0)
 			return r;
 	}
@@ -117,7 +117,7 @@ static int sockdiag_dump_ask(struct dump *d, const struct nlmsghdr *request)
 		length = sockdiag_dump_receive(d);
 		if (length < 0)
 			return (int)length;
-		r = sockdiag_dump_take(d, (size_t)length);
+		r = sockdiag_dump_read_datagram(d, (size_t)length);
 		if (r)
 			return r < 0 ? r : 0;
 		if (datagrams > 1)
@@ -151,7 +151,7 @@ static int sockdiag_dump_family(struct dump *d, uint8_t family, uint16_t port)
 }
 
 /* Everything of both families. */
-static int sockdiag_dump_run(struct dump *d, uint16_t port)
+static int sockdiag_dump_both_families(struct dump *d, uint16_t port)
 {
 	int r;
 
@@ -168,7 +168,7 @@ static int sockdiag_dump_run(struct dump *d, uint16_t port)
 	return r;
 }
 
-static uint64_t sockdiag_dump_row_cookie(const struct dump *d, size_t i)
+static uint64_t sockdiag_dump_get_cookie(const struct dump *d, size_t i)
 {
 	uint64_t cookie;
 
@@ -176,7 +176,7 @@ static uint64_t sockdiag_dump_row_cookie(const struct dump *d, size_t i)
 	return cookie;
 }
 
-static int sockdiag_dump_row_compare(const void *a, const void *b, void *data)
+static int sockdiag_dump_compare_rows(const void *a, const void *b, void *data)
 {
 	const struct dump *d = data;
 	uint64_t x, y;
@@ -187,27 +187,27 @@ static int sockdiag_dump_row_compare(const void *a, const void *b, void *data)
 }
 
 /* Sorts by cookie and drops what came twice. */
-static void sockdiag_dump_merge(struct dump *d)
+static void sockdiag_dump_merge_rows(struct dump *d)
 {
 	const size_t size = d->kind->row_size;
 	size_t n = 0;
 
 	if (d->n)
-		qsort_r(d->rows, d->n, size, sockdiag_dump_row_compare, d);
+		qsort_r(d->rows, d->n, size, sockdiag_dump_compare_rows, d);
 	for (size_t i = 0; i < d->n; i++)
-		if (n == 0 || sockdiag_dump_row_cookie(d, n - 1) != sockdiag_dump_row_cookie(d, i))
+		if (n == 0 || sockdiag_dump_get_cookie(d, n - 1) != sockdiag_dump_get_cookie(d, i))
 			memmove(d->rows + n++ * size, d->rows + i * size, size);
 	d->n = n;
 }
 
-int sockdiag_dump(const struct sockdiag_kind *kind, uint16_t port, void *ret, size_t *ret_n)
+int sockdiag_dump_sockets(const struct sockdiag_kind *kind, uint16_t port, void *ret, size_t *ret_n)
 {
 	_cleanup_(sockdiag_dump_deinit) struct dump d = {.kind = kind, .fd = -1};
-	int r = sockdiag_dump_run(&d, port);
+	int r = sockdiag_dump_both_families(&d, port);
 
 	if (r < 0)
 		return r;
-	sockdiag_dump_merge(&d);
+	sockdiag_dump_merge_rows(&d);
 	*(void **)ret = TAKE_PTR(d.rows);
 	*ret_n = d.n;
 	return 0;

@@ -21,6 +21,7 @@ struct sockdiag_kind {
 /*
  * Sockets of both families in the calling thread's network namespace with local port @port (host
  * order; 0 = every port), in the order of their cookies, each once. *ret (a pointer to rows) is the
- * caller's to free, NULL if there are none. No snapshot: see sockdiag_listeners().
+ * caller's to free, NULL if there are none. No snapshot: see sockdiag_list_listeners().
  */
-int sockdiag_dump(const struct sockdiag_kind *kind, uint16_t port, void *ret, size_t *ret_n);
+int sockdiag_dump_sockets(const struct sockdiag_kind *kind, uint16_t port, void *ret,
+                          size_t *ret_n);

@@ -24,6 +24,8 @@
 
 #include "base/cleanup.h"
 #include "kern/spawn_plan.h"
+#include "base/path_search.h"
+#include "kern/file_limit.h"
 
 /* What the child does, in this order. */
 enum step {
@@ -43,13 +45,9 @@ struct report {
 	int error;
 };
 
-/* The limit of open files before it was raised; of a process there is one. */
-static struct rlimit files_before;
-static bool files_are_raised;
-
 /* --- in the child --- */
 
-static _Noreturn void spawn_give_up(int pipe, enum step step, int error)
+static _Noreturn void spawn_report_failure(int pipe, enum step step, int error)
 {
 	const struct report report = {step, error};
 
@@ -81,7 +79,7 @@ static void spawn_place_descriptors(struct spawn_plan *plan, int *pipe)
 	int r = above;
 
 	if (above < 0)
-		spawn_give_up(*pipe, STEP_DESCRIPTORS, errno);
+		spawn_report_failure(*pipe, STEP_DESCRIPTORS, errno);
 	*pipe = above;
 	for (size_t i = 0; i < plan->n_fds && r >= 0; i++)
 		r = plan->moved[i] = fcntl(plan->fds[i].fd, F_DUPFD_CLOEXEC, plan->first_free);
@@ -90,24 +88,24 @@ static void spawn_place_descriptors(struct spawn_plan *plan, int *pipe)
 	for (size_t i = 0; i < plan->n_fds && r >= 0; i++)
 		r = dup2(plan->moved[i], plan->fds[i].target);
 	if (r < 0)
-		spawn_give_up(*pipe, STEP_DESCRIPTORS, errno);
+		spawn_report_failure(*pipe, STEP_DESCRIPTORS, errno);
 }
 
-static void spawn_change_identity(const struct spawn_plan *plan, int pipe)
+static void spawn_change_credentials(const struct spawn_plan *plan, int pipe)
 {
-	const struct identity *id = &plan->identity;
+	const struct credentials *id = &plan->identity;
 
 	if (id->set_group && syscall(SYS_setgroups, id->n_groups, id->groups) < 0)
-		spawn_give_up(pipe, STEP_GROUPS, errno);
+		spawn_report_failure(pipe, STEP_GROUPS, errno);
 	if (id->set_group && syscall(SYS_setresgid, id->gid, id->gid, id->gid) < 0)
-		spawn_give_up(pipe, STEP_GROUP, errno);
+		spawn_report_failure(pipe, STEP_GROUP, errno);
 	if (id->set_user && syscall(SYS_setresuid, id->uid, id->uid, id->uid) < 0)
-		spawn_give_up(pipe, STEP_USER, errno);
+		spawn_report_failure(pipe, STEP_USER, errno);
 	/* The kernel drops them itself only if we were root; else exec() would hand them on. */
 	if (id->set_user &&
 	    syscall(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 &&
 	    errno != EINVAL)
-		spawn_give_up(pipe, STEP_USER, errno);
+		spawn_report_failure(pipe, STEP_USER, errno);
 }
 
 static void spawn_write_pid(char *digits)
@@ -131,46 +129,29 @@ static _Noreturn void spawn_run_child(const struct spawn_request *request, struc
 
 	spawn_reset_signals();
 	if (setsid() < 0)
-		spawn_give_up(pipe, STEP_SESSION, errno);
+		spawn_report_failure(pipe, STEP_SESSION, errno);
 	spawn_place_descriptors(plan, &pipe);
-	spawn_restore_files(); /* a system call only */
-	spawn_change_identity(plan, pipe);
+	file_limit_restore(); /* a system call only */
+	spawn_change_credentials(plan, pipe);
 	if (request->cwd && chdir(request->cwd) < 0)
-		spawn_give_up(pipe, STEP_DIRECTORY, errno);
+		spawn_report_failure(pipe, STEP_DIRECTORY, errno);
 	if (plan->pid_digits)
 		spawn_write_pid(plan->pid_digits);
 	for (char **path = plan->candidates; *path; path++) {
 		execve(*path, request->argv, plan->env);
 		if (errno == ENOENT && access(*path, F_OK) == 0)
-			spawn_give_up(pipe, STEP_INTERPRETER, ENOENT);
+			spawn_report_failure(pipe, STEP_INTERPRETER, ENOENT);
 		if (errno == EACCES) /* as a shell does: another may be allowed */
 			error = EACCES;
 		else if (errno != ENOENT && errno != ENOTDIR)
-			spawn_give_up(pipe, STEP_EXEC, errno);
+			spawn_report_failure(pipe, STEP_EXEC, errno);
 	}
-	spawn_give_up(pipe, STEP_EXEC, error);
+	spawn_report_failure(pipe, STEP_EXEC, error);
 }
 
 /* --- here --- */
 
-void spawn_raise_files(void)
-{
-	struct rlimit raised;
-
-	if (files_are_raised || getrlimit(RLIMIT_NOFILE, &files_before) < 0)
-		return;
-	raised = files_before;
-	raised.rlim_cur = raised.rlim_max;
-	files_are_raised = setrlimit(RLIMIT_NOFILE, &raised) == 0;
-}
-
-void spawn_restore_files(void)
-{
-	if (files_are_raised && setrlimit(RLIMIT_NOFILE, &files_before) == 0)
-		files_are_raised = false;
-}
-
-static int spawn_exec_failed(const char *name, const char *path, int error, struct error *err)
+static int spawn_explain_exec(const char *name, const char *path, int error, struct error *err)
 {
 	switch (error) {
 	case ENOENT:
@@ -179,7 +160,7 @@ static int spawn_exec_failed(const char *name, const char *path, int error, stru
 			return error_set(err, -error, "can't start '%s': there is no such file",
 			                 name);
 		return error_set(err, -error, "can't start '%s': no such program in PATH (%s)",
-		                 name, path ? path : SPAWN_DEFAULT_PATH);
+		                 name, path ? path : PATH_SEARCH_DEFAULT);
 	case EACCES:
 		return error_set(err, -error,
 		                 "can't start '%s': it isn't executable, or not by this user, or a "
@@ -200,8 +181,8 @@ static int spawn_exec_failed(const char *name, const char *path, int error, stru
 	}
 }
 
-static int spawn_child_failed(const struct spawn_request *request, const struct spawn_plan *plan,
-                              const struct report *report, struct error *err)
+static int spawn_explain_child(const struct spawn_request *request, const struct spawn_plan *plan,
+                               const struct report *report, struct error *err)
 {
 	const char *name = request->argv[0], *why = strerror(report->error);
 
@@ -238,11 +219,11 @@ static int spawn_child_failed(const struct spawn_request *request, const struct 
 		                 "its first line, or a binary's loader",
 		                 name);
 	default:
-		return spawn_exec_failed(name, plan->path, report->error, err);
+		return spawn_explain_exec(name, plan->path, report->error, err);
 	}
 }
 
-static int spawn_clone_failed(const struct spawn_request *request, int error, struct error *err)
+static int spawn_explain_clone(const struct spawn_request *request, int error, struct error *err)
 {
 	const char *name = request->argv[0];
 
@@ -299,8 +280,8 @@ static void spawn_reap(pid_t pid)
 }
 
 /* A child that went as far as exec(); its signals are not ours for a moment. */
-static int spawn_start(const struct spawn_request *request, struct spawn_plan *plan, int *ret_pidfd,
-                       struct error *err)
+static int spawn_clone_and_exec(const struct spawn_request *request, struct spawn_plan *plan,
+                                int *ret_pidfd, struct error *err)
 {
 	_cleanup_close_ int pidfd = -1;
 	_cleanup_close_ int ours = -1;
@@ -323,18 +304,18 @@ static int spawn_start(const struct spawn_request *request, struct spawn_plan *p
 		spawn_run_child(request, plan, theirs);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	if (pid < 0)
-		return spawn_clone_failed(request, error, err);
+		return spawn_explain_clone(request, error, err);
 	close(TAKE_FD(theirs));
 	if (spawn_await_exec(ours, &report)) {
 		spawn_reap((pid_t)pid);
-		return spawn_child_failed(request, plan, &report, err);
+		return spawn_explain_child(request, plan, &report, err);
 	}
 	*ret_pidfd = TAKE_FD(pidfd);
 	return (int)pid;
 }
 
 /* What executing it would fail with, 0 if it may not. */
-static int spawn_look_at(int folder, const char *file)
+static int spawn_check_file(int folder, const char *file)
 {
 	struct stat st;
 
@@ -343,29 +324,29 @@ static int spawn_look_at(int folder, const char *file)
 	return S_ISREG(st.st_mode) && st.st_mode & 0111 ? 0 : EACCES;
 }
 
-int spawn_find(const char *name, const char *path, const char *cwd, struct error *err)
+int spawn_check_program(const char *name, const char *path, const char *cwd, struct error *err)
 {
 	_cleanup_close_ int folder = open(cwd ? cwd : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_free_ char **candidates = spawn_candidates(name, path);
+	_cleanup_free_ char **candidates = path_search_candidates(name, path);
 	int error = ENOENT;
 
 	if (!candidates)
 		return error_set(err, -ENOMEM, "out of memory");
 	for (char **file = candidates; *file; file++) {
-		const int why = spawn_look_at(folder, *file);
+		const int why = spawn_check_file(folder, *file);
 
 		if (!why)
 			return 0;
 		if (why == EACCES)
 			error = EACCES;
 	}
-	return spawn_exec_failed(name, path, error, err);
+	return spawn_explain_exec(name, path, error, err);
 }
 
-int spawn(const struct spawn_request *request, int *ret_pidfd, struct error *err)
+int spawn_start(const struct spawn_request *request, int *ret_pidfd, struct error *err)
 {
 	_cleanup_(spawn_plan_deinit) struct spawn_plan plan = {.null_fd = -1};
 	int r = spawn_plan_init(&plan, request, err);
 
-	return r < 0 ? r : spawn_start(request, &plan, ret_pidfd, err);
+	return r < 0 ? r : spawn_clone_and_exec(request, &plan, ret_pidfd, err);
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "kern/file_limit.h"
 
 struct spawn_fd {
 	int fd;     /* of ours */
@@ -28,23 +29,17 @@ struct spawn_request {
 	bool listen_pid; /* set LISTEN_PID to the worker's own pid */
 };
 
-/* Raises our limit of open files as far as we may. What is started has the one that we had, by
- * which some programs go when they close all that they may have open; as have we, if we execute
- * another program after spawn_restore_files(). */
-void spawn_raise_files(void);
-void spawn_restore_files(void);
-
 /*
- * Looks for program @name as spawn() does: along @path (as PATH; NULL = there is no such variable),
- * what is relative from @cwd (NULL = ours). Fails with what spawn() would say if it isn't there, or
- * can be executed by nobody. Of what is closed to us nothing can be told: it may be open to the
- * worker.
+ * Looks for program @name as spawn_start() does: along @path (as PATH; NULL = there is no such
+ * variable), what is relative from @cwd (NULL = ours). Fails with what spawn_start() would say if
+ * it isn't there, or can be executed by nobody. Of what is closed to us nothing can be told: it may
+ * be open to the worker.
  */
-int spawn_find(const char *name, const char *path, const char *cwd, struct error *err);
+int spawn_check_program(const char *name, const char *path, const char *cwd, struct error *err);
 
 /*
  * Starts it, in a session of its own, with default signals and an empty mask. Returns its pid;
  * *ret_pidfd is the caller's to close. Fails, with the command, the errno and what to do in @err,
  * also if exec() or what comes before it in the child does: nothing is left then.
  */
-int spawn(const struct spawn_request *request, int *ret_pidfd, struct error *err);
+int spawn_start(const struct spawn_request *request, int *ret_pidfd, struct error *err);

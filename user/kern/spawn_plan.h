@@ -8,11 +8,11 @@
 #include <sys/types.h>
 
 #include "base/error.h"
-#include "kern/identity.h"
+#include "kern/credentials.h"
 #include "kern/spawn.h"
+#include "base/path_search.h"
 
-#define SPAWN_PID_DIGITS   10
-#define SPAWN_DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
+#define SPAWN_PID_DIGITS 10
 
 struct spawn_plan {
 	const char *path;  /* PATH of the environment; NULL = it has none */
@@ -25,12 +25,8 @@ struct spawn_plan {
 	size_t n_fds;
 	int first_free; /* above all targets, and 2 */
 	int null_fd;
-	struct identity identity;
+	struct credentials identity;
 };
-
-/* The files that program @name may be, in the order of @path, as PATH has it; NULL: there is no
- * such variable. The caller frees them, in one piece; NULL: memory is short. */
-char **spawn_candidates(const char *name, const char *path);
 
 /* @plan has null_fd = -1, and else zeros. */
 int spawn_plan_init(struct spawn_plan *plan, const struct spawn_request *request,

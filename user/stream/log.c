@@ -66,7 +66,7 @@ void log_line(const char *format, ...)
 }
 
 /* Whether a line that comes now would not have to wait. Returns at the latest when it is @end. */
-static bool log_empty_until(int64_t end)
+static bool log_flush_until(int64_t end)
 {
 	struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
 
@@ -88,7 +88,7 @@ void log_close(int64_t ns)
 
 	if (!queue)
 		return;
-	if (!log_empty_until(clock_ns(CLOCK_MONOTONIC) + ns)) {
+	if (!log_flush_until(clock_ns(CLOCK_MONOTONIC) + ns)) {
 		nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
 		dup2(nowhere, STDERR_FILENO);
 	}

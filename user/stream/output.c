@@ -91,7 +91,7 @@ static off_t output_size_of(const struct output *o)
 	return fstat(o->read_fd, &st) < 0 ? o->ahead : st.st_size;
 }
 
-static void output_mind_the_gap(struct output *o)
+static void output_throttle(struct output *o)
 {
 	const off_t behind = output_size_of(o) - o->at;
 
@@ -166,7 +166,7 @@ static void output_find_place(struct output *o)
 
 /* --- lines */
 
-static void output_remember(struct output *o, const char *text, size_t n)
+static void output_append_tail(struct output *o, const char *text, size_t n)
 {
 	size_t keep;
 
@@ -182,7 +182,7 @@ static void output_remember(struct output *o, const char *text, size_t n)
 
 /* Length of the first line, with its end, or of the piece of it that is passed on; 0 if there is
  * more to come. @last: nothing comes after this text. */
-static size_t output_first_line(const char *text, size_t n, bool last)
+static size_t output_measure_line(const char *text, size_t n, bool last)
 {
 	const char *end = memchr(text, '\n', n);
 
@@ -204,7 +204,7 @@ static bool output_is_truncated(struct output *o)
 }
 
 /* Puts the next lines of @o into the queue, which must be empty. */
-static void output_take_batch(struct followed *f, struct output *o)
+static void output_read_batch(struct followed *f, struct output *o)
 {
 	const ssize_t n_read = pread(o->read_fd, f->text, sizeof(f->text), o->ahead);
 	const size_t n = n_read < 0 ? 0 : n_read;
@@ -212,7 +212,7 @@ static void output_take_batch(struct followed *f, struct output *o)
 	size_t taken = 0, length = 0;
 
 	while (taken < n && out_queue_length(f->queue) < QUEUE_MAX) {
-		length = output_first_line(f->text + taken, n - taken, all);
+		length = output_measure_line(f->text + taken, n - taken, all);
 		if (!length || !out_queue_add(f->queue, o->prefix, f->text + taken, length))
 			break;
 		taken += length;
@@ -221,14 +221,14 @@ static void output_take_batch(struct followed *f, struct output *o)
 		f->taken = o;
 		f->from = o->ahead;
 		o->ahead += taken;
-		output_remember(o, f->text, taken);
+		output_append_tail(o, f->text, taken);
 	}
 	/* Of what follows an unfinished line we hear. */
 	o->dirty = n ? n == sizeof(f->text) || (taken < n && length) : output_is_truncated(o);
 }
 
 /* Writes what is in the queue, and notes how far that came. Returns whether nothing is left. */
-static bool output_settle(struct followed *f)
+static bool output_write_queue(struct followed *f)
 {
 	const bool done = out_queue_flush(f->queue);
 	struct output *o = f->taken;
@@ -303,20 +303,20 @@ static void output_pump(void *data)
 
 	for (o = f->list; o; o = o->next)
 		n++;
-	for (; n > 0 && output_settle(f); n--) {
+	for (; n > 0 && output_write_queue(f); n--) {
 		o = f->turn ? f->turn : f->list;
 		f->turn = o->next;
 		if (o->dirty)
-			output_take_batch(f, o);
+			output_read_batch(f, o);
 	}
-	if (output_settle(f))
+	if (output_write_queue(f))
 		for (o = f->list; o; o = o->next)
 			more |= o->dirty;
 	sd_event_source_set_enabled(f->again, more ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
 	for (o = f->list; o && followed; o = next) {
 		next = o->next;
 		if (o->dirty || o->frozen)
-			output_mind_the_gap(o);
+			output_throttle(o);
 		if (o->orphan && !output_has_more(f, o))
 			output_destroy(f, o, true);
 	}
@@ -328,7 +328,7 @@ static int output_on_again(sd_event_source *source, void *data)
 	return 0;
 }
 
-static void output_note_change(struct followed *f, const struct inotify_event *event)
+static void output_set_dirty(struct followed *f, const struct inotify_event *event)
 {
 	for (struct output *o = f->list; o; o = o->next)
 		if (o->watch == event->wd || event->mask & IN_Q_OVERFLOW)
@@ -343,7 +343,7 @@ static int output_on_change(sd_event_source *source, int fd, uint32_t events, vo
 
 	for (ssize_t at = 0; at < n; at += (ssize_t)(sizeof(*event) + event->len)) {
 		event = (const void *)(text + at);
-		output_note_change(data, event);
+		output_set_dirty(data, event);
 	}
 	output_pump(data);
 	return 0;
@@ -415,7 +415,7 @@ int output_new(sd_event *loop, const char *path, const char *prefix, int cgroup,
 		output_destroy(followed, o, false);
 		return r;
 	}
-	output_mind_the_gap(o);
+	output_throttle(o);
 	o->dirty = true;
 	sd_event_source_set_enabled(followed->again, SD_EVENT_ONESHOT);
 	*ret = o;
@@ -427,12 +427,12 @@ int output_worker_fd(const struct output *output)
 	return output->write_fd;
 }
 
-void output_flush(struct output *output)
+void output_finish(struct output *output)
 {
 	output->ended = output->dirty = true;
-	for (int i = 0; i < FLUSH_BATCHES && output_settle(followed) && output->dirty; i++)
-		output_take_batch(followed, output);
-	output_settle(followed);
+	for (int i = 0; i < FLUSH_BATCHES && output_write_queue(followed) && output->dirty; i++)
+		output_read_batch(followed, output);
+	output_write_queue(followed);
 	sd_event_source_set_enabled(followed->again, SD_EVENT_ONESHOT);
 }
 
@@ -476,7 +476,7 @@ void output_free(struct output *output, bool remove)
 	output->orphan = true;
 }
 
-bool output_waits(void)
+bool output_is_pending(void)
 {
 	for (const struct output *o = followed ? followed->list : NULL; o; o = o->next)
 		if (o->orphan)
@@ -484,7 +484,7 @@ bool output_waits(void)
 	return false;
 }
 
-void output_give_up(void)
+void output_abandon(void)
 {
 	struct output *next;
 

@@ -37,17 +37,17 @@ int output_worker_fd(const struct output *output);
 
 /* The worker has ended: all that is there is to be passed on, the unfinished line included. What
  * our standard output doesn't take now the loop passes on, also after output_free(). */
-void output_flush(struct output *output);
+void output_finish(struct output *output);
 
 /* The last lines, whole, at most OUTPUT_TAIL_MAX bytes, with the final NUL; "" if none. Valid until
  * the next call. */
 const char *output_tail(struct output *output);
 
-/* Stops following. @remove: and removes the file, after output_flush() not before all of it has
+/* Stops following. @remove: and removes the file, after output_finish() not before all of it has
  * been passed on. NULL is fine. */
 void output_free(struct output *output, bool remove);
 
 /* Whether there is some left that output_free() let go on: who ends runs the loop until there
  * isn't, or gives it up. */
-bool output_waits(void);
-void output_give_up(void);
+bool output_is_pending(void);
+void output_abandon(void);
