@@ -13,8 +13,8 @@ from servers import Nginx, Worker, Workers
 # Bad input: arguments, what is said of them
 
 LONG = "x" * 32
-NAME = "is no name for a service: it is a letter, then"
-SLOTS = "is no list of slots, such as 3 or 0-3,7"
+NAME = "is not a valid service name: a letter, then"
+SLOTS = "is not a list of slots, such as 3 or 0-3,7"
 WEIGHTS = "is no weight: weights are 0 to 1000"
 SHARES = "--share is 0.1 to 99.9 percent in steps of 0.1, not"
 NO_WORKER = "there is no worker in slot 4; `reuseportd status` shows the slots"
@@ -92,14 +92,14 @@ BAD_INPUT = (
     (("label", "1", "two words"), "a version label has 1 to 31 letters"),
     (("label", "1", "red\033[31m"), "a version label has 1 to 31 letters"),
     (("switch",), "name the version to switch to, or give --off"),
-    (("switch", "v2"), "no worker has version 'v2'; `reuseportd label SLOT... v2` gives it to"),
+    (("switch", "v2"), "no worker has version 'v2'; `reuseportd label SLOT... v2` sets it"),
     (("swap", "1"), "name one slot, and the process by --pid PID"),
     (("swap", "1", "2", "--pid", "1"), "name one slot, and the process by --pid PID"),
     (("swap", "1", "--pid", "init"), "'init' is no process number"),
     (("swap", "1", "--pid", "1", "--fd", "x"), "'x' is no descriptor number"),
     (("run",), "give a file, or `-- COMMAND ARGUMENT...`"),
     (("run", "--workers", "2"), "give a file, or `-- COMMAND ARGUMENT...`"),
-    (("run", "--", "true"), "--workers: say how many: N, or max"),
+    (("run", "--", "true"), "--workers: the number of workers is missing: N, or max"),
     (("run", "--workers", "0", "--", "true"), "--workers: '0' is neither 1 to 1024 nor 'max'"),
     (("run", "node", "main.js"), "if 'node' is a command, put -- before it"),
     (("run", "--workers", "2", "/dev/null"), "--workers belongs into '/dev/null'"),

@@ -161,7 +161,7 @@ static void problems(void **state)
 	          {6, "batch: it needs a value, N"}}},
 	        {"[a]\n[b]\nworkers = 1\ncommand = 'x\n",
 	         {{1, "there is no command"},
-	          {1, "workers: say how many"},
+	          {1, "workers: the number of workers is missing"},
 	          {4, "a quote has no end"}}},
 	        {"[a]\nworkers = 1\ncommand = a && b\n", {{3, "this is for a shell"}}},
 	        {"[a]\nworkers = 1\ncommand =\n", {{3, "command: it is empty"}}},

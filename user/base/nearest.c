@@ -11,7 +11,7 @@ static size_t nearest_min(size_t a, size_t b)
 
 size_t nearest_distance(const char *a, const char *b)
 {
-	size_t rows[3][NEAREST_NAME_MAX + 1]; /* of the usual table, the last three */
+	size_t rows[3][NEAREST_NAME_MAX + 1]; /* the last three rows of the usual table */
 	const size_t n_a = strlen(a), n_b = strlen(b);
 
 	if (n_a >= NEAREST_NAME_MAX || n_b >= NEAREST_NAME_MAX)
@@ -35,7 +35,7 @@ size_t nearest_distance(const char *a, const char *b)
 const char *nearest_find(const char *word, const char *(*name)(const void *data, size_t i),
                          const void *data, size_t n)
 {
-	/* A third of the letters may be wrong: of a word of two letters, none. */
+	/* A third of the letters may be wrong; in a word of two letters, none. */
 	size_t best = strlen(word) / 3 + 1;
 	const char *found = NULL;
 

@@ -77,7 +77,7 @@ static const struct unit *parse_find_unit(const char *name, const struct unit *u
 	return NULL;
 }
 
-/* NUMBER[.FRACTION][UNIT]; exact, as far as 64 bits are. */
+/* NUMBER[.FRACTION][UNIT], exact up to 64 bits. */
 static int parse_amount(const char *text, const struct unit *units, size_t n_units, uint64_t max,
                         uint64_t *ret)
 {
@@ -92,7 +92,7 @@ static int parse_amount(const char *text, const struct unit *units, size_t n_uni
 		return -EINVAL;
 	for (size_t i = 0; i < whole && value <= max; i++)
 		value = value * 10 + (text[i] - '0');
-	/* Digits beyond these are less than the smallest of any unit. */
+	/* Further digits are below the smallest step of every unit. */
 	for (size_t i = 0; i < n_fraction && i < 18; i++, scale *= 10)
 		part = part * 10 + (fraction[i] - '0');
 	value = value * unit->value + part * unit->value / scale;

@@ -12,9 +12,9 @@
 #define OPERATORS "&|;<>"
 
 struct word {
-	char *text; /* as long as all of the input */
+	char *text; /* has room for the whole input */
 	size_t n;
-	bool quoted; /* some of it */
+	bool quoted; /* at least in part */
 };
 
 static void words_append(struct word *word, char c)
@@ -22,7 +22,8 @@ static void words_append(struct word *word, char c)
 	word->text[word->n++] = c;
 }
 
-/* From after the quote to after the other one; NULL if there is none. */
+/* Reads from after the opening quote. Returns what follows the closing quote, or NULL if there is
+ * none. */
 static const char *words_read_quoted(const char *at, char quote, struct word *word)
 {
 	word->quoted = true;
@@ -34,7 +35,7 @@ static const char *words_read_quoted(const char *at, char quote, struct word *wo
 	return *at ? at + 1 : NULL;
 }
 
-/* One word; NULL if a quote in it has no end. */
+/* Reads one word. Returns what follows it, or NULL if a quote has no end. */
 static const char *words_read_word(const char *at, struct word *word)
 {
 	word->n = 0;
@@ -57,7 +58,7 @@ static const char *words_read_word(const char *at, struct word *word)
 	return at;
 }
 
-/* && || | ; & and what redirects: > 2>&1 <FILE */
+/* && || | ; & and redirections: > 2>&1 <FILE */
 static bool words_is_operator(const struct word *word)
 {
 	const char *after = word->text + strspn(word->text, "0123456789");

@@ -10,17 +10,17 @@
 /* From best to worst. */
 enum verdict {
 	CHECK_OK,
-	CHECK_NOTE, /* worth knowing, nothing to do */
-	CHECK_WARN, /* works, with a risk or at a loss */
-	CHECK_FAIL, /* reuseportd can't work like this */
+	CHECK_NOTE, /* for information, nothing to do */
+	CHECK_WARN, /* works, with a risk or a loss */
+	CHECK_FAIL, /* reuseportd doesn't work like this */
 	CHECK_MAX,
 };
 
 struct check {
 	char name[CHECK_NAME_MAX];
 	enum verdict verdict;
-	char detail[CHECK_TEXT_MAX]; /* what was found */
-	char advice[CHECK_TEXT_MAX]; /* what to do about it, "" = nothing */
+	char detail[CHECK_TEXT_MAX]; /* the finding */
+	char advice[CHECK_TEXT_MAX]; /* what to do, "" = nothing */
 };
 
 /* All zero = empty. */
@@ -41,5 +41,5 @@ int doctor_checks_add(struct doctor_checks *checks, enum verdict verdict, const 
 /* The worst verdict in the list; CHECK_OK if it is empty. */
 enum verdict doctor_checks_worst(const struct doctor_checks *checks);
 
-/* Frees the rows; the list is empty then. */
+/* Frees the rows, and leaves an empty list. */
 void doctor_checks_free(struct doctor_checks *checks);

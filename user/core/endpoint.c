@@ -105,7 +105,7 @@ int endpoint_parse(const char *text, struct rpd_endpoint *ret)
 	snprintf(host, sizeof(host), "%.*s", (int)(colon - text), text);
 	r = endpoint_parse_address(host, &family, endpoint.addr);
 	if (r == 0 && family == AF_INET6 && host[0] != '[')
-		r = -EINVAL; /* its last part might be the port, or not */
+		r = -EINVAL; /* its last group might be the port or not */
 	if (r == 0)
 		r = parse_long(colon + 1, 1, UINT16_MAX, &port);
 	if (r < 0)

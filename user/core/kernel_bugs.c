@@ -14,7 +14,7 @@ struct release {
 	unsigned int patch;
 };
 
-/* First release of each series that has the fix. Series that are not here ended without it. */
+/* The first release with the fix, for each series. A series that is not listed ended without it. */
 static const struct release fixed_in[] = {
         {5, 15, 209}, {6, 1, 175}, {6, 6, 140}, {6, 12, 86}, {6, 18, 27}, {7, 0, 4},
 };
@@ -36,7 +36,8 @@ static bool kernel_bugs_is_before_series(const struct release *release, unsigned
 	return release->major < major || (release->major == major && release->minor < minor);
 }
 
-/* "6.1.0-35-amd64": the patch level is always 0, the number after it is the distribution's. */
+/* As in "6.1.0-35-amd64": the patch level is always 0, and the next number is the distribution's.
+ */
 static bool kernel_bugs_hides_patch_level(const char *text, const struct release *release)
 {
 	const char *dash = strchr(text, '-');

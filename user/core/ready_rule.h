@@ -1,27 +1,28 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Where a worker must listen before it is ready, and whether it must listen at all. Pure. */
+/* On which endpoints a worker must listen before it is ready, and whether it must listen at all.
+ * Pure. */
 #pragma once
 
 #include <stdbool.h>
 
 #include "core/run_config.h"
 
-/* Who listens on an endpoint of the service beside the worker in question. */
+/* The other workers that listen on an endpoint of the service. */
 struct ready_seen {
-	bool predecessor;       /* who has its slot now */
+	bool predecessor;       /* the worker that has the slot now listens there */
 	unsigned int others;    /* workers in other slots */
-	unsigned int listening; /* those of them that listen there */
+	unsigned int listening; /* workers in other slots that listen there */
 };
 
 /*
- * Whether the worker must listen there, too. What its predecessor served must be served on. With
- * nobody in its slot, and --ready listen, where most others are, but at least two: a port that one
- * worker has for itself (its metrics, PORT counted up) is no business of the others. Of all other
- * kinds of --ready the worker itself says, or shows, when it is complete.
+ * Whether the worker must listen on the endpoint, too. It must if its predecessor does. Without a
+ * predecessor, and with --ready listen, it must if most other workers do, at least two: a port of a
+ * single worker (for its metrics, or a PORT that is counted up) doesn't concern the others. With
+ * any other kind of --ready the worker itself shows when it is complete.
  *
- * false if ports are named: then it is those.
+ * False if the configuration names ports: the worker must then listen on these.
  */
 bool ready_rule_must_listen(const struct run_config *config, const struct ready_seen *seen);
 
-/* Whether a program that listens on nothing, such as one that works off a queue, can be ready. */
+/* Whether a worker that listens on nothing, such as one that processes a queue, can be ready. */
 bool ready_rule_allows_no_listener(const struct run_config *config);

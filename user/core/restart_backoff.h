@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* When a worker that ended is started again: at once the first time, then after a pause that is
- * doubled from crash to crash, and not any more when it has crashed too often in a row. Pure. */
+/* When a worker that ended is started again: at once after the first crash, then after a pause that
+ * doubles from crash to crash, and never after too many crashes in a row. Pure. */
 #pragma once
 
 #include <stdint.h>
@@ -10,8 +10,8 @@
 #define RESTART_BACKOFF_NEVER (-1)
 
 /*
- * A worker of a slot has ended after @uptime ns (0: it was never ready). @crashes counts the
- * slot's crashes in a row, and is updated. Returns the pause in ns, or RESTART_BACKOFF_NEVER.
+ * Computes the pause after a worker has ended, in nanoseconds, or RESTART_BACKOFF_NEVER. @uptime:
+ * how long it was ready, in nanoseconds (0 = never). Updates *crashes, the slot's crashes in a row.
  */
 int64_t restart_backoff_pause(const struct run_config *config, int64_t uptime,
                               unsigned int *crashes);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Everything here works on one array of members, a member being one listener with what is known
- * of it, sorted three times:
- *   1. by endpoint: runs are the groups;
- *   2. by owner, group, descriptor: the place in a run of the same owner and group is the ordinal;
- *   3. by owner, ordinal, group: runs of the same owner and ordinal are the workers.
+ * Works on one array of members, a member being a listener with its owner, and sorts it three
+ * times:
+ *   1. by endpoint: a run of equal endpoints is a group;
+ *   2. by owner, group, descriptor: the position in a run of equal owner and group is the ordinal;
+ *   3. by owner, ordinal, group: a run of equal owner and ordinal is a worker.
  */
 #include "core/roster.h"
 
@@ -20,7 +20,7 @@
 
 struct member {
 	const struct listener *listener;
-	const struct holder *owner; /* NULL = nobody has it open */
+	const struct holder *owner; /* NULL = no process has the listener open */
 	size_t group;
 	size_t ordinal;
 };
@@ -86,7 +86,7 @@ static struct holder *roster_sort_holders(const struct holder *holders, size_t n
 	return rows;
 }
 
-/* The run of @rows that are of @inode. */
+/* Finds the run of @rows with this inode. */
 static const struct holder *roster_find_holders(const struct holder *rows, size_t n, uint32_t inode,
                                                 size_t *ret_n)
 {
@@ -114,7 +114,7 @@ static int roster_compare_by_endpoint(const void *a, const void *b)
 	return endpoint_compare(&x->listener->endpoint, &y->listener->endpoint);
 }
 
-/* By owner and group; those without an owner come last. */
+/* By owner, group and descriptor; members without an owner come last. */
 static int roster_compare_by_owner(const void *a, const void *b)
 {
 	const struct member *x = a, *y = b;
@@ -155,7 +155,7 @@ static int roster_compare_workers(const void *a, const void *b)
 	return r;
 }
 
-/* Finds the groups and every member's owner. */
+/* Finds the groups, and the owner of each member. */
 static int roster_find_groups(struct roster *r, struct member *members, size_t n,
                               const struct holder *rows, size_t n_rows)
 {
@@ -185,8 +185,8 @@ static int roster_find_groups(struct roster *r, struct member *members, size_t n
 	return 0;
 }
 
-/* Numbers each owner's members within each group. Returns how many members have an owner: they
- * are the first ones now. */
+/* Numbers the members of each owner within each group. Returns how many members have an owner;
+ * these come first afterwards. */
 static size_t roster_number_members(struct member *members, size_t n)
 {
 	size_t owned = 0;
@@ -202,7 +202,7 @@ static size_t roster_number_members(struct member *members, size_t n)
 	return owned;
 }
 
-/* Joins the owned members to workers. */
+/* Makes workers of the members that have an owner. */
 static int roster_join_workers(struct roster *r, struct member *members, size_t n,
                                const struct listener *listeners)
 {

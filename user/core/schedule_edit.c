@@ -46,7 +46,7 @@ int schedule_edit_set_weight(struct rpd_schedule *s, const struct slots *slots, 
 	return r;
 }
 
-/* Whether the user wants new connections to go to @slot. */
+/* Whether the settings allow new connections to @slot. */
 static bool schedule_edit_is_wanted(const struct rpd_schedule *s, const struct rpd_slot *slot)
 {
 	return slot->state == RPD_SLOT_ACTIVE && slot->weight > 0 &&
@@ -82,7 +82,8 @@ int schedule_edit_set_canary(struct rpd_schedule *s, const struct slots *slots,
 			others = true;
 	if (!others)
 		return error_set(err, -EBUSY,
-		                 "all workers would be canaries: leave one to take the rest");
+		                 "every worker would be a canary: leave at least one for the other "
+		                 "connections");
 	s->canary_permille = permille;
 	return 0;
 }
@@ -116,7 +117,7 @@ int schedule_edit_set_label(struct rpd_schedule *s, const struct slots *slots, c
 	version = schedule_version_add(s, label);
 	if (version < 0)
 		return error_set(err, version,
-		                 "there are %d versions already; give some workers another's label",
+		                 "there are %d versions already; use one of their labels",
 		                 RPD_VERSION_MAX);
 	for (size_t i = 0; i < slots->n; i++)
 		s->slots[slots->at[i]].version = version;
@@ -130,7 +131,7 @@ int schedule_edit_switch_to(struct rpd_schedule *s, const char *label, struct er
 	if (version < 0)
 		return error_usage(err,
 		                   "no worker has version '%s'; `reuseportd label SLOT... %s` "
-		                   "gives it to some",
+		                   "sets it",
 		                   label, label);
 	s->only_version = version;
 	return 0;
@@ -160,13 +161,14 @@ int schedule_edit_check_served(const struct rpd_schedule *in_force,
                                const struct rpd_schedule *draft, bool force, const char *what,
                                struct error *err)
 {
-	/* With a ring of the dead the program goes on to whoever lives; with none it refuses. */
+	/* If all slots of the ring are dead, the program goes on to any live worker; with an empty
+	 * ring it refuses. */
 	bool emptied = in_force->ring_len && !draft->ring_len;
 
 	if (force || schedule_is_served(draft) || (!schedule_is_served(in_force) && !emptied))
 		return 0;
 	return error_set(err, -EBUSY,
 	                 "%s would leave no live worker to take new connections, so they would be "
-	                 "refused; --force does it nevertheless",
+	                 "refused; use --force to do it anyway",
 	                 what);
 }
