@@ -124,7 +124,7 @@ REFUSED = (
     (("drain", "t", "1"), "there is no service 't'; `reuseportd list` shows all"),
     (("detach", "t"), "there is no service 't'; `reuseportd list` shows all"),
     (("drain", "0-3"), "no live worker to take new connections"),
-    (("weight", "0-3", "0"), "--force does it nevertheless"),
+    (("weight", "0-3", "0"), "use --force to do it anyway"),
     (("canary", "0-3", "--share", "5"), "leave one to take the rest"),
     (("swap", "1", "--pid", "999999"), "there is no process 999999"),
     (("swap", "1", "--pid", "1"), f"pid 1 has no listener on 0.0.0.0:{PORT}"),
@@ -139,10 +139,10 @@ def test_changes(bed):
     bed.reuseportd("label", "0", "blue")
     bed.reuseportd("drain", "0")
     refusals.refused("canary", "0", "--share", "5", says="slot 0 takes no connections now")
-    refusals.refused("switch", "blue", says="--force does it nevertheless")
+    refusals.refused("switch", "blue", says="use --force to do it anyway")
     bed.reuseportd("drain", "1,2")
-    refusals.refused("drain", "3", says="--force does it nevertheless")
-    refusals.refused("weight", "3", "0", says="--force does it nevertheless")
+    refusals.refused("drain", "3", says="use --force to do it anyway")
+    refusals.refused("weight", "3", "0", says="use --force to do it anyway")
 
 
 def test_swap(bed):

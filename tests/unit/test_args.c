@@ -95,7 +95,7 @@ static void refused(void **state)
 	        {"a command is missing", "run", "--workers", "1", "--", ""},
 	        {"--workers: the number of workers is missing: N, or max", "run", "--", "x"},
 	        {"--workers: '0' is neither", "run", "--workers", "0", "--", "x"},
-	        {"--pass-sockets: which ones", "run", "--workers=1", "--pass-sockets", "--", "x"},
+	        {"--pass-sockets: needs listen", "run", "--workers=1", "--pass-sockets", "--", "x"},
 	        {"--only is for a file", "run", "--workers=1", "--only=x", "--", "x"},
 	        {"--env-file: 'no.env' can't", "run", "--workers=1", "--env-file=no.env", "--",
 	         "x"},

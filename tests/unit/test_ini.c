@@ -160,7 +160,7 @@ static void problems(void **state)
 	          {5, "in-place: 'maybe' is neither"},
 	          {6, "batch: it needs a value, N"}}},
 	        {"[a]\n[b]\nworkers = 1\ncommand = 'x\n",
-	         {{1, "there is no command"},
+	         {{1, "a command is missing"},
 	          {1, "workers: the number of workers is missing"},
 	          {4, "a quote has no end"}}},
 	        {"[a]\nworkers = 1\ncommand = a && b\n", {{3, "this is for a shell"}}},

@@ -152,8 +152,8 @@ static void spread(void **state)
 
 		memset(counts, 0, sizeof(counts));
 		for (unsigned int i = 0; i < n; i++) {
-			const uint32_t hash =
-			        kind < 3 ? steer_pick_hash_v4(address_v4(kind, i)) : hash_v6(kind - 3, i);
+			const uint32_t hash = kind < 3 ? steer_pick_hash_v4(address_v4(kind, i))
+			                               : hash_v6(kind - 3, i);
 
 			counts[steer_pick_sticky(hash, 0) % STICKY_LEN]++;
 		}

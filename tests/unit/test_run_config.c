@@ -73,7 +73,7 @@ static void combinations(void **state)
 	        {{{"ready", "exec:"}}, "ready: exec needs a command"},
 	        {{{"ready-timeout", "0"}}, "ready-timeout: "},
 	        {{{"ready", "alive:3s"}}},
-	        {{{"ready", "alive:3s"}, {"ready-timeout", "3s"}}, "ready-timeout: it is over"},
+	        {{{"ready", "alive:3s"}, {"ready-timeout", "3s"}}, "ready-timeout: must be longer"},
 	        {{{"ready", "alive:3s"}, {"listen", "80"}}, "ready: alive is for programs"},
 	        {{{"ready", "tcp"}, {"health-interval", "1"}}},
 	        {{{"ready", "exec:true"}, {"health-interval", "1"}}},
@@ -95,10 +95,10 @@ static void combinations(void **state)
 	        {{{"no-restart"}, {"restart-delay", "1"}}, "no-restart: "},
 	        {{{"no-restart"}, {"cron-restart", "@daily"}}},
 	        {{{"max-memory", "2M"}, {"memory-limit", "2M"}}},
-	        {{{"max-memory", "3M"}, {"memory-limit", "2M"}}, "max-memory: it is more than"},
+	        {{{"max-memory", "3M"}, {"memory-limit", "2M"}}, "max-memory: must be at most"},
 	        {{{"increment-var", "PORT"}, {"env", "PORT=3000"}}},
 	        {{{"increment-var", "PORT"}}, "increment-var: env must set"},
-	        {{{"increment-var", "PORT"}, {"env", "PORT=x"}}, "increment-var: env gives"},
+	        {{{"increment-var", "PORT"}, {"env", "PORT=x"}}, "increment-var: env must set"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

@@ -14,7 +14,7 @@
 #include "base/cleanup.h"
 #include "kern/cgroup_file.h"
 
-/* How deep the processes of a worker may nest cgroups of their own: we go after them. */
+/* How deep the processes of a worker may nest cgroups of their own: we remove them recursively. */
 #define NESTING_MAX  32
 #define NESTING_TEXT "32"
 
@@ -73,7 +73,7 @@ bool cgroup_is_populated(int fd)
 {
 	_cleanup_close_ int own = cgroup_open_events(fd);
 	char text[256];
-	/* What is polled is quiet again only once that same descriptor was read. */
+	/* EPOLLPRI is cleared only when the polled descriptor itself is read. */
 	const ssize_t length = pread(own < 0 ? fd : own, text, sizeof(text) - 1, 0);
 
 	if (length < 0)
@@ -115,7 +115,6 @@ static int cgroup_add_name(char ***names, size_t *n, const char *name)
 	return 0;
 }
 
-/* Names of the directories in @fd. */
 static int cgroup_list_children_of(int fd, char ***ret, size_t *ret_n)
 {
 	_cleanup_close_ int again = cgroup_file_open_directory(fd, ".");
@@ -152,8 +151,8 @@ int cgroup_list_children(const char *parent, char ***ret, size_t *ret_n)
 }
 
 /*
- * Calls @visit for @fd and all cgroups below it, from the leaves up, until it fails. What
- * disappears meanwhile was not there.
+ * Calls @visit for @fd and all cgroups below it, from the leaves up, until it fails. Ignores
+ * cgroups that disappear during the walk.
  */
 static int cgroup_walk(int fd, int depth, int (*visit)(int fd, void *data), void *data)
 {
@@ -173,7 +172,7 @@ static int cgroup_walk(int fd, int depth, int (*visit)(int fd, void *data), void
 	return r == 0 ? visit(fd, data) : r;
 }
 
-/* Removes what is in @fd, and below it; not @fd itself. */
+/* Removes the child cgroups of @fd, but not @fd itself. */
 static int cgroup_remove_children(int fd, void *data)
 {
 	char **names = NULL;
@@ -238,11 +237,11 @@ static int cgroup_read_pids(int fd, void *data)
 	uint32_t pid;
 	int r = 0;
 
-	if (!file) /* it has gone */
+	if (!file) /* the cgroup is gone */
 		return errno == ENOENT || errno == ENODEV ? 0 : -errno;
 	TAKE_FD(procs);
-	/* Of a threaded cgroup it can't be read: the processes are in the one above. 0: a process
-	 * that our pid namespace doesn't see. */
+	/* The file of a threaded cgroup can't be read: its processes are listed in the cgroup
+	 * above. 0 stands for a process outside our pid namespace. */
 	while (r == 0 && fscanf(file, "%" SCNu32, &pid) == 1)
 		r = pid ? cgroup_add_pid(data, pid) : 0;
 	return r;
@@ -267,7 +266,7 @@ int cgroup_list_processes(int fd, uint32_t **ret, size_t *ret_n)
 	}
 	if (pids.n)
 		qsort(pids.list, pids.n, sizeof(*pids.list), cgroup_compare_pids);
-	/* One that moved from cgroup to cgroup while we looked is there twice. */
+	/* A process that moved between the cgroups during the walk is listed twice. */
 	for (size_t i = 0; i < pids.n; i++)
 		if (n == 0 || pids.list[n - 1] != pids.list[i])
 			pids.list[n++] = pids.list[i];
@@ -288,8 +287,8 @@ static uint64_t cgroup_measure_resident(uint32_t pid)
 	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-/* What of it is there to be faster, and is given up when somebody needs the memory: a program that
- * reads files, or serves them, has as much of that as the host has room for. */
+/* The charged memory that the kernel reclaims when memory is needed. For a program that reads or
+ * serves files it grows as far as the host has room. */
 static uint64_t cgroup_measure_reclaimable(int fd)
 {
 	static const char *const names[] = {"inactive_file ", "active_file ", "slab_reclaimable "};

@@ -10,7 +10,7 @@
 #include "base/cleanup.h"
 #include "kern/cgroup_file.h"
 
-/* Whether a list of controllers, words with spaces between, has @controller. */
+/* Whether the list of controllers in @file contains @controller. */
 static bool cgroup_limit_has_controller(int fd, const char *file, const char *controller)
 {
 	char text[512], *rest = NULL;
@@ -28,14 +28,15 @@ static int cgroup_limit_explain(int code, const char *controller, struct error *
 	if (code == -EBUSY)
 		return error_set(err, code,
 		                 "can't limit %s: the cgroup above the services has processes of "
-		                 "its own, and then cgroup2 gives it no controllers\n"
-		                 "move them to a child cgroup",
+		                 "its own, so cgroup2 can't turn the controller on\n"
+		                 "move the processes to a child cgroup",
 		                 controller);
 	return error_set(err, code, "can't limit %s: the controller can't be turned on: %s",
 	                 controller, strerror(-code));
 }
 
-/* Turns a controller on for a worker, from the cgroup that we were given down. */
+/* Turns the controller on in the three cgroups above the worker: the one that we were given, its
+ * child "reuseportd", and the service's. */
 static int cgroup_limit_enable(int fd, const char *controller, struct error *err)
 {
 	static const char *const above[] = {"../../..", "../..", ".."};
@@ -49,13 +50,14 @@ static int cgroup_limit_enable(int fd, const char *controller, struct error *err
 		if (at < 0)
 			return cgroup_limit_explain(at, controller, err);
 		if (!cgroup_limit_has_controller(at, "cgroup.controllers", controller))
-			return error_set(err, -EOPNOTSUPP,
-			                 "can't limit %s: cgroup2 of this host, or unit, has not "
-			                 "the controller '%s' (see cgroup.controllers)%s",
-			                 controller, controller,
-			                 i == 0 ? "\non a host with cgroup v1 beside it, boot with "
-			                          "systemd.unified_cgroup_hierarchy=1"
-			                        : "");
+			return error_set(
+			        err, -EOPNOTSUPP,
+			        "can't limit %s: the cgroup2 of this host, or unit, lacks the "
+			        "controller '%s' (see cgroup.controllers)%s",
+			        controller, controller,
+			        i == 0 ? "\non a host with cgroup v1 beside it, boot with "
+			                 "systemd.unified_cgroup_hierarchy=1"
+			               : "");
 		if (cgroup_limit_has_controller(at, "cgroup.subtree_control", controller))
 			continue;
 		r = cgroup_file_write(at, "cgroup.subtree_control", change);
@@ -65,7 +67,7 @@ static int cgroup_limit_enable(int fd, const char *controller, struct error *err
 	return 0;
 }
 
-/* @value "max..." is no limit, and then the controller need not be there. */
+/* A @value that begins with "max" is no limit, and needs no controller. */
 static int cgroup_limit_write(int fd, const char *controller, const char *file, const char *value,
                               struct error *err)
 {

@@ -32,7 +32,8 @@ static int cgroup_service_append_path(char path[PATH_MAX], const char *name)
 	return 0;
 }
 
-/* Appends our own cgroup: the line "0::/PATH" of /proc/self/cgroup, "/" being the mount. */
+/* Appends the path of our own cgroup: the line "0::/PATH" of /proc/self/cgroup, where "/" is the
+ * mount point. */
 static int cgroup_service_append_own(char path[PATH_MAX])
 {
 	_cleanup_file_ FILE *file = fopen("/proc/self/cgroup", "re");
@@ -49,7 +50,7 @@ static int cgroup_service_append_own(char path[PATH_MAX])
 	return -ENOENT;
 }
 
-/* systemd marks with this what it leaves to the unit; by the first name since 251. */
+/* systemd marks a delegated cgroup by this attribute; by the first name since systemd 251. */
 static bool cgroup_service_is_delegated(const char *path)
 {
 	static const char *const names[] = {"user.delegate", "trusted.delegate"};
@@ -62,8 +63,8 @@ static bool cgroup_service_is_delegated(const char *path)
 }
 
 /*
- * The unit's cgroup that was delegated to us, if there is one: ours, or the one above if we are in
- * its leaf already. False with @path unchanged if not.
+ * Finds the unit's cgroup that was delegated to us: our own, or the one above if we are in its leaf
+ * already. Returns false, with @path unchanged, if there is none.
  */
 static bool cgroup_service_find_unit(char path[PATH_MAX])
 {
@@ -88,7 +89,8 @@ static int cgroup_service_make_directory(const char *path, struct error *err)
 	                                                : 0;
 }
 
-/* Processes may be in the leaves only, once controllers are on: cgroups(7). */
+/* Moves us to the unit's leaf: once controllers are on, only leaves may have processes
+ * (cgroups(7)). */
 static int cgroup_service_move_to_leaf(const char *unit, struct error *err)
 {
 	_cleanup_close_ int fd = -1;
@@ -107,7 +109,7 @@ static int cgroup_service_move_to_leaf(const char *unit, struct error *err)
 	return r < 0 ? error_set(err, r, "can't move to the cgroup %s: %s", path, strerror(-r)) : 0;
 }
 
-/* Another supervisor, whose last service ends, may remove the parent at the same moment. */
+/* Another supervisor may remove the parent at the same moment, when its last service ends. */
 static int cgroup_service_make_with_parent(const char *parent, const char *path, struct error *err)
 {
 	int r;
@@ -125,7 +127,7 @@ static int cgroup_service_make_with_parent(const char *parent, const char *path,
 	return r;
 }
 
-/* The cgroup that we may make cgroups in. */
+/* Finds the cgroup in which we may make cgroups. */
 static int cgroup_service_find_base(bool create, char path[PATH_MAX], struct error *err)
 {
 	int r = mounts_require_cgroup2(path, PATH_MAX, err);

@@ -16,13 +16,14 @@
 #include "core/connection_rate.h"
 #include "kern/map_range.h"
 
-/* The kernel locks each socket that it shows: no more than needed of those behind the listeners. */
+/* The kernel locks each socket that it shows. Listeners come first, so small reads show few other
+ * sockets. */
 #define HANDSHAKES_AT_ONCE 128
 
-/* Rows of connections that are read at a time. */
+/* Rows of open connections in one read. */
 #define OPEN_AT_ONCE 4096
 
-/* What is pinned, in this order: with the last of them there, all are. */
+/* The pins, in the order in which they are made: if the last one exists, all do. */
 enum conn_pin { PIN_RATES, PIN_HANDSHAKES, PIN_OPEN, PIN_LINK, PIN_LINK_AGAIN, PIN_MAX };
 
 static const char *const pin_names[PIN_MAX] = {
@@ -63,7 +64,7 @@ static int conns_pin_one(int fd, const struct pins *pins, enum conn_pin which)
 	return bpf_obj_pin(fd, pins_path(pins, pin_names[which], path)) < 0 ? -errno : 0;
 }
 
-/* Opens the skeleton with the maps that it shares with the steering programs. */
+/* Opens the skeleton, with the maps that it shares with the steering programs. */
 static int conns_open_skel(const struct steer *steer, struct conn_bpf **ret)
 {
 	_cleanup_(conns_destroy_skel) struct conn_bpf *skel = conn_bpf__open();
@@ -142,7 +143,7 @@ __attribute__((format(printf, 2, 3))) static void conns_set_reason(struct conns 
 static void conns_explain_not_attached(struct conns *conns, int error)
 {
 	if (error == 0) {
-		conns_set_reason(conns, "it was attached with --no-count");
+		conns_set_reason(conns, "the service was attached with --no-count");
 		return;
 	}
 	conns_set_reason(
@@ -175,7 +176,7 @@ void conns_enable(const struct conns *conns, struct steer *steer)
 		__atomic_store_n(&steer->control->counting, 1, __ATOMIC_RELEASE);
 }
 
-/* Whether the pinned map is of the layout that is read. */
+/* Whether the pinned map has the layout that we read. */
 static bool conns_has_layout(int fd, enum bpf_map_type type, uint32_t value_size,
                              uint32_t max_entries)
 {
@@ -207,14 +208,15 @@ void conns_open(struct conns *conns, const struct steer *steer, const struct pin
 		pins_path(pins, pin_names[i], path);
 		*fds[i] = bpf_obj_get(path);
 		if (*fds[i] < 0) {
-			conns_set_reason(conns, "the counting was detached: %s: %s", path,
+			conns_set_reason(conns, "counting was detached: %s: %s", path,
 			                 strerror(errno));
 			return;
 		}
 	}
 	if (!conns_has_layout(conns->rates_fd, BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(struct rpd_rate),
 	                      RPD_SLOT_MAX)) {
-		conns_set_reason(conns, "the counting was detached: its pins are not reuseportd's");
+		conns_set_reason(conns,
+		                 "counting was detached: its pins are not those of reuseportd");
 		return;
 	}
 	conns->counting = true;
@@ -277,7 +279,8 @@ int conns_read_rates(const struct conns *conns, size_t n, struct conn_seconds *r
 	return 0;
 }
 
-/* Runs an iterator to its end: fills in the next @size bytes, or less at the end. */
+/* Reads the next @size bytes of an iterator, or fewer at its end. Returns how many, or a negative
+ * errno. */
 static ssize_t conns_read_fully(int fd, void *rows, size_t size)
 {
 	size_t filled = 0;
@@ -295,7 +298,7 @@ static ssize_t conns_read_fully(int fd, void *rows, size_t size)
 	return filled;
 }
 
-/* Puts the connections where tag_found() looks for them. */
+/* Fills the map of tag_found(). */
 static int conns_fill_found(int map, const struct conn_found *found, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -381,12 +384,12 @@ int conns_mark_counted(const struct conns *conns, struct connection *connections
 		for (ssize_t i = 0; i < got / (ssize_t)sizeof(*rows); i++)
 			conns_mark_one(connections, n, &rows[i]);
 	}
-	return got < 0 ? error_set(err, (int)got, "can't list what is counted: %s",
+	return got < 0 ? error_set(err, (int)got, "can't list the counted connections: %s",
 	                           strerror(-(int)got))
 	               : 0;
 }
 
-/* Reads the rows of an iterator up to the one that ends them. */
+/* Reads the rows of the iterator up to the row that ends the list. */
 static ssize_t conns_read_handshake_rows(int link, struct rpd_handshakes *rows, size_t max)
 {
 	_cleanup_close_ int fd = bpf_iter_create(link);
@@ -412,7 +415,7 @@ static ssize_t conns_read_handshake_rows(int link, struct rpd_handshakes *rows, 
 int conns_read_handshakes(const struct conns *conns, struct rpd_handshakes **ret, size_t *ret_n,
                           struct error *err)
 {
-	size_t max = 2 * RPD_SLOT_MAX; /* one look is to be enough */
+	size_t max = 2 * RPD_SLOT_MAX; /* enough for one pass in general */
 	_cleanup_free_ struct rpd_handshakes *rows = NULL;
 	ssize_t n;
 

@@ -45,8 +45,7 @@ static int credentials_find_groups(const char *user, gid_t gid, struct credentia
 	return 0;
 }
 
-/* What isn't known stays NULL. */
-static void credentials_note_home(struct credentials *id, const struct passwd *user)
+static void credentials_set_home(struct credentials *id, const struct passwd *user)
 {
 	id->name = strdup(user->pw_name);
 	id->home = user->pw_dir[0] ? strdup(user->pw_dir) : NULL;
@@ -80,13 +79,13 @@ static int credentials_find_user(struct credentials *id, const char *name, struc
 	if (!user)
 		user = getpwuid(id->uid);
 	if (user)
-		credentials_note_home(id, user);
+		credentials_set_home(id, user);
 	if (user && !id->set_group)
 		id->gid = user->pw_gid;
 	else if (!id->set_group)
 		return error_usage(err,
-		                   "user %s has no entry in the user database, so its group isn't "
-		                   "known: name one with --group",
+		                   "user %s has no entry in the user database, so its group is "
+		                   "unknown: give one with --group",
 		                   name);
 	id->set_group = true;
 	return user ? credentials_find_groups(user->pw_name, id->gid, id) : 0;
@@ -119,7 +118,7 @@ int credentials_check_group(const char *group, struct error *err)
 
 int credentials_check_user(const char *user, const char *group, struct error *err)
 {
-	/* The group has been looked at, or is by itself: here it counts that there is one. */
+	/* credentials_check_group() checks the group; here it only matters whether there is one. */
 	_cleanup_(credentials_deinit) struct credentials id = {.set_group = group != NULL};
 	int r = user ? credentials_find_user(&id, user, err) : 0;
 

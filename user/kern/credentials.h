@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Whom a worker runs as, by the user database. */
+/* The user and groups that a worker runs as, from the user database. */
 #pragma once
 
 #include <stdbool.h>
@@ -11,22 +11,22 @@ struct credentials {
 	bool set_user, set_group;
 	uid_t uid;
 	gid_t gid;
-	gid_t *groups; /* supplementary ones */
+	gid_t *groups; /* supplementary groups */
 	int n_groups;
-	/* Of the user; NULL: it isn't known, or no user was named. */
+	/* Of the user; NULL if unknown, or if no user was named. */
 	char *name, *home, *shell;
 };
 
 /*
- * @user, @group: names or numbers; NULL = ours. A user comes with all its groups; a group alone
- * leaves none but itself. @id has zeros; credentials_deinit() is the caller's, also after a
- * failure.
+ * Looks up @user and @group: names or numbers; NULL = ours. A user gets all its groups; a group
+ * alone is the only group. *id must be zeroed; the caller calls credentials_deinit(), also after a
+ * failure. error_usage() for an unknown name, or for a numeric user without an entry and without
+ * @group.
  */
 int credentials_find(struct credentials *id, const char *user, const char *group,
                      struct error *err);
 void credentials_deinit(struct credentials *id);
 
-/* Whether they are known, by name or number; NULL: there is none to look up. A user that is only a
- * number needs a group. error_usage() if not. */
+/* Check a user, or a group, like credentials_find(); NULL is fine. */
 int credentials_check_user(const char *user, const char *group, struct error *err);
 int credentials_check_group(const char *group, struct error *err);

@@ -37,11 +37,10 @@ static int doctor_host_check_feature(struct doctor_checks *checks, enum feature_
 	if (r < 0)
 		return doctor_checks_add(checks, f->required ? CHECK_WARN : CHECK_NOTE, f->name,
 		                         "run as root, and not in a container that forbids it",
-		                         "can't be found out: %s; for %s", strerror(-r),
-		                         f->purpose);
+		                         "can't be probed: %s; for %s", strerror(-r), f->purpose);
 	return doctor_checks_add(checks, f->required ? CHECK_FAIL : CHECK_NOTE, f->name,
 	                         "use a newer kernel; on a new one, look for a seccomp filter",
-	                         "missing, came in Linux %s; for %s", f->since, f->purpose);
+	                         "missing, available since Linux %s; for %s", f->since, f->purpose);
 }
 
 static int doctor_host_check_features(struct doctor_checks *checks)
@@ -58,12 +57,12 @@ static int doctor_host_check_ptrace_scope(struct doctor_checks *checks)
 	int scope;
 
 	if (sysctl_read_int("kernel/yama/ptrace_scope", &scope) == 0 && scope >= 3)
-		return doctor_checks_add(
-		        checks, CHECK_FAIL, "ptrace_scope",
-		        "boot with kernel.yama.ptrace_scope = 2 or less",
-		        "%d: nobody may take over a worker's listener, not even root", scope);
+		return doctor_checks_add(checks, CHECK_FAIL, "ptrace_scope",
+		                         "boot with kernel.yama.ptrace_scope = 2 or less",
+		                         "%d: not even root may duplicate a worker's listener",
+		                         scope);
 	return doctor_checks_add(checks, CHECK_OK, "ptrace_scope", NULL,
-	                         "a worker's listener may be taken over");
+	                         "a worker's listener may be duplicated");
 }
 
 static int doctor_host_check_bpffs(struct doctor_checks *checks)
@@ -74,14 +73,14 @@ static int doctor_host_check_bpffs(struct doctor_checks *checks)
 
 	if (r == MOUNTS_NONE)
 		return doctor_checks_add(checks, CHECK_NOTE, "bpffs", NULL,
-		                         "not mounted; is mounted by the first attach");
+		                         "not mounted; the first attach mounts it");
 	if (r < 0 || stat(path, &st) < 0)
-		return doctor_checks_add(checks, CHECK_WARN, "bpffs", NULL,
-		                         "can't be found out: %s", strerror(r < 0 ? -r : errno));
+		return doctor_checks_add(checks, CHECK_WARN, "bpffs", NULL, "can't be checked: %s",
+		                         strerror(r < 0 ? -r : errno));
 	if (st.st_mode & S_IWOTH)
 		return doctor_checks_add(
 		        checks, CHECK_WARN, "bpffs", "chmod 0700 it",
-		        "%s is writable for everybody: any user could make our folder", path);
+		        "every user may write to %s, and could make our folder there", path);
 	return doctor_checks_add(checks, CHECK_OK, "bpffs", NULL, "%s", path);
 }
 
@@ -106,12 +105,12 @@ static int doctor_host_check_kernel_bug(struct doctor_checks *checks)
 	        [KERNEL_BUG_ABSENT] = {CHECK_OK, "older than the code that has this bug"},
 	        [KERNEL_BUG_FIXED] = {CHECK_OK, "has the fix"},
 	        [KERNEL_BUG_PRESENT] = {CHECK_WARN,
-	                                "a worker may sleep on connections that it took over from "
-	                                "a closed listener, until another one comes"},
+	                                "a worker may not notice connections that migrated to it "
+	                                "from a closed listener, until another one comes"},
 	        [KERNEL_BUG_UNKNOWN] = {CHECK_NOTE,
-	                                "its name doesn't tell whether it has the fix: a worker "
-	                                "may sleep on connections taken over from a closed "
-	                                "listener"},
+	                                "its release doesn't say whether it has the fix: a worker "
+	                                "may not notice connections that migrated to it from "
+	                                "a closed listener, until another one comes"},
 	};
 	struct utsname kernel;
 	enum kernel_bug bug;
@@ -123,8 +122,8 @@ static int doctor_host_check_kernel_bug(struct doctor_checks *checks)
 	        checks, rows[bug].verdict, "CVE-2026-46015",
 	        rows[bug].verdict == CHECK_OK
 	                ? NULL
-	                : "drain a worker before you stop it; use a kernel with the fix: "
-	                  "see your distribution's notes on this CVE",
+	                : "drain a worker before you stop it; use a kernel with the fix "
+	                  "(see your distribution's notes on this CVE)",
 	        "Linux %s: %s", kernel.release, rows[bug].text);
 }
 
@@ -136,12 +135,13 @@ static int doctor_host_check_migrate_req(struct doctor_checks *checks)
 		return doctor_checks_add(checks, CHECK_NOTE, "tcp_migrate_req", NULL,
 		                         "can't be read: %s", strerror(-r));
 	if (on)
-		return doctor_checks_add(checks, CHECK_OK, "tcp_migrate_req", NULL,
-		                         "1: groups that are not steered migrate as well");
+		return doctor_checks_add(
+		        checks, CHECK_OK, "tcp_migrate_req", NULL,
+		        "1: connections migrate also in groups that are not steered");
 	return doctor_checks_add(
 	        checks, CHECK_NOTE, "tcp_migrate_req", NULL,
-	        "0: fine for steered groups, our program migrates without it; groups "
-	        "that are not steered lose what is queued on a listener that closes");
+	        "0: fine for steered groups, whose program migrates connections; groups "
+	        "that are not steered lose the queue of a listener that closes");
 }
 
 static int doctor_host_check_syncookies(struct doctor_checks *checks)
@@ -162,8 +162,8 @@ static int doctor_host_check_syncookies(struct doctor_checks *checks)
 	return doctor_checks_add(
 	        checks, CHECK_WARN, "tcp_syncookies",
 	        "set net.ipv4.tcp_syncookies = 1, unless this is a test",
-	        "%d: every connection by cookie: steered twice, and a handshake under way "
-	        "has nothing to migrate",
+	        "%d: every handshake is by cookie: each connection is steered twice, and a "
+	        "handshake under way can't migrate",
 	        mode);
 }
 

@@ -28,11 +28,12 @@
 	INSN(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, value),                                 \
 	        INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)
 
-/* What an attempt to use a feature tells of it; @r is the errno that it gave, or success. */
+/* Judges an attempt to use a feature by its result @r: a negative errno, or success. Returns what
+ * features_probe() returns. */
 static int features_judge(int r)
 {
 	switch (-r) {
-	case E2BIG: /* bpf(): bytes set in a part of the argument that this kernel doesn't know */
+	case E2BIG: /* bpf(): the argument has fields that this kernel doesn't know */
 	case EINVAL:
 	case ENOPROTOOPT:
 	case ENOSYS:
@@ -63,7 +64,7 @@ static int features_probe_program(enum bpf_prog_type type, enum bpf_attach_type 
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = attach);
 	_cleanup_close_ int prog = bpf_prog_load(type, NULL, "Dual BSD/GPL", insns, n, &opts);
 
-	return prog == -EACCES ? 0 : features_judge(prog); /* EACCES is the verifier's no */
+	return prog == -EACCES ? 0 : features_judge(prog); /* EACCES: the verifier refuses it */
 }
 
 static int features_probe_bpf(void)
@@ -83,7 +84,7 @@ static int features_probe_sockarray(void)
 	return features_probe_map(BPF_MAP_TYPE_REUSEPORT_SOCKARRAY);
 }
 
-/* A kernel that doesn't know the attach type ignores it; but it doesn't know this field either. */
+/* A kernel that doesn't know the attach type ignores it, but it refuses the unknown field. */
 static int features_probe_migrate(void)
 {
 	static const struct bpf_insn insns[] = {
@@ -179,26 +180,24 @@ static int features_probe_btf(void)
 }
 
 static const struct feature features[] = {
-        [FEATURE_BPF] = {"bpf() system call", "3.18", true, "all of the steering",
-                         features_probe_bpf},
+        [FEATURE_BPF] = {"bpf() system call", "3.18", true, "all of steering", features_probe_bpf},
         [FEATURE_SK_REUSEPORT] = {"sk_reuseport program", "4.19", true, "choosing the worker",
                                   features_probe_sk_reuseport},
         [FEATURE_SOCKARRAY] = {"reuseport socket array", "4.19", true, "the slots of the workers",
                                features_probe_sockarray},
         [FEATURE_MIGRATE] = {"connection migration", "5.14", true,
-                             "keeping what is queued on a listener that closes",
-                             features_probe_migrate},
+                             "keeping the queue of a listener that closes", features_probe_migrate},
         [FEATURE_FETCH_ADD] = {"BPF fetch-and-add", "5.12", true, "an exactly even spread",
                                features_probe_fetch_add},
         [FEATURE_MMAP_ARRAY] = {"memory-mapped BPF array", "5.5", true, "switching in one step",
                                 features_probe_mmap_array},
         [FEATURE_ARRAY_OF_MAPS] = {"BPF array of maps", "4.12", true,
-                                   "waiting until a switch is seen everywhere",
+                                   "waiting until a switch is in force on every CPU",
                                    features_probe_array_of_maps},
-        [FEATURE_PIDFD_GETFD] = {"pidfd_getfd()", "5.6", true, "taking over running workers",
+        [FEATURE_PIDFD_GETFD] = {"pidfd_getfd()", "5.6", true, "attaching to running workers",
                                  features_probe_pidfd_getfd},
-        [FEATURE_NETNS_COOKIE] = {"SO_NETNS_COOKIE", "5.14", true,
-                                  "telling network namespaces apart", features_probe_netns_cookie},
+        [FEATURE_NETNS_COOKIE] = {"SO_NETNS_COOKIE", "5.14", true, "identifying network namespaces",
+                                  features_probe_netns_cookie},
         [FEATURE_SOCKOPS] = {"sockops program", "4.13", false, "--watch", features_probe_sockops},
         [FEATURE_RINGBUF] = {"BPF ring buffer", "5.8", false, "--watch", features_probe_ringbuf},
         [FEATURE_BTF] = {"kernel BTF", "5.4", false, "programs that read the kernel's structures",
@@ -206,38 +205,38 @@ static const struct feature features[] = {
 };
 _Static_assert(ARRAY_SIZE(features) == FEATURE_MAX, "a row for each probe");
 
-const struct feature *features_describe(enum feature_id probe)
+const struct feature *features_describe(enum feature_id feature)
 {
-	return &features[probe];
+	return &features[feature];
 }
 
-int features_probe(enum feature_id probe)
+int features_probe(enum feature_id feature)
 {
-	return features[probe].probe();
+	return features[feature].probe();
 }
 
-/* Lists the required features that aren't there. Returns -EOPNOTSUPP if there is one that the
- * kernel lacks, else the errno of one that couldn't be probed, else 0. */
+/* Lists the missing required features in @err. Returns 0 if there is none, 1 if the kernel lacks
+ * one, or the errno of the first failed probe. */
 static int features_list_missing(struct error *err)
 {
-	int code = 0;
+	int result = 0;
 
-	for (enum feature_id p = 0; p < FEATURE_MAX; p++) {
-		const struct feature *f = features_describe(p);
-		int r = f->required ? features_probe(p) : 1;
+	for (enum feature_id id = 0; id < FEATURE_MAX; id++) {
+		const struct feature *f = features_describe(id);
+		int r = f->required ? features_probe(id) : 1;
 
 		if (r == 1)
 			continue;
-		if (code == 0)
-			error_set(err, -1, "the kernel doesn't offer what reuseportd needs:");
-		if (code != -EOPNOTSUPP)
-			code = r == 0 ? -EOPNOTSUPP : r;
-		error_add(err, code, "\n  %s (Linux %s), for %s%s%s", f->name, f->since, f->purpose,
+		if (result == 0)
+			error_set(err, -1, "the kernel lacks what reuseportd needs:");
+		if (result != 1)
+			result = r == 0 ? 1 : r;
+		error_add(err, 0, "\n  %s (Linux %s), for %s%s%s", f->name, f->since, f->purpose,
 		          r < 0 ? ": " : "", r < 0 ? strerror(-r) : "");
-		if (p == FEATURE_BPF)
-			break; /* without it most others fail as well, which would tell nothing */
+		if (id == FEATURE_BPF)
+			break; /* without it most other probes fail, too */
 	}
-	return code;
+	return result;
 }
 
 int features_require(struct error *err)
@@ -257,14 +256,14 @@ int features_require(struct error *err)
 	r = features_list_missing(err);
 	if (r == 0)
 		return 0;
-	if (r != -EOPNOTSUPP)
-		return error_add(err, r,
-		                 "\nour capabilities are sufficient, so it is a user namespace, a "
-		                 "seccomp filter or a security module that denies it; as in a "
-		                 "container");
+	if (r < 0)
+		return error_add(
+		        err, r,
+		        "\nour capabilities are sufficient, so a user namespace, a seccomp "
+		        "filter or a security module denies it, as in a container");
 	uname(&kernel);
-	return error_add(err, r,
+	return error_add(err, -EOPNOTSUPP,
 	                 "\nthis kernel is %s; reuseportd needs Linux 5.14 or later, and no "
-	                 "seccomp filter that takes the above away",
+	                 "seccomp filter that denies the above",
 	                 kernel.release);
 }

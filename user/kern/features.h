@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What this host offers: kernel features, found by using them and never by comparing versions (a
- * distribution backports, a seccomp filter takes away); our privileges; mounts; sysctls. What to
- * make of it for `doctor` is checkup's business.
+ * The kernel features that reuseportd uses. Each is probed by using it, never by comparing
+ * versions: distributions backport features, and seccomp filters take them away.
  */
 #pragma once
 
@@ -29,18 +28,18 @@ enum feature_id {
 
 struct feature {
 	const char *name;
-	const char *since; /* the Linux that brought it */
-	bool required; /* reuseportd is of no use without it; else just the purpose isn't served */
+	const char *since;   /* the first Linux that has it */
+	bool required;       /* if not, only @purpose is unavailable without it */
 	const char *purpose; /* what we need it for */
 	int (*probe)(void);  /* for features_probe() */
 };
 
-const struct feature *features_describe(enum feature_id probe);
+const struct feature *features_describe(enum feature_id feature);
 
-/* 1: the kernel has it. 0: it lacks it. A negative errno: it couldn't be found out, as we may not
- * try (-EPERM) or for want of memory, descriptors and the like. */
-int features_probe(enum feature_id probe);
+/* Returns 1 if the kernel has the feature, 0 if not, or a negative errno if it couldn't be probed:
+ * -EPERM, or lack of memory, descriptors and the like. */
+int features_probe(enum feature_id feature);
 
-/* 0 if `attach` can work here as far as privileges and kernel features go; else -EPERM,
- * -EOPNOTSUPP or the errno of what couldn't be found out, and @err says what is missing. */
+/* Checks that we have the privileges and kernel features that `attach` needs. -EPERM, -EOPNOTSUPP,
+ * or the errno of a failed probe; @err lists what is missing. */
 int features_require(struct error *err);

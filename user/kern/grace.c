@@ -9,7 +9,7 @@
 
 static int grace_explain(struct error *err)
 {
-	return error_set(err, -errno, "can't wait for the kernel to take up a change: %s",
+	return error_set(err, -errno, "can't wait until the kernel has applied a change: %s",
 	                 strerror(errno));
 }
 

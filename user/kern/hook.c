@@ -14,10 +14,10 @@
 
 enum { PROGRAM_BIND4, PROGRAM_BIND6, PROGRAM_LISTEN, PROGRAM_MAX };
 
-/* What a cgroup can have of one kind: BPF_CGROUP_MAX_PROGS of the kernel. */
+/* How many programs of one type a cgroup can have: BPF_CGROUP_MAX_PROGS of the kernel. */
 #define ATTACHED_MAX 64
 
-/* How ours are known again: by kind and name. */
+/* Our programs are recognised by type and name. */
 static const struct {
 	enum bpf_attach_type type;
 	const char *name;
@@ -30,12 +30,12 @@ static const struct {
 struct hook {
 	struct hook_bpf *skel;
 	struct ring_buffer *ring;
-	uint64_t n_lost; /* that were told */
+	uint64_t n_lost; /* lost reports that the caller knows about */
 	void (*on_listen)(const struct hook_listen *listen, void *data);
 	void *data;
 };
 
-/* Programs of one kind that are on a cgroup and ours. */
+/* Our programs of one type on a cgroup. */
 struct attached {
 	int fds[ATTACHED_MAX];
 	size_t n;
@@ -71,9 +71,9 @@ static int hook_find_attached(int cgroup, unsigned int program, struct attached 
 	return 0;
 }
 
-/* --- what an earlier supervisor left --- */
+/* --- the maps of an earlier supervisor --- */
 
-/* Lets @map be the one behind @fd, if they have a name and a shape. */
+/* Uses the existing map @fd for @map, if they have the same name and shape. */
 static int hook_reuse_map(struct bpf_map *map, int fd)
 {
 	struct bpf_map_info info = {0};
@@ -90,8 +90,8 @@ static int hook_reuse_map(struct bpf_map *map, int fd)
 }
 
 /*
- * Goes on with the maps of the earlier programs: what bound before and listens after is known then,
- * and who began to listen while there was no supervisor is still told.
+ * Uses the maps of the earlier programs. So a socket that was bound before and listens after is
+ * known, and listeners from the time without a supervisor are still reported.
  */
 static int hook_reuse_maps(struct hook_bpf *skel, int program_fd)
 {
@@ -117,7 +117,7 @@ static int hook_reuse_maps(struct hook_bpf *skel, int program_fd)
 
 /* --- attaching --- */
 
-/* In place of @old, so that there is no moment without. */
+/* Replaces @old, so that there is no gap. */
 static int hook_attach_program(int cgroup, unsigned int program, int fd, const struct attached *old)
 {
 	const enum bpf_attach_type type = programs[program].type;
@@ -128,7 +128,7 @@ static int hook_attach_program(int cgroup, unsigned int program, int fd, const s
 		replace.replace_prog_fd = old->fds[0];
 		r = bpf_prog_attach_opts(fd, cgroup, type, &replace) < 0 ? -errno : 0;
 	}
-	if (r == -ENOENT) /* none, or it has gone */
+	if (r == -ENOENT) /* none, or it is gone */
 		r = bpf_prog_attach(fd, cgroup, type, BPF_F_ALLOW_MULTI) < 0 ? -errno : 0;
 	for (size_t i = 1; i < old->n && r == 0; i++)
 		bpf_prog_detach2(old->fds[i], cgroup, type);
@@ -147,7 +147,7 @@ static int hook_attach_programs(const struct hook_bpf *skel, int cgroup,
 
 	for (unsigned int i = 0; i < PROGRAM_MAX && r == 0; i++)
 		r = hook_attach_program(cgroup, i, fds[i], &old[i]);
-	/* What has replaced another stays: it is as good. */
+	/* A program that has replaced another stays: it is equivalent. */
 	for (unsigned int i = 0; i < PROGRAM_MAX && r < 0; i++)
 		if (!old[i].n)
 			bpf_prog_detach2(fds[i], cgroup, programs[i].type);
@@ -262,7 +262,7 @@ int hook_attach(int fd, const uint16_t *ports, size_t n, struct hook **ret, stru
 	for (unsigned int i = 0; i < PROGRAM_MAX && r == 0; i++)
 		r = hook_find_attached(fd, i, &old[i]);
 	if (r < 0)
-		hook_explain(r, "ask for the programs of the service's cgroup", err);
+		hook_explain(r, "list the programs of the service's cgroup", err);
 	else
 		r = hook_load_and_attach(hook, fd, old, err);
 	for (unsigned int i = 0; i < PROGRAM_MAX; i++)

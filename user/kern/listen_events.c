@@ -30,7 +30,7 @@ static void listen_events_cleanup(struct listen_events **events)
 	listen_events_free(*events);
 }
 
-/* That something came is all there is to know. */
+/* An event carries nothing but that it happened. */
 static int listen_events_ignore(void *context, void *data, size_t size)
 {
 	return 0;

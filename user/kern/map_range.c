@@ -16,7 +16,7 @@ int map_range_read(int fd, uint32_t first, size_t n, void *values)
 		return -ENOMEM;
 	if (n == 0)
 		return 0;
-	/* ENOENT: the map ends there. */
+	/* ENOENT: the end of the map. */
 	if (bpf_map_lookup_batch(fd, first ? &before : NULL, &last, keys, values, &got, NULL) < 0 &&
 	    errno != ENOENT)
 		return -errno;

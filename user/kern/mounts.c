@@ -10,7 +10,7 @@
 
 #include "base/cleanup.h"
 
-/* Turns \040 and the like, as mountinfo has them, back into characters. In place. */
+/* Decodes the escapes of mountinfo, such as \040, in place. */
 static void mounts_unescape(char *path)
 {
 	char *to = path;
@@ -28,7 +28,8 @@ static void mounts_unescape(char *path)
 	*to = '\0';
 }
 
-/* The mount point in a line of mountinfo (proc_pid_mountinfo(5)), or NULL if it isn't of @type. */
+/* Returns the mount point in a line of mountinfo (proc_pid_mountinfo(5)), or NULL if it has another
+ * type than @type. */
 static char *mounts_parse_line(char *line, const char *type)
 {
 	char *rest = line, *path, *fstype;
@@ -47,8 +48,8 @@ static char *mounts_parse_line(char *line, const char *type)
 	return path;
 }
 
-/* The first mount of @type, or the one at @preferred if there is one. @magic tells whether it can
- * be reached by its path, or whether another mount lies on top of it. */
+/* Finds the mount of @type at @preferred, or else the first one. Skips a mount whose path leads to
+ * another file system than @magic, because another mount hides it. */
 static int mounts_find(const char *type, unsigned long magic, const char *preferred, char *ret_path,
                        size_t n)
 {

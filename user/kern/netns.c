@@ -24,7 +24,7 @@ int netns_identify(uint64_t *ret_cookie, uint64_t *ret_ino, struct error *err)
 	if (r == 0 && stat(NETNS_OURS, &st) < 0)
 		r = -errno;
 	if (r < 0)
-		return error_set(err, r, "can't tell this network namespace: %s", strerror(-r));
+		return error_set(err, r, "can't identify this network namespace: %s", strerror(-r));
 	*ret_cookie = cookie;
 	*ret_ino = st.st_ino;
 	return 0;
@@ -47,7 +47,7 @@ int netns_open_current(int *ret_fd, struct error *err)
 	int fd = open(NETNS_OURS, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
-		return error_set(err, -errno, "can't tell this network namespace: %s",
+		return error_set(err, -errno, "can't open this network namespace: %s",
 		                 strerror(errno));
 	*ret_fd = fd;
 	return 0;

@@ -19,7 +19,8 @@
 #define SO_BINDTOIFINDEX 62
 #endif
 
-/* All on which the members of a group agree; the user before bind(), as that looks at it. */
+/* Sets everything that the members of a group have in common. The owner must be set before bind(),
+ * which checks it. */
 static int own_listener_set_options(int fd, const struct rpd_endpoint *e)
 {
 	const int on = 1, v6only = e->v6only, ifindex = (int)e->ifindex;
@@ -51,8 +52,8 @@ int own_listener_open(const struct rpd_endpoint *endpoint, struct error *err)
 	endpoint_format(endpoint, text, sizeof(text));
 	if (r == -EADDRINUSE)
 		return error_set(err, r,
-		                 "can't listen on %s: somebody does who doesn't share it "
-		                 "(without SO_REUSEPORT, or of another user than uid %u)",
+		                 "can't listen on %s: another process has the port and doesn't "
+		                 "share it (it didn't set SO_REUSEPORT, or its uid isn't %u)",
 		                 text, endpoint->uid);
 	return error_set(err, r, "can't listen on %s as uid %u: %s", text, endpoint->uid,
 	                 strerror(-r));
@@ -65,7 +66,7 @@ unsigned int own_listener_queue_length(int fd)
 
 	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0)
 		return 0;
-	return info.tcpi_unacked; /* of a listener it is this */
+	return info.tcpi_unacked; /* for a listener: the accept queue */
 }
 
 bool own_listener_may_miss_wakeup(void)

@@ -21,24 +21,24 @@ static bool privileges_bpffs_is_missing(void)
 }
 
 /*
- * Which capability each step of `attach` needs, found by taking them away one by one (on 6.1
+ * The capabilities that the steps of `attach` need, found by removing them one by one (Linux 6.1
  * and 6.18):
  *
  *   CAP_BPF              maps, program and its BTF
  *   CAP_PERFMON          the program: without it the verifier guards against Spectre, and refuses
  *                        pointer arithmetic that a compiler makes of ordinary code
- *   CAP_SYS_PTRACE       pidfd_getfd(), /proc/PID/fd and ns of a process that has another uid, or
- *                        more capabilities than we have
+ *   CAP_SYS_PTRACE       pidfd_getfd(), /proc/PID/fd and ns of a process with another uid, or with
+ *                        more capabilities than ours
  *   CAP_DAC_READ_SEARCH  opening /proc/PID/fd of another uid: its mode is 0500
- *   CAP_SYS_ADMIN        stands for the first two; mounting bpffs, entering a network namespace
- *   CAP_NET_ADMIN        only to load the sockops program of --watch
+ *   CAP_SYS_ADMIN        replaces the first two; mounting bpffs, entering a network namespace
+ *   CAP_NET_ADMIN        only loading the sockops program of --watch
  *   none                 sock_diag, pins (the folder's owner may), filling a socket array,
  *                        SO_ATTACH_REUSEPORT_EBPF
  */
 static const struct privilege {
 	const char *name;
 	int capability;
-	int instead;             /* this one will do as well */
+	int instead;             /* a capability that does as well */
 	bool (*is_needed)(void); /* NULL: always */
 } privileges[] = {
         {"CAP_BPF", CAP_BPF, CAP_SYS_ADMIN},

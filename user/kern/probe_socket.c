@@ -12,7 +12,7 @@
 
 #define KNOCK_MS 100 /* how long a handshake on this host may take */
 
-/* Whether it takes IPv4 as well. */
+/* Whether the endpoint accepts IPv4 as well. */
 static bool probe_socket_is_dual(const struct rpd_endpoint *e)
 {
 	static const uint8_t any[sizeof(e->addr)];
@@ -20,7 +20,7 @@ static bool probe_socket_is_dual(const struct rpd_endpoint *e)
 	return e->family == AF_INET6 && !e->v6only && !memcmp(e->addr, any, sizeof(any));
 }
 
-/* Where the endpoint is reached from here by @family; returns the address's length. */
+/* The address by which this host reaches the endpoint over @family. Returns its length. */
 static socklen_t probe_socket_local_address(const struct rpd_endpoint *e, int family,
                                             union endpoint_address *ret)
 {
@@ -43,7 +43,7 @@ static int probe_socket_open_family(const struct rpd_endpoint *endpoint, int fam
 
 	if (fd < 0)
 		return -errno;
-	address.in.sin_port = 0; /* the same place in both */
+	address.in.sin_port = 0; /* at the same offset in both address types */
 	if (bind(fd, &address.sa, length) < 0 || getsockname(fd, &address.sa, &length) < 0)
 		return -errno;
 	*ret_source = (struct rpd_probe){.family = family, .port = ntohs(address.in.sin_port)};
@@ -61,7 +61,7 @@ int probe_socket_open(const struct rpd_endpoint *endpoint, struct rpd_probe *ret
 	if (endpoint->ifindex)
 		return -EOPNOTSUPP;
 	fd = probe_socket_open_family(endpoint, endpoint->family, ret_source);
-	/* Where IPv6 is switched off one can listen on [::] nevertheless, for IPv4. */
+	/* With IPv6 switched off, a listener on [::] still accepts IPv4. */
 	if ((fd == -EADDRNOTAVAIL || fd == -EAFNOSUPPORT) && probe_socket_is_dual(endpoint))
 		fd = probe_socket_open_family(endpoint, AF_INET, ret_source);
 	return fd;
@@ -83,8 +83,8 @@ void probe_socket_knock(const struct rpd_endpoint *endpoint, int fd)
 {
 	struct pollfd connected = {.fd = fd, .events = POLLOUT};
 
-	/* It may have gone meanwhile. The handshake mostly is over within connect(), but not where
-	 * a busy kernel leaves packets to a thread of its own. */
+	/* The listener may be gone by now. Mostly the handshake is complete within connect(), but a
+	 * busy kernel may leave packets to a thread of its own. */
 	if (probe_socket_connect(endpoint, fd) == -EINPROGRESS)
 		poll(&connected, 1, KNOCK_MS);
 	close(fd);

@@ -17,16 +17,16 @@
 
 /* What one process does with one socket. */
 struct use {
-	int fd; /* -1 = does not have it open */
+	int fd; /* -1 = the socket is not open */
 	int epfd;
 	enum evidence evidence;
 };
 
 struct scan {
-	uint32_t *inodes; /* of the sockets looked for, ascending */
-	struct use *uses; /* parallel to inodes: by the process at hand */
+	uint32_t *inodes; /* of the listeners, ascending */
+	struct use *uses; /* of the current process, parallel to inodes */
 	size_t n_inodes;
-	int *epfds; /* epoll descriptors of the process at hand */
+	int *epfds; /* epoll descriptors of the current process */
 	size_t n_epfds;
 	size_t epfds_capacity;
 	struct holder *rows;
@@ -35,8 +35,8 @@ struct scan {
 };
 
 /*
- * The next thread that is blocked in a system call: its number, and its first argument if that can
- * be a descriptor. @tasks is /proc/PID/task. False at the end.
+ * Reads the next thread that is blocked in a system call whose first argument can be a descriptor:
+ * the number of the call, and the descriptor. @tasks is /proc/PID/task. Returns false at the end.
  */
 static bool proc_holders_read_blocked_call(DIR *tasks, long *ret_number, int *ret_fd)
 {
@@ -63,14 +63,14 @@ static bool proc_holders_is_accept(long number)
 
 static bool proc_holders_is_epoll_wait(long number)
 {
-#ifdef SYS_epoll_wait /* younger architectures have no such system call */
+#ifdef SYS_epoll_wait /* newer architectures have no such system call */
 	if (number == SYS_epoll_wait)
 		return true;
 #endif
 	return number == SYS_epoll_pwait || number == SYS_epoll_pwait2;
 }
 
-/* Whether a thread of @pid is blocked waiting on its epoll descriptor @epfd. */
+/* Whether a thread of @pid is blocked in a wait on its epoll descriptor @epfd. */
 static bool proc_holders_epoll_is_waited(uint32_t pid, int epfd)
 {
 	_cleanup_close_ int process = proc_read_open(pid);
@@ -91,7 +91,7 @@ static int proc_holders_compare_inodes(const void *a, const void *b)
 	return COMPARE(*x, *y);
 }
 
-/* What the process at hand does with the socket @inode, or NULL if that is not looked for. */
+/* The use of socket @inode by the current process; NULL if it is not one of the listeners. */
 static struct use *proc_holders_find_use(const struct scan *s, uint32_t inode)
 {
 	const uint32_t *found = bsearch(&inode, s->inodes, s->n_inodes, sizeof(*s->inodes),
@@ -100,7 +100,7 @@ static struct use *proc_holders_find_use(const struct scan *s, uint32_t inode)
 	return found ? &s->uses[found - s->inodes] : NULL;
 }
 
-/* Clears the table for another process. */
+/* Clears the table for the next process. */
 static void proc_holders_clear_uses(struct scan *s)
 {
 	for (size_t i = 0; i < s->n_inodes; i++)
@@ -114,7 +114,7 @@ static int proc_holders_init_scan(struct scan *s, const struct listener *listene
 	if (!s->inodes || !s->uses)
 		return -ENOMEM;
 
-	/* A socket of the kernel itself can have inode 0: nobody has that open. */
+	/* A socket of the kernel itself can have inode 0: no process has it open. */
 	for (size_t i = 0; i < n; i++)
 		if (listeners[i].inode)
 			s->inodes[s->n_inodes++] = listeners[i].inode;
@@ -131,8 +131,8 @@ static void proc_holders_deinit_scan(struct scan *s)
 	free(s->rows);
 }
 
-/* An array with room for one more element: @array, or what it was moved to. NULL if out of memory,
- * and then @array is as before. */
+/* Makes room for one more element. Returns @array, or its new place; NULL if out of memory, with
+ * @array unchanged. */
 static void *proc_holders_grow_array(void *array, size_t n, size_t *capacity, size_t size)
 {
 	const size_t more = *capacity ? 2 * *capacity : 64;
@@ -170,8 +170,8 @@ static int proc_holders_add_row(struct scan *s, const struct holder *row)
 	return 0;
 }
 
-/* Notes which of the sockets, and which epoll descriptors, a process has open. Returns whether it
- * has any of the sockets. */
+/* Finds the listeners and the epoll descriptors that the process has open. Returns 1 if it has a
+ * listener open, 0 if not, or a negative errno. */
 static int proc_holders_scan_descriptors(struct scan *s, int process)
 {
 	_cleanup_dir_ DIR *fds = proc_read_directory(process, "fd");
@@ -200,9 +200,9 @@ static int proc_holders_scan_descriptors(struct scan *s, int process)
 	return holds;
 }
 
-/* Notes which of the sockets an epoll descriptor of the process watches. An inode number alone
- * proves nothing, for it may be of another file system; nor does a descriptor number, which may
- * mean another file by now. */
+/* Finds the listeners that an epoll descriptor of the process watches. An inode number alone proves
+ * nothing, as it may belong to another file system; nor does a descriptor number, which may mean
+ * another file by now. */
 static void proc_holders_scan_watches(struct scan *s, int process, int epfd)
 {
 	_cleanup_file_ FILE *watches = proc_read_watches(process, epfd);
@@ -217,7 +217,7 @@ static void proc_holders_scan_watches(struct scan *s, int process, int epfd)
 	}
 }
 
-/* Notes on which of the sockets a thread is blocked in accept(). */
+/* Finds the listeners on which a thread is blocked in accept(). */
 static void proc_holders_scan_accepts(struct scan *s, int process)
 {
 	_cleanup_dir_ DIR *tasks = proc_read_directory(process, "task");
@@ -234,7 +234,7 @@ static void proc_holders_scan_accepts(struct scan *s, int process)
 	}
 }
 
-/* Makes the rows of the process at hand. */
+/* Adds the rows of the current process. */
 static int proc_holders_add_rows(struct scan *s, uint32_t pid, const struct proc_identity *id)
 {
 	int r;
@@ -261,7 +261,7 @@ static int proc_holders_add_rows(struct scan *s, uint32_t pid, const struct proc
 	return 0;
 }
 
-/* Looks closer at a process that has some of the sockets open. */
+/* Examines a process that has listeners open. */
 static int proc_holders_examine_process(struct scan *s, int process, uint32_t pid)
 {
 	struct proc_identity id;
@@ -298,8 +298,9 @@ static int proc_holders_compare_rows(const void *a, const void *b)
 }
 
 /*
- * After a fork parent and child have the same epoll descriptor, and it watches for both. The one
- * that waits on it serves; if neither does at this moment, the one that made it: the parent.
+ * After a fork parent and child share the epoll descriptor. The process that waits on it serves the
+ * listener. If neither waits at this moment, it is the process that made the descriptor: the
+ * parent.
  */
 static void proc_holders_settle_shared_epoll(struct scan *s)
 {
@@ -317,13 +318,13 @@ static void proc_holders_settle_shared_epoll(struct scan *s)
 		else if (!proc_holders_epoll_is_waited(parent->pid, parent->epfd))
 			parent->evidence = EVIDENCE_HOLDS;
 	}
-	/* Not before now: a child can be another one's parent. */
+	/* Not earlier: a child can be the parent of another process. */
 	for (size_t i = 0; i < s->n_rows; i++)
 		if (s->rows[i].evidence < EVIDENCE_EPOLL)
 			s->rows[i].epfd = -1;
 }
 
-/* Looks into every process but ours. */
+/* Scans every process except ours. */
 static int proc_holders_scan_all(struct scan *s)
 {
 	_cleanup_dir_ DIR *proc = proc_read_directory(AT_FDCWD, "/proc");
@@ -349,12 +350,12 @@ static int proc_holders_scan_pids(struct scan *s, const uint32_t *pids, size_t n
 	return r < 0 ? r : 0;
 }
 
-/* Hands over the rows of a scan that went as @r says. */
+/* Returns the rows of a scan that ended with @r. */
 static int proc_holders_finish_scan(struct scan *s, int r, struct holder **ret, size_t *ret_n,
                                     struct error *err)
 {
 	if (r < 0)
-		return error_set(err, r, "cannot look for the listeners' processes in /proc: %s",
+		return error_set(err, r, "can't find the listeners' processes in /proc: %s",
 		                 strerror(-r));
 	if (s->n_rows) {
 		qsort(s->rows, s->n_rows, sizeof(*s->rows), proc_holders_compare_rows);

@@ -14,23 +14,23 @@
 #include "core/listener.h"
 
 /*
- * One scan of /proc for every process but ours that has one of @listeners open: a row for each
- * (process, socket), in the order of (inode, pid).
+ * Scans /proc for every process except ours that has one of @listeners open. Makes a row for each
+ * pair of process and socket, sorted by (inode, pid).
  *
- * Evidence EPOLL: an epoll descriptor of the process, holder.epfd, watches the socket, by its
- * descriptor holder.fd. A child that merely inherited its parent's epoll descriptor does not
- * count, unless it waits on it; then the parent does not, unless it does too.
- * Evidence ACCEPTS: a thread is blocked in accept() on it at this moment.
+ * Evidence EPOLL: the process's epoll descriptor holder.epfd watches the socket by the descriptor
+ * holder.fd. A child that merely inherited its parent's epoll descriptor doesn't count, unless it
+ * waits on it; then the parent doesn't count, unless it waits on it, too.
+ * Evidence ACCEPTS: a thread is blocked in accept() on the socket at this moment.
  *
- * To be called now and then, not in a loop: reading what an epoll descriptor watches takes about
- * 2 us a watched descriptor, during which its owner can't epoll_wait() or epoll_ctl() on it.
+ * Call it now and then, not in a loop: reading an epoll descriptor takes about 2 us for each
+ * watched descriptor, and its owner can't epoll_wait() or epoll_ctl() during that time.
  *
  * The caller frees *ret, which is NULL if there are no rows.
  */
 int proc_holders_find(const struct listener *listeners, size_t n, struct holder **ret,
                       size_t *ret_n, struct error *err);
 
-/* The same for the processes @pids only, of a worker's cgroup say. Each number once. A child's
- * epoll descriptor can be told from its parent's only if the parent is among them. */
+/* The same for the processes @pids only, such as those of a worker's cgroup; no pid may be listed
+ * twice. A child's inherited epoll descriptor is recognised only if the parent is listed, too. */
 int proc_holders_find_among(const uint32_t *pids, size_t n_pids, const struct listener *listeners,
                             size_t n, struct holder **ret, size_t *ret_n, struct error *err);

@@ -16,7 +16,7 @@
 #define SO_NETNS_COOKIE 71
 #endif
 
-/* What is told in attributes; INET_DIAG_CGROUP_ID unasked, since Linux 5.9. */
+/* Decodes the attributes. INET_DIAG_CGROUP_ID comes unrequested, since Linux 5.9. */
 static void sockdiag_decode_attributes(const struct nlmsghdr *message, struct listener *l)
 {
 	const struct rtattr *attr = (const void *)((const char *)NLMSG_DATA(message) +
@@ -59,7 +59,7 @@ int sockdiag_decode_listener(const struct nlmsghdr *message, struct listener *re
 	l.endpoint.uid = msg->idiag_uid;
 	l.cookie = msg->id.idiag_cookie[0] | (uint64_t)msg->id.idiag_cookie[1] << 32;
 	l.inode = msg->idiag_inode;
-	/* For a listener these two are the accept queue (tcp_diag_get_info()). */
+	/* For a listener these two describe the accept queue (tcp_diag_get_info()). */
 	l.queue = msg->idiag_rqueue;
 	l.backlog = msg->idiag_wqueue;
 	sockdiag_decode_attributes(message, &l);
@@ -84,10 +84,10 @@ int sockdiag_list_listeners(uint16_t port, struct listener **ret, size_t *ret_n,
 
 	if (r == -ENOENT)
 		return error_set(err, r,
-		                 "cannot list listening sockets: this kernel has no sock_diag for "
+		                 "can't list listening sockets: this kernel has no sock_diag for "
 		                 "TCP (CONFIG_INET_TCP_DIAG, module tcp_diag)");
 	if (r < 0)
-		return error_set(err, r, "cannot list listening sockets: %s", strerror(-r));
+		return error_set(err, r, "can't list listening sockets: %s", strerror(-r));
 	return 0;
 }
 

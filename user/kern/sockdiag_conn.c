@@ -13,7 +13,7 @@
 #include "base/cleanup.h"
 #include "kern/sockdiag_dump.h"
 
-/* enum of include/net/tcp_states.h; netinet/tcp.h has it too, but not beside linux/tcp.h. */
+/* From include/net/tcp_states.h. netinet/tcp.h has it, too, but conflicts with linux/tcp.h. */
 enum {
 	STATE_ESTABLISHED = 1,
 	STATE_FIN_WAIT1 = 4,
@@ -33,7 +33,7 @@ static uint64_t sockdiag_conn_subtract(uint64_t bytes, unsigned int n)
 	return bytes > n ? bytes - n : 0;
 }
 
-/* struct tcp_info grows with the kernel: what an older one doesn't tell is 0. */
+/* struct tcp_info grows with the kernel: fields that an older kernel lacks are 0. */
 static void sockdiag_conn_decode_info(struct connection *c, uint8_t state,
                                       const struct rtattr *attr)
 {
@@ -43,15 +43,15 @@ static void sockdiag_conn_decode_info(struct connection *c, uint8_t state,
 	size_t size = RTA_PAYLOAD(attr);
 
 	memcpy(&info, RTA_DATA(attr), size < sizeof(info) ? size : sizeof(info));
-	/* A FIN counts as a byte that was received, and our SYN and FIN as bytes that were
-	 * acknowledged (tcp_rcv_nxt_update() and tcp_snd_una_update() in the kernel). */
+	/* The kernel counts a FIN as a received byte, and our SYN and FIN as acknowledged bytes
+	 * (tcp_rcv_nxt_update() and tcp_snd_una_update()). */
 	c->bytes_in = sockdiag_conn_subtract(info.tcpi_bytes_received, has_fin);
 	c->bytes_out =
 	        sockdiag_conn_subtract(info.tcpi_bytes_acked, 1 + (state == STATE_FIN_WAIT2));
 	c->idle_ms = sockdiag_conn_min(info.tcpi_last_data_recv, info.tcpi_last_data_sent);
 }
 
-/* Without tcp_info it is a TIME_WAIT socket: closed, as far as a worker is concerned. */
+/* Returns 1 for a message without tcp_info: a TIME_WAIT socket, which is closed for the worker. */
 static int sockdiag_conn_decode(const struct nlmsghdr *message, void *ret)
 {
 	const struct inet_diag_msg *msg = NLMSG_DATA(message);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * All that can be done before is: between clone3() and exec() the child makes system calls only, as
- * a thread of ours, be there any, may have held a lock of libc. That is also why it changes its
- * identity by bare system calls: libc's want to tell all threads.
+ * The preparation happens in the parent (spawn_plan.c). Between clone3() and exec() the child makes
+ * system calls only: another thread of ours may have held a lock of libc. For the same reason the
+ * child changes its credentials by bare system calls: those of libc would signal all threads.
  */
 #include "kern/spawn.h"
 
@@ -27,7 +27,7 @@
 #include "base/path_search.h"
 #include "kern/file_limit.h"
 
-/* What the child does, in this order. */
+/* The steps of the child, in this order. */
 enum step {
 	STEP_SESSION,
 	STEP_DESCRIPTORS,
@@ -36,10 +36,10 @@ enum step {
 	STEP_USER,
 	STEP_DIRECTORY,
 	STEP_EXEC,
-	STEP_INTERPRETER, /* as STEP_EXEC, and the file itself is there */
+	STEP_INTERPRETER, /* as STEP_EXEC, but the file itself exists */
 };
 
-/* What the child tells if it fails, by a pipe that exec() closes. */
+/* The report of a child that fails, by a pipe that exec() closes. */
 struct report {
 	enum step step;
 	int error;
@@ -51,7 +51,7 @@ static _Noreturn void spawn_report_failure(int pipe, enum step step, int error)
 {
 	const struct report report = {step, error};
 
-	/* It fits in the pipe; and if there is nobody to read it, there is none to tell. */
+	/* The report fits into the pipe; without a reader it has no use. */
 	if (write(pipe, &report, sizeof(report)) != sizeof(report))
 		_exit(126);
 	_exit(127);
@@ -62,7 +62,7 @@ static void spawn_reset_signals(void)
 	const struct sigaction by_default = {.sa_handler = SIG_DFL};
 	sigset_t none;
 
-	/* Fails for those that can't be handled. */
+	/* Fails for signals that can't be handled. */
 	for (int signal = 1; signal < NSIG; signal++)
 		sigaction(signal, &by_default, NULL);
 	sigemptyset(&none);
@@ -70,8 +70,8 @@ static void spawn_reset_signals(void)
 }
 
 /*
- * Puts each descriptor at its number. All are moved out of the way first, above every target, as
- * are the pipe's and, for good, those of ours that nobody wants: exec() closes these.
+ * Puts each descriptor at its number. First all of them, and the pipe's, are moved above every
+ * target; then our other descriptors become close-on-exec.
  */
 static void spawn_place_descriptors(struct spawn_plan *plan, int *pipe)
 {
@@ -101,7 +101,8 @@ static void spawn_change_credentials(const struct spawn_plan *plan, int pipe)
 		spawn_report_failure(pipe, STEP_GROUP, errno);
 	if (id->set_user && syscall(SYS_setresuid, id->uid, id->uid, id->uid) < 0)
 		spawn_report_failure(pipe, STEP_USER, errno);
-	/* The kernel drops them itself only if we were root; else exec() would hand them on. */
+	/* The kernel drops ambient capabilities by itself only if we were root; otherwise exec()
+	 * would keep them. */
 	if (id->set_user &&
 	    syscall(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 &&
 	    errno != EINVAL)
@@ -141,7 +142,7 @@ static _Noreturn void spawn_run_child(const struct spawn_request *request, struc
 		execve(*path, request->argv, plan->env);
 		if (errno == ENOENT && access(*path, F_OK) == 0)
 			spawn_report_failure(pipe, STEP_INTERPRETER, ENOENT);
-		if (errno == EACCES) /* as a shell does: another may be allowed */
+		if (errno == EACCES) /* as in a shell: another file may be allowed */
 			error = EACCES;
 		else if (errno != ENOENT && errno != ENOTDIR)
 			spawn_report_failure(pipe, STEP_EXEC, errno);
@@ -162,14 +163,15 @@ static int spawn_explain_exec(const char *name, const char *path, int error, str
 		return error_set(err, -error, "can't start '%s': no such program in PATH (%s)",
 		                 name, path ? path : PATH_SEARCH_DEFAULT);
 	case EACCES:
-		return error_set(err, -error,
-		                 "can't start '%s': it isn't executable, or not by this user, or a "
-		                 "directory on the way to it is closed\n"
-		                 "see its rights: ls -l; make it executable: chmod +x",
-		                 name);
+		return error_set(
+		        err, -error,
+		        "can't start '%s': it isn't executable, or not by this user, or this "
+		        "user may not enter a directory above it\n"
+		        "see its rights: ls -l; make it executable: chmod +x",
+		        name);
 	case ENOEXEC:
 		return error_set(err, -error,
-		                 "can't start '%s': neither a binary of this machine nor a script "
+		                 "can't start '%s': neither a binary for this machine nor a script "
 		                 "with an interpreter: a script begins with a line like #!/bin/sh",
 		                 name);
 	case E2BIG:
@@ -188,8 +190,8 @@ static int spawn_explain_child(const struct spawn_request *request, const struct
 
 	switch (report->step) {
 	case STEP_SESSION:
-		return error_set(err, -report->error, "can't start '%s': no session for it: %s",
-		                 name, why);
+		return error_set(err, -report->error,
+		                 "can't start '%s': can't make a session for it: %s", name, why);
 	case STEP_DESCRIPTORS:
 		return error_set(err, -report->error,
 		                 "can't start '%s': its descriptors can't be placed: %s%s", name,
@@ -215,8 +217,8 @@ static int spawn_explain_child(const struct spawn_request *request, const struct
 		                 request->cwd, why);
 	case STEP_INTERPRETER:
 		return error_set(err, -report->error,
-		                 "can't start '%s': what runs it doesn't exist: the interpreter in "
-		                 "its first line, or a binary's loader",
+		                 "can't start '%s': the interpreter in its first line, or the "
+		                 "loader of the binary, doesn't exist",
 		                 name);
 	default:
 		return spawn_explain_exec(name, plan->path, report->error, err);
@@ -230,14 +232,15 @@ static int spawn_explain_clone(const struct spawn_request *request, int error, s
 	switch (error) {
 	case EAGAIN:
 		return error_set(err, -error,
-		                 "can't start '%s': there are as many processes as there may be "
+		                 "can't start '%s': the limit of processes is reached "
 		                 "(ulimit -u, pids.max, TasksMax=)",
 		                 name);
 	case EBUSY:
-		return error_set(err, -error,
-		                 "can't start '%s': its cgroup has child cgroups with controllers, "
-		                 "and may have no process then",
-		                 name);
+		return error_set(
+		        err, -error,
+		        "can't start '%s': its cgroup has child cgroups with controllers, so "
+		        "it can't have processes",
+		        name);
 	case ENODEV:
 	case ENOENT:
 		return error_set(err, -error, "can't start '%s': its cgroup was removed", name);
@@ -249,7 +252,7 @@ static int spawn_explain_clone(const struct spawn_request *request, int error, s
 	}
 }
 
-/* Like fork(). All signals are blocked in the child. */
+/* Like fork(), with all signals blocked in the child. */
 static long spawn_clone_into(int cgroup, int *pidfd)
 {
 	const struct clone_args args = {
@@ -262,7 +265,8 @@ static long spawn_clone_into(int cgroup, int *pidfd)
 	return syscall(SYS_clone3, &args, sizeof(args));
 }
 
-/* Waits until the child has become the program. 0, or what it failed at. */
+/* Waits until the child has executed the program. Returns 0, or 1 with the report of its failure.
+ */
 static int spawn_await_exec(int pipe, struct report *ret)
 {
 	ssize_t length;
@@ -279,7 +283,8 @@ static void spawn_reap(pid_t pid)
 		;
 }
 
-/* A child that went as far as exec(); its signals are not ours for a moment. */
+/* Starts a child and waits for its exec(). Signals are blocked here until the child has been made.
+ */
 static int spawn_clone_and_exec(const struct spawn_request *request, struct spawn_plan *plan,
                                 int *ret_pidfd, struct error *err)
 {
@@ -292,7 +297,7 @@ static int spawn_clone_and_exec(const struct spawn_request *request, struct spaw
 	long pid;
 
 	if (pipe2(pipe, O_CLOEXEC) < 0)
-		return error_set(err, -errno, "can't start '%s': no pipe to it: %s",
+		return error_set(err, -errno, "can't start '%s': can't make a pipe: %s",
 		                 request->argv[0], strerror(errno));
 	ours = pipe[0];
 	theirs = pipe[1];
@@ -314,7 +319,7 @@ static int spawn_clone_and_exec(const struct spawn_request *request, struct spaw
 	return (int)pid;
 }
 
-/* What executing it would fail with, 0 if it may not. */
+/* The errno with which executing the file would fail; 0 if it may succeed. */
 static int spawn_check_file(int folder, const char *file)
 {
 	struct stat st;

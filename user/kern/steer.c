@@ -55,14 +55,14 @@ static int steer_open_pin(const char *path, int *ret, struct error *err)
 		return 0;
 	if (errno == ENOENT)
 		return error_set(err, STEER_DAMAGED, "%s is missing", path);
-	/* Not ours to open, or not now, which says nothing of what it is. */
+	/* We may not open it, or not now: that says nothing about what it is. */
 	if (errno == EPERM || errno == EACCES || errno == EROFS || errno == EMFILE ||
 	    errno == ENFILE || errno == ENOMEM)
 		return error_set(err, -errno, "can't open %s: %s", path, strerror(errno));
 	return error_set(err, STEER_DAMAGED, "can't open %s: %s", path, strerror(errno));
 }
 
-/* Opens one pinned map and sees that it is what it must be. */
+/* Opens one pinned map and checks its shape. */
 static int steer_open_map(const struct pins *pins, const struct steer_map_kind *kind, int *ret,
                           struct error *err)
 {
@@ -82,7 +82,7 @@ static int steer_open_map(const struct pins *pins, const struct steer_map_kind *
 	return 0;
 }
 
-/* Of a map's info, for which the kernel doesn't fill this struct as far as the name. */
+/* False also for a map: the kernel then doesn't fill the struct as far as the name. */
 static bool steer_is_steering_program(int fd)
 {
 	struct bpf_prog_info info = {};
@@ -122,7 +122,8 @@ static int steer_open_endpoint(struct steer *steer, const struct pins *pins, uns
 	return 0;
 }
 
-/* Whether the first map is of our layout; in another one it may have another size as well. */
+/* Checks that the service has our layout; with another layout the map may have another size, too.
+ */
 static int steer_check_layout(const struct steer *steer, const struct pins *pins, struct error *err)
 {
 	int fd = steer->map_fd[STEER_SERVICE], zero = 0;
@@ -138,7 +139,7 @@ static int steer_check_layout(const struct steer *steer, const struct pins *pins
 	if (value->magic == RPD_MAGIC && value->abi != RPD_ABI_VERSION)
 		return error_set(err, -EPROTO,
 		                 "service '%s' was made by another version of reuseportd (its "
-		                 "layout is %u, this one's is %d): use that version to detach it",
+		                 "layout is %u, ours is %d): use that version to detach it",
 		                 pins->service, value->abi, RPD_ABI_VERSION);
 	if (value->magic != RPD_MAGIC || info.value_size != sizeof(*value) ||
 	    value->n_endpoints > RPD_ENDPOINT_MAX)
@@ -169,7 +170,7 @@ static int steer_check_schedule(const struct steer *steer, const struct pins *pi
 
 	if (s->n_slots <= RPD_SLOT_MAX && s->ring_len <= RPD_RING_MAX)
 		return 0;
-	return error_set(err, STEER_DAMAGED, "what %s/%s holds is no schedule", pins->path,
+	return error_set(err, STEER_DAMAGED, "%s/%s does not contain a schedule", pins->path,
 	                 steer_maps_kind(STEER_SCHEDULES)->name);
 }
 

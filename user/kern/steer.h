@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The steering program and its pinned maps, as typed memory and a few verbs. What the maps mean is
- * in <reuseportd/abi.h>; who may call what, and when, is the daemon layer's business.
+ * The steering program and its pinned maps, as typed memory. <reuseportd/abi.h> says what the maps
+ * mean. Other steer_*.h files make them, and change the entries of one map each.
  *
  * Pins: the service's maps by their names; "socksN" and "steerN" are the socket array and the
  * program of endpoint N.
@@ -15,7 +15,7 @@
 #include "kern/pins.h"
 #include <reuseportd/abi.h>
 
-/* The map that is pinned first and removed last: it holds the service's stage. */
+/* The map that is pinned first and removed last: it has the service's stage. */
 #define STEER_FIRST_PIN "service"
 
 enum steer_map {
@@ -38,14 +38,14 @@ struct steer {
 	int map_fd[STEER_MAP_MAX];
 	int socks_fd[RPD_ENDPOINT_MAX];
 	int prog_fd[RPD_ENDPOINT_MAX];
-	/* Memory mapped: what is stored here is in force at once. */
+	/* Memory mapped: a store is in force at once. */
 	struct rpd_service *service;
 	struct rpd_control *control;
 	struct rpd_schedule *schedules; /* two of them */
 	struct rpd_events *events;
 };
 
-/* Closed state: steer_close() may be called on it. */
+/* Sets the closed state, on which steer_close() may be called. */
 void steer_init(struct steer *steer);
 
 /* A positive result. @err is set as well. */
@@ -56,25 +56,24 @@ enum steer_result {
 /* Opens the service's pins. Returns 0, STEER_DAMAGED or a negative errno. */
 int steer_open_pins(struct steer *steer, const struct pins *pins, struct error *err);
 
-/* Opens those of the endpoints' socket arrays that are pinned, where steer_open_pins() has failed
- * before it came to them. */
+/* Opens the endpoints' socket arrays, as far as they exist, after steer_open_pins() has failed. */
 void steer_open_arrays(struct steer *steer, const struct pins *pins);
 
-/* Whether a pin of this name is one of ours. */
+/* Whether a pin of this name belongs to the steering program. */
 bool steer_is_pin(const char *name);
 
-/* Unmaps and closes; steering goes on. */
+/* Unmaps and closes everything; steering goes on. */
 void steer_close(struct steer *steer);
 
 /* The schedule in force. */
 const struct rpd_schedule *steer_schedule(const struct steer *steer);
 
-/* Puts @draft in force: writes the half that isn't, then flips the word. Does not wait for runs
- * that still read the old one: grace_wait(). */
+/* Puts @draft in force: writes the inactive schedule, then flips the index. Does not wait for runs
+ * that still read the old schedule: see grace_wait(). */
 void steer_switch(struct steer *steer, const struct rpd_schedule *draft);
 
-/* Attaches the endpoint's program to the group of which @fd is a member. */
+/* Attaches the endpoint's program to the reuseport group of socket @fd. */
 int steer_attach(const struct steer *steer, unsigned int endpoint, int fd);
 
-/* Takes whatever program is attached off the group of which @fd is a member; no error if none. */
+/* Detaches any program from the reuseport group of socket @fd; a group without one is no error. */
 int steer_detach(int fd);

@@ -6,8 +6,8 @@
 
 #include "kern/steer_socks.h"
 
-/* The program looks for probes only if it is told that there are some. If we are killed in between
- * it is told too many rather than too few. */
+/* The program searches the map only if n_probes is above 0. A kill in between leaves n_probes too
+ * high, never too low. */
 int steer_probes_set(struct steer *steer, const struct rpd_probe *source, uint32_t index)
 {
 	uint32_t *n = &steer->control->n_probes;

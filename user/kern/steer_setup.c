@@ -29,7 +29,7 @@ static void steer_setup_destroy_skel(struct steer_bpf **skel)
 	steer_bpf__destroy(*skel);
 }
 
-/* Gives the skeleton the service's maps; those that don't exist yet it will make. */
+/* Makes the skeleton use the service's existing maps; loading makes the others. */
 static int steer_setup_share_maps(const struct steer *steer, struct steer_bpf *skel)
 {
 	for (unsigned int i = 0; i < STEER_MAP_MAX; i++) {
@@ -46,7 +46,7 @@ static int steer_setup_share_maps(const struct steer *steer, struct steer_bpf *s
 	return 0;
 }
 
-/* Tells the program the size of the table of connections, which it has or is made with. */
+/* Sets the size of the table of connections, for a new table or as it exists. */
 static int steer_setup_size_conns(const struct steer *steer, struct steer_bpf *skel,
                                   uint32_t max_conns)
 {
@@ -59,7 +59,7 @@ static int steer_setup_size_conns(const struct steer *steer, struct steer_bpf *s
 	return r;
 }
 
-/* Takes over and pins the maps that were made. */
+/* Keeps and pins the maps that loading has made. */
 static int steer_setup_keep_maps(struct steer *steer, const struct pins *pins,
                                  struct steer_bpf *skel, struct error *err)
 {
@@ -84,7 +84,7 @@ static int steer_setup_keep_maps(struct steer *steer, const struct pins *pins,
 	return r;
 }
 
-/* Pins the endpoint's own socket array and program. */
+/* Keeps and pins the endpoint's socket array and program. */
 static int steer_setup_keep_endpoint(struct steer *steer, const struct pins *pins,
                                      struct steer_bpf *skel, unsigned int index, struct error *err)
 {
@@ -103,7 +103,8 @@ static int steer_setup_keep_endpoint(struct steer *steer, const struct pins *pin
 	return steer_setup_pin(steer->prog_fd[index], pins, name, err);
 }
 
-/* Loads the program with the service's maps, as far as they exist; or only makes the maps. */
+/* Loads the program, with the service's maps as far as they exist. Without @program it only makes
+ * the maps. */
 static int steer_setup_load(const struct steer *steer, bool program, uint32_t max_conns,
                             struct steer_bpf **ret, struct error *err)
 {
@@ -122,7 +123,7 @@ static int steer_setup_load(const struct steer *steer, bool program, uint32_t ma
 	if (r < 0)
 		return error_set(err, r,
 		                 "the kernel refused the steering program: %s\n"
-		                 "`reuseportd doctor` tells what it lacks",
+		                 "`reuseportd doctor` shows what the kernel lacks",
 		                 strerror(-r));
 	*ret = TAKE_PTR(skel);
 	return 0;
@@ -153,8 +154,8 @@ void steer_setup_remove_half_made(const struct steer *steer, const struct pins *
 		steer_setup_unpin_endpoint(pins, steer->service->n_endpoints);
 }
 
-/* Of a service that is killed before it has the endpoint, connections of the port are looked at in
- * vain. */
+/* After a kill, before the service has the endpoint, the counting program examines connections of
+ * the port in vain. */
 static int steer_setup_note_port(const struct steer *steer, uint16_t port)
 {
 	struct rpd_ports ports;
@@ -185,7 +186,7 @@ int steer_setup_add_endpoint(struct steer *steer, const struct pins *pins,
 	if (r == 0)
 		r = steer_setup_keep_endpoint(steer, pins, skel, index, err);
 	if (r == 0 && steer_setup_note_port(steer, endpoint->port) < 0)
-		r = error_set(err, -EIO, "can't note port %u", endpoint->port);
+		r = error_set(err, -EIO, "can't store port %u in map \"ports\"", endpoint->port);
 	if (r < 0) {
 		cleanup_close(&steer->socks_fd[index]);
 		cleanup_close(&steer->prog_fd[index]);
@@ -197,7 +198,7 @@ int steer_setup_add_endpoint(struct steer *steer, const struct pins *pins,
 	return index;
 }
 
-/* Its port stays noted: that is only about what is looked at. */
+/* Its port stays in map "ports", which only decides what the counting program examines. */
 void steer_setup_remove_endpoint(struct steer *steer, const struct pins *pins)
 {
 	unsigned int index = steer->service->n_endpoints - 1;

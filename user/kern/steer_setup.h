@@ -8,22 +8,24 @@
 #include "kern/pins.h"
 #include "kern/steer.h"
 
-/* Makes and pins the service's maps, without any endpoint: stage FILLING. There is room to count
- * @max_conns open connections (0 = none will be). */
+/* Makes and pins the service's maps, without any endpoint: stage FILLING. @max_conns: how many open
+ * connections can be counted (0 = none). */
 int steer_setup_maps(struct steer *steer, const struct pins *pins, uint32_t max_conns,
                      struct error *err);
 
-/* Loads and pins the program for one more endpoint, and appends it to service->endpoints; makes the
- * service's maps first, as steer_setup_maps() does, if there are none yet. Returns its index. Not
- * attached yet. If it is killed before the end, pins are left of an endpoint that the service
- * doesn't have: steer_setup_remove_half_made(). */
+/*
+ * Loads and pins the program for one more endpoint, and appends it to service->endpoints. If the
+ * service has no maps yet, steer_setup_maps() makes them. Returns the endpoint's index. The program
+ * is not attached yet. A kill in between leaves pins of an endpoint that the service doesn't have:
+ * steer_setup_remove_half_made() removes them.
+ */
 int steer_setup_add_endpoint(struct steer *steer, const struct pins *pins,
                              const struct rpd_endpoint *endpoint, uint32_t max_conns,
                              struct error *err);
 
-/* Takes the last endpoint away again; its slots are empty. Killed at any point it is there, or it
- * is half made. */
+/* Removes the last endpoint, whose slots must be empty. After a kill in between it is complete, or
+ * half made. */
 void steer_setup_remove_endpoint(struct steer *steer, const struct pins *pins);
 
-/* Removes what a killed steer_setup_add_endpoint() has left. */
+/* Removes the pins that a killed steer_setup_add_endpoint() has left. */
 void steer_setup_remove_half_made(const struct steer *steer, const struct pins *pins);

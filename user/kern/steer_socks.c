@@ -20,8 +20,8 @@ int steer_socks_clear(struct steer *steer, unsigned int endpoint, unsigned int s
 	return 0;
 }
 
-/* Slots are filled without a gap, and the schedule, once there is one, has them all; while attach
- * or the watcher fills some there may be more than it has. */
+/* Slots are filled without gaps, and the schedule, if there is one, covers them all. While attach
+ * or the watcher fills slots there may be more than it covers. */
 void steer_socks_clear_from(struct steer *steer, unsigned int endpoint, unsigned int first)
 {
 	unsigned int n_slots =

@@ -13,7 +13,7 @@
 #include "stream/out_queue.h"
 
 static struct out_queue *queue;
-static unsigned long n_lost; /* lines for which there was no room */
+static unsigned long n_lost; /* lines that were dropped, as there was no room */
 
 static bool log_flush(void)
 {
@@ -65,7 +65,8 @@ void log_line(const char *format, ...)
 	log_flush();
 }
 
-/* Whether a line that comes now would not have to wait. Returns at the latest when it is @end. */
+/* Writes the rest until the time @end (CLOCK_MONOTONIC). Returns whether a further line would be
+ * accepted at once. */
 static bool log_flush_until(int64_t end)
 {
 	struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
