@@ -99,7 +99,7 @@ static __always_inline void conn_count_rate(__u32 account, __u64 now)
 	rate->of[second % RPD_RATE_SECONDS]++;
 }
 
-/* The last connection for which there was no room. */
+/* The last connection that did not fit into the table. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -107,8 +107,8 @@ struct {
 	__type(value, __u64);
 } refused SEC(".maps");
 
-/* Counts a connection for which there is no room. It is in no table, so the second program can't
- * see there that the first one has counted it. */
+/* Counts a connection that does not fit into the table. It is in no table, so the second program
+ * can't see there that the first one has counted it. */
 static __always_inline void conn_note_uncounted(const struct sock *sk, struct rpd_account *account)
 {
 	__u32 zero = 0;
@@ -177,10 +177,9 @@ static __always_inline void conn_begin(struct sock *sk)
 /*
  * A connection that ends without a FIN of its own was reset. The client has reset it if the kernel
  * has noted that as the socket's error (tcp_reset(): EPIPE if the client had sent a FIN before).
- * Otherwise the worker's side has: its socket goes to CLOSE from a state in which it has not sent a
- * FIN (tcp_close() with unread data, tcp_disconnect() for SO_LINGER 0 and for what a listener
- * leaves in its queue, tcp_abort()). A connection that timed out has another error, and counts as
- * neither.
+ * Otherwise the worker's side has: its socket goes to CLOSE from a state before its FIN
+ * (tcp_close() with unread data, tcp_disconnect() for SO_LINGER 0 and for what a listener leaves in
+ * its queue, tcp_abort()). A connection that timed out has another error, and counts as neither.
  */
 static __always_inline void conn_end(struct sock *sk, int oldstate)
 {

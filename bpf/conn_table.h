@@ -19,7 +19,7 @@
 #include <reuseportd/abi.h>
 #include "shared_maps.h"
 
-#define CONN_BUCKET_LOG 13 /* bytes of memory whose sockets share a bucket */
+#define CONN_BUCKET_LOG 13 /* log2 of the bytes of memory that share a bucket */
 
 const volatile __u32 conn_mask; /* buckets of map "conns", less one */
 

@@ -258,8 +258,7 @@ struct rpd_event {
  * entries[N % RPD_EVENT_MAX]. */
 struct rpd_events {
 	__u64 head; /* the number of the next event */
-	/* seq of the event of that kind to which the programs add the next repetition, for a part
-	 * of the slots each */
+	/* for each kind, and a part of the slots: seq of the event that is still going on */
 	__u64 burst[RPD_EVENT_KIND_MAX][RPD_EVENT_BURSTS];
 	__u64 pad[3];
 	struct rpd_event entries[RPD_EVENT_MAX];

@@ -176,7 +176,7 @@ static void problems(void **state)
 	        {"[a\nnonsense = 1\n[b] x\n[]\n[x.y]\n",
 	         {{1, "such as [service web]"},
 	          {3, "such as [service web]"},
-	          {4, "'' is no name"},
+	          {4, "'' is not a valid service name"},
 	          {5, "'x.y' is no name"}}},
 	        {"[servce b]\n[Service  web]\n[service: c]\n[servce x.y]\n[system b]\n",
 	         {{1, "there is no section 'servce b'; is 'service b' meant?"},

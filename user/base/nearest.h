@@ -10,7 +10,7 @@
 #define NEAREST_NAME_MAX 64
 size_t nearest_distance(const char *a, const char *b);
 
-/* Finds, among @n names, of which name(data, i) returns the @i-th, the name closest to @word. NULL
+/* Finds the name closest to @word among @n names; name(data, i) returns the @i-th. NULL
  * if none is close enough for a typing error. */
 const char *nearest_find(const char *word, const char *(*name)(const void *data, size_t i),
                          const void *data, size_t n);

@@ -29,7 +29,8 @@ enum rollout_verdict {
 struct rollout {
 	struct slots slots;
 	unsigned int batch; /* how many workers are replaced at a time; at least 1 */
-	bool keep_going; /* a slot whose new worker fails keeps its old one; the reload goes on */
+	bool keep_going; /* if a new worker fails its slot keeps the old one, and the reload goes on
+	                  */
 	unsigned char phase[RPD_SLOT_MAX]; /* enum rollout_phase, by position in slots */
 };
 

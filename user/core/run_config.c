@@ -157,7 +157,7 @@ static const char *run_config_check_increment(const struct run_config *c)
 	if (!c->increment_var)
 		return NULL;
 	if (!value)
-		return "env must set this variable to a number, to which the slot is added";
+		return "env must set this variable to a number; the slot is added to it";
 	return parse_long(value, 0, INT_MAX, &number) == 0
 	               ? NULL
 	               : "env must set this variable to a number";

@@ -3,7 +3,7 @@
  * Three questions, answered one after the other:
  *   Which slots?   schedule_eligible.c
  *   How many entries does each get, and how long is the ring?   schedule_plan.c
- *   In which order?   round robin: schedule_order.c; sticky: schedule_sticky.c
+ *   What is their order?   round robin: schedule_order.c; sticky: schedule_sticky.c
  * Then schedule_candidates.c lists what the steering program falls back to.
  *
  * All arithmetic is on integers, so the same input gives the same ring everywhere.

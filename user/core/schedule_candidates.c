@@ -3,7 +3,7 @@
 
 #include "core/schedule_eligible.h"
 
-/* The order in which slots may get a connection that can't go where the ring says. */
+/* The order of the slots for a connection that can't go where the ring says. */
 enum rank {
 	RANK_RING,
 	RANK_STANDBY, /* has a live worker, but `switch` left its version out */

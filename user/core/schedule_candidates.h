@@ -6,5 +6,5 @@
 #include <reuseportd/abi.h>
 
 /* Fills candidates, n_ring_slots, n_candidates and the candidate ranges in versions[] of @s, from
- * slots[], of which .entries must be up to date. */
+ * slots[]; slots[].entries must be up to date. */
 void schedule_candidates_list(struct rpd_schedule *s);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The sticky ring: a consistent-hash table, in which a client's address chooses the entry. */
+/* The sticky ring: a consistent-hash table; a client's address chooses the entry. */
 #pragma once
 
 #include <stdbool.h>

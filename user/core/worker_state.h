@@ -33,7 +33,7 @@ enum worker_event {
 	WORKER_EVENT_MAX,
 };
 
-/* The actions, in the order in which to carry them out. */
+/* The actions; the supervisor carries them out in this order. */
 enum worker_action {
 	WORKER_ARM_SETTLE = 1 << 0,
 	WORKER_ADMIT = 1 << 1,      /* put it into its slot */

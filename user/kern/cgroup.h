@@ -33,8 +33,8 @@ int cgroup_list_processes(int fd, uint32_t **ret, size_t *ret_n);
 /* Opens cgroup.events, which has EPOLLPRI when it changes. Returns the descriptor. */
 int cgroup_open_events(int fd);
 
-/* Whether a process is in the cgroup or below. @fd may also be a descriptor of cgroup.events, whose
- * EPOLLPRI the call then clears. A zombie is in no cgroup; a removed cgroup is empty. */
+/* Whether a process is in the cgroup or below. @fd may also be a descriptor of cgroup.events; the
+ * call then clears its EPOLLPRI. A zombie is in no cgroup; a removed cgroup is empty. */
 bool cgroup_is_populated(int fd);
 
 /* Sends SIGKILL to every process in it and below, also to processes that fork at the same time. */

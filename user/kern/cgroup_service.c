@@ -127,7 +127,7 @@ static int cgroup_service_make_with_parent(const char *parent, const char *path,
 	return r;
 }
 
-/* Finds the cgroup in which we may make cgroups. */
+/* Finds the cgroup that may contain cgroups of ours. */
 static int cgroup_service_find_base(bool create, char path[PATH_MAX], struct error *err)
 {
 	int r = mounts_require_cgroup2(path, PATH_MAX, err);

@@ -5,8 +5,9 @@
 
 #include <reuseportd/abi.h>
 
-/* The buckets have room for all connections, and so has the map for connections whose bucket is
- * full: there is room for all, whatever their buckets. The number of buckets is a power of two. */
+/* The buckets have room for all connections, and so has the map that takes what does not fit into a
+ * bucket: there is room for all, whatever their buckets. The number of buckets is a power of two.
+ */
 int conn_table_set_size(struct bpf_map *conns, struct bpf_map *conns_more, uint32_t max_conns)
 {
 	uint32_t buckets = 1;

@@ -23,7 +23,7 @@
 /* Rows of open connections in one read. */
 #define OPEN_AT_ONCE 4096
 
-/* The pins, in the order in which they are made: if the last one exists, all do. */
+/* The pins, made in this order: if the last one exists, all do. */
 enum conn_pin { PIN_RATES, PIN_HANDSHAKES, PIN_OPEN, PIN_LINK, PIN_LINK_AGAIN, PIN_MAX };
 
 static const char *const pin_names[PIN_MAX] = {

@@ -140,7 +140,7 @@ static int doctor_host_check_migrate_req(struct doctor_checks *checks)
 		        "1: connections migrate also in groups that are not steered");
 	return doctor_checks_add(
 	        checks, CHECK_NOTE, "tcp_migrate_req", NULL,
-	        "0: fine for steered groups, whose program migrates connections; groups "
+	        "0: fine for steered groups, which migrate connections by our program; groups "
 	        "that are not steered lose the queue of a listener that closes");
 }
 

@@ -8,6 +8,6 @@
  * row, too. */
 int doctor_host_check(struct doctor_checks *checks);
 
-/* Adds the rows about the calling thread's network namespace. @service: the service whose workers
- * are in that namespace, for the rows' names; may be NULL. */
+/* Adds the rows about the calling thread's network namespace. @service: the service with workers in
+ * that namespace, for the rows' names; may be NULL. */
 int doctor_host_check_network(struct doctor_checks *checks, const char *service);

@@ -43,9 +43,8 @@ int hook_attach(int fd, const uint16_t *ports, size_t n, struct hook **ret, stru
 /* A descriptor that is readable when there are listeners to read. */
 int hook_fd(const struct hook *hook);
 
-/* Calls @on_listen for all reported listeners in their order, also for listeners whose port isn't
- * shared and for refused ones. Returns 1 if reports were lost (search for the listeners then), else
- * 0. */
+/* Calls @on_listen for all reported listeners in their order, also for listeners on unshared ports
+ * and for refused ones. Returns 1 if reports were lost (search for the listeners then), else 0. */
 int hook_read_listens(struct hook *hook,
                       void (*on_listen)(const struct hook_listen *listen, void *data), void *data);
 

@@ -48,8 +48,8 @@ static char *mounts_parse_line(char *line, const char *type)
 	return path;
 }
 
-/* Finds the mount of @type at @preferred, or else the first one. Skips a mount whose path leads to
- * another file system than @magic, because another mount hides it. */
+/* Finds the mount of @type at @preferred, or else the first one. Skips a mount that another one
+ * hides: its path then leads to another file system than @magic. */
 static int mounts_find(const char *type, unsigned long magic, const char *preferred, char *ret_path,
                        size_t n)
 {

@@ -270,12 +270,12 @@ int pins_open_unlocked(struct pins *pins, const char *service, struct error *err
 
 const char *pins_path(const struct pins *pins, const char *name, char buf[PATH_MAX])
 {
-	/* Longer than PATH_MAX can't have been locked: the name is one of ours and short. */
+	/* The path of an open folder has room for one of our names, which are short. */
 	snprintf(buf, PATH_MAX, "%.*s/%s", PATH_MAX - 64, pins->path, name);
 	return buf;
 }
 
-/* Opens the locked folder for reading. */
+/* Opens the folder for reading. */
 static int pins_open_directory(const struct pins *pins, DIR **ret, struct error *err)
 {
 	_cleanup_close_ int fd = openat(pins->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -299,7 +299,7 @@ int pins_check_removable(const struct pins *pins, bool (*is_ours)(const char *na
 			continue;
 		if (entry->d_type == DT_DIR)
 			r = error_set(err, -EEXIST,
-			              "%s/%s is a folder, and not reuseportd's: remove it",
+			              "%s/%s is a folder that reuseportd did not make: remove it",
 			              pins->path, entry->d_name);
 		else if (!force && !is_ours(entry->d_name))
 			r = error_set(

@@ -58,7 +58,7 @@ int pins_open_locked(struct pins *pins, const char *service, bool create, struct
 int pins_open_unlocked(struct pins *pins, const char *service, struct error *err);
 
 /* Checks that pins_remove() may remove everything in the folder. -EEXIST if it contains a folder,
- * or, unless @force, a pin for which @is_ours returns false. */
+ * or, unless @force, a pin that @is_ours rejects. */
 int pins_check_removable(const struct pins *pins, bool (*is_ours)(const char *name), bool force,
                          struct error *err);
 

@@ -20,7 +20,7 @@ static bool probe_socket_is_dual(const struct rpd_endpoint *e)
 	return e->family == AF_INET6 && !e->v6only && !memcmp(e->addr, any, sizeof(any));
 }
 
-/* The address by which this host reaches the endpoint over @family. Returns its length. */
+/* The address of the endpoint for a client on this host over @family. Returns its length. */
 static socklen_t probe_socket_local_address(const struct rpd_endpoint *e, int family,
                                             union endpoint_address *ret)
 {

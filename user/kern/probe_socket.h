@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The client's side of a probe: a socket of ours that connects to an endpoint from this host, by an
- * address that the steering program can be told in advance (kern/steer_probes.h).
+ * The client's side of a probe: a socket of ours that connects to an endpoint from this host, from
+ * an address that is known in advance, for the map of the steering program (kern/steer_probes.h).
  */
 #pragma once
 

@@ -35,8 +35,9 @@ struct scan {
 };
 
 /*
- * Reads the next thread that is blocked in a system call whose first argument can be a descriptor:
- * the number of the call, and the descriptor. @tasks is /proc/PID/task. Returns false at the end.
+ * Reads the next thread that is blocked in a system call that has a descriptor as its first
+ * argument: the number of the call, and the descriptor. @tasks is /proc/PID/task. Returns false at
+ * the end.
  */
 static bool proc_holders_read_blocked_call(DIR *tasks, long *ret_number, int *ret_fd)
 {

@@ -30,7 +30,7 @@ int proc_read_open(uint32_t pid);
 /* Opens directory @path below @at. NULL, with errno, on failure. */
 DIR *proc_read_directory(int at, const char *path);
 
-/* Reads the next entry of @dir whose name is a number. -1 at the end. */
+/* Reads the next entry of @dir that is a number. -1 at the end. */
 int proc_read_number(DIR *dir);
 
 /* Reads the beginning of a file, with a final NUL. Returns 0 or a negative errno. */
@@ -45,8 +45,8 @@ uint64_t proc_read_inode(const char *text, const char *kind);
 /* The inode of the socket that is descriptor @fd of the process; 0 if it is not a socket. */
 uint32_t proc_read_socket(int process, int fd);
 
-/* Reads the identity of process @pid, whose /proc/PID is @process. -ESRCH if it has ended; a zombie
- * has, too. */
+/* Reads the identity of process @pid; @process is its open /proc/PID. -ESRCH if it has ended; a
+ * zombie has, too. */
 int proc_read_identity(int process, uint32_t pid, struct proc_identity *ret);
 /* The same without an open directory: of the process that has the pid at this moment. */
 int proc_read_identity_now(uint32_t pid, struct proc_identity *ret);

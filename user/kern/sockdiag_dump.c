@@ -2,7 +2,7 @@
 /*
  * Facts about the kernel's dumps of TCP sockets (inet_diag_dump_icsk(), netlink_dump()):
  *   - AF_UNSPEC has no handler, so each family is requested separately. The kernel compares the
- * port in the request; no filter program is needed.
+ *     port of the request, so no filter program is needed.
  *   - A datagram is filled under the lock of the hash bucket, which all members of a reuseport
  *     group share. Between two datagrams the kernel keeps its position as a number of sockets to
  *     skip: if a socket closes in between, a live one is skipped; if one starts, another comes

@@ -319,7 +319,7 @@ static int spawn_clone_and_exec(const struct spawn_request *request, struct spaw
 	return (int)pid;
 }
 
-/* The errno with which executing the file would fail; 0 if it may succeed. */
+/* The errno that executing the file would give; 0 if it may succeed. */
 static int spawn_check_file(int folder, const char *file)
 {
 	struct stat st;

@@ -23,7 +23,7 @@ int steer_setup_add_endpoint(struct steer *steer, const struct pins *pins,
                              const struct rpd_endpoint *endpoint, uint32_t max_conns,
                              struct error *err);
 
-/* Removes the last endpoint, whose slots must be empty. After a kill in between it is complete, or
+/* Removes the last endpoint. Its slots must be empty. After a kill in between it is complete, or
  * half made. */
 void steer_setup_remove_endpoint(struct steer *steer, const struct pins *pins);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The socket array of an endpoint: which listener is in which slot. */
+/* The socket array of an endpoint: each slot's listener. */
 #pragma once
 
 #include <stdint.h>

@@ -44,7 +44,7 @@ static struct followed {
 	sd_event_source *again; /* armed while there is more to do at once */
 	struct out_queue *queue;
 	struct output *list;
-	struct output *turn;  /* the output whose turn is next; NULL = the first */
+	struct output *turn;  /* the output that has the next turn; NULL = the first */
 	struct output *taken; /* the output of the lines in the queue */
 	off_t from;           /* their offset in its file */
 	char text[OUTPUT_LINE_MAX + 1];
