@@ -52,7 +52,7 @@ static void file(void **state)
 	files_write("web.conf", "[a]\ncommand=x\nworkers=1\n[b]\ncommand=y\nworkers=1\n");
 	parse(argv, &i);
 	assert_null(i.run.command);
-	for (int round = 0; round < 2; round++) { /* a reload reads it anew */
+	for (int round = 0; round < 2; round++) { /* a reload reads the file again */
 		assert_int_equal(args_load(&i.run, &loaded, &err), 0);
 		assert_int_equal(loaded.n, 1);
 		assert_string_equal(loaded.configs[0].service, "b");
@@ -61,7 +61,7 @@ static void file(void **state)
 	args_free(&i.run);
 }
 
-/* An ecosystem file is told by its name, and --env means its env_NAME. */
+/* The name of an ecosystem file decides that --env means its env_NAME. */
 static void ecosystem(void **state)
 {
 	_cleanup_load_result_ struct load_result loaded = {};

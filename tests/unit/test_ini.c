@@ -137,7 +137,7 @@ static void every_option(void **state)
 	assert_string_equal(env_find(loaded.configs[0].env, "B"), "2");
 }
 
-/* A file and what is said of it, of all of it, by line. */
+/* A file and all of its problems, by line. */
 static void problems(void **state)
 {
 	static const struct {

@@ -37,7 +37,7 @@ static void load_json(const char *text, const char *only, const char *env,
 		fail_msg("%s", err.text);
 }
 
-/* One app with these members beside name and script: nothing is said of it. */
+/* An app with these members besides name and script has no problem. */
 static const struct run_config *expect(const char *members, struct load_result *loaded)
 {
 	char text[4096];
@@ -315,7 +315,8 @@ static void told(void **state)
 	         "can't start 'node': no such program in PATH (/none)"},
 	        {"\"interpreter\": \"node@18\"",
 	         "nvm is not supported: the node in PATH is used instead of node@18"},
-	        {"\"instances\": \"many\"", "instances: 'many' is neither a number from 1 to", true},
+	        {"\"instances\": \"many\"", "instances: 'many' is neither a number from 1 to",
+	         true},
 	        {"\"instances\": 1.5", "instances: '1.5' is neither a number from", true},
 	        {"\"exec_mode\": \"x\"", "exec_mode: the value is neither", true},
 	        {"\"kill_timeout\": \"soon\"", "kill_timeout: 'soon' is not a time", true},
@@ -323,7 +324,7 @@ static void told(void **state)
 	        {"\"kill_timeout\": [1]", "kill_timeout: the value is neither text", true},
 	        {"\"max_memory_restart\": \"x\"", "max_memory_restart: 'x' is not a size", true},
 	        {"\"cron_restart\": \"*/10 5 4 * * *\"",
-	         "cron_restart: seconds are not supported: taken as '5 4 * * *'"},
+	         "cron_restart: seconds are not supported: '5 4 * * *'"},
 	        {"\"cron_restart\": \"0 60 4 * * *\"", "cron_restart: '60' is no minute", true},
 	        {"\"cron_restart\": \"1 2 3 4 5 6 7\"", "cron_restart: '1 2 3 4 5 6 7' is no time",
 	         true},

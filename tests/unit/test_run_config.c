@@ -56,7 +56,7 @@ static void defaults(void **state)
 	run_config_free(&c);
 }
 
-/* Options that fit only with others: up to three of them, and what is said of that. */
+/* Up to three options that fit together, or the problem. */
 static void combinations(void **state)
 {
 	static const struct {

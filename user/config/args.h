@@ -4,12 +4,12 @@
 
 #include "config/load.h"
 
-/* An option as it was given. */
+/* An option of the command line. */
 struct args_option {
 	const char *name, *value; /* value: NULL = a flag without one */
 };
 
-/* What was given. Nothing has been read yet. All strings are those of the command line. */
+/* The parsed command line. No file has been read yet. All strings belong to the command line. */
 struct args {
 	struct args_option *options; /* in order */
 	size_t n_options;

@@ -40,8 +40,8 @@ static struct ini_seen *ini_seen_of(struct ini_input *input, const char *option)
 	return known ? &input->seen[known - run_options] : &input->command;
 }
 
-/* Reports a problem at the line of the option that causes it. An option whose value was refused is
- * not set, and that has been reported. */
+/* Reports a problem at the line of the option that causes it. An option with a refused value is
+ * not set; the refusal has been reported. */
 static void ini_report(void *data, const char *option, const char *text)
 {
 	struct ini_input *input = data;

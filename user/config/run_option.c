@@ -220,8 +220,8 @@ const struct option_row run_options[] = {
          option_set_policy, AT(policy)},
         {"no-count", NULL,
          "Do not count connections in the kernel. "
-         "`status` then does not show them, and a drain goes by the connections "
-         "that the worker's processes have open",
+         "`status` then does not show them, "
+         "and a drain waits for the connections that the worker's processes have open",
          option_set_flag, AT(no_count)},
         {"label", "VERSION", "Version of the workers (default: " RPD_FIRST_LABEL ")",
          run_option_set_label, AT(label)},
