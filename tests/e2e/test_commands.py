@@ -99,7 +99,7 @@ def test_help(bed, command):
 
 def test_help_of_times(bed):
     text = " ".join(bed.reuseportd("run", "--help").out.split())
-    check("a plain number is in seconds" in text, text)
+    check("a number alone is in seconds" in text, text)
 
 
 # Files of `run`

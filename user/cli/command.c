@@ -23,7 +23,7 @@ const struct command commands[] = {
                         "They keep the COMMAND of the last reload, "
                         "unless the COMMAND given here has changed. "
                         "A TIME is, for example, 30s, 1500ms or 2m; "
-                        "a plain number is in seconds.",
+                        "a number alone is in seconds.",
                 .options = command_options_run_extra,
                 .run = cmd_run,
                 .run_options = true,

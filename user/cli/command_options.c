@@ -169,7 +169,7 @@ const struct option_row command_options_attach[] = {
          command_options_set_pid, AT(attach.wanted.pid)},
         {"wait", "TIME",
          "Wait up to TIME for workers that are still starting. "
-         "TIME is, for example, 30s, 1500ms or 2m; a plain number is in seconds (default: 0)",
+         "TIME is, for example, 30s, 1500ms or 2m; a number alone is in seconds (default: 0)",
          option_set_time, AT(wait)},
         {"policy", "POLICY",
          "How the kernel picks a worker. round-robin: exactly evenly; "
@@ -244,7 +244,7 @@ const struct option_row command_options_drain[] = {
          option_set_flag, AT(wait_empty)},
         {"timeout", "TIME",
          "With --wait: wait at most TIME, for example 1500ms or 2m; "
-         "a plain number is in seconds (default: 30s)",
+         "a number alone is in seconds (default: 30s)",
          option_set_time, AT(timeout)},
         {"close-remaining", NULL,
          "With --wait: when --timeout is over, reset the remaining connections. "
