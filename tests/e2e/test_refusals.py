@@ -100,7 +100,7 @@ BAD_INPUT = (
     (("swap", "1", "--pid", "1", "--fd", "x"), "--fd: 'x' is not a descriptor number"),
     (("run",), "give either a file or `-- COMMAND ARGUMENT...`"),
     (("run", "--workers", "2"), "give either a file or `-- COMMAND ARGUMENT...`"),
-    (("run", "--", "true"), "--workers: give the number of workers: N or max"),
+    (("run", "--", "true"), "--workers: the number of workers is missing: N, or max"),
     (("run", "--workers", "0", "--", "true"),
      "--workers: '0' is neither a number from 1 to 1024 nor 'max'"),
     (("run", "node", "main.js"), "if 'node' is a command, put -- before it"),

@@ -83,8 +83,8 @@ static void refused(void **state)
 	static char *const cases[][8] = {
 	        {"give either a file or `-- COMMAND", "run"},
 	        {"give either a file or `-- COMMAND", "run", "web.conf", "--", "x"},
-	        {"there is no command to run", "run", "--workers", "1", "--", ""},
-	        {"--workers: give the number of workers: N or max", "run", "--", "x"},
+	        {"a command is missing", "run", "--workers", "1", "--", ""},
+	        {"--workers: the number of workers is missing: N, or max", "run", "--", "x"},
 	        {"--workers: '0' is neither", "run", "--workers", "0", "--", "x"},
 	        {"--pass-sockets: needs listen", "run", "--workers=1", "--pass-sockets", "--", "x"},
 	        {"--only needs a file", "run", "--workers=1", "--only=x", "--", "x"},
