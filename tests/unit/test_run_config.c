@@ -56,7 +56,7 @@ static void defaults(void **state)
 	run_config_free(&c);
 }
 
-/* Options that fit only with others: up to three of them, and what is said of that. */
+/* Up to three options that fit together, or the problem. */
 static void combinations(void **state)
 {
 	static const struct {
@@ -71,7 +71,7 @@ static void combinations(void **state)
 	        {{{"ready", "http:health"}}, "ready: the path of http must begin with '/'"},
 	        {{{"ready", "http:"}}, "ready: the path of http must begin with '/'"},
 	        {{{"ready", "exec:"}}, "ready: exec needs a command"},
-	        {{{"ready-timeout", "0"}}, "ready-timeout: "},
+	        {{{"ready-timeout", "0"}}, "ready-timeout: must be"},
 	        {{{"ready", "alive:3s"}}},
 	        {{{"ready", "alive:3s"}, {"ready-timeout", "3s"}}, "ready-timeout: must be longer"},
 	        {{{"ready", "alive:3s"}, {"listen", "80"}}, "ready: alive is for programs"},
@@ -98,7 +98,8 @@ static void combinations(void **state)
 	        {{{"max-memory", "3M"}, {"memory-limit", "2M"}}, "max-memory: must be at most"},
 	        {{{"increment-var", "PORT"}, {"env", "PORT=3000"}}},
 	        {{{"increment-var", "PORT"}}, "increment-var: env must set"},
-	        {{{"increment-var", "PORT"}, {"env", "PORT=x"}}, "increment-var: env must set"},
+	        {{{"increment-var", "PORT"}, {"env", "PORT=x"}},
+	         "increment-var: env must set this variable to a number"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
