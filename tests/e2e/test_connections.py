@@ -313,7 +313,7 @@ def test_drain_wait_unknown(bed):
     drain = ("drain", 1, "--wait", "--timeout", "0.1", "--close-remaining")
     result = bed.reuseportd(*drain, status=3)
     check("1 connection was reset" in result.out and result.out.endswith(
-        "\nThose of slot - are not touched, as it isn't known whose they are.\n"), f"{result}")
+        "\nConnections of slot - are never reset, because their worker is unknown.\n"), f"{result}")
     result = bed.reuseportd(*drain, "--json", status=3).json()
     equal([row["slot"] for row in result["remaining"]], [None] * 2, "whose are left")
     for client in clients:

@@ -41,6 +41,14 @@ void json_build_words(struct json_object *to, const char *key, char *const *word
 		json_object_array_add(array, json_object_new_string(*words));
 }
 
+void json_build_numbers(struct json_object *to, const char *key, const uint16_t *numbers, size_t n)
+{
+	struct json_object *array = json_build_array(to, key);
+
+	for (size_t i = 0; i < n; i++)
+		json_object_array_add(array, json_object_new_int(numbers[i]));
+}
+
 struct json_object *json_build_object(struct json_object *to, const char *key)
 {
 	struct json_object *object = json_object_new_object();

@@ -7,6 +7,7 @@
 
 #include <json-c/json.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Adds @value, which belongs to @to from then on; NULL is the JSON value null. */
@@ -26,6 +27,9 @@ void json_build_flag(struct json_object *to, const char *key, bool flag);
 
 /* Adds an array of @words, a list that ends with NULL. */
 void json_build_words(struct json_object *to, const char *key, char *const *words);
+
+/* Adds an array of @n numbers. */
+void json_build_numbers(struct json_object *to, const char *key, const uint16_t *numbers, size_t n);
 
 /* Add an empty object or array and return it; it belongs to @to. */
 struct json_object *json_build_object(struct json_object *to, const char *key);
