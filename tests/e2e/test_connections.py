@@ -299,7 +299,7 @@ def test_drain_wait_in_vain(bed):
     # Refused, and nothing changed, where nothing is to be proved.
     bed.reuseportd("resume", 1)
     result = bed.reuseportd("drain", 1, "--timeout", 3, status=2)
-    check("for --wait" in result.err, f"{result}")
+    check("need --wait" in result.err, f"{result}")
     equal(rows(bed)[1]["state"], "active", "state")
 
 

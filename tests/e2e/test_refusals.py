@@ -22,7 +22,7 @@ BAD_INPUT = (
     ((), "Usage: reuseportd COMMAND"),
     (("nonsense",), "there is no command 'nonsense'"),
     (("--nonsense",), "there is no command '--nonsense'"),
-    (("attach",), "say how many workers there are: --workers N, or --workers any"),
+    (("attach",), "--workers is required: the number of workers, or 'any'"),
     (("attach", "--workers"), "option '--workers' requires an argument"),
     (("attach", "--workers", "0"), "--workers is 1 to 1024, or 'any', not '0'"),
     (("attach", "--workers", "1025"), "--workers is 1 to 1024, or 'any', not '1025'"),

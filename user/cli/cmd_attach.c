@@ -18,9 +18,7 @@ static int cmd_attach_check_input(const struct invocation *i, struct error *err)
 	if (i->n_args)
 		return error_usage(err, "'%s' is one argument too many; see --help", i->args[0]);
 	if (!i->has_workers)
-		return error_usage(err,
-		                   "say how many workers there are: --workers N, or "
-		                   "--workers any");
+		return error_usage(err, "--workers is required: the number of workers, or 'any'");
 	if (i->no_count && i->has_count_max)
 		return error_usage(err, "--no-count and --count-max can't be combined");
 	if (i->listen.family && !i->watch)

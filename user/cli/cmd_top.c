@@ -13,11 +13,11 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/json_read.h"
 #include "cli/drain_change.h"
 #include "cli/positional.h"
 #include "cli/service_status.h"
 #include "cli/terminal.h"
-#include "base/json_read.h"
 #include "kern/pins.h"
 #include "view/outcome_view.h"
 #include "view/screen.h"

@@ -20,7 +20,7 @@ struct exporter {
 
 #define _cleanup_exporter_ __attribute__((cleanup(exporter_stop)))
 
-/* Sets the stopped state, in which exporter_stop() may be called. */
+/* Sets the stopped state. exporter_stop() may then be called. */
 void exporter_init(struct exporter *exporter);
 
 /* Listens on @address. Must be called before a service is opened, because that enters the service's

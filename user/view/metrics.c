@@ -39,7 +39,7 @@ static const struct metric service_metrics[] = {
          .key = "parked"},
         {"reuseportd_counting", "gauge", "whether connections are counted", .key = "counting"},
         {"reuseportd_connections_unattributed", "gauge",
-         "open connections whose worker is unknown: they were open before counting began",
+         "open connections of an unknown worker: they were open before counting began",
          .key = "unattributed_active"},
 };
 

@@ -62,7 +62,7 @@ static void screen_draw_endpoints(struct screen_pen *pen, struct json_object *st
 	screen_pen_end_line(pen);
 }
 
-/* The sum over the workers whose number is known. */
+/* The sum over all workers with a known number. */
 static void screen_print_sum(struct screen_pen *pen, struct json_object *status, const char *title,
                              const char *key, int decimals)
 {

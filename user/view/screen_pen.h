@@ -29,6 +29,7 @@ void screen_pen_style(struct screen_pen *pen, const char *style);
 void screen_pen_print(struct screen_pen *pen, const char *format, ...)
         __attribute__((format(printf, 2, 3)));
 
-/* Draws a bar of @width columns, of which @part (0 to 1) is filled. A part above 0 is always
- * visible. @utf8: with block characters, not with '#'. */
+/* Draws a bar of @width columns and fills @part of it, from 0 to 1. A part above 0 is always
+ * visible.
+ * @utf8: with block characters, not with '#'. */
 void screen_pen_bar(struct screen_pen *pen, int width, double part, bool utf8);

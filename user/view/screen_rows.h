@@ -25,6 +25,6 @@ int screen_rows_sort(struct json_object *status, const struct screen *screen,
 long screen_rows_find_selected(const struct screen *screen, const struct screen_row *rows,
                                size_t n);
 
-/* Sets screen->first so that the selected worker is visible and the page is full. A selection whose
- * worker does not exist any more is dropped. */
+/* Sets screen->first so that the selected worker is visible and the page is full. Drops the
+ * selection if its worker does not exist any more. */
 void screen_rows_scroll(struct screen *screen, const struct screen_row *rows, size_t n);
