@@ -9,7 +9,6 @@
 #include <stdbool.h>
 
 #include "base/error.h"
-#include "cli/cmd.h"
 #include "config/args.h"
 #include "core/slots.h"
 #include "service/attach.h"
@@ -52,7 +51,8 @@ struct command {
 	const char *summary;
 	const char *help;
 	const struct argp_option *options;
-	cmd_function *run;
+	/* Returns the exit status, or a negative errno with @err set. */
+	int (*run)(struct invocation *invocation, struct error *err);
 	bool unprivileged; /* works, as far as it can, for any user */
 	bool run_options; /* config/run_option.h has its options; `options` are those beside them */
 	bool takes_command; /* behind "--" are not its arguments, but a command with its own */
@@ -104,3 +104,28 @@ error_t command_parse(int key, char *text, struct argp_state *state);
 
 /* `reuseportd --help`. */
 void command_overview(FILE *out);
+
+/* The functions of the table, in the files cmd_*.c. */
+int cmd_run(struct invocation *invocation, struct error *err);
+int cmd_reload(struct invocation *invocation, struct error *err);
+int cmd_restart(struct invocation *invocation, struct error *err);
+int cmd_scale(struct invocation *invocation, struct error *err);
+int cmd_stop(struct invocation *invocation, struct error *err);
+int cmd_start(struct invocation *invocation, struct error *err);
+int cmd_check(struct invocation *invocation, struct error *err);
+int cmd_attach(struct invocation *invocation, struct error *err);
+int cmd_detach(struct invocation *invocation, struct error *err);
+int cmd_status(struct invocation *invocation, struct error *err);
+int cmd_metrics(struct invocation *invocation, struct error *err);
+int cmd_top(struct invocation *invocation, struct error *err);
+int cmd_list(struct invocation *invocation, struct error *err);
+int cmd_doctor(struct invocation *invocation, struct error *err);
+int cmd_drain(struct invocation *invocation, struct error *err);
+int cmd_connections(struct invocation *invocation, struct error *err);
+int cmd_events(struct invocation *invocation, struct error *err);
+int cmd_resume(struct invocation *invocation, struct error *err);
+int cmd_weight(struct invocation *invocation, struct error *err);
+int cmd_canary(struct invocation *invocation, struct error *err);
+int cmd_label(struct invocation *invocation, struct error *err);
+int cmd_switch(struct invocation *invocation, struct error *err);
+int cmd_swap(struct invocation *invocation, struct error *err);
