@@ -14,7 +14,7 @@ from servers import Nginx, Worker, Workers
 
 LONG = "x" * 32
 NAME = "is no name for a service: it is a letter, then"
-SLOTS = "is no list of slots, such as 3 or 0-3,7"
+SLOTS = "is no list of slots, for example 3 or 0-3,7"
 WEIGHTS = "is no weight: weights are 0 to 1000"
 SHARES = "--share is 0.1 to 99.9 percent in steps of 0.1, not"
 NO_WORKER = "there is no worker in slot 4; `reuseportd status` shows the slots"
@@ -55,8 +55,8 @@ BAD_INPUT = (
     (("list", "s"), "takes no argument"),
     (("detach", "s", "more"), "'more' is one argument too many"),
     (("doctor", "s", "more"), "'more' is one argument too many"),
-    (("drain",), "such as 3 or 0-3,7"),
-    (("drain", "s"), "such as 3 or 0-3,7"),
+    (("drain",), "for example 3 or 0-3,7"),
+    (("drain", "s"), "for example 3 or 0-3,7"),
     (("drain", "s", "one"), SLOTS),
     (("drain", "1x"), SLOTS),
     (("drain", "1,"), SLOTS),
@@ -80,7 +80,7 @@ BAD_INPUT = (
     (("weight", "1", "--", "-5"), WEIGHTS),
     (("canary", "1"), "give --share PERCENT, or --off"),
     (("canary", "--off", "--share", "5"), "give --share PERCENT, or --off"),
-    (("canary", "--share", "5"), "such as 3 or 0-3,7"),
+    (("canary", "--share", "5"), "for example 3 or 0-3,7"),
     (("canary", "1", "--share", "0"), SHARES),
     (("canary", "1", "--share", "100"), SHARES),
     (("canary", "1", "--share", "0.05"), SHARES),
