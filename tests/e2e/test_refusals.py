@@ -15,7 +15,7 @@ from servers import Nginx, Worker, Workers
 LONG = "x" * 32
 NAME = "is no name for a service: it is a letter, then"
 SLOTS = "is no list of slots, such as 3 or 0-3,7"
-WEIGHTS = "is no weight: weights are 0 to 1000"
+WEIGHTS = "is not a weight: weights are 0 to 1000"
 SHARES = "--share is 0.1 to 99.9 percent in steps of 0.1, not"
 NO_WORKER = "there is no worker in slot 4; `reuseportd status` shows the slots"
 BAD_INPUT = (

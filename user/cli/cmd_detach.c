@@ -16,7 +16,7 @@ int cmd_detach(struct invocation *i, struct error *err)
 	if (r > 0)
 		fprintf(stderr,
 		        "note: a group of service '%s' can't be identified or reached any more; "
-		        "the kernel steers it until its listeners close\n",
+		        "it stays steered until its listeners close\n",
 		        name);
 	answer_print(outcome_view_new_detached(name, r == 0), i->json, outcome_view_print_detached);
 	return 0;

@@ -14,8 +14,8 @@ int cmd_scale(struct invocation *i, struct error *err)
 	if (i->n_args == 0)
 		return error_usage(err, "name the number of workers");
 	if (parse_long(i->args[--i->n_args], 1, RPD_SLOT_MAX, &workers) < 0)
-		return error_usage(err, "'%s' is no number of workers: 1 to %d", i->args[i->n_args],
-		                   RPD_SLOT_MAX);
+		return error_usage(err, "'%s' is not a number of workers: it must be 1 to %d",
+		                   i->args[i->n_args], RPD_SLOT_MAX);
 	r = positional_take_service(i, err);
 	if (r == 0)
 		r = ask_supervisor_find(i, &supervised, err);

@@ -21,7 +21,7 @@ int cmd_weight(struct invocation *i, struct error *err)
 	if (r < 0)
 		return r;
 	if (parse_long(i->args[0], 0, RPD_WEIGHT_MAX, &change.number) < 0)
-		return error_usage(err, "'%s' is no weight: weights are 0 to %d", i->args[0],
+		return error_usage(err, "'%s' is not a weight: weights are 0 to %d", i->args[0],
 		                   RPD_WEIGHT_MAX);
 	snprintf(change.detail, sizeof(change.detail), "%ld", change.number);
 	return schedule_change_run(i, &change, err);
