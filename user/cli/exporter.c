@@ -65,7 +65,7 @@ static int exporter_read_all(struct json_object *services, struct error *err)
 
 int exporter_read(const char *service, struct json_object **ret, struct error *err)
 {
-	struct json_object *services = json_object_new_array();
+	struct json_object *services = list_view_new();
 	int r = service ? exporter_read_one(services, service, err)
 	                : exporter_read_all(services, err);
 
@@ -88,7 +88,7 @@ static int exporter_scrape(const struct exporter *exporter, char **ret, size_t *
 
 	netns_return(exporter->home, &ignored);
 	if (r == -ENOENT && exporter->service) { /* reuseportd_up is 0 then */
-		services = json_object_new_array();
+		services = list_view_new();
 		list_view_add_unreadable(services, exporter->service, err->text);
 	} else if (r < 0 && r != -ENOENT) {
 		return r;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/json_read.h"
 
 #define TABLE_COLUMNS_MAX 16
 #define TABLE_CELL_MAX    128
@@ -15,7 +16,7 @@
 static const char *table_cell(struct json_object *row, const struct table_column *column,
                               char buf[TABLE_CELL_MAX])
 {
-	struct json_object *value = json_object_object_get(row, column->key);
+	struct json_object *value = json_read_value(row, column->key);
 
 	if (!value)
 		return "-";
@@ -38,7 +39,7 @@ static bool table_is_number(struct json_object *rows, const struct table_column 
 {
 	for (size_t i = 0; i < json_object_array_length(rows); i++) {
 		struct json_object *row = json_object_array_get_idx(rows, i);
-		struct json_object *value = json_object_object_get(row, column->key);
+		struct json_object *value = json_read_value(row, column->key);
 
 		if (value && json_object_is_type(value, json_type_string))
 			return false;
