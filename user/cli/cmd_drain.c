@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include "base/clock.h"
 #include "cli/drain_change.h"
 #include "cli/drain_progress.h"
 #include "cli/positional.h"
@@ -18,7 +19,7 @@ static int cmd_drain_wait(const struct invocation *i, struct service *service,
 	struct drain_progress progress;
 	const struct drain_wait_request request = {
 	        .slots = *slots,
-	        .timeout = i->timeout >= 0 ? i->timeout : TIMEOUT_S,
+	        .timeout = i->timeout >= 0 ? (double)i->timeout / NS_PER_S : TIMEOUT_S,
 	        .close_remaining = i->close_remaining,
 	        .progress = drain_progress_print,
 	        .data = &progress,

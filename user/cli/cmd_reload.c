@@ -20,7 +20,7 @@ static int cmd_reload_service(const struct invocation *i, const char *service, s
 	return ask_supervisor_send(i, service, request, err);
 }
 
-static bool cmd_reload_is_run_by(const char *name, long supervisor)
+static bool cmd_reload_is_run_by(const char *name, uint32_t supervisor)
 {
 	_cleanup_service_ struct service service;
 	struct error ignored;
@@ -50,7 +50,7 @@ static int cmd_reload_all(const struct invocation *i, struct error *err)
 		fprintf(stderr, "%s: %s\n", names[s], err->text);
 	}
 	if (!found)
-		return error_set(err, -ENOENT, "process %ld runs no service", i->supervisor);
+		return error_set(err, -ENOENT, "process %u runs no service", i->supervisor);
 	if (!failed)
 		return 0;
 	return error_set(err, -ECANCELED, "%u of %u services were not reloaded", failed, found);
