@@ -9,8 +9,8 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests/e2e"))
-from bed import check, wait_until  # noqa: E402  (of the tests)
+sys.path.insert(0, str(ROOT / "tests"))
+from harness.bed import check, wait_until  # noqa: E402  (of the tests)
 
 PM2 = "7.0.4"
 BATCH = 2  # replaced at a time: the default of PM2 and of reuseportd

@@ -25,7 +25,7 @@ SETTLE = 1.0  # seconds of load before, between and after the commands
 
 BUILD = Path(sys.argv[1] if len(sys.argv) > 1 else "build")
 REUSEPORTD = BUILD / "user/reuseportd"
-LOADGEN = BUILD / "tools/loadgen"
+LOADGEN = BUILD / "tests/harness/loadgen"
 
 # One worker process, its answers name it. All paths are in our own folder.
 NGINX_CONF = """

@@ -103,16 +103,17 @@ def add_program(archive, path, name=None):
 
 
 def add_python(archive, top, guest_top, scripts, modules):
-    """Our scripts, this interpreter, and of its library what they import, directly or within a
-    function. All compiled: that takes an emulated processor longer than many a test."""
+    """Adds this interpreter, @scripts, @modules (import name by path) and the part of Python's
+    library that they import, directly or within a function. All of it is compiled, as compiling
+    takes an emulated processor longer than many tests take."""
     add_program(archive, sys.executable)
-    folders = {str((top / script).parent) for script in scripts}
+    folders = {str(top / "tests"), *(str((top / script).parent) for script in scripts)}
     library = [path for path in sys.path if path not in folders and "-packages" not in path]
     finder = modulefinder.ModuleFinder(path=[*folders, *library])
     for script in scripts:
         finder.run_script(str(top / script))
         archive.copy(top / script, f"{guest_top}/{script}")
-    for name in ("site", *ENCODINGS, *(module.stem for module in modules)):
+    for name in ("site", *ENCODINGS, *modules.values()):
         finder.import_hook(name)
     for module in modules:
         name = f"{guest_top}/{module}"

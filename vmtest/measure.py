@@ -20,11 +20,12 @@ import time
 import traceback
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "tests/e2e"))
+sys.path.insert(0, str(HERE.parent / "tests"))
 sys.dont_write_bytecode = True
 
-from bed import BPFFS, FAR, NEAR, PORT, Bed, Failure, Process, check, read_log, wait_until  # noqa: E402
-from servers import Worker, Workers  # noqa: E402
+from harness.bed import (BPFFS, FAR, NEAR, PORT, Bed, Failure, Process, check,  # noqa: E402
+                         read_log, wait_until)
+from harness.servers import Worker, Workers  # noqa: E402
 
 WORKERS = 8
 SLOTS = (1, 8, 64, 512, 1024)

@@ -13,7 +13,7 @@ from guest import COUNTED, KVM, TURNS
 TOP = pathlib.Path(__file__).resolve().parent.parent
 GUEST = "/reuseportd"  # where the guest has the tree
 FLOOR = (5, 14)  # the oldest kernel that reuseportd works on; older ones are to be refused
-BINARIES = ("user/reuseportd", "tools/loadgen", "tests/harness/worker", "tests/harness/delaylink",
+BINARIES = ("user/reuseportd", "tests/harness/loadgen", "tests/harness/worker", "tests/harness/delaylink",
             "tests/harness/killat", "vmtest/vmtest_programs", "vmtest/vmtest_steering")
 TOOLS = ("bpftool", "ip", "mount", "nsenter", "rm", "setpriv", "sh", "sleep", "ss", "umount",
          "unshare")
@@ -270,7 +270,11 @@ class Suite:
         for tool in more_tools:
             if shutil.which(tool, path=PATH):
                 image.add_program(archive, program(tool))
-        image.add_python(archive, TOP, GUEST, ["tests/e2e/run", *(f"vmtest/{name}.py" for name in
-                                               ("refusal", "growth", "measure"))],
-                         sorted(path.relative_to(TOP) for path in TOP.glob("tests/e2e/*.py")))
+        scripts = ["tests/e2e/run", *(f"vmtest/{name}.py" for name in
+                                      ("refusal", "growth", "measure"))]
+        modules = {path.relative_to(TOP): name for folder, package in
+                   (("tests/e2e", ""), ("tests/harness", "harness."))
+                   for path in sorted((TOP / folder).glob("*.py"))
+                   for name in [f"{package}{path.stem}".removesuffix(".__init__")]}
+        image.add_python(archive, TOP, GUEST, scripts, modules)
         return archive.finish()

@@ -3,8 +3,8 @@
 import collections
 import json
 
-from bed import PINS, PORT, Client, check, equal
-from servers import Workers
+from harness.bed import PINS, PORT, Client, check, equal
+from harness.servers import Workers
 
 WORKERS = 4
 SERVICE = "s"

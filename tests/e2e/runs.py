@@ -3,7 +3,7 @@
 reuseportd, and none asks for SO_REUSEPORT."""
 import signal
 
-from bed import PORT, wait_until
+from harness.bed import PORT, wait_until
 
 SERVICE = "web"
 

@@ -10,7 +10,7 @@ import struct
 import subprocess
 import termios
 
-from bed import Failure, Process, check, wait_until
+from harness.bed import Failure, Process, check, wait_until
 
 KEYS = {"up": "\033[A", "down": "\033[B", "page up": "\033[5~", "page down": "\033[6~",
         "home": "\033[H", "end": "\033[F", "ctrl-c": "\x03"}

@@ -7,8 +7,8 @@ import pathlib
 import re
 import signal
 
-from bed import PINS, PORT, Client, cases, check, equal, timeless, wait_until
-from servers import BOTH, Nginx, Worker, Workers
+from harness.bed import PINS, PORT, Client, cases, check, equal, timeless, wait_until
+from harness.servers import BOTH, Nginx, Worker, Workers
 
 WIDTH = 80
 SERVICE = f"worker-{PORT}"  # the default name

@@ -10,9 +10,9 @@ import struct
 import sys
 import time
 
-from bed import NEAR, PINS, PORT, cases, check, equal, note, timeout, wait_until
+from harness.bed import NEAR, PINS, PORT, cases, check, equal, note, timeout, wait_until
 from runs import PYTHON, SERVICE, Run, script
-from servers import FLEETS, Worker, Workers, start_fleet
+from harness.servers import FLEETS, Worker, Workers, start_fleet
 
 WORKERS = 8
 # What a worker has open. FIN-WAIT-2 also is how ss shows what only the kernel still remembers.

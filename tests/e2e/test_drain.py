@@ -6,9 +6,9 @@ import operator
 import signal
 import time
 
-from bed import cases, check, equal, note, read_log, timeout, wait_until
-from servers import Gunicorn, Gunicorns, Haproxy, Nginx, Worker, Workers, start_fleet
-from traffic import Place, expect_silence, fewer, wait_for_load
+from harness.bed import cases, check, equal, note, read_log, timeout, wait_until
+from harness.servers import Gunicorn, Gunicorns, Haproxy, Nginx, Worker, Workers, start_fleet
+from harness.traffic import Place, expect_silence, fewer, wait_for_load
 
 WORKERS = 8
 STEP = 1500  # connections that must come between one command and the next

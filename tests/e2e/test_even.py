@@ -4,8 +4,8 @@ every kind of address, and in another network namespace."""
 import collections
 import pathlib
 
-from bed import PORT, Client, cases, check, equal, note, wait_until
-from servers import BOTH, FLEETS, Nginx, Worker, Workers, start_fleet
+from harness.bed import PORT, Client, cases, check, equal, note, wait_until
+from harness.servers import BOTH, FLEETS, Nginx, Worker, Workers, start_fleet
 
 WORKERS = 8
 MANY = 8000

@@ -9,10 +9,10 @@ import os
 import pathlib
 import sys
 
-import bpf
-from bed import BPFFS, PINS, PORT, Client, cases, check, equal, wait_until
+from harness import bpf
+from harness.bed import BPFFS, PINS, PORT, Client, cases, check, equal, wait_until
 from refusals import ATTACH, SERVICE, WORKERS, Refusals
-from servers import Worker, Workers
+from harness.servers import Worker, Workers
 
 # Privileges
 

@@ -6,9 +6,9 @@ import pathlib
 import signal
 import time
 
-from bed import PORT, Client, cases, check, equal, note, read_log, wait_until
-from servers import Gunicorns, Nginx, Worker, Workers
-from traffic import Place, wait_for_load
+from harness.bed import PORT, Client, cases, check, equal, note, read_log, wait_until
+from harness.servers import Gunicorns, Nginx, Worker, Workers
+from harness.traffic import Place, wait_for_load
 
 WORKERS = 8
 QUEUED = 50

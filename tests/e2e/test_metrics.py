@@ -12,9 +12,9 @@ import signal
 import socket
 import threading
 
-from bed import PINS, PORT, SLOW, cases, check, equal, note, wait_until
-from servers import Worker, Workers
-from traffic import Place, wait_for_load
+from harness.bed import PINS, PORT, SLOW, cases, check, equal, note, wait_until
+from harness.servers import Worker, Workers
+from harness.traffic import Place, wait_for_load
 
 
 SERVICE = f"worker-{PORT}"

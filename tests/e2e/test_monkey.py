@@ -7,8 +7,8 @@ import random
 import signal
 import time
 
-from bed import Failure, cases, check, equal, note, timeout, wait_until
-from servers import Worker, Workers
+from harness.bed import Failure, cases, check, equal, note, timeout, wait_until
+from harness.servers import Worker, Workers
 
 SLOTS = 6
 STEPS = int(os.environ.get("MONKEY_STEPS", 60))

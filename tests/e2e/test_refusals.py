@@ -6,9 +6,9 @@ have to do with is in test_hostile.py."""
 import os
 import time
 
-from bed import PORT, check
+from harness.bed import PORT, check
 from refusals import ATTACH, SERVICE, WORKERS, Refusals
-from servers import Nginx, Worker, Workers
+from harness.servers import Nginx, Worker, Workers
 
 # Bad input: arguments, what is said of them
 

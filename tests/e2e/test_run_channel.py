@@ -3,7 +3,7 @@
 import os
 import pathlib
 
-from bed import cases, check, equal
+from harness.bed import cases, check, equal
 from runs import NODE, Run, script, worker_command
 
 # Without it this is an exception.

@@ -6,8 +6,8 @@ import pathlib
 import signal
 import time
 
-from bed import Client, cases, check, equal, timeout, wait_until
-from bpf import below
+from harness.bed import Client, cases, check, equal, timeout, wait_until
+from harness.bpf import below
 from runs import Run, script, worker_command
 
 PROLOGUE = """

@@ -6,7 +6,7 @@ import os
 import re
 import signal
 
-from bed import PORT, cases, check, equal, wait_until
+from harness.bed import PORT, cases, check, equal, wait_until
 from runs import NODE, Run, script
 
 # One that takes no connections.

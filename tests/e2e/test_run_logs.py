@@ -3,7 +3,7 @@
 import pathlib
 import stat
 
-from bed import check, equal, wait_until
+from harness.bed import check, equal, wait_until
 from runs import Run, worker_command
 
 # Says who it is on both streams, and serves.

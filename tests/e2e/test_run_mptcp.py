@@ -2,7 +2,7 @@
 """Programs that would rather listen by MPTCP, as Go's do since 1.24."""
 import pathlib
 
-from bed import PORT, Client, Skip, check, equal, wait_until
+from harness.bed import PORT, Client, Skip, check, equal, wait_until
 from runs import PYTHON, Run, script
 
 # As Go: TCP if MPTCP fails in any way.

@@ -5,7 +5,7 @@ import re
 import shutil
 import signal
 
-from bed import Client, equal, timeout, wait_until
+from harness.bed import Client, equal, timeout, wait_until
 from runs import NODE, script
 
 CONFIG = "module.exports = {apps: [{name: 'web', script: 'server.js', instances: 1}]};\n"

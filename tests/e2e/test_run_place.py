@@ -8,9 +8,10 @@ import signal
 import socket
 import sys
 
-from bed import NEAR, PORT, Client, cgroup2, check, entered_netns, equal, timeout, wait_until
+from harness.bed import (NEAR, PORT, Client, cgroup2, check, entered_netns, equal, timeout,
+                         wait_until)
 from runs import PYTHON, Run, script, worker_command
-from traffic import wait_for_load
+from harness.traffic import wait_for_load
 
 def test_port_of_another_service(bed):
     """Nobody takes a port away from another service, be it named or just listened on; and who tries

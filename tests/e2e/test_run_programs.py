@@ -4,10 +4,10 @@ over IPv4 and IPv6."""
 import os
 import shutil
 
-from bed import PORT, Failure, cases, check, equal, note, timeout
+from harness.bed import PORT, Failure, cases, check, equal, note, timeout
 from runs import NODE, Run, script
-from servers import WSGI_APP
-from traffic import wait_for_load
+from harness.servers import WSGI_APP
+from harness.traffic import wait_for_load
 
 WORKERS = 4
 EACH = 100  # connections to each worker

@@ -7,7 +7,7 @@ import pathlib
 import signal
 import urllib.request
 
-from bed import PORT, Client, cases, check, equal, wait_until
+from harness.bed import PORT, Client, cases, check, equal, wait_until
 from runs import NODE, PYTHON, Run, script, worker_command
 
 GATE = """

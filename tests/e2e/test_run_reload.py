@@ -6,9 +6,9 @@ import re
 import signal
 import time
 
-from bed import Client, cases, check, equal, note, timeout, wait_until
+from harness.bed import Client, cases, check, equal, note, timeout, wait_until
 from runs import NODE, NODE_GRACEFUL, PYTHON, Run, script, worker_command
-from traffic import Place, fewer, wait_for_load
+from harness.traffic import Place, fewer, wait_for_load
 
 WORKERS = 8
 # Clients that ask three times on each connection and then leave; and such that leave after one.

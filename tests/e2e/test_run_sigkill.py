@@ -18,11 +18,12 @@ import re
 import signal
 import time
 
-from bed import PINS, PORT, SLOW, Client, Failure, cases, check, equal, note, timeout, wait_until
+from harness.bed import (PINS, PORT, SLOW, Client, Failure, cases, check, equal, note, timeout,
+                         wait_until)
 from runs import Run, worker_command
-from servers import children
+from harness.servers import children
 from stops import STOP, instants, kind_of
-from traffic import Place, wait_for_load
+from harness.traffic import Place, wait_for_load
 
 WORKERS = 3
 SETTLE = ("--settle", "0.05", "--drain-timeout", "5s")

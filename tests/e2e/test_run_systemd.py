@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 
-from bed import PORT, FullPipe, cases, check, equal, wait_until
+from harness.bed import PORT, FullPipe, cases, check, equal, wait_until
 from runs import PYTHON, Run, script, worker_command
 
 

@@ -3,9 +3,9 @@
 import os
 import signal
 
-from bed import cases, cgroup2, check, equal, wait_until
+from harness.bed import cases, cgroup2, check, equal, wait_until
 from runs import NODE_GRACEFUL, PYTHON, by_slot, script
-from servers import children
+from harness.servers import children
 
 SYSTEMD = "/lib/systemd/systemd"
 SERVICE = "reuseportd@web.service"

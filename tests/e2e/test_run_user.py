@@ -4,7 +4,7 @@ import os
 import pathlib
 import pwd
 
-from bed import PORT, Client, check, equal, wait_until
+from harness.bed import PORT, Client, check, equal, wait_until
 from runs import Run, worker_command
 
 USER = "www-data"

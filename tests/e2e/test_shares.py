@@ -3,10 +3,10 @@
 to take new connections."""
 import time
 
-from bed import Client, cases, check, equal, note, read_log, wait_until
+from harness.bed import Client, cases, check, equal, note, read_log, wait_until
 from refusals import uncounted
-from servers import FLEETS, Nginx, Workers, start_fleet
-from traffic import Place, expect_silence, wait_for_load
+from harness.servers import FLEETS, Nginx, Workers, start_fleet
+from harness.traffic import Place, expect_silence, wait_for_load
 
 WORKERS = 8
 SHARES = {0.1: 1000, 1: 100, 5: 60, 33.3: 3000}  # and the ring's length with three others

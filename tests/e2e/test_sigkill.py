@@ -21,8 +21,8 @@ import contextlib
 import os
 import signal
 
-from bed import PINS, Client, Failure, cases, check, equal, note, timeout, wait_until
-from servers import Worker, Workers, listening_inodes
+from harness.bed import PINS, Client, Failure, cases, check, equal, note, timeout, wait_until
+from harness.servers import Worker, Workers, listening_inodes
 from stops import STOP, call_of, kind_of, shortened
 
 WORKERS = 3

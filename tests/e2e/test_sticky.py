@@ -3,8 +3,8 @@
 import collections
 import signal
 
-from bed import FAR, NEAR, Client, cases, check, equal, note
-from servers import BOTH, Workers, start_fleet
+from harness.bed import FAR, NEAR, Client, cases, check, equal, note
+from harness.servers import BOTH, Workers, start_fleet
 
 WORKERS = 8
 CLIENTS = [f"127.0.{i // 250}.{i % 250 + 1}" for i in range(400)]

@@ -4,8 +4,8 @@ import os
 import signal
 import subprocess
 
-from bed import PINS, Result, check, equal, wait_until
-from servers import children
+from harness.bed import PINS, Result, check, equal, wait_until
+from harness.servers import children
 from test_sigkill import ATTACH, SERVICE, Scene, state_of
 
 

@@ -10,8 +10,8 @@ import signal
 import termios
 import time
 
-from bed import PINS, PORT, alone, cases, check, equal, note, wait_until
-from servers import Worker, Workers
+from harness.bed import PINS, PORT, alone, cases, check, equal, note, wait_until
+from harness.servers import Worker, Workers
 from terminal import Terminal
 
 

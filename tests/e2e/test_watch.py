@@ -4,9 +4,9 @@ import pathlib
 import signal
 import time
 
-from bed import FullPipe, cases, check, equal, note, read_log, wait_until
-from servers import Gunicorn, Haproxy, Nginx, Worker, Workers
-from traffic import Place, fewer, wait_for_load
+from harness.bed import FullPipe, cases, check, equal, note, read_log, wait_until
+from harness.servers import Gunicorn, Haproxy, Nginx, Worker, Workers
+from harness.traffic import Place, fewer, wait_for_load
 
 WORKERS = 8
 

@@ -22,7 +22,7 @@ import socket
 import subprocess
 import time
 
-from bpf import below, open_ids, pinned_ids
+from harness.bpf import below, open_ids, pinned_ids
 
 BPFFS = pathlib.Path("/sys/fs/bpf")
 PINS = BPFFS / "reuseportd"
@@ -344,7 +344,7 @@ class Bed:
 
     def binary(self, name):
         """The path of one of our own programs."""
-        for folder in ("user", "tools", "tests/harness"):
+        for folder in ("user", "tests/harness"):
             path = self.build / folder / name
             if path.exists():
                 return str(path)

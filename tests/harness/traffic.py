@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Full load, from here or from across a link, and what its log must show."""
-from bed import FAR, NEAR, SLOW, Client, check, wait_until
+from harness.bed import FAR, NEAR, SLOW, Client, check, wait_until
 
 CONCURRENCY = {"loopback": 64, "link": 256}
 

@@ -7,7 +7,7 @@ import pathlib
 import re
 import signal
 
-from bed import PORT, Failure, check, wait_until
+from harness.bed import PORT, Failure, check, wait_until
 
 BOTH = ("0.0.0.0", "::")
 
