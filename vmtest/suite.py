@@ -160,6 +160,16 @@ class Suite:
             else:
                 self.e2e.append(name)
         self.clangs = {}  # reuseportd by the clang of its BPF programs
+        for word in self.words:
+            if not self.exists(word):
+                raise Unusable(f"no test has '{word}' in its name")
+
+    def exists(self, word):
+        """Whether a test can have @word in its name. The cases of a kernel test are not known here:
+        any name after the name of its program is accepted."""
+        names = ["refusal", "growth", *self.checks, *self.left_out,
+                 *(f"e2e/{name}" for name in self.e2e), *(f"clang/{name}" for name in CLANG_TESTS)]
+        return word.split("/")[0] in self.checks or any(word in name for name in names)
 
     def wanted(self, name):
         return not self.words or any(word in name for word in self.words)
