@@ -7,9 +7,8 @@
 #include <bpf/bpf_helpers.h>
 
 SEC("sk_reuseport/migrate")
-int empty(struct sk_reuseport_md *ctx)
+int empty(struct sk_reuseport_md *ctx __attribute__((unused)))
 {
-	(void)ctx;
 	return SK_PASS;
 }
 

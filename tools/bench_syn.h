@@ -16,13 +16,13 @@ struct syn_sender {
 };
 
 /* Opens the raw socket; ends the program if it can't. Never closed. */
-void syn_sender_init(struct syn_sender *sender);
+void bench_syn_init_sender(struct syn_sender *sender);
 
 /* Never 0. The same row of numbers in each run of the program. */
-uint32_t syn_random(struct syn_sender *sender);
+uint32_t bench_syn_random(struct syn_sender *sender);
 
 /* Sends SYN_BATCH SYNs to 127.0.0.1:@port (host order); returns the nanoseconds that it took. */
-uint64_t syn_send(struct syn_sender *sender, uint16_t port);
+uint64_t bench_syn_send(struct syn_sender *sender, uint16_t port);
 
 /* Nanoseconds of @clock. */
-uint64_t syn_clock_ns(clockid_t clock);
+uint64_t bench_syn_clock_ns(clockid_t clock);

@@ -22,7 +22,7 @@ static const uint8_t instruction[] = {0x00, 0x00, 0x20, 0xd4}; /* brk #0 */
 #error "--skip-start: what is a breakpoint here?"
 #endif
 
-static uint64_t program_entry(pid_t pid)
+static uint64_t breakpoint_entry_point(pid_t pid)
 {
 	char path[64];
 	Elf64_auxv_t entry = {0};
@@ -44,7 +44,7 @@ void breakpoint_set(struct breakpoint *breakpoint, pid_t pid)
 {
 	long word;
 
-	breakpoint->at = program_entry(pid);
+	breakpoint->at = breakpoint_entry_point(pid);
 	errno = 0;
 	word = breakpoint->word = ptrace(PTRACE_PEEKTEXT, pid, (void *)breakpoint->at, NULL);
 	memcpy(&word, instruction, sizeof(instruction));

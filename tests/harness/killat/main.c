@@ -54,7 +54,7 @@ static const struct argp_option option_table[] = {
         {0},
 };
 
-static void parse_at(const char *text, struct options *options, struct argp_state *state)
+static void main_parse_at(const char *text, struct options *options, struct argp_state *state)
 {
 	char *end;
 
@@ -68,7 +68,7 @@ static void parse_at(const char *text, struct options *options, struct argp_stat
 		argp_error(state, "at: %s is neither a number from 1 nor a point", text);
 }
 
-static void parse_pid(const char *text, struct options *options, struct argp_state *state)
+static void main_parse_pid(const char *text, struct options *options, struct argp_state *state)
 {
 	char *end;
 
@@ -78,7 +78,7 @@ static void parse_pid(const char *text, struct options *options, struct argp_sta
 		argp_error(state, "pid: %s is none", text);
 }
 
-static void check_options(const struct options *options, struct argp_state *state)
+static void main_check_options(const struct options *options, struct argp_state *state)
 {
 	if (!options->command == !options->pid)
 		argp_error(state, "either a command or --pid");
@@ -88,13 +88,13 @@ static void check_options(const struct options *options, struct argp_state *stat
 		argp_error(state, "either --at, or --count or --list");
 }
 
-static error_t parse_option(int key, char *arg, struct argp_state *state)
+static error_t main_parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct options *options = state->input;
 
 	switch (key) {
 	case OPT_AT:
-		parse_at(arg, options, state);
+		main_parse_at(arg, options, state);
 		return 0;
 	case OPT_LIST:
 		options->list = options->count = true;
@@ -109,13 +109,13 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		options->leave_children = true;
 		return 0;
 	case OPT_PID:
-		parse_pid(arg, options, state);
+		main_parse_pid(arg, options, state);
 		return 0;
 	case ARGP_KEY_ARGS:
 		options->command = state->argv + state->next;
 		return 0;
 	case ARGP_KEY_END:
-		check_options(options, state);
+		main_check_options(options, state);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -124,7 +124,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 static const struct argp parser = {
         .options = option_table,
-        .parser = parse_option,
+        .parser = main_parse_option,
         .args_doc = "[CMD [ARG...]]",
         .doc = "Runs CMD and kills it with all its children at its N-th system-call stop: each "
                "call "
@@ -139,7 +139,7 @@ static const struct argp parser = {
                "could not be run or traced, 2 for bad usage.",
 };
 
-static int report_ended(const struct trace *trace)
+static int main_report_ended(const struct trace *trace)
 {
 	int status = trace->root_status;
 
@@ -162,7 +162,7 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	trace_begin(&trace);
 	if (trace_follow(&trace))
-		status = report_ended(&trace);
+		status = main_report_ended(&trace);
 	trace_end(&trace);
 	return status;
 }

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <time.h>
 
-static inline uint64_t now_us(void)
+static inline uint64_t clock_now_us(void)
 {
 	struct timespec t;
 

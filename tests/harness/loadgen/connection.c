@@ -56,7 +56,7 @@ static void connection_close(struct connections *all, struct connection *connect
 static void connection_finish(struct connections *all, struct connection *connection,
                               enum outcome outcome)
 {
-	uint64_t end_us = now_us();
+	uint64_t end_us = clock_now_us();
 
 	all->results->outcomes[outcome]++;
 	if (outcome == OUTCOME_OK) {
@@ -111,7 +111,7 @@ static void connection_hold(struct connections *all, struct connection *connecti
 	connection->held = true;
 	all->held++;
 	all->in_flight--;
-	all->results->settled_us = now_us();
+	all->results->settled_us = clock_now_us();
 }
 
 /*
@@ -155,7 +155,7 @@ static void connection_connected(struct connections *all, struct connection *con
 		connection_fail(all, connection, "connect to", error);
 		return;
 	}
-	latency_add(&all->results->latency, now_us() - connection->begin_us);
+	latency_add(&all->results->latency, clock_now_us() - connection->begin_us);
 	if (!all->options->hold) {
 		connection_finish(all, connection, OUTCOME_OK);
 		return;
@@ -171,7 +171,7 @@ static void connection_answered(struct connections *all, struct connection *conn
 {
 	const struct options *options = all->options;
 	struct answer *answer = &connection->answer;
-	uint64_t now = now_us();
+	uint64_t now = clock_now_us();
 
 	all->results->answers++;
 	connection->answers++;
@@ -247,7 +247,7 @@ void connections_begin(struct connections *all)
 	struct connection *connection = connection_new(all);
 
 	connection->target = &all->targets[all->results->begun++ % all->options->targets.n];
-	connection->begin_us = connection->asked_us = now_us();
+	connection->begin_us = connection->asked_us = clock_now_us();
 	all->in_flight++;
 	TAILQ_INSERT_TAIL(&all->waiting, connection, waiting);
 	connection->fd = target_connect(connection->target);
@@ -279,7 +279,7 @@ void connections_release(struct connections *all)
 }
 
 /* Room for the connections that are open at once, and leave to have as many descriptors. */
-static void init_pool(struct connections *all)
+static void connections_init_pool(struct connections *all)
 {
 	const struct options *options = all->options;
 	struct rlimit limit;
@@ -306,7 +306,7 @@ void connections_init(struct connections *all, const struct options *options,
 	SLIST_INIT(&all->unused);
 	TAILQ_INIT(&all->waiting);
 	all->targets = targets_new(options);
-	init_pool(all);
+	connections_init_pool(all);
 	all->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (all->epoll < 0)
 		err(EXIT_FAILURE, "epoll");

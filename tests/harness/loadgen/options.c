@@ -53,8 +53,8 @@ static const struct argp_option option_table[] = {
         {0},
 };
 
-static double parse_number(const char *text, const char *what, double min, double max,
-                           struct argp_state *state)
+static double options_parse_number(const char *text, const char *what, double min, double max,
+                                   struct argp_state *state)
 {
 	char *end;
 	double value;
@@ -66,13 +66,14 @@ static double parse_number(const char *text, const char *what, double min, doubl
 	return value;
 }
 
-static uint64_t parse_count(const char *text, const char *what, double min,
-                            struct argp_state *state)
+static uint64_t options_parse_count(const char *text, const char *what, double min,
+                                    struct argp_state *state)
 {
-	return (uint64_t)parse_number(text, what, min, 1e15, state);
+	return (uint64_t)options_parse_number(text, what, min, 1e15, state);
 }
 
-static void parse_target(struct options *options, const char *text, struct argp_state *state)
+static void options_parse_target(struct options *options, const char *text,
+                                 struct argp_state *state)
 {
 	struct address address;
 
@@ -81,7 +82,8 @@ static void parse_target(struct options *options, const char *text, struct argp_
 	addresses_add(&options->targets, &address);
 }
 
-static void parse_source(struct options *options, const char *text, struct argp_state *state)
+static void options_parse_source(struct options *options, const char *text,
+                                 struct argp_state *state)
 {
 	struct address address;
 
@@ -90,7 +92,7 @@ static void parse_source(struct options *options, const char *text, struct argp_
 	addresses_add(&options->sources, &address);
 }
 
-static void check_options(const struct options *options, struct argp_state *state)
+static void options_check(const struct options *options, struct argp_state *state)
 {
 	if (options->targets.n == 0)
 		argp_error(state, "where to? Name a --target");
@@ -102,7 +104,7 @@ static void check_options(const struct options *options, struct argp_state *stat
 		argp_error(state, "--keepalive needs a request");
 }
 
-static void parse_flag(struct options *options, int key)
+static void options_parse_flag(struct options *options, int key)
 {
 	switch (key) {
 	case OPT_HOLD:
@@ -120,37 +122,37 @@ static void parse_flag(struct options *options, int key)
 	}
 }
 
-static error_t parse_option(int key, char *arg, struct argp_state *state)
+static error_t options_parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct options *options = state->input;
 
 	switch (key) {
 	case 't':
-		parse_target(options, arg, state);
+		options_parse_target(options, arg, state);
 		return 0;
 	case 'n':
-		options->connections = parse_count(arg, "connections", 0, state);
+		options->connections = options_parse_count(arg, "connections", 0, state);
 		return 0;
 	case 'c':
-		options->concurrency = parse_count(arg, "concurrency", 1, state);
+		options->concurrency = options_parse_count(arg, "concurrency", 1, state);
 		return 0;
 	case 'r':
-		options->rate = parse_number(arg, "rate", 0, 1e6, state);
+		options->rate = options_parse_number(arg, "rate", 0, 1e6, state);
 		return 0;
 	case 'd':
-		options->duration = parse_number(arg, "duration", 0, 1e9, state);
+		options->duration = options_parse_number(arg, "duration", 0, 1e9, state);
 		return 0;
 	case OPT_TIMEOUT:
-		options->timeout_us = parse_count(arg, "timeout", 1, state) * 1000;
+		options->timeout_us = options_parse_count(arg, "timeout", 1, state) * 1000;
 		return 0;
 	case OPT_REQUEST:
 		options->request = arg;
 		return 0;
 	case OPT_KEEPALIVE:
-		options->keepalive = parse_count(arg, "keepalive", 1, state);
+		options->keepalive = options_parse_count(arg, "keepalive", 1, state);
 		return 0;
 	case OPT_SOURCE:
-		parse_source(options, arg, state);
+		options_parse_source(options, arg, state);
 		return 0;
 	case OPT_LOG:
 		options->log = arg;
@@ -159,13 +161,13 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPT_LINGER0:
 	case OPT_JSON:
 	case 'q':
-		parse_flag(options, key);
+		options_parse_flag(options, key);
 		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "%s: what is that?", arg);
 		return 0;
 	case ARGP_KEY_END:
-		check_options(options, state);
+		options_check(options, state);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -174,7 +176,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 static const struct argp parser = {
         .options = option_table,
-        .parser = parse_option,
+        .parser = options_parse_option,
         .doc = "Opens TCP connections, asks an HTTP question on each, and counts how every one of "
                "them ended and which worker answered it (header X-Worker, else the body).\v"
                "Outcomes: ok, refused, reset, timeout, closed_early (end before a whole answer), "

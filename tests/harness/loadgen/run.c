@@ -22,26 +22,26 @@ struct run {
 	bool hold_announced;
 };
 
-static bool all_begun(const struct run *run)
+static bool run_all_begun(const struct run *run)
 {
 	return run->connections->stopping ||
 	       (run->options->connections && run->results->begun >= run->options->connections);
 }
 
 /* When the next connection is due, or UINT64_MAX when none may begin now. */
-static uint64_t next_begin_us(const struct run *run)
+static uint64_t run_next_begin_us(const struct run *run)
 {
 	const struct options *options = run->options;
 	const struct results *results = run->results;
 
-	if (all_begun(run) || run->connections->in_flight >= options->concurrency)
+	if (run_all_begun(run) || run->connections->in_flight >= options->concurrency)
 		return UINT64_MAX;
 	if (options->rate <= 0)
 		return results->start_us;
 	return results->start_us + (uint64_t)((double)results->begun * 1e6 / options->rate);
 }
 
-static uint64_t end_of_duration_us(const struct run *run)
+static uint64_t run_end_us(const struct run *run)
 {
 	if (run->options->duration <= 0 || run->connections->stopping)
 		return UINT64_MAX;
@@ -49,19 +49,19 @@ static uint64_t end_of_duration_us(const struct run *run)
 }
 
 /* Bounded, so that signals are seen even when every connection fails at once. */
-static void begin_due(struct run *run)
+static void run_begin_due(struct run *run)
 {
-	uint64_t now = now_us();
+	uint64_t now = clock_now_us();
 
-	if (now >= end_of_duration_us(run))
+	if (now >= run_end_us(run))
 		run->connections->stopping = true;
-	for (uint64_t i = 0; i < run->options->concurrency && next_begin_us(run) <= now; i++)
+	for (uint64_t i = 0; i < run->options->concurrency && run_next_begin_us(run) <= now; i++)
 		connections_begin(run->connections);
 }
 
-static void announce_hold(struct run *run)
+static void run_announce_hold(struct run *run)
 {
-	if (!run->options->hold || run->hold_announced || !all_begun(run) ||
+	if (!run->options->hold || run->hold_announced || !run_all_begun(run) ||
 	    run->connections->in_flight)
 		return;
 	run->hold_announced = true;
@@ -69,17 +69,17 @@ static void announce_hold(struct run *run)
 	fflush(stdout);
 }
 
-static bool is_over(const struct run *run)
+static bool run_is_over(const struct run *run)
 {
-	return all_begun(run) && run->connections->in_flight == 0 &&
+	return run_all_begun(run) && run->connections->in_flight == 0 &&
 	       (run->connections->stopping || !run->options->hold);
 }
 
-static int wait_for_events(const struct run *run, uint64_t now, struct epoll_event *events)
+static int run_wait(const struct run *run, uint64_t now, struct epoll_event *events)
 {
-	uint64_t wake = next_begin_us(run);
+	uint64_t wake = run_next_begin_us(run);
 	uint64_t expiry = connections_expiry_us(run->connections);
-	uint64_t end = end_of_duration_us(run);
+	uint64_t end = run_end_us(run);
 	struct timespec timeout = {0};
 
 	wake = expiry < wake ? expiry : wake;
@@ -92,7 +92,7 @@ static int wait_for_events(const struct run *run, uint64_t now, struct epoll_eve
 	                    wake == UINT64_MAX ? NULL : &timeout, NULL);
 }
 
-static void signal_ready(struct run *run)
+static void run_on_signal(struct run *run)
 {
 	struct signalfd_siginfo info;
 
@@ -100,7 +100,7 @@ static void signal_ready(struct run *run)
 		run->connections->stopping = true;
 }
 
-static void stdin_ready(struct run *run)
+static void run_on_stdin(struct run *run)
 {
 	char unread[4096];
 	ssize_t n = read(STDIN_FILENO, unread, sizeof(unread));
@@ -111,17 +111,17 @@ static void stdin_ready(struct run *run)
 	epoll_ctl(run->connections->epoll, EPOLL_CTL_DEL, STDIN_FILENO, NULL);
 }
 
-static void dispatch(struct run *run, const struct epoll_event *event)
+static void run_dispatch(struct run *run, const struct epoll_event *event)
 {
 	if (event->data.ptr == &run->signals)
-		signal_ready(run);
+		run_on_signal(run);
 	else if (event->data.ptr == stdin)
-		stdin_ready(run);
+		run_on_stdin(run);
 	else
 		connection_ready(run->connections, event->data.ptr, event->events);
 }
 
-static void init_events(struct run *run)
+static void run_init_events(struct run *run)
 {
 	struct epoll_event on_signal = {.events = EPOLLIN, .data.ptr = &run->signals};
 	struct epoll_event on_stdin = {.events = EPOLLIN, .data.ptr = stdin};
@@ -150,22 +150,22 @@ void run_to_end(struct connections *connections)
 	};
 	struct epoll_event events[EVENTS_MAX];
 
-	init_events(&state);
-	state.results->start_us = state.results->settled_us = now_us();
-	while (!is_over(&state)) {
+	run_init_events(&state);
+	state.results->start_us = state.results->settled_us = clock_now_us();
+	while (!run_is_over(&state)) {
 		uint64_t looked_us;
 		int n;
 
-		begin_due(&state);
-		announce_hold(&state);
-		if (is_over(&state))
+		run_begin_due(&state);
+		run_announce_hold(&state);
+		if (run_is_over(&state))
 			break;
-		looked_us = now_us();
-		n = wait_for_events(&state, looked_us, events);
+		looked_us = clock_now_us();
+		n = run_wait(&state, looked_us, events);
 		if (n < 0 && errno != EINTR)
 			err(EXIT_FAILURE, "epoll_pwait2");
 		for (int i = 0; i < n; i++)
-			dispatch(&state, &events[i]);
+			run_dispatch(&state, &events[i]);
 		connections_expire(connections, looked_us);
 	}
 	connections_release(connections);

@@ -26,7 +26,7 @@ static void target_set_request(struct target *target, const struct options *opti
 	target->request_len = (size_t)n;
 }
 
-static bool is_loopback(const struct address *address)
+static bool target_is_loopback(const struct address *address)
 {
 	return address->any.sa_family == AF_INET &&
 	       ntohl(address->in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
@@ -42,7 +42,7 @@ static void target_set_sources(struct target *target, const struct options *opti
 	}
 	if (options->sources.n && !target->sources.n)
 		errx(EXIT_USAGE, "target %s: no --source is of its family", target->address.text);
-	if (options->sources.n || !is_loopback(&target->address))
+	if (options->sources.n || !target_is_loopback(&target->address))
 		return;
 	for (uint32_t i = 0; i < LOOPBACK_SOURCES; i++) {
 		const struct address source = {
@@ -78,7 +78,7 @@ void targets_free(struct target *targets, size_t n)
 	free(targets);
 }
 
-static int connect_from(const struct target *target, const struct address *source)
+static int target_connect_from(const struct target *target, const struct address *source)
 {
 	const struct address *to = &target->address;
 	const int on = 1;
@@ -105,9 +105,10 @@ int target_connect(struct target *target)
 	int fd;
 
 	if (sources->n == 0)
-		return connect_from(target, NULL);
+		return target_connect_from(target, NULL);
 	do {
-		fd = connect_from(target, &sources->list[target->source_turn++ % sources->n]);
+		fd = target_connect_from(target,
+		                         &sources->list[target->source_turn++ % sources->n]);
 	} while (fd == -EADDRNOTAVAIL && --tries > 0);
 	return fd;
 }

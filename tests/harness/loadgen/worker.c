@@ -48,7 +48,7 @@ struct walk {
 	void *data;
 };
 
-static void visit_node(const void *node, VISIT visit, void *data)
+static void worker_visit_node(const void *node, VISIT visit, void *data)
 {
 	const struct walk *walk = data;
 
@@ -61,7 +61,7 @@ void workers_walk(const struct workers *workers,
 {
 	struct walk walk = {visit, data};
 
-	twalk_r(workers->tree, visit_node, &walk);
+	twalk_r(workers->tree, worker_visit_node, &walk);
 }
 
 void workers_deinit(struct workers *workers)

@@ -19,7 +19,7 @@ struct request {
  * Opens a request if its whole head is at the start of @text, which it changes and of which it
  * returns the length; else returns 0. After the @len bytes there must be a NUL.
  */
-size_t request_read(struct request *request, char *text, size_t len);
+size_t http_read_request(struct request *request, char *text, size_t len);
 
 /* Writes what the worker called @id has to say. Returns its length. */
-size_t answer_write(char text[ANSWER_MAX], const struct request *request, const char *id);
+size_t http_write_answer(char text[ANSWER_MAX], const struct request *request, const char *id);

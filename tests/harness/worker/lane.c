@@ -39,7 +39,7 @@ struct lane {
 	pthread_t thread;
 };
 
-static int64_t now_ms(void)
+static int64_t lane_now_ms(void)
 {
 	struct timespec t;
 
@@ -49,7 +49,7 @@ static int64_t now_ms(void)
 
 /* With epoll */
 
-static void connection_ready(struct lane *lane, struct source *source)
+static void lane_on_connection(struct lane *lane, struct source *source)
 {
 	struct connection *connection = (struct connection *)source;
 
@@ -57,7 +57,7 @@ static void connection_ready(struct lane *lane, struct source *source)
 		connection_free(connection);
 }
 
-static bool connection_poll(struct lane *lane, struct connection *connection)
+static bool lane_poll_connection(struct lane *lane, struct connection *connection)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
 
@@ -70,18 +70,19 @@ static bool connection_poll(struct lane *lane, struct connection *connection)
 }
 
 /* The request is mostly there already, so that a connection costs no turn of epoll. */
-static void connection_begin(struct lane *lane, int fd)
+static void lane_begin_connection(struct lane *lane, int fd)
 {
 	struct connection *connection = connection_new(fd);
 
 	if (!connection)
 		return;
-	connection->source.ready = connection_ready;
-	if (!connection_serve(connection, &lane->service) || !connection_poll(lane, connection))
+	connection->source.ready = lane_on_connection;
+	if (!connection_serve(connection, &lane->service) ||
+	    !lane_poll_connection(lane, connection))
 		connection_free(connection);
 }
 
-static void listener_ready(struct lane *lane, struct source *source)
+static void lane_on_listener(struct lane *lane, struct source *source)
 {
 	if (!lane->accepting)
 		return;
@@ -89,7 +90,7 @@ static void listener_ready(struct lane *lane, struct source *source)
 		int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd >= 0) {
-			connection_begin(lane, fd);
+			lane_begin_connection(lane, fd);
 			continue;
 		}
 		if (errno == EAGAIN)
@@ -103,7 +104,7 @@ static void listener_ready(struct lane *lane, struct source *source)
 }
 
 /* While nothing is accepted the listener is edge-triggered: polled, and yet no busy loop. */
-static int listener_poll(struct lane *lane, struct source *listener, int operation)
+static int lane_poll_listener(struct lane *lane, struct source *listener, int operation)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = listener};
 
@@ -137,7 +138,7 @@ static void lane_accept(struct lane *lane)
 	for (size_t i = 0; lane->epoll >= 0 && i < lane->options->n_addresses; i++) {
 		struct source *listener = &lane->listeners[i];
 
-		if (listener->fd >= 0 && listener_poll(lane, listener, EPOLL_CTL_MOD) < 0)
+		if (listener->fd >= 0 && lane_poll_listener(lane, listener, EPOLL_CTL_MOD) < 0)
 			warn("epoll for a listener");
 	}
 }
@@ -170,17 +171,16 @@ static void lane_obey(struct lane *lane)
 		lane_accept(lane);
 	if (orders & ORDER_TERMINATE && !lane->terminating) {
 		lane->terminating = lane->service.last = true;
-		lane->deadline_ms = now_ms() + lane->options->grace_ms;
+		lane->deadline_ms = lane_now_ms() + lane->options->grace_ms;
 		lane_close_idle(lane);
 	}
 	atomic_fetch_and(&lane->orders, ~orders);
 }
 
-static void orders_ready(struct lane *lane, struct source *source)
+static void lane_on_orders(struct lane *lane, struct source *source)
 {
 	uint64_t count;
 
-	(void)lane;
 	if (read(source->fd, &count, sizeof(count)) < 0 && errno != EAGAIN && errno != EINTR)
 		warn("orders");
 }
@@ -188,12 +188,12 @@ static void orders_ready(struct lane *lane, struct source *source)
 static bool lane_is_done(const struct lane *lane)
 {
 	return lane->terminating &&
-	       (LIST_EMPTY(&lane->connections) || now_ms() >= lane->deadline_ms);
+	       (LIST_EMPTY(&lane->connections) || lane_now_ms() >= lane->deadline_ms);
 }
 
 static int lane_timeout(const struct lane *lane)
 {
-	int64_t left = lane->deadline_ms - now_ms();
+	int64_t left = lane->deadline_ms - lane_now_ms();
 
 	if (!lane->terminating)
 		return -1;
@@ -226,7 +226,7 @@ static void *lane_run(void *data)
 
 /* Blocking in accept() */
 
-static void serve_blocking(struct lane *lane, int fd)
+static void lane_serve_blocking(struct lane *lane, int fd)
 {
 	const struct timeval patience = {.tv_sec = IDLE_SECONDS};
 	struct connection *connection = connection_new(fd);
@@ -251,12 +251,12 @@ static void *lane_run_blocking(void *data)
 		if (lane->terminating)
 			return NULL;
 		if (!lane->accepting || listener->fd < 0) {
-			orders_ready(lane, &lane->orders_given);
+			lane_on_orders(lane, &lane->orders_given);
 			continue;
 		}
 		fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
 		if (fd >= 0)
-			serve_blocking(lane, fd);
+			lane_serve_blocking(lane, fd);
 		else if (errno != EINTR && errno != ECONNABORTED)
 			err(EXIT_FAILURE, "accept");
 	}
@@ -273,7 +273,7 @@ static void lane_init_epoll(struct lane *lane)
 	    epoll_ctl(lane->epoll, EPOLL_CTL_ADD, lane->orders_given.fd, &event) < 0)
 		err(EXIT_FAILURE, "epoll");
 	for (size_t i = 0; i < lane->options->n_addresses; i++) {
-		if (listener_poll(lane, &lane->listeners[i], EPOLL_CTL_ADD) < 0)
+		if (lane_poll_listener(lane, &lane->listeners[i], EPOLL_CTL_ADD) < 0)
 			err(EXIT_FAILURE, "epoll for a listener");
 	}
 }
@@ -295,8 +295,8 @@ static void lane_init(struct lane *lane, const struct options *options, unsigned
 	else
 		snprintf(service->id, sizeof(service->id), "%s.%u", options->id, number);
 	for (size_t i = 0; i < options->n_addresses; i++)
-		lane->listeners[i] = (struct source){listener_ready, row[i]};
-	lane->orders_given = (struct source){orders_ready, eventfd(0, flags)};
+		lane->listeners[i] = (struct source){lane_on_listener, row[i]};
+	lane->orders_given = (struct source){lane_on_orders, eventfd(0, flags)};
 	if (lane->orders_given.fd < 0)
 		err(EXIT_FAILURE, "eventfd");
 }

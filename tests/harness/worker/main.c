@@ -26,7 +26,7 @@
 #include "rows.h"
 #include "signals.h"
 
-static void raise_fd_limit(void)
+static void main_raise_fd_limit(void)
 {
 	struct rlimit limit;
 
@@ -45,7 +45,7 @@ int main(int argc, char **argv)
 
 	options_parse(&options, argc, argv);
 	signals_init();
-	raise_fd_limit();
+	main_raise_fd_limit();
 	if (options.uid >= 0 &&
 	    setresuid((uid_t)options.uid, (uid_t)options.uid, (uid_t)options.uid) < 0)
 		err(EXIT_FAILURE, "uid %d", options.uid);

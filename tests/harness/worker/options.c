@@ -60,8 +60,8 @@ static const struct argp_option option_table[] = {
         {0},
 };
 
-static int parse_number(const char *text, const char *what, int min, int max,
-                        struct argp_state *state)
+static int options_parse_number(const char *text, const char *what, int min, int max,
+                                struct argp_state *state)
 {
 	long value = 0;
 
@@ -70,7 +70,8 @@ static int parse_number(const char *text, const char *what, int min, int max,
 	return (int)value;
 }
 
-static void parse_address(struct options *options, const char *text, struct argp_state *state)
+static void options_parse_address(struct options *options, const char *text,
+                                  struct argp_state *state)
 {
 	struct address address = {0};
 
@@ -81,19 +82,19 @@ static void parse_address(struct options *options, const char *text, struct argp
 	options->addresses[options->n_addresses++] = address;
 }
 
-static void parse_lanes(struct options *options, enum mode mode, const char *what, const char *text,
-                        struct argp_state *state)
+static void options_parse_lanes(struct options *options, enum mode mode, const char *what,
+                                const char *text, struct argp_state *state)
 {
 	if (options->mode != MODE_PLAIN)
 		argp_error(state, "either --threads or --prefork, and once");
 	options->mode = mode;
-	options->lanes = (unsigned)parse_number(text, what, 1, LANE_MAX, state);
+	options->lanes = (unsigned)options_parse_number(text, what, 1, LANE_MAX, state);
 }
 
-static void check_options(struct options *options, struct argp_state *state)
+static void options_check(struct options *options, struct argp_state *state)
 {
 	if (options->n_addresses == 0)
-		parse_address(options, "0.0.0.0", state);
+		options_parse_address(options, "0.0.0.0", state);
 	if (options->backlog < 0)
 		argp_error(state, "backlog: less than nothing");
 	if (options->blocking && options->n_addresses > 1)
@@ -106,7 +107,7 @@ static void check_options(struct options *options, struct argp_state *state)
 		argp_error(state, "id: longer than %d bytes", ID_MAX);
 }
 
-static void parse_flag(struct options *options, int key)
+static void options_parse_flag(struct options *options, int key)
 {
 	switch (key) {
 	case OPT_V6ONLY:
@@ -139,55 +140,55 @@ static void parse_flag(struct options *options, int key)
 	}
 }
 
-static error_t parse_option(int key, char *arg, struct argp_state *state)
+static error_t options_parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct options *options = state->input;
 
 	switch (key) {
 	case 'p':
-		options->port = (uint16_t)parse_number(arg, "port", 0, UINT16_MAX, state);
+		options->port = (uint16_t)options_parse_number(arg, "port", 0, UINT16_MAX, state);
 		return 0;
 	case 'a':
-		parse_address(options, arg, state);
+		options_parse_address(options, arg, state);
 		return 0;
 	case 'i':
 		options->id = arg;
 		return 0;
 	case OPT_BACKLOG:
-		options->backlog = parse_number(arg, "backlog", 0, 1 << 20, state);
+		options->backlog = options_parse_number(arg, "backlog", 0, 1 << 20, state);
 		return 0;
 	case OPT_THREADS:
-		parse_lanes(options, MODE_THREADS, "threads", arg, state);
+		options_parse_lanes(options, MODE_THREADS, "threads", arg, state);
 		return 0;
 	case OPT_PREFORK:
-		parse_lanes(options, MODE_PREFORK, "prefork", arg, state);
+		options_parse_lanes(options, MODE_PREFORK, "prefork", arg, state);
 		return 0;
 	case OPT_UID:
-		options->uid = parse_number(arg, "uid", 0, INT32_MAX, state);
+		options->uid = options_parse_number(arg, "uid", 0, INT32_MAX, state);
 		return 0;
 	case OPT_DEVICE:
 		options->device = arg;
 		return 0;
 	case OPT_GRACE:
-		options->grace_ms = parse_number(arg, "grace", 0, 1 << 30, state);
+		options->grace_ms = options_parse_number(arg, "grace", 0, 1 << 30, state);
 		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "%s: what is that?", arg);
 		return 0;
 	case ARGP_KEY_END:
-		check_options(options, state);
+		options_check(options, state);
 		return 0;
 	default:
 		if (key < OPT_V6ONLY || key > OPT_GRACE)
 			return ARGP_ERR_UNKNOWN;
-		parse_flag(options, key);
+		options_parse_flag(options, key);
 		return 0;
 	}
 }
 
 static const struct argp parser = {
         .options = option_table,
-        .parser = parse_option,
+        .parser = options_parse_option,
         .doc = "Answers every HTTP request with its id, in the header X-Worker and as the body "
                "(the "
                "path /pid: its pid as the body).\v"
