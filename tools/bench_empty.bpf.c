@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * What the benchmark holds the steering program against: a program that does nothing, and so leaves
+ * The benchmark compares the steering program with this program, which does nothing and so leaves
  * the choice to the kernel's hash.
  */
 #include <linux/bpf.h>

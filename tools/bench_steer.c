@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bench_steer: what the steering program costs a SYN, and how often its ring can be replaced.
- * tools/bench runs it, in a network namespace of its own, and reads its JSON.
+ * bench_steer: measures what the steering program adds to the cost of a SYN, and how often its ring
+ * can be replaced. tools/bench runs it in a network namespace and reads its JSON.
  *
  * A group of real listeners gets real SYNs over loopback, from client addresses all over
- * 127.0.0.0/8. Now an empty program is attached to it, now the steering program, and what the
- * kernel does with a SYN is timed as a whole. The program's own clock alone won't do: the chosen
- * listener is not in the CPU's cache if there are many, and whoever reads it first waits for it.
- * The steering program does, on its own time; with an empty one the kernel's hash picks one of just
- * as many listeners, and the same wait comes right behind the program.
+ * 127.0.0.0/8. An empty program and the steering program are attached to it in turns, and the whole
+ * time that the kernel spends on a SYN is measured. The kernel's run time of the program alone
+ * would mislead: with many listeners the chosen one is not in the CPU's cache, and the code that
+ * reads it first waits for it. The steering program waits within its run time. With an empty
+ * program the kernel's hash picks one of as many listeners, and the same wait follows the run.
  *
- * The difference is a hundredth of what a SYN takes, so everything else has to be the same, and
- * short: the same listeners, by turns of a few SYNs. The listeners' queues are full, so that each
- * SYN is dropped when the listener has been found and read: no memory, no timer, no answer, and
- * nothing is left behind.
+ * The difference is a hundredth of the time of a SYN, so all else must be equal and short: the same
+ * listeners, in turns of a few SYNs. The queues of the listeners are full, so that the kernel drops
+ * each SYN after it has found and read the listener. A dropped SYN needs no memory, timer or
+ * answer, and leaves nothing behind.
  *
- * Then the kernel's own clock of the program's runs (BPF_ENABLE_STATS), which also tells that each
- * SYN makes exactly one.
+ * Afterwards the kernel's run time of the program is measured (BPF_ENABLE_STATS), which also shows
+ * that each SYN causes exactly one run.
  */
 #include <argp.h>
 #include <err.h>
@@ -42,9 +42,9 @@
 #include "steer.skel.h"
 
 #define GROUPS       5
-#define EACH         16   /* SYNs a listener to see which ones get any */
-#define CLOCKED      2048 /* SYNs a turn of what is timed by the program's clock ... */
-#define CLOCKED_EACH 150  /* ... once in so many rounds */
+#define EACH         16   /* SYNs per listener, to find the listeners that get any */
+#define CLOCKED      2048 /* SYNs in a turn that measures the run time ... */
+#define CLOCKED_EACH 150  /* ... one such turn for so many rounds */
 #define FIRST_PORT   20000
 #define SETTLE_TRIES 1000
 #define SWITCHES     2000 /* ring updates for one figure */
@@ -53,9 +53,9 @@
 #define SO_ATTACH_REUSEPORT_EBPF 52
 #endif
 
-/* What is attached to a group, in turns. */
+/* The programs that are attached to a group in turns. */
 enum side {
-	EMPTY,       /* a program that does nothing: the kernel's hash picks */
+	EMPTY,       /* does nothing: the kernel's hash picks */
 	ROUND_ROBIN, /* the steering program */
 	STICKY,
 	SIDE_MAX,
@@ -71,8 +71,8 @@ struct group {
 	struct steer_bpf *steer;
 	struct rpd_schedule *schedules; /* one for each policy */
 	struct rpd_control *control;
-	struct json_object *syn_ns[SIDE_MAX]; /* of each turn: mean time of a SYN in all */
-	struct json_object *run_ns[SIDE_MAX]; /* of each turn: mean run, by the program's clock */
+	struct json_object *syn_ns[SIDE_MAX]; /* for each turn: mean time of a SYN */
+	struct json_object *run_ns[SIDE_MAX]; /* for each turn: mean run time of the program */
 };
 
 struct counted {
@@ -151,7 +151,7 @@ static void bench_steer_load_steering(struct group *group)
 	bench_steer_make_ring(&group->schedules[RPD_STICKY], group->slots, RPD_STICKY);
 }
 
-/* Puts one side in force; returns the program that is attached then. */
+/* Attaches the program of one side, and returns its descriptor. */
 static int bench_steer_attach_side(struct bench *bench, struct group *group, enum side side)
 {
 	int prog_fd = bpf_program__fd(side == EMPTY ? bench->empty->progs.empty
@@ -164,7 +164,8 @@ static int bench_steer_attach_side(struct bench *bench, struct group *group, enu
 	return prog_fd;
 }
 
-/* One connection each: round robin sees to that. A queue that may have none is full with one. */
+/* Connects once to each listener, by round robin. A queue with backlog 0 is full with one
+ * connection. */
 static void bench_steer_fill_queues(const struct group *group)
 {
 	struct sockaddr_in address;
@@ -184,12 +185,12 @@ static void bench_steer_fill_queues(const struct group *group)
 
 		len = sizeof(info);
 		if (getsockopt(group->listeners[slot], IPPROTO_TCP, TCP_INFO, &info, &len) < 0 ||
-		    info.tcpi_unacked != 1) /* of a listener, the length of its queue */
+		    info.tcpi_unacked != 1) /* on a listener, the length of its queue */
 			errx(EXIT_FAILURE, "the queue of slot %u is not full", slot);
 	}
 }
 
-/* Servers' listeners lie in memory in any order, and not in that of their slots. */
+/* The listeners of a real server are not in memory in the order of their slots. */
 static void bench_steer_shuffle(struct bench *bench, int *fds, unsigned n)
 {
 	for (unsigned left = n; left > 1; left--) {
@@ -201,7 +202,7 @@ static void bench_steer_shuffle(struct bench *bench, int *fds, unsigned n)
 	}
 }
 
-/* The listeners stay open to the end of the process. */
+/* The listeners stay open until the process ends. */
 static void bench_steer_open_group(struct bench *bench, struct group *group, unsigned slots,
                                    uint16_t port)
 {
@@ -249,7 +250,7 @@ static uint32_t bench_steer_count_drops(int listener)
 	return info[SK_MEMINFO_DROPS];
 }
 
-/* How many of the listeners get SYNs. */
+/* The number of listeners that get SYNs. */
 static unsigned bench_steer_count_reached(struct bench *bench, struct group *group, enum side side)
 {
 	uint32_t before[RPD_SLOT_MAX];
@@ -281,7 +282,7 @@ static void bench_steer_clock_runs(struct bench *bench, struct group *group, enu
 
 	for (unsigned sent = 0; sent < CLOCKED; sent += SYN_BATCH)
 		bench_syn_send(&bench->sender, group->port);
-	/* ksoftirqd may still be at the last ones. */
+	/* ksoftirqd may still be handling the last SYNs. */
 	for (int i = 0; i < SETTLE_TRIES; i++) {
 		after = bench_steer_read_stats(prog_fd);
 		if (after.runs - before.runs >= CLOCKED)
@@ -343,7 +344,7 @@ static void bench_steer_compute_ring(const struct group *group, struct rpd_sched
 	schedule_build(draft);
 }
 
-/* Where it is not in force; then the word is flipped. */
+/* Writes the schedule that is not active, then activates it. */
 static void bench_steer_write_ring(const struct group *group, struct rpd_schedule *draft)
 {
 	uint32_t next = !group->control->active;
@@ -352,7 +353,7 @@ static void bench_steer_write_ring(const struct group *group, struct rpd_schedul
 	__atomic_store_n(&group->control->active, next, __ATOMIC_RELEASE);
 }
 
-/* CPU time of one call: other programs on the machine don't count. */
+/* The mean CPU time of a call of @step, in us; other programs on the machine don't affect it. */
 static struct json_object *
 bench_steer_time_step(void (*step)(const struct group *, struct rpd_schedule *),
                       const struct group *group, struct rpd_schedule *draft)
@@ -392,7 +393,7 @@ static void bench_steer_raise_fd_limit(void)
 		err(EXIT_FAILURE, "setrlimit");
 }
 
-/* The kernel handles what is sent over loopback on the sender's CPU. */
+/* The kernel handles packets over loopback on the sender's CPU. */
 static void bench_steer_pin_to_cpu(void)
 {
 	cpu_set_t one;
@@ -427,15 +428,16 @@ static error_t bench_steer_parse_option(int key, char *arg, struct argp_state *s
 }
 
 static const struct argp_option option_table[] = {
-        {"rounds", 'r', "N", 0, "Turns of each program at each number of slots (default 3000)", 0},
+        {"rounds", 'r', "N", 0,
+         "Measure N turns of each program at each number of slots (default 3000)", 0},
         {0},
 };
 
 static const struct argp parser = {
         .options = option_table,
         .parser = bench_steer_parse_option,
-        .doc = "Measures the steering program on real SYNs, and prints JSON. Run it in a network "
-               "namespace of its own, loopback up; `tools/bench` does.",
+        .doc = "Measures the steering program on real SYNs and prints JSON. Run it in a separate "
+               "network namespace with loopback up, as `tools/bench` does.",
 };
 
 int main(int argc, char **argv)

@@ -62,7 +62,8 @@ static uint16_t bench_syn_fold_sum(uint32_t sum)
 	return (uint16_t)~sum;
 }
 
-/* From a random client; the kernel fills in the IP header's checksum and length. */
+/* Makes a SYN from a random client. The kernel fills in the checksum and the length of the IP
+ * header. */
 static void bench_syn_init(struct syn *syn, struct syn_sender *sender, uint16_t port)
 {
 	uint32_t random = bench_syn_random(sender);

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Process 1 of a test guest: makes the system that the tests expect, runs the plan, and reports.
+ * Process 1 of a test guest: sets up the system that the tests expect, runs the plan, and reports.
  *
  * The plan is a file of lines whose words are separated by tabs:
- *   module PATH                        load it
- *   env NAME=VALUE                     for all tests that follow; "env NAME" ends it
- *   test NAME SECONDS PROGRAM ARG...   run it; after that time it is killed
- *   shell PROGRAM ARG...               the same on the console, without an end
+ *   module PATH                        load a kernel module
+ *   env NAME=VALUE                     set a variable for all following tests; "env NAME" unsets it
+ *   test NAME SECONDS PROGRAM ARG...   run a test, and kill it after SECONDS
+ *   shell PROGRAM ARG...               run a program on the console, without a time limit
  *
- * The report goes to a serial port of its own, which is a file on the host:
+ * The report goes to a second serial port, which is a file on the host:
  *   begin NAME SECONDS
  *   | TEXT                             a line of the test's output
  *   left TEXT                          something that the test left behind
  *   end NAME exit|signal NUMBER MS     or: end NAME timeout SECONDS MS
- *   tainted MASK                       what the kernel thinks of itself after all of them
+ *   tainted MASK                       the kernel's taint flags after all tests
  *   done
- * Without its last line the report is incomplete: the guest has crashed or was stopped.
+ * A report without its last line is incomplete: the guest has crashed or was stopped.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -44,9 +44,9 @@
 #define REPORT   "/dev/ttyS1"
 #define LINE_MAX 1024
 #define WORD_MAX 1024
-#define LEFT_MAX 64 /* BPF objects of a kind; more are not listed */
+#define LEFT_MAX 64 /* BPF objects of a kind that are listed */
 
-/* How long a test's BPF objects may take to go: the kernel frees them after grace periods. */
+/* How long a test's BPF objects may remain: the kernel frees them after grace periods. */
 #define LEFT_SECONDS 20
 
 static FILE *report_file;
@@ -62,7 +62,7 @@ __attribute__((format(printf, 1, 2))) static void init_report(const char *format
 	fflush(report_file);
 }
 
-/* For the log: the console. */
+/* Logs a line to the console. */
 __attribute__((format(printf, 1, 2))) static void init_log(const char *format, ...)
 {
 	va_list args;
@@ -112,7 +112,7 @@ static void init_make_system(void)
 	init_mount("tmpfs", "/run", "mode=0755");
 	init_mount("cgroup2", "/sys/fs/cgroup", NULL);
 	init_mount("bpf", "/sys/fs/bpf", "mode=0700");
-	/* unshare(1) and ip-netns(8) want to change how mounts propagate. */
+	/* unshare(1) and ip-netns(8) change how mounts propagate. */
 	mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL);
 
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -164,7 +164,7 @@ struct bpf_ids {
 struct kind {
 	const char *name;
 	enum bpf_cmd next, open;
-	struct bpf_ids first; /* those that were there before the tests: the kernel's own */
+	struct bpf_ids first; /* objects from before the tests: the kernel's own */
 };
 
 static struct kind kinds[] = {
@@ -194,7 +194,7 @@ static bool init_has_id(const struct bpf_ids *all, uint32_t id)
 	return false;
 }
 
-/* Those that were not there at first. */
+/* Objects that did not exist before the tests. */
 static struct bpf_ids init_list_new_bpf(const struct kind *kind)
 {
 	struct bpf_ids now = init_list_bpf(kind), news = {};
@@ -207,7 +207,7 @@ static struct bpf_ids init_list_new_bpf(const struct kind *kind)
 
 static void init_report_bpf(const struct kind *kind, uint32_t id)
 {
-	union bpf_attr attr = {.prog_id = id}; /* map_id and link_id are at the same place */
+	union bpf_attr attr = {.prog_id = id}; /* map_id and link_id are at the same offset */
 	struct bpf_prog_info program = {};
 	struct bpf_map_info map = {};
 	const char *name = "";
@@ -231,7 +231,7 @@ static void init_report_bpf(const struct kind *kind, uint32_t id)
 		close(fd);
 }
 
-/* Reports what is there although all processes have ended; what it reports it doesn't again. */
+/* Reports the BPF objects that remain after all processes have ended, each of them once. */
 static void init_report_left_bpf(void)
 {
 	int64_t end = init_now_ms() + LEFT_SECONDS * 1000;
@@ -271,7 +271,7 @@ static void init_exec_test(char **argv, int output)
 	_exit(127);
 }
 
-/* Ends everything but ourselves. */
+/* Kills all other processes. */
 static void init_kill_all(void)
 {
 	kill(-1, SIGKILL);
@@ -305,7 +305,7 @@ static void init_add_lines(struct lines *lines, const char *data, size_t n)
 	}
 }
 
-/* Passes on what there is now. Returns false when there will be no more. */
+/* Passes on the available output. Returns false at its end. */
 static bool init_pass_on_output(int fd, struct lines *lines)
 {
 	char data[4096];
@@ -316,7 +316,7 @@ static bool init_pass_on_output(int fd, struct lines *lines)
 	return n < 0 && errno == EAGAIN;
 }
 
-/* Reaps until @pid has ended. Returns false if it has not yet. */
+/* Reaps ended processes. Returns true and the exit status if @pid has ended. */
 static bool init_reap(pid_t pid, int *ret_status)
 {
 	int status;
@@ -408,7 +408,7 @@ static void init_run_line(char *line)
 	else if (strcmp(words[0], "shell") == 0 && n > 1)
 		init_run_shell(words + 1);
 	else
-		init_report("left plan: no such line: %s", words[0]);
+		init_report("left plan: unknown line: %s", words[0]);
 }
 
 static void init_report_taint(void)
@@ -445,7 +445,7 @@ int main(void)
 	}
 	tcdrain(fileno(report_file));
 	sync();
-	/* The machine ends at both; some have no way to power off. */
+	/* QEMU ends after either call; some machines can't power off. */
 	reboot(RB_POWER_OFF);
 	reboot(RB_AUTOBOOT);
 	return 1;

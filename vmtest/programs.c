@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vmtest_programs: loads all programs of compiled BPF objects into this kernel, and prints for each
- * a line of JSON: what the verifier had to do for it, and how large it has become.
+ * vmtest_programs: loads all programs of compiled BPF objects into this kernel. For each program it
+ * prints a line of JSON: the number of instructions that the verifier processed, and its size.
  *
  * usage: vmtest_programs OBJECT...
  */

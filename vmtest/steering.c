@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vmtest_steering: what a run of the steering program costs on this kernel, beside a program that
- * does nothing, and how often a second its ring can be replaced. Prints a line of JSON, then what
- * test programs end with.
+ * vmtest_steering: measures what a run of the steering program costs on this kernel, compared with
+ * a program that does nothing, and how often a second its ring can be replaced. Prints a line of
+ * JSON, then the last line of a test program.
  *
- * Real SYNs reach a group of listeners from all over 127.0.0.0/8, on one or several CPUs at once;
- * nobody has the clients' sockets, so the kernel resets the handshake at once, in the same system
- * call. The kernel takes the time of each run, that of reading its clock twice included, which the
- * program that does nothing shows. Programs take turns, a batch each, so that a noisy moment hits
- * all of them.
+ * Real SYNs arrive at a group of listeners from addresses all over 127.0.0.0/8, on one or several
+ * CPUs at once. The clients have no sockets, so the kernel resets the handshake in the same system
+ * call. The kernel measures the time of each run. That time includes two reads of its clock; the
+ * program that does nothing shows their cost. The programs take turns, a batch each, so that noise
+ * affects all of them.
  */
 #include <argp.h>
 #include <errno.h>
@@ -75,7 +75,7 @@ static uint32_t steering_random(uint32_t *state)
 	return *state;
 }
 
-/* A batch of SYNs from a CPU. No check may fail in here: it is a thread of its own. */
+/* Sends a batch of SYNs from a CPU. Runs in a thread, so no CHECK may fail here. */
 static void *steering_send_batch(void *arg)
 {
 	struct sender *sender = arg;
@@ -110,7 +110,7 @@ static struct counted steering_read_runs(int fd)
 	return (struct counted){info.run_cnt, info.run_time_ns};
 }
 
-/* Mean time of a run of @fd in a batch from each CPU. */
+/* Mean time in ns of a run of program @fd, over a batch of SYNs from each CPU. */
 static double steering_time_run(struct bed *bed, int fd, unsigned int round)
 {
 	const unsigned int n = options.cpus * options.batch;
@@ -139,7 +139,7 @@ static double steering_time_run(struct bed *bed, int fd, unsigned int round)
 		CHECK_EQ(senders[i].result, 0);
 	}
 	pthread_barrier_destroy(&start);
-	/* ksoftirqd may still be at the last ones. */
+	/* ksoftirqd may still be handling the last SYNs. */
 	CHECK_COMES((after = steering_read_runs(fd)).runs - before.runs >= n);
 	return (double)(after.ns - before.ns) / (double)(after.runs - before.runs);
 }
@@ -170,7 +170,7 @@ static void steering_measure_runs(struct bed *bed, struct json_object *result)
 		json_object_object_add(result, program_names[i], of[i]);
 	}
 	bed_watch_runs(bed);
-	for (unsigned int round = 0; round <= options.rounds; round++) /* the first one warms up */
+	for (unsigned int round = 0; round <= options.rounds; round++) /* round 0 warms up */
 		for (enum program turn = 0; turn < PROGRAM_MAX; turn++) {
 			const enum program i = (turn + round) % PROGRAM_MAX;
 			double ns;
@@ -185,7 +185,7 @@ static void steering_measure_runs(struct bed *bed, struct json_object *result)
 		}
 }
 
-/* Rings computed and put in force a second of CPU time; by command it takes a grace period more. */
+/* Rings computed and activated per second of CPU time. A command also waits for a grace period. */
 static double steering_measure_switches(struct bed *bed)
 {
 	struct timespec begin, end;
@@ -246,17 +246,18 @@ static error_t steering_parse_option(int key, char *arg, struct argp_state *stat
 }
 
 static const struct argp_option option_table[] = {
-        {"slots", 's', "N", 0, "Listeners (default 8)"},
-        {"cpus", 'c', "N", 0, "CPUs that SYNs come on at the same time (default 1)"},
-        {"rounds", 'r', "N", 0, "Batches of each program (default 20)"},
-        {"batch", 'b', "N", 0, "SYNs in a batch, from each CPU (default 1024)"},
+        {"slots", 's', "N", 0, "Open N listeners (default 8)"},
+        {"cpus", 'c', "N", 0, "Send SYNs on N CPUs at the same time (default 1)"},
+        {"rounds", 'r', "N", 0, "Measure N batches of each program (default 20)"},
+        {"batch", 'b', "N", 0, "Send N SYNs in a batch from each CPU (default 1024)"},
         {0},
 };
 
 static const struct argp parser = {
         .options = option_table,
         .parser = steering_parse_option,
-        .doc = "Measures the steering program on real SYNs, as root, in a namespace of its own.",
+        .doc = "Measures the steering program on real SYNs in its own network namespace. Needs "
+               "root.",
 };
 
 int main(int argc, char **argv)

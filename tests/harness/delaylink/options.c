@@ -18,12 +18,14 @@ enum {
 };
 
 static const struct argp_option option_table[] = {
-        {"a", 'a', "NETNS", 0, "One end's namespace: a path such as /proc/PID/ns/net, or self"},
-        {"b", 'b', "NETNS", 0, "The other end's"},
-        {"name-a", OPT_NAME_A, "IF", 0, "Interface to make there (default link-a)"},
-        {"name-b", OPT_NAME_B, "IF", 0, "(default link-b)"},
-        {"addr-a", OPT_ADDR_A, "ADDR/LEN,...", 0, "Its addresses, IPv4 and IPv6"},
-        {"addr-b", OPT_ADDR_B, "ADDR/LEN,...", 0, 0},
+        {"a", 'a', "NETNS", 0, "Namespace of one end: a path such as /proc/PID/ns/net, or self"},
+        {"b", 'b', "NETNS", 0, "Namespace of the other end"},
+        {"name-a", OPT_NAME_A, "IF", 0,
+         "Interface to create in the namespace of --a (default link-a)"},
+        {"name-b", OPT_NAME_B, "IF", 0,
+         "Interface to create in the namespace of --b (default link-b)"},
+        {"addr-a", OPT_ADDR_A, "ADDR/LEN,...", 0, "IPv4 and IPv6 addresses of interface a"},
+        {"addr-b", OPT_ADDR_B, "ADDR/LEN,...", 0, "IPv4 and IPv6 addresses of interface b"},
         {"delay-us", OPT_DELAY, "US", 0, "One-way delay (default 5000)"},
         {"queue", OPT_QUEUE, "N", 0, "Packets under way in each direction (default 16384)"},
         {0},
@@ -75,7 +77,7 @@ static error_t options_parse_option(int key, char *arg, struct argp_state *state
 		options->queue = (size_t)options_parse_number(arg, "queue", 1, 1 << 20, state);
 		return 0;
 	case ARGP_KEY_ARG:
-		argp_error(state, "%s: what is that?", arg);
+		argp_error(state, "unexpected argument '%s'", arg);
 		return 0;
 	case ARGP_KEY_END:
 		options_check(options, state);
@@ -89,8 +91,9 @@ static const struct argp parser = {
         .options = option_table,
         .parser = options_parse_option,
         .doc = "Joins two network namespaces by a link with a delay.\v"
-               "Prints \"ready\" when the link is up. SIGTERM and SIGINT end it and its "
-               "interfaces; what was carried and dropped is then written to standard error.",
+               "Prints \"ready\" when the link is up. SIGTERM and SIGINT remove the interfaces, "
+               "print how many packets were carried and dropped to standard error, and end the "
+               "program.",
 };
 
 void options_parse(struct options *options, int argc, char **argv)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * With --leave-children a child is never traced at all, rather than let go of: so it is not stopped
- * either, and nothing of it depends on what becomes of us. The kernel tells the kinds of clone()
- * apart by what it does: a vfork() and one that sends SIGCHLD when it ends are events of their own,
- * which we do not ask for. What is left are threads, which we want, and processes that end with
- * another signal or none: of these we let go.
+ * With --leave-children a child is never traced, instead of being traced and detached. So it is not
+ * stopped, and doesn't depend on this process. The kernel has one event for vfork(), one for a
+ * clone() whose child sends SIGCHLD at its end, and one for other calls of clone(). Only the last
+ * one is requested: it reports threads, which are traced, and processes that end with another
+ * signal or none, which are detached.
  */
 #include "trace.h"
 
@@ -48,7 +48,7 @@ static void trace_forget_tracee(struct trace *trace, pid_t tid)
 	*tracee = trace->tracees[--trace->n];
 }
 
-/* ESRCH is no error anywhere here: a tracee can be killed at any time. */
+/* ESRCH is not an error in this file: a tracee can be killed at any time. */
 static void trace_resume_tracee(const struct trace *trace, pid_t tid, int signal)
 {
 	int request = trace->counting ? PTRACE_SYSCALL : PTRACE_CONT;
@@ -57,7 +57,7 @@ static void trace_resume_tracee(const struct trace *trace, pid_t tid, int signal
 		err(EXIT_FAILURE, "resume %d", tid);
 }
 
-/* Whether it is to be left alone: another process. */
+/* Whether --leave-children excludes @tid: it belongs to another process. */
 static bool trace_is_left_alone(const struct trace *trace, pid_t tid)
 {
 	return trace->options->leave_children && syscall(SYS_tgkill, trace->root, tid, 0) < 0 &&
@@ -66,7 +66,8 @@ static bool trace_is_left_alone(const struct trace *trace, pid_t tid)
 
 /* Counting */
 
-/* What runs already (a thread that a library began) is stopped, to be resumed with counting. */
+/* Stops the other threads, such as one that a library started, so that they are resumed with
+ * counting. */
 static void trace_start_counting(struct trace *trace, pid_t tid)
 {
 	trace->counting = true;
@@ -76,7 +77,7 @@ static void trace_start_counting(struct trace *trace, pid_t tid)
 	}
 }
 
-/* With an execve() in a thread, that thread goes on under the id of its process. */
+/* A thread that calls execve() continues under the id of its process. */
 static void trace_on_execve(struct trace *trace, pid_t tid)
 {
 	unsigned long former = 0;
@@ -98,7 +99,7 @@ static void trace_on_execve(struct trace *trace, pid_t tid)
 	}
 }
 
-/* "read#3 entry": the third read() since the count began. */
+/* Writes a point such as "read#3 entry": the third read() since counting started. */
 static void trace_format_point(const struct trace *trace, unsigned int call, bool entry,
                                char buf[POINT_MAX])
 {
@@ -109,8 +110,8 @@ static void trace_format_point(const struct trace *trace, unsigned int call, boo
 }
 
 /*
- * Returns true when this is the stop to kill at. An exit whose entry was not counted (of the first
- * execve, above all) is not counted either.
+ * Counts a system-call stop. Returns true if it is the stop to kill at. An exit is not counted if
+ * its entry was not, as for the first execve.
  */
 static bool trace_on_call(struct trace *trace, pid_t tid)
 {
@@ -142,7 +143,10 @@ static bool trace_on_call(struct trace *trace, pid_t tid)
 	return true;
 }
 
-/* Also those of which no stop was seen yet are caught: they stop first, or PTRACE_O_EXITKILL. */
+/*
+ * Kills all tracees. A tracee that has not reported a stop yet is killed when it does, or by
+ * PTRACE_O_EXITKILL.
+ */
 static void trace_kill_all(struct trace *trace)
 {
 	int status;
@@ -165,7 +169,7 @@ static bool trace_is_stop_signal(int signal)
 	return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
 }
 
-/* Handles a stop and resumes. Returns false when all is to be killed. */
+/* Handles a stop and resumes the tracee. Returns false if this is the stop to kill at. */
 static bool trace_on_stop(struct trace *trace, pid_t tid, int status)
 {
 	int signal = WSTOPSIG(status), event = status >> 16;
@@ -238,7 +242,8 @@ static void trace_start_command(struct trace *trace, long options)
 {
 	int go[2];
 
-	/* Orphans come to us: when we return, the whole tree is reaped, not only dead. */
+	/* Orphans become our children, so that the whole process tree is reaped when killat ends.
+	 */
 	if (!trace->options->leave_children &&
 	    prctl(PR_SET_CHILD_SUBREAPER, 1UL, 0UL, 0UL, 0UL) < 0)
 		err(EXIT_FAILURE, "PR_SET_CHILD_SUBREAPER");
@@ -255,7 +260,7 @@ static void trace_start_command(struct trace *trace, long options)
 	close(go[1]);
 }
 
-/* Returns how many of its threads were not traced yet. */
+/* Traces the threads of the process that are not traced yet. Returns their number. */
 static size_t trace_seize_threads(struct trace *trace, long options)
 {
 	const struct dirent *entry;
@@ -275,14 +280,14 @@ static size_t trace_seize_threads(struct trace *trace, long options)
 		if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)options) == 0)
 			trace_get_tracee(trace, tid);
 		else if (trace->n ==
-		         0) /* else it was traced already, with who began it, or has ended */
+		         0) /* a later thread may be traced already, or may have ended */
 			err(EXIT_FAILURE, "trace process %d", trace->root);
 	}
 	closedir(dir);
 	return trace->n - before;
 }
 
-/* It goes on when we end: we have not started it. */
+/* Without PTRACE_O_EXITKILL: the process was not started here, and continues when killat ends. */
 static void trace_seize_process(struct trace *trace, long options)
 {
 	trace->root = trace->options->pid;

@@ -16,7 +16,7 @@ void answer_reset(struct answer *answer)
 	memset(answer->tail, 0, sizeof(answer->tail));
 }
 
-/* Reads the head once it is whole; afterwards the text up to the body ends with a NUL. */
+/* Parses the head once it is complete; the text up to the body then ends with a NUL. */
 static enum answer_state answer_read_head(struct answer *answer)
 {
 	char *end = memmem(answer->text, answer->len, "\r\n\r\n", 4);
@@ -41,8 +41,8 @@ static enum answer_state answer_read_head(struct answer *answer)
 }
 
 /*
- * A chunked body is taken to be whole when what came so far ends with the last chunk: exact unless
- * a chunk carries those very bytes at the end of a segment.
+ * A chunked body is taken as complete if the bytes received so far end with the last chunk. This is
+ * wrong only if a chunk contains these bytes at the end of a segment.
  */
 static bool answer_ends_with_last_chunk(const struct answer *answer)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The clock of all times here and in the log: CLOCK_MONOTONIC, in microseconds. */
+/* The clock of all times in this program and its log: CLOCK_MONOTONIC, in microseconds. */
 #pragma once
 
 #include <stdint.h>

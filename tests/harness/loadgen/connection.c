@@ -52,7 +52,7 @@ static void connection_close(struct connections *all, struct connection *connect
 	close(connection->fd);
 }
 
-/* The only way out for a connection: every one that was begun is counted here, once. */
+/* Every connection that was begun ends here, and is counted once. */
 static void connection_finish(struct connections *all, struct connection *connection,
                               enum outcome outcome)
 {
@@ -115,8 +115,8 @@ static void connection_hold(struct connections *all, struct connection *connecti
 }
 
 /*
- * Sends what is left of the request. On loopback the handshake is over when connect() returns, so
- * that this succeeds at once and costs no wakeup; else EAGAIN says to wait.
+ * Sends the rest of the request. On loopback the handshake is complete when connect() returns, so
+ * the first call succeeds and needs no wakeup. Otherwise send() returns EAGAIN.
  */
 static void connection_send(struct connections *all, struct connection *connection)
 {
@@ -143,7 +143,7 @@ static void connection_send(struct connections *all, struct connection *connecti
 		connection_fail(all, connection, "epoll for", -r);
 }
 
-/* With an empty request there is no answer to wait for: to be connected is enough. */
+/* With an empty request no answer is expected: an established connection has succeeded. */
 static void connection_connected(struct connections *all, struct connection *connection)
 {
 	int error = 0, r;
@@ -264,9 +264,9 @@ uint64_t connections_expiry_us(const struct connections *all)
 	return first ? first->asked_us + all->options->timeout_us : UINT64_MAX;
 }
 
-void connections_expire(struct connections *all, uint64_t looked_us)
+void connections_expire(struct connections *all, uint64_t polled_us)
 {
-	while (looked_us >= connections_expiry_us(all))
+	while (polled_us >= connections_expiry_us(all))
 		connection_finish(all, TAILQ_FIRST(&all->waiting), OUTCOME_TIMEOUT);
 }
 
@@ -278,7 +278,7 @@ void connections_release(struct connections *all)
 	}
 }
 
-/* Room for the connections that are open at once, and leave to have as many descriptors. */
+/* Allocates the connections that can be open at the same time, and raises the descriptor limit. */
 static void connections_init_pool(struct connections *all)
 {
 	const struct options *options = all->options;
@@ -288,7 +288,7 @@ static void connections_init_pool(struct connections *all)
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		err(EXIT_FAILURE, "getrlimit");
 	if (all->pool_size + SPARE_FDS > limit.rlim_max)
-		errx(EXIT_USAGE, "%zu connections at once: this process may have %ju descriptors",
+		errx(EXIT_USAGE, "%zu connections at once: the descriptor limit is %ju",
 		     all->pool_size, (uintmax_t)limit.rlim_max);
 	limit.rlim_cur = limit.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The connections: each is begun, asks, is answered and finished, and then counted, once. They are
- * driven by the events of one epoll instance; when to begin one and when to stop is decided by
- * run.c.
+ * The connections. Each connects, sends a request, receives the answer, and is counted once when it
+ * ends. They are driven by the events of one epoll instance; run.c decides when to begin a
+ * connection and when to stop.
  */
 #pragma once
 
@@ -23,9 +23,9 @@ struct connection {
 	struct target *target;
 	struct worker *worker; /* of the first answer */
 	uint64_t begin_us;     /* just before connect() */
-	uint64_t asked_us;     /* when the answer that is awaited was asked for */
+	uint64_t asked_us;     /* when the current request was begun */
 	uint64_t answers;
-	size_t sent; /* bytes of the request that went out */
+	size_t sent; /* bytes of the request that were sent */
 	int fd;
 	uint32_t watched; /* epoll events */
 	bool held;
@@ -38,14 +38,14 @@ struct connections {
 	struct target *targets;
 	struct connection *pool;
 	size_t pool_size;
-	size_t pool_touched; /* connections of the pool that were ever used */
+	size_t pool_touched; /* connections of the pool that have been used */
 	SLIST_HEAD(, connection) unused;
 	TAILQ_HEAD(waiting_list, connection) waiting;
-	int epoll; /* its events point to the connection */
+	int epoll; /* each event points to its connection */
 	FILE *log;
 	uint64_t in_flight; /* begun, and neither finished nor held */
 	uint64_t held;
-	bool stopping; /* no more questions on a connection that was answered */
+	bool stopping; /* send no further request on an answered connection */
 	char scratch[65536];
 };
 
@@ -53,20 +53,23 @@ struct connections {
 void connections_init(struct connections *all, const struct options *options,
                       struct results *results);
 
-/* Returns false when the log could not be written. */
+/* Returns false if the log could not be written. */
 bool connections_deinit(struct connections *all);
 
-/* The next one, to the target whose turn it is. */
+/* Begins a connection to the next target. */
 void connections_begin(struct connections *all);
 
 void connection_ready(struct connections *all, struct connection *connection, uint32_t events);
 
-/* When the first of those that wait has waited long enough; UINT64_MAX: none waits. */
+/* When the next waiting connection expires; UINT64_MAX if none waits. */
 uint64_t connections_expiry_us(const struct connections *all);
 
-/* Finishes those that had waited for too long already at @looked_us, when events were last asked
- * for: if this process was stopped for a while, what came meanwhile is read first. */
-void connections_expire(struct connections *all, uint64_t looked_us);
+/*
+ * Finishes the connections that expired before @polled_us, when events were last read. So, after
+ * this process was stopped for a while, it reads the answers that arrived meanwhile before it
+ * expires connections.
+ */
+void connections_expire(struct connections *all, uint64_t polled_us);
 
-/* Finishes those that are held open. */
+/* Finishes the connections that are held open. */
 void connections_release(struct connections *all);

@@ -16,5 +16,5 @@ struct latency {
 
 void latency_add(struct latency *latency, uint64_t us);
 
-/* The highest value of the bucket in which @share of all values are reached. */
+/* The upper bound of the bucket that contains the quantile @share (0 to 1). */
 uint64_t latency_quantile(const struct latency *latency, double share);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * loadgen: opens TCP connections, asks one HTTP question (or several) on each, and says of every
- * single connection how it ended and which worker answered it. It exists to prove statements such
- * as "nothing was lost during the reload", so the outcomes are counted, never sampled, and the
- * faults of the client's own machine (no free port, no descriptor) are kept apart.
+ * loadgen: opens TCP connections, sends one or several HTTP requests on each, and records how every
+ * connection ended and which worker answered it. It exists to prove statements such as "no
+ * connection was lost during the reload". So outcomes are counted, never sampled, and faults of the
+ * client's machine (no free port, no descriptor) have an outcome of their own.
  *
- * It is not a benchmark of HTTP servers: one thread, one small answer at a time, no TLS, no
- * HTTP/2, no pipelining, addresses only by number.
+ * It doesn't benchmark HTTP servers: it has one thread and reads one small answer at a time,
+ * without TLS, HTTP/2 and pipelining. Addresses are numeric.
  */
 #include <err.h>
 #include <stdlib.h>
@@ -33,7 +33,7 @@ int main(int argc, char **argv)
 		report_text(&results);
 	status = results_failed(&results) ? EXIT_FAILURE : EXIT_SUCCESS;
 	if (!connections_deinit(&connections)) {
-		warnx("log %s: not all of it could be written", options.log);
+		warnx("log %s: could not be written completely", options.log);
 		status = EXIT_FAILURE;
 	}
 	workers_deinit(&results.workers);

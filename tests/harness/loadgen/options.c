@@ -20,36 +20,37 @@ enum {
 
 static const struct argp_option option_table[] = {
         {"target", 't', "ADDR:PORT", 0,
-         "Where to connect; [ADDR]:PORT for IPv6. Repeatable: connections take the targets in "
-         "turn"},
-        {"connections", 'n', "N", 0, "How many to begin in all (default 0: until stopped)"},
-        {"concurrency", 'c', "C", 0, "How many may wait for an answer at once (default 64)"},
-        {"rate", 'r', "R", 0, "Connections a second (default 0: as fast as the machine gives)"},
-        {"duration", 'd', "S", 0, "Stop after S seconds, as a signal would"},
+         "Connect to this address; [ADDR]:PORT for IPv6. Repeatable: connections take the targets "
+         "in turn"},
+        {"connections", 'n', "N", 0, "Begin N connections (default 0: until stopped)"},
+        {"concurrency", 'c', "C", 0,
+         "Let at most C connections wait for an answer at the same time (default 64)"},
+        {"rate", 'r', "R", 0, "Begin R connections a second (default 0: as many as possible)"},
+        {"duration", 'd', "S", 0, "Stop after S seconds, as after a signal"},
         {"timeout", OPT_TIMEOUT, "MS", 0,
-         "Longest wait for an answer, from the begin of the connection (or of a later request) "
-         "(default 5000)"},
+         "Wait at most MS milliseconds for an answer, from the start of the connection or of a "
+         "later request (default 5000)"},
         {"request", OPT_REQUEST, "TEXT", 0,
-         "What to send, as it stands (default: GET / with Host, and with \"Connection: close\" "
-         "unless --hold or --keepalive). Empty: send nothing, and a connection is ok as soon as "
+         "Send TEXT unchanged (default: GET / with Host, and \"Connection: close\" unless --hold "
+         "or --keepalive is given). If TEXT is empty, send nothing; a connection is ok as soon as "
          "it is established"},
         {"hold", OPT_HOLD, 0, 0,
          "Keep every connection open after its first answer; print \"holding N\" when all are "
-         "settled; close them on a signal, at the end of --duration, or at the end of standard "
-         "input if that is a pipe, socket or terminal. One that the server ends before is "
-         "closed_early or reset"},
+         "answered or have failed. Close them on a signal, at the end of --duration, or at the "
+         "end of standard input if that is a pipe, socket or terminal. A connection that the "
+         "server ends before is closed_early or reset"},
         {"keepalive", OPT_KEEPALIVE, "K", 0,
-         "K requests on each connection; fewer, and still ok, if the server says \"Connection: "
-         "close\""},
+         "Send K requests on each connection; fewer if the server answers \"Connection: close\", "
+         "which is ok"},
         {"source", OPT_SOURCE, "ADDR", 0,
-         "Connect from this address. Repeatable: in turn (default: the kernel's choice, but "
-         "127.0.0.1 to 127.0.0.16 for IPv4 loopback targets)"},
-        {"linger0", OPT_LINGER0, 0, 0, "Close by RST, which leaves no TIME_WAIT"},
+         "Connect from this address. Repeatable: connections take the addresses in turn (default: "
+         "the kernel's choice; for IPv4 loopback targets 127.0.0.1 to 127.0.0.16)"},
+        {"linger0", OPT_LINGER0, 0, 0, "Close with a RST, which leaves no TIME_WAIT"},
         {"log", OPT_LOG, "FILE", 0,
-         "A line for each finished connection: start and end (CLOCK_MONOTONIC, us), index of the "
-         "target, worker, outcome"},
-        {"json", OPT_JSON, 0, 0, "Report as one line of JSON"},
-        {"quiet", 'q', 0, 0, "No report but that of --json, no hints"},
+         "Write a line for each finished connection: start and end (CLOCK_MONOTONIC, us), index "
+         "of the target, worker, outcome"},
+        {"json", OPT_JSON, 0, 0, "Print the report as one line of JSON"},
+        {"quiet", 'q', 0, 0, "Print no report except that of --json, and no hints"},
         {0},
 };
 
@@ -95,13 +96,13 @@ static void options_parse_source(struct options *options, const char *text,
 static void options_check(const struct options *options, struct argp_state *state)
 {
 	if (options->targets.n == 0)
-		argp_error(state, "where to? Name a --target");
+		argp_error(state, "--target is missing");
 	if (options->hold && options->connections == 0)
 		argp_error(state, "--hold needs --connections");
 	if (options->hold && options->keepalive > 1)
 		argp_error(state, "--hold and --keepalive exclude each other");
 	if (options->keepalive > 1 && options->request && !options->request[0])
-		argp_error(state, "--keepalive needs a request");
+		argp_error(state, "--keepalive needs a --request that is not empty");
 }
 
 static void options_parse_flag(struct options *options, int key)
@@ -164,7 +165,7 @@ static error_t options_parse_option(int key, char *arg, struct argp_state *state
 		options_parse_flag(options, key);
 		return 0;
 	case ARGP_KEY_ARG:
-		argp_error(state, "%s: what is that?", arg);
+		argp_error(state, "unexpected argument '%s'", arg);
 		return 0;
 	case ARGP_KEY_END:
 		options_check(options, state);
@@ -177,13 +178,13 @@ static error_t options_parse_option(int key, char *arg, struct argp_state *state
 static const struct argp parser = {
         .options = option_table,
         .parser = options_parse_option,
-        .doc = "Opens TCP connections, asks an HTTP question on each, and counts how every one of "
-               "them ended and which worker answered it (header X-Worker, else the body).\v"
-               "Outcomes: ok, refused, reset, timeout, closed_early (end before a whole answer), "
-               "bad_answer (no HTTP, or a status that is not 200), local_error (no port, no route, "
-               "...: a fault of this side). SIGTERM and SIGINT: begin nothing more, let the "
-               "connections in flight finish, report.\n\n"
-               "Exit status: 0 if none failed, 1 if any did, 2 for bad usage.",
+        .doc = "Opens TCP connections, sends an HTTP request on each, and counts how every "
+               "connection ended and which worker answered it (header X-Worker, or the body).\v"
+               "Outcomes: ok, refused, reset, timeout, closed_early (ended before the answer was "
+               "complete), bad_answer (not HTTP, or a status other than 200), local_error (a fault "
+               "of this machine: no port, no route, ...). On SIGTERM and SIGINT loadgen begins no "
+               "further connection, lets the connections in flight finish, and reports.\n\n"
+               "Exit status: 0 if no connection failed, 1 if one failed, 2 for wrong usage.",
 };
 
 void options_parse(struct options *options, int argc, char **argv)

@@ -14,8 +14,8 @@ struct options {
 	uint64_t concurrency;
 	uint64_t keepalive; /* requests on each connection */
 	uint64_t timeout_us;
-	double rate;     /* per second, 0: as fast as it goes */
-	double duration; /* seconds, 0: unbounded */
+	double rate;     /* per second; 0: as many as possible */
+	double duration; /* seconds; 0: unlimited */
 	const char *request;
 	const char *log;
 	bool hold;
@@ -24,7 +24,7 @@ struct options {
 	bool quiet;
 };
 
-/* Ends the program if the command line is wrong, or asks for help. */
+/* Ends the program if the command line is wrong or asks for help. */
 void options_parse(struct options *options, int argc, char **argv);
 
 void options_deinit(struct options *options);

@@ -7,7 +7,7 @@
 
 #define OUTCOME_NAME(symbol, name) [OUTCOME_##symbol] = (name),
 static const char *const names[] = {OUTCOMES(OUTCOME_NAME)};
-_Static_assert(ARRAY_SIZE(names) == OUTCOME_MAX, "a name for each");
+_Static_assert(ARRAY_SIZE(names) == OUTCOME_MAX, "each outcome has a name");
 
 const char *outcome_name(enum outcome outcome)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* How a connection ended: every one that was begun has exactly one outcome. */
+/* How a connection ended: every connection that was begun has exactly one outcome. */
 #pragma once
 
-/* Name in the report, the log and the JSON object. */
+/* Each outcome, and its name in the report, the log and the JSON object. */
 #define OUTCOMES(X)                                                                                \
 	X(OK, "ok")                                                                                \
 	X(REFUSED, "refused")                                                                      \
@@ -19,5 +19,5 @@ enum outcome {
 
 const char *outcome_name(enum outcome outcome);
 
-/* What a failed system call on a connection means. */
+/* The outcome of a connection on which a system call failed with @error. */
 enum outcome outcome_of_errno(int error);

@@ -24,7 +24,7 @@ static void report_add_count(json_object *object, const char *name, uint64_t val
 	json_object_object_add(object, name, json_object_new_uint64(value));
 }
 
-/* json-c would print 17 digits of a double. */
+/* With @format, as json-c prints 17 digits of a double by default. */
 static void report_add_decimal(json_object *object, const char *name, double value,
                                const char *format)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The results, on standard output: for people, or as one line of JSON. */
+/* Prints the results to standard output: as a table, or as one line of JSON. */
 #pragma once
 
 #include "results.h"

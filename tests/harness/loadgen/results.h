@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What is counted while the connections run, for the report at the end. */
+/* Counters of a run, for the report at its end. */
 #pragma once
 
 #include <stdint.h>
@@ -13,7 +13,7 @@ struct results {
 	uint64_t answers;
 	uint64_t outcomes[OUTCOME_MAX];
 	uint64_t start_us;
-	uint64_t settled_us; /* the last time a connection was answered or failed */
+	uint64_t settled_us; /* when a connection was last answered or failed */
 	struct latency latency;
 	struct workers workers;
 };

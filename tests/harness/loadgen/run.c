@@ -28,7 +28,7 @@ static bool run_all_begun(const struct run *run)
 	       (run->options->connections && run->results->begun >= run->options->connections);
 }
 
-/* When the next connection is due, or UINT64_MAX when none may begin now. */
+/* When the next connection is due; UINT64_MAX if none may begin now. */
 static uint64_t run_next_begin_us(const struct run *run)
 {
 	const struct options *options = run->options;
@@ -48,7 +48,8 @@ static uint64_t run_end_us(const struct run *run)
 	return run->results->start_us + (uint64_t)(run->options->duration * 1e6);
 }
 
-/* Bounded, so that signals are seen even when every connection fails at once. */
+/* Begins a limited number of connections, so that signals are handled even if every connection
+ * fails at once. */
 static void run_begin_due(struct run *run)
 {
 	uint64_t now = clock_now_us();
@@ -135,7 +136,7 @@ static void run_init_events(struct run *run)
 	run->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (run->signals < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, run->signals, &on_signal) < 0)
 		err(EXIT_FAILURE, "signals");
-	/* A file or /dev/null can't be waited for (EPERM): then only a signal ends the hold. */
+	/* epoll rejects a file or /dev/null (EPERM): then only a signal ends the hold. */
 	if (run->options->hold && epoll_ctl(epoll, EPOLL_CTL_ADD, STDIN_FILENO, &on_stdin) < 0 &&
 	    errno != EPERM && errno != EBADF)
 		err(EXIT_FAILURE, "standard input");
@@ -153,20 +154,20 @@ void run_to_end(struct connections *connections)
 	run_init_events(&state);
 	state.results->start_us = state.results->settled_us = clock_now_us();
 	while (!run_is_over(&state)) {
-		uint64_t looked_us;
+		uint64_t polled_us;
 		int n;
 
 		run_begin_due(&state);
 		run_announce_hold(&state);
 		if (run_is_over(&state))
 			break;
-		looked_us = clock_now_us();
-		n = run_wait(&state, looked_us, events);
+		polled_us = clock_now_us();
+		n = run_wait(&state, polled_us, events);
 		if (n < 0 && errno != EINTR)
 			err(EXIT_FAILURE, "epoll_pwait2");
 		for (int i = 0; i < n; i++)
 			run_dispatch(&state, &events[i]);
-		connections_expire(connections, looked_us);
+		connections_expire(connections, polled_us);
 	}
 	connections_release(connections);
 	close(state.signals);

@@ -97,7 +97,7 @@ static int target_connect_from(const struct target *target, const struct address
 	return TAKE_FD(fd);
 }
 
-/* A source address whose ports are used up is passed over for the next one. */
+/* Skips a source address without a free port. */
 int target_connect(struct target *target)
 {
 	const struct addresses *sources = &target->sources;

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WORKER_MAX 4096 /* different ids; what comes after them is "(others)" */
+#define WORKER_MAX 4096 /* different ids; further ids are counted as "(others)" */
 
 static int worker_compare(const void *a, const void *b)
 {
@@ -20,7 +20,7 @@ struct worker *workers_get(struct workers *workers, const char *id, size_t len)
 {
 	struct worker wanted = {0}, **found, *new;
 
-	/* One word, so that a line of the log keeps its columns. */
+	/* Without blanks, so that a line of the log keeps its columns. */
 	for (size_t i = 0; i < len && i < WORKER_ID_MAX; i++)
 		wanted.id[i] = isgraph((unsigned char)id[i]) ? id[i] : '_';
 	if (len == 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The workers that answered, by what they called themselves, and how many connections each got. */
+/* The workers that answered, by their id, and the number of connections of each. */
 #pragma once
 
 #include <stddef.h>
@@ -18,8 +18,8 @@ struct workers {
 };
 
 /*
- * Finds or makes the worker called @id, of which what is not printable is replaced; "-" if @len is
- * 0. The 4,097th and all later ids are "(others)". Ends the program when there is no memory.
+ * Finds or creates the worker @id; "-" if @len is 0. Characters that are not printable are
+ * replaced. The 4,097th and all later ids are "(others)". Ends the program if there is no memory.
  */
 struct worker *workers_get(struct workers *workers, const char *id, size_t len);
 

@@ -42,7 +42,7 @@ bool address_parse_with_port(const char *text, struct address *ret)
 	} else if (len == 0 || memchr(text, ':', len)) {
 		return false;
 	}
-	/* getaddrinfo() would take port 99999 for 34463. */
+	/* Not by getaddrinfo(), which reads port 99999 as 34463. */
 	if (parse_long(colon + 1, 1, UINT16_MAX, &port) < 0)
 		return false;
 	host = strndup(start, len);

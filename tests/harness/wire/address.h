@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Where to connect, or to listen: an IP address by number, and a port, as the kernel wants it.
- * Unlike core/endpoint.h, which compares what sockets are bound to, it takes a scope, too
- * (fe80::1%eth0). No names are looked up.
+ * An address to connect to or to listen on: a numeric IP address and a port, as a sockaddr. Unlike
+ * core/endpoint.h it supports a scope (fe80::1%eth0). Names are not resolved.
  */
 #pragma once
 
@@ -19,7 +18,7 @@ struct address {
 		struct sockaddr_in6 in6;
 	};
 	socklen_t len;
-	const char *text; /* what it was read from; NULL: nothing */
+	const char *text; /* the text that was parsed; NULL: none */
 };
 
 struct addresses {
@@ -27,14 +26,15 @@ struct addresses {
 	size_t n;
 };
 
-/* "127.0.0.1", "::1". The port is 0. @text must outlive @ret. Returns false for anything else. */
+/* Parses "127.0.0.1" or "::1"; the port is 0. @text must outlive @ret. Returns false on a syntax
+ * error. */
 bool address_parse(const char *text, struct address *ret);
 
-/* The same with a port: "127.0.0.1:80", "[::1]:80". */
+/* Like address_parse(), with a port: "127.0.0.1:80", "[::1]:80". */
 bool address_parse_with_port(const char *text, struct address *ret);
 
 uint16_t address_port(const struct address *address);
 void address_set_port(struct address *address, uint16_t port);
 
-/* Adds a copy; ends the program when there is no memory. The list is freed by free(). */
+/* Adds a copy; ends the program if there is no memory. Free the list with free(). */
 void addresses_add(struct addresses *all, const struct address *one);

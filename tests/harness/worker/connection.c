@@ -17,7 +17,7 @@ struct connection *connection_new(int fd)
 		close(fd);
 		return NULL;
 	}
-	/* All but the text, for speed. */
+	/* Without the text, for speed. */
 	memset(connection, 0, offsetof(struct connection, text) + 1);
 	connection->source.fd = fd;
 	return connection;

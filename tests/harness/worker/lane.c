@@ -29,7 +29,7 @@ struct lane {
 	struct service service;
 	int *row; /* its listeners, in the array of all rows */
 	struct source listeners[ADDRESS_MAX];
-	struct source orders_given; /* an eventfd: look at the orders */
+	struct source orders_given; /* an eventfd, readable when there is an order */
 	atomic_uint orders;
 	int epoll; /* -1: blocking */
 	bool accepting;
@@ -69,7 +69,7 @@ static bool lane_poll_connection(struct lane *lane, struct connection *connectio
 	return true;
 }
 
-/* The request is mostly there already, so that a connection costs no turn of epoll. */
+/* Reads at once: the request has usually arrived, so the connection needs no epoll event. */
 static void lane_begin_connection(struct lane *lane, int fd)
 {
 	struct connection *connection = connection_new(fd);
@@ -103,7 +103,7 @@ static void lane_on_listener(struct lane *lane, struct source *source)
 	}
 }
 
-/* While nothing is accepted the listener is edge-triggered: polled, and yet no busy loop. */
+/* A lane that doesn't accept polls its listener edge-triggered, so that it doesn't loop. */
 static int lane_poll_listener(struct lane *lane, struct source *listener, int operation)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = listener};
@@ -115,7 +115,8 @@ static int lane_poll_listener(struct lane *lane, struct source *listener, int op
 	return epoll_ctl(lane->epoll, operation, listener->fd, &event);
 }
 
-/* Another process may hold a duplicate, so close() alone would leave the listener in the epoll. */
+/* Another process may hold a duplicate; close() alone would leave the listener in the epoll
+ * instance. */
 static void lane_close_listeners(struct lane *lane)
 {
 	for (size_t i = 0; i < lane->options->n_addresses; i++) {
@@ -144,8 +145,8 @@ static void lane_accept(struct lane *lane)
 }
 
 /*
- * A connection that was answered and waits for a further request is idle, and closed. One that has
- * not asked yet keeps its right to an answer until the grace time is over.
+ * Closes idle connections: those that have been answered and wait for a further request. A
+ * connection without any request yet may still send one until the grace time is over.
  */
 static void lane_close_idle(struct lane *lane)
 {
@@ -215,7 +216,7 @@ static void *lane_run(void *data)
 
 			source->ready(lane, source);
 		}
-		/* After the events, as it closes what they may point to. */
+		/* After the events, as orders close connections that events may point to. */
 		if (atomic_load(&lane->orders))
 			lane_obey(lane);
 	}
@@ -318,7 +319,8 @@ struct lane *lane_start(const struct options *options, unsigned number, int *row
 	return lane;
 }
 
-/* A signal that comes just before accept() blocks would be lost, so it is sent until it worked. */
+/* A signal that arrives just before accept() blocks is lost, so it is sent until the order is
+ * obeyed. */
 void lane_order(struct lane *lane, unsigned order)
 {
 	const uint64_t one = 1;

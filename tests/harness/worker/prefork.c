@@ -33,7 +33,7 @@ static void prefork_notify_parent(const struct rows *rows, void *data)
 
 static int prefork_child_main(struct prefork *prefork, unsigned number, pid_t parent, int ready)
 {
-	/* Tests that die leave no servers behind. */
+	/* So that no server outlives a killed test. */
 	if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0)
 		err(EXIT_FAILURE, "PR_SET_PDEATHSIG");
 	if (getppid() != parent)
@@ -43,7 +43,7 @@ static int prefork_child_main(struct prefork *prefork, unsigned number, pid_t pa
 	return process_serve(prefork->rows, number, 1, prefork_notify_parent, &ready);
 }
 
-/* Returns when the child polls; false if it ended before. */
+/* Returns true when the child polls, false if it ended first. */
 static bool prefork_spawn_child(struct prefork *prefork, unsigned number)
 {
 	pid_t parent = getpid(), pid;
@@ -100,7 +100,7 @@ static void prefork_reap_children(struct prefork *prefork)
 	}
 }
 
-/* Not until the children have gone is the parent done, and its open listeners are no black hole. */
+/* The parent ends after its children, so that its open listeners never are a black hole. */
 static void prefork_supervise(struct prefork *prefork)
 {
 	unsigned order = 0;

@@ -45,7 +45,8 @@ static uint16_t rows_listener_port(int fd)
 	return address_port(&address);
 }
 
-/* With port 0 the first listener finds a port, and the others take the same. */
+/* With port 0 the kernel chooses a port for the first listener, and the others use the same port.
+ */
 void rows_open(struct rows *rows, const struct options *options)
 {
 	rows->options = options;

@@ -20,7 +20,7 @@ static void signals_wanted(sigset_t *ret)
 	sigaddset(ret, SIGCHLD);
 }
 
-/* The main thread of each process takes the signals; SIGRTMIN only interrupts accept(). */
+/* The main thread of each process waits for the signals. SIGRTMIN only interrupts accept(). */
 void signals_init(void)
 {
 	const struct sigaction interrupt = {.sa_handler = signals_ignore};
