@@ -10,7 +10,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
-from harness.bed import check, wait_until  # noqa: E402
+from harness.checks import check, wait_until  # noqa: E402
 
 PM2 = "7.0.4"
 BATCH = 2  # processes replaced at a time: the default of PM2 and reuseportd

@@ -23,8 +23,10 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 sys.dont_write_bytecode = True
 
-from harness.bed import (BPFFS, FAR, NEAR, PORT, Bed, Failure, Process, check,  # noqa: E402
-                         read_log, wait_until)
+from harness.bed import BPFFS, Bed  # noqa: E402
+from harness.checks import Failure, check, wait_until  # noqa: E402
+from harness.network import FAR, NEAR, PORT  # noqa: E402
+from harness.process import read_log  # noqa: E402
 from harness.servers import Worker, Workers  # noqa: E402
 
 WORKERS = 8

@@ -6,7 +6,8 @@ import re
 import signal
 import time
 
-from harness.bed import Client, cases, check, equal, note, timeout, wait_until
+from harness.checks import cases, check, equal, note, timeout, wait_until
+from harness.network import Client
 from runs import NODE, NODE_GRACEFUL, PYTHON, Run, script, worker_command
 from harness.traffic import Place, fewer, wait_for_load
 
@@ -110,7 +111,7 @@ def test_one_worker(bed, case):
     note(f"{case}: {report['ok']} connections, 0 failed, longest {report['latency_us']['max']} us")
 
 
-def test_old_one_dies(bed):
+def test_old_worker_dies(bed):
     """The old worker dies while its successor is on its way: that is no failure of the reload."""
     run = Run(bed, worker_command(bed), "--settle", "3", "--batch", 1, workers=2)
     old = run.pids()
@@ -141,7 +142,7 @@ def test_keep_going(bed):
     equal([pid == before for pid, before in zip(run.pids(), old)], [True, False], "old workers")
 
 
-def test_keep_going_in_vain(bed):
+def test_keep_going_fails(bed):
     """--keep-going, and no worker of the new command comes up: that isn't the one that the next
     crash starts."""
     run = Run(bed, worker_command(bed), "--settle", "0", workers=2)
@@ -194,7 +195,7 @@ def crash_slot_1(bed, run):
     (bed.dir / "bad").unlink()
 
 
-def test_reload_within_pause(bed):
+def test_reload_during_backoff(bed):
     """A slot whose worker is to be started again after a pause when a reload begins: the pause may
     be over before the reload comes to it, and yet it gets a worker of the new command."""
     run = Run(bed, ["sh", script(bed, "crashes.sh", CRASHES), *worker_command(bed)], "--settle",
@@ -213,10 +214,10 @@ def test_reload_within_pause(bed):
     wait_until(lambda: run.pids()[0] != old, "slot 0 has a new worker")
     (bed.dir / "slow").unlink()
     equal(reload.wait(), 0, f"exit status of the reload: {reload.output()}")
-    equal(sorted(bed.load("-n", 20)["workers"]), ["v2"], "who answers")
+    equal(sorted(bed.load("-n", 20)["workers"]), ["v2"], "answers by worker")
 
 
-def test_start_within_pause(bed):
+def test_start_during_backoff(bed):
     """`start` of a slot that waits for the end of a pause starts it now."""
     run = Run(bed, ["sh", script(bed, "crashes.sh", CRASHES), *worker_command(bed)], "--backoff",
               "100s..100s", workers=2)
@@ -239,7 +240,7 @@ def test_restart_of_stopped(bed):
     equal(run.states(), ["active"] * 2, "states")
 
 
-def test_start_within_reload(bed):
+def test_start_during_reload(bed):
     """`start` is refused during a reload: it would be of the old command."""
     run = Run(bed, worker_command(bed), workers=2)
     run.command_line("stop", 1)
@@ -252,7 +253,7 @@ def test_start_within_reload(bed):
     reload.wait()
 
 
-def test_upgrade_within_reload(bed):
+def test_upgrade_during_reload(bed):
     """The supervisor isn't executed anew during a reload, which goes on; afterwards it is."""
     run = Run(bed, worker_command(bed), "--settle", "0", "--batch", 1, workers=2)
     gate = script(bed, "gate.sh", 'while ! [ -e gate ]; do sleep 0.05; done; exec "$@"')
@@ -263,13 +264,13 @@ def test_upgrade_within_reload(bed):
     run.process.wait_output("web: not executed anew: workers are being replaced; send it again")
     (bed.dir / "gate").touch()
     equal(reload.wait(), 0, f"exit status of the reload: {reload.output()}")
-    equal(sorted(bed.load("-n", 20)["workers"]), ["v2"], "who answers")
+    equal(sorted(bed.load("-n", 20)["workers"]), ["v2"], "answers by worker")
     run.process.kill(signal.SIGUSR2)
     wait_until(lambda: run.log().count("is taken over") == 2, "it has executed itself anew")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
-def test_ways_of_one_reload(bed):
+def test_options_of_one_reload(bed):
     """What a reload or a restart is told of how to go about it is not for the next one."""
     run = Run(bed, worker_command(bed), "--settle", "0", "--batch", 1, workers=4)
     run.reload("--in-place", "--batch", 4)
@@ -369,7 +370,7 @@ def test_killed_worker(bed, case):
 
 
 @cases("upgrade", "killed", "other", "stopped")
-def test_new_command_stays(bed, case):
+def test_new_command_is_kept(bed, case):
     """A command that a reload has brought is started again by the next supervisor, too: if that
     finds workers of it, and is not given another command itself."""
     run = Run(bed, worker_command(bed, "--id", "v1"), "--settle", "0", workers=2)
@@ -392,7 +393,7 @@ def test_new_command_stays(bed, case):
                "slot 1 has another worker")
     want = {"other": ["v3"], "stopped": ["v1"]}.get(case, ["v2"])
     equal(sorted(bed.load("-n", 20)["workers"]), (["v2"] if case == "other" else []) + want,
-          "who answers")
+          "answers by worker")
     run.reload()
     equal(sorted(bed.load("-n", 20)["workers"]), want, "who answers after a reload")
     equal([row["version"] for row in run.workers()], ["two" if want == ["v2"] else "v1"] * 2,

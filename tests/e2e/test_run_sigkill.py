@@ -18,8 +18,9 @@ import re
 import signal
 import time
 
-from harness.bed import (PINS, PORT, SLOW, Client, Failure, cases, check, equal, note, timeout,
-                         wait_until)
+from harness.bed import PINS
+from harness.checks import SLOW, Failure, cases, check, equal, note, timeout, wait_until
+from harness.network import PORT, Client
 from runs import Run, worker_command
 from harness.servers import children
 from stops import STOP, instants, kind_of

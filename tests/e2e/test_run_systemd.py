@@ -4,7 +4,9 @@ import os
 import signal
 import socket
 
-from harness.bed import PORT, FullPipe, cases, check, equal, wait_until
+from harness.checks import cases, check, equal, wait_until
+from harness.network import PORT
+from harness.process import FullPipe
 from runs import PYTHON, Run, script, worker_command
 
 
@@ -43,12 +45,12 @@ def serving(bed, port):
     return ["python3", script(bed, f"server-{port}.py", server)]
 
 
-def test_one_cannot_start(bed):
+def test_one_fails_to_start(bed):
     """One service of a file can't be started: systemd hears READY=1 of the other all the same."""
     process, inbox = start_two(bed, ["/nothing/here"], serving(bed, 8082))
     process.wait_output("two: started:")
     bed.remember_pinned()
-    wait_until(lambda: "READY=1" in inbox.hear(), "READY=1")
+    wait_until(lambda: "READY=1" in inbox.read_notices(), "READY=1")
     equal(inbox.notices, ["READY=1"], "what systemd is told")
     check("failed: it can't be started" in process.output(), f"log: {process.output()}")
     equal([row["state"] for row in bed.status("one")["workers"]], ["failed"], "the failed one")
@@ -57,7 +59,7 @@ def test_one_cannot_start(bed):
     equal(process.wait(), 1, "exit status, as one has failed")
 
 
-def test_failed_one_is_started(bed):
+def test_failed_service_is_started(bed):
     """One service of a file has failed for good: it is still there to be seen, and is started, by a
     reload as well as by `start`."""
     program = script(bed, "program.sh", '[ -e good ] || exit 7; exec "$@"')
@@ -66,7 +68,7 @@ def test_failed_one_is_started(bed):
     check("`reuseportd start one 0` starts it again" in process.output(), process.output())
     process.wait_output("two: started:")
     bed.remember_pinned()
-    wait_until(lambda: "READY=1" in inbox.hear(), "READY=1")
+    wait_until(lambda: "READY=1" in inbox.read_notices(), "READY=1")
     for command in (("start", "one", "0"), ("reload", "one")):
         bed.reuseportd(*command, status=1)
         wait_until(lambda: bed.status("one")["workers"][0]["state"] == "failed", "while it is bad")
@@ -134,7 +136,7 @@ def test_none_can_start(bed):
     """None can: it is never said to be ready, and fails."""
     process, inbox = start_two(bed, ["/nothing/here"], ["/nothing/there"])
     equal(process.wait(), 1, "exit status")
-    equal(inbox.hear(), ["STOPPING=1"], "what systemd is told")
+    equal(inbox.read_notices(), ["STOPPING=1"], "what systemd is told")
 
 
 def test_stop_by_the_admin(bed):
@@ -144,17 +146,17 @@ def test_stop_by_the_admin(bed):
     for name in ("one", "two"):
         process.wait_output(f"{name}: started:")
     bed.remember_pinned()
-    wait_until(lambda: "READY=1" in inbox.hear(), "READY=1")
+    wait_until(lambda: "READY=1" in inbox.read_notices(), "READY=1")
     bed.reuseportd("stop", "one")
-    equal(inbox.hear(), ["READY=1"], "what systemd is told when one of two is stopped")
+    equal(inbox.read_notices(), ["READY=1"], "what systemd is told when one of two is stopped")
     bed.reuseportd("stop", "two")
-    equal(inbox.hear(), ["READY=1", "STOPPING=1"], "what systemd is told when both are")
+    equal(inbox.read_notices(), ["READY=1", "STOPPING=1"], "what systemd is told when both are")
     equal(process.wait(), 0, "exit status")
     unit = (bed.build / "reuseportd@.service").read_text()
     check("ExecStop=" not in unit, unit)
 
 
-def test_nobody_reads_the_log(bed):
+def test_full_log_pipe(bed):
     """Standard error is a pipe that is full from the start: workers are started, replaced and
     reloaded all the same, and nothing of what was said is lost once it is read; `stop` works, too,
     and the supervisor ends although it can't say so."""
@@ -196,7 +198,7 @@ KEPT = {
 
 
 @cases(*KEPT)
-def test_taken_over_otherwise(bed, case):
+def test_taken_over_with_other_options(bed, case):
     """What the service was made with and keeps, although its next supervisor is told otherwise, is
     said; nothing is where nothing has changed."""
     first, then, text = KEPT[case]

@@ -3,7 +3,8 @@
 import os
 import signal
 
-from harness.bed import cases, cgroup2, check, equal, wait_until
+from harness.bed import cgroup2
+from harness.checks import cases, check, equal, wait_until
 from runs import NODE_GRACEFUL, PYTHON, by_slot, script
 from harness.servers import children
 

@@ -4,7 +4,8 @@ import os
 import pathlib
 import pwd
 
-from harness.bed import PORT, Client, check, equal, wait_until
+from harness.checks import check, equal, wait_until
+from harness.network import Client
 from runs import Run, worker_command
 
 USER = "www-data"
@@ -26,7 +27,7 @@ def test_privileged_port(bed):
     run = Run(bed, [bed.binary("worker"), "--port", 80, "--no-reuseport"], "--user", USER,
               "--listen", 80, workers=2)
     with Client(port=80) as client:
-        check(int(client.ask()) in run.pids(), "who answers")
+        check(int(client.ask()) in run.pids(), "answers by worker")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 

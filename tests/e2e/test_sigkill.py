@@ -21,7 +21,9 @@ import contextlib
 import os
 import signal
 
-from harness.bed import PINS, Client, Failure, cases, check, equal, note, timeout, wait_until
+from harness.bed import PINS
+from harness.checks import Failure, cases, check, equal, note, timeout, wait_until
+from harness.network import Client
 from harness.servers import Worker, Workers, listening_inodes
 from stops import STOP, call_of, kind_of, shortened
 
@@ -66,11 +68,11 @@ class Scene:
     def kill_starting(self, stop, *command, lister):
         """The same with one that stays, by when it says that it is ready. It may do without a call
         that it made another time; then it is killed by hand. Returns whether it was at the stop."""
-        lister.hear()
+        lister.read_notices()
         heard = len(lister.notices)
         process = self.bed.start(self.killat, "--skip-start", "--at", stop, self.tool, *command,
                                  name="killat", env=lister.env)
-        wait_until(lambda: not process.alive() or "READY=1" in lister.hear()[heard:], "it is ready")
+        wait_until(lambda: not process.alive() or "READY=1" in lister.read_notices()[heard:], "it is ready")
         try:
             wait_until(lambda: not process.alive(), "it is at the stop", 1)
         except Failure:

@@ -3,7 +3,8 @@
 import collections
 import signal
 
-from harness.bed import FAR, NEAR, Client, cases, check, equal, note
+from harness.checks import cases, check, equal, note
+from harness.network import FAR, NEAR, Client
 from harness.servers import BOTH, Workers, start_fleet
 
 WORKERS = 8

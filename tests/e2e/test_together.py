@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 
-from harness.bed import PINS, Result, check, equal, wait_until
+from harness.bed import PINS
+from harness.checks import check, equal, wait_until
+from harness.process import Result
 from harness.servers import children
 from test_sigkill import ATTACH, SERVICE, Scene, state_of
 

@@ -10,7 +10,9 @@ import signal
 import termios
 import time
 
-from harness.bed import PINS, PORT, alone, cases, check, equal, note, wait_until
+from harness.bed import PINS
+from harness.checks import alone, cases, check, equal, note, wait_until
+from harness.network import PORT
 from harness.servers import Worker, Workers
 from terminal import Terminal
 
@@ -38,7 +40,7 @@ def selected(screen):
 
 
 def state(terminal, slot):
-    return {int(row["SLOT"]): row["STATE"] for row in rows_of(terminal.look())}.get(slot)
+    return {int(row["SLOT"]): row["STATE"] for row in rows_of(terminal.read_screen())}.get(slot)
 
 
 def shown(number, decimals=0):
@@ -69,14 +71,14 @@ def expect_same_numbers(bed, terminal):
 
 
 def expect_fits(terminal):
-    screen = terminal.look()
+    screen = terminal.read_screen()
     equal(screen.faults, [], "faults of the output")
     equal(screen.lines()[-1][:13], "arrows select", "last line")
 
 
 def expect_sane(terminal):
     """As it was before."""
-    screen = terminal.look()
+    screen = terminal.read_screen()
     equal(termios.tcgetattr(terminal.slave), terminal.before, "settings of the terminal")
     check(not screen.alternate, "the alternate screen is left")
     check(screen.cursor_shown, "the cursor is shown")
@@ -99,26 +101,26 @@ def test_numbers(bed, command):
     status = expect_same_numbers(bed, terminal)
     check(status["workers"][4]["queued"] > 0, "there is a queue")
     check(sum(w["active"] for w in status["workers"]) == 30, "the connections are counted")
-    head = terminal.look().text().split("SLOT")[0]
+    head = terminal.read_screen().text().split("SLOT")[0]
     for words in (f"{SERVICE}: 7 of 8 workers", f"endpoints 0.0.0.0:{PORT}", "active 30 ",
                   f"queue {status['workers'][4]['queued']} ",
                   f"steered {status['counters']['steered']}"):
         check(words in head, f"'{words}' is not in {head}")
-    bars = [len(row["BAR"]) for row in rows_of(terminal.look())]
+    bars = [len(row["BAR"]) for row in rows_of(terminal.read_screen())]
     check(bars[0] >= 8 and bars[2] == 0 and bars[1] in (bars[0] // 2, (bars[0] + 1) // 2),
           f"bars: {bars}")
     check(("#" in terminal.output()) == (not utf8), "bars of the right characters")
 
     terminal.resize(40, 140)
     expect_same_numbers(bed, terminal)
-    rows = rows_of(terminal.look())
+    rows = rows_of(terminal.read_screen())
     equal(rows[3]["VERSION"], "a-version-with-a-long-name", "version on a wide screen")
     check(len(rows[0]["BAR"]) > 3 * bars[0] / 2, f"the bar has grown from {bars[0]}: {rows[0]}")
     terminal.resize(24, 40)
     wait_until(lambda: "arrows select" in terminal.output(), "it is drawn on a narrow screen")
     for size in ((5, 80), (3, 3), (1, 1)):
         terminal.resize(*size)
-        frames = terminal.look().frames
+        frames = terminal.read_screen().frames
         terminal.wait_screen(lambda screen: screen.frames > frames + 1, f"it is drawn at {size}")
         equal(terminal.screen.faults, [], f"faults at {size}")
     workers[4].process.kill(signal.SIGCONT)
@@ -165,7 +167,7 @@ def test_drain_and_resume(bed):
     terminal.wait_text("slot 1: drain would leave no live worker")
     equal([w["state"] for w in bed.status()["workers"]],
           ["draining", "active", "draining", "draining"], "states after a refused drain")
-    equal(terminal.look().faults, [], "faults")
+    equal(terminal.read_screen().faults, [], "faults")
     terminal.press("x")
     terminal.wait_text("arrows select")
     expect_same_numbers(bed, terminal)
@@ -182,7 +184,7 @@ def test_sort_and_scroll(bed):
 
     def slots(screen):
         return [int(row["SLOT"]) for row in rows_of(screen)]
-    equal(slots(terminal.look()), list(range(18)), "slots")
+    equal(slots(terminal.read_screen()), list(range(18)), "slots")
     terminal.press("s")
     terminal.wait_screen(lambda s: slots(s) == [40, 30] + list(range(16)), "sorted by share")
     terminal.wait_text("sort: share")
@@ -197,8 +199,9 @@ def test_sort_and_scroll(bed):
     for key, want in (("s", "rate"), ("s", "active"), ("s", "queue"), ("s", "slot")):
         terminal.press(key)
         terminal.wait_text(f"sort: {want}")
-        equal(selected(terminal.look()), [40], f"selected by {want}")
-    equal(slots(terminal.look()), list(range(slots(terminal.look())[0], 41)), "in order again")
+        equal(selected(terminal.read_screen()), [40], f"selected by {want}")
+    shown = slots(terminal.read_screen())
+    equal(shown, list(range(shown[0], 41)), "in order again")
     with bed.hold(1)[0]:
         [busy] = wait_until(lambda: [w["slot"] for w in bed.status()["workers"] if w["active"]],
                             "one is connected")
@@ -219,13 +222,13 @@ def test_leaves_the_terminal(bed, ending):
     Workers(bed, 2)
     bed.reuseportd("attach", "--workers", 2)
     terminal = top(bed)
-    screen = terminal.look()
+    screen = terminal.read_screen()
     check(screen.alternate and not screen.cursor_shown, "the screen is taken")
     check(termios.tcgetattr(terminal.slave) != terminal.before, "keys come unseen")
     ENDINGS[ending](terminal)
     equal(terminal.wait(), 0, "exit status")
     expect_sane(terminal)
-    equal(terminal.look().text().strip(), "", "nothing is said")
+    equal(terminal.read_screen().text().strip(), "", "nothing is said")
 
 
 def test_unread(bed):
@@ -251,7 +254,7 @@ def test_detached(bed):
     bed.reuseportd("detach")
     equal(terminal.wait(), 0, "exit status")
     expect_sane(terminal)
-    equal(terminal.look().text().strip(), f"{SERVICE}: detached", "what is said")
+    equal(terminal.read_screen().text().strip(), f"{SERVICE}: detached", "what is said")
 
 
 def test_damaged(bed):
@@ -284,7 +287,7 @@ def test_locked(bed):
     terminal = top(bed)
     with locked(SERVICE):
         terminal.wait_text("old: another command is at work")
-        equal(len(rows_of(terminal.look())), 2, "workers")
+        equal(len(rows_of(terminal.read_screen())), 2, "workers")
         begin = time.monotonic()
         terminal.press("j")
         terminal.wait_screen(lambda screen: selected(screen) == [0], "slot 0 is selected")
@@ -330,7 +333,7 @@ def test_cost(bed):
     Worker(bed, "w", options=("--threads", 1024))
     bed.reuseportd("attach", "--workers", 1024)
     terminal = top(bed)
-    begin, first = cpu_seconds(terminal.pid), terminal.look().frames
+    begin, first = cpu_seconds(terminal.pid), terminal.read_screen().frames
     terminal.wait_screen(lambda screen: screen.frames >= first + 10, "ten refreshes", 30)
     cost = 1000 * (cpu_seconds(terminal.pid) - begin) / (terminal.screen.frames - first)
     note(f"1,024 slots: {cost:.0f} ms of CPU a refresh")

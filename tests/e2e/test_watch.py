@@ -4,7 +4,8 @@ import pathlib
 import signal
 import time
 
-from harness.bed import FullPipe, cases, check, equal, note, read_log, wait_until
+from harness.checks import cases, check, equal, note, wait_until
+from harness.process import FullPipe, read_log
 from harness.servers import Gunicorn, Haproxy, Nginx, Worker, Workers
 from harness.traffic import Place, fewer, wait_for_load
 
@@ -30,7 +31,7 @@ def test_replaced_worker(bed):
     workers = Workers(bed)
     names = [f"w{i}" for i in range(WORKERS)]
     watch = bed.start_watch("--workers", WORKERS)
-    check("READY=1" in watch.hear(), f"sd_notify said {watch.notices}")
+    check("READY=1" in watch.read_notices(), f"sd_notify said {watch.notices}")
     expect_even(bed, names)
 
     killed = time.monotonic()
@@ -80,7 +81,7 @@ def test_end_and_restart(bed):
     names = [f"w{i}" for i in range(WORKERS)]
     watch = bed.start_watch("--workers", WORKERS, "--service", "web")
     equal(watch.stop(signal.SIGTERM), 0, "exit status of the watcher")
-    check("STOPPING=1" in watch.hear(), f"sd_notify said {watch.notices}")
+    check("STOPPING=1" in watch.read_notices(), f"sd_notify said {watch.notices}")
     expect_even(bed, names)
     # While nobody watches one dies and another comes.
     workers[2].process.stop(signal.SIGKILL)
@@ -112,7 +113,7 @@ def test_killed_watcher(bed):
     expect_even(bed, [f"w{i}" for i in range(WORKERS) if i != 3])
 
 
-def test_detach_ends_it(bed):
+def test_detach_ends_watch(bed):
     """detach from another shell ends the watcher, with status 0."""
     Workers(bed)
     watch = bed.start_watch("--workers", WORKERS)
@@ -152,7 +153,7 @@ def test_wait_for_late_workers(bed):
     expect_even(bed, [f"w{i}" for i in range(WORKERS)])
 
 
-def test_nobody_listens_yet(bed):
+def test_no_listener_yet(bed):
     """--wait also waits for a port that nobody listens on yet."""
     attach = bed.start(bed.binary("reuseportd"), "attach", "--workers", 2, "--port", 8080, "--wait",
                        30)
@@ -271,7 +272,7 @@ def roll(bed, watch, pid_of, old, start, drain=True):
 @cases("c-loopback", "c-link", "gunicorn-loopback", "c-loopback-undrained", "c-link-undrained")
 def test_rolling_restart(bed, case):
     """All workers are replaced one by one under load; nobody fails. Undrained they lose next to
-    nothing; without reuseportd it is dozens (kill.loss_would_be_seen)."""
+    nothing; without reuseportd it is dozens (kill.loss_is_detected)."""
     kind, place, *undrained = case.split("-")
     n = 4 if kind == "gunicorn" else WORKERS
 
@@ -299,7 +300,7 @@ def test_rolling_restart(bed, case):
          f"{report['failed']} failed, {bed.status()['counters']['migrated']} migrated")
 
 
-def test_nobody_reads_the_log(bed):
+def test_full_log_pipe(bed):
     """Standard error is a pipe that is full from the start: workers are taken out and in all the
     same, nothing of what was said is lost once it is read, and it ends although it can't say so."""
     old = [Worker(bed, f"w{i}") for i in range(2)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""bpf(2) and its like: system calls that Python has no function for."""
+"""bpf(2) and other system calls that Python has no function for."""
 import ctypes
 import os
 import pathlib
@@ -24,19 +24,19 @@ def system_call(number, *args):
 
 
 def pointer(value):
-    """Its address, as two of bpf()'s words."""
+    """The address of a ctypes value, as two words of an attribute of bpf()."""
     address = ctypes.addressof(value)
     return address & 0xffffffff, address >> 32
 
 
 def bpf(command, *words):
-    """With an attribute of these 32-bit words."""
+    """Calls bpf() with an attribute of these 32-bit words."""
     attribute = (ctypes.c_uint32 * 32)(*words)
     return system_call(BPF, command, attribute, ctypes.sizeof(attribute))
 
 
 def open_ids(process, *fds):
-    """("map", ID), ("prog", ID), ("link", ID) of what the process has open, or of these."""
+    """("map", ID), ("prog", ID), ("link", ID) of all BPF objects that a process has open, or of @fds."""
     folder = pathlib.Path(f"/proc/{process}/fdinfo")
     for name in fds or os.listdir(folder):
         for kind, number in re.findall(r"(?m)^(prog|map|link)_id:\s*(\d+)",
@@ -45,13 +45,13 @@ def open_ids(process, *fds):
 
 
 def below(folder):
-    """All paths below the folder. They may go meanwhile, at which Path.glob() fails."""
+    """All paths below the folder. Unlike Path.glob(), allows that they are removed meanwhile."""
     for top, folders, files in os.walk(folder):
         yield from (pathlib.Path(top, name) for name in folders + files)
 
 
 def pinned_ids(folder):
-    """The same of all that is pinned below the folder."""
+    """Like open_ids(), of all objects that are pinned below the folder."""
     for path in below(folder):
         if path.is_dir():
             continue
@@ -59,7 +59,7 @@ def pinned_ids(folder):
         try:
             fd = bpf(OBJ_GET, *pointer(name))
         except FileNotFoundError:
-            continue  # gone meanwhile
+            continue  # removed meanwhile
         try:
             yield from open_ids("self", fd)
         finally:

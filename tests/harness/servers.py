@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The servers of the e2e tests. Each has `workers` listeners on PORT for each of its addresses,
-answers with the id of the worker in the header X-Worker (HAProxy: of the thread), and is ready,
-with all workers polling, when its constructor returns."""
+"""The servers of the tests. Each has `workers` listeners on PORT for each of its addresses, and answers
+with the id of the worker (HAProxy: of the thread) in the header X-Worker. When the constructor returns,
+all workers poll."""
 import os
 import pathlib
 import re
 import signal
 
-from harness.bed import PORT, Failure, check, wait_until
+from harness.checks import Failure, check, wait_until
+from harness.network import PORT
 
 BOTH = ("0.0.0.0", "::")
 
@@ -15,7 +16,7 @@ WSGI_APP = """
 import os, time
 
 def app(environ, start_response):
-    # The path /slow: until the file `go` is there, the worker is busy.
+    # The path /slow keeps the worker busy until the file `go` exists.
     if environ["PATH_INFO"] == "/slow":
         open(f"slow.{os.getpid()}", "w").close()
         while not os.path.exists("go"):
@@ -33,11 +34,12 @@ def host_port(address, port):
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-# What the kernel says of sockets
+# Sockets, as the kernel reports them
 
 
 def listening_inodes(bed, port=PORT, netns=None):
-    """The listeners on @port. Not from /proc/net/tcp, which has all that is in TIME_WAIT, too."""
+    """The inodes of the listeners on @port. Not from /proc/net/tcp, which also lists all sockets in
+    TIME_WAIT."""
     table = bed.must("ss", "--no-header", "--listening", "--tcp", "--numeric", "--extended",
                      f"sport = :{port}", netns=netns)
     return re.findall(r"\bino:(\d+)", table)
@@ -51,7 +53,7 @@ def fd_link(pid, fd):
 
 
 def polled_inodes(pid):
-    """The sockets that the epoll descriptors of @pid watch."""
+    """The inodes of the sockets that the epoll instances of @pid watch."""
     inodes = set()
     try:
         fds = os.listdir(f"/proc/{pid}/fd")
@@ -61,7 +63,7 @@ def polled_inodes(pid):
                 for watched in re.findall(r"(?m)^tfd: *(\d+)", info):
                     inodes |= set(re.findall(r"socket:\[(\d+)\]", fd_link(pid, watched)))
     except OSError:
-        pass  # gone meanwhile
+        pass  # the process has ended meanwhile
     return inodes
 
 
@@ -74,7 +76,7 @@ def children(pid):
 
 
 class Server:
-    """One program, in the background. Subclasses set `process` and end with self.ready()."""
+    """A program in the background. Subclasses set `process`, and call self.ready() last."""
 
     process = None
 
@@ -92,7 +94,7 @@ class Server:
         return children(self.pid) or [self.pid]
 
     def n_polled(self):
-        """How many of the listeners on the port some process of ours polls."""
+        """The number of listeners on the port that a process of this server polls."""
         listening = set(listening_inodes(self.bed, self.port, self.netns))
         return len(listening & set().union(*(polled_inodes(pid) for pid in self.pids())))
 
@@ -156,12 +158,12 @@ class Nginx(Server):
         return sum(len(listening & polled_inodes(pid)) for pid in self.pids())
 
     def reload(self):
-        """SIGHUP: new workers, and the old ones end."""
+        """Reloads by SIGHUP: new workers start, the old ones end."""
         self.process.kill(signal.SIGHUP)
 
 
 class Haproxy(Server):
-    """One process; a listener for each thread, which answers as t0, t1, ..."""
+    """One process, with a listener for each thread; the threads answer as t0, t1, ..."""
 
     def __init__(self, bed, workers=8, addresses="0.0.0.0", port=PORT, netns=None,
                  prefix="t", options=()):
@@ -192,7 +194,7 @@ frontend main
 
 
 class Gunicorn(Server):
-    """One worker: an arbiter that holds the listener, and a child that serves it."""
+    """One worker: an arbiter that has the listener open, and a child that serves it."""
 
     def __init__(self, bed, addresses="0.0.0.0", port=PORT, netns=None, options=()):
         super().__init__(bed, 1, addresses, port, netns)
@@ -201,13 +203,14 @@ class Gunicorn(Server):
         (self.home / "tiny.py").write_text(WSGI_APP)
         binds = [arg for a in self.addresses
                  for arg in ("--bind", host_port(a, port))]
-        # Not the default control and temporary files: the bed is to stay clean.
+        # The default control and temporary files would remain after the test.
         self.process = bed.start(bed.program("gunicorn"), "--workers", 1, "--reuse-port", *binds,
                                  "--worker-tmp-dir", bed.dir, "--no-sendfile", *options, "tiny:app",
                                  name="gunicorn", netns=netns, cwd=self.home)
 
     def ready(self):
-        """Not called by the constructor, so that several can start side by side. Returns itself."""
+        """Waits until it is ready, and returns itself. Not called by the constructor, so that several can
+        start at the same time."""
         def booted():
             pid = self.worker_pid()
             return pid and (self.home / f"booted.{pid}").exists()
@@ -237,7 +240,7 @@ class Gunicorns:
 
 
 class Worker(Server):
-    """The project's own server (tests/harness/worker.c): one process, or what @options make it."""
+    """The project's own server (tests/harness/worker): one process, unless @options say otherwise."""
 
     def __init__(self, bed, ident=None, addresses="0.0.0.0", port=PORT, netns=None, options=(),
                  workers=1, wait=True):
@@ -257,7 +260,7 @@ class Worker(Server):
         self.process.wait_output("ready ")
 
     def child_pids(self):
-        """Of a pre-fork server: its children in the order of their listeners, the latest ones."""
+        """Of a pre-fork server: the pids of its current children, in the order of their listeners."""
         found = dict(re.findall(r"(?m)^child (\d+) (\d+)", self.process.output()))
         return [int(found[str(i)]) for i in range(len(found))]
 
@@ -284,7 +287,7 @@ FLEETS = {"nginx": Nginx, "haproxy": Haproxy, "gunicorn": Gunicorns, "c": Worker
 
 
 def start_fleet(bed, kind, **options):
-    """Eight workers of the kind."""
+    """Starts eight workers of the kind."""
     if kind not in FLEETS:
-        raise Failure(f"there is no server {kind}")
+        raise Failure(f"unknown kind of server: {kind}")
     return FLEETS[kind](bed, **options)

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Full load, from here or from across a link, and what its log must show."""
-from harness.bed import FAR, NEAR, SLOW, Client, check, wait_until
+"""Full load, on loopback or across a link, and checks of its log."""
+from harness.checks import SLOW, check, wait_until
+from harness.network import FAR, NEAR, Client
 
 CONCURRENCY = {"loopback": 64, "link": 256}
 
 
 class Place:
-    """From where the clients come."""
+    """The place of the clients: "loopback", or "link" for the far side of a link."""
 
     def __init__(self, bed, name):
         self.bed, self.name = bed, name
@@ -26,12 +27,12 @@ class Place:
 
 
 def fewer(n):
-    """How often to repeat what is not to take forever on a slow machine."""
+    """@n repetitions, or fewer on a slow machine."""
     return max(1, n // SLOW)
 
 
 def wait_for_load(bed, slots, n):
-    """Until @n more connections have come to the slots together."""
+    """Waits until the slots together have got @n more connections."""
     def count():
         steered = bed.steered()
         return sum(steered[slot] for slot in slots)
@@ -40,10 +41,10 @@ def wait_for_load(bed, slots, n):
 
 
 def expect_silence(rows, worker, begin, end, what):
-    """No connection that was begun after @begin and answered before @end was answered by the
-    worker; and there were some."""
+    """Checks that the worker answered none of the connections that began after @begin and were answered
+    before @end, and that there were such connections. Returns their number."""
     during = [row for row in rows if begin < row.begin and row.end < end]
-    check(during, f"no connection at all {what}")
+    check(during, f"no connection {what}")
     strays = [row for row in during if row.worker == worker]
     check(not strays, f"{len(strays)} of {len(during)} connections went to {worker} {what}, begun "
                       f"{[round(row.begin - begin, 6) for row in strays[:10]]} s after the return")
