@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The systems that tools/compare compares: four ways to run the same Node program on all cores. Each
-can start, replace all its processes, and name its supervisor processes."""
+"""The systems that tools/compare compares: four ways to run the same Node program on all cores.
+Each can start, replace all its processes, and name its supervisor processes."""
 import json
 import os
 import pathlib
@@ -67,8 +67,8 @@ process.on('SIGHUP', async () => {
 startAll();
 """
 
-# Round robin over both of nginx's workers (zone). With max_fails=0 a process that is being replaced is
-# tried again with the next request; by default nginx would skip it for ten seconds.
+# Round robin over both of nginx's workers (zone). With max_fails=0 a process that is being replaced
+# is tried again with the next request; by default nginx would skip it for ten seconds.
 NGINX = """
 daemon off; user root; worker_processes auto; pid {home}/nginx.pid;
 events {{ worker_connections 4096; }}
@@ -110,7 +110,7 @@ class System:
         self.bed, self.workers = bed, workers
         self.home = bed.dir / self.key()
         self.home.mkdir()
-        self.cgroup = cgroup_root() / f"of-{self.key()}"  # reuseportd itself creates one named reuseportd
+        self.cgroup = cgroup_root() / f"of-{self.key()}"  # as reuseportd creates "reuseportd"
         self.cgroup.mkdir()
         self.program = self.home / "server.js"
         self.program.write_text(PROGRAM)
@@ -209,7 +209,8 @@ class Nginx(System):
         return 9000 + i
 
     def start_node(self, i):
-        return self.run_in_cgroup("node", self.program, env={**self.env, "PORT": str(self.port_of(i))})
+        return self.run_in_cgroup("node", self.program,
+                                  env={**self.env, "PORT": str(self.port_of(i))})
 
     def wait_nodes(self, which):
         wait_until(lambda: all(listens(self.port_of(i)) for i in which), "Node listens", DEADLINE,

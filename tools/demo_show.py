@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""The steps of tools/demo, which starts this program in separate namespaces. Argument: the build folder.
+"""The steps of tools/demo, which starts this program in separate namespaces. Argument: the build
+folder.
 
-Each step runs a command as a user would type it, generates load, draws how many connections each worker
-got, and checks what reuseportd promises. Exit status 1 if a promise was not kept.
+Each step runs a command as a user would type it, generates load, draws how many connections each
+worker got, and checks what reuseportd promises. Exit status 1 if a promise was not kept.
 """
 
 import json
@@ -174,7 +175,8 @@ def wait_until(ready, complaint):
 # ---- Load ----
 
 def loadgen(*options):
-    """Starts clients that reset each connection after a complete answer, so that no TIME_WAIT remains."""
+    """Starts clients that reset each connection after a complete answer, so that no TIME_WAIT
+    remains."""
     command = [LOADGEN, "--target", TARGET, "--linger0", "--json", *map(str, options)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -352,7 +354,8 @@ def main():
         for text in broken:
             print_line("  " + text)
         return 1
-    print_line("\n" + styled("good", "All promises were kept.") + " `reuseportd --help` shows all commands.")
+    print_line("\n" + styled("good", "All promises were kept.") +
+               " `reuseportd --help` shows all commands.")
     return 0
 
 

@@ -1,13 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""The growth check: fails if a BPF program has become larger, harder to verify or slower by more than
-a tenth, compared with the record for the kernel in growth.json. Runs in a guest.
+"""The growth check: fails if a BPF program has become larger, harder to verify or slower by more
+than a tenth, compared with the record for the kernel in growth.json. Runs in a guest.
 
 usage: growth.py MODE BUILD OBJECT...
 
-Sizes and the verifier's counts are exact for a kernel and a compiler. The cost of a run, as a ratio to
-a run of an empty program, is exact if the machine counts instructions as time (MODE "counted"); in
-other modes it is not checked. `vmtest/run --record` updates the record."""
+Sizes and the verifier's counts are exact for a kernel and a compiler. The cost of a run, as a ratio
+to a run of an empty program, is exact if the machine counts instructions as time (MODE "counted");
+in other modes it is not checked. `vmtest/run --record` updates the record."""
 import json
 import os
 import pathlib
@@ -96,8 +96,8 @@ def main():
 
 
 def record(lines):
-    """Writes the measurements of guests to the record. Values of other kernels are kept if they are for
-    the same compiler."""
+    """Writes the measurements of guests to the record. Values of other kernels are kept if they are
+    for the same compiler."""
     rows = [json.loads(line) for line in lines]
     heads = [row for row in rows if "compiler" in row]
     if not heads or not all(row["counted"] for row in heads):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""One boot of one kernel: starts QEMU, follows the guest's report, and tells how the guest ended.
+"""One boot of one kernel: starts QEMU, follows the guest's report, and returns how the guest ended.
 
-Only init.c writes the report, to a second serial port; init.c describes its format. The console goes
-to a log for people, which is not evaluated."""
+Only init.c writes the report, to a second serial port; init.c describes its format. The console
+goes to a log for people, which is not evaluated."""
 import os
 import pathlib
 import subprocess
@@ -18,17 +18,17 @@ TAINTED = {1 << 7: "the kernel died (oops or BUG)", 1 << 9: "the kernel issued a
 QEMU = {"x86_64": "qemu-system-x86_64"}
 KVM_SECONDS = 5
 COUNTED_SECONDS = 20  # that a busy host may need for a second of a COUNTED machine
-# How the processors of a machine run.
-# COUNTED: emulated; the guest's clock advances by a nanosecond for each executed instruction, and jumps
-# ahead while the guest is idle. So times in the guest don't depend on the speed and the load of the
-# host. The machine has one processor, as QEMU before 8.1 starves further ones in this mode.
-# TURNS: emulated, with the host's clock; several processors take turns.
+# How the processors of a machine run. COUNTED: emulated; the guest's clock advances by a nanosecond
+# for each executed instruction, and jumps ahead while the guest is idle. So times in the guest
+# don't depend on the speed and the load of the host. The machine has one processor, as QEMU before
+# 8.1 starves further ones in this mode. TURNS: emulated, with the host's clock; several processors
+# take turns.
 KVM, COUNTED, TURNS = "kvm", "counted", "turns"
 # A kernel that oopses panics, and one that panics reboots, which ends QEMU.
 PARAMETERS = "console=ttyS0 panic=-1 oops=panic"
 # Turns off protections that a test guest doesn't need and that are slow in emulation. Code at a
-# different address each time is translated each time; an unreliable clock is read from a device. On a
-# busy host timer interrupts are too late for the kernel's check of the timer.
+# different address each time is translated each time; an unreliable clock is read from a device. On
+# a busy host timer interrupts are too late for the kernel's check of the timer.
 EMULATED = ("mitigations=off norandmaps init_on_alloc=0 randomize_kstack_offset=off tsc=reliable"
             " no_timer_check")
 
@@ -38,9 +38,9 @@ class Broken(Exception):
 
 
 def kvm_works(folder):
-    """Whether KVM works at the speed of a processor. On some machines /dev/kvm can be opened but doesn't
-    run a guest, or interprets some of its instructions. So this boots a disk whose first sector counts
-    to 100 million and ends QEMU."""
+    """Whether KVM works at the speed of a processor. On some machines /dev/kvm can be opened but
+    doesn't run a guest, or interprets some of its instructions. So this boots a disk whose first
+    sector counts to 100 million and ends QEMU."""
     sector = folder / "sector"
     # mov $100000000, %ecx; 1: dec %ecx; jnz 1b; mov $0x10, %al; out %al, $0xf4; 1: hlt; jmp 1b
     sector.write_bytes(bytes.fromhex("66b900e1f505 6649 75fc b010 e6f4 f4 ebfd").ljust(510, b"\0")
@@ -135,8 +135,8 @@ class Guest:
 
 
 def prepare(kernel, base, plan, folder, cpus, memory, mode):
-    """Prepares a machine: its initramfs has @base, the kernel's modules, and @plan (see init.c). Its
-    files are in a new folder below @folder."""
+    """Prepares a machine: its initramfs has @base, the kernel's modules, and @plan (see init.c).
+    Its files are in a new folder below @folder."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{kernel.name}.", dir=folder))
     modules = kernels.load_order(kernel.modules)
     lines = [("module", f"/vmtest/{name}.ko") for name, _ in modules] + plan

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The initramfs of the guest: several cpio archives in a row, as the kernel accepts them.
 
-It is not compressed: QEMU copies it into the guest at the speed of memory, while unpacking would take
-an emulated processor seconds.
+It is not compressed: QEMU copies it into the guest at the speed of memory, while unpacking would
+take an emulated processor seconds.
 """
 import importlib.util
 import io

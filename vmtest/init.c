@@ -2,7 +2,7 @@
 /*
  * Process 1 of a test guest: sets up the system that the tests expect, runs the plan, and reports.
  *
- * The plan is a file of lines whose words are separated by tabs:
+ * The plan is a file of lines with words that are separated by tabs:
  *   module PATH                        load a kernel module
  *   env NAME=VALUE                     set a variable for all following tests; "env NAME" unsets it
  *   test NAME SECONDS PROGRAM ARG...   run a test, and kill it after SECONDS

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Kernels to boot: a kernel of Debian, fetched by apt from the mirror that this machine uses, or a
-file. The machine's apt sources, lists and packages are not changed: each suite has its own apt root in
-the cache, and packages are unpacked, not installed."""
+file. The machine's apt sources, lists and packages are not changed: each suite has its own apt root
+in the cache, and packages are unpacked, not installed."""
 import fcntl
 import json
 import lzma
@@ -156,7 +156,8 @@ class Suite:
         return command([program, *self.options, *arguments], cwd=cwd)
 
     def update(self):
-        """Fetches the package lists. Returns None, or why a source failed; others may have succeeded."""
+        """Fetches the package lists. Returns None, or why a source failed; others may have
+        succeeded."""
         main, security = machine_mirrors()
         if not main:
             raise NotFound("the apt sources of this machine have no Debian mirror")

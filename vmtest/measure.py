@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
 """Measures connections and their steering on the running kernel: of the host, or of a guest
-(vmtest/bench). Each part runs in separate namespaces. Prints the figures as lines of JSON, and last the
-line that tests end with.
+(vmtest/bench). Each part runs in separate namespaces. Prints the figures as lines of JSON, and last
+the line that tests end with.
 
 usage: measure.py --build DIR --kind host|kvm|counted|turns [--quick] PART..."""
 import argparse
@@ -41,8 +41,8 @@ class Sizes:
     def __init__(self, kind, quick):
         slow = kind in ("counted", "turns")
         self.repeats = 3 if quick else 5 if slow else 9
-        # Without reuseportd the distribution is random: with fewer rounds, the ranges of two runs may
-        # not overlap.
+        # Without reuseportd the distribution is random: with fewer rounds, the ranges of two runs
+        # may not overlap.
         self.even_rounds = 5 if quick else 12
         self.held_rounds = 5 if quick else 20
         self.sequential = 200
@@ -61,15 +61,16 @@ class Report:
         self.part = part
 
     def figures(self, row, what, values, ratio=False):
-        """Prints the values of one row. @ratio: a figure on which two runs must agree; other figures depend
-        on the machine and the moment."""
+        """Prints the values of one row. @ratio: a figure on which two runs must agree; other
+        figures depend on the machine and the moment."""
         values = [float(f"{value:.5g}") for value in values]
         print("measured " + json.dumps({"part": self.part, "row": row, "what": what,
                                         "ratio": ratio, "values": values}), flush=True)
 
 
 def attach_options(bed, counted):
-    """Options of `attach` to turn the counting of connections on or off, whichever is the default."""
+    """Options of `attach` to turn the counting of connections on or off, whichever is the
+    default."""
     text = bed.reuseportd("attach", "--help").out
     if "--no-count" in text:
         return [] if counted else ["--no-count"]
@@ -152,8 +153,8 @@ def runs(bed, sizes, report):
 
 
 def start_proxy(bed):
-    """Starts HAProxy or nginx in front of eight workers that have a port each. Returns its name; None if
-    neither is installed."""
+    """Starts HAProxy or nginx in front of eight workers that have a port each. Returns its name;
+    None if neither is installed."""
     ports = range(BACKEND_PORT, BACKEND_PORT + WORKERS)
     for program, config, argv in (
             ("haproxy",

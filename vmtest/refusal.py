@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Runs in a guest whose kernel is too old: reuseportd must report it and change nothing.
+"""Runs in a guest with a kernel that is too old: reuseportd must report it and change nothing.
 
 usage: refusal.py REUSEPORTD WORKER"""
 import json
@@ -75,7 +75,8 @@ def case_attach_any():
 def case_doctor():
     done, text = reuseportd("doctor")
     check(done.returncode == 1, f"should exit with 1: {text}")
-    check(MISSING in done.stdout and SINCE.split()[1] in done.stdout, f"should name the reason: {text}")
+    check(MISSING in done.stdout and SINCE.split()[1] in done.stdout,
+          f"should name the reason: {text}")
     expect_untouched()
 
 

@@ -13,7 +13,8 @@ from guest import COUNTED, KVM, TURNS
 TOP = pathlib.Path(__file__).resolve().parent.parent
 GUEST = "/reuseportd"  # the source tree in the guest
 FLOOR = (5, 14)  # the oldest kernel that reuseportd supports; it must refuse to work on older ones
-BINARIES = ("user/reuseportd", "tests/harness/loadgen", "tests/harness/worker", "tests/harness/delaylink",
+BINARIES = ("user/reuseportd", "tests/harness/loadgen", "tests/harness/worker",
+            "tests/harness/delaylink",
             "tests/harness/killat", "vmtest/vmtest_programs", "vmtest/vmtest_steering")
 TOOLS = ("bpftool", "ip", "mount", "nsenter", "rm", "setpriv", "sh", "sleep", "ss", "umount",
          "unshare")
@@ -25,8 +26,8 @@ PATH = "/usr/sbin:/usr/bin:/sbin:/bin"  # as root has it in the guest
 FOREIGN = {"nginx": "nginx", "haproxy": "haproxy", "gunicorn": "gunicorn", "strace": "strace",
            "promtool": "promtool", "node": "node", "ten_reloads/abrupt": "node"}
 SAME = "is the same on every kernel"
-# Tests that are left out on an emulated processor, unless they are selected by name, and the reason.
-# The longest prefix of a test's name applies; None: the test runs.
+# Tests that are left out on an emulated processor, unless they are selected by name, and the
+# reason. The longest prefix of a test's name applies; None: the test runs.
 LEFT_OUT = {
     "commands.": SAME,
     "commands.doctor_of_the_host": None,
@@ -79,7 +80,7 @@ LEFT_OUT = {
     "shares.switch_under_load/c-loopback": "the harder case, across a link, is run",
     "shares.weights": "steer_even and shares.canary are run",
     "sigkill.": "kills commands at each of their system calls, which takes long",
-    "sticky.death_moves_only_its_clients/before": "sticky.death_moves_only_its_clients/after is run",
+    "sticky.death_moves_only_its_clients/before": "the case `after` is run",
     "sticky.families": "steer_sticky is run",
     "sticky.mapped": "steer_sticky is run",
     "sticky.spread": SAME,
@@ -138,7 +139,8 @@ def foreign(name):
 
 
 class Suite:
-    """The selected tests: those that have one of @words in their name; all if there are no words."""
+    """The selected tests, which have one of @words in their name; all tests if there are no
+    words."""
 
     def __init__(self, build, words, emulated):
         self.build, self.emulated = pathlib.Path(build).resolve(), emulated
@@ -201,9 +203,9 @@ class Suite:
             self.clangs[folder.name] = folder / "user/reuseportd"
 
     def machines(self, kernel, mode, cpus, several):
-        """The machines of a kernel, with their plans as init.c reads them: (mode, cpus, plan). @several:
-        plan more than one machine, to keep the host's processors busy to the end, and one machine
-        with several processors."""
+        """The machines of a kernel, with their plans as init.c reads them: (mode, cpus, plan).
+        @several: plan more than one machine, to keep the host's processors busy to the end, and one
+        machine with several processors."""
         if kernel.version < FLOOR:
             plans = [self.refusal_lines(mode)]
         elif several:
@@ -260,8 +262,8 @@ class Suite:
                 *(word for test in tests for word in ("-k", f"^{re.escape(test)}$")))
 
     def base(self, more_tools=()):
-        """The part of the initramfs that is the same for all kernels. It also has those of @more_tools
-        that are installed."""
+        """The part of the initramfs that is the same for all kernels. It also has those of
+        @more_tools that are installed."""
         archive = image.skeleton()
         image.add_program(archive, self.build / "vmtest/vmtest_init", "/init")
         for binary in BINARIES:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Services of `reuseportd run`, and the programs that it runs: none of them knows reuseportd or sets
-SO_REUSEPORT."""
+"""Services of `reuseportd run`, and the programs that it runs: none of them knows reuseportd or
+sets SO_REUSEPORT."""
 import signal
 
 from harness.checks import wait_until

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The stops that killat lists, such as "bpf:OBJ_PIN#3 exit": their kinds, and the selection of stops to
-kill at."""
+"""The stops that killat lists, such as "bpf:OBJ_PIN#3 exit": their kinds, and the selection of
+stops to kill at."""
 import os
 import re
 
 STOP = re.compile(r"(?m)^stop \d+: (.*)$")
 
-# The effect of these calls ends with the process: they read, or they create, change, close or wait for
-# an object that only this process has. So a kill just before and just after such a call can't be
-# distinguished. (An openat() may create the file of a worker's output. It is one of the few calls
-# between two other calls, of which some are chosen anyway.)
+# The effect of these calls ends with the process: they read, or they create, change, close or wait
+# for an object that only this process has. So a kill just before and just after such a call can't
+# be distinguished. (An openat() may create the file of a worker's output. It is one of the few
+# calls between two other calls, and some of those are chosen anyway.)
 OWN = {"accept4", "brk", "capget", "clock_gettime", "close", "dup3", "epoll_create1", "epoll_ctl",
        "epoll_wait", "faccessat2", "fcntl", "fgetxattr", "flock", "futex", "getdents64", "geteuid",
        "getpid", "getrandom", "getsockname", "getsockopt", "inotify_add_watch", "inotify_init1",
@@ -44,18 +44,18 @@ def spread(items, n):
 
 
 def shortened(stops):
-    """The stops of a pass, with only the first and the last read of each sequence of reads: libbpf reads
-    the kernel's BTF, some megabytes, in small pieces."""
+    """The stops of a pass, with only the first and the last read of each sequence of reads: libbpf
+    reads the kernel's BTF, some megabytes, in small pieces."""
     def is_within(i):
         return 2 <= i < len(stops) - 2 and all(call_of(stop) == "read" for stop in stops[i-2:i+3])
     return [stop for i, stop in enumerate(stops) if not is_within(i)]
 
 
 def instants(stops):
-    """Chooses the stops to kill at from all stops of one thread, in order. Of calls that other processes
-    can see: entry and exit, for at most SAME_MAX calls of a sequence of the same kind. Of a sequence of
-    calls in OWN: the entries of at most OWN_MAX calls, as a store into a pinned map may precede each of
-    them."""
+    """Chooses the stops to kill at from all stops of one thread, in order. Of calls that other
+    processes can see: entry and exit, for at most SAME_MAX calls of a sequence of the same kind. Of
+    a sequence of calls in OWN: the entries of at most OWN_MAX calls, as a store into a pinned map
+    may precede each of them."""
     if EVERY in os.environ:
         return stops
     rows = []  # (visible to other processes, kind, entries)

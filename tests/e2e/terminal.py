@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A terminal to run a program in: a pty, and an emulator of the sequences that `top` uses. Any other
-sequence is an error."""
+"""A terminal to run a program in: a pty, and an emulator of the sequences that `top` uses. Any
+other sequence is an error."""
 import codecs
 import fcntl
 import os
@@ -162,7 +162,8 @@ class Terminal(Process):
         check(text in self.screen.text(), f"'{text}' is not on\n{self.output()}")
 
     def wait(self, deadline=20):
-        """Waits for its end while reading the screen, so that it can write. Returns the exit status."""
+        """Waits for its end while reading the screen, so that it can write. Returns the exit
+        status."""
         wait_until(lambda: self.read_screen() and not self.alive(), f"{self.name} has ended",
                    deadline)
         self.read_screen()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The commands as a user sees them: help, text and JSON, the findings of doctor, the choices of attach,
-and that detach leaves nothing behind."""
+"""The commands as a user sees them: help, text and JSON, the findings of doctor, the choices of
+attach, and that detach leaves nothing behind."""
 import json
 import os
 import pathlib
@@ -60,8 +60,8 @@ def expect_narrow(text, what):
 
 
 def tables(text):
-    """The rows of the tables in the text, as dictionaries by the titles. Columns are two spaces apart,
-    or one in a wide table."""
+    """The rows of the tables in the text, as dictionaries by the titles. Columns are two spaces
+    apart, or one in a wide table."""
     rows = []
     titles, gap = None, None
     for line in text.splitlines():
@@ -242,7 +242,8 @@ def test_many_slots(bed):
     result = bed.reuseportd("doctor", SERVICE, status=1)
     expect_narrow(result.out, "doctor")
     words = " ".join(result.out.split())
-    check(re.search(r"1024 of 1024 workers are dead: slots 0 1 2 .* \d+ \.\.\. ", words), f"{result}")
+    check(re.search(r"1024 of 1024 workers are dead: slots 0 1 2 .* \d+ \.\.\. ", words),
+          f"{result}")
 
 
 # doctor

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The connections of each worker: the counts are those of sock_diag, however connections begin and end."""
+"""The connections of each worker: the counts are those of sock_diag, however connections begin and
+end."""
 import collections
 import os
 import pathlib
@@ -17,8 +18,8 @@ from runs import PYTHON, Run, script
 from harness.servers import FLEETS, Worker, Workers, start_fleet
 
 WORKERS = 8
-# States of a worker's open connections. Not FIN-WAIT-2: ss also shows it for connections that only the
-# kernel still has.
+# States of a worker's open connections. Not FIN-WAIT-2: ss also shows it for connections that only
+# the kernel still has.
 OPEN = ("established", "close-wait", "fin-wait-1", "last-ack", "closing")
 
 HOLDER = """
@@ -61,9 +62,9 @@ def diag(bed):
 
 
 def expect_equal_diag(bed, kind, what):
-    """Checks that the counts are those of sock_diag once nothing changes. For HAProxy and gunicorn only
-    the sums can be compared: HAProxy's threads are one process, and a connection that gunicorn has not
-    accepted belongs to no process."""
+    """Checks that the counts are those of sock_diag once nothing changes. For HAProxy and gunicorn
+    only the sums can be compared: HAProxy's threads are one process, and a connection that gunicorn
+    has not accepted belongs to no process."""
     def agree():
         counted, (listed, total) = active(bed), diag(bed)
         return sum(counted) == total and (kind in ("haproxy", "gunicorn") or counted == listed)
@@ -78,8 +79,8 @@ def reset(client):
 @cases(*FLEETS)
 @timeout(180)
 def test_all_ways_to_end(bed, kind):
-    """1,000 connections, half of them with a request and kept alive. After each kind of end the counts
-    are those of sock_diag and of the clients; in the end they are 0."""
+    """1,000 connections, half of them with a request and kept alive. After each kind of end the
+    counts are those of sock_diag and of the clients; in the end they are 0."""
     fleet = start_fleet(bed, kind)
     bed.reuseportd("attach", "--workers", WORKERS)
     n = 200 if kind == "gunicorn" else 1000  # gunicorn serves one at a time
@@ -110,7 +111,8 @@ def test_all_ways_to_end(bed, kind):
     wait_until(lambda: sum(active(bed)) == 0, "no connection is left")
     holder = bed.start(sys.executable, "-c", HOLDER, 40, PORT)
     holder.wait_output("open", 60)
-    wait_until(lambda: sum(active(bed)) == 40 or kind == "gunicorn", "the 40 connections of another process")
+    wait_until(lambda: sum(active(bed)) == 40 or kind == "gunicorn",
+               "the 40 connections of another process")
     holder.stop(signal.SIGKILL)
     wait_until(lambda: sum(active(bed)) == 0, "no connection of the killed client is left")
     sums = totals(bed)
@@ -157,7 +159,8 @@ def test_half_closed(bed):
     for worker in workers.all:
         os.kill(worker.pid, signal.SIGSTOP)
         state = pathlib.Path(f"/proc/{worker.pid}/stat")
-        wait_until(lambda: state.read_text().rpartition(")")[2].split()[0] == "T", "the worker is stopped")
+        wait_until(lambda: state.read_text().rpartition(")")[2].split()[0] == "T",
+                   "the worker is stopped")
     for client in clients:
         client.socket.shutdown(socket.SHUT_WR)
     equal(sum(active(bed)), 10, "half-closed connections")
@@ -176,7 +179,8 @@ def test_killed_worker(bed):
     for client in clients:
         client.ask()
     workers[5].process.stop(signal.SIGKILL)
-    wait_until(lambda: active(bed) == [10] * 5 + [0] + [10] * 2, "the connections of slot 5 are gone")
+    wait_until(lambda: active(bed) == [10] * 5 + [0] + [10] * 2,
+               "the connections of slot 5 are gone")
     row = rows(bed)[5]["connections"]
     equal((row["opened"], row["closed"], row["moved_out"]), (10, 10, 0), "of slot 5")
 
@@ -228,7 +232,8 @@ def test_open_before_attach(bed, case):
 
 
 def test_swapped_out(bed):
-    """The connections of a worker that was swapped out are counted apart from those of the new worker."""
+    """The connections of a worker that was swapped out are counted apart from those of the new
+    worker."""
     Workers(bed, workers=2)
     bed.reuseportd("attach", "--workers", 2)
     clients = bed.hold(20)
@@ -321,7 +326,8 @@ def test_drain_wait_unknown_worker(bed):
     check("1 connection was reset" in result.out and result.out.endswith(
         "\nThose of slot - are not touched, as it isn't known whose they are.\n"), f"{result}")
     result = bed.reuseportd(*drain, "--json", status=3).json()
-    equal([row["slot"] for row in result["remaining"]], [None] * 2, "slots of the remaining connections")
+    equal([row["slot"] for row in result["remaining"]], [None] * 2,
+          "slots of the remaining connections")
     for client in clients:
         client.close()
 
@@ -351,7 +357,8 @@ def test_drain_wait_ends_early(bed, how):
 
 
 def test_drain_wait_for_handshakes(bed):
-    """Across a link a handshake takes 10 ms: once `drain --wait` has returned, no connection comes."""
+    """Across a link a handshake takes 10 ms: once `drain --wait` has returned, no connection
+    comes."""
     Workers(bed, workers=4, options=["--no-keepalive"])
     bed.link()
     bed.reuseportd("attach", "--workers", 4)
@@ -398,7 +405,8 @@ def test_bytes_of_half_closed(bed):
         client.socket.shutdown(socket.SHUT_WR)
     def rows():
         return bed.reuseportd("connections", "--json").json()
-    wait_until(lambda: [row["state"] for row in rows()] == ["close-wait"] * 2, "both FINs have arrived")
+    wait_until(lambda: [row["state"] for row in rows()] == ["close-wait"] * 2,
+               "both FINs have arrived")
     equal(sorted((row["bytes_in"], row["bytes_out"]) for row in rows()), [(0, 0), (5, 0)], "bytes")
     worker.process.kill(signal.SIGCONT)
 
@@ -418,8 +426,8 @@ def test_changed_from_container(bed):
 
 
 def test_two_ports(bed):
-    """All connections of a service with two ports are listed and reset, in whichever order the kernel
-    gave them their cookies: here one after the other, as ss lists them first."""
+    """All connections of a service with two ports are listed and reset, in whichever order the
+    kernel gave them their cookies: here one after the other, as ss lists them first."""
     server = PYTHON.rsplit("Server(", 1)[0] + f"""
 import threading
 threading.Thread(target=Server(("0.0.0.0", {PORT + 1}), Handler).serve_forever).start()
@@ -441,7 +449,8 @@ Server(("0.0.0.0", {PORT}), Handler).serve_forever()
 
 @cases("conn", "conn-again", "rates", "handshakes", "open")
 def test_counting_removed(bed, pin):
-    """A pin of the counting is removed: steering continues, and unknown values are not shown as 0."""
+    """A pin of the counting is removed: steering continues, and unknown values are not shown as
+    0."""
     Workers(bed, workers=2)
     bed.reuseportd("attach", "--workers", 2)
     bed.load("-n", 10)
@@ -476,8 +485,8 @@ def test_not_counted(bed):
 
 
 def test_count_max_exceeded(bed):
-    """More connections than can be counted are steered and served. A worker with uncounted connections
-    has no count, and the counts are right again when all connections have closed."""
+    """More connections than can be counted are steered and served. A worker with uncounted
+    connections has no count, and the counts are right again when all connections have closed."""
     Workers(bed, workers=2)
     bed.reuseportd("attach", "--workers", 2, "--count-max", 64)
     clients = bed.hold(40)
@@ -486,7 +495,8 @@ def test_count_max_exceeded(bed):
     equal(collections.Counter(client.ask() for client in clients), {"w0": 220, "w1": 220},
           "connections of each worker")
     status = bed.status()
-    check(0 < status["uncounted"] < 440 - 64, f"{status['uncounted']} are not counted, {totals(bed)}")
+    check(0 < status["uncounted"] < 440 - 64,
+          f"{status['uncounted']} are not counted, {totals(bed)}")
     sums = totals(bed)
     equal((sums["uncounted"], sums["opened"]), (status["uncounted"], 440 - status["uncounted"]),
           "uncounted and counted connections")
@@ -540,8 +550,8 @@ def test_fast_open(bed):
 
 
 def test_listener_in_other_slot(bed):
-    """A listener that is moved to another slot doesn't take its connections along: those in its queue
-    are counted in the former slot until they end or migrate."""
+    """A listener that is moved to another slot doesn't take its connections along: those in its
+    queue are counted in the former slot until they end or migrate."""
     workers = [Worker(bed, f"w{i}", options=["--no-accept"]) for i in range(3)]
     bed.reuseportd("attach", "--workers", 3)
     clients = bed.hold(30)

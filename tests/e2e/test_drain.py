@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""drain, resume and swap under full load, on loopback and over a link with a round trip of 10 ms, where
-handshakes are in progress at every moment. Every connection is counted, and none may fail."""
+"""drain, resume and swap under full load, on loopback and over a link with a round trip of 10 ms,
+where handshakes are in progress at every moment. Every connection is counted, and none may fail."""
 import operator
 import signal
 import time
@@ -93,7 +93,8 @@ def test_under_load(bed, case):
     n = expect_silence(rows, met[3][1], drained, resume, "while slot 3 was drained")
     expect_silence(rows, met[5][1], swapped, end, "after it was swapped out")
     expect_silence(rows, name, 0, swap, "before it was swapped in")
-    check(any(row.worker == name for row in rows), "the worker that was swapped in got no connection")
+    check(any(row.worker == name for row in rows),
+          "the worker that was swapped in got no connection")
     note(f"{case}: {report['ok']} connections at {report['connections_per_second']:.0f}/s, "
          f"0 failed; {n} of them while slot 3 was drained")
 
@@ -146,7 +147,8 @@ def test_attach_and_detach(bed, case):
 
 
 class Cycles:
-    """Drains, resumes and swaps one slot after the other, and notes when a worker must get nothing."""
+    """Drains, resumes and swaps one slot after the other, and notes when a worker must get
+    nothing."""
 
     def __init__(self, bed, place, spare):
         self.bed, self.place = bed, place
@@ -225,8 +227,8 @@ def test_nginx_cycles(bed, place):
 
 @cases("drain 0", "weight 0 0")
 def test_last_live_worker(bed, change):
-    """The only worker in the ring is dead, and a drained worker serves instead. To empty the ring would
-    end that, so it is refused."""
+    """The only worker in the ring is dead, and a drained worker serves instead. To empty the ring
+    would end that, so it is refused."""
     workers = Workers(bed, workers=2)
     bed.reuseportd("attach", "--workers", 2)
     bed.reuseportd("drain", 1)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Exactly equal shares, of few held and of many short connections, with every server, over every kind
-of address, and in another network namespace."""
+"""Exactly equal shares, of few held and of many short connections, with every server, over every
+kind of address, and in another network namespace."""
 import collections
 import pathlib
 
@@ -16,7 +16,8 @@ WAYS = {"IPv4": ("127.0.0.1",), "IPv6": ("::1",), "both": ("127.0.0.1", "::1")}
 
 
 def held_spread(bed, host):
-    """Opens eight connections at the same time. Returns how many each worker serves, in falling order."""
+    """Opens eight connections at the same time. Returns how many each worker serves, in falling
+    order."""
     clients = bed.hold(WORKERS, host)
     counts = collections.Counter(client.ask() for client in clients)
     for client in clients:
@@ -102,8 +103,8 @@ def test_dual_stack(bed, kind):
 
 @cases("nginx", "gunicorn", "c")
 def test_status_names_serving_process(bed, kind):
-    """`status` names the process that serves each slot, although every nginx worker has all listeners
-    open, and a gunicorn parent has the listener of its child open."""
+    """`status` names the process that serves each slot, although every nginx worker has all
+    listeners open, and a gunicorn parent has the listener of its child open."""
     start_fleet(bed, kind, addresses=BOTH)
     bed.reuseportd("attach", "--workers", WORKERS)
     for host in ("127.0.0.1", "::1"):
@@ -123,10 +124,10 @@ def test_status_names_serving_process(bed, kind):
 
 @cases("nginx", "c")
 def test_syncookies(bed, kind):
-    """With a SYN cookie for each connection both the SYN and the ACK are steered, and shares are still
-    exact. For a SYN that hits a TIME_WAIT the kernel makes no cookie, whatever the sysctl says. The two
-    kinds are each distributed in turn, but together they are even on average only. So the clients
-    leave no TIME_WAIT."""
+    """With a SYN cookie for each connection both the SYN and the ACK are steered, and shares are
+    still exact. For a SYN that hits a TIME_WAIT the kernel makes no cookie, whatever the sysctl
+    says. The two kinds are each distributed in turn, but together they are even on average only. So
+    the clients leave no TIME_WAIT."""
     pathlib.Path("/proc/sys/net/ipv4/tcp_syncookies").write_text("2")
     start_fleet(bed, kind)
     bed.reuseportd("attach", "--workers", WORKERS)
@@ -177,8 +178,8 @@ def test_every_stretch_is_even(bed):
 
 
 def test_two_ports_are_two_services(bed):
-    """Without --port, attach takes the only port with that number of workers. A second service has its
-    own slots, and then commands need a name."""
+    """Without --port, attach takes the only port with that number of workers. A second service has
+    its own slots, and then commands need a name."""
     Workers(bed, workers=8)
     for i in range(3):
         Worker(bed, f"other{i}", port=9090)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Hosts on which reuseportd can't work, and pins that are not, or no longer, a service. Commands refuse
-them, say what to do, and change nothing (refusals.py)."""
+"""Hosts on which reuseportd can't work, and pins that are not, or no longer, a service. Commands
+refuse them, say what to do, and change nothing (refusals.py)."""
 import collections
 import ctypes
 import errno
@@ -37,12 +37,13 @@ def test_not_root(bed):
     for command in ALL:
         refusals.refused(*command, under=NOBODY,
                          message=(f"`{command[0]}` needs root, or the capabilities CAP_BPF,",
-                               "missing: CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ"))
+                                  "missing: CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ"))
     refusals.expect_exact()
 
 
 def test_without_capability(bed):
-    """Each needed capability is missing once. CAP_SYS_ADMIN implies some of them, and is not needed."""
+    """Each needed capability is missing once. CAP_SYS_ADMIN implies some of them, and is not
+    needed."""
     refusals = Refusals(bed)
     for name in ("bpf", "perfmon", "sys_ptrace", "dac_read_search"):
         for command in ALL:
@@ -62,7 +63,7 @@ def test_without_capability(bed):
 
 SO_NETNS_COOKIE = 71
 
-# Runs a command for which a system call fails (with this value of this argument; -1: any call).
+# Runs a command, and makes a system call fail (if this argument has this value; -1: any call).
 DENY = """
 import ctypes, os, struct, sys
 number, argument, value, error = map(int, sys.argv[1:5])
@@ -87,7 +88,8 @@ def deny(number, error, argument=-1, value=0):
 
 
 def test_kernel_below_the_floor(bed):
-    """Features that an old kernel lacks, simulated by a seccomp filter. Real old kernels run in vmtest/."""
+    """Features that an old kernel lacks, simulated by a seccomp filter. Real old kernels run in
+    vmtest/."""
     refusals = Refusals(bed, attach=False)
     Workers(bed, WORKERS)
     for under, message in (
@@ -97,7 +99,8 @@ def test_kernel_below_the_floor(bed):
             (deny(bpf.GETSOCKOPT, errno.ENOPROTOOPT, 2, SO_NETNS_COOKIE),
              "SO_NETNS_COOKIE (Linux 5.14), for telling network namespaces apart")):
         refusals.refused(*ATTACH, under=under, message=(message, "reuseportd needs Linux 5.14 or later"))
-    refusals.refused(*ATTACH, under=deny(bpf.BPF, errno.EPERM), message="seccomp filter or a security")
+    refusals.refused(*ATTACH, under=deny(bpf.BPF, errno.EPERM),
+                     message="seccomp filter or a security")
     bed.reuseportd(*ATTACH)
 
 
@@ -117,8 +120,9 @@ def test_bpffs_is_not_mounted(bed):
                      message="missing: CAP_SYS_ADMIN (to mount bpffs)")
     refusals.refused(*ATTACH, under=deny(bpf.MOUNT, errno.EPERM),
                      message=("bpffs is not mounted, and mounting it failed: Operation not permitted",
-                           f"mount it by hand: mount -t bpf bpf {BPFFS}"))
-    check(" bpf " not in pathlib.Path("/proc/mounts").read_text(), "bpffs was mounted although the mount failed")
+                              f"mount it by hand: mount -t bpf bpf {BPFFS}"))
+    check(" bpf " not in pathlib.Path("/proc/mounts").read_text(),
+          "bpffs was mounted although the mount failed")
     bed.reuseportd(*ATTACH, "--service", SERVICE)
     check(os.path.ismount(BPFFS), "bpffs is mounted")
     equal(BPFFS.stat().st_mode & 0o777, 0o700, "mode of bpffs")
@@ -129,8 +133,8 @@ def test_bpffs_is_not_mounted(bed):
 
 
 def test_mounts_of_netns_exec(bed):
-    """`ip netns exec` has its own mounts, without a bpffs. Pins in it would be lost at its end, so attach
-    is refused there; with --pid it works."""
+    """`ip netns exec` has its own mounts, without a bpffs. Pins in it would be lost at its end, so
+    attach is refused there; with --pid it works."""
     bed.netns("there")
     workers = Workers(bed, 2, netns="there")
     refused = bed.run("ip", "netns", "exec", "there", bed.binary("reuseportd"), "attach",
@@ -169,7 +173,7 @@ def test_listener_in_foreign_map(bed):
     os.close(copy)
     os.close(process)
     refusals.refused(*ATTACH, message=(f"the listener of pid {fleet[2].pid} (worker)",
-                                    "in use already", "another BPF program's map"))
+                                       "in use already", "another BPF program's map"))
     check(not PINS.exists(), "a failed attach has left pins")
     os.close(others)
     wait_until(lambda: bed.reuseportd(*ATTACH, "--service", SERVICE, status=None).code == 0,
@@ -211,7 +215,8 @@ DAMAGES = {
     "a foreign map for a program": (swap_pin("steer0"), ("steer0 is not", "detach s --force")),
     "filled with zeros": (lambda bed: set_service(bed, lambda value: ["0"] * len(value)),
                           ("service is not", "detach s --force")),
-    "impossible values": (lambda bed: set_service(bed, lambda value: value[:12] + ["255"] * 4 + value[16:]),
+    "impossible values": (lambda bed: set_service(bed, lambda value: value[:12] + ["255"] * 4
+                                                        + value[16:]),
                ("service is not", "detach s --force")),
     "another layout": (lambda bed: set_service(bed, lambda value: value[:4] + ["99"] + value[5:]),
                        ("made by another version of reuseportd", "its layout is 99")),
@@ -220,8 +225,8 @@ DAMAGES = {
 
 @cases(*DAMAGES)
 def test_damaged_pins(bed, what):
-    """No command changes damaged pins, connections continue as before, and `detach --force` removes the
-    pins."""
+    """No command changes damaged pins, connections continue as before, and `detach --force` removes
+    the pins."""
     damage, message = DAMAGES[what]
     refusals = Refusals(bed)
     damage(bed)
@@ -251,8 +256,8 @@ def test_too_few_descriptors(bed):
 
 
 def test_pins_removed_by_hand(bed):
-    """Without its pins the steering program can't be reached until the listeners are closed: commands
-    report this and say what to do."""
+    """Without its pins the steering program can't be reached until the listeners are closed:
+    commands report this and say what to do."""
     fleet = Workers(bed, WORKERS)
     bed.reuseportd(*ATTACH, "--service", SERVICE)
     bed.must("find", PINS / SERVICE, "-type", "f", "-delete")
@@ -273,7 +278,8 @@ def test_foreign_pins(bed):
     refusals = Refusals(bed)
     make_foreign(bed, PINS / "stray")
     make_foreign(bed, PINS / SERVICE / "alien")
-    equal([row["service"] for row in bed.reuseportd("list", "--json").json()], [SERVICE], "services")
+    equal([row["service"] for row in bed.reuseportd("list", "--json").json()], [SERVICE],
+          "services")
     refusals.refused("detach", message=("alien is not a pin of reuseportd", "--force removes it"))
     refusals.expect_exact()
     (PINS / SERVICE / "folder").mkdir()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""SIGKILL of workers: other workers answer the queued connections, and a listener that no process polls
-is reported."""
+"""SIGKILL of workers: other workers answer the queued connections, and a listener that no process
+polls is reported."""
 import collections
 import os
 import pathlib
@@ -22,7 +22,7 @@ def worker_row(bed, slot):
 
 
 def fill_queue(bed, slot, n=QUEUED, path="/"):
-    """@n clients whose request is queued at the slot, whose worker accepts nothing."""
+    """@n clients with a request in the queue of the slot; its worker accepts nothing."""
     others = [str(other) for other in range(WORKERS) if other != slot]
     bed.reuseportd("drain", *others)
     clients = bed.hold(n)
@@ -35,7 +35,8 @@ def fill_queue(bed, slot, n=QUEUED, path="/"):
 
 
 def expect_answers(clients, not_by=None):
-    """Checks that all clients are answered, and none by worker @not_by. Returns the answers by worker."""
+    """Checks that all clients are answered, and none by worker @not_by. Returns the answers by
+    worker."""
     by = collections.Counter(client.receive() for client in clients)
     equal(sum(by.values()), len(clients), "clients that were answered")
     check(not_by not in by, f"{not_by} is dead and answered {by}")
@@ -67,8 +68,8 @@ def start_with_one_deaf(bed, deaf=3):
 
 
 def test_queue_of_c_worker(bed):
-    """50 clients with a request wait in the accept queue of a worker. It is killed, and the other workers
-    answer all 50."""
+    """50 clients with a request wait in the accept queue of a worker. It is killed, and the other
+    workers answer all 50."""
     workers = start_with_one_deaf(bed)
     clients = fill_queue(bed, 3)
     equal(pathlib.Path("/proc/sys/net/ipv4/tcp_migrate_req").read_text().strip(), "0",
@@ -111,8 +112,8 @@ def test_queue_of_drained_worker(bed):
 
 
 def gunicorn_with_queue(bed, slot=3):
-    """Makes the worker of the slot busy, with 50 clients in its queue. Returns the worker, its pid and
-    the clients."""
+    """Makes the worker of the slot busy, with 50 clients in its queue. Returns the worker, its pid
+    and the clients."""
     fleet = Gunicorns(bed)
     bed.reuseportd("attach", "--workers", WORKERS)
     pid = worker_row(bed, slot)["pid"]
@@ -127,8 +128,8 @@ def gunicorn_with_queue(bed, slot=3):
 
 
 def test_queue_of_gunicorn(bed):
-    """gunicorn's parent keeps the listener of its child open, so the queue survives the child. When both
-    are killed, as at the memory limit of a container, other workers answer."""
+    """gunicorn's parent keeps the listener of its child open, so the queue survives the child. When
+    both are killed, as at the memory limit of a container, other workers answer."""
     victim, pid, clients = gunicorn_with_queue(bed)
     os.kill(victim.pid, signal.SIGSTOP)  # so that it doesn't replace the child first
     os.kill(pid, signal.SIGKILL)
@@ -142,8 +143,8 @@ def test_queue_of_gunicorn(bed):
 
 
 def test_gunicorn_child(bed):
-    """If only the child is killed, its parent replaces it, and the new child answers the queue. `status`
-    shows the new pid."""
+    """If only the child is killed, its parent replaces it, and the new child answers the queue.
+    `status` shows the new pid."""
     victim, pid, clients = gunicorn_with_queue(bed)
     os.kill(pid, signal.SIGKILL)
     by = expect_answers(clients, str(pid))
@@ -155,8 +156,8 @@ def test_gunicorn_child(bed):
 
 
 def test_nginx_worker(bed):
-    """nginx's master keeps the listener and starts another worker: `status` shows the new pid, and the
-    shares are exact again."""
+    """nginx's master keeps the listener and starts another worker: `status` shows the new pid, and
+    the shares are exact again."""
     nginx = Nginx(bed)
     bed.reuseportd("attach", "--workers", WORKERS)
     old = worker_row(bed, 3)["pid"]
@@ -233,8 +234,8 @@ def test_black_hole_is_left_out(bed):
 
 @cases("fall-back", "strict")
 def test_no_worker_left(bed, case):
-    """All admitted workers are dead, and a foreign listener has the port open: the kernel's hash gives it
-    the connections, which are counted; with --strict they are refused."""
+    """All admitted workers are dead, and a foreign listener has the port open: the kernel's hash
+    gives it the connections, which are counted; with --strict they are refused."""
     workers = Workers(bed)
     bed.reuseportd("attach", "--workers", WORKERS, *(["--strict"] if case == "strict" else []))
     stranger = Worker(bed, "stranger")
@@ -256,8 +257,8 @@ def test_no_worker_left(bed, case):
 
 @cases("loopback", "link")
 def test_killed_under_load(bed, place):
-    """A worker is killed under full load: only connections that it had accepted can be lost. Connections
-    that begin after its death are answered."""
+    """A worker is killed under full load: only connections that it had accepted can be lost.
+    Connections that begin after its death are answered."""
     workers = Workers(bed)
     bed.reuseportd("attach", "--workers", WORKERS)
     load = Place(bed, place).start_load("-c", 64)
@@ -276,8 +277,8 @@ def test_killed_under_load(bed, place):
 
 
 def test_nginx_under_load(bed):
-    """nginx workers are killed under full load, with a watcher: only accepted connections are lost. A
-    listener that no process polls leaves the ring, and the next worker answers its queue."""
+    """nginx workers are killed under full load, with a watcher: only accepted connections are lost.
+    A listener that no process polls leaves the ring, and the next worker answers its queue."""
     nginx = Nginx(bed)
     watch = bed.start_watch("--workers", WORKERS)
     load = bed.start_load("-c", 64)
@@ -285,7 +286,8 @@ def test_nginx_under_load(bed):
         wait_for_load(bed, range(WORKERS), 1000)
         old = nginx.pids()
         os.kill(old[3], signal.SIGKILL)
-        wait_until(lambda: nginx.n_polled() == WORKERS and old[3] not in nginx.pids(), "a new worker")
+        wait_until(lambda: nginx.n_polled() == WORKERS and old[3] not in nginx.pids(),
+                   "a new worker")
     report = load.stop()
     failed = report["failed"]
     equal(failed, report["reset"] + report["closed_early"], f"failures of {report}")
@@ -299,8 +301,8 @@ def test_nginx_under_load(bed):
 
 
 def test_loss_is_detected(bed):
-    """The control experiment: the same kills without reuseportd lose connections, and loadgen detects
-    it. Otherwise "0 failed" in the other tests would prove nothing."""
+    """The control experiment: the same kills without reuseportd lose connections, and loadgen
+    detects it. Otherwise "0 failed" in the other tests would prove nothing."""
     workers = Workers(bed)
     load = Place(bed, "link").start_load()
     for worker in workers.all[:4]:
@@ -314,8 +316,8 @@ def test_loss_is_detected(bed):
 
 
 def test_listener_closed_by_living_process(bed):
-    """A worker closes its listener and continues with its open connections: other workers answer its
-    queue."""
+    """A worker closes its listener and continues with its open connections: other workers answer
+    its queue."""
     workers = start_with_one_deaf(bed)
     clients = fill_queue(bed, 3)
     open_one = Client()

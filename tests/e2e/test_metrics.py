@@ -134,7 +134,7 @@ def stop_exporter(exporter, number=signal.SIGTERM):
 
 
 def set_up(bed):
-    """Sets up two services, many of whose values differ from the default."""
+    """Sets up two services with many values that differ from the default."""
     workers = Workers(bed, 4)
     Workers(bed, 2, port=PORT + 1)
     bed.reuseportd("attach", "--workers", 2, "--port", PORT + 1, "--service", "other")
@@ -159,7 +159,8 @@ def test_as_status(bed):
     for service in (SERVICE, "other"):
         expect_as_status(metrics, bed.status(service))
     check(values(metrics, "dropped_total", service="other")["none"] >= 3, "refused connections")
-    check("1" not in values(metrics, "connections_queued", service=SERVICE), "queue of the dead worker")
+    check("1" not in values(metrics, "connections_queued", service=SERVICE),
+          "queue of the dead worker")
     for args in ((SERVICE,), ("--service", SERVICE)):
         of_one = parse(bed.reuseportd("metrics", *args).out)
         equal({sample.labels["service"] for samples in of_one.values() for sample in samples},
@@ -215,7 +216,8 @@ def test_dashboard_promtool(bed):
 
 @cases("127.0.0.1:9464", "[::1]:9464")
 def test_listen(bed, address):
-    """The exporter serves what `metrics` prints, and nothing else; each scrape has current values."""
+    """The exporter serves what `metrics` prints, and nothing else; each scrape has current
+    values."""
     set_up(bed)
     exporter = start_exporter(bed, address=address)
     status, headers, body = get(address=address)
@@ -243,8 +245,8 @@ def test_listen(bed, address):
 
 
 def test_listen_for_one_service(bed):
-    """The exporter of one service, before it is attached, while it is, and afterwards. One connection
-    serves all scrapes; SIGINT ends the exporter."""
+    """The exporter of one service, before it is attached, while it is, and afterwards. One
+    connection serves all scrapes; SIGINT ends the exporter."""
     Workers(bed, 4)
     exporter = start_exporter(bed, SERVICE)
     connection = http.client.HTTPConnection("127.0.0.1", 9464, timeout=10 * SLOW)
@@ -330,8 +332,8 @@ def test_watch(bed):
 
 
 def test_netns(bed):
-    """Workers in another network namespace: the exporter stays in this one, and doesn't keep the other
-    namespace alive."""
+    """Workers in another network namespace: the exporter stays in this one, and doesn't keep the
+    other namespace alive."""
     bed.netns("there")
     servers = Workers(bed, 2, netns="there")
     bed.reuseportd("attach", "--workers", 2, netns="there")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Random commands, workers that start and stop, with a watcher and without: no connection may fail, and
-in the end the shares are exact. The seed is printed; MONKEY_SEED repeats a run, and MONKEY_STEPS sets
-its length."""
+"""Random commands, workers that start and stop, with a watcher and without: no connection may fail,
+and in the end the shares are exact. The seed is printed; MONKEY_SEED repeats a run, and
+MONKEY_STEPS sets its length."""
 import os
 import random
 import signal
@@ -90,8 +90,8 @@ class Monkey:
         check(self.load.alive(), "the load ended")
 
     def restore(self):
-        """Restores equal shares: all slots in the ring, and a live worker in each. The watcher admits new
-        workers by itself, but none that was swapped out."""
+        """Restores equal shares: all slots in the ring, and a live worker in each. The watcher
+        admits new workers by itself, but none that was swapped out."""
         for command in (("canary", "--off"), ("switch", "--off"), ("resume", f"0-{SLOTS - 1}"),
                         ("weight", f"0-{SLOTS - 1}", 100)):
             equal(self.command(*command).code, 0, f"exit status of {command}")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Every refusal has exit status 2 for wrong input, otherwise 1, a message that says what to do, and no
-output. It changes no pin and no service, and new connections are distributed as before. Privileges,
-kernels, mounts and damaged pins are in test_hostile.py."""
+"""Every refusal has exit status 2 for wrong input, otherwise 1, a message that says what to do, and
+no output. It changes no pin and no service, and new connections are distributed as before.
+Privileges, kernels, mounts and damaged pins are in test_hostile.py."""
 import os
 import time
 
@@ -176,25 +176,29 @@ def test_attach_finds_none(bed):
     refusals.refused(*any_port, 4, "--port", PORT, message=f"nothing listens on port {PORT}")
     fleet = Workers(bed, 4)
     at = (*any_port, 4, "--port", PORT)
-    refusals.refused(*any_port, 4, "--port", PORT + 1, message=f"nothing listens on port {PORT + 1}")
+    refusals.refused(*any_port, 4, "--port", PORT + 1,
+                     message=f"nothing listens on port {PORT + 1}")
     refusals.refused(*at, "--address", "127.0.0.2", message=f"nothing listens on port {PORT}")
-    refusals.refused(*any_port, 4, "--address", "127.0.0.2", message="nothing listens on that address")
-    refusals.refused(*at, "--pid", os.getpid(), message=f"pid {os.getpid()} has no listener on port")
-    refusals.refused(*any_port, 4, "--pid", os.getpid(), message=f"pid {os.getpid()} has no listener")
+    refusals.refused(*any_port, 4, "--address", "127.0.0.2",
+                     message="nothing listens on that address")
+    refusals.refused(*at, "--pid", os.getpid(),
+                     message=f"pid {os.getpid()} has no listener on port")
+    refusals.refused(*any_port, 4, "--pid", os.getpid(),
+                     message=f"pid {os.getpid()} has no listener")
     refusals.refused(*at, "--pid", 999999, message="process 999999")
     refusals.refused(*any_port, 5, "--port", PORT, message=("4 of the 5 workers", "--wait SECONDS",
-                                                         "--workers 4"))
+                                                            "--workers 4"))
     begin = time.monotonic()
     refusals.refused(*any_port, 5, "--port", PORT, "--wait", 0.5, message="4 of the 5 workers")
     check(time.monotonic() - begin > 0.5, "attach waited")
     refusals.refused(*any_port, 3, "--port", PORT,
                      message=("has 4 workers, and 3 were asked for", "--workers 4",
-                           f"pid {fleet[3].pid} (worker), fd"))
+                              f"pid {fleet[3].pid} (worker), fd"))
     refusals.refused(*any_port, 3, message=("found:", f"0.0.0.0:{PORT}", "4 listeners  worker"))
     Workers(bed, 4, port=PORT + 1)
     Workers(bed, 2, port=PORT + 2)
     both = refusals.refused(*any_port, 4, message=("2 ports fit; choose one with --port:",
-                                                f"0.0.0.0:{PORT} ", f"0.0.0.0:{PORT + 1} "))
+                                                   f"0.0.0.0:{PORT} ", f"0.0.0.0:{PORT + 1} "))
     check(str(PORT + 2) not in both.err, f"a port that doesn't fit is listed: {both}")
 
 
@@ -234,7 +238,7 @@ def test_attached_already(bed):
     refusals.refused("attach", "--workers", WORKERS, message=message)
     refusals.refused("attach", "--workers", WORKERS, "--service", "t", "--force", status=2)
     refusals.expect_exact()
-    # Other workers on the same port, none of which was admitted: the group already has a program.
+    # Other workers on the same port, not admitted: the group already has a program.
     for worker in refusals.fleet.all:
         worker.stop()
     Workers(bed, WORKERS, first=10)

@@ -30,7 +30,8 @@ def test_node(bed, kind):
 
 
 def test_others(bed):
-    """Other programs don't get the variable: a node that they start without the descriptor would die."""
+    """Other programs don't get the variable: a node that they start without the descriptor would
+    die."""
     run = Run(bed, worker_command(bed), workers=1)
     [pid] = run.pids()
     check(not any("NODE_CHANNEL" in variable for variable in environment(pid)), "it has a channel")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Misbehaving workers: whatever they do, `stop` leaves nothing of them. After each test the bed checks that
-no process, cgroup, pin or file remains."""
+"""Misbehaving workers: whatever they do, `stop` leaves nothing of them. After each test the bed
+checks that no process, cgroup, pin or file remains."""
 import os
 import pathlib
 import signal
@@ -63,8 +63,8 @@ WORKERS = {
                   "    time.sleep(0.01)\n", 50),
 }
 
-# Up to LIVE processes that ignore signals. Each lives for some milliseconds and is followed by others,
-# in new sessions, so that a list of them is soon outdated.
+# Up to LIVE processes that ignore signals. Each lives for some milliseconds and is followed by
+# others, in new sessions, so that a list of them is soon outdated.
 BOMB = r"""
 #include <fcntl.h>
 #include <signal.h>
@@ -151,8 +151,8 @@ def test_stop(bed, kind):
 
 @cases("reload", "signal", "take-over")
 def test_other_ways_to_stop(bed, kind):
-    """A fork bomb is gone after a reload to a good program, after a signal to the supervisor, and after a
-    take-over and `stop`."""
+    """A fork bomb is gone after a reload to a good program, after a signal to the supervisor, and
+    after a take-over and `stop`."""
     run = start(bed, "fork-bomb")
     if kind == "reload":
         run.reload("--", *worker_command(bed))
@@ -263,8 +263,8 @@ sys.stdout.flush()
 
 
 def test_output_is_kept(bed):
-    """Standard output is a pipe that no process reads: reload, upgrade and stop work, and in the end every
-    line of every worker has arrived, once and complete."""
+    """Standard output is a pipe that no process reads: reload, upgrade and stop work, and in the
+    end every line of every worker has arrived, once and complete."""
     lines = 20000
     path = bed.dir / "out.fifo"
     os.mkfifo(path)
@@ -280,7 +280,7 @@ sys.stdout.flush()
     run.reload()
     pids += run.pids()
     run.process.kill(signal.SIGUSR2)
-    wait_until(lambda: "is taken over" in run.log(), "it is executed anew")
+    wait_until(lambda: "is taken over" in run.log(), "the supervisor has re-executed itself")
     run.reload()
     pids += run.pids()
     run.command_line("stop")
@@ -356,8 +356,8 @@ def runs(bed, slot):
 
 @cases("0", "3")
 def test_no_restart(bed, status):
-    """--no-restart also applies to a worker that ends before it is ready: it runs once. Its result is the
-    supervisor's exit status."""
+    """--no-restart also applies to a worker that ends before it is ready: it runs once. Its result
+    is the supervisor's exit status."""
     run = Run(bed, ["sh", script(bed, "job.sh", JOB), status], "--no-restart", workers=2,
               wait=False)
     equal(run.process.wait(), int(status != "0"), "exit status of the supervisor")
@@ -365,8 +365,8 @@ def test_no_restart(bed, status):
 
 
 def test_ended_when_ready(bed):
-    """The supervisor learns at the same time that a job has lived long enough to be ready and that it has
-    ended successfully: the end counts."""
+    """The supervisor learns at the same time that a job has lived long enough to be ready and that
+    it has ended successfully: the end counts."""
     job = script(bed, "job.sh", "echo $$ >pid.tmp; mv pid.tmp pid; while [ ! -e go ]; do sleep 0.01; "
                                 "done")
     run = Run(bed, ["sh", job], "--no-restart", "--ready", "alive:2", workers=1, wait=False)
@@ -409,7 +409,7 @@ def test_cron_job(bed):
 
 
 def test_crash_budget(bed):
-    """A slot whose worker keeps crashing is shown as failed; the other slots continue."""
+    """A slot is shown as failed if its worker keeps crashing; the other slots continue."""
     run = Run(bed, ["python3", script(bed, "worker.py", """
 import os, sys
 if os.environ['REUSEPORTD_SLOT'] == '1':

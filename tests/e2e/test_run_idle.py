@@ -101,7 +101,8 @@ def test_mixed_file_of_pm2(bed):
 
 
 def test_first_instance_is_other(bed):
-    """Only some workers of an app listen: all are active, and connections go to the listening ones."""
+    """Only some workers of an app listen: all are active, and connections go to the listening
+    ones."""
     script(bed, "server.js", NODE)
     script(bed, "app.js", FIRST_IS_OTHER)
     services = Services(bed, {"name": "web", "script": "app.js", "instances": 3,
@@ -131,7 +132,7 @@ def test_reload_that_does_not_listen(bed):
 def test_ready(bed, case):
     """A worker that reports or shows that it is ready needs no listener, and may open one later."""
     command, ready = {
-        "notify": (["python3", script(bed, "says.py", SAYS_SO)], "notify"),
+        "notify": (["python3", script(bed, "says.py", NOTIFIES)], "notify"),
         "exec": (["sleep", "600"], "exec:true"),
         "listens-later": (["node", "-e", "setTimeout(() => require('./server.js'), 1500)"],
                           "alive:0.2"),
@@ -146,7 +147,8 @@ def test_ready(bed, case):
 
 
 def views(bed, run):
-    """The values of each view: states, live and with an age, number of live workers, finding of doctor."""
+    """The values of each view: states, live and with an age, number of live workers, finding of
+    doctor."""
     rows = run.workers()
     [listed] = bed.reuseportd("list", "--json").json()
     metrics = bed.reuseportd("metrics", run.name).out
@@ -158,8 +160,8 @@ def views(bed, run):
 
 
 def test_live(bed):
-    """In all views a running worker without a listener is live; it is dead after its death, even if no
-    supervisor has noticed."""
+    """In all views a running worker without a listener is live; it is dead after its death, even if
+    no supervisor has noticed."""
     run = Run(bed, ["sleep", "600"], "--ready", "alive:0.2", workers=2)
     equal(views(bed, run),
           (["active"] * 2, [True] * 2, [True] * 2, 2, 2, "all 2 workers live"), "both live")

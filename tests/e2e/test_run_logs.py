@@ -38,8 +38,8 @@ def test_files(bed):
 
 
 def test_files_after_takeover(bed):
-    """A worker that was started without log files is taken over by a supervisor that has log files: its
-    output goes to the same place as before."""
+    """A worker that was started without log files is taken over by a supervisor that has log files:
+    its output goes to the same place as before."""
     gated = "(until [ -e gate ]; do sleep 0.05; done; echo late) & exec "
     run = Run(bed, ["sh", "-c", gated + " ".join(str(word) for word in worker_command(bed))],
               workers=1)

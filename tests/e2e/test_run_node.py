@@ -28,8 +28,8 @@ def stop(bed, process):
 
 
 def test_upgrade_refused(bed):
-    """A supervisor that can't read its file any more refuses a re-exec and continues; with the file repaired
-    it re-executes itself."""
+    """A supervisor that can't read its file any more refuses a re-exec and continues; with the file
+    repaired it re-executes itself."""
     process, config = start(bed)
     pids = [row["pid"] for row in bed.status("web")["workers"]]
     config.write_text("module.exports = {apps: [\n")
@@ -49,13 +49,15 @@ def test_upgrade_refused(bed):
 
 @timeout(180)
 def test_never_ends(bed):
-    """A file that node doesn't finish reading times out, and the processes that it started are killed."""
+    """A file that node doesn't finish reading times out, and the processes that it started are
+    killed."""
     process, config = start(bed)
     config.write_text("require('child_process').execSync('echo $$ >pid; sleep 1000');\n" + CONFIG)
     refused = bed.reuseportd("reload", "web", status=1, deadline=60)
     equal("node has not read" in refused.err and "within 10 s" in refused.err, True, f"{refused}")
     pid = (bed.dir / "pid").read_text().strip()
-    wait_until(lambda: f"process {pid}: " not in " ".join(bed.left_processes()), "the process is killed")
+    wait_until(lambda: f"process {pid}: " not in " ".join(bed.left_processes()),
+               "the process is killed")
     config.write_text("process.on('exit', () => { for (;;); }); require('fs').closeSync(2);\n"
                       + CONFIG)
     refused = bed.reuseportd("reload", "web", status=1, deadline=60)
@@ -76,7 +78,8 @@ os.execv("%NODE%", sys.argv)
 
 
 def test_signals(bed):
-    """node doesn't inherit the signals that the supervisor blocks, as its children may need them."""
+    """node doesn't inherit the signals that the supervisor blocks, as its children may need
+    them."""
     folder = bed.dir / "bin"
     folder.mkdir()
     node = folder / "node"

@@ -15,8 +15,8 @@ from runs import PYTHON, Run, script, worker_command
 from harness.traffic import wait_for_load
 
 def test_port_of_another_service(bed):
-    """A service can't take a port of another service, whether it names it or just listens on it; the error
-    names the other service."""
+    """A service can't take a port of another service, whether it names it or just listens on it;
+    the error names the other service."""
     first = Run(bed, worker_command(bed), workers=2)
     for options in (["--listen", f"0.0.0.0:{PORT}"], ["--max-restarts", "1"]):
         second = Run(bed, worker_command(bed), *options, workers=1, wait=False, name="other")
@@ -29,7 +29,8 @@ def test_port_of_another_service(bed):
 
 @contextlib.contextmanager
 def unit(bed):
-    """A command that executes another one like a service of systemd: in its own delegated cgroup."""
+    """A command that executes another one like a service of systemd: in its own delegated
+    cgroup."""
     path = cgroup2() / "unit"
     path.mkdir()
     os.setxattr(path, "trusted.delegate", b"1")
@@ -57,7 +58,7 @@ def test_other_cgroup(bed):
 
 
 def test_leftover_workers(bed):
-    """Workers that remain after `detach --force`, and a service whose start failed."""
+    """Workers that remain after `detach --force`, and a service that failed to start."""
     run = Run(bed, worker_command(bed, "--grace", "0"), workers=2)
     run.kill_supervisor()
     refused = bed.reuseportd("detach", run.name, status=1)
@@ -84,8 +85,8 @@ def test_leftover_workers(bed):
 
 
 def test_endpoint_of_a_failed_reload(bed):
-    """A port that only the workers of a failed reload had is removed from the service; a successful reload
-    adds it again."""
+    """A port that only the workers of a failed reload had is removed from the service; a successful
+    reload adds it again."""
     more = "exec python3 -c 'import os, socket, sys\nmore = socket.create_server((\"\", 8081))\n" \
            "os.set_inheritable(more.fileno(), True)\nos.execv(sys.argv[1], sys.argv[1:])' \"$@\""
     run = Run(bed, worker_command(bed), "--settle", "0.05", "--kill-timeout", "5s", workers=2)
@@ -124,8 +125,8 @@ def connections(bed, state):
 
 
 def test_late_handshake(bed):
-    """A handshake begins while connections are parked and ends when the first worker is there: the client
-    is answered, although no other connection follows."""
+    """A handshake begins while connections are parked and ends when the first worker is there: the
+    client is answered, although no other connection follows."""
     bed.link(delay_us=1000000)
     run = Run(bed, worker_command(bed), *GATED, workers=1, wait=False)
     wait_until(lambda: bed.run(bed.binary("reuseportd"), "status", run.name).code == 0, "pins")
@@ -146,8 +147,8 @@ def test_late_handshake(bed):
 
 
 def test_many_files(bed):
-    """There may be more workers than the soft limit of open files allows. Workers have the original limit,
-    not that of the supervisor."""
+    """There may be more workers than the soft limit of open files allows. Workers have the original
+    limit, not that of the supervisor."""
     run = Run(bed, ["python3", script(bed, "server.py", PYTHON)], workers=8,
               under=("prlimit", "--nofile=32:4096"))
     run.reload()
@@ -167,7 +168,8 @@ GATED_HTTP = PYTHON.replace("self.send_response(200)",
 
 @timeout(240)
 def test_many_probes(bed):
-    """A worker is probed for a long time while many others start and end: its probes still reach it."""
+    """A worker is probed for a long time while many others start and end: its probes still reach
+    it."""
     run = Run(bed, ["sh", "-c", "[ $REUSEPORTD_SLOT = 0 ] && exec python3 \"$0\" || exec \"$@\"",
                     script(bed, "server.py", GATED_HTTP), *worker_command(bed)],
               "--ready", "http:/", "--settle", "0", "--ready-timeout", "200s", workers=2,
@@ -286,7 +288,8 @@ def test_listens_later(bed):
 
 
 def main_processes(bed, run):
-    """{process with the listener: its parent}. Checks that all views name the parent as the worker."""
+    """{process with the listener: its parent}. Checks that all views name the parent as the
+    worker."""
     rows = run.workers()
     parents = {row["listener_pid"]: ppid_of(row["listener_pid"]) for row in rows}
     table = [line.split() for line in bed.reuseportd("status", run.name).out.splitlines()]
@@ -305,8 +308,8 @@ def ppid_of(pid):
 
 
 def test_prefork(bed):
-    """For pre-fork workers the views name the parents, which the supervisor started. Their children are
-    replaced while there is no supervisor; the next supervisor still finds the parents, by their
+    """For pre-fork workers the views name the parents, which the supervisor started. Their children
+    are replaced while there is no supervisor; the next supervisor still finds the parents, by their
     listeners."""
     run = Run(bed, ["python3", script(bed, "server.py", PREFORK)], workers=2)
     parents = main_processes(bed, run)
@@ -331,8 +334,8 @@ def test_prefork(bed):
 
 
 def test_passed_sockets_taken_over(bed):
-    """Workers have listeners that an earlier supervisor passed to them; a failed reload gives them their
-    slots back."""
+    """Workers have listeners that an earlier supervisor passed to them; a failed reload gives them
+    their slots back."""
     # Not just python3, which may be a script whose children have the listener at first.
     command = [sys.executable, "-c", PASSED]
     run = Run(bed, command, "--pass-sockets", "--listen", PORT, "--settle", "0.05", workers=2)
@@ -349,8 +352,8 @@ def test_passed_sockets_taken_over(bed):
 
 
 def test_labels(bed):
-    """A slot keeps the version that the user gave it, unless a reload sets another; if that reload fails,
-    the slot gets its version back. A reload to a version that is switched off is refused."""
+    """A slot keeps the version that the user gave it, unless a reload sets another; if that reload
+    fails, the slot gets its version back. A reload to a version that is switched off is refused."""
     run = Run(bed, worker_command(bed), "--settle", "0.05", workers=3)
     bed.reuseportd("label", run.name, "0-1", "blue")
     bed.reuseportd("switch", run.name, "blue")

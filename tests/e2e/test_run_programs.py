@@ -11,8 +11,8 @@ from harness.traffic import wait_for_load
 
 WORKERS = 4
 EACH = 100  # connections to each worker
-# Clients at the same time: fewer than the shortest accept queue (5, of http.server). A connection that
-# a full queue rejects is tried again, and is then steered again.
+# Clients at the same time: fewer than the shortest accept queue (5, of http.server). A connection
+# that a full queue rejects is tried again, and is then steered again.
 CLIENTS = 4
 
 PHP = "<?php header('X-Worker: ' . getmypid()); echo getmypid(), \"\\n\";"
@@ -136,8 +136,8 @@ def test_equal_shares(bed, kind):
 
 @timeout(180)
 def test_nestjs_of_pm2(bed):
-    """A NestJS application with an ecosystem file for PM2 runs unmodified, and is reloaded under load
-    without a lost connection."""
+    """A NestJS application with an ecosystem file for PM2 runs unmodified, and is reloaded under
+    load without a lost connection."""
     folder = bed.dir / "app"
     folder.mkdir()
     for name in ("nest.js", "ecosystem.config.js"):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Readiness of workers of `run`, connections that wait for it, health checks, configuration files, and
-passed sockets."""
+"""Readiness of workers of `run`, connections that wait for it, health checks, configuration files,
+and passed sockets."""
 import json
 import os
 import pathlib
@@ -44,8 +44,8 @@ HTTP = PYTHON.replace("self.send_response(200)",
 
 @cases("notify", "message", "http", "exec")
 def test_waits_until_ready(bed, kind):
-    """A listener is not enough: connections wait until the first worker is ready, and none is lost. A worker
-    that is not ready gets no connection."""
+    """A listener is not enough: connections wait until the first worker is ready, and none is lost.
+    A worker that is not ready gets no connection."""
     options = {"http": "http:/", "exec": "exec:test -e gate"}.get(kind, kind)
     command = {
         "notify": lambda: ["python3", script(bed, "server.py", NOTIFY)],
@@ -64,14 +64,15 @@ def test_waits_until_ready(bed, kind):
     run.process.wait_output("started: 2 workers")
     bed.remember_pinned()
     equal(run.states(), ["active"] * 2, "states")
-    check("1 connection that waited was handed over" in run.log(), "the log tells of it")
+    check("1 connection that waited was handed over" in run.log(), "the log reports it")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
 @cases("notify", "message")
 def test_ready_without_supervisor(bed, kind):
-    """The supervisor is killed while its workers start. Only then they report that they are ready, and the
-    reports are lost: the next supervisor doesn't wait for them, but starts other workers at once."""
+    """The supervisor is killed while its workers start. Only then they report that they are ready,
+    and the reports are lost: the next supervisor doesn't wait for them, but starts other workers at
+    once."""
     command = {"notify": lambda: ["python3", script(bed, "server.py", NOTIFY)],
                "message": lambda: ["node", script(bed, "server.js", MESSAGE)]}[kind]()
     run = Run(bed, command, "--ready", kind, "--ready-timeout", "1h", "--drain-timeout", "1h",
@@ -88,12 +89,13 @@ def test_ready_without_supervisor(bed, kind):
 
 
 def test_stop_starting_workers(bed):
-    """The number of starting workers is limited. When they are stopped, the workers that wait for them are
-    started."""
+    """The number of starting workers is limited. When they are stopped, the workers that wait for
+    them are started."""
     most = max(4, 2 * os.sysconf("SC_NPROCESSORS_ONLN"))  # workers that start at the same time
     run = Run(bed, worker_command(bed), "--ready", "exec:test -e gate", "--ready-timeout", "1h",
               workers=most + 2, wait=False)
-    wait_until(lambda: len(list(bed.cgroups(run.name))) == most, "the maximum number of workers is starting")
+    wait_until(lambda: len(list(bed.cgroups(run.name))) == most,
+               "the maximum number of workers is starting")
     run.command_line("stop", f"0-{most - 1}")
     wait_until(lambda: len(list(bed.cgroups(run.name))) == 2, "only the other workers remain")
     (bed.dir / "gate").touch()
@@ -138,7 +140,8 @@ def test_port_counted_up(bed):
 
 
 def test_port_of_old_worker(bed):
-    """A new worker must listen on the port of the old one; otherwise the reload fails with the reason."""
+    """A new worker must listen on the port of the old one; otherwise the reload fails with the
+    reason."""
     run = Run(bed, worker_command(bed), "--ready-timeout", "2", workers=2)
     pids = run.pids()
     other = [bed.binary("worker"), "--port", PORT + 1, "--no-reuseport"]
@@ -151,7 +154,8 @@ def test_port_of_old_worker(bed):
 
 @cases("tcp", "http:/")
 def test_probe_without_ipv6(bed, ready):
-    """IPv6 is disabled, but the worker listens on [::], which also accepts IPv4: it is probed by IPv4."""
+    """IPv6 is disabled, but the worker listens on [::], which also accepts IPv4: it is probed by
+    IPv4."""
     for name in ("all", "lo"):
         pathlib.Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").write_text("1")
     program = script(bed, "server.py", PYTHON.replace(
@@ -195,8 +199,8 @@ def test_health(bed):
 
 
 def test_health_recovers(bed):
-    """The only worker is unhealthy, and its replacement doesn't become ready: it keeps its slot, and is
-    checked until it is healthy again or the replacement is ready."""
+    """The only worker is unhealthy, and its replacement doesn't become ready: it keeps its slot,
+    and is checked until it is healthy again or the replacement is ready."""
     run = Run(bed, ["python3", script(bed, "server.py", PYTHON.replace(
         "self.send_response(200)", "self.send_response(503 if os.path.exists('sick') else 200)"))],
         "--ready", "http:/", "--health-interval", "0.1", "--health-failures", "2",
@@ -213,8 +217,8 @@ def test_health_recovers(bed):
 
 
 def test_unhealthy_worker_dies(bed):
-    """The only worker is unhealthy and dies while its replacement starts: the slot is starting until the
-    replacement is ready."""
+    """The only worker is unhealthy and dies while its replacement starts: the slot is starting
+    until the replacement is ready."""
     text = PYTHON.replace("self.send_response(200)", "self.send_response("
                           "503 if os.path.exists('sick') and not os.path.exists('well') else 200)")
     run = Run(bed, ["python3", script(bed, "server.py", text)], "--ready", "http:/",
@@ -231,8 +235,8 @@ def test_unhealthy_worker_dies(bed):
 
 
 def test_unhealthy_during_reload(bed):
-    """A worker fails its health checks during a reload that is rolled back: it is replaced after the
-    reload."""
+    """A worker fails its health checks during a reload that is rolled back: it is replaced after
+    the reload."""
     run = Run(bed, ["python3", script(bed, "server.py", SICK)], "--ready", "http:/",
               "--health-interval", "0.1", "--health-failures", "2", "--ready-timeout", "3",
               workers=2)
@@ -288,7 +292,8 @@ while True:
 
 
 def test_other_user(bed):
-    """If a process of another user has the port, the error says so; a reload can't change the user."""
+    """If a process of another user has the port, the error says so; a reload can't change the
+    user."""
     rival = bed.start("/usr/bin/setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
                       "/usr/bin/python3", "-c", "import signal, socket\n"
                       f"listener = socket.create_server(('127.0.0.1', {PORT}))\n"
@@ -315,7 +320,7 @@ def test_other_user(bed):
 
 
 def test_reload_to_notify(bed):
-    """A file that says another kind of readiness than at the start."""
+    """The file has another kind of readiness than at the start."""
     config, program = bed.dir / "web.conf", script(bed, "server.py", NOTIFY)
     config.write_text(f"[web]\ncommand = python3 {program}\nworkers = 1\n")
     process = bed.start(bed.binary("reuseportd"), "run", config, name="run")
@@ -329,8 +334,8 @@ def test_reload_to_notify(bed):
 
 
 def test_warnings_of_a_file(bed):
-    """They are told when it is read, and again only once they are others, although a reload of each
-    service reads all of it."""
+    """Warnings are printed when the file is read, and again only if they change, although each
+    reload of a service reads the whole file."""
     config, server = bed.dir / "both.json", script(
         bed, "server.py", PYTHON.replace("%PORT%", "int(os.environ['PORT'])"))
 
@@ -356,7 +361,7 @@ def test_warnings_of_a_file(bed):
 
 
 def test_file(bed):
-    """A file of two services; one of them is changed and reloaded; metrics of both."""
+    """A file of two services: one is changed and reloaded; the metrics have both."""
     config = bed.dir / "both.conf"
     server = script(bed, "server.py", PYTHON.replace("%PORT%", "int(os.environ['PORT'])"))
 
@@ -390,11 +395,11 @@ def test_file(bed):
     config.write_text(whole.replace("listen = 8082", "listen = 8083"))
     refused = bed.reuseportd("reload", "--supervisor", process.pid, status=1, deadline=60)
     check("two: listen, pass-sockets" in refused.err and "1 of 2 services were not" in refused.err,
-          f"who was not reloaded: {refused}")
+          f"services that were not reloaded: {refused}")
     bed.reuseportd("reload", "--supervisor", 1 << 22, status=1)
     config.write_text("[service one]\nworkers = many\n")
     refused = bed.reuseportd("reload", "one", status=2)
-    check("both.conf:2" in refused.err, f"the line is not told: {refused}")
+    check("both.conf:2" in refused.err, f"the line is missing: {refused}")
     for name in ("one", "two"):
         bed.reuseportd("stop", name)
     equal(process.wait(), 0, "exit status of the supervisor")

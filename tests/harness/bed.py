@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The bed: the sandbox of an end-to-end test.
 
-tests/e2e/run gives each test its own network, mount, cgroup and PID namespaces. So tests can use the
-same port, kill any process and run at the same time, and no process outlives them. After each test the
-bed detaches the services, stops the processes that the test started, and reports what remains.
+tests/e2e/run gives each test its own network, mount, cgroup and PID namespaces. So tests can use
+the same port, kill any process and run at the same time, and no process outlives them. After each
+test the bed detaches the services, stops the processes that the test started, and reports what
+remains.
 
 A test waits for a condition with a deadline (wait_until), never for a fixed time.
 """
@@ -99,8 +100,8 @@ class Bed:
         return {worker["slot"]: worker["steered"] for worker in self.status(*service)["workers"]}
 
     def start_watch(self, *args, notify=True, under=(), **options):
-        """Starts `attach --watch ARGS` in the background, as argument of the command @under if given.
-        Returns when it reports that it is ready."""
+        """Starts `attach --watch ARGS` in the background, as argument of the command @under if
+        given. Returns when it reports that it is ready."""
         env = dict(os.environ)
         if notify:
             path = self.dir / f"notify-{self.n_processes}"
@@ -150,7 +151,8 @@ class Bed:
         log = self.dir / f"load-{self.n_processes}.log"
         load = Load(self, [*self.loadgen(hosts), "--log", log, *args], "loadgen", netns=netns)
         load.log = log
-        wait_until(lambda: not load.alive() or (log.exists() and log.stat().st_size), "loadgen runs")
+        wait_until(lambda: not load.alive() or (log.exists() and log.stat().st_size),
+                   "loadgen runs")
         return load
 
     def hold(self, n, *args, **kwargs):
@@ -163,15 +165,16 @@ class Bed:
         return ["nsenter", f"--net=/run/netns/{name}"] if name else []
 
     def netns(self, name):
-        """Creates a further network namespace, in which servers, commands and load can be started."""
+        """Creates a further network namespace, in which servers, commands and load can be
+        started."""
         self.must("ip", "netns", "add", name)
         self.must("ip", "-n", name, "link", "set", "lo", "up")
         self.netns_names.add(name)
         return name
 
     def link(self, delay_us=5000, netns="far"):
-        """Creates a further network namespace across a link with that one-way delay. This side of the
-        link has the addresses NEAR, the other side FAR."""
+        """Creates a further network namespace across a link with that one-way delay. This side of
+        the link has the addresses NEAR, the other side FAR."""
         self.netns(netns)
         link = self.start(self.binary("delaylink"), "--a", "self", "--b", f"/run/netns/{netns}",
                           "--addr-a", ",".join(f"{a}/{NET[a]}" for a in NEAR),

@@ -36,7 +36,8 @@ def bpf(command, *words):
 
 
 def open_ids(process, *fds):
-    """("map", ID), ("prog", ID), ("link", ID) of all BPF objects that a process has open, or of @fds."""
+    """("map", ID), ("prog", ID), ("link", ID) of all BPF objects that a process has open, or of
+    @fds."""
     folder = pathlib.Path(f"/proc/{process}/fdinfo")
     for name in fds or os.listdir(folder):
         for kind, number in re.findall(r"(?m)^(prog|map|link)_id:\s*(\d+)",

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""How a test checks and waits: it fails by an exception, and waits for a condition with a deadline."""
+"""How a test checks and waits: it fails by an exception, and waits for a condition with a
+deadline."""
 import os
 import time
 

@@ -16,7 +16,8 @@ NET = {address: 64 if ":" in address else 24 for address in NEAR + FAR}
 
 @contextlib.contextmanager
 def entered_netns(name):
-    """Sockets created in this context belong to the network namespace @name; None: that of the test."""
+    """Sockets created in this context belong to the network namespace @name; None: that of the
+    test."""
     libc = ctypes.CDLL(None, use_errno=True)
     with open("/proc/self/ns/net", "rb") as home, \
             open(f"/run/netns/{name}" if name else "/proc/self/ns/net", "rb") as there:

@@ -53,14 +53,16 @@ class Process:
     def wait_output(self, text, deadline=DEADLINE):
         wait_until(lambda: text in self.output() or not self.alive(),
                    f"{self.name} prints '{text}'", deadline)
-        check(text in self.output(), f"{self.name} ended without printing '{text}':\n{self.output()}")
+        check(text in self.output(),
+              f"{self.name} ended without printing '{text}':\n{self.output()}")
 
     def kill(self, number):
         if self.alive():
             self.popen.send_signal(number)
 
     def wait(self, deadline=DEADLINE):
-        """Waits for its end. Returns the exit status, or the negative number of the signal that killed it."""
+        """Waits for its end. Returns the exit status, or the negative number of the signal that
+        killed it."""
         try:
             return self.popen.wait(deadline * SLOW)
         except subprocess.TimeoutExpired:
@@ -96,8 +98,8 @@ class Load(Process):
 
     def stop_undrained(self):
         """Like stop_unfailed(), after listeners were closed without a drain. Queued connections and
-        handshakes in progress migrate. Only an ACK that the kernel handles at the moment in which its
-        listener closes is answered by a reset (measured: in 3 of 440 closes)."""
+        handshakes in progress migrate. Only an ACK that the kernel handles at the moment in which
+        its listener closes is answered by a reset (measured: in 3 of 440 closes)."""
         report = self.stop()
         check(report["failed"] == report["reset"] <= 2, f"failed connections of {report}")
         return report
@@ -147,7 +149,8 @@ Logged = collections.namedtuple("Logged", "begin end target worker outcome")
 
 
 def read_log(path):
-    """The rows of a log of loadgen, one for each connection; times are those of time.monotonic()."""
+    """The rows of a log of loadgen, one for each connection; times are those of
+    time.monotonic()."""
     rows = []
     with open(path, encoding="ascii") as log:
         for line in log:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The servers of the tests. Each has `workers` listeners on PORT for each of its addresses, and answers
-with the id of the worker (HAProxy: of the thread) in the header X-Worker. When the constructor returns,
-all workers poll."""
+"""The servers of the tests. Each has `workers` listeners on PORT for each of its addresses, and
+answers with the id of the worker (HAProxy: of the thread) in the header X-Worker. When the
+constructor returns, all workers poll."""
 import os
 import pathlib
 import re
@@ -209,8 +209,8 @@ class Gunicorn(Server):
                                  name="gunicorn", netns=netns, cwd=self.home)
 
     def ready(self):
-        """Waits until it is ready, and returns itself. Not called by the constructor, so that several can
-        start at the same time."""
+        """Waits until it is ready, and returns itself. Not called by the constructor, so that
+        several can start at the same time."""
         def booted():
             pid = self.worker_pid()
             return pid and (self.home / f"booted.{pid}").exists()
@@ -240,7 +240,8 @@ class Gunicorns:
 
 
 class Worker(Server):
-    """The project's own server (tests/harness/worker): one process, unless @options say otherwise."""
+    """The project's own server (tests/harness/worker): one process, unless @options say
+    otherwise."""
 
     def __init__(self, bed, ident=None, addresses="0.0.0.0", port=PORT, netns=None, options=(),
                  workers=1, wait=True):
@@ -260,7 +261,8 @@ class Worker(Server):
         self.process.wait_output("ready ")
 
     def child_pids(self):
-        """Of a pre-fork server: the pids of its current children, in the order of their listeners."""
+        """Of a pre-fork server: the pids of its current children, in the order of their
+        listeners."""
         found = dict(re.findall(r"(?m)^child (\d+) (\d+)", self.process.output()))
         return [int(found[str(i)]) for i in range(len(found))]
 

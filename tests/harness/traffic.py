@@ -41,8 +41,8 @@ def wait_for_load(bed, slots, n):
 
 
 def expect_silence(rows, worker, begin, end, what):
-    """Checks that the worker answered none of the connections that began after @begin and were answered
-    before @end, and that there were such connections. Returns their number."""
+    """Checks that the worker answered none of the connections that began after @begin and were
+    answered before @end, and that there were such connections. Returns their number."""
     during = [row for row in rows if begin < row.begin and row.end < end]
     check(during, f"no connection {what}")
     strays = [row for row in during if row.worker == worker]

@@ -154,7 +154,7 @@ static void device_configure(const struct end *end)
 }
 
 /*
- * A tun device belongs to the namespace in which /dev/net/tun was opened, even if the process
+ * A tun device belongs to the namespace where /dev/net/tun was opened, even if the process
  * changes its namespace later.
  */
 void device_open(struct end *end)

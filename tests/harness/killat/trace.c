@@ -2,8 +2,8 @@
 /*
  * With --leave-children a child is never traced, instead of being traced and detached. So it is not
  * stopped, and doesn't depend on this process. The kernel has one event for vfork(), one for a
- * clone() whose child sends SIGCHLD at its end, and one for other calls of clone(). Only the last
- * one is requested: it reports threads, which are traced, and processes that end with another
+ * clone() with a child that sends SIGCHLD at its end, and one for other calls of clone(). Only the
+ * last one is requested: it reports threads, which are traced, and processes that end with another
  * signal or none, which are detached.
  */
 #include "trace.h"

@@ -25,7 +25,7 @@ struct options {
 /* A traced thread. */
 struct tracee {
 	pid_t tid;
-	unsigned int call; /* kind of the call in progress whose entry was counted, or none */
+	unsigned int call; /* kind of the call in progress if its entry was counted, or none */
 };
 
 struct trace {

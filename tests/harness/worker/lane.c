@@ -145,7 +145,7 @@ static void lane_accept(struct lane *lane)
 }
 
 /*
- * Closes idle connections: those that have been answered and wait for a further request. A
+ * Closes idle connections, which have been answered and wait for a further request. A
  * connection without any request yet may still send one until the grace time is over.
  */
 static void lane_close_idle(struct lane *lane)
