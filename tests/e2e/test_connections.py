@@ -12,8 +12,8 @@ import sys
 import time
 
 from harness.bed import PINS
-from harness.checks import cases, check, equal, note, timeout, wait_until
-from harness.network import NEAR, PORT
+from harness.checks import cases, check, equal, timeout, wait_until
+from harness.network import PORT
 from runs import PYTHON, Run, script
 from harness.servers import FLEETS, Worker, Workers, start_fleet
 
@@ -261,119 +261,6 @@ def test_swapped_out(bed):
                [(0, 0)] * 2, "no connection is left")
 
 
-def drain_wait(bed, *args):
-    return bed.start(bed.binary("reuseportd"), "drain", *args)
-
-
-def test_drain_wait(bed):
-    """20 keep-alive clients close one after another: `drain --wait` returns after the last one."""
-    Workers(bed, workers=4)
-    bed.reuseportd("attach", "--workers", 4)
-    clients = bed.hold(80)
-    mine = [client for client in clients if client.ask() == "w3"]
-    equal(len(mine), 20, "clients of w3")
-    drain = drain_wait(bed, 3, "--wait", "--timeout", "1m", "--json")
-    wait_until(lambda: rows(bed)[3]["state"] == "draining", "slot 3 drains")
-    for client in mine:
-        check(drain.alive(), f"drain returned too early: {drain.output()}")
-        equal(client.ask(), "w3", "the worker that answers")
-        client.close()
-        time.sleep(0.02)
-    closed = time.monotonic()
-    equal(drain.wait(), 0, f"exit status: {drain.output()}")
-    seconds = time.monotonic() - closed
-    check(seconds < 1, f"drain returned {seconds:.3f} s after the last close")
-    check('"empty": true' in drain.output(), drain.output())
-    equal([row["active"] for row in rows(bed)], [20, 20, 20, 0], "active connections")
-    note(f"returned {seconds * 1000:.0f} ms after the last close")
-
-
-def test_drain_wait_times_out(bed):
-    """A connection stays: exit status 3 and its address, and the slot stays drained. Then
-    --close-remaining resets it."""
-    Workers(bed, workers=2)
-    bed.reuseportd("attach", "--workers", 2)
-    clients = bed.hold(2)
-    [stays] = [client for client in clients if client.ask() == "w1"]
-    result = bed.reuseportd("drain", 1, "--wait", "--timeout", "300ms", status=3)
-    address = "%s:%d" % stays.socket.getsockname()
-    check(address in result.out and "1 active" in result.out, f"{result}")
-    equal(rows(bed)[1]["state"], "draining", "state")
-    result = bed.reuseportd("drain", 1, "--wait", "--timeout", "0.1", "--close-remaining")
-    check(address in result.out and "1 connection was reset" in result.out, f"{result}")
-    try:
-        stays.ask()
-        check(False, "the connection is still open")
-    except ConnectionResetError:
-        pass
-    equal(rows(bed)[1]["active"], 0, "active connections")
-    # --timeout without --wait is refused and changes nothing.
-    bed.reuseportd("resume", 1)
-    result = bed.reuseportd("drain", 1, "--timeout", 3, status=2)
-    check("for --wait" in result.err, f"{result}")
-    equal(rows(bed)[1]["state"], "active", "state")
-
-
-def test_drain_wait_unknown_worker(bed):
-    """A connection that may belong to another worker is not reset, and the reason is printed."""
-    for i in range(2):
-        Worker(bed, f"w{i}", options=["--no-accept"])
-    clients = bed.hold(2)
-    bed.reuseportd("attach", "--workers", 2)
-    clients += bed.hold(2)
-    drain = ("drain", 1, "--wait", "--timeout", "0.1", "--close-remaining")
-    result = bed.reuseportd(*drain, status=3)
-    check("1 connection was reset" in result.out and result.out.endswith(
-        "\nThose of slot - are not touched, as it isn't known whose they are.\n"), f"{result}")
-    result = bed.reuseportd(*drain, "--json", status=3).json()
-    equal([row["slot"] for row in result["remaining"]], [None] * 2,
-          "slots of the remaining connections")
-    for client in clients:
-        client.close()
-
-
-@cases("detach", "attach again", "resume", "swap")
-def test_drain_wait_ends_early(bed, how):
-    """If there is nothing left to wait for, `drain --wait` ends at once with a message."""
-    Workers(bed, workers=2)
-    bed.reuseportd("attach", "--workers", 2)
-    clients = bed.hold(2)
-    drain = drain_wait(bed, 1, "--wait", "--timeout", 600)
-    wait_until(lambda: "1 left" in drain.output(), "drain waits")
-    message = "slot 1 was resumed or swapped meanwhile"
-    if how == "resume":
-        bed.reuseportd("resume", 1)
-    elif how == "swap":
-        bed.reuseportd("swap", 1, "--pid", Worker(bed, "new").pid)
-    else:
-        bed.reuseportd("detach")
-        message = f"service 'worker-{PORT}' was detached meanwhile"
-        if how == "attach again":
-            bed.reuseportd("attach", "--workers", 2)
-    equal(drain.wait(10), 1, f"exit status: {drain.output()}")
-    check(message in drain.output(), drain.output())
-    for client in clients:
-        client.close()
-
-
-def test_drain_wait_for_handshakes(bed):
-    """Across a link a handshake takes 10 ms: once `drain --wait` has returned, no connection
-    comes."""
-    Workers(bed, workers=4, options=["--no-keepalive"])
-    bed.link()
-    bed.reuseportd("attach", "--workers", 4)
-    load = bed.start_load("-c", 64, hosts=(NEAR[0],), netns="far")
-    for _ in range(10):
-        bed.reuseportd("drain", 2, "--wait")
-        before = rows(bed)[2]["connections"]["opened"]
-        wait_until(lambda: sum(bed.steered().values()) > 200, "load goes on")
-        row = rows(bed)[2]
-        equal(row["connections"]["opened"], before, "connections opened after the proof")
-        equal((row["active"], row["queued"], row["handshakes"]), (0, 0, 0), "remaining connections")
-        bed.reuseportd("resume", 2)
-    load.stop_unfailed()
-
-
 def test_connections(bed):
     """`connections` lists peers, bytes, age and state."""
     Workers(bed, workers=2)
@@ -572,44 +459,6 @@ def test_listener_in_other_slot(bed):
         worker.process.stop(signal.SIGKILL)
     wait_until(lambda: sum(row["active"] + row["former_active"] for row in rows(bed)) == 0,
                "no connection is left")
-
-
-def test_events(bed):
-    """`events` lists changes by commands and by the kernel, in order."""
-    workers = Workers(bed, workers=3)
-    bed.reuseportd("attach", "--workers", 3)
-    follow = bed.start(bed.binary("reuseportd"), "events", "--follow", "--json")
-    bed.reuseportd("drain", 2, "--wait")
-    bed.reuseportd("resume", 2)
-    bed.reuseportd("weight", "0-1", 50)
-    workers[1].process.stop(signal.SIGKILL)
-    wait_until(lambda: rows(bed)[1]["state"] == "dead", "slot 1 is dead")
-    events = bed.reuseportd("events", "--json").json()
-    equal([(e["event"], e["slot"]) for e in events],
-          [("attached", None), ("drained", 2), ("empty", 2), ("resumed", 2), ("weight", None),
-           ("left", 1)], "events")
-    equal(events[4]["text"], "0-1 50", "text of the weight")
-    equal(events[5]["pid"], workers[1].pid, "pid of the dead worker")
-    check(all(abs(e["time"] - time.time()) < 60 for e in events), "times")
-    check(len(bed.reuseportd("events").out.splitlines()) == 6, "lines")
-    wait_until(lambda: follow.out.read_text().count("\n") == 6, "all events are printed")
-    bed.reuseportd("detach")
-    equal(follow.wait(), 0, "exit status of events --follow")
-
-
-def test_bursts_are_one_event(bed):
-    """50 connections that migrate at the same time are one event with a count."""
-    workers = [Worker(bed, f"w{i}", options=["--no-accept"] if i == 0 else []) for i in range(2)]
-    bed.reuseportd("attach", "--workers", 2)
-    bed.reuseportd("drain", 1)
-    clients = bed.hold(50)
-    bed.reuseportd("resume", 1)
-    workers[0].process.stop(signal.SIGKILL)
-    wait_until(lambda: bed.status()["counters"]["migrated"] == 50, "50 have migrated")
-    [event] = [e for e in bed.reuseportd("events", "--json").json() if e["event"] == "migrated"]
-    equal((event["count"], event["slot"]), (50, 0), "count and slot")
-    for client in clients:
-        client.close()
 
 
 def test_rate(bed):

@@ -22,7 +22,7 @@ class Inbox:
         self.env = {**os.environ, "NOTIFY_SOCKET": str(path)}
         self.notices = []
 
-    def hear(self):
+    def read_notices(self):
         try:
             while True:
                 self.notices.append(self.socket.recv(4096).decode())
