@@ -9,7 +9,6 @@ import signal
 import socket
 import struct
 import sys
-import time
 
 from harness.bed import PINS
 from harness.checks import cases, check, equal, timeout, wait_until
