@@ -166,7 +166,7 @@ static void find_listener(const struct service *service, unsigned int endpoint,
 	CHECK_EQ(proc_holders(listeners, n, &holders, &n_holders, &err), 0);
 	for (size_t h = 0; h < n_holders; h++)
 		for (size_t l = 0; l < n; l++) {
-			if (holders[h].pid != (uint32_t)worker->pid ||
+			if (holders[h].id.pid != (uint32_t)worker->pid ||
 			    holders[h].inode != listeners[l].inode ||
 			    !!memcmp(&listeners[l].endpoint, it, sizeof(*it)))
 				continue;

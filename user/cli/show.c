@@ -55,8 +55,6 @@ int show_take(struct service *service, bool timer, struct json_object **ret, str
 	if (r == 0 && !timer)
 		r = observe_strangers(&observed, err);
 	if (r == 0)
-		observe_mains(service, &observed);
-	if (r == 0)
 		r = worker_stats_take(service, &observed, &load, err);
 	if (r < 0)
 		return r;

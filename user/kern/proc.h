@@ -38,14 +38,7 @@ int proc_holders_among(const uint32_t *pids, size_t n_pids, const struct listene
                        size_t n, struct holder **ret, size_t *ret_n, struct error *err);
 
 /* Who process @pid is. -ESRCH if there is no such process, or only its zombie. */
-int proc_identity(uint32_t pid, uint64_t *ret_start_time, uint32_t *ret_ppid,
-                  char ret_comm[RPD_COMM_MAX]);
-
-struct process {
-	uint64_t start_time; /* clock ticks after boot */
-	uint32_t pid;
-	char comm[RPD_COMM_MAX];
-};
+int proc_identity(uint32_t pid, struct process *ret);
 
 /* Who of them was started first: of a worker's cgroup the main process, which was born there, as
  * the others are its children's children. -ESRCH if none is there any more. */
@@ -65,8 +58,8 @@ int proc_sockets(uint32_t pid, void (*on_socket)(uint32_t inode, void *data), vo
 /* Some process in the network namespace with this inode. -ENOENT if there is none. */
 int proc_find_netns(uint64_t netns_ino, uint32_t *ret_pid);
 
-/* A pidfd of the process that is @pid and started at @start_time. -ESRCH if that one is gone. */
-int proc_open_pid(uint32_t pid, uint64_t start_time);
+/* A pidfd of the process. -ESRCH if it is gone. */
+int proc_open_pid(struct process_id id);
 
 /*
  * Whether process @pid has been killed, or has exited, and what is left of it is that the kernel

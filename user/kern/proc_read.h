@@ -13,16 +13,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <reuseportd/abi.h>
+
+#include "core/process.h"
 
 #define PROC_PATH_MAX 64 /* "/proc/PID", or a path below it, with the final NUL */
 #define PROC_LINK_MAX 64 /* "anon_inode:[eventpoll]", "socket:[4294967295]" */
-
-struct proc_identity {
-	uint64_t start_time;
-	uint32_t ppid;
-	char comm[RPD_COMM_MAX];
-};
 
 /* A descriptor for /proc/PID, or -ESRCH. The caller closes it. */
 int proc_read_open(uint32_t pid);
@@ -46,9 +41,9 @@ uint64_t proc_read_inode(const char *text, const char *kind);
 uint32_t proc_read_socket(int process, int fd);
 
 /* Who process @pid is. -ESRCH if it has ended, also if it is a zombie. */
-int proc_read_identity(int process, uint32_t pid, struct proc_identity *ret);
+int proc_read_identity(int process, uint32_t pid, struct process *ret);
 /* The same without its folder being open: of whoever has the pid at that moment. */
-int proc_read_identity_now(uint32_t pid, struct proc_identity *ret);
+int proc_read_identity_now(uint32_t pid, struct process *ret);
 
 /* What an epoll descriptor of a process watches, or NULL. The caller closes it. */
 FILE *proc_read_watches(int process, int epfd);

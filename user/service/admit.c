@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "core/endpoint.h"
+#include "core/listener_owner.h"
 #include "service/account.h"
 #include "kern/proc.h"
 
@@ -26,16 +27,6 @@ static void admit_borrowed_close(struct borrowed *b)
 		cleanup_close(&b->fds[e]);
 }
 
-void admit_set_owner(struct rpd_worker *worker, const struct holder *owner)
-{
-	worker->pid = owner->pid;
-	worker->start_time = owner->start_time;
-	worker->fd = owner->fd;
-	worker->epfd = owner->epfd;
-	worker->evidence = owner->evidence;
-	memcpy(worker->comm, owner->comm, sizeof(worker->comm));
-}
-
 static int admit_borrow_all(const struct newcomer *newcomer, struct borrowed *ret,
                             struct error *err)
 {
@@ -44,8 +35,8 @@ static int admit_borrow_all(const struct newcomer *newcomer, struct borrowed *re
 
 		if (!listener)
 			continue;
-		ret->fds[e] =
-		        proc_borrow_fd(newcomer->owner.pid, newcomer->fds[e], listener->inode, err);
+		ret->fds[e] = proc_borrow_fd(newcomer->owner.id.pid, newcomer->fds[e],
+		                             listener->inode, err);
 		if (ret->fds[e] < 0)
 			return ret->fds[e];
 	}
@@ -62,13 +53,15 @@ static int admit_write_rows(struct service *service, unsigned int slot,
 	int r = steer_worker_get(&service->steer, slot, &worker);
 
 	/* The same worker with another listener of it keeps those that it has. */
-	if (r < 0 || worker.pid != newcomer->owner.pid ||
-	    worker.start_time != newcomer->owner.start_time)
+	if (r < 0 || !process_same(process_of_row(&worker), newcomer->owner.id))
 		worker = (struct rpd_worker){.admitted_at = time(NULL),
 		                             .account = account_choose(service, slot, newcomer),
 		                             .run = worker.run,
 		                             .restarts = worker.restarts};
-	admit_set_owner(&worker, &newcomer->owner);
+	listener_owner_note(&worker, &newcomer->owner);
+	worker.main_pid = newcomer->main.id.pid;
+	worker.main_start = newcomer->main.id.start_time;
+	memcpy(worker.main_comm, newcomer->main.comm, sizeof(worker.main_comm));
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		if (newcomer->listeners[e])
 			worker.cookies[e] = newcomer->listeners[e]->cookie;
@@ -103,7 +96,7 @@ static int admit_put_error(struct error *err, int r, unsigned int slot,
 		                 "the listener of pid %u (%s) on %s is in use already, by a slot "
 		                 "of a service or by another BPF program's map; if its pins were "
 		                 "removed, restart the workers (their listeners), then attach",
-		                 newcomer->owner.pid, newcomer->owner.comm, text);
+		                 newcomer->owner.id.pid, newcomer->owner.comm, text);
 	if (r == -EINVAL)
 		why = "it was opened without SO_REUSEPORT, or listens no more";
 	else if (r == -EOPNOTSUPP || r == -ENOTSUPP)
@@ -111,7 +104,7 @@ static int admit_put_error(struct error *err, int r, unsigned int slot,
 	else
 		why = strerror(-r);
 	return error_set(err, r, "can't put the listener of pid %u (%s) on %s into slot %u: %s",
-	                 newcomer->owner.pid, newcomer->owner.comm, text, slot, why);
+	                 newcomer->owner.id.pid, newcomer->owner.comm, text, slot, why);
 }
 
 /* Puts the listener into its slot. A service that is being made may follow on one of which the

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "core/listener.h"
+#include "core/process.h"
 #include "service/service.h"
 
 /* Why an MPTCP socket is refused, and what to do. */
@@ -16,14 +17,12 @@
 /* A worker to be admitted: who it is, and its listener in each endpoint of the service. */
 struct newcomer {
 	struct holder owner;
+	struct process main; /* that the supervisor has started; id.pid 0 = none was */
 	const struct listener *listeners[RPD_ENDPOINT_MAX]; /* NULL = none there */
 	/* Which descriptor of which process to duplicate for each; the owner's own where it has
 	 * the listener open itself. */
 	int32_t fds[RPD_ENDPOINT_MAX];
 };
-
-/* Fills in the process's part of a slot's row. */
-void admit_set_owner(struct rpd_worker *worker, const struct holder *owner);
 
 /*
  * Puts the newcomer into @slot, in place of whoever is there, and, in a service that is complete,

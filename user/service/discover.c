@@ -70,7 +70,7 @@ static bool discover_pid_holds(const struct scene *scene, uint32_t pid,
                                const struct listener *listeners, size_t n)
 {
 	for (size_t h = 0; h < scene->n_holders; h++)
-		for (size_t i = 0; i < n && scene->holders[h].pid == pid; i++)
+		for (size_t i = 0; i < n && scene->holders[h].id.pid == pid; i++)
 			if (scene->holders[h].inode == listeners[i].inode)
 				return true;
 	return false;
@@ -89,14 +89,14 @@ static int discover_has_reuseport(const struct scene *scene, const struct listen
 
 		if (holder->inode != listener->inode)
 			continue;
-		fd = proc_borrow_fd(holder->pid, holder->fd, holder->inode, err);
+		fd = proc_borrow_fd(holder->id.pid, holder->fd, holder->inode, err);
 		if (fd == -ESRCH || fd == -EBADF)
 			continue; /* gone meanwhile */
 		if (fd < 0)
 			return fd;
 		if (getsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &r, &n) < 0)
 			return error_set(err, -errno, "can't ask a listener of pid %u: %s",
-			                 holder->pid, strerror(errno));
+			                 holder->id.pid, strerror(errno));
 		return !!r;
 	}
 	return 0;
@@ -196,7 +196,7 @@ static int discover_find_fds(const struct scene *scene, struct found *found)
 			int32_t at = roster->workers[w].listeners[g];
 
 			for (size_t h = 0; at >= 0 && h < scene->n_holders; h++)
-				if (scene->holders[h].pid == roster->workers[w].owner.pid &&
+				if (scene->holders[h].id.pid == roster->workers[w].owner.id.pid &&
 				    scene->holders[h].inode == found->listeners[at].inode)
 					found->fds[at] = scene->holders[h].fd;
 		}
@@ -250,7 +250,7 @@ static int discover_check_owners(const struct found *found, struct error *err)
 static void discover_name_extra(const struct roster *roster, unsigned int n, struct error *err)
 {
 	for (size_t w = n; w < roster->n_workers && w < n + 16u; w++)
-		error_add(err, 0, "\n  pid %u (%s), fd %d", roster->workers[w].owner.pid,
+		error_add(err, 0, "\n  pid %u (%s), fd %d", roster->workers[w].owner.id.pid,
 		          roster->workers[w].owner.comm, roster->workers[w].owner.fd);
 	if (roster->n_workers > n + 16u)
 		error_add(err, 0, "\n  and %zu more", roster->n_workers - n - 16);

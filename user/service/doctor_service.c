@@ -142,8 +142,8 @@ static int doctor_service_check_strangers(const struct service *service, const s
 	                        : "they get no connection while an admitted worker lives: stop "
 	                          "them, or swap them in",
 	                  "%zu foreign member%s in its groups; the first is pid %u (%s)",
-	                  o->n_strangers, doctor_service_plural(o->n_strangers), first->owner.pid,
-	                  first->owner.comm);
+	                  o->n_strangers, doctor_service_plural(o->n_strangers),
+	                  first->owner.id.pid, first->owner.comm);
 }
 
 /* Whether each worker listens in all groups. */

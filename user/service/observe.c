@@ -2,7 +2,6 @@
 #include "service/observe.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,10 +9,7 @@
 #include "core/endpoint.h"
 #include "core/roster.h"
 #include "core/listener_owner.h"
-#include "service/admit.h"
 #include "service/sockets.h"
-#include "service/run_dir.h"
-#include "kern/cgroup.h"
 #include "kern/proc.h"
 
 void observed_free(struct observed *o)
@@ -130,7 +126,7 @@ static int observe_finish_put(struct service *service, unsigned int endpoint, un
 
 	if (r < 0 || n == 0)
 		return r;
-	fd = proc_borrow_fd(holders[0].pid, holders[0].fd, listener->inode, err);
+	fd = proc_borrow_fd(holders[0].id.pid, holders[0].fd, listener->inode, err);
 	if (fd < 0)
 		return fd == -ESRCH || fd == -EBADF ? 0 : fd;
 	r = steer_member_set(&service->steer, listener->cookie, &member);
@@ -301,10 +297,9 @@ static int observe_update_owner(struct service *service, struct observed *o, uns
 		return 0;
 	o->slots[slot].stalled = false;
 	/* That it polled before is worth more than that it doesn't at this moment. */
-	if (now->pid == worker->pid && now->start_time == worker->start_time &&
-	    now->evidence <= worker->evidence)
+	if (process_same(now->id, process_of_row(worker)) && now->evidence <= worker->evidence)
 		return 0;
-	admit_set_owner(worker, now);
+	listener_owner_note(worker, now);
 	r = steer_worker_set(&service->steer, slot, worker);
 	return r < 0 ? error_set(err, r, "can't write slot %u: %s", slot, strerror(-r)) : 0;
 }
@@ -312,13 +307,11 @@ static int observe_update_owner(struct service *service, struct observed *o, uns
 /* Nobody may have noted its end: its supervisor may have died before. */
 static bool observe_is_up_without_listener(const struct rpd_worker *worker)
 {
-	char comm[RPD_COMM_MAX];
-	uint64_t start_time;
-	uint32_t ppid;
+	struct process now;
 
 	return worker->run == RPD_RUN_UP && worker->pid && worker->fd < 0 &&
-	       proc_identity(worker->pid, &start_time, &ppid, comm) == 0 &&
-	       start_time == worker->start_time;
+	       proc_identity(worker->pid, &now) == 0 &&
+	       process_same(now.id, process_of_row(worker));
 }
 
 static void observe_complete(struct observed_slot *slot)
@@ -326,9 +319,13 @@ static void observe_complete(struct observed_slot *slot)
 	const struct rpd_worker *worker = &slot->worker;
 
 	slot->there = slot->live || observe_is_up_without_listener(worker);
-	slot->main.pid = worker->pid;
-	slot->main.start_time = worker->start_time;
-	memcpy(slot->main.comm, worker->comm, sizeof(slot->main.comm));
+	if (worker->main_pid) {
+		slot->main.id = (struct process_id){worker->main_pid, worker->main_start};
+		memcpy(slot->main.comm, worker->main_comm, sizeof(slot->main.comm));
+	} else {
+		slot->main.id = process_of_row(worker);
+		memcpy(slot->main.comm, worker->comm, sizeof(slot->main.comm));
+	}
 }
 
 int observe(struct service *service, enum observe_depth depth, struct observed *ret,
@@ -381,41 +378,4 @@ int observe_strangers(struct observed *o, struct error *err)
 			o->strangers[i].owner = *owner;
 	}
 	return r;
-}
-
-/* The main process of one of the cgroups, if the one that is in the slot is in that. Who is being
- * started for the slot has one as well, and who left it. */
-static void observe_find_main(const char *service_cgroup, const char *name, struct observed *o)
-{
-	_cleanup_free_ uint32_t *pids = NULL;
-	_cleanup_close_ int fd = -1;
-	unsigned int slot, number;
-	size_t n = 0;
-
-	if (sscanf(name, "%u-%u", &slot, &number) != 2 || slot >= o->n_slots)
-		return;
-	fd = cgroup_open(service_cgroup, name);
-	if (fd < 0 || cgroup_processes(fd, &pids, &n) < 0)
-		return;
-	for (size_t i = 0; n > 1 && i < n; i++)
-		if (pids[i] == o->slots[slot].worker.pid) {
-			proc_oldest(pids, n, &o->slots[slot].main);
-			return;
-		}
-}
-
-void observe_mains(const struct service *service, struct observed *o)
-{
-	char cgroup[PATH_MAX];
-	char **names = NULL;
-	size_t n = 0;
-
-	if (!service_is_run(service) || !run_dir_cgroup(service->pins.service, cgroup) ||
-	    cgroup_children(cgroup, &names, &n) < 0)
-		return;
-	for (size_t i = 0; i < n; i++) {
-		observe_find_main(cgroup, names[i], o);
-		free(names[i]);
-	}
-	free(names);
 }

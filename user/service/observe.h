@@ -17,7 +17,7 @@
 /* One slot. */
 struct observed_slot {
 	struct rpd_worker worker; /* who is in it; of a dead one, who was */
-	struct process main; /* whom it is known by: the same, unless observe_mains() finds it */
+	struct process main;      /* its main process; of a worker that was attached the owner */
 	uint64_t cookies[RPD_ENDPOINT_MAX]; /* the listeners that are in force, 0 = none */
 	bool live;                          /* some of them is not 0 */
 	bool there; /* a worker is in it: live, or up and one that `run` keeps without a listener */
@@ -67,11 +67,6 @@ int observe(struct service *service, enum observe_depth depth, struct observed *
 /* Fills in the strangers' owners. Scans all processes, if there are strangers, and holds those up
  * that poll their listeners (kern/proc.h): not for a timer. */
 int observe_strangers(struct observed *o, struct error *err);
-
-/* Of a service that is run: finds the main processes of the workers, which the supervisor started,
- * talks of and sends signals to. Of a pre-fork server, or one that a script starts, it is a child
- * that has the listener. */
-void observe_mains(const struct service *service, struct observed *o);
 
 /* The listener of this cookie, or NULL. */
 const struct listener *observed_listener(const struct observed *o, uint64_t cookie);

@@ -251,7 +251,7 @@ static int service_borrow_any(const struct listener *listeners, size_t n, struct
 		              "(another PID namespace?); run reuseportd where it can be seen",
 		              listeners[0].endpoint.port);
 	for (size_t i = 0; r < 0 && i < n_holders; i++)
-		r = proc_borrow_fd(holders[i].pid, holders[i].fd, holders[i].inode, err);
+		r = proc_borrow_fd(holders[i].id.pid, holders[i].fd, holders[i].inode, err);
 	return r;
 }
 

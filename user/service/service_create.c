@@ -26,7 +26,7 @@ int service_open_supervisor(const struct service *service)
 
 	if (!service_is_run(service) || !info->supervisor_pid)
 		return -ESRCH;
-	return proc_open_pid(info->supervisor_pid, info->supervisor_start);
+	return proc_open_pid((struct process_id){info->supervisor_pid, info->supervisor_start});
 }
 
 uint32_t service_supervisor(const struct service *service)
@@ -39,10 +39,8 @@ uint32_t service_supervisor(const struct service *service)
 int service_supervise(struct service *service, struct error *err)
 {
 	struct rpd_service *info = service->steer.service;
-	char comm[RPD_COMM_MAX];
-	uint64_t start_time;
-	uint32_t ppid;
-	int r = proc_identity(getpid(), &start_time, &ppid, comm);
+	struct process us;
+	int r = proc_identity(getpid(), &us);
 
 	if (r < 0)
 		return error_set(err, r, "can't read our own start time in /proc: %s",
@@ -50,8 +48,8 @@ int service_supervise(struct service *service, struct error *err)
 	steer_probe_clear(&service->steer);
 	/* Who looks without the lock in between sees a supervisor that is gone, not another one. */
 	info->supervisor_pid = 0;
-	info->supervisor_start = start_time;
-	__atomic_store_n(&info->supervisor_pid, (uint32_t)getpid(), __ATOMIC_RELEASE);
+	info->supervisor_start = us.id.start_time;
+	__atomic_store_n(&info->supervisor_pid, us.id.pid, __ATOMIC_RELEASE);
 	return 0;
 }
 

@@ -92,7 +92,7 @@ static void slot_replace_clear_rest(struct service *service, unsigned int slot,
                                     const struct newcomer *newcomer,
                                     const struct rpd_worker *before)
 {
-	if (before->pid == newcomer->owner.pid && before->start_time == newcomer->owner.start_time)
+	if (process_same(process_of_row(before), newcomer->owner.id))
 		return;
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
 		if (!newcomer->listeners[e] && before->cookies[e])

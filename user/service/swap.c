@@ -53,7 +53,7 @@ static int swap_choose_one(const struct service *service, const struct observed 
 		const struct listener *listener = swap_listener_of(o, &holders[i]);
 		int slot;
 
-		if (holders[i].pid != request->pid || !swap_fd_fits(request, holders[i].fd) ||
+		if (holders[i].id.pid != request->pid || !swap_fd_fits(request, holders[i].fd) ||
 		    observed_endpoint(service, listener) != (int)endpoint)
 			continue;
 		slot = swap_slot_of(o, endpoint, listener->cookie);
@@ -90,10 +90,10 @@ static int swap_choose(const struct service *service, const struct observed *o,
 			continue;
 		ret->listeners[e] = swap_listener_of(o, best);
 		ret->fds[e] = best->fd;
-		if (ret->owner.pid == 0)
+		if (ret->owner.id.pid == 0)
 			ret->owner = *best;
 	}
-	if (ret->owner.pid == 0 && taken >= 0)
+	if (ret->owner.id.pid == 0 && taken >= 0)
 		return error_set(err, -EBUSY, "the listener of pid %u is in slot %d already",
 		                 request->pid, taken);
 	return 0;
@@ -130,9 +130,7 @@ int swap(struct service *service, const struct observed *observed,
 	const struct slots slot = {.n = 1, .at = {request->slot}};
 	_cleanup_free_ struct holder *holders = NULL;
 	struct newcomer newcomer = {};
-	uint64_t start_time;
-	uint32_t ppid;
-	char comm[RPD_COMM_MAX];
+	struct process process;
 	size_t n;
 	int r;
 
@@ -145,7 +143,7 @@ int swap(struct service *service, const struct observed *observed,
 	r = schedule_edit_check_slots(steer_schedule(&service->steer), &slot, err);
 	if (r < 0)
 		return r;
-	if (proc_identity(request->pid, &start_time, &ppid, comm) < 0)
+	if (proc_identity(request->pid, &process) < 0)
 		return error_set(err, -ESRCH, "there is no process %u", request->pid);
 	r = proc_holders(observed->listeners, observed->n_listeners, &holders, &n, err);
 	if (r == 0)

@@ -33,8 +33,7 @@
 
 /* The process of a slot whose death we wait for. */
 struct watched {
-	uint32_t pid;
-	uint64_t start_time;
+	struct process_id id;
 	uint64_t cookie; /* of its listener */
 	sd_event_source *source;
 	bool empty; /* it is drained, and that nothing is left of it has been noted */
@@ -84,17 +83,16 @@ static int watch_processes(struct watch *w, const struct observed *o)
 		bool live = worker && o->slots[slot].live;
 		int fd, r;
 
-		if (it->source && live && it->pid == worker->pid &&
-		    it->start_time == worker->start_time)
+		if (it->source && live && process_same(it->id, process_of_row(worker)))
 			continue;
-		if (live && it->source && it->pid != worker->pid &&
+		if (live && it->source && it->id.pid != worker->pid &&
 		    it->cookie == watch_first_cookie(&o->slots[slot]))
 			watch_say(w, "slot %u: pid %u (%s) serves the listener of pid %u now", slot,
-			          worker->pid, worker->comm, it->pid);
+			          worker->pid, worker->comm, it->id.pid);
 		it->source = sd_event_source_disable_unref(it->source);
 		if (!live)
 			continue;
-		fd = proc_open_pid(worker->pid, worker->start_time);
+		fd = proc_open_pid(process_of_row(worker));
 		if (fd < 0)
 			continue; /* dead already: seen at the next look */
 		r = sd_event_add_io(w->loop, &it->source, fd, EPOLLIN, watch_on_death, w);
@@ -104,8 +102,7 @@ static int watch_processes(struct watch *w, const struct observed *o)
 			                 strerror(-r));
 		}
 		sd_event_source_set_io_fd_own(it->source, true);
-		it->pid = worker->pid;
-		it->start_time = worker->start_time;
+		it->id = process_of_row(worker);
 		it->cookie = watch_first_cookie(&o->slots[slot]);
 	}
 	return 0;
@@ -138,8 +135,8 @@ static int watch_own_slot(const struct observed *o, const struct newcomer *newco
 {
 	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
 		const struct rpd_worker *worker = &o->slots[slot].worker;
-		bool fits = o->slots[slot].live && worker->pid == newcomer->owner.pid &&
-		            worker->start_time == newcomer->owner.start_time;
+		bool fits = o->slots[slot].live &&
+		            process_same(process_of_row(worker), newcomer->owner.id);
 
 		for (unsigned int e = 0; fits && e < RPD_ENDPOINT_MAX; e++)
 			fits = !newcomer->listeners[e] || !o->slots[slot].cookies[e];
@@ -189,7 +186,7 @@ static size_t watch_to_newcomer(const struct service *service, const struct obse
 		ret->listeners[e] = listener;
 		for (size_t h = 0; h < o->n_holders; h++)
 			if (o->holders[h].inode == listener->inode &&
-			    o->holders[h].pid == worker->owner.pid)
+			    o->holders[h].id.pid == worker->owner.id.pid)
 				ret->fds[e] = o->holders[h].fd;
 		n++;
 	}
@@ -254,8 +251,8 @@ static int watch_admit_stranger(struct watch *w, struct service *service,
 		watch_say(w, "slot %d: %s", slot, why.text);
 		draft->slots[slot].flags |= dead;
 	} else {
-		watch_say(w, "slot %d: admitted pid %u (%s)", slot, owner->pid, owner->comm);
-		events_note(&service->steer, RPD_EVENT_admitted, slot, owner->pid, owner->comm);
+		watch_say(w, "slot %d: admitted pid %u (%s)", slot, owner->id.pid, owner->comm);
+		events_note(&service->steer, RPD_EVENT_admitted, slot, owner->id.pid, owner->comm);
 	}
 	return 0;
 }
@@ -277,7 +274,7 @@ static int watch_place_stranger(struct watch *w, struct service *service, const 
 	if (watch_is_news(w, newcomer))
 		watch_say(w,
 		          "pid %u (%s) has joined, but all slots are taken: it gets no connection",
-		          newcomer->owner.pid, newcomer->owner.comm);
+		          newcomer->owner.id.pid, newcomer->owner.comm);
 	return 0;
 }
 

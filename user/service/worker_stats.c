@@ -20,7 +20,7 @@ void worker_stats_free(struct service_stats *load)
 
 static void worker_stats_take_age(const struct process *process, struct worker_stats *ret)
 {
-	double begun = (double)process->start_time / (double)sysconf(_SC_CLK_TCK);
+	double begun = (double)process->id.start_time / (double)sysconf(_SC_CLK_TCK);
 	double age = clock_s(CLOCK_BOOTTIME) - begun;
 
 	ret->age_s = age > 0 ? (uint64_t)age : 0;

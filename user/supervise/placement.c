@@ -202,11 +202,13 @@ static int placement_choose_main(const struct worker *w, struct newcomer *newcom
                                  struct error *err)
 {
 	struct holder *owner = &newcomer->owner;
-	int r;
 
-	*owner = (struct holder){.pid = w->pid, .fd = -1, .epfd = -1};
-	r = proc_identity(w->pid, &owner->start_time, &owner->ppid, owner->comm);
-	return r < 0 ? error_set(err, r, "pid %u has ended", w->pid) : 0;
+	if (!newcomer->main.id.pid)
+		return error_set(err, -ESRCH, "pid %u has ended", w->pid);
+	*owner = (struct holder){
+	        .id = newcomer->main.id, .ppid = newcomer->main.ppid, .fd = -1, .epfd = -1};
+	memcpy(owner->comm, newcomer->main.comm, sizeof(owner->comm));
+	return 0;
 }
 
 /* Who of the worker's processes serves its listeners: the one that serves the first, and has the
@@ -233,7 +235,7 @@ static int placement_choose_owner(struct newcomer *newcomer, const struct holder
 			owner = &newcomer->owner;
 		}
 		for (size_t h = 0; owner && h < n_rows; h++)
-			if (rows[h].pid == owner->pid) {
+			if (rows[h].id.pid == owner->id.pid) {
 				newcomer->fds[e] = rows[h].fd;
 				found = true;
 			}
@@ -253,6 +255,8 @@ static int placement_find_newcomer(struct worker *w, const struct service *servi
 	size_t n_pids = 0, n_holders = 0;
 	int r;
 
+	/* Of one that has just ended the row names none. */
+	proc_identity(w->pid, &ret->main);
 	if (n == 0 && ready_without_listener(&w->plan->config))
 		return placement_choose_main(w, ret, err);
 	placement_choose_listeners(w, service, listeners, n, ret);
@@ -354,7 +358,7 @@ int placement_admit(struct worker *w, struct error *err)
 		w->sup->slots[w->slot].old_label[0] = '\0';
 	events_note(&service.steer,
 	            w->sup->slots[w->slot].current ? RPD_EVENT_swapped : RPD_EVENT_admitted,
-	            w->slot, newcomer.owner.pid, newcomer.owner.comm);
+	            w->slot, newcomer.owner.id.pid, newcomer.owner.comm);
 	return 0;
 }
 
@@ -394,7 +398,8 @@ int placement_expose(struct worker *w, struct service *service, unsigned int *re
 		return r;
 	w->probe_at = r;
 	*ret_index = RPD_SLOT_PROBE + w->probe_at;
-	fd = proc_borrow_fd(newcomer.owner.pid, newcomer.fds[e], newcomer.listeners[e]->inode, err);
+	fd = proc_borrow_fd(newcomer.owner.id.pid, newcomer.fds[e], newcomer.listeners[e]->inode,
+	                    err);
 	if (fd < 0)
 		return fd;
 	r = steer_put(&service->steer, e, *ret_index, fd);

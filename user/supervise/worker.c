@@ -600,8 +600,8 @@ static int worker_find_main(struct worker *w)
 		r = proc_oldest(pids, n, &oldest);
 	if (r < 0)
 		return r;
-	w->pid = oldest.pid;
-	w->pidfd = proc_open_pid(oldest.pid, oldest.start_time);
+	w->pid = oldest.id.pid;
+	w->pidfd = proc_open_pid(oldest.id);
 	return w->pidfd < 0 ? -ESRCH : 0;
 }
 

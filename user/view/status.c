@@ -165,9 +165,9 @@ static struct json_object *status_worker_view(const struct service *service,
 	status_add_number(view, "ring_entries", s->slots[slot].entries);
 	status_add(view, "share_percent",
 	           json_object_new_double(status_share_percent(s, observed, live, slot)));
-	status_add_known(view, "pid", seen->main.pid, seen->main.pid);
+	status_add_known(view, "pid", seen->main.id.pid, seen->main.id.pid);
 	status_add(view, "command",
-	           seen->main.pid ? json_object_new_string(seen->main.comm) : NULL);
+	           seen->main.id.pid ? json_object_new_string(seen->main.comm) : NULL);
 	status_add_known(view, "fd", has_listener, seen->worker.fd);
 	if (service_is_run(service)) {
 		/* Whose descriptor that is: of a pre-fork server a child's. */
@@ -227,8 +227,8 @@ static struct json_object *status_strangers_view(const struct service *service,
 		status_add_text(view, "endpoint",
 		                endpoint_format(&service->steer.service->endpoints[it->endpoint],
 		                                text, sizeof(text)));
-		if (it->owner.pid) {
-			status_add_number(view, "pid", it->owner.pid);
+		if (it->owner.id.pid) {
+			status_add_number(view, "pid", it->owner.id.pid);
 			status_add_number(view, "fd", it->owner.fd);
 			status_add_text(view, "command", it->owner.comm);
 		}
