@@ -236,7 +236,7 @@ def test_nobody_left(bed, case):
     stranger = Worker(bed, "stranger")
     report = bed.load("-n", 800)
     check("stranger" not in report["workers"], f"the stranger got connections: {report}")
-    unknown = bed.status()["unknown_members"]
+    unknown = bed.status()["foreign_listeners"]
     equal([row["pid"] for row in unknown], [stranger.pid], "pids of unknown members")
     for worker in workers.all:
         worker.process.stop(signal.SIGKILL)

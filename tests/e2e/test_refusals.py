@@ -182,7 +182,7 @@ def test_attach_finds_none(bed):
     refusals.refused(*at, "--pid", os.getpid(), says=f"pid {os.getpid()} has no listener on port")
     refusals.refused(*any_port, 4, "--pid", os.getpid(), says=f"pid {os.getpid()} has no listener")
     refusals.refused(*at, "--pid", 999999, says="process 999999")
-    refusals.refused(*any_port, 5, "--port", PORT, says=("4 of the 5 workers", "--wait SECONDS",
+    refusals.refused(*any_port, 5, "--port", PORT, says=("4 of the 5 workers", "--wait TIME",
                                                          "--workers 4"))
     begin = time.monotonic()
     refusals.refused(*any_port, 5, "--port", PORT, "--wait", 0.5, says="4 of the 5 workers")

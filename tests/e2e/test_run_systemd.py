@@ -71,7 +71,7 @@ def test_failed_one_is_started(bed):
         bed.reuseportd(*command, status=1)
         wait_until(lambda: bed.status("one")["workers"][0]["state"] == "failed", "while it is bad")
         told = bed.reuseportd("doctor", "one", status=1)
-        check("given up after crashes: slot 0" in told.out and "dead" not in told.out, f"{told}")
+        check("failed after crashes: slot 0" in told.out and "dead" not in told.out, f"{told}")
         starts = process.output().count("ended with exit status 7")
         bed.reuseportd("reload", "one", status=1)
         equal(bed.status("one")["workers"][0]["state"], "failed", "after a reload in vain")

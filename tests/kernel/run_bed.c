@@ -14,6 +14,9 @@
 #include <linux/close_range.h>
 
 #include "base/cleanup.h"
+#include "service/detach.h"
+#include "service/service_create.h"
+#include "service/service_endpoint.h"
 #include "service/slot_replace.h"
 #include "kern/listener.h"
 #include "kern/proc.h"
@@ -73,7 +76,7 @@ void run_begin(struct service *service)
 	if (service_open(service, RUN_NAME, &err) == 0)
 		service_remove(service, true, &err);
 	else
-		service_detach(RUN_NAME, true, name, &err);
+		detach(RUN_NAME, true, name, &err);
 	service_close(service);
 	if (run_create(service, &err) != 0)
 		check_failed(__FILE__, __LINE__, "%s", err.text);
@@ -94,7 +97,7 @@ unsigned int run_endpoint(struct service *service, int family, bool v6only, uint
 	const struct rpd_endpoint endpoint = {
 	        .family = family, .v6only = v6only, .port = port, .uid = uid};
 	struct error err;
-	int r = service_add_endpoint(service, &endpoint, &err);
+	int r = service_endpoint_add(service, &endpoint, &err);
 
 	if (r < 0)
 		check_failed(__FILE__, __LINE__, "%s", err.text);

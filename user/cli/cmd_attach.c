@@ -6,7 +6,9 @@
 #include "cli/command.h"
 #include "cli/exporter.h"
 #include "cli/show.h"
+#include "core/endpoint.h"
 #include "core/schedule_edit.h"
+#include "service/detach.h"
 #include "service/watch.h"
 #include "kern/netns.h"
 
@@ -27,13 +29,13 @@ static int cmd_attach_check_input(const struct invocation *i, struct error *err)
 	return schedule_edit_check_label(i->attach.label, err);
 }
 
-static bool cmd_attach_has_address(const struct rpd_service *info, const struct wanted *wanted)
+static bool cmd_attach_has_address(const struct rpd_service *info,
+                                   const struct discover_wanted *wanted)
 {
 	for (unsigned int e = 0; e < info->n_endpoints; e++)
-		if (info->endpoints[e].family == wanted->family &&
-		    !memcmp(info->endpoints[e].addr, wanted->addr, sizeof(wanted->addr)))
+		if (endpoint_has_address(&info->endpoints[e], wanted->family, wanted->addr))
 			return true;
-	return !wanted->family;
+	return false;
 }
 
 /* Whether what was given is so; what has its default may have been left out. */
@@ -51,7 +53,7 @@ static bool cmd_attach_is_asked_for(const struct invocation *i, const struct ser
 {
 	const struct rpd_service *info = service->steer.service;
 	const struct rpd_schedule *s = steer_schedule(&service->steer);
-	const struct wanted *wanted = &i->attach.wanted;
+	const struct discover_wanted *wanted = &i->attach.wanted;
 
 	return !service_is_run(service) &&
 	       (!i->service || !strcmp(i->service, service->pins.service)) &&
@@ -117,7 +119,7 @@ int cmd_attach(struct invocation *i, struct error *err)
 	if (i->watch && cmd_attach_find_attached(i, name))
 		return cmd_attach_stay(name, &exporter, err);
 	i->attach.service = i->service;
-	i->attach.waiting = cmd_attach_say_waiting;
+	i->attach.report_waiting = cmd_attach_say_waiting;
 	if (i->no_count)
 		i->attach.max_conns = 0;
 	r = attach(&i->attach, &service, &notes, err);
@@ -140,17 +142,18 @@ int cmd_detach(struct invocation *i, struct error *err)
 	int r = take_service_argument(i, err);
 
 	if (r == 0)
-		r = service_detach(i->service, i->force, name, err);
+		r = detach(i->service, i->force, name, err);
 	if (r < 0)
 		return r;
-	if (r > 0)
+	if (r == SERVICE_GROUPS_LEFT)
 		fprintf(stderr,
 		        "note: a group of '%s' could not be told or reached any more: it is "
 		        "steered as before, until its listeners close\n",
 		        name);
 	if (i->json)
-		printf("{\"service\": \"%s\", \"detached\": %s}\n", name, r ? "false" : "true");
-	else if (r == 0)
+		printf("{\"service\": \"%s\", \"detached\": %s}\n", name,
+		       r == SERVICE_GROUPS_LEFT ? "false" : "true");
+	else if (r == SERVICE_REMOVED)
 		printf("%s: detached; the kernel's hash chooses the worker again\n", name);
 	else
 		printf("%s: its pins are removed\n", name);

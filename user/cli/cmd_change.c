@@ -9,6 +9,7 @@
 #include "cli/show.h"
 #include "core/schedule_edit.h"
 #include "core/schedule.h"
+#include "service/observe.h"
 #include "service/schedule_commit.h"
 #include "kern/events.h"
 

@@ -47,8 +47,8 @@ int cmd_metrics(struct invocation *i, struct error *err)
 		return cmd_metrics_serve(i, err);
 	if (r == 0)
 		r = exporter_read(i->service, &services, err);
-	if (r < 0)
-		return r;
+	if (r != SERVICE_OPEN)
+		return r < 0 ? r : -ENOENT;
 	r = view_metrics_text(stdout, services, err);
 	json_object_put(services);
 	return r;

@@ -5,6 +5,7 @@
 #include "cli/show.h"
 #include "core/schedule_edit.h"
 #include "service/doctor_service.h"
+#include "service/observe.h"
 #include "kern/checkup.h"
 #include "kern/netns.h"
 
@@ -75,12 +76,12 @@ int cmd_list(struct invocation *i, struct error *err)
 		struct error why;
 
 		service_init(&service);
-		r = service_open(&service, names[s], &why);
-		if (r == 0)
+		r = service_try_open(&service, names[s], &why);
+		if (r == SERVICE_OPEN)
 			r = observe(&service, OBSERVE_KNOWN, &observed, &why);
 		if (r == 0)
 			view_list_add(list, &service, &observed);
-		else if (r != -ENOENT) /* detached, or cleaned up, meanwhile */
+		else if (r != SERVICE_NONE) /* which was detached, or cleaned up, meanwhile */
 			view_list_add_broken(list, names[s], why.text);
 	}
 	(i->json ? view_json : view_list_text)(stdout, list);

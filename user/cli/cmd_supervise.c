@@ -7,6 +7,7 @@
 
 #include "base/parse.h"
 #include "cli/show.h"
+#include "service/service_supervisor.h"
 #include "supervise/control.h"
 #include "supervise/supervisor.h"
 #include "kern/pins.h"
@@ -107,7 +108,7 @@ static bool cmd_supervise_is_run_by(const char *name, long supervisor)
 
 	service_init(&service);
 	return service_open(&service, name, &ignored) == 0 && service_is_run(&service) &&
-	       service_supervisor(&service) == supervisor;
+	       service_supervisor_pid(&service) == supervisor;
 }
 
 /* One that fails doesn't keep us from the others. */
@@ -239,13 +240,13 @@ static int cmd_supervise_stop_rest(struct invocation *i, const char *name, struc
 		int r;
 
 		service_init(&service);
-		r = service_open(&service, name, &ignored);
-		if (r == -ENOENT)
+		r = service_try_open(&service, name, &ignored);
+		if (r == SERVICE_NONE)
 			return 0;
-		if (r < 0)
+		if (r != SERVICE_OPEN)
 			return -EPIPE; /* as @err has it */
 		workers = service.steer.service->n_workers;
-		supervisor = service_open_supervisor(&service);
+		supervisor = service_supervisor_open(&service);
 		service_close(&service); /* it may need the lock to come to its end */
 		if (supervisor < 0)
 			return cmd_supervise_stop_orphans(i, name, workers, err);

@@ -40,13 +40,13 @@ static void cmd_top_free(struct top *top)
 	cleanup_close(&top->signal_fd);
 }
 
-/* Takes the numbers of service @name (NULL: the only one). */
+/* Takes the numbers of service @name (NULL: the only one). Returns what service_try_open() does. */
 static int cmd_top_take_status(struct top *top, const char *name, struct error *err)
 {
 	struct json_object *status;
 	int r = show_look(name, &status, err);
 
-	if (r < 0)
+	if (r != SERVICE_OPEN)
 		return r;
 	snprintf(top->service, sizeof(top->service), "%s",
 	         json_object_get_string(json_object_object_get(status, "service")));
@@ -64,14 +64,14 @@ static int cmd_top_look(struct top *top, struct error *err)
 	pins_set_waiting(pins_dont_wait, TOP_LOOK_PATIENCE_MS);
 	r = cmd_top_take_status(top, top->service, err);
 	top->screen.note = NULL;
-	if (r == -EBUSY) {
+	if (r == SERVICE_LOCKED) {
 		snprintf(top->note, sizeof(top->note), "%.0f s old: another command is at work",
 		         clock_s(CLOCK_MONOTONIC) - top->looked_s);
 		top->screen.note = top->note;
 		return 0;
 	}
-	top->detached = r == -ENOENT;
-	return r;
+	top->detached = r == SERVICE_NONE;
+	return r == SERVICE_NONE ? -ENOENT : r;
 }
 
 static void cmd_top_draw(struct top *top)
@@ -264,8 +264,8 @@ int cmd_top(struct invocation *i, struct error *err)
 		r = terminal_check(err);
 	if (r == 0)
 		r = cmd_top_take_status(&top, i->service, err);
-	if (r < 0)
-		return r;
+	if (r != SERVICE_OPEN)
+		return r < 0 ? r : -ENOENT;
 	top.screen.utf8 = terminal_is_utf8();
 	r = cmd_top_run(&top, err);
 	terminal_leave(&top.terminal);

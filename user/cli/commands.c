@@ -325,7 +325,7 @@ static int commands_parse_workers(const char *text, unsigned int *ret)
 static void commands_parse_wanted(int key, const char *text, struct invocation *i,
                                   struct argp_state *state)
 {
-	struct wanted *wanted = &i->attach.wanted;
+	struct discover_wanted *wanted = &i->attach.wanted;
 	long n = 0;
 
 	switch (key) {

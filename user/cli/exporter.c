@@ -39,7 +39,7 @@ static int exporter_read_one(struct json_object *services, const char *name, str
 	struct json_object *status;
 	int r = show_look(name, &status, err);
 
-	if (r == 0)
+	if (r == SERVICE_OPEN)
 		json_object_array_add(services, status);
 	return r;
 }
@@ -54,7 +54,8 @@ static int exporter_read_all(struct json_object *services, struct error *err)
 		struct error why;
 		int failed = exporter_read_one(services, names[i], &why);
 
-		if (failed < 0 && failed != -ENOENT) /* detached, or cleaned up, meanwhile */
+		/* SERVICE_NONE: it was detached, or cleaned up, meanwhile. */
+		if (failed < 0 || failed == SERVICE_LOCKED)
 			view_list_add_broken(services, names[i], why.text);
 	}
 	return r;
@@ -83,11 +84,11 @@ static int exporter_scrape(const struct exporter *exporter, char **ret, size_t *
 	int r = exporter_read(exporter->service, &services, err);
 
 	netns_return(exporter->home, &ignored);
-	if (r == -ENOENT && exporter->service) { /* not there: that it is down can be alerted on */
+	if (r == SERVICE_NONE) { /* a monitor can raise an alert when a service is down */
 		services = json_object_new_array();
 		view_list_add_broken(services, exporter->service, err->text);
-	} else if (r < 0 && r != -ENOENT) {
-		return r;
+	} else if (r != SERVICE_OPEN) {
+		return r < 0 ? r : -EBUSY;
 	}
 	out = open_memstream(ret, ret_size);
 	r = out ? view_metrics_text(out, services, err) : -ENOMEM;

@@ -36,5 +36,5 @@ void exporter_stop(struct exporter *exporter);
 /*
  * What view_metrics_text() takes: of @service, or if that is NULL of all. Of all, one that can't be
  * read does not keep the others from being told of. The caller owns *ret (json_object_put()).
- */
+ * Returns 0, SERVICE_NONE or SERVICE_LOCKED for @service, or a negative errno. */
 int exporter_read(const char *service, struct json_object **ret, struct error *err);

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "service/observe.h"
+
 static void show_drop_first(struct invocation *i)
 {
 	memmove(i->args, i->args + 1, --i->n_args * sizeof(i->args[0]));
@@ -53,7 +55,7 @@ int show_take(struct service *service, bool timer, struct json_object **ret, str
 	int r = observe(service, timer ? OBSERVE_KNOWN : OBSERVE_UNCLEAR, &observed, err);
 
 	if (r == 0 && !timer)
-		r = observe_strangers(&observed, err);
+		r = observe_foreign(&observed, err);
 	if (r == 0)
 		r = worker_stats_take(service, &observed, &load, err);
 	if (r < 0)
@@ -68,8 +70,8 @@ int show_look(const char *name, struct json_object **ret, struct error *err)
 	int r;
 
 	service_init(&service);
-	r = service_open(&service, name, err);
-	return r < 0 ? r : show_take(&service, true, ret, err);
+	r = service_try_open(&service, name, err);
+	return r == SERVICE_OPEN ? show_take(&service, true, ret, err) : r;
 }
 
 static int show(struct service *service, bool json, void (*text)(FILE *, struct json_object *),

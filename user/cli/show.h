@@ -15,14 +15,13 @@ int take_slot_arguments(struct invocation *invocation, int keep, struct slots *r
 
 /*
  * The status view of an open service; the caller owns *ret (json_object_put()). For a @timer
- * nothing is looked up that scans all processes: strangers have no owner then, and a worker is who
- * it was.
+ * nothing is looked up that scans all processes: foreign listeners have no owner then, and a worker
+ * is the process that it was.
  */
 int show_take(struct service *service, bool timer, struct json_object **ret, struct error *err);
 
 /* The same, for a timer, of service @name (NULL: the only one), which is opened for that and
- * closed.
- */
+ * closed. Returns what service_try_open() does. */
 int show_look(const char *name, struct json_object **ret, struct error *err);
 
 /* Observes and prints the service as `status` does. */

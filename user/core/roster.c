@@ -86,9 +86,8 @@ static struct holder *roster_holders_sort(const struct holder *holders, size_t n
 	return rows;
 }
 
-/* The run of @rows that are of @inode. */
-static const struct holder *roster_holders_of(const struct holder *rows, size_t n, uint32_t inode,
-                                              size_t *ret_n)
+const struct holder *roster_holders_of(const struct holder *rows, size_t n, uint32_t inode,
+                                       size_t *ret_n)
 {
 	const struct holder *end = rows + n;
 

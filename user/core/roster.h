@@ -42,6 +42,10 @@ struct roster {
 	int32_t *matrix; /* what workers[].listeners point into */
 };
 
+/* The holders of the listener @inode: a run of @rows, which are in the order of their inodes. */
+const struct holder *roster_holders_of(const struct holder *rows, size_t n, uint32_t inode,
+                                       size_t *ret_n);
+
 /*
  * Of the holders of one listener, the process that serves it: the one with the best evidence;
  * among equals one whose child is not among them (pre-fork parents keep what their children

@@ -15,6 +15,7 @@
 #include "service/slot_replace.h"
 #include "supervise/types.h"
 #include "service/service.h"
+#include "service/service_endpoint.h"
 #include "kern/cgroup.h"
 #include "kern/events.h"
 #include "kern/proc.h"
@@ -43,14 +44,9 @@ static bool placement_is_meant(const struct worker *w, const struct listener *li
 {
 	const struct run_config *config = &w->plan->config;
 
-	for (size_t i = 0; i < config->n_listens; i++) {
-		const struct rpd_endpoint *it = &config->listens[i];
-
-		if (it->port == listener->endpoint.port &&
-		    (!it->family || (it->family == listener->endpoint.family &&
-		                     !memcmp(it->addr, listener->endpoint.addr, 16))))
+	for (size_t i = 0; i < config->n_listens; i++)
+		if (endpoint_is_named(&listener->endpoint, &config->listens[i]))
 			return true;
-	}
 	return config->n_listens == 0 && (placement_is_fixed(w, listener->cookie) ||
 	                                  placement_is_placed(w, listener->cookie));
 }
@@ -78,17 +74,6 @@ int placement_listeners(struct worker *w, struct listener **ret, size_t *ret_n, 
 
 /* --- endpoints */
 
-static int placement_endpoint_index(const struct service *service,
-                                    const struct rpd_endpoint *endpoint)
-{
-	const struct rpd_service *info = service->steer.service;
-
-	for (unsigned int e = 0; e < info->n_endpoints; e++)
-		if (endpoint_equal(&info->endpoints[e], endpoint))
-			return e;
-	return -1;
-}
-
 static int placement_add_endpoints(struct supervisor *sup, struct service *service,
                                    const struct listener *listeners, size_t n, struct error *err)
 {
@@ -98,8 +83,8 @@ static int placement_add_endpoints(struct supervisor *sup, struct service *servi
 	int r = 0;
 
 	for (size_t i = 0; r >= 0 && i < n; i++)
-		if (placement_endpoint_index(service, &listeners[i].endpoint) < 0)
-			r = service_add_endpoint(service, &listeners[i].endpoint, err);
+		if (service_endpoint_index(service, &listeners[i].endpoint) < 0)
+			r = service_endpoint_add(service, &listeners[i].endpoint, err);
 	/* Until then the kernel's hash may choose a worker that isn't ready. */
 	if (r >= 0 && info->n_endpoints > before && !sup->parking.closed)
 		r = parking_open(&sup->parking, service, err);
@@ -173,7 +158,7 @@ static void placement_choose_listeners(struct worker *w, const struct service *s
 {
 	for (size_t i = 0; i < n; i++) {
 		char text[ENDPOINT_TEXT_MAX];
-		int e = placement_endpoint_index(service, &listeners[i].endpoint);
+		int e = service_endpoint_index(service, &listeners[i].endpoint);
 
 		if (e < 0)
 			continue;

@@ -21,8 +21,8 @@ struct metric {
 
 static const struct metric service_metrics[] = {
         {"reuseportd_workers", "gauge", "workers that have a slot", .key = "workers"},
-        {"reuseportd_unknown_members", "gauge",
-         "listeners in the service's groups that were not admitted", .key = "unknown_members"},
+        {"reuseportd_foreign_listeners", "gauge",
+         "listeners in the service's groups that were not admitted", .key = "foreign_listeners"},
         {"reuseportd_ring_length", "gauge", "entries of the schedule ring", .in = "ring",
          .key = "length"},
         {"reuseportd_ring_slots", "gauge", "workers that are in the schedule ring", .in = "ring",

@@ -310,7 +310,7 @@ static void screen_draw_totals(struct pen *pen, struct json_object *status)
 static void screen_draw_notes(struct pen *pen, struct json_object *status,
                               const struct screen *screen, size_t n)
 {
-	size_t strangers = json_object_array_length(screen_get(status, "unknown_members"));
+	size_t foreign = json_object_array_length(screen_get(status, "foreign_listeners"));
 	const char *why = screen_get_text(status, "not_counting");
 
 	screen_line_begin(pen);
@@ -319,8 +319,8 @@ static void screen_draw_notes(struct pen *pen, struct json_object *status,
 	if (n > screen->page)
 		screen_put(pen, "workers %zu to %zu of %zu  ", screen->first + 1,
 		           screen->first + screen->page, n);
-	if (strangers > 0)
-		screen_put(pen, "%zu unknown members, see `status`  ", strangers);
+	if (foreign > 0)
+		screen_put(pen, "%zu foreign listeners, see `status`  ", foreign);
 	if (why)
 		screen_put(pen, "connections are not counted: %s", why);
 	screen_line_end(pen);

@@ -9,6 +9,7 @@
 #include "core/slot_status.h"
 #include "core/endpoint.h"
 #include "core/schedule.h"
+#include "service/service_supervisor.h"
 #include "view/view.h"
 
 /* The view's keys are literals, and each is added once. With 1,024 workers it pays to say so. */
@@ -214,14 +215,14 @@ static struct json_object *status_totals_view(const struct counters *rows)
 	return view;
 }
 
-static struct json_object *status_strangers_view(const struct service *service,
-                                                 const struct observed *observed)
+static struct json_object *status_foreign_view(const struct service *service,
+                                               const struct observed *observed)
 {
 	struct json_object *array = json_object_new_array();
 	char text[ENDPOINT_TEXT_MAX];
 
-	for (size_t i = 0; i < observed->n_strangers; i++) {
-		const struct observed_stranger *it = &observed->strangers[i];
+	for (size_t i = 0; i < observed->n_foreign; i++) {
+		const struct observed_foreign *it = &observed->foreign[i];
 		struct json_object *view = json_object_new_object();
 
 		status_add_text(view, "endpoint",
@@ -232,7 +233,7 @@ static struct json_object *status_strangers_view(const struct service *service,
 			status_add_number(view, "fd", it->owner.fd);
 			status_add_text(view, "command", it->owner.comm);
 		}
-		status_add_flag(view, "retired", it->retired);
+		status_add_flag(view, "former", it->former);
 		status_add_flag(view, "alone", it->alone);
 		json_object_array_add(array, view);
 	}
@@ -259,7 +260,7 @@ static void status_add_schedule(struct json_object *view, const struct rpd_sched
 /* Who runs the service; null if nobody does any more. */
 static void status_add_supervisor(struct json_object *view, const struct service *service)
 {
-	uint32_t supervisor = service_supervisor(service);
+	uint32_t supervisor = service_supervisor_pid(service);
 
 	status_add_flag(view, "run", service_is_run(service));
 	if (service_is_run(service))
@@ -291,7 +292,7 @@ struct json_object *view_status(const struct service *service, const struct obse
 	status_add(view, "endpoints", endpoints);
 	status_add(view, "workers", status_workers_view(service, observed, load, rows));
 	status_add(view, "counters", status_totals_view(rows));
-	status_add(view, "unknown_members", status_strangers_view(service, observed));
+	status_add(view, "foreign_listeners", status_foreign_view(service, observed));
 	status_add_flag(view, "counting", load->counting);
 	if (!load->counting)
 		status_add_text(view, "not_counting", load->error);
@@ -360,32 +361,32 @@ static void status_print_counters(FILE *out, struct json_object *counters)
 	}
 }
 
-/* What the strangers get. A group whose last listener closed has lost its program, whatever
+/* What the foreign listeners get. A group whose last listener closed has lost its program, whatever
  * --strict says; we can't tell whether there was such a moment. */
-static void status_print_strangers(FILE *out, struct json_object *strangers)
+static void status_print_foreign(FILE *out, struct json_object *foreign)
 {
 	static const struct column columns[] = {
-	        {.title = "UNKNOWN MEMBER OF", .key = "endpoint"},
+	        {.title = "FOREIGN LISTENER ON", .key = "endpoint"},
 	        {.title = "PID", .key = "pid"},
 	        {.title = "FD", .key = "fd"},
 	        {.title = "COMMAND", .key = "command"},
-	        {.title = "SWAPPED OUT", .key = "retired"},
+	        {.title = "SWAPPED OUT", .key = "former"},
 	};
-	size_t n = json_object_array_length(strangers), alone = 0;
+	size_t n = json_object_array_length(foreign), alone = 0;
 
 	if (n == 0)
 		return;
 	for (size_t i = 0; i < n; i++)
 		alone += json_object_get_boolean(
-		        json_object_object_get(json_object_array_get_idx(strangers, i), "alone"));
+		        json_object_object_get(json_object_array_get_idx(foreign, i), "alone"));
 	fputc('\n', out);
-	table_print(out, strangers, columns, ARRAY_SIZE(columns));
+	table_print(out, foreign, columns, ARRAY_SIZE(columns));
 	if (alone < n)
 		fprintf(out, "They get no new connection while an admitted worker lives.\n");
 	if (alone > 0)
 		fprintf(out,
 		        "No admitted worker listens on %s any more: the kernel's hash\n"
-		        "chooses among the unknown ones. `reuseportd attach` again steers to "
+		        "chooses among the foreign ones. `reuseportd attach` again steers to "
 		        "them.\n",
 		        alone < n ? "some of these" : "it");
 }
@@ -448,7 +449,7 @@ void view_status_text(FILE *out, struct json_object *status)
 	table_print(out, json_object_object_get(status, "workers"), columns, n);
 	status_print_counting(out, status);
 	status_print_counters(out, json_object_object_get(status, "counters"));
-	status_print_strangers(out, json_object_object_get(status, "unknown_members"));
+	status_print_foreign(out, json_object_object_get(status, "foreign_listeners"));
 }
 
 void view_change_text(FILE *out, struct json_object *status)

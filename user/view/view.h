@@ -13,7 +13,7 @@
 #include "service/connections.h"
 #include "service/drain_wait.h"
 #include "service/worker_stats.h"
-#include "service/observe.h"
+#include "service/observed.h"
 #include "service/service.h"
 
 /* `status`: NULL with @err set on failure. The caller owns the object (json_object_put()). */
