@@ -37,9 +37,10 @@
 #define RPD_ROW_MAX     (RPD_SLOT_MAX + 2)
 
 /*
- * Connections are counted by account. A slot has several: a worker that is swapped in gets one that
- * has no open connection, so that those of the one that was swapped out are told apart from its own
- * until the last of them has closed. Account A is of slot A % RPD_SLOT_MAX.
+ * Connections are counted by account. A slot has several, which user space calls its generations: a
+ * worker that is swapped in gets an account without an open connection, so that the connections of
+ * the former worker stay separate until the last of them has closed. Account A belongs to slot
+ * A % RPD_SLOT_MAX.
  */
 #define RPD_ACCOUNT_GENERATIONS 4
 #define RPD_ACCOUNT_UNKNOWN     (RPD_ACCOUNT_GENERATIONS * RPD_SLOT_MAX) /* of some worker */

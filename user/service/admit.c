@@ -15,8 +15,9 @@
 #define ADMIT_PAUSE_NS 10000000
 
 #ifndef ENOTSUPP
-#define ENOTSUPP 524 /* the kernel's own: a socket array refuses sockets that are not TCP or UDP   \
-	              */
+#define ENOTSUPP                                                                                   \
+	524 /* the kernel's own: a socket array refuses sockets that are not TCP or UDP            \
+	     */
 #endif
 
 struct admit_borrowed {

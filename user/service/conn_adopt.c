@@ -70,7 +70,7 @@ static int conn_adopt_compare_inodes(const void *a, const void *b)
 	return (x->inode > y->inode) - (x->inode < y->inode);
 }
 
-/* The connections, to be looked up by the sockets of one process. */
+/* Compares the connections with the sockets of one process. */
 struct conn_search {
 	const struct conn_inode *inodes;
 	size_t n;

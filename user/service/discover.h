@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Finds the workers for `attach`: on which port they listen, in which groups, which process serves
- * each listener, and whether they are as many as the user asked for. Changes nothing.
+ * Finds the workers for `attach`: their port, their groups, the process that serves each listener,
+ * and whether they are as many as the user asked for. Changes nothing.
  */
 #pragma once
 

@@ -85,7 +85,7 @@ static bool drain_wait_is_in_slots(const struct observed *o, const struct slots 
 	return false;
 }
 
-/* Reads the stages in the order in which a connection passes through them. */
+/* Reads the stages in the order that a connection passes through them. */
 static int drain_wait_read(const struct service *service, const struct observed *o,
                            const struct slots *slots, struct drain_wait_left *ret,
                            struct error *err)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The generations of a slot. Connections are counted by generation, so that those of a former
- * worker are told apart from those of the worker that has replaced it. In the pinned maps a
- * generation is an account (abi.h, RPD_ACCOUNT_*).
+ * The generations of a slot. Connections are counted by generation, which separates those of a
+ * former worker from those of the worker that has replaced it. The pinned maps call a generation an
+ * account (abi.h, RPD_ACCOUNT_*).
  */
 #pragma once
 

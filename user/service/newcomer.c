@@ -3,7 +3,7 @@
 
 #include "service/service_endpoint.h"
 
-/* The descriptor by which the owner has the listener open, or -1. */
+/* The owner's descriptor for the listener, or -1. */
 static int32_t newcomer_find_fd(const struct holder *holders, size_t n_holders, uint32_t inode,
                                 uint32_t pid)
 {

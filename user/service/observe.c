@@ -54,7 +54,7 @@ static int observe_read_slots(const struct service *service, struct observed *o,
 	return 0;
 }
 
-/* The listener by which the owner of a slot is found: the first that sock_diag has listed. */
+/* The listener of a slot that its owner is found by: the first one that sock_diag has listed. */
 static const struct listener *observe_slot_listener(const struct observed *o, unsigned int slot)
 {
 	const struct listener *listener = NULL;
@@ -67,13 +67,14 @@ static const struct listener *observe_slot_listener(const struct observed *o, un
 
 /* Puts the listener into the slot that a killed swap has chosen for it. */
 static int observe_finish_put(struct service *service, unsigned int endpoint, unsigned int slot,
-                              uint16_t account, const struct listener *listener, struct error *err)
+                              uint16_t generation, const struct listener *listener,
+                              struct error *err)
 {
 	const struct rpd_member member = {
 	        .slot = slot,
 	        .version = steer_schedule(&service->steer)->slots[slot].version,
 	        .endpoint = endpoint,
-	        .account = account,
+	        .account = generation,
 	};
 	_cleanup_free_ struct holder *holders = NULL;
 	_cleanup_close_ int fd = -1;
@@ -90,7 +91,7 @@ static int observe_finish_put(struct service *service, unsigned int endpoint, un
 		r = steer_attach(&service->steer, endpoint, fd);
 	if (r == 0)
 		r = steer_put(&service->steer, endpoint, slot, fd);
-	/* It is in another slot already; it no longer listens. */
+	/* -EBUSY: it is in another slot already. -EINVAL: it no longer listens. */
 	if (r == 0 || r == -EBUSY || r == -EINVAL)
 		return 0;
 	return error_set(err, r, "can't complete the swap of slot %u: %s", slot, strerror(-r));

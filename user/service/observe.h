@@ -15,7 +15,7 @@
  */
 enum observe_depth {
 	OBSERVE_KNOWN, /* the recorded process is the worker as long as it has the listener open */
-	OBSERVE_UNCLEAR, /* scan again for slots whose process was never seen to poll */
+	OBSERVE_UNCLEAR, /* scan again for slots where no process was ever seen to poll */
 };
 
 /*

@@ -78,7 +78,7 @@ int service_damaged_error(const struct service *service, struct error *err)
 {
 	return error_add(err, -EMEDIUMTYPE,
 	                 ": service '%s' is damaged, or not one of reuseportd's; "
-	                 "`reuseportd detach %s --force` removes what is there",
+	                 "`reuseportd detach %s --force` removes its pins",
 	                 service->pins.service, service->pins.service);
 }
 

@@ -20,7 +20,7 @@ struct service_plan {
 
 enum service_create_outcome {
 	SERVICE_CREATED,
-	SERVICE_TAKEN_OVER, /* there is one of this name, unchanged, whose supervisor has died */
+	SERVICE_TAKEN_OVER, /* the supervisor of this service had died; the service is unchanged */
 };
 
 /*

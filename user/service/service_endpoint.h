@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The endpoints of a service, each of which is one reuseport group of the kernel. */
+/* The endpoints of a service. Each is one reuseport group of the kernel. */
 #pragma once
 
 #include "base/error.h"

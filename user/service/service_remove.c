@@ -36,8 +36,8 @@ static int service_remove_borrow(struct service *service, struct service_group *
 	return r < 0 ? r : 0;
 }
 
-/* Does the same if the pinned maps no longer name the endpoints: goes by the listeners in the
- * pinned socket arrays. */
+/* Does the same if the pinned maps no longer name the endpoints: then the listeners in the pinned
+ * socket arrays show the groups. */
 static void service_remove_borrow_by_slots(struct service *service, struct service_group *groups)
 {
 	_cleanup_free_ struct listener *listeners = NULL;

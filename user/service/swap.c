@@ -29,10 +29,10 @@ static const struct listener *swap_listener_of(const struct observed *o,
 }
 
 /*
- * Of the process's listeners in one endpoint, chooses the one that is in no slot and that the
- * process serves: nginx workers have the listeners of all their siblings open as well. Returns
+ * Of the process's listeners in one endpoint, chooses the one to admit: in no slot, and served
+ * by the process. (nginx workers have the listeners of all their siblings open as well.) Returns
  * false if several are equally likely. *ret: NULL if there is none. @ret_taken: a slot that has one
- * of its listeners, if any.
+ * of the listeners, if any.
  */
 static bool swap_choose_one(const struct service *service, const struct observed *o,
                             const struct swap_request *request, const struct holder *holders,

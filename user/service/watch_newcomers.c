@@ -109,8 +109,8 @@ static int watch_newcomers_remember(struct watch_newcomers *n, const struct obse
 	return 0;
 }
 
-/* Whether a foreign listener may be admitted, or has to be reported. If not, their owners need not
- * be looked up. */
+/* Whether a foreign listener may be admitted, or has to be reported. If there is none, the scan for
+ * their owners is not needed. */
 static bool watch_newcomers_has_new(const struct watch_newcomers *n, const struct observed *o)
 {
 	for (size_t i = 0; i < o->n_foreign; i++)

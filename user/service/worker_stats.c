@@ -96,7 +96,7 @@ static int worker_stats_take_handshakes(const struct service *service,
 	return 0;
 }
 
-/* Reads the stages in the order in which a connection passes through them: a connection that moves
+/* Reads the stages in the order that a connection passes through them: a connection that moves
  * on meanwhile is seen twice, rather than not at all. */
 static int worker_stats_take_counted(const struct service *service, const struct observed *observed,
                                      struct service_stats *stats, struct error *err)
