@@ -20,13 +20,13 @@ void discover_found_free(struct discover_found *found)
 	memset(found, 0, sizeof(*found));
 }
 
-static int discover_add_note(struct discover_found *found, const char *text)
+static int discover_add_note(struct discover_found *found, const char *text, struct error *err)
 {
 	size_t old = found->notes ? strlen(found->notes) : 0;
 	char *notes = realloc(found->notes, old + strlen(text) + 2);
 
 	if (!notes)
-		return -ENOMEM;
+		return error_set(err, -ENOMEM, "out of memory");
 	sprintf(notes + old, "%s\n", text);
 	found->notes = notes;
 	return 0;
@@ -72,11 +72,9 @@ static int discover_keep_steerable(const struct discover_scene *scene,
 		for (size_t i = 0; r > 0 && i < group->n_listeners; i++)
 			found->listeners[found->n_listeners++] = listeners[at + i];
 		if (r == 0)
-			r = discover_add_note(found, why.text);
+			r = discover_add_note(found, why.text, &why);
 	}
 	roster_free(&all);
-	if (r == -ENOMEM)
-		return error_set(err, r, "out of memory");
 	if (r < 0 || found->n_listeners == 0)
 		return error_set(err, r < 0 ? r : -ENOTSUP, "%s", why.text);
 	return 0;
