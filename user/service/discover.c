@@ -143,7 +143,7 @@ static int discover_check_number(const struct discover_wanted *wanted,
 		return error_set(err, -E2BIG, "port %u has %zu workers; a service has at most %d",
 		                 roster->groups[0].endpoint.port, roster->n_workers, RPD_SLOT_MAX);
 	for (size_t g = 0; wanted->workers && g < roster->n_groups; g++) {
-		/* The number may be the same while the workers are not. */
+		/* Groups of the same size can still have different workers. */
 		differ |= roster->groups[g].n_listeners != roster->groups[0].n_listeners ||
 		          (roster->n_workers > wanted->workers &&
 		           roster->groups[g].n_listeners < roster->n_workers);

@@ -133,7 +133,7 @@ static int drain_wait_detached_error(const struct service *service, struct error
 }
 
 /* Without the lock, another command may detach the service, resume a slot or swap its worker. The
- * maps that are open show that also if another service has got the name. */
+ * maps that are open show the change even if another service has taken the name. */
 static int drain_wait_check_unchanged(const struct service *service, const struct observed *o,
                                       const struct slots *slots, struct error *err)
 {

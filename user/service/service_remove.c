@@ -64,9 +64,9 @@ static void service_remove_borrow_by_slots(struct service *service, struct servi
  * reached keeps both: with its slots emptied it would refuse connections.
  *
  * The slots are emptied because the kernel frees a socket array, and with it its listeners, only
- * some time after the last pin is gone; until then the next attach could not admit them. That waits
- * for the last run of the program, which would find no listener and with --strict refuse the
- * connection.
+ * some time after the last pin is gone; until then the next attach could not admit them. Before it
+ * empties them, it waits for the last run of the program to end: that run would find no listener,
+ * and with --strict refuse the connection.
  */
 static void service_remove_release(struct service *service, const struct service_group *groups)
 {

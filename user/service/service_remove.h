@@ -9,8 +9,8 @@
 
 enum service_remove_outcome {
 	SERVICE_REMOVED,
-	/* The pins are removed, but a group could not be found out or reached: it keeps its program
-	 * until its listeners close. Only with force. */
+	/* Only with force: the pins are removed, but a group is unknown or could not be reached,
+	 * and keeps its program until its listeners close. */
 	SERVICE_GROUPS_LEFT,
 };
 
