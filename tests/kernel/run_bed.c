@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "run_bed.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -13,14 +12,15 @@
 #include <unistd.h>
 #include <linux/close_range.h>
 
+#include "run_bed.h"
 #include "base/cleanup.h"
 #include "service/detach.h"
 #include "service/service_create.h"
 #include "service/service_endpoint.h"
 #include "service/slot_replace.h"
-#include "kern/listener.h"
-#include "kern/proc.h"
+#include "kern/own_listener.h"
 #include "kern/sockdiag.h"
+#include "kern/proc_holders.h"
 
 static pid_t pids[RUN_PIDS_MAX];
 
@@ -136,7 +136,7 @@ __attribute__((noreturn)) static void work(const struct rpd_service *info, unsig
 			continue;
 		if (seteuid(info->endpoints[e].uid) < 0)
 			_exit(1);
-		event.data.fd = listener_open(&info->endpoints[e], &err);
+		event.data.fd = own_listener_open(&info->endpoints[e], &err);
 		if (event.data.fd < 0 ||
 		    epoll_ctl(epfd, EPOLL_CTL_ADD, event.data.fd, &event) < 0) {
 			dprintf(STDERR_FILENO, "%s\n", err.text);
@@ -165,8 +165,8 @@ static void find_listener(const struct service *service, unsigned int endpoint,
 	size_t n, n_holders;
 	struct error err;
 
-	CHECK_EQ(sockdiag_listeners(it->port, &listeners, &n, &err), 0);
-	CHECK_EQ(proc_holders(listeners, n, &holders, &n_holders, &err), 0);
+	CHECK_EQ(sockdiag_list_listeners(it->port, &listeners, &n, &err), 0);
+	CHECK_EQ(proc_holders_find(listeners, n, &holders, &n_holders, &err), 0);
 	for (size_t h = 0; h < n_holders; h++)
 		for (size_t l = 0; l < n; l++) {
 			if (holders[h].id.pid != (uint32_t)worker->pid ||

@@ -8,7 +8,6 @@
 #include "cli/cmd_drain.h"
 #include "cli/show.h"
 #include "core/schedule_edit.h"
-#include "core/schedule.h"
 #include "service/observe.h"
 #include "service/schedule_commit.h"
 #include "kern/events.h"
@@ -59,49 +58,49 @@ static int cmd_change_commit(struct invocation *i, const struct ask *ask, struct
 
 static int cmd_change_do_drain(struct rpd_schedule *draft, const struct ask *ask, struct error *err)
 {
-	return schedule_edit_state(draft, &ask->slots, RPD_SLOT_DRAINING, err);
+	return schedule_edit_set_state(draft, &ask->slots, RPD_SLOT_DRAINING, err);
 }
 
 static int cmd_change_do_resume(struct rpd_schedule *draft, const struct ask *ask,
                                 struct error *err)
 {
-	return schedule_edit_state(draft, &ask->slots, RPD_SLOT_ACTIVE, err);
+	return schedule_edit_set_state(draft, &ask->slots, RPD_SLOT_ACTIVE, err);
 }
 
 static int cmd_change_do_weight(struct rpd_schedule *draft, const struct ask *ask,
                                 struct error *err)
 {
-	return schedule_edit_weight(draft, &ask->slots, ask->number, err);
+	return schedule_edit_set_weight(draft, &ask->slots, ask->number, err);
 }
 
 static int cmd_change_do_canary(struct rpd_schedule *draft, const struct ask *ask,
                                 struct error *err)
 {
-	return schedule_edit_canary(draft, &ask->slots, ask->number, err);
+	return schedule_edit_set_canary(draft, &ask->slots, ask->number, err);
 }
 
 static int cmd_change_do_canary_off(struct rpd_schedule *draft, const struct ask *ask,
                                     struct error *err)
 {
-	schedule_edit_canary_off(draft);
+	schedule_edit_clear_canary(draft);
 	return 0;
 }
 
 static int cmd_change_do_label(struct rpd_schedule *draft, const struct ask *ask, struct error *err)
 {
-	return schedule_edit_label(draft, &ask->slots, ask->label, err);
+	return schedule_edit_set_label(draft, &ask->slots, ask->label, err);
 }
 
 static int cmd_change_do_switch(struct rpd_schedule *draft, const struct ask *ask,
                                 struct error *err)
 {
-	return schedule_edit_switch(draft, ask->label, err);
+	return schedule_edit_switch_to(draft, ask->label, err);
 }
 
 static int cmd_change_do_switch_off(struct rpd_schedule *draft, const struct ask *ask,
                                     struct error *err)
 {
-	schedule_edit_switch_off(draft);
+	schedule_edit_switch_to_all(draft);
 	return 0;
 }
 

@@ -6,7 +6,7 @@
 #include "core/schedule_edit.h"
 #include "service/doctor_service.h"
 #include "service/observe.h"
-#include "kern/checkup.h"
+#include "kern/doctor_host.h"
 #include "kern/netns.h"
 
 int cmd_status(struct invocation *i, struct error *err)
@@ -66,7 +66,7 @@ int cmd_list(struct invocation *i, struct error *err)
 
 	if (i->n_args)
 		return error_usage(err, "`list` takes no argument");
-	r = pins_list(&names, &n, err);
+	r = pins_list_services(&names, &n, err);
 	if (r < 0)
 		return r;
 	list = view_list_new();
@@ -90,18 +90,18 @@ int cmd_list(struct invocation *i, struct error *err)
 }
 
 /* The rows on each service, or on the one that was named. */
-static int cmd_status_check_services(const struct invocation *i, struct checks *checks,
+static int cmd_status_check_services(const struct invocation *i, struct doctor_checks *checks,
                                      struct error *err)
 {
 	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
 	uint64_t netns = 0, ino;
 	struct error ignored;
 	size_t n;
-	int r = pins_list(&names, &n, err);
+	int r = pins_list_services(&names, &n, err);
 
 	if (r < 0)
 		return r == -EACCES && !i->service ? 0 : r;
-	netns_here(&netns, &ino, &ignored); /* before a service takes us to its own */
+	netns_identify(&netns, &ino, &ignored); /* before a service takes us to its own */
 	if (i->service)
 		return doctor_service(i->service, netns, checks, err);
 	for (size_t s = 0; r == 0 && s < n; s++)
@@ -111,13 +111,13 @@ static int cmd_status_check_services(const struct invocation *i, struct checks *
 
 int cmd_doctor(struct invocation *i, struct error *err)
 {
-	struct checks checks = {};
+	struct doctor_checks checks = {};
 	struct json_object *view;
 	int r = take_service_argument(i, err);
 
 	if (r < 0)
 		return r;
-	r = checkup_host(&checks);
+	r = doctor_host_check(&checks);
 	if (r < 0)
 		error_set(err, r, "out of memory");
 	else
@@ -126,8 +126,8 @@ int cmd_doctor(struct invocation *i, struct error *err)
 		view = view_checks(&checks);
 		(i->json ? view_json : view_checks_text)(stdout, view);
 		json_object_put(view);
-		r = checks_worst(&checks) == CHECK_FAIL ? EXIT_REFUSED : EXIT_OK;
+		r = doctor_checks_worst(&checks) == CHECK_FAIL ? EXIT_REFUSED : EXIT_OK;
 	}
-	checks_free(&checks);
+	doctor_checks_free(&checks);
 	return r;
 }

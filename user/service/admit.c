@@ -9,6 +9,10 @@
 #include "core/endpoint.h"
 #include "core/listener_owner.h"
 #include "kern/proc.h"
+#include "kern/steer.h"
+#include "kern/steer_members.h"
+#include "kern/steer_socks.h"
+#include "kern/steer_workers.h"
 #include "service/generation.h"
 
 #define ADMIT_TRIES    100
@@ -38,8 +42,8 @@ static int admit_borrow_listeners(const struct newcomer *newcomer, struct admit_
 
 		if (!listener)
 			continue;
-		ret->fds[e] = proc_borrow_fd(newcomer->owner.id.pid, newcomer->fds[e],
-		                             listener->inode, err);
+		ret->fds[e] = proc_duplicate_fd(newcomer->owner.id.pid, newcomer->fds[e],
+		                                listener->inode, err);
 		if (ret->fds[e] < 0)
 			return ret->fds[e];
 	}
@@ -52,7 +56,7 @@ static int admit_write_rows(struct service *service, unsigned int slot,
                             const struct newcomer *newcomer, uint8_t version)
 {
 	struct rpd_worker worker = {};
-	int r = steer_worker_get(&service->steer, slot, &worker);
+	int r = steer_workers_get(&service->steer, slot, &worker);
 
 	/* The same worker, with one more listener, keeps those that it has. */
 	if (r < 0 || !newcomer_is_in_row(newcomer, &worker))
@@ -67,13 +71,13 @@ static int admit_write_rows(struct service *service, unsigned int slot,
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		if (newcomer->listeners[e])
 			worker.cookies[e] = newcomer->listeners[e]->cookie;
-	r = steer_worker_set(&service->steer, slot, &worker);
+	r = steer_workers_set(&service->steer, slot, &worker);
 	for (unsigned int e = 0; r == 0 && e < RPD_ENDPOINT_MAX; e++) {
 		const struct rpd_member member = {
 		        .slot = slot, .version = version, .endpoint = e, .account = worker.account};
 
 		if (worker.cookies[e])
-			r = steer_member_set(&service->steer, worker.cookies[e], &member);
+			r = steer_members_set(&service->steer, worker.cookies[e], &member);
 	}
 	return r;
 }
@@ -83,7 +87,7 @@ static void admit_forget_listeners(struct service *service, const struct newcome
 {
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		if (newcomer->listeners[e])
-			steer_member_del(&service->steer, newcomer->listeners[e]->cookie);
+			steer_members_remove(&service->steer, newcomer->listeners[e]->cookie);
 }
 
 static int admit_put_error(struct error *err, int r, unsigned int slot,
@@ -117,11 +121,11 @@ static int admit_put_listener(struct service *service, unsigned int endpoint, un
 {
 	const struct timespec pause = {.tv_nsec = ADMIT_PAUSE_NS};
 	bool making = service->steer.service->stage == RPD_STAGE_FILLING;
-	int r = steer_put(&service->steer, endpoint, slot, fd);
+	int r = steer_socks_put(&service->steer, endpoint, slot, fd);
 
 	for (int i = 0; r == -EBUSY && making && i < ADMIT_TRIES; i++) {
 		nanosleep(&pause, NULL);
-		r = steer_put(&service->steer, endpoint, slot, fd);
+		r = steer_socks_put(&service->steer, endpoint, slot, fd);
 	}
 	return r;
 }
@@ -144,7 +148,7 @@ int admit(struct service *service, unsigned int slot, const struct newcomer *new
 			continue;
 		/* The same worker has one more listener: the kernel refuses to put those again that
 		 * are in the array already. */
-		if (steer_cookie(&service->steer, e, slot) == newcomer->listeners[e]->cookie)
+		if (steer_socks_cookie(&service->steer, e, slot) == newcomer->listeners[e]->cookie)
 			continue;
 		/* A group has no program any more once its last member has closed: attach the
 		 * program again. That comes before the put, because a command that finds the

@@ -8,20 +8,23 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "core/schedule_edit.h"
 #include "core/schedule.h"
+#include "core/schedule_edit.h"
 #include "core/service_name.h"
+#include "kern/conns.h"
+#include "kern/events.h"
+#include "kern/features.h"
+#include "kern/grace.h"
+#include "kern/netns.h"
+#include "kern/pins.h"
+#include "kern/proc.h"
+#include "kern/steer_setup.h"
 #include "service/admit.h"
 #include "service/conn_adopt.h"
 #include "service/service_create.h"
 #include "service/service_endpoint.h"
 #include "service/service_remove.h"
 #include "service/service_supervisor.h"
-#include "kern/events.h"
-#include "kern/grace.h"
-#include "kern/netns.h"
-#include "kern/probe.h"
-#include "kern/proc.h"
 
 /* While attach waits: how often it asks for the listeners, and how often it reads the processes as
  * well though the listeners are the same. They may just not poll them yet. */
@@ -124,10 +127,10 @@ static int attach_check_free(const struct discover_found *found, const char *own
 	uint64_t cookie, ino;
 	bool run;
 	size_t n;
-	int r = netns_here(&cookie, &ino, err);
+	int r = netns_identify(&cookie, &ino, err);
 
 	if (r == 0)
-		r = pins_list(&names, &n, err);
+		r = pins_list_services(&names, &n, err);
 	for (size_t s = 0; r == 0 && s < n; s++)
 		if (strcmp(names[s], own) != 0 &&
 		    attach_is_steered_by(names[s], found, cookie, &run))
@@ -152,7 +155,7 @@ static int attach_fill_slots(struct service *service, const struct attach_reques
 
 		newcomer_from_roster(service, roster, slot, found->listeners, found->holders,
 		                     found->n_holders, &newcomer);
-		r = schedule_edit_fill(draft, slot, request->label, err);
+		r = schedule_edit_fill_slot(draft, slot, request->label, err);
 		if (r == 0)
 			r = admit(service, slot, &newcomer, draft->slots[slot].version, err);
 	}
@@ -185,8 +188,9 @@ static int attach_make_service(struct service *service, const struct attach_requ
 		return error_set(err, -E2BIG, "a service has at most %d endpoints",
 		                 RPD_ENDPOINT_MAX);
 	for (size_t g = 0; r >= 0 && g < found->roster.n_groups; g++)
-		r = steer_add_endpoint(&service->steer, &service->pins,
-		                       &found->roster.groups[g].endpoint, request->max_conns, err);
+		r = steer_setup_add_endpoint(&service->steer, &service->pins,
+		                             &found->roster.groups[g].endpoint, request->max_conns,
+		                             err);
 	if (r < 0)
 		return r;
 	return service_create_describe(service, request->wanted.workers, request->label, err);
@@ -203,7 +207,7 @@ static int attach_start(struct service *service, struct error *err)
 	r = attach_programs(service, err);
 	if (r == 0 && conn_adopt(service, &ignored) < 0)
 		service->steer.control->n_unlisted = 1; /* or more */
-	conns_started(&service->conns, &service->steer);
+	conns_enable(&service->conns, &service->steer);
 	if (r == 0)
 		r = grace_prepare(&grace, err);
 	return r < 0 ? r : grace_wait(&grace, err);
@@ -245,11 +249,11 @@ int attach(const struct attach_request *request, struct service *ret, char **ret
 	int r = request->service ? service_name_check(request->service, err) : 0;
 
 	if (r == 0)
-		r = probe_require(err);
+		r = features_require(err);
 	if (r == 0 && request->wanted.pid)
 		r = proc_enter_netns(request->wanted.pid, err);
 	if (r == 0)
-		r = netns_keep(&netns, err);
+		r = netns_open_current(&netns, err);
 	if (r == 0)
 		r = attach_wait_for_workers(request, &found, err);
 	if (r < 0)
@@ -257,8 +261,8 @@ int attach(const struct attach_request *request, struct service *ret, char **ret
 	if (request->service)
 		strcpy(name, request->service); /* its length was checked */
 	else
-		service_name_make(found.roster.workers[0].owner.comm,
-		                  found.roster.groups[0].endpoint.port, name);
+		service_name_derive(found.roster.workers[0].owner.comm,
+		                    found.roster.groups[0].endpoint.port, name);
 	r = attach_check_free(&found, name, err);
 	if (r == 0)
 		r = attach_claim(ret, name, err);

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "kern/pins.h"
+#include "kern/steer.h"
 #include "service/service_supervisor.h"
 
 /* Refuses a service that is run. */
@@ -29,7 +31,7 @@ static int detach_check_run(const struct service *service, bool force, struct er
 /* Pins that can't be opened are removed only with --force. */
 static int detach_broken_error(const struct service *service, int r, struct error *err)
 {
-	if (r == -EMEDIUMTYPE)
+	if (r == STEER_DAMAGED)
 		return service_damaged_error(service, err);
 	return error_add(err, r,
 	                 "\n`reuseportd detach %s --force` removes the service nevertheless",
@@ -45,11 +47,11 @@ int detach(const char *name, bool force, char ret_name[RPD_LABEL_MAX], struct er
 	service_init(&service);
 	if (r < 0)
 		return r;
-	r = pins_lock(&service.pins, name ? name : only, false, err);
-	if (r < 0)
-		return r;
+	r = pins_open_locked(&service.pins, name ? name : only, false, err);
+	if (r != 0)
+		return r < 0 ? r : -ENOENT;
 	memcpy(ret_name, service.pins.service, RPD_LABEL_MAX);
-	r = steer_open(&service.steer, &service.pins, err);
+	r = steer_open_pins(&service.steer, &service.pins, err);
 	if (r == 0)
 		r = detach_check_run(&service, force, err);
 	else if (force || service_is_half_made(&service))

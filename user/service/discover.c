@@ -250,7 +250,7 @@ int discover_fingerprint(const struct discover_wanted *wanted, uint64_t *ret, st
 {
 	_cleanup_free_ struct listener *listeners = NULL;
 	size_t n;
-	int r = sockdiag_listeners(wanted->port, &listeners, &n, err);
+	int r = sockdiag_list_listeners(wanted->port, &listeners, &n, err);
 
 	if (r < 0)
 		return r;

@@ -30,7 +30,7 @@ int discover_scene_read(const struct discover_wanted *wanted, struct discover_sc
 {
 	_cleanup_discover_scene_ struct discover_scene scene = {};
 	size_t n, kept = 0;
-	int r = sockdiag_listeners(wanted->port, &scene.listeners, &n, err);
+	int r = sockdiag_list_listeners(wanted->port, &scene.listeners, &n, err);
 
 	if (r < 0)
 		return r;
@@ -41,7 +41,7 @@ int discover_scene_read(const struct discover_wanted *wanted, struct discover_sc
 	scene.n_listeners = kept;
 	if (kept) {
 		qsort(scene.listeners, kept, sizeof(*scene.listeners), discover_scene_compare);
-		r = proc_holders(scene.listeners, kept, &scene.holders, &scene.n_holders, err);
+		r = proc_holders_find(scene.listeners, kept, &scene.holders, &scene.n_holders, err);
 	}
 	if (r < 0)
 		return r;
@@ -91,7 +91,7 @@ int discover_scene_has_reuseport(const struct discover_scene *scene,
 
 		if (holder->inode != listener->inode)
 			continue;
-		fd = proc_borrow_fd(holder->id.pid, holder->fd, holder->inode, err);
+		fd = proc_duplicate_fd(holder->id.pid, holder->fd, holder->inode, err);
 		if (fd == -ESRCH || fd == -EBADF)
 			continue; /* the process or its descriptor has gone meanwhile */
 		if (fd < 0)

@@ -6,14 +6,15 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "core/doctor_checks.h"
 #include "core/endpoint.h"
 #include "core/schedule.h"
+#include "kern/doctor_host.h"
 #include "service/observe.h"
 #include "service/service.h"
 #include "service/service_endpoint.h"
 #include "service/service_supervisor.h"
 #include "service/sockets.h"
-#include "kern/checkup.h"
 
 /* A list of slots for people, such as "3 5 7", cut with "..." when it gets long. */
 struct slot_text {
@@ -42,7 +43,7 @@ static const char *doctor_service_plural(size_t n)
 }
 
 static int doctor_service_check_workers(const struct service *service, const struct observed *o,
-                                        struct checks *checks)
+                                        struct doctor_checks *checks)
 {
 	const struct rpd_schedule *s = steer_schedule(&service->steer);
 	const char *name = service->pins.service;
@@ -64,7 +65,7 @@ static int doctor_service_check_workers(const struct service *service, const str
 			doctor_service_add_slot(&stalled, slot);
 	}
 	if (dead.n)
-		r = checks_add(
+		r = doctor_checks_add(
 		        checks, dead.n == filled ? CHECK_FAIL : CHECK_WARN, name,
 		        service_is_run(service)
 		                ? "its supervisor starts new ones"
@@ -73,24 +74,25 @@ static int doctor_service_check_workers(const struct service *service, const str
 		        "%zu of %u workers are dead: slot%s %s", dead.n, filled,
 		        doctor_service_plural(dead.n), dead.text);
 	else if (stalled.n == 0)
-		r = checks_add(checks, CHECK_OK, name, NULL, "all %u workers live", filled);
+		r = doctor_checks_add(checks, CHECK_OK, name, NULL, "all %u workers live", filled);
 	if (r == 0 && stalled.n)
-		r = checks_add(checks, CHECK_FAIL, name,
-		               "drain them, or restart their server; `reuseportd attach --watch` "
-		               "takes stalled workers out by itself",
-		               "no process polls the listeners of slot%s %s, though they are "
-		               "open: connections to them hang",
-		               doctor_service_plural(stalled.n), stalled.text);
+		r = doctor_checks_add(
+		        checks, CHECK_FAIL, name,
+		        "drain them, or restart their server; `reuseportd attach --watch` "
+		        "takes stalled workers out by itself",
+		        "no process polls the listeners of slot%s %s, though they are "
+		        "open: connections to them hang",
+		        doctor_service_plural(stalled.n), stalled.text);
 	if (r == 0 && service->steer.service->n_endpoints && !schedule_is_served(s))
-		r = checks_add(checks, CHECK_FAIL, name,
-		               "resume a worker, give one a weight, or detach",
-		               "no live worker takes new connections");
+		r = doctor_checks_add(checks, CHECK_FAIL, name,
+		                      "resume a worker, give one a weight, or detach",
+		                      "no live worker takes new connections");
 	return r;
 }
 
 /* Checks the supervisor, and its failed slots. */
 static int doctor_service_check_run(const struct service *service, const struct observed *o,
-                                    struct checks *checks)
+                                    struct doctor_checks *checks)
 {
 	const char *name = service->pins.service;
 	struct slot_text failed = {};
@@ -99,59 +101,62 @@ static int doctor_service_check_run(const struct service *service, const struct 
 	if (!service_is_run(service))
 		return 0;
 	if (!service_supervisor_pid(service))
-		r = checks_add(checks, CHECK_WARN, name,
-		               "run the command that started it again: it takes the workers over",
-		               "its supervisor is gone: workers that end are not replaced");
+		r = doctor_checks_add(
+		        checks, CHECK_WARN, name,
+		        "run the command that started it again: it takes the workers over",
+		        "its supervisor is gone: workers that end are not replaced");
 	for (unsigned int slot = 0; slot < o->n_slots; slot++)
 		if (o->slots[slot].worker.run == RPD_RUN_FAILED)
 			doctor_service_add_slot(&failed, slot);
 	if (r == 0 && failed.n)
-		r = checks_add(checks, CHECK_FAIL, name,
-		               "see the log for the reason; `reuseportd start` and `reload` start "
-		               "them again",
-		               "failed after crashes: slot%s %s", doctor_service_plural(failed.n),
-		               failed.text);
+		r = doctor_checks_add(
+		        checks, CHECK_FAIL, name,
+		        "see the log for the reason; `reuseportd start` and `reload` start "
+		        "them again",
+		        "failed after crashes: slot%s %s", doctor_service_plural(failed.n),
+		        failed.text);
 	return r;
 }
 
 /* Whether connections are counted, unless the user has turned that off. */
-static int doctor_service_check_counting(const struct service *service, struct checks *checks)
+static int doctor_service_check_counting(const struct service *service,
+                                         struct doctor_checks *checks)
 {
 	const struct rpd_control *control = service->steer.control;
 	const char *name = service->pins.service;
 
 	if (service->conns.counting || (!control->counting && !control->counting_error))
 		return 0;
-	return checks_add(checks, CHECK_WARN, name,
-	                  service_is_run(service) ? "stop the service and run it again"
-	                                          : "detach, and attach again",
-	                  "connections are not counted: %s", service->conns.why);
+	return doctor_checks_add(checks, CHECK_WARN, name,
+	                         service_is_run(service) ? "stop the service and run it again"
+	                                                 : "detach, and attach again",
+	                         "connections are not counted: %s", service->conns.why);
 }
 
 static int doctor_service_check_foreign(const struct service *service, const struct observed *o,
-                                        struct checks *checks)
+                                        struct doctor_checks *checks)
 {
 	const struct observed_foreign *first = o->foreign;
 	bool alone = false;
 
 	if (o->n_foreign == 0)
-		return checks_add(checks, CHECK_OK, service->pins.service, NULL,
-		                  "no foreign listeners");
+		return doctor_checks_add(checks, CHECK_OK, service->pins.service, NULL,
+		                         "no foreign listeners");
 	for (size_t i = 0; i < o->n_foreign; i++)
 		alone |= o->foreign[i].alone;
-	return checks_add(checks, alone ? CHECK_FAIL : CHECK_WARN, service->pins.service,
-	                  alone ? "no admitted worker listens in their group, so the kernel's hash "
-	                          "chooses among them: attach again"
-	                        : "they get no connection while an admitted worker lives: stop "
-	                          "them, or swap them in",
-	                  "%zu foreign listener%s in its groups; the first is of pid %u (%s)",
-	                  o->n_foreign, doctor_service_plural(o->n_foreign), first->owner.id.pid,
-	                  first->owner.comm);
+	return doctor_checks_add(
+	        checks, alone ? CHECK_FAIL : CHECK_WARN, service->pins.service,
+	        alone ? "no admitted worker listens in their group, so the kernel's hash "
+	                "chooses among them: attach again"
+	              : "they get no connection while an admitted worker lives: stop "
+	                "them, or swap them in",
+	        "%zu foreign listener%s in its groups; the first is of pid %u (%s)", o->n_foreign,
+	        doctor_service_plural(o->n_foreign), first->owner.id.pid, first->owner.comm);
 }
 
 /* Whether each worker listens in all groups. */
 static int doctor_service_check_groups(const struct service *service, const struct observed *o,
-                                       struct checks *checks)
+                                       struct doctor_checks *checks)
 {
 	const struct rpd_service *info = service->steer.service;
 	struct slot_text partial = {};
@@ -165,19 +170,19 @@ static int doctor_service_check_groups(const struct service *service, const stru
 			doctor_service_add_slot(&partial, slot);
 	}
 	if (partial.n)
-		return checks_add(checks, CHECK_WARN, service->pins.service,
-		                  "the shares differ from group to group; give every worker a "
-		                  "listener in each group",
-		                  "the workers of slot%s %s listen in only some of the %u groups",
-		                  doctor_service_plural(partial.n), partial.text,
-		                  info->n_endpoints);
-	return checks_add(checks, CHECK_OK, service->pins.service, NULL,
-	                  "each worker listens in every group (%u)", info->n_endpoints);
+		return doctor_checks_add(
+		        checks, CHECK_WARN, service->pins.service,
+		        "the shares differ from group to group; give every worker a "
+		        "listener in each group",
+		        "the workers of slot%s %s listen in only some of the %u groups",
+		        doctor_service_plural(partial.n), partial.text, info->n_endpoints);
+	return doctor_checks_add(checks, CHECK_OK, service->pins.service, NULL,
+	                         "each worker listens in every group (%u)", info->n_endpoints);
 }
 
 /* Whether there is a listener on the service's ports that is in none of its groups. */
-static int doctor_service_check_unsteered(const struct service *service, struct checks *checks,
-                                          struct error *err)
+static int doctor_service_check_unsteered(const struct service *service,
+                                          struct doctor_checks *checks, struct error *err)
 {
 	_cleanup_free_ struct listener *listeners = NULL;
 	char text[ENDPOINT_TEXT_MAX];
@@ -185,13 +190,13 @@ static int doctor_service_check_unsteered(const struct service *service, struct 
 	int r;
 
 	if (!service->reachable)
-		return checks_add(checks, CHECK_FAIL, service->pins.service,
-		                  "`reuseportd detach` removes its pins",
-		                  "its network namespace is gone");
+		return doctor_checks_add(checks, CHECK_FAIL, service->pins.service,
+		                         "`reuseportd detach` removes its pins",
+		                         "its network namespace is gone");
 	r = sockets_listeners(service, &listeners, &n, err);
 	for (size_t i = 0; r == 0 && i < n; i++)
 		if (service_endpoint_index(service, &listeners[i].endpoint) < 0)
-			return checks_add(
+			return doctor_checks_add(
 			        checks, CHECK_NOTE, service->pins.service,
 			        "to steer it too, give it SO_REUSEPORT and the same user, detach "
 			        "and attach again",
@@ -202,14 +207,15 @@ static int doctor_service_check_unsteered(const struct service *service, struct 
 
 /* Checks the workers' network namespace, unless it is the one that was checked already. */
 static int doctor_service_check_network(const struct service *service, uint64_t netns_seen,
-                                        struct checks *checks)
+                                        struct doctor_checks *checks)
 {
 	if (!service->reachable || service->steer.service->netns_cookie == netns_seen)
 		return 0;
-	return checkup_network(checks, service->pins.service);
+	return doctor_host_check_network(checks, service->pins.service);
 }
 
-int doctor_service(const char *name, uint64_t netns_seen, struct checks *checks, struct error *err)
+int doctor_service(const char *name, uint64_t netns_seen, struct doctor_checks *checks,
+                   struct error *err)
 {
 	_cleanup_service_ struct service service;
 	_cleanup_observed_ struct observed o = {};
@@ -223,7 +229,7 @@ int doctor_service(const char *name, uint64_t netns_seen, struct checks *checks,
 	if (r == 0)
 		r = observe_foreign(&o, &why);
 	if (r < 0)
-		return checks_add(checks, CHECK_FAIL, name, NULL, "%.250s", why.text);
+		return doctor_checks_add(checks, CHECK_FAIL, name, NULL, "%.250s", why.text);
 	r = doctor_service_check_workers(&service, &o, checks);
 	if (r == 0)
 		r = doctor_service_check_run(&service, &o, checks);

@@ -2,6 +2,10 @@
 #include "service/generation.h"
 
 #include "base/cleanup.h"
+#include "core/conn_count.h"
+#include "kern/conns.h"
+#include "kern/steer_members.h"
+#include "kern/steer_workers.h"
 
 /* The generation that the newcomer had in @slot before, or RPD_ACCOUNT_NONE. */
 static uint16_t generation_of_newcomer(const struct service *service, unsigned int slot,
@@ -11,7 +15,7 @@ static uint16_t generation_of_newcomer(const struct service *service, unsigned i
 
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		if (newcomer->listeners[e] &&
-		    steer_member_get(&service->steer, newcomer->listeners[e]->cookie, &member) ==
+		    steer_members_get(&service->steer, newcomer->listeners[e]->cookie, &member) ==
 		            0 &&
 		    member.account % RPD_SLOT_MAX == slot && member.account < RPD_ACCOUNT_UNKNOWN)
 			return member.account;
@@ -23,15 +27,15 @@ static uint16_t generation_of_newcomer(const struct service *service, unsigned i
 static bool generation_has_listener(const struct service *service, uint16_t generation)
 {
 	uint64_t cookie, next;
-	int r = steer_member_next(&service->steer, NULL, &cookie);
+	int r = steer_members_next(&service->steer, NULL, &cookie);
 
 	for (; r == 0; cookie = next) {
 		struct rpd_member member;
 
-		if (steer_member_get(&service->steer, cookie, &member) == 0 &&
+		if (steer_members_get(&service->steer, cookie, &member) == 0 &&
 		    member.account == generation)
 			return true;
-		r = steer_member_next(&service->steer, &cookie, &next);
+		r = steer_members_next(&service->steer, &cookie, &next);
 	}
 	return false;
 }
@@ -44,7 +48,7 @@ uint16_t generation_choose(struct service *service, unsigned int slot,
 
 	if (!service->conns.counting || generation != RPD_ACCOUNT_NONE)
 		return generation;
-	if (steer_worker_get(&service->steer, slot, &former) < 0)
+	if (steer_workers_get(&service->steer, slot, &former) < 0)
 		return RPD_ACCOUNT_NONE;
 	for (unsigned int i = 0; i < RPD_ACCOUNT_GENERATIONS; i++) {
 		struct conn_count count;
@@ -53,8 +57,9 @@ uint16_t generation_choose(struct service *service, unsigned int slot,
 		if (former.pid &&
 		    (former.account == generation || generation_has_listener(service, generation)))
 			continue;
-		if (conns_count(&service->steer, generation, &count) == 0 &&
-		    conn_count_open(&count) == 0 && conns_clear(&service->steer, generation) == 0)
+		if (conns_read_count(&service->steer, generation, &count) == 0 &&
+		    conn_count_still_open(&count) == 0 &&
+		    conns_clear_count(&service->steer, generation) == 0)
 			return generation;
 	}
 	return RPD_ACCOUNT_NONE;
@@ -65,9 +70,9 @@ bool generation_open_connections(const struct service *service, uint16_t generat
 	struct conn_count count;
 
 	if (!service->conns.counting || generation >= RPD_ACCOUNT_UNKNOWN ||
-	    conns_count(&service->steer, generation, &count) < 0)
+	    conns_read_count(&service->steer, generation, &count) < 0)
 		return false;
-	*ret = conn_count_open(&count);
+	*ret = conn_count_still_open(&count);
 	return true;
 }
 
@@ -80,7 +85,7 @@ bool generation_handshakes(const struct service *service, const uint64_t *cookie
 	size_t n_rows;
 
 	if (!service->conns.counting || !service->reachable ||
-	    conns_handshakes(&service->conns, &rows, &n_rows, &ignored) < 0)
+	    conns_read_handshakes(&service->conns, &rows, &n_rows, &ignored) < 0)
 		return false;
 	for (size_t i = 0; i < n_rows; i++)
 		for (size_t c = 0; c < n; c++)

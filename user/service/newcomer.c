@@ -8,7 +8,7 @@ static int32_t newcomer_find_fd(const struct holder *holders, size_t n_holders, 
                                 uint32_t pid)
 {
 	size_t n;
-	const struct holder *rows = roster_holders_of(holders, n_holders, inode, &n);
+	const struct holder *rows = roster_find_holders(holders, n_holders, inode, &n);
 
 	for (size_t i = 0; i < n; i++)
 		if (rows[i].id.pid == pid)

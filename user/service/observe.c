@@ -6,11 +6,16 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "core/roster.h"
 #include "core/listener_owner.h"
+#include "core/process.h"
+#include "core/roster.h"
+#include "kern/proc.h"
+#include "kern/steer.h"
+#include "kern/steer_members.h"
+#include "kern/steer_socks.h"
+#include "kern/steer_workers.h"
 #include "service/service_endpoint.h"
 #include "service/sockets.h"
-#include "kern/proc.h"
 
 /* The members of the service's groups, by cookie. */
 static int observe_find_listeners(const struct service *service, struct observed *o,
@@ -43,13 +48,13 @@ static int observe_read_slots(const struct service *service, struct observed *o,
 	workers = calloc(o->n_slots + 1, sizeof(*workers));
 	if (!o->slots || !workers)
 		return error_set(err, -ENOMEM, "out of memory");
-	r = steer_workers(steer, o->n_slots, workers);
+	r = steer_workers_read(steer, o->n_slots, workers);
 	if (r < 0)
 		return error_set(err, r, "can't read the slots: %s", strerror(-r));
 	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
 		o->slots[slot].worker = workers[slot];
 		for (unsigned int e = 0; e < steer->service->n_endpoints; e++)
-			o->slots[slot].cookies[e] = steer_cookie(steer, e, slot);
+			o->slots[slot].cookies[e] = steer_socks_cookie(steer, e, slot);
 	}
 	return 0;
 }
@@ -79,18 +84,18 @@ static int observe_finish_put(struct service *service, unsigned int endpoint, un
 	_cleanup_free_ struct holder *holders = NULL;
 	_cleanup_close_ int fd = -1;
 	size_t n;
-	int r = proc_holders(listener, 1, &holders, &n, err);
+	int r = proc_holders_find(listener, 1, &holders, &n, err);
 
 	if (r < 0 || n == 0)
 		return r;
-	fd = proc_borrow_fd(holders[0].id.pid, holders[0].fd, listener->inode, err);
+	fd = proc_duplicate_fd(holders[0].id.pid, holders[0].fd, listener->inode, err);
 	if (fd < 0)
 		return fd == -ESRCH || fd == -EBADF ? 0 : fd;
-	r = steer_member_set(&service->steer, listener->cookie, &member);
+	r = steer_members_set(&service->steer, listener->cookie, &member);
 	if (r == 0)
 		r = steer_attach(&service->steer, endpoint, fd);
 	if (r == 0)
-		r = steer_put(&service->steer, endpoint, slot, fd);
+		r = steer_socks_put(&service->steer, endpoint, slot, fd);
 	/* -EBUSY: it is in another slot already. -EINVAL: it no longer listens. */
 	if (r == 0 || r == -EBUSY || r == -EINVAL)
 		return 0;
@@ -117,19 +122,19 @@ static int observe_repair_slot(struct service *service, struct observed *o, unsi
 			continue;
 		/* The former worker listened here, and the worker that replaces it does not. */
 		if (!meant && service_is_run(service)) {
-			steer_clear(&service->steer, e, slot);
+			steer_socks_clear(&service->steer, e, slot);
 			it->cookies[e] = 0;
 		}
 		if (listener) {
 			r = observe_finish_put(service, e, slot, it->worker.account, listener, err);
-			it->cookies[e] = steer_cookie(&service->steer, e, slot);
+			it->cookies[e] = steer_socks_cookie(&service->steer, e, slot);
 		}
 		if (it->cookies[e] && it->cookies[e] != meant) {
 			it->worker.cookies[e] = it->cookies[e];
 			changed = true;
 		}
 	}
-	if (r == 0 && changed && steer_worker_set(&service->steer, slot, &it->worker) < 0)
+	if (r == 0 && changed && steer_workers_set(&service->steer, slot, &it->worker) < 0)
 		r = error_set(err, -EIO, "can't write slot %u", slot);
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
 		it->live |= it->cookies[e] != 0;
@@ -156,7 +161,7 @@ static bool observe_is_parking(const struct service *service, uint64_t cookie)
 {
 	struct rpd_member member;
 
-	return steer_member_get(&service->steer, cookie, &member) == 0 &&
+	return steer_members_get(&service->steer, cookie, &member) == 0 &&
 	       member.slot == RPD_SLOT_PARKING;
 }
 
@@ -183,9 +188,9 @@ static int observe_find_foreign(const struct service *service, struct observed *
 		o->foreign[o->n_foreign++] = (struct observed_foreign){
 		        .endpoint = e,
 		        .listener = listener,
-		        .former =
-		                steer_member_get(&service->steer, listener->cookie, &member) == 0 &&
-		                member.slot < o->n_slots,
+		        .former = steer_members_get(&service->steer, listener->cookie, &member) ==
+		                          0 &&
+		                  member.slot < o->n_slots,
 		        .alone = !observed_has_worker(o, e),
 		};
 	}
@@ -212,7 +217,7 @@ static int observe_find_holders(struct observed *o, enum observe_depth depth, st
 		o->slots[slot].stalled = true; /* until a process is found that serves it */
 		unclear[n++] = *listener;
 	}
-	return n ? proc_holders(unclear, n, ret, ret_n, err) : 0;
+	return n ? proc_holders_find(unclear, n, ret, ret_n, err) : 0;
 }
 
 /* Records the process that serves the slot's listener now, if there is one. */
@@ -223,8 +228,8 @@ static int observe_update_owner(struct service *service, struct observed *o, uns
 	const struct holder *now;
 	int r;
 
-	holders = roster_holders_of(holders, n, observe_slot_listener(o, slot)->inode, &n);
-	now = listener_owner_now(worker, holders, n);
+	holders = roster_find_holders(holders, n, observe_slot_listener(o, slot)->inode, &n);
+	now = listener_owner_find_current(worker, holders, n);
 	if (!now)
 		return 0;
 	o->slots[slot].stalled = false;
@@ -232,7 +237,7 @@ static int observe_update_owner(struct service *service, struct observed *o, uns
 	if (process_same(now->id, process_of_row(worker)) && now->evidence <= worker->evidence)
 		return 0;
 	listener_owner_note(worker, now);
-	r = steer_worker_set(&service->steer, slot, worker);
+	r = steer_workers_set(&service->steer, slot, worker);
 	return r < 0 ? error_set(err, r, "can't write slot %u: %s", slot, strerror(-r)) : 0;
 }
 
@@ -242,7 +247,7 @@ static bool observe_is_up_without_listener(const struct rpd_worker *worker)
 	struct process now;
 
 	return worker->run == RPD_RUN_UP && worker->pid && worker->fd < 0 &&
-	       proc_identity(worker->pid, &now) == 0 &&
+	       proc_identify(worker->pid, &now) == 0 &&
 	       process_same(now.id, process_of_row(worker));
 }
 
@@ -299,13 +304,13 @@ int observe_foreign(struct observed *o, struct error *err)
 		return 0;
 	for (size_t i = 0; i < o->n_foreign; i++)
 		listeners[i] = *o->foreign[i].listener;
-	r = proc_holders(listeners, o->n_foreign, &o->holders, &o->n_holders, err);
+	r = proc_holders_find(listeners, o->n_foreign, &o->holders, &o->n_holders, err);
 	for (size_t i = 0; r == 0 && i < o->n_foreign; i++) {
 		const struct holder *holders, *owner;
 		size_t n;
 
-		holders = roster_holders_of(o->holders, o->n_holders, listeners[i].inode, &n);
-		owner = roster_owner(holders, n);
+		holders = roster_find_holders(o->holders, o->n_holders, listeners[i].inode, &n);
+		owner = roster_find_owner(holders, n);
 		if (owner)
 			o->foreign[i].owner = *owner;
 	}

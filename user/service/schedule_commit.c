@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <string.h>
 
-#include "core/schedule_edit.h"
 #include "core/schedule.h"
+#include "core/schedule_edit.h"
 #include "kern/grace.h"
+#include "kern/steer.h"
+#include "kern/steer_members.h"
 
 void schedule_commit_note_observed(struct rpd_schedule *draft, const struct observed *observed)
 {
@@ -43,10 +45,10 @@ static int schedule_commit_set_members(struct service *service, const struct obs
 			struct rpd_member is;
 			int r;
 
-			if (!cookie || (steer_member_get(&service->steer, cookie, &is) == 0 &&
+			if (!cookie || (steer_members_get(&service->steer, cookie, &is) == 0 &&
 			                !memcmp(&is, &want, sizeof(is))))
 				continue;
-			r = steer_member_set(&service->steer, cookie, &want);
+			r = steer_members_set(&service->steer, cookie, &want);
 			if (r < 0)
 				return r;
 		}
@@ -63,11 +65,11 @@ static int schedule_commit_forget_closed(struct service *service, const struct o
 
 	if (!service->reachable)
 		return 0;
-	r = steer_member_next(&service->steer, NULL, &cookie);
+	r = steer_members_next(&service->steer, NULL, &cookie);
 	for (; r == 0; cookie = next) {
-		r = steer_member_next(&service->steer, &cookie, &next);
+		r = steer_members_next(&service->steer, &cookie, &next);
 		if (!observed_listener(observed, cookie) && observed_slot_of(observed, cookie) < 0)
-			steer_member_del(&service->steer, cookie);
+			steer_members_remove(&service->steer, cookie);
 	}
 	return r == -ENOENT ? 0 : r;
 }

@@ -8,6 +8,9 @@
 #include "base/cleanup.h"
 #include "kern/netns.h"
 #include "kern/proc.h"
+#include "kern/steer_probes.h"
+#include "kern/steer_setup.h"
+#include "kern/steer_socks.h"
 #include "service/service_remove.h"
 #include "service/service_supervisor.h"
 
@@ -37,7 +40,7 @@ int service_enter_netns(struct service *service, struct error *err)
 	const struct rpd_service *info = service->steer.service;
 	uint64_t cookie, ino;
 	uint32_t pid;
-	int r = netns_here(&cookie, &ino, err);
+	int r = netns_identify(&cookie, &ino, err);
 
 	service->reachable = r == 0 && cookie == info->netns_cookie;
 	if (r < 0 || service->reachable)
@@ -48,7 +51,7 @@ int service_enter_netns(struct service *service, struct error *err)
 		r = proc_enter_netns(pid, err);
 	} while (r == -ESRCH);
 	if (r == 0)
-		r = netns_here(&cookie, &ino, err);
+		r = netns_identify(&cookie, &ino, err);
 	/* An inode number is used again after the namespace is gone, a cookie never is. */
 	service->reachable = r == 0 && cookie == info->netns_cookie;
 	return r;
@@ -86,25 +89,26 @@ int service_damaged_error(const struct service *service, struct error *err)
 static void service_clean_up(struct service *service)
 {
 	if (service_is_run(service))
-		steer_remove_half_made(&service->steer, &service->pins);
+		steer_setup_remove_half_made(&service->steer, &service->pins);
 	if (service_is_run(service) && !service_supervisor_pid(service))
-		steer_probe_clear(&service->steer);
+		steer_probes_clear(&service->steer);
 	/* A watcher that was killed before the slots that it had added were in force. */
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
-		steer_clear_from(&service->steer, e, steer_schedule(&service->steer)->n_slots);
+		steer_socks_clear_from(&service->steer, e,
+		                       steer_schedule(&service->steer)->n_slots);
 }
 
 /* Opens the pins in the locked folder, and rolls back a half-made service. Returns SERVICE_OPEN,
  * SERVICE_NONE or a negative errno. */
 static int service_open_pinned(struct service *service, struct error *err)
 {
-	int r = steer_open(&service->steer, &service->pins, err);
+	int r = steer_open_pins(&service->steer, &service->pins, err);
 
 	if (service_is_half_made(service)) {
 		r = service_remove(service, true, err);
 		return r < 0 ? r : SERVICE_NONE;
 	}
-	if (r == -EMEDIUMTYPE)
+	if (r == STEER_DAMAGED)
 		return service_damaged_error(service, err);
 	if (r < 0)
 		return r;
@@ -119,7 +123,7 @@ static int service_list_complete(char (**ret)[RPD_LABEL_MAX], size_t *ret_n, str
 {
 	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
 	size_t n, n_complete = 0;
-	int r = pins_list(&names, &n, err);
+	int r = pins_list_services(&names, &n, err);
 
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		_cleanup_service_ struct service service;
@@ -175,11 +179,11 @@ int service_only_name(char ret[RPD_LABEL_MAX], struct error *err)
 /* Takes the lock of an existing service. Returns SERVICE_OPEN if the folder is locked. */
 static int service_lock_folder(struct service *service, const char *name, struct error *err)
 {
-	const int r = pins_lock(&service->pins, name, false, err);
+	const int r = pins_open_locked(&service->pins, name, false, err);
 
-	if (r == -ENOENT)
+	if (r == PINS_NO_SERVICE)
 		return SERVICE_NONE;
-	return r == -EBUSY ? SERVICE_LOCKED : r;
+	return r == PINS_LOCKED ? SERVICE_LOCKED : r;
 }
 
 static int service_rolled_back_error(const struct service *service, const char *name,
@@ -225,10 +229,10 @@ int service_open(struct service *service, const char *name, struct error *err)
 int service_claim(struct service *service, const char *name, struct error *err)
 {
 	for (;;) {
-		int r = pins_lock(&service->pins, name, true, err);
+		int r = pins_open_locked(&service->pins, name, true, err);
 
-		if (r < 0)
-			return r;
+		if (r != 0)
+			return r == PINS_LOCKED ? -EBUSY : r;
 		if (service_folder_is_empty(service->pins.path))
 			return SERVICE_NONE;
 		r = service_open_pinned(service, err);
@@ -246,7 +250,7 @@ static bool service_all_dead(const struct service *service)
 
 	for (unsigned int slot = 0; slot < steer_schedule(&service->steer)->n_slots; slot++)
 		for (unsigned int e = 0; e < info->n_endpoints; e++)
-			if (steer_cookie(&service->steer, e, slot))
+			if (steer_socks_cookie(&service->steer, e, slot))
 				return false;
 	return true;
 }
@@ -276,11 +280,14 @@ int service_make_room(struct service *service, struct error *err)
 
 int service_peek(struct service *service, const char *name, struct error *err)
 {
-	int r = pins_peek(&service->pins, name, err);
+	int r = pins_open_unlocked(&service->pins, name, err);
 
-	if (r == 0)
-		r = steer_open(&service->steer, &service->pins, err);
+	if (r != 0)
+		return r == PINS_NO_SERVICE ? -ENOENT : r;
+	r = steer_open_pins(&service->steer, &service->pins, err);
+	if (r == STEER_DAMAGED)
+		return -EMEDIUMTYPE;
 	if (r == 0 && service_is_half_made(service))
-		r = error_set(err, -ENOENT, "service '%s' is half made", name);
+		return error_set(err, -ENOENT, "service '%s' is half made", name);
 	return r;
 }

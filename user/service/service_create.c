@@ -9,10 +9,12 @@
 
 #include "base/cleanup.h"
 #include "core/schedule.h"
+#include "kern/conns.h"
 #include "kern/events.h"
+#include "kern/features.h"
 #include "kern/netns.h"
-#include "kern/probe.h"
 #include "kern/proc.h"
+#include "kern/steer_setup.h"
 #include "service/service_endpoint.h"
 #include "service/service_remove.h"
 #include "service/service_supervisor.h"
@@ -24,7 +26,7 @@ int service_create_describe(struct service *service, unsigned int workers, const
 {
 	struct rpd_service *info = service->steer.service;
 	uint64_t cookie, ino;
-	int r = netns_here(&cookie, &ino, err);
+	int r = netns_identify(&cookie, &ino, err);
 
 	if (r < 0)
 		return r;
@@ -40,7 +42,7 @@ int service_create_describe(struct service *service, unsigned int workers, const
 void service_create_start_counting(struct service *service, uint32_t max_conns)
 {
 	if (max_conns)
-		conns_start(&service->conns, &service->steer, &service->pins);
+		conns_attach(&service->conns, &service->steer, &service->pins);
 	else
 		conns_open(&service->conns, &service->steer, &service->pins); /* notes why not */
 }
@@ -71,7 +73,7 @@ static void service_create_set_schedule(struct service *service, const struct se
 static int service_create_make(struct service *service, const struct service_plan *plan,
                                struct error *err)
 {
-	int r = steer_make(&service->steer, &service->pins, plan->max_conns, err);
+	int r = steer_setup_maps(&service->steer, &service->pins, plan->max_conns, err);
 
 	if (r == 0)
 		r = service_create_describe(service, plan->workers, plan->label, err);
@@ -85,7 +87,7 @@ static int service_create_make(struct service *service, const struct service_pla
 		return r;
 	service_create_set_schedule(service, plan);
 	service_create_start_counting(service, plan->max_conns);
-	conns_started(&service->conns, &service->steer);
+	conns_enable(&service->conns, &service->steer);
 	__atomic_store_n(&service->steer.service->stage, RPD_STAGE_READY, __ATOMIC_RELEASE);
 	events_note(&service->steer, RPD_EVENT_attached, RPD_NO_SLOT, 0, NULL);
 	return 0;
@@ -135,7 +137,7 @@ static int service_create_claim(struct service *service, const char *name, struc
 int service_create(struct service *service, const struct service_plan *plan, struct error *err)
 {
 	struct error ignored;
-	int r = probe_require(err);
+	int r = features_require(err);
 
 	if (r == 0)
 		r = service_create_claim(service, plan->name, err);

@@ -6,8 +6,11 @@
 
 #include "base/cleanup.h"
 #include "core/endpoint.h"
+#include "kern/pins.h"
 #include "kern/proc.h"
 #include "kern/sockdiag.h"
+#include "kern/steer_setup.h"
+#include "kern/steer_socks.h"
 
 int service_endpoint_index(const struct service *service, const struct rpd_endpoint *endpoint)
 {
@@ -28,7 +31,7 @@ static int service_endpoint_check_free(const struct service *service,
 	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
 	char text[ENDPOINT_TEXT_MAX];
 	size_t n = 0;
-	int r = pins_list(&names, &n, err);
+	int r = pins_list_services(&names, &n, err);
 
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		_cleanup_service_ struct service other;
@@ -54,14 +57,15 @@ int service_endpoint_add(struct service *service, const struct rpd_endpoint *end
 {
 	int r = service_endpoint_check_free(service, endpoint, err);
 
-	return r < 0 ? r : steer_add_endpoint(&service->steer, &service->pins, endpoint, 0, err);
+	return r < 0 ? r
+	             : steer_setup_add_endpoint(&service->steer, &service->pins, endpoint, 0, err);
 }
 
 int service_endpoint_borrow_any(const struct listener *listeners, size_t n, struct error *err)
 {
 	_cleanup_free_ struct holder *holders = NULL;
 	size_t n_holders;
-	int r = proc_holders(listeners, n, &holders, &n_holders, err);
+	int r = proc_holders_find(listeners, n, &holders, &n_holders, err);
 
 	if (r == 0)
 		r = error_set(err, -EPERM,
@@ -69,7 +73,7 @@ int service_endpoint_borrow_any(const struct listener *listeners, size_t n, stru
 		              "(another PID namespace?); run reuseportd where it can be seen",
 		              listeners[0].endpoint.port);
 	for (size_t i = 0; r < 0 && i < n_holders; i++)
-		r = proc_borrow_fd(holders[i].id.pid, holders[i].fd, holders[i].inode, err);
+		r = proc_duplicate_fd(holders[i].id.pid, holders[i].fd, holders[i].inode, err);
 	return r;
 }
 
@@ -79,7 +83,7 @@ static int service_endpoint_unreachable(const struct service *service, unsigned 
                                         struct error *err)
 {
 	for (unsigned int slot = 0; slot < RPD_SLOT_MAX; slot++)
-		if (steer_cookie(&service->steer, endpoint, slot))
+		if (steer_socks_cookie(&service->steer, endpoint, slot))
 			return error_set(
 			        err, -EPERM,
 			        "no process of the workers' network namespace can be seen in "
@@ -100,7 +104,7 @@ int service_endpoint_borrow(const struct service *service, unsigned int endpoint
 
 	if (!service->reachable)
 		return service_endpoint_unreachable(service, endpoint, err);
-	r = sockdiag_listeners(it->port, &listeners, &n, err);
+	r = sockdiag_list_listeners(it->port, &listeners, &n, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < n; i++)

@@ -4,8 +4,12 @@
 #include <errno.h>
 
 #include "base/cleanup.h"
+#include "kern/conns.h"
 #include "kern/grace.h"
+#include "kern/pins.h"
 #include "kern/sockdiag.h"
+#include "kern/steer.h"
+#include "kern/steer_socks.h"
 #include "service/service_endpoint.h"
 
 /* A group that the program may be attached to. */
@@ -45,10 +49,11 @@ static void service_remove_borrow_by_slots(struct service *service, struct servi
 	struct error ignored;
 	size_t n = 0;
 
-	sockdiag_listeners(0, &listeners, &n, &ignored);
+	sockdiag_list_listeners(0, &listeners, &n, &ignored);
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		for (unsigned int slot = 0; slot < RPD_SLOT_MAX && groups[e].fd < 0; slot++) {
-			uint64_t cookie = steer->socks_fd[e] < 0 ? 0 : steer_cookie(steer, e, slot);
+			uint64_t cookie =
+			        steer->socks_fd[e] < 0 ? 0 : steer_socks_cookie(steer, e, slot);
 
 			for (size_t i = 0; cookie && groups[e].fd < 0 && i < n; i++)
 				if (listeners[i].cookie == cookie)
@@ -83,7 +88,7 @@ static void service_remove_release(struct service *service, const struct service
 		grace_wait(&grace, &ignored);
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		if (!groups[e].unreached)
-			steer_clear_from(&service->steer, e, 0);
+			steer_socks_clear_from(&service->steer, e, 0);
 }
 
 static bool service_remove_is_pin(const char *name)
@@ -99,7 +104,7 @@ int service_remove(struct service *service, bool force, struct error *err)
 	struct rpd_service *info = service->steer.service;
 	struct service_group groups[RPD_ENDPOINT_MAX];
 	bool left = false;
-	int r = pins_check(&service->pins, service_remove_is_pin, force, err);
+	int r = pins_check_removable(&service->pins, service_remove_is_pin, force, err);
 
 	if (r < 0)
 		return r;

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "core/process.h"
 #include "kern/proc.h"
+#include "kern/steer_probes.h"
 
 int service_supervisor_open(const struct service *service)
 {
@@ -15,7 +16,7 @@ int service_supervisor_open(const struct service *service)
 
 	if (!service_is_run(service) || !info->supervisor_pid)
 		return -ESRCH;
-	return proc_open_pid((struct process_id){info->supervisor_pid, info->supervisor_start});
+	return proc_open_pidfd((struct process_id){info->supervisor_pid, info->supervisor_start});
 }
 
 uint32_t service_supervisor_pid(const struct service *service)
@@ -29,12 +30,12 @@ int service_supervisor_become(struct service *service, struct error *err)
 {
 	struct rpd_service *info = service->steer.service;
 	struct process us;
-	int r = proc_identity(getpid(), &us);
+	int r = proc_identify(getpid(), &us);
 
 	if (r < 0)
 		return error_set(err, r, "can't read the start time of this process in /proc: %s",
 		                 strerror(-r));
-	steer_probe_clear(&service->steer);
+	steer_probes_clear(&service->steer);
 	/* A process that reads in between, without the lock, sees no supervisor. With the pid last
 	 * it never sees the pid of one process with the start time of another. */
 	info->supervisor_pid = 0;

@@ -5,11 +5,12 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "core/schedule_edit.h"
 #include "core/endpoint.h"
+#include "core/schedule_edit.h"
+#include "kern/proc.h"
+#include "kern/steer.h"
 #include "service/service_endpoint.h"
 #include "service/slot_replace.h"
-#include "kern/proc.h"
 
 static bool swap_fd_fits(const struct swap_request *request, int fd)
 {
@@ -135,9 +136,9 @@ int swap(struct service *service, const struct observed *observed,
 	r = schedule_edit_check_slots(steer_schedule(&service->steer), &slot, err);
 	if (r < 0)
 		return r;
-	if (proc_identity(request->pid, &process) < 0)
+	if (proc_identify(request->pid, &process) < 0)
 		return error_set(err, -ESRCH, "there is no process %u", request->pid);
-	r = proc_holders(observed->listeners, observed->n_listeners, &holders, &n, err);
+	r = proc_holders_find(observed->listeners, observed->n_listeners, &holders, &n, err);
 	if (r == 0)
 		r = swap_choose(service, observed, request, holders, n, &newcomer, err);
 	if (r == 0)

@@ -8,17 +8,18 @@
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 
-#include "base/cleanup.h"
+#include "core/conn_count.h"
+#include "core/process.h"
 #include "core/schedule.h"
+#include "kern/events.h"
+#include "kern/listen_events.h"
+#include "kern/proc.h"
 #include "service/observe.h"
 #include "service/schedule_commit.h"
 #include "service/service.h"
 #include "service/watch_log.h"
 #include "service/watch_newcomers.h"
 #include "stream/log.h"
-#include "kern/events.h"
-#include "kern/listen.h"
-#include "kern/proc.h"
 
 #define WATCH_PERIOD_US 1000000
 #define WATCH_MARGIN_US 100000
@@ -74,7 +75,7 @@ static int watch_follow_processes(struct watch *w, const struct observed *o)
 		it->source = sd_event_source_disable_unref(it->source);
 		if (!live)
 			continue;
-		fd = proc_open_pid(process_of_row(worker));
+		fd = proc_open_pidfd(process_of_row(worker));
 		if (fd < 0)
 			continue; /* it has ended: the next update finds that out */
 		r = sd_event_add_io(w->loop, &it->source, fd, EPOLLIN, watch_on_death, w);
@@ -99,14 +100,14 @@ static void watch_note_empty(struct watch *w, struct service *service, const str
 	struct conn_count count;
 
 	if (!draining || !service->conns.counting ||
-	    conns_count(&service->steer, worker->account, &count) < 0 ||
+	    conns_read_count(&service->steer, worker->account, &count) < 0 ||
 	    count.of[RPD_CONN_uncounted]) {
 		w->slots[slot].empty = false;
 		return;
 	}
-	if (conn_count_open(&count) == 0 && !w->slots[slot].empty)
+	if (conn_count_still_open(&count) == 0 && !w->slots[slot].empty)
 		events_note(&service->steer, RPD_EVENT_empty, slot, worker->pid, worker->comm);
-	w->slots[slot].empty = conn_count_open(&count) == 0;
+	w->slots[slot].empty = conn_count_still_open(&count) == 0;
 }
 
 /* Marks the slots in the draft that are dead, stalled or served again, and logs each change. */
@@ -299,7 +300,7 @@ static int watch_run(struct watch *w)
 	if (r < 0)
 		return r;
 	/* A command that keeps the lock for long must not delay SIGTERM. */
-	pins_set_waiting(pins_dont_wait, PINS_PATIENCE_MS);
+	pins_set_waiting(pins_never_wait, PINS_PATIENCE_MS);
 	sd_notify(0, "READY=1");
 	watch_log(w->name, "watching");
 	r = sd_event_loop(w->loop);

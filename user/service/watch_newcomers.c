@@ -129,7 +129,7 @@ static int watch_newcomers_put(struct watch_newcomers *n, struct service *servic
 	const char *name = service->pins.service;
 	uint8_t dead = draft->slots[slot].flags & RPD_SLOT_DEAD;
 	struct error why = {};
-	int r = schedule_edit_fill(draft, slot, service->steer.service->label, n->err);
+	int r = schedule_edit_fill_slot(draft, slot, service->steer.service->label, n->err);
 
 	if (r < 0)
 		return r;

@@ -3,7 +3,7 @@
 
 #include "view/view.h"
 
-struct json_object *view_checks(const struct checks *checks)
+struct json_object *view_checks(const struct doctor_checks *checks)
 {
 	struct json_object *array = json_object_new_array();
 
@@ -12,8 +12,9 @@ struct json_object *view_checks(const struct checks *checks)
 		struct json_object *view = json_object_new_object();
 
 		json_object_object_add(view, "check", json_object_new_string(check->name));
-		json_object_object_add(view, "verdict",
-		                       json_object_new_string(verdict_name(check->verdict)));
+		json_object_object_add(
+		        view, "verdict",
+		        json_object_new_string(doctor_checks_verdict_name(check->verdict)));
 		json_object_object_add(view, "detail", json_object_new_string(check->detail));
 		if (check->advice[0])
 			json_object_object_add(view, "advice",

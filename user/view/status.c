@@ -8,9 +8,10 @@
 #include "base/cleanup.h"
 #include "core/slot_status.h"
 #include "core/endpoint.h"
-#include "core/schedule.h"
 #include "service/service_supervisor.h"
 #include "view/view.h"
+#include "core/policy.h"
+#include "kern/steer_counters.h"
 
 /* The view's keys are literals, and each is added once. With 1,024 workers it pays to say so. */
 static void status_add(struct json_object *to, const char *key, struct json_object *value)
@@ -155,8 +156,8 @@ static struct json_object *status_worker_view(const struct service *service,
 
 	status_add_number(view, "slot", slot);
 	status_add_text(view, "state",
-	                slot_status_name(slot_status_of(s, slot, seen->there, seen->stalled,
-	                                                seen->worker.run)));
+	                slot_status_name(slot_status_decide(s, slot, seen->there, seen->stalled,
+	                                                    seen->worker.run)));
 	status_add_flag(view, "live", seen->there);
 	status_add_text(view, "version",
 	                s->slots[slot].state == RPD_SLOT_EMPTY
@@ -244,7 +245,7 @@ static void status_add_schedule(struct json_object *view, const struct rpd_sched
 {
 	struct json_object *ring = json_object_new_object();
 
-	status_add_text(view, "policy", schedule_policy_name(s->policy));
+	status_add_text(view, "policy", policy_name(s->policy));
 	status_add_flag(view, "strict", s->flags & RPD_STRICT);
 	if (s->only_version != RPD_NO_VERSION)
 		status_add_text(view, "only_version", s->versions[s->only_version].label);
@@ -278,7 +279,7 @@ struct json_object *view_status(const struct service *service, const struct obse
 		error_set(err, -ENOMEM, "out of memory");
 		return NULL;
 	}
-	if (steer_counters(&service->steer, rows, err) < 0)
+	if (steer_counters_read(&service->steer, rows, err) < 0)
 		return NULL;
 	view = json_object_new_object();
 	endpoints = json_object_new_array();
@@ -491,7 +492,7 @@ void view_list_add(struct json_object *list, const struct service *service,
 	                                                                      text, sizeof(text)))
 	                             : NULL);
 	status_add_number(view, "endpoints", info->n_endpoints);
-	status_add_text(view, "policy", schedule_policy_name(s->policy));
+	status_add_text(view, "policy", policy_name(s->policy));
 	status_add_number(view, "workers", s->n_slots);
 	status_add_number(view, "live", live);
 	status_add_number(view, "in_ring", s->n_ring_slots);

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "core/checks.h"
+#include "core/doctor_checks.h"
 #include "service/connections.h"
 #include "service/drain_wait.h"
 #include "service/worker_stats.h"
@@ -45,7 +45,7 @@ struct json_object *view_empty(const char *service, const struct slots *slots,
 void view_empty_text(FILE *out, struct json_object *view);
 
 /* `doctor`. */
-struct json_object *view_checks(const struct checks *checks);
+struct json_object *view_checks(const struct doctor_checks *checks);
 void view_checks_text(FILE *out, struct json_object *checks);
 
 /* `metrics`: the Prometheus text format of an array of services, each by its status, or, if it
