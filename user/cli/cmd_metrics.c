@@ -4,11 +4,14 @@
 #include <systemd/sd-daemon.h>
 
 #include "cli/exporter.h"
-#include "cli/show.h"
+#include "cli/positional.h"
 #include "core/endpoint.h"
 #include "core/service_name.h"
+#include "kern/pins.h"
+#include "view/metrics.h"
+#include "base/cleanup.h"
 
-/* Until SIGTERM or SIGINT. */
+/* Serves the metrics until SIGTERM or SIGINT. */
 static int cmd_metrics_serve(const struct invocation *i, struct error *err)
 {
 	_cleanup_exporter_ struct exporter exporter;
@@ -22,7 +25,7 @@ static int cmd_metrics_serve(const struct invocation *i, struct error *err)
 		r = exporter_bind(&exporter, &i->listen, err);
 	if (r < 0)
 		return r;
-	/* A scrape that fails tells more than one that hangs behind a command. */
+	/* A scrape that fails is more useful than one that waits for another command. */
 	pins_set_waiting(pins_never_wait, PINS_PATIENCE_MS);
 	sigemptyset(&ends);
 	sigaddset(&ends, SIGTERM);
@@ -42,7 +45,7 @@ static int cmd_metrics_serve(const struct invocation *i, struct error *err)
 int cmd_metrics(struct invocation *i, struct error *err)
 {
 	struct json_object *services;
-	int r = take_service_argument(i, err);
+	int r = positional_take_service(i, err);
 
 	if (r == 0 && i->listen.family)
 		return cmd_metrics_serve(i, err);
@@ -50,7 +53,7 @@ int cmd_metrics(struct invocation *i, struct error *err)
 		r = exporter_read(i->service, &services, err);
 	if (r != SERVICE_OPEN)
 		return r < 0 ? r : -ENOENT;
-	r = view_metrics_text(stdout, services, err);
+	r = metrics_print(stdout, services, err);
 	json_object_put(services);
 	return r;
 }
