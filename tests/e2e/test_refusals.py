@@ -189,7 +189,7 @@ def test_attach_finds_none(bed):
     refusals.refused(*any_port, 4, "--pid", os.getpid(),
                      message=f"pid {os.getpid()} has no listener")
     refusals.refused(*at, "--pid", 999999, message="process 999999")
-    refusals.refused(*any_port, 5, "--port", PORT, message=("4 of the 5 workers", "--wait SECONDS",
+    refusals.refused(*any_port, 5, "--port", PORT, message=("4 of the 5 workers", "--wait TIME",
                                                             "--workers 4"))
     begin = time.monotonic()
     refusals.refused(*any_port, 5, "--port", PORT, "--wait", 0.5, message="4 of the 5 workers")
