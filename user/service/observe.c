@@ -10,13 +10,13 @@
 #include "core/process.h"
 #include "core/roster.h"
 #include "kern/proc.h"
+#include "kern/proc_holders.h"
 #include "kern/steer.h"
 #include "kern/steer_members.h"
 #include "kern/steer_socks.h"
 #include "kern/steer_workers.h"
 #include "service/service_endpoint.h"
 #include "service/sockets.h"
-#include "kern/proc_holders.h"
 
 /* The members of the service's groups, by cookie. */
 static int observe_find_listeners(const struct service *service, struct observed *o,

@@ -8,10 +8,10 @@
 #include "core/endpoint.h"
 #include "kern/pins.h"
 #include "kern/proc.h"
+#include "kern/proc_holders.h"
 #include "kern/sockdiag.h"
 #include "kern/steer_setup.h"
 #include "kern/steer_socks.h"
-#include "kern/proc_holders.h"
 
 int service_endpoint_index(const struct service *service, const struct rpd_endpoint *endpoint)
 {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "kern/steer_counters.h"
+#include "kern/steer.h"
 #include "service/observed.h"
 #include "service/service.h"
 #include "service/worker_stats.h"
