@@ -128,7 +128,7 @@ REFUSED = (
     (("detach", "t"), "there is no service 't'; `reuseportd list` shows all"),
     (("drain", "0-3"), "no live worker to take new connections"),
     (("weight", "0-3", "0"), "use --force to do it anyway"),
-    (("canary", "0-3", "--share", "5"), "leave at least one for the other connections"),
+    (("canary", "0-3", "--share", "5"), "leave at least one for the other"),
     (("swap", "1", "--pid", "999999"), "there is no process 999999"),
     (("swap", "1", "--pid", "1"), f"pid 1 has no listener on 0.0.0.0:{PORT}"),
 )
