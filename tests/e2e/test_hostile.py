@@ -97,7 +97,7 @@ def test_kernel_below_the_floor(bed):
             (deny(bpf.BPF, errno.EINVAL, 0, bpf.PROG_LOAD), "connection migration (Linux 5.14), for keeping"),
             (deny(bpf.PIDFD_GETFD, errno.ENOSYS), "pidfd_getfd() (Linux 5.6), for attaching to running workers"),
             (deny(bpf.GETSOCKOPT, errno.ENOPROTOOPT, 2, SO_NETNS_COOKIE),
-             "SO_NETNS_COOKIE (Linux 5.14), for telling network namespaces apart")):
+             "SO_NETNS_COOKIE (Linux 5.14), for identifying network namespaces")):
         refusals.refused(*ATTACH, under=under, message=(message, "reuseportd needs Linux 5.14 or later"))
     refusals.refused(*ATTACH, under=deny(bpf.BPF, errno.EPERM),
                      message="seccomp filter or a security")
