@@ -7,8 +7,8 @@
 
 #include "base/parse.h"
 #include "cli/show.h"
-#include "supervise/control.h"
-#include "supervise/supervisor.h"
+#include "supervise/control_client.h"
+#include "supervise/supervisors.h"
 #include "kern/pins.h"
 
 /* From when a supervisor has closed its sockets to its end. */
@@ -43,18 +43,27 @@ static int cmd_supervise_find_service(const struct invocation *i, char ret[RPD_L
 	return 0;
 }
 
-/* Takes @request over. */
-static int cmd_supervise_ask(struct invocation *i, const char *service, struct json_object *request,
-                             struct error *err)
+/* Frees @request. Returns 0, a control_client_outcome, or a negative errno. */
+static int cmd_supervise_send(struct invocation *i, const char *service,
+                              struct json_object *request, struct error *err)
 {
-	int r = control_ask(service,
-	                    json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN),
-	                    cmd_supervise_print_line, i, err);
+	int r = control_client_ask(service,
+	                           json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN),
+	                           cmd_supervise_print_line, i, err);
 
 	json_object_put(request);
 	if (r == 0 && i->json)
 		printf("{\"service\": \"%s\", \"status\": 0}\n", service);
 	return r;
+}
+
+/* The same for commands that need a supervisor. */
+static int cmd_supervise_ask(struct invocation *i, const char *service, struct json_object *request,
+                             struct error *err)
+{
+	int r = cmd_supervise_send(i, service, request, err);
+
+	return r > 0 ? -ECANCELED : r;
 }
 
 static struct json_object *cmd_supervise_request_new(const char *what)
@@ -217,7 +226,7 @@ static int cmd_supervise_stop_orphans(struct invocation *i, const char *service,
 	snprintf(config.service, sizeof(config.service), "%s", service);
 	config.workers = workers;
 	config.argv = (char **)nothing;
-	r = supervisor_run(&request, 1, err);
+	r = supervisors_run(&request, 1, err);
 	config.argv = NULL;
 	run_config_free(&config);
 	if (r >= 0 && i->json)
@@ -243,7 +252,7 @@ static int cmd_supervise_stop_rest(struct invocation *i, const char *name, struc
 		if (r == -ENOENT)
 			return 0;
 		if (r < 0)
-			return -EPIPE; /* as @err has it */
+			return -ECANCELED; /* as @err has it */
 		workers = service.steer.service->n_workers;
 		supervisor = service_open_supervisor(&service);
 		service_close(&service); /* it may need the lock to come to its end */
@@ -251,7 +260,7 @@ static int cmd_supervise_stop_rest(struct invocation *i, const char *name, struc
 			return cmd_supervise_stop_orphans(i, name, workers, err);
 		end = (struct pollfd){.fd = supervisor, .events = POLLIN};
 		if (poll(&end, 1, END_MS) <= 0)
-			return -EPIPE;
+			return -ECANCELED;
 	}
 }
 
@@ -267,9 +276,9 @@ int cmd_stop(struct invocation *i, struct error *err)
 	if (r == 0)
 		r = cmd_supervise_find_service(i, service, &workers, err);
 	if (r == 0)
-		r = cmd_supervise_ask(i, service, cmd_supervise_request_new("stop"), err);
-	if (r == -EPIPE && service[0])
+		r = cmd_supervise_send(i, service, cmd_supervise_request_new("stop"), err);
+	if (r == CONTROL_SUPERVISOR_ENDED)
 		return cmd_supervise_stop_rest(i, service, err);
-	return r == -ENOENT && service[0] ? cmd_supervise_stop_orphans(i, service, workers, err)
+	return r == CONTROL_NO_SUPERVISOR ? cmd_supervise_stop_orphans(i, service, workers, err)
 	                                  : r;
 }

@@ -24,7 +24,7 @@ static const struct entry table[WORKER_STATE_MAX][WORKER_EVENT_MAX] = {
         [WORKER_STARTING] =
                 {
                         [WORKER_EVENT_READY] = GOES(WORKER_SETTLING, WORKER_ARM_SETTLE),
-                        [WORKER_EVENT_LATE] = GOES(WORKER_STOPPING, STOP | WORKER_FAILED),
+                        [WORKER_EVENT_FAILED] = GOES(WORKER_STOPPING, STOP | WORKER_FAILED),
                         [WORKER_EVENT_EXITED] =
                                 GOES(WORKER_KILLING, WORKER_KILL_TREE | WORKER_FAILED),
                         [WORKER_EVENT_EMPTY] = GOES(WORKER_GONE, WORKER_FAILED | WORKER_RELEASE),
@@ -34,7 +34,7 @@ static const struct entry table[WORKER_STATE_MAX][WORKER_EVENT_MAX] = {
         [WORKER_SETTLING] =
                 {
                         [WORKER_EVENT_SETTLED] = GOES(WORKER_UP, WORKER_ADMIT),
-                        [WORKER_EVENT_LATE] = GOES(WORKER_STOPPING, STOP | WORKER_FAILED),
+                        [WORKER_EVENT_FAILED] = GOES(WORKER_STOPPING, STOP | WORKER_FAILED),
                         [WORKER_EVENT_EXITED] =
                                 GOES(WORKER_KILLING, WORKER_KILL_TREE | WORKER_FAILED),
                         [WORKER_EVENT_EMPTY] = GOES(WORKER_GONE, WORKER_FAILED | WORKER_RELEASE),
@@ -43,7 +43,7 @@ static const struct entry table[WORKER_STATE_MAX][WORKER_EVENT_MAX] = {
                 },
         [WORKER_UP] =
                 {
-                        [WORKER_EVENT_LATE] = GOES(WORKER_STOPPING, STOP | WORKER_FAILED),
+                        [WORKER_EVENT_FAILED] = GOES(WORKER_STOPPING, STOP | WORKER_FAILED),
                         [WORKER_EVENT_EXITED] =
                                 GOES(WORKER_KILLING, WORKER_KILL_TREE | WORKER_DIED),
                         [WORKER_EVENT_EMPTY] = GOES(WORKER_GONE, WORKER_DIED | WORKER_RELEASE),

@@ -21,7 +21,7 @@ enum worker_state {
 enum worker_event {
 	WORKER_EVENT_READY,
 	WORKER_EVENT_SETTLED,
-	WORKER_EVENT_LATE,    /* not ready in time, or what it needs can't be had */
+	WORKER_EVENT_FAILED,  /* not ready in time, or what it needs can't be had */
 	WORKER_EVENT_EXITED,  /* its main process has ended */
 	WORKER_EVENT_EMPTY,   /* all its processes have ended */
 	WORKER_EVENT_HOLD,    /* another takes its slot, for now */

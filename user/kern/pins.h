@@ -62,5 +62,17 @@ int pins_remove(struct pins *pins, const char *last, struct error *err);
 /* Path of one pin. Returns @buf. */
 const char *pins_path(const struct pins *pins, const char *name, char buf[PATH_MAX]);
 
-/* Drops the lock. */
+/* Drops the lock, and keeps the folder open for pins_relock(). */
+void pins_leave(struct pins *pins);
+
+enum pins_outcome {
+	PINS_SAME = 0,
+	PINS_REPLACED, /* the folder was removed, or there is another one of its name */
+};
+
+/* Locks the folder that pins_leave() has kept open; waits as pins_lock() does. Returns a
+ * pins_outcome, or a negative errno. The folder is locked only with PINS_SAME. */
+int pins_relock(struct pins *pins, struct error *err);
+
+/* Drops the lock, and closes the folder. */
 void pins_unlock(struct pins *pins);

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What a service keeps of how it was made when it is taken over, whatever our configuration says
- * now: that is told, with what changes it. */
+#include "supervise/config_drift.h"
+
 #include <stdio.h>
 
 #include "core/endpoint.h"
 #include "core/schedule.h"
-#include "supervise/types.h"
+#include "supervise/report.h"
+#include "supervise/supervisor_state.h"
 
-static void config_drift_say_policy(struct supervisor *sup, const struct service *service)
+static void config_drift_report_policy(struct supervisor *sup, const struct service *service)
 {
 	const enum rpd_policy is = steer_schedule(&service->steer)->policy;
 	const enum rpd_policy asked = sup->plan->config.policy;
 
 	if (is != asked)
-		supervisor_log(
+		report_line(
 		        sup,
 		        "keeps policy %s from before, not %s: stop the service and run it anew to "
 		        "change that",
@@ -21,13 +22,13 @@ static void config_drift_say_policy(struct supervisor *sup, const struct service
 }
 
 /* Where it was wanted and could not be, that has its own reason. */
-static void config_drift_say_counting(struct supervisor *sup, const struct service *service)
+static void config_drift_report_counting(struct supervisor *sup, const struct service *service)
 {
 	const struct rpd_control *control = service->steer.control;
 	const bool is = control->counting || control->counting_error;
 
 	if (is == sup->plan->config.no_count)
-		supervisor_log(
+		report_line(
 		        sup,
 		        "connections %s counted, as before, %s no-count: stop the service and run "
 		        "it anew to change that",
@@ -35,7 +36,7 @@ static void config_drift_say_counting(struct supervisor *sup, const struct servi
 }
 
 /* What the workers that were taken over don't listen on. */
-static void config_drift_say_added(struct supervisor *sup, const struct rpd_service *info)
+static void config_drift_report_added(struct supervisor *sup, const struct rpd_service *info)
 {
 	const struct run_config *config = &sup->plan->config;
 	char text[ENDPOINT_TEXT_MAX];
@@ -52,14 +53,14 @@ static void config_drift_say_added(struct supervisor *sup, const struct rpd_serv
 			endpoint_format(named, text, sizeof(text));
 		else
 			snprintf(text, sizeof(text), "%u", named->port);
-		supervisor_log(sup,
-		               "listen %s is new: the workers that were taken over are not there; "
-		               "`reuseportd reload %s` starts such as are",
-		               text, sup->name);
+		report_line(sup,
+		            "listen %s is new: the workers that were taken over are not there; "
+		            "`reuseportd reload %s` starts such as are",
+		            text, sup->name);
 	}
 }
 
-static void config_drift_say_removed(struct supervisor *sup, const struct rpd_service *info)
+static void config_drift_report_removed(struct supervisor *sup, const struct rpd_service *info)
 {
 	const struct run_config *config = &sup->plan->config;
 	char text[ENDPOINT_TEXT_MAX];
@@ -70,31 +71,27 @@ static void config_drift_say_removed(struct supervisor *sup, const struct rpd_se
 		for (size_t i = 0; i < config->n_listens; i++)
 			is_named |= endpoint_is_named(&info->endpoints[e], &config->listens[i]);
 		if (!is_named)
-			supervisor_log(
-			        sup,
-			        "still has %s, which no listen names any more, and which new "
-			        "workers don't serve: stop the service and run it anew",
-			        endpoint_format(&info->endpoints[e], text, sizeof(text)));
+			report_line(sup,
+			            "still has %s, which no listen names any more, and which new "
+			            "workers don't serve: stop the service and run it anew",
+			            endpoint_format(&info->endpoints[e], text, sizeof(text)));
 	}
 }
 
 int config_drift_report(struct supervisor *sup, struct error *err)
 {
-	_cleanup_service_ struct service service;
-	int r;
-
-	service_init(&service);
-	r = service_open(&service, sup->name, err);
+	_cleanup_service_lock_ struct service *service = NULL;
+	int r = service_lock(&sup->service, &service, err);
 	if (r < 0)
 		return r;
 	if (sup->n_slots != sup->plan->config.workers)
-		supervisor_log(sup, "has %u workers, not %u; `reuseportd scale %s %u` changes that",
-		               sup->n_slots, sup->plan->config.workers, sup->name,
-		               sup->plan->config.workers);
-	config_drift_say_policy(sup, &service);
-	config_drift_say_counting(sup, &service);
-	if (slot_any(sup))
-		config_drift_say_added(sup, service.steer.service);
-	config_drift_say_removed(sup, service.steer.service);
+		report_line(sup, "has %u workers, not %u; `reuseportd scale %s %u` changes that",
+		            sup->n_slots, sup->plan->config.workers, sup->name,
+		            sup->plan->config.workers);
+	config_drift_report_policy(sup, service);
+	config_drift_report_counting(sup, service);
+	if (supervisor_state_has_worker(sup))
+		config_drift_report_added(sup, service->steer.service);
+	config_drift_report_removed(sup, service->steer.service);
 	return 0;
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What is left of the connections of a worker that is out of its slot. */
+#include "supervise/drain_check.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "service/account.h"
-#include "supervise/types.h"
 #include "service/sockets.h"
 #include "kern/cgroup.h"
 #include "kern/proc.h"
@@ -74,7 +74,7 @@ static int drain_check_count_held(const struct worker *w, const struct service *
 }
 
 /* Whether no handshake is under way at its listeners any more. */
-static bool drain_check_handshakes_are_over(const struct worker *w, const struct service *service)
+static bool drain_check_has_no_handshake(const struct worker *w, const struct service *service)
 {
 	uint64_t cookies[RPD_ENDPOINT_MAX], under_way = 0;
 	size_t n = 0;
@@ -105,20 +105,19 @@ static bool drain_check_queues_are_empty(const struct worker *w, const struct se
 
 /* In the order in which a connection goes: what moves on while we look is seen where it comes to.
  */
-bool drain_check_is_done(struct worker *w, uint64_t *ret_open)
+bool drain_check_is_empty(const struct worker *w, uint64_t *ret_open)
 {
-	_cleanup_service_ struct service service;
+	_cleanup_service_lock_ struct service *service = NULL;
 	struct error ignored;
 	bool quiet;
 
 	*ret_open = UINT64_MAX;
-	service_init(&service);
-	if (service_open(&service, w->sup->name, &ignored) < 0)
+	if (service_lock(&w->sup->service, &service, &ignored) < 0)
 		return false;
-	quiet = drain_check_handshakes_are_over(w, &service) &&
-	        drain_check_queues_are_empty(w, &service);
-	if (account_open_connections(&service, w->account, ret_open) < 0 &&
-	    drain_check_count_held(w, &service, ret_open) < 0)
+	quiet = drain_check_has_no_handshake(w, service) &&
+	        drain_check_queues_are_empty(w, service);
+	if (account_open_connections(service, w->account, ret_open) < 0 &&
+	    drain_check_count_held(w, service, ret_open) < 0)
 		*ret_open = UINT64_MAX;
 	return quiet && *ret_open == 0;
 }

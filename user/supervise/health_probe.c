@@ -28,7 +28,7 @@ struct health_probe {
 	char *argument;
 	health_probe_done done;
 	void *data;
-	char service[RPD_LABEL_MAX];
+	struct service *service;
 	sd_event *loop;
 	sd_event_source *source, *timer;
 
@@ -49,15 +49,14 @@ struct health_probe {
 /* The connection is made, or won't be: the steering program may forget of it. */
 static void health_probe_unregister(struct health_probe *run)
 {
-	_cleanup_service_ struct service service;
+	_cleanup_service_lock_ struct service *service = NULL;
 	struct error ignored;
 
-	service_init(&service);
 	if (!run->registered)
 		return;
 	run->registered = false;
-	if (service_open(&service, run->service, &ignored) == 0)
-		steer_probe_del(&service.steer, &run->from);
+	if (service_lock(run->service, &service, &ignored) == 0)
+		steer_probe_del(&service->steer, &run->from);
 }
 
 static void health_probe_end_command(struct health_probe *run)
@@ -215,7 +214,7 @@ static int health_probe_start_connection(struct health_probe *run,
 	const struct rpd_endpoint *endpoint = &steer->service->endpoints[request->endpoint];
 	int r;
 
-	memcpy(run->service, request->service->pins.service, sizeof(run->service));
+	run->service = request->service;
 	run->fd = listener_caller(endpoint, &run->from);
 	if (run->fd < 0)
 		return error_set(err, run->fd, "can't make a probe's socket: %s",
@@ -308,10 +307,6 @@ int health_probe_start(sd_event *loop, const struct health_probe_request *reques
 		                               request->timeout / 1000, 1000,
 		                               health_probe_on_timeout, run);
 	if (r < 0) {
-		/* The service is locked by the caller. */
-		if (run->registered)
-			steer_probe_del(&request->service->steer, &run->from);
-		run->registered = false;
 		health_probe_cancel(run);
 		return r;
 	}

@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * The command that a reload has brought. It is in no command line and in no file, and yet the next
- * supervisor has to start it again: so it is kept in the run directory, as long as the service is
- * there and another one than our own configuration says is in force.
- *
- * With it stands what our configuration said: somebody who then runs another command means that.
- */
+#include "supervise/persisted_command.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
@@ -15,9 +10,11 @@
 
 #include "base/cleanup.h"
 #include "base/strv.h"
-#include "supervise/types.h"
 #include "service/run_dir.h"
 #include "kern/cgroup.h"
+#include "supervise/plan.h"
+#include "supervise/report.h"
+#include "supervise/supervisor_request.h"
 
 /* In the file: of our configuration, and of the plan in force. */
 #define GIVEN    "given"
@@ -39,7 +36,7 @@ void persisted_command_forget(const struct supervisor *sup)
 	unlink(path);
 }
 
-char **persisted_command_of(struct json_object *array)
+char **persisted_command_parse(struct json_object *array)
 {
 	char **list = NULL;
 
@@ -68,7 +65,7 @@ static bool persisted_command_is_same(const struct run_config *a, const struct r
 
 /* --- to the file */
 
-static struct json_object *persisted_command_part_of(const struct run_config *config)
+static struct json_object *persisted_command_format(const struct run_config *config)
 {
 	struct json_object *part = json_object_new_object(), *argv = json_object_new_array();
 
@@ -88,8 +85,8 @@ static int persisted_command_write_file(const struct supervisor *sup,
 	_cleanup_close_ int fd = -1;
 	int r;
 
-	json_object_object_add(object, GIVEN, persisted_command_part_of(sup->request->config));
-	json_object_object_add(object, IN_FORCE, persisted_command_part_of(config));
+	json_object_object_add(object, GIVEN, persisted_command_format(sup->request->config));
+	json_object_object_add(object, IN_FORCE, persisted_command_format(config));
 	persisted_command_file_path(sup, "command.new", draft);
 	persisted_command_file_path(sup, "command", path);
 	fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -126,7 +123,7 @@ static int persisted_command_read_part(struct json_object *file, const char *nam
 {
 	struct json_object *part = json_object_object_get(file, name);
 	const char *label = json_object_get_string(json_object_object_get(part, "label"));
-	char **argv = persisted_command_of(json_object_object_get(part, "argv"));
+	char **argv = persisted_command_parse(json_object_object_get(part, "argv"));
 	int r = argv && label ? run_config_copy(like, ret) : -EBADMSG;
 
 	if (r < 0) {
@@ -150,8 +147,8 @@ static const char *persisted_command_text(const struct run_config *config, char 
 	return buf;
 }
 
-static void persisted_command_take(struct supervisor *sup, const struct run_config *given,
-                                   const struct run_config *in_force)
+static void persisted_command_apply(struct supervisor *sup, const struct run_config *given,
+                                    const struct run_config *in_force)
 {
 	struct plan *plan = NULL;
 	char text[512];
@@ -161,7 +158,7 @@ static void persisted_command_take(struct supervisor *sup, const struct run_conf
 		plan = plan_new(in_force);
 	if (!plan) {
 		if (!persisted_command_is_same(in_force, sup->request->config))
-			supervisor_log(
+			report_line(
 			        sup,
 			        "the workers run '%s' (%s), which a reload has brought; those that "
 			        "are started from now on run what is given here",
@@ -172,7 +169,7 @@ static void persisted_command_take(struct supervisor *sup, const struct run_conf
 		persisted_command_forget(sup);
 		return;
 	}
-	supervisor_log(
+	report_line(
 	        sup,
 	        "the command is '%s' (%s), which a reload has brought; `reuseportd reload %s -- "
 	        "COMMAND` changes that",
@@ -197,11 +194,10 @@ void persisted_command_restore(struct supervisor *sup)
 	file = json_object_from_file(path);
 	if (persisted_command_read_part(file, GIVEN, &sup->plan->config, &given) == 0 &&
 	    persisted_command_read_part(file, IN_FORCE, &sup->plan->config, &in_force) == 0)
-		persisted_command_take(sup, &given, &in_force);
+		persisted_command_apply(sup, &given, &in_force);
 	else
-		supervisor_log(sup,
-		               "can't read %s: workers that are started run what is given here",
-		               path);
+		report_line(sup, "can't read %s: workers that are started run what is given here",
+		            path);
 	json_object_put(file);
 	run_config_free(&given);
 	run_config_free(&in_force);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * The cgroup that has the workers. Where it is goes by where the first supervisor was, a systemd
- * unit say; it is noted in the run directory, as whoever comes next may be somewhere else.
- */
+#include "supervise/service_cgroup.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,7 +13,6 @@
 #include "base/clock.h"
 #include "kern/cgroup.h"
 #include "service/run_dir.h"
-#include "supervise/types.h"
 
 #define END_NS (5 * NS_PER_S) /* so long what was killed may take to end */
 
@@ -80,7 +77,7 @@ void service_cgroup_clear(struct supervisor *sup)
 }
 
 /* Of a service that is new nothing is to be kept, wherever an earlier one of the name was. */
-static int service_cgroup_begin(struct supervisor *sup, const char *noted, struct error *err)
+static int service_cgroup_make(struct supervisor *sup, const char *noted, struct error *err)
 {
 	int r = cgroup_service(sup->name, true, sup->cgroup_path, err);
 
@@ -102,7 +99,7 @@ int service_cgroup_open(struct supervisor *sup, bool taken_over, struct error *e
 	if (is_noted && cgroup_service_known(noted, err) < 0)
 		is_noted = false;
 	if (!taken_over) {
-		r = service_cgroup_begin(sup, is_noted ? noted : NULL, err);
+		r = service_cgroup_make(sup, is_noted ? noted : NULL, err);
 	} else if (is_noted) {
 		strcpy(sup->cgroup_path, noted);
 		r = 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What an earlier supervisor of the service, which was killed, has left. */
+#include "supervise/takeover.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -13,13 +14,20 @@
 #include "service/schedule_commit.h"
 #include "service/observe.h"
 #include "service/slot_replace.h"
-#include "supervise/types.h"
 #include "kern/cgroup.h"
+#include "stream/output.h"
 #include "service/run_dir.h"
 #include "kern/proc.h"
+#include "supervise/health.h"
+#include "supervise/persisted_command.h"
+#include "supervise/placement.h"
+#include "supervise/report.h"
+#include "supervise/supervisor_request.h"
+#include "supervise/worker.h"
+#include "supervise/worker_start.h"
 
 /* Whether one of its processes has it open. */
-static bool takeover_holds(const struct worker *w, const struct listener *listener)
+static bool takeover_has_open(const struct worker *w, const struct listener *listener)
 {
 	_cleanup_free_ struct holder *holders = NULL;
 	_cleanup_free_ uint32_t *pids = NULL;
@@ -42,13 +50,13 @@ static int takeover_find_slot(const struct worker *w, const struct observed *o)
 				return slot;
 	for (size_t i = 0; i < o->n_listeners && w->slot < o->n_slots; i++)
 		if (observed_is_in_slot(o, w->slot, o->listeners[i].cookie) &&
-		    takeover_holds(w, &o->listeners[i]))
+		    takeover_has_open(w, &o->listeners[i]))
 			return w->slot;
 	return -1;
 }
 
 /* Whether it is in its slot without any listener, from the beginning (placement_admit()). */
-static bool takeover_is_there_without(const struct worker *w, const struct observed *o)
+static bool takeover_is_in_slot(const struct worker *w, const struct observed *o)
 {
 	const struct rpd_worker *row = &o->slots[w->slot].worker;
 	_cleanup_free_ uint32_t *pids = NULL;
@@ -91,7 +99,7 @@ static void takeover_stay(struct worker *w, const struct rpd_worker *row)
 	it->proven = true;
 	it->run = RPD_RUN_UP;
 	it->restarts = row->restarts;
-	supervisor_log(w->sup, "slot %u: pid %u is taken over", w->slot, w->pid);
+	report_line(w->sup, "slot %u: pid %u is taken over", w->slot, w->pid);
 }
 
 /* Who isn't to stay gets no connections any more before it is told to go. */
@@ -100,7 +108,7 @@ static int takeover_place(struct worker *w, struct service *service, struct obse
 {
 	int slot = takeover_find_slot(w, o), r = 0;
 
-	if (slot < 0 && w->slot < o->n_slots && takeover_is_there_without(w, o))
+	if (slot < 0 && w->slot < o->n_slots && takeover_is_in_slot(w, o))
 		slot = w->slot;
 	if (slot == (int)w->slot && w->slot < w->sup->n_slots && !w->sup->slots[slot].current) {
 		takeover_stay(w, &o->slots[slot].worker);
@@ -112,9 +120,9 @@ static int takeover_place(struct worker *w, struct service *service, struct obse
 		o->slots[slot].live = false;
 	}
 	w->withdrawn_at = clock_ns(CLOCK_MONOTONIC);
-	supervisor_log(w->sup,
-	               "pid %u, of slot %u, is in no slot: it is stopped when its connections end",
-	               w->pid, w->slot);
+	report_line(w->sup,
+	            "pid %u, of slot %u, is in no slot: it is stopped when its connections end",
+	            w->pid, w->slot);
 	return r;
 }
 
@@ -127,7 +135,7 @@ static bool takeover_has_worker(const struct supervisor *sup, const char *cgroup
 }
 
 /* What is left of one that has ended. Its name isn't used again: it may take a while. */
-static void takeover_pass_on_rest(struct supervisor *sup, const char *path, unsigned int slot,
+static void takeover_pass_on_file(struct supervisor *sup, const char *path, unsigned int slot,
                                   unsigned int number)
 {
 	char prefix[RPD_LABEL_MAX + 16];
@@ -161,7 +169,7 @@ static void takeover_pass_on_output(struct supervisor *sup)
 		    takeover_has_worker(sup, entry->d_name))
 			continue;
 		snprintf(file, sizeof(file), "%s/%s", path, entry->d_name);
-		takeover_pass_on_rest(sup, file, slot, number);
+		takeover_pass_on_file(sup, file, slot, number);
 	}
 }
 
@@ -204,7 +212,7 @@ static int takeover_complete_ring(struct supervisor *sup, struct service *servic
 }
 
 /* A probe's: its process has nobody any more who waits for it. */
-static void takeover_remove_other(struct supervisor *sup, const char *name)
+static void takeover_remove_probe(struct supervisor *sup, const char *name)
 {
 	_cleanup_close_ int fd = cgroup_open(sup->cgroup_path, name);
 
@@ -214,19 +222,19 @@ static void takeover_remove_other(struct supervisor *sup, const char *name)
 }
 
 /* Who has left its cgroup, or was started elsewhere: it can't be supervised. */
-static void takeover_say_unknown(struct supervisor *sup, const struct observed *o)
+static void takeover_report_unknown(struct supervisor *sup, const struct observed *o)
 {
 	for (unsigned int slot = 0; slot < o->n_slots && slot < sup->n_slots; slot++)
 		if (o->slots[slot].live && !sup->slots[slot].current)
-			supervisor_log(
+			report_line(
 			        sup,
 			        "slot %u: pid %u takes connections, and is in no cgroup of %s: it "
 			        "is not taken over, and left alone",
 			        slot, o->slots[slot].worker.pid, sup->cgroup_path);
 }
 
-static int takeover_adopt_all(struct supervisor *sup, struct service *service, char **names,
-                              size_t n, struct error *err)
+static int takeover_all_workers(struct supervisor *sup, struct service *service, char **names,
+                                size_t n, struct error *err)
 {
 	_cleanup_observed_ struct observed o = {};
 	/* What was killed half way is completed, or taken back. */
@@ -237,45 +245,42 @@ static int takeover_adopt_all(struct supervisor *sup, struct service *service, c
 		struct worker *w;
 
 		if (sscanf(names[i], "%u-%u", &slot, &number) != 2 || slot >= RPD_SLOT_MAX) {
-			takeover_remove_other(sup, names[i]);
+			takeover_remove_probe(sup, names[i]);
 			continue;
 		}
-		err->status = 0;
-		w = worker_take_over(sup, names[i], WORKER_HELD, err);
-		if (w)
+		r = worker_start_take_over(sup, names[i], &w, err);
+		if (r == WORKER_START_TAKEN_OVER)
 			r = takeover_place(w, service, &o, err);
-		else if (err->status)
-			r = -ECHILD;
+		else if (r > 0)
+			r = 0;
 	}
 	if (r == 0)
-		takeover_say_unknown(sup, &o);
+		takeover_report_unknown(sup, &o);
 	return r;
 }
 
 int takeover(struct supervisor *sup, struct error *err)
 {
-	_cleanup_service_ struct service service;
+	_cleanup_service_lock_ struct service *service = NULL;
 	char **names = NULL;
 	size_t n = 0;
-	int r;
-
-	service_init(&service);
-	r = service_open(&service, sup->name, err);
+	int r = service_lock(&sup->service, &service, err);
 	if (r < 0)
 		return r;
-	sup->n_slots = service.steer.service->n_workers;
+	sup->n_slots = service->steer.service->n_workers;
 	if (!sup->request->stop)
 		persisted_command_restore(sup);
-	takeover_restore_slots(sup, &service);
+	takeover_restore_slots(sup, service);
 	r = cgroup_children(sup->cgroup_path, &names, &n);
 	r = r < 0 ? error_set(err, r, "can't read %s: %s", sup->cgroup_path, strerror(-r))
-	          : takeover_adopt_all(sup, &service, names, n, err);
+	          : takeover_all_workers(sup, service, names, n, err);
 	if (r == 0)
-		r = takeover_complete_ring(sup, &service, err);
+		r = takeover_complete_ring(sup, service, err);
 	for (size_t i = 0; i < n; i++)
 		free(names[i]);
 	free(names);
-	service_close(&service);
+	service_cleanup_lock(&service);
+	service = NULL;
 	if (r < 0)
 		return r;
 	takeover_pass_on_output(sup);
@@ -284,9 +289,8 @@ int takeover(struct supervisor *sup, struct error *err)
 		if (w->state == WORKER_HELD)
 			worker_event(w, WORKER_EVENT_RETIRE);
 		else
-			readiness_watch(w);
+			health_watch(w);
 	}
-	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
-		placement_note(sup, slot);
+	placement_note_all_runs(sup);
 	return 0;
 }

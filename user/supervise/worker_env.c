@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The environment of a worker: ours, what the configuration adds, and who it is. */
+#include "supervise/worker_env.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +9,6 @@
 #include "base/cleanup.h"
 #include "base/strv.h"
 #include "core/env.h"
-#include "supervise/types.h"
 #include "kern/identity.h"
 #include "service/run_dir.h"
 #include "kern/script.h"

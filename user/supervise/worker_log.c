@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The files that workers' output is appended to. */
+#include "supervise/worker_log.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,8 +9,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "supervise/types.h"
 #include "kern/log_file.h"
+#include "stream/output.h"
 
 /* A device, a pipe or a terminal all workers have in common. */
 static bool worker_log_is_one_for_each(const struct worker *w, const char *name)

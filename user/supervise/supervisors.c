@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "supervise/supervisors.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "kern/pins.h"
+#include "kern/spawn.h"
+#include "stream/log.h"
+#include "stream/output.h"
+#include "supervise/control_request.h"
+#include "supervise/health_probe.h"
+#include "supervise/reaper.h"
+#include "supervise/report.h"
+#include "supervise/service_cgroup.h"
+#include "supervise/setup.h"
+#include "supervise/shutdown.h"
+#include "supervise/supervisor.h"
+#include "supervise/worker.h"
+
+static bool supervisors_have_ended(const struct supervisors *all)
+{
+	for (size_t i = 0; i < all->n; i++)
+		if (!all->list[i]->ended)
+			return false;
+	return true;
+}
+
+/* --- signals */
+
+static int supervisors_on_stop(sd_event_source *source, const struct signalfd_siginfo *info,
+                               void *data)
+{
+	struct supervisors *all = data;
+
+	all->impatient = supervisors_have_ended(all);
+	for (size_t i = 0; i < all->n; i++)
+		if (!all->list[i]->ended)
+			shutdown_begin(all->list[i]);
+	return 0;
+}
+
+static int supervisors_on_hangup(sd_event_source *source, const struct signalfd_siginfo *info,
+                                 void *data)
+{
+	struct supervisors *all = data;
+
+	for (size_t i = 0; i < all->n; i++) {
+		struct error err = {};
+
+		if (!all->list[i]->ended && control_request_reload(all->list[i], &err) < 0)
+			report_line(all->list[i], "%s", err.text);
+	}
+	return 0;
+}
+
+/* That it is being stopped, or how far a reload is, who we then are would not know. */
+static bool supervisors_is_at_rest(struct supervisor *sup)
+{
+	if (sup->stopping)
+		report_line(sup, "not executed anew: it is being stopped");
+	else if (sup->reload)
+		report_line(sup,
+		            "not executed anew: workers are being replaced; send it again when "
+		            "that is through");
+	return !sup->stopping && !sup->reload;
+}
+
+/* Who we are to be reads the same files, and can't come back if they are wrong. */
+static bool supervisors_can_reexec(struct supervisors *all)
+{
+	for (size_t i = 0; i < all->n; i++) {
+		struct supervisor *sup = all->list[i];
+		const struct supervisor_request *request = sup->request;
+		struct run_config config = {};
+		struct error err = {};
+
+		if (sup->ended)
+			continue;
+		if (!supervisors_is_at_rest(sup))
+			return false;
+		if (!request->reread)
+			continue;
+		if (request->reread(sup->name, &config, request->data, &err) < 0) {
+			report_line(sup, "not executed anew, going on: %s", err.text);
+			return false;
+		}
+		run_config_free(&config);
+	}
+	return true;
+}
+
+/* All that we have open is close-on-exec; who we then are takes over what we leave. */
+static int supervisors_on_reexec(sd_event_source *source, const struct signalfd_siginfo *info,
+                                 void *data)
+{
+	struct supervisors *all = data;
+
+	if (!supervisors_can_reexec(all))
+		return 0;
+	log_line("reuseportd: executing %s anew", all->self[0]);
+	spawn_restore_files();
+	execvp(all->self[0], all->self);
+	spawn_raise_files();
+	log_line("reuseportd: can't execute %s: %s; going on", all->self[0], strerror(errno));
+	return 0;
+}
+
+static int supervisors_add_signals(struct supervisors *all)
+{
+	static const struct {
+		int number;
+		sd_event_signal_handler_t handler;
+	} signals[] = {
+	        {SIGTERM, supervisors_on_stop},
+	        {SIGINT, supervisors_on_stop},
+	        {SIGHUP, supervisors_on_hangup},
+	        {SIGUSR2, supervisors_on_reexec},
+	};
+	sigset_t set;
+	int r = 0;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		sigaddset(&set, signals[i].number);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(signals); i++)
+		r = sd_event_add_signal(all->loop, NULL, signals[i].number, signals[i].handler,
+		                        all);
+	return r;
+}
+
+/* --- children, and systemd */
+
+/* Whether a child is one that is waited for by its pidfd. */
+static bool supervisors_is_ours(uint32_t pid, void *data)
+{
+	const struct supervisors *all = data;
+
+	for (size_t i = 0; i < all->n; i++)
+		for (const struct worker *w = all->list[i]->workers; w; w = w->next)
+			if ((w->pid == pid && !w->exited) ||
+			    (w->probe && health_probe_pid(w->probe) == pid))
+				return true;
+	return false;
+}
+
+/* What systemd is told. That we are ready: when all workers have come up, or failed, of every
+ * service; one that could not be started at all has ended, and the others need not wait for it. */
+static void supervisors_notify_systemd(struct supervisors *all)
+{
+	bool settled = true, serving = false;
+
+	for (size_t i = 0; i < all->n; i++) {
+		const struct supervisor *sup = all->list[i];
+
+		settled &= sup->announced || sup->ended;
+		serving |= !sup->stopping;
+	}
+	if (settled && serving && !all->told_ready) {
+		all->told_ready = true;
+		sd_notify(0, "READY=1");
+	}
+	if (!serving && !all->told_stopping) {
+		all->told_stopping = true;
+		sd_notify(0, "STOPPING=1");
+	}
+}
+
+static int supervisors_on_idle(sd_event_source *source, void *data)
+{
+	supervisors_notify_systemd(data);
+	return 0;
+}
+
+/* --- the loop */
+
+/* Ends what was begun of the services, after a failure at the start. */
+static void supervisors_undo(struct supervisors *all)
+{
+	for (size_t i = 0; i < all->n; i++) {
+		struct supervisor *sup = all->list[i];
+
+		if (!sup->made)
+			continue;
+		service_cgroup_clear(sup);
+		while (sup->workers)
+			worker_forget(sup->workers, true);
+		setup_remove(sup);
+	}
+}
+
+static int supervisors_run_all(struct supervisors *all, const struct supervisor_request *requests,
+                               size_t n, struct error *err)
+{
+	int status = EXIT_OK;
+	bool waited = false; /* for our standard output */
+
+	for (size_t i = 0; i < n; i++) {
+		all->list[i] = supervisor_new(all, &requests[i]);
+		if (!all->list[i])
+			return error_set(err, -ENOMEM, "out of memory");
+		all->n++;
+	}
+	for (size_t i = 0; i < n; i++) {
+		int r = supervisor_start(all->list[i], err);
+
+		if (r < 0) {
+			supervisors_undo(all);
+			return r;
+		}
+	}
+	while (!supervisors_have_ended(all) || (output_waits() && !all->impatient)) {
+		int r;
+
+		waited = supervisors_have_ended(all);
+		r = sd_event_run(all->loop, UINT64_MAX);
+		if (r < 0)
+			return error_set(err, r, "the event loop failed: %s", strerror(-r));
+	}
+	supervisors_notify_systemd(all);
+	output_give_up();
+	for (size_t i = 0; i < n && waited; i++)
+		setup_remove_dir(all->list[i]);
+	for (size_t i = 0; i < n; i++)
+		if (all->list[i]->status != EXIT_OK)
+			status = all->list[i]->status;
+	return status;
+}
+
+static bool supervisors_log_waiting(const char *service)
+{
+	log_line("reuseportd: waiting for another command on service '%s' to end", service);
+	return true;
+}
+
+int supervisors_run(const struct supervisor_request *requests, size_t n, struct error *err)
+{
+	struct supervisors all = {.self = requests[0].self};
+	struct reaper *orphans = NULL;
+	sd_event_source *idle = NULL;
+	int r = sd_event_new(&all.loop);
+
+	spawn_raise_files(); /* some five for each worker */
+	all.list = calloc(n, sizeof(*all.list));
+	if (r >= 0 && !all.list)
+		r = -ENOMEM;
+	if (r >= 0)
+		r = log_open(all.loop);
+	if (r >= 0)
+		r = supervisors_add_signals(&all);
+	if (r >= 0)
+		r = reaper_new(all.loop, supervisors_is_ours, &all, &orphans);
+	pins_set_waiting(supervisors_log_waiting, PINS_PATIENCE_MS);
+	if (r >= 0)
+		r = sd_event_add_post(all.loop, &idle, supervisors_on_idle, &all);
+	if (r < 0)
+		error_set(err, r, "can't set up the event loop: %s", strerror(-r));
+	else
+		r = supervisors_run_all(&all, requests, n, err);
+	sd_event_source_disable_unref(idle);
+	reaper_free(orphans);
+	for (size_t i = 0; i < all.n; i++)
+		supervisor_free(all.list[i]);
+	free(all.list);
+	log_close(all.impatient ? 0 : LOG_END_NS);
+	sd_event_unref(all.loop);
+	return r;
+}
