@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "core/endpoint.h"
@@ -33,9 +32,13 @@ void service_close(struct service *service)
 	service->n_opened = UINT_MAX;
 }
 
-/* Goes to the workers' network namespace, if any process still keeps it. Who was found to do so may
- * end before we are there: then it is another. */
-static int service_enter_netns(struct service *service, struct error *err)
+bool service_is_open(const struct service *service)
+{
+	return service->pins.fd >= 0 && service->steer.service;
+}
+
+/* Who was found to keep the namespace may end before we are there: then it is another. */
+int service_enter_netns(struct service *service, struct error *err)
 {
 	const struct rpd_service *info = service->steer.service;
 	uint64_t cookie, ino;
@@ -183,88 +186,6 @@ int service_open(struct service *service, const char *name, struct error *err)
 		                           "removed them; attach again",
 		                 name ? name : only);
 	return r < 0 ? r : 0;
-}
-
-bool service_is_open(const struct service *service)
-{
-	return service->pins.fd >= 0 && service->steer.service;
-}
-
-/* When a pin was last added to the folder or removed from it. bpffs sets the folder's time of
- * modification to that of the kernel's last tick, as other file systems do (bpf_dentry_finalize(),
- * simple_unlink()). */
-static struct timespec service_read_changed(const struct service *service)
-{
-	struct stat st;
-
-	return fstat(service->pins.fd, &st) == 0 ? st.st_mtim : (struct timespec){};
-}
-
-/* Whether what is open is what is pinned. Endpoints are compared as well: two changes within one
- * tick leave the same time. */
-static bool service_is_unchanged(const struct service *service)
-{
-	const struct timespec changed = service_read_changed(service);
-
-	return service->n_opened == service->steer.service->n_endpoints &&
-	       service->steer.service->stage == RPD_STAGE_READY &&
-	       changed.tv_sec == service->changed.tv_sec &&
-	       changed.tv_nsec == service->changed.tv_nsec;
-}
-
-static void service_note_opened(struct service *service)
-{
-	service->n_opened = service->steer.service->n_endpoints;
-	service->changed = service_read_changed(service);
-}
-
-/* The first lock of the process: others may have changed the service. */
-static int service_lock_first(struct service *service, struct error *err)
-{
-	char name[RPD_LABEL_MAX];
-	int r = PINS_REPLACED;
-
-	if (service_is_open(service))
-		r = pins_relock(&service->pins, err);
-	if (r < 0)
-		return r;
-	if (r == PINS_SAME && service_is_unchanged(service)) {
-		r = service_enter_netns(service, err);
-		if (r < 0)
-			pins_leave(&service->pins);
-		return r;
-	}
-	memcpy(name, service->pins.service, sizeof(name));
-	service_close(service);
-	r = service_open(service, name, err);
-	if (r < 0)
-		service_close(service);
-	else
-		service_note_opened(service);
-	service->locks = 0; /* service_lock() counts */
-	return r;
-}
-
-int service_lock(struct service *service, struct service **ret, struct error *err)
-{
-	int r = service->locks ? 0 : service_lock_first(service, err);
-
-	*ret = r < 0 ? NULL : service;
-	if (r < 0)
-		return r;
-	service->locks++;
-	return 0;
-}
-
-/* Pins that this process has changed itself are open already. Else the recorded time stays: what
- * others change without the lock is found the next time. */
-void service_unlock(struct service *service)
-{
-	if (service->locks == 0 || --service->locks > 0)
-		return;
-	if (service->n_opened != service->steer.service->n_endpoints)
-		service_note_opened(service);
-	pins_leave(&service->pins);
 }
 
 int service_claim(struct service *service, const char *name, struct error *err)

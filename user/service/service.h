@@ -18,9 +18,10 @@ struct service {
 	struct pins pins;
 	struct steer steer;
 	struct conns conns;
-	bool reachable;     /* some process is still in its network namespace, and so are we */
-	unsigned int locks; /* how often the lock is held, see service_lock() */
-	/* What is open, to be compared when the lock is taken again. */
+	bool reachable; /* some process is still in its network namespace, and so are we */
+	/* For service_lock.c: how often the lock is held; and what is open, to be compared when
+	 * the lock is taken again. */
+	unsigned int locks;
 	unsigned int n_opened;   /* endpoints; UINT_MAX = not recorded */
 	struct timespec changed; /* when a pin was last added or removed */
 };
@@ -99,28 +100,9 @@ int service_detach(const char *name, bool force, char ret_name[RPD_LABEL_MAX], s
  */
 int service_peek(struct service *service, const char *name, struct error *err);
 
-/*
- * For a process that keeps its service open, after service_open() or service_create(): locks the
- * service again after service_unlock(), and enters its network namespace. If a pin was added or
- * removed, or the service was replaced, since then, the service is closed and opened as by
- * service_open(), which also rolls back what a killed command has left. A process that holds the
- * lock may lock it again; the last service_unlock() drops the lock.
- *
- * @ret: @service, for _cleanup_service_lock_, or NULL on failure. The service may be closed then;
- * the next call opens it again.
+/* Enters the network namespace of the workers, if a process still keeps it, and sets `reachable`.
  */
-int service_lock(struct service *service, struct service **ret, struct error *err);
-
-/* Drops the lock; the service stays open. What is memory mapped may be read without the lock. */
-void service_unlock(struct service *service);
-
-#define _cleanup_service_lock_ __attribute__((cleanup(service_cleanup_lock)))
-
-static inline void service_cleanup_lock(struct service **locked)
-{
-	if (*locked)
-		service_unlock(*locked);
-}
+int service_enter_netns(struct service *service, struct error *err);
 
 /* Whether the service is open, locked or not. */
 bool service_is_open(const struct service *service);

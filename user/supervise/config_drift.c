@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "service/service_lock.h"
 #include "core/endpoint.h"
 #include "core/schedule.h"
 #include "supervise/report.h"
@@ -14,14 +15,13 @@ static void config_drift_report_policy(struct supervisor *sup, const struct serv
 	const enum rpd_policy asked = sup->plan->config.policy;
 
 	if (is != asked)
-		report_line(
-		        sup,
-		        "keeps policy %s from before, not %s: stop the service and run it anew to "
-		        "change that",
-		        schedule_policy_name(is), schedule_policy_name(asked));
+		report_line(sup,
+		            "policy is still %s, not %s: to change it, stop the service and run it "
+		            "again",
+		            schedule_policy_name(is), schedule_policy_name(asked));
 }
 
-/* Where it was wanted and could not be, that has its own reason. */
+/* If connections could not be counted although that was asked for, that is no difference. */
 static void config_drift_report_counting(struct supervisor *sup, const struct service *service)
 {
 	const struct rpd_control *control = service->steer.control;
@@ -30,12 +30,13 @@ static void config_drift_report_counting(struct supervisor *sup, const struct se
 	if (is == sup->plan->config.no_count)
 		report_line(
 		        sup,
-		        "connections %s counted, as before, %s no-count: stop the service and run "
-		        "it anew to change that",
-		        is ? "are" : "are not", is ? "in spite of" : "although there is no");
+		        "connections %s counted, as before, %s no-count: to change that, stop the "
+		        "service and run it again",
+		        is ? "are" : "are not",
+		        is ? "despite" : "although the configuration lacks");
 }
 
-/* What the workers that were taken over don't listen on. */
+/* New `listen` entries, on which the workers that were taken over do not listen. */
 static void config_drift_report_added(struct supervisor *sup, const struct rpd_service *info)
 {
 	const struct run_config *config = &sup->plan->config;
@@ -53,10 +54,11 @@ static void config_drift_report_added(struct supervisor *sup, const struct rpd_s
 			endpoint_format(named, text, sizeof(text));
 		else
 			snprintf(text, sizeof(text), "%u", named->port);
-		report_line(sup,
-		            "listen %s is new: the workers that were taken over are not there; "
-		            "`reuseportd reload %s` starts such as are",
-		            text, sup->name);
+		report_line(
+		        sup,
+		        "listen %s is new: the workers that were taken over do not listen there; "
+		        "`reuseportd reload %s` starts workers that do",
+		        text, sup->name);
 	}
 }
 
@@ -71,10 +73,12 @@ static void config_drift_report_removed(struct supervisor *sup, const struct rpd
 		for (size_t i = 0; i < config->n_listens; i++)
 			is_named |= endpoint_is_named(&info->endpoints[e], &config->listens[i]);
 		if (!is_named)
-			report_line(sup,
-			            "still has %s, which no listen names any more, and which new "
-			            "workers don't serve: stop the service and run it anew",
-			            endpoint_format(&info->endpoints[e], text, sizeof(text)));
+			report_line(
+			        sup,
+			        "still serves %s, which no listen names any more, and where new "
+			        "workers will not listen: to change that, stop the service and run "
+			        "it again",
+			        endpoint_format(&info->endpoints[e], text, sizeof(text)));
 	}
 }
 
@@ -85,7 +89,7 @@ int config_drift_report(struct supervisor *sup, struct error *err)
 	if (r < 0)
 		return r;
 	if (sup->n_slots != sup->plan->config.workers)
-		report_line(sup, "has %u workers, not %u; `reuseportd scale %s %u` changes that",
+		report_line(sup, "has %u workers, not %u: `reuseportd scale %s %u` changes that",
 		            sup->n_slots, sup->plan->config.workers, sup->name,
 		            sup->plan->config.workers);
 	config_drift_report_policy(sup, service);

@@ -27,7 +27,7 @@ struct control_client {
 	char *request;
 	size_t n;
 	enum control_wait waiting;
-	unsigned int up_to; /* for CONTROL_WAIT_GONE: number of the last worker */
+	unsigned int up_to; /* for CONTROL_WAIT_GONE: the number of the last worker */
 	struct slots slots; /* that have to settle */
 };
 
@@ -56,7 +56,7 @@ static void control_free_client(struct control_client *client)
 	free(client);
 }
 
-/* One object and a newline. A client that doesn't read does not hold us up: it misses lines. */
+/* Sends one object and a newline. A client that does not read misses lines. */
 static void control_send_object(const struct control_client *client, struct json_object *object)
 {
 	_cleanup_free_ char *text = NULL;
@@ -76,7 +76,7 @@ static void control_send_text(const struct control_client *client, const char *l
 	control_send_object(client, object);
 }
 
-/* The answer; the connection ends with it. */
+/* Sends the answer, and closes the connection. */
 static void control_answer(struct control_client *client, int status, const char *error)
 {
 	struct json_object *object = json_object_new_object();
@@ -181,7 +181,7 @@ static int control_on_client(sd_event_source *source, int fd, uint32_t events, v
 	if (n < 0 && errno == EAGAIN)
 		return 0;
 	if (n <= 0 || client->n + n >= CONTROL_REQUEST_MAX - 1) {
-		control_free_client(client); /* gone; what it asked for goes on */
+		control_free_client(client); /* the client is gone; its request goes on */
 		return 0;
 	}
 	if (client->waiting != CONTROL_WAIT_REQUEST)
@@ -241,7 +241,7 @@ int control_new(struct supervisor *sup, control_handler handler, struct control 
 	control->sup = sup;
 	control->handler = handler;
 	control_client_address(sup->name, &address);
-	unlink(address.sun_path); /* of one that was killed: there is one supervisor at a time */
+	unlink(address.sun_path); /* left by a supervisor that was killed; there is one at a time */
 	control->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	mask = umask(0177);
 	if (control->fd < 0 ||

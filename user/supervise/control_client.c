@@ -32,7 +32,7 @@ static int control_client_parse(struct json_object *object, void (*on_line)(cons
 		error_set(err, -ECANCELED, "%s",
 		          json_object_object_get_ex(object, "error", &value)
 		                  ? json_object_get_string(value)
-		                  : "the supervisor gives no reason");
+		                  : "the supervisor has given no reason");
 		if (err)
 			err->status = *ret_status;
 	}
@@ -73,7 +73,7 @@ int control_client_ask(const char *service, const char *request,
 
 	if (r != 0)
 		return r;
-	/* If it has just died there is nothing to read either; and no SIGPIPE. */
+	/* If the supervisor has just died, the read below finds that, without SIGPIPE. */
 	sendmsg(fd, &message, MSG_NOSIGNAL);
 	stream = fdopen(fd, "r");
 	if (!stream)

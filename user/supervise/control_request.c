@@ -19,7 +19,7 @@
 
 /* --- reload */
 
-/* What a reload changes beside the workers themselves needs another start of `run`. */
+/* Refuses changes of the service itself: a reload changes only its workers. */
 static int control_request_check_service(const struct run_config *is,
                                          const struct run_config *other, struct error *err)
 {
@@ -28,7 +28,7 @@ static int control_request_check_service(const struct run_config *is,
 	    memcmp(is->listens, other->listens, is->n_listens * sizeof(is->listens[0])) != 0)
 		return error_set(err, -EINVAL,
 		                 "listen, pass-sockets, policy and no-count can't be changed by a "
-		                 "reload: stop the service and start it anew");
+		                 "reload: stop the service and start it again");
 	return 0;
 }
 
@@ -39,15 +39,17 @@ static int control_request_check_user(const struct supervisor *sup, const struct
 		return 0;
 	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
 		if (sup->slots[slot].current && worker_listeners_has_any(sup->slots[slot].current))
-			return error_set(err, -EINVAL,
-			                 "user can't be changed by a reload: the kernel lets only "
-			                 "processes of one user share a port (but with "
-			                 "pass-sockets), so the new workers could not listen "
-			                 "beside the old ones: stop the service and start it anew");
+			return error_set(
+			        err, -EINVAL,
+			        "user can't be changed by a reload: the kernel lets only "
+			        "processes of one user share a port (except with "
+			        "pass-sockets), so the new workers could not listen "
+			        "beside the old ones: stop the service and start it again");
 	return 0;
 }
 
-/* The configuration as it is now: of its file, or, with a command of its own, as it was. */
+/* The new configuration: read from its file again or, if the request has a command, the present one
+ * with that command. */
 static int control_request_read_config(struct supervisor *sup, struct json_object *request,
                                        struct run_config *ret, struct error *err)
 {
@@ -76,7 +78,7 @@ static int control_request_read_config(struct supervisor *sup, struct json_objec
 	return 0;
 }
 
-/* How it is to be done: as the configuration has it, and the request otherwise. */
+/* The ways of the reload: the request's, then the configuration's. */
 static int control_request_parse_ways(const struct run_config *config, struct json_object *request,
                                       struct reload_ways *ret, struct error *err)
 {
@@ -87,7 +89,7 @@ static int control_request_parse_ways(const struct run_config *config, struct js
 		int batch = json_object_get_int(value);
 
 		if (batch < 1)
-			return error_usage(err, "the batch is at least 1");
+			return error_usage(err, "the batch must be at least 1");
 		ret->batch = batch;
 	}
 	if (json_object_object_get_ex(request, "in_place", &value))
@@ -121,7 +123,7 @@ static int control_request_make_plan(struct supervisor *sup, struct json_object 
 	return r;
 }
 
-/* @client: who waits for it, or NULL. */
+/* @client: waits for the reload; or NULL. */
 static int control_request_begin_reload(struct supervisor *sup, struct control_client *client,
                                         struct json_object *request, struct error *err)
 {
@@ -136,7 +138,10 @@ static int control_request_begin_reload(struct supervisor *sup, struct control_c
 	if (r == 0)
 		r = worker_reports_open_notify(sup, &plan->config, err);
 	if (r == 0 && slots.n == 0)
-		r = error_set(err, -EINVAL, "service '%s': all slots are stopped", sup->name);
+		r = error_set(
+		        err, -EINVAL,
+		        "service '%s': all its slots are stopped, so there is nothing to reload",
+		        sup->name);
 	if (r == 0 && client)
 		control_wait_for(client, CONTROL_WAIT_RELOAD, NULL);
 	if (r == 0)
@@ -167,7 +172,7 @@ static int control_request_parse_slots(const struct supervisor *sup, struct json
 	ret->n = 0;
 	if (!json_object_is_type(list, json_type_array) || json_object_array_length(list) == 0 ||
 	    json_object_array_length(list) > RPD_SLOT_MAX)
-		return error_usage(err, "name the slots");
+		return error_usage(err, "the request names no slots");
 	for (size_t i = 0; i < json_object_array_length(list); i++) {
 		int slot = json_object_get_int(json_object_array_get_idx(list, i));
 
@@ -180,7 +185,7 @@ static int control_request_parse_slots(const struct supervisor *sup, struct json
 	return 0;
 }
 
-/* A reload of some slots, by the plan in force. */
+/* A reload of some slots with the plan in force. */
 static int control_request_do_restart(struct supervisor *sup, struct control_client *client,
                                       struct json_object *request, struct error *err)
 {
@@ -204,14 +209,21 @@ static int control_request_do_scale(struct supervisor *sup, struct control_clien
 	int n;
 
 	if (!json_object_object_get_ex(request, "workers", &value))
-		return error_usage(err, "say to how many workers");
+		return error_usage(err, "the request has no number of workers");
 	n = json_object_get_int(value);
 	if (n < 1 || n > RPD_SLOT_MAX)
-		return error_usage(err, "the number of workers is 1 to %d", RPD_SLOT_MAX);
+		return error_usage(err, "the number of workers must be 1 to %d", RPD_SLOT_MAX);
 	for (int slot = sup->n_slots; slot < n; slot++)
 		added.at[added.n++] = slot;
 	control_wait_for(client, added.n ? CONTROL_WAIT_SETTLED : CONTROL_WAIT_GONE, &added);
 	return slot_scale(sup, n, err);
+}
+
+static int control_request_refuse_busy(const struct supervisor *sup, struct error *err)
+{
+	return error_set(err, -EBUSY,
+	                 "service '%s': a reload is in progress; retry when it has finished",
+	                 sup->name);
 }
 
 static int control_request_do_stop(struct supervisor *sup, struct control_client *client,
@@ -222,18 +234,19 @@ static int control_request_do_stop(struct supervisor *sup, struct control_client
 
 	if (!json_object_object_get(request, "slots")) {
 		control_wait_for(client, CONTROL_WAIT_END, NULL);
-		if (!sup->stopping) /* once more would kill: that is what a second signal does */
+		if (!sup->stopping) /* a second call would kill the workers, as a second signal does
+		                     */
 			shutdown_begin(sup);
 		return 0;
 	}
 	r = control_request_parse_slots(sup, request, &slots, err);
 	if (r == 0 && sup->reload)
-		r = error_set(err, -EBUSY, "service '%s': workers are being replaced", sup->name);
+		r = control_request_refuse_busy(sup, err);
 	if (r == 0)
 		control_wait_for(client, CONTROL_WAIT_GONE, NULL);
 	for (size_t i = 0; r == 0 && i < slots.n; i++)
 		r = slot_stop(sup, slots.at[i], err);
-	if (r == 0) /* those that were starting leave room for others */
+	if (r == 0) /* workers that were starting leave room for others */
 		slot_start_waiting(sup);
 	return r;
 }
@@ -245,12 +258,13 @@ static int control_request_do_start(struct supervisor *sup, struct control_clien
 	int r = control_request_parse_slots(sup, request, &slots, err);
 
 	if (r == 0 && sup->reload)
-		r = error_set(err, -EBUSY, "service '%s': workers are being replaced", sup->name);
+		r = control_request_refuse_busy(sup, err);
 	for (size_t i = 0; r == 0 && i < slots.n; i++) {
 		const struct worker *current = sup->slots[slots.at[i]].current;
 
 		if (current)
-			r = error_set(err, -EEXIST, "slot %u of service '%s' has a worker, pid %u",
+			r = error_set(err, -EEXIST,
+			              "slot %u of service '%s' already has a worker (pid %u)",
 			              slots.at[i], sup->name, current->pid);
 	}
 	if (r < 0)

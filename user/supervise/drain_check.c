@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "service/service_lock.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "service/account.h"
@@ -11,8 +12,8 @@
 #include "kern/cgroup.h"
 #include "kern/proc.h"
 
-/* Where handshakes can't be told apart: within this time they are done, or their client has sent
- * its SYN anew (RFC 6298: one second at first, then two). */
+/* Where handshakes are not counted: after this time they are complete, or the client has sent its
+ * SYN again (RFC 6298: after one second, then after two more). */
 #define HANDSHAKE_NS (3 * NS_PER_S)
 
 struct inodes {
@@ -45,7 +46,8 @@ static int drain_check_compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Without counting: the connections of the service's ports that its processes have open. */
+/* Without counting: how many connections of the service's ports the worker's processes have open.
+ */
 static int drain_check_count_held(const struct worker *w, const struct service *service,
                                   uint64_t *ret)
 {
@@ -73,7 +75,7 @@ static int drain_check_count_held(const struct worker *w, const struct service *
 	return r;
 }
 
-/* Whether no handshake is under way at its listeners any more. */
+/* Whether no handshake is in progress at the worker's listeners. */
 static bool drain_check_has_no_handshake(const struct worker *w, const struct service *service)
 {
 	uint64_t cookies[RPD_ENDPOINT_MAX], under_way = 0;
@@ -87,7 +89,7 @@ static bool drain_check_has_no_handshake(const struct worker *w, const struct se
 	return under_way == 0;
 }
 
-/* Whether nothing waits at its listeners. */
+/* Whether no connection waits in the queue of a listener. */
 static bool drain_check_queues_are_empty(const struct worker *w, const struct service *service)
 {
 	_cleanup_free_ struct listener *listeners = NULL;
@@ -103,8 +105,8 @@ static bool drain_check_queues_are_empty(const struct worker *w, const struct se
 	return true;
 }
 
-/* In the order in which a connection goes: what moves on while we look is seen where it comes to.
- */
+/* Checks handshakes, queues and open connections in this order, as a connection moves: one that
+ * moves on meanwhile is counted later. */
 bool drain_check_is_empty(const struct worker *w, uint64_t *ret_open)
 {
 	_cleanup_service_lock_ struct service *service = NULL;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "supervise/endpoints.h"
 
+#include "service/service_lock.h"
 #include "base/cleanup.h"
 #include "core/endpoint.h"
 #include "kern/steer.h"

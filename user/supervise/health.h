@@ -7,5 +7,5 @@
 /* Checks the worker's health from now on, if its configuration asks for that. */
 void health_watch(struct worker *w);
 
-/* After a reload: replaces the workers whose checks have failed during the reload. */
+/* After a reload: replaces the workers that became unhealthy during the reload. */
 void health_replace_unhealthy(struct supervisor *sup);

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "service/service_lock.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/parse.h"
@@ -18,9 +19,9 @@
 #include "kern/listener.h"
 #include "kern/spawn.h"
 
-#define PROBE_TCP_NS (NS_PER_S / 10) /* so long a connection has to stay open */
+#define PROBE_TCP_NS (NS_PER_S / 10) /* a connection must stay open this long */
 
-/* Of an HTTP answer the first line is of interest. */
+/* Only the first line of an HTTP answer is used. */
 #define PROBE_ANSWER_MAX 512
 
 struct health_probe {
@@ -46,7 +47,7 @@ struct health_probe {
 	char cgroup_name[32];
 };
 
-/* The connection is made, or won't be: the steering program may forget of it. */
+/* Ends the steering of this connection: it is made, or never will be. */
 static void health_probe_unregister(struct health_probe *run)
 {
 	_cleanup_service_lock_ struct service *service = NULL;
@@ -64,7 +65,7 @@ static void health_probe_end_command(struct health_probe *run)
 	if (run->cgroup_fd < 0)
 		return;
 	cgroup_kill(run->cgroup_fd);
-	if (run->pidfd >= 0) /* which is dead, or dies now */
+	if (run->pidfd >= 0) /* it is dead, or dies now */
 		waitid(P_PIDFD, run->pidfd, &(siginfo_t){}, WEXITED);
 	for (int i = 0; i < 100 && cgroup_is_populated(run->cgroup_fd); i++)
 		usleep(1000);
@@ -87,7 +88,7 @@ void health_probe_cancel(struct health_probe *run)
 	free(run);
 }
 
-/* The last that is done with it: whoever is told may free it. */
+/* Reports the result. done() may free the probe. */
 static void health_probe_finish(struct health_probe *run, bool ok, const char *why)
 {
 	char text[PROBE_ANSWER_MAX + 128];
@@ -112,19 +113,19 @@ static void health_probe_send_request(struct health_probe *run)
 	                 "Accept: */*\r\nConnection: close\r\n\r\n",
 	                 run->argument);
 
-	/* It fits into an empty send buffer. */
+	/* The request fits into an empty send buffer. */
 	if (n < 0 || send(run->fd, text, n, MSG_NOSIGNAL) != n)
 		health_probe_finish(run, false, "the connection was closed at once");
 }
 
-/* "HTTP/1.1 503 Service Unavailable": all but the version is worth telling. */
+/* Of "HTTP/1.1 503 Service Unavailable" all but the version is reported. */
 static void health_probe_judge_answer(struct health_probe *run)
 {
 	char *line = run->answer, *status;
 	int code = 0;
 
 	line[strcspn(line, "\r\n")] = '\0';
-	for (char *c = line; *c; c++) /* it may end up on a terminal */
+	for (char *c = line; *c; c++) /* the text may be printed on a terminal */
 		if ((unsigned char)*c < ' ' || *c == 0x7f)
 			*c = '?';
 	status = strchr(line, ' ');
@@ -217,7 +218,7 @@ static int health_probe_start_connection(struct health_probe *run,
 	run->service = request->service;
 	run->fd = listener_caller(endpoint, &run->from);
 	if (run->fd < 0)
-		return error_set(err, run->fd, "can't make a probe's socket: %s",
+		return error_set(err, run->fd, "can't create a probe's socket: %s",
 		                 strerror(-run->fd));
 	r = steer_probe_set(steer, &run->from, request->index);
 	if (r < 0)

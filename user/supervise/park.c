@@ -2,7 +2,7 @@
 #include "supervise/park.h"
 
 #include "base/clock.h"
-#include "service/service.h"
+#include "service/service_lock.h"
 #include "supervise/parking.h"
 #include "supervise/reload_state.h"
 #include "supervise/report.h"
@@ -28,15 +28,16 @@ static int park_on_timeout(sd_event_source *source, uint64_t now, void *data)
 	if (n < 0)
 		report_line(sup, "%s", err.text);
 	else
-		report_line(sup,
-		            "no worker is there after %g s: %d waiting connections were reset, new "
-		            "ones are refused until one is",
-		            (double)sup->plan->config.park_timeout / NS_PER_S, n);
+		report_line(
+		        sup,
+		        "no worker is up after %g s: %d waiting connections were reset; new ones "
+		        "are refused until a worker is up",
+		        (double)sup->plan->config.park_timeout / NS_PER_S, n);
 	return 0;
 }
 
-/* Somebody is in a slot: who waits goes to him. Also if nobody does yet: a handshake that has begun
- * meanwhile would end where nobody looks any more. */
+/* A worker listens: parked connections go to it. Also if none is parked yet: a handshake that is in
+ * progress would end in a queue that is no longer handed over. */
 static void park_hand_over(struct supervisor *sup)
 {
 	_cleanup_service_lock_ struct service *service = NULL;

@@ -16,7 +16,7 @@
 #include "supervise/report.h"
 #include "supervise/supervisor_request.h"
 
-/* In the file: of our configuration, and of the plan in force. */
+/* The two parts of the file: the configuration's command, and the one in force. */
 #define GIVEN    "given"
 #define IN_FORCE "in_force"
 
@@ -76,7 +76,7 @@ static struct json_object *persisted_command_format(const struct run_config *con
 	return part;
 }
 
-/* The file has all of it, or what it had before. */
+/* The file has all of it afterwards, or is unchanged. */
 static int persisted_command_write_file(const struct supervisor *sup,
                                         const struct run_config *config)
 {
@@ -109,7 +109,7 @@ int persisted_command_keep(const struct supervisor *sup, const struct run_config
 	}
 	r = persisted_command_write_file(sup, config);
 	return r < 0 ? error_set(err, r,
-	                         "can't note the new command in %s: %s; another supervisor would "
+	                         "can't keep the new command in %s: %s; another supervisor would "
 	                         "start the old one again",
 	                         sup->run_dir, strerror(-r))
 	             : 0;
@@ -117,7 +117,7 @@ int persisted_command_keep(const struct supervisor *sup, const struct run_config
 
 /* --- from the file */
 
-/* A configuration that is @like ours, but for what the part says. */
+/* A copy of @like with the command and label of the part. */
 static int persisted_command_read_part(struct json_object *file, const char *name,
                                        const struct run_config *like, struct run_config *ret)
 {
@@ -136,7 +136,7 @@ static int persisted_command_read_part(struct json_object *file, const char *nam
 	return 0;
 }
 
-/* As much of the command as a message needs. */
+/* The command for a message, cut to @size. */
 static const char *persisted_command_text(const struct run_config *config, char *buf, size_t size)
 {
 	size_t used = 0;
@@ -160,20 +160,19 @@ static void persisted_command_apply(struct supervisor *sup, const struct run_con
 		if (!persisted_command_is_same(in_force, sup->request->config))
 			report_line(
 			        sup,
-			        "the workers run '%s' (%s), which a reload has brought; those that "
-			        "are started from now on run what is given here",
+			        "the workers run '%s' (%s), which a reload has set; workers that "
+			        "are started from now on run the command given here",
 			        text, in_force->label);
-		/* Theirs isn't that of the command which is started from now on. */
+		/* The slots' label is not that of the command that is started from now on. */
 		if (strcmp(in_force->label, sup->request->config->label) != 0)
 			sup->plan->relabel = true;
 		persisted_command_forget(sup);
 		return;
 	}
-	report_line(
-	        sup,
-	        "the command is '%s' (%s), which a reload has brought; `reuseportd reload %s -- "
-	        "COMMAND` changes that",
-	        text, in_force->label, sup->name);
+	report_line(sup,
+	            "the command is '%s' (%s), which a reload has set; `reuseportd reload %s -- "
+	            "COMMAND` changes it",
+	            text, in_force->label, sup->name);
 	plan_unref(sup->plan);
 	sup->plan = plan;
 }
@@ -187,7 +186,7 @@ void persisted_command_restore(struct supervisor *sup)
 	run_config_init(&given);
 	run_config_init(&in_force);
 	persisted_command_file_path(sup, "command", path);
-	if (!cgroup_is_populated(sup->cgroup_fd)) /* nobody runs it any more */
+	if (!cgroup_is_populated(sup->cgroup_fd)) /* no worker runs it any more */
 		persisted_command_forget(sup);
 	if (access(path, F_OK) < 0)
 		return;
@@ -196,7 +195,8 @@ void persisted_command_restore(struct supervisor *sup)
 	    persisted_command_read_part(file, IN_FORCE, &sup->plan->config, &in_force) == 0)
 		persisted_command_apply(sup, &given, &in_force);
 	else
-		report_line(sup, "can't read %s: workers that are started run what is given here",
+		report_line(sup,
+		            "can't read %s: workers that are started run the command given here",
 		            path);
 	json_object_put(file);
 	run_config_free(&given);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/service_lock.h"
 #include "base/cleanup.h"
 #include "core/endpoint.h"
 #include "core/ready.h"
@@ -22,7 +23,7 @@
 
 /* --- into a slot */
 
-/* The first listener of each endpoint, which is the one with the lowest cookie. */
+/* The first listener of each endpoint: the one with the lowest cookie. */
 static void placement_choose_listeners(struct worker *w, const struct service *service,
                                        const struct listener *listeners, size_t n,
                                        struct newcomer *ret)
@@ -45,7 +46,7 @@ static void placement_choose_listeners(struct worker *w, const struct service *s
 	}
 }
 
-/* Of a worker that listens on nothing it is the main process that is in the slot. */
+/* A worker that listens on nothing is known by its main process. */
 static int placement_choose_main(const struct worker *w, struct newcomer *newcomer,
                                  struct error *err)
 {
@@ -57,8 +58,8 @@ static int placement_choose_main(const struct worker *w, struct newcomer *newcom
 	return r < 0 ? error_set(err, r, "pid %u has ended", w->pid) : 0;
 }
 
-/* Who of the worker's processes serves its listeners: the one that serves the first, and has the
- * others open as well. */
+/* Chooses the process that serves the worker's listeners: it serves the first one, and must have
+ * the others open as well. */
 static int placement_choose_owner(struct newcomer *newcomer, const struct holder *holders, size_t n,
                                   struct error *err)
 {
@@ -89,7 +90,7 @@ static int placement_choose_owner(struct newcomer *newcomer, const struct holder
 			return error_set(err, -ESRCH,
 			                 "no process of the worker has all its listeners open");
 	}
-	return owner ? 0 : error_set(err, -ENOENT, "listens on nothing any more");
+	return owner ? 0 : error_set(err, -ENOENT, "the worker does not listen any more");
 }
 
 static int placement_find_newcomer(struct worker *w, const struct service *service,
@@ -111,7 +112,7 @@ static int placement_find_newcomer(struct worker *w, const struct service *servi
 	return r < 0 ? r : placement_choose_owner(ret, holders, n_holders, err);
 }
 
-/* Its listener is where probes found it; a socket is in one array, and once only. */
+/* Takes the listener out of its place for probes: a socket can be in one array only, and once. */
 static void placement_close_to_probes(struct worker *w, struct service *service)
 {
 	if (!w->probing_listener)
@@ -121,7 +122,7 @@ static void placement_close_to_probes(struct worker *w, struct service *service)
 	w->probing_listener = false;
 }
 
-/* What the service knows of the worker from now on, and what it knows of it. */
+/* Copies what admit() has recorded of the worker. */
 static int placement_remember_row(struct worker *w, const struct service *service,
                                   struct error *err)
 {
@@ -135,8 +136,8 @@ static int placement_remember_row(struct worker *w, const struct service *servic
 	return 0;
 }
 
-/* The worker as a newcomer, with endpoints for all that it listens on. *ret_listeners, to which the
- * newcomer points, is the caller's to free. */
+/* Describes the worker as a newcomer, and adds endpoints for all its listeners. The newcomer points
+ * into *ret_listeners, which the caller frees. */
 static int placement_get_newcomer(struct worker *w, struct service *service,
                                   struct listener **ret_listeners, struct newcomer *ret,
                                   struct error *err)
@@ -154,8 +155,8 @@ static int placement_get_newcomer(struct worker *w, struct service *service,
 	return r;
 }
 
-/* The version that the slot gets with the worker, or NULL: it keeps its own, by which the user may
- * have switched. */
+/* The version that the slot gets with the worker. NULL: it keeps its own, which the user may have
+ * switched by. */
 static const char *placement_choose_label(const struct worker *w, const struct service *service)
 {
 	const struct rpd_slot *is = &steer_schedule(&service->steer)->slots[w->slot];
@@ -166,7 +167,7 @@ static const char *placement_choose_label(const struct worker *w, const struct s
 	return old[0] ? old : NULL;
 }
 
-/* What the slot's version was is noted, for who comes back. */
+/* Remembers the slot's label for the case that its former worker is recalled. */
 static void placement_note_label(const struct worker *w, const struct service *service)
 {
 	const struct rpd_schedule *s = steer_schedule(&service->steer);
@@ -213,7 +214,7 @@ static int placement_free_probe_index(const struct supervisor *sup, struct error
 	for (unsigned int i = 0; i < RPD_PROBE_MAX; i++)
 		if (!taken[i])
 			return i;
-	return error_set(err, -EBUSY, "%u other workers are probed at the same time",
+	return error_set(err, -EBUSY, "%u other workers are being probed at the same time",
 	                 RPD_PROBE_MAX);
 }
 
@@ -228,7 +229,7 @@ int placement_open_to_probes(struct worker *w, struct service *service, unsigned
 
 	if (r < 0)
 		return r;
-	while (!newcomer.listeners[e]) /* it has one: else there were no newcomer */
+	while (!newcomer.listeners[e]) /* a newcomer has at least one */
 		e++;
 	*ret_endpoint = e;
 	*ret_index = RPD_SLOT_PROBE + w->probe_at;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "service/service_lock.h"
 #include "base/cleanup.h"
 #include "core/endpoint.h"
 #include "kern/sockdiag.h"
@@ -42,8 +43,8 @@ void port_rival_note(struct worker *w)
 		if (it->uid == uid || !port_rival_is_port_of(config, service, it->port))
 			continue;
 		snprintf(w->why + used, sizeof(w->why) - used,
-		         "; a process of user %u listens on %s, and the workers are of user %u: "
-		         "users can't share a port",
+		         "; a process of user %u listens on %s, but the workers run as user %u, "
+		         "and users can't share a port",
 		         it->uid, endpoint_format(it, text, sizeof(text)), uid);
 		return;
 	}

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "service/service_lock.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "core/endpoint.h"
@@ -185,7 +186,7 @@ static void readiness_check_further(struct worker *w, bool listens)
 	} else if (readiness_is_told(w)) {
 		readiness_become_ready(w);
 	} else {
-		snprintf(w->why, sizeof(w->why), "has not said that it is ready within %g s (%s)",
+		snprintf(w->why, sizeof(w->why), "did not report within %g s that it is ready (%s)",
 		         (double)config->ready_timeout / NS_PER_S,
 		         config->ready == READY_NOTIFY ? "sd_notify READY=1"
 		                                       : "process.send('ready')");
@@ -202,7 +203,7 @@ void readiness_check(struct worker *w)
 	if (w->state != WORKER_STARTING)
 		return;
 	r = worker_listeners_find(w, &listeners, &n, &err);
-	/* Connections may wait for the first worker as soon as it is known where. */
+	/* Clients may wait for the slot's first worker as soon as its endpoints are known. */
 	if (r == 0 && n && !w->sup->slots[w->slot].current)
 		r = endpoints_add(w->sup, listeners, n, &err);
 	if (r < 0) {

@@ -43,7 +43,7 @@ static void reload_set_plan(struct slot *it, struct plan *plan)
 	it->plan = plan ? plan_ref(plan) : NULL;
 }
 
-/* How many more may leave their slots now without the last one that is live. */
+/* How many more workers may leave their slots now, so that one stays live. */
 static unsigned int reload_spare(const struct supervisor *sup)
 {
 	unsigned int live = 0;
@@ -55,7 +55,7 @@ static unsigned int reload_spare(const struct supervisor *sup)
 	return live ? live - 1 : 0;
 }
 
-/* Starts a worker in the slot; the reload is told of a failure. */
+/* Starts a worker in the slot. A failure counts as the reload's. */
 static void reload_start_worker(struct supervisor *sup, unsigned int slot)
 {
 	struct error err = {};
@@ -64,7 +64,7 @@ static void reload_start_worker(struct supervisor *sup, unsigned int slot)
 		reload_note_failed(sup, slot, NULL, err.text);
 }
 
-/* A new worker for the slot; in place, when the old one is gone (reload_note_gone()). */
+/* Starts a new worker for the slot. With in-place the old one ends first: reload_note_gone(). */
 static void reload_start(struct supervisor *sup, unsigned int slot)
 {
 	struct slot *it = &sup->slots[slot];
@@ -108,14 +108,15 @@ static void reload_commit(struct supervisor *sup)
 	struct slots added = {};
 	unsigned int was, n_before = sup->n_slots;
 
-	report_line(sup, "%s: %u of %zu workers are new ones", restored ? "restored" : "reload",
+	report_line(sup, "%s: %u of %zu workers are new", restored ? "restored" : "reload",
 	            replaced, it->rollout.slots.n);
 	strcpy(why, it->why);
 	was = sup->plan->config.workers;
 	for (size_t i = 0; i < it->rollout.slots.n; i++)
 		sup->slots[it->rollout.slots.at[i]].old_label[0] = '\0';
-	it->plan->relabel &= failed > 0; /* of the new command are all the others from now on */
-	/* A command of which no worker has come up is not the one that the next crash starts. */
+	it->plan->relabel &=
+	        failed > 0; /* all workers that start from now on have the new command */
+	/* A command that no worker has come up with must not be started after the next crash. */
 	if (!restored && it->of_all && it->plan != sup->plan && replaced > 0) {
 		if (persisted_command_keep(sup, &it->plan->config, &err) < 0)
 			report_line(sup, "%s", err.text);
@@ -128,7 +129,7 @@ static void reload_commit(struct supervisor *sup)
 		if (w->state == WORKER_HELD)
 			worker_event(w, WORKER_EVENT_RETIRE);
 	}
-	/* What `scale` has set holds, unless the configuration has another number than before. */
+	/* The number that `scale` has set holds, unless the configuration's number has changed. */
 	if (sup->plan->config.workers != was &&
 	    slot_scale(sup, sup->plan->config.workers, &err) < 0) {
 		report_line(sup, "%s", err.text);
@@ -145,14 +146,14 @@ static void reload_commit(struct supervisor *sup)
 	control_answer_reload(sup, failed || restored ? EXIT_REFUSED : EXIT_OK, why, &added);
 }
 
-/* Nobody had it, nor was to. */
+/* Whether the slot had no worker before, and was to get none. */
 static bool reload_was_empty(const struct reload *it, unsigned int slot)
 {
 	return it->was[slot] == RPD_RUN_FAILED || it->was[slot] == RPD_RUN_STOPPED;
 }
 
-/* The slot has again who had it before, or one that is started like him; or it is failed, or
- * stopped, again. */
+/* Gives the slot back to its old worker, or starts one with the old command; or leaves it failed or
+ * stopped, as it was. */
 static void reload_roll_back_slot(struct supervisor *sup, unsigned int slot,
                                   enum rollout_phase phase)
 {
@@ -171,8 +172,8 @@ static void reload_roll_back_slot(struct supervisor *sup, unsigned int slot,
 		slot_start(sup, slot);
 }
 
-/* In place the old workers are gone: with another command those that were replaced are replaced
- * again, by such of the old command. Returns whether that is necessary, and begun. */
+/* With in-place the old workers are gone. If the command was another one, begins a second pass that
+ * replaces the new workers by workers of the old command. Returns whether it has begun one. */
 static bool reload_restore(struct supervisor *sup)
 {
 	struct reload *it = sup->reload;
@@ -185,8 +186,7 @@ static bool reload_restore(struct supervisor *sup)
 			replaced.at[replaced.n++] = it->rollout.slots.at[i];
 	if (replaced.n == 0)
 		return false;
-	report_line(sup, "the old command is started again in the %zu slots that were replaced",
-	            replaced.n);
+	report_line(sup, "the old command is started again in %zu slots", replaced.n);
 	rollout_begin(&it->rollout, &replaced, it->rollout.batch, true);
 	plan_unref(it->plan);
 	it->plan = plan_ref(sup->plan);
@@ -195,14 +195,15 @@ static bool reload_restore(struct supervisor *sup)
 	return true;
 }
 
-/* Returns whether the reload is over, and freed. */
+/* Returns whether the reload has ended, and is freed. */
 static bool reload_roll_back(struct supervisor *sup)
 {
 	struct reload *it = sup->reload;
 	const struct rollout was = it->rollout;
 	char why[sizeof(it->why)];
 
-	log_line("%s: reload failed: %s", sup->name, it->why); /* who asked is told last */
+	log_line("%s: reload failed: %s", sup->name,
+	         it->why); /* clients get this with their answer */
 	it->rolling_back = true;
 	for (size_t i = 0; i < was.slots.n; i++)
 		reload_roll_back_slot(sup, was.slots.at[i], was.phase[i]);
@@ -212,14 +213,14 @@ static bool reload_roll_back(struct supervisor *sup)
 	reload_free(sup);
 	endpoints_trim(sup);
 	if (supervisor_state_has_worker(sup))
-		report_line(sup, "the old workers serve on");
+		report_line(sup, "the old workers keep serving");
 	health_replace_unhealthy(sup);
 	slot_start_waiting(sup);
 	control_answer_reload(sup, EXIT_REFUSED, why, NULL);
 	return true;
 }
 
-/* Does all that can be done now. What it does may make things happen that ask for more of it. */
+/* Does all that can be done now. This may cause events that call it again: see `advancing`. */
 static void reload_advance(struct supervisor *sup)
 {
 	struct reload *it = sup->reload;
@@ -258,10 +259,10 @@ int reload_begin(struct supervisor *sup, const struct slots *slots, struct plan 
 
 	reload_list_slots(sup, &all);
 	if (sup->reload)
-		return error_set(err, -EBUSY,
-		                 "service '%s': workers are being replaced already; try again when "
-		                 "that is through",
-		                 sup->name);
+		return error_set(
+		        err, -EBUSY,
+		        "service '%s': a reload is in progress; retry when it has finished",
+		        sup->name);
 	if (sup->stopping)
 		return error_set(err, -EBUSY, "service '%s' is being stopped", sup->name);
 	sup->reload = calloc(1, sizeof(*sup->reload));
@@ -271,7 +272,7 @@ int reload_begin(struct supervisor *sup, const struct slots *slots, struct plan 
 	sup->reload->in_place = ways->in_place;
 	sup->reload->of_all = slots->n >= all.n;
 	rollout_begin(&sup->reload->rollout, slots, ways->batch, ways->keep_going);
-	/* A replacement that is under way, or comes after a pause, is of the old command. */
+	/* A worker that is starting, or is started after a pause, has the old command. */
 	for (size_t i = 0; i < slots->n; i++) {
 		struct slot *it = &sup->slots[slots->at[i]];
 		struct worker *next = it->next;
@@ -307,7 +308,7 @@ void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct 
 	int phase = reload_state_phase(sup, slot);
 
 	if (phase != ROLLOUT_STARTED && phase != ROLLOUT_REPLACED)
-		return; /* it was an old one */
+		return; /* it was an old worker */
 	if (!w)
 		snprintf(it->why, sizeof(it->why), "slot %u: %s", slot, why);
 	else if (w->why[0])
@@ -315,7 +316,7 @@ void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct 
 		         w->pid, w->why);
 	else
 		snprintf(it->why, sizeof(it->why), "slot %u: the new worker (pid %u) ended (%s)",
-		         slot, w->pid, w->end[0] ? w->end : "how is not known");
+		         slot, w->pid, w->end[0] ? w->end : "it is not known how");
 	if (tail[0]) {
 		size_t used = strlen(it->why), keep = sizeof(it->why) - used - 64;
 		size_t n = strlen(tail);
@@ -334,7 +335,7 @@ void reload_note_gone(struct supervisor *sup, const struct worker *w)
 	if (!reload_state_waits_for_room(sup, w->slot))
 		return;
 	for (const struct worker *other = sup->workers; other; other = other->next)
-		if (other->slot == w->slot) /* it was one from before the old one */
+		if (other->slot == w->slot) /* another former worker is still there */
 			return;
 	reload_start_worker(sup, w->slot);
 	park_update(sup);

@@ -14,7 +14,7 @@
 #include "kern/cgroup.h"
 #include "service/run_dir.h"
 
-#define END_NS (5 * NS_PER_S) /* so long what was killed may take to end */
+#define END_NS (5 * NS_PER_S) /* how long killed processes may take to end */
 
 static void service_cgroup_await_end(int fd)
 {
@@ -25,7 +25,7 @@ static void service_cgroup_await_end(int fd)
 		nanosleep(&pause, NULL);
 }
 
-/* All are killed first, and only then waited for. */
+/* Kills all of them first, then waits for each. */
 static int service_cgroup_end_named(const char *path, char *const *names, size_t n)
 {
 	int r = 0;
@@ -76,7 +76,8 @@ void service_cgroup_clear(struct supervisor *sup)
 		fprintf(stderr, "%s: %s\n", sup->name, err.text);
 }
 
-/* Of a service that is new nothing is to be kept, wherever an earlier one of the name was. */
+/* A new service starts with an empty cgroup: ends what an earlier one of its name has left, also in
+ * another place. */
 static int service_cgroup_make(struct supervisor *sup, const char *noted, struct error *err)
 {
 	int r = cgroup_service(sup->name, true, sup->cgroup_path, err);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "service/service_lock.h"
 #include "base/cleanup.h"
 #include "kern/cgroup.h"
 #include "kern/hook.h"
@@ -38,8 +39,8 @@ static int setup_make_cgroup(struct supervisor *sup, bool taken_over, struct err
 	return hook_attach(sup->cgroup_fd, ports, config->n_listens, &sup->hook, err);
 }
 
-/* The addresses that were named. Where workers that are free to choose listen is known when the
- * first of them does. Returns how many. */
+/* The endpoints that `listen` names with an address. Others are added when the first worker listens
+ * on them. Returns how many. */
 static size_t setup_list_endpoints(const struct run_config *config,
                                    struct rpd_endpoint ret[RPD_ENDPOINT_MAX])
 {
@@ -54,7 +55,7 @@ static size_t setup_list_endpoints(const struct run_config *config,
 	return n;
 }
 
-/* Makes the service, or takes it over. Returns 1 if it was taken over. */
+/* Makes the service, or takes it over. Returns 1 if it has taken it over. */
 static int setup_make_service(struct supervisor *sup, struct error *err)
 {
 	const struct run_config *config = &sup->plan->config;
@@ -72,8 +73,8 @@ static int setup_make_service(struct supervisor *sup, struct error *err)
 
 	if (taken < 0)
 		return taken;
-	sup->made = !taken; /* what was there before us is not ours to remove */
-	r = parking_open(&sup->parking, &sup->service, err); /* from the start */
+	sup->made = !taken; /* a service that was taken over is not removed on failure */
+	r = parking_open(&sup->parking, &sup->service, err); /* connections may come from now on */
 	service_unlock(&sup->service);
 	return r < 0 ? r : taken;
 }
@@ -99,8 +100,7 @@ void setup_remove_dir(const struct supervisor *sup)
 	run_dir_remove(sup->name);
 }
 
-/* The pins last: as long as they are there the next `stop`, or supervisor, knows that something may
- * be left. */
+/* The pins go last: as long as they exist, the next `stop` or supervisor looks for what is left. */
 void setup_remove(struct supervisor *sup)
 {
 	_cleanup_service_lock_ struct service *service = NULL;
@@ -121,6 +121,7 @@ void setup_remove(struct supervisor *sup)
 	if (service_lock(&sup->service, &service, &err) < 0 ||
 	    service_remove(service, false, &err) < 0)
 		log_line("%s: %s", sup->name, err.text);
-	control_free(sup->control, sup->status); /* who waits for the end is told when it is one */
+	control_free(sup->control,
+	             sup->status); /* clients that wait for the end get their answer now */
 	sup->control = NULL;
 }

@@ -21,7 +21,7 @@ void shutdown_begin(struct supervisor *sup)
 		it->timer = sd_event_source_disable_unref(it->timer);
 		it->current = it->next = NULL;
 	}
-	report_line(sup, again ? "killing what is left" : "stopping");
+	report_line(sup, again ? "killing the workers that are left" : "stopping");
 	parking_close(&sup->parking);
 	for (struct worker *w = sup->workers; w; w = next) {
 		next = w->next;

@@ -61,7 +61,7 @@ static int slot_on_pause_over(sd_event_source *source, uint64_t now, void *data)
 	struct slot *it = data;
 
 	it->timer = sd_event_source_disable_unref(it->timer);
-	/* Else it is started when one of those that are starting is ready. */
+	/* Else slot_start_waiting() starts it when another worker is ready. */
 	if (slot_n_starting(it->sup) < slot_starts_max() || it->current)
 		slot_start(it->sup, it->number);
 	return 0;
@@ -74,7 +74,7 @@ void slot_leave(struct supervisor *sup, unsigned int slot, enum rpd_run run, boo
 	report_change(sup);
 }
 
-/* No other is started. Its worker may have done what it is there for. */
+/* Its worker is not restarted; a job may have finished. */
 static void slot_leave_empty(struct supervisor *sup, unsigned int slot, bool failed)
 {
 	report_line(sup, "slot %u: %s, and not started again", slot, failed ? "failed" : "stopped");
@@ -86,7 +86,7 @@ static void slot_give_up(struct supervisor *sup, unsigned int slot, const char *
 	const struct slot *it = &sup->slots[slot];
 
 	if (it->current) {
-		report_line(sup, "slot %u: pid %u stays: none could take its place: %s", slot,
+		report_line(sup, "slot %u: pid %u stays, as it could not be replaced: %s", slot,
 		            it->current->pid, why);
 		return;
 	}
@@ -110,7 +110,6 @@ static void slot_start_after(struct supervisor *sup, unsigned int slot, int64_t 
 	                           slot_on_pause_over, it);
 }
 
-/* What to do when the slot has lost, or did not get, a worker: start another after a pause. */
 void slot_start_later(struct supervisor *sup, unsigned int slot, int64_t uptime)
 {
 	struct slot *it = &sup->slots[slot];
@@ -124,7 +123,7 @@ void slot_start_later(struct supervisor *sup, unsigned int slot, int64_t uptime)
 		if (it->crashes > 1)
 			snprintf(why, sizeof(why), "%u crashes in a row", it->crashes);
 		else
-			snprintf(why, sizeof(why), "it has crashed");
+			snprintf(why, sizeof(why), "its worker has crashed");
 		slot_give_up(sup, slot, why);
 		return;
 	}
@@ -163,7 +162,7 @@ void slot_start(struct supervisor *sup, unsigned int slot)
 		slot_leave_empty(sup, slot, true);
 	else if (it->proven)
 		slot_start_later(sup, slot, 0);
-	else /* a command that could never be started won't start later either */
+	else /* a command that could never be started will not start later */
 		slot_give_up(sup, slot, "it can't be started");
 }
 
@@ -199,7 +198,7 @@ void slot_ask_start(struct supervisor *sup, unsigned int slot)
 
 	it->crashes = 0;
 	it->proven = false;
-	it->timer = sd_event_source_disable_unref(it->timer); /* now, not after the pause */
+	it->timer = sd_event_source_disable_unref(it->timer); /* not after the pause */
 	it->run = RPD_RUN_STARTING;
 	placement_note_run(sup, slot);
 }
@@ -237,13 +236,13 @@ static void slot_report_loss(const struct worker *w, bool was_up)
 
 	if (was_up)
 		report_line(w->sup, "slot %u: pid %u has ended (%s)", w->slot, w->pid,
-		            w->end[0] ? w->end : "how is not known");
+		            w->end[0] ? w->end : "it is not known how");
 	else
 		report_line(w->sup, "slot %u: pid %u %s", w->slot, w->pid, w->why);
 	if (!was_up && tail[0] && !reload_state_prints_output(w->sup, w->slot)) {
 		char text[4096];
 
-		/* Those who wait have not seen it; the log, or a file, has it already. */
+		/* For clients that wait: the log, or a file, has the worker's output already. */
 		snprintf(text, sizeof(text), "slot %u: its last lines were:\n%s", w->slot, tail);
 		control_send_line(w->sup, text);
 	}
@@ -267,12 +266,12 @@ enum slot_loss slot_lose(struct worker *w)
 	if (sup->stopping)
 		return SLOT_LOSS_DONE;
 	if (reload_state_has(sup, w->slot)) {
-		/* Until its successor is ready; or until the reload comes to it, or is over. */
+		/* The slot stays empty until its new worker is ready or the reload ends. */
 		if (!it->current)
 			slot_set_run(sup, w->slot, it->next ? RPD_RUN_STARTING : RPD_RUN_BACKOFF);
 		return it->next ? SLOT_LOSS_DONE : SLOT_LOSS_RELOAD;
 	}
-	if (it->next) { /* another is under way already */
+	if (it->next) { /* another worker is starting */
 		slot_set_run(sup, w->slot, RPD_RUN_STARTING);
 		return SLOT_LOSS_DONE;
 	}
@@ -285,8 +284,8 @@ enum slot_loss slot_lose(struct worker *w)
 	return SLOT_LOSS_DONE;
 }
 
-/* It serves, and so is never given up; but a program whose every worker is too big, or not well, is
- * not started again and again without a pause. */
+/* The worker serves, so its slot is never given up. But if all workers of a program grow too big or
+ * become unhealthy, it is not started again and again without a pause. */
 void slot_restart_worker(struct supervisor *sup, unsigned int slot, const char *why)
 {
 	struct slot *it = &sup->slots[slot];
@@ -302,8 +301,8 @@ void slot_restart_worker(struct supervisor *sup, unsigned int slot, const char *
 		pause = config->restart_delay + config->backoff_max;
 	}
 	if (pause)
-		snprintf(after, sizeof(after), ", after %g s", (double)pause / NS_PER_S);
-	report_line(sup, "slot %u: %s: another is started to take its place%s", slot, why, after);
+		snprintf(after, sizeof(after), " after %g s", (double)pause / NS_PER_S);
+	report_line(sup, "slot %u: %s: it is replaced%s", slot, why, after);
 	slot_start_after(sup, slot, pause);
 }
 
@@ -358,8 +357,10 @@ int slot_scale(struct supervisor *sup, unsigned int n, struct error *err)
 	int r = 0;
 
 	if (sup->reload || sup->stopping)
-		return error_set(err, -EBUSY, "service '%s': workers are being replaced; try again",
-		                 sup->name);
+		return error_set(err, -EBUSY, "service '%s': %s", sup->name,
+		                 sup->stopping
+		                         ? "it is being stopped"
+		                         : "a reload is in progress; retry when it has finished");
 	for (unsigned int slot = n; r == 0 && slot < before; slot++)
 		r = slot_stop(sup, slot, err);
 	if (r == 0)

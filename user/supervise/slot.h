@@ -16,7 +16,7 @@ int slot_try_start(struct supervisor *sup, unsigned int slot, struct error *err)
 
 /* Starts workers in slots that wait for one, as many as may start at the same time. */
 void slot_start_waiting(struct supervisor *sup);
-/* Starts workers in slots whose worker has ended and is not restarted by itself. */
+/* Starts workers in slots that a worker without `restart` has left by its end. */
 void slot_start_ended(struct supervisor *sup);
 /* Sets a slot that has no worker to be started by slot_start_waiting() at once. */
 void slot_ask_start(struct supervisor *sup, unsigned int slot);
@@ -34,11 +34,12 @@ enum slot_loss {
 /* The worker has failed, or has died in its slot: does what the slot's restart policy says. */
 enum slot_loss slot_lose(struct worker *w);
 
-/* Takes the worker out of its slot, and lets it end when its connections have. */
+/* Takes the worker out of its slot, lets it end when its connections have ended, and starts another
+ * one as after a crash. */
 int slot_retire(struct worker *w, struct error *err);
 
-/* Starts another worker in place of the one that is in the slot, without a reload. After a pause if
- * that one was replaced soon after its own start. */
+/* Starts a worker that replaces the slot's current one, without a reload; after a pause, if the
+ * current one was itself replaced soon after its start. */
 void slot_restart_worker(struct supervisor *sup, unsigned int slot, const char *why);
 
 /* The slot's worker ends, and no other is started. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/service_lock.h"
 #include "base/cleanup.h"
 #include "kern/hook.h"
 #include "supervise/config_drift.h"
@@ -39,7 +40,7 @@ static int supervisor_admit(struct worker *w, struct error *err)
 	struct service *service = NULL;
 	int r = service_lock(&sup->service, &service, err);
 
-	/* One lock for all that belongs to it. */
+	/* One lock for all of it. */
 	if (r == 0) {
 		r = placement_admit(w, err);
 		if (r == 0)
@@ -75,7 +76,7 @@ static const struct worker_events supervisor_events = {
 
 /* --- changes, and the end */
 
-/* Services that have failed wait for each other, and can be seen and started until then. */
+/* A service that has failed stays, and can be started again, until all services have. */
 static void supervisor_check_others(const struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->all->n; i++)
@@ -110,10 +111,10 @@ static int supervisor_on_change(sd_event_source *source, void *data)
 	timers_update(sup);
 	if (!sup->stopping && supervisor_state_is_finished(sup)) {
 		if (!sup->nothing_left)
-			report_line(sup, "no worker is left that could be started");
+			report_line(sup, "no worker is left to be started");
 		sup->nothing_left = sup->announced = true;
 		if (supervisor_state_has_work(sup) &&
-		    sup->plan->config.restart) /* a job is over when it is */
+		    sup->plan->config.restart) /* jobs that are not restarted have finished */
 			return 0;
 		shutdown_begin(sup);
 		supervisor_check_others(sup);
@@ -123,7 +124,7 @@ static int supervisor_on_change(sd_event_source *source, void *data)
 	if (!sup->announced && !sup->stopping && supervisor_state_is_settled(sup))
 		supervisor_announce(sup);
 	if (sup->announced && !sup->reload)
-		malloc_trim(0); /* a start takes more than the months after it */
+		malloc_trim(0); /* the start has needed more memory than the service will need */
 	return 0;
 }
 
@@ -143,7 +144,7 @@ int supervisor_start(struct supervisor *sup, struct error *err)
 	if (r >= 0)
 		r = sd_event_add_defer(sup->loop, &sup->on_change, supervisor_on_change, sup);
 	if (r >= 0 && !taken)
-		persisted_command_forget(sup); /* somebody else's, if it is there */
+		persisted_command_forget(sup); /* left by an earlier service of this name */
 	if (r >= 0 && taken)
 		r = takeover(sup, err);
 	if (r >= 0 && taken && !sup->request->stop)

@@ -13,5 +13,5 @@ struct supervisor_request {
 	int (*reread)(const char *service, struct run_config *ret, void *data, struct error *err);
 	void *data;
 	char *const *self; /* the command line of this process, for the re-exec by SIGUSR2 */
-	bool stop;         /* take over what is there, and stop it */
+	bool stop;         /* take over the service, and stop it */
 };

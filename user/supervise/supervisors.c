@@ -59,19 +59,18 @@ static int supervisors_on_hangup(sd_event_source *source, const struct signalfd_
 	return 0;
 }
 
-/* That it is being stopped, or how far a reload is, who we then are would not know. */
-static bool supervisors_is_at_rest(struct supervisor *sup)
+/* After a re-exec the supervisor does not know of a stop or a reload that is in progress. */
+static bool supervisors_is_idle(struct supervisor *sup)
 {
 	if (sup->stopping)
-		report_line(sup, "not executed anew: it is being stopped");
+		report_line(sup, "re-exec refused: the service is being stopped");
 	else if (sup->reload)
 		report_line(sup,
-		            "not executed anew: workers are being replaced; send it again when "
-		            "that is through");
+		            "re-exec refused: a reload is in progress; retry when it has finished");
 	return !sup->stopping && !sup->reload;
 }
 
-/* Who we are to be reads the same files, and can't come back if they are wrong. */
+/* After the re-exec the same files are read, and there is no way back if they have errors. */
 static bool supervisors_can_reexec(struct supervisors *all)
 {
 	for (size_t i = 0; i < all->n; i++) {
@@ -82,12 +81,12 @@ static bool supervisors_can_reexec(struct supervisors *all)
 
 		if (sup->ended)
 			continue;
-		if (!supervisors_is_at_rest(sup))
+		if (!supervisors_is_idle(sup))
 			return false;
 		if (!request->reread)
 			continue;
 		if (request->reread(sup->name, &config, request->data, &err) < 0) {
-			report_line(sup, "not executed anew, going on: %s", err.text);
+			report_line(sup, "re-exec refused: %s", err.text);
 			return false;
 		}
 		run_config_free(&config);
@@ -95,7 +94,7 @@ static bool supervisors_can_reexec(struct supervisors *all)
 	return true;
 }
 
-/* All that we have open is close-on-exec; who we then are takes over what we leave. */
+/* All descriptors are close-on-exec; the new process takes over the services. */
 static int supervisors_on_reexec(sd_event_source *source, const struct signalfd_siginfo *info,
                                  void *data)
 {
@@ -103,11 +102,12 @@ static int supervisors_on_reexec(sd_event_source *source, const struct signalfd_
 
 	if (!supervisors_can_reexec(all))
 		return 0;
-	log_line("reuseportd: executing %s anew", all->self[0]);
+	log_line("reuseportd: re-exec of %s", all->self[0]);
 	spawn_restore_files();
 	execvp(all->self[0], all->self);
 	spawn_raise_files();
-	log_line("reuseportd: can't execute %s: %s; going on", all->self[0], strerror(errno));
+	log_line("reuseportd: can't execute %s: %s; this process goes on", all->self[0],
+	         strerror(errno));
 	return 0;
 }
 
@@ -138,7 +138,7 @@ static int supervisors_add_signals(struct supervisors *all)
 
 /* --- children, and systemd */
 
-/* Whether a child is one that is waited for by its pidfd. */
+/* Whether another event source waits for this child by its pidfd. */
 static bool supervisors_is_ours(uint32_t pid, void *data)
 {
 	const struct supervisors *all = data;
@@ -151,8 +151,8 @@ static bool supervisors_is_ours(uint32_t pid, void *data)
 	return false;
 }
 
-/* What systemd is told. That we are ready: when all workers have come up, or failed, of every
- * service; one that could not be started at all has ended, and the others need not wait for it. */
+/* Reports READY=1 to systemd when the slots of every service have settled; a service that has ended
+ * counts as settled. Reports STOPPING=1 when all services are being stopped. */
 static void supervisors_notify_systemd(struct supervisors *all)
 {
 	bool settled = true, serving = false;
@@ -181,7 +181,7 @@ static int supervisors_on_idle(sd_event_source *source, void *data)
 
 /* --- the loop */
 
-/* Ends what was begun of the services, after a failure at the start. */
+/* After a failure at the start: removes the services that were made. */
 static void supervisors_undo(struct supervisors *all)
 {
 	for (size_t i = 0; i < all->n; i++) {
@@ -200,7 +200,7 @@ static int supervisors_run_all(struct supervisors *all, const struct supervisor_
                                size_t n, struct error *err)
 {
 	int status = EXIT_OK;
-	bool waited = false; /* for our standard output */
+	bool waited = false; /* for standard output */
 
 	for (size_t i = 0; i < n; i++) {
 		all->list[i] = supervisor_new(all, &requests[i]);
@@ -243,11 +243,11 @@ static bool supervisors_log_waiting(const char *service)
 int supervisors_run(const struct supervisor_request *requests, size_t n, struct error *err)
 {
 	struct supervisors all = {.self = requests[0].self};
-	struct reaper *orphans = NULL;
+	struct reaper *reaper = NULL;
 	sd_event_source *idle = NULL;
 	int r = sd_event_new(&all.loop);
 
-	spawn_raise_files(); /* some five for each worker */
+	spawn_raise_files(); /* each worker takes about five descriptors */
 	all.list = calloc(n, sizeof(*all.list));
 	if (r >= 0 && !all.list)
 		r = -ENOMEM;
@@ -256,7 +256,7 @@ int supervisors_run(const struct supervisor_request *requests, size_t n, struct 
 	if (r >= 0)
 		r = supervisors_add_signals(&all);
 	if (r >= 0)
-		r = reaper_new(all.loop, supervisors_is_ours, &all, &orphans);
+		r = reaper_new(all.loop, supervisors_is_ours, &all, &reaper);
 	pins_set_waiting(supervisors_log_waiting, PINS_PATIENCE_MS);
 	if (r >= 0)
 		r = sd_event_add_post(all.loop, &idle, supervisors_on_idle, &all);
@@ -265,7 +265,7 @@ int supervisors_run(const struct supervisor_request *requests, size_t n, struct 
 	else
 		r = supervisors_run_all(&all, requests, n, err);
 	sd_event_source_disable_unref(idle);
-	reaper_free(orphans);
+	reaper_free(reaper);
 	for (size_t i = 0; i < all.n; i++)
 		supervisor_free(all.list[i]);
 	free(all.list);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/service_lock.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/strv.h"
@@ -26,7 +27,7 @@
 #include "supervise/worker.h"
 #include "supervise/worker_start.h"
 
-/* Whether one of its processes has it open. */
+/* Whether a process of the worker has the listener open. */
 static bool takeover_has_open(const struct worker *w, const struct listener *listener)
 {
 	_cleanup_free_ struct holder *holders = NULL;
@@ -38,9 +39,10 @@ static bool takeover_has_open(const struct worker *w, const struct listener *lis
 	       proc_holders_among(pids, n_pids, listener, 1, &holders, &n, &ignored) == 0 && n > 0;
 }
 
-/* The slot that one of its listeners is in, or -1. By the cgroup that made it; of one that was
- * passed to it that is the supervisor's. Not by who polls it: a pre-fork program replaces its
- * children as it likes. */
+/* The slot that has one of the worker's listeners, or -1. Listeners are matched by the cgroup that
+ * made them; one that was passed to the worker was made in the supervisor's, and is matched by the
+ * processes that have it open. The process that polls it says nothing: a pre-fork program may
+ * replace its children. */
 static int takeover_find_slot(const struct worker *w, const struct observed *o)
 {
 	for (size_t i = 0; i < o->n_listeners; i++)
@@ -55,7 +57,7 @@ static int takeover_find_slot(const struct worker *w, const struct observed *o)
 	return -1;
 }
 
-/* Whether it is in its slot without any listener, from the beginning (placement_admit()). */
+/* Whether the worker is in its slot without a listener (placement_admit()). */
 static bool takeover_is_in_slot(const struct worker *w, const struct observed *o)
 {
 	const struct rpd_worker *row = &o->slots[w->slot].worker;
@@ -71,7 +73,7 @@ static bool takeover_is_in_slot(const struct worker *w, const struct observed *o
 	return false;
 }
 
-/* Of who is in no slot: the account by its listeners, if it was in one before. */
+/* For a worker in no slot: finds the account that its listeners had when it was in one. */
 static void takeover_find_account(struct worker *w, const struct service *service,
                                   const struct observed *o)
 {
@@ -88,7 +90,7 @@ static void takeover_find_account(struct worker *w, const struct service *servic
 	}
 }
 
-static void takeover_stay(struct worker *w, const struct rpd_worker *row)
+static void takeover_keep(struct worker *w, const struct rpd_worker *row)
 {
 	struct slot *it = &w->sup->slots[w->slot];
 
@@ -102,7 +104,8 @@ static void takeover_stay(struct worker *w, const struct rpd_worker *row)
 	report_line(w->sup, "slot %u: pid %u is taken over", w->slot, w->pid);
 }
 
-/* Who isn't to stay gets no connections any more before it is told to go. */
+/* Keeps the worker in its slot, or takes it out: it gets no new connections before it is drained.
+ */
 static int takeover_place(struct worker *w, struct service *service, struct observed *o,
                           struct error *err)
 {
@@ -111,7 +114,7 @@ static int takeover_place(struct worker *w, struct service *service, struct obse
 	if (slot < 0 && w->slot < o->n_slots && takeover_is_in_slot(w, o))
 		slot = w->slot;
 	if (slot == (int)w->slot && w->slot < w->sup->n_slots && !w->sup->slots[slot].current) {
-		takeover_stay(w, &o->slots[slot].worker);
+		takeover_keep(w, &o->slots[slot].worker);
 		return 0;
 	}
 	takeover_find_account(w, service, o);
@@ -134,7 +137,8 @@ static bool takeover_has_worker(const struct supervisor *sup, const char *cgroup
 	return false;
 }
 
-/* What is left of one that has ended. Its name isn't used again: it may take a while. */
+/* Passes on the output that a former worker has left. Its number is not used again, as passing it
+ * on may take a while. */
 static void takeover_pass_on_file(struct supervisor *sup, const char *path, unsigned int slot,
                                   unsigned int number)
 {
@@ -152,7 +156,7 @@ static void takeover_pass_on_file(struct supervisor *sup, const char *path, unsi
 	output_free(output, true);
 }
 
-/* What those printed of whom nothing else is left. */
+/* The same for all former workers without a process. */
 static void takeover_pass_on_output(struct supervisor *sup)
 {
 	char path[PATH_MAX];
@@ -173,7 +177,7 @@ static void takeover_pass_on_output(struct supervisor *sup)
 	}
 }
 
-/* What the user has stopped stays so; all else is tried anew. */
+/* Slots that the user has stopped stay stopped; all others are started again. */
 static void takeover_restore_slots(struct supervisor *sup, const struct service *service)
 {
 	for (unsigned int slot = 0; slot < sup->n_slots; slot++) {
@@ -181,7 +185,7 @@ static void takeover_restore_slots(struct supervisor *sup, const struct service 
 
 		steer_worker_get(&service->steer, slot, &row);
 		sup->slots[slot].restarts = row.restarts;
-		/* Of a job that is stopped nobody knows any more whether it has ended. */
+		/* It is not recorded whether a stopped job had ended by itself. */
 		sup->slots[slot].ended = row.run == RPD_RUN_STOPPED && !sup->plan->config.restart;
 		sup->slots[slot].run =
 		        row.run == RPD_RUN_STOPPED ? RPD_RUN_STOPPED : RPD_RUN_STARTING;
@@ -189,9 +193,9 @@ static void takeover_restore_slots(struct supervisor *sup, const struct service 
 }
 
 /*
- * Who is in a slot is to be in the ring, and is not if the supervisor before us was killed between
- * the two: he was the slot's first worker, or its last one was found dead. And slots whose workers
- * have died since are left out.
+ * Puts slots that have a worker into the ring. One may be missing if the earlier supervisor was
+ * killed after it had put in the slot's first worker, or one after a dead one. Slots with a dead
+ * worker are left out.
  */
 static int takeover_complete_ring(struct supervisor *sup, struct service *service,
                                   struct error *err)
@@ -211,7 +215,7 @@ static int takeover_complete_ring(struct supervisor *sup, struct service *servic
 	return schedule_commit(service, &o, &draft, true, "the take-over", err);
 }
 
-/* A probe's: its process has nobody any more who waits for it. */
+/* Removes the cgroup of a probe: no supervisor waits for its process any more. */
 static void takeover_remove_probe(struct supervisor *sup, const char *name)
 {
 	_cleanup_close_ int fd = cgroup_open(sup->cgroup_path, name);
@@ -221,15 +225,16 @@ static void takeover_remove_probe(struct supervisor *sup, const char *name)
 	cgroup_remove(sup->cgroup_path, name);
 }
 
-/* Who has left its cgroup, or was started elsewhere: it can't be supervised. */
+/* Reports workers that have left their cgroup or were started elsewhere: they can't be supervised.
+ */
 static void takeover_report_unknown(struct supervisor *sup, const struct observed *o)
 {
 	for (unsigned int slot = 0; slot < o->n_slots && slot < sup->n_slots; slot++)
 		if (o->slots[slot].live && !sup->slots[slot].current)
 			report_line(
 			        sup,
-			        "slot %u: pid %u takes connections, and is in no cgroup of %s: it "
-			        "is not taken over, and left alone",
+			        "slot %u: pid %u takes connections but is in no cgroup of %s: it "
+			        "is left alone and not taken over",
 			        slot, o->slots[slot].worker.pid, sup->cgroup_path);
 }
 
@@ -237,7 +242,7 @@ static int takeover_all_workers(struct supervisor *sup, struct service *service,
                                 size_t n, struct error *err)
 {
 	_cleanup_observed_ struct observed o = {};
-	/* What was killed half way is completed, or taken back. */
+	/* A swap that was killed half way is completed or rolled back. */
 	int r = observe(service, OBSERVE_KNOWN, &o, err);
 
 	for (size_t i = 0; r == 0 && i < n; i++) {

@@ -34,7 +34,7 @@ static bool timers_has_draining(const struct supervisor *sup)
 	return false;
 }
 
-/* A worker that had the slot before is still there: for another one there may be no room. */
+/* A former worker of the slot is still there: there may be no memory for another one. */
 static bool timers_has_former_worker(const struct supervisor *sup, unsigned int slot)
 {
 	for (const struct worker *w = sup->workers; w; w = w->next)
@@ -61,10 +61,11 @@ static void timers_check_memory(struct supervisor *sup)
 
 static int timers_on_check(sd_event_source *source, uint64_t now, void *data);
 
-/* A look comes by then anyway. Arming anew would put it off, with every change for ever. */
+/* Whether a check is due by then anyway. Setting the timer again with every change would postpone
+ * it for ever. */
 static bool timers_is_check_due(const struct supervisor *sup, uint64_t us)
 {
-	int enabled = SD_EVENT_OFF; /* as it is after it has fired */
+	int enabled = SD_EVENT_OFF; /* as after it has fired */
 	uint64_t now, at;
 
 	if (!sup->check_timer || sd_event_source_get_enabled(sup->check_timer, &enabled) < 0 ||
@@ -138,9 +139,9 @@ static void timers_arm_cron(struct supervisor *sup)
 		                  (uint64_t)next * 1000000, 1000000, timers_on_cron, sup);
 }
 
-/* Workers that are not started again by themselves may be jobs: who of them has ended is started,
- * and who is at work and in no slot is left to it, for a job is never ready as a reload wants it.
- */
+/* The slots to be reloaded. Workers that are not restarted may be jobs: a job that is running, and
+ * in no slot, is left alone, because a job never becomes ready. Jobs that have ended are started by
+ * slot_start_ended(). */
 static void timers_list_cron_slots(const struct supervisor *sup, struct slots *ret)
 {
 	struct slots all;
@@ -159,7 +160,7 @@ static int timers_on_cron(sd_event_source *source, uint64_t now, void *data)
 	struct error err = {};
 	struct slots slots;
 
-	report_line(sup, "it is time for cron-restart");
+	report_line(sup, "cron-restart is due");
 	if (!sup->reload)
 		slot_start_ended(sup);
 	timers_list_cron_slots(sup, &slots);

@@ -4,7 +4,7 @@
  * its own.
  *
  * State that must outlive the supervisor is not here. The pinned maps record which worker has which
- * slot, and the cgroups record which processes belong to which worker (takeover.c).
+ * slot, and the cgroups record each worker's processes (takeover.c).
  */
 #pragma once
 

@@ -36,7 +36,7 @@ static void worker_describe_end(struct worker *w, const siginfo_t *info)
 		         info->si_code == CLD_DUMPED ? ", core dumped" : "");
 }
 
-/* What its failure may come of is told with it. */
+/* Adds a likely cause to the reason why the worker failed. */
 static void worker_add_refusal(struct worker *w)
 {
 	const size_t n = strlen(w->why);
@@ -48,7 +48,7 @@ static void worker_add_refusal(struct worker *w)
 		         w->refused_port);
 }
 
-/* Of one that an earlier supervisor started nobody tells us how it ended. */
+/* waitid() fails for a worker that an earlier supervisor has started: its status is not known. */
 static int worker_on_exit_of_main(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct worker *w = data;
@@ -77,7 +77,7 @@ static int worker_on_cgroup_event(sd_event_source *source, int fd, uint32_t even
 
 	if (cgroup_is_populated(fd))
 		return 0;
-	/* The pidfd may be told of only after this: how it ended is worth knowing. */
+	/* The pidfd's event may come after this one, but it has the exit status. */
 	if (!w->exited && w->on_exit)
 		worker_on_exit_of_main(w->on_exit, w->pidfd, EPOLLIN, w);
 	else
@@ -134,7 +134,7 @@ void worker_forget(struct worker *w, bool ended)
 	worker_free(w, ended);
 }
 
-/* Nothing of it is left. */
+/* All processes of the worker have ended. */
 static void worker_release(struct worker *w)
 {
 	struct supervisor *sup = w->sup;
@@ -150,7 +150,7 @@ static void worker_release(struct worker *w)
 
 /* --- its timer */
 
-/* Which time is over goes by the state: each has one. */
+/* Each state has one time to wait for. */
 static int worker_on_timer(sd_event_source *source, uint64_t now, void *data)
 {
 	struct worker *w = data;
@@ -197,7 +197,7 @@ void worker_arm(struct worker *w, int64_t ns)
 
 /* --- events and actions */
 
-/* To all its processes, as systemd does: a shell around the program would not pass it on. */
+/* Signals all its processes, as systemd does: a shell around the program would not pass it on. */
 static void worker_signal_all(const struct worker *w, int signal)
 {
 	_cleanup_free_ uint32_t *pids = NULL;
@@ -227,7 +227,7 @@ static void worker_tell_stop(struct worker *w)
 		worker_signal_all(w, config->stop_signal);
 }
 
-/* And we are yet to be told of it. */
+/* Whether its main process has ended, and the event has not been handled yet. */
 static bool worker_has_just_ended(const struct worker *w)
 {
 	struct pollfd end = {.fd = w->pidfd, .events = POLLIN};
@@ -245,7 +245,7 @@ static void worker_come_up(struct worker *w)
 		worker_fail(w, "%s", err.text);
 }
 
-/* In the order of the enum. What comes last may free the worker. */
+/* Performs the actions in the order of the enum. The last ones may free the worker. */
 static void worker_act(struct worker *w, unsigned int actions)
 {
 	const struct run_config *config = &w->plan->config;
@@ -280,11 +280,11 @@ void worker_event(struct worker *w, enum worker_event event)
 		w->timer = sd_event_source_disable_unref(w->timer);
 		if (step.next != WORKER_UP && step.next != WORKER_SETTLING)
 			worker_probe_end(w);
-		report_change(w->sup); /* who drains is looked at */
+		report_change(w->sup); /* workers that drain are checked */
 	}
 	worker_act(w, step.actions);
-	/* That all have ended may have been told before that its main process has, or before it was
-	 * of interest. */
+	/* The event of the empty cgroup may have come before that of the main process's end, or in
+	 * a state that ignores it. */
 	if (!(step.actions & WORKER_RELEASE) &&
 	    (step.next == WORKER_KILLING || (step.next == WORKER_STOPPING && w->exited)) &&
 	    !cgroup_is_populated(w->cgroup_fd))

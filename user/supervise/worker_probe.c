@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "service/service_lock.h"
 #include "base/cleanup.h"
 #include "base/strv.h"
 #include "supervise/health_probe.h"
@@ -38,7 +39,7 @@ static int worker_probe_find_target(struct worker *w, struct service *service,
 			ret->index = w->slot;
 			return 0;
 		}
-	return error_set(err, -ENOENT, "it listens on nothing any more");
+	return error_set(err, -ENOENT, "the worker does not listen any more");
 }
 
 static int worker_probe_begin(struct worker *w, struct error *err)

@@ -62,7 +62,7 @@ static void worker_reports_on_listen(const struct hook_listen *listen, void *dat
 		readiness_check(w);
 }
 
-/* Some were not heard of, or are of a cgroup below a worker's: who isn't ready is looked at. */
+/* Events may have been lost, or be of a cgroup below a worker's: checks all workers. */
 static void worker_reports_check_all(struct supervisor *sup)
 {
 	struct worker *next;

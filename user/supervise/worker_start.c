@@ -50,7 +50,7 @@ static struct worker *worker_start_alloc(struct supervisor *sup, struct plan *pl
 	return w;
 }
 
-/* What both a started and an adopted one need: its cgroup is open. */
+/* Prepares what a new worker and one that is taken over both need. Its cgroup is open. */
 static int worker_start_prepare(struct worker *w, struct error *err)
 {
 	char path[PATH_MAX], name[64], prefix[RPD_LABEL_MAX + 16];
@@ -63,7 +63,7 @@ static int worker_start_prepare(struct worker *w, struct error *err)
 		                 w->sup->cgroup_path, w->cgroup_name, strerror(-w->events_fd));
 	snprintf(name, sizeof(name), "out/%s", w->cgroup_name);
 	run_dir_path(w->sup->name, name, path, sizeof(path));
-	/* One that was taken over may have been started without files of its own. */
+	/* A worker that is taken over may have been started without log files. */
 	if (config->out_file && config->error_file && access(path, F_OK) < 0)
 		return 0;
 	snprintf(prefix, sizeof(prefix), "%s.%u | ", w->sup->name, w->slot);
@@ -76,7 +76,7 @@ static int worker_start_prepare(struct worker *w, struct error *err)
 struct worker_start_files {
 	struct spawn_fd fds[2 * RPD_ENDPOINT_MAX];
 	size_t n;
-	int opened[RPD_ENDPOINT_MAX + 2]; /* ours, to be closed afterwards */
+	int opened[RPD_ENDPOINT_MAX + 2]; /* to be closed afterwards */
 	size_t n_opened;
 };
 
@@ -108,7 +108,7 @@ static int worker_start_pass_logs(struct worker *w, struct worker_start_files *s
 	return 0;
 }
 
-/* Of a port alone: all addresses, IPv4 too where IPv6 is on, as systemd's ListenStream= has it. */
+/* If only a port is named: on all addresses, IPv6 and IPv4, as systemd's ListenStream=. */
 static int worker_start_open_listener(const struct rpd_endpoint *named, struct error *err)
 {
 	struct rpd_endpoint endpoint = *named;
@@ -125,7 +125,7 @@ static int worker_start_open_listener(const struct rpd_endpoint *named, struct e
 	return listener_open(&endpoint, err);
 }
 
-/* A listener of its own for each endpoint that was named. */
+/* Passes a listener for each entry of `listen`. */
 static int worker_start_pass_listeners(struct worker *w, struct worker_start_files *start,
                                        struct error *err)
 {
@@ -137,14 +137,14 @@ static int worker_start_pass_listeners(struct worker *w, struct worker_start_fil
 		if (fd < 0)
 			return fd;
 		start->opened[start->n_opened++] = fd;
-		fcntl(fd, F_SETFL, 0); /* blocking, as systemd's are */
+		fcntl(fd, F_SETFL, 0); /* blocking, as systemd's sockets are */
 		worker_start_pass_fd(start, fd, FIRST_FREE_FD + i);
 		sockdiag_cookie_of(fd, &w->fixed[w->n_fixed++]);
 	}
 	return 0;
 }
 
-/* Its descriptor of the channel; the next one is ours. */
+/* The worker's descriptor of the channel; the next one is the parent's end (channel.h). */
 static int worker_start_channel_fd(const struct run_config *config)
 {
 	return FIRST_FREE_FD + (config->pass_sockets ? config->n_listens : 0);
@@ -164,7 +164,7 @@ static int worker_start_pass_channel(struct worker *w, struct worker_start_files
 	if (r < 0)
 		return r;
 	worker_start_pass_fd(start, w->channel_worker_fd, at);
-	worker_start_pass_fd(start, channel_fd(w->channel), at + 1); /* see channel.h */
+	worker_start_pass_fd(start, channel_fd(w->channel), at + 1);
 	return 0;
 }
 

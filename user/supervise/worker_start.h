@@ -15,7 +15,7 @@ enum worker_start_outcome {
 	WORKER_START_EMPTY, /* the cgroup had no process, and was removed */
 };
 
-/* Takes over the worker whose processes are in cgroup @name, and adds it to the list, in state
+/* Takes over the worker with the processes in cgroup @name, and adds it to the list, in state
  * WORKER_HELD. Returns an outcome, or a negative errno. */
 int worker_start_take_over(struct supervisor *sup, const char *name, struct worker **ret,
                            struct error *err);
