@@ -225,7 +225,7 @@ int channel_adopt(sd_event *loop, uint32_t pid, int fd, channel_message message,
 {
 	_cleanup_close_ int own = proc_borrow_fd(pid, fd, 0, err);
 
-	if (own < 0 && own != -EBADF)
+	if (own < 0 && own != -EBADF) /* from pidfd_getfd(2) */
 		return own;
 	if (own < 0 || !channel_has_name(own))
 		return error_set(err, -EBADF,

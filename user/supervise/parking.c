@@ -63,10 +63,8 @@ int parking_open(struct parking *parking, struct service *service, struct error 
 		if (parking->fds[e] >= 0)
 			continue;
 		parking->fds[e] = parking_place(service, e, &why);
-		if (parking->fds[e] < 0 && r == 0) {
-			r = parking->fds[e];
-			*err = why;
-		}
+		if (parking->fds[e] < 0 && r == 0)
+			r = error_set(err, parking->fds[e], "%s", why.text);
 	}
 	return r;
 }
@@ -134,8 +132,7 @@ int parking_hand_over(struct parking *parking, struct service *service, struct e
 		parking->fds[e] = parking_place(service, e, &why);
 		if (parking->fds[e] < 0) {
 			steer_clear(&service->steer, e, RPD_SLOT_PARKING);
-			r = parking->fds[e];
-			*err = why;
+			r = error_set(err, parking->fds[e], "%s", why.text);
 		}
 		n = (int)listener_queued(old);
 		close(old);

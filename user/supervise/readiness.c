@@ -147,9 +147,9 @@ static void readiness_on_probe(struct worker *w, bool ok, const char *why)
 	worker_probe_start_after(w, PROBE_AGAIN_NS, readiness_on_probe);
 }
 
-static bool readiness_is_told(const struct worker *w)
+static bool readiness_is_reported(const struct worker *w)
 {
-	return w->plan->config.ready == READY_LISTEN || w->told_ready;
+	return w->plan->config.ready == READY_LISTEN || w->sent_ready;
 }
 
 static int readiness_on_alive_timer(sd_event_source *source, uint64_t now, void *data)
@@ -183,7 +183,7 @@ static void readiness_check_further(struct worker *w, bool listens)
 	} else if (config->ready == READY_ALIVE) {
 		if (listens || readiness_has_lived(w))
 			readiness_become_ready(w);
-	} else if (readiness_is_told(w)) {
+	} else if (readiness_is_reported(w)) {
 		readiness_become_ready(w);
 	} else {
 		snprintf(w->why, sizeof(w->why), "did not report within %g s that it is ready (%s)",

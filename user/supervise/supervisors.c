@@ -139,7 +139,7 @@ static int supervisors_add_signals(struct supervisors *all)
 /* --- children, and systemd */
 
 /* Whether another event source waits for this child by its pidfd. */
-static bool supervisors_is_ours(uint32_t pid, void *data)
+static bool supervisors_has_child(uint32_t pid, void *data)
 {
 	const struct supervisors *all = data;
 
@@ -163,12 +163,12 @@ static void supervisors_notify_systemd(struct supervisors *all)
 		settled &= sup->announced || sup->ended;
 		serving |= !sup->stopping;
 	}
-	if (settled && serving && !all->told_ready) {
-		all->told_ready = true;
+	if (settled && serving && !all->sent_ready) {
+		all->sent_ready = true;
 		sd_notify(0, "READY=1");
 	}
-	if (!serving && !all->told_stopping) {
-		all->told_stopping = true;
+	if (!serving && !all->sent_stopping) {
+		all->sent_stopping = true;
 		sd_notify(0, "STOPPING=1");
 	}
 }
@@ -256,7 +256,7 @@ int supervisors_run(const struct supervisor_request *requests, size_t n, struct 
 	if (r >= 0)
 		r = supervisors_add_signals(&all);
 	if (r >= 0)
-		r = reaper_new(all.loop, supervisors_is_ours, &all, &reaper);
+		r = reaper_new(all.loop, supervisors_has_child, &all, &reaper);
 	pins_set_waiting(supervisors_log_waiting, PINS_PATIENCE_MS);
 	if (r >= 0)
 		r = sd_event_add_post(all.loop, &idle, supervisors_on_idle, &all);

@@ -67,7 +67,7 @@ struct worker {
 	uint16_t account;
 
 	uint16_t refused_port; /* where an MPTCP listener was refused and no TCP one came, or 0 */
-	bool told_ready;       /* it has sent READY=1 or the message "ready" */
+	bool sent_ready;       /* it has sent READY=1 or the message "ready" */
 	bool probing_listener; /* its listener is in the socket array for probes ... */
 	unsigned int probe_at; /* ... at RPD_SLOT_PROBE + this */
 	struct health_probe *probe;
@@ -114,7 +114,7 @@ struct supervisors {
 	struct supervisor **list;
 	size_t n;
 	char *const *self;              /* the command line of this process */
-	bool told_ready, told_stopping; /* systemd has been notified */
+	bool sent_ready, sent_stopping; /* systemd has been notified */
 	bool impatient;                 /* the second signal to stop has come */
 };
 

@@ -209,7 +209,7 @@ static void worker_signal_all(const struct worker *w, int signal)
 		kill(pids[i], signal);
 }
 
-static void worker_tell_drain(struct worker *w)
+static void worker_send_drain(struct worker *w)
 {
 	const struct run_config *config = &w->plan->config;
 
@@ -219,7 +219,7 @@ static void worker_tell_drain(struct worker *w)
 		kill(w->pid, config->drain_signal);
 }
 
-static void worker_tell_stop(struct worker *w)
+static void worker_send_stop(struct worker *w)
 {
 	const struct run_config *config = &w->plan->config;
 
@@ -253,11 +253,11 @@ static void worker_act(struct worker *w, unsigned int actions)
 	if (actions & WORKER_ARM_SETTLE)
 		worker_arm(w, w->sup->slots[w->slot].current ? config->settle : 0);
 	if (actions & WORKER_TELL_DRAIN)
-		worker_tell_drain(w);
+		worker_send_drain(w);
 	if (actions & WORKER_ARM_DRAIN)
 		worker_arm(w, config->drain_timeout);
 	if (actions & WORKER_TELL_STOP)
-		worker_tell_stop(w);
+		worker_send_stop(w);
 	if (actions & WORKER_ARM_KILL)
 		worker_arm(w, config->kill_timeout);
 	if (actions & WORKER_KILL_TREE)

@@ -98,7 +98,7 @@ static void worker_reports_on_notify(uint32_t pid, void *data)
 
 	if (!w)
 		return;
-	w->told_ready = true;
+	w->sent_ready = true;
 	readiness_check(w);
 }
 

@@ -33,7 +33,7 @@ static void worker_start_on_message(const char *text, void *data)
 
 	if (strcmp(text, "ready") != 0 || w->plan->config.ready != READY_MESSAGE)
 		return;
-	w->told_ready = true;
+	w->sent_ready = true;
 	w->sup->events->may_be_ready(w);
 }
 
