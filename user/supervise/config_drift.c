@@ -86,6 +86,7 @@ int config_drift_report(struct supervisor *sup, struct error *err)
 {
 	_cleanup_service_lock_ struct service *service = NULL;
 	int r = service_lock(&sup->service, &service, err);
+
 	if (r < 0)
 		return r;
 	if (sup->n_slots != sup->plan->config.workers)

@@ -234,8 +234,7 @@ static int control_request_do_stop(struct supervisor *sup, struct control_client
 
 	if (!json_object_object_get(request, "slots")) {
 		control_wait_for(client, CONTROL_WAIT_END, NULL);
-		if (!sup->stopping) /* a second call would kill the workers, as a second signal does
-		                     */
+		if (!sup->stopping) /* a second call would kill the workers */
 			shutdown_begin(sup);
 		return 0;
 	}

@@ -184,6 +184,7 @@ int placement_admit(struct worker *w, struct error *err)
 	_cleanup_service_lock_ struct service *service = NULL;
 	struct newcomer newcomer = {};
 	int r = service_lock(&w->sup->service, &service, err);
+
 	if (r == 0)
 		r = placement_get_newcomer(w, service, &listeners, &newcomer, err);
 	if (r < 0)
@@ -256,6 +257,7 @@ int placement_withdraw(struct supervisor *sup, unsigned int slot, struct error *
 {
 	_cleanup_service_lock_ struct service *service = NULL;
 	int r = service_lock(&sup->service, &service, err);
+
 	return r < 0 ? r : slot_replace_vacate(service, slot, err);
 }
 
@@ -289,6 +291,7 @@ int placement_resize(struct supervisor *sup, unsigned int n, struct error *err)
 	_cleanup_service_lock_ struct service *service = NULL;
 	struct rpd_schedule draft;
 	int r = service_lock(&sup->service, &service, err);
+
 	if (r == 0)
 		r = observe(service, OBSERVE_KNOWN, &observed, err);
 	if (r < 0)

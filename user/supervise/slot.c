@@ -275,11 +275,10 @@ enum slot_loss slot_lose(struct worker *w)
 		slot_set_run(sup, w->slot, RPD_RUN_STARTING);
 		return SLOT_LOSS_DONE;
 	}
-	if (!slot_get_plan(sup, w->slot)->config.restart && !it->current) {
+	if (!slot_get_plan(sup, w->slot)->config.restart && !it->current)
 		slot_leave_empty(sup, w->slot, !w->exited || w->ended_badly);
-	} else {
+	else
 		slot_start_later(sup, w->slot, uptime);
-	}
 	slot_start_waiting(sup);
 	return SLOT_LOSS_DONE;
 }

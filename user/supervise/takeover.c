@@ -270,6 +270,7 @@ int takeover(struct supervisor *sup, struct error *err)
 	char **names = NULL;
 	size_t n = 0;
 	int r = service_lock(&sup->service, &service, err);
+
 	if (r < 0)
 		return r;
 	sup->n_slots = service->steer.service->n_workers;
