@@ -190,9 +190,8 @@ static int worker_on_timer(sd_event_source *source, uint64_t now, void *data)
 void worker_arm(struct worker *w, int64_t ns)
 {
 	w->timer = sd_event_source_disable_unref(w->timer);
-	if (sd_event_add_time_relative(w->sup->loop, &w->timer, CLOCK_MONOTONIC, ns / 1000, 1000,
-	                               worker_on_timer, w) >= 0)
-		sd_event_source_set_description(w->timer, worker_state_name(w->state));
+	sd_event_add_time_relative(w->sup->loop, &w->timer, CLOCK_MONOTONIC, ns / 1000, 1000,
+	                           worker_on_timer, w);
 }
 
 /* --- events and actions */
