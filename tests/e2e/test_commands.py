@@ -63,7 +63,7 @@ def tables(text):
     rows = []
     titles, gap = None, None
     for line in text.splitlines():
-        if re.match(r" *(SLOT|SERVICE|UNKNOWN MEMBER OF) ", line):
+        if re.match(r" *(SLOT|SERVICE|FOREIGN LISTENER ON) ", line):
             gap = "  +" if re.search(r"[A-Z]  +[A-Z]", line) and "SLOT STATE" not in line else " +"
             titles = re.split(gap, line.strip())
             continue
@@ -197,8 +197,8 @@ def test_text_and_json(bed):
              "QUEUE": "-" if w["queued"] is None else str(w["queued"])}
             for w in status["workers"]]
     equal([{key: row[key] for key in want[0]} for row in rows], want, "status as text and as JSON")
-    check("UNKNOWN MEMBER OF" in text.out, f"no stranger in {text}")
-    equal(len(status["unknown_members"]), 1, "unknown members")
+    check("FOREIGN LISTENER ON" in text.out, f"no foreign listener in {text}")
+    equal(len(status["foreign_listeners"]), 1, "foreign listeners")
     equal(sum(row["steered"] for row in status["workers"]), status["counters"]["steered"]
           + status["counters"]["slot_gone"], "sum of what was steered")
     check(spare.process.alive(), "the spare lives")

@@ -299,7 +299,7 @@ def test_drain_wait_in_vain(bed):
     # Refused, and nothing changed, where nothing is to be proved.
     bed.reuseportd("resume", 1)
     result = bed.reuseportd("drain", 1, "--timeout", 3, status=2)
-    check("for --wait" in result.err, f"{result}")
+    check("need --wait" in result.err, f"{result}")
     equal(rows(bed)[1]["state"], "active", "state")
 
 
@@ -313,7 +313,7 @@ def test_drain_wait_unknown(bed):
     drain = ("drain", 1, "--wait", "--timeout", "0.1", "--close-remaining")
     result = bed.reuseportd(*drain, status=3)
     check("1 connection was reset" in result.out and result.out.endswith(
-        "\nThose of slot - are not touched, as it isn't known whose they are.\n"), f"{result}")
+        "\nConnections of slot - are never reset, because their worker is unknown.\n"), f"{result}")
     result = bed.reuseportd(*drain, "--json", status=3).json()
     equal([row["slot"] for row in result["remaining"]], [None] * 2, "whose are left")
     for client in clients:

@@ -236,8 +236,8 @@ def test_nobody_left(bed, case):
     stranger = Worker(bed, "stranger")
     report = bed.load("-n", 800)
     check("stranger" not in report["workers"], f"the stranger got connections: {report}")
-    unknown = bed.status()["unknown_members"]
-    equal([row["pid"] for row in unknown], [stranger.pid], "pids of unknown members")
+    unknown = bed.status()["foreign_listeners"]
+    equal([row["pid"] for row in unknown], [stranger.pid], "pids of foreign listeners")
     for worker in workers.all:
         worker.process.stop(signal.SIGKILL)
     report = bed.load("-n", 100)

@@ -96,14 +96,14 @@ def expect_as_status(metrics, status):
               f"labels of {worker}")
     ring = status["ring"]
     want = {"up": 1, "workers": len(status["workers"]), "counting": status["counting"],
-            "unknown_members": len(status["unknown_members"]), "ring_length": ring["length"],
+            "foreign_listeners": len(status["foreign_listeners"]), "ring_length": ring["length"],
             "ring_slots": ring["slots"],
             "ring_rounding_error_ratio": ring["rounding_error_ppm"] / 1e6}
     if status["unattributed_active"] is not None:
         want["connections_unattributed"] = status["unattributed_active"]
     if "canary_percent" in status:
         want["canary_share_ratio"] = round(status["canary_percent"] / 100, 6)
-    for key in ("up", "workers", "counting", "unknown_members", "ring_length", "ring_slots",
+    for key in ("up", "workers", "counting", "foreign_listeners", "ring_length", "ring_slots",
                 "ring_rounding_error_ratio", "connections_unattributed", "canary_share_ratio"):
         equal(values(metrics, key, service=name), {None: want[key]} if key in want else {}, key)
 

@@ -15,14 +15,14 @@ from servers import Nginx, Worker, Workers
 LONG = "x" * 32
 NAME = "is no name for a service: it is a letter, then"
 SLOTS = "is no list of slots, such as 3 or 0-3,7"
-WEIGHTS = "is no weight: weights are 0 to 1000"
+WEIGHTS = "is not a weight: weights are 0 to 1000"
 SHARES = "is not a percentage from 0.1 to 99.9 in steps of 0.1"
 NO_WORKER = "there is no worker in slot 4; `reuseportd status` shows the slots"
 BAD_INPUT = (
     ((), "Usage: reuseportd COMMAND"),
     (("nonsense",), "there is no command 'nonsense'"),
     (("--nonsense",), "there is no command '--nonsense'"),
-    (("attach",), "say how many workers there are: --workers N, or --workers any"),
+    (("attach",), "--workers is required: the number of workers, or 'any'"),
     (("attach", "--workers"), "option '--workers' requires an argument"),
     (("attach", "--workers", "0"), "--workers: '0' is neither a number from 1 to 1024 nor 'any'"),
     (("attach", "--workers", "1025"),
@@ -56,8 +56,8 @@ BAD_INPUT = (
     (("list", "s"), "takes no argument"),
     (("detach", "s", "more"), "'more' is one argument too many"),
     (("doctor", "s", "more"), "'more' is one argument too many"),
-    (("drain",), "such as 3 or 0-3,7"),
-    (("drain", "s"), "such as 3 or 0-3,7"),
+    (("drain",), "for example 3 or 0-3,7"),
+    (("drain", "s"), "for example 3 or 0-3,7"),
     (("drain", "s", "one"), SLOTS),
     (("drain", "1x"), SLOTS),
     (("drain", "1,"), SLOTS),
@@ -81,7 +81,7 @@ BAD_INPUT = (
     (("weight", "1", "--", "-5"), WEIGHTS),
     (("canary", "1"), "give --share PERCENT, or --off"),
     (("canary", "--off", "--share", "5"), "give --share PERCENT, or --off"),
-    (("canary", "--share", "5"), "such as 3 or 0-3,7"),
+    (("canary", "--share", "5"), "for example 3 or 0-3,7"),
     (("canary", "1", "--share", "0"), SHARES),
     (("canary", "1", "--share", "100"), SHARES),
     (("canary", "1", "--share", "0.05"), SHARES),

@@ -62,14 +62,14 @@ def test_extra_members(bed):
     for refusal in refusals:
         watch.wait_output(refusal)
     expect_even(bed, [f"w{i}" for i in range(WORKERS)])
-    equal(sorted(row["pid"] for row in bed.status()["unknown_members"]),
-          [one.pid for one in extra], "unknown members")
+    equal(sorted(row["pid"] for row in bed.status()["foreign_listeners"]),
+          [one.pid for one in extra], "foreign listeners")
     workers[5].process.stop(signal.SIGKILL)
     watch.wait_output(f"slot 5: admitted pid {extra[0].pid} ")
     wait_until(lambda: states(bed) == ["active"] * WORKERS, "all are active")
     expect_even(bed, [f"w{i}" for i in range(WORKERS) if i != 5] + ["extra0"])
-    equal([row["pid"] for row in bed.status()["unknown_members"]], [extra[1].pid],
-          "unknown members")
+    equal([row["pid"] for row in bed.status()["foreign_listeners"]], [extra[1].pid],
+          "foreign listeners")
     equal([watch.output().count(refusal) for refusal in refusals], [1, 1],
           "how often the log tells of each")
 
@@ -244,7 +244,7 @@ def test_haproxy_reload(bed, case):
         equal({row["pid"] for row in bed.status()["workers"]}, {new.pid}, "pids of the slots")
     else:
         equal(states(bed), ["dead"] * WORKERS, "states")
-        equal(len(bed.status()["unknown_members"]), WORKERS, "unknown members")
+        equal(len(bed.status()["foreign_listeners"]), WORKERS, "foreign listeners")
         bed.reuseportd("attach", "--workers", WORKERS)
     report = load.stop_undrained()
     expect_even(bed, [f"new2.{i}" for i in range(WORKERS)])
@@ -256,7 +256,7 @@ def roll(bed, watch, pid_of, old, start, drain=True):
     and, when what was shaking hands with it is done, told to end. Returns the new one."""
     [slot] = [row["slot"] for row in bed.status()["workers"] if row["pid"] == pid_of(old)]
     new = start()
-    wait_until(lambda: pid_of(new) in [row.get("pid") for row in bed.status()["unknown_members"]],
+    wait_until(lambda: pid_of(new) in [row.get("pid") for row in bed.status()["foreign_listeners"]],
                f"{pid_of(new)} has joined")
     if drain:
         bed.reuseportd("drain", slot)

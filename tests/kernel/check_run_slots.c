@@ -21,7 +21,8 @@
 #include "service/watch.h"
 #include "kern/proc.h"
 #include "run_bed.h"
-#include "view/view.h"
+#include "view/list_view.h"
+#include "view/status_view.h"
 
 static struct service service;
 static struct parking parking;
@@ -75,9 +76,9 @@ static struct json_object *show(char **ret_text)
 	look(&o);
 	CHECK_EQ(observe_strangers(&o, &err), 0);
 	CHECK_EQ(worker_stats_take(&service, &o, &load, &err), 0);
-	view = view_status(&service, &o, &load, &err);
-	CHECK(view && out);
-	view_status_text(out, view);
+	CHECK(out);
+	CHECK_EQ(status_view_new(&service, &o, &load, &view, &err), 0);
+	status_view_print(out, view);
 	fclose(out);
 	return view;
 }
@@ -93,7 +94,7 @@ static const char *state_of(struct json_object *view, unsigned int slot)
 
 static void nobody_yet(struct bed *bed)
 {
-	struct json_object *view, *list = view_list_new();
+	struct json_object *view, *list = list_view_new();
 	_cleanup_observed_ struct observed o = {};
 	struct checks checks = {};
 	struct error err;
@@ -110,7 +111,7 @@ static void nobody_yet(struct bed *bed)
 	json_object_put(view);
 	free(text);
 	look(&o);
-	view_list_add(list, &service, &o);
+	list_view_add(list, &service, &o);
 	CHECK(!json_object_object_get(json_object_array_get_idx(list, 0), "endpoint"));
 	json_object_put(list);
 	service_close(&service);

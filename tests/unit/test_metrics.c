@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "view/view.h"
+#include "view/metrics.h"
 
 /* What is written of the view @json, less the lines HELP and TYPE, must be @want. */
 static void expect(const char *json, const char *want)
@@ -22,7 +22,7 @@ static void expect(const char *json, const char *want)
 	FILE *out = open_memstream(&text, &size);
 
 	assert_non_null(services);
-	assert_int_equal(view_metrics_text(out, services, &err), 0);
+	assert_int_equal(metrics_print(out, services, &err), 0);
 	fclose(out);
 	samples = to = calloc(1, size + 1);
 	for (const char *line = text; *line;) {
