@@ -262,7 +262,7 @@ def test_upgrade_during_reload(bed):
                        *worker_command(bed, "--id", "v2"), name="reload")
     wait_until(lambda: len(list(bed.cgroups(run.name))) == 3, "a new worker is started")
     run.process.kill(signal.SIGUSR2)
-    run.process.wait_output("web: not executed anew: workers are being replaced; send it again")
+    run.process.wait_output("web: re-exec refused: a reload is in progress; retry")
     (bed.dir / "gate").touch()
     equal(reload.wait(), 0, f"exit status of the reload: {reload.output()}")
     equal(sorted(bed.load("-n", 20)["workers"]), ["v2"], "answers by worker")

@@ -15,8 +15,8 @@
 #include "service/service_lock.h"
 #include "run_bed.h"
 
-static struct service service; /* the one that is kept open */
-static struct service other;   /* of another command */
+static struct service service; /* the service that is kept open */
+static struct service other;   /* the same, opened by another command */
 
 static void begin(void)
 {
