@@ -220,8 +220,8 @@ int channel_new(sd_event *loop, channel_message message, void *data, struct chan
 	return r;
 }
 
-int channel_adopt(sd_event *loop, uint32_t pid, int fd, channel_message message, void *data,
-                  struct channel **ret, struct error *err)
+int channel_take_over(sd_event *loop, uint32_t pid, int fd, channel_message message, void *data,
+                      struct channel **ret, struct error *err)
 {
 	_cleanup_close_ int own = proc_borrow_fd(pid, fd, 0, err);
 

@@ -26,8 +26,8 @@ int channel_new(sd_event *loop, channel_message message, void *data, struct chan
 
 /* Borrows the parent's end, which is descriptor @fd of process @pid. -EBADF if the process has
  * closed it, even if @fd is another file now; else fails as proc_borrow_fd(). */
-int channel_adopt(sd_event *loop, uint32_t pid, int fd, channel_message message, void *data,
-                  struct channel **ret, struct error *err);
+int channel_take_over(sd_event *loop, uint32_t pid, int fd, channel_message message, void *data,
+                      struct channel **ret, struct error *err);
 
 /* The parent's end, to be passed to the worker as well. */
 int channel_fd(const struct channel *channel);

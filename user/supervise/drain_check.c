@@ -118,7 +118,7 @@ bool drain_check_is_empty(const struct worker *w, uint64_t *ret_open)
 		return false;
 	quiet = drain_check_has_no_handshake(w, service) &&
 	        drain_check_queues_are_empty(w, service);
-	if (account_open_connections(service, w->account, ret_open) < 0 &&
+	if (account_open_connections(service, w->generation, ret_open) < 0 &&
 	    drain_check_count_held(w, service, ret_open) < 0)
 		*ret_open = UINT64_MAX;
 	return quiet && *ret_open == 0;

@@ -132,7 +132,7 @@ static int placement_remember_row(struct worker *w, const struct service *servic
 	if (r < 0)
 		return error_set(err, r, "can't read slot %u: %s", w->slot, strerror(-r));
 	memcpy(w->cookies, row.cookies, sizeof(w->cookies));
-	w->account = row.account;
+	w->generation = row.account;
 	return 0;
 }
 

@@ -73,9 +73,9 @@ static bool takeover_is_in_slot(const struct worker *w, const struct observed *o
 	return false;
 }
 
-/* For a worker in no slot: finds the account that its listeners had when it was in one. */
-static void takeover_find_account(struct worker *w, const struct service *service,
-                                  const struct observed *o)
+/* For a worker in no slot: finds the generation of its listeners when it was in one. */
+static void takeover_find_generation(struct worker *w, const struct service *service,
+                                     const struct observed *o)
 {
 	size_t at = 0;
 
@@ -86,7 +86,7 @@ static void takeover_find_account(struct worker *w, const struct service *servic
 		    steer_member_get(&service->steer, o->listeners[i].cookie, &member) < 0)
 			continue;
 		w->cookies[at++] = o->listeners[i].cookie;
-		w->account = member.account;
+		w->generation = member.account;
 	}
 }
 
@@ -95,7 +95,7 @@ static void takeover_keep(struct worker *w, const struct rpd_worker *row)
 	struct slot *it = &w->sup->slots[w->slot];
 
 	memcpy(w->cookies, row->cookies, sizeof(w->cookies));
-	w->account = row->account;
+	w->generation = row->account;
 	w->state = WORKER_UP;
 	it->current = w;
 	it->proven = true;
@@ -117,7 +117,7 @@ static int takeover_place(struct worker *w, struct service *service, struct obse
 		takeover_keep(w, &o->slots[slot].worker);
 		return 0;
 	}
-	takeover_find_account(w, service, o);
+	takeover_find_generation(w, service, o);
 	if (slot >= 0) {
 		r = slot_replace_vacate(service, slot, err);
 		o->slots[slot].live = false;

@@ -64,7 +64,7 @@ struct worker {
 	size_t n_fixed;
 	/* By endpoint of the service: its listener when it was admitted, 0 = none. */
 	uint64_t cookies[RPD_ENDPOINT_MAX];
-	uint16_t account;
+	uint16_t generation; /* of its connections: which counts are the worker's */
 
 	uint16_t refused_port; /* where an MPTCP listener was refused and no TCP one came, or 0 */
 	bool sent_ready;       /* it has sent READY=1 or the message "ready" */

@@ -46,7 +46,7 @@ static struct worker *worker_start_alloc(struct supervisor *sup, struct plan *pl
 	w->sup = sup;
 	w->plan = plan_ref(plan);
 	w->cgroup_fd = w->events_fd = w->pidfd = w->channel_worker_fd = -1;
-	w->account = RPD_ACCOUNT_NONE;
+	w->generation = RPD_ACCOUNT_NONE;
 	return w;
 }
 
@@ -308,8 +308,8 @@ int worker_start_take_over(struct supervisor *sup, const char *name, struct work
 		return r;
 	}
 	if (worker_env_has_channel(config))
-		channel_adopt(sup->loop, w->pid, worker_start_channel_fd(config) + 1,
-		              worker_start_on_message, w, &w->channel, &ignored);
+		channel_take_over(sup->loop, w->pid, worker_start_channel_fd(config) + 1,
+		                  worker_start_on_message, w, &w->channel, &ignored);
 	w->started_at = w->up_at = clock_ns(CLOCK_MONOTONIC);
 	worker_start_link(w);
 	*ret = w;
