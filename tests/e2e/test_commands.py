@@ -287,7 +287,7 @@ def test_doctor_of_the_host(bed):
     bed.must("umount", "--lazy", "--types", "bpf", "--all")
     rows = {row["check"]: row for row in bed.reuseportd("doctor", "--json").json()}
     equal((rows["bpffs"]["verdict"], rows["bpffs"]["detail"]),
-          ("note", "not mounted; is mounted by the first attach"), "bpffs")
+          ("note", "not mounted; the first attach mounts it"), "bpffs")
     result = bed.reuseportd("doctor", "nobody", status=1)
     check("there is no service 'nobody'" in " ".join(result.out.split()), f"{result}")
 

@@ -57,7 +57,7 @@ static int open_as_ever(void)
 		sched_yield();
 	if (order.type == SOCK_STREAM && listen(fd, 5) < 0)
 		return -errno;
-	sockdiag_cookie_of(fd, &cookie);
+	sockdiag_socket_cookie(fd, &cookie);
 	outcome->cookie = cookie;
 	return fd;
 }
@@ -207,7 +207,7 @@ static void share(int family)
 	CHECK(first.error == 0 && second.error == 0 && second.port == port);
 	outside = order_open((struct order){.cgroup = -1, .family = family, .port = port});
 	CHECK(outside.error == -EADDRINUSE);
-	CHECK(is_readable(hook) && hook_drain(hook, note, NULL) == 0 && !is_readable(hook));
+	CHECK(is_readable(hook) && hook_read_listens(hook, note, NULL) == 0 && !is_readable(hook));
 	CHECK(n_heard == 2 && heard_is(0, &first, a, true) && heard_is(1, &second, b, true));
 }
 
@@ -235,7 +235,7 @@ static void case_ports(void)
 		CHECK(order_open((struct order){.cgroup = s.fd, .port = 8080}).error == 0);
 	CHECK(order_open((struct order){.cgroup = s.fd, .port = 9090}).error == 0);
 	CHECK(order_open((struct order){.cgroup = s.fd, .port = 9090}).error == -EADDRINUSE);
-	CHECK(hook_drain(hook, note, NULL) == 0 && n_heard == 3 && heard[2].port == 9090);
+	CHECK(hook_read_listens(hook, note, NULL) == 0 && n_heard == 3 && heard[2].port == 9090);
 }
 
 /* Only what was named may be bound by those who have no right to. */
@@ -292,7 +292,7 @@ static void mptcp(int family)
 	o.port = 9090;
 	other = order_open(o);
 	CHECK(is_refusal(refused.error) && other.error == 0 && free_one.error == 0);
-	CHECK(hook_drain(hook, note, NULL) == 0 && n_heard == 3);
+	CHECK(hook_read_listens(hook, note, NULL) == 0 && n_heard == 3);
 	CHECK(heard[1].refused && heard[1].port == 8080 && heard[1].cgroup == cgroup_id(s.fd));
 	CHECK(!heard[0].refused && heard[0].port == free_one.port && !heard[0].fixed);
 	CHECK(!heard[2].refused && heard[2].port == 9090 && heard[2].fixed);
@@ -334,7 +334,7 @@ static void case_not_fixed(void)
 	any = order_open((struct order){.cgroup = s.fd});
 	unbound = order_open((struct order){.cgroup = s.fd, .unbound = true});
 	CHECK(any.error == 0 && unbound.error == 0);
-	CHECK(hook_drain(hook, note, NULL) == 0 && n_heard == 2);
+	CHECK(hook_read_listens(hook, note, NULL) == 0 && n_heard == 2);
 	CHECK(heard_is(0, &any, s.fd, false) && heard_is(1, &unbound, -1, false));
 	CHECK(order_open((struct order){.cgroup = s.fd, .port = any.port}).error == -EADDRINUSE);
 }
@@ -417,7 +417,7 @@ static void case_replace(void)
 	shared->fd = 1;
 	CHECK_COMES(outcome->done);
 	late = *outcome;
-	CHECK(late.error == 0 && hook_drain(hook, note, NULL) == 0 && n_heard == 2);
+	CHECK(late.error == 0 && hook_read_listens(hook, note, NULL) == 0 && n_heard == 2);
 	CHECK(heard_is(0, &between, s.fd, true) && heard_is(1, &late, s.fd, true));
 }
 
@@ -436,7 +436,7 @@ static void case_killed(void)
 	children_end();
 	CHECK(order_open(o).error == 0 && order_open(o).error == 0);
 	CHECK(attach(&s, NULL, 0, &hook) == 0);
-	CHECK(hook_drain(hook, note, NULL) == 0 && n_heard == 2);
+	CHECK(hook_read_listens(hook, note, NULL) == 0 && n_heard == 2);
 	for (size_t t = 0; t < ARRAY_SIZE(types); t++)
 		CHECK(n_programs(s.fd, types[t], &ids[t]) == 1);
 	hook_free(hook);
@@ -483,11 +483,11 @@ static void case_lost(void)
 	CHECK(attach(&s, NULL, 0, &hook) == 0);
 	child_start(run_many, s.fd);
 	CHECK_COMES(shared->stop);
-	CHECK(shared->fd == MANY && hook_drain(hook, note, NULL) == 1);
+	CHECK(shared->fd == MANY && hook_read_listens(hook, note, NULL) == 1);
 	CHECK(n_heard > 1000 && n_heard < MANY);
 	n_heard = 0;
 	after = order_open((struct order){.cgroup = s.fd, .port = 8080});
-	CHECK(hook_drain(hook, note, NULL) == 0 && n_heard == 1);
+	CHECK(hook_read_listens(hook, note, NULL) == 0 && n_heard == 1);
 	CHECK(heard_is(0, &after, s.fd, true));
 }
 

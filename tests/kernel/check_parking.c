@@ -13,7 +13,10 @@
 #include "service/account.h"
 #include "service/observe.h"
 #include "service/slot_replace.h"
-#include "kern/listener.h"
+#include "kern/probe_socket.h"
+#include "kern/steer_workers.h"
+#include "kern/steer_probes.h"
+#include "kern/steer_counters.h"
 #include "run_bed.h"
 
 #define EACH   5
@@ -48,7 +51,7 @@ static uint64_t count(unsigned int row, enum rpd_outcome outcome)
 	static struct counters rows[RPD_ROW_MAX];
 	struct error err;
 
-	CHECK_EQ(steer_counters(&service.steer, rows, &err), 0);
+	CHECK_EQ(steer_counters_read(&service.steer, rows, &err), 0);
 	return rows[row].of[outcome];
 }
 
@@ -56,8 +59,8 @@ static uint64_t open_in(uint16_t account)
 {
 	struct conn_count counted;
 
-	CHECK_EQ(conns_count(&service.steer, account, &counted), 0);
-	return conn_count_open(&counted);
+	CHECK_EQ(conns_read_count(&service.steer, account, &counted), 0);
+	return conn_count_still_open(&counted);
 }
 
 static int connected(unsigned int e)
@@ -331,7 +334,7 @@ static void one_worker_in_place(struct bed *bed)
 	for (unsigned int i = 0; i < 20; i++) {
 		uint64_t cookie = worker.listeners[0].cookie, under_way = 1;
 
-		CHECK_EQ(steer_worker_get(&service.steer, 0, &row), 0);
+		CHECK_EQ(steer_workers_get(&service.steer, 0, &row), 0);
 		CHECK_EQ(slot_replace_vacate(&service, 0, &err), 0);
 		CHECK_COMES(account_handshakes(&service, &cookie, 1, &under_way) == 0 &&
 		            under_way == 0);
@@ -418,12 +421,12 @@ static void knocks(struct bed *bed)
 	run_admit(&service, &parking, 0, &workers[0]);
 	run_admit(&service, &parking, 1, &workers[1]);
 	for (unsigned int i = 0; i < 3; i++) {
-		int fd = listener_caller(endpoint(0), &source);
+		int fd = probe_socket_open(endpoint(0), &source);
 
 		CHECK(fd >= 0);
-		CHECK_EQ(steer_probe_set(&service.steer, &source, 1), 0);
-		listener_knock(endpoint(0), fd);
-		CHECK_EQ(steer_probe_del(&service.steer, &source), 0);
+		CHECK_EQ(steer_probes_set(&service.steer, &source, 1), 0);
+		probe_socket_knock(endpoint(0), fd);
+		CHECK_EQ(steer_probes_remove(&service.steer, &source), 0);
 	}
 	CHECK_EQ(count(1, RPD_OUTCOME_probed), 3);
 	CHECK_EQ(count(0, RPD_OUTCOME_probed), 0);

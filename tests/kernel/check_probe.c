@@ -26,9 +26,11 @@
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
-#include "core/checks.h"
-#include "kern/checkup.h"
-#include "kern/probe.h"
+#include "core/doctor_checks.h"
+#include "kern/doctor_host.h"
+#include "kern/features.h"
+#include "kern/mounts.h"
+#include "kern/sysctl.h"
 
 #define CAP(name) (UINT64_C(1) << CAP_##name)
 #define ANY       -1
@@ -58,7 +60,7 @@ struct test_case {
 	int arg;
 	int value;
 	int error;
-	/* What probe_require() says of it, and must not say. */
+	/* What features_require() says of it, and must not say. */
 	int code;
 	const char *named;
 	const char *unnamed;
@@ -107,13 +109,14 @@ static int hide_mounts(void)
 
 	if (unshare(CLONE_NEWNS) < 0 || mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return -1;
-	while (probe_bpffs(path, sizeof(path)) == 0 || probe_cgroup2(path, sizeof(path)) == 0)
+	while (mounts_find_bpffs(path, sizeof(path)) == 0 ||
+	       mounts_find_cgroup2(path, sizeof(path)) == 0)
 		if (umount2(path, MNT_DETACH) < 0)
 			return -1;
 	return 0;
 }
 
-static const struct check *find_check(const struct checks *checks, const char *name)
+static const struct check *find_check(const struct doctor_checks *checks, const char *name)
 {
 	for (size_t i = 0; i < checks->n; i++)
 		if (strcmp(checks->rows[i].name, name) == 0)
@@ -125,29 +128,29 @@ static const char *all_there(const struct test_case *test)
 {
 	struct error err;
 
-	for (enum probe p = 0; p < PROBE_MAX; p++) {
-		const struct feature *f = probe_describe(p);
-		int r = f->required ? probe_feature(p) : 1;
+	for (enum feature_id p = 0; p < FEATURE_MAX; p++) {
+		const struct feature *f = features_describe(p);
+		int r = f->required ? features_probe(p) : 1;
 
 		EXPECT(r == 1, "%s: %d", f->name, r);
 	}
-	EXPECT(probe_require(&err) == 0, "%s", err.text);
+	EXPECT(features_require(&err) == 0, "%s", err.text);
 	return NULL;
 }
 
 static const char *doctor_is_content(const struct test_case *test)
 {
-	struct checks checks = {};
+	struct doctor_checks checks = {};
 
-	EXPECT(checkup_host(&checks) == 0, "out of memory");
-	for (enum probe p = 0; p < PROBE_MAX; p++)
-		EXPECT(find_check(&checks, probe_describe(p)->name), "no row for %s",
-		       probe_describe(p)->name);
+	EXPECT(doctor_host_check(&checks) == 0, "out of memory");
+	for (enum feature_id p = 0; p < FEATURE_MAX; p++)
+		EXPECT(find_check(&checks, features_describe(p)->name), "no row for %s",
+		       features_describe(p)->name);
 	for (size_t i = 0; i < checks.n; i++)
 		EXPECT(checks.rows[i].verdict < CHECK_FAIL, "%s: %s: %s", checks.rows[i].name,
-		       verdict_name(checks.rows[i].verdict), checks.rows[i].detail);
-	EXPECT(checks_worst(&checks) < CHECK_FAIL, "worst is wrong");
-	checks_free(&checks);
+		       doctor_checks_verdict_name(checks.rows[i].verdict), checks.rows[i].detail);
+	EXPECT(doctor_checks_worst(&checks) < CHECK_FAIL, "worst is wrong");
+	doctor_checks_free(&checks);
 	return NULL;
 }
 
@@ -160,7 +163,7 @@ static const char *capabilities(const struct test_case *test)
 	EXPECT(hide_mounts() == 0 && mount("bpf", scratch, "bpf", 0, NULL) == 0 &&
 	               keep_capabilities(test->without, test->only) == 0,
 	       "set-up: %s", strerror(errno));
-	r = probe_require(&err);
+	r = features_require(&err);
 	EXPECT(r == test->code, "got %d: %s", r, err.text);
 	if (test->code == 0)
 		return NULL;
@@ -176,7 +179,7 @@ static const char *mounting_needs_sys_admin(const struct test_case *test)
 
 	EXPECT(hide_mounts() == 0 && keep_capabilities(CAP(SYS_ADMIN), 0) == 0, "set-up: %s",
 	       strerror(errno));
-	r = probe_require(&err);
+	r = features_require(&err);
 	EXPECT(r == -EPERM && strstr(err.text, "missing: CAP_SYS_ADMIN (to mount bpffs)"),
 	       "got %d: %s", r, err.text);
 	return NULL;
@@ -188,9 +191,8 @@ static const char *user_namespace(const struct test_case *test)
 	int r;
 
 	EXPECT(unshare(CLONE_NEWUSER) == 0, "set-up: %s", strerror(errno));
-	r = probe_require(&err);
-	EXPECT(r == -EPERM && strstr(err.text, "it is a user namespace"), "got %d: %s", r,
-	       err.text);
+	r = features_require(&err);
+	EXPECT(r == -EPERM && strstr(err.text, "so a user namespace"), "got %d: %s", r, err.text);
 	return NULL;
 }
 
@@ -201,7 +203,7 @@ static const char *denied(const struct test_case *test)
 
 	EXPECT(deny(test->syscall, test->arg, test->value, test->error) == 0, "set-up: %s",
 	       strerror(errno));
-	r = probe_require(&err);
+	r = features_require(&err);
 	EXPECT(r == test->code, "got %d: %s", r, err.text);
 	EXPECT(strstr(err.text, test->named), "does not name %s: %s", test->named, err.text);
 	EXPECT(!strstr(err.text, test->unnamed), "names %s: %s", test->unnamed, err.text);
@@ -213,16 +215,16 @@ static const char *denied(const struct test_case *test)
 static const char *doctor_names_it(const struct test_case *test)
 {
 	const struct check *check;
-	struct checks checks = {};
+	struct doctor_checks checks = {};
 
 	EXPECT(deny(test->syscall, test->arg, test->value, test->error) == 0, "set-up: %s",
 	       strerror(errno));
-	EXPECT(checkup_host(&checks) == 0, "out of memory");
+	EXPECT(doctor_host_check(&checks) == 0, "out of memory");
 	check = find_check(&checks, test->named);
 	EXPECT(check && check->verdict == CHECK_FAIL && check->advice[0], "no failed row for %s",
 	       test->named);
-	EXPECT(checks_worst(&checks) == CHECK_FAIL, "worst is wrong");
-	checks_free(&checks);
+	EXPECT(doctor_checks_worst(&checks) == CHECK_FAIL, "worst is wrong");
+	doctor_checks_free(&checks);
 	return NULL;
 }
 
@@ -235,7 +237,7 @@ static const char *mount_is_found(const char *type, const char *usual,
 
 	EXPECT(hide_mounts() == 0, "set-up: %s", strerror(errno));
 	r = probe(path, sizeof(path));
-	EXPECT(r == -ENOENT && !strcmp(path, "untouched"), "not mounted: got %d, %s", r, path);
+	EXPECT(r == MOUNTS_NONE && !strcmp(path, "untouched"), "not mounted: got %d, %s", r, path);
 
 	EXPECT(mount("none", scratch, type, 0, NULL) == 0, "set-up: %s", strerror(errno));
 	r = probe(path, strlen(scratch));
@@ -255,20 +257,20 @@ static const char *mount_is_found(const char *type, const char *usual,
 
 static const char *bpffs(const struct test_case *test)
 {
-	return mount_is_found("bpf", "/sys/fs/bpf", probe_bpffs);
+	return mount_is_found("bpf", "/sys/fs/bpf", mounts_find_bpffs);
 }
 
 static const char *cgroup2(const struct test_case *test)
 {
-	return mount_is_found("cgroup2", "/sys/fs/cgroup", probe_cgroup2);
+	return mount_is_found("cgroup2", "/sys/fs/cgroup", mounts_find_cgroup2);
 }
 
 static const char *sysctls(const struct test_case *test)
 {
 	int value = -7;
 
-	EXPECT(probe_sysctl_int("net/ipv4/no_such", &value) == -ENOENT && value == -7, "no such");
-	EXPECT(probe_sysctl_int("kernel/ostype", &value) == -EINVAL && value == -7, "no number");
+	EXPECT(sysctl_read_int("net/ipv4/no_such", &value) == -ENOENT && value == -7, "no such");
+	EXPECT(sysctl_read_int("kernel/ostype", &value) == -EINVAL && value == -7, "no number");
 	for (int want = 0; want < 2; want++) {
 		_cleanup_file_ FILE *file = NULL;
 
@@ -276,7 +278,7 @@ static const char *sysctls(const struct test_case *test)
 		               (file = fopen("/proc/sys/net/ipv4/tcp_migrate_req", "we")) &&
 		               fprintf(file, "%d", want) > 0 && fflush(file) == 0,
 		       "set-up: %s", strerror(errno));
-		EXPECT(probe_sysctl_int("net/ipv4/tcp_migrate_req", &value) == 0 && value == want,
+		EXPECT(sysctl_read_int("net/ipv4/tcp_migrate_req", &value) == 0 && value == want,
 		       "got %d, want %d", value, want);
 	}
 	return NULL;
@@ -305,8 +307,7 @@ static const struct test_case cases[] = {
         {"user_namespace", user_namespace},
 
         {"bpf_forbidden", denied, .syscall = SYS_bpf, .arg = ANY, .error = EPERM, .code = -EPERM,
-         .named =
-                 "bpf() system call (Linux 3.18), for all of the steering: Operation not permitted",
+         .named = "bpf() system call (Linux 3.18), for all of steering: Operation not permitted",
          .unnamed = "sk_reuseport"},
         {"no_bpf", denied, .syscall = SYS_bpf, .arg = ANY, .error = ENOSYS, .code = -EOPNOTSUPP,
          .named = "bpf() system call (Linux 3.18)", .unnamed = "sk_reuseport"},

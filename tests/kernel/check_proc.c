@@ -9,6 +9,7 @@
 #include "core/roster.h"
 #include "kern/proc.h"
 #include "kern/sockdiag.h"
+#include "kern/proc_holders.h"
 
 /* --- what children do --- */
 
@@ -146,7 +147,7 @@ static bool find_holder(uint32_t pid, int fd, struct holder *ret)
 	struct error err;
 	size_t n = 0;
 
-	if (proc_holders(&listener, 1, &rows, &n, &err) < 0)
+	if (proc_holders_find(&listener, 1, &rows, &n, &err) < 0)
 		return false;
 	for (size_t i = 0; i < n; i++)
 		if (rows[i].pid == pid) {
@@ -180,7 +181,7 @@ static void case_evidence(void)
 		CHECK_COMES(find_holder(pid, fd, &h) && h.evidence == kinds[i].evidence);
 		CHECK((h.epfd >= 0) == (h.evidence == EVIDENCE_EPOLL));
 		CHECK(h.fd == fd && h.inode == inode_of(fd) && h.ppid == (uint32_t)getpid());
-		CHECK(proc_identity(pid, &start_time, &ppid, comm) == 0);
+		CHECK(proc_identify(pid, &start_time, &ppid, comm) == 0);
 		CHECK(start_time == h.start_time && ppid == h.ppid && strcmp(comm, h.comm) == 0);
 	}
 }
@@ -205,11 +206,11 @@ static void case_prefork(void)
 	for (size_t i = 0; i < WORKERS; i++)
 		CHECK_COMES(find_holder(pids[i], fds[i], &h) && h.evidence == EVIDENCE_EPOLL);
 
-	CHECK(sockdiag_listeners(e.port, &listeners, &n, &err) == 0);
-	CHECK(proc_holders(listeners, n, &rows, &n_rows, &err) == 0);
+	CHECK(sockdiag_list_listeners(e.port, &listeners, &n, &err) == 0);
+	CHECK(proc_holders_find(listeners, n, &rows, &n_rows, &err) == 0);
 	CHECK(n_rows == WORKERS * WORKERS);
 	for (size_t i = 0; i < n_rows; i += WORKERS) {
-		const struct holder *owner = roster_owner(&rows[i], WORKERS);
+		const struct holder *owner = roster_find_owner(&rows[i], WORKERS);
 		size_t k = 0;
 
 		CHECK(rows[i].inode == rows[i + WORKERS - 1].inode &&
@@ -217,7 +218,7 @@ static void case_prefork(void)
 		while (k < WORKERS && inode_of(fds[k]) != owner->inode)
 			k++;
 		CHECK(k < WORKERS && owner->pid == pids[k]);
-		CHECK(roster_pollers(&rows[i], WORKERS) == 1);
+		CHECK(roster_count_pollers(&rows[i], WORKERS) == 1);
 	}
 }
 
@@ -260,9 +261,9 @@ static void case_among(void)
 	CHECK_COMES(find_holder(serves, fd, &h) && h.evidence == EVIDENCE_EPOLL);
 	CHECK(find_holder(other, fd, &h));
 	CHECK(waitpid((pid_t)gone, NULL, 0) == (pid_t)gone);
-	CHECK(proc_holders_among(these, 2, &listener, 1, &rows, &n, &err) == 0);
+	CHECK(proc_holders_find_among(these, 2, &listener, 1, &rows, &n, &err) == 0);
 	CHECK(n == 1 && rows[0].pid == serves && rows[0].evidence == EVIDENCE_EPOLL);
-	CHECK(proc_holders_among(these, 1, &listener, 1, &none, &n, &err) == 0);
+	CHECK(proc_holders_find_among(these, 1, &listener, 1, &none, &n, &err) == 0);
 	CHECK(n == 0 && !none);
 }
 
@@ -289,7 +290,7 @@ static void case_odd_name(void)
 	uint64_t start_time;
 	uint32_t ppid;
 
-	CHECK_COMES(proc_identity(pid, &start_time, &ppid, comm) == 0 &&
+	CHECK_COMES(proc_identify(pid, &start_time, &ppid, comm) == 0 &&
 	            strcmp(comm, "a) Z 1 (b c") == 0);
 	CHECK(ppid == (uint32_t)getpid() && start_time > 0);
 }
@@ -321,19 +322,19 @@ static void case_gone(void)
 
 	/* A zombie, and then nothing. */
 	CHECK(waitid(P_PID, pid, &info, WEXITED | WNOWAIT) == 0);
-	CHECK(proc_identity(pid, &start_time, &ppid, comm) == -ESRCH);
-	CHECK(proc_open_pid(pid, 0) == -ESRCH);
+	CHECK(proc_identify(pid, &start_time, &ppid, comm) == -ESRCH);
+	CHECK(proc_open_pidfd(pid, 0) == -ESRCH);
 	CHECK(proc_enter_netns(pid, &err) == -ESRCH);
 	CHECK(waitpid((pid_t)pid, NULL, 0) == (pid_t)pid);
-	CHECK(proc_identity(pid, &start_time, &ppid, comm) == -ESRCH);
-	CHECK(proc_open_pid(pid, 0) == -ESRCH);
+	CHECK(proc_identify(pid, &start_time, &ppid, comm) == -ESRCH);
+	CHECK(proc_open_pidfd(pid, 0) == -ESRCH);
 	CHECK(proc_enter_netns(pid, &err) == -ESRCH && strstr(err.text, "no process"));
-	CHECK(proc_borrow_fd(pid, 0, 0, &err) == -ESRCH && strstr(err.text, "gone"));
+	CHECK(proc_duplicate_fd(pid, 0, 0, &err) == -ESRCH && strstr(err.text, "gone"));
 
 	/* A number that another process has by now. */
-	CHECK(proc_identity(alive, &start_time, &ppid, comm) == 0);
-	CHECK(proc_open_pid(alive, start_time + 1) == -ESRCH);
-	pidfd = proc_open_pid(alive, start_time);
+	CHECK(proc_identify(alive, &start_time, &ppid, comm) == 0);
+	CHECK(proc_open_pidfd(alive, start_time + 1) == -ESRCH);
+	pidfd = proc_open_pidfd(alive, start_time);
 	CHECK(pidfd >= 0 && fcntl(pidfd, F_GETFD) == FD_CLOEXEC);
 }
 
@@ -383,16 +384,18 @@ static void case_borrow(void)
 	struct error err;
 	char name[16];
 
-	dup_fd = proc_borrow_fd(pid, fd, inode_of(fd), &err);
+	dup_fd = proc_duplicate_fd(pid, fd, inode_of(fd), &err);
 	CHECK(dup_fd >= 0 && fcntl(dup_fd, F_GETFD) == FD_CLOEXEC);
-	CHECK(sockdiag_cookie_of(fd, &cookie) == 0 && sockdiag_cookie_of(dup_fd, &dup_cookie) == 0);
+	CHECK(sockdiag_socket_cookie(fd, &cookie) == 0 &&
+	      sockdiag_socket_cookie(dup_fd, &dup_cookie) == 0);
 	CHECK(cookie == dup_cookie);
-	any_fd = proc_borrow_fd(pid, fd, 0, &err);
+	any_fd = proc_duplicate_fd(pid, fd, 0, &err);
 	CHECK(any_fd >= 0);
 
 	snprintf(name, sizeof(name), "%u", pid);
-	CHECK(proc_borrow_fd(pid, fd, inode_of(fd) + 1, &err) == -EBADF && strstr(err.text, name));
-	CHECK(proc_borrow_fd(pid, 9999, 0, &err) == -EBADF && strstr(err.text, "9999"));
+	CHECK(proc_duplicate_fd(pid, fd, inode_of(fd) + 1, &err) == -EBADF &&
+	      strstr(err.text, name));
+	CHECK(proc_duplicate_fd(pid, 9999, 0, &err) == -EBADF && strstr(err.text, "9999"));
 }
 
 /* Somebody who may not trace root's processes. */
@@ -402,7 +405,7 @@ static void run_borrow_without_right(int fd)
 
 	if (setuid(65534) < 0)
 		return;
-	shared->error = proc_borrow_fd((uint32_t)shared->pids[0], fd, 0, &err);
+	shared->error = proc_duplicate_fd((uint32_t)shared->pids[0], fd, 0, &err);
 	memcpy(shared->text, err.text, sizeof(err.text));
 }
 
@@ -452,13 +455,13 @@ static void case_netns(void)
 	CHECK(proc_find_netns(st.st_ino, &found) == 0 && found == pid);
 	CHECK(proc_find_netns(1, &found) == -ENOENT);
 
-	dup_fd = proc_borrow_fd(pid, shared->fd, 0, &err);
+	dup_fd = proc_duplicate_fd(pid, shared->fd, 0, &err);
 	CHECK(dup_fd >= 0);
 	CHECK(sockdiag_netns_cookie(fd, &here) == 0);
 	CHECK(sockdiag_netns_cookie(dup_fd, &there) == 0 && here != there);
 
 	CHECK(proc_enter_netns(pid, &err) == 0);
-	n = sockdiag_listeners(0, &rows, &n, &err) == 0 ? n : 0;
+	n = sockdiag_list_listeners(0, &rows, &n, &err) == 0 ? n : 0;
 	CHECK(setns(home, CLONE_NEWNET) == 0);
 	CHECK(n == 1 && rows[0].inode == inode_of(dup_fd));
 }

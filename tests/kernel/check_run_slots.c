@@ -10,7 +10,6 @@
 #include <bpf/bpf.h>
 
 #include "base/cleanup.h"
-#include "core/schedule.h"
 #include "service/account.h"
 #include "service/attach.h"
 #include "service/doctor_service.h"
@@ -23,6 +22,11 @@
 #include "run_bed.h"
 #include "view/list_view.h"
 #include "view/status_view.h"
+#include "core/schedule_version.h"
+#include "kern/steer_socks.h"
+#include "kern/steer_workers.h"
+#include "kern/steer_probes.h"
+#include "kern/steer_members.h"
 
 static struct service service;
 static struct parking parking;
@@ -60,7 +64,7 @@ static pid_t visit(unsigned int e)
 
 static uint64_t slot_cookie(unsigned int e, unsigned int slot)
 {
-	return steer_cookie(&service.steer, e, slot);
+	return steer_socks_cookie(&service.steer, e, slot);
 }
 
 /* What the commands show of a service; the caller frees both. */
@@ -96,7 +100,7 @@ static void nobody_yet(struct bed *bed)
 {
 	struct json_object *view, *list = list_view_new();
 	_cleanup_observed_ struct observed o = {};
-	struct checks checks = {};
+	struct doctor_checks checks = {};
 	struct error err;
 	char *text;
 
@@ -117,7 +121,7 @@ static void nobody_yet(struct bed *bed)
 	service_close(&service);
 	CHECK_EQ(doctor_service(RUN_NAME, 0, &checks, &err), 0);
 	CHECK(checks.n > 0);
-	checks_free(&checks);
+	doctor_checks_free(&checks);
 }
 
 static void run_states(struct bed *bed)
@@ -138,7 +142,7 @@ static void run_states(struct bed *bed)
 	begin();
 	run_endpoint(&service, AF_INET, false, RUN_PORT, 0);
 	for (unsigned int i = 0; i < ARRAY_SIZE(wanted); i++) {
-		CHECK_EQ(steer_worker_set_run(&service.steer, 1, wanted[i].run, i), 0);
+		CHECK_EQ(steer_workers_set_run(&service.steer, 1, wanted[i].run, i), 0);
 		view = show(&text);
 		CHECK(!strcmp(state_of(view, 1),
 		              wanted[i].run == RPD_RUN_UP ? "empty" : wanted[i].state));
@@ -146,9 +150,9 @@ static void run_states(struct bed *bed)
 		free(text);
 	}
 	/* Who comes in doesn't change it, nor who goes. */
-	CHECK_EQ(steer_worker_set_run(&service.steer, 1, RPD_RUN_UP, 17), 0);
+	CHECK_EQ(steer_workers_set_run(&service.steer, 1, RPD_RUN_UP, 17), 0);
 	admit_worker(1, &worker);
-	CHECK_EQ(steer_worker_get(&service.steer, 1, &row), 0);
+	CHECK_EQ(steer_workers_get(&service.steer, 1, &row), 0);
 	CHECK_EQ(row.run, RPD_RUN_UP);
 	CHECK_EQ(row.restarts, 17);
 	CHECK_EQ(row.pid, worker.pid);
@@ -160,7 +164,7 @@ static void run_states(struct bed *bed)
 	run_kill(worker.pid);
 	CHECK_COMES(slot_cookie(0, 1) == 0);
 	for (unsigned int i = 0; i < ARRAY_SIZE(wanted); i++) {
-		CHECK_EQ(steer_worker_set_run(&service.steer, 1, wanted[i].run, 18), 0);
+		CHECK_EQ(steer_workers_set_run(&service.steer, 1, wanted[i].run, 18), 0);
 		view = show(&text);
 		CHECK(!strcmp(state_of(view, 1), wanted[i].state));
 		json_object_put(view);
@@ -232,7 +236,7 @@ static uint16_t account_of(unsigned int slot)
 {
 	struct rpd_worker row;
 
-	CHECK_EQ(steer_worker_get(&service.steer, slot, &row), 0);
+	CHECK_EQ(steer_workers_get(&service.steer, slot, &row), 0);
 	return row.account;
 }
 
@@ -349,14 +353,14 @@ static void refused_late(struct bed *bed)
 	admit_worker(0, &workers[0]);
 	admit_worker(1, &workers[1]);
 	run_start(&service, 1, &workers[2]);
-	CHECK_EQ(steer_member_del(&service.steer, workers[1].listeners[0].cookie), 0);
-	for (next = 1ull << 60; steer_member_set(&service.steer, next, &member) == 0;)
+	CHECK_EQ(steer_members_remove(&service.steer, workers[1].listeners[0].cookie), 0);
+	for (next = 1ull << 60; steer_members_set(&service.steer, next, &member) == 0;)
 		next++;
-	CHECK_EQ(steer_member_del(&service.steer, next - 1), 0);
+	CHECK_EQ(steer_members_remove(&service.steer, next - 1), 0);
 	CHECK(slot_replace_worker(&service, 0, &workers[2].newcomer, "v9", "test", &err) < 0);
 	CHECK(strstr(err.text, "can't note the versions"));
 	CHECK_EQ(slot_cookie(0, 0), workers[0].listeners[0].cookie);
-	CHECK_EQ(steer_worker_get(&service.steer, 0, &row), 0);
+	CHECK_EQ(steer_workers_get(&service.steer, 0, &row), 0);
 	CHECK_EQ(row.pid, workers[0].pid);
 	for (unsigned int i = 0; i < 4; i++)
 		CHECK(visit(0) != workers[2].pid);
@@ -486,18 +490,18 @@ static void left_probes(struct bed *bed)
 	supervisor = other_supervisor();
 	run_start(&service, 1, &worker);
 	{
-		_cleanup_close_ int fd = proc_borrow_fd(worker.pid, worker.newcomer.fds[0],
-		                                        worker.listeners[0].inode, &err);
+		_cleanup_close_ int fd = proc_duplicate_fd(worker.pid, worker.newcomer.fds[0],
+		                                           worker.listeners[0].inode, &err);
 
-		CHECK_EQ(steer_put(&service.steer, 0, RPD_SLOT_PROBE + 3, fd), 0);
+		CHECK_EQ(steer_socks_put(&service.steer, 0, RPD_SLOT_PROBE + 3, fd), 0);
 	}
-	CHECK_EQ(steer_probe_set(&service.steer, &source, RPD_SLOT_PROBE + 3), 0);
+	CHECK_EQ(steer_probes_set(&service.steer, &source, RPD_SLOT_PROBE + 3), 0);
 	run_reopen(&service);
 	CHECK_EQ(service.steer.control->n_probes, 1);
 	run_kill(supervisor);
 	run_reopen(&service);
 	CHECK_EQ(service.steer.control->n_probes, 0);
-	CHECK_EQ(steer_cookie(&service.steer, 0, RPD_SLOT_PROBE + 3), 0);
+	CHECK_EQ(steer_socks_cookie(&service.steer, 0, RPD_SLOT_PROBE + 3), 0);
 	CHECK_EQ(slot_replace_worker(&service, 0, &worker.newcomer, NULL, "test", &err), 0);
 	CHECK_EQ(visit(0), worker.pid);
 }

@@ -8,6 +8,7 @@
 
 #include "check_discovery.h"
 #include "kern/cgroup.h"
+#include "kern/cgroup_service.h"
 
 struct scratch {
 	char path[PATH_MAX]; /* "" = not made */
@@ -21,7 +22,7 @@ static inline struct scratch scratch_make(void)
 	char name[32];
 
 	snprintf(name, sizeof(name), "check-%d", getpid());
-	if (cgroup_service(name, true, s.path, &err) < 0)
+	if (cgroup_service_find(name, true, s.path, &err) < 0)
 		fprintf(stderr, "%s\n", err.text);
 	else
 		s.fd = open(s.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -37,7 +38,7 @@ static inline void scratch_end(struct scratch *s)
 	cgroup_kill(s->fd);
 	while (cgroup_is_populated(s->fd) && time(NULL) < end)
 		sched_yield();
-	cgroup_remove_service(s->path);
+	cgroup_service_remove(s->path);
 	if (access(s->path, F_OK) == 0)
 		fprintf(stderr, "%s is left\n", s->path);
 	close(s->fd);

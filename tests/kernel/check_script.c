@@ -3,7 +3,7 @@
 #include <fcntl.h>
 
 #include "check_discovery.h"
-#include "kern/script.h"
+#include "kern/interpreter.h"
 
 static const char *const programs[] = {"node", "npx", NULL};
 
@@ -66,7 +66,7 @@ static void case_all(void)
 	CHECK(mkfifo(fifo, 0600) == 0);
 	snprintf(path, sizeof(path), "/nowhere:%s", folder);
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-		if (script_runs((char *const *)table[i].argv, path, folder, programs) ==
+		if (interpreter_is_among((char *const *)table[i].argv, path, folder, programs) ==
 		    table[i].runs)
 			continue;
 		snprintf(failure, sizeof(failure), "%zu: %s %s", i, table[i].argv[0],

@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "service/service_lock.h"
 #include "run_bed.h"
+#include "kern/steer_setup.h"
 
 static struct service service; /* the service that is kept open */
 static struct service other;   /* the same, opened by another command */
@@ -114,7 +115,7 @@ static void endpoint_replaced(struct bed *bed)
 {
 	begin();
 	open_other();
-	steer_remove_endpoint(&other.steer, &other.pins);
+	steer_setup_remove_endpoint(&other.steer, &other.pins);
 	run_endpoint(&other, AF_INET, false, RUN_PORT + 1, 0);
 	service_close(&other);
 	CHECK(!has_program(0));

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "kern/steer_socks.h"
 #include "steer_client.h"
 #include "steer_load.h"
 
@@ -165,7 +166,7 @@ static unsigned int park(struct bed *bed)
 {
 	const unsigned int parking = bed_stranger(bed, 0);
 
-	CHECK_EQ(steer_put(&bed->steer, 0, RPD_SLOT_PARKING, bed->listeners[parking].fd), 0);
+	CHECK_EQ(steer_socks_put(&bed->steer, 0, RPD_SLOT_PARKING, bed->listeners[parking].fd), 0);
 	return parking;
 }
 

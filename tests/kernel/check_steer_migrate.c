@@ -16,7 +16,7 @@
 
 #include "base/cleanup.h"
 #include "core/schedule_edit.h"
-#include "core/schedule.h"
+#include "kern/steer_socks.h"
 #include "steer_client.h"
 #include "steer_raw.h"
 
@@ -285,7 +285,7 @@ static void switched(struct bed *bed)
 
 	make_workers(bed, AF_INET);
 	queue_up(bed, &queue, 0, AF_INET);
-	CHECK_EQ(schedule_edit_switch(&bed->draft, "green", &err), 0);
+	CHECK_EQ(schedule_edit_switch_to(&bed->draft, "green", &err), 0);
 	bed_set_state(bed, 1, RPD_SLOT_DRAINING);
 	bed_close(bed, 0);
 	expect_answers(bed, &queue);
@@ -300,7 +300,7 @@ static void switched_and_gone(struct bed *bed)
 
 	make_workers(bed, AF_INET);
 	queue_up(bed, &queue, 0, AF_INET);
-	CHECK_EQ(schedule_edit_switch(&bed->draft, "green", &err), 0);
+	CHECK_EQ(schedule_edit_switch_to(&bed->draft, "green", &err), 0);
 	bed_apply(bed);
 	for (int i = BLUES - 1; i >= 0; i--)
 		bed_close(bed, (unsigned int)i);
@@ -331,10 +331,10 @@ static void foreign(struct bed *bed)
 
 	make_workers(bed, AF_INET);
 	stranger = bed_stranger(bed, 0);
-	CHECK_EQ(steer_clear(&bed->steer, 0, 0), 0);
-	CHECK_EQ(steer_put(&bed->steer, 0, 0, bed->listeners[stranger].fd), 0);
+	CHECK_EQ(steer_socks_clear(&bed->steer, 0, 0), 0);
+	CHECK_EQ(steer_socks_put(&bed->steer, 0, 0, bed->listeners[stranger].fd), 0);
 	queue_up(bed, &queue, 0, AF_INET);
-	CHECK_EQ(steer_put(&bed->steer, 0, 0, bed->listeners[0].fd), 0);
+	CHECK_EQ(steer_socks_put(&bed->steer, 0, 0, bed->listeners[0].fd), 0);
 	bed_close(bed, stranger);
 	expect_answers(bed, &queue);
 	expect_heirs(bed, 0xff, 0);
@@ -390,7 +390,7 @@ static void parked(struct bed *bed)
 	bed->draft.flags = RPD_STRICT;
 	make_workers(bed, AF_INET);
 	parking = bed_stranger(bed, 0);
-	CHECK_EQ(steer_put(&bed->steer, 0, RPD_SLOT_PARKING, bed->listeners[parking].fd), 0);
+	CHECK_EQ(steer_socks_put(&bed->steer, 0, RPD_SLOT_PARKING, bed->listeners[parking].fd), 0);
 	queue_up(bed, &queue, 0, AF_INET);
 	for (int i = WORKERS - 1; i >= 0; i--)
 		bed_close(bed, (unsigned int)i);

@@ -9,20 +9,21 @@
 
 #include "base/cleanup.h"
 #include "kern/sockdiag.h"
+#include "kern/steer_socks.h"
 #include "steer_client.h"
 
 #define KERNEL_ENOTSUPP 524 /* not in <errno.h> */
 
 static int put(struct bed *bed, unsigned int slot, int fd)
 {
-	return steer_put(&bed->steer, 0, slot, fd);
+	return steer_socks_put(&bed->steer, 0, slot, fd);
 }
 
 static uint64_t cookie_of(int fd)
 {
 	uint64_t cookie;
 
-	CHECK_EQ(sockdiag_cookie_of(fd, &cookie), 0);
+	CHECK_EQ(sockdiag_socket_cookie(fd, &cookie), 0);
 	return cookie;
 }
 
@@ -63,7 +64,7 @@ static void not_a_worker(struct bed *bed)
 	CHECK_EQ(put(bed, 1, file), -ENOTSOCK);
 	CHECK_EQ(put(bed, 1, -1), -EINVAL); /* no 32-bit number, as the value is a u64 */
 	CHECK_EQ(put(bed, 1, 19999), -EBADF);
-	CHECK_EQ(steer_cookie(&bed->steer, 0, 1), 0);
+	CHECK_EQ(steer_socks_cookie(&bed->steer, 0, 1), 0);
 }
 
 static void bad_slot(struct bed *bed)
@@ -74,7 +75,7 @@ static void bad_slot(struct bed *bed)
 	stranger = bed_stranger(bed, 0);
 	CHECK_EQ(put(bed, RPD_SOCKS_MAX, bed->listeners[stranger].fd), -E2BIG);
 	CHECK_EQ(put(bed, RPD_SOCKS_MAX - 1, bed->listeners[stranger].fd), 0);
-	CHECK_EQ(steer_cookie(&bed->steer, 0, RPD_SOCKS_MAX), 0);
+	CHECK_EQ(steer_socks_cookie(&bed->steer, 0, RPD_SOCKS_MAX), 0);
 }
 
 /* A listener is in one slot of one array only; to move, it must leave first. */
@@ -87,13 +88,13 @@ static void one_slot_each(struct bed *bed)
 	fd = bed->listeners[0].fd;
 	CHECK_EQ(put(bed, 0, fd), -EBUSY);
 	CHECK_EQ(put(bed, 1, fd), -EBUSY);
-	CHECK_EQ(steer_put(&bed->steer, 1, 0, fd), -EBUSY);
-	CHECK_EQ(steer_cookie(&bed->steer, 0, 0), cookie_of(fd));
-	CHECK_EQ(steer_clear(&bed->steer, 0, 0), 0);
-	CHECK_EQ(steer_clear(&bed->steer, 0, 0), 0);
-	CHECK_EQ(steer_cookie(&bed->steer, 0, 0), 0);
+	CHECK_EQ(steer_socks_put(&bed->steer, 1, 0, fd), -EBUSY);
+	CHECK_EQ(steer_socks_cookie(&bed->steer, 0, 0), cookie_of(fd));
+	CHECK_EQ(steer_socks_clear(&bed->steer, 0, 0), 0);
+	CHECK_EQ(steer_socks_clear(&bed->steer, 0, 0), 0);
+	CHECK_EQ(steer_socks_cookie(&bed->steer, 0, 0), 0);
 	CHECK_EQ(put(bed, 1, fd), 0);
-	CHECK_EQ(steer_cookie(&bed->steer, 0, 1), cookie_of(fd));
+	CHECK_EQ(steer_socks_cookie(&bed->steer, 0, 1), cookie_of(fd));
 }
 
 static void replaced_is_free(struct bed *bed)
@@ -103,7 +104,7 @@ static void replaced_is_free(struct bed *bed)
 	bed_simple(bed, 1);
 	next = bed_stranger(bed, 0);
 	CHECK_EQ(put(bed, 0, bed->listeners[next].fd), 0);
-	CHECK_EQ(steer_cookie(&bed->steer, 0, 0), cookie_of(bed->listeners[next].fd));
+	CHECK_EQ(steer_socks_cookie(&bed->steer, 0, 0), cookie_of(bed->listeners[next].fd));
 	CHECK_EQ(put(bed, 1, bed->listeners[0].fd), 0);
 }
 
@@ -115,9 +116,9 @@ static void closed(struct bed *bed)
 	bed_simple(bed, 2);
 	duplicate = fcntl(bed->listeners[0].fd, F_DUPFD_CLOEXEC, 0);
 	bed_close(bed, 0);
-	CHECK_EQ(steer_cookie(&bed->steer, 0, 0), cookie_of(duplicate));
+	CHECK_EQ(steer_socks_cookie(&bed->steer, 0, 0), cookie_of(duplicate));
 	close(TAKE_FD(duplicate));
-	CHECK_EQ(steer_cookie(&bed->steer, 0, 0), 0);
+	CHECK_EQ(steer_socks_cookie(&bed->steer, 0, 0), 0);
 	CHECK_EQ(visit(bed, 10), 1);
 }
 
@@ -130,9 +131,9 @@ static void shut_down(struct bed *bed)
 	bed_simple(bed, 2);
 	fd = bed->listeners[1].fd; /* 0 would lose its port, as it didn't ask for that one */
 	CHECK_EQ(shutdown(fd, SHUT_RD), 0);
-	CHECK_EQ(steer_cookie(&bed->steer, 0, 1), 0);
+	CHECK_EQ(steer_socks_cookie(&bed->steer, 0, 1), 0);
 	CHECK_EQ(listen(fd, 10), 0);
-	CHECK_EQ(steer_cookie(&bed->steer, 0, 1), 0);
+	CHECK_EQ(steer_socks_cookie(&bed->steer, 0, 1), 0);
 	visit(bed, 10);
 	CHECK_EQ(server_taken(bed, 0), 10);
 	CHECK_EQ(put(bed, 1, fd), 0);
@@ -203,7 +204,7 @@ static void goes_on_alone(struct bed *bed)
 	bed_simple(bed, 4);
 	gone = bed->steer;
 	steer_init(&bed->steer);
-	CHECK_EQ(steer_open(&bed->steer, &bed->pins, &err), 0);
+	CHECK_EQ(steer_open_pins(&bed->steer, &bed->pins, &err), 0);
 	steer_close(&gone);
 	visit(bed, 8);
 	for (unsigned int i = 0; i < 4; i++)

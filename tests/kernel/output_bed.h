@@ -82,7 +82,7 @@ static int64_t last_tick;
 static inline void free_one(int i, bool flush)
 {
 	if (outputs[i] && flush)
-		output_flush(outputs[i]);
+		output_finish(outputs[i]);
 	output_free(outputs[i], flush);
 	outputs[i] = NULL;
 }
@@ -163,7 +163,7 @@ static inline void run_follower(int fd)
 			exit(1);
 	for (int i = 0; i < bed->n_files; i++)
 		free_one(i, bed->stop);
-	while (output_waits())
+	while (output_is_pending())
 		if (sd_event_run(loop, UINT64_MAX) < 0)
 			exit(1);
 	sd_event_source_unref(timer);

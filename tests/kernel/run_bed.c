@@ -15,9 +15,9 @@
 
 #include "base/cleanup.h"
 #include "service/slot_replace.h"
-#include "kern/listener.h"
-#include "kern/proc.h"
+#include "kern/own_listener.h"
 #include "kern/sockdiag.h"
+#include "kern/proc_holders.h"
 
 static pid_t pids[RUN_PIDS_MAX];
 
@@ -133,7 +133,7 @@ __attribute__((noreturn)) static void work(const struct rpd_service *info, unsig
 			continue;
 		if (seteuid(info->endpoints[e].uid) < 0)
 			_exit(1);
-		event.data.fd = listener_open(&info->endpoints[e], &err);
+		event.data.fd = own_listener_open(&info->endpoints[e], &err);
 		if (event.data.fd < 0 ||
 		    epoll_ctl(epfd, EPOLL_CTL_ADD, event.data.fd, &event) < 0) {
 			dprintf(STDERR_FILENO, "%s\n", err.text);
@@ -162,8 +162,8 @@ static void find_listener(const struct service *service, unsigned int endpoint,
 	size_t n, n_holders;
 	struct error err;
 
-	CHECK_EQ(sockdiag_listeners(it->port, &listeners, &n, &err), 0);
-	CHECK_EQ(proc_holders(listeners, n, &holders, &n_holders, &err), 0);
+	CHECK_EQ(sockdiag_list_listeners(it->port, &listeners, &n, &err), 0);
+	CHECK_EQ(proc_holders_find(listeners, n, &holders, &n_holders, &err), 0);
 	for (size_t h = 0; h < n_holders; h++)
 		for (size_t l = 0; l < n; l++) {
 			if (holders[h].pid != (uint32_t)worker->pid ||

@@ -26,6 +26,10 @@
 #include "core/schedule_edit.h"
 #include "core/schedule.h"
 #include "kern/grace.h"
+#include "kern/steer_setup.h"
+#include "kern/steer_socks.h"
+#include "kern/steer_members.h"
+#include "kern/steer_counters.h"
 #include "steer_load.h"
 
 #define BACKLOG  4096
@@ -68,7 +72,7 @@ unsigned int bed_endpoint(struct bed *bed, int family, bool v6only)
 {
 	const struct rpd_endpoint endpoint = {.family = family, .v6only = v6only};
 	struct error err;
-	int r = steer_add_endpoint(&bed->steer, &bed->pins, &endpoint, 0, &err);
+	int r = steer_setup_add_endpoint(&bed->steer, &bed->pins, &endpoint, 0, &err);
 
 	if (r < 0)
 		check_failed(__FILE__, __LINE__, "%s", err.text);
@@ -117,12 +121,12 @@ void bed_admit(struct bed *bed, unsigned int listener, unsigned int slot, const 
 	uint64_t cookie;
 	struct error err;
 
-	if (schedule_edit_fill(&bed->draft, slot, version, &err) < 0)
+	if (schedule_edit_fill_slot(&bed->draft, slot, version, &err) < 0)
 		check_failed(__FILE__, __LINE__, "%s", err.text);
 	member.version = bed->draft.slots[slot].version;
-	CHECK_EQ(steer_put(&bed->steer, it->endpoint, slot, it->fd), 0);
-	cookie = steer_cookie(&bed->steer, it->endpoint, slot);
-	CHECK_EQ(steer_member_set(&bed->steer, cookie, &member), 0);
+	CHECK_EQ(steer_socks_put(&bed->steer, it->endpoint, slot, it->fd), 0);
+	cookie = steer_socks_cookie(&bed->steer, it->endpoint, slot);
+	CHECK_EQ(steer_members_set(&bed->steer, cookie, &member), 0);
 }
 
 void bed_workers(struct bed *bed, unsigned int endpoint, unsigned int first, unsigned int n,
@@ -161,7 +165,7 @@ void bed_set_state(struct bed *bed, unsigned int slot, enum rpd_slot_state state
 	const struct slots slots = {.n = 1, .at = {slot}};
 	struct error err;
 
-	if (schedule_edit_state(&bed->draft, &slots, state, &err) < 0)
+	if (schedule_edit_set_state(&bed->draft, &slots, state, &err) < 0)
 		check_failed(__FILE__, __LINE__, "%s", err.text);
 	bed_apply(bed);
 }
@@ -223,7 +227,7 @@ static const struct counters *counters(const struct bed *bed)
 	static struct counters rows[RPD_ROW_MAX];
 	struct error err;
 
-	if (steer_counters(&bed->steer, rows, &err) < 0)
+	if (steer_counters_read(&bed->steer, rows, &err) < 0)
 		check_failed(__FILE__, __LINE__, "%s", err.text);
 	return rows;
 }
@@ -336,7 +340,7 @@ static void bed_begin(struct bed *bed)
 	bed->load = NULL;
 	bed->epfd = epoll_create1(EPOLL_CLOEXEC);
 	CHECK(bed->epfd >= 0);
-	if (pins_lock(&bed->pins, "bed", true, &err) < 0)
+	if (pins_open_locked(&bed->pins, "bed", true, &err) != 0)
 		check_failed(__FILE__, __LINE__, "%s", err.text);
 	bed_sysctl("ipv4/tcp_syncookies", 1);
 	bed_sysctl("ipv4/tcp_migrate_req", 0);

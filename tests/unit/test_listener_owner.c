@@ -87,7 +87,7 @@ static void decisions(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		const struct holder *now =
-		        listener_owner_now(&cases[i].was, cases[i].holders, cases[i].n);
+		        listener_owner_find_current(&cases[i].was, cases[i].holders, cases[i].n);
 
 		if ((now ? now->pid : 0) != cases[i].pid)
 			fail_msg("%s: %u", cases[i].what, now ? now->pid : 0);
@@ -106,7 +106,7 @@ static void order(void **state)
 		const struct holder turned[] = {all[first], all[(first + 1) % 3],
 		                                all[(first + 2) % 3]};
 
-		assert_int_equal(listener_owner_now(&was, turned, 3)->pid, 40);
+		assert_int_equal(listener_owner_find_current(&was, turned, 3)->pid, 40);
 	}
 }
 

@@ -47,12 +47,12 @@ static const char *name_of(const void *data, size_t i)
 
 static void choice(void **state)
 {
-	assert_string_equal(nearest("worker", name_of, names, 3), "workers");
-	assert_string_equal(nearest("usr", name_of, names, 3), "user");
-	assert_string_equal(nearest("cdw", name_of, names, 3), "cwd");
-	assert_null(nearest("xy", name_of, names, 3));
-	assert_null(nearest("something", name_of, names, 3));
-	assert_null(nearest("cwd", name_of, names, 0));
+	assert_string_equal(nearest_find("worker", name_of, names, 3), "workers");
+	assert_string_equal(nearest_find("usr", name_of, names, 3), "user");
+	assert_string_equal(nearest_find("cdw", name_of, names, 3), "cwd");
+	assert_null(nearest_find("xy", name_of, names, 3));
+	assert_null(nearest_find("something", name_of, names, 3));
+	assert_null(nearest_find("cwd", name_of, names, 0));
 }
 
 static void service_names(void **state)
@@ -75,7 +75,7 @@ static void service_names(void **state)
 		char name[RPD_LABEL_MAX];
 		struct error err;
 
-		service_name_make(cases[i].program, cases[i].port, name);
+		service_name_derive(cases[i].program, cases[i].port, name);
 		assert_string_equal(name, cases[i].name);
 		assert_int_equal(service_name_check(name, &err), 0);
 	}

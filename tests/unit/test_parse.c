@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/parse.h"
 #include "unit/seed.h"
+#include "base/signal_name.h"
 
 #define UNTOUCHED (-77)
 
@@ -231,10 +232,13 @@ static void sizes(void **state)
 
 static void signal_names(void **state)
 {
-	assert_string_equal(format_signal(SIGTERM), "SIGTERM");
-	assert_string_equal(format_signal(SIGKILL), "SIGKILL");
-	assert_string_equal(format_signal(40), "40"); /* real-time signals have no names */
-	assert_string_equal(format_signal(64), "64");
+	char name[SIGNAL_NAME_MAX];
+
+	assert_string_equal(signal_name_format(SIGTERM, name), "SIGTERM");
+	assert_string_equal(signal_name_format(SIGKILL, name), "SIGKILL");
+	assert_string_equal(signal_name_format(40, name),
+	                    "40"); /* real-time signals have no names */
+	assert_string_equal(signal_name_format(64, name), "64");
 }
 
 static void signals(void **state)
@@ -263,7 +267,7 @@ static void signals(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		int number = UNTOUCHED;
-		const int r = parse_signal(cases[i].text, &number);
+		const int r = signal_name_parse(cases[i].text, &number);
 
 		if (r != (cases[i].number ? 0 : -EINVAL) ||
 		    number != (cases[i].number ? cases[i].number : UNTOUCHED))

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
-#include "core/ready.h"
+#include "core/ready_rule.h"
 
 static void where_to_listen(void **state)
 {
@@ -39,7 +39,7 @@ static void where_to_listen(void **state)
 		const struct run_config config = {.ready = cases[i].kind,
 		                                  .n_listens = cases[i].named};
 
-		if (ready_must_listen(&config, &cases[i].seen) != cases[i].must)
+		if (ready_rule_must_listen(&config, &cases[i].seen) != cases[i].must)
 			fail_msg("%s", cases[i].what);
 	}
 }
@@ -56,9 +56,9 @@ static void without_listener(void **state)
 	for (enum ready_kind kind = 0; kind < READY_KIND_MAX; kind++) {
 		struct run_config config = {.ready = kind};
 
-		assert_int_equal(ready_without_listener(&config), can[kind]);
+		assert_int_equal(ready_rule_allows_no_listener(&config), can[kind]);
 		config.n_listens = 1;
-		assert_false(ready_without_listener(&config));
+		assert_false(ready_rule_allows_no_listener(&config));
 	}
 }
 

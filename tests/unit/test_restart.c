@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "core/restart.h"
+#include "core/restart_backoff.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,12 +15,14 @@ static struct run_config config_of(void)
 
 static void doubled(void **context)
 {
-	static const int64_t pauses[] = {0, 100, 200, 400, 700, RESTART_NEVER, RESTART_NEVER};
+	static const int64_t pauses[] = {
+	        0, 100, 200, 400, 700, RESTART_BACKOFF_NEVER, RESTART_BACKOFF_NEVER};
 	const struct run_config config = config_of();
 	unsigned int crashes = 0;
 
 	for (unsigned int i = 0; i < sizeof(pauses) / sizeof(pauses[0]); i++) {
-		assert_int_equal(restart_pause(&config, i % 2 ? 999 : 0, &crashes), pauses[i]);
+		assert_int_equal(restart_backoff_pause(&config, i % 2 ? 999 : 0, &crashes),
+		                 pauses[i]);
 		assert_int_equal(crashes, i + 1);
 	}
 }
@@ -31,10 +33,10 @@ static void well_again(void **context)
 	const struct run_config config = config_of();
 	unsigned int crashes = 4;
 
-	assert_int_equal(restart_pause(&config, 1000, &crashes), 0);
+	assert_int_equal(restart_backoff_pause(&config, 1000, &crashes), 0);
 	assert_int_equal(crashes, 0);
-	assert_int_equal(restart_pause(&config, 1, &crashes), 0);
-	assert_int_equal(restart_pause(&config, 1, &crashes), 100);
+	assert_int_equal(restart_backoff_pause(&config, 1, &crashes), 0);
+	assert_int_equal(restart_backoff_pause(&config, 1, &crashes), 100);
 }
 
 static void delayed(void **context)
@@ -43,12 +45,12 @@ static void delayed(void **context)
 	unsigned int crashes = 0;
 
 	config.restart_delay = 5;
-	assert_int_equal(restart_pause(&config, 2000, &crashes), 5);
-	assert_int_equal(restart_pause(&config, 0, &crashes), 5);
-	assert_int_equal(restart_pause(&config, 0, &crashes), 105);
+	assert_int_equal(restart_backoff_pause(&config, 2000, &crashes), 5);
+	assert_int_equal(restart_backoff_pause(&config, 0, &crashes), 5);
+	assert_int_equal(restart_backoff_pause(&config, 0, &crashes), 105);
 	config.max_restarts = 1;
 	crashes = 0;
-	assert_int_equal(restart_pause(&config, 0, &crashes), RESTART_NEVER);
+	assert_int_equal(restart_backoff_pause(&config, 0, &crashes), RESTART_BACKOFF_NEVER);
 }
 
 int main(void)

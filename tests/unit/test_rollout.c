@@ -31,12 +31,12 @@ static void in_batches(void **context)
 	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_START);
 	assert_int_equal(slot, 1);
 	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_WAIT);
-	rollout_note(&rollout, 1, ROLLOUT_REPLACED);
+	rollout_record(&rollout, 1, ROLLOUT_REPLACED);
 	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_START);
 	assert_int_equal(slot, 2);
-	rollout_note(&rollout, 2, ROLLOUT_REPLACED);
+	rollout_record(&rollout, 2, ROLLOUT_REPLACED);
 	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_WAIT);
-	rollout_note(&rollout, 0, ROLLOUT_REPLACED);
+	rollout_record(&rollout, 0, ROLLOUT_REPLACED);
 	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_COMMIT);
 }
 
@@ -48,15 +48,15 @@ static void one_fails(void **context)
 
 	rollout_begin(&rollout, &slots, 1, false);
 	rollout_next(&rollout, ROLLOUT_ANY, &slot);
-	rollout_note(&rollout, 0, ROLLOUT_REPLACED);
+	rollout_record(&rollout, 0, ROLLOUT_REPLACED);
 	rollout_next(&rollout, ROLLOUT_ANY, &slot);
-	rollout_note(&rollout, 1, ROLLOUT_FAILED);
+	rollout_record(&rollout, 1, ROLLOUT_FAILED);
 	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_ROLLBACK);
 	/* Also one that fails after it was in. */
 	rollout_begin(&rollout, &slots, 1, false);
 	rollout_next(&rollout, ROLLOUT_ANY, &slot);
-	rollout_note(&rollout, 0, ROLLOUT_REPLACED);
-	rollout_note(&rollout, 0, ROLLOUT_FAILED);
+	rollout_record(&rollout, 0, ROLLOUT_REPLACED);
+	rollout_record(&rollout, 0, ROLLOUT_FAILED);
 	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_ROLLBACK);
 }
 
@@ -69,8 +69,8 @@ static void not_started(void **context)
 
 	rollout_begin(&rollout, &slots, 1, false);
 	rollout_next(&rollout, ROLLOUT_ANY, &slot);
-	rollout_note(&rollout, 1, ROLLOUT_FAILED);
-	rollout_note(&rollout, 77, ROLLOUT_FAILED);
+	rollout_record(&rollout, 1, ROLLOUT_FAILED);
+	rollout_record(&rollout, 77, ROLLOUT_FAILED);
 	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_WAIT);
 }
 
@@ -85,12 +85,12 @@ static void in_place(void **context)
 	assert_int_equal(rollout_next(&rollout, 2, &slot), ROLLOUT_START);
 	assert_int_equal(rollout_next(&rollout, 1, &slot), ROLLOUT_START);
 	assert_int_equal(rollout_next(&rollout, 0, &slot), ROLLOUT_WAIT);
-	rollout_note(&rollout, 0, ROLLOUT_REPLACED);
+	rollout_record(&rollout, 0, ROLLOUT_REPLACED);
 	assert_int_equal(rollout_next(&rollout, 0, &slot), ROLLOUT_WAIT);
-	rollout_note(&rollout, 1, ROLLOUT_REPLACED);
+	rollout_record(&rollout, 1, ROLLOUT_REPLACED);
 	assert_int_equal(rollout_next(&rollout, 0, &slot), ROLLOUT_START);
 	assert_int_equal(slot, 2);
-	rollout_note(&rollout, 2, ROLLOUT_REPLACED);
+	rollout_record(&rollout, 2, ROLLOUT_REPLACED);
 	assert_int_equal(rollout_next(&rollout, 0, &slot), ROLLOUT_COMMIT);
 }
 
@@ -121,12 +121,12 @@ static void any_course(void **context)
 			} while (rollout.phase[slot] != ROLLOUT_STARTED);
 			if (seed_next(10) == 0)
 				failed++;
-			rollout_note(&rollout, slot,
-			             rollout.phase[slot] == ROLLOUT_STARTED && failed &&
-			                             rollout_count(&rollout, ROLLOUT_FAILED) <
-			                                     failed
-			                     ? ROLLOUT_FAILED
-			                     : ROLLOUT_REPLACED);
+			rollout_record(&rollout, slot,
+			               rollout.phase[slot] == ROLLOUT_STARTED && failed &&
+			                               rollout_count(&rollout, ROLLOUT_FAILED) <
+			                                       failed
+			                       ? ROLLOUT_FAILED
+			                       : ROLLOUT_REPLACED);
 		}
 		if (verdict == ROLLOUT_COMMIT)
 			for (unsigned int i = 0; i < slots.n; i++)

@@ -227,8 +227,8 @@ static void check_scene(void **state)
 
 static void nobody_owns_nothing(void **state)
 {
-	assert_null(roster_owner(NULL, 0));
-	assert_int_equal(roster_pollers(NULL, 0), 0);
+	assert_null(roster_find_owner(NULL, 0));
+	assert_int_equal(roster_count_pollers(NULL, 0), 0);
 }
 
 /* --- random worlds --- */
@@ -307,7 +307,7 @@ static const struct holder *world_owner(const struct world *w, uint32_t inode)
 		first++;
 	while (first + n < w->n_holders && w->holders[first + n].inode == inode)
 		n++;
-	return roster_owner(w->holders + first, n);
+	return roster_find_owner(w->holders + first, n);
 }
 
 /* How many workers have a listener. */

@@ -19,6 +19,7 @@
 
 #include "base/cleanup.h"
 #include "core/schedule.h"
+#include "core/schedule_version.h"
 
 #define STICKY_LEN 4093
 #define EPSILON    1e-9
@@ -184,7 +185,7 @@ static void check_entries(const struct rpd_schedule *s)
 	for (unsigned int i = 0; i < s->n_slots; i++) {
 		assert_int_equal(s->slots[i].entries, entries[i]);
 		assert_int_equal(entries[i] > 0, eligible[i]);
-		assert_int_equal(schedule_has(s, i), eligible[i]);
+		assert_int_equal(schedule_has_slot(s, i), eligible[i]);
 		n += eligible[i];
 	}
 	assert_int_equal(s->n_ring_slots, n);
@@ -336,9 +337,9 @@ static void eligible_slots(void **state)
 		schedule_version_add(&s, "v1");
 		s.slots[1] = cases[i / RPD_POLICY_MAX].slot;
 		build(&s);
-		assert_int_equal(schedule_has(&s, 1), cases[i / RPD_POLICY_MAX].in);
-		assert_true(schedule_has(&s, 0) && schedule_has(&s, 2));
-		assert_false(schedule_has(&s, 3));
+		assert_int_equal(schedule_has_slot(&s, 1), cases[i / RPD_POLICY_MAX].in);
+		assert_true(schedule_has_slot(&s, 0) && schedule_has_slot(&s, 2));
+		assert_false(schedule_has_slot(&s, 3));
 		assert_true(schedule_is_served(&s));
 	}
 }
@@ -360,7 +361,7 @@ static void all_ill_stay(void **state)
 		s.slots[3].state = RPD_SLOT_DRAINING;
 		build(&s);
 		assert_int_equal(s.n_ring_slots, 2);
-		assert_true(schedule_has(&s, 0) && schedule_has(&s, 1));
+		assert_true(schedule_has_slot(&s, 0) && schedule_has_slot(&s, 1));
 		assert_false(schedule_is_served(&s));
 	}
 }

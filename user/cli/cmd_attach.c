@@ -73,7 +73,8 @@ static bool cmd_attach_find_attached(const struct invocation *i, char ret[RPD_LA
 	uint64_t netns;
 	size_t n, found = 0;
 
-	if (netns_of(i->attach.wanted.pid, &netns) < 0 || pins_list(&names, &n, &ignored) < 0)
+	if (netns_find_inode(i->attach.wanted.pid, &netns) < 0 ||
+	    pins_list_services(&names, &n, &ignored) < 0)
 		return false;
 	for (size_t s = 0; s < n; s++) {
 		_cleanup_service_ struct service service;

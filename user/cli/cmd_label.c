@@ -8,7 +8,7 @@
 static int cmd_label_edit(struct rpd_schedule *draft, const struct schedule_change *change,
                           struct error *err)
 {
-	return schedule_edit_label(draft, &change->slots, change->version, err);
+	return schedule_edit_set_label(draft, &change->slots, change->version, err);
 }
 
 int cmd_label(struct invocation *i, struct error *err)

@@ -35,7 +35,7 @@ int cmd_list(struct invocation *i, struct error *err)
 
 	if (i->n_args)
 		return error_usage(err, "`list` takes no argument");
-	r = pins_list(&names, &n, err);
+	r = pins_list_services(&names, &n, err);
 	if (r < 0)
 		return r;
 	view = list_view_new();

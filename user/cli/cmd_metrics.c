@@ -24,7 +24,7 @@ static int cmd_metrics_serve(const struct invocation *i, struct error *err)
 	if (r < 0)
 		return r;
 	/* A scrape that fails is more useful than one that waits for another command. */
-	pins_set_waiting(pins_dont_wait, PINS_PATIENCE_MS);
+	pins_set_waiting(pins_never_wait, PINS_PATIENCE_MS);
 	sigemptyset(&ends);
 	sigaddset(&ends, SIGTERM);
 	sigaddset(&ends, SIGINT);

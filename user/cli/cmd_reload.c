@@ -36,7 +36,7 @@ static int cmd_reload_all(const struct invocation *i, struct error *err)
 	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
 	unsigned int found = 0, failed = 0;
 	size_t n = 0;
-	int r = pins_list(&names, &n, err);
+	int r = pins_list_services(&names, &n, err);
 
 	if (r < 0)
 		return r;

@@ -8,13 +8,13 @@
 static int cmd_switch_edit(struct rpd_schedule *draft, const struct schedule_change *change,
                            struct error *err)
 {
-	return schedule_edit_switch(draft, change->version, err);
+	return schedule_edit_switch_to(draft, change->version, err);
 }
 
 static int cmd_switch_edit_off(struct rpd_schedule *draft, const struct schedule_change *change,
                                struct error *err)
 {
-	schedule_edit_switch_off(draft);
+	schedule_edit_switch_to_all(draft);
 	return 0;
 }
 

@@ -63,7 +63,7 @@ static int cmd_top_read(struct top *top, struct error *err)
 {
 	int r;
 
-	pins_set_waiting(pins_dont_wait, READ_PATIENCE_MS);
+	pins_set_waiting(pins_never_wait, READ_PATIENCE_MS);
 	r = cmd_top_read_named(top, top->service, err);
 	top->screen.note = NULL;
 	if (r == -EBUSY) {
@@ -108,7 +108,7 @@ static int cmd_top_change(struct top *top, bool drained, struct error *err)
 		top->screen.message = top->message;
 		return 0;
 	}
-	pins_set_waiting(pins_dont_wait, PINS_PATIENCE_MS);
+	pins_set_waiting(pins_never_wait, PINS_PATIENCE_MS);
 	if (drain_change_slot(top->service, slot, drained, &why) < 0) {
 		snprintf(top->message, sizeof(top->message), "slot %d: %s", slot, why.text);
 		top->screen.message = top->message;

@@ -9,7 +9,7 @@
 static int cmd_weight_edit(struct rpd_schedule *draft, const struct schedule_change *change,
                            struct error *err)
 {
-	return schedule_edit_weight(draft, &change->slots, change->number, err);
+	return schedule_edit_set_weight(draft, &change->slots, change->number, err);
 }
 
 int cmd_weight(struct invocation *i, struct error *err)

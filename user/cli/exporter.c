@@ -51,7 +51,7 @@ static int exporter_read_all(struct json_object *services, struct error *err)
 {
 	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
 	size_t n = 0;
-	int r = pins_list(&names, &n, err);
+	int r = pins_list_services(&names, &n, err);
 
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		struct error why;
@@ -195,7 +195,7 @@ int exporter_bind(struct exporter *exporter, const struct rpd_endpoint *address,
 	if (r < 0)
 		return error_set(err, r, "can't serve the metrics on %s: %s",
 		                 endpoint_format(address, text, sizeof(text)), strerror(-r));
-	r = netns_keep(&exporter->home, err);
+	r = netns_open_current(&exporter->home, err);
 	if (r == 0)
 		exporter->listener = TAKE_FD(fd);
 	return r;

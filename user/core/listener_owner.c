@@ -3,8 +3,8 @@
 
 #include "core/roster.h"
 
-static const struct holder *listener_owner_find(const struct rpd_worker *was,
-                                                const struct holder *holders, size_t n)
+static const struct holder *listener_owner_find_previous(const struct rpd_worker *was,
+                                                         const struct holder *holders, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		if (holders[i].pid == was->pid && holders[i].start_time == was->start_time)
@@ -12,8 +12,8 @@ static const struct holder *listener_owner_find(const struct rpd_worker *was,
 	return NULL;
 }
 
-static const struct holder *listener_owner_successor(const struct rpd_worker *was,
-                                                     const struct holder *holders, size_t n)
+static const struct holder *listener_owner_find_successor(const struct rpd_worker *was,
+                                                          const struct holder *holders, size_t n)
 {
 	const struct holder *best = NULL;
 
@@ -24,15 +24,15 @@ static const struct holder *listener_owner_successor(const struct rpd_worker *wa
 	return best;
 }
 
-const struct holder *listener_owner_now(const struct rpd_worker *was, const struct holder *holders,
-                                        size_t n)
+const struct holder *listener_owner_find_current(const struct rpd_worker *was,
+                                                 const struct holder *holders, size_t n)
 {
-	const struct holder *now = roster_owner(holders, n);
+	const struct holder *now = roster_find_owner(holders, n);
 
 	if (now && now->evidence > EVIDENCE_HOLDS)
 		return now;
-	now = listener_owner_find(was, holders, n);
+	now = listener_owner_find_previous(was, holders, n);
 	if (now || was->evidence == EVIDENCE_EPOLL)
 		return now;
-	return listener_owner_successor(was, holders, n);
+	return listener_owner_find_successor(was, holders, n);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Everything here works on one array of members, a member being one listener with what is known
- * of it, sorted three times:
- *   1. by endpoint: runs are the groups;
- *   2. by owner, group, descriptor: the place in a run of the same owner and group is the ordinal;
- *   3. by owner, ordinal, group: runs of the same owner and ordinal are the workers.
+ * Works on one array of members, a member being a listener with its owner, and sorts it three
+ * times:
+ *   1. by endpoint: a run of equal endpoints is a group;
+ *   2. by owner, group, descriptor: the position in a run of equal owner and group is the ordinal;
+ *   3. by owner, ordinal, group: a run of equal owner and ordinal is a worker.
  */
 #include "core/roster.h"
 
@@ -20,7 +20,7 @@
 
 struct member {
 	const struct listener *listener;
-	const struct holder *owner; /* NULL = nobody has it open */
+	const struct holder *owner; /* NULL = no process has the listener open */
 	size_t group;
 	size_t ordinal;
 };
@@ -34,7 +34,7 @@ static bool roster_is_leaf(const struct holder *row, const struct holder *rows, 
 	return true;
 }
 
-const struct holder *roster_owner(const struct holder *rows, size_t n)
+const struct holder *roster_find_owner(const struct holder *rows, size_t n)
 {
 	const struct holder *best = NULL;
 
@@ -54,9 +54,9 @@ const struct holder *roster_owner(const struct holder *rows, size_t n)
 	return best;
 }
 
-unsigned int roster_pollers(const struct holder *rows, size_t n)
+unsigned int roster_count_pollers(const struct holder *rows, size_t n)
 {
-	const struct holder *owner = roster_owner(rows, n);
+	const struct holder *owner = roster_find_owner(rows, n);
 	unsigned int pollers = 0;
 
 	for (size_t i = 0; i < n; i++)
@@ -66,7 +66,7 @@ unsigned int roster_pollers(const struct holder *rows, size_t n)
 	return pollers;
 }
 
-static int roster_holder_compare(const void *a, const void *b)
+static int roster_compare_holders(const void *a, const void *b)
 {
 	const struct holder *x = a, *y = b;
 	int r = COMPARE(x->inode, y->inode);
@@ -75,20 +75,20 @@ static int roster_holder_compare(const void *a, const void *b)
 }
 
 /* A sorted copy of @holders, so that the holders of one listener are neighbours. */
-static struct holder *roster_holders_sort(const struct holder *holders, size_t n)
+static struct holder *roster_sort_holders(const struct holder *holders, size_t n)
 {
 	struct holder *rows = calloc(n + 1, sizeof(*rows));
 
 	if (rows && n) {
 		memcpy(rows, holders, n * sizeof(*rows));
-		qsort(rows, n, sizeof(*rows), roster_holder_compare);
+		qsort(rows, n, sizeof(*rows), roster_compare_holders);
 	}
 	return rows;
 }
 
-/* The run of @rows that are of @inode. */
-static const struct holder *roster_holders_of(const struct holder *rows, size_t n, uint32_t inode,
-                                              size_t *ret_n)
+/* Finds the run of @rows with this inode. */
+static const struct holder *roster_find_holders(const struct holder *rows, size_t n, uint32_t inode,
+                                                size_t *ret_n)
 {
 	const struct holder *end = rows + n;
 
@@ -107,15 +107,15 @@ static const struct holder *roster_holders_of(const struct holder *rows, size_t 
 	return rows;
 }
 
-static int roster_member_by_endpoint(const void *a, const void *b)
+static int roster_compare_by_endpoint(const void *a, const void *b)
 {
 	const struct member *x = a, *y = b;
 
 	return endpoint_compare(&x->listener->endpoint, &y->listener->endpoint);
 }
 
-/* By owner and group; those without an owner come last. */
-static int roster_member_by_place(const void *a, const void *b)
+/* By owner, group and descriptor; members without an owner come last. */
+static int roster_compare_by_owner(const void *a, const void *b)
 {
 	const struct member *x = a, *y = b;
 	int r = COMPARE(!x->owner, !y->owner);
@@ -130,7 +130,7 @@ static int roster_member_by_place(const void *a, const void *b)
 	return r;
 }
 
-static int roster_member_by_worker(const void *a, const void *b)
+static int roster_compare_by_worker(const void *a, const void *b)
 {
 	const struct member *x = a, *y = b;
 	int r = COMPARE(x->owner->pid, y->owner->pid);
@@ -142,7 +142,7 @@ static int roster_member_by_worker(const void *a, const void *b)
 	return r;
 }
 
-static int roster_worker_compare(const void *a, const void *b)
+static int roster_compare_workers(const void *a, const void *b)
 {
 	const struct holder *x = &((const struct roster_worker *)a)->owner;
 	const struct holder *y = &((const struct roster_worker *)b)->owner;
@@ -155,26 +155,26 @@ static int roster_worker_compare(const void *a, const void *b)
 	return r;
 }
 
-/* Finds the groups and every member's owner. */
-static int roster_group(struct roster *r, struct member *members, size_t n,
-                        const struct holder *rows, size_t n_rows)
+/* Finds the groups, and the owner of each member. */
+static int roster_find_groups(struct roster *r, struct member *members, size_t n,
+                              const struct holder *rows, size_t n_rows)
 {
 	r->groups = calloc(n + 1, sizeof(*r->groups));
 	if (!r->groups)
 		return -ENOMEM;
 
-	qsort(members, n, sizeof(*members), roster_member_by_endpoint);
+	qsort(members, n, sizeof(*members), roster_compare_by_endpoint);
 	for (struct member *m = members; m < members + n; m++) {
 		size_t n_held;
 		const struct holder *held =
-		        roster_holders_of(rows, n_rows, m->listener->inode, &n_held);
-		const unsigned int pollers = roster_pollers(held, n_held);
+		        roster_find_holders(rows, n_rows, m->listener->inode, &n_held);
+		const unsigned int pollers = roster_count_pollers(held, n_held);
 		struct roster_group *g;
 
-		if (m == members || roster_member_by_endpoint(m - 1, m))
+		if (m == members || roster_compare_by_endpoint(m - 1, m))
 			r->groups[r->n_groups++].endpoint = m->listener->endpoint;
 		m->group = r->n_groups - 1;
-		m->owner = roster_owner(held, n_held);
+		m->owner = roster_find_owner(held, n_held);
 
 		g = &r->groups[m->group];
 		g->n_listeners++;
@@ -185,13 +185,13 @@ static int roster_group(struct roster *r, struct member *members, size_t n,
 	return 0;
 }
 
-/* Numbers each owner's members within each group. Returns how many members have an owner: they
- * are the first ones now. */
-static size_t roster_count(struct member *members, size_t n)
+/* Numbers the members of each owner within each group. Returns how many members have an owner;
+ * these come first afterwards. */
+static size_t roster_number_members(struct member *members, size_t n)
 {
 	size_t owned = 0;
 
-	qsort(members, n, sizeof(*members), roster_member_by_place);
+	qsort(members, n, sizeof(*members), roster_compare_by_owner);
 	for (; owned < n && members[owned].owner; owned++) {
 		struct member *m = &members[owned];
 		const bool follows =
@@ -202,16 +202,16 @@ static size_t roster_count(struct member *members, size_t n)
 	return owned;
 }
 
-/* Joins the owned members to workers. */
-static int roster_join(struct roster *r, struct member *members, size_t n,
-                       const struct listener *listeners)
+/* Makes workers of the members that have an owner. */
+static int roster_join_workers(struct roster *r, struct member *members, size_t n,
+                               const struct listener *listeners)
 {
 	r->workers = calloc(n + 1, sizeof(*r->workers));
 	r->matrix = calloc(n * r->n_groups + 1, sizeof(*r->matrix));
 	if (!r->workers || !r->matrix)
 		return -ENOMEM;
 
-	qsort(members, n, sizeof(*members), roster_member_by_worker);
+	qsort(members, n, sizeof(*members), roster_compare_by_worker);
 	for (const struct member *m = members; m < members + n; m++) {
 		struct roster_worker *w;
 
@@ -226,7 +226,7 @@ static int roster_join(struct roster *r, struct member *members, size_t n,
 		w = &r->workers[r->n_workers - 1];
 		w->listeners[m->group] = (int32_t)(m->listener - listeners);
 	}
-	qsort(r->workers, r->n_workers, sizeof(*r->workers), roster_worker_compare);
+	qsort(r->workers, r->n_workers, sizeof(*r->workers), roster_compare_workers);
 	return 0;
 }
 
@@ -234,7 +234,7 @@ int roster_build(const struct listener *listeners, size_t n_listeners, const str
                  size_t n_holders, struct roster *ret)
 {
 	_cleanup_free_ struct member *members = calloc(n_listeners + 1, sizeof(*members));
-	_cleanup_free_ struct holder *rows = roster_holders_sort(holders, n_holders);
+	_cleanup_free_ struct holder *rows = roster_sort_holders(holders, n_holders);
 	_cleanup_(roster_free) struct roster r = {0};
 
 	if (!members || !rows)
@@ -242,8 +242,9 @@ int roster_build(const struct listener *listeners, size_t n_listeners, const str
 	for (size_t i = 0; i < n_listeners; i++)
 		members[i].listener = &listeners[i];
 
-	if (roster_group(&r, members, n_listeners, rows, n_holders) < 0 ||
-	    roster_join(&r, members, roster_count(members, n_listeners), listeners) < 0)
+	if (roster_find_groups(&r, members, n_listeners, rows, n_holders) < 0 ||
+	    roster_join_workers(&r, members, roster_number_members(members, n_listeners),
+	                        listeners) < 0)
 		return -ENOMEM;
 	*ret = r;
 	r = (struct roster){0};

@@ -83,7 +83,7 @@ uint32_t proc_read_socket(int process, int fd)
 	return proc_read_link(process, path, text) ? (uint32_t)proc_read_inode(text, "socket") : 0;
 }
 
-/* A process gives itself any name, and we write it to terminals and as JSON. */
+/* A process can give itself any name, and we write the name to terminals and as JSON. */
 static void proc_read_make_printable(char *text)
 {
 	for (; *text; text++)
@@ -92,9 +92,9 @@ static void proc_read_make_printable(char *text)
 }
 
 /*
- * "PID (comm) S ppid ...": comm can have spaces and parentheses of its own, proc(5). Its first
- * thread says the same as the process, but doesn't add up the times of all threads to say it, which
- * takes 20 us for a thousand (do_task_stat() in fs/proc/array.c).
+ * "PID (comm) S ppid ...": comm can contain spaces and parentheses, proc(5). The file of the first
+ * thread has the same fields as that of the process, but the kernel doesn't add up the times of all
+ * threads for it, which takes 20 us for a thousand threads (do_task_stat() in fs/proc/array.c).
  */
 static int proc_read_stat(int at, const char *path, struct proc_identity *ret)
 {
@@ -151,7 +151,7 @@ FILE *proc_read_watches(int process, int epfd)
 	return file;
 }
 
-/* Lines are as by ep_show_fdinfo() in fs/eventpoll.c; the inode is hexadecimal. */
+/* ep_show_fdinfo() in fs/eventpoll.c writes the lines; the inode is hexadecimal. */
 bool proc_read_watch(FILE *watches, int *ret_fd, uint64_t *ret_inode)
 {
 	char line[256];

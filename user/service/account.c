@@ -4,6 +4,8 @@
 #include <errno.h>
 
 #include "base/cleanup.h"
+#include "kern/steer_workers.h"
+#include "kern/steer_members.h"
 
 /* The account that the newcomer's connections from before are counted in, if it was in @slot. */
 static uint16_t account_own_account(const struct service *service, unsigned int slot,
@@ -13,7 +15,7 @@ static uint16_t account_own_account(const struct service *service, unsigned int 
 
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		if (newcomer->listeners[e] &&
-		    steer_member_get(&service->steer, newcomer->listeners[e]->cookie, &member) ==
+		    steer_members_get(&service->steer, newcomer->listeners[e]->cookie, &member) ==
 		            0 &&
 		    member.account % RPD_SLOT_MAX == slot && member.account < RPD_ACCOUNT_UNKNOWN)
 			return member.account;
@@ -25,15 +27,15 @@ static uint16_t account_own_account(const struct service *service, unsigned int 
 static bool account_is_in_use(const struct service *service, uint16_t account)
 {
 	uint64_t cookie, next;
-	int r = steer_member_next(&service->steer, NULL, &cookie);
+	int r = steer_members_next(&service->steer, NULL, &cookie);
 
 	for (; r == 0; cookie = next) {
 		struct rpd_member member;
 
-		if (steer_member_get(&service->steer, cookie, &member) == 0 &&
+		if (steer_members_get(&service->steer, cookie, &member) == 0 &&
 		    member.account == account)
 			return true;
-		r = steer_member_next(&service->steer, &cookie, &next);
+		r = steer_members_next(&service->steer, &cookie, &next);
 	}
 	return false;
 }
@@ -45,7 +47,7 @@ uint16_t account_choose(struct service *service, unsigned int slot, const struct
 
 	if (!service->conns.counting || account != RPD_ACCOUNT_NONE)
 		return account;
-	if (steer_worker_get(&service->steer, slot, &former) < 0)
+	if (steer_workers_get(&service->steer, slot, &former) < 0)
 		return RPD_ACCOUNT_NONE;
 	for (unsigned int i = 0; i < RPD_ACCOUNT_GENERATIONS; i++) {
 		struct conn_count count;
@@ -54,8 +56,9 @@ uint16_t account_choose(struct service *service, unsigned int slot, const struct
 		if (former.pid &&
 		    (former.account == account || account_is_in_use(service, account)))
 			continue;
-		if (conns_count(&service->steer, account, &count) == 0 &&
-		    conn_count_open(&count) == 0 && conns_clear(&service->steer, account) == 0)
+		if (conns_read_count(&service->steer, account, &count) == 0 &&
+		    conn_count_still_open(&count) == 0 &&
+		    conns_clear_count(&service->steer, account) == 0)
 			return account;
 	}
 	return RPD_ACCOUNT_NONE;
@@ -68,9 +71,9 @@ int account_open_connections(const struct service *service, uint16_t account, ui
 
 	if (!service->conns.counting || account >= RPD_ACCOUNT_UNKNOWN)
 		return -ENODATA;
-	r = conns_count(&service->steer, account, &count);
+	r = conns_read_count(&service->steer, account, &count);
 	if (r == 0)
-		*ret = conn_count_open(&count);
+		*ret = conn_count_still_open(&count);
 	return r;
 }
 
@@ -85,7 +88,7 @@ int account_handshakes(const struct service *service, const uint64_t *cookies, s
 
 	if (!service->conns.counting || !service->reachable)
 		return -ENODATA;
-	r = conns_handshakes(&service->conns, &rows, &n_rows, &ignored);
+	r = conns_read_handshakes(&service->conns, &rows, &n_rows, &ignored);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < n_rows; i++)

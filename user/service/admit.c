@@ -9,6 +9,9 @@
 #include "core/endpoint.h"
 #include "service/account.h"
 #include "kern/proc.h"
+#include "kern/steer_socks.h"
+#include "kern/steer_workers.h"
+#include "kern/steer_members.h"
 
 #define ADMIT_TRIES 100
 
@@ -44,8 +47,8 @@ static int admit_borrow_all(const struct newcomer *newcomer, struct borrowed *re
 
 		if (!listener)
 			continue;
-		ret->fds[e] =
-		        proc_borrow_fd(newcomer->owner.pid, newcomer->fds[e], listener->inode, err);
+		ret->fds[e] = proc_duplicate_fd(newcomer->owner.pid, newcomer->fds[e],
+		                                listener->inode, err);
 		if (ret->fds[e] < 0)
 			return ret->fds[e];
 	}
@@ -59,7 +62,7 @@ static int admit_write_rows(struct service *service, unsigned int slot,
                             const struct newcomer *newcomer, uint8_t version)
 {
 	struct rpd_worker worker = {};
-	int r = steer_worker_get(&service->steer, slot, &worker);
+	int r = steer_workers_get(&service->steer, slot, &worker);
 
 	/* The same worker with another listener of it keeps those that it has. */
 	if (r < 0 || worker.pid != newcomer->owner.pid ||
@@ -72,13 +75,13 @@ static int admit_write_rows(struct service *service, unsigned int slot,
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		if (newcomer->listeners[e])
 			worker.cookies[e] = newcomer->listeners[e]->cookie;
-	r = steer_worker_set(&service->steer, slot, &worker);
+	r = steer_workers_set(&service->steer, slot, &worker);
 	for (unsigned int e = 0; r == 0 && e < RPD_ENDPOINT_MAX; e++) {
 		const struct rpd_member member = {
 		        .slot = slot, .version = version, .endpoint = e, .account = worker.account};
 
 		if (worker.cookies[e])
-			r = steer_member_set(&service->steer, worker.cookies[e], &member);
+			r = steer_members_set(&service->steer, worker.cookies[e], &member);
 	}
 	return r;
 }
@@ -88,7 +91,7 @@ static void admit_forget(struct service *service, const struct newcomer *newcome
 {
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		if (newcomer->listeners[e])
-			steer_member_del(&service->steer, newcomer->listeners[e]->cookie);
+			steer_members_remove(&service->steer, newcomer->listeners[e]->cookie);
 }
 
 static int admit_put_error(struct error *err, int r, unsigned int slot,
@@ -121,11 +124,11 @@ static int admit_put(struct service *service, unsigned int endpoint, unsigned in
 {
 	const struct timespec pause = {.tv_nsec = 10000000};
 	bool making = service->steer.service->stage == RPD_STAGE_FILLING;
-	int r = steer_put(&service->steer, endpoint, slot, fd);
+	int r = steer_socks_put(&service->steer, endpoint, slot, fd);
 
 	for (int i = 0; r == -EBUSY && making && i < ADMIT_TRIES; i++) {
 		nanosleep(&pause, NULL);
-		r = steer_put(&service->steer, endpoint, slot, fd);
+		r = steer_socks_put(&service->steer, endpoint, slot, fd);
 	}
 	return r;
 }
@@ -148,7 +151,7 @@ int admit(struct service *service, unsigned int slot, const struct newcomer *new
 			continue;
 		/* The same worker listens somewhere else as well now: the kernel refuses to put
 		 * again what is there. */
-		if (steer_cookie(&service->steer, e, slot) == newcomer->listeners[e]->cookie)
+		if (steer_socks_cookie(&service->steer, e, slot) == newcomer->listeners[e]->cookie)
 			continue;
 		/* A group whose last member closed has lost its program: attach it anew, before the
 		 * put, as who finds the listener in its slot takes the program to be there. While

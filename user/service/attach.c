@@ -17,8 +17,9 @@
 #include "kern/events.h"
 #include "kern/grace.h"
 #include "kern/netns.h"
-#include "kern/probe.h"
+#include "kern/features.h"
 #include "kern/proc.h"
+#include "kern/steer_setup.h"
 
 /* --wait: how often to ask for the listeners, and how often to look at the processes as well though
  * the listeners are the same: they may just not poll them yet. */
@@ -120,10 +121,10 @@ static int attach_check_free(const struct found *found, const char *own, struct 
 	uint64_t cookie, ino;
 	bool run;
 	size_t n;
-	int r = netns_here(&cookie, &ino, err);
+	int r = netns_identify(&cookie, &ino, err);
 
 	if (r == 0)
-		r = pins_list(&names, &n, err);
+		r = pins_list_services(&names, &n, err);
 	for (size_t s = 0; r == 0 && s < n; s++)
 		if (strcmp(names[s], own) != 0 &&
 		    attach_is_steered_by(names[s], found, cookie, &run))
@@ -141,7 +142,7 @@ static int attach_describe_service(struct service *service, const struct attach_
 {
 	struct rpd_service *info = service->steer.service;
 	uint64_t cookie, ino;
-	int r = netns_here(&cookie, &ino, err);
+	int r = netns_identify(&cookie, &ino, err);
 
 	if (r < 0)
 		return r;
@@ -172,7 +173,7 @@ static int attach_fill_slots(struct service *service, const struct attach_reques
 			newcomer.listeners[g] = &found->listeners[at];
 			newcomer.fds[g] = found->fds[at];
 		}
-		r = schedule_edit_fill(draft, slot, request->label, err);
+		r = schedule_edit_fill_slot(draft, slot, request->label, err);
 		if (r == 0)
 			r = admit(service, slot, &newcomer, draft->slots[slot].version, err);
 	}
@@ -210,14 +211,15 @@ static int attach_make(struct service *service, const struct attach_request *req
 	draft.policy = request->policy;
 	draft.flags = request->strict ? RPD_STRICT : 0;
 	for (size_t g = 0; r >= 0 && g < found->roster.n_groups; g++)
-		r = steer_add_endpoint(&service->steer, &service->pins,
-		                       &found->roster.groups[g].endpoint, request->max_conns, err);
+		r = steer_setup_add_endpoint(&service->steer, &service->pins,
+		                             &found->roster.groups[g].endpoint, request->max_conns,
+		                             err);
 	if (r >= 0)
 		r = attach_describe_service(service, request, err);
 	if (r < 0)
 		return r;
 	if (request->max_conns)
-		conns_start(&service->conns, &service->steer, &service->pins);
+		conns_attach(&service->conns, &service->steer, &service->pins);
 	else
 		conns_open(&service->conns, &service->steer, &service->pins); /* says why not */
 	r = attach_fill_slots(service, request, found, &draft, err);
@@ -229,7 +231,7 @@ static int attach_make(struct service *service, const struct attach_request *req
 	r = attach_groups(service, err);
 	if (r == 0 && conn_adopt(service, &ignored) < 0)
 		service->steer.control->n_unlisted = 1; /* or more */
-	conns_started(&service->conns, &service->steer);
+	conns_enable(&service->conns, &service->steer);
 	if (r == 0)
 		r = grace_prepare(&grace, err);
 	if (r == 0)
@@ -251,11 +253,11 @@ int attach(const struct attach_request *request, struct service *ret, char **ret
 	int r = request->service ? service_name_check(request->service, err) : 0;
 
 	if (r == 0)
-		r = probe_require(err);
+		r = features_require(err);
 	if (r == 0 && request->wanted.pid)
 		r = proc_enter_netns(request->wanted.pid, err);
 	if (r == 0)
-		r = netns_keep(&netns, err);
+		r = netns_open_current(&netns, err);
 	if (r == 0)
 		r = attach_wait_for_workers(request, &found, err);
 	if (r < 0)
@@ -263,8 +265,8 @@ int attach(const struct attach_request *request, struct service *ret, char **ret
 	if (request->service)
 		strcpy(name, request->service); /* its length was checked */
 	else
-		service_name_make(found.roster.workers[0].owner.comm,
-		                  found.roster.groups[0].endpoint.port, name);
+		service_name_derive(found.roster.workers[0].owner.comm,
+		                    found.roster.groups[0].endpoint.port, name);
 	r = attach_check_free(&found, name, err);
 	if (r == 0)
 		r = attach_claim(ret, name, err);

@@ -10,6 +10,7 @@
 #include "service/observe.h"
 #include "service/sockets.h"
 #include "kern/proc.h"
+#include "kern/steer_workers.h"
 
 /* The processes of the slots, each once. */
 struct owner {
@@ -31,7 +32,7 @@ static size_t conn_adopt_list_owners(const struct service *service, struct owner
 	for (unsigned int slot = 0; slot < steer_schedule(&service->steer)->n_slots; slot++) {
 		struct rpd_worker worker;
 
-		if (steer_worker_get(&service->steer, slot, &worker) == 0 && worker.pid)
+		if (steer_workers_get(&service->steer, slot, &worker) == 0 && worker.pid)
 			owners[n++] = (struct owner){worker.pid, worker.account};
 	}
 	qsort(owners, n, sizeof(*owners), conn_adopt_by_pid);
@@ -51,8 +52,8 @@ static bool conn_adopt_is_ours(const struct service *service, const struct conne
 	const struct listener *best = NULL;
 
 	for (size_t i = 0; i < n; i++)
-		if (endpoint_takes(&listeners[i].endpoint, c->family, c->local, c->ifindex) &&
-		    (!best || endpoint_is_closer(&listeners[i].endpoint, &best->endpoint)))
+		if (endpoint_may_accept(&listeners[i].endpoint, c->family, c->local, c->ifindex) &&
+		    (!best || endpoint_is_more_specific(&listeners[i].endpoint, &best->endpoint)))
 			best = &listeners[i];
 	return best && observed_endpoint(service, best) >= 0;
 }
@@ -121,7 +122,7 @@ int conn_adopt(struct service *service, struct error *err)
 	for (size_t i = 0; n_found && i < n_owners; i++) {
 		struct search search = {inodes, n_found, owners[i].account};
 
-		proc_sockets(owners[i].pid, conn_adopt_on_socket, &search);
+		proc_list_sockets(owners[i].pid, conn_adopt_on_socket, &search);
 	}
-	return conns_add_found(&service->conns, &service->steer, found, n_found, err);
+	return conns_count_found(&service->conns, &service->steer, found, n_found, err);
 }

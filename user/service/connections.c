@@ -66,7 +66,7 @@ int connections_take(const struct service *service, const struct observed *obser
 		return error_set(err, -ENOENT, "the workers' network namespace is gone");
 	r = sockets_connections(service, &all, &n, err);
 	if (r == 0)
-		r = conns_mark(&service->conns, all, n, err);
+		r = conns_mark_counted(&service->conns, all, n, err);
 	if (r < 0)
 		return r;
 	kept.rows = calloc(n + 1, sizeof(*kept.rows));

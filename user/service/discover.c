@@ -10,6 +10,7 @@
 #include "core/endpoint.h"
 #include "kern/proc.h"
 #include "kern/sockdiag.h"
+#include "kern/proc_holders.h"
 
 /* All that one look at the host tells. */
 struct scene {
@@ -51,7 +52,7 @@ static bool discover_address_fits(const struct wanted *wanted, const struct list
 static int discover_look(const struct wanted *wanted, struct scene *ret, struct error *err)
 {
 	size_t kept = 0;
-	int r = sockdiag_listeners(wanted->port, &ret->listeners, &ret->n_listeners, err);
+	int r = sockdiag_list_listeners(wanted->port, &ret->listeners, &ret->n_listeners, err);
 
 	if (r < 0)
 		return r;
@@ -62,7 +63,7 @@ static int discover_look(const struct wanted *wanted, struct scene *ret, struct 
 	if (kept == 0)
 		return 0;
 	qsort(ret->listeners, kept, sizeof(*ret->listeners), discover_by_endpoint);
-	return proc_holders(ret->listeners, kept, &ret->holders, &ret->n_holders, err);
+	return proc_holders_find(ret->listeners, kept, &ret->holders, &ret->n_holders, err);
 }
 
 /* Whether process @pid has one of these listeners open. */
@@ -89,7 +90,7 @@ static int discover_has_reuseport(const struct scene *scene, const struct listen
 
 		if (holder->inode != listener->inode)
 			continue;
-		fd = proc_borrow_fd(holder->pid, holder->fd, holder->inode, err);
+		fd = proc_duplicate_fd(holder->pid, holder->fd, holder->inode, err);
 		if (fd == -ESRCH || fd == -EBADF)
 			continue; /* gone meanwhile */
 		if (fd < 0)
@@ -465,7 +466,7 @@ int discover_fingerprint(const struct wanted *wanted, uint64_t *ret, struct erro
 {
 	_cleanup_free_ struct listener *listeners = NULL;
 	size_t n;
-	int r = sockdiag_listeners(wanted->port, &listeners, &n, err);
+	int r = sockdiag_list_listeners(wanted->port, &listeners, &n, err);
 
 	if (r < 0)
 		return r;

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "service/sockets.h"
 #include "kern/sockdiag_conn.h"
+#include "kern/steer_workers.h"
 
 #define EMPTY_LOOK_NS 50000000
 
@@ -40,7 +41,7 @@ static int drain_wait_check_counted(const struct service *service, const struct 
 		                 "the connections of slot %u are not counted: those of its former "
 		                 "workers take all the room",
 		                 slot);
-	r = conns_count(&service->steer, account, &count);
+	r = conns_read_count(&service->steer, account, &count);
 	if (r < 0)
 		return error_set(err, r, "can't read the counts of slot %u: %s", slot,
 		                 strerror(-r));
@@ -95,7 +96,7 @@ static int drain_wait_look(const struct service *service, const struct observed 
 	struct drain_wait_left left = {};
 	struct conn_count unknown;
 	size_t n = 0;
-	int r = conns_handshakes(&service->conns, &handshakes, &n, err);
+	int r = conns_read_handshakes(&service->conns, &handshakes, &n, err);
 
 	for (size_t i = 0; r == 0 && i < n; i++)
 		if (drain_wait_is_in_slots(o, slots, handshakes[i].cookie))
@@ -108,15 +109,16 @@ static int drain_wait_look(const struct service *service, const struct observed 
 	for (size_t i = 0; r == 0 && i < slots->n; i++) {
 		struct conn_count count;
 
-		r = conns_count(&service->steer, o->slots[slots->at[i]].worker.account, &count);
+		r = conns_read_count(&service->steer, o->slots[slots->at[i]].worker.account,
+		                     &count);
 		if (r < 0)
 			return error_set(err, r, "can't read the counts of slot %u: %s",
 			                 slots->at[i], strerror(-r));
-		left.active += conn_count_open(&count);
+		left.active += conn_count_still_open(&count);
 	}
 	if (r == 0)
-		r = conns_count(&service->steer, RPD_ACCOUNT_UNKNOWN, &unknown);
-	left.unattributed = r == 0 ? conn_count_open(&unknown) : 0;
+		r = conns_read_count(&service->steer, RPD_ACCOUNT_UNKNOWN, &unknown);
+	left.unattributed = r == 0 ? conn_count_still_open(&unknown) : 0;
 	*ret = left;
 	return r;
 }
@@ -142,7 +144,7 @@ static int drain_wait_check_still(const struct service *service, const struct ob
 	for (size_t i = 0; i < slots->n; i++) {
 		unsigned int slot = slots->at[i];
 		struct rpd_worker worker;
-		int r = steer_worker_get(&service->steer, slot, &worker);
+		int r = steer_workers_get(&service->steer, slot, &worker);
 
 		if (r < 0 || worker.account != o->slots[slot].worker.account ||
 		    steer_schedule(&service->steer)->slots[slot].state != RPD_SLOT_DRAINING)
@@ -225,7 +227,7 @@ static int drain_wait_close_remaining(const struct service *service, const struc
 
 	for (size_t i = 0; r == 0 && i < result->remaining.n; i++) {
 		const struct worker_connection *row = &result->remaining.rows[i];
-		int reset = row->slot < 0 ? -EPERM : sockdiag_reset(&row->connection);
+		int reset = row->slot < 0 ? -EPERM : sockdiag_conn_reset(&row->connection);
 
 		result->n_closed += reset == 0;
 		if (reset == -EOPNOTSUPP)

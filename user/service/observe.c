@@ -15,6 +15,10 @@
 #include "service/run_dir.h"
 #include "kern/cgroup.h"
 #include "kern/proc.h"
+#include "kern/proc_holders.h"
+#include "kern/steer_socks.h"
+#include "kern/steer_workers.h"
+#include "kern/steer_members.h"
 
 void observed_free(struct observed *o)
 {
@@ -91,13 +95,13 @@ static int observe_read_slots(const struct service *service, struct observed *o,
 	workers = calloc(o->n_slots + 1, sizeof(*workers));
 	if (!o->slots || !workers)
 		return error_set(err, -ENOMEM, "out of memory");
-	r = steer_workers(steer, o->n_slots, workers);
+	r = steer_workers_read(steer, o->n_slots, workers);
 	if (r < 0)
 		return error_set(err, r, "can't read the slots: %s", strerror(-r));
 	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
 		o->slots[slot].worker = workers[slot];
 		for (unsigned int e = 0; e < steer->service->n_endpoints; e++)
-			o->slots[slot].cookies[e] = steer_cookie(steer, e, slot);
+			o->slots[slot].cookies[e] = steer_socks_cookie(steer, e, slot);
 	}
 	return 0;
 }
@@ -126,18 +130,18 @@ static int observe_finish_put(struct service *service, unsigned int endpoint, un
 	_cleanup_free_ struct holder *holders = NULL;
 	_cleanup_close_ int fd = -1;
 	size_t n;
-	int r = proc_holders(listener, 1, &holders, &n, err);
+	int r = proc_holders_find(listener, 1, &holders, &n, err);
 
 	if (r < 0 || n == 0)
 		return r;
-	fd = proc_borrow_fd(holders[0].pid, holders[0].fd, listener->inode, err);
+	fd = proc_duplicate_fd(holders[0].pid, holders[0].fd, listener->inode, err);
 	if (fd < 0)
 		return fd == -ESRCH || fd == -EBADF ? 0 : fd;
-	r = steer_member_set(&service->steer, listener->cookie, &member);
+	r = steer_members_set(&service->steer, listener->cookie, &member);
 	if (r == 0)
 		r = steer_attach(&service->steer, endpoint, fd);
 	if (r == 0)
-		r = steer_put(&service->steer, endpoint, slot, fd);
+		r = steer_socks_put(&service->steer, endpoint, slot, fd);
 	if (r == 0 || r == -EBUSY || r == -EINVAL) /* somebody's already; listens no more */
 		return 0;
 	return error_set(err, r, "can't complete the swap of slot %u: %s", slot, strerror(-r));
@@ -163,19 +167,19 @@ static int observe_repair_slot(struct service *service, struct observed *o, unsi
 			continue;
 		/* Of a worker that is replaced by one which doesn't listen there. */
 		if (!meant && service_is_run(service)) {
-			steer_clear(&service->steer, e, slot);
+			steer_socks_clear(&service->steer, e, slot);
 			it->cookies[e] = 0;
 		}
 		if (listener) {
 			r = observe_finish_put(service, e, slot, it->worker.account, listener, err);
-			it->cookies[e] = steer_cookie(&service->steer, e, slot);
+			it->cookies[e] = steer_socks_cookie(&service->steer, e, slot);
 		}
 		if (it->cookies[e] && it->cookies[e] != meant) {
 			it->worker.cookies[e] = it->cookies[e];
 			changed = true;
 		}
 	}
-	if (r == 0 && changed && steer_worker_set(&service->steer, slot, &it->worker) < 0)
+	if (r == 0 && changed && steer_workers_set(&service->steer, slot, &it->worker) < 0)
 		r = error_set(err, -EIO, "can't write slot %u", slot);
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
 		it->live |= it->cookies[e] != 0;
@@ -210,7 +214,7 @@ static bool observe_is_parking(const struct service *service, uint64_t cookie)
 {
 	struct rpd_member member;
 
-	return steer_member_get(&service->steer, cookie, &member) == 0 &&
+	return steer_members_get(&service->steer, cookie, &member) == 0 &&
 	       member.slot == RPD_SLOT_PARKING;
 }
 
@@ -237,9 +241,9 @@ static int observe_find_strangers(const struct service *service, struct observed
 		o->strangers[o->n_strangers++] = (struct observed_stranger){
 		        .endpoint = e,
 		        .listener = listener,
-		        .retired =
-		                steer_member_get(&service->steer, listener->cookie, &member) == 0 &&
-		                member.slot < o->n_slots,
+		        .retired = steer_members_get(&service->steer, listener->cookie, &member) ==
+		                           0 &&
+		                   member.slot < o->n_slots,
 		        .alone = !observe_has_admitted(o, e),
 		};
 	}
@@ -266,7 +270,7 @@ static int observe_find_holders(struct observed *o, enum observe_depth depth, st
 		o->slots[slot].stalled = true; /* until a holder is found that serves it */
 		unclear[n++] = *listener;
 	}
-	return n ? proc_holders(unclear, n, ret, ret_n, err) : 0;
+	return n ? proc_holders_find(unclear, n, ret, ret_n, err) : 0;
 }
 
 /* The holders of one listener: a run of the rows, which are in the order of the inodes. */
@@ -296,7 +300,7 @@ static int observe_update_owner(struct service *service, struct observed *o, uns
 	int r;
 
 	holders = observe_holders_of(holders, n, observe_slot_listener(o, slot)->inode, &n);
-	now = listener_owner_now(worker, holders, n);
+	now = listener_owner_find_current(worker, holders, n);
 	if (!now)
 		return 0;
 	o->slots[slot].stalled = false;
@@ -305,7 +309,7 @@ static int observe_update_owner(struct service *service, struct observed *o, uns
 	    now->evidence <= worker->evidence)
 		return 0;
 	admit_set_owner(worker, now);
-	r = steer_worker_set(&service->steer, slot, worker);
+	r = steer_workers_set(&service->steer, slot, worker);
 	return r < 0 ? error_set(err, r, "can't write slot %u: %s", slot, strerror(-r)) : 0;
 }
 
@@ -317,7 +321,7 @@ static bool observe_is_up_without_listener(const struct rpd_worker *worker)
 	uint32_t ppid;
 
 	return worker->run == RPD_RUN_UP && worker->pid && worker->fd < 0 &&
-	       proc_identity(worker->pid, &start_time, &ppid, comm) == 0 &&
+	       proc_identify(worker->pid, &start_time, &ppid, comm) == 0 &&
 	       start_time == worker->start_time;
 }
 
@@ -370,13 +374,13 @@ int observe_strangers(struct observed *o, struct error *err)
 		return 0;
 	for (size_t i = 0; i < o->n_strangers; i++)
 		listeners[i] = *o->strangers[i].listener;
-	r = proc_holders(listeners, o->n_strangers, &o->holders, &o->n_holders, err);
+	r = proc_holders_find(listeners, o->n_strangers, &o->holders, &o->n_holders, err);
 	for (size_t i = 0; r == 0 && i < o->n_strangers; i++) {
 		const struct holder *holders, *owner;
 		size_t n;
 
 		holders = observe_holders_of(o->holders, o->n_holders, listeners[i].inode, &n);
-		owner = roster_owner(holders, n);
+		owner = roster_find_owner(holders, n);
 		if (owner)
 			o->strangers[i].owner = *owner;
 	}
@@ -395,11 +399,11 @@ static void observe_find_main(const char *service_cgroup, const char *name, stru
 	if (sscanf(name, "%u-%u", &slot, &number) != 2 || slot >= o->n_slots)
 		return;
 	fd = cgroup_open(service_cgroup, name);
-	if (fd < 0 || cgroup_processes(fd, &pids, &n) < 0)
+	if (fd < 0 || cgroup_list_processes(fd, &pids, &n) < 0)
 		return;
 	for (size_t i = 0; n > 1 && i < n; i++)
 		if (pids[i] == o->slots[slot].worker.pid) {
-			proc_oldest(pids, n, &o->slots[slot].main);
+			proc_find_oldest(pids, n, &o->slots[slot].main);
 			return;
 		}
 }
@@ -411,7 +415,7 @@ void observe_mains(const struct service *service, struct observed *o)
 	size_t n = 0;
 
 	if (!service_is_run(service) || !run_dir_cgroup(service->pins.service, cgroup) ||
-	    cgroup_children(cgroup, &names, &n) < 0)
+	    cgroup_list_children(cgroup, &names, &n) < 0)
 		return;
 	for (size_t i = 0; i < n; i++) {
 		observe_find_main(cgroup, names[i], o);

@@ -7,6 +7,7 @@
 #include "core/schedule_edit.h"
 #include "core/schedule.h"
 #include "kern/grace.h"
+#include "kern/steer_members.h"
 
 void schedule_commit_begin(const struct service *service, const struct observed *observed,
                            struct rpd_schedule *ret_draft)
@@ -51,21 +52,21 @@ static int schedule_commit_update_members(struct service *service, const struct 
 			struct rpd_member is;
 
 			cookie = observed->slots[slot].cookies[e];
-			if (!cookie || (steer_member_get(&service->steer, cookie, &is) == 0 &&
+			if (!cookie || (steer_members_get(&service->steer, cookie, &is) == 0 &&
 			                !memcmp(&is, &want, sizeof(is))))
 				continue;
-			r = steer_member_set(&service->steer, cookie, &want);
+			r = steer_members_set(&service->steer, cookie, &want);
 			if (r < 0)
 				return r;
 		}
 	if (!service->reachable)
 		return 0;
-	r = steer_member_next(&service->steer, NULL, &cookie);
+	r = steer_members_next(&service->steer, NULL, &cookie);
 	for (; r == 0; cookie = next) {
-		r = steer_member_next(&service->steer, &cookie, &next);
+		r = steer_members_next(&service->steer, &cookie, &next);
 		if (!observed_listener(observed, cookie) &&
 		    !schedule_commit_is_in_a_slot(observed, cookie))
-			steer_member_del(&service->steer, cookie);
+			steer_members_remove(&service->steer, cookie);
 	}
 	return r == -ENOENT ? 0 : r;
 }

@@ -12,6 +12,10 @@
 #include "kern/netns.h"
 #include "kern/proc.h"
 #include "kern/sockdiag.h"
+#include "kern/proc_holders.h"
+#include "kern/steer_setup.h"
+#include "kern/steer_socks.h"
+#include "kern/steer_probes.h"
 
 void service_init(struct service *service)
 {
@@ -43,7 +47,7 @@ int service_enter_netns(struct service *service, struct error *err)
 	const struct rpd_service *info = service->steer.service;
 	uint64_t cookie, ino;
 	uint32_t pid;
-	int r = netns_here(&cookie, &ino, err);
+	int r = netns_identify(&cookie, &ino, err);
 
 	service->reachable = r == 0 && cookie == info->netns_cookie;
 	if (r < 0 || service->reachable)
@@ -54,7 +58,7 @@ int service_enter_netns(struct service *service, struct error *err)
 		r = proc_enter_netns(pid, err);
 	} while (r == -ESRCH);
 	if (r == 0)
-		r = netns_here(&cookie, &ino, err);
+		r = netns_identify(&cookie, &ino, err);
 	/* An inode number is used again after the namespace is gone, a cookie never is. */
 	service->reachable = r == 0 && cookie == info->netns_cookie;
 	return r;
@@ -81,6 +85,12 @@ static bool service_is_half_made(const struct service *service)
 	            : service_folder_is_empty(service->pins.path);
 }
 
+/* The outcomes of kern as the errno that callers expect. */
+static int service_code(int r)
+{
+	return r == PINS_NO_SERVICE ? -ENOENT : r == PINS_LOCKED ? -EBUSY : r;
+}
+
 /* Adds to what is wrong what it means. */
 static int service_damaged_error(const struct service *service, struct error *err)
 {
@@ -94,24 +104,25 @@ static int service_damaged_error(const struct service *service, struct error *er
  * is none, or none any more after what was half made has been rolled back. */
 static int service_open_pinned(struct service *service, struct error *err)
 {
-	int r = steer_open(&service->steer, &service->pins, err);
+	int r = steer_open_pins(&service->steer, &service->pins, err);
 
 	if (service_is_half_made(service)) {
 		r = service_remove(service, true, err);
 		return r < 0 ? r : 0;
 	}
-	if (r == -EMEDIUMTYPE)
+	if (r == STEER_DAMAGED)
 		return service_damaged_error(service, err);
 	if (r < 0)
 		return r;
 	conns_open(&service->conns, &service->steer, &service->pins);
 	if (service_is_run(service))
-		steer_remove_half_made(&service->steer, &service->pins);
+		steer_setup_remove_half_made(&service->steer, &service->pins);
 	if (service_is_run(service) && !service_supervisor(service))
-		steer_probe_clear(&service->steer);
+		steer_probes_clear(&service->steer);
 	/* A watcher that was killed before the slots that it added were in force. */
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
-		steer_clear_from(&service->steer, e, steer_schedule(&service->steer)->n_slots);
+		steer_socks_clear_from(&service->steer, e,
+		                       steer_schedule(&service->steer)->n_slots);
 	r = service_enter_netns(service, err);
 	return r < 0 ? r : 1;
 }
@@ -121,7 +132,7 @@ static int service_list_whole(char (**ret)[RPD_LABEL_MAX], size_t *ret_n, struct
 {
 	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
 	size_t n, whole = 0;
-	int r = pins_list(&names, &n, err);
+	int r = pins_list_services(&names, &n, err);
 
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		_cleanup_service_ struct service service;
@@ -171,7 +182,7 @@ int service_open(struct service *service, const char *name, struct error *err)
 
 	if (r < 0)
 		return r;
-	r = pins_lock(&service->pins, name ? name : only, false, err);
+	r = service_code(pins_open_locked(&service->pins, name ? name : only, false, err));
 	if (r == 0) {
 		service->locks = 1;
 		r = service_open_pinned(service, err);
@@ -191,7 +202,7 @@ int service_open(struct service *service, const char *name, struct error *err)
 int service_claim(struct service *service, const char *name, struct error *err)
 {
 	for (;;) {
-		int r = pins_lock(&service->pins, name, true, err);
+		int r = service_code(pins_open_locked(&service->pins, name, true, err));
 
 		service->locks = r == 0;
 		if (r < 0 || service_folder_is_empty(service->pins.path))
@@ -211,7 +222,7 @@ static bool service_all_dead(const struct service *service)
 
 	for (unsigned int slot = 0; slot < steer_schedule(&service->steer)->n_slots; slot++)
 		for (unsigned int e = 0; e < info->n_endpoints; e++)
-			if (steer_cookie(&service->steer, e, slot))
+			if (steer_socks_cookie(&service->steer, e, slot))
 				return false;
 	return true;
 }
@@ -241,10 +252,12 @@ int service_make_room(struct service *service, struct error *err)
 
 int service_peek(struct service *service, const char *name, struct error *err)
 {
-	int r = pins_peek(&service->pins, name, err);
+	int r = service_code(pins_open_unlocked(&service->pins, name, err));
 
 	if (r == 0)
-		r = steer_open(&service->steer, &service->pins, err);
+		r = steer_open_pins(&service->steer, &service->pins, err);
+	if (r == STEER_DAMAGED)
+		r = -EMEDIUMTYPE;
 	if (r == 0 && service_is_half_made(service))
 		r = error_set(err, -ENOENT, "service '%s' is half made", name);
 	return r;
@@ -255,7 +268,7 @@ static int service_borrow_any(const struct listener *listeners, size_t n, struct
 {
 	_cleanup_free_ struct holder *holders = NULL;
 	size_t n_holders;
-	int r = proc_holders(listeners, n, &holders, &n_holders, err);
+	int r = proc_holders_find(listeners, n, &holders, &n_holders, err);
 
 	if (r == 0)
 		r = error_set(err, -EPERM,
@@ -263,7 +276,7 @@ static int service_borrow_any(const struct listener *listeners, size_t n, struct
 		              "(another PID namespace?); run reuseportd where it can be seen",
 		              listeners[0].endpoint.port);
 	for (size_t i = 0; r < 0 && i < n_holders; i++)
-		r = proc_borrow_fd(holders[i].pid, holders[i].fd, holders[i].inode, err);
+		r = proc_duplicate_fd(holders[i].pid, holders[i].fd, holders[i].inode, err);
 	return r;
 }
 
@@ -273,7 +286,7 @@ static int service_unreachable_error(const struct service *service, unsigned int
                                      struct error *err)
 {
 	for (unsigned int slot = 0; slot < RPD_SLOT_MAX; slot++)
-		if (steer_cookie(&service->steer, endpoint, slot))
+		if (steer_socks_cookie(&service->steer, endpoint, slot))
 			return error_set(
 			        err, -EPERM,
 			        "no process of the workers' network namespace can be seen in "
@@ -292,7 +305,7 @@ int service_borrow_member(const struct service *service, unsigned int endpoint, 
 
 	if (!service->reachable)
 		return service_unreachable_error(service, endpoint, err);
-	r = sockdiag_listeners(it->port, &listeners, &n, err);
+	r = sockdiag_list_listeners(it->port, &listeners, &n, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < n; i++)
@@ -330,10 +343,11 @@ static void service_borrow_by_slots(struct service *service, int fds[RPD_ENDPOIN
 	struct error ignored;
 	size_t n = 0;
 
-	sockdiag_listeners(0, &listeners, &n, &ignored);
+	sockdiag_list_listeners(0, &listeners, &n, &ignored);
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		for (unsigned int slot = 0; slot < RPD_SLOT_MAX && fds[e] < 0; slot++) {
-			uint64_t cookie = steer->socks_fd[e] < 0 ? 0 : steer_cookie(steer, e, slot);
+			uint64_t cookie =
+			        steer->socks_fd[e] < 0 ? 0 : steer_socks_cookie(steer, e, slot);
 
 			if (cookie)
 				fds[e] = -EPERM; /* until it is found */
@@ -363,7 +377,7 @@ static void service_release_listeners(struct service *service, const int fds[RPD
 		grace_wait(&grace, &ignored);
 	for (unsigned int i = 0; i < RPD_ENDPOINT_MAX; i++)
 		if (fds[i] >= 0 || fds[i] == -ENOENT)
-			steer_clear_from(&service->steer, i, 0);
+			steer_socks_clear_from(&service->steer, i, 0);
 }
 
 static bool service_is_pin(const char *name)
@@ -377,7 +391,7 @@ int service_remove(struct service *service, bool force, struct error *err)
 {
 	struct rpd_service *info = service->steer.service;
 	int fds[RPD_ENDPOINT_MAX], left = 0;
-	int r = pins_check(&service->pins, service_is_pin, force, err);
+	int r = pins_check_removable(&service->pins, service_is_pin, force, err);
 
 	if (r < 0)
 		return r;
@@ -411,13 +425,13 @@ int service_detach(const char *name, bool force, char ret_name[RPD_LABEL_MAX], s
 	service_init(&service);
 	if (r < 0)
 		return r;
-	r = pins_lock(&service.pins, name ? name : only, false, err);
+	r = service_code(pins_open_locked(&service.pins, name ? name : only, false, err));
 	if (r < 0)
 		return r;
 	memcpy(ret_name, service.pins.service, RPD_LABEL_MAX);
-	r = steer_open(&service.steer, &service.pins, err);
-	if (r < 0 && !force && !service_is_half_made(&service))
-		return r == -EMEDIUMTYPE
+	r = steer_open_pins(&service.steer, &service.pins, err);
+	if (r != 0 && !force && !service_is_half_made(&service))
+		return r == STEER_DAMAGED
 		               ? service_damaged_error(&service, err)
 		               : error_add(err, r,
 		                           "\n`reuseportd detach %s --force` removes it all "

@@ -12,8 +12,10 @@
 #include "service/service.h"
 #include "kern/events.h"
 #include "kern/netns.h"
-#include "kern/probe.h"
+#include "kern/features.h"
 #include "kern/proc.h"
+#include "kern/steer_setup.h"
+#include "kern/steer_probes.h"
 
 bool service_is_run(const struct service *service)
 {
@@ -26,7 +28,7 @@ int service_open_supervisor(const struct service *service)
 
 	if (!service_is_run(service) || !info->supervisor_pid)
 		return -ESRCH;
-	return proc_open_pid(info->supervisor_pid, info->supervisor_start);
+	return proc_open_pidfd(info->supervisor_pid, info->supervisor_start);
 }
 
 uint32_t service_supervisor(const struct service *service)
@@ -42,12 +44,12 @@ int service_supervise(struct service *service, struct error *err)
 	char comm[RPD_COMM_MAX];
 	uint64_t start_time;
 	uint32_t ppid;
-	int r = proc_identity(getpid(), &start_time, &ppid, comm);
+	int r = proc_identify(getpid(), &start_time, &ppid, comm);
 
 	if (r < 0)
 		return error_set(err, r, "can't read our own start time in /proc: %s",
 		                 strerror(-r));
-	steer_probe_clear(&service->steer);
+	steer_probes_clear(&service->steer);
 	/* Who looks without the lock in between sees a supervisor that is gone, not another one. */
 	info->supervisor_pid = 0;
 	info->supervisor_start = start_time;
@@ -60,7 +62,7 @@ static int service_create_describe(struct service *service, const struct service
 {
 	struct rpd_service *info = service->steer.service;
 	uint64_t cookie, ino;
-	int r = netns_here(&cookie, &ino, err);
+	int r = netns_identify(&cookie, &ino, err);
 
 	if (r < 0)
 		return r;
@@ -79,7 +81,7 @@ static int service_create_make(struct service *service, const struct service_pla
                                struct error *err)
 {
 	struct rpd_schedule draft;
-	int r = steer_make(&service->steer, &service->pins, plan->max_conns, err);
+	int r = steer_setup_maps(&service->steer, &service->pins, plan->max_conns, err);
 
 	if (r == 0)
 		r = service_create_describe(service, plan, err);
@@ -94,10 +96,10 @@ static int service_create_make(struct service *service, const struct service_pla
 	schedule_build(&draft);
 	steer_switch(&service->steer, &draft);
 	if (plan->max_conns)
-		conns_start(&service->conns, &service->steer, &service->pins);
+		conns_attach(&service->conns, &service->steer, &service->pins);
 	else
 		conns_open(&service->conns, &service->steer, &service->pins); /* says why not */
-	conns_started(&service->conns, &service->steer);
+	conns_enable(&service->conns, &service->steer);
 	__atomic_store_n(&service->steer.service->stage, RPD_STAGE_READY, __ATOMIC_RELEASE);
 	events_note(&service->steer, RPD_EVENT_attached, RPD_NO_SLOT, 0, NULL);
 	return 0;
@@ -127,7 +129,7 @@ static void service_create_wait_for_ending(const struct service *service)
 int service_create(struct service *service, const struct service_plan *plan, struct error *err)
 {
 	struct error ignored;
-	int r = probe_require(err);
+	int r = features_require(err);
 
 	while (r == 0) {
 		r = service_claim(service, plan->name, err);
@@ -170,7 +172,7 @@ static int service_create_check_free(const struct service *service,
 	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
 	char text[ENDPOINT_TEXT_MAX];
 	size_t n = 0;
-	int r = pins_list(&names, &n, err);
+	int r = pins_list_services(&names, &n, err);
 
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		_cleanup_service_ struct service other;
@@ -196,5 +198,6 @@ int service_add_endpoint(struct service *service, const struct rpd_endpoint *end
 {
 	int r = service_create_check_free(service, endpoint, err);
 
-	return r < 0 ? r : steer_add_endpoint(&service->steer, &service->pins, endpoint, 0, err);
+	return r < 0 ? r
+	             : steer_setup_add_endpoint(&service->steer, &service->pins, endpoint, 0, err);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "service/service_lock.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -37,13 +38,13 @@ static void service_lock_note_opened(struct service *service)
 static int service_lock_outermost(struct service *service, struct error *err)
 {
 	char name[RPD_LABEL_MAX];
-	int r = PINS_REPLACED;
+	int r = service_is_open(service) ? pins_relock(&service->pins, err) : PINS_REPLACED;
 
-	if (service_is_open(service))
-		r = pins_relock(&service->pins, err);
 	if (r < 0)
 		return r;
-	if (r == PINS_SAME && service_lock_is_unchanged(service)) {
+	if (r == PINS_LOCKED)
+		return -EBUSY;
+	if (r == 0 && service_lock_is_unchanged(service)) {
 		r = service_enter_netns(service, err);
 		if (r < 0)
 			pins_leave(&service->pins);

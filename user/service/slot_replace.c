@@ -8,6 +8,9 @@
 #include "core/schedule.h"
 #include "service/schedule_commit.h"
 #include "service/observe.h"
+#include "kern/steer_socks.h"
+#include "kern/steer_workers.h"
+#include "kern/steer_members.h"
 
 /* Puts in force what is there now. */
 static int slot_replace_commit(struct service *service, struct rpd_schedule *draft,
@@ -45,14 +48,14 @@ static void slot_replace_take_back(struct service *service, unsigned int slot,
 	_cleanup_observed_ struct observed again = {};
 	struct error ignored;
 
-	steer_worker_set(&service->steer, slot, before);
+	steer_workers_set(&service->steer, slot, before);
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		if (newcomer->listeners[e] &&
 		    !slot_replace_has_cookie(before, newcomer->listeners[e]->cookie))
-			steer_member_del(&service->steer, newcomer->listeners[e]->cookie);
+			steer_members_remove(&service->steer, newcomer->listeners[e]->cookie);
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
 		if (!before->cookies[e])
-			steer_clear(&service->steer, e, slot);
+			steer_socks_clear(&service->steer, e, slot);
 	observe(service, OBSERVE_KNOWN, &again, &ignored);
 }
 
@@ -60,9 +63,10 @@ static int slot_replace_edit_newcomer(struct service *service, unsigned int slot
                                       struct rpd_schedule *draft, struct error *err)
 {
 	const struct slots slots = {.n = 1, .at = {slot}};
-	int r = schedule_edit_fill(draft, slot, label ? label : service->steer.service->label, err);
+	int r = schedule_edit_fill_slot(draft, slot, label ? label : service->steer.service->label,
+	                                err);
 
-	return r < 0 || !label ? r : schedule_edit_label(draft, &slots, label, err);
+	return r < 0 || !label ? r : schedule_edit_set_label(draft, &slots, label, err);
 }
 
 /* With a newcomer of a version that is switched off, in place of the last one of the other, all
@@ -96,7 +100,7 @@ static void slot_replace_clear_rest(struct service *service, unsigned int slot,
 		return;
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
 		if (!newcomer->listeners[e] && before->cookies[e])
-			steer_clear(&service->steer, e, slot);
+			steer_socks_clear(&service->steer, e, slot);
 }
 
 int slot_replace_worker(struct service *service, unsigned int slot, const struct newcomer *newcomer,
@@ -104,7 +108,7 @@ int slot_replace_worker(struct service *service, unsigned int slot, const struct
 {
 	struct rpd_schedule draft = *steer_schedule(&service->steer);
 	struct rpd_worker before;
-	int r = steer_worker_get(&service->steer, slot, &before);
+	int r = steer_workers_get(&service->steer, slot, &before);
 
 	if (r < 0)
 		return error_set(err, r, "can't read slot %u: %s", slot, strerror(-r));
@@ -129,13 +133,13 @@ int slot_replace_vacate(struct service *service, unsigned int slot, struct error
 {
 	struct rpd_schedule draft = *steer_schedule(&service->steer);
 	struct rpd_worker worker;
-	int r = steer_worker_get(&service->steer, slot, &worker);
+	int r = steer_workers_get(&service->steer, slot, &worker);
 
 	memset(worker.cookies, 0, sizeof(worker.cookies));
 	if (r == 0)
-		r = steer_worker_set(&service->steer, slot, &worker);
+		r = steer_workers_set(&service->steer, slot, &worker);
 	for (unsigned int e = 0; r == 0 && e < service->steer.service->n_endpoints; e++)
-		r = steer_clear(&service->steer, e, slot);
+		r = steer_socks_clear(&service->steer, e, slot);
 	if (r < 0)
 		return error_set(err, r, "can't empty slot %u: %s", slot, strerror(-r));
 	return slot_replace_commit(service, &draft, "that", err);

@@ -58,7 +58,7 @@ int sockets_listeners(const struct service *service, struct listener **ret, size
 		_cleanup_free_ struct listener *some = NULL;
 		size_t n;
 
-		r = sockdiag_listeners(ports[i], &some, &n, err);
+		r = sockdiag_list_listeners(ports[i], &some, &n, err);
 		if (r == 0)
 			r = sockets_append(&rows, some, n, sizeof(*some), err);
 	}
@@ -83,7 +83,7 @@ int sockets_connections(const struct service *service, struct connection **ret, 
 		_cleanup_free_ struct connection *some = NULL;
 		size_t n;
 
-		r = sockdiag_connections(ports[i], &some, &n, err);
+		r = sockdiag_conn_list(ports[i], &some, &n, err);
 		if (r == 0)
 			r = sockets_append(&rows, some, n, sizeof(*some), err);
 	}

@@ -9,6 +9,7 @@
 #include "core/endpoint.h"
 #include "service/slot_replace.h"
 #include "kern/proc.h"
+#include "kern/proc_holders.h"
 
 /* Slot that holds the listener, or -1. */
 static int swap_slot_of(const struct observed *o, unsigned int endpoint, uint64_t cookie)
@@ -145,9 +146,9 @@ int swap(struct service *service, const struct observed *observed,
 	r = schedule_edit_check_slots(steer_schedule(&service->steer), &slot, err);
 	if (r < 0)
 		return r;
-	if (proc_identity(request->pid, &start_time, &ppid, comm) < 0)
+	if (proc_identify(request->pid, &start_time, &ppid, comm) < 0)
 		return error_set(err, -ESRCH, "there is no process %u", request->pid);
-	r = proc_holders(observed->listeners, observed->n_listeners, &holders, &n, err);
+	r = proc_holders_find(observed->listeners, observed->n_listeners, &holders, &n, err);
 	if (r == 0)
 		r = swap_choose(service, observed, request, holders, n, &newcomer, err);
 	if (r == 0)

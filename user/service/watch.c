@@ -21,7 +21,7 @@
 #include "service/observe.h"
 #include "service/service.h"
 #include "kern/events.h"
-#include "kern/listen.h"
+#include "kern/listen_events.h"
 #include "kern/proc.h"
 
 #define WATCH_LOOK_US   1000000
@@ -94,7 +94,7 @@ static int watch_processes(struct watch *w, const struct observed *o)
 		it->source = sd_event_source_disable_unref(it->source);
 		if (!live)
 			continue;
-		fd = proc_open_pid(worker->pid, worker->start_time);
+		fd = proc_open_pidfd(worker->pid, worker->start_time);
 		if (fd < 0)
 			continue; /* dead already: seen at the next look */
 		r = sd_event_add_io(w->loop, &it->source, fd, EPOLLIN, watch_on_death, w);
@@ -246,7 +246,7 @@ static int watch_admit_stranger(struct watch *w, struct service *service,
 	const struct holder *owner = &newcomer->owner;
 	uint8_t dead = draft->slots[slot].flags & RPD_SLOT_DEAD;
 	struct error why;
-	int r = schedule_edit_fill(draft, slot, service->steer.service->label, w->err);
+	int r = schedule_edit_fill_slot(draft, slot, service->steer.service->label, w->err);
 
 	if (r < 0)
 		return r;
@@ -314,14 +314,14 @@ static void watch_note_empty(struct watch *w, struct service *service, const str
 	struct conn_count count;
 
 	if (!draining || !service->conns.counting ||
-	    conns_count(&service->steer, worker->account, &count) < 0 ||
+	    conns_read_count(&service->steer, worker->account, &count) < 0 ||
 	    count.of[RPD_CONN_uncounted]) {
 		w->slots[slot].empty = false;
 		return;
 	}
-	if (conn_count_open(&count) == 0 && !w->slots[slot].empty)
+	if (conn_count_still_open(&count) == 0 && !w->slots[slot].empty)
 		events_note(&service->steer, RPD_EVENT_empty, slot, worker->pid, worker->comm);
-	w->slots[slot].empty = conn_count_open(&count) == 0;
+	w->slots[slot].empty = conn_count_still_open(&count) == 0;
 }
 
 /* Notes in the draft which slots have died or stalled, or are served again. */
@@ -510,7 +510,7 @@ int watch(const char *name, struct error *err)
 	else
 		r = watch_look(&w, OBSERVE_UNCLEAR);
 	/* A command that has the lock for long is no reason to miss SIGTERM. */
-	pins_set_waiting(pins_dont_wait, PINS_PATIENCE_MS);
+	pins_set_waiting(pins_never_wait, PINS_PATIENCE_MS);
 	if (r >= 0) {
 		sd_notify(0, "READY=1");
 		watch_say(&w, "watching");

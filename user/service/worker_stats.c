@@ -10,7 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "core/rate.h"
+#include "core/connection_rate.h"
 
 void worker_stats_free(struct service_stats *load)
 {
@@ -47,17 +47,18 @@ static int worker_stats_take_generation(const struct service *service,
                                         struct worker_stats *slots)
 {
 	_cleanup_free_ struct conn_count *counts = calloc(observed->n_slots, sizeof(*counts));
-	int r = counts ? conns_counts(&service->steer, first, observed->n_slots, counts) : -ENOMEM;
+	int r = counts ? conns_read_counts(&service->steer, first, observed->n_slots, counts)
+	               : -ENOMEM;
 
 	for (unsigned int slot = 0; r == 0 && slot < observed->n_slots; slot++) {
 		struct worker_stats *it = &slots[slot];
 
 		if (observed->slots[slot].worker.account == first + slot) {
 			it->count = counts[slot];
-			it->active = conn_count_open(&counts[slot]);
+			it->active = conn_count_still_open(&counts[slot]);
 			it->counted = true;
 		} else {
-			it->former_active += conn_count_open(&counts[slot]);
+			it->former_active += conn_count_still_open(&counts[slot]);
 			it->former_uncounted += counts[slot].of[RPD_CONN_uncounted];
 		}
 	}
@@ -69,12 +70,12 @@ static int worker_stats_take_counts(const struct service *service, const struct 
 {
 	_cleanup_free_ struct conn_seconds *seconds =
 	        calloc(observed->n_slots + 1, sizeof(*seconds));
-	int r = seconds ? conns_rates(&service->conns, observed->n_slots, seconds) : -ENOMEM;
+	int r = seconds ? conns_read_rates(&service->conns, observed->n_slots, seconds) : -ENOMEM;
 
 	for (unsigned int i = 0; r == 0 && observed->n_slots && i < RPD_ACCOUNT_GENERATIONS; i++)
 		r = worker_stats_take_generation(service, observed, i * RPD_SLOT_MAX, slots);
 	for (unsigned int slot = 0; r == 0 && slot < observed->n_slots; slot++)
-		slots[slot].rate = rate_mean(seconds[slot].opened);
+		slots[slot].rate = connection_rate_mean(seconds[slot].opened);
 	return r;
 }
 
@@ -84,7 +85,7 @@ static int worker_stats_take_handshakes(const struct service *service,
 {
 	_cleanup_free_ struct rpd_handshakes *rows = NULL;
 	size_t n;
-	int r = service->reachable ? conns_handshakes(&service->conns, &rows, &n, err) : 0;
+	int r = service->reachable ? conns_read_handshakes(&service->conns, &rows, &n, err) : 0;
 
 	if (r < 0 || !service->reachable)
 		return r;
@@ -112,10 +113,10 @@ static int worker_stats_take_counted(const struct service *service, const struct
 	for (unsigned int slot = 0; slot < observed->n_slots; slot++)
 		uncounted += load->slots[slot].former_uncounted +
 		             load->slots[slot].count.of[RPD_CONN_uncounted];
-	r = conns_count(&service->steer, RPD_ACCOUNT_UNKNOWN, &unknown);
+	r = conns_read_count(&service->steer, RPD_ACCOUNT_UNKNOWN, &unknown);
 	if (r < 0)
 		return error_set(err, r, "can't read the counts: %s", strerror(-r));
-	load->unattributed = conn_count_open(&unknown);
+	load->unattributed = conn_count_still_open(&unknown);
 	load->uncounted = uncounted + unknown.of[RPD_CONN_uncounted];
 	return 0;
 }

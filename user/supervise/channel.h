@@ -25,7 +25,7 @@ int channel_new(sd_event *loop, channel_message message, void *data, struct chan
                 int *ret_worker_fd, struct error *err);
 
 /* Borrows the parent's end, which is descriptor @fd of process @pid. -EBADF if the process has
- * closed it, even if @fd is another file now; else fails as proc_borrow_fd(). */
+ * closed it, even if @fd is another file now; else fails as proc_duplicate_fd(). */
 int channel_take_over(sd_event *loop, uint32_t pid, int fd, channel_message message, void *data,
                       struct channel **ret, struct error *err);
 

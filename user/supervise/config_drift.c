@@ -6,6 +6,7 @@
 #include "service/service_lock.h"
 #include "core/endpoint.h"
 #include "core/schedule.h"
+#include "core/policy.h"
 #include "supervise/report.h"
 #include "supervise/supervisor_state.h"
 
@@ -18,7 +19,7 @@ static void config_drift_report_policy(struct supervisor *sup, const struct serv
 		report_line(sup,
 		            "policy is still %s, not %s: to change it, stop the service and run it "
 		            "again",
-		            schedule_policy_name(is), schedule_policy_name(asked));
+		            policy_name(is), policy_name(asked));
 }
 
 /* If connections could not be counted although that was asked for, that is no difference. */
@@ -47,7 +48,7 @@ static void config_drift_report_added(struct supervisor *sup, const struct rpd_s
 		bool is_there = false;
 
 		for (unsigned int e = 0; e < info->n_endpoints; e++)
-			is_there |= endpoint_is_named(&info->endpoints[e], named);
+			is_there |= endpoint_matches(&info->endpoints[e], named);
 		if (is_there)
 			continue;
 		if (named->family)
@@ -71,7 +72,7 @@ static void config_drift_report_removed(struct supervisor *sup, const struct rpd
 		bool is_named = false;
 
 		for (size_t i = 0; i < config->n_listens; i++)
-			is_named |= endpoint_is_named(&info->endpoints[e], &config->listens[i]);
+			is_named |= endpoint_matches(&info->endpoints[e], &config->listens[i]);
 		if (!is_named)
 			report_line(
 			        sup,

@@ -5,6 +5,8 @@
 #include "base/cleanup.h"
 #include "core/endpoint.h"
 #include "kern/steer.h"
+#include "kern/steer_socks.h"
+#include "kern/steer_setup.h"
 #include "supervise/report.h"
 #include "supervise/supervisor_state.h"
 
@@ -92,8 +94,8 @@ void endpoints_trim(struct supervisor *sup)
 			return;
 		cleanup_close(&sup->parking.fds[e]);
 		sup->parking.fds[e] = -1;
-		steer_clear_from(&service->steer, e, 0);
-		steer_clear(&service->steer, e, RPD_SLOT_PARKING);
-		steer_remove_endpoint(&service->steer, &service->pins);
+		steer_socks_clear_from(&service->steer, e, 0);
+		steer_socks_clear(&service->steer, e, RPD_SLOT_PARKING);
+		steer_setup_remove_endpoint(&service->steer, &service->pins);
 	}
 }

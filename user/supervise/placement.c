@@ -8,7 +8,7 @@
 #include "service/service_lock.h"
 #include "base/cleanup.h"
 #include "core/endpoint.h"
-#include "core/ready.h"
+#include "core/ready_rule.h"
 #include "core/roster.h"
 #include "kern/cgroup.h"
 #include "kern/events.h"
@@ -17,6 +17,9 @@
 #include "service/observe.h"
 #include "service/schedule_commit.h"
 #include "service/slot_replace.h"
+#include "kern/steer_socks.h"
+#include "kern/steer_workers.h"
+#include "kern/proc_holders.h"
 #include "supervise/endpoints.h"
 #include "supervise/report.h"
 #include "supervise/worker_listeners.h"
@@ -54,7 +57,7 @@ static int placement_choose_main(const struct worker *w, struct newcomer *newcom
 	int r;
 
 	*owner = (struct holder){.pid = w->pid, .fd = -1, .epfd = -1};
-	r = proc_identity(w->pid, &owner->start_time, &owner->ppid, owner->comm);
+	r = proc_identify(w->pid, &owner->start_time, &owner->ppid, owner->comm);
 	return r < 0 ? error_set(err, r, "pid %u has ended", w->pid) : 0;
 }
 
@@ -77,8 +80,8 @@ static int placement_choose_owner(struct newcomer *newcomer, const struct holder
 		for (size_t h = 0; h < n; h++)
 			if (holders[h].inode == newcomer->listeners[e]->inode)
 				rows[n_rows++] = holders[h];
-		if (!owner && roster_owner(rows, n_rows)) {
-			newcomer->owner = *roster_owner(rows, n_rows);
+		if (!owner && roster_find_owner(rows, n_rows)) {
+			newcomer->owner = *roster_find_owner(rows, n_rows);
 			owner = &newcomer->owner;
 		}
 		for (size_t h = 0; owner && h < n_rows; h++)
@@ -102,13 +105,13 @@ static int placement_find_newcomer(struct worker *w, const struct service *servi
 	size_t n_pids = 0, n_holders = 0;
 	int r;
 
-	if (n == 0 && ready_without_listener(&w->plan->config))
+	if (n == 0 && ready_rule_allows_no_listener(&w->plan->config))
 		return placement_choose_main(w, ret, err);
 	placement_choose_listeners(w, service, listeners, n, ret);
-	r = cgroup_processes(w->cgroup_fd, &pids, &n_pids);
+	r = cgroup_list_processes(w->cgroup_fd, &pids, &n_pids);
 	if (r < 0)
 		return error_set(err, r, "can't read cgroup %s: %s", w->cgroup_name, strerror(-r));
-	r = proc_holders_among(pids, n_pids, listeners, n, &holders, &n_holders, err);
+	r = proc_holders_find_among(pids, n_pids, listeners, n, &holders, &n_holders, err);
 	return r < 0 ? r : placement_choose_owner(ret, holders, n_holders, err);
 }
 
@@ -118,7 +121,7 @@ static void placement_close_to_probes(struct worker *w, struct service *service)
 	if (!w->probing_listener)
 		return;
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
-		steer_clear(&service->steer, e, RPD_SLOT_PROBE + w->probe_at);
+		steer_socks_clear(&service->steer, e, RPD_SLOT_PROBE + w->probe_at);
 	w->probing_listener = false;
 }
 
@@ -127,7 +130,7 @@ static int placement_remember_row(struct worker *w, const struct service *servic
                                   struct error *err)
 {
 	struct rpd_worker row;
-	int r = steer_worker_get(&service->steer, w->slot, &row);
+	int r = steer_workers_get(&service->steer, w->slot, &row);
 
 	if (r < 0)
 		return error_set(err, r, "can't read slot %u: %s", w->slot, strerror(-r));
@@ -241,10 +244,11 @@ int placement_open_to_probes(struct worker *w, struct service *service, unsigned
 		return r;
 	w->probe_at = r;
 	*ret_index = RPD_SLOT_PROBE + w->probe_at;
-	fd = proc_borrow_fd(newcomer.owner.pid, newcomer.fds[e], newcomer.listeners[e]->inode, err);
+	fd = proc_duplicate_fd(newcomer.owner.pid, newcomer.fds[e], newcomer.listeners[e]->inode,
+	                       err);
 	if (fd < 0)
 		return fd;
-	r = steer_put(&service->steer, e, *ret_index, fd);
+	r = steer_socks_put(&service->steer, e, *ret_index, fd);
 	if (r < 0)
 		return error_set(err, r, "can't let probes reach pid %u: %s", w->pid, strerror(-r));
 	w->probing_listener = true;
@@ -270,8 +274,8 @@ void placement_note_run(struct supervisor *sup, unsigned int slot)
 
 	if (service_lock(&sup->service, &service, &ignored) < 0)
 		return;
-	steer_worker_set_run(&service->steer, slot, sup->slots[slot].run,
-	                     sup->slots[slot].restarts);
+	steer_workers_set_run(&service->steer, slot, sup->slots[slot].run,
+	                      sup->slots[slot].restarts);
 }
 
 void placement_note_all_runs(struct supervisor *sup)

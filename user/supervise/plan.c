@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "kern/identity.h"
+#include "kern/credentials.h"
 
 struct plan *plan_new(const struct run_config *config)
 {
@@ -35,12 +35,12 @@ void plan_unref(struct plan *plan)
 
 uid_t plan_listener_uid(const struct run_config *config)
 {
-	_cleanup_(identity_deinit) struct identity id = {};
+	_cleanup_(credentials_deinit) struct credentials id = {};
 	struct error ignored;
 
 	if (!config->user || config->pass_sockets)
 		return geteuid();
 	/* A number without an entry in the user database sets the user as well, and fails. */
-	identity_find(&id, config->user, NULL, &ignored);
+	credentials_find(&id, config->user, NULL, &ignored);
 	return id.set_user ? id.uid : geteuid();
 }

@@ -35,7 +35,7 @@ void port_rival_note(struct worker *w)
 	struct error ignored;
 
 	if (service_lock(&w->sup->service, &service, &ignored) < 0 ||
-	    sockdiag_listeners(0, &listeners, &n, &ignored) < 0)
+	    sockdiag_list_listeners(0, &listeners, &n, &ignored) < 0)
 		return;
 	for (size_t i = 0; i < n; i++) {
 		const struct rpd_endpoint *it = &listeners[i].endpoint;

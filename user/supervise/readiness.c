@@ -8,7 +8,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "core/endpoint.h"
-#include "core/ready.h"
+#include "core/ready_rule.h"
+#include "kern/steer_socks.h"
 #include "supervise/endpoints.h"
 #include "supervise/worker.h"
 #include "supervise/worker_listeners.h"
@@ -20,7 +21,7 @@ static bool readiness_has_named(const struct rpd_endpoint *named, const struct l
                                 size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (endpoint_is_named(&listeners[i].endpoint, named))
+		if (endpoint_matches(&listeners[i].endpoint, named))
 			return true;
 	return false;
 }
@@ -33,7 +34,7 @@ static struct ready_seen readiness_see_others(const struct worker *w, const stru
 
 	for (unsigned int slot = 0; slot < w->sup->n_slots; slot++) {
 		bool is_there = w->sup->slots[slot].current;
-		bool listens = is_there && steer_cookie(&service->steer, endpoint, slot);
+		bool listens = is_there && steer_socks_cookie(&service->steer, endpoint, slot);
 
 		if (slot == w->slot) {
 			seen.predecessor = listens;
@@ -98,7 +99,7 @@ static bool readiness_listens_as_others(struct worker *w, const struct listener 
 		char text[ENDPOINT_TEXT_MAX];
 
 		if (readiness_listens_on(endpoint, listeners, n) ||
-		    !ready_must_listen(&w->plan->config, &seen))
+		    !ready_rule_must_listen(&w->plan->config, &seen))
 			continue;
 		readiness_note_missing(w, endpoint_format(endpoint, text, sizeof(text)),
 		                       seen.predecessor
@@ -120,7 +121,7 @@ static bool readiness_listens_everywhere(struct worker *w, const struct listener
 			readiness_note_missing_named(w, &config->listens[i]);
 			return false;
 		}
-	if (n == 0 && !ready_without_listener(config)) {
+	if (n == 0 && !ready_rule_allows_no_listener(config)) {
 		readiness_note_missing(w, "any fixed port", "");
 		return false;
 	}

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "kern/cgroup.h"
 #include "service/run_dir.h"
+#include "kern/cgroup_service.h"
 
 #define END_NS (5 * NS_PER_S) /* how long killed processes may take to end */
 
@@ -54,7 +55,7 @@ static int service_cgroup_end_children_of(const char *path, struct error *err)
 {
 	char **names = NULL;
 	size_t n = 0;
-	int r = cgroup_children(path, &names, &n);
+	int r = cgroup_list_children(path, &names, &n);
 
 	if (r == 0)
 		r = service_cgroup_end_named(path, names, n);
@@ -80,13 +81,13 @@ void service_cgroup_clear(struct supervisor *sup)
  * another place. */
 static int service_cgroup_make(struct supervisor *sup, const char *noted, struct error *err)
 {
-	int r = cgroup_service(sup->name, true, sup->cgroup_path, err);
+	int r = cgroup_service_find(sup->name, true, sup->cgroup_path, err);
 
 	if (r == 0)
 		r = service_cgroup_end_children_of(sup->cgroup_path, err);
 	if (r == 0 && noted && strcmp(noted, sup->cgroup_path) != 0) {
 		r = service_cgroup_end_children_of(noted, err);
-		cgroup_remove_service(noted);
+		cgroup_service_remove(noted);
 	}
 	return r;
 }
@@ -97,7 +98,7 @@ int service_cgroup_open(struct supervisor *sup, bool taken_over, struct error *e
 	bool is_noted = run_dir_cgroup(sup->name, noted);
 	int r;
 
-	if (is_noted && cgroup_service_known(noted, err) < 0)
+	if (is_noted && cgroup_service_use(noted, err) < 0)
 		is_noted = false;
 	if (!taken_over) {
 		r = service_cgroup_make(sup, is_noted ? noted : NULL, err);
@@ -105,7 +106,7 @@ int service_cgroup_open(struct supervisor *sup, bool taken_over, struct error *e
 		strcpy(sup->cgroup_path, noted);
 		r = 0;
 	} else {
-		r = cgroup_service(sup->name, true, sup->cgroup_path, err);
+		r = cgroup_service_find(sup->name, true, sup->cgroup_path, err);
 	}
 	if (r == 0)
 		r = run_dir_note_cgroup(sup->name, sup->cgroup_path, err);
@@ -119,7 +120,7 @@ int service_cgroup_open(struct supervisor *sup, bool taken_over, struct error *e
 
 void service_cgroup_remove(struct supervisor *sup)
 {
-	if (sup->cgroup_path[0] == '\0' || cgroup_remove_service(sup->cgroup_path) < 0)
+	if (sup->cgroup_path[0] == '\0' || cgroup_service_remove(sup->cgroup_path) < 0)
 		return;
 	run_dir_forget_cgroup(sup->name);
 }

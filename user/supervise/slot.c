@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "core/restart.h"
+#include "core/restart_backoff.h"
 #include "stream/output.h"
 #include "supervise/control.h"
 #include "supervise/park.h"
@@ -114,10 +114,10 @@ void slot_start_later(struct supervisor *sup, unsigned int slot, int64_t uptime)
 {
 	struct slot *it = &sup->slots[slot];
 	const struct run_config *config = &slot_get_plan(sup, slot)->config;
-	int64_t pause = restart_pause(config, uptime, &it->crashes);
+	int64_t pause = restart_backoff_pause(config, uptime, &it->crashes);
 
 	it->timer = sd_event_source_disable_unref(it->timer);
-	if (pause == RESTART_NEVER) {
+	if (pause == RESTART_BACKOFF_NEVER) {
 		char why[64];
 
 		if (it->crashes > 1)
@@ -294,8 +294,8 @@ void slot_restart_worker(struct supervisor *sup, unsigned int slot, const char *
 
 	if (it->next || it->timer || sup->stopping || reload_state_has(sup, slot))
 		return;
-	pause = restart_pause(config, uptime < REPLACED_SOON_NS ? 0 : uptime, &it->crashes);
-	if (pause == RESTART_NEVER) {
+	pause = restart_backoff_pause(config, uptime < REPLACED_SOON_NS ? 0 : uptime, &it->crashes);
+	if (pause == RESTART_BACKOFF_NEVER) {
 		it->crashes = config->max_restarts;
 		pause = config->restart_delay + config->backoff_max;
 	}

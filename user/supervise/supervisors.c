@@ -13,6 +13,7 @@
 #include "kern/spawn.h"
 #include "stream/log.h"
 #include "stream/output.h"
+#include "kern/file_limit.h"
 #include "supervise/control_request.h"
 #include "supervise/health_probe.h"
 #include "supervise/reaper.h"
@@ -103,9 +104,9 @@ static int supervisors_on_reexec(sd_event_source *source, const struct signalfd_
 	if (!supervisors_can_reexec(all))
 		return 0;
 	log_line("reuseportd: re-exec of %s", all->self[0]);
-	spawn_restore_files();
+	file_limit_restore();
 	execvp(all->self[0], all->self);
-	spawn_raise_files();
+	file_limit_raise();
 	log_line("reuseportd: can't execute %s: %s; this process goes on", all->self[0],
 	         strerror(errno));
 	return 0;
@@ -216,7 +217,7 @@ static int supervisors_run_all(struct supervisors *all, const struct supervisor_
 			return r;
 		}
 	}
-	while (!supervisors_have_ended(all) || (output_waits() && !all->impatient)) {
+	while (!supervisors_have_ended(all) || (output_is_pending() && !all->impatient)) {
 		int r;
 
 		waited = supervisors_have_ended(all);
@@ -225,7 +226,7 @@ static int supervisors_run_all(struct supervisors *all, const struct supervisor_
 			return error_set(err, r, "the event loop failed: %s", strerror(-r));
 	}
 	supervisors_notify_systemd(all);
-	output_give_up();
+	output_abandon();
 	for (size_t i = 0; i < n && waited; i++)
 		setup_remove_dir(all->list[i]);
 	for (size_t i = 0; i < n; i++)
@@ -247,7 +248,7 @@ int supervisors_run(const struct supervisor_request *requests, size_t n, struct 
 	sd_event_source *idle = NULL;
 	int r = sd_event_new(&all.loop);
 
-	spawn_raise_files(); /* each worker takes about five descriptors */
+	file_limit_raise(); /* each worker takes about five descriptors */
 	all.list = calloc(n, sizeof(*all.list));
 	if (r >= 0 && !all.list)
 		r = -ENOMEM;

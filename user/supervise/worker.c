@@ -13,10 +13,10 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/parse.h"
 #include "kern/cgroup.h"
 #include "service/admit.h"
 #include "stream/output.h"
+#include "base/signal_name.h"
 #include "supervise/channel.h"
 #include "supervise/drain_check.h"
 #include "supervise/plan.h"
@@ -28,11 +28,14 @@
 
 static void worker_describe_end(struct worker *w, const siginfo_t *info)
 {
+	char signal[SIGNAL_NAME_MAX];
+
 	w->ended_badly = info->si_code != CLD_EXITED || info->si_status;
 	if (info->si_code == CLD_EXITED)
 		snprintf(w->end, sizeof(w->end), "exit status %d", info->si_status);
 	else
-		snprintf(w->end, sizeof(w->end), "signal %s%s", format_signal(info->si_status),
+		snprintf(w->end, sizeof(w->end), "signal %s%s",
+		         signal_name_format(info->si_status, signal),
 		         info->si_code == CLD_DUMPED ? ", core dumped" : "");
 }
 
@@ -129,7 +132,7 @@ void worker_free(struct worker *w, bool remove_output)
 void worker_forget(struct worker *w, bool ended)
 {
 	if (ended && w->output)
-		output_flush(w->output);
+		output_finish(w->output);
 	worker_unlink(w);
 	worker_free(w, ended);
 }
@@ -140,7 +143,7 @@ static void worker_release(struct worker *w)
 	struct supervisor *sup = w->sup;
 
 	if (w->output)
-		output_flush(w->output);
+		output_finish(w->output);
 	worker_unlink(w);
 	cgroup_remove(sup->cgroup_path, w->cgroup_name);
 	sup->events->gone(w);
@@ -202,7 +205,7 @@ static void worker_signal_all(const struct worker *w, int signal)
 	_cleanup_free_ uint32_t *pids = NULL;
 	size_t n = 0;
 
-	if (cgroup_processes(w->cgroup_fd, &pids, &n) < 0)
+	if (cgroup_list_processes(w->cgroup_fd, &pids, &n) < 0)
 		return;
 	for (size_t i = 0; i < n; i++)
 		kill(pids[i], signal);
@@ -272,7 +275,7 @@ static void worker_act(struct worker *w, unsigned int actions)
 void worker_event(struct worker *w, enum worker_event event)
 {
 	enum worker_state before = w->state;
-	struct worker_state_step step = worker_state_step(before, event);
+	struct worker_state_step step = worker_state_next(before, event);
 
 	w->state = step.next;
 	if (step.next != before) {
@@ -308,7 +311,7 @@ struct worker *worker_of_pid(struct supervisor *sup, uint32_t pid)
 
 		if (w->pid == pid)
 			return w;
-		cgroup_processes(w->cgroup_fd, &pids, &n);
+		cgroup_list_processes(w->cgroup_fd, &pids, &n);
 		for (size_t i = 0; i < n; i++)
 			if (pids[i] == pid)
 				return w;

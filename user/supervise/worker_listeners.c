@@ -38,7 +38,7 @@ static bool worker_listeners_is_wanted(const struct worker *w, const struct list
 	const struct run_config *config = &w->plan->config;
 
 	for (size_t i = 0; i < config->n_listens; i++)
-		if (endpoint_is_named(&listener->endpoint, &config->listens[i]))
+		if (endpoint_matches(&listener->endpoint, &config->listens[i]))
 			return true;
 	return config->n_listens == 0 && (worker_listeners_is_fixed(w, listener->cookie) ||
 	                                  worker_listeners_is_admitted(w, listener->cookie));
@@ -49,7 +49,7 @@ int worker_listeners_find(const struct worker *w, struct listener **ret, size_t 
 {
 	struct listener *listeners;
 	size_t n, kept = 0;
-	int r = sockdiag_listeners(0, &listeners, &n, err);
+	int r = sockdiag_list_listeners(0, &listeners, &n, err);
 
 	if (r < 0)
 		return r;
@@ -80,7 +80,7 @@ static void worker_listeners_forget_closed(struct worker *w)
 	struct error ignored;
 	size_t n = 0, kept = 0;
 
-	if (sockdiag_listeners(0, &listeners, &n, &ignored) < 0)
+	if (sockdiag_list_listeners(0, &listeners, &n, &ignored) < 0)
 		return;
 	for (size_t i = 0; i < w->n_fixed; i++)
 		if (worker_listeners_is_among(w->fixed[i], listeners, n))
@@ -103,7 +103,7 @@ const char *worker_listeners_format(const struct worker *w, char *buf, size_t si
 	size_t n = 0, used = 0;
 
 	*buf = '\0';
-	if (sockdiag_listeners(0, &listeners, &n, &ignored) < 0)
+	if (sockdiag_list_listeners(0, &listeners, &n, &ignored) < 0)
 		n = 0;
 	for (size_t i = 0; i < n; i++) {
 		char text[ENDPOINT_TEXT_MAX];

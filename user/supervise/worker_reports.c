@@ -77,7 +77,7 @@ static int worker_reports_on_hook(sd_event_source *source, int fd, uint32_t even
 {
 	struct supervisor *sup = data;
 
-	if (hook_drain(sup->hook, worker_reports_on_listen, sup) > 0)
+	if (hook_read_listens(sup->hook, worker_reports_on_listen, sup) > 0)
 		worker_reports_check_all(sup);
 	return 0;
 }

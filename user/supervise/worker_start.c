@@ -13,12 +13,13 @@
 #include "base/clock.h"
 #include "base/strv.h"
 #include "kern/cgroup.h"
-#include "kern/listener.h"
 #include "kern/proc.h"
 #include "kern/sockdiag.h"
 #include "kern/spawn.h"
 #include "service/run_dir.h"
 #include "stream/output.h"
+#include "kern/own_listener.h"
+#include "kern/cgroup_limit.h"
 #include "supervise/channel.h"
 #include "supervise/plan.h"
 #include "supervise/worker.h"
@@ -57,7 +58,7 @@ static int worker_start_prepare(struct worker *w, struct error *err)
 	const struct run_config *config = &w->plan->config;
 
 	w->cgroup_id = cgroup_id(w->cgroup_fd);
-	w->events_fd = cgroup_events(w->cgroup_fd);
+	w->events_fd = cgroup_open_events(w->cgroup_fd);
 	if (w->events_fd < 0)
 		return error_set(err, w->events_fd, "can't watch cgroup %s/%s: %s",
 		                 w->sup->cgroup_path, w->cgroup_name, strerror(-w->events_fd));
@@ -116,13 +117,13 @@ static int worker_start_open_listener(const struct rpd_endpoint *named, struct e
 
 	endpoint.uid = geteuid();
 	if (endpoint.family)
-		return listener_open(&endpoint, err);
+		return own_listener_open(&endpoint, err);
 	endpoint.family = AF_INET6;
-	fd = listener_open(&endpoint, err);
+	fd = own_listener_open(&endpoint, err);
 	if (fd != -EAFNOSUPPORT && fd != -EADDRNOTAVAIL)
 		return fd;
 	endpoint.family = AF_INET;
-	return listener_open(&endpoint, err);
+	return own_listener_open(&endpoint, err);
 }
 
 /* Passes a listener for each entry of `listen`. */
@@ -139,7 +140,7 @@ static int worker_start_pass_listeners(struct worker *w, struct worker_start_fil
 		start->opened[start->n_opened++] = fd;
 		fcntl(fd, F_SETFL, 0); /* blocking, as systemd's sockets are */
 		worker_start_pass_fd(start, fd, FIRST_FREE_FD + i);
-		sockdiag_cookie_of(fd, &w->fixed[w->n_fixed++]);
+		sockdiag_socket_cookie(fd, &w->fixed[w->n_fixed++]);
 	}
 	return 0;
 }
@@ -200,7 +201,7 @@ static int worker_start_spawn(struct worker *w, struct error *err)
 	request.env = env;
 	request.fds = start.fds;
 	request.n_fds = start.n;
-	r = spawn(&request, &w->pidfd, err);
+	r = spawn_start(&request, &w->pidfd, err);
 	strv_free(env);
 	cleanup_close(&w->channel_worker_fd);
 	w->channel_worker_fd = -1;
@@ -245,8 +246,8 @@ int worker_start(struct supervisor *sup, unsigned int slot, struct plan *plan, s
 	if (r >= 0)
 		r = worker_start_prepare(w, err);
 	if (r >= 0)
-		r = cgroup_limit(w->cgroup_fd, plan->config.memory_limit, plan->config.cpu_limit,
-		                 err);
+		r = cgroup_limit_set(w->cgroup_fd, plan->config.memory_limit,
+		                     plan->config.cpu_limit, err);
 	if (r >= 0)
 		r = worker_start_spawn(w, err);
 	if (r >= 0)
@@ -269,14 +270,14 @@ static int worker_start_find_main(struct worker *w)
 	_cleanup_free_ uint32_t *pids = NULL;
 	struct process oldest;
 	size_t n;
-	int r = cgroup_processes(w->cgroup_fd, &pids, &n);
+	int r = cgroup_list_processes(w->cgroup_fd, &pids, &n);
 
 	if (r == 0)
-		r = proc_oldest(pids, n, &oldest);
+		r = proc_find_oldest(pids, n, &oldest);
 	if (r < 0)
 		return r;
 	w->pid = oldest.pid;
-	w->pidfd = proc_open_pid(oldest.pid, oldest.start_time);
+	w->pidfd = proc_open_pidfd(oldest.pid, oldest.start_time);
 	return w->pidfd < 0 ? -ESRCH : 0;
 }
 

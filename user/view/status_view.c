@@ -10,11 +10,12 @@
 #include "base/json_build.h"
 #include "base/json_read.h"
 #include "core/endpoint.h"
-#include "core/schedule.h"
 #include "view/counters_view.h"
 #include "view/foreign_view.h"
 #include "view/worker_view.h"
 #include "view/wrap.h"
+#include "core/policy.h"
+#include "kern/steer_counters.h"
 
 #define NOT_COUNTED "Connections are not counted: "
 
@@ -52,7 +53,7 @@ static void status_view_add_schedule(struct json_object *to, const struct rpd_sc
 {
 	struct json_object *ring;
 
-	json_build_text(to, "policy", schedule_policy_name(s->policy));
+	json_build_text(to, "policy", policy_name(s->policy));
 	json_build_flag(to, "strict", s->flags & RPD_STRICT);
 	if (s->only_version != RPD_NO_VERSION)
 		json_build_text(to, "only_version", s->versions[s->only_version].label);
@@ -93,7 +94,7 @@ int status_view_new(const struct service *service, const struct observed *observ
 
 	if (!counts)
 		return error_set(err, -ENOMEM, "out of memory");
-	r = steer_counters(&service->steer, counts, err);
+	r = steer_counters_read(&service->steer, counts, err);
 	if (r < 0)
 		return r;
 	view = json_object_new_object();

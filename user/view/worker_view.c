@@ -8,6 +8,7 @@
 #include "core/slot_status.h"
 #include "view/counters_view.h"
 #include "view/table.h"
+#include "kern/steer_counters.h"
 
 static void worker_view_add_listeners(struct json_object *to, const struct service *service,
                                       const struct observed *observed, unsigned int slot)
@@ -108,7 +109,7 @@ static void worker_view_fill(struct json_object *view, const struct service *ser
 	const struct rpd_schedule *s = steer_schedule(&service->steer);
 	const struct observed_slot *seen = &observed->slots[slot];
 	enum slot_status status =
-	        slot_status_of(s, slot, seen->there, seen->stalled, seen->worker.run);
+	        slot_status_decide(s, slot, seen->there, seen->stalled, seen->worker.run);
 
 	json_build_number(view, "slot", slot);
 	json_build_text(view, "state", slot_status_name(status));
