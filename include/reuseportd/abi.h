@@ -9,7 +9,7 @@
 #include <linux/types.h>
 
 #define RPD_MAGIC       0x72707264u /* "rprd" */
-#define RPD_ABI_VERSION 2
+#define RPD_ABI_VERSION 3
 
 #define RPD_SLOT_MAX     1024 /* worker slots of a service */
 #define RPD_RING_MAX     4096 /* entries of a schedule ring; a power of two */
@@ -341,6 +341,11 @@ struct rpd_worker {
 	__u8 run;      /* enum rpd_run: of the slot, not of the worker */
 	__u8 pad;
 	__u32 restarts; /* how many workers of the slot ended and were replaced by the supervisor */
+	/* The process that the supervisor has started, of which pid may be a child. */
+	__u64 main_start; /* of main_pid, in clock ticks after boot */
+	__u32 main_pid;   /* 0 = unknown: the worker was attached */
+	__u32 pad2;
+	char main_comm[RPD_COMM_MAX];
 };
 
 _Static_assert(sizeof(struct rpd_slot) == 8, "ABI");
@@ -355,7 +360,7 @@ _Static_assert(sizeof(struct rpd_member) == 8, "ABI");
 _Static_assert(sizeof(struct rpd_probe) == 20, "ABI: a map's key, without a hole");
 _Static_assert(sizeof(struct rpd_endpoint) == 32, "ABI");
 _Static_assert(sizeof(struct rpd_service) == 48 + 32 + 16 + 32 * 32, "ABI");
-_Static_assert(sizeof(struct rpd_worker) == 8 * 32 + 56, "ABI");
+_Static_assert(sizeof(struct rpd_worker) == 8 * 32 + 88, "ABI");
 _Static_assert(sizeof(struct rpd_account) == 64, "ABI: a cache line");
 _Static_assert(sizeof(struct rpd_rate) == 40, "ABI");
 _Static_assert(sizeof(struct rpd_conns) == 64, "ABI: a cache line");

@@ -128,7 +128,7 @@ REFUSED = (
     (("detach", "t"), "there is no service 't'; `reuseportd list` shows all"),
     (("drain", "0-3"), "no live worker to take new connections"),
     (("weight", "0-3", "0"), "use --force to do it anyway"),
-    (("canary", "0-3", "--share", "5"), "leave one to take the rest"),
+    (("canary", "0-3", "--share", "5"), "leave at least one for the other"),
     (("swap", "1", "--pid", "999999"), "there is no process 999999"),
     (("swap", "1", "--pid", "1"), f"pid 1 has no listener on 0.0.0.0:{PORT}"),
 )
@@ -189,7 +189,7 @@ def test_attach_finds_none(bed):
     refusals.refused(*any_port, 4, "--pid", os.getpid(),
                      message=f"pid {os.getpid()} has no listener")
     refusals.refused(*at, "--pid", 999999, message="process 999999")
-    refusals.refused(*any_port, 5, "--port", PORT, message=("4 of the 5 workers", "--wait SECONDS",
+    refusals.refused(*any_port, 5, "--port", PORT, message=("4 of the 5 workers", "--wait TIME",
                                                             "--workers 4"))
     begin = time.monotonic()
     refusals.refused(*any_port, 5, "--port", PORT, "--wait", 0.5, message="4 of the 5 workers")

@@ -9,15 +9,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "run_bed.h"
 #include "base/cleanup.h"
-#include "service/account.h"
+#include "service/generation.h"
 #include "service/observe.h"
+#include "service/service_supervisor.h"
 #include "service/slot_replace.h"
 #include "kern/probe_socket.h"
 #include "kern/steer_workers.h"
 #include "kern/steer_probes.h"
 #include "kern/steer_counters.h"
-#include "run_bed.h"
+#include "core/conn_count.h"
+#include "kern/conns.h"
 
 #define EACH   5
 #define MUCH   100000
@@ -103,7 +106,7 @@ static void check_clean(void)
 	struct error err;
 
 	CHECK_EQ(observe(&service, OBSERVE_KNOWN, &o, &err), 0);
-	CHECK_EQ(o.n_strangers, 0);
+	CHECK_EQ(o.n_foreign, 0);
 	CHECK_EQ(o.n_parked, 0);
 	CHECK_COMES(open_in(RPD_ACCOUNT_PARKED) == 0);
 	CHECK_COMES(open_in(0) == 0);
@@ -146,8 +149,8 @@ static void all_kinds(struct bed *bed)
 	CHECK_EQ(count(2, RPD_OUTCOME_steered), 1);
 	CHECK_EQ(count(RPD_ROW_NONE, RPD_OUTCOME_dropped), 0);
 	check_clean();
-	CHECK_EQ(account_open_connections(&service, 2, &held), 0);
-	CHECK_COMES(account_open_connections(&service, 2, &held) == 0 && held == 0);
+	CHECK(generation_open_connections(&service, 2, &held));
+	CHECK_COMES(generation_open_connections(&service, 2, &held) && held == 0);
 }
 
 /* What was parked counts as the worker's from the moment on in which it is handed over. */
@@ -165,7 +168,7 @@ static void are_counted(struct bed *bed)
 	CHECK_EQ(open_in(RPD_ACCOUNT_PARKED), ARRAY_SIZE(clients));
 	CHECK_EQ(run_admit(&service, &parking, 0, &worker), ARRAY_SIZE(clients));
 	CHECK_EQ(open_in(RPD_ACCOUNT_PARKED), 0);
-	CHECK_EQ(account_open_connections(&service, 0, &held), 0);
+	CHECK(generation_open_connections(&service, 0, &held));
 	CHECK_EQ(held, ARRAY_SIZE(clients));
 	for (unsigned int i = 0; i < ARRAY_SIZE(clients); i++) {
 		run_send(clients[i], 5);
@@ -314,7 +317,7 @@ static bool is_idle(uint16_t account)
 {
 	uint64_t held;
 
-	return account_open_connections(&service, account, &held) == 0 && held == 0;
+	return generation_open_connections(&service, account, &held) && held == 0;
 }
 
 /* One worker that is stopped before the next one is started, again and again, under load: nobody
@@ -336,7 +339,7 @@ static void one_worker_in_place(struct bed *bed)
 
 		CHECK_EQ(steer_workers_get(&service.steer, 0, &row), 0);
 		CHECK_EQ(slot_replace_vacate(&service, 0, &err), 0);
-		CHECK_COMES(account_handshakes(&service, &cookie, 1, &under_way) == 0 &&
+		CHECK_COMES(generation_handshakes(&service, &cookie, 1, &under_way) &&
 		            under_way == 0);
 		CHECK_COMES(is_idle(row.account));
 		run_kill(worker.pid);
@@ -364,7 +367,7 @@ static void killed_supervisor(struct bed *bed, bool lives)
 	supervisor = run_fork(-1);
 	if (supervisor == 0) {
 		if (service_open(&service, RUN_NAME, &err) < 0 ||
-		    service_supervise(&service, &err) < 0 ||
+		    service_supervisor_become(&service, &err) < 0 ||
 		    parking_open(&parking, &service, &err) < 0)
 			_exit(1);
 		service_close(&service);
@@ -375,7 +378,7 @@ static void killed_supervisor(struct bed *bed, bool lives)
 	do {
 		run_reopen(&service);
 	} while (service.steer.service->supervisor_pid != (uint32_t)supervisor);
-	CHECK_EQ(service_supervisor(&service), supervisor);
+	CHECK_EQ(service_supervisor_pid(&service), supervisor);
 	client = connected(0);
 	run_send(client, 6);
 	CHECK_EQ(count(RPD_ROW_PARKING, RPD_OUTCOME_parked), 1);
@@ -390,7 +393,7 @@ static void killed_supervisor(struct bed *bed, bool lives)
 		close(client);
 	}
 	CHECK_EQ(run_create(&service, &err), 1);
-	CHECK_EQ(service_supervisor(&service), getpid());
+	CHECK_EQ(service_supervisor_pid(&service), getpid());
 	open_parking();
 	if (lives)
 		CHECK_EQ(visit(0), worker.pid);

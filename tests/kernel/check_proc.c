@@ -150,7 +150,7 @@ static bool find_holder(uint32_t pid, int fd, struct holder *ret)
 	if (proc_holders_find(&listener, 1, &rows, &n, &err) < 0)
 		return false;
 	for (size_t i = 0; i < n; i++)
-		if (rows[i].pid == pid) {
+		if (rows[i].id.pid == pid) {
 			*ret = rows[i];
 			return true;
 		}
@@ -173,16 +173,14 @@ static void case_evidence(void)
 		struct rpd_endpoint e = loopback();
 		const int fd = listener_open(&e, 1);
 		const uint32_t pid = child_start(kinds[i].run, fd);
-		char comm[RPD_COMM_MAX];
-		uint64_t start_time;
+		struct process process;
 		struct holder h;
-		uint32_t ppid;
 
 		CHECK_COMES(find_holder(pid, fd, &h) && h.evidence == kinds[i].evidence);
 		CHECK((h.epfd >= 0) == (h.evidence == EVIDENCE_EPOLL));
 		CHECK(h.fd == fd && h.inode == inode_of(fd) && h.ppid == (uint32_t)getpid());
-		CHECK(proc_identify(pid, &start_time, &ppid, comm) == 0);
-		CHECK(start_time == h.start_time && ppid == h.ppid && strcmp(comm, h.comm) == 0);
+		CHECK(proc_identify(pid, &process) == 0 && process_same(process.id, h.id));
+		CHECK(process.ppid == h.ppid && strcmp(process.comm, h.comm) == 0);
 	}
 }
 
@@ -214,10 +212,10 @@ static void case_prefork(void)
 		size_t k = 0;
 
 		CHECK(rows[i].inode == rows[i + WORKERS - 1].inode &&
-		      rows[i].pid < rows[i + WORKERS - 1].pid);
+		      rows[i].id.pid < rows[i + WORKERS - 1].id.pid);
 		while (k < WORKERS && inode_of(fds[k]) != owner->inode)
 			k++;
-		CHECK(k < WORKERS && owner->pid == pids[k]);
+		CHECK(k < WORKERS && owner->id.pid == pids[k]);
 		CHECK(roster_count_pollers(&rows[i], WORKERS) == 1);
 	}
 }
@@ -262,7 +260,7 @@ static void case_among(void)
 	CHECK(find_holder(other, fd, &h));
 	CHECK(waitpid((pid_t)gone, NULL, 0) == (pid_t)gone);
 	CHECK(proc_holders_find_among(these, 2, &listener, 1, &rows, &n, &err) == 0);
-	CHECK(n == 1 && rows[0].pid == serves && rows[0].evidence == EVIDENCE_EPOLL);
+	CHECK(n == 1 && rows[0].id.pid == serves && rows[0].evidence == EVIDENCE_EPOLL);
 	CHECK(proc_holders_find_among(these, 1, &listener, 1, &none, &n, &err) == 0);
 	CHECK(n == 0 && !none);
 }
@@ -277,7 +275,7 @@ static void case_watched_duplicate(void)
 
 	CHECK_COMES(find_holder(pid, fd, &h) && h.evidence == EVIDENCE_EPOLL);
 	CHECK(h.fd == shared->fd && h.fd != fd);
-	w.start_time = h.start_time;
+	w.start_time = h.id.start_time;
 	w.fd = h.fd;
 	w.epfd = h.epfd;
 	CHECK(proc_still_serves(&w, inode_of(fd)));
@@ -286,13 +284,11 @@ static void case_watched_duplicate(void)
 static void case_odd_name(void)
 {
 	const uint32_t pid = child_start(run_named, -1);
-	char comm[RPD_COMM_MAX] = "";
-	uint64_t start_time;
-	uint32_t ppid;
+	struct process process = {};
 
-	CHECK_COMES(proc_identify(pid, &start_time, &ppid, comm) == 0 &&
-	            strcmp(comm, "a) Z 1 (b c") == 0);
-	CHECK(ppid == (uint32_t)getpid() && start_time > 0);
+	CHECK_COMES(proc_identify(pid, &process) == 0 && strcmp(process.comm, "a) Z 1 (b c") == 0);
+	CHECK(process.id.pid == pid && process.id.start_time > 0);
+	CHECK(process.ppid == (uint32_t)getpid());
 }
 
 static void case_vanish(void)
@@ -314,27 +310,27 @@ static void case_gone(void)
 	const uint32_t pid = child_start(run_nothing, -1);
 	const uint32_t alive = child_start(run_hold, -1);
 	_cleanup_close_ int pidfd = -1;
-	char comm[RPD_COMM_MAX];
-	uint64_t start_time;
+	struct process process;
 	struct error err;
 	siginfo_t info;
-	uint32_t ppid;
 
 	/* A zombie, and then nothing. */
 	CHECK(waitid(P_PID, pid, &info, WEXITED | WNOWAIT) == 0);
-	CHECK(proc_identify(pid, &start_time, &ppid, comm) == -ESRCH);
-	CHECK(proc_open_pidfd(pid, 0) == -ESRCH);
+	CHECK(proc_identify(pid, &process) == -ESRCH);
+	CHECK(proc_open_pidfd((struct process_id){pid, 0}) == -ESRCH);
 	CHECK(proc_enter_netns(pid, &err) == -ESRCH);
 	CHECK(waitpid((pid_t)pid, NULL, 0) == (pid_t)pid);
-	CHECK(proc_identify(pid, &start_time, &ppid, comm) == -ESRCH);
-	CHECK(proc_open_pidfd(pid, 0) == -ESRCH);
+	CHECK(proc_identify(pid, &process) == -ESRCH);
+	CHECK(proc_open_pidfd((struct process_id){pid, 0}) == -ESRCH);
 	CHECK(proc_enter_netns(pid, &err) == -ESRCH && strstr(err.text, "no process"));
 	CHECK(proc_duplicate_fd(pid, 0, 0, &err) == -ESRCH && strstr(err.text, "gone"));
 
 	/* A number that another process has by now. */
-	CHECK(proc_identify(alive, &start_time, &ppid, comm) == 0);
-	CHECK(proc_open_pidfd(alive, start_time + 1) == -ESRCH);
-	pidfd = proc_open_pidfd(alive, start_time);
+	CHECK(proc_identify(alive, &process) == 0);
+	process.id.start_time++;
+	CHECK(proc_open_pidfd(process.id) == -ESRCH);
+	process.id.start_time--;
+	pidfd = proc_open_pidfd(process.id);
 	CHECK(pidfd >= 0 && fcntl(pidfd, F_GETFD) == FD_CLOEXEC);
 }
 
@@ -349,7 +345,7 @@ static void case_still_serves(void)
 	struct holder h;
 
 	CHECK_COMES(find_holder(pid, fd, &h) && h.evidence == EVIDENCE_EPOLL);
-	w.start_time = h.start_time;
+	w.start_time = h.id.start_time;
 	w.fd = h.fd;
 	w.epfd = h.epfd;
 	CHECK(proc_still_serves(&w, inode));

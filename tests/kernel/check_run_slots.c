@@ -9,17 +9,19 @@
 #include <unistd.h>
 #include <bpf/bpf.h>
 
+#include "run_bed.h"
 #include "base/cleanup.h"
-#include "service/account.h"
+#include "service/generation.h"
 #include "service/attach.h"
+#include "service/detach.h"
 #include "service/doctor_service.h"
 #include "service/worker_stats.h"
 #include "service/observe.h"
+#include "service/service_supervisor.h"
 #include "service/slot_replace.h"
 #include "service/swap.h"
 #include "service/watch.h"
 #include "kern/proc.h"
-#include "run_bed.h"
 #include "view/list_view.h"
 #include "view/status_view.h"
 #include "core/schedule_version.h"
@@ -27,6 +29,8 @@
 #include "kern/steer_workers.h"
 #include "kern/steer_probes.h"
 #include "kern/steer_members.h"
+#include "kern/conns.h"
+#include "kern/pins.h"
 
 static struct service service;
 static struct parking parking;
@@ -78,7 +82,7 @@ static struct json_object *show(char **ret_text)
 	FILE *out = open_memstream(ret_text, &size);
 
 	look(&o);
-	CHECK_EQ(observe_strangers(&o, &err), 0);
+	CHECK_EQ(observe_foreign(&o, &err), 0);
 	CHECK_EQ(worker_stats_take(&service, &o, &load, &err), 0);
 	CHECK(out);
 	CHECK_EQ(status_view_new(&service, &o, &load, &view, &err), 0);
@@ -226,7 +230,7 @@ static void another_port(struct bed *bed)
 	run_start(&service, 3, &second);
 	look(&o);
 	CHECK_EQ(o.n_listeners, 3);
-	CHECK_EQ(o.n_strangers, 2);
+	CHECK_EQ(o.n_foreign, 2);
 	CHECK_EQ(slot_replace_worker(&service, 0, &second.newcomer, NULL, "test", &err), 0);
 	CHECK_EQ(visit(0), second.pid);
 	CHECK_EQ(visit(1), second.pid);
@@ -240,14 +244,14 @@ static uint16_t account_of(unsigned int slot)
 	return row.account;
 }
 
-static unsigned int count_retired(void)
+static unsigned int count_former(void)
 {
 	_cleanup_observed_ struct observed o = {};
 	unsigned int n = 0;
 
 	look(&o);
-	for (size_t i = 0; i < o.n_strangers; i++)
-		n += o.strangers[i].retired;
+	for (size_t i = 0; i < o.n_foreign; i++)
+		n += o.foreign[i].former;
 	return n;
 }
 
@@ -274,22 +278,22 @@ static void replaced_and_back(struct bed *bed)
 	CHECK_EQ(slot_replace_worker(&service, 2, &next.newcomer, "v2", "test", &err), 0);
 	CHECK_EQ(slot_cookie(0, 2), next.listeners[0].cookie);
 	CHECK_EQ(slot_cookie(1, 2), 0);
-	CHECK_EQ(count_retired(), 2);
+	CHECK_EQ(count_former(), 2);
 	CHECK_EQ(visit(0), next.pid);
 	CHECK(account_of(2) != old_account);
-	CHECK_EQ(account_open_connections(&service, old_account, &held), 0);
+	CHECK(generation_open_connections(&service, old_account, &held));
 	CHECK_EQ(held, 1);
 	run_reopen(&service);
 	CHECK_EQ(slot_replace_worker(&service, 2, &old.newcomer, "v1", "test", &err), 0);
 	CHECK_EQ(account_of(2), old_account);
 	CHECK_EQ(slot_cookie(1, 2), cookie);
-	CHECK_EQ(count_retired(), 1);
+	CHECK_EQ(count_former(), 1);
 	run_send(client, 3);
 	CHECK_EQ(run_answer(client, NULL), 3);
 	for (unsigned int i = 0; i < 4; i++)
 		CHECK_EQ(visit(i % 2), old.pid);
 	run_kill(next.pid);
-	CHECK_EQ(count_retired(), 0);
+	CHECK_EQ(count_former(), 0);
 }
 
 /* What a supervisor that was killed between the new row and the old one's last listener has left:
@@ -358,7 +362,7 @@ static void refused_late(struct bed *bed)
 		next++;
 	CHECK_EQ(steer_members_remove(&service.steer, next - 1), 0);
 	CHECK(slot_replace_worker(&service, 0, &workers[2].newcomer, "v9", "test", &err) < 0);
-	CHECK(strstr(err.text, "can't note the versions"));
+	CHECK(strstr(err.text, "can't write the versions"));
 	CHECK_EQ(slot_cookie(0, 0), workers[0].listeners[0].cookie);
 	CHECK_EQ(steer_workers_get(&service.steer, 0, &row), 0);
 	CHECK_EQ(row.pid, workers[0].pid);
@@ -372,13 +376,13 @@ static void not_counted(struct bed *bed)
 	uint64_t held, cookie = 1;
 
 	begin();
-	CHECK_EQ(account_open_connections(&service, RPD_ACCOUNT_NONE, &held), -ENODATA);
-	CHECK_EQ(account_open_connections(&service, 0, &held), 0);
-	CHECK_EQ(account_handshakes(&service, &cookie, 1, &held), 0);
+	CHECK(!generation_open_connections(&service, RPD_ACCOUNT_NONE, &held));
+	CHECK(generation_open_connections(&service, 0, &held));
+	CHECK(generation_handshakes(&service, &cookie, 1, &held));
 	CHECK_EQ(held, 0);
 	conns_close(&service.conns);
-	CHECK_EQ(account_open_connections(&service, 0, &held), -ENODATA);
-	CHECK_EQ(account_handshakes(&service, &cookie, 1, &held), -ENODATA);
+	CHECK(!generation_open_connections(&service, 0, &held));
+	CHECK(!generation_handshakes(&service, &cookie, 1, &held));
 }
 
 static void tell_nobody(const char *why)
@@ -395,7 +399,7 @@ static pid_t other_supervisor(void)
 	pid = run_fork(-1);
 	if (pid == 0) {
 		if (service_open(&service, RUN_NAME, &err) < 0 ||
-		    service_supervise(&service, &err) < 0)
+		    service_supervisor_become(&service, &err) < 0)
 			_exit(1);
 		service_close(&service);
 		for (;;)
@@ -412,8 +416,9 @@ static pid_t other_supervisor(void)
 static void supervised(struct bed *bed)
 {
 	const struct swap_request request = {.slot = 0, .pid = 1};
-	struct attach_request attach_request = {
-	        .wanted = {.port = RUN_PORT}, .label = RPD_FIRST_LABEL, .waiting = tell_nobody};
+	struct attach_request attach_request = {.wanted = {.port = RUN_PORT},
+	                                        .label = RPD_FIRST_LABEL,
+	                                        .report_waiting = tell_nobody};
 	_cleanup_observed_ struct observed o = {};
 	_cleanup_free_ char *notes = NULL;
 	char name[RPD_LABEL_MAX];
@@ -435,9 +440,9 @@ static void supervised(struct bed *bed)
 	CHECK(strstr(err.text, "reuseportd reload"));
 	service_close(&service);
 	CHECK_EQ(watch(RUN_NAME, &err), -EPERM);
-	CHECK_EQ(service_detach(RUN_NAME, false, name, &err), -EBUSY);
+	CHECK_EQ(detach(RUN_NAME, false, name, &err), -EBUSY);
 	CHECK(strstr(err.text, "reuseportd stop " RUN_NAME));
-	CHECK_EQ(service_detach(RUN_NAME, true, name, &err), -EBUSY);
+	CHECK_EQ(detach(RUN_NAME, true, name, &err), -EBUSY);
 	service_init(&other);
 	CHECK_EQ(attach(&attach_request, &other, &notes, &err), -EEXIST);
 	CHECK(strstr(err.text, "service '" RUN_NAME "'") && strstr(err.text, "reuseportd stop"));
@@ -450,9 +455,9 @@ static void supervised(struct bed *bed)
 	service_close(&service);
 	run_kill(supervisor);
 	/* Its workers may live. */
-	CHECK_EQ(service_detach(RUN_NAME, false, name, &err), -EBUSY);
+	CHECK_EQ(detach(RUN_NAME, false, name, &err), -EBUSY);
 	CHECK(strstr(err.text, "reuseportd stop " RUN_NAME));
-	CHECK_EQ(service_detach(RUN_NAME, true, name, &err), 0);
+	CHECK_EQ(detach(RUN_NAME, true, name, &err), 0);
 	CHECK_EQ(service_open(&service, RUN_NAME, &err), -ENOENT);
 }
 
@@ -468,7 +473,7 @@ static void abandoned(struct bed *bed)
 	supervisor = other_supervisor();
 	CHECK_EQ(service_make_room(&service, &err), -EEXIST);
 	run_kill(supervisor);
-	CHECK_EQ(service_supervisor(&service), 0);
+	CHECK_EQ(service_supervisor_pid(&service), 0);
 	admit_worker(0, &worker);
 	CHECK_EQ(service_make_room(&service, &err), -EEXIST);
 	run_kill(worker.pid);

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "run_bed.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -13,7 +12,11 @@
 #include <unistd.h>
 #include <linux/close_range.h>
 
+#include "run_bed.h"
 #include "base/cleanup.h"
+#include "service/detach.h"
+#include "service/service_create.h"
+#include "service/service_endpoint.h"
 #include "service/slot_replace.h"
 #include "kern/own_listener.h"
 #include "kern/sockdiag.h"
@@ -73,7 +76,7 @@ void run_begin(struct service *service)
 	if (service_open(service, RUN_NAME, &err) == 0)
 		service_remove(service, true, &err);
 	else
-		service_detach(RUN_NAME, true, name, &err);
+		detach(RUN_NAME, true, name, &err);
 	service_close(service);
 	if (run_create(service, &err) != 0)
 		check_failed(__FILE__, __LINE__, "%s", err.text);
@@ -94,7 +97,7 @@ unsigned int run_endpoint(struct service *service, int family, bool v6only, uint
 	const struct rpd_endpoint endpoint = {
 	        .family = family, .v6only = v6only, .port = port, .uid = uid};
 	struct error err;
-	int r = service_add_endpoint(service, &endpoint, &err);
+	int r = service_endpoint_add(service, &endpoint, &err);
 
 	if (r < 0)
 		check_failed(__FILE__, __LINE__, "%s", err.text);
@@ -166,7 +169,7 @@ static void find_listener(const struct service *service, unsigned int endpoint,
 	CHECK_EQ(proc_holders_find(listeners, n, &holders, &n_holders, &err), 0);
 	for (size_t h = 0; h < n_holders; h++)
 		for (size_t l = 0; l < n; l++) {
-			if (holders[h].pid != (uint32_t)worker->pid ||
+			if (holders[h].id.pid != (uint32_t)worker->pid ||
 			    holders[h].inode != listeners[l].inode ||
 			    !!memcmp(&listeners[l].endpoint, it, sizeof(*it)))
 				continue;

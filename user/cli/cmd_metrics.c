@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
 #include <signal.h>
 #include <systemd/sd-daemon.h>
 
@@ -8,6 +9,7 @@
 #include "core/service_name.h"
 #include "kern/pins.h"
 #include "view/metrics.h"
+#include "base/cleanup.h"
 
 /* Serves the metrics until SIGTERM or SIGINT. */
 static int cmd_metrics_serve(const struct invocation *i, struct error *err)
@@ -49,8 +51,8 @@ int cmd_metrics(struct invocation *i, struct error *err)
 		return cmd_metrics_serve(i, err);
 	if (r == 0)
 		r = exporter_read(i->service, &services, err);
-	if (r < 0)
-		return r;
+	if (r != SERVICE_OPEN)
+		return r < 0 ? r : -ENOENT;
 	r = metrics_print(stdout, services, err);
 	json_object_put(services);
 	return r;

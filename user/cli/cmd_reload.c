@@ -8,6 +8,7 @@
 #include "cli/positional.h"
 #include "kern/pins.h"
 #include "service/service.h"
+#include "service/service_supervisor.h"
 
 static int cmd_reload_service(const struct invocation *i, const char *service, struct error *err)
 {
@@ -27,7 +28,7 @@ static bool cmd_reload_is_run_by(const char *name, uint32_t supervisor)
 
 	service_init(&service);
 	return service_open(&service, name, &ignored) == 0 && service_is_run(&service) &&
-	       service_supervisor(&service) == supervisor;
+	       service_supervisor_pid(&service) == supervisor;
 }
 
 /* Reloads all services of one supervisor, also those after one that fails. */

@@ -2,6 +2,7 @@
 #include "cli/drain_change.h"
 
 #include "core/schedule_edit.h"
+#include "service/service.h"
 
 static int drain_change_edit_drained(struct rpd_schedule *draft,
                                      const struct schedule_change *change, struct error *err)

@@ -42,7 +42,7 @@ static int exporter_read_one(struct json_object *services, const char *name, str
 	struct json_object *status;
 	int r = service_status_read_named(name, &status, err);
 
-	if (r == 0)
+	if (r == SERVICE_OPEN)
 		json_object_array_add(services, status);
 	return r;
 }
@@ -57,7 +57,8 @@ static int exporter_read_all(struct json_object *services, struct error *err)
 		struct error why;
 		int failed = exporter_read_one(services, names[i], &why);
 
-		if (failed < 0 && failed != -ENOENT) /* detached since the names were read */
+		/* SERVICE_NONE: detached since the names were read. */
+		if (failed < 0 || failed == SERVICE_LOCKED)
 			list_view_add_unreadable(services, names[i], why.text);
 	}
 	return r;
@@ -87,11 +88,11 @@ static int exporter_scrape(const struct exporter *exporter, char **ret, size_t *
 	int r = exporter_read(exporter->service, &services, err);
 
 	netns_return(exporter->home, &ignored);
-	if (r == -ENOENT && exporter->service) { /* reuseportd_up is 0 then */
+	if (r == SERVICE_NONE) { /* reuseportd_up is 0 then */
 		services = list_view_new();
 		list_view_add_unreadable(services, exporter->service, err->text);
-	} else if (r < 0 && r != -ENOENT) {
-		return r;
+	} else if (r != SERVICE_OPEN) {
+		return r < 0 ? r : -EBUSY;
 	}
 	out = open_memstream(ret, ret_size);
 	r = out ? metrics_print(out, services, err) : -ENOMEM;

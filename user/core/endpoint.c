@@ -52,11 +52,22 @@ bool endpoint_is_more_specific(const struct rpd_endpoint *a, const struct rpd_en
 	return !endpoint_is_wildcard(a) + !!a->ifindex > !endpoint_is_wildcard(b) + !!b->ifindex;
 }
 
+int endpoint_find(const struct rpd_endpoint *list, size_t n, const struct rpd_endpoint *e)
+{
+	for (size_t i = 0; i < n; i++)
+		if (endpoint_equal(&list[i], e))
+			return (int)i;
+	return -1;
+}
+
+bool endpoint_has_address(const struct rpd_endpoint *e, int family, const uint8_t addr[16])
+{
+	return !family || (e->family == family && !memcmp(e->addr, addr, sizeof(e->addr)));
+}
+
 bool endpoint_matches(const struct rpd_endpoint *e, const struct rpd_endpoint *named)
 {
-	return e->port == named->port &&
-	       (!named->family ||
-	        (e->family == named->family && !memcmp(e->addr, named->addr, sizeof(e->addr))));
+	return e->port == named->port && endpoint_has_address(e, named->family, named->addr);
 }
 
 const char *endpoint_format(const struct rpd_endpoint *e, char *buf, size_t size)

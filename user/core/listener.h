@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <reuseportd/abi.h>
 
+#include "core/process.h"
+
 struct listener {
 	struct rpd_endpoint endpoint; /* its reuseport group, if SO_REUSEPORT is set */
 	uint64_t cookie;              /* SO_COOKIE: unique for the life of the machine */
@@ -24,13 +26,12 @@ enum evidence {
 
 /* One process that has one listener open. */
 struct holder {
-	uint32_t inode; /* of the listener */
-	uint32_t pid;
+	struct process_id id;
 	uint32_t ppid;
-	int32_t fd;   /* its descriptor of the listener: the one that it polls or accepts by, or
-	                 else the lowest */
-	int32_t epfd; /* the epoll descriptor that watches it, or -1 */
-	uint64_t start_time; /* clock ticks after boot */
+	uint32_t inode; /* of the listener */
+	int32_t fd;     /* its descriptor of the listener: the one that it polls or accepts by, or
+	                   else the lowest */
+	int32_t epfd;   /* the epoll descriptor that watches it, or -1 */
 	enum evidence evidence;
 	char comm[RPD_COMM_MAX];
 };

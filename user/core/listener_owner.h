@@ -23,3 +23,6 @@
  */
 const struct holder *listener_owner_find_current(const struct rpd_worker *was,
                                                  const struct holder *holders, size_t n);
+
+/* Notes in a slot's row that process @owner serves the slot's listener. */
+void listener_owner_note(struct rpd_worker *row, const struct holder *owner);

@@ -29,7 +29,7 @@ struct member {
 static bool roster_is_leaf(const struct holder *row, const struct holder *rows, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (rows[i].ppid == row->pid && rows[i].evidence == row->evidence)
+		if (rows[i].ppid == row->id.pid && rows[i].evidence == row->evidence)
 			return false;
 	return true;
 }
@@ -45,9 +45,9 @@ const struct holder *roster_find_owner(const struct holder *rows, size_t n)
 		if (!r)
 			r = roster_is_leaf(row, rows, n) - roster_is_leaf(best, rows, n);
 		if (!r)
-			r = COMPARE(best->start_time, row->start_time);
+			r = COMPARE(best->id.start_time, row->id.start_time);
 		if (!r)
-			r = COMPARE(best->pid, row->pid);
+			r = COMPARE(best->id.pid, row->id.pid);
 		if (r > 0)
 			best = row;
 	}
@@ -71,7 +71,7 @@ static int roster_compare_holders(const void *a, const void *b)
 	const struct holder *x = a, *y = b;
 	int r = COMPARE(x->inode, y->inode);
 
-	return r ? r : COMPARE(x->pid, y->pid);
+	return r ? r : COMPARE(x->id.pid, y->id.pid);
 }
 
 /* A sorted copy of @holders, so that the holders of one listener are neighbours. */
@@ -86,9 +86,8 @@ static struct holder *roster_sort_holders(const struct holder *holders, size_t n
 	return rows;
 }
 
-/* Finds the run of @rows with this inode. */
-static const struct holder *roster_find_holders(const struct holder *rows, size_t n, uint32_t inode,
-                                                size_t *ret_n)
+const struct holder *roster_find_holders(const struct holder *rows, size_t n, uint32_t inode,
+                                         size_t *ret_n)
 {
 	const struct holder *end = rows + n;
 
@@ -122,7 +121,7 @@ static int roster_compare_by_owner(const void *a, const void *b)
 
 	if (r || !x->owner)
 		return r;
-	r = COMPARE(x->owner->pid, y->owner->pid);
+	r = COMPARE(x->owner->id.pid, y->owner->id.pid);
 	if (!r)
 		r = COMPARE(x->group, y->group);
 	if (!r)
@@ -133,7 +132,7 @@ static int roster_compare_by_owner(const void *a, const void *b)
 static int roster_compare_by_worker(const void *a, const void *b)
 {
 	const struct member *x = a, *y = b;
-	int r = COMPARE(x->owner->pid, y->owner->pid);
+	int r = COMPARE(x->owner->id.pid, y->owner->id.pid);
 
 	if (!r)
 		r = COMPARE(x->ordinal, y->ordinal);
@@ -146,12 +145,12 @@ static int roster_compare_workers(const void *a, const void *b)
 {
 	const struct holder *x = &((const struct roster_worker *)a)->owner;
 	const struct holder *y = &((const struct roster_worker *)b)->owner;
-	int r = COMPARE(x->start_time, y->start_time);
+	int r = COMPARE(x->id.start_time, y->id.start_time);
 
 	if (!r)
 		r = COMPARE(x->fd, y->fd);
 	if (!r)
-		r = COMPARE(x->pid, y->pid);
+		r = COMPARE(x->id.pid, y->id.pid);
 	return r;
 }
 
@@ -194,8 +193,8 @@ static size_t roster_number_members(struct member *members, size_t n)
 	qsort(members, n, sizeof(*members), roster_compare_by_owner);
 	for (; owned < n && members[owned].owner; owned++) {
 		struct member *m = &members[owned];
-		const bool follows =
-		        owned > 0 && m[-1].owner->pid == m->owner->pid && m[-1].group == m->group;
+		const bool follows = owned > 0 && m[-1].owner->id.pid == m->owner->id.pid &&
+		                     m[-1].group == m->group;
 
 		m->ordinal = follows ? m[-1].ordinal + 1 : 0;
 	}
@@ -215,7 +214,7 @@ static int roster_join_workers(struct roster *r, struct member *members, size_t 
 	for (const struct member *m = members; m < members + n; m++) {
 		struct roster_worker *w;
 
-		if (m == members || m[-1].owner->pid != m->owner->pid ||
+		if (m == members || m[-1].owner->id.pid != m->owner->id.pid ||
 		    m[-1].ordinal != m->ordinal) {
 			w = &r->workers[r->n_workers];
 			w->owner = *m->owner;

@@ -42,6 +42,11 @@ struct roster {
 	int32_t *matrix; /* the memory of workers[].listeners */
 };
 
+/* Finds the holders of the listener @inode: a run of @rows, which must be in the order of their
+ * inodes. */
+const struct holder *roster_find_holders(const struct holder *rows, size_t n, uint32_t inode,
+                                         size_t *ret_n);
+
 /*
  * Finds the process that serves a listener among all its holders: the holder with the best
  * evidence. Among equals it is a process without a child among them (a pre-fork parent keeps the

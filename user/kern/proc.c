@@ -14,22 +14,11 @@
 #include "base/cleanup.h"
 #include "kern/proc_read.h"
 
-int proc_identify(uint32_t pid, uint64_t *ret_start_time, uint32_t *ret_ppid,
-                  char ret_comm[RPD_COMM_MAX])
+int proc_identify(uint32_t pid, struct process *ret)
 {
 	_cleanup_close_ int process = proc_read_open(pid);
-	struct proc_identity id;
-	int r;
 
-	if (process < 0)
-		return process;
-	r = proc_read_identity(process, pid, &id);
-	if (r < 0)
-		return r;
-	*ret_start_time = id.start_time;
-	*ret_ppid = id.ppid;
-	memcpy(ret_comm, id.comm, sizeof(id.comm));
-	return 0;
+	return process < 0 ? process : proc_read_identity(process, pid, ret);
 }
 
 int proc_find_oldest(const uint32_t *pids, size_t n, struct process *ret)
@@ -37,11 +26,10 @@ int proc_find_oldest(const uint32_t *pids, size_t n, struct process *ret)
 	bool found = false;
 
 	for (size_t i = 0; i < n; i++) {
-		struct process it = {.pid = pids[i]};
-		uint32_t ppid;
+		struct process it;
 
-		if (proc_identify(it.pid, &it.start_time, &ppid, it.comm) < 0 ||
-		    (found && it.start_time >= ret->start_time))
+		if (proc_identify(pids[i], &it) < 0 ||
+		    (found && it.id.start_time >= ret->id.start_time))
 			continue;
 		*ret = it;
 		found = true;
@@ -91,11 +79,11 @@ static bool proc_has_socket(uint32_t pid, int fd, uint32_t inode)
  */
 bool proc_still_serves(const struct rpd_worker *w, uint32_t inode)
 {
-	struct proc_identity id;
+	struct process now;
 
 	return proc_has_socket(w->pid, w->fd, inode) &&
 	       (w->epfd < 0 || proc_epoll_watches(w->pid, w->epfd, w->fd, inode)) &&
-	       proc_read_identity_now(w->pid, &id) == 0 && id.start_time == w->start_time;
+	       proc_read_identity_now(w->pid, &now) == 0 && process_same(now.id, process_of_row(w));
 }
 
 int proc_list_sockets(uint32_t pid, void (*on_socket)(uint32_t inode, void *data), void *data)
@@ -141,22 +129,22 @@ static int proc_open_unchecked_pidfd(uint32_t pid)
 	return fd < 0 ? -errno : (int)fd;
 }
 
-int proc_open_pidfd(uint32_t pid, uint64_t start_time)
+int proc_open_pidfd(struct process_id id)
 {
 	_cleanup_close_ int process = -1;
-	_cleanup_close_ int pidfd = proc_open_unchecked_pidfd(pid);
-	struct proc_identity id;
+	_cleanup_close_ int pidfd = proc_open_unchecked_pidfd(id.pid);
+	struct process now;
 	int r;
 
 	if (pidfd < 0)
 		return pidfd;
-	process = proc_read_open(pid);
+	process = proc_read_open(id.pid);
 	if (process < 0)
 		return process;
-	r = proc_read_identity(process, pid, &id);
+	r = proc_read_identity(process, id.pid, &now);
 	if (r < 0)
 		return r;
-	return id.start_time == start_time ? TAKE_FD(pidfd) : -ESRCH;
+	return process_same(now.id, id) ? TAKE_FD(pidfd) : -ESRCH;
 }
 
 bool proc_is_ending(uint32_t pid)

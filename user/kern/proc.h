@@ -15,16 +15,9 @@
 #include "base/error.h"
 #include "core/listener.h"
 
-/* Reads start time, parent and name of process @pid. -ESRCH if there is no such process, or only
- * its zombie. */
-int proc_identify(uint32_t pid, uint64_t *ret_start_time, uint32_t *ret_ppid,
-                  char ret_comm[RPD_COMM_MAX]);
-
-struct process {
-	uint64_t start_time; /* clock ticks after boot */
-	uint32_t pid;
-	char comm[RPD_COMM_MAX];
-};
+/* Reads the start time, parent and name of process @pid. -ESRCH if there is no such process, or
+ * only its zombie. */
+int proc_identify(uint32_t pid, struct process *ret);
 
 /* Finds the process of @pids that was started first: in a worker's cgroup the main process, as all
  * others descend from it. -ESRCH if none of them exists any more. */
@@ -44,9 +37,8 @@ int proc_list_sockets(uint32_t pid, void (*on_socket)(uint32_t inode, void *data
 /* Finds a process in the network namespace with this inode. -ENOENT if there is none. */
 int proc_find_netns(uint64_t netns_ino, uint32_t *ret_pid);
 
-/* Opens a pidfd of the process @pid that was started at @start_time. Returns it; -ESRCH if that
- * process is gone. */
-int proc_open_pidfd(uint32_t pid, uint64_t start_time);
+/* Opens a pidfd of the process. Returns it; -ESRCH if the process is gone. */
+int proc_open_pidfd(struct process_id id);
 
 /*
  * Whether process @pid has been killed, or has exited, and executes nothing any more while the

@@ -236,19 +236,18 @@ static void proc_holders_scan_accepts(struct scan *s, int process)
 }
 
 /* Adds the rows of the current process. */
-static int proc_holders_add_rows(struct scan *s, uint32_t pid, const struct proc_identity *id)
+static int proc_holders_add_rows(struct scan *s, uint32_t pid, const struct process *id)
 {
 	int r;
 
 	for (size_t i = 0; i < s->n_inodes; i++) {
 		const struct use *use = &s->uses[i];
 		struct holder row = {
-		        .inode = s->inodes[i],
-		        .pid = pid,
+		        .id = id->id,
 		        .ppid = id->ppid,
+		        .inode = s->inodes[i],
 		        .fd = use->fd,
 		        .epfd = use->epfd,
-		        .start_time = id->start_time,
 		        .evidence = use->evidence,
 		};
 
@@ -265,7 +264,7 @@ static int proc_holders_add_rows(struct scan *s, uint32_t pid, const struct proc
 /* Examines a process that has listeners open. */
 static int proc_holders_examine_process(struct scan *s, int process, uint32_t pid)
 {
-	struct proc_identity id;
+	struct process id;
 
 	if (proc_read_identity(process, pid, &id) < 0)
 		return 0;
@@ -295,7 +294,7 @@ static int proc_holders_compare_rows(const void *a, const void *b)
 	const struct holder *x = a, *y = b;
 	int r = COMPARE(x->inode, y->inode);
 
-	return r ? r : COMPARE(x->pid, y->pid);
+	return r ? r : COMPARE(x->id.pid, y->id.pid);
 }
 
 /*
@@ -306,17 +305,17 @@ static int proc_holders_compare_rows(const void *a, const void *b)
 static void proc_holders_settle_shared_epoll(struct scan *s)
 {
 	for (struct holder *child = s->rows; child < s->rows + s->n_rows; child++) {
-		const struct holder key = {.inode = child->inode, .pid = child->ppid};
+		const struct holder key = {.inode = child->inode, .id.pid = child->ppid};
 		struct holder *parent = bsearch(&key, s->rows, s->n_rows, sizeof(*s->rows),
 		                                proc_holders_compare_rows);
 
 		if (child->epfd < 0 || !parent || parent->epfd != child->epfd ||
-		    syscall(SYS_kcmp, parent->pid, child->pid, KCMP_FILE, parent->epfd,
+		    syscall(SYS_kcmp, parent->id.pid, child->id.pid, KCMP_FILE, parent->epfd,
 		            child->epfd) != 0)
 			continue;
-		if (!proc_holders_epoll_is_waited(child->pid, child->epfd))
+		if (!proc_holders_epoll_is_waited(child->id.pid, child->epfd))
 			child->evidence = EVIDENCE_HOLDS;
-		else if (!proc_holders_epoll_is_waited(parent->pid, parent->epfd))
+		else if (!proc_holders_epoll_is_waited(parent->id.pid, parent->epfd))
 			parent->evidence = EVIDENCE_HOLDS;
 	}
 	/* Not earlier: a child can be the parent of another process. */

@@ -13,16 +13,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <reuseportd/abi.h>
+
+#include "core/process.h"
 
 #define PROC_PATH_MAX 64 /* "/proc/PID", or a path below it, with the final NUL */
 #define PROC_LINK_MAX 64 /* "anon_inode:[eventpoll]", "socket:[4294967295]" */
-
-struct proc_identity {
-	uint64_t start_time;
-	uint32_t ppid;
-	char comm[RPD_COMM_MAX];
-};
 
 /* Opens /proc/PID. Returns the descriptor, or -ESRCH. */
 int proc_read_open(uint32_t pid);
@@ -47,9 +42,9 @@ uint32_t proc_read_socket(int process, int fd);
 
 /* Reads the identity of process @pid; @process is its open /proc/PID. -ESRCH if it has ended; a
  * zombie has, too. */
-int proc_read_identity(int process, uint32_t pid, struct proc_identity *ret);
+int proc_read_identity(int process, uint32_t pid, struct process *ret);
 /* The same without an open directory: of the process that has the pid at this moment. */
-int proc_read_identity_now(uint32_t pid, struct proc_identity *ret);
+int proc_read_identity_now(uint32_t pid, struct process *ret);
 
 /* Opens the list of what an epoll descriptor of the process watches. NULL on failure. */
 FILE *proc_read_watches(int process, int epfd);

@@ -7,7 +7,7 @@
 #include "service/service_lock.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "service/account.h"
+#include "service/generation.h"
 #include "service/sockets.h"
 #include "kern/cgroup.h"
 #include "kern/proc.h"
@@ -84,7 +84,7 @@ static bool drain_check_has_no_handshake(const struct worker *w, const struct se
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		if (w->cookies[e])
 			cookies[n++] = w->cookies[e];
-	if (account_handshakes(service, cookies, n, &under_way) < 0)
+	if (!generation_handshakes(service, cookies, n, &under_way))
 		return clock_ns(CLOCK_MONOTONIC) - w->withdrawn_at >= HANDSHAKE_NS;
 	return under_way == 0;
 }
@@ -118,7 +118,7 @@ bool drain_check_is_empty(const struct worker *w, uint64_t *ret_open)
 		return false;
 	quiet = drain_check_has_no_handshake(w, service) &&
 	        drain_check_queues_are_empty(w, service);
-	if (account_open_connections(service, w->generation, ret_open) < 0 &&
+	if (!generation_open_connections(service, w->generation, ret_open) &&
 	    drain_check_count_held(w, service, ret_open) < 0)
 		*ret_open = UINT64_MAX;
 	return quiet && *ret_open == 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "supervise/endpoints.h"
 
+#include "service/service_endpoint.h"
 #include "service/service_lock.h"
 #include "base/cleanup.h"
 #include "core/endpoint.h"
@@ -9,16 +10,6 @@
 #include "kern/steer_setup.h"
 #include "supervise/report.h"
 #include "supervise/supervisor_state.h"
-
-int endpoints_index(const struct service *service, const struct rpd_endpoint *endpoint)
-{
-	const struct rpd_service *info = service->steer.service;
-
-	for (unsigned int e = 0; e < info->n_endpoints; e++)
-		if (endpoint_equal(&info->endpoints[e], endpoint))
-			return e;
-	return -1;
-}
 
 static int endpoints_add_locked(struct supervisor *sup, struct service *service,
                                 const struct listener *listeners, size_t n, struct error *err)
@@ -29,8 +20,8 @@ static int endpoints_add_locked(struct supervisor *sup, struct service *service,
 	int r = 0;
 
 	for (size_t i = 0; r >= 0 && i < n; i++)
-		if (endpoints_index(service, &listeners[i].endpoint) < 0)
-			r = service_add_endpoint(service, &listeners[i].endpoint, err);
+		if (service_endpoint_index(service, &listeners[i].endpoint) < 0)
+			r = service_endpoint_add(service, &listeners[i].endpoint, err);
 	/* Until then the kernel's hash may choose a worker that is not ready. */
 	if (r >= 0 && info->n_endpoints > before && !sup->parking.closed)
 		r = parking_open(&sup->parking, service, err);
@@ -47,7 +38,7 @@ static bool endpoints_has_all(const struct service *service, const struct listen
 	if (!service_is_open(service))
 		return false;
 	for (size_t i = 0; i < n; i++)
-		if (endpoints_index(service, &listeners[i].endpoint) < 0)
+		if (service_endpoint_index(service, &listeners[i].endpoint) < 0)
 			return false;
 	return true;
 }

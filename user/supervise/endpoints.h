@@ -7,11 +7,7 @@
 
 #include "base/error.h"
 #include "core/listener.h"
-#include "service/service.h"
 #include "supervise/types.h"
-
-/* Index of the service's endpoint, or -1. */
-int endpoints_index(const struct service *service, const struct rpd_endpoint *endpoint);
 
 /* Adds the endpoints of those listeners that are in none yet, and parks connections there. Takes
  * the service's lock if there is anything to add. */

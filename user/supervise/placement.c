@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/service_endpoint.h"
 #include "service/service_lock.h"
 #include "base/cleanup.h"
 #include "core/endpoint.h"
@@ -33,7 +34,7 @@ static void placement_choose_listeners(struct worker *w, const struct service *s
 {
 	for (size_t i = 0; i < n; i++) {
 		char text[ENDPOINT_TEXT_MAX];
-		int e = endpoints_index(service, &listeners[i].endpoint);
+		int e = service_endpoint_index(service, &listeners[i].endpoint);
 
 		if (e < 0)
 			continue;
@@ -54,11 +55,13 @@ static int placement_choose_main(const struct worker *w, struct newcomer *newcom
                                  struct error *err)
 {
 	struct holder *owner = &newcomer->owner;
-	int r;
 
-	*owner = (struct holder){.pid = w->pid, .fd = -1, .epfd = -1};
-	r = proc_identify(w->pid, &owner->start_time, &owner->ppid, owner->comm);
-	return r < 0 ? error_set(err, r, "pid %u has ended", w->pid) : 0;
+	if (!newcomer->main.id.pid)
+		return error_set(err, -ESRCH, "pid %u has ended", w->pid);
+	*owner = (struct holder){
+	        .id = newcomer->main.id, .ppid = newcomer->main.ppid, .fd = -1, .epfd = -1};
+	memcpy(owner->comm, newcomer->main.comm, sizeof(owner->comm));
+	return 0;
 }
 
 /* Chooses the process that serves the worker's listeners: it serves the first one, and must have
@@ -85,7 +88,7 @@ static int placement_choose_owner(struct newcomer *newcomer, const struct holder
 			owner = &newcomer->owner;
 		}
 		for (size_t h = 0; owner && h < n_rows; h++)
-			if (rows[h].pid == owner->pid) {
+			if (rows[h].id.pid == owner->id.pid) {
 				newcomer->fds[e] = rows[h].fd;
 				found = true;
 			}
@@ -105,6 +108,7 @@ static int placement_find_newcomer(struct worker *w, const struct service *servi
 	size_t n_pids = 0, n_holders = 0;
 	int r;
 
+	proc_identify(w->pid, &ret->main); /* no pid if the main process has just ended */
 	if (n == 0 && ready_rule_allows_no_listener(&w->plan->config))
 		return placement_choose_main(w, ret, err);
 	placement_choose_listeners(w, service, listeners, n, ret);
@@ -204,7 +208,7 @@ int placement_admit(struct worker *w, struct error *err)
 		w->sup->slots[w->slot].old_label[0] = '\0';
 	events_note(&service->steer,
 	            w->sup->slots[w->slot].current ? RPD_EVENT_swapped : RPD_EVENT_admitted,
-	            w->slot, newcomer.owner.pid, newcomer.owner.comm);
+	            w->slot, newcomer.owner.id.pid, newcomer.owner.comm);
 	return 0;
 }
 
@@ -244,7 +248,7 @@ int placement_open_to_probes(struct worker *w, struct service *service, unsigned
 		return r;
 	w->probe_at = r;
 	*ret_index = RPD_SLOT_PROBE + w->probe_at;
-	fd = proc_duplicate_fd(newcomer.owner.pid, newcomer.fds[e], newcomer.listeners[e]->inode,
+	fd = proc_duplicate_fd(newcomer.owner.id.pid, newcomer.fds[e], newcomer.listeners[e]->inode,
 	                       err);
 	if (fd < 0)
 		return fd;

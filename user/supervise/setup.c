@@ -10,6 +10,8 @@
 #include "kern/cgroup.h"
 #include "kern/hook.h"
 #include "service/run_dir.h"
+#include "service/service_create.h"
+#include "service/service_remove.h"
 #include "stream/log.h"
 #include "supervise/control.h"
 #include "supervise/notify.h"
@@ -55,7 +57,7 @@ static size_t setup_list_endpoints(const struct run_config *config,
 	return n;
 }
 
-/* Makes the service, or takes it over. Returns 1 if it has taken it over. */
+/* Makes the service, or takes it over. Returns an enum service_create_outcome. */
 static int setup_make_service(struct supervisor *sup, struct error *err)
 {
 	const struct run_config *config = &sup->plan->config;
@@ -73,7 +75,8 @@ static int setup_make_service(struct supervisor *sup, struct error *err)
 
 	if (taken < 0)
 		return taken;
-	sup->made = !taken; /* a service that was taken over is not removed on failure */
+	sup->made = taken ==
+	            SERVICE_CREATED; /* a service that was taken over is not removed on failure */
 	r = parking_open(&sup->parking, &sup->service, err); /* connections may come from now on */
 	service_unlock(&sup->service);
 	return r < 0 ? r : taken;
@@ -87,8 +90,8 @@ int setup_make(struct supervisor *sup, bool *ret_taken_over, struct error *err)
 	if (r >= 0)
 		r = setup_make_run_dir(sup, err);
 	if (r >= 0)
-		r = setup_make_cgroup(sup, taken, err);
-	*ret_taken_over = taken > 0;
+		r = setup_make_cgroup(sup, taken == SERVICE_TAKEN_OVER, err);
+	*ret_taken_over = taken == SERVICE_TAKEN_OVER;
 	return r < 0 ? r : 0;
 }
 

@@ -276,8 +276,8 @@ static int worker_start_find_main(struct worker *w)
 		r = proc_find_oldest(pids, n, &oldest);
 	if (r < 0)
 		return r;
-	w->pid = oldest.pid;
-	w->pidfd = proc_open_pidfd(oldest.pid, oldest.start_time);
+	w->pid = oldest.id.pid;
+	w->pidfd = proc_open_pidfd(oldest.id);
 	return w->pidfd < 0 ? -ESRCH : 0;
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "kern/steer_counters.h"
+#include "kern/steer.h"
 
 /* Adds the object `counters`: what the runs of the steering program ended in. */
 void counters_view_add(struct json_object *to, const struct counters *counts);

@@ -4,6 +4,7 @@
 #include "base/json_build.h"
 #include "base/json_read.h"
 #include "view/wrap.h"
+#include "core/doctor_checks.h"
 
 #define DOCTOR_VIEW_TEXT_AT 32 /* the column of detail and advice */
 

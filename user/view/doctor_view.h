@@ -3,9 +3,9 @@
 #pragma once
 
 #include <json-c/json.h>
-#include <stdio.h>
 
 #include "core/doctor_checks.h"
+#include <stdio.h>
 
 /* An array of {check, verdict, detail, advice}; a check without advice lacks that member. The
  * caller owns it (json_object_put()). */

@@ -7,6 +7,7 @@
 #include "core/endpoint.h"
 #include "view/table.h"
 #include "core/policy.h"
+#include "kern/steer.h"
 
 struct json_object *list_view_new(void)
 {

@@ -16,6 +16,7 @@
 #include "view/wrap.h"
 #include "core/policy.h"
 #include "kern/steer_counters.h"
+#include "service/service_supervisor.h"
 
 #define NOT_COUNTED "Connections are not counted: "
 
@@ -68,7 +69,7 @@ static void status_view_add_schedule(struct json_object *to, const struct rpd_sc
 /* The pid is null if the supervisor has died. */
 static void status_view_add_supervisor(struct json_object *to, const struct service *service)
 {
-	uint32_t supervisor = service_supervisor(service);
+	uint32_t supervisor = service_supervisor_pid(service);
 
 	json_build_flag(to, "run", service_is_run(service));
 	if (service_is_run(service))

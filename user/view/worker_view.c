@@ -8,6 +8,7 @@
 #include "core/slot_status.h"
 #include "view/counters_view.h"
 #include "view/table.h"
+#include "service/observed.h"
 #include "kern/steer_counters.h"
 
 static void worker_view_add_listeners(struct json_object *to, const struct service *service,
@@ -91,8 +92,8 @@ static void worker_view_add_process(struct json_object *to, const struct service
 {
 	const bool has_listener = seen->worker.pid && seen->worker.fd >= 0;
 
-	json_build_known(to, "pid", seen->main.pid, seen->main.pid);
-	json_build_text(to, "command", seen->main.pid ? seen->main.comm : NULL);
+	json_build_known(to, "pid", seen->main.id.pid, seen->main.id.pid);
+	json_build_text(to, "command", seen->main.id.pid ? seen->main.comm : NULL);
 	json_build_known(to, "fd", has_listener, seen->worker.fd);
 	if (!service_is_run(service))
 		return;

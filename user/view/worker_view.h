@@ -5,10 +5,11 @@
 #include <json-c/json.h>
 #include <stdio.h>
 
-#include "service/observe.h"
+#include "kern/steer_counters.h"
+#include "kern/steer.h"
+#include "service/observed.h"
 #include "service/service.h"
 #include "service/worker_stats.h"
-#include "kern/steer_counters.h"
 
 /* Adds the array `workers`: an object for each slot that has or had a worker, and for each slot of
  * a service that is run. @counts: a row for each slot. What is unknown is null. */
