@@ -12,10 +12,14 @@
 #include <bpf/bpf.h>
 
 #include "base/cleanup.h"
+#include "core/run_config.h"
+#include "kern/proc.h"
 #include "kern/steer_setup.h"
 #include "service/service_create.h"
 #include "service/service_lock.h"
 #include "service/service_remove.h"
+#include "supervise/plan.h"
+#include "supervise/setup.h"
 #include "run_bed.h"
 
 static struct service service; /* the service that is kept open */
@@ -216,6 +220,38 @@ static void pin_removed(struct bed *bed)
 	CHECK(!is_locked());
 }
 
+/* A supervisor that may not have the name gives the lock back at once: it may go on for some time
+ * to end its other services. */
+static void refused_name(struct bed *bed)
+{
+	struct run_config config;
+	struct supervisor sup = {.name = RUN_NAME, .cgroup_fd = -1};
+	struct error err = {};
+	struct process owner;
+	pid_t pid;
+	bool taken;
+
+	begin();
+	pid = run_fork(-1);
+	if (pid == 0)
+		for (;;)
+			pause();
+	CHECK_EQ(proc_identify(pid, &owner), 0);
+	service.steer.service->supervisor_pid = owner.id.pid;
+	service.steer.service->supervisor_start = owner.id.start_time;
+	run_config_init(&config);
+	config.workers = RUN_SLOTS;
+	sup.plan = plan_new(&config);
+	service_init(&sup.service);
+	parking_init(&sup.parking);
+	CHECK(setup_make(&sup, &taken, &err) < 0 && strstr(err.text, "is run by pid"));
+	CHECK(!sup.made && !is_locked());
+	service_close(&sup.service);
+	plan_unref(sup.plan);
+	run_config_free(&config);
+	run_kill(pid);
+}
+
 int main(void)
 {
 	static const struct check_case cases[] = {
@@ -227,6 +263,7 @@ int main(void)
 	        {"removed", removed},
 	        {"replaced", replaced},
 	        {"pin_removed", pin_removed},
+	        {"refused_name", refused_name},
 	};
 
 	service_init(&service);

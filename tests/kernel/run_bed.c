@@ -75,9 +75,8 @@ void run_begin(struct service *service)
 	/* What an earlier case has left has us for its supervisor: that can't be detached. */
 	if (service_open(service, RUN_NAME, &err) == 0)
 		service_remove(service, true, &err);
-	else
-		detach(RUN_NAME, true, name, &err);
 	service_close(service);
+	detach(RUN_NAME, true, name, &err); /* damaged pins */
 	if (run_create(service, &err) != 0)
 		check_failed(__FILE__, __LINE__, "%s", err.text);
 }
