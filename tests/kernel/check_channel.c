@@ -1,9 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* daemon/channel, with workers that write what they like. check_node.c has real ones. */
+#include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-#include "check_loop.h"
+#include "base/cleanup.h"
+#include "beds/children.h"
+#include "beds/loop_bed.h"
+#include "beds/socket_bed.h"
+#include "check/check.h"
 #include "supervise/channel.h"
 
 #define LINE_MAX_BYTES (1 << 20)
@@ -31,7 +41,7 @@ static void hear(const char *text, void *data)
 
 static struct talk talk_new(void)
 {
-	return (struct talk){.loop = loop_new(), .worker = -1};
+	return (struct talk){.loop = loop_bed_new(), .worker = -1};
 }
 
 static void talk_end(struct talk *talk)
@@ -59,11 +69,11 @@ static bool say(const struct talk *talk, const char *text)
 /* @n times the same byte, while the loop runs. */
 static bool say_much(const struct talk *talk, char byte, size_t n)
 {
-	const time_t end = time(NULL) + DEADLINE_S;
+	const int64_t end = deadline_ms();
 	char piece[4096];
 
 	memset(piece, byte, sizeof(piece));
-	while (n > 0 && time(NULL) < end) {
+	while (n > 0 && deadline_clock_ms() < end) {
 		const size_t length = n < sizeof(piece) ? n : sizeof(piece);
 		const ssize_t sent = send(talk->worker, piece, length, MSG_DONTWAIT);
 
@@ -77,7 +87,7 @@ static bool say_much(const struct talk *talk, char byte, size_t n)
 
 /* --- what comes in --- */
 
-static void case_messages(void)
+static void messages_are_decoded(void)
 {
 	static const struct {
 		const char *line, *expected; /* NULL = ignored */
@@ -120,14 +130,13 @@ static void case_messages(void)
 		talk.n = 0;
 		CHECK(say(&talk, lines[i].line) && say(&talk, "\n\"next\"\n"));
 		CHECK_LOOP(talk.loop, talk.n && !strcmp(talk.heard[talk.n - 1], "next"));
-		if (talk.n != n || (n == 2 && strcmp(talk.heard[0], lines[i].expected) != 0))
-			snprintf(failure, sizeof(failure), "%s: heard %zu, first '%s'",
-			         lines[i].line, talk.n, talk.heard[0]);
+		CHECK_MSG(talk.n == n && (n == 1 || !strcmp(talk.heard[0], lines[i].expected)),
+		          "%s: heard %zu, first '%s'", lines[i].line, talk.n, talk.heard[0]);
 	}
 }
 
 /* A byte at a time, and the loop has nothing to read between them. */
-static void case_pieces(void)
+static void message_in_pieces(void)
 {
 	static const char text[] = "{\"type\": \"ready\"}\n\n\"second\"\n";
 	_cleanup_talk_ struct talk talk = talk_new();
@@ -135,14 +144,13 @@ static void case_pieces(void)
 	CHECK(talk_open(&talk));
 	for (const char *at = text; *at; at++) {
 		CHECK(send(talk.worker, at, 1, 0) == 1);
-		while (sd_event_run(talk.loop, 0) > 0)
-			;
+		loop_bed_drain(talk.loop);
 		CHECK(talk.n == (size_t)(at - text >= 17) + (*at == '\n' && !at[1]));
 	}
 	CHECK(!strcmp(talk.heard[0], "ready") && !strcmp(talk.heard[1], "second"));
 }
 
-static void case_several_at_once(void)
+static void several_messages_at_once(void)
 {
 	_cleanup_talk_ struct talk talk = talk_new();
 
@@ -158,7 +166,7 @@ static void case_several_at_once(void)
 
 /* One that is as long as may be, one that is a byte longer, one that doesn't end for long; then
  * what follows is heard, but not what was the end of it. */
-static void case_long_lines(void)
+static void long_lines(void)
 {
 	static const struct {
 		size_t n;
@@ -184,7 +192,7 @@ static void case_long_lines(void)
 }
 
 /* Deeper than any message is. */
-static void case_deep(void)
+static void deeply_nested_message(void)
 {
 	_cleanup_talk_ struct talk talk = talk_new();
 
@@ -194,7 +202,7 @@ static void case_deep(void)
 }
 
 /* Whoever is told may end the channel, with more that has come in. */
-static void case_freed_when_told(void)
+static void channel_freed_by_its_callback(void)
 {
 	_cleanup_talk_ struct talk talk = talk_new();
 
@@ -202,13 +210,12 @@ static void case_freed_when_told(void)
 	talk.free_at_once = true;
 	CHECK(say(&talk, "\"1\"\n\"2\"\n\"3"));
 	CHECK_LOOP(talk.loop, talk.n == 1);
-	while (sd_event_run(talk.loop, 0) > 0)
-		;
+	loop_bed_drain(talk.loop);
 	CHECK(talk.n == 1);
 }
 
 /* What was said before the end is heard; then the loop rests. */
-static void case_worker_ends(void)
+static void worker_closes_its_end(void)
 {
 	_cleanup_talk_ struct talk talk = talk_new();
 
@@ -223,7 +230,7 @@ static void case_worker_ends(void)
 
 /* --- what goes out --- */
 
-static void case_send(void)
+static void send_messages(void)
 {
 	_cleanup_talk_ struct talk talk = talk_new();
 	static const char expected[] = "\"drain\"\n\"a \\\"b\\\" \\n\"\n";
@@ -240,7 +247,7 @@ static void case_send(void)
 }
 
 /* The worker reads nothing: we do not wait, and when it reads again, there are whole lines only. */
-static void case_send_to_one_that_does_not_read(void)
+static void send_to_a_worker_that_does_not_read(void)
 {
 	_cleanup_talk_ struct talk talk = talk_new();
 	size_t n = 0, n_read = 0;
@@ -269,7 +276,7 @@ static void run_hold(int fd)
 		pause();
 }
 
-static void case_adopt(void)
+static void channel_taken_over(void)
 {
 	_cleanup_talk_ struct talk talk = talk_new();
 	struct error err;
@@ -279,7 +286,7 @@ static void case_adopt(void)
 	CHECK(talk_open(&talk));
 	number = channel_fd(talk.channel);
 	CHECK(fcntl(number, F_GETFD) == FD_CLOEXEC && fcntl(talk.worker, F_GETFD) == FD_CLOEXEC);
-	pid = child_start(run_hold, -1);
+	pid = children_start(run_hold, -1);
 	for (int supervisors = 0; supervisors < 3; supervisors++) {
 		char line[9] = "";
 
@@ -295,7 +302,7 @@ static void case_adopt(void)
 }
 
 /* The descriptor is something else by now: a connection of the worker's to its database, say. */
-static void case_adopt_another(void)
+static void take_over_of_another_descriptor(void)
 {
 	enum { NOT_OPEN = 900 };
 	_cleanup_talk_ struct talk talk = talk_new();
@@ -305,13 +312,13 @@ static void case_adopt_another(void)
 	uint32_t pid;
 
 	CHECK(talk_open(&talk) && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
-	others[0] = socket_keep(pair[0]);
-	others[1] = socket_keep(pair[1]);
-	others[2] = socket_keep(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	others[0] = socket_bed_keep(pair[0]);
+	others[1] = socket_bed_keep(pair[1]);
+	others[2] = socket_bed_keep(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
 	others[3] = talk.worker;
 	others[4] = NOT_OPEN;
 	CHECK(bind(pair[1], (struct sockaddr *)&name, sizeof(name)) == 0);
-	pid = child_start(run_hold, -1);
+	pid = children_start(run_hold, -1);
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
 		struct channel *channel = NULL;
 
@@ -321,12 +328,11 @@ static void case_adopt_another(void)
 		CHECK(!channel && strstr(err.text, "has closed its channel"));
 	}
 	CHECK(send(others[1], "row\n", 4, 0) == 4);
-	while (sd_event_run(talk.loop, 0) > 0)
-		;
+	loop_bed_drain(talk.loop);
 	CHECK(recv(others[0], &(char[8]){0}, 8, MSG_DONTWAIT) == 4 && talk.n == 0);
 }
 
-static void case_adopt_from_nobody(void)
+static void take_over_from_a_dead_process(void)
 {
 	_cleanup_talk_ struct talk talk = talk_new();
 	const pid_t pid = fork();
@@ -339,22 +345,22 @@ static void case_adopt_from_nobody(void)
 	      -ESRCH);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
-	        {"messages", case_messages},
-	        {"pieces", case_pieces},
-	        {"several at once", case_several_at_once},
-	        {"long lines", case_long_lines},
-	        {"deep", case_deep},
-	        {"freed when told", case_freed_when_told},
-	        {"worker ends", case_worker_ends},
-	        {"send", case_send},
-	        {"send to one that doesn't read", case_send_to_one_that_does_not_read},
-	        {"adopt", case_adopt},
-	        {"adopt another", case_adopt_another},
-	        {"adopt from nobody", case_adopt_from_nobody},
+	        CHECK_CASE(messages_are_decoded),
+	        CHECK_CASE(message_in_pieces),
+	        CHECK_CASE(several_messages_at_once),
+	        CHECK_CASE(long_lines),
+	        CHECK_CASE(deeply_nested_message),
+	        CHECK_CASE(channel_freed_by_its_callback),
+	        CHECK_CASE(worker_closes_its_end),
+	        CHECK_CASE(send_messages),
+	        CHECK_CASE(send_to_a_worker_that_does_not_read),
+	        CHECK_CASE(channel_taken_over),
+	        CHECK_CASE(take_over_of_another_descriptor),
+	        CHECK_CASE(take_over_from_a_dead_process),
 	};
 
-	return check_run(cases, ARRAY_SIZE(cases));
+	return check_main(argc, argv, cases, ARRAY_SIZE(cases));
 }

@@ -1,10 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* kern/hook against programs that bind as they always did. Needs root. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
-#include <poll.h>
 
-#include "check_scratch.h"
+#include "base/cleanup.h"
+#include "beds/cgroup_bed.h"
+#include "beds/children.h"
+#include "check/check.h"
 #include "kern/hook.h"
 #include "kern/sockdiag.h"
 
@@ -24,7 +34,7 @@ struct order {
 	bool late;    /* listen() not before shared->fd is set */
 };
 
-/* What came of it; children_end() doesn't clear it. */
+/* The result, shared with children; children_end() does not clear it. */
 struct outcome {
 	int error;
 	uint16_t port;
@@ -68,7 +78,7 @@ static void run_open(int cgroup)
 	socklen_t length = sizeof(address);
 	int fd = -EPERM;
 
-	if ((cgroup < 0 || scratch_enter(cgroup)) && (!order.nobody || setuid(65534) == 0))
+	if ((cgroup < 0 || cgroup_bed_enter(cgroup)) && (!order.nobody || setuid(65534) == 0))
 		fd = open_as_ever();
 	outcome->error = fd < 0 ? fd : 0;
 	if (fd >= 0 && getsockname(fd, (struct sockaddr *)&address, &length) == 0)
@@ -81,7 +91,7 @@ static void run_open(int cgroup)
 /* Binds to the port over and over: it is always taken, and always to be had. */
 static void run_hammer(int cgroup)
 {
-	scratch_enter(cgroup);
+	cgroup_bed_enter(cgroup);
 	while (!shared->stop) {
 		_cleanup_close_ int fd = socket(order.family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -96,7 +106,7 @@ static void run_hammer(int cgroup)
 
 static void run_many(int cgroup)
 {
-	scratch_enter(cgroup);
+	cgroup_bed_enter(cgroup);
 	for (int i = 0; i < MANY; i++) {
 		_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -134,15 +144,14 @@ static void run_attach_as_nobody(int cgroup)
 
 static struct outcome order_open(struct order o)
 {
-	const time_t end = time(NULL) + DEADLINE_S;
-
+	if (!outcome)
+		outcome = children_map(sizeof(*outcome));
 	o.type = o.type ? o.type : SOCK_STREAM;
 	o.family = o.family ? o.family : AF_INET;
 	order = o;
 	*outcome = (struct outcome){.error = -ETIME};
-	child_start(run_open, o.cgroup);
-	while (!outcome->done && !(o.late && outcome->bound) && time(NULL) < end)
-		sched_yield();
+	children_start(run_open, o.cgroup);
+	(void)check_until(outcome->done || (o.late && outcome->bound));
 	return *outcome;
 }
 
@@ -179,7 +188,7 @@ static bool heard_is(size_t i, const struct outcome *o, int cgroup, bool fixed)
 }
 
 /* Forgets what was heard in the case before. */
-static int attach(const struct scratch *s, const uint16_t *ports, size_t n, struct hook **hook)
+static int attach(const struct cgroup_bed *s, const uint16_t *ports, size_t n, struct hook **hook)
 {
 	struct error err;
 	const int r = hook_attach(s->fd, ports, n, hook, &err);
@@ -193,9 +202,9 @@ static int attach(const struct scratch *s, const uint16_t *ports, size_t n, stru
 /* Two that can't listen on one port do, in child cgroups of the one with the programs. */
 static void share(int family)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
-	_cleanup_close_ int a = cgroup_make(s.path, "0-1", &(struct error){0});
-	_cleanup_close_ int b = cgroup_make(s.path, "1-2", &(struct error){0});
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
+	_cleanup_close_ int a = cgroup_bed_worker(&s, "0-1");
+	_cleanup_close_ int b = cgroup_bed_worker(&s, "1-2");
 	_cleanup_hook_ struct hook *hook = NULL;
 	struct outcome first, second, outside;
 	const uint16_t port = 8080;
@@ -211,20 +220,20 @@ static void share(int family)
 	CHECK(n_heard == 2 && heard_is(0, &first, a, true) && heard_is(1, &second, b, true));
 }
 
-static void case_share_v4(void)
+static void shared_port_v4(void)
 {
 	share(AF_INET);
 }
 
-static void case_share_v6(void)
+static void shared_port_v6(void)
 {
 	share(AF_INET6);
 }
 
-static void case_ports(void)
+static void only_named_ports_are_shared(void)
 {
 	static const uint16_t ports[] = {80, 8080};
-	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 	_cleanup_hook_ struct hook *hook = NULL;
 	uint16_t too_many[RPD_ENDPOINT_MAX + 1] = {0};
 	struct error err = {0};
@@ -242,7 +251,7 @@ static void case_ports(void)
 static void privileged(int family)
 {
 	static const uint16_t ports[] = {80};
-	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 	_cleanup_hook_ struct hook *hook = NULL;
 	struct order o = {.cgroup = s.fd, .family = family, .port = 80, .nobody = true};
 
@@ -259,12 +268,12 @@ static void privileged(int family)
 	CHECK(order_open(o).error == -EACCES);
 }
 
-static void case_privileged_v4(void)
+static void privileged_port_v4(void)
 {
 	privileged(AF_INET);
 }
 
-static void case_privileged_v6(void)
+static void privileged_port_v6(void)
 {
 	privileged(AF_INET6);
 }
@@ -278,7 +287,7 @@ static bool is_refusal(int error)
 static void mptcp(int family)
 {
 	static const uint16_t ports[] = {8080};
-	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 	_cleanup_hook_ struct hook *hook = NULL;
 	struct order o = {.cgroup = s.fd, .family = family, .protocol = IPPROTO_MPTCP};
 	struct outcome refused, other, free_one;
@@ -298,20 +307,20 @@ static void mptcp(int family)
 	CHECK(!heard[2].refused && heard[2].port == 9090 && heard[2].fixed);
 }
 
-static void case_mptcp_v4(void)
+static void mptcp_is_refused_v4(void)
 {
 	mptcp(AF_INET);
 }
 
-static void case_mptcp_v6(void)
+static void mptcp_is_refused_v6(void)
 {
 	mptcp(AF_INET6);
 }
 
 /* Where all ports are shared, none is to be had. */
-static void case_mptcp_all(void)
+static void mptcp_is_refused_on_all_ports(void)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 	_cleanup_hook_ struct hook *hook = NULL;
 	struct order o = {.cgroup = s.fd, .protocol = IPPROTO_MPTCP, .port = 8080};
 	int error;
@@ -324,9 +333,9 @@ static void case_mptcp_all(void)
 }
 
 /* Any port that is free is not one to share; nor is one that nobody bound to. */
-static void case_not_fixed(void)
+static void any_free_port_is_not_shared(void)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 	_cleanup_hook_ struct hook *hook = NULL;
 	struct outcome any, unbound;
 
@@ -339,9 +348,9 @@ static void case_not_fixed(void)
 	CHECK(order_open((struct order){.cgroup = s.fd, .port = any.port}).error == -EADDRINUSE);
 }
 
-static void case_udp(void)
+static void udp_is_not_shared(void)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 	_cleanup_hook_ struct hook *hook = NULL;
 	const struct order udp = {.cgroup = s.fd, .type = SOCK_DGRAM, .port = 53};
 
@@ -371,17 +380,17 @@ static bool program_is_gone(uint32_t id)
 }
 
 /* A new supervisor's programs replace the old ones; bind() never goes without. */
-static void case_no_gap(void)
+static void replaced_programs_leave_no_gap(void)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 	_cleanup_hook_ struct hook *hook = NULL;
 	uint32_t id, before[ARRAY_SIZE(types)];
 	int binds;
 
 	CHECK(attach(&s, NULL, 0, &hook) == 0);
 	CHECK(order_open((struct order){.cgroup = s.fd, .port = 8080}).error == 0);
-	child_start(run_hammer, s.fd);
-	CHECK_COMES(shared->fd > 100);
+	children_start(run_hammer, s.fd);
+	CHECK_UNTIL(shared->fd > 100);
 	for (int i = 0; i < 20; i++) {
 		for (size_t t = 0; t < ARRAY_SIZE(types); t++)
 			n_programs(s.fd, types[t], &before[t]);
@@ -391,18 +400,18 @@ static void case_no_gap(void)
 		for (size_t t = 0; t < ARRAY_SIZE(types); t++)
 			CHECK(n_programs(s.fd, types[t], &id) == 1 && id != before[t]);
 		binds = shared->fd;
-		CHECK_COMES(shared->error || shared->fd > binds + 100);
+		CHECK_UNTIL(shared->error || shared->fd > binds + 100);
 		CHECK(shared->error == 0);
 	}
 	shared->stop = true;
-	CHECK_COMES(!shared->stop);
+	CHECK_UNTIL(!shared->stop);
 	CHECK(shared->error == 0);
 }
 
 /* Bound before, listens after; and one that listened when nobody heard of it. */
-static void case_replace(void)
+static void bound_before_the_replacement(void)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 	_cleanup_hook_ struct hook *hook = NULL;
 	struct outcome between, late;
 
@@ -415,23 +424,23 @@ static void case_replace(void)
 	CHECK(attach(&s, NULL, 0, &hook) == 0);
 	CHECK(is_readable(hook));
 	shared->fd = 1;
-	CHECK_COMES(outcome->done);
+	CHECK_UNTIL(outcome->done);
 	late = *outcome;
 	CHECK(late.error == 0 && hook_drain(hook, note, NULL) == 0 && n_heard == 2);
 	CHECK(heard_is(0, &between, s.fd, true) && heard_is(1, &late, s.fd, true));
 }
 
 /* The programs outlive who attached them, and go with the cgroup. */
-static void case_killed(void)
+static void programs_outlive_the_supervisor(void)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 	_cleanup_hook_ struct hook *hook = NULL;
 	const struct order o = {.cgroup = s.fd, .port = 8080};
 	uint32_t ids[ARRAY_SIZE(types)];
 
 	CHECK(s.fd >= 0);
-	child_start(run_attach, s.fd);
-	CHECK_COMES(shared->stop);
+	children_start(run_attach, s.fd);
+	CHECK_UNTIL(shared->stop);
 	CHECK(shared->error == 0);
 	children_end();
 	CHECK(order_open(o).error == 0 && order_open(o).error == 0);
@@ -441,22 +450,22 @@ static void case_killed(void)
 		CHECK(n_programs(s.fd, types[t], &ids[t]) == 1);
 	hook_free(hook);
 	hook = NULL;
-	scratch_end(&s);
+	cgroup_bed_end(&s);
 	s.fd = -1;
 	children_end(); /* their sockets held the cgroup */
 	for (size_t t = 0; t < ARRAY_SIZE(types); t++)
-		CHECK_COMES(program_is_gone(ids[t]));
+		CHECK_UNTIL(program_is_gone(ids[t]));
 }
 
 /* What is not ours stays. */
-static void case_detach(void)
+static void detach_leaves_other_programs(void)
 {
 	static const struct bpf_insn allow[] = {
 	        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1},
 	        {.code = BPF_JMP | BPF_EXIT},
 	};
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_CGROUP_INET4_BIND);
-	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 	_cleanup_hook_ struct hook *hook = NULL;
 	_cleanup_close_ int other = bpf_prog_load(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, "other", "GPL",
 	                                          allow, ARRAY_SIZE(allow), &opts);
@@ -474,15 +483,15 @@ static void case_detach(void)
 	CHECK(order_open(o).error == -EADDRINUSE);
 }
 
-static void case_lost(void)
+static void lost_reports_are_noticed(void)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 	_cleanup_hook_ struct hook *hook = NULL;
 	struct outcome after;
 
 	CHECK(attach(&s, NULL, 0, &hook) == 0);
-	child_start(run_many, s.fd);
-	CHECK_COMES(shared->stop);
+	children_start(run_many, s.fd);
+	CHECK_UNTIL(shared->stop);
 	CHECK(shared->fd == MANY && hook_drain(hook, note, NULL) == 1);
 	CHECK(n_heard > 1000 && n_heard < MANY);
 	n_heard = 0;
@@ -491,37 +500,35 @@ static void case_lost(void)
 	CHECK(heard_is(0, &after, s.fd, true));
 }
 
-static void case_without_right(void)
+static void attach_without_capability(void)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 
-	child_start(run_attach_as_nobody, s.fd);
-	CHECK_COMES(shared->stop);
+	children_start(run_attach_as_nobody, s.fd);
+	CHECK_UNTIL(shared->stop);
 	CHECK(shared->error == -EPERM && strstr(shared->text, "CAP_NET_ADMIN"));
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
-	        {"share v4", case_share_v4},
-	        {"share v6", case_share_v6},
-	        {"ports", case_ports},
-	        {"privileged v4", case_privileged_v4},
-	        {"privileged v6", case_privileged_v6},
-	        {"mptcp v4", case_mptcp_v4},
-	        {"mptcp v6", case_mptcp_v6},
-	        {"mptcp all", case_mptcp_all},
-	        {"not fixed", case_not_fixed},
-	        {"udp", case_udp},
-	        {"no gap", case_no_gap},
-	        {"replace", case_replace},
-	        {"killed", case_killed},
-	        {"detach", case_detach},
-	        {"lost", case_lost},
-	        {"without right", case_without_right},
+	        CHECK_CASE(shared_port_v4),
+	        CHECK_CASE(shared_port_v6),
+	        CHECK_CASE(only_named_ports_are_shared),
+	        CHECK_CASE(privileged_port_v4),
+	        CHECK_CASE(privileged_port_v6),
+	        CHECK_CASE(mptcp_is_refused_v4),
+	        CHECK_CASE(mptcp_is_refused_v6),
+	        CHECK_CASE(mptcp_is_refused_on_all_ports),
+	        CHECK_CASE(any_free_port_is_not_shared),
+	        CHECK_CASE(udp_is_not_shared),
+	        CHECK_CASE(replaced_programs_leave_no_gap),
+	        CHECK_CASE(bound_before_the_replacement),
+	        CHECK_CASE(programs_outlive_the_supervisor),
+	        CHECK_CASE(detach_leaves_other_programs),
+	        CHECK_CASE(lost_reports_are_noticed),
+	        CHECK_CASE(attach_without_capability),
 	};
 
-	outcome = mmap(NULL, sizeof(*outcome), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-	               -1, 0);
-	return outcome == MAP_FAILED || check_run(cases, ARRAY_SIZE(cases));
+	return check_main(argc, argv, cases, ARRAY_SIZE(cases));
 }

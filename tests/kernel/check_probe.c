@@ -7,25 +7,22 @@
 #include <errno.h>
 #include <limits.h>
 #include <sched.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 #include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <sys/socket.h>
 
 #include "base/cleanup.h"
+#include "check/check.h"
 #include "core/checks.h"
 #include "kern/checkup.h"
 #include "kern/probe.h"
@@ -33,24 +30,11 @@
 #define CAP(name) (UINT64_C(1) << CAP_##name)
 #define ANY       -1
 
-/* A case returns NULL, or why it failed. */
-static char why[sizeof(struct error) + 256];
+/* A folder to mount file systems at, with a blank in its path. */
+#define FOLDER "/tmp/a folder"
 
-#define EXPECT(condition, ...)                                                                     \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			snprintf(why, sizeof(why), __VA_ARGS__);                                   \
-			return why;                                                                \
-		}                                                                                  \
-	} while (0)
-
-/* A folder to mount things at, with a blank in its path. */
-static char scratch[] = "/tmp/check probe XXXXXX";
-
-struct test_case {
-	const char *name;
-	const char *(*run)(const struct test_case *test);
-	/* The host to be: without these capabilities, or with only those ... */
+/* What a host lacks: these capabilities, or all but those ... */
+struct host {
 	uint64_t without;
 	uint64_t only;
 	/* ... or where this system call, with this argument, fails with this error. */
@@ -58,7 +42,7 @@ struct test_case {
 	int arg;
 	int value;
 	int error;
-	/* What probe_require() says of it, and must not say. */
+	/* What probe_require() returns, what its message names, and what it must not name. */
 	int code;
 	const char *named;
 	const char *unnamed;
@@ -100,7 +84,7 @@ static int deny(int number, int arg, int value, int error)
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
 }
 
-/* Enters a mount namespace of our own without bpffs and cgroup2. */
+/* Enters a mount namespace without bpffs and cgroup2, and with FOLDER. */
 static int hide_mounts(void)
 {
 	char path[PATH_MAX];
@@ -110,7 +94,7 @@ static int hide_mounts(void)
 	while (probe_bpffs(path, sizeof(path)) == 0 || probe_cgroup2(path, sizeof(path)) == 0)
 		if (umount2(path, MNT_DETACH) < 0)
 			return -1;
-	return 0;
+	return mount("tmpfs", "/tmp", "tmpfs", 0, NULL) == 0 ? mkdir(FOLDER, 0755) : -1;
 }
 
 static const struct check *find_check(const struct checks *checks, const char *name)
@@ -121,7 +105,7 @@ static const struct check *find_check(const struct checks *checks, const char *n
 	return NULL;
 }
 
-static const char *all_there(const struct test_case *test)
+static void all_features_are_there(void)
 {
 	struct error err;
 
@@ -129,242 +113,264 @@ static const char *all_there(const struct test_case *test)
 		const struct feature *f = probe_describe(p);
 		int r = f->required ? probe_feature(p) : 1;
 
-		EXPECT(r == 1, "%s: %d", f->name, r);
+		CHECK_MSG(r == 1, "%s: %d", f->name, r);
 	}
-	EXPECT(probe_require(&err) == 0, "%s", err.text);
-	return NULL;
+	CHECK_MSG(probe_require(&err) == 0, "%s", err.text);
 }
 
-static const char *doctor_is_content(const struct test_case *test)
+static void doctor_passes_all(void)
 {
 	struct checks checks = {};
 
-	EXPECT(checkup_host(&checks) == 0, "out of memory");
+	CHECK_MSG(checkup_host(&checks) == 0, "out of memory");
 	for (enum probe p = 0; p < PROBE_MAX; p++)
-		EXPECT(find_check(&checks, probe_describe(p)->name), "no row for %s",
-		       probe_describe(p)->name);
+		CHECK_MSG(find_check(&checks, probe_describe(p)->name), "no row for %s",
+		          probe_describe(p)->name);
 	for (size_t i = 0; i < checks.n; i++)
-		EXPECT(checks.rows[i].verdict < CHECK_FAIL, "%s: %s: %s", checks.rows[i].name,
-		       verdict_name(checks.rows[i].verdict), checks.rows[i].detail);
-	EXPECT(checks_worst(&checks) < CHECK_FAIL, "worst is wrong");
+		CHECK_MSG(checks.rows[i].verdict < CHECK_FAIL, "%s: %s: %s", checks.rows[i].name,
+		          verdict_name(checks.rows[i].verdict), checks.rows[i].detail);
+	CHECK_MSG(checks_worst(&checks) < CHECK_FAIL, "worst is wrong");
 	checks_free(&checks);
-	return NULL;
 }
 
 /* With bpffs mounted, so that mounting it is none of the privileges that are needed. */
-static const char *capabilities(const struct test_case *test)
+static void capabilities(const void *data)
+{
+	const struct host *host = data;
+	struct error err = {};
+	int r;
+
+	CHECK_MSG(hide_mounts() == 0 && mount("bpf", FOLDER, "bpf", 0, NULL) == 0 &&
+	                  keep_capabilities(host->without, host->only) == 0,
+	          "set-up: %s", strerror(errno));
+	r = probe_require(&err);
+	CHECK_MSG(r == host->code, "got %d: %s", r, err.text);
+	if (host->code == 0)
+		return;
+	CHECK_MSG(strstr(err.text, host->named), "does not name %s: %s", host->named, err.text);
+	CHECK_MSG(strstr(err.text, "needs root, or the capabilities CAP_BPF"), "%s", err.text);
+}
+
+static void mounting_needs_sys_admin(void)
 {
 	struct error err = {};
 	int r;
 
-	EXPECT(hide_mounts() == 0 && mount("bpf", scratch, "bpf", 0, NULL) == 0 &&
-	               keep_capabilities(test->without, test->only) == 0,
-	       "set-up: %s", strerror(errno));
+	CHECK_MSG(hide_mounts() == 0 && keep_capabilities(CAP(SYS_ADMIN), 0) == 0, "set-up: %s",
+	          strerror(errno));
 	r = probe_require(&err);
-	EXPECT(r == test->code, "got %d: %s", r, err.text);
-	if (test->code == 0)
-		return NULL;
-	EXPECT(strstr(err.text, test->named), "does not name %s: %s", test->named, err.text);
-	EXPECT(strstr(err.text, "needs root, or the capabilities CAP_BPF"), "%s", err.text);
-	return NULL;
+	CHECK_MSG(r == -EPERM && strstr(err.text, "missing: CAP_SYS_ADMIN (to mount bpffs)"),
+	          "got %d: %s", r, err.text);
 }
 
-static const char *mounting_needs_sys_admin(const struct test_case *test)
+static void user_namespace(void)
 {
 	struct error err = {};
 	int r;
 
-	EXPECT(hide_mounts() == 0 && keep_capabilities(CAP(SYS_ADMIN), 0) == 0, "set-up: %s",
-	       strerror(errno));
+	CHECK_MSG(unshare(CLONE_NEWUSER) == 0, "set-up: %s", strerror(errno));
 	r = probe_require(&err);
-	EXPECT(r == -EPERM && strstr(err.text, "missing: CAP_SYS_ADMIN (to mount bpffs)"),
-	       "got %d: %s", r, err.text);
-	return NULL;
+	CHECK_MSG(r == -EPERM && strstr(err.text, "it is a user namespace"), "got %d: %s", r,
+	          err.text);
 }
 
-static const char *user_namespace(const struct test_case *test)
+static void denied(const void *data)
 {
+	const struct host *host = data;
 	struct error err = {};
 	int r;
 
-	EXPECT(unshare(CLONE_NEWUSER) == 0, "set-up: %s", strerror(errno));
+	CHECK_MSG(deny(host->syscall, host->arg, host->value, host->error) == 0, "set-up: %s",
+	          strerror(errno));
 	r = probe_require(&err);
-	EXPECT(r == -EPERM && strstr(err.text, "it is a user namespace"), "got %d: %s", r,
-	       err.text);
-	return NULL;
+	CHECK_MSG(r == host->code, "got %d: %s", r, err.text);
+	CHECK_MSG(strstr(err.text, host->named), "does not name %s: %s", host->named, err.text);
+	CHECK_MSG(!strstr(err.text, host->unnamed), "names %s: %s", host->unnamed, err.text);
+	if (host->code == -EOPNOTSUPP)
+		CHECK_MSG(strstr(err.text, "reuseportd needs Linux 5.14 or later"), "%s", err.text);
 }
 
-static const char *denied(const struct test_case *test)
+static void doctor_names_it(const void *data)
 {
-	struct error err = {};
-	int r;
-
-	EXPECT(deny(test->syscall, test->arg, test->value, test->error) == 0, "set-up: %s",
-	       strerror(errno));
-	r = probe_require(&err);
-	EXPECT(r == test->code, "got %d: %s", r, err.text);
-	EXPECT(strstr(err.text, test->named), "does not name %s: %s", test->named, err.text);
-	EXPECT(!strstr(err.text, test->unnamed), "names %s: %s", test->unnamed, err.text);
-	if (test->code == -EOPNOTSUPP)
-		EXPECT(strstr(err.text, "reuseportd needs Linux 5.14 or later"), "%s", err.text);
-	return NULL;
-}
-
-static const char *doctor_names_it(const struct test_case *test)
-{
+	const struct host *host = data;
 	const struct check *check;
 	struct checks checks = {};
 
-	EXPECT(deny(test->syscall, test->arg, test->value, test->error) == 0, "set-up: %s",
-	       strerror(errno));
-	EXPECT(checkup_host(&checks) == 0, "out of memory");
-	check = find_check(&checks, test->named);
-	EXPECT(check && check->verdict == CHECK_FAIL && check->advice[0], "no failed row for %s",
-	       test->named);
-	EXPECT(checks_worst(&checks) == CHECK_FAIL, "worst is wrong");
+	CHECK_MSG(deny(host->syscall, host->arg, host->value, host->error) == 0, "set-up: %s",
+	          strerror(errno));
+	CHECK_MSG(checkup_host(&checks) == 0, "out of memory");
+	check = find_check(&checks, host->named);
+	CHECK_MSG(check && check->verdict == CHECK_FAIL && check->advice[0], "no failed row for %s",
+	          host->named);
+	CHECK_MSG(checks_worst(&checks) == CHECK_FAIL, "worst is wrong");
 	checks_free(&checks);
-	return NULL;
 }
 
 /* The same for both file systems that are looked for. */
-static const char *mount_is_found(const char *type, const char *usual,
-                                  int (*probe)(char *ret_path, size_t n))
+static void mount_is_found(const char *type, const char *usual,
+                           int (*probe)(char *ret_path, size_t n))
 {
 	char path[PATH_MAX] = "untouched";
 	int r;
 
-	EXPECT(hide_mounts() == 0, "set-up: %s", strerror(errno));
+	CHECK_MSG(hide_mounts() == 0, "set-up: %s", strerror(errno));
 	r = probe(path, sizeof(path));
-	EXPECT(r == -ENOENT && !strcmp(path, "untouched"), "not mounted: got %d, %s", r, path);
+	CHECK_MSG(r == -ENOENT && !strcmp(path, "untouched"), "not mounted: got %d, %s", r, path);
 
-	EXPECT(mount("none", scratch, type, 0, NULL) == 0, "set-up: %s", strerror(errno));
-	r = probe(path, strlen(scratch));
-	EXPECT(r == -ENAMETOOLONG && !strcmp(path, "untouched"), "no room: got %d, %s", r, path);
+	CHECK_MSG(mount("none", FOLDER, type, 0, NULL) == 0, "set-up: %s", strerror(errno));
+	r = probe(path, strlen(FOLDER));
+	CHECK_MSG(r == -ENAMETOOLONG && !strcmp(path, "untouched"), "no room: got %d, %s", r, path);
 	r = probe(path, sizeof(path));
-	EXPECT(r == 0 && !strcmp(path, scratch), "path with blanks: got %d, %s", r, path);
+	CHECK_MSG(r == 0 && !strcmp(path, FOLDER), "path with blanks: got %d, %s", r, path);
 
-	EXPECT(mount("none", usual, type, 0, NULL) == 0, "set-up: %s", strerror(errno));
+	CHECK_MSG(mount("none", usual, type, 0, NULL) == 0, "set-up: %s", strerror(errno));
 	r = probe(path, sizeof(path));
-	EXPECT(r == 0 && !strcmp(path, usual), "two of them: got %d, %s", r, path);
+	CHECK_MSG(r == 0 && !strcmp(path, usual), "two of them: got %d, %s", r, path);
 
-	EXPECT(mount("none", usual, "tmpfs", 0, NULL) == 0, "set-up: %s", strerror(errno));
+	CHECK_MSG(mount("none", usual, "tmpfs", 0, NULL) == 0, "set-up: %s", strerror(errno));
 	r = probe(path, sizeof(path));
-	EXPECT(r == 0 && !strcmp(path, scratch), "hidden by a mount: got %d, %s", r, path);
-	return NULL;
+	CHECK_MSG(r == 0 && !strcmp(path, FOLDER), "hidden by a mount: got %d, %s", r, path);
 }
 
-static const char *bpffs(const struct test_case *test)
+static void bpffs_is_found(void)
 {
-	return mount_is_found("bpf", "/sys/fs/bpf", probe_bpffs);
+	mount_is_found("bpf", "/sys/fs/bpf", probe_bpffs);
 }
 
-static const char *cgroup2(const struct test_case *test)
+static void cgroup2_is_found(void)
 {
-	return mount_is_found("cgroup2", "/sys/fs/cgroup", probe_cgroup2);
+	mount_is_found("cgroup2", "/sys/fs/cgroup", probe_cgroup2);
 }
 
-static const char *sysctls(const struct test_case *test)
+static void sysctls_are_read(void)
 {
 	int value = -7;
 
-	EXPECT(probe_sysctl_int("net/ipv4/no_such", &value) == -ENOENT && value == -7, "no such");
-	EXPECT(probe_sysctl_int("kernel/ostype", &value) == -EINVAL && value == -7, "no number");
+	CHECK_MSG(probe_sysctl_int("net/ipv4/no_such", &value) == -ENOENT && value == -7,
+	          "no such");
+	CHECK_MSG(probe_sysctl_int("kernel/ostype", &value) == -EINVAL && value == -7, "no number");
 	for (int want = 0; want < 2; want++) {
 		_cleanup_file_ FILE *file = NULL;
 
-		EXPECT(unshare(CLONE_NEWNET) == 0 &&
-		               (file = fopen("/proc/sys/net/ipv4/tcp_migrate_req", "we")) &&
-		               fprintf(file, "%d", want) > 0 && fflush(file) == 0,
-		       "set-up: %s", strerror(errno));
-		EXPECT(probe_sysctl_int("net/ipv4/tcp_migrate_req", &value) == 0 && value == want,
-		       "got %d, want %d", value, want);
+		CHECK_MSG(unshare(CLONE_NEWNET) == 0 &&
+		                  (file = fopen("/proc/sys/net/ipv4/tcp_migrate_req", "we")) &&
+		                  fprintf(file, "%d", want) > 0 && fflush(file) == 0,
+		          "set-up: %s", strerror(errno));
+		CHECK_MSG(probe_sysctl_int("net/ipv4/tcp_migrate_req", &value) == 0 &&
+		                  value == want,
+		          "got %d, want %d", value, want);
 	}
-	return NULL;
 }
 
-static const struct test_case cases[] = {
-        {"everything_is_there", all_there},
-        {"doctor_is_content", doctor_is_content},
-
-        {"needed_capabilities_suffice", capabilities,
-         .only = CAP(BPF) | CAP(PERFMON) | CAP(SYS_PTRACE) | CAP(DAC_READ_SEARCH)},
-        {"sys_admin_stands_for_bpf", capabilities,
-         .only = CAP(SYS_ADMIN) | CAP(SYS_PTRACE) | CAP(DAC_OVERRIDE)},
-        {"without_bpf", capabilities, .without = CAP(BPF) | CAP(SYS_ADMIN), .code = -EPERM,
-         .named = "missing: CAP_BPF"},
-        {"without_perfmon", capabilities, .without = CAP(PERFMON) | CAP(SYS_ADMIN), .code = -EPERM,
-         .named = "missing: CAP_PERFMON"},
-        {"without_sys_ptrace", capabilities, .without = CAP(SYS_PTRACE), .code = -EPERM,
-         .named = "missing: CAP_SYS_PTRACE"},
-        {"without_dac_read_search", capabilities,
-         .without = CAP(DAC_READ_SEARCH) | CAP(DAC_OVERRIDE), .code = -EPERM,
-         .named = "missing: CAP_DAC_READ_SEARCH"},
-        {"without_any", capabilities, .without = ~UINT64_C(0), .code = -EPERM,
-         .named = "missing: CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH"},
-        {"mounting_needs_sys_admin", mounting_needs_sys_admin},
-        {"user_namespace", user_namespace},
-
-        {"bpf_forbidden", denied, .syscall = SYS_bpf, .arg = ANY, .error = EPERM, .code = -EPERM,
-         .named =
-                 "bpf() system call (Linux 3.18), for all of the steering: Operation not permitted",
-         .unnamed = "sk_reuseport"},
-        {"no_bpf", denied, .syscall = SYS_bpf, .arg = ANY, .error = ENOSYS, .code = -EOPNOTSUPP,
-         .named = "bpf() system call (Linux 3.18)", .unnamed = "sk_reuseport"},
-        {"no_programs", denied, .syscall = SYS_bpf, .arg = 0, .value = BPF_PROG_LOAD,
-         .error = EINVAL, .code = -EOPNOTSUPP, .named = "connection migration (Linux 5.14)",
-         .unnamed = "socket array"},
-        {"no_pidfd", denied, .syscall = SYS_pidfd_open, .arg = ANY, .error = ENOSYS,
-         .code = -EOPNOTSUPP, .named = "pidfd_getfd() (Linux 5.6)", .unnamed = "bpf()"},
-        {"no_pidfd_getfd", denied, .syscall = SYS_pidfd_getfd, .arg = ANY, .error = ENOSYS,
-         .code = -EOPNOTSUPP, .named = "pidfd_getfd() (Linux 5.6)", .unnamed = "bpf()"},
-        {"pidfd_getfd_forbidden", denied, .syscall = SYS_pidfd_getfd, .arg = ANY, .error = EPERM,
-         .code = -EPERM, .named = "pidfd_getfd() (Linux 5.6)", .unnamed = "bpf()"},
-        {"no_netns_cookie", denied, .syscall = SYS_getsockopt, .arg = 2, .value = SO_NETNS_COOKIE,
-         .error = ENOPROTOOPT, .code = -EOPNOTSUPP, .named = "SO_NETNS_COOKIE (Linux 5.14)",
-         .unnamed = "bpf()"},
-        {"doctor_names_pidfd_getfd", doctor_names_it, .syscall = SYS_pidfd_getfd, .arg = ANY,
-         .error = ENOSYS, .named = "pidfd_getfd()"},
-
-        {"bpffs", bpffs},
-        {"cgroup2", cgroup2},
-        {"sysctls", sysctls},
+static const struct check_case cases[] = {
+        {"all_features_are_there", all_features_are_there, .apart = true},
+        {"doctor_passes_all", doctor_passes_all, .apart = true},
+        {"needed_capabilities_suffice", .run_with = capabilities,
+         .data = &(const struct host){.only = CAP(BPF) | CAP(PERFMON) | CAP(SYS_PTRACE) |
+                                              CAP(DAC_READ_SEARCH)},
+         .apart = true},
+        {"sys_admin_stands_for_bpf", .run_with = capabilities,
+         .data = &(const struct host){.only = CAP(SYS_ADMIN) | CAP(SYS_PTRACE) | CAP(DAC_OVERRIDE)},
+         .apart = true},
+        {"without_cap_bpf", .run_with = capabilities,
+         .data = &(const struct host){.without = CAP(BPF) | CAP(SYS_ADMIN),
+                                      .code = -EPERM,
+                                      .named = "missing: CAP_BPF"},
+         .apart = true},
+        {"without_cap_perfmon", .run_with = capabilities,
+         .data = &(const struct host){.without = CAP(PERFMON) | CAP(SYS_ADMIN),
+                                      .code = -EPERM,
+                                      .named = "missing: CAP_PERFMON"},
+         .apart = true},
+        {"without_cap_sys_ptrace", .run_with = capabilities,
+         .data = &(const struct host){.without = CAP(SYS_PTRACE),
+                                      .code = -EPERM,
+                                      .named = "missing: CAP_SYS_PTRACE"},
+         .apart = true},
+        {"without_cap_dac_read_search", .run_with = capabilities,
+         .data = &(const struct host){.without = CAP(DAC_READ_SEARCH) | CAP(DAC_OVERRIDE),
+                                      .code = -EPERM,
+                                      .named = "missing: CAP_DAC_READ_SEARCH"},
+         .apart = true},
+        {"without_any_capability", .run_with = capabilities,
+         .data = &(const struct host){.without = ~UINT64_C(0),
+                                      .code = -EPERM,
+                                      .named = "missing: CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, "
+                                               "CAP_DAC_READ_SEARCH"},
+         .apart = true},
+        {"mounting_needs_sys_admin", mounting_needs_sys_admin, .apart = true},
+        {"user_namespace", user_namespace, .apart = true},
+        {"without_permission_for_bpf", .run_with = denied,
+         .data = &(const struct host){.syscall = SYS_bpf,
+                                      .arg = ANY,
+                                      .error = EPERM,
+                                      .code = -EPERM,
+                                      .named = "bpf() system call (Linux 3.18), for all of the "
+                                               "steering: Operation not permitted",
+                                      .unnamed = "sk_reuseport"},
+         .apart = true},
+        {"without_bpf_system_call", .run_with = denied,
+         .data = &(const struct host){.syscall = SYS_bpf,
+                                      .arg = ANY,
+                                      .error = ENOSYS,
+                                      .code = -EOPNOTSUPP,
+                                      .named = "bpf() system call (Linux 3.18)",
+                                      .unnamed = "sk_reuseport"},
+         .apart = true},
+        {"without_bpf_programs", .run_with = denied,
+         .data = &(const struct host){.syscall = SYS_bpf,
+                                      .arg = 0,
+                                      .value = BPF_PROG_LOAD,
+                                      .error = EINVAL,
+                                      .code = -EOPNOTSUPP,
+                                      .named = "connection migration (Linux 5.14)",
+                                      .unnamed = "socket array"},
+         .apart = true},
+        {"without_pidfd", .run_with = denied,
+         .data = &(const struct host){.syscall = SYS_pidfd_open,
+                                      .arg = ANY,
+                                      .error = ENOSYS,
+                                      .code = -EOPNOTSUPP,
+                                      .named = "pidfd_getfd() (Linux 5.6)",
+                                      .unnamed = "bpf()"},
+         .apart = true},
+        {"without_pidfd_getfd", .run_with = denied,
+         .data = &(const struct host){.syscall = SYS_pidfd_getfd,
+                                      .arg = ANY,
+                                      .error = ENOSYS,
+                                      .code = -EOPNOTSUPP,
+                                      .named = "pidfd_getfd() (Linux 5.6)",
+                                      .unnamed = "bpf()"},
+         .apart = true},
+        {"without_permission_for_pidfd_getfd", .run_with = denied,
+         .data = &(const struct host){.syscall = SYS_pidfd_getfd,
+                                      .arg = ANY,
+                                      .error = EPERM,
+                                      .code = -EPERM,
+                                      .named = "pidfd_getfd() (Linux 5.6)",
+                                      .unnamed = "bpf()"},
+         .apart = true},
+        {"without_netns_cookie", .run_with = denied,
+         .data = &(const struct host){.syscall = SYS_getsockopt,
+                                      .arg = 2,
+                                      .value = SO_NETNS_COOKIE,
+                                      .error = ENOPROTOOPT,
+                                      .code = -EOPNOTSUPP,
+                                      .named = "SO_NETNS_COOKIE (Linux 5.14)",
+                                      .unnamed = "bpf()"},
+         .apart = true},
+        {"doctor_names_pidfd_getfd", .run_with = doctor_names_it,
+         .data = &(const struct host){.syscall = SYS_pidfd_getfd,
+                                      .arg = ANY,
+                                      .error = ENOSYS,
+                                      .named = "pidfd_getfd()"},
+         .apart = true},
+        {"bpffs_is_found", bpffs_is_found, .apart = true},
+        {"cgroup2_is_found", cgroup2_is_found, .apart = true},
+        {"sysctls_are_read", sysctls_are_read, .apart = true},
 };
 
-static bool passes(const struct test_case *test)
+int main(int argc, char **argv)
 {
-	int status;
-	pid_t child;
-
-	fflush(stdout);
-	child = fork();
-	if (child == 0) {
-		const char *failure = test->run(test);
-
-		if (failure)
-			printf("FAILED %s: %s\n", test->name, failure);
-		else
-			printf("ok %s\n", test->name);
-		fflush(stdout);
-		_exit(failure ? 1 : 0);
-	}
-	if (child < 0 || waitpid(child, &status, 0) != child)
-		return false;
-	if (WIFSIGNALED(status))
-		printf("FAILED %s: signal %d\n", test->name, WTERMSIG(status));
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
-int main(void)
-{
-	size_t passed = 0;
-
-	if (!mkdtemp(scratch)) {
-		perror(scratch);
-		return 1;
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		passed += passes(&cases[i]);
-	rmdir(scratch);
-	printf("%zu passed, %zu failed\n", passed, ARRAY_SIZE(cases) - passed);
-	return passed < ARRAY_SIZE(cases);
+	return check_main(argc, argv, cases, ARRAY_SIZE(cases));
 }

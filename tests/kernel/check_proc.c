@@ -1,11 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* kern/proc against real processes that serve listeners in different ways. Needs root. */
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdlib.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-#include "check_discovery.h"
+#include "base/cleanup.h"
+#include "beds/children.h"
+#include "beds/socket_bed.h"
+#include "check/check.h"
 #include "core/roster.h"
 #include "kern/proc.h"
 #include "kern/sockdiag.h"
@@ -100,7 +112,7 @@ static void run_with_helper(int fd)
 {
 	const int epfd = epoll_on(fd);
 
-	shared->pids[0] = child_fork(run_hold, fd);
+	shared->pids[0] = children_fork(run_hold, fd);
 	wait_on(epfd);
 }
 
@@ -109,7 +121,7 @@ static void run_for_child(int fd)
 {
 	const int epfd = epoll_on(fd);
 
-	shared->pids[0] = child_fork(wait_on, epfd);
+	shared->pids[0] = children_fork(wait_on, epfd);
 	run_hold(fd);
 }
 
@@ -141,7 +153,7 @@ static void run_nothing(int fd)
 /* Whether process @pid has socket @fd of ours open, and how. */
 static bool find_holder(uint32_t pid, int fd, struct holder *ret)
 {
-	const struct listener listener = {.inode = inode_of(fd)};
+	const struct listener listener = {.inode = socket_bed_inode(fd)};
 	_cleanup_free_ struct holder *rows = NULL;
 	struct error err;
 	size_t n = 0;
@@ -156,7 +168,7 @@ static bool find_holder(uint32_t pid, int fd, struct holder *ret)
 	return false;
 }
 
-static void case_evidence(void)
+static void evidence_of_serving(void)
 {
 	static const struct {
 		void (*run)(int);
@@ -169,27 +181,28 @@ static void case_evidence(void)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		struct rpd_endpoint e = loopback();
-		const int fd = listener_open(&e, 1);
-		const uint32_t pid = child_start(kinds[i].run, fd);
+		struct rpd_endpoint e = socket_bed_loopback();
+		const int fd = socket_bed_listen(&e, 1);
+		const uint32_t pid = children_start(kinds[i].run, fd);
 		char comm[RPD_COMM_MAX];
 		uint64_t start_time;
 		struct holder h;
 		uint32_t ppid;
 
-		CHECK_COMES(find_holder(pid, fd, &h) && h.evidence == kinds[i].evidence);
+		CHECK_UNTIL(find_holder(pid, fd, &h) && h.evidence == kinds[i].evidence);
 		CHECK((h.epfd >= 0) == (h.evidence == EVIDENCE_EPOLL));
-		CHECK(h.fd == fd && h.inode == inode_of(fd) && h.ppid == (uint32_t)getpid());
+		CHECK(h.fd == fd && h.inode == socket_bed_inode(fd) &&
+		      h.ppid == (uint32_t)getpid());
 		CHECK(proc_identity(pid, &start_time, &ppid, comm) == 0);
 		CHECK(start_time == h.start_time && ppid == h.ppid && strcmp(comm, h.comm) == 0);
 	}
 }
 
 /* nginx: every worker has every listener open and watches one of them. */
-static void case_prefork(void)
+static void prefork_server(void)
 {
 	enum { WORKERS = 4 };
-	struct rpd_endpoint e = loopback();
+	struct rpd_endpoint e = socket_bed_loopback();
 	_cleanup_free_ struct listener *listeners = NULL;
 	_cleanup_free_ struct holder *rows = NULL;
 	struct error err;
@@ -199,11 +212,11 @@ static void case_prefork(void)
 	size_t n, n_rows;
 
 	for (size_t i = 0; i < WORKERS; i++)
-		fds[i] = listener_open(&e, 1);
+		fds[i] = socket_bed_listen(&e, 1);
 	for (size_t i = 0; i < WORKERS; i++)
-		pids[i] = child_start(run_epoll, fds[i]);
+		pids[i] = children_start(run_epoll, fds[i]);
 	for (size_t i = 0; i < WORKERS; i++)
-		CHECK_COMES(find_holder(pids[i], fds[i], &h) && h.evidence == EVIDENCE_EPOLL);
+		CHECK_UNTIL(find_holder(pids[i], fds[i], &h) && h.evidence == EVIDENCE_EPOLL);
 
 	CHECK(sockdiag_listeners(e.port, &listeners, &n, &err) == 0);
 	CHECK(proc_holders(listeners, n, &rows, &n_rows, &err) == 0);
@@ -214,42 +227,42 @@ static void case_prefork(void)
 
 		CHECK(rows[i].inode == rows[i + WORKERS - 1].inode &&
 		      rows[i].pid < rows[i + WORKERS - 1].pid);
-		while (k < WORKERS && inode_of(fds[k]) != owner->inode)
+		while (k < WORKERS && socket_bed_inode(fds[k]) != owner->inode)
 			k++;
 		CHECK(k < WORKERS && owner->pid == pids[k]);
 		CHECK(roster_pollers(&rows[i], WORKERS) == 1);
 	}
 }
 
-static void case_inherited_epoll(void)
+static void inherited_epoll_descriptor(void)
 {
-	struct rpd_endpoint e = loopback();
-	const int fd = listener_open(&e, 1);
+	struct rpd_endpoint e = socket_bed_loopback();
+	const int fd = socket_bed_listen(&e, 1);
 	struct holder parent, child;
 
 	/* The parent waits, its helper has but inherited. */
-	uint32_t pid = child_start(run_with_helper, fd);
+	uint32_t pid = children_start(run_with_helper, fd);
 
-	CHECK_COMES(shared->pids[0] && find_holder((uint32_t)shared->pids[0], fd, &child) &&
+	CHECK_UNTIL(shared->pids[0] && find_holder((uint32_t)shared->pids[0], fd, &child) &&
 	            child.evidence == EVIDENCE_HOLDS && child.epfd == -1);
 	CHECK(find_holder(pid, fd, &parent) && parent.evidence == EVIDENCE_EPOLL);
 	children_end();
 
 	/* The parent made it, its child waits. */
-	pid = child_start(run_for_child, fd);
-	CHECK_COMES(find_holder(pid, fd, &parent) && shared->pids[0] &&
+	pid = children_start(run_for_child, fd);
+	CHECK_UNTIL(find_holder(pid, fd, &parent) && shared->pids[0] &&
 	            find_holder((uint32_t)shared->pids[0], fd, &child) &&
 	            child.evidence == EVIDENCE_EPOLL && parent.evidence == EVIDENCE_HOLDS);
 }
 
 /* Only those that are asked for, be they holders, or gone, or not. */
-static void case_among(void)
+static void only_the_named_processes(void)
 {
-	struct rpd_endpoint e = loopback();
-	const int fd = listener_open(&e, 1);
-	const struct listener listener = {.inode = inode_of(fd)};
-	const uint32_t serves = child_start(run_epoll, fd), other = child_start(run_hold, fd);
-	const uint32_t gone = child_start(run_nothing, -1);
+	struct rpd_endpoint e = socket_bed_loopback();
+	const int fd = socket_bed_listen(&e, 1);
+	const struct listener listener = {.inode = socket_bed_inode(fd)};
+	const uint32_t serves = children_start(run_epoll, fd), other = children_start(run_hold, fd);
+	const uint32_t gone = children_start(run_nothing, -1);
 	const uint32_t these[] = {gone, serves};
 	_cleanup_free_ struct holder *rows = NULL;
 	_cleanup_free_ struct holder *none = NULL;
@@ -257,7 +270,7 @@ static void case_among(void)
 	struct holder h;
 	size_t n;
 
-	CHECK_COMES(find_holder(serves, fd, &h) && h.evidence == EVIDENCE_EPOLL);
+	CHECK_UNTIL(find_holder(serves, fd, &h) && h.evidence == EVIDENCE_EPOLL);
 	CHECK(find_holder(other, fd, &h));
 	CHECK(waitpid((pid_t)gone, NULL, 0) == (pid_t)gone);
 	CHECK(proc_holders_among(these, 2, &listener, 1, &rows, &n, &err) == 0);
@@ -266,52 +279,52 @@ static void case_among(void)
 	CHECK(n == 0 && !none);
 }
 
-static void case_watched_duplicate(void)
+static void watched_duplicate(void)
 {
-	struct rpd_endpoint e = loopback();
-	const int fd = listener_open(&e, 1);
-	const uint32_t pid = child_start(run_epoll_duplicate, fd);
+	struct rpd_endpoint e = socket_bed_loopback();
+	const int fd = socket_bed_listen(&e, 1);
+	const uint32_t pid = children_start(run_epoll_duplicate, fd);
 	struct rpd_worker w = {.pid = pid};
 	struct holder h;
 
-	CHECK_COMES(find_holder(pid, fd, &h) && h.evidence == EVIDENCE_EPOLL);
+	CHECK_UNTIL(find_holder(pid, fd, &h) && h.evidence == EVIDENCE_EPOLL);
 	CHECK(h.fd == shared->fd && h.fd != fd);
 	w.start_time = h.start_time;
 	w.fd = h.fd;
 	w.epfd = h.epfd;
-	CHECK(proc_still_serves(&w, inode_of(fd)));
+	CHECK(proc_still_serves(&w, socket_bed_inode(fd)));
 }
 
-static void case_odd_name(void)
+static void odd_process_name(void)
 {
-	const uint32_t pid = child_start(run_named, -1);
+	const uint32_t pid = children_start(run_named, -1);
 	char comm[RPD_COMM_MAX] = "";
 	uint64_t start_time;
 	uint32_t ppid;
 
-	CHECK_COMES(proc_identity(pid, &start_time, &ppid, comm) == 0 &&
+	CHECK_UNTIL(proc_identity(pid, &start_time, &ppid, comm) == 0 &&
 	            strcmp(comm, "a) Z 1 (b c") == 0);
 	CHECK(ppid == (uint32_t)getpid() && start_time > 0);
 }
 
-static void case_vanish(void)
+static void processes_vanish_meanwhile(void)
 {
-	struct rpd_endpoint e = loopback();
-	const int fd = listener_open(&e, 1);
-	const uint32_t pid = child_start(run_hold, fd);
+	struct rpd_endpoint e = socket_bed_loopback();
+	const int fd = socket_bed_listen(&e, 1);
+	const uint32_t pid = children_start(run_hold, fd);
 	struct holder h;
 
-	child_start(run_short_lives, fd);
-	child_start(run_short_lives, fd);
-	CHECK_COMES(shared->pids[0]);
+	children_start(run_short_lives, fd);
+	children_start(run_short_lives, fd);
+	CHECK_UNTIL(shared->pids[0]);
 	for (int i = 0; i < 300; i++)
 		CHECK(find_holder(pid, fd, &h));
 }
 
-static void case_gone(void)
+static void process_is_gone(void)
 {
-	const uint32_t pid = child_start(run_nothing, -1);
-	const uint32_t alive = child_start(run_hold, -1);
+	const uint32_t pid = children_start(run_nothing, -1);
+	const uint32_t alive = children_start(run_hold, -1);
 	_cleanup_close_ int pidfd = -1;
 	char comm[RPD_COMM_MAX];
 	uint64_t start_time;
@@ -337,53 +350,53 @@ static void case_gone(void)
 	CHECK(pidfd >= 0 && fcntl(pidfd, F_GETFD) == FD_CLOEXEC);
 }
 
-static void case_still_serves(void)
+static void still_serves(void)
 {
-	struct rpd_endpoint e = loopback();
-	const int fd = listener_open(&e, 1), other = listener_open(&e, 1);
-	const uint32_t pid = child_start(run_epoll_until_stop, fd);
-	const uint32_t inode = inode_of(fd);
+	struct rpd_endpoint e = socket_bed_loopback();
+	const int fd = socket_bed_listen(&e, 1), other = socket_bed_listen(&e, 1);
+	const uint32_t pid = children_start(run_epoll_until_stop, fd);
+	const uint32_t inode = socket_bed_inode(fd);
 	struct rpd_worker w = {.pid = pid};
 	struct rpd_worker wrong;
 	struct holder h;
 
-	CHECK_COMES(find_holder(pid, fd, &h) && h.evidence == EVIDENCE_EPOLL);
+	CHECK_UNTIL(find_holder(pid, fd, &h) && h.evidence == EVIDENCE_EPOLL);
 	w.start_time = h.start_time;
 	w.fd = h.fd;
 	w.epfd = h.epfd;
 	CHECK(proc_still_serves(&w, inode));
-	CHECK(!proc_still_serves(&w, inode_of(other)));
+	CHECK(!proc_still_serves(&w, socket_bed_inode(other)));
 	wrong = w;
 	wrong.start_time++;
 	CHECK(!proc_still_serves(&wrong, inode));
 	wrong = w;
 	wrong.fd = other; /* open there, but not watched */
-	CHECK(!proc_still_serves(&wrong, inode_of(other)));
+	CHECK(!proc_still_serves(&wrong, socket_bed_inode(other)));
 	wrong.epfd = -1;
-	CHECK(proc_still_serves(&wrong, inode_of(other)));
+	CHECK(proc_still_serves(&wrong, socket_bed_inode(other)));
 	wrong.epfd = fd; /* no epoll descriptor */
-	CHECK(!proc_still_serves(&wrong, inode_of(other)));
+	CHECK(!proc_still_serves(&wrong, socket_bed_inode(other)));
 
 	shared->stop = true;
-	CHECK_COMES(!proc_still_serves(&w, inode));
+	CHECK_UNTIL(!proc_still_serves(&w, inode));
 	w.epfd = -1;
 	CHECK(proc_still_serves(&w, inode));
 	CHECK(kill((pid_t)pid, SIGKILL) == 0);
-	CHECK_COMES(!proc_still_serves(&w, inode));
+	CHECK_UNTIL(!proc_still_serves(&w, inode));
 }
 
-static void case_borrow(void)
+static void borrowed_descriptor(void)
 {
-	struct rpd_endpoint e = loopback();
-	const int fd = listener_open(&e, 1);
-	const uint32_t pid = child_start(run_hold, fd);
+	struct rpd_endpoint e = socket_bed_loopback();
+	const int fd = socket_bed_listen(&e, 1);
+	const uint32_t pid = children_start(run_hold, fd);
 	_cleanup_close_ int dup_fd = -1;
 	_cleanup_close_ int any_fd = -1;
 	uint64_t cookie, dup_cookie;
 	struct error err;
 	char name[16];
 
-	dup_fd = proc_borrow_fd(pid, fd, inode_of(fd), &err);
+	dup_fd = proc_borrow_fd(pid, fd, socket_bed_inode(fd), &err);
 	CHECK(dup_fd >= 0 && fcntl(dup_fd, F_GETFD) == FD_CLOEXEC);
 	CHECK(sockdiag_cookie_of(fd, &cookie) == 0 && sockdiag_cookie_of(dup_fd, &dup_cookie) == 0);
 	CHECK(cookie == dup_cookie);
@@ -391,7 +404,8 @@ static void case_borrow(void)
 	CHECK(any_fd >= 0);
 
 	snprintf(name, sizeof(name), "%u", pid);
-	CHECK(proc_borrow_fd(pid, fd, inode_of(fd) + 1, &err) == -EBADF && strstr(err.text, name));
+	CHECK(proc_borrow_fd(pid, fd, socket_bed_inode(fd) + 1, &err) == -EBADF &&
+	      strstr(err.text, name));
 	CHECK(proc_borrow_fd(pid, 9999, 0, &err) == -EBADF && strstr(err.text, "9999"));
 }
 
@@ -406,16 +420,16 @@ static void run_borrow_without_right(int fd)
 	memcpy(shared->text, err.text, sizeof(err.text));
 }
 
-static void case_borrow_without_right(void)
+static void borrow_without_capability(void)
 {
-	struct rpd_endpoint e = loopback();
-	const int fd = listener_open(&e, 1);
+	struct rpd_endpoint e = socket_bed_loopback();
+	const int fd = socket_bed_listen(&e, 1);
 	char name[16];
 
-	shared->pids[0] = (pid_t)child_start(run_hold, fd);
+	shared->pids[0] = (pid_t)children_start(run_hold, fd);
 	snprintf(name, sizeof(name), "%d", shared->pids[0]);
-	child_start(run_borrow_without_right, fd);
-	CHECK_COMES(shared->text[0]);
+	children_start(run_borrow_without_right, fd);
+	CHECK_UNTIL(shared->text[0]);
 	CHECK(shared->error == -EPERM);
 	CHECK(strstr(shared->text, "CAP_SYS_PTRACE") && strstr(shared->text, name));
 }
@@ -427,15 +441,15 @@ static void run_elsewhere(int fd)
 
 	if (unshare(CLONE_NEWNET) < 0)
 		return;
-	shared->fd = listener_open(&e, 1);
+	shared->fd = socket_bed_listen(&e, 1);
 	run_hold(fd);
 }
 
-static void case_netns(void)
+static void other_network_namespace(void)
 {
 	_cleanup_close_ int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	struct rpd_endpoint e = loopback();
-	const int fd = listener_open(&e, 1);
+	struct rpd_endpoint e = socket_bed_loopback();
+	const int fd = socket_bed_listen(&e, 1);
 	_cleanup_free_ struct listener *rows = NULL;
 	_cleanup_close_ int dup_fd = -1;
 	uint64_t here, there;
@@ -445,8 +459,8 @@ static void case_netns(void)
 	struct stat st;
 	size_t n = 0;
 
-	pid = child_start(run_elsewhere, -1);
-	CHECK_COMES(shared->fd > 0);
+	pid = children_start(run_elsewhere, -1);
+	CHECK_UNTIL(shared->fd > 0);
 	snprintf(path, sizeof(path), "/proc/%u/ns/net", pid);
 	CHECK(stat(path, &st) == 0);
 	CHECK(proc_find_netns(st.st_ino, &found) == 0 && found == pid);
@@ -460,36 +474,36 @@ static void case_netns(void)
 	CHECK(proc_enter_netns(pid, &err) == 0);
 	n = sockdiag_listeners(0, &rows, &n, &err) == 0 ? n : 0;
 	CHECK(setns(home, CLONE_NEWNET) == 0);
-	CHECK(n == 1 && rows[0].inode == inode_of(dup_fd));
+	CHECK(n == 1 && rows[0].inode == socket_bed_inode(dup_fd));
 }
 
-static void case_ending(void)
+static void process_is_ending(void)
 {
-	const uint32_t living = child_start(run_hold, -1);
-	const uint32_t ending = child_start(run_end_but_for_a_thread, -1);
+	const uint32_t living = children_start(run_hold, -1);
+	const uint32_t ending = children_start(run_end_but_for_a_thread, -1);
 
 	CHECK(!proc_is_ending(living));
 	CHECK(!proc_is_ending(getpid()));
-	CHECK_COMES(proc_is_ending(ending));
+	CHECK_UNTIL(proc_is_ending(ending));
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
-	        {"evidence", case_evidence},
-	        {"prefork", case_prefork},
-	        {"inherited epoll", case_inherited_epoll},
-	        {"among", case_among},
-	        {"watched duplicate", case_watched_duplicate},
-	        {"odd name", case_odd_name},
-	        {"vanish", case_vanish},
-	        {"gone", case_gone},
-	        {"still serves", case_still_serves},
-	        {"borrow", case_borrow},
-	        {"borrow without right", case_borrow_without_right},
-	        {"netns", case_netns},
-	        {"ending", case_ending},
+	        CHECK_CASE(evidence_of_serving),
+	        CHECK_CASE(prefork_server),
+	        CHECK_CASE(inherited_epoll_descriptor),
+	        CHECK_CASE(only_the_named_processes),
+	        CHECK_CASE(watched_duplicate),
+	        CHECK_CASE(odd_process_name),
+	        CHECK_CASE(processes_vanish_meanwhile),
+	        CHECK_CASE(process_is_gone),
+	        CHECK_CASE(still_serves),
+	        CHECK_CASE(borrowed_descriptor),
+	        CHECK_CASE(borrow_without_capability),
+	        CHECK_CASE(other_network_namespace),
+	        CHECK_CASE(process_is_ending),
 	};
 
-	return check_run(cases, ARRAY_SIZE(cases));
+	return check_main(argc, argv, cases, ARRAY_SIZE(cases));
 }

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* kern/script with files of all kinds. */
-#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
 
-#include "check_discovery.h"
+#include "base/cleanup.h"
+#include "check/check.h"
+#include "check/folder.h"
 #include "kern/script.h"
 
 static const char *const programs[] = {"node", "npx", NULL};
-
-static char folder[] = "/tmp/check-script-XXXXXX";
 
 static void write_file(const char *name, const char *text)
 {
 	char path[128];
 	FILE *file;
 
-	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	snprintf(path, sizeof(path), "%s/%s", folder_path(), name);
 	file = fopen(path, "we");
 	if (file) {
 		fputs(text, file);
@@ -22,7 +23,7 @@ static void write_file(const char *name, const char *text)
 	}
 }
 
-static void case_all(void)
+static void programs_that_scripts_run(void)
 {
 	static const struct {
 		const char *argv[6];
@@ -53,9 +54,9 @@ static void case_all(void)
 	        {{"./fifo"}, false},
 	        {{"./binary"}, false},
 	};
+	const char *folder = folder_path();
 	char path[64], fifo[64];
 
-	CHECK(mkdtemp(folder));
 	write_file("by-env", "#!/usr/bin/env node\nx\n");
 	write_file("by-path", "#! /opt/bin/node --flag");
 	write_file("by-python", "#!/usr/bin/python3\nrun('node')\n");
@@ -66,21 +67,19 @@ static void case_all(void)
 	CHECK(mkfifo(fifo, 0600) == 0);
 	snprintf(path, sizeof(path), "/nowhere:%s", folder);
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-		if (script_runs((char *const *)table[i].argv, path, folder, programs) ==
-		    table[i].runs)
-			continue;
-		snprintf(failure, sizeof(failure), "%zu: %s %s", i, table[i].argv[0],
-		         table[i].argv[1] ? table[i].argv[1] : "");
-		return;
+		const char *second = table[i].argv[1];
+
+		CHECK_MSG(script_runs((char *const *)table[i].argv, path, folder, programs) ==
+		                  table[i].runs,
+		          "%zu: %s %s", i, table[i].argv[0], second ? second : "");
 	}
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-	static const struct check_case cases[] = {{"all", case_all}};
-	const int r = check_run(cases, ARRAY_SIZE(cases));
-	char command[64];
+	static const struct check_case cases[] = {
+	        CHECK_CASE(programs_that_scripts_run),
+	};
 
-	snprintf(command, sizeof(command), "rm -rf '%s'", folder);
-	return system(command) != 0 || r;
+	return check_main(argc, argv, cases, ARRAY_SIZE(cases));
 }

@@ -5,16 +5,22 @@
  * to that one.
  */
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "steer_client.h"
+#include "steering/bed.h"
+#include "steering/client.h"
+#include "steering/counters.h"
+#include "steering/host.h"
+#include "steering/server.h"
 
 #define WORKERS 4
 #define SOURCE  0x7f000063 /* 127.0.0.99 */
 
-static struct rpd_probe source_of(const union address *a)
+static struct rpd_probe source_of(const union socket_address *a)
 {
 	struct rpd_probe source = {.family = a->sa.sa_family};
 
@@ -36,9 +42,9 @@ static in_port_t new_port(void)
 	return htons(++last);
 }
 
-static union address client_address(void)
+static union socket_address client_address(void)
 {
-	union address a = address_v4(SOURCE);
+	union socket_address a = socket_address_v4(SOURCE);
 
 	a.in.sin_port = new_port();
 	return a;
@@ -47,7 +53,7 @@ static union address client_address(void)
 /* A connection from there to endpoint 0 over IPv4, registered for @index; or a negative errno. */
 static int probe(struct bed *bed, unsigned int index)
 {
-	const union address from = client_address();
+	const union socket_address from = client_address();
 	const struct rpd_probe source = source_of(&from);
 	int fd;
 
@@ -70,53 +76,57 @@ static void probe_reaches(struct bed *bed, unsigned int index, unsigned int list
 	client_reset(fd);
 }
 
-static void of_a_slot(struct bed *bed)
+static void probe_of_a_slot(void)
 {
-	bed_simple(bed, WORKERS);
+	struct bed *bed = bed_new();
+
+	bed_start(bed, WORKERS);
 	for (unsigned int i = 0; i < 3 * WORKERS; i++)
 		probe_reaches(bed, (i * 3) % WORKERS, (i * 3) % WORKERS);
 	CHECK_EQ(bed->steer.control->cursor, 0);
 	for (unsigned int i = 0; i < WORKERS; i++)
-		CHECK_EQ(bed_count(bed, i, RPD_OUTCOME_probed), 3);
-	CHECK_EQ(bed_sum(bed), 3 * WORKERS);
-	visit(bed, 2 * WORKERS);
+		CHECK_EQ(counters_row(bed, i, RPD_OUTCOME_probed), 3);
+	CHECK_EQ(counters_sum(bed), 3 * WORKERS);
+	client_visit(bed, 2 * WORKERS);
 	for (unsigned int i = 0; i < WORKERS; i++)
-		CHECK_EQ(bed_count(bed, i, RPD_OUTCOME_steered), 2);
+		CHECK_EQ(counters_row(bed, i, RPD_OUTCOME_steered), 2);
 }
 
 /* Others' shares stay exact while there are probes. */
-static void beside_others(struct bed *bed)
+static void probe_beside_clients(void)
 {
-	union address from = client_address();
+	struct bed *bed = bed_new();
+	union socket_address from = client_address();
 	const struct rpd_probe source = source_of(&from);
 	unsigned int newcomer;
 
-	bed_simple(bed, WORKERS);
-	newcomer = bed_stranger(bed, 0);
+	bed_start(bed, WORKERS);
+	newcomer = bed_listen(bed, 0);
 	CHECK_EQ(steer_put(&bed->steer, 0, RPD_SLOT_PROBE, bed->listeners[newcomer].fd), 0);
 	CHECK_EQ(steer_probe_set(&bed->steer, &source, RPD_SLOT_PROBE), 0);
 	for (unsigned int i = 0; i < 5; i++) {
-		visit(bed, WORKERS);
-		CHECK_EQ(visit_from(bed, 0, AF_INET, &from), newcomer);
+		client_visit(bed, WORKERS);
+		CHECK_EQ(client_visit_from(bed, 0, AF_INET, &from), newcomer);
 	}
 	for (unsigned int i = 0; i < WORKERS; i++)
 		CHECK_EQ(server_taken(bed, i), 5);
-	CHECK_EQ(bed_count(bed, RPD_ROW_NONE, RPD_OUTCOME_probed), 5);
+	CHECK_EQ(counters_row(bed, RPD_ROW_NONE, RPD_OUTCOME_probed), 5);
 	/* The same address from another port, and the same port of another address. */
 	from.in.sin_port = 0;
-	CHECK(visit_from(bed, 0, AF_INET, &from) != newcomer);
-	from = address_v4(SOURCE + 1);
+	CHECK(client_visit_from(bed, 0, AF_INET, &from) != newcomer);
+	from = socket_address_v4(SOURCE + 1);
 	from.in.sin_port = htons(source.port);
-	CHECK(visit_from(bed, 0, AF_INET, &from) != newcomer);
+	CHECK(client_visit_from(bed, 0, AF_INET, &from) != newcomer);
 }
 
 /* A worker that is not admitted yet; then it is, and the probes of its slot reach it. */
-static void not_admitted_yet(struct bed *bed)
+static void probe_of_a_new_worker(void)
 {
+	struct bed *bed = bed_new();
 	unsigned int newcomer;
 
-	bed_simple(bed, WORKERS);
-	newcomer = bed_stranger(bed, 0);
+	bed_start(bed, WORKERS);
+	newcomer = bed_listen(bed, 0);
 	for (unsigned int n = 0; n < RPD_PROBE_MAX; n += RPD_PROBE_MAX - 1) {
 		CHECK_EQ(steer_put(&bed->steer, 0, RPD_SLOT_PROBE + n, bed->listeners[newcomer].fd),
 		         0);
@@ -130,12 +140,13 @@ static void not_admitted_yet(struct bed *bed)
 }
 
 /* Nobody in the ring, nobody in any slot: a probe needs neither. */
-static void without_a_ring(struct bed *bed)
+static void probe_without_a_ring(void)
 {
+	struct bed *bed = bed_new();
 	unsigned int newcomer;
 
 	bed_endpoint(bed, AF_INET, false);
-	newcomer = bed_stranger(bed, 0);
+	newcomer = bed_listen(bed, 0);
 	bed_attach(bed, 0);
 	CHECK_EQ(steer_put(&bed->steer, 0, RPD_SLOT_PROBE + 7, bed->listeners[newcomer].fd), 0);
 	CHECK_EQ(client_connect(bed, 0, AF_INET, NULL), -ECONNREFUSED);
@@ -143,29 +154,24 @@ static void without_a_ring(struct bed *bed)
 }
 
 /* A listener that is gone fails its probes. No other worker answers in its place. */
-static void gone(struct bed *bed)
+static void probe_of_a_closed_listener(void)
 {
-	bed_simple(bed, WORKERS);
+	struct bed *bed = bed_new();
+
+	bed_start(bed, WORKERS);
 	bed_close(bed, 2);
 	for (unsigned int i = 0; i < 2 * WORKERS; i++)
 		CHECK_EQ(probe(bed, 2), -ECONNREFUSED);
-	CHECK_EQ(bed_count(bed, RPD_ROW_NONE, RPD_OUTCOME_dropped), 2 * WORKERS);
+	CHECK_EQ(counters_row(bed, RPD_ROW_NONE, RPD_OUTCOME_dropped), 2 * WORKERS);
 	probe_reaches(bed, 3, 3);
 }
 
-static bool is_reset(int fd)
-{
-	char byte;
-
-	return recv(fd, &byte, 1, MSG_DONTWAIT) < 0 && errno == ECONNRESET;
-}
-
 /* What is in the queue of a listener that closes goes to others; but not a probe. */
-static void not_migrated(struct bed *bed, int family, const union address *from)
+static void not_migrated(struct bed *bed, int family, const union socket_address *from)
 {
 	const struct rpd_probe source = source_of(from);
 	struct rpd_probe seen = source;
-	unsigned int newcomer = bed_stranger(bed, 0);
+	unsigned int newcomer = bed_listen(bed, 0);
 	int fd;
 
 	if (family == AF_INET6 && from->sa.sa_family == AF_INET)
@@ -175,25 +181,27 @@ static void not_migrated(struct bed *bed, int family, const union address *from)
 	fd = client_connect(bed, 0, from->sa.sa_family, from);
 	CHECK(fd >= 0);
 	bed_close(bed, newcomer);
-	CHECK_COMES(is_reset(fd));
+	CHECK_UNTIL(client_is_reset(fd));
 	close(fd);
 	CHECK_EQ(steer_probe_del(&bed->steer, &source), 0);
-	CHECK_EQ(bed_total(bed, RPD_OUTCOME_migrated), 0);
+	CHECK_EQ(counters_total(bed, RPD_OUTCOME_migrated), 0);
 	for (unsigned int i = 0; i < WORKERS; i++)
 		CHECK_EQ(server_accept(bed, i), -1);
 }
 
-static void not_migrated_v4(struct bed *bed)
+static void probe_is_not_migrated_v4(void)
 {
-	const union address from = client_address();
+	struct bed *bed = bed_new();
+	const union socket_address from = client_address();
 
-	bed_simple(bed, WORKERS);
+	bed_start(bed, WORKERS);
 	not_migrated(bed, AF_INET, &from);
 }
 
-static void not_migrated_v6(struct bed *bed)
+static void probe_is_not_migrated_v6(void)
 {
-	union address v6 = address_v6(&in6addr_loopback), v4 = client_address();
+	struct bed *bed = bed_new();
+	union socket_address v6 = socket_address_v6(&in6addr_loopback), v4 = client_address();
 
 	bed_endpoint(bed, AF_INET6, false);
 	bed_workers(bed, 0, 0, WORKERS, RPD_FIRST_LABEL);
@@ -205,15 +213,16 @@ static void not_migrated_v6(struct bed *bed)
 }
 
 /* To a listener of both families from each; and the SYN-cookie's ACK goes where its SYN went. */
-static void both_families(struct bed *bed)
+static void probe_over_both_families(void)
 {
-	union address v6 = address_v6(&in6addr_loopback), v4 = client_address();
+	struct bed *bed = bed_new();
+	union socket_address v6 = socket_address_v6(&in6addr_loopback), v4 = client_address();
 	struct rpd_probe sources[2];
 	unsigned int newcomer;
 
 	bed_endpoint(bed, AF_INET6, false);
 	bed_workers(bed, 0, 0, WORKERS, RPD_FIRST_LABEL);
-	newcomer = bed_stranger(bed, 0);
+	newcomer = bed_listen(bed, 0);
 	bed_apply(bed);
 	bed_attach(bed, 0);
 	v6.in6.sin6_port = new_port();
@@ -224,22 +233,23 @@ static void both_families(struct bed *bed)
 		CHECK_EQ(steer_probe_set(&bed->steer, &sources[i], RPD_SLOT_PROBE + 1), 0);
 	CHECK_EQ(bed->steer.control->n_probes, 2);
 	for (int cookies = 1; cookies <= 2; cookies++) {
-		bed_sysctl("ipv4/tcp_syncookies", cookies);
-		CHECK_EQ(visit_from(bed, 0, AF_INET6, &v6), newcomer);
-		CHECK_EQ(visit_from(bed, 0, AF_INET, &v4), newcomer);
+		host_sysctl("ipv4/tcp_syncookies", cookies);
+		CHECK_EQ(client_visit_from(bed, 0, AF_INET6, &v6), newcomer);
+		CHECK_EQ(client_visit_from(bed, 0, AF_INET, &v4), newcomer);
 	}
 	CHECK_EQ(server_taken(bed, newcomer), 4);
-	CHECK_EQ(bed_count(bed, RPD_ROW_NONE, RPD_OUTCOME_probed), 4);
-	CHECK_EQ(bed_count(bed, RPD_ROW_NONE, RPD_OUTCOME_cookie_ack), 2);
+	CHECK_EQ(counters_row(bed, RPD_ROW_NONE, RPD_OUTCOME_probed), 4);
+	CHECK_EQ(counters_row(bed, RPD_ROW_NONE, RPD_OUTCOME_cookie_ack), 2);
 }
 
 /* What a supervisor that was killed has left. */
-static void cleared(struct bed *bed)
+static void probes_are_cleared(void)
 {
+	struct bed *bed = bed_new();
 	unsigned int newcomer;
 
-	bed_simple(bed, WORKERS);
-	newcomer = bed_stranger(bed, 0);
+	bed_start(bed, WORKERS);
+	newcomer = bed_listen(bed, 0);
 	CHECK_EQ(steer_put(&bed->steer, 0, RPD_SLOT_PROBE + 5, bed->listeners[newcomer].fd), 0);
 	for (uint16_t port = 1; port <= 100; port++) {
 		const struct rpd_probe source = {.port = port, .family = AF_INET};
@@ -256,19 +266,19 @@ static void cleared(struct bed *bed)
 	CHECK_EQ(steer_put(&bed->steer, 0, 0, bed->listeners[newcomer].fd), 0);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
-	        {"of_a_slot", of_a_slot},
-	        {"beside_others", beside_others},
-	        {"not_admitted_yet", not_admitted_yet},
-	        {"without_a_ring", without_a_ring},
-	        {"gone", gone},
-	        {"not_migrated_v4", not_migrated_v4},
-	        {"not_migrated_v6", not_migrated_v6},
-	        {"both_families", both_families},
-	        {"cleared", cleared},
+	        CHECK_CASE(probe_of_a_slot),
+	        CHECK_CASE(probe_beside_clients),
+	        CHECK_CASE(probe_of_a_new_worker),
+	        CHECK_CASE(probe_without_a_ring),
+	        CHECK_CASE(probe_of_a_closed_listener),
+	        CHECK_CASE(probe_is_not_migrated_v4),
+	        CHECK_CASE(probe_is_not_migrated_v6),
+	        CHECK_CASE(probe_over_both_families),
+	        CHECK_CASE(probes_are_cleared),
 	};
 
-	return check_run(cases, ARRAY_SIZE(cases));
+	return check_main(argc, argv, cases, ARRAY_SIZE(cases));
 }

@@ -1,11 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* daemon/channel with programs that run in Node.js, as they would under PM2. */
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-#include "check_loop.h"
-#include "supervise/channel.h"
+#include "base/cleanup.h"
+#include "beds/children.h"
+#include "beds/loop_bed.h"
+#include "check/check.h"
 #include "kern/spawn.h"
+#include "supervise/channel.h"
 
 #define WORKER_FD 3
 #define OURS_FD   4
@@ -54,7 +64,7 @@ static void hear(const char *text, void *data)
 
 static struct node node_new(void)
 {
-	return (struct node){.loop = loop_new(), .pidfd = -1, .output = -1};
+	return (struct node){.loop = loop_bed_new(), .pidfd = -1, .output = -1};
 }
 
 static void node_end(struct node *node)
@@ -136,7 +146,7 @@ static bool lives(const struct node *node)
 
 /* --- cases --- */
 
-static void case_messages(void)
+static void messages_both_ways(void)
 {
 	_cleanup_node_ struct node node = node_new();
 
@@ -153,7 +163,7 @@ static void case_messages(void)
 }
 
 /* More than the socket holds. */
-static void case_many(void)
+static void many_messages(void)
 {
 	_cleanup_node_ struct node node = node_new();
 	char last[32];
@@ -167,7 +177,7 @@ static void case_many(void)
 }
 
 /* A program that ends when it has nothing to do is not kept by the channel. */
-static void case_ends_by_itself(void)
+static void program_ends_by_itself(void)
 {
 	_cleanup_node_ struct node node = node_new();
 	siginfo_t end = {0};
@@ -183,7 +193,7 @@ static void case_ends_by_itself(void)
 }
 
 /* What happens to a program that has not our end, so that the next case means something. */
-static void case_without_our_end(void)
+static void disconnect_without_our_end(void)
 {
 	_cleanup_node_ struct node node = node_new();
 
@@ -196,7 +206,7 @@ static void case_without_our_end(void)
 
 /* One supervisor after the other: the program notices nothing, and what it says in between is
  * heard. */
-static void case_adopt(void)
+static void channel_taken_over(void)
 {
 	_cleanup_node_ struct node node = node_new();
 
@@ -206,7 +216,7 @@ static void case_adopt(void)
 		CHECK(channel_send(node.channel, "alone") == 0);
 		channel_free(TAKE_PTR(node.channel));
 		node.n = node.n_ticks = 0;
-		CHECK_COMES(has_written(&node));
+		CHECK_UNTIL(has_written(&node));
 		CHECK(wrote(&node, "connected true\n"));
 		CHECK(adopt(&node) && channel_send(node.channel, "drain") == 0);
 		CHECK_LOOP(node.loop, node.n == 1);
@@ -224,32 +234,30 @@ static void run_supervisor(int fd)
 	shared->error = 1;
 	if (node_start(&node, program, true))
 		while (node.n == 0)
-			sd_event_run(node.loop, LOOP_ROUND_US);
+			loop_bed_run(node.loop);
 	shared->pids[1] = node.pid;
 	shared->error = 0;
 	for (;;)
 		pause();
 }
 
-static void case_supervisor_is_killed(void)
+static void supervisor_killed(void)
 {
 	_cleanup_node_ struct node node = node_new();
 	uint32_t supervisor;
 
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	supervisor = child_start(run_supervisor, -1);
-	CHECK_COMES(shared->pids[1] > 0 && shared->error == 0);
+	supervisor = children_start(run_supervisor, -1);
+	CHECK_UNTIL(shared->pids[1] > 0 && shared->error == 0);
 	node.pid = shared->pids[1];
-	kill((pid_t)supervisor, SIGKILL);
-	CHECK(waitpid((pid_t)supervisor, NULL, 0) == (pid_t)supervisor);
-	n_children--;
+	children_kill((pid_t)supervisor);
 	CHECK(adopt(&node) && channel_send(node.channel, "shutdown") == 0);
 	CHECK_LOOP(node.loop, node.n == 1);
 	CHECK(!strcmp(node.last, "heard shutdown true"));
 }
 
 /* The program closes its end; ours, that it doesn't know of, stays open in it. */
-static void case_leaves(void)
+static void program_disconnects(void)
 {
 	_cleanup_node_ struct node node = node_new();
 
@@ -258,22 +266,19 @@ static void case_leaves(void)
 	CHECK(channel_send(node.channel, "leave") == 0);
 	CHECK_LOOP(node.loop, has_written(&node));
 	CHECK(wrote(&node, "disconnected\n"));
-	CHECK_COMES(channel_send(node.channel, "drain") == -EPIPE);
+	CHECK_UNTIL(channel_send(node.channel, "drain") == -EPIPE);
 	channel_free(TAKE_PTR(node.channel));
 	CHECK(adopt(&node) && channel_send(node.channel, "drain") == -EPIPE && lives(&node));
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
-	        {"messages", case_messages},
-	        {"many", case_many},
-	        {"ends by itself", case_ends_by_itself},
-	        {"without our end", case_without_our_end},
-	        {"adopt", case_adopt},
-	        {"supervisor is killed", case_supervisor_is_killed},
-	        {"leaves", case_leaves},
+	        CHECK_CASE(messages_both_ways),     CHECK_CASE(many_messages),
+	        CHECK_CASE(program_ends_by_itself), CHECK_CASE(disconnect_without_our_end),
+	        CHECK_CASE(channel_taken_over),     CHECK_CASE(supervisor_killed),
+	        CHECK_CASE(program_disconnects),
 	};
 
-	return check_run(cases, ARRAY_SIZE(cases));
+	return check_main(argc, argv, cases, ARRAY_SIZE(cases));
 }

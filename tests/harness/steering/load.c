@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "steer_load.h"
+#include "steering/load.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -10,32 +10,33 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "steer_client.h"
+#include "steering/client.h"
+#include "steering/server.h"
 
 #define THREADS_MAX 8
-#define LOOK_MS     20 /* how often the server looks at queues that nothing was heard of */
+#define LOOK_MS     20 /* how often the server polls the queues that epoll has not reported */
 
-struct service_stats {
+struct load {
 	struct bed *bed;
 	struct load_plan plan;
 	pthread_t clients[THREADS_MAX];
 	pthread_t server;
 	_Atomic unsigned int n_started;
-	_Atomic unsigned int
-	        at[THREADS_MAX]; /* the mark that each client's connection began with */
+	/* The mark that each client's connection began with. */
+	_Atomic unsigned int at[THREADS_MAX];
 	_Atomic bool stop_clients;
-	_Atomic bool stop_server; /* as soon as all children have closed */
+	_Atomic bool stop_server; /* once all connections are closed */
 	_Atomic bool give_up;     /* at once */
 	_Atomic unsigned int mark;
 	_Atomic unsigned int done;
 	_Atomic unsigned int failed;
-	_Atomic int error; /* of the last one that failed */
+	_Atomic int error; /* of the last connection that failed */
 	unsigned int taken_before;
-	int epfd;                /* the server's: bed->epfd and all children */
-	unsigned int n_children; /* accepted and not yet closed */
+	int epfd;            /* the server's: bed->epfd and all connections */
+	unsigned int n_open; /* accepted, not closed yet */
 };
 
-static unsigned int taken_by_all(const struct bed *bed)
+static unsigned int load_taken_by_all(const struct bed *bed)
 {
 	unsigned int taken = 0;
 
@@ -45,11 +46,11 @@ static unsigned int taken_by_all(const struct bed *bed)
 }
 
 /* One connection, from the handshake to the answer. */
-static int client_once(struct service_stats *load, unsigned int mark, unsigned int *seed)
+static int load_connect_once(struct load *load, unsigned int mark, unsigned int *seed)
 {
 	const struct load_plan *plan = &load->plan;
 	const bool v6 = plan->v6 && (!plan->v4 || rand_r(seed) & 0x100);
-	const union address from = address_marked(mark);
+	const union socket_address from = socket_address_marked(mark);
 	const int fd = client_connect(load->bed, v6 ? plan->v6_endpoint : plan->v4_endpoint,
 	                              v6 ? AF_INET6 : AF_INET, v6 ? NULL : &from);
 	char answer;
@@ -63,15 +64,15 @@ static int client_once(struct service_stats *load, unsigned int mark, unsigned i
 	return (int)n;
 }
 
-static void *client_thread(void *arg)
+static void *load_client_thread(void *arg)
 {
-	struct service_stats *load = arg;
+	struct load *load = arg;
 	const unsigned int client = load->n_started++;
 	unsigned int seed = client;
 	cpu_set_t allowed, one;
 	int cpu = -1;
 
-	/* Packets of a client that stays on its CPU are handled in order. */
+	/* Packets of a client that stays on one CPU are handled in order. */
 	sched_getaffinity(0, sizeof(allowed), &allowed);
 	for (unsigned int i = 0; i <= seed % (unsigned int)CPU_COUNT(&allowed); i++)
 		do
@@ -87,7 +88,7 @@ static void *client_thread(void *arg)
 		if (load->plan.each && i == load->plan.each)
 			break;
 		load->at[client] = load->mark;
-		r = client_once(load, load->at[client], &seed);
+		r = load_connect_once(load, load->at[client], &seed);
 		if (r == 0) {
 			load->done++;
 		} else {
@@ -98,17 +99,17 @@ static void *client_thread(void *arg)
 	return NULL;
 }
 
-/* Watches @fd; a child of a listener with its descriptor, the listeners with -1. */
-static void watch(struct service_stats *load, int fd, int data)
+/* Watches @fd: a connection with its descriptor as @data, the bed's epoll descriptor with -1. */
+static void load_watch(struct load *load, int fd, int data)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.fd = data};
 
 	epoll_ctl(load->epfd, EPOLL_CTL_ADD, fd, &event);
 }
 
-/* Goes to the CPU that the client is on. Its ACK of the answer is then ahead of its reset: on
- * another CPU it could come after it, find no socket, and the program would run for it. */
-static void follow(int fd)
+/* Moves to the CPU of the client. Its ACK of the answer then precedes its reset: from another CPU
+ * it might follow the reset and find no socket, and the program would run for it. */
+static void load_follow_client(int fd)
 {
 	int cpu = -1;
 	cpu_set_t there;
@@ -121,66 +122,66 @@ static void follow(int fd)
 	sched_setaffinity(0, sizeof(there), &there);
 }
 
-static void answer_all(struct service_stats *load, unsigned int listener)
+static void load_answer_all(struct load *load, unsigned int listener)
 {
 	for (int fd; (fd = server_accept(load->bed, listener)) >= 0;) {
-		follow(fd);
+		load_follow_client(fd);
 		if (write(fd, "", 1) == 1) {
-			watch(load, fd, fd);
-			load->n_children++;
-		} else { /* the client tells of it */
+			load_watch(load, fd, fd);
+			load->n_open++;
+		} else { /* the client reports it */
 			close(fd);
 		}
 	}
 }
 
-static void serve_listeners(struct service_stats *load)
+static void load_serve_listeners(struct load *load)
 {
 	struct epoll_event events[16];
 	const int n = epoll_wait(load->bed->epfd, events, ARRAY_SIZE(events), 0);
 
 	for (int i = 0; i < n; i++)
-		answer_all(load, events[i].data.u32);
+		load_answer_all(load, events[i].data.u32);
 }
 
-/* The client alone ends a connection, by a reset that finds its socket. If the server closed it
- * too, the last packet of one of them could find none, and the program would run for it. */
-static void *server_thread(void *arg)
+/* Only the client ends a connection, by a reset that finds its socket. If the server closed it too,
+ * the last packet of one end might find none, and the program would run for it. */
+static void *load_server_thread(void *arg)
 {
-	struct service_stats *load = arg;
+	struct load *load = arg;
 	struct epoll_event events[64];
 
-	watch(load, load->bed->epfd, -1);
-	while (!load->stop_server || (load->n_children > 0 && !load->give_up)) {
+	load_watch(load, load->bed->epfd, -1);
+	while (!load->stop_server || (load->n_open > 0 && !load->give_up)) {
 		const int n = epoll_wait(load->epfd, events, ARRAY_SIZE(events), LOOK_MS);
 
 		for (int i = 0; i < n; i++)
 			if (events[i].data.fd < 0) {
-				serve_listeners(load);
+				load_serve_listeners(load);
 			} else {
 				close(events[i].data.fd);
-				load->n_children--;
+				load->n_open--;
 			}
 		for (unsigned int i = 0; n == 0 && i < load->bed->n_listeners; i++)
-			answer_all(load, i);
+			load_answer_all(load, i);
 	}
 	return NULL;
 }
 
 void load_start(struct bed *bed, const struct load_plan *plan)
 {
-	struct service_stats *load = calloc(1, sizeof(*load));
+	struct load *load = calloc(1, sizeof(*load));
 
 	CHECK(load && !bed->load && plan->threads <= THREADS_MAX);
 	load->bed = bed;
 	load->plan = *plan;
-	load->taken_before = taken_by_all(bed);
+	load->taken_before = load_taken_by_all(bed);
 	load->epfd = epoll_create1(EPOLL_CLOEXEC);
 	CHECK(load->epfd >= 0);
 	bed->load = load;
-	CHECK_EQ(pthread_create(&load->server, NULL, server_thread, load), 0);
+	CHECK_EQ(pthread_create(&load->server, NULL, load_server_thread, load), 0);
 	for (unsigned int i = 0; i < plan->threads; i++)
-		CHECK_EQ(pthread_create(&load->clients[i], NULL, client_thread, load), 0);
+		CHECK_EQ(pthread_create(&load->clients[i], NULL, load_client_thread, load), 0);
 }
 
 unsigned int load_done(const struct bed *bed)
@@ -192,7 +193,7 @@ void load_wait(const struct bed *bed, unsigned int n)
 {
 	const unsigned int enough = bed->load->done + n;
 
-	CHECK_COMES(bed->load->done >= enough || bed->load->failed);
+	CHECK_UNTIL(bed->load->done >= enough || bed->load->failed);
 }
 
 unsigned int load_mark(struct bed *bed)
@@ -200,7 +201,7 @@ unsigned int load_mark(struct bed *bed)
 	return ++bed->load->mark;
 }
 
-static bool has_passed(const struct service_stats *load, unsigned int mark)
+static bool load_has_passed(const struct load *load, unsigned int mark)
 {
 	for (unsigned int i = 0; i < load->plan.threads; i++)
 		if (load->at[i] < mark)
@@ -210,17 +211,17 @@ static bool has_passed(const struct service_stats *load, unsigned int mark)
 
 void load_pass(const struct bed *bed, unsigned int mark)
 {
-	CHECK_COMES(has_passed(bed->load, mark) || bed->load->failed);
+	CHECK_UNTIL(load_has_passed(bed->load, mark) || bed->load->failed);
 }
 
-static void load_free(struct service_stats *load)
+static void load_free(struct load *load)
 {
 	load->bed->load = NULL;
 	close(load->epfd);
 	free(load);
 }
 
-static void load_join(struct service_stats *load)
+static void load_join(struct load *load)
 {
 	for (unsigned int i = 0; i < load->plan.threads; i++)
 		pthread_join(load->clients[i], NULL);
@@ -228,7 +229,7 @@ static void load_join(struct service_stats *load)
 	pthread_join(load->server, NULL);
 }
 
-void load_abort(struct service_stats *load)
+void load_abort(struct load *load)
 {
 	load->stop_clients = true;
 	load->give_up = true;
@@ -238,7 +239,7 @@ void load_abort(struct service_stats *load)
 
 unsigned int load_stop(struct bed *bed)
 {
-	struct service_stats *load = bed->load;
+	struct load *load = bed->load;
 	unsigned int done, failed, taken;
 	int error;
 
@@ -247,11 +248,10 @@ unsigned int load_stop(struct bed *bed)
 	done = load->done;
 	failed = load->failed;
 	error = load->error;
-	taken = taken_by_all(bed) - load->taken_before;
+	taken = load_taken_by_all(bed) - load->taken_before;
 	load_free(load);
-	if (failed)
-		check_failed(__FILE__, __LINE__, "%u connections of %u failed: %s", failed,
-		             failed + done, strerror(error));
+	CHECK_MSG(failed == 0, "%u connections of %u failed: %s", failed, failed + done,
+	          strerror(error));
 	CHECK_EQ(taken, done);
 	return done;
 }

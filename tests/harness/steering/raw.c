@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "steer_raw.h"
+#include "steering/raw.h"
 
 #include <errno.h>
 #include <netinet/ip.h>
@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "check/check.h"
 
 #define DATA_MAX 64
 
@@ -27,7 +28,7 @@ struct packet_v6 {
 	struct tcp_part tcp;
 } __attribute__((packed));
 
-static uint32_t sum_words(const void *bytes, size_t n, uint32_t sum)
+static uint32_t raw_sum_words(const void *bytes, size_t n, uint32_t sum)
 {
 	const uint8_t *at = bytes;
 
@@ -36,37 +37,39 @@ static uint32_t sum_words(const void *bytes, size_t n, uint32_t sum)
 	return n ? sum + ((uint32_t)at[0] << 8) : sum;
 }
 
-static uint16_t checksum(uint32_t sum)
+static uint16_t raw_checksum(uint32_t sum)
 {
 	while (sum >> 16)
 		sum = (sum & 0xffff) + (sum >> 16);
 	return htons((uint16_t)~sum);
 }
 
-/* Fills in the TCP part for a pseudo header whose addresses add up to @addresses. Returns its
- * length. */
-static uint16_t fill_tcp(struct tcp_part *tcp, const struct raw_packet *packet, uint32_t addresses)
+/* Fills in the TCP part. @addresses: the sum of the words of both addresses, for the pseudo header.
+ * Returns the length. */
+static uint16_t raw_fill_tcp(struct tcp_part *tcp, const struct raw_packet *packet,
+                             uint32_t addresses)
 {
 	const uint16_t length = (uint16_t)(sizeof(tcp->header) + packet->n_data);
 
 	tcp->header = (struct tcphdr){
-	        .th_sport = htons(address_port(&packet->from)),
-	        .th_dport = htons(address_port(&packet->to)),
+	        .th_sport = htons(socket_address_port(&packet->from)),
+	        .th_dport = htons(socket_address_port(&packet->to)),
 	        .th_seq = htonl(packet->seq),
 	        .th_ack = htonl(packet->ack),
 	        .th_off = sizeof(tcp->header) / 4,
 	        .th_flags = packet->flags,
 	        .th_win = htons(0x4000),
 	};
-	tcp->header.th_sum = checksum(sum_words(tcp, length, addresses + IPPROTO_TCP + length));
+	tcp->header.th_sum =
+	        raw_checksum(raw_sum_words(tcp, length, addresses + IPPROTO_TCP + length));
 	return length;
 }
 
-static size_t fill_v4(struct packet_v4 *v4, const struct raw_packet *packet)
+static size_t raw_fill_v4(struct packet_v4 *v4, const struct raw_packet *packet)
 {
 	size_t length;
 
-	/* The kernel fills in what is 0: total length, identification and checksum. */
+	/* The kernel fills in total length, identification and checksum, which are 0. */
 	v4->ip = (struct iphdr){
 	        .version = 4,
 	        .ihl = sizeof(v4->ip) / 4,
@@ -75,11 +78,11 @@ static size_t fill_v4(struct packet_v4 *v4, const struct raw_packet *packet)
 	        .saddr = packet->from.in.sin_addr.s_addr,
 	        .daddr = packet->to.in.sin_addr.s_addr,
 	};
-	length = fill_tcp(&v4->tcp, packet, sum_words(&v4->ip.saddr, 8, 0));
+	length = raw_fill_tcp(&v4->tcp, packet, raw_sum_words(&v4->ip.saddr, 8, 0));
 	return sizeof(v4->ip) + length;
 }
 
-static size_t fill_v6(struct packet_v6 *v6, const struct raw_packet *packet)
+static size_t raw_fill_v6(struct packet_v6 *v6, const struct raw_packet *packet)
 {
 	uint16_t length;
 
@@ -90,7 +93,7 @@ static size_t fill_v6(struct packet_v6 *v6, const struct raw_packet *packet)
 	        .ip6_dst = packet->to.in6.sin6_addr,
 	};
 	v6->ip.ip6_vfc = 6 << 4;
-	length = fill_tcp(&v6->tcp, packet, sum_words(&v6->ip.ip6_src, 32, 0));
+	length = raw_fill_tcp(&v6->tcp, packet, raw_sum_words(&v6->ip.ip6_src, 32, 0));
 	v6->ip.ip6_plen = htons(length);
 	return sizeof(v6->ip) + length;
 }
@@ -108,16 +111,16 @@ int raw_put(int fd, const struct raw_packet *packet)
 		struct packet_v4 v4;
 		struct packet_v6 v6;
 	} bytes = {};
-	union address to = packet->to;
+	union socket_address to = packet->to;
 	size_t length;
 
 	if (packet->n_data > DATA_MAX)
 		return -EMSGSIZE;
 	if (to.sa.sa_family == AF_INET6) {
 		to.in6.sin6_port = 0; /* the protocol, if it is given at all */
-		length = fill_v6(&bytes.v6, packet);
+		length = raw_fill_v6(&bytes.v6, packet);
 	} else {
-		length = fill_v4(&bytes.v4, packet);
+		length = raw_fill_v4(&bytes.v4, packet);
 	}
 	return sendto(fd, &bytes, length, 0, &to.sa, sizeof(to)) < 0 ? -errno : 0;
 }
@@ -131,7 +134,7 @@ void raw_send(const struct raw_packet *packet)
 
 int raw_listen(void)
 {
-	const struct timeval deadline = {.tv_sec = BED_DEADLINE_S};
+	const struct timeval deadline = {.tv_sec = DEADLINE_S};
 	const int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_TCP);
 
 	CHECK(fd >= 0);
@@ -139,7 +142,7 @@ int raw_listen(void)
 	return fd;
 }
 
-void raw_await(int fd, const union address *to, uint8_t flags, struct raw_packet *ret)
+void raw_await(int fd, const union socket_address *to, uint8_t flags, struct raw_packet *ret)
 {
 	uint8_t bytes[2048];
 
@@ -151,11 +154,12 @@ void raw_await(int fd, const union address *to, uint8_t flags, struct raw_packet
 		CHECK(n >= (ssize_t)(sizeof(ip) + sizeof(tcp)));
 		memcpy(&ip, bytes, sizeof(ip));
 		memcpy(&tcp, bytes + ip.ihl * 4, sizeof(tcp));
-		if (ntohs(tcp.th_dport) != address_port(to) || (tcp.th_flags & flags) != flags)
+		if (ntohs(tcp.th_dport) != socket_address_port(to) ||
+		    (tcp.th_flags & flags) != flags)
 			continue;
 		*ret = (struct raw_packet){
-		        .from = address_v4(ntohl(ip.saddr)),
-		        .to = address_v4(ntohl(ip.daddr)),
+		        .from = socket_address_v4(ntohl(ip.saddr)),
+		        .to = socket_address_v4(ntohl(ip.daddr)),
 		        .seq = ntohl(tcp.th_seq),
 		        .ack = ntohl(tcp.th_ack),
 		        .flags = tcp.th_flags,

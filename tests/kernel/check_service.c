@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A service that is run, and who is in its slots: made before there is anybody, endpoints one by
+ * one, workers put in, replaced, taken out and put back, and a supervisor whom nobody may interfere
+ * with.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <bpf/bpf.h>
+
+#include "base/cleanup.h"
+#include "beds/run_client.h"
+#include "beds/run_service.h"
+#include "beds/run_worker.h"
+#include "check/check.h"
+#include "core/schedule.h"
+#include "kern/proc.h"
+#include "service/account.h"
+#include "service/attach.h"
+#include "service/doctor_service.h"
+#include "service/observe.h"
+#include "service/slot_replace.h"
+#include "service/swap.h"
+#include "service/watch.h"
+#include "service/worker_stats.h"
+#include "view/view.h"
+
+static void look(struct observed *ret)
+{
+	struct error err;
+
+	CHECK_MSG(observe(&run_service, OBSERVE_KNOWN, ret, &err) >= 0, "%s", err.text);
+}
+
+static uint64_t slot_cookie(unsigned int e, unsigned int slot)
+{
+	return steer_cookie(&run_service.steer, e, slot);
+}
+
+/* What the commands show of a service; the caller frees both. */
+static struct json_object *show(char **ret_text)
+{
+	_cleanup_observed_ struct observed o = {};
+	_cleanup_service_stats_ struct service_stats load = {};
+	struct json_object *view;
+	struct error err;
+	size_t size;
+	FILE *out = open_memstream(ret_text, &size);
+
+	look(&o);
+	CHECK_EQ(observe_strangers(&o, &err), 0);
+	CHECK_EQ(worker_stats_take(&run_service, &o, &load, &err), 0);
+	view = view_status(&run_service, &o, &load, &err);
+	CHECK(view && out);
+	view_status_text(out, view);
+	fclose(out);
+	return view;
+}
+
+static const char *state_of(struct json_object *view, unsigned int slot)
+{
+	struct json_object *workers = json_object_object_get(view, "workers");
+
+	CHECK_EQ(json_object_array_length(workers), RUN_SERVICE_SLOTS);
+	return json_object_get_string(
+	        json_object_object_get(json_object_array_get_idx(workers, slot), "state"));
+}
+
+static void service_without_workers(void)
+{
+	struct json_object *view, *list = view_list_new();
+	_cleanup_observed_ struct observed o = {};
+	struct checks checks = {};
+	struct error err;
+	char *text;
+
+	run_service_begin();
+	run_service_reopen();
+	view = show(&text);
+	CHECK(strstr(text, "run by pid") && strstr(text, "endpoints none yet"));
+	for (unsigned int slot = 0; slot < RUN_SERVICE_SLOTS; slot++)
+		CHECK(!strcmp(state_of(view, slot), "empty"));
+	CHECK(json_object_get_boolean(json_object_object_get(view, "run")));
+	CHECK_EQ(json_object_get_int(json_object_object_get(view, "supervisor_pid")), getpid());
+	json_object_put(view);
+	free(text);
+	look(&o);
+	view_list_add(list, &run_service, &o);
+	CHECK(!json_object_object_get(json_object_array_get_idx(list, 0), "endpoint"));
+	json_object_put(list);
+	service_close(&run_service);
+	CHECK_EQ(doctor_service(RUN_SERVICE_NAME, 0, &checks, &err), 0);
+	CHECK(checks.n > 0);
+	checks_free(&checks);
+}
+
+static void states_of_a_slot(void)
+{
+	static const struct {
+		enum rpd_run run;
+		const char *state;
+	} wanted[] = {
+	        {RPD_RUN_STARTING, "starting"}, {RPD_RUN_BACKOFF, "restarting"},
+	        {RPD_RUN_FAILED, "failed"},     {RPD_RUN_STOPPED, "stopped"},
+	        {RPD_RUN_UP, "dead"},
+	};
+	struct run_worker worker;
+	struct rpd_worker row;
+	struct json_object *view;
+	char *text;
+
+	run_service_begin();
+	run_service_add(AF_INET, false, RUN_SERVICE_PORT, 0);
+	for (unsigned int i = 0; i < ARRAY_SIZE(wanted); i++) {
+		CHECK_EQ(steer_worker_set_run(&run_service.steer, 1, wanted[i].run, i), 0);
+		view = show(&text);
+		CHECK(!strcmp(state_of(view, 1),
+		              wanted[i].run == RPD_RUN_UP ? "empty" : wanted[i].state));
+		json_object_put(view);
+		free(text);
+	}
+	/* Who comes in doesn't change it, nor who goes. */
+	CHECK_EQ(steer_worker_set_run(&run_service.steer, 1, RPD_RUN_UP, 17), 0);
+	run_worker_admit(1, &worker);
+	CHECK_EQ(steer_worker_get(&run_service.steer, 1, &row), 0);
+	CHECK_EQ(row.run, RPD_RUN_UP);
+	CHECK_EQ(row.restarts, 17);
+	CHECK_EQ(row.pid, worker.pid);
+	view = show(&text);
+	CHECK(!strcmp(state_of(view, 1), "active"));
+	CHECK(strstr(text, "RESTARTS") && strstr(text, "17"));
+	json_object_put(view);
+	free(text);
+	run_worker_kill(worker.pid);
+	CHECK_UNTIL(slot_cookie(0, 1) == 0);
+	for (unsigned int i = 0; i < ARRAY_SIZE(wanted); i++) {
+		CHECK_EQ(steer_worker_set_run(&run_service.steer, 1, wanted[i].run, 18), 0);
+		view = show(&text);
+		CHECK(!strcmp(state_of(view, 1), wanted[i].state));
+		json_object_put(view);
+		free(text);
+	}
+}
+
+/* A pin that an endpoint will have, as one that was killed while it was added has left it. */
+static void leave_pin(const char *name)
+{
+	char path[PATH_MAX];
+
+	CHECK_EQ(bpf_obj_pin(run_service.steer.map_fd[STEER_MEMBERS],
+	                     pins_path(&run_service.pins, name, path)),
+	         0);
+}
+
+static void half_made_endpoint(void)
+{
+	struct run_worker worker;
+	char path[PATH_MAX];
+
+	run_service_begin();
+	for (unsigned int n = 0; n < 3; n++) {
+		char socks[16], steer[16];
+
+		snprintf(socks, sizeof(socks), "socks%u", n);
+		snprintf(steer, sizeof(steer), "steer%u", n);
+		leave_pin(socks);
+		if (n != 1)
+			leave_pin(steer);
+		run_service_reopen();
+		CHECK_EQ(run_service.steer.service->n_endpoints, n);
+		CHECK(access(pins_path(&run_service.pins, socks, path), F_OK) < 0);
+		CHECK_EQ(run_service_add(AF_INET, false, RUN_SERVICE_PORT + n, 0), n);
+		run_service_reopen();
+		CHECK_EQ(run_service.steer.service->n_endpoints, n + 1);
+		CHECK(access(pins_path(&run_service.pins, socks, path), F_OK) == 0);
+	}
+	run_worker_admit(0, &worker);
+	for (unsigned int n = 0; n < 3; n++)
+		CHECK_EQ(run_client_visit(n), worker.pid);
+}
+
+/* Added while others are served, and it changes nothing for them. */
+static void endpoint_added_later(void)
+{
+	struct run_worker first, second;
+	_cleanup_observed_ struct observed o = {};
+	struct error err;
+
+	run_service_begin();
+	run_service_add(AF_INET, false, RUN_SERVICE_PORT, 0);
+	run_worker_admit(0, &first);
+	CHECK_EQ(run_client_visit(0), first.pid);
+	run_service_add(AF_INET6, false, RUN_SERVICE_PORT + 1, 0);
+	CHECK_EQ(run_client_visit(0), first.pid);
+	CHECK_EQ(-run_client_connect(run_service_endpoint(1)), ECONNREFUSED);
+	run_worker_start(3, &second);
+	look(&o);
+	CHECK_EQ(o.n_listeners, 3);
+	CHECK_EQ(o.n_strangers, 2);
+	CHECK_EQ(slot_replace_worker(&run_service, 0, &second.newcomer, NULL, "test", &err), 0);
+	CHECK_EQ(run_client_visit(0), second.pid);
+	CHECK_EQ(run_client_visit(1), second.pid);
+}
+
+static uint16_t account_of(unsigned int slot)
+{
+	struct rpd_worker row;
+
+	CHECK_EQ(steer_worker_get(&run_service.steer, slot, &row), 0);
+	return row.account;
+}
+
+static unsigned int count_retired(void)
+{
+	_cleanup_observed_ struct observed o = {};
+	unsigned int n = 0;
+
+	look(&o);
+	for (size_t i = 0; i < o.n_strangers; i++)
+		n += o.strangers[i].retired;
+	return n;
+}
+
+/* Another one, with less endpoints, in place of a live one; and back, as a reload that failed does.
+ * Each has its own account, and who comes back his old one. */
+static void worker_replaced_and_restored(void)
+{
+	struct run_worker old, next;
+	uint64_t cookie, held = 0;
+	uint16_t old_account;
+	struct error err;
+	int client;
+
+	run_service_begin();
+	run_service_add(AF_INET, false, RUN_SERVICE_PORT, 0);
+	run_service_add(AF_INET, false, RUN_SERVICE_PORT + 1, 0);
+	run_worker_admit(2, &old);
+	client = run_client_connect(run_service_endpoint(0));
+	CHECK(client >= 0);
+	old_account = account_of(2);
+	cookie = slot_cookie(1, 2);
+	CHECK(cookie != 0);
+	run_worker_start(1, &next);
+	CHECK_EQ(slot_replace_worker(&run_service, 2, &next.newcomer, "v2", "test", &err), 0);
+	CHECK_EQ(slot_cookie(0, 2), next.listeners[0].cookie);
+	CHECK_EQ(slot_cookie(1, 2), 0);
+	CHECK_EQ(count_retired(), 2);
+	CHECK_EQ(run_client_visit(0), next.pid);
+	CHECK(account_of(2) != old_account);
+	CHECK_EQ(account_open_connections(&run_service, old_account, &held), 0);
+	CHECK_EQ(held, 1);
+	run_service_reopen();
+	CHECK_EQ(slot_replace_worker(&run_service, 2, &old.newcomer, "v1", "test", &err), 0);
+	CHECK_EQ(account_of(2), old_account);
+	CHECK_EQ(slot_cookie(1, 2), cookie);
+	CHECK_EQ(count_retired(), 1);
+	run_client_send(client, 3);
+	CHECK_EQ(run_client_answer(client, NULL), 3);
+	for (unsigned int i = 0; i < 4; i++)
+		CHECK_EQ(run_client_visit(i % 2), old.pid);
+	run_worker_kill(next.pid);
+	CHECK_EQ(count_retired(), 0);
+}
+
+/* What a supervisor that was killed between the new row and the old one's last listener has left:
+ * the next look takes that out. */
+static void killed_between_row_and_listener(void)
+{
+	_cleanup_observed_ struct observed o = {};
+	struct run_worker old, next;
+	struct error err;
+
+	run_service_begin();
+	run_service_add(AF_INET, false, RUN_SERVICE_PORT, 0);
+	run_service_add(AF_INET, false, RUN_SERVICE_PORT + 1, 0);
+	run_worker_admit(0, &old);
+	run_worker_start(1, &next);
+	CHECK_EQ(admit(&run_service, 0, &next.newcomer, 0, &err), 0);
+	CHECK(slot_cookie(1, 0) != 0);
+	look(&o);
+	CHECK_EQ(slot_cookie(1, 0), 0);
+	CHECK_EQ(o.slots[0].worker.cookies[1], 0);
+	CHECK_EQ(slot_cookie(0, 0), next.listeners[0].cookie);
+}
+
+/* A newcomer that can't be admitted changes nothing. */
+static void refused_newcomer_changes_nothing(void)
+{
+	struct run_worker workers[2];
+	struct error err;
+
+	run_service_begin();
+	run_service_add(AF_INET, false, RUN_SERVICE_PORT, 0);
+	run_service_add(AF_INET, false, RUN_SERVICE_PORT + 1, 0);
+	run_worker_admit(0, &workers[0]);
+	run_worker_start(3, &workers[1]);
+	/* Its second listener is somewhere else. */
+	workers[1].newcomer.listeners[1] = &workers[0].listeners[1];
+	CHECK(slot_replace_worker(&run_service, 0, &workers[1].newcomer, "v9", "test", &err) < 0);
+	for (unsigned int e = 0; e < 2; e++) {
+		CHECK_EQ(slot_cookie(e, 0), workers[0].listeners[e].cookie);
+		CHECK_EQ(run_client_visit(e), workers[0].pid);
+	}
+	/* One that is in a slot already. */
+	CHECK_EQ(slot_replace_worker(&run_service, 1, &workers[0].newcomer, NULL, "test", &err),
+	         -EBUSY);
+	CHECK_EQ(slot_cookie(0, 1), 0);
+	CHECK_EQ(run_client_visit(0), workers[0].pid);
+}
+
+/* It can be put in place, but what follows fails: here the other worker's listener can't be noted,
+ * as there is no room for it. */
+static void newcomer_refused_late(void)
+{
+	const struct rpd_member member = {.slot = 3};
+	struct run_worker workers[3];
+	struct rpd_worker row;
+	struct error err;
+	uint64_t next;
+
+	run_service_begin();
+	run_service_add(AF_INET, false, RUN_SERVICE_PORT, 0);
+	run_worker_admit(0, &workers[0]);
+	run_worker_admit(1, &workers[1]);
+	run_worker_start(1, &workers[2]);
+	CHECK_EQ(steer_member_del(&run_service.steer, workers[1].listeners[0].cookie), 0);
+	for (next = 1ull << 60; steer_member_set(&run_service.steer, next, &member) == 0;)
+		next++;
+	CHECK_EQ(steer_member_del(&run_service.steer, next - 1), 0);
+	CHECK(slot_replace_worker(&run_service, 0, &workers[2].newcomer, "v9", "test", &err) < 0);
+	CHECK(strstr(err.text, "can't note the versions"));
+	CHECK_EQ(slot_cookie(0, 0), workers[0].listeners[0].cookie);
+	CHECK_EQ(steer_worker_get(&run_service.steer, 0, &row), 0);
+	CHECK_EQ(row.pid, workers[0].pid);
+	for (unsigned int i = 0; i < 4; i++)
+		CHECK(run_client_visit(0) != workers[2].pid);
+	CHECK_EQ(schedule_version_find(steer_schedule(&run_service.steer), "v9"), -1);
+}
+
+static void connections_not_counted(void)
+{
+	uint64_t held, cookie = 1;
+
+	run_service_begin();
+	CHECK_EQ(account_open_connections(&run_service, RPD_ACCOUNT_NONE, &held), -ENODATA);
+	CHECK_EQ(account_open_connections(&run_service, 0, &held), 0);
+	CHECK_EQ(account_handshakes(&run_service, &cookie, 1, &held), 0);
+	CHECK_EQ(held, 0);
+	conns_close(&run_service.conns);
+	CHECK_EQ(account_open_connections(&run_service, 0, &held), -ENODATA);
+	CHECK_EQ(account_handshakes(&run_service, &cookie, 1, &held), -ENODATA);
+}
+
+static void tell_nobody(const char *why)
+{
+}
+
+/* Nobody else changes who is in the slots, or takes the service away, while its supervisor lives.
+ */
+static void supervised_service_is_left_alone(void)
+{
+	const struct swap_request request = {.slot = 0, .pid = 1};
+	struct attach_request attach_request = {.wanted = {.port = RUN_SERVICE_PORT},
+	                                        .label = RPD_FIRST_LABEL,
+	                                        .waiting = tell_nobody};
+	_cleanup_observed_ struct observed o = {};
+	_cleanup_free_ char *notes = NULL;
+	char name[RPD_LABEL_MAX];
+	struct run_worker workers[2];
+	struct service other;
+	struct error err;
+	pid_t supervisor;
+
+	run_service_begin();
+	run_service_add(AF_INET, false, RUN_SERVICE_PORT, 0);
+	run_worker_admit(0, &workers[0]);
+	run_worker_admit(1, &workers[1]);
+	supervisor = run_service_other_supervisor(false);
+	look(&o);
+	CHECK_EQ(swap(&run_service, &o, &request, &err), -EPERM);
+	CHECK(strstr(err.text, "reuseportd reload"));
+	service_close(&run_service);
+	CHECK_EQ(watch(RUN_SERVICE_NAME, &err), -EPERM);
+	CHECK_EQ(service_detach(RUN_SERVICE_NAME, false, name, &err), -EBUSY);
+	CHECK(strstr(err.text, "reuseportd stop " RUN_SERVICE_NAME));
+	CHECK_EQ(service_detach(RUN_SERVICE_NAME, true, name, &err), -EBUSY);
+	service_init(&other);
+	CHECK_EQ(attach(&attach_request, &other, &notes, &err), -EEXIST);
+	CHECK(strstr(err.text, "service '" RUN_SERVICE_NAME "'") &&
+	      strstr(err.text, "reuseportd stop"));
+	service_close(&other);
+	attach_request.service = RUN_SERVICE_NAME;
+	CHECK_EQ(attach(&attach_request, &other, &notes, &err), -EEXIST);
+	service_close(&other);
+	CHECK_EQ(run_service_create(&err), -EEXIST);
+	CHECK(strstr(err.text, "is run by pid"));
+	service_close(&run_service);
+	run_worker_kill(supervisor);
+	/* Its workers may live. */
+	CHECK_EQ(service_detach(RUN_SERVICE_NAME, false, name, &err), -EBUSY);
+	CHECK(strstr(err.text, "reuseportd stop " RUN_SERVICE_NAME));
+	CHECK_EQ(service_detach(RUN_SERVICE_NAME, true, name, &err), 0);
+	CHECK_EQ(service_open(&run_service, RUN_SERVICE_NAME, &err), -ENOENT);
+}
+
+/* With nobody in it and its supervisor gone it makes room for another one of its name. */
+static void abandoned_service_makes_room(void)
+{
+	struct run_worker worker;
+	struct error err;
+	pid_t supervisor;
+
+	run_service_begin();
+	run_service_add(AF_INET, false, RUN_SERVICE_PORT, 0);
+	supervisor = run_service_other_supervisor(false);
+	CHECK_EQ(service_make_room(&run_service, &err), -EEXIST);
+	run_worker_kill(supervisor);
+	CHECK_EQ(service_supervisor(&run_service), 0);
+	run_worker_admit(0, &worker);
+	CHECK_EQ(service_make_room(&run_service, &err), -EEXIST);
+	run_worker_kill(worker.pid);
+	CHECK_UNTIL(slot_cookie(0, 0) == 0);
+	CHECK_EQ(service_make_room(&run_service, &err), 0);
+	CHECK_EQ(service_open(&run_service, RUN_SERVICE_NAME, &err), -ENOENT);
+}
+
+/* A supervisor that was killed in the middle of a probe. */
+static void probes_of_a_killed_supervisor(void)
+{
+	const struct rpd_probe source = {.family = AF_INET, .port = 1234};
+	struct run_worker worker;
+	struct error err;
+	pid_t supervisor;
+
+	run_service_begin();
+	run_service_add(AF_INET, false, RUN_SERVICE_PORT, 0);
+	supervisor = run_service_other_supervisor(false);
+	run_worker_start(1, &worker);
+	{
+		_cleanup_close_ int fd = proc_borrow_fd(worker.pid, worker.newcomer.fds[0],
+		                                        worker.listeners[0].inode, &err);
+
+		CHECK_EQ(steer_put(&run_service.steer, 0, RPD_SLOT_PROBE + 3, fd), 0);
+	}
+	CHECK_EQ(steer_probe_set(&run_service.steer, &source, RPD_SLOT_PROBE + 3), 0);
+	run_service_reopen();
+	CHECK_EQ(run_service.steer.control->n_probes, 1);
+	run_worker_kill(supervisor);
+	run_service_reopen();
+	CHECK_EQ(run_service.steer.control->n_probes, 0);
+	CHECK_EQ(steer_cookie(&run_service.steer, 0, RPD_SLOT_PROBE + 3), 0);
+	CHECK_EQ(slot_replace_worker(&run_service, 0, &worker.newcomer, NULL, "test", &err), 0);
+	CHECK_EQ(run_client_visit(0), worker.pid);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct check_case cases[] = {
+	        CHECK_CASE(service_without_workers),
+	        CHECK_CASE(states_of_a_slot),
+	        CHECK_CASE(half_made_endpoint),
+	        CHECK_CASE(endpoint_added_later),
+	        CHECK_CASE(worker_replaced_and_restored),
+	        CHECK_CASE(killed_between_row_and_listener),
+	        CHECK_CASE(refused_newcomer_changes_nothing),
+	        CHECK_CASE(newcomer_refused_late),
+	        CHECK_CASE(connections_not_counted),
+	        CHECK_CASE(supervised_service_is_left_alone),
+	        CHECK_CASE(abandoned_service_makes_room),
+	        CHECK_CASE(probes_of_a_killed_supervisor),
+	};
+
+	return check_main(argc, argv, cases, ARRAY_SIZE(cases));
+}
