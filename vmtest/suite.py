@@ -97,7 +97,8 @@ LEFT_OUT = {
 # Run with the BPF programs of other compilers: each of the programs is loaded, and steers.
 CLANG_TESTS = ("even.eight_held/c", "watch.replaced_worker")
 # Run also on several processors, where those of the other machine have only one.
-PARALLEL = ("steer_even/threads_at_once", "steer_packets/syn_flood", "steer_drain/drain_and_resume_under_load")
+PARALLEL = ("steer_even/threads_at_once", "steer_packets/syn_flood",
+            "steer_drain/drain_and_resume_under_load")
 # How much longer things may take, by kind of machine.
 SLOW = {KVM: 1, COUNTED: 5, TURNS: 10}
 SECONDS = 60  # for a test program on a fast machine

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+
+#include "base/cleanup.h"
+#include "bed/unit.h"
+#include "core/listener_owner.h"
+
+/* Processes 10, 20, ... started at 100, 200, ... */
+#define HOLDER(tens, how)                                                                          \
+	{                                                                                          \
+		.pid = (tens)*10, .start_time = (tens)*100, .evidence = EVIDENCE_##how             \
+	}
+#define WAS(tens, how) HOLDER(tens, how)
+
+static void decisions(void **state)
+{
+	static const struct {
+		const char *what;
+		struct rpd_worker was;
+		struct holder holders[4];
+		size_t n;
+		uint32_t pid; /* 0 = nobody */
+	} cases[] = {
+	        {"nobody has it, polled", WAS(2, EPOLL), {}, 0, 0},
+	        {"nobody has it, unseen", WAS(2, HOLDS), {}, 0, 0},
+
+	        {"still polls", WAS(2, EPOLL), {HOLDER(2, EPOLL)}, 1, 20},
+	        {"still accepts", WAS(2, ACCEPTS), {HOLDER(2, ACCEPTS)}, 1, 20},
+	        {"still holds", WAS(2, HOLDS), {HOLDER(2, HOLDS)}, 1, 20},
+	        {"stopped polling for now", WAS(2, EPOLL), {HOLDER(2, HOLDS)}, 1, 20},
+	        {"stopped polling, among siblings",
+	         WAS(2, EPOLL),
+	         {HOLDER(1, HOLDS), HOLDER(2, HOLDS), HOLDER(3, HOLDS)},
+	         3,
+	         20},
+
+	        {"another polls now", WAS(2, EPOLL), {HOLDER(2, HOLDS), HOLDER(3, EPOLL)}, 2, 30},
+	        {"an older one polls now",
+	         WAS(2, HOLDS),
+	         {HOLDER(1, EPOLL), HOLDER(2, HOLDS)},
+	         2,
+	         10},
+	        {"another accepts now",
+	         WAS(2, HOLDS),
+	         {HOLDER(1, ACCEPTS), HOLDER(2, HOLDS)},
+	         2,
+	         10},
+	        {"polling beats accepting",
+	         WAS(2, ACCEPTS),
+	         {HOLDER(2, ACCEPTS), HOLDER(3, EPOLL)},
+	         2,
+	         30},
+	        {"it is gone, another polls", WAS(2, EPOLL), {HOLDER(1, EPOLL)}, 1, 10},
+
+	        {"a black hole", WAS(2, EPOLL), {HOLDER(1, HOLDS)}, 1, 0},
+	        {"a black hole, younger sibling", WAS(2, EPOLL), {HOLDER(3, HOLDS)}, 1, 0},
+	        {"left to the parent", WAS(2, HOLDS), {HOLDER(1, HOLDS)}, 1, 0},
+	        {"left to the parent, was accepting", WAS(2, ACCEPTS), {HOLDER(1, HOLDS)}, 1, 0},
+
+	        {"successor", WAS(2, HOLDS), {HOLDER(1, HOLDS), HOLDER(3, HOLDS)}, 2, 30},
+	        {"successor of one that accepted", WAS(2, ACCEPTS), {HOLDER(3, HOLDS)}, 1, 30},
+	        {"youngest successor",
+	         WAS(2, HOLDS),
+	         {HOLDER(3, HOLDS), HOLDER(5, HOLDS), HOLDER(4, HOLDS)},
+	         3,
+	         50},
+
+	        {"its pid was given away, to a younger one",
+	         WAS(2, HOLDS),
+	         {{.pid = 20, .start_time = 300, .evidence = EVIDENCE_HOLDS}},
+	         1,
+	         20},
+	        {"its pid was given away, a black hole",
+	         WAS(2, EPOLL),
+	         {{.pid = 20, .start_time = 300, .evidence = EVIDENCE_HOLDS}},
+	         1,
+	         0},
+	        {"same age is not younger",
+	         WAS(2, HOLDS),
+	         {{.pid = 21, .start_time = 200, .evidence = EVIDENCE_HOLDS}},
+	         1,
+	         0},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct holder *now =
+		        listener_owner_now(&cases[i].was, cases[i].holders, cases[i].n);
+
+		if ((now ? now->pid : 0) != cases[i].pid)
+			fail_msg("%s: %u", cases[i].what, now ? now->pid : 0);
+		assert_true(!now ||
+		            (now >= cases[i].holders && now < cases[i].holders + cases[i].n));
+	}
+}
+
+/* Whoever is asked about, the order in which the holders were found does not matter. */
+static void order(void **state)
+{
+	const struct holder all[] = {HOLDER(1, HOLDS), HOLDER(3, HOLDS), HOLDER(4, HOLDS)};
+	const struct rpd_worker was = WAS(2, HOLDS);
+
+	for (unsigned int first = 0; first < 3; first++) {
+		const struct holder turned[] = {all[first], all[(first + 1) % 3],
+		                                all[(first + 2) % 3]};
+
+		assert_int_equal(listener_owner_now(&was, turned, 3)->pid, 40);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(decisions),
+	        cmocka_unit_test(order),
+	};
+
+	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);
+}

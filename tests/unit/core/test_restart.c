@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "base/cleanup.h"
+#include "bed/unit.h"
+#include "core/restart.h"
+
+static struct run_config config_of(void)
+{
+	return (struct run_config){
+	        .backoff_min = 100, .backoff_max = 700, .max_restarts = 6, .min_uptime = 1000};
+}
+
+static void doubled(void **context)
+{
+	static const int64_t pauses[] = {0, 100, 200, 400, 700, RESTART_NEVER, RESTART_NEVER};
+	const struct run_config config = config_of();
+	unsigned int crashes = 0;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(pauses); i++) {
+		assert_int_equal(restart_pause(&config, i % 2 ? 999 : 0, &crashes), pauses[i]);
+		assert_int_equal(crashes, i + 1);
+	}
+}
+
+/* One that lived long enough is no crash in a row. */
+static void well_again(void **context)
+{
+	const struct run_config config = config_of();
+	unsigned int crashes = 4;
+
+	assert_int_equal(restart_pause(&config, 1000, &crashes), 0);
+	assert_int_equal(crashes, 0);
+	assert_int_equal(restart_pause(&config, 1, &crashes), 0);
+	assert_int_equal(restart_pause(&config, 1, &crashes), 100);
+}
+
+static void delayed(void **context)
+{
+	struct run_config config = config_of();
+	unsigned int crashes = 0;
+
+	config.restart_delay = 5;
+	assert_int_equal(restart_pause(&config, 2000, &crashes), 5);
+	assert_int_equal(restart_pause(&config, 0, &crashes), 5);
+	assert_int_equal(restart_pause(&config, 0, &crashes), 105);
+	config.max_restarts = 1;
+	crashes = 0;
+	assert_int_equal(restart_pause(&config, 0, &crashes), RESTART_NEVER);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(doubled),
+	        cmocka_unit_test(well_again),
+	        cmocka_unit_test(delayed),
+	};
+
+	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);
+}
