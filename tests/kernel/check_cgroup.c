@@ -24,7 +24,7 @@
 
 #define BOMB 1000 /* processes */
 
-/* --- what children do --- */
+/* ---- What children do ---- */
 
 static void run_in(int fd)
 {
@@ -40,7 +40,7 @@ static void run_and_exit(int fd)
 
 static _Atomic int *forks; /* shared with all children */
 
-/* Each of them goes on forking, until there were as many as there may be. */
+/* Each process forks until BOMB processes were forked. */
 static void run_bomb(int fd)
 {
 	signal(SIGTERM, SIG_IGN);
@@ -77,7 +77,7 @@ static void run_listen_in(int fd)
 		pause();
 }
 
-/* Becomes a unit that has its cgroup to itself, and asks twice where its services are. */
+/* Becomes a unit with a delegated cgroup, and looks up the cgroup of its service twice. */
 static void run_as_unit(int fd)
 {
 	_Static_assert(ERROR_TEXT_MAX >= PATH_MAX, "a path fits in");
@@ -96,7 +96,7 @@ static void run_as_unit(int fd)
 		pause();
 }
 
-/* --- cases --- */
+/* ---- The cases ---- */
 
 static void make_and_remove_cgroups(void)
 {
@@ -167,7 +167,7 @@ static void delegated_unit(void)
 	CHECK(cgroup_open(expected, "..") == -ENOENT);
 }
 
-/* Ours in cgroup @fd and below are just these. */
+/* Whether these are all processes in cgroup @fd and below. */
 static bool processes_are(int fd, const uint32_t *expected, size_t n_expected)
 {
 	_cleanup_free_ uint32_t *pids = NULL;
@@ -193,7 +193,7 @@ static void processes_of_a_cgroup(void)
 	pids[1] = children_start(run_in, worker);
 	CHECK_UNTIL(shared->fd == 1);
 	CHECK(processes_are(nested, pids, 1));
-	if (pids[0] > pids[1]) { /* numbers begin anew at some time */
+	if (pids[0] > pids[1]) { /* pids wrap around */
 		const uint32_t first = pids[1];
 
 		pids[1] = pids[0];
@@ -225,7 +225,7 @@ static void populated_events(void)
 	CHECK(!cgroup_is_populated(events) && !cgroup_is_populated(worker));
 }
 
-/* A zombie doesn't keep a cgroup. */
+/* A zombie does not keep a cgroup populated. */
 static void zombie_does_not_hold_a_cgroup(void)
 {
 	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
@@ -244,7 +244,7 @@ static void fork_bomb_is_killed(void)
 	_cleanup_close_ int worker = cgroup_bed_worker(&s, "0-1");
 
 	forks = children_map(sizeof(*forks));
-	/* While it grows; and when it is at its largest. */
+	/* While the bomb grows, and at its largest. */
 	for (int at = BOMB / 4; at <= BOMB; at += BOMB * 3 / 4) {
 		atomic_store(forks, 0);
 		children_start(run_bomb, worker);
@@ -277,7 +277,7 @@ static void nested_cgroups_are_removed(void)
 		CHECK_UNTIL(shared->fd == 1);
 		CHECK(processes_are(worker, &pid, 1));
 	}
-	/* Nothing goes as long as there is life in it. */
+	/* Nothing is removed while a process lives in it. */
 	CHECK(cgroup_remove(s.path, "0-1") == -EBUSY);
 	CHECK(faccessat(worker, "b/c", F_OK, 0) == 0);
 	CHECK(cgroup_kill(worker) == 0);
@@ -304,7 +304,8 @@ static void write_text(int at, const char *name, const char *text)
 	CHECK(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
 }
 
-/* As the controller tells it, which not each host has: without what is only cached. */
+/* With the files of the memory controller, which not every host has: cached memory is not counted.
+ */
 static void memory_without_cache(void)
 {
 	_cleanup_close_ int fd = open(folder_path(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -328,7 +329,7 @@ static bool text_is(int fd, const char *name, const char *expected)
 	return read(file, text, sizeof(text) - 1) > 0 && !strcmp(text, expected);
 }
 
-/* With the controllers, and where cgroup2 has none. */
+/* With the controllers, and without them. */
 static void memory_and_cpu_limits(void)
 {
 	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
@@ -360,7 +361,7 @@ static void memory_and_cpu_limits(void)
 	}
 }
 
-/* sock_diag tells a listener's cgroup by the same number. */
+/* sock_diag reports the cgroup of a listener by the same number. */
 static void listener_names_its_cgroup(void)
 {
 	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();

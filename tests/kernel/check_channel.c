@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* daemon/channel, with workers that write what they like. check_node.c has real ones. */
+/* supervise/channel, with workers that write anything. check_channel_node.c has Node.js programs.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -22,10 +23,10 @@
 struct talk {
 	sd_event *loop;
 	struct channel *channel;
-	int worker; /* its end */
+	int worker; /* the worker's end */
 	char heard[HEARD_MAX][64];
 	size_t n;
-	bool free_at_once; /* when a message comes */
+	bool free_at_once; /* free the channel when a message comes */
 };
 
 static void hear(const char *text, void *data)
@@ -66,7 +67,7 @@ static bool say(const struct talk *talk, const char *text)
 	return send(talk->worker, text, strlen(text), 0) == (ssize_t)strlen(text);
 }
 
-/* @n times the same byte, while the loop runs. */
+/* Sends @n times the same byte, while the loop runs. */
 static bool say_much(const struct talk *talk, char byte, size_t n)
 {
 	const int64_t end = deadline_ms();
@@ -85,7 +86,7 @@ static bool say_much(const struct talk *talk, char byte, size_t n)
 	return n == 0;
 }
 
-/* --- what comes in --- */
+/* ---- Messages from the worker ---- */
 
 static void messages_are_decoded(void)
 {
@@ -135,7 +136,7 @@ static void messages_are_decoded(void)
 	}
 }
 
-/* A byte at a time, and the loop has nothing to read between them. */
+/* Byte by byte; the loop reads each before the next. */
 static void message_in_pieces(void)
 {
 	static const char text[] = "{\"type\": \"ready\"}\n\n\"second\"\n";
@@ -164,8 +165,8 @@ static void several_messages_at_once(void)
 	      !strcmp(talk.heard[4], "5"));
 }
 
-/* One that is as long as may be, one that is a byte longer, one that doesn't end for long; then
- * what follows is heard, but not what was the end of it. */
+/* A line of the maximum length, one that is a byte longer, and one that is far too long. Of a line
+ * that is too long no part is a message; the next line is. */
 static void long_lines(void)
 {
 	static const struct {
@@ -191,7 +192,7 @@ static void long_lines(void)
 	}
 }
 
-/* Deeper than any message is. */
+/* Nested deeper than any message. */
 static void deeply_nested_message(void)
 {
 	_cleanup_talk_ struct talk talk = talk_new();
@@ -201,7 +202,7 @@ static void deeply_nested_message(void)
 	CHECK_LOOP(talk.loop, talk.n == 1 && !strcmp(talk.heard[0], "next"));
 }
 
-/* Whoever is told may end the channel, with more that has come in. */
+/* The callback may free the channel while more messages are pending. */
 static void channel_freed_by_its_callback(void)
 {
 	_cleanup_talk_ struct talk talk = talk_new();
@@ -214,7 +215,7 @@ static void channel_freed_by_its_callback(void)
 	CHECK(talk.n == 1);
 }
 
-/* What was said before the end is heard; then the loop rests. */
+/* A message that was sent before the end arrives; then the loop has no more events. */
 static void worker_closes_its_end(void)
 {
 	_cleanup_talk_ struct talk talk = talk_new();
@@ -228,7 +229,7 @@ static void worker_closes_its_end(void)
 	CHECK(channel_send(talk.channel, "drain") == -EPIPE && talk.n == 1);
 }
 
-/* --- what goes out --- */
+/* ---- Messages to the worker ---- */
 
 static void send_messages(void)
 {
@@ -246,7 +247,8 @@ static void send_messages(void)
 	CHECK(recv(talk.worker, text, 1, MSG_DONTWAIT) == -1 && errno == EAGAIN);
 }
 
-/* The worker reads nothing: we do not wait, and when it reads again, there are whole lines only. */
+/* The worker does not read: channel_send() does not block, and the worker later reads whole lines
+ * only. */
 static void send_to_a_worker_that_does_not_read(void)
 {
 	_cleanup_talk_ struct talk talk = talk_new();
@@ -266,9 +268,9 @@ static void send_to_a_worker_that_does_not_read(void)
 	CHECK(channel_send(talk.channel, "drain") == 0);
 }
 
-/* --- taken back from a worker --- */
+/* ---- Taking a channel over from a worker ---- */
 
-/* A worker that has both ends, holds on, and says that it does by its pid. */
+/* A worker that keeps both ends open. It reports its pid. */
 static void run_hold(int fd)
 {
 	shared->pids[0] = getpid();
@@ -301,7 +303,7 @@ static void channel_taken_over(void)
 	}
 }
 
-/* The descriptor is something else by now: a connection of the worker's to its database, say. */
+/* The descriptor is another file by now: the worker's connection to its database, for example. */
 static void take_over_of_another_descriptor(void)
 {
 	enum { NOT_OPEN = 900 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* daemon/channel with programs that run in Node.js, as they would under PM2. */
+/* supervise/channel with programs in Node.js, as under PM2. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -22,9 +22,9 @@
 #define HEARD_MAX 64
 #define MANY      5000
 
-/* Says that it is ready, then something now and then, and what it hears, all on the channel. To its
- * output it writes what goes wrong with that, and, if it is asked to, that it was alone with the
- * channel for a while. */
+/* On the channel the program sends "ready", then ticks, and each message that it gets. To its
+ * output it writes errors of the channel and, after the message "alone", that it has sent some
+ * ticks. */
 static const char program[] =
         "const say = text => require('fs').writeSync(1, text + '\\n');"
         "let alone = 0;"
@@ -45,8 +45,8 @@ static const char program[] =
 struct node {
 	sd_event *loop;
 	struct channel *channel;
-	int pid, pidfd, output; /* of the program */
-	char last[64];          /* heard, other than ticks */
+	int pid, pidfd, output; /* the program's */
+	char last[64];          /* the last message other than a tick */
 	size_t n, n_ticks;
 };
 
@@ -81,7 +81,7 @@ static void node_end(struct node *node)
 
 #define _cleanup_node_ _cleanup_(node_end)
 
-/* @keeps: it has our end open, too. */
+/* @keeps: the program inherits our end, too. */
 static bool node_start(struct node *node, const char *script, bool keeps)
 {
 	char *argv[] = {"node", "-e", (char *)script, NULL};
@@ -128,7 +128,7 @@ static bool has_written(const struct node *node)
 	return poll(&wait, 1, 0) == 1;
 }
 
-/* Whether that is @text and nothing else. */
+/* Whether the output of the program is this text. */
 static bool wrote(const struct node *node, const char *text)
 {
 	char buf[256] = "";
@@ -144,7 +144,7 @@ static bool lives(const struct node *node)
 	return poll(&end, 1, 0) == 0;
 }
 
-/* --- cases --- */
+/* ---- The cases ---- */
 
 static void messages_both_ways(void)
 {
@@ -162,7 +162,7 @@ static void messages_both_ways(void)
 	CHECK(!has_written(&node) && lives(&node));
 }
 
-/* More than the socket holds. */
+/* More messages than fit in the socket. */
 static void many_messages(void)
 {
 	_cleanup_node_ struct node node = node_new();
@@ -176,7 +176,7 @@ static void many_messages(void)
 	CHECK(!strcmp(node.last, last));
 }
 
-/* A program that ends when it has nothing to do is not kept by the channel. */
+/* The channel does not keep a program alive that has nothing more to do. */
 static void program_ends_by_itself(void)
 {
 	_cleanup_node_ struct node node = node_new();
@@ -192,7 +192,8 @@ static void program_ends_by_itself(void)
 	CHECK(channel_send(node.channel, "drain") == -EPIPE);
 }
 
-/* What happens to a program that has not our end, so that the next case means something. */
+/* A program that has not inherited our end is disconnected when we close it. channel_taken_over
+ * needs this to be so. */
 static void disconnect_without_our_end(void)
 {
 	_cleanup_node_ struct node node = node_new();
@@ -204,8 +205,8 @@ static void disconnect_without_our_end(void)
 	CHECK(wrote(&node, "disconnected\n"));
 }
 
-/* One supervisor after the other: the program notices nothing, and what it says in between is
- * heard. */
+/* One supervisor after the other takes the channel over: the program does not notice, and messages
+ * that it sends in between arrive. */
 static void channel_taken_over(void)
 {
 	_cleanup_node_ struct node node = node_new();
@@ -226,7 +227,7 @@ static void channel_taken_over(void)
 	CHECK(!has_written(&node) && lives(&node));
 }
 
-/* A supervisor that starts the program, hears that it is ready, and waits to be killed. */
+/* A supervisor that starts the program, waits until it is ready, and waits to be killed. */
 static void run_supervisor(int fd)
 {
 	struct node node = node_new();
@@ -256,7 +257,7 @@ static void supervisor_killed(void)
 	CHECK(!strcmp(node.last, "heard shutdown true"));
 }
 
-/* The program closes its end; ours, that it doesn't know of, stays open in it. */
+/* The program closes its end. Ours, which it does not know of, stays open in it. */
 static void program_disconnects(void)
 {
 	_cleanup_node_ struct node node = node_new();

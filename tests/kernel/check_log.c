@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* daemon/log: what is said on standard error waits for nobody, and is whole, however slowly that is
- * read, and whatever else goes there. */
+/* stream/log: log lines on standard error are whole and do not block, however slowly they are read
+ * and whatever else is written there. */
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -18,8 +18,8 @@
 
 #define PIPE_SIZE  4096
 #define LINES      200
-#define LONG_LINE  20000 /* goes into a pipe in pieces */
-#define MANY_LINES 30000 /* more than are kept */
+#define LONG_LINE  20000 /* longer than the pipe */
+#define MANY_LINES 30000 /* more than the queue keeps */
 #define CLOSE_MS   200
 
 static bool fill(int fd)
@@ -45,7 +45,7 @@ static sd_event *loop_with(int fd)
 	return loop;
 }
 
-/* --- with the workers' lines on the same pipe */
+/* ---- Workers' lines on the same pipe ---- */
 
 static void say_both(int fd)
 {
@@ -95,7 +95,7 @@ static void log_and_workers_share_a_pipe(void)
 	CHECK(n_long == LINES && n_log == 3 * LINES);
 }
 
-/* --- more than is kept */
+/* ---- More lines than the queue keeps ---- */
 
 static void say_much(int fd)
 {
@@ -121,7 +121,7 @@ static void dropped_lines_are_counted(void)
 	pipe_bed_open(pair, PIPE_SIZE);
 	children_start(say_much, pair[1]);
 	close(TAKE_FD(pair[1]));
-	CHECK_UNTIL(shared->pids[0]); /* it did not wait for us */
+	CHECK_UNTIL(shared->pids[0]); /* it did not block */
 	file = fdopen(TAKE_FD(pair[0]), "r");
 	CHECK(file);
 	while (fgets(line, sizeof(line), file) && sscanf(line, "line %d of", &number) == 1)
@@ -134,19 +134,19 @@ static void dropped_lines_are_counted(void)
 	CHECK(!fgets(line, sizeof(line), file));
 }
 
-/* --- the end */
+/* ---- The end ---- */
 
 static void say_and_end(int fd)
 {
 	sd_event *loop = loop_with(fd);
 	int64_t begin;
 
-	log_line("nobody reads this");
+	log_line("a line without a reader");
 	begin = clock_ns(CLOCK_MONOTONIC);
 	log_close(CLOSE_MS * 1000000ll);
 	if (clock_ns(CLOCK_MONOTONIC) - begin < CLOSE_MS * 1000000ll)
 		_exit(1);
-	fprintf(stderr, "nor this\n"); /* would block */
+	fprintf(stderr, "a line that would block\n"); /* would block */
 	sd_event_unref(loop);
 	shared->pids[0] = 1;
 }
@@ -163,7 +163,7 @@ static void close_waits_no_longer_than_told(void)
 
 static int reader;
 
-/* Nobody reads any more: it ends at once. */
+/* The pipe has no reader any more: log_close() returns at once. */
 static void say_to_nobody(int fd)
 {
 	sd_event *loop = loop_with(fd);
@@ -171,7 +171,7 @@ static void say_to_nobody(int fd)
 	close(reader);
 	while (!shared->stop)
 		sched_yield();
-	log_line("there is nobody");
+	log_line("another one");
 	log_close(1000 * NS_PER_S);
 	sd_event_unref(loop);
 	shared->pids[0] = 1;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* kern/log_file: who makes which file, and who doesn't. Needs root. */
+/* kern/log_file: as which user a log file is made, and which files are refused. Needs root. */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -56,7 +56,7 @@ static bool belongs_to(const char *path, uid_t uid)
 	return lstat(path, &st) == 0 && st.st_uid == uid;
 }
 
-/* Nothing of what we are has changed. */
+/* Whether this process still is root, with its groups. */
 static bool is_ourselves(void)
 {
 	struct place p = place_make(0, 0700);
@@ -80,7 +80,7 @@ static void user_makes_the_file(void)
 	CHECK(is_ourselves());
 }
 
-/* As in /var/log, where the user may make nothing. */
+/* As in /var/log, where the user may not make files. */
 static void root_makes_the_file(void)
 {
 	struct place p = place_make(0, 0755);
@@ -90,7 +90,7 @@ static void root_makes_the_file(void)
 	CHECK(belongs_to(in(&p, "a"), NOBODY) && belongs_to(in(&p, "a/b"), NOBODY));
 }
 
-/* A link of the user's to what is root's leads nowhere. */
+/* A symbolic link that the user made to root's files is not followed. */
 static void links_of_the_user_are_refused(void)
 {
 	struct place p = place_make(NOBODY, 0755);
@@ -108,7 +108,7 @@ static void links_of_the_user_are_refused(void)
 	CHECK(access(in(&roots, "log"), F_OK) < 0 && access(in(&roots, "more"), F_OK) < 0);
 }
 
-/* Root without the right to all files, as the unit has it. */
+/* Root without CAP_DAC_OVERRIDE, as in the systemd unit. */
 static void run_without_override(int fd)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};

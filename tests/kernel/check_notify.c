@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* daemon/notify, with sd_notify(3) and by hand. */
+/* supervise/notify, with sd_notify(3) and with plain datagrams. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -27,7 +27,7 @@ struct ear {
 	sd_event *loop;
 	struct notify *notify;
 	char path[64];
-	uint32_t pid; /* of who was heard last */
+	uint32_t pid; /* of the last sender */
 	size_t n;
 };
 
@@ -62,7 +62,7 @@ static bool ear_open(struct ear *ear)
 	return ear->loop && notify_new(ear->loop, ear->path, hear, ear, &ear->notify, &err) == 0;
 }
 
-/* One that sends to it. */
+/* Opens a socket that sends to the path. */
 static int speaker(const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -112,7 +112,7 @@ static void ready_lines(void)
 	}
 }
 
-/* --- who says it --- */
+/* ---- The sender ---- */
 
 static char notify_path[64]; /* what children send to */
 
@@ -121,7 +121,7 @@ static void run_sd_notify(int uid)
 	setenv("NOTIFY_SOCKET", notify_path, true);
 	if (setgid((gid_t)uid) < 0 || setuid((uid_t)uid) < 0)
 		_exit(1);
-	/* Ends only when it is heard: from then on the pid may be anybody's. */
+	/* The process lives until the message is read: after that its pid may be another's. */
 	shared->error = sd_notify(0, "STATUS=it listens\nREADY=1") > 0 &&
 	                                sd_notify_barrier(0, BARRIER_US) > 0
 	                        ? 0
@@ -131,7 +131,7 @@ static void run_sd_notify(int uid)
 		pause();
 }
 
-/* By a child, of any user. */
+/* The sender is a child, of any user. */
 static void sender_is_known(void)
 {
 	static const int uids[] = {0, 65534};
@@ -148,7 +148,7 @@ static void sender_is_known(void)
 	}
 }
 
-/* Who waits is let go when we have read it, not before. */
+/* sd_notify_barrier() returns once the message is read, not before. */
 static void barrier_waits_until_read(void)
 {
 	_cleanup_ear_ struct ear ear = ear_new();
@@ -163,7 +163,7 @@ static void barrier_waits_until_read(void)
 	CHECK(shared->error == 0);
 }
 
-/* --- what comes along --- */
+/* ---- Passed descriptors ---- */
 
 static bool send_with_fds(int fd, const char *text, int passed, size_t n)
 {
@@ -200,14 +200,14 @@ static void passed_descriptors_are_closed(void)
 		CHECK(send_with_fds(fd, "FDSTORE=1\nREADY=1", pipe[1], counts[i]));
 		close(pipe[1]);
 		CHECK_LOOP(ear.loop, ear.n == i + 1);
-		/* All of them are closed: the pipe has its end. */
+		/* All of them are closed, since the pipe has no writer any more. */
 		CHECK(read(pipe[0], &(char){0}, 1) == 0);
 		close(pipe[0]);
 		CHECK(socket_bed_count_descriptors() == before);
 	}
 }
 
-/* What does not fit is not guessed at, and what comes along with it is closed, too. */
+/* A message that is too long is ignored, and its descriptors are closed. */
 static void long_message_is_ignored(void)
 {
 	_cleanup_ear_ struct ear ear = ear_new();
@@ -227,7 +227,7 @@ static void long_message_is_ignored(void)
 	CHECK_LOOP(ear.loop, ear.n == 1);
 }
 
-/* --- its place --- */
+/* ---- The path of the socket ---- */
 
 static void socket_path(void)
 {
@@ -240,7 +240,7 @@ static void socket_path(void)
 	CHECK(close(open(first.path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600)) == 0);
 	CHECK(ear_open(&first) && stat(first.path, &st) == 0);
 	CHECK(S_ISSOCK(st.st_mode) && (st.st_mode & 07777) == 0666);
-	/* Of one that was killed. */
+	/* The socket of a supervisor that was killed. */
 	notify_free(TAKE_PTR(first.notify));
 	CHECK(notify_new(first.loop, first.path, hear, &first, &second, &err) == 0);
 	first.notify = second;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* daemon/output: nothing is lost, torn or mixed, and the loop follower_ticks, whatever our standard
- * output is and however slow. Needs root. */
+/* stream/output: no line is lost, torn or mixed, and the event loop does not block, whatever
+ * standard output is and however slow. Needs root. */
 #include <fcntl.h>
 #include <poll.h>
 #include <pty.h>
@@ -41,7 +41,7 @@ static void four_writers(void)
 		CHECK(output_bed_stat(i).st_nlink == 0);
 }
 
-/* A batch of one of them doesn't wait until another has nothing more to say. */
+/* The follower does not wait for the end of one worker's output before it passes on another's. */
 static void writers_take_turns(void)
 {
 	_cleanup_pipe_ int out[2] = {-1, -1};
@@ -83,7 +83,8 @@ static bool open_terminal(int pair[2])
 	return tcsetattr(pair[1], TCSANOW, &raw) == 0;
 }
 
-/* Whatever our standard output is: it takes nothing, the loop turns; it takes all, all comes. */
+/* For each kind of standard output: while it blocks, the loop goes on; when it is read, all lines
+ * come. */
 static void blocked_output(void)
 {
 	for (int kind = 0; kind < 4; kind++) {
@@ -135,7 +136,7 @@ static void output_to_a_file(void)
 	CHECK(line_reader_is_exact(&r) && !line_reader_read_some(&r, 1, 0));
 }
 
-/* 64 KiB and no more are a line; what is longer comes as several. */
+/* A line has at most 64 KiB; a longer one is split. */
 static void long_lines(void)
 {
 	_cleanup_pipe_ int out[2] = {-1, -1};
@@ -190,7 +191,7 @@ static void unfinished_line(void)
 	CHECK(poll(&ready, 1, 0) == 0);
 }
 
-/* What has been passed on takes no memory, however much it was. */
+/* Output that was passed on takes no memory. */
 static void passed_output_takes_no_memory(void)
 {
 	for (int i = 0; i < 2; i++) {
@@ -216,7 +217,7 @@ static void passed_output_takes_no_memory(void)
 	}
 }
 
-/* Nobody reads any more: it goes on, and frees what comes. */
+/* Standard output has no reader any more: the follower goes on, and frees new output. */
 static void reader_is_gone(void)
 {
 	_cleanup_pipe_ int out[2] = {-1, -1};
@@ -236,7 +237,7 @@ static void reader_is_gone(void)
 	CHECK(children_exit_well(pid));
 }
 
-/* Such as by `echo > /dev/stdout` of a worker. */
+/* A worker truncates its file, by `echo > /dev/stdout` for example. */
 static void truncated_file(void)
 {
 	_cleanup_pipe_ int out[2] = {-1, -1};
@@ -270,11 +271,11 @@ static void tail_of_the_output(void)
 	CHECK(output_bed_write(0, "un") && follower_tail_is("a\nb\nun"));
 	for (int i = 0; i < 800; i++)
 		sprintf(lines + strlen(lines), "line %d\n", i);
-	/* Of 4095 bytes the first line may be cut off: it isn't shown then. */
+	/* The first of these 4095 bytes may be in the middle of a line, which is not shown then. */
 	kept = strchr(lines + strlen(lines) - (OUTPUT_TAIL_MAX - 1), '\n') + 1;
 	CHECK(output_bed_write(0, "\n") && output_bed_write(0, lines));
 	CHECK(follower_ticks() &&
-	      follower_tail_is(kept)); /* some passed on, some not: the pipe is full */
+	      follower_tail_is(kept)); /* the pipe is full, so that only a part is passed on */
 	children_kill(pid);
 	pid = children_fork(follower_run, out[1]);
 	CHECK(follower_tail_is(kept));

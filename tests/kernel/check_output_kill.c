@@ -16,10 +16,10 @@
 #include "beds/socket_bed.h"
 #include "check/check.h"
 
-/* daemon/output: who follows is killed, or ends, at any time, and the next one goes on. Needs root.
- */
+/* stream/output: the follower is killed, or exits, at any time, and the next one continues. Needs
+ * root. */
 
-#define LINE_MIN 10 /* a line has more bytes than that */
+#define LINE_MIN 10 /* a line is longer */
 
 static void kill_and_go_on(bool no_attributes)
 {
@@ -44,7 +44,7 @@ static void kill_and_go_on(bool no_attributes)
 	children_start(follower_run, out[1]);
 	CHECK(line_reader_read(&r, OUTPUT_BED_WRITERS * OUTPUT_BED_LINES, sizeof(r.text)));
 	CHECK(r.n == 0 && r.cut == 0);
-	/* At most what was on its way of one of them, each time. */
+	/* After each kill at most one batch of one worker is repeated. */
 	CHECK(r.repeated <= kills * 65536 / LINE_MIN);
 	printf("   %d kills, %d lines of %d came twice\n", kills, r.repeated,
 	       OUTPUT_BED_WRITERS * OUTPUT_BED_LINES);
@@ -60,8 +60,8 @@ static void follower_killed_without_attributes(void)
 	kill_and_go_on(true);
 }
 
-/* Into a file nothing waits, so that it is killed while it writes, or notes, or frees. In a file a
- * line may remain cut: it stands alone, and comes again. */
+/* Writing a file does not block, so that the kill hits the follower while it writes, notes its
+ * position, or frees. A line may be cut in the file; it ends there, and comes again. */
 static void follower_killed_writing_a_file(void)
 {
 	const int kills = 25;
@@ -92,7 +92,8 @@ static void follower_killed_writing_a_file(void)
 	       OUTPUT_BED_WRITERS * 4 * OUTPUT_BED_LINES, r.cut);
 }
 
-/* It waits, killed in that nothing comes twice: how far it came is noted to the line. */
+/* The follower is killed while it waits: no line comes twice, since its position is noted to the
+ * line. */
 static void follower_killed_while_blocked(void)
 {
 	for (int i = 0; i < 2; i++) {
@@ -116,7 +117,8 @@ static void follower_killed_while_blocked(void)
 	}
 }
 
-/* Part of a long line is out when it is killed: that stays alone, the line comes again, whole. */
+/* The follower is killed when a part of a long line is written: that part ends as a line, and the
+ * line comes again, whole. */
 static void follower_killed_in_a_line(void)
 {
 	_cleanup_pipe_ int out[2] = {-1, -1};
@@ -147,8 +149,8 @@ static void follower_killed_in_a_line(void)
 	}
 }
 
-/* A worker has ended, and our standard output is blocked: the loop follower_ticks, the file stays
- * until all of it has gone, and if we are killed before, then the next one passes it on. */
+/* A worker has ended while standard output blocks: the loop goes on, and the file stays until all
+ * of it is passed on. If the follower is killed before that, the next one passes it on. */
 static void worker_ends_while_blocked(void)
 {
 	for (int killed = 0; killed < 2; killed++) {
@@ -177,7 +179,7 @@ static void worker_ends_while_blocked(void)
 	}
 }
 
-/* Only stops following: nothing comes twice, nothing is lost. */
+/* The follower only stops to follow: no line comes twice, none is lost. */
 static void follower_leaves(void)
 {
 	_cleanup_pipe_ int out[2] = {-1, -1};
@@ -200,7 +202,7 @@ static void follower_leaves(void)
 	CHECK(line_reader_is_exact(&r));
 }
 
-/* --- the freezer --- */
+/* ---- The freezer ---- */
 
 static void run_flood(int fd)
 {
@@ -227,7 +229,7 @@ static bool is_frozen(int cgroup)
 	return read(fd, text, sizeof(text) - 1) > 0 && strstr(text, "frozen 1");
 }
 
-/* Reads until the worker runs again: not before half of what it may be behind is left. */
+/* Reads until the worker is thawed, which is when half of OUTPUT_BEHIND_MAX is left. */
 static void read_until_thawed(struct line_reader *r, int cgroup)
 {
 	const int64_t end = deadline_clock_ms() + 3000 * DEADLINE_S;
@@ -258,7 +260,8 @@ static void worker_far_ahead_is_frozen(void)
 	CHECK(size > OUTPUT_BEHIND_MAX && follower_ticks() && output_bed_stat(0).st_size == size);
 	read_until_thawed(&r, worker);
 	CHECK_UNTIL(is_frozen(worker));
-	/* Killed, when it is somewhat behind: it stays so, and is the next one's to end. */
+	/* The follower is killed when it is somewhat behind: the worker stays frozen, and the next
+	 * follower thaws it. */
 	for (int i = 0; i < 256; i++)
 		CHECK(line_reader_read_some(&r, sizeof(r.text), 1000 * DEADLINE_S));
 	children_kill(pid);

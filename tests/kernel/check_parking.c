@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * Parking: with no worker there connections are held, whatever the client does meanwhile, and go to
- * a worker when it comes; each of them, with all that was sent.
- */
+/* supervise/parking: while no worker lives, connections are held, whatever the client does. The
+ * next worker gets each of them, with all that the client has sent. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -51,7 +49,7 @@ static uint64_t open_in(uint16_t account)
 	return conn_count_open(&counted);
 }
 
-/* Nobody sees the supervisor's listeners, and of the connections none is left anywhere. */
+/* No view shows the supervisor's listeners, and no connection is left. */
 static void check_clean(void)
 {
 	_cleanup_observed_ struct observed o = {};
@@ -105,7 +103,7 @@ static void clients_of_all_kinds(void)
 	CHECK_UNTIL(account_open_connections(&run_service, 2, &held) == 0 && held == 0);
 }
 
-/* What was parked counts as the worker's from the moment on in which it is handed over. */
+/* A parked connection counts as the worker's once it is handed over. */
 static void parked_connections_are_counted(void)
 {
 	struct run_worker worker;
@@ -129,7 +127,7 @@ static void parked_connections_are_counted(void)
 	check_clean();
 }
 
-/* Two families, two ports, and workers of another user than we are. */
+/* Two families, two ports, and workers of another user than the supervisor. */
 static void workers_of_another_user(void)
 {
 	struct run_worker worker;
@@ -152,7 +150,7 @@ static void workers_of_another_user(void)
 	check_clean();
 }
 
-/* Somebody who doesn't share the port. */
+/* A program that does not share the port. */
 static void port_taken_by_another_program(void)
 {
 	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(RUN_SERVICE_PORT)};
@@ -202,7 +200,7 @@ static void give_up_resets_clients(void)
 	check_clean();
 }
 
-/* The parking listener takes nothing while somebody lives, also if that one isn't in the ring. */
+/* The parking listener gets nothing while a worker lives, even one that is not in the ring. */
 static void no_parking_while_a_worker_lives(void)
 {
 	struct run_worker workers[2];
@@ -224,8 +222,8 @@ static void no_parking_while_a_worker_lives(void)
 	CHECK_EQ(count(RPD_ROW_PARKING, RPD_OUTCOME_parked), 1);
 }
 
-/* Clients that connect all the time, and want their answers. Each ends when it is told to, or at
- * its first failure; its status tells which. */
+/* Clients that connect without pause and wait for their answers. A client exits on request or at
+ * its first failure; its exit status says why. */
 static atomic_bool *end; /* shared with them */
 
 static void start_clients(pid_t *pids, unsigned int n)
@@ -272,7 +270,7 @@ static bool is_idle(uint16_t account)
 	return account_open_connections(&run_service, account, &held) == 0 && held == 0;
 }
 
-/* One worker that is stopped before the next one is started, again and again, under load: nobody
+/* The only worker is stopped before the next one is started, again and again, under load: no client
  * is refused or reset. */
 static void one_worker_replaced_in_place(void)
 {
@@ -304,7 +302,8 @@ static void one_worker_replaced_in_place(void)
 	check_clean();
 }
 
-/* The supervisor is killed. Without a worker who waits is reset; with one he is served. */
+/* The supervisor is killed. Its parked clients are served if a worker lives, and reset otherwise.
+ */
 static void killed_supervisor(bool lives)
 {
 	struct run_worker worker;
@@ -351,7 +350,8 @@ static void supervisor_killed_with_a_worker(void)
 	killed_supervisor(true);
 }
 
-/* How those are woken whom the kernel doesn't wake: by a connection, to the very worker. */
+/* A worker that the kernel does not wake for a migrated connection is woken by a new one, to that
+ * very worker. */
 static void knock_reaches_its_worker(void)
 {
 	struct run_worker workers[2];

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * kern/probe and kern/checkup against hosts that lack something. Each case runs in a child of its
- * own, which makes itself such a host: it drops capabilities, lets a seccomp filter answer for the
- * kernel, or unmounts file systems in a mount namespace of its own.
- */
+/* kern/probe and kern/checkup on hosts that lack something. Each case runs in a process of its own,
+ * which makes itself such a host: it drops capabilities, lets a seccomp filter answer for the
+ * kernel, or unmounts file systems in a mount namespace of its own. */
 #include <errno.h>
 #include <limits.h>
 #include <sched.h>
@@ -133,7 +131,7 @@ static void doctor_passes_all(void)
 	checks_free(&checks);
 }
 
-/* With bpffs mounted, so that mounting it is none of the privileges that are needed. */
+/* bpffs is mounted, so that no privilege to mount it is needed. */
 static void capabilities(const void *data)
 {
 	const struct host *host = data;
@@ -206,7 +204,7 @@ static void doctor_names_it(const void *data)
 	checks_free(&checks);
 }
 
-/* The same for both file systems that are looked for. */
+/* The same for both file systems. */
 static void mount_is_found(const char *type, const char *usual,
                            int (*probe)(char *ret_path, size_t n))
 {

@@ -5,12 +5,10 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,7 +20,7 @@
 #include "kern/proc.h"
 #include "kern/sockdiag.h"
 
-/* --- what children do --- */
+/* ---- What children do ---- */
 
 static void run_hold(int fd)
 {
@@ -36,7 +34,7 @@ static void *hold_thread(void *unused)
 	return NULL;
 }
 
-/* The process lives as long as the thread does, but has no memory that /proc shows any more. */
+/* The process lives as long as the thread, but /proc no longer shows its memory. */
 static void run_end_but_for_a_thread(int fd)
 {
 	pthread_t thread;
@@ -87,7 +85,7 @@ static void run_epoll(int fd)
 	wait_on(epoll_on(fd));
 }
 
-/* Watches, does other work, and on command watches no more. */
+/* Watches the listener while it does other work, and stops to watch on request. */
 static void run_epoll_until_stop(int fd)
 {
 	const int epfd = epoll_on(fd);
@@ -148,9 +146,9 @@ static void run_nothing(int fd)
 {
 }
 
-/* --- cases --- */
+/* ---- The cases ---- */
 
-/* Whether process @pid has socket @fd of ours open, and how. */
+/* Whether process @pid has our socket @fd open, and how. */
 static bool find_holder(uint32_t pid, int fd, struct holder *ret)
 {
 	const struct listener listener = {.inode = socket_bed_inode(fd)};
@@ -240,7 +238,7 @@ static void inherited_epoll_descriptor(void)
 	const int fd = socket_bed_listen(&e, 1);
 	struct holder parent, child;
 
-	/* The parent waits, its helper has but inherited. */
+	/* The parent waits; its helper only inherited the descriptor. */
 	uint32_t pid = children_start(run_with_helper, fd);
 
 	CHECK_UNTIL(shared->pids[0] && find_holder((uint32_t)shared->pids[0], fd, &child) &&
@@ -248,14 +246,15 @@ static void inherited_epoll_descriptor(void)
 	CHECK(find_holder(pid, fd, &parent) && parent.evidence == EVIDENCE_EPOLL);
 	children_end();
 
-	/* The parent made it, its child waits. */
+	/* The parent made the descriptor; its child waits. */
 	pid = children_start(run_for_child, fd);
 	CHECK_UNTIL(find_holder(pid, fd, &parent) && shared->pids[0] &&
 	            find_holder((uint32_t)shared->pids[0], fd, &child) &&
 	            child.evidence == EVIDENCE_EPOLL && parent.evidence == EVIDENCE_HOLDS);
 }
 
-/* Only those that are asked for, be they holders, or gone, or not. */
+/* Only the named processes are searched, whether they have the listener open, have not, or are
+ * gone. */
 static void only_the_named_processes(void)
 {
 	struct rpd_endpoint e = socket_bed_loopback();
@@ -343,7 +342,7 @@ static void process_is_gone(void)
 	CHECK(proc_enter_netns(pid, &err) == -ESRCH && strstr(err.text, "no process"));
 	CHECK(proc_borrow_fd(pid, 0, 0, &err) == -ESRCH && strstr(err.text, "gone"));
 
-	/* A number that another process has by now. */
+	/* A pid that another process has by now. */
 	CHECK(proc_identity(alive, &start_time, &ppid, comm) == 0);
 	CHECK(proc_open_pid(alive, start_time + 1) == -ESRCH);
 	pidfd = proc_open_pid(alive, start_time);
@@ -385,98 +384,6 @@ static void still_serves(void)
 	CHECK_UNTIL(!proc_still_serves(&w, inode));
 }
 
-static void borrowed_descriptor(void)
-{
-	struct rpd_endpoint e = socket_bed_loopback();
-	const int fd = socket_bed_listen(&e, 1);
-	const uint32_t pid = children_start(run_hold, fd);
-	_cleanup_close_ int dup_fd = -1;
-	_cleanup_close_ int any_fd = -1;
-	uint64_t cookie, dup_cookie;
-	struct error err;
-	char name[16];
-
-	dup_fd = proc_borrow_fd(pid, fd, socket_bed_inode(fd), &err);
-	CHECK(dup_fd >= 0 && fcntl(dup_fd, F_GETFD) == FD_CLOEXEC);
-	CHECK(sockdiag_cookie_of(fd, &cookie) == 0 && sockdiag_cookie_of(dup_fd, &dup_cookie) == 0);
-	CHECK(cookie == dup_cookie);
-	any_fd = proc_borrow_fd(pid, fd, 0, &err);
-	CHECK(any_fd >= 0);
-
-	snprintf(name, sizeof(name), "%u", pid);
-	CHECK(proc_borrow_fd(pid, fd, socket_bed_inode(fd) + 1, &err) == -EBADF &&
-	      strstr(err.text, name));
-	CHECK(proc_borrow_fd(pid, 9999, 0, &err) == -EBADF && strstr(err.text, "9999"));
-}
-
-/* Somebody who may not trace root's processes. */
-static void run_borrow_without_right(int fd)
-{
-	struct error err;
-
-	if (setuid(65534) < 0)
-		return;
-	shared->error = proc_borrow_fd((uint32_t)shared->pids[0], fd, 0, &err);
-	memcpy(shared->text, err.text, sizeof(err.text));
-}
-
-static void borrow_without_capability(void)
-{
-	struct rpd_endpoint e = socket_bed_loopback();
-	const int fd = socket_bed_listen(&e, 1);
-	char name[16];
-
-	shared->pids[0] = (pid_t)children_start(run_hold, fd);
-	snprintf(name, sizeof(name), "%d", shared->pids[0]);
-	children_start(run_borrow_without_right, fd);
-	CHECK_UNTIL(shared->text[0]);
-	CHECK(shared->error == -EPERM);
-	CHECK(strstr(shared->text, "CAP_SYS_PTRACE") && strstr(shared->text, name));
-}
-
-/* Listens in a network namespace of its own. */
-static void run_elsewhere(int fd)
-{
-	struct rpd_endpoint e = {.family = AF_INET};
-
-	if (unshare(CLONE_NEWNET) < 0)
-		return;
-	shared->fd = socket_bed_listen(&e, 1);
-	run_hold(fd);
-}
-
-static void other_network_namespace(void)
-{
-	_cleanup_close_ int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	struct rpd_endpoint e = socket_bed_loopback();
-	const int fd = socket_bed_listen(&e, 1);
-	_cleanup_free_ struct listener *rows = NULL;
-	_cleanup_close_ int dup_fd = -1;
-	uint64_t here, there;
-	uint32_t pid, found;
-	struct error err;
-	char path[64];
-	struct stat st;
-	size_t n = 0;
-
-	pid = children_start(run_elsewhere, -1);
-	CHECK_UNTIL(shared->fd > 0);
-	snprintf(path, sizeof(path), "/proc/%u/ns/net", pid);
-	CHECK(stat(path, &st) == 0);
-	CHECK(proc_find_netns(st.st_ino, &found) == 0 && found == pid);
-	CHECK(proc_find_netns(1, &found) == -ENOENT);
-
-	dup_fd = proc_borrow_fd(pid, shared->fd, 0, &err);
-	CHECK(dup_fd >= 0);
-	CHECK(sockdiag_netns_cookie(fd, &here) == 0);
-	CHECK(sockdiag_netns_cookie(dup_fd, &there) == 0 && here != there);
-
-	CHECK(proc_enter_netns(pid, &err) == 0);
-	n = sockdiag_listeners(0, &rows, &n, &err) == 0 ? n : 0;
-	CHECK(setns(home, CLONE_NEWNET) == 0);
-	CHECK(n == 1 && rows[0].inode == socket_bed_inode(dup_fd));
-}
-
 static void process_is_ending(void)
 {
 	const uint32_t living = children_start(run_hold, -1);
@@ -499,9 +406,6 @@ int main(int argc, char **argv)
 	        CHECK_CASE(processes_vanish_meanwhile),
 	        CHECK_CASE(process_is_gone),
 	        CHECK_CASE(still_serves),
-	        CHECK_CASE(borrowed_descriptor),
-	        CHECK_CASE(borrow_without_capability),
-	        CHECK_CASE(other_network_namespace),
 	        CHECK_CASE(process_is_ending),
 	};
 

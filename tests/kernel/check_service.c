@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * A service that is run, and who is in its slots: made before there is anybody, endpoints one by
- * one, workers put in, replaced, taken out and put back, and a supervisor whom nobody may interfere
- * with.
- */
+/* A service of `run` and the workers in its slots: it is made without workers, endpoints are added
+ * one by one, and workers are admitted, replaced, removed and restored. While its supervisor lives,
+ * no other command changes that. */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -42,7 +40,7 @@ static uint64_t slot_cookie(unsigned int e, unsigned int slot)
 	return steer_cookie(&run_service.steer, e, slot);
 }
 
-/* What the commands show of a service; the caller frees both. */
+/* What `status` shows of the service; the caller frees both. */
 static struct json_object *show(char **ret_text)
 {
 	_cleanup_observed_ struct observed o = {};
@@ -124,7 +122,7 @@ static void states_of_a_slot(void)
 		json_object_put(view);
 		free(text);
 	}
-	/* Who comes in doesn't change it, nor who goes. */
+	/* A worker that is admitted does not change the run state, nor does one that ends. */
 	CHECK_EQ(steer_worker_set_run(&run_service.steer, 1, RPD_RUN_UP, 17), 0);
 	run_worker_admit(1, &worker);
 	CHECK_EQ(steer_worker_get(&run_service.steer, 1, &row), 0);
@@ -147,7 +145,7 @@ static void states_of_a_slot(void)
 	}
 }
 
-/* A pin that an endpoint will have, as one that was killed while it was added has left it. */
+/* Leaves a pin of an endpoint, as a supervisor does that is killed while it adds the endpoint. */
 static void leave_pin(const char *name)
 {
 	char path[PATH_MAX];
@@ -184,7 +182,7 @@ static void half_made_endpoint(void)
 		CHECK_EQ(run_client_visit(n), worker.pid);
 }
 
-/* Added while others are served, and it changes nothing for them. */
+/* A new endpoint changes nothing for the others while they are served. */
 static void endpoint_added_later(void)
 {
 	struct run_worker first, second;
@@ -226,8 +224,8 @@ static unsigned int count_retired(void)
 	return n;
 }
 
-/* Another one, with less endpoints, in place of a live one; and back, as a reload that failed does.
- * Each has its own account, and who comes back his old one. */
+/* A worker with fewer endpoints replaces a live one, which is then restored, as by a reload that
+ * fails. Each has its own account, and the restored worker has its old one. */
 static void worker_replaced_and_restored(void)
 {
 	struct run_worker old, next;
@@ -267,8 +265,8 @@ static void worker_replaced_and_restored(void)
 	CHECK_EQ(count_retired(), 0);
 }
 
-/* What a supervisor that was killed between the new row and the old one's last listener has left:
- * the next look takes that out. */
+/* The supervisor was killed after it wrote the new worker's row and before it removed the old
+ * worker's last listener: observe() removes it. */
 static void killed_between_row_and_listener(void)
 {
 	_cleanup_observed_ struct observed o = {};
@@ -299,22 +297,22 @@ static void refused_newcomer_changes_nothing(void)
 	run_service_add(AF_INET, false, RUN_SERVICE_PORT + 1, 0);
 	run_worker_admit(0, &workers[0]);
 	run_worker_start(3, &workers[1]);
-	/* Its second listener is somewhere else. */
+	/* Its second listener is of another process. */
 	workers[1].newcomer.listeners[1] = &workers[0].listeners[1];
 	CHECK(slot_replace_worker(&run_service, 0, &workers[1].newcomer, "v9", "test", &err) < 0);
 	for (unsigned int e = 0; e < 2; e++) {
 		CHECK_EQ(slot_cookie(e, 0), workers[0].listeners[e].cookie);
 		CHECK_EQ(run_client_visit(e), workers[0].pid);
 	}
-	/* One that is in a slot already. */
+	/* A worker that is in a slot already. */
 	CHECK_EQ(slot_replace_worker(&run_service, 1, &workers[0].newcomer, NULL, "test", &err),
 	         -EBUSY);
 	CHECK_EQ(slot_cookie(0, 1), 0);
 	CHECK_EQ(run_client_visit(0), workers[0].pid);
 }
 
-/* It can be put in place, but what follows fails: here the other worker's listener can't be noted,
- * as there is no room for it. */
+/* The newcomer is put in place, but the next step fails: the map has no room for the other worker's
+ * listener. */
 static void newcomer_refused_late(void)
 {
 	const struct rpd_member member = {.slot = 3};
@@ -360,8 +358,7 @@ static void tell_nobody(const char *why)
 {
 }
 
-/* Nobody else changes who is in the slots, or takes the service away, while its supervisor lives.
- */
+/* No other command changes the workers or removes the service while its supervisor lives. */
 static void supervised_service_is_left_alone(void)
 {
 	const struct swap_request request = {.slot = 0, .pid = 1};
@@ -408,7 +405,7 @@ static void supervised_service_is_left_alone(void)
 	CHECK_EQ(service_open(&run_service, RUN_SERVICE_NAME, &err), -ENOENT);
 }
 
-/* With nobody in it and its supervisor gone it makes room for another one of its name. */
+/* A service without workers whose supervisor is gone makes room for another of its name. */
 static void abandoned_service_makes_room(void)
 {
 	struct run_worker worker;

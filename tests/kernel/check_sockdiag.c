@@ -30,7 +30,7 @@ static const struct listener *find_listener(const struct listener *rows, size_t 
 	return NULL;
 }
 
-/* How many wait at a listener of ours. */
+/* Connections in the queue of our listener. */
 static uint32_t queue_of(uint16_t port, int fd)
 {
 	_cleanup_free_ struct listener *rows = NULL;
@@ -46,8 +46,8 @@ static uint32_t queue_of(uint16_t port, int fd)
 
 static void fields_of_a_listener(void)
 {
-	/* Overlapping addresses have to have one uid; a socket that is bound to an IPv6 address
-	 * is v6only, whatever it asked for. */
+	/* Overlapping addresses must have one uid. A socket that is bound to an IPv6 address is
+	 * v6only, whatever was set. */
 	struct rpd_endpoint endpoints[] = {
 	        {.family = AF_INET, .uid = 1234},
 	        {.family = AF_INET, .uid = 1234, .addr = {127, 0, 0, 1}},
@@ -69,7 +69,7 @@ static void fields_of_a_listener(void)
 	for (int i = 0; i < 3; i++)
 		CHECK(socket_bed_connect(&(struct rpd_endpoint){.port = endpoints[0].port,
 		                                                .addr = {127, 0, 0, 1}}) >= 0);
-	/* The kernel may handle the last ACK a moment after the client has its connection. */
+	/* The kernel may process the last ACK a moment after connect() has returned. */
 	for (size_t i = 0; i < ARRAY_SIZE(endpoints); i++)
 		if (endpoints[i].addr[0] == 127)
 			CHECK_UNTIL(queue_of(endpoints[0].port, fds[i]) == 3);
@@ -119,7 +119,7 @@ static void no_listener(void)
 	n = 9;
 	CHECK(proc_holders(&gone, 1, &holders, &n, &err) == 0 && n == 0 && !holders);
 
-	/* Our own process has it open, and does not count. */
+	/* This process has the listener open, and is not counted. */
 	CHECK(socket_bed_listen(&e, 1) >= 0);
 	CHECK(sockdiag_listeners(e.port, &rows, &n, &err) == 0 && n == 1);
 	CHECK(proc_holders(rows, n, &holders, &n, &err) == 0 && n == 0);
@@ -145,7 +145,7 @@ static void thousand_listeners(void)
 		CHECK(find_listener(rows, n, socket_bed_fds[i]));
 }
 
-/* A process that keeps starting and stopping to listen, in the middle of the others. */
+/* A process that opens and closes listeners of the same group without pause. */
 static void run_come_and_go(int fd)
 {
 	struct rpd_endpoint e = {.family = AF_INET};
@@ -158,7 +158,7 @@ static void run_come_and_go(int fd)
 	for (size_t i = 0;; i++) {
 		if (i >= ARRAY_SIZE(guest))
 			close(guest[i % ARRAY_SIZE(guest)]);
-		socket_bed_n = 0; /* we close them ourselves */
+		socket_bed_n = 0; /* the listeners are closed here */
 		guest[i % ARRAY_SIZE(guest)] = socket_bed_listen(&e, 1);
 		shared->fd = (int)i;
 	}
@@ -187,7 +187,7 @@ static void listeners_come_and_go(void)
 static void malformed_messages(void)
 {
 	static const struct {
-		size_t at; /* what is wrong: this byte */
+		size_t at; /* the byte that is wrong */
 		uint8_t value;
 	} wrong[] = {
 	        {offsetof(struct nlmsghdr, nlmsg_type), 0},
@@ -226,7 +226,7 @@ static void malformed_messages(void)
 	memcpy(&cgroup, good.cgroup, sizeof(cgroup));
 	CHECK(l.cgroup == cgroup);
 
-	/* Half an id is none. */
+	/* Half a cgroup id is ignored. */
 	good.cgroup_attr.nla_len -= 4;
 	CHECK(sockdiag_decode(&good.header, &l) == 0 && l.cgroup == 0);
 

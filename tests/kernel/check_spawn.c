@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* kern/spawn, which starts this program anew: what it is born with it then tells. Needs root. */
+/* kern/spawn: it starts this program again, which prints what it has inherited. Needs root. */
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -29,11 +29,11 @@
 
 #define SELF "/proc/self/exe"
 
-/* --- what is started --- */
+/* ---- The process that is started ---- */
 
 extern char **environ;
 
-/* A line that says who and what we are; then waits for its end. */
+/* Prints a line on the state of this process, and waits to be killed. */
 static int tell(int fd)
 {
 	const char *listen_pid = getenv("LISTEN_PID");
@@ -46,7 +46,7 @@ static int tell(int fd)
 	sigprocmask(SIG_SETMASK, NULL, &mask);
 	for (int signal = 1; signal < NSIG; signal++) {
 		blocked += sigismember(&mask, signal) == 1;
-		/* The sanitizers of a development build handle faults from the start. */
+		/* The sanitizers of a development build install handlers for faults. */
 		if (signal != SIGSEGV && signal != SIGBUS && signal != SIGFPE &&
 		    sigaction(signal, NULL, &action) == 0)
 			handled += action.sa_handler != SIG_DFL;
@@ -72,9 +72,9 @@ static int tell(int fd)
 		pause();
 }
 
-/* --- cases --- */
+/* ---- The cases ---- */
 
-/* A child that is gone at the end of the case. */
+/* A child that is killed at the end of its scope. */
 struct child {
 	int pid, pidfd;
 };
@@ -90,7 +90,7 @@ static void child_end(struct child *child)
 
 #define _cleanup_child_ _cleanup_(child_end)
 
-/* Starts a copy that tells its line on a pipe, and reads that. */
+/* Starts a process that prints its line to a pipe, and reads the line. */
 static struct child start_telling(struct spawn_request request, char line[8192], struct error *err)
 {
 	static char *const argv[] = {SELF, "tell", NULL};
@@ -149,8 +149,8 @@ static void state_of_a_new_process(void)
 	CHECK(poll(&end, 1, DEADLINE_S * 1000) == 1);
 }
 
-/* Its descriptors, once it has come to main(), are just those of @expected, by inode: 0 = anything.
- */
+/* Whether the process, once it has reached main(), has exactly these descriptors. @expected:
+ * inodes, 0 = any. */
 static bool descriptors_are(int pid, const ino_t *expected, size_t n)
 {
 	char path[64];
@@ -176,8 +176,8 @@ static bool descriptors_are(int pid, const ino_t *expected, size_t n)
 	return found == n;
 }
 
-/* Targets that are each other's numbers, one that is its own already, a source that is used twice,
- * and others of ours in between, not all of them close-on-exec. */
+/* Targets that are each other's sources, one that is its own source, a source for two targets, and
+ * other descriptors in between, some of them without close-on-exec. */
 static void passed_descriptors(void)
 {
 	enum { N = 6 };
@@ -196,7 +196,7 @@ static void passed_descriptors(void)
 		        socket(AF_INET, SOCK_STREAM | (i % 2 ? SOCK_CLOEXEC : 0), 0));
 		CHECK(own[i] >= 3);
 	}
-	/* We may have any numbers: put ours at 3 .. 8, in the order 4, 3, 5 ... */
+	/* Moves our descriptors to 3 .. 8, in the order 4, 3, 5 ... */
 	for (int i = 0; i < N; i++)
 		own[i] = socket_bed_keep(fcntl(own[i], F_DUPFD, 100));
 	for (int i = 0; i < N; i++) {
@@ -288,7 +288,7 @@ static void user_and_group(void)
 	}
 }
 
-/* As a unit with User= and AmbientCapabilities= has it. */
+/* As in a unit with User= and AmbientCapabilities=. */
 static bool become_ambient(uid_t uid, const int *capabilities, size_t n)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -304,7 +304,7 @@ static bool become_ambient(uid_t uid, const int *capabilities, size_t n)
 	return ok;
 }
 
-/* Who starts one as itself, and one as another. */
+/* An unprivileged supervisor that starts one process as its own user, and one as another. */
 static void start_as_unprivileged(int unused)
 {
 	static const int capabilities[] = {CAP_SETUID, CAP_SETGID, CAP_KILL};
@@ -326,7 +326,7 @@ static void start_as_unprivileged(int unused)
 	}
 }
 
-/* Capabilities that are ours for good are not those of another user. */
+/* Ambient capabilities of the supervisor are not passed on to a process of another user. */
 static void ambient_capabilities(void)
 {
 	const char *other;
@@ -416,7 +416,7 @@ static void failures(void)
 		CHECK(err.status == (kinds[i].code == -EINVAL && kinds[i].request.n_fds == 0
 		                             ? EXIT_USAGE
 		                             : EXIT_REFUSED));
-		/* What can be told before is told in the same words. */
+		/* An error that spawn_find() can find has the same text. */
 		if (strcmp(kinds[i].name, SELF) != 0) {
 			struct error before_it = {0};
 
@@ -430,7 +430,7 @@ static void failures(void)
 	CHECK(socket_bed_count_descriptors() == before);
 }
 
-/* A script whose interpreter isn't there, and one that names none. */
+/* A script with a missing interpreter, and one that names none. */
 static void scripts_without_interpreter(void)
 {
 	static const struct {

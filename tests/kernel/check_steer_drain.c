@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * What is promised of a switch: once it has returned, not one more SYN goes to a worker that it
- * took out, and no connection fails meanwhile. All under load from four threads.
- */
+/* Changes of the ring under load from four threads: once the change has returned, a worker that it
+ * removed gets no further SYN; and no connection fails. */
 #include "base/cleanup.h"
 #include "kern/grace.h"
 #include "steering/bed.h"
@@ -13,13 +11,13 @@
 
 #define WORKERS 8
 
-/* Nothing that began after @mark went to the listener. */
+/* Whether no connection that began after @mark went to the listener. */
 static bool is_left_alone(const struct bed *bed, unsigned int listener, unsigned int mark)
 {
 	return bed->listeners[listener].newest < mark;
 }
 
-/* Drains @slot; what it has had by the return is all that it gets, whatever comes. */
+/* Drains @slot. Its counter must not move after that. */
 static void drain(struct bed *bed, unsigned int slot)
 {
 	unsigned int mark;
@@ -42,7 +40,7 @@ static void resume(struct bed *bed, unsigned int slot)
 	CHECK(counters_row(bed, slot, RPD_OUTCOME_steered) > before);
 }
 
-/* On a slow machine packets are sent again, and some come when their connection is over. */
+/* On a slow machine packets are sent again, and may arrive after the end of their connection. */
 static uint64_t late(const struct bed *bed)
 {
 	return deadline_factor() > 1 ? counters_total(bed, RPD_OUTCOME_stray) : 0;
@@ -64,7 +62,7 @@ static void drain_and_resume_under_load(void)
 	CHECK_EQ(counters_sum(bed), done + late(bed));
 }
 
-/* From one worker to the next, so that always only one is in the ring. */
+/* The only worker in the ring changes again and again. */
 static void one_worker_active_at_a_time(void)
 {
 	struct bed *bed = bed_new();
@@ -81,7 +79,7 @@ static void one_worker_active_at_a_time(void)
 	CHECK_EQ(counters_total(bed, RPD_OUTCOME_slot_gone), 0);
 }
 
-/* The plan of a reload: drain, let the queue empty, stop. */
+/* As in a reload: drain, wait until the queue is empty, stop. */
 static void drain_then_close_listener(void)
 {
 	struct bed *bed = bed_new();
@@ -100,7 +98,7 @@ static void drain_then_close_listener(void)
 	CHECK_EQ(counters_total(bed, RPD_OUTCOME_steered), done);
 }
 
-/* Another listener takes over a slot in one step. */
+/* A new listener replaces that of a slot in one step. */
 static void listener_swapped_under_load(void)
 {
 	struct bed *bed = bed_new();
@@ -122,7 +120,7 @@ static void listener_swapped_under_load(void)
 	CHECK_EQ(counters_sum(bed), done + late(bed));
 }
 
-/* What was queued at a listener that was swapped out is still its to accept. */
+/* Connections in the queue of a listener that was replaced stay there. */
 static void swapped_listener_keeps_its_queue(void)
 {
 	struct bed *bed = bed_new();
@@ -144,7 +142,7 @@ static void swapped_listener_keeps_its_queue(void)
 		client_reset(clients[i]);
 }
 
-/* The program itself is replaced while connections come. */
+/* The program itself is replaced under load. */
 static void program_attached_again_under_load(void)
 {
 	struct bed *bed = bed_new();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Round robin is exact: whoever connects, from wherever, over whichever family. */
+/* Round robin is exact, for all clients, addresses and families. */
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
@@ -13,7 +13,7 @@
 
 #define WORKERS 8
 
-/* Each of the workers in slots 0 .. @n - 1, over all endpoints, has had as many as @each says. */
+/* Each of the workers in slots 0 .. @n - 1 got @each connections, over all endpoints. */
 static void expect_taken(const struct bed *bed, unsigned int n, unsigned int each)
 {
 	for (unsigned int slot = 0; slot < n; slot++) {
@@ -42,7 +42,7 @@ static void held_connections(void)
 	}
 }
 
-/* Stronger than that any m connections in a row differ by at most one: the order never changes. */
+/* The order of the workers never changes, which is stronger than equal numbers. */
 static void order_never_changes(void)
 {
 	struct bed *bed = bed_new();
@@ -78,7 +78,7 @@ static void ipv6(void)
 	expect_taken(bed, WORKERS, 200);
 }
 
-/* Two endpoints, of the same workers: listeners 0 to 7 are IPv4's, 8 to 15 IPv6's. */
+/* Two endpoints with the same workers: listeners 0 to 7 are IPv4, 8 to 15 IPv6. */
 static void make_both(struct bed *bed)
 {
 	bed_endpoint(bed, AF_INET, false);
@@ -130,7 +130,7 @@ static void dual_stack(void)
 	expect_taken(bed, WORKERS, 200);
 }
 
-/* SYNs with ECN bits are SYNs. */
+/* A SYN may have ECN bits. */
 static void syn_with_ecn_bits(void)
 {
 	struct bed *bed = bed_new();
@@ -142,7 +142,7 @@ static void syn_with_ecn_bits(void)
 	expect_taken(bed, WORKERS, 10);
 }
 
-/* The program covers the group, whoever was there when it was attached. */
+/* The program also covers listeners that join the group after it was attached. */
 static void worker_added_later(void)
 {
 	struct bed *bed = bed_new();
@@ -184,8 +184,8 @@ static void weights(void)
 	CHECK_EQ(server_taken(bed, 3), 0);
 }
 
-/* Slot 0 is the canary of @n workers: of 3,000 connections it has exactly @permille, and is never
- * more than @gap away. */
+/* Slot 0 is the canary of @n workers: it gets exactly @permille of 3,000 connections, and one of
+ * any @gap in a row. */
 static void canary(struct bed *bed, unsigned int n, unsigned int permille, unsigned int gap)
 {
 	const struct slots slots = {.n = 1, .at = {0}};
@@ -230,7 +230,7 @@ static void canary_third(void)
 	canary(bed_new(), 4, 333, 4);
 }
 
-/* All the slots that there can be, on all CPUs. */
+/* The largest number of slots, on all CPUs. */
 static void thousand_workers(void)
 {
 	struct bed *bed = bed_new();

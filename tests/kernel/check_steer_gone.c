@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * Workers that are gone while the ring still names them, up to the point where nobody is left.
- * A socket that was not admitted gets nothing as long as somebody is.
- */
+/* Workers that are gone while the ring still has their slots, up to the last one. A foreign
+ * listener gets nothing while a worker lives. */
 #include <errno.h>
 #include <sys/socket.h>
 
@@ -15,14 +13,14 @@
 
 #define WORKERS 8
 
-/* @n connections from one client and from four threads, all served. */
+/* @n connections, half of them one by one and half from four threads, all served. */
 static void connect_all(struct bed *bed, unsigned int n)
 {
 	client_visit(bed, n / 2);
 	load_run(bed, LOAD_V4(n / 8));
 }
 
-/* New connections that were given to somebody. */
+/* New connections that the slot got. */
 static uint64_t given(const struct bed *bed, unsigned int slot)
 {
 	return counters_row(bed, slot, RPD_OUTCOME_steered) +
@@ -44,7 +42,7 @@ static void one_worker_dead(void)
 	CHECK_EQ(counters_sum(bed), 7000);
 }
 
-/* A run of dead slots is not a present for the one behind it. */
+/* The slot after several dead ones gets no larger share. */
 static void four_neighbours_dead(void)
 {
 	struct bed *bed = bed_new();
@@ -77,7 +75,7 @@ static void all_dead_but_one(void)
 	         800);
 }
 
-/* Too many holes for the few tries in the ring: the scan finds the one. */
+/* The few attempts in the ring find no live worker; the scan finds the one. */
 static void one_alive_of_thousand(void)
 {
 	struct bed *bed = bed_new();
@@ -106,7 +104,7 @@ static void one_alive_of_thousand_sticky(void)
 	CHECK_EQ(server_taken(bed, 700), 400);
 }
 
-/* A worker that drains is better than none. */
+/* A draining worker serves when no other lives. */
 static void drained_worker_is_better_than_none(void)
 {
 	struct bed *bed = bed_new();
@@ -141,7 +139,7 @@ static void foreign_listener_gets_nothing(void)
 	CHECK_EQ(server_taken(bed, foreign), 0);
 }
 
-/* Nobody is left but a foreign, which is returned. */
+/* Leaves a foreign listener alone in the group. Returns it. */
 static unsigned int leave_stranger(struct bed *bed)
 {
 	unsigned int foreign;
@@ -178,7 +176,7 @@ static void strict_refuses(void)
 	CHECK_EQ(counters_sum(bed), 20);
 }
 
-/* A foreign in the parking slot, which is returned. */
+/* Opens a listener in the parking slot. Returns it. */
 static unsigned int park(struct bed *bed)
 {
 	const unsigned int parking = bed_listen(bed, 0);
@@ -187,7 +185,8 @@ static unsigned int park(struct bed *bed)
 	return parking;
 }
 
-/* Connections wait while nobody is left, whatever RPD_STRICT says, and the next worker has them. */
+/* Connections wait while no worker lives, with RPD_STRICT or without, and the next worker gets
+ * them. */
 static void parking_holds(struct bed *bed, uint32_t flags)
 {
 	unsigned int foreign, parking, next;
@@ -239,7 +238,8 @@ static void parking_is_last_resort(void)
 	CHECK_EQ(counters_total(bed, RPD_OUTCOME_parked), 0);
 }
 
-/* The user has drained everybody by force: nobody gets anything, parking and strangers included. */
+/* All workers were drained by force: no listener gets a connection, neither that of the parking
+ * slot nor a foreign one. */
 static void all_drained_refuses(void)
 {
 	struct bed *bed = bed_new();
@@ -259,7 +259,7 @@ static void all_drained_refuses(void)
 	CHECK_EQ(server_taken(bed, 6), 10);
 }
 
-/* Before the first schedule, as a service is while it is being made. */
+/* Before the first schedule, as in a service that is being made. */
 static void no_schedule_yet(void)
 {
 	struct bed *bed = bed_new();

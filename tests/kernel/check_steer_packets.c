@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * The program runs for every packet without a connection, not for SYNs alone: which packets move
- * the cursor, what is counted of them, and that each run is counted once.
- */
+/* The program runs for every packet without a connection, not only for SYNs. Only SYNs move the
+ * cursor, and each run is counted once, by the kind of the packet. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -21,7 +19,7 @@
 
 #define WORKERS 8
 
-/* Packets that find no connection. A listener sends resets for some; nobody answers those. */
+/* Packets without a connection. A listener answers some with resets, which go to no socket. */
 static const struct {
 	uint8_t flags;
 	uint16_t n_data;
@@ -35,7 +33,7 @@ static const struct {
         {RAW_PSH, 10, RPD_OUTCOME_stray},
 };
 
-/* Sends one of each from a port that nobody has. */
+/* Sends one of each from an unused port. */
 static void send_strays(const struct bed *bed, int family, unsigned int seed)
 {
 	struct raw_packet packet = {.to = client_target(bed, 0, family), .seq = seed, .ack = ~seed};
@@ -115,9 +113,9 @@ static void *flood_thread(void *arg)
 	return NULL;
 }
 
-/* The cursor is one for all CPUs: when SYNs come on all of them at once, and as fast as can be
- * (the listeners' queues are full, so that nothing more is done for them), no turn is taken twice,
- * and none is left out. */
+/* All CPUs share one cursor. When SYNs come on all CPUs at once and as fast as possible (the queues
+ * are full, so that nothing more is done for a SYN), no turn is taken twice, and none is left out.
+ */
 static void syn_flood(void)
 {
 	struct bed *bed = bed_new();
@@ -146,7 +144,8 @@ static void syn_flood(void)
 		client_reset(clients[i]);
 }
 
-/* SYN and ACK of a handshake are two runs then, and the ACK may land on another listener. */
+/* With SYN cookies, SYN and ACK of a handshake are two runs, and the ACK may go to another
+ * listener. */
 static void syn_cookies(void)
 {
 	struct bed *bed = bed_new();
@@ -178,8 +177,7 @@ static void syn_cookies_v6(void)
 		CHECK_EQ(server_taken(bed, i), 200);
 }
 
-/* Without a request socket nothing of a handshake is left behind at the worker that has the SYN:
- * it may be drained between the two packets. */
+/* With SYN cookies the worker that got the SYN keeps no state: it may be drained before the ACK. */
 static void syn_cookies_while_draining(void)
 {
 	struct bed *bed = bed_new();
@@ -204,8 +202,7 @@ static int tcp_state(int fd)
 	return info.tcpi_state;
 }
 
-/* A client that comes back from the same port while the server still remembers its last
- * connection. */
+/* A client that connects again from the same port while its last connection is in TIME_WAIT. */
 static void client_port_in_time_wait(void)
 {
 	struct bed *bed = bed_new();
@@ -233,7 +230,7 @@ static void client_port_in_time_wait(void)
 	CHECK_EQ(bed->steer.control->cursor, 2 * WORKERS);
 }
 
-/* Whatever happens, the counters add up to the runs that the kernel has counted. */
+/* The counters add up to the runs that the kernel has counted. */
 static void every_run_is_counted(void)
 {
 	struct bed *bed = bed_new();

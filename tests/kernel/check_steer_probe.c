@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * Probes: a connection that comes from where the controller said goes to the listener that it
- * named, of a worker in a slot or of one that isn't in any yet; and to no other, whatever happens
- * to that one.
- */
+/* Probes: a connection from a registered address goes to the listener that was registered for it,
+ * of a worker in a slot or of a new one, and never to another, even if that listener closes. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -34,7 +31,7 @@ static struct rpd_probe source_of(const union socket_address *a)
 	return source;
 }
 
-/* A port that nobody else has: below those that the kernel chooses. */
+/* An unused port, below those that the kernel chooses. */
 static in_port_t new_port(void)
 {
 	static uint16_t last = 20000;
@@ -50,7 +47,8 @@ static union socket_address client_address(void)
 	return a;
 }
 
-/* A connection from there to endpoint 0 over IPv4, registered for @index; or a negative errno. */
+/* Registers an address for @index, and connects from it to endpoint 0 over IPv4. Returns the
+ * descriptor or a negative errno. */
 static int probe(struct bed *bed, unsigned int index)
 {
 	const union socket_address from = client_address();
@@ -64,7 +62,7 @@ static int probe(struct bed *bed, unsigned int index)
 	return fd;
 }
 
-/* Must succeed, and come to @listener. */
+/* The probe succeeds, and reaches @listener. */
 static void probe_reaches(struct bed *bed, unsigned int index, unsigned int listener)
 {
 	const unsigned int before = server_taken(bed, listener);
@@ -92,7 +90,7 @@ static void probe_of_a_slot(void)
 		CHECK_EQ(counters_row(bed, i, RPD_OUTCOME_steered), 2);
 }
 
-/* Others' shares stay exact while there are probes. */
+/* The shares of other connections stay exact while probes run. */
 static void probe_beside_clients(void)
 {
 	struct bed *bed = bed_new();
@@ -111,7 +109,7 @@ static void probe_beside_clients(void)
 	for (unsigned int i = 0; i < WORKERS; i++)
 		CHECK_EQ(server_taken(bed, i), 5);
 	CHECK_EQ(counters_row(bed, RPD_ROW_NONE, RPD_OUTCOME_probed), 5);
-	/* The same address from another port, and the same port of another address. */
+	/* Not registered: the address with another port, the port with another address. */
 	from.in.sin_port = 0;
 	CHECK(client_visit_from(bed, 0, AF_INET, &from) != newcomer);
 	from = socket_address_v4(SOURCE + 1);
@@ -119,7 +117,7 @@ static void probe_beside_clients(void)
 	CHECK(client_visit_from(bed, 0, AF_INET, &from) != newcomer);
 }
 
-/* A worker that is not admitted yet; then it is, and the probes of its slot reach it. */
+/* A worker that is not admitted yet. Once it is, probes of its slot reach it. */
 static void probe_of_a_new_worker(void)
 {
 	struct bed *bed = bed_new();
@@ -139,7 +137,7 @@ static void probe_of_a_new_worker(void)
 	probe_reaches(bed, 1, newcomer);
 }
 
-/* Nobody in the ring, nobody in any slot: a probe needs neither. */
+/* A probe needs neither a ring nor a worker in a slot. */
 static void probe_without_a_ring(void)
 {
 	struct bed *bed = bed_new();
@@ -153,7 +151,7 @@ static void probe_without_a_ring(void)
 	probe_reaches(bed, RPD_SLOT_PROBE + 7, newcomer);
 }
 
-/* A listener that is gone fails its probes. No other worker answers in its place. */
+/* Probes of a closed listener fail. No other worker answers them. */
 static void probe_of_a_closed_listener(void)
 {
 	struct bed *bed = bed_new();
@@ -166,7 +164,7 @@ static void probe_of_a_closed_listener(void)
 	probe_reaches(bed, 3, 3);
 }
 
-/* What is in the queue of a listener that closes goes to others; but not a probe. */
+/* A probe in the queue of a listener that closes does not migrate. */
 static void not_migrated(struct bed *bed, int family, const union socket_address *from)
 {
 	const struct rpd_probe source = source_of(from);
@@ -212,7 +210,8 @@ static void probe_is_not_migrated_v6(void)
 	not_migrated(bed, AF_INET6, &v4);
 }
 
-/* To a listener of both families from each; and the SYN-cookie's ACK goes where its SYN went. */
+/* Probes of both families to a listener of both; with SYN cookies the ACK goes where the SYN went.
+ */
 static void probe_over_both_families(void)
 {
 	struct bed *bed = bed_new();
@@ -242,7 +241,7 @@ static void probe_over_both_families(void)
 	CHECK_EQ(counters_row(bed, RPD_ROW_NONE, RPD_OUTCOME_cookie_ack), 2);
 }
 
-/* What a supervisor that was killed has left. */
+/* The probes that a killed supervisor has left. */
 static void probes_are_cleared(void)
 {
 	struct bed *bed = bed_new();
@@ -262,7 +261,7 @@ static void probes_are_cleared(void)
 	CHECK_EQ(bed->steer.control->n_probes, 0);
 	CHECK_EQ(steer_cookie(&bed->steer, 0, RPD_SLOT_PROBE + 5), 0);
 	CHECK(steer_cookie(&bed->steer, 0, 0) != 0);
-	/* It can be put into a slot, then. */
+	/* After that the listener can be put into a slot. */
 	CHECK_EQ(steer_put(&bed->steer, 0, 0, bed->listeners[newcomer].fd), 0);
 }
 

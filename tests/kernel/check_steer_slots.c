@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The socket array and the group, as far as reuseportd depends on how the kernel has them. */
+/* What reuseportd relies on in the kernel's socket arrays and reuseport groups. */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -30,7 +30,7 @@ static uint64_t cookie_of(int fd)
 	return cookie;
 }
 
-/* A TCP socket, as far along as is asked for. */
+/* Opens a TCP socket that is bound and listens, or not. */
 static int tcp_socket(bool reuseport, bool bound, bool listening)
 {
 	const union socket_address any = socket_address_v4(INADDR_ANY);
@@ -66,7 +66,7 @@ static void sockets_that_are_no_listeners(void)
 	CHECK_EQ(put(bed, 1, client), -EINVAL);
 	CHECK_EQ(put(bed, 1, local), -KERNEL_ENOTSUPP);
 	CHECK_EQ(put(bed, 1, file), -ENOTSOCK);
-	CHECK_EQ(put(bed, 1, -1), -EINVAL); /* no 32-bit number, as the value is a u64 */
+	CHECK_EQ(put(bed, 1, -1), -EINVAL); /* no 32-bit number, since the value is a u64 */
 	CHECK_EQ(put(bed, 1, 19999), -EBADF);
 	CHECK_EQ(steer_cookie(&bed->steer, 0, 1), 0);
 }
@@ -83,7 +83,7 @@ static void slot_out_of_range(void)
 	CHECK_EQ(steer_cookie(&bed->steer, 0, RPD_SOCKS_MAX), 0);
 }
 
-/* A listener is in one slot of one array only; to move, it must leave first. */
+/* A listener is in one slot of one array only; it must leave that to move. */
 static void one_slot_for_each_listener(void)
 {
 	struct bed *bed = bed_new();
@@ -115,7 +115,7 @@ static void replaced_listener_can_move(void)
 	CHECK_EQ(put(bed, 1, bed->listeners[0].fd), 0);
 }
 
-/* A slot empties itself, but not while anybody has the listener open. */
+/* The kernel empties a slot when the last descriptor of the listener is closed. */
 static void closed_listener_leaves_its_slot(void)
 {
 	struct bed *bed = bed_new();
@@ -130,15 +130,15 @@ static void closed_listener_leaves_its_slot(void)
 	CHECK_EQ(client_visit(bed, 10), 1);
 }
 
-/* Shutting down empties it too, whoever has it open. Who listens again is in the group, but in no
- * slot, until it is put there. */
+/* shutdown() empties the slot too, even while descriptors are open. A listener that listens again
+ * is in the group, and in no slot until it is put there. */
 static void shut_down_listener_leaves_its_slot(void)
 {
 	struct bed *bed = bed_new();
 	int fd;
 
 	bed_start(bed, 2);
-	fd = bed->listeners[1].fd; /* 0 would lose its port, as it didn't ask for that one */
+	fd = bed->listeners[1].fd; /* listener 0 would lose its port, which the kernel chose */
 	CHECK_EQ(shutdown(fd, SHUT_RD), 0);
 	CHECK_EQ(steer_cookie(&bed->steer, 0, 1), 0);
 	CHECK_EQ(listen(fd, 10), 0);
@@ -150,7 +150,7 @@ static void shut_down_listener_leaves_its_slot(void)
 	CHECK_EQ(server_taken(bed, 1), 5);
 }
 
-/* The socket of another network namespace can be put into a slot, and counts as dead there. */
+/* A listener of another network namespace can be put into a slot, where it counts as dead. */
 static void listener_of_another_netns(void)
 {
 	struct bed *bed = bed_new();
@@ -167,7 +167,7 @@ static void listener_of_another_netns(void)
 	CHECK_EQ(counters_row(bed, 1, RPD_OUTCOME_slot_gone), 10);
 }
 
-/* The same of a socket of another group of this namespace. */
+/* The same with a listener of another group of this namespace. */
 static void listener_of_another_group(void)
 {
 	struct bed *bed = bed_new();
@@ -179,7 +179,7 @@ static void listener_of_another_group(void)
 	CHECK_EQ(server_taken(bed, 1), 10);
 }
 
-/* The program is the group's: it goes with the last member, and the next one begins without. */
+/* The program belongs to the group: it goes with the last member. */
 static void program_goes_with_the_last_member(void)
 {
 	struct bed *bed = bed_new();
@@ -210,7 +210,7 @@ static void detach_stops_steering(void)
 	CHECK_EQ(steer_detach(bed->listeners[0].fd), 0);
 }
 
-/* Steering needs nobody: neither our descriptors nor the pins. */
+/* Steering needs neither our descriptors nor the pins. */
 static void steering_needs_no_process(void)
 {
 	struct bed *bed = bed_new();

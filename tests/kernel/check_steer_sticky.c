@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A client keeps its worker: whichever port, family or packet it comes by, and whoever else leaves.
- */
+/* A client keeps its worker, over all ports, families and kinds of packets, and when other workers
+ * leave. */
 #include <arpa/inet.h>
 #include <sys/socket.h>
 
@@ -36,7 +36,7 @@ static void make_sticky(struct bed *bed)
 	bed_start(bed, WORKERS);
 }
 
-/* Where each client goes now. */
+/* Returns the worker of each client. */
 static void look(struct bed *bed, unsigned int slots[CLIENTS])
 {
 	for (unsigned int i = 0; i < CLIENTS; i++) {
@@ -103,8 +103,8 @@ static void clients_are_spread_v6(void)
 	expect_spread(slots, CLIENTS);
 }
 
-/* Ports of one service, and ways to one port, lead a client to the same worker: 0.0.0.0, another
- * port, and :: that IPv4 clients may use. */
+/* A client gets the same worker on all endpoints: 0.0.0.0, another port, and ::, which IPv4 clients
+ * may use. */
 static void same_worker_on_all_endpoints(void)
 {
 	struct bed *bed = bed_new();
@@ -127,7 +127,7 @@ static void same_worker_on_all_endpoints(void)
 	}
 }
 
-/* SYN-cookie ACKs go where the SYN went. */
+/* The ACK of a SYN cookie goes where the SYN went. */
 static void syn_cookies_go_with_their_syn(void)
 {
 	struct bed *bed = bed_new();
@@ -160,7 +160,8 @@ static void drain_moves_only_its_clients(void)
 	CHECK_EQ(counters_total(bed, RPD_OUTCOME_slot_gone), 0);
 }
 
-/* Clients of a dead worker have a substitute that stays, and not all of them the same. */
+/* Each client of a dead worker gets another worker, which it keeps. These are not all the same
+ * worker. */
 static void clients_of_a_dead_worker(void)
 {
 	struct bed *bed = bed_new();
@@ -186,7 +187,7 @@ static void clients_of_a_dead_worker(void)
 	CHECK_EQ(counters_total(bed, RPD_OUTCOME_slot_gone), 2 * orphans);
 }
 
-/* Swapped in place: the new listener has the old one's clients. */
+/* A listener that replaces another in its slot gets its clients. */
 static void swapped_listener_keeps_clients(void)
 {
 	struct bed *bed = bed_new();
@@ -201,7 +202,7 @@ static void swapped_listener_keeps_clients(void)
 		CHECK_EQ(after[i], before[i] == 3 ? next : before[i]);
 }
 
-/* The cursor stands still, so that nothing is disturbed if the policy is changed back. */
+/* The cursor stands still under the sticky policy, so that round robin continues where it was. */
 static void cursor_stands_still_while_sticky(void)
 {
 	struct bed *bed = bed_new();

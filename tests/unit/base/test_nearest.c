@@ -40,7 +40,7 @@ static const char *name_of(const void *data, size_t i)
 	return ((const char *const *)data)[i];
 }
 
-static void choice(void **state)
+static void nearest_name(void **state)
 {
 	assert_string_equal(nearest("worker", name_of, names, 3), "workers");
 	assert_string_equal(nearest("usr", name_of, names, 3), "user");
@@ -54,7 +54,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(distances),
-	        cmocka_unit_test(choice),
+	        cmocka_unit_test(nearest_name),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);

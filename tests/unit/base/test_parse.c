@@ -19,7 +19,7 @@ struct number_case {
 	long value;
 };
 
-/* A result that is refused is left alone. */
+/* A call that fails leaves the result unchanged. */
 static void expect_numbers(int (*parse)(const char *text, long min, long max, long *ret),
                            const struct number_case *cases, size_t n)
 {
@@ -145,8 +145,8 @@ static void durations(void **state)
 	}
 }
 
-/* A time that is written in any unit, with or without a fraction, is read as the same. */
-static void durations_come_back(void **state)
+/* A time has the same value in any unit, with a fraction or without. */
+static void durations_in_any_unit(void **state)
 {
 	static const struct {
 		const char *name;
@@ -169,8 +169,8 @@ static void durations_come_back(void **state)
 	}
 }
 
-/* Text of the letters that mean something: taken or refused, and in range if taken. */
-static void any_text(void **state)
+/* Random text of significant letters: refused, or accepted and in range. */
+static void random_text(void **state)
 {
 	static const char letters[] = "0019.smuhdKMGT%-+ e";
 
@@ -286,10 +286,10 @@ static void bools(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(longs),     cmocka_unit_test(tenths),
-	        cmocka_unit_test(durations), cmocka_unit_test(durations_come_back),
-	        cmocka_unit_test(any_text),  cmocka_unit_test(sizes),
-	        cmocka_unit_test(signals),   cmocka_unit_test(signal_names),
+	        cmocka_unit_test(longs),       cmocka_unit_test(tenths),
+	        cmocka_unit_test(durations),   cmocka_unit_test(durations_in_any_unit),
+	        cmocka_unit_test(random_text), cmocka_unit_test(sizes),
+	        cmocka_unit_test(signals),     cmocka_unit_test(signal_names),
 	        cmocka_unit_test(bools),
 	};
 

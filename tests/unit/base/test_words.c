@@ -71,7 +71,7 @@ static void refused(void **state)
 
 #define WORD_MAX 12
 
-/* Any of the ways to write a word. */
+/* Writes a word in one of the possible ways. */
 static void write_word(char *to, const char *word)
 {
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789-./=";
@@ -94,8 +94,8 @@ static void write_word(char *to, const char *word)
 	}
 }
 
-/* However a word is quoted, it comes out as it was. */
-static void quoted_words_come_back(void **state)
+/* A word is unchanged however it is quoted. */
+static void quoted_words_are_unchanged(void **state)
 {
 	seed_start("words");
 	for (int round = 0; round < 5000; round++) {
@@ -116,8 +116,8 @@ static void quoted_words_come_back(void **state)
 	}
 }
 
-/* Whatever is given, it is words or refused: under the sanitizers, nothing else happens. */
-static void any_text(void **state)
+/* Any text is split or refused; the sanitizers see anything else. */
+static void random_text(void **state)
 {
 	static const char letters[] = "ab '\"\\;&|<>2\n\t$";
 
@@ -143,8 +143,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(split),
 	        cmocka_unit_test(refused),
-	        cmocka_unit_test(quoted_words_come_back),
-	        cmocka_unit_test(any_text),
+	        cmocka_unit_test(quoted_words_are_unchanged),
+	        cmocka_unit_test(random_text),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);

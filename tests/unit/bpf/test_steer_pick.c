@@ -23,7 +23,7 @@ static int seed(void **state)
 
 /* ---- Packets ---- */
 
-static void kinds(void **state)
+static void kinds_of_packets(void **state)
 {
 	for (unsigned int flags = 0; flags < 256; flags++) {
 		/* FIN, SYN, RST and ACK decide; PSH, URG and the bits of ECN don't. */
@@ -48,8 +48,8 @@ static uint32_t hash_text(const char *text)
 	return pick_hash_v6(addr);
 }
 
-/* Pinned: another hash would move every client of a running service when it is upgraded. */
-static void hashes(void **state)
+/* Pinned: with another hash, an upgrade would move every client of a running service. */
+static void hashes_are_pinned(void **state)
 {
 	assert_int_equal(pick_mix(0), 0);
 	assert_int_equal(pick_mix(1), 0x514e28b7);
@@ -57,7 +57,7 @@ static void hashes(void **state)
 	assert_int_equal(hash_text("0.0.0.0"), 0);
 }
 
-static void v4_mapped(void **state)
+static void mapped_v4_addresses(void **state)
 {
 	static const char *const not_mapped[] = {
 	        "::1.2.3.4",       "::fffe:1.2.3.4",   "::1:ffff:1.2.3.4",
@@ -77,7 +77,7 @@ static void v4_mapped(void **state)
 }
 
 /* Every word of an address matters. */
-static void v6_words(void **state)
+static void every_bit_of_v6_counts(void **state)
 {
 	for (unsigned int bit = 0; bit < 128; bit++) {
 		uint32_t a[4], b[4];
@@ -101,7 +101,7 @@ static double chi_square(const unsigned int *counts, unsigned int n, unsigned in
 	return sum;
 }
 
-/* Addresses as they come: at random, and in blocks of neighbours. */
+/* Random addresses, and blocks of neighbours. */
 static uint32_t address_v4(unsigned int kind, unsigned int i)
 {
 	switch (kind) {
@@ -128,7 +128,7 @@ static uint32_t hash_v6(unsigned int kind, unsigned int i)
 
 /* Chi-square with 4092 degrees of freedom: mean 4092, standard deviation 90.5. Six of those are
  * never seen by chance. Neighbours may be spread better than chance. */
-static void spread(void **state)
+static void clients_are_spread(void **state)
 {
 	const unsigned int n = 100 * STICKY_LEN;
 
@@ -149,10 +149,9 @@ static void spread(void **state)
 	}
 }
 
-/* Where a client looks next has nothing to do with where it looked before: of the numbers of two
- * attempts, the pairs of the first six bits are all equally frequent. Chi-square with 4095 degrees
- * of freedom. */
-static void attempts(void **state)
+/* The attempts of a client are independent: of the numbers of two attempts, the pairs of the first
+ * six bits are equally frequent. Chi-square with 4095 degrees of freedom. */
+static void attempts_are_independent(void **state)
 {
 	const unsigned int n = 100 * 64 * 64;
 
@@ -193,7 +192,7 @@ static void expect_all_places(uint32_t start, uint32_t count)
 	assert_int_equal(n_seen, count);
 }
 
-static void scan(void **state)
+static void scan_visits_all_slots(void **state)
 {
 	for (uint32_t count = 1; count <= RPD_SLOT_MAX; count++) {
 		expect_all_places(0, count);
@@ -203,8 +202,8 @@ static void scan(void **state)
 	}
 }
 
-/* What one of eight is missing goes to the other seven alike. */
-static void scan_heirs(void **state)
+/* The share of one dead slot of eight goes to the other seven alike. */
+static void scan_heirs_are_even(void **state)
 {
 	const unsigned int n = 70000;
 	unsigned int counts[8] = {};
@@ -223,10 +222,10 @@ static void scan_heirs(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(kinds),     cmocka_unit_test(hashes),
-	        cmocka_unit_test(v4_mapped), cmocka_unit_test(v6_words),
-	        cmocka_unit_test(spread),    cmocka_unit_test(attempts),
-	        cmocka_unit_test(scan),      cmocka_unit_test(scan_heirs),
+	        cmocka_unit_test(kinds_of_packets),      cmocka_unit_test(hashes_are_pinned),
+	        cmocka_unit_test(mapped_v4_addresses),   cmocka_unit_test(every_bit_of_v6_counts),
+	        cmocka_unit_test(clients_are_spread),    cmocka_unit_test(attempts_are_independent),
+	        cmocka_unit_test(scan_visits_all_slots), cmocka_unit_test(scan_heirs_are_even),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), seed, NULL);

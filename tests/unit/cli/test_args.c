@@ -9,7 +9,7 @@
 #include "bed/unit.h"
 #include "cli/command.h"
 
-/* As main() does it, with a command line that argp has no complaint of. */
+/* Parses a valid command line, as main() does. */
 static void parse(char *const *argv, struct invocation *i)
 {
 	const struct command *run = commands;
@@ -24,7 +24,7 @@ static void parse(char *const *argv, struct invocation *i)
 	        argp_parse(&argp, strv_length(argv), (char **)argv, ARGP_IN_ORDER, NULL, i), 0);
 }
 
-static void command(void **state)
+static void command_line(void **state)
 {
 	_cleanup_load_result_ struct load_result loaded = {};
 	struct invocation i;
@@ -48,7 +48,7 @@ static void command(void **state)
 	args_free(&i.run);
 }
 
-static void file(void **state)
+static void configuration_file(void **state)
 {
 	struct load_result loaded = {};
 	struct invocation i;
@@ -58,7 +58,7 @@ static void file(void **state)
 	files_write("web.conf", "[a]\ncommand=x\nworkers=1\n[b]\ncommand=y\nworkers=1\n");
 	parse(argv, &i);
 	assert_null(i.run.command);
-	for (int round = 0; round < 2; round++) { /* a reload reads it anew */
+	for (int round = 0; round < 2; round++) { /* a reload reads it again */
 		assert_int_equal(args_load(&i.run, &loaded, &err), 0);
 		assert_int_equal(loaded.n, 1);
 		assert_string_equal(loaded.configs[0].service, "b");
@@ -67,8 +67,8 @@ static void file(void **state)
 	args_free(&i.run);
 }
 
-/* An ecosystem file is told by its name, and --env means its env_NAME. */
-static void ecosystem(void **state)
+/* An ecosystem file is recognised by its name; --env selects its env_NAME. */
+static void ecosystem_file(void **state)
 {
 	_cleanup_load_result_ struct load_result loaded = {};
 	struct invocation i;
@@ -132,7 +132,7 @@ static void refused(void **state)
 }
 
 /* More errors than there is room for. */
-static void too_many(void **state)
+static void too_many_errors(void **state)
 {
 	struct args args = {.file = "many.conf"};
 	_cleanup_load_result_ struct load_result loaded = {};
@@ -152,8 +152,9 @@ static void too_many(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(command), cmocka_unit_test(file),     cmocka_unit_test(ecosystem),
-	        cmocka_unit_test(refused), cmocka_unit_test(too_many),
+	        cmocka_unit_test(command_line),    cmocka_unit_test(configuration_file),
+	        cmocka_unit_test(ecosystem_file),  cmocka_unit_test(refused),
+	        cmocka_unit_test(too_many_errors),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), files_setup, files_teardown);

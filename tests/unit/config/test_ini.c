@@ -27,7 +27,7 @@ static int load(const char *text, const char *only, struct load_result *loaded)
 	return ini_load(&file, loaded, &err);
 }
 
-/* Loads what is right. */
+/* Loads a valid file. */
 static void expect(const char *text, const char *only, struct load_result *loaded)
 {
 	assert_int_equal(load(text, only, loaded), 0);
@@ -76,7 +76,7 @@ static void sections(void **state)
 	assert_int_equal(api->n_listens, 0);
 }
 
-static void some_of_them(void **state)
+static void only_some_services(void **state)
 {
 	static const char text[] =
 	        "[a]\ncommand=a\nworkers=1\n[b]\ncommand=b\nworkers=1\n"
@@ -89,7 +89,7 @@ static void some_of_them(void **state)
 	assert_string_equal(loaded.configs[1].service, "c");
 }
 
-/* Every option of the command line is a key, with a value that it takes. */
+/* Every option of the command line is a key, here with a valid value. */
 static void every_option(void **state)
 {
 	static const struct {
@@ -122,7 +122,8 @@ static void every_option(void **state)
 		size_t v = 0;
 
 		if (!strcmp(option->name, "service") || !strcmp(option->name, "no-restart"))
-			continue; /* the section; not with restart-delay */
+			continue; /* the section is the service; no-restart conflicts with
+			             restart-delay */
 		while (option->argument && strcmp(values[v].argument, option->argument) != 0)
 			if (++v == ARRAY_SIZE(values))
 				fail_msg("no value for %s", option->argument);
@@ -134,7 +135,7 @@ static void every_option(void **state)
 	assert_string_equal(env_find(loaded.configs[0].env, "B"), "2");
 }
 
-/* A file and what is said of it, of all of it, by line. */
+/* All problems of a file are reported, by line. */
 static void problems(void **state)
 {
 	static const struct {
@@ -219,9 +220,10 @@ static void problems(void **state)
 	}
 }
 
-/* A program that isn't there: a warning at its command, by the environment and the folder that
- * workers have. In the folder: tool, plain (not executable), sub/inner; PATH is the folder. */
-static void programs(void **state)
+/* A missing program is a warning at the line of its command. It is searched in the environment and
+ * the folder of the workers. In the folder are tool, plain (not executable) and sub/inner; PATH is
+ * the folder. */
+static void missing_programs(void **state)
 {
 	static const struct {
 		const char *section;
@@ -267,7 +269,7 @@ static void programs(void **state)
 	expect("[a]\nworkers=1\ncommand=nosuch\n[b]\nworkers=1\ncommand=tool\n", "b", &other);
 }
 
-static void no_file(void **state)
+static void missing_file(void **state)
 {
 	const struct load_file file = {.path = "missing", .n_cpus = CPUS};
 	_cleanup_load_result_ struct load_result loaded = {};
@@ -278,7 +280,7 @@ static void no_file(void **state)
 	assert_non_null(strstr(err.text, "'missing' can't be read: No such file"));
 }
 
-/* What env says comes before what files say, and later files before earlier ones. */
+/* env takes precedence over files, and a later file over an earlier one. */
 static void env_files(void **state)
 {
 	_cleanup_load_result_ struct load_result loaded;
@@ -315,8 +317,8 @@ static void long_lines(void **state)
 	assert_int_equal(refused.problems.list[1].line, 5);
 }
 
-/* A value of any bytes comes out as it was, but for blanks around it. */
-static void values_come_back(void **state)
+/* A value of any bytes is unchanged, except for blanks around it. */
+static void values_are_unchanged(void **state)
 {
 	seed_start("values");
 	for (int round = 0; round < 300; round++) {
@@ -336,8 +338,8 @@ static void values_come_back(void **state)
 	}
 }
 
-/* Lines of all sorts, broken anywhere: configurations or problems, and nothing else. */
-static void any_file(void **state)
+/* Random files give configurations or problems, and nothing else. */
+static void random_files(void **state)
 {
 	static const char *const lines[] = {
 	        "[service a]", "[b]",       "[",        "]",         "command = x 'y z'",
@@ -375,11 +377,11 @@ static int setup(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(sections),     cmocka_unit_test(some_of_them),
+	        cmocka_unit_test(sections),     cmocka_unit_test(only_some_services),
 	        cmocka_unit_test(every_option), cmocka_unit_test(problems),
-	        cmocka_unit_test(no_file),      cmocka_unit_test(env_files),
-	        cmocka_unit_test(long_lines),   cmocka_unit_test(values_come_back),
-	        cmocka_unit_test(any_file),     cmocka_unit_test(programs),
+	        cmocka_unit_test(missing_file), cmocka_unit_test(env_files),
+	        cmocka_unit_test(long_lines),   cmocka_unit_test(values_are_unchanged),
+	        cmocka_unit_test(random_files), cmocka_unit_test(missing_programs),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), setup, files_teardown);

@@ -34,7 +34,7 @@ static void load_json(const char *text, const char *only, const char *env,
 		fail_msg("%s", err.text);
 }
 
-/* One app with these members beside name and script: nothing is said of it. */
+/* Loads one app with these members and a name and a script: no problem is reported. */
 static const struct run_config *expect(const char *members, struct load_result *loaded)
 {
 	char text[4096];
@@ -200,8 +200,8 @@ static void environment(void **state)
 	                    "app 'web': env_other: there is none; only env is taken");
 }
 
-/* What is run, by script and interpreter. In the folder: app.js, app.py, sub/in.js, self (with #!
- * and executable), text, binary. */
+/* The command, by script and interpreter. In the folder are app.js, app.py, sub/in.js, self
+ * (executable, with #!), text and binary. */
 static void commands(void **state)
 {
 	static const struct {
@@ -258,7 +258,7 @@ static void commands(void **state)
 	}
 }
 
-/* A script that isn't in our folder, but in that of the file. */
+/* A script is looked up in the folder of the file. */
 static void beside_the_file(void **state)
 {
 	_cleanup_load_result_ struct load_result loaded;
@@ -275,8 +275,8 @@ static void beside_the_file(void **state)
 	assert_string_equal(loaded.configs[0].argv[1], here("beside/own.js"));
 }
 
-/* What is named, and not ignored in silence; or refused. */
-static void told(void **state)
+/* Options that are reported and left out, or refused. */
+static void reported_options(void **state)
 {
 	static const struct {
 		const char *members, *said;
@@ -350,7 +350,7 @@ static void told(void **state)
 	}
 }
 
-static void which_apps(void **state)
+static void selection_of_apps(void **state)
 {
 	static const char text[] =
 	        "{\"deploy\": {\"x\": 1}, \"other\": 1, \"apps\": ["
@@ -379,7 +379,7 @@ static void which_apps(void **state)
 	assert_int_equal(none.n, 0);
 }
 
-/* Files that are wrong as such, with the line. */
+/* Files that cannot be read as a configuration, with the line. */
 static void wrong_files(void **state)
 {
 	static const struct {
@@ -453,7 +453,7 @@ static void javascript(void **state)
 	}
 }
 
-static void no_node(void **state)
+static void without_node(void **state)
 {
 	_cleanup_load_result_ struct load_result loaded;
 	struct error err = {};
@@ -477,12 +477,12 @@ static int setup(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(defaults),        cmocka_unit_test(all_options),
-	        cmocka_unit_test(instances),       cmocka_unit_test(single_options),
-	        cmocka_unit_test(environment),     cmocka_unit_test(commands),
-	        cmocka_unit_test(beside_the_file), cmocka_unit_test(told),
-	        cmocka_unit_test(which_apps),      cmocka_unit_test(wrong_files),
-	        cmocka_unit_test(javascript),      cmocka_unit_test(no_node),
+	        cmocka_unit_test(defaults),          cmocka_unit_test(all_options),
+	        cmocka_unit_test(instances),         cmocka_unit_test(single_options),
+	        cmocka_unit_test(environment),       cmocka_unit_test(commands),
+	        cmocka_unit_test(beside_the_file),   cmocka_unit_test(reported_options),
+	        cmocka_unit_test(selection_of_apps), cmocka_unit_test(wrong_files),
+	        cmocka_unit_test(javascript),        cmocka_unit_test(without_node),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), setup, files_teardown);

@@ -110,7 +110,7 @@ static void texts(void **state)
 	run_config_free(&c);
 }
 
-/* Bare, yes, and no, whatever it was before. */
+/* A flag without a value, with yes, and with no, whatever its value was before. */
 static void flags(void **state)
 {
 	static const struct {
@@ -197,7 +197,7 @@ static void listens(void **state)
 	assert_string_equal(err.text, "listen: a service has at most 32");
 }
 
-/* Refused, with the option's name first, and with nothing changed. */
+/* Refused: the message begins with the option's name, and nothing is changed. */
 static void refused(void **state)
 {
 	static const struct {
@@ -258,7 +258,7 @@ static void refused(void **state)
 	}
 }
 
-/* What the table must keep for argp's --help and the files' keys. */
+/* What --help and the keys of files need of the table. */
 static void table(void **state)
 {
 	for (size_t i = 0; i < run_option_count(); i++) {

@@ -143,7 +143,7 @@ static void schedule_bed_check_entries(const struct rpd_schedule *s)
 		assert_int_equal(s->ring_len, n ? SCHEDULE_BED_STICKY_LEN : 0);
 }
 
-/* The order of what is out of the ring: of a version that waits, taken out, stalled. */
+/* Order of the slots outside the ring: of a version that stands by, drained, stalled. */
 static unsigned int schedule_bed_rank_outside(const struct rpd_slot *slot)
 {
 	if (slot->flags & RPD_SLOT_STALLED)
@@ -206,7 +206,7 @@ static void schedule_bed_check_shares(const struct rpd_schedule *s)
 
 	schedule_bed_find_ideal(s, &ideal);
 	if (s->ring_len == 0 || s->n_ring_slots != ideal.n[0] + ideal.n[1])
-		return; /* sticky, and somebody's entries went to heirs */
+		return; /* sticky, and heirs have the entries of some slot */
 	for (unsigned int i = 0; i < s->n_slots; i++) {
 		double entries = ideal.shares[i] * s->ring_len;
 
@@ -224,7 +224,7 @@ static void schedule_bed_check_shares(const struct rpd_schedule *s)
 	assert_true(fabs(canary_entries - canary) <= 0.5 + SCHEDULE_BED_EPSILON);
 }
 
-/* The outputs depend on nothing that was in them before. */
+/* The outputs do not depend on their earlier values. */
 static void schedule_bed_check_pure(const struct rpd_schedule *built)
 {
 	struct rpd_schedule s = *built;

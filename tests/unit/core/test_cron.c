@@ -22,7 +22,7 @@ static int64_t at(int year, int month, int day, int hour, int minute)
 	return timegm(&tm);
 }
 
-static void next(void **state)
+static void next_time(void **state)
 {
 	const struct {
 		const char *text;
@@ -62,8 +62,8 @@ static void next(void **state)
 	}
 }
 
-/* 29 February, from after one before a century without. */
-static void eight_years(void **state)
+/* The next 29 February after 2096 is in 2104. */
+static void leap_day_after_a_century(void **state)
 {
 	struct error err;
 	struct cron cron;
@@ -73,7 +73,7 @@ static void eight_years(void **state)
 }
 
 /* 4:00 where clocks are two hours ahead, and five and a half, and eight behind. */
-static void elsewhere(void **state)
+static void other_time_zones(void **state)
 {
 	struct error err;
 	struct cron cron;
@@ -94,7 +94,7 @@ static long offset_at(int64_t when)
 }
 
 /* All times in UTC. */
-static void clocks_are_set(void **state)
+static void daylight_saving_time(void **state)
 {
 	const struct {
 		const char *text;
@@ -110,7 +110,7 @@ static void clocks_are_set(void **state)
 	        {"30 0 * * *", at(2024, 3, 29, 23, 30), at(2024, 3, 30, 23, 30)},
 	        {"@hourly", at(2024, 3, 31, 0, 30), at(2024, 3, 31, 1, 0)},
 	        {"@hourly", at(2024, 10, 27, 0, 30), at(2024, 10, 27, 1, 0)},
-	        /* 2:30 isn't there, and is there twice */
+	        /* 2:30 does not exist, or exists twice */
 	        {"30 2 * * *", at(2024, 3, 30, 1, 30), at(2024, 3, 31, 1, 30)},
 	        {"30 2 * * *", at(2024, 3, 31, 0, 29), at(2024, 3, 31, 1, 30)},
 	        {"30 2 * * *", at(2024, 3, 31, 0, 45), at(2024, 3, 31, 1, 30)},
@@ -134,7 +134,7 @@ static void clocks_are_set(void **state)
 }
 
 /* As long as a field can be. */
-static void every_minute_by_name(void **state)
+static void every_minute_listed(void **state)
 {
 	char text[256] = "0";
 	struct error err;
@@ -186,7 +186,7 @@ static void refused(void **state)
 	}
 }
 
-/* Two values and a step, or all: of a field from @min to @max. */
+/* Writes a random field from @min to @max: all values, a range with a step, or two values. */
 static void write_field(char *to, int min, int max)
 {
 	const int a = min + seed_next(max - min + 1), b = a + seed_next(max - a + 1);
@@ -214,7 +214,7 @@ static int is_match(const struct cron *cron, int64_t time)
 	       (cron->any_day || cron->any_weekday ? day && weekday : day || weekday);
 }
 
-/* Against the C library's calendar: it is such a minute, and there is none before. */
+/* Against the calendar of the C library: the result matches, and no earlier minute does. */
 static void no_minute_is_left_out(void **state)
 {
 	seed_start("cron");
@@ -243,11 +243,11 @@ static void no_minute_is_left_out(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(next),
-	        cmocka_unit_test(eight_years),
-	        cmocka_unit_test(elsewhere),
-	        cmocka_unit_test(every_minute_by_name),
-	        cmocka_unit_test(clocks_are_set),
+	        cmocka_unit_test(next_time),
+	        cmocka_unit_test(leap_day_after_a_century),
+	        cmocka_unit_test(other_time_zones),
+	        cmocka_unit_test(every_minute_listed),
+	        cmocka_unit_test(daylight_saving_time),
 	        cmocka_unit_test(refused),
 	        cmocka_unit_test(no_minute_is_left_out),
 	};

@@ -8,7 +8,7 @@
 #include "bed/unit.h"
 #include "core/endpoint.h"
 
-static void text(void **state)
+static void format(void **state)
 {
 	static const struct {
 		const char *text;
@@ -32,7 +32,7 @@ static void text(void **state)
 	assert_string_equal(endpoint_format(&cases[0].endpoint, cut, sizeof(cut)), "0.0");
 }
 
-static void parse(void **state)
+static void parse_address(void **state)
 {
 	static const struct {
 		const char *text;
@@ -113,7 +113,7 @@ static void parse_with_port(void **state)
 }
 
 /* Every field matters, and they matter in the order of this list. */
-static void order(void **state)
+static void order_of_endpoints(void **state)
 {
 	static const struct rpd_endpoint sorted[] = {
 	        {.family = AF_INET, .port = 80},
@@ -135,7 +135,7 @@ static void order(void **state)
 		}
 }
 
-static void named(void **state)
+static void match_of_a_named_endpoint(void **state)
 {
 	const struct rpd_endpoint e = {AF_INET, .port = 80, .uid = 7, .addr = {127, 0, 0, 1}};
 	const struct rpd_endpoint yes[] = {
@@ -158,8 +158,11 @@ static void named(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(text),  cmocka_unit_test(parse), cmocka_unit_test(parse_with_port),
-	        cmocka_unit_test(order), cmocka_unit_test(named),
+	        cmocka_unit_test(format),
+	        cmocka_unit_test(parse_address),
+	        cmocka_unit_test(parse_with_port),
+	        cmocka_unit_test(order_of_endpoints),
+	        cmocka_unit_test(match_of_a_named_endpoint),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);

@@ -27,7 +27,7 @@ static void set_and_find(void **state)
 	assert_null(env_find(env, "B"));
 }
 
-static void names(void **state)
+static void names_of_variables(void **state)
 {
 	static const char *const good[] = {"A=", "_=x", "a_1Z=\"b c\"", "A=b=c"};
 	static const char *const bad[] = {"",     "A",    "=A",   "\"A=b\"", "'A=b'",     "A-B=c",
@@ -98,7 +98,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(set_and_find),
-	        cmocka_unit_test(names),
+	        cmocka_unit_test(names_of_variables),
 	        cmocka_unit_test(parse),
 	        cmocka_unit_test(wrong_lines),
 	};

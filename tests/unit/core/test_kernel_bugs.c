@@ -66,7 +66,7 @@ static const struct {
         {"a sign", "-6.1.1", PLAIN, KERNEL_BUG_UNKNOWN},
 };
 
-static void test_migration(void **state)
+static void releases_with_the_migration_bug(void **state)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		enum kernel_bug got = kernel_bug_migration(cases[i].release, cases[i].version);
@@ -79,7 +79,7 @@ static void test_migration(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_migration),
+	        cmocka_unit_test(releases_with_the_migration_bug),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);

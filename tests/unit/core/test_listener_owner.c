@@ -11,17 +11,17 @@
 	}
 #define WAS(tens, how) HOLDER(tens, how)
 
-static void decisions(void **state)
+static void owner_of_a_listener(void **state)
 {
 	static const struct {
 		const char *what;
 		struct rpd_worker was;
 		struct holder holders[4];
 		size_t n;
-		uint32_t pid; /* 0 = nobody */
+		uint32_t pid; /* 0 = no process */
 	} cases[] = {
-	        {"nobody has it, polled", WAS(2, EPOLL), {}, 0, 0},
-	        {"nobody has it, unseen", WAS(2, HOLDS), {}, 0, 0},
+	        {"no holder, was polled", WAS(2, EPOLL), {}, 0, 0},
+	        {"no holder, was held", WAS(2, HOLDS), {}, 0, 0},
 
 	        {"still polls", WAS(2, EPOLL), {HOLDER(2, EPOLL)}, 1, 20},
 	        {"still accepts", WAS(2, ACCEPTS), {HOLDER(2, ACCEPTS)}, 1, 20},
@@ -92,8 +92,8 @@ static void decisions(void **state)
 	}
 }
 
-/* Whoever is asked about, the order in which the holders were found does not matter. */
-static void order(void **state)
+/* The order of the holders does not matter. */
+static void order_of_holders_does_not_matter(void **state)
 {
 	const struct holder all[] = {HOLDER(1, HOLDS), HOLDER(3, HOLDS), HOLDER(4, HOLDS)};
 	const struct rpd_worker was = WAS(2, HOLDS);
@@ -109,8 +109,8 @@ static void order(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(decisions),
-	        cmocka_unit_test(order),
+	        cmocka_unit_test(owner_of_a_listener),
+	        cmocka_unit_test(order_of_holders_does_not_matter),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);

@@ -4,7 +4,7 @@
 #include "bed/unit.h"
 #include "core/ready.h"
 
-static void where_to_listen(void **state)
+static void when_a_worker_must_listen(void **state)
 {
 	static const struct {
 		const char *what;
@@ -40,7 +40,7 @@ static void where_to_listen(void **state)
 	}
 }
 
-static void without_listener(void **state)
+static void readiness_without_listener(void **state)
 {
 	static const bool can[READY_KIND_MAX] = {
 	        [READY_NOTIFY] = true,
@@ -61,8 +61,8 @@ static void without_listener(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(where_to_listen),
-	        cmocka_unit_test(without_listener),
+	        cmocka_unit_test(when_a_worker_must_listen),
+	        cmocka_unit_test(readiness_without_listener),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);

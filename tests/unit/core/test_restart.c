@@ -9,7 +9,7 @@ static struct run_config config_of(void)
 	        .backoff_min = 100, .backoff_max = 700, .max_restarts = 6, .min_uptime = 1000};
 }
 
-static void doubled(void **context)
+static void pauses_double(void **context)
 {
 	static const int64_t pauses[] = {0, 100, 200, 400, 700, RESTART_NEVER, RESTART_NEVER};
 	const struct run_config config = config_of();
@@ -21,8 +21,8 @@ static void doubled(void **context)
 	}
 }
 
-/* One that lived long enough is no crash in a row. */
-static void well_again(void **context)
+/* A worker that ran long enough resets the crash counter. */
+static void long_run_resets_the_counter(void **context)
 {
 	const struct run_config config = config_of();
 	unsigned int crashes = 4;
@@ -33,7 +33,7 @@ static void well_again(void **context)
 	assert_int_equal(restart_pause(&config, 1, &crashes), 100);
 }
 
-static void delayed(void **context)
+static void restart_delay(void **context)
 {
 	struct run_config config = config_of();
 	unsigned int crashes = 0;
@@ -50,9 +50,9 @@ static void delayed(void **context)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(doubled),
-	        cmocka_unit_test(well_again),
-	        cmocka_unit_test(delayed),
+	        cmocka_unit_test(pauses_double),
+	        cmocka_unit_test(long_run_resets_the_counter),
+	        cmocka_unit_test(restart_delay),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);

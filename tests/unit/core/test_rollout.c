@@ -36,7 +36,7 @@ static void in_batches(void **context)
 	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_COMMIT);
 }
 
-static void one_fails(void **context)
+static void rollback_on_failure(void **context)
 {
 	const struct slots slots = first(3);
 	struct rollout rollout;
@@ -48,7 +48,7 @@ static void one_fails(void **context)
 	rollout_next(&rollout, ROLLOUT_ANY, &slot);
 	rollout_note(&rollout, 1, ROLLOUT_FAILED);
 	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_ROLLBACK);
-	/* Also one that fails after it was in. */
+	/* Also a worker that fails after it was admitted. */
 	rollout_begin(&rollout, &slots, 1, false);
 	rollout_next(&rollout, ROLLOUT_ANY, &slot);
 	rollout_note(&rollout, 0, ROLLOUT_REPLACED);
@@ -56,8 +56,8 @@ static void one_fails(void **context)
 	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_ROLLBACK);
 }
 
-/* Of slots that it hasn't come to nothing is noted. */
-static void not_started(void **context)
+/* Events of slots that were not started are ignored. */
+static void slot_not_started_yet(void **context)
 {
 	const struct slots slots = first(2);
 	struct rollout rollout;
@@ -70,7 +70,7 @@ static void not_started(void **context)
 	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_WAIT);
 }
 
-/* In place: as long as another one is live, and else one by one. */
+/* In place: starts in parallel only while another worker is live. */
 static void in_place(void **context)
 {
 	const struct slots slots = first(3);
@@ -90,8 +90,9 @@ static void in_place(void **context)
 	assert_int_equal(rollout_next(&rollout, 0, &slot), ROLLOUT_COMMIT);
 }
 
-/* Whatever fails, no more than a batch is under way, each slot is started once, and it ends. */
-static void any_course(void **context)
+/* Random failures: at most a batch is started at a time, each slot is started once, and the rollout
+ * ends. */
+static void random_rollouts(void **context)
 {
 	seed_start("courses");
 	for (int course = 0; course < 5000; course++) {
@@ -136,9 +137,9 @@ static void any_course(void **context)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(in_batches),  cmocka_unit_test(one_fails),
-	        cmocka_unit_test(not_started), cmocka_unit_test(in_place),
-	        cmocka_unit_test(any_course),
+	        cmocka_unit_test(in_batches),           cmocka_unit_test(rollback_on_failure),
+	        cmocka_unit_test(slot_not_started_yet), cmocka_unit_test(in_place),
+	        cmocka_unit_test(random_rollouts),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);

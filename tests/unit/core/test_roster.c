@@ -93,7 +93,7 @@ static const struct scene scenes[] = {
                 .workers = {{100, {10, 20}}, {100, {11, 21}}, {100, {12, 22}}, {100, {13, 23}}},
         },
         {
-                /* gunicorn: a master for each listener, whose only worker select()s on it. */
+                /* gunicorn: a master for each listener, with one worker that select()s on it. */
                 .name = "parent and leaf without epoll",
                 .listeners = {V4(10), V4(11)},
                 .holders = {ROW(10, 100, 1, 5, 50, HOLDS), ROW(10, 101, 100, 5, 52, HOLDS),
@@ -165,7 +165,7 @@ static const struct scene scenes[] = {
                 .workers = {{101, {11}}},
         },
         {
-                .name = "nobody is left",
+                .name = "no process is left",
                 .listeners = {V4(10), V4(11)},
                 .groups = {{2, 2, 0}},
         },
@@ -220,13 +220,13 @@ static void check_scene(void **state)
 	}
 }
 
-static void nobody_owns_nothing(void **state)
+static void socket_without_holders(void **state)
 {
 	assert_null(roster_owner(NULL, 0));
 	assert_int_equal(roster_pollers(NULL, 0), 0);
 }
 
-/* --- random worlds --- */
+/* ---- Random worlds ---- */
 
 #define WORLDS     500
 #define WORLD_MAX  40 /* listeners */
@@ -281,7 +281,7 @@ static void world_make(struct world *w)
 		(array)[_j] = _t;                                                                  \
 	}
 
-/* Who owns the socket; its rows are neighbours in a world that was not shuffled. */
+/* The owner of the socket. Its rows are adjacent in a world that is not shuffled. */
 static const struct holder *world_owner(const struct world *w, uint32_t inode)
 {
 	size_t first = 0, n = 0;
@@ -293,7 +293,7 @@ static const struct holder *world_owner(const struct world *w, uint32_t inode)
 	return roster_owner(w->holders + first, n);
 }
 
-/* How many workers have a listener. */
+/* The number of workers that have the listener. */
 static size_t times_in(const struct roster *r, size_t listener)
 {
 	size_t times = 0;
@@ -304,7 +304,7 @@ static size_t times_in(const struct roster *r, size_t listener)
 	return times;
 }
 
-/* Every listener that somebody has open belongs to exactly one worker, the others to none. */
+/* Every listener that a process has open belongs to exactly one worker, the others to none. */
 static void check_members(const struct world *w, const struct roster *r)
 {
 	size_t n_unowned = 0, n_listeners = 0;
@@ -325,7 +325,7 @@ static void check_members(const struct world *w, const struct roster *r)
 	assert_int_equal(n_listeners, w->n_listeners);
 }
 
-/* A worker's listeners are all of its process, and each of the endpoint that it stands for. */
+/* All listeners of a worker are of its process, and each is of the right endpoint. */
 static void check_workers(const struct world *w, const struct roster *r)
 {
 	for (size_t i = 0; i < r->n_workers; i++)
@@ -356,7 +356,7 @@ static void check_order(const struct roster *r)
 		assert_true(holder_order(&r->workers[i - 1].owner, &r->workers[i].owner) < 0);
 }
 
-/* Two rosters of the same world, whose arrays are in different order. */
+/* Two rosters of the same world, with the arrays in different order, are the same. */
 static void check_same(const struct world *w, const struct roster *r, const struct world *w2,
                        const struct roster *r2)
 {
@@ -406,7 +406,7 @@ static void random_worlds(void **state)
 int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[ARRAY_SIZE(scenes) + 2] = {
-	        cmocka_unit_test(nobody_owns_nothing),
+	        cmocka_unit_test(socket_without_holders),
 	        cmocka_unit_test(random_worlds),
 	};
 

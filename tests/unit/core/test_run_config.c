@@ -53,7 +53,7 @@ static void defaults(void **state)
 	run_config_free(&c);
 }
 
-/* Options that fit only with others: up to three of them, and what is said of that. */
+/* Options that need or exclude others: up to three of them, and the message. */
 static void combinations(void **state)
 {
 	static const struct {
@@ -139,7 +139,7 @@ static void all_problems(void **state)
 	assert_string_equal(err.text, "there is no command to run");
 }
 
-static void names(void **state)
+static void names_of_kinds(void **state)
 {
 	struct run_config c;
 
@@ -159,8 +159,8 @@ static void names(void **state)
 	run_config_free(&c);
 }
 
-/* Every string of the copy is its own: the sanitizer sees any that isn't, or is forgotten. */
-static void copies(void **state)
+/* The copy has its own strings; the sanitizer sees one that is shared or not freed. */
+static void copy_of_a_configuration(void **state)
 {
 	static const char *const values[][2] = {
 	        {"cwd", "/srv"},
@@ -202,9 +202,11 @@ static void copies(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(defaults),     cmocka_unit_test(combinations),
-	        cmocka_unit_test(all_problems), cmocka_unit_test(names),
-	        cmocka_unit_test(copies),
+	        cmocka_unit_test(defaults),
+	        cmocka_unit_test(combinations),
+	        cmocka_unit_test(all_problems),
+	        cmocka_unit_test(names_of_kinds),
+	        cmocka_unit_test(copy_of_a_configuration),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);

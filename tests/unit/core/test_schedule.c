@@ -10,7 +10,7 @@
 #include "core/schedule.h"
 #include "core/schedule_bed.h"
 
-/* ---- Who is in the ring ---- */
+/* ---- Slots in the ring ---- */
 
 static void eligible_slots(void **state)
 {
@@ -166,8 +166,8 @@ static void candidates_by_version(void **state)
 	assert_int_equal(s.versions[1].count, 2);
 }
 
-/* Whatever comes in, what comes out is as schedule_bed_build() demands. */
-static void any_service(void **state)
+/* Random schedules pass the checks of schedule_bed_build(). */
+static void random_schedules(void **state)
 {
 	unsigned int n_empty = 0;
 
@@ -196,7 +196,7 @@ int main(int argc, char **argv)
 	        cmocka_unit_test(version_labels),
 	        cmocka_unit_test(unused_versions_are_freed),
 	        cmocka_unit_test(candidates_by_version),
-	        cmocka_unit_test(any_service),
+	        cmocka_unit_test(random_schedules),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), seed, NULL);

@@ -17,7 +17,7 @@
 		.state = RPD_SLOT_ACTIVE, .weight = RPD_WEIGHT_BASE                                \
 	}
 
-/* Slots 0 to 2 are ordinary ones of version "v1", which is number 0; "v2" is number 1. */
+/* Slots 0 to 2 are ordinary ones of version "v1", number 0; "v2" is number 1. */
 static void make_service(struct rpd_schedule *s)
 {
 	schedule_init(s);
@@ -61,7 +61,7 @@ static int apply(enum edit edit, struct rpd_schedule *s, const struct slots *slo
 	}
 }
 
-/* What the edit must make of a slot and of its schedule. */
+/* The expected result of the edit, for the slot and its schedule. */
 static void apply_by_hand(enum edit edit, struct rpd_schedule *s, struct rpd_slot *slot)
 {
 	switch (edit) {
@@ -127,12 +127,12 @@ static void every_pair(void **state)
 				                 r == USAGE ? EXIT_USAGE : EXIT_REFUSED);
 			if (r == 0)
 				apply_by_hand(edit, &wanted, &wanted.slots[1]);
-			if (r != BUSY) /* nobody uses the draft then */
+			if (r != BUSY) /* the draft is not used then */
 				expect_same(&s, &wanted);
 		}
 }
 
-/* Several slots: all of them, or, if one is bad, none. */
+/* Of several slots all are changed, or none if one is bad. */
 static void every_slot_or_none(void **state)
 {
 	for (enum edit edit = 0; edit < EDIT_MAX; edit++) {
@@ -215,7 +215,7 @@ static void canary_moves(void **state)
 	expect_same(&s, &wanted);
 }
 
-/* Somebody must take the rest: who takes no connections himself doesn't count. */
+/* Another slot must take the rest. A slot that takes no connections does not count. */
 static void canary_of_all(void **state)
 {
 	static const struct rpd_slot idle[] = {
@@ -241,7 +241,7 @@ static void canary_of_all(void **state)
 
 /* ---- Versions ---- */
 
-static void labels(void **state)
+static void labels_of_versions(void **state)
 {
 	static const char longest[] = "0123456789012345678901234567890";
 	struct rpd_schedule s, before;
@@ -278,7 +278,7 @@ static void too_many_labels(void **state)
 	assert_int_equal(s.slots[1].version, 1);
 }
 
-static void switches(void **state)
+static void switch_to_a_version(void **state)
 {
 	struct rpd_schedule s, before;
 	struct error err = {};
@@ -302,7 +302,7 @@ static void switches(void **state)
 
 /* ---- Newcomers ---- */
 
-static void fills_empty(void **state)
+static void fill_an_empty_slot(void **state)
 {
 	struct rpd_schedule s, wanted;
 	struct error err = {};
@@ -323,8 +323,8 @@ static void fills_empty(void **state)
 	assert_int_equal(schedule_edit_fill(&s, 3, "", &err), USAGE);
 }
 
-/* What the user asked of the slot stays; what was seen of its last worker goes. */
-static void fills_again(void **state)
+/* The settings of the slot stay; what was observed of its former worker is cleared. */
+static void fill_a_slot_again(void **state)
 {
 	struct rpd_schedule s, wanted;
 	struct error err = {};
@@ -340,9 +340,9 @@ static void fills_again(void **state)
 	expect_same(&s, &wanted);
 }
 
-/* ---- Nobody left ---- */
+/* ---- No worker left ---- */
 
-/* A built schedule that is served, or whose only worker is as @flags and @state say. */
+/* A built schedule: served, or with one worker in this state and with these flags. */
 static void make_built(struct rpd_schedule *s, bool served, enum rpd_slot_state slot_state,
                        unsigned int flags)
 {
@@ -355,7 +355,7 @@ static void make_built(struct rpd_schedule *s, bool served, enum rpd_slot_state 
 	schedule_build(s);
 }
 
-static void served(void **state)
+static void unserved_schedule_needs_force(void **state)
 {
 	static const struct {
 		enum rpd_slot_state state;
@@ -385,8 +385,9 @@ static void served(void **state)
 	}
 }
 
-/* With a ring of the dead the program still looks for somebody else; an empty one refuses. */
-static void emptied(void **state)
+/* If all slots of the ring are dead, the program still searches for a live one; with an empty ring
+ * it refuses connections. */
+static void empty_ring_needs_force(void **state)
 {
 	struct rpd_schedule dead, empty;
 	struct error err = {};
@@ -404,13 +405,19 @@ static void emptied(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(every_pair),   cmocka_unit_test(every_slot_or_none),
-	        cmocka_unit_test(weights),      cmocka_unit_test(canary_shares),
-	        cmocka_unit_test(canary_moves), cmocka_unit_test(canary_of_all),
-	        cmocka_unit_test(labels),       cmocka_unit_test(too_many_labels),
-	        cmocka_unit_test(switches),     cmocka_unit_test(fills_empty),
-	        cmocka_unit_test(fills_again),  cmocka_unit_test(served),
-	        cmocka_unit_test(emptied),
+	        cmocka_unit_test(every_pair),
+	        cmocka_unit_test(every_slot_or_none),
+	        cmocka_unit_test(weights),
+	        cmocka_unit_test(canary_shares),
+	        cmocka_unit_test(canary_moves),
+	        cmocka_unit_test(canary_of_all),
+	        cmocka_unit_test(labels_of_versions),
+	        cmocka_unit_test(too_many_labels),
+	        cmocka_unit_test(switch_to_a_version),
+	        cmocka_unit_test(fill_an_empty_slot),
+	        cmocka_unit_test(fill_a_slot_again),
+	        cmocka_unit_test(unserved_schedule_needs_force),
+	        cmocka_unit_test(empty_ring_needs_force),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);

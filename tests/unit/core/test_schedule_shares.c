@@ -84,7 +84,7 @@ static void known_mixes(void **state)
 	}
 }
 
-/* Length of the shortest ring in which all shares are exact. */
+/* The length of the shortest ring with exact shares. */
 static uint64_t exact_len(const struct rpd_schedule *s)
 {
 	uint64_t sums[2] = {}, factors[2] = {1, 1}, divisor = 0;
@@ -123,8 +123,8 @@ static void exact_if_it_fits(void **state)
 	assert_in_range(n_exact, 20, 180);
 }
 
-/* Whether in some way @len entries can be shared out so that no slot's share is wrong by more than
- * @error of it, and the canary has the nearest number. */
+/* Whether @len entries can be distributed so that the relative error of each share is at most
+ * @error, and the canary has the nearest number. */
 static bool is_possible(const struct rpd_schedule *s, const struct ideal *ideal, unsigned int len,
                         double error)
 {
@@ -151,7 +151,7 @@ static bool is_possible(const struct rpd_schedule *s, const struct ideal *ideal,
 	return smallest <= largest;
 }
 
-static void as_good_as_can_be(void **state)
+static void rounding_is_near_the_optimum(void **state)
 {
 	for (unsigned int i = 0; i < 100; i++) {
 		struct rpd_schedule s;
@@ -191,8 +191,7 @@ static void many_slots(void **state)
 			if (s.slots[i].weight < s.slots[j].weight)
 				assert_true(s.slots[i].entries <= s.slots[j].entries);
 
-	/* the worst that there can be: 0.1 % for 1,023 canaries, one of which has no weight to
-	 * speak of */
+	/* the worst case: 0.1 % for 1,023 canaries, one of them with almost no weight */
 	for (unsigned int i = 0; i < RPD_SLOT_MAX; i++) {
 		s.slots[i].weight = i == 1 ? 1 : RPD_WEIGHT_MAX;
 		s.slots[i].flags = i > 0 ? RPD_SLOT_CANARY : 0;
@@ -222,7 +221,7 @@ static void known_rings(void **state)
 	schedule_bed_build(&s);
 	assert_ring(&s, (uint16_t[]){2, 1, 2, 0, 2, 2, 1, 2}, 8);
 
-	/* those with the same weight keep their order */
+	/* slots of the same weight keep their order */
 	schedule_bed_even(&s, 4);
 	s.slots[2].weight = 3 * RPD_WEIGHT_BASE;
 	schedule_bed_build(&s);
@@ -257,8 +256,8 @@ static void equal_workers_take_turns(void **state)
 	}
 }
 
-/* Over all stretches of the ring, also over the wrap and of any length: the largest difference
- * between the numbers of entries that @a and @b have. They must have the same number in all. */
+/* The largest difference between the numbers of entries of @a and @b in any stretch of the ring,
+ * also over its end. Over the whole ring the numbers must be equal. */
 static int largest_difference(const struct rpd_schedule *s, unsigned int a, unsigned int b)
 {
 	int difference = 0, most = 0, least = 0;
@@ -296,7 +295,8 @@ static void equals_stay_within_one(void **state)
 	}
 }
 
-/* Longest and shortest way from one of a set of slots to the next one, over the wrap too. */
+/* The longest and the shortest distance from an entry of a set of slots to the next one, also over
+ * the end of the ring. */
 static void find_gaps(const struct rpd_schedule *s, const bool set[RPD_SLOT_MAX],
                       unsigned int *ret_shortest, unsigned int *ret_longest)
 {
@@ -341,8 +341,8 @@ static void canaries_are_spread_out(void **state)
 	}
 }
 
-/* 5 % by weight against others that are equal. */
-static void one_in_twenty(void **state)
+/* A slot with 5 % by weight, beside slots of equal weight. */
+static void weight_of_one_in_twenty(void **state)
 {
 	for (unsigned int others = 1; others <= 1000; others += others < 60 ? 1 : 47) {
 		bool set[RPD_SLOT_MAX] = {true};
@@ -360,7 +360,7 @@ static void one_in_twenty(void **state)
 	}
 }
 
-/* At any point of the ring everybody has had their share, but for a few entries. */
+/* At any point of the ring each slot has had its share, give or take a few entries. */
 static void always_near_the_share(void **state)
 {
 	double furthest = 0, furthest_canary = 0;
@@ -405,13 +405,13 @@ int main(int argc, char **argv)
 	static const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(known_mixes),
 	        cmocka_unit_test(exact_if_it_fits),
-	        cmocka_unit_test(as_good_as_can_be),
+	        cmocka_unit_test(rounding_is_near_the_optimum),
 	        cmocka_unit_test(many_slots),
 	        cmocka_unit_test(known_rings),
 	        cmocka_unit_test(equal_workers_take_turns),
 	        cmocka_unit_test(equals_stay_within_one),
 	        cmocka_unit_test(canaries_are_spread_out),
-	        cmocka_unit_test(one_in_twenty),
+	        cmocka_unit_test(weight_of_one_in_twenty),
 	        cmocka_unit_test(always_near_the_share),
 	};
 

@@ -47,7 +47,7 @@ static void sticky_shares(void **state)
 		assert_in_range(s.slots[i].entries, 3, 4);
 }
 
-/* Neighbours in the ring have nothing to do with each other: no slot has long runs. */
+/* Adjacent entries are independent: no slot has long runs. */
 static void sticky_is_mixed(void **state)
 {
 	struct rpd_schedule s;
@@ -82,7 +82,7 @@ static void put_back(struct rpd_slot *slot)
 	slot->flags &= ~(RPD_SLOT_DEAD | RPD_SLOT_STALLED);
 }
 
-/* Takes @slot out: nothing but its entries may move. */
+/* Takes @slot out: only its entries may move. */
 static void assert_only_its_own_move(struct rpd_schedule *s, unsigned int slot, enum exit_kind how)
 {
 	struct rpd_schedule before = *s;
@@ -132,7 +132,7 @@ static void sticky_heirs_by_weight(void **state)
 	assert_in_range(s.slots[1].entries, 409 + 409 - 72, 410 + 409 + 72);
 }
 
-/* Any number leave one after the other and come back in another order. */
+/* Any number of slots leave one by one and return in another order. */
 static void sticky_many_leave(void **state)
 {
 	for (unsigned int i = 0; i < 20; i++) {
@@ -197,7 +197,7 @@ static void sticky_base(void **state)
 {
 	struct rpd_schedule s, before;
 
-	/* a slot without weight is as none */
+	/* a slot without weight is like no slot */
 	even_sticky(&s, 8);
 	s.slots[3].state = RPD_SLOT_EMPTY;
 	schedule_bed_build(&s);

@@ -16,7 +16,7 @@ enum {
 	EVERYTHING = 0x3f,
 };
 
-/* What matters more comes first. */
+/* In the order of precedence. */
 static const struct {
 	unsigned int fact;
 	enum slot_status condition;
@@ -56,7 +56,7 @@ static void all_combinations(void **state)
 	}
 }
 
-static void of_the_version(void **state)
+static void slot_of_another_version(void **state)
 {
 	struct rpd_schedule s;
 
@@ -67,8 +67,8 @@ static void of_the_version(void **state)
 	assert_int_equal(slot_status_of(&s, 0, true, false, RPD_RUN_NONE), SLOT_STATUS_ACTIVE);
 }
 
-/* What the supervisor is about to do is told of a slot without a listener only. */
-static void supervised(void **state)
+/* The supervisor's state is shown only for a slot without a listener. */
+static void supervised_slot(void **state)
 {
 	static const enum slot_status wanted[RPD_RUN_MAX] = {
 	        [RPD_RUN_NONE] = SLOT_STATUS_DEAD,
@@ -97,7 +97,7 @@ static void supervised(void **state)
 	}
 }
 
-static void names(void **state)
+static void names_differ(void **state)
 {
 	for (enum slot_status a = 0; a < SLOT_STATUS_MAX; a++) {
 		assert_true(slot_status_name(a)[0]);
@@ -113,9 +113,9 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(all_combinations),
-	        cmocka_unit_test(of_the_version),
-	        cmocka_unit_test(supervised),
-	        cmocka_unit_test(names),
+	        cmocka_unit_test(slot_of_another_version),
+	        cmocka_unit_test(supervised_slot),
+	        cmocka_unit_test(names_differ),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);

@@ -38,7 +38,7 @@ static void lists(void **state)
 	}
 }
 
-static void all(void **state)
+static void all_slots(void **state)
 {
 	struct slots slots = {};
 	struct error err;
@@ -50,7 +50,7 @@ static void all(void **state)
 }
 
 /* A second list adds to the first. */
-static void adds(void **state)
+static void second_list_adds(void **state)
 {
 	static const uint16_t wanted[] = {1, 2, 3, 4, 9};
 	struct slots slots = {};
@@ -102,11 +102,11 @@ static void refused(void **state)
 	}
 }
 
-static void is_list(void **state)
+static void texts_that_are_lists(void **state)
 {
 	assert_true(slots_is_list("0"));
 	assert_true(slots_is_list("3-5"));
-	assert_true(slots_is_list("9x")); /* meant as one, if a wrong one */
+	assert_true(slots_is_list("9x")); /* meant as a list, but wrong */
 	assert_false(slots_is_list("web"));
 	assert_false(slots_is_list("web3"));
 	assert_false(slots_is_list("-3"));
@@ -117,8 +117,11 @@ static void is_list(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(lists),   cmocka_unit_test(all),     cmocka_unit_test(adds),
-	        cmocka_unit_test(refused), cmocka_unit_test(is_list),
+	        cmocka_unit_test(lists),
+	        cmocka_unit_test(all_slots),
+	        cmocka_unit_test(second_list_adds),
+	        cmocka_unit_test(refused),
+	        cmocka_unit_test(texts_that_are_lists),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);

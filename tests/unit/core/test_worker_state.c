@@ -9,8 +9,8 @@
 
 #define STOP (WORKER_TELL_STOP | WORKER_ARM_KILL)
 
-/* What each event means in each state, said once more and in another way than in the table: a line
- * for all that does something; all other pairs leave the state as it is and do nothing. */
+/* What each event does in each state, in another form than in the table: a line for each pair that
+ * does something. All other pairs leave the state unchanged. */
 static const struct {
 	enum worker_state state;
 	enum worker_event event;
@@ -66,9 +66,9 @@ static void every_pair(void **context)
 		}
 }
 
-/* However the events come, a worker is admitted only when it was ready, is told of as lost once at
- * most, and ends for good. */
-static void any_life(void **context)
+/* For any order of events: a worker is admitted only after it was ready, is reported as lost at
+ * most once, and ends for good. */
+static void random_lives(void **context)
 {
 	seed_start("lives");
 	for (int life = 0; life < 20000; life++) {
@@ -95,7 +95,7 @@ static void any_life(void **context)
 	}
 }
 
-static void names(void **context)
+static void names_differ(void **context)
 {
 	for (int state = 0; state < WORKER_STATE_MAX; state++)
 		for (int other = 0; other < state; other++)
@@ -106,8 +106,8 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(every_pair),
-	        cmocka_unit_test(any_life),
-	        cmocka_unit_test(names),
+	        cmocka_unit_test(random_lives),
+	        cmocka_unit_test(names_differ),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);

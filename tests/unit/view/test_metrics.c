@@ -7,7 +7,7 @@
 #include "bed/unit.h"
 #include "view/view.h"
 
-/* What is written of the view @json, less the lines HELP and TYPE, must be @want. */
+/* The metrics of the view @json, without HELP and TYPE lines, are @want. */
 static void expect(const char *json, const char *want)
 {
 	struct json_object *services = json_tokener_parse(json);
@@ -47,7 +47,7 @@ static void services(void **state)
 	       "reuseportd_counting{service=\"b\"} 0\n");
 }
 
-/* What is not known is left out; what reached no worker is told once. */
+/* An unknown value is left out; connections that reached no worker are counted once. */
 static void workers(void **state)
 {
 	expect("[{\"service\": \"a\", \"counters\": {\"steered\": 100, \"dropped\": 7}, "

@@ -7,7 +7,7 @@
 #include "bed/unit.h"
 #include "view/screen.h"
 
-/* A status with these workers, which are parts of a JSON array. */
+/* A status with these workers. @workers: the elements of a JSON array. */
 static struct json_object *status_of(const char *workers)
 {
 	char text[8192];
@@ -34,10 +34,10 @@ static struct json_object *three(void)
 	        1, "dead", 0.0, null, null, null) "," WORKER(2, "active", 25.0, 9.0, 8, 2));
 }
 
-/* What is drawn, a string for each line, without styles. */
+/* The drawn lines, without styles. */
 struct drawn {
 	char *text, *lines[64];
-	size_t n, erased; /* lines whose rest was erased */
+	size_t n, erased; /* lines with an erased rest */
 };
 
 static void remove_sequences(struct drawn *d)
@@ -68,7 +68,7 @@ static struct drawn draw(struct json_object *status, struct screen *screen)
 	fclose(out);
 	assert_int_equal(strncmp(d.text, "\033[H", 3), 0);
 	remove_sequences(&d);
-	/* Empty lines count: not by strtok(). */
+	/* Not by strtok(), which skips empty lines. */
 	for (line = d.text; line; line = save) {
 		save = strstr(line, "\r\n");
 		if (save) {
@@ -81,7 +81,7 @@ static struct drawn draw(struct json_object *status, struct screen *screen)
 	return d;
 }
 
-/* The slot in line @line of the workers; -1 if it shows none. */
+/* The slot in line @line of the workers, or -1. */
 static int slot_at(const struct drawn *d, size_t line)
 {
 	const char *text = d->lines[5 + line];
@@ -143,7 +143,7 @@ static void blocks(void **state)
 	json_object_put(status);
 }
 
-/* However small it is, nothing is drawn beyond it. */
+/* Nothing is drawn outside of the screen, however small. */
 static void sizes(void **state)
 {
 	struct json_object *status = three();
@@ -159,14 +159,14 @@ static void sizes(void **state)
 				assert_true(strlen(d.lines[i]) <= columns);
 				full += strlen(d.lines[i]) == columns;
 			}
-			/* To erase behind the last column would erase that. */
+			/* To erase after the last column would erase that column. */
 			assert_int_equal(full + d.erased, d.n);
 			free(d.text);
 		}
 	json_object_put(status);
 }
 
-/* What isn't known comes last; what is equal, by slot. */
+/* Unknown values come last; equal ones are sorted by slot. */
 static void sorting(void **state)
 {
 	struct screen screen = {.rows = 24, .columns = 80, .selected = SCREEN_NO_SLOT};
