@@ -114,7 +114,7 @@ def test_check(bed):
     told = re.findall(r"(?m)^(.*?):(\d+): (.+)$", result.err)
     equal([(name, int(line)) for name, line, _ in told],
           [(str(path), 1), (str(path), 3), (str(path), 4)], f"files and lines of {result}")
-    check("is 'workers' meant?" in told[1][2], f"{result}")
+    check("did you mean 'workers'?" in told[1][2], f"{result}")
     result = bed.run(bed.binary("reuseportd"), "check", "--json", path)
     equal((result.code, result.err), (2, ""), f"status and errors of {result}")
     equal(result.json()["problems"], [{"line": int(line), "severity": "error", "text": text}

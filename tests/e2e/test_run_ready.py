@@ -350,7 +350,7 @@ def test_warnings_of_a_file(bed):
         bed.reuseportd("stop", name)
     equal(process.wait(), 0, "exit status of the supervisor")
     for times in ("0 4 * * *", "0 5 * * *"):
-        equal(process.output().count(f"seconds are not supported: taken as '{times}'"), 2,
+        equal(process.output().count(f"seconds are not supported: '{times}'"), 2,
               f"warnings of '{times}', one for each app")
 
 

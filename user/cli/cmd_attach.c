@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "cli/command.h"
 #include "cli/exporter.h"
 #include "cli/show.h"
@@ -18,7 +19,7 @@ static int cmd_attach_check_input(const struct invocation *i, struct error *err)
 		return error_usage(err,
 		                   "say how many workers there are: --workers N, or "
 		                   "--workers any");
-	if (i->no_count && i->has_count_max)
+	if (i->no_count && i->count_max)
 		return error_usage(err, "either --no-count or --count-max");
 	if (i->listen.family && !i->watch)
 		return error_usage(err,
@@ -118,8 +119,9 @@ int cmd_attach(struct invocation *i, struct error *err)
 		return cmd_attach_stay(name, &exporter, err);
 	i->attach.service = i->service;
 	i->attach.waiting = cmd_attach_say_waiting;
-	if (i->no_count)
-		i->attach.max_conns = 0;
+	i->attach.wait = (double)i->wait / NS_PER_S;
+	if (!i->no_count)
+		i->attach.max_conns = i->count_max ? i->count_max : RPD_CONNS_DEFAULT;
 	r = attach(&i->attach, &service, &notes, err);
 	if (r < 0)
 		return r;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "service/drain_wait.h"
 #include "kern/events.h"
 
@@ -54,7 +55,7 @@ int cmd_drain_wait(struct invocation *i, struct service *service, const struct o
 	struct drain_progress progress = {.terminal = isatty(STDERR_FILENO), .told = -1};
 	const struct drain_wait_request request = {
 	        .slots = *slots,
-	        .timeout = i->timeout >= 0 ? i->timeout : DRAIN_TIMEOUT,
+	        .timeout = i->timeout >= 0 ? (double)i->timeout / NS_PER_S : DRAIN_TIMEOUT,
 	        .close_remaining = i->close_remaining,
 	        .progress = cmd_drain_on_progress,
 	        .data = &progress,

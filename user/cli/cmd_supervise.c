@@ -130,7 +130,7 @@ static int cmd_supervise_reload_all(struct invocation *i, struct error *err)
 		fprintf(stderr, "%s: %s\n", names[s], err->text);
 	}
 	if (!found)
-		return error_set(err, -ENOENT, "process %ld runs no service", i->supervisor);
+		return error_set(err, -ENOENT, "process %u runs no service", i->supervisor);
 	if (!failed)
 		return 0;
 	return error_set(err, -ECANCELED, "%u of %u services were not reloaded", failed, found);

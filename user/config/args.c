@@ -9,42 +9,27 @@
 #include "base/strv.h"
 #include "config/ini.h"
 #include "config/pm2.h"
+#include "config/run_option.h"
 
-const struct argp_option *args_options(const struct argp_option *more)
+int args_add(struct args *args, const char *name, const char *value)
 {
-	static struct argp_option options[RUN_OPTION_MAX + 8];
-	size_t n = 0;
+	struct args_option *options =
+	        realloc(args->options, (args->n_options + 1) * sizeof(*args->options));
 
-	for (; run_options[n].name; n++)
-		options[n] = (struct argp_option){.name = run_options[n].name,
-		                                  .key = ARGS_KEY + n,
-		                                  .arg = run_options[n].argument,
-		                                  .doc = run_options[n].help};
-	while (more->name)
-		options[n++] = *more++;
-	options[n] = (struct argp_option){0};
-	return options;
-}
-
-int args_add(struct args *args, int key, const char *value)
-{
-	struct run_given *given = realloc(args->given, (args->n_given + 1) * sizeof(*args->given));
-
-	if (!given)
+	if (!options)
 		return -ENOMEM;
-	args->given = given;
-	given[args->n_given++] =
-	        (struct run_given){.name = run_options[key - ARGS_KEY].name, .value = value};
+	args->options = options;
+	options[args->n_options++] = (struct args_option){.name = name, .value = value};
 	return 0;
 }
 
 void args_free(struct args *args)
 {
-	free(args->given);
+	free(args->options);
 	*args = (struct args){};
 }
 
-/* CPUs that we may run on. */
+/* The number of CPUs that this process may run on. */
 static unsigned int args_count_cpus(void)
 {
 	cpu_set_t cpus;
@@ -54,50 +39,52 @@ static unsigned int args_count_cpus(void)
 
 static void args_report(void *data, const char *option, const char *text)
 {
-	problem_add(data, 0, "%s%s%s%s", option ? "--" : "", option ? option : "",
-	            option ? ": " : "", text);
+	problems_add(data, 0, "%s%s%s%s", option ? "--" : "", option ? option : "",
+	             option ? ": " : "", text);
 }
 
-/* From options and a command. */
+/* A configuration from options and a command. */
 static int args_load_command(const struct args *args, struct load_result *ret, struct error *err)
 {
 	struct problems *problems = &ret->problems;
 	struct run_config *config = load_add(ret);
 	const unsigned int n_cpus = args_count_cpus();
+	struct error why;
 
 	if (args->only)
-		problem_add(problems, 0, "--only is for a file with several services");
+		problems_add(problems, 0, "--only needs a file with several services");
 	if (!config || strv_copy(args->command, &config->argv) < 0)
 		return error_set(err, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < args->n_given; i++) {
-		const struct run_given *given = &args->given[i];
+	for (size_t i = 0; i < args->n_options; i++) {
+		const struct args_option *given = &args->options[i];
 
-		if (run_option_set(config, given->name, given->value, n_cpus, err) < 0)
-			problem_add(problems, 0, "--%s", err->text);
+		if (run_option_set(config, given->name, given->value, n_cpus, &why) < 0)
+			problems_add(problems, 0, "--%s", why.text);
 	}
-	/* Of what is wrong by itself, what comes of it needs not be told. */
+	/* An option that was refused can make others look wrong. */
 	if (!problems->n_errors) {
 		run_config_problems(config, args_report, problems);
 		load_host_problems(config, args_report, problems);
 	}
-	if (!problems->n_errors && load_env_files(config, err) < 0)
-		problem_add(problems, 0, "--env-file: %s", err->text);
+	if (!problems->n_errors && load_env_files(config, &why) < 0)
+		problems_add(problems, 0, "--env-file: %s", why.text);
 	if (!problems->n_errors)
 		run_config_name(config);
 	return problems_error(problems, err);
 }
 
-/* Of the options only --env is for files, and there it means another thing. */
+/* With a file, --env is the only option of run_option.h that may be given, with another meaning. */
 static int args_file_options(const struct args *args, struct load_file *file, struct error *err)
 {
-	for (size_t i = 0; i < args->n_given; i++) {
-		const struct run_given *given = &args->given[i];
+	for (size_t i = 0; i < args->n_options; i++) {
+		const struct args_option *given = &args->options[i];
 
 		if (strcmp(given->name, "env") != 0)
-			return error_usage(err, "--%s belongs into '%s'", given->name, args->file);
+			return error_usage(err, "--%s: with a file, set this option in '%s'",
+			                   given->name, args->file);
 		if (strchr(given->value, '='))
-			return error_usage(err, "--env %s belongs into '%s'", given->value,
-			                   args->file);
+			return error_usage(err, "--env %s: with a file, set variables in '%s'",
+			                   given->value, args->file);
 		file->env = given->value;
 	}
 	return 0;
@@ -117,7 +104,7 @@ static bool args_is_one_of(const char *path, const char *const *ends)
 	return *ends;
 }
 
-/* Each name of --only must be of something that is there; names are there once. */
+/* Each name of --only must be a service of the file, where each name occurs once. */
 static void args_check_only(const struct load_file *file, struct load_result *loaded)
 {
 	size_t n = 1;
@@ -127,9 +114,9 @@ static void args_check_only(const struct load_file *file, struct load_result *lo
 	for (const char *at = file->only; *at; at++)
 		n += *at == ',';
 	if (loaded->n != n)
-		problem_add(&loaded->problems, 0, "--only %s: %s", file->only,
-		            n == 1 ? "there is nothing of that name"
-		                   : "there is not one of each of these names");
+		problems_add(&loaded->problems, 0, "--only %s: %s", file->only,
+		             n == 1 ? "the file has no such service"
+		                    : "the file does not have each of these services");
 }
 
 int args_load(const struct args *args, struct load_result *ret, struct error *err)
@@ -142,7 +129,7 @@ int args_load(const struct args *args, struct load_result *ret, struct error *er
 
 	*ret = (struct load_result){.problems.file = args->file};
 	if (!args->file == !args->command)
-		return error_usage(err, "give a file, or `-- COMMAND ARGUMENT...`");
+		return error_usage(err, "give either a file or `-- COMMAND ARGUMENT...`");
 	if (args->command)
 		return args_load_command(args, ret, err);
 	r = args_file_options(args, &file, err);
@@ -150,13 +137,13 @@ int args_load(const struct args *args, struct load_result *ret, struct error *er
 		return r;
 	if (args_is_one_of(file.path, yaml))
 		return error_usage(err,
-		                   "'%s': YAML can't be read; write it as .json or .config.js, or "
-		                   "as a file of reuseportd",
+		                   "can't read YAML: write '%s' as .json, as .config.js or as a "
+		                   "configuration file of reuseportd",
 		                   file.path);
 	if (args_is_one_of(file.path, pm2)) {
 		r = pm2_load(&file, ret, err);
 	} else if (file.env) {
-		return error_usage(err, "--env %s is for the env_%s of an ecosystem.config.js",
+		return error_usage(err, "--env %s: only an ecosystem.config.js can have env_%s",
 		                   file.env, file.env);
 	} else {
 		r = ini_load(&file, ret, err);

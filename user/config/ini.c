@@ -14,79 +14,78 @@
 #define LINE_MAX_BYTES 65536 /* an environment variable may be long */
 #define BLANKS         " \t\r\n"
 
-/* An option in this section: on which line, and whether its value was of any use. */
-struct seen {
-	unsigned int line; /* 0 = not there */
-	bool bad;
+/* Where the current section sets an option. */
+struct ini_seen {
+	unsigned int line; /* 0 = nowhere */
+	bool bad;          /* the value was refused */
 };
 
-struct reader {
+struct ini_input {
 	const struct load_file *request;
-	FILE *file;
-	char *buf; /* getline()'s */
-	size_t size;
+	const char *next, *end; /* the rest of the text */
 	unsigned int line;
 	struct load_result *loaded;
 	struct problems *problems;
-	/* The section that we are in. */
-	struct run_config *config; /* NULL: before the first one, or its head was wrong */
-	bool skip;                 /* its head was wrong, and that has been told of */
+	/* The current section. */
+	struct run_config *config; /* NULL: before the first section, or its head is wrong */
+	bool skip;                 /* its head is wrong, which has been reported */
 	unsigned int section;      /* its line */
-	struct seen command, seen[RUN_OPTION_MAX];
+	struct ini_seen command, seen[RUN_OPTION_MAX];
 };
 
-static struct seen *ini_seen_of(struct reader *reader, const char *option)
+static struct ini_seen *ini_seen_of(struct ini_input *input, const char *option)
 {
-	const struct run_option *known = option ? run_option_find(option) : NULL;
+	const struct option_row *known = option ? option_find(run_options, option) : NULL;
 
-	return known ? &reader->seen[known - run_options] : &reader->command;
+	return known ? &input->seen[known - run_options] : &input->command;
 }
 
-/* What doesn't fit together is told of at the option that says so. What is missing only because it
- * was wrong has been told of. */
+/* Reports a problem at the line of the option that causes it. An option with a refused value is
+ * not set; the refusal has been reported. */
 static void ini_report(void *data, const char *option, const char *text)
 {
-	struct reader *reader = data;
-	const struct seen *seen = ini_seen_of(reader, option);
+	struct ini_input *input = data;
+	const struct ini_seen *seen = ini_seen_of(input, option);
 
 	if (!seen->bad)
-		problem_add(reader->problems, seen->line ? seen->line : reader->section, "%s%s%s",
-		            option ? option : "", option ? ": " : "", text);
+		problems_add(input->problems, seen->line ? seen->line : input->section, "%s%s%s",
+		             option ? option : "", option ? ": " : "", text);
 }
 
-static void ini_warn_of_program(struct reader *reader)
+static void ini_warn_of_program(struct ini_input *input)
 {
 	struct error err;
 
-	if (load_find_program(reader->config, &err) < 0)
-		problem_warn(reader->problems, reader->command.line, "command: %s", err.text);
+	if (load_find_program(input->config, &err) < 0)
+		problems_warn(input->problems, input->command.line, "command: %s", err.text);
 }
 
-static void ini_end_section(struct reader *reader)
+static void ini_end_section(struct ini_input *input)
 {
 	struct error err;
 
-	if (!reader->config)
+	if (!input->config)
 		return;
-	run_config_problems(reader->config, ini_report, reader);
-	load_host_problems(reader->config, ini_report, reader);
-	if (load_env_files(reader->config, &err) < 0)
-		problem_add(reader->problems, ini_seen_of(reader, "env-file")->line, "env-file: %s",
-		            err.text);
-	if (load_file_wants(reader->request, reader->config->service))
-		ini_warn_of_program(reader);
+	run_config_problems(input->config, ini_report, input);
+	load_host_problems(input->config, ini_report, input);
+	if (load_env_files(input->config, &err) < 0)
+		problems_add(input->problems, ini_seen_of(input, "env-file")->line, "env-file: %s",
+		             err.text);
+	if (load_file_wants(input->request, input->config->service))
+		ini_warn_of_program(input);
 	else
-		load_drop(reader->loaded);
-	reader->config = NULL;
+		load_drop(input->loaded);
+	input->config = NULL;
 }
 
-static const char *ini_service_word(const void *data, size_t i)
+static const char *ini_name_service(const void *data, size_t i)
 {
 	return "service";
 }
 
-/* A head that neither names a service nor begins with the word as it should. */
-static void ini_tell_bad_head(struct reader *reader, const char *head, const struct error *bad_name)
+/* Reports a head that is neither [NAME] nor [service NAME]. */
+static void ini_report_bad_head(struct ini_input *input, const char *head,
+                                const struct error *bad_name)
 {
 	const size_t n = strcspn(head, BLANKS);
 	const char *name = head + n + strspn(head + n, BLANKS);
@@ -94,22 +93,22 @@ static void ini_tell_bad_head(struct reader *reader, const char *head, const str
 	struct error ignored;
 
 	if (word && service_name_check(name, &ignored) == 0 &&
-	    nearest(word, ini_service_word, NULL, 1))
-		problem_add(reader->problems, reader->line,
-		            "there is no section '%s'; is 'service %s' meant?", head, name);
+	    nearest(word, ini_name_service, NULL, 1))
+		problems_add(input->problems, input->line,
+		             "there is no section '%s'; did you mean 'service %s'?", head, name);
 	else
-		problem_add(reader->problems, reader->line, "%s", bad_name->text);
+		problems_add(input->problems, input->line, "%s", bad_name->text);
 }
 
-/* Takes [service NAME] and [NAME] apart in place. NULL, with a problem, if it is neither. */
-static const char *ini_section_name(struct reader *reader, char *head)
+/* The NAME of [service NAME] or [NAME], in place. NULL, with a problem, if the head is neither. */
+static const char *ini_section_name(struct ini_input *input, char *head)
 {
 	char *end = strchr(head, ']'), *name = head + 1 + strspn(head + 1, BLANKS);
 	struct error err;
 
 	if (!end || end[1 + strspn(end + 1, BLANKS)]) {
-		problem_add(reader->problems, reader->line,
-		            "a section begins with a line such as [service web]");
+		problems_add(input->problems, input->line,
+		             "a section must begin with a line such as [service web]");
 		return NULL;
 	}
 	*end = '\0';
@@ -118,169 +117,176 @@ static const char *ini_section_name(struct reader *reader, char *head)
 	if (!strncmp(name, "service", 7) && strspn(name + 7, BLANKS))
 		name += 7 + strspn(name + 7, BLANKS);
 	if (service_name_check(name, &err) < 0) {
-		ini_tell_bad_head(reader, name, &err);
+		ini_report_bad_head(input, name, &err);
 		return NULL;
 	}
 	return name;
 }
 
-static void ini_begin_section(struct reader *reader, char *head)
+static void ini_begin_section(struct ini_input *input, char *head)
 {
 	const char *name;
 
-	ini_end_section(reader);
-	name = ini_section_name(reader, head);
-	reader->section = reader->line;
-	reader->command = (struct seen){};
-	memset(reader->seen, 0, sizeof(reader->seen));
-	reader->config = name ? load_add(reader->loaded) : NULL;
-	reader->skip = !reader->config;
-	if (!reader->config)
+	ini_end_section(input);
+	name = ini_section_name(input, head);
+	input->section = input->line;
+	input->command = (struct ini_seen){};
+	memset(input->seen, 0, sizeof(input->seen));
+	input->config = name ? load_add(input->loaded) : NULL;
+	input->skip = !input->config;
+	if (!input->config)
 		return;
-	strcpy(reader->config->service, name);
-	load_check_name(reader->loaded, reader->line);
+	strcpy(input->config->service, name);
+	load_check_name(input->loaded, input->line);
 }
 
-/* A line for libinih, which is to see nothing but keys and values: it tells neither of sections
- * that have none, nor, but for the first, of lines that are wrong or too long. */
+/* Returns the next line for libinih; NULL at the end. Sections, NUL bytes and long lines are
+ * handled here, as libinih reports neither a section without keys nor any bad line but the first.
+ */
 static char *ini_read_line(char *str, int num, void *stream)
 {
-	struct reader *reader = stream;
-	const ssize_t n = getline(&reader->buf, &reader->size, reader->file);
-	char *text = reader->buf;
+	struct ini_input *input = stream;
+	const char *text = input->next, *newline;
+	size_t n;
 
-	if (n < 0)
+	if (text == input->end)
 		return NULL;
-	reader->line++;
+	newline = memchr(text, '\n', input->end - text);
+	input->next = newline ? newline + 1 : input->end;
+	input->line++;
+	n = input->next - text;
 	*str = '\0';
-	if (strlen(text) != (size_t)n) {
-		problem_add(reader->problems, reader->line, "there is a NUL byte in this line");
+	if (memchr(text, '\0', n)) {
+		problems_add(input->problems, input->line, "the line contains a NUL byte");
 		return str;
 	}
-	if (n >= num) {
-		problem_add(reader->problems, reader->line, "a line has less than %d bytes", num);
+	if (n >= (size_t)num) {
+		problems_add(input->problems, input->line, "the line has %d bytes or more", num);
 		return str;
 	}
-	if (reader->line == 1 && !strncmp(text, "\xef\xbb\xbf", 3))
+	if (input->line == 1 && n >= 3 && !memcmp(text, "\xef\xbb\xbf", 3)) {
 		text += 3; /* a byte order mark */
-	text += strspn(text, BLANKS);
-	if (*text == '[')
-		ini_begin_section(reader, text);
-	else
-		strcpy(str, text);
+		n -= 3;
+	}
+	*(char *)mempcpy(str, text, n) = '\0';
+	if (str[strspn(str, BLANKS)] != '[')
+		return str;
+	ini_begin_section(input, str + strspn(str, BLANKS));
+	*str = '\0';
 	return str;
 }
 
 static const char *ini_key_name(const void *data, size_t i)
 {
-	return i < run_option_count() ? run_options[i].name : "command";
+	return i < option_count(run_options) ? run_options[i].name : "command";
 }
 
-static void ini_tell_unknown(struct reader *reader, const char *name)
+static void ini_report_unknown(struct ini_input *input, const char *name)
 {
-	const char *near = nearest(name, ini_key_name, NULL, run_option_count() + 1);
+	const char *near = nearest(name, ini_key_name, NULL, option_count(run_options) + 1);
 
-	problem_add(reader->problems, reader->line, "there is no option '%s'%s%s%s", name,
-	            near ? "; is '" : "", near ? near : "", near ? "' meant?" : "");
+	problems_add(input->problems, input->line, "there is no option '%s'%s%s%s", name,
+	             near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
-/* Whether the value is of use. */
-static bool ini_set_command(struct reader *reader, const char *value)
+/* Whether the value is accepted. */
+static bool ini_set_command(struct ini_input *input, const char *value)
 {
 	char **words = NULL;
 	const int r = value ? words_split(value, &words) : 0;
 
 	if (r == 0 && words) {
-		reader->config->argv = words;
+		input->config->argv = words;
 		return true;
 	}
-	problem_add(reader->problems, reader->line, "command: %s",
-	            r == 0                  ? "it is empty"
-	            : r == WORDS_OPEN_QUOTE ? "a quote has no end"
-	            : r == WORDS_FOR_A_SHELL
-	                    ? "this is for a shell: write sh -c '...', or quote what looks like it"
-	                    : "out of memory");
+	problems_add(
+	        input->problems, input->line, "command: %s",
+	        r == 0                  ? "the value is empty"
+	        : r == WORDS_OPEN_QUOTE ? "a quote is not closed"
+	        : r == WORDS_FOR_A_SHELL
+	                ? "a shell operator needs a shell: write sh -c '...', or quote the operator"
+	                : "out of memory");
 	return false;
 }
 
-static bool ini_set_option(struct reader *reader, const char *name, const char *value)
+static bool ini_set_option(struct ini_input *input, const char *name, const char *value)
 {
 	struct error err;
 
-	if (run_option_set(reader->config, name, value, reader->request->n_cpus, &err) == 0)
+	if (run_option_set(input->config, name, value, input->request->n_cpus, &err) == 0)
 		return true;
-	problem_add(reader->problems, reader->line, "%s", err.text);
+	problems_add(input->problems, input->line, "%s", err.text);
 	return false;
 }
 
-static void ini_take_key(struct reader *reader, const char *name, const char *value)
+static void ini_set_key(struct ini_input *input, const char *name, const char *value)
 {
 	const bool command = !strcmp(name, "command");
-	const struct run_option *option = run_option_find(name);
-	struct seen *seen = ini_seen_of(reader, name);
+	const struct option_row *option = option_find(run_options, name);
+	struct ini_seen *seen = ini_seen_of(input, name);
 
 	if (!strcmp(name, "service")) {
-		problem_add(reader->problems, reader->line,
-		            "service: the head of the section names it");
+		problems_add(input->problems, input->line,
+		             "service: name the service in the head of its section");
 		return;
 	}
 	if (!command && !option) {
-		ini_tell_unknown(reader, name);
+		ini_report_unknown(input, name);
 		return;
 	}
 	if (seen->line && (command || !option->repeatable)) {
-		problem_add(reader->problems, reader->line, "%s: it is on line %u already", name,
-		            seen->line);
+		problems_add(input->problems, input->line, "%s: line %u sets it already", name,
+		             seen->line);
 		return;
 	}
-	seen->line = reader->line;
-	if (!(command ? ini_set_command(reader, value) : ini_set_option(reader, name, value)))
+	seen->line = input->line;
+	if (!(command ? ini_set_command(input, value) : ini_set_option(input, name, value)))
 		seen->bad = true;
 }
 
 static int ini_handle(void *user, const char *section, const char *name, const char *value)
 {
-	struct reader *reader = user;
+	struct ini_input *input = user;
 
-	if (reader->config)
-		ini_take_key(reader, name, value);
-	else if (!reader->skip)
-		problem_add(reader->problems, reader->line,
-		            "'%s' is before the first section, such as [service web]", name);
+	if (input->config)
+		ini_set_key(input, name, value);
+	else if (!input->skip)
+		problems_add(input->problems, input->line,
+		             "'%s' comes before the first section, such as [service web]", name);
 	return 1;
 }
 
-static int ini_read(struct reader *reader)
+static int ini_parse_lines(struct ini_input *input)
 {
-	ini_allow_multiline = false; /* a line that is indented is a line like others */
+	ini_allow_multiline = false; /* an indented line is a line like any other */
 	ini_allow_inline_comments = false;
 	ini_allow_no_value = true;
 	ini_use_stack = false;
 	ini_max_line = LINE_MAX_BYTES;
 	ini_initial_alloc = LINE_MAX_BYTES;
-	return ini_parse_stream(ini_read_line, reader, ini_handle, reader);
+	return ini_parse_stream(ini_read_line, input, ini_handle, input);
 }
 
 int ini_load(const struct load_file *file, struct load_result *ret, struct error *err)
 {
-	_cleanup_file_ FILE *input = fopen(file->path, "re");
-	struct reader reader = {
-	        .request = file, .file = input, .loaded = ret, .problems = &ret->problems};
-	int r;
+	struct ini_input input = {.request = file, .loaded = ret, .problems = &ret->problems};
+	_cleanup_free_ char *text = NULL;
+	size_t size;
+	int r = load_read_file(file->path, &text, &size);
 
-	if (!input)
-		return error_usage(err, "'%s' can't be read: %s", file->path, strerror(errno));
-	r = ini_read(&reader);
-	ini_end_section(&reader);
-	free(reader.buf);
-	if (ferror(input))
-		return error_usage(err, "'%s' can't be read", file->path);
+	if (r < 0)
+		return error_usage(err, "can't read '%s': %s", file->path, strerror(-r));
+	input.next = text;
+	input.end = text + size;
+	r = ini_parse_lines(&input);
+	ini_end_section(&input);
 	if (r != 0)
-		problem_add(reader.problems, r > 0 ? r : 0,
-		            r > 0 ? "this line can't be read" : "out of memory");
-	else if (!reader.section)
-		problem_add(reader.problems, 0,
-		            "there is no service in it: no section such as [service web]");
-	problems_sort(reader.problems);
+		problems_add(input.problems, r > 0 ? r : 0, "%s",
+		             r > 0 ? "the line is neither a section, an option nor a comment"
+		                   : "out of memory");
+	else if (!input.section)
+		problems_add(input.problems, 0,
+		             "the file has no service, that is, no section such as [service web]");
+	problems_sort(input.problems);
 	return 0;
 }

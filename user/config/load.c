@@ -30,7 +30,7 @@ struct run_config *load_add(struct load_result *loaded)
 	        realloc(loaded->configs, (loaded->n + 1) * sizeof(*loaded->configs));
 
 	if (!list) {
-		problem_add(&loaded->problems, 0, "out of memory");
+		problems_add(&loaded->problems, 0, "out of memory");
 		return NULL;
 	}
 	loaded->configs = list;
@@ -44,7 +44,8 @@ void load_check_name(struct load_result *loaded, unsigned int line)
 
 	for (size_t i = 0; i + 1 < loaded->n; i++)
 		if (!strcmp(loaded->configs[i].service, name))
-			problem_add(&loaded->problems, line, "there are two services '%s'", name);
+			problems_add(&loaded->problems, line, "there are two services named '%s'",
+			             name);
 }
 
 void load_drop(struct load_result *loaded)
@@ -61,23 +62,29 @@ void load_free(struct load_result *loaded)
 	*loaded = (struct load_result){};
 }
 
-int load_read_file(const char *path, char **ret)
+int load_read_file(const char *path, char **ret, size_t *ret_size)
 {
 	_cleanup_file_ FILE *file = fopen(path, "re");
 	_cleanup_free_ char *text = NULL;
-	size_t size = 0;
+	size_t size = 0, room = 4096, n;
 
 	if (!file)
 		return -errno;
-	errno = 0;
-	if (getdelim(&text, &size, '\0', file) < 0) {
+	do {
+		char *more = realloc(text, room *= 2);
+
+		if (!more)
+			return -ENOMEM;
+		text = more;
+		errno = 0;
+		n = fread(text + size, 1, room - 1 - size, file);
 		if (ferror(file))
 			return errno ? -errno : -EIO;
-		free(text);
-		text = strdup(""); /* it is empty */
-	}
-	if (!text)
-		return -ENOMEM;
+		size += n;
+	} while (n);
+	text[size] = '\0';
+	if (ret_size)
+		*ret_size = size;
 	*ret = TAKE_PTR(text);
 	return 0;
 }
@@ -116,26 +123,25 @@ int load_find_program(const struct run_config *config, struct error *err)
 	if (!config->argv)
 		return 0;
 	r = spawn_find(config->argv[0], path ? path : getenv("PATH"), config->cwd, err);
-	if (r < 0)
+	if (r < 0 && err)
 		err->text[strcspn(err->text, "\n")] = '\0';
 	return r;
 }
 
-/* Adds one file's variables. */
+/* Adds the variables of one file. */
 static int load_add_file(const char *path, char ***env, struct error *err)
 {
 	_cleanup_free_ char *text = NULL;
 	unsigned int line;
-	int r = load_read_file(path, &text);
+	int r = load_read_file(path, &text, NULL);
 
 	if (r < 0)
-		return error_usage(err, "'%s' can't be read: %s", path, strerror(-r));
+		return error_usage(err, "can't read '%s': %s", path, strerror(-r));
 	r = env_parse(text, env, &line);
 	if (r == -EINVAL)
 		return error_usage(
 		        err,
-		        "line %u of '%s' is not NAME=VALUE; a name has letters, digits and "
-		        "_ only",
+		        "line %u of '%s' is not NAME=VALUE: a name has only letters, digits and _",
 		        line, path);
 	return r < 0 ? error_set(err, r, "out of memory") : 0;
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What a command line or a file of `run` came to. */
+/*
+ * Loading configurations of `run`: the result that args.h, ini.h and pm2.h fill, and the checks of
+ * a configuration that depend on this host.
+ */
 #pragma once
 
 #include <stddef.h>
@@ -11,12 +14,12 @@
 #define _cleanup_load_result_ _cleanup_(load_free)
 
 struct load_result {
-	struct run_config *configs; /* of use only if problems.n_errors is 0 */
+	struct run_config *configs; /* valid only if problems.n_errors is 0 */
 	size_t n;
 	struct problems problems;
 };
 
-/* A file, and which part of it. */
+/* A file, and which part of it to load. */
 struct load_file {
 	const char *path;
 	const char *only; /* services (PM2: apps), separated by commas; NULL = all */
@@ -24,35 +27,36 @@ struct load_file {
 	unsigned int n_cpus;
 };
 
-/* Whether it is one of file->only. */
+/* Whether file->only contains the service (PM2: the app). */
 bool load_file_wants(const struct load_file *file, const char *name);
 
-/* Appends a configuration with defaults; NULL, with a problem, if memory is short. Pointers to
- * those before it don't stay. */
+/* Appends a configuration with defaults; NULL, with a problem, if memory is short. Invalidates
+ * pointers to the earlier configurations. */
 struct run_config *load_add(struct load_result *loaded);
 
-/* A problem if a service before the last one has its name. */
+/* Adds a problem if an earlier service has the name of the last one. */
 void load_check_name(struct load_result *loaded, unsigned int line);
 
-/* Drops the last one. */
+/* Removes the last configuration. */
 void load_drop(struct load_result *loaded);
 
 void load_free(struct load_result *loaded);
 
-/* Reads all of a text file. The caller frees *@ret. Returns a negative errno. */
-int load_read_file(const char *path, char **ret);
+/* Reads a whole file. *@ret ends with a NUL byte beyond the file's, and the caller frees it.
+ * *@ret_size: the size of the file; may be NULL. Returns 0 or a negative errno. */
+int load_read_file(const char *path, char **ret, size_t *ret_size);
 
-/* What run_config_problems() can't tell, as it depends on the host: whether user, group and cwd are
- * there. Reports as that does. */
+/* Checks what depends on the host: whether user, group and cwd exist. Calls @report as
+ * run_config_problems() does. */
 void load_host_problems(const struct run_config *config,
                         void (*report)(void *data, const char *option, const char *text),
                         void *data);
 
-/* Whether the command's program is there, by the PATH that workers have after load_env_files().
- * Fails with what starting one would say, on one line. Worth a warning only, as the file may be for
- * another host. */
+/* Checks that the command's program exists, along the PATH that the workers have after
+ * load_env_files(). The error has one line: the one that starting the program would have. Callers
+ * warn only, as the file may be for another host. */
 int load_find_program(const struct run_config *config, struct error *err);
 
-/* Reads config->env_files, and puts what they have into config->env where it doesn't have it:
- * error_usage() with file and line. Of a variable in several files the last one holds. */
+/* Reads config->env_files, and adds their variables to config->env, which takes precedence. Of a
+ * variable in several files, the last value holds. error_usage() with file and line. */
 int load_env_files(struct run_config *config, struct error *err);

@@ -17,12 +17,12 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 
-#define RESULT_FD  3
-#define OUTPUT_MAX (16 << 20)
-#define TIMEOUT_S  10   /* a supervisor does nothing else meanwhile */
-#define SAID_MAX   2000 /* of node's message; the beginning names file and line */
+#define RESULT_FD   3
+#define OUTPUT_MAX  (16 << 20)
+#define TIMEOUT_S   10   /* the supervisor is blocked for that time */
+#define MESSAGE_MAX 2000 /* bytes of node's message; file and line are at its beginning */
 
-/* An exception that nobody catches is told by node with the file, the line and the text there. */
+/* node prints an uncaught exception with its file, line and source text. */
 static const char loader[] =
         "const path = require('path').resolve(process.argv[1]);\n"
         "const write = (module) => {\n"
@@ -60,8 +60,8 @@ static int node_make_pipe(struct output *output, int *ret_writer)
 	return 0;
 }
 
-/* In a process group of its own, with what it starts; and without what a supervisor has blocked or
- * ignores. */
+/* A process group of its own, so that its children are killed with it; and default signals, as the
+ * supervisor blocks or ignores some. */
 static int node_set_attributes(posix_spawnattr_t *attributes)
 {
 	sigset_t none, all;
@@ -81,7 +81,7 @@ static int node_set_attributes(posix_spawnattr_t *attributes)
 	return -r;
 }
 
-static int node_start(const char *path, int result, int message, pid_t *ret)
+static int node_spawn(const char *path, int result, int message, pid_t *ret)
 {
 	char *argv[] = {"node", "-e", (char *)loader, (char *)path, NULL};
 	posix_spawn_file_actions_t actions;
@@ -106,8 +106,8 @@ static int node_start(const char *path, int result, int message, pid_t *ret)
 	return r;
 }
 
-/* What is there to be read. 0 at the end. */
-static int node_take(struct output *output)
+/* Reads once. 1, or 0 at the end of file. */
+static int node_read_output(struct output *output)
 {
 	char buf[16384];
 	const ssize_t n = read(output->fd, buf, sizeof(buf));
@@ -134,8 +134,8 @@ static int node_ms_until(int64_t deadline)
 	return ns > 0 ? (int)(ns / 1000000) + 1 : 0;
 }
 
-/* Both to their ends: node must not wait for either. */
-static int node_take_all(struct output outputs[2], int64_t deadline)
+/* Reads both to their ends together: node must not block on either. */
+static int node_read_outputs(struct output outputs[2], int64_t deadline)
 {
 	struct pollfd fds[2] = {{outputs[0].fd, POLLIN, 0}, {outputs[1].fd, POLLIN, 0}};
 
@@ -147,7 +147,8 @@ static int node_take_all(struct output outputs[2], int64_t deadline)
 		if (r < 0 && errno != EINTR)
 			return -errno;
 		for (int i = 0; i < 2; i++) {
-			const int more = r > 0 && fds[i].revents ? node_take(&outputs[i]) : 1;
+			const int more =
+			        r > 0 && fds[i].revents ? node_read_output(&outputs[i]) : 1;
 
 			if (more < 0)
 				return more;
@@ -158,8 +159,8 @@ static int node_take_all(struct output outputs[2], int64_t deadline)
 	return 0;
 }
 
-/* It may have closed both, and go on. */
-static int node_await_end(pid_t pid, int64_t deadline)
+/* Waits for node's exit, which can be later than the end of both outputs. */
+static int node_await_exit(pid_t pid, int64_t deadline)
 {
 	_cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	struct pollfd end = {.fd = pidfd, .events = POLLIN};
@@ -183,27 +184,26 @@ static int node_reap(pid_t pid)
 	return status;
 }
 
-/* What node said, without its version, its stack, and our own line that an error came through: they
- * lead nowhere. */
-static const char *node_trim(char *said)
+/* Node's message without its version, its stack and the line of our loader: none of them helps. */
+static const char *node_trim(char *message)
 {
-	const char *own = strncmp(said, "[eval]", 6) ? NULL : strstr(said, "\n\n");
-	char *end = strstr(said, "\n    at ");
+	const char *own = strncmp(message, "[eval]", 6) ? NULL : strstr(message, "\n\n");
+	char *end = strstr(message, "\n    at ");
 
 	if (!end)
-		end = strstr(said, "\nNode.js v");
+		end = strstr(message, "\nNode.js v");
 	if (end)
 		*end = '\0';
-	for (end = said + strlen(said); end > said && end[-1] == '\n';)
+	for (end = message + strlen(message); end > message && end[-1] == '\n';)
 		*--end = '\0';
-	return own && own < end ? own + 2 : said;
+	return own && own < end ? own + 2 : message;
 }
 
-/* PATH:LINE at the beginning of a line of it; @path as it was given, or as node has resolved it. */
-static unsigned int node_line_in(const char *said, const char *path)
+/* The LINE of the first PATH:LINE in the message, or 0. node may have resolved @path. */
+static unsigned int node_find_line(const char *message, const char *path)
 {
 	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-	const char *at = strstr(said, name);
+	const char *at = strstr(message, name);
 
 	if (!at || at[strlen(name)] != ':')
 		return 0;
@@ -220,31 +220,32 @@ static int node_run(const char *path, struct output outputs[2], struct error *er
 	if (r == 0)
 		r = node_make_pipe(&outputs[1], &message);
 	if (r == 0)
-		r = node_start(path, result, message, &pid);
+		r = node_spawn(path, result, message, &pid);
 	if (r == -ENOENT)
 		return error_set(err, r,
-		                 "'%s' is JavaScript, and node isn't there to read it; install "
-		                 "nodejs, or write it as .json or as a file of reuseportd",
+		                 "can't read '%s': node is not installed; install nodejs, or write "
+		                 "the file as .json or as a configuration file of reuseportd",
 		                 path);
 	if (r < 0)
-		return error_set(err, r, "node can't be started: %s", strerror(-r));
+		return error_set(err, r, "can't start node: %s", strerror(-r));
 	close(TAKE_FD(result));
 	close(TAKE_FD(message));
-	r = node_take_all(outputs, deadline);
+	r = node_read_outputs(outputs, deadline);
 	close(TAKE_FD(outputs[0].fd));
 	close(TAKE_FD(outputs[1].fd));
 	if (r == 0)
-		r = node_await_end(pid, deadline);
+		r = node_await_exit(pid, deadline);
 	if (r < 0)
 		kill(-pid, SIGKILL);
 	status = node_reap(pid);
 	if (r == -ETIME)
-		return error_set(err, r,
-		                 "node has not read '%s' within %d s; it must export the services "
-		                 "and not wait for anything",
-		                 path, TIMEOUT_S);
+		return error_set(
+		        err, r,
+		        "node has not finished reading '%s' after %d s; the file must only "
+		        "export the services, and not wait for anything",
+		        path, TIMEOUT_S);
 	if (r < 0)
-		return error_set(err, r, "can't read what node makes of '%s': %s", path,
+		return error_set(err, r, "can't read node's output for '%s': %s", path,
 		                 strerror(-r));
 	return status;
 }
@@ -258,9 +259,10 @@ int node_read(const char *path, char **ret, unsigned int *ret_line, struct error
 	if (r == 0 && outputs[0].text) {
 		*ret = TAKE_PTR(outputs[0].text);
 	} else if (r >= 0) {
-		*ret_line = outputs[1].text ? node_line_in(outputs[1].text, path) : 0;
-		r = error_usage(err, "node can't read it: %.*s", SAID_MAX,
-		                outputs[1].text ? node_trim(outputs[1].text) : "it ended early");
+		*ret_line = outputs[1].text ? node_find_line(outputs[1].text, path) : 0;
+		r = NODE_REJECTED;
+		error_set(err, -EINVAL, "node failed to read the file: %.*s", MESSAGE_MAX,
+		          outputs[1].text ? node_trim(outputs[1].text) : "it exited early");
 	}
 	for (int i = 0; i < 2; i++) {
 		if (outputs[i].fd >= 0)

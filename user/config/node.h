@@ -4,10 +4,15 @@
 
 #include "base/error.h"
 
+enum node_result {
+	NODE_REJECTED = 1, /* node failed to load the module */
+};
+
 /*
- * Runs node to load the module (CommonJS or ES) and returns what it exports as the text of a JSON
- * document, which the caller frees. What it prints goes to our standard error. Errors: node isn't
- * there, or takes more than 10 s, or what node said; *ret_line is the line in @path that it named,
- * or 0.
+ * Runs node to load the module (CommonJS or ES), and returns in *@ret what it exports as the text
+ * of a JSON document, which the caller frees. Standard output of the module goes to our standard
+ * error. Returns 0; NODE_REJECTED with node's message in @err and the line in @path that it names,
+ * or 0, in
+ * *@ret_line; or a negative errno if node is missing, can't be run or takes more than 10 s.
  */
 int node_read(const char *path, char **ret, unsigned int *ret_line, struct error *err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One app of a PM2 file, while a service is made of it. */
+/* One app of a PM2 file while a service is made of it: its members and its problems. */
 #pragma once
 
 #include <json-c/json.h>
@@ -10,36 +10,24 @@
 struct pm2_app {
 	const struct load_file *file;
 	struct json_object *json;
-	const char *name; /* as PM2 has it */
-	const char *cwd;  /* as the app says it; NULL = it doesn't */
+	const char *name; /* the app's name in PM2 */
 	struct run_config *config;
 	struct problems *problems;
 };
 
-/* The members that choose a program, and what else a table of options can't say. */
+/* The value of the first of @names that the app sets; NULL if it sets none. null, false and "" do
+ * not count as set. @names ends with NULL. *@ret_name, which may be NULL: that name. */
+struct json_object *pm2_app_get(const struct pm2_app *app, const char *const *names,
+                                const char **ret_name);
 
-/* script, args, interpreter, node_args, cwd: config->argv and config->cwd. */
-void pm2_take_command(struct pm2_app *app);
+/* Text, a number or a boolean as text; NULL for an array, an object or null. */
+const char *pm2_app_text(struct json_object *value);
 
-/* env, env_NAME, port. */
-void pm2_take_env(struct pm2_app *app);
-
-/* Everything else, by the table of PM2's options. */
-void pm2_take_options(struct pm2_app *app);
-
-/* The first of @names, which ends in NULL, that the app has a value for; NULL if none. null, false
- * and "" are none. *@ret_name, unless NULL: which one. */
-struct json_object *pm2_get(const struct pm2_app *app, const char *const *names,
-                            const char **ret_name);
-
-/* As a text, numbers and booleans too; NULL if it is an array, an object or null. */
-const char *pm2_text(struct json_object *value);
-
-/* "app 'api': KEY: ..." */
-void pm2_problem(struct pm2_app *app, const char *key, const char *format, ...)
+/* Adds an error or a warning "app 'NAME': KEY: ...". @key may be NULL. */
+void pm2_app_problem(struct pm2_app *app, const char *key, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
-void pm2_warn(struct pm2_app *app, const char *key, const char *format, ...)
+void pm2_app_warn(struct pm2_app *app, const char *key, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
 
-/* run_option_set(), where a refusal is a problem of @key. */
-void pm2_set(struct pm2_app *app, const char *key, const char *option, const char *value);
+/* Sets an option of run_option.h. A value that is refused is a problem of @key. */
+void pm2_app_set(struct pm2_app *app, const char *key, const char *option, const char *value);

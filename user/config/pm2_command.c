@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Which program an app is, as PM2 finds it. */
+#include "config/pm2_command.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -9,10 +10,10 @@
 
 #include "base/strv.h"
 #include "base/words.h"
-#include "config/pm2_app.h"
 #include "core/env.h"
+#include "kern/spawn_plan.h"
 
-/* By the script's extension. */
+/* The interpreter of each extension of a script. */
 static const struct {
 	const char *extension, *interpreter;
 } interpreters[] = {
@@ -24,32 +25,32 @@ static const struct {
 static void pm2_command_append(struct pm2_app *app, const char *word)
 {
 	if (strv_append(&app->config->argv, word) < 0)
-		pm2_problem(app, NULL, "out of memory");
+		pm2_app_problem(app, NULL, "out of memory");
 }
 
-/* Arguments, as one text or as an array. */
+/* Appends arguments: one text or an array. */
 static void pm2_command_append_words(struct pm2_app *app, const char *key,
                                      struct json_object *value)
 {
 	_cleanup_strv_ char **words = NULL;
-	const char *text = pm2_text(value);
+	const char *text = pm2_app_text(value);
 
 	if (json_object_is_type(value, json_type_array)) {
 		for (size_t i = 0; i < json_object_array_length(value); i++) {
-			text = pm2_text(json_object_array_get_idx(value, i));
+			text = pm2_app_text(json_object_array_get_idx(value, i));
 			if (text)
 				pm2_command_append(app, text);
 			else
-				pm2_problem(app, key, "one of them is no text");
+				pm2_app_problem(app, key, "an element of the array is not text");
 		}
 	} else if (!text || words_split(text, &words) != 0) {
-		pm2_problem(app, key, "it can't be split into words; write an array");
+		pm2_app_problem(app, key, "the text can't be split into words; write an array");
 	}
 	for (char **word = words; word && *word; word++)
 		pm2_command_append(app, *word);
 }
 
-static bool pm2_command_is_there(const char *path)
+static bool pm2_command_exists(const char *path)
 {
 	struct stat st;
 
@@ -63,7 +64,7 @@ static bool pm2_command_is_program(const char *path)
 	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
 }
 
-/* FOLDER/NAME, or NAME if that begins with '/'. The caller frees it; NULL if memory is short. */
+/* FOLDER/NAME, or NAME if it begins with '/'. The caller frees it; NULL if memory is short. */
 static char *pm2_command_join(const char *folder, const char *name)
 {
 	char *path = NULL;
@@ -76,7 +77,7 @@ static char *pm2_command_join(const char *folder, const char *name)
 	               : path;
 }
 
-/* The folder that the file is in. The caller frees it. */
+/* The folder of the file. The caller frees it; NULL if the file does not exist. */
 static char *pm2_command_folder_of(const char *file)
 {
 	char *path = realpath(file, NULL), *slash = path ? strrchr(path, '/') : NULL;
@@ -86,8 +87,9 @@ static char *pm2_command_folder_of(const char *file)
 	return path;
 }
 
-/* @name in our folder, or else in that of the file: PM2 looks only in ours, which for a service of
- * systemd is '/'. *@ret_folder: which it was. NULL if it is in neither. */
+/* Finds @name in the working directory, or else in the folder of the file, and returns its path
+ * and, in *@ret_folder, that folder. PM2 looks only in the working directory, but for a service of
+ * systemd that is '/'. NULL if @name is in neither. */
 static char *pm2_command_find(struct pm2_app *app, const char *name, char **ret_folder)
 {
 	char *folders[] = {getcwd(NULL, 0), pm2_command_folder_of(app->file->path)};
@@ -96,7 +98,7 @@ static char *pm2_command_find(struct pm2_app *app, const char *name, char **ret_
 	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
 		char *path = folders[i] && !found ? pm2_command_join(folders[i], name) : NULL;
 
-		if (path && pm2_command_is_there(path)) {
+		if (path && pm2_command_exists(path)) {
 			found = TAKE_PTR(path);
 			*ret_folder = TAKE_PTR(folders[i]);
 		}
@@ -106,61 +108,57 @@ static char *pm2_command_find(struct pm2_app *app, const char *name, char **ret_
 	return found;
 }
 
-/* Along PATH. */
+/* The path of a program along PATH; NULL if there is none. The caller frees it. */
 static char *pm2_command_find_program(const char *name)
 {
-	const char *path = getenv("PATH");
+	_cleanup_free_ char **candidates = spawn_candidates(name, getenv("PATH"));
 
-	if (strchr(name, '/') || !path)
+	if (strchr(name, '/'))
 		return NULL;
-	for (; *path; path += strcspn(path, ":"), path += *path == ':') {
-		_cleanup_free_ char *folder = strndup(path, strcspn(path, ":"));
-		_cleanup_free_ char *program = folder ? pm2_command_join(folder, name) : NULL;
-
-		if (program && pm2_command_is_program(program))
-			return TAKE_PTR(program);
-	}
+	for (char **path = candidates; path && *path; path++)
+		if (pm2_command_is_program(*path))
+			return strdup(*path);
 	return NULL;
 }
 
 static void pm2_command_set_cwd(struct pm2_app *app)
 {
 	static const char *const names[] = {"cwd", NULL};
-	const char *cwd = pm2_text(pm2_get(app, names, NULL));
+	const char *cwd = pm2_app_text(pm2_app_get(app, names, NULL));
 	_cleanup_free_ char *folder = NULL, *path = NULL;
 
 	if (!cwd)
 		return;
 	path = pm2_command_find(app, cwd, &folder);
 	if (path)
-		pm2_set(app, "cwd", "cwd", path);
+		pm2_app_set(app, "cwd", "cwd", path);
 	else
-		pm2_problem(app, "cwd", "there is no folder '%s'", cwd);
+		pm2_app_problem(app, "cwd", "there is no folder '%s'", cwd);
 }
 
-/* The script's path; NULL, with a problem, if it isn't there. Sets the folder to run it in. */
+/* The path of the script; NULL, with a problem, if it does not exist. Sets cwd if it is not set. */
 static char *pm2_command_find_script(struct pm2_app *app, const char *script)
 {
 	_cleanup_free_ char *folder = NULL;
 	char *path = app->config->cwd ? pm2_command_join(app->config->cwd, script)
 	                              : pm2_command_find(app, script, &folder);
 
-	if (path && pm2_command_is_there(path)) {
+	if (path && pm2_command_exists(path)) {
 		if (folder)
-			pm2_set(app, "cwd", "cwd", folder);
+			pm2_app_set(app, "cwd", "cwd", folder);
 		return path;
 	}
 	free(path);
 	path = pm2_command_find_program(script);
 	if (!path)
-		pm2_problem(app, "script", "there is no '%s'%s%s", script,
-		            app->config->cwd ? " in " : "",
-		            app->config->cwd ? app->config->cwd : "");
+		pm2_app_problem(app, "script", "there is no '%s'%s%s", script,
+		                app->config->cwd ? " in " : "",
+		                app->config->cwd ? app->config->cwd : "");
 	return path;
 }
 
-/* Whether the kernel runs it by itself: a binary, or a script that says by what. PM2 runs the
- * latter by node, which is no use unless it is for node. */
+/* Whether the kernel can execute the file: a binary, or an executable script with a "#!" line. PM2
+ * would run that script by node, whatever it is written for. */
 static bool pm2_command_runs_alone(const char *path)
 {
 	_cleanup_file_ FILE *file = fopen(path, "re");
@@ -175,26 +173,27 @@ static const char *const interpreter_names[] = {"interpreter", "exec_interpreter
 static const char *const before[] = {"node_args", "interpreter_args", "interpreterArgs", NULL};
 static const char *const after[] = {"args", NULL};
 
-/* Says that arguments, or an interpreter, are not used. */
+/* Warns that arguments or an interpreter are ignored. */
 static void pm2_command_warn_of_unused(struct pm2_app *app, const char *const *names,
                                        const char *why)
 {
 	const char *key;
-	struct json_object *value = pm2_get(app, names, &key);
+	struct json_object *value = pm2_app_get(app, names, &key);
 
 	if (value &&
 	    (!json_object_is_type(value, json_type_array) || json_object_array_length(value)))
-		pm2_warn(app, key, "left out: %s", why);
+		pm2_app_warn(app, key, "ignored: %s", why);
 }
 
-/* NULL: none. */
+/* NULL: the script needs none. */
 static const char *pm2_command_choose_interpreter(struct pm2_app *app, const char *path)
 {
-	const char *key, *given = pm2_text(pm2_get(app, interpreter_names, &key));
+	const char *key, *given = pm2_app_text(pm2_app_get(app, interpreter_names, &key));
 	const char *slash = strrchr(path, '/'), *dot = slash ? strrchr(slash, '.') : NULL;
 
 	if (given && !strncmp(given, "node@", 5)) {
-		pm2_warn(app, key, "nvm is not asked for %s: it is the node that PATH has", given);
+		pm2_app_warn(app, key,
+		             "nvm is not supported: the node in PATH is used instead of %s", given);
 		return "node";
 	}
 	if (given)
@@ -205,10 +204,10 @@ static const char *pm2_command_choose_interpreter(struct pm2_app *app, const cha
 	return pm2_command_runs_alone(path) ? NULL : "node";
 }
 
-/* A command line, which PM2 hands to a shell, and nothing else. */
+/* A command line: PM2 passes it to a shell and ignores the other options. */
 static void pm2_command_set_command_line(struct pm2_app *app, const char *line)
 {
-	static const char why[] = "`script` is a command line, as there is a space in it";
+	static const char why[] = "`script` contains a space and therefore is a command line";
 	static const char *const *const unused[] = {interpreter_names, before, after};
 
 	pm2_command_append(app, "/bin/sh");
@@ -218,38 +217,38 @@ static void pm2_command_set_command_line(struct pm2_app *app, const char *line)
 		pm2_command_warn_of_unused(app, unused[i], why);
 }
 
-/* With the interpreter's arguments in front of the script, and the app's behind. */
+/* Interpreter, its arguments, script, arguments of the app. */
 static void pm2_command_set_program(struct pm2_app *app, const char *path)
 {
 	const char *interpreter = pm2_command_choose_interpreter(app, path), *key;
-	struct json_object *words = pm2_get(app, before, &key);
+	struct json_object *words = pm2_app_get(app, before, &key);
 
 	if (interpreter)
 		pm2_command_append(app, interpreter);
 	if (interpreter && words)
 		pm2_command_append_words(app, key, words);
 	else
-		pm2_command_warn_of_unused(app, before, "no interpreter runs the script");
+		pm2_command_warn_of_unused(app, before, "the script needs no interpreter");
 	pm2_command_append(app, path);
-	words = pm2_get(app, after, &key);
+	words = pm2_app_get(app, after, &key);
 	if (words)
 		pm2_command_append_words(app, key, words);
-	/* PM2's: so that lines come out as they are written */
+	/* As in PM2: lines are not held back in Python's buffer. */
 	if (interpreter && strstr(interpreter, "python") &&
 	    !env_find(app->config->env, "PYTHONUNBUFFERED") &&
 	    env_set(&app->config->env, "PYTHONUNBUFFERED=1") < 0)
-		pm2_problem(app, NULL, "out of memory");
+		pm2_app_problem(app, NULL, "out of memory");
 }
 
-void pm2_take_command(struct pm2_app *app)
+void pm2_command_set(struct pm2_app *app)
 {
 	static const char *const names[] = {"script", "exec", "cmd", "command", NULL};
-	const char *script = pm2_text(pm2_get(app, names, NULL));
+	const char *script = pm2_app_text(pm2_app_get(app, names, NULL));
 	_cleanup_free_ char *path = NULL;
 
 	pm2_command_set_cwd(app);
 	if (!script) {
-		pm2_problem(app, "script", "it is missing");
+		pm2_app_problem(app, "script", "the script is missing");
 		return;
 	}
 	if (strchr(script, ' ')) {

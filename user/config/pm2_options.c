@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* PM2's options, in one table: which of ours each is, or why it has none. */
+#include "config/pm2_options.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -9,7 +10,6 @@
 #include "base/clock.h"
 #include "base/nearest.h"
 #include "base/parse.h"
-#include "config/pm2_app.h"
 #include "core/env.h"
 
 #define PM2_LISTEN_TIMEOUT (3 * NS_PER_S)
@@ -21,10 +21,10 @@ struct pm2_option {
 	const char *name;
 	void (*take)(struct pm2_app *app, const struct pm2_option *option,
 	             struct json_object *value);
-	const char *text; /* our option, or what is said of it */
+	const char *text; /* the option of run_option.h, or the reason for ignoring this one */
 };
 
-/* Taken elsewhere: pm2_take_command(), pm2_take_env(), or as the alias of another one. */
+/* Set by pm2_command_set() or pm2_env_set(), or an alias without a meaning of its own. */
 static void pm2_options_elsewhere(struct pm2_app *app, const struct pm2_option *option,
                                   struct json_object *value)
 {
@@ -40,79 +40,79 @@ static void pm2_options_unsupported(struct pm2_app *app, const struct pm2_option
                                     struct json_object *value)
 {
 	if (!pm2_options_is_off(value))
-		pm2_warn(app, option->name, "left out: %s", option->text);
+		pm2_app_warn(app, option->name, "ignored: %s", option->text);
 }
 
-/* Whose being off is what we don't do. */
+/* An option that cannot be switched off. */
 static void pm2_options_always_on(struct pm2_app *app, const struct pm2_option *option,
                                   struct json_object *value)
 {
 	if (pm2_options_is_off(value))
-		pm2_warn(app, option->name, "left out: %s", option->text);
+		pm2_app_warn(app, option->name, "ignored: %s", option->text);
 }
 
 static void pm2_options_text(struct pm2_app *app, const struct pm2_option *option,
                              struct json_object *value)
 {
-	const char *as_text = pm2_text(value);
+	const char *as_text = pm2_app_text(value);
 
 	if (as_text)
-		pm2_set(app, option->name, option->text, as_text);
+		pm2_app_set(app, option->name, option->text, as_text);
 	else
-		pm2_problem(app, option->name, "it is neither a text nor a number");
+		pm2_app_problem(app, option->name, "the value is neither text nor a number");
 }
 
 static void pm2_options_flag(struct pm2_app *app, const struct pm2_option *option,
                              struct json_object *value)
 {
-	pm2_set(app, option->name, option->text, pm2_options_is_off(value) ? "no" : "yes");
+	pm2_app_set(app, option->name, option->text, pm2_options_is_off(value) ? "no" : "yes");
 }
 
 static void pm2_options_flag_off(struct pm2_app *app, const struct pm2_option *option,
                                  struct json_object *value)
 {
-	pm2_set(app, option->name, option->text, pm2_options_is_off(value) ? "yes" : "no");
+	pm2_app_set(app, option->name, option->text, pm2_options_is_off(value) ? "yes" : "no");
 }
 
-/* A number of milliseconds, or a text such as "10s", "5m" or "1h". */
+/* A number of milliseconds, or text such as "10s", "5m" or "1h". */
 static void pm2_options_milliseconds(struct pm2_app *app, const struct pm2_option *option,
                                      struct json_object *value)
 {
-	const char *as_text = pm2_text(value);
+	const char *as_text = pm2_app_text(value);
 	const size_t n = as_text ? strlen(as_text) : 0;
 	char buf[64];
 
 	if (n && n < sizeof(buf) - 2 && isdigit((unsigned char)as_text[n - 1])) {
 		snprintf(buf, sizeof(buf), "%sms", as_text);
-		pm2_set(app, option->name, option->text, buf);
+		pm2_app_set(app, option->name, option->text, buf);
 	} else {
 		pm2_options_text(app, option, value);
 	}
 }
 
-/* PM2: the time before the second restart; it grows from there. 0 is none. */
+/* In PM2 this is the time before the second restart; later ones take longer. 0 means none. */
 static void pm2_options_backoff(struct pm2_app *app, const struct pm2_option *option,
                                 struct json_object *value)
 {
-	const char *as_text = pm2_text(value);
+	const char *as_text = pm2_app_text(value);
 	char range[64];
 	long ms;
 
 	if (!as_text || parse_long(as_text, 0, 86400 * 1000, &ms) < 0) {
-		pm2_problem(app, option->name, "it is no number of milliseconds");
+		pm2_app_problem(app, option->name, "the value is not a number of milliseconds");
 		return;
 	}
 	snprintf(range, sizeof(range), "%ldms..%ldms", ms,
 	         ms > PM2_BACKOFF_MAX_MS ? ms : PM2_BACKOFF_MAX_MS);
 	if (ms)
-		pm2_set(app, option->name, option->text, range);
+		pm2_app_set(app, option->name, option->text, range);
 }
 
-/* 0 and "max": one for each CPU; negative: so many less. */
+/* 0 and "max" mean one for each CPU; a negative number is subtracted from the CPUs. */
 static void pm2_options_instances(struct pm2_app *app, const struct pm2_option *option,
                                   struct json_object *value)
 {
-	const char *as_text = pm2_text(value);
+	const char *as_text = pm2_app_text(value);
 	const long n_cpus = app->file->n_cpus;
 	char buf[32];
 	long n;
@@ -125,48 +125,48 @@ static void pm2_options_instances(struct pm2_app *app, const struct pm2_option *
 	if (n <= 0)
 		n = n_cpus + n < 1 ? 1 : n_cpus + n;
 	snprintf(buf, sizeof(buf), "%ld", n);
-	pm2_set(app, option->name, option->text, buf);
+	pm2_app_set(app, option->name, option->text, buf);
 }
 
-/* Fork or cluster: ours are processes of their own, on one port, in either. */
+/* Fork and cluster make no difference: workers are separate processes on one port. */
 static void pm2_options_exec_mode(struct pm2_app *app, const struct pm2_option *option,
                                   struct json_object *value)
 {
 	static const char *const modes[] = {"cluster", "cluster_mode", "fork", "fork_mode"};
-	const char *mode = pm2_text(value);
+	const char *mode = pm2_app_text(value);
 
 	for (size_t i = 0; i < ARRAY_SIZE(modes); i++)
 		if (mode && !strcmp(mode, modes[i]))
 			return;
-	pm2_problem(app, option->name, "it is neither cluster nor fork");
+	pm2_app_problem(app, option->name, "the value is neither cluster nor fork");
 }
 
 static void pm2_options_wait_ready(struct pm2_app *app, const struct pm2_option *option,
                                    struct json_object *value)
 {
 	if (!pm2_options_is_off(value))
-		pm2_set(app, option->name, option->text, "message");
+		pm2_app_set(app, option->name, option->text, "message");
 }
 
 /*
- * With PM2 a worker that isn't ready after listen_timeout counts as ready, and is never stopped for
- * that. An app that just doesn't listen is run here as well, from then on as one that never will;
- * where it must listen (core/ready.h), or has to say that it is ready, it gets more time than PM2
- * gives it, but then it has failed.
+ * PM2 treats a worker that is not ready after listen_timeout as ready. Here, too, a worker that
+ * does not listen by then is ready (ready=alive). If it must listen (core/ready.h), or must send
+ * the message, it gets more time than in PM2; after that, it has failed.
  */
 static void pm2_options_set_ready_times(struct pm2_app *app)
 {
 	static const char *const names[] = {"listen_timeout", NULL};
 	struct run_config *config = app->config;
-	const bool given = !pm2_options_is_off(pm2_get(app, names, NULL));
+	const bool given = !pm2_options_is_off(pm2_app_get(app, names, NULL));
 	const int64_t timeout = given ? config->ready_timeout : PM2_LISTEN_TIMEOUT;
 
 	config->ready_timeout = timeout < READY_TIMEOUT_MIN ? READY_TIMEOUT_MIN : timeout;
 	if (config->ready == READY_MESSAGE) {
 		if (given && timeout < READY_TIMEOUT_MIN)
-			pm2_warn(app, "listen_timeout",
-			         "raised to 30 s: PM2 takes a worker for ready then, here it has "
-			         "failed");
+			pm2_app_warn(
+			        app, "listen_timeout",
+			        "raised to 30 s: after that time PM2 treats a worker as ready, "
+			        "reuseportd as failed");
 		return;
 	}
 	config->ready = READY_ALIVE;
@@ -175,21 +175,21 @@ static void pm2_options_set_ready_times(struct pm2_app *app)
 		config->ready_timeout += NS_PER_S;
 }
 
-/* Ours are from 1 on. 0 is the same to PM2, which looks after it has counted the first one. */
+/* The least is 1 here. In PM2, 0 means the same as 1: it counts the restart before it compares. */
 static void pm2_options_max_restarts(struct pm2_app *app, const struct pm2_option *option,
                                      struct json_object *value)
 {
-	const char *as_text = pm2_text(value);
+	const char *as_text = pm2_app_text(value);
 	long n;
 
 	if (as_text && parse_long(as_text, 0, 0, &n) == 0)
-		pm2_set(app, option->name, option->text, "1");
+		pm2_app_set(app, option->name, option->text, "1");
 	else
 		pm2_options_text(app, option, value);
 }
 
-/* Of six fields, of which the first one is for seconds, the other five; else NULL. There is no
- * blank before the first one. */
+/* The last five of six fields; the first one has seconds. NULL if there are not six. @text has no
+ * blank at its beginning. */
 static const char *pm2_options_after_seconds(const char *text)
 {
 	const char *five = NULL;
@@ -206,28 +206,28 @@ static const char *pm2_options_after_seconds(const char *text)
 static void pm2_options_cron(struct pm2_app *app, const struct pm2_option *option,
                              struct json_object *value)
 {
-	const char *as_text = pm2_text(value), *five;
+	const char *as_text = pm2_app_text(value), *five;
 
-	if (!as_text || !strcmp(as_text, "0")) /* PM2: 0 is never */
+	if (!as_text || !strcmp(as_text, "0")) /* In PM2, 0 means never. */
 		return;
 	as_text += strspn(as_text, BLANKS);
 	five = pm2_options_after_seconds(as_text);
 	if (five && (as_text[0] != '0' || !strchr(BLANKS, as_text[1])))
-		pm2_warn(app, option->name, "seconds are not supported: taken as '%s'", five);
-	pm2_set(app, option->name, option->text, five ? five : as_text);
+		pm2_app_warn(app, option->name, "seconds are not supported: '%s' is used", five);
+	pm2_app_set(app, option->name, option->text, five ? five : as_text);
 }
 
-/* Relative to the app's folder; ~ is ours. PM2 writes NULL for /dev/null. */
+/* The name of a file, relative to the app's folder. ~ is our home; NULL means /dev/null. */
 static void pm2_options_path_name(struct pm2_app *app, const struct pm2_option *option,
                                   struct json_object *value)
 {
-	const char *name = pm2_text(value), *home = getenv("HOME"), *cwd = app->config->cwd;
+	const char *name = pm2_app_text(value), *home = getenv("HOME"), *cwd = app->config->cwd;
 	_cleanup_free_ char *path = NULL;
 	int r;
 
 	if (!name || pm2_options_is_off(value)) {
 		if (!name)
-			pm2_problem(app, option->name, "it is no file's name");
+			pm2_app_problem(app, option->name, "the value is not a file name");
 		return;
 	}
 	if (!strcmp(name, "NULL"))
@@ -239,13 +239,13 @@ static void pm2_options_path_name(struct pm2_app *app, const struct pm2_option *
 		             name[0] != '/' && cwd ? "/" : "", name);
 	if (r < 0) {
 		path = NULL;
-		pm2_problem(app, NULL, "out of memory");
+		pm2_app_problem(app, NULL, "out of memory");
 		return;
 	}
-	pm2_set(app, option->name, option->text, path);
+	pm2_app_set(app, option->name, option->text, path);
 }
 
-/* Both outputs in one file, unless they have files of their own, beside which we write no third. */
+/* Both outputs in one file, unless they have files of their own: there is no third file here. */
 static void pm2_options_common_log(struct pm2_app *app, const struct pm2_option *option,
                                    struct json_object *value)
 {
@@ -255,8 +255,8 @@ static void pm2_options_common_log(struct pm2_app *app, const struct pm2_option 
 
 	if (pm2_options_is_off(value))
 		return;
-	if (json_object_is_type(value, json_type_boolean) || pm2_get(app, others, NULL)) {
-		pm2_warn(app, option->name, "left out: %s", option->text);
+	if (json_object_is_type(value, json_type_boolean) || pm2_app_get(app, others, NULL)) {
+		pm2_app_warn(app, option->name, "ignored: %s", option->text);
 		return;
 	}
 	out.text = "out-file";
@@ -270,11 +270,11 @@ static void pm2_options_disable_logs(struct pm2_app *app, const struct pm2_optio
 {
 	if (pm2_options_is_off(value))
 		return;
-	pm2_set(app, option->name, "out-file", "/dev/null");
-	pm2_set(app, option->name, "error-file", "/dev/null");
+	pm2_app_set(app, option->name, "out-file", "/dev/null");
+	pm2_app_set(app, option->name, "error-file", "/dev/null");
 }
 
-/* Without files, everybody's lines are in one place anyway. */
+/* Without files, the lines of all workers are in one place anyway. */
 static void pm2_options_merge_logs(struct pm2_app *app, const struct pm2_option *option,
                                    struct json_object *value)
 {
@@ -282,46 +282,46 @@ static void pm2_options_merge_logs(struct pm2_app *app, const struct pm2_option 
 		pm2_options_flag(app, option, value);
 }
 
-/* A variable that has a value, or from 0 on, and of which each worker gets its own. */
-static void pm2_options_counted(struct pm2_app *app, const struct pm2_option *option,
-                                struct json_object *value)
+/* A variable that increases from worker to worker, from its value in env or else from 0. */
+static void pm2_options_increment_var(struct pm2_app *app, const struct pm2_option *option,
+                                      struct json_object *value)
 {
-	const char *name = pm2_text(value), *other = app->config->increment_var;
+	const char *name = pm2_app_text(value), *other = app->config->increment_var;
 	_cleanup_free_ char *setting = NULL;
 
 	if (!name || !*name) {
-		pm2_problem(app, option->name, "it is no variable's name");
+		pm2_app_problem(app, option->name, "the value is not the name of a variable");
 		return;
 	}
 	if (other && strcmp(other, name) != 0) {
-		pm2_warn(app, option->name, "left out: only one variable can be counted up, %s is",
-		         other);
+		pm2_app_warn(app, option->name,
+		             "ignored: only one variable can be incremented, and %s is", other);
 		return;
 	}
 	if (!env_find(app->config->env, name) &&
 	    (asprintf(&setting, "%s=0", name) < 0 || env_set(&app->config->env, setting) < 0)) {
-		pm2_problem(app, option->name, "'%s' is no variable's name", name);
+		pm2_app_problem(app, option->name, "'%s' is not the name of a variable", name);
 		return;
 	}
-	pm2_set(app, option->name, option->text, name);
+	pm2_app_set(app, option->name, option->text, name);
 }
 
-/* NODE_APP_INSTANCE has its slot anyway. */
+/* NODE_APP_INSTANCE always has the slot. */
 static void pm2_options_instance_var(struct pm2_app *app, const struct pm2_option *option,
                                      struct json_object *value)
 {
-	const char *name = pm2_text(value);
+	const char *name = pm2_app_text(value);
 
 	if (!name || strcmp(name, "NODE_APP_INSTANCE") != 0)
-		pm2_options_counted(app, option, value);
+		pm2_options_increment_var(app, option, value);
 }
 
-static const char not_watched[] = "files are not watched; `reuseportd reload` after a change";
-static const char as_they_are[] = "lines are written as they are (log-prefix names the worker)";
-static const char no_pm2_io[] = "nothing is put into the program";
-static const char no_source_maps[] = "give node --enable-source-maps by node_args";
+static const char not_watched[] = "files are not watched; run `reuseportd reload` after a change";
+static const char as_they_are[] = "lines are written unchanged (log-prefix adds the worker)";
+static const char no_pm2_io[] = "reuseportd adds no code to the program";
+static const char no_source_maps[] = "use node_args to give node --enable-source-maps";
 
-/* In this order: files before merge_logs, increment_var before instance_var. */
+/* Applied in this order: files before merge_logs, increment_var before instance_var. */
 static const struct pm2_option options[] = {
         {"name", pm2_options_elsewhere},
         {"script", pm2_options_elsewhere},
@@ -362,12 +362,12 @@ static const struct pm2_option options[] = {
         {"err", pm2_options_path_name, "error-file"},
         {"err_file", pm2_options_path_name, "error-file"},
         {"err_log", pm2_options_path_name, "error-file"},
-        {"log_file", pm2_options_common_log, "the output goes to out_file and error_file only"},
-        {"log", pm2_options_common_log, "the output goes to out_file and error_file only"},
+        {"log_file", pm2_options_common_log, "output goes only to out_file and error_file"},
+        {"log", pm2_options_common_log, "output goes only to out_file and error_file"},
         {"disable_logs", pm2_options_disable_logs},
         {"merge_logs", pm2_options_merge_logs, "merge-logs"},
         {"combine_logs", pm2_options_merge_logs, "merge-logs"},
-        {"increment_var", pm2_options_counted, "increment-var"},
+        {"increment_var", pm2_options_increment_var, "increment-var"},
         {"instance_var", pm2_options_instance_var, "increment-var"},
         {"uid", pm2_options_text, "user"},
         {"user", pm2_options_text, "user"},
@@ -380,21 +380,21 @@ static const struct pm2_option options[] = {
         {"watch_delay", pm2_options_unsupported, not_watched},
         {"watch_options", pm2_options_unsupported, not_watched},
         {"namespace", pm2_options_unsupported, "services have no namespaces"},
-        {"name_prefix", pm2_options_unsupported, "a service has the app's name"},
-        {"append_env_to_name", pm2_options_unsupported, "a service has the app's name"},
-        {"filter_env", pm2_options_unsupported, "workers get all of our environment"},
+        {"name_prefix", pm2_options_unsupported, "the service has the name of the app"},
+        {"append_env_to_name", pm2_options_unsupported, "the service has the name of the app"},
+        {"filter_env", pm2_options_unsupported, "workers get the whole environment of reuseportd"},
         {"install_url", pm2_options_unsupported, "nothing is installed"},
         {"post_update", pm2_options_unsupported, "nothing is updated"},
         {"log_type", pm2_options_unsupported, as_they_are},
         {"log_date_format", pm2_options_unsupported, as_they_are},
         {"time", pm2_options_unsupported, as_they_are},
-        {"pid_file", pm2_options_unsupported, "`reuseportd status` has the pids"},
-        {"pid", pm2_options_unsupported, "`reuseportd status` has the pids"},
+        {"pid_file", pm2_options_unsupported, "`reuseportd status` shows the process IDs"},
+        {"pid", pm2_options_unsupported, "`reuseportd status` shows the process IDs"},
         {"source_map_support", pm2_options_unsupported, no_source_maps},
         {"disable_source_map_support", pm2_options_elsewhere},
         {"vizion", pm2_options_unsupported, "there is no versioning metadata"},
         {"stop_exit_codes", pm2_options_unsupported,
-         "a worker that ends is restarted, whatever its status"},
+         "a worker that exits is restarted, whatever its exit status"},
         {"trace", pm2_options_unsupported, no_pm2_io},
         {"disable_trace", pm2_options_elsewhere},
         {"v8", pm2_options_unsupported, no_pm2_io},
@@ -403,11 +403,10 @@ static const struct pm2_option options[] = {
         {"pmx", pm2_options_unsupported, no_pm2_io},
         {"automation", pm2_options_unsupported, no_pm2_io},
         {"io", pm2_options_unsupported, no_pm2_io},
-        {"treekill", pm2_options_always_on, "all processes of a worker end with it"},
-        {"kill_retry_time", pm2_options_unsupported,
-         "SIGKILL to a whole cgroup needs no second try"},
-        {"force", pm2_options_unsupported, "a service runs once"},
-        {"username", pm2_options_unsupported, "`user` says whose processes the workers are"},
+        {"treekill", pm2_options_always_on, "all processes of a worker are always stopped with it"},
+        {"kill_retry_time", pm2_options_unsupported, "SIGKILL reaches a whole cgroup at once"},
+        {"force", pm2_options_unsupported, "a service runs only once"},
+        {"username", pm2_options_unsupported, "`user` sets the user of the workers"},
         {"windowsHide", pm2_options_elsewhere},
         {"write", pm2_options_unsupported, "no file is written"},
 };
@@ -432,13 +431,13 @@ static void pm2_options_warn_of_unknown(struct pm2_app *app)
 		const char *near = nearest(key, pm2_options_name_of, NULL, ARRAY_SIZE(options));
 
 		if (value && !pm2_options_is_known(key))
-			pm2_warn(app, key, "left out: PM2 has no such option%s%s%s",
-			         near ? "; is '" : "", near ? near : "", near ? "' meant?" : "");
+			pm2_app_warn(app, key, "ignored: PM2 has no such option%s%s%s",
+			             near ? "; did you mean '" : "", near ? near : "",
+			             near ? "'?" : "");
 	}
 }
 
-/* Another name of the same option, further down, that has a value as well; NULL if there is none.
- */
+/* A later name of the same option that the app sets as well; NULL if there is none. */
 static const char *pm2_options_other_name(const struct pm2_app *app,
                                           const struct pm2_option *option)
 {
@@ -452,7 +451,7 @@ static const char *pm2_options_other_name(const struct pm2_app *app,
 	return NULL;
 }
 
-void pm2_take_options(struct pm2_app *app)
+void pm2_options_set(struct pm2_app *app)
 {
 	struct run_config *config = app->config;
 
@@ -463,65 +462,15 @@ void pm2_take_options(struct pm2_app *app)
 		const char *other = value ? pm2_options_other_name(app, &options[i]) : NULL;
 
 		if (other)
-			pm2_warn(app, options[i].name, "left out: %s says the same thing", other);
+			pm2_app_warn(app, options[i].name, "ignored: %s sets the same option",
+			             other);
 		else if (value)
 			options[i].take(app, &options[i], value);
 	}
 	pm2_options_warn_of_unknown(app);
 	pm2_options_set_ready_times(app);
 	if (!config->restart && config->restart_delay) {
-		pm2_warn(app, "restart_delay", "left out: autorestart is off");
+		pm2_app_warn(app, "restart_delay", "ignored: autorestart is off");
 		config->restart_delay = 0;
 	}
-}
-
-static void pm2_options_set_variable(struct pm2_app *app, const char *key, const char *name,
-                                     struct json_object *value)
-{
-	const char *as_text = pm2_text(value);
-	_cleanup_free_ char *setting = NULL;
-
-	/* PM2 writes what is no text as JSON. */
-	if (!as_text)
-		as_text = json_object_to_json_string_ext(
-		        value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-	if (asprintf(&setting, "%s=%s", name, as_text) < 0 || strchr(name, '=') ||
-	    env_set(&app->config->env, setting) < 0)
-		pm2_problem(app, key, "'%s' is no name for a variable", name);
-}
-
-static void pm2_options_take_variables(struct pm2_app *app, const char *key,
-                                       struct json_object *variables)
-{
-	if (!json_object_is_type(variables, json_type_object)) {
-		pm2_problem(app, key, "it is no object");
-		return;
-	}
-	json_object_object_foreach(variables, name, value)
-	        pm2_options_set_variable(app, key, name, value);
-}
-
-void pm2_take_env(struct pm2_app *app)
-{
-	static const char *const ports[] = {"port", NULL};
-	struct json_object *base = json_object_object_get(app->json, "env"), *chosen = NULL;
-	struct json_object *port = pm2_get(app, ports, NULL);
-	_cleanup_free_ char *key = NULL;
-
-	if (base)
-		pm2_options_take_variables(app, "env", base);
-	if (port)
-		pm2_options_set_variable(app, "port", "PORT", port);
-	if (!app->file->env)
-		return;
-	if (asprintf(&key, "env_%s", app->file->env) < 0) {
-		key = NULL;
-		pm2_problem(app, NULL, "out of memory");
-		return;
-	}
-	chosen = json_object_object_get(app->json, key);
-	if (chosen)
-		pm2_options_take_variables(app, key, chosen);
-	else
-		pm2_warn(app, key, "there is none; only env is taken");
 }

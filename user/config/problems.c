@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* For the line that says how many didn't fit. */
-#define ROOM_FOR_MORE 96
+#define LAST_LINE_MAX 96 /* the line with the number of errors that did not fit */
 
-__attribute__((format(printf, 4, 0))) static void
-add(struct problems *problems, unsigned int line, bool warning, const char *format, va_list args)
+__attribute__((format(printf, 4, 0))) static void problems_append(struct problems *problems,
+                                                                  unsigned int line, bool warning,
+                                                                  const char *format, va_list args)
 {
 	struct problem *list = realloc(problems->list, (problems->n + 1) * sizeof(*problems->list));
 
@@ -24,21 +24,21 @@ add(struct problems *problems, unsigned int line, bool warning, const char *form
 	problems->n++;
 }
 
-void problem_add(struct problems *problems, unsigned int line, const char *format, ...)
+void problems_add(struct problems *problems, unsigned int line, const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
-	add(problems, line, false, format, args);
+	problems_append(problems, line, false, format, args);
 	va_end(args);
 }
 
-void problem_warn(struct problems *problems, unsigned int line, const char *format, ...)
+void problems_warn(struct problems *problems, unsigned int line, const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
-	add(problems, line, true, format, args);
+	problems_append(problems, line, true, format, args);
 	va_end(args);
 }
 
@@ -54,9 +54,8 @@ void problems_sort(struct problems *problems)
 	}
 }
 
-/* As one line of text. */
-static void problems_format_problem(const struct problems *problems, const struct problem *p,
-                                    char *buf, size_t size)
+static void problems_format_line(const struct problems *problems, const struct problem *p,
+                                 char *buf, size_t size)
 {
 	char line[16] = "";
 
@@ -76,33 +75,34 @@ void problems_print(FILE *out, const struct problems *problems, bool errors, boo
 
 		if (p->warning ? !warnings : !errors)
 			continue;
-		problems_format_problem(problems, p, text, sizeof(text));
+		problems_format_line(problems, p, text, sizeof(text));
 		fprintf(out, "%s\n", text);
 	}
 }
 
 int problems_error(const struct problems *problems, struct error *err)
 {
-	size_t left = problems->n_errors;
-	char text[ERROR_TEXT_MAX];
+	char text[ERROR_TEXT_MAX] = "", line[ERROR_TEXT_MAX];
+	size_t left = problems->n_errors, length = 0;
 
 	if (!left)
 		return 0;
-	error_usage(err, "%s", "");
 	if (left > 1)
-		error_add(err, 0, "%zu errors\n", left);
+		length = snprintf(text, sizeof(text), "%zu errors\n", left);
 	for (size_t i = 0; i < problems->n; i++) {
 		if (problems->list[i].warning)
 			continue;
-		problems_format_problem(problems, &problems->list[i], text, sizeof(text));
-		if (strlen(err->text) + strlen(text) + ROOM_FOR_MORE > sizeof(err->text))
+		problems_format_line(problems, &problems->list[i], line, sizeof(line));
+		if (length + strlen(line) + LAST_LINE_MAX > sizeof(text))
 			break;
 		left--;
-		error_add(err, 0, "%s%s", text, left ? "\n" : "");
+		length += snprintf(text + length, sizeof(text) - length, "%s%s", line,
+		                   left ? "\n" : "");
 	}
 	if (left)
-		error_add(err, 0, "and %zu more; `reuseportd check` lists them all", left);
-	return -EINVAL;
+		snprintf(text + length, sizeof(text) - length,
+		         "and %zu more; `reuseportd check` lists all of them", left);
+	return error_usage(err, "%s", text);
 }
 
 void problems_free(struct problems *problems)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* All that is wrong with a file, or worth a warning, with its lines. */
+/* The errors and warnings of a configuration, with their lines. */
 #pragma once
 
 #include <stdbool.h>
@@ -9,7 +9,7 @@
 #include "base/error.h"
 
 struct problem {
-	unsigned int line; /* 0 = of no line in particular */
+	unsigned int line; /* 0 = not of a particular line */
 	bool warning;
 	char *text; /* NULL: memory was short */
 };
@@ -20,18 +20,19 @@ struct problems {
 	size_t n, n_errors;
 };
 
-void problem_add(struct problems *problems, unsigned int line, const char *format, ...)
+/* Adds an error, or a warning. */
+void problems_add(struct problems *problems, unsigned int line, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
-void problem_warn(struct problems *problems, unsigned int line, const char *format, ...)
+void problems_warn(struct problems *problems, unsigned int line, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
 
-/* By line; those of the same line stay as they are. */
+/* Sorts by line. Problems of the same line keep their order. */
 void problems_sort(struct problems *problems);
 
-/* One a line: "FILE:LINE: TEXT", the errors or the warnings or both. */
+/* Prints the errors, the warnings or both as lines "FILE:LINE: TEXT". */
 void problems_print(FILE *out, const struct problems *problems, bool errors, bool warnings);
 
-/* error_usage() with all the errors, or as many as there is room for; 0 if there is none. */
+/* error_usage() with all errors, or with as many as there is room for; 0 if there are none. */
 int problems_error(const struct problems *problems, struct error *err);
 
 void problems_free(struct problems *problems);

@@ -46,16 +46,16 @@ void run_config_init(struct run_config *config)
 	};
 }
 
-/* Each returns what doesn't fit, or NULL. */
+/* Each check returns the problem, or NULL. */
 
 static const char *run_config_check_command(const struct run_config *c)
 {
-	return c->argv && c->argv[0] && *c->argv[0] ? NULL : "there is no command to run";
+	return c->argv && c->argv[0] && *c->argv[0] ? NULL : "a command is missing";
 }
 
 static const char *run_config_check_workers(const struct run_config *c)
 {
-	return c->workers ? NULL : "say how many: N, or max";
+	return c->workers ? NULL : "the number of workers is missing: N, or max";
 }
 
 static const char *run_config_check_listens(const struct run_config *c)
@@ -63,33 +63,34 @@ static const char *run_config_check_listens(const struct run_config *c)
 	for (size_t i = 0; i < c->n_listens; i++)
 		for (size_t j = 0; j < i; j++)
 			if (endpoint_equal(&c->listens[i], &c->listens[j]))
-				return "the same is given twice";
+				return "an endpoint is given twice";
 	return NULL;
 }
 
 static const char *run_config_check_pass_sockets(const struct run_config *c)
 {
-	return !c->pass_sockets || c->n_listens ? NULL : "which ones, listen has to say";
+	return !c->pass_sockets || c->n_listens ? NULL : "needs listen, which names the sockets";
 }
 
 static const char *run_config_check_ready(const struct run_config *c)
 {
 	if (c->ready == READY_HTTP && (!c->ready_argument || c->ready_argument[0] != '/'))
-		return "the path of http begins with '/', such as http:/health";
+		return "the path of http must begin with '/', such as http:/health";
 	if (c->ready == READY_EXEC && (!c->ready_argument || !*c->ready_argument))
 		return "exec needs a command, such as exec:./check";
 	if (c->ready == READY_ALIVE && c->n_listens)
-		return "alive is for programs that may listen on nothing, but listen says where";
+		return "alive is for programs that may listen on nothing, and can't be used with "
+		       "listen";
 	return NULL;
 }
 
 static const char *run_config_check_ready_timeout(const struct run_config *c)
 {
 	if (!c->ready_timeout)
-		return "in no time at all, nothing is ready";
+		return "must be greater than 0";
 	return c->ready != READY_ALIVE || c->alive_after < c->ready_timeout
 	               ? NULL
-	               : "it is over before the time of ready=alive";
+	               : "must be longer than the time of ready=alive";
 }
 
 static const char *run_config_check_health(const struct run_config *c)
@@ -97,15 +98,15 @@ static const char *run_config_check_health(const struct run_config *c)
 	if (!c->health_interval || c->ready == READY_HTTP || c->ready == READY_TCP ||
 	    c->ready == READY_EXEC)
 		return NULL;
-	return "health can only be asked for by http, tcp or exec, which ready has to say";
+	return "needs ready=http:PATH, tcp or exec:COMMAND";
 }
 
 static const char *run_config_check_health_timeout(const struct run_config *c)
 {
-	return c->health_timeout ? NULL : "an answer takes some time";
+	return c->health_timeout ? NULL : "must be greater than 0";
 }
 
-static bool run_config_can_be_handled(int signal)
+static bool run_config_is_catchable(int signal)
 {
 	return signal != SIGKILL && signal != SIGSTOP;
 }
@@ -114,38 +115,38 @@ static const char *run_config_check_stop_signal(const struct run_config *c)
 {
 	return c->stop_signal != SIGSTOP && c->stop_signal != SIGCONT
 	               ? NULL
-	               : "that does not end a process";
+	               : "this signal does not end a process";
 }
 
 static const char *run_config_check_drain_signal(const struct run_config *c)
 {
-	return run_config_can_be_handled(c->drain_signal) ? NULL : "no program can handle that";
+	return run_config_is_catchable(c->drain_signal) ? NULL
+	                                                : "no program can handle this signal";
 }
 
 static const char *run_config_check_merge_logs(const struct run_config *c)
 {
-	return !c->merge_logs || c->out_file || c->error_file
-	               ? NULL
-	               : "there is neither out-file nor error-file";
+	return !c->merge_logs || c->out_file || c->error_file ? NULL
+	                                                      : "needs out-file or error-file";
 }
 
 static const char *run_config_check_backoff(const struct run_config *c)
 {
 	return c->backoff_min && c->backoff_min <= c->backoff_max
 	               ? NULL
-	               : "the first time must not be 0, and not be more than the second";
+	               : "the first time must be greater than 0, and at most the second";
 }
 
 static const char *run_config_check_restarts(const struct run_config *c)
 {
-	return c->restart || !c->restart_delay ? NULL : "restart-delay contradicts that";
+	return c->restart || !c->restart_delay ? NULL : "can't be used with restart-delay";
 }
 
 static const char *run_config_check_memory(const struct run_config *c)
 {
 	return !c->memory_limit || c->max_memory <= c->memory_limit
 	               ? NULL
-	               : "it is more than memory-limit allows, and so never reached";
+	               : "must be at most memory-limit, or it is never reached";
 }
 
 static const char *run_config_check_increment(const struct run_config *c)
@@ -156,10 +157,10 @@ static const char *run_config_check_increment(const struct run_config *c)
 	if (!c->increment_var)
 		return NULL;
 	if (!value)
-		return "env must give that variable a value, to which the slot is added";
+		return "env must set this variable to a number, to which the slot is added";
 	return parse_long(value, 0, INT_MAX, &number) == 0
 	               ? NULL
-	               : "env gives that variable a value that is no number";
+	               : "env must set this variable to a number";
 }
 
 static const struct {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Makes the manual page and bash's completion out of the command table, while reuseportd is built:
- * what is in none of them can't be out of date. Reads a frame from standard input, and puts the
- * tables in place of its line %TABLES%. Usage: generate man|bash <FRAME >RESULT
+ * Generates the manual page and the bash completion from the table of commands when reuseportd is
+ * built. Reads a frame from standard input, and replaces its line %TABLES% with the generated part.
+ * Usage: generate man|bash <FRAME >RESULT
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -16,9 +16,9 @@
 
 /* --- the manual page, man(7) */
 
-/* Text for the middle of a line. `x` becomes bold; what begins with a dash is to be typed as it is,
- * and keeps its dashes. */
-static void roff_text(const char *text)
+/* Text within a line. `x` becomes bold. A word that begins with a dash is typed literally and keeps
+ * its dashes. */
+static void generate_roff_text(const char *text)
 {
 	bool bold = false, literal = false;
 	char before = ' ';
@@ -55,39 +55,34 @@ static void roff_text(const char *text)
 	}
 }
 
-/* A line of text, which is no request whatever it begins with. */
-static void roff_line(const char *text)
+/* A line of text; \& keeps its first character from being read as a request. */
+static void generate_roff_line(const char *text)
 {
 	fputs("\\&", stdout);
-	roff_text(text);
+	generate_roff_text(text);
 	putchar('\n');
 }
 
-static bool has_short(const struct argp_option *option)
-{
-	return option->key < 256 && isalnum(option->key);
-}
-
-static void roff_option(const struct argp_option *option)
+static void generate_man_option(const struct option_row *row)
 {
 	puts(".TP");
-	if (has_short(option))
-		printf("\\fB\\-%c\\fR, ", option->key);
+	if (row->letter)
+		printf("\\fB\\-%c\\fR, ", row->letter);
 	fputs("\\fB\\-\\-", stdout);
-	for (const char *c = option->name; *c; c++)
+	for (const char *c = row->name; *c; c++)
 		printf(*c == '-' ? "\\-" : "%c", *c);
 	fputs("\\fR", stdout);
-	if (option->arg) {
+	if (row->argument) {
 		fputs("=\\fI", stdout);
-		roff_text(option->arg);
+		generate_roff_text(row->argument);
 		fputs("\\fR", stdout);
 	}
 	putchar('\n');
-	roff_line(option->doc);
+	generate_roff_line(row->help);
 }
 
-/* As --help has it: several ways to call it are lines of @args. */
-static void roff_usage(const struct command *command)
+/* The usage lines, one for each line of @args. */
+static void generate_man_usage(const struct command *command)
 {
 	const char *line = command->args;
 
@@ -99,31 +94,34 @@ static void roff_usage(const struct command *command)
 			abort();
 		printf("%s\\fBreuseportd %s\\fR ", line == command->args ? "" : ".br\n",
 		       command->name);
-		roff_text(copy);
+		generate_roff_text(copy);
 		putchar('\n');
 		line += n + (line[n] == '\n');
 	} while (*line);
 }
 
-static void man_tables(void)
+static void generate_man(void)
 {
+	const struct option_row *row;
+
 	for (const struct command *c = commands; c->name; c++) {
 		printf(".SS \"%s: ", c->name);
-		roff_text(c->summary);
+		generate_roff_text(c->summary);
 		puts("\"");
-		roff_usage(c);
+		generate_man_usage(c);
 		puts(".PP");
-		roff_line(c->help);
-		for (const struct argp_option *o = command_options(c); o->name; o++)
-			roff_option(o);
+		generate_roff_line(c->help);
+		for (size_t i = 0; (row = command_option(c, i)); i++)
+			generate_man_option(row);
 	}
 }
 
 /* --- bash */
 
-/* What an option's value can be: words, or ":" and what the frame's _reuseportd_words knows. */
+/* The words that complete an option's value. ":KIND" is a kind that the frame's _reuseportd_words()
+ * knows. The first entry that matches the option holds; NULL matches every option. */
 struct values {
-	const char *option, *argument; /* NULL: whichever; the first one that fits counts */
+	const char *option, *argument;
 	const char *words;
 };
 
@@ -141,16 +139,16 @@ static const struct values known[] = {
         {NULL, "TIMES", "@hourly @daily @weekly @monthly"},
 };
 
-static const char *values_of(const struct argp_option *option)
+static const char *generate_values_of(const struct option_row *row)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
-		if ((!known[i].option || !strcmp(known[i].option, option->name)) &&
-		    (!known[i].argument || !strcmp(known[i].argument, option->arg)))
+		if ((!known[i].option || !strcmp(known[i].option, row->name)) &&
+		    (!known[i].argument || !strcmp(known[i].argument, row->argument)))
 			return known[i].words;
 	return "";
 }
 
-static void bash_words(const struct command *command)
+static void generate_bash_arguments(const struct command *command)
 {
 	if (strstr(command->args, "FILE"))
 		fputs(":files ", stdout);
@@ -158,37 +156,56 @@ static void bash_words(const struct command *command)
 		fputs(":services ", stdout);
 }
 
-static void bash_tables(void)
+/* _reuseportd_values COMMAND OPTION: prints the words that complete the option's value; fails if
+ * the option has no value. */
+static void generate_bash_values(void)
+{
+	const struct option_row *row;
+
+	puts("_reuseportd_values() {\n\tcase $1$2 in");
+	for (const struct command *c = commands; c->name; c++)
+		for (size_t i = 0; (row = command_option(c, i)); i++) {
+			if (!row->argument)
+				continue;
+			printf("\t%s--%s", c->name, row->name);
+			if (row->letter)
+				printf(" | %s-%c", c->name, row->letter);
+			printf(") echo \"%s\" ;;\n", generate_values_of(row));
+		}
+	puts("\t*) return 1 ;;\n\tesac\n}\n");
+}
+
+/* _reuseportd_options COMMAND: prints the command's options. */
+static void generate_bash_options(void)
+{
+	const struct option_row *row;
+
+	puts("_reuseportd_options() {\n\tcase $1 in");
+	for (const struct command *c = commands; c->name; c++) {
+		printf("\t%s) echo \"", c->name);
+		for (size_t i = 0; (row = command_option(c, i)); i++)
+			printf("--%s ", row->name);
+		puts("--help\" ;;");
+	}
+	puts("\tesac\n}\n");
+}
+
+static void generate_bash(void)
 {
 	puts("_reuseportd_commands() {");
 	printf("\techo \"");
 	for (const struct command *c = commands; c->name; c++)
 		printf("%s ", c->name);
-	puts("--help --version\"\n}\n\n_reuseportd_options() {\n\tcase $1 in");
+	puts("--help --version\"\n}\n");
+	generate_bash_options();
+	generate_bash_values();
+	puts("_reuseportd_arguments() {\n\tcase $1 in");
 	for (const struct command *c = commands; c->name; c++) {
 		printf("\t%s) echo \"", c->name);
-		for (const struct argp_option *o = command_options(c); o->name; o++)
-			printf("--%s ", o->name);
-		puts("--help\" ;;");
-	}
-	puts("\tesac\n}\n\n# Of an option that has a value, what it can be; fails for others.\n"
-	     "_reuseportd_values() {\n\tcase $1$2 in");
-	for (const struct command *c = commands; c->name; c++)
-		for (const struct argp_option *o = command_options(c); o->name; o++) {
-			if (!o->arg)
-				continue;
-			printf("\t%s--%s", c->name, o->name);
-			if (has_short(o))
-				printf(" | %s-%c", c->name, o->key);
-			printf(") echo \"%s\" ;;\n", values_of(o));
-		}
-	puts("\t*) return 1 ;;\n\tesac\n}\n\n_reuseportd_arguments() {\n\tcase $1 in");
-	for (const struct command *c = commands; c->name; c++) {
-		printf("\t%s) echo \"", c->name);
-		bash_words(c);
+		generate_bash_arguments(c);
 		puts("\" ;;");
 	}
-	puts("\tesac\n}\n\n# Whether a command with its own arguments is behind \"--\".\n"
+	puts("\tesac\n}\n\n# Whether the command takes another command after \"--\".\n"
 	     "_reuseportd_runs() {\n\tcase $1 in");
 	for (const struct command *c = commands; c->name; c++)
 		if (c->takes_command)
@@ -213,9 +230,9 @@ int main(int argc, char **argv)
 		}
 		found = true;
 		if (!strcmp(argv[1], "man"))
-			man_tables();
+			generate_man();
 		else
-			bash_tables();
+			generate_bash();
 	}
 	if (!found)
 		fprintf(stderr, "generate: the frame has no line %s\n", TABLES);

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-
 #include <errno.h>
 #include <string.h>
 
@@ -7,24 +6,15 @@
 #include "base/strv.h"
 #include "bed/files.h"
 #include "bed/unit.h"
-#include "cli/command.h"
+#include "cli/command_line.h"
 
-/* Parses a valid command line, as main() does. */
+/* Parses a command line of `run` that argp accepts. */
 static void parse(char *const *argv, struct invocation *i)
 {
-	const struct command *run = commands;
-	struct argp argp = {.parser = command_parse};
-
-	while (strcmp(run->name, "run") != 0)
-		run++;
-	argp.options = command_options(run);
-	*i = (struct invocation){.takes_command = run->takes_command,
-	                         .takes_file = run->run_options};
-	assert_int_equal(
-	        argp_parse(&argp, strv_length(argv), (char **)argv, ARGP_IN_ORDER, NULL, i), 0);
+	command_line_parse(command_find("run"), strv_length(argv), (char **)argv, i);
 }
 
-static void command_line(void **state)
+static void command_after_options(void **state)
 {
 	_cleanup_load_result_ struct load_result loaded = {};
 	struct invocation i;
@@ -58,7 +48,7 @@ static void configuration_file(void **state)
 	files_write("web.conf", "[a]\ncommand=x\nworkers=1\n[b]\ncommand=y\nworkers=1\n");
 	parse(argv, &i);
 	assert_null(i.run.command);
-	for (int round = 0; round < 2; round++) { /* a reload reads it again */
+	for (int round = 0; round < 2; round++) { /* a reload reads the file again */
 		assert_int_equal(args_load(&i.run, &loaded, &err), 0);
 		assert_int_equal(loaded.n, 1);
 		assert_string_equal(loaded.configs[0].service, "b");
@@ -67,7 +57,7 @@ static void configuration_file(void **state)
 	args_free(&i.run);
 }
 
-/* An ecosystem file is recognised by its name; --env selects its env_NAME. */
+/* The name of an ecosystem file decides that --env means its env_NAME. */
 static void ecosystem_file(void **state)
 {
 	_cleanup_load_result_ struct load_result loaded = {};
@@ -87,14 +77,14 @@ static void ecosystem_file(void **state)
 static void refused(void **state)
 {
 	static char *const cases[][8] = {
-	        {"give a file, or `-- COMMAND", "run"},
-	        {"give a file, or `-- COMMAND", "run", "web.conf", "--", "x"},
-	        {"there is no command to run", "run", "--workers", "1", "--", ""},
-	        {"--workers: say how many: N, or max", "run", "--", "x"},
+	        {"give either a file or `-- COMMAND", "run"},
+	        {"give either a file or `-- COMMAND", "run", "web.conf", "--", "x"},
+	        {"a command is missing", "run", "--workers", "1", "--", ""},
+	        {"--workers: the number of workers is missing: N, or max", "run", "--", "x"},
 	        {"--workers: '0' is neither", "run", "--workers", "0", "--", "x"},
-	        {"--pass-sockets: which ones", "run", "--workers=1", "--pass-sockets", "--", "x"},
-	        {"--only is for a file", "run", "--workers=1", "--only=x", "--", "x"},
-	        {"--env-file: 'no.env' can't", "run", "--workers=1", "--env-file=no.env", "--",
+	        {"--pass-sockets: needs listen", "run", "--workers=1", "--pass-sockets", "--", "x"},
+	        {"--only needs a file", "run", "--workers=1", "--only=x", "--", "x"},
+	        {"--env-file: can't read 'no.env'", "run", "--workers=1", "--env-file=no.env", "--",
 	         "x"},
 	        {"--user: there is no user 'nosuch'", "run", "--workers=1", "--user=nosuch", "--",
 	         "x"},
@@ -103,17 +93,20 @@ static void refused(void **state)
 	        {"--cwd: '/nope': No such file", "run", "--workers=1", "--cwd=/nope", "--", "x"},
 	        {"--env: 'A' is not NAME=VALUE", "run", "--workers=1", "--env=A", "--", "x"},
 	        {"2 errors\n--workers: '0'", "run", "--workers=0", "--settle=x", "--", "x"},
-	        {"--settle: 'x' is no time", "run", "--workers=0", "--settle=x", "--", "x"},
-	        {"--workers belongs into 'web.conf'", "run", "--workers=1", "web.conf"},
-	        {"--env A=1 belongs into 'web.conf'", "run", "--env=A=1", "web.conf"},
-	        {"--env x is for the env_x of an", "run", "--env=x", "web.conf"},
-	        {"--only c: there is nothing of that", "run", "--only=c", "web.conf"},
-	        {"--only a,c: there is not one of", "run", "--only=a,c", "web.conf"},
-	        {"YAML can't be read", "run", "a.yml"},
-	        {"YAML can't be read", "run", "a.yaml"},
-	        {"'no.conf' can't be read", "run", "no.conf"},
-	        {"'no.json' can't be read", "run", "no.json"},
-	        {"'no.js' can't be read", "run", "no.js"},
+	        {"--settle: 'x' is not a time", "run", "--workers=0", "--settle=x", "--", "x"},
+	        {"--workers: with a file, set this option in 'web.conf'", "run", "--workers=1",
+	         "web.conf"},
+	        {"--env A=1: with a file, set variables in 'web.conf'", "run", "--env=A=1",
+	         "web.conf"},
+	        {"--env x: only an ecosystem.config.js can have env_x", "run", "--env=x",
+	         "web.conf"},
+	        {"--only c: the file has no such service", "run", "--only=c", "web.conf"},
+	        {"--only a,c: the file does not have each", "run", "--only=a,c", "web.conf"},
+	        {"can't read YAML", "run", "a.yml"},
+	        {"can't read YAML", "run", "a.yaml"},
+	        {"can't read 'no.conf'", "run", "no.conf"},
+	        {"can't read 'no.json'", "run", "no.json"},
+	        {"can't read 'no.js'", "run", "no.js"},
 	};
 
 	files_write("web.conf", "[a]\ncommand=x\nworkers=1\n[b]\ncommand=y\nworkers=1\n");
@@ -145,15 +138,15 @@ static void too_many_errors(void **state)
 	assert_true(args_load(&args, &loaded, &err) < 0);
 	assert_int_equal(loaded.problems.n_errors, 300);
 	assert_int_equal(strncmp(err.text, "300 errors\nmany.conf:4: ", 24), 0);
-	assert_non_null(strstr(err.text, " more; `reuseportd check` lists them all"));
+	assert_non_null(strstr(err.text, " more; `reuseportd check` lists all of them"));
 	assert_true(strlen(err.text) > sizeof(err.text) - 300);
 }
 
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(command_line),    cmocka_unit_test(configuration_file),
-	        cmocka_unit_test(ecosystem_file),  cmocka_unit_test(refused),
+	        cmocka_unit_test(command_after_options), cmocka_unit_test(configuration_file),
+	        cmocka_unit_test(ecosystem_file),        cmocka_unit_test(refused),
 	        cmocka_unit_test(too_many_errors),
 	};
 

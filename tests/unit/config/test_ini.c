@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -118,7 +117,7 @@ static void every_option(void **state)
 	char text[8192] = "[web]\ncommand = x\n";
 
 	files_write("test.env", "B=2\n");
-	for (const struct run_option *option = run_options; option->name; option++) {
+	for (const struct option_row *option = run_options; option->name; option++) {
 		size_t v = 0;
 
 		if (!strcmp(option->name, "service") || !strcmp(option->name, "no-restart"))
@@ -135,7 +134,7 @@ static void every_option(void **state)
 	assert_string_equal(env_find(loaded.configs[0].env, "B"), "2");
 }
 
-/* All problems of a file are reported, by line. */
+/* A file and all of its problems, by line. */
 static void problems(void **state)
 {
 	static const struct {
@@ -145,47 +144,47 @@ static void problems(void **state)
 			const char *said;
 		} problems[5];
 	} cases[] = {
-	        {"", {{0, "there is no service in it"}}},
-	        {"# nothing\n", {{0, "there is no service in it"}}},
+	        {"", {{0, "the file has no service"}}},
+	        {"# nothing\n", {{0, "the file has no service"}}},
 	        {"workers = 1\n[a]\ncommand = a\nworkers = 1\n",
-	         {{1, "'workers' is before the first section"}}},
+	         {{1, "'workers' comes before the first section"}}},
 	        {"[a]\ncommand = x\nwrokers = 1\nworkers = 1\ncomand = y",
-	         {{3, "no option 'wrokers'; is 'workers' meant?"},
-	          {5, "no option 'comand'; is 'command' meant?"}}},
+	         {{3, "no option 'wrokers'; did you mean 'workers'?"},
+	          {5, "no option 'comand'; did you mean 'command'?"}}},
 	        {"[a]\ncommand = x\nworkers = 0\nsettle = soon\nin-place = maybe\nbatch\n",
 	         {{3, "workers: '0' is neither"},
-	          {4, "settle: 'soon' is no time"},
+	          {4, "settle: 'soon' is not a time"},
 	          {5, "in-place: 'maybe' is neither"},
-	          {6, "batch: it needs a value, N"}}},
+	          {6, "batch: the value N is missing"}}},
 	        {"[a]\n[b]\nworkers = 1\ncommand = 'x\n",
-	         {{1, "there is no command"},
-	          {1, "workers: say how many"},
-	          {4, "a quote has no end"}}},
-	        {"[a]\nworkers = 1\ncommand = a && b\n", {{3, "this is for a shell"}}},
-	        {"[a]\nworkers = 1\ncommand =\n", {{3, "command: it is empty"}}},
-	        {"[a]\nworkers = 1\ncommand\n", {{3, "command: it is empty"}}},
+	         {{1, "a command is missing"},
+	          {1, "workers: the number of workers is missing"},
+	          {4, "a quote is not closed"}}},
+	        {"[a]\nworkers = 1\ncommand = a && b\n", {{3, "a shell operator needs a shell"}}},
+	        {"[a]\nworkers = 1\ncommand =\n", {{3, "command: the value is empty"}}},
+	        {"[a]\nworkers = 1\ncommand\n", {{3, "command: the value is empty"}}},
 	        {"[a]\ncommand = x\nworkers = 1\nworkers = 2\nlisten = 1\nlisten = 2\ncommand = "
 	         "y\n",
-	         {{4, "workers: it is on line 3 already"},
-	          {7, "command: it is on line 2 already"}}},
-	        {"[a]\nservice = b\ncommand = x\nworkers = 1\n", {{2, "the head of the section"}}},
+	         {{4, "workers: line 3 sets it already"}, {7, "command: line 2 sets it already"}}},
+	        {"[a]\nservice = b\ncommand = x\nworkers = 1\n",
+	         {{2, "name the service in the head"}}},
 	        {"[a]\ncommand = x\nworkers = 1\n[a]\ncommand = x\nworkers = 1\n",
-	         {{4, "there are two services 'a'"}}},
+	         {{4, "there are two services named 'a'"}}},
 	        {"[a\nnonsense = 1\n[b] x\n[]\n[x.y]\n",
 	         {{1, "such as [service web]"},
 	          {3, "such as [service web]"},
 	          {4, "'' is no name"},
 	          {5, "'x.y' is no name"}}},
 	        {"[servce b]\n[Service  web]\n[service: c]\n[servce x.y]\n[system b]\n",
-	         {{1, "there is no section 'servce b'; is 'service b' meant?"},
-	          {2, "there is no section 'Service  web'; is 'service web' meant?"},
-	          {3, "is 'service c' meant?"},
+	         {{1, "there is no section 'servce b'; did you mean 'service b'?"},
+	          {2, "there is no section 'Service  web'; did you mean 'service web'?"},
+	          {3, "did you mean 'service c'?"},
 	          {4, "'servce x.y' is no name"},
 	          {5, "'system b' is no name"}}},
 	        {"[a]\ncommand = x\nworkers = 1\npass-sockets\nbackoff = 2..1\nhealth-interval=1\n",
-	         {{4, "pass-sockets: which ones"}, {5, "backoff:"}, {6, "health-interval:"}}},
+	         {{4, "pass-sockets: needs listen"}, {5, "backoff:"}, {6, "health-interval:"}}},
 	        {"[a]\ncommand = x\nworkers = 1\nenv-file = missing.env\n",
-	         {{4, "'missing.env' can't be read: No such file"}}},
+	         {{4, "can't read 'missing.env': No such file"}}},
 	        {"[a]\ncommand = x\nworkers = 1\nenv = \"A=b\"\nenv = B = x\n",
 	         {{4, "'\"A=b\"' is not NAME=VALUE"}, {5, "'B = x' is not NAME=VALUE"}}},
 	        {"[a]\ncommand = x\nworkers = 1\nuser = no one\ngroup = nobodies\ncwd = /nope\n",
@@ -196,7 +195,7 @@ static void problems(void **state)
 	         {{4, "cwd: 'bad.env': Not a directory"}, {5, "name one with --group"}}},
 	        {"[a]\ncommand = x\nworkers = 1\nuser = 4000000000\ngroup = 0\nenv-file = "
 	         "missing.env\n",
-	         {{6, "'missing.env' can't be read"}}},
+	         {{6, "can't read 'missing.env'"}}},
 	        {"[a]\ncommand = x\nworkers = 1\nenv-file = bad.env\n",
 	         {{4, "line 2 of 'bad.env' is not NAME=VALUE"}}},
 	};
@@ -277,7 +276,7 @@ static void missing_file(void **state)
 
 	assert_int_equal(ini_load(&file, &loaded, &err), -EINVAL);
 	assert_int_equal(err.status, EXIT_USAGE);
-	assert_non_null(strstr(err.text, "'missing' can't be read: No such file"));
+	assert_non_null(strstr(err.text, "can't read 'missing': No such file"));
 }
 
 /* env takes precedence over files, and a later file over an earlier one. */
@@ -313,7 +312,7 @@ static void long_lines(void **state)
 	assert_int_equal(load(text, NULL, &refused), 0);
 	assert_int_equal(refused.problems.n, 2);
 	assert_int_equal(refused.problems.list[0].line, 4);
-	assert_non_null(strstr(refused.problems.list[0].text, "less than 65536 bytes"));
+	assert_non_null(strstr(refused.problems.list[0].text, "65536 bytes or more"));
 	assert_int_equal(refused.problems.list[1].line, 5);
 }
 

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -34,7 +33,7 @@ static void load_json(const char *text, const char *only, const char *env,
 		fail_msg("%s", err.text);
 }
 
-/* Loads one app with these members and a name and a script: no problem is reported. */
+/* An app with these members besides name and script has no problem. */
 static const struct run_config *expect(const char *members, struct load_result *loaded)
 {
 	char text[4096];
@@ -196,8 +195,9 @@ static void environment(void **state)
 	load_json(text, NULL, "other", &other);
 	assert_int_equal(other.problems.n, 1);
 	assert_int_equal(other.problems.n_errors, 0);
-	assert_string_equal(other.problems.list[0].text,
-	                    "app 'web': env_other: there is none; only env is taken");
+	assert_string_equal(
+	        other.problems.list[0].text,
+	        "app 'web': env_other: the app has no such environment; only env is used");
 }
 
 /* The command, by script and interpreter. In the folder are app.js, app.py, sub/in.js, self
@@ -282,57 +282,61 @@ static void reported_options(void **state)
 		const char *members, *said;
 		bool error;
 	} cases[] = {
-	        {"\"watch\": true", "watch: left out: files are not watched"},
-	        {"\"ignore_watch\": [\"x\"]", "ignore_watch: left out"},
-	        {"\"namespace\": \"x\"", "namespace: left out"},
-	        {"\"stop_exit_codes\": [0]", "stop_exit_codes: left out"},
-	        {"\"treekill\": false", "treekill: left out"},
-	        {"\"filter_env\": [\"A\"]", "filter_env: left out"},
-	        {"\"time\": true", "time: left out"},
+	        {"\"watch\": true", "watch: ignored: files are not watched"},
+	        {"\"ignore_watch\": [\"x\"]", "ignore_watch: ignored"},
+	        {"\"namespace\": \"x\"", "namespace: ignored"},
+	        {"\"stop_exit_codes\": [0]", "stop_exit_codes: ignored"},
+	        {"\"treekill\": false", "treekill: ignored"},
+	        {"\"filter_env\": [\"A\"]", "filter_env: ignored"},
+	        {"\"time\": true", "time: ignored"},
 	        {"\"wait_ready\": true, \"listen_timeout\": 5000",
 	         "listen_timeout: raised to 30 s"},
 	        {"\"max_memory_restrat\": 1",
-	         "max_memory_restrat: left out: PM2 has no such option; is 'max_memory_restart'"},
-	        {"\"nonsense\": 0", "nonsense: left out: PM2 has no such option"},
-	        {"\"log_file\": \"a\", \"out_file\": \"b\"", "log_file: left out"},
-	        {"\"increment_var\": \"A\", \"instance_var\": \"B\"", "instance_var: left out"},
-	        {"\"autorestart\": false, \"restart_delay\": 5", "restart_delay: left out"},
-	        {"\"interpreter\": \"none\", \"node_args\": [\"--x\"]", "node_args: left out"},
+	         "max_memory_restrat: ignored: PM2 has no such option; did you mean "
+	         "'max_memory_restart'?"},
+	        {"\"nonsense\": 0", "nonsense: ignored: PM2 has no such option"},
+	        {"\"log_file\": \"a\", \"out_file\": \"b\"", "log_file: ignored"},
+	        {"\"increment_var\": \"A\", \"instance_var\": \"B\"", "instance_var: ignored"},
+	        {"\"autorestart\": false, \"restart_delay\": 5", "restart_delay: ignored"},
+	        {"\"interpreter\": \"none\", \"node_args\": [\"--x\"]", "node_args: ignored"},
 	        {"\"script\": \"node app.js\", \"args\": [\"-x\"]",
-	         "args: left out: `script` is a command line"},
-	        {"\"script\": \"node app.js\", \"node_args\": \"-x\"", "node_args: left out"},
-	        {"\"script\": \"node app.js\", \"interpreter\": \"bun\"", "interpreter: left out"},
-	        {"\"out_file\": \"a\", \"output\": \"b\"", "out_file: left out: output says"},
-	        {"\"uid\": 0, \"user\": \"root\"", "uid: left out: user says"},
+	         "args: ignored: `script` contains a space"},
+	        {"\"script\": \"node app.js\", \"node_args\": \"-x\"", "node_args: ignored"},
+	        {"\"script\": \"node app.js\", \"interpreter\": \"bun\"", "interpreter: ignored"},
+	        {"\"out_file\": \"a\", \"output\": \"b\"", "out_file: ignored: output sets"},
+	        {"\"uid\": 0, \"user\": \"root\"", "uid: ignored: user sets"},
 	        {"\"interpreter\": \"/opt/nosuchnode\"",
 	         "can't start '/opt/nosuchnode': there is no such file"},
 	        {"\"env\": {\"PATH\": \"/none\"}",
 	         "can't start 'node': no such program in PATH (/none)"},
-	        {"\"interpreter\": \"node@18\"", "nvm is not asked for node@18"},
-	        {"\"instances\": \"many\"", "instances: 'many' is neither 1 to", true},
-	        {"\"instances\": 1.5", "instances: '1.5' is neither 1 to", true},
-	        {"\"exec_mode\": \"x\"", "exec_mode: it is neither", true},
-	        {"\"kill_timeout\": \"soon\"", "kill_timeout: 'soon' is no time", true},
-	        {"\"kill_timeout\": -5", "kill_timeout: '-5ms' is no time", true},
-	        {"\"kill_timeout\": [1]", "kill_timeout: it is neither a text", true},
-	        {"\"max_memory_restart\": \"x\"", "max_memory_restart: 'x' is no size", true},
+	        {"\"interpreter\": \"node@18\"",
+	         "nvm is not supported: the node in PATH is used instead of node@18"},
+	        {"\"instances\": \"many\"", "instances: 'many' is neither a number from 1 to",
+	         true},
+	        {"\"instances\": 1.5", "instances: '1.5' is neither a number from", true},
+	        {"\"exec_mode\": \"x\"", "exec_mode: the value is neither", true},
+	        {"\"kill_timeout\": \"soon\"", "kill_timeout: 'soon' is not a time", true},
+	        {"\"kill_timeout\": -5", "kill_timeout: '-5ms' is not a time", true},
+	        {"\"kill_timeout\": [1]", "kill_timeout: the value is neither text", true},
+	        {"\"max_memory_restart\": \"x\"", "max_memory_restart: 'x' is not a size", true},
 	        {"\"cron_restart\": \"*/10 5 4 * * *\"",
-	         "cron_restart: seconds are not supported: taken as '5 4 * * *'"},
+	         "cron_restart: seconds are not supported: '5 4 * * *'"},
 	        {"\"cron_restart\": \"0 60 4 * * *\"", "cron_restart: '60' is no minute", true},
 	        {"\"cron_restart\": \"1 2 3 4 5 6 7\"", "cron_restart: '1 2 3 4 5 6 7' is no time",
 	         true},
-	        {"\"max_restarts\": -1", "max_restarts: '-1' is no number from 1 on", true},
+	        {"\"max_restarts\": -1", "max_restarts: '-1' is not a number from 1 to", true},
 	        {"\"cron_restart\": \"x\"", "cron_restart: 'x' is no time", true},
-	        {"\"exp_backoff_restart_delay\": \"x\"", "it is no number of milli", true},
-	        {"\"env\": 3", "env: it is no object", true},
-	        {"\"env\": {\"A=\": 3}", "env: 'A=' is no name for a variable", true},
-	        {"\"args\": \"'\"", "args: it can't be split into words", true},
-	        {"\"args\": [[1]]", "args: one of them is no text", true},
+	        {"\"exp_backoff_restart_delay\": \"x\"", "the value is not a number of milli",
+	         true},
+	        {"\"env\": 3", "env: the value is not an object", true},
+	        {"\"env\": {\"A=\": 3}", "env: 'A=' is not a name for a variable", true},
+	        {"\"args\": \"'\"", "args: the text can't be split into words", true},
+	        {"\"args\": [[1]]", "args: an element of the array is not text", true},
 	        {"\"cwd\": \"nowhere\"", "cwd: there is no folder 'nowhere'", true},
 	        {"\"uid\": \"nosuch\"", "user: there is no user 'nosuch'", true},
 	        {"\"group\": \"nosuch\"", "group: there is no group 'nosuch'", true},
 	        {"\"script\": \"no.js\"", "script: there is no 'no.js'", true},
-	        {"\"env_file\": \"no.env\"", "no.env' can't be read", true},
+	        {"\"env_file\": \"no.env\"", "no.env'", true},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -358,10 +362,10 @@ static void selection_of_apps(void **state)
 	        "{\"name\": \"off\", \"script\": \"app.js\", \"autostart\": false},"
 	        "{\"script\": \"./app.js\"}]}";
 	static const char *const said[] = {
-	        "'deploy' is for `pm2 deploy`, and left out",
-	        "'other' is not known here, and left out",
-	        "app 'my app': name: its service is called 'my-app'",
-	        "app 'off': autostart: left out; `--only off` runs it",
+	        "'deploy' is for `pm2 deploy` and ignored",
+	        "'other' is unknown and ignored",
+	        "app 'my app': name: the service is named 'my-app'",
+	        "app 'off': autostart: the app is ignored; `--only off` runs it",
 	};
 	_cleanup_load_result_ struct load_result all, one, none;
 
@@ -388,20 +392,20 @@ static void wrong_files(void **state)
 		const char *said;
 	} cases[] = {
 	        {"a.json", "{\"apps\":\n [}", 2, "unexpected character"},
-	        {"a.json", "", 1, "this is no JSON: unexpected end of data"},
-	        {"a.json", "[]", 0, "there are no apps"},
-	        {"a.json", "{\"apps\": 3}", 0, "there are no apps"},
-	        {"a.json", "null", 0, "there are no apps"},
-	        {"a.json", "[3]", 0, "an app is no object"},
+	        {"a.json", "", 1, "this is not JSON: unexpected end of data"},
+	        {"a.json", "[]", 0, "the file has no apps"},
+	        {"a.json", "{\"apps\": 3}", 0, "the file has no apps"},
+	        {"a.json", "null", 0, "the file has no apps"},
+	        {"a.json", "[3]", 0, "an app is not an object"},
 	        {"a.json", "[{\"script\": \"app.js\"}, {\"script\": \"app.js\"}]", 0,
-	         "there are two services 'app'"},
-	        {"a.json", "[{\"name\": \"a\"}]", 0, "app 'a': script: it is missing"},
+	         "there are two services named 'app'"},
+	        {"a.json", "[{\"name\": \"a\"}]", 0, "app 'a': script: the script is missing"},
 	        {"a.js", "\nmodule.exports = {\n", 3, "SyntaxError"},
 	        {"a.cjs", "\n\nthrow new Error('my own');", 3, "Error: my own"},
 	        {"a.js", "module.exports = {apps: [{script: () => 1}]}", 0, "script is a function"},
-	        {"a.js", "process.exit(0)", 0, "it ended early"},
-	        {"a.js", "process.exit(3)", 0, "it ended early"},
-	        {"a.js", "module.exports = []", 0, "there are no apps"},
+	        {"a.js", "process.exit(0)", 0, "it exited early"},
+	        {"a.js", "process.exit(3)", 0, "it exited early"},
+	        {"a.js", "module.exports = []", 0, "the file has no apps"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -463,7 +467,7 @@ static void without_node(void **state)
 	assert_int_equal(load_file((struct load_file){.path = "a.js"}, &loaded, &err), -ENOENT);
 	setenv("PATH", "/usr/bin:/bin", 1);
 	assert_int_equal(err.status, EXIT_REFUSED);
-	assert_non_null(strstr(err.text, "'a.js' is JavaScript, and node isn't there to read it"));
+	assert_non_null(strstr(err.text, "can't read 'a.js': node is not installed"));
 }
 
 static int setup(void **state)

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -205,41 +204,41 @@ static void refused(void **state)
 	} cases[] = {
 	        {"service", "a.b", "service: 'a.b' is no name for a service"},
 	        {"label", "", "label: a version label has 1 to 31"},
-	        {"workers", "0", "workers: '0' is neither 1 to 1024 nor 'max'"},
+	        {"workers", "0", "workers: '0' is neither a number from 1 to 1024 nor 'max'"},
 	        {"workers", "1025", "workers: '1025' is neither"},
 	        {"workers", "any", "workers: 'any' is neither"},
-	        {"workers", NULL, "workers: it needs a value, N|max"},
-	        {"listen", "0", "listen: '0' is no port"},
-	        {"listen", "65536", "listen: '65536' is no port"},
-	        {"listen", "::1:80", "listen: '::1:80' is no port"},
-	        {"listen", "localhost:80", "listen: 'localhost:80' is no port"},
+	        {"workers", NULL, "workers: the value N|max is missing"},
+	        {"listen", "0", "listen: '0' is neither a port"},
+	        {"listen", "65536", "listen: '65536' is neither a port"},
+	        {"listen", "::1:80", "listen: '::1:80' is neither a port"},
+	        {"listen", "localhost:80", "listen: 'localhost:80' is neither a port"},
 	        {"policy", "fair", "policy: 'fair' is neither round-robin nor sticky"},
 	        {"env", "A", "env: 'A' is not NAME=VALUE"},
 	        {"env", "=A", "env: '=A' is not NAME=VALUE"},
-	        {"cwd", "", "cwd: its value is empty"},
-	        {"env-file", "", "env-file: its value is empty"},
+	        {"cwd", "", "cwd: the value is empty"},
+	        {"env-file", "", "env-file: the value is empty"},
 	        {"in-place", "maybe", "in-place: 'maybe' is neither yes nor no"},
 	        {"no-restart", "", "no-restart: '' is neither yes nor no"},
 	        {"log-prefix", "x", "log-prefix: 'x' is neither yes nor no"},
-	        {"ready", "http", "ready: 'http' is none of listen,"},
-	        {"ready", "tcp:80", "ready: 'tcp:80' is none of"},
-	        {"ready", "", "ready: '' is none of"},
-	        {"ready", "lis", "ready: 'lis' is none of"},
+	        {"ready", "http", "ready: 'http' is not one of listen,"},
+	        {"ready", "tcp:80", "ready: 'tcp:80' is not one of"},
+	        {"ready", "", "ready: '' is not one of"},
+	        {"ready", "lis", "ready: 'lis' is not one of"},
 	        {"settle", "soon",
-	         "settle: 'soon' is no time such as 30s, 1500ms, 2m, or 30, in seconds"},
-	        {"settle", "400d", "settle: '400d' is more than a year"},
-	        {"health-failures", "0", "health-failures: '0' is no number from 1 on"},
-	        {"batch", "-1", "batch: '-1' is no number from 1 on"},
-	        {"stop-signal", "SIGSTOPPED", "stop-signal: 'SIGSTOPPED' is no signal"},
-	        {"backoff", "1s", "backoff: '1s' is no range of times, such as 100ms..15s"},
-	        {"backoff", "1s..", "backoff: '' is no time"},
-	        {"backoff", "..1s", "backoff: '' is no time"},
+	         "settle: 'soon' is not a time such as 30s, 1500ms, 2m or 30 (seconds)"},
+	        {"settle", "400d", "settle: '400d' is longer than a year"},
+	        {"health-failures", "0", "health-failures: '0' is not a number from 1 to"},
+	        {"batch", "-1", "batch: '-1' is not a number from 1 to 1000000"},
+	        {"stop-signal", "SIGSTOPPED", "stop-signal: 'SIGSTOPPED' is not a signal"},
+	        {"backoff", "1s", "backoff: '1s' is not a range of times such as 100ms..15s"},
+	        {"backoff", "1s..", "backoff: '' is not a time"},
+	        {"backoff", "..1s", "backoff: '' is not a time"},
 	        {"cron-restart", "1 2", "cron-restart: '1 2' is no time as cron has it"},
-	        {"cron-restart", "0 0 31 2 *", "cron-restart: '0 0 31 2 *' is never"},
-	        {"max-memory", "lots", "max-memory: 'lots' is no size such as 300M or 2G"},
-	        {"cpu-limit", "0.5", "cpu-limit: '0.5' is no percentage of one CPU"},
-	        {"cpu-limit", "0%", "cpu-limit: '0%' is no percentage"},
-	        {"wrokers", "4", "wrokers: there is no such option; is 'workers' meant?"},
+	        {"cron-restart", "0 0 31 2 *", "cron-restart: '0 0 31 2 *' never occurs"},
+	        {"max-memory", "lots", "max-memory: 'lots' is not a size such as 300M or 2G"},
+	        {"cpu-limit", "0.5", "cpu-limit: '0.5' is not a percentage of one CPU"},
+	        {"cpu-limit", "0%", "cpu-limit: '0%' is not a percentage"},
+	        {"wrokers", "4", "wrokers: there is no such option; did you mean 'workers'?"},
 	        {"foo", "4", "foo: there is no such option"},
 	};
 
@@ -258,19 +257,21 @@ static void refused(void **state)
 	}
 }
 
-/* What --help and the keys of files need of the table. */
+/* Every row is complete, has a name of its own, and is found by it. */
 static void table(void **state)
 {
-	for (size_t i = 0; i < run_option_count(); i++) {
-		const struct run_option *option = &run_options[i];
+	const size_t n = option_count(run_options);
 
-		assert_non_null(option->help);
-		assert_non_null(option->set);
-		assert_ptr_equal(run_option_find(option->name), option);
+	for (size_t i = 0; i < n; i++) {
+		assert_non_null(run_options[i].help);
+		assert_non_null(run_options[i].set);
+		assert_ptr_equal(option_find(run_options, run_options[i].name), &run_options[i]);
+		if (run_options[i].set == option_set_number)
+			assert_true(run_options[i].min < run_options[i].max);
 	}
-	assert_null(run_options[run_option_count()].name);
-	assert_null(run_option_find("command"));
-	assert_string_equal(run_option_nearest("listn"), "listen");
+	assert_null(run_options[n].name);
+	assert_null(option_find(run_options, "command"));
+	assert_string_equal(option_nearest(run_options, "listn"), "listen");
 }
 
 int main(int argc, char **argv)

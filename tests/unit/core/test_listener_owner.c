@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-
 #include "base/cleanup.h"
 #include "bed/unit.h"
 #include "core/listener_owner.h"

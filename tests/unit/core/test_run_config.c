@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -53,7 +52,7 @@ static void defaults(void **state)
 	run_config_free(&c);
 }
 
-/* Options that need or exclude others: up to three of them, and the message. */
+/* Up to three options that fit together, or the problem. */
 static void combinations(void **state)
 {
 	static const struct {
@@ -61,30 +60,30 @@ static void combinations(void **state)
 		const char *said; /* NULL: it fits */
 	} cases[] = {
 	        {{{"listen", "80"}, {"listen", "81"}}},
-	        {{{"listen", "80"}, {"listen", "80"}}, "listen: the same is given twice"},
+	        {{{"listen", "80"}, {"listen", "80"}}, "listen: an endpoint is given twice"},
 	        {{{"pass-sockets"}, {"listen", "80"}}},
-	        {{{"pass-sockets"}}, "pass-sockets: which ones, listen has to say"},
+	        {{{"pass-sockets"}}, "pass-sockets: needs listen"},
 	        {{{"ready", "http:/"}}},
-	        {{{"ready", "http:health"}}, "ready: the path of http begins with '/'"},
-	        {{{"ready", "http:"}}, "ready: the path of http begins with '/'"},
+	        {{{"ready", "http:health"}}, "ready: the path of http must begin with '/'"},
+	        {{{"ready", "http:"}}, "ready: the path of http must begin with '/'"},
 	        {{{"ready", "exec:"}}, "ready: exec needs a command"},
-	        {{{"ready-timeout", "0"}}, "ready-timeout: "},
+	        {{{"ready-timeout", "0"}}, "ready-timeout: must be"},
 	        {{{"ready", "alive:3s"}}},
-	        {{{"ready", "alive:3s"}, {"ready-timeout", "3s"}}, "ready-timeout: it is over"},
+	        {{{"ready", "alive:3s"}, {"ready-timeout", "3s"}}, "ready-timeout: must be longer"},
 	        {{{"ready", "alive:3s"}, {"listen", "80"}}, "ready: alive is for programs"},
 	        {{{"ready", "tcp"}, {"health-interval", "1"}}},
 	        {{{"ready", "exec:true"}, {"health-interval", "1"}}},
 	        {{{"ready", "http:/"}, {"health-interval", "1"}}},
-	        {{{"health-interval", "1"}}, "health-interval: health can only be asked for by"},
+	        {{{"health-interval", "1"}}, "health-interval: needs ready=http:PATH"},
 	        {{{"ready", "notify"}, {"health-interval", "1"}}, "health-interval: "},
 	        {{{"health-timeout", "0"}}, "health-timeout: "},
 	        {{{"stop-signal", "KILL"}}},
-	        {{{"stop-signal", "STOP"}}, "stop-signal: that does not end a process"},
+	        {{{"stop-signal", "STOP"}}, "stop-signal: this signal does not end a process"},
 	        {{{"drain-signal", "USR1"}}},
-	        {{{"drain-signal", "KILL"}}, "drain-signal: no program can handle that"},
+	        {{{"drain-signal", "KILL"}}, "drain-signal: no program can handle this signal"},
 	        {{{"merge-logs"}, {"error-file", "x"}}},
 	        {{{"merge-logs"}, {"out-file", "x"}}},
-	        {{{"merge-logs"}}, "merge-logs: there is neither"},
+	        {{{"merge-logs"}}, "merge-logs: needs out-file"},
 	        {{{"backoff", "1s..1s"}}},
 	        {{{"backoff", "2s..1s"}}, "backoff: "},
 	        {{{"backoff", "0..1s"}}, "backoff: "},
@@ -92,10 +91,11 @@ static void combinations(void **state)
 	        {{{"no-restart"}, {"restart-delay", "1"}}, "no-restart: "},
 	        {{{"no-restart"}, {"cron-restart", "@daily"}}},
 	        {{{"max-memory", "2M"}, {"memory-limit", "2M"}}},
-	        {{{"max-memory", "3M"}, {"memory-limit", "2M"}}, "max-memory: it is more than"},
+	        {{{"max-memory", "3M"}, {"memory-limit", "2M"}}, "max-memory: must be at most"},
 	        {{{"increment-var", "PORT"}, {"env", "PORT=3000"}}},
-	        {{{"increment-var", "PORT"}}, "increment-var: env must give"},
-	        {{{"increment-var", "PORT"}, {"env", "PORT=x"}}, "increment-var: env gives"},
+	        {{{"increment-var", "PORT"}}, "increment-var: env must set"},
+	        {{{"increment-var", "PORT"}, {"env", "PORT=x"}},
+	         "increment-var: env must set this variable to a number"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -136,7 +136,7 @@ static void all_problems(void **state)
 	assert_string_equal(all, "- workers pass-sockets backoff ");
 	assert_int_equal(run_config_check(&c, &err), -EINVAL);
 	assert_int_equal(err.status, EXIT_USAGE);
-	assert_string_equal(err.text, "there is no command to run");
+	assert_string_equal(err.text, "a command is missing");
 }
 
 static void names_of_kinds(void **state)

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "cli/command_options.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/parse.h"
+#include "cli/command.h"
+#include "core/endpoint.h"
+
+#define PID_MAX (1 << 22)
+
+/* The setters of options that one command has. A row without a member has 0 as its offset: then
+ * @member is the whole invocation. */
+
+static int command_options_set_workers(void *member, const struct option_setting *setting,
+                                       struct error *err)
+{
+	struct invocation *invocation = member;
+	long n = 0; /* any */
+
+	if (strcmp(setting->value, "any") != 0 &&
+	    parse_long(setting->value, 1, RPD_SLOT_MAX, &n) < 0)
+		return error_usage(err, "'%s' is neither a number from 1 to %d nor 'any'",
+		                   setting->value, RPD_SLOT_MAX);
+	invocation->attach.wanted.workers = n;
+	invocation->has_workers = true;
+	return 0;
+}
+
+static int command_options_set_port(void *member, const struct option_setting *setting,
+                                    struct error *err)
+{
+	uint16_t *port = member;
+	long n;
+
+	if (parse_long(setting->value, 1, UINT16_MAX, &n) < 0)
+		return error_usage(err, "'%s' is not a port", setting->value);
+	*port = n;
+	return 0;
+}
+
+static int command_options_set_address(void *member, const struct option_setting *setting,
+                                       struct error *err)
+{
+	struct wanted *wanted = member;
+
+	if (endpoint_parse_address(setting->value, &wanted->family, wanted->addr) < 0)
+		return error_usage(err, "'%s' is not an IPv4 or IPv6 address", setting->value);
+	return 0;
+}
+
+static int command_options_set_pid(void *member, const struct option_setting *setting,
+                                   struct error *err)
+{
+	uint32_t *pid = member;
+	long n;
+
+	if (parse_long(setting->value, 1, PID_MAX, &n) < 0)
+		return error_usage(err, "'%s' is not a process ID", setting->value);
+	*pid = n;
+	return 0;
+}
+
+static int command_options_set_share(void *member, const struct option_setting *setting,
+                                     struct error *err)
+{
+	if (parse_tenths(setting->value, 1, 999, member) < 0)
+		return error_usage(err, "'%s' is not a percentage from 0.1 to 99.9 in steps of 0.1",
+		                   setting->value);
+	return 0;
+}
+
+static int command_options_add_fd(void *member, const struct option_setting *setting,
+                                  struct error *err)
+{
+	struct invocation *invocation = member;
+	long n;
+
+	if (parse_long(setting->value, 0, 1 << 30, &n) < 0)
+		return error_usage(err, "'%s' is not a descriptor number", setting->value);
+	if (invocation->n_fds == INVOCATION_FDS_MAX)
+		return error_usage(err, "a service has at most %d endpoints", INVOCATION_FDS_MAX);
+	invocation->fds[invocation->n_fds++] = n;
+	return 0;
+}
+
+/* An option of config/run_option.h, which args_load() interprets. */
+static int command_options_add_run_option(void *member, const struct option_setting *setting,
+                                          struct error *err)
+{
+	return args_add(member, setting->row->name, setting->value);
+}
+
+#define AT(member) offsetof(struct invocation, member)
+
+/* Rows that several commands have. */
+#define JSON "json", NULL, "Print JSON", option_set_flag, AT(json), .letter = 'j'
+#define SERVICE                                                                                    \
+	"service", "NAME", "Name of the service (default: the only service on the host)",          \
+	        option_set_borrowed, AT(service), .letter = 's'
+#define FORCE                                                                                      \
+	"force", NULL,                                                                             \
+	        "Proceed even if no live worker is left to take new connections; "                 \
+	        "new connections are then refused",                                                \
+	        option_set_flag, AT(force), .letter = 'f'
+#define ONLY                                                                                       \
+	"only", "NAME[,NAME]", "Use only these services (PM2: apps) of the file",                  \
+	        option_set_borrowed, AT(run.only)
+#define IN_PLACE                                                                                   \
+	"in-place", NULL,                                                                          \
+	        "Drain and stop the old worker before the new one starts, "                        \
+	        "for hosts without room for both. While no worker is alive, connections wait",     \
+	        option_set_flag, AT(in_place)
+
+const struct option_row command_options_plain[] = {{SERVICE}, {JSON}, {0}};
+const struct option_row command_options_force[] = {{SERVICE}, {JSON}, {FORCE}, {0}};
+const struct option_row command_options_top[] = {{SERVICE}, {0}};
+const struct option_row command_options_list[] = {{JSON}, {0}};
+const struct option_row command_options_restart[] = {{SERVICE}, {IN_PLACE}, {JSON}, {0}};
+
+const struct option_row command_options_run_extra[] = {
+        {ONLY},
+        {"metrics", "ADDRESS:PORT", "Serve the services' metrics for Prometheus at this address",
+         option_set_endpoint, AT(listen)},
+        {0},
+};
+
+const struct option_row command_options_check[] = {
+        {ONLY},
+        {"env", "NAME", "With an ecosystem.config.js: use the app's env_NAME as well",
+         command_options_add_run_option, AT(run)},
+        {JSON},
+        {0},
+};
+
+const struct option_row command_options_reload[] = {
+        {SERVICE},
+        {"batch", "N", "Replace this many workers at a time (default: the --batch of `run`)",
+         option_set_number, AT(batch), .min = 1, .max = RPD_SLOT_MAX},
+        {IN_PLACE},
+        {"keep-going", NULL,
+         "If a new worker fails, keep the old worker in its slot, "
+         "and continue with the other slots instead of rolling back",
+         option_set_flag, AT(keep_going)},
+        {"label", "VERSION", "Version of the new workers (default: as before)", option_set_borrowed,
+         AT(relabel)},
+        {"supervisor", "PID",
+         "Reload all services of this process of `reuseportd run`, one after the other. "
+         "The exit status is 1 if one of them fails",
+         option_set_number, AT(supervisor), .min = 1, .max = PID_MAX},
+        {JSON},
+        {0},
+};
+
+const struct option_row command_options_attach[] = {
+        {"workers", "N|any",
+         "Number of workers that must be found; any: take as many as there are (required)",
+         command_options_set_workers, .letter = 'w'},
+        {"service", "NAME", "Name of the service (default: PROGRAM-PORT)", option_set_borrowed,
+         AT(service), .letter = 's'},
+        {"port", "PORT", "Attach the workers that listen on this port", command_options_set_port,
+         AT(attach.wanted.port), .letter = 'p'},
+        {"address", "ADDRESS", "Attach only the group that listens on this address",
+         command_options_set_address, AT(attach.wanted), .letter = 'a'},
+        {"pid", "PID",
+         "Consider only ports on which this process has a listener, in its network namespace",
+         command_options_set_pid, AT(attach.wanted.pid)},
+        {"wait", "TIME",
+         "Wait up to TIME for workers that are still starting. "
+         "TIME is, for example, 30s, 1500ms or 2m; a number alone is in seconds (default: 0)",
+         option_set_time, AT(wait)},
+        {"policy", "POLICY",
+         "How the kernel picks a worker. round-robin: exactly evenly; "
+         "sticky: each client keeps its worker (default: round-robin)",
+         option_set_policy, AT(attach.policy)},
+        {"strict", NULL,
+         "While no admitted worker is alive, refuse new connections "
+         "instead of leaving them to the kernel's hash",
+         option_set_flag, AT(attach.strict)},
+        {"no-count", NULL,
+         "Do not count the workers' open connections. "
+         "This saves about 3 % of what a short connection costs the kernel. "
+         "`status` and `metrics` then show no open connections, "
+         "and `drain --wait` and `connections` are not available",
+         option_set_flag, AT(no_count)},
+        {"count-max", "N",
+         "Count at most N open connections at a time. "
+         "Connections beyond N are steered but not counted, and `status` says so "
+         "(default: 262144, which takes 8 MB of memory)",
+         option_set_number, AT(count_max), .min = 1, .max = RPD_CONNS_LIMIT},
+        {"label", "VERSION", "Version of the workers (default: " RPD_FIRST_LABEL ")",
+         option_set_borrowed, AT(attach.label)},
+        {"watch", NULL,
+         "Stay in the foreground: admit workers that join, "
+         "take workers that exit or stall out of the ring, and log both. "
+         "SIGTERM ends the watch and leaves steering in place. "
+         "If the service is already attached, only watch it",
+         option_set_flag, AT(watch)},
+        {"metrics", "ADDRESS:PORT",
+         "With --watch: serve the service's metrics for Prometheus at this address",
+         option_set_endpoint, AT(listen)},
+        {JSON},
+        {0},
+};
+
+const struct option_row command_options_detach[] = {
+        {SERVICE},
+        {"force", NULL,
+         "Proceed even if pins are damaged, a group cannot be reached, "
+         "or the service's supervisor is dead. "
+         "Whatever exists is removed, and workers keep running",
+         option_set_flag, AT(force), .letter = 'f'},
+        {JSON},
+        {0},
+};
+
+const struct option_row command_options_status[] = {
+        {SERVICE},
+        {"watch", NULL, "Show the live view of `reuseportd top`", option_set_flag, AT(watch)},
+        {JSON},
+        {0},
+};
+
+const struct option_row command_options_metrics[] = {
+        {"service", "NAME", "Print the metrics of this service only (default: all services)",
+         option_set_borrowed, AT(service), .letter = 's'},
+        {"listen", "ADDRESS:PORT",
+         "Stay in the foreground and serve the metrics over HTTP at this address, "
+         "path /metrics; for example at 127.0.0.1:9464 or [::1]:9464. SIGTERM ends it",
+         option_set_endpoint, AT(listen)},
+        {0},
+};
+
+const struct option_row command_options_drain[] = {
+        {SERVICE},
+        {"wait", NULL,
+         "Wait until the workers are empty: "
+         "no handshake under way, nothing in an accept queue, no open connection. "
+         "The exit status is 0 if they are, "
+         "and 3 if --timeout is over first; the remaining connections are then listed. "
+         "Needs a service that counts connections (see `attach`)",
+         option_set_flag, AT(wait_empty)},
+        {"timeout", "TIME",
+         "With --wait: wait at most TIME, for example 1500ms or 2m; "
+         "a number alone is in seconds (default: 30s)",
+         option_set_time, AT(timeout)},
+        {"close-remaining", NULL,
+         "With --wait: when --timeout is over, reset the remaining connections. "
+         "The exit status is 0 if all of them are reset, and 3 if some are left: "
+         "connections of an unknown worker are not reset. "
+         "The list, and \"remaining\" in JSON, "
+         "have the connections that were open when --timeout was over",
+         option_set_flag, AT(close_remaining)},
+        {FORCE},
+        {JSON},
+        {0},
+};
+
+const struct option_row command_options_canary[] = {
+        {SERVICE},
+        {"share", "PERCENT",
+         "Share of these slots together, 0.1 to 99.9. "
+         "The other slots keep their weights relative to each other",
+         command_options_set_share, AT(share)},
+        {"off", NULL, "End the canary: each slot gets the share of its weight again",
+         option_set_flag, AT(off)},
+        {JSON},
+        {0},
+};
+
+const struct option_row command_options_switch[] = {
+        {SERVICE},
+        {"off", NULL, "Let all versions take new connections again", option_set_flag, AT(off)},
+        {FORCE},
+        {JSON},
+        {0},
+};
+
+const struct option_row command_options_swap[] = {
+        {SERVICE},
+        {"pid", "PID", "Process that takes over the slot (required)", command_options_set_pid,
+         AT(swap_pid)},
+        {"fd", "FD",
+         "Descriptor of the listener in that process, needed if it has several listeners. "
+         "Give one for each endpoint",
+         command_options_add_fd, .repeatable = true},
+        {JSON},
+        {0},
+};
+
+const struct option_row command_options_events[] = {
+        {SERVICE},
+        {"follow", NULL, "Print new events as they happen, until the service is detached",
+         option_set_flag, AT(follow)},
+        {"json", NULL, "Print JSON; with --follow, one object a line", option_set_flag, AT(json),
+         .letter = 'j'},
+        {0},
+};
