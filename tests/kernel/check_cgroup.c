@@ -29,8 +29,7 @@
 static void run_in(int fd)
 {
 	shared->fd = cgroup_bed_enter(fd) ? 1 : -1;
-	for (;;)
-		pause();
+	children_hold(-1);
 }
 
 static void run_and_exit(int fd)
@@ -61,8 +60,7 @@ static void run_resident(int fd)
 	cgroup_bed_enter(fd);
 	memset(memory, 1, size);
 	shared->fd = memory[size - 1];
-	for (;;)
-		pause();
+	children_hold(-1);
 }
 
 static void run_listen_in(int fd)
@@ -73,8 +71,7 @@ static void run_listen_in(int fd)
 	socket_bed_n = 0;
 	if (socket_bed_listen(&e, 1) >= 0)
 		shared->fd = e.port;
-	for (;;)
-		pause();
+	children_hold(-1);
 }
 
 /* Becomes a unit with a delegated cgroup, and looks up the cgroup of its service twice. */
@@ -92,8 +89,7 @@ static void run_as_unit(int fd)
 		shared->error = -ENOTUNIQ;
 	memcpy(shared->text, shared->error ? err.text : first, sizeof(shared->text));
 	shared->stop = true;
-	for (;;)
-		pause();
+	children_hold(-1);
 }
 
 /* ---- The cases ---- */

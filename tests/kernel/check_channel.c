@@ -274,8 +274,7 @@ static void send_to_a_worker_that_does_not_read(void)
 static void run_hold(int fd)
 {
 	shared->pids[0] = getpid();
-	for (;;)
-		pause();
+	children_hold(-1);
 }
 
 static void channel_taken_over(void)

@@ -238,8 +238,7 @@ static void run_supervisor(int fd)
 			loop_bed_run(node.loop);
 	shared->pids[1] = node.pid;
 	shared->error = 0;
-	for (;;)
-		pause();
+	children_hold(-1);
 }
 
 static void supervisor_killed(void)

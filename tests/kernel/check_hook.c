@@ -49,8 +49,7 @@ static void run_many(int cgroup)
 		shared->fd += listen(fd, 1) == 0;
 	}
 	shared->stop = true;
-	for (;;)
-		pause();
+	children_hold(-1);
 }
 
 /* A supervisor that attaches, and then is killed. */
@@ -61,8 +60,7 @@ static void run_attach(int cgroup)
 
 	shared->error = hook_attach(cgroup, NULL, 0, &hook, &err);
 	shared->stop = true;
-	for (;;)
-		pause();
+	children_hold(-1);
 }
 
 static void run_attach_as_nobody(int cgroup)

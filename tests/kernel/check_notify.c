@@ -127,8 +127,7 @@ static void run_sd_notify(int uid)
 	                        ? 0
 	                        : 1;
 	shared->stop = true;
-	for (;;)
-		pause();
+	children_hold(-1);
 }
 
 /* The sender is a child, of any user. */

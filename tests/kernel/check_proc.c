@@ -22,15 +22,9 @@
 
 /* ---- What children do ---- */
 
-static void run_hold(int fd)
-{
-	for (;;)
-		pause();
-}
-
 static void *hold_thread(void *unused)
 {
-	run_hold(-1);
+	children_hold(-1);
 	return NULL;
 }
 
@@ -93,7 +87,7 @@ static void run_epoll_until_stop(int fd)
 	while (!shared->stop)
 		sched_yield();
 	epoll_ctl(epfd, EPOLL_CTL_DEL, fd, NULL);
-	run_hold(fd);
+	children_hold(fd);
 }
 
 /* Watches by a duplicate that is not its lowest descriptor for the listener. */
@@ -110,7 +104,7 @@ static void run_with_helper(int fd)
 {
 	const int epfd = epoll_on(fd);
 
-	shared->pids[0] = children_fork(run_hold, fd);
+	shared->pids[0] = children_fork(children_hold, fd);
 	wait_on(epfd);
 }
 
@@ -120,13 +114,13 @@ static void run_for_child(int fd)
 	const int epfd = epoll_on(fd);
 
 	shared->pids[0] = children_fork(wait_on, epfd);
-	run_hold(fd);
+	children_hold(fd);
 }
 
 static void run_named(int fd)
 {
 	prctl(PR_SET_NAME, "a) Z 1 (b c");
-	run_hold(fd);
+	children_hold(fd);
 }
 
 /* Processes that have the listener open for a moment. */
@@ -172,7 +166,7 @@ static void evidence_of_serving(void)
 		void (*run)(int);
 		enum evidence evidence;
 	} kinds[] = {
-	        {run_hold, EVIDENCE_HOLDS},
+	        {children_hold, EVIDENCE_HOLDS},
 	        {run_accept, EVIDENCE_ACCEPTS},
 	        {run_accept_in_thread, EVIDENCE_ACCEPTS},
 	        {run_epoll, EVIDENCE_EPOLL},
@@ -260,7 +254,8 @@ static void only_the_named_processes(void)
 	struct rpd_endpoint e = socket_bed_loopback();
 	const int fd = socket_bed_listen(&e, 1);
 	const struct listener listener = {.inode = socket_bed_inode(fd)};
-	const uint32_t serves = children_start(run_epoll, fd), other = children_start(run_hold, fd);
+	const uint32_t serves = children_start(run_epoll, fd),
+	               other = children_start(children_hold, fd);
 	const uint32_t gone = children_start(run_nothing, -1);
 	const uint32_t these[] = {gone, serves};
 	_cleanup_free_ struct holder *rows = NULL;
@@ -310,7 +305,7 @@ static void processes_vanish_meanwhile(void)
 {
 	struct rpd_endpoint e = socket_bed_loopback();
 	const int fd = socket_bed_listen(&e, 1);
-	const uint32_t pid = children_start(run_hold, fd);
+	const uint32_t pid = children_start(children_hold, fd);
 	struct holder h;
 
 	children_start(run_short_lives, fd);
@@ -323,7 +318,7 @@ static void processes_vanish_meanwhile(void)
 static void process_is_gone(void)
 {
 	const uint32_t pid = children_start(run_nothing, -1);
-	const uint32_t alive = children_start(run_hold, -1);
+	const uint32_t alive = children_start(children_hold, -1);
 	_cleanup_close_ int pidfd = -1;
 	char comm[RPD_COMM_MAX];
 	uint64_t start_time;
@@ -386,7 +381,7 @@ static void still_serves(void)
 
 static void process_is_ending(void)
 {
-	const uint32_t living = children_start(run_hold, -1);
+	const uint32_t living = children_start(children_hold, -1);
 	const uint32_t ending = children_start(run_end_but_for_a_thread, -1);
 
 	CHECK(!proc_is_ending(living));

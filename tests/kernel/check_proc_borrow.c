@@ -18,17 +18,11 @@
 #include "kern/proc.h"
 #include "kern/sockdiag.h"
 
-static void run_hold(int fd)
-{
-	for (;;)
-		pause();
-}
-
 static void borrowed_descriptor(void)
 {
 	struct rpd_endpoint e = socket_bed_loopback();
 	const int fd = socket_bed_listen(&e, 1);
-	const uint32_t pid = children_start(run_hold, fd);
+	const uint32_t pid = children_start(children_hold, fd);
 	_cleanup_close_ int dup_fd = -1;
 	_cleanup_close_ int any_fd = -1;
 	uint64_t cookie, dup_cookie;
@@ -65,7 +59,7 @@ static void borrow_without_capability(void)
 	const int fd = socket_bed_listen(&e, 1);
 	char name[16];
 
-	shared->pids[0] = (pid_t)children_start(run_hold, fd);
+	shared->pids[0] = (pid_t)children_start(children_hold, fd);
 	snprintf(name, sizeof(name), "%d", shared->pids[0]);
 	children_start(run_borrow_without_right, fd);
 	CHECK_UNTIL(shared->text[0]);
@@ -81,7 +75,7 @@ static void run_elsewhere(int fd)
 	if (unshare(CLONE_NEWNET) < 0)
 		return;
 	shared->fd = socket_bed_listen(&e, 1);
-	run_hold(fd);
+	children_hold(fd);
 }
 
 static void other_network_namespace(void)

@@ -405,7 +405,7 @@ static void supervised_service_is_left_alone(void)
 	CHECK_EQ(service_open(&run_service, RUN_SERVICE_NAME, &err), -ENOENT);
 }
 
-/* A service without workers whose supervisor is gone makes room for another of its name. */
+/* A service without workers and supervisor makes room for another of its name. */
 static void abandoned_service_makes_room(void)
 {
 	struct run_worker worker;

@@ -68,8 +68,7 @@ static int tell(int fd)
 	             n_env, ambient, cwd);
 	if (write(fd, line, (size_t)n) != n)
 		return 1;
-	for (;;)
-		pause();
+	children_hold(-1);
 }
 
 /* ---- The cases ---- */

@@ -53,8 +53,7 @@ static void binder_run(int cgroup)
 	if (fd >= 0 && getsockname(fd, (struct sockaddr *)&address, &length) == 0)
 		result->port = ntohs(address.sin6_port);
 	result->done = true;
-	for (;;)
-		pause();
+	children_hold(-1);
 }
 
 struct binder_result binder_open(struct binder_order o)

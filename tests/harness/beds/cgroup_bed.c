@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "check/check.h"
 
 struct cgroup_bed cgroup_bed_make(void)

@@ -29,6 +29,9 @@ pid_t children_fork(void (*run)(int arg), int arg);
 /* The same, but the child is killed, and waited for, when the case ends. Returns its pid. */
 uint32_t children_start(void (*run)(int arg), int arg);
 
+/* What a child does that only exists: waits to be killed. */
+__attribute__((noreturn)) void children_hold(int unused);
+
 /* Waits for the end of the @i-th child of children_start(). */
 void children_wait(size_t i);
 

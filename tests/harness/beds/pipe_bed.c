@@ -2,7 +2,6 @@
 #include "beds/pipe_bed.h"
 
 #include <fcntl.h>
-#include <unistd.h>
 
 #include "check/check.h"
 

@@ -12,7 +12,7 @@ int run_client_connect(const struct rpd_endpoint *endpoint);
 /* The same of endpoint @e; fails the case otherwise. */
 int run_client_open(unsigned int e);
 
-/* Sends @n bytes, of which the last one ends a line. */
+/* Sends a line of @n bytes. */
 void run_client_send(int fd, size_t n);
 
 /* Reads the answer and closes. Returns how many bytes the worker has read, or a negative errno.

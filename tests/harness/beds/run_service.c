@@ -19,7 +19,8 @@ int run_service_create(struct error *err)
 	return service_create(&run_service, &plan, err);
 }
 
-/* A service whose supervisor is this process cannot be detached. */
+/* A supervised service cannot be detached, and this process is the supervisor: it removes the
+ * service. */
 static void run_service_end(void)
 {
 	char name[RPD_LABEL_MAX];

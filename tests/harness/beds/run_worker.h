@@ -14,13 +14,13 @@ struct run_worker {
 	struct newcomer newcomer; /* points into the above */
 };
 
-/* Forks a child, which is killed when this process or the case ends. It has no descriptor of this
- * process, above all none of a listener, whose queue would not migrate then; except @keep, if not
- * -1, as its standard input. */
+/* Forks a child, which is killed when this process or the case ends. It inherits no descriptor,
+ * except @keep (if not -1) as its standard input: the queue of a listener does not migrate while a
+ * child has the listener open. */
 pid_t run_worker_fork(int keep);
 
-/* Starts a worker, of the endpoints' user, that listens on the endpoints whose bits are set, and
- * finds its listeners. */
+/* Starts a worker, of the endpoints' user, and finds its listeners. @endpoints: a bit for each
+ * endpoint that it listens on. */
 void run_worker_start(unsigned int endpoints, struct run_worker *ret);
 
 /* Starts a worker on all endpoints, puts it into the slot, and hands parked connections over.

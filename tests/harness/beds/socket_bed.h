@@ -6,14 +6,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Descriptors that are open, in the order in which they were opened. */
+/* Descriptors that are open, the oldest first. */
 extern int socket_bed_fds[];
 extern size_t socket_bed_n;
 
 /* Keeps @fd open until the case ends. Returns it. */
 int socket_bed_keep(int fd);
 
-/* Opens a listener in @e, whose port it sets if that is 0. Returns its descriptor, or -1. */
+/* Opens a listener in @e, and sets the port of @e if that is 0. Returns its descriptor, or -1. */
 int socket_bed_listen(struct rpd_endpoint *e, int backlog);
 
 /* The same; the caller closes it. */

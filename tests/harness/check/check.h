@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The check framework: named cases, each of which passes, fails or is skipped, and a main() that
- * runs them in namespaces of their own (namespaces.h).
+ * The check framework: named cases that pass, fail or are skipped, and a main() that runs them in
+ * namespaces of their own (namespaces.h).
  *
  * A check that fails ends its case, from any function of the main thread: the stack is unwound, so
  * that what _cleanup_ attributes guard is released, then the functions of check_at_end() are
@@ -34,8 +34,8 @@ struct check_case {
 		.name = #function, .run = (function)                                               \
 	}
 
-/* Runs all cases, or with arguments "-k NAME" those whose name contains one of the NAMEs.
- * Returns the exit status. */
+/* Runs all cases, or with arguments "-k NAME" the cases with a NAME in their name. Returns the exit
+ * status. */
 int check_main(int argc, char **argv, const struct check_case *cases, size_t n);
 
 /* Calls @end when the case ends, however it ends. Each function is called once, the last one that

@@ -4,7 +4,7 @@
 
 #define NAMESPACES_LOOPBACK 1 /* ifindex of the loopback device in every network namespace */
 
-/* Enters a network namespace of its own, whose loopback device is up, and a mount namespace of its
- * own with an empty bpffs on /sys/fs/bpf; raises the limit of open files to its maximum. Needs
- * root. Returns 0 or a negative errno. */
+/* Enters a new network namespace with the loopback device up, and a new mount namespace with an
+ * empty bpffs on /sys/fs/bpf. Raises the limit of open files to its maximum. Needs root. Returns 0
+ * or a negative errno. */
 int namespaces_enter(void);

@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * The bed of the check_steer programs: a steered service whose listeners this process has. The
- * functions of kern/steer and core/schedule that reuseportd uses make and change it; connections go
- * over the loopback device.
- *
- * Each case has a bed of its own, so that counters and cursor begin at 0. Every function here fails
- * the case if it does not succeed.
- */
+/* The bed of the check_steer programs: a steered service with its listeners in this process. It is
+ * made and changed by the functions of kern/steer and core/schedule that reuseportd uses.
+ * Connections go over the loopback device. Each case has a bed of its own, so that counters and
+ * cursor begin at 0. Every function here fails the case if it does not succeed. */
 #pragma once
 
 #include <stdatomic.h>

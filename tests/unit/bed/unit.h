@@ -10,8 +10,7 @@
 #include <cmocka.h>
 /* clang-format on */
 
-/* Runs all tests, or with arguments "-k NAME" those whose name contains one of the NAMEs. @setup
- * and
+/* Runs all tests, or with arguments "-k NAME" the tests with a NAME in their name. @setup and
  * @teardown (or NULL) are of the group. Returns the exit status: the number of tests that failed,
  * or 2 if no test is selected. */
 int unit_main(int argc, char **argv, const struct CMUnitTest *tests, size_t n,

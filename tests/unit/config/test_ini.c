@@ -134,84 +134,83 @@ static void every_option(void **state)
 	assert_string_equal(env_find(loaded.configs[0].env, "B"), "2");
 }
 
+static const struct {
+	const char *text;
+	struct {
+		unsigned int line;
+		const char *said;
+	} problems[5];
+} wrong_files[] = {
+        {"", {{0, "the file has no service"}}},
+        {"# nothing\n", {{0, "the file has no service"}}},
+        {"workers = 1\n[a]\ncommand = a\nworkers = 1\n",
+         {{1, "'workers' comes before the first section"}}},
+        {"[a]\ncommand = x\nwrokers = 1\nworkers = 1\ncomand = y",
+         {{3, "no option 'wrokers'; did you mean 'workers'?"},
+          {5, "no option 'comand'; did you mean 'command'?"}}},
+        {"[a]\ncommand = x\nworkers = 0\nsettle = soon\nin-place = maybe\nbatch\n",
+         {{3, "workers: '0' is neither"},
+          {4, "settle: 'soon' is not a time"},
+          {5, "in-place: 'maybe' is neither"},
+          {6, "batch: the value N is missing"}}},
+        {"[a]\n[b]\nworkers = 1\ncommand = 'x\n",
+         {{1, "a command is missing"},
+          {1, "workers: the number of workers is missing"},
+          {4, "a quote is not closed"}}},
+        {"[a]\nworkers = 1\ncommand = a && b\n", {{3, "a shell operator needs a shell"}}},
+        {"[a]\nworkers = 1\ncommand =\n", {{3, "command: the value is empty"}}},
+        {"[a]\nworkers = 1\ncommand\n", {{3, "command: the value is empty"}}},
+        {"[a]\ncommand = x\nworkers = 1\nworkers = 2\nlisten = 1\nlisten = 2\ncommand = "
+         "y\n",
+         {{4, "workers: line 3 sets it already"}, {7, "command: line 2 sets it already"}}},
+        {"[a]\nservice = b\ncommand = x\nworkers = 1\n", {{2, "name the service in the head"}}},
+        {"[a]\ncommand = x\nworkers = 1\n[a]\ncommand = x\nworkers = 1\n",
+         {{4, "there are two services named 'a'"}}},
+        {"[a\nnonsense = 1\n[b] x\n[]\n[x.y]\n",
+         {{1, "such as [service web]"},
+          {3, "such as [service web]"},
+          {4, "'' is no name"},
+          {5, "'x.y' is no name"}}},
+        {"[servce b]\n[Service  web]\n[service: c]\n[servce x.y]\n[system b]\n",
+         {{1, "there is no section 'servce b'; did you mean 'service b'?"},
+          {2, "there is no section 'Service  web'; did you mean 'service web'?"},
+          {3, "did you mean 'service c'?"},
+          {4, "'servce x.y' is no name"},
+          {5, "'system b' is no name"}}},
+        {"[a]\ncommand = x\nworkers = 1\npass-sockets\nbackoff = 2..1\nhealth-interval=1\n",
+         {{4, "pass-sockets: needs listen"}, {5, "backoff:"}, {6, "health-interval:"}}},
+        {"[a]\ncommand = x\nworkers = 1\nenv-file = missing.env\n",
+         {{4, "can't read 'missing.env': No such file"}}},
+        {"[a]\ncommand = x\nworkers = 1\nenv = \"A=b\"\nenv = B = x\n",
+         {{4, "'\"A=b\"' is not NAME=VALUE"}, {5, "'B = x' is not NAME=VALUE"}}},
+        {"[a]\ncommand = x\nworkers = 1\nuser = no one\ngroup = nobodies\ncwd = /nope\n",
+         {{4, "user: there is no user 'no one'"},
+          {5, "group: there is no group 'nobodies'"},
+          {6, "cwd: '/nope': No such file"}}},
+        {"[a]\ncommand = x\nworkers = 1\ncwd = bad.env\nuser = 4000000000\n",
+         {{4, "cwd: 'bad.env': Not a directory"}, {5, "name one with --group"}}},
+        {"[a]\ncommand = x\nworkers = 1\nuser = 4000000000\ngroup = 0\nenv-file = "
+         "missing.env\n",
+         {{6, "can't read 'missing.env'"}}},
+        {"[a]\ncommand = x\nworkers = 1\nenv-file = bad.env\n",
+         {{4, "line 2 of 'bad.env' is not NAME=VALUE"}}},
+};
+
 /* A file and all of its problems, by line. */
 static void problems(void **state)
 {
-	static const struct {
-		const char *text;
-		struct {
-			unsigned int line;
-			const char *said;
-		} problems[5];
-	} cases[] = {
-	        {"", {{0, "the file has no service"}}},
-	        {"# nothing\n", {{0, "the file has no service"}}},
-	        {"workers = 1\n[a]\ncommand = a\nworkers = 1\n",
-	         {{1, "'workers' comes before the first section"}}},
-	        {"[a]\ncommand = x\nwrokers = 1\nworkers = 1\ncomand = y",
-	         {{3, "no option 'wrokers'; did you mean 'workers'?"},
-	          {5, "no option 'comand'; did you mean 'command'?"}}},
-	        {"[a]\ncommand = x\nworkers = 0\nsettle = soon\nin-place = maybe\nbatch\n",
-	         {{3, "workers: '0' is neither"},
-	          {4, "settle: 'soon' is not a time"},
-	          {5, "in-place: 'maybe' is neither"},
-	          {6, "batch: the value N is missing"}}},
-	        {"[a]\n[b]\nworkers = 1\ncommand = 'x\n",
-	         {{1, "a command is missing"},
-	          {1, "workers: the number of workers is missing"},
-	          {4, "a quote is not closed"}}},
-	        {"[a]\nworkers = 1\ncommand = a && b\n", {{3, "a shell operator needs a shell"}}},
-	        {"[a]\nworkers = 1\ncommand =\n", {{3, "command: the value is empty"}}},
-	        {"[a]\nworkers = 1\ncommand\n", {{3, "command: the value is empty"}}},
-	        {"[a]\ncommand = x\nworkers = 1\nworkers = 2\nlisten = 1\nlisten = 2\ncommand = "
-	         "y\n",
-	         {{4, "workers: line 3 sets it already"}, {7, "command: line 2 sets it already"}}},
-	        {"[a]\nservice = b\ncommand = x\nworkers = 1\n",
-	         {{2, "name the service in the head"}}},
-	        {"[a]\ncommand = x\nworkers = 1\n[a]\ncommand = x\nworkers = 1\n",
-	         {{4, "there are two services named 'a'"}}},
-	        {"[a\nnonsense = 1\n[b] x\n[]\n[x.y]\n",
-	         {{1, "such as [service web]"},
-	          {3, "such as [service web]"},
-	          {4, "'' is no name"},
-	          {5, "'x.y' is no name"}}},
-	        {"[servce b]\n[Service  web]\n[service: c]\n[servce x.y]\n[system b]\n",
-	         {{1, "there is no section 'servce b'; did you mean 'service b'?"},
-	          {2, "there is no section 'Service  web'; did you mean 'service web'?"},
-	          {3, "did you mean 'service c'?"},
-	          {4, "'servce x.y' is no name"},
-	          {5, "'system b' is no name"}}},
-	        {"[a]\ncommand = x\nworkers = 1\npass-sockets\nbackoff = 2..1\nhealth-interval=1\n",
-	         {{4, "pass-sockets: needs listen"}, {5, "backoff:"}, {6, "health-interval:"}}},
-	        {"[a]\ncommand = x\nworkers = 1\nenv-file = missing.env\n",
-	         {{4, "can't read 'missing.env': No such file"}}},
-	        {"[a]\ncommand = x\nworkers = 1\nenv = \"A=b\"\nenv = B = x\n",
-	         {{4, "'\"A=b\"' is not NAME=VALUE"}, {5, "'B = x' is not NAME=VALUE"}}},
-	        {"[a]\ncommand = x\nworkers = 1\nuser = no one\ngroup = nobodies\ncwd = /nope\n",
-	         {{4, "user: there is no user 'no one'"},
-	          {5, "group: there is no group 'nobodies'"},
-	          {6, "cwd: '/nope': No such file"}}},
-	        {"[a]\ncommand = x\nworkers = 1\ncwd = bad.env\nuser = 4000000000\n",
-	         {{4, "cwd: 'bad.env': Not a directory"}, {5, "name one with --group"}}},
-	        {"[a]\ncommand = x\nworkers = 1\nuser = 4000000000\ngroup = 0\nenv-file = "
-	         "missing.env\n",
-	         {{6, "can't read 'missing.env'"}}},
-	        {"[a]\ncommand = x\nworkers = 1\nenv-file = bad.env\n",
-	         {{4, "line 2 of 'bad.env' is not NAME=VALUE"}}},
-	};
-
 	files_write("bad.env", "A=1\nB\n");
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(wrong_files); i++) {
 		_cleanup_load_result_ struct load_result loaded;
 		size_t n = 0;
 
-		assert_int_equal(load(cases[i].text, NULL, &loaded), 0);
-		for (; n < 5 && cases[i].problems[n].said; n++)
+		assert_int_equal(load(wrong_files[i].text, NULL, &loaded), 0);
+		for (; n < 5 && wrong_files[i].problems[n].said; n++)
 			if (n >= loaded.problems.n ||
-			    loaded.problems.list[n].line != cases[i].problems[n].line ||
-			    !strstr(loaded.problems.list[n].text, cases[i].problems[n].said))
+			    loaded.problems.list[n].line != wrong_files[i].problems[n].line ||
+			    !strstr(loaded.problems.list[n].text, wrong_files[i].problems[n].said))
 				fail_msg("case %zu: not '%s' but '%s' on line %u", i,
-				         cases[i].problems[n].said,
+				         wrong_files[i].problems[n].said,
 				         n < loaded.problems.n ? loaded.problems.list[n].text : "",
 				         n < loaded.problems.n ? loaded.problems.list[n].line : 0);
 		if (loaded.problems.n != n || loaded.problems.n_errors != n)

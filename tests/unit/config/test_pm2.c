@@ -258,7 +258,7 @@ static void commands(void **state)
 	}
 }
 
-/* A script is looked up in the folder of the file. */
+/* The folder of the file is searched for a script. */
 static void beside_the_file(void **state)
 {
 	_cleanup_load_result_ struct load_result loaded;
