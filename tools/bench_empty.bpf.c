@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * What the benchmark holds the steering program against: a program that does nothing, and so leaves
+ * The benchmark compares the steering program with this program, which does nothing and so leaves
  * the choice to the kernel's hash.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
 SEC("sk_reuseport/migrate")
-int empty(struct sk_reuseport_md *ctx)
+int empty(struct sk_reuseport_md *ctx __attribute__((unused)))
 {
-	(void)ctx;
 	return SK_PASS;
 }
 

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bench_steer: what the steering program costs a SYN, and how often its ring can be replaced.
- * tools/bench runs it, in a network namespace of its own, and reads its JSON.
+ * bench_steer: measures what the steering program adds to the cost of a SYN, and how often its ring
+ * can be replaced. tools/bench runs it in a network namespace and reads its JSON.
  *
  * A group of real listeners gets real SYNs over loopback, from client addresses all over
- * 127.0.0.0/8. Now an empty program is attached to it, now the steering program, and what the
- * kernel does with a SYN is timed as a whole. The program's own clock alone won't do: the chosen
- * listener is not in the CPU's cache if there are many, and whoever reads it first waits for it.
- * The steering program does, on its own time; with an empty one the kernel's hash picks one of just
- * as many listeners, and the same wait comes right behind the program.
+ * 127.0.0.0/8. An empty program and the steering program are attached to it in turns, and the whole
+ * time that the kernel spends on a SYN is measured. The kernel's run time of the program alone
+ * would mislead: with many listeners the chosen one is not in the CPU's cache, and the code that
+ * reads it first waits for it. The steering program waits within its run time. With an empty
+ * program the kernel's hash picks one of as many listeners, and the same wait follows the run.
  *
- * The difference is a hundredth of what a SYN takes, so everything else has to be the same, and
- * short: the same listeners, by turns of a few SYNs. The listeners' queues are full, so that each
- * SYN is dropped when the listener has been found and read: no memory, no timer, no answer, and
- * nothing is left behind.
+ * The difference is a hundredth of the time of a SYN, so all else must be equal and short: the same
+ * listeners, in turns of a few SYNs. The queues of the listeners are full, so that the kernel drops
+ * each SYN after it has found and read the listener. A dropped SYN needs no memory, timer or
+ * answer, and leaves nothing behind.
  *
- * Then the kernel's own clock of the program's runs (BPF_ENABLE_STATS), which also tells that each
- * SYN makes exactly one.
+ * Afterwards the kernel's run time of the program is measured (BPF_ENABLE_STATS), which also shows
+ * that each SYN causes exactly one run.
  */
 #include <argp.h>
 #include <err.h>
@@ -42,9 +42,9 @@
 #include "steer.skel.h"
 
 #define GROUPS       5
-#define EACH         16   /* SYNs a listener to see which ones get any */
-#define CLOCKED      2048 /* SYNs a turn of what is timed by the program's clock ... */
-#define CLOCKED_EACH 150  /* ... once in so many rounds */
+#define EACH         16   /* SYNs per listener, to find the listeners that get any */
+#define CLOCKED      2048 /* SYNs in a turn that measures the run time ... */
+#define CLOCKED_EACH 150  /* ... one such turn for so many rounds */
 #define FIRST_PORT   20000
 #define SETTLE_TRIES 1000
 #define SWITCHES     2000 /* ring updates for one figure */
@@ -53,9 +53,9 @@
 #define SO_ATTACH_REUSEPORT_EBPF 52
 #endif
 
-/* What is attached to a group, in turns. */
+/* The programs that are attached to a group in turns. */
 enum side {
-	EMPTY,       /* a program that does nothing: the kernel's hash picks */
+	EMPTY,       /* does nothing: the kernel's hash picks */
 	ROUND_ROBIN, /* the steering program */
 	STICKY,
 	SIDE_MAX,
@@ -71,8 +71,8 @@ struct group {
 	struct steer_bpf *steer;
 	struct rpd_schedule *schedules; /* one for each policy */
 	struct rpd_control *control;
-	struct json_object *syn_ns[SIDE_MAX]; /* of each turn: mean time of a SYN in all */
-	struct json_object *run_ns[SIDE_MAX]; /* of each turn: mean run, by the program's clock */
+	struct json_object *syn_ns[SIDE_MAX]; /* for each turn: mean time of a SYN */
+	struct json_object *run_ns[SIDE_MAX]; /* for each turn: mean run time of the program */
 };
 
 struct counted {
@@ -86,7 +86,7 @@ struct bench {
 	struct syn_sender sender;
 };
 
-static struct json_object *decimal(double value)
+static struct json_object *bench_steer_decimal(double value)
 {
 	struct json_object *number = json_object_new_double(value);
 
@@ -96,7 +96,7 @@ static struct json_object *decimal(double value)
 
 /* Groups and programs */
 
-static int listener_open(uint16_t port)
+static int bench_steer_open_listener(uint16_t port)
 {
 	const struct sockaddr_in address = {
 	        .sin_family = AF_INET,
@@ -111,7 +111,7 @@ static int listener_open(uint16_t port)
 	return fd;
 }
 
-static void *map_memory(struct bpf_map *map, size_t size)
+static void *bench_steer_map_memory(struct bpf_map *map, size_t size)
 {
 	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
 
@@ -120,7 +120,8 @@ static void *map_memory(struct bpf_map *map, size_t size)
 	return p;
 }
 
-static void make_ring(struct rpd_schedule *schedule, unsigned slots, enum rpd_policy policy)
+static void bench_steer_make_ring(struct rpd_schedule *schedule, unsigned slots,
+                                  enum rpd_policy policy)
 {
 	int version;
 
@@ -137,19 +138,21 @@ static void make_ring(struct rpd_schedule *schedule, unsigned slots, enum rpd_po
 	schedule_build(schedule);
 }
 
-static void load_steering(struct group *group)
+static void bench_steer_load_steering(struct group *group)
 {
 	group->steer = steer_bpf__open_and_load();
 	if (!group->steer)
 		err(EXIT_FAILURE, "the kernel refused the steering program");
-	group->schedules = map_memory(group->steer->maps.schedules, 2 * sizeof(*group->schedules));
-	group->control = map_memory(group->steer->maps.control, sizeof(*group->control));
-	make_ring(&group->schedules[RPD_ROUND_ROBIN], group->slots, RPD_ROUND_ROBIN);
-	make_ring(&group->schedules[RPD_STICKY], group->slots, RPD_STICKY);
+	group->schedules =
+	        bench_steer_map_memory(group->steer->maps.schedules, 2 * sizeof(*group->schedules));
+	group->control =
+	        bench_steer_map_memory(group->steer->maps.control, sizeof(*group->control));
+	bench_steer_make_ring(&group->schedules[RPD_ROUND_ROBIN], group->slots, RPD_ROUND_ROBIN);
+	bench_steer_make_ring(&group->schedules[RPD_STICKY], group->slots, RPD_STICKY);
 }
 
-/* Puts one side in force; returns the program that is attached then. */
-static int take_side(struct bench *bench, struct group *group, enum side side)
+/* Attaches the program of one side, and returns its descriptor. */
+static int bench_steer_attach_side(struct bench *bench, struct group *group, enum side side)
 {
 	int prog_fd = bpf_program__fd(side == EMPTY ? bench->empty->progs.empty
 	                                            : group->steer->progs.steer);
@@ -161,8 +164,9 @@ static int take_side(struct bench *bench, struct group *group, enum side side)
 	return prog_fd;
 }
 
-/* One connection each: round robin sees to that. A queue that may have none is full with one. */
-static void fill_queues(const struct group *group)
+/* Connects once to each listener, by round robin. A queue with backlog 0 is full with one
+ * connection. */
+static void bench_steer_fill_queues(const struct group *group)
 {
 	struct sockaddr_in address;
 	socklen_t len = sizeof(address);
@@ -181,16 +185,16 @@ static void fill_queues(const struct group *group)
 
 		len = sizeof(info);
 		if (getsockopt(group->listeners[slot], IPPROTO_TCP, TCP_INFO, &info, &len) < 0 ||
-		    info.tcpi_unacked != 1) /* of a listener, the length of its queue */
+		    info.tcpi_unacked != 1) /* on a listener, the length of its queue */
 			errx(EXIT_FAILURE, "the queue of slot %u is not full", slot);
 	}
 }
 
-/* Servers' listeners lie in memory in any order, and not in that of their slots. */
-static void shuffle(struct bench *bench, int *fds, unsigned n)
+/* The listeners of a real server are not in memory in the order of their slots. */
+static void bench_steer_shuffle(struct bench *bench, int *fds, unsigned n)
 {
 	for (unsigned left = n; left > 1; left--) {
-		unsigned other = syn_random(&bench->sender) % left;
+		unsigned other = bench_syn_random(&bench->sender) % left;
 		int fd = fds[left - 1];
 
 		fds[left - 1] = fds[other];
@@ -198,16 +202,17 @@ static void shuffle(struct bench *bench, int *fds, unsigned n)
 	}
 }
 
-/* The listeners stay open to the end of the process. */
-static void group_open(struct bench *bench, struct group *group, unsigned slots, uint16_t port)
+/* The listeners stay open until the process ends. */
+static void bench_steer_open_group(struct bench *bench, struct group *group, unsigned slots,
+                                   uint16_t port)
 {
 	int *fds = group->listeners;
 
 	*group = (struct group){.slots = slots, .port = port};
-	load_steering(group);
+	bench_steer_load_steering(group);
 	for (unsigned slot = 0; slot < slots; slot++)
-		fds[slot] = listener_open(port);
-	shuffle(bench, fds, slots);
+		fds[slot] = bench_steer_open_listener(port);
+	bench_steer_shuffle(bench, fds, slots);
 	for (unsigned slot = 0; slot < slots; slot++) {
 		uint64_t value = (uint64_t)fds[slot];
 
@@ -215,8 +220,8 @@ static void group_open(struct bench *bench, struct group *group, unsigned slots,
 		                        BPF_ANY) < 0)
 			err(EXIT_FAILURE, "slot %u", slot);
 	}
-	take_side(bench, group, ROUND_ROBIN);
-	fill_queues(group);
+	bench_steer_attach_side(bench, group, ROUND_ROBIN);
+	bench_steer_fill_queues(group);
 	for (int side = 0; side < SIDE_MAX; side++) {
 		group->syn_ns[side] = json_object_new_array();
 		group->run_ns[side] = json_object_new_array();
@@ -225,7 +230,7 @@ static void group_open(struct bench *bench, struct group *group, unsigned slots,
 
 /* Measuring */
 
-static struct counted read_stats(int prog_fd)
+static struct counted bench_steer_read_stats(int prog_fd)
 {
 	struct bpf_prog_info info = {};
 	uint32_t size = sizeof(info);
@@ -235,7 +240,7 @@ static struct counted read_stats(int prog_fd)
 	return (struct counted){info.run_cnt, info.run_time_ns};
 }
 
-static uint32_t dropped(int listener)
+static uint32_t bench_steer_count_drops(int listener)
 {
 	uint32_t info[SK_MEMINFO_VARS] = {};
 	socklen_t len = sizeof(info);
@@ -245,41 +250,41 @@ static uint32_t dropped(int listener)
 	return info[SK_MEMINFO_DROPS];
 }
 
-/* How many of the listeners get SYNs. */
-static unsigned reached(struct bench *bench, struct group *group, enum side side)
+/* The number of listeners that get SYNs. */
+static unsigned bench_steer_count_reached(struct bench *bench, struct group *group, enum side side)
 {
 	uint32_t before[RPD_SLOT_MAX];
 	unsigned n = 0;
 
-	take_side(bench, group, side);
+	bench_steer_attach_side(bench, group, side);
 	for (unsigned slot = 0; slot < group->slots; slot++)
-		before[slot] = dropped(group->listeners[slot]);
+		before[slot] = bench_steer_count_drops(group->listeners[slot]);
 	for (unsigned sent = 0; sent < EACH * group->slots; sent += SYN_BATCH)
-		syn_send(&bench->sender, group->port);
+		bench_syn_send(&bench->sender, group->port);
 	for (unsigned slot = 0; slot < group->slots; slot++)
-		n += dropped(group->listeners[slot]) != before[slot];
+		n += bench_steer_count_drops(group->listeners[slot]) != before[slot];
 	return n;
 }
 
-static void time_syns(struct bench *bench, struct group *group, enum side side)
+static void bench_steer_time_syns(struct bench *bench, struct group *group, enum side side)
 {
 	uint64_t ns;
 
-	take_side(bench, group, side);
-	ns = syn_send(&bench->sender, group->port);
-	json_object_array_add(group->syn_ns[side], decimal((double)ns / SYN_BATCH));
+	bench_steer_attach_side(bench, group, side);
+	ns = bench_syn_send(&bench->sender, group->port);
+	json_object_array_add(group->syn_ns[side], bench_steer_decimal((double)ns / SYN_BATCH));
 }
 
-static void clock_runs(struct bench *bench, struct group *group, enum side side)
+static void bench_steer_clock_runs(struct bench *bench, struct group *group, enum side side)
 {
-	int prog_fd = take_side(bench, group, side);
-	struct counted before = read_stats(prog_fd), after = before;
+	int prog_fd = bench_steer_attach_side(bench, group, side);
+	struct counted before = bench_steer_read_stats(prog_fd), after = before;
 
 	for (unsigned sent = 0; sent < CLOCKED; sent += SYN_BATCH)
-		syn_send(&bench->sender, group->port);
-	/* ksoftirqd may still be at the last ones. */
+		bench_syn_send(&bench->sender, group->port);
+	/* ksoftirqd may still be handling the last SYNs. */
 	for (int i = 0; i < SETTLE_TRIES; i++) {
-		after = read_stats(prog_fd);
+		after = bench_steer_read_stats(prog_fd);
 		if (after.runs - before.runs >= CLOCKED)
 			break;
 		usleep(1000);
@@ -288,12 +293,12 @@ static void clock_runs(struct bench *bench, struct group *group, enum side side)
 		errx(EXIT_FAILURE, "%s at %u slots: %d SYNs, but %ju runs", side_names[side],
 		     group->slots, CLOCKED, (uintmax_t)(after.runs - before.runs));
 	json_object_array_add(group->run_ns[side],
-	                      decimal((double)(after.ns - before.ns) / CLOCKED));
+	                      bench_steer_decimal((double)(after.ns - before.ns) / CLOCKED));
 }
 
 /* Each side goes first as often as the others. */
-static void take_turns(struct bench *bench, unsigned rounds,
-                       void (*measure)(struct bench *, struct group *, enum side))
+static void bench_steer_take_turns(struct bench *bench, unsigned rounds,
+                                   void (*measure)(struct bench *, struct group *, enum side))
 {
 	for (unsigned round = 0; round < rounds; round++)
 		for (unsigned i = 0; i < GROUPS; i++)
@@ -301,44 +306,46 @@ static void take_turns(struct bench *bench, unsigned rounds,
 				measure(bench, &bench->groups[i], (round + turn) % SIDE_MAX);
 }
 
-static struct json_object *told(struct bench *bench, struct group *group, enum side side)
+static struct json_object *bench_steer_side_result(struct bench *bench, struct group *group,
+                                                   enum side side)
 {
 	struct json_object *one = json_object_new_object();
 
 	json_object_object_add(one, "program", json_object_new_string(side_names[side]));
 	json_object_object_add(one, "slots", json_object_new_int((int)group->slots));
-	json_object_object_add(one, "reached",
-	                       json_object_new_int((int)reached(bench, group, side)));
+	json_object_object_add(
+	        one, "reached",
+	        json_object_new_int((int)bench_steer_count_reached(bench, group, side)));
 	json_object_object_add(one, "syn_ns", group->syn_ns[side]);
 	json_object_object_add(one, "run_ns", group->run_ns[side]);
 	return one;
 }
 
-static struct json_object *measure_sides(struct bench *bench)
+static struct json_object *bench_steer_measure_sides(struct bench *bench)
 {
 	struct json_object *all = json_object_new_array();
 	int stats;
 
-	take_turns(bench, bench->rounds, time_syns);
+	bench_steer_take_turns(bench, bench->rounds, bench_steer_time_syns);
 	stats = bpf_enable_stats(BPF_STATS_RUN_TIME);
 	if (stats < 0)
 		err(EXIT_FAILURE, "can't turn on BPF run time statistics");
-	take_turns(bench, 2 + bench->rounds / CLOCKED_EACH, clock_runs);
+	bench_steer_take_turns(bench, 2 + bench->rounds / CLOCKED_EACH, bench_steer_clock_runs);
 	close(stats);
 	for (unsigned i = 0; i < GROUPS; i++)
 		for (unsigned side = 0; side < SIDE_MAX; side++)
-			json_object_array_add(all, told(bench, &bench->groups[i], side));
+			json_object_array_add(
+			        all, bench_steer_side_result(bench, &bench->groups[i], side));
 	return all;
 }
 
-static void compute(const struct group *group, struct rpd_schedule *draft)
+static void bench_steer_compute_ring(const struct group *group, struct rpd_schedule *draft)
 {
-	(void)group;
 	schedule_build(draft);
 }
 
-/* Where it is not in force; then the word is flipped. */
-static void write_and_flip(const struct group *group, struct rpd_schedule *draft)
+/* Writes the schedule that is not active, then activates it. */
+static void bench_steer_write_ring(const struct group *group, struct rpd_schedule *draft)
 {
 	uint32_t next = !group->control->active;
 
@@ -346,32 +353,36 @@ static void write_and_flip(const struct group *group, struct rpd_schedule *draft
 	__atomic_store_n(&group->control->active, next, __ATOMIC_RELEASE);
 }
 
-/* CPU time of one call: other programs on the machine don't count. */
-static struct json_object *microseconds(void (*step)(const struct group *, struct rpd_schedule *),
-                                        const struct group *group, struct rpd_schedule *draft)
+/* The mean CPU time of a call of @step, in us; other programs on the machine don't affect it. */
+static struct json_object *
+bench_steer_time_step(void (*step)(const struct group *, struct rpd_schedule *),
+                      const struct group *group, struct rpd_schedule *draft)
 {
-	uint64_t start = syn_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	uint64_t start = bench_syn_clock_ns(CLOCK_THREAD_CPUTIME_ID);
 
 	for (unsigned i = 0; i < SWITCHES; i++)
 		step(group, draft);
-	return decimal((double)(syn_clock_ns(CLOCK_THREAD_CPUTIME_ID) - start) / 1e3 / SWITCHES);
+	return bench_steer_decimal((double)(bench_syn_clock_ns(CLOCK_THREAD_CPUTIME_ID) - start) /
+	                           1e3 / SWITCHES);
 }
 
-static struct json_object *measure_ring_update(const struct group *group)
+static struct json_object *bench_steer_measure_ring_update(const struct group *group)
 {
 	static struct rpd_schedule draft;
 	struct json_object *result = json_object_new_object();
 
-	make_ring(&draft, group->slots, RPD_ROUND_ROBIN);
+	bench_steer_make_ring(&draft, group->slots, RPD_ROUND_ROBIN);
 	json_object_object_add(result, "slots", json_object_new_int((int)group->slots));
-	json_object_object_add(result, "compute_us", microseconds(compute, group, &draft));
-	json_object_object_add(result, "write_us", microseconds(write_and_flip, group, &draft));
+	json_object_object_add(result, "compute_us",
+	                       bench_steer_time_step(bench_steer_compute_ring, group, &draft));
+	json_object_object_add(result, "write_us",
+	                       bench_steer_time_step(bench_steer_write_ring, group, &draft));
 	return result;
 }
 
 /* Set-up */
 
-static void raise_fd_limit(void)
+static void bench_steer_raise_fd_limit(void)
 {
 	struct rlimit limit;
 
@@ -382,8 +393,8 @@ static void raise_fd_limit(void)
 		err(EXIT_FAILURE, "setrlimit");
 }
 
-/* The kernel handles what is sent over loopback on the sender's CPU. */
-static void stay_on_this_cpu(void)
+/* The kernel handles packets over loopback on the sender's CPU. */
+static void bench_steer_pin_to_cpu(void)
 {
 	cpu_set_t one;
 
@@ -393,7 +404,7 @@ static void stay_on_this_cpu(void)
 		err(EXIT_FAILURE, "sched_setaffinity");
 }
 
-static unsigned parse_number(const char *text, unsigned max, struct argp_state *state)
+static unsigned bench_steer_parse_number(const char *text, unsigned max, struct argp_state *state)
 {
 	char *end;
 	unsigned long value = strtoul(text, &end, 10);
@@ -403,13 +414,13 @@ static unsigned parse_number(const char *text, unsigned max, struct argp_state *
 	return (unsigned)value;
 }
 
-static error_t parse_option(int key, char *arg, struct argp_state *state)
+static error_t bench_steer_parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct bench *bench = state->input;
 
 	switch (key) {
 	case 'r':
-		bench->rounds = parse_number(arg, 100000, state);
+		bench->rounds = bench_steer_parse_number(arg, 100000, state);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -417,15 +428,16 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp_option option_table[] = {
-        {"rounds", 'r', "N", 0, "Turns of each program at each number of slots (default 3000)", 0},
+        {"rounds", 'r', "N", 0,
+         "Measure N turns of each program at each number of slots (default 3000)", 0},
         {0},
 };
 
 static const struct argp parser = {
         .options = option_table,
-        .parser = parse_option,
-        .doc = "Measures the steering program on real SYNs, and prints JSON. Run it in a network "
-               "namespace of its own, loopback up; `tools/bench` does.",
+        .parser = bench_steer_parse_option,
+        .doc = "Measures the steering program on real SYNs and prints JSON. Run it in a separate "
+               "network namespace with loopback up, as `tools/bench` does.",
 };
 
 int main(int argc, char **argv)
@@ -435,17 +447,18 @@ int main(int argc, char **argv)
 	struct json_object *result = json_object_new_object(), *updates = json_object_new_array();
 
 	argp_parse(&parser, argc, argv, 0, NULL, &bench);
-	raise_fd_limit();
-	stay_on_this_cpu();
-	syn_sender_init(&bench.sender);
+	bench_steer_raise_fd_limit();
+	bench_steer_pin_to_cpu();
+	bench_syn_init_sender(&bench.sender);
 	bench.empty = bench_empty_bpf__open_and_load();
 	if (!bench.empty)
 		err(EXIT_FAILURE, "the kernel refused an empty program");
 	for (size_t i = 0; i < GROUPS; i++)
-		group_open(&bench, &bench.groups[i], sizes[i], (uint16_t)(FIRST_PORT + i));
-	json_object_object_add(result, "runs", measure_sides(&bench));
+		bench_steer_open_group(&bench, &bench.groups[i], sizes[i],
+		                       (uint16_t)(FIRST_PORT + i));
+	json_object_object_add(result, "runs", bench_steer_measure_sides(&bench));
 	for (size_t i = 0; i < GROUPS; i++)
-		json_object_array_add(updates, measure_ring_update(&bench.groups[i]));
+		json_object_array_add(updates, bench_steer_measure_ring_update(&bench.groups[i]));
 	json_object_object_add(result, "ring_updates", updates);
 	puts(json_object_to_json_string_ext(result, JSON_C_TO_STRING_PLAIN));
 	json_object_put(result);

@@ -15,7 +15,7 @@ struct syn {
 	struct tcphdr tcp;
 };
 
-uint64_t syn_clock_ns(clockid_t clock)
+uint64_t bench_syn_clock_ns(clockid_t clock)
 {
 	struct timespec t;
 
@@ -23,7 +23,7 @@ uint64_t syn_clock_ns(clockid_t clock)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-uint32_t syn_random(struct syn_sender *sender)
+uint32_t bench_syn_random(struct syn_sender *sender)
 {
 	sender->random ^= sender->random << 13;
 	sender->random ^= sender->random >> 17;
@@ -31,7 +31,7 @@ uint32_t syn_random(struct syn_sender *sender)
 	return sender->random;
 }
 
-void syn_sender_init(struct syn_sender *sender)
+void bench_syn_init_sender(struct syn_sender *sender)
 {
 	const struct sockaddr_in here = {
 	        .sin_family = AF_INET,
@@ -45,7 +45,7 @@ void syn_sender_init(struct syn_sender *sender)
 	*sender = (struct syn_sender){.fd = fd, .random = 2463534242};
 }
 
-static uint32_t sum_words(const void *data, size_t len)
+static uint32_t bench_syn_sum_words(const void *data, size_t len)
 {
 	const uint16_t *words = data;
 	uint32_t sum = 0;
@@ -55,17 +55,18 @@ static uint32_t sum_words(const void *data, size_t len)
 	return sum;
 }
 
-static uint16_t fold(uint32_t sum)
+static uint16_t bench_syn_fold_sum(uint32_t sum)
 {
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum += sum >> 16;
 	return (uint16_t)~sum;
 }
 
-/* From a random client; the kernel fills in the IP header's checksum and length. */
-static void syn_init(struct syn *syn, struct syn_sender *sender, uint16_t port)
+/* Makes a SYN from a random client. The kernel fills in the checksum and the length of the IP
+ * header. */
+static void bench_syn_init(struct syn *syn, struct syn_sender *sender, uint16_t port)
 {
-	uint32_t random = syn_random(sender);
+	uint32_t random = bench_syn_random(sender);
 
 	*syn = (struct syn){
 	        .ip = {.version = 4,
@@ -74,18 +75,19 @@ static void syn_init(struct syn *syn, struct syn_sender *sender, uint16_t port)
 	               .protocol = IPPROTO_TCP,
 	               .saddr = htonl((INADDR_LOOPBACK & 0xff000000) | (random & 0xfffffe) | 1),
 	               .daddr = htonl(INADDR_LOOPBACK)},
-	        .tcp = {.source = htons((uint16_t)(1024 + syn_random(sender) % 60000)),
+	        .tcp = {.source = htons((uint16_t)(1024 + bench_syn_random(sender) % 60000)),
 	                .dest = htons(port),
-	                .seq = syn_random(sender),
+	                .seq = bench_syn_random(sender),
 	                .doff = sizeof(syn->tcp) / 4,
 	                .syn = 1,
 	                .window = htons(64000)},
 	};
-	syn->tcp.check = fold(sum_words(&syn->ip.saddr, 8) + htons(IPPROTO_TCP) +
-	                      htons(sizeof(syn->tcp)) + sum_words(&syn->tcp, sizeof(syn->tcp)));
+	syn->tcp.check = bench_syn_fold_sum(bench_syn_sum_words(&syn->ip.saddr, 8) +
+	                                    htons(IPPROTO_TCP) + htons(sizeof(syn->tcp)) +
+	                                    bench_syn_sum_words(&syn->tcp, sizeof(syn->tcp)));
 }
 
-uint64_t syn_send(struct syn_sender *sender, uint16_t port)
+uint64_t bench_syn_send(struct syn_sender *sender, uint16_t port)
 {
 	static struct syn syns[SYN_BATCH];
 	static struct iovec parts[SYN_BATCH];
@@ -93,11 +95,11 @@ uint64_t syn_send(struct syn_sender *sender, uint16_t port)
 	uint64_t start;
 
 	for (unsigned i = 0; i < SYN_BATCH; i++) {
-		syn_init(&syns[i], sender, port);
+		bench_syn_init(&syns[i], sender, port);
 		parts[i] = (struct iovec){&syns[i], sizeof(syns[i])};
 		messages[i].msg_hdr = (struct msghdr){.msg_iov = &parts[i], .msg_iovlen = 1};
 	}
-	start = syn_clock_ns(CLOCK_MONOTONIC_RAW);
+	start = bench_syn_clock_ns(CLOCK_MONOTONIC_RAW);
 	for (unsigned sent = 0; sent < SYN_BATCH;) {
 		int done = sendmmsg(sender->fd, messages + sent, SYN_BATCH - sent, 0);
 
@@ -106,5 +108,5 @@ uint64_t syn_send(struct syn_sender *sender, uint16_t port)
 		if (done > 0)
 			sent += (unsigned)done;
 	}
-	return syn_clock_ns(CLOCK_MONOTONIC_RAW) - start;
+	return bench_syn_clock_ns(CLOCK_MONOTONIC_RAW) - start;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * SYNs for the benchmark: raw ones, over loopback, from random clients all over 127.0.0.0/8, which
- * the kernel handles before the system call that sends them returns.
+ * Raw SYNs for the benchmark, over loopback, from random client addresses all over 127.0.0.0/8. The
+ * kernel handles them before the system call that sends them returns.
  */
 #pragma once
 
@@ -15,14 +15,14 @@ struct syn_sender {
 	uint32_t random;
 };
 
-/* Opens the raw socket; ends the program if it can't. Never closed. */
-void syn_sender_init(struct syn_sender *sender);
+/* Opens the raw socket, which is never closed. Ends the program on failure. */
+void bench_syn_init_sender(struct syn_sender *sender);
 
-/* Never 0. The same row of numbers in each run of the program. */
-uint32_t syn_random(struct syn_sender *sender);
+/* A pseudo-random number, never 0; each run of the program gets the same sequence. */
+uint32_t bench_syn_random(struct syn_sender *sender);
 
-/* Sends SYN_BATCH SYNs to 127.0.0.1:@port (host order); returns the nanoseconds that it took. */
-uint64_t syn_send(struct syn_sender *sender, uint16_t port);
+/* Sends SYN_BATCH SYNs to 127.0.0.1:@port (host order). Returns the time that it took, in ns. */
+uint64_t bench_syn_send(struct syn_sender *sender, uint16_t port);
 
-/* Nanoseconds of @clock. */
-uint64_t syn_clock_ns(clockid_t clock);
+/* The time of @clock, in ns. */
+uint64_t bench_syn_clock_ns(clockid_t clock);

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What tools/compare compares: the same Node program on all cores, kept in four ways. Each is
-started, asked to put new processes in place of all the old ones, and says who supervises."""
+"""The systems that tools/compare compares: four ways to run the same Node program on all cores.
+Each can start, replace all its processes, and name its supervisor processes."""
 import json
 import os
 import pathlib
@@ -9,15 +9,15 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests/e2e"))
-from bed import check, wait_until  # noqa: E402  (of the tests)
+sys.path.insert(0, str(ROOT / "tests"))
+from harness.checks import check, wait_until  # noqa: E402
 
 PM2 = "7.0.4"
-BATCH = 2  # replaced at a time: the default of PM2 and of reuseportd
-KILL_SECONDS = 5  # for one that doesn't end when it is told to; in all of them
+BATCH = 2  # processes replaced at a time: the default of PM2 and reuseportd
+KILL_SECONDS = 5  # time to end after SIGTERM, in all systems
 DEADLINE = 60  # seconds for a start or a reload
 
-# Ends as it should: takes no more, answers what is under way, and closes what is idle.
+# Ends gracefully: closes its listener, answers open requests, and closes idle connections.
 PROGRAM = """
 const http = require('http');
 let closing = false;
@@ -37,7 +37,7 @@ process.on('SIGINT', close);
 process.on('SIGTERM', close);
 """
 
-# On SIGHUP, new workers before old ones.
+# On SIGHUP starts new workers, then stops old ones.
 PRIMARY = """
 const cluster = require('cluster');
 const [program, workers, batch, killSeconds] = process.argv.slice(2);
@@ -67,8 +67,8 @@ process.on('SIGHUP', async () => {
 startAll();
 """
 
-# Round robin over both of nginx's workers (zone). A process that is being replaced is tried again
-# with the next request: by default it would be left out for ten seconds.
+# Round robin over both of nginx's workers (zone). With max_fails=0 a process that is being replaced
+# is tried again with the next request; by default nginx would skip it for ten seconds.
 NGINX = """
 daemon off; user root; worker_processes auto; pid {home}/nginx.pid;
 events {{ worker_connections 4096; }}
@@ -103,14 +103,14 @@ def cgroup_root():
 
 
 class System:
-    """One way to keep the program. All its processes are in cgroups of its own."""
+    """One way to run the program. All its processes are in its own cgroups."""
     name = port = None
 
     def __init__(self, bed, workers):
         self.bed, self.workers = bed, workers
         self.home = bed.dir / self.key()
         self.home.mkdir()
-        self.cgroup = cgroup_root() / f"of-{self.key()}"  # reuseportd makes one of its name
+        self.cgroup = cgroup_root() / f"of-{self.key()}"  # as reuseportd creates "reuseportd"
         self.cgroup.mkdir()
         self.program = self.home / "server.js"
         self.program.write_text(PROGRAM)
@@ -120,8 +120,8 @@ class System:
     def key(cls):
         return cls.__name__.lower()
 
-    def begin(self, *command, env=None):
-        """A process in the cgroup."""
+    def run_in_cgroup(self, *command, env=None):
+        """Starts a process in the cgroup."""
         into = 'echo 0 >"$0"/cgroup.procs && exec "$@"'
         return self.bed.start("sh", "-c", into, self.cgroup, *command, name=self.key(),
                               env=env or self.env, cwd=self.home)
@@ -130,7 +130,7 @@ class System:
         return [self.cgroup]
 
     def cpu_seconds(self):
-        """Of everything on the server's side, by now."""
+        """CPU time that all processes on the server's side have used so far."""
         return sum(int((group / "cpu.stat").read_text().split()[1])
                    for group in self.cgroups()) / 1e6
 
@@ -139,12 +139,12 @@ class System:
                 for pid in path.read_text().split()]
 
     def worker_pids(self):
-        """Those that answer."""
+        """The processes that answer requests."""
         return set(self.pids()) - set(self.supervisors())
 
-    def wait_said(self, process, text, times=1):
+    def wait_output(self, process, text, times=1):
         wait_until(lambda: process.output().count(text) >= times or not process.alive(),
-                   f"{self.name} says '{text}'", DEADLINE, 0.02)
+                   f"{self.name} prints '{text}'", DEADLINE, 0.02)
         check(process.alive(), f"{self.name} ended:\n{process.output()}")
 
 
@@ -158,11 +158,11 @@ class Pm2(System):
             "name": "web", "script": str(self.program), "instances": self.workers,
             "exec_mode": "cluster", "wait_ready": True, "listen_timeout": 30000,
             "kill_timeout": 1000 * KILL_SECONDS}]}))
-        self.command("start", config, begin=self.begin)
+        self.command("start", config, start=self.run_in_cgroup)
 
-    def command(self, *arguments, begin=None):
-        begin = begin or (lambda *words, env: self.bed.start(*words, name="pm2", env=env))
-        process = begin("node", self.bed.pm2, *arguments, env=self.env)
+    def command(self, *arguments, start=None):
+        start = start or (lambda *words, env: self.bed.start(*words, name="pm2", env=env))
+        process = start("node", self.bed.pm2, *arguments, env=self.env)
         check(process.wait(DEADLINE) == 0, f"pm2 {arguments[0]}:\n{process.output()}")
 
     def supervisors(self):
@@ -178,9 +178,9 @@ class Cluster(System):
     def start(self):
         script = self.home / "primary.js"
         script.write_text(PRIMARY)
-        self.process = self.begin("node", script, self.program, self.workers, BATCH,
+        self.process = self.run_in_cgroup("node", script, self.program, self.workers, BATCH,
                                   KILL_SECONDS)
-        self.wait_said(self.process, "started")
+        self.wait_output(self.process, "started")
 
     def supervisors(self):
         return [self.process.pid]
@@ -188,7 +188,7 @@ class Cluster(System):
     def reload(self):
         times = self.process.output().count("reloaded") + 1
         self.process.kill(signal.SIGHUP)
-        self.wait_said(self.process, "reloaded", times)
+        self.wait_output(self.process, "reloaded", times)
 
 
 class Nginx(System):
@@ -201,7 +201,7 @@ class Nginx(System):
                           for i in range(self.workers))
         config = self.home / "nginx.conf"
         config.write_text(NGINX.format(home=self.home, port=self.port, servers=servers))
-        self.process = self.begin("nginx", "-c", config, "-p", self.home, "-e", "stderr")
+        self.process = self.run_in_cgroup("nginx", "-c", config, "-p", self.home, "-e", "stderr")
         wait_until(lambda: len(self.supervisors()) > 1 and listens(self.port), "nginx listens",
                    DEADLINE, 0.02)
 
@@ -209,25 +209,26 @@ class Nginx(System):
         return 9000 + i
 
     def start_node(self, i):
-        return self.begin("node", self.program, env={**self.env, "PORT": str(self.port_of(i))})
+        return self.run_in_cgroup("node", self.program,
+                                  env={**self.env, "PORT": str(self.port_of(i))})
 
     def wait_nodes(self, which):
         wait_until(lambda: all(listens(self.port_of(i)) for i in which), "Node listens", DEADLINE,
                    0.02)
 
     def supervisors(self):
-        """nginx has none for Node; what it adds is itself."""
+        """nginx has no supervisor for Node; its own processes are what it adds."""
         pid = self.process.pid
         children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text()
         return [pid, *map(int, children.split())]
 
     def reload(self):
-        """A port belongs to one process: the old one has to go first."""
+        """A port belongs to one process, so the old process has to end first."""
         for first in range(0, self.workers, BATCH):
             part = range(first, min(first + BATCH, self.workers))
             for i in part:
                 self.nodes[i].kill(signal.SIGTERM)
-            for i in part:  # and SIGKILL, if need be
+            for i in part:  # with SIGKILL after KILL_SECONDS
                 self.nodes[i].stop(deadline=KILL_SECONDS)
                 self.nodes[i] = self.start_node(i)
             self.wait_nodes(part)
@@ -237,10 +238,10 @@ class Reuseportd(System):
     name, port = "reuseportd", 8084
 
     def start(self):
-        self.process = self.begin(self.bed.binary("reuseportd"), "run", "--service", "web",
+        self.process = self.run_in_cgroup(self.bed.binary("reuseportd"), "run", "--service", "web",
                                   "--workers", self.workers, "--batch", BATCH, "--kill-timeout",
                                   f"{KILL_SECONDS}s", "--", "node", self.program)
-        self.wait_said(self.process, "started:")
+        self.wait_output(self.process, "started:")
 
     def cgroups(self):
         return [self.cgroup, cgroup_root() / "reuseportd"]
@@ -256,6 +257,6 @@ SYSTEMS = (Pm2, Cluster, Nginx, Reuseportd)
 
 
 def listens(port):
-    """Whether somebody does."""
+    """Whether a process listens on the port."""
     return subprocess.run(["ss", "-Hltn", f"sport = :{port}"], capture_output=True, text=True,
                           check=True).stdout != ""

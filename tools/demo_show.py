@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""The show of tools/demo, which starts it in namespaces of its own. Argument: the build folder.
+"""The steps of tools/demo, which starts this program in separate namespaces. Argument: the build
+folder.
 
-Each step runs a command as a person would type it, drives load, draws who got the connections,
-and checks what reuseportd promises. Exit status 1 if a promise was not kept.
+Each step runs a command as a user would type it, generates load, draws how many connections each
+worker got, and checks what reuseportd promises. Exit status 1 if a promise was not kept.
 """
 
 import json
@@ -18,16 +19,16 @@ from pathlib import Path
 WORKERS = 8
 PORT = 8080
 TARGET = f"127.0.0.1:{PORT}"
-FOLDER = Path("/run/demo")  # on a tmpfs of our own
+FOLDER = Path("/run/demo")  # on the namespace's own tmpfs
 BPFFS = Path("/sys/fs/bpf")
 BAR = 22
 SETTLE = 1.0  # seconds of load before, between and after the commands
 
 BUILD = Path(sys.argv[1] if len(sys.argv) > 1 else "build")
 REUSEPORTD = BUILD / "user/reuseportd"
-LOADGEN = BUILD / "tools/loadgen"
+LOADGEN = BUILD / "tests/harness/loadgen"
 
-# One worker process, its answers name it. All paths are in our own folder.
+# Each answer names its worker process. All paths are in the folder of the demo.
 NGINX_CONF = """
 user www-data;
 daemon off;
@@ -63,18 +64,18 @@ def styled(style, text):
     return text if plain else f"\033[{codes[style]}m{text}\033[0m"
 
 
-def say(text=""):
+def print_line(text=""):
     print(text, flush=True)
 
 
 def headline(text):
-    say("\n" + styled("bold", text) + "\n")
+    print_line("\n" + styled("bold", text) + "\n")
 
 
 def promise(kept, text):
     if not kept:
         broken.append(text)
-    say("  " + (styled("good", "[kept]   ") if kept else styled("bad", "[BROKEN] ")) + text)
+    print_line("  " + (styled("good", "[kept]   ") if kept else styled("bad", "[BROKEN] ")) + text)
 
 
 def bar(value, longest):
@@ -84,15 +85,15 @@ def bar(value, longest):
 
 
 def chart(labels, *columns):
-    """Side by side: a title and a count for each label."""
-    say("  " + " " * 12 + "".join(f"{title:<{BAR + 11}}" for title, _ in columns).rstrip())
+    """Prints columns side by side: a title, and a bar and a count for each label."""
+    print_line("  " + " " * 12 + "".join(f"{title:<{BAR + 11}}" for title, _ in columns).rstrip())
     for i, label in enumerate(labels):
         line = f"  {label:<12}"
         for _, values in columns:
             drawn = f"{bar(values[i], max(values))} {values[i]:,}".lstrip()
             line += f"{drawn:<{BAR + 11}}"
-        say(line.rstrip())
-    say()
+        print_line(line.rstrip())
+    print_line()
 
 
 def unevenness(values):
@@ -104,18 +105,18 @@ def unevenness(values):
 # ---- Commands ----
 
 def reuseportd(*arguments, echo=True):
-    """Shows and runs a command; returns what it printed."""
+    """Prints and runs a command. Returns its output."""
     words = [str(word) for word in arguments]
     if echo:
-        say("  " + styled("bold", "$ reuseportd " + " ".join(words)))
+        print_line("  " + styled("bold", "$ reuseportd " + " ".join(words)))
     done = subprocess.run([REUSEPORTD, *words], capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        say(done.stderr.rstrip())
+        print_line(done.stderr.rstrip())
         sys.exit(f"tools/demo: `reuseportd {' '.join(words)}` failed")
     if echo:
         for line in done.stdout.rstrip().splitlines():
-            say("  " + styled("dim", line) if line else "")
-        say()
+            print_line("  " + styled("dim", line) if line else "")
+        print_line()
     return done.stdout
 
 
@@ -126,7 +127,7 @@ def status():
 # ---- Servers ----
 
 class Nginx:
-    """An nginx with its workers, all of which listen on the port when this returns."""
+    """An nginx. All its workers listen on the port once the constructor returns."""
 
     def __init__(self, name, workers):
         before = set(nginx_workers())
@@ -144,19 +145,19 @@ class Nginx:
 
 
 def nginx_workers():
-    """This process namespace has no others."""
+    """The pids of all nginx workers in this process namespace."""
     pids = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if (folder / "cmdline").read_bytes().startswith(b"nginx: worker process"):
                 pids.append(int(folder.name))
         except OSError:
-            pass  # it has just ended
+            pass  # the process has just ended
     return sorted(pids)
 
 
 def polls(pid):
-    """Whether it has an epoll instance that waits for something."""
+    """Whether the process has an epoll instance that watches a descriptor."""
     try:
         return any("tfd:" in info.read_text() for info in Path(f"/proc/{pid}/fdinfo").iterdir())
     except OSError:
@@ -174,7 +175,8 @@ def wait_until(ready, complaint):
 # ---- Load ----
 
 def loadgen(*options):
-    """Clients that reset each connection after the whole answer, and so leave no TIME_WAIT."""
+    """Starts clients that reset each connection after a complete answer, so that no TIME_WAIT
+    remains."""
     command = [LOADGEN, "--target", TARGET, "--linger0", "--json", *map(str, options)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -185,9 +187,9 @@ def report(client):
 
 
 def connect(count):
-    """New connections, a request on each. Returns how many each pid answered, and the failures."""
-    told = report(loadgen("--connections", count, "--concurrency", 16))
-    return Counter({int(pid): n for pid, n in told["workers"].items()}), told["failed"]
+    """Opens connections with a request each. Returns the answers by pid, and the failures."""
+    result = report(loadgen("--connections", count, "--concurrency", 16))
+    return Counter({int(pid): n for pid, n in result["workers"].items()}), result["failed"]
 
 
 class Held:
@@ -199,12 +201,12 @@ class Held:
             pass
 
     def release(self):
-        told = report(self.client)  # the end of its standard input is its sign
-        return Counter({int(pid): n for pid, n in told["workers"].items()}), told["failed"]
+        result = report(self.client)  # the end of its standard input is its sign
+        return Counter({int(pid): n for pid, n in result["workers"].items()}), result["failed"]
 
 
 class FullLoad:
-    """New connections as fast as the machine gives, each of them logged."""
+    """New connections at the highest possible rate, each of them logged."""
 
     def __init__(self, name):
         self.log = FOLDER / f"{name}.log"
@@ -214,22 +216,22 @@ class FullLoad:
     def stop(self):
         time.sleep(SETTLE)
         self.client.send_signal(signal.SIGTERM)
-        self.told = report(self.client)
+        self.result = report(self.client)
         self.connections = []
         for line in self.log.read_text().splitlines():
             begin, _, _, worker, outcome = line.split()
             if outcome == "ok":
                 self.connections.append((int(begin) / 1e6, int(worker)))
         self.log.unlink()
-        return self.told["failed"]
+        return self.result["failed"]
 
     def between(self, start, end):
-        """Who answered the connections that began in that time (of time.monotonic())."""
+        """Answers by pid, of the connections that began in that time (of time.monotonic())."""
         return Counter(pid for begin, pid in self.connections if start <= begin < end)
 
     def summary(self):
-        return (f"0 of {self.told['begun']:,} connections failed" if not self.told["failed"] else
-                f"{self.told['failed']} of {self.told['begun']:,} connections FAILED")
+        return (f"0 of {self.result['begun']:,} connections failed" if not self.result["failed"] else
+                f"{self.result['failed']} of {self.result['begun']:,} connections FAILED")
 
 
 def listed(counts, pids):
@@ -242,13 +244,13 @@ SLOTS = [f"slot {slot}" for slot in range(WORKERS)]
 # ---- The steps ----
 
 def show_hash(nginx):
-    headline(f"1. Plain SO_REUSEPORT: nginx, {WORKERS} workers; the kernel's hash deals")
+    headline(f"1. Plain SO_REUSEPORT: nginx, {WORKERS} workers; the kernel's hash distributes")
     short, failed = connect(400)
     held, failed_held = Held(64).release()
     chart([f"pid {pid}" for pid in nginx.pids], ("400 connections", listed(short, nginx.pids)),
           ("64 that stay open", listed(held, nginx.pids)))
-    say("  Of 400 " + unevenness(listed(short, nginx.pids)) + ";")
-    say("  of 64 " + unevenness(listed(held, nginx.pids)) + ".")
+    print_line("  Of 400 " + unevenness(listed(short, nginx.pids)) + ";")
+    print_line("  of 64 " + unevenness(listed(held, nginx.pids)) + ".")
     if failed or failed_held:
         promise(False, f"{failed + failed_held} connections failed before anything was steered")
 
@@ -268,7 +270,7 @@ def show_attach():
 
 def show_drain(pids):
     headline("3. Drain slot 3 under full load")
-    say("  64 clients connect as fast as the machine gives, before, during and after:\n")
+    print_line("  64 clients connect at the highest possible rate, before, during and after:\n")
     load = FullLoad("drain")
     start = time.monotonic()
     reuseportd("drain", 3)
@@ -291,8 +293,8 @@ def show_swap(pids):
     headline("4. Swap slot 5 to a new nginx under full load")
     new = Nginx("new", 1).pids[0]
     old = pids[5]
-    say(f"  A second nginx listens on the same port; its worker is pid {new}. It gets no\n"
-        "  connection, as nobody admitted it, until:\n")
+    print_line(f"  A second nginx listens on the same port; its worker is pid {new}. It gets no\n"
+        "  connection until it is admitted:\n")
     load = FullLoad("swap")
     start = time.monotonic()
     reuseportd("swap", 5, "--pid", new)
@@ -328,9 +330,9 @@ def show_detach(long_lived):
     headline("6. Detach: nothing is left")
     reuseportd("detach")
     _, failed = long_lived.release()
-    promise(failed == 0, "64 connections from before step 3 have stayed open all along")
+    promise(failed == 0, "64 connections from before step 3 have stayed open")
     _, failed = connect(400)
-    promise(failed == 0, "no connection fails now either: the kernel's hash deals again")
+    promise(failed == 0, "no connection fails now: the kernel's hash distributes again")
     services = json.loads(reuseportd("list", "--json", echo=False))
     promise(not services and not (BPFFS / "reuseportd").exists(), "no service and no pin is left")
 
@@ -348,11 +350,12 @@ def main():
     show_canary(pids)
     show_detach(long_lived)
     if broken:
-        say("\n" + styled("bad", "Not kept:"))
+        print_line("\n" + styled("bad", "Not kept:"))
         for text in broken:
-            say("  " + text)
+            print_line("  " + text)
         return 1
-    say("\n" + styled("good", "All promises were kept.") + " `reuseportd --help` shows all commands.")
+    print_line("\n" + styled("good", "All promises were kept.") +
+               " `reuseportd --help` shows all commands.")
     return 0
 
 

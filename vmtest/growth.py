@@ -1,13 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""The gate of growth: sees that BPF programs have not become larger, harder to verify or slower by
-more than a tenth of what is recorded for the kernel in growth.json. Runs in a guest.
+"""The growth check: fails if a BPF program has become larger, harder to verify or slower by more
+than a tenth, compared with the record for the kernel in growth.json. Runs in a guest.
 
 usage: growth.py MODE BUILD OBJECT...
 
-Sizes and what the verifier counts are exact for a kernel and a compiler. So is what a run costs, a
-ratio to a run of an empty program, where the clock goes by instructions (MODE "counted"); elsewhere
-it isn't looked at. `vmtest/run --record` records anew."""
+Sizes and the verifier's counts are exact for a kernel and a compiler. The cost of a run, as a ratio
+to a run of an empty program, is exact if the machine counts instructions as time (MODE "counted");
+in other modes it is not checked. `vmtest/run --record` updates the record."""
 import json
 import os
 import pathlib
@@ -20,22 +20,22 @@ HERE = pathlib.Path(__file__).resolve().parent
 RECORD = HERE / "growth.json"
 LIMIT = 0.10
 EXACT = ("verified_insns", "xlated_bytes", "jited_bytes")
-ADVICE = "vmtest/run --record records it anew"
+ADVICE = "'vmtest/run --record' updates the record"
 
 
 def compiler_of(path):
-    """The clang that a BPF object is of, as its debugging information tells."""
+    """The clang that compiled a BPF object, according to its debugging information."""
     found = re.search(rb"clang version (\d+)", pathlib.Path(path).read_bytes())
     return f"clang {found[1].decode()}" if found else "unknown"
 
 
 def key(release):
-    """By which a kernel is recorded: 6.1 of 6.1.0-37-cloud-amd64."""
+    """The key of a kernel in the record: 6.1 for 6.1.0-37-cloud-amd64."""
     return ".".join(re.findall(r"\d+", release)[:2])
 
 
 def rows_of(*argv):
-    """What a program prints as lines of JSON."""
+    """Runs a program. Returns the lines of JSON that it prints."""
     done = subprocess.run([str(word) for word in argv], capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{argv[0]}: status {done.returncode}\n{done.stdout}{done.stderr}")
@@ -57,13 +57,13 @@ def measure(build, objects, counted):
 
 
 def judge(name, value, recorded):
-    """Prints the outcome of one value; returns which it is."""
+    """Prints the outcome of one value, and returns it."""
     if recorded is None:
-        print(f"skipped {name}: {value}, and nothing is recorded; {ADVICE}")
+        print(f"skipped {name}: {value}; the record has no value; {ADVICE}")
         return "skipped"
     if value > recorded * (1 + LIMIT):
-        print(f"FAILED {name}: grew from {recorded} to {value}, by {value / recorded - 1:.1%}, where"
-              f" {LIMIT:.0%} may be; if it has to be, {ADVICE}")
+        print(f"FAILED {name}: grew from {recorded} to {value}, by {value / recorded - 1:.1%}; the"
+              f" limit is {LIMIT:.0%}; if the growth is needed, {ADVICE}")
         return "failed"
     print(f"ok {name}: {value}, recorded {recorded}")
     return "passed"
@@ -78,17 +78,17 @@ def main():
     for name, value in values.items():
         print("measured " + json.dumps({"kernel": kernel, "name": name, "value": value}))
     recorded = record["kernels"].get(kernel, {})
-    if "RPD_RECORD" in os.environ:  # what is to be recorded isn't judged
+    if "RPD_RECORD" in os.environ:  # the values are recorded, not checked
         print(f"ok growth: {len(values)} values")
         outcomes = ["passed"]
     elif record["compiler"] != compiler:
-        print(f"skipped growth: programs are of {compiler}, the record is of {record['compiler']}")
+        print(f"skipped growth: compiled by {compiler}, but the record is for {record['compiler']}")
         outcomes = ["skipped"]
     elif not recorded:
-        print(f"skipped growth: nothing is recorded for Linux {kernel}; {ADVICE}")
+        print(f"skipped growth: the record has no Linux {kernel}; {ADVICE}")
         outcomes = ["skipped"]
     else:
-        # Machine code depends on the processor that it is for.
+        # The size of machine code depends on the processor.
         outcomes = [judge(name, value, recorded.get(name)) for name, value in values.items()
                     if counted or not name.endswith("jited_bytes")]
     print(", ".join(f"{outcomes.count(it)} {it}" for it in ("passed", "failed", "skipped")))
@@ -96,13 +96,13 @@ def main():
 
 
 def record(lines):
-    """Takes what guests have measured into the record; what other kernels have stays, if it is of
-    the same compiler."""
+    """Writes the measurements of guests to the record. Values of other kernels are kept if they are
+    for the same compiler."""
     rows = [json.loads(line) for line in lines]
     heads = [row for row in rows if "compiler" in row]
     if not heads or not all(row["counted"] for row in heads):
-        raise SystemExit("vmtest/run: nothing was recorded: that needs an emulated machine that "
-                         "counts instructions")
+        raise SystemExit("vmtest/run: nothing was recorded: --record needs an emulated machine that"
+                         " counts instructions (--cpus 1, without KVM)")
     kept = json.loads(RECORD.read_text())
     if kept["compiler"] != heads[0]["compiler"]:
         kept = {"compiler": heads[0]["compiler"], "kernels": {}}

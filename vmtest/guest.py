@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""One boot of one kernel: starts QEMU, follows the guest's report, and says how it ended.
+"""One boot of one kernel: starts QEMU, follows the guest's report, and returns how the guest ended.
 
-The report is a file that only init.c writes (the format is described there), by a serial port of
-its own. The console goes to a log, which is for people: nothing is looked for in it."""
+Only init.c writes the report, to a second serial port; init.c describes its format. The console
+goes to a log for people, which is not evaluated."""
 import os
 import pathlib
 import subprocess
@@ -12,34 +12,35 @@ import time
 import image
 import kernels
 
-BOOT_SECONDS = 180  # from QEMU's start to the first line of the report, on a busy machine
-MARGIN_SECONDS = 90  # for what init does between tests
+BOOT_SECONDS = 180  # from the start of QEMU to the first line of the report, on a busy machine
+MARGIN_SECONDS = 90  # for the work of init between tests
 TAINTED = {1 << 7: "the kernel died (oops or BUG)", 1 << 9: "the kernel issued a warning"}
 QEMU = {"x86_64": "qemu-system-x86_64"}
 KVM_SECONDS = 5
-COUNTED_SECONDS = 20  # that a busy host may take for a second of a machine that counts
-# How a machine's processors are run. COUNTED: emulated, and its clock goes by the instructions that
-# were executed, a nanosecond each, and jumps ahead while there is nothing to do. So whatever else
-# the host does, and however slow it is, in the guest everything takes as long as it always takes.
-# It has one processor: QEMU before 8.1 starves all others then.
-# TURNS: emulated, by the host's clock; several processors take turns.
+COUNTED_SECONDS = 20  # that a busy host may need for a second of a COUNTED machine
+# How the processors of a machine run. COUNTED: emulated; the guest's clock advances by a nanosecond
+# for each executed instruction, and jumps ahead while the guest is idle. So times in the guest
+# don't depend on the speed and the load of the host. The machine has one processor, as QEMU before
+# 8.1 starves further ones in this mode. TURNS: emulated, with the host's clock; several processors
+# take turns.
 KVM, COUNTED, TURNS = "kvm", "counted", "turns"
 # A kernel that oopses panics, and one that panics reboots, which ends QEMU.
 PARAMETERS = "console=ttyS0 panic=-1 oops=panic"
-# What guards nothing here and costs an emulated processor a lot. Code that lies at another address
-# each time is translated each time; a clock that is found to be unreliable is read from a device.
-# And on a busy host the timer's interrupts come too late for the kernel's check of the timer.
+# Turns off protections that a test guest doesn't need and that are slow in emulation. Code at a
+# different address each time is translated each time; an unreliable clock is read from a device. On
+# a busy host timer interrupts are too late for the kernel's check of the timer.
 EMULATED = ("mitigations=off norandmaps init_on_alloc=0 randomize_kstack_offset=off tsc=reliable"
             " no_timer_check")
 
 
 class Broken(Exception):
-    """The guest did not get to its end."""
+    """The guest crashed or hung."""
 
 
 def kvm_works(folder):
-    """There are machines with a /dev/kvm that can be opened, but runs nothing, or interprets (and not
-    all that there is): boot a disk whose first sector counts to 100 million and ends QEMU."""
+    """Whether KVM works at the speed of a processor. On some machines /dev/kvm can be opened but
+    doesn't run a guest, or interprets some of its instructions. So this boots a disk whose first
+    sector counts to 100 million and ends QEMU."""
     sector = folder / "sector"
     # mov $100000000, %ecx; 1: dec %ecx; jnz 1b; mov $0x10, %al; out %al, $0xf4; 1: hlt; jmp 1b
     sector.write_bytes(bytes.fromhex("66b900e1f505 6649 75fc b010 e6f4 f4 ebfd").ljust(510, b"\0")
@@ -57,14 +58,14 @@ def kvm_works(folder):
 
 
 def machine(mode):
-    """QEMU, so that it ends with us."""
+    """The command line of QEMU, which is killed when this process ends."""
     return ["setpriv", "--pdeathsig", "KILL", QEMU[os.uname().machine], "-nodefaults",
             "-no-user-config", "-display", "none", "-no-reboot", "-machine", "pc", *{
                 KVM: ("-accel", "kvm", "-cpu", "host"),
-                # Five levels of page tables would be walked by software.
+                # No five-level page tables, as emulation walks them in software.
                 COUNTED: ("-accel", "tcg", "-icount", "shift=0,sleep=off", "-cpu", "max,la57=off"),
-                # One thread for all processors: with several, one may go on with code that another
-                # has just changed (QEMU before 8.1), as Linux does when a jump label is switched.
+                # One thread for all processors: with several threads, a processor may execute code
+                # that another has just changed, as Linux does for jump labels (QEMU before 8.1).
                 TURNS: ("-accel", "tcg,thread=single", "-cpu", "max,la57=off")}[mode]]
 
 
@@ -80,13 +81,13 @@ class Guest:
         self.process = None
 
     def shell(self):
-        """On this terminal. Returns QEMU's exit status."""
+        """Runs the guest on this terminal. Returns the exit status of QEMU."""
         argv = self.command + ["-serial", "mon:stdio", "-serial", f"file:{self.report}"]
         argv[argv.index("-append") + 1] += " quiet"
         return subprocess.run(argv, check=False).returncode
 
     def run(self, follow):
-        """Gives each line of the report to @follow as it comes, to the end of the report."""
+        """Runs the guest, and passes each line of the report to @follow when it arrives."""
         argv = self.command + ["-serial", f"file:{self.console}", "-serial", f"file:{self.report}"]
         errors = self.folder / "qemu.err"
         with open(errors, "wb") as file:
@@ -107,7 +108,7 @@ class Guest:
         deadline = time.monotonic() + BOOT_SECONDS
         doing, rest, at = "booting", b"", 0
         while True:
-            ended = self.process.poll() is not None  # before the look at what it has written
+            ended = self.process.poll() is not None  # checked before its output is read
             data = b""
             if self.report.exists():
                 with open(self.report, "rb") as file:
@@ -134,8 +135,8 @@ class Guest:
 
 
 def prepare(kernel, base, plan, folder, cpus, memory, mode):
-    """A machine that is ready to start: of an initramfs with @base, the kernel's modules, and the
-    plan (init.c). Its files get a folder of their own in @folder."""
+    """Prepares a machine: its initramfs has @base, the kernel's modules, and @plan (see init.c).
+    Its files are in a new folder below @folder."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{kernel.name}.", dir=folder))
     modules = kernels.load_order(kernel.modules)
     lines = [("module", f"/vmtest/{name}.ko") for name, _ in modules] + plan

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The guest's initramfs: cpio archives, one after the other, as the kernel takes them.
+"""The initramfs of the guest: several cpio archives in a row, as the kernel accepts them.
 
-It is not compressed: QEMU hands it to the guest at the speed of memory, while unpacking would take
-an emulated processor seconds.
+It is not compressed: QEMU copies it into the guest at the speed of memory, while unpacking would
+take an emulated processor seconds.
 """
 import importlib.util
 import io
@@ -17,13 +17,13 @@ import sys
 import tempfile
 
 ROOT_LINKS = ("bin", "lib", "lib32", "lib64", "sbin")
-# Imported by name, when one is first used.
+# Imported by name at their first use.
 ENCODINGS = tuple(f"encodings.{name}" for name in ("ascii", "idna", "latin_1", "utf_8"))
 FOLDERS = ("dev", "proc", "sys", "tmp", "run", "etc", "root", "usr", "vmtest")
 
 
 class Archive:
-    """A cpio archive ("newc") in memory. Folders are made as needed."""
+    """A cpio archive ("newc") in memory. Folders are added as needed."""
 
     def __init__(self):
         self.out = io.BytesIO()
@@ -47,14 +47,14 @@ class Archive:
             self.entry(name, stat.S_IFDIR | 0o755)
 
     def bytes(self, name, data, mode=0o644):
-        """A file of the guest, unless it has it already; @name is absolute."""
+        """Adds a file, unless the archive has it already; @name is absolute."""
         name = in_usr(name).lstrip("/")
         if name not in self.names:
             self.folder(os.path.dirname(name))
             self.entry(name, stat.S_IFREG | mode, data)
 
     def copy(self, path, name=None):
-        """A file of the host."""
+        """Adds a file of the host."""
         path = pathlib.Path(path)
         self.bytes(str(name or path), path.read_bytes(), stat.S_IMODE(path.stat().st_mode))
 
@@ -65,13 +65,13 @@ class Archive:
 
 
 def in_usr(name):
-    """/lib/x is /usr/lib/x: the guest has one place for both."""
+    """Maps /lib/x to /usr/lib/x, as /lib is a link to /usr/lib in the guest."""
     first = name.lstrip("/").split("/")[0]
     return "/usr" + name if first in ROOT_LINKS else name
 
 
 def skeleton():
-    """What the guest has before anything is added."""
+    """A new archive with the folders, links and files that each guest has."""
     archive = Archive()
     for folder in FOLDERS:
         archive.folder(folder)
@@ -86,7 +86,7 @@ def skeleton():
 
 
 def libraries(path):
-    """The shared libraries that a program or library of the host needs, its loader among them."""
+    """The shared libraries that a program or library of the host needs, including its loader."""
     done = subprocess.run(["ldd", path], capture_output=True, text=True, check=False)
     if "not found" in done.stdout:
         raise FileNotFoundError(f"{path}: {done.stdout}")
@@ -94,7 +94,7 @@ def libraries(path):
 
 
 def add_program(archive, path, name=None):
-    """A program of the host with its libraries. The target of a link is what is copied."""
+    """Adds a program of the host with its libraries. Of a link, the target is copied."""
     archive.copy(path, name)
     with open(path, "rb") as file:
         is_elf = file.read(4) == b"\x7fELF"
@@ -103,20 +103,21 @@ def add_program(archive, path, name=None):
 
 
 def add_python(archive, top, guest_top, scripts, modules):
-    """Our scripts, this interpreter, and of its library what they import, directly or within a
-    function. All compiled: that takes an emulated processor longer than many a test."""
+    """Adds this interpreter, @scripts, @modules (import name by path) and the part of Python's
+    library that they import, directly or within a function. All of it is compiled, as compiling
+    takes an emulated processor longer than many tests take."""
     add_program(archive, sys.executable)
-    folders = {str((top / script).parent) for script in scripts}
+    folders = {str(top / "tests"), *(str((top / script).parent) for script in scripts)}
     library = [path for path in sys.path if path not in folders and "-packages" not in path]
     finder = modulefinder.ModuleFinder(path=[*folders, *library])
     for script in scripts:
         finder.run_script(str(top / script))
         archive.copy(top / script, f"{guest_top}/{script}")
-    for name in ("site", *ENCODINGS, *(module.stem for module in modules)):
+    for name in ("site", *ENCODINGS, *modules.values()):
         finder.import_hook(name)
     for module in modules:
         name = f"{guest_top}/{module}"
-        archive.copy(top / module, name)  # its lines are shown when something fails
+        archive.copy(top / module, name)  # for the lines in a traceback
         archive.bytes(importlib.util.cache_from_source(name), compiled(top / module, name))
     for path in {module.__file__ for module in finder.modules.values() if module.__file__}:
         if any(path.startswith(folder) for folder in (*folders, str(top))):
@@ -124,11 +125,11 @@ def add_python(archive, top, guest_top, scripts, modules):
         if path.endswith(".so"):
             add_program(archive, path)
         else:
-            archive.bytes(path + "c", compiled(path, path))  # found without its source
+            archive.bytes(path + "c", compiled(path, path))  # Python finds it without its source
 
 
 def compiled(path, name):
-    """The bytes of a compiled module that is not compared with its source when it is used."""
+    """Compiles a module so that Python doesn't compare it with its source. Returns the bytes."""
     with tempfile.TemporaryDirectory() as folder:
         target = py_compile.compile(str(path), f"{folder}/c", dfile=name, doraise=True,
                                     invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Process 1 of a test guest: makes the system that the tests expect, runs the plan, and reports.
+ * Process 1 of a test guest: sets up the system that the tests expect, runs the plan, and reports.
  *
- * The plan is a file of lines whose words are separated by tabs:
- *   module PATH                        load it
- *   env NAME=VALUE                     for all tests that follow; "env NAME" ends it
- *   test NAME SECONDS PROGRAM ARG...   run it; after that time it is killed
- *   shell PROGRAM ARG...               the same on the console, without an end
+ * The plan is a file of lines with words that are separated by tabs:
+ *   module PATH                        load a kernel module
+ *   env NAME=VALUE                     set a variable for all following tests; "env NAME" unsets it
+ *   test NAME SECONDS PROGRAM ARG...   run a test, and kill it after SECONDS
+ *   shell PROGRAM ARG...               run a program on the console, without a time limit
  *
- * The report goes to a serial port of its own, which is a file on the host:
+ * The report goes to a second serial port, which is a file on the host:
  *   begin NAME SECONDS
  *   | TEXT                             a line of the test's output
  *   left TEXT                          something that the test left behind
  *   end NAME exit|signal NUMBER MS     or: end NAME timeout SECONDS MS
- *   tainted MASK                       what the kernel thinks of itself after all of them
+ *   tainted MASK                       the kernel's taint flags after all tests
  *   done
- * Without its last line the report is incomplete: the guest has crashed or was stopped.
+ * A report without its last line is incomplete: the guest has crashed or was stopped.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -44,14 +44,14 @@
 #define REPORT   "/dev/ttyS1"
 #define LINE_MAX 1024
 #define WORD_MAX 1024
-#define LEFT_MAX 64 /* BPF objects of a kind; more are not listed */
+#define LEFT_MAX 64 /* BPF objects of a kind that are listed */
 
-/* How long a test's BPF objects may take to go: the kernel frees them after grace periods. */
+/* How long a test's BPF objects may remain: the kernel frees them after grace periods. */
 #define LEFT_SECONDS 20
 
 static FILE *report_file;
 
-__attribute__((format(printf, 1, 2))) static void report(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static void init_report(const char *format, ...)
 {
 	va_list args;
 
@@ -62,8 +62,8 @@ __attribute__((format(printf, 1, 2))) static void report(const char *format, ...
 	fflush(report_file);
 }
 
-/* For the log: the console. */
-__attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
+/* Logs a line to the console. */
+__attribute__((format(printf, 1, 2))) static void init_log(const char *format, ...)
 {
 	va_list args;
 
@@ -75,7 +75,7 @@ __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
 	fflush(stdout);
 }
 
-static int64_t now_ms(void)
+static int64_t init_now_ms(void)
 {
 	struct timespec t;
 
@@ -83,58 +83,58 @@ static int64_t now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static void write_file(const char *path, const char *text)
+static void init_write_file(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
 
 	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		say("%s: %s", path, strerror(errno));
+		init_log("%s: %s", path, strerror(errno));
 	if (fd >= 0)
 		close(fd);
 }
 
-static void mount_at(const char *type, const char *path, const char *options)
+static void init_mount(const char *type, const char *path, const char *options)
 {
 	mkdir(path, 0755);
 	if (mount(type, path, type, 0, options) < 0)
-		say("mounting %s at %s: %s", type, path, strerror(errno));
+		init_log("mounting %s at %s: %s", type, path, strerror(errno));
 }
 
-static void make_system(void)
+static void init_make_system(void)
 {
 	struct ifreq loopback = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
 	struct rlimit files = {.rlim_cur = 1 << 20, .rlim_max = 1 << 20};
 	int fd;
 
-	mount_at("proc", "/proc", NULL);
-	mount_at("sysfs", "/sys", NULL);
-	mount_at("tmpfs", "/tmp", "mode=1777");
-	mount_at("tmpfs", "/run", "mode=0755");
-	mount_at("cgroup2", "/sys/fs/cgroup", NULL);
-	mount_at("bpf", "/sys/fs/bpf", "mode=0700");
-	/* unshare(1) and ip-netns(8) want to change how mounts propagate. */
+	init_mount("proc", "/proc", NULL);
+	init_mount("sysfs", "/sys", NULL);
+	init_mount("tmpfs", "/tmp", "mode=1777");
+	init_mount("tmpfs", "/run", "mode=0755");
+	init_mount("cgroup2", "/sys/fs/cgroup", NULL);
+	init_mount("bpf", "/sys/fs/bpf", "mode=0700");
+	/* unshare(1) and ip-netns(8) change how mounts propagate. */
 	mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL);
 
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (ioctl(fd, SIOCSIFFLAGS, &loopback) < 0)
-		say("lo: %s", strerror(errno));
+		init_log("lo: %s", strerror(errno));
 	close(fd);
 	sethostname("vmtest", 6);
 	setrlimit(RLIMIT_NOFILE, &files);
-	write_file("/proc/sys/kernel/core_pattern", "");
+	init_write_file("/proc/sys/kernel/core_pattern", "");
 	setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
 	setenv("HOME", "/tmp", 1);
 	setenv("LC_ALL", "C.UTF-8", 1);
 }
 
-static void open_report(void)
+static void init_open_report(void)
 {
 	struct termios raw;
 	int fd = open(REPORT, O_RDWR | O_NOCTTY | O_CLOEXEC);
 
 	report_file = fd < 0 ? NULL : fdopen(fd, "w");
 	if (!report_file) {
-		say("%s: %s", REPORT, strerror(errno));
+		init_log("%s: %s", REPORT, strerror(errno));
 		report_file = stdout;
 		return;
 	}
@@ -144,12 +144,12 @@ static void open_report(void)
 	}
 }
 
-static void load_module(const char *path)
+static void init_load_module(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST))
-		report("left module %s is not loaded: %s", path, strerror(errno));
+		init_report("left module %s is not loaded: %s", path, strerror(errno));
 	if (fd >= 0)
 		close(fd);
 }
@@ -164,7 +164,7 @@ struct bpf_ids {
 struct kind {
 	const char *name;
 	enum bpf_cmd next, open;
-	struct bpf_ids first; /* those that were there before the tests: the kernel's own */
+	struct bpf_ids first; /* objects from before the tests: the kernel's own */
 };
 
 static struct kind kinds[] = {
@@ -174,7 +174,7 @@ static struct kind kinds[] = {
 };
 #define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
-static struct bpf_ids list_ids(const struct kind *kind)
+static struct bpf_ids init_list_bpf(const struct kind *kind)
 {
 	union bpf_attr attr = {};
 	struct bpf_ids found = {};
@@ -186,7 +186,7 @@ static struct bpf_ids list_ids(const struct kind *kind)
 	return found;
 }
 
-static bool has_id(const struct bpf_ids *all, uint32_t id)
+static bool init_has_id(const struct bpf_ids *all, uint32_t id)
 {
 	for (size_t i = 0; i < all->n; i++)
 		if (all->ids[i] == id)
@@ -194,20 +194,20 @@ static bool has_id(const struct bpf_ids *all, uint32_t id)
 	return false;
 }
 
-/* Those that were not there at first. */
-static struct bpf_ids list_new(const struct kind *kind)
+/* Objects that did not exist before the tests. */
+static struct bpf_ids init_list_new_bpf(const struct kind *kind)
 {
-	struct bpf_ids now = list_ids(kind), news = {};
+	struct bpf_ids now = init_list_bpf(kind), news = {};
 
 	for (size_t i = 0; i < now.n; i++)
-		if (!has_id(&kind->first, now.ids[i]))
+		if (!init_has_id(&kind->first, now.ids[i]))
 			news.ids[news.n++] = now.ids[i];
 	return news;
 }
 
-static void report_id(const struct kind *kind, uint32_t id)
+static void init_report_bpf(const struct kind *kind, uint32_t id)
 {
-	union bpf_attr attr = {.prog_id = id}; /* map_id and link_id are at the same place */
+	union bpf_attr attr = {.prog_id = id}; /* map_id and link_id are at the same offset */
 	struct bpf_prog_info program = {};
 	struct bpf_map_info map = {};
 	const char *name = "";
@@ -226,37 +226,37 @@ static void report_id(const struct kind *kind, uint32_t id)
 	}
 	if (attr.info.info_len > 0)
 		syscall(SYS_bpf, BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof(attr));
-	report("left BPF %s %u %s", kind->name, id, name);
+	init_report("left BPF %s %u %s", kind->name, id, name);
 	if (fd >= 0)
 		close(fd);
 }
 
-/* Reports what is there although all processes have ended; what it reports it doesn't again. */
-static void report_left_bpf(void)
+/* Reports the BPF objects that remain after all processes have ended, each of them once. */
+static void init_report_left_bpf(void)
 {
-	int64_t end = now_ms() + LEFT_SECONDS * 1000;
+	int64_t end = init_now_ms() + LEFT_SECONDS * 1000;
 	bool any;
 
 	do {
 		any = false;
 		for (size_t i = 0; i < N_KINDS; i++)
-			any |= list_new(&kinds[i]).n > 0;
+			any |= init_list_new_bpf(&kinds[i]).n > 0;
 		if (!any)
 			return;
 		poll(NULL, 0, 20);
-	} while (now_ms() < end);
+	} while (init_now_ms() < end);
 	for (size_t i = 0; i < N_KINDS; i++) {
-		struct bpf_ids left = list_new(&kinds[i]);
+		struct bpf_ids left = init_list_new_bpf(&kinds[i]);
 
 		for (size_t j = 0; j < left.n; j++)
-			report_id(&kinds[i], left.ids[j]);
-		kinds[i].first = list_ids(&kinds[i]);
+			init_report_bpf(&kinds[i], left.ids[j]);
+		kinds[i].first = init_list_bpf(&kinds[i]);
 	}
 }
 
 /* ---- Tests ---- */
 
-static void exec_test(char **argv, int output)
+static void init_exec_test(char **argv, int output)
 {
 	sigset_t none;
 
@@ -271,8 +271,8 @@ static void exec_test(char **argv, int output)
 	_exit(127);
 }
 
-/* Ends everything but ourselves. */
-static void kill_all(void)
+/* Kills all other processes. */
+static void init_kill_all(void)
 {
 	kill(-1, SIGKILL);
 	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
@@ -284,40 +284,40 @@ struct lines {
 	size_t n;
 };
 
-static void lines_flush(struct lines *lines)
+static void init_flush_lines(struct lines *lines)
 {
 	if (lines->n > 0)
-		report("| %.*s", (int)lines->n, lines->text);
+		init_report("| %.*s", (int)lines->n, lines->text);
 	lines->n = 0;
 }
 
-static void lines_add(struct lines *lines, const char *data, size_t n)
+static void init_add_lines(struct lines *lines, const char *data, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		if (data[i] == '\n' && lines->n == 0)
-			report("|");
+			init_report("|");
 		else if (data[i] == '\n')
-			lines_flush(lines);
+			init_flush_lines(lines);
 		else
 			lines->text[lines->n++] = data[i];
 		if (lines->n == sizeof(lines->text))
-			lines_flush(lines);
+			init_flush_lines(lines);
 	}
 }
 
-/* Passes on what there is now. Returns false when there will be no more. */
-static bool pass_on(int fd, struct lines *lines)
+/* Passes on the available output. Returns false at its end. */
+static bool init_pass_on_output(int fd, struct lines *lines)
 {
 	char data[4096];
 	ssize_t n;
 
 	while ((n = read(fd, data, sizeof(data))) > 0)
-		lines_add(lines, data, (size_t)n);
+		init_add_lines(lines, data, (size_t)n);
 	return n < 0 && errno == EAGAIN;
 }
 
-/* Reaps until @pid has ended. Returns false if it has not yet. */
-static bool reap(pid_t pid, int *ret_status)
+/* Reaps ended processes. Returns true and the exit status if @pid has ended. */
+static bool init_reap(pid_t pid, int *ret_status)
 {
 	int status;
 	pid_t reaped;
@@ -331,48 +331,49 @@ static bool reap(pid_t pid, int *ret_status)
 	return false;
 }
 
-static void run_test(const char *name, int seconds, char **argv)
+static void init_run_test(const char *name, int seconds, char **argv)
 {
-	const int64_t begin = now_ms(), end = begin + (int64_t)seconds * 1000;
+	const int64_t begin = init_now_ms(), end = begin + (int64_t)seconds * 1000;
 	struct lines lines = {};
 	int output[2], status = 0;
 	bool ended = false, open = true;
 	pid_t pid;
 
-	say("%s", name);
-	report("begin %s %d", name, seconds);
+	init_log("%s", name);
+	init_report("begin %s %d", name, seconds);
 	if (pipe2(output, O_CLOEXEC) < 0) {
-		report("end %s exit 126 0", name);
+		init_report("end %s exit 126 0", name);
 		return;
 	}
 	pid = fork();
 	if (pid == 0)
-		exec_test(argv, output[1]);
+		init_exec_test(argv, output[1]);
 	close(output[1]);
 	fcntl(output[0], F_SETFL, O_NONBLOCK);
-	while (!ended && now_ms() < end) {
+	while (!ended && init_now_ms() < end) {
 		struct pollfd ready = {.fd = open ? output[0] : -1, .events = POLLIN};
 
 		poll(&ready, 1, 20);
-		open = open && pass_on(output[0], &lines);
-		ended = reap(pid, &status);
+		open = open && init_pass_on_output(output[0], &lines);
+		ended = init_reap(pid, &status);
 	}
-	kill_all();
-	pass_on(output[0], &lines);
+	init_kill_all();
+	init_pass_on_output(output[0], &lines);
 	close(output[0]);
-	lines_flush(&lines);
-	report_left_bpf();
+	init_flush_lines(&lines);
+	init_report_left_bpf();
 	if (!ended)
-		report("end %s timeout %d %lld", name, seconds, (long long)(now_ms() - begin));
+		init_report("end %s timeout %d %lld", name, seconds,
+		            (long long)(init_now_ms() - begin));
 	else if (WIFSIGNALED(status))
-		report("end %s signal %d %lld", name, WTERMSIG(status),
-		       (long long)(now_ms() - begin));
+		init_report("end %s signal %d %lld", name, WTERMSIG(status),
+		            (long long)(init_now_ms() - begin));
 	else
-		report("end %s exit %d %lld", name, WEXITSTATUS(status),
-		       (long long)(now_ms() - begin));
+		init_report("end %s exit %d %lld", name, WEXITSTATUS(status),
+		            (long long)(init_now_ms() - begin));
 }
 
-static void run_shell(char **argv)
+static void init_run_shell(char **argv)
 {
 	pid_t pid = fork();
 
@@ -385,10 +386,10 @@ static void run_shell(char **argv)
 	}
 	while (waitpid(-1, NULL, 0) != pid)
 		;
-	kill_all();
+	init_kill_all();
 }
 
-static void do_line(char *line)
+static void init_run_line(char *line)
 {
 	char *words[WORD_MAX + 1] = {};
 	size_t n = 0;
@@ -399,26 +400,26 @@ static void do_line(char *line)
 	if (n == 0)
 		return;
 	if (strcmp(words[0], "module") == 0 && n == 2)
-		load_module(words[1]);
+		init_load_module(words[1]);
 	else if (strcmp(words[0], "env") == 0 && n == 2)
 		putenv(strdup(words[1]));
 	else if (strcmp(words[0], "test") == 0 && n > 3)
-		run_test(words[1], atoi(words[2]), words + 3);
+		init_run_test(words[1], atoi(words[2]), words + 3);
 	else if (strcmp(words[0], "shell") == 0 && n > 1)
-		run_shell(words + 1);
+		init_run_shell(words + 1);
 	else
-		report("left plan: no such line: %s", words[0]);
+		init_report("left plan: unknown line: %s", words[0]);
 }
 
-static void report_taint(void)
+static void init_report_taint(void)
 {
 	char mask[32] = "";
 	int fd = open("/proc/sys/kernel/tainted", O_RDONLY | O_CLOEXEC);
 
 	if (read(fd, mask, sizeof(mask) - 1) < 0)
-		say("tainted: %s", strerror(errno));
+		init_log("tainted: %s", strerror(errno));
 	close(fd);
-	report("tainted %.*s", (int)strcspn(mask, "\n"), mask);
+	init_report("tainted %.*s", (int)strcspn(mask, "\n"), mask);
 }
 
 int main(void)
@@ -427,24 +428,24 @@ int main(void)
 	size_t size = 0;
 	FILE *plan;
 
-	mount_at("devtmpfs", "/dev", NULL);
-	mount_at("devpts", "/dev/pts", "ptmxmode=0666");
-	make_system();
-	open_report();
+	init_mount("devtmpfs", "/dev", NULL);
+	init_mount("devpts", "/dev/pts", "ptmxmode=0666");
+	init_make_system();
+	init_open_report();
 	for (size_t i = 0; i < N_KINDS; i++)
-		kinds[i].first = list_ids(&kinds[i]);
+		kinds[i].first = init_list_bpf(&kinds[i]);
 	plan = fopen(PLAN, "re");
 	if (plan) {
 		while (getline(&line, &size, plan) > 0)
-			do_line(line);
-		report_taint();
-		report("done");
+			init_run_line(line);
+		init_report_taint();
+		init_report("done");
 	} else {
-		say("%s: %s", PLAN, strerror(errno));
+		init_log("%s: %s", PLAN, strerror(errno));
 	}
 	tcdrain(fileno(report_file));
 	sync();
-	/* The machine ends at both; some have no way to power off. */
+	/* QEMU ends after either call; some machines can't power off. */
 	reboot(RB_POWER_OFF);
 	reboot(RB_AUTOBOOT);
 	return 1;

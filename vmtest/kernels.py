@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Kernels to boot: Debian's, fetched by apt from the mirror that this machine is configured with, or
-a file. The machine's own sources, lists and packages are not touched: each suite has an apt root
-of its own in the cache, and packages are unpacked, not installed."""
+"""Kernels to boot: a kernel of Debian, fetched by apt from the mirror that this machine uses, or a
+file. The machine's apt sources, lists and packages are not changed: each suite has its own apt root
+in the cache, and packages are unpacked, not installed."""
 import fcntl
 import json
 import lzma
@@ -14,23 +14,23 @@ import tempfile
 import time
 
 SUITES = ("bullseye", "bookworm", "trixie", "sid")  # oldest first
-# What the tests need and Debian builds as modules. Loaded with what they depend on.
+# Modules that the tests need; they are loaded with their dependencies.
 MODULES = ("tcp_diag", "tun", "veth", "dummy", "sch_netem")
 META = "linux-image-cloud-{architecture}"
-PART = re.compile(r"linux-(?:image|binary|modules)-\d[^ ,|]*")  # since 7.0 a kernel is several
-FRESH = 24 * 3600  # seconds that a kernel is used before a newer one is asked for
+PART = re.compile(r"linux-(?:image|binary|modules)-\d[^ ,|]*")  # several packages since 7.0
+FRESH = 24 * 3600  # seconds before the mirror is asked for a newer kernel
 KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.gpg",
             "/usr/share/keyrings/debian-archive-keyring.pgp")
 
 
 class NotFound(Exception):
-    """There is no such kernel in reach."""
+    """The kernel is not available."""
 
 
 class Kernel:
     def __init__(self, name, image, modules, note=""):
         self.name, self.image, self.note = name, pathlib.Path(image), note
-        self.modules = modules  # the folder below which they are, or None
+        self.modules = modules  # the folder of its modules, or None
         self.release = release_of(self.image)
         self.version = tuple(int(n) for n in re.findall(r"\d+", self.release)[:2])
 
@@ -40,17 +40,17 @@ def release_of(image):
     with open(image, "rb") as file:
         head = file.read(0x10000)
     if head[0x202:0x206] != b"HdrS":
-        raise NotFound(f"{image} is no bzImage")
+        raise NotFound(f"{image} is not a bzImage")
     at = int.from_bytes(head[0x20e:0x210], "little") + 0x200
     return re.match(rb"[^ \0]*", head[at:])[0].decode(errors="replace")
 
 
 def from_file(path):
-    """The kernel in a file, with the modules that are where an installation puts them. Without
-    any, what is needed has to be built in."""
+    """The kernel in a file, with its modules if they are where an installation puts them. Without
+    modules, all needed features have to be built in."""
     image = pathlib.Path(path).resolve()
     if not image.is_file():
-        raise NotFound(f"there is no kernel {path}; by name there are {', '.join(SUITES)}, all")
+        raise NotFound(f"there is no file {path}; known names are {', '.join(SUITES)}, all")
     kernel = Kernel(image.name, image, None)
     for root in (image.parent.parent, pathlib.Path("/")):
         for modules in (root / "lib/modules", root / "usr/lib/modules"):
@@ -79,9 +79,9 @@ def module_bytes(path):
 
 
 def load_order(folder, wanted=MODULES):
-    """[(name, contents)] of the wanted modules and what they depend on, in the order to load them.
-    What is not there is built in. A module names what it depends on itself: the index of
-    depmod(8) is made at an installation only."""
+    """[(name, contents)] of the wanted modules and their dependencies, in the order to load them. A
+    missing module is built into the kernel. The dependencies come from the modules themselves, as
+    the index of depmod(8) is only written at an installation."""
     files = {module_name(path): path for path in sorted(folder.rglob("*.ko*"))} if folder else {}
     order = {}
 
@@ -106,7 +106,7 @@ def cache_folder():
 
 
 def machine_mirrors():
-    """Where this machine gets Debian and its security updates from: ([URI], [URI])."""
+    """The mirrors of Debian and of its security updates that this machine uses: ([URI], [URI])."""
     done = subprocess.run(["apt-get", "indextargets", "--format", "$(CREATED_BY) $(REPO_URI) "
                            "$(RELEASE) $(TARGET_OF)"], capture_output=True, text=True, check=False)
     known = {*SUITES, "forky", "stable", "oldstable", "testing", "unstable"}
@@ -123,7 +123,7 @@ def machine_mirrors():
 
 
 class Suite:
-    """The packages of one suite, in an apt root of our own."""
+    """The packages of one suite, in a separate apt root."""
 
     def __init__(self, name, cache):
         self.name, self.root = name, cache / name
@@ -140,13 +140,13 @@ class Suite:
                 "Dir::Etc::PreferencesParts": "/dev/null",
                 "APT::Architecture": self.architecture,
                 "APT::Default-Release": "",
-                # The cache may be where the user _apt can't look.
+                # The user _apt may have no access to the cache.
                 "APT::Sandbox::User": "",
                 "Acquire::Languages": "none",
                 "Acquire::Retries": "2",
                 "Acquire::http::Timeout": "30",
                 "Acquire::https::Timeout": "30",
-                # Whatever this machine thinks of unsigned packages.
+                # Regardless of this machine's configuration for unsigned packages.
                 "APT::Get::AllowUnauthenticated": "false",
                 "Acquire::AllowInsecureRepositories": "false",
                 "Acquire::AllowDowngradeToInsecureRepositories": "false"}.items():
@@ -156,10 +156,11 @@ class Suite:
         return command([program, *self.options, *arguments], cwd=cwd)
 
     def update(self):
-        """Fetches the lists. Returns why it failed; some of several sources may do all the same."""
+        """Fetches the package lists. Returns None, or why a source failed; others may have
+        succeeded."""
         main, security = machine_mirrors()
         if not main:
-            raise NotFound("this machine's apt has no source of Debian")
+            raise NotFound("the apt sources of this machine have no Debian mirror")
         for folder in ("state", "lists/partial", "cache/archives/partial"):
             (self.root / folder).mkdir(parents=True, exist_ok=True)
         signed = [f"signed-by={path}" for path in KEYRINGS if os.path.exists(path)][:1]
@@ -180,7 +181,7 @@ class Suite:
         return dict(re.findall(r"(?m)^(\S+): (.*)$", text))
 
     def newest(self):
-        """The newest kernel: its version, and the packages that it consists of."""
+        """The newest kernel: its version and its packages."""
         failed = self.update()
         try:
             meta = self.show(META.format(architecture=self.architecture))
@@ -195,7 +196,7 @@ class Suite:
         return meta["Version"], found
 
     def unpack(self, packages, target):
-        """Puts vmlinuz and lib/modules of the packages into @target, at once or not at all."""
+        """Moves vmlinuz and lib/modules of the packages to @target, in one step or not at all."""
         with tempfile.TemporaryDirectory(dir=self.root) as folder:
             folder = pathlib.Path(folder)
             self.apt("apt-get", "-q", "download", *packages, cwd=folder)
@@ -223,11 +224,11 @@ def command(argv, cwd=None):
 
 
 def fetch(name):
-    """The newest kernel of the suite; if the mirror is out of reach, the last one that was."""
+    """The newest kernel of the suite; if the mirror can't be reached, the kernel in the cache."""
     suite = Suite(name, cache_folder())
     suite.root.mkdir(parents=True, exist_ok=True)
     with open(suite.root / "lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another run may be at it
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another run may be fetching it
         return fetch_locked(suite)
 
 
@@ -247,11 +248,11 @@ def fetch_locked(suite):
         except (NotFound, OSError) as why:
             if not (target / "vmlinuz").exists():
                 raise NotFound(why) from None
-            note = f"as of the last time; no newer one could be looked for: {why}"
+            note = f"from the cache, as a newer one could not be fetched: {why}"
     modules = next(target.glob("modules/*"), None)
     return Kernel(suite.name, target / "vmlinuz", modules, note)
 
 
 def find(name):
-    """The kernel of that suite, or in that file."""
+    """The kernel of the suite @name, or in the file @name."""
     return fetch(name) if name in SUITES else from_file(name)

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Measures what connections and the steering of them are like on the kernel that it runs on: the
-host's, or a guest's (vmtest/bench). Each part runs in namespaces of its own. Prints the figures as
-lines of JSON, and ends as tests do.
+"""Measures connections and their steering on the running kernel: of the host, or of a guest
+(vmtest/bench). Each part runs in separate namespaces. Prints the figures as lines of JSON, and last
+the line that tests end with.
 
 usage: measure.py --build DIR --kind host|kvm|counted|turns [--quick] PART..."""
 import argparse
@@ -20,11 +20,14 @@ import time
 import traceback
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "tests/e2e"))
+sys.path.insert(0, str(HERE.parent / "tests"))
 sys.dont_write_bytecode = True
 
-from bed import BPFFS, FAR, NEAR, PORT, Bed, Failure, Process, check, read_log, wait_until  # noqa: E402
-from servers import Worker, Workers  # noqa: E402
+from harness.bed import BPFFS, Bed  # noqa: E402
+from harness.checks import Failure, check, wait_until  # noqa: E402
+from harness.network import FAR, NEAR, PORT  # noqa: E402
+from harness.process import read_log  # noqa: E402
+from harness.servers import Worker, Workers  # noqa: E402
 
 WORKERS = 8
 SLOTS = (1, 8, 64, 512, 1024)
@@ -38,8 +41,8 @@ class Sizes:
     def __init__(self, kind, quick):
         slow = kind in ("counted", "turns")
         self.repeats = 3 if quick else 5 if slow else 9
-        # Who gets what is chance but for reuseportd: with fewer, the ranges of two runs may miss
-        # each other.
+        # Without reuseportd the distribution is random: with fewer rounds, the ranges of two runs
+        # may not overlap.
         self.even_rounds = 5 if quick else 12
         self.held_rounds = 5 if quick else 20
         self.sequential = 200
@@ -52,20 +55,22 @@ class Sizes:
 
 
 class Report:
-    """What a part tells."""
+    """Prints the figures of a part."""
 
     def __init__(self, part):
         self.part = part
 
     def figures(self, row, what, values, ratio=False):
-        """@ratio: what two runs have to agree on; other figures are of this machine and moment."""
+        """Prints the values of one row. @ratio: a figure on which two runs must agree; other
+        figures depend on the machine and the moment."""
         values = [float(f"{value:.5g}") for value in values]
         print("measured " + json.dumps({"part": self.part, "row": row, "what": what,
                                         "ratio": ratio, "values": values}), flush=True)
 
 
 def attach_options(bed, counted):
-    """For `attach`: with or without its counting of connections, whichever is the default."""
+    """Options of `attach` to turn the counting of connections on or off, whichever is the
+    default."""
     text = bed.reuseportd("attach", "--help").out
     if "--no-count" in text:
         return [] if counted else ["--no-count"]
@@ -77,11 +82,11 @@ def attach(bed, counted=False):
                    *attach_options(bed, counted))
 
 
-# ---- How even ----
+# ---- Evenness ----
 
 def shares(bed, counts, names):
-    """Coefficient of variation, max/mean and the part of the busiest two."""
-    check(set(counts) <= set(names), f"who are they? {counts}")
+    """Coefficient of variation, max/mean, and the share of the busiest two."""
+    check(set(counts) <= set(names), f"unknown workers answered: {counts}")
     each = sorted((counts.get(name, 0) for name in names), reverse=True)
     mean = statistics.mean(each)
     return statistics.pstdev(each) / mean, each[0] / mean, 100 * sum(each[:2]) / sum(each)
@@ -89,9 +94,9 @@ def shares(bed, counts, names):
 
 def evenness_of(bed, sizes, report, server, names):
     def loaded(n, concurrency):
-        told = bed.load("-n", n, "-c", concurrency, "--linger0")
-        check(told["failed"] == 0, f"failed connections: {told}")
-        return shares(bed, told["workers"], names)
+        result = bed.load("-n", n, "-c", concurrency, "--linger0")
+        check(result["failed"] == 0, f"failed connections: {result}")
+        return shares(bed, result["workers"], names)
 
     def held():
         clients = bed.hold(WORKERS)
@@ -127,10 +132,10 @@ def evenness(bed, sizes, report):
         stop_all([one])
 
 
-# ---- What it costs ----
+# ---- Cost ----
 
 def steering(bed, sizes, slots=WORKERS, cpus=1):
-    """What vmtest_steering tells."""
+    """The result of vmtest_steering."""
     done = bed.run(bed.build / "vmtest/vmtest_steering", "--slots", slots, "--cpus", cpus,
                    "--rounds", sizes.rounds, "--batch", sizes.batch, deadline=600)
     check(done.code == 0, f"{done}")
@@ -138,17 +143,18 @@ def steering(bed, sizes, slots=WORKERS, cpus=1):
 
 
 def runs(bed, sizes, report):
-    """A run of the program, net of an empty one, by policy and number of slots."""
+    """A run of the program minus a run of an empty one, by policy and number of slots."""
     for slots in SLOTS:
-        told = steering(bed, sizes, slots)
+        result = steering(bed, sizes, slots)
         for policy in ("round-robin", "sticky"):
-            pairs = list(zip(told[policy], told["empty"]))
+            pairs = list(zip(result[policy], result["empty"]))
             report.figures(f"{policy}, {slots} slots", "ns net", [a - b for a, b in pairs])
             report.figures(f"{policy}, {slots} slots", "of empty", [a / b for a, b in pairs], True)
 
 
 def start_proxy(bed):
-    """HAProxy or nginx before eight workers that have a port each. None if there is neither."""
+    """Starts HAProxy or nginx in front of eight workers that have a port each. Returns its name;
+    None if neither is installed."""
     ports = range(BACKEND_PORT, BACKEND_PORT + WORKERS)
     for program, config, argv in (
             ("haproxy",
@@ -179,14 +185,15 @@ def start_proxy(bed):
 
 
 def connections(bed, sizes, report):
-    """New connections a second, one request each: in turns, so that each ratio is of one moment."""
+    """New connections a second, one request each. Measured in turns, so that each ratio is of one
+    moment."""
     Workers(bed, WORKERS)
     proxy = start_proxy(bed)
 
     def leg(port=PORT):
-        told = bed.load_at(port, "-n", sizes.leg, "-c", 64, "--linger0")
-        check(told["failed"] == 0, f"failed connections: {told}")
-        return told["connections_per_second"]
+        result = bed.load_at(port, "-n", sizes.leg, "-c", 64, "--linger0")
+        check(result["failed"] == 0, f"failed connections: {result}")
+        return result["connections_per_second"]
 
     def attached(counted):
         attach(bed, counted)
@@ -199,7 +206,7 @@ def connections(bed, sizes, report):
     if proxy:
         legs[f"through {proxy}"] = lambda: leg(PROXY_PORT)
     rates = collections.defaultdict(list)
-    for turn in range(sizes.repeats + 1):  # the first one warms up
+    for turn in range(sizes.repeats + 1):  # turn 0 warms up
         for name in list(legs)[turn % len(legs):] + list(legs)[:turn % len(legs)]:
             rates[name].append(legs[name]())
     for name, values in rates.items():
@@ -210,11 +217,11 @@ def connections(bed, sizes, report):
                        ratio=True)
 
 
-# ---- What is lost ----
+# ---- Loss ----
 
 def make_link(bed):
-    """The namespace "far", 10 ms away. Returns by what: netem, where the kernel has it, or a
-    program that carries each packet."""
+    """Creates the namespace "far" across a link with a round trip of 10 ms. Returns what delays the
+    packets: "netem" if the kernel has it, or "delaylink"."""
     if shutil.which("tc"):
         bed.netns("far")
         bed.must("ip", "link", "add", "near", "type", "veth", "peer", "name", "far", "netns", "far")
@@ -284,7 +291,7 @@ WAYS = {
 
 
 def lost(bed, sizes, way, netns):
-    """Failed connections of 100,000, over restarts of one worker after the other."""
+    """Failed connections per 100,000, while one worker after the other is restarted."""
     attached, migrate, restart = WAYS[way]
     pathlib.Path("/proc/sys/net/ipv4/tcp_migrate_req").write_text(str(migrate))
     fleet = Workers(bed, WORKERS).all
@@ -307,12 +314,12 @@ def lost(bed, sizes, way, netns):
         wait_until(lambda: lines_of(load.log) >= begin + sizes.between, "load", 120, 0.05)
         slot = i % WORKERS
         by_slot[slot] = restart(bed, by_slot[slot], slot, new)
-    told = load.stop()
+    result = load.stop()
     if attached:
         bed.reuseportd("detach", SERVICE)
     stop_all(by_slot.values())
     load.log.unlink()
-    return 1e5 * told["failed"] / told["begun"]
+    return 1e5 * result["failed"] / result["begun"]
 
 
 def loss(bed, sizes, report):
@@ -329,12 +336,12 @@ def loss(bed, sizes, report):
 # ---- From 1 CPU to several ----
 
 def cpus(bed, sizes, report):
-    """How a run's cost grows when connections come on several CPUs at once."""
+    """How the cost of a run grows when connections arrive on several CPUs at once."""
     base = {}
     for n in range(1, min(CPUS_MAX, os.cpu_count()) + 1):
-        told = steering(bed, sizes, cpus=n)
+        result = steering(bed, sizes, cpus=n)
         for policy in ("round-robin", "sticky"):
-            net = [a - b for a, b in zip(told[policy], told["empty"])]
+            net = [a - b for a, b in zip(result[policy], result["empty"])]
             base.setdefault(policy, statistics.median(net))
             report.figures(f"{policy}, on {n} CPUs at once", "ns net", net)
             if n > 1:
@@ -342,7 +349,7 @@ def cpus(bed, sizes, report):
                                [value / base[policy] for value in net], ratio=True)
 
 
-# ---- How fast it obeys ----
+# ---- How fast commands take effect ----
 
 def control(bed, sizes, report):
     fleet = {worker.pid: worker for worker in Workers(bed, WORKERS).all}
@@ -365,7 +372,7 @@ def control(bed, sizes, report):
     report.figures("`drain`, from its start", "ms to its return", took)
     report.figures("`drain`, from its start", "ms to the last connection", last)
     for slots in (8, 1024):
-        report.figures(f"rings put in force, {slots} slots", "a second",
+        report.figures(f"rings activated, {slots} slots", "a second",
                        [steering(bed, sizes, slots)["switches"] for _ in range(sizes.repeats)])
 
 
@@ -381,13 +388,13 @@ class BenchBed(Bed):
 
 
 def inside(options):
-    """One part, in the namespaces; we are their process 1's child."""
+    """Measures one part, inside the namespaces, in a child of process 1."""
     for command in (["mount", "-t", "bpf", "-o", "mode=0700", "bpf", str(BPFFS)],
                     ["mount", "-t", "tmpfs", "tmpfs", "/run"],
                     ["ip", "link", "set", "lo", "up"]):
         subprocess.run(command, check=True)
     pid = os.fork()
-    if pid:  # reaps orphans until it is over
+    if pid:  # process 1 reaps orphans until the child has ended
         while True:
             reaped, status = os.wait()
             if reaped == pid:
@@ -410,7 +417,7 @@ def inside(options):
 
 
 def run_part(part):
-    """The part again, in namespaces that end with it."""
+    """Runs this script again for one part, in namespaces that end with it."""
     argv = ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--mount", "--pid", "--fork",
             "--kill-child", "--mount-proc", sys.executable, __file__, "--inside", *sys.argv[1:]]
     argv = [word for word in argv if word not in PARTS] + [part]

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vmtest_programs: loads all programs of compiled BPF objects into this kernel, and prints for each
- * a line of JSON: what the verifier had to do for it, and how large it has become.
+ * vmtest_programs: loads all programs of compiled BPF objects into this kernel. For each program it
+ * prints a line of JSON: the number of instructions that the verifier processed, and its size.
  *
  * usage: vmtest_programs OBJECT...
  */
@@ -12,7 +12,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-static int show_program(const char *object, const struct bpf_program *program)
+static int programs_print_program(const char *object, const struct bpf_program *program)
 {
 	struct bpf_prog_info info = {};
 	uint32_t size = sizeof(info);
@@ -29,7 +29,7 @@ static int show_program(const char *object, const struct bpf_program *program)
 	return 0;
 }
 
-static int show_object(const char *path)
+static int programs_print_object(const char *path)
 {
 	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
 	struct bpf_object *object = bpf_object__open_file(path, NULL);
@@ -40,8 +40,8 @@ static int show_object(const char *path)
 		fprintf(stderr, "%s: %s\n", name, strerror(errno));
 	} else {
 		result = 0;
-		bpf_object__for_each_program(program, object) if (show_program(name, program) < 0)
-		        result = -1;
+		bpf_object__for_each_program(
+		        program, object) if (programs_print_program(name, program) < 0) result = -1;
 	}
 	bpf_object__close(object);
 	return result;
@@ -52,7 +52,7 @@ int main(int argc, char **argv)
 	int status = EXIT_SUCCESS;
 
 	for (int i = 1; i < argc; i++)
-		if (show_object(argv[i]) < 0)
+		if (programs_print_object(argv[i]) < 0)
 			status = EXIT_FAILURE;
 	return status;
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Runs in a guest whose kernel is too old: reuseportd must say so, and touch nothing.
+"""Runs in a guest with a kernel that is too old: reuseportd must report it and change nothing.
 
 usage: refusal.py REUSEPORTD WORKER"""
 import json
@@ -31,7 +31,7 @@ def reuseportd(*arguments):
 
 
 def bpf_objects():
-    """All that the kernel has."""
+    """All BPF objects in the kernel."""
     objects = []
     for kind in ("prog", "map", "link"):
         rows = subprocess.run(["bpftool", "--json", kind, "show"], capture_output=True, text=True,
@@ -75,7 +75,8 @@ def case_attach_any():
 def case_doctor():
     done, text = reuseportd("doctor")
     check(done.returncode == 1, f"should exit with 1: {text}")
-    check(MISSING in done.stdout and SINCE.split()[1] in done.stdout, f"should say why: {text}")
+    check(MISSING in done.stdout and SINCE.split()[1] in done.stdout,
+          f"should name the reason: {text}")
     expect_untouched()
 
 
@@ -97,7 +98,7 @@ def case_workers_still_answer():
     for _ in range(20):
         with socket.create_connection(("127.0.0.1", PORT), timeout=30) as client:
             client.sendall(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
-            check(client.recv(4096).startswith(b"HTTP/1.1 200 "), "no good answer")
+            check(client.recv(4096).startswith(b"HTTP/1.1 200 "), "the answer is not 200")
 
 
 CASES = (case_attach, case_attach_and_watch, case_attach_any, case_doctor, case_doctor_json,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What a guest's report means: cases that passed, failed and were skipped.
+"""Evaluates the report of a guest: which cases passed, failed and were skipped.
 
-Test programs print a line for each case and end with "N passed, N failed[, N skipped]". Theirs is
-the detail, but not the last word: that is how the program ended, and what it left behind."""
+Test programs print a line for each case, and last "N passed, N failed[, N skipped]". A program also
+fails by its exit status, a signal, a time-out, or what it leaves behind."""
 import re
 import threading
 
@@ -11,8 +11,8 @@ from guest import TAINTED
 CASE = re.compile(r"(ok|FAILED|skipped) (\S[^:(]*\S|\S)(.*)")
 TALLY = re.compile(r"(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$")
 OUTCOME = {"ok": "passed", "FAILED": "failed", "skipped": "skipped"}
-VERIFIER_LOG = "-- BEGIN PROG LOAD LOG --"  # libbpf prints it when the verifier refuses a program
-MEASURED = "measured "  # begins such a line
+VERIFIER_LOG = "-- BEGIN PROG LOAD LOG --"  # printed by libbpf when the verifier rejects a program
+MEASURED = "measured "  # start of a line with a measurement
 print_lock = threading.Lock()
 
 
@@ -22,17 +22,17 @@ def show(text):
 
 
 class Results:
-    """Of one machine. Shows each case as it becomes known."""
+    """The results of one machine. Prints each case when it is reported."""
 
     def __init__(self, kernel, verbose=False, prefix=""):
         self.kernel, self.verbose = kernel, verbose
-        self.prefix = prefix  # of its tests' names
+        self.prefix = prefix  # of the names of its tests
         self.counts = dict.fromkeys(OUTCOME.values(), 0)
-        self.program = None  # the one that runs
-        self.seen = None  # its cases by now
-        self.tally = None  # what it said at its end
+        self.program = None  # the running test program
+        self.seen = None  # its cases so far
+        self.tally = None  # the numbers in its last line
         self.refused = self.failing = False
-        self.measured = []  # lines that tests have printed for the host
+        self.measured = []  # measurements that tests have printed
 
     def case(self, word, name, text=""):
         outcome = OUTCOME[word]
@@ -43,13 +43,13 @@ class Results:
         self.case("FAILED", name, f": {why}")
 
     def follow(self, kind, value):
-        """A line of the report."""
+        """Handles a line of the report."""
         handler = {"begin": self.begin, "|": self.output, "left": self.left, "end": self.end,
                    "tainted": self.tainted}.get(kind)
         if handler:
             handler(value)
         else:
-            self.fail("report", f"no such line: {kind} {value}")
+            self.fail("report", f"unknown line: {kind} {value}")
 
     def begin(self, value):
         self.program = value.split(" ")[0]
@@ -80,7 +80,7 @@ class Results:
         if self.verbose:
             show(f"    {self.kernel}/{name} took {int(ms) / 1000:.1f} s")
         if self.refused:
-            self.fail(name, "the verifier refused a program")
+            self.fail(name, "the verifier rejected a program")
         if how == "timeout":
             self.fail(name, f"not done after {number} s")
         elif how == "signal":
@@ -90,7 +90,7 @@ class Results:
         elif (int(number) != 0) != (self.tally["failed"] != 0):
             self.fail(name, f"{self.tally['failed']} failed, but the exit status is {number}")
         elif any(self.tally[outcome] != seen[outcome] for outcome in seen):
-            self.fail(name, f"says {self.tally} after {seen}")
+            self.fail(name, f"its last line has {self.tally}, but it printed {seen}")
         self.program = None
 
     def tainted(self, value):

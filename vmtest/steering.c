@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vmtest_steering: what a run of the steering program costs on this kernel, beside a program that
- * does nothing, and how often a second its ring can be replaced. Prints a line of JSON, then what
- * test programs end with.
+ * vmtest_steering: measures what a run of the steering program costs on this kernel, compared with
+ * a program that does nothing, and how often a second its ring can be replaced. Prints a line of
+ * JSON, then the last line of a test program.
  *
- * Real SYNs reach a group of listeners from all over 127.0.0.0/8, on one or several CPUs at once;
- * nobody has the clients' sockets, so the kernel resets the handshake at once, in the same system
- * call. The kernel takes the time of each run, that of reading its clock twice included, which the
- * program that does nothing shows. Programs take turns, a batch each, so that a noisy moment hits
- * all of them.
+ * Real SYNs arrive at a group of listeners from addresses all over 127.0.0.0/8, on one or several
+ * CPUs at once. The clients have no sockets, so the kernel resets the handshake in the same system
+ * call. The kernel measures the time of each run. That time includes two reads of its clock; the
+ * program that does nothing shows their cost. The programs take turns, a batch each, so that noise
+ * affects all of them.
  */
 #include <argp.h>
 #include <errno.h>
@@ -57,7 +57,7 @@ struct counted {
 };
 
 /* 2 instructions: return SK_PASS. */
-static int load_empty(void)
+static int steering_load_empty(void)
 {
 	const struct bpf_insn code[] = {
 	        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = SK_PASS},
@@ -70,7 +70,7 @@ static int load_empty(void)
 	                     sizeof(code) / sizeof(*code), &load);
 }
 
-static uint32_t next_random(uint32_t *state)
+static uint32_t steering_random(uint32_t *state)
 {
 	*state ^= *state << 13;
 	*state ^= *state >> 17;
@@ -78,8 +78,8 @@ static uint32_t next_random(uint32_t *state)
 	return *state;
 }
 
-/* A batch of SYNs from a CPU. No check may fail in here: it is a thread of its own. */
-static void *send_batch(void *arg)
+/* Sends a batch of SYNs from a CPU. Runs in a thread, so no CHECK may fail here. */
+static void *steering_send_batch(void *arg)
 {
 	struct sender *sender = arg;
 	uint32_t random = 2463534242u + sender->seed;
@@ -94,8 +94,8 @@ static void *send_batch(void *arg)
 		struct raw_packet syn = {.to = sender->target, .flags = RAW_SYN};
 
 		syn.from = socket_address_v4((INADDR_LOOPBACK & 0xff000000u) |
-		                             (next_random(&random) & 0xfffffeu) | 1);
-		syn.from.in.sin_port = htons((uint16_t)(1024 + next_random(&random) % 60000));
+		                             (steering_random(&random) & 0xfffffeu) | 1);
+		syn.from.in.sin_port = htons((uint16_t)(1024 + steering_random(&random) % 60000));
 		syn.seq = random;
 		do
 			sender->result = raw_put(fd, &syn);
@@ -104,7 +104,7 @@ static void *send_batch(void *arg)
 	return NULL;
 }
 
-static struct counted read_counted(int fd)
+static struct counted steering_read_runs(int fd)
 {
 	struct bpf_prog_info info = {};
 	uint32_t size = sizeof(info);
@@ -113,8 +113,8 @@ static struct counted read_counted(int fd)
 	return (struct counted){info.run_cnt, info.run_time_ns};
 }
 
-/* Mean time of a run of @fd in a batch from each CPU. */
-static double measure(struct bed *bed, int fd, unsigned int round)
+/* Mean time in ns of a run of program @fd, over a batch of SYNs from each CPU. */
+static double steering_time_run(struct bed *bed, int fd, unsigned int round)
 {
 	const unsigned int n = options.cpus * options.batch;
 	static struct sender senders[CPU_MAX];
@@ -125,7 +125,7 @@ static double measure(struct bed *bed, int fd, unsigned int round)
 	                    sizeof(fd)),
 	         0);
 	bed_grace();
-	before = read_counted(fd);
+	before = steering_read_runs(fd);
 	pthread_barrier_init(&start, NULL, options.cpus);
 	for (unsigned int i = 0; i < options.cpus; i++) {
 		senders[i] = (struct sender){
@@ -134,19 +134,20 @@ static double measure(struct bed *bed, int fd, unsigned int round)
 		        .cpu = i,
 		        .seed = round * CPU_MAX + i,
 		};
-		CHECK_EQ(pthread_create(&senders[i].thread, NULL, send_batch, &senders[i]), 0);
+		CHECK_EQ(pthread_create(&senders[i].thread, NULL, steering_send_batch, &senders[i]),
+		         0);
 	}
 	for (unsigned int i = 0; i < options.cpus; i++) {
 		pthread_join(senders[i].thread, NULL);
 		CHECK_EQ(senders[i].result, 0);
 	}
 	pthread_barrier_destroy(&start);
-	/* ksoftirqd may still be at the last ones. */
-	CHECK_UNTIL((after = read_counted(fd)).runs - before.runs >= n);
+	/* ksoftirqd may still be handling the last SYNs. */
+	CHECK_UNTIL((after = steering_read_runs(fd)).runs - before.runs >= n);
 	return (double)(after.ns - before.ns) / (double)(after.runs - before.runs);
 }
 
-static struct json_object *number(double value)
+static struct json_object *steering_number(double value)
 {
 	struct json_object *it = json_object_new_double(value);
 
@@ -154,17 +155,17 @@ static struct json_object *number(double value)
 	return it;
 }
 
-static void set_policy(struct bed *bed, enum rpd_policy policy)
+static void steering_set_policy(struct bed *bed, enum rpd_policy policy)
 {
 	bed->draft.policy = policy;
 	bed_apply(bed);
 }
 
 /* {program: [nanoseconds of a run, by round]} */
-static void measure_runs(struct bed *bed, struct json_object *result)
+static void steering_measure_runs(struct bed *bed, struct json_object *result)
 {
 	struct json_object *of[PROGRAM_MAX];
-	_cleanup_close_ int empty = load_empty();
+	_cleanup_close_ int empty = steering_load_empty();
 
 	CHECK(empty >= 0);
 	for (enum program i = 0; i < PROGRAM_MAX; i++) {
@@ -172,21 +173,23 @@ static void measure_runs(struct bed *bed, struct json_object *result)
 		json_object_object_add(result, program_names[i], of[i]);
 	}
 	counters_watch_runs(bed);
-	for (unsigned int round = 0; round <= options.rounds; round++) /* the first one warms up */
+	for (unsigned int round = 0; round <= options.rounds; round++) /* round 0 warms up */
 		for (enum program turn = 0; turn < PROGRAM_MAX; turn++) {
 			const enum program i = (turn + round) % PROGRAM_MAX;
 			double ns;
 
 			if (i != EMPTY)
-				set_policy(bed, i == STICKY ? RPD_STICKY : RPD_ROUND_ROBIN);
-			ns = measure(bed, i == EMPTY ? empty : bed->steer.prog_fd[0], round);
+				steering_set_policy(bed,
+				                    i == STICKY ? RPD_STICKY : RPD_ROUND_ROBIN);
+			ns = steering_time_run(bed, i == EMPTY ? empty : bed->steer.prog_fd[0],
+			                       round);
 			if (round > 0)
-				json_object_array_add(of[i], number(ns));
+				json_object_array_add(of[i], steering_number(ns));
 		}
 }
 
-/* Rings computed and put in force a second of CPU time; by command it takes a grace period more. */
-static double measure_switches(struct bed *bed)
+/* Rings computed and activated per second of CPU time. A command also waits for a grace period. */
+static double steering_measure_switches(struct bed *bed)
 {
 	struct timespec begin, end;
 
@@ -200,7 +203,7 @@ static double measure_switches(struct bed *bed)
 	       ((double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9);
 }
 
-static void steering(void)
+static void steering_measure(void)
 {
 	struct bed *bed = bed_new();
 	struct json_object *result = json_object_new_object();
@@ -208,14 +211,15 @@ static void steering(void)
 	bed_start(bed, options.slots);
 	json_object_object_add(result, "slots", json_object_new_int((int)options.slots));
 	json_object_object_add(result, "cpus", json_object_new_int((int)options.cpus));
-	measure_runs(bed, result);
-	set_policy(bed, RPD_ROUND_ROBIN);
-	json_object_object_add(result, "switches", number(measure_switches(bed)));
+	steering_measure_runs(bed, result);
+	steering_set_policy(bed, RPD_ROUND_ROBIN);
+	json_object_object_add(result, "switches", steering_number(steering_measure_switches(bed)));
 	puts(json_object_to_json_string_ext(result, JSON_C_TO_STRING_PLAIN));
 	json_object_put(result);
 }
 
-static unsigned int parse_number(const char *text, unsigned int max, struct argp_state *state)
+static unsigned int steering_parse_number(const char *text, unsigned int max,
+                                          struct argp_state *state)
 {
 	char *end;
 	unsigned long value = strtoul(text, &end, 10);
@@ -225,20 +229,20 @@ static unsigned int parse_number(const char *text, unsigned int max, struct argp
 	return (unsigned int)value;
 }
 
-static error_t parse_option(int key, char *arg, struct argp_state *state)
+static error_t steering_parse_option(int key, char *arg, struct argp_state *state)
 {
 	switch (key) {
 	case 's':
-		options.slots = parse_number(arg, RPD_SLOT_MAX, state);
+		options.slots = steering_parse_number(arg, RPD_SLOT_MAX, state);
 		return 0;
 	case 'c':
-		options.cpus = parse_number(arg, CPU_MAX, state);
+		options.cpus = steering_parse_number(arg, CPU_MAX, state);
 		return 0;
 	case 'r':
-		options.rounds = parse_number(arg, 1000, state);
+		options.rounds = steering_parse_number(arg, 1000, state);
 		return 0;
 	case 'b':
-		options.batch = parse_number(arg, 100000, state);
+		options.batch = steering_parse_number(arg, 100000, state);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -246,22 +250,23 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp_option option_table[] = {
-        {"slots", 's', "N", 0, "Listeners (default 8)"},
-        {"cpus", 'c', "N", 0, "CPUs that SYNs come on at the same time (default 1)"},
-        {"rounds", 'r', "N", 0, "Batches of each program (default 20)"},
-        {"batch", 'b', "N", 0, "SYNs in a batch, from each CPU (default 1024)"},
+        {"slots", 's', "N", 0, "Open N listeners (default 8)"},
+        {"cpus", 'c', "N", 0, "Send SYNs on N CPUs at the same time (default 1)"},
+        {"rounds", 'r', "N", 0, "Measure N batches of each program (default 20)"},
+        {"batch", 'b', "N", 0, "Send N SYNs in a batch from each CPU (default 1024)"},
         {0},
 };
 
 static const struct argp parser = {
         .options = option_table,
-        .parser = parse_option,
-        .doc = "Measures the steering program on real SYNs, as root, in a namespace of its own.",
+        .parser = steering_parse_option,
+        .doc = "Measures the steering program on real SYNs in its own network namespace. Needs "
+               "root.",
 };
 
 int main(int argc, char **argv)
 {
-	static const struct check_case cases[] = {CHECK_CASE(steering)};
+	static const struct check_case cases[] = {{"steering", steering_measure}};
 
 	argp_parse(&parser, argc, argv, 0, NULL, NULL);
 	return check_main(1, argv, cases, ARRAY_SIZE(cases));

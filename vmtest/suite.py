@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What a guest is to run, and what it needs for that."""
+"""The tests that a guest runs, and the files that they need."""
 import os
 import pathlib
 import re
@@ -11,75 +11,75 @@ import image
 from guest import COUNTED, KVM, TURNS
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
-GUEST = "/reuseportd"  # where the guest has the tree
-FLOOR = (5, 14)  # the oldest kernel that reuseportd works on; older ones are to be refused
-BINARIES = ("user/reuseportd", "tools/loadgen", "tests/harness/worker", "tests/harness/delaylink",
+GUEST = "/reuseportd"  # the source tree in the guest
+FLOOR = (5, 14)  # the oldest kernel that reuseportd supports; it must refuse to work on older ones
+BINARIES = ("user/reuseportd", "tests/harness/loadgen", "tests/harness/worker",
+            "tests/harness/delaylink",
             "tests/harness/killat", "vmtest/vmtest_programs", "vmtest/vmtest_steering")
 TOOLS = ("bpftool", "ip", "mount", "nsenter", "rm", "setpriv", "sh", "sleep", "ss", "umount",
          "unshare")
 SHELL_TOOLS = ("bash", "cat", "dmesg", "grep", "head", "less", "ls", "nstat", "ps",
                "strace", "sysctl", "tail", "tc", "uname")
 SHELL = "bash"
-PATH = "/usr/sbin:/usr/bin:/sbin:/bin"  # as in the guest, with the folders that root has
-# Programs that tests run beyond our own, by what is in the tests' names.
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"  # as root has it in the guest
+# Programs of other projects that tests run, by a part of the test's name.
 FOREIGN = {"nginx": "nginx", "haproxy": "haproxy", "gunicorn": "gunicorn", "strace": "strace",
            "promtool": "promtool", "node": "node", "ten_reloads/abrupt": "node"}
 SAME = "is the same on every kernel"
-# What is left out on an emulated processor, unless it is asked for by name, and why. The longest
-# beginning of a test's name counts; None: it is run.
+# Tests that are left out on an emulated processor, unless they are selected by name, and the
+# reason. The longest prefix of a test's name applies; None: the test runs.
 LEFT_OUT = {
     "commands.": SAME,
     "commands.doctor_of_the_host": None,
     "commands.nothing_is_left": None,
     "connections.hundred_thousand": "100,000 connections; connections.all_ways_to_end is run",
-    "connections.counting_taken_away/": SAME,
-    "connections.counting_taken_away/tags": None,
-    "connections.bursts_are_one_event": SAME,
-    "connections.drain_wait_in_vain": SAME,
-    "connections.drain_wait_is_over": SAME,
-    "connections.drain_wait_unknown": SAME,
-    "connections.events": SAME,
+    "connections.counting_removed/": SAME,
+    "connections.counting_removed/tags": None,
     "connections.rate": SAME,
-    "connections.seen_from_elsewhere": SAME,
+    "connections.changed_from_container": SAME,
     "connections.two_ports": SAME,
     "drain.hundred_cycles": "100,000 connections; drain.attach_and_detach is run",
-    "drain.last_one_is_drained": SAME,
+    "drain.last_live_worker": SAME,
     "drain.under_load": "thousands of connections; drain.attach_and_detach is run",
     "drain.replace_all": "thousands of connections; watch.rolling_restart is run",
+    "drain_wait.ends_early": SAME,
+    "drain_wait.times_out": SAME,
+    "drain_wait.unknown_worker": SAME,
     "even.every_stretch_is_even": "steer_even is run",
-    "even.many_clients_at_once": "goes on for long; steer_even is run",
+    "even.many_clients_at_once": "takes long; steer_even is run",
     "even.many_short": "24,000 connections; even.eight_held and steer_even are run",
     "even.many_slots/1024": "a thousand processes; steer_even/thousand_workers is run",
     "even.many_slots/9": "even.many_slots/100 is run",
     "even.other_netns": SAME,
     "even.two_ports_are_two_services": SAME,
+    "events.": SAME,
     "hostile.": SAME,
     "hostile.kernel_below_the_floor": None,
-    "hostile.listener_in_anothers_map": None,
+    "hostile.listener_in_foreign_map": None,
     "hostile.not_root": None,
     "kill.killed_under_load": "run_reload.killed_worker is run",
-    "kill.nobody_left/fall-back": "steer_gone is run",
+    "kill.no_worker_left/fall-back": "steer_gone is run",
     "metrics.": SAME,
     "metrics.as_status": None,
-    "monkey.": "goes on until it has done enough",
+    "monkey.": "takes long on an emulated processor",
     "refusals.": SAME,
     "refusals.attach_two_users": None,
     "refusals.attach_without_reuseport": None,
     "run_": SAME,
     "run_hostile.stop/children": None,
-    "run_programs.": "needs servers that are not in the machine",
-    "run_ready.not_before/notify": None,
+    "run_programs.": "needs servers that are not in the guest",
+    "run_ready.waits_until_ready/notify": None,
     "run_reload.killed_worker/link": None,
     "run_reload.ten_reloads/graceful-link": None,
-    "run_sigkill.": "kills the supervisor at each of its system calls",
+    "run_sigkill.": "kills the supervisor at each of its system calls, which takes long",
     "shares.canary_beside_seven": "thousands of connections; shares.canary is run",
     "shares.canary_of_two": "steer_even and shares.canary are run",
-    "shares.canary_is_never_far": "thousands of connections; shares.canary is run",
+    "shares.canary_is_spread_out": "thousands of connections; shares.canary is run",
     "shares.last_worker": SAME,
-    "shares.switch_under_load/c-loopback": "across a link it is harder, and is run",
+    "shares.switch_under_load/c-loopback": "the harder case, across a link, is run",
     "shares.weights": "steer_even and shares.canary are run",
-    "sigkill.": "kills commands at each of their system calls",
-    "sticky.death_moves_only_its_clients/before": "that of one which dies after is run",
+    "sigkill.": "kills commands at each of their system calls, which takes long",
+    "sticky.death_moves_only_its_clients/before": "the case `after` is run",
     "sticky.families": "steer_sticky is run",
     "sticky.mapped": "steer_sticky is run",
     "sticky.spread": SAME,
@@ -87,46 +87,46 @@ LEFT_OUT = {
     "top.": SAME,
     "watch.any_number": SAME,
     "watch.crash_loop": SAME,
-    "watch.detach_ends_it": SAME,
+    "watch.detach_ends_watch": SAME,
     "watch.extra_members": SAME,
     "watch.killed_watcher": SAME,
-    "watch.nobody_reads_the_log": SAME,
-    "watch.rolling_restart/c-loopback": "across a link it is harder, and is run",
+    "watch.full_log_pipe": SAME,
+    "watch.rolling_restart/c-loopback": "the harder case, across a link, is run",
     "watch.wait_for_late_workers": SAME,
 }
-# Run with the BPF programs of other compilers: each of the programs is loaded, and steers.
+# Tests for the BPF programs of other compilers: each program is loaded, and steers.
 CLANG_TESTS = ("even.eight_held/c", "watch.replaced_worker")
-# Run also on several processors, where those of the other machine have only one.
+# Tests that also run on several processors, in addition to the machine with one.
 PARALLEL = ("steer_even/threads_at_once", "steer_packets/syn_flood",
             "steer_drain/drain_and_resume_under_load")
-# How much longer things may take, by kind of machine.
+# The factor for deadlines, by kind of machine.
 SLOW = {KVM: 1, COUNTED: 5, TURNS: 10}
 SECONDS = 60  # for a test program on a fast machine
 E2E_SECONDS = 1200  # for all end-to-end tests
-PROCESSORS = 2  # of a machine, unless it can have only one
+PROCESSORS = 2  # of a machine that may have more than one
 
 
 class Unusable(Exception):
-    """What is asked for can't be run."""
+    """The selected tests can't be run."""
 
 
 def program(name):
-    """Of the host."""
+    """The path of a program of the host."""
     path = shutil.which(name, path=PATH)
     if not path:
-        raise Unusable(f"{name} is not installed; tools/setup installs what is needed")
+        raise Unusable(f"{name} is not installed; 'tools/setup vm' installs it")
     return path
 
 
 def e2e_names():
-    """All end-to-end tests."""
+    """The names of all end-to-end tests."""
     done = subprocess.run([sys.executable, TOP / "tests/e2e/run", "--list"],
                           capture_output=True, text=True, check=True)
     return done.stdout.splitlines()
 
 
 def installed_clangs():
-    """The oldest and the newest that are installed by a name with a version (tools/setup vm)."""
+    """The oldest and the newest clang-N that are installed (tools/setup vm)."""
     found = {path.name for folder in os.get_exec_path() for path in
              pathlib.Path(folder).glob("clang-*") if re.fullmatch(r"clang-\d+", path.name)}
     found = sorted(found, key=lambda name: int(name.removeprefix("clang-")))
@@ -134,12 +134,13 @@ def installed_clangs():
 
 
 def foreign(name):
-    """The program that a test needs and a guest does not have, or None."""
+    """The program that a test needs and the guest doesn't have, or None."""
     return next((program for word, program in FOREIGN.items() if word in name), None)
 
 
 class Suite:
-    """The tests that were asked for: those with one of the words in their name, or all."""
+    """The selected tests, which have one of @words in their name; all tests if there are no
+    words."""
 
     def __init__(self, build, words, emulated):
         self.build, self.emulated = pathlib.Path(build).resolve(), emulated
@@ -161,14 +162,24 @@ class Suite:
             else:
                 self.e2e.append(name)
         self.clangs = {}  # reuseportd by the clang of its BPF programs
+        for word in self.words:
+            if not self.exists(word):
+                raise Unusable(f"no test has '{word}' in its name")
+
+    def exists(self, word):
+        """Whether a test can have @word in its name. The cases of a kernel test are not known here:
+        any name after the name of its program is accepted."""
+        names = ["refusal", "growth", *self.checks, *self.left_out,
+                 *(f"e2e/{name}" for name in self.e2e), *(f"clang/{name}" for name in CLANG_TESTS)]
+        return word.split("/")[0] in self.checks or any(word in name for name in names)
 
     def wanted(self, name):
         return not self.words or any(word in name for word in self.words)
 
     def why_not(self, name):
-        """Why an end-to-end test is left out, if it is."""
+        """Why an end-to-end test is left out; None if it is not."""
         if foreign(name):
-            return f"there is no {foreign(name)} in the machine"
+            return f"the guest has no {foreign(name)}"
         if self.words or not self.emulated:
             return None
         return LEFT_OUT.get(max((start for start in LEFT_OUT if name.startswith(start)), key=len,
@@ -192,9 +203,9 @@ class Suite:
             self.clangs[folder.name] = folder / "user/reuseportd"
 
     def machines(self, kernel, mode, cpus, several):
-        """What the machines of a kernel are, and their plans as init.c reads them: (mode, cpus,
-        plan). @several: more than one, so that the processors of the host are kept busy to the
-        end, and one with several processors itself."""
+        """The machines of a kernel, with their plans as init.c reads them: (mode, cpus, plan).
+        @several: plan more than one machine, to keep the host's processors busy to the end, and one
+        machine with several processors."""
         if kernel.version < FLOOR:
             plans = [self.refusal_lines(mode)]
         elif several:
@@ -230,7 +241,7 @@ class Suite:
             yield self.e2e_line(clang, SECONDS * SLOW[mode], clang, cpus, CLANG_TESTS)
 
     def parallel_lines(self):
-        """What runs on several emulated processors, too."""
+        """The tests that also run on several emulated processors."""
         for name in self.checks:
             yield from self.check_cases(name, PARALLEL, TURNS)
 
@@ -239,7 +250,7 @@ class Suite:
                 f"{GUEST}/build/tests/kernel/{self.checks[name].name}")
 
     def check_cases(self, name, words, mode):
-        """The one test program, for each word that is a case of it."""
+        """The test program @name, once for each word that names one of its cases."""
         for case in (word.removeprefix(f"{name}/") for word in words
                      if word.startswith(f"{name}/")):
             yield from (("env", f"RPD_CASE={case}"), self.check_line(name, mode),
@@ -251,8 +262,8 @@ class Suite:
                 *(word for test in tests for word in ("-k", f"^{re.escape(test)}$")))
 
     def base(self, more_tools=()):
-        """The part of the initramfs that is the same for all kernels; @more_tools: if they are
-        installed."""
+        """The part of the initramfs that is the same for all kernels. It also has those of
+        @more_tools that are installed."""
         archive = image.skeleton()
         image.add_program(archive, self.build / "vmtest/vmtest_init", "/init")
         for binary in BINARIES:
@@ -271,7 +282,11 @@ class Suite:
         for tool in more_tools:
             if shutil.which(tool, path=PATH):
                 image.add_program(archive, program(tool))
-        image.add_python(archive, TOP, GUEST, ["tests/e2e/run", *(f"vmtest/{name}.py" for name in
-                                               ("refusal", "growth", "measure"))],
-                         sorted(path.relative_to(TOP) for path in TOP.glob("tests/e2e/*.py")))
+        scripts = ["tests/e2e/run", *(f"vmtest/{name}.py" for name in
+                                      ("refusal", "growth", "measure"))]
+        modules = {path.relative_to(TOP): name for folder, package in
+                   (("tests/e2e", ""), ("tests/harness", "harness."))
+                   for path in sorted((TOP / folder).glob("*.py"))
+                   for name in [f"{package}{path.stem}".removesuffix(".__init__")]}
+        image.add_python(archive, TOP, GUEST, scripts, modules)
         return archive.finish()

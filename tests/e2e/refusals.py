@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Trying what must be refused, with a witness for what must not change."""
+"""Runs commands that must be refused, and checks that they change nothing."""
 import collections
 import json
 
-from bed import PINS, PORT, Client, check, equal
-from servers import Workers
+from harness.bed import PINS
+from harness.checks import check, equal
+from harness.network import PORT, Client
+from harness.servers import Workers
 
 WORKERS = 4
 SERVICE = "s"
@@ -12,7 +14,7 @@ ATTACH = ("attach", "--workers", "4")
 
 
 class Refusals:
-    """Tries commands, with a witness for what must not change."""
+    """Runs commands that must be refused, on an attached service."""
 
     def __init__(self, bed, attach=True):
         self.bed = bed
@@ -21,13 +23,14 @@ class Refusals:
             self.fleet = Workers(bed, WORKERS)
             bed.reuseportd("attach", "--workers", WORKERS, "--service", SERVICE)
 
-    def refused(self, *command, status=1, says=(), under=(), stdout="", **options):
-        """The command is refused with this exit status, and says all these. @under: run by it."""
+    def refused(self, *command, status=1, message=(), under=(), stdout="", **options):
+        """Checks that a command is refused with this exit status, that its message has all of
+        @message, and that nothing has changed. @under: a command that runs it."""
         before = self.snapshot()
         result = self.bed.run(*under, self.tool, *command, **options)
         equal(result.code, status, f"exit status of {result}")
         equal(result.out, stdout, f"stdout of {result}")
-        for words in (says,) if isinstance(says, str) else says:
+        for words in (message,) if isinstance(message, str) else message:
             check(words in result.err, f"the message has no '{words}': {result}")
         check(result.err.startswith(("reuseportd", "Usage: reuseportd", "waiting: ")), f"{result}")
         for line in result.err.splitlines():
@@ -36,7 +39,7 @@ class Refusals:
         return result
 
     def snapshot(self):
-        """All that is pinned, by inode, and each service but for what it counts."""
+        """All pins by inode, and the status of each service without its counters."""
         pins = sorted((str(path), path.stat().st_ino, path.stat().st_mode)
                       for path in PINS.glob("**/*"))
         listed = self.bed.run(self.tool, "list", "--json").json()
@@ -45,7 +48,7 @@ class Refusals:
         return pins, listed, [uncounted(json.loads(text)) if text else None for text in services]
 
     def expect_exact(self, port=PORT, turns=2, service=SERVICE):
-        """Each worker still gets its turn."""
+        """Checks that each worker still gets its turn."""
         before = self.bed.steered(service)
         answers = collections.Counter()
         for _ in range(turns * WORKERS):
@@ -58,7 +61,7 @@ class Refusals:
 
 
 def uncounted(value):
-    """A status without its counters and what else changes by itself."""
+    """A status without its counters and other values that change with time."""
     if isinstance(value, dict):
         return {key: uncounted(item) for key, item in value.items()
                 if key not in ("counters", "steered", "queued", "connections", "active", "rate",

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Services that `reuseportd run` keeps, and the programs that it is given: none of them knows of
-reuseportd, and none asks for SO_REUSEPORT."""
+"""Services of `reuseportd run`, and the programs that it runs: none of them knows reuseportd or
+sets SO_REUSEPORT."""
 import signal
 
-from bed import PORT, wait_until
+from harness.checks import wait_until
+from harness.network import PORT
 
 SERVICE = "web"
 
-# Answers with its slot and pid. On SIGTERM it ends as Node does without a handler: at once.
+# Answers with its slot and pid. Without a handler, SIGTERM ends it at once.
 NODE = """
 const http = require('http');
 http.createServer((request, response) => {
@@ -17,7 +18,7 @@ http.createServer((request, response) => {
 }).listen(%PORT%);
 """
 
-# The same with a shutdown as it should be: idle connections are closed, busy ones answered.
+# The same with a graceful shutdown: closes idle connections and answers open requests.
 NODE_GRACEFUL = """
 const http = require('http');
 let closing = false;
@@ -68,12 +69,13 @@ def script(bed, name, text):
 
 
 def worker_command(bed, *options):
-    """The C worker: unmodified, without SO_REUSEPORT; answers with its pid."""
+    """The command of the C worker, without SO_REUSEPORT; it answers with its pid."""
     return [bed.binary("worker"), "--port", PORT, "--no-reuseport", *options]
 
 
 class Run:
-    """`reuseportd run`, in the background. @command: the workers'. @under: what executes it."""
+    """`reuseportd run` in the background. @command: of the workers. @under: a command that executes
+    `reuseportd run`."""
 
     def __init__(self, bed, command, *options, workers=4, wait=True, env=None, name=SERVICE,
                  under=()):
@@ -83,7 +85,7 @@ class Run:
         self.start(wait)
 
     def start(self, wait=True):
-        """Starts the supervisor; also again, when it was killed."""
+        """Starts the supervisor, for the first time or after it was killed."""
         bed = self.bed
         self.process = bed.start(*self.under, bed.binary("reuseportd"), "run", "--service",
                                  self.name, *self.options, "--", *self.command, name="run",
@@ -112,7 +114,7 @@ class Run:
         return self.command_line("reload", *args, **options)
 
     def kill_supervisor(self):
-        """As if it had never been, for all but the kernel."""
+        """Kills the supervisor by SIGKILL, so that it can't clean up."""
         self.process.kill(signal.SIGKILL)
         self.process.wait()
 
@@ -128,12 +130,12 @@ class Run:
 
 
 def shares(report):
-    """Connections by worker, of a load generator's report, as a sorted list."""
+    """The connections of each worker in a report of loadgen, sorted."""
     return sorted(report["workers"].values())
 
 
 def by_slot(report):
-    """The same by slot, of programs that answer with SLOT.PID."""
+    """The connections by slot in a report of loadgen, for programs that answer with SLOT.PID."""
     counts = {}
     for worker, n in report["workers"].items():
         slot = int(worker.split(".")[0])

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The stops that killat lists, such as "bpf:OBJ_PIN#3 exit": kinds, and which ones to kill at."""
+"""The stops that killat lists, such as "bpf:OBJ_PIN#3 exit": their kinds, and the selection of
+stops to kill at."""
 import os
 import re
 
 STOP = re.compile(r"(?m)^stop \d+: (.*)$")
 
-# What these do ends with the process that does it, so that nobody sees a difference between a kill
-# just before one and just after it: they look at something, or they make, change, close or wait for
-# something that only the process itself has. (An openat() may make the file of a worker's output: it
-# is one of a few between two calls that count anyway.)
+# The effect of these calls ends with the process: they read, or they create, change, close or wait
+# for an object that only this process has. So a kill just before and just after such a call can't
+# be distinguished. (An openat() may create the file of a worker's output. It is one of the few
+# calls between two other calls, and some of those are chosen anyway.)
 OWN = {"accept4", "brk", "capget", "clock_gettime", "close", "dup3", "epoll_create1", "epoll_ctl",
        "epoll_wait", "faccessat2", "fcntl", "fgetxattr", "flock", "futex", "getdents64", "geteuid",
        "getpid", "getrandom", "getsockname", "getsockopt", "inotify_add_watch", "inotify_init1",
@@ -22,42 +23,42 @@ OWN = {"accept4", "brk", "capget", "clock_gettime", "close", "dup3", "epoll_crea
        "bpf:PROG_GET_FD_BY_ID", "bpf:PROG_LOAD", "bpf:PROG_QUERY"}
 OWN_MAX = 4
 SAME_MAX = 3
-# With this in the environment it is all stops, which takes most of an hour.
+# If this variable is set, all stops are chosen; that takes nearly an hour.
 EVERY = "EVERY_STOP"
 
 
 def kind_of(stop):
-    """Such as "bpf:OBJ_PIN"."""
+    """The kind of a stop, such as "bpf:OBJ_PIN"."""
     return stop.split("#")[0]
 
 
 def call_of(stop):
-    """Such as "bpf"."""
+    """The system call of a stop, such as "bpf"."""
     return kind_of(stop).split(":")[0]
 
 
 def spread(items, n):
-    """At most @n of the items, the first among them, at equal distances."""
+    """At most @n of the items at equal distances, including the first."""
     n = min(n, len(items))
     return [items[i * len(items) // n] for i in range(n)]
 
 
 def shortened(stops):
-    """The stops of a pass, but of each row of reads the first and the last read only: the kernel's
-    BTF is some megabytes, which libbpf reads in small pieces."""
+    """The stops of a pass, with only the first and the last read of each sequence of reads: libbpf
+    reads the kernel's BTF, some megabytes, in small pieces."""
     def is_within(i):
         return 2 <= i < len(stops) - 2 and all(call_of(stop) == "read" for stop in stops[i-2:i+3])
     return [stop for i, stop in enumerate(stops) if not is_within(i)]
 
 
 def instants(stops):
-    """Of all stops of a pass of one thread those that are worth to be killed at, in order. Both
-    those of every call that others can see, but of a row of more than SAME_MAX of the same kind
-    only so many calls. And of a row of others (OWN) the entries of at most OWN_MAX calls: before
-    each something may have been stored into a map that is pinned."""
+    """Chooses the stops to kill at from all stops of one thread, in order. Of calls that other
+    processes can see: entry and exit, for at most SAME_MAX calls of a sequence of the same kind. Of
+    a sequence of calls in OWN: the entries of at most OWN_MAX calls, as a store into a pinned map
+    may precede each of them."""
     if EVERY in os.environ:
         return stops
-    rows = []  # (seen by others, kind, entries)
+    rows = []  # (visible to other processes, kind, entries)
     for stop in stops:
         if not stop.endswith(" entry"):
             continue

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A terminal to run a program in: a pty, and as much of an emulator as the live view asks for. What
-it doesn't know it fails on, rather than guess."""
+"""A terminal to run a program in: a pty, and an emulator of the sequences that `top` uses. Any
+other sequence is an error."""
 import codecs
 import fcntl
 import os
@@ -10,7 +10,8 @@ import struct
 import subprocess
 import termios
 
-from bed import Failure, Process, check, wait_until
+from harness.checks import Failure, check, wait_until
+from harness.process import Process
 
 KEYS = {"up": "\033[A", "down": "\033[B", "page up": "\033[5~", "page down": "\033[6~",
         "home": "\033[H", "end": "\033[F", "ctrl-c": "\x03"}
@@ -19,11 +20,11 @@ SEQUENCE = re.compile(r"\033(?:\[([?\d;]*)([A-Za-z])|[^\[])")
 
 
 class Screen:
-    """What the terminal shows."""
+    """The contents of the terminal."""
 
     def __init__(self, rows, columns):
         self.cursor_shown, self.alternate = True, False
-        self.frames = 0  # how often it was drawn from its upper left corner on
+        self.frames = 0  # how often it was drawn from its upper left corner
         self.faults = []
         self.pending = ""
         self.resize(rows, columns)
@@ -68,7 +69,7 @@ class Screen:
                 self.column = 0
                 self.line_feed()
                 if self.alternate:
-                    self.faults.append("a line is too long")
+                    self.faults.append("a line was too long")
             self.cells[self.row][self.column] = c
             self.column += 1
 
@@ -78,7 +79,7 @@ class Screen:
             self.row -= 1
             self.cells = self.cells[1:] + [[" "] * self.columns]
             if self.alternate:
-                self.faults.append("it has scrolled")
+                self.faults.append("the screen scrolled")
 
     def control(self, argument, final):
         what = (argument, final)
@@ -101,7 +102,7 @@ class Screen:
 
 
 class Terminal(Process):
-    """A program in a terminal of its own, which is its controlling one."""
+    """A program with its own controlling terminal."""
 
     def __init__(self, bed, *argv, rows=24, columns=80, utf8=True):  # pylint: disable=W0231
         bed.n_processes += 1
@@ -128,12 +129,12 @@ class Terminal(Process):
         fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def resize(self, rows, columns):
-        self.look()
+        self.read_screen()
         self.screen.resize(rows, columns)
         self.set_size(rows, columns)
 
-    def look(self):
-        """The screen as it is now."""
+    def read_screen(self):
+        """Reads the output so far. Returns the screen."""
         try:
             while data := os.read(self.master, 65536):
                 self.screen.feed(self.decoder.decode(data))
@@ -142,15 +143,16 @@ class Terminal(Process):
         return self.screen
 
     def output(self):
-        return self.look().text() + "\n"
+        return self.read_screen().text() + "\n"
 
     def press(self, key):
         os.write(self.master, KEYS.get(key, key).encode())
 
     def wait_screen(self, condition, what, deadline=10):
-        """Waits until @condition(screen) is true, and returns what it returned."""
+        """Waits until @condition(screen) returns a true value, and returns that value."""
         try:
-            return wait_until(lambda: condition(self.look()) or not self.alive(), what, deadline)
+            return wait_until(lambda: condition(self.read_screen()) or not self.alive(), what,
+                              deadline)
         except Failure as why:
             raise Failure(f"{why}; the screen is\n{self.output()}") from None
 
@@ -160,7 +162,9 @@ class Terminal(Process):
         check(text in self.screen.text(), f"'{text}' is not on\n{self.output()}")
 
     def wait(self, deadline=20):
-        """Its exit status. The screen is read meanwhile, so that it can write."""
-        wait_until(lambda: self.look() and not self.alive(), f"{self.name} has ended", deadline)
-        self.look()
+        """Waits for its end while reading the screen, so that it can write. Returns the exit
+        status."""
+        wait_until(lambda: self.read_screen() and not self.alive(), f"{self.name} has ended",
+                   deadline)
+        self.read_screen()
         return self.popen.returncode

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The commands as a user sees them: help, text and JSON, what doctor finds, how attach chooses, and
-that nothing is left after detach."""
+"""The commands as a user sees them: help, text and JSON, the findings of doctor, the choices of
+attach, and that detach leaves nothing behind."""
 import json
 import os
 import pathlib
 import re
 import signal
 
-from bed import PINS, PORT, Client, cases, check, equal, timeless, wait_until
-from servers import BOTH, Nginx, Worker, Workers
+from harness.bed import PINS
+from harness.checks import cases, check, equal, timeless, wait_until
+from harness.network import PORT, Client
+from harness.servers import BOTH, Nginx, Worker, Workers
 
 WIDTH = 80
 SERVICE = f"worker-{PORT}"  # the default name
@@ -58,12 +60,12 @@ def expect_narrow(text, what):
 
 
 def tables(text):
-    """The rows of the text's tables, as dictionaries by the titles. Where they are narrow enough
-    their columns are two spaces apart, else one."""
+    """The rows of the tables in the text, as dictionaries by the titles. Columns are two spaces
+    apart, or one in a wide table."""
     rows = []
     titles, gap = None, None
     for line in text.splitlines():
-        if re.match(r" *(SLOT|SERVICE|UNKNOWN MEMBER OF) ", line):
+        if re.match(r" *(SLOT|SERVICE|FOREIGN LISTENER ON) ", line):
             gap = "  +" if re.search(r"[A-Z]  +[A-Z]", line) and "SLOT STATE" not in line else " +"
             titles = re.split(gap, line.strip())
             continue
@@ -78,7 +80,7 @@ def tables(text):
 # Help
 
 
-def test_help_of_all(bed):
+def test_help_lists_all_commands(bed):
     for word in ("--help", "help"):
         result = bed.reuseportd(word)
         expect_narrow(result.out, f"reuseportd {word}")
@@ -97,7 +99,7 @@ def test_help(bed, command):
     expect_narrow(result.out, f"{command} --help")
 
 
-def test_help_of_times(bed):
+def test_help_explains_times(bed):
     text = " ".join(bed.reuseportd("run", "--help").out.split())
     check("a number alone is in seconds" in text, text)
 
@@ -106,19 +108,19 @@ def test_help_of_times(bed):
 
 
 def test_check(bed):
-    """What is wrong in a file is told line by line, as compilers do it, and in JSON the same."""
+    """`check` reports the errors of a file by line, like a compiler, and in JSON."""
     path = bed.dir / "web.conf"
     path.write_text("[web]\ncommand = true\nwrokers = 2\nsettle = soon\n")
     result = bed.run(bed.binary("reuseportd"), "check", path)
     equal((result.code, result.out), (2, ""), f"status and output of {result}")
-    told = re.findall(r"(?m)^(.*?):(\d+): (.+)$", result.err)
-    equal([(name, int(line)) for name, line, _ in told],
+    reported = re.findall(r"(?m)^(.*?):(\d+): (.+)$", result.err)
+    equal([(name, int(line)) for name, line, _ in reported],
           [(str(path), 1), (str(path), 3), (str(path), 4)], f"files and lines of {result}")
-    check("did you mean 'workers'?" in told[1][2], f"{result}")
+    check("did you mean 'workers'?" in reported[1][2], f"{result}")
     result = bed.run(bed.binary("reuseportd"), "check", "--json", path)
     equal((result.code, result.err), (2, ""), f"status and errors of {result}")
     equal(result.json()["problems"], [{"line": int(line), "severity": "error", "text": text}
-                                      for _, line, text in told], "problems")
+                                      for _, line, text in reported], "problems")
     path.write_text("[web]\ncommand = true 'a b'\nworkers = 2\n")
     equal(bed.reuseportd("check", "--json", path).json(),
           {"file": str(path), "ok": True, "problems": [],
@@ -126,7 +128,7 @@ def test_check(bed):
 
 
 def test_check_of_program(bed):
-    """A program that isn't there is worth a warning: the file may be for another machine."""
+    """A missing program is a warning, not an error: the file may be for another machine."""
     path = bed.dir / "web.conf"
     path.write_text("[web]\nworkers = 1\nenv = PATH=/none\ncommand = nosuchprog x\n")
     missing = "can't start 'nosuchprog': no such program in PATH (/none)"
@@ -158,7 +160,7 @@ def test_check_of_example(bed, name):
 
 
 def test_text_and_json(bed):
-    """Every command prints JSON, and text that is as wide as a terminal and tells the same."""
+    """Every command prints JSON, and text that fits a terminal and has the same values."""
     workers = Workers(bed, 8)
     spare = Worker(bed, "spare")
     attach = ("attach", "--workers", 9)
@@ -197,10 +199,10 @@ def test_text_and_json(bed):
              "QUEUE": "-" if w["queued"] is None else str(w["queued"])}
             for w in status["workers"]]
     equal([{key: row[key] for key in want[0]} for row in rows], want, "status as text and as JSON")
-    check("UNKNOWN MEMBER OF" in text.out, f"no stranger in {text}")
-    equal(len(status["unknown_members"]), 1, "unknown members")
+    check("FOREIGN LISTENER ON" in text.out, f"no foreign listener in {text}")
+    equal(len(status["foreign_listeners"]), 1, "foreign listeners")
     equal(sum(row["steered"] for row in status["workers"]), status["counters"]["steered"]
-          + status["counters"]["slot_gone"], "sum of what was steered")
+          + status["counters"]["slot_gone"], "sum of steered connections")
     check(spare.process.alive(), "the spare lives")
 
     text, services = bed.reuseportd("list"), bed.reuseportd("list", "--json").json()
@@ -222,7 +224,7 @@ def test_text_and_json(bed):
 
 
 def test_many_slots(bed):
-    """1,024 workers, a row for each, and a list that is cut where it gets long."""
+    """1,024 workers have a row each; a long list of slots is cut."""
     worker = Worker(bed, "w", options=("--threads", 1024))
     begin = bed.reuseportd("attach", "--workers", 1024, deadline=60)
     expect_narrow(begin.out, "attach")
@@ -240,14 +242,15 @@ def test_many_slots(bed):
     result = bed.reuseportd("doctor", SERVICE, status=1)
     expect_narrow(result.out, "doctor")
     words = " ".join(result.out.split())
-    check(re.search(r"1024 of 1024 workers are dead: slots 0 1 2 .* \d+ \.\.\. ", words), f"{result}")
+    check(re.search(r"1024 of 1024 workers are dead: slots 0 1 2 .* \d+ \.\.\. ", words),
+          f"{result}")
 
 
 # doctor
 
 
 def verdicts(bed, status=0, service=SERVICE):
-    """What doctor says of the service, by verdict; the advice with it."""
+    """The findings of doctor about the service, with the advice, by verdict."""
     rows = bed.reuseportd("doctor", "--json", status=status).json()
     found = {}
     for row in rows:
@@ -266,12 +269,12 @@ def expect_verdict(bed, verdict, *words, status=0):
 
 
 def test_doctor_of_the_host(bed):
-    """Privileges, features, mounts, sysctls, the kernel's bug: each has a row."""
+    """Privileges, features, mounts, sysctls and the kernel bug have a row each."""
     rows = {row["check"]: row for row in bed.reuseportd("doctor", "--json").json()}
     for name in ("privileges", "bpf() system call", "sk_reuseport program", "connection migration",
                  "pidfd_getfd()", "ptrace_scope", "bpffs", "cgroup2", "CVE-2026-46015",
                  "tcp_migrate_req", "tcp_syncookies"):
-        check(name in rows, f"doctor doesn't tell of {name}")
+        check(name in rows, f"doctor has no row '{name}'")
         check(rows[name]["verdict"] in ("ok", "note", "warn"), f"{rows[name]}")
     pathlib.Path("/proc/sys/net/ipv4/tcp_syncookies").write_text("2")
     rows = {row["check"]: row for row in bed.reuseportd("doctor", "--json").json()}
@@ -290,7 +293,7 @@ def test_doctor_of_the_host(bed):
 
 
 def test_doctor_of_workers(bed):
-    """Healthy; a foreign member; one dead; all drained that live; all dead."""
+    """A healthy service; a foreign listener; a dead worker; all live workers drained; all dead."""
     workers = Workers(bed, 4)
     bed.reuseportd("attach", "--workers", 4)
     equal(set(verdicts(bed)), {"ok"}, "verdicts on a healthy service")
@@ -308,7 +311,7 @@ def test_doctor_of_workers(bed):
 
 
 def test_doctor_of_a_stalled_worker(bed):
-    """A child of a pre-fork server has died, and the parent keeps its listener open."""
+    """A child of a pre-fork server is dead, and its parent keeps its listener open."""
     server = Worker(bed, "p", options=("--prefork", 4, "--no-respawn"), workers=4)
     bed.reuseportd("attach", "--workers", 4)
     os.kill(server.child_pids()[1], signal.SIGKILL)
@@ -318,7 +321,7 @@ def test_doctor_of_a_stalled_worker(bed):
 
 
 def test_doctor_of_groups(bed):
-    """IPv4 and IPv6 that differ; a group of the port that isn't steered."""
+    """The groups of IPv4 and IPv6 differ; a group of the port is not steered."""
     Workers(bed, 3, addresses=BOTH)
     Worker(bed, "v4 only")
     bed.reuseportd("attach", "--workers", "any", "--port", PORT)
@@ -340,7 +343,7 @@ def test_default_name(bed):
 
 
 def test_address(bed):
-    """--address takes one group of a port; the other is left to the kernel's hash."""
+    """--address chooses one group of a port; the other is left to the kernel's hash."""
     Workers(bed, 2, addresses="127.0.0.1")
     Workers(bed, 2, addresses="127.0.0.2", first=2)
     bed.reuseportd("attach", "--workers", 2, "--address", "127.0.0.2")
@@ -353,7 +356,7 @@ def test_address(bed):
 
 
 def test_pid(bed):
-    """--pid chooses a port by who listens on it, in that process's network namespace."""
+    """--pid chooses the port on which that process listens, in its network namespace."""
     Workers(bed, 2)
     workers = Workers(bed, 2, port=PORT + 1)
     bed.reuseportd("attach", "--workers", 2, "--pid", workers.pid)
@@ -384,29 +387,29 @@ def test_label_and_switch(bed):
     check("only_version" not in bed.status(), "only_version is gone")
 
 
-# What is left
+# Leftovers
 
 
 def expect_nothing_left(bed, processes):
     equal(bed.left_files(), [], "pins, files and cgroups")
     equal(bed.left_processes(), processes, "processes")
-    # The kernel frees them a moment later.
+    # The kernel frees BPF objects a moment later.
     wait_until(lambda: not bed.left_bpf(), f"programs and maps are gone: {bed.left_bpf()}")
     locks = pathlib.Path("/proc/locks").read_text()
     check("FLOCK" not in locks, f"locks: {locks}")
 
 
 def test_nothing_is_left(bed):
-    """After each way to end: detach, with a watcher as well, and an attach that fails."""
+    """Nothing remains after detach, with and without a watcher, and after a failed attach."""
     Workers(bed, 4, addresses=BOTH)
     processes = bed.left_processes()
     bed.reuseportd("attach", "--workers", 4)
     with Client() as client:
         client.ask()
-        check(bed.left_bpf(), "programs and maps are found while they are there")
+        check(bed.left_bpf(), "programs and maps are found while they exist")
         bed.reuseportd("detach")
         expect_nothing_left(bed, processes)
-        client.ask()  # what was open goes on
+        client.ask()  # the open connection continues
     for command in (("--workers", 5), ("--workers", 3), ("--workers", 4, "--port", PORT + 1)):
         bed.reuseportd("attach", *command, status=1)
         expect_nothing_left(bed, processes)

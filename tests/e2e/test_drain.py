@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""drain, resume and swap while connections come as fast as the machine gives, on loopback and over
-a link with a round trip of 10 ms, where handshakes are under way at every moment. Every connection
-is counted, and none may fail."""
+"""drain, resume and swap under full load, on loopback and over a link with a round trip of 10 ms,
+where handshakes are in progress at every moment. Every connection is counted, and none may fail."""
 import operator
 import signal
 import time
 
-from bed import cases, check, equal, note, read_log, timeout, wait_until
-from servers import Gunicorn, Gunicorns, Haproxy, Nginx, Worker, Workers, start_fleet
-from traffic import Place, expect_silence, fewer, wait_for_load
+from harness.checks import cases, check, equal, note, timeout, wait_until
+from harness.process import read_log
+from harness.servers import Gunicorn, Gunicorns, Haproxy, Nginx, Worker, Workers, start_fleet
+from harness.traffic import Place, expect_silence, fewer, wait_for_load
 
 WORKERS = 8
 STEP = 1500  # connections that must come between one command and the next
-# After so many more, with at most 256 at a time, all that were begun before are established.
+# After so many more connections, with at most 256 at a time, all earlier ones are established.
 SETTLED = 1000
 def meet_workers(bed, place):
-    """One connection to each slot, which stays open: {slot: (client, who answers)}."""
+    """Opens a connection to each slot: {slot: (client, id of the worker)}."""
     met = {}
     for _ in range(WORKERS):
         before = bed.steered()
@@ -28,15 +28,15 @@ def meet_workers(bed, place):
     return met
 
 
-def expect_open_go_on(met):
-    """The open connections are answered by whom they were answered before."""
+def expect_open_continue(met):
+    """Checks that each open connection is still answered by the same worker."""
     for slot, (client, worker) in met.items():
         for _ in range(3):
-            equal(client.ask(), worker, f"who answers the open connection of slot {slot}")
+            equal(client.ask(), worker, f"worker of the open connection of slot {slot}")
 
 
 def start_another(bed, kind):
-    """One more worker on the same port: its pid, and by which name it answers."""
+    """Starts another worker on the same port. Returns its pid and its id."""
     if kind == "nginx":
         pid = Nginx(bed, workers=1).pids()[0]
         return pid, str(pid)
@@ -59,8 +59,8 @@ def start_keepalive_fleet(bed, kind):
 @cases(*(f"{kind}-{place}" for kind in ("nginx", "haproxy", "gunicorn", "c")
          for place in ("loopback", "link")))
 def test_under_load(bed, case):
-    """drain 3, resume 3, swap 5 under full load: nobody fails; from the return of the command the
-    worker gets not one connection; its open ones go on."""
+    """drain 3, resume 3, swap 5 under full load: no connection fails. Once the command returns, the
+    worker gets no new connection, and its open connections continue."""
     kind, place = case.split("-")
     place = Place(bed, place)
     start_keepalive_fleet(bed, kind)
@@ -74,7 +74,7 @@ def test_under_load(bed, case):
     frozen = bed.steered()[3]
     wait_for_load(bed, others, STEP)
     equal(bed.steered()[3], frozen, "connections steered to slot 3 since the drain")
-    expect_open_go_on(met)
+    expect_open_continue(met)
     resume = time.monotonic()
     bed.reuseportd("resume", 3)
     wait_for_load(bed, [3], STEP // WORKERS)
@@ -85,23 +85,24 @@ def test_under_load(bed, case):
     swapped = bed.reuseportd("swap", 5, "--pid", pid).returned
     wait_for_load(bed, others, STEP)
     equal(bed.status()["workers"][5]["pid"], pid, "process of slot 5")
-    expect_open_go_on(met)
+    expect_open_continue(met)
     report = load.stop_unfailed()
     end = time.monotonic()
 
     rows = read_log(load.log)
     n = expect_silence(rows, met[3][1], drained, resume, "while slot 3 was drained")
-    expect_silence(rows, met[5][1], swapped, end, "that was swapped out")
+    expect_silence(rows, met[5][1], swapped, end, "after it was swapped out")
     expect_silence(rows, name, 0, swap, "before it was swapped in")
-    check(any(row.worker == name for row in rows), "the worker that was swapped in got nothing")
+    check(any(row.worker == name for row in rows),
+          "the worker that was swapped in got no connection")
     note(f"{case}: {report['ok']} connections at {report['connections_per_second']:.0f}/s, "
          f"0 failed; {n} of them while slot 3 was drained")
 
 
 @cases("c-loopback", "c-link", "haproxy-link", "gunicorn-loopback")
 def test_replace_all(bed, case):
-    """Under load each worker is swapped for a new process, and the old one is told to end when what
-    was shaking hands with it is done."""
+    """Under load each worker is swapped for a new process, and the old one is stopped when its
+    handshakes are complete."""
     kind, place = case.split("-")
     place = Place(bed, place)
     n = 4
@@ -110,7 +111,7 @@ def test_replace_all(bed, case):
     old = [start(i) for i in range(n)]
     pid_of = Gunicorn.worker_pid if kind == "gunicorn" else operator.attrgetter("pid")
     bed.reuseportd("attach", "--workers", n)
-    # A gunicorn that starts needs the CPUs for a second itself.
+    # A starting gunicorn needs the CPUs for a second.
     load = place.start_load(*(["--rate", 1000] if kind == "gunicorn" else []))
     wait_for_load(bed, range(n), STEP)
     new = []
@@ -130,7 +131,7 @@ def test_replace_all(bed, case):
 
 @cases("nginx-loopback", "c-link")
 def test_attach_and_detach(bed, case):
-    """Attach and detach again and again under full load: nobody fails, and each attach is exact."""
+    """Repeated attach and detach under full load: no connection fails, and each attach is exact."""
     kind, place = case.split("-")
     place = Place(bed, place)
     start_fleet(bed, kind)
@@ -146,11 +147,12 @@ def test_attach_and_detach(bed, case):
 
 
 class Cycles:
-    """Drains, resumes and swaps one slot after the other, and notes when whom to expect nowhere."""
+    """Drains, resumes and swaps one slot after the other, and notes when a worker must get
+    nothing."""
 
     def __init__(self, bed, place, spare):
         self.bed, self.place = bed, place
-        self.spare = spare  # [(pid, name)] of workers that are in no slot
+        self.spare = spare  # [(pid, name)] of workers without a slot
         self.in_slot = {}
         self.silences = []  # (worker, begin, end, what)
         self.out_since = {}
@@ -192,7 +194,7 @@ class Cycles:
             seen += len(during)
             strays = sum(row.worker == worker for row in during)
             equal(strays, 0, f"connections to {worker}, {what}")
-        check(seen, "no connection was begun while a worker was out")
+        check(seen, "no connection began while a worker was out")
 
 
 @timeout(180)
@@ -224,16 +226,16 @@ def test_nginx_cycles(bed, place):
 
 
 @cases("drain 0", "weight 0 0")
-def test_last_one_is_drained(bed, change):
-    """The only worker of the ring is dead, and a drained one has stood in for it: to empty the ring
+def test_last_live_worker(bed, change):
+    """The only worker in the ring is dead, and a drained worker serves instead. To empty the ring
     would end that, so it is refused."""
     workers = Workers(bed, workers=2)
     bed.reuseportd("attach", "--workers", 2)
     bed.reuseportd("drain", 1)
     workers[0].process.stop(signal.SIGKILL)
-    equal(bed.load("-n", 20)["workers"], {"w1": 20}, "who answers")
+    equal(bed.load("-n", 20)["workers"], {"w1": 20}, "answers by worker")
     refused = bed.reuseportd(*change.split(), status=1)
     check("--force" in refused.err, f"{refused}")
-    equal(bed.load("-n", 20)["workers"], {"w1": 20}, "who still answers")
-    check("0 of 2 workers" in bed.reuseportd(*change.split(), "--force").out, "what it says")
+    equal(bed.load("-n", 20)["workers"], {"w1": 20}, "answers by worker")
+    check("0 of 2 workers" in bed.reuseportd(*change.split(), "--force").out, "output")
     equal(bed.load("-n", 5)["refused"], 5, "connections refused")

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Equal shares, exactly: of few held connections and of many short ones, with every server, over
-every kind of address, and in another network namespace."""
+"""Exactly equal shares, of few held and of many short connections, with every server, over every
+kind of address, and in another network namespace."""
 import collections
 import pathlib
 
-from bed import PORT, Client, cases, check, equal, note, wait_until
-from servers import BOTH, FLEETS, Nginx, Worker, Workers, start_fleet
+from harness.checks import cases, check, equal, note, wait_until
+from harness.network import PORT, Client
+from harness.servers import BOTH, FLEETS, Nginx, Worker, Workers, start_fleet
 
 WORKERS = 8
 MANY = 8000
@@ -15,7 +16,8 @@ WAYS = {"IPv4": ("127.0.0.1",), "IPv6": ("::1",), "both": ("127.0.0.1", "::1")}
 
 
 def held_spread(bed, host):
-    """Who serves eight connections that are open at the same time; how many each."""
+    """Opens eight connections at the same time. Returns how many each worker serves, in falling
+    order."""
     clients = bed.hold(WORKERS, host)
     counts = collections.Counter(client.ask() for client in clients)
     for client in clients:
@@ -30,7 +32,7 @@ def spread_text(counts):
 
 
 def expect_even(bed, hosts, n=MANY, *args, **options):
-    """@n new connections come to @n / 8 for each worker, as they say and as we say."""
+    """Checks that each worker gets @n / 8 of @n new connections, by its answers and by `status`."""
     before = bed.steered()
     report = bed.load("-n", n, *args, hosts=hosts, **options)
     after = bed.steered()
@@ -44,7 +46,7 @@ def expect_even(bed, hosts, n=MANY, *args, **options):
 
 @cases(*FLEETS)
 def test_eight_held(bed, kind):
-    """Eight held connections on eight workers: one each, every time."""
+    """Of eight held connections each of eight workers gets one, every time."""
     start_fleet(bed, kind, addresses=BOTH)
     by_hash = [held_spread(bed, "127.0.0.1") for _ in range(ROUNDS)]
     idle = [WORKERS - len(counts) for counts in by_hash]
@@ -60,7 +62,7 @@ def test_eight_held(bed, kind):
 
 @cases(*FLEETS)
 def test_many_short(bed, kind):
-    """8,000 new connections: exactly 1,000 each, over IPv4, IPv6 and both."""
+    """Of 8,000 new connections each worker gets exactly 1,000, over IPv4, IPv6 and both."""
     start_fleet(bed, kind, addresses=BOTH)
     report = bed.load("-n", MANY, hosts=WAYS["both"])
     equal(report["failed"], 0, f"failed connections before attach, {report}")
@@ -73,12 +75,12 @@ def test_many_short(bed, kind):
     equal([e["endpoint"] for e in status["endpoints"]], [f"0.0.0.0:{PORT}", f"[::]:{PORT}"],
           "endpoints")
     counters = {name: n for name, n in status["counters"].items() if n}
-    equal(counters, {"steered": 3 * MANY}, "outcomes that were counted")
+    equal(counters, {"steered": 3 * MANY}, "counted outcomes")
 
 
 @cases(*FLEETS)
 def test_other_netns(bed, kind):
-    """The servers are in another network namespace: attached from outside, by --pid."""
+    """Servers in another network namespace are attached from outside by --pid."""
     inner = bed.netns("inner")
     fleet = start_fleet(bed, kind, addresses=BOTH, netns=inner)
     refusal = bed.reuseportd("attach", "--workers", WORKERS, status=1)
@@ -89,7 +91,7 @@ def test_other_netns(bed, kind):
 
 @cases("nginx", "c")
 def test_dual_stack(bed, kind):
-    """One group on [::] that takes IPv4 too; clients of both families, counted together."""
+    """A dual-stack group on [::]: clients of both families are counted together."""
     if kind == "nginx":
         Nginx(bed, addresses="::", dual=True)
     else:
@@ -100,9 +102,9 @@ def test_dual_stack(bed, kind):
 
 
 @cases("nginx", "gunicorn", "c")
-def test_status_names_who_answers(bed, kind):
-    """The process of each slot is the one that answers what is steered there, although every nginx
-    worker has all listeners open, and a gunicorn's parent its child's."""
+def test_status_names_serving_process(bed, kind):
+    """`status` names the process that serves each slot, although every nginx worker has all
+    listeners open, and a gunicorn parent has the listener of its child open."""
     start_fleet(bed, kind, addresses=BOTH)
     bed.reuseportd("attach", "--workers", WORKERS)
     for host in ("127.0.0.1", "::1"):
@@ -122,10 +124,10 @@ def test_status_names_who_answers(bed, kind):
 
 @cases("nginx", "c")
 def test_syncookies(bed, kind):
-    """With a SYN cookie for each connection, the ACK is steered as well as the SYN: still exact.
-    For a SYN that hits a TIME_WAIT the kernel makes no cookie, whatever the sysctl says; the two
-    kinds mixed are each dealt in turn, but together they are even on average only. So the clients
-    leave no TIME_WAIT behind."""
+    """With a SYN cookie for each connection both the SYN and the ACK are steered, and shares are
+    still exact. For a SYN that hits a TIME_WAIT the kernel makes no cookie, whatever the sysctl
+    says. The two kinds are each distributed in turn, but together they are even on average only. So
+    the clients leave no TIME_WAIT."""
     pathlib.Path("/proc/sys/net/ipv4/tcp_syncookies").write_text("2")
     start_fleet(bed, kind)
     bed.reuseportd("attach", "--workers", WORKERS)
@@ -135,7 +137,7 @@ def test_syncookies(bed, kind):
 
 
 def test_many_clients_at_once(bed):
-    """Exact also while many load generators, on all CPUs, connect at the same time."""
+    """Shares are exact while many load generators connect on all CPUs at the same time."""
     Workers(bed)
     bed.reuseportd("attach", "--workers", WORKERS)
     before = bed.steered()
@@ -152,7 +154,7 @@ def test_many_clients_at_once(bed):
 
 @cases("9", "100", "1024")
 def test_many_slots(bed, n):
-    """Any number of workers up to 1,024, which is the most: listeners of the threads of one."""
+    """Any number of workers up to the maximum of 1,024; here threads of one process."""
     server = Worker(bed, "w", workers=int(n), options=["--threads", n])
     bed.reuseportd("attach", "--workers", n)
     report = bed.load("-n", 4 * int(n))
@@ -163,7 +165,7 @@ def test_many_slots(bed, n):
 
 
 def test_every_stretch_is_even(bed):
-    """Any number of consecutive connections differs by at most one between workers."""
+    """For any number of consecutive connections, workers differ by at most one."""
     Workers(bed)
     bed.reuseportd("attach", "--workers", WORKERS)
     for n in (1, 3, 7, 9, 13, 64, 101):
@@ -176,8 +178,8 @@ def test_every_stretch_is_even(bed):
 
 
 def test_two_ports_are_two_services(bed):
-    """Without --port it takes the one port that has that many workers; a second service beside it
-    has its own slots, and commands then need its name."""
+    """Without --port, attach takes the only port with that number of workers. A second service has
+    its own slots, and then commands need a name."""
     Workers(bed, workers=8)
     for i in range(3):
         Worker(bed, f"other{i}", port=9090)
@@ -188,7 +190,7 @@ def test_two_ports_are_two_services(bed):
     bed.reuseportd("status", status=2)
     equal(bed.status("small")["endpoints"][0]["port"], 9090, "port of the small one")
     report = bed.load("-n", 80)
-    equal(set(report["workers"].values()), {10}, "connections of each worker of the large one")
+    equal(set(report["workers"].values()), {10}, "connections of each worker of the large service")
     bed.reuseportd("detach", "large")
     wait_until(lambda: len(bed.reuseportd("list", "--json").json()) == 1, "one service is left")
     bed.reuseportd("status")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Hosts on which it can't work, and pins that are not, or no longer, a service: each is refused
-with what to do, and nothing is changed (refusals.py)."""
+"""Hosts on which reuseportd can't work, and pins that are not, or no longer, a service. Commands
+refuse them, say what to do, and change nothing (refusals.py)."""
 import collections
 import ctypes
 import errno
@@ -9,10 +9,12 @@ import os
 import pathlib
 import sys
 
-import bpf
-from bed import BPFFS, PINS, PORT, Client, cases, check, equal, wait_until
+from harness import bpf
+from harness.bed import BPFFS, PINS
+from harness.checks import cases, check, equal, wait_until
+from harness.network import PORT, Client
 from refusals import ATTACH, SERVICE, WORKERS, Refusals
-from servers import Worker, Workers
+from harness.servers import Worker, Workers
 
 # Privileges
 
@@ -23,7 +25,7 @@ ALL = (ATTACH, ("status",), ("list",), ("drain", "1"), ("resume", "1"), ("weight
 
 
 def without(*names):
-    """Runs a command as root without these capabilities."""
+    """A command that runs another one as root without these capabilities."""
     return ("setpriv", "--bounding-set=" + ",".join(f"-{name}" for name in names))
 
 
@@ -34,23 +36,24 @@ def test_not_root(bed):
     refusals = Refusals(bed)
     for command in ALL:
         refusals.refused(*command, under=NOBODY,
-                         says=(f"`{command[0]}` needs root, or the capabilities CAP_BPF,",
-                               "missing: CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ"))
+                         message=(f"`{command[0]}` needs root, or the capabilities CAP_BPF,",
+                                  "missing: CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ"))
     refusals.expect_exact()
 
 
 def test_without_capability(bed):
-    """One of those that are needed. CAP_SYS_ADMIN would stand for some; it isn't needed itself."""
+    """Each needed capability is missing once. CAP_SYS_ADMIN implies some of them, and is not
+    needed."""
     refusals = Refusals(bed)
     for name in ("bpf", "perfmon", "sys_ptrace", "dac_read_search"):
         for command in ALL:
             refusals.refused(*command, under=without("sys_admin", "dac_override", name),
-                             says=f"missing: CAP_{name.upper()}\n")
+                             message=f"missing: CAP_{name.upper()}\n")
     refusals.expect_exact()
     bed.reuseportd("detach")
-    # Refused before anything is done, not when it comes to watching.
+    # Refused at the start, before the attach.
     refusals.refused(*ATTACH, "--watch", under=without("sys_admin", "net_admin"),
-                     says="CAP_NET_ADMIN")
+                     message="CAP_NET_ADMIN")
     result = bed.run(*without("sys_admin", "net_admin", "dac_override"), refusals.tool, *ATTACH)
     equal(result.code, 0, f"exit status with all that is needed: {result}")
     bed.remember_pinned()
@@ -60,7 +63,7 @@ def test_without_capability(bed):
 
 SO_NETNS_COOKIE = 71
 
-# Runs a command to which a system call (with this value of this argument; -1: any) gives an error.
+# Runs a command, and makes a system call fail (if this argument has this value; -1: any call).
 DENY = """
 import ctypes, os, struct, sys
 number, argument, value, error = map(int, sys.argv[1:5])
@@ -85,17 +88,19 @@ def deny(number, error, argument=-1, value=0):
 
 
 def test_kernel_below_the_floor(bed):
-    """Of what an old kernel lacks, what a seccomp filter can feign; real ones run in vmtest/."""
+    """Features that an old kernel lacks, simulated by a seccomp filter. Real old kernels run in
+    vmtest/."""
     refusals = Refusals(bed, attach=False)
     Workers(bed, WORKERS)
-    for under, says in (
+    for under, message in (
             (deny(bpf.BPF, errno.ENOSYS), "bpf() system call"),
             (deny(bpf.BPF, errno.EINVAL, 0, bpf.PROG_LOAD), "connection migration (Linux 5.14), for keeping"),
             (deny(bpf.PIDFD_GETFD, errno.ENOSYS), "pidfd_getfd() (Linux 5.6), for taking over running"),
             (deny(bpf.GETSOCKOPT, errno.ENOPROTOOPT, 2, SO_NETNS_COOKIE),
              "SO_NETNS_COOKIE (Linux 5.14), for telling network namespaces apart")):
-        refusals.refused(*ATTACH, under=under, says=(says, "reuseportd needs Linux 5.14 or later"))
-    refusals.refused(*ATTACH, under=deny(bpf.BPF, errno.EPERM), says="seccomp filter or a security")
+        refusals.refused(*ATTACH, under=under, message=(message, "reuseportd needs Linux 5.14 or later"))
+    refusals.refused(*ATTACH, under=deny(bpf.BPF, errno.EPERM),
+                     message="seccomp filter or a security")
     bed.reuseportd(*ATTACH)
 
 
@@ -105,18 +110,19 @@ def unmount_bpffs(bed):
 
 
 def test_bpffs_is_not_mounted(bed):
-    """We mount it, or say how, and nothing but `attach` needs it."""
+    """`attach` mounts bpffs, or says how to; other commands don't need it."""
     refusals = Refusals(bed, attach=False)
     Workers(bed, WORKERS)
     unmount_bpffs(bed)
-    refusals.refused("status", says="there is no service")
-    refusals.refused("detach", "s", says="there is no service 's'")
+    refusals.refused("status", message="there is no service")
+    refusals.refused("detach", "s", message="there is no service 's'")
     refusals.refused(*ATTACH, under=without("sys_admin"),
-                     says="missing: CAP_SYS_ADMIN (to mount bpffs)")
+                     message="missing: CAP_SYS_ADMIN (to mount bpffs)")
     refusals.refused(*ATTACH, under=deny(bpf.MOUNT, errno.EPERM),
-                     says=("bpffs is not mounted, and mounting it failed: Operation not permitted",
-                           f"mount it by hand: mount -t bpf bpf {BPFFS}"))
-    check(" bpf " not in pathlib.Path("/proc/mounts").read_text(), "bpffs was mounted in vain")
+                     message=("bpffs is not mounted, and mounting it failed: Operation not permitted",
+                              f"mount it by hand: mount -t bpf bpf {BPFFS}"))
+    check(" bpf " not in pathlib.Path("/proc/mounts").read_text(),
+          "bpffs was mounted although the mount failed")
     bed.reuseportd(*ATTACH, "--service", SERVICE)
     check(os.path.ismount(BPFFS), "bpffs is mounted")
     equal(BPFFS.stat().st_mode & 0o777, 0o700, "mode of bpffs")
@@ -126,9 +132,9 @@ def test_bpffs_is_not_mounted(bed):
 # Pins
 
 
-def test_mounts_that_will_not_stay(bed):
-    """`ip netns exec` has mounts of its own, in which no bpffs is: what is pinned there would be
-    lost when it ends. Refused, and by --pid it works."""
+def test_mounts_of_netns_exec(bed):
+    """`ip netns exec` has its own mounts, without a bpffs. Pins in it would be lost at its end, so
+    attach is refused there; with --pid it works."""
     bed.netns("there")
     workers = Workers(bed, 2, netns="there")
     refused = bed.run("ip", "netns", "exec", "there", bed.binary("reuseportd"), "attach",
@@ -137,14 +143,14 @@ def test_mounts_that_will_not_stay(bed):
     equal(bed.load("-n", 20, netns="there")["failed"], 0, "failed connections")
     attach = ("attach", "--workers", 2, "--pid", workers.pid)
     bed.reuseportd(*attach)
-    # And so does a watcher that is started again.
+    # A watcher that is started again works as well.
     watch = bed.start_watch(*attach[1:])
     watch.stop()
     equal({row["state"] for row in bed.status()["workers"]}, {"active"}, "states")
 
 
 def test_attach_after_damage(bed):
-    """The listeners of a damaged service are free at once when it is removed."""
+    """The listeners of a damaged service can be attached as soon as it is removed."""
     Workers(bed, 2)
     for name in ("workers", "schedules", "counters", "control", "members", "socks0", "steer0"):
         bed.reuseportd("attach", "--workers", 2, "--service", "s")
@@ -153,8 +159,8 @@ def test_attach_after_damage(bed):
     bed.reuseportd("attach", "--workers", 2)
 
 
-def test_listener_in_anothers_map(bed):
-    """A socket can be in one socket array only: attach fails half way, and takes all back."""
+def test_listener_in_foreign_map(bed):
+    """A socket can be in only one socket array: attach fails half-way, and undoes everything."""
     refusals = Refusals(bed, attach=False)
     fleet = Workers(bed, WORKERS)
     process = os.pidfd_open(fleet[2].pid)
@@ -166,12 +172,12 @@ def test_listener_in_anothers_map(bed):
     bpf.bpf(bpf.MAP_UPDATE_ELEM, others, 0, *bpf.pointer(key), *bpf.pointer(value))
     os.close(copy)
     os.close(process)
-    refusals.refused(*ATTACH, says=(f"the listener of pid {fleet[2].pid} (worker)",
-                                    "in use already", "another BPF program's map"))
+    refusals.refused(*ATTACH, message=(f"the listener of pid {fleet[2].pid} (worker)",
+                                       "in use already", "another BPF program's map"))
     check(not PINS.exists(), "a failed attach has left pins")
     os.close(others)
     wait_until(lambda: bed.reuseportd(*ATTACH, "--service", SERVICE, status=None).code == 0,
-               "attach works once the other's map is gone")
+               "attach works once the foreign map is gone")
     refusals.expect_exact()
 
 
@@ -204,12 +210,13 @@ DAMAGES = {
                                   ("socks0 is missing", "detach s --force")),
     "a program is missing": (lambda bed: (PINS / SERVICE / "steer0").unlink(),
                              ("steer0 is missing", "detach s --force")),
-    "another's map": (swap_pin("counters"), ("not a map of reuseportd", "detach s --force")),
-    "another's map of that size": (swap_pin("socks0"), ("socks0 is not", "detach s --force")),
-    "another's map for a program": (swap_pin("steer0"), ("steer0 is not", "detach s --force")),
+    "a foreign map": (swap_pin("counters"), ("not a map of reuseportd", "detach s --force")),
+    "a foreign map of that size": (swap_pin("socks0"), ("socks0 is not", "detach s --force")),
+    "a foreign map for a program": (swap_pin("steer0"), ("steer0 is not", "detach s --force")),
     "filled with zeros": (lambda bed: set_service(bed, lambda value: ["0"] * len(value)),
                           ("service is not", "detach s --force")),
-    "absurd": (lambda bed: set_service(bed, lambda value: value[:12] + ["255"] * 4 + value[16:]),
+    "impossible values": (lambda bed: set_service(bed, lambda value: value[:12] + ["255"] * 4
+                                                        + value[16:]),
                ("service is not", "detach s --force")),
     "another layout": (lambda bed: set_service(bed, lambda value: value[:4] + ["99"] + value[5:]),
                        ("made by another version of reuseportd", "its layout is 99")),
@@ -218,20 +225,21 @@ DAMAGES = {
 
 @cases(*DAMAGES)
 def test_damaged_pins(bed, what):
-    """No command touches them, connections go on as before, and `detach --force` removes them."""
-    damage, says = DAMAGES[what]
+    """No command changes damaged pins, connections continue as before, and `detach --force` removes
+    the pins."""
+    damage, message = DAMAGES[what]
     refusals = Refusals(bed)
     damage(bed)
     answers = collections.Counter()
     for command in (*ALL[3:], ("status",), (*ATTACH, "--service", SERVICE)):
-        refusals.refused(*command, says=says)
+        refusals.refused(*command, message=message)
         with Client() as client:
             answers[client.ask()] += 1
     check(len(answers) == WORKERS and max(answers.values()) - min(answers.values()) <= 1,
           f"connections of each worker: {answers}")
-    refusals.refused(*ATTACH, "--service", "t", says="in use already")
+    refusals.refused(*ATTACH, "--service", "t", message="in use already")
     result = bed.reuseportd("list")
-    check(all(words in result.out for words in says), f"{result}")
+    check(all(words in result.out for words in message), f"{result}")
     bed.reuseportd("detach", SERVICE, "--force")
     wait_until(lambda: not bed.left_bpf(), "nothing of the service is left")
     bed.reuseportd(*ATTACH, "--service", SERVICE)
@@ -239,7 +247,7 @@ def test_damaged_pins(bed, what):
 
 
 def test_too_few_descriptors(bed):
-    """That says nothing against the service."""
+    """A command with too few descriptors doesn't call the service damaged."""
     Workers(bed, workers=2)
     bed.reuseportd("attach", "--workers", 2)
     refused = bed.run("prlimit", "--nofile=16", bed.binary("reuseportd"), "status")
@@ -248,8 +256,8 @@ def test_too_few_descriptors(bed):
 
 
 def test_pins_removed_by_hand(bed):
-    """What steers is out of reach then, until the listeners are gone: it is said what is known, and
-    what to do."""
+    """Without its pins the steering program can't be reached until the listeners are closed:
+    commands report this and say what to do."""
     fleet = Workers(bed, WORKERS)
     bed.reuseportd(*ATTACH, "--service", SERVICE)
     bed.must("find", PINS / SERVICE, "-type", "f", "-delete")
@@ -266,47 +274,48 @@ def test_pins_removed_by_hand(bed):
 
 
 def test_foreign_pins(bed):
-    """What others have put beside our pins is in nobody's way, and isn't taken away unasked."""
+    """Foreign pins beside those of a service don't disturb, and are only removed with --force."""
     refusals = Refusals(bed)
     make_foreign(bed, PINS / "stray")
     make_foreign(bed, PINS / SERVICE / "alien")
-    equal([row["service"] for row in bed.reuseportd("list", "--json").json()], [SERVICE], "services")
-    refusals.refused("detach", says=("alien is not a pin of reuseportd", "--force removes it"))
+    equal([row["service"] for row in bed.reuseportd("list", "--json").json()], [SERVICE],
+          "services")
+    refusals.refused("detach", message=("alien is not a pin of reuseportd", "--force removes it"))
     refusals.expect_exact()
     (PINS / SERVICE / "folder").mkdir()
     for force in ((), ("--force",)):
-        refusals.refused("detach", *force, says=("folder is a folder", "remove it"))
+        refusals.refused("detach", *force, message=("folder is a folder", "remove it"))
     refusals.expect_exact()
     (PINS / SERVICE / "folder").rmdir()
     bed.reuseportd("detach", "--force")
-    equal([path.name for path in PINS.iterdir()], ["stray"], "what is left beside")
+    equal([path.name for path in PINS.iterdir()], ["stray"], "remaining pins")
     (PINS / "stray").unlink()
     PINS.rmdir()
 
 
-@cases("the service's", "the one above")
+@cases("of the service", "of all services")
 def test_folder_of_another_user(bed, which):
     refusals = Refusals(bed)
-    folder = PINS / SERVICE if which == "the service's" else PINS
+    folder = PINS / SERVICE if which == "of the service" else PINS
     os.chown(folder, 1000, 1000)
     for command in (*ALL[3:], ("status",), ("detach", "--force"), (*ATTACH, "--service", SERVICE)):
-        refusals.refused(*command, says=("was made by another user", "remove it"))
+        refusals.refused(*command, message=("was made by another user", "remove it"))
     os.chown(folder, 0, 0)
     refusals.expect_exact()
 
 
-def test_name_of_a_dead_service_elsewhere(bed):
-    """A service whose workers are all dead makes room for another of its name, in whichever network
-    namespace either is."""
+def test_name_of_dead_service_in_other_netns(bed):
+    """A service whose workers are all dead is replaced by another one of the same name, also across
+    network namespaces."""
     elsewhere = bed.netns("elsewhere")
     fleet = Workers(bed, WORKERS, netns=elsewhere)
     refusals = Refusals(bed, attach=False)
     bed.reuseportd(*ATTACH, "--service", SERVICE, "--pid", fleet.pid)
     Workers(bed, WORKERS, first=10)
-    refusals.refused(*ATTACH, "--service", SERVICE, says="service 's' is attached already")
+    refusals.refused(*ATTACH, "--service", SERVICE, message="service 's' is attached already")
     for worker in fleet.all[1:]:
         worker.stop()
-    refusals.refused(*ATTACH, "--service", SERVICE, says="service 's' is attached already")
+    refusals.refused(*ATTACH, "--service", SERVICE, message="service 's' is attached already")
     keeper = Worker(bed, "keeper", port=PORT + 1, netns=elsewhere)  # keeps the namespace
     fleet[0].stop()
     bed.reuseportd(*ATTACH, "--service", SERVICE)

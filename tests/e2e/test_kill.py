@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""SIGKILL of workers: what is queued is answered by others, and what nobody polls is seen."""
+"""SIGKILL of workers: other workers answer the queued connections, and a listener that no process
+polls is reported."""
 import collections
 import os
 import pathlib
 import signal
 import time
 
-from bed import PORT, Client, cases, check, equal, note, read_log, wait_until
-from servers import Gunicorns, Nginx, Worker, Workers
-from traffic import Place, wait_for_load
+from harness.checks import cases, check, equal, note, wait_until
+from harness.network import PORT, Client
+from harness.process import read_log
+from harness.servers import Gunicorns, Nginx, Worker, Workers
+from harness.traffic import Place, wait_for_load
 
 WORKERS = 8
 QUEUED = 50
@@ -19,7 +22,7 @@ def worker_row(bed, slot):
 
 
 def fill_queue(bed, slot, n=QUEUED, path="/"):
-    """@n clients whose request lies unread at the worker of the slot, which accepts nothing."""
+    """@n clients with a request in the queue of the slot; its worker accepts nothing."""
     others = [str(other) for other in range(WORKERS) if other != slot]
     bed.reuseportd("drain", *others)
     clients = bed.hold(n)
@@ -32,7 +35,8 @@ def fill_queue(bed, slot, n=QUEUED, path="/"):
 
 
 def expect_answers(clients, not_by=None):
-    """All are answered, and not by that worker. Returns how many by whom."""
+    """Checks that all clients are answered, and none by worker @not_by. Returns the answers by
+    worker."""
     by = collections.Counter(client.receive() for client in clients)
     equal(sum(by.values()), len(clients), "clients that were answered")
     check(not_by not in by, f"{not_by} is dead and answered {by}")
@@ -46,16 +50,16 @@ def expect_dead(bed, slot):
 
 
 def expect_seven(bed, without):
-    """New connections: all answered, exactly even among the seven that are left."""
+    """Checks that new connections are answered, evenly by the remaining seven workers."""
     report = bed.load("-n", 700)
     equal(report["failed"], 0, f"failed connections of {report}")
     check(without not in report["workers"], f"{without} is dead: {report['workers']}")
     counts = report["workers"].values()
-    check(max(counts) - min(counts) <= 1, f"the others are not even: {report['workers']}")
+    check(max(counts) - min(counts) <= 1, f"the other workers are not even: {report['workers']}")
 
 
 def start_with_one_deaf(bed, deaf=3):
-    """Eight C workers, of which one listens and polls but accepts nothing."""
+    """Starts eight C workers; one listens and polls but accepts nothing."""
     workers = [Worker(bed, f"w{i}", options=["--no-accept"] if i == deaf else [])
                for i in range(WORKERS)]
     bed.reuseportd("attach", "--workers", WORKERS)
@@ -64,12 +68,12 @@ def start_with_one_deaf(bed, deaf=3):
 
 
 def test_queue_of_c_worker(bed):
-    """50 clients wait in the accept queue of a worker, their requests sent; it is killed; the
-    others answer all 50."""
+    """50 clients with a request wait in the accept queue of a worker. It is killed, and the other
+    workers answer all 50."""
     workers = start_with_one_deaf(bed)
     clients = fill_queue(bed, 3)
     equal(pathlib.Path("/proc/sys/net/ipv4/tcp_migrate_req").read_text().strip(), "0",
-          "the sysctl that would migrate without us")
+          "the sysctl for migration without reuseportd")
     killed = time.monotonic()
     workers[3].process.stop(signal.SIGKILL)
     by = expect_answers(clients, "w3")
@@ -83,13 +87,13 @@ def test_queue_of_c_worker(bed):
 
 
 def test_queue_stays_with_its_version(bed):
-    """The queue goes to workers of the same version while there is one, then to any."""
+    """The queue goes to workers of the same version if there are any, otherwise to any worker."""
     workers = start_with_one_deaf(bed)
     bed.reuseportd("label", "2-3", "green")
     clients = fill_queue(bed, 3)
     workers[3].process.stop(signal.SIGKILL)
-    equal(expect_answers(clients), {"w2": QUEUED}, "who answered")
-    # Now the last one of its version.
+    equal(expect_answers(clients), {"w2": QUEUED}, "answers by worker")
+    # Now the last worker of its version.
     os.kill(workers[2].pid, signal.SIGSTOP)
     clients = fill_queue(bed, 2)
     workers[2].process.stop(signal.SIGKILL)
@@ -98,7 +102,7 @@ def test_queue_stays_with_its_version(bed):
 
 
 def test_queue_of_drained_worker(bed):
-    """Also a drained worker's queue is answered by others when it is killed."""
+    """When a drained worker is killed, other workers answer its queue."""
     workers = start_with_one_deaf(bed)
     clients = fill_queue(bed, 3)
     bed.reuseportd("drain", 3)
@@ -108,8 +112,8 @@ def test_queue_of_drained_worker(bed):
 
 
 def gunicorn_with_queue(bed, slot=3):
-    """The worker of the slot is busy, and 50 clients wait. Returns the worker, its pid and the
-    clients."""
+    """Makes the worker of the slot busy, with 50 clients in its queue. Returns the worker, its pid
+    and the clients."""
     fleet = Gunicorns(bed)
     bed.reuseportd("attach", "--workers", WORKERS)
     pid = worker_row(bed, slot)["pid"]
@@ -124,10 +128,10 @@ def gunicorn_with_queue(bed, slot=3):
 
 
 def test_queue_of_gunicorn(bed):
-    """gunicorn's parent keeps its child's listener open, so that the queue outlives the child. When
-    both are killed, as the kernel does when a container runs out of memory, the others answer."""
+    """gunicorn's parent keeps the listener of its child open, so the queue survives the child. When
+    both are killed, as at the memory limit of a container, other workers answer."""
     victim, pid, clients = gunicorn_with_queue(bed)
-    os.kill(victim.pid, signal.SIGSTOP)  # so that it doesn't start another child first
+    os.kill(victim.pid, signal.SIGSTOP)  # so that it doesn't replace the child first
     os.kill(pid, signal.SIGKILL)
     victim.process.stop(signal.SIGKILL)
     by = expect_answers(clients, str(pid))
@@ -139,30 +143,30 @@ def test_queue_of_gunicorn(bed):
 
 
 def test_gunicorn_child(bed):
-    """Killed alone, the child is replaced by its parent, and the new one answers the queue: nobody
-    is lost either. The status tells the new pid."""
+    """If only the child is killed, its parent replaces it, and the new child answers the queue.
+    `status` shows the new pid."""
     victim, pid, clients = gunicorn_with_queue(bed)
     os.kill(pid, signal.SIGKILL)
     by = expect_answers(clients, str(pid))
     successor = victim.worker_pid()
-    equal(by, {str(successor): QUEUED}, "who answered")
-    wait_until(lambda: worker_row(bed, 3)["pid"] == successor, "the status names the new child")
+    equal(by, {str(successor): QUEUED}, "answers by worker")
+    wait_until(lambda: worker_row(bed, 3)["pid"] == successor, "status names the new child")
     equal(worker_row(bed, 3)["state"], "active", "state of slot 3")
     note(f"gunicorn, child killed: {QUEUED} of {QUEUED} queued clients answered by its successor")
 
 
 def test_nginx_worker(bed):
-    """nginx's master keeps the listener and starts another worker: the status tells the new pid,
-    and the shares are exact again."""
+    """nginx's master keeps the listener and starts another worker: `status` shows the new pid, and
+    the shares are exact again."""
     nginx = Nginx(bed)
     bed.reuseportd("attach", "--workers", WORKERS)
     old = worker_row(bed, 3)["pid"]
     os.kill(old, signal.SIGKILL)
-    # It may take a moment to die, in which it still polls.
+    # The killed worker may still poll for a moment.
     wait_until(lambda: old not in nginx.pids() and nginx.n_polled() == WORKERS,
                "nginx has replaced its worker")
     new = worker_row(bed, 3)
-    check(new["pid"] != old and new["pid"] in nginx.pids(), f"slot 3 is said to be {new['pid']}")
+    check(new["pid"] != old and new["pid"] in nginx.pids(), f"slot 3 is shown as pid {new['pid']}")
     equal(new["state"], "active", "state of slot 3")
     report = bed.load("-n", 8000)
     equal(report["failed"], 0, "failed connections")
@@ -180,22 +184,23 @@ def start_prefork(bed, *options):
     bed.reuseportd("attach", "--workers", WORKERS, "--service", "p")
     equal([row["pid"] for row in bed.status()["workers"]], server.child_pids(), "slots' pids")
     rows, _ = doctor_rows(bed, "p")
-    check(all(row["verdict"] != "fail" for row in rows), f"the doctor says {rows}")
+    check(all(row["verdict"] != "fail" for row in rows), f"findings of doctor: {rows}")
     return server
 
 
-def test_black_hole_is_seen(bed):
-    """A child of a pre-fork server is dead, but its parent and its siblings hold its listener open:
-    connections to it hang. `status` and `doctor` say so, and `drain` takes it out."""
+def test_black_hole_is_reported(bed):
+    """A child of a pre-fork server is dead, but its parent and siblings keep its listener open, so
+    connections to it hang. `status` and `doctor` report this, and `drain` removes the slot from the
+    ring."""
     server = start_prefork(bed, "--no-respawn")
     os.kill(server.child_pids()[3], signal.SIGKILL)
     wait_until(lambda: worker_row(bed, 3)["state"] == "stalled", "slot 3 is shown as stalled")
     states = [row["state"] for row in bed.status()["workers"]]
     equal(states.count("active"), WORKERS - 1, f"active workers of {states}")
-    check("stalled" in bed.reuseportd("status").out, "the text shows it, too")
+    check("stalled" in bed.reuseportd("status").out, "the text shows it as well")
     rows, code = doctor_rows(bed, "p")
     failed = [row for row in rows if row["verdict"] == "fail"]
-    equal(code, 1, "exit status of the doctor")
+    equal(code, 1, "exit status of doctor")
     check(len(failed) == 1 and "slot 3" in failed[0]["detail"] and failed[0]["advice"],
           f"the doctor says {rows}")
     clients = bed.hold(WORKERS)
@@ -207,12 +212,12 @@ def test_black_hole_is_seen(bed):
 
 
 def test_black_hole_is_left_out(bed):
-    """With --watch the ring leaves it out until somebody polls it again, who then also answers
-    those that had come meanwhile."""
+    """With --watch a listener that no process polls leaves the ring until a process polls it again,
+    which then also answers the queued connections."""
     server = start_prefork(bed)
     watch = bed.start_watch("--service", "p", "--workers", WORKERS)
     victim = server.child_pids()[3]
-    os.kill(server.pid, signal.SIGSTOP)  # so that it doesn't start another child
+    os.kill(server.pid, signal.SIGSTOP)  # so that it doesn't replace the child
     os.kill(victim, signal.SIGKILL)
     watch.wait_output(f"slot 3: pid {victim} (worker) has died, but its listener is still open")
     equal(worker_row(bed, 3)["state"], "stalled", "state of slot 3")
@@ -228,16 +233,16 @@ def test_black_hole_is_left_out(bed):
 
 
 @cases("fall-back", "strict")
-def test_nobody_left(bed, case):
-    """All admitted workers are dead, and a stranger listens on the port: the kernel's hash gives it
-    the connections, which is counted; with --strict they are refused."""
+def test_no_worker_left(bed, case):
+    """All admitted workers are dead, and a foreign listener has the port open: the kernel's hash
+    gives it the connections, which are counted; with --strict they are refused."""
     workers = Workers(bed)
     bed.reuseportd("attach", "--workers", WORKERS, *(["--strict"] if case == "strict" else []))
     stranger = Worker(bed, "stranger")
     report = bed.load("-n", 800)
-    check("stranger" not in report["workers"], f"the stranger got connections: {report}")
-    unknown = bed.status()["unknown_members"]
-    equal([row["pid"] for row in unknown], [stranger.pid], "pids of unknown members")
+    check("stranger" not in report["workers"], f"the foreign listener got connections: {report}")
+    foreign = bed.status()["foreign_listeners"]
+    equal([row["pid"] for row in foreign], [stranger.pid], "pids of foreign listeners")
     for worker in workers.all:
         worker.process.stop(signal.SIGKILL)
     report = bed.load("-n", 100)
@@ -246,14 +251,14 @@ def test_nobody_left(bed, case):
         equal((report["refused"], counters["dropped"]), (100, 100), "refused, by both sides")
         equal(counters["fell_back"], 0, "left to the kernel")
     else:
-        equal(report["workers"], {"stranger": 100}, "who answered")
+        equal(report["workers"], {"stranger": 100}, "answers by worker")
         equal((counters["fell_back"], counters["dropped"]), (100, 0), "fell_back and dropped")
 
 
 @cases("loopback", "link")
 def test_killed_under_load(bed, place):
-    """A worker is killed under full load: only what it had accepted can be lost. Who connects after
-    its death is answered."""
+    """A worker is killed under full load: only connections that it had accepted can be lost.
+    Connections that begin after its death are answered."""
     workers = Workers(bed)
     bed.reuseportd("attach", "--workers", WORKERS)
     load = Place(bed, place).start_load("-c", 64)
@@ -272,8 +277,8 @@ def test_killed_under_load(bed, place):
 
 
 def test_nginx_under_load(bed):
-    """nginx workers are killed under full load, with a watcher: only what they had accepted is
-    lost. A listener that nobody polls leaves the ring, and the next worker answers its queue."""
+    """nginx workers are killed under full load, with a watcher: only accepted connections are lost.
+    A listener that no process polls leaves the ring, and the next worker answers its queue."""
     nginx = Nginx(bed)
     watch = bed.start_watch("--workers", WORKERS)
     load = bed.start_load("-c", 64)
@@ -281,7 +286,8 @@ def test_nginx_under_load(bed):
         wait_for_load(bed, range(WORKERS), 1000)
         old = nginx.pids()
         os.kill(old[3], signal.SIGKILL)
-        wait_until(lambda: nginx.n_polled() == WORKERS and old[3] not in nginx.pids(), "a new one")
+        wait_until(lambda: nginx.n_polled() == WORKERS and old[3] not in nginx.pids(),
+                   "a new worker")
     report = load.stop()
     failed = report["failed"]
     equal(failed, report["reset"] + report["closed_early"], f"failures of {report}")
@@ -294,14 +300,14 @@ def test_nginx_under_load(bed):
     note(f"nginx: 4 workers killed under load: {failed} lost of {report['begun']}")
 
 
-def test_loss_would_be_seen(bed):
-    """The control: the same kills without reuseportd lose connections, and the load generator sees
-    it. (Were it blind, "0 failed" above would say nothing.)"""
+def test_loss_is_detected(bed):
+    """The control experiment: the same kills without reuseportd lose connections, and loadgen
+    detects it. Otherwise "0 failed" in the other tests would prove nothing."""
     workers = Workers(bed)
     load = Place(bed, "link").start_load()
     for worker in workers.all[:4]:
         seen = load.log.stat().st_size
-        wait_until(lambda: load.log.stat().st_size > seen + 20_000, "load")
+        wait_until(lambda: load.log.stat().st_size > seen + 20_000, "more connections")
         worker.process.stop(signal.SIGKILL)
     report = load.stop()
     check(report["reset"] > 0, f"nothing was lost: {report}")
@@ -310,15 +316,15 @@ def test_loss_would_be_seen(bed):
 
 
 def test_listener_closed_by_living_process(bed):
-    """A worker that closes its listener and goes on with its connections: its queue is answered by
-    others, its open connections by itself."""
+    """A worker closes its listener and continues with its open connections: other workers answer
+    its queue."""
     workers = start_with_one_deaf(bed)
     clients = fill_queue(bed, 3)
     open_one = Client()
     worker = open_one.ask()
     workers[3].process.kill(signal.SIGUSR2)
     expect_answers(clients, "w3")
-    equal(open_one.ask(), worker, "who answers the open connection")
+    equal(open_one.ask(), worker, "worker of the open connection")
     expect_dead(bed, 3)
-    check(workers[3].process.alive(), "the worker lives on")
+    check(workers[3].process.alive(), "the worker still runs")
     equal(bed.status()["endpoints"][0]["port"], PORT, "port")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The metrics: that they say what `status --json` says, that Prometheus takes them, how they are
-served, and that nothing is left."""
+"""The metrics: they have the values of `status --json`, Prometheus accepts them, they are served by
+HTTP, and nothing remains."""
 import collections
 import concurrent.futures
 import http.client
@@ -12,9 +12,11 @@ import signal
 import socket
 import threading
 
-from bed import PINS, PORT, SLOW, cases, check, equal, note, wait_until
-from servers import Worker, Workers
-from traffic import Place, wait_for_load
+from harness.bed import PINS
+from harness.checks import SLOW, cases, check, equal, note, wait_until
+from harness.network import PORT
+from harness.servers import Worker, Workers
+from harness.traffic import Place, wait_for_load
 
 
 SERVICE = f"worker-{PORT}"
@@ -26,7 +28,7 @@ Sample = collections.namedtuple("Sample", "labels value")
 
 
 def parse(text):
-    """{name: [Sample]}. Samples of a name must be together, behind its HELP and TYPE."""
+    """{name: [Sample]}. The samples of a name must follow its HELP and TYPE, without a gap."""
     metrics, name = {}, None
     lines = iter(text.splitlines())
     for line in lines:
@@ -47,19 +49,19 @@ def parse(text):
 
 
 def values(metrics, name, **want):
-    """Values of the metric, by slot, of the samples that have these labels."""
+    """The values of the samples that have these labels, by slot."""
     return {sample.labels.get("slot"): sample.value for sample in metrics[f"reuseportd_{name}"]
             if want.items() <= sample.labels.items()}
 
 
 def expect_per_slot(metrics, name, status, value, tolerance=1e-5):
-    """@value(worker) is what the slot's sample says; None: it has no sample."""
+    """Checks that the sample of each slot is @value(worker); None: the slot has no sample."""
     want = {str(w["slot"]): value(w) for w in status["workers"] if value(w) is not None}
     got = values(metrics, name, service=status["service"])
     got.pop("none", None)
     equal(sorted(got), sorted(want), f"slots with {name}")
     far = {slot: (got[slot], want[slot]) for slot in got if abs(got[slot] - want[slot]) > tolerance}
-    equal(far, {}, f"{name}, and what it should be")
+    equal(far, {}, f"{name}: got and expected")
 
 
 GAUGES = {
@@ -74,7 +76,7 @@ GAUGES = {
 
 
 def expect_as_status(metrics, status):
-    """While nothing happens the metrics say what the status says."""
+    """Checks that the metrics have the values of the status; nothing may change meanwhile."""
     name = status["service"]
     for key, total in status["counters"].items():
         expect_per_slot(metrics, f"{key}_total", status, lambda w, key=key: w["counters"][key])
@@ -84,7 +86,7 @@ def expect_as_status(metrics, status):
                         lambda w, key=key: w["connections"] and w["connections"][key])
     for gauge, value in GAUGES.items():
         expect_per_slot(metrics, gauge, status, value)
-    # Rounded, and the clock may be adjusted meanwhile.
+    # The value is rounded, and the clock may be adjusted meanwhile.
     expect_per_slot(metrics, "worker_start_time_seconds", status, lambda w: w["started_at"], 1)
     for worker in status["workers"]:
         labels = {"service": name, "slot": str(worker["slot"]), "version": worker["version"]}
@@ -96,20 +98,20 @@ def expect_as_status(metrics, status):
               f"labels of {worker}")
     ring = status["ring"]
     want = {"up": 1, "workers": len(status["workers"]), "counting": status["counting"],
-            "unknown_members": len(status["unknown_members"]), "ring_length": ring["length"],
+            "foreign_listeners": len(status["foreign_listeners"]), "ring_length": ring["length"],
             "ring_slots": ring["slots"],
             "ring_rounding_error_ratio": ring["rounding_error_ppm"] / 1e6}
     if status["unattributed_active"] is not None:
         want["connections_unattributed"] = status["unattributed_active"]
     if "canary_percent" in status:
         want["canary_share_ratio"] = round(status["canary_percent"] / 100, 6)
-    for key in ("up", "workers", "counting", "unknown_members", "ring_length", "ring_slots",
+    for key in ("up", "workers", "counting", "foreign_listeners", "ring_length", "ring_slots",
                 "ring_rounding_error_ratio", "connections_unattributed", "canary_share_ratio"):
         equal(values(metrics, key, service=name), {None: want[key]} if key in want else {}, key)
 
 
 def get(path="/metrics", method="GET", address=LISTEN):
-    """Status, headers and body of the answer."""
+    """Sends a request. Returns status, headers and body of the answer."""
     host, _, port = address.rpartition(":")
     connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=10 * SLOW)
     try:
@@ -132,7 +134,7 @@ def stop_exporter(exporter, number=signal.SIGTERM):
 
 
 def set_up(bed):
-    """Two services, in which much is so as it is not by default."""
+    """Sets up two services with many values that differ from the default."""
     workers = Workers(bed, 4)
     Workers(bed, 2, port=PORT + 1)
     bed.reuseportd("attach", "--workers", 2, "--port", PORT + 1, "--service", "other")
@@ -145,19 +147,20 @@ def set_up(bed):
     Worker(bed, "stranger")
     bed.load("-n", 100)
     report = bed.load("-n", 3, *bed.targets("127.0.0.1", port=PORT + 1), hosts=())
-    equal(report["failed"], 3, "connections that were refused")
+    equal(report["failed"], 3, "refused connections")
     workers[1].process.stop(signal.SIGKILL)
     return workers
 
 
 def test_as_status(bed):
-    """The same numbers, of one service and of all; what is unknown is left out."""
+    """The values of `status`, for one service and for all; unknown values have no sample."""
     set_up(bed)
     metrics = parse(bed.reuseportd("metrics").out)
     for service in (SERVICE, "other"):
         expect_as_status(metrics, bed.status(service))
     check(values(metrics, "dropped_total", service="other")["none"] >= 3, "refused connections")
-    check("1" not in values(metrics, "connections_queued", service=SERVICE), "queue of the dead")
+    check("1" not in values(metrics, "connections_queued", service=SERVICE),
+          "queue of the dead worker")
     for args in ((SERVICE,), ("--service", SERVICE)):
         of_one = parse(bed.reuseportd("metrics", *args).out)
         equal({sample.labels["service"] for samples in of_one.values() for sample in samples},
@@ -166,7 +169,7 @@ def test_as_status(bed):
 
 
 def test_no_service(bed):
-    """No sample at all; and an error for one that was asked for."""
+    """Without a service there is no sample, and an error if a service is named."""
     check(not any(parse(bed.reuseportd("metrics").out).values()), "samples of no service")
     result = bed.reuseportd("metrics", "absent", status=1)
     check("no service 'absent'" in result.err and not result.out, f"{result}")
@@ -182,11 +185,11 @@ def promtool(bed, *args, data=None):
 
 
 def test_promtool(bed):
-    """promtool finds nothing to complain of, also where there is no service."""
+    """promtool reports no problem, with and without a service."""
     for prepare in (lambda bed: None, set_up):
         prepare(bed)
         result = promtool(bed, "check", "metrics", data=bed.reuseportd("metrics").out)
-        equal(result.out + result.err, "", "what promtool says")
+        equal(result.out + result.err, "", "output of promtool")
 
 
 def panels(dashboard):
@@ -195,16 +198,16 @@ def panels(dashboard):
 
 
 def test_dashboard_promtool(bed):
-    """The dashboard asks for metrics that there are, in a language that Prometheus understands."""
+    """The dashboard uses existing metrics and valid expressions."""
     dashboard = json.loads(DASHBOARD.read_text(encoding="utf-8"))
     exprs = [target["expr"] for panel in panels(dashboard) for target in panel.get("targets", ())]
-    check(len(exprs) > 8, "the dashboard asks for next to nothing")
+    check(len(exprs) > 8, "the dashboard has hardly any expression")
     set_up(bed)
     metrics = parse(bed.reuseportd("metrics").out)
     asked = set(re.findall(r"reuseportd_\w+", " ".join(exprs)))
     equal(asked - set(metrics), set(), "metrics of the dashboard that don't exist")
     plain = [expr.replace("$__rate_interval", "1m").replace("$service", SERVICE) for expr in exprs]
-    equal([expr for expr in plain if "$" in expr], [], "variables that are not known")
+    equal([expr for expr in plain if "$" in expr], [], "unknown variables")
     rules = bed.dir / "rules.json"  # which is YAML
     rules.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": [
         {"record": f"panel:{i}", "expr": expr} for i, expr in enumerate(plain)]}]}))
@@ -213,17 +216,18 @@ def test_dashboard_promtool(bed):
 
 @cases("127.0.0.1:9464", "[::1]:9464")
 def test_listen(bed, address):
-    """Served is what is printed; there is nothing else; and each scrape reads anew."""
+    """The exporter serves what `metrics` prints, and nothing else; each scrape has current
+    values."""
     set_up(bed)
     exporter = start_exporter(bed, address=address)
     status, headers, body = get(address=address)
     equal((status, headers["Content-Type"]),
           (200, "text/plain; version=0.0.4; charset=utf-8"), "answer")
-    equal(body, bed.reuseportd("metrics").out, "what is served")
+    equal(body, bed.reuseportd("metrics").out, "served text")
     equal(get(method="HEAD", address=address)[0], 200, "HEAD")
     equal(get("/", address=address)[0], 200, "status of /")
-    check("/metrics" in get("/", address=address)[2], "/ does not tell where to look")
-    equal(get("/metric", address=address)[0], 404, "status of what there isn't")
+    check("/metrics" in get("/", address=address)[2], "/ does not name /metrics")
+    equal(get("/metric", address=address)[0], 404, "status of an unknown path")
     for method in ("POST", "PUT", "DELETE"):
         status, headers, _ = get(method=method, address=address)
         equal((status, headers["Allow"]), (405, "GET, HEAD"), method)
@@ -240,9 +244,9 @@ def test_listen(bed, address):
     stop_exporter(exporter)
 
 
-def test_listen_to_one(bed):
-    """Of one service: before it is there, while it is, and after; one connection for all scrapes;
-    SIGINT ends it as well."""
+def test_listen_for_one_service(bed):
+    """The exporter of one service, before it is attached, while it is, and afterwards. One
+    connection serves all scrapes; SIGINT ends the exporter."""
     Workers(bed, 4)
     exporter = start_exporter(bed, SERVICE)
     connection = http.client.HTTPConnection("127.0.0.1", 9464, timeout=10 * SLOW)
@@ -255,7 +259,7 @@ def test_listen_to_one(bed):
     for _ in range(2):
         equal([(name, *samples) for name, samples in scrape().items() if samples],
               [("reuseportd_up", Sample({"service": SERVICE}, 0))],
-              "metrics of a service that there isn't")
+              "metrics of a service that is not attached")
         bed.reuseportd("attach", "--workers", 4)
         expect_as_status(scrape(), bed.status())
         bed.reuseportd("detach")
@@ -265,7 +269,7 @@ def test_listen_to_one(bed):
 
 
 def test_unreadable(bed):
-    """A service that is damaged is down; the others are told of all the same."""
+    """A damaged service is down; the metrics of other services are not affected."""
     set_up(bed)
     bed.remember_pinned()
     (PINS / "other" / "control").unlink()
@@ -290,7 +294,7 @@ def test_bad_address(bed, address):
 
 
 def test_address_in_use(bed):
-    """An error that says so, before anything is changed."""
+    """An address in use is an error, and nothing is changed."""
     Workers(bed, 2)
     with socket.create_server(("127.0.0.1", 9464)):
         for args in (("metrics", "--listen", LISTEN),
@@ -304,15 +308,15 @@ def test_address_in_use(bed):
 
 
 def test_watch(bed):
-    """`attach --watch --metrics`: the exporter of that service; SIGTERM ends both."""
+    """`attach --watch --metrics` serves the metrics of that service; SIGTERM ends both."""
     workers = Workers(bed, 3)
     Workers(bed, 2, port=PORT + 1)
     bed.reuseportd("attach", "--workers", 2, "--port", PORT + 1, "--service", "other")
-    for _ in range(2):  # attaches, and then finds what is attached
+    for _ in range(2):  # attaches, then finds the service attached
         watch = bed.start_watch("--workers", 3, "--port", PORT, "--metrics", LISTEN)
         metrics = parse(get()[2])
         expect_as_status(metrics, bed.status(SERVICE))
-        check(not values(metrics, "up", service="other"), "it tells of another service, too")
+        check(not values(metrics, "up", service="other"), "it has another service as well")
         workers[1].process.stop(signal.SIGKILL)
         wait_until(lambda: {"state": "dead", "slot": "1"}.items() <= next(
             s for s in parse(get()[2])["reuseportd_worker_state"]
@@ -328,7 +332,8 @@ def test_watch(bed):
 
 
 def test_netns(bed):
-    """Workers in another network namespace: it is scraped in ours, and does not outlive them."""
+    """Workers in another network namespace: the exporter stays in this one, and doesn't keep the
+    other namespace alive."""
     bed.netns("there")
     servers = Workers(bed, 2, netns="there")
     bed.reuseportd("attach", "--workers", 2, netns="there")
@@ -345,8 +350,8 @@ def test_netns(bed):
     bed.reuseportd("detach", "--force", status=None)
 
 
-def test_beside_commands(bed):
-    """While scrapes come one after the other commands work as ever, and no counter falls."""
+def test_during_commands(bed):
+    """During continuous scrapes commands work, and no counter falls."""
     Workers(bed, 4)
     bed.reuseportd("attach", "--workers", 4)
     exporter = start_exporter(bed)
@@ -388,14 +393,14 @@ def change_and_scrape(bed):
 
 
 def cpu_seconds(pid):
-    """Used by all threads of the process."""
+    """CPU time that all threads of the process have used."""
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_many_slots(bed):
-    """1,024 slots: a scrape looks at each once. tools/bench judges what that costs; here it is
-    told from looking at all of them for each of them, which takes many times as long."""
+    """With 1,024 slots a scrape reads each slot once. tools/bench checks the cost; this test only
+    excludes that a scrape reads all slots for each slot, which takes many times as long."""
     Worker(bed, "w", options=("--threads", 1024))
     bed.reuseportd("attach", "--workers", 1024)
     exporter = start_exporter(bed)

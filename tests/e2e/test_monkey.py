@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Commands in any order, workers that come and go, a watcher or none: whatever happens, nobody who
-connects may fail, and in the end the shares are exact. The order is random; the seed is in the
-output, and MONKEY_SEED and MONKEY_STEPS repeat or prolong a run."""
+"""Random commands, workers that start and stop, with a watcher and without: no connection may fail,
+and in the end the shares are exact. The seed is printed; MONKEY_SEED repeats a run, and
+MONKEY_STEPS sets its length."""
 import os
 import random
 import signal
 import time
 
-from bed import Failure, cases, check, equal, note, timeout, wait_until
-from servers import Worker, Workers
+from harness.checks import Failure, cases, check, equal, note, timeout, wait_until
+from harness.servers import Worker, Workers
 
 SLOTS = 6
 STEPS = int(os.environ.get("MONKEY_STEPS", 60))
@@ -21,11 +21,11 @@ class Monkey:
         self.random = random.Random(self.seed)
         self.workers = list(Workers(bed, workers=SLOTS).all)
         self.n_started = SLOTS
-        self.done = []  # what it did, for the message
+        self.done = []  # its actions, for the message
         self.load = None
 
     def command(self, *args):
-        """Any exit status but a crash; what is refused says why."""
+        """Runs a command. It may be refused with a reason, but must not crash."""
         result = self.bed.reuseportd(*args, status=None)
         self.done.append(" ".join(map(str, result.argv[1:])) + f" -> {result.code}")
         check(result.code == 0 or (result.code in (1, 2) and result.err), f"{result}")
@@ -74,7 +74,7 @@ class Monkey:
         return self.workers[-1]
 
     def stop(self):
-        """Drained first, as a worker under load is to be; so never the last that takes any."""
+        """Drains a worker and stops it; so never the last one in the ring."""
         victim = self.random.choice(self.workers)
         slots = [row["slot"] for row in self.bed.status()["workers"]
                  if row["live"] and row["pid"] == victim.pid]
@@ -89,9 +89,9 @@ class Monkey:
                             self.start, self.start, self.stop))()
         check(self.load.alive(), "the load ended")
 
-    def mend(self):
-        """Back to equal ones: all in the ring, and somebody alive in each slot. The watcher takes
-        newcomers in by itself, though nobody who was swapped out."""
+    def restore(self):
+        """Restores equal shares: all slots in the ring, and a live worker in each. The watcher
+        admits new workers by itself, but none that was swapped out."""
         for command in (("canary", "--off"), ("switch", "--off"), ("resume", f"0-{SLOTS - 1}"),
                         ("weight", f"0-{SLOTS - 1}", 100)):
             equal(self.command(*command).code, 0, f"exit status of {command}")
@@ -105,7 +105,7 @@ class Monkey:
 
 @timeout(300)
 @cases("unwatched", "watched")
-def test_anything_goes(bed, case):
+def test_random_commands(bed, case):
     monkey = Monkey(bed, case == "watched")
     note(f"seed {monkey.seed}, {STEPS} steps")
     if monkey.watched:
@@ -116,13 +116,13 @@ def test_anything_goes(bed, case):
     try:
         for _ in range(STEPS):
             monkey.step()
-        monkey.mend()
+        monkey.restore()
         report = monkey.load.stop_unfailed()
         before = bed.steered()
         equal(bed.load("-n", 600)["failed"], 0, "failed connections in the end")
         after = bed.steered()
         equal({after[slot] - before[slot] for slot in after}, {100}, "connections of each slot")
     except Failure as why:
-        raise Failure(f"{why}\nwhat it did:\n  " + "\n  ".join(monkey.done)
+        raise Failure(f"{why}\nactions:\n  " + "\n  ".join(monkey.done)
                       + f"\n{bed.reuseportd('status', status=None)}") from None
     note(f"{case}: {STEPS} steps, {report['ok']} connections, 0 failed")

@@ -1,28 +1,28 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Every refusal: exit status 2 for bad input and 1 for what is refused or fails, a message that
-says what to do, nothing on stdout, and nothing changed: not a pin, not the service, and new
-connections go exactly where they went before. What privileges, kernels, mounts and damaged pins
-have to do with is in test_hostile.py."""
+"""Every refusal has exit status 2 for wrong input, otherwise 1, a message that says what to do, and
+no output. It changes no pin and no service, and new connections are distributed as before.
+Privileges, kernels, mounts and damaged pins are in test_hostile.py."""
 import os
 import time
 
-from bed import PORT, check
+from harness.checks import check
+from harness.network import PORT
 from refusals import ATTACH, SERVICE, WORKERS, Refusals
-from servers import Nginx, Worker, Workers
+from harness.servers import Nginx, Worker, Workers
 
-# Bad input: arguments, what is said of them
+# Wrong input: arguments, message
 
 LONG = "x" * 32
 NAME = "is no name for a service: it is a letter, then"
 SLOTS = "is no list of slots, such as 3 or 0-3,7"
-WEIGHTS = "is no weight: weights are 0 to 1000"
+WEIGHTS = "is not a weight: weights are 0 to 1000"
 SHARES = "is not a percentage from 0.1 to 99.9 in steps of 0.1"
 NO_WORKER = "there is no worker in slot 4; `reuseportd status` shows the slots"
 BAD_INPUT = (
     ((), "Usage: reuseportd COMMAND"),
     (("nonsense",), "there is no command 'nonsense'"),
     (("--nonsense",), "there is no command '--nonsense'"),
-    (("attach",), "say how many workers there are: --workers N, or --workers any"),
+    (("attach",), "--workers is required: the number of workers, or 'any'"),
     (("attach", "--workers"), "option '--workers' requires an argument"),
     (("attach", "--workers", "0"), "--workers: '0' is neither a number from 1 to 1024 nor 'any'"),
     (("attach", "--workers", "1025"),
@@ -56,8 +56,8 @@ BAD_INPUT = (
     (("list", "s"), "takes no argument"),
     (("detach", "s", "more"), "'more' is one argument too many"),
     (("doctor", "s", "more"), "'more' is one argument too many"),
-    (("drain",), "such as 3 or 0-3,7"),
-    (("drain", "s"), "such as 3 or 0-3,7"),
+    (("drain",), "for example 3 or 0-3,7"),
+    (("drain", "s"), "for example 3 or 0-3,7"),
     (("drain", "s", "one"), SLOTS),
     (("drain", "1x"), SLOTS),
     (("drain", "1,"), SLOTS),
@@ -81,7 +81,7 @@ BAD_INPUT = (
     (("weight", "1", "--", "-5"), WEIGHTS),
     (("canary", "1"), "give --share PERCENT, or --off"),
     (("canary", "--off", "--share", "5"), "give --share PERCENT, or --off"),
-    (("canary", "--share", "5"), "such as 3 or 0-3,7"),
+    (("canary", "--share", "5"), "for example 3 or 0-3,7"),
     (("canary", "1", "--share", "0"), SHARES),
     (("canary", "1", "--share", "100"), SHARES),
     (("canary", "1", "--share", "0.05"), SHARES),
@@ -115,8 +115,8 @@ BAD_INPUT = (
 
 def test_bad_input(bed):
     refusals = Refusals(bed)
-    for command, says in BAD_INPUT:
-        refusals.refused(*command, status=2, says=says)
+    for command, message in BAD_INPUT:
+        refusals.refused(*command, status=2, message=message)
     refusals.expect_exact()
 
 
@@ -136,16 +136,16 @@ REFUSED = (
 
 def test_changes(bed):
     refusals = Refusals(bed)
-    for command, says in REFUSED:
-        refusals.refused(*command, says=says)
+    for command, message in REFUSED:
+        refusals.refused(*command, message=message)
     refusals.expect_exact()
     bed.reuseportd("label", "0", "blue")
     bed.reuseportd("drain", "0")
-    refusals.refused("canary", "0", "--share", "5", says="slot 0 takes no connections now")
-    refusals.refused("switch", "blue", says="--force does it nevertheless")
+    refusals.refused("canary", "0", "--share", "5", message="slot 0 takes no connections now")
+    refusals.refused("switch", "blue", message="--force does it nevertheless")
     bed.reuseportd("drain", "1,2")
-    refusals.refused("drain", "3", says="--force does it nevertheless")
-    refusals.refused("weight", "3", "0", says="--force does it nevertheless")
+    refusals.refused("drain", "3", message="--force does it nevertheless")
+    refusals.refused("weight", "3", "0", message="--force does it nevertheless")
 
 
 def test_swap(bed):
@@ -155,7 +155,7 @@ def test_swap(bed):
     two = Worker(bed, "two", options=("--threads", 2))
     fleet = refusals.fleet
     group = f"on 0.0.0.0:{PORT} in the group of service 's' (same address, port, uid 0"
-    for pid, more, status, says in (
+    for pid, more, status, message in (
             (fleet[0].pid, (), 1, f"the listener of pid {fleet[0].pid} is in slot 0 already"),
             (fleet[1].pid, (), 1, f"the listener of pid {fleet[1].pid} is in slot 1 already"),
             (uid.pid, (), 1, group),
@@ -163,7 +163,7 @@ def test_swap(bed):
             (os.getpid(), (), 1, group),
             (two.pid, (), 2, "choose with --fd"),
             (two.pid, ("--fd", 77), 1, "by that descriptor")):
-        refusals.refused("swap", 1, "--pid", pid, *more, status=status, says=says)
+        refusals.refused("swap", 1, "--pid", pid, *more, status=status, message=message)
     elsewhere.stop()
     refusals.expect_exact()
 
@@ -172,32 +172,36 @@ def test_swap(bed):
 
 
 def test_attach_finds_none(bed):
-    """No such port, too few, too many, and ports that can't be steered."""
+    """An unknown port, too few or too many workers, and ports that can't be steered."""
     refusals = Refusals(bed, attach=False)
     any_port = ("attach", "--workers")
-    refusals.refused(*any_port, 4, says="no TCP listener was found")
-    refusals.refused(*any_port, 4, "--port", PORT, says=f"nothing listens on port {PORT}")
+    refusals.refused(*any_port, 4, message="no TCP listener was found")
+    refusals.refused(*any_port, 4, "--port", PORT, message=f"nothing listens on port {PORT}")
     fleet = Workers(bed, 4)
     at = (*any_port, 4, "--port", PORT)
-    refusals.refused(*any_port, 4, "--port", PORT + 1, says=f"nothing listens on port {PORT + 1}")
-    refusals.refused(*at, "--address", "127.0.0.2", says=f"nothing listens on port {PORT}")
-    refusals.refused(*any_port, 4, "--address", "127.0.0.2", says="nothing listens on that address")
-    refusals.refused(*at, "--pid", os.getpid(), says=f"pid {os.getpid()} has no listener on port")
-    refusals.refused(*any_port, 4, "--pid", os.getpid(), says=f"pid {os.getpid()} has no listener")
-    refusals.refused(*at, "--pid", 999999, says="process 999999")
-    refusals.refused(*any_port, 5, "--port", PORT, says=("4 of the 5 workers", "--wait SECONDS",
-                                                         "--workers 4"))
+    refusals.refused(*any_port, 4, "--port", PORT + 1,
+                     message=f"nothing listens on port {PORT + 1}")
+    refusals.refused(*at, "--address", "127.0.0.2", message=f"nothing listens on port {PORT}")
+    refusals.refused(*any_port, 4, "--address", "127.0.0.2",
+                     message="nothing listens on that address")
+    refusals.refused(*at, "--pid", os.getpid(),
+                     message=f"pid {os.getpid()} has no listener on port")
+    refusals.refused(*any_port, 4, "--pid", os.getpid(),
+                     message=f"pid {os.getpid()} has no listener")
+    refusals.refused(*at, "--pid", 999999, message="process 999999")
+    refusals.refused(*any_port, 5, "--port", PORT, message=("4 of the 5 workers", "--wait SECONDS",
+                                                            "--workers 4"))
     begin = time.monotonic()
-    refusals.refused(*any_port, 5, "--port", PORT, "--wait", 0.5, says="4 of the 5 workers")
-    check(time.monotonic() - begin > 0.5, "it waited")
+    refusals.refused(*any_port, 5, "--port", PORT, "--wait", 0.5, message="4 of the 5 workers")
+    check(time.monotonic() - begin > 0.5, "attach waited")
     refusals.refused(*any_port, 3, "--port", PORT,
-                     says=("has 4 workers, and 3 were asked for", "--workers 4",
-                           f"pid {fleet[3].pid} (worker), fd"))
-    refusals.refused(*any_port, 3, says=("found:", f"0.0.0.0:{PORT}", "4 listeners  worker"))
+                     message=("has 4 workers, and 3 were asked for", "--workers 4",
+                              f"pid {fleet[3].pid} (worker), fd"))
+    refusals.refused(*any_port, 3, message=("found:", f"0.0.0.0:{PORT}", "4 listeners  worker"))
     Workers(bed, 4, port=PORT + 1)
     Workers(bed, 2, port=PORT + 2)
-    both = refusals.refused(*any_port, 4, says=("2 ports fit; choose one with --port:",
-                                                f"0.0.0.0:{PORT} ", f"0.0.0.0:{PORT + 1} "))
+    both = refusals.refused(*any_port, 4, message=("2 ports fit; choose one with --port:",
+                                                   f"0.0.0.0:{PORT} ", f"0.0.0.0:{PORT + 1} "))
     check(str(PORT + 2) not in both.err, f"a port that doesn't fit is listed: {both}")
 
 
@@ -209,11 +213,11 @@ def test_attach_without_reuseport(bed):
     Nginx(bed, 8, port=PORT + 3, reuseport=False)
     for workers in (1, 8):
         refusals.refused("attach", "--workers", workers, "--port", PORT,
-                         says=("was opened without SO_REUSEPORT", "set the option before bind()"))
+                         message=("was opened without SO_REUSEPORT", "set the option before bind()"))
     for port, comm in ((PORT + 1, "worker"), (PORT + 2, "worker"), (PORT + 3, "nginx")):
         refusals.refused("attach", "--workers", 8, "--port", port,
-                         says=(f"8 processes ({comm}) share one listener", "start nginx with"))
-    refusals.refused("attach", "--workers", 8, says="found:")
+                         message=(f"8 processes ({comm}) share one listener", "start nginx with"))
+    refusals.refused("attach", "--workers", 8, message="found:")
 
 
 def test_attach_two_users(bed):
@@ -222,26 +226,26 @@ def test_attach_two_users(bed):
         for i in range(2):
             Worker(bed, f"{uid}-{i}", addresses=address, options=("--uid", uid))
     refusals.refused("attach", "--workers", 2, "--port", PORT,
-                     says=("uid 1000", "uid 1001", "choose with --address"))
+                     message=("uid 1000", "uid 1001", "choose with --address"))
     bed.reuseportd("attach", "--workers", 2, "--address", "127.0.0.2")
 
 
 def test_attached_already(bed):
-    """By the same name or by another: the first service goes on, exactly."""
+    """A second attach, by the same name or another, is refused and doesn't affect the service."""
     refusals = Refusals(bed)
-    says = ("is attached already", "`reuseportd status s` shows it", "`reuseportd detach s` ends")
-    refusals.refused("attach", "--workers", WORKERS, "--service", SERVICE, says=says)
+    message = ("is attached already", "`reuseportd status s` shows it", "`reuseportd detach s` ends")
+    refusals.refused("attach", "--workers", WORKERS, "--service", SERVICE, message=message)
     refusals.expect_exact()
-    refusals.refused("attach", "--workers", WORKERS, "--service", "t", says=says)
+    refusals.refused("attach", "--workers", WORKERS, "--service", "t", message=message)
     refusals.expect_exact()
-    refusals.refused("attach", "--workers", WORKERS, says=says)
+    refusals.refused("attach", "--workers", WORKERS, message=message)
     refusals.refused("attach", "--workers", WORKERS, "--service", "t", "--force", status=2)
     refusals.expect_exact()
-    # Others on the same port of which none was admitted: the group has a program already.
+    # Other workers on the same port, not admitted: the group already has a program.
     for worker in refusals.fleet.all:
         worker.stop()
     Workers(bed, WORKERS, first=10)
-    refusals.refused("attach", "--workers", WORKERS, "--service", "t", says=says)
+    refusals.refused("attach", "--workers", WORKERS, "--service", "t", message=message)
     bed.reuseportd("attach", "--workers", WORKERS, "--service", SERVICE)
     refusals.expect_exact()
 
@@ -251,6 +255,6 @@ def test_several_services(bed):
     Workers(bed, WORKERS, port=PORT + 1)
     bed.reuseportd("attach", "--workers", WORKERS, "--port", PORT + 1, "--service", "t")
     for command in (("status",), ("drain", "1"), ("detach",), ("canary", "--off")):
-        refusals.refused(*command, status=2, says="there are several services, name one: s t")
+        refusals.refused(*command, status=2, message="there are several services, name one: s t")
     refusals.expect_exact()
     refusals.expect_exact(port=PORT + 1, service="t")

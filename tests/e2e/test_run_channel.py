@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Who is offered Node's channel, and who isn't."""
+"""Which workers get a Node channel."""
 import os
 import pathlib
 
-from bed import cases, check, equal
+from harness.checks import cases, check, equal
 from runs import NODE, Run, script, worker_command
 
-# Without it this is an exception.
+# Without a channel this raises an exception.
 SENDER = NODE + "\nprocess.send('ready');\n"
 
 
@@ -16,7 +16,7 @@ def environment(pid):
 
 @cases("script", "shell", "starter")
 def test_node(bed, kind):
-    """A program for node can send without asking whether it may, however it is started."""
+    """A program for node can send without checking for a channel, however it is started."""
     path = script(bed, "server.js", "#!/usr/bin/env node\n" + SENDER)
     os.chmod(path, 0o755)
     starter = script(bed, "start.sh", "#!/bin/sh\nnode server.js\n")
@@ -30,7 +30,8 @@ def test_node(bed, kind):
 
 
 def test_others(bed):
-    """Others have no such variable: a node that they start, without the descriptor, would die."""
+    """Other programs don't get the variable: a node that they start without the descriptor would
+    die."""
     run = Run(bed, worker_command(bed), workers=1)
     [pid] = run.pids()
     check(not any("NODE_CHANNEL" in variable for variable in environment(pid)), "it has a channel")
@@ -38,7 +39,7 @@ def test_others(bed):
 
 
 def test_probe(bed):
-    """And so has the command of a probe, which may be for node itself."""
+    """The command of a probe doesn't get it either, as it may be a program for node."""
     run = Run(bed, ["node", script(bed, "server.js", SENDER)], "--ready", "exec:node -e 0",
               "--ready-timeout", 10, workers=1)
     equal(run.stop(), 0, "exit status of the supervisor")

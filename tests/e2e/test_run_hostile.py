@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Workers that don't behave: whatever they do, `stop` leaves nothing of them. That nothing is left
-(processes, cgroups, pins, files) is what the bed sees to after each test."""
+"""Misbehaving workers: whatever they do, `stop` leaves nothing of them. After each test the bed
+checks that no process, cgroup, pin or file remains."""
 import os
 import pathlib
 import signal
 import time
 
-from bed import Client, cases, check, equal, timeout, wait_until
-from bpf import below
+from harness.checks import cases, check, equal, timeout, wait_until
+from harness.network import Client
+from harness.bpf import below
 from runs import Run, script, worker_command
 
 PROLOGUE = """
@@ -27,7 +28,7 @@ while True:
     time.sleep(1)
 """
 
-# A child that has left the session, and whose parent ends.
+# A child that has left the session, and its parent ends.
 DAEMON = """
 if os.fork() == 0:
     os.setsid()
@@ -39,7 +40,7 @@ if os.fork() == 0:
 os.wait()
 """
 
-# What each does, and how many processes that makes, at least.
+# For each kind, the code of a worker and the minimum number of its processes.
 WORKERS = {
     "children": ("for _ in range(5):\n    subprocess.Popen(['sleep', '1000'])\n", 6),
     "double-fork": (DAEMON.format(what="pass"), 2),
@@ -62,8 +63,8 @@ WORKERS = {
                   "    time.sleep(0.01)\n", 50),
 }
 
-# Up to LIVE processes that ignore signals, each of which lives for some milliseconds only and has
-# then been followed by others, in sessions of their own: no list of them is true for long.
+# Up to LIVE processes that ignore signals. Each lives for some milliseconds and is followed by
+# others, in new sessions, so that a list of them is soon outdated.
 BOMB = r"""
 #include <fcntl.h>
 #include <signal.h>
@@ -104,11 +105,11 @@ def read_pids(path):
     try:
         return set(path.read_text().split())
     except OSError:
-        return set()  # gone meanwhile
+        return set()  # removed meanwhile
 
 
 def processes():
-    """How many the workers have made, in all."""
+    """The number of processes in the cgroups of the workers."""
     pids = set()
     for line in pathlib.Path("/proc/mounts").read_text().splitlines():
         _, mount, kind, *_ = line.split()
@@ -120,7 +121,7 @@ def processes():
 
 
 def start(bed, kind, workers=2):
-    """Workers of the kind, which have done what they do."""
+    """Starts workers of the kind. Returns when they have run their code."""
     what, n = WORKERS[kind]
     env = dict(os.environ)
     if kind == "fork-bomb":
@@ -130,16 +131,16 @@ def start(bed, kind, workers=2):
     text = (PROLOGUE + what + DONE + EPILOGUE).replace("%DIR%", str(bed.dir))
     run = Run(bed, ["python3", "-u", script(bed, "worker.py", text)], "--kill-timeout", "1",
               "--drain-timeout", "3s", *(["--no-count"] if "daemon" in kind else []),
-              workers=workers, env=env, wait=kind != "closes-listener")  # which is never ready
+              workers=workers, env=env, wait=kind != "closes-listener")  # this worker is never ready
     wait_until(lambda: all((bed.dir / f"done.{slot}").exists() for slot in range(workers)),
-               "all have done what they do")
+               "all workers have run their code")
     wait_until(lambda: processes() >= n * workers, f"there are {n} processes for each")
     return run
 
 
 @cases(*WORKERS)
 def test_stop(bed, kind):
-    """One by one, and all of them."""
+    """`stop` of one slot, and of the service."""
     run = start(bed, kind)
     run.command_line("stop", 1)
     wait_until(lambda: run.states()[1] == "stopped", "slot 1 is stopped")
@@ -149,13 +150,13 @@ def test_stop(bed, kind):
 
 
 @cases("reload", "signal", "take-over")
-def test_other_ends(bed, kind):
-    """A bomb is gone after a reload to a good program; ends with a supervisor that is told so by a
-    signal; and with one that has only taken it over."""
+def test_other_ways_to_stop(bed, kind):
+    """A fork bomb is gone after a reload to a good program, after a signal to the supervisor, and
+    after a take-over and `stop`."""
     run = start(bed, "fork-bomb")
     if kind == "reload":
         run.reload("--", *worker_command(bed))
-        wait_until(lambda: processes() == 2, "the old ones are gone")
+        wait_until(lambda: processes() == 2, "the old processes are gone")
     if kind == "take-over":
         run.kill_supervisor()
         run.start()
@@ -168,17 +169,17 @@ def test_other_ends(bed, kind):
 
 
 def test_stop_twice(bed):
-    """A second `stop` waits for the end as the first one does; a signal ends the patience."""
+    """A second `stop` waits for the end like the first; a signal kills the workers at once."""
     text = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + PROLOGUE + EPILOGUE
     run = Run(bed, ["python3", script(bed, "worker.py", text)], "--kill-timeout", "1h", workers=2)
     stops = [bed.start(bed.binary("reuseportd"), "stop", run.name, name="stop") for _ in range(2)]
 
     def both_wait():
-        run.process.kill(signal.SIGHUP)  # a reload, which is refused: who waits is told of it
+        run.process.kill(signal.SIGHUP)  # a reload; its refusal is sent to waiting commands
         return all("is being stopped" in stop.output() for stop in stops)
     run.process.wait_output("web: stopping")
     wait_until(both_wait, "both commands wait for the end", interval=0.1)
-    run.process.kill(signal.SIGUSR2)  # an upgrade would undo it
+    run.process.kill(signal.SIGUSR2)  # an upgrade would undo the stop
     run.process.wait_output("web: not executed anew: it is being stopped")
     check("killing" not in run.log(), f"log: {run.log()}")
     equal(processes(), 2, "processes in the service's cgroups")
@@ -188,8 +189,9 @@ def test_stop_twice(bed):
     check("killing what is left" in run.log(), f"log: {run.log()}")
 
 
-def test_one_that_leaves(bed):
-    """The main process ends, and a child serves on: that is no worker, and the child is ended."""
+def test_main_process_ends(bed):
+    """The main process ends and a child continues to serve: this is not a worker, and the child is
+    killed."""
     text = PROLOGUE + """
 if os.fork():
     sys.exit(0)
@@ -205,7 +207,7 @@ while True:
 
 
 def read_some(fd):
-    """Returns None."""
+    """Reads what is available. Returns None."""
     try:
         while os.read(fd, 1 << 16):
             pass
@@ -213,9 +215,9 @@ def read_some(fd):
         pass
 
 
-def test_nobody_reads(bed):
-    """The supervisor's own output is a pipe that is full, and nobody reads it: workers are
-    served, seen and stopped all the same."""
+def test_full_output_pipe(bed):
+    """The supervisor's own output is a full pipe that no process reads: workers are still shown and
+    stopped."""
     pipe = bed.dir / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDWR)
@@ -231,15 +233,15 @@ while True:
     equal([row["live"] for row in bed.status("web")["workers"]], [True] * 2, "live")
     bed.reuseportd("stop", "web", deadline=30)
     equal(processes(), 0, "processes in the service's cgroups")
-    # What it has it may still owe to the reader.
+    # It may still have output for the reader.
     os.set_blocking(reader, False)
-    wait_until(lambda: read_some(reader) or not process.alive(), "it ends when it is read")
+    wait_until(lambda: read_some(reader) or not process.alive(), "it ends when the pipe is read")
     equal(process.wait(), 0, "exit status of the supervisor")
     os.close(reader)
 
 
 def test_output_is_whole(bed):
-    """No line is lost or torn, of workers that print at the same time, with their names in front."""
+    """Workers print at the same time: with --log-prefix no line is lost or torn."""
     lines = 20000
     run = Run(bed, ["python3", script(bed, "worker.py", PROLOGUE + f"""
 slot = os.environ['REUSEPORTD_SLOT']
@@ -260,13 +262,13 @@ sys.stdout.flush()
     equal(list(seen.values()), [lines] * 3, "lines")
 
 
-def test_output_waits(bed):
-    """Our standard output is a pipe that nobody reads: reload, upgrade and stop go on as ever, and
-    at the end every line of every worker has come, once and whole."""
+def test_output_is_kept(bed):
+    """Standard output is a pipe that no process reads: reload, upgrade and stop work, and in the
+    end every line of every worker has arrived, once and complete."""
     lines = 20000
     path = bed.dir / "out.fifo"
     os.mkfifo(path)
-    # The other end, so that it is open, and a pipe that is full.
+    # The reading end of a pipe that fills up.
     fifo = os.open(path, os.O_RDWR | os.O_NONBLOCK)
     run = Run(bed, ["python3", script(bed, "worker.py", PROLOGUE + f"""
 for n in range({lines}):
@@ -278,12 +280,12 @@ sys.stdout.flush()
     run.reload()
     pids += run.pids()
     run.process.kill(signal.SIGUSR2)
-    wait_until(lambda: "is taken over" in run.log(), "it is executed anew")
+    wait_until(lambda: "is taken over" in run.log(), "the supervisor has re-executed itself")
     run.reload()
     pids += run.pids()
     run.command_line("stop")
     equal(bed.reuseportd("list", "--json").json(), [], "services")
-    check(run.process.alive(), "it ends before all is passed on")
+    check(run.process.alive(), "the supervisor ended before it passed on all output")
     text = b""
 
     def read():
@@ -294,7 +296,7 @@ sys.stdout.flush()
             return not run.process.alive()
         return False
 
-    wait_until(read, "it ends when all is passed on", 60, 0.0001)
+    wait_until(read, "the supervisor ends when all output is passed on", 60, 0.0001)
     equal(run.process.wait(), 0, "exit status of the supervisor")
     os.close(fifo)
     seen = dict.fromkeys(pids, 0)
@@ -305,26 +307,26 @@ sys.stdout.flush()
     equal(list(seen.values()), [lines] * 3, "lines")
 
 
-def test_too_big_from_the_start(bed):
-    """--max-memory, and every worker has more as soon as it runs: no other is started as long as the
-    one before drains, and they come at longer and longer intervals."""
+def test_above_memory_limit_at_start(bed):
+    """Every worker exceeds --max-memory as soon as it runs: no further worker is started while the
+    previous one drains, and the intervals become longer."""
     text = PROLOGUE + "ballast = b'x' * (64 << 20)\nheld = listener.accept()\n" + EPILOGUE
     run = Run(bed, ["python3", script(bed, "worker.py", text)], "--max-memory", "30M", "--settle",
               "0", "--drain-timeout", "7s", "--backoff", "1s..100s", workers=1)
     first = run.pids()[0]
-    with Client():  # which the first one holds for as long as it drains
-        wait_until(lambda: run.pids()[0] != first, "it is replaced")
+    with Client():  # the first worker keeps this connection while it drains
+        wait_until(lambda: run.pids()[0] != first, "the first worker is replaced")
         second = run.pids()[0]
         while os.path.exists(f"/proc/{first}"):
-            equal(run.pids()[0], second, "who is in the slot while the first one drains")
-            check(processes() <= 2, "a third one is there")
+            equal(run.pids()[0], second, "worker in the slot while the first one drains")
+            check(processes() <= 2, "a third worker was started")
     wait_until(lambda: "after 2 s" in run.log(), "the pause is longer", 40)
-    check("after 1 s" in run.log(), "it was not that long before")
+    check("after 1 s" in run.log(), "the first pause was 1 s")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
-def test_too_big_beside_one_that_crashes(bed):
-    """How much memory each has is looked at, however often another slot's worker ends."""
+def test_memory_check_beside_crashes(bed):
+    """The memory of each worker is checked, however often the worker of another slot ends."""
     text = PROLOGUE + """
 if slot == "1":
     time.sleep(0.5)
@@ -354,8 +356,8 @@ def runs(bed, slot):
 
 @cases("0", "3")
 def test_no_restart(bed, status):
-    """--no-restart holds for a worker that ends before it was ready, too: it runs once. How it
-    ended is the supervisor's exit status."""
+    """--no-restart also applies to a worker that ends before it is ready: it runs once. Its result
+    is the supervisor's exit status."""
     run = Run(bed, ["sh", script(bed, "job.sh", JOB), status], "--no-restart", workers=2,
               wait=False)
     equal(run.process.wait(), int(status != "0"), "exit status of the supervisor")
@@ -363,8 +365,8 @@ def test_no_restart(bed, status):
 
 
 def test_ended_when_ready(bed):
-    """The supervisor hears at the same time that a job has lived long enough to be ready and that it
-    has ended, well: that is what counts."""
+    """The supervisor learns at the same time that a job has lived long enough to be ready and that
+    it has ended successfully: the end counts."""
     job = script(bed, "job.sh", "echo $$ >pid.tmp; mv pid.tmp pid; while [ ! -e go ]; do sleep 0.01; "
                                 "done")
     run = Run(bed, ["sh", job], "--no-restart", "--ready", "alive:2", workers=1, wait=False)
@@ -375,14 +377,14 @@ def test_ended_when_ready(bed):
     (bed.dir / "go").touch()
     stat = pathlib.Path("/proc", file.read_text().strip(), "stat")
     wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "Z", "the job has ended")
-    wait_until(lambda: time.monotonic() > begin + 2.1, "it would have been ready")
+    wait_until(lambda: time.monotonic() > begin + 2.1, "the job would have been ready")
     run.process.kill(signal.SIGCONT)
     equal(run.process.wait(), 0, f"exit status of the supervisor: {run.log()}")
     check("stopped, and not started again" in run.log(), run.log())
 
 
 def test_signal_without_name(bed):
-    """A real-time signal is told by its number, of a worker and of a probe."""
+    """A real-time signal that kills a worker or a probe is logged by its number."""
     run = Run(bed, ["sh", "-c", "kill -40 $$; sleep 1000"], "--no-restart", workers=1, wait=False)
     equal(run.process.wait(), 1, "exit status of the supervisor")
     check("ended with signal 40 before it was ready" in run.log(), run.log())
@@ -394,27 +396,27 @@ def test_signal_without_name(bed):
 
 @timeout(150)
 def test_cron_job(bed):
-    """A job that cron starts again when it has ended; what the user has stopped stays so."""
+    """--cron-restart starts a finished job again, but not a slot that the user has stopped."""
     run = Run(bed, ["sh", script(bed, "job.sh", JOB), "0"], "--no-restart", "--cron-restart",
               "* * * * *", workers=2)
     run.wait_states("stopped", "stopped")
     run.command_line("stop", 1)
     before = runs(bed, 1)
     wait_until(lambda: runs(bed, 0) > 1, "the next minute", 70, 0.2)
-    wait_until(lambda: run.log().count("stopped, and not") > 2, "it has ended again")
-    equal(runs(bed, 1), before, "runs of the stopped one")
+    wait_until(lambda: run.log().count("stopped, and not") > 2, "the job has ended again")
+    equal(runs(bed, 1), before, "runs of the stopped slot")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
 def test_crash_budget(bed):
-    """A slot whose worker crashes again and again is failed; the others go on; `status` says so."""
+    """A slot is shown as failed if its worker keeps crashing; the other slots continue."""
     run = Run(bed, ["python3", script(bed, "worker.py", """
 import os, sys
 if os.environ['REUSEPORTD_SLOT'] == '1':
     sys.exit(3)
 """ + PROLOGUE + EPILOGUE)], "--max-restarts", "2", "--backoff", "10ms..50ms", workers=3)
     run.wait_states("active", "failed", "active")
-    check("failed" in run.log(), "the log doesn't tell of it")
+    check("failed" in run.log(), "the log doesn't report the failed slot")
     run.command_line("start", 1, status=1)
     run.wait_states("active", "failed", "active")
     equal([row["share_percent"] for row in run.workers()], [50.0, 0.0, 50.0], "shares")

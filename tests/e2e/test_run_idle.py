@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Workers that listen on nothing, such as those that work off a queue: `run` keeps and replaces them
-like others, alone and beside a server."""
+"""Workers without a listener, such as consumers of a queue: `run` supervises and replaces them like
+others, alone and beside a server."""
 import json
 import os
 import re
 import signal
 
-from bed import PORT, cases, check, equal, wait_until
+from harness.checks import cases, check, equal, wait_until
+from harness.network import PORT
 from runs import NODE, Run, script
 
-# One that takes no connections.
+# A program that accepts no connections.
 CONSUMER = """
 console.log('working');
 setInterval(() => {}, 1000);
@@ -23,7 +24,7 @@ else
     require('./server.js');
 """
 
-SAYS_SO = """
+NOTIFIES = """
 import os, signal, socket
 with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
     out.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
@@ -32,7 +33,7 @@ signal.pause()
 
 
 class Services:
-    """Several of them, from one file of PM2."""
+    """Several services, from one PM2 file."""
 
     def __init__(self, bed, *apps):
         self.bed = bed
@@ -67,7 +68,7 @@ def test_mixed_file_of_pm2(bed):
          "listen_timeout": 500})
     status = bed.status("jobs")
     equal((status["endpoints"], [row["listeners"] for row in status["workers"]]), ([], [[], []]),
-          "where the consumers listen")
+          "endpoints of the consumers")
     services.wait_active("jobs", 2)
     services.wait_active("web", 2)
     check("jobs: slot 1: pid" in services.process.output()
@@ -100,7 +101,8 @@ def test_mixed_file_of_pm2(bed):
 
 
 def test_first_instance_is_other(bed):
-    """Of one app only some workers listen: all are up, and connections go to those that do."""
+    """Only some workers of an app listen: all are active, and connections go to the listening
+    ones."""
     script(bed, "server.js", NODE)
     script(bed, "app.js", FIRST_IS_OTHER)
     services = Services(bed, {"name": "web", "script": "app.js", "instances": 3,
@@ -116,7 +118,7 @@ def test_first_instance_is_other(bed):
 
 
 def test_reload_that_does_not_listen(bed):
-    """Where the old worker listens, a new one that doesn't is no good, however long it lives."""
+    """If the old worker listens, a new worker that doesn't is rejected, however long it lives."""
     run = Run(bed, ["node", script(bed, "server.js", NODE)], "--ready", "alive:0.3",
               "--ready-timeout", "2", workers=2)
     pids = run.pids()
@@ -128,9 +130,9 @@ def test_reload_that_does_not_listen(bed):
 
 @cases("notify", "exec", "listens-later")
 def test_ready(bed, case):
-    """Whoever says, or shows, that it is ready needs no listener, and may open one later."""
+    """A worker that reports or shows that it is ready needs no listener, and may open one later."""
     command, ready = {
-        "notify": (["python3", script(bed, "says.py", SAYS_SO)], "notify"),
+        "notify": (["python3", script(bed, "says.py", NOTIFIES)], "notify"),
         "exec": (["sleep", "600"], "exec:true"),
         "listens-later": (["node", "-e", "setTimeout(() => require('./server.js'), 1500)"],
                           "alive:0.2"),
@@ -139,13 +141,14 @@ def test_ready(bed, case):
     run = Run(bed, command, "--ready", ready, workers=1)
     equal(run.states(), ["active"], "states")
     if case == "listens-later":
-        wait_until(lambda: run.workers()[0]["listeners"], "it listens")
+        wait_until(lambda: run.workers()[0]["listeners"], "the worker listens")
         equal(bed.load("-n", 10)["failed"], 0, "failed")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
 def views(bed, run):
-    """What each view says: states, who is live and has an age, how many live, what doctor says."""
+    """The values of each view: states, live and with an age, number of live workers, finding of
+    doctor."""
     rows = run.workers()
     [listed] = bed.reuseportd("list", "--json").json()
     metrics = bed.reuseportd("metrics", run.name).out
@@ -157,8 +160,8 @@ def views(bed, run):
 
 
 def test_live(bed):
-    """Who is up is live, by all views, though he listens on nothing; and dead, when he has died and
-    no supervisor has seen it."""
+    """In all views a running worker without a listener is live; it is dead after its death, even if
+    no supervisor has noticed."""
     run = Run(bed, ["sleep", "600"], "--ready", "alive:0.2", workers=2)
     equal(views(bed, run),
           (["active"] * 2, [True] * 2, [True] * 2, 2, 2, "all 2 workers live"), "both live")
@@ -166,7 +169,7 @@ def test_live(bed):
     pid = run.pids()[1]
     run.kill_supervisor()
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "it is gone")
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "the process is gone")
     equal(views(bed, run), (["active", "dead"], [True, False], [True, False], 1, 1,
                             "1 of 2 workers are dead: slot 1"), "one lives")
     run.start()

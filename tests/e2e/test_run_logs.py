@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Where the output of workers goes that is not to be ours."""
+"""Log files of workers: --out-file and --error-file."""
 import pathlib
 import stat
 
-from bed import check, equal, wait_until
+from harness.checks import check, equal, wait_until
 from runs import Run, worker_command
 
-# Says who it is on both streams, and serves.
+# Prints its name on both streams, and serves.
 TALKER = "echo out.$REUSEPORTD_SLOT; echo err.$REUSEPORTD_SLOT >&2; exec "
 
 
@@ -15,31 +15,31 @@ def talker(bed):
 
 
 def test_devices(bed):
-    """One device for all workers: none has a name of its own."""
+    """A device is shared by all workers: no name of a worker is appended."""
     before = set(pathlib.Path("/dev").iterdir())
     run = Run(bed, talker(bed), "--out-file", "/dev/null", "--error-file", "/dev/stdout", workers=2)
     equal(set(pathlib.Path("/dev").iterdir()) - before, set(), "new in /dev")
     check(stat.S_ISCHR(pathlib.Path("/dev/null").stat().st_mode), "/dev/null is a device")
-    wait_until(lambda: {"err.0", "err.1"} <= set(run.process.out.read_text().split()), "both talk")
+    wait_until(lambda: {"err.0", "err.1"} <= set(run.process.out.read_text().split()), "both print")
     check("out." not in run.log(), run.log())
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
 def test_files(bed):
-    """Each worker has one, unless they are merged."""
-    folder = bed.dir / "a/b"  # as PM2, it is made
+    """Each worker has its own file, unless they are merged."""
+    folder = bed.dir / "a/b"  # created, as by PM2
     run = Run(bed, talker(bed), "--out-file", folder / "out.log", "--error-file", bed.dir / "err",
               workers=2)
     for slot in range(2):
-        said = (folder / f"out-{slot}.log").read_text().splitlines()
-        equal(said[0], f"out.{slot}", "its output")
+        lines = (folder / f"out-{slot}.log").read_text().splitlines()
+        equal(lines[0], f"out.{slot}", "its output")
         equal((bed.dir / f"err-{slot}").read_text(), f"err.{slot}\n", "its errors")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
 def test_files_after_takeover(bed):
-    """A worker that was started without log files, and is taken over by who has such: what it
-    prints goes where it went before."""
+    """A worker that was started without log files is taken over by a supervisor that has log files:
+    its output goes to the same place as before."""
     gated = "(until [ -e gate ]; do sleep 0.05; done; echo late) & exec "
     run = Run(bed, ["sh", "-c", gated + " ".join(str(word) for word in worker_command(bed))],
               workers=1)
@@ -47,7 +47,7 @@ def test_files_after_takeover(bed):
     run.kill_supervisor()
     run.options += ["--out-file", bed.dir / "out", "--error-file", bed.dir / "err"]
     run.start()
-    equal(run.pids(), pids, "who is taken over")
+    equal(run.pids(), pids, "pids after the take-over")
     (bed.dir / "gate").touch()
-    wait_until(lambda: "late" in run.process.out.read_text().split(), "it is passed on")
+    wait_until(lambda: "late" in run.process.out.read_text().split(), "the line is passed on")
     equal(run.stop(), 0, "exit status of the supervisor")

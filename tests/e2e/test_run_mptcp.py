@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Programs that would rather listen by MPTCP, as Go's do since 1.24."""
+"""Programs that listen by MPTCP if possible, as Go programs since Go 1.24."""
 import pathlib
 
-from bed import PORT, Client, Skip, check, equal, wait_until
+from harness.checks import Skip, check, equal, wait_until
+from harness.network import PORT, Client
 from runs import PYTHON, Run, script
 
-# As Go: TCP if MPTCP fails in any way.
+# Like Go: falls back to TCP if MPTCP fails.
 LISTEN = """
 import socket
 
@@ -46,17 +47,17 @@ def program(bed, text, reuseport=False):
 
 
 def test_falls_back(bed):
-    """It listens by TCP, and has its share."""
+    """The program falls back to TCP, and gets its share."""
     run = Run(bed, program(bed, FALL_BACK))
     report = bed.load("-n", 400, "-c", 4, hosts=("127.0.0.1",))
     equal(report["failed"], 0, f"failed: {report}")
     equal(sorted(report["workers"].values()), [100] * 4, "answers")
-    check("MPTCP" not in run.log(), "what works is not talked of")
+    check("MPTCP" not in run.log(), "a successful fall-back is not logged")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
 def test_does_not_fall_back(bed):
-    """What to do is said with its end."""
+    """The log of its end says what to do."""
     run = Run(bed, program(bed, MPTCP_ONLY), "--max-restarts", 1, workers=1, wait=False)
     equal(run.process.wait(), 1, "exit status of the supervisor")
     check(f"exit status 1 before it was ready; it asked for an MPTCP socket on port {PORT} and was "
@@ -64,7 +65,7 @@ def test_does_not_fall_back(bed):
 
 
 def test_attach(bed):
-    """And by `attach`, which can't help it."""
+    """`attach` refuses MPTCP listeners and says what to do."""
     for _ in range(2):
         bed.start(*program(bed, MPTCP_ONLY, reuseport=True), name="server",
                   env={"PATH": "/usr/bin", "REUSEPORTD_SLOT": "0"})

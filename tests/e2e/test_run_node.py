@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Files that node reads, again and again while the service runs."""
+"""Configuration files that node reads, repeatedly while the service runs."""
 import os
 import re
 import shutil
 import signal
 
-from bed import Client, equal, timeout, wait_until
+from harness.checks import equal, timeout, wait_until
+from harness.network import Client
 from runs import NODE, script
 
 CONFIG = "module.exports = {apps: [{name: 'web', script: 'server.js', instances: 1}]};\n"
@@ -27,7 +28,8 @@ def stop(bed, process):
 
 
 def test_upgrade_refused(bed):
-    """Who can't read its file any more isn't executed anew, and goes on; with it mended it is."""
+    """A supervisor that can't read its file any more refuses a re-exec and continues; with the file
+    repaired it re-executes itself."""
     process, config = start(bed)
     pids = [row["pid"] for row in bed.status("web")["workers"]]
     config.write_text("module.exports = {apps: [\n")
@@ -47,14 +49,16 @@ def test_upgrade_refused(bed):
 
 @timeout(180)
 def test_never_ends(bed):
-    """A file that node is never done with is given up, and what it has started is killed."""
+    """A file that node doesn't finish reading times out, and the processes that it started are
+    killed."""
     process, config = start(bed)
     config.write_text("require('child_process').execSync('echo $$ >pid; sleep 1000');\n" + CONFIG)
     refused = bed.reuseportd("reload", "web", status=1, deadline=60)
     equal("node has not finished reading" in refused.err and "after 10 s" in refused.err, True,
           f"{refused}")
     pid = (bed.dir / "pid").read_text().strip()
-    wait_until(lambda: f"process {pid}: " not in " ".join(bed.left_processes()), "it is killed")
+    wait_until(lambda: f"process {pid}: " not in " ".join(bed.left_processes()),
+               "the process is killed")
     config.write_text("process.on('exit', () => { for (;;); }); require('fs').closeSync(2);\n"
                       + CONFIG)
     refused = bed.reuseportd("reload", "web", status=1, deadline=60)
@@ -64,8 +68,8 @@ def test_never_ends(bed):
     stop(bed, process)
 
 
-# In place of node. A shell would unblock what is blocked.
-NODE_TOLD = """#!/usr/bin/python3
+# Replaces node. Not a shell script, as a shell unblocks signals.
+NODE_WRAPPER = """#!/usr/bin/python3
 import os, shutil, sys
 
 if sys.argv[1] == "-e":
@@ -75,15 +79,16 @@ os.execv("%NODE%", sys.argv)
 
 
 def test_signals(bed):
-    """Node is not born with what a supervisor blocks: what it starts may need it."""
+    """node doesn't inherit the signals that the supervisor blocks, as its children may need
+    them."""
     folder = bed.dir / "bin"
     folder.mkdir()
     node = folder / "node"
-    node.write_text(NODE_TOLD.replace("%FOLDER%", str(bed.dir))
+    node.write_text(NODE_WRAPPER.replace("%FOLDER%", str(bed.dir))
                     .replace("%NODE%", shutil.which("node")))
     node.chmod(0o755)
     process, _ = start(bed, {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"})
     bed.reuseportd("reload", "web", deadline=60)
     status = (bed.dir / "status").read_text()
-    equal(int(re.search(r"SigBlk:\t(\w+)", status)[1], 16), 0, "what is blocked")
+    equal(int(re.search(r"SigBlk:\t(\w+)", status)[1], 16), 0, "blocked signals")
     stop(bed, process)

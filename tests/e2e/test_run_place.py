@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""How workers of `run` come into their slots, stay there while others fail, and leave them."""
+"""How workers of `run` get their slots, keep them while others fail, and leave them."""
 import contextlib
 import os
 import pathlib
@@ -8,39 +8,41 @@ import signal
 import socket
 import sys
 
-from bed import NEAR, PORT, Client, cgroup2, check, entered_netns, equal, timeout, wait_until
+from harness.bed import cgroup2
+from harness.checks import check, equal, timeout, wait_until
+from harness.network import NEAR, PORT, Client, entered_netns
 from runs import PYTHON, Run, script, worker_command
-from traffic import wait_for_load
+from harness.traffic import wait_for_load
 
 def test_port_of_another_service(bed):
-    """Nobody takes a port away from another service, be it named or just listened on; and who tries
-    is told whose it is."""
+    """A service can't take a port of another service, whether it names it or just listens on it;
+    the error names the other service."""
     first = Run(bed, worker_command(bed), workers=2)
     for options in (["--listen", f"0.0.0.0:{PORT}"], ["--max-restarts", "1"]):
         second = Run(bed, worker_command(bed), *options, workers=1, wait=False, name="other")
         check(second.process.wait() != 0, "a second service on the same port")
         check(f"0.0.0.0:{PORT} belongs to service 'web' already" in second.log() and
-              "`reuseportd stop web`" in second.log(), f"it isn't told why:\n{second.log()}")
+              "`reuseportd stop web`" in second.log(), f"the reason is missing:\n{second.log()}")
         served(bed, [0, 1])
     equal(first.stop(), 0, "exit status of the supervisor")
 
 
 @contextlib.contextmanager
 def unit(bed):
-    """A command that executes another one as systemd does a service: in a cgroup of its own, which
-    is delegated to it."""
+    """A command that executes another one like a service of systemd: in its own delegated
+    cgroup."""
     path = cgroup2() / "unit"
     path.mkdir()
     os.setxattr(path, "trusted.delegate", b"1")
     yield ["sh", "-c", f"echo $$ > {path}/cgroup.procs && exec \"$@\"", "sh"]
     for folder in sorted(path.glob("**/"), reverse=True):
-        wait_until(lambda: "populated 0" in (folder / "cgroup.events").read_text(), "it is empty")
+        wait_until(lambda: "populated 0" in (folder / "cgroup.events").read_text(),
+                   "the cgroup is empty")
         folder.rmdir()
 
 
 def test_other_cgroup(bed):
-    """Supervisors come and go in different cgroups; the workers stay where they are, and `stop`
-    finds them."""
+    """Supervisors run in different cgroups; the workers stay in theirs, and `stop` finds them."""
     with unit(bed) as under:
         run = Run(bed, worker_command(bed), "--settle", "0.05", workers=2, under=under)
         pids = run.pids()
@@ -55,8 +57,8 @@ def test_other_cgroup(bed):
         check(not bed.left_files(), f"left: {bed.left_files()}")
 
 
-def test_left_over(bed):
-    """What a service has left that was taken away by force, and one that was begun only."""
+def test_leftover_workers(bed):
+    """Workers that remain after `detach --force`, and a service that failed to start."""
     run = Run(bed, worker_command(bed, "--grace", "0"), workers=2)
     run.kill_supervisor()
     refused = bed.reuseportd("detach", run.name, status=1)
@@ -67,9 +69,9 @@ def test_left_over(bed):
     equal(len(old), 2, "workers that are left")
     run.start()
     equal(run.states(), ["active"] * 2, "states")
-    check(not old & set(run.pids()), "they are others")
+    check(not old & set(run.pids()), "the workers are new")
     served(bed, [0, 1])
-    # Two services of a file, and the second one's port is taken: the first is not kept.
+    # Two services in a file; the port of the second is taken: the first is not kept either.
     config = bed.dir / "two.conf"
     command = " ".join(map(str, worker_command(bed))).replace(str(PORT), "8081")
     config.write_text(f"[service one]\ncommand = {command}\nworkers = 4\nlisten = 8081\n"
@@ -77,14 +79,14 @@ def test_left_over(bed):
     for _ in range(5):
         refused = bed.reuseportd("run", config, status=1)
         check("belongs to service 'web'" in refused.err, f"{refused}")
-        equal(list(bed.cgroups("one")), [], "cgroups of the one that was begun")
+        equal(list(bed.cgroups("one")), [], "cgroups of the first service")
         check(not pathlib.Path("/run/reuseportd/one").exists(), "its run directory is left")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
 def test_endpoint_of_a_failed_reload(bed):
-    """A port that only the workers of a failed reload had is the service's no longer; one that
-    goes well brings it back."""
+    """A port that only the workers of a failed reload had is removed from the service; a successful
+    reload adds it again."""
     more = "exec python3 -c 'import os, socket, sys\nmore = socket.create_server((\"\", 8081))\n" \
            "os.set_inheritable(more.fileno(), True)\nos.execv(sys.argv[1], sys.argv[1:])' \"$@\""
     run = Run(bed, worker_command(bed), "--settle", "0.05", "--kill-timeout", "5s", workers=2)
@@ -99,7 +101,7 @@ def test_endpoint_of_a_failed_reload(bed):
         equal(ports(), [PORT], "ports after a reload that failed")
         served(bed, [0, 1])
     run.reload("--", "sh", "-c", more, "sh", *worker_command(bed))
-    equal(ports(), [PORT, 8081], "ports after one that went well")
+    equal(ports(), [PORT, 8081], "ports after a successful reload")
     served(bed, [0, 1])
     equal(run.stop(), 0, "exit status of the supervisor")
 
@@ -118,13 +120,13 @@ GATED = ("--ready", "exec:test -e gate", "--listen", f"0.0.0.0:{PORT}")
 
 
 def connections(bed, state):
-    """How many are in that state at the service's port."""
+    """The number of connections in that state at the service's port."""
     return len(bed.must("ss", "-Htn", "state", state, f"sport = :{PORT}").splitlines())
 
 
 def test_late_handshake(bed):
-    """The handshake begins while connections are parked, and ends when the first worker has come:
-    the client is answered, though no other connection follows."""
+    """A handshake begins while connections are parked and ends when the first worker is there: the
+    client is answered, although no other connection follows."""
     bed.link(delay_us=1000000)
     run = Run(bed, worker_command(bed), *GATED, workers=1, wait=False)
     wait_until(lambda: bed.run(bed.binary("reuseportd"), "status", run.name).code == 0, "pins")
@@ -133,7 +135,7 @@ def test_late_handshake(bed):
     with client:
         client.setblocking(False)
         client.connect_ex((NEAR[0], PORT))
-        wait_until(lambda: connections(bed, "syn-recv") == 1, "the SYN is there")
+        wait_until(lambda: connections(bed, "syn-recv") == 1, "the SYN has arrived")
         (bed.dir / "gate").touch()
         run.process.wait_output("started: 1 worker")
         equal(connections(bed, "syn-recv"), 1, "handshakes when the worker is there")
@@ -145,8 +147,8 @@ def test_late_handshake(bed):
 
 
 def test_many_files(bed):
-    """Of workers there may be more than the limit of open files allows at first; they have that
-    limit, not the supervisor's."""
+    """There may be more workers than the soft limit of open files allows. Workers have the original
+    limit, not that of the supervisor."""
     run = Run(bed, ["python3", script(bed, "server.py", PYTHON)], workers=8,
               under=("prlimit", "--nofile=32:4096"))
     run.reload()
@@ -166,7 +168,8 @@ GATED_HTTP = PYTHON.replace("self.send_response(200)",
 
 @timeout(240)
 def test_many_probes(bed):
-    """One is probed for long, while very many others come and go: its probes reach it still."""
+    """A worker is probed for a long time while many others start and end: its probes still reach
+    it."""
     run = Run(bed, ["sh", "-c", "[ $REUSEPORTD_SLOT = 0 ] && exec python3 \"$0\" || exec \"$@\"",
                     script(bed, "server.py", GATED_HTTP), *worker_command(bed)],
               "--ready", "http:/", "--settle", "0", "--ready-timeout", "200s", workers=2,
@@ -188,15 +191,15 @@ def versions(run):
 
 
 def served(bed, slots):
-    """Connections are answered, by these slots alone."""
+    """Checks that connections are answered, and only by these slots."""
     before = bed.steered()
     report = bed.load("-n", 20)
     equal((report["ok"], report["failed"]), (20, 0), f"{report}")
     after = bed.steered()
-    equal([slot for slot in after if after[slot] > before[slot]], slots, "slots that were asked")
+    equal([slot for slot in after if after[slot] > before[slot]], slots, "slots with connections")
 
 
-# A parent that listens, and children that serve: when one ends another takes its place.
+# A parent that listens, and children that serve; the parent replaces a child that ends.
 PREFORK = """
 import os, socket
 
@@ -248,14 +251,14 @@ while True:
 """
 
 
-def test_opened_again(bed):
-    """A worker closes its listener and opens it again, more often than there may be endpoints."""
+def test_reopened_listener(bed):
+    """A worker closes and reopens its listener, more often than the maximum number of endpoints."""
     run = Run(bed, ["python3", script(bed, "server.py", REOPENING)], workers=1)
     pids = run.pids()
     (bed.dir / "gate").touch()
     run.process.wait_output("opened again")
     with Client() as client:
-        equal(int(client.ask()), pids[0], "who answers")
+        equal(int(client.ask()), pids[0], "answers by worker")
     served(bed, [0])
     equal((run.pids(), run.states()), (pids, ["active"]), "the worker")
     equal(run.stop(), 0, "exit status of the supervisor")
@@ -271,7 +274,7 @@ Server(("0.0.0.0", %PORT% + 1), Handler).serve_forever()
 
 
 def test_listens_later(bed):
-    """Workers that serve one port for a while listen on another one as well."""
+    """Workers that serve one port open a second one later."""
     run = Run(bed, ["python3", script(bed, "server.py", LISTENS_LATER)], workers=2)
     pids = run.pids()
     (bed.dir / "gate").touch()
@@ -285,7 +288,8 @@ def test_listens_later(bed):
 
 
 def main_processes(bed, run):
-    """{who has the listener: its parent}, of which the latter is what all views call the worker."""
+    """{process with the listener: its parent}. Checks that all views name the parent as the
+    worker."""
     rows = run.workers()
     parents = {row["listener_pid"]: ppid_of(row["listener_pid"]) for row in rows}
     table = [line.split() for line in bed.reuseportd("status", run.name).out.splitlines()]
@@ -304,9 +308,9 @@ def ppid_of(pid):
 
 
 def test_prefork(bed):
-    """Of pre-fork workers the views name the parents, which the supervisor has started. Their
-    children are replaced while no supervisor lives: the next one knows the parents nevertheless, by
-    their listeners."""
+    """For pre-fork workers the views name the parents, which the supervisor started. Their children
+    are replaced while there is no supervisor; the next supervisor still finds the parents, by their
+    listeners."""
     run = Run(bed, ["python3", script(bed, "server.py", PREFORK)], workers=2)
     parents = main_processes(bed, run)
     run.kill_supervisor()
@@ -317,22 +321,22 @@ def test_prefork(bed):
     run.start()
     wait_for_load(bed, range(2), 20)
     equal(run.states(), ["active"] * 2, "states")
-    check("is in no slot" not in run.log(), f"a worker was not known:\n{run.log()}")
+    check("is in no slot" not in run.log(), f"a worker was not found:\n{run.log()}")
     equal([int(pid) for pid in re.findall(r"pid (\d+) is taken over", run.log())], run.pids(),
-          "who was taken over")
+          "workers that were taken over")
     equal(list(main_processes(bed, run).values()), list(parents.values()), "the parents")
     report = load.stop_unfailed()
     equal({int(worker.split(".")[1]) for worker in report["workers"]}, set(parents.values()),
-          "who has answered")
+          "workers that answered")
     run.reload()
     served(bed, [0, 1])
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
 def test_passed_sockets_taken_over(bed):
-    """Workers with listeners that an earlier supervisor passed to them; a reload that fails gives
-    them their slots back."""
-    # Not just python3: what that is may be a script, whose children have the listener at first.
+    """Workers have listeners that an earlier supervisor passed to them; a failed reload gives them
+    their slots back."""
+    # Not just python3, which may be a script whose children have the listener at first.
     command = [sys.executable, "-c", PASSED]
     run = Run(bed, command, "--pass-sockets", "--listen", PORT, "--settle", "0.05", workers=2)
     pids = run.pids()
@@ -341,15 +345,15 @@ def test_passed_sockets_taken_over(bed):
     equal(run.pids(), pids, "pids after the take-over")
     run.reload("--batch", "1", "--", "sh", "-c", "[ $REUSEPORTD_SLOT = 0 ] && exec \"$@\"", "sh",
                *command, status=1)
-    equal((run.pids(), run.states()), (pids, ["active"] * 2), "who is there after the reload")
+    equal((run.pids(), run.states()), (pids, ["active"] * 2), "the workers after the reload")
     check("takes connections, in place of the old one" in run.log(), "slot 0 was replaced once")
     served(bed, [0, 1])
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
 def test_labels(bed):
-    """A slot keeps the version that the user gave it, unless a reload is for another; and when such
-    a one fails it has its own again. Nobody is replaced by one who is switched off."""
+    """A slot keeps the version that the user gave it, unless a reload sets another; if that reload
+    fails, the slot gets its version back. A reload to a version that is switched off is refused."""
     run = Run(bed, worker_command(bed), "--settle", "0.05", workers=3)
     bed.reuseportd("label", run.name, "0-1", "blue")
     bed.reuseportd("switch", run.name, "blue")
@@ -359,21 +363,21 @@ def test_labels(bed):
     served(bed, [0, 1])
     refused = run.reload("--label", "green", status=1)
     check(f"switch {run.name} --off" in refused.err, f"what to do is not told: {refused}")
-    equal(versions(run), ["blue", "blue", "v1"], "versions after one that was refused")
+    equal(versions(run), ["blue", "blue", "v1"], "versions after a refused reload")
     served(bed, [0, 1])
     bed.reuseportd("switch", run.name, "--off")
     broken = ("--", "sh", "-c", "[ $REUSEPORTD_SLOT = 0 ] && exec \"$@\"", "sh",
               *worker_command(bed))
     run.reload("--batch", "1", "--label", "red", *broken, status=1)
-    equal(versions(run), ["blue", "blue", "v1"], "versions after one that failed")
+    equal(versions(run), ["blue", "blue", "v1"], "versions after a failed reload")
     run.reload("--in-place", "--batch", "1", "--label", "red", *broken, status=1)
-    wait_until(lambda: run.states() == ["active"] * 3, "all are back")
-    equal(versions(run), ["blue", "blue", "v1"], "versions after one in place that failed")
+    wait_until(lambda: run.states() == ["active"] * 3, "all workers are active again")
+    equal(versions(run), ["blue", "blue", "v1"], "versions after a failed reload in place")
     run.reload("--label", "green")
-    equal(versions(run), ["green"] * 3, "versions after one that went well")
+    equal(versions(run), ["green"] * 3, "versions after a successful reload")
     bed.reuseportd("label", run.name, "2", "blue")
     run.reload()
     run.command_line("scale", 4)
-    equal(versions(run), ["green", "green", "blue", "green"], "versions with one more")
+    equal(versions(run), ["green", "green", "blue", "green"], "versions with a fourth worker")
     served(bed, [0, 1, 2, 3])
     equal(run.stop(), 0, "exit status of the supervisor")

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Programs as they are, in several languages, run on one port: equal shares, not a line changed,
-over IPv4 and IPv6."""
+"""Unmodified programs in several languages run on one port: equal shares over IPv4 and IPv6."""
 import os
 import shutil
 
-from bed import PORT, Failure, cases, check, equal, note, timeout
+from harness.checks import Failure, cases, check, equal, note, timeout
+from harness.network import PORT
 from runs import NODE, Run, script
-from servers import WSGI_APP
-from traffic import wait_for_load
+from harness.servers import WSGI_APP
+from harness.traffic import wait_for_load
 
 WORKERS = 4
 EACH = 100  # connections to each worker
-# At a time: less than the shortest queue (http.server's: 5). Who is turned away by a full one
-# comes again, and is dealt again.
+# Clients at the same time: fewer than the shortest accept queue (5, of http.server). A connection
+# that a full queue rejects is tried again, and is then steered again.
 CLIENTS = 4
 
 PHP = "<?php header('X-Worker: ' . getmypid()); echo getmypid(), \"\\n\";"
@@ -36,7 +36,7 @@ setenv.add-response-header = ("X-Worker" => env.REUSEPORTD_SLOT)
 $SERVER["socket"] == "[::]:%PORT%" { }
 """
 
-# Linked statically: nothing that is preloaded could reach it.
+# Linked statically, so that a preloaded library would have no effect.
 STATIC_C = r"""
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -70,7 +70,7 @@ int main(void)
 
 
 def node_folder(bed):
-    """A copy of the folder with the packages from npm, that tools/test has made."""
+    """The folder with the packages from npm, which tools/test has made."""
     made = bed.build / "tests/e2e/node"
     if not (made / "node_modules/express").is_dir():
         raise Failure(f"{made} has no packages: tools/test build installs them")
@@ -92,7 +92,7 @@ exec python3 -m http.server {PORT} --bind :: --directory $REUSEPORTD_SLOT
 
 
 def command_of(bed, kind):
-    """The command, and what more `run` is to be told."""
+    """The command, and further options of `run`."""
     if kind == "node":
         return ["node", script(bed, "server.js", NODE)], ()
     if kind == "express":
@@ -120,7 +120,7 @@ def command_of(bed, kind):
 @cases("node", "express", "nestjs", "http.server", "gunicorn", "php", "ruby", "lighttpd",
        "static-c")
 def test_equal_shares(bed, kind):
-    """Each worker gets exactly as many as the others, by its own answers and by `status`."""
+    """Each worker gets exactly the same number of connections, by its answers and by `status`."""
     command, options = command_of(bed, kind)
     run = Run(bed, command, "--log-prefix", *options, workers=WORKERS)
     for host in ("127.0.0.1", "::1"):
@@ -136,8 +136,8 @@ def test_equal_shares(bed, kind):
 
 @timeout(180)
 def test_nestjs_of_pm2(bed):
-    """The program of the PM2 world, by its own ecosystem file: runs as it is, and is reloaded under
-    load with nothing lost."""
+    """A NestJS application with an ecosystem file for PM2 runs unmodified, and is reloaded under
+    load without a lost connection."""
     folder = bed.dir / "app"
     folder.mkdir()
     for name in ("nest.js", "ecosystem.config.js"):

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""When a worker of `run` is ready, by whatever it says or shows; who waits for it meanwhile; health;
-files; sockets that are passed."""
+"""Readiness of workers of `run`, connections that wait for it, health checks, configuration files,
+and passed sockets."""
 import json
 import os
 import pathlib
 import signal
 import urllib.request
 
-from bed import PORT, Client, cases, check, equal, wait_until
+from harness.checks import cases, check, equal, wait_until
+from harness.network import PORT, Client
 from runs import NODE, PYTHON, Run, script, worker_command
 
 GATE = """
@@ -42,9 +43,9 @@ HTTP = PYTHON.replace("self.send_response(200)",
 
 
 @cases("notify", "message", "http", "exec")
-def test_not_before(bed, kind):
-    """Listening alone is not enough: connections wait until the first worker is ready, and none is
-    lost; a worker that isn't ready gets none."""
+def test_waits_until_ready(bed, kind):
+    """A listener is not enough: connections wait until the first worker is ready, and none is lost.
+    A worker that is not ready gets no connection."""
     options = {"http": "http:/", "exec": "exec:test -e gate"}.get(kind, kind)
     command = {
         "notify": lambda: ["python3", script(bed, "server.py", NOTIFY)],
@@ -59,18 +60,19 @@ def test_not_before(bed, kind):
         wait_until(lambda: run.status()["parked"] == 1, "the connection waits")
         equal(run.states(), ["starting"] * 2, "states")
         (bed.dir / "gate").touch()
-        check(client.receive(), "who answers")
+        check(client.receive(), "answers by worker")
     run.process.wait_output("started: 2 workers")
     bed.remember_pinned()
     equal(run.states(), ["active"] * 2, "states")
-    check("1 connection that waited was handed over" in run.log(), "the log tells of it")
+    check("1 connection that waited was handed over" in run.log(), "the log reports it")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
 @cases("notify", "message")
-def test_ready_while_nobody_hears(bed, kind):
-    """The supervisor is killed while its workers start, and only then they say that they are ready,
-    which is lost: the next one doesn't wait for that, but starts others at once."""
+def test_ready_without_supervisor(bed, kind):
+    """The supervisor is killed while its workers start. Only then they report that they are ready,
+    and the reports are lost: the next supervisor doesn't wait for them, but starts other workers at
+    once."""
     command = {"notify": lambda: ["python3", script(bed, "server.py", NOTIFY)],
                "message": lambda: ["node", script(bed, "server.js", MESSAGE)]}[kind]()
     run = Run(bed, command, "--ready", kind, "--ready-timeout", "1h", "--drain-timeout", "1h",
@@ -81,20 +83,21 @@ def test_ready_while_nobody_hears(bed, kind):
     (bed.dir / "gate").touch()
     run.start()
     equal(run.states(), ["active"] * 2, "states")
-    equal(run.log().count("is in no slot"), 2, "how many were replaced")
-    wait_until(lambda: len(list(bed.cgroups(run.name))) == 2, "the first two are gone")
+    equal(run.log().count("is in no slot"), 2, "number of replaced workers")
+    wait_until(lambda: len(list(bed.cgroups(run.name))) == 2, "the first two workers are gone")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
-def test_stop_of_those_that_start(bed):
-    """Workers that wait for others to be ready before they are started are started when those are
-    stopped."""
-    most = max(4, 2 * os.sysconf("SC_NPROCESSORS_ONLN"))  # that start at the same time
+def test_stop_starting_workers(bed):
+    """The number of starting workers is limited. When they are stopped, the workers that wait for
+    them are started."""
+    most = max(4, 2 * os.sysconf("SC_NPROCESSORS_ONLN"))  # workers that start at the same time
     run = Run(bed, worker_command(bed), "--ready", "exec:test -e gate", "--ready-timeout", "1h",
               workers=most + 2, wait=False)
-    wait_until(lambda: len(list(bed.cgroups(run.name))) == most, "as many as may are starting")
+    wait_until(lambda: len(list(bed.cgroups(run.name))) == most,
+               "the maximum number of workers is starting")
     run.command_line("stop", f"0-{most - 1}")
-    wait_until(lambda: len(list(bed.cgroups(run.name))) == 2, "only the others are there")
+    wait_until(lambda: len(list(bed.cgroups(run.name))) == 2, "only the other workers remain")
     (bed.dir / "gate").touch()
     run.wait_states(*["stopped"] * most, *["active"] * 2)
     bed.remember_pinned()
@@ -108,12 +111,12 @@ if (process.env.NODE_APP_INSTANCE === '0')
 
 
 def test_port_of_one_worker(bed):
-    """One worker has a port for itself, as PM2's users do for metrics: the others need it not."""
+    """One worker has an additional port, as for metrics with PM2; the others don't need it."""
     run = Run(bed, ["node", script(bed, "server.js", ONE_HAS_MORE)], workers=3)
     for _ in range(2):
         equal(run.states(), ["active"] * 3, "states")
         equal([sorted(it["endpoint"].rsplit(":", 1)[1] for it in row["listeners"])
-               for row in run.workers()], [["8080", "9100"], ["8080"], ["8080"]], "who has what")
+               for row in run.workers()], [["8080", "9100"], ["8080"], ["8080"]], "ports of each worker")
         report = bed.load("-n", 30, "-c", 1)
         equal((report["failed"], sorted(report["workers"].values())), (0, [10] * 3), f"{report}")
         with urllib.request.urlopen("http://127.0.0.1:9100/", timeout=10) as answer:
@@ -123,7 +126,7 @@ def test_port_of_one_worker(bed):
 
 
 def test_port_counted_up(bed):
-    """PM2's increment_var: each worker has a port of its own, and serves it after a reload, too."""
+    """PM2's increment_var: each worker has its own port, also after a reload."""
     program = script(bed, "server.js", NODE.replace("%PORT%", "process.env.PORT"))
     run = Run(bed, ["node", program], "--env", f"PORT={PORT}", "--increment-var", "PORT", workers=3)
     for _ in range(2):
@@ -136,8 +139,9 @@ def test_port_counted_up(bed):
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
-def test_port_of_the_one_before(bed):
-    """A new worker must listen where the old one does: else it is no reload, and it is said why."""
+def test_port_of_old_worker(bed):
+    """A new worker must listen on the port of the old one; otherwise the reload fails with the
+    reason."""
     run = Run(bed, worker_command(bed), "--ready-timeout", "2", workers=2)
     pids = run.pids()
     other = [bed.binary("worker"), "--port", PORT + 1, "--no-reuseport"]
@@ -150,8 +154,8 @@ def test_port_of_the_one_before(bed):
 
 @cases("tcp", "http:/")
 def test_probe_without_ipv6(bed, ready):
-    """IPv6 is switched off, and the worker listens on [::] nevertheless, as that takes IPv4 too: it
-    is probed by IPv4."""
+    """IPv6 is disabled, but the worker listens on [::], which also accepts IPv4: it is probed by
+    IPv4."""
     for name in ("all", "lo"):
         pathlib.Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").write_text("1")
     program = script(bed, "server.py", PYTHON.replace(
@@ -166,7 +170,7 @@ def test_probe_without_ipv6(bed, ready):
 
 
 def test_wrong_address(bed):
-    """Node listens on [::]; whoever asks for 0.0.0.0 is told so, and what to ask for."""
+    """Node listens on [::]; with --listen 0.0.0.0 the error says so, and what to use instead."""
     run = Run(bed, ["node", script(bed, "server.js", NODE)], "--listen", f"0.0.0.0:{PORT}",
               "--ready-timeout", "3", "--max-restarts", "2", workers=1, wait=False)
     run.process.wait_output("does not listen")
@@ -183,7 +187,7 @@ SICK = PYTHON.replace(
 
 
 def test_health(bed):
-    """A worker that fails its checks is replaced; the others go on."""
+    """A worker that fails its health checks is replaced; the others continue."""
     run = Run(bed, ["python3", script(bed, "server.py", SICK)], "--ready", "http:/",
               "--health-interval", "0.1", "--health-failures", "2", workers=2)
     sick = run.pids()[1]
@@ -194,9 +198,9 @@ def test_health(bed):
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
-def test_health_goes_on(bed):
-    """The only worker isn't well, and no other gets ready: it keeps its slot, and is asked on until it
-    is well again, or there is another."""
+def test_health_recovers(bed):
+    """The only worker is unhealthy, and its replacement doesn't become ready: it keeps its slot,
+    and is checked until it is healthy again or the replacement is ready."""
     run = Run(bed, ["python3", script(bed, "server.py", PYTHON.replace(
         "self.send_response(200)", "self.send_response(503 if os.path.exists('sick') else 200)"))],
         "--ready", "http:/", "--health-interval", "0.1", "--health-failures", "2",
@@ -204,17 +208,17 @@ def test_health_goes_on(bed):
     pids = run.pids()
     (bed.dir / "sick").touch()
     run.process.wait_output("another is started to take its place")
-    equal(run.pids(), pids, "the only one is in its slot")
+    equal(run.pids(), pids, "the only worker is in its slot")
     (bed.dir / "sick").unlink()
     run.process.wait_output(f"slot 0: pid {pids[0]} is well again")
-    wait_until(lambda: run.pids() != pids, "the other one is in its slot")
+    wait_until(lambda: run.pids() != pids, "the replacement is in its slot")
     equal(run.states(), ["active"], "states")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
-def test_health_and_the_old_one_dies(bed):
-    """The only worker isn't well, and dies while another starts: nobody is there until that is
-    ready."""
+def test_unhealthy_worker_dies(bed):
+    """The only worker is unhealthy and dies while its replacement starts: the slot is starting
+    until the replacement is ready."""
     text = PYTHON.replace("self.send_response(200)", "self.send_response("
                           "503 if os.path.exists('sick') and not os.path.exists('well') else 200)")
     run = Run(bed, ["python3", script(bed, "server.py", text)], "--ready", "http:/",
@@ -230,40 +234,41 @@ def test_health_and_the_old_one_dies(bed):
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
-def test_health_within_reload(bed):
-    """A worker that fails its checks during a reload, which is then taken back: it is replaced when
-    the reload is over."""
+def test_unhealthy_during_reload(bed):
+    """A worker fails its health checks during a reload that is rolled back: it is replaced after
+    the reload."""
     run = Run(bed, ["python3", script(bed, "server.py", SICK)], "--ready", "http:/",
               "--health-interval", "0.1", "--health-failures", "2", "--ready-timeout", "3",
               workers=2)
     sick, other = run.pids()[1], run.pids()[0]
     reload = bed.start(bed.binary("reuseportd"), "reload", "--batch", "1", run.name, "--", "sleep",
                        "1000", name="reload")
-    wait_until(lambda: len(list(bed.cgroups(run.name))) == 3, "a new one is started")
+    wait_until(lambda: len(list(bed.cgroups(run.name))) == 3, "a new worker is started")
     (bed.dir / f"sick.{sick}").touch()
-    wait_until(lambda: "health check 2 of 2 failed" in run.log(), "it fails its checks")
-    check(reload.alive(), "the reload is over already")
+    wait_until(lambda: "health check 2 of 2 failed" in run.log(), "it fails its health checks")
+    check(reload.alive(), "the reload has ended too early")
     equal(reload.wait(), 1, f"exit status of the reload: {reload.output()}")
     wait_until(lambda: run.pids()[1] != sick and run.states() == ["active"] * 2,
                "another is in its slot")
-    equal(run.pids()[0], other, "the well one's pid")
+    equal(run.pids()[0], other, "pid of the healthy worker")
 
 
 def test_park_timeout(bed):
-    """Nobody gets ready: who waits is reset when the time is over, and new ones are refused."""
+    """No worker becomes ready: waiting connections are reset after --park-timeout, and new ones are
+    refused."""
     run = Run(bed, worker_command(bed), "--ready", "exec:false", "--ready-timeout", "60",
               "--park-timeout", "1", "--listen", f"0.0.0.0:{PORT}", workers=1, wait=False)
     wait_until(lambda: bed.run(bed.binary("reuseportd"), "status", run.name).code == 0, "pins")
     bed.remember_pinned()
     report = bed.load("-n", 3, "--timeout", 20000)
     equal((report["ok"], report["reset"] + report["refused"]), (0, 3), f"{report}")
-    check("are refused" in run.log(), "the log tells of it")
+    check("are refused" in run.log(), "the log reports it")
     run.command_line("stop")
 
 
 @cases("port", "address")
 def test_pass_sockets(bed, case):
-    """Each worker has a listener of its own from the start, as systemd passes them."""
+    """Each worker gets its own listener at its start, as systemd passes them."""
     where = str(PORT) if case == "port" else f"127.0.0.1:{PORT}"
     command = ["python3", "-c", """
 import os, socket
@@ -287,7 +292,8 @@ while True:
 
 
 def test_other_user(bed):
-    """Who can't listen as another user has the port is told so; and no reload makes it so."""
+    """If a process of another user has the port, the error says so; a reload can't change the
+    user."""
     rival = bed.start("/usr/bin/setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
                       "/usr/bin/python3", "-c", "import signal, socket\n"
                       f"listener = socket.create_server(('127.0.0.1', {PORT}))\n"
@@ -314,7 +320,7 @@ def test_other_user(bed):
 
 
 def test_reload_to_notify(bed):
-    """A file that says another kind of readiness than at the start."""
+    """The file has another kind of readiness than at the start."""
     config, program = bed.dir / "web.conf", script(bed, "server.py", NOTIFY)
     config.write_text(f"[web]\ncommand = python3 {program}\nworkers = 1\n")
     process = bed.start(bed.binary("reuseportd"), "run", config, name="run")
@@ -328,8 +334,8 @@ def test_reload_to_notify(bed):
 
 
 def test_warnings_of_a_file(bed):
-    """They are told when it is read, and again only once they are others, although a reload of each
-    service reads all of it."""
+    """Warnings are printed when the file is read, and again only if they change, although each
+    reload of a service reads the whole file."""
     config, server = bed.dir / "both.json", script(
         bed, "server.py", PYTHON.replace("%PORT%", "int(os.environ['PORT'])"))
 
@@ -355,7 +361,7 @@ def test_warnings_of_a_file(bed):
 
 
 def test_file(bed):
-    """A file of two services; one of them is changed and reloaded; metrics of both."""
+    """A file of two services: one is changed and reloaded; the metrics have both."""
     config = bed.dir / "both.conf"
     server = script(bed, "server.py", PYTHON.replace("%PORT%", "int(os.environ['PORT'])"))
 
@@ -389,11 +395,11 @@ def test_file(bed):
     config.write_text(whole.replace("listen = 8082", "listen = 8083"))
     refused = bed.reuseportd("reload", "--supervisor", process.pid, status=1, deadline=60)
     check("two: listen, pass-sockets" in refused.err and "1 of 2 services were not" in refused.err,
-          f"who was not reloaded: {refused}")
+          f"services that were not reloaded: {refused}")
     bed.reuseportd("reload", "--supervisor", 1 << 22, status=1)
     config.write_text("[service one]\nworkers = many\n")
     refused = bed.reuseportd("reload", "one", status=2)
-    check("both.conf:2" in refused.err, f"the line is not told: {refused}")
+    check("both.conf:2" in refused.err, f"the line is missing: {refused}")
     for name in ("one", "two"):
         bed.reuseportd("stop", name)
     equal(process.wait(), 0, "exit status of the supervisor")

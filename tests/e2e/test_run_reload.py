@@ -1,24 +1,25 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""`run` under full load: reloads, restarts, kills, and new programs that are no good. Every
-connection and every request is counted."""
+"""`run` under full load: reloads, restarts, kills, and broken new programs. Every connection and
+every request is counted."""
 import os
 import re
 import signal
 import time
 
-from bed import Client, cases, check, equal, note, timeout, wait_until
+from harness.checks import cases, check, equal, note, timeout, wait_until
+from harness.network import Client
 from runs import NODE, NODE_GRACEFUL, PYTHON, Run, script, worker_command
-from traffic import Place, fewer, wait_for_load
+from harness.traffic import Place, fewer, wait_for_load
 
 WORKERS = 8
-# Clients that ask three times on each connection and then leave; and such that leave after one.
+# Options of loadgen for clients that send three requests on each connection.
 KEEPALIVE = ("--keepalive", "3", "-c", "16")
 
 
 def command_of(bed, kind):
     if kind == "graceful":
         return worker_command(bed)
-    if kind == "abrupt":  # the signal ends it at once: there is no handler
+    if kind == "abrupt":  # without a handler, the signal ends it at once
         return ["node", script(bed, "server.js", NODE)]
     return ["node", script(bed, "server.js", NODE_GRACEFUL)]
 
@@ -28,7 +29,7 @@ def start_loads(place, *more):
 
 
 def end_loads(loads):
-    """Nothing has failed; how many connections that were."""
+    """Checks that no connection has failed. Returns the number of connections."""
     return sum(load.stop_unfailed()["ok"] for load in loads)
 
 
@@ -36,12 +37,12 @@ def end_loads(loads):
 @cases(*(f"{kind}-{place}" for kind in ("graceful", "abrupt", "node")
          for place in ("loopback", "link")))
 def test_ten_reloads(bed, case):
-    """Reloads of eight workers, ten of them: not one connection fails, of new ones and of keep-alive."""
+    """In ten reloads of eight workers no connection fails, neither short nor keep-alive."""
     kind, place = case.split("-")
     place = Place(bed, place)
     run = Run(bed, command_of(bed, kind), "--batch", 4, "--settle", "0.1", "--drain-timeout", "10s",
               workers=WORKERS)
-    # Node needs the processors itself to start; the loads leave it some.
+    # Node needs the processors to start, so the load leaves it some.
     loads = start_loads(place, *(("--rate", 400) if kind != "graceful" else ()))
     seen = set(run.pids())
     reloads = fewer(10)
@@ -57,7 +58,7 @@ def test_ten_reloads(bed, case):
 
 @cases("exits", "never-listens", "crashes", "503", "missing")
 def test_reload_to_a_broken_program(bed, case):
-    """The new program is no good: the old workers serve on, and nobody notices."""
+    """The new program is broken: the old workers continue to serve, and no connection fails."""
     options = {"503": ("--ready", "http:/", "--ready-timeout", "3"),
                "never-listens": ("--ready-timeout", "2")}.get(case, ())
     run = Run(bed, worker_command(bed), "--settle", "3" if case == "crashes" else "1", *options)
@@ -72,29 +73,29 @@ def test_reload_to_a_broken_program(bed, case):
         "missing": ["/no/such/program"],
     }[case]
     result = run.reload("--", *broken, status=1)
-    said = {
+    reason = {
         "exits": "exit status 7",
         "never-listens": "does not listen",
         "crashes": "before it had lived long enough",
         "503": "503",
         "missing": "can't start '/no/such/program'",
     }[case]
-    check(said in result.err, f"should say '{said}': {result}")
+    check(reason in result.err, f"should contain '{reason}': {result}")
     if case == "exits":
-        equal(result.err.count("this is why"), 1, f"how often its last lines are told: {result}")
+        equal(result.err.count("this is why"), 1, f"how often its last lines are printed: {result}")
     equal(run.pids(), pids, "the workers' pids")
     equal(run.states(), ["active"] * 4, "states")
     wait_for_load(bed, range(4), 400)
     n = end_loads(loads)
     note(f"{case}: {n} connections, 0 failed: {result.err.splitlines()[0]}")
-    run.reload()  # and a good one goes through
+    run.reload()  # a reload to a good program succeeds
     check(not set(run.pids()) & set(pids), "old workers after a good reload")
 
 
 @cases("reload", "restart", "in-place")
 @timeout(240)
 def test_one_worker(bed, case):
-    """A single worker, restarted 20 times under load: nobody is refused or reset."""
+    """A single worker is restarted 20 times under load: no connection is refused or reset."""
     run = Run(bed, worker_command(bed, "--grace", 100), "--settle", "0", "--drain-timeout", "5s",
               workers=1)
     load = Place(bed, "loopback").start_load("--rate", 500)
@@ -110,12 +111,12 @@ def test_one_worker(bed, case):
     note(f"{case}: {report['ok']} connections, 0 failed, longest {report['latency_us']['max']} us")
 
 
-def test_old_one_dies(bed):
-    """The old worker dies while its successor is on its way: that is no failure of the reload."""
+def test_old_worker_dies(bed):
+    """The old worker dies while its successor starts: the reload still succeeds."""
     run = Run(bed, worker_command(bed), "--settle", "3", "--batch", 1, workers=2)
     old = run.pids()
     reload = bed.start(bed.binary("reuseportd"), "reload", run.name, name="reload")
-    wait_until(lambda: len(list(bed.cgroups(run.name))) == 3, "a new one is started")
+    wait_until(lambda: len(list(bed.cgroups(run.name))) == 3, "a new worker is started")
     os.kill(old[0], signal.SIGKILL)
     equal(reload.wait(), 0, f"exit status of the reload: {reload.output()}")
     check(not set(run.pids()) & set(old), "old workers are in slots")
@@ -123,8 +124,8 @@ def test_old_one_dies(bed):
 
 
 def test_keep_going(bed):
-    """--keep-going: a new worker that dies after it was in gives the slot back to the old one, and
-    not only when the others are through."""
+    """--keep-going: a new worker dies after it got its slot. The old worker gets the slot back at
+    once, not only at the end of the reload."""
     run = Run(bed, worker_command(bed), "--settle", "0", "--batch", 1, workers=2)
     old = run.pids()
     new = script(bed, "new.sh", "while [ $REUSEPORTD_SLOT = 1 ] && ! [ -e gate ]; do sleep 0.05; "
@@ -134,16 +135,16 @@ def test_keep_going(bed):
     wait_until(lambda: run.pids()[0] != old[0], "slot 0 has a new worker")
     os.kill(run.pids()[0], signal.SIGKILL)
     wait_until(lambda: run.pids()[0] == old[0], "slot 0 has its old worker back")
-    check(reload.alive(), f"the reload is over: {reload.output()}")
+    check(reload.alive(), f"the reload has ended: {reload.output()}")
     (bed.dir / "gate").touch()
     equal(reload.wait(), 1, f"exit status of the reload: {reload.output()}")
     equal(run.states(), ["active"] * 2, "states")
     equal([pid == before for pid, before in zip(run.pids(), old)], [True, False], "old workers")
 
 
-def test_keep_going_in_vain(bed):
-    """--keep-going, and no worker of the new command comes up: that isn't the one that the next
-    crash starts."""
+def test_keep_going_fails(bed):
+    """--keep-going, and no worker of the new command starts: after a crash the old command is
+    started."""
     run = Run(bed, worker_command(bed), "--settle", "0", workers=2)
     run.reload("--keep-going", "--", "false", status=1)
     old = run.pids()
@@ -155,8 +156,8 @@ def test_keep_going_in_vain(bed):
 
 @cases("good", "bad")
 def test_reload_adds_workers(bed, case):
-    """A reload from a file that has more workers than before is over when those are up as well, and
-    fails if they fail."""
+    """A reload from a file with more workers than before ends when the additional workers are
+    active, and fails if they fail."""
     program = script(bed, "program.sh", '[ $REUSEPORTD_SLOT -lt 2 ] || [ -e good ] || exit 7\n'
                                         'exec "$@"')
     config = bed.dir / "web.conf"
@@ -172,10 +173,10 @@ def test_reload_adds_workers(bed, case):
     result = bed.reuseportd("reload", "web", status=0 if case == "good" else 1)
     equal([row["state"] for row in bed.status("web")["workers"]],
           ["active"] * 2 + ["active" if case == "good" else "failed"], "states")
-    check(case == "good" or "slot 2 has failed" in result.err, f"why is not said: {result}")
+    check(case == "good" or "slot 2 has failed" in result.err, f"the reason is missing: {result}")
 
 
-# Slot 1's worker ends at once as long as there is a file "bad", and starts as slowly as "slow".
+# The worker of slot 1 ends at once while the file "bad" exists, and waits while "slow" exists.
 CRASHES = """
 if [ $REUSEPORTD_SLOT = 1 ]; then
     if [ -e bad ]; then exit 1; fi
@@ -186,17 +187,17 @@ exec "$@"
 
 
 def crash_slot_1(bed, run):
-    """Slot 1 is within a long pause."""
+    """Crashes slot 1, so that it waits for a restart."""
     (bed.dir / "bad").touch()
     os.kill(run.pids()[1], signal.SIGKILL)
-    wait_until(lambda: "ended with exit status 1" in run.log(), "it has ended again")
+    wait_until(lambda: "ended with exit status 1" in run.log(), "the worker has ended again")
     run.wait_states("active", "restarting")
     (bed.dir / "bad").unlink()
 
 
-def test_reload_within_pause(bed):
-    """A slot whose worker is to be started again after a pause when a reload begins: the pause may
-    be over before the reload comes to it, and yet it gets a worker of the new command."""
+def test_reload_during_backoff(bed):
+    """A reload begins while a slot waits for a restart. The pause ends before the reload reaches
+    the slot, which still gets a worker of the new command."""
     run = Run(bed, ["sh", script(bed, "crashes.sh", CRASHES), *worker_command(bed)], "--settle",
               "0", "--batch", 1, "--backoff", "1s..1s", workers=2)
     old = run.pids()[0]
@@ -213,11 +214,11 @@ def test_reload_within_pause(bed):
     wait_until(lambda: run.pids()[0] != old, "slot 0 has a new worker")
     (bed.dir / "slow").unlink()
     equal(reload.wait(), 0, f"exit status of the reload: {reload.output()}")
-    equal(sorted(bed.load("-n", 20)["workers"]), ["v2"], "who answers")
+    equal(sorted(bed.load("-n", 20)["workers"]), ["v2"], "answers by worker")
 
 
-def test_start_within_pause(bed):
-    """`start` of a slot that waits for the end of a pause starts it now."""
+def test_start_during_backoff(bed):
+    """`start` of a slot that waits for a restart starts it at once."""
     run = Run(bed, ["sh", script(bed, "crashes.sh", CRASHES), *worker_command(bed)], "--backoff",
               "100s..100s", workers=2)
     crash_slot_1(bed, run)
@@ -226,75 +227,77 @@ def test_start_within_pause(bed):
 
 
 def test_restart_of_stopped(bed):
-    """`restart` of a slot that was stopped fails: it is stopped again, and not tried on and on."""
+    """`restart` of a stopped slot fails: the slot is stopped again, and is not retried."""
     run = Run(bed, ["sh", script(bed, "crashes.sh", CRASHES), *worker_command(bed)], workers=2)
     run.command_line("stop", 1)
     (bed.dir / "bad").touch()
     refused = run.command_line("restart", 1, status=1)
-    check("exit status 1" in refused.err, f"why is not said: {refused}")
+    check("exit status 1" in refused.err, f"the reason is missing: {refused}")
     equal(run.states(), ["active", "stopped"], "states")
-    equal(len(re.findall(r"pid \d+ ended", run.log())), 1, f"how often it was tried: {run.log()}")
+    equal(len(re.findall(r"pid \d+ ended", run.log())), 1, f"number of starts: {run.log()}")
     (bed.dir / "bad").unlink()
     run.command_line("restart", 1)
     equal(run.states(), ["active"] * 2, "states")
 
 
-def test_start_within_reload(bed):
-    """`start` is refused during a reload: it would be of the old command."""
+def test_start_during_reload(bed):
+    """`start` is refused during a reload, as it would use the old command."""
     run = Run(bed, worker_command(bed), workers=2)
     run.command_line("stop", 1)
     reload = bed.start(bed.binary("reuseportd"), "reload", run.name, "--", "sleep", "1000",
                        name="reload")
-    wait_until(lambda: len(list(bed.cgroups(run.name))) == 2, "a new one is started")
+    wait_until(lambda: len(list(bed.cgroups(run.name))) == 2, "a new worker is started")
     refused = run.command_line("start", 1, status=1)
     check("are being replaced" in refused.err, f"{refused}")
     reload.kill(signal.SIGKILL)
     reload.wait()
 
 
-def test_upgrade_within_reload(bed):
-    """The supervisor isn't executed anew during a reload, which goes on; afterwards it is."""
+def test_upgrade_during_reload(bed):
+    """A re-exec of the supervisor is refused during a reload, which continues; afterwards it
+    succeeds."""
     run = Run(bed, worker_command(bed), "--settle", "0", "--batch", 1, workers=2)
     gate = script(bed, "gate.sh", 'while ! [ -e gate ]; do sleep 0.05; done; exec "$@"')
     reload = bed.start(bed.binary("reuseportd"), "reload", run.name, "--", "sh", gate,
                        *worker_command(bed, "--id", "v2"), name="reload")
-    wait_until(lambda: len(list(bed.cgroups(run.name))) == 3, "a new one is started")
+    wait_until(lambda: len(list(bed.cgroups(run.name))) == 3, "a new worker is started")
     run.process.kill(signal.SIGUSR2)
     run.process.wait_output("web: not executed anew: workers are being replaced; send it again")
     (bed.dir / "gate").touch()
     equal(reload.wait(), 0, f"exit status of the reload: {reload.output()}")
-    equal(sorted(bed.load("-n", 20)["workers"]), ["v2"], "who answers")
+    equal(sorted(bed.load("-n", 20)["workers"]), ["v2"], "answers by worker")
     run.process.kill(signal.SIGUSR2)
-    wait_until(lambda: run.log().count("is taken over") == 2, "it has executed itself anew")
+    wait_until(lambda: run.log().count("is taken over") == 2,
+               "the supervisor has re-executed itself")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
-def test_ways_of_one_reload(bed):
-    """What a reload or a restart is told of how to go about it is not for the next one."""
+def test_options_of_one_reload(bed):
+    """The options of a reload or a restart don't apply to the next one."""
     run = Run(bed, worker_command(bed), "--settle", "0", "--batch", 1, workers=4)
     run.reload("--in-place", "--batch", 4)
     run.command_line("restart", 1, "--in-place")
     gate = script(bed, "gate.sh", 'while ! [ -e gate ]; do sleep 0.05; done; exec "$@"')
     reload = bed.start(bed.binary("reuseportd"), "reload", run.name, "--", "sh", gate,
                        *worker_command(bed), name="reload")
-    wait_until(lambda: len(list(bed.cgroups(run.name))) == 5, "a new one is started")
+    wait_until(lambda: len(list(bed.cgroups(run.name))) == 5, "a new worker is started")
     equal(run.states(), ["active"] * 4, "states")
     (bed.dir / "gate").touch()
     equal(reload.wait(), 0, f"exit status of the reload: {reload.output()}")
 
 
 def test_in_place_one_by_one(bed):
-    """In place, of two workers one is always there, whatever the batch."""
+    """In place, one of two workers always serves, whatever the batch."""
     run = Run(bed, worker_command(bed), "--in-place", "--batch", 8, "--drain-timeout", "2s",
               workers=2)
-    held = bed.hold(2)  # each keeps its worker until the drain time is over
+    held = bed.hold(2)  # each keeps its worker until the drain timeout
     check(held[0].ask() != held[1].ask(), "both are held by the same worker")
     pids = run.pids()
     reload = bed.start(bed.binary("reuseportd"), "reload", run.name, name="reload")
     seen = set()
     while reload.alive():
         states = run.states()
-        check("active" in states, f"nobody is there: {states}")
+        check("active" in states, f"no worker is active: {states}")
         seen.add(tuple(states))
     equal(reload.wait(), 0, f"exit status of the reload: {reload.output()}")
     check(("starting", "active") in seen, f"slot 0 has never been without a worker: {seen}")
@@ -302,7 +305,8 @@ def test_in_place_one_by_one(bed):
 
 
 def test_in_place_after_another(bed):
-    """In place, and a worker from before the old one still drains: its end is not the old one's."""
+    """In place, while a former worker still drains: its end is not taken for the end of the old
+    worker."""
     run = Run(bed, worker_command(bed), "--settle", "0", "--drain-timeout", "4s", workers=1)
 
     def names():
@@ -316,7 +320,7 @@ def test_in_place_after_another(bed):
     with Client() as first:
         before = int(first.ask())
         reload = command("reload")
-        wait_until(lambda: run.pids() != [before], "another is in the slot")
+        wait_until(lambda: run.pids() != [before], "another worker is in the slot")
         with Client() as held:
             old = int(held.ask())
             known = names()
@@ -325,20 +329,21 @@ def test_in_place_after_another(bed):
             first.close()
             while is_there(old):
                 seen = names()
-                check(seen <= known or not is_there(old), f"a new one beside the old one: {seen}")
+                check(seen <= known or not is_there(old),
+                      f"a new worker beside the old one: {seen}")
     equal((reload.wait(), restart.wait()), (0, 0), "exit statuses")
     equal(run.states(), ["active"], "states")
 
 
 def test_in_place_park_time(bed):
-    """In place, a single worker that drains for longer than the park time: who comes meanwhile
-    waits for the new one."""
+    """In place, a single worker drains for longer than --park-timeout: connections that come
+    meanwhile wait for the new worker."""
     run = Run(bed, worker_command(bed), "--in-place", "--drain-timeout", "6s", "--park-timeout",
               "4s", workers=1)
     with Client() as held:
         old = held.ask()
         reload = bed.start(bed.binary("reuseportd"), "reload", run.name, name="reload")
-        wait_until(lambda: run.states() == ["starting"], "the old one is out of its slot")
+        wait_until(lambda: run.states() == ["starting"], "the old worker has left its slot")
         with Client(seconds=30) as client:
             check(client.ask() != old, "the old worker has answered")
     equal(reload.wait(), 0, f"exit status of the reload: {reload.output()}")
@@ -347,7 +352,8 @@ def test_in_place_park_time(bed):
 
 @cases("loopback", "link")
 def test_killed_worker(bed, case):
-    """SIGKILL of a worker: lost is what it had accepted, at most; another is there soon."""
+    """SIGKILL of a worker loses at most the connections that it had accepted, and it is replaced
+    soon."""
     place = Place(bed, case)
     run = Run(bed, worker_command(bed), workers=WORKERS)
     load = place.start_load()
@@ -362,21 +368,22 @@ def test_killed_worker(bed, case):
     wait_for_load(bed, range(WORKERS), 1000)
     report = load.stop()
     lost = report["failed"]
-    equal(lost, report["reset"] + report["closed_early"], f"those of accepted connections: {report}")
+    equal(lost, report["reset"] + report["closed_early"], f"lost connections: {report}")
     check(lost <= killed * 64, f"{lost} were lost with {killed} workers: {report}")
     equal([row["restarts"] for row in run.workers()], [1] * killed + [0] * (WORKERS - killed),
           "restarts")
 
 
 @cases("upgrade", "killed", "other", "stopped")
-def test_new_command_stays(bed, case):
-    """A command that a reload has brought is started again by the next supervisor, too: if that
-    finds workers of it, and is not given another command itself."""
+def test_new_command_is_kept(bed, case):
+    """The next supervisor also uses the command that a reload has brought, if it finds workers of
+    it and has no other command itself."""
     run = Run(bed, worker_command(bed, "--id", "v1"), "--settle", "0", workers=2)
     run.reload("--label", "two", "--", *worker_command(bed, "--id", "v2"))
     if case == "upgrade":
         run.process.kill(signal.SIGUSR2)
-        wait_until(lambda: run.log().count("is taken over") == 2, "it has executed itself anew")
+        wait_until(lambda: run.log().count("is taken over") == 2,
+                   "the supervisor has re-executed itself")
     elif case == "stopped":
         run.stop()
         run.start()
@@ -392,9 +399,9 @@ def test_new_command_stays(bed, case):
                "slot 1 has another worker")
     want = {"other": ["v3"], "stopped": ["v1"]}.get(case, ["v2"])
     equal(sorted(bed.load("-n", 20)["workers"]), (["v2"] if case == "other" else []) + want,
-          "who answers")
+          "answers by worker")
     run.reload()
-    equal(sorted(bed.load("-n", 20)["workers"]), want, "who answers after a reload")
+    equal(sorted(bed.load("-n", 20)["workers"]), want, "answers by worker after a reload")
     equal([row["version"] for row in run.workers()], ["two" if want == ["v2"] else "v1"] * 2,
           "versions")
     equal(run.stop(), 0, "exit status of the supervisor")
@@ -402,8 +409,8 @@ def test_new_command_stays(bed, case):
 
 @cases("loopback", "link")
 def test_killed_supervisor(bed, case):
-    """SIGKILL of the supervisor under load, again and again: nobody notices; the next one takes
-    over the same workers, and a reload goes through."""
+    """Repeated SIGKILL of the supervisor under load: no connection fails, the next supervisor takes
+    over the same workers, and a reload succeeds."""
     run = Run(bed, worker_command(bed))
     loads = start_loads(Place(bed, case))
     pids = run.pids()
@@ -417,7 +424,8 @@ def test_killed_supervisor(bed, case):
     check(not set(run.pids()) & set(pids), "old workers after the reload")
     run.process.kill(signal.SIGUSR2)  # an upgrade
     run.process.wait_output("executing")
-    wait_until(lambda: run.log().count("is taken over") == 8, "it has executed itself anew")
+    wait_until(lambda: run.log().count("is taken over") == 8,
+               "the supervisor has re-executed itself")
     run.reload()
     n = end_loads(loads)
     equal(run.stop(), 0, "exit status of the supervisor")

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The supervisor of `run`, killed by SIGKILL at any instant of its start, a reload, a take-over and
-its stop. Where workers live traffic goes on; the next supervisor, or `stop`, puts it right.
+"""The supervisor of `run` is killed by SIGKILL at any instant of its start, a reload, a take-over
+and its stop. While workers live connections are served; the next supervisor, or `stop`, restores
+the service.
 
-At random instants first, which are others each time. Then at its system calls, in sweeps: an
-undisturbed pass lists all stops, entry and exit of each call, and then it is killed once at each of
-those that instants() (stops.py) chooses: every call whose effect outlives the process (of a row of
-the same only three), and of the others, most of which look into /proc or open what is pinned, a few
-between any two of these. A stop is named by its kind and its number among those of its kind. A
-supervisor does things in the order in which they happen, so there are passes in which it does less
-of one kind: then that stop is passed by, and it is killed at the end. How often is noted, and
-bounded. `EVERY_STOP=1 RPD_SLOW=20 tests/e2e/run -k run_sigkill` kills at all of them.
+First it is killed at random instants, which differ each time. Then it is killed at its system
+calls, in sweeps: an undisturbed pass lists all stops, that is entry and exit of each call. Then the
+supervisor is killed once at each stop that instants() (stops.py) chooses: every call whose effect
+survives the process (of a sequence of the same kind only three calls), and a few of the calls
+between them, most of which read /proc or open pins. A stop is named by its kind and its number
+within that kind. The order of a supervisor's work depends on events, so in some passes it makes
+fewer calls of a kind. Then the stop is missed, and the supervisor is killed at the end of the pass.
+The number of missed stops is printed and limited. `EVERY_STOP=1 RPD_SLOW=20 tests/e2e/run -k
+run_sigkill` kills at all stops.
 """
 import collections
 import os
@@ -18,18 +20,20 @@ import re
 import signal
 import time
 
-from bed import PINS, PORT, SLOW, Client, Failure, cases, check, equal, note, timeout, wait_until
+from harness.bed import PINS
+from harness.checks import SLOW, Failure, cases, check, equal, note, timeout, wait_until
+from harness.network import PORT, Client
 from runs import Run, worker_command
-from servers import children
+from harness.servers import children
 from stops import STOP, instants, kind_of
-from traffic import Place, wait_for_load
+from harness.traffic import Place, wait_for_load
 
 WORKERS = 3
 SETTLE = ("--settle", "0.05", "--drain-timeout", "5s")
 
 
 def chance():
-    """Random instants, which can be had again with SEED=N in the environment."""
+    """A generator of random instants; SEED=N in the environment repeats them."""
     seed = int(os.environ.get("SEED", time.time_ns() % 1000000))
     note(f"SEED={seed}")
     return random.Random(seed)
@@ -42,7 +46,7 @@ def seconds_of(action):
 
 
 def kill_after(run, seconds):
-    """Sends SIGKILL to the supervisor when that time is over, unless it ends before."""
+    """Sends SIGKILL to the supervisor after that time, unless it has ended before."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and run.process.alive():
         time.sleep(0.001)
@@ -56,7 +60,7 @@ def expect_gone(bed, after=""):
 
 @timeout(200)
 def test_start(bed):
-    """Killed while it starts, again and again; then one that isn't is as good as the first."""
+    """The supervisor is killed repeatedly while it starts; then an undisturbed start succeeds."""
     dice = chance()
     run = Run(bed, worker_command(bed), *SETTLE, workers=WORKERS)
     run.stop()
@@ -77,7 +81,8 @@ def test_start(bed):
 
 @timeout(300)
 def test_reload_and_take_over(bed):
-    """Killed within reloads, and within the take-overs that follow: not a connection is lost."""
+    """The supervisor is killed during reloads and the following take-overs: no connection is
+    lost."""
     dice = chance()
     run = Run(bed, worker_command(bed), *SETTLE, workers=WORKERS)
     loads = [Place(bed, "loopback").start_load("--rate", 500),
@@ -95,8 +100,8 @@ def test_reload_and_take_over(bed):
         equal(run.states(), ["active"] * WORKERS, "states after the take-over")
     run.reload()
     n = sum(load.stop_unfailed()["ok"] for load in loads)
-    note(f"40 times killed within a reload, {n} connections, 0 failed")
-    # Only those that are in slots are left, and their cgroups.
+    note(f"killed 40 times during a reload, {n} connections, 0 failed")
+    # Only workers in slots are left, with their cgroups.
     wait_until(lambda: len(list(bed.cgroups(run.name))) == WORKERS, "no other worker is left")
     equal(run.stop(), 0, "exit status of the supervisor")
     expect_gone(bed)
@@ -104,7 +109,7 @@ def test_reload_and_take_over(bed):
 
 @timeout(200)
 def test_stop(bed):
-    """Killed while it stops: the next `stop` ends what is left."""
+    """The supervisor is killed while it stops: the next `stop` ends the rest."""
     dice = chance()
     run = Run(bed, worker_command(bed), *SETTLE, workers=WORKERS)
     took = seconds_of(lambda: bed.reuseportd("stop", run.name))
@@ -120,27 +125,27 @@ def test_stop(bed):
 
 # At its system calls
 
-HALVES = ("1 of 2", "2 of 2")  # every other stop: they run side by side
+HALVES = ("1 of 2", "2 of 2")  # every other stop; the halves run at the same time
 SERVING = "web: started:"
 
 
 class Sweep:
-    """Two workers and their supervisor, which is killed at one stop after the other."""
+    """Two workers and their supervisor, which is killed at each stop in turn."""
 
     WORKERS = 2
 
     def __init__(self, bed, *options, loaded=False):
-        """@loaded: all the time there is load, of which no connection may fail."""
+        """@loaded: under continuous load, in which no connection may fail."""
         self.bed = bed
         self.killat = (bed.binary("killat"), "--leave-children")
         self.run = Run(bed, worker_command(bed), "--settle", "0.01", "--drain-timeout", "5s",
                        *options, workers=self.WORKERS)
-        self.n, self.passed_by = 0, []
+        self.n, self.missed = 0, []
         self.load = bed.start_load("--rate", 200, "-c", 16) if loaded else None
         self.log = open(self.load.log if loaded else os.devnull, encoding="ascii")
-        self.cut = ""  # of a line of the log that was not written to its end yet
+        self.cut = ""  # the incomplete last line of the log
 
-    # A pass: it is under way when this returns
+    # The start of a pass
 
     def start(self, *how):
         """Starts the supervisor under killat."""
@@ -150,20 +155,21 @@ class Sweep:
         return self.run.process
 
     def follow(self, *how):
-        """Has killat follow the one that is there."""
+        """Starts killat for the running supervisor."""
         follower = self.bed.start(*self.killat, *how, "--pid", self.run.process.pid)
         follower.wait_output("following")
         return follower
 
-    # Its end
+    # The end of a pass
 
     def end(self, killat, done):
-        """Waits until the supervisor was killed at its stop, or what was begun is done(): then it
-        is killed now. Returns the stops, if they were listed."""
-        wait_until(lambda: not killat.alive() or done(), "it is killed, or done")
+        """Waits until the supervisor was killed at the stop, or until done(); then kills it.
+        Returns the stops if killat listed them."""
+        wait_until(lambda: not killat.alive() or done(),
+                   "the supervisor is killed, or the pass is done")
         if killat is self.run.process:
             pids = children(killat.pid)
-            # Afterwards a child can also be one that a sanitizer looks for leaks with.
+            # Later there may also be a child that a sanitizer starts to look for leaks.
             if not re.search(r"(?m)^(killed at|ended after) ", killat.output()):
                 for pid in pids:
                     os.kill(pid, signal.SIGKILL)
@@ -173,27 +179,28 @@ class Sweep:
         return STOP.findall(killat.output())
 
     def kill_at(self, stop, begin, done, ask=True):
-        """A pass. Traffic goes on then. `status` puts right what is half done, as any command may:
-        so it is not always asked."""
+        """Runs a pass, and checks that workers serve afterwards. `status`, like any command,
+        repairs an incomplete change, so it is not always called."""
         killat = begin("--at", stop)
         self.end(killat, done)
         self.n += 1
         if "killed at stop" not in killat.output():
-            self.passed_by.append(stop)
+            self.missed.append(stop)
         if self.load:
             self.ask()
         elif ask and self.n % 2:
             self.ask_if_up(stop)
         self.expect_none_failed(f"after a kill at {stop}")
 
-    # What must be so
+    # Checks
 
-    def somebody_is_up(self):
+    def a_worker_is_active(self):
         shown = self.bed.reuseportd("status", self.run.name, "--json", status=None)
         return shown.code == 0 and any(row["state"] == "active" for row in shown.json()["workers"])
 
     def ask(self):
-        """Whoever is in a slot serves. Returns how many answers each has given."""
+        """Opens connections, which the workers in the slots answer. Returns the answers by
+        worker."""
         answers = collections.Counter()
         for _ in range(2 * self.WORKERS):
             with Client() as client:
@@ -201,13 +208,14 @@ class Sweep:
         return answers
 
     def ask_if_up(self, stop):
-        """The same, if somebody is up. One that a stop has told to end may do so meanwhile."""
-        if not self.somebody_is_up():
+        """Like ask(), if a worker is active. A worker that is being stopped may end meanwhile."""
+        if not self.a_worker_is_active():
             return
         try:
             self.ask()
         except (OSError, Failure) as why:
-            check(not self.somebody_is_up(), f"{why} after a kill at {stop}, and somebody is up")
+            check(not self.a_worker_is_active(),
+                  f"{why} after a kill at {stop}, although a worker is active")
 
     def expect_none_failed(self, when):
         *lines, self.cut = (self.cut + self.log.read()).split("\n")
@@ -215,13 +223,13 @@ class Sweep:
         check(not failed, f"failed connections {when}: {failed}")
 
     def expect_whole(self):
-        """All serve, and nobody else is there any more."""
+        """Checks that all slots serve, and that no other worker is left."""
         rows = self.run.workers()
         check(all(row["state"] == "active" for row in rows), f"not all are active: {rows}")
         answers = self.ask()
         check(self.load or sorted(answers.values()) == [2] * self.WORKERS, f"answers: {answers}")
         wait_until(self.is_settled, "other workers are gone")
-        self.expect_none_failed("once all was as it should be")
+        self.expect_none_failed("once the service was complete")
 
     def is_settled(self):
         cgroups = [path.name for path in self.bed.cgroups(self.run.name)]
@@ -233,7 +241,7 @@ class Sweep:
         expect_gone(self.bed)
 
     def clear(self):
-        """`stop`, of whatever is left, be it nothing."""
+        """Stops whatever is left of the service."""
         stopped = self.bed.reuseportd("stop", self.run.name, status=None)
         expect_gone(self.bed, f"after {stopped}")
 
@@ -242,13 +250,13 @@ class Sweep:
             note(f"{self.load.stop_unfailed()['ok']} connections, 0 failed")
         if self.run.process.alive():
             self.stop()
-        note(f"{what}: {stops} stops in a pass; killed at {self.n - len(self.passed_by)} of "
-             f"{self.n}; passed by: {', '.join(self.passed_by) or 'none'}")
-        check(len(self.passed_by) <= self.n // 10, f"{len(self.passed_by)} of {self.n} passed by")
+        note(f"{what}: {stops} stops in a pass; killed at {self.n - len(self.missed)} of "
+             f"{self.n}; missed: {', '.join(self.missed) or 'none'}")
+        check(len(self.missed) <= self.n // 10, f"missed {len(self.missed)} of {self.n} stops")
 
 
 def sweep_start(sweep, choose, what):
-    """Killed while it starts, it is started anew; or, each fourth time, stopped as it is."""
+    """The supervisor is killed while it starts, then started again, or each fourth time stopped."""
     started = lambda: SERVING in sweep.run.log()  # noqa: E731
     sweep.stop()
     stops = sweep.end(sweep.start("--list"), started)
@@ -272,19 +280,19 @@ def test_start_sweep(bed, half):
 
 @timeout(400)
 def test_start_named_sweep(bed):
-    """With an address that is named connections can wait there from the start: as soon as there is
-    a service it has that endpoint. Up to the first worker; from there on it is the same."""
+    """With --listen ADDRESS connections can wait from the start: as soon as the service exists it
+    has that endpoint. Only up to the first worker; afterwards the start is the same."""
     sweep = Sweep(bed, "--listen", f"0.0.0.0:{PORT}")
 
     def up_to_worker(stops):
         first = next(i for i, stop in enumerate(stops) if kind_of(stop) == "clone3")
         return stops[:first]
 
-    def somebody_is_up():
+    def a_worker_is_active():
         shown = bed.reuseportd("status", sweep.run.name, "--json", status=None)
         check(shown.code or len(shown.json()["endpoints"]) == 1, f"no endpoint: {shown}")
         return False
-    sweep.somebody_is_up = somebody_is_up
+    sweep.a_worker_is_active = a_worker_is_active
     sweep_start(sweep, up_to_worker, "start with --listen")
 
 
@@ -306,7 +314,7 @@ def test_take_over_sweep(bed):
 @timeout(400)
 @cases(*HALVES)
 def test_reload_sweep(bed, half):
-    """Up to where the old workers have gone."""
+    """A reload, up to the end of the old workers."""
     sweep = Sweep(bed, loaded=True)
     reloads = []
 
@@ -330,7 +338,8 @@ def test_reload_sweep(bed, half):
 
 @timeout(400)
 def test_stop_sweep(bed):
-    """`stop` itself ends then what is left, and says nothing of it."""
+    """The supervisor is killed while it stops: the waiting `stop` ends the rest without a
+    message."""
     sweep = Sweep(bed)
     asked = []
 
@@ -352,8 +361,9 @@ def test_stop_sweep(bed):
 @timeout(400)
 @cases("by a signal", "without a supervisor")
 def test_stop_alone_sweep(bed, how):
-    """A stop for whose end nobody waits, or that `stop` does itself. Then another `stop` ends what
-    is left; or, each fourth time, another supervisor is started first."""
+    """A stop by a signal, for whose end no command waits, or by `stop` without a supervisor.
+    Afterwards another `stop` ends the rest; each fourth time another supervisor is started
+    first."""
     sweep = Sweep(bed)
 
     def by_signal(*options):

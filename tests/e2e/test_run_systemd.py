@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What systemd, or whatever else starts `run`, is told of it and sees of it."""
+"""What a service manager such as systemd sees of `run`: notifications, exit status, log,
+processes."""
 import os
 import signal
 import socket
 
-from bed import PORT, FullPipe, cases, check, equal, wait_until
+from harness.checks import cases, check, equal, wait_until
+from harness.network import PORT
+from harness.process import FullPipe
 from runs import PYTHON, Run, script, worker_command
 
 
 class Inbox:
-    """What a service manager hears of sd_notify(3)."""
+    """The socket of a service manager, which receives the messages of sd_notify(3)."""
 
     def __init__(self, bed):
         path = bed.dir / "manager"
@@ -19,7 +22,7 @@ class Inbox:
         self.env = {**os.environ, "NOTIFY_SOCKET": str(path)}
         self.notices = []
 
-    def hear(self):
+    def read_notices(self):
         try:
             while True:
                 self.notices.append(self.socket.recv(4096).decode())
@@ -28,7 +31,7 @@ class Inbox:
 
 
 def start_two(bed, first, second, *more):
-    """Services `one` and `two` of a file, by their commands."""
+    """Starts the services `one` and `two` of a file, with these commands."""
     inbox = Inbox(bed)
     config = bed.dir / "both.conf"
     config.write_text("".join(
@@ -43,54 +46,57 @@ def serving(bed, port):
     return ["python3", script(bed, f"server-{port}.py", server)]
 
 
-def test_one_cannot_start(bed):
-    """One service of a file can't be started: systemd hears READY=1 of the other all the same."""
+def test_one_fails_to_start(bed):
+    """One service of a file can't be started: systemd still gets READY=1 for the other."""
     process, inbox = start_two(bed, ["/nothing/here"], serving(bed, 8082))
     process.wait_output("two: started:")
     bed.remember_pinned()
-    wait_until(lambda: "READY=1" in inbox.hear(), "READY=1")
-    equal(inbox.notices, ["READY=1"], "what systemd is told")
+    wait_until(lambda: "READY=1" in inbox.read_notices(), "READY=1")
+    equal(inbox.notices, ["READY=1"], "notifications")
     check("failed: it can't be started" in process.output(), f"log: {process.output()}")
-    equal([row["state"] for row in bed.status("one")["workers"]], ["failed"], "the failed one")
+    equal([row["state"] for row in bed.status("one")["workers"]], ["failed"],
+          "states of the failed service")
     bed.reuseportd("start", "one", 0, status=1)
     bed.reuseportd("stop", "two")
-    equal(process.wait(), 1, "exit status, as one has failed")
+    equal(process.wait(), 1, "exit status, as one service has failed")
 
 
-def test_failed_one_is_started(bed):
-    """One service of a file has failed for good: it is still there to be seen, and is started, by a
-    reload as well as by `start`."""
+def test_failed_service_is_started(bed):
+    """One service of a file has failed for good: it is still shown, and a reload as well as `start`
+    can start it."""
     program = script(bed, "program.sh", '[ -e good ] || exit 7; exec "$@"')
     process, inbox = start_two(bed, ["sh", program, *worker_command(bed)], serving(bed, 8082))
     process.wait_output("no worker is left that could be started")
     check("`reuseportd start one 0` starts it again" in process.output(), process.output())
     process.wait_output("two: started:")
     bed.remember_pinned()
-    wait_until(lambda: "READY=1" in inbox.hear(), "READY=1")
+    wait_until(lambda: "READY=1" in inbox.read_notices(), "READY=1")
     for command in (("start", "one", "0"), ("reload", "one")):
         bed.reuseportd(*command, status=1)
-        wait_until(lambda: bed.status("one")["workers"][0]["state"] == "failed", "while it is bad")
-        told = bed.reuseportd("doctor", "one", status=1)
-        check("given up after crashes: slot 0" in told.out and "dead" not in told.out, f"{told}")
+        wait_until(lambda: bed.status("one")["workers"][0]["state"] == "failed",
+                   "the service has failed again")
+        found = bed.reuseportd("doctor", "one", status=1)
+        check("given up after crashes: slot 0" in found.out and "dead" not in found.out, f"{found}")
         starts = process.output().count("ended with exit status 7")
         bed.reuseportd("reload", "one", status=1)
-        equal(bed.status("one")["workers"][0]["state"], "failed", "after a reload in vain")
-        equal(process.output().count("ended with exit status 7"), starts + 2,  # and its reason
-              "starts of a reload in vain")
+        equal(bed.status("one")["workers"][0]["state"], "failed", "after a failed reload")
+        equal(process.output().count("ended with exit status 7"), starts + 2,  # one in the reason
+              "starts of a failed reload")
         (bed.dir / "good").touch()
         bed.reuseportd(*command)
-        equal([row["state"] for row in bed.status("one")["workers"]], ["active"], "when it is good")
+        equal([row["state"] for row in bed.status("one")["workers"]], ["active"],
+              "states after a successful start")
         (bed.dir / "good").unlink()
         os.kill(bed.status("one")["workers"][0]["pid"], signal.SIGKILL)
         wait_until(lambda: bed.status("one")["workers"][0]["state"] == "failed", "it has failed")
     bed.reuseportd("stop", "one")
     bed.reuseportd("stop", "two")
-    equal(process.wait(), 1, "exit status, as it was stopped while it had failed")
+    equal(process.wait(), 1, "exit status, as the service was failed when it was stopped")
 
 
 def test_program_comes_later(bed):
-    """What can't be started at all is given up at once, also by `start`: it can be when it is
-    there."""
+    """A missing program is given up at once, also by `start`; once the program exists, `start`
+    succeeds."""
     program = bed.dir / "program"
     process, _ = start_two(bed, [program], serving(bed, 8082))
     process.wait_output("two: started:")
@@ -109,8 +115,8 @@ def test_program_comes_later(bed):
 
 @cases("done", "failed")
 def test_job_beside_a_server(bed, case):
-    """A job that is not restarted is over when it has ended, also while another service of its file
-    runs: no reload runs it again, nor fails for it."""
+    """With no-restart a job that has ended is over, while another service of its file still runs: a
+    reload doesn't run it again, and doesn't fail because of it."""
     config = bed.dir / "both.conf"
     count = bed.dir / "count"
     job = script(bed, "job.sh", f"echo run >>{count}; sleep 0.2; exit {1 if case == 'failed' else 0}")
@@ -131,33 +137,33 @@ def test_job_beside_a_server(bed, case):
 
 
 def test_none_can_start(bed):
-    """None can: it is never said to be ready, and fails."""
+    """No service can be started: there is no READY=1, and `run` fails."""
     process, inbox = start_two(bed, ["/nothing/here"], ["/nothing/there"])
     equal(process.wait(), 1, "exit status")
-    equal(inbox.hear(), ["STOPPING=1"], "what systemd is told")
+    equal(inbox.read_notices(), ["STOPPING=1"], "notifications")
 
 
 def test_stop_by_the_admin(bed):
-    """With the last of its services that is stopped, and not before, it is said to stop. The unit
-    has no ExecStop= that would then find nothing, and fail: SIGTERM ends all of them."""
+    """STOPPING=1 is sent with the stop of the last service, not before. The unit has no ExecStop=,
+    which would fail if no service is left: SIGTERM stops all services."""
     process, inbox = start_two(bed, serving(bed, 8081), serving(bed, 8082))
     for name in ("one", "two"):
         process.wait_output(f"{name}: started:")
     bed.remember_pinned()
-    wait_until(lambda: "READY=1" in inbox.hear(), "READY=1")
+    wait_until(lambda: "READY=1" in inbox.read_notices(), "READY=1")
     bed.reuseportd("stop", "one")
-    equal(inbox.hear(), ["READY=1"], "what systemd is told when one of two is stopped")
+    equal(inbox.read_notices(), ["READY=1"], "notifications when one of two is stopped")
     bed.reuseportd("stop", "two")
-    equal(inbox.hear(), ["READY=1", "STOPPING=1"], "what systemd is told when both are")
+    equal(inbox.read_notices(), ["READY=1", "STOPPING=1"], "notifications when both are stopped")
     equal(process.wait(), 0, "exit status")
     unit = (bed.build / "reuseportd@.service").read_text()
     check("ExecStop=" not in unit, unit)
 
 
-def test_nobody_reads_the_log(bed):
+def test_full_log_pipe(bed):
     """Standard error is a pipe that is full from the start: workers are started, replaced and
-    reloaded all the same, and nothing of what was said is lost once it is read; `stop` works, too,
-    and the supervisor ends although it can't say so."""
+    reloaded, and no line of the log is lost once it is read. `stop` works as well, and the
+    supervisor ends although it can't log."""
     pipe = FullPipe(bed)
     run = Run(bed, worker_command(bed), "--settle", "0.05", "--drain-timeout", "5s", workers=2,
               wait=False, under=pipe.as_stderr)
@@ -167,20 +173,21 @@ def test_nobody_reads_the_log(bed):
     before = run.pids()
     os.kill(before[0], signal.SIGKILL)
     wait_until(lambda: run.states() == ["active"] * 2 and before[0] not in run.pids(),
-               "the killed one is replaced")
+               "the killed worker is replaced")
     run.reload()
     last = f"slot 1: pid {run.pids()[1]} takes connections"
     lines = pipe.read_until(last)
-    equal(sum("started: 2 workers" in line for line in lines), 1, f"how often it started: {lines}")
+    equal(sum("started: 2 workers" in line for line in lines), 1, f"number of start lines: {lines}")
     check(any(f"pid {before[0]} has ended (signal SIGKILL)" in line for line in lines),
-          f"the death isn't told of: {lines}")
+          f"the death is not logged: {lines}")
     check(all(line.startswith("web: ") for line in lines), f"a line is torn: {lines}")
     pipe.fill()
     run.command_line("stop")
     equal(run.process.wait(), 0, "exit status of the supervisor")
 
 
-# First options, those of the take-over, and what that one says of what it can't change.
+# First options, options of the take-over, and what the take-over logs about options that it can't
+# change.
 KEPT = {
     "policy": (["--policy", "sticky"], [], "keeps policy sticky from before, not round-robin"),
     "no-count": ([], ["--no-count"], "connections are counted, as before, in spite of no-count"),
@@ -196,26 +203,26 @@ KEPT = {
 
 
 @cases(*KEPT)
-def test_taken_over_otherwise(bed, case):
-    """What the service was made with and keeps, although its next supervisor is told otherwise, is
-    said; nothing is where nothing has changed."""
+def test_taken_over_with_other_options(bed, case):
+    """Options that a service keeps, although its next supervisor has others, are logged; nothing is
+    logged if nothing has changed."""
     first, then, text = KEPT[case]
     run = Run(bed, worker_command(bed), *first, workers=2)
     made = run.status()
     run.kill_supervisor()
     run.options = ["--workers", 2, *then]
     run.start()
-    said = [line for line in run.log().splitlines() if "taken over" not in line
-            or "listen " in line]
+    lines = [line for line in run.log().splitlines() if "taken over" not in line
+             or "listen " in line]
     if not text:
-        equal(said, ["web: started: 2 workers"], "what is said")
+        equal(lines, ["web: started: 2 workers"], "log")
     else:
-        check(any(line.startswith(f"web: {text}") for line in said), f"not said: {said}")
+        check(any(line.startswith(f"web: {text}") for line in lines), f"not logged: {lines}")
     equal(run.status()["policy"], made["policy"], "policy")
     equal(run.pids(), [row["pid"] for row in made["workers"]], "pids")
 
 
-# A worker whose grandchildren lose their parent, and end when they are told to, all at once.
+# A worker with orphaned grandchildren, which end all at once when a file appears.
 DAEMONS = PYTHON.rsplit("Server(", 1)[0] + f"""
 import time
 for _ in range(20):
@@ -230,24 +237,24 @@ Server(("0.0.0.0", {PORT}), Handler).serve_forever()
 
 
 def name_and_parent(pid):
-    """As /proc/PID/stat has them."""
+    """The name and the parent's pid of a process, from /proc/PID/stat."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
             name, _, rest = stat.read().partition("(")[2].rpartition(")")
             return name, int(rest.split()[1])
-    except OSError:  # gone
+    except OSError:  # the process has ended
         return "", 0
 
 
 def children(parent):
-    """Their names, by pid; zombies have one as well."""
+    """The names of the children of a process, by pid; zombies are included."""
     rows = {int(pid): name_and_parent(pid) for pid in os.listdir("/proc") if pid.isdigit()}
     return {pid: name for pid, (name, of) in rows.items() if of == parent}
 
 
 def test_process_1_of_a_container(bed):
-    """As process 1 it is the parent of all that have lost theirs: they don't stay zombies; and how
-    its workers end it still knows."""
+    """As process 1 the supervisor is the parent of all orphans: they don't remain as zombies, and
+    it still learns how its workers end."""
     run = Run(bed, ["python3", script(bed, "server.py", DAEMONS)], "--ready", "exec:true",
               "--health-interval", "10ms", workers=2,
               under=["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"])
@@ -265,7 +272,7 @@ def test_process_1_of_a_container(bed):
 
 
 def test_added_listen(bed):
-    """An endpoint that is new at a take-over is served after the reload that was named."""
+    """An endpoint that is new at a take-over is served after the reload that the log advises."""
     server = PYTHON.rsplit("Server(", 1)[0] + f"""
 import threading
 if os.path.exists("more"):
@@ -277,7 +284,7 @@ Server(("0.0.0.0", {PORT}), Handler).serve_forever()
     run.kill_supervisor()
     run.options += ["--listen", "0.0.0.0:8081"]
     run.start()
-    check("`reuseportd reload web` starts such as are" in run.log(), "what to do is not said")
+    check("`reuseportd reload web` starts such as are" in run.log(), "the advice is not logged")
     (bed.dir / "more").touch()
     run.reload()
     for port in (PORT, 8081):

@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""reuseportd@.service as a real systemd runs it."""
+"""reuseportd@.service under a real systemd."""
 import os
 import signal
 
-from bed import cases, cgroup2, check, equal, wait_until
+from harness.bed import cgroup2
+from harness.checks import cases, check, equal, wait_until
 from runs import NODE_GRACEFUL, PYTHON, by_slot, script
-from servers import children
+from harness.servers import children
 
 SYSTEMD = "/lib/systemd/systemd"
 SERVICE = "reuseportd@web.service"
-# What ours is ordered after or wants. Debian's own would set up, and tidy, the whole machine.
+# Units that reuseportd@.service is ordered after or wants. Debian's own would set up the whole
+# machine.
 EMPTY = ("basic.target", "multi-user.target", "network-online.target", "shutdown.target",
          "sysinit.target")
 
-# Of the cgroups it is to see only those of the test: also not the ones of version 1.
+# systemd sees only the cgroups of the test, and none of version 1.
 BOOT = """
 umount --recursive /sys/fs/cgroup
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
@@ -22,8 +24,9 @@ exec "$@"
 
 
 class Systemd:
-    """Process 1 of namespaces within those of the test, with the test's network, bpffs and /run; in
-    a cgroup of its own, which is the root of all that it sees. It knows our unit and empty ones."""
+    """systemd as process 1 of namespaces within those of the test, with the network, bpffs and /run
+    of the test. Its cgroup is the root of the cgroups that it sees. It has reuseportd@.service and
+    empty units."""
 
     def __init__(self, bed, config):
         bed.program(SYSTEMD)
@@ -38,9 +41,10 @@ class Systemd:
                          if line.startswith("ExecStart="))
         unit = unit.replace(installed, bed.binary("reuseportd"))
         (units / "reuseportd@.service").write_text(unit.replace("/etc/reuseportd", str(bed.dir)))
-        self.told = bed.dir / "unit.err"  # there is no journal
+        self.output = bed.dir / "unit.err"  # there is no journal
         (units / "reuseportd@.service.d/output.conf").write_text(
-            f"[Service]\nStandardOutput=append:{self.told}\nStandardError=append:{self.told}\n")
+            f"[Service]\nStandardOutput=append:{self.output}\n"
+            f"StandardError=append:{self.output}\n")
         self.group = cgroup2() / "systemd"
         self.group.mkdir()
         self.process = bed.start(
@@ -59,12 +63,12 @@ class Systemd:
 
     def systemctl(self, verb, *args, status=0):
         done = self.inside("systemctl", verb, *args, SERVICE)
-        check(done.code == status, f"{done}(exit status should be {status})\n{self.log()}")
+        check(done.code == status, f"{done}(the expected exit status is {status})\n{self.log()}")
         self.bed.remember_pinned()
         return done.out
 
     def log(self):
-        return self.told.read_text() if self.told.exists() else ""
+        return self.output.read_text() if self.output.exists() else ""
 
     def property(self, name):
         return self.systemctl("show", "--value", f"--property={name}").strip()
@@ -80,13 +84,13 @@ class Systemd:
         self.systemctl("kill", "--kill-whom=main", f"--signal={number}")
 
     def stop(self):
-        """Nothing of it is left, nor of its workers."""
+        """Stops the unit, and checks that no cgroup and no process is left."""
         self.systemctl("stop")
         left = list(self.group.glob("**/*reuseportd@*/"))
         check(not left, f"cgroups are left: {left}")
         left = self.inside("ps", "-e", "-o", "args=").out
         check("reuseportd" not in left and "server" not in left, f"processes are left:\n{left}")
-        os.kill(self.pid, signal.SIGKILL)  # as process 1 it would do its own end otherwise
+        os.kill(self.pid, signal.SIGKILL)  # as process 1 it doesn't end on SIGTERM
         self.process.wait()
         for path in sorted(self.group.glob("**/"), reverse=True):  # its slices
             path.rmdir()
@@ -102,7 +106,7 @@ LOAD = ("-c", 8, "--rate", 500)
 
 
 def test_started_and_stopped(bed):
-    """`start` returns when all workers take connections, evenly; `stop` when nothing is left."""
+    """`start` returns when all workers get connections, evenly; `stop` when nothing is left."""
     systemd = Systemd(bed, config(bed))
     systemd.systemctl("start")
     equal(by_slot(bed.load("-n", 400)), dict.fromkeys(range(4), 100),
@@ -114,8 +118,8 @@ def test_started_and_stopped(bed):
 
 
 def test_reload(bed):
-    """`reload` returns when all are replaced, with no connection lost; it fails when they can't be,
-    and then the old ones serve on."""
+    """`reload` returns when all workers are replaced, without a lost connection. It fails if they
+    can't be replaced; then the old workers continue to serve."""
     systemd = Systemd(bed, config(bed))
     systemd.systemctl("start")
     load = bed.start_load(*LOAD)
@@ -124,9 +128,9 @@ def test_reload(bed):
     second = systemd.pids()
     check(not set(first) & set(second), f"{first} were replaced by {second}")
     systemd.config.write_text(config(bed, command="node /nothing/here.js"))
-    said = systemd.systemctl("reload", status=1)
-    equal(systemd.pids(), second, "workers after a reload that failed")
-    check("Cannot find module" in systemd.log(), f"why is not said:\n{said}{systemd.log()}")
+    output = systemd.systemctl("reload", status=1)
+    equal(systemd.pids(), second, "workers after a failed reload")
+    check("Cannot find module" in systemd.log(), f"the reason is missing:\n{output}{systemd.log()}")
     equal(systemd.property("ActiveState"), "active", "state of the unit")
     equal(systemd.supervisor(), supervisor, "the supervisor")
     load.stop_unfailed()
@@ -134,8 +138,8 @@ def test_reload(bed):
 
 
 def test_added_service(bed):
-    """A service that is new in the file: a reload says how it is started, which leaves the workers
-    of the others in peace."""
+    """For a new service in the file, a reload logs how to start it; starting it doesn't affect the
+    workers of the other services."""
     systemd = Systemd(bed, config(bed))
     systemd.systemctl("start")
     command = f"python3 {script(bed, 'other-server.py', PYTHON.replace('%PORT%', '8081'))}"
@@ -143,7 +147,7 @@ def test_added_service(bed):
         file.write(f"[service other]\ncommand = {command}\nworkers = 1\n")
     systemd.systemctl("reload")
     new = [line for line in systemd.log().splitlines() if "'other'" in line]
-    check(len(new) == 1 and "SIGUSR2" in new[0], f"what to do is not said once: {new}")
+    check(len(new) == 1 and "SIGUSR2" in new[0], f"the advice is not logged once: {new}")
     workers = systemd.pids()
     systemd.kill_supervisor("SIGUSR2")
     wait_until(lambda: "other: started: 1 worker" in systemd.log(), "the new service is started")
@@ -155,15 +159,16 @@ def test_added_service(bed):
 
 @cases("SIGKILL", "SIGUSR2")
 def test_supervisor_is_replaced(bed, number):
-    """It is killed: systemd starts it again, and it takes over. Or it executes itself anew, as for
-    an upgrade. No worker is restarted, no connection is lost, and it can reload again."""
+    """The supervisor is killed, started again by systemd, and takes over; or it re-executes itself,
+    as for an upgrade. No worker is restarted, no connection is lost, and a reload succeeds."""
     systemd = Systemd(bed, config(bed))
     systemd.systemctl("start")
     load = bed.start_load(*LOAD)
     workers, supervisor = systemd.pids(), systemd.supervisor()
     systemd.kill_supervisor(number)
-    wait_until(lambda: systemd.log().count("web: started: 4 workers") == 2, "it is there again")
-    wait_until(lambda: systemd.property("ActiveState") == "active", "systemd knows")
+    wait_until(lambda: systemd.log().count("web: started: 4 workers") == 2,
+               "the supervisor runs again")
+    wait_until(lambda: systemd.property("ActiveState") == "active", "the unit is active")
     equal(systemd.supervisor() == supervisor, number == "SIGUSR2", "whether it is the same process")
     equal(systemd.property("NRestarts"), "1" if number == "SIGKILL" else "0", "restarts")
     equal(systemd.pids(), workers, "workers")
@@ -174,7 +179,8 @@ def test_supervisor_is_replaced(bed, number):
 
 
 def test_bad_configuration(bed):
-    """Of which it can't be started: that fails at once, with the line, and is not tried again."""
+    """With a wrong configuration the start fails at once, names the line, and is not tried
+    again."""
     systemd = Systemd(bed, config(bed, workres=3))
     systemd.systemctl("start", status=1)
     equal(systemd.property("ActiveState"), "failed", "state of the unit")

@@ -4,14 +4,15 @@ import os
 import pathlib
 import pwd
 
-from bed import PORT, Client, check, equal, wait_until
+from harness.checks import check, equal, wait_until
+from harness.network import Client
 from runs import Run, worker_command
 
 USER = "www-data"
 
 
 def test_exec_probe(bed):
-    """The command that tells whether a worker is ready runs where the worker does, and as it."""
+    """The command of a readiness check runs in the directory of the worker, as the same user."""
     folder = bed.dir / "folder"
     folder.mkdir()
     (folder / "here").touch()
@@ -22,16 +23,16 @@ def test_exec_probe(bed):
 
 
 def test_privileged_port(bed):
-    """A port that was named may be bound to by workers that may not be root."""
+    """Workers that are not root can bind to a port below 1024 that --listen names."""
     run = Run(bed, [bed.binary("worker"), "--port", 80, "--no-reuseport"], "--user", USER,
               "--listen", 80, workers=2)
     with Client(port=80) as client:
-        check(int(client.ask()) in run.pids(), "who answers")
+        check(int(client.ask()) in run.pids(), "answers by worker")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
 def test_environment(bed):
-    """It is the user's own, but for what is said otherwise."""
+    """The environment is that of the user, except for variables that --env sets."""
     entry = pwd.getpwnam(USER)
     run = Run(bed, worker_command(bed), "--user", USER, "--env", "SHELL=/bin/other", workers=1,
               env={**os.environ, "HOME": "/root", "USER": "root", "LOGNAME": "root"})
@@ -44,19 +45,19 @@ def test_environment(bed):
 
 
 def test_streams_by_name(bed):
-    """A worker may open its streams anew, as another user, too, and after a take-over; and nobody
-    else can."""
+    """A worker can open its streams by name, as another user, also after a take-over; other users
+    can't."""
     command = "for f in /dev/stdout /dev/stderr; do echo $f >> $f; done; exec "
     run = Run(bed, ["sh", "-c", command + " ".join(map(str, worker_command(bed)))], "--user",
               "nobody", workers=1)
 
-    def said():
+    def both_printed():
         return {"/dev/stdout", "/dev/stderr"} <= set(run.process.out.read_text().split())
-    wait_until(said, "both are passed on")
+    wait_until(both_printed, "both lines are passed on")
     [pid] = run.pids()
     run.kill_supervisor()
     run.start()
-    equal(run.pids(), [pid], "who is taken over")
+    equal(run.pids(), [pid], "pid after the take-over")
     [path] = pathlib.Path(f"/run/reuseportd/{run.name}/out").iterdir()
     other = bed.run("setpriv", "--reuid", USER, "--regid", "nogroup", "--clear-groups", "sh", "-c",
                     f"echo x >> {path}")

@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Who gets how much: weights, canaries, versions; and what is refused because nobody would be left
-to take new connections."""
+"""Shares of connections by weights, canaries and versions, and refused changes that would leave no
+worker for new connections."""
 import time
 
-from bed import Client, cases, check, equal, note, read_log, wait_until
+from harness.checks import cases, check, equal, note, wait_until
+from harness.network import Client
+from harness.process import read_log
 from refusals import uncounted
-from servers import FLEETS, Nginx, Workers, start_fleet
-from traffic import Place, expect_silence, wait_for_load
+from harness.servers import FLEETS, Nginx, Workers, start_fleet
+from harness.traffic import Place, expect_silence, wait_for_load
 
 WORKERS = 8
-SHARES = {0.1: 1000, 1: 100, 5: 60, 33.3: 3000}  # and the ring's length with three others
+SHARES = {0.1: 1000, 1: 100, 5: 60, 33.3: 3000}  # percent: ring length with three other workers
 
 
 def expect_counts(bed, n, want, **options):
-    """@n new connections come to the slots as in @want: by the servers' answers and the status."""
+    """Checks that the slots get @want of @n new connections, by the servers' answers and the
+    status."""
     before = bed.steered()
     report = bed.load("-n", n, **options)
     after = bed.steered()
@@ -26,7 +29,7 @@ def expect_counts(bed, n, want, **options):
 
 @cases(*FLEETS)
 def test_weights(bed, kind):
-    """Weights 1:2:5: 1000, 2000 and 5000 of 8000."""
+    """With weights 1:2:5 the slots get 1000, 2000 and 5000 of 8000 connections."""
     start_fleet(bed, kind)
     bed.reuseportd("attach", "--workers", WORKERS)
     bed.reuseportd("drain", "3-7")
@@ -42,7 +45,8 @@ def test_weights(bed, kind):
 
 @cases(*FLEETS)
 def test_canary(bed, kind):
-    """Canaries of 0.1, 1, 5 and 33.3 % beside three others: exact over whole rings; --off."""
+    """Canaries of 0.1, 1, 5 and 33.3 % beside three workers are exact over whole rings; --off ends
+    them."""
     start_fleet(bed, kind)
     bed.reuseportd("attach", "--workers", WORKERS)
     bed.reuseportd("drain", "4-7")
@@ -63,8 +67,8 @@ def test_canary(bed, kind):
 
 
 def test_canary_beside_seven(bed):
-    """Beside seven others not every share fits a ring of 4096: then the counts are the ring's, and
-    how far they are off is said."""
+    """Beside seven workers not every share fits a ring of 4096: then the counts are those of the
+    ring, and the status shows the rounding error."""
     Workers(bed)
     bed.reuseportd("attach", "--workers", WORKERS)
     for share in SHARES:
@@ -81,8 +85,8 @@ def test_canary_beside_seven(bed):
         note(f"canary of {share} % beside 7: {want[7]} of {length}, off by {off * 100:.3f} %")
 
 
-def test_canary_is_never_far(bed):
-    """A canary of 5 % comes at least every 21 connections."""
+def test_canary_is_spread_out(bed):
+    """A canary of 5 % gets at least one of 21 consecutive connections."""
     Workers(bed)
     bed.reuseportd("attach", "--workers", WORKERS)
     bed.reuseportd("canary", 7, "--share", 5)
@@ -91,17 +95,17 @@ def test_canary_is_never_far(bed):
     at = [i for i, row in enumerate(read_log(load.log)) if row.worker == "w7"]
     equal(len(at), 140, "connections of the canary, of 2800")
     farthest = max(b - a for a, b in zip([-1] + at, at + [2800]))
-    check(farthest <= 21, f"the canary was {farthest} connections away")
-    note(f"a canary of 5 % was at most {farthest} connections away, in 2800")
+    check(farthest <= 21, f"{farthest} connections without the canary")
+    note(f"a canary of 5 % got one of at most {farthest} consecutive connections, in 2800")
 
 
 def test_canary_of_two(bed):
-    """Two canaries have the share together, the rest keep their relative weights."""
+    """Two canaries share the percentage; the other workers keep their relative weights."""
     Workers(bed)
     bed.reuseportd("attach", "--workers", WORKERS)
     bed.reuseportd("weight", 0, 200)
     bed.reuseportd("canary", "6-7", "--share", 30)
-    # 70 % for weights 2:1:1:1:1:1, 30 % for 1:1
+    # 70 % by weights 2:1:1:1:1:1, 30 % by 1:1
     expect_counts(bed, 1000, {0: 200, **{slot: 100 for slot in range(1, 6)}, 6: 150, 7: 150})
     bed.reuseportd("drain", 6)
     length = bed.status()["ring"]["length"]
@@ -111,8 +115,8 @@ def test_canary_of_two(bed):
 
 @cases("nginx-loopback", "nginx-link", "haproxy-link", "gunicorn-loopback", "c-loopback", "c-link")
 def test_switch_under_load(bed, case):
-    """Blue to green and back under load: nobody fails, and from the return of the command nobody
-    who connects comes to the other version."""
+    """A switch from blue to green and back under load: no connection fails, and once the command
+    returns no new connection goes to the other version."""
     kind, place = case.split("-")
     place = Place(bed, place)
     start_fleet(bed, kind)
@@ -148,23 +152,23 @@ def test_switch_under_load(bed, case):
     rows = read_log(load.log)
     for old, begin, end in turns:
         for slot in old:
-            n = expect_silence(rows, ids[slot], begin, end, "of the version that is switched off")
+            n = expect_silence(rows, ids[slot], begin, end, "while its version was switched off")
     note(f"{case}: 5 switches, {report['ok']} connections, 0 failed, 0 to the old version "
          f"(the last of {n})")
 
 
 def expect_refused(bed, *command):
-    """The command is refused, names the way out, and changes nothing."""
+    """Checks that a command is refused, names --force, and changes nothing."""
     before = uncounted(bed.status())
     refused = bed.reuseportd(*command, status=1)
-    check("--force" in refused.err, f"no way out is named: {refused}")
+    check("--force" in refused.err, f"the message doesn't name --force: {refused}")
     equal(uncounted(bed.status()), before, f"status after {command} was refused")
 
 
 @cases("nginx", "c")
 def test_last_worker(bed, kind):
-    """Taking out the last live worker is refused without --force; with it new connections are
-    refused, open ones go on, and resume mends it."""
+    """Draining the last live worker is refused without --force. With --force new connections are
+    refused, open ones continue, and resume restores the service."""
     start_fleet(bed, kind)
     bed.reuseportd("attach", "--workers", WORKERS)
     expect_refused(bed, "drain", "0-7")
@@ -180,8 +184,8 @@ def test_last_worker(bed, kind):
     report = bed.load("-n", 100)
     equal((report["refused"], report["ok"]), (100, 0), "refused and answered, all drained")
     equal(bed.status()["counters"]["dropped"], 100, "connections counted as dropped")
-    equal(client.ask(), worker, "who answers the open connection")
-    bed.reuseportd("drain", 0)  # nothing is left to lose: not refused
+    equal(client.ask(), worker, "worker of the open connection")
+    bed.reuseportd("drain", 0)  # not refused, as no worker takes connections anyway
     bed.reuseportd("resume", 7)
     expect_counts(bed, 50, {7: 50})
 
@@ -191,12 +195,12 @@ def test_last_worker(bed, kind):
     bed.reuseportd("resume", "0-6")
     bed.reuseportd("weight", 7, 100)
     expect_counts(bed, 800, {slot: 100 for slot in range(WORKERS)})
-    equal(client.ask(), worker, "who answers the open connection at the end")
+    equal(client.ask(), worker, "worker of the open connection at the end")
 
 
 def test_dead_version(bed):
-    """Switching to a version of which no worker lives is refused without --force. With it nobody is
-    refused either: a connection whose slot has no listener goes to any that lives."""
+    """Switching to a version without a live worker is refused without --force. With --force no
+    connection is refused: a connection to a slot without a listener goes to any live worker."""
     workers = Workers(bed)
     bed.reuseportd("attach", "--workers", WORKERS, "--label", "blue")
     bed.reuseportd("label", "6-7", "green")
@@ -218,7 +222,7 @@ def test_dead_version(bed):
 
 
 def test_switch_survives_a_reload(bed):
-    """nginx reloads: other processes poll the same listeners, and the versions stay as they are."""
+    """nginx reloads: other processes poll the same listeners, and the versions don't change."""
     nginx = Nginx(bed)
     bed.reuseportd("attach", "--workers", WORKERS, "--label", "blue")
     bed.reuseportd("label", "4-7", "green")
@@ -230,4 +234,4 @@ def test_switch_survives_a_reload(bed):
     report = load.stop_unfailed()
     pids = [row["pid"] for row in bed.status()["workers"]]
     equal(sorted(pids), sorted(nginx.pids()), "pids of the slots")
-    equal(bed.load("-n", 400)["workers"], {str(pid): 100 for pid in pids[4:]}, "who answers")
+    equal(bed.load("-n", 400)["workers"], {str(pid): 100 for pid in pids[4:]}, "answers by worker")

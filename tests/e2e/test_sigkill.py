@@ -1,36 +1,38 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Every command killed at every system call that it makes, under load of which no connection may
+"""Every command is killed at every system call that it makes, under load in which no connection may
 fail.
 
-What killat kills at are stops: "entry" just before a call takes effect, "exit" just after it. The
-world outside sees a command act in two ways only: by a system call, or by a store into a pinned map
-that it has mapped. Killing it at an entry shows everything up to the call before and all stores
-that followed; at an exit, the call itself and none of the stores after it. A switch stores to the
-half that nobody reads, then the one word. So entries and exits together are all the distinct
-instants. Every entry is killed at, and every exit, but for such as are no instants of their own:
-after a call that only looks (QUIET) all is as it was at its entry; while nothing is pinned no store
-is seen by anybody, so that all is as it will be at the next entry; and libbpf reads the kernel's BTF
-in many pieces (shortened()).
+killat kills at stops: "entry" just before a call takes effect, "exit" just after it. Other
+processes see a command act only by system calls and by stores into a pinned map that it has mapped.
+A kill at an entry shows the effect of all earlier calls and of all stores after them; a kill at an
+exit shows the effect of the call without later stores. A switch stores to the half of the map that
+is not active, then to one word. So entries and exits together are all distinct instants. The tests
+kill at every entry and at every exit, except at exits that are not distinct: after a call that only
+reads (QUIET) the state is that of its entry; while nothing is pinned no other process sees a store,
+so the state is that of the next entry; and libbpf reads the kernel's BTF in many pieces
+(shortened()).
 
-A stop is named by the call and its number among those of its name, as an undisturbed run of the
-same command lists them: how many calls a look through /proc takes depends on how many connections
-are open just then.
+A stop is named by the call and its number among calls of that name, as an undisturbed run of the
+same command lists them. The number of calls that read /proc depends on the number of open
+connections.
 """
 import collections
 import contextlib
 import os
 import signal
 
-from bed import PINS, Client, Failure, cases, check, equal, note, timeout, wait_until
-from servers import Worker, Workers, listening_inodes
+from harness.bed import PINS
+from harness.checks import Failure, cases, check, equal, note, timeout, wait_until
+from harness.network import Client
+from harness.servers import Worker, Workers, listening_inodes
 from stops import STOP, call_of, kind_of, shortened
 
 WORKERS = 3
-RATE = 200  # new connections a second in the background: some to each stop
+RATE = 200  # new connections a second in the background: some at each stop
 SERVICE = "s"
-# A look through /proc: there may be more or fewer of these.
+# Calls that read /proc: their number varies.
 LOOKS = {"close", "fcntl", "getdents64", "openat", "read", "readlinkat"}
-# Calls that change nothing that anybody else could see.
+# Calls without an effect that other processes can see.
 QUIET = {"brk", "capget", "fcntl", "getdents64", "getpid", "getrandom", "getsockopt", "kcmp", "mmap",
          "munmap", "newfstatat", "openat", "pidfd_open", "read", "readlinkat", "recvfrom", "sendto",
          "socket", "statfs"}
@@ -38,7 +40,7 @@ ATTACH = ("attach", "--workers", WORKERS, "--service", SERVICE)
 
 
 class Scene:
-    """Workers under load, and the service."""
+    """Workers under load, and their service."""
 
     def __init__(self, bed, workers=WORKERS, attach=True):
         self.bed = bed
@@ -57,39 +59,40 @@ class Scene:
         return shortened(STOP.findall(result.out))
 
     def kill(self, stop, *command, skip_start=True, env=None):
-        """Kills the command at this stop. Returns whether it did; else the command has ended."""
+        """Kills the command at this stop. Returns False if the command ended before."""
         result = self.bed.run(self.killat, *["--skip-start"] * skip_start, "--at", stop, self.tool,
                               *command, env=env)
         check(result.code in (0, 3), f"killat failed: {result}")
         return result.code == 0
 
     def kill_starting(self, stop, *command, lister):
-        """The same with one that stays, by when it says that it is ready. It may do without a call
-        that it made another time; then it is killed by hand. Returns whether it was at the stop."""
-        lister.hear()
+        """Kills `attach --watch` at this stop, before it is ready. It may not make that call this
+        time; then it is killed afterwards. Returns whether it was killed at the stop."""
+        lister.read_notices()
         heard = len(lister.notices)
         process = self.bed.start(self.killat, "--skip-start", "--at", stop, self.tool, *command,
                                  name="killat", env=lister.env)
-        wait_until(lambda: not process.alive() or "READY=1" in lister.hear()[heard:], "it is ready")
+        wait_until(lambda: not process.alive() or "READY=1" in lister.read_notices()[heard:],
+                   "it is ready")
         try:
-            wait_until(lambda: not process.alive(), "it is at the stop", 1)
+            wait_until(lambda: not process.alive(), "the watcher is at the stop", 1)
         except Failure:
-            process.stop(signal.SIGKILL)  # and with it what it traces
+            process.stop(signal.SIGKILL)  # and the process that it traces
             return False
         equal(process.wait(), 0, f"exit status of killat: {process.output()}")
         return True
 
     def state(self):
-        """What the service is: the ring's length and each slot's row, by `status`."""
+        """The state of the service by `status`: the ring's length and the row of each slot."""
         return state_of(self.bed.run(self.tool, "status", SERVICE, "--json"))
 
     def is_there(self):
-        """Whether there is a service; what is half made is cleaned up by that."""
+        """Whether the service exists; this also cleans up an incomplete one."""
         return self.bed.run(self.tool, "status", SERVICE).code == 0
 
     @contextlib.contextmanager
     def load_paused(self):
-        """No connection but the test's own begins within this."""
+        """Within this context only the test itself opens connections."""
         self.load.kill(signal.SIGSTOP)
         os.waitid(os.P_PID, self.load.pid, os.WSTOPPED)
         try:
@@ -98,7 +101,7 @@ class Scene:
             self.load.kill(signal.SIGCONT)
 
     def expect_steered(self, state, turns=2):
-        """That ring is what new connections see: some turns of it, and exactly."""
+        """Checks that new connections follow exactly that ring, for some turns."""
         length, rows = state
         want = {slot: turns * row.entries for slot, row in rows.items()}
         with self.load_paused():
@@ -117,17 +120,18 @@ class Scene:
               "connections of each worker by their answers")
 
     def finish(self, all_steered=True):
-        """Nothing was lost. With @all_steered: the program was never off, nor passed over."""
+        """Checks that no connection was lost; with @all_steered, that the program steered every
+        connection."""
         report = self.load.stop()
         equal(report["failed"], 0, f"failed connections in {report}")
-        check(report["ok"] > 0, "there was load")
+        check(report["ok"] > 0, "connections under load")
         if all_steered:
             counters = self.bed.status(SERVICE)["counters"]
             equal({name: n for name, n in counters.items() if n},
                   {"steered": report["ok"] + self.bursts}, "outcomes of all connections")
         self.bed.run(self.tool, "detach", SERVICE)
         check(not PINS.exists(), "pins are left after detach")
-        # The kernel frees them a moment later.
+        # The kernel frees BPF objects a moment later.
         wait_until(lambda: not self.bed.left_bpf(), "programs and maps are gone after detach")
 
 
@@ -149,16 +153,16 @@ def steered(result):
 
 
 def expect_no_service(result):
-    """The command found none, and says so in words that a person can do something with."""
+    """Checks that the command found no service and says so."""
     check(result.code == 1 and result.out == "" and "service" in result.err, f"{result}")
-    says = ("there is no service", "half made", "no pins any more")
-    check(any(words in result.err for words in says), f"{result}")
+    messages = ("there is no service", "half made", "no pins any more")
+    check(any(words in result.err for words in messages), f"{result}")
 
 
 def kill_everywhere(scene, command, stops, after, vary=LOOKS, **options):
-    """Kills @command at each of the @stops that are instants of their own, and calls after(stop)
-    each time. Returns how many those were. @vary: calls of which it may make more or fewer, so
-    that it may have got further than to the stop."""
+    """Kills @command at each distinct instant of @stops, and calls after(stop) each time. Returns
+    the number of kills. @vary: calls whose number varies, so that the command may have passed the
+    stop."""
     pinned, n = True, 0
     for stop in stops:
         if stop.endswith(" exit") and (not pinned or call_of(stop) in QUIET):
@@ -172,14 +176,14 @@ def kill_everywhere(scene, command, stops, after, vary=LOOKS, **options):
 
 
 def sweep(scene, command, undo, vary=LOOKS, **options):
-    """Kills @command everywhere. What is in force then is the old state up to some stop, and the
-    new one from there on. undo(is_new) brings the old one back: it is the next command."""
+    """Kills @command at every instant. Up to some stop the old state must be in force, from there
+    on the new one. undo(is_new) is the next command; it restores the old state."""
     old = scene.state()
     stops = scene.stops(*command, **options)
     new = scene.state()
     undo(True)
-    equal(scene.state(), old, f"what was before {command}, brought back")
-    switched, surely = [], []  # stops by which the new state is in force; and those not of @vary
+    equal(scene.state(), old, f"the state before {command}, restored")
+    switched, surely = [], []  # stops with the new state; those of them whose call is not in @vary
 
     def after(stop):
         now = scene.state()
@@ -259,42 +263,42 @@ def test_swap(bed):
     other = Worker(bed, "other")
     command = ("swap", 1, "--pid", other.pid)
     former = scene.state()[1][1].pid
-    # To swap in who is in is refused; then it is the next killed swap that shows that swap works.
+    # A swap to the worker in the slot is refused; then the next killed swap shows that swap works.
     sweep(scene, command,
           lambda swapped: swapped and bed.reuseportd("swap", 1, "--pid", former),
-          # It looks for an account without open connections, among those that the load opens.
+          # The number of bpf() calls depends on the connections that the load opens.
           vary=LOOKS | {"bpf"})
     scene.finish()
 
 
 @cases("status", "list", "doctor")
 def test_reader(bed, command):
-    """They change nothing. For status the calls of the dynamic loader are counted as well: they
-    are the same for every command."""
+    """Reading commands change nothing. For status the calls of the dynamic loader are counted as
+    well; they are the same for every command."""
     scene = Scene(bed)
     bed.reuseportd("weight", 1, 200)
     sweep(scene, (command,), lambda _: None, skip_start=command != "status")
     scene.finish()
 
 
-# attach and detach: pinned step by step
+# attach and detach, which pin and unpin step by step
 
 
 def clear(scene):
-    """Nothing is pinned any more."""
+    """Detaches the service, and checks that nothing is pinned."""
     scene.bed.run(scene.tool, "detach", SERVICE)
     check(not PINS.exists(), "pins are left")
 
 
-def attach_anew(scene, whole):
-    """The same service as it was."""
+def attach_again(scene, whole):
+    """Attaches the same service again."""
     scene.bed.reuseportd(*ATTACH)
-    equal(scene.state(), whole, "the service, attached anew")
+    equal(scene.state(), whole, "the service, attached again")
 
 
 def split(scene, command, stops, changed, back):
-    """Of the stops, found by bisection: how many come before those after which changed() is so.
-    back() brings back what was."""
+    """The number of stops before the first one after which changed() is true, by bisection. back()
+    restores the state before."""
     low, high = -1, len(stops) - 1
     while high - low > 1:
         middle = (low + high) // 2
@@ -305,8 +309,8 @@ def split(scene, command, stops, changed, back):
 
 
 def after_kill(scene, command, whole):
-    """Runs @command, which finds the service whole, or what a killed attach or detach left of it.
-    Returns whether the service is there now."""
+    """Runs @command after a killed attach or detach, which may have left the service incomplete.
+    Returns whether the service exists now."""
     result = scene.bed.run(scene.tool, *{"attach": ATTACH}.get(command, (command, SERVICE)))
     there = (PINS / SERVICE).exists()
     if command == "attach":
@@ -327,9 +331,9 @@ def after_kill(scene, command, whole):
 @timeout(600)
 @cases("before it pins", "status", "attach", "detach")
 def test_attach(bed, following):
-    """Up to its first pin attach has done nothing: the next one is as if it were the first. From
-    there on, by the command that comes next: at each stop another one of three. A connection is
-    open all the time, so that there always is one to be found and counted."""
+    """Up to its first pin attach has no effect: the next attach is like the first. For later stops,
+    the next command is one of three, in turn. A connection is open all the time, so that attach
+    always finds one to count."""
     scene = Scene(bed)
     whole = scene.state()
     held = Client()
@@ -349,7 +353,7 @@ def test_attach(bed, following):
         if after_kill(scene, following, whole):
             bed.reuseportd("detach")
 
-    vary = LOOKS | {"bpf:MAP_UPDATE_ELEM"}  # one for each connection that is open
+    vary = LOOKS | {"bpf:MAP_UPDATE_ELEM"}  # one call for each open connection
     if following == "before it pins":
         n = kill_everywhere(scene, ATTACH, [s for s in stops[:at] if s.endswith(" entry")],
                             after_nothing, vary)
@@ -359,7 +363,7 @@ def test_attach(bed, following):
     note(f"attach killed at {n} stops: {following}")
     held.close()
     clear(scene)
-    attach_anew(scene, whole)
+    attach_again(scene, whole)
     scene.expect_steered(whole)
     scene.finish(all_steered=False)
 
@@ -367,13 +371,13 @@ def test_attach(bed, following):
 @timeout(600)
 @cases("status", "attach", "detach")
 def test_detach(bed, following):
-    """With status as the command that comes next: from the first stop on. With the others from
-    where the service is not whole any more."""
+    """If the next command is status, killed from the first stop on; for other commands from the
+    stop at which the service is no longer complete."""
     scene = Scene(bed)
     whole = scene.state()
     detach = ("detach", SERVICE)
     stops = scene.stops(*detach)
-    attach_anew(scene, whole)
+    attach_again(scene, whole)
 
     def back():
         if not scene.is_there():
@@ -381,7 +385,7 @@ def test_detach(bed, following):
 
     def after(_):
         if not after_kill(scene, following, whole):
-            attach_anew(scene, whole)
+            attach_again(scene, whole)
 
     if following != "status":
         stops = stops[split(scene, detach, stops, lambda: not scene.is_there(), back):]
@@ -393,7 +397,7 @@ def test_detach(bed, following):
 
 
 class Newcomers:
-    """A worker waits to be taken in, into slot 2, whose worker has died, or into a new slot 3."""
+    """A worker waits to be admitted, to slot 2, whose worker is dead, or to a new slot 3."""
 
     def __init__(self, scene, slot):
         self.scene, self.slot = scene, slot
@@ -403,8 +407,9 @@ class Newcomers:
         self.renew()
 
     def renew(self):
-        """The last one ends of itself, and what is queued migrates. Nobody connects at that moment:
-        an ACK that the kernel handles while a listener closes is answered by a reset."""
+        """The last worker ends, and its queue migrates; then a new one starts. No client connects
+        at that moment, as an ACK that the kernel handles while a listener closes is answered by a
+        reset."""
         bed = self.scene.bed
         if self.slot == 2 or self.waiting:
             last = self.waiting or self.former
@@ -419,25 +424,26 @@ class Newcomers:
         self.waiting = Worker(bed, f"newcomer-{self.n}")
 
     def check(self):
-        """Either it was taken in or not."""
+        """Checks that the worker was either admitted or not."""
         state = self.scene.state()
         rows = dict(state[1])
         row = rows.pop(self.slot, None)
         equal({i: row.pid for i, row in rows.items()},
               {i: row.pid for i, row in self.others.items()}, "the other slots")
         if row and row.pid == self.waiting.pid:
-            equal(row.state, "active", "state of the slot that was taken")
+            equal(row.state, "active", "state of the slot of the new worker")
             self.scene.expect_steered(state)
             self.n += 1
             self.renew()
         elif row:
-            equal(row.state, "dead", "state of the slot that is to be taken")
+            equal(row.state, "dead", "state of the free slot")
 
 
 @timeout(600)
 @cases("dead slot", "new slot")
 def test_watch_start(bed, what):
-    """attach --watch until it is ready: by then it has taken in who waits."""
+    """attach --watch is killed before it is ready; once ready it has admitted the waiting
+    worker."""
     scene = Scene(bed)
     if what == "new slot":
         bed.reuseportd("detach")
@@ -445,10 +451,10 @@ def test_watch_start(bed, what):
     newcomers = Newcomers(scene, 2 if what == "dead slot" else 3)
     watch = ("attach", "--watch", "--workers", "any", "--service", SERVICE)
     lister = bed.start_watch(*watch[2:], under=(scene.killat, "--skip-start", "--list"))
-    lister.stop(signal.SIGKILL)  # and with it what it traces
+    lister.stop(signal.SIGKILL)  # and the process that it traces
     stops = shortened(STOP.findall(lister.output()))
     newcomers.check()
-    equal(newcomers.n, 1, "workers that the watcher took in")
+    equal(newcomers.n, 1, "workers that the watcher admitted")
 
     stops = [stop for stop in stops if not (stop.endswith(" exit") and call_of(stop) in QUIET)]
     n = 0
@@ -456,6 +462,6 @@ def test_watch_start(bed, what):
         n += scene.kill_starting(stop, *watch, lister=lister)
         newcomers.check()
     check(n >= 0.95 * len(stops), f"only {n} of {len(stops)} stops were reached")
-    check(1 < newcomers.n <= n, f"at {newcomers.n - 1} of {n} stops it had taken a worker in")
-    note(f"attach --watch killed at {n} stops; at {newcomers.n - 1} it had taken a worker in")
+    check(1 < newcomers.n <= n, f"at {newcomers.n - 1} of {n} stops it had admitted a worker")
+    note(f"attach --watch killed at {n} stops; at {newcomers.n - 1} it had admitted a worker")
     scene.finish(all_steered=False)

@@ -3,8 +3,9 @@
 import collections
 import signal
 
-from bed import FAR, NEAR, Client, cases, check, equal, note
-from servers import BOTH, Workers, start_fleet
+from harness.checks import cases, check, equal, note
+from harness.network import FAR, NEAR, Client
+from harness.servers import BOTH, Workers, start_fleet
 
 WORKERS = 8
 CLIENTS = [f"127.0.{i // 250}.{i % 250 + 1}" for i in range(400)]
@@ -15,37 +16,38 @@ def ask(source, host="127.0.0.1", netns=None):
         return client.ask()
 
 
-def whom(clients, **options):
-    """Each client's worker."""
+def workers_of(clients, **options):
+    """The worker of each client."""
     return {client: ask(client, **options) for client in clients}
 
 
 def expect_kept(before, after, but=()):
-    """All clients have the worker that they had, except those whose worker was one of @but."""
+    """Checks that all clients keep their worker, except the clients of the workers @but, which
+    move. Returns the clients that moved."""
     moved = {client for client in before if after[client] != before[client]}
     of_those = {client for client in before if before[client] in but}
     equal(moved, of_those, f"clients that moved, and clients of {but}")
-    check(not set(but) & set(after.values()), f"somebody is still with {but}")
+    check(not set(but) & set(after.values()), f"a client still has a worker of {but}")
     return moved
 
 
 @cases("nginx", "haproxy", "c")
 def test_keeps_its_worker(bed, kind):
-    """Many addresses: each is answered by the same worker each time; the workers are all used."""
+    """Each client address keeps its worker, and all workers have clients."""
     start_fleet(bed, kind)
     bed.reuseportd("attach", "--workers", WORKERS, "--policy", "sticky")
     equal(bed.status()["policy"], "sticky", "policy")
-    first = whom(CLIENTS[:100])
+    first = workers_of(CLIENTS[:100])
     for _ in range(3):
-        expect_kept(first, whom(CLIENTS[:100]))
+        expect_kept(first, workers_of(CLIENTS[:100]))
     equal(len(set(first.values())), WORKERS, "workers that have clients")
 
 
 def test_spread(bed):
-    """The clients are spread about evenly, and by weight."""
+    """Clients are distributed nearly evenly."""
     Workers(bed)
     bed.reuseportd("attach", "--workers", WORKERS, "--policy", "sticky")
-    counts = collections.Counter(whom(CLIENTS).values())
+    counts = collections.Counter(workers_of(CLIENTS).values())
     mean = len(CLIENTS) / WORKERS
     check(min(counts.values()) > mean / 2 and max(counts.values()) < mean * 2,
           f"clients of each worker: {counts}")
@@ -56,62 +58,63 @@ def test_spread(bed):
 
 
 def test_drain_moves_only_its_clients(bed):
-    """Draining one worker moves its clients and nobody else's, to more than one other; resume
-    brings them back."""
+    """Draining a worker moves only its clients, to several other workers; resume moves them
+    back."""
     Workers(bed)
     bed.reuseportd("attach", "--workers", WORKERS, "--policy", "sticky")
-    first = whom(CLIENTS)
+    first = workers_of(CLIENTS)
     bed.reuseportd("drain", 3)
-    second = whom(CLIENTS)
+    second = workers_of(CLIENTS)
     moved = expect_kept(first, second, but=["w3"])
     to = collections.Counter(second[client] for client in moved)
-    check(len(to) >= 5, f"all clients of w3 went to few: {to}")
+    check(len(to) >= 5, f"the clients of w3 went to too few workers: {to}")
     bed.reuseportd("drain", 6)
-    expect_kept(second, whom(CLIENTS), but=["w6"])
+    expect_kept(second, workers_of(CLIENTS), but=["w6"])
     bed.reuseportd("resume", "3,6")
-    expect_kept(first, whom(CLIENTS))
+    expect_kept(first, workers_of(CLIENTS))
     note(f"sticky: drain of 1 of {WORKERS} moved its {len(moved)} of {len(CLIENTS)} clients, to "
-         f"{len(to)} others; resume brought them back")
+         f"{len(to)} others; resume moved them back")
 
 
 @cases("before", "after")
 def test_death_moves_only_its_clients(bed, case):
-    """The same when a worker dies, before and after a command has made a new table."""
+    """A death moves only the worker's clients, before and after a command writes a new table."""
     workers = Workers(bed)
     bed.reuseportd("attach", "--workers", WORKERS, "--policy", "sticky")
-    first = whom(CLIENTS)
+    first = workers_of(CLIENTS)
     workers[3].process.stop(signal.SIGKILL)
     if case == "after":
         bed.reuseportd("label", 0, "v1")
-    second = whom(CLIENTS)
+    second = workers_of(CLIENTS)
     moved = expect_kept(first, second, but=["w3"])
-    check(len({second[client] for client in moved}) >= 5, "the clients of w3 all went to few")
-    expect_kept(second, whom(CLIENTS))
+    check(len({second[client] for client in moved}) >= 5,
+          "the clients of w3 went to too few workers")
+    expect_kept(second, workers_of(CLIENTS))
 
 
 def test_families(bed):
-    """Over IPv6, and with a v4-mapped client that comes in by [::]: sticky as well."""
+    """Clients keep their worker over IPv6 and IPv4."""
     bed.link()
     Workers(bed, addresses=BOTH)
     bed.reuseportd("attach", "--workers", WORKERS, "--policy", "sticky")
     near4, near6 = NEAR
     sixes = [a for a in FAR if ":" in a]
     fours = [a for a in FAR if ":" not in a]
-    first = whom(sixes, host=near6, netns="far") | whom(fours, host=near4, netns="far")
+    first = workers_of(sixes, host=near6, netns="far") | workers_of(fours, host=near4, netns="far")
     for _ in range(3):
-        expect_kept(first, whom(sixes, host=near6, netns="far")
-                    | whom(fours, host=near4, netns="far"))
+        expect_kept(first, workers_of(sixes, host=near6, netns="far")
+                    | workers_of(fours, host=near4, netns="far"))
 
 
 def test_mapped(bed):
-    """An IPv4 client has the same worker by a dual-stack [::] group as by 0.0.0.0."""
+    """An IPv4 client has the same worker in a dual-stack [::] group as in a group on 0.0.0.0."""
     dual = Workers(bed, addresses="::")
     bed.reuseportd("attach", "--workers", WORKERS, "--policy", "sticky")
-    first = whom(CLIENTS[:100])
-    expect_kept(first, whom(CLIENTS[:100]))
+    first = workers_of(CLIENTS[:100])
+    expect_kept(first, workers_of(CLIENTS[:100]))
     bed.reuseportd("detach")
     for worker in dual.all:
         worker.stop()
     Workers(bed)
     bed.reuseportd("attach", "--workers", WORKERS, "--policy", "sticky")
-    expect_kept(first, whom(CLIENTS[:100]))
+    expect_kept(first, workers_of(CLIENTS[:100]))

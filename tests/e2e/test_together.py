@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Several commands at a time: each has its turn, and who dies in his lets the next one have his."""
+"""Several commands at the same time take turns; a command that is killed gives way to the next
+one."""
 import os
 import signal
 import subprocess
 
-from bed import PINS, Result, check, equal, wait_until
-from servers import children
+from harness.bed import PINS
+from harness.checks import check, equal, wait_until
+from harness.process import Result
+from harness.servers import children
 from test_sigkill import ATTACH, SERVICE, Scene, state_of
 
 
 def start_together(scene, commands):
-    """All at once; returns how each ended, in order."""
+    """Starts all commands at the same time. Returns their results, in order."""
     processes = [(command, subprocess.Popen([scene.tool, *map(str, command)], text=True,
                                             stdout=subprocess.PIPE, stderr=subprocess.PIPE))
                  for command in commands]
@@ -22,7 +25,7 @@ def start_together(scene, commands):
 
 
 def test_changes_together(bed):
-    """Twenty changes of one service at once, again and again: each has its turn."""
+    """Twenty changes of one service at the same time, repeatedly: each one takes effect."""
     scene = Scene(bed, workers=4)
     old = scene.state()
     for i in range(10):
@@ -39,12 +42,12 @@ def test_changes_together(bed):
         scene.expect_steered(now)
         bed.reuseportd("resume", 1)
         bed.reuseportd("weight", 2, 100)
-        equal(scene.state(), old, "the service, put back")
+        equal(scene.state(), old, "the restored service")
     scene.finish()
 
 
 def test_attach_and_detach_together(bed):
-    """Each finds either a service or none, and what is there in the end is whole."""
+    """Each command finds either a complete service or none."""
     scene = Scene(bed)
     whole = scene.state()
     for _ in range(5):
@@ -53,7 +56,7 @@ def test_attach_and_detach_together(bed):
         for result in results:
             check(result.code == 0 or "attached already" in result.err
                   or f"there is no service '{SERVICE}'" in result.err, f"{result}")
-        check(any(result.code == 0 for result in results), "none of them worked")
+        check(any(result.code == 0 for result in results), "no command succeeded")
         bed.run(scene.tool, *ATTACH)
         bed.remember_pinned()
         bed.reuseportd("resume", 1)
@@ -63,7 +66,7 @@ def test_attach_and_detach_together(bed):
 
 
 def test_killed_with_the_lock(bed):
-    """Who waits for the lock gets it when its holder is killed."""
+    """A command that waits for the lock gets it when its holder is killed."""
     scene = Scene(bed)
     inode = (PINS / SERVICE).stat().st_ino
 
@@ -71,18 +74,18 @@ def test_killed_with_the_lock(bed):
         return [line for line in open("/proc/locks", encoding="ascii")
                 if f":{inode} " in line and (" -> " in line) == waiting]
 
-    check(not locks(False), "nobody has the lock")
-    # strace holds the command up right after it has got the lock.
+    check(not locks(False), "no process has the lock")
+    # strace delays the command right after it has got the lock.
     holder = bed.start(bed.program("strace"), "-o", "/dev/null", "--inject=flock:delay_exit=100s",
                        scene.tool, "drain", SERVICE, 1, name="holder")
-    wait_until(lambda: locks(False), "the first one has the lock")
+    wait_until(lambda: locks(False), "the first command has the lock")
     waiter = bed.start(scene.tool, "drain", SERVICE, 2, name="waiter")
-    wait_until(lambda: locks(True), "the second one waits for it")
-    check(waiter.alive(), "the second one waits")
+    wait_until(lambda: locks(True), "the second command waits for the lock")
+    check(waiter.alive(), "the second command waits")
     for pid in children(holder.pid):
         os.kill(pid, signal.SIGKILL)
     holder.stop(signal.SIGKILL)
-    equal(waiter.wait(), 0, f"exit status of the second one: {waiter.output()}")
+    equal(waiter.wait(), 0, f"exit status of the second command: {waiter.output()}")
     states = {slot: row.state for slot, row in scene.state()[1].items()}
     equal(states, {0: "active", 1: "active", 2: "draining"}, "states of the slots")
     scene.expect_steered(scene.state())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""top, in a terminal: it shows what status does, obeys keys, leaves the terminal as it was."""
+"""top in a terminal: it shows the values of status, obeys keys, and restores the terminal."""
 import contextlib
 import fcntl
 import os
@@ -10,8 +10,10 @@ import signal
 import termios
 import time
 
-from bed import PINS, PORT, alone, cases, check, equal, note, wait_until
-from servers import Worker, Workers
+from harness.bed import PINS
+from harness.checks import alone, cases, check, equal, note, wait_until
+from harness.network import PORT
+from harness.servers import Worker, Workers
 from terminal import Terminal
 
 
@@ -22,7 +24,7 @@ SLOT_LINE = re.compile(r"[ >] *(?P<SLOT>\d+) (?P<STATE>\S+) +(?P<VERSION>\S+) +(
 
 
 def top(bed, *args, command=("top",), **options):
-    """Runs it until it shows workers."""
+    """Starts top. Returns its terminal when it shows workers."""
     terminal = Terminal(bed, bed.binary("reuseportd"), *command, *args, **options)
     terminal.wait_screen(rows_of, "workers are shown")
     return terminal
@@ -38,7 +40,7 @@ def selected(screen):
 
 
 def state(terminal, slot):
-    return {int(row["SLOT"]): row["STATE"] for row in rows_of(terminal.look())}.get(slot)
+    return {int(row["SLOT"]): row["STATE"] for row in rows_of(terminal.read_screen())}.get(slot)
 
 
 def shown(number, decimals=0):
@@ -53,7 +55,8 @@ def expected_rows(status):
 
 
 def expect_same_numbers(bed, terminal):
-    """Once nothing changes any more. A version may be cut."""
+    """Checks that top shows the values of status, once nothing changes. A long version may be
+    cut."""
     wait_until(lambda: not any(w["rate"] for w in bed.status()["workers"]), "no new connections")
     status = bed.status()
     want = expected_rows(status)
@@ -63,20 +66,20 @@ def expect_same_numbers(bed, terminal):
         return len(rows) == len(want) and all(
             dict(w, VERSION="") == dict(r, VERSION="") and w["VERSION"].startswith(r["VERSION"])
             for w, r in zip(want, rows))
-    terminal.wait_screen(same, f"it shows {want}")
+    terminal.wait_screen(same, f"top shows {want}")
     expect_fits(terminal)
     return status
 
 
 def expect_fits(terminal):
-    screen = terminal.look()
+    screen = terminal.read_screen()
     equal(screen.faults, [], "faults of the output")
     equal(screen.lines()[-1][:13], "arrows select", "last line")
 
 
 def expect_sane(terminal):
-    """As it was before."""
-    screen = terminal.look()
+    """Checks that the terminal is restored."""
+    screen = terminal.read_screen()
     equal(termios.tcgetattr(terminal.slave), terminal.before, "settings of the terminal")
     check(not screen.alternate, "the alternate screen is left")
     check(screen.cursor_shown, "the cursor is shown")
@@ -85,7 +88,7 @@ def expect_sane(terminal):
 
 @cases("top", "status")
 def test_numbers(bed, command):
-    """Those of status --json, in 80x24 and in whatever the terminal becomes."""
+    """The values are those of status --json, in 80x24 and after each resize."""
     utf8 = command == "top"
     workers = Workers(bed, 8)
     bed.reuseportd("attach", "--workers", 8)
@@ -94,32 +97,32 @@ def test_numbers(bed, command):
     bed.reuseportd("label", 3, "a-version-with-a-long-name")
     bed.load("-n", 100)
     workers[4].process.kill(signal.SIGSTOP)
-    clients = bed.hold(30)  # some of them wait in its queue
+    clients = bed.hold(30)  # some of them wait in the queue of slot 4
     terminal = top(bed, *([] if utf8 else ["--watch"]), command=(command,), utf8=utf8)
     status = expect_same_numbers(bed, terminal)
     check(status["workers"][4]["queued"] > 0, "there is a queue")
     check(sum(w["active"] for w in status["workers"]) == 30, "the connections are counted")
-    head = terminal.look().text().split("SLOT")[0]
+    head = terminal.read_screen().text().split("SLOT")[0]
     for words in (f"{SERVICE}: 7 of 8 workers", f"endpoints 0.0.0.0:{PORT}", "active 30 ",
                   f"queue {status['workers'][4]['queued']} ",
                   f"steered {status['counters']['steered']}"):
         check(words in head, f"'{words}' is not in {head}")
-    bars = [len(row["BAR"]) for row in rows_of(terminal.look())]
+    bars = [len(row["BAR"]) for row in rows_of(terminal.read_screen())]
     check(bars[0] >= 8 and bars[2] == 0 and bars[1] in (bars[0] // 2, (bars[0] + 1) // 2),
           f"bars: {bars}")
-    check(("#" in terminal.output()) == (not utf8), "bars of the right characters")
+    check(("#" in terminal.output()) == (not utf8), "the bars have the right characters")
 
     terminal.resize(40, 140)
     expect_same_numbers(bed, terminal)
-    rows = rows_of(terminal.look())
+    rows = rows_of(terminal.read_screen())
     equal(rows[3]["VERSION"], "a-version-with-a-long-name", "version on a wide screen")
     check(len(rows[0]["BAR"]) > 3 * bars[0] / 2, f"the bar has grown from {bars[0]}: {rows[0]}")
     terminal.resize(24, 40)
-    wait_until(lambda: "arrows select" in terminal.output(), "it is drawn on a narrow screen")
+    wait_until(lambda: "arrows select" in terminal.output(), "top is drawn on a narrow screen")
     for size in ((5, 80), (3, 3), (1, 1)):
         terminal.resize(*size)
-        frames = terminal.look().frames
-        terminal.wait_screen(lambda screen: screen.frames > frames + 1, f"it is drawn at {size}")
+        frames = terminal.read_screen().frames
+        terminal.wait_screen(lambda screen: screen.frames > frames + 1, f"top is drawn at {size}")
         equal(terminal.screen.faults, [], f"faults at {size}")
     workers[4].process.kill(signal.SIGCONT)
     for client in clients:
@@ -144,7 +147,7 @@ def test_killed_worker(bed):
 
 
 def test_drain_and_resume(bed):
-    """By keys; and what is refused is said, and changes nothing."""
+    """Keys drain and resume; a refusal is shown and changes nothing."""
     Workers(bed, 4)
     bed.reuseportd("attach", "--workers", 4)
     terminal = top(bed)
@@ -165,14 +168,14 @@ def test_drain_and_resume(bed):
     terminal.wait_text("slot 1: drain would leave no live worker")
     equal([w["state"] for w in bed.status()["workers"]],
           ["draining", "active", "draining", "draining"], "states after a refused drain")
-    equal(terminal.look().faults, [], "faults")
+    equal(terminal.read_screen().faults, [], "faults")
     terminal.press("x")
     terminal.wait_text("arrows select")
     expect_same_numbers(bed, terminal)
 
 
 def test_sort_and_scroll(bed):
-    """50 workers on a screen for 18: the selected one is followed, wherever it goes."""
+    """50 workers on a screen for 18: the selected worker stays on the screen, wherever it moves."""
     Worker(bed, "w", options=("--threads", 50))
     bed.reuseportd("attach", "--workers", 50)
     bed.reuseportd("weight", 40, 1000)
@@ -182,7 +185,7 @@ def test_sort_and_scroll(bed):
 
     def slots(screen):
         return [int(row["SLOT"]) for row in rows_of(screen)]
-    equal(slots(terminal.look()), list(range(18)), "slots")
+    equal(slots(terminal.read_screen()), list(range(18)), "slots")
     terminal.press("s")
     terminal.wait_screen(lambda s: slots(s) == [40, 30] + list(range(16)), "sorted by share")
     terminal.wait_text("sort: share")
@@ -197,15 +200,16 @@ def test_sort_and_scroll(bed):
     for key, want in (("s", "rate"), ("s", "active"), ("s", "queue"), ("s", "slot")):
         terminal.press(key)
         terminal.wait_text(f"sort: {want}")
-        equal(selected(terminal.look()), [40], f"selected by {want}")
-    equal(slots(terminal.look()), list(range(slots(terminal.look())[0], 41)), "in order again")
+        equal(selected(terminal.read_screen()), [40], f"selected by {want}")
+    shown = slots(terminal.read_screen())
+    equal(shown, list(range(shown[0], 41)), "in order again")
     with bed.hold(1)[0]:
         [busy] = wait_until(lambda: [w["slot"] for w in bed.status()["workers"] if w["active"]],
-                            "one is connected")
+                            "a worker has a connection")
         terminal.press("sss")
         terminal.press("home")
         terminal.wait_screen(lambda s: slots(s)[0] == busy == selected(s)[0],
-                             "the busy one is first")
+                             "the busy worker is first")
     expect_fits(terminal)
 
 
@@ -219,17 +223,17 @@ def test_leaves_the_terminal(bed, ending):
     Workers(bed, 2)
     bed.reuseportd("attach", "--workers", 2)
     terminal = top(bed)
-    screen = terminal.look()
+    screen = terminal.read_screen()
     check(screen.alternate and not screen.cursor_shown, "the screen is taken")
-    check(termios.tcgetattr(terminal.slave) != terminal.before, "keys come unseen")
+    check(termios.tcgetattr(terminal.slave) != terminal.before, "the terminal doesn't echo keys")
     ENDINGS[ending](terminal)
     equal(terminal.wait(), 0, "exit status")
     expect_sane(terminal)
-    equal(terminal.look().text().strip(), "", "nothing is said")
+    equal(terminal.read_screen().text().strip(), "", "no message")
 
 
 def test_unread(bed):
-    """Nobody reads what it writes any more, as when a connection hangs: SIGTERM ends it."""
+    """No process reads the output any more, as when a connection hangs: SIGTERM ends top."""
     Workers(bed, 2)
     bed.reuseportd("attach", "--workers", 2)
     terminal = top(bed)
@@ -251,11 +255,11 @@ def test_detached(bed):
     bed.reuseportd("detach")
     equal(terminal.wait(), 0, "exit status")
     expect_sane(terminal)
-    equal(terminal.look().text().strip(), f"{SERVICE}: detached", "what is said")
+    equal(terminal.read_screen().text().strip(), f"{SERVICE}: detached", "the message")
 
 
 def test_damaged(bed):
-    """An error is told when the terminal is what it was."""
+    """An error is printed after the terminal is restored."""
     Workers(bed, 2)
     bed.reuseportd("attach", "--workers", 2)
     terminal = top(bed)
@@ -268,7 +272,7 @@ def test_damaged(bed):
 
 @contextlib.contextmanager
 def locked(service):
-    """As by another command."""
+    """Holds the lock of a service, like another command."""
     folder = os.open(PINS / service, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
@@ -278,13 +282,14 @@ def locked(service):
 
 
 def test_locked(bed):
-    """Another command is at work: the last numbers stay, keys are obeyed, a drain is given up."""
+    """Another command holds the lock: the last values stay, keys are obeyed, and a drain times
+    out."""
     Workers(bed, 2)
     bed.reuseportd("attach", "--workers", 2)
     terminal = top(bed)
     with locked(SERVICE):
         terminal.wait_text("old: another command is at work")
-        equal(len(rows_of(terminal.look())), 2, "workers")
+        equal(len(rows_of(terminal.read_screen())), 2, "workers")
         begin = time.monotonic()
         terminal.press("j")
         terminal.wait_screen(lambda screen: selected(screen) == [0], "slot 0 is selected")
@@ -292,14 +297,14 @@ def test_locked(bed):
         check(took < 0.5, f"a key was obeyed after {took:.1f} s")
         terminal.press("d")
         terminal.wait_text(f"slot 0: service '{SERVICE}' is locked")
-    terminal.wait_screen(lambda screen: "old:" not in screen.text(), "the numbers are new")
+    terminal.wait_screen(lambda screen: "old:" not in screen.text(), "the values are new")
     equal(state(terminal, 0), "active", "state of slot 0")
     with locked(SERVICE):
         terminal.wait_text("old: another command is at work")
         begin = time.monotonic()
         terminal.kill(signal.SIGTERM)
         equal(terminal.wait(), 0, "exit status")
-        check(time.monotonic() - begin < 1, "it has ended at once")
+        check(time.monotonic() - begin < 1, "top has ended at once")
     expect_sane(terminal)
 
 
@@ -326,11 +331,11 @@ def cpu_seconds(pid):
 
 @alone
 def test_cost(bed):
-    """1,024 slots."""
+    """The CPU time of a refresh with 1,024 slots."""
     Worker(bed, "w", options=("--threads", 1024))
     bed.reuseportd("attach", "--workers", 1024)
     terminal = top(bed)
-    begin, first = cpu_seconds(terminal.pid), terminal.look().frames
+    begin, first = cpu_seconds(terminal.pid), terminal.read_screen().frames
     terminal.wait_screen(lambda screen: screen.frames >= first + 10, "ten refreshes", 30)
     cost = 1000 * (cpu_seconds(terminal.pid) - begin) / (terminal.screen.frames - first)
     note(f"1,024 slots: {cost:.0f} ms of CPU a refresh")

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""attach --watch: the slots follow who is there."""
+"""attach --watch: the slots follow the workers that start and end."""
 import pathlib
 import signal
 import time
 
-from bed import FullPipe, cases, check, equal, note, read_log, wait_until
-from servers import Gunicorn, Haproxy, Nginx, Worker, Workers
-from traffic import Place, fewer, wait_for_load
+from harness.checks import cases, check, equal, note, wait_until
+from harness.process import FullPipe, read_log
+from harness.servers import Gunicorn, Haproxy, Nginx, Worker, Workers
+from harness.traffic import Place, fewer, wait_for_load
 
 WORKERS = 8
 
@@ -16,7 +17,7 @@ def states(bed):
 
 
 def expect_even(bed, names, n=None):
-    """New connections go to these workers alone, as many to each."""
+    """Checks that new connections go to these workers only, and to each the same number."""
     n = n or 50 * len(names)
     report = bed.load("-n", n)
     equal(report["failed"], 0, f"failed connections of {report}")
@@ -25,21 +26,21 @@ def expect_even(bed, names, n=None):
 
 
 def test_replaced_worker(bed):
-    """A worker dies: out of the ring at once. Another one comes: it has the slot. Both are logged,
-    and systemd was told READY."""
+    """A dead worker leaves the ring at once; a new worker gets its slot. Both are logged, and
+    systemd gets READY=1."""
     workers = Workers(bed)
     names = [f"w{i}" for i in range(WORKERS)]
     watch = bed.start_watch("--workers", WORKERS)
-    check("READY=1" in watch.hear(), f"sd_notify said {watch.notices}")
+    check("READY=1" in watch.read_notices(), f"notifications: {watch.notices}")
     expect_even(bed, names)
 
     killed = time.monotonic()
     workers[3].process.stop(signal.SIGKILL)
     watch.wait_output(f"slot 3: pid {workers[3].pid} (worker) has left")
     dropped = time.monotonic() - killed
-    wait_until(lambda: bed.status()["ring"]["slots"] == 7, "the ring is of seven")
+    wait_until(lambda: bed.status()["ring"]["slots"] == 7, "the ring has seven slots")
     expect_even(bed, names[:3] + names[4:], 350)
-    equal(bed.status()["counters"]["slot_gone"], 0, "connections that ran into the hole")
+    equal(bed.status()["counters"]["slot_gone"], 0, "connections to the slot of the dead worker")
 
     started = time.monotonic()
     newcomer = Worker(bed, "new")
@@ -53,8 +54,8 @@ def test_replaced_worker(bed):
 
 
 def test_extra_members(bed):
-    """Who joins beyond N gets nothing, and the log says so, once; who has waited longest has the
-    next slot that becomes free."""
+    """Workers beyond N get no connection, and the log says so once. The worker that has waited
+    longest gets the next free slot."""
     workers = Workers(bed)
     watch = bed.start_watch("--workers", WORKERS)
     extra = [Worker(bed, "extra0"), Worker(bed, "extra1")]
@@ -62,30 +63,31 @@ def test_extra_members(bed):
     for refusal in refusals:
         watch.wait_output(refusal)
     expect_even(bed, [f"w{i}" for i in range(WORKERS)])
-    equal(sorted(row["pid"] for row in bed.status()["unknown_members"]),
-          [one.pid for one in extra], "unknown members")
+    equal(sorted(row["pid"] for row in bed.status()["foreign_listeners"]),
+          [one.pid for one in extra], "foreign listeners")
     workers[5].process.stop(signal.SIGKILL)
     watch.wait_output(f"slot 5: admitted pid {extra[0].pid} ")
     wait_until(lambda: states(bed) == ["active"] * WORKERS, "all are active")
     expect_even(bed, [f"w{i}" for i in range(WORKERS) if i != 5] + ["extra0"])
-    equal([row["pid"] for row in bed.status()["unknown_members"]], [extra[1].pid],
-          "unknown members")
+    equal([row["pid"] for row in bed.status()["foreign_listeners"]], [extra[1].pid],
+          "foreign listeners")
     equal([watch.output().count(refusal) for refusal in refusals], [1, 1],
-          "how often the log tells of each")
+          "number of log lines for each")
 
 
 def test_end_and_restart(bed):
-    """SIGTERM ends the watching with status 0 and leaves steering; --service watches on."""
+    """SIGTERM ends the watcher with status 0, and steering stays; --service watches the service
+    again."""
     workers = Workers(bed)
     names = [f"w{i}" for i in range(WORKERS)]
     watch = bed.start_watch("--workers", WORKERS, "--service", "web")
     equal(watch.stop(signal.SIGTERM), 0, "exit status of the watcher")
-    check("STOPPING=1" in watch.hear(), f"sd_notify said {watch.notices}")
+    check("STOPPING=1" in watch.read_notices(), f"notifications: {watch.notices}")
     expect_even(bed, names)
-    # While nobody watches one dies and another comes.
+    # Without a watcher a worker dies and another starts.
     workers[2].process.stop(signal.SIGKILL)
     newcomer = Worker(bed, "new")
-    equal(bed.load("-n", 80)["failed"], 0, "failed connections while nobody watches")
+    equal(bed.load("-n", 80)["failed"], 0, "failed connections without a watcher")
     again = bed.reuseportd("attach", "--workers", WORKERS, "--service", "web", status=1)
     check("attached already" in again.err, f"{again}")
 
@@ -96,12 +98,12 @@ def test_end_and_restart(bed):
     expect_even(bed, names[:2] + ["new"] + names[3:])
     after = bed.steered()
     check(all(after[slot] >= before[slot] + 50 for slot in after),
-          f"the counters began anew: {before}, {after}")
+          f"the counters started again: {before}, {after}")
     equal(watch.stop(signal.SIGINT), 0, "exit status of the watcher on SIGINT")
 
 
 def test_killed_watcher(bed):
-    """A watcher that is killed leaves steering in place, and no lock."""
+    """A killed watcher leaves steering in place, and no lock."""
     Workers(bed)
     watch = bed.start_watch("--workers", WORKERS, "--service", "web")
     watch.stop(signal.SIGKILL)
@@ -112,8 +114,8 @@ def test_killed_watcher(bed):
     expect_even(bed, [f"w{i}" for i in range(WORKERS) if i != 3])
 
 
-def test_detach_ends_it(bed):
-    """detach from another shell ends the watcher, with status 0."""
+def test_detach_ends_watch(bed):
+    """detach by another command ends the watcher with status 0."""
     Workers(bed)
     watch = bed.start_watch("--workers", WORKERS)
     bed.reuseportd("detach")
@@ -124,7 +126,7 @@ def test_detach_ends_it(bed):
 
 
 def test_any_number(bed):
-    """--workers any: takes whoever is there, and with --watch whoever comes."""
+    """--workers any admits all existing workers, and with --watch all later ones."""
     Workers(bed, workers=3)
     bed.reuseportd("attach", "--workers", "any")
     expect_even(bed, ["w0", "w1", "w2"])
@@ -133,12 +135,12 @@ def test_any_number(bed):
     more = Workers(bed, workers=3, first=3)
     for worker in more.all:
         watch.wait_output(f"admitted pid {worker.pid} ")
-    wait_until(lambda: bed.status()["ring"]["slots"] == 6, "the ring is of six")
+    wait_until(lambda: bed.status()["ring"]["slots"] == 6, "the ring has six slots")
     expect_even(bed, [f"w{i}" for i in range(6)])
 
 
 def test_wait_for_late_workers(bed):
-    """--wait: workers that start late are waited for, and too few are an error when it is over."""
+    """--wait waits for late workers; too few workers at its end are an error."""
     first = Workers(bed, workers=3)
     refused = bed.reuseportd("attach", "--workers", WORKERS, "--wait", "0.3", status=1)
     check("3 listeners" in refused.err, f"{refused}")
@@ -152,8 +154,8 @@ def test_wait_for_late_workers(bed):
     expect_even(bed, [f"w{i}" for i in range(WORKERS)])
 
 
-def test_nobody_listens_yet(bed):
-    """--wait also waits for a port that nobody listens on yet."""
+def test_no_listener_yet(bed):
+    """--wait also waits for a port without a listener."""
     attach = bed.start(bed.binary("reuseportd"), "attach", "--workers", 2, "--port", 8080, "--wait",
                        30)
     Workers(bed, workers=2)
@@ -163,7 +165,7 @@ def test_nobody_listens_yet(bed):
 
 
 def test_nginx_reload(bed):
-    """nginx reloads: other processes, the same listeners. The watcher doesn't lose one, and the
+    """nginx reloads: other processes, the same listeners. The watcher keeps all slots, and the
     status names the new processes."""
     nginx = Nginx(bed)
     bed.start_watch("--workers", WORKERS)
@@ -180,8 +182,8 @@ def test_nginx_reload(bed):
 
 
 def test_listener_closed(bed):
-    """A worker closes its listener and lives on: no process has died, and yet it is seen, and who
-    comes then has the slot."""
+    """A worker closes its listener and continues to run: the watcher notices it, and the next new
+    worker gets the slot."""
     workers = Workers(bed)
     watch = bed.start_watch("--workers", WORKERS)
     workers[4].process.kill(signal.SIGUSR2)
@@ -189,17 +191,17 @@ def test_listener_closed(bed):
     expect_even(bed, [f"w{i}" for i in range(WORKERS) if i != 4])
     newcomer = Worker(bed, "new")
     watch.wait_output(f"slot 4: admitted pid {newcomer.pid} (worker)")
-    check(workers[4].process.alive(), "the worker lives on")
+    check(workers[4].process.alive(), "the worker still runs")
 
 
 def test_crash_loop(bed):
-    """Workers that come and go: the watcher follows, under load, and piles nothing up."""
+    """Workers crash and are replaced under load: the watcher follows, and leaks no descriptor."""
     workers = Workers(bed, workers=4).all
     watch = bed.start_watch("--workers", 4)
     def descriptors():
         return len(list(pathlib.Path(f"/proc/{watch.pid}/fd").iterdir()))
     load = bed.start_load("--rate", 500)
-    before = descriptors()  # it may just be looking at something
+    before = descriptors()  # may include a temporary one
     kills = []
     for i in range(20):
         kills.append(time.monotonic())
@@ -210,14 +212,14 @@ def test_crash_loop(bed):
     report = load.stop()
     lost = report["failed"]
     rows = read_log(load.log)
-    # What a worker had accepted can be lost, and no more: on average its part of what was open when
-    # it was killed, which is next to nothing, but not on a slow machine.
+    # Only connections that a worker had accepted can be lost: on average its part of the
+    # connections that were open when it was killed. On a fast machine these are very few.
     n_open = sum(row.begin <= kill <= row.end for row in rows for kill in kills)
     late = [row for row in rows if row.outcome != "ok" and
             not any(row.begin <= kill <= row.end for kill in kills)]
     check(not late, f"lost, but not open when a worker was killed: {late}, killed at {kills}")
     check(lost <= max(4, n_open / 4 * 2) and lost == report["reset"] + report["closed_early"],
-          f"more than what was accepted was lost of {n_open} that were open: {report}")
+          f"more than the accepted connections were lost, {n_open} were open: {report}")
     wait_until(lambda: descriptors() <= before, f"the watcher has {before} descriptors again")
     expect_even(bed, [worker.id for worker in workers])
     note(f"20 workers killed and replaced: {report['ok']} connections, {n_open} open at a kill, "
@@ -226,9 +228,9 @@ def test_crash_loop(bed):
 
 @cases("watched", "unwatched")
 def test_haproxy_reload(bed, case):
-    """A new HAProxy starts and tells the old one to end (-sf): eight new listeners in the group,
-    and the eight old ones close, undrained. The watcher has the new ones take the slots, and
-    without one the kernel's hash has them, until somebody attaches anew."""
+    """A new HAProxy starts and ends the old one (-sf): eight new listeners join the group, and the
+    eight old ones close without a drain. The watcher admits the new ones. Without a watcher the
+    kernel's hash distributes connections to them until the next attach."""
     old = Haproxy(bed)
     if case == "watched":
         bed.start_watch("--workers", WORKERS)
@@ -244,7 +246,7 @@ def test_haproxy_reload(bed, case):
         equal({row["pid"] for row in bed.status()["workers"]}, {new.pid}, "pids of the slots")
     else:
         equal(states(bed), ["dead"] * WORKERS, "states")
-        equal(len(bed.status()["unknown_members"]), WORKERS, "unknown members")
+        equal(len(bed.status()["foreign_listeners"]), WORKERS, "foreign listeners")
         bed.reuseportd("attach", "--workers", WORKERS)
     report = load.stop_undrained()
     expect_even(bed, [f"new2.{i}" for i in range(WORKERS)])
@@ -252,26 +254,26 @@ def test_haproxy_reload(bed, case):
 
 
 def roll(bed, watch, pid_of, old, start, drain=True):
-    """Replaces a worker as a deploy script would: the new one first, then the old one is drained
-    and, when what was shaking hands with it is done, told to end. Returns the new one."""
+    """Replaces a worker like a deploy script: starts the new one, drains the old one, and stops it
+    when its handshakes are complete. Returns the new worker."""
     [slot] = [row["slot"] for row in bed.status()["workers"] if row["pid"] == pid_of(old)]
     new = start()
-    wait_until(lambda: pid_of(new) in [row.get("pid") for row in bed.status()["unknown_members"]],
+    wait_until(lambda: pid_of(new) in [row.get("pid") for row in bed.status()["foreign_listeners"]],
                f"{pid_of(new)} has joined")
     if drain:
         bed.reuseportd("drain", slot)
         wait_for_load(bed, [row["slot"] for row in bed.status()["workers"]], fewer(1000))
     old.process.stop(signal.SIGTERM)
     watch.wait_output(f"slot {slot}: admitted pid {pid_of(new)} ")
-    if drain:  # the slot is drained still, whoever is in it now
+    if drain:  # the slot is still drained, with its new worker
         bed.reuseportd("resume", slot)
     return new
 
 
 @cases("c-loopback", "c-link", "gunicorn-loopback", "c-loopback-undrained", "c-link-undrained")
 def test_rolling_restart(bed, case):
-    """All workers are replaced one by one under load; nobody fails. Undrained they lose next to
-    nothing; without reuseportd it is dozens (kill.loss_would_be_seen)."""
+    """All workers are replaced one by one under load, and no connection fails. Without a drain very
+    few are lost; without reuseportd dozens (kill.loss_is_detected)."""
     kind, place, *undrained = case.split("-")
     n = 4 if kind == "gunicorn" else WORKERS
 
@@ -283,7 +285,7 @@ def test_rolling_restart(bed, case):
         return one.pid if kind == "c" else one.worker_pid()
     old = [start(i) for i in range(n)]
     watch = bed.start_watch("--workers", n)
-    # A gunicorn that starts needs the CPUs for a second itself.
+    # A starting gunicorn needs the CPUs for a second.
     rate = 1000 if kind == "gunicorn" else 0
     load = Place(bed, place).start_load("--rate", rate)
     begin = time.monotonic()
@@ -299,19 +301,20 @@ def test_rolling_restart(bed, case):
          f"{report['failed']} failed, {bed.status()['counters']['migrated']} migrated")
 
 
-def test_nobody_reads_the_log(bed):
-    """Standard error is a pipe that is full from the start: workers are taken out and in all the
-    same, nothing of what was said is lost once it is read, and it ends although it can't say so."""
+def test_full_log_pipe(bed):
+    """Standard error is a pipe that is full from the start: workers leave and join the ring, no
+    line of the log is lost once it is read, and the watcher ends although it can't log."""
     old = [Worker(bed, f"w{i}") for i in range(2)]
     pipe = FullPipe(bed)
     watch = bed.start_watch("--workers", 2, under=pipe.as_stderr)
     old[0].process.stop(signal.SIGKILL)
-    wait_until(lambda: states(bed) == ["dead", "active"], "it is out")
+    wait_until(lambda: states(bed) == ["dead", "active"], "slot 0 is dead")
     new = Worker(bed, "new")
-    wait_until(lambda: states(bed) == ["active"] * 2, "another is in its slot")
+    wait_until(lambda: states(bed) == ["active"] * 2, "another worker is in its slot")
     lines = pipe.read_until(f"slot 0: admitted pid {new.pid} ")
     service = bed.status()["service"]
     check(all(line.startswith(f"{service}: ") for line in lines), f"a line is torn: {lines}")
-    check(any(f"slot 0: pid {old[0].pid} " in line for line in lines), f"the death: {lines}")
+    check(any(f"slot 0: pid {old[0].pid} " in line for line in lines),
+          f"the death is not logged: {lines}")
     pipe.fill()
     equal(watch.stop(), 0, "exit status")

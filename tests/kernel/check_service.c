@@ -26,7 +26,8 @@
 #include "service/swap.h"
 #include "service/watch.h"
 #include "service/worker_stats.h"
-#include "view/view.h"
+#include "view/list_view.h"
+#include "view/status_view.h"
 
 static void look(struct observed *ret)
 {
@@ -53,9 +54,9 @@ static struct json_object *show(char **ret_text)
 	look(&o);
 	CHECK_EQ(observe_strangers(&o, &err), 0);
 	CHECK_EQ(worker_stats_take(&run_service, &o, &load, &err), 0);
-	view = view_status(&run_service, &o, &load, &err);
-	CHECK(view && out);
-	view_status_text(out, view);
+	CHECK(out);
+	CHECK_EQ(status_view_new(&run_service, &o, &load, &view, &err), 0);
+	status_view_print(out, view);
 	fclose(out);
 	return view;
 }
@@ -71,7 +72,7 @@ static const char *state_of(struct json_object *view, unsigned int slot)
 
 static void service_without_workers(void)
 {
-	struct json_object *view, *list = view_list_new();
+	struct json_object *view, *list = list_view_new();
 	_cleanup_observed_ struct observed o = {};
 	struct checks checks = {};
 	struct error err;
@@ -88,7 +89,7 @@ static void service_without_workers(void)
 	json_object_put(view);
 	free(text);
 	look(&o);
-	view_list_add(list, &run_service, &o);
+	list_view_add(list, &run_service, &o);
 	CHECK(!json_object_object_get(json_object_array_get_idx(list, 0), "endpoint"));
 	json_object_put(list);
 	service_close(&run_service);

@@ -1,11 +1,11 @@
-// PM2's file: `reuseportd run ecosystem.config.js --env production` runs it as it is, and
-// `reuseportd check ecosystem.config.js` says what of it has no counterpart.
+// A configuration file of PM2. `reuseportd run ecosystem.config.js --env production` runs it unchanged;
+// `reuseportd check ecosystem.config.js` lists the options that reuseportd doesn't support.
 module.exports = {
   apps: [{
     name: 'api',
     script: 'main.js',
     exec_mode: 'cluster',
-    instances: 0, // one for each CPU
+    instances: 0, // one per CPU
     node_args: '--max-old-space-size=512',
     env: { PORT: 3000, NODE_ENV: 'development' },
     env_production: { NODE_ENV: 'production' },

@@ -1,4 +1,4 @@
-// The program of ecosystem.config.js: it says when it is ready, and ends when it is told to.
+// The program of ecosystem.config.js: reports when it is ready, and ends gracefully on SIGINT.
 const server = require('http').createServer((request, response) => {
   if (stopping)
     response.setHeader('Connection', 'close');

@@ -6,24 +6,25 @@
 #include "base/clock.h"
 #include "cli/command.h"
 #include "cli/exporter.h"
-#include "cli/show.h"
+#include "cli/service_status.h"
 #include "core/schedule_edit.h"
-#include "service/watch.h"
 #include "kern/netns.h"
+#include "kern/pins.h"
+#include "service/attach.h"
+#include "service/service.h"
+#include "service/watch.h"
 
 static int cmd_attach_check_input(const struct invocation *i, struct error *err)
 {
 	if (i->n_args)
 		return error_usage(err, "'%s' is one argument too many; see --help", i->args[0]);
 	if (!i->has_workers)
-		return error_usage(err,
-		                   "say how many workers there are: --workers N, or "
-		                   "--workers any");
+		return error_usage(err, "--workers is required: the number of workers, or 'any'");
 	if (i->no_count && i->count_max)
-		return error_usage(err, "either --no-count or --count-max");
+		return error_usage(err, "--no-count and --count-max can't be combined");
 	if (i->listen.family && !i->watch)
 		return error_usage(err,
-		                   "--metrics is for --watch; alone: `reuseportd metrics "
+		                   "--metrics needs --watch; without it use `reuseportd metrics "
 		                   "--listen`");
 	return schedule_edit_check_label(i->attach.label, err);
 }
@@ -37,7 +38,8 @@ static bool cmd_attach_has_address(const struct rpd_service *info, const struct 
 	return !wanted->family;
 }
 
-/* Whether what was given is so; what has its default may have been left out. */
+/* Whether the service has the options that were given. An option that has its default value may not
+ * have been given at all, and is not compared. */
 static bool cmd_attach_has_options(const struct rpd_service *info, const struct rpd_schedule *s,
                                    const struct attach_request *given)
 {
@@ -46,9 +48,9 @@ static bool cmd_attach_has_options(const struct rpd_service *info, const struct 
 	       (!strcmp(given->label, RPD_FIRST_LABEL) || !strcmp(given->label, info->label));
 }
 
-/* Whether it is the service that this command line would make, or, in an earlier life, made. */
-static bool cmd_attach_is_asked_for(const struct invocation *i, const struct service *service,
-                                    uint64_t netns)
+/* Whether this command line would make the same service again. */
+static bool cmd_attach_is_same(const struct invocation *i, const struct service *service,
+                               uint64_t netns)
 {
 	const struct rpd_service *info = service->steer.service;
 	const struct rpd_schedule *s = steer_schedule(&service->steer);
@@ -62,8 +64,8 @@ static bool cmd_attach_is_asked_for(const struct invocation *i, const struct ser
 	       cmd_attach_has_address(info, wanted) && cmd_attach_has_options(info, s, &i->attach);
 }
 
-/* For --watch of a service that is there already, as after a restart of the watcher: fills in its
- * name and returns true. */
+/* Returns the name of the service that an earlier run of this command line has attached, for
+ * example before a restart of `attach --watch`. False if there is none, or more than one. */
 static bool cmd_attach_find_attached(const struct invocation *i, char ret[RPD_LABEL_MAX])
 {
 	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
@@ -78,7 +80,7 @@ static bool cmd_attach_find_attached(const struct invocation *i, char ret[RPD_LA
 
 		service_init(&service);
 		if (service_peek(&service, names[s], &ignored) < 0 ||
-		    !cmd_attach_is_asked_for(i, &service, netns))
+		    !cmd_attach_is_same(i, &service, netns))
 			continue;
 		memcpy(ret, names[s], RPD_LABEL_MAX);
 		found++;
@@ -86,13 +88,13 @@ static bool cmd_attach_find_attached(const struct invocation *i, char ret[RPD_LA
 	return found == 1;
 }
 
-static void cmd_attach_say_waiting(const char *why)
+static void cmd_attach_print_waiting(const char *why)
 {
 	fprintf(stderr, "waiting: %.*s\n", (int)strcspn(why, ";\n"), why);
 }
 
-/* Watches, and serves the metrics if it is asked to. */
-static int cmd_attach_stay(const char *name, struct exporter *exporter, struct error *err)
+/* Watches the service, and serves its metrics if the exporter listens. */
+static int cmd_attach_watch(const char *name, struct exporter *exporter, struct error *err)
 {
 	int r = exporter->listener < 0 ? 0 : exporter_start(exporter, name, err);
 
@@ -116,9 +118,9 @@ int cmd_attach(struct invocation *i, struct error *err)
 	if (r < 0)
 		return r;
 	if (i->watch && cmd_attach_find_attached(i, name))
-		return cmd_attach_stay(name, &exporter, err);
+		return cmd_attach_watch(name, &exporter, err);
 	i->attach.service = i->service;
-	i->attach.waiting = cmd_attach_say_waiting;
+	i->attach.waiting = cmd_attach_print_waiting;
 	i->attach.wait = (double)i->wait / NS_PER_S;
 	if (!i->no_count)
 		i->attach.max_conns = i->count_max ? i->count_max : RPD_CONNS_DEFAULT;
@@ -127,34 +129,11 @@ int cmd_attach(struct invocation *i, struct error *err)
 		return r;
 	if (notes)
 		fprintf(stderr, "note: %s", notes);
-	r = show_status(&service, i->json, err);
+	r = service_status_print(&service, i->json, err);
 	memcpy(name, service.pins.service, sizeof(name));
 	service_close(&service);
 	if (r < 0 || !i->watch)
 		return r;
 	fflush(stdout);
-	return cmd_attach_stay(name, &exporter, err);
-}
-
-int cmd_detach(struct invocation *i, struct error *err)
-{
-	char name[RPD_LABEL_MAX];
-	int r = take_service_argument(i, err);
-
-	if (r == 0)
-		r = service_detach(i->service, i->force, name, err);
-	if (r < 0)
-		return r;
-	if (r > 0)
-		fprintf(stderr,
-		        "note: a group of '%s' could not be told or reached any more: it is "
-		        "steered as before, until its listeners close\n",
-		        name);
-	if (i->json)
-		printf("{\"service\": \"%s\", \"detached\": %s}\n", name, r ? "false" : "true");
-	else if (r == 0)
-		printf("%s: detached; the kernel's hash chooses the worker again\n", name);
-	else
-		printf("%s: its pins are removed\n", name);
-	return 0;
+	return cmd_attach_watch(name, &exporter, err);
 }

@@ -1,69 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* `check`: what `run` would make of a file. */
-#include <errno.h>
-#include <stdio.h>
-
-#include "base/strv.h"
 #include "cli/command.h"
-#include "view/view.h"
+#include "config/args.h"
+#include "view/answer.h"
+#include "view/check_view.h"
 
-static struct json_object *cmd_check_view_config(const struct run_config *config)
+/* What `run` would make of the file. Services that have an error are left out. */
+static struct json_object *cmd_check_view(const struct load_result *loaded)
 {
-	struct json_object *view = json_object_new_object();
-	struct json_object *argv = json_object_new_array();
+	const struct problems *problems = &loaded->problems;
+	struct json_object *view = check_view_new(problems->file, problems->n_errors == 0);
 
-	for (char **word = config->argv; *word; word++)
-		json_object_array_add(argv, json_object_new_string(*word));
-	json_object_object_add(view, "service", json_object_new_string(config->service));
-	json_object_object_add(view, "workers", json_object_new_int(config->workers));
-	json_object_object_add(view, "command", argv);
-	return view;
-}
+	for (size_t i = 0; problems->n_errors == 0 && i < loaded->n; i++)
+		check_view_add_service(view, &loaded->configs[i]);
+	for (size_t i = 0; i < problems->n; i++) {
+		const struct problem *problem = &problems->list[i];
 
-static struct json_object *cmd_check_view_problem(const struct problem *problem)
-{
-	struct json_object *view = json_object_new_object();
-
-	if (problem->line)
-		json_object_object_add(view, "line", json_object_new_int(problem->line));
-	json_object_object_add(view, "severity",
-	                       json_object_new_string(problem->warning ? "warning" : "error"));
-	json_object_object_add(
-	        view, "text",
-	        json_object_new_string(problem->text ? problem->text : "out of memory"));
-	return view;
-}
-
-static void cmd_check_print_json(const struct load_result *loaded)
-{
-	struct json_object *view = json_object_new_object();
-	struct json_object *services = json_object_new_array();
-	struct json_object *problems = json_object_new_array();
-	const bool ok = !loaded->problems.n_errors;
-
-	for (size_t i = 0; ok && i < loaded->n; i++)
-		json_object_array_add(services, cmd_check_view_config(&loaded->configs[i]));
-	for (size_t i = 0; i < loaded->problems.n; i++)
-		json_object_array_add(problems, cmd_check_view_problem(&loaded->problems.list[i]));
-	json_object_object_add(view, "file", json_object_new_string(loaded->problems.file));
-	json_object_object_add(view, "ok", json_object_new_boolean(ok));
-	json_object_object_add(view, "services", services);
-	json_object_object_add(view, "problems", problems);
-	view_json(stdout, view);
-	json_object_put(view);
-}
-
-static void cmd_check_print_text(const struct load_result *loaded)
-{
-	for (size_t i = 0; i < loaded->n; i++) {
-		const struct run_config *config = &loaded->configs[i];
-
-		printf("%s: %u worker%s:", config->service, config->workers,
-		       config->workers > 1 ? "s" : "");
-		for (char **word = config->argv; *word; word++)
-			printf(" %s", *word);
-		printf("\n");
+		check_view_add_problem(view, problem->line, problem->warning,
+		                       problem->text ? problem->text : "out of memory");
 	}
+	return view;
 }
 
 int cmd_check(struct invocation *i, struct error *err)
@@ -76,13 +31,9 @@ int cmd_check(struct invocation *i, struct error *err)
 	i->run.file = i->args[0];
 	r = args_load(&i->run, &loaded, err);
 	if (r < 0 && !loaded.problems.n_errors)
-		return r; /* there was nothing to look at */
-	if (i->json) {
-		cmd_check_print_json(&loaded);
-	} else {
+		return r; /* the file could not be read */
+	if (!i->json)
 		problems_print(stderr, &loaded.problems, true, true);
-		if (r == 0)
-			cmd_check_print_text(&loaded);
-	}
+	answer_print(cmd_check_view(&loaded), i->json, check_view_print);
 	return r < 0 ? EXIT_USAGE : EXIT_OK;
 }

@@ -1,76 +1,57 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* `drain --wait`: what is shown while it waits, and what it came to. */
-#include "cli/cmd_drain.h"
-
-#include <string.h>
-#include <unistd.h>
-
 #include "base/clock.h"
-#include "service/drain_wait.h"
+#include "cli/drain_change.h"
+#include "cli/drain_progress.h"
+#include "cli/positional.h"
 #include "kern/events.h"
+#include "service/drain_wait.h"
+#include "view/answer.h"
+#include "view/drain_view.h"
 
-#define DRAIN_TIMEOUT   30 /* seconds, where none is given */
-#define DRAIN_BAR_WIDTH 40
-#define DRAIN_LINES_S   1 /* between two lines, where there is no terminal */
+#define TIMEOUT_S 30 /* the default of --timeout */
 
-struct drain_progress {
-	bool terminal;
-	uint64_t most; /* that was left at any time */
-	double told;   /* seconds, of the last line; -1 = none */
-	uint64_t last;
-};
-
-/* One line that is written over, as long as it changes. */
-static void cmd_drain_draw_bar(const struct drain_progress *p, const struct drain_wait_left *left,
-                               uint64_t n)
-{
-	int filled = p->most ? (int)(DRAIN_BAR_WIDTH * (p->most - n) / p->most) : DRAIN_BAR_WIDTH;
-
-	fprintf(stderr, "\r[%.*s%*s] %lu left (%lu handshakes, %lu queued)\033[K", filled,
-	        "########################################", DRAIN_BAR_WIDTH - filled, "", n,
-	        left->handshakes, left->queued);
-}
-
-static void cmd_drain_on_progress(const struct drain_wait_left *left, double seconds, void *data)
-{
-	struct drain_progress *p = data;
-	uint64_t n = left->handshakes + left->active + left->unattributed;
-
-	if (n > p->most)
-		p->most = n;
-	if (p->terminal) {
-		cmd_drain_draw_bar(p, left, n);
-	} else if (p->told < 0 || (n != p->last && seconds - p->told >= DRAIN_LINES_S)) {
-		fprintf(stderr, "%.0f s: %lu left (%lu handshakes, %lu queued)\n", seconds, n,
-		        left->handshakes, left->queued);
-		p->told = seconds;
-		p->last = n;
-	}
-}
-
-int cmd_drain_wait(struct invocation *i, struct service *service, const struct observed *observed,
-                   const struct slots *slots, struct error *err)
+/* Waits until the slots, which are drained, are empty, and prints the answer. */
+static int cmd_drain_wait(const struct invocation *i, struct service *service,
+                          const struct observed *observed, const struct slots *slots,
+                          struct error *err)
 {
 	_cleanup_drain_wait_ struct drain_wait_result result = {};
-	struct drain_progress progress = {.terminal = isatty(STDERR_FILENO), .told = -1};
+	struct drain_progress progress;
 	const struct drain_wait_request request = {
 	        .slots = *slots,
-	        .timeout = i->timeout >= 0 ? (double)i->timeout / NS_PER_S : DRAIN_TIMEOUT,
+	        .timeout = i->timeout >= 0 ? (double)i->timeout / NS_PER_S : TIMEOUT_S,
 	        .close_remaining = i->close_remaining,
-	        .progress = cmd_drain_on_progress,
+	        .progress = drain_progress_print,
 	        .data = &progress,
 	};
-	struct json_object *view;
-	int r = drain_wait(service, observed, &request, &result, err);
+	int r;
 
-	if (progress.terminal)
-		fputs("\r\033[K", stderr);
+	drain_progress_begin(&progress);
+	r = drain_wait(service, observed, &request, &result, err);
+	drain_progress_end(&progress);
 	if (r < 0)
 		return r;
 	if (result.empty)
 		events_note_slots(&service->steer, RPD_EVENT_empty, slots, "");
-	view = view_empty(service->pins.service, slots, &result);
-	(i->json ? view_json : view_empty_text)(stdout, view);
-	json_object_put(view);
+	answer_print(drain_view_new(service->pins.service, slots, &result), i->json,
+	             drain_view_print);
 	return result.empty ? EXIT_OK : EXIT_NOT_EMPTY;
+}
+
+int cmd_drain(struct invocation *i, struct error *err)
+{
+	_cleanup_service_ struct service service;
+	_cleanup_observed_ struct observed observed = {};
+	struct schedule_change change = drain_change_new(true);
+	int r = positional_take_slots(i, 0, &change.slots, err);
+
+	service_init(&service);
+	if (r < 0)
+		return r;
+	if (!i->wait_empty && (i->timeout >= 0 || i->close_remaining))
+		return error_usage(err, "--timeout and --close-remaining need --wait");
+	if (!i->wait_empty)
+		return schedule_change_run(i, &change, err);
+	r = schedule_change_apply(i, &change, &service, &observed, err);
+	return r < 0 ? r : cmd_drain_wait(i, &service, &observed, &change.slots, err);
 }

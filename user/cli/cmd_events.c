@@ -1,28 +1,29 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include <string.h>
 #include <time.h>
 
-#include "cli/show.h"
+#include "cli/positional.h"
 #include "kern/events.h"
+#include "service/service.h"
+#include "view/answer.h"
+#include "view/event_view.h"
+#include "view/json_print.h"
+#include "view/outcome_view.h"
 
-#define FOLLOW_LOOK_NS 100000000
+#define FOLLOW_INTERVAL_NS 100000000
 
 static void cmd_events_print_event(const struct rpd_event *event, bool json)
 {
-	struct json_object *view = view_event(event);
+	struct json_object *view = event_view_new(event);
 
-	if (json)
-		printf("%s\n", json_object_to_json_string_ext(view, JSON_C_TO_STRING_PLAIN));
-	else
-		view_event_text(stdout, view);
+	(json ? json_print_line : event_view_print)(stdout, view);
 	json_object_put(view);
 }
 
-/* Prints the events as they come, until the service is detached. What the programs count in one
- * event is printed a second after it began, with what was counted by then. */
+/* Prints the events from number @next on, until the service is detached. An event that the programs
+ * count up is printed a second after it began, with what was counted by then. */
 static int cmd_events_follow(const struct service *service, uint64_t next, bool json)
 {
-	const struct timespec pause = {.tv_nsec = FOLLOW_LOOK_NS};
+	const struct timespec pause = {.tv_nsec = FOLLOW_INTERVAL_NS};
 
 	for (;;) {
 		for (; next < events_end(&service->steer); next++) {
@@ -41,7 +42,7 @@ static int cmd_events_follow(const struct service *service, uint64_t next, bool 
 			return EXIT_REFUSED;
 		if (service->steer.service->stage != RPD_STAGE_READY) {
 			if (!json)
-				printf("%s: detached\n", service->pins.service);
+				outcome_view_print_end(stdout, service->pins.service);
 			return EXIT_OK;
 		}
 		nanosleep(&pause, NULL);
@@ -53,7 +54,7 @@ int cmd_events(struct invocation *i, struct error *err)
 	_cleanup_service_ struct service service;
 	struct json_object *list;
 	uint64_t end;
-	int r = take_service_argument(i, err);
+	int r = positional_take_service(i, err);
 
 	service_init(&service);
 	if (r == 0)
@@ -63,18 +64,14 @@ int cmd_events(struct invocation *i, struct error *err)
 	pins_unlock(&service.pins);
 	if (i->follow)
 		return cmd_events_follow(&service, events_first(&service.steer), i->json);
-	list = view_list_new();
+	list = json_object_new_array();
 	end = events_end(&service.steer);
 	for (uint64_t at = events_first(&service.steer); at < end; at++) {
 		struct rpd_event event;
 
 		if (events_get(&service.steer, at, &event))
-			json_object_array_add(list, view_event(&event));
+			json_object_array_add(list, event_view_new(&event));
 	}
-	if (i->json)
-		view_json(stdout, list);
-	for (size_t at = 0; !i->json && at < json_object_array_length(list); at++)
-		view_event_text(stdout, json_object_array_get_idx(list, at));
-	json_object_put(list);
+	answer_print(list, i->json, event_view_print_all);
 	return 0;
 }

@@ -3,11 +3,13 @@
 #include <systemd/sd-daemon.h>
 
 #include "cli/exporter.h"
-#include "cli/show.h"
+#include "cli/positional.h"
 #include "core/endpoint.h"
 #include "core/service_name.h"
+#include "kern/pins.h"
+#include "view/metrics.h"
 
-/* Until SIGTERM or SIGINT. */
+/* Serves the metrics until SIGTERM or SIGINT. */
 static int cmd_metrics_serve(const struct invocation *i, struct error *err)
 {
 	_cleanup_exporter_ struct exporter exporter;
@@ -21,7 +23,7 @@ static int cmd_metrics_serve(const struct invocation *i, struct error *err)
 		r = exporter_bind(&exporter, &i->listen, err);
 	if (r < 0)
 		return r;
-	/* A scrape that fails tells more than one that hangs behind a command. */
+	/* A scrape that fails is more useful than one that waits for another command. */
 	pins_set_waiting(pins_dont_wait, PINS_PATIENCE_MS);
 	sigemptyset(&ends);
 	sigaddset(&ends, SIGTERM);
@@ -41,7 +43,7 @@ static int cmd_metrics_serve(const struct invocation *i, struct error *err)
 int cmd_metrics(struct invocation *i, struct error *err)
 {
 	struct json_object *services;
-	int r = take_service_argument(i, err);
+	int r = positional_take_service(i, err);
 
 	if (r == 0 && i->listen.family)
 		return cmd_metrics_serve(i, err);
@@ -49,7 +51,7 @@ int cmd_metrics(struct invocation *i, struct error *err)
 		r = exporter_read(i->service, &services, err);
 	if (r < 0)
 		return r;
-	r = view_metrics_text(stdout, services, err);
+	r = metrics_print(stdout, services, err);
 	json_object_put(services);
 	return r;
 }

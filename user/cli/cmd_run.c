@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* `run`: from the command line or a file to a supervisor. */
+/* `run`: reads the configuration from the command line or a file, and starts the supervisor. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,11 +11,12 @@
 #include "stream/log.h"
 #include "supervise/supervisor.h"
 
-/* What was asked for, and what that was when it was read first: the services that are run. */
+/* Where the configuration comes from. */
 struct source {
 	struct invocation *invocation;
-	const struct load_result *first;
-	char *warnings; /* when it was read last; NULL: memory was short */
+	const struct load_result
+	        *first; /* as it was read at the start: the services that are run */
+	char *warnings; /* of the last time that it was read; NULL if memory was short */
 };
 
 static const struct run_config *cmd_run_find_service(const struct load_result *loaded,
@@ -27,7 +28,8 @@ static const struct run_config *cmd_run_find_service(const struct load_result *l
 	return NULL;
 }
 
-/* What is to be said of the file as it is now, one a line. The caller frees it. */
+/* The warnings about the file in its present state, one a line. The caller frees them. NULL if
+ * memory is short. */
 static char *cmd_run_warnings_text(const struct source *source, const struct load_result *loaded)
 {
 	char *text = NULL;
@@ -40,15 +42,16 @@ static char *cmd_run_warnings_text(const struct source *source, const struct loa
 	for (size_t c = 0; c < loaded->n; c++)
 		if (!cmd_run_find_service(source->first, loaded->configs[c].service))
 			fprintf(out,
-			        "reuseportd: service '%s' of %s is new: SIGUSR2 makes reuseportd "
-			        "start it; workers that run go on\n",
+			        "reuseportd: service '%s' of %s is new: send SIGUSR2 to start it; "
+			        "running workers go on\n",
 			        loaded->configs[c].service, source->invocation->run.file);
 	fclose(out);
 	return text;
 }
 
-/* In the log, as the supervisor must not wait for whoever reads our standard error. Once, and not
- * for each service whose part of the file is read anew. */
+/* Warnings go to the log, because the supervisor must not wait for a reader of its standard error.
+ * Each service reads its part of the same file again, so warnings that do not change are logged
+ * once. */
 static void cmd_run_log_warnings(struct source *source, const struct load_result *loaded)
 {
 	char *text = cmd_run_warnings_text(source, loaded);
@@ -59,7 +62,7 @@ static void cmd_run_log_warnings(struct source *source, const struct load_result
 	source->warnings = text;
 }
 
-/* The configuration of one service, read anew. */
+/* Reads the configuration of one service again. */
 static int cmd_run_reread(const char *service, struct run_config *ret, void *data,
                           struct error *err)
 {
@@ -80,8 +83,8 @@ static int cmd_run_reread(const char *service, struct run_config *ret, void *dat
 	return r < 0 ? error_set(err, r, "out of memory") : 0;
 }
 
-/* Our own command line, as it was given: argp and main() have moved in argv. */
-static int cmd_run_read_self(char ***ret, struct error *err)
+/* The original command line of this process: argp and main() change their argv. */
+static int cmd_run_read_command_line(char ***ret, struct error *err)
 {
 	_cleanup_file_ FILE *file = fopen("/proc/self/cmdline", "re");
 	_cleanup_free_ char *word = NULL;
@@ -105,7 +108,7 @@ int cmd_run(struct invocation *i, struct error *err)
 	exporter_init(&exporter);
 	problems_print(stderr, &loaded.problems, false, true);
 	if (r == 0)
-		r = cmd_run_read_self(&self, err);
+		r = cmd_run_read_command_line(&self, err);
 	if (r == 0 && i->listen.family)
 		r = exporter_bind(&exporter, &i->listen, err);
 	if (r == 0 && i->listen.family)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The live view: looks at the service each second, and does what the keys ask for. The service is
- * open, and locked, only for a look and for a change. */
+/* `top`: reads the status of the service each second, and drains and resumes workers by key. The
+ * service is open and locked only while its status is read or changed. */
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -13,21 +13,24 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "cli/show.h"
+#include "base/json_read.h"
+#include "cli/drain_change.h"
+#include "cli/positional.h"
+#include "cli/service_status.h"
 #include "cli/terminal.h"
+#include "kern/pins.h"
+#include "view/outcome_view.h"
 #include "view/screen.h"
 
-#define TOP_LOOK_MS 1000
-
-/* So long is the lock waited for: for a look hardly, as the next is a second away. */
-#define TOP_LOOK_PATIENCE_MS 50
+#define READ_INTERVAL_MS 1000
+#define READ_PATIENCE_MS 50 /* how long to wait for the lock: the next read is a second away */
 
 struct top {
 	char service[RPD_LABEL_MAX];
 	struct terminal terminal;
 	struct screen screen;
 	struct json_object *status;
-	double looked_s; /* when that was so */
+	double read_s; /* when the status was read, CLOCK_MONOTONIC */
 	int signal_fd;
 	bool quit, detached;
 	char note[80], message[ERROR_TEXT_MAX + 32];
@@ -40,33 +43,32 @@ static void cmd_top_free(struct top *top)
 	cleanup_close(&top->signal_fd);
 }
 
-/* Takes the numbers of service @name (NULL: the only one). */
-static int cmd_top_take_status(struct top *top, const char *name, struct error *err)
+/* Reads the status of service @name (NULL = the only one). */
+static int cmd_top_read_named(struct top *top, const char *name, struct error *err)
 {
 	struct json_object *status;
-	int r = show_look(name, &status, err);
+	int r = service_status_read_named(name, &status, err);
 
 	if (r < 0)
 		return r;
-	snprintf(top->service, sizeof(top->service), "%s",
-	         json_object_get_string(json_object_object_get(status, "service")));
+	snprintf(top->service, sizeof(top->service), "%s", json_read_text(status, "service"));
 	json_object_put(top->status);
 	top->status = status;
-	top->looked_s = clock_s(CLOCK_MONOTONIC);
+	top->read_s = clock_s(CLOCK_MONOTONIC);
 	return 0;
 }
 
-/* A look at what is there now. While a command has the lock, the old numbers stay. */
-static int cmd_top_look(struct top *top, struct error *err)
+/* Reads the status again. While another command has the lock, the old numbers stay. */
+static int cmd_top_read(struct top *top, struct error *err)
 {
 	int r;
 
-	pins_set_waiting(pins_dont_wait, TOP_LOOK_PATIENCE_MS);
-	r = cmd_top_take_status(top, top->service, err);
+	pins_set_waiting(pins_dont_wait, READ_PATIENCE_MS);
+	r = cmd_top_read_named(top, top->service, err);
 	top->screen.note = NULL;
 	if (r == -EBUSY) {
 		snprintf(top->note, sizeof(top->note), "%.0f s old: another command is at work",
-		         clock_s(CLOCK_MONOTONIC) - top->looked_s);
+		         clock_s(CLOCK_MONOTONIC) - top->read_s);
 		top->screen.note = top->note;
 		return 0;
 	}
@@ -87,14 +89,14 @@ static void cmd_top_draw(struct top *top)
 		terminal_write(&top->terminal, text, n);
 }
 
-/* Takes the terminal, or takes it back. */
+/* Sets up the terminal, at the start and after a suspension. */
 static int cmd_top_enter(struct top *top, struct error *err)
 {
 	terminal_size(&top->screen.rows, &top->screen.columns);
 	return terminal_enter(&top->terminal, err);
 }
 
-/* Drains or resumes the selected worker. What is refused is shown, and that is all. */
+/* Drains or resumes the selected worker. If that is refused, the reason is shown. */
 static int cmd_top_change(struct top *top, bool drained, struct error *err)
 {
 	int slot = top->screen.selected;
@@ -102,16 +104,16 @@ static int cmd_top_change(struct top *top, bool drained, struct error *err)
 
 	if (slot == SCREEN_NO_SLOT) {
 		snprintf(top->message, sizeof(top->message),
-		         "no worker is selected: the arrow keys do it");
+		         "no worker is selected: select one by the arrow keys");
 		top->screen.message = top->message;
 		return 0;
 	}
 	pins_set_waiting(pins_dont_wait, PINS_PATIENCE_MS);
-	if (change_slot(top->service, slot, drained, &why) < 0) {
+	if (drain_change_slot(top->service, slot, drained, &why) < 0) {
 		snprintf(top->message, sizeof(top->message), "slot %d: %s", slot, why.text);
 		top->screen.message = top->message;
 	}
-	return cmd_top_look(top, err);
+	return cmd_top_read(top, err);
 }
 
 static int cmd_top_on_key(struct top *top, int key, struct error *err)
@@ -120,7 +122,7 @@ static int cmd_top_on_key(struct top *top, int key, struct error *err)
 	long page = screen->page;
 	int r = 0;
 
-	screen->message = NULL; /* has been read */
+	screen->message = NULL; /* the user has read it */
 	switch (key) {
 	case 'q':
 	case KEY_GONE:
@@ -165,8 +167,8 @@ static int cmd_top_on_key(struct top *top, int key, struct error *err)
 	return r;
 }
 
-/* Ctrl-Z: what was on the terminal is back until we go on. Where nobody could make us go on, the
- * kernel doesn't stop us. */
+/* Ctrl-Z: restores the terminal until the shell continues the process. The kernel does not stop a
+ * process group that no shell could continue (an orphaned one). */
 static int cmd_top_suspend(struct top *top, struct error *err)
 {
 	sigset_t stop;
@@ -199,9 +201,9 @@ static int cmd_top_on_signal(struct top *top, struct error *err)
 	}
 }
 
-/* Signals are blocked from before the terminal is changed: none can end us before it is restored.
+/* Blocked before the terminal is changed, so that no signal ends the process before it is restored.
  */
-static int cmd_top_take_signals(struct top *top, struct error *err)
+static int cmd_top_block_signals(struct top *top, struct error *err)
 {
 	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGWINCH};
 	sigset_t set;
@@ -216,37 +218,37 @@ static int cmd_top_take_signals(struct top *top, struct error *err)
 	               : 0;
 }
 
-/* Waits for the next look, a key or a signal, and does what is to be done. */
-static int cmd_top_step(struct top *top, uint64_t *next_look, struct error *err)
+/* Waits for the next read, a key or a signal, and handles it. */
+static int cmd_top_step(struct top *top, uint64_t *next_read, struct error *err)
 {
 	struct pollfd fds[] = {{.fd = STDIN_FILENO, .events = POLLIN},
 	                       {.fd = top->signal_fd, .events = POLLIN}};
 	uint64_t now = (uint64_t)(clock_ns(CLOCK_MONOTONIC) / 1000000);
 	int key, r = 0;
 
-	poll(fds, ARRAY_SIZE(fds), *next_look > now ? (int)(*next_look - now) : 0);
+	poll(fds, ARRAY_SIZE(fds), *next_read > now ? (int)(*next_read - now) : 0);
 	if (fds[1].revents)
 		r = cmd_top_on_signal(top, err);
 	while (r == 0 && !top->quit && (key = terminal_key()) != KEY_NONE)
 		r = cmd_top_on_key(top, key, err);
 	now = (uint64_t)(clock_ns(CLOCK_MONOTONIC) / 1000000);
-	if (r == 0 && !top->quit && now >= *next_look) {
-		r = cmd_top_look(top, err);
-		*next_look = now + TOP_LOOK_MS;
+	if (r == 0 && !top->quit && now >= *next_read) {
+		r = cmd_top_read(top, err);
+		*next_read = now + READ_INTERVAL_MS;
 	}
 	return r;
 }
 
 static int cmd_top_run(struct top *top, struct error *err)
 {
-	uint64_t next_look = (uint64_t)(clock_ns(CLOCK_MONOTONIC) / 1000000) + TOP_LOOK_MS;
-	int r = cmd_top_take_signals(top, err);
+	uint64_t next_read = (uint64_t)(clock_ns(CLOCK_MONOTONIC) / 1000000) + READ_INTERVAL_MS;
+	int r = cmd_top_block_signals(top, err);
 
 	if (r == 0)
 		r = cmd_top_enter(top, err);
 	while (r == 0 && !top->quit) {
 		cmd_top_draw(top);
-		r = cmd_top_step(top, &next_look, err);
+		r = cmd_top_step(top, &next_read, err);
 	}
 	return r;
 }
@@ -258,12 +260,12 @@ int cmd_top(struct invocation *i, struct error *err)
 	        .screen.selected = SCREEN_NO_SLOT,
 	        .signal_fd = -1,
 	};
-	int r = take_service_argument(i, err);
+	int r = positional_take_service(i, err);
 
 	if (r == 0)
 		r = terminal_check(err);
 	if (r == 0)
-		r = cmd_top_take_status(&top, i->service, err);
+		r = cmd_top_read_named(&top, i->service, err);
 	if (r < 0)
 		return r;
 	top.screen.utf8 = terminal_is_utf8();
@@ -271,6 +273,6 @@ int cmd_top(struct invocation *i, struct error *err)
 	terminal_leave(&top.terminal);
 	if (!top.detached)
 		return r;
-	printf("%s: detached\n", top.service);
+	outcome_view_print_end(stdout, top.service);
 	return 0;
 }

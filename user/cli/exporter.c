@@ -10,9 +10,12 @@
 
 #include "base/cleanup.h"
 #include "cli/http_library.h"
-#include "cli/show.h"
+#include "cli/service_status.h"
 #include "core/endpoint.h"
 #include "kern/netns.h"
+#include "kern/pins.h"
+#include "view/list_view.h"
+#include "view/metrics.h"
 
 #define EXPORTER_CONNECTIONS  32u
 #define EXPORTER_IDLE_SECONDS 300u /* longer than from one scrape to the next */
@@ -37,7 +40,7 @@ void exporter_stop(struct exporter *exporter)
 static int exporter_read_one(struct json_object *services, const char *name, struct error *err)
 {
 	struct json_object *status;
-	int r = show_look(name, &status, err);
+	int r = service_status_read_named(name, &status, err);
 
 	if (r == 0)
 		json_object_array_add(services, status);
@@ -54,15 +57,15 @@ static int exporter_read_all(struct json_object *services, struct error *err)
 		struct error why;
 		int failed = exporter_read_one(services, names[i], &why);
 
-		if (failed < 0 && failed != -ENOENT) /* detached, or cleaned up, meanwhile */
-			view_list_add_broken(services, names[i], why.text);
+		if (failed < 0 && failed != -ENOENT) /* detached since the names were read */
+			list_view_add_unreadable(services, names[i], why.text);
 	}
 	return r;
 }
 
 int exporter_read(const char *service, struct json_object **ret, struct error *err)
 {
-	struct json_object *services = json_object_new_array();
+	struct json_object *services = list_view_new();
 	int r = service ? exporter_read_one(services, service, err)
 	                : exporter_read_all(services, err);
 
@@ -73,7 +76,8 @@ int exporter_read(const char *service, struct json_object **ret, struct error *e
 	return r;
 }
 
-/* One scrape. A service's network namespace is not to be kept by us when its workers have gone. */
+/* One scrape. Leaves the service's network namespace, so that the exporter does not keep it alive
+ * after its workers have ended. */
 static int exporter_scrape(const struct exporter *exporter, char **ret, size_t *ret_size,
                            struct error *err)
 {
@@ -83,14 +87,14 @@ static int exporter_scrape(const struct exporter *exporter, char **ret, size_t *
 	int r = exporter_read(exporter->service, &services, err);
 
 	netns_return(exporter->home, &ignored);
-	if (r == -ENOENT && exporter->service) { /* not there: that it is down can be alerted on */
-		services = json_object_new_array();
-		view_list_add_broken(services, exporter->service, err->text);
+	if (r == -ENOENT && exporter->service) { /* reuseportd_up is 0 then */
+		services = list_view_new();
+		list_view_add_unreadable(services, exporter->service, err->text);
 	} else if (r < 0 && r != -ENOENT) {
 		return r;
 	}
 	out = open_memstream(ret, ret_size);
-	r = out ? view_metrics_text(out, services, err) : -ENOMEM;
+	r = out ? metrics_print(out, services, err) : -ENOMEM;
 	json_object_put(services);
 	if ((out && fclose(out) != 0) || r < 0)
 		return error_set(err, -ENOMEM, "out of memory");
@@ -139,8 +143,8 @@ static enum MHD_Result exporter_send_metrics(const struct exporter *exporter,
 	return exporter_send_response(connection, MHD_HTTP_OK, TYPE_METRICS, response);
 }
 
-/* libmicrohttpd calls it with the head of a request, when a response would close the connection,
- * then with parts of the body, and at last with no more of them. */
+/* libmicrohttpd calls it once with the head of a request, when a response would close the
+ * connection, then with each part of the body, and at last without one. */
 static enum MHD_Result exporter_on_request(void *data, struct MHD_Connection *connection,
                                            const char *url, const char *method, const char *version,
                                            const char *body, size_t *body_size, void **state)
@@ -170,8 +174,8 @@ static int exporter_listen_on(int fd, const struct rpd_endpoint *address)
 
 	memcpy(&v4.sin_addr, address->addr, sizeof(v4.sin_addr));
 	memcpy(&v6.sin6_addr, address->addr, sizeof(v6.sin6_addr));
-	/* After a restart, beside connections in TIME_WAIT; a listener is in the way all the same.
-	 */
+	/* Allows the address while connections of an earlier exporter are in TIME_WAIT; another
+	 * listener on it is still an error. */
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) < 0 ||
 	    (is_v6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof(yes)) < 0) ||
 	    bind(fd, is_v6 ? (struct sockaddr *)&v6 : (struct sockaddr *)&v4,
@@ -205,7 +209,7 @@ int exporter_start(struct exporter *exporter, const char *service, struct error 
 	if (r < 0)
 		return r;
 	exporter->service = service;
-	/* Signals are for the thread that waits for them. */
+	/* The main thread waits for signals; this one must get none. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	exporter->server = http.start_daemon(
@@ -216,6 +220,6 @@ int exporter_start(struct exporter *exporter, const char *service, struct error 
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (!exporter->server)
 		return error_set(err, -ENOMEM, "can't start the HTTP server");
-	TAKE_FD(exporter->listener); /* its own */
+	TAKE_FD(exporter->listener); /* the server closes it */
 	return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The Prometheus exporter: GET /metrics over HTTP. It keeps nothing from one scrape to the next;
- * each reads the pinned maps, under the lock as any command does. Scrapes are answered by a thread
- * of their own, one after the other, so that whoever starts it can go on with something else.
+ * The Prometheus exporter: GET /metrics over HTTP. Each scrape reads the pinned maps under the
+ * lock, as any command does; nothing is kept from one scrape to the next. A thread of its own
+ * answers the scrapes, one after the other.
  */
 #pragma once
 
@@ -13,28 +13,29 @@
 
 struct exporter {
 	int listener;
-	int home; /* our network namespace */
+	int home; /* the network namespace of the process */
 	const char *service;
 	struct MHD_Daemon *server;
 };
 
 #define _cleanup_exporter_ __attribute__((cleanup(exporter_stop)))
 
-/* Stopped state: exporter_stop() may be called on it. */
+/* Sets the stopped state. exporter_stop() may then be called. */
 void exporter_init(struct exporter *exporter);
 
-/* Listens on exactly that address. To be called while in the network namespace where it is meant to
- * be, so before a service is opened. */
+/* Listens on @address. Must be called before a service is opened, because that enters the service's
+ * network namespace. */
 int exporter_bind(struct exporter *exporter, const struct rpd_endpoint *address, struct error *err);
 
-/* Answers from here on. @service, which must stay: the one to tell of, be it there or not; NULL =
- * all there are. */
+/* Starts to answer scrapes. @service must outlive the exporter: the service to report, even if it
+ * does not exist; NULL = all services. */
 int exporter_start(struct exporter *exporter, const char *service, struct error *err);
 
 void exporter_stop(struct exporter *exporter);
 
 /*
- * What view_metrics_text() takes: of @service, or if that is NULL of all. Of all, one that can't be
- * read does not keep the others from being told of. The caller owns *ret (json_object_put()).
+ * Reads the status of @service, or of all services if that is NULL, for metrics_print(). A service
+ * that can't be read is an error if it was named, and else a row of its own. The caller owns *ret
+ * (json_object_put()).
  */
 int exporter_read(const char *service, struct json_object **ret, struct error *err);

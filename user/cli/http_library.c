@@ -30,5 +30,5 @@ int http_library_load(struct error *err)
 	    http.queue_response && http.destroy_response && http.start_daemon)
 		return 0;
 	http.start_daemon = NULL;
-	return error_set(err, -ENOENT, "%s is not the library that it should be", HTTP_LIBRARY);
+	return error_set(err, -ENOENT, "%s lacks a function that libmicrohttpd has", HTTP_LIBRARY);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * libmicrohttpd, loaded when metrics are to be served and not before: it brings a TLS library along
- * that is larger than all of a supervisor.
+ * libmicrohttpd, loaded when metrics are first served: it needs a TLS library that takes more
+ * memory than the rest of a supervisor.
  */
 #pragma once
 
@@ -18,8 +18,8 @@ struct http_library {
 	__typeof__(&MHD_destroy_response) destroy_response;
 };
 
-/* Filled in by http_library_load(), which may be called again. */
+/* Filled in by http_library_load(). */
 extern struct http_library http;
 
-/* -ENOENT if it isn't installed. */
+/* Returns 0, also if it is loaded already, or -ENOENT if it is not installed. */
 int http_library_load(struct error *err);

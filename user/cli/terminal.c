@@ -13,17 +13,17 @@
 
 #include "base/cleanup.h"
 
-/* The alternate screen, without the cursor; and back. */
+/* Switch to the alternate screen and hide the cursor; and back. */
 #define SCREEN_CLEAR "\033[2J"
 #define SCREEN_ENTER "\033[?1049h\033[?25l" SCREEN_CLEAR
 #define SCREEN_LEAVE "\033[0m\033[?25h\033[?1049l"
 
 #define WRITE_WAIT_MS 500
 
-/* The bytes that a key sends follow each other at once, but over a network. */
+/* How long to wait for the next byte of a key: over a network its bytes may arrive separately. */
 #define KEY_WAIT_MS 50
 
-#define SIDE_MAX 1000 /* of a screen, in characters */
+#define SIDE_MAX 1000 /* the largest width or height of a screen, in characters */
 
 int terminal_check(struct error *err)
 {
@@ -35,13 +35,13 @@ int terminal_check(struct error *err)
 		                   "or `status --json` for programs");
 	if (!kind || !kind[0] || !strcmp(kind, "dumb"))
 		return error_usage(err,
-		                   "the live view can't be drawn on this terminal (TERM is '%s'); "
+		                   "this terminal can't show the live view (TERM is '%s'); "
 		                   "use `reuseportd status`",
 		                   kind ? kind : "");
 	return 0;
 }
 
-/* Ctrl-C and Ctrl-Z stay signals; Ctrl-S doesn't halt the output, and so us. */
+/* Ctrl-C and Ctrl-Z still send signals. Ctrl-S no longer stops the output, which would block us. */
 int terminal_enter(struct terminal *terminal, struct error *err)
 {
 	struct termios raw;
@@ -49,9 +49,9 @@ int terminal_enter(struct terminal *terminal, struct error *err)
 	if (tcgetattr(STDIN_FILENO, &terminal->before) < 0)
 		return error_set(err, -errno, "can't read the terminal's settings: %s",
 		                 strerror(errno));
-	/* Non-blocking, without making it so for everybody who has it open. */
+	/* A new open file description: O_NONBLOCK on stdout's own would affect other processes. */
 	terminal->out = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	if (terminal->out < 0) /* another user's: it will do */
+	if (terminal->out < 0) /* the terminal belongs to another user: stdout itself has to do */
 		terminal->out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
 	raw = terminal->before;
 	raw.c_lflag &= ~(ICANON | ECHO | IEXTEN);
@@ -81,7 +81,7 @@ void terminal_size(unsigned int *ret_rows, unsigned int *ret_columns)
 	struct winsize size = {};
 
 	ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
-	*ret_rows = size.ws_row ? size.ws_row : 24; /* a serial line doesn't know */
+	*ret_rows = size.ws_row ? size.ws_row : 24; /* a serial line has no size */
 	*ret_columns = size.ws_col ? size.ws_col : 80;
 	if (*ret_rows > SIDE_MAX)
 		*ret_rows = SIDE_MAX;
@@ -115,7 +115,7 @@ void terminal_write(const struct terminal *terminal, const char *text, size_t n)
 	}
 }
 
-/* The next byte, or KEY_NONE if none comes within the time, or KEY_GONE. */
+/* The next byte, KEY_NONE if none arrives in time, or KEY_GONE. */
 static int terminal_next_byte(int wait_ms)
 {
 	struct pollfd readable = {.fd = STDIN_FILENO, .events = POLLIN};
@@ -130,7 +130,7 @@ static int terminal_next_byte(int wait_ms)
 	return n < 0 && (errno == EAGAIN || errno == EINTR) ? KEY_NONE : KEY_GONE;
 }
 
-/* What terminals send behind ESC [ or ESC O: parameters, and a final byte (ECMA-48, 5.4). */
+/* What a terminal sends after ESC [ or ESC O: parameters and a final byte (ECMA-48, 5.4). */
 static int terminal_control_sequence(void)
 {
 	static const struct {

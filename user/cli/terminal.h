@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The terminal on stdin and stdout as a screen: keys come one by one and unseen, and what was on it
- * before is there again in the end.
+ * The terminal on stdin and stdout as a screen. Keys are read one at a time and are not echoed, and
+ * the old contents of the screen are restored at the end.
  */
 #pragma once
 
@@ -21,8 +21,8 @@ struct terminal {
 
 /* A key is its character, or one of these. */
 enum terminal_key {
-	KEY_NONE = -1, /* nothing was typed */
-	KEY_GONE = -2, /* the terminal is */
+	KEY_NONE = -1, /* no key was pressed */
+	KEY_GONE = -2, /* the terminal is closed */
 	KEY_UP = 256,
 	KEY_DOWN,
 	KEY_PAGE_UP,
@@ -32,24 +32,27 @@ enum terminal_key {
 	KEY_UNKNOWN,
 };
 
-/* Whether stdin and stdout are a terminal that can be drawn on; else error_usage(). */
+/* Checks that stdin and stdout are a terminal that can be drawn on. Returns 0 or error_usage(). */
 int terminal_check(struct error *err);
 
+/* Saves the terminal's settings and switches to an empty screen. */
 int terminal_enter(struct terminal *terminal, struct error *err);
 
-/* As it was before terminal_enter(). May be called again, or without. */
+/* Restores the settings and the screen of before terminal_enter(). Without that, or a second time,
+ * it does nothing. */
 void terminal_leave(struct terminal *terminal);
 
+/* The size in characters; 24 rows and 80 columns if the terminal does not know it. */
 void terminal_size(unsigned int *ret_rows, unsigned int *ret_columns);
 
 void terminal_clear(const struct terminal *terminal);
 
-/* Whether it is to get UTF-8. */
+/* Whether the locale's encoding is UTF-8. */
 bool terminal_is_utf8(void);
 
-/* Gives up on a terminal that takes nothing, as when a connection hangs: nobody sees it then. That
- * it is gone is for terminal_key() to tell. */
+/* Writes text. If the terminal accepts nothing for a while, for example because a connection hangs,
+ * the rest is lost. A closed terminal is reported by terminal_key(). */
 void terminal_write(const struct terminal *terminal, const char *text, size_t n);
 
-/* The next key; doesn't wait for one. What comes behind it is left for whoever reads next. */
+/* Returns the next key without waiting for one. Later keys stay in the terminal's queue. */
 int terminal_key(void);

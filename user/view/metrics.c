@@ -1,67 +1,68 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The Prometheus text format, version 0.0.4, of what `status` shows. Each metric is a row of a
- * table that says where in the status view its value is; a value that is not there, or is null as
- * nobody knows it, gives no sample.
+ * Each metric is a row of a table, which names the member of the status view that has its value. A
+ * member that is missing or null gives no sample.
  */
+#include "view/metrics.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
-#include "view/view.h"
+#include "base/json_read.h"
 
 struct metric {
 	const char *name, *type, *help;
-	const char *in;  /* the member that has it; NULL: the row itself */
-	const char *key; /* a number, a flag, an array (its length) or a text (then it is 1) */
-	const char *labels[2]; /* members of the row that are labels of this metric only */
-	double parts;          /* the view has it in so many parts of the base unit; 0 = in that */
+	const char *in; /* the object that has the member; NULL = the service or worker itself */
+	/* The member. The value of an array is its length, that of a text is 1. */
+	const char *key;
+	const char *labels[2]; /* members that are labels of this metric only */
+	double parts;          /* the value is divided by this; 0 = it is not */
 };
 
 static const struct metric service_metrics[] = {
         {"reuseportd_workers", "gauge", "workers that have a slot", .key = "workers"},
-        {"reuseportd_unknown_members", "gauge",
-         "listeners in the service's groups that were not admitted", .key = "unknown_members"},
+        {"reuseportd_foreign_listeners", "gauge",
+         "listeners in the service's groups that were not admitted", .key = "foreign_listeners"},
         {"reuseportd_ring_length", "gauge", "entries of the schedule ring", .in = "ring",
          .key = "length"},
         {"reuseportd_ring_slots", "gauge", "workers that are in the schedule ring", .in = "ring",
          .key = "slots"},
         {"reuseportd_ring_rounding_error_ratio", "gauge",
-         "largest relative error of a share that fitting the ring made", .in = "ring",
+         "largest relative rounding error of a worker's share", .in = "ring",
          .key = "rounding_error_ppm", .parts = 1e6},
         {"reuseportd_canary_share_ratio", "gauge",
-         "share of new connections that the canary workers have together", .key = "canary_percent",
+         "share of new connections that all canary workers get together", .key = "canary_percent",
          .parts = 100},
-        {"reuseportd_connections_parked", "gauge",
-         "connections that wait for a worker, as none lives", .key = "parked"},
+        {"reuseportd_connections_parked", "gauge", "connections that wait because no worker lives",
+         .key = "parked"},
         {"reuseportd_counting", "gauge", "whether connections are counted", .key = "counting"},
         {"reuseportd_connections_unattributed", "gauge",
-         "open connections from before they were counted, of an unknown worker",
+         "open connections of an unknown worker: they were open before counting began",
          .key = "unattributed_active"},
 };
 
 static const struct metric worker_metrics[] = {
-        {"reuseportd_worker_info", "gauge", "always 1: the process in the slot", .key = "command",
-         .labels = {"pid", "command"}},
-        {"reuseportd_worker_state", "gauge", "always 1: the slot's state", .key = "state",
-         .labels = {"state"}},
+        {"reuseportd_worker_info", "gauge", "always 1; its labels name the worker's process",
+         .key = "command", .labels = {"pid", "command"}},
+        {"reuseportd_worker_state", "gauge", "always 1; its label is the state of the slot",
+         .key = "state", .labels = {"state"}},
         {"reuseportd_worker_start_time_seconds", "gauge",
-         "when the worker's process was started, since the epoch", .key = "started_at"},
+         "start time of the worker's process, in seconds since the epoch", .key = "started_at"},
         {"reuseportd_worker_weight", "gauge", "the worker's weight", .key = "weight"},
         {"reuseportd_worker_share_ratio", "gauge", "the worker's share of new connections",
          .key = "share_percent", .parts = 100},
         {"reuseportd_connections_active", "gauge", "open connections, accepted or not",
          .key = "active"},
         {"reuseportd_connections_former_active", "gauge",
-         "open connections of workers that were in the slot before", .key = "former_active"},
+         "open connections of former workers of the slot", .key = "former_active"},
         {"reuseportd_connections_queued", "gauge", "connections that wait to be accepted",
          .key = "queued"},
-        {"reuseportd_accept_queue_limit", "gauge", "connections that may wait to be accepted",
+        {"reuseportd_accept_queue_limit", "gauge", "how many connections can wait to be accepted",
          .key = "backlog"},
         {"reuseportd_worker_restarts_total", "counter",
-         "how often the supervisor has replaced a worker of the slot that ended",
-         .key = "restarts"},
+         "workers of the slot that ended and were replaced by the supervisor", .key = "restarts"},
         {"reuseportd_handshakes", "gauge", "handshakes under way", .key = "handshakes"},
 #define RPD_COUNTER(name, help)                                                                    \
 	{"reuseportd_" #name "_total", "counter", help, .in = "counters", .key = #name},
@@ -73,8 +74,8 @@ static const struct metric worker_metrics[] = {
 
 /* A service or one of its workers. */
 struct row {
-	struct json_object *values; /* the view's */
-	char *labels;               /* as they are written: service="...",slot="..." */
+	struct json_object *values; /* belongs to the view */
+	char *labels;               /* text of the labels: service="...",slot="..." */
 };
 
 struct service_rows {
@@ -83,12 +84,7 @@ struct service_rows {
 	size_t n_workers;
 };
 
-static size_t metrics_length_of(struct json_object *array)
-{
-	return array ? json_object_array_length(array) : 0;
-}
-
-/* The label @name, if there is a value. @before: what comes before it. */
+/* Writes @before and the label @name, or nothing if there is no value. */
 static void metrics_write_label(FILE *out, const char *before, const char *name,
                                 struct json_object *value)
 {
@@ -113,17 +109,17 @@ static int metrics_fill_row(struct row *row, struct json_object *service,
 
 	if (!out)
 		return -ENOMEM;
-	metrics_write_label(out, "", "service", json_object_object_get(service, "service"));
-	metrics_write_label(out, ",", "slot", json_object_object_get(values, "slot"));
-	metrics_write_label(out, ",", "version", json_object_object_get(values, "version"));
+	metrics_write_label(out, "", "service", json_read_value(service, "service"));
+	metrics_write_label(out, ",", "slot", json_read_value(values, "slot"));
+	metrics_write_label(out, ",", "version", json_read_value(values, "version"));
 	row->values = values;
 	return fclose(out) == 0 ? 0 : -ENOMEM;
 }
 
 static int metrics_fill_rows(struct service_rows *rows, struct json_object *service)
 {
-	struct json_object *workers = json_object_object_get(service, "workers");
-	size_t n = metrics_length_of(workers);
+	struct json_object *workers = json_read_value(service, "workers");
+	size_t n = json_read_length(service, "workers");
 	int r = metrics_fill_row(&rows->self, service, service);
 
 	rows->workers = calloc(n + 1, sizeof(*rows->workers));
@@ -145,9 +141,9 @@ static void metrics_free_rows(struct service_rows *rows)
 
 static struct json_object *metrics_value_of(const struct metric *m, const struct row *row)
 {
-	struct json_object *in = m->in ? json_object_object_get(row->values, m->in) : row->values;
+	struct json_object *in = m->in ? json_read_value(row->values, m->in) : row->values;
 
-	return json_object_object_get(in, m->key);
+	return json_read_value(in, m->key);
 }
 
 static void metrics_write_value(FILE *out, struct json_object *value, double parts)
@@ -162,8 +158,8 @@ static void metrics_write_value(FILE *out, struct json_object *value, double par
 		fprintf(out, "%" PRId64 "\n", json_object_get_int64(value));
 }
 
-/* Returns the value, 0 if there is none or it is no integer. Thousands of them are written for a
- * service of many workers, which fputs() does in fewer instructions than fprintf(). */
+/* Returns the value; 0 without a sample, or if it is no integer. A service with many workers has
+ * thousands of samples, and fputs() needs fewer instructions for them than fprintf(). */
 static int64_t metrics_write_sample(FILE *out, const struct metric *m, const struct row *row)
 {
 	struct json_object *value = metrics_value_of(m, row);
@@ -175,7 +171,7 @@ static int64_t metrics_write_sample(FILE *out, const struct metric *m, const str
 	fputs(row->labels, out);
 	for (size_t i = 0; i < ARRAY_SIZE(m->labels) && m->labels[i]; i++)
 		metrics_write_label(out, ",", m->labels[i],
-		                    json_object_object_get(row->values, m->labels[i]));
+		                    json_read_value(row->values, m->labels[i]));
 	fputs("} ", out);
 	metrics_write_value(out, value, m->parts);
 	return json_object_is_type(value, json_type_int) ? json_object_get_int64(value) : 0;
@@ -194,8 +190,8 @@ static void metrics_write_service_metric(FILE *out, const struct metric *m,
 		metrics_write_sample(out, m, &rows[s].self);
 }
 
-/* What a service has counted beyond its workers reached none of them: with that as one sample more
- * the sum over the slots is the service's total. */
+/* A service counts more than its workers together: the rest reached no worker. One more sample,
+ * with slot="none", makes the sum over the slots equal to the service's total. */
 static void metrics_write_worker_metric(FILE *out, const struct metric *m,
                                         const struct service_rows *rows, size_t n)
 {
@@ -220,7 +216,7 @@ static void metrics_write_up(FILE *out, const struct service_rows *rows, size_t 
 	metrics_write_head(out, &up);
 	for (size_t s = 0; s < n; s++)
 		fprintf(out, "%s{%s} %d\n", up.name, rows[s].self.labels,
-		        !json_object_object_get(rows[s].self.values, "error"));
+		        !json_read_value(rows[s].self.values, "error"));
 }
 
 static void metrics_write_all(FILE *out, const struct service_rows *rows, size_t n)
@@ -232,9 +228,9 @@ static void metrics_write_all(FILE *out, const struct service_rows *rows, size_t
 		metrics_write_worker_metric(out, &worker_metrics[i], rows, n);
 }
 
-int view_metrics_text(FILE *out, struct json_object *services, struct error *err)
+int metrics_print(FILE *out, struct json_object *services, struct error *err)
 {
-	size_t n = metrics_length_of(services);
+	size_t n = json_object_array_length(services);
 	_cleanup_free_ struct service_rows *rows = calloc(n + 1, sizeof(*rows));
 	int r = rows ? 0 : -ENOMEM;
 

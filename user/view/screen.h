@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The live view: the status view drawn as one full screen of a terminal. Pure: how large the
- * terminal is, what it can show and what the user chose are all in struct screen.
+ * The screen of `top`: draws a status view on a whole terminal. Pure: the size of the terminal,
+ * what it can show and what the user chose are all in struct screen.
  */
 #pragma once
 
@@ -23,20 +23,20 @@ enum screen_sort {
 
 struct screen {
 	unsigned int rows, columns;
-	bool utf8;             /* bars of block characters, not of '#' */
-	enum screen_sort sort; /* slots from the first on, all else from the largest on */
+	bool utf8;             /* draw bars with block characters, not with '#' */
+	enum screen_sort sort; /* slots in ascending order, numbers in descending order */
 	bool reversed;
-	int selected;        /* a slot, wherever it is in the order, or SCREEN_NO_SLOT */
+	int selected;        /* the slot of the selected worker, or SCREEN_NO_SLOT */
 	size_t first;        /* the worker in the first line, in the order of the sort */
 	size_t page;         /* how many workers fit; set by screen_draw() */
-	const char *note;    /* on the numbers, or NULL */
-	const char *message; /* in place of the keys, or NULL */
+	const char *note;    /* about the numbers, or NULL */
+	const char *message; /* shown in place of the keys, or NULL */
 };
 
-/* Writes the screen, from its upper left corner on and over what was there, and scrolls so that the
- * selected worker is seen. No line is longer than the screen is wide. */
+/* Writes the screen over the old one, from the upper left corner on, and scrolls so that the
+ * selected worker is visible. No line is longer than the screen is wide. */
 void screen_draw(FILE *out, struct json_object *status, struct screen *screen);
 
-/* Moves the selection by so many workers in the order of the sort, as far as there are any. If none
- * was selected it begins with the first that is shown. */
+/* Moves the selection by @by workers in the order of the sort, at most to the first or last one.
+ * Without a selection it begins at the first visible worker. */
 void screen_move(struct json_object *status, struct screen *screen, long by);

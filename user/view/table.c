@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include "view/table.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "view/view.h"
+#include "base/json_read.h"
 
 #define TABLE_COLUMNS_MAX 16
 #define TABLE_CELL_MAX    128
+#define TABLE_WIDTH       80
 
-static const char *table_cell(struct json_object *row, const struct column *column,
+static const char *table_cell(struct json_object *row, const struct table_column *column,
                               char buf[TABLE_CELL_MAX])
 {
-	struct json_object *value = json_object_object_get(row, column->key);
+	struct json_object *value = json_read_value(row, column->key);
 
 	if (!value)
 		return "-";
@@ -29,11 +35,11 @@ static const char *table_cell(struct json_object *row, const struct column *colu
 	return buf;
 }
 
-static bool table_is_number(struct json_object *rows, const struct column *column)
+static bool table_is_number(struct json_object *rows, const struct table_column *column)
 {
 	for (size_t i = 0; i < json_object_array_length(rows); i++) {
 		struct json_object *row = json_object_array_get_idx(rows, i);
-		struct json_object *value = json_object_object_get(row, column->key);
+		struct json_object *value = json_read_value(row, column->key);
 
 		if (value && json_object_is_type(value, json_type_string))
 			return false;
@@ -41,7 +47,7 @@ static bool table_is_number(struct json_object *rows, const struct column *colum
 	return true;
 }
 
-/* The last column is not padded if it is text: no white space at the end of a line. */
+/* Text in the last column is not padded, so that no line ends with spaces. */
 static void table_print_cell(FILE *out, const char *text, int width, bool number, const char *gap)
 {
 	if (number)
@@ -52,7 +58,7 @@ static void table_print_cell(FILE *out, const char *text, int width, bool number
 		fprintf(out, "%-*s%s", width, text, gap);
 }
 
-void table_print(FILE *out, struct json_object *rows, const struct column *columns, size_t n)
+void table_print(FILE *out, struct json_object *rows, const struct table_column *columns, size_t n)
 {
 	size_t n_rows = json_object_array_length(rows);
 	int widths[TABLE_COLUMNS_MAX];
@@ -73,7 +79,7 @@ void table_print(FILE *out, struct json_object *rows, const struct column *colum
 		}
 		total += widths[c];
 	}
-	gap = total > 80 ? " " : "  ";
+	gap = total > TABLE_WIDTH ? " " : "  ";
 	for (size_t c = 0; c < n; c++)
 		table_print_cell(out, columns[c].title, widths[c], number[c],
 		                 c == n - 1 ? "\n" : gap);
@@ -85,7 +91,7 @@ void table_print(FILE *out, struct json_object *rows, const struct column *colum
 			        widths[c], number[c], c == n - 1 ? "\n" : gap);
 }
 
-void format_age(struct json_object *value, char *buf, size_t size)
+void table_format_age(struct json_object *value, char *buf, size_t size)
 {
 	static const struct {
 		int64_t seconds;
@@ -95,30 +101,7 @@ void format_age(struct json_object *value, char *buf, size_t size)
 
 	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
 		if (age >= 2 * units[i].seconds || units[i].seconds == 1) {
-			snprintf(buf, size, "%ld%c", age / units[i].seconds, units[i].unit);
+			snprintf(buf, size, "%" PRId64 "%c", age / units[i].seconds, units[i].unit);
 			return;
 		}
-}
-
-void text_wrap(FILE *out, const char *text, int at, int indent)
-{
-	int column = at;
-	bool begun = false;
-
-	for (; *text; begun = true) {
-		int word = strcspn(text, " ");
-
-		if (begun && column + 1 + word > 80) {
-			fprintf(out, "\n%*s", indent, "");
-			column = indent;
-		} else if (begun) {
-			fputc(' ', out);
-			column++;
-		}
-		fprintf(out, "%.*s", word, text);
-		column += word;
-		text += word;
-		text += strspn(text, " ");
-	}
-	fputc('\n', out);
 }

@@ -1,5 +1,5 @@
-// An application as PM2 runs it: says that it is ready, and closes its connections once it has been
-// told to end. Without TypeScript, decorators are called.
+// An application for PM2: reports that it is ready, and closes its connections on SIGINT. Without
+// TypeScript, decorators are called as functions.
 require('reflect-metadata');
 const { Controller, Get, Module } = require('@nestjs/common');
 const { NestFactory } = require('@nestjs/core');

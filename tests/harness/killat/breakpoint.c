@@ -13,16 +13,16 @@
 #include <sys/user.h>
 
 #if defined(__x86_64__)
-static const uint8_t instruction[] = {0xcc}; /* int3; the program counter is past it */
+static const uint8_t instruction[] = {0xcc}; /* int3; leaves the program counter behind it */
 #define PC_AFTER_BREAKPOINT 1
 #elif defined(__aarch64__)
 static const uint8_t instruction[] = {0x00, 0x00, 0x20, 0xd4}; /* brk #0 */
 #define PC_AFTER_BREAKPOINT 0
 #else
-#error "--skip-start: what is a breakpoint here?"
+#error "--skip-start: the breakpoint instruction of this architecture is unknown"
 #endif
 
-static uint64_t program_entry(pid_t pid)
+static uint64_t breakpoint_entry_point(pid_t pid)
 {
 	char path[64];
 	Elf64_auxv_t entry = {0};
@@ -44,7 +44,7 @@ void breakpoint_set(struct breakpoint *breakpoint, pid_t pid)
 {
 	long word;
 
-	breakpoint->at = program_entry(pid);
+	breakpoint->at = breakpoint_entry_point(pid);
 	errno = 0;
 	word = breakpoint->word = ptrace(PTRACE_PEEKTEXT, pid, (void *)breakpoint->at, NULL);
 	memcpy(&word, instruction, sizeof(instruction));

@@ -8,12 +8,18 @@
 
 struct breakpoint {
 	uint64_t at; /* 0: none is set */
-	long word;   /* what is there */
+	long word;   /* the program's code at that address */
 };
 
-/* For a process that is stopped at the end of its execve(). Ends the program on failure. */
+/* Sets a breakpoint in a process that is stopped at the end of its execve(). Ends killat on
+ * failure. */
 void breakpoint_set(struct breakpoint *breakpoint, pid_t pid);
-/* Whether the thread, which has stopped by SIGTRAP, did so there. */
+
+/* Whether a thread that stopped with SIGTRAP stopped at the breakpoint. */
 bool breakpoint_is_hit(const struct breakpoint *breakpoint, pid_t tid);
-/* The thread that has hit it goes on as if it had never been. Ends the program on failure. */
+
+/*
+ * Removes the breakpoint that thread @tid has hit, and moves the thread back to that instruction.
+ * Ends killat on failure.
+ */
 void breakpoint_clear(struct breakpoint *breakpoint, pid_t tid);

@@ -6,9 +6,9 @@
 #include <sys/syscall.h>
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof(*(array)))
-#define NUMBER_MAX        1024 /* numbers of system calls are below */
+#define NUMBER_MAX        1024 /* all numbers of system calls are lower */
 
-/* System calls that reuseportd and a C library make; others are reported by their number. */
+/* System calls that reuseportd and a C library make. Other calls are printed by number. */
 /* clang-format off */
 #define CALL(name) [SYS_##name] = #name
 static const char *const call_names[] = {
@@ -33,7 +33,7 @@ static const char *const call_names[] = {
 	CALL(setsid), CALL(sigaltstack), CALL(tgkill), CALL(inotify_add_watch),
 	CALL(inotify_init1), CALL(getcwd), CALL(fstat), CALL(madvise), CALL(mremap),
 	CALL(faccessat2), CALL(fgetxattr), CALL(fsetxattr), CALL(inotify_rm_watch),
-#ifdef SYS_open /* newer architectures have none of these */
+#ifdef SYS_open /* newer architectures lack these calls */
 	CALL(chmod), CALL(dup2), CALL(epoll_wait), CALL(link), CALL(mkdir), CALL(open),
 	CALL(poll), CALL(readlink), CALL(rename), CALL(rmdir), CALL(unlink), CALL(vfork),
 	CALL(access), CALL(arch_prctl), CALL(stat), CALL(lstat),

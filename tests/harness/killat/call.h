@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Kinds of system calls: those of one number, and of bpf() those of one command. */
+/* Kinds of system calls: each number is a kind; of bpf(), each command is a kind. */
 #pragma once
 
 #include <stddef.h>
@@ -7,8 +7,8 @@
 
 #define CALL_KIND_MAX 1152
 
-/* The kind of a call by its number and its first argument: below CALL_KIND_MAX. */
+/* The kind of a call, by its number and its first argument: lower than CALL_KIND_MAX. */
 unsigned int call_kind(uint64_t number, uint64_t argument);
 
-/* Its name, such as "read" or "bpf:OBJ_PIN", or its number if that isn't known here. */
+/* Writes the name of a kind, such as "read" or "bpf:OBJ_PIN"; the number if the name is unknown. */
 void call_format(unsigned int kind, char *buf, size_t size);

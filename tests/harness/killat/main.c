@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * killat: runs a command and kills it, with all its children or without them, at its N-th system
- * call; or does so to a process that runs already. A test that does so for every N has shown what a
- * crash leaves behind at each point where the outside world can tell the difference.
+ * killat: runs a command, or follows a running process, and kills it at its N-th system call, with
+ * or without its children. A test that kills at every N shows what a crash leaves behind at each
+ * point that other processes can distinguish.
  *
- * It is not for faults inside the kernel or between two instructions of the program, and with more
- * than one thread or process the order of the calls, hence the meaning of N, can differ from run to
- * run.
+ * It doesn't simulate faults inside the kernel or between two system calls. With several threads or
+ * processes the order of the calls, and so the meaning of N, can differ from run to run.
  *
- * What is counted are ptrace's system-call stops, "entry" just before a call takes effect and
- * "exit" just after, over all threads and children that are followed. A call that does not return
- * (exit_group) has only its entry.
+ * killat counts the system-call stops of ptrace over all threads and children that it follows:
+ * "entry" just before a call takes effect, "exit" just after. A call that doesn't return
+ * (exit_group) has only an entry.
  */
 #include <argp.h>
 #include <errno.h>
@@ -37,24 +36,24 @@ enum {
 
 static const struct argp_option option_table[] = {
         {"at", OPT_AT, "N|POINT", 0,
-         "Kill at the N-th stop, from 1, or at one as --list prints it: \"bpf:OBJ_PIN#3 exit\" is "
-         "the end of the third bpf() of that kind, however many other calls there were before"},
-        {"count", OPT_COUNT, 0, 0, "Kill nothing, only count the stops"},
-        {"list", OPT_LIST, 0, 0, "The same, and print a line \"stop N: POINT\" for each"},
+         "Kill at the N-th stop, counted from 1, or at POINT as --list prints it: \"bpf:OBJ_PIN#3 "
+         "exit\" is the end of the third bpf() of that kind"},
+        {"count", OPT_COUNT, 0, 0, "Only count the stops; kill nothing"},
+        {"list", OPT_LIST, 0, 0, "Like --count; also print a line \"stop N: POINT\" for each stop"},
         {"skip-start", OPT_SKIP_START, 0, 0,
-         "Begin to count when the program's entry point (AT_ENTRY) is reached, found by a "
-         "breakpoint: without the calls of the dynamic loader and of the libraries' constructors. "
-         "Only for the first execve, not for those that follow"},
+         "Don't count the calls of the dynamic loader and of library constructors: start counting "
+         "at the program's entry point (AT_ENTRY), by a breakpoint. Applies to the first execve "
+         "only"},
         {"leave-children", OPT_LEAVE_CHILDREN, 0, 0,
-         "Follow and kill only the process itself with its threads; its children are not traced, "
-         "and live on"},
+         "Follow and kill only the process with its threads; its children are not traced and live "
+         "on"},
         {"pid", OPT_PID, "PID", 0,
-         "Rather than run a command follow this process, and count from when \"following\" is "
-         "printed; with --leave-children. If killat is ended before, the process goes on alone"},
+         "Follow this process instead of running a command, and count once \"following\" is "
+         "printed; needs --leave-children. If killat ends first, the process continues"},
         {0},
 };
 
-static void parse_at(const char *text, struct options *options, struct argp_state *state)
+static void main_parse_at(const char *text, struct options *options, struct argp_state *state)
 {
 	char *end;
 
@@ -65,36 +64,37 @@ static void parse_at(const char *text, struct options *options, struct argp_stat
 	errno = 0;
 	options->at = strtoull(text, &end, 10);
 	if (errno || *text < '0' || *text > '9' || *end || options->at == 0)
-		argp_error(state, "at: %s is neither a number from 1 nor a point", text);
+		argp_error(state, "--at: '%s' is neither a number greater than 0 nor a point",
+		           text);
 }
 
-static void parse_pid(const char *text, struct options *options, struct argp_state *state)
+static void main_parse_pid(const char *text, struct options *options, struct argp_state *state)
 {
 	char *end;
 
 	errno = 0;
 	options->pid = (pid_t)strtol(text, &end, 10);
 	if (errno || *end || options->pid <= 0)
-		argp_error(state, "pid: %s is none", text);
+		argp_error(state, "--pid: '%s' is not a process number", text);
 }
 
-static void check_options(const struct options *options, struct argp_state *state)
+static void main_check_options(const struct options *options, struct argp_state *state)
 {
 	if (!options->command == !options->pid)
-		argp_error(state, "either a command or --pid");
+		argp_error(state, "give either a command or --pid");
 	if (options->pid && (!options->leave_children || options->skip_start))
-		argp_error(state, "--pid is with --leave-children, and without --skip-start");
+		argp_error(state, "--pid needs --leave-children and excludes --skip-start");
 	if (options->count == (options->at > 0 || options->at_point))
-		argp_error(state, "either --at, or --count or --list");
+		argp_error(state, "give either --at, or --count or --list");
 }
 
-static error_t parse_option(int key, char *arg, struct argp_state *state)
+static error_t main_parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct options *options = state->input;
 
 	switch (key) {
 	case OPT_AT:
-		parse_at(arg, options, state);
+		main_parse_at(arg, options, state);
 		return 0;
 	case OPT_LIST:
 		options->list = options->count = true;
@@ -109,13 +109,13 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		options->leave_children = true;
 		return 0;
 	case OPT_PID:
-		parse_pid(arg, options, state);
+		main_parse_pid(arg, options, state);
 		return 0;
 	case ARGP_KEY_ARGS:
 		options->command = state->argv + state->next;
 		return 0;
 	case ARGP_KEY_END:
-		check_options(options, state);
+		main_check_options(options, state);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -124,22 +124,19 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 static const struct argp parser = {
         .options = option_table,
-        .parser = parse_option,
+        .parser = main_parse_option,
         .args_doc = "[CMD [ARG...]]",
         .doc = "Runs CMD and kills it with all its children at its N-th system-call stop: each "
-               "call "
-               "has one just before and one just after it, counted over all threads and children "
-               "from the end of CMD's execve.\v"
-               "Prints \"killed at stop N: CALL#K entry|exit\", CALL being a name or number and "
-               "this "
-               "the K-th of it, or "
-               "\"ended after K stops, exit status S\" (128 + the signal that killed it) once CMD "
-               "and its children have ended.\n\n"
-               "Exit status: 0 if it was killed (or with --count), 3 if CMD ended before, 1 if it "
-               "could not be run or traced, 2 for bad usage.",
+               "call has one just before and one just after it. Stops are counted over all "
+               "threads and children, from the end of CMD's execve.\v"
+               "Prints \"killed at stop N: CALL#K entry|exit\" for the K-th call of that name or "
+               "number; or, once CMD and its children have ended, \"ended after N stops, exit "
+               "status S\", where S is 128 + the signal number if a signal killed CMD.\n\n"
+               "Exit status: 0 if CMD was killed, or with --count; 3 if CMD ended before that "
+               "stop; 1 if CMD could not be run or traced; 2 for wrong usage.",
 };
 
-static int report_ended(const struct trace *trace)
+static int main_report_ended(const struct trace *trace)
 {
 	int status = trace->root_status;
 
@@ -158,11 +155,11 @@ int main(int argc, char **argv)
 
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&parser, argc, argv, ARGP_IN_ORDER, NULL, &options);
-	/* The command may print as well, and who waits for our lines is to see them. */
+	/* Line buffering: the caller may wait for a line, and the command may print as well. */
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	trace_begin(&trace);
 	if (trace_follow(&trace))
-		status = report_ended(&trace);
+		status = main_report_ended(&trace);
 	trace_end(&trace);
 	return status;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * With --leave-children a child is never traced at all, rather than let go of: so it is not stopped
- * either, and nothing of it depends on what becomes of us. The kernel tells the kinds of clone()
- * apart by what it does: a vfork() and one that sends SIGCHLD when it ends are events of their own,
- * which we do not ask for. What is left are threads, which we want, and processes that end with
- * another signal or none: of these we let go.
+ * With --leave-children a child is never traced, instead of being traced and detached. So it is not
+ * stopped, and doesn't depend on this process. The kernel has one event for vfork(), one for a
+ * clone() with a child that sends SIGCHLD at its end, and one for other calls of clone(). Only the
+ * last one is requested: it reports threads, which are traced, and processes that end with another
+ * signal or none, which are detached.
  */
 #include "trace.h"
 
@@ -28,7 +28,7 @@
 
 /* The tracees */
 
-static struct tracee *tracee_get(struct trace *trace, pid_t tid)
+static struct tracee *trace_get_tracee(struct trace *trace, pid_t tid)
 {
 	for (size_t i = 0; i < trace->n; i++) {
 		if (trace->tracees[i].tid == tid)
@@ -41,15 +41,15 @@ static struct tracee *tracee_get(struct trace *trace, pid_t tid)
 	return &trace->tracees[trace->n++];
 }
 
-static void tracee_forget(struct trace *trace, pid_t tid)
+static void trace_forget_tracee(struct trace *trace, pid_t tid)
 {
-	struct tracee *tracee = tracee_get(trace, tid);
+	struct tracee *tracee = trace_get_tracee(trace, tid);
 
 	*tracee = trace->tracees[--trace->n];
 }
 
-/* ESRCH is no error anywhere here: a tracee can be killed at any time. */
-static void tracee_resume(const struct trace *trace, pid_t tid, int signal)
+/* ESRCH is not an error in this file: a tracee can be killed at any time. */
+static void trace_resume_tracee(const struct trace *trace, pid_t tid, int signal)
 {
 	int request = trace->counting ? PTRACE_SYSCALL : PTRACE_CONT;
 
@@ -57,8 +57,8 @@ static void tracee_resume(const struct trace *trace, pid_t tid, int signal)
 		err(EXIT_FAILURE, "resume %d", tid);
 }
 
-/* Whether it is to be left alone: another process. */
-static bool is_left(const struct trace *trace, pid_t tid)
+/* Whether --leave-children excludes @tid: it belongs to another process. */
+static bool trace_is_left_alone(const struct trace *trace, pid_t tid)
 {
 	return trace->options->leave_children && syscall(SYS_tgkill, trace->root, tid, 0) < 0 &&
 	       kill(tid, 0) == 0;
@@ -66,8 +66,9 @@ static bool is_left(const struct trace *trace, pid_t tid)
 
 /* Counting */
 
-/* What runs already (a thread that a library began) is stopped, to be resumed with counting. */
-static void begin_to_count(struct trace *trace, pid_t tid)
+/* Stops the other threads, such as one that a library started, so that they are resumed with
+ * counting. */
+static void trace_start_counting(struct trace *trace, pid_t tid)
 {
 	trace->counting = true;
 	for (size_t i = 0; i < trace->n; i++) {
@@ -76,8 +77,8 @@ static void begin_to_count(struct trace *trace, pid_t tid)
 	}
 }
 
-/* With an execve() in a thread, that thread goes on under the id of its process. */
-static void on_execve(struct trace *trace, pid_t tid)
+/* A thread that calls execve() continues under the id of its process. */
+static void trace_on_execve(struct trace *trace, pid_t tid)
 {
 	unsigned long former = 0;
 
@@ -86,21 +87,21 @@ static void on_execve(struct trace *trace, pid_t tid)
 		if (trace->options->skip_start)
 			breakpoint_set(&trace->breakpoint, tid);
 		else
-			begin_to_count(trace, tid);
+			trace_start_counting(trace, tid);
 		return;
 	}
 	ptrace(PTRACE_GETEVENTMSG, tid, NULL, &former);
 	if (former && (pid_t)former != tid) {
-		unsigned int call = tracee_get(trace, (pid_t)former)->call;
+		unsigned int call = trace_get_tracee(trace, (pid_t)former)->call;
 
-		tracee_get(trace, tid)->call = call;
-		tracee_forget(trace, (pid_t)former);
+		trace_get_tracee(trace, tid)->call = call;
+		trace_forget_tracee(trace, (pid_t)former);
 	}
 }
 
-/* "read#3 entry": the third read() since the count began. */
-static void point_format(const struct trace *trace, unsigned int call, bool entry,
-                         char buf[POINT_MAX])
+/* Writes a point such as "read#3 entry": the third read() since counting started. */
+static void trace_format_point(const struct trace *trace, unsigned int call, bool entry,
+                               char buf[POINT_MAX])
 {
 	char name[POINT_MAX / 2];
 
@@ -109,12 +110,12 @@ static void point_format(const struct trace *trace, unsigned int call, bool entr
 }
 
 /*
- * Returns true when this is the stop to kill at. An exit whose entry was not counted (of the first
- * execve, above all) is not counted either.
+ * Counts a system-call stop. Returns true if it is the stop to kill at. An exit is not counted if
+ * its entry was not, as for the first execve.
  */
-static bool on_call(struct trace *trace, pid_t tid)
+static bool trace_on_call(struct trace *trace, pid_t tid)
 {
-	struct tracee *tracee = tracee_get(trace, tid);
+	struct tracee *tracee = trace_get_tracee(trace, tid);
 	struct __ptrace_syscall_info info;
 	char point[POINT_MAX];
 	bool entry;
@@ -132,7 +133,7 @@ static bool on_call(struct trace *trace, pid_t tid)
 		return false;
 	trace->calls[call] += entry;
 	trace->stops++;
-	point_format(trace, call, entry, point);
+	trace_format_point(trace, call, entry, point);
 	if (trace->options->list)
 		printf("stop %" PRIu64 ": %s\n", trace->stops, point);
 	if (trace->options->at_point ? strcmp(point, trace->options->at_point) != 0
@@ -142,8 +143,11 @@ static bool on_call(struct trace *trace, pid_t tid)
 	return true;
 }
 
-/* Also those of which no stop was seen yet are caught: they stop first, or PTRACE_O_EXITKILL. */
-static void kill_all(struct trace *trace)
+/*
+ * Kills all tracees. A tracee that has not reported a stop yet is killed when it does, or by
+ * PTRACE_O_EXITKILL.
+ */
+static void trace_kill_all(struct trace *trace)
 {
 	int status;
 	pid_t tid;
@@ -153,45 +157,45 @@ static void kill_all(struct trace *trace)
 	while ((tid = waitpid(-1, &status, __WALL)) > 0 || errno == EINTR) {
 		if (tid <= 0 || !WIFSTOPPED(status))
 			continue;
-		if (is_left(trace, tid))
+		if (trace_is_left_alone(trace, tid))
 			ptrace(PTRACE_DETACH, tid, NULL, NULL);
 		else
 			kill(tid, SIGKILL);
 	}
 }
 
-static bool is_stop_signal(int signal)
+static bool trace_is_stop_signal(int signal)
 {
 	return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
 }
 
-/* Handles a stop and resumes. Returns false when all is to be killed. */
-static bool on_stop(struct trace *trace, pid_t tid, int status)
+/* Handles a stop and resumes the tracee. Returns false if this is the stop to kill at. */
+static bool trace_on_stop(struct trace *trace, pid_t tid, int status)
 {
 	int signal = WSTOPSIG(status), event = status >> 16;
 
-	if (is_left(trace, tid)) {
+	if (trace_is_left_alone(trace, tid)) {
 		ptrace(PTRACE_DETACH, tid, NULL, NULL);
 		return true;
 	}
-	tracee_get(trace, tid);
+	trace_get_tracee(trace, tid);
 	if (signal == (SIGTRAP | 0x80)) {
-		if (on_call(trace, tid))
+		if (trace_on_call(trace, tid))
 			return false;
 		signal = 0;
-	} else if (event == PTRACE_EVENT_STOP && is_stop_signal(signal)) {
+	} else if (event == PTRACE_EVENT_STOP && trace_is_stop_signal(signal)) {
 		ptrace(PTRACE_LISTEN, tid, NULL, NULL);
 		return true;
 	} else if (event) {
 		if (event == PTRACE_EVENT_EXEC)
-			on_execve(trace, tid);
+			trace_on_execve(trace, tid);
 		signal = 0;
 	} else if (signal == SIGTRAP && breakpoint_is_hit(&trace->breakpoint, tid)) {
 		breakpoint_clear(&trace->breakpoint, tid);
-		begin_to_count(trace, tid);
+		trace_start_counting(trace, tid);
 		signal = 0;
 	}
-	tracee_resume(trace, tid, signal);
+	trace_resume_tracee(trace, tid, signal);
 	if (trace->n_stopping && event == PTRACE_EVENT_STOP && --trace->n_stopping == 0)
 		printf("following\n");
 	return true;
@@ -206,13 +210,13 @@ bool trace_follow(struct trace *trace)
 		if (tid < 0)
 			continue;
 		if (WIFSTOPPED(status)) {
-			if (!on_stop(trace, tid, status)) {
-				kill_all(trace);
+			if (!trace_on_stop(trace, tid, status)) {
+				trace_kill_all(trace);
 				return false;
 			}
 			continue;
 		}
-		tracee_forget(trace, tid);
+		trace_forget_tracee(trace, tid);
 		if (tid == trace->root)
 			trace->root_status = status;
 	}
@@ -221,7 +225,7 @@ bool trace_follow(struct trace *trace)
 
 /* The command */
 
-static void run_command(char **command, const int *go)
+static void trace_run_command(char **command, const int *go)
 {
 	char byte;
 
@@ -234,11 +238,12 @@ static void run_command(char **command, const int *go)
 }
 
 /* The child waits until it is traced, then becomes the command. */
-static void start_command(struct trace *trace, long options)
+static void trace_start_command(struct trace *trace, long options)
 {
 	int go[2];
 
-	/* Orphans come to us: when we return, the whole tree is reaped, not only dead. */
+	/* Orphans become our children, so that the whole process tree is reaped when killat ends.
+	 */
 	if (!trace->options->leave_children &&
 	    prctl(PR_SET_CHILD_SUBREAPER, 1UL, 0UL, 0UL, 0UL) < 0)
 		err(EXIT_FAILURE, "PR_SET_CHILD_SUBREAPER");
@@ -248,15 +253,15 @@ static void start_command(struct trace *trace, long options)
 	if (trace->root < 0)
 		err(EXIT_FAILURE, "fork");
 	if (trace->root == 0)
-		run_command(trace->options->command, go);
+		trace_run_command(trace->options->command, go);
 	if (ptrace(PTRACE_SEIZE, trace->root, NULL, (void *)(options | PTRACE_O_EXITKILL)) < 0)
 		err(EXIT_FAILURE, "trace %s", trace->options->command[0]);
 	close(go[0]);
 	close(go[1]);
 }
 
-/* Returns how many of its threads were not traced yet. */
-static size_t seize_threads(struct trace *trace, long options)
+/* Traces the threads of the process that are not traced yet. Returns their number. */
+static size_t trace_seize_threads(struct trace *trace, long options)
 {
 	const struct dirent *entry;
 	size_t before = trace->n;
@@ -273,20 +278,20 @@ static size_t seize_threads(struct trace *trace, long options)
 		if (tid <= 0)
 			continue;
 		if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)options) == 0)
-			tracee_get(trace, tid);
+			trace_get_tracee(trace, tid);
 		else if (trace->n ==
-		         0) /* else it was traced already, with who began it, or has ended */
+		         0) /* a later thread may be traced already, or may have ended */
 			err(EXIT_FAILURE, "trace process %d", trace->root);
 	}
 	closedir(dir);
 	return trace->n - before;
 }
 
-/* It goes on when we end: we have not started it. */
-static void seize_process(struct trace *trace, long options)
+/* Without PTRACE_O_EXITKILL: the process was not started here, and continues when killat ends. */
+static void trace_seize_process(struct trace *trace, long options)
 {
 	trace->root = trace->options->pid;
-	while (seize_threads(trace, options))
+	while (trace_seize_threads(trace, options))
 		;
 	trace->executed = trace->counting = true;
 	trace->n_stopping = trace->n;
@@ -301,9 +306,9 @@ void trace_begin(struct trace *trace)
 	if (!trace->options->leave_children)
 		options |= PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK;
 	if (trace->options->pid)
-		seize_process(trace, options);
+		trace_seize_process(trace, options);
 	else
-		start_command(trace, options);
+		trace_start_command(trace, options);
 }
 
 void trace_end(struct trace *trace)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Follows a process by ptrace from system call to system call, up to the one to kill it at. */
+/* Follows a process by ptrace from one system call to the next, up to the call at which to kill it.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -11,30 +12,30 @@
 #include "call.h"
 
 struct options {
-	uint64_t at;          /* 0: not by number */
-	const char *at_point; /* NULL: not by name */
+	uint64_t at;          /* number of the stop; 0: none given */
+	const char *at_point; /* name of the stop; NULL: none given */
 	bool count;
 	bool list;
 	bool skip_start;
 	bool leave_children;
-	pid_t pid; /* 0: it runs @command */
+	pid_t pid; /* 0: run @command */
 	char **command;
 };
 
-/* A thread that is traced. */
+/* A traced thread. */
 struct tracee {
 	pid_t tid;
-	unsigned int call; /* the kind that it is in, and whose entry was counted; or none */
+	unsigned int call; /* kind of the call in progress if its entry was counted, or none */
 };
 
 struct trace {
 	const struct options *options;
 	struct tracee *tracees;
 	size_t n;
-	size_t n_stopping; /* of a process that ran already: those that don't count yet */
+	size_t n_stopping; /* with --pid: threads that are not counted yet */
 	pid_t root;
 	int root_status;
-	bool executed; /* the command's first execve() is done, or it ran already */
+	bool executed; /* the command's first execve() is done; or --pid was given */
 	bool counting;
 	uint64_t stops;
 	unsigned int calls[CALL_KIND_MAX]; /* how often each kind has been entered */
@@ -43,6 +44,8 @@ struct trace {
 
 /* Starts the command, or begins to follow the process. Ends the program on failure. */
 void trace_begin(struct trace *trace);
-/* Follows it until all that is followed has ended (true) or was killed (false). */
+
+/* Returns true when all followed processes have ended, false when they were killed. */
 bool trace_follow(struct trace *trace);
+
 void trace_end(struct trace *trace);

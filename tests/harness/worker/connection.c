@@ -17,7 +17,7 @@ struct connection *connection_new(int fd)
 		close(fd);
 		return NULL;
 	}
-	/* All but the text, for speed. */
+	/* Without the text, for speed. */
 	memset(connection, 0, offsetof(struct connection, text) + 1);
 	connection->source.fd = fd;
 	return connection;
@@ -57,7 +57,7 @@ static bool connection_answer(struct connection *connection, const struct servic
 
 	if (service->last)
 		request->close = true;
-	len = answer_write(text, request, service->id);
+	len = http_write_answer(text, request, service->id);
 	if (send(connection->source.fd, text, len, MSG_NOSIGNAL) != (ssize_t)len)
 		return false;
 	request->open = false;
@@ -74,7 +74,7 @@ static bool connection_progress(struct connection *connection, const struct serv
 		size_t part;
 
 		if (!request->open) {
-			part = request_read(request, connection->text, connection->len);
+			part = http_read_request(request, connection->text, connection->len);
 			if (part == 0)
 				return connection->len < REQUEST_MAX;
 			connection_consume(connection, part);

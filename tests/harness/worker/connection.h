@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A connection that was accepted: reads requests, sends answers. */
+/* An accepted connection: reads requests and sends answers. */
 #pragma once
 
 #include <stdbool.h>
@@ -26,21 +26,21 @@ struct connection {
 
 /* How a lane serves its connections. */
 struct service {
-	char id[ID_MAX + 16]; /* who answers */
+	char id[ID_MAX + 16]; /* sent in each answer */
 	bool blocking;
 	bool last; /* close after the next answer */
 };
 
-/* Takes @fd over, also when there is no memory: then it is closed, and NULL returned. */
+/* Takes ownership of @fd. If there is no memory, closes it and returns NULL. */
 struct connection *connection_new(int fd);
 
 void connection_add(struct connection *connection, struct connection_list *list);
 
-/* Closes it, and takes it from the list that it was added to. */
+/* Closes the connection and removes it from its list. */
 void connection_free(struct connection *connection);
 
-/* Reads once and answers all that was asked. Returns false when it is to be closed. */
+/* Reads once and answers all complete requests. Returns false if the connection must be closed. */
 bool connection_serve(struct connection *connection, const struct service *service);
 
-/* Whether it was answered, and waits for a further request. */
+/* Whether it has been answered and waits for a further request. */
 bool connection_is_idle(const struct connection *connection);

@@ -8,7 +8,7 @@
 
 #include "wire/header.h"
 
-size_t request_read(struct request *request, char *text, size_t len)
+size_t http_read_request(struct request *request, char *text, size_t len)
 {
 	char *end = memmem(text, len, "\r\n\r\n", 4);
 	const char *length;
@@ -27,7 +27,7 @@ size_t request_read(struct request *request, char *text, size_t len)
 	return (size_t)(end + 4 - text);
 }
 
-size_t answer_write(char text[ANSWER_MAX], const struct request *request, const char *id)
+size_t http_write_answer(char text[ANSWER_MAX], const struct request *request, const char *id)
 {
 	char body[ANSWER_MAX / 2];
 	int body_len;

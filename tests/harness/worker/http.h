@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Requests as text, and the answers to them. Touches no socket. */
+/* Parses requests and writes answers, as text. Uses no socket. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,16 +10,16 @@
 
 struct request {
 	uint64_t body_left;
-	bool open; /* its head was read, its answer is not sent */
+	bool open; /* its head has been read and its answer not sent */
 	bool close;
 	bool wants_pid;
 };
 
 /*
- * Opens a request if its whole head is at the start of @text, which it changes and of which it
- * returns the length; else returns 0. After the @len bytes there must be a NUL.
+ * Opens a request if @text begins with a complete head. Changes the text, and returns the length of
+ * the head; 0 if the head is incomplete. A NUL must follow the @len bytes.
  */
-size_t request_read(struct request *request, char *text, size_t len);
+size_t http_read_request(struct request *request, char *text, size_t len);
 
-/* Writes what the worker called @id has to say. Returns its length. */
-size_t answer_write(char text[ANSWER_MAX], const struct request *request, const char *id);
+/* Writes the answer of worker @id. Returns its length. */
+size_t http_write_answer(char text[ANSWER_MAX], const struct request *request, const char *id);

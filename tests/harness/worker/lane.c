@@ -29,7 +29,7 @@ struct lane {
 	struct service service;
 	int *row; /* its listeners, in the array of all rows */
 	struct source listeners[ADDRESS_MAX];
-	struct source orders_given; /* an eventfd: look at the orders */
+	struct source orders_given; /* an eventfd, readable when there is an order */
 	atomic_uint orders;
 	int epoll; /* -1: blocking */
 	bool accepting;
@@ -39,7 +39,7 @@ struct lane {
 	pthread_t thread;
 };
 
-static int64_t now_ms(void)
+static int64_t lane_now_ms(void)
 {
 	struct timespec t;
 
@@ -49,7 +49,7 @@ static int64_t now_ms(void)
 
 /* With epoll */
 
-static void connection_ready(struct lane *lane, struct source *source)
+static void lane_on_connection(struct lane *lane, struct source *source)
 {
 	struct connection *connection = (struct connection *)source;
 
@@ -57,7 +57,7 @@ static void connection_ready(struct lane *lane, struct source *source)
 		connection_free(connection);
 }
 
-static bool connection_poll(struct lane *lane, struct connection *connection)
+static bool lane_poll_connection(struct lane *lane, struct connection *connection)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
 
@@ -69,19 +69,20 @@ static bool connection_poll(struct lane *lane, struct connection *connection)
 	return true;
 }
 
-/* The request is mostly there already, so that a connection costs no turn of epoll. */
-static void connection_begin(struct lane *lane, int fd)
+/* Reads at once: the request has usually arrived, so the connection needs no epoll event. */
+static void lane_begin_connection(struct lane *lane, int fd)
 {
 	struct connection *connection = connection_new(fd);
 
 	if (!connection)
 		return;
-	connection->source.ready = connection_ready;
-	if (!connection_serve(connection, &lane->service) || !connection_poll(lane, connection))
+	connection->source.ready = lane_on_connection;
+	if (!connection_serve(connection, &lane->service) ||
+	    !lane_poll_connection(lane, connection))
 		connection_free(connection);
 }
 
-static void listener_ready(struct lane *lane, struct source *source)
+static void lane_on_listener(struct lane *lane, struct source *source)
 {
 	if (!lane->accepting)
 		return;
@@ -89,7 +90,7 @@ static void listener_ready(struct lane *lane, struct source *source)
 		int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd >= 0) {
-			connection_begin(lane, fd);
+			lane_begin_connection(lane, fd);
 			continue;
 		}
 		if (errno == EAGAIN)
@@ -102,8 +103,8 @@ static void listener_ready(struct lane *lane, struct source *source)
 	}
 }
 
-/* While nothing is accepted the listener is edge-triggered: polled, and yet no busy loop. */
-static int listener_poll(struct lane *lane, struct source *listener, int operation)
+/* A lane that doesn't accept polls its listener edge-triggered, so that it doesn't loop. */
+static int lane_poll_listener(struct lane *lane, struct source *listener, int operation)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = listener};
 
@@ -114,7 +115,8 @@ static int listener_poll(struct lane *lane, struct source *listener, int operati
 	return epoll_ctl(lane->epoll, operation, listener->fd, &event);
 }
 
-/* Another process may hold a duplicate, so close() alone would leave the listener in the epoll. */
+/* Another process may hold a duplicate; close() alone would leave the listener in the epoll
+ * instance. */
 static void lane_close_listeners(struct lane *lane)
 {
 	for (size_t i = 0; i < lane->options->n_addresses; i++) {
@@ -137,14 +139,14 @@ static void lane_accept(struct lane *lane)
 	for (size_t i = 0; lane->epoll >= 0 && i < lane->options->n_addresses; i++) {
 		struct source *listener = &lane->listeners[i];
 
-		if (listener->fd >= 0 && listener_poll(lane, listener, EPOLL_CTL_MOD) < 0)
+		if (listener->fd >= 0 && lane_poll_listener(lane, listener, EPOLL_CTL_MOD) < 0)
 			warn("epoll for a listener");
 	}
 }
 
 /*
- * A connection that was answered and waits for a further request is idle, and closed. One that has
- * not asked yet keeps its right to an answer until the grace time is over.
+ * Closes idle connections, which have been answered and wait for a further request. A
+ * connection without any request yet may still send one until the grace time is over.
  */
 static void lane_close_idle(struct lane *lane)
 {
@@ -170,17 +172,16 @@ static void lane_obey(struct lane *lane)
 		lane_accept(lane);
 	if (orders & ORDER_TERMINATE && !lane->terminating) {
 		lane->terminating = lane->service.last = true;
-		lane->deadline_ms = now_ms() + lane->options->grace_ms;
+		lane->deadline_ms = lane_now_ms() + lane->options->grace_ms;
 		lane_close_idle(lane);
 	}
 	atomic_fetch_and(&lane->orders, ~orders);
 }
 
-static void orders_ready(struct lane *lane, struct source *source)
+static void lane_on_orders(struct lane *lane, struct source *source)
 {
 	uint64_t count;
 
-	(void)lane;
 	if (read(source->fd, &count, sizeof(count)) < 0 && errno != EAGAIN && errno != EINTR)
 		warn("orders");
 }
@@ -188,12 +189,12 @@ static void orders_ready(struct lane *lane, struct source *source)
 static bool lane_is_done(const struct lane *lane)
 {
 	return lane->terminating &&
-	       (LIST_EMPTY(&lane->connections) || now_ms() >= lane->deadline_ms);
+	       (LIST_EMPTY(&lane->connections) || lane_now_ms() >= lane->deadline_ms);
 }
 
 static int lane_timeout(const struct lane *lane)
 {
-	int64_t left = lane->deadline_ms - now_ms();
+	int64_t left = lane->deadline_ms - lane_now_ms();
 
 	if (!lane->terminating)
 		return -1;
@@ -215,7 +216,7 @@ static void *lane_run(void *data)
 
 			source->ready(lane, source);
 		}
-		/* After the events, as it closes what they may point to. */
+		/* After the events, as orders close connections that events may point to. */
 		if (atomic_load(&lane->orders))
 			lane_obey(lane);
 	}
@@ -226,7 +227,7 @@ static void *lane_run(void *data)
 
 /* Blocking in accept() */
 
-static void serve_blocking(struct lane *lane, int fd)
+static void lane_serve_blocking(struct lane *lane, int fd)
 {
 	const struct timeval patience = {.tv_sec = IDLE_SECONDS};
 	struct connection *connection = connection_new(fd);
@@ -251,12 +252,12 @@ static void *lane_run_blocking(void *data)
 		if (lane->terminating)
 			return NULL;
 		if (!lane->accepting || listener->fd < 0) {
-			orders_ready(lane, &lane->orders_given);
+			lane_on_orders(lane, &lane->orders_given);
 			continue;
 		}
 		fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
 		if (fd >= 0)
-			serve_blocking(lane, fd);
+			lane_serve_blocking(lane, fd);
 		else if (errno != EINTR && errno != ECONNABORTED)
 			err(EXIT_FAILURE, "accept");
 	}
@@ -273,7 +274,7 @@ static void lane_init_epoll(struct lane *lane)
 	    epoll_ctl(lane->epoll, EPOLL_CTL_ADD, lane->orders_given.fd, &event) < 0)
 		err(EXIT_FAILURE, "epoll");
 	for (size_t i = 0; i < lane->options->n_addresses; i++) {
-		if (listener_poll(lane, &lane->listeners[i], EPOLL_CTL_ADD) < 0)
+		if (lane_poll_listener(lane, &lane->listeners[i], EPOLL_CTL_ADD) < 0)
 			err(EXIT_FAILURE, "epoll for a listener");
 	}
 }
@@ -295,8 +296,8 @@ static void lane_init(struct lane *lane, const struct options *options, unsigned
 	else
 		snprintf(service->id, sizeof(service->id), "%s.%u", options->id, number);
 	for (size_t i = 0; i < options->n_addresses; i++)
-		lane->listeners[i] = (struct source){listener_ready, row[i]};
-	lane->orders_given = (struct source){orders_ready, eventfd(0, flags)};
+		lane->listeners[i] = (struct source){lane_on_listener, row[i]};
+	lane->orders_given = (struct source){lane_on_orders, eventfd(0, flags)};
 	if (lane->orders_given.fd < 0)
 		err(EXIT_FAILURE, "eventfd");
 }
@@ -318,7 +319,8 @@ struct lane *lane_start(const struct options *options, unsigned number, int *row
 	return lane;
 }
 
-/* A signal that comes just before accept() blocks would be lost, so it is sent until it worked. */
+/* A signal that arrives just before accept() blocks is lost, so it is sent until the order is
+ * obeyed. */
 void lane_order(struct lane *lane, unsigned order)
 {
 	const uint64_t one = 1;

@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A lane is what serves a row: a thread with an epoll instance (or a blocking accept()) of its own.
- * Another thread gives it orders, as bits.
+ * A lane serves one row of listeners: a thread with its own epoll instance, or with a blocking
+ * accept(). Another thread gives it orders, as bits.
  */
 #pragma once
 
 #include "options.h"
 
-#define ORDER_ACCEPT    0x1u /* begin to accept */
-#define ORDER_CLOSE     0x2u /* close the listeners and go on */
-#define ORDER_TERMINATE 0x4u /* close the listeners, finish what is open, end */
+#define ORDER_ACCEPT    0x1u /* start to accept */
+#define ORDER_CLOSE     0x2u /* close the listeners and continue with open connections */
+#define ORDER_TERMINATE 0x4u /* close the listeners, finish the open connections, end */
 
 struct lane;
 
 /*
- * Starts lane @number on the listeners @row, one for each address; when they are closed they
- * become -1. From here on the lane polls. Ends the program on failure.
+ * Starts lane @number on the listeners of @row, one for each address. When the lane closes a
+ * listener it sets it to -1. Once this returns, the lane polls. Ends the program on failure.
  */
 struct lane *lane_start(const struct options *options, unsigned number, int *row);
 
-/* With a blocking accept(): returns when the order was obeyed. */
+/* Gives an order. With a blocking accept(), returns when the order has been obeyed. */
 void lane_order(struct lane *lane, unsigned order);
 
-/* After ORDER_TERMINATE: waits for its end and frees it. */
+/* After ORDER_TERMINATE: waits until the lane has ended, and frees it. */
 void lane_join(struct lane *lane);

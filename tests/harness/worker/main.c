@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * worker: the server that the tests put behind SO_REUSEPORT. It answers every HTTP request with its
- * own id and can be told to misbehave in the ways that real servers do: to listen without accepting
- * (a black hole), to hold its siblings' listeners open (a pre-fork server), to close its listener
- * and live on. It is fast enough for the benchmark, too.
+ * worker: the server behind SO_REUSEPORT in the tests. It answers every HTTP request with its id.
+ * Options make it misbehave as real servers do: listen without accepting (a black hole), hold the
+ * listeners of its siblings open (a pre-fork server), close its listener and continue. It is fast
+ * enough for the benchmark.
  *
- * It is no web server: one small answer for every path, no TLS, and a client that lets its answers
- * pile up unread is dropped.
+ * It is not a web server: it sends one small answer for every path, without TLS, and drops a client
+ * that doesn't read its answers.
  *
- * Words. A row is one listener for each address. A lane is what serves a row: a thread with an
- * epoll instance (or a blocking accept()) of its own. A plain worker has one row and one lane;
- * --threads T has T of each in one process; --prefork N has N rows, opened by the parent, and N
- * children, each with all rows open and a lane on one of them; with --shared all children have
- * their lane on the same row. The main thread of each process only waits for signals and passes
- * them to its lanes as orders.
+ * Terms: a row is one listener for each address. A lane serves a row: a thread with its own epoll
+ * instance, or with a blocking accept(). A plain worker has one row and one lane. With --threads T
+ * one process has T rows and T lanes. With --prefork N the parent opens N rows, and each of N
+ * children has all rows open and a lane on one of them; with --shared the lanes of all children
+ * serve the same row. The main thread of each process only waits for signals, which it passes to
+ * its lanes as orders.
  */
 #include <err.h>
 #include <stdlib.h>
@@ -26,7 +26,7 @@
 #include "rows.h"
 #include "signals.h"
 
-static void raise_fd_limit(void)
+static void main_raise_fd_limit(void)
 {
 	struct rlimit limit;
 
@@ -45,7 +45,7 @@ int main(int argc, char **argv)
 
 	options_parse(&options, argc, argv);
 	signals_init();
-	raise_fd_limit();
+	main_raise_fd_limit();
 	if (options.uid >= 0 &&
 	    setresuid((uid_t)options.uid, (uid_t)options.uid, (uid_t)options.uid) < 0)
 		err(EXIT_FAILURE, "uid %d", options.uid);

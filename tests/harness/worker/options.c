@@ -30,38 +30,39 @@ enum {
 };
 
 static const struct argp_option option_table[] = {
-        {"port", 'p', "P", 0, "Port to listen on; 0: any free one (it is printed)"},
-        {"address", 'a', "ADDR", 0, "Address to listen on (default 0.0.0.0). Repeatable"},
-        {"v6only", OPT_V6ONLY, 0, 0, "An IPv6 listener takes no IPv4 (default: it does)"},
+        {"port", 'p', "P", 0, "Listen on this port; 0: on any free port, which is printed"},
+        {"address", 'a', "ADDR", 0, "Listen on this address; repeatable (default 0.0.0.0)"},
+        {"v6only", OPT_V6ONLY, 0, 0, "Don't accept IPv4 on an IPv6 listener (default: accept it)"},
         {"id", 'i', "TEXT", 0,
-         "Who answers (default: the pid). With --threads and --prefork: TEXT.0, TEXT.1, ..."},
+         "Answer with this id; with --threads and --prefork TEXT.0, TEXT.1, ... (default: the "
+         "pid)"},
         {"backlog", OPT_BACKLOG, "N", 0, "Length of the accept queue (default 511)"},
-        {"no-reuseport", OPT_NO_REUSEPORT, 0, 0, "Do not ask for SO_REUSEPORT"},
-        {"no-accept", OPT_NO_ACCEPT, 0, 0, "Listen and poll, but accept nothing until SIGUSR1"},
-        {"threads", OPT_THREADS, "T", 0, "T listeners for each address, a thread for each"},
+        {"no-reuseport", OPT_NO_REUSEPORT, 0, 0, "Don't set SO_REUSEPORT"},
+        {"no-accept", OPT_NO_ACCEPT, 0, 0, "Listen and poll, but don't accept until SIGUSR1"},
+        {"threads", OPT_THREADS, "T", 0,
+         "Open T listeners for each address, with a thread for each"},
         {"prefork", OPT_PREFORK, "N", 0,
-         "N listeners for each address, all of them open in the parent and in N children, each "
-         "polled by one child"},
+         "Open N listeners for each address; all are open in the parent and in N children, and "
+         "each is polled by one child"},
         {"shared", OPT_SHARED, 0, 0,
-         "With --prefork: one listener for each address, polled by all children"},
+         "With --prefork: open one listener for each address, polled by all children"},
         {"exclusive", OPT_EXCLUSIVE, 0, 0,
-         "With --shared: the kernel wakes one child for a connection (EPOLLEXCLUSIVE), not all"},
-        {"no-respawn", OPT_NO_RESPAWN, 0, 0, "With --prefork: a child that died stays dead"},
-        {"uid", OPT_UID, "U", 0, "Become this user before the sockets are made"},
+         "With --shared: let the kernel wake one child for a connection (EPOLLEXCLUSIVE), not all"},
+        {"no-respawn", OPT_NO_RESPAWN, 0, 0, "With --prefork: don't replace a dead child"},
+        {"uid", OPT_UID, "U", 0, "Change to this user before the sockets are created"},
         {"device", OPT_DEVICE, "IF", 0, "Bind the listeners to this interface"},
         {"accept-blocking", OPT_ACCEPT_BLOCKING, 0, 0,
-         "No epoll: accept() blocks, one connection at a time, closed after its answer. One "
-         "address "
-         "only"},
-        {"keepalive", OPT_KEEPALIVE, 0, 0, "Keep connections as HTTP/1.1 says (the default)"},
-        {"no-keepalive", OPT_NO_KEEPALIVE, 0, 0, "Close after each answer"},
+         "Block in accept() instead of using epoll: serve one connection at a time and close it "
+         "after its answer; needs a single address"},
+        {"keepalive", OPT_KEEPALIVE, 0, 0, "Keep connections open as in HTTP/1.1 (default)"},
+        {"no-keepalive", OPT_NO_KEEPALIVE, 0, 0, "Close each connection after its answer"},
         {"grace", OPT_GRACE, "MS", 0,
-         "After SIGTERM: how long to wait for what is open (default 5000)"},
+         "After SIGTERM, wait at most MS milliseconds for open connections (default 5000)"},
         {0},
 };
 
-static int parse_number(const char *text, const char *what, int min, int max,
-                        struct argp_state *state)
+static int options_parse_number(const char *text, const char *what, int min, int max,
+                                struct argp_state *state)
 {
 	long value = 0;
 
@@ -70,43 +71,44 @@ static int parse_number(const char *text, const char *what, int min, int max,
 	return (int)value;
 }
 
-static void parse_address(struct options *options, const char *text, struct argp_state *state)
+static void options_parse_address(struct options *options, const char *text,
+                                  struct argp_state *state)
 {
 	struct address address = {0};
 
 	if (!address_parse(text, &address))
 		argp_error(state, "address: %s is not an address", text);
 	if (options->n_addresses == ADDRESS_MAX)
-		argp_error(state, "no more than %d addresses", ADDRESS_MAX);
+		argp_error(state, "at most %d addresses are allowed", ADDRESS_MAX);
 	options->addresses[options->n_addresses++] = address;
 }
 
-static void parse_lanes(struct options *options, enum mode mode, const char *what, const char *text,
-                        struct argp_state *state)
+static void options_parse_lanes(struct options *options, enum mode mode, const char *what,
+                                const char *text, struct argp_state *state)
 {
 	if (options->mode != MODE_PLAIN)
-		argp_error(state, "either --threads or --prefork, and once");
+		argp_error(state, "give either --threads or --prefork, once");
 	options->mode = mode;
-	options->lanes = (unsigned)parse_number(text, what, 1, LANE_MAX, state);
+	options->lanes = (unsigned)options_parse_number(text, what, 1, LANE_MAX, state);
 }
 
-static void check_options(struct options *options, struct argp_state *state)
+static void options_check(struct options *options, struct argp_state *state)
 {
 	if (options->n_addresses == 0)
-		parse_address(options, "0.0.0.0", state);
+		options_parse_address(options, "0.0.0.0", state);
 	if (options->backlog < 0)
-		argp_error(state, "backlog: less than nothing");
+		argp_error(state, "--backlog must not be negative");
 	if (options->blocking && options->n_addresses > 1)
-		argp_error(state, "--accept-blocking: accept() waits on one address only");
+		argp_error(state, "--accept-blocking needs a single address");
 	if ((options->shared || options->no_respawn) && options->mode != MODE_PREFORK)
-		argp_error(state, "--shared and --no-respawn go with --prefork");
+		argp_error(state, "--shared and --no-respawn need --prefork");
 	if (options->exclusive && (!options->shared || options->no_accept))
-		argp_error(state, "--exclusive goes with --shared, and not with --no-accept");
+		argp_error(state, "--exclusive needs --shared and excludes --no-accept");
 	if (strlen(options->id) > ID_MAX)
-		argp_error(state, "id: longer than %d bytes", ID_MAX);
+		argp_error(state, "--id is longer than %d bytes", ID_MAX);
 }
 
-static void parse_flag(struct options *options, int key)
+static void options_parse_flag(struct options *options, int key)
 {
 	switch (key) {
 	case OPT_V6ONLY:
@@ -139,64 +141,64 @@ static void parse_flag(struct options *options, int key)
 	}
 }
 
-static error_t parse_option(int key, char *arg, struct argp_state *state)
+static error_t options_parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct options *options = state->input;
 
 	switch (key) {
 	case 'p':
-		options->port = (uint16_t)parse_number(arg, "port", 0, UINT16_MAX, state);
+		options->port = (uint16_t)options_parse_number(arg, "port", 0, UINT16_MAX, state);
 		return 0;
 	case 'a':
-		parse_address(options, arg, state);
+		options_parse_address(options, arg, state);
 		return 0;
 	case 'i':
 		options->id = arg;
 		return 0;
 	case OPT_BACKLOG:
-		options->backlog = parse_number(arg, "backlog", 0, 1 << 20, state);
+		options->backlog = options_parse_number(arg, "backlog", 0, 1 << 20, state);
 		return 0;
 	case OPT_THREADS:
-		parse_lanes(options, MODE_THREADS, "threads", arg, state);
+		options_parse_lanes(options, MODE_THREADS, "threads", arg, state);
 		return 0;
 	case OPT_PREFORK:
-		parse_lanes(options, MODE_PREFORK, "prefork", arg, state);
+		options_parse_lanes(options, MODE_PREFORK, "prefork", arg, state);
 		return 0;
 	case OPT_UID:
-		options->uid = parse_number(arg, "uid", 0, INT32_MAX, state);
+		options->uid = options_parse_number(arg, "uid", 0, INT32_MAX, state);
 		return 0;
 	case OPT_DEVICE:
 		options->device = arg;
 		return 0;
 	case OPT_GRACE:
-		options->grace_ms = parse_number(arg, "grace", 0, 1 << 30, state);
+		options->grace_ms = options_parse_number(arg, "grace", 0, 1 << 30, state);
 		return 0;
 	case ARGP_KEY_ARG:
-		argp_error(state, "%s: what is that?", arg);
+		argp_error(state, "unexpected argument '%s'", arg);
 		return 0;
 	case ARGP_KEY_END:
-		check_options(options, state);
+		options_check(options, state);
 		return 0;
 	default:
 		if (key < OPT_V6ONLY || key > OPT_GRACE)
 			return ARGP_ERR_UNKNOWN;
-		parse_flag(options, key);
+		options_parse_flag(options, key);
 		return 0;
 	}
 }
 
 static const struct argp parser = {
         .options = option_table,
-        .parser = parse_option,
-        .doc = "Answers every HTTP request with its id, in the header X-Worker and as the body "
-               "(the "
-               "path /pid: its pid as the body).\v"
-               "Prints \"ready PID PORT\" when all listeners are polled; with --prefork a line "
-               "\"child K PID\" for each child before, and again for a child that replaces a dead "
-               "one.\n\n"
-               "SIGTERM, SIGINT: close the listeners, finish what is open, exit 0. SIGUSR1: begin "
-               "to accept. SIGUSR2: close the listeners, go on with the open connections. A "
-               "--prefork parent passes them on to its children.",
+        .parser = options_parse_option,
+        .doc = "Answers every HTTP request with its id, in the header X-Worker and as the body. "
+               "For "
+               "the path /pid the body is the pid.\v"
+               "Prints \"ready PID PORT\" when all listeners are polled. With --prefork it first "
+               "prints a line \"child K PID\" for each child, and again when it replaces a dead "
+               "child.\n\n"
+               "SIGTERM, SIGINT: close the listeners, finish the open connections, exit with "
+               "status 0. SIGUSR1: start to accept. SIGUSR2: close the listeners and continue with "
+               "the open connections. A --prefork parent passes signals on to its children.",
 };
 
 void options_parse(struct options *options, int argc, char **argv)

@@ -24,7 +24,7 @@ struct options {
 	const char *device;
 	uint16_t port;
 	int backlog;
-	int uid; /* -1: stay who we are */
+	int uid; /* -1: don't change the user */
 	int grace_ms;
 	enum mode mode;
 	unsigned lanes;
@@ -38,5 +38,5 @@ struct options {
 	bool blocking;
 };
 
-/* Ends the program if the command line is wrong, or asks for help. */
+/* Ends the program if the command line is wrong or asks for help. */
 void options_parse(struct options *options, int argc, char **argv);

@@ -22,30 +22,29 @@ struct prefork {
 	bool closed;
 };
 
-static void tell_parent(const struct rows *rows, void *data)
+static void prefork_notify_parent(const struct rows *rows, void *data)
 {
 	const int *fd = data;
 
-	(void)rows;
 	if (write(*fd, "", 1) != 1)
 		err(EXIT_FAILURE, "pipe to the parent");
 	close(*fd);
 }
 
-static int child_main(struct prefork *prefork, unsigned number, pid_t parent, int ready)
+static int prefork_child_main(struct prefork *prefork, unsigned number, pid_t parent, int ready)
 {
-	/* Tests that die leave no servers behind. */
+	/* So that no server outlives a killed test. */
 	if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0)
 		err(EXIT_FAILURE, "PR_SET_PDEATHSIG");
 	if (getppid() != parent)
 		exit(EXIT_FAILURE);
 	free(prefork->children);
 	prefork->children = NULL;
-	return process_serve(prefork->rows, number, 1, tell_parent, &ready);
+	return process_serve(prefork->rows, number, 1, prefork_notify_parent, &ready);
 }
 
-/* Returns when the child polls; false if it ended before. */
-static bool spawn_child(struct prefork *prefork, unsigned number)
+/* Returns true when the child polls, false if it ended first. */
+static bool prefork_spawn_child(struct prefork *prefork, unsigned number)
 {
 	pid_t parent = getpid(), pid;
 	int ready[2];
@@ -62,7 +61,7 @@ static bool spawn_child(struct prefork *prefork, unsigned number)
 		int status;
 
 		close(ready[0]);
-		status = child_main(prefork, number, parent, ready[1]);
+		status = prefork_child_main(prefork, number, parent, ready[1]);
 		rows_deinit(prefork->rows);
 		exit(status);
 	}
@@ -77,7 +76,7 @@ static bool spawn_child(struct prefork *prefork, unsigned number)
 	return polls;
 }
 
-static void signal_children(const struct prefork *prefork, int signal)
+static void prefork_signal_children(const struct prefork *prefork, int signal)
 {
 	for (unsigned i = 0; i < prefork->rows->options->lanes; i++) {
 		if (prefork->children[i])
@@ -85,7 +84,7 @@ static void signal_children(const struct prefork *prefork, int signal)
 	}
 }
 
-static void reap_children(struct prefork *prefork)
+static void prefork_reap_children(struct prefork *prefork)
 {
 	bool respawn = !prefork->rows->options->no_respawn && !prefork->closed;
 	pid_t pid;
@@ -95,14 +94,14 @@ static void reap_children(struct prefork *prefork)
 			if (prefork->children[i] != pid)
 				continue;
 			prefork->children[i] = 0;
-			if (respawn && !spawn_child(prefork, i))
+			if (respawn && !prefork_spawn_child(prefork, i))
 				warnx("child %u ended at once", i);
 		}
 	}
 }
 
-/* Not until the children have gone is the parent done, and its open listeners are no black hole. */
-static void supervise(struct prefork *prefork)
+/* The parent ends after its children, so that its open listeners never are a black hole. */
+static void prefork_supervise(struct prefork *prefork)
 {
 	unsigned order = 0;
 
@@ -110,7 +109,7 @@ static void supervise(struct prefork *prefork)
 		int signal = signals_wait();
 
 		if (signal == SIGCHLD) {
-			reap_children(prefork);
+			prefork_reap_children(prefork);
 			continue;
 		}
 		order = signals_order(signal);
@@ -118,7 +117,7 @@ static void supervise(struct prefork *prefork)
 			prefork->closed = true;
 			rows_close_others(prefork->rows, 0, 0);
 		}
-		signal_children(prefork, signal);
+		prefork_signal_children(prefork, signal);
 	} while (order != ORDER_TERMINATE);
 	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
 		;
@@ -133,13 +132,13 @@ int prefork_serve(struct rows *rows)
 	if (!prefork.children)
 		err(EXIT_FAILURE, "children");
 	for (unsigned i = 0; i < n; i++) {
-		if (spawn_child(&prefork, i))
+		if (prefork_spawn_child(&prefork, i))
 			continue;
-		signal_children(&prefork, SIGTERM);
+		prefork_signal_children(&prefork, SIGTERM);
 		errx(EXIT_FAILURE, "child %u did not start", i);
 	}
 	process_print_ready(rows, NULL);
-	supervise(&prefork);
+	prefork_supervise(&prefork);
 	free(prefork.children);
 	return EXIT_SUCCESS;
 }

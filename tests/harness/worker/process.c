@@ -40,7 +40,6 @@ int process_serve(struct rows *rows, unsigned first, unsigned n,
 
 void process_print_ready(const struct rows *rows, void *unused)
 {
-	(void)unused;
 	printf("ready %d %u\n", getpid(), rows->port);
 	fflush(stdout);
 }

@@ -7,24 +7,24 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static void set_flag(int fd, int level, int name, const char *what, int value)
+static void rows_set_option(int fd, int level, int name, const char *what, int value)
 {
 	if (setsockopt(fd, level, name, &value, sizeof(value)) < 0)
 		err(EXIT_FAILURE, "%s", what);
 }
 
-static int listener_open(const struct options *options, const struct address *address)
+static int rows_open_listener(const struct options *options, const struct address *address)
 {
 	int flags = SOCK_STREAM | SOCK_CLOEXEC | (options->blocking ? 0 : SOCK_NONBLOCK);
 	int fd = socket(address->any.sa_family, flags, 0);
 
 	if (fd < 0)
 		err(EXIT_FAILURE, "socket for %s", address->text);
-	set_flag(fd, SOL_SOCKET, SO_REUSEADDR, "SO_REUSEADDR", 1);
+	rows_set_option(fd, SOL_SOCKET, SO_REUSEADDR, "SO_REUSEADDR", 1);
 	if (!options->no_reuseport)
-		set_flag(fd, SOL_SOCKET, SO_REUSEPORT, "SO_REUSEPORT", 1);
+		rows_set_option(fd, SOL_SOCKET, SO_REUSEPORT, "SO_REUSEPORT", 1);
 	if (address->any.sa_family == AF_INET6)
-		set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, "IPV6_V6ONLY", options->v6only);
+		rows_set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, "IPV6_V6ONLY", options->v6only);
 	if (options->device && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, options->device,
 	                                  (socklen_t)strlen(options->device)) < 0)
 		err(EXIT_FAILURE, "device %s", options->device);
@@ -35,7 +35,7 @@ static int listener_open(const struct options *options, const struct address *ad
 	return fd;
 }
 
-static uint16_t listener_port(int fd)
+static uint16_t rows_listener_port(int fd)
 {
 	struct address address;
 
@@ -45,7 +45,8 @@ static uint16_t listener_port(int fd)
 	return address_port(&address);
 }
 
-/* With port 0 the first listener finds a port, and the others take the same. */
+/* With port 0 the kernel chooses a port for the first listener, and the others use the same port.
+ */
 void rows_open(struct rows *rows, const struct options *options)
 {
 	rows->options = options;
@@ -60,10 +61,10 @@ void rows_open(struct rows *rows, const struct options *options)
 			int fd;
 
 			address_set_port(&address, rows->port);
-			fd = listener_open(options, &address);
+			fd = rows_open_listener(options, &address);
 			rows_get(rows, row)[i] = fd;
 			if (rows->port == 0)
-				rows->port = listener_port(fd);
+				rows->port = rows_listener_port(fd);
 		}
 	}
 }

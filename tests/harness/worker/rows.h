@@ -10,17 +10,17 @@ struct rows {
 	const struct options *options;
 	uint16_t port;
 	unsigned n;
-	int *listeners; /* n x options->n_addresses; -1 when closed */
+	int *listeners; /* n * options->n_addresses descriptors; -1: closed */
 };
 
-/* Opens as many rows as the options ask for. Ends the program on failure. */
+/* Opens the rows that the options ask for. Ends the program on failure. */
 void rows_open(struct rows *rows, const struct options *options);
 
 /* The row of lane @number. */
 int *rows_get(const struct rows *rows, unsigned number);
 
-/* Closes all rows but the @n from that of lane @first on. */
+/* Closes all rows except the @n rows from lane @first on. */
 void rows_close_others(struct rows *rows, unsigned first, unsigned n);
 
-/* Closes nothing. */
+/* Frees the memory; closes no listener. */
 void rows_deinit(struct rows *rows);

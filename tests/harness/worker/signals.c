@@ -6,12 +6,11 @@
 
 #include "lane.h"
 
-static void ignore_signal(int signal)
+static void signals_ignore(int signal)
 {
-	(void)signal;
 }
 
-static void wanted_signals(sigset_t *ret)
+static void signals_wanted(sigset_t *ret)
 {
 	sigemptyset(ret);
 	sigaddset(ret, SIGTERM);
@@ -21,13 +20,13 @@ static void wanted_signals(sigset_t *ret)
 	sigaddset(ret, SIGCHLD);
 }
 
-/* The main thread of each process takes the signals; SIGRTMIN only interrupts accept(). */
+/* The main thread of each process waits for the signals. SIGRTMIN only interrupts accept(). */
 void signals_init(void)
 {
-	const struct sigaction interrupt = {.sa_handler = ignore_signal};
+	const struct sigaction interrupt = {.sa_handler = signals_ignore};
 	sigset_t set;
 
-	wanted_signals(&set);
+	signals_wanted(&set);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	sigaction(SIGRTMIN, &interrupt, NULL);
 }
@@ -37,7 +36,7 @@ int signals_wait(void)
 	sigset_t set;
 	int signal;
 
-	wanted_signals(&set);
+	signals_wanted(&set);
 	do {
 		signal = sigwaitinfo(&set, NULL);
 	} while (signal < 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What epoll reports; the first member of all that a lane waits for. */
+/* The base of everything that a lane polls: the first member of each such structure. */
 #pragma once
 
 struct lane;

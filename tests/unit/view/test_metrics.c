@@ -4,7 +4,7 @@
 
 #include "base/cleanup.h"
 #include "bed/unit.h"
-#include "view/view.h"
+#include "view/metrics.h"
 
 /* The metrics of the view @json, without HELP and TYPE lines, are @want. */
 static void expect(const char *json, const char *want)
@@ -17,7 +17,7 @@ static void expect(const char *json, const char *want)
 	FILE *out = open_memstream(&text, &size);
 
 	assert_non_null(services);
-	assert_int_equal(view_metrics_text(out, services, &err), 0);
+	assert_int_equal(metrics_print(out, services, &err), 0);
 	fclose(out);
 	samples = to = calloc(1, size + 1);
 	for (const char *line = text; *line;) {

@@ -16,7 +16,7 @@ static struct json_object *status_of(const char *workers)
 	         "{\"service\": \"web\", \"policy\": \"sticky\", \"strict\": true,"
 	         " \"ring\": {\"length\": 7}, \"endpoints\": [{\"endpoint\": \"[::]:80\"}],"
 	         " \"counters\": {\"steered\": 12, \"stray\": 0, \"dropped\": 3},"
-	         " \"unknown_members\": [], \"workers\": [%s]}",
+	         " \"foreign_listeners\": [], \"workers\": [%s]}",
 	         workers);
 	return json_tokener_parse(text);
 }

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""How a test checks and waits: it fails by an exception, and waits for a condition with a
+deadline."""
+import os
+import time
+
+DEADLINE = 20  # seconds until a condition must be true, on a slow and busy machine
+# The factor for all deadlines: RPD_SLOW, such as 10 on an emulated machine (vmtest).
+SLOW = int(os.environ.get("RPD_SLOW", "1"))
+
+
+class Failure(AssertionError):
+    """A check of the test failed."""
+
+
+class Skip(Exception):
+    """The test can't run here."""
+
+
+# Marks for the runner
+
+
+def alone(test):
+    """Marks a test as sensitive to timing: no other test runs at the same time."""
+    test.alone = True
+    return test
+
+
+def timeout(seconds):
+    """Sets the time limit of a test; the default is in tests/e2e/run."""
+    def mark(test):
+        test.timeout = seconds
+        return test
+    return mark
+
+
+def cases(*names):
+    """Makes one test of each name, which the test gets as second argument."""
+    def mark(test):
+        test.cases = names
+        return test
+    return mark
+
+
+# Checks
+
+
+def check(condition, message):
+    if not condition:
+        raise Failure(message)
+
+
+def timeless(status):
+    """A status without the values that change with time."""
+    workers = [{key: value for key, value in row.items() if key not in ("age_seconds", "rate")}
+               for row in status["workers"]]
+    return {**status, "workers": workers}
+
+
+def equal(got, want, what):
+    if got != want:
+        raise Failure(f"{what}: got\n    {got!r}\n  expected\n    {want!r}")
+
+
+def wait_until(condition, what, deadline=DEADLINE, interval=0.01):
+    """Calls @condition until it returns a true value, and returns that value."""
+    end = time.monotonic() + deadline * SLOW
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise Failure(f"not true after {deadline * SLOW} s: {what}")
+        time.sleep(interval)
+
+
+def note(text):
+    """Prints a figure that the runner shows even if the test passes."""
+    print(f"note: {text}", flush=True)

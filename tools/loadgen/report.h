@@ -1,8 +1,0 @@
-/* SPDX-License-Identifier: BSD-2-Clause */
-/* The results, on standard output: for people, or as one line of JSON. */
-#pragma once
-
-#include "results.h"
-
-void report_json(const struct results *results);
-void report_text(const struct results *results);

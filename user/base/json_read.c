@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "base/json_read.h"
+
+struct json_object *json_read_value(struct json_object *of, const char *key)
+{
+	return json_object_object_get(of, key);
+}
+
+const char *json_read_text(struct json_object *of, const char *key)
+{
+	return json_object_get_string(json_read_value(of, key));
+}
+
+int64_t json_read_number(struct json_object *of, const char *key)
+{
+	return json_object_get_int64(json_read_value(of, key));
+}
+
+double json_read_real(struct json_object *of, const char *key)
+{
+	return json_object_get_double(json_read_value(of, key));
+}
+
+bool json_read_flag(struct json_object *of, const char *key)
+{
+	return json_object_get_boolean(json_read_value(of, key));
+}
+
+size_t json_read_length(struct json_object *of, const char *key)
+{
+	struct json_object *array = json_read_value(of, key);
+
+	return array ? json_object_array_length(array) : 0;
+}

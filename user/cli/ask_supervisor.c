@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "cli/ask_supervisor.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json_build.h"
+#include "cli/positional.h"
+#include "service/service.h"
+#include "supervise/control.h"
+#include "view/outcome_view.h"
+
+int ask_supervisor_find(const struct invocation *i, struct supervised *ret, struct error *err)
+{
+	_cleanup_service_ struct service service;
+	int r;
+
+	service_init(&service);
+	r = service_open(&service, i->service, err);
+	if (r < 0)
+		return r;
+	if (!service_is_run(&service))
+		return error_set(err, -EINVAL,
+		                 "service '%s' was attached: reuseportd did not start its workers "
+		                 "and can't start or stop them; that needs a service of "
+		                 "`reuseportd run`",
+		                 service.pins.service);
+	memcpy(ret->service, service.pins.service, sizeof(ret->service));
+	ret->workers = service.steer.service->n_workers;
+	return 0;
+}
+
+struct json_object *ask_supervisor_new_request(const struct invocation *i, const char *what)
+{
+	struct json_object *request = json_object_new_object();
+
+	json_build_text(request, "do", what);
+	if (i->in_place)
+		json_build_flag(request, "in_place", true);
+	if (i->keep_going)
+		json_build_flag(request, "keep_going", true);
+	if (i->batch)
+		json_build_number(request, "batch", i->batch);
+	return request;
+}
+
+/* With --json, only the answer goes to standard output. */
+static void ask_supervisor_print_line(const char *line, void *data)
+{
+	const struct invocation *i = data;
+	FILE *out = i->json ? stderr : stdout;
+
+	fprintf(out, "%s\n", line);
+	fflush(out);
+}
+
+int ask_supervisor_send(const struct invocation *i, const char *service,
+                        struct json_object *request, struct error *err)
+{
+	int r = control_ask(service,
+	                    json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN),
+	                    ask_supervisor_print_line, (void *)i, err);
+
+	json_object_put(request);
+	if (r == 0 && i->json)
+		outcome_view_print_done(stdout, service);
+	return r;
+}
+
+int ask_supervisor_for_slots(struct invocation *i, const char *what, struct error *err)
+{
+	struct json_object *request;
+	struct supervised supervised;
+	struct slots slots;
+	int r = positional_take_slots(i, 0, &slots, err);
+
+	if (r == 0)
+		r = ask_supervisor_find(i, &supervised, err);
+	if (r < 0)
+		return r;
+	request = ask_supervisor_new_request(i, what);
+	json_build_numbers(request, "slots", slots.at, slots.n);
+	return ask_supervisor_send(i, supervised.service, request, err);
+}

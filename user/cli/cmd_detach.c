@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "cli/positional.h"
+#include "service/service.h"
+#include "view/answer.h"
+#include "view/outcome_view.h"
+
+int cmd_detach(struct invocation *i, struct error *err)
+{
+	char name[RPD_LABEL_MAX];
+	int r = positional_take_service(i, err);
+
+	if (r == 0)
+		r = service_detach(i->service, i->force, name, err);
+	if (r < 0)
+		return r;
+	if (r > 0)
+		fprintf(stderr,
+		        "note: a group of service '%s' can't be identified or reached any more; "
+		        "it stays steered until its listeners close\n",
+		        name);
+	answer_print(outcome_view_new_detached(name, r == 0), i->json, outcome_view_print_detached);
+	return 0;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <stdio.h>
+
+#include "cli/positional.h"
+#include "cli/schedule_change.h"
+#include "core/schedule_edit.h"
+
+static int cmd_label_edit(struct rpd_schedule *draft, const struct schedule_change *change,
+                          struct error *err)
+{
+	return schedule_edit_label(draft, &change->slots, change->version, err);
+}
+
+int cmd_label(struct invocation *i, struct error *err)
+{
+	struct schedule_change change = {
+	        .what = "label", .event = RPD_EVENT_label, .edit = cmd_label_edit};
+	int r = positional_take_slots(i, 1, &change.slots, err);
+
+	if (r < 0)
+		return r;
+	change.version = i->args[0];
+	snprintf(change.detail, sizeof(change.detail), "%s", change.version);
+	return schedule_change_run(i, &change, err);
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The answer of `doctor`. */
+#pragma once
+
+#include <json-c/json.h>
+#include <stdio.h>
+
+#include "core/checks.h"
+
+/* An array of {check, verdict, detail, advice}; a check without advice lacks that member. The
+ * caller owns it (json_object_put()). */
+struct json_object *doctor_view_new(const struct checks *checks);
+
+void doctor_view_print(FILE *out, struct json_object *view);

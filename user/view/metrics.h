@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The Prometheus text format, version 0.0.4, of status views. */
+#pragma once
+
+#include <json-c/json.h>
+#include <stdio.h>
+
+#include "base/error.h"
+
+/* @services: an array of status views; a service that can't be read is as
+ * list_view_add_unreadable() adds it. Returns 0 or -ENOMEM. */
+int metrics_print(FILE *out, struct json_object *services, struct error *err);

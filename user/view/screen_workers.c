@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "view/screen_workers.h"
+
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/json_read.h"
+
+#define CELL_MAX  64
+#define BAR_LEAST 8
+#define BAR_MOST  100
+
+enum column_id {
+	COLUMN_SLOT,
+	COLUMN_STATE,
+	COLUMN_VERSION,
+	COLUMN_SHARE, /* with the bar behind it */
+	COLUMN_RATE,
+	COLUMN_ACTIVE,
+	COLUMN_QUEUE,
+	COLUMN_PID,
+	COLUMN_COMMAND,
+	COLUMN_MAX,
+};
+
+/* The least widths keep the columns in place while the numbers change. */
+static const struct {
+	const char *title, *key;
+	bool text; /* left-aligned */
+	int least;
+} columns[COLUMN_MAX] = {
+        [COLUMN_SLOT] = {"SLOT", "slot", false, 4},
+        [COLUMN_STATE] = {"STATE", "state", true, 8},
+        [COLUMN_VERSION] = {"VERSION", "version", true, 7},
+        [COLUMN_SHARE] = {"SHARE", "share_percent", false, 6},
+        [COLUMN_RATE] = {"RATE/S", "rate", false, 7},
+        [COLUMN_ACTIVE] = {"ACTIVE", "active", false, 6},
+        [COLUMN_QUEUE] = {"QUEUE", "queued", false, 5},
+        [COLUMN_PID] = {"PID", "pid", false, 5},
+        [COLUMN_COMMAND] = {"COMMAND", "command", true, 7},
+};
+
+struct layout {
+	int widths[COLUMN_MAX];
+	int bar;
+	double most; /* the largest share: a full bar */
+};
+
+static void screen_workers_format_cell(struct json_object *worker, enum column_id column,
+                                       char buf[CELL_MAX])
+{
+	struct json_object *value = json_read_value(worker, columns[column].key);
+
+	if (!value)
+		snprintf(buf, CELL_MAX, "-");
+	else if (json_object_is_type(value, json_type_double))
+		snprintf(buf, CELL_MAX, "%.1f%s", json_object_get_double(value),
+		         column == COLUMN_SHARE ? "%" : "");
+	else
+		snprintf(buf, CELL_MAX, "%s", json_object_get_string(value));
+}
+
+/* Gives columns of @column to a bar that has less than BAR_LEAST. */
+static void screen_workers_shrink_column(struct layout *layout, enum column_id column)
+{
+	int lacks = BAR_LEAST - layout->bar, spare = layout->widths[column] - columns[column].least;
+	int taken = lacks < spare ? lacks : spare;
+
+	if (taken > 0) {
+		layout->widths[column] -= taken;
+		layout->bar += taken;
+	}
+}
+
+/* Each column is as wide as its widest cell; the bar gets the rest. */
+static void screen_workers_lay_out(const struct screen_row *rows, size_t n, int width,
+                                   struct layout *ret)
+{
+	*ret = (struct layout){.bar = width - 1}; /* without the mark of the selected worker */
+	for (enum column_id c = 0; c < COLUMN_MAX; c++) {
+		ret->widths[c] = columns[c].least;
+		for (size_t i = 0; i < n; i++) {
+			char text[CELL_MAX];
+
+			screen_workers_format_cell(rows[i].worker, c, text);
+			if ((int)strlen(text) > ret->widths[c])
+				ret->widths[c] = strlen(text);
+		}
+		ret->bar -= ret->widths[c] + 1;
+	}
+	screen_workers_shrink_column(ret, COLUMN_VERSION);
+	screen_workers_shrink_column(ret, COLUMN_COMMAND);
+	if (ret->bar < 0)
+		ret->bar = 0;
+	if (ret->bar > BAR_MOST)
+		ret->bar = BAR_MOST;
+	for (size_t i = 0; i < n; i++) {
+		double share = json_read_real(rows[i].worker, "share_percent");
+
+		ret->most = share > ret->most ? share : ret->most;
+	}
+}
+
+static void screen_workers_print_cell(struct screen_pen *pen, const struct layout *layout,
+                                      enum column_id column, const char *text)
+{
+	int width = layout->widths[column];
+
+	screen_pen_print(pen, "%*.*s", columns[column].text ? -width : width, width, text);
+	if (column != COLUMN_MAX - 1)
+		screen_pen_print(pen, " ");
+}
+
+static void screen_workers_draw_titles(struct screen_pen *pen, const struct layout *layout,
+                                       const struct screen *screen)
+{
+	const char *sorted_by = screen_rows_sort_key(screen->sort);
+
+	screen_pen_begin_line(pen);
+	screen_pen_print(pen, " ");
+	for (enum column_id c = 0; c < COLUMN_MAX; c++) {
+		if (!strcmp(columns[c].key, sorted_by))
+			screen_pen_style(pen, SCREEN_PEN_BOLD SCREEN_PEN_UNDERLINE);
+		screen_workers_print_cell(pen, layout, c, columns[c].title);
+		screen_pen_style(pen, SCREEN_PEN_PLAIN);
+		if (c == COLUMN_SHARE)
+			screen_pen_print(pen, "%*s ", layout->bar, "");
+	}
+	screen_pen_end_line(pen);
+}
+
+static const char *screen_workers_style_of(const char *state)
+{
+	static const struct {
+		const char *state, *style;
+	} styles[] = {
+	        {"active", "\033[32m"},   {"canary", "\033[36m"},     {"standby", "\033[2m"},
+	        {"draining", "\033[33m"}, {"stalled", "\033[31m"},    {"dead", "\033[31m"},
+	        {"starting", "\033[33m"}, {"restarting", "\033[33m"}, {"failed", "\033[31m"},
+	        {"stopped", "\033[2m"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(styles); i++)
+		if (!strcmp(styles[i].state, state))
+			return styles[i].style;
+	return "";
+}
+
+static void screen_workers_draw_worker(struct screen_pen *pen, const struct layout *layout,
+                                       const struct screen_row *row, const struct screen *screen)
+{
+	bool selected = row->slot == screen->selected;
+	const char *state_style = screen_workers_style_of(json_read_text(row->worker, "state"));
+	double share = json_read_real(row->worker, "share_percent");
+	char text[CELL_MAX];
+
+	screen_pen_begin_line(pen);
+	screen_pen_print(pen, selected ? ">" : " ");
+	for (enum column_id c = 0; c < COLUMN_MAX; c++) {
+		if (selected || c == COLUMN_STATE)
+			screen_pen_style(pen, selected ? SCREEN_PEN_REVERSE : state_style);
+		screen_workers_format_cell(row->worker, c, text);
+		screen_workers_print_cell(pen, layout, c, text);
+		screen_pen_style(pen, SCREEN_PEN_PLAIN);
+		if (c == COLUMN_SHARE) {
+			screen_pen_style(pen, state_style);
+			screen_pen_bar(pen, layout->bar, share > 0 ? share / layout->most : 0,
+			               screen->utf8);
+			screen_pen_style(pen, SCREEN_PEN_PLAIN);
+			screen_pen_print(pen, " ");
+		}
+	}
+	screen_pen_end_line(pen);
+}
+
+void screen_workers_draw(struct screen_pen *pen, const struct screen *screen,
+                         const struct screen_row *rows, size_t n)
+{
+	struct layout layout;
+	size_t i;
+
+	screen_workers_lay_out(rows, n, screen->columns, &layout);
+	screen_workers_draw_titles(pen, &layout, screen);
+	for (i = screen->first; i < n && i < screen->first + screen->page; i++)
+		screen_workers_draw_worker(pen, &layout, &rows[i], screen);
+	for (i -= screen->first; i < screen->page; i++) {
+		screen_pen_begin_line(pen);
+		screen_pen_end_line(pen);
+	}
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "view/status_view.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/json_build.h"
+#include "base/json_read.h"
+#include "core/endpoint.h"
+#include "core/schedule.h"
+#include "view/counters_view.h"
+#include "view/foreign_view.h"
+#include "view/worker_view.h"
+#include "view/wrap.h"
+
+#define NOT_COUNTED "Connections are not counted: "
+
+static void status_view_add_endpoints(struct json_object *to, const struct rpd_service *info)
+{
+	struct json_object *view = json_build_array(to, "endpoints"), *row;
+	char text[ENDPOINT_TEXT_MAX];
+
+	for (unsigned int i = 0; i < info->n_endpoints; i++) {
+		const struct rpd_endpoint *e = &info->endpoints[i];
+
+		row = json_build_row(view);
+		json_build_text(row, "endpoint", endpoint_format(e, text, sizeof(text)));
+		inet_ntop(e->family, e->addr, text, sizeof(text));
+		json_build_text(row, "address", text);
+		json_build_number(row, "port", e->port);
+		json_build_flag(row, "v6only", e->v6only);
+		json_build_number(row, "ifindex", e->ifindex);
+		json_build_number(row, "uid", e->uid);
+	}
+}
+
+/* The counters of all workers, and of the runs of the program that reached none. */
+static void status_view_add_totals(struct json_object *to, const struct counters *rows)
+{
+	struct counters sum = {};
+
+	for (unsigned int row = 0; row < RPD_ROW_MAX; row++)
+		for (unsigned int o = 0; o < RPD_OUTCOME_MAX; o++)
+			sum.of[o] += rows[row].of[o];
+	counters_view_add(to, &sum);
+}
+
+static void status_view_add_schedule(struct json_object *to, const struct rpd_schedule *s)
+{
+	struct json_object *ring;
+
+	json_build_text(to, "policy", schedule_policy_name(s->policy));
+	json_build_flag(to, "strict", s->flags & RPD_STRICT);
+	if (s->only_version != RPD_NO_VERSION)
+		json_build_text(to, "only_version", s->versions[s->only_version].label);
+	if (s->canary_permille)
+		json_build_real(to, "canary_percent", s->canary_permille / 10.0);
+	ring = json_build_object(to, "ring");
+	json_build_number(ring, "length", s->ring_len);
+	json_build_number(ring, "slots", s->n_ring_slots);
+	json_build_number(ring, "rounding_error_ppm", s->rounding_ppm);
+}
+
+/* The pid is null if the supervisor has died. */
+static void status_view_add_supervisor(struct json_object *to, const struct service *service)
+{
+	uint32_t supervisor = service_supervisor(service);
+
+	json_build_flag(to, "run", service_is_run(service));
+	if (service_is_run(service))
+		json_build_known(to, "supervisor_pid", supervisor, supervisor);
+}
+
+static void status_view_add_counting(struct json_object *to, const struct service_stats *stats)
+{
+	json_build_flag(to, "counting", stats->counting);
+	if (!stats->counting)
+		json_build_text(to, "not_counting", stats->error);
+	json_build_known(to, "unattributed_active", stats->counting, stats->unattributed);
+	json_build_known(to, "uncounted", stats->counting, stats->uncounted);
+}
+
+int status_view_new(const struct service *service, const struct observed *observed,
+                    const struct service_stats *stats, struct json_object **ret, struct error *err)
+{
+	const struct rpd_service *info = service->steer.service;
+	_cleanup_free_ struct counters *counts = calloc(RPD_ROW_MAX, sizeof(*counts));
+	struct json_object *view;
+	int r;
+
+	if (!counts)
+		return error_set(err, -ENOMEM, "out of memory");
+	r = steer_counters(&service->steer, counts, err);
+	if (r < 0)
+		return r;
+	view = json_object_new_object();
+	json_build_text(view, "service", service->pins.service);
+	status_view_add_schedule(view, steer_schedule(&service->steer));
+	json_build_number(view, "attached_at", info->attached_at);
+	status_view_add_supervisor(view, service);
+	json_build_known(view, "parked", service_is_run(service), observed->n_parked);
+	status_view_add_endpoints(view, info);
+	worker_view_add(view, service, observed, stats, counts);
+	status_view_add_totals(view, counts);
+	foreign_view_add(view, service, observed);
+	status_view_add_counting(view, stats);
+	*ret = view;
+	return 0;
+}
+
+static void status_view_print_supervisor(FILE *out, struct json_object *view)
+{
+	int64_t supervisor = json_read_number(view, "supervisor_pid");
+	int64_t parked = json_read_number(view, "parked");
+
+	if (!json_read_flag(view, "run"))
+		return;
+	if (supervisor)
+		fprintf(out, ", run by pid %" PRId64, supervisor);
+	else
+		fputs(", its supervisor has died", out);
+	if (parked > 0)
+		fprintf(out, ", %" PRId64 " parked", parked);
+}
+
+/* In percent. */
+static double status_view_rounding_error(struct json_object *view)
+{
+	return json_read_number(json_read_value(view, "ring"), "rounding_error_ppm") / 1e4;
+}
+
+static void status_view_print_head(FILE *out, struct json_object *view)
+{
+	struct json_object *endpoints = json_read_value(view, "endpoints");
+	const char *only = json_read_text(view, "only_version");
+	double rounding = status_view_rounding_error(view);
+
+	fprintf(out, "service %s, %s%s, ring of %" PRId64, json_read_text(view, "service"),
+	        json_read_text(view, "policy"), json_read_flag(view, "strict") ? ", strict" : "",
+	        json_read_number(json_read_value(view, "ring"), "length"));
+	if (rounding > 0)
+		fprintf(out, " (shares rounded by up to %.2g%%)", rounding);
+	if (only)
+		fprintf(out, ", only version %s", only);
+	status_view_print_supervisor(out, view);
+	fputs("\nendpoints", out);
+	if (json_object_array_length(endpoints) == 0)
+		fputs(" none yet", out);
+	for (size_t i = 0; i < json_object_array_length(endpoints); i++)
+		fprintf(out, " %s",
+		        json_read_text(json_object_array_get_idx(endpoints, i), "endpoint"));
+	fputs("\n\n", out);
+}
+
+/* What the table of the workers can't show of their connections. */
+static void status_view_print_counting(FILE *out, struct json_object *view)
+{
+	struct json_object *workers = json_read_value(view, "workers");
+	const char *why = json_read_text(view, "not_counting");
+	int64_t unattributed = json_read_number(view, "unattributed_active");
+	int64_t uncounted = json_read_number(view, "uncounted");
+
+	if (why) {
+		fputs("\n" NOT_COUNTED, out);
+		wrap_print(out, why, sizeof(NOT_COUNTED) - 1, 0);
+	}
+	if (uncounted > 0)
+		fprintf(out,
+		        "\n%" PRId64
+		        " connections were not counted: there was no room for them "
+		        "(`attach\n--count-max`), or they were open before attach and could not be "
+		        "listed.\n",
+		        uncounted);
+	if (unattributed > 0)
+		fprintf(out,
+		        "\n%" PRId64
+		        " connections were open before they were counted; their "
+		        "worker is unknown.\n",
+		        unattributed);
+	for (size_t i = 0; i < json_object_array_length(workers); i++) {
+		struct json_object *row = json_object_array_get_idx(workers, i);
+		int64_t former = json_read_number(row, "former_active");
+
+		if (former > 0)
+			fprintf(out,
+			        "\nSlot %" PRId64 ": %" PRId64
+			        " connections of former workers are open.\n",
+			        json_read_number(row, "slot"), former);
+	}
+}
+
+void status_view_print(FILE *out, struct json_object *view)
+{
+	status_view_print_head(out, view);
+	worker_view_print(out, view);
+	status_view_print_counting(out, view);
+	counters_view_print(out, json_read_value(view, "counters"));
+	foreign_view_print(out, json_read_value(view, "foreign_listeners"));
+}
+
+size_t status_view_count_taking(struct json_object *view)
+{
+	struct json_object *workers = json_read_value(view, "workers");
+	size_t n = 0;
+
+	for (size_t i = 0; i < json_object_array_length(workers); i++)
+		n += json_read_real(json_object_array_get_idx(workers, i), "share_percent") > 0;
+	return n;
+}
+
+void status_view_print_summary(FILE *out, struct json_object *view)
+{
+	double rounding = status_view_rounding_error(view);
+
+	fprintf(out, "%s: %zu of %zu workers take new connections", json_read_text(view, "service"),
+	        status_view_count_taking(view), json_read_length(view, "workers"));
+	if (rounding > 0)
+		fprintf(out, ", shares rounded by up to %.2g%%", rounding);
+	fputc('\n', out);
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "view/worker_view.h"
+
+#include "base/cleanup.h"
+#include "base/json_build.h"
+#include "base/json_read.h"
+#include "core/endpoint.h"
+#include "core/slot_status.h"
+#include "view/counters_view.h"
+#include "view/table.h"
+
+static void worker_view_add_listeners(struct json_object *to, const struct service *service,
+                                      const struct observed *observed, unsigned int slot)
+{
+	const struct rpd_service *info = service->steer.service;
+	struct json_object *view = json_build_array(to, "listeners"), *row;
+	char text[ENDPOINT_TEXT_MAX];
+
+	for (unsigned int e = 0; e < info->n_endpoints; e++) {
+		uint64_t cookie = observed->slots[slot].cookies[e];
+		const struct listener *listener = observed_listener(observed, cookie);
+
+		if (!listener)
+			continue;
+		row = json_build_row(view);
+		json_build_text(row, "endpoint",
+		                endpoint_format(&info->endpoints[e], text, sizeof(text)));
+		json_build_number(row, "cookie", cookie);
+		json_build_number(row, "inode", listener->inode);
+		json_build_number(row, "queued", listener->queue);
+		json_build_number(row, "backlog", listener->backlog);
+	}
+}
+
+/* Ring entries of the slots that have a listener. */
+static unsigned int worker_view_count_live_entries(const struct rpd_schedule *s,
+                                                   const struct observed *observed)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < observed->n_slots; i++)
+		if (observed->slots[i].live)
+			n += s->slots[i].entries;
+	return n;
+}
+
+/* A slot's share of new connections. The program passes over a slot without a listener to the next
+ * entry of the ring, so its turns go to the other slots in proportion to their @live entries. */
+static double worker_view_share_percent(const struct rpd_schedule *s,
+                                        const struct observed *observed, unsigned int live,
+                                        unsigned int slot)
+{
+	if (!observed->slots[slot].live || live == 0)
+		return 0;
+	return 100.0 * s->slots[slot].entries / live;
+}
+
+static void worker_view_add_connections(struct json_object *to, const struct worker_stats *stats)
+{
+	struct json_object *view;
+
+	if (!stats->counted) {
+		json_build_value(to, "connections", NULL);
+		return;
+	}
+	view = json_build_object(to, "connections");
+#define RPD_CONN_COUNTER(name, help)                                                               \
+	json_build_number(view, #name, stats->count.of[RPD_CONN_##name]);
+#include <reuseportd/counters.def>
+}
+
+static void worker_view_add_stats(struct json_object *to, const struct worker_stats *stats,
+                                  const struct observed_slot *seen)
+{
+	json_build_known(to, "active", stats->counted && !stats->count.of[RPD_CONN_uncounted],
+	                 stats->active);
+	json_build_known(to, "former_active", stats->counted && !stats->former_uncounted,
+	                 stats->former_active);
+	json_build_known(to, "handshakes", stats->counted, stats->handshakes);
+	json_build_known(to, "queued", seen->live, stats->queued);
+	json_build_known(to, "backlog", seen->live, stats->backlog);
+	json_build_value(to, "rate", stats->counted ? json_object_new_double(stats->rate) : NULL);
+	json_build_known(to, "age_seconds", seen->there, stats->age_s);
+	json_build_known(to, "started_at", seen->there, stats->started_at);
+	worker_view_add_connections(to, stats);
+}
+
+static void worker_view_add_process(struct json_object *to, const struct service *service,
+                                    const struct observed_slot *seen)
+{
+	const bool has_listener = seen->worker.pid && seen->worker.fd >= 0;
+
+	json_build_known(to, "pid", seen->main.pid, seen->main.pid);
+	json_build_text(to, "command", seen->main.pid ? seen->main.comm : NULL);
+	json_build_known(to, "fd", has_listener, seen->worker.fd);
+	if (!service_is_run(service))
+		return;
+	/* The process that has this descriptor: a child of the worker if it is a pre-fork server.
+	 */
+	json_build_known(to, "listener_pid", has_listener, seen->worker.pid);
+	json_build_number(to, "restarts", seen->worker.restarts);
+}
+
+static void worker_view_fill(struct json_object *view, const struct service *service,
+                             const struct observed *observed, const struct worker_stats *stats,
+                             unsigned int slot, unsigned int live, const struct counters *counts)
+{
+	const struct rpd_schedule *s = steer_schedule(&service->steer);
+	const struct observed_slot *seen = &observed->slots[slot];
+	enum slot_status status =
+	        slot_status_of(s, slot, seen->there, seen->stalled, seen->worker.run);
+
+	json_build_number(view, "slot", slot);
+	json_build_text(view, "state", slot_status_name(status));
+	json_build_flag(view, "live", seen->there);
+	json_build_text(view, "version",
+	                s->slots[slot].state == RPD_SLOT_EMPTY
+	                        ? service->steer.service->label
+	                        : s->versions[s->slots[slot].version].label);
+	json_build_number(view, "weight", s->slots[slot].weight);
+	json_build_number(view, "ring_entries", s->slots[slot].entries);
+	json_build_real(view, "share_percent", worker_view_share_percent(s, observed, live, slot));
+	worker_view_add_process(view, service, seen);
+	/* New connections that this worker got, in its own turns and in those of dead workers. */
+	json_build_number(view, "steered",
+	                  counts->of[RPD_OUTCOME_steered] + counts->of[RPD_OUTCOME_slot_gone]);
+	json_build_number(view, "admitted_at", seen->worker.admitted_at);
+	worker_view_add_stats(view, stats, seen);
+	worker_view_add_listeners(view, service, observed, slot);
+	counters_view_add(view, counts);
+}
+
+void worker_view_add(struct json_object *to, const struct service *service,
+                     const struct observed *observed, const struct service_stats *stats,
+                     const struct counters *counts)
+{
+	const struct rpd_schedule *s = steer_schedule(&service->steer);
+	unsigned int live = worker_view_count_live_entries(s, observed);
+	struct json_object *view = json_build_array(to, "workers");
+
+	for (unsigned int slot = 0; slot < observed->n_slots; slot++)
+		if (service_is_run(service) || s->slots[slot].state != RPD_SLOT_EMPTY)
+			worker_view_fill(json_build_row(view), service, observed,
+			                 &stats->slots[slot], slot, live, &counts[slot]);
+}
+
+void worker_view_print(FILE *out, struct json_object *status)
+{
+	static const struct table_column columns[] = {
+	        {.title = "SLOT", .key = "slot"},
+	        {.title = "STATE", .key = "state"},
+	        {.title = "VERSION", .key = "version"},
+	        {.title = "WT", .key = "weight"},
+	        {.title = "SHARE", .key = "share_percent", .suffix = "%"},
+	        {.title = "PID", .key = "pid"},
+	        {.title = "COMMAND", .key = "command"},
+	        {.title = "STEERED", .key = "steered"},
+	        {.title = "ACTIVE", .key = "active"},
+	        {.title = "QUEUE", .key = "queued"},
+	        {.title = "RATE/S", .key = "rate"},
+	        {.title = "AGE", .key = "age_seconds", .format = table_format_age},
+	        {.title = "RESTARTS", .key = "restarts"}, /* only of a service that is run */
+	};
+	size_t n = ARRAY_SIZE(columns);
+
+	if (!json_read_flag(status, "run"))
+		n--;
+	table_print(out, json_read_value(status, "workers"), columns, n);
+}
