@@ -1,33 +1,34 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Counts each worker's connections, with nothing asked of the workers.
+ * Counts each worker's connections. The workers need no change for it.
  *
- * on_state() sees every change of a TCP socket's state. When a listener makes a connection the
- * kernel copies the listener, and tells of the copy's first state before it has set the copy's own
- * lists right: its empty list of sent segments still points to the listener's. So it is known whose
- * connection it is, and that goes into a table (conn_table.h) until it ends. The kernel makes the
- * copy when the handshake is complete, and establishes it in the same breath (but with TCP Fast
- * Open, at the SYN): a connection is counted as opened there and then, which saves a look into the
- * table later, and that is taken back in the rare case that nothing comes of it.
+ * on_state() sees every change of a TCP socket's state. When a listener makes a connection, the
+ * kernel copies the listener's socket, and reports the copy's first state before it has initialised
+ * the copy's lists: the empty list of sent segments still points to the listener's. So the program
+ * knows which listener made the connection, and keeps that in a table (conn_table.h) until the
+ * connection ends. The kernel makes the copy when the handshake is complete and establishes it at
+ * once (with TCP Fast Open at the SYN). The connection is therefore counted as opened at the copy,
+ * which saves a search of the table later; in the rare case that it is never established, the count
+ * is corrected.
  *
- * Why a BTF tracepoint and not the STATE callback of sockops: both see the same (counts were
- * identical for every way to end a connection), but sockops would have to be attached to the root
- * cgroup, as nobody knows where the workers are, and there runs some six times for each connection
- * of the machine, a client's or a worker's, where this runs for a change of state only. And it sees
- * a connection too late to know whose it is.
+ * Why a BTF tracepoint and not the STATE callback of sockops: both see the same (the counts were
+ * identical for every way to end a connection). But sockops would have to be attached to the root
+ * cgroup, because the workers can be anywhere, and runs there some six times for each connection of
+ * the host, a client's or a worker's; the tracepoint runs for changes of state only. And sockops
+ * sees a connection too late to know its listener.
  *
- * What it costs, in turns on the same processes: Linux 6.18, two cores with retpolines, C workers,
- * the client on the same machine, so that there are eight changes of state for each connection,
- * which takes 37 us of CPU. All of it:
+ * The cost, measured in turns on the same processes: Linux 6.18, two cores with retpolines, C
+ * workers, the client on the same host, so eight changes of state for each connection, which takes
+ * 37 us of CPU. In microseconds for each connection:
  *
- *   one program that does nothing          0.4 to 0.5 us   the kernel's way to a program, eight
- * times two of them                            0.7 to 0.8
- *   ours                                   1.2 to 1.6
- *   tags in socket storage, and no program     1.2         BPF_F_CLONE: copies for each connection
- *   the same, and two programs to count    2.7 to 2.8
- *   a hash map by socket, and two programs     2.5
+ *   one empty program                        0.4 to 0.5   eight times the kernel's way to a program
+ *   two empty programs                       0.7 to 0.8
+ *   the two programs here                    1.2 to 1.6
+ *   tags in socket storage, no program       1.2          BPF_F_CLONE copies for each connection
+ *   tags in socket storage, two programs     2.7 to 2.8
+ *   a hash map by socket, two programs       2.5
  *
- * Nothing here has any say in steering: with it gone, steering goes on, uncounted.
+ * Steering doesn't depend on this program: without it steering goes on, uncounted.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -55,7 +56,8 @@
 
 #define NS_PER_S 1000000000ull
 
-/* The connections that were open before; filled by user space for tag_found() only. */
+/* The connections that were open before the counting began. User space fills it for tag_found()
+ * only. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -71,13 +73,13 @@ struct {
 	__type(value, struct rpd_rate);
 } rates SEC(".maps");
 
-static __always_inline struct rpd_account *find_account(__u32 account)
+static __always_inline struct rpd_account *conn_find_account(__u32 account)
 {
 	return bpf_map_lookup_elem(&accounts, &account);
 }
 
-/* Counts the connection in the present second. */
-static __always_inline void count_rate(__u32 account, __u64 now)
+/* Counts a connection in the current second. */
+static __always_inline void conn_count_rate(__u32 account, __u64 now)
 {
 	__u32 slot = account % RPD_SLOT_MAX;
 	__u64 second = now / NS_PER_S;
@@ -97,7 +99,7 @@ static __always_inline void count_rate(__u32 account, __u64 now)
 	rate->of[second % RPD_RATE_SECONDS]++;
 }
 
-/* The connection for which there was no room last. */
+/* The last connection that did not fit into the table. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -105,9 +107,9 @@ struct {
 	__type(value, __u64);
 } refused SEC(".maps");
 
-/* There is no room for the connection. It is in no table, so the second program can't see there
- * that the first one was here. */
-static __always_inline void not_counted(const struct sock *sk, struct rpd_account *account)
+/* Counts a connection that does not fit into the table. It is in no table, so the second program
+ * can't see there that the first one has counted it. */
+static __always_inline void conn_note_uncounted(const struct sock *sk, struct rpd_account *account)
 {
 	__u32 zero = 0;
 	__u64 *last = bpf_map_lookup_elem(&refused, &zero);
@@ -121,9 +123,9 @@ static __always_inline void not_counted(const struct sock *sk, struct rpd_accoun
 	__sync_fetch_and_add(&account->of[RPD_CONN_uncounted], 1);
 }
 
-/* Where the connections of a listener are counted; NULL if it isn't one of the service's. The
- * argument is the listener's list, by its address, which only the copy knows. */
-static __always_inline struct rpd_member *find_member(const struct list_head *sent)
+/* Finds the account of a listener's connections; NULL if the listener isn't the service's. @sent:
+ * the address of the listener's list, which only the copy has. */
+static __always_inline struct rpd_member *conn_find_member(const struct list_head *sent)
 {
 	__u64 cookie = 0;
 
@@ -134,54 +136,54 @@ static __always_inline struct rpd_member *find_member(const struct list_head *se
 	return bpf_map_lookup_elem(&members, &cookie);
 }
 
-static __always_inline __u64 make_tag(__u32 account, __u64 since)
+static __always_inline __u64 conn_make_tag(__u32 account, __u64 since)
 {
 	return since >> RPD_TAG_TICK_LOG << RPD_TAG_BITS | account;
 }
 
-/* Enters the connection; false if there is no room. */
-static __always_inline bool enter(const struct sock *sk, __u64 *leftover, __u64 tag)
+/* Adds the connection to the table. Returns false if there is no room. */
+static __always_inline bool conn_enter(const struct sock *sk, __u64 *leftover, __u64 tag)
 {
 	if (!leftover)
-		return conn_put(sk, tag);
+		return conn_table_add(sk, tag);
 	*leftover = tag;
 	return true;
 }
 
-/* A socket that was just copied from a listener. */
-static __always_inline void born(struct sock *sk)
+/* Handles a socket that the kernel has just copied from a listener. */
+static __always_inline void conn_begin(struct sock *sk)
 {
-	__u64 *tag = conn_find(sk), now;
+	__u64 *tag = conn_table_find(sk), now;
 	struct rpd_account *account;
 	struct rpd_member *member;
 	struct tcp_sock *tcp;
 
-	if (tag && *tag != RPD_TAG_NONE) /* the other program was here */
+	if (tag && *tag != RPD_TAG_NONE) /* the other program has counted it */
 		return;
 	tcp = bpf_skc_to_tcp_sock(sk);
-	member = tcp ? find_member(tcp->tsorted_sent_queue.next) : NULL;
-	account = member ? find_account(member->account) : NULL;
+	member = tcp ? conn_find_member(tcp->tsorted_sent_queue.next) : NULL;
+	account = member ? conn_find_account(member->account) : NULL;
 	if (!account)
 		return;
 	now = bpf_ktime_get_ns();
-	if (!enter(sk, tag, make_tag(member->account, now))) {
-		not_counted(sk, account);
+	if (!conn_enter(sk, tag, conn_make_tag(member->account, now))) {
+		conn_note_uncounted(sk, account);
 		return;
 	}
 	__sync_fetch_and_add(&account->of[RPD_CONN_opened], 1);
-	count_rate(member->account, now);
+	conn_count_rate(member->account, now);
 }
 
 /*
- * A connection that ends without a FIN of its own was reset: by the client if the kernel has noted
- * that as the socket's error (tcp_reset(): EPIPE if the client had sent a FIN before), else by the
- * worker's side, which goes to CLOSE from a state in which it has not said goodbye (tcp_close()
- * with unread data, tcp_disconnect() for SO_LINGER 0 and for what a listener leaves in its queue,
- * tcp_abort()). What ends by time-out has another error, and is neither.
+ * A connection that ends without a FIN of its own was reset. The client has reset it if the kernel
+ * has noted that as the socket's error (tcp_reset(): EPIPE if the client had sent a FIN before).
+ * Otherwise the worker's side has: its socket goes to CLOSE from a state before its FIN
+ * (tcp_close() with unread data, tcp_disconnect() for SO_LINGER 0 and for what a listener leaves in
+ * its queue, tcp_abort()). A connection that timed out has another error, and counts as neither.
  */
-static __always_inline void ended(struct sock *sk, int oldstate)
+static __always_inline void conn_end(struct sock *sk, int oldstate)
 {
-	struct rpd_account *account = find_account(conn_take(sk) & RPD_TAG_ACCOUNT);
+	struct rpd_account *account = conn_find_account(conn_table_remove(sk) & RPD_TAG_ACCOUNT);
 	int error = sk->sk_err;
 
 	if (!account)
@@ -198,8 +200,8 @@ static __always_inline void ended(struct sock *sk, int oldstate)
 		__sync_fetch_and_add(&account->of[RPD_CONN_reset_by_worker], 1);
 }
 
-/* A listener: a worker's, in one of the endpoints, or anybody's. */
-static __always_inline void listener_closed(struct sock *sk)
+/* Handles the end of any listener; only a worker's listener matters. */
+static __always_inline void conn_note_listener_closed(struct sock *sk)
 {
 	__u64 cookie = bpf_get_socket_cookie(sk);
 	struct rpd_member *member = bpf_map_lookup_elem(&members, &cookie);
@@ -217,8 +219,8 @@ static __always_inline void listener_closed(struct sock *sk)
 		event_note(RPD_EVENT_former_left, slot, 0);
 }
 
-/* Most sockets of the host are none of the service's: this keeps them from costing more. */
-static __always_inline bool is_our_port(__u16 port)
+/* Most sockets of the host are not the service's: this test keeps their cost low. */
+static __always_inline bool conn_is_our_port(__u16 port)
 {
 	__u32 zero = 0;
 	struct rpd_ports *our = bpf_map_lookup_elem(&ports, &zero);
@@ -226,58 +228,58 @@ static __always_inline bool is_our_port(__u16 port)
 	return our && our->has[port / 64] >> port % 64 & 1;
 }
 
-/* By now it may have let go of its port, but for this. */
-static __always_inline bool had_our_port(struct sock *sk)
+/* By now the socket may have given up its port; inet_sport is still there. */
+static __always_inline bool conn_had_our_port(struct sock *sk)
 {
 	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
 
-	return tcp && is_our_port(bpf_ntohs(tcp->inet_conn.icsk_inet.inet_sport));
+	return tcp && conn_is_our_port(bpf_ntohs(tcp->inet_conn.icsk_inet.inet_sport));
 }
 
-static __always_inline int state_changed(__u64 *ctx)
+static __always_inline int conn_handle_state(__u64 *ctx)
 {
 	struct sock *sk = (struct sock *)ctx[0];
 	int oldstate = ctx[1], newstate = ctx[2];
 
 	if (newstate == STATE_SYN_RECV) {
-		if (oldstate == STATE_LISTEN && is_our_port(sk->__sk_common.skc_num))
-			born(sk);
+		if (oldstate == STATE_LISTEN && conn_is_our_port(sk->__sk_common.skc_num))
+			conn_begin(sk);
 	} else if (newstate == STATE_CLOSE) {
 		if (oldstate == STATE_LISTEN)
-			listener_closed(sk);
-		else if (oldstate != STATE_SYN_SENT && had_our_port(sk))
-			ended(sk, oldstate);
+			conn_note_listener_closed(sk);
+		else if (oldstate != STATE_SYN_SENT && conn_had_our_port(sk))
+			conn_end(sk, oldstate);
 	}
 	return 0;
 }
 
 /*
- * The kernel doesn't run a tracing program that is running on this CPU already
- * (__bpf_trace_run(), since Linux 6.1): what an interrupt does in the middle of a process's change
- * of state would go uncounted. So there are two, and each change is counted by the first of them
- * that sees it. What they add to can be added to in between, too.
+ * The kernel doesn't run a tracing program that is running on this CPU already (__bpf_trace_run(),
+ * since Linux 6.1). A change of state by an interrupt, in the middle of a process's change of
+ * state, would then go uncounted. So there are two programs, and the first of them that sees a
+ * change counts it. The counters are added to atomically, as the other program may run in between.
  */
 SEC("tp_btf/inet_sock_set_state")
 int on_state(__u64 *ctx)
 {
-	return state_changed(ctx);
+	return conn_handle_state(ctx);
 }
 
 SEC("tp_btf/inet_sock_set_state")
 int on_state_again(__u64 *ctx)
 {
-	return state_changed(ctx);
+	return conn_handle_state(ctx);
 }
 
-/* Those that the kernel has as whole sockets, which what waits in TIME_WAIT is not any more. */
-static __always_inline bool is_connection(struct sock_common *sk)
+/* Whether @sk is a full socket; a socket in TIME_WAIT is not. */
+static __always_inline bool conn_is_connection(struct sock_common *sk)
 {
 	return sk->skc_state != STATE_LISTEN && bpf_skc_to_tcp_sock(sk);
 }
 
 /*
- * Enters the connections that were open before, which user space has noted in map "found". The
- * socket is locked meanwhile (bpf_iter_tcp_seq_show() in the kernel), so that it can't end unseen.
+ * Adds the connections that were open before, which user space has put into map "found". The kernel
+ * locks the socket during the run (bpf_iter_tcp_seq_show()), so the connection can't end unseen.
  */
 SEC("iter/tcp")
 int tag_found(struct bpf_iter__tcp *ctx)
@@ -287,22 +289,22 @@ int tag_found(struct bpf_iter__tcp *ctx)
 	struct rpd_found *note;
 	__u64 cookie, *tag;
 
-	if (!sk || !is_connection(sk))
+	if (!sk || !conn_is_connection(sk))
 		return 0;
 	cookie = bpf_get_socket_cookie(sk);
 	note = bpf_map_lookup_elem(&found, &cookie);
-	account = note ? find_account(note->account) : NULL;
-	tag = account ? conn_find(sk) : NULL;
+	account = note ? conn_find_account(note->account) : NULL;
+	tag = account ? conn_table_find(sk) : NULL;
 	if (!account || (tag && *tag != RPD_TAG_NONE))
 		return 0;
-	if (enter((struct sock *)sk, tag, make_tag(note->account, 0)))
+	if (conn_enter((struct sock *)sk, tag, conn_make_tag(note->account, 0)))
 		__sync_fetch_and_add(&account->of[RPD_CONN_found], 1);
 	else
 		__sync_fetch_and_add(&account->of[RPD_CONN_uncounted], 1);
 	return 0;
 }
 
-/* Tells of each connection that is in the table. */
+/* Writes a row for each connection in the table. */
 SEC("iter/tcp")
 int show_open(struct bpf_iter__tcp *ctx)
 {
@@ -310,9 +312,9 @@ int show_open(struct bpf_iter__tcp *ctx)
 	struct rpd_open row = {};
 	__u64 *tag;
 
-	if (!sk || !is_our_port(sk->skc_num) || !is_connection(sk))
+	if (!sk || !conn_is_our_port(sk->skc_num) || !conn_is_connection(sk))
 		return 0;
-	tag = conn_find(sk);
+	tag = conn_table_find(sk);
 	if (!tag)
 		return 0;
 	row.cookie = bpf_get_socket_cookie(sk);
@@ -321,8 +323,8 @@ int show_open(struct bpf_iter__tcp *ctx)
 	return 0;
 }
 
-/* Tells how many handshakes are under way at each admitted listener, and by a row without a cookie
- * that there are no more of them. */
+/* Writes the number of handshakes under way at each admitted listener. A row without a cookie ends
+ * the list. */
 SEC("iter/tcp")
 int show_listener(struct bpf_iter__tcp *ctx)
 {
@@ -332,11 +334,11 @@ int show_listener(struct bpf_iter__tcp *ctx)
 
 	if (!sk)
 		return 0;
-	if (sk->skc_state != STATE_LISTEN) { /* listeners come first: it may end here */
+	if (sk->skc_state != STATE_LISTEN) { /* listeners come first: the reader may stop here */
 		bpf_seq_write(ctx->meta->seq, &row, sizeof(row));
 		return 0;
 	}
-	if (!is_our_port(sk->skc_num))
+	if (!conn_is_our_port(sk->skc_num))
 		return 0;
 	row.cookie = bpf_get_socket_cookie(sk);
 	if (!bpf_map_lookup_elem(&members, &row.cookie))

@@ -2,16 +2,16 @@
 /*
  * The table of open connections: the address of a connection's socket -> its tag (abi.h).
  *
- * Why a table of our own, beside a hash map that takes what doesn't fit: a connection that is begun
- * and closed costs some 30 us, and each line of memory that isn't in a cache 0.1. Socket storage
- * and elements of a hash map are allocated from cold memory and freed after a grace period; here
- * nothing is allocated. The kernel gives a new socket the memory of the one that was freed last, so
- * its bucket is likely to be warm; and the index keeps neighbours together: sockets are longer than
- * 2 kB, so no more than RPD_CONN_WAYS of them begin in the 8 kB of a bucket. Two that are far
- * apart may have the same one.
+ * Why a table of our own, with a hash map for what doesn't fit: a connection costs some 30 us from
+ * begin to end, and each line of memory that isn't in a cache costs 0.1 us. Socket storage and the
+ * elements of a hash map are allocated from cold memory and freed after a grace period; here
+ * nothing is allocated. The kernel gives a new socket the memory of the socket that was freed last,
+ * so its bucket is likely to be in a cache. The index keeps neighbours together: sockets are longer
+ * than 2 kB, so at most RPD_CONN_WAYS of them begin in the 8 kB of a bucket. Sockets that are far
+ * apart may share a bucket.
  *
- * A connection's entry is only written while the kernel holds its socket, by the programs that see
- * it begin, move or end.
+ * The programs write a connection's entry only while the kernel holds its socket: when it begins,
+ * migrates or ends.
  */
 #pragma once
 
@@ -19,16 +19,16 @@
 #include <reuseportd/abi.h>
 #include "shared_maps.h"
 
-#define CONN_BUCKET_LOG 13 /* bytes of memory whose sockets share a bucket */
+#define CONN_BUCKET_LOG 13 /* log2 of the bytes of memory that share a bucket */
 
 const volatile __u32 conn_mask; /* buckets of map "conns", less one */
 
-static __always_inline struct rpd_conns *conn_bucket(const void *sk)
+static __always_inline struct rpd_conns *conn_table_bucket(const void *sk)
 {
 	__u64 low;
 	__u32 at;
 
-	/* The verifier lets nobody calculate with a pointer, but half of one is a number. */
+	/* The verifier allows no arithmetic on a pointer, but half of a pointer is a number. */
 	asm volatile(
 	        "r0 = %1\n"
 	        "w0 = w0\n"
@@ -40,17 +40,17 @@ static __always_inline struct rpd_conns *conn_bucket(const void *sk)
 	return bpf_map_lookup_elem(&conns, &at);
 }
 
-static __always_inline struct rpd_control *conn_control(void)
+static __always_inline struct rpd_control *conn_table_control(void)
 {
 	__u32 zero = 0;
 
 	return bpf_map_lookup_elem(&control, &zero);
 }
 
-/* Its tag, or NULL if it isn't there. */
-static __always_inline __u64 *conn_find(const void *sk)
+/* Returns the connection's tag, or NULL if it isn't in the table. */
+static __always_inline __u64 *conn_table_find(const void *sk)
 {
-	struct rpd_conns *bucket = conn_bucket(sk);
+	struct rpd_conns *bucket = conn_table_bucket(sk);
 	struct rpd_control *ctl;
 	__u64 key = (__u64)sk;
 
@@ -60,14 +60,14 @@ static __always_inline __u64 *conn_find(const void *sk)
 	for (int i = 0; i < RPD_CONN_WAYS; i++)
 		if (bucket->sk[i] == key)
 			return &bucket->tag[i];
-	ctl = conn_control();
+	ctl = conn_table_control();
 	return ctl && ctl->n_more ? bpf_map_lookup_elem(&conns_more, &key) : NULL;
 }
 
-/* Puts in one that isn't there; false if there is no room. */
-static __always_inline bool conn_put(const void *sk, __u64 tag)
+/* Adds a connection that isn't in the table. Returns false if there is no room. */
+static __always_inline bool conn_table_add(const void *sk, __u64 tag)
 {
-	struct rpd_conns *bucket = conn_bucket(sk);
+	struct rpd_conns *bucket = conn_table_bucket(sk);
 	struct rpd_control *ctl;
 	__u64 key = (__u64)sk;
 
@@ -80,18 +80,18 @@ static __always_inline bool conn_put(const void *sk, __u64 tag)
 		bucket->tag[i] = tag;
 		return true;
 	}
-	ctl = conn_control();
-	/* Before Linux 6.4 only the lower half of what it returns is right. */
+	ctl = conn_table_control();
+	/* Before Linux 6.4 only the lower half of the return value is valid. */
 	if (!ctl || (int)bpf_map_update_elem(&conns_more, &key, &tag, BPF_NOEXIST) < 0)
 		return false;
 	__sync_fetch_and_add(&ctl->n_more, 1);
 	return true;
 }
 
-/* Takes it out, and returns its tag; RPD_TAG_NONE if it isn't there. */
-static __always_inline __u64 conn_take(const void *sk)
+/* Removes the connection. Returns its tag, or RPD_TAG_NONE if it isn't in the table. */
+static __always_inline __u64 conn_table_remove(const void *sk)
 {
-	struct rpd_conns *bucket = conn_bucket(sk);
+	struct rpd_conns *bucket = conn_table_bucket(sk);
 	struct rpd_control *ctl;
 	__u64 key = (__u64)sk, tag, *more;
 
@@ -105,14 +105,14 @@ static __always_inline __u64 conn_take(const void *sk)
 		__sync_lock_test_and_set(&bucket->sk[i], 0); /* a barrier, too */
 		return tag;
 	}
-	ctl = conn_control();
+	ctl = conn_table_control();
 	more = ctl && ctl->n_more ? bpf_map_lookup_elem(&conns_more, &key) : NULL;
 	if (!more)
 		return RPD_TAG_NONE;
 	tag = *more;
-	/* An element of a hash map can't always be deleted (EBUSY before Linux 6.7, when an
-	 * interrupt has come in the middle of another deletion). Then the next connection that has
-	 * the socket's memory takes it over. */
+	/* An element of a hash map can't always be deleted (before Linux 6.7 EBUSY, if an interrupt
+	 * came in the middle of another deletion). It then stays, marked as free, for the next
+	 * connection in the same memory. */
 	*more = RPD_TAG_NONE;
 	if ((int)bpf_map_delete_elem(&conns_more, &key) == 0)
 		__sync_fetch_and_add(&ctl->n_more, -1);

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* How the programs note what happens to a service: in map "events". */
+/* How the programs log what happens to a service: in map "events". */
 #pragma once
 
 #include <bpf/bpf_helpers.h>
 #include <reuseportd/abi.h>
 #include "shared_maps.h"
 
-/* Counts in the event that is still going on. Two CPUs that begin at once may make two of them. */
-static __always_inline int event_continue(struct rpd_events *all, const __u64 *burst, __u16 slot,
-                                          __u64 now)
+/* Adds to the event that is still going on. Returns 0 if there is none. Two CPUs that begin an
+ * event at the same time may make two. */
+static __always_inline int event_note_continue(struct rpd_events *all, const __u64 *burst,
+                                               __u16 slot, __u64 now)
 {
 	__u64 seq = *burst;
 	struct rpd_event *event = &all->entries[(seq - 1) & (RPD_EVENT_MAX - 1)];
 
 	if (!seq || event->seq != seq || event->slot != slot)
 		return 0;
-	/* Signed: another CPU may have looked at the clock after us. */
+	/* Signed: another CPU may have read the clock after us. */
 	if ((__s64)(now - event->until) > (__s64)RPD_EVENT_BURST_NS ||
 	    (__s64)(now - event->time) > (__s64)RPD_EVENT_LONGEST_NS)
 		return 0;
@@ -35,7 +36,7 @@ static __always_inline void event_note(enum rpd_event_kind kind, __u16 slot, __u
 	if (!all)
 		return;
 	burst = &all->burst[kind][slot % RPD_EVENT_BURSTS];
-	if (event_continue(all, burst, slot, now))
+	if (event_note_continue(all, burst, slot, now))
 		return;
 	number = __sync_fetch_and_add(&all->head, 1);
 	event = &all->entries[number & (RPD_EVENT_MAX - 1)];

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * The programs on a service's cgroup. At bind() they turn SO_REUSEPORT on, before the kernel looks
- * whether the port is taken, and refuse MPTCP; after listen() they tell who listens.
+ * The programs on a service's cgroup. At bind() they turn SO_REUSEPORT on, before the kernel checks
+ * whether the port is taken, and refuse MPTCP. After listen() they report the listener.
  *
- * In the LISTEN callback of sockops the current cgroup can't be asked for before Linux 6.12: bind()
- * notes it with the socket.
+ * Before Linux 6.12 the LISTEN callback of sockops can't read the current cgroup, so bind() stores
+ * it with the socket.
  */
 #include <linux/bpf.h>
 #include <linux/in.h>
@@ -13,7 +13,7 @@
 
 #include <reuseportd/hook_abi.h>
 
-/* Of asm-generic/socket.h: the same on all architectures that we know. */
+/* From asm-generic/socket.h: the same on all architectures that we support. */
 #define SOL_SOCKET   1
 #define SO_REUSEPORT 15
 #define SOCK_STREAM  1
@@ -21,20 +21,20 @@
 
 #define REFUSE 0
 #define ALLOW  1
-/* The same, and CAP_NET_BIND_SERVICE isn't asked for. */
+/* Allows the bind() without CAP_NET_BIND_SERVICE. */
 #define ALLOW_ANY_PORT 3
 
-/* Only these are shared; none = all. In host order, ascending or not. */
+/* The ports to share, in host order; none = all. */
 const volatile __u32 n_ports;
 const volatile __u16 ports[HOOK_PORTS_MAX];
 
-/* Offset of struct tcp_sock's is_mptcp; 0: the kernel doesn't tell. Not by CO-RE, without which
- * these programs can be loaded where there is no BTF. */
+/* Offset of is_mptcp in struct tcp_sock; 0 = not known. Not by CO-RE, so that these programs load
+ * on a kernel without BTF, too. */
 const volatile __u32 is_mptcp_at;
-/* bpf_set_retval() may be called; else who is refused sees EPERM. */
+/* bpf_set_retval() is available. Without it a refused bind() fails with EPERM. */
 const volatile __u32 has_retval;
 
-/* What bind() notes of a socket. Goes with the socket; an accepted one doesn't inherit it. */
+/* What bind() stores with a socket. An accepted socket doesn't inherit it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -47,7 +47,7 @@ struct {
 	__uint(max_entries, 64 * 1024);
 } hook_listens SEC(".maps");
 
-/* How many listens found the ring full. */
+/* How many listeners could not be reported, as the ring was full. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -55,7 +55,7 @@ struct {
 	__type(value, __u64);
 } hook_lost SEC(".maps");
 
-static __always_inline int is_shared(__u16 port)
+static __always_inline int hook_is_shared(__u16 port)
 {
 	if (!n_ports)
 		return 1;
@@ -65,7 +65,7 @@ static __always_inline int is_shared(__u16 port)
 	return 0;
 }
 
-static __always_inline void send(const struct hook_event *event)
+static __always_inline void hook_send(const struct hook_event *event)
 {
 	const __u32 zero = 0;
 	__u64 *lost;
@@ -77,8 +77,8 @@ static __always_inline void send(const struct hook_event *event)
 		__sync_fetch_and_add(lost, 1);
 }
 
-/* What binds and listens for an MPTCP socket is a TCP socket of the kernel's. */
-static __always_inline int is_mptcp(struct bpf_sock *sk)
+/* For an MPTCP socket the kernel binds a TCP socket of its own, which is the one that listens. */
+static __always_inline int hook_is_mptcp(struct bpf_sock *sk)
 {
 	const __u8 *tp = is_mptcp_at ? (void *)bpf_skc_to_tcp_sock(sk) : NULL;
 
@@ -86,11 +86,10 @@ static __always_inline int is_mptcp(struct bpf_sock *sk)
 }
 
 /*
- * The listener that an MPTCP socket is to its program can't be put into a socket array, nor can a
- * program be attached by it. Refused here, a program that would rather have MPTCP (Go's do) falls
- * back to TCP.
+ * An MPTCP listener can't be put into a socket array, nor can a program be attached to it. Programs
+ * that merely prefer MPTCP (such as Go's) fall back to TCP when it is refused here.
  */
-static __always_inline int refuse(struct bpf_sock_addr *ctx, __u16 port)
+static __always_inline int hook_refuse(struct bpf_sock_addr *ctx, __u16 port)
 {
 	const struct hook_event event = {
 	        .cgroup = bpf_get_current_cgroup_id(),
@@ -100,17 +99,17 @@ static __always_inline int refuse(struct bpf_sock_addr *ctx, __u16 port)
 	        .refused = 1,
 	};
 
-	send(&event);
+	hook_send(&event);
 	if (has_retval)
 		bpf_set_retval(-EOPNOTSUPP);
 	return REFUSE;
 }
 
-static __always_inline int on_bind(struct bpf_sock_addr *ctx)
+static __always_inline int hook_handle_bind(struct bpf_sock_addr *ctx)
 {
 	const __u16 port = bpf_ntohs(ctx->user_port);
-	const int shared = port && is_shared(port);
-	/* A port that was named is the workers', whoever they are. */
+	const int shared = port && hook_is_shared(port);
+	/* Workers of any user may bind a port that was named. */
 	const int allow = n_ports && shared ? ALLOW_ANY_PORT : ALLOW;
 	struct bpf_sock *sk = ctx->sk;
 	struct hook_bound *bound;
@@ -118,9 +117,10 @@ static __always_inline int on_bind(struct bpf_sock_addr *ctx)
 
 	if (ctx->type != SOCK_STREAM || ctx->protocol != IPPROTO_TCP)
 		return ALLOW;
-	if (shared && sk && is_mptcp(sk))
-		return refuse(ctx, port);
-	/* If it fails, the bind() goes on as without us, and says EADDRINUSE where it has to. */
+	if (shared && sk && hook_is_mptcp(sk))
+		return hook_refuse(ctx, port);
+	/* If this fails, bind() goes on as without us, and returns EADDRINUSE if the port is taken.
+	 */
 	if (shared)
 		bpf_setsockopt(ctx, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
 	if (!sk)
@@ -136,16 +136,16 @@ static __always_inline int on_bind(struct bpf_sock_addr *ctx)
 SEC("cgroup/bind4")
 int rpd_bind4(struct bpf_sock_addr *ctx)
 {
-	return on_bind(ctx);
+	return hook_handle_bind(ctx);
 }
 
 SEC("cgroup/bind6")
 int rpd_bind6(struct bpf_sock_addr *ctx)
 {
-	return on_bind(ctx);
+	return hook_handle_bind(ctx);
 }
 
-static __always_inline void tell(struct bpf_sock_ops *ctx)
+static __always_inline void hook_send_listen(struct bpf_sock_ops *ctx)
 {
 	struct hook_event event = {
 	        .cookie = bpf_get_socket_cookie(ctx),
@@ -159,14 +159,14 @@ static __always_inline void tell(struct bpf_sock_ops *ctx)
 		event.cgroup = bound->cgroup;
 		event.fixed = bound->fixed;
 	}
-	send(&event);
+	hook_send(&event);
 }
 
 SEC("sockops")
 int rpd_listen(struct bpf_sock_ops *ctx)
 {
 	if (ctx->op == BPF_SOCK_OPS_TCP_LISTEN_CB)
-		tell(ctx);
+		hook_send_listen(ctx);
 	return ALLOW;
 }
 

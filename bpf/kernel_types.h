@@ -13,7 +13,7 @@ typedef struct {
 
 struct sock_common {
 	unsigned char skc_state;
-	unsigned short skc_num; /* local port, host order; 0 again when it is let go */
+	unsigned short skc_num; /* local port, host order; 0 after the port is given up */
 	atomic64_t skc_cookie;
 } KERNEL_TYPE;
 

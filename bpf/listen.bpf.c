@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Tells user space when a process of a cgroup begins to listen on a port: an event for each
- * successful listen(), after it (the LISTEN callback of sockops; no tracing, no BTF needed).
+ * Notifies user space when a process of a cgroup begins to listen on a port: an event after each
+ * successful listen() (the LISTEN callback of sockops, which needs no tracing and no BTF).
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
-const volatile __u32 listen_port; /* only this one; 0 = all */
+const volatile __u32 listen_port; /* the port to watch; 0 = all */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -19,7 +19,7 @@ int on_listen(struct bpf_sock_ops *ctx)
 	__u32 port = ctx->local_port;
 
 	if (ctx->op == BPF_SOCK_OPS_TCP_LISTEN_CB && (!listen_port || port == listen_port))
-		/* Full: there is an unread event already, and one is as good as many. */
+		/* If the ring is full there is an unread event already, and one is enough. */
 		bpf_ringbuf_output(&listen_events, &port, sizeof(port), 0);
 	return 1;
 }

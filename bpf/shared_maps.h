@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* The service's maps that both the steering programs and the counting program use; user space gives
- * each of them the same ones. */
+/* The service's maps that both the steering and the counting programs use. User space gives all of
+ * them the same maps. */
 #pragma once
 
 #include <bpf/bpf_helpers.h>
@@ -44,7 +44,7 @@ struct {
 	__type(value, struct rpd_ports);
 } ports SEC(".maps");
 
-/* User space sets the sizes of these two. */
+/* User space sets the sizes of the next two maps. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

@@ -2,12 +2,13 @@
 /*
  * The steering program: picks the worker's listener for each new connection of a reuseport group.
  *
- * The kernel runs it for a packet that finds no connection and no request socket, and, without a
- * packet, for each connection that is left in the queue of a listener that closes. It is loaded
- * once an endpoint: the socket array is the endpoint's own, all other maps are the service's.
+ * The kernel runs it for a packet that belongs to no connection and to no request socket; and,
+ * without a packet, for each connection that a listener leaves in its queue when it closes. User
+ * space loads it once for each endpoint: the socket array is the endpoint's own, all other maps
+ * are the service's.
  *
- * It never returns SK_PASS without a selection while an admitted worker lives: the kernel would
- * then hash over all members of the group, those that drain and strangers included.
+ * It never returns SK_PASS without a selection while an admitted worker lives. The kernel would
+ * then hash over all members of the group, draining workers and foreign listeners included.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,8 +28,8 @@
 #define STEER_AF_INET  2
 #define STEER_AF_INET6 10
 
-/* Ring entries to try before the search goes over to the list of all candidates. Each that has no
- * listener costs a failed selection, some 20 ns. */
+/* How many ring entries to try before the search of all candidates. Each entry without a listener
+ * costs a failed selection, some 20 ns. */
 #define STEER_RING_TRIES 32
 
 struct {
@@ -61,7 +62,7 @@ struct {
 	__type(value, __u32);
 } probes SEC(".maps");
 
-/* Not read by the program; kept with it, so that the service's pins are one skeleton's maps. */
+/* Not read by the program. It is here so that one skeleton has all maps that a service pins. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -70,8 +71,9 @@ struct {
 	__type(value, struct rpd_service);
 } service SEC(".maps");
 
-/* Counts the run's one outcome and ends it. A CPU's tally has one writer: runs don't nest. */
-static __always_inline int finish(__u32 row, enum rpd_outcome outcome, int verdict)
+/* Counts the outcome of the run and ends it. A CPU's tally has one writer, because runs don't nest.
+ */
+static __always_inline int steer_finish(__u32 row, enum rpd_outcome outcome, int verdict)
 {
 	__u32 key = outcome;
 	struct rpd_tally *tally = bpf_map_lookup_elem(&counters, &key);
@@ -81,32 +83,31 @@ static __always_inline int finish(__u32 row, enum rpd_outcome outcome, int verdi
 	return verdict;
 }
 
-static __always_inline bool take(struct sk_reuseport_md *ctx, __u32 slot)
+static __always_inline bool steer_select(struct sk_reuseport_md *ctx, __u32 slot)
 {
 	return bpf_sk_select_reuseport(ctx, &socks, &slot, 0) == 0;
 }
 
-static __always_inline struct rpd_schedule *schedule_in_force(struct rpd_control *ctl)
+static __always_inline struct rpd_schedule *steer_get_schedule(struct rpd_control *ctl)
 {
 	__u32 active = *(volatile __u32 *)&ctl->active & 1;
 
 	return bpf_map_lookup_elem(&schedules, &active);
 }
 
-/* Hash of the client's address. */
-static __always_inline __u32 client_hash(struct sk_reuseport_md *ctx)
+static __always_inline __u32 steer_hash_client(struct sk_reuseport_md *ctx)
 {
 	__u32 addr[4] = {};
 
 	if (ctx->eth_protocol == STEER_ETH_P_IPV6) {
 		bpf_skb_load_bytes_relative(ctx, 8, addr, 16, BPF_HDR_START_NET);
-		return pick_hash_v6(addr);
+		return steer_pick_hash_v6(addr);
 	}
 	bpf_skb_load_bytes_relative(ctx, 12, addr, 4, BPF_HDR_START_NET);
-	return pick_hash_v4(addr[0]);
+	return steer_pick_hash_v4(addr[0]);
 }
 
-static __always_inline enum pick_kind packet_kind(struct sk_reuseport_md *ctx)
+static __always_inline enum pick_kind steer_classify(struct sk_reuseport_md *ctx)
 {
 	__u8 *tcp = ctx->data;
 	__u8 flags = 0;
@@ -115,11 +116,10 @@ static __always_inline enum pick_kind packet_kind(struct sk_reuseport_md *ctx)
 		flags = tcp[PICK_TCP_FLAGS_OFFSET];
 	else /* not in the linear part */
 		bpf_skb_load_bytes(ctx, PICK_TCP_FLAGS_OFFSET, &flags, sizeof(flags));
-	return pick_kind(flags);
+	return steer_pick_kind(flags);
 }
 
-/* Where the packet comes from. */
-static __always_inline void packet_source(struct sk_reuseport_md *ctx, struct rpd_probe *ret)
+static __always_inline void steer_read_source(struct sk_reuseport_md *ctx, struct rpd_probe *ret)
 {
 	__u16 port = 0;
 
@@ -134,21 +134,22 @@ static __always_inline void packet_source(struct sk_reuseport_md *ctx, struct rp
 	}
 }
 
-/* The index of the listener that a probe is for; -1 if the packet is none's. */
-__attribute__((noinline)) int steer_probe(struct sk_reuseport_md *ctx)
+/* The index of the listener that the packet's probe is for; -1 if the packet belongs to no probe.
+ */
+__attribute__((noinline)) int steer_find_probe(struct sk_reuseport_md *ctx)
 {
 	struct rpd_probe source = {};
 	__u32 *index;
 
 	if (!ctx)
 		return -1;
-	packet_source(ctx, &source);
+	steer_read_source(ctx, &source);
 	index = bpf_map_lookup_elem(&probes, &source);
 	return index ? (int)*index : -1;
 }
 
-/* Whether what a closed listener has left is a probe's connection. */
-__attribute__((noinline)) int steer_probe_left(struct sk_reuseport_md *ctx)
+/* Whether the migrating connection is a probe's. */
+__attribute__((noinline)) int steer_was_probed(struct sk_reuseport_md *ctx)
 {
 	struct rpd_probe source = {.family = STEER_AF_INET};
 	struct bpf_sock *child;
@@ -172,32 +173,34 @@ __attribute__((noinline)) int steer_probe_left(struct sk_reuseport_md *ctx)
 	return bpf_map_lookup_elem(&probes, &source) != NULL;
 }
 
-static __always_inline struct rpd_schedule *find_schedule(void)
+static __always_inline struct rpd_schedule *steer_find_schedule(void)
 {
 	__u32 zero = 0;
 	struct rpd_control *ctl = bpf_map_lookup_elem(&control, &zero);
 
-	return ctl ? schedule_in_force(ctl) : NULL;
+	return ctl ? steer_get_schedule(ctl) : NULL;
 }
 
 /*
- * One look of steer_scan() and of steer_walk(). The long loops, and what they do at each step, are
- * for rare cases, and global functions: the verifier walks each of them once, and not on every path
- * that leads to it, or a thousand times. With that loading takes a tenth of the time.
+ * Selects candidate @at; returns its slot, or -1 if it has no listener.
+ *
+ * The long loops below and their single steps are global functions. The verifier checks a global
+ * function once, not on each path that leads to it, or for each of a thousand iterations: loading
+ * takes a tenth of the time. The price is paid in rare cases only.
  */
-__attribute__((noinline)) int steer_look(struct sk_reuseport_md *ctx, __u32 at)
+__attribute__((noinline)) int steer_try_candidate(struct sk_reuseport_md *ctx, __u32 at)
 {
-	struct rpd_schedule *sched = find_schedule();
+	struct rpd_schedule *sched = steer_find_schedule();
 	__u32 slot;
 
 	if (!ctx || !sched)
 		return -1;
 	slot = sched->candidates[at & (RPD_SLOT_MAX - 1)];
-	return take(ctx, slot) ? (int)slot : -1;
+	return steer_select(ctx, slot) ? (int)slot : -1;
 }
 
-/* Takes the first of candidates[first .. first + count - 1] that has a listener, beginning at the
- * @start-th (pick_scan()); returns its slot, or -1. */
+/* Selects the first of candidates[first .. first + count - 1] that has a listener, in the order of
+ * steer_pick_scan() from @start on. Returns its slot, or -1. */
 __attribute__((noinline)) int steer_scan(struct sk_reuseport_md *ctx, __u32 first, __u32 count,
                                          __u32 start)
 {
@@ -208,16 +211,16 @@ __attribute__((noinline)) int steer_scan(struct sk_reuseport_md *ctx, __u32 firs
 
 		if (i >= count + PICK_SCATTERED)
 			break;
-		slot = steer_look(ctx, first + pick_scan(start, i, count));
+		slot = steer_try_candidate(ctx, first + steer_pick_scan(start, i, count));
 		if (slot >= 0)
 			return slot;
 	}
 	return -1;
 }
 
-/* Any live worker: one of the ring if there is one, else one that is out of the ring. */
-static __always_inline int take_any(struct sk_reuseport_md *ctx, const struct rpd_schedule *sched,
-                                    __u32 start)
+/* Selects any live worker: one in the ring if possible, otherwise one that is out of the ring. */
+static __always_inline int steer_select_any(struct sk_reuseport_md *ctx,
+                                            const struct rpd_schedule *sched, __u32 start)
 {
 	__u32 in_ring = sched->n_ring_slots;
 	int slot = steer_scan(ctx, 0, in_ring, start);
@@ -227,32 +230,32 @@ static __always_inline int take_any(struct sk_reuseport_md *ctx, const struct rp
 	return slot;
 }
 
-static __always_inline int drop(void)
+static __always_inline int steer_drop(void)
 {
 	event_note(RPD_EVENT_dropped, RPD_NO_SLOT, 0);
-	return finish(RPD_ROW_NONE, RPD_OUTCOME_dropped, SK_DROP);
+	return steer_finish(RPD_ROW_NONE, RPD_OUTCOME_dropped, SK_DROP);
 }
 
 /* No admitted worker lives. */
-static __always_inline int nobody(const struct rpd_schedule *sched)
+static __always_inline int steer_fall_back(const struct rpd_schedule *sched)
 {
 	if (sched->flags & RPD_STRICT)
-		return drop();
+		return steer_drop();
 	event_note(RPD_EVENT_fell_back, RPD_NO_SLOT, 0);
-	return finish(RPD_ROW_NONE, RPD_OUTCOME_fell_back, SK_PASS);
+	return steer_finish(RPD_ROW_NONE, RPD_OUTCOME_fell_back, SK_PASS);
 }
 
 /*
- * The connection goes over to the account of the slot's worker. What migrates may also be a
- * handshake, which is counted for the listener that ends it, or a connection that isn't counted or
- * has ended already: they are not in the table. The kernel holds the connection's socket meanwhile.
+ * Moves a migrating connection to the account of the slot's worker. Only connections in the table
+ * move. A handshake can migrate too: it is counted for the listener that completes it. The kernel
+ * holds the connection's socket during the run.
  */
-static __always_inline void move_count(struct sk_reuseport_md *ctx, __u32 slot)
+static __always_inline void steer_move_count(struct sk_reuseport_md *ctx, __u32 slot)
 {
 	struct rpd_worker *worker = bpf_map_lookup_elem(&workers, &slot);
 	struct bpf_sock *child = ctx->migrating_sk;
 	struct rpd_account *source, *target;
-	__u64 *tag = child ? conn_find(child) : NULL;
+	__u64 *tag = child ? conn_table_find(child) : NULL;
 	__u32 from, to;
 
 	if (!tag || !worker)
@@ -268,17 +271,18 @@ static __always_inline void move_count(struct sk_reuseport_md *ctx, __u32 slot)
 	__sync_fetch_and_add(&target->of[RPD_CONN_moved_in], 1);
 }
 
-/* A listener closed and left a connection or a handshake: to its version, else to anybody. */
-static __always_inline int migrate(struct sk_reuseport_md *ctx, struct rpd_control *ctl,
-                                   const struct rpd_schedule *sched)
+/* A listener closed and left a connection or a handshake: selects a worker of the same version, or
+ * if there is none, any worker. */
+static __always_inline int steer_migrate(struct sk_reuseport_md *ctx, struct rpd_control *ctl,
+                                         const struct rpd_schedule *sched)
 {
 	__u32 start = __sync_fetch_and_add(&ctl->aside, 1);
 	__u64 cookie = bpf_get_socket_cookie(ctx->sk);
 	struct rpd_member *member = bpf_map_lookup_elem(&members, &cookie);
 	int slot = -1;
 
-	if (ctl->n_probes && steer_probe_left(ctx))
-		return finish(RPD_ROW_NONE, RPD_OUTCOME_dropped, SK_DROP);
+	if (ctl->n_probes && steer_was_probed(ctx))
+		return steer_finish(RPD_ROW_NONE, RPD_OUTCOME_dropped, SK_DROP);
 	if (member && member->version < RPD_VERSION_MAX) {
 		const struct rpd_version *version = &sched->versions[member->version];
 
@@ -288,19 +292,19 @@ static __always_inline int migrate(struct sk_reuseport_md *ctx, struct rpd_contr
 			                  start);
 	}
 	if (slot < 0)
-		slot = take_any(ctx, sched, start);
+		slot = steer_select_any(ctx, sched, start);
 	if (slot >= 0) {
-		move_count(ctx, slot);
+		steer_move_count(ctx, slot);
 		event_note(RPD_EVENT_migrated,
 		           member && member->slot < RPD_SLOT_MAX ? member->slot : RPD_NO_SLOT, 0);
-		return finish(slot, RPD_OUTCOME_migrated, SK_PASS);
+		return steer_finish(slot, RPD_OUTCOME_migrated, SK_PASS);
 	}
-	if (take(ctx, RPD_SLOT_PARKING))
-		return finish(RPD_ROW_PARKING, RPD_OUTCOME_migrated, SK_PASS);
-	return nobody(sched);
+	if (steer_select(ctx, RPD_SLOT_PARKING))
+		return steer_finish(RPD_ROW_PARKING, RPD_OUTCOME_migrated, SK_PASS);
+	return steer_fall_back(sched);
 }
 
-static __always_inline enum rpd_outcome outcome_of(enum pick_kind kind, bool substitute)
+static __always_inline enum rpd_outcome steer_outcome(enum pick_kind kind, bool substitute)
 {
 	if (kind == PICK_COOKIE)
 		return RPD_OUTCOME_cookie_ack;
@@ -309,67 +313,70 @@ static __always_inline enum rpd_outcome outcome_of(enum pick_kind kind, bool sub
 	return substitute ? RPD_OUTCOME_slot_gone : RPD_OUTCOME_steered;
 }
 
-/* The supervisor's listener has been taken. */
-static __always_inline int park(enum pick_kind kind)
+/* Ends a run that has selected the supervisor's parking listener. */
+static __always_inline int steer_park(enum pick_kind kind)
 {
-	return finish(RPD_ROW_PARKING,
-	              kind == PICK_NEW ? RPD_OUTCOME_parked : outcome_of(kind, true), SK_PASS);
+	return steer_finish(RPD_ROW_PARKING,
+	                    kind == PICK_NEW ? RPD_OUTCOME_parked : steer_outcome(kind, true),
+	                    SK_PASS);
 }
 
-/* A probe tells of one worker only: if that is gone it fails, and what it left in that one's queue
- * goes to no other. */
-static __always_inline int probe_packet(struct sk_reuseport_md *ctx, enum pick_kind kind, __u32 at)
+/* A probe is for one worker only: without that worker's listener it fails, and it never migrates to
+ * another worker. */
+static __always_inline int steer_probe_packet(struct sk_reuseport_md *ctx, enum pick_kind kind,
+                                              __u32 at)
 {
 	__u32 row = at < RPD_SLOT_MAX ? at : RPD_ROW_NONE;
 
-	if (!take(ctx, at))
-		return finish(RPD_ROW_NONE, RPD_OUTCOME_dropped, SK_DROP);
-	return finish(row, kind == PICK_NEW ? RPD_OUTCOME_probed : outcome_of(kind, false),
-	              SK_PASS);
+	if (!steer_select(ctx, at))
+		return steer_finish(RPD_ROW_NONE, RPD_OUTCOME_dropped, SK_DROP);
+	return steer_finish(row, kind == PICK_NEW ? RPD_OUTCOME_probed : steer_outcome(kind, false),
+	                    SK_PASS);
 }
 
-/* Where in the ring this attempt looks. Each attempt draws a number of its own: connections that
- * run into a hole of the ring are so dealt evenly to all others, not to the hole's neighbour. */
-static __always_inline __u32 ring_slot(struct sk_reuseport_md *ctx, struct rpd_control *ctl,
-                                       const struct rpd_schedule *sched, enum pick_kind kind,
-                                       __u32 client, __u32 attempt)
+/* The slot of the ring for this attempt. Each attempt takes a cursor value of its own. So
+ * connections that meet a slot without a listener are spread evenly over all other slots, and don't
+ * all go to its neighbour. */
+static __always_inline __u32 steer_ring_slot(struct sk_reuseport_md *ctx, struct rpd_control *ctl,
+                                             const struct rpd_schedule *sched, enum pick_kind kind,
+                                             __u32 client, __u32 attempt)
 {
 	__u64 at;
 
 	if (sched->policy == RPD_STICKY)
-		at = pick_sticky(client, attempt);
+		at = steer_pick_sticky(client, attempt);
 	else if (kind == PICK_NEW)
 		at = __sync_fetch_and_add(&ctl->cursor, 1);
 	else if (kind == PICK_COOKIE)
 		at = __sync_fetch_and_add(&ctl->aside, 1);
 	else
 		at = ctx->hash + attempt;
-	if (sched->ring_len) /* a new schedule may have come into force since the last look */
+	if (sched->ring_len) /* the schedule may have changed since the last attempt */
 		at %= sched->ring_len;
 	return sched->ring[at & (RPD_RING_MAX - 1)];
 }
 
-/* The slot of this attempt, if it has a listener, which is then taken; -1 if not. */
-__attribute__((noinline)) int steer_step(struct sk_reuseport_md *ctx, __u32 kind, __u32 client,
-                                         __u32 attempt)
+/* Selects the slot of this attempt; returns it, or -1 if it has no listener. */
+__attribute__((noinline)) int steer_try_ring(struct sk_reuseport_md *ctx, __u32 kind, __u32 client,
+                                             __u32 attempt)
 {
 	__u32 zero = 0;
 	struct rpd_control *ctl = bpf_map_lookup_elem(&control, &zero);
-	struct rpd_schedule *sched = ctl ? schedule_in_force(ctl) : NULL;
+	struct rpd_schedule *sched = ctl ? steer_get_schedule(ctl) : NULL;
 	__u32 slot;
 
 	if (!ctx || !sched)
 		return -1;
-	slot = ring_slot(ctx, ctl, sched, kind, client, attempt);
-	return take(ctx, slot) ? (int)slot : -1;
+	slot = steer_ring_slot(ctx, ctl, sched, kind, client, attempt);
+	return steer_select(ctx, slot) ? (int)slot : -1;
 }
 
-/* Goes on along the ring after its entry of attempt 0 had no listener; returns the slot that was
- * taken, or -1. The ring has such entries only until the next command or the watcher has made a
- * new one. */
+/* Tries further ring entries after attempt 0 found no listener. Returns the selected slot, or -1.
+ * The ring has entries without a listener only until the next command, or the watcher, makes a new
+ * ring. */
 __attribute__((noinline)) int steer_walk(struct sk_reuseport_md *ctx, __u32 kind, __u32 client)
 {
-	struct rpd_schedule *sched = find_schedule();
+	struct rpd_schedule *sched = steer_find_schedule();
 
 	if (!ctx || !sched)
 		return -1;
@@ -378,7 +385,7 @@ __attribute__((noinline)) int steer_walk(struct sk_reuseport_md *ctx, __u32 kind
 
 		if (attempt > sched->ring_len)
 			break;
-		slot = steer_step(ctx, kind, client, attempt);
+		slot = steer_try_ring(ctx, kind, client, attempt);
 		if (slot >= 0)
 			return slot;
 	}
@@ -388,29 +395,32 @@ __attribute__((noinline)) int steer_walk(struct sk_reuseport_md *ctx, __u32 kind
 static __always_inline int steer_packet(struct sk_reuseport_md *ctx, struct rpd_control *ctl,
                                         const struct rpd_schedule *sched)
 {
-	enum pick_kind kind = packet_kind(ctx);
+	enum pick_kind kind = steer_classify(ctx);
 	__u32 client;
 	int slot;
 
 	if (ctl->n_probes) { /* in the cache line of `active` */
-		slot = steer_probe(ctx);
+		slot = steer_find_probe(ctx);
 		if (slot >= 0)
-			return probe_packet(ctx, kind, slot);
+			return steer_probe_packet(ctx, kind, slot);
 	}
-	if (sched->ring_len == 0) /* none by the user's will, or none that was ever there */
-		return !sched->n_candidates && take(ctx, RPD_SLOT_PARKING) ? park(kind) : drop();
-	client = sched->policy == RPD_STICKY ? client_hash(ctx) : 0;
-	slot = ring_slot(ctx, ctl, sched, kind, client, 0);
-	if (take(ctx, slot))
-		return finish(slot, outcome_of(kind, false), SK_PASS);
+	if (sched->ring_len == 0) /* the user has taken every worker out, or there never was one */
+		return !sched->n_candidates && steer_select(ctx, RPD_SLOT_PARKING)
+		               ? steer_park(kind)
+		               : steer_drop();
+	client = sched->policy == RPD_STICKY ? steer_hash_client(ctx) : 0;
+	slot = steer_ring_slot(ctx, ctl, sched, kind, client, 0);
+	if (steer_select(ctx, slot))
+		return steer_finish(slot, steer_outcome(kind, false), SK_PASS);
 	slot = steer_walk(ctx, kind, client);
 	if (slot < 0)
-		slot = take_any(ctx, sched, sched->policy == RPD_STICKY ? client : ctx->hash);
+		slot = steer_select_any(ctx, sched,
+		                        sched->policy == RPD_STICKY ? client : ctx->hash);
 	if (slot >= 0)
-		return finish(slot, outcome_of(kind, true), SK_PASS);
-	if (take(ctx, RPD_SLOT_PARKING))
-		return park(kind);
-	return nobody(sched);
+		return steer_finish(slot, steer_outcome(kind, true), SK_PASS);
+	if (steer_select(ctx, RPD_SLOT_PARKING))
+		return steer_park(kind);
+	return steer_fall_back(sched);
 }
 
 SEC("sk_reuseport/migrate")
@@ -418,12 +428,12 @@ int steer(struct sk_reuseport_md *ctx)
 {
 	__u32 zero = 0;
 	struct rpd_control *ctl = bpf_map_lookup_elem(&control, &zero);
-	struct rpd_schedule *sched = ctl ? schedule_in_force(ctl) : NULL;
+	struct rpd_schedule *sched = ctl ? steer_get_schedule(ctl) : NULL;
 
 	if (!sched) /* unreachable: both maps are arrays */
 		return SK_DROP;
 	if (ctx->migrating_sk)
-		return migrate(ctx, ctl, sched);
+		return steer_migrate(ctx, ctl, sched);
 	return steer_packet(ctx, ctl, sched);
 }
 

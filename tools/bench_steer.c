@@ -39,6 +39,7 @@
 #include "bench_empty.skel.h"
 #include "bench_syn.h"
 #include "core/schedule.h"
+#include "core/schedule_version.h"
 #include "steer.skel.h"
 
 #define GROUPS       5

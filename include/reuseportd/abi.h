@@ -1,62 +1,63 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Everything that the BPF programs and user space share: the values of the pinned maps. Fixed-size
- * types only; sizes and offsets are asserted at the end. A change here that an older reuseportd
- * would misread must raise RPD_ABI_VERSION.
+ * Everything that the BPF programs and user space share: the keys and values of the pinned maps.
+ * Fixed-size types only; sizes and offsets are asserted at the end. A change that an older
+ * reuseportd would misread must raise RPD_ABI_VERSION.
  */
 #pragma once
 
 #include <linux/types.h>
 
 #define RPD_MAGIC       0x72707264u /* "rprd" */
-#define RPD_ABI_VERSION 2
+#define RPD_ABI_VERSION 3
 
 #define RPD_SLOT_MAX     1024 /* worker slots of a service */
 #define RPD_RING_MAX     4096 /* entries of a schedule ring; a power of two */
 #define RPD_ENDPOINT_MAX 32   /* reuseport groups of a service */
-#define RPD_VERSION_MAX  64   /* different version labels at a time */
+#define RPD_VERSION_MAX  64   /* version labels in use at a time */
 #define RPD_LABEL_MAX    32   /* bytes of a version label or service name, with the final NUL */
 #define RPD_COMM_MAX     16   /* TASK_COMM_LEN */
-#define RPD_FIRST_LABEL  "v1" /* the version of workers that nobody labelled */
+#define RPD_FIRST_LABEL  "v1" /* the version of workers without a label of their own */
 #define RPD_WEIGHT_MAX   1000
-#define RPD_WEIGHT_BASE  100 /* the weight of a worker that nobody weighted */
+#define RPD_WEIGHT_BASE  100 /* the default weight */
 
 /*
- * An endpoint's socket array has the slots' listeners, then the one that holds connections while no
- * worker lives, then those that are in no slot yet and can be reached by a probe only (map
- * "probes").
+ * An endpoint's socket array has the slots' listeners; then the parking listener, which holds
+ * connections while no worker lives; then listeners that are in no slot yet, and that only a probe
+ * can reach (map "probes").
  */
 #define RPD_SLOT_PARKING RPD_SLOT_MAX
 #define RPD_SLOT_PROBE   (RPD_SLOT_MAX + 1)
 #define RPD_PROBE_MAX    64
 #define RPD_SOCKS_MAX    (RPD_SLOT_PROBE + RPD_PROBE_MAX)
 
-/* Rows of the counter map: one a slot, then what reached no slot. */
+/* Rows of the counter map: one for each slot, then the runs that reached no slot. */
 #define RPD_ROW_PARKING RPD_SLOT_PARKING
 #define RPD_ROW_NONE    (RPD_SLOT_MAX + 1)
 #define RPD_ROW_MAX     (RPD_SLOT_MAX + 2)
 
 /*
- * Connections are counted by account. A slot has several: a worker that is swapped in gets one that
- * has no open connection, so that those of the one that was swapped out are told apart from its own
- * until the last of them has closed. Account A is of slot A % RPD_SLOT_MAX.
+ * Connections are counted by account. A slot has several accounts, one for each generation: a
+ * worker that is swapped in gets an account without open connections. So its connections stay
+ * distinct from those of the former worker, until the last of these has closed. Account A belongs
+ * to slot A % RPD_SLOT_MAX.
  */
 #define RPD_ACCOUNT_GENERATIONS 4
 #define RPD_ACCOUNT_UNKNOWN     (RPD_ACCOUNT_GENERATIONS * RPD_SLOT_MAX) /* of some worker */
 #define RPD_ACCOUNT_PARKED      (RPD_ACCOUNT_UNKNOWN + 1)                /* of no worker yet */
 #define RPD_ACCOUNT_MAX         (RPD_ACCOUNT_PARKED + 1)
-#define RPD_ACCOUNT_NONE        0xffff /* all of the slot's are in use: not counted */
+#define RPD_ACCOUNT_NONE        0xffff /* all accounts of the slot are in use: not counted */
 
-/* How many open connections are counted unless the user says otherwise. */
+/* How many open connections can be counted: the default, and the limit. */
 #define RPD_CONNS_DEFAULT 262144
 #define RPD_CONNS_LIMIT   16777216
 
-#define RPD_RATE_SECONDS 8 /* a power of two; of the last but one, the rate is told */
+#define RPD_RATE_SECONDS 8 /* a power of two; the rate covers the last but one */
 
 #define RPD_NO_VERSION 0xff
 
 enum rpd_policy {
-	RPD_ROUND_ROBIN, /* ring[cursor++]: exact, whoever the client is */
+	RPD_ROUND_ROBIN, /* ring[cursor++]: exact, for any client */
 	RPD_STICKY,      /* ring[hash(client address)]: a client keeps its worker */
 	RPD_POLICY_MAX,
 };
@@ -64,29 +65,29 @@ enum rpd_policy {
 enum rpd_slot_state {
 	RPD_SLOT_EMPTY,    /* never filled */
 	RPD_SLOT_ACTIVE,   /* may be in the ring */
-	RPD_SLOT_DRAINING, /* taken out of the ring by the user */
+	RPD_SLOT_DRAINING, /* out of the ring, by the user */
 	RPD_SLOT_STATE_MAX,
 };
 
 /* rpd_slot.flags */
-#define RPD_SLOT_CANARY  0x1 /* one of the slots that the canary share is for */
-#define RPD_SLOT_DEAD    0x2 /* had no listener in any endpoint when the ring was made */
-#define RPD_SLOT_STALLED 0x4 /* its listener is open, but nobody polls it */
+#define RPD_SLOT_CANARY  0x1 /* gets a part of the canary share */
+#define RPD_SLOT_DEAD    0x2 /* had no listener in any endpoint when the ring was built */
+#define RPD_SLOT_STALLED 0x4 /* its listener is open, but no process polls it */
 
 /* rpd_schedule.flags */
-#define RPD_STRICT 0x1 /* refuse, rather than fall back to the kernel's hash */
+#define RPD_STRICT 0x1 /* refuse connections rather than fall back to the kernel's hash */
 
-/* What the user asked of one slot, and what was seen of it. 8 bytes. */
+/* One slot: the user's settings, and what was observed. 8 bytes. */
 struct rpd_slot {
 	__u16 weight;  /* 0..RPD_WEIGHT_MAX */
-	__u16 entries; /* how many ring entries it has: its share is entries / ring_len */
+	__u16 entries; /* of the ring; the slot's share is entries / ring_len */
 	__u8 state;    /* enum rpd_slot_state */
 	__u8 version;  /* index in rpd_schedule.versions */
 	__u8 flags;
 	__u8 pad;
 };
 
-/* A version's slots that are in the ring are candidates[first .. first + count - 1]; those that
+/* The version's slots in the ring are candidates[first .. first + count - 1]; its slots that
  * `switch` left out are candidates[standby_first .. standby_first + standby_count - 1]. */
 struct rpd_version {
 	char label[RPD_LABEL_MAX]; /* "" = free */
@@ -97,20 +98,21 @@ struct rpd_version {
 };
 
 /*
- * All that a switch changes, as one value. Map "schedules" holds two of them; rpd_control.active
- * names the one in force, the other one is only ever written while it is not.
+ * Everything that a switch changes, as one value. Map "schedules" holds two: rpd_control.active is
+ * the index of the schedule in force, and only the other one is ever written.
  */
 struct rpd_schedule {
-	__u32 ring_len; /* 0: the user forced every worker out; new connections are refused. Or
-	                   there never was one, n_candidates is 0 as well: they are parked */
+	__u32 ring_len; /* 0: the user has forced every worker out, and new connections are
+	                   refused. With n_candidates = 0 there was never a worker: they are
+	                   parked */
 	__u32 policy;   /* enum rpd_policy */
 	__u32 flags;
 	__u16 n_slots;         /* slots 0 .. n_slots - 1 may be in use */
-	__u16 n_ring_slots;    /* different slots in the ring: candidates[0 .. n_ring_slots - 1] */
-	__u16 n_candidates;    /* those, and after them admitted slots that are out of the ring */
+	__u16 n_ring_slots;    /* slots in the ring: candidates[0 .. n_ring_slots - 1] */
+	__u16 n_candidates;    /* these, then the admitted slots that are out of the ring */
 	__u16 canary_permille; /* share of the canary slots, 0 = no canary */
-	__u32 rounding_ppm;    /* largest relative error that fitting the ring made */
-	__u8 only_version;     /* `switch`: only this version is in the ring; or RPD_NO_VERSION */
+	__u32 rounding_ppm;    /* largest relative error of a slot's share, by rounding */
+	__u8 only_version;     /* the version that `switch` chose, or RPD_NO_VERSION */
 	__u8 pad[3];
 	__u32 pad2;
 	struct rpd_version versions[RPD_VERSION_MAX];
@@ -119,53 +121,53 @@ struct rpd_schedule {
 	__u16 ring[RPD_RING_MAX];
 };
 
-/* Map "control", one entry, memory mapped. Each word has a cache line of its own: every new
- * connection on every CPU writes a cursor and reads `active`. */
+/* Map "control", one entry, memory mapped. The cursors and `active` have a cache line each: every
+ * new connection, on every CPU, writes a cursor and reads `active`. */
 struct rpd_control {
-	__u64 cursor; /* moves for a SYN, and for nothing else */
+	__u64 cursor; /* moves for a SYN only */
 	__u64 pad0[7];
-	__u64 aside; /* the cursor for SYN-cookie ACKs and migrations, which must not disturb the
-	                other */
+	__u64 aside; /* the cursor for SYN-cookie ACKs and migrations, which must not move the
+	                other one */
 	__u64 pad1[7];
-	__u32 active;   /* index of the schedule in force: the one word that a switch flips */
-	__u32 counting; /* connections are counted: there is a program that tells of their end */
-	__u32 n_more;   /* entries of map "conns_more" */
-	__s32 counting_error; /* why they aren't: a negative errno */
-	__u32 n_unlisted;     /* connections from before attach that could not be listed */
-	__u32 n_probes;       /* entries of map "probes", or more */
+	__u32 active;         /* index of the schedule in force: a switch flips this one word */
+	__u32 counting;       /* connections are counted: the counting programs are attached */
+	__u32 n_more;         /* entries of map "conns_more" */
+	__s32 counting_error; /* why they are not counted: a negative errno */
+	__u32 n_unlisted;     /* connections from before `attach` that could not be listed */
+	__u32 n_probes;       /* at least the number of entries of map "probes" */
 	__u32 pad2[10];
 };
 
-/* What a run of the steering program ended in. */
+/* The outcomes of a run of the steering program. */
 enum rpd_outcome {
 #define RPD_COUNTER(name, help) RPD_OUTCOME_##name,
 #include <reuseportd/counters.def>
 	RPD_OUTCOME_MAX,
 };
 
-/* Map "counters", per CPU, an entry for each outcome: how many runs ended in it, row by row. Not
- * the other way round: nearly all runs have the same outcome, and so eight slots share a cache
+/* Map "counters", per CPU, an entry for each outcome: the number of runs that ended in it, by row.
+ * Not the other way round: nearly all runs have the same outcome, so eight slots share a cache
  * line. */
 struct rpd_tally {
 	__u64 of[RPD_ROW_MAX];
 };
 
-/* Key of map "probes": where a connection comes from. The value, a __u32, is the index in the
- * socket array of the listener that it is for. */
+/* Key of map "probes": the source of a connection. The value, a __u32, is the index in the socket
+ * array of the listener that gets the connection. */
 struct rpd_probe {
 	__u8 addr[16] __attribute__((aligned(4))); /* as rpd_endpoint.addr */
 	__u16 port;                                /* host order */
-	__u16 family; /* of the packets: AF_INET also to a listener of IPv6 */
+	__u16 family; /* of the packets: AF_INET also if the listener is IPv6 */
 };
 
-/* Map "members": listener cookie -> where it was admitted. A listener that closes is looked up
- * here, so that its queue stays with its version. */
+/* Map "members": listener cookie -> where it was admitted. When a listener closes, its queue
+ * migrates to workers of the version that is found here. */
 struct rpd_member {
 	__u16 slot;
 	__u8 version;
 	__u8 endpoint;
 	__u16 account; /* of its connections */
-	__u8 left;     /* it has closed, and that was noted */
+	__u8 left;     /* it has closed, and the event was logged */
 	__u8 pad;
 };
 
@@ -175,29 +177,31 @@ enum rpd_conn_counter {
 	RPD_CONN_COUNTER_MAX,
 };
 
-/* Map "accounts", per CPU: what became of a worker's connections. Open are opened + found +
- * moved_in - closed - moved_out. */
+/* Map "accounts", per CPU: what became of a worker's connections. The number of open connections is
+ * opened + found + moved_in - closed - moved_out. */
 struct rpd_account {
 	__u64 of[RPD_CONN_COUNTER_MAX];
 };
 
-/* Map "rates", per CPU, by slot: connections of the last seconds, seconds of bpf_ktime_get_ns(). */
+/* Map "rates", per CPU, by slot: new connections in each of the last seconds of bpf_ktime_get_ns().
+ */
 struct rpd_rate {
-	__u64 second; /* the latest that of[] has */
+	__u64 second; /* the latest second in of[] */
 	__u32 of[RPD_RATE_SECONDS];
 };
 
 /*
- * Map "conns": the open connections, each in the bucket that is told by the address of its socket,
- * or where that is full in map "conns_more", by the address. A bucket is a cache line.
+ * Map "conns": the open connections, in buckets of one cache line. The address of a connection's
+ * socket selects the bucket; if that is full, the connection is in map "conns_more", by the
+ * address.
  *
- * A tag says in which account it is counted, in the low bits, and in the others when it was
- * established: bpf_ktime_get_ns(), in full RPD_TAG_TICKs; 0 if that isn't known.
+ * A tag has the connection's account in the low bits, and in the others the time when it was
+ * established: bpf_ktime_get_ns() in whole RPD_TAG_TICKs; 0 = not known.
  */
 #define RPD_CONN_WAYS    4
 #define RPD_TAG_BITS     13
 #define RPD_TAG_ACCOUNT  ((1u << RPD_TAG_BITS) - 1)
-#define RPD_TAG_NONE     RPD_TAG_ACCOUNT /* no account: it is left over of one that has ended */
+#define RPD_TAG_NONE     RPD_TAG_ACCOUNT /* no account: left over from a connection that has ended */
 #define RPD_TAG_TICK_LOG 10
 #define RPD_TAG_TICK     (1u << RPD_TAG_TICK_LOG)
 
@@ -206,19 +210,19 @@ struct rpd_conns {
 	__u64 tag[RPD_CONN_WAYS];
 };
 
-/* Map "found": cookie of a connection that was open before -> its account. */
+/* Map "found": cookie of a connection that was open before the counting -> its account. */
 struct rpd_found {
 	__u16 account;
 	__u8 pad[6];
 };
 
-/* What a connection's iterator tells of it. */
+/* A row of the iterator over the open connections. */
 struct rpd_open {
 	__u64 cookie;
 	__u64 tag;
 };
 
-/* What a listener's iterator tells of it. */
+/* A row of the iterator over the listeners. */
 struct rpd_handshakes {
 	__u64 cookie;
 	__u32 under_way;
@@ -231,45 +235,45 @@ enum rpd_event_kind {
 	RPD_EVENT_KIND_MAX,
 };
 
-#define RPD_EVENT_MAX        1024 /* that are kept; a power of two */
+#define RPD_EVENT_MAX        1024 /* events that are kept; a power of two */
 #define RPD_EVENT_TEXT_MAX   24
-#define RPD_EVENT_BURST_NS   1000000000ull  /* what follows that soon is the same event ... */
-#define RPD_EVENT_LONGEST_NS 60000000000ull /* ... up to this */
+#define RPD_EVENT_BURST_NS   1000000000ull  /* a repetition this soon adds to the same event ... */
+#define RPD_EVENT_LONGEST_NS 60000000000ull /* ... for at most this long */
 #define RPD_EVENT_BURSTS     4
 #define RPD_NO_SLOT          0xffff
 
 struct rpd_event {
-	__u64 seq;   /* 1 + its number since the service was attached; written last */
+	__u64 seq;   /* 1 + the event's number since `attach`; written last */
 	__u64 time;  /* bpf_ktime_get_ns(), CLOCK_MONOTONIC */
-	__u64 until; /* when it was counted last */
+	__u64 until; /* time of the last repetition */
 	__u32 count;
 	__u32 pid;  /* of the worker, 0 = none */
-	__u16 slot; /* the first of several, or RPD_NO_SLOT */
+	__u16 slot; /* or RPD_NO_SLOT: of none, or of several */
 	__u8 kind;
 	__u8 pad[5];
 	char text[RPD_EVENT_TEXT_MAX];
 };
 
-/* Map "events", one entry, memory mapped: written by the programs, and by commands. Events are
- * entries[number % RPD_EVENT_MAX]. */
+/* Map "events", one entry, memory mapped: programs and commands write it. Event number N is
+ * entries[N % RPD_EVENT_MAX]. */
 struct rpd_events {
-	__u64 head; /* number of the next one */
-	/* seq of the event that the programs count such of some of the slots in */
+	__u64 head; /* the number of the next event */
+	/* for each kind, and a part of the slots: seq of the event that is still going on */
 	__u64 burst[RPD_EVENT_KIND_MAX][RPD_EVENT_BURSTS];
 	__u64 pad[3];
 	struct rpd_event entries[RPD_EVENT_MAX];
 };
 
-/* The lifecycle of the pins, so that the next command can tell a service from one that a killed
- * command left half made or half removed; such a one is rolled back. */
+/* The lifecycle of the pins. By it the next command recognises a service that a killed command left
+ * half made or half removed, and rolls it back. */
 enum rpd_stage {
-	RPD_STAGE_FILLING,   /* attach fills the slots; nothing is steered yet */
-	RPD_STAGE_ATTACHING, /* the listeners are ours, and the program goes to their groups */
+	RPD_STAGE_FILLING,   /* `attach` fills the slots; nothing is steered yet */
+	RPD_STAGE_ATTACHING, /* the slots are filled; the program is being attached to the groups */
 	RPD_STAGE_READY,
-	RPD_STAGE_REMOVING, /* detach is at work, or was killed: finish it */
+	RPD_STAGE_REMOVING, /* `detach` is at work, or was killed: finish it */
 };
 
-/* One reuseport group of the kernel. Members agree on all of this. */
+/* One reuseport group of the kernel: what all its members have in common. */
 struct rpd_endpoint {
 	__u8 family; /* AF_INET or AF_INET6 */
 	__u8 v6only;
@@ -281,9 +285,7 @@ struct rpd_endpoint {
 };
 
 /* rpd_service.flags */
-#define RPD_SERVICE_RUN                                                                            \
-	0x1 /* its workers are a supervisor's (`run`), not just found (`attach`)                   \
-	     */
+#define RPD_SERVICE_RUN 0x1 /* a supervisor starts its workers (`run`, not `attach`) */
 
 /* Map "service", one entry, memory mapped. Pinned first and removed last. */
 struct rpd_service {
@@ -291,52 +293,59 @@ struct rpd_service {
 	__u32 abi;
 	__u32 stage; /* enum rpd_stage */
 	__u32 n_endpoints;
-	__u32 n_workers;           /* as asked for: members beyond are not admitted; 0 = any */
+	__u32 n_workers;           /* no more members than these are admitted; 0 = any number */
 	__u32 flags;               /* RPD_SERVICE_* */
 	__u64 netns_cookie;        /* SO_NETNS_COOKIE of the workers' network namespace */
-	__u64 netns_ino;           /* its inode, to find a process that is in it */
+	__u64 netns_ino;           /* the inode of that namespace, to find a process in it */
 	__u64 attached_at;         /* seconds since the epoch */
-	char label[RPD_LABEL_MAX]; /* version of workers that join */
-	/* Of a service that is run: its supervisor, or the last one that it had. */
+	char label[RPD_LABEL_MAX]; /* the version of new workers */
+	/* With RPD_SERVICE_RUN: the supervisor, or the last one that it had. */
 	__u64 supervisor_start; /* clock ticks after boot */
 	__u32 supervisor_pid;   /* 0 = none yet */
 	__u32 pad;
 	struct rpd_endpoint endpoints[RPD_ENDPOINT_MAX];
 };
 
-/* Map "ports", one entry: bit n % 64 of has[n / 64] if the service has an endpoint of port n. */
+/* Map "ports", one entry: bit n % 64 of has[n / 64] is set if the service has an endpoint with port
+ * n. */
 struct rpd_ports {
 	__u64 has[65536 / 64];
 };
 
-/* What a supervisor is about to do with a slot. */
+/* What the supervisor is doing with a slot. */
 enum rpd_run {
-	RPD_RUN_NONE,     /* nobody supervises it */
+	RPD_RUN_NONE,     /* the slot has no supervisor */
 	RPD_RUN_STARTING, /* its worker was started and isn't ready yet */
 	RPD_RUN_UP,
-	RPD_RUN_BACKOFF, /* its worker has ended; waits before it starts the next */
-	RPD_RUN_FAILED,  /* has given up on it */
-	RPD_RUN_STOPPED, /* by the user; or it has ended, and is not to be started again */
+	RPD_RUN_BACKOFF, /* its worker has ended; the supervisor waits before it starts the next */
+	RPD_RUN_FAILED,  /* the supervisor has given up on it */
+	RPD_RUN_STOPPED, /* by the user; or its worker has ended, and no other is to be started */
 	RPD_RUN_MAX,
 };
 
 /*
- * Map "workers", one row a slot: who is meant to be in the slot. Written before the socket arrays
- * are, so that a command that was killed between the two can be finished by the next one.
+ * Map "workers", a row for each slot: the worker that is meant to be in it. Written before the
+ * socket arrays, so that the next command can finish what a command that was killed between them
+ * began.
  */
 struct rpd_worker {
-	__u64 cookies[RPD_ENDPOINT_MAX]; /* its listener in each endpoint, 0 = none */
+	__u64 cookies[RPD_ENDPOINT_MAX]; /* of its listener in each endpoint, 0 = none */
 	__u64 start_time;  /* of pid, in clock ticks after boot (proc(5), stat, field 22) */
 	__u64 admitted_at; /* seconds since the epoch */
 	__u32 pid;         /* the process that polls the listener, 0 = empty row */
-	__s32 fd;          /* its number for the listener, -1 = it listens on nothing */
-	__s32 epfd;        /* the epoll descriptor that it polls it with, -1 = not by epoll */
-	__u32 evidence;    /* how we know that it serves the listener (enum evidence) */
+	__s32 fd;          /* its descriptor of the listener, -1 = it listens on nothing */
+	__s32 epfd; /* the epoll descriptor that it polls the listener with, -1 = not by epoll */
+	__u32 evidence; /* for the process serving the listener (enum evidence) */
 	char comm[RPD_COMM_MAX];
 	__u16 account; /* of its connections, or RPD_ACCOUNT_NONE */
-	__u8 run;      /* enum rpd_run: of the slot, whoever is in it */
+	__u8 run;      /* enum rpd_run: of the slot, not of the worker */
 	__u8 pad;
-	__u32 restarts; /* how often the supervisor has replaced a worker of the slot that ended */
+	__u32 restarts; /* how many workers of the slot ended and were replaced by the supervisor */
+	/* The process that the supervisor has started, of which pid may be a child. */
+	__u64 main_start; /* of main_pid, in clock ticks after boot */
+	__u32 main_pid;   /* 0 = unknown: the worker was attached */
+	__u32 pad2;
+	char main_comm[RPD_COMM_MAX];
 };
 
 _Static_assert(sizeof(struct rpd_slot) == 8, "ABI");
@@ -351,7 +360,7 @@ _Static_assert(sizeof(struct rpd_member) == 8, "ABI");
 _Static_assert(sizeof(struct rpd_probe) == 20, "ABI: a map's key, without a hole");
 _Static_assert(sizeof(struct rpd_endpoint) == 32, "ABI");
 _Static_assert(sizeof(struct rpd_service) == 48 + 32 + 16 + 32 * 32, "ABI");
-_Static_assert(sizeof(struct rpd_worker) == 8 * 32 + 56, "ABI");
+_Static_assert(sizeof(struct rpd_worker) == 8 * 32 + 88, "ABI");
 _Static_assert(sizeof(struct rpd_account) == 64, "ABI: a cache line");
 _Static_assert(sizeof(struct rpd_rate) == 40, "ABI");
 _Static_assert(sizeof(struct rpd_conns) == 64, "ABI: a cache line");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * What the programs of hook.bpf.c and kern/hook.c share. A later supervisor takes the maps over, so
- * that a change here must change a size.
+ * What the programs of hook.bpf.c share with kern/hook.c. A later supervisor takes over maps of the
+ * same shape, so a change here must change a size.
  */
 #pragma once
 
@@ -11,8 +11,8 @@
 #define HOOK_PORTS_MAX RPD_ENDPOINT_MAX
 
 struct hook_bound {
-	__u64 cgroup; /* of the process that bound it */
-	__u32 fixed;  /* to a port that it named */
+	__u64 cgroup; /* of the process that called bind() */
+	__u32 fixed;  /* to a port that the process named */
 	__u32 pad;
 };
 
@@ -21,5 +21,5 @@ struct hook_event {
 	__u64 cookie;
 	__u16 port; /* host order */
 	__u16 fixed;
-	__u32 refused; /* it was refused at bind(), as it is MPTCP's, and doesn't listen */
+	__u32 refused; /* an MPTCP socket, refused at bind(): it doesn't listen */
 };

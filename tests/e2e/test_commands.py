@@ -287,7 +287,7 @@ def test_doctor_of_the_host(bed):
     bed.must("umount", "--lazy", "--types", "bpf", "--all")
     rows = {row["check"]: row for row in bed.reuseportd("doctor", "--json").json()}
     equal((rows["bpffs"]["verdict"], rows["bpffs"]["detail"]),
-          ("note", "not mounted; is mounted by the first attach"), "bpffs")
+          ("note", "not mounted; the first attach mounts it"), "bpffs")
     result = bed.reuseportd("doctor", "nobody", status=1)
     check("there is no service 'nobody'" in " ".join(result.out.split()), f"{result}")
 
@@ -299,7 +299,7 @@ def test_doctor_of_workers(bed):
     equal(set(verdicts(bed)), {"ok"}, "verdicts on a healthy service")
     expect_verdict(bed, "ok", "all 4 workers live")
     stranger = Worker(bed, "stranger")
-    expect_verdict(bed, "warn", "1 foreign member ", f"pid {stranger.pid} (worker)", "swap them in")
+    expect_verdict(bed, "warn", "1 foreign listener ", f"pid {stranger.pid} (worker)", "swap them in")
     stranger.stop()
     workers[2].process.stop(signal.SIGKILL)
     expect_verdict(bed, "warn", "1 of 4 workers are dead: slot 2 ", "swap a new worker in")
@@ -316,7 +316,7 @@ def test_doctor_of_a_stalled_worker(bed):
     bed.reuseportd("attach", "--workers", 4)
     os.kill(server.child_pids()[1], signal.SIGKILL)
     wait_until(lambda: bed.status()["workers"][1]["state"] == "stalled", "slot 1 is stalled")
-    found = expect_verdict(bed, "fail", "nobody polls the listeners of slot 1,", "drain", status=1)
+    found = expect_verdict(bed, "fail", "no process polls the listeners of slot 1,", "drain", status=1)
     check(not any("all 4 workers live" in text for text in found.get("ok", ())), f"{found}")
 
 
@@ -325,7 +325,7 @@ def test_doctor_of_groups(bed):
     Workers(bed, 3, addresses=BOTH)
     Worker(bed, "v4 only")
     bed.reuseportd("attach", "--workers", "any", "--port", PORT)
-    expect_verdict(bed, "warn", "of its 2 groups the workers of slot 3 are not in all",
+    expect_verdict(bed, "warn", "the workers of slot 3 listen in only some of the 2 groups",
                    "give every worker a listener in each group")
     bed.reuseportd("detach")
     bed.reuseportd("attach", "--workers", 4, "--address", "0.0.0.0")

@@ -13,9 +13,9 @@ from harness.servers import Nginx, Worker, Workers
 # Wrong input: arguments, message
 
 LONG = "x" * 32
-NAME = "is no name for a service: it is a letter, then"
-SLOTS = "is no list of slots, such as 3 or 0-3,7"
-WEIGHTS = "is not a weight: weights are 0 to 1000"
+NAME = "is not a valid service name: a letter, then"
+SLOTS = "is not a list of slots, such as 3 or 0-3,7"
+WEIGHTS = "is no weight: weights are 0 to 1000"
 SHARES = "is not a percentage from 0.1 to 99.9 in steps of 0.1"
 NO_WORKER = "there is no worker in slot 4; `reuseportd status` shows the slots"
 BAD_INPUT = (
@@ -93,7 +93,7 @@ BAD_INPUT = (
     (("label", "1", "two words"), "a version label has 1 to 31 letters"),
     (("label", "1", "red\033[31m"), "a version label has 1 to 31 letters"),
     (("switch",), "name the version to switch to, or give --off"),
-    (("switch", "v2"), "no worker has version 'v2'; `reuseportd label SLOT... v2` gives it to"),
+    (("switch", "v2"), "no worker has version 'v2'; `reuseportd label SLOT... v2` sets it"),
     (("swap", "1"), "name one slot, and the process by --pid PID"),
     (("swap", "1", "2", "--pid", "1"), "name one slot, and the process by --pid PID"),
     (("swap", "1", "--pid", "init"), "--pid: 'init' is not a process ID"),
@@ -127,7 +127,7 @@ REFUSED = (
     (("drain", "t", "1"), "there is no service 't'; `reuseportd list` shows all"),
     (("detach", "t"), "there is no service 't'; `reuseportd list` shows all"),
     (("drain", "0-3"), "no live worker to take new connections"),
-    (("weight", "0-3", "0"), "--force does it nevertheless"),
+    (("weight", "0-3", "0"), "use --force to do it anyway"),
     (("canary", "0-3", "--share", "5"), "leave one to take the rest"),
     (("swap", "1", "--pid", "999999"), "there is no process 999999"),
     (("swap", "1", "--pid", "1"), f"pid 1 has no listener on 0.0.0.0:{PORT}"),
@@ -142,10 +142,10 @@ def test_changes(bed):
     bed.reuseportd("label", "0", "blue")
     bed.reuseportd("drain", "0")
     refusals.refused("canary", "0", "--share", "5", message="slot 0 takes no connections now")
-    refusals.refused("switch", "blue", message="--force does it nevertheless")
+    refusals.refused("switch", "blue", message="use --force to do it anyway")
     bed.reuseportd("drain", "1,2")
-    refusals.refused("drain", "3", message="--force does it nevertheless")
-    refusals.refused("weight", "3", "0", message="--force does it nevertheless")
+    refusals.refused("drain", "3", message="use --force to do it anyway")
+    refusals.refused("weight", "3", "0", message="use --force to do it anyway")
 
 
 def test_swap(bed):
@@ -189,7 +189,7 @@ def test_attach_finds_none(bed):
     refusals.refused(*any_port, 4, "--pid", os.getpid(),
                      message=f"pid {os.getpid()} has no listener")
     refusals.refused(*at, "--pid", 999999, message="process 999999")
-    refusals.refused(*any_port, 5, "--port", PORT, message=("4 of the 5 workers", "--wait SECONDS",
+    refusals.refused(*any_port, 5, "--port", PORT, message=("4 of the 5 workers", "--wait TIME",
                                                             "--workers 4"))
     begin = time.monotonic()
     refusals.refused(*any_port, 5, "--port", PORT, "--wait", 0.5, message="4 of the 5 workers")

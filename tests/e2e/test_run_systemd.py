@@ -76,7 +76,7 @@ def test_failed_service_is_started(bed):
         wait_until(lambda: bed.status("one")["workers"][0]["state"] == "failed",
                    "the service has failed again")
         found = bed.reuseportd("doctor", "one", status=1)
-        check("given up after crashes: slot 0" in found.out and "dead" not in found.out, f"{found}")
+        check("failed after crashes: slot 0" in found.out and "dead" not in found.out, f"{found}")
         starts = process.output().count("ended with exit status 7")
         bed.reuseportd("reload", "one", status=1)
         equal(bed.status("one")["workers"][0]["state"], "failed", "after a failed reload")

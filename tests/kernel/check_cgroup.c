@@ -19,7 +19,9 @@
 #include "beds/socket_bed.h"
 #include "check/check.h"
 #include "check/folder.h"
-#include "kern/probe.h"
+#include "kern/cgroup_limit.h"
+#include "kern/cgroup_service.h"
+#include "kern/mounts.h"
 #include "kern/sockdiag.h"
 
 #define BOMB 1000 /* processes */
@@ -82,9 +84,9 @@ static void run_as_unit(int fd)
 	struct error err;
 
 	cgroup_bed_enter(fd);
-	shared->error = cgroup_service("svc", true, first, &err);
+	shared->error = cgroup_service_find("svc", true, first, &err);
 	if (shared->error == 0)
-		shared->error = cgroup_service("svc", true, again, &err);
+		shared->error = cgroup_service_find("svc", true, again, &err);
 	if (shared->error == 0 && strcmp(first, again) != 0)
 		shared->error = -ENOTUNIQ;
 	memcpy(shared->text, shared->error ? err.text : first, sizeof(shared->text));
@@ -105,14 +107,14 @@ static void make_and_remove_cgroups(void)
 	size_t n = 9;
 
 	CHECK(s.fd >= 0);
-	CHECK(cgroup_children(s.path, &names, &n) == 0 && n == 0 && !names);
+	CHECK(cgroup_list_children(s.path, &names, &n) == 0 && n == 0 && !names);
 	a = cgroup_make(s.path, "10-1", &err);
 	b = cgroup_make(s.path, "2-7", &err);
 	CHECK(a >= 0 && b >= 0);
 	CHECK(cgroup_make(s.path, "2-7", &err) == -EEXIST && strstr(err.text, "2-7"));
 	CHECK(cgroup_open(s.path, "2-8") == -ENOENT);
 	CHECK(fstat(b, &st) == 0 && cgroup_id(b) == st.st_ino && cgroup_id(a) != cgroup_id(b));
-	CHECK(cgroup_children(s.path, &names, &n) == 0 && n == 2);
+	CHECK(cgroup_list_children(s.path, &names, &n) == 0 && n == 2);
 	CHECK(!strcmp(names[0], "2-7") && !strcmp(names[1], "10-1"));
 	free(names[0]);
 	free(names[1]);
@@ -128,14 +130,14 @@ static void service_cgroup(void)
 	char again[PATH_MAX], name[32], mount[PATH_MAX];
 	struct error err;
 
-	CHECK(s.fd >= 0 && probe_cgroup2(mount, sizeof(mount)) == 0);
+	CHECK(s.fd >= 0 && mounts_find_cgroup2(mount, sizeof(mount)) == 0);
 	CHECK(!strncmp(s.path, mount, strlen(mount)) && strstr(s.path, "/reuseportd/check-"));
 	snprintf(name, sizeof(name), "check-%d", getpid());
-	CHECK(cgroup_service(name, false, again, &err) == 0 && !strcmp(again, s.path));
-	CHECK(cgroup_service(name, true, again, &err) == 0 && !strcmp(again, s.path));
-	CHECK(cgroup_remove_service(s.path) == 0 && access(s.path, F_OK) < 0);
-	CHECK(cgroup_service(name, false, again, &err) == -ENOENT && strstr(err.text, name));
-	CHECK(cgroup_service("no/such", true, again, &err) == -ENOENT);
+	CHECK(cgroup_service_find(name, false, again, &err) == 0 && !strcmp(again, s.path));
+	CHECK(cgroup_service_find(name, true, again, &err) == 0 && !strcmp(again, s.path));
+	CHECK(cgroup_service_remove(s.path) == 0 && access(s.path, F_OK) < 0);
+	CHECK(cgroup_service_find(name, false, again, &err) == -ENOENT && strstr(err.text, name));
+	CHECK(cgroup_service_find("no/such", true, again, &err) == -ENOENT);
 	CHECK(strstr(err.text, "no/such"));
 }
 
@@ -158,8 +160,8 @@ static void delegated_unit(void)
 	snprintf(expected, sizeof(expected), "%s/x.service/reuseportd/svc", s.path);
 	CHECK(!strcmp(shared->text, expected));
 	leaf = openat(unit, "supervisor", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	CHECK(leaf >= 0 && cgroup_processes(leaf, &pids, &n) == 0 && n == 1 && pids[0] == pid);
-	CHECK(cgroup_remove_service(expected) == 0);
+	CHECK(leaf >= 0 && cgroup_list_processes(leaf, &pids, &n) == 0 && n == 1 && pids[0] == pid);
+	CHECK(cgroup_service_remove(expected) == 0);
 	CHECK(cgroup_open(expected, "..") == -ENOENT);
 }
 
@@ -169,7 +171,7 @@ static bool processes_are(int fd, const uint32_t *expected, size_t n_expected)
 	_cleanup_free_ uint32_t *pids = NULL;
 	size_t n = 0;
 
-	return cgroup_processes(fd, &pids, &n) == 0 && n == n_expected &&
+	return cgroup_list_processes(fd, &pids, &n) == 0 && n == n_expected &&
 	       (n_expected == 0 ? !pids : !memcmp(pids, expected, n * sizeof(*pids)));
 }
 
@@ -205,7 +207,7 @@ static void populated_events(void)
 {
 	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 	_cleanup_close_ int worker = cgroup_bed_worker(&s, "0-1");
-	_cleanup_close_ int events = cgroup_events(worker);
+	_cleanup_close_ int events = cgroup_open_events(worker);
 	_cleanup_close_ int epfd = epoll_create1(EPOLL_CLOEXEC);
 	struct epoll_event event = {.events = EPOLLPRI};
 
@@ -286,11 +288,12 @@ static void memory_of_processes(void)
 	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 	_cleanup_close_ int worker = cgroup_bed_worker(&s, "0-1");
 
-	CHECK(worker >= 0 && cgroup_memory(worker) == 0);
+	CHECK(worker >= 0 && cgroup_measure_memory(worker) == 0);
 	children_start(run_resident, worker);
 	CHECK_UNTIL(shared->fd == 1);
-	CHECK(cgroup_memory(worker) >= 32u << 20 && cgroup_memory(worker) < 4096ull << 20);
-	CHECK(cgroup_memory(s.fd) >= 32u << 20);
+	CHECK(cgroup_measure_memory(worker) >= 32u << 20 &&
+	      cgroup_measure_memory(worker) < 4096ull << 20);
+	CHECK(cgroup_measure_memory(s.fd) >= 32u << 20);
 }
 
 static void write_text(int at, const char *name, const char *text)
@@ -307,14 +310,14 @@ static void memory_without_cache(void)
 	_cleanup_close_ int fd = open(folder_path(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	write_text(fd, "memory.current", "1000000\n");
-	CHECK(cgroup_memory(fd) == 1000000);
+	CHECK(cgroup_measure_memory(fd) == 1000000);
 	write_text(fd, "memory.stat",
 	           "anon 300000\nfile 600000\nshmem 50000\ninactive_anon 350000\n"
 	           "inactive_file 500000\nactive_file 50000\nslab_reclaimable 7000\n"
 	           "workingset_refault_file 5\n");
-	CHECK(cgroup_memory(fd) == 1000000 - 557000);
+	CHECK(cgroup_measure_memory(fd) == 1000000 - 557000);
 	write_text(fd, "memory.stat", "inactive_file 900000\nactive_file 200000\n");
-	CHECK(cgroup_memory(fd) == 0);
+	CHECK(cgroup_measure_memory(fd) == 0);
 }
 
 static bool text_is(int fd, const char *name, const char *expected)
@@ -334,25 +337,25 @@ static void memory_and_cpu_limits(void)
 	_cleanup_file_ FILE *file = NULL;
 	struct error err = {0};
 
-	CHECK(cgroup_limit(worker, 0, 0, &err) == 0);
-	CHECK(probe_cgroup2(path, sizeof(path)) == 0);
+	CHECK(cgroup_limit_set(worker, 0, 0, &err) == 0);
+	CHECK(mounts_find_cgroup2(path, sizeof(path)) == 0);
 	strcat(path, "/cgroup.controllers");
 	file = fopen(path, "re");
 	CHECK(file && (fgets(text, sizeof(text), file) || feof(file)));
 	if (strstr(text, "memory")) {
-		CHECK(cgroup_limit(worker, 64 << 20, 0, &err) == 0);
+		CHECK(cgroup_limit_set(worker, 64 << 20, 0, &err) == 0);
 		CHECK(text_is(worker, "memory.max", "67108864\n"));
 	} else {
-		CHECK(cgroup_limit(worker, 64 << 20, 0, &err) == -EOPNOTSUPP);
+		CHECK(cgroup_limit_set(worker, 64 << 20, 0, &err) == -EOPNOTSUPP);
 		CHECK(strstr(err.text, "memory"));
 	}
 	if (strstr(text, "cpu ")) {
-		CHECK(cgroup_limit(worker, 0, 1500, &err) == 0);
+		CHECK(cgroup_limit_set(worker, 0, 1500, &err) == 0);
 		CHECK(text_is(worker, "cpu.max", "150000 100000\n"));
-		CHECK(cgroup_limit(worker, 0, 0, &err) == 0);
+		CHECK(cgroup_limit_set(worker, 0, 0, &err) == 0);
 		CHECK(text_is(worker, "cpu.max", "max 100000\n"));
 	} else {
-		CHECK(cgroup_limit(worker, 0, 1500, &err) == -EOPNOTSUPP);
+		CHECK(cgroup_limit_set(worker, 0, 1500, &err) == -EOPNOTSUPP);
 		CHECK(strstr(err.text, "cpu"));
 	}
 }
@@ -368,7 +371,7 @@ static void listener_names_its_cgroup(void)
 
 	children_start(run_listen_in, worker);
 	CHECK_UNTIL(shared->fd > 0);
-	CHECK(sockdiag_listeners((uint16_t)shared->fd, &rows, &n, &err) == 0 && n == 1);
+	CHECK(sockdiag_list_listeners((uint16_t)shared->fd, &rows, &n, &err) == 0 && n == 1);
 	CHECK(rows[0].cgroup == cgroup_id(worker));
 }
 

@@ -102,7 +102,7 @@ static bool node_start(struct node *node, const char *script, bool keeps)
 	if (channel_new(node->loop, hear, node, &node->channel, &worker, &err) == 0) {
 		fds[1].fd = worker;
 		fds[2].fd = channel_fd(node->channel);
-		node->pid = spawn(&request, &node->pidfd, &err);
+		node->pid = spawn_start(&request, &node->pidfd, &err);
 	}
 	close(output[1]);
 	if (node->pid <= 0)

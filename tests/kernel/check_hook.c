@@ -138,7 +138,7 @@ static void share(int family)
 	CHECK(first.error == 0 && second.error == 0 && second.port == port);
 	outside = binder_open((struct binder_order){.cgroup = -1, .family = family, .port = port});
 	CHECK(outside.error == -EADDRINUSE);
-	CHECK(is_readable(hook) && hook_drain(hook, note, NULL) == 0 && !is_readable(hook));
+	CHECK(is_readable(hook) && hook_read_listens(hook, note, NULL) == 0 && !is_readable(hook));
 	CHECK(n_reports == 2 && report_is(0, &first, a, true) && report_is(1, &second, b, true));
 }
 
@@ -167,7 +167,8 @@ static void only_named_ports_are_shared(void)
 	CHECK(binder_open((struct binder_order){.cgroup = s.fd, .port = 9090}).error == 0);
 	CHECK(binder_open((struct binder_order){.cgroup = s.fd, .port = 9090}).error ==
 	      -EADDRINUSE);
-	CHECK(hook_drain(hook, note, NULL) == 0 && n_reports == 3 && reports[2].port == 9090);
+	CHECK(hook_read_listens(hook, note, NULL) == 0 && n_reports == 3 &&
+	      reports[2].port == 9090);
 }
 
 /* An unprivileged process may bind a named port, and no other privileged port. */
@@ -225,7 +226,7 @@ static void mptcp(int family)
 	o.port = 9090;
 	other = binder_open(o);
 	CHECK(is_refusal(refused.error) && other.error == 0 && free_one.error == 0);
-	CHECK(hook_drain(hook, note, NULL) == 0 && n_reports == 3);
+	CHECK(hook_read_listens(hook, note, NULL) == 0 && n_reports == 3);
 	CHECK(reports[1].refused && reports[1].port == 8080 &&
 	      reports[1].cgroup == cgroup_id(s.fd));
 	CHECK(!reports[0].refused && reports[0].port == free_one.port && !reports[0].fixed);
@@ -268,7 +269,7 @@ static void any_free_port_is_not_shared(void)
 	any = binder_open((struct binder_order){.cgroup = s.fd});
 	unbound = binder_open((struct binder_order){.cgroup = s.fd, .unbound = true});
 	CHECK(any.error == 0 && unbound.error == 0);
-	CHECK(hook_drain(hook, note, NULL) == 0 && n_reports == 2);
+	CHECK(hook_read_listens(hook, note, NULL) == 0 && n_reports == 2);
 	CHECK(report_is(0, &any, s.fd, false) && report_is(1, &unbound, -1, false));
 	CHECK(binder_open((struct binder_order){.cgroup = s.fd, .port = any.port}).error ==
 	      -EADDRINUSE);
@@ -352,7 +353,7 @@ static void bound_before_the_replacement(void)
 	CHECK(is_readable(hook));
 	shared->fd = 1;
 	late = binder_finish();
-	CHECK(late.error == 0 && hook_drain(hook, note, NULL) == 0 && n_reports == 2);
+	CHECK(late.error == 0 && hook_read_listens(hook, note, NULL) == 0 && n_reports == 2);
 	CHECK(report_is(0, &between, s.fd, true) && report_is(1, &late, s.fd, true));
 }
 
@@ -371,7 +372,7 @@ static void programs_outlive_the_supervisor(void)
 	children_end();
 	CHECK(binder_open(o).error == 0 && binder_open(o).error == 0);
 	CHECK(attach(&s, NULL, 0, &hook) == 0);
-	CHECK(hook_drain(hook, note, NULL) == 0 && n_reports == 2);
+	CHECK(hook_read_listens(hook, note, NULL) == 0 && n_reports == 2);
 	for (size_t t = 0; t < ARRAY_SIZE(types); t++)
 		CHECK(n_programs(s.fd, types[t], &ids[t]) == 1);
 	hook_free(hook);
@@ -418,11 +419,11 @@ static void lost_reports_are_noticed(void)
 	CHECK(attach(&s, NULL, 0, &hook) == 0);
 	children_start(run_many, s.fd);
 	CHECK_UNTIL(shared->stop);
-	CHECK(shared->fd == MANY && hook_drain(hook, note, NULL) == 1);
+	CHECK(shared->fd == MANY && hook_read_listens(hook, note, NULL) == 1);
 	CHECK(n_reports > 1000 && n_reports < MANY);
 	n_reports = 0;
 	after = binder_open((struct binder_order){.cgroup = s.fd, .port = 8080});
-	CHECK(hook_drain(hook, note, NULL) == 0 && n_reports == 1);
+	CHECK(hook_read_listens(hook, note, NULL) == 0 && n_reports == 1);
 	CHECK(report_is(0, &after, s.fd, true));
 }
 

@@ -14,6 +14,7 @@
 #include "beds/children.h"
 #include "check/check.h"
 #include "check/folder.h"
+#include "kern/credentials.h"
 #include "kern/log_file.h"
 
 #define NOBODY 65534
@@ -42,9 +43,9 @@ static const char *in(const struct place *p, const char *name)
 
 static int open_for(const char *user, const char *path)
 {
-	_cleanup_(identity_deinit) struct identity id = {0};
+	_cleanup_(credentials_deinit) struct credentials id = {0};
 	struct error err;
-	int r = identity_find(&id, user, NULL, &err);
+	int r = credentials_find(&id, user, NULL, &err);
 
 	return r < 0 ? r : log_file_open(path, &id, &err);
 }

@@ -16,9 +16,15 @@
 #include "beds/run_service.h"
 #include "beds/run_worker.h"
 #include "check/check.h"
-#include "kern/listener.h"
-#include "service/account.h"
+#include "core/conn_count.h"
+#include "kern/conns.h"
+#include "kern/probe_socket.h"
+#include "kern/steer_counters.h"
+#include "kern/steer_probes.h"
+#include "kern/steer_workers.h"
+#include "service/generation.h"
 #include "service/observe.h"
+#include "service/service_supervisor.h"
 #include "service/slot_replace.h"
 
 #define EACH   5
@@ -37,7 +43,7 @@ static uint64_t count(unsigned int row, enum rpd_outcome outcome)
 	static struct counters rows[RPD_ROW_MAX];
 	struct error err;
 
-	CHECK_EQ(steer_counters(&run_service.steer, rows, &err), 0);
+	CHECK_EQ(steer_counters_read(&run_service.steer, rows, &err), 0);
 	return rows[row].of[outcome];
 }
 
@@ -45,8 +51,8 @@ static uint64_t open_in(uint16_t account)
 {
 	struct conn_count counted;
 
-	CHECK_EQ(conns_count(&run_service.steer, account, &counted), 0);
-	return conn_count_open(&counted);
+	CHECK_EQ(conns_read_count(&run_service.steer, account, &counted), 0);
+	return conn_count_still_open(&counted);
 }
 
 /* No view shows the supervisor's listeners, and no connection is left. */
@@ -56,7 +62,7 @@ static void check_clean(void)
 	struct error err;
 
 	CHECK_EQ(observe(&run_service, OBSERVE_KNOWN, &o, &err), 0);
-	CHECK_EQ(o.n_strangers, 0);
+	CHECK_EQ(o.n_foreign, 0);
 	CHECK_EQ(o.n_parked, 0);
 	CHECK_UNTIL(open_in(RPD_ACCOUNT_PARKED) == 0);
 	CHECK_UNTIL(open_in(0) == 0);
@@ -99,8 +105,8 @@ static void clients_of_all_kinds(void)
 	CHECK_EQ(count(2, RPD_OUTCOME_steered), 1);
 	CHECK_EQ(count(RPD_ROW_NONE, RPD_OUTCOME_dropped), 0);
 	check_clean();
-	CHECK_EQ(account_open_connections(&run_service, 2, &held), 0);
-	CHECK_UNTIL(account_open_connections(&run_service, 2, &held) == 0 && held == 0);
+	CHECK(generation_open_connections(&run_service, 2, &held));
+	CHECK_UNTIL(generation_open_connections(&run_service, 2, &held) && held == 0);
 }
 
 /* A parked connection counts as the worker's once it is handed over. */
@@ -118,7 +124,7 @@ static void parked_connections_are_counted(void)
 	CHECK_EQ(open_in(RPD_ACCOUNT_PARKED), ARRAY_SIZE(clients));
 	CHECK_EQ(run_worker_admit(0, &worker), ARRAY_SIZE(clients));
 	CHECK_EQ(open_in(RPD_ACCOUNT_PARKED), 0);
-	CHECK_EQ(account_open_connections(&run_service, 0, &held), 0);
+	CHECK(generation_open_connections(&run_service, 0, &held));
 	CHECK_EQ(held, ARRAY_SIZE(clients));
 	for (unsigned int i = 0; i < ARRAY_SIZE(clients); i++) {
 		run_client_send(clients[i], 5);
@@ -267,7 +273,7 @@ static bool is_idle(uint16_t account)
 {
 	uint64_t held;
 
-	return account_open_connections(&run_service, account, &held) == 0 && held == 0;
+	return generation_open_connections(&run_service, account, &held) && held == 0;
 }
 
 /* The only worker is stopped before the next one is started, again and again, under load: no client
@@ -287,9 +293,9 @@ static void one_worker_replaced_in_place(void)
 	for (unsigned int i = 0; i < 20; i++) {
 		uint64_t cookie = worker.listeners[0].cookie, under_way = 1;
 
-		CHECK_EQ(steer_worker_get(&run_service.steer, 0, &row), 0);
+		CHECK_EQ(steer_workers_get(&run_service.steer, 0, &row), 0);
 		CHECK_EQ(slot_replace_vacate(&run_service, 0, &err), 0);
-		CHECK_UNTIL(account_handshakes(&run_service, &cookie, 1, &under_way) == 0 &&
+		CHECK_UNTIL(generation_handshakes(&run_service, &cookie, 1, &under_way) &&
 		            under_way == 0);
 		CHECK_UNTIL(is_idle(row.account));
 		run_worker_kill(worker.pid);
@@ -315,7 +321,7 @@ static void killed_supervisor(bool lives)
 	run_service_add(AF_INET, false, RUN_SERVICE_PORT, 0);
 	run_worker_start(1, &worker);
 	supervisor = run_service_other_supervisor(true);
-	CHECK_EQ(service_supervisor(&run_service), supervisor);
+	CHECK_EQ(service_supervisor_pid(&run_service), supervisor);
 	client = run_client_open(0);
 	run_client_send(client, 6);
 	CHECK_EQ(count(RPD_ROW_PARKING, RPD_OUTCOME_parked), 1);
@@ -331,7 +337,7 @@ static void killed_supervisor(bool lives)
 		close(client);
 	}
 	CHECK_EQ(run_service_create(&err), 1);
-	CHECK_EQ(service_supervisor(&run_service), getpid());
+	CHECK_EQ(service_supervisor_pid(&run_service), getpid());
 	open_parking();
 	if (lives)
 		CHECK_EQ(run_client_visit(0), worker.pid);
@@ -363,12 +369,12 @@ static void knock_reaches_its_worker(void)
 	run_worker_admit(0, &workers[0]);
 	run_worker_admit(1, &workers[1]);
 	for (unsigned int i = 0; i < 3; i++) {
-		int fd = listener_caller(run_service_endpoint(0), &source);
+		int fd = probe_socket_open(run_service_endpoint(0), &source);
 
 		CHECK(fd >= 0);
-		CHECK_EQ(steer_probe_set(&run_service.steer, &source, 1), 0);
-		listener_knock(run_service_endpoint(0), fd);
-		CHECK_EQ(steer_probe_del(&run_service.steer, &source), 0);
+		CHECK_EQ(steer_probes_set(&run_service.steer, &source, 1), 0);
+		probe_socket_knock(run_service_endpoint(0), fd);
+		CHECK_EQ(steer_probes_remove(&run_service.steer, &source), 0);
 	}
 	CHECK_EQ(count(1, RPD_OUTCOME_probed), 3);
 	CHECK_EQ(count(0, RPD_OUTCOME_probed), 0);

@@ -18,6 +18,7 @@
 #include "check/check.h"
 #include "core/roster.h"
 #include "kern/proc.h"
+#include "kern/proc_holders.h"
 #include "kern/sockdiag.h"
 
 /* ---- What children do ---- */
@@ -150,10 +151,10 @@ static bool find_holder(uint32_t pid, int fd, struct holder *ret)
 	struct error err;
 	size_t n = 0;
 
-	if (proc_holders(&listener, 1, &rows, &n, &err) < 0)
+	if (proc_holders_find(&listener, 1, &rows, &n, &err) < 0)
 		return false;
 	for (size_t i = 0; i < n; i++)
-		if (rows[i].pid == pid) {
+		if (rows[i].id.pid == pid) {
 			*ret = rows[i];
 			return true;
 		}
@@ -176,17 +177,15 @@ static void evidence_of_serving(void)
 		struct rpd_endpoint e = socket_bed_loopback();
 		const int fd = socket_bed_listen(&e, 1);
 		const uint32_t pid = children_start(kinds[i].run, fd);
-		char comm[RPD_COMM_MAX];
-		uint64_t start_time;
+		struct process process;
 		struct holder h;
-		uint32_t ppid;
 
 		CHECK_UNTIL(find_holder(pid, fd, &h) && h.evidence == kinds[i].evidence);
 		CHECK((h.epfd >= 0) == (h.evidence == EVIDENCE_EPOLL));
 		CHECK(h.fd == fd && h.inode == socket_bed_inode(fd) &&
 		      h.ppid == (uint32_t)getpid());
-		CHECK(proc_identity(pid, &start_time, &ppid, comm) == 0);
-		CHECK(start_time == h.start_time && ppid == h.ppid && strcmp(comm, h.comm) == 0);
+		CHECK(proc_identify(pid, &process) == 0 && process_same(process.id, h.id));
+		CHECK(process.ppid == h.ppid && strcmp(process.comm, h.comm) == 0);
 	}
 }
 
@@ -210,19 +209,19 @@ static void prefork_server(void)
 	for (size_t i = 0; i < WORKERS; i++)
 		CHECK_UNTIL(find_holder(pids[i], fds[i], &h) && h.evidence == EVIDENCE_EPOLL);
 
-	CHECK(sockdiag_listeners(e.port, &listeners, &n, &err) == 0);
-	CHECK(proc_holders(listeners, n, &rows, &n_rows, &err) == 0);
+	CHECK(sockdiag_list_listeners(e.port, &listeners, &n, &err) == 0);
+	CHECK(proc_holders_find(listeners, n, &rows, &n_rows, &err) == 0);
 	CHECK(n_rows == WORKERS * WORKERS);
 	for (size_t i = 0; i < n_rows; i += WORKERS) {
-		const struct holder *owner = roster_owner(&rows[i], WORKERS);
+		const struct holder *owner = roster_find_owner(&rows[i], WORKERS);
 		size_t k = 0;
 
 		CHECK(rows[i].inode == rows[i + WORKERS - 1].inode &&
-		      rows[i].pid < rows[i + WORKERS - 1].pid);
+		      rows[i].id.pid < rows[i + WORKERS - 1].id.pid);
 		while (k < WORKERS && socket_bed_inode(fds[k]) != owner->inode)
 			k++;
-		CHECK(k < WORKERS && owner->pid == pids[k]);
-		CHECK(roster_pollers(&rows[i], WORKERS) == 1);
+		CHECK(k < WORKERS && owner->id.pid == pids[k]);
+		CHECK(roster_count_pollers(&rows[i], WORKERS) == 1);
 	}
 }
 
@@ -267,9 +266,9 @@ static void only_the_named_processes(void)
 	CHECK_UNTIL(find_holder(serves, fd, &h) && h.evidence == EVIDENCE_EPOLL);
 	CHECK(find_holder(other, fd, &h));
 	CHECK(waitpid((pid_t)gone, NULL, 0) == (pid_t)gone);
-	CHECK(proc_holders_among(these, 2, &listener, 1, &rows, &n, &err) == 0);
-	CHECK(n == 1 && rows[0].pid == serves && rows[0].evidence == EVIDENCE_EPOLL);
-	CHECK(proc_holders_among(these, 1, &listener, 1, &none, &n, &err) == 0);
+	CHECK(proc_holders_find_among(these, 2, &listener, 1, &rows, &n, &err) == 0);
+	CHECK(n == 1 && rows[0].id.pid == serves && rows[0].evidence == EVIDENCE_EPOLL);
+	CHECK(proc_holders_find_among(these, 1, &listener, 1, &none, &n, &err) == 0);
 	CHECK(n == 0 && !none);
 }
 
@@ -283,7 +282,7 @@ static void watched_duplicate(void)
 
 	CHECK_UNTIL(find_holder(pid, fd, &h) && h.evidence == EVIDENCE_EPOLL);
 	CHECK(h.fd == shared->fd && h.fd != fd);
-	w.start_time = h.start_time;
+	w.start_time = h.id.start_time;
 	w.fd = h.fd;
 	w.epfd = h.epfd;
 	CHECK(proc_still_serves(&w, socket_bed_inode(fd)));
@@ -292,13 +291,11 @@ static void watched_duplicate(void)
 static void odd_process_name(void)
 {
 	const uint32_t pid = children_start(run_named, -1);
-	char comm[RPD_COMM_MAX] = "";
-	uint64_t start_time;
-	uint32_t ppid;
+	struct process process = {};
 
-	CHECK_UNTIL(proc_identity(pid, &start_time, &ppid, comm) == 0 &&
-	            strcmp(comm, "a) Z 1 (b c") == 0);
-	CHECK(ppid == (uint32_t)getpid() && start_time > 0);
+	CHECK_UNTIL(proc_identify(pid, &process) == 0 && strcmp(process.comm, "a) Z 1 (b c") == 0);
+	CHECK(process.id.pid == pid && process.id.start_time > 0);
+	CHECK(process.ppid == (uint32_t)getpid());
 }
 
 static void processes_vanish_meanwhile(void)
@@ -320,27 +317,27 @@ static void process_is_gone(void)
 	const uint32_t pid = children_start(run_nothing, -1);
 	const uint32_t alive = children_start(children_hold, -1);
 	_cleanup_close_ int pidfd = -1;
-	char comm[RPD_COMM_MAX];
-	uint64_t start_time;
+	struct process process;
 	struct error err;
 	siginfo_t info;
-	uint32_t ppid;
 
 	/* A zombie, and then nothing. */
 	CHECK(waitid(P_PID, pid, &info, WEXITED | WNOWAIT) == 0);
-	CHECK(proc_identity(pid, &start_time, &ppid, comm) == -ESRCH);
-	CHECK(proc_open_pid(pid, 0) == -ESRCH);
+	CHECK(proc_identify(pid, &process) == -ESRCH);
+	CHECK(proc_open_pidfd((struct process_id){pid, 0}) == -ESRCH);
 	CHECK(proc_enter_netns(pid, &err) == -ESRCH);
 	CHECK(waitpid((pid_t)pid, NULL, 0) == (pid_t)pid);
-	CHECK(proc_identity(pid, &start_time, &ppid, comm) == -ESRCH);
-	CHECK(proc_open_pid(pid, 0) == -ESRCH);
+	CHECK(proc_identify(pid, &process) == -ESRCH);
+	CHECK(proc_open_pidfd((struct process_id){pid, 0}) == -ESRCH);
 	CHECK(proc_enter_netns(pid, &err) == -ESRCH && strstr(err.text, "no process"));
-	CHECK(proc_borrow_fd(pid, 0, 0, &err) == -ESRCH && strstr(err.text, "gone"));
+	CHECK(proc_duplicate_fd(pid, 0, 0, &err) == -ESRCH && strstr(err.text, "gone"));
 
 	/* A pid that another process has by now. */
-	CHECK(proc_identity(alive, &start_time, &ppid, comm) == 0);
-	CHECK(proc_open_pid(alive, start_time + 1) == -ESRCH);
-	pidfd = proc_open_pid(alive, start_time);
+	CHECK(proc_identify(alive, &process) == 0);
+	process.id.start_time++;
+	CHECK(proc_open_pidfd(process.id) == -ESRCH);
+	process.id.start_time--;
+	pidfd = proc_open_pidfd(process.id);
 	CHECK(pidfd >= 0 && fcntl(pidfd, F_GETFD) == FD_CLOEXEC);
 }
 
@@ -355,7 +352,7 @@ static void still_serves(void)
 	struct holder h;
 
 	CHECK_UNTIL(find_holder(pid, fd, &h) && h.evidence == EVIDENCE_EPOLL);
-	w.start_time = h.start_time;
+	w.start_time = h.id.start_time;
 	w.fd = h.fd;
 	w.epfd = h.epfd;
 	CHECK(proc_still_serves(&w, inode));

@@ -29,17 +29,18 @@ static void borrowed_descriptor(void)
 	struct error err;
 	char name[16];
 
-	dup_fd = proc_borrow_fd(pid, fd, socket_bed_inode(fd), &err);
+	dup_fd = proc_duplicate_fd(pid, fd, socket_bed_inode(fd), &err);
 	CHECK(dup_fd >= 0 && fcntl(dup_fd, F_GETFD) == FD_CLOEXEC);
-	CHECK(sockdiag_cookie_of(fd, &cookie) == 0 && sockdiag_cookie_of(dup_fd, &dup_cookie) == 0);
+	CHECK(sockdiag_socket_cookie(fd, &cookie) == 0 &&
+	      sockdiag_socket_cookie(dup_fd, &dup_cookie) == 0);
 	CHECK(cookie == dup_cookie);
-	any_fd = proc_borrow_fd(pid, fd, 0, &err);
+	any_fd = proc_duplicate_fd(pid, fd, 0, &err);
 	CHECK(any_fd >= 0);
 
 	snprintf(name, sizeof(name), "%u", pid);
-	CHECK(proc_borrow_fd(pid, fd, socket_bed_inode(fd) + 1, &err) == -EBADF &&
+	CHECK(proc_duplicate_fd(pid, fd, socket_bed_inode(fd) + 1, &err) == -EBADF &&
 	      strstr(err.text, name));
-	CHECK(proc_borrow_fd(pid, 9999, 0, &err) == -EBADF && strstr(err.text, "9999"));
+	CHECK(proc_duplicate_fd(pid, 9999, 0, &err) == -EBADF && strstr(err.text, "9999"));
 }
 
 /* A process that may not trace those of root. */
@@ -49,7 +50,7 @@ static void run_borrow_without_right(int fd)
 
 	if (setuid(65534) < 0)
 		return;
-	shared->error = proc_borrow_fd((uint32_t)shared->pids[0], fd, 0, &err);
+	shared->error = proc_duplicate_fd((uint32_t)shared->pids[0], fd, 0, &err);
 	memcpy(shared->text, err.text, sizeof(err.text));
 }
 
@@ -99,13 +100,13 @@ static void other_network_namespace(void)
 	CHECK(proc_find_netns(st.st_ino, &found) == 0 && found == pid);
 	CHECK(proc_find_netns(1, &found) == -ENOENT);
 
-	dup_fd = proc_borrow_fd(pid, shared->fd, 0, &err);
+	dup_fd = proc_duplicate_fd(pid, shared->fd, 0, &err);
 	CHECK(dup_fd >= 0);
 	CHECK(sockdiag_netns_cookie(fd, &here) == 0);
 	CHECK(sockdiag_netns_cookie(dup_fd, &there) == 0 && here != there);
 
 	CHECK(proc_enter_netns(pid, &err) == 0);
-	n = sockdiag_listeners(0, &rows, &n, &err) == 0 ? n : 0;
+	n = sockdiag_list_listeners(0, &rows, &n, &err) == 0 ? n : 0;
 	CHECK(setns(home, CLONE_NEWNET) == 0);
 	CHECK(n == 1 && rows[0].inode == socket_bed_inode(dup_fd));
 }

@@ -17,11 +17,19 @@
 #include "beds/run_worker.h"
 #include "check/check.h"
 #include "core/schedule.h"
+#include "core/schedule_version.h"
+#include "kern/conns.h"
 #include "kern/proc.h"
-#include "service/account.h"
+#include "kern/steer_members.h"
+#include "kern/steer_probes.h"
+#include "kern/steer_socks.h"
+#include "kern/steer_workers.h"
 #include "service/attach.h"
+#include "service/detach.h"
 #include "service/doctor_service.h"
+#include "service/generation.h"
 #include "service/observe.h"
+#include "service/service_supervisor.h"
 #include "service/slot_replace.h"
 #include "service/swap.h"
 #include "service/watch.h"
@@ -38,7 +46,7 @@ static void look(struct observed *ret)
 
 static uint64_t slot_cookie(unsigned int e, unsigned int slot)
 {
-	return steer_cookie(&run_service.steer, e, slot);
+	return steer_socks_cookie(&run_service.steer, e, slot);
 }
 
 /* What `status` shows of the service; the caller frees both. */
@@ -52,7 +60,7 @@ static struct json_object *show(char **ret_text)
 	FILE *out = open_memstream(ret_text, &size);
 
 	look(&o);
-	CHECK_EQ(observe_strangers(&o, &err), 0);
+	CHECK_EQ(observe_foreign(&o, &err), 0);
 	CHECK_EQ(worker_stats_take(&run_service, &o, &load, &err), 0);
 	CHECK(out);
 	CHECK_EQ(status_view_new(&run_service, &o, &load, &view, &err), 0);
@@ -74,7 +82,7 @@ static void service_without_workers(void)
 {
 	struct json_object *view, *list = list_view_new();
 	_cleanup_observed_ struct observed o = {};
-	struct checks checks = {};
+	struct doctor_checks checks = {};
 	struct error err;
 	char *text;
 
@@ -95,7 +103,7 @@ static void service_without_workers(void)
 	service_close(&run_service);
 	CHECK_EQ(doctor_service(RUN_SERVICE_NAME, 0, &checks, &err), 0);
 	CHECK(checks.n > 0);
-	checks_free(&checks);
+	doctor_checks_free(&checks);
 }
 
 static void states_of_a_slot(void)
@@ -116,7 +124,7 @@ static void states_of_a_slot(void)
 	run_service_begin();
 	run_service_add(AF_INET, false, RUN_SERVICE_PORT, 0);
 	for (unsigned int i = 0; i < ARRAY_SIZE(wanted); i++) {
-		CHECK_EQ(steer_worker_set_run(&run_service.steer, 1, wanted[i].run, i), 0);
+		CHECK_EQ(steer_workers_set_run(&run_service.steer, 1, wanted[i].run, i), 0);
 		view = show(&text);
 		CHECK(!strcmp(state_of(view, 1),
 		              wanted[i].run == RPD_RUN_UP ? "empty" : wanted[i].state));
@@ -124,9 +132,9 @@ static void states_of_a_slot(void)
 		free(text);
 	}
 	/* A worker that is admitted does not change the run state, nor does one that ends. */
-	CHECK_EQ(steer_worker_set_run(&run_service.steer, 1, RPD_RUN_UP, 17), 0);
+	CHECK_EQ(steer_workers_set_run(&run_service.steer, 1, RPD_RUN_UP, 17), 0);
 	run_worker_admit(1, &worker);
-	CHECK_EQ(steer_worker_get(&run_service.steer, 1, &row), 0);
+	CHECK_EQ(steer_workers_get(&run_service.steer, 1, &row), 0);
 	CHECK_EQ(row.run, RPD_RUN_UP);
 	CHECK_EQ(row.restarts, 17);
 	CHECK_EQ(row.pid, worker.pid);
@@ -138,7 +146,7 @@ static void states_of_a_slot(void)
 	run_worker_kill(worker.pid);
 	CHECK_UNTIL(slot_cookie(0, 1) == 0);
 	for (unsigned int i = 0; i < ARRAY_SIZE(wanted); i++) {
-		CHECK_EQ(steer_worker_set_run(&run_service.steer, 1, wanted[i].run, 18), 0);
+		CHECK_EQ(steer_workers_set_run(&run_service.steer, 1, wanted[i].run, 18), 0);
 		view = show(&text);
 		CHECK(!strcmp(state_of(view, 1), wanted[i].state));
 		json_object_put(view);
@@ -200,7 +208,7 @@ static void endpoint_added_later(void)
 	run_worker_start(3, &second);
 	look(&o);
 	CHECK_EQ(o.n_listeners, 3);
-	CHECK_EQ(o.n_strangers, 2);
+	CHECK_EQ(o.n_foreign, 2);
 	CHECK_EQ(slot_replace_worker(&run_service, 0, &second.newcomer, NULL, "test", &err), 0);
 	CHECK_EQ(run_client_visit(0), second.pid);
 	CHECK_EQ(run_client_visit(1), second.pid);
@@ -210,18 +218,18 @@ static uint16_t account_of(unsigned int slot)
 {
 	struct rpd_worker row;
 
-	CHECK_EQ(steer_worker_get(&run_service.steer, slot, &row), 0);
+	CHECK_EQ(steer_workers_get(&run_service.steer, slot, &row), 0);
 	return row.account;
 }
 
-static unsigned int count_retired(void)
+static unsigned int count_former(void)
 {
 	_cleanup_observed_ struct observed o = {};
 	unsigned int n = 0;
 
 	look(&o);
-	for (size_t i = 0; i < o.n_strangers; i++)
-		n += o.strangers[i].retired;
+	for (size_t i = 0; i < o.n_foreign; i++)
+		n += o.foreign[i].former;
 	return n;
 }
 
@@ -248,22 +256,22 @@ static void worker_replaced_and_restored(void)
 	CHECK_EQ(slot_replace_worker(&run_service, 2, &next.newcomer, "v2", "test", &err), 0);
 	CHECK_EQ(slot_cookie(0, 2), next.listeners[0].cookie);
 	CHECK_EQ(slot_cookie(1, 2), 0);
-	CHECK_EQ(count_retired(), 2);
+	CHECK_EQ(count_former(), 2);
 	CHECK_EQ(run_client_visit(0), next.pid);
 	CHECK(account_of(2) != old_account);
-	CHECK_EQ(account_open_connections(&run_service, old_account, &held), 0);
+	CHECK(generation_open_connections(&run_service, old_account, &held));
 	CHECK_EQ(held, 1);
 	run_service_reopen();
 	CHECK_EQ(slot_replace_worker(&run_service, 2, &old.newcomer, "v1", "test", &err), 0);
 	CHECK_EQ(account_of(2), old_account);
 	CHECK_EQ(slot_cookie(1, 2), cookie);
-	CHECK_EQ(count_retired(), 1);
+	CHECK_EQ(count_former(), 1);
 	run_client_send(client, 3);
 	CHECK_EQ(run_client_answer(client, NULL), 3);
 	for (unsigned int i = 0; i < 4; i++)
 		CHECK_EQ(run_client_visit(i % 2), old.pid);
 	run_worker_kill(next.pid);
-	CHECK_EQ(count_retired(), 0);
+	CHECK_EQ(count_former(), 0);
 }
 
 /* The supervisor was killed after it wrote the new worker's row and before it removed the old
@@ -327,14 +335,14 @@ static void newcomer_refused_late(void)
 	run_worker_admit(0, &workers[0]);
 	run_worker_admit(1, &workers[1]);
 	run_worker_start(1, &workers[2]);
-	CHECK_EQ(steer_member_del(&run_service.steer, workers[1].listeners[0].cookie), 0);
-	for (next = 1ull << 60; steer_member_set(&run_service.steer, next, &member) == 0;)
+	CHECK_EQ(steer_members_remove(&run_service.steer, workers[1].listeners[0].cookie), 0);
+	for (next = 1ull << 60; steer_members_set(&run_service.steer, next, &member) == 0;)
 		next++;
-	CHECK_EQ(steer_member_del(&run_service.steer, next - 1), 0);
+	CHECK_EQ(steer_members_remove(&run_service.steer, next - 1), 0);
 	CHECK(slot_replace_worker(&run_service, 0, &workers[2].newcomer, "v9", "test", &err) < 0);
-	CHECK(strstr(err.text, "can't note the versions"));
+	CHECK(strstr(err.text, "can't write the versions"));
 	CHECK_EQ(slot_cookie(0, 0), workers[0].listeners[0].cookie);
-	CHECK_EQ(steer_worker_get(&run_service.steer, 0, &row), 0);
+	CHECK_EQ(steer_workers_get(&run_service.steer, 0, &row), 0);
 	CHECK_EQ(row.pid, workers[0].pid);
 	for (unsigned int i = 0; i < 4; i++)
 		CHECK(run_client_visit(0) != workers[2].pid);
@@ -346,16 +354,16 @@ static void connections_not_counted(void)
 	uint64_t held, cookie = 1;
 
 	run_service_begin();
-	CHECK_EQ(account_open_connections(&run_service, RPD_ACCOUNT_NONE, &held), -ENODATA);
-	CHECK_EQ(account_open_connections(&run_service, 0, &held), 0);
-	CHECK_EQ(account_handshakes(&run_service, &cookie, 1, &held), 0);
+	CHECK(!generation_open_connections(&run_service, RPD_ACCOUNT_NONE, &held));
+	CHECK(generation_open_connections(&run_service, 0, &held));
+	CHECK(generation_handshakes(&run_service, &cookie, 1, &held));
 	CHECK_EQ(held, 0);
 	conns_close(&run_service.conns);
-	CHECK_EQ(account_open_connections(&run_service, 0, &held), -ENODATA);
-	CHECK_EQ(account_handshakes(&run_service, &cookie, 1, &held), -ENODATA);
+	CHECK(!generation_open_connections(&run_service, 0, &held));
+	CHECK(!generation_handshakes(&run_service, &cookie, 1, &held));
 }
 
-static void tell_nobody(const char *why)
+static void report_nothing(const char *why)
 {
 }
 
@@ -365,7 +373,7 @@ static void supervised_service_is_left_alone(void)
 	const struct swap_request request = {.slot = 0, .pid = 1};
 	struct attach_request attach_request = {.wanted = {.port = RUN_SERVICE_PORT},
 	                                        .label = RPD_FIRST_LABEL,
-	                                        .waiting = tell_nobody};
+	                                        .report_waiting = report_nothing};
 	_cleanup_observed_ struct observed o = {};
 	_cleanup_free_ char *notes = NULL;
 	char name[RPD_LABEL_MAX];
@@ -384,9 +392,9 @@ static void supervised_service_is_left_alone(void)
 	CHECK(strstr(err.text, "reuseportd reload"));
 	service_close(&run_service);
 	CHECK_EQ(watch(RUN_SERVICE_NAME, &err), -EPERM);
-	CHECK_EQ(service_detach(RUN_SERVICE_NAME, false, name, &err), -EBUSY);
+	CHECK_EQ(detach(RUN_SERVICE_NAME, false, name, &err), -EBUSY);
 	CHECK(strstr(err.text, "reuseportd stop " RUN_SERVICE_NAME));
-	CHECK_EQ(service_detach(RUN_SERVICE_NAME, true, name, &err), -EBUSY);
+	CHECK_EQ(detach(RUN_SERVICE_NAME, true, name, &err), -EBUSY);
 	service_init(&other);
 	CHECK_EQ(attach(&attach_request, &other, &notes, &err), -EEXIST);
 	CHECK(strstr(err.text, "service '" RUN_SERVICE_NAME "'") &&
@@ -400,9 +408,9 @@ static void supervised_service_is_left_alone(void)
 	service_close(&run_service);
 	run_worker_kill(supervisor);
 	/* Its workers may live. */
-	CHECK_EQ(service_detach(RUN_SERVICE_NAME, false, name, &err), -EBUSY);
+	CHECK_EQ(detach(RUN_SERVICE_NAME, false, name, &err), -EBUSY);
 	CHECK(strstr(err.text, "reuseportd stop " RUN_SERVICE_NAME));
-	CHECK_EQ(service_detach(RUN_SERVICE_NAME, true, name, &err), 0);
+	CHECK_EQ(detach(RUN_SERVICE_NAME, true, name, &err), 0);
 	CHECK_EQ(service_open(&run_service, RUN_SERVICE_NAME, &err), -ENOENT);
 }
 
@@ -418,7 +426,7 @@ static void abandoned_service_makes_room(void)
 	supervisor = run_service_other_supervisor(false);
 	CHECK_EQ(service_make_room(&run_service, &err), -EEXIST);
 	run_worker_kill(supervisor);
-	CHECK_EQ(service_supervisor(&run_service), 0);
+	CHECK_EQ(service_supervisor_pid(&run_service), 0);
 	run_worker_admit(0, &worker);
 	CHECK_EQ(service_make_room(&run_service, &err), -EEXIST);
 	run_worker_kill(worker.pid);
@@ -440,18 +448,18 @@ static void probes_of_a_killed_supervisor(void)
 	supervisor = run_service_other_supervisor(false);
 	run_worker_start(1, &worker);
 	{
-		_cleanup_close_ int fd = proc_borrow_fd(worker.pid, worker.newcomer.fds[0],
-		                                        worker.listeners[0].inode, &err);
+		_cleanup_close_ int fd = proc_duplicate_fd(worker.pid, worker.newcomer.fds[0],
+		                                           worker.listeners[0].inode, &err);
 
-		CHECK_EQ(steer_put(&run_service.steer, 0, RPD_SLOT_PROBE + 3, fd), 0);
+		CHECK_EQ(steer_socks_put(&run_service.steer, 0, RPD_SLOT_PROBE + 3, fd), 0);
 	}
-	CHECK_EQ(steer_probe_set(&run_service.steer, &source, RPD_SLOT_PROBE + 3), 0);
+	CHECK_EQ(steer_probes_set(&run_service.steer, &source, RPD_SLOT_PROBE + 3), 0);
 	run_service_reopen();
 	CHECK_EQ(run_service.steer.control->n_probes, 1);
 	run_worker_kill(supervisor);
 	run_service_reopen();
 	CHECK_EQ(run_service.steer.control->n_probes, 0);
-	CHECK_EQ(steer_cookie(&run_service.steer, 0, RPD_SLOT_PROBE + 3), 0);
+	CHECK_EQ(steer_socks_cookie(&run_service.steer, 0, RPD_SLOT_PROBE + 3), 0);
 	CHECK_EQ(slot_replace_worker(&run_service, 0, &worker.newcomer, NULL, "test", &err), 0);
 	CHECK_EQ(run_client_visit(0), worker.pid);
 }

@@ -17,13 +17,14 @@
 #include "check/namespaces.h"
 #include "core/endpoint.h"
 #include "kern/proc.h"
+#include "kern/proc_holders.h"
 #include "kern/sockdiag.h"
 
 static const struct listener *find_listener(const struct listener *rows, size_t n, int fd)
 {
 	uint64_t cookie = 0;
 
-	sockdiag_cookie_of(fd, &cookie);
+	sockdiag_socket_cookie(fd, &cookie);
 	for (size_t i = 0; i < n; i++)
 		if (rows[i].cookie == cookie)
 			return &rows[i];
@@ -38,7 +39,7 @@ static uint32_t queue_of(uint16_t port, int fd)
 	struct error err;
 	size_t n;
 
-	if (sockdiag_listeners(port, &rows, &n, &err) < 0)
+	if (sockdiag_list_listeners(port, &rows, &n, &err) < 0)
 		return UINT32_MAX;
 	l = find_listener(rows, n, fd);
 	return l ? l->queue : UINT32_MAX;
@@ -74,7 +75,7 @@ static void fields_of_a_listener(void)
 		if (endpoints[i].addr[0] == 127)
 			CHECK_UNTIL(queue_of(endpoints[0].port, fds[i]) == 3);
 
-	CHECK(sockdiag_listeners(endpoints[0].port, &rows, &n, &err) == 0);
+	CHECK(sockdiag_list_listeners(endpoints[0].port, &rows, &n, &err) == 0);
 	CHECK(n == ARRAY_SIZE(endpoints));
 	for (size_t i = 0; i < n; i++) {
 		const struct listener *l = find_listener(rows, n, fds[i]);
@@ -98,9 +99,9 @@ static void listeners_of_a_port(void)
 	size_t n_one, n_all;
 
 	CHECK(fds[0] >= 0 && fds[1] >= 0 && fds[2] >= 0);
-	CHECK(sockdiag_listeners(b.port, &one, &n_one, &err) == 0);
+	CHECK(sockdiag_list_listeners(b.port, &one, &n_one, &err) == 0);
 	CHECK(n_one == 1 && find_listener(one, n_one, fds[1]));
-	CHECK(sockdiag_listeners(0, &all, &n_all, &err) == 0);
+	CHECK(sockdiag_list_listeners(0, &all, &n_all, &err) == 0);
 	CHECK(n_all == 3);
 }
 
@@ -113,16 +114,16 @@ static void no_listener(void)
 	struct error err;
 	size_t n = 9;
 
-	CHECK(sockdiag_listeners(1, &rows, &n, &err) == 0 && n == 0 && !rows);
+	CHECK(sockdiag_list_listeners(1, &rows, &n, &err) == 0 && n == 0 && !rows);
 	n = 9;
-	CHECK(proc_holders(NULL, 0, &holders, &n, &err) == 0 && n == 0 && !holders);
+	CHECK(proc_holders_find(NULL, 0, &holders, &n, &err) == 0 && n == 0 && !holders);
 	n = 9;
-	CHECK(proc_holders(&gone, 1, &holders, &n, &err) == 0 && n == 0 && !holders);
+	CHECK(proc_holders_find(&gone, 1, &holders, &n, &err) == 0 && n == 0 && !holders);
 
 	/* This process has the listener open, and is not counted. */
 	CHECK(socket_bed_listen(&e, 1) >= 0);
-	CHECK(sockdiag_listeners(e.port, &rows, &n, &err) == 0 && n == 1);
-	CHECK(proc_holders(rows, n, &holders, &n, &err) == 0 && n == 0);
+	CHECK(sockdiag_list_listeners(e.port, &rows, &n, &err) == 0 && n == 1);
+	CHECK(proc_holders_find(rows, n, &holders, &n, &err) == 0 && n == 0);
 }
 
 static void thousand_listeners(void)
@@ -137,7 +138,7 @@ static void thousand_listeners(void)
 		v6.port = v4.port;
 		CHECK(socket_bed_listen(&v6, 1) >= 0);
 	}
-	CHECK(sockdiag_listeners(v4.port, &rows, &n, &err) == 0);
+	CHECK(sockdiag_list_listeners(v4.port, &rows, &n, &err) == 0);
 	CHECK(n == 2 * RPD_SLOT_MAX);
 	for (size_t i = 1; i < n; i++)
 		CHECK(rows[i - 1].cookie < rows[i].cookie);
@@ -178,7 +179,7 @@ static void listeners_come_and_go(void)
 		struct error err;
 		size_t n;
 
-		CHECK(sockdiag_listeners(e.port, &rows, &n, &err) == 0);
+		CHECK(sockdiag_list_listeners(e.port, &rows, &n, &err) == 0);
 		for (size_t i = 0; i < RESIDENTS; i++)
 			CHECK(find_listener(rows, n, socket_bed_fds[i]));
 	}
@@ -218,17 +219,17 @@ static void malformed_messages(void)
 		typeof(good) bad = good;
 
 		((uint8_t *)&bad)[wrong[i].at] = wrong[i].value;
-		CHECK(sockdiag_decode(&bad.header, &l) == -EBADMSG);
+		CHECK(sockdiag_decode_listener(&bad.header, &l) == -EBADMSG);
 		CHECK(memcmp(&l, &untouched, sizeof(l)) == 0);
 	}
-	CHECK(sockdiag_decode(&good.header, &l) == 0);
+	CHECK(sockdiag_decode_listener(&good.header, &l) == 0);
 	CHECK(l.cookie == (2ull << 32 | 1) && l.endpoint.v6only);
 	memcpy(&cgroup, good.cgroup, sizeof(cgroup));
 	CHECK(l.cgroup == cgroup);
 
 	/* Half a cgroup id is ignored. */
 	good.cgroup_attr.nla_len -= 4;
-	CHECK(sockdiag_decode(&good.header, &l) == 0 && l.cgroup == 0);
+	CHECK(sockdiag_decode_listener(&good.header, &l) == 0 && l.cgroup == 0);
 
 	/* Attributes of every length, in messages of every length. */
 	for (uint32_t length = NLMSG_LENGTH(sizeof(good.body)); length <= sizeof(good); length++)
@@ -236,7 +237,7 @@ static void malformed_messages(void)
 			good.header.nlmsg_len = length;
 			good.attr.nla_len = attr;
 			good.cgroup_attr.nla_len = attr;
-			CHECK(sockdiag_decode(&good.header, &l) == 0);
+			CHECK(sockdiag_decode_listener(&good.header, &l) == 0);
 		}
 }
 

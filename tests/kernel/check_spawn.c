@@ -107,7 +107,7 @@ static struct child start_telling(struct spawn_request request, char line[8192],
 	request.fds = &out;
 	request.n_fds = 1;
 	memset(err, 0, sizeof(*err));
-	child.pid = spawn(&request, &child.pidfd, err);
+	child.pid = spawn_start(&request, &child.pidfd, err);
 	close(pipe[1]);
 	if (child.pid > 0)
 		n = read(pipe[0], line, 8191);
@@ -210,7 +210,7 @@ static void passed_descriptors(void)
 	expected[3 + N - 1] = expected[3];
 	CHECK(stat("/dev/null", &null) == 0);
 	expected[0] = null.st_ino;
-	child.pid = spawn(&request, &child.pidfd, &err);
+	child.pid = spawn_start(&request, &child.pidfd, &err);
 	CHECK(child.pid > 0);
 	CHECK(descriptors_are(child.pid, expected, ARRAY_SIZE(expected)));
 }
@@ -227,7 +227,7 @@ static void standard_descriptors(void)
 	                          socket_bed_inode(fd)};
 	struct error err;
 
-	child.pid = spawn(&request, &child.pidfd, &err);
+	child.pid = spawn_start(&request, &child.pidfd, &err);
 	CHECK(child.pid > 0);
 	CHECK(descriptors_are(child.pid, expected, ARRAY_SIZE(expected)));
 }
@@ -347,7 +347,7 @@ static void born_in_its_cgroup(void)
 
 	CHECK(s.fd >= 0);
 	child = start_telling((struct spawn_request){.cgroup = s.fd}, line, &err);
-	CHECK(child.pid > 0 && cgroup_processes(s.fd, &pids, &n) == 0);
+	CHECK(child.pid > 0 && cgroup_list_processes(s.fd, &pids, &n) == 0);
 	CHECK(n == 1 && pids[0] == (uint32_t)child.pid);
 }
 
@@ -409,17 +409,17 @@ static void failures(void)
 		request.argv = argv;
 		request.env = env;
 		request.cgroup = -1;
-		CHECK(spawn(&request, &pidfd, &err) == kinds[i].code && pidfd == -7);
+		CHECK(spawn_start(&request, &pidfd, &err) == kinds[i].code && pidfd == -7);
 		CHECK(strstr(err.text, kinds[i].expected[0]));
 		CHECK(strstr(err.text, kinds[i].expected[1]));
 		CHECK(err.status == (kinds[i].code == -EINVAL && kinds[i].request.n_fds == 0
 		                             ? EXIT_USAGE
 		                             : EXIT_REFUSED));
-		/* An error that spawn_find() can find has the same text. */
+		/* An error that spawn_check_program() can find has the same text. */
 		if (strcmp(kinds[i].name, SELF) != 0) {
 			struct error before_it = {0};
 
-			CHECK(spawn_find(kinds[i].name, "/bin:/none", NULL, &before_it) ==
+			CHECK(spawn_check_program(kinds[i].name, "/bin:/none", NULL, &before_it) ==
 			      kinds[i].code);
 			CHECK(!strcmp(before_it.text, err.text));
 		}
@@ -450,7 +450,7 @@ static void scripts_without_interpreter(void)
 		snprintf(file, sizeof(file), "%s/script%zu", folder_path(), i);
 		fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
 		CHECK(write(fd, kinds[i].text, strlen(kinds[i].text)) > 0 && close(fd) == 0);
-		r = spawn(&request, &pidfd, &err);
+		r = spawn_start(&request, &pidfd, &err);
 		CHECK(r == kinds[i].code && strstr(err.text, kinds[i].expected));
 	}
 }
@@ -465,7 +465,7 @@ static void removed_cgroup(void)
 	int pidfd;
 
 	CHECK(gone >= 0 && cgroup_remove(s.path, "0-1") == 0);
-	CHECK(spawn(&request, &pidfd, &err) < 0 && strstr(err.text, "was removed"));
+	CHECK(spawn_start(&request, &pidfd, &err) < 0 && strstr(err.text, "was removed"));
 }
 
 int main(int argc, char **argv)

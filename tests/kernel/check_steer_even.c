@@ -161,8 +161,8 @@ static void set_weight(struct bed *bed, unsigned int slot, long weight)
 {
 	struct error err;
 
-	CHECK_EQ(schedule_edit_weight(&bed->draft, &(struct slots){.n = 1, .at = {slot}}, weight,
-	                              &err),
+	CHECK_EQ(schedule_edit_set_weight(&bed->draft, &(struct slots){.n = 1, .at = {slot}},
+	                                  weight, &err),
 	         0);
 }
 
@@ -193,7 +193,7 @@ static void canary(struct bed *bed, unsigned int n, unsigned int permille, unsig
 	struct error err;
 
 	bed_start(bed, n);
-	CHECK_EQ(schedule_edit_canary(&bed->draft, &slots, permille, &err), 0);
+	CHECK_EQ(schedule_edit_set_canary(&bed->draft, &slots, permille, &err), 0);
 	bed_apply(bed);
 	for (unsigned int i = 0; i < 3000; i++) {
 		since = client_visit(bed, 1) == 0 ? 0 : since + 1;

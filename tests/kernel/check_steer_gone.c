@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
+#include "kern/steer_socks.h"
 #include "steering/bed.h"
 #include "steering/client.h"
 #include "steering/counters.h"
@@ -181,7 +182,7 @@ static unsigned int park(struct bed *bed)
 {
 	const unsigned int parking = bed_listen(bed, 0);
 
-	CHECK_EQ(steer_put(&bed->steer, 0, RPD_SLOT_PARKING, bed->listeners[parking].fd), 0);
+	CHECK_EQ(steer_socks_put(&bed->steer, 0, RPD_SLOT_PARKING, bed->listeners[parking].fd), 0);
 	return parking;
 }
 

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "core/schedule.h"
 #include "core/schedule_edit.h"
+#include "kern/steer_socks.h"
 #include "steering/bed.h"
 #include "steering/client.h"
 #include "steering/counters.h"
@@ -296,7 +297,7 @@ static void switched_version_inherits_its_own(void)
 
 	make_workers(bed, AF_INET);
 	queue_up(bed, &queue, 0, AF_INET);
-	CHECK_EQ(schedule_edit_switch(&bed->draft, "green", &err), 0);
+	CHECK_EQ(schedule_edit_switch_to(&bed->draft, "green", &err), 0);
 	bed_set_state(bed, 1, RPD_SLOT_DRAINING);
 	bed_close(bed, 0);
 	expect_answers(bed, &queue);
@@ -312,7 +313,7 @@ static void switched_version_gone(void)
 
 	make_workers(bed, AF_INET);
 	queue_up(bed, &queue, 0, AF_INET);
-	CHECK_EQ(schedule_edit_switch(&bed->draft, "green", &err), 0);
+	CHECK_EQ(schedule_edit_switch_to(&bed->draft, "green", &err), 0);
 	bed_apply(bed);
 	for (int i = BLUES - 1; i >= 0; i--)
 		bed_close(bed, (unsigned int)i);
@@ -345,10 +346,10 @@ static void foreign_listener_closes(void)
 
 	make_workers(bed, AF_INET);
 	foreign = bed_listen(bed, 0);
-	CHECK_EQ(steer_clear(&bed->steer, 0, 0), 0);
-	CHECK_EQ(steer_put(&bed->steer, 0, 0, bed->listeners[foreign].fd), 0);
+	CHECK_EQ(steer_socks_clear(&bed->steer, 0, 0), 0);
+	CHECK_EQ(steer_socks_put(&bed->steer, 0, 0, bed->listeners[foreign].fd), 0);
 	queue_up(bed, &queue, 0, AF_INET);
-	CHECK_EQ(steer_put(&bed->steer, 0, 0, bed->listeners[0].fd), 0);
+	CHECK_EQ(steer_socks_put(&bed->steer, 0, 0, bed->listeners[0].fd), 0);
 	bed_close(bed, foreign);
 	expect_answers(bed, &queue);
 	expect_heirs(bed, 0xff, 0);
@@ -407,7 +408,7 @@ static void parking_inherits(void)
 	bed->draft.flags = RPD_STRICT;
 	make_workers(bed, AF_INET);
 	parking = bed_listen(bed, 0);
-	CHECK_EQ(steer_put(&bed->steer, 0, RPD_SLOT_PARKING, bed->listeners[parking].fd), 0);
+	CHECK_EQ(steer_socks_put(&bed->steer, 0, RPD_SLOT_PARKING, bed->listeners[parking].fd), 0);
 	queue_up(bed, &queue, 0, AF_INET);
 	for (int i = WORKERS - 1; i >= 0; i--)
 		bed_close(bed, (unsigned int)i);

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "kern/steer_probes.h"
+#include "kern/steer_socks.h"
 #include "steering/bed.h"
 #include "steering/client.h"
 #include "steering/counters.h"
@@ -55,9 +57,9 @@ static int probe(struct bed *bed, unsigned int index)
 	const struct rpd_probe source = source_of(&from);
 	int fd;
 
-	CHECK_EQ(steer_probe_set(&bed->steer, &source, index), 0);
+	CHECK_EQ(steer_probes_set(&bed->steer, &source, index), 0);
 	fd = client_connect(bed, 0, AF_INET, &from);
-	CHECK_EQ(steer_probe_del(&bed->steer, &source), 0);
+	CHECK_EQ(steer_probes_remove(&bed->steer, &source), 0);
 	CHECK_EQ(bed->steer.control->n_probes, 0);
 	return fd;
 }
@@ -100,8 +102,8 @@ static void probe_beside_clients(void)
 
 	bed_start(bed, WORKERS);
 	newcomer = bed_listen(bed, 0);
-	CHECK_EQ(steer_put(&bed->steer, 0, RPD_SLOT_PROBE, bed->listeners[newcomer].fd), 0);
-	CHECK_EQ(steer_probe_set(&bed->steer, &source, RPD_SLOT_PROBE), 0);
+	CHECK_EQ(steer_socks_put(&bed->steer, 0, RPD_SLOT_PROBE, bed->listeners[newcomer].fd), 0);
+	CHECK_EQ(steer_probes_set(&bed->steer, &source, RPD_SLOT_PROBE), 0);
 	for (unsigned int i = 0; i < 5; i++) {
 		client_visit(bed, WORKERS);
 		CHECK_EQ(client_visit_from(bed, 0, AF_INET, &from), newcomer);
@@ -126,10 +128,11 @@ static void probe_of_a_new_worker(void)
 	bed_start(bed, WORKERS);
 	newcomer = bed_listen(bed, 0);
 	for (unsigned int n = 0; n < RPD_PROBE_MAX; n += RPD_PROBE_MAX - 1) {
-		CHECK_EQ(steer_put(&bed->steer, 0, RPD_SLOT_PROBE + n, bed->listeners[newcomer].fd),
+		CHECK_EQ(steer_socks_put(&bed->steer, 0, RPD_SLOT_PROBE + n,
+		                         bed->listeners[newcomer].fd),
 		         0);
 		probe_reaches(bed, RPD_SLOT_PROBE + n, newcomer);
-		CHECK_EQ(steer_clear(&bed->steer, 0, RPD_SLOT_PROBE + n), 0);
+		CHECK_EQ(steer_socks_clear(&bed->steer, 0, RPD_SLOT_PROBE + n), 0);
 		CHECK_EQ(probe(bed, RPD_SLOT_PROBE + n), -ECONNREFUSED);
 	}
 	bed_admit(bed, newcomer, 1, RPD_FIRST_LABEL);
@@ -146,7 +149,8 @@ static void probe_without_a_ring(void)
 	bed_endpoint(bed, AF_INET, false);
 	newcomer = bed_listen(bed, 0);
 	bed_attach(bed, 0);
-	CHECK_EQ(steer_put(&bed->steer, 0, RPD_SLOT_PROBE + 7, bed->listeners[newcomer].fd), 0);
+	CHECK_EQ(steer_socks_put(&bed->steer, 0, RPD_SLOT_PROBE + 7, bed->listeners[newcomer].fd),
+	         0);
 	CHECK_EQ(client_connect(bed, 0, AF_INET, NULL), -ECONNREFUSED);
 	probe_reaches(bed, RPD_SLOT_PROBE + 7, newcomer);
 }
@@ -174,14 +178,14 @@ static void not_migrated(struct bed *bed, int family, const union socket_address
 
 	if (family == AF_INET6 && from->sa.sa_family == AF_INET)
 		seen.family = AF_INET;
-	CHECK_EQ(steer_put(&bed->steer, 0, RPD_SLOT_PROBE, bed->listeners[newcomer].fd), 0);
-	CHECK_EQ(steer_probe_set(&bed->steer, &seen, RPD_SLOT_PROBE), 0);
+	CHECK_EQ(steer_socks_put(&bed->steer, 0, RPD_SLOT_PROBE, bed->listeners[newcomer].fd), 0);
+	CHECK_EQ(steer_probes_set(&bed->steer, &seen, RPD_SLOT_PROBE), 0);
 	fd = client_connect(bed, 0, from->sa.sa_family, from);
 	CHECK(fd >= 0);
 	bed_close(bed, newcomer);
 	CHECK_UNTIL(client_is_reset(fd));
 	close(fd);
-	CHECK_EQ(steer_probe_del(&bed->steer, &source), 0);
+	CHECK_EQ(steer_probes_remove(&bed->steer, &source), 0);
 	CHECK_EQ(counters_total(bed, RPD_OUTCOME_migrated), 0);
 	for (unsigned int i = 0; i < WORKERS; i++)
 		CHECK_EQ(server_accept(bed, i), -1);
@@ -227,9 +231,10 @@ static void probe_over_both_families(void)
 	v6.in6.sin6_port = new_port();
 	sources[0] = source_of(&v6);
 	sources[1] = source_of(&v4);
-	CHECK_EQ(steer_put(&bed->steer, 0, RPD_SLOT_PROBE + 1, bed->listeners[newcomer].fd), 0);
+	CHECK_EQ(steer_socks_put(&bed->steer, 0, RPD_SLOT_PROBE + 1, bed->listeners[newcomer].fd),
+	         0);
 	for (unsigned int i = 0; i < 2; i++)
-		CHECK_EQ(steer_probe_set(&bed->steer, &sources[i], RPD_SLOT_PROBE + 1), 0);
+		CHECK_EQ(steer_probes_set(&bed->steer, &sources[i], RPD_SLOT_PROBE + 1), 0);
 	CHECK_EQ(bed->steer.control->n_probes, 2);
 	for (int cookies = 1; cookies <= 2; cookies++) {
 		host_sysctl("ipv4/tcp_syncookies", cookies);
@@ -249,20 +254,21 @@ static void probes_are_cleared(void)
 
 	bed_start(bed, WORKERS);
 	newcomer = bed_listen(bed, 0);
-	CHECK_EQ(steer_put(&bed->steer, 0, RPD_SLOT_PROBE + 5, bed->listeners[newcomer].fd), 0);
+	CHECK_EQ(steer_socks_put(&bed->steer, 0, RPD_SLOT_PROBE + 5, bed->listeners[newcomer].fd),
+	         0);
 	for (uint16_t port = 1; port <= 100; port++) {
 		const struct rpd_probe source = {.port = port, .family = AF_INET};
 
 		for (unsigned int again = 0; again < 2; again++)
-			CHECK_EQ(steer_probe_set(&bed->steer, &source, RPD_SLOT_PROBE + 5), 0);
+			CHECK_EQ(steer_probes_set(&bed->steer, &source, RPD_SLOT_PROBE + 5), 0);
 	}
 	CHECK_EQ(bed->steer.control->n_probes, 100);
-	steer_probe_clear(&bed->steer);
+	steer_probes_clear(&bed->steer);
 	CHECK_EQ(bed->steer.control->n_probes, 0);
-	CHECK_EQ(steer_cookie(&bed->steer, 0, RPD_SLOT_PROBE + 5), 0);
-	CHECK(steer_cookie(&bed->steer, 0, 0) != 0);
+	CHECK_EQ(steer_socks_cookie(&bed->steer, 0, RPD_SLOT_PROBE + 5), 0);
+	CHECK(steer_socks_cookie(&bed->steer, 0, 0) != 0);
 	/* After that the listener can be put into a slot. */
-	CHECK_EQ(steer_put(&bed->steer, 0, 0, bed->listeners[newcomer].fd), 0);
+	CHECK_EQ(steer_socks_put(&bed->steer, 0, 0, bed->listeners[newcomer].fd), 0);
 }
 
 int main(int argc, char **argv)

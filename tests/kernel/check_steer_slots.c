@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "kern/sockdiag.h"
+#include "kern/steer_socks.h"
 #include "steering/bed.h"
 #include "steering/client.h"
 #include "steering/counters.h"
@@ -19,14 +20,14 @@
 
 static int put(struct bed *bed, unsigned int slot, int fd)
 {
-	return steer_put(&bed->steer, 0, slot, fd);
+	return steer_socks_put(&bed->steer, 0, slot, fd);
 }
 
 static uint64_t cookie_of(int fd)
 {
 	uint64_t cookie;
 
-	CHECK_EQ(sockdiag_cookie_of(fd, &cookie), 0);
+	CHECK_EQ(sockdiag_socket_cookie(fd, &cookie), 0);
 	return cookie;
 }
 
@@ -68,7 +69,7 @@ static void sockets_that_are_no_listeners(void)
 	CHECK_EQ(put(bed, 1, file), -ENOTSOCK);
 	CHECK_EQ(put(bed, 1, -1), -EINVAL); /* no 32-bit number, since the value is a u64 */
 	CHECK_EQ(put(bed, 1, 19999), -EBADF);
-	CHECK_EQ(steer_cookie(&bed->steer, 0, 1), 0);
+	CHECK_EQ(steer_socks_cookie(&bed->steer, 0, 1), 0);
 }
 
 static void slot_out_of_range(void)
@@ -80,7 +81,7 @@ static void slot_out_of_range(void)
 	foreign = bed_listen(bed, 0);
 	CHECK_EQ(put(bed, RPD_SOCKS_MAX, bed->listeners[foreign].fd), -E2BIG);
 	CHECK_EQ(put(bed, RPD_SOCKS_MAX - 1, bed->listeners[foreign].fd), 0);
-	CHECK_EQ(steer_cookie(&bed->steer, 0, RPD_SOCKS_MAX), 0);
+	CHECK_EQ(steer_socks_cookie(&bed->steer, 0, RPD_SOCKS_MAX), 0);
 }
 
 /* A listener is in one slot of one array only; it must leave that to move. */
@@ -94,13 +95,13 @@ static void one_slot_for_each_listener(void)
 	fd = bed->listeners[0].fd;
 	CHECK_EQ(put(bed, 0, fd), -EBUSY);
 	CHECK_EQ(put(bed, 1, fd), -EBUSY);
-	CHECK_EQ(steer_put(&bed->steer, 1, 0, fd), -EBUSY);
-	CHECK_EQ(steer_cookie(&bed->steer, 0, 0), cookie_of(fd));
-	CHECK_EQ(steer_clear(&bed->steer, 0, 0), 0);
-	CHECK_EQ(steer_clear(&bed->steer, 0, 0), 0);
-	CHECK_EQ(steer_cookie(&bed->steer, 0, 0), 0);
+	CHECK_EQ(steer_socks_put(&bed->steer, 1, 0, fd), -EBUSY);
+	CHECK_EQ(steer_socks_cookie(&bed->steer, 0, 0), cookie_of(fd));
+	CHECK_EQ(steer_socks_clear(&bed->steer, 0, 0), 0);
+	CHECK_EQ(steer_socks_clear(&bed->steer, 0, 0), 0);
+	CHECK_EQ(steer_socks_cookie(&bed->steer, 0, 0), 0);
 	CHECK_EQ(put(bed, 1, fd), 0);
-	CHECK_EQ(steer_cookie(&bed->steer, 0, 1), cookie_of(fd));
+	CHECK_EQ(steer_socks_cookie(&bed->steer, 0, 1), cookie_of(fd));
 }
 
 static void replaced_listener_can_move(void)
@@ -111,7 +112,7 @@ static void replaced_listener_can_move(void)
 	bed_start(bed, 1);
 	next = bed_listen(bed, 0);
 	CHECK_EQ(put(bed, 0, bed->listeners[next].fd), 0);
-	CHECK_EQ(steer_cookie(&bed->steer, 0, 0), cookie_of(bed->listeners[next].fd));
+	CHECK_EQ(steer_socks_cookie(&bed->steer, 0, 0), cookie_of(bed->listeners[next].fd));
 	CHECK_EQ(put(bed, 1, bed->listeners[0].fd), 0);
 }
 
@@ -124,9 +125,9 @@ static void closed_listener_leaves_its_slot(void)
 	bed_start(bed, 2);
 	duplicate = fcntl(bed->listeners[0].fd, F_DUPFD_CLOEXEC, 0);
 	bed_close(bed, 0);
-	CHECK_EQ(steer_cookie(&bed->steer, 0, 0), cookie_of(duplicate));
+	CHECK_EQ(steer_socks_cookie(&bed->steer, 0, 0), cookie_of(duplicate));
 	close(TAKE_FD(duplicate));
-	CHECK_EQ(steer_cookie(&bed->steer, 0, 0), 0);
+	CHECK_EQ(steer_socks_cookie(&bed->steer, 0, 0), 0);
 	CHECK_EQ(client_visit(bed, 10), 1);
 }
 
@@ -140,9 +141,9 @@ static void shut_down_listener_leaves_its_slot(void)
 	bed_start(bed, 2);
 	fd = bed->listeners[1].fd; /* listener 0 would lose its port, which the kernel chose */
 	CHECK_EQ(shutdown(fd, SHUT_RD), 0);
-	CHECK_EQ(steer_cookie(&bed->steer, 0, 1), 0);
+	CHECK_EQ(steer_socks_cookie(&bed->steer, 0, 1), 0);
 	CHECK_EQ(listen(fd, 10), 0);
-	CHECK_EQ(steer_cookie(&bed->steer, 0, 1), 0);
+	CHECK_EQ(steer_socks_cookie(&bed->steer, 0, 1), 0);
 	client_visit(bed, 10);
 	CHECK_EQ(server_taken(bed, 0), 10);
 	CHECK_EQ(put(bed, 1, fd), 0);
@@ -220,7 +221,7 @@ static void steering_needs_no_process(void)
 	bed_start(bed, 4);
 	gone = bed->steer;
 	steer_init(&bed->steer);
-	CHECK_EQ(steer_open(&bed->steer, &bed->pins, &err), 0);
+	CHECK_EQ(steer_open_pins(&bed->steer, &bed->pins, &err), 0);
 	steer_close(&gone);
 	client_visit(bed, 8);
 	for (unsigned int i = 0; i < 4; i++)

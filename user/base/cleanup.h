@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Scope-bound ownership: a variable marked _cleanup_*_ releases what it holds when it goes out of
- * scope; TAKE_FD and TAKE_PTR hand it on. File descriptors start at -1.
+ * Scope-bound ownership: a variable marked _cleanup_*_ releases what it owns at the end of its
+ * scope. TAKE_FD and TAKE_PTR pass the ownership on. File descriptors start at -1.
  */
 #pragma once
 

@@ -7,8 +7,8 @@
 
 #define NS_PER_S 1000000000ll
 
-/* Nanoseconds of CLOCK_MONOTONIC, CLOCK_REALTIME, ... CLOCK_MONOTONIC is what the BPF programs'
- * bpf_ktime_get_ns() tells. */
+/* Reads CLOCK_MONOTONIC, CLOCK_REALTIME, ... in nanoseconds. CLOCK_MONOTONIC is the clock of
+ * bpf_ktime_get_ns() in the BPF programs. */
 static inline int64_t clock_ns(clockid_t clock)
 {
 	struct timespec now;
@@ -17,7 +17,7 @@ static inline int64_t clock_ns(clockid_t clock)
 	return now.tv_sec * NS_PER_S + now.tv_nsec;
 }
 
-/* The same in seconds. */
+/* Reads it in seconds. */
 static inline double clock_s(clockid_t clock)
 {
 	return (double)clock_ns(clock) / NS_PER_S;

@@ -3,22 +3,25 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
-__attribute__((format(printf, 3, 0))) static void error_format(struct error *err, size_t at,
-                                                               const char *format, va_list args)
+__attribute__((format(printf, 3, 0))) static void error_write(struct error *err, size_t at,
+                                                              const char *format, va_list args)
 {
-	vsnprintf(err->text + at, sizeof(err->text) - at, format, args);
+	if (err)
+		vsnprintf(err->text + at, sizeof(err->text) - at, format, args);
 }
 
 int error_set(struct error *err, int code, const char *format, ...)
 {
 	va_list args;
 
-	err->status = EXIT_REFUSED;
+	if (err)
+		err->status = EXIT_REFUSED;
 	va_start(args, format);
-	error_format(err, 0, format, args);
+	error_write(err, 0, format, args);
 	va_end(args);
 	return code;
 }
@@ -27,9 +30,10 @@ int error_usage(struct error *err, const char *format, ...)
 {
 	va_list args;
 
-	err->status = EXIT_USAGE;
+	if (err)
+		err->status = EXIT_USAGE;
 	va_start(args, format);
-	error_format(err, 0, format, args);
+	error_write(err, 0, format, args);
 	va_end(args);
 	return -EINVAL;
 }
@@ -39,7 +43,7 @@ int error_add(struct error *err, int code, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	error_format(err, strlen(err->text), format, args);
+	error_write(err, err ? strlen(err->text) : 0, format, args);
 	va_end(args);
 	return code;
 }

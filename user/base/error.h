@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Errors for people. A function that can fail in a way that a user must hear of takes a
- * `struct error *` last, and on failure fills it and returns a negative errno. The text says what
- * failed, on which worker, port and pid, why, and what to do. It is printed once, by main().
+ * Errors for people. A function that can fail in a way that the user must know about takes a
+ * `struct error *` as its last argument. On failure it fills that in and returns a negative errno.
+ * The text says what failed, on which worker, port and pid, why, and what to do. main() prints it,
+ * once.
+ *
+ * A caller that has no use for the text passes NULL.
  */
 #pragma once
 
@@ -17,17 +20,18 @@ enum exit_status {
 };
 
 struct error {
-	int status; /* enum exit_status */
+	int status; /* enum exit_status, for main() only */
 	char text[ERROR_TEXT_MAX];
 };
 
-/* Fills @err with status 1 and the formatted text. Returns @code, which must be negative. */
+/* Sets status EXIT_REFUSED and the formatted text. Returns @code: a negative errno, or a positive
+ * outcome that the caller documents. */
 int error_set(struct error *err, int code, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
 
-/* The same for bad input: status 2. Returns -EINVAL. */
+/* The same for bad input: sets status EXIT_USAGE, and returns -EINVAL. */
 int error_usage(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Adds more text (a list of candidates, say) to an error that is set. Returns @code. */
+/* Appends text, such as a list of candidates, to an error that is set already. Returns @code. */
 int error_add(struct error *err, int code, const char *format, ...)
         __attribute__((format(printf, 3, 4)));

@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/signal_name.h"
 
 int parse_long(const char *text, long min, long max, long *ret)
 {
@@ -76,7 +77,7 @@ static const struct unit *parse_find_unit(const char *name, const struct unit *u
 	return NULL;
 }
 
-/* NUMBER[.FRACTION][UNIT]; exact, as far as 64 bits are. */
+/* NUMBER[.FRACTION][UNIT], exact up to 64 bits. */
 static int parse_amount(const char *text, const struct unit *units, size_t n_units, uint64_t max,
                         uint64_t *ret)
 {
@@ -91,7 +92,7 @@ static int parse_amount(const char *text, const struct unit *units, size_t n_uni
 		return -EINVAL;
 	for (size_t i = 0; i < whole && value <= max; i++)
 		value = value * 10 + (text[i] - '0');
-	/* Digits beyond these are less than the smallest of any unit. */
+	/* Further digits are below the smallest step of every unit. */
 	for (size_t i = 0; i < n_fraction && i < 18; i++, scale *= 10)
 		part = part * 10 + (fraction[i] - '0');
 	value = value * unit->value + part * unit->value / scale;
@@ -115,38 +116,6 @@ int parse_duration(const char *text, int64_t *ret)
 int parse_size(const char *text, uint64_t *ret)
 {
 	return parse_amount(text, size_units, ARRAY_SIZE(size_units), INT64_MAX, ret);
-}
-
-int parse_signal(const char *text, int *ret)
-{
-	const char *name = strncmp(text, "SIG", 3) ? text : text + 3;
-	long number;
-
-	if (parse_long(text, 1, 64, &number) == 0) {
-		*ret = number;
-		return 0;
-	}
-	for (int i = 1; i < 32; i++) {
-		const char *known = sigabbrev_np(i);
-
-		if (known && !strcmp(name, known)) {
-			*ret = i;
-			return 0;
-		}
-	}
-	return -EINVAL;
-}
-
-const char *format_signal(int number)
-{
-	static char text[24];
-	const char *known = sigabbrev_np(number);
-
-	if (known)
-		snprintf(text, sizeof(text), "SIG%s", known);
-	else
-		snprintf(text, sizeof(text), "%d", number);
-	return text;
 }
 
 int parse_bool(const char *text, bool *ret)

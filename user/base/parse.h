@@ -1,33 +1,34 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Numbers from the command line: all of the text must be the number, and it must be in range. */
+/*
+ * Numbers, times, sizes and switches, as users write them. All of the text must be the value. Every
+ * function returns 0, -EINVAL if the text has another form, or -ERANGE if the value is out of
+ * range.
+ */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* -EINVAL if @text is not a decimal number, -ERANGE if it is outside @min..@max. */
+#include "base/signal_name.h"
+
+/* Parses a decimal number, @min to @max. */
 int parse_long(const char *text, long min, long max, long *ret);
 
-/* A number of at most one decimal, such as "33.3", times ten. */
+/* Parses a number with at most one decimal, such as "33.3", which may be followed by "%". *ret is
+ * the number times ten, @min to @max. */
 int parse_tenths(const char *text, long min, long max, long *ret);
 
-/* The longest time that parse_duration() takes. */
+/* The longest time that parse_duration() accepts. */
 #define PARSE_DURATION_MAX_S (366ll * 24 * 60 * 60)
 
 /*
- * A time: "30s", "1500ms", "250us", "2m", "12h", "1d", with an optional fraction ("1.5s"); a plain
- * number is seconds. Nanoseconds, rounded down; 0 to PARSE_DURATION_MAX_S.
+ * Parses a time: "30s", "1500ms", "250us", "2m", "12h", "1d", with an optional fraction ("1.5s"); a
+ * plain number is seconds. *ret is in nanoseconds, rounded down; 0 to PARSE_DURATION_MAX_S.
  */
 int parse_duration(const char *text, int64_t *ret);
 
-/* Bytes: "4096", or with K, M, G or T (powers of 1024), "1.5G". Rounded down. */
+/* Parses a size in bytes: "4096", or with K, M, G or T (powers of 1024), "1.5G". Rounded down. */
 int parse_size(const char *text, uint64_t *ret);
 
-/* "SIGTERM", "TERM" or "15". -EINVAL if there is no such signal. */
-int parse_signal(const char *text, int *ret);
-
-/* The other way: "SIGTERM", or "40" if it has no name, as real-time ones. In a static buffer. */
-const char *format_signal(int number);
-
-/* yes/no, true/false, on/off, 1/0. */
+/* Parses yes/no, true/false, on/off or 1/0, in any case. */
 int parse_bool(const char *text, bool *ret);

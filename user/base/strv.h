@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Vectors of strings, NULL-terminated, as argv and environ are. NULL is an empty one. */
+/* NULL-terminated vectors of strings, like argv and environ. NULL is an empty vector. */
 #pragma once
 
 #include <stddef.h>
@@ -10,10 +10,11 @@
 
 size_t strv_length(char *const *v);
 
-/* Appends a copy of @text to *@v, which moves. -ENOMEM, and *@v is as it was. */
+/* Appends a copy of @text to *@v, which is reallocated. -ENOMEM; *@v is then unchanged. */
 int strv_append(char ***v, const char *text);
 
-/* A copy with copies of the strings; of NULL, NULL. -ENOMEM. */
+/* Copies the vector and its strings; the caller frees *ret by strv_free(). The copy of NULL is
+ * NULL. -ENOMEM. */
 int strv_copy(char *const *v, char ***ret);
 
 /* Frees the strings and the vector. */

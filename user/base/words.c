@@ -12,30 +12,31 @@
 #define OPERATORS "&|;<>"
 
 struct word {
-	char *text; /* as long as all of the input */
+	char *text; /* has room for the whole input */
 	size_t n;
-	bool quoted; /* some of it */
+	bool quoted; /* at least in part */
 };
 
-static void words_put(struct word *word, char c)
+static void words_append(struct word *word, char c)
 {
 	word->text[word->n++] = c;
 }
 
-/* From after the quote to after the other one; NULL if there is none. */
-static const char *words_take_quoted(const char *at, char quote, struct word *word)
+/* Reads from after the opening quote. Returns what follows the closing quote, or NULL if there is
+ * none. */
+static const char *words_read_quoted(const char *at, char quote, struct word *word)
 {
 	word->quoted = true;
 	for (; *at && *at != quote; at++) {
 		if (*at == '\\' && quote == '"' && at[1] && strchr("\"\\", at[1]))
 			at++;
-		words_put(word, *at);
+		words_append(word, *at);
 	}
 	return *at ? at + 1 : NULL;
 }
 
-/* One word; NULL if a quote in it has no end. */
-static const char *words_take_word(const char *at, struct word *word)
+/* Reads one word. Returns what follows it, or NULL if a quote has no end. */
+static const char *words_read_word(const char *at, struct word *word)
 {
 	word->n = 0;
 	word->quoted = false;
@@ -43,12 +44,12 @@ static const char *words_take_word(const char *at, struct word *word)
 		const char c = *at++;
 
 		if (c == '\'' || c == '"') {
-			at = words_take_quoted(at, c, word);
+			at = words_read_quoted(at, c, word);
 		} else if (c != '\\') {
-			words_put(word, c);
+			words_append(word, c);
 		} else if (*at) {
 			word->quoted = true;
-			words_put(word, *at++);
+			words_append(word, *at++);
 		} else {
 			return NULL;
 		}
@@ -57,7 +58,7 @@ static const char *words_take_word(const char *at, struct word *word)
 	return at;
 }
 
-/* && || | ; & and what redirects: > 2>&1 <FILE */
+/* && || | ; & and redirections: > 2>&1 <FILE */
 static bool words_is_operator(const struct word *word)
 {
 	const char *after = word->text + strspn(word->text, "0123456789");
@@ -76,11 +77,11 @@ int words_split(const char *text, char ***ret)
 	if (!buf)
 		return -ENOMEM;
 	for (text += strspn(text, BLANKS); *text; text += strspn(text, BLANKS)) {
-		text = words_take_word(text, &word);
+		text = words_read_word(text, &word);
 		if (!text)
-			return WORDS_OPEN_QUOTE;
+			return WORDS_UNCLOSED_QUOTE;
 		if (words_is_operator(&word))
-			return WORDS_FOR_A_SHELL;
+			return WORDS_NEED_SHELL;
 		if (strv_append(&words, word.text) < 0)
 			return -ENOMEM;
 	}

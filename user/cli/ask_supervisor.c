@@ -10,6 +10,7 @@
 #include "service/service.h"
 #include "supervise/control.h"
 #include "view/outcome_view.h"
+#include "base/cleanup.h"
 
 int ask_supervisor_find(const struct invocation *i, struct supervised *ret, struct error *err)
 {

@@ -7,6 +7,7 @@
 #include "cli/command.h"
 #include "cli/exporter.h"
 #include "cli/service_status.h"
+#include "core/endpoint.h"
 #include "core/schedule_edit.h"
 #include "kern/netns.h"
 #include "kern/pins.h"
@@ -29,13 +30,13 @@ static int cmd_attach_check_input(const struct invocation *i, struct error *err)
 	return schedule_edit_check_label(i->attach.label, err);
 }
 
-static bool cmd_attach_has_address(const struct rpd_service *info, const struct wanted *wanted)
+static bool cmd_attach_has_address(const struct rpd_service *info,
+                                   const struct discover_wanted *wanted)
 {
 	for (unsigned int e = 0; e < info->n_endpoints; e++)
-		if (info->endpoints[e].family == wanted->family &&
-		    !memcmp(info->endpoints[e].addr, wanted->addr, sizeof(wanted->addr)))
+		if (endpoint_has_address(&info->endpoints[e], wanted->family, wanted->addr))
 			return true;
-	return !wanted->family;
+	return false;
 }
 
 /* Whether the service has the options that were given. An option that has its default value may not
@@ -54,7 +55,7 @@ static bool cmd_attach_is_same(const struct invocation *i, const struct service 
 {
 	const struct rpd_service *info = service->steer.service;
 	const struct rpd_schedule *s = steer_schedule(&service->steer);
-	const struct wanted *wanted = &i->attach.wanted;
+	const struct discover_wanted *wanted = &i->attach.wanted;
 
 	return !service_is_run(service) &&
 	       (!i->service || !strcmp(i->service, service->pins.service)) &&
@@ -73,7 +74,8 @@ static bool cmd_attach_find_attached(const struct invocation *i, char ret[RPD_LA
 	uint64_t netns;
 	size_t n, found = 0;
 
-	if (netns_of(i->attach.wanted.pid, &netns) < 0 || pins_list(&names, &n, &ignored) < 0)
+	if (netns_find_inode(i->attach.wanted.pid, &netns) < 0 ||
+	    pins_list_services(&names, &n, &ignored) < 0)
 		return false;
 	for (size_t s = 0; s < n; s++) {
 		_cleanup_service_ struct service service;
@@ -120,7 +122,7 @@ int cmd_attach(struct invocation *i, struct error *err)
 	if (i->watch && cmd_attach_find_attached(i, name))
 		return cmd_attach_watch(name, &exporter, err);
 	i->attach.service = i->service;
-	i->attach.waiting = cmd_attach_print_waiting;
+	i->attach.report_waiting = cmd_attach_print_waiting;
 	i->attach.wait = (double)i->wait / NS_PER_S;
 	if (!i->no_count)
 		i->attach.max_conns = i->count_max ? i->count_max : RPD_CONNS_DEFAULT;

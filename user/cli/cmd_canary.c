@@ -5,17 +5,18 @@
 #include "cli/positional.h"
 #include "cli/schedule_change.h"
 #include "core/schedule_edit.h"
+#include "base/cleanup.h"
 
 static int cmd_canary_edit(struct rpd_schedule *draft, const struct schedule_change *change,
                            struct error *err)
 {
-	return schedule_edit_canary(draft, &change->slots, change->number, err);
+	return schedule_edit_set_canary(draft, &change->slots, change->number, err);
 }
 
 static int cmd_canary_edit_off(struct rpd_schedule *draft, const struct schedule_change *change,
                                struct error *err)
 {
-	schedule_edit_canary_off(draft);
+	schedule_edit_clear_canary(draft);
 	return 0;
 }
 

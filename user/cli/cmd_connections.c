@@ -4,6 +4,9 @@
 #include "service/connections.h"
 #include "view/answer.h"
 #include "view/connections_view.h"
+#include "kern/pins.h"
+#include "kern/steer.h"
+#include "service/observe.h"
 
 int cmd_connections(struct invocation *i, struct error *err)
 {

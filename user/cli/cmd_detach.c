@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "cli/positional.h"
-#include "service/service.h"
+#include "service/detach.h"
 #include "view/answer.h"
 #include "view/outcome_view.h"
 
@@ -10,14 +10,15 @@ int cmd_detach(struct invocation *i, struct error *err)
 	int r = positional_take_service(i, err);
 
 	if (r == 0)
-		r = service_detach(i->service, i->force, name, err);
+		r = detach(i->service, i->force, name, err);
 	if (r < 0)
 		return r;
-	if (r > 0)
+	if (r == SERVICE_GROUPS_LEFT)
 		fprintf(stderr,
 		        "note: a group of service '%s' can't be identified or reached any more; "
 		        "it stays steered until its listeners close\n",
 		        name);
-	answer_print(outcome_view_new_detached(name, r == 0), i->json, outcome_view_print_detached);
+	answer_print(outcome_view_new_detached(name, r == SERVICE_REMOVED), i->json,
+	             outcome_view_print_detached);
 	return 0;
 }

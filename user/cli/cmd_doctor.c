@@ -3,27 +3,27 @@
 
 #include "base/cleanup.h"
 #include "cli/positional.h"
-#include "kern/checkup.h"
 #include "kern/netns.h"
 #include "kern/pins.h"
 #include "service/doctor_service.h"
 #include "view/answer.h"
 #include "view/doctor_view.h"
+#include "kern/doctor_host.h"
 
 /* Checks all services, or the one that the user named. */
-static int cmd_doctor_check_services(const struct invocation *i, struct checks *checks,
+static int cmd_doctor_check_services(const struct invocation *i, struct doctor_checks *checks,
                                      struct error *err)
 {
 	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
 	uint64_t netns = 0, ino;
 	struct error ignored;
 	size_t n;
-	int r = pins_list(&names, &n, err);
+	int r = pins_list_services(&names, &n, err);
 
 	if (r < 0)
 		return r == -EACCES && !i->service ? 0 : r;
 	/* Read before a service is opened: that enters the service's network namespace. */
-	netns_here(&netns, &ino, &ignored);
+	netns_identify(&netns, &ino, &ignored);
 	if (i->service)
 		return doctor_service(i->service, netns, checks, err);
 	for (size_t s = 0; r == 0 && s < n; s++)
@@ -33,20 +33,20 @@ static int cmd_doctor_check_services(const struct invocation *i, struct checks *
 
 int cmd_doctor(struct invocation *i, struct error *err)
 {
-	struct checks checks = {};
+	struct doctor_checks checks = {};
 	int r = positional_take_service(i, err);
 
 	if (r < 0)
 		return r;
-	r = checkup_host(&checks);
+	r = doctor_host_check(&checks);
 	if (r < 0)
 		error_set(err, r, "out of memory");
 	else
 		r = cmd_doctor_check_services(i, &checks, err);
 	if (r == 0) {
 		answer_print(doctor_view_new(&checks), i->json, doctor_view_print);
-		r = checks_worst(&checks) == CHECK_FAIL ? EXIT_REFUSED : EXIT_OK;
+		r = doctor_checks_worst(&checks) == CHECK_FAIL ? EXIT_REFUSED : EXIT_OK;
 	}
-	checks_free(&checks);
+	doctor_checks_free(&checks);
 	return r;
 }

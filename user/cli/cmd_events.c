@@ -33,7 +33,7 @@ static int cmd_events_follow(const struct service *service, uint64_t next, bool 
 				next = events_first(&service->steer);
 			if (!events_get(&service->steer, next, &event))
 				continue;
-			if (events_has_begun(&event))
+			if (events_may_grow(&event))
 				break;
 			cmd_events_print_event(&event, json);
 		}

@@ -4,11 +4,12 @@
 #include "cli/positional.h"
 #include "cli/schedule_change.h"
 #include "core/schedule_edit.h"
+#include "base/cleanup.h"
 
 static int cmd_label_edit(struct rpd_schedule *draft, const struct schedule_change *change,
                           struct error *err)
 {
-	return schedule_edit_label(draft, &change->slots, change->version, err);
+	return schedule_edit_set_label(draft, &change->slots, change->version, err);
 }
 
 int cmd_label(struct invocation *i, struct error *err)

@@ -17,12 +17,12 @@ static void cmd_list_add(struct json_object *view, const char *name)
 	int r;
 
 	service_init(&service);
-	r = service_open(&service, name, &why);
-	if (r == 0)
+	r = service_try_open(&service, name, &why);
+	if (r == SERVICE_OPEN)
 		r = observe(&service, OBSERVE_KNOWN, &observed, &why);
 	if (r == 0)
 		list_view_add(view, &service, &observed);
-	else if (r != -ENOENT) /* detached since the names were read */
+	else if (r != SERVICE_NONE) /* detached since the names were read */
 		list_view_add_unreadable(view, name, why.text);
 }
 
@@ -35,7 +35,7 @@ int cmd_list(struct invocation *i, struct error *err)
 
 	if (i->n_args)
 		return error_usage(err, "`list` takes no argument");
-	r = pins_list(&names, &n, err);
+	r = pins_list_services(&names, &n, err);
 	if (r < 0)
 		return r;
 	view = list_view_new();

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
 #include <signal.h>
 #include <systemd/sd-daemon.h>
 
@@ -8,6 +9,7 @@
 #include "core/service_name.h"
 #include "kern/pins.h"
 #include "view/metrics.h"
+#include "base/cleanup.h"
 
 /* Serves the metrics until SIGTERM or SIGINT. */
 static int cmd_metrics_serve(const struct invocation *i, struct error *err)
@@ -24,7 +26,7 @@ static int cmd_metrics_serve(const struct invocation *i, struct error *err)
 	if (r < 0)
 		return r;
 	/* A scrape that fails is more useful than one that waits for another command. */
-	pins_set_waiting(pins_dont_wait, PINS_PATIENCE_MS);
+	pins_set_waiting(pins_never_wait, PINS_PATIENCE_MS);
 	sigemptyset(&ends);
 	sigaddset(&ends, SIGTERM);
 	sigaddset(&ends, SIGINT);
@@ -49,8 +51,8 @@ int cmd_metrics(struct invocation *i, struct error *err)
 		return cmd_metrics_serve(i, err);
 	if (r == 0)
 		r = exporter_read(i->service, &services, err);
-	if (r < 0)
-		return r;
+	if (r != SERVICE_OPEN)
+		return r < 0 ? r : -ENOENT;
 	r = metrics_print(stdout, services, err);
 	json_object_put(services);
 	return r;

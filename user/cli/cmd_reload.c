@@ -8,6 +8,7 @@
 #include "cli/positional.h"
 #include "kern/pins.h"
 #include "service/service.h"
+#include "service/service_supervisor.h"
 
 static int cmd_reload_service(const struct invocation *i, const char *service, struct error *err)
 {
@@ -27,7 +28,7 @@ static bool cmd_reload_is_run_by(const char *name, uint32_t supervisor)
 
 	service_init(&service);
 	return service_open(&service, name, &ignored) == 0 && service_is_run(&service) &&
-	       service_supervisor(&service) == supervisor;
+	       service_supervisor_pid(&service) == supervisor;
 }
 
 /* Reloads all services of one supervisor, also those after one that fails. */
@@ -36,7 +37,7 @@ static int cmd_reload_all(const struct invocation *i, struct error *err)
 	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
 	unsigned int found = 0, failed = 0;
 	size_t n = 0;
-	int r = pins_list(&names, &n, err);
+	int r = pins_list_services(&names, &n, err);
 
 	if (r < 0)
 		return r;

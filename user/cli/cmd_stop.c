@@ -9,6 +9,7 @@
 #include "service/service.h"
 #include "supervise/supervisor.h"
 #include "view/outcome_view.h"
+#include "service/service_supervisor.h"
 
 /* How long a supervisor may take from closing its control socket to its end. */
 #define END_MS 10000
@@ -53,13 +54,13 @@ static int cmd_stop_rest(const struct invocation *i, struct supervised *supervis
 		int r;
 
 		service_init(&service);
-		r = service_open(&service, supervised->service, &ignored);
-		if (r == -ENOENT)
+		r = service_try_open(&service, supervised->service, &ignored);
+		if (r == SERVICE_NONE)
 			return 0;
-		if (r < 0)
+		if (r != SERVICE_OPEN)
 			return -EPIPE; /* @err has the reason */
 		supervised->workers = service.steer.service->n_workers;
-		supervisor = service_open_supervisor(&service);
+		supervisor = service_supervisor_open(&service);
 		service_close(&service); /* the supervisor may need the lock to end */
 		if (supervisor < 0)
 			return cmd_stop_orphans(i, supervised, err);

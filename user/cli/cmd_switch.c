@@ -4,17 +4,18 @@
 #include "cli/positional.h"
 #include "cli/schedule_change.h"
 #include "core/schedule_edit.h"
+#include "base/cleanup.h"
 
 static int cmd_switch_edit(struct rpd_schedule *draft, const struct schedule_change *change,
                            struct error *err)
 {
-	return schedule_edit_switch(draft, change->version, err);
+	return schedule_edit_switch_to(draft, change->version, err);
 }
 
 static int cmd_switch_edit_off(struct rpd_schedule *draft, const struct schedule_change *change,
                                struct error *err)
 {
-	schedule_edit_switch_off(draft);
+	schedule_edit_switch_to_all(draft);
 	return 0;
 }
 

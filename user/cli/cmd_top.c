@@ -21,6 +21,7 @@
 #include "kern/pins.h"
 #include "view/outcome_view.h"
 #include "view/screen.h"
+#include "base/strv.h"
 
 #define READ_INTERVAL_MS 1000
 #define READ_PATIENCE_MS 50 /* how long to wait for the lock: the next read is a second away */
@@ -43,13 +44,13 @@ static void cmd_top_free(struct top *top)
 	cleanup_close(&top->signal_fd);
 }
 
-/* Reads the status of service @name (NULL = the only one). */
+/* Reads the status of service @name (NULL = the only one). Returns what service_try_open() does. */
 static int cmd_top_read_named(struct top *top, const char *name, struct error *err)
 {
 	struct json_object *status;
 	int r = service_status_read_named(name, &status, err);
 
-	if (r < 0)
+	if (r != SERVICE_OPEN)
 		return r;
 	snprintf(top->service, sizeof(top->service), "%s", json_read_text(status, "service"));
 	json_object_put(top->status);
@@ -63,17 +64,17 @@ static int cmd_top_read(struct top *top, struct error *err)
 {
 	int r;
 
-	pins_set_waiting(pins_dont_wait, READ_PATIENCE_MS);
+	pins_set_waiting(pins_never_wait, READ_PATIENCE_MS);
 	r = cmd_top_read_named(top, top->service, err);
 	top->screen.note = NULL;
-	if (r == -EBUSY) {
+	if (r == SERVICE_LOCKED) {
 		snprintf(top->note, sizeof(top->note), "%.0f s old: another command is at work",
 		         clock_s(CLOCK_MONOTONIC) - top->read_s);
 		top->screen.note = top->note;
 		return 0;
 	}
-	top->detached = r == -ENOENT;
-	return r;
+	top->detached = r == SERVICE_NONE;
+	return r == SERVICE_NONE ? -ENOENT : r;
 }
 
 static void cmd_top_draw(struct top *top)
@@ -108,7 +109,7 @@ static int cmd_top_change(struct top *top, bool drained, struct error *err)
 		top->screen.message = top->message;
 		return 0;
 	}
-	pins_set_waiting(pins_dont_wait, PINS_PATIENCE_MS);
+	pins_set_waiting(pins_never_wait, PINS_PATIENCE_MS);
 	if (drain_change_slot(top->service, slot, drained, &why) < 0) {
 		snprintf(top->message, sizeof(top->message), "slot %d: %s", slot, why.text);
 		top->screen.message = top->message;
@@ -266,8 +267,8 @@ int cmd_top(struct invocation *i, struct error *err)
 		r = terminal_check(err);
 	if (r == 0)
 		r = cmd_top_read_named(&top, i->service, err);
-	if (r < 0)
-		return r;
+	if (r != SERVICE_OPEN)
+		return r < 0 ? r : -ENOENT;
 	top.screen.utf8 = terminal_is_utf8();
 	r = cmd_top_run(&top, err);
 	terminal_leave(&top.terminal);

@@ -5,11 +5,12 @@
 #include "cli/positional.h"
 #include "cli/schedule_change.h"
 #include "core/schedule_edit.h"
+#include "base/cleanup.h"
 
 static int cmd_weight_edit(struct rpd_schedule *draft, const struct schedule_change *change,
                            struct error *err)
 {
-	return schedule_edit_weight(draft, &change->slots, change->number, err);
+	return schedule_edit_set_weight(draft, &change->slots, change->number, err);
 }
 
 int cmd_weight(struct invocation *i, struct error *err)

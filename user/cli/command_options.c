@@ -44,7 +44,7 @@ static int command_options_set_port(void *member, const struct option_setting *s
 static int command_options_set_address(void *member, const struct option_setting *setting,
                                        struct error *err)
 {
-	struct wanted *wanted = member;
+	struct discover_wanted *wanted = member;
 
 	if (endpoint_parse_address(setting->value, &wanted->family, wanted->addr) < 0)
 		return error_usage(err, "'%s' is not an IPv4 or IPv6 address", setting->value);

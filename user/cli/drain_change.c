@@ -2,17 +2,18 @@
 #include "cli/drain_change.h"
 
 #include "core/schedule_edit.h"
+#include "service/service.h"
 
 static int drain_change_edit_drained(struct rpd_schedule *draft,
                                      const struct schedule_change *change, struct error *err)
 {
-	return schedule_edit_state(draft, &change->slots, RPD_SLOT_DRAINING, err);
+	return schedule_edit_set_state(draft, &change->slots, RPD_SLOT_DRAINING, err);
 }
 
 static int drain_change_edit_resumed(struct rpd_schedule *draft,
                                      const struct schedule_change *change, struct error *err)
 {
-	return schedule_edit_state(draft, &change->slots, RPD_SLOT_ACTIVE, err);
+	return schedule_edit_set_state(draft, &change->slots, RPD_SLOT_ACTIVE, err);
 }
 
 struct schedule_change drain_change_new(bool drained)

@@ -42,7 +42,7 @@ static int exporter_read_one(struct json_object *services, const char *name, str
 	struct json_object *status;
 	int r = service_status_read_named(name, &status, err);
 
-	if (r == 0)
+	if (r == SERVICE_OPEN)
 		json_object_array_add(services, status);
 	return r;
 }
@@ -51,13 +51,14 @@ static int exporter_read_all(struct json_object *services, struct error *err)
 {
 	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
 	size_t n = 0;
-	int r = pins_list(&names, &n, err);
+	int r = pins_list_services(&names, &n, err);
 
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		struct error why;
 		int failed = exporter_read_one(services, names[i], &why);
 
-		if (failed < 0 && failed != -ENOENT) /* detached since the names were read */
+		/* SERVICE_NONE: detached since the names were read. */
+		if (failed < 0 || failed == SERVICE_LOCKED)
 			list_view_add_unreadable(services, names[i], why.text);
 	}
 	return r;
@@ -87,11 +88,11 @@ static int exporter_scrape(const struct exporter *exporter, char **ret, size_t *
 	int r = exporter_read(exporter->service, &services, err);
 
 	netns_return(exporter->home, &ignored);
-	if (r == -ENOENT && exporter->service) { /* reuseportd_up is 0 then */
+	if (r == SERVICE_NONE) { /* reuseportd_up is 0 then */
 		services = list_view_new();
 		list_view_add_unreadable(services, exporter->service, err->text);
-	} else if (r < 0 && r != -ENOENT) {
-		return r;
+	} else if (r != SERVICE_OPEN) {
+		return r < 0 ? r : -EBUSY;
 	}
 	out = open_memstream(ret, ret_size);
 	r = out ? metrics_print(out, services, err) : -ENOMEM;
@@ -195,7 +196,7 @@ int exporter_bind(struct exporter *exporter, const struct rpd_endpoint *address,
 	if (r < 0)
 		return error_set(err, r, "can't serve the metrics on %s: %s",
 		                 endpoint_format(address, text, sizeof(text)), strerror(-r));
-	r = netns_keep(&exporter->home, err);
+	r = netns_open_current(&exporter->home, err);
 	if (r == 0)
 		exporter->listener = TAKE_FD(fd);
 	return r;

@@ -35,7 +35,8 @@ void exporter_stop(struct exporter *exporter);
 
 /*
  * Reads the status of @service, or of all services if that is NULL, for metrics_print(). A service
- * that can't be read is an error if it was named, and else a row of its own. The caller owns *ret
+ * that can't be read is an error if it was named, and else a row of its own. Returns 0, a positive
+ * outcome of service_try_open() for a named service, or a negative errno. The caller owns *ret
  * (json_object_put()).
  */
 int exporter_read(const char *service, struct json_object **ret, struct error *err);

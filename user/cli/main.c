@@ -8,7 +8,8 @@
 #include "cli/command.h"
 #include "cli/command_line.h"
 #include "kern/pins.h"
-#include "kern/probe.h"
+#include "kern/privileges.h"
+#include "base/cleanup.h"
 
 /* Our own errors are complete; libbpf's messages are only for debugging. */
 __attribute__((format(printf, 2, 0))) static int main_print_libbpf(enum libbpf_print_level level,
@@ -30,10 +31,10 @@ static int main_check_privileges(const struct command *command, struct error *er
 {
 	char missing[256] = "unknown";
 
-	if (command->unprivileged || probe_privileges(missing, sizeof(missing)) == 1)
+	if (command->unprivileged || privileges_check(missing, sizeof(missing)) == 1)
 		return 0;
 	return error_set(err, -1,
-	                 "`%s` needs root, or the capabilities " PROBE_PRIVILEGES "; missing: %s",
+	                 "`%s` needs root, or the capabilities " PRIVILEGES_NEEDED "; missing: %s",
 	                 command->name, missing);
 }
 

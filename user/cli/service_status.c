@@ -5,6 +5,7 @@
 #include "service/worker_stats.h"
 #include "view/answer.h"
 #include "view/status_view.h"
+#include "kern/pins.h"
 
 int service_status_read(struct service *service, bool scan, struct json_object **ret,
                         struct error *err)
@@ -14,9 +15,7 @@ int service_status_read(struct service *service, bool scan, struct json_object *
 	int r = observe(service, scan ? OBSERVE_UNCLEAR : OBSERVE_KNOWN, &observed, err);
 
 	if (r == 0 && scan)
-		r = observe_strangers(&observed, err);
-	if (r == 0)
-		observe_mains(service, &observed);
+		r = observe_foreign(&observed, err);
 	if (r == 0)
 		r = worker_stats_take(service, &observed, &stats, err);
 	return r < 0 ? r : status_view_new(service, &observed, &stats, ret, err);
@@ -28,8 +27,8 @@ int service_status_read_named(const char *name, struct json_object **ret, struct
 	int r;
 
 	service_init(&service);
-	r = service_open(&service, name, err);
-	return r < 0 ? r : service_status_read(&service, false, ret, err);
+	r = service_try_open(&service, name, err);
+	return r == SERVICE_OPEN ? service_status_read(&service, false, ret, err) : r;
 }
 
 static int service_status_answer(struct service *service, bool json,

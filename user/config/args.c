@@ -63,13 +63,13 @@ static int args_load_command(const struct args *args, struct load_result *ret, s
 	}
 	/* An option that was refused can make others look wrong. */
 	if (!problems->n_errors) {
-		run_config_problems(config, args_report, problems);
+		run_config_report_problems(config, args_report, problems);
 		load_host_problems(config, args_report, problems);
 	}
 	if (!problems->n_errors && load_env_files(config, &why) < 0)
 		problems_add(problems, 0, "--env-file: %s", why.text);
 	if (!problems->n_errors)
-		run_config_name(config);
+		run_config_set_default_name(config);
 	return problems_error(problems, err);
 }
 

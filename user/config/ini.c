@@ -66,7 +66,7 @@ static void ini_end_section(struct ini_input *input)
 
 	if (!input->config)
 		return;
-	run_config_problems(input->config, ini_report, input);
+	run_config_report_problems(input->config, ini_report, input);
 	load_host_problems(input->config, ini_report, input);
 	if (load_env_files(input->config, &err) < 0)
 		problems_add(input->problems, ini_seen_of(input, "env-file")->line, "env-file: %s",
@@ -93,7 +93,7 @@ static void ini_report_bad_head(struct ini_input *input, const char *head,
 	struct error ignored;
 
 	if (word && service_name_check(name, &ignored) == 0 &&
-	    nearest(word, ini_name_service, NULL, 1))
+	    nearest_find(word, ini_name_service, NULL, 1))
 		problems_add(input->problems, input->line,
 		             "there is no section '%s'; did you mean 'service %s'?", head, name);
 	else
@@ -183,7 +183,7 @@ static const char *ini_key_name(const void *data, size_t i)
 
 static void ini_report_unknown(struct ini_input *input, const char *name)
 {
-	const char *near = nearest(name, ini_key_name, NULL, option_count(run_options) + 1);
+	const char *near = nearest_find(name, ini_key_name, NULL, option_count(run_options) + 1);
 
 	problems_add(input->problems, input->line, "there is no option '%s'%s%s%s", name,
 	             near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
@@ -201,9 +201,9 @@ static bool ini_set_command(struct ini_input *input, const char *value)
 	}
 	problems_add(
 	        input->problems, input->line, "command: %s",
-	        r == 0                  ? "the value is empty"
-	        : r == WORDS_OPEN_QUOTE ? "a quote is not closed"
-	        : r == WORDS_FOR_A_SHELL
+	        r == 0                      ? "the value is empty"
+	        : r == WORDS_UNCLOSED_QUOTE ? "a quote is not closed"
+	        : r == WORDS_NEED_SHELL
 	                ? "a shell operator needs a shell: write sh -c '...', or quote the operator"
 	                : "out of memory");
 	return false;

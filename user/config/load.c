@@ -9,7 +9,7 @@
 
 #include "base/strv.h"
 #include "core/env.h"
-#include "kern/identity.h"
+#include "kern/credentials.h"
 #include "kern/spawn.h"
 
 bool load_file_wants(const struct load_file *file, const char *name)
@@ -105,9 +105,9 @@ void load_host_problems(const struct run_config *config,
 	const char *why = config->cwd ? load_check_folder(config->cwd) : NULL;
 	struct error err = {};
 
-	if (identity_check_group(config->group, &err) < 0)
+	if (credentials_check_group(config->group, &err) < 0)
 		report(data, "group", err.text);
-	if (identity_check_user(config->user, config->group, &err) < 0)
+	if (credentials_check_user(config->user, config->group, &err) < 0)
 		report(data, "user", err.text);
 	if (why) {
 		error_usage(&err, "'%s': %s", config->cwd, why);
@@ -122,7 +122,7 @@ int load_find_program(const struct run_config *config, struct error *err)
 
 	if (!config->argv)
 		return 0;
-	r = spawn_find(config->argv[0], path ? path : getenv("PATH"), config->cwd, err);
+	r = spawn_check_program(config->argv[0], path ? path : getenv("PATH"), config->cwd, err);
 	if (r < 0 && err)
 		err->text[strcspn(err->text, "\n")] = '\0';
 	return r;

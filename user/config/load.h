@@ -47,7 +47,7 @@ void load_free(struct load_result *loaded);
 int load_read_file(const char *path, char **ret, size_t *ret_size);
 
 /* Checks what depends on the host: whether user, group and cwd exist. Calls @report as
- * run_config_problems() does. */
+ * run_config_report_problems() does. */
 void load_host_problems(const struct run_config *config,
                         void (*report)(void *data, const char *option, const char *text),
                         void *data);

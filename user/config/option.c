@@ -9,7 +9,8 @@
 #include "base/parse.h"
 #include "base/strv.h"
 #include "core/endpoint.h"
-#include "core/schedule.h"
+#include "base/signal_name.h"
+#include "core/policy.h"
 
 size_t option_count(const struct option_row *table)
 {
@@ -35,7 +36,7 @@ static const char *option_name_at(const void *table, size_t i)
 
 const char *option_nearest(const struct option_row *table, const char *name)
 {
-	return nearest(name, option_name_at, table, option_count(table));
+	return nearest_find(name, option_name_at, table, option_count(table));
 }
 
 int option_set(const struct option_row *row, void *target, const char *value, unsigned int n_cpus,
@@ -127,7 +128,7 @@ int option_set_size(void *member, const struct option_setting *setting, struct e
 
 int option_set_signal(void *member, const struct option_setting *setting, struct error *err)
 {
-	if (parse_signal(setting->value, member) < 0)
+	if (signal_name_parse(setting->value, member) < 0)
 		return error_usage(err, "'%s' is not a signal such as SIGTERM, INT or 15",
 		                   setting->value);
 	return 0;
@@ -145,7 +146,7 @@ int option_set_endpoint(void *member, const struct option_setting *setting, stru
 
 int option_set_policy(void *member, const struct option_setting *setting, struct error *err)
 {
-	if (schedule_policy_parse(setting->value, member) < 0)
+	if (policy_parse(setting->value, member) < 0)
 		return error_usage(err, "'%s' is neither round-robin nor sticky", setting->value);
 	return 0;
 }

@@ -54,7 +54,7 @@ static bool pm2_name_app(struct pm2_app *app, char ret_name[RPD_LABEL_MAX])
 		             app->name);
 		return false;
 	}
-	service_name_make(app->name, 0, ret_name);
+	service_name_derive(app->name, 0, ret_name);
 	return true;
 }
 
@@ -93,7 +93,7 @@ static void pm2_load_app(const struct load_file *file, struct json_object *json,
 	pm2_command_set(&app);
 	pm2_env_set(&app);
 	pm2_options_set(&app);
-	run_config_problems(app.config, pm2_report, &app);
+	run_config_report_problems(app.config, pm2_report, &app);
 	load_host_problems(app.config, pm2_report, &app);
 	if (load_env_files(app.config, &err) < 0)
 		pm2_app_problem(&app, "env_file", "%s", err.text);

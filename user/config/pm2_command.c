@@ -12,6 +12,7 @@
 #include "base/words.h"
 #include "core/env.h"
 #include "kern/spawn_plan.h"
+#include "base/path_search.h"
 
 /* The interpreter of each extension of a script. */
 static const struct {
@@ -111,7 +112,7 @@ static char *pm2_command_find(struct pm2_app *app, const char *name, char **ret_
 /* The path of a program along PATH; NULL if there is none. The caller frees it. */
 static char *pm2_command_find_program(const char *name)
 {
-	_cleanup_free_ char **candidates = spawn_candidates(name, getenv("PATH"));
+	_cleanup_free_ char **candidates = path_search_candidates(name, getenv("PATH"));
 
 	if (strchr(name, '/'))
 		return NULL;

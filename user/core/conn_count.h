@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the kernel counted of a worker's connections. Pure. */
+/* The counts of a worker's connections. Pure. */
 #pragma once
 
 #include <stdint.h>
@@ -10,9 +10,7 @@ struct conn_count {
 	uint64_t of[RPD_CONN_COUNTER_MAX];
 };
 
-/* Connections that are open: established, and not closed. The sum of what different CPUs counted,
- * read one after the other: while connections come and go it may be off by those. Never below 0. */
-uint64_t conn_count_open(const struct conn_count *count);
-
-/* Adds @more to @sum. */
-void conn_count_add(struct conn_count *sum, const struct conn_count *more);
+/* The number of connections that are established and not yet closed; never below 0. The counts of
+ * the CPUs are read one after the other, so the result can be off by the connections that open and
+ * close during the read. */
+uint64_t conn_count_still_open(const struct conn_count *count);

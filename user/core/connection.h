@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* An open connection of a worker as sock_diag tells of it. Plain data. */
+/* An open connection of a worker, as sock_diag reports it. Plain data. */
 #pragma once
 
 #include <stdbool.h>
@@ -15,8 +15,8 @@ struct connection {
 	uint32_t ifindex;
 	uint32_t inode; /* 0: no process has it open (not accepted yet, or an orphan) */
 	bool counted;
-	uint16_t account;             /* that it is counted in */
-	uint64_t since;               /* bpf_ktime_get_ns() when it was established; 0: not known */
-	uint64_t bytes_in, bytes_out; /* data from and to the client; out: acknowledged */
-	uint32_t idle_ms;             /* since data came or was sent last */
+	uint16_t account; /* of its count */
+	uint64_t since;   /* bpf_ktime_get_ns() when it was established; 0 = not known */
+	uint64_t bytes_in, bytes_out; /* from the client, and to it as far as acknowledged */
+	uint32_t idle_ms;             /* since data was last received or sent */
 };

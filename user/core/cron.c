@@ -55,7 +55,8 @@ static int cron_parse_value(const struct field *field, const char *text, long *r
 	return parse_long(text, field->min, field->max, ret);
 }
 
-/* One element of a list: VALUE, VALUE-VALUE or *, and maybe /STEP. @text is taken apart. */
+/* Parses an element of a list: VALUE, VALUE-VALUE or *, optionally followed by /STEP. Changes
+ * @text. */
 static int cron_parse_element(const struct field *field, char *text, uint64_t *bits)
 {
 	char *slash = strchr(text, '/'), *dash;
@@ -90,13 +91,13 @@ static int cron_parse_field(const struct field *field, const char *text, uint64_
 {
 	char copy[FIELD_MAX], *rest = copy, *element;
 
-	strcpy(copy, text); /* cron_split() has seen to its length */
+	strcpy(copy, text); /* cron_split() has checked its length */
 	*ret = 0;
 	while ((element = strsep(&rest, ",")))
 		if (cron_parse_element(field, element, ret) < 0)
 			return error_usage(err,
-			                   "'%s' is no %s: that is %ld to %ld, such as *, %ld, "
-			                   "%ld-%ld, */2 or a list of them",
+			                   "'%s' is not a valid %s: it is %ld to %ld, such as *, "
+			                   "%ld, %ld-%ld, */2 or a list of these",
 			                   text, field->name, field->min, field->max, field->min,
 			                   field->min, field->max);
 	return 0;
@@ -128,11 +129,12 @@ int cron_parse(const char *text, struct cron *ret, struct error *err)
 		if (!strcasecmp(text, nicknames[i].name))
 			text = nicknames[i].text;
 	if (cron_split(text, texts) < 0)
-		return error_usage(err,
-		                   "'%s' is no time as cron has it: five fields, minute, hour, day "
-		                   "of the month, month, day of the week, such as '0 4 * * *', or "
-		                   "@daily",
-		                   text);
+		return error_usage(
+		        err,
+		        "'%s' is not a cron expression: it has five fields, minute, hour, "
+		        "day of the month, month, day of the week, such as '0 4 * * *', "
+		        "or is @daily",
+		        text);
 	for (int i = 0; r == 0 && i < FIELDS; i++)
 		r = cron_parse_field(&fields[i], texts[i], &bits[i], err);
 	if (r < 0)
@@ -149,9 +151,9 @@ int cron_parse(const char *text, struct cron *ret, struct error *err)
 	return 0;
 }
 
-/* Month (1..12) and day (1..31) of the day that is @days after 1970-01-01, by counting in years
- * that begin in March, so that the day that is not always there is the last one. */
-static void cron_date_of(int64_t days, int *ret_month, int *ret_day)
+/* Computes month (1..12) and day (1..31) of the day that is @days after 1970-01-01. Counts in years
+ * that begin in March, so that the leap day is the last day. */
+static void cron_split_date(int64_t days, int *ret_month, int *ret_day)
 {
 	const int64_t since = days + 719468; /* since 0000-03-01 */
 	const int64_t day_of_era = since % 146097;
@@ -165,12 +167,12 @@ static void cron_date_of(int64_t days, int *ret_month, int *ret_day)
 	*ret_month = month < 10 ? month + 3 : month - 9;
 }
 
-static bool cron_is_on(const struct cron *cron, int64_t days)
+static bool cron_matches_day(const struct cron *cron, int64_t days)
 {
 	int month, day;
 	bool by_day, by_weekday;
 
-	cron_date_of(days, &month, &day);
+	cron_split_date(days, &month, &day);
 	if (!(cron->months & 1u << month))
 		return false;
 	by_day = cron->days & 1u << day;
@@ -178,8 +180,9 @@ static bool cron_is_on(const struct cron *cron, int64_t days)
 	return cron->any_day || cron->any_weekday ? by_day && by_weekday : by_day || by_weekday;
 }
 
-/* The first minute of the day, from @minute on, that is in the fields; -1 if there is none. */
-static int cron_minute_on(const struct cron *cron, int minute)
+/* Finds the first minute of the day, from @minute on, that the fields allow; -1 if there is none.
+ */
+static int cron_find_minute(const struct cron *cron, int minute)
 {
 	for (; minute < DAY_S / 60; minute++)
 		if (cron->hours & 1u << minute / 60 && cron->minutes & 1ull << minute % 60)
@@ -194,7 +197,7 @@ int64_t cron_next(const struct cron *cron, int64_t after, long offset)
 	int minute = local % DAY_S / 60;
 
 	for (int i = 0; i < DAYS_TO_LOOK; i++, day++, minute = 0) {
-		const int at = cron_is_on(cron, day) ? cron_minute_on(cron, minute) : -1;
+		const int at = cron_matches_day(cron, day) ? cron_find_minute(cron, minute) : -1;
 
 		if (at >= 0)
 			return day * DAY_S + at * 60ll - offset;
@@ -208,11 +211,11 @@ int64_t cron_next_local(const struct cron *cron, int64_t after, long (*offset_at
 	const int64_t next = cron_next(cron, after, offset);
 	const long then = next < 0 ? offset : offset_at(next);
 
-	/* Nor where the time on the clock is one that is skipped: there is no other for it. */
+	/* Also if the clocks skip that local time: there is no other time for it. */
 	if (then == offset || offset_at(next + offset - then) != then)
 		return next;
 	do
 		after = cron_next(cron, after, then);
-	while (after >= 0 && offset_at(after) != then); /* before the change */
+	while (after >= 0 && offset_at(after) != then); /* still before the clock change */
 	return after;
 }

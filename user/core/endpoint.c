@@ -40,23 +40,34 @@ static bool endpoint_is_wildcard(const struct rpd_endpoint *e)
 	return !memcmp(e->addr, any, sizeof(any));
 }
 
-bool endpoint_takes(const struct rpd_endpoint *e, uint8_t family, const uint8_t addr[16],
-                    uint32_t ifindex)
+bool endpoint_may_accept(const struct rpd_endpoint *e, uint8_t family, const uint8_t addr[16],
+                         uint32_t ifindex)
 {
 	return e->family == family && (!e->ifindex || e->ifindex == ifindex) &&
 	       (endpoint_is_wildcard(e) || !memcmp(e->addr, addr, sizeof(e->addr)));
 }
 
-bool endpoint_is_closer(const struct rpd_endpoint *a, const struct rpd_endpoint *b)
+bool endpoint_is_more_specific(const struct rpd_endpoint *a, const struct rpd_endpoint *b)
 {
 	return !endpoint_is_wildcard(a) + !!a->ifindex > !endpoint_is_wildcard(b) + !!b->ifindex;
 }
 
-bool endpoint_is_named(const struct rpd_endpoint *e, const struct rpd_endpoint *named)
+int endpoint_find(const struct rpd_endpoint *list, size_t n, const struct rpd_endpoint *e)
 {
-	return e->port == named->port &&
-	       (!named->family ||
-	        (e->family == named->family && !memcmp(e->addr, named->addr, sizeof(e->addr))));
+	for (size_t i = 0; i < n; i++)
+		if (endpoint_equal(&list[i], e))
+			return (int)i;
+	return -1;
+}
+
+bool endpoint_has_address(const struct rpd_endpoint *e, int family, const uint8_t addr[16])
+{
+	return !family || (e->family == family && !memcmp(e->addr, addr, sizeof(e->addr)));
+}
+
+bool endpoint_matches(const struct rpd_endpoint *e, const struct rpd_endpoint *named)
+{
+	return e->port == named->port && endpoint_has_address(e, named->family, named->addr);
 }
 
 const char *endpoint_format(const struct rpd_endpoint *e, char *buf, size_t size)
@@ -105,7 +116,7 @@ int endpoint_parse(const char *text, struct rpd_endpoint *ret)
 	snprintf(host, sizeof(host), "%.*s", (int)(colon - text), text);
 	r = endpoint_parse_address(host, &family, endpoint.addr);
 	if (r == 0 && family == AF_INET6 && host[0] != '[')
-		r = -EINVAL; /* its last part might be the port, or not */
+		r = -EINVAL; /* its last group might be the port or not */
 	if (r == 0)
 		r = parse_long(colon + 1, 1, UINT16_MAX, &port);
 	if (r < 0)

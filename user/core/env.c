@@ -10,7 +10,7 @@
 
 #define BLANKS " \t\r"
 
-/* The length of NAME in NAME=VALUE; 0 if that is none. */
+/* The length of NAME in NAME=VALUE; 0 if @setting has another form. */
 static size_t env_name_length(const char *setting)
 {
 	const size_t n = strcspn(setting, "=");
@@ -63,9 +63,9 @@ int env_set(char ***env, const char *setting)
 	return 0;
 }
 
-/* What is after the backslash at @at: taken, or else left, backslash and all. A newline is no part
- * of the value. */
-static const char *env_take_escape(const char *at, const char *known, char **to, unsigned int *line)
+/* Reads the escape at @at. If @known doesn't contain the character after the backslash, the
+ * backslash stays. An escaped newline is dropped. */
+static const char *env_read_escape(const char *at, const char *known, char **to, unsigned int *line)
 {
 	const char c = at[1];
 
@@ -81,13 +81,13 @@ static const char *env_take_escape(const char *at, const char *known, char **to,
 	return at + 2;
 }
 
-/* A value in quotes, from after the first one, to @to. Returns what is after the last one; NULL if
- * there is none. */
-static const char *env_take_quoted(const char *at, char quote, char **to, unsigned int *line)
+/* Reads a quoted value, from after the opening quote, to @to. Returns what follows the closing
+ * quote; NULL if there is none. */
+static const char *env_read_quoted(const char *at, char quote, char **to, unsigned int *line)
 {
 	while (*at && *at != quote) {
 		if (*at == '\\' && quote == '"') {
-			at = env_take_escape(at, "nt\"\\`$", to, line);
+			at = env_read_escape(at, "nt\"\\`$", to, line);
 			continue;
 		}
 		if (*at == '\n')
@@ -97,16 +97,16 @@ static const char *env_take_quoted(const char *at, char quote, char **to, unsign
 	return *at ? at + 1 : NULL;
 }
 
-/* The rest of the line, without blanks at its end. */
-static const char *env_take_plain(const char *at, char **to, unsigned int *line)
+/* Reads the rest of the line, without the blanks at its end. */
+static const char *env_read_plain(const char *at, char **to, unsigned int *line)
 {
-	char *end = *to; /* after what isn't blank */
+	char *end = *to; /* after the last character that isn't blank */
 
 	while (*at && *at != '\n') {
 		const bool counts = !strchr(BLANKS, *at);
 
 		if (*at == '\\')
-			at = env_take_escape(at, NULL, to, line);
+			at = env_read_escape(at, NULL, to, line);
 		else
 			*(*to)++ = *at++;
 		if (counts)
@@ -116,8 +116,8 @@ static const char *env_take_plain(const char *at, char **to, unsigned int *line)
 	return at;
 }
 
-/* Reads NAME=VALUE to @to, which is long enough. Returns the end of its last line, or NULL. */
-static const char *env_take_setting(const char *at, char *to, unsigned int *line)
+/* Reads NAME=VALUE to @to, which is large enough. Returns the end of its last line, or NULL. */
+static const char *env_read_setting(const char *at, char *to, unsigned int *line)
 {
 	size_t n = strcspn(at, "=\n" BLANKS);
 
@@ -129,13 +129,13 @@ static const char *env_take_setting(const char *at, char *to, unsigned int *line
 	at = strchr(at, '=') + 1;
 	at += strspn(at, BLANKS);
 	if (*at == '\'' || *at == '"') {
-		at = env_take_quoted(at + 1, *at, &to, line);
+		at = env_read_quoted(at + 1, *at, &to, line);
 		if (at)
 			at += strspn(at, BLANKS);
 		if (!at || (*at && *at != '\n'))
 			return NULL;
 	} else {
-		at = env_take_plain(at, &to, line);
+		at = env_read_plain(at, &to, line);
 	}
 	*to = '\0';
 	return at;
@@ -158,7 +158,7 @@ int env_parse(const char *text, char ***env, unsigned int *ret_line)
 		if (*text == '#' || *text == ';') {
 			text += strcspn(text, "\n");
 		} else if (*text && *text != '\n') {
-			text = env_take_setting(text, setting, &last);
+			text = env_read_setting(text, setting, &last);
 			r = text ? env_set(env, setting) : -EINVAL;
 			if (r < 0) {
 				*ret_line = line;

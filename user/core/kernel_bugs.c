@@ -14,12 +14,12 @@ struct release {
 	unsigned int patch;
 };
 
-/* First release of each series that has the fix. Series that are not here ended without it. */
+/* The first release with the fix, for each series. A series that is not listed ended without it. */
 static const struct release fixed_in[] = {
         {5, 15, 209}, {6, 1, 175}, {6, 6, 140}, {6, 12, 86}, {6, 18, 27}, {7, 0, 4},
 };
 
-static bool kernel_bugs_release_parse(const char *text, struct release *ret)
+static bool kernel_bugs_parse_release(const char *text, struct release *ret)
 {
 	struct release release = {};
 
@@ -30,33 +30,34 @@ static bool kernel_bugs_release_parse(const char *text, struct release *ret)
 	return true;
 }
 
-static bool kernel_bugs_series_is_before(const struct release *release, unsigned int major,
+static bool kernel_bugs_is_before_series(const struct release *release, unsigned int major,
                                          unsigned int minor)
 {
 	return release->major < major || (release->major == major && release->minor < minor);
 }
 
-/* "6.1.0-35-amd64": the patch level is always 0, the number after it is the distribution's. */
-static bool kernel_bugs_patch_is_hidden(const char *text, const struct release *release)
+/* As in "6.1.0-35-amd64": the patch level is always 0, and the next number is the distribution's.
+ */
+static bool kernel_bugs_hides_patch_level(const char *text, const struct release *release)
 {
 	const char *dash = strchr(text, '-');
 
 	return release->patch == 0 && dash && isdigit((unsigned char)dash[1]);
 }
 
-enum kernel_bug kernel_bug_migration(const char *release, const char *version)
+enum kernel_bug kernel_bugs_check_migration(const char *release, const char *version)
 {
 	const char *debian = strstr(version, " Debian ");
 	struct release kernel;
 
-	if (!kernel_bugs_release_parse(release, &kernel))
+	if (!kernel_bugs_parse_release(release, &kernel))
 		return KERNEL_BUG_UNKNOWN;
-	if (kernel_bugs_series_is_before(&kernel, 5, 14))
+	if (kernel_bugs_is_before_series(&kernel, 5, 14))
 		return KERNEL_BUG_ABSENT;
-	if (!kernel_bugs_series_is_before(&kernel, 7, 1))
+	if (!kernel_bugs_is_before_series(&kernel, 7, 1))
 		return KERNEL_BUG_FIXED;
-	if (kernel_bugs_patch_is_hidden(release, &kernel) &&
-	    !(debian && kernel_bugs_release_parse(debian + strlen(" Debian "), &kernel)))
+	if (kernel_bugs_hides_patch_level(release, &kernel) &&
+	    !(debian && kernel_bugs_parse_release(debian + strlen(" Debian "), &kernel)))
 		return KERNEL_BUG_UNKNOWN;
 	for (size_t i = 0; i < ARRAY_SIZE(fixed_in); i++)
 		if (kernel.major == fixed_in[i].major && kernel.minor == fixed_in[i].minor)

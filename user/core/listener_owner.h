@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Who serves a slot's listener now, and whether anybody does. A listener that stays open although
- * the process that polled it has died is a black hole: the kernel goes on queueing connections to
- * it, and nobody accepts them. Pure.
+ * Which process serves a slot's listener now, if any. A listener that stays open after the process
+ * that polled it has died is a black hole: the kernel goes on queueing connections, and no process
+ * accepts them. Pure.
  */
 #pragma once
 
@@ -11,14 +11,18 @@
 #include "core/listener.h"
 
 /*
- * The process that serves the listener, of all @n that have it open, or NULL if nobody does (it
- * has stalled). @was: who served it when it was last looked at.
+ * Finds the process that serves the listener among all @n processes that have it open. NULL if no
+ * process does: the listener has stalled. @was: the process that served it at the last check.
  *
- * A process that is known to poll or accept is the answer. Else the one that served it goes on to,
- * if it still has it open: it may wait in a way that can't be seen (poll, select, io_uring), or be
- * at its limit of connections for a moment. Is it gone, then one that polled leaves a black hole;
- * of one that may have waited unseen a younger process is the successor. An older one, a pre-fork
- * parent or a sibling, had the listener all along and left it to the one that died.
+ * A process that is known to poll or accept is the answer. Otherwise it is @was, if it still has
+ * the listener open: it may wait in a way that can't be observed (poll, select, io_uring), or be at
+ * its limit of connections for the moment. If @was is gone and polled by epoll, no process serves
+ * the listener. If @was is gone and may have waited unobserved, its successor is a younger process.
+ * An older process, a pre-fork parent or a sibling, had the listener open all the time and left it
+ * to the process that died.
  */
-const struct holder *listener_owner_now(const struct rpd_worker *was, const struct holder *holders,
-                                        size_t n);
+const struct holder *listener_owner_find_current(const struct rpd_worker *was,
+                                                 const struct holder *holders, size_t n);
+
+/* Notes in a slot's row that process @owner serves the slot's listener. */
+void listener_owner_note(struct rpd_worker *row, const struct holder *owner);

@@ -39,7 +39,7 @@ enum rollout_verdict rollout_next(struct rollout *rollout, unsigned int spare,
 	return started ? ROLLOUT_WAIT : ROLLOUT_COMMIT;
 }
 
-void rollout_note(struct rollout *rollout, unsigned int slot, enum rollout_phase phase)
+void rollout_record(struct rollout *rollout, unsigned int slot, enum rollout_phase phase)
 {
 	for (size_t i = 0; i < rollout->slots.n; i++)
 		if (rollout->slots.at[i] == slot && rollout->phase[i] != ROLLOUT_PENDING)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The plan of a reload: which slots get a new worker, how many at a time, and what becomes of it
- * all if one of them fails. Pure; the supervisor tells what happened, and does what it answers.
+ * The plan of a reload: which slots get a new worker, how many at a time, and what happens if one
+ * fails. Pure: the supervisor reports the events, and carries out the answers.
  *
- * The old workers are kept, out of their slots, until every new one is in: so what was replaced can
- * be taken back at once and whole.
+ * The old workers are kept, out of their slots, until every new worker has its slot. So a reload
+ * can be rolled back at once and as a whole.
  */
 #pragma once
 
@@ -14,43 +14,43 @@
 
 enum rollout_phase {
 	ROLLOUT_PENDING,
-	ROLLOUT_STARTED,  /* a new worker has been asked for */
+	ROLLOUT_STARTED,  /* a new worker is being started */
 	ROLLOUT_REPLACED, /* the new worker has the slot */
 	ROLLOUT_FAILED,
 };
 
 enum rollout_verdict {
-	ROLLOUT_WAIT,     /* for what was started */
-	ROLLOUT_START,    /* a new worker in *ret_slot */
-	ROLLOUT_COMMIT,   /* every slot has been done: the old ones may go */
-	ROLLOUT_ROLLBACK, /* one has failed: the old ones get their slots back */
+	ROLLOUT_WAIT,     /* for the workers that were started */
+	ROLLOUT_START,    /* start a new worker in *ret_slot */
+	ROLLOUT_COMMIT,   /* every slot is done: stop the old workers */
+	ROLLOUT_ROLLBACK, /* a worker has failed: give the old workers their slots back */
 };
 
 struct rollout {
 	struct slots slots;
-	unsigned int batch; /* new workers that are under way at a time; at least 1 */
-	bool keep_going;    /* one that fails keeps its old worker, and the others go on */
+	unsigned int batch; /* how many workers are replaced at a time; at least 1 */
+	bool keep_going; /* if a new worker fails its slot keeps the old one, and the reload goes on
+	                  */
 	unsigned char phase[RPD_SLOT_MAX]; /* enum rollout_phase, by position in slots */
 };
 
-/* Begins a plan; phases are all pending. */
+/* Begins a plan; all slots are PENDING. */
 void rollout_begin(struct rollout *rollout, const struct slots *slots, unsigned int batch,
                    bool keep_going);
 
 /*
- * What is to be done now. A START counts as done by the call.
+ * Returns what to do now. With ROLLOUT_START the slot is STARTED from then on.
  *
- * @spare: how many live workers may be taken out of their slots now, of a plan that takes the old
- * one out before there is a new one; ROLLOUT_ANY of others. With none to spare it goes on one by
- * one.
+ * @spare: how many live workers may leave their slots now, for a reload that takes the old worker
+ * out before it starts the new one; otherwise ROLLOUT_ANY. With 0 the slots are done one by one.
  */
 enum rollout_verdict rollout_next(struct rollout *rollout, unsigned int spare,
                                   unsigned int *ret_slot);
 #define ROLLOUT_ANY (~0u)
 
-/* A slot has its new worker, or won't get it. Of slots that are not in the plan, or were not
- * started, nothing is noted. A new worker that dies after it was in is ROLLOUT_FAILED too. */
-void rollout_note(struct rollout *rollout, unsigned int slot, enum rollout_phase phase);
+/* Records that a slot has got its new worker (REPLACED), or that the new worker has failed, also
+ * after it had the slot. Ignores slots that are not in the plan or not started. */
+void rollout_record(struct rollout *rollout, unsigned int slot, enum rollout_phase phase);
 
-/* How many slots are in that phase. */
+/* The number of slots in that phase. */
 unsigned int rollout_count(const struct rollout *rollout, enum rollout_phase phase);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Everything here works on one array of members, a member being one listener with what is known
- * of it, sorted three times:
- *   1. by endpoint: runs are the groups;
- *   2. by owner, group, descriptor: the place in a run of the same owner and group is the ordinal;
- *   3. by owner, ordinal, group: runs of the same owner and ordinal are the workers.
+ * Works on one array of members, a member being a listener with its owner, and sorts it three
+ * times:
+ *   1. by endpoint: a run of equal endpoints is a group;
+ *   2. by owner, group, descriptor: the position in a run of equal owner and group is the ordinal;
+ *   3. by owner, ordinal, group: a run of equal owner and ordinal is a worker.
  */
 #include "core/roster.h"
 
@@ -20,7 +20,7 @@
 
 struct member {
 	const struct listener *listener;
-	const struct holder *owner; /* NULL = nobody has it open */
+	const struct holder *owner; /* NULL = no process has the listener open */
 	size_t group;
 	size_t ordinal;
 };
@@ -29,12 +29,12 @@ struct member {
 static bool roster_is_leaf(const struct holder *row, const struct holder *rows, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (rows[i].ppid == row->pid && rows[i].evidence == row->evidence)
+		if (rows[i].ppid == row->id.pid && rows[i].evidence == row->evidence)
 			return false;
 	return true;
 }
 
-const struct holder *roster_owner(const struct holder *rows, size_t n)
+const struct holder *roster_find_owner(const struct holder *rows, size_t n)
 {
 	const struct holder *best = NULL;
 
@@ -45,18 +45,18 @@ const struct holder *roster_owner(const struct holder *rows, size_t n)
 		if (!r)
 			r = roster_is_leaf(row, rows, n) - roster_is_leaf(best, rows, n);
 		if (!r)
-			r = COMPARE(best->start_time, row->start_time);
+			r = COMPARE(best->id.start_time, row->id.start_time);
 		if (!r)
-			r = COMPARE(best->pid, row->pid);
+			r = COMPARE(best->id.pid, row->id.pid);
 		if (r > 0)
 			best = row;
 	}
 	return best;
 }
 
-unsigned int roster_pollers(const struct holder *rows, size_t n)
+unsigned int roster_count_pollers(const struct holder *rows, size_t n)
 {
-	const struct holder *owner = roster_owner(rows, n);
+	const struct holder *owner = roster_find_owner(rows, n);
 	unsigned int pollers = 0;
 
 	for (size_t i = 0; i < n; i++)
@@ -66,29 +66,28 @@ unsigned int roster_pollers(const struct holder *rows, size_t n)
 	return pollers;
 }
 
-static int roster_holder_compare(const void *a, const void *b)
+static int roster_compare_holders(const void *a, const void *b)
 {
 	const struct holder *x = a, *y = b;
 	int r = COMPARE(x->inode, y->inode);
 
-	return r ? r : COMPARE(x->pid, y->pid);
+	return r ? r : COMPARE(x->id.pid, y->id.pid);
 }
 
 /* A sorted copy of @holders, so that the holders of one listener are neighbours. */
-static struct holder *roster_holders_sort(const struct holder *holders, size_t n)
+static struct holder *roster_sort_holders(const struct holder *holders, size_t n)
 {
 	struct holder *rows = calloc(n + 1, sizeof(*rows));
 
 	if (rows && n) {
 		memcpy(rows, holders, n * sizeof(*rows));
-		qsort(rows, n, sizeof(*rows), roster_holder_compare);
+		qsort(rows, n, sizeof(*rows), roster_compare_holders);
 	}
 	return rows;
 }
 
-/* The run of @rows that are of @inode. */
-static const struct holder *roster_holders_of(const struct holder *rows, size_t n, uint32_t inode,
-                                              size_t *ret_n)
+const struct holder *roster_find_holders(const struct holder *rows, size_t n, uint32_t inode,
+                                         size_t *ret_n)
 {
 	const struct holder *end = rows + n;
 
@@ -107,22 +106,22 @@ static const struct holder *roster_holders_of(const struct holder *rows, size_t 
 	return rows;
 }
 
-static int roster_member_by_endpoint(const void *a, const void *b)
+static int roster_compare_by_endpoint(const void *a, const void *b)
 {
 	const struct member *x = a, *y = b;
 
 	return endpoint_compare(&x->listener->endpoint, &y->listener->endpoint);
 }
 
-/* By owner and group; those without an owner come last. */
-static int roster_member_by_place(const void *a, const void *b)
+/* By owner, group and descriptor; members without an owner come last. */
+static int roster_compare_by_owner(const void *a, const void *b)
 {
 	const struct member *x = a, *y = b;
 	int r = COMPARE(!x->owner, !y->owner);
 
 	if (r || !x->owner)
 		return r;
-	r = COMPARE(x->owner->pid, y->owner->pid);
+	r = COMPARE(x->owner->id.pid, y->owner->id.pid);
 	if (!r)
 		r = COMPARE(x->group, y->group);
 	if (!r)
@@ -130,10 +129,10 @@ static int roster_member_by_place(const void *a, const void *b)
 	return r;
 }
 
-static int roster_member_by_worker(const void *a, const void *b)
+static int roster_compare_by_worker(const void *a, const void *b)
 {
 	const struct member *x = a, *y = b;
-	int r = COMPARE(x->owner->pid, y->owner->pid);
+	int r = COMPARE(x->owner->id.pid, y->owner->id.pid);
 
 	if (!r)
 		r = COMPARE(x->ordinal, y->ordinal);
@@ -142,39 +141,39 @@ static int roster_member_by_worker(const void *a, const void *b)
 	return r;
 }
 
-static int roster_worker_compare(const void *a, const void *b)
+static int roster_compare_workers(const void *a, const void *b)
 {
 	const struct holder *x = &((const struct roster_worker *)a)->owner;
 	const struct holder *y = &((const struct roster_worker *)b)->owner;
-	int r = COMPARE(x->start_time, y->start_time);
+	int r = COMPARE(x->id.start_time, y->id.start_time);
 
 	if (!r)
 		r = COMPARE(x->fd, y->fd);
 	if (!r)
-		r = COMPARE(x->pid, y->pid);
+		r = COMPARE(x->id.pid, y->id.pid);
 	return r;
 }
 
-/* Finds the groups and every member's owner. */
-static int roster_group(struct roster *r, struct member *members, size_t n,
-                        const struct holder *rows, size_t n_rows)
+/* Finds the groups, and the owner of each member. */
+static int roster_find_groups(struct roster *r, struct member *members, size_t n,
+                              const struct holder *rows, size_t n_rows)
 {
 	r->groups = calloc(n + 1, sizeof(*r->groups));
 	if (!r->groups)
 		return -ENOMEM;
 
-	qsort(members, n, sizeof(*members), roster_member_by_endpoint);
+	qsort(members, n, sizeof(*members), roster_compare_by_endpoint);
 	for (struct member *m = members; m < members + n; m++) {
 		size_t n_held;
 		const struct holder *held =
-		        roster_holders_of(rows, n_rows, m->listener->inode, &n_held);
-		const unsigned int pollers = roster_pollers(held, n_held);
+		        roster_find_holders(rows, n_rows, m->listener->inode, &n_held);
+		const unsigned int pollers = roster_count_pollers(held, n_held);
 		struct roster_group *g;
 
-		if (m == members || roster_member_by_endpoint(m - 1, m))
+		if (m == members || roster_compare_by_endpoint(m - 1, m))
 			r->groups[r->n_groups++].endpoint = m->listener->endpoint;
 		m->group = r->n_groups - 1;
-		m->owner = roster_owner(held, n_held);
+		m->owner = roster_find_owner(held, n_held);
 
 		g = &r->groups[m->group];
 		g->n_listeners++;
@@ -185,37 +184,37 @@ static int roster_group(struct roster *r, struct member *members, size_t n,
 	return 0;
 }
 
-/* Numbers each owner's members within each group. Returns how many members have an owner: they
- * are the first ones now. */
-static size_t roster_count(struct member *members, size_t n)
+/* Numbers the members of each owner within each group. Returns how many members have an owner;
+ * these come first afterwards. */
+static size_t roster_number_members(struct member *members, size_t n)
 {
 	size_t owned = 0;
 
-	qsort(members, n, sizeof(*members), roster_member_by_place);
+	qsort(members, n, sizeof(*members), roster_compare_by_owner);
 	for (; owned < n && members[owned].owner; owned++) {
 		struct member *m = &members[owned];
-		const bool follows =
-		        owned > 0 && m[-1].owner->pid == m->owner->pid && m[-1].group == m->group;
+		const bool follows = owned > 0 && m[-1].owner->id.pid == m->owner->id.pid &&
+		                     m[-1].group == m->group;
 
 		m->ordinal = follows ? m[-1].ordinal + 1 : 0;
 	}
 	return owned;
 }
 
-/* Joins the owned members to workers. */
-static int roster_join(struct roster *r, struct member *members, size_t n,
-                       const struct listener *listeners)
+/* Makes workers of the members that have an owner. */
+static int roster_join_workers(struct roster *r, struct member *members, size_t n,
+                               const struct listener *listeners)
 {
 	r->workers = calloc(n + 1, sizeof(*r->workers));
 	r->matrix = calloc(n * r->n_groups + 1, sizeof(*r->matrix));
 	if (!r->workers || !r->matrix)
 		return -ENOMEM;
 
-	qsort(members, n, sizeof(*members), roster_member_by_worker);
+	qsort(members, n, sizeof(*members), roster_compare_by_worker);
 	for (const struct member *m = members; m < members + n; m++) {
 		struct roster_worker *w;
 
-		if (m == members || m[-1].owner->pid != m->owner->pid ||
+		if (m == members || m[-1].owner->id.pid != m->owner->id.pid ||
 		    m[-1].ordinal != m->ordinal) {
 			w = &r->workers[r->n_workers];
 			w->owner = *m->owner;
@@ -226,7 +225,7 @@ static int roster_join(struct roster *r, struct member *members, size_t n,
 		w = &r->workers[r->n_workers - 1];
 		w->listeners[m->group] = (int32_t)(m->listener - listeners);
 	}
-	qsort(r->workers, r->n_workers, sizeof(*r->workers), roster_worker_compare);
+	qsort(r->workers, r->n_workers, sizeof(*r->workers), roster_compare_workers);
 	return 0;
 }
 
@@ -234,7 +233,7 @@ int roster_build(const struct listener *listeners, size_t n_listeners, const str
                  size_t n_holders, struct roster *ret)
 {
 	_cleanup_free_ struct member *members = calloc(n_listeners + 1, sizeof(*members));
-	_cleanup_free_ struct holder *rows = roster_holders_sort(holders, n_holders);
+	_cleanup_free_ struct holder *rows = roster_sort_holders(holders, n_holders);
 	_cleanup_(roster_free) struct roster r = {0};
 
 	if (!members || !rows)
@@ -242,8 +241,9 @@ int roster_build(const struct listener *listeners, size_t n_listeners, const str
 	for (size_t i = 0; i < n_listeners; i++)
 		members[i].listener = &listeners[i];
 
-	if (roster_group(&r, members, n_listeners, rows, n_holders) < 0 ||
-	    roster_join(&r, members, roster_count(members, n_listeners), listeners) < 0)
+	if (roster_find_groups(&r, members, n_listeners, rows, n_holders) < 0 ||
+	    roster_join_workers(&r, members, roster_number_members(members, n_listeners),
+	                        listeners) < 0)
 		return -ENOMEM;
 	*ret = r;
 	r = (struct roster){0};

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The roster of one port: who are the workers, given the listeners of the port and the processes
- * that have them open. A pure function of what sockdiag and proc found.
+ * The roster: the workers of one port, found from its listeners and the processes that have them
+ * open. A pure function of the results of sockdiag and proc_holders.
  *
- * A listener's owner is the process that serves it (roster_owner). The listeners of one owner in
- * one endpoint, in the order of its descriptors, are its first, second, ... there; the first of
- * every endpoint make one worker, the second ones another. So eight processes with one listener
- * each in 0.0.0.0 and in [::] are eight workers, and so is one process with eight threads and
- * eight listeners in each. Ports are not paired with each other: split by port before, and build
- * one roster for each.
+ * A listener's owner is the process that serves it (roster_find_owner()). The listeners of one
+ * owner in one endpoint are numbered in the order of its descriptors. The first listeners of all
+ * endpoints make one worker, the second ones another, and so on. So eight processes with a listener
+ * each on 0.0.0.0 and on [::] are eight workers, and so is one process with eight threads and eight
+ * listeners on each. Listeners of different ports are not combined: the caller builds one roster
+ * for each port.
  */
 #pragma once
 
@@ -21,15 +21,15 @@
 struct roster_group {
 	struct rpd_endpoint endpoint;
 	size_t n_listeners;
-	size_t n_unowned; /* listeners that no process is known to have open: of no worker */
-	/* The most processes that serve one and the same listener. Above 1 it is a shared listener,
-	 * and steering to it does not choose a process. */
+	size_t n_unowned; /* listeners that belong to no worker: no known process has them open */
+	/* The largest number of processes that serve the same listener. Above 1 the listener is
+	 * shared, and steering to it does not choose a process. */
 	unsigned int n_pollers;
 };
 
 struct roster_worker {
-	struct holder owner; /* its descriptors are those for its listener in the first group */
-	/* For each group the index of its listener in the array that roster_build() was given, or
+	struct holder owner; /* with the descriptors of its listener in the first group */
+	/* For each group the index of its listener in the array @listeners of roster_build(), or
 	 * -1. */
 	int32_t *listeners;
 };
@@ -39,28 +39,33 @@ struct roster {
 	size_t n_groups;
 	struct roster_worker *workers; /* oldest first; then by descriptor, then by pid */
 	size_t n_workers;
-	int32_t *matrix; /* what workers[].listeners point into */
+	int32_t *matrix; /* the memory of workers[].listeners */
 };
 
-/*
- * Of the holders of one listener, the process that serves it: the one with the best evidence;
- * among equals one whose child is not among them (pre-fork parents keep what their children
- * serve), then the oldest, then the lowest pid. NULL if @n is 0.
- */
-const struct holder *roster_owner(const struct holder *rows, size_t n);
+/* Finds the holders of the listener @inode: a run of @rows, which must be in the order of their
+ * inodes. */
+const struct holder *roster_find_holders(const struct holder *rows, size_t n, uint32_t inode,
+                                         size_t *ret_n);
 
 /*
- * How many of the holders of one listener serve it: those with the best evidence, or, if nothing
- * better is known than that they hold it, those whose child is not among them.
+ * Finds the process that serves a listener among all its holders: the holder with the best
+ * evidence. Among equals it is a process without a child among them (a pre-fork parent keeps the
+ * listeners that its children serve), then the oldest, then the lowest pid. NULL if @n is 0.
  */
-unsigned int roster_pollers(const struct holder *rows, size_t n);
+const struct holder *roster_find_owner(const struct holder *rows, size_t n);
 
 /*
- * Builds the roster of one port. Neither the order of @listeners nor that of @holders matters;
- * holders of other listeners are ignored. 0 or -ENOMEM; the caller frees with roster_free().
+ * Counts the holders of one listener that serve it: all with the best evidence. If no more is known
+ * than that they hold the listener, those without a child among them.
+ */
+unsigned int roster_count_pollers(const struct holder *rows, size_t n);
+
+/*
+ * Builds the roster of one port. The order of @listeners and @holders doesn't matter; holders of
+ * other listeners are ignored. Returns 0 or -ENOMEM; the caller frees *ret by roster_free().
  */
 int roster_build(const struct listener *listeners, size_t n_listeners, const struct holder *holders,
                  size_t n_holders, struct roster *ret);
 
-/* Frees what the roster owns; accepts a zeroed one. */
+/* Frees the memory of a roster; a zeroed roster is fine. */
 void roster_free(struct roster *r);

@@ -15,7 +15,7 @@
 #include "core/env.h"
 #include "core/service_name.h"
 
-/* The members that are one string, or a vector of them. */
+/* The members that are a string, or a vector of strings. */
 #define TEXT(name) offsetof(struct run_config, name)
 static const size_t texts[] = {
         TEXT(increment_var), TEXT(cwd),        TEXT(user),           TEXT(group),
@@ -157,7 +157,7 @@ static const char *run_config_check_increment(const struct run_config *c)
 	if (!c->increment_var)
 		return NULL;
 	if (!value)
-		return "env must set this variable to a number, to which the slot is added";
+		return "env must set this variable to a number; the slot is added to it";
 	return parse_long(value, 0, INT_MAX, &number) == 0
 	               ? NULL
 	               : "env must set this variable to a number";
@@ -184,9 +184,9 @@ static const struct {
         {"increment-var", run_config_check_increment},
 };
 
-size_t run_config_problems(const struct run_config *config,
-                           void (*report)(void *data, const char *option, const char *text),
-                           void *data)
+size_t run_config_report_problems(const struct run_config *config,
+                                  void (*report)(void *data, const char *option, const char *text),
+                                  void *data)
 {
 	size_t n = 0;
 
@@ -201,32 +201,30 @@ size_t run_config_problems(const struct run_config *config,
 	return n;
 }
 
-static void run_config_take_first(void *data, const char *option, const char *text)
-{
-	struct error *err = data;
-
-	if (!*err->text)
-		error_usage(err, "%s%s%s", option ? option : "", option ? ": " : "", text);
-}
-
 int run_config_check(const struct run_config *config, struct error *err)
 {
-	err->text[0] = '\0';
-	return run_config_problems(config, run_config_take_first, err) ? -EINVAL : 0;
+	for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
+		const char *option = checks[i].option, *problem = checks[i].check(config);
+
+		if (problem)
+			return error_usage(err, "%s%s%s", option ? option : "", option ? ": " : "",
+			                   problem);
+	}
+	return 0;
 }
 
-void run_config_name(struct run_config *config)
+void run_config_set_default_name(struct run_config *config)
 {
 	const char *slash = strrchr(config->argv[0], '/');
 
 	if (!*config->service)
-		service_name_make(slash ? slash + 1 : config->argv[0],
-		                  config->n_listens == 1 ? config->listens[0].port : 0,
-		                  config->service);
+		service_name_derive(slash ? slash + 1 : config->argv[0],
+		                    config->n_listens == 1 ? config->listens[0].port : 0,
+		                    config->service);
 }
 
-/* Puts copies in the place of all strings of @config, which shares them with another one. */
-static int run_config_own_strings(struct run_config *config, const struct run_config *from)
+/* Replaces all strings of @config, which it shares with @from, by copies. */
+static int run_config_copy_strings(struct run_config *config, const struct run_config *from)
 {
 	int r = 0;
 
@@ -251,7 +249,7 @@ static int run_config_own_strings(struct run_config *config, const struct run_co
 int run_config_copy(const struct run_config *config, struct run_config *ret)
 {
 	struct run_config copy = *config;
-	const int r = run_config_own_strings(&copy, config);
+	const int r = run_config_copy_strings(&copy, config);
 
 	if (r < 0)
 		run_config_free(&copy);

@@ -1,23 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The schedule ring: from what the user asked of each slot to the ring of slot numbers that the
- * steering program walks. A pure function; nothing here knows of sockets, processes or the kernel.
+ * The schedule ring: computes the ring of slot numbers that the steering program walks, from the
+ * settings of the slots. A pure function, without sockets, processes or the kernel.
  *
- * A slot is in the ring if it is ACTIVE, has a weight above 0, is of the version that `switch`
- * named (if it did), and is neither DEAD nor STALLED. If that leaves nobody although some slots
- * are merely DEAD or STALLED, those stay in the ring: the steering program then finds out by
- * itself that nobody lives. If it leaves nobody because the user took everybody out, the ring is
- * empty.
+ * A slot is in the ring if it is ACTIVE, has a weight above 0, has the version that `switch` chose
+ * (if it did), and is neither DEAD nor STALLED. If no slot is left because the last ones are DEAD
+ * or STALLED, these stay in the ring: the steering program then finds no listener, and falls back.
+ * If no slot is left because the user took all out, the ring is empty.
  *
- * Shares go by weight. With a canary share, the canary slots together have exactly that, and the
- * weights count among the canary slots and among the others; as long as one of the two kinds is
- * not there, there is no canary. Every slot of the ring has an entry, however small its share is.
+ * Shares are proportional to the weights. With a canary share the canary slots together get exactly
+ * that share, and the weights count within the canary slots and within the others. While one of the
+ * two sides has no slot there is no canary share. Every slot of the ring has at least one entry.
  *
- * A round-robin ring is exact if the shares fit into RPD_RING_MAX entries, else as good as they
- * allow, and the entries of a slot are spread out evenly. A sticky ring has a fixed length; when a
+ * A round-robin ring is exact if the shares fit into RPD_RING_MAX entries, and otherwise as close
+ * as possible; the entries of a slot are spread evenly. A sticky ring has a fixed length. When a
  * slot leaves it (drained, dead, stalled, or by `switch`), only that slot's entries change, and
- * when the slot comes back they are as they were. Another weight, canary share or set of admitted
- * slots moves more, though not much more than it has to.
+ * they come back when the slot does. A change of a weight, of the canary share or of the admitted
+ * slots moves little more than necessary.
  */
 #pragma once
 
@@ -29,30 +28,15 @@ void schedule_init(struct rpd_schedule *s);
 
 /*
  * Computes ring, ring_len, candidates, n_ring_slots, n_candidates, rounding_ppm, versions[].first
- * and .count, and slots[].entries from the rest of @s: policy, n_slots, slots[].weight, .state,
- * .version and .flags, canary_permille, only_version. Version labels that no slot (EMPTY is none)
- * has any more are freed, but for that of only_version. Deterministic. All inputs must be in the
- * range that abi.h gives.
+ * and .count, and slots[].entries from the other members of @s: policy, n_slots, slots[].weight,
+ * .state, .version and .flags, canary_permille, only_version. Frees the version labels that only
+ * EMPTY slots have, except that of only_version. Deterministic. All inputs must be in the ranges of
+ * abi.h.
  */
 void schedule_build(struct rpd_schedule *s);
 
 /* Whether the last schedule_build() put @slot into the ring. */
-bool schedule_has(const struct rpd_schedule *s, unsigned int slot);
+bool schedule_has_slot(const struct rpd_schedule *s, unsigned int slot);
 
 /* Whether some slot of the ring is neither DEAD nor STALLED. */
 bool schedule_is_served(const struct rpd_schedule *s);
-
-/* Index in s->versions of @label, or -1. */
-int schedule_version_find(const struct rpd_schedule *s, const char *label);
-
-/* "round-robin" or "sticky". -EINVAL if it is neither. */
-int schedule_policy_parse(const char *text, enum rpd_policy *ret);
-const char *schedule_policy_name(enum rpd_policy policy);
-
-/* Whether it may be a version label: 1 to RPD_LABEL_MAX - 1 printable ASCII characters, no space.
- */
-bool schedule_label_is_valid(const char *label);
-
-/* schedule_version_find(), adding the label if it is new. -ENOSPC if there are RPD_VERSION_MAX
- * already, -EINVAL if the label is not valid. */
-int schedule_version_add(struct rpd_schedule *s, const char *label);

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "core/schedule.h"
+#include "core/schedule_version.h"
 
 int schedule_edit_check_slots(const struct rpd_schedule *s, const struct slots *slots,
                               struct error *err)
@@ -22,8 +23,8 @@ int schedule_edit_check_slots(const struct rpd_schedule *s, const struct slots *
 	return 0;
 }
 
-int schedule_edit_state(struct rpd_schedule *s, const struct slots *slots,
-                        enum rpd_slot_state state, struct error *err)
+int schedule_edit_set_state(struct rpd_schedule *s, const struct slots *slots,
+                            enum rpd_slot_state state, struct error *err)
 {
 	int r = schedule_edit_check_slots(s, slots, err);
 
@@ -32,8 +33,8 @@ int schedule_edit_state(struct rpd_schedule *s, const struct slots *slots,
 	return r;
 }
 
-int schedule_edit_weight(struct rpd_schedule *s, const struct slots *slots, long weight,
-                         struct error *err)
+int schedule_edit_set_weight(struct rpd_schedule *s, const struct slots *slots, long weight,
+                             struct error *err)
 {
 	int r = schedule_edit_check_slots(s, slots, err);
 
@@ -45,15 +46,15 @@ int schedule_edit_weight(struct rpd_schedule *s, const struct slots *slots, long
 	return r;
 }
 
-/* Whether the user wants new connections to go to @slot. */
+/* Whether the settings allow new connections to @slot. */
 static bool schedule_edit_is_wanted(const struct rpd_schedule *s, const struct rpd_slot *slot)
 {
 	return slot->state == RPD_SLOT_ACTIVE && slot->weight > 0 &&
 	       (s->only_version == RPD_NO_VERSION || slot->version == s->only_version);
 }
 
-int schedule_edit_canary(struct rpd_schedule *s, const struct slots *slots, unsigned int permille,
-                         struct error *err)
+int schedule_edit_set_canary(struct rpd_schedule *s, const struct slots *slots,
+                             unsigned int permille, struct error *err)
 {
 	bool others = false;
 	int r = schedule_edit_check_slots(s, slots, err);
@@ -62,7 +63,7 @@ int schedule_edit_canary(struct rpd_schedule *s, const struct slots *slots, unsi
 		return r;
 	if (permille < 1 || permille > 999)
 		return error_usage(err, "a canary's share is 0.1 to 99.9 percent");
-	schedule_edit_canary_off(s);
+	schedule_edit_clear_canary(s);
 	for (size_t i = 0; i < slots->n; i++) {
 		struct rpd_slot *slot = &s->slots[slots->at[i]];
 
@@ -81,12 +82,13 @@ int schedule_edit_canary(struct rpd_schedule *s, const struct slots *slots, unsi
 			others = true;
 	if (!others)
 		return error_set(err, -EBUSY,
-		                 "all workers would be canaries: leave one to take the rest");
+		                 "every worker would be a canary: leave at least one for the other "
+		                 "connections");
 	s->canary_permille = permille;
 	return 0;
 }
 
-void schedule_edit_canary_off(struct rpd_schedule *s)
+void schedule_edit_clear_canary(struct rpd_schedule *s)
 {
 	for (unsigned int i = 0; i < s->n_slots; i++)
 		s->slots[i].flags &= ~RPD_SLOT_CANARY;
@@ -95,7 +97,7 @@ void schedule_edit_canary_off(struct rpd_schedule *s)
 
 int schedule_edit_check_label(const char *label, struct error *err)
 {
-	if (schedule_label_is_valid(label))
+	if (schedule_version_is_label(label))
 		return 0;
 	return error_usage(err,
 	                   "a version label has 1 to %d letters, digits or other printable ASCII "
@@ -103,8 +105,8 @@ int schedule_edit_check_label(const char *label, struct error *err)
 	                   RPD_LABEL_MAX - 1);
 }
 
-int schedule_edit_label(struct rpd_schedule *s, const struct slots *slots, const char *label,
-                        struct error *err)
+int schedule_edit_set_label(struct rpd_schedule *s, const struct slots *slots, const char *label,
+                            struct error *err)
 {
 	int version, r = schedule_edit_check_slots(s, slots, err);
 
@@ -115,33 +117,33 @@ int schedule_edit_label(struct rpd_schedule *s, const struct slots *slots, const
 	version = schedule_version_add(s, label);
 	if (version < 0)
 		return error_set(err, version,
-		                 "there are %d versions already; give some workers another's label",
+		                 "there are %d versions already; use one of their labels",
 		                 RPD_VERSION_MAX);
 	for (size_t i = 0; i < slots->n; i++)
 		s->slots[slots->at[i]].version = version;
 	return 0;
 }
 
-int schedule_edit_switch(struct rpd_schedule *s, const char *label, struct error *err)
+int schedule_edit_switch_to(struct rpd_schedule *s, const char *label, struct error *err)
 {
 	int version = schedule_version_find(s, label);
 
 	if (version < 0)
 		return error_usage(err,
 		                   "no worker has version '%s'; `reuseportd label SLOT... %s` "
-		                   "gives it to some",
+		                   "sets it",
 		                   label, label);
 	s->only_version = version;
 	return 0;
 }
 
-void schedule_edit_switch_off(struct rpd_schedule *s)
+void schedule_edit_switch_to_all(struct rpd_schedule *s)
 {
 	s->only_version = RPD_NO_VERSION;
 }
 
-int schedule_edit_fill(struct rpd_schedule *s, unsigned int slot, const char *label,
-                       struct error *err)
+int schedule_edit_fill_slot(struct rpd_schedule *s, unsigned int slot, const char *label,
+                            struct error *err)
 {
 	struct rpd_slot *it = &s->slots[slot];
 
@@ -152,20 +154,21 @@ int schedule_edit_fill(struct rpd_schedule *s, unsigned int slot, const char *la
 		return 0;
 	it->state = RPD_SLOT_ACTIVE;
 	it->weight = RPD_WEIGHT_BASE;
-	return schedule_edit_label(s, &(struct slots){.n = 1, .at = {slot}}, label, err);
+	return schedule_edit_set_label(s, &(struct slots){.n = 1, .at = {slot}}, label, err);
 }
 
 int schedule_edit_check_served(const struct rpd_schedule *in_force,
                                const struct rpd_schedule *draft, bool force, const char *what,
                                struct error *err)
 {
-	/* With a ring of the dead the program goes on to whoever lives; with none it refuses. */
+	/* If all slots of the ring are dead, the program goes on to any live worker; with an empty
+	 * ring it refuses. */
 	bool emptied = in_force->ring_len && !draft->ring_len;
 
 	if (force || schedule_is_served(draft) || (!schedule_is_served(in_force) && !emptied))
 		return 0;
 	return error_set(err, -EBUSY,
 	                 "%s would leave no live worker to take new connections, so they would be "
-	                 "refused; --force does it nevertheless",
+	                 "refused; use --force to do it anyway",
 	                 what);
 }

@@ -18,12 +18,12 @@ int service_name_check(const char *service, struct error *err)
 	return 0;
 bad:
 	return error_usage(err,
-	                   "'%s' is no name for a service: it is a letter, then letters, digits, "
-	                   "'-' and '_', at most %d in all",
+	                   "'%s' is not a valid service name: a letter, then letters, digits, "
+	                   "'-' and '_', at most %d characters",
 	                   service, RPD_LABEL_MAX - 1);
 }
 
-void service_name_make(const char *program, uint16_t port, char ret[RPD_LABEL_MAX])
+void service_name_derive(const char *program, uint16_t port, char ret[RPD_LABEL_MAX])
 {
 	char suffix[sizeof("-65535")] = "";
 	size_t n = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "core/slot_status.h"
 
-/* Of a slot without a listener. */
-static enum slot_status slot_status_condition_vacant(enum rpd_slot_state state, uint8_t run)
+/* The status of a slot without a listener. */
+static enum slot_status slot_status_decide_vacant(enum rpd_slot_state state, uint8_t run)
 {
 	switch (run) {
 	case RPD_RUN_STARTING:
@@ -18,14 +18,15 @@ static enum slot_status slot_status_condition_vacant(enum rpd_slot_state state, 
 	}
 }
 
-enum slot_status slot_status_of(const struct rpd_schedule *s, unsigned int slot, bool live,
-                                bool stalled, uint8_t run)
+enum slot_status slot_status_decide(const struct rpd_schedule *s, unsigned int slot, bool live,
+                                    bool stalled, uint8_t run)
 {
 	const struct rpd_slot *it = &s->slots[slot];
 
 	if (!live || it->state == RPD_SLOT_EMPTY)
-		return slot_status_condition_vacant(it->state, run);
-	/* Polled again, but not yet back in the ring: the watcher's next look puts it there. */
+		return slot_status_decide_vacant(it->state, run);
+	/* The flag alone: the listener is polled again, and the watcher's next check puts the slot
+	 * back into the ring. */
 	if (stalled || (it->flags & RPD_SLOT_STALLED))
 		return SLOT_STATUS_STALLED;
 	if (it->state == RPD_SLOT_DRAINING)
@@ -35,7 +36,7 @@ enum slot_status slot_status_of(const struct rpd_schedule *s, unsigned int slot,
 	return it->flags & RPD_SLOT_CANARY ? SLOT_STATUS_CANARY : SLOT_STATUS_ACTIVE;
 }
 
-const char *slot_status_name(enum slot_status condition)
+const char *slot_status_name(enum slot_status status)
 {
 	static const char *const names[] = {
 	        [SLOT_STATUS_EMPTY] = "empty",
@@ -52,5 +53,5 @@ const char *slot_status_name(enum slot_status condition)
 	};
 
 	_Static_assert(sizeof(names) / sizeof(names[0]) == SLOT_STATUS_MAX, "a name for each");
-	return names[condition];
+	return names[status];
 }

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-_Bool slots_is_list(const char *text)
+bool slots_is_list(const char *text)
 {
 	return isdigit((unsigned char)text[0]);
 }
@@ -25,14 +25,14 @@ static void slots_add(struct slots *slots, uint16_t slot)
 	slots->n++;
 }
 
-/* One number at *@text, which is moved behind it. */
+/* Parses the number at *@text, and moves *@text behind it. */
 static int slots_parse_slot(const char **text, unsigned long *ret, const char *whole,
                             struct error *err)
 {
 	char *end;
 
 	if (!slots_is_list(*text))
-		return error_usage(err, "'%s' is no list of slots, such as 3 or 0-3,7", whole);
+		return error_usage(err, "'%s' is not a list of slots, such as 3 or 0-3,7", whole);
 	*ret = strtoul(*text, &end, 10);
 	if (*ret >= RPD_SLOT_MAX)
 		return error_usage(err, "slot %.*s is out of range: slots are 0 to %d",
@@ -57,7 +57,7 @@ int slots_parse(struct slots *slots, const char *text, struct error *err)
 		if (r < 0)
 			return r;
 		if (last < first || (*at && *at != ','))
-			return error_usage(err, "'%s' is no list of slots, such as 3 or 0-3,7",
+			return error_usage(err, "'%s' is not a list of slots, such as 3 or 0-3,7",
 			                   text);
 		for (unsigned long slot = first; slot <= last; slot++)
 			slots_add(slots, slot);
@@ -68,8 +68,8 @@ int slots_parse(struct slots *slots, const char *text, struct error *err)
 
 #define SLOTS_MORE "..."
 
-/* The last of the run of neighbours that begins at index @first. */
-static size_t slots_run_end(const struct slots *slots, size_t first)
+/* The index of the last slot in the run of consecutive slots that begins at index @first. */
+static size_t slots_find_run_end(const struct slots *slots, size_t first)
 {
 	while (first + 1 < slots->n && slots->at[first + 1] == slots->at[first] + 1)
 		first++;
@@ -82,7 +82,7 @@ const char *slots_format(const struct slots *slots, char *buf, size_t size)
 
 	buf[0] = '\0';
 	for (size_t i = 0; i < slots->n; i++) {
-		size_t last = slots_run_end(slots, i);
+		size_t last = slots_find_run_end(slots, i);
 		char part[32];
 		int n = snprintf(part, sizeof(part), last > i ? "%s%u-%u" : "%s%u", i ? "," : "",
 		                 slots->at[i], slots->at[last]);

@@ -6,7 +6,7 @@
 #define STOP (WORKER_TELL_STOP | WORKER_ARM_KILL)
 
 struct entry {
-	bool means; /* the event means something in this state */
+	bool is_set; /* the event changes something in this state */
 	struct worker_state_step step;
 };
 
@@ -18,13 +18,13 @@ struct entry {
 		}                                                                                  \
 	}
 
-/* One that stops may leave children that are at their end as well: they have the time that is left
- * until WORKER_EVENT_KILL. What an exit leaves that nobody asked for is killed at once. */
+/* A worker that was asked to stop may leave children that are stopping too: they have time until
+ * WORKER_EVENT_KILL. If a worker exits unasked, its children are killed at once. */
 static const struct entry table[WORKER_STATE_MAX][WORKER_EVENT_MAX] = {
         [WORKER_STARTING] =
                 {
                         [WORKER_EVENT_READY] = GOES(WORKER_SETTLING, WORKER_ARM_SETTLE),
-                        [WORKER_EVENT_LATE] = GOES(WORKER_STOPPING, STOP | WORKER_FAILED),
+                        [WORKER_EVENT_FAILED] = GOES(WORKER_STOPPING, STOP | WORKER_FAILED),
                         [WORKER_EVENT_EXITED] =
                                 GOES(WORKER_KILLING, WORKER_KILL_TREE | WORKER_FAILED),
                         [WORKER_EVENT_EMPTY] = GOES(WORKER_GONE, WORKER_FAILED | WORKER_RELEASE),
@@ -34,7 +34,7 @@ static const struct entry table[WORKER_STATE_MAX][WORKER_EVENT_MAX] = {
         [WORKER_SETTLING] =
                 {
                         [WORKER_EVENT_SETTLED] = GOES(WORKER_UP, WORKER_ADMIT),
-                        [WORKER_EVENT_LATE] = GOES(WORKER_STOPPING, STOP | WORKER_FAILED),
+                        [WORKER_EVENT_FAILED] = GOES(WORKER_STOPPING, STOP | WORKER_FAILED),
                         [WORKER_EVENT_EXITED] =
                                 GOES(WORKER_KILLING, WORKER_KILL_TREE | WORKER_FAILED),
                         [WORKER_EVENT_EMPTY] = GOES(WORKER_GONE, WORKER_FAILED | WORKER_RELEASE),
@@ -43,7 +43,7 @@ static const struct entry table[WORKER_STATE_MAX][WORKER_EVENT_MAX] = {
                 },
         [WORKER_UP] =
                 {
-                        [WORKER_EVENT_LATE] = GOES(WORKER_STOPPING, STOP | WORKER_FAILED),
+                        [WORKER_EVENT_FAILED] = GOES(WORKER_STOPPING, STOP | WORKER_FAILED),
                         [WORKER_EVENT_EXITED] =
                                 GOES(WORKER_KILLING, WORKER_KILL_TREE | WORKER_DIED),
                         [WORKER_EVENT_EMPTY] = GOES(WORKER_GONE, WORKER_DIED | WORKER_RELEASE),
@@ -79,26 +79,9 @@ static const struct entry table[WORKER_STATE_MAX][WORKER_EVENT_MAX] = {
                 },
 };
 
-struct worker_state_step worker_state_step(enum worker_state state, enum worker_event event)
+struct worker_state_step worker_state_next(enum worker_state state, enum worker_event event)
 {
 	const struct entry *entry = &table[state][event];
 
-	return entry->means ? entry->step : (struct worker_state_step){.next = state};
-}
-
-const char *worker_state_name(enum worker_state state)
-{
-	static const char *const names[] = {
-	        [WORKER_STARTING] = "starting",
-	        [WORKER_SETTLING] = "settling",
-	        [WORKER_UP] = "up",
-	        [WORKER_HELD] = "held",
-	        [WORKER_DRAINING] = "draining",
-	        [WORKER_STOPPING] = "stopping",
-	        [WORKER_KILLING] = "killing",
-	        [WORKER_GONE] = "gone",
-	};
-
-	_Static_assert(sizeof(names) / sizeof(names[0]) == WORKER_STATE_MAX, "a name for each");
-	return names[state];
+	return entry->is_set ? entry->step : (struct worker_state_step){.next = state};
 }

@@ -14,48 +14,9 @@
 #include "base/cleanup.h"
 #include "kern/cgroup_file.h"
 
-/* How deep the processes of a worker may nest cgroups of their own: we go after them. */
+/* How deep the processes of a worker may nest cgroups of their own: we remove them recursively. */
 #define NESTING_MAX  32
 #define NESTING_TEXT "32"
-
-int cgroup_write(int at, const char *path, const char *text)
-{
-	_cleanup_close_ int fd = openat(at, path, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return -errno;
-	return write(fd, text, strlen(text)) < 0 ? -errno : 0;
-}
-
-int cgroup_read(int at, const char *path, char *buf, size_t size)
-{
-	_cleanup_close_ int fd = openat(at, path, O_RDONLY | O_CLOEXEC);
-	ssize_t length;
-
-	if (fd < 0)
-		return -errno;
-	length = read(fd, buf, size - 1);
-	if (length < 0)
-		return -errno;
-	buf[length] = '\0';
-	return 0;
-}
-
-int cgroup_directory(int at, const char *path)
-{
-	const int fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-
-	return fd < 0 ? -errno : fd;
-}
-
-int cgroup_refused(int code, const char *path, struct error *err)
-{
-	return error_set(err, code, "can't make the cgroup %s: %s%s", path, strerror(-code),
-	                 code == -EROFS ? "\ncgroup2 is mounted read-only here: mount it read-write"
-	                 : code == -EACCES || code == -EPERM
-	                         ? "\nrun as root, or as a systemd unit with Delegate=yes"
-	                         : "");
-}
 
 /* --- one cgroup --- */
 
@@ -66,8 +27,8 @@ static int cgroup_make_at(int at, const char *name)
 
 	if (mkdirat(at, name, 0755) < 0)
 		return -errno;
-	fd = cgroup_directory(at, name);
-	r = fd < 0 ? fd : cgroup_write(fd, "cgroup.max.depth", NESTING_TEXT);
+	fd = cgroup_file_open_directory(at, name);
+	r = fd < 0 ? fd : cgroup_file_write(fd, "cgroup.max.depth", NESTING_TEXT);
 	if (r < 0) {
 		unlinkat(at, name, AT_REMOVEDIR);
 		return r;
@@ -77,21 +38,21 @@ static int cgroup_make_at(int at, const char *name)
 
 int cgroup_make(const char *parent, const char *name, struct error *err)
 {
-	_cleanup_close_ int at = cgroup_directory(AT_FDCWD, parent);
+	_cleanup_close_ int at = cgroup_file_open_directory(AT_FDCWD, parent);
 	int r = at < 0 ? at : cgroup_make_at(at, name);
 	char path[PATH_MAX];
 
 	if (r >= 0)
 		return r;
 	snprintf(path, sizeof(path), "%s/%s", parent, name);
-	return cgroup_refused(r, path, err);
+	return cgroup_file_explain(r, path, err);
 }
 
 int cgroup_open(const char *parent, const char *name)
 {
-	_cleanup_close_ int at = cgroup_directory(AT_FDCWD, parent);
+	_cleanup_close_ int at = cgroup_file_open_directory(AT_FDCWD, parent);
 
-	return at < 0 ? at : cgroup_directory(at, name);
+	return at < 0 ? at : cgroup_file_open_directory(at, name);
 }
 
 uint64_t cgroup_id(int fd)
@@ -101,7 +62,7 @@ uint64_t cgroup_id(int fd)
 	return fstat(fd, &st) < 0 ? 0 : st.st_ino;
 }
 
-int cgroup_events(int fd)
+int cgroup_open_events(int fd)
 {
 	const int events = openat(fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
 
@@ -110,9 +71,9 @@ int cgroup_events(int fd)
 
 bool cgroup_is_populated(int fd)
 {
-	_cleanup_close_ int own = cgroup_events(fd);
+	_cleanup_close_ int own = cgroup_open_events(fd);
 	char text[256];
-	/* What is polled is quiet again only once that same descriptor was read. */
+	/* EPOLLPRI is cleared only when the polled descriptor itself is read. */
 	const ssize_t length = pread(own < 0 ? fd : own, text, sizeof(text) - 1, 0);
 
 	if (length < 0)
@@ -123,24 +84,24 @@ bool cgroup_is_populated(int fd)
 
 int cgroup_kill(int fd)
 {
-	return cgroup_write(fd, "cgroup.kill", "1");
+	return cgroup_file_write(fd, "cgroup.kill", "1");
 }
 
 /* --- cgroups in it --- */
 
-static int cgroup_name_compare(const void *a, const void *b)
+static int cgroup_compare_names(const void *a, const void *b)
 {
 	return strverscmp(*(char *const *)a, *(char *const *)b);
 }
 
-static void cgroup_names_free(char **names, size_t n)
+static void cgroup_free_names(char **names, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		free(names[i]);
 	free(names);
 }
 
-static int cgroup_names_add(char ***names, size_t *n, const char *name)
+static int cgroup_add_name(char ***names, size_t *n, const char *name)
 {
 	char **more = reallocarray(*names, *n + 1, sizeof(*more));
 
@@ -154,10 +115,9 @@ static int cgroup_names_add(char ***names, size_t *n, const char *name)
 	return 0;
 }
 
-/* Names of the directories in @fd. */
-static int cgroup_children_of(int fd, char ***ret, size_t *ret_n)
+static int cgroup_list_children_of(int fd, char ***ret, size_t *ret_n)
 {
-	_cleanup_close_ int again = cgroup_directory(fd, ".");
+	_cleanup_close_ int again = cgroup_file_open_directory(fd, ".");
 	_cleanup_dir_ DIR *dir = again < 0 ? NULL : fdopendir(again);
 	const struct dirent *entry;
 	char **names = NULL;
@@ -171,64 +131,64 @@ static int cgroup_children_of(int fd, char ***ret, size_t *ret_n)
 	while (r == 0 && dir && (entry = readdir(dir)))
 		if (entry->d_type == DT_DIR && strcmp(entry->d_name, ".") != 0 &&
 		    strcmp(entry->d_name, "..") != 0)
-			r = cgroup_names_add(&names, &n, entry->d_name);
+			r = cgroup_add_name(&names, &n, entry->d_name);
 	if (r < 0) {
-		cgroup_names_free(names, n);
+		cgroup_free_names(names, n);
 		return r;
 	}
 	if (n)
-		qsort(names, n, sizeof(*names), cgroup_name_compare);
+		qsort(names, n, sizeof(*names), cgroup_compare_names);
 	*ret = names;
 	*ret_n = n;
 	return 0;
 }
 
-int cgroup_children(const char *parent, char ***ret, size_t *ret_n)
+int cgroup_list_children(const char *parent, char ***ret, size_t *ret_n)
 {
-	_cleanup_close_ int fd = cgroup_directory(AT_FDCWD, parent);
+	_cleanup_close_ int fd = cgroup_file_open_directory(AT_FDCWD, parent);
 
-	return fd < 0 ? fd : cgroup_children_of(fd, ret, ret_n);
+	return fd < 0 ? fd : cgroup_list_children_of(fd, ret, ret_n);
 }
 
 /*
- * Calls @visit for @fd and all cgroups below it, from the leaves up, until it fails. What
- * disappears meanwhile was not there.
+ * Calls @visit for @fd and all cgroups below it, from the leaves up, until it fails. Ignores
+ * cgroups that disappear during the walk.
  */
 static int cgroup_walk(int fd, int depth, int (*visit)(int fd, void *data), void *data)
 {
 	char **names = NULL;
 	size_t n = 0;
-	int r = depth > NESTING_MAX ? -ELOOP : cgroup_children_of(fd, &names, &n);
+	int r = depth > NESTING_MAX ? -ELOOP : cgroup_list_children_of(fd, &names, &n);
 
 	for (size_t i = 0; i < n && r == 0; i++) {
-		_cleanup_close_ int child = cgroup_directory(fd, names[i]);
+		_cleanup_close_ int child = cgroup_file_open_directory(fd, names[i]);
 
 		if (child < 0 && child != -ENOENT)
 			r = child;
 		if (child >= 0)
 			r = cgroup_walk(child, depth + 1, visit, data);
 	}
-	cgroup_names_free(names, n);
+	cgroup_free_names(names, n);
 	return r == 0 ? visit(fd, data) : r;
 }
 
-/* Removes what is in @fd, and below it; not @fd itself. */
+/* Removes the child cgroups of @fd, but not @fd itself. */
 static int cgroup_remove_children(int fd, void *data)
 {
 	char **names = NULL;
 	size_t n = 0;
-	int r = cgroup_children_of(fd, &names, &n);
+	int r = cgroup_list_children_of(fd, &names, &n);
 
 	for (size_t i = 0; i < n && r == 0; i++)
 		if (unlinkat(fd, names[i], AT_REMOVEDIR) < 0 && errno != ENOENT)
 			r = -errno;
-	cgroup_names_free(names, n);
+	cgroup_free_names(names, n);
 	return r;
 }
 
 static int cgroup_remove_at(int at, const char *name)
 {
-	_cleanup_close_ int fd = cgroup_directory(at, name);
+	_cleanup_close_ int fd = cgroup_file_open_directory(at, name);
 	int r;
 
 	if (fd < 0)
@@ -243,7 +203,7 @@ static int cgroup_remove_at(int at, const char *name)
 
 int cgroup_remove(const char *parent, const char *name)
 {
-	_cleanup_close_ int at = cgroup_directory(AT_FDCWD, parent);
+	_cleanup_close_ int at = cgroup_file_open_directory(AT_FDCWD, parent);
 
 	return at < 0 ? at : cgroup_remove_at(at, name);
 }
@@ -255,7 +215,7 @@ struct pids {
 	size_t n, capacity;
 };
 
-static int cgroup_pids_add(struct pids *pids, uint32_t pid)
+static int cgroup_add_pid(struct pids *pids, uint32_t pid)
 {
 	if (pids->n == pids->capacity) {
 		const size_t capacity = pids->capacity ? 2 * pids->capacity : 16;
@@ -270,34 +230,34 @@ static int cgroup_pids_add(struct pids *pids, uint32_t pid)
 	return 0;
 }
 
-static int cgroup_pids_visit(int fd, void *data)
+static int cgroup_read_pids(int fd, void *data)
 {
 	_cleanup_close_ int procs = openat(fd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
 	_cleanup_file_ FILE *file = procs < 0 ? NULL : fdopen(procs, "r");
 	uint32_t pid;
 	int r = 0;
 
-	if (!file) /* it has gone */
+	if (!file) /* the cgroup is gone */
 		return errno == ENOENT || errno == ENODEV ? 0 : -errno;
 	TAKE_FD(procs);
-	/* Of a threaded cgroup it can't be read: the processes are in the one above. 0: a process
-	 * that our pid namespace doesn't see. */
+	/* The file of a threaded cgroup can't be read: its processes are listed in the cgroup
+	 * above. 0 stands for a process outside our pid namespace. */
 	while (r == 0 && fscanf(file, "%" SCNu32, &pid) == 1)
-		r = pid ? cgroup_pids_add(data, pid) : 0;
+		r = pid ? cgroup_add_pid(data, pid) : 0;
 	return r;
 }
 
-static int cgroup_pid_compare(const void *a, const void *b)
+static int cgroup_compare_pids(const void *a, const void *b)
 {
 	const uint32_t *x = a, *y = b;
 
 	return (*x > *y) - (*x < *y);
 }
 
-int cgroup_processes(int fd, uint32_t **ret, size_t *ret_n)
+int cgroup_list_processes(int fd, uint32_t **ret, size_t *ret_n)
 {
 	struct pids pids = {0};
-	int r = cgroup_walk(fd, 0, cgroup_pids_visit, &pids);
+	int r = cgroup_walk(fd, 0, cgroup_read_pids, &pids);
 	size_t n = 0;
 
 	if (r < 0) {
@@ -305,8 +265,8 @@ int cgroup_processes(int fd, uint32_t **ret, size_t *ret_n)
 		return r;
 	}
 	if (pids.n)
-		qsort(pids.list, pids.n, sizeof(*pids.list), cgroup_pid_compare);
-	/* One that moved from cgroup to cgroup while we looked is there twice. */
+		qsort(pids.list, pids.n, sizeof(*pids.list), cgroup_compare_pids);
+	/* A process that moved between the cgroups during the walk is listed twice. */
 	for (size_t i = 0; i < pids.n; i++)
 		if (n == 0 || pids.list[n - 1] != pids.list[i])
 			pids.list[n++] = pids.list[i];
@@ -315,27 +275,27 @@ int cgroup_processes(int fd, uint32_t **ret, size_t *ret_n)
 	return 0;
 }
 
-static uint64_t cgroup_resident_memory(uint32_t pid)
+static uint64_t cgroup_measure_resident(uint32_t pid)
 {
 	char path[64], text[256];
 	uint64_t pages = 0;
 
 	snprintf(path, sizeof(path), "/proc/%" PRIu32 "/statm", pid);
-	if (cgroup_read(AT_FDCWD, path, text, sizeof(text)) < 0 ||
+	if (cgroup_file_read(AT_FDCWD, path, text, sizeof(text)) < 0 ||
 	    sscanf(text, "%*u %" SCNu64, &pages) != 1)
 		return 0;
 	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-/* What of it is there to be faster, and is given up when somebody needs the memory: a program that
- * reads files, or serves them, has as much of that as the host has room for. */
-static uint64_t cgroup_reclaimable(int fd)
+/* The charged memory that the kernel reclaims when memory is needed. For a program that reads or
+ * serves files it grows as far as the host has room. */
+static uint64_t cgroup_measure_reclaimable(int fd)
 {
 	static const char *const names[] = {"inactive_file ", "active_file ", "slab_reclaimable "};
 	char text[8192];
 	uint64_t sum = 0;
 
-	if (cgroup_read(fd, "memory.stat", text, sizeof(text)) < 0)
+	if (cgroup_file_read(fd, "memory.stat", text, sizeof(text)) < 0)
 		return 0;
 	for (char *line = text; line; line = strchr(line, '\n')) {
 		line += *line == '\n';
@@ -346,21 +306,22 @@ static uint64_t cgroup_reclaimable(int fd)
 	return sum;
 }
 
-uint64_t cgroup_memory(int fd)
+uint64_t cgroup_measure_memory(int fd)
 {
 	_cleanup_free_ uint32_t *pids = NULL;
 	uint64_t sum = 0;
 	size_t n = 0;
 	char text[64];
 
-	if (cgroup_read(fd, "memory.current", text, sizeof(text)) == 0) {
-		const uint64_t all = strtoull(text, NULL, 10), cached = cgroup_reclaimable(fd);
+	if (cgroup_file_read(fd, "memory.current", text, sizeof(text)) == 0) {
+		const uint64_t all = strtoull(text, NULL, 10),
+		               cached = cgroup_measure_reclaimable(fd);
 
 		return all > cached ? all - cached : 0;
 	}
-	if (cgroup_processes(fd, &pids, &n) < 0)
+	if (cgroup_list_processes(fd, &pids, &n) < 0)
 		return 0;
 	for (size_t i = 0; i < n; i++)
-		sum += cgroup_resident_memory(pids[i]);
+		sum += cgroup_measure_resident(pids[i]);
 	return sum;
 }

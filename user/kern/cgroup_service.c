@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Where the cgroup of a service is. */
-#include "kern/cgroup.h"
+#include "kern/cgroup_service.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,13 +13,15 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "kern/cgroup.h"
 #include "kern/cgroup_file.h"
-#include "kern/probe.h"
+#include "kern/mounts.h"
 
-#define SUPERVISOR "supervisor" /* our leaf of a unit's cgroup */
+#define CGROUP_PARENT "reuseportd" /* the parent of the services' cgroups */
+#define SUPERVISOR    "supervisor" /* our leaf of a unit's cgroup */
 
 /* Appends "/NAME". */
-static int cgroup_service_path_add(char path[PATH_MAX], const char *name)
+static int cgroup_service_append_path(char path[PATH_MAX], const char *name)
 {
 	const size_t length = strlen(path);
 
@@ -31,8 +32,9 @@ static int cgroup_service_path_add(char path[PATH_MAX], const char *name)
 	return 0;
 }
 
-/* Appends our own cgroup: the line "0::/PATH" of /proc/self/cgroup, "/" being the mount. */
-static int cgroup_service_path_add_own(char path[PATH_MAX])
+/* Appends the path of our own cgroup: the line "0::/PATH" of /proc/self/cgroup, where "/" is the
+ * mount point. */
+static int cgroup_service_append_own(char path[PATH_MAX])
 {
 	_cleanup_file_ FILE *file = fopen("/proc/self/cgroup", "re");
 	_cleanup_free_ char *line = NULL;
@@ -43,12 +45,12 @@ static int cgroup_service_path_add_own(char path[PATH_MAX])
 	while (getline(&line, &size, file) >= 0)
 		if (!strncmp(line, "0::/", 4)) {
 			line[strcspn(line, "\n")] = '\0';
-			return line[4] ? cgroup_service_path_add(path, line + 4) : 0;
+			return line[4] ? cgroup_service_append_path(path, line + 4) : 0;
 		}
 	return -ENOENT;
 }
 
-/* systemd marks with this what it leaves to the unit; by the first name since 251. */
+/* systemd marks a delegated cgroup by this attribute; by the first name since systemd 251. */
 static bool cgroup_service_is_delegated(const char *path)
 {
 	static const char *const names[] = {"user.delegate", "trusted.delegate"};
@@ -61,8 +63,8 @@ static bool cgroup_service_is_delegated(const char *path)
 }
 
 /*
- * The unit's cgroup that was delegated to us, if there is one: ours, or the one above if we are in
- * its leaf already. False with @path unchanged if not.
+ * Finds the unit's cgroup that was delegated to us: our own, or the one above if we are in its leaf
+ * already. Returns false, with @path unchanged, if there is none.
  */
 static bool cgroup_service_find_unit(char path[PATH_MAX])
 {
@@ -70,7 +72,7 @@ static bool cgroup_service_find_unit(char path[PATH_MAX])
 	char *last;
 
 	strcpy(own, path);
-	if (cgroup_service_path_add_own(own) < 0 || strlen(own) == strlen(path))
+	if (cgroup_service_append_own(own) < 0 || strlen(own) == strlen(path))
 		return false;
 	last = strrchr(own, '/');
 	if (!strcmp(last, "/" SUPERVISOR))
@@ -81,40 +83,42 @@ static bool cgroup_service_find_unit(char path[PATH_MAX])
 	return true;
 }
 
-static int cgroup_service_make(const char *path, struct error *err)
+static int cgroup_service_make_directory(const char *path, struct error *err)
 {
-	return mkdir(path, 0755) < 0 && errno != EEXIST ? cgroup_refused(-errno, path, err) : 0;
+	return mkdir(path, 0755) < 0 && errno != EEXIST ? cgroup_file_explain(-errno, path, err)
+	                                                : 0;
 }
 
-/* Processes may be in the leaves only, once controllers are on: cgroups(7). */
-static int cgroup_service_move_aside(const char *unit, struct error *err)
+/* Moves us to the unit's leaf: once controllers are on, only leaves may have processes
+ * (cgroups(7)). */
+static int cgroup_service_move_to_leaf(const char *unit, struct error *err)
 {
 	_cleanup_close_ int fd = -1;
 	char path[PATH_MAX];
 	int r;
 
 	strcpy(path, unit);
-	r = cgroup_service_path_add(path, SUPERVISOR);
+	r = cgroup_service_append_path(path, SUPERVISOR);
 	if (r < 0)
-		return cgroup_refused(r, unit, err);
-	r = cgroup_service_make(path, err);
+		return cgroup_file_explain(r, unit, err);
+	r = cgroup_service_make_directory(path, err);
 	if (r < 0)
 		return r;
-	fd = cgroup_directory(AT_FDCWD, path);
-	r = fd < 0 ? fd : cgroup_write(fd, "cgroup.procs", "0");
+	fd = cgroup_file_open_directory(AT_FDCWD, path);
+	r = fd < 0 ? fd : cgroup_file_write(fd, "cgroup.procs", "0");
 	return r < 0 ? error_set(err, r, "can't move to the cgroup %s: %s", path, strerror(-r)) : 0;
 }
 
-/* Another supervisor, whose last service ends, may remove the parent at the same moment. */
-static int cgroup_service_make_service(const char *parent, const char *path, struct error *err)
+/* Another supervisor may remove the parent at the same moment, when its last service ends. */
+static int cgroup_service_make_with_parent(const char *parent, const char *path, struct error *err)
 {
 	int r;
 
 	for (int tries = 0; tries < 100; tries++) {
-		r = cgroup_service_make(parent, err);
+		r = cgroup_service_make_directory(parent, err);
 		if (r < 0)
 			return r;
-		r = cgroup_service_make(path, err);
+		r = cgroup_service_make_directory(path, err);
 		if (r != -ENOENT)
 			break;
 	}
@@ -123,34 +127,33 @@ static int cgroup_service_make_service(const char *parent, const char *path, str
 	return r;
 }
 
-/* The cgroup that we may make cgroups in. */
+/* Finds the cgroup that may contain cgroups of ours. */
 static int cgroup_service_find_base(bool create, char path[PATH_MAX], struct error *err)
 {
-	int r = probe_cgroup2(path, PATH_MAX);
+	int r = mounts_require_cgroup2(path, PATH_MAX, err);
 
 	if (r < 0)
-		return error_set(err, r,
-		                 "cgroup2 is needed, and its mount can't be found: %s\n"
-		                 "mount it: mount -t cgroup2 cgroup2 /sys/fs/cgroup",
-		                 strerror(-r));
-	return cgroup_service_find_unit(path) && create ? cgroup_service_move_aside(path, err) : 0;
+		return r;
+	return cgroup_service_find_unit(path) && create ? cgroup_service_move_to_leaf(path, err)
+	                                                : 0;
 }
 
-int cgroup_service(const char *service, bool create, char ret_path[PATH_MAX], struct error *err)
+int cgroup_service_find(const char *service, bool create, char ret_path[PATH_MAX],
+                        struct error *err)
 {
 	char parent[PATH_MAX], path[PATH_MAX];
 	int r = cgroup_service_find_base(create, parent, err);
 
 	if (r < 0)
 		return r;
-	r = cgroup_service_path_add(parent, CGROUP_PARENT);
+	r = cgroup_service_append_path(parent, CGROUP_PARENT);
 	strcpy(path, parent);
 	if (r == 0)
-		r = cgroup_service_path_add(path, service);
+		r = cgroup_service_append_path(path, service);
 	if (r < 0)
-		return cgroup_refused(r, path, err);
+		return cgroup_file_explain(r, path, err);
 	if (create)
-		r = cgroup_service_make_service(parent, path, err);
+		r = cgroup_service_make_with_parent(parent, path, err);
 	else if (access(path, F_OK) < 0)
 		r = error_set(err, -errno, "there is no cgroup %s: %s", path, strerror(errno));
 	if (r == 0)
@@ -158,24 +161,24 @@ int cgroup_service(const char *service, bool create, char ret_path[PATH_MAX], st
 	return r;
 }
 
-int cgroup_service_known(const char *path, struct error *err)
+int cgroup_service_use(const char *path, struct error *err)
 {
-	_cleanup_close_ int fd = cgroup_directory(AT_FDCWD, path);
+	_cleanup_close_ int fd = cgroup_file_open_directory(AT_FDCWD, path);
 	char unit[PATH_MAX];
 	struct statfs fs;
 	size_t length;
 
 	if (fd < 0 || fstatfs(fd, &fs) < 0 || fs.f_type != CGROUP2_SUPER_MAGIC)
 		return error_set(err, -ENOENT, "there is no cgroup %s", path);
-	if (probe_cgroup2(unit, sizeof(unit)) < 0 || !cgroup_service_find_unit(unit))
+	if (mounts_find_cgroup2(unit, sizeof(unit)) != 0 || !cgroup_service_find_unit(unit))
 		return 0;
 	length = strlen(unit);
 	return !strncmp(path, unit, length) && path[length] == '/'
-	               ? cgroup_service_move_aside(unit, err)
+	               ? cgroup_service_move_to_leaf(unit, err)
 	               : 0;
 }
 
-int cgroup_remove_service(const char *path)
+int cgroup_service_remove(const char *path)
 {
 	const char *name = strrchr(path, '/');
 	_cleanup_free_ char *parent = name ? strndup(path, (size_t)(name - path)) : NULL;

@@ -5,9 +5,10 @@
 
 #include <reuseportd/abi.h>
 
-/* Buckets for all of them, and as much room again for those that find their bucket full: so there
- * is room for all, whatever buckets they have. The number of buckets is a power of two. */
-int conn_table_size(struct bpf_map *conns, struct bpf_map *conns_more, uint32_t max_conns)
+/* The buckets have room for all connections, and so has the map that takes what does not fit into a
+ * bucket: there is room for all, whatever their buckets. The number of buckets is a power of two.
+ */
+int conn_table_set_size(struct bpf_map *conns, struct bpf_map *conns_more, uint32_t max_conns)
 {
 	uint32_t buckets = 1;
 	int r;

@@ -13,16 +13,17 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "conn.skel.h"
-#include "core/rate.h"
+#include "core/connection_rate.h"
 #include "kern/map_range.h"
 
-/* The kernel locks each socket that it shows: no more than needed of those behind the listeners. */
+/* The kernel locks each socket that it shows. Listeners come first, so small reads show few other
+ * sockets. */
 #define HANDSHAKES_AT_ONCE 128
 
-/* Rows of connections that are read at a time. */
+/* Rows of open connections in one read. */
 #define OPEN_AT_ONCE 4096
 
-/* What is pinned, in this order: with the last of them there, all are. */
+/* The pins, made in this order: if the last one exists, all do. */
 enum conn_pin { PIN_RATES, PIN_HANDSHAKES, PIN_OPEN, PIN_LINK, PIN_LINK_AGAIN, PIN_MAX };
 
 static const char *const pin_names[PIN_MAX] = {
@@ -51,22 +52,22 @@ bool conns_is_pin(const char *name)
 	return false;
 }
 
-static void conns_cleanup_skel(struct conn_bpf **skel)
+static void conns_destroy_skel(struct conn_bpf **skel)
 {
 	conn_bpf__destroy(*skel);
 }
 
-static int conns_pin(int fd, const struct pins *pins, enum conn_pin which)
+static int conns_pin_one(int fd, const struct pins *pins, enum conn_pin which)
 {
 	char path[PATH_MAX];
 
 	return bpf_obj_pin(fd, pins_path(pins, pin_names[which], path)) < 0 ? -errno : 0;
 }
 
-/* Opens the skeleton with the maps that it shares with the steering programs. */
+/* Opens the skeleton, with the maps that it shares with the steering programs. */
 static int conns_open_skel(const struct steer *steer, struct conn_bpf **ret)
 {
-	_cleanup_(conns_cleanup_skel) struct conn_bpf *skel = conn_bpf__open();
+	_cleanup_(conns_destroy_skel) struct conn_bpf *skel = conn_bpf__open();
 	int r = 0;
 
 	if (!skel)
@@ -103,13 +104,13 @@ static int conns_pin_all(const struct conns *conns, const struct pins *pins,
 	int r = 0;
 
 	for (unsigned int i = 0; r == 0 && i < PIN_MAX; i++)
-		r = conns_pin(fds[i], pins, i);
+		r = conns_pin_one(fds[i], pins, i);
 	return r;
 }
 
 static int conns_load(struct conns *conns, const struct steer *steer, const struct pins *pins)
 {
-	_cleanup_(conns_cleanup_skel) struct conn_bpf *skel = NULL;
+	_cleanup_(conns_destroy_skel) struct conn_bpf *skel = NULL;
 	int r = conns_open_skel(steer, &skel);
 
 	if (r < 0)
@@ -128,8 +129,8 @@ static int conns_load(struct conns *conns, const struct steer *steer, const stru
 	return conns_pin_all(conns, pins, skel);
 }
 
-__attribute__((format(printf, 2, 3))) static void conns_not_counting(struct conns *conns,
-                                                                     const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void conns_set_reason(struct conns *conns,
+                                                                   const char *format, ...)
 {
 	va_list args;
 
@@ -139,20 +140,20 @@ __attribute__((format(printf, 2, 3))) static void conns_not_counting(struct conn
 	va_end(args);
 }
 
-static void conns_not_started(struct conns *conns, int error)
+static void conns_explain_not_attached(struct conns *conns, int error)
 {
 	if (error == 0) {
-		conns_not_counting(conns, "it was attached with --no-count");
+		conns_set_reason(conns, "the service was attached with --no-count");
 		return;
 	}
-	conns_not_counting(
+	conns_set_reason(
 	        conns,
 	        "%s when the service was attached; it needs BTF (CONFIG_DEBUG_INFO_BTF) and "
 	        "CAP_PERFMON",
 	        strerror(-error));
 }
 
-void conns_start(struct conns *conns, struct steer *steer, const struct pins *pins)
+void conns_attach(struct conns *conns, struct steer *steer, const struct pins *pins)
 {
 	int r = conns_load(conns, steer, pins);
 
@@ -163,19 +164,19 @@ void conns_start(struct conns *conns, struct steer *steer, const struct pins *pi
 
 			unlink(pins_path(pins, pin_names[i], path));
 		}
-		conns_not_started(conns, r);
+		conns_explain_not_attached(conns, r);
 		return;
 	}
 	conns->counting = true;
 }
 
-void conns_started(const struct conns *conns, struct steer *steer)
+void conns_enable(const struct conns *conns, struct steer *steer)
 {
 	if (conns->counting)
 		__atomic_store_n(&steer->control->counting, 1, __ATOMIC_RELEASE);
 }
 
-/* Whether the pinned map is of the layout that is read. */
+/* Whether the pinned map has the layout that we read. */
 static bool conns_has_layout(int fd, enum bpf_map_type type, uint32_t value_size,
                              uint32_t max_entries)
 {
@@ -196,7 +197,7 @@ void conns_open(struct conns *conns, const struct steer *steer, const struct pin
 	_cleanup_close_ int link = -1, again = -1;
 
 	if (!steer->control->counting) {
-		conns_not_started(conns, steer->control->counting_error);
+		conns_explain_not_attached(conns, steer->control->counting_error);
 		return;
 	}
 	fds[PIN_LINK] = &link;
@@ -207,21 +208,21 @@ void conns_open(struct conns *conns, const struct steer *steer, const struct pin
 		pins_path(pins, pin_names[i], path);
 		*fds[i] = bpf_obj_get(path);
 		if (*fds[i] < 0) {
-			conns_not_counting(conns, "the counting was detached: %s: %s", path,
-			                   strerror(errno));
+			conns_set_reason(conns, "counting was detached: %s: %s", path,
+			                 strerror(errno));
 			return;
 		}
 	}
 	if (!conns_has_layout(conns->rates_fd, BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(struct rpd_rate),
 	                      RPD_SLOT_MAX)) {
-		conns_not_counting(conns,
-		                   "the counting was detached: its pins are not reuseportd's");
+		conns_set_reason(conns,
+		                 "counting was detached: its pins are not those of reuseportd");
 		return;
 	}
 	conns->counting = true;
 }
 
-int conns_counts(const struct steer *steer, uint16_t first, size_t n, struct conn_count *ret)
+int conns_read_counts(const struct steer *steer, uint16_t first, size_t n, struct conn_count *ret)
 {
 	int n_cpus = libbpf_num_possible_cpus();
 	_cleanup_free_ struct rpd_account *rows = NULL;
@@ -231,7 +232,7 @@ int conns_counts(const struct steer *steer, uint16_t first, size_t n, struct con
 		rows = calloc(n * n_cpus, sizeof(*rows));
 	if (!rows)
 		return -ENOMEM;
-	r = map_range(steer->map_fd[STEER_ACCOUNTS], first, n, rows);
+	r = map_range_read(steer->map_fd[STEER_ACCOUNTS], first, n, rows);
 	if (r < 0)
 		return r;
 	memset(ret, 0, n * sizeof(*ret));
@@ -241,12 +242,12 @@ int conns_counts(const struct steer *steer, uint16_t first, size_t n, struct con
 	return 0;
 }
 
-int conns_count(const struct steer *steer, uint16_t account, struct conn_count *ret)
+int conns_read_count(const struct steer *steer, uint16_t account, struct conn_count *ret)
 {
-	return conns_counts(steer, account, 1, ret);
+	return conns_read_counts(steer, account, 1, ret);
 }
 
-int conns_clear(struct steer *steer, uint16_t account)
+int conns_clear_count(struct steer *steer, uint16_t account)
 {
 	int n_cpus = libbpf_num_possible_cpus();
 	_cleanup_free_ struct rpd_account *rows = n_cpus > 0 ? calloc(n_cpus, sizeof(*rows)) : NULL;
@@ -258,7 +259,7 @@ int conns_clear(struct steer *steer, uint16_t account)
 	                                                                                   : 0;
 }
 
-int conns_rates(const struct conns *conns, size_t n, struct conn_seconds *ret)
+int conns_read_rates(const struct conns *conns, size_t n, struct conn_seconds *ret)
 {
 	int n_cpus = libbpf_num_possible_cpus();
 	uint64_t now_s = clock_ns(CLOCK_MONOTONIC) / NS_PER_S;
@@ -269,16 +270,17 @@ int conns_rates(const struct conns *conns, size_t n, struct conn_seconds *ret)
 		rows = calloc(n * n_cpus, sizeof(*rows));
 	if (!rows)
 		return -ENOMEM;
-	r = map_range(conns->rates_fd, 0, n, rows);
+	r = map_range_read(conns->rates_fd, 0, n, rows);
 	if (r < 0)
 		return r;
 	memset(ret, 0, n * sizeof(*ret));
 	for (size_t i = 0; i < n * n_cpus; i++)
-		rate_add(&rows[i], now_s, ret[i / n_cpus].opened);
+		connection_rate_add(&rows[i], now_s, ret[i / n_cpus].opened);
 	return 0;
 }
 
-/* Runs an iterator to its end: fills in the next @size bytes, or less at the end. */
+/* Reads the next @size bytes of an iterator, or fewer at its end. Returns how many, or a negative
+ * errno. */
 static ssize_t conns_read_fully(int fd, void *rows, size_t size)
 {
 	size_t filled = 0;
@@ -296,7 +298,7 @@ static ssize_t conns_read_fully(int fd, void *rows, size_t size)
 	return filled;
 }
 
-/* Puts the connections where tag_found() looks for them. */
+/* Fills the map of tag_found(). */
 static int conns_fill_found(int map, const struct conn_found *found, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -308,9 +310,9 @@ static int conns_fill_found(int map, const struct conn_found *found, size_t n)
 	return 0;
 }
 
-static int conns_enter_found(const struct steer *steer, const struct conn_found *found, size_t n)
+static int conns_tag_found(const struct steer *steer, const struct conn_found *found, size_t n)
 {
-	_cleanup_(conns_cleanup_skel) struct conn_bpf *skel = NULL;
+	_cleanup_(conns_destroy_skel) struct conn_bpf *skel = NULL;
 	_cleanup_close_ int fd = -1;
 	char nothing[16];
 	int r = conns_open_skel(steer, &skel);
@@ -335,17 +337,17 @@ static int conns_enter_found(const struct steer *steer, const struct conn_found 
 	return fd < 0 ? -errno : (int)conns_read_fully(fd, nothing, sizeof(nothing));
 }
 
-int conns_add_found(const struct conns *conns, struct steer *steer, const struct conn_found *found,
-                    size_t n, struct error *err)
+int conns_count_found(const struct conns *conns, struct steer *steer,
+                      const struct conn_found *found, size_t n, struct error *err)
 {
-	int r = conns->counting && n > 0 ? conns_enter_found(steer, found, n) : 0;
+	int r = conns->counting && n > 0 ? conns_tag_found(steer, found, n) : 0;
 
 	return r < 0 ? error_set(err, r, "can't count the connections that are open already: %s",
 	                         strerror(-r))
 	             : 0;
 }
 
-static int conns_by_cookie(const void *a, const void *b)
+static int conns_compare_cookies(const void *a, const void *b)
 {
 	const struct connection *x = a, *y = b;
 
@@ -355,7 +357,7 @@ static int conns_by_cookie(const void *a, const void *b)
 static void conns_mark_one(struct connection *connections, size_t n, const struct rpd_open *row)
 {
 	const struct connection key = {.cookie = row->cookie};
-	struct connection *it = bsearch(&key, connections, n, sizeof(key), conns_by_cookie);
+	struct connection *it = bsearch(&key, connections, n, sizeof(key), conns_compare_cookies);
 
 	if (!it || (row->tag & RPD_TAG_ACCOUNT) == RPD_TAG_NONE)
 		return;
@@ -364,8 +366,8 @@ static void conns_mark_one(struct connection *connections, size_t n, const struc
 	it->since = row->tag >> RPD_TAG_BITS << RPD_TAG_TICK_LOG;
 }
 
-int conns_mark(const struct conns *conns, struct connection *connections, size_t n,
-               struct error *err)
+int conns_mark_counted(const struct conns *conns, struct connection *connections, size_t n,
+                       struct error *err)
 {
 	_cleanup_free_ struct rpd_open *rows = calloc(OPEN_AT_ONCE, sizeof(*rows));
 	_cleanup_close_ int fd = bpf_iter_create(conns->open_fd);
@@ -375,20 +377,20 @@ int conns_mark(const struct conns *conns, struct connection *connections, size_t
 		return error_set(err, -ENOMEM, "out of memory");
 	if (n == 0)
 		return 0;
-	qsort(connections, n, sizeof(*connections), conns_by_cookie);
+	qsort(connections, n, sizeof(*connections), conns_compare_cookies);
 	got = fd < 0 ? -errno : 1;
 	while (got > 0) {
 		got = conns_read_fully(fd, rows, OPEN_AT_ONCE * sizeof(*rows));
 		for (ssize_t i = 0; i < got / (ssize_t)sizeof(*rows); i++)
 			conns_mark_one(connections, n, &rows[i]);
 	}
-	return got < 0 ? error_set(err, (int)got, "can't list what is counted: %s",
+	return got < 0 ? error_set(err, (int)got, "can't list the counted connections: %s",
 	                           strerror(-(int)got))
 	               : 0;
 }
 
-/* Reads the rows of an iterator up to the one that ends them. */
-static ssize_t conns_read_handshakes(int link, struct rpd_handshakes *rows, size_t max)
+/* Reads the rows of the iterator up to the row that ends the list. */
+static ssize_t conns_read_handshake_rows(int link, struct rpd_handshakes *rows, size_t max)
 {
 	_cleanup_close_ int fd = bpf_iter_create(link);
 	size_t n = 0;
@@ -410,10 +412,10 @@ static ssize_t conns_read_handshakes(int link, struct rpd_handshakes *rows, size
 	return n;
 }
 
-int conns_handshakes(const struct conns *conns, struct rpd_handshakes **ret, size_t *ret_n,
-                     struct error *err)
+int conns_read_handshakes(const struct conns *conns, struct rpd_handshakes **ret, size_t *ret_n,
+                          struct error *err)
 {
-	size_t max = 2 * RPD_SLOT_MAX; /* one look is to be enough */
+	size_t max = 2 * RPD_SLOT_MAX; /* enough for one pass in general */
 	_cleanup_free_ struct rpd_handshakes *rows = NULL;
 	ssize_t n;
 
@@ -423,7 +425,7 @@ int conns_handshakes(const struct conns *conns, struct rpd_handshakes **ret, siz
 		if (!more)
 			return error_set(err, -ENOMEM, "out of memory");
 		rows = more;
-		n = conns_read_handshakes(conns->handshakes_fd, rows, max);
+		n = conns_read_handshake_rows(conns->handshakes_fd, rows, max);
 		if (n < 0)
 			return error_set(err, (int)n, "can't read the handshakes: %s",
 			                 strerror(-(int)n));

@@ -55,13 +55,13 @@ bool events_get(const struct steer *steer, uint64_t number, struct rpd_event *re
 		return false;
 	*ret = *event;
 	ret->text[sizeof(ret->text) - 1] = '\0';
-	/* Overwritten meanwhile? */
+	/* Was it overwritten during the copy? */
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	return ret->kind < RPD_EVENT_KIND_MAX &&
 	       __atomic_load_n(&event->seq, __ATOMIC_RELAXED) == number + 1;
 }
 
-bool events_has_begun(const struct rpd_event *event)
+bool events_may_grow(const struct rpd_event *event)
 {
 	switch (event->kind) {
 	case RPD_EVENT_left:

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The log of what happened to a service, in its pinned map "events". */
+/* The log of events of a service, in its pinned map "events". Events are numbered from 0 on. */
 #pragma once
 
 #include <stdbool.h>
@@ -8,20 +8,21 @@
 #include "core/slots.h"
 #include "kern/steer.h"
 
-/* Notes an event. @slot may be RPD_NO_SLOT, @pid 0, @text NULL; what is too long of it is cut. */
+/* Logs an event. @slot may be RPD_NO_SLOT, @pid 0, @text NULL; a text that is too long is cut. */
 void events_note(struct steer *steer, enum rpd_event_kind kind, unsigned int slot, uint32_t pid,
                  const char *text);
 
-/* The same for a list of slots, as one event whose text begins with the list, if it is one. */
+/* Logs one event for several slots: its text begins with their list. For a single slot it is an
+ * event of that slot. */
 void events_note_slots(struct steer *steer, enum rpd_event_kind kind, const struct slots *slots,
                        const char *text);
 
-/* Number of the oldest event that is kept, and of the next one to come. */
+/* The number of the oldest event that is kept, and of the next event to come. */
 uint64_t events_first(const struct steer *steer);
 uint64_t events_end(const struct steer *steer);
 
-/* Copies event @number. False if it is not kept any more, or just being written. */
+/* Copies event @number. Returns false if it is no longer kept, or is being written. */
 bool events_get(const struct steer *steer, uint64_t number, struct rpd_event *ret);
 
-/* Whether the programs have begun only now to count in the event: its count may soon say more. */
-bool events_has_begun(const struct rpd_event *event);
+/* Whether the programs may still add repetitions to the event: it has begun just now. */
+bool events_may_grow(const struct rpd_event *event);

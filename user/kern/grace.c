@@ -7,9 +7,9 @@
 
 #include "base/cleanup.h"
 
-static int grace_error(struct error *err)
+static int grace_explain(struct error *err)
 {
-	return error_set(err, -errno, "can't wait for the kernel to take up a change: %s",
+	return error_set(err, -errno, "can't wait until the kernel has applied a change: %s",
 	                 strerror(errno));
 }
 
@@ -19,10 +19,10 @@ int grace_prepare(struct grace *grace, struct error *err)
 
 	grace->inner = bpf_map_create(BPF_MAP_TYPE_ARRAY, "rpd_grace_in", 4, 4, 1, NULL);
 	if (grace->inner < 0)
-		return grace_error(err);
+		return grace_explain(err);
 	opts.inner_map_fd = grace->inner;
 	grace->outer = bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "rpd_grace", 4, 4, 1, &opts);
-	return grace->outer < 0 ? grace_error(err) : 0;
+	return grace->outer < 0 ? grace_explain(err) : 0;
 }
 
 int grace_wait(const struct grace *grace, struct error *err)
@@ -30,7 +30,7 @@ int grace_wait(const struct grace *grace, struct error *err)
 	int key = 0;
 
 	return bpf_map_update_elem(grace->outer, &key, &grace->inner, BPF_ANY) < 0
-	               ? grace_error(err)
+	               ? grace_explain(err)
 	               : 0;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Waiting until no run of a BPF program can still see what was in force before. Done by replacing
- * an entry of a map of maps: the kernel promises that such an update returns only after an RCU
- * grace period (maybe_wait_bpf_programs(), Linux 5.0), just so that user space can rely on it.
+ * Waits until no run of a BPF program can still see the state from before a change: for an RCU
+ * grace period. It replaces an entry of a map of maps: the kernel guarantees to user space that
+ * this update returns only after a grace period (maybe_wait_bpf_programs(), Linux 5.0).
  */
 #pragma once
 
@@ -15,10 +15,10 @@ struct grace {
 #define GRACE_NONE      ((struct grace){-1, -1})
 #define _cleanup_grace_ __attribute__((cleanup(grace_close)))
 
-/* Makes all that waiting needs, so that it can't fail for want of it after a change. */
+/* Makes the maps before the change, so that waiting after it can't fail for lack of memory. */
 int grace_prepare(struct grace *grace, struct error *err);
 
-/* Returns after every BPF program run that was under way at the call has ended. */
+/* Returns when every run of a BPF program that was under way at the call has ended. */
 int grace_wait(const struct grace *grace, struct error *err);
 
 void grace_close(struct grace *grace);

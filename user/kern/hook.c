@@ -14,10 +14,10 @@
 
 enum { PROGRAM_BIND4, PROGRAM_BIND6, PROGRAM_LISTEN, PROGRAM_MAX };
 
-/* What a cgroup can have of one kind: BPF_CGROUP_MAX_PROGS of the kernel. */
+/* How many programs of one type a cgroup can have: BPF_CGROUP_MAX_PROGS of the kernel. */
 #define ATTACHED_MAX 64
 
-/* How ours are known again: by kind and name. */
+/* Our programs are recognised by type and name. */
 static const struct {
 	enum bpf_attach_type type;
 	const char *name;
@@ -30,25 +30,25 @@ static const struct {
 struct hook {
 	struct hook_bpf *skel;
 	struct ring_buffer *ring;
-	uint64_t n_lost; /* that were told */
+	uint64_t n_lost; /* lost reports that the caller knows about */
 	void (*on_listen)(const struct hook_listen *listen, void *data);
 	void *data;
 };
 
-/* Programs of one kind that are on a cgroup and ours. */
+/* Our programs of one type on a cgroup. */
 struct attached {
 	int fds[ATTACHED_MAX];
 	size_t n;
 };
 
-static void hook_attached_close(struct attached *attached)
+static void hook_close_attached(struct attached *attached)
 {
 	for (size_t i = 0; i < attached->n; i++)
 		close(attached->fds[i]);
 	attached->n = 0;
 }
 
-#define _cleanup_attached_ _cleanup_(hook_attached_close)
+#define _cleanup_attached_ _cleanup_(hook_close_attached)
 
 static int hook_find_attached(int cgroup, unsigned int program, struct attached *ret)
 {
@@ -71,10 +71,10 @@ static int hook_find_attached(int cgroup, unsigned int program, struct attached 
 	return 0;
 }
 
-/* --- what an earlier supervisor left --- */
+/* --- the maps of an earlier supervisor --- */
 
-/* Lets @map be the one behind @fd, if they have a name and a shape. */
-static int hook_take_map(struct bpf_map *map, int fd)
+/* Uses the existing map @fd for @map, if they have the same name and shape. */
+static int hook_reuse_map(struct bpf_map *map, int fd)
 {
 	struct bpf_map_info info = {0};
 	uint32_t size = sizeof(info);
@@ -90,10 +90,10 @@ static int hook_take_map(struct bpf_map *map, int fd)
 }
 
 /*
- * Goes on with the maps of the earlier programs: what bound before and listens after is known then,
- * and who began to listen while there was no supervisor is still told.
+ * Uses the maps of the earlier programs. So a socket that was bound before and listens after is
+ * known, and listeners from the time without a supervisor are still reported.
  */
-static int hook_take_maps(struct hook_bpf *skel, int program_fd)
+static int hook_reuse_maps(struct hook_bpf *skel, int program_fd)
 {
 	struct bpf_map *const maps[] = {skel->maps.hook_bound, skel->maps.hook_listens,
 	                                skel->maps.hook_lost};
@@ -110,14 +110,14 @@ static int hook_take_maps(struct hook_bpf *skel, int program_fd)
 		if (fd < 0)
 			return -errno;
 		for (size_t m = 0; m < ARRAY_SIZE(maps) && r == 0; m++)
-			r = hook_take_map(maps[m], fd);
+			r = hook_reuse_map(maps[m], fd);
 	}
 	return r;
 }
 
 /* --- attaching --- */
 
-/* In place of @old, so that there is no moment without. */
+/* Replaces @old, so that there is no gap. */
 static int hook_attach_program(int cgroup, unsigned int program, int fd, const struct attached *old)
 {
 	const enum bpf_attach_type type = programs[program].type;
@@ -128,7 +128,7 @@ static int hook_attach_program(int cgroup, unsigned int program, int fd, const s
 		replace.replace_prog_fd = old->fds[0];
 		r = bpf_prog_attach_opts(fd, cgroup, type, &replace) < 0 ? -errno : 0;
 	}
-	if (r == -ENOENT) /* none, or it has gone */
+	if (r == -ENOENT) /* none, or it is gone */
 		r = bpf_prog_attach(fd, cgroup, type, BPF_F_ALLOW_MULTI) < 0 ? -errno : 0;
 	for (size_t i = 1; i < old->n && r == 0; i++)
 		bpf_prog_detach2(old->fds[i], cgroup, type);
@@ -147,7 +147,7 @@ static int hook_attach_programs(const struct hook_bpf *skel, int cgroup,
 
 	for (unsigned int i = 0; i < PROGRAM_MAX && r == 0; i++)
 		r = hook_attach_program(cgroup, i, fds[i], &old[i]);
-	/* What has replaced another stays: it is as good. */
+	/* A program that has replaced another stays: it is equivalent. */
 	for (unsigned int i = 0; i < PROGRAM_MAX && r < 0; i++)
 		if (!old[i].n)
 			bpf_prog_detach2(fds[i], cgroup, programs[i].type);
@@ -173,7 +173,7 @@ static int hook_on_event(void *context, void *data, size_t size)
 	return 0;
 }
 
-static int hook_refused(int code, const char *what, struct error *err)
+static int hook_explain(int code, const char *what, struct error *err)
 {
 	return error_set(err, code, "can't %s: %s%s", what, strerror(-code),
 	                 code == -EPERM ? "\nsharing ports between programs needs CAP_BPF, "
@@ -182,25 +182,25 @@ static int hook_refused(int code, const char *what, struct error *err)
 	                                : "");
 }
 
-static int hook_start(struct hook *hook, int cgroup, const struct attached old[PROGRAM_MAX],
-                      struct error *err)
+static int hook_load_and_attach(struct hook *hook, int cgroup,
+                                const struct attached old[PROGRAM_MAX], struct error *err)
 {
 	struct hook_bpf *skel = hook->skel;
 	int r = 0;
 
 	if (old[PROGRAM_LISTEN].n)
-		r = hook_take_maps(skel, old[PROGRAM_LISTEN].fds[0]);
+		r = hook_reuse_maps(skel, old[PROGRAM_LISTEN].fds[0]);
 	if (r < 0)
-		return hook_refused(r, "take over the BPF maps of the service's cgroup", err);
+		return hook_explain(r, "take over the BPF maps of the service's cgroup", err);
 	r = hook_bpf__load(skel);
 	if (r < 0)
-		return hook_refused(r, "load the programs that share ports (cgroup/bind4)", err);
+		return hook_explain(r, "load the programs that share ports (cgroup/bind4)", err);
 	hook->ring =
 	        ring_buffer__new(bpf_map__fd(skel->maps.hook_listens), hook_on_event, hook, NULL);
 	if (!hook->ring)
-		return hook_refused(-errno, "read BPF events", err);
+		return hook_explain(-errno, "read BPF events", err);
 	r = hook_attach_programs(skel, cgroup, old);
-	return r < 0 ? hook_refused(r,
+	return r < 0 ? hook_explain(r,
 	                            "attach the programs that share ports to the service's cgroup",
 	                            err)
 	             : 0;
@@ -215,7 +215,7 @@ void hook_free(struct hook *hook)
 	free(hook);
 }
 
-static uint32_t hook_offset_in(const struct btf *btf, const char *name, const char *member)
+static uint32_t hook_find_member_offset(const struct btf *btf, const char *name, const char *member)
 {
 	const int id = btf__find_by_name_kind(btf, name, BTF_KIND_STRUCT);
 	const struct btf_type *type = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
@@ -226,25 +226,25 @@ static uint32_t hook_offset_in(const struct btf *btf, const char *name, const ch
 	return 0;
 }
 
-static void hook_find_out(struct hook_bpf__rodata *knows)
+static void hook_probe_kernel(struct hook_bpf__rodata *knows)
 {
 	struct btf *btf = btf__load_vmlinux_btf();
 
 	if (btf)
-		knows->is_mptcp_at = hook_offset_in(btf, "tcp_sock", "is_mptcp");
+		knows->is_mptcp_at = hook_find_member_offset(btf, "tcp_sock", "is_mptcp");
 	btf__free(btf);
 	knows->has_retval = libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
 	                                            BPF_FUNC_set_retval, NULL) == 1;
 }
 
-static void hook_cleanup_hook(struct hook **hook)
+static void hook_cleanup(struct hook **hook)
 {
 	hook_free(*hook);
 }
 
 int hook_attach(int fd, const uint16_t *ports, size_t n, struct hook **ret, struct error *err)
 {
-	_cleanup_(hook_cleanup_hook) struct hook *hook = calloc(1, sizeof(*hook));
+	_cleanup_(hook_cleanup) struct hook *hook = calloc(1, sizeof(*hook));
 	struct attached old[PROGRAM_MAX] = {0};
 	int r = 0;
 
@@ -254,19 +254,19 @@ int hook_attach(int fd, const uint16_t *ports, size_t n, struct hook **ret, stru
 	if (hook)
 		hook->skel = hook_bpf__open();
 	if (!hook || !hook->skel)
-		return hook_refused(-errno, "open the programs that share ports", err);
+		return hook_explain(-errno, "open the programs that share ports", err);
 	hook->skel->rodata->n_ports = (uint32_t)n;
-	hook_find_out(hook->skel->rodata);
+	hook_probe_kernel(hook->skel->rodata);
 	if (n)
 		memcpy((void *)hook->skel->rodata->ports, ports, n * sizeof(*ports));
 	for (unsigned int i = 0; i < PROGRAM_MAX && r == 0; i++)
 		r = hook_find_attached(fd, i, &old[i]);
 	if (r < 0)
-		hook_refused(r, "ask for the programs of the service's cgroup", err);
+		hook_explain(r, "list the programs of the service's cgroup", err);
 	else
-		r = hook_start(hook, fd, old, err);
+		r = hook_load_and_attach(hook, fd, old, err);
 	for (unsigned int i = 0; i < PROGRAM_MAX; i++)
-		hook_attached_close(&old[i]);
+		hook_close_attached(&old[i]);
 	if (r == 0)
 		*ret = TAKE_PTR(hook);
 	return r;
@@ -277,8 +277,8 @@ int hook_fd(const struct hook *hook)
 	return ring_buffer__epoll_fd(hook->ring);
 }
 
-int hook_drain(struct hook *hook, void (*on_listen)(const struct hook_listen *listen, void *data),
-               void *data)
+int hook_read_listens(struct hook *hook,
+                      void (*on_listen)(const struct hook_listen *listen, void *data), void *data)
 {
 	const uint32_t zero = 0;
 	uint64_t n_lost = 0;

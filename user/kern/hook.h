@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The BPF programs on a service's cgroup: at bind() they turn SO_REUSEPORT on, so that unmodified
- * programs can share a port; after listen() they tell who listens.
+ * The BPF programs on a service's cgroup. At bind() they turn SO_REUSEPORT on, so that unmodified
+ * programs can share a port. After listen() they report the listener.
  *
- * They are attached to the cgroup itself and not by a link that we hold: with us dead they go on,
- * and with the cgroup they go.
+ * They are attached to the cgroup itself, not by a link of ours: they outlive the supervisor, and
+ * end with the cgroup.
  */
 #pragma once
 
@@ -18,36 +18,38 @@
 struct hook;
 
 struct hook_listen {
-	/* Id of the cgroup of the process that called bind(); 0 if none did. An older kernel can't
-	 * be asked for who calls listen(). Who made the socket, sock_diag tells (listener.h). */
+	/* Id of the cgroup of the process that called bind(); 0 if no process did. (Older kernels
+	 * don't say which process calls listen(). For the cgroup that made the socket see
+	 * core/listener.h.) */
 	uint64_t cgroup;
 	uint64_t cookie; /* of the listener */
 	uint16_t port;   /* host order */
-	bool fixed;      /* it was bound to that port, not to any that was free */
-	/* It listens not: its bind() to a port that is shared was refused with EOPNOTSUPP (EPERM
-	 * before Linux 6.1), as it is an MPTCP socket, and these can't be steered. */
+	bool fixed;      /* the process named the port at bind(); it was not any free port */
+	/* The socket doesn't listen: it is an MPTCP socket, which can't be steered, and its bind()
+	 * to a shared port was refused with EOPNOTSUPP (EPERM before Linux 6.1). */
 	bool refused;
 };
 
 /*
- * Attaches to cgroup @fd, in place of what an earlier supervisor attached: there is no moment
- * without, and listeners that were heard of but not taken are not lost. Sockets count that are made
- * in the cgroup, or below. @ports, at most RPD_ENDPOINT_MAX: only these are shared, and may be
- * bound without CAP_NET_BIND_SERVICE; none = every fixed port is shared, by who has the right to
- * it.
+ * Attaches the programs to cgroup @fd; they act on sockets that are made in the cgroup or below.
+ * They replace the programs of an earlier supervisor without a gap, and take over its unread
+ * listeners.
+ *
+ * @ports, at most RPD_ENDPOINT_MAX: only these ports are shared, and every worker may bind them
+ * without CAP_NET_BIND_SERVICE. None: every fixed port is shared, among processes that may bind it.
  */
 int hook_attach(int fd, const uint16_t *ports, size_t n, struct hook **ret, struct error *err);
 
-/* Readable when listeners were heard of. */
+/* A descriptor that is readable when there are listeners to read. */
 int hook_fd(const struct hook *hook);
 
-/* Takes all of them, in their order; also those whose port isn't shared, and such as were refused.
- * Returns 1 if some were lost (look for yourself then), else 0. */
-int hook_drain(struct hook *hook, void (*on_listen)(const struct hook_listen *listen, void *data),
-               void *data);
+/* Calls @on_listen for all reported listeners in their order, also for listeners on unshared ports
+ * and for refused ones. Returns 1 if reports were lost (search for the listeners then), else 0. */
+int hook_read_listens(struct hook *hook,
+                      void (*on_listen)(const struct hook_listen *listen, void *data), void *data);
 
-/* Closes our side; the programs stay. */
+/* Closes our descriptors; the programs stay attached. NULL is fine. */
 void hook_free(struct hook *hook);
 
-/* Takes the programs off. */
+/* Detaches the programs from cgroup @fd. */
 void hook_detach(int fd);

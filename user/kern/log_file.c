@@ -16,7 +16,7 @@
 
 #include "base/cleanup.h"
 
-/* Who this thread was, as to files. */
+/* The credentials for files that this thread had. */
 struct own {
 	gid_t *groups;
 	int n_groups;
@@ -24,9 +24,9 @@ struct own {
 	gid_t gid;
 };
 
-/* Of this thread alone, which libc's setgroups() would not be; nor would the kernel's ids for all
- * else change. Capabilities for files go with the uid. */
-static int log_file_become(const struct identity *id, struct own *ret)
+/* Changes the credentials for files, of this thread only: libc's setgroups() would change all
+ * threads. The file uid takes the capabilities for files with it. */
+static int log_file_assume_credentials(const struct credentials *id, struct own *ret)
 {
 	const int n = getgroups(0, NULL);
 
@@ -43,13 +43,12 @@ static int log_file_become(const struct identity *id, struct own *ret)
 	return 0;
 }
 
-/* What we could do before, we can do again. */
-static void log_file_come_back(struct own *own)
+static void log_file_restore_credentials(struct own *own)
 {
 	setfsuid(own->uid);
 	setfsgid(own->gid);
 	if (syscall(SYS_setgroups, own->n_groups, own->groups) < 0)
-		abort(); /* else we would go on with another's rights */
+		abort(); /* else we would go on with another user's groups */
 	free(own->groups);
 }
 
@@ -62,8 +61,10 @@ static int log_file_open_at(int at, const char *name, uint64_t flags, uint64_t m
 	return fd < 0 ? -errno : fd;
 }
 
-/* A folder on the way; @owner: whom it is given to if it is made, NULL = nobody. */
-static int log_file_enter(int at, const char *name, const struct identity *owner, uint64_t resolve)
+/* Opens a folder of the path, and makes it if necessary. @owner: the owner of a new folder, NULL =
+ * ours. */
+static int log_file_open_folder(int at, const char *name, const struct credentials *owner,
+                                uint64_t resolve)
 {
 	int fd = log_file_open_at(at, name, O_PATH | O_DIRECTORY, 0, resolve);
 	bool is_ours;
@@ -74,7 +75,8 @@ static int log_file_enter(int at, const char *name, const struct identity *owner
 	if (!is_ours && errno != EEXIST)
 		return -errno;
 	fd = log_file_open_at(at, name, O_PATH | O_DIRECTORY, 0, resolve);
-	/* By what was opened, and not if it is somebody else's who came in between. */
+	/* By the descriptor, and only if it is our folder, not one that another process made in
+	 * the meantime. */
 	if (fd >= 0 && is_ours && owner &&
 	    fchownat(fd, "", owner->uid, owner->gid, AT_EMPTY_PATH) < 0) {
 		const int r = -errno;
@@ -85,7 +87,7 @@ static int log_file_enter(int at, const char *name, const struct identity *owner
 	return fd;
 }
 
-static int log_file_open_it(const char *path, const struct identity *owner, uint64_t resolve)
+static int log_file_open_path(const char *path, const struct credentials *owner, uint64_t resolve)
 {
 	_cleanup_close_ int at =
 	        log_file_open_at(AT_FDCWD, *path == '/' ? "/" : ".", O_PATH | O_DIRECTORY, 0, 0);
@@ -99,11 +101,11 @@ static int log_file_open_it(const char *path, const struct identity *owner, uint
 		path += n + 1;
 		if (!n)
 			continue;
-		fd = log_file_enter(at, name, owner, resolve);
+		fd = log_file_open_folder(at, name, owner, resolve);
 		close(at);
 		at = fd;
 	}
-	if (fd >= 0) /* O_NONBLOCK: else it waits for who reads a FIFO */
+	if (fd >= 0) /* O_NONBLOCK: do not wait for the reader of a FIFO */
 		fd = log_file_open_at(at, path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0644,
 		                      resolve);
 	if (fd >= 0)
@@ -111,34 +113,36 @@ static int log_file_open_it(const char *path, const struct identity *owner, uint
 	return fd;
 }
 
-static int log_file_open_as(const char *path, const struct identity *id)
+static int log_file_open_as(const char *path, const struct credentials *id)
 {
 	struct own own = {0};
-	int r = log_file_become(id, &own);
+	int r = log_file_assume_credentials(id, &own);
 
 	if (r < 0)
 		return r;
-	r = log_file_open_it(path, NULL, 0);
-	log_file_come_back(&own);
+	r = log_file_open_path(path, NULL, 0);
+	log_file_restore_credentials(&own);
 	return r;
 }
 
 static const char *log_file_explain(int r)
 {
-	return r == -ENXIO   ? "; it is a FIFO that nobody reads, or a socket"
-	       : r == -ELOOP ? "; the workers' user may not, and as root no link is followed"
-	                     : "";
+	return r == -ENXIO ? "; it is a FIFO without a reader, or a socket"
+	       : r == -ELOOP
+	               ? "; the workers' user has no right to it, and with our rights no link is "
+	                 "followed"
+	               : "";
 }
 
-int log_file_open(const char *path, const struct identity *id, struct error *err)
+int log_file_open(const char *path, const struct credentials *id, struct error *err)
 {
 	int r = -EPERM;
 
 	if (id->set_user)
 		r = log_file_open_as(path, id);
 	if (r == -EPERM || r == -EACCES)
-		r = log_file_open_it(path, id->set_user ? id : NULL,
-		                     id->set_user ? RESOLVE_NO_SYMLINKS : 0);
+		r = log_file_open_path(path, id->set_user ? id : NULL,
+		                       id->set_user ? RESOLVE_NO_SYMLINKS : 0);
 	return r < 0 ? error_set(err, r, "can't write to %s: %s%s", path, strerror(-r),
 	                         log_file_explain(r))
 	             : r;

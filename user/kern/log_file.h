@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Files that the output of workers is appended to. */
+/* Opening the files for the output of workers. */
 #pragma once
 
 #include "base/error.h"
-#include "kern/identity.h"
+#include "kern/credentials.h"
 
 /*
- * Opens @path for appending; makes it, and the folders on the way to it, if they aren't there. All
- * as the user of @id, who might have put a link there to a file that isn't theirs. What that user
- * has no right to, as in /var/log, we do ourselves and follow no link; folders that we make are
- * given to the user. A FIFO that nobody reads is refused rather than waited for. Returns the
+ * Opens @path for appending, and makes it and the folders above it if necessary. It does so with
+ * the rights of the workers' user @id, who may have put a link there to a file of another user.
+ * Where that user has no right, as in /var/log, it uses our rights, but follows no link, and gives
+ * the folders that it makes to the user. A FIFO without a reader is an error. Returns the
  * descriptor, which the caller closes, or a negative errno.
  */
-int log_file_open(const char *path, const struct identity *id, struct error *err);
+int log_file_open(const char *path, const struct credentials *id, struct error *err);

@@ -14,7 +14,7 @@
 
 #define NETNS_OURS "/proc/thread-self/ns/net"
 
-int netns_here(uint64_t *ret_cookie, uint64_t *ret_ino, struct error *err)
+int netns_identify(uint64_t *ret_cookie, uint64_t *ret_ino, struct error *err)
 {
 	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct stat st;
@@ -24,13 +24,13 @@ int netns_here(uint64_t *ret_cookie, uint64_t *ret_ino, struct error *err)
 	if (r == 0 && stat(NETNS_OURS, &st) < 0)
 		r = -errno;
 	if (r < 0)
-		return error_set(err, r, "can't tell this network namespace: %s", strerror(-r));
+		return error_set(err, r, "can't identify this network namespace: %s", strerror(-r));
 	*ret_cookie = cookie;
 	*ret_ino = st.st_ino;
 	return 0;
 }
 
-int netns_of(uint32_t pid, uint64_t *ret_ino)
+int netns_find_inode(uint32_t pid, uint64_t *ret_ino)
 {
 	char path[sizeof("/proc/4294967295/ns/net")];
 	struct stat st;
@@ -42,12 +42,12 @@ int netns_of(uint32_t pid, uint64_t *ret_ino)
 	return 0;
 }
 
-int netns_keep(int *ret_fd, struct error *err)
+int netns_open_current(int *ret_fd, struct error *err)
 {
 	int fd = open(NETNS_OURS, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
-		return error_set(err, -errno, "can't tell this network namespace: %s",
+		return error_set(err, -errno, "can't open this network namespace: %s",
 		                 strerror(errno));
 	*ret_fd = fd;
 	return 0;

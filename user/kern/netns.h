@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The network namespace of the calling thread. */
+/* Network namespaces: that of the calling thread, and of other processes. */
 #pragma once
 
 #include <stdint.h>
 
 #include "base/error.h"
 
-/* Its cookie, which no other namespace ever has again, and its inode number, by which a process
- * that is in it can be found in /proc (and which is used again once it is gone). */
-int netns_here(uint64_t *ret_cookie, uint64_t *ret_ino, struct error *err);
+/* Reads the cookie and the inode number of the calling thread's namespace. A cookie is never
+ * reused. By the inode number a process in the namespace is found in /proc; it is reused after the
+ * namespace is gone. */
+int netns_identify(uint64_t *ret_cookie, uint64_t *ret_ino, struct error *err);
 
-/* The inode number of the network namespace of process @pid, 0 = ours. -ESRCH: no such process. */
-int netns_of(uint32_t pid, uint64_t *ret_ino);
+/* Reads the inode number of the namespace of process @pid (0 = ours). -ESRCH if there is no such
+ * process. */
+int netns_find_inode(uint32_t pid, uint64_t *ret_ino);
 
-/* A descriptor for it, by which netns_return() comes back from others. */
-int netns_keep(int *ret_fd, struct error *err);
+/* Opens the calling thread's namespace, for netns_return(). The caller closes *ret_fd. */
+int netns_open_current(int *ret_fd, struct error *err);
 
-/* Goes to that network namespace, if we are not in it already. */
+/* Moves the calling thread back to namespace @fd, unless it is there already. */
 int netns_return(int fd, struct error *err);

@@ -14,17 +14,16 @@
 
 #include "base/cleanup.h"
 #include "core/service_name.h"
-#include "kern/probe.h"
+#include "kern/mounts.h"
 
 #define PINS_BPFFS  "/sys/fs/bpf"
 #define PINS_FOLDER "reuseportd"
 
-#define PINS_TRY_AGAIN_MS 5
+#define PINS_RETRY_MS 5
 
-/* Mounts bpffs where everybody expects it. */
-/* Whether our mounts are those of process 1. Others, such as `ip netns exec` makes, go with the
- * last process that is in them, and with a bpffs that is mounted there all that is pinned in it. */
-static bool pins_mounts_will_stay(void)
+/* Whether our mounts are those of process 1. The mounts of another namespace, such as `ip netns
+ * exec` makes, go with its last process; and with a bpffs that is mounted there all its pins go. */
+static bool pins_is_first_mount_namespace(void)
 {
 	struct stat ours, first;
 
@@ -32,9 +31,10 @@ static bool pins_mounts_will_stay(void)
 	       ours.st_ino == first.st_ino;
 }
 
+/* Mounts bpffs at its usual place. */
 static int pins_mount_bpffs(char *ret_path, size_t n, struct error *err)
 {
-	if (!pins_mounts_will_stay())
+	if (!pins_is_first_mount_namespace())
 		return error_set(err, -ENOENT,
 		                 "bpffs is not mounted in this mount namespace, and what is pinned "
 		                 "here would be lost with it. From `ip netns exec`, run reuseportd "
@@ -49,16 +49,19 @@ static int pins_mount_bpffs(char *ret_path, size_t n, struct error *err)
 	return 0;
 }
 
-/* <bpffs>/reuseportd; -ENOENT without an error text if it isn't there and not @create. */
+/* Finds <bpffs>/reuseportd. Without @create PINS_NO_SERVICE, with no text in @err, if bpffs is not
+ * mounted. */
 static int pins_find_root(char *ret_path, size_t n, bool create, struct error *err)
 {
 	char bpffs[PATH_MAX - 64];
-	int r = probe_bpffs(bpffs, sizeof(bpffs));
+	int r = mounts_find_bpffs(bpffs, sizeof(bpffs));
 
-	if (r == -ENOENT && create)
+	if (r == MOUNTS_NONE && !create)
+		return PINS_NO_SERVICE;
+	if (r == MOUNTS_NONE)
 		r = pins_mount_bpffs(bpffs, sizeof(bpffs), err);
-	else if (r < 0 && r != -ENOENT)
-		return error_set(err, r, "can't look for bpffs: %s", strerror(-r));
+	else if (r < 0)
+		error_set(err, r, "can't look for bpffs: %s", strerror(-r));
 	if (r < 0)
 		return r;
 	snprintf(ret_path, n, "%s/%s", bpffs, PINS_FOLDER);
@@ -70,7 +73,7 @@ static int pins_compare_names(const void *a, const void *b)
 	return strcmp(a, b);
 }
 
-int pins_list(char (**ret)[RPD_LABEL_MAX], size_t *ret_n, struct error *err)
+int pins_list_services(char (**ret)[RPD_LABEL_MAX], size_t *ret_n, struct error *err)
 {
 	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
 	_cleanup_dir_ DIR *dir = NULL;
@@ -80,17 +83,16 @@ int pins_list(char (**ret)[RPD_LABEL_MAX], size_t *ret_n, struct error *err)
 	int r;
 
 	r = pins_find_root(path, sizeof(path), false, err);
-	if (r < 0 && r != -ENOENT)
+	if (r < 0)
 		return r;
 	if (r == 0)
 		dir = opendir(path);
 	if (r == 0 && !dir && errno != ENOENT)
 		return error_set(err, -errno, "can't read %s: %s", path, strerror(errno));
 	while (dir && (entry = readdir(dir))) {
-		struct error ignored;
 		void *more;
 
-		if (entry->d_type != DT_DIR || service_name_check(entry->d_name, &ignored) < 0)
+		if (entry->d_type != DT_DIR || service_name_check(entry->d_name, NULL) < 0)
 			continue;
 		more = realloc(names, (n + 1) * sizeof(*names));
 		if (!more)
@@ -105,9 +107,9 @@ int pins_list(char (**ret)[RPD_LABEL_MAX], size_t *ret_n, struct error *err)
 	return 0;
 }
 
-/* Whether the folder that we have locked is still the one of that name: detach may have removed
- * it, and attach may have made a new one, while we waited. */
-static bool pins_still_there(int fd, const char *path)
+/* Whether the folder that we have locked still has that name. While we waited for the lock, detach
+ * may have removed it, and attach may have made another. */
+static bool pins_is_current_folder(int fd, const char *path)
 {
 	struct stat ours, named;
 
@@ -115,20 +117,23 @@ static bool pins_still_there(int fd, const char *path)
 	       ours.st_dev == named.st_dev;
 }
 
-/* Opens folder @name of @parent (AT_FDCWD: a path), and sees that nobody else made it or links it
- * elsewhere: in a bpffs that everybody may write to (its default mode) anybody could. */
-static int pins_open_trusted(int parent, const char *name, const struct pins *pins,
+/* Opens folder @name of @parent (AT_FDCWD: a path), after a check that another user neither made it
+ * nor linked it elsewhere: by its default mode every user may write to a bpffs. PINS_NO_SERVICE,
+ * with no text in @err, if there is no such folder. */
+static int pins_open_trusted(int parent, const char *name, const struct pins *pins, int *ret,
                              struct error *err)
 {
 	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
 
 	if (fd < 0 && errno == ENOENT)
-		return -ENOENT;
+		return PINS_NO_SERVICE;
 	if (fd < 0 && errno != ENOTDIR && errno != ELOOP)
 		return error_set(err, -errno, "can't open %s: %s", pins->path, strerror(errno));
-	if (fd >= 0 && fstat(fd, &st) == 0 && (st.st_uid == 0 || st.st_uid == geteuid()))
-		return fd;
+	if (fd >= 0 && fstat(fd, &st) == 0 && (st.st_uid == 0 || st.st_uid == geteuid())) {
+		*ret = fd;
+		return 0;
+	}
 	cleanup_close(&fd);
 	return error_set(err, -EPERM,
 	                 "%s, or the folder above it, was made by another user, so what is pinned "
@@ -137,34 +142,44 @@ static int pins_open_trusted(int parent, const char *name, const struct pins *pi
 	                 pins->path);
 }
 
-/* Opens the service's folder, with @create making it and the one above. -EAGAIN if a detach
- * removed one of them meanwhile. */
-static int pins_open_folder(const char *root, const struct pins *pins, bool create,
-                            struct error *err)
+static int pins_explain_no_service(const struct pins *pins, struct error *err)
+{
+	return error_set(err, PINS_NO_SERVICE,
+	                 "there is no service '%s'; `reuseportd list` shows all", pins->service);
+}
+
+/* Opens the service's folder. PINS_NO_SERVICE, with no text in @err, if it doesn't exist. */
+static int pins_open_folder(const char *root, const struct pins *pins, int *ret, struct error *err)
 {
 	_cleanup_close_ int above = -1;
-	int fd;
+	int r = pins_open_trusted(AT_FDCWD, root, pins, &above, err);
 
-	if (create && mkdir(root, 0700) < 0 && errno != EEXIST)
+	return r ? r : pins_open_trusted(above, pins->service, pins, ret, err);
+}
+
+/* As pins_open_folder(), but makes the folder and the one above. PINS_NO_SERVICE if a detach has
+ * removed one of them in the meantime. */
+static int pins_make_folder(const char *root, const struct pins *pins, int *ret, struct error *err)
+{
+	_cleanup_close_ int above = -1;
+	int r;
+
+	if (mkdir(root, 0700) < 0 && errno != EEXIST)
 		return error_set(err, -errno, "can't make %s: %s", root, strerror(errno));
-	above = pins_open_trusted(AT_FDCWD, root, pins, err);
-	if (above >= 0 && create && mkdirat(above, pins->service, 0700) < 0 && errno != EEXIST)
-		return errno == ENOENT ? -EAGAIN
+	r = pins_open_trusted(AT_FDCWD, root, pins, &above, err);
+	if (r)
+		return r;
+	if (mkdirat(above, pins->service, 0700) < 0 && errno != EEXIST)
+		return errno == ENOENT ? PINS_NO_SERVICE
 		                       : error_set(err, -errno, "can't make %s: %s", pins->path,
 		                                   strerror(errno));
-	fd = above < 0 ? above : pins_open_trusted(above, pins->service, pins, err);
-	if (fd != -ENOENT)
-		return fd;
-	return create ? -EAGAIN
-	              : error_set(err, -ENOENT,
-	                          "there is no service '%s'; `reuseportd list` shows all",
-	                          pins->service);
+	return pins_open_trusted(above, pins->service, pins, ret, err);
 }
 
 static pins_waiting_fn pins_waiting;
 static unsigned int pins_patience_ms = PINS_PATIENCE_MS;
 
-bool pins_dont_wait(const char *service)
+bool pins_never_wait(const char *service)
 {
 	return false;
 }
@@ -175,12 +190,12 @@ void pins_set_waiting(pins_waiting_fn waiting, unsigned int patience_ms)
 	pins_patience_ms = patience_ms;
 }
 
-/* Takes the lock; -EBUSY if it isn't to be waited for. */
+/* Returns 0, PINS_LOCKED or a negative errno. */
 static int pins_lock_folder(int fd, const struct pins *pins, struct error *err)
 {
-	const struct timespec pause = {.tv_nsec = PINS_TRY_AGAIN_MS * 1000000};
+	const struct timespec pause = {.tv_nsec = PINS_RETRY_MS * 1000000};
 
-	for (unsigned int i = 0; i < pins_patience_ms; i += PINS_TRY_AGAIN_MS) {
+	for (unsigned int i = 0; i < pins_patience_ms; i += PINS_RETRY_MS) {
 		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
 			return 0;
 		if (errno != EWOULDBLOCK)
@@ -188,7 +203,7 @@ static int pins_lock_folder(int fd, const struct pins *pins, struct error *err)
 		nanosleep(&pause, NULL);
 	}
 	if (pins_waiting && !pins_waiting(pins->service))
-		return error_set(err, -EBUSY, "service '%s' is locked by another command",
+		return error_set(err, PINS_LOCKED, "service '%s' is locked by another command",
 		                 pins->service);
 	while (flock(fd, LOCK_EX) < 0)
 		if (errno != EINTR)
@@ -205,60 +220,63 @@ static int pins_locate(struct pins *pins, const char *service, bool create,
 
 	if (r < 0)
 		return r;
-	err->text[0] = '\0';
-	r = pins_find_root(ret_root, PATH_MAX - RPD_LABEL_MAX, create, err);
-	if (r < 0)
-		return err->text[0] ? r : error_set(err, r, "there is no service '%s'", service);
-	snprintf(pins->path, sizeof(pins->path), "%s/%s", ret_root, service);
 	snprintf(pins->service, sizeof(pins->service), "%s", service);
+	r = pins_find_root(ret_root, PATH_MAX - RPD_LABEL_MAX, create, err);
+	if (r == PINS_NO_SERVICE)
+		return pins_explain_no_service(pins, err);
+	if (r < 0)
+		return r;
+	snprintf(pins->path, sizeof(pins->path), "%s/%s", ret_root, service);
 	return 0;
 }
 
-int pins_lock(struct pins *pins, const char *service, bool create, struct error *err)
+int pins_open_locked(struct pins *pins, const char *service, bool create, struct error *err)
 {
 	_cleanup_close_ int fd = -1;
 	char root[PATH_MAX - RPD_LABEL_MAX];
 	int r = pins_locate(pins, service, create, root, err);
 
-	if (r < 0)
+	if (r)
 		return r;
 	do {
 		cleanup_close(&fd);
-		fd = pins_open_folder(root, pins, create, err);
-		if (fd == -ENOENT)
-			rmdir(root); /* a command that was killed may have left it, empty */
-		if (fd < 0 && fd != -EAGAIN)
-			return fd;
-		r = fd < 0 ? 0 : pins_lock_folder(fd, pins, err);
+		fd = -1;
+		r = create ? pins_make_folder(root, pins, &fd, err)
+		           : pins_open_folder(root, pins, &fd, err);
+		if (r == PINS_NO_SERVICE && !create) {
+			rmdir(root); /* a killed command may have left it empty */
+			return pins_explain_no_service(pins, err);
+		}
 		if (r < 0)
 			return r;
-	} while (fd < 0 || !pins_still_there(fd, pins->path));
+		r = fd < 0 ? 0 : pins_lock_folder(fd, pins, err);
+		if (r)
+			return r;
+	} while (fd < 0 || !pins_is_current_folder(fd, pins->path));
 	pins->fd = TAKE_FD(fd);
 	return 0;
 }
 
-int pins_peek(struct pins *pins, const char *service, struct error *err)
+int pins_open_unlocked(struct pins *pins, const char *service, struct error *err)
 {
 	char root[PATH_MAX - RPD_LABEL_MAX];
 	int r = pins_locate(pins, service, false, root, err);
 
-	if (r == 0)
-		r = pins_open_folder(root, pins, false, err);
-	if (r < 0)
+	if (r)
 		return r;
-	pins->fd = r;
-	return 0;
+	r = pins_open_folder(root, pins, &pins->fd, err);
+	return r == PINS_NO_SERVICE ? pins_explain_no_service(pins, err) : r;
 }
 
 const char *pins_path(const struct pins *pins, const char *name, char buf[PATH_MAX])
 {
-	/* Longer than PATH_MAX can't have been locked: the name is one of ours and short. */
+	/* The path of an open folder has room for one of our names, which are short. */
 	snprintf(buf, PATH_MAX, "%.*s/%s", PATH_MAX - 64, pins->path, name);
 	return buf;
 }
 
-/* Opens the locked folder for reading. */
-static int pins_read_folder(const struct pins *pins, DIR **ret, struct error *err)
+/* Opens the folder for reading. */
+static int pins_open_directory(const struct pins *pins, DIR **ret, struct error *err)
 {
 	_cleanup_close_ int fd = openat(pins->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -269,19 +287,19 @@ static int pins_read_folder(const struct pins *pins, DIR **ret, struct error *er
 	return 0;
 }
 
-int pins_check(const struct pins *pins, bool (*is_ours)(const char *name), bool force,
-               struct error *err)
+int pins_check_removable(const struct pins *pins, bool (*is_ours)(const char *name), bool force,
+                         struct error *err)
 {
 	_cleanup_dir_ DIR *dir = NULL;
 	struct dirent *entry;
-	int r = pins_read_folder(pins, &dir, err);
+	int r = pins_open_directory(pins, &dir, err);
 
 	while (r == 0 && (entry = readdir(dir))) {
 		if (entry->d_name[0] == '.')
 			continue;
 		if (entry->d_type == DT_DIR)
 			r = error_set(err, -EEXIST,
-			              "%s/%s is a folder, and not reuseportd's: remove it",
+			              "%s/%s is a folder that reuseportd did not make: remove it",
 			              pins->path, entry->d_name);
 		else if (!force && !is_ours(entry->d_name))
 			r = error_set(
@@ -297,7 +315,7 @@ int pins_remove(struct pins *pins, const char *last, struct error *err)
 	_cleanup_dir_ DIR *dir = NULL;
 	struct dirent *entry;
 	char root[PATH_MAX];
-	int r = pins_read_folder(pins, &dir, err);
+	int r = pins_open_directory(pins, &dir, err);
 
 	if (r < 0)
 		return r;

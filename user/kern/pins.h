@@ -3,14 +3,14 @@
  * The folder <bpffs>/reuseportd/<service>/ that holds a service's pinned maps and programs, and
  * the lock on it.
  *
- * The lock is flock() on that folder itself: it lives and dies with what it protects, the kernel
- * drops it when its holder dies, and there is no lock file to be left behind.
+ * The lock is flock() on the folder itself: it lives and dies with what it protects, the kernel
+ * drops it when its holder dies, and no lock file is left behind.
  */
 #pragma once
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <limits.h>
 
 #include "base/error.h"
 #include <reuseportd/abi.h>
@@ -18,49 +18,55 @@
 struct pins {
 	char path[PATH_MAX]; /* of the service's folder */
 	char service[RPD_LABEL_MAX];
-	int fd; /* the locked folder, -1 = none */
+	int fd; /* the open folder, -1 = none */
 };
 
 #define PINS_NONE ((struct pins){.fd = -1})
 
-/* A command takes some milliseconds; one that waits for another for longer than this says so. */
+/* Positive results. @err is set as well. */
+enum pins_result {
+	PINS_NO_SERVICE = 1, /* no service has this name */
+	PINS_LOCKED,         /* another command has the lock, and the caller doesn't wait longer */
+};
+
+/* A command takes some milliseconds. A command that waits for another one for longer than this
+ * reports that. */
 #define PINS_PATIENCE_MS 1000
 
-/*
- * Is told that the lock of @service has been waited for for as long as patience lasts. Returns
- * whether to go on waiting; without, pins_lock() fails with -EBUSY.
- */
+/* Called when the lock of @service was not free within the patience. Returns whether to go on
+ * waiting; if not, pins_open_locked() returns PINS_LOCKED. */
 typedef bool (*pins_waiting_fn)(const char *service);
 
-/* Sets who is told; NULL, as at first: nobody, and waiting goes on. */
+/* Sets the function to call, and the patience. NULL, the default: no call, and waiting goes on. */
 void pins_set_waiting(pins_waiting_fn waiting, unsigned int patience_ms);
 
-/* For those who do not go on waiting. */
-bool pins_dont_wait(const char *service);
+/* A pins_waiting_fn that always gives up. */
+bool pins_never_wait(const char *service);
 
-/* Names of all services, sorted; *ret is the caller's to free. None, without an error, if bpffs is
- * not mounted. */
-int pins_list(char (**ret)[RPD_LABEL_MAX], size_t *ret_n, struct error *err);
+/* Lists the names of all services, sorted; the caller frees *ret. The list is empty if bpffs is not
+ * mounted. */
+int pins_list_services(char (**ret)[RPD_LABEL_MAX], size_t *ret_n, struct error *err);
 
 /*
- * Opens and locks the folder of @service; waits for whoever holds the lock. With @create makes the
- * folder, and mounts bpffs, if need be. -ENOENT if there is no such service (@err is then set).
+ * Opens and locks the folder of @service; waits for the lock. With @create makes the folder, and
+ * mounts bpffs if necessary. Returns 0, PINS_NO_SERVICE, PINS_LOCKED or a negative errno.
  */
-int pins_lock(struct pins *pins, const char *service, bool create, struct error *err);
+int pins_open_locked(struct pins *pins, const char *service, bool create, struct error *err);
 
-/* The same for an existing folder, without the lock: for a look that may be out of date. */
-int pins_peek(struct pins *pins, const char *service, struct error *err);
+/* Opens an existing folder without the lock, to read what may be out of date. Returns 0,
+ * PINS_NO_SERVICE or a negative errno. */
+int pins_open_unlocked(struct pins *pins, const char *service, struct error *err);
 
-/* Whether pins_remove() may take all that is in the folder: -EEXIST for a folder in it, and, unless
- * @force, for a pin that is not @is_ours. */
-int pins_check(const struct pins *pins, bool (*is_ours)(const char *name), bool force,
-               struct error *err);
+/* Checks that pins_remove() may remove everything in the folder. -EEXIST if it contains a folder,
+ * or, unless @force, a pin that @is_ours rejects. */
+int pins_check_removable(const struct pins *pins, bool (*is_ours)(const char *name), bool force,
+                         struct error *err);
 
-/* Removes every pin in the folder, `last` (if not NULL) after all others, then the folder. */
+/* Removes every pin in the folder, @last (if not NULL) after all others, then the folder. */
 int pins_remove(struct pins *pins, const char *last, struct error *err);
 
-/* Path of one pin. Returns @buf. */
+/* Writes the path of one pin. Returns @buf. */
 const char *pins_path(const struct pins *pins, const char *name, char buf[PATH_MAX]);
 
-/* Drops the lock. */
+/* Closes the folder, which drops the lock. */
 void pins_unlock(struct pins *pins);

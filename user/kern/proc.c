@@ -14,34 +14,22 @@
 #include "base/cleanup.h"
 #include "kern/proc_read.h"
 
-int proc_identity(uint32_t pid, uint64_t *ret_start_time, uint32_t *ret_ppid,
-                  char ret_comm[RPD_COMM_MAX])
+int proc_identify(uint32_t pid, struct process *ret)
 {
 	_cleanup_close_ int process = proc_read_open(pid);
-	struct proc_identity id;
-	int r;
 
-	if (process < 0)
-		return process;
-	r = proc_read_identity(process, pid, &id);
-	if (r < 0)
-		return r;
-	*ret_start_time = id.start_time;
-	*ret_ppid = id.ppid;
-	memcpy(ret_comm, id.comm, sizeof(id.comm));
-	return 0;
+	return process < 0 ? process : proc_read_identity(process, pid, ret);
 }
 
-int proc_oldest(const uint32_t *pids, size_t n, struct process *ret)
+int proc_find_oldest(const uint32_t *pids, size_t n, struct process *ret)
 {
 	bool found = false;
 
 	for (size_t i = 0; i < n; i++) {
-		struct process it = {.pid = pids[i]};
-		uint32_t ppid;
+		struct process it;
 
-		if (proc_identity(it.pid, &it.start_time, &ppid, it.comm) < 0 ||
-		    (found && it.start_time >= ret->start_time))
+		if (proc_identify(pids[i], &it) < 0 ||
+		    (found && it.id.start_time >= ret->id.start_time))
 			continue;
 		*ret = it;
 		found = true;
@@ -49,9 +37,10 @@ int proc_oldest(const uint32_t *pids, size_t n, struct process *ret)
 	return found ? 0 : -ESRCH;
 }
 
-/* Whether an epoll descriptor of the process watches the file that is its descriptor @fd, as such.
- * kcmp() takes 0.5 ms where reading fdinfo takes 40 (20,000 watched descriptors). */
-static bool proc_epoll_has(uint32_t pid, int epfd, int fd, uint32_t inode)
+/* Whether the process's epoll descriptor @epfd watches the open file of its descriptor @fd, under
+ * that number. kcmp() takes 0.5 ms where reading fdinfo takes 40 ms (20,000 watched descriptors).
+ */
+static bool proc_epoll_watches(uint32_t pid, int epfd, int fd, uint32_t inode)
 {
 	_cleanup_close_ int process = -1;
 	_cleanup_file_ FILE *watches = NULL;
@@ -60,7 +49,7 @@ static bool proc_epoll_has(uint32_t pid, int epfd, int fd, uint32_t inode)
 	int watched;
 	long r;
 
-	/* One number is watched more than once if it was closed here, but its file lives on. */
+	/* A number can be watched more than once: if it was closed, but its file stays open. */
 	do {
 		r = syscall(SYS_kcmp, pid, pid, KCMP_EPOLL_TFD, fd, &slot);
 		slot.toff++;
@@ -85,18 +74,19 @@ static bool proc_has_socket(uint32_t pid, int fd, uint32_t inode)
 	return proc_read_link(AT_FDCWD, path, text) && proc_read_inode(text, "socket") == inode;
 }
 
-/* It is asked last who it is: a pid doesn't come back to one that has ended, so what was seen
- * before is of the same process. That saves opening its folder, for each of a thousand workers. */
+/* The identity is checked last: a process that has ended doesn't get its pid back, so the earlier
+ * answers came from the same process. That saves opening /proc/PID for each of a thousand workers.
+ */
 bool proc_still_serves(const struct rpd_worker *w, uint32_t inode)
 {
-	struct proc_identity id;
+	struct process now;
 
 	return proc_has_socket(w->pid, w->fd, inode) &&
-	       (w->epfd < 0 || proc_epoll_has(w->pid, w->epfd, w->fd, inode)) &&
-	       proc_read_identity_now(w->pid, &id) == 0 && id.start_time == w->start_time;
+	       (w->epfd < 0 || proc_epoll_watches(w->pid, w->epfd, w->fd, inode)) &&
+	       proc_read_identity_now(w->pid, &now) == 0 && process_same(now.id, process_of_row(w));
 }
 
-int proc_sockets(uint32_t pid, void (*on_socket)(uint32_t inode, void *data), void *data)
+int proc_list_sockets(uint32_t pid, void (*on_socket)(uint32_t inode, void *data), void *data)
 {
 	_cleanup_close_ int process = proc_read_open(pid);
 	_cleanup_dir_ DIR *fds = process < 0 ? NULL : proc_read_directory(process, "fd");
@@ -132,42 +122,42 @@ int proc_find_netns(uint64_t netns_ino, uint32_t *ret_pid)
 	return -ENOENT;
 }
 
-static int proc_pidfd_open_pid(uint32_t pid)
+static int proc_open_unchecked_pidfd(uint32_t pid)
 {
 	const long fd = syscall(SYS_pidfd_open, pid, 0);
 
 	return fd < 0 ? -errno : (int)fd;
 }
 
-int proc_open_pid(uint32_t pid, uint64_t start_time)
+int proc_open_pidfd(struct process_id id)
 {
 	_cleanup_close_ int process = -1;
-	_cleanup_close_ int pidfd = proc_pidfd_open_pid(pid);
-	struct proc_identity id;
+	_cleanup_close_ int pidfd = proc_open_unchecked_pidfd(id.pid);
+	struct process now;
 	int r;
 
 	if (pidfd < 0)
 		return pidfd;
-	process = proc_read_open(pid);
+	process = proc_read_open(id.pid);
 	if (process < 0)
 		return process;
-	r = proc_read_identity(process, pid, &id);
+	r = proc_read_identity(process, id.pid, &now);
 	if (r < 0)
 		return r;
-	return id.start_time == start_time ? TAKE_FD(pidfd) : -ESRCH;
+	return process_same(now.id, id) ? TAKE_FD(pidfd) : -ESRCH;
 }
 
 bool proc_is_ending(uint32_t pid)
 {
 	char path[PROC_PATH_MAX], exe[1];
 
-	/* Its memory goes first, and with that the name of its program. Others than processes that
-	 * end have none only if they are threads of the kernel. */
+	/* The kernel frees the memory first, and with it the link to the program. Apart from ending
+	 * processes only kernel threads have no such link. */
 	snprintf(path, sizeof(path), "/proc/%" PRIu32 "/exe", pid);
 	return readlink(path, exe, sizeof(exe)) < 0 && errno == ENOENT;
 }
 
-static int proc_borrow_error(int code, uint32_t pid, int fd, struct error *err)
+static int proc_explain_duplicate(int code, uint32_t pid, int fd, struct error *err)
 {
 	switch (code) {
 	case -ESRCH:
@@ -175,40 +165,40 @@ static int proc_borrow_error(int code, uint32_t pid, int fd, struct error *err)
 	case -EPERM:
 		return error_set(err, code,
 		                 "no right to duplicate descriptor %d of process %" PRIu32
-		                 ": that takes the right to trace it, so run as root, or give "
+		                 ", which needs the right to trace it: run as root, or give "
 		                 "reuseportd CAP_SYS_PTRACE",
 		                 fd, pid);
 	case -EBADF:
 		return error_set(err, code,
 		                 "descriptor %d of process %" PRIu32
-		                 " is no longer the listener that it was",
+		                 " is no longer the same listener",
 		                 fd, pid);
 	default:
 		return error_set(err, code,
-		                 "cannot duplicate descriptor %d of process %" PRIu32 ": %s", fd,
+		                 "can't duplicate descriptor %d of process %" PRIu32 ": %s", fd,
 		                 pid, strerror(-code));
 	}
 }
 
-int proc_borrow_fd(uint32_t pid, int fd, uint32_t inode_expected, struct error *err)
+int proc_duplicate_fd(uint32_t pid, int fd, uint32_t inode_expected, struct error *err)
 {
 	_cleanup_close_ int duplicate = -1;
-	_cleanup_close_ int pidfd = proc_pidfd_open_pid(pid);
+	_cleanup_close_ int pidfd = proc_open_unchecked_pidfd(pid);
 	struct stat st;
 
 	if (pidfd < 0)
-		return proc_borrow_error(pidfd, pid, fd, err);
+		return proc_explain_duplicate(pidfd, pid, fd, err);
 	duplicate = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
 	if (duplicate < 0 || fstat(duplicate, &st) < 0)
-		return proc_borrow_error(-errno, pid, fd, err);
+		return proc_explain_duplicate(-errno, pid, fd, err);
 	if (inode_expected && (!S_ISSOCK(st.st_mode) || st.st_ino != inode_expected))
-		return proc_borrow_error(-EBADF, pid, fd, err);
+		return proc_explain_duplicate(-EBADF, pid, fd, err);
 	return TAKE_FD(duplicate);
 }
 
 int proc_enter_netns(uint32_t pid, struct error *err)
 {
-	_cleanup_close_ int pidfd = proc_pidfd_open_pid(pid);
+	_cleanup_close_ int pidfd = proc_open_unchecked_pidfd(pid);
 	int r = pidfd;
 
 	if (pidfd >= 0)
@@ -217,7 +207,7 @@ int proc_enter_netns(uint32_t pid, struct error *err)
 		return error_set(err, r, "there is no process %" PRIu32, pid);
 	if (r < 0)
 		return error_set(err, r,
-		                 "cannot enter the network namespace of process %" PRIu32 ": %s",
+		                 "can't enter the network namespace of process %" PRIu32 ": %s",
 		                 pid, strerror(-r));
 	return 0;
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* proc_holders() and proc_holders_among(): one pass over /proc, process by process. */
-#include "kern/proc.h"
+#include "kern/proc_holders.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,16 +17,16 @@
 
 /* What one process does with one socket. */
 struct use {
-	int fd; /* -1 = does not have it open */
+	int fd; /* -1 = the socket is not open */
 	int epfd;
 	enum evidence evidence;
 };
 
 struct scan {
-	uint32_t *inodes; /* of the sockets looked for, ascending */
-	struct use *uses; /* parallel to inodes: by the process at hand */
+	uint32_t *inodes; /* of the listeners, ascending */
+	struct use *uses; /* of the current process, parallel to inodes */
 	size_t n_inodes;
-	int *epfds; /* epoll descriptors of the process at hand */
+	int *epfds; /* epoll descriptors of the current process */
 	size_t n_epfds;
 	size_t epfds_capacity;
 	struct holder *rows;
@@ -36,10 +35,11 @@ struct scan {
 };
 
 /*
- * The next thread that is blocked in a system call: its number, and its first argument if that can
- * be a descriptor. @tasks is /proc/PID/task. False at the end.
+ * Reads the next thread that is blocked in a system call that has a descriptor as its first
+ * argument: the number of the call, and the descriptor. @tasks is /proc/PID/task. Returns false at
+ * the end.
  */
-static bool proc_holders_next_call(DIR *tasks, long *ret_number, int *ret_fd)
+static bool proc_holders_read_blocked_call(DIR *tasks, long *ret_number, int *ret_fd)
 {
 	char path[PROC_PATH_MAX], text[256];
 	unsigned long long argument;
@@ -64,14 +64,14 @@ static bool proc_holders_is_accept(long number)
 
 static bool proc_holders_is_epoll_wait(long number)
 {
-#ifdef SYS_epoll_wait /* younger architectures have no such system call */
+#ifdef SYS_epoll_wait /* newer architectures have no such system call */
 	if (number == SYS_epoll_wait)
 		return true;
 #endif
 	return number == SYS_epoll_pwait || number == SYS_epoll_pwait2;
 }
 
-/* Whether a thread of @pid is blocked waiting on its epoll descriptor @epfd. */
+/* Whether a thread of @pid is blocked in a wait on its epoll descriptor @epfd. */
 static bool proc_holders_epoll_is_waited(uint32_t pid, int epfd)
 {
 	_cleanup_close_ int process = proc_read_open(pid);
@@ -79,52 +79,52 @@ static bool proc_holders_epoll_is_waited(uint32_t pid, int epfd)
 	long number;
 	int fd;
 
-	while (tasks && proc_holders_next_call(tasks, &number, &fd))
+	while (tasks && proc_holders_read_blocked_call(tasks, &number, &fd))
 		if (proc_holders_is_epoll_wait(number) && fd == epfd)
 			return true;
 	return false;
 }
 
-static int proc_holders_inode_compare(const void *a, const void *b)
+static int proc_holders_compare_inodes(const void *a, const void *b)
 {
 	const uint32_t *x = a, *y = b;
 
 	return COMPARE(*x, *y);
 }
 
-/* What the process at hand does with the socket @inode, or NULL if that is not looked for. */
-static struct use *proc_holders_scan_use(const struct scan *s, uint32_t inode)
+/* The use of socket @inode by the current process; NULL if it is not one of the listeners. */
+static struct use *proc_holders_find_use(const struct scan *s, uint32_t inode)
 {
 	const uint32_t *found = bsearch(&inode, s->inodes, s->n_inodes, sizeof(*s->inodes),
-	                                proc_holders_inode_compare);
+	                                proc_holders_compare_inodes);
 
 	return found ? &s->uses[found - s->inodes] : NULL;
 }
 
-/* Clears the table for another process. */
-static void proc_holders_scan_forget(struct scan *s)
+/* Clears the table for the next process. */
+static void proc_holders_clear_uses(struct scan *s)
 {
 	for (size_t i = 0; i < s->n_inodes; i++)
 		s->uses[i] = (struct use){.fd = -1, .epfd = -1};
 }
 
-static int proc_holders_scan_init(struct scan *s, const struct listener *listeners, size_t n)
+static int proc_holders_init_scan(struct scan *s, const struct listener *listeners, size_t n)
 {
 	s->inodes = calloc(n + 1, sizeof(*s->inodes));
 	s->uses = calloc(n + 1, sizeof(*s->uses));
 	if (!s->inodes || !s->uses)
 		return -ENOMEM;
 
-	/* A socket of the kernel itself can have inode 0: nobody has that open. */
+	/* A socket of the kernel itself can have inode 0: no process has it open. */
 	for (size_t i = 0; i < n; i++)
 		if (listeners[i].inode)
 			s->inodes[s->n_inodes++] = listeners[i].inode;
-	qsort(s->inodes, s->n_inodes, sizeof(*s->inodes), proc_holders_inode_compare);
-	proc_holders_scan_forget(s);
+	qsort(s->inodes, s->n_inodes, sizeof(*s->inodes), proc_holders_compare_inodes);
+	proc_holders_clear_uses(s);
 	return 0;
 }
 
-static void proc_holders_scan_deinit(struct scan *s)
+static void proc_holders_deinit_scan(struct scan *s)
 {
 	free(s->inodes);
 	free(s->uses);
@@ -132,9 +132,9 @@ static void proc_holders_scan_deinit(struct scan *s)
 	free(s->rows);
 }
 
-/* An array with room for one more element: @array, or what it was moved to. NULL if out of memory,
- * and then @array is as before. */
-static void *proc_holders_grow(void *array, size_t n, size_t *capacity, size_t size)
+/* Makes room for one more element. Returns @array, or its new place; NULL if out of memory, with
+ * @array unchanged. */
+static void *proc_holders_grow_array(void *array, size_t n, size_t *capacity, size_t size)
 {
 	const size_t more = *capacity ? 2 * *capacity : 64;
 	void *grown;
@@ -147,9 +147,10 @@ static void *proc_holders_grow(void *array, size_t n, size_t *capacity, size_t s
 	return grown;
 }
 
-static int proc_holders_scan_add_epfd(struct scan *s, int fd)
+static int proc_holders_add_epfd(struct scan *s, int fd)
 {
-	int *epfds = proc_holders_grow(s->epfds, s->n_epfds, &s->epfds_capacity, sizeof(*epfds));
+	int *epfds =
+	        proc_holders_grow_array(s->epfds, s->n_epfds, &s->epfds_capacity, sizeof(*epfds));
 
 	if (!epfds)
 		return -ENOMEM;
@@ -158,10 +159,10 @@ static int proc_holders_scan_add_epfd(struct scan *s, int fd)
 	return 0;
 }
 
-static int proc_holders_scan_add_row(struct scan *s, const struct holder *row)
+static int proc_holders_add_row(struct scan *s, const struct holder *row)
 {
 	struct holder *rows =
-	        proc_holders_grow(s->rows, s->n_rows, &s->rows_capacity, sizeof(*rows));
+	        proc_holders_grow_array(s->rows, s->n_rows, &s->rows_capacity, sizeof(*rows));
 
 	if (!rows)
 		return -ENOMEM;
@@ -170,8 +171,8 @@ static int proc_holders_scan_add_row(struct scan *s, const struct holder *row)
 	return 0;
 }
 
-/* Notes which of the sockets, and which epoll descriptors, a process has open. Returns whether it
- * has any of the sockets. */
+/* Finds the listeners and the epoll descriptors that the process has open. Returns 1 if it has a
+ * listener open, 0 if not, or a negative errno. */
 static int proc_holders_scan_descriptors(struct scan *s, int process)
 {
 	_cleanup_dir_ DIR *fds = proc_read_directory(process, "fd");
@@ -186,12 +187,12 @@ static int proc_holders_scan_descriptors(struct scan *s, int process)
 		if (!proc_read_link(dirfd(fds), name, text))
 			continue;
 		if (strcmp(text, "anon_inode:[eventpoll]") == 0) {
-			r = proc_holders_scan_add_epfd(s, fd);
+			r = proc_holders_add_epfd(s, fd);
 			if (r < 0)
 				return r;
 			continue;
 		}
-		use = proc_holders_scan_use(s, (uint32_t)proc_read_inode(text, "socket"));
+		use = proc_holders_find_use(s, (uint32_t)proc_read_inode(text, "socket"));
 		if (use && (use->fd < 0 || fd < use->fd)) {
 			use->fd = fd;
 			holds = true;
@@ -200,9 +201,9 @@ static int proc_holders_scan_descriptors(struct scan *s, int process)
 	return holds;
 }
 
-/* Notes which of the sockets an epoll descriptor of the process watches. An inode number alone
- * proves nothing, for it may be of another file system; nor does a descriptor number, which may
- * mean another file by now. */
+/* Finds the listeners that an epoll descriptor of the process watches. An inode number alone proves
+ * nothing, as it may belong to another file system; nor does a descriptor number, which may mean
+ * another file by now. */
 static void proc_holders_scan_watches(struct scan *s, int process, int epfd)
 {
 	_cleanup_file_ FILE *watches = proc_read_watches(process, epfd);
@@ -210,23 +211,23 @@ static void proc_holders_scan_watches(struct scan *s, int process, int epfd)
 	int fd;
 
 	while (watches && proc_read_watch(watches, &fd, &inode)) {
-		struct use *use = proc_holders_scan_use(s, (uint32_t)inode);
+		struct use *use = proc_holders_find_use(s, (uint32_t)inode);
 
 		if (use && use->evidence < EVIDENCE_EPOLL && proc_read_socket(process, fd) == inode)
 			*use = (struct use){fd, epfd, EVIDENCE_EPOLL};
 	}
 }
 
-/* Notes on which of the sockets a thread is blocked in accept(). */
+/* Finds the listeners on which a thread is blocked in accept(). */
 static void proc_holders_scan_accepts(struct scan *s, int process)
 {
 	_cleanup_dir_ DIR *tasks = proc_read_directory(process, "task");
 	long number;
 	int fd;
 
-	while (tasks && proc_holders_next_call(tasks, &number, &fd)) {
+	while (tasks && proc_holders_read_blocked_call(tasks, &number, &fd)) {
 		struct use *use = proc_holders_is_accept(number)
-		                          ? proc_holders_scan_use(s, proc_read_socket(process, fd))
+		                          ? proc_holders_find_use(s, proc_read_socket(process, fd))
 		                          : NULL;
 
 		if (use && use->evidence < EVIDENCE_ACCEPTS)
@@ -234,44 +235,43 @@ static void proc_holders_scan_accepts(struct scan *s, int process)
 	}
 }
 
-/* Makes the rows of the process at hand. */
-static int proc_holders_scan_emit(struct scan *s, uint32_t pid, const struct proc_identity *id)
+/* Adds the rows of the current process. */
+static int proc_holders_add_rows(struct scan *s, uint32_t pid, const struct process *id)
 {
 	int r;
 
 	for (size_t i = 0; i < s->n_inodes; i++) {
 		const struct use *use = &s->uses[i];
 		struct holder row = {
-		        .inode = s->inodes[i],
-		        .pid = pid,
+		        .id = id->id,
 		        .ppid = id->ppid,
+		        .inode = s->inodes[i],
 		        .fd = use->fd,
 		        .epfd = use->epfd,
-		        .start_time = id->start_time,
 		        .evidence = use->evidence,
 		};
 
 		if (use->fd < 0)
 			continue;
 		memcpy(row.comm, id->comm, sizeof(row.comm));
-		r = proc_holders_scan_add_row(s, &row);
+		r = proc_holders_add_row(s, &row);
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
-/* Looks closer at a process that has some of the sockets open. */
-static int proc_holders_scan_holder(struct scan *s, int process, uint32_t pid)
+/* Examines a process that has listeners open. */
+static int proc_holders_examine_process(struct scan *s, int process, uint32_t pid)
 {
-	struct proc_identity id;
+	struct process id;
 
 	if (proc_read_identity(process, pid, &id) < 0)
 		return 0;
 	for (size_t i = 0; i < s->n_epfds; i++)
 		proc_holders_scan_watches(s, process, s->epfds[i]);
 	proc_holders_scan_accepts(s, process);
-	return proc_holders_scan_emit(s, pid, &id);
+	return proc_holders_add_rows(s, pid, &id);
 }
 
 static int proc_holders_scan_process(struct scan *s, uint32_t pid)
@@ -283,47 +283,48 @@ static int proc_holders_scan_process(struct scan *s, uint32_t pid)
 		return 0;
 	r = proc_holders_scan_descriptors(s, process);
 	if (r > 0) {
-		r = proc_holders_scan_holder(s, process, pid);
-		proc_holders_scan_forget(s);
+		r = proc_holders_examine_process(s, process, pid);
+		proc_holders_clear_uses(s);
 	}
 	return r;
 }
 
-static int proc_holders_row_compare(const void *a, const void *b)
+static int proc_holders_compare_rows(const void *a, const void *b)
 {
 	const struct holder *x = a, *y = b;
 	int r = COMPARE(x->inode, y->inode);
 
-	return r ? r : COMPARE(x->pid, y->pid);
+	return r ? r : COMPARE(x->id.pid, y->id.pid);
 }
 
 /*
- * After a fork parent and child have the same epoll descriptor, and it watches for both. The one
- * that waits on it serves; if neither does at this moment, the one that made it: the parent.
+ * After a fork parent and child share the epoll descriptor. The process that waits on it serves the
+ * listener. If neither waits at this moment, it is the process that made the descriptor: the
+ * parent.
  */
-static void proc_holders_scan_settle(struct scan *s)
+static void proc_holders_settle_shared_epoll(struct scan *s)
 {
 	for (struct holder *child = s->rows; child < s->rows + s->n_rows; child++) {
-		const struct holder key = {.inode = child->inode, .pid = child->ppid};
+		const struct holder key = {.inode = child->inode, .id.pid = child->ppid};
 		struct holder *parent = bsearch(&key, s->rows, s->n_rows, sizeof(*s->rows),
-		                                proc_holders_row_compare);
+		                                proc_holders_compare_rows);
 
 		if (child->epfd < 0 || !parent || parent->epfd != child->epfd ||
-		    syscall(SYS_kcmp, parent->pid, child->pid, KCMP_FILE, parent->epfd,
+		    syscall(SYS_kcmp, parent->id.pid, child->id.pid, KCMP_FILE, parent->epfd,
 		            child->epfd) != 0)
 			continue;
-		if (!proc_holders_epoll_is_waited(child->pid, child->epfd))
+		if (!proc_holders_epoll_is_waited(child->id.pid, child->epfd))
 			child->evidence = EVIDENCE_HOLDS;
-		else if (!proc_holders_epoll_is_waited(parent->pid, parent->epfd))
+		else if (!proc_holders_epoll_is_waited(parent->id.pid, parent->epfd))
 			parent->evidence = EVIDENCE_HOLDS;
 	}
-	/* Not before now: a child can be another one's parent. */
+	/* Not earlier: a child can be the parent of another process. */
 	for (size_t i = 0; i < s->n_rows; i++)
 		if (s->rows[i].evidence < EVIDENCE_EPOLL)
 			s->rows[i].epfd = -1;
 }
 
-/* Looks into every process but ours. */
+/* Scans every process except ours. */
 static int proc_holders_scan_all(struct scan *s)
 {
 	_cleanup_dir_ DIR *proc = proc_read_directory(AT_FDCWD, "/proc");
@@ -340,7 +341,7 @@ static int proc_holders_scan_all(struct scan *s)
 	return 0;
 }
 
-static int proc_holders_scan_these(struct scan *s, const uint32_t *pids, size_t n_pids)
+static int proc_holders_scan_pids(struct scan *s, const uint32_t *pids, size_t n_pids)
 {
 	int r = 0;
 
@@ -349,40 +350,40 @@ static int proc_holders_scan_these(struct scan *s, const uint32_t *pids, size_t 
 	return r < 0 ? r : 0;
 }
 
-/* Hands over the rows of a scan that went as @r says. */
-static int proc_holders_scan_result(struct scan *s, int r, struct holder **ret, size_t *ret_n,
+/* Returns the rows of a scan that ended with @r. */
+static int proc_holders_finish_scan(struct scan *s, int r, struct holder **ret, size_t *ret_n,
                                     struct error *err)
 {
 	if (r < 0)
-		return error_set(err, r, "cannot look for the listeners' processes in /proc: %s",
+		return error_set(err, r, "can't find the listeners' processes in /proc: %s",
 		                 strerror(-r));
 	if (s->n_rows) {
-		qsort(s->rows, s->n_rows, sizeof(*s->rows), proc_holders_row_compare);
-		proc_holders_scan_settle(s);
+		qsort(s->rows, s->n_rows, sizeof(*s->rows), proc_holders_compare_rows);
+		proc_holders_settle_shared_epoll(s);
 	}
 	*ret = TAKE_PTR(s->rows);
 	*ret_n = s->n_rows;
 	return 0;
 }
 
-int proc_holders(const struct listener *listeners, size_t n, struct holder **ret, size_t *ret_n,
-                 struct error *err)
+int proc_holders_find(const struct listener *listeners, size_t n, struct holder **ret,
+                      size_t *ret_n, struct error *err)
 {
-	_cleanup_(proc_holders_scan_deinit) struct scan s = {0};
-	int r = proc_holders_scan_init(&s, listeners, n);
+	_cleanup_(proc_holders_deinit_scan) struct scan s = {0};
+	int r = proc_holders_init_scan(&s, listeners, n);
 
 	if (r == 0 && s.n_inodes)
 		r = proc_holders_scan_all(&s);
-	return proc_holders_scan_result(&s, r, ret, ret_n, err);
+	return proc_holders_finish_scan(&s, r, ret, ret_n, err);
 }
 
-int proc_holders_among(const uint32_t *pids, size_t n_pids, const struct listener *listeners,
-                       size_t n, struct holder **ret, size_t *ret_n, struct error *err)
+int proc_holders_find_among(const uint32_t *pids, size_t n_pids, const struct listener *listeners,
+                            size_t n, struct holder **ret, size_t *ret_n, struct error *err)
 {
-	_cleanup_(proc_holders_scan_deinit) struct scan s = {0};
-	int r = proc_holders_scan_init(&s, listeners, n);
+	_cleanup_(proc_holders_deinit_scan) struct scan s = {0};
+	int r = proc_holders_init_scan(&s, listeners, n);
 
 	if (r == 0 && s.n_inodes)
-		r = proc_holders_scan_these(&s, pids, n_pids);
-	return proc_holders_scan_result(&s, r, ret, ret_n, err);
+		r = proc_holders_scan_pids(&s, pids, n_pids);
+	return proc_holders_finish_scan(&s, r, ret, ret_n, err);
 }

@@ -83,7 +83,7 @@ uint32_t proc_read_socket(int process, int fd)
 	return proc_read_link(process, path, text) ? (uint32_t)proc_read_inode(text, "socket") : 0;
 }
 
-/* A process gives itself any name, and we write it to terminals and as JSON. */
+/* A process can give itself any name, and we write the name to terminals and as JSON. */
 static void proc_read_make_printable(char *text)
 {
 	for (; *text; text++)
@@ -92,13 +92,13 @@ static void proc_read_make_printable(char *text)
 }
 
 /*
- * "PID (comm) S ppid ...": comm can have spaces and parentheses of its own, proc(5). Its first
- * thread says the same as the process, but doesn't add up the times of all threads to say it, which
- * takes 20 us for a thousand (do_task_stat() in fs/proc/array.c).
+ * "PID (comm) S ppid ...": comm can contain spaces and parentheses, proc(5). The file of the first
+ * thread has the same fields as that of the process, but the kernel doesn't add up the times of all
+ * threads for it, which takes 20 us for a thousand threads (do_task_stat() in fs/proc/array.c).
  */
-static int proc_read_stat(int at, const char *path, struct proc_identity *ret)
+static int proc_read_stat(int at, const char *path, uint32_t pid, struct process *ret)
 {
-	struct proc_identity id;
+	struct process now = {.id.pid = pid};
 	char text[1024], state;
 	const char *open, *close;
 	int r = proc_read_text(at, path, text, sizeof(text));
@@ -111,30 +111,30 @@ static int proc_read_stat(int at, const char *path, struct proc_identity *ret)
 	    sscanf(close + 1,
 	           " %c %" SCNu32 " %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
 	           "%*s %*s %*s %*s %" SCNu64,
-	           &state, &id.ppid, &id.start_time) != 3)
+	           &state, &now.ppid, &now.id.start_time) != 3)
 		return -EBADMSG;
 	if (state == 'Z' || state == 'X')
 		return -ESRCH;
-	snprintf(id.comm, sizeof(id.comm), "%.*s", (int)(close - open - 1), open + 1);
-	proc_read_make_printable(id.comm);
-	*ret = id;
+	snprintf(now.comm, sizeof(now.comm), "%.*s", (int)(close - open - 1), open + 1);
+	proc_read_make_printable(now.comm);
+	*ret = now;
 	return 0;
 }
 
-int proc_read_identity(int process, uint32_t pid, struct proc_identity *ret)
+int proc_read_identity(int process, uint32_t pid, struct process *ret)
 {
 	char path[PROC_PATH_MAX];
 
 	snprintf(path, sizeof(path), "task/%" PRIu32 "/stat", pid);
-	return proc_read_stat(process, path, ret);
+	return proc_read_stat(process, path, pid, ret);
 }
 
-int proc_read_identity_now(uint32_t pid, struct proc_identity *ret)
+int proc_read_identity_now(uint32_t pid, struct process *ret)
 {
 	char path[PROC_PATH_MAX];
 
 	snprintf(path, sizeof(path), "/proc/%" PRIu32 "/task/%" PRIu32 "/stat", pid, pid);
-	return proc_read_stat(AT_FDCWD, path, ret);
+	return proc_read_stat(AT_FDCWD, path, pid, ret);
 }
 
 FILE *proc_read_watches(int process, int epfd)
@@ -151,7 +151,7 @@ FILE *proc_read_watches(int process, int epfd)
 	return file;
 }
 
-/* Lines are as by ep_show_fdinfo() in fs/eventpoll.c; the inode is hexadecimal. */
+/* ep_show_fdinfo() in fs/eventpoll.c writes the lines; the inode is hexadecimal. */
 bool proc_read_watch(FILE *watches, int *ret_fd, uint64_t *ret_inode)
 {
 	char line[256];

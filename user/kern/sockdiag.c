@@ -16,7 +16,7 @@
 #define SO_NETNS_COOKIE 71
 #endif
 
-/* What is told in attributes; INET_DIAG_CGROUP_ID unasked, since Linux 5.9. */
+/* Decodes the attributes. INET_DIAG_CGROUP_ID comes unrequested, since Linux 5.9. */
 static void sockdiag_decode_attributes(const struct nlmsghdr *message, struct listener *l)
 {
 	const struct rtattr *attr = (const void *)((const char *)NLMSG_DATA(message) +
@@ -32,7 +32,7 @@ static void sockdiag_decode_attributes(const struct nlmsghdr *message, struct li
 	}
 }
 
-int sockdiag_decode(const struct nlmsghdr *message, struct listener *ret)
+int sockdiag_decode_listener(const struct nlmsghdr *message, struct listener *ret)
 {
 	const struct inet_diag_msg *msg = NLMSG_DATA(message);
 	struct listener l = {0};
@@ -59,7 +59,7 @@ int sockdiag_decode(const struct nlmsghdr *message, struct listener *ret)
 	l.endpoint.uid = msg->idiag_uid;
 	l.cookie = msg->id.idiag_cookie[0] | (uint64_t)msg->id.idiag_cookie[1] << 32;
 	l.inode = msg->idiag_inode;
-	/* For a listener these two are the accept queue (tcp_diag_get_info()). */
+	/* For a listener these two describe the accept queue (tcp_diag_get_info()). */
 	l.queue = msg->idiag_rqueue;
 	l.backlog = msg->idiag_wqueue;
 	sockdiag_decode_attributes(message, &l);
@@ -69,10 +69,10 @@ int sockdiag_decode(const struct nlmsghdr *message, struct listener *ret)
 
 static int sockdiag_decode_row(const struct nlmsghdr *message, void *ret)
 {
-	return sockdiag_decode(message, ret);
+	return sockdiag_decode_listener(message, ret);
 }
 
-int sockdiag_listeners(uint16_t port, struct listener **ret, size_t *ret_n, struct error *err)
+int sockdiag_list_listeners(uint16_t port, struct listener **ret, size_t *ret_n, struct error *err)
 {
 	static const struct sockdiag_kind kind = {
 	        .states = 1u << TCP_LISTEN,
@@ -80,18 +80,18 @@ int sockdiag_listeners(uint16_t port, struct listener **ret, size_t *ret_n, stru
 	        .cookie_at = offsetof(struct listener, cookie),
 	        .decode = sockdiag_decode_row,
 	};
-	int r = sockdiag_dump(&kind, port, ret, ret_n);
+	int r = sockdiag_dump_sockets(&kind, port, ret, ret_n);
 
 	if (r == -ENOENT)
 		return error_set(err, r,
-		                 "cannot list listening sockets: this kernel has no sock_diag for "
+		                 "can't list listening sockets: this kernel has no sock_diag for "
 		                 "TCP (CONFIG_INET_TCP_DIAG, module tcp_diag)");
 	if (r < 0)
-		return error_set(err, r, "cannot list listening sockets: %s", strerror(-r));
+		return error_set(err, r, "can't list listening sockets: %s", strerror(-r));
 	return 0;
 }
 
-static int sockdiag_cookie_get(int fd, int option, uint64_t *ret)
+static int sockdiag_read_cookie(int fd, int option, uint64_t *ret)
 {
 	uint64_t cookie;
 	socklen_t length = sizeof(cookie);
@@ -102,12 +102,12 @@ static int sockdiag_cookie_get(int fd, int option, uint64_t *ret)
 	return 0;
 }
 
-int sockdiag_cookie_of(int fd, uint64_t *ret)
+int sockdiag_socket_cookie(int fd, uint64_t *ret)
 {
-	return sockdiag_cookie_get(fd, SO_COOKIE, ret);
+	return sockdiag_read_cookie(fd, SO_COOKIE, ret);
 }
 
 int sockdiag_netns_cookie(int fd, uint64_t *ret)
 {
-	return sockdiag_cookie_get(fd, SO_NETNS_COOKIE, ret);
+	return sockdiag_read_cookie(fd, SO_NETNS_COOKIE, ret);
 }

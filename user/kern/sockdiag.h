@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The listening TCP sockets of a network namespace, asked from the kernel by sock_diag(7). Who has
- * them open is proc's affair.
+ * The listening TCP sockets of a network namespace, by sock_diag(7). proc_holders.h finds the
+ * processes that have them open.
  */
 #pragma once
 
@@ -13,25 +13,25 @@
 #include "core/listener.h"
 
 /*
- * All listening TCP sockets, IPv4 and IPv6, of the calling thread's network namespace with local
- * port @port (host order; 0 = every port), in the order of their cookies, each once.
+ * Lists all listening TCP sockets, IPv4 and IPv6, of the calling thread's network namespace with
+ * local port @port (host order; 0 = every port), sorted by cookie, each once.
  *
- * No snapshot: a listener that listens during the whole call is in the result, one that starts or
- * stops meanwhile may or may not be. Of an MPTCP socket it is the TCP subflow that listens: the
- * inode is that of the process's socket, the cookie is not.
+ * The result is no snapshot. It contains each listener that listens during the whole call; a
+ * listener that starts or stops during the call may be missing. For an MPTCP socket the TCP subflow
+ * listens: the inode is that of the process's socket, but the cookie is not.
  *
  * The caller frees *ret, which is NULL if there are none.
  */
-int sockdiag_listeners(uint16_t port, struct listener **ret, size_t *ret_n, struct error *err);
+int sockdiag_list_listeners(uint16_t port, struct listener **ret, size_t *ret_n, struct error *err);
 
 /*
- * Decodes one message of a dump. It trusts nlmsg_len to be within the buffer (NLMSG_OK), and no
- * other byte. -EBADMSG if it is not about a listening IPv4 or IPv6 socket, or is too short.
+ * Decodes one message of a dump. nlmsg_len must be within the buffer (NLMSG_OK); no other byte is
+ * trusted. -EBADMSG if the message is too short, or not about a listening IPv4 or IPv6 socket.
  */
-int sockdiag_decode(const struct nlmsghdr *message, struct listener *ret);
+int sockdiag_decode_listener(const struct nlmsghdr *message, struct listener *ret);
 
-/* The cookie of socket @fd, which is listener.cookie of the same socket. */
-int sockdiag_cookie_of(int fd, uint64_t *ret);
+/* Reads the cookie of socket @fd, as in listener.cookie. */
+int sockdiag_socket_cookie(int fd, uint64_t *ret);
 
-/* The cookie of the network namespace that socket @fd is in. Linux 5.14. */
+/* Reads the cookie of the network namespace of socket @fd. Needs Linux 5.14. */
 int sockdiag_netns_cookie(int fd, uint64_t *ret);

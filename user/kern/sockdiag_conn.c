@@ -13,7 +13,7 @@
 #include "base/cleanup.h"
 #include "kern/sockdiag_dump.h"
 
-/* enum of include/net/tcp_states.h; netinet/tcp.h has it too, but not beside linux/tcp.h. */
+/* From include/net/tcp_states.h. netinet/tcp.h has it, too, but conflicts with linux/tcp.h. */
 enum {
 	STATE_ESTABLISHED = 1,
 	STATE_FIN_WAIT1 = 4,
@@ -23,18 +23,19 @@ enum {
 	STATE_CLOSING = 11,
 };
 
-static uint32_t sockdiag_conn_smaller(uint32_t a, uint32_t b)
+static uint32_t sockdiag_conn_min(uint32_t a, uint32_t b)
 {
 	return a < b ? a : b;
 }
 
-static uint64_t sockdiag_conn_less(uint64_t bytes, unsigned int n)
+static uint64_t sockdiag_conn_subtract(uint64_t bytes, unsigned int n)
 {
 	return bytes > n ? bytes - n : 0;
 }
 
-/* struct tcp_info grows with the kernel: what an older one doesn't tell is 0. */
-static void sockdiag_conn_take_info(struct connection *c, uint8_t state, const struct rtattr *attr)
+/* struct tcp_info grows with the kernel: fields that an older kernel lacks are 0. */
+static void sockdiag_conn_decode_info(struct connection *c, uint8_t state,
+                                      const struct rtattr *attr)
 {
 	const bool has_fin =
 	        state == STATE_CLOSE_WAIT || state == STATE_LAST_ACK || state == STATE_CLOSING;
@@ -42,15 +43,16 @@ static void sockdiag_conn_take_info(struct connection *c, uint8_t state, const s
 	size_t size = RTA_PAYLOAD(attr);
 
 	memcpy(&info, RTA_DATA(attr), size < sizeof(info) ? size : sizeof(info));
-	/* A FIN counts as a byte that was received, and our SYN and FIN as bytes that were
-	 * acknowledged (tcp_rcv_nxt_update() and tcp_snd_una_update() in the kernel). */
-	c->bytes_in = sockdiag_conn_less(info.tcpi_bytes_received, has_fin);
-	c->bytes_out = sockdiag_conn_less(info.tcpi_bytes_acked, 1 + (state == STATE_FIN_WAIT2));
-	c->idle_ms = sockdiag_conn_smaller(info.tcpi_last_data_recv, info.tcpi_last_data_sent);
+	/* The kernel counts a FIN as a received byte, and our SYN and FIN as acknowledged bytes
+	 * (tcp_rcv_nxt_update() and tcp_snd_una_update()). */
+	c->bytes_in = sockdiag_conn_subtract(info.tcpi_bytes_received, has_fin);
+	c->bytes_out =
+	        sockdiag_conn_subtract(info.tcpi_bytes_acked, 1 + (state == STATE_FIN_WAIT2));
+	c->idle_ms = sockdiag_conn_min(info.tcpi_last_data_recv, info.tcpi_last_data_sent);
 }
 
-/* Without tcp_info it is a TIME_WAIT socket: closed, as far as a worker is concerned. */
-static int sockdiag_conn_decode_connection(const struct nlmsghdr *message, void *ret)
+/* Returns 1 for a message without tcp_info: a TIME_WAIT socket, which is closed for the worker. */
+static int sockdiag_conn_decode(const struct nlmsghdr *message, void *ret)
 {
 	const struct inet_diag_msg *msg = NLMSG_DATA(message);
 	const struct rtattr *attr;
@@ -65,7 +67,7 @@ static int sockdiag_conn_decode_connection(const struct nlmsghdr *message, void 
 	left = (int)NLMSG_PAYLOAD(message, NLMSG_ALIGN(sizeof(*msg)));
 	for (; RTA_OK(attr, left); attr = RTA_NEXT(attr, left))
 		if (attr->rta_type == INET_DIAG_INFO) {
-			sockdiag_conn_take_info(&c, msg->idiag_state, attr);
+			sockdiag_conn_decode_info(&c, msg->idiag_state, attr);
 			has_info = true;
 		}
 	if (!has_info)
@@ -83,7 +85,7 @@ static int sockdiag_conn_decode_connection(const struct nlmsghdr *message, void 
 	return 0;
 }
 
-int sockdiag_connections(uint16_t port, struct connection **ret, size_t *ret_n, struct error *err)
+int sockdiag_conn_list(uint16_t port, struct connection **ret, size_t *ret_n, struct error *err)
 {
 	const struct sockdiag_kind kind = {
 	        .states = 1u << STATE_ESTABLISHED | 1u << STATE_FIN_WAIT1 | 1u << STATE_FIN_WAIT2 |
@@ -91,16 +93,16 @@ int sockdiag_connections(uint16_t port, struct connection **ret, size_t *ret_n, 
 	        .extensions = 1u << (INET_DIAG_INFO - 1),
 	        .row_size = sizeof(struct connection),
 	        .cookie_at = offsetof(struct connection, cookie),
-	        .decode = sockdiag_conn_decode_connection,
+	        .decode = sockdiag_conn_decode,
 	};
-	int r = sockdiag_dump(&kind, port, ret, ret_n);
+	int r = sockdiag_dump_sockets(&kind, port, ret, ret_n);
 
 	return r < 0 ? error_set(err, r, "can't list the connections of port %u: %s", port,
 	                         strerror(-r))
 	             : 0;
 }
 
-int sockdiag_reset(const struct connection *connection)
+int sockdiag_conn_reset(const struct connection *connection)
 {
 	struct {
 		struct nlmsghdr header;

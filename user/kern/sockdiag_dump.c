@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Facts about the kernel's dumps of TCP sockets (inet_diag_dump_icsk(), netlink_dump()):
- *   - AF_UNSPEC has no handler, so each family is asked for on its own. The port in the request is
- *     compared in the kernel; there is no need for a filter program.
+ *   - AF_UNSPEC has no handler, so each family is requested separately. The kernel compares the
+ *     port of the request, so no filter program is needed.
  *   - A datagram is filled under the lock of the hash bucket, which all members of a reuseport
- *     group share. Between two datagrams the place is kept as a count of sockets to skip: when a
- *     socket closes meanwhile, a live one is skipped; when one starts, another comes twice. The
- *     kernel does not tell (6.18 never sets NLM_F_DUMP_INTR here). So a dump that took more than
- *     one datagram is made again, and merged.
+ *     group share. Between two datagrams the kernel keeps its position as a number of sockets to
+ *     skip: if a socket closes in between, a live one is skipped; if one starts, another comes
+ *     twice. The kernel doesn't report that (6.18 never sets NLM_F_DUMP_INTR here). So a dump of
+ *     more than one datagram is repeated, and the results are merged.
  *   - Datagrams are as large as the largest buffer that the netlink socket was read with, up to
- *     32 KiB: about 250 listeners. Only the first ones on a new socket are small.
+ *     32 KiB: about 250 listeners. Only the first datagrams on a new socket are small.
  */
 #include "kern/sockdiag_dump.h"
 
@@ -26,7 +26,7 @@
 #define DATAGRAM_MAX (64 * 1024)
 #define DUMP_PASSES  2
 
-/* A conversation with the kernel, and the rows that it brought so far. */
+/* A dump in progress, with the rows so far. */
 struct dump {
 	const struct sockdiag_kind *kind;
 	int fd;
@@ -34,7 +34,7 @@ struct dump {
 	char *rows;
 	size_t n;
 	size_t capacity;
-	bool disturbed; /* the last answer may lack a socket that was there all the time */
+	bool disturbed; /* the last answer may lack a socket that existed all the time */
 };
 
 static void sockdiag_dump_deinit(struct dump *d)
@@ -44,7 +44,7 @@ static void sockdiag_dump_deinit(struct dump *d)
 	free(d->rows);
 }
 
-static int sockdiag_dump_add(struct dump *d, const struct nlmsghdr *message)
+static int sockdiag_dump_add_row(struct dump *d, const struct nlmsghdr *message)
 {
 	int r;
 
@@ -62,10 +62,10 @@ static int sockdiag_dump_add(struct dump *d, const struct nlmsghdr *message)
 	return r < 0 ? r : 0;
 }
 
-/* The end of an answer: 1, or the error that it brings. */
-static int sockdiag_dump_end(const struct nlmsghdr *message)
+/* Reads the message that ends an answer. Returns 1, or its error. */
+static int sockdiag_dump_read_end(const struct nlmsghdr *message)
 {
-	/* Both NLMSG_DONE and NLMSG_ERROR begin with it, and in both 0 is success. */
+	/* Both NLMSG_DONE and NLMSG_ERROR begin with an error number; 0 is success. */
 	const int *error = NLMSG_DATA(message);
 
 	if (message->nlmsg_len < NLMSG_LENGTH(sizeof(*error)))
@@ -73,8 +73,8 @@ static int sockdiag_dump_end(const struct nlmsghdr *message)
 	return *error < 0 ? *error : 1;
 }
 
-/* Takes in the messages of one datagram. 1 if it ends the answer, 0 if more is to come. */
-static int sockdiag_dump_take(struct dump *d, size_t length)
+/* Reads the messages of one datagram. Returns 1 if it ends the answer, 0 if not. */
+static int sockdiag_dump_read_datagram(struct dump *d, size_t length)
 {
 	const struct nlmsghdr *message = (const void *)d->buffer;
 	int r;
@@ -83,8 +83,8 @@ static int sockdiag_dump_take(struct dump *d, size_t length)
 		if (message->nlmsg_flags & NLM_F_DUMP_INTR)
 			d->disturbed = true;
 		if (message->nlmsg_type == NLMSG_DONE || message->nlmsg_type == NLMSG_ERROR)
-			return sockdiag_dump_end(message);
-		r = sockdiag_dump_add(d, message);
+			return sockdiag_dump_read_end(message);
+		r = sockdiag_dump_add_row(d, message);
 		if (r < 0)
 			return r;
 	}
@@ -95,7 +95,7 @@ static ssize_t sockdiag_dump_receive(struct dump *d)
 {
 	ssize_t length;
 
-	do { /* MSG_TRUNC: the true length, also of what did not fit */
+	do { /* MSG_TRUNC: the true length, even if it does not fit */
 		length = recv(d->fd, d->buffer, DATAGRAM_MAX, MSG_TRUNC);
 	} while (length < 0 && errno == EINTR);
 	if (length < 0)
@@ -103,7 +103,7 @@ static ssize_t sockdiag_dump_receive(struct dump *d)
 	return length > DATAGRAM_MAX ? -EMSGSIZE : length;
 }
 
-/* Sends @request and takes in the answer. */
+/* Sends @request and reads the answer. */
 static int sockdiag_dump_ask(struct dump *d, const struct nlmsghdr *request)
 {
 	ssize_t length;
@@ -117,7 +117,7 @@ static int sockdiag_dump_ask(struct dump *d, const struct nlmsghdr *request)
 		length = sockdiag_dump_receive(d);
 		if (length < 0)
 			return (int)length;
-		r = sockdiag_dump_take(d, (size_t)length);
+		r = sockdiag_dump_read_datagram(d, (size_t)length);
 		if (r)
 			return r < 0 ? r : 0;
 		if (datagrams > 1)
@@ -150,8 +150,7 @@ static int sockdiag_dump_family(struct dump *d, uint8_t family, uint16_t port)
 	return r;
 }
 
-/* Everything of both families. */
-static int sockdiag_dump_run(struct dump *d, uint16_t port)
+static int sockdiag_dump_both_families(struct dump *d, uint16_t port)
 {
 	int r;
 
@@ -168,7 +167,7 @@ static int sockdiag_dump_run(struct dump *d, uint16_t port)
 	return r;
 }
 
-static uint64_t sockdiag_dump_row_cookie(const struct dump *d, size_t i)
+static uint64_t sockdiag_dump_get_cookie(const struct dump *d, size_t i)
 {
 	uint64_t cookie;
 
@@ -176,7 +175,7 @@ static uint64_t sockdiag_dump_row_cookie(const struct dump *d, size_t i)
 	return cookie;
 }
 
-static int sockdiag_dump_row_compare(const void *a, const void *b, void *data)
+static int sockdiag_dump_compare_rows(const void *a, const void *b, void *data)
 {
 	const struct dump *d = data;
 	uint64_t x, y;
@@ -186,28 +185,28 @@ static int sockdiag_dump_row_compare(const void *a, const void *b, void *data)
 	return (x > y) - (x < y);
 }
 
-/* Sorts by cookie and drops what came twice. */
-static void sockdiag_dump_merge(struct dump *d)
+/* Sorts the rows by cookie and drops duplicates. */
+static void sockdiag_dump_merge_rows(struct dump *d)
 {
 	const size_t size = d->kind->row_size;
 	size_t n = 0;
 
 	if (d->n)
-		qsort_r(d->rows, d->n, size, sockdiag_dump_row_compare, d);
+		qsort_r(d->rows, d->n, size, sockdiag_dump_compare_rows, d);
 	for (size_t i = 0; i < d->n; i++)
-		if (n == 0 || sockdiag_dump_row_cookie(d, n - 1) != sockdiag_dump_row_cookie(d, i))
+		if (n == 0 || sockdiag_dump_get_cookie(d, n - 1) != sockdiag_dump_get_cookie(d, i))
 			memmove(d->rows + n++ * size, d->rows + i * size, size);
 	d->n = n;
 }
 
-int sockdiag_dump(const struct sockdiag_kind *kind, uint16_t port, void *ret, size_t *ret_n)
+int sockdiag_dump_sockets(const struct sockdiag_kind *kind, uint16_t port, void *ret, size_t *ret_n)
 {
 	_cleanup_(sockdiag_dump_deinit) struct dump d = {.kind = kind, .fd = -1};
-	int r = sockdiag_dump_run(&d, port);
+	int r = sockdiag_dump_both_families(&d, port);
 
 	if (r < 0)
 		return r;
-	sockdiag_dump_merge(&d);
+	sockdiag_dump_merge_rows(&d);
 	*(void **)ret = TAKE_PTR(d.rows);
 	*ret_n = d.n;
 	return 0;

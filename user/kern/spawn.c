@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * All that can be done before is: between clone3() and exec() the child makes system calls only, as
- * a thread of ours, be there any, may have held a lock of libc. That is also why it changes its
- * identity by bare system calls: libc's want to tell all threads.
+ * The preparation happens in the parent (spawn_plan.c). Between clone3() and exec() the child makes
+ * system calls only: another thread of ours may have held a lock of libc. For the same reason the
+ * child changes its credentials by bare system calls: those of libc would signal all threads.
  */
 #include "kern/spawn.h"
 
@@ -24,8 +24,10 @@
 
 #include "base/cleanup.h"
 #include "kern/spawn_plan.h"
+#include "base/path_search.h"
+#include "kern/file_limit.h"
 
-/* What the child does, in this order. */
+/* The steps of the child, in this order. */
 enum step {
 	STEP_SESSION,
 	STEP_DESCRIPTORS,
@@ -34,26 +36,22 @@ enum step {
 	STEP_USER,
 	STEP_DIRECTORY,
 	STEP_EXEC,
-	STEP_INTERPRETER, /* as STEP_EXEC, and the file itself is there */
+	STEP_INTERPRETER, /* as STEP_EXEC, but the file itself exists */
 };
 
-/* What the child tells if it fails, by a pipe that exec() closes. */
+/* The report of a child that fails, by a pipe that exec() closes. */
 struct report {
 	enum step step;
 	int error;
 };
 
-/* The limit of open files before it was raised; of a process there is one. */
-static struct rlimit files_before;
-static bool files_are_raised;
-
 /* --- in the child --- */
 
-static _Noreturn void spawn_give_up(int pipe, enum step step, int error)
+static _Noreturn void spawn_report_failure(int pipe, enum step step, int error)
 {
 	const struct report report = {step, error};
 
-	/* It fits in the pipe; and if there is nobody to read it, there is none to tell. */
+	/* The report fits into the pipe; without a reader it has no use. */
 	if (write(pipe, &report, sizeof(report)) != sizeof(report))
 		_exit(126);
 	_exit(127);
@@ -64,7 +62,7 @@ static void spawn_reset_signals(void)
 	const struct sigaction by_default = {.sa_handler = SIG_DFL};
 	sigset_t none;
 
-	/* Fails for those that can't be handled. */
+	/* Fails for signals that can't be handled. */
 	for (int signal = 1; signal < NSIG; signal++)
 		sigaction(signal, &by_default, NULL);
 	sigemptyset(&none);
@@ -72,8 +70,8 @@ static void spawn_reset_signals(void)
 }
 
 /*
- * Puts each descriptor at its number. All are moved out of the way first, above every target, as
- * are the pipe's and, for good, those of ours that nobody wants: exec() closes these.
+ * Puts each descriptor at its number. First all of them, and the pipe's, are moved above every
+ * target; then our other descriptors become close-on-exec.
  */
 static void spawn_place_descriptors(struct spawn_plan *plan, int *pipe)
 {
@@ -81,7 +79,7 @@ static void spawn_place_descriptors(struct spawn_plan *plan, int *pipe)
 	int r = above;
 
 	if (above < 0)
-		spawn_give_up(*pipe, STEP_DESCRIPTORS, errno);
+		spawn_report_failure(*pipe, STEP_DESCRIPTORS, errno);
 	*pipe = above;
 	for (size_t i = 0; i < plan->n_fds && r >= 0; i++)
 		r = plan->moved[i] = fcntl(plan->fds[i].fd, F_DUPFD_CLOEXEC, plan->first_free);
@@ -90,24 +88,25 @@ static void spawn_place_descriptors(struct spawn_plan *plan, int *pipe)
 	for (size_t i = 0; i < plan->n_fds && r >= 0; i++)
 		r = dup2(plan->moved[i], plan->fds[i].target);
 	if (r < 0)
-		spawn_give_up(*pipe, STEP_DESCRIPTORS, errno);
+		spawn_report_failure(*pipe, STEP_DESCRIPTORS, errno);
 }
 
-static void spawn_change_identity(const struct spawn_plan *plan, int pipe)
+static void spawn_change_credentials(const struct spawn_plan *plan, int pipe)
 {
-	const struct identity *id = &plan->identity;
+	const struct credentials *id = &plan->identity;
 
 	if (id->set_group && syscall(SYS_setgroups, id->n_groups, id->groups) < 0)
-		spawn_give_up(pipe, STEP_GROUPS, errno);
+		spawn_report_failure(pipe, STEP_GROUPS, errno);
 	if (id->set_group && syscall(SYS_setresgid, id->gid, id->gid, id->gid) < 0)
-		spawn_give_up(pipe, STEP_GROUP, errno);
+		spawn_report_failure(pipe, STEP_GROUP, errno);
 	if (id->set_user && syscall(SYS_setresuid, id->uid, id->uid, id->uid) < 0)
-		spawn_give_up(pipe, STEP_USER, errno);
-	/* The kernel drops them itself only if we were root; else exec() would hand them on. */
+		spawn_report_failure(pipe, STEP_USER, errno);
+	/* The kernel drops ambient capabilities by itself only if we were root; otherwise exec()
+	 * would keep them. */
 	if (id->set_user &&
 	    syscall(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 &&
 	    errno != EINVAL)
-		spawn_give_up(pipe, STEP_USER, errno);
+		spawn_report_failure(pipe, STEP_USER, errno);
 }
 
 static void spawn_write_pid(char *digits)
@@ -131,46 +130,29 @@ static _Noreturn void spawn_run_child(const struct spawn_request *request, struc
 
 	spawn_reset_signals();
 	if (setsid() < 0)
-		spawn_give_up(pipe, STEP_SESSION, errno);
+		spawn_report_failure(pipe, STEP_SESSION, errno);
 	spawn_place_descriptors(plan, &pipe);
-	spawn_restore_files(); /* a system call only */
-	spawn_change_identity(plan, pipe);
+	file_limit_restore(); /* a system call only */
+	spawn_change_credentials(plan, pipe);
 	if (request->cwd && chdir(request->cwd) < 0)
-		spawn_give_up(pipe, STEP_DIRECTORY, errno);
+		spawn_report_failure(pipe, STEP_DIRECTORY, errno);
 	if (plan->pid_digits)
 		spawn_write_pid(plan->pid_digits);
 	for (char **path = plan->candidates; *path; path++) {
 		execve(*path, request->argv, plan->env);
 		if (errno == ENOENT && access(*path, F_OK) == 0)
-			spawn_give_up(pipe, STEP_INTERPRETER, ENOENT);
-		if (errno == EACCES) /* as a shell does: another may be allowed */
+			spawn_report_failure(pipe, STEP_INTERPRETER, ENOENT);
+		if (errno == EACCES) /* as in a shell: another file may be allowed */
 			error = EACCES;
 		else if (errno != ENOENT && errno != ENOTDIR)
-			spawn_give_up(pipe, STEP_EXEC, errno);
+			spawn_report_failure(pipe, STEP_EXEC, errno);
 	}
-	spawn_give_up(pipe, STEP_EXEC, error);
+	spawn_report_failure(pipe, STEP_EXEC, error);
 }
 
 /* --- here --- */
 
-void spawn_raise_files(void)
-{
-	struct rlimit raised;
-
-	if (files_are_raised || getrlimit(RLIMIT_NOFILE, &files_before) < 0)
-		return;
-	raised = files_before;
-	raised.rlim_cur = raised.rlim_max;
-	files_are_raised = setrlimit(RLIMIT_NOFILE, &raised) == 0;
-}
-
-void spawn_restore_files(void)
-{
-	if (files_are_raised && setrlimit(RLIMIT_NOFILE, &files_before) == 0)
-		files_are_raised = false;
-}
-
-static int spawn_exec_failed(const char *name, const char *path, int error, struct error *err)
+static int spawn_explain_exec(const char *name, const char *path, int error, struct error *err)
 {
 	switch (error) {
 	case ENOENT:
@@ -179,16 +161,17 @@ static int spawn_exec_failed(const char *name, const char *path, int error, stru
 			return error_set(err, -error, "can't start '%s': there is no such file",
 			                 name);
 		return error_set(err, -error, "can't start '%s': no such program in PATH (%s)",
-		                 name, path ? path : SPAWN_DEFAULT_PATH);
+		                 name, path ? path : PATH_SEARCH_DEFAULT);
 	case EACCES:
-		return error_set(err, -error,
-		                 "can't start '%s': it isn't executable, or not by this user, or a "
-		                 "directory on the way to it is closed\n"
-		                 "see its rights: ls -l; make it executable: chmod +x",
-		                 name);
+		return error_set(
+		        err, -error,
+		        "can't start '%s': it isn't executable, or not by this user, or this "
+		        "user may not enter a directory above it\n"
+		        "see its rights: ls -l; make it executable: chmod +x",
+		        name);
 	case ENOEXEC:
 		return error_set(err, -error,
-		                 "can't start '%s': neither a binary of this machine nor a script "
+		                 "can't start '%s': neither a binary for this machine nor a script "
 		                 "with an interpreter: a script begins with a line like #!/bin/sh",
 		                 name);
 	case E2BIG:
@@ -200,15 +183,15 @@ static int spawn_exec_failed(const char *name, const char *path, int error, stru
 	}
 }
 
-static int spawn_child_failed(const struct spawn_request *request, const struct spawn_plan *plan,
-                              const struct report *report, struct error *err)
+static int spawn_explain_child(const struct spawn_request *request, const struct spawn_plan *plan,
+                               const struct report *report, struct error *err)
 {
 	const char *name = request->argv[0], *why = strerror(report->error);
 
 	switch (report->step) {
 	case STEP_SESSION:
-		return error_set(err, -report->error, "can't start '%s': no session for it: %s",
-		                 name, why);
+		return error_set(err, -report->error,
+		                 "can't start '%s': can't make a session for it: %s", name, why);
 	case STEP_DESCRIPTORS:
 		return error_set(err, -report->error,
 		                 "can't start '%s': its descriptors can't be placed: %s%s", name,
@@ -234,29 +217,30 @@ static int spawn_child_failed(const struct spawn_request *request, const struct 
 		                 request->cwd, why);
 	case STEP_INTERPRETER:
 		return error_set(err, -report->error,
-		                 "can't start '%s': what runs it doesn't exist: the interpreter in "
-		                 "its first line, or a binary's loader",
+		                 "can't start '%s': the interpreter in its first line, or the "
+		                 "loader of the binary, doesn't exist",
 		                 name);
 	default:
-		return spawn_exec_failed(name, plan->path, report->error, err);
+		return spawn_explain_exec(name, plan->path, report->error, err);
 	}
 }
 
-static int spawn_clone_failed(const struct spawn_request *request, int error, struct error *err)
+static int spawn_explain_clone(const struct spawn_request *request, int error, struct error *err)
 {
 	const char *name = request->argv[0];
 
 	switch (error) {
 	case EAGAIN:
 		return error_set(err, -error,
-		                 "can't start '%s': there are as many processes as there may be "
+		                 "can't start '%s': the limit of processes is reached "
 		                 "(ulimit -u, pids.max, TasksMax=)",
 		                 name);
 	case EBUSY:
-		return error_set(err, -error,
-		                 "can't start '%s': its cgroup has child cgroups with controllers, "
-		                 "and may have no process then",
-		                 name);
+		return error_set(
+		        err, -error,
+		        "can't start '%s': its cgroup has child cgroups with controllers, so "
+		        "it can't have processes",
+		        name);
 	case ENODEV:
 	case ENOENT:
 		return error_set(err, -error, "can't start '%s': its cgroup was removed", name);
@@ -268,7 +252,7 @@ static int spawn_clone_failed(const struct spawn_request *request, int error, st
 	}
 }
 
-/* Like fork(). All signals are blocked in the child. */
+/* Like fork(), with all signals blocked in the child. */
 static long spawn_clone_into(int cgroup, int *pidfd)
 {
 	const struct clone_args args = {
@@ -281,7 +265,8 @@ static long spawn_clone_into(int cgroup, int *pidfd)
 	return syscall(SYS_clone3, &args, sizeof(args));
 }
 
-/* Waits until the child has become the program. 0, or what it failed at. */
+/* Waits until the child has executed the program. Returns 0, or 1 with the report of its failure.
+ */
 static int spawn_await_exec(int pipe, struct report *ret)
 {
 	ssize_t length;
@@ -298,9 +283,10 @@ static void spawn_reap(pid_t pid)
 		;
 }
 
-/* A child that went as far as exec(); its signals are not ours for a moment. */
-static int spawn_start(const struct spawn_request *request, struct spawn_plan *plan, int *ret_pidfd,
-                       struct error *err)
+/* Starts a child and waits for its exec(). Signals are blocked here until the child has been made.
+ */
+static int spawn_clone_and_exec(const struct spawn_request *request, struct spawn_plan *plan,
+                                int *ret_pidfd, struct error *err)
 {
 	_cleanup_close_ int pidfd = -1;
 	_cleanup_close_ int ours = -1;
@@ -311,7 +297,7 @@ static int spawn_start(const struct spawn_request *request, struct spawn_plan *p
 	long pid;
 
 	if (pipe2(pipe, O_CLOEXEC) < 0)
-		return error_set(err, -errno, "can't start '%s': no pipe to it: %s",
+		return error_set(err, -errno, "can't start '%s': can't make a pipe: %s",
 		                 request->argv[0], strerror(errno));
 	ours = pipe[0];
 	theirs = pipe[1];
@@ -323,18 +309,18 @@ static int spawn_start(const struct spawn_request *request, struct spawn_plan *p
 		spawn_run_child(request, plan, theirs);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	if (pid < 0)
-		return spawn_clone_failed(request, error, err);
+		return spawn_explain_clone(request, error, err);
 	close(TAKE_FD(theirs));
 	if (spawn_await_exec(ours, &report)) {
 		spawn_reap((pid_t)pid);
-		return spawn_child_failed(request, plan, &report, err);
+		return spawn_explain_child(request, plan, &report, err);
 	}
 	*ret_pidfd = TAKE_FD(pidfd);
 	return (int)pid;
 }
 
-/* What executing it would fail with, 0 if it may not. */
-static int spawn_look_at(int folder, const char *file)
+/* The errno that executing the file would give; 0 if it may succeed. */
+static int spawn_check_file(int folder, const char *file)
 {
 	struct stat st;
 
@@ -343,29 +329,29 @@ static int spawn_look_at(int folder, const char *file)
 	return S_ISREG(st.st_mode) && st.st_mode & 0111 ? 0 : EACCES;
 }
 
-int spawn_find(const char *name, const char *path, const char *cwd, struct error *err)
+int spawn_check_program(const char *name, const char *path, const char *cwd, struct error *err)
 {
 	_cleanup_close_ int folder = open(cwd ? cwd : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_free_ char **candidates = spawn_candidates(name, path);
+	_cleanup_free_ char **candidates = path_search_candidates(name, path);
 	int error = ENOENT;
 
 	if (!candidates)
 		return error_set(err, -ENOMEM, "out of memory");
 	for (char **file = candidates; *file; file++) {
-		const int why = spawn_look_at(folder, *file);
+		const int why = spawn_check_file(folder, *file);
 
 		if (!why)
 			return 0;
 		if (why == EACCES)
 			error = EACCES;
 	}
-	return spawn_exec_failed(name, path, error, err);
+	return spawn_explain_exec(name, path, error, err);
 }
 
-int spawn(const struct spawn_request *request, int *ret_pidfd, struct error *err)
+int spawn_start(const struct spawn_request *request, int *ret_pidfd, struct error *err)
 {
 	_cleanup_(spawn_plan_deinit) struct spawn_plan plan = {.null_fd = -1};
 	int r = spawn_plan_init(&plan, request, err);
 
-	return r < 0 ? r : spawn_start(request, &plan, ret_pidfd, err);
+	return r < 0 ? r : spawn_clone_and_exec(request, &plan, ret_pidfd, err);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Starting a worker: born in its cgroup, with just the descriptors that are meant for it. */
+/* Starting a worker, in its cgroup, with only the descriptors that are meant for it. */
 #pragma once
 
 #include <stdbool.h>
@@ -7,44 +7,39 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "kern/file_limit.h"
 
 struct spawn_fd {
-	int fd;     /* of ours */
-	int target; /* its number there */
+	int fd;     /* our descriptor */
+	int target; /* its number in the worker */
 };
 
 struct spawn_request {
-	char *const *argv; /* found along PATH of env, or the usual directories */
+	char *const *argv; /* the program is searched along PATH of env, or the default path */
 	char *const *env;  /* complete: NAME=VALUE, NULL-terminated */
 	const char *cwd;   /* NULL = ours */
-	/* NULL = ours; names or numbers. A user has all its groups; a group alone has no others
-	 * with it. */
+	/* Names or numbers; NULL = ours. A user gets all its groups; a group alone is the only
+	 * group. */
 	const char *user, *group;
 	int cgroup; /* directory descriptor, -1 = ours */
-	/* All others are closed, but 1 and 2; 0 is /dev/null if it is none of these. Targets may be
-	 * numbers that our fds have. */
+	/* All other descriptors are closed, except 1 and 2; 0 is /dev/null unless it is a target.
+	 * A target may be the number of one of our descriptors. */
 	const struct spawn_fd *fds;
 	size_t n_fds;
 	bool listen_pid; /* set LISTEN_PID to the worker's own pid */
 };
 
-/* Raises our limit of open files as far as we may. What is started has the one that we had, by
- * which some programs go when they close all that they may have open; as have we, if we execute
- * another program after spawn_restore_files(). */
-void spawn_raise_files(void);
-void spawn_restore_files(void);
+/*
+ * Searches program @name as spawn_start() does: along @path (the value of PATH; NULL = default),
+ * with relative paths from @cwd (NULL = ours). Fails as spawn_start() would if the program doesn't
+ * exist, or if no user may execute it. A file that we may not see is no failure: the worker may be
+ * allowed to.
+ */
+int spawn_check_program(const char *name, const char *path, const char *cwd, struct error *err);
 
 /*
- * Looks for program @name as spawn() does: along @path (as PATH; NULL = there is no such variable),
- * what is relative from @cwd (NULL = ours). Fails with what spawn() would say if it isn't there, or
- * can be executed by nobody. Of what is closed to us nothing can be told: it may be open to the
- * worker.
+ * Starts the program in a session of its own, with default signals and an empty signal mask.
+ * Returns its pid; *ret_pidfd is the caller's to close. Also fails if exec(), or a step before it
+ * in the child, fails; no process is left then. @err has the command, the reason and what to do.
  */
-int spawn_find(const char *name, const char *path, const char *cwd, struct error *err);
-
-/*
- * Starts it, in a session of its own, with default signals and an empty mask. Returns its pid;
- * *ret_pidfd is the caller's to close. Fails, with the command, the errno and what to do in @err,
- * also if exec() or what comes before it in the child does: nothing is left then.
- */
-int spawn(const struct spawn_request *request, int *ret_pidfd, struct error *err);
+int spawn_start(const struct spawn_request *request, int *ret_pidfd, struct error *err);

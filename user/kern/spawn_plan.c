@@ -9,41 +9,12 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/path_search.h"
 
 #define PATH_START "PATH="
 #define PID_START  "LISTEN_PID="
 
 /* --- the program --- */
-
-char **spawn_candidates(const char *name, const char *path)
-{
-	const bool is_path = strchr(name, '/') != NULL;
-	size_t n = 1, each;
-	char **list, *text;
-
-	if (!path)
-		path = SPAWN_DEFAULT_PATH;
-	for (const char *c = path; !is_path && *c; c++)
-		n += *c == ':';
-	each = (is_path ? 0 : strlen(path)) + 1 + strlen(name) + 1;
-	list = calloc(n + 1, sizeof(*list) + each);
-	if (!list)
-		return NULL;
-	text = (char *)(list + n + 1);
-	if (is_path) {
-		list[0] = strcpy(text, name);
-		return list;
-	}
-	for (size_t i = 0; i < n; i++, text += each) {
-		const int length = (int)strcspn(path, ":");
-
-		/* An empty part is the current directory. */
-		snprintf(text, each, "%.*s%s%s", length, path, length ? "/" : "./", name);
-		list[i] = text;
-		path += length + 1;
-	}
-	return list;
-}
 
 static const char *spawn_plan_find_path(char *const *env)
 {
@@ -109,7 +80,7 @@ void spawn_plan_deinit(struct spawn_plan *plan)
 	free(plan->listen_pid);
 	free(plan->fds);
 	free(plan->moved);
-	identity_deinit(&plan->identity);
+	credentials_deinit(&plan->identity);
 }
 
 int spawn_plan_init(struct spawn_plan *plan, const struct spawn_request *request, struct error *err)
@@ -117,11 +88,11 @@ int spawn_plan_init(struct spawn_plan *plan, const struct spawn_request *request
 	int r;
 
 	plan->path = spawn_plan_find_path(request->env);
-	plan->candidates = spawn_candidates(request->argv[0], plan->path);
+	plan->candidates = path_search_candidates(request->argv[0], plan->path);
 	r = plan->candidates ? spawn_plan_environment(plan, request) : -ENOMEM;
 	if (r == 0)
 		r = spawn_plan_descriptors(plan, request);
 	if (r < 0)
 		return error_set(err, r, "can't start '%s': %s", request->argv[0], strerror(-r));
-	return identity_find(&plan->identity, request->user, request->group, err);
+	return credentials_find(&plan->identity, request->user, request->group, err);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What a child needs to know before it is born, for spawn.c only: it can't allocate, nor ask who a
- * user is. */
+/* What a child needs, prepared in the parent: the child can neither allocate memory nor look up a
+ * user. For spawn.c only. */
 #pragma once
 
 #include <stdbool.h>
@@ -8,31 +8,28 @@
 #include <sys/types.h>
 
 #include "base/error.h"
-#include "kern/identity.h"
+#include "kern/credentials.h"
 #include "kern/spawn.h"
+#include "base/path_search.h"
 
-#define SPAWN_PID_DIGITS   10
-#define SPAWN_DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
+#define SPAWN_PID_DIGITS 10
 
 struct spawn_plan {
-	const char *path;  /* PATH of the environment; NULL = it has none */
-	char **candidates; /* files that may be the program, in the order of PATH */
+	const char *path;  /* PATH of the environment; NULL = not set */
+	char **candidates; /* base/path_search.h */
 	char **env;
-	char *listen_pid; /* "LISTEN_PID=", and room for the number; or NULL */
-	char *pid_digits; /* where that goes; or NULL */
+	char *listen_pid; /* "LISTEN_PID=" with room for the number; or NULL */
+	char *pid_digits; /* the place of that number; or NULL */
 	struct spawn_fd *fds;
-	int *moved; /* where they are meanwhile */
+	int *moved; /* where the descriptors are in between */
 	size_t n_fds;
-	int first_free; /* above all targets, and 2 */
+	int first_free; /* above all targets and 2 */
 	int null_fd;
-	struct identity identity;
+	struct credentials identity;
 };
 
-/* The files that program @name may be, in the order of @path, as PATH has it; NULL: there is no
- * such variable. The caller frees them, in one piece; NULL: memory is short. */
-char **spawn_candidates(const char *name, const char *path);
-
-/* @plan has null_fd = -1, and else zeros. */
+/* Prepares the plan. @plan must have null_fd = -1, and be zero otherwise. The caller calls
+ * spawn_plan_deinit(), also after a failure. */
 int spawn_plan_init(struct spawn_plan *plan, const struct spawn_request *request,
                     struct error *err);
 void spawn_plan_deinit(struct spawn_plan *plan);

@@ -7,88 +7,87 @@
 
 #include "base/cleanup.h"
 #include "core/endpoint.h"
-#include "service/account.h"
+#include "core/listener_owner.h"
 #include "kern/proc.h"
+#include "kern/steer.h"
+#include "kern/steer_members.h"
+#include "kern/steer_socks.h"
+#include "kern/steer_workers.h"
+#include "service/generation.h"
 
-#define ADMIT_TRIES 100
+#define ADMIT_TRIES    100
+#define ADMIT_PAUSE_NS 10000000
 
 #ifndef ENOTSUPP
-#define ENOTSUPP 524 /* the kernel's own: what a socket array says to what isn't TCP or UDP */
+#define ENOTSUPP                                                                                   \
+	524 /* the kernel's own: a socket array refuses sockets that are not TCP or UDP            \
+	     */
 #endif
 
-struct borrowed {
+struct admit_borrowed {
 	int fds[RPD_ENDPOINT_MAX];
 };
 
-static void admit_borrowed_close(struct borrowed *b)
+static void admit_close_borrowed(struct admit_borrowed *b)
 {
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		cleanup_close(&b->fds[e]);
 }
 
-void admit_set_owner(struct rpd_worker *worker, const struct holder *owner)
-{
-	worker->pid = owner->pid;
-	worker->start_time = owner->start_time;
-	worker->fd = owner->fd;
-	worker->epfd = owner->epfd;
-	worker->evidence = owner->evidence;
-	memcpy(worker->comm, owner->comm, sizeof(worker->comm));
-}
-
-static int admit_borrow_all(const struct newcomer *newcomer, struct borrowed *ret,
-                            struct error *err)
+static int admit_borrow_listeners(const struct newcomer *newcomer, struct admit_borrowed *ret,
+                                  struct error *err)
 {
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++) {
 		const struct listener *listener = newcomer->listeners[e];
 
 		if (!listener)
 			continue;
-		ret->fds[e] =
-		        proc_borrow_fd(newcomer->owner.pid, newcomer->fds[e], listener->inode, err);
+		ret->fds[e] = proc_duplicate_fd(newcomer->owner.id.pid, newcomer->fds[e],
+		                                listener->inode, err);
 		if (ret->fds[e] < 0)
 			return ret->fds[e];
 	}
 	return 0;
 }
 
-/* Notes who is meant to be in the slot, and where the listeners belong, before anything can be
- * steered to them. In this order: a listener that was admitted, and is in no slot and not meant to
- * be, is one that was swapped out. */
+/* Records the worker and its listeners before a connection can be steered to them. The slot's row
+ * comes first: an admitted listener that is in no slot and in no row is that of a former worker. */
 static int admit_write_rows(struct service *service, unsigned int slot,
                             const struct newcomer *newcomer, uint8_t version)
 {
 	struct rpd_worker worker = {};
-	int r = steer_worker_get(&service->steer, slot, &worker);
+	int r = steer_workers_get(&service->steer, slot, &worker);
 
-	/* The same worker with another listener of it keeps those that it has. */
-	if (r < 0 || worker.pid != newcomer->owner.pid ||
-	    worker.start_time != newcomer->owner.start_time)
+	/* The same worker, with one more listener, keeps those that it has. */
+	if (r < 0 || !newcomer_is_in_row(newcomer, &worker))
 		worker = (struct rpd_worker){.admitted_at = time(NULL),
-		                             .account = account_choose(service, slot, newcomer),
+		                             .account = generation_choose(service, slot, newcomer),
 		                             .run = worker.run,
 		                             .restarts = worker.restarts};
-	admit_set_owner(&worker, &newcomer->owner);
+	listener_owner_note(&worker, &newcomer->owner);
+	worker.main_pid = newcomer->main.id.pid;
+	worker.main_start = newcomer->main.id.start_time;
+	memcpy(worker.main_comm, newcomer->main.comm, sizeof(worker.main_comm));
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		if (newcomer->listeners[e])
 			worker.cookies[e] = newcomer->listeners[e]->cookie;
-	r = steer_worker_set(&service->steer, slot, &worker);
+	r = steer_workers_set(&service->steer, slot, &worker);
 	for (unsigned int e = 0; r == 0 && e < RPD_ENDPOINT_MAX; e++) {
 		const struct rpd_member member = {
 		        .slot = slot, .version = version, .endpoint = e, .account = worker.account};
 
 		if (worker.cookies[e])
-			r = steer_member_set(&service->steer, worker.cookies[e], &member);
+			r = steer_members_set(&service->steer, worker.cookies[e], &member);
 	}
 	return r;
 }
 
-/* What was not admitted is not known to have been. */
-static void admit_forget(struct service *service, const struct newcomer *newcomer)
+/* Undoes admit_write_rows() for the listeners. */
+static void admit_forget_listeners(struct service *service, const struct newcomer *newcomer)
 {
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		if (newcomer->listeners[e])
-			steer_member_del(&service->steer, newcomer->listeners[e]->cookie);
+			steer_members_remove(&service->steer, newcomer->listeners[e]->cookie);
 }
 
 static int admit_put_error(struct error *err, int r, unsigned int slot,
@@ -103,29 +102,30 @@ static int admit_put_error(struct error *err, int r, unsigned int slot,
 		                 "the listener of pid %u (%s) on %s is in use already, by a slot "
 		                 "of a service or by another BPF program's map; if its pins were "
 		                 "removed, restart the workers (their listeners), then attach",
-		                 newcomer->owner.pid, newcomer->owner.comm, text);
+		                 newcomer->owner.id.pid, newcomer->owner.comm, text);
 	if (r == -EINVAL)
-		why = "it was opened without SO_REUSEPORT, or listens no more";
+		why = "it was opened without SO_REUSEPORT, or no longer listens";
 	else if (r == -EOPNOTSUPP || r == -ENOTSUPP)
 		why = ADMIT_NO_MPTCP;
 	else
 		why = strerror(-r);
 	return error_set(err, r, "can't put the listener of pid %u (%s) on %s into slot %u: %s",
-	                 newcomer->owner.pid, newcomer->owner.comm, text, slot, why);
+	                 newcomer->owner.id.pid, newcomer->owner.comm, text, slot, why);
 }
 
-/* Puts the listener into its slot. A service that is being made may follow on one of which the
- * kernel has still to free the socket array: it does so some time after the last pin is gone, and
- * until then the listener is in it. */
-static int admit_put(struct service *service, unsigned int endpoint, unsigned int slot, int fd)
+/* Puts the listener into its slot. The kernel frees a socket array some time after its last pin is
+ * gone, and until then a listener of the array can't be put into another one. So a service that is
+ * made just after another one was removed has to try again. */
+static int admit_put_listener(struct service *service, unsigned int endpoint, unsigned int slot,
+                              int fd)
 {
-	const struct timespec pause = {.tv_nsec = 10000000};
+	const struct timespec pause = {.tv_nsec = ADMIT_PAUSE_NS};
 	bool making = service->steer.service->stage == RPD_STAGE_FILLING;
-	int r = steer_put(&service->steer, endpoint, slot, fd);
+	int r = steer_socks_put(&service->steer, endpoint, slot, fd);
 
 	for (int i = 0; r == -EBUSY && making && i < ADMIT_TRIES; i++) {
 		nanosleep(&pause, NULL);
-		r = steer_put(&service->steer, endpoint, slot, fd);
+		r = steer_socks_put(&service->steer, endpoint, slot, fd);
 	}
 	return r;
 }
@@ -133,11 +133,11 @@ static int admit_put(struct service *service, unsigned int endpoint, unsigned in
 int admit(struct service *service, unsigned int slot, const struct newcomer *newcomer,
           uint8_t version, struct error *err)
 {
-	_cleanup_(admit_borrowed_close) struct borrowed borrowed;
+	_cleanup_(admit_close_borrowed) struct admit_borrowed borrowed;
 	int r;
 
 	memset(borrowed.fds, -1, sizeof(borrowed.fds));
-	r = admit_borrow_all(newcomer, &borrowed, err);
+	r = admit_borrow_listeners(newcomer, &borrowed, err);
 	if (r < 0)
 		return r;
 	r = admit_write_rows(service, slot, newcomer, version);
@@ -146,19 +146,20 @@ int admit(struct service *service, unsigned int slot, const struct newcomer *new
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++) {
 		if (borrowed.fds[e] < 0)
 			continue;
-		/* The same worker listens somewhere else as well now: the kernel refuses to put
-		 * again what is there. */
-		if (steer_cookie(&service->steer, e, slot) == newcomer->listeners[e]->cookie)
+		/* The same worker has one more listener: the kernel refuses to put those again that
+		 * are in the array already. */
+		if (steer_socks_cookie(&service->steer, e, slot) == newcomer->listeners[e]->cookie)
 			continue;
-		/* A group whose last member closed has lost its program: attach it anew, before the
-		 * put, as who finds the listener in its slot takes the program to be there. While
-		 * the service is being made there is no schedule yet to steer by. */
+		/* A group has no program any more once its last member has closed: attach the
+		 * program again. That comes before the put, because a command that finds the
+		 * listener in its slot relies on the program. A service that is being made has no
+		 * schedule yet to steer by. */
 		if (service->steer.service->stage == RPD_STAGE_READY)
 			r = steer_attach(&service->steer, e, borrowed.fds[e]);
 		if (r == 0)
-			r = admit_put(service, e, slot, borrowed.fds[e]);
+			r = admit_put_listener(service, e, slot, borrowed.fds[e]);
 		if (r < 0) {
-			admit_forget(service, newcomer);
+			admit_forget_listeners(service, newcomer);
 			return admit_put_error(err, r, slot, newcomer, e);
 		}
 	}

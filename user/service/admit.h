@@ -1,37 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * Putting a worker's listeners into a slot: the one way into a service, for attach, swap and
- * watch.
- */
+/* Puts a worker's listeners into a slot. attach, swap, watch and run all admit workers this way. */
 #pragma once
 
 #include "base/error.h"
-#include "core/listener.h"
+#include "service/newcomer.h"
 #include "service/service.h"
 
 /* Why an MPTCP socket is refused, and what to do. */
 #define ADMIT_NO_MPTCP                                                                             \
 	"MPTCP sockets can't be steered; listen with plain TCP (Go: GODEBUG=multipathtcp=0)"
 
-/* A worker to be admitted: who it is, and its listener in each endpoint of the service. */
-struct newcomer {
-	struct holder owner;
-	const struct listener *listeners[RPD_ENDPOINT_MAX]; /* NULL = none there */
-	/* Which descriptor of which process to duplicate for each; the owner's own where it has
-	 * the listener open itself. */
-	int32_t fds[RPD_ENDPOINT_MAX];
-};
-
-/* Fills in the process's part of a slot's row. */
-void admit_set_owner(struct rpd_worker *worker, const struct holder *owner);
-
 /*
- * Puts the newcomer into @slot, in place of whoever is there, and, in a service that is complete,
- * makes sure that the program is attached to its groups. First borrows all its listeners, so that
- * it fails before anything is changed; then writes the slot's row, so that a command killed after
- * that is completed by the next one. The schedule is the caller's business.
+ * Puts the newcomer into @slot, in place of the worker there. In a complete service, also makes
+ * sure that the program is attached to the newcomer's groups. The caller changes the schedule.
  *
- * -EBUSY: one of the listeners is in a slot already, of this or another service.
+ * First borrows all the listeners, so that it fails before anything is changed; then writes the
+ * slot's row, so that if the command is killed after that the next one completes it. Returns 0, or
+ * a negative errno with @err set: -EBUSY if a listener is in a slot of this or another service
+ * already.
  */
 int admit(struct service *service, unsigned int slot, const struct newcomer *newcomer,
           uint8_t version, struct error *err);

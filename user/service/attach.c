@@ -8,96 +8,103 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "core/schedule_edit.h"
-#include "core/endpoint.h"
 #include "core/schedule.h"
+#include "core/schedule_edit.h"
 #include "core/service_name.h"
-#include "service/admit.h"
-#include "service/conn_adopt.h"
+#include "kern/conns.h"
 #include "kern/events.h"
+#include "kern/features.h"
 #include "kern/grace.h"
 #include "kern/netns.h"
-#include "kern/probe.h"
+#include "kern/pins.h"
 #include "kern/proc.h"
+#include "kern/steer_setup.h"
+#include "service/admit.h"
+#include "service/conn_adopt.h"
+#include "service/service_create.h"
+#include "service/service_endpoint.h"
+#include "service/service_remove.h"
+#include "service/service_supervisor.h"
 
-/* --wait: how often to ask for the listeners, and how often to look at the processes as well though
- * the listeners are the same: they may just not poll them yet. */
+/* While attach waits: how often it asks for the listeners, and how often it reads the processes as
+ * well though the listeners are the same. They may just not poll them yet. */
 #define ATTACH_ASK_NS 100000000
 #define ATTACH_LOOK_S 1
 
-/* Waits until another look may find more than the last one, or until @deadline. */
-static int attach_wait_for_news(const struct wanted *wanted, uint64_t seen, double deadline,
-                                struct error *err)
+/* Waits until the listeners have changed, or ATTACH_LOOK_S are over, or until @deadline. */
+static int attach_wait_for_change(const struct discover_wanted *wanted, uint64_t seen,
+                                  double deadline, struct error *err)
 {
 	const struct timespec pause = {.tv_nsec = ATTACH_ASK_NS};
 	double until = clock_s(CLOCK_MONOTONIC) + ATTACH_LOOK_S;
-	uint64_t is = seen;
+	uint64_t now = seen;
 	int r = 0;
 
-	while (r == 0 && is == seen && clock_s(CLOCK_MONOTONIC) < until &&
+	while (r == 0 && now == seen && clock_s(CLOCK_MONOTONIC) < until &&
 	       clock_s(CLOCK_MONOTONIC) < deadline) {
 		nanosleep(&pause, NULL);
-		r = discover_fingerprint(wanted, &is, err);
+		r = discover_fingerprint(wanted, &now, err);
 	}
 	return r;
 }
 
-/* Looks for the workers until they are there or the time is over. */
-static int attach_wait_for_workers(const struct attach_request *request, struct found *ret,
+/* Waits until the workers are there or the time is over. */
+static int attach_wait_for_workers(const struct attach_request *request, struct discover_found *ret,
                                    struct error *err)
 {
 	double deadline = clock_s(CLOCK_MONOTONIC) + request->wait;
-	struct error told = {};
+	struct error last = {};
 
 	for (;;) {
+		struct error why = {};
 		uint64_t seen;
 		int r = discover_fingerprint(&request->wanted, &seen, err);
 
-		if (r == 0)
-			r = discover(&request->wanted, ret, err);
-		if (r != -EAGAIN || clock_s(CLOCK_MONOTONIC) >= deadline)
+		if (r < 0)
 			return r;
-		if (strcmp(told.text, err->text) != 0)
-			request->waiting(err->text);
-		told = *err;
-		r = attach_wait_for_news(&request->wanted, seen, deadline, err);
+		r = discover(&request->wanted, ret, &why);
+		if (r == DISCOVER_FOUND)
+			return 0;
+		if (r < 0 || clock_s(CLOCK_MONOTONIC) >= deadline)
+			return error_set(err, r < 0 ? r : -EAGAIN, "%s", why.text);
+		if (strcmp(last.text, why.text) != 0)
+			request->report_waiting(why.text);
+		last = why;
+		r = attach_wait_for_change(&request->wanted, seen, deadline, err);
 		if (r < 0)
 			return r;
 	}
 }
 
-/* Takes the name, unless a living service has it. One whose workers are all dead makes room. */
+/* Takes the name, unless a service with a live worker has it; a service without one is removed. */
 static int attach_claim(struct service *service, const char *name, struct error *err)
 {
 	int r;
 
 	do {
 		r = service_claim(service, name, err);
-		if (r <= 0)
-			return r;
+		if (r < 0 || r == SERVICE_NONE)
+			return r < 0 ? r : 0;
 		r = service_make_room(service, err);
 	} while (r == 0);
 	return r;
 }
 
-static bool attach_steers_one_of(const struct service *service, const struct found *found,
+static bool attach_steers_one_of(const struct service *service, const struct discover_found *found,
                                  uint64_t netns_cookie)
 {
-	const struct rpd_service *info = service->steer.service;
-
-	if (info->netns_cookie != netns_cookie)
+	if (service->steer.service->netns_cookie != netns_cookie)
 		return false;
-	for (unsigned int e = 0; e < info->n_endpoints; e++)
-		for (size_t g = 0; g < found->roster.n_groups; g++)
-			if (endpoint_equal(&info->endpoints[e], &found->roster.groups[g].endpoint))
-				return true;
+	for (size_t g = 0; g < found->roster.n_groups; g++)
+		if (service_endpoint_index(service, &found->roster.groups[g].endpoint) >= 0)
+			return true;
 	return false;
 }
 
-/* A killed command may have left the service half made, and our listeners in its slots: opening it
- * cleans that up, and may take us to its network namespace. */
-static bool attach_is_steered_by(const char *name, const struct found *found, uint64_t netns_cookie,
-                                 bool *ret_run)
+/* A killed command may have left the service half made, with the workers' listeners in its slots.
+ * Opening it cleans that up, and may move this thread to its network namespace. */
+static bool attach_is_steered_by(const char *name, const struct discover_found *found,
+                                 uint64_t netns_cookie, bool *ret_run)
 {
 	_cleanup_service_ struct service service;
 	struct error ignored;
@@ -108,22 +115,22 @@ static bool attach_is_steered_by(const char *name, const struct found *found, ui
 		if (service_open(&service, name, &ignored) < 0)
 			return false;
 	}
-	*ret_run = service_supervisor(&service) != 0;
+	*ret_run = service_supervisor_pid(&service) != 0;
 	return attach_steers_one_of(&service, found, netns_cookie);
 }
 
-/* Refuses groups that another service has: a group has one program. Another attach may be quicker
- * after this; then the kernel refuses the second one, as a socket can be in one array only. */
-static int attach_check_free(const struct found *found, const char *own, struct error *err)
+/* Refuses groups that another service has: a group has one program. If another attach takes them
+ * after this check, the kernel refuses the second one, as a socket can be in one array only. */
+static int attach_check_free(const struct discover_found *found, const char *own, struct error *err)
 {
 	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
 	uint64_t cookie, ino;
 	bool run;
 	size_t n;
-	int r = netns_here(&cookie, &ino, err);
+	int r = netns_identify(&cookie, &ino, err);
 
 	if (r == 0)
-		r = pins_list(&names, &n, err);
+		r = pins_list_services(&names, &n, err);
 	for (size_t s = 0; r == 0 && s < n; s++)
 		if (strcmp(names[s], own) != 0 &&
 		    attach_is_steered_by(names[s], found, cookie, &run))
@@ -136,57 +143,34 @@ static int attach_check_free(const struct found *found, const char *own, struct 
 	return r;
 }
 
-static int attach_describe_service(struct service *service, const struct attach_request *request,
-                                   struct error *err)
-{
-	struct rpd_service *info = service->steer.service;
-	uint64_t cookie, ino;
-	int r = netns_here(&cookie, &ino, err);
-
-	if (r < 0)
-		return r;
-	info->netns_cookie = cookie;
-	info->netns_ino = ino;
-	info->n_workers = request->wanted.workers;
-	strcpy(info->label, request->label); /* its length was checked */
-	info->attached_at = time(NULL);
-	service->reachable = true;
-	return 0;
-}
-
 static int attach_fill_slots(struct service *service, const struct attach_request *request,
-                             const struct found *found, struct rpd_schedule *draft,
+                             const struct discover_found *found, struct rpd_schedule *draft,
                              struct error *err)
 {
 	const struct roster *roster = &found->roster;
 	int r = 0;
 
 	for (size_t slot = 0; r == 0 && slot < roster->n_workers; slot++) {
-		struct newcomer newcomer = {.owner = roster->workers[slot].owner};
+		struct newcomer newcomer;
 
-		for (size_t g = 0; g < roster->n_groups; g++) {
-			int32_t at = roster->workers[slot].listeners[g];
-
-			if (at < 0)
-				continue;
-			newcomer.listeners[g] = &found->listeners[at];
-			newcomer.fds[g] = found->fds[at];
-		}
-		r = schedule_edit_fill(draft, slot, request->label, err);
+		newcomer_from_roster(service, roster, slot, found->listeners, found->holders,
+		                     found->n_holders, &newcomer);
+		r = schedule_edit_fill_slot(draft, slot, request->label, err);
 		if (r == 0)
 			r = admit(service, slot, &newcomer, draft->slots[slot].version, err);
 	}
 	return r;
 }
 
-static int attach_groups(struct service *service, struct error *err)
+static int attach_programs(struct service *service, struct error *err)
 {
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {
-		_cleanup_close_ int fd = service_borrow_member(service, e, err);
-		int r = fd < 0 ? fd : steer_attach(&service->steer, e, fd);
+		_cleanup_close_ int fd = -1;
+		int r = service_endpoint_borrow(service, e, &fd, err);
 
-		if (fd < 0)
-			return r;
+		if (r != SERVICE_ENDPOINT_BORROWED)
+			return r < 0 ? r : -ENOENT;
+		r = steer_attach(&service->steer, e, fd);
 		if (r < 0)
 			return error_set(err, r, "can't attach the steering program: %s",
 			                 strerror(-r));
@@ -194,68 +178,82 @@ static int attach_groups(struct service *service, struct error *err)
 	return 0;
 }
 
-/* Fills the claimed, empty folder. The stage is the last thing written. */
-static int attach_make(struct service *service, const struct attach_request *request,
-                       const struct found *found, struct error *err)
+/* Makes the maps, the endpoints and the row of the service. */
+static int attach_make_service(struct service *service, const struct attach_request *request,
+                               const struct discover_found *found, struct error *err)
 {
-	_cleanup_grace_ struct grace grace = GRACE_NONE;
-	struct error ignored;
-	struct rpd_schedule draft;
 	int r = 0;
 
 	if (found->roster.n_groups > RPD_ENDPOINT_MAX)
 		return error_set(err, -E2BIG, "a service has at most %d endpoints",
 		                 RPD_ENDPOINT_MAX);
+	for (size_t g = 0; r >= 0 && g < found->roster.n_groups; g++)
+		r = steer_setup_add_endpoint(&service->steer, &service->pins,
+		                             &found->roster.groups[g].endpoint, request->max_conns,
+		                             err);
+	if (r < 0)
+		return r;
+	return service_create_describe(service, request->wanted.workers, request->label, err);
+}
+
+/* Attaches the program to the groups, and counts the connections that are open already. */
+static int attach_start(struct service *service, struct error *err)
+{
+	_cleanup_grace_ struct grace grace = GRACE_NONE;
+	struct error ignored;
+	int r;
+
+	__atomic_store_n(&service->steer.service->stage, RPD_STAGE_ATTACHING, __ATOMIC_RELEASE);
+	r = attach_programs(service, err);
+	if (r == 0 && conn_adopt(service, &ignored) < 0)
+		service->steer.control->n_unlisted = 1; /* or more */
+	conns_enable(&service->conns, &service->steer);
+	if (r == 0)
+		r = grace_prepare(&grace, err);
+	return r < 0 ? r : grace_wait(&grace, err);
+}
+
+/* Fills the claimed, empty folder. The stage is written last. */
+static int attach_make(struct service *service, const struct attach_request *request,
+                       const struct discover_found *found, struct error *err)
+{
+	struct rpd_schedule draft;
+	int r = attach_make_service(service, request, found, err);
+
+	if (r < 0)
+		return r;
 	schedule_init(&draft);
 	draft.policy = request->policy;
 	draft.flags = request->strict ? RPD_STRICT : 0;
-	for (size_t g = 0; r >= 0 && g < found->roster.n_groups; g++)
-		r = steer_add_endpoint(&service->steer, &service->pins,
-		                       &found->roster.groups[g].endpoint, request->max_conns, err);
-	if (r >= 0)
-		r = attach_describe_service(service, request, err);
-	if (r < 0)
-		return r;
-	if (request->max_conns)
-		conns_start(&service->conns, &service->steer, &service->pins);
-	else
-		conns_open(&service->conns, &service->steer, &service->pins); /* says why not */
+	service_create_start_counting(service, request->max_conns);
 	r = attach_fill_slots(service, request, found, &draft, err);
 	if (r < 0)
 		return r;
 	schedule_build(&draft);
 	steer_switch(&service->steer, &draft);
-	__atomic_store_n(&service->steer.service->stage, RPD_STAGE_ATTACHING, __ATOMIC_RELEASE);
-	r = attach_groups(service, err);
-	if (r == 0 && conn_adopt(service, &ignored) < 0)
-		service->steer.control->n_unlisted = 1; /* or more */
-	conns_started(&service->conns, &service->steer);
-	if (r == 0)
-		r = grace_prepare(&grace, err);
-	if (r == 0)
-		r = grace_wait(&grace, err);
-	if (r == 0)
-		__atomic_store_n(&service->steer.service->stage, RPD_STAGE_READY, __ATOMIC_RELEASE);
-	if (r == 0)
-		events_note(&service->steer, RPD_EVENT_attached, RPD_NO_SLOT, 0, NULL);
-	return r;
+	r = attach_start(service, err);
+	if (r < 0)
+		return r;
+	__atomic_store_n(&service->steer.service->stage, RPD_STAGE_READY, __ATOMIC_RELEASE);
+	events_note(&service->steer, RPD_EVENT_attached, RPD_NO_SLOT, 0, NULL);
+	return 0;
 }
 
 int attach(const struct attach_request *request, struct service *ret, char **ret_notes,
            struct error *err)
 {
-	_cleanup_found_ struct found found = {};
+	_cleanup_discover_found_ struct discover_found found = {};
 	_cleanup_close_ int netns = -1;
 	char name[RPD_LABEL_MAX];
 	struct error ignored;
 	int r = request->service ? service_name_check(request->service, err) : 0;
 
 	if (r == 0)
-		r = probe_require(err);
+		r = features_require(err);
 	if (r == 0 && request->wanted.pid)
 		r = proc_enter_netns(request->wanted.pid, err);
 	if (r == 0)
-		r = netns_keep(&netns, err);
+		r = netns_open_current(&netns, err);
 	if (r == 0)
 		r = attach_wait_for_workers(request, &found, err);
 	if (r < 0)
@@ -263,14 +261,14 @@ int attach(const struct attach_request *request, struct service *ret, char **ret
 	if (request->service)
 		strcpy(name, request->service); /* its length was checked */
 	else
-		service_name_make(found.roster.workers[0].owner.comm,
-		                  found.roster.groups[0].endpoint.port, name);
+		service_name_derive(found.roster.workers[0].owner.comm,
+		                    found.roster.groups[0].endpoint.port, name);
 	r = attach_check_free(&found, name, err);
 	if (r == 0)
 		r = attach_claim(ret, name, err);
 	if (r < 0)
 		return r;
-	/* What made room may have been elsewhere. */
+	/* A service that made room may have been in another network namespace. */
 	r = netns_return(netns, err);
 	if (r == 0)
 		r = attach_make(ret, request, &found, err);

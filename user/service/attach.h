@@ -8,19 +8,21 @@
 
 struct attach_request {
 	const char *service; /* NULL: PROGRAM-PORT */
-	struct wanted wanted;
-	double wait; /* seconds that missing workers may take to appear */
+	struct discover_wanted wanted;
+	double wait; /* seconds to wait for missing workers */
 	enum rpd_policy policy;
-	uint32_t max_conns;               /* open connections that can be counted, 0 = none are */
-	bool strict;                      /* refuse, rather than fall back to the kernel's hash */
-	const char *label;                /* the workers' version */
-	void (*waiting)(const char *why); /* told, when it changes, what is waited for */
+	uint32_t max_conns; /* open connections that can be counted; 0 = count none */
+	bool strict;        /* refuse connections, rather than fall back to the kernel's hash */
+	const char *label;  /* the workers' version */
+	/* Called with what is missing when attach begins to wait, and whenever that changes. */
+	void (*report_waiting)(const char *why);
 };
 
 /*
- * Finds the workers, fills the slots, attaches the program to every group. All or nothing: what
- * fails, or is killed, before the end leaves no service. The service is then open and locked in
- * @ret. @ret_notes: what was left out, a line each; NULL if nothing; the caller frees it.
+ * Finds the workers, fills the slots, attaches the program to every group. All or nothing: if it
+ * fails, or is killed before the end, there is no service. On success the service is open and
+ * locked in @ret. @ret_notes: which listeners were left out and why, a line each, or NULL; the
+ * caller frees it. Returns 0, or a negative errno with @err set.
  */
 int attach(const struct attach_request *request, struct service *ret, char **ret_notes,
            struct error *err);

@@ -6,8 +6,9 @@
 #include "service/service.h"
 
 /*
- * Counts them, for the worker whose process has them open. Where that can't be known (one process
- * has several of the listeners; or nobody has accepted the connection yet) for no worker, but
- * RPD_ACCOUNT_UNKNOWN. No error if nothing is counted at all.
+ * Counts the connections, each for the worker that has it open. If that can't be known (one process
+ * has several of the listeners, or no process has accepted the connection yet), counts it in
+ * RPD_ACCOUNT_UNKNOWN. Does nothing if the service does not count connections. Returns 0, or a
+ * negative errno with @err set.
  */
 int conn_adopt(struct service *service, struct error *err);

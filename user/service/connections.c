@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "kern/conns.h"
 #include "service/sockets.h"
 
 void connections_free(struct connections *connections)
@@ -24,18 +25,19 @@ static int connections_compare_rows(const void *a, const void *b)
 	return (p > q) - (p < q);
 }
 
+/* Finds the slot of a connection. */
 static struct worker_connection connections_place(const struct observed *o,
                                                   const struct connection *c)
 {
-	uint16_t account = c->account;
+	const uint16_t generation = c->account;
 	struct worker_connection row = {.connection = *c, .slot = -1};
 
-	row.parked = account == RPD_ACCOUNT_PARKED;
-	if (account >= RPD_ACCOUNT_UNKNOWN)
+	row.parked = generation == RPD_ACCOUNT_PARKED;
+	if (generation >= RPD_ACCOUNT_UNKNOWN)
 		return row;
-	row.slot = account % RPD_SLOT_MAX;
+	row.slot = generation % RPD_SLOT_MAX;
 	row.former = (unsigned int)row.slot >= o->n_slots ||
-	             o->slots[row.slot].worker.account != account;
+	             o->slots[row.slot].worker.account != generation;
 	return row;
 }
 
@@ -66,7 +68,7 @@ int connections_take(const struct service *service, const struct observed *obser
 		return error_set(err, -ENOENT, "the workers' network namespace is gone");
 	r = sockets_connections(service, &all, &n, err);
 	if (r == 0)
-		r = conns_mark(&service->conns, all, n, err);
+		r = conns_mark_counted(&service->conns, all, n, err);
 	if (r < 0)
 		return r;
 	kept.rows = calloc(n + 1, sizeof(*kept.rows));

@@ -8,14 +8,14 @@
 #include "base/error.h"
 #include "core/connection.h"
 #include "core/slots.h"
-#include "service/observe.h"
+#include "service/observed.h"
 #include "service/service.h"
 
 struct worker_connection {
 	struct connection connection;
-	int slot;    /* -1: no worker's yet; or from before attach, and nobody knows whose */
-	bool former; /* of a worker that was in the slot before */
-	bool parked; /* no worker's yet */
+	int slot;    /* -1: parked; or open since before attach, of an unknown worker */
+	bool former; /* of a former worker of the slot */
+	bool parked; /* no worker has it yet */
 };
 
 struct connections {
@@ -25,9 +25,12 @@ struct connections {
 
 #define _cleanup_connections_ __attribute__((cleanup(connections_free)))
 
-/* All of the service; with @slots (not NULL) those of the present workers of these slots, and those
- * that may be, and with @former also those of their former workers. Fails if connections are not
- * counted. */
+/*
+ * Lists the service's connections. With @slots (not NULL) only those of the present workers of
+ * these slots, and those that may be theirs; with @former those of former workers of the slots too.
+ * Returns 0, or a negative errno with @err set: connections that are not counted can't be listed.
+ * The caller frees @ret with connections_free().
+ */
 int connections_take(const struct service *service, const struct observed *observed,
                      const struct slots *slots, bool former, struct connections *ret,
                      struct error *err);

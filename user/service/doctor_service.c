@@ -6,14 +6,17 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "core/doctor_checks.h"
 #include "core/endpoint.h"
 #include "core/schedule.h"
+#include "kern/doctor_host.h"
 #include "service/observe.h"
 #include "service/service.h"
+#include "service/service_endpoint.h"
+#include "service/service_supervisor.h"
 #include "service/sockets.h"
-#include "kern/checkup.h"
 
-/* A list of slots for people: "slot 3", "slots 3 5 7", and "..." where it gets long. */
+/* A list of slots for people, such as "3 5 7", cut with "..." when it gets long. */
 struct slot_text {
 	char text[120];
 	size_t n, listed;
@@ -21,7 +24,7 @@ struct slot_text {
 
 #define SLOT_TEXT_END sizeof(" 1023 ...")
 
-static void doctor_service_note_slot(struct slot_text *t, unsigned int slot)
+static void doctor_service_add_slot(struct slot_text *t, unsigned int slot)
 {
 	size_t used = strlen(t->text);
 
@@ -40,7 +43,7 @@ static const char *doctor_service_plural(size_t n)
 }
 
 static int doctor_service_check_workers(const struct service *service, const struct observed *o,
-                                        struct checks *checks)
+                                        struct doctor_checks *checks)
 {
 	const struct rpd_schedule *s = steer_schedule(&service->steer);
 	const char *name = service->pins.service;
@@ -51,44 +54,45 @@ static int doctor_service_check_workers(const struct service *service, const str
 	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
 		const enum rpd_run run = o->slots[slot].worker.run;
 
-		/* Nobody is to be there: doctor_service_check_run() tells of those that have
-		 * failed. */
+		/* No worker is expected here; doctor_service_check_run() reports the failed slots.
+		 */
 		if (run == RPD_RUN_FAILED || run == RPD_RUN_STOPPED)
 			continue;
 		filled += s->slots[slot].state != RPD_SLOT_EMPTY;
 		if (s->slots[slot].state != RPD_SLOT_EMPTY && !o->slots[slot].there)
-			doctor_service_note_slot(&dead, slot);
+			doctor_service_add_slot(&dead, slot);
 		if (o->slots[slot].stalled)
-			doctor_service_note_slot(&stalled, slot);
+			doctor_service_add_slot(&stalled, slot);
 	}
 	if (dead.n)
-		r = checks_add(
+		r = doctor_checks_add(
 		        checks, dead.n == filled ? CHECK_FAIL : CHECK_WARN, name,
 		        service_is_run(service)
-		                ? "its supervisor starts others"
+		                ? "its supervisor starts new ones"
 		                : "swap a new worker in, or run `reuseportd attach --watch`, "
-		                  "which does so by itself",
+		                  "which admits new workers by itself",
 		        "%zu of %u workers are dead: slot%s %s", dead.n, filled,
 		        doctor_service_plural(dead.n), dead.text);
 	else if (stalled.n == 0)
-		r = checks_add(checks, CHECK_OK, name, NULL, "all %u workers live", filled);
+		r = doctor_checks_add(checks, CHECK_OK, name, NULL, "all %u workers live", filled);
 	if (r == 0 && stalled.n)
-		r = checks_add(checks, CHECK_FAIL, name,
-		               "drain them, or restart their server; `reuseportd attach --watch` "
-		               "takes such workers out by itself",
-		               "nobody polls the listeners of slot%s %s, though they are open: "
-		               "connections to them hang",
-		               doctor_service_plural(stalled.n), stalled.text);
+		r = doctor_checks_add(
+		        checks, CHECK_FAIL, name,
+		        "drain them, or restart their server; `reuseportd attach --watch` "
+		        "takes stalled workers out by itself",
+		        "no process polls the listeners of slot%s %s, though they are "
+		        "open: connections to them hang",
+		        doctor_service_plural(stalled.n), stalled.text);
 	if (r == 0 && service->steer.service->n_endpoints && !schedule_is_served(s))
-		r = checks_add(checks, CHECK_FAIL, name,
-		               "resume a worker, give one a weight, or detach",
-		               "no live worker takes new connections");
+		r = doctor_checks_add(checks, CHECK_FAIL, name,
+		                      "resume a worker, give one a weight, or detach",
+		                      "no live worker takes new connections");
 	return r;
 }
 
-/* What a service that is run has beside the steering. */
+/* Checks the supervisor, and its failed slots. */
 static int doctor_service_check_run(const struct service *service, const struct observed *o,
-                                    struct checks *checks)
+                                    struct doctor_checks *checks)
 {
 	const char *name = service->pins.service;
 	struct slot_text failed = {};
@@ -96,59 +100,63 @@ static int doctor_service_check_run(const struct service *service, const struct 
 
 	if (!service_is_run(service))
 		return 0;
-	if (!service_supervisor(service))
-		r = checks_add(checks, CHECK_WARN, name,
-		               "the command that it was started with takes its workers over",
-		               "its supervisor is gone: nobody starts workers that end");
+	if (!service_supervisor_pid(service))
+		r = doctor_checks_add(
+		        checks, CHECK_WARN, name,
+		        "run the command that started it again: it takes the workers over",
+		        "its supervisor is gone: workers that end are not replaced");
 	for (unsigned int slot = 0; slot < o->n_slots; slot++)
 		if (o->slots[slot].worker.run == RPD_RUN_FAILED)
-			doctor_service_note_slot(&failed, slot);
+			doctor_service_add_slot(&failed, slot);
 	if (r == 0 && failed.n)
-		r = checks_add(checks, CHECK_FAIL, name,
-		               "its log says why; `reuseportd start` and a reload start them again",
-		               "given up after crashes: slot%s %s", doctor_service_plural(failed.n),
-		               failed.text);
+		r = doctor_checks_add(
+		        checks, CHECK_FAIL, name,
+		        "see the log for the reason; `reuseportd start` and `reload` start "
+		        "them again",
+		        "failed after crashes: slot%s %s", doctor_service_plural(failed.n),
+		        failed.text);
 	return r;
 }
 
-/* Whether connections are counted, if anybody wants that. */
-static int doctor_service_check_counting(const struct service *service, struct checks *checks)
+/* Whether connections are counted, unless the user has turned that off. */
+static int doctor_service_check_counting(const struct service *service,
+                                         struct doctor_checks *checks)
 {
 	const struct rpd_control *control = service->steer.control;
 	const char *name = service->pins.service;
 
 	if (service->conns.counting || (!control->counting && !control->counting_error))
 		return 0;
-	return checks_add(checks, CHECK_WARN, name,
-	                  service_is_run(service) ? "stop the service and run it anew"
-	                                          : "detach, and attach again",
-	                  "connections are not counted: %s", service->conns.why);
+	return doctor_checks_add(checks, CHECK_WARN, name,
+	                         service_is_run(service) ? "stop the service and run it again"
+	                                                 : "detach, and attach again",
+	                         "connections are not counted: %s", service->conns.why);
 }
 
-static int doctor_service_check_strangers(const struct service *service, const struct observed *o,
-                                          struct checks *checks)
+static int doctor_service_check_foreign(const struct service *service, const struct observed *o,
+                                        struct doctor_checks *checks)
 {
-	const struct observed_stranger *first = o->strangers;
+	const struct observed_foreign *first = o->foreign;
 	bool alone = false;
 
-	if (o->n_strangers == 0)
-		return checks_add(checks, CHECK_OK, service->pins.service, NULL,
-		                  "no foreign members");
-	for (size_t i = 0; i < o->n_strangers; i++)
-		alone |= o->strangers[i].alone;
-	return checks_add(checks, alone ? CHECK_FAIL : CHECK_WARN, service->pins.service,
-	                  alone ? "no admitted worker listens where they do, so the kernel's hash "
-	                          "chooses among them: attach again"
-	                        : "they get no connection while an admitted worker lives: stop "
-	                          "them, or swap them in",
-	                  "%zu foreign member%s in its groups; the first is pid %u (%s)",
-	                  o->n_strangers, doctor_service_plural(o->n_strangers), first->owner.pid,
-	                  first->owner.comm);
+	if (o->n_foreign == 0)
+		return doctor_checks_add(checks, CHECK_OK, service->pins.service, NULL,
+		                         "no foreign listeners");
+	for (size_t i = 0; i < o->n_foreign; i++)
+		alone |= o->foreign[i].alone;
+	return doctor_checks_add(
+	        checks, alone ? CHECK_FAIL : CHECK_WARN, service->pins.service,
+	        alone ? "no admitted worker listens in their group, so the kernel's hash "
+	                "chooses among them: attach again"
+	              : "they get no connection while an admitted worker lives: stop "
+	                "them, or swap them in",
+	        "%zu foreign listener%s in its groups; the first is of pid %u (%s)", o->n_foreign,
+	        doctor_service_plural(o->n_foreign), first->owner.id.pid, first->owner.comm);
 }
 
 /* Whether each worker listens in all groups. */
 static int doctor_service_check_groups(const struct service *service, const struct observed *o,
-                                       struct checks *checks)
+                                       struct doctor_checks *checks)
 {
 	const struct rpd_service *info = service->steer.service;
 	struct slot_text partial = {};
@@ -159,21 +167,22 @@ static int doctor_service_check_groups(const struct service *service, const stru
 		for (unsigned int e = 0; e < info->n_endpoints; e++)
 			n += o->slots[slot].cookies[e] != 0;
 		if (n > 0 && n < info->n_endpoints)
-			doctor_service_note_slot(&partial, slot);
+			doctor_service_add_slot(&partial, slot);
 	}
 	if (partial.n)
-		return checks_add(checks, CHECK_WARN, service->pins.service,
-		                  "shares differ by the way a client comes in; give every "
-		                  "worker a listener in each group",
-		                  "of its %u groups the workers of slot%s %s are not in all",
-		                  info->n_endpoints, doctor_service_plural(partial.n),
-		                  partial.text);
-	return checks_add(checks, CHECK_OK, service->pins.service, NULL,
-	                  "its workers are in all of its groups (%u)", info->n_endpoints);
+		return doctor_checks_add(
+		        checks, CHECK_WARN, service->pins.service,
+		        "the shares differ from group to group; give every worker a "
+		        "listener in each group",
+		        "the workers of slot%s %s listen in only some of the %u groups",
+		        doctor_service_plural(partial.n), partial.text, info->n_endpoints);
+	return doctor_checks_add(checks, CHECK_OK, service->pins.service, NULL,
+	                         "each worker listens in every group (%u)", info->n_endpoints);
 }
 
-static int doctor_service_check_unsteered(const struct service *service, struct checks *checks,
-                                          struct error *err)
+/* Whether there is a listener on the service's ports that is in none of its groups. */
+static int doctor_service_check_unsteered(const struct service *service,
+                                          struct doctor_checks *checks, struct error *err)
 {
 	_cleanup_free_ struct listener *listeners = NULL;
 	char text[ENDPOINT_TEXT_MAX];
@@ -181,52 +190,53 @@ static int doctor_service_check_unsteered(const struct service *service, struct 
 	int r;
 
 	if (!service->reachable)
-		return checks_add(checks, CHECK_FAIL, service->pins.service,
-		                  "`reuseportd detach` removes what is left",
-		                  "its network namespace is gone");
+		return doctor_checks_add(checks, CHECK_FAIL, service->pins.service,
+		                         "`reuseportd detach` removes its pins",
+		                         "its network namespace is gone");
 	r = sockets_listeners(service, &listeners, &n, err);
 	for (size_t i = 0; r == 0 && i < n; i++)
-		if (observed_endpoint(service, &listeners[i]) < 0)
-			return checks_add(
+		if (service_endpoint_index(service, &listeners[i].endpoint) < 0)
+			return doctor_checks_add(
 			        checks, CHECK_NOTE, service->pins.service,
-			        "if it is to be, and has SO_REUSEPORT and the same user, detach "
+			        "to steer it too, give it SO_REUSEPORT and the same user, detach "
 			        "and attach again",
 			        "%s is not part of this service",
 			        endpoint_format(&listeners[i].endpoint, text, sizeof(text)));
 	return r;
 }
 
-/* What holds for the workers' network namespace, unless it is the one that doctor was called in: of
- * that there are rows already. */
+/* Checks the workers' network namespace, unless it is the one that was checked already. */
 static int doctor_service_check_network(const struct service *service, uint64_t netns_seen,
-                                        struct checks *checks)
+                                        struct doctor_checks *checks)
 {
 	if (!service->reachable || service->steer.service->netns_cookie == netns_seen)
 		return 0;
-	return checkup_network(checks, service->pins.service);
+	return doctor_host_check_network(checks, service->pins.service);
 }
 
-int doctor_service(const char *name, uint64_t netns_seen, struct checks *checks, struct error *err)
+int doctor_service(const char *name, uint64_t netns_seen, struct doctor_checks *checks,
+                   struct error *err)
 {
 	_cleanup_service_ struct service service;
 	_cleanup_observed_ struct observed o = {};
+	struct error why = {};
 	int r;
 
 	service_init(&service);
-	r = service_open(&service, name, err);
+	r = service_open(&service, name, &why);
 	if (r == 0)
-		r = observe(&service, OBSERVE_UNCLEAR, &o, err);
+		r = observe(&service, OBSERVE_UNCLEAR, &o, &why);
 	if (r == 0)
-		r = observe_strangers(&o, err);
+		r = observe_foreign(&o, &why);
 	if (r < 0)
-		return checks_add(checks, CHECK_FAIL, name, NULL, "%.250s", err->text);
+		return doctor_checks_add(checks, CHECK_FAIL, name, NULL, "%.250s", why.text);
 	r = doctor_service_check_workers(&service, &o, checks);
 	if (r == 0)
 		r = doctor_service_check_run(&service, &o, checks);
 	if (r == 0)
 		r = doctor_service_check_counting(&service, checks);
 	if (r == 0)
-		r = doctor_service_check_strangers(&service, &o, checks);
+		r = doctor_service_check_foreign(&service, &o, checks);
 	if (r == 0)
 		r = doctor_service_check_groups(&service, &o, checks);
 	if (r == 0)

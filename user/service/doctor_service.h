@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The part of `doctor` that is about one service. */
+/* The part of `doctor` that checks one service. */
 #pragma once
 
 #include <stdint.h>
 
 #include "base/error.h"
-#include "core/checks.h"
+#include "core/doctor_checks.h"
 
-/* Adds a row for each thing that may be wrong with the service. That it can't be opened is a row
- * as well, not an error. @netns_seen: the cookie of the network namespace of which there are rows
- * already. */
-int doctor_service(const char *name, uint64_t netns_seen, struct checks *checks, struct error *err);
+/*
+ * Adds a row for each check of service @name. If the service can't be opened, that is a row too,
+ * and no error. @netns_seen: the cookie of the network namespace that was checked already. Returns
+ * 0, or a negative errno with @err set.
+ */
+int doctor_service(const char *name, uint64_t netns_seen, struct doctor_checks *checks,
+                   struct error *err);

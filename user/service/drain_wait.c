@@ -9,17 +9,22 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "service/sockets.h"
+#include "core/conn_count.h"
+#include "kern/conns.h"
+#include "kern/pins.h"
 #include "kern/sockdiag_conn.h"
+#include "kern/steer.h"
+#include "kern/steer_workers.h"
+#include "service/sockets.h"
 
-#define EMPTY_LOOK_NS 50000000
+#define DRAIN_WAIT_PAUSE_NS 50000000
 
-/* A connection that goes from one stage to the next while we look from one to the next, on another
- * CPU, may be seen at neither. It can't hide twice. */
-#define EMPTY_LOOKS 2
+/* A connection that another CPU moves to its next stage, while we go from reading one stage to
+ * reading the next, may be missed in both. It can't be missed twice in a row. */
+#define DRAIN_WAIT_READS 2
 
-/* How long resets may take to be carried out. */
-#define EMPTY_CLOSE_S 2
+/* Within this time the kernel has carried out resets. */
+#define DRAIN_WAIT_RESET_S 2
 
 void drain_wait_free(struct drain_wait_result *result)
 {
@@ -31,24 +36,24 @@ void drain_wait_free(struct drain_wait_result *result)
 static int drain_wait_check_counted(const struct service *service, const struct observed *observed,
                                     unsigned int slot, struct error *err)
 {
-	uint16_t account = observed->slots[slot].worker.account;
+	const uint16_t generation = observed->slots[slot].worker.account;
 	struct conn_count count;
 	int r;
 
-	if (account >= RPD_ACCOUNT_UNKNOWN)
+	if (generation >= RPD_ACCOUNT_UNKNOWN)
 		return error_set(err, -EOPNOTSUPP,
-		                 "the connections of slot %u are not counted: those of its former "
-		                 "workers take all the room",
-		                 slot);
-	r = conns_count(&service->steer, account, &count);
+		                 "the connections of slot %u are not counted: each of its %d "
+		                 "generations still has connections of a former worker",
+		                 slot, RPD_ACCOUNT_GENERATIONS);
+	r = conns_read_count(&service->steer, generation, &count);
 	if (r < 0)
 		return error_set(err, r, "can't read the counts of slot %u: %s", slot,
 		                 strerror(-r));
 	if (count.of[RPD_CONN_uncounted])
 		return error_set(err, -EOPNOTSUPP,
 		                 "%" PRIu64
-		                 " connections of slot %u are not counted for want of "
-		                 "room (`attach --count-max`), so nobody knows when its worker is "
+		                 " connections of slot %u are not counted for want of room "
+		                 "(`attach --count-max`), so it can't be known when its worker is "
 		                 "empty",
 		                 count.of[RPD_CONN_uncounted], slot);
 	return 0;
@@ -61,13 +66,13 @@ int drain_wait_check(const struct service *service, const struct observed *obser
 
 	if (!service->conns.counting)
 		return error_set(err, -EOPNOTSUPP,
-		                 "connections are not counted, so nobody knows when a worker is "
-		                 "empty: %s",
+		                 "connections are not counted, so it can't be known when a worker "
+		                 "is empty: %s",
 		                 service->conns.why);
 	if (service->steer.control->n_unlisted)
 		return error_set(err, -EOPNOTSUPP,
-		                 "of the connections from before attach some are not counted, so "
-		                 "nobody knows when a worker is empty");
+		                 "some connections from before attach are not counted, so it can't "
+		                 "be known when a worker is empty");
 	if (!service->reachable)
 		return error_set(err, -ENOENT,
 		                 "the workers' network namespace is gone, or can't be entered");
@@ -85,8 +90,8 @@ static bool drain_wait_is_in_slots(const struct observed *o, const struct slots 
 	return false;
 }
 
-/* In the order in which a connection goes. */
-static int drain_wait_look(const struct service *service, const struct observed *o,
+/* Reads the stages in the order that a connection passes through them. */
+static int drain_wait_read(const struct service *service, const struct observed *o,
                            const struct slots *slots, struct drain_wait_left *ret,
                            struct error *err)
 {
@@ -95,7 +100,7 @@ static int drain_wait_look(const struct service *service, const struct observed 
 	struct drain_wait_left left = {};
 	struct conn_count unknown;
 	size_t n = 0;
-	int r = conns_handshakes(&service->conns, &handshakes, &n, err);
+	int r = conns_read_handshakes(&service->conns, &handshakes, &n, err);
 
 	for (size_t i = 0; r == 0 && i < n; i++)
 		if (drain_wait_is_in_slots(o, slots, handshakes[i].cookie))
@@ -108,15 +113,16 @@ static int drain_wait_look(const struct service *service, const struct observed 
 	for (size_t i = 0; r == 0 && i < slots->n; i++) {
 		struct conn_count count;
 
-		r = conns_count(&service->steer, o->slots[slots->at[i]].worker.account, &count);
+		r = conns_read_count(&service->steer, o->slots[slots->at[i]].worker.account,
+		                     &count);
 		if (r < 0)
 			return error_set(err, r, "can't read the counts of slot %u: %s",
 			                 slots->at[i], strerror(-r));
-		left.active += conn_count_open(&count);
+		left.active += conn_count_still_open(&count);
 	}
 	if (r == 0)
-		r = conns_count(&service->steer, RPD_ACCOUNT_UNKNOWN, &unknown);
-	left.unattributed = r == 0 ? conn_count_open(&unknown) : 0;
+		r = conns_read_count(&service->steer, RPD_ACCOUNT_UNKNOWN, &unknown);
+	left.unattributed = r == 0 ? conn_count_still_open(&unknown) : 0;
 	*ret = left;
 	return r;
 }
@@ -132,17 +138,17 @@ static int drain_wait_detached_error(const struct service *service, struct error
 	                 service->pins.service);
 }
 
-/* While nobody has the lock the service may go, or the slots be given to others. Its maps tell so
- * also when there is another one of its name. */
-static int drain_wait_check_still(const struct service *service, const struct observed *o,
-                                  const struct slots *slots, struct error *err)
+/* Without the lock, another command may detach the service, resume a slot or swap its worker. The
+ * maps that are open show the change even if another service has taken the name. */
+static int drain_wait_check_unchanged(const struct service *service, const struct observed *o,
+                                      const struct slots *slots, struct error *err)
 {
 	if (service->steer.service->stage != RPD_STAGE_READY)
 		return drain_wait_detached_error(service, err);
 	for (size_t i = 0; i < slots->n; i++) {
 		unsigned int slot = slots->at[i];
 		struct rpd_worker worker;
-		int r = steer_worker_get(&service->steer, slot, &worker);
+		int r = steer_workers_get(&service->steer, slot, &worker);
 
 		if (r < 0 || worker.account != o->slots[slot].worker.account ||
 		    steer_schedule(&service->steer)->slots[slot].state != RPD_SLOT_DRAINING)
@@ -152,80 +158,80 @@ static int drain_wait_check_still(const struct service *service, const struct ob
 	return 0;
 }
 
-/* The same for good, while no other command is at work. */
-static int drain_wait_check_drained(const struct service *service, const struct observed *o,
-                                    const struct slots *slots, struct error *err)
+/* The same under the lock, while no other command is at work. */
+static int drain_wait_check_locked(const struct service *service, const struct observed *o,
+                                   const struct slots *slots, struct error *err)
 {
 	_cleanup_service_ struct service now;
 	int r;
 
 	service_init(&now);
-	r = service_open(&now, service->pins.service, err);
-	if (r == -ENOENT)
+	r = service_try_open(&now, service->pins.service, err);
+	if (r == SERVICE_NONE)
 		return drain_wait_detached_error(service, err);
-	if (r < 0)
-		return r;
-	r = drain_wait_check_still(service, o, slots, err);
-	if (r == 0) /* pins that were removed by hand are of no stage */
-		r = drain_wait_check_still(&now, o, slots, err);
+	if (r != SERVICE_OPEN)
+		return r < 0 ? r : -EBUSY;
+	r = drain_wait_check_unchanged(service, o, slots, err);
+	if (r == 0) /* if pins were removed by hand, the stage in the open maps does not change */
+		r = drain_wait_check_unchanged(&now, o, slots, err);
 	if (r == 0 && !now.conns.counting)
 		return error_set(err, -ECANCELED, "connections are not counted any more: %s",
 		                 now.conns.why);
 	return r;
 }
 
-/* What was counted says that nothing is left: so must the kernel's list of connections. */
+/* By the counts nothing is left: checks that with the kernel's list of connections. */
 static int drain_wait_confirm(const struct service *service, const struct observed *o,
                               const struct drain_wait_request *request, struct error *err)
 {
 	_cleanup_connections_ struct connections listed = {};
-	int r = drain_wait_check_drained(service, o, &request->slots, err);
+	int r = drain_wait_check_locked(service, o, &request->slots, err);
 
 	if (r == 0)
 		r = connections_take(service, o, &request->slots, false, &listed, err);
 	if (r == 0 && listed.n > 0)
-		return error_set(err, -EIO, "%zu connections are open that were not counted",
-		                 listed.n);
+		return error_set(err, -EIO, "%zu open connections were not counted", listed.n);
 	return r;
 }
 
-/* Looks until all is empty, or until @deadline; fails as soon as there is nothing to wait for. */
+/* Waits until the slots are empty, or until @deadline. Fails as soon as another command has changed
+ * the service or the slots. */
 static int drain_wait_until(const struct service *service, const struct observed *o,
                             const struct drain_wait_request *request, double begin, double deadline,
                             struct drain_wait_result *result, struct error *err)
 {
-	const struct timespec pause = {.tv_nsec = EMPTY_LOOK_NS};
+	const struct timespec pause = {.tv_nsec = DRAIN_WAIT_PAUSE_NS};
 
-	for (int looks = 0;;) {
-		int r = drain_wait_check_still(service, o, &request->slots, err);
+	for (int reads = 0;;) {
+		int r = drain_wait_check_unchanged(service, o, &request->slots, err);
 
 		if (r == 0)
-			r = drain_wait_look(service, o, &request->slots, &result->left, err);
+			r = drain_wait_read(service, o, &request->slots, &result->left, err);
 		if (r < 0)
 			return r;
 		result->seconds = clock_s(CLOCK_MONOTONIC) - begin;
-		looks = drain_wait_is_empty(&result->left) ? looks + 1 : 0;
-		result->empty = looks == EMPTY_LOOKS;
+		reads = drain_wait_is_empty(&result->left) ? reads + 1 : 0;
+		result->empty = reads == DRAIN_WAIT_READS;
 		if (request->progress)
 			request->progress(&result->left, result->seconds, request->data);
 		if (result->empty)
 			return drain_wait_confirm(service, o, request, err);
-		if (looks == 0 && clock_s(CLOCK_MONOTONIC) >= deadline)
+		if (reads == 0 && clock_s(CLOCK_MONOTONIC) >= deadline)
 			return 0;
 		nanosleep(&pause, NULL);
 	}
 }
 
-/* Resets what is left, but for what may be another worker's. */
+/* Resets the connections that are left, except those that may be another worker's. */
 static int drain_wait_close_remaining(const struct service *service, const struct observed *o,
                                       const struct drain_wait_request *request,
                                       struct drain_wait_result *result, struct error *err)
 {
-	int r = drain_wait_check_drained(service, o, &request->slots, err);
+	int r = drain_wait_check_locked(service, o, &request->slots, err);
 
 	for (size_t i = 0; r == 0 && i < result->remaining.n; i++) {
 		const struct worker_connection *row = &result->remaining.rows[i];
-		int reset = row->slot < 0 ? -EPERM : sockdiag_reset(&row->connection);
+		int reset = row->slot < 0 ? -EPERM : sockdiag_conn_reset(&row->connection);
 
 		result->n_closed += reset == 0;
 		if (reset == -EOPNOTSUPP)
@@ -256,7 +262,7 @@ int drain_wait(struct service *service, const struct observed *observed,
 		r = drain_wait_close_remaining(service, observed, request, &result, err);
 	if (r == 0 && result.n_closed > 0)
 		r = drain_wait_until(service, observed, request, begin,
-		                     clock_s(CLOCK_MONOTONIC) + EMPTY_CLOSE_S, &result, err);
+		                     clock_s(CLOCK_MONOTONIC) + DRAIN_WAIT_RESET_S, &result, err);
 	if (r < 0)
 		return r;
 	*ret = result;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Proof of drain: waits until nothing is left of some workers' connections. */
+/* Drain proof: waits until workers have no connection left. */
 #pragma once
 
 #include <stdbool.h>
@@ -9,15 +9,15 @@
 #include "base/error.h"
 #include "core/slots.h"
 #include "service/connections.h"
-#include "service/observe.h"
+#include "service/observed.h"
 #include "service/service.h"
 
-/* What is left, of all the slots together. */
+/* The connections that are left, of all the slots together. */
 struct drain_wait_left {
 	uint64_t handshakes; /* under way */
-	uint64_t queued;     /* established, not accepted yet; they are among the active */
+	uint64_t queued;     /* established, not accepted yet; included in active */
 	uint64_t active;     /* established, not closed */
-	/* The same, open since before attach, and maybe another worker's (service/conn_adopt.h). */
+	/* Open since before attach, maybe of another worker (service/conn_adopt.h). */
 	uint64_t unattributed;
 };
 
@@ -25,7 +25,7 @@ struct drain_wait_request {
 	struct slots slots;
 	double timeout; /* seconds */
 	bool close_remaining;
-	/* Is told what is left, several times a second. */
+	/* Called several times a second. NULL: not at all. */
 	void (*progress)(const struct drain_wait_left *left, double seconds, void *data);
 	void *data;
 };
@@ -34,21 +34,24 @@ struct drain_wait_result {
 	bool empty;
 	double seconds; /* it took */
 	struct drain_wait_left left;
-	/* Those that are left, or were when they were closed. */
+	/* The connections that were left at the end of the time, before any was reset. */
 	struct connections remaining;
-	size_t n_closed;
+	size_t n_closed; /* of these, how many were reset */
 };
 
 #define _cleanup_drain_wait_ __attribute__((cleanup(drain_wait_free)))
 
-/* Fails if that can't be found out, because connections are not counted; changes nothing. */
+/* Whether it can be known when these slots are empty: not if some connections are not counted.
+ * Changes nothing. Returns 0, or a negative errno with @err set. */
 int drain_wait_check(const struct service *service, const struct observed *observed,
                      const struct slots *slots, struct error *err);
 
 /*
- * Waits, without the service's lock, until the slots' present workers have no handshake under way,
- * nothing in an accept queue and no open connection, or until the time is over; then, with
- * close_remaining, resets what is left. The slots have to be out of the ring already.
+ * Releases the service's lock and waits until the present workers of the slots have no handshake
+ * under way, nothing in an accept queue and no open connection, or until the time is over. Then,
+ * with close_remaining, resets the connections that are left. The slots must be out of the ring
+ * already. Returns 0 also if the time was over, or a negative errno with @err set. The caller frees
+ * @ret with drain_wait_free().
  */
 int drain_wait(struct service *service, const struct observed *observed,
                const struct drain_wait_request *request, struct drain_wait_result *ret,

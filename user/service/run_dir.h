@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The run directory of a service that is run, /run/reuseportd/SERVICE: sockets, the workers' output
- * and notes for the next supervisor.
+ * The run directory of a service that is run, /run/reuseportd/SERVICE. It has the sockets, the
+ * workers' output, and notes for the next supervisor.
  */
 #pragma once
 

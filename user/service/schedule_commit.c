@@ -4,16 +4,16 @@
 #include <errno.h>
 #include <string.h>
 
-#include "core/schedule_edit.h"
 #include "core/schedule.h"
+#include "core/schedule_edit.h"
 #include "kern/grace.h"
+#include "kern/steer.h"
+#include "kern/steer_members.h"
 
-void schedule_commit_begin(const struct service *service, const struct observed *observed,
-                           struct rpd_schedule *ret_draft)
+void schedule_commit_note_observed(struct rpd_schedule *draft, const struct observed *observed)
 {
-	*ret_draft = *steer_schedule(&service->steer);
 	for (unsigned int slot = 0; slot < observed->n_slots; slot++) {
-		struct rpd_slot *it = &ret_draft->slots[slot];
+		struct rpd_slot *it = &draft->slots[slot];
 
 		it->flags &= ~RPD_SLOT_DEAD;
 		if (!observed->slots[slot].live)
@@ -23,87 +23,93 @@ void schedule_commit_begin(const struct service *service, const struct observed 
 	}
 }
 
-static bool schedule_commit_is_in_a_slot(const struct observed *observed, uint64_t cookie)
+void schedule_commit_begin(const struct service *service, const struct observed *observed,
+                           struct rpd_schedule *ret_draft)
 {
-	for (unsigned int slot = 0; slot < observed->n_slots; slot++)
-		if (observed_is_in_slot(observed, slot, cookie))
-			return true;
-	return false;
+	*ret_draft = *steer_schedule(&service->steer);
+	schedule_commit_note_observed(ret_draft, observed);
 }
 
-/* Lets every admitted listener be found with its slot's version, and forgets those that are gone:
- * of a worker that was swapped out the listener is kept until it has closed, as its queue stays
- * with its version. What is in a slot is open, seen or not; and from where nothing can be seen,
- * nothing is known to be gone. */
-static int schedule_commit_update_members(struct service *service, const struct observed *observed,
-                                          const struct rpd_schedule *draft)
+/* Gives every admitted listener the version and generation of its slot in map "members". */
+static int schedule_commit_set_members(struct service *service, const struct observed *observed,
+                                       const struct rpd_schedule *draft)
 {
-	uint64_t cookie, next;
-	int r = 0;
-
 	for (unsigned int slot = 0; slot < observed->n_slots; slot++)
 		for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {
+			const uint64_t cookie = observed->slots[slot].cookies[e];
 			const struct rpd_member want = {
 			        .slot = slot,
 			        .version = draft->slots[slot].version,
 			        .endpoint = e,
 			        .account = observed->slots[slot].worker.account};
 			struct rpd_member is;
+			int r;
 
-			cookie = observed->slots[slot].cookies[e];
-			if (!cookie || (steer_member_get(&service->steer, cookie, &is) == 0 &&
+			if (!cookie || (steer_members_get(&service->steer, cookie, &is) == 0 &&
 			                !memcmp(&is, &want, sizeof(is))))
 				continue;
-			r = steer_member_set(&service->steer, cookie, &want);
+			r = steer_members_set(&service->steer, cookie, &want);
 			if (r < 0)
 				return r;
 		}
+	return 0;
+}
+
+/* Deletes the members that have closed. The listener of a former worker stays a member until it
+ * closes, as its accept queue belongs to its version. A listener in a slot is open, whether it was
+ * seen or not; and if the network namespace can't be entered, none is known to have closed. */
+static int schedule_commit_forget_closed(struct service *service, const struct observed *observed)
+{
+	uint64_t cookie, next;
+	int r;
+
 	if (!service->reachable)
 		return 0;
-	r = steer_member_next(&service->steer, NULL, &cookie);
+	r = steer_members_next(&service->steer, NULL, &cookie);
 	for (; r == 0; cookie = next) {
-		r = steer_member_next(&service->steer, &cookie, &next);
-		if (!observed_listener(observed, cookie) &&
-		    !schedule_commit_is_in_a_slot(observed, cookie))
-			steer_member_del(&service->steer, cookie);
+		r = steer_members_next(&service->steer, &cookie, &next);
+		if (!observed_listener(observed, cookie) && observed_slot_of(observed, cookie) < 0)
+			steer_members_remove(&service->steer, cookie);
 	}
 	return r == -ENOENT ? 0 : r;
 }
 
-/* Whether schedule_edit_check_served() allows to put the built @draft in force, with what was
- * observed: a stalled worker serves nobody, whether a watcher has taken it out of the ring or not.
- */
-static int schedule_commit_check_served(const struct observed *observed,
-                                        struct rpd_schedule as_it_is, struct rpd_schedule draft,
-                                        bool force, const char *what, struct error *err)
+/* Whether schedule_edit_check_served() allows the built @draft, with the observed stalled workers
+ * left out: a stalled worker serves no client, whether a watcher has taken it out of the ring or
+ * not. */
+static int schedule_commit_check_served(const struct observed *observed, struct rpd_schedule before,
+                                        struct rpd_schedule draft, bool force, const char *what,
+                                        struct error *err)
 {
 	for (unsigned int slot = 0; slot < observed->n_slots; slot++)
 		if (observed->slots[slot].stalled) {
-			as_it_is.slots[slot].flags |= RPD_SLOT_STALLED;
+			before.slots[slot].flags |= RPD_SLOT_STALLED;
 			draft.slots[slot].flags |= RPD_SLOT_STALLED;
 		}
-	return schedule_edit_check_served(&as_it_is, &draft, force, what, err);
+	return schedule_edit_check_served(&before, &draft, force, what, err);
 }
 
-/* All that can fail comes before the flip. */
+/* All that can fail comes before the switch. */
 int schedule_commit(struct service *service, const struct observed *observed,
                     struct rpd_schedule *draft, bool force, const char *what, struct error *err)
 {
 	_cleanup_grace_ struct grace grace = GRACE_NONE;
-	struct rpd_schedule as_it_is;
+	struct rpd_schedule before;
 	int r;
 
-	schedule_commit_begin(service, observed, &as_it_is);
-	schedule_build(&as_it_is);
+	schedule_commit_begin(service, observed, &before);
+	schedule_build(&before);
 	schedule_build(draft);
-	r = schedule_commit_check_served(observed, as_it_is, *draft, force, what, err);
+	r = schedule_commit_check_served(observed, before, *draft, force, what, err);
 	if (r == 0)
 		r = grace_prepare(&grace, err);
 	if (r < 0)
 		return r;
-	r = schedule_commit_update_members(service, observed, draft);
+	r = schedule_commit_set_members(service, observed, draft);
+	if (r == 0)
+		r = schedule_commit_forget_closed(service, observed);
 	if (r < 0)
-		return error_set(err, r, "can't note the versions of the listeners: %s",
+		return error_set(err, r, "can't write the versions of the listeners: %s",
 		                 strerror(-r));
 	steer_switch(&service->steer, draft);
 	return grace_wait(&grace, err);

@@ -1,22 +1,26 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A change of the schedule: take a draft, edit it (core/schedule_edit.h), put it in force. In force
- * means in the kernel, and with no run of the program left that sees the old one.
+ * A change of the schedule: take a draft, edit it (core/schedule_edit.h), put it in force. A
+ * schedule is in force once it is in the kernel and no run of the program still uses the former
+ * one.
  */
 #pragma once
 
 #include "base/error.h"
-#include "service/observe.h"
+#include "service/observed.h"
 #include "service/service.h"
 
-/* A draft like the schedule in force, but with what was observed of the slots: dead ones are
- * marked, and stalled ones that are served again are not. */
+/* A copy of the schedule in force, updated by schedule_commit_note_observed(). */
 void schedule_commit_begin(const struct service *service, const struct observed *observed,
                            struct rpd_schedule *ret_draft);
 
+/* Marks the dead slots in the draft, and clears the stalled mark of slots that are served again. */
+void schedule_commit_note_observed(struct rpd_schedule *draft, const struct observed *observed);
+
 /*
- * Builds the draft's ring and puts it in force. Refuses to leave no live worker in it, unless
- * @force; @what says what is being done, for the message. On failure nothing has changed.
+ * Builds the draft's ring and puts it in force. Unless @force, refuses to leave no live worker in
+ * the ring; @what is the change, for the message. Returns 0, or a negative errno with @err set; on
+ * failure nothing has changed.
  */
 int schedule_commit(struct service *service, const struct observed *observed,
                     struct rpd_schedule *draft, bool force, const char *what, struct error *err);

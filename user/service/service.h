@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A service, opened under its lock: what every command begins and ends with. Traffic is steered by
- * what is pinned, whether a struct service exists anywhere or not.
+ * A service, opened under its lock: each command begins by opening one. The pinned maps and
+ * programs steer connections whether a process has the service open or not.
  */
 #pragma once
 
@@ -17,7 +17,16 @@ struct service {
 	struct pins pins;
 	struct steer steer;
 	struct conns conns;
-	bool reachable; /* some process is still in its network namespace, and so are we */
+	/* A process is still in the service's network namespace, and the calling thread has entered
+	 * that namespace. */
+	bool reachable;
+};
+
+/* What functions that open a service find. */
+enum service_outcome {
+	SERVICE_OPEN,   /* a complete service, which is now open and locked */
+	SERVICE_NONE,   /* no service of this name */
+	SERVICE_LOCKED, /* another command has kept the lock for longer than patience lasts */
 };
 
 #define _cleanup_service_ __attribute__((cleanup(service_close)))
@@ -26,77 +35,49 @@ struct service {
 void service_init(struct service *service);
 
 /*
- * Locks and opens service @name (NULL: the only one on this host) and enters its network
- * namespace. What a killed attach or detach left half done is rolled back, and then there is no
- * such service.
+ * Locks and opens service @name (NULL: the only one on this host) and enters its network namespace.
+ * If a killed attach or detach has left the service half made, rolls that back; then the result is
+ * SERVICE_NONE. Returns an enum service_outcome, or a negative errno. Sets @err unless the outcome
+ * is SERVICE_OPEN.
  */
+int service_try_open(struct service *service, const char *name, struct error *err);
+
+/* Like service_try_open(), for callers that need the service: SERVICE_NONE and SERVICE_LOCKED are
+ * errors too. Returns 0, or a negative errno with @err set. */
 int service_open(struct service *service, const char *name, struct error *err);
 
-/* For attach: locks folder @name, new or old, and leaves it empty of half-made things.
- * Returns 1 if there is a complete service, which is then open, else 0. */
+/*
+ * Locks the folder of service @name for a command that makes a service; creates the folder if it is
+ * missing, and rolls back a half-made service in it. Returns SERVICE_NONE if the folder is now
+ * locked and empty, SERVICE_OPEN if a complete service has the name, or a negative errno with @err
+ * set.
+ */
 int service_claim(struct service *service, const char *name, struct error *err);
 
-/* For those who take the name of a complete service: removes it if none of its workers lives, and
- * no supervisor, so that nothing is lost; 0 then, and it is closed. Else -EEXIST. */
+/* Removes and closes an open service to free its name, provided that none of its workers and no
+ * supervisor lives. Otherwise refuses. Returns 0, or a negative errno with @err set. */
 int service_make_room(struct service *service, struct error *err);
 
-/* What a service is to be whose workers come later. */
-struct service_plan {
-	const char *name;
-	unsigned int workers; /* 1..RPD_SLOT_MAX: it has that many slots, empty as yet */
-	enum rpd_policy policy;
-	const char *label;  /* the workers' version */
-	uint32_t max_conns; /* open connections that can be counted, 0 = none are */
-	const struct rpd_endpoint *endpoints; /* those that are known already */
-	size_t n_endpoints;
-};
+/* Opens a complete service to read it: does not take the lock, so the values may be out of date,
+ * and does not enter the network namespace. Returns 0, or a negative errno with @err set. */
+int service_peek(struct service *service, const char *name, struct error *err);
 
-/*
- * `run`: makes the service, without any worker, and us its supervisor. Returns 0. Or 1
- * if there is one already, as it is, whose supervisor has died: then we are its next one. -EEXIST
- * if somebody else has the name. The service is then open and locked.
- */
-int service_create(struct service *service, const struct service_plan *plan, struct error *err);
+/* Enters the network namespace of the workers, if a process still keeps it, and sets
+ * service->reachable. Returns 0, or a negative errno with @err set. */
+int service_enter_netns(struct service *service, struct error *err);
 
-/* One more endpoint for a service that is complete. Returns its index. -EADDRINUSE if another
- * service has it. Killed at any point it has
- * been added or it hasn't. The program is attached to the group by who puts the first listener into
- * a slot: admit(), or parking_open(). */
-int service_add_endpoint(struct service *service, const struct rpd_endpoint *endpoint,
-                         struct error *err);
-
-/* Whether it was made by service_create(). */
+/* Whether the service was made by `run`, and not by `attach`. */
 bool service_is_run(const struct service *service);
 
-/* The process that supervises it, 0 if that has died, or if none ever did. */
-uint32_t service_supervisor(const struct service *service);
+/* Whether a command that makes or removes the service was killed before it had finished. */
+bool service_is_half_made(const struct service *service);
 
-/* A pidfd of it, which is the caller's to close. -ESRCH if there is none. */
-int service_open_supervisor(const struct service *service);
+/* The name of the only service on this host. Returns 0, or a negative errno with @err set; no
+ * service, or several, are errors. */
+int service_only_name(char ret[RPD_LABEL_MAX], struct error *err);
 
-/* Makes the calling process its supervisor. What probes the one before has left are cleared. */
-int service_supervise(struct service *service, struct error *err);
-
-/*
- * Back to the kernel's hash: takes the program off every group and removes all pins. Goes on from
- * wherever a killed attach or detach stopped. With @force also where the pins are damaged; returns
- * 1 if a group could not be told or reached, and so keeps its program until its listeners close.
- */
-int service_remove(struct service *service, bool force, struct error *err);
-
-/* `detach`: service_remove() for service @name (NULL: the only one), in whatever state it is.
- * @ret_name: its name. -EBUSY if it is one that is run, as its workers would be left: with @force
- * only while a supervisor lives. */
-int service_detach(const char *name, bool force, char ret_name[RPD_LABEL_MAX], struct error *err);
-
-/* Opens a complete service for a look only: without the lock, so what is seen may be out of date,
- * and without going to its network namespace. -ENOENT if there is none, or none that is complete.
- */
-int service_peek(struct service *service, const char *name, struct error *err);
+/* Adds to @err what damaged pins mean and how to remove them. Returns -EMEDIUMTYPE. */
+int service_damaged_error(const struct service *service, struct error *err);
 
 /* Unlocks and closes; the service stays. */
 void service_close(struct service *service);
-
-/* The duplicate of any one listener of the endpoint's group, whoever's, for socket options of the
- * group. The caller closes it at once. -ENOENT if the group has no member any more. */
-int service_borrow_member(const struct service *service, unsigned int endpoint, struct error *err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The services that are run: made before there is anybody in them, and kept by a supervisor. */
+#include "service/service_create.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -7,194 +8,143 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "core/endpoint.h"
 #include "core/schedule.h"
-#include "service/service.h"
+#include "kern/conns.h"
 #include "kern/events.h"
+#include "kern/features.h"
 #include "kern/netns.h"
-#include "kern/probe.h"
 #include "kern/proc.h"
+#include "kern/steer_setup.h"
+#include "service/service_endpoint.h"
+#include "service/service_remove.h"
+#include "service/service_supervisor.h"
 
-bool service_is_run(const struct service *service)
-{
-	return service->steer.service->flags & RPD_SERVICE_RUN;
-}
+#define SERVICE_CREATE_ENDING_MS 30000
 
-int service_open_supervisor(const struct service *service)
-{
-	const struct rpd_service *info = service->steer.service;
-
-	if (!service_is_run(service) || !info->supervisor_pid)
-		return -ESRCH;
-	return proc_open_pid(info->supervisor_pid, info->supervisor_start);
-}
-
-uint32_t service_supervisor(const struct service *service)
-{
-	_cleanup_close_ int fd = service_open_supervisor(service);
-
-	return fd < 0 ? 0 : service->steer.service->supervisor_pid;
-}
-
-int service_supervise(struct service *service, struct error *err)
-{
-	struct rpd_service *info = service->steer.service;
-	char comm[RPD_COMM_MAX];
-	uint64_t start_time;
-	uint32_t ppid;
-	int r = proc_identity(getpid(), &start_time, &ppid, comm);
-
-	if (r < 0)
-		return error_set(err, r, "can't read our own start time in /proc: %s",
-		                 strerror(-r));
-	steer_probe_clear(&service->steer);
-	/* Who looks without the lock in between sees a supervisor that is gone, not another one. */
-	info->supervisor_pid = 0;
-	info->supervisor_start = start_time;
-	__atomic_store_n(&info->supervisor_pid, (uint32_t)getpid(), __ATOMIC_RELEASE);
-	return 0;
-}
-
-static int service_create_describe(struct service *service, const struct service_plan *plan,
-                                   struct error *err)
+int service_create_describe(struct service *service, unsigned int workers, const char *label,
+                            struct error *err)
 {
 	struct rpd_service *info = service->steer.service;
 	uint64_t cookie, ino;
-	int r = netns_here(&cookie, &ino, err);
+	int r = netns_identify(&cookie, &ino, err);
 
 	if (r < 0)
 		return r;
-	info->flags = RPD_SERVICE_RUN;
 	info->netns_cookie = cookie;
 	info->netns_ino = ino;
-	info->n_workers = plan->workers;
-	strcpy(info->label, plan->label); /* its length was checked */
+	info->n_workers = workers;
+	strcpy(info->label, label); /* its length was checked */
 	info->attached_at = time(NULL);
 	service->reachable = true;
-	return service_supervise(service, err);
+	return 0;
 }
 
-/* Fills the claimed, empty folder. The stage is the last thing written. */
-static int service_create_make(struct service *service, const struct service_plan *plan,
-                               struct error *err)
+void service_create_start_counting(struct service *service, uint32_t max_conns)
+{
+	if (max_conns)
+		conns_attach(&service->conns, &service->steer, &service->pins);
+	else
+		conns_open(&service->conns, &service->steer, &service->pins); /* notes why not */
+}
+
+static int service_create_add_endpoints(struct service *service, const struct service_plan *plan,
+                                        struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < plan->n_endpoints; i++)
+		r = service_endpoint_add(service, &plan->endpoints[i], err);
+	return r < 0 ? r : 0;
+}
+
+static void service_create_set_schedule(struct service *service, const struct service_plan *plan)
 {
 	struct rpd_schedule draft;
-	int r = steer_make(&service->steer, &service->pins, plan->max_conns, err);
 
-	if (r == 0)
-		r = service_create_describe(service, plan, err);
-	for (size_t i = 0; r >= 0 && i < plan->n_endpoints; i++)
-		r = service_add_endpoint(service, &plan->endpoints[i], err);
-	if (r < 0)
-		return r;
 	schedule_init(&draft);
 	draft.policy = plan->policy;
 	draft.flags = RPD_STRICT;
 	draft.n_slots = plan->workers;
 	schedule_build(&draft);
 	steer_switch(&service->steer, &draft);
-	if (plan->max_conns)
-		conns_start(&service->conns, &service->steer, &service->pins);
-	else
-		conns_open(&service->conns, &service->steer, &service->pins); /* says why not */
-	conns_started(&service->conns, &service->steer);
+}
+
+/* Fills the claimed, empty folder. The stage is written last. */
+static int service_create_make(struct service *service, const struct service_plan *plan,
+                               struct error *err)
+{
+	int r = steer_setup_maps(&service->steer, &service->pins, plan->max_conns, err);
+
+	if (r == 0)
+		r = service_create_describe(service, plan->workers, plan->label, err);
+	if (r < 0)
+		return r;
+	service->steer.service->flags = RPD_SERVICE_RUN;
+	r = service_supervisor_become(service, err);
+	if (r == 0)
+		r = service_create_add_endpoints(service, plan, err);
+	if (r < 0)
+		return r;
+	service_create_set_schedule(service, plan);
+	service_create_start_counting(service, plan->max_conns);
+	conns_enable(&service->conns, &service->steer);
 	__atomic_store_n(&service->steer.service->stage, RPD_STAGE_READY, __ATOMIC_RELEASE);
 	events_note(&service->steer, RPD_EVENT_attached, RPD_NO_SLOT, 0, NULL);
 	return 0;
 }
 
-/* Whether the service is one whose supervisor has died, and that we may go on with; we may be that
- * supervisor, if we have just executed ourselves anew. */
-static bool service_create_is_left_to_us(const struct service *service)
+/* Whether the calling process may take the service over: its supervisor has died, or is this
+ * process itself, after a re-exec. */
+static bool service_create_can_take_over(const struct service *service)
 {
-	uint32_t supervisor = service_supervisor(service);
+	uint32_t supervisor = service_supervisor_pid(service);
 
 	return service_is_run(service) && (!supervisor || supervisor == (uint32_t)getpid());
 }
 
-#define ENDING_MS 30000
-
-/* A supervisor that was killed may take a while to be gone, and then is no reason to be refused. */
+/* A supervisor that was killed may need some time to end; that is no reason to refuse. */
 static void service_create_wait_for_ending(const struct service *service)
 {
-	_cleanup_close_ int fd = service_open_supervisor(service);
+	_cleanup_close_ int fd = service_supervisor_open(service);
 	struct pollfd gone = {.fd = fd, .events = POLLIN};
 
 	if (fd >= 0 && proc_is_ending(service->steer.service->supervisor_pid))
-		poll(&gone, 1, ENDING_MS);
+		poll(&gone, 1, SERVICE_CREATE_ENDING_MS);
+}
+
+/* Takes the name. Returns SERVICE_CREATED if the service is to be made now, SERVICE_TAKEN_OVER or a
+ * negative errno. */
+static int service_create_claim(struct service *service, const char *name, struct error *err)
+{
+	for (;;) {
+		int r = service_claim(service, name, err);
+
+		if (r == SERVICE_NONE)
+			return SERVICE_CREATED;
+		if (r < 0)
+			return r;
+		service_create_wait_for_ending(service);
+		if (service_create_can_take_over(service)) {
+			r = service_supervisor_become(service, err);
+			return r < 0 ? r : SERVICE_TAKEN_OVER;
+		}
+		r = service_make_room(service, err);
+		if (r < 0)
+			return r;
+	}
 }
 
 int service_create(struct service *service, const struct service_plan *plan, struct error *err)
 {
 	struct error ignored;
-	int r = probe_require(err);
+	int r = features_require(err);
 
-	while (r == 0) {
-		r = service_claim(service, plan->name, err);
-		if (r < 0)
-			return r;
-		if (r == 0)
-			break;
-		service_create_wait_for_ending(service);
-		if (service_create_is_left_to_us(service)) {
-			r = service_supervise(service, err);
-			return r < 0 ? r : 1;
-		}
-		r = service_make_room(service, err);
-	}
 	if (r == 0)
-		r = service_create_make(service, plan, err);
-	if (r < 0 && service->pins.fd >= 0 && service->steer.service &&
-	    service->steer.service->stage != RPD_STAGE_READY)
+		r = service_create_claim(service, plan->name, err);
+	if (r != SERVICE_CREATED)
+		return r;
+	r = service_create_make(service, plan, err);
+	if (r < 0)
 		service_remove(service, true, &ignored);
 	return r;
-}
-
-static bool service_create_has_endpoint(const struct service *service,
-                                        const struct rpd_endpoint *endpoint)
-{
-	const struct rpd_service *info = service->steer.service;
-
-	for (unsigned int e = 0; e < info->n_endpoints; e++)
-		if (endpoint_equal(&info->endpoints[e], endpoint))
-			return true;
-	return false;
-}
-
-/* A group has one program: with ours the other service's workers would get no connection any more.
- * Only a look, as two that locked each other's services would wait for ever; what is begun at the
- * same moment the kernel refuses at the first listener that is in both. */
-static int service_create_check_free(const struct service *service,
-                                     const struct rpd_endpoint *endpoint, struct error *err)
-{
-	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
-	char text[ENDPOINT_TEXT_MAX];
-	size_t n = 0;
-	int r = pins_list(&names, &n, err);
-
-	for (size_t i = 0; r == 0 && i < n; i++) {
-		_cleanup_service_ struct service other;
-		struct error ignored;
-
-		service_init(&other);
-		if (strcmp(names[i], service->pins.service) == 0 ||
-		    service_peek(&other, names[i], &ignored) < 0 ||
-		    other.steer.service->netns_cookie != service->steer.service->netns_cookie ||
-		    !service_create_has_endpoint(&other, endpoint))
-			continue;
-		return error_set(err, -EADDRINUSE,
-		                 "%s belongs to service '%s' already; `reuseportd status %s` shows "
-		                 "it, `reuseportd %s %s` ends it",
-		                 endpoint_format(endpoint, text, sizeof(text)), names[i], names[i],
-		                 service_is_run(&other) ? "stop" : "detach", names[i]);
-	}
-	return r;
-}
-
-int service_add_endpoint(struct service *service, const struct rpd_endpoint *endpoint,
-                         struct error *err)
-{
-	int r = service_create_check_free(service, endpoint, err);
-
-	return r < 0 ? r : steer_add_endpoint(&service->steer, &service->pins, endpoint, 0, err);
 }

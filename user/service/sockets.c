@@ -9,7 +9,7 @@
 #include "kern/sockdiag.h"
 #include "kern/sockdiag_conn.h"
 
-/* The endpoints' different ports. Returns how many there are. */
+/* The ports of the endpoints, each once. Returns how many there are. */
 static size_t sockets_list_ports(const struct service *service, uint16_t ret[RPD_ENDPOINT_MAX])
 {
 	const struct rpd_service *info = service->steer.service;
@@ -26,13 +26,13 @@ static size_t sockets_list_ports(const struct service *service, uint16_t ret[RPD
 	return n;
 }
 
-/* Rows of whatever kind, from one port after the other. */
-struct rows {
+/* An array of rows of any kind that grows port by port. */
+struct sockets_rows {
 	void *all;
 	size_t n;
 };
 
-static int sockets_append(struct rows *rows, const void *more, size_t n, size_t size,
+static int sockets_append(struct sockets_rows *rows, const void *more, size_t n, size_t size,
                           struct error *err)
 {
 	char *all = reallocarray(rows->all, rows->n + n + 1, size);
@@ -51,14 +51,14 @@ int sockets_listeners(const struct service *service, struct listener **ret, size
 {
 	uint16_t ports[RPD_ENDPOINT_MAX];
 	size_t n_ports = sockets_list_ports(service, ports);
-	struct rows rows = {};
+	struct sockets_rows rows = {};
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < n_ports; i++) {
 		_cleanup_free_ struct listener *some = NULL;
 		size_t n;
 
-		r = sockdiag_listeners(ports[i], &some, &n, err);
+		r = sockdiag_list_listeners(ports[i], &some, &n, err);
 		if (r == 0)
 			r = sockets_append(&rows, some, n, sizeof(*some), err);
 	}
@@ -76,14 +76,14 @@ int sockets_connections(const struct service *service, struct connection **ret, 
 {
 	uint16_t ports[RPD_ENDPOINT_MAX];
 	size_t n_ports = sockets_list_ports(service, ports);
-	struct rows rows = {};
+	struct sockets_rows rows = {};
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < n_ports; i++) {
 		_cleanup_free_ struct connection *some = NULL;
 		size_t n;
 
-		r = sockdiag_connections(ports[i], &some, &n, err);
+		r = sockdiag_conn_list(ports[i], &some, &n, err);
 		if (r == 0)
 			r = sockets_append(&rows, some, n, sizeof(*some), err);
 	}

@@ -5,19 +5,12 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "core/schedule_edit.h"
 #include "core/endpoint.h"
-#include "service/slot_replace.h"
+#include "core/schedule_edit.h"
 #include "kern/proc.h"
-
-/* Slot that holds the listener, or -1. */
-static int swap_slot_of(const struct observed *o, unsigned int endpoint, uint64_t cookie)
-{
-	for (unsigned int slot = 0; slot < o->n_slots; slot++)
-		if (o->slots[slot].cookies[endpoint] == cookie)
-			return slot;
-	return -1;
-}
+#include "kern/steer.h"
+#include "service/service_endpoint.h"
+#include "service/slot_replace.h"
 
 static bool swap_fd_fits(const struct swap_request *request, int fd)
 {
@@ -37,14 +30,15 @@ static const struct listener *swap_listener_of(const struct observed *o,
 }
 
 /*
- * Of the process's listeners in one endpoint that are in no slot the one that it serves: nginx
- * workers have all their siblings' open as well. -ENOTUNIQ if several are equally likely.
- * @ret_taken: a slot that one of its listeners is in, if any.
+ * Of the process's listeners in one endpoint, chooses the one to admit: in no slot, and served
+ * by the process. (nginx workers have the listeners of all their siblings open as well.) Returns
+ * false if several are equally likely. *ret: NULL if there is none. @ret_taken: a slot that has one
+ * of the listeners, if any.
  */
-static int swap_choose_one(const struct service *service, const struct observed *o,
-                           const struct swap_request *request, const struct holder *holders,
-                           size_t n, unsigned int endpoint, const struct holder **ret,
-                           int *ret_taken)
+static bool swap_choose_one(const struct service *service, const struct observed *o,
+                            const struct swap_request *request, const struct holder *holders,
+                            size_t n, unsigned int endpoint, const struct holder **ret,
+                            int *ret_taken)
 {
 	const struct holder *best = NULL;
 	bool unique = true;
@@ -53,10 +47,10 @@ static int swap_choose_one(const struct service *service, const struct observed 
 		const struct listener *listener = swap_listener_of(o, &holders[i]);
 		int slot;
 
-		if (holders[i].pid != request->pid || !swap_fd_fits(request, holders[i].fd) ||
-		    observed_endpoint(service, listener) != (int)endpoint)
+		if (holders[i].id.pid != request->pid || !swap_fd_fits(request, holders[i].fd) ||
+		    service_endpoint_index(service, &listener->endpoint) != (int)endpoint)
 			continue;
-		slot = swap_slot_of(o, endpoint, listener->cookie);
+		slot = observed_slot_of(o, listener->cookie);
 		if (slot >= 0)
 			*ret_taken = slot;
 		if (slot >= 0 || (best && holders[i].evidence < best->evidence))
@@ -65,7 +59,7 @@ static int swap_choose_one(const struct service *service, const struct observed 
 		best = &holders[i];
 	}
 	*ret = best;
-	return unique ? 0 : -ENOTUNIQ;
+	return unique;
 }
 
 static int swap_choose(const struct service *service, const struct observed *o,
@@ -79,7 +73,7 @@ static int swap_choose(const struct service *service, const struct observed *o,
 	for (unsigned int e = 0; e < info->n_endpoints; e++) {
 		const struct holder *best;
 
-		if (swap_choose_one(service, o, request, holders, n, e, &best, &taken) < 0)
+		if (!swap_choose_one(service, o, request, holders, n, e, &best, &taken))
 			return error_usage(
 			        err,
 			        "pid %u has several listeners on %s that are in no slot; "
@@ -90,17 +84,17 @@ static int swap_choose(const struct service *service, const struct observed *o,
 			continue;
 		ret->listeners[e] = swap_listener_of(o, best);
 		ret->fds[e] = best->fd;
-		if (ret->owner.pid == 0)
+		if (ret->owner.id.pid == 0)
 			ret->owner = *best;
 	}
-	if (ret->owner.pid == 0 && taken >= 0)
+	if (ret->owner.id.pid == 0 && taken >= 0)
 		return error_set(err, -EBUSY, "the listener of pid %u is in slot %d already",
 		                 request->pid, taken);
 	return 0;
 }
 
-/* The newcomer must be wherever the slot's worker is, or connections there would have nowhere to
- * go. */
+/* The newcomer must listen on every endpoint of the slot's worker, or connections to the others
+ * would be lost. */
 static int swap_check_complete(const struct service *service, const struct observed *o,
                                const struct swap_request *request, const struct newcomer *newcomer,
                                struct error *err)
@@ -130,24 +124,21 @@ int swap(struct service *service, const struct observed *observed,
 	const struct slots slot = {.n = 1, .at = {request->slot}};
 	_cleanup_free_ struct holder *holders = NULL;
 	struct newcomer newcomer = {};
-	uint64_t start_time;
-	uint32_t ppid;
-	char comm[RPD_COMM_MAX];
+	struct process process;
 	size_t n;
 	int r;
 
 	if (service_is_run(service))
 		return error_set(err, -EPERM,
-		                 "service '%s' is run: who is in its slots is its supervisor's "
-		                 "business; `reuseportd restart` or `reuseportd reload` replaces "
-		                 "workers",
+		                 "service '%s' is run: its slots are managed by the supervisor; "
+		                 "`reuseportd restart` or `reuseportd reload` replaces workers",
 		                 service->pins.service);
 	r = schedule_edit_check_slots(steer_schedule(&service->steer), &slot, err);
 	if (r < 0)
 		return r;
-	if (proc_identity(request->pid, &start_time, &ppid, comm) < 0)
+	if (proc_identify(request->pid, &process) < 0)
 		return error_set(err, -ESRCH, "there is no process %u", request->pid);
-	r = proc_holders(observed->listeners, observed->n_listeners, &holders, &n, err);
+	r = proc_holders_find(observed->listeners, observed->n_listeners, &holders, &n, err);
 	if (r == 0)
 		r = swap_choose(service, observed, request, holders, n, &newcomer, err);
 	if (r == 0)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* `swap`: another process's listener takes over a slot, in one step. */
+/* `swap`: the listeners of another process take over a slot, in one step. */
 #pragma once
 
 #include "base/error.h"
-#include "service/observe.h"
+#include "service/observed.h"
 #include "service/service.h"
 
 struct swap_request {
@@ -14,9 +14,9 @@ struct swap_request {
 };
 
 /*
- * Puts the listeners of the process into the slot in place of those that are there. The slot keeps
- * its state, weight and version. The process that was there goes on with its open connections, and
- * gets no new one from when this returns. Fails before anything has changed.
+ * Replaces the listeners in the slot by those of the process. The slot keeps its state, weight and
+ * version. Once it returns, the former worker gets no new connection; its open connections go on.
+ * Returns 0, or a negative errno with @err set; on failure nothing has changed.
  */
 int swap(struct service *service, const struct observed *observed,
          const struct swap_request *request, struct error *err);

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* `attach --watch`: keeps the slots true to who is there. */
+/* `attach --watch`: admits new workers, and takes dead and stalled ones out. */
 #pragma once
 
 #include "base/error.h"
 
 /*
- * Admits workers that join the groups of service @name, takes out those that left or stalled, and
- * logs each change to stderr, until SIGTERM or SIGINT (returns 0; steering stays) or until the
- * service is detached (returns 0). Tells systemd when it is ready.
+ * Admits workers that join the groups of service @name, takes out workers that have left or
+ * stalled, and logs each change to stderr. Notifies systemd when it is ready. Returns 0 on SIGTERM
+ * or SIGINT, after which steering goes on, or when the service is detached; or a negative errno
+ * with @err set.
  *
- * Event-driven: a listen() is heard of by BPF, a worker's death by its pidfd. A listener that is
- * closed while its process lives, and a stalled one that is polled again, give no event that would
- * not come with every connection on the host as well; for these it looks once a second. Until then
- * nothing is lost: an empty slot is passed over by the steering program itself.
+ * Works by events: BPF reports each listen(), a pidfd the death of a worker. Two changes have no
+ * event that would not come with every connection on the host as well: a listener is closed while
+ * its process lives, and a stalled listener is polled again. For these it updates once a second.
+ * Until then no connection is lost, as the steering program passes over an empty slot.
  */
 int watch(const char *name, struct error *err);
 
-/* Whether watch() could work here: before anything is changed for its sake. */
+/* Whether watch() could work on this host. `attach` checks that before it changes anything. Returns
+ * 0, or a negative errno with @err set. */
 int watch_check(struct error *err);

@@ -10,17 +10,18 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "core/rate.h"
+#include "core/connection_rate.h"
+#include "kern/conns.h"
 
-void worker_stats_free(struct service_stats *load)
+void worker_stats_free(struct service_stats *stats)
 {
-	free(load->slots);
-	memset(load, 0, sizeof(*load));
+	free(stats->slots);
+	memset(stats, 0, sizeof(*stats));
 }
 
 static void worker_stats_take_age(const struct process *process, struct worker_stats *ret)
 {
-	double begun = (double)process->start_time / (double)sysconf(_SC_CLK_TCK);
+	double begun = (double)process->id.start_time / (double)sysconf(_SC_CLK_TCK);
 	double age = clock_s(CLOCK_BOOTTIME) - begun;
 
 	ret->age_s = age > 0 ? (uint64_t)age : 0;
@@ -41,23 +42,25 @@ static void worker_stats_take_queues(const struct service *service, const struct
 	}
 }
 
-/* What one generation of all slots has counted: of the present workers it is their own. */
+/* Adds the counts of one generation of all slots: to the present worker if it has that generation,
+ * else to the former ones. */
 static int worker_stats_take_generation(const struct service *service,
                                         const struct observed *observed, uint16_t first,
                                         struct worker_stats *slots)
 {
 	_cleanup_free_ struct conn_count *counts = calloc(observed->n_slots, sizeof(*counts));
-	int r = counts ? conns_counts(&service->steer, first, observed->n_slots, counts) : -ENOMEM;
+	int r = counts ? conns_read_counts(&service->steer, first, observed->n_slots, counts)
+	               : -ENOMEM;
 
 	for (unsigned int slot = 0; r == 0 && slot < observed->n_slots; slot++) {
 		struct worker_stats *it = &slots[slot];
 
 		if (observed->slots[slot].worker.account == first + slot) {
 			it->count = counts[slot];
-			it->active = conn_count_open(&counts[slot]);
+			it->active = conn_count_still_open(&counts[slot]);
 			it->counted = true;
 		} else {
-			it->former_active += conn_count_open(&counts[slot]);
+			it->former_active += conn_count_still_open(&counts[slot]);
 			it->former_uncounted += counts[slot].of[RPD_CONN_uncounted];
 		}
 	}
@@ -69,83 +72,83 @@ static int worker_stats_take_counts(const struct service *service, const struct 
 {
 	_cleanup_free_ struct conn_seconds *seconds =
 	        calloc(observed->n_slots + 1, sizeof(*seconds));
-	int r = seconds ? conns_rates(&service->conns, observed->n_slots, seconds) : -ENOMEM;
+	int r = seconds ? conns_read_rates(&service->conns, observed->n_slots, seconds) : -ENOMEM;
 
 	for (unsigned int i = 0; r == 0 && observed->n_slots && i < RPD_ACCOUNT_GENERATIONS; i++)
 		r = worker_stats_take_generation(service, observed, i * RPD_SLOT_MAX, slots);
 	for (unsigned int slot = 0; r == 0 && slot < observed->n_slots; slot++)
-		slots[slot].rate = rate_mean(seconds[slot].opened);
+		slots[slot].rate = connection_rate_mean(seconds[slot].opened);
 	return r;
 }
 
 static int worker_stats_take_handshakes(const struct service *service,
-                                        const struct observed *observed, struct service_stats *load,
-                                        struct error *err)
+                                        const struct observed *observed,
+                                        struct service_stats *stats, struct error *err)
 {
 	_cleanup_free_ struct rpd_handshakes *rows = NULL;
 	size_t n;
-	int r = service->reachable ? conns_handshakes(&service->conns, &rows, &n, err) : 0;
+	int r = service->reachable ? conns_read_handshakes(&service->conns, &rows, &n, err) : 0;
 
 	if (r < 0 || !service->reachable)
 		return r;
 	for (size_t i = 0; i < n; i++)
-		for (size_t slot = 0; rows[i].under_way && slot < load->n_slots; slot++)
+		for (size_t slot = 0; rows[i].under_way && slot < stats->n_slots; slot++)
 			if (observed_is_in_slot(observed, slot, rows[i].cookie))
-				load->slots[slot].handshakes += rows[i].under_way;
+				stats->slots[slot].handshakes += rows[i].under_way;
 	return 0;
 }
 
-/* All that the counting tells, in the order in which a connection goes: one that moves on meanwhile
- * is seen twice rather than not at all. */
+/* Reads the stages in the order that a connection passes through them: a connection that moves
+ * on meanwhile is seen twice, rather than not at all. */
 static int worker_stats_take_counted(const struct service *service, const struct observed *observed,
-                                     struct service_stats *load, struct error *err)
+                                     struct service_stats *stats, struct error *err)
 {
 	uint64_t uncounted = service->steer.control->n_unlisted;
 	struct conn_count unknown;
-	int r = worker_stats_take_handshakes(service, observed, load, err);
+	int r = worker_stats_take_handshakes(service, observed, stats, err);
 
 	if (r < 0)
 		return r;
-	r = worker_stats_take_counts(service, observed, load->slots);
+	r = worker_stats_take_counts(service, observed, stats->slots);
 	if (r < 0)
 		return error_set(err, r, "can't read the counts of the slots: %s", strerror(-r));
 	for (unsigned int slot = 0; slot < observed->n_slots; slot++)
-		uncounted += load->slots[slot].former_uncounted +
-		             load->slots[slot].count.of[RPD_CONN_uncounted];
-	r = conns_count(&service->steer, RPD_ACCOUNT_UNKNOWN, &unknown);
+		uncounted += stats->slots[slot].former_uncounted +
+		             stats->slots[slot].count.of[RPD_CONN_uncounted];
+	r = conns_read_count(&service->steer, RPD_ACCOUNT_UNKNOWN, &unknown);
 	if (r < 0)
 		return error_set(err, r, "can't read the counts: %s", strerror(-r));
-	load->unattributed = conn_count_open(&unknown);
-	load->uncounted = uncounted + unknown.of[RPD_CONN_uncounted];
+	stats->unattributed = conn_count_still_open(&unknown);
+	stats->uncounted = uncounted + unknown.of[RPD_CONN_uncounted];
 	return 0;
 }
 
 int worker_stats_take(const struct service *service, const struct observed *observed,
                       struct service_stats *ret, struct error *err)
 {
-	_cleanup_service_stats_ struct service_stats load = {
+	_cleanup_service_stats_ struct service_stats stats = {
 	        .counting = service->conns.counting,
 	        .n_slots = observed->n_slots,
-	        .slots = calloc(observed->n_slots + 1, sizeof(*load.slots)),
+	        .slots = calloc(observed->n_slots + 1, sizeof(*stats.slots)),
 	};
-	struct error why;
+	struct error why = {};
 
-	snprintf(load.error, sizeof(load.error), "%s", service->conns.why);
-	if (!load.slots)
+	snprintf(stats.error, sizeof(stats.error), "%s", service->conns.why);
+	if (!stats.slots)
 		return error_set(err, -ENOMEM, "out of memory");
 	for (unsigned int slot = 0; slot < observed->n_slots; slot++) {
-		worker_stats_take_queues(service, observed, slot, &load.slots[slot]);
+		worker_stats_take_queues(service, observed, slot, &stats.slots[slot]);
 		if (observed->slots[slot].there)
-			worker_stats_take_age(&observed->slots[slot].main, &load.slots[slot]);
+			worker_stats_take_age(&observed->slots[slot].main, &stats.slots[slot]);
 	}
-	/* That something isn't known is no reason not to show the rest. */
-	if (load.counting && worker_stats_take_counted(service, observed, &load, &why) < 0) {
-		load.counting = false;
-		snprintf(load.error, sizeof(load.error), "%.150s", why.text);
+	/* If the counts can't be read, the other numbers are still worth showing. */
+	if (stats.counting && worker_stats_take_counted(service, observed, &stats, &why) < 0) {
+		stats.counting = false;
+		snprintf(stats.error, sizeof(stats.error), "%.150s", why.text);
 		for (unsigned int slot = 0; slot < observed->n_slots; slot++)
-			load.slots[slot].counted = false;
+			stats.slots[slot].counted = false;
 	}
-	*ret = load;
-	memset(&load, 0, sizeof(load)); /* handed on */
+	*ret = stats;
+	memset(&stats, 0, sizeof(stats)); /* handed on */
 	return 0;
 }

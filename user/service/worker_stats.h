@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* How busy the workers are: what the kernel counted of their connections, and their queues. */
+/* How busy the workers are: the kernel's counts of their connections, and their accept queues. */
 #pragma once
 
 #include <stdbool.h>
@@ -8,35 +8,39 @@
 
 #include "base/error.h"
 #include "core/conn_count.h"
-#include "service/observe.h"
+#include "service/observed.h"
 #include "service/service.h"
 
 struct worker_stats {
-	bool counted; /* the rest of it, down to the rate, is known */
+	bool counted; /* the fields up to rate are known */
 	struct conn_count count;
 	uint64_t active; /* open connections, accepted or not; unknown if some are uncounted */
-	uint64_t former_active; /* of workers that were in the slot before */
-	uint64_t former_uncounted;
-	uint32_t handshakes; /* under way */
-	double rate;         /* connections a second, over the last seconds */
+	uint64_t former_active;    /* of former workers of the slot */
+	uint64_t former_uncounted; /* the same */
+	uint32_t handshakes;       /* under way */
+	double rate;               /* connections a second, over the last seconds */
 
-	uint32_t queued, backlog; /* accept queues of its listeners, and their limits, in all */
-	uint64_t age_s;           /* of its main process; 0 if it is not alive */
-	uint64_t started_at;      /* the process, seconds since the epoch */
+	uint32_t queued,
+	        backlog;     /* the accept queues of its listeners and their limits, added up */
+	uint64_t age_s;      /* of its main process; 0 if it is not alive */
+	uint64_t started_at; /* its main process, seconds since the epoch */
 };
 
 struct service_stats {
 	bool counting;
-	char error[160]; /* why it isn't */
+	char error[160]; /* why it does not count */
 	struct worker_stats *slots;
 	size_t n_slots;
 	uint64_t unattributed; /* open connections from before attach, of an unknown worker */
-	uint64_t uncounted;    /* for which there was no room, or that could not be listed */
+	uint64_t uncounted;    /* connections that had no room, or could not be listed */
 };
 
 #define _cleanup_service_stats_ __attribute__((cleanup(worker_stats_free)))
 
+/* Reads the numbers of all slots. If the counts can't be read, ret->error says why, and the other
+ * numbers are there. Returns 0, or a negative errno with @err set. The caller frees @ret with
+ * worker_stats_free(). */
 int worker_stats_take(const struct service *service, const struct observed *observed,
                       struct service_stats *ret, struct error *err);
 
-void worker_stats_free(struct service_stats *load);
+void worker_stats_free(struct service_stats *stats);

@@ -13,7 +13,7 @@
 #include "stream/out_queue.h"
 
 static struct out_queue *queue;
-static unsigned long n_lost; /* lines for which there was no room */
+static unsigned long n_lost; /* lines that were dropped, as there was no room */
 
 static bool log_flush(void)
 {
@@ -65,8 +65,9 @@ void log_line(const char *format, ...)
 	log_flush();
 }
 
-/* Whether a line that comes now would not have to wait. Returns at the latest when it is @end. */
-static bool log_empty_until(int64_t end)
+/* Writes the rest until the time @end (CLOCK_MONOTONIC). Returns whether a further line would be
+ * accepted at once. */
+static bool log_flush_until(int64_t end)
 {
 	struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
 
@@ -88,7 +89,7 @@ void log_close(int64_t ns)
 
 	if (!queue)
 		return;
-	if (!log_empty_until(clock_ns(CLOCK_MONOTONIC) + ns)) {
+	if (!log_flush_until(clock_ns(CLOCK_MONOTONIC) + ns)) {
 		nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
 		dup2(nowhere, STDERR_FILENO);
 	}

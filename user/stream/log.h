@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a supervisor or a watcher says on standard error. It never waits for whoever reads that:
- * while it isn't read lines are kept, at most some LOG_KEPT_MAX bytes of them, and how many more
- * there were is told when it is read again. There is one log, as there is one standard error.
+ * The log of a supervisor or a watcher, on standard error. Logging never waits for the reader.
+ * While standard error is not read, about LOG_KEPT_MAX bytes of lines are kept; the number of lines
+ * beyond that is logged when reading goes on. As there is one standard error there is one log.
  */
 #pragma once
 
@@ -12,17 +12,18 @@
 #include "base/clock.h"
 
 #define LOG_KEPT_MAX (256 * 1024)
-#define LOG_END_NS   (5 * NS_PER_S) /* what an orderly end waits for that */
+#define LOG_END_NS   (5 * NS_PER_S) /* how long an orderly end waits for the reader */
 
-/* From now on lines wait, for the loop to write them. Returns 0 or a negative errno. */
+/* Opens the log: from then on the event loop writes the lines. Returns 0 or a negative errno. */
 int log_open(sd_event *loop);
 
-/* A line, or several with their ends between them. With no log open it is written at once. */
+/* Logs a line, or several lines separated by \n. Without an open log it is written at once. */
 void log_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /*
- * Writes what is left, and then closes the log; no loop is needed any more. Waits for at most @ns
- * until standard error takes that, and another line. If it doesn't, it is /dev/null from then on:
- * what else would be said must not wait either. Without a log it does nothing.
+ * Writes the rest and closes the log, without the event loop. Waits for at most @ns nanoseconds
+ * until standard error has accepted the rest and would accept another line. If it doesn't, standard
+ * error is /dev/null from then on, so that later messages don't wait either. Without an open log it
+ * does nothing.
  */
 void log_close(int64_t ns);

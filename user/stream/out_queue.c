@@ -18,12 +18,12 @@
 struct out_queue {
 	struct out_queue *next;
 	sd_event *loop;
-	sd_event_source *source; /* while it waits */
+	sd_event_source *source; /* while the queue waits */
 	void (*drained)(void *data);
 	void *data;
 	int target, fd;
 	struct stat to;
-	mode_t kind; /* of what it is that we write to */
+	mode_t kind; /* file type of the target */
 	char *text;
 	size_t begin, end, room;
 };
@@ -31,9 +31,9 @@ struct out_queue {
 static struct out_queue *queues;
 
 /*
- * Whether a descriptor waits belongs to the open file, which others have too (a shell, say), so it
- * isn't ours to change. A pipe and a terminal can be opened anew, for us alone. If not, then it is
- * asked before each write whether it is ready.
+ * O_NONBLOCK belongs to the open file, which other processes (such as a shell) share, so it is not
+ * ours to change. A pipe and a terminal can be opened again, for us alone. Otherwise we poll before
+ * each write.
  */
 static int out_queue_open_own(int target, mode_t kind)
 {
@@ -46,7 +46,7 @@ static int out_queue_open_own(int target, mode_t kind)
 	return fd < 0 ? target : fd;
 }
 
-/* Whether a file ends within a line: who wrote to it was killed then. */
+/* Whether a file ends within a line, because its writer was killed. */
 static bool out_queue_ends_in_line(int target)
 {
 	_cleanup_close_ int fd = -1;
@@ -115,7 +115,7 @@ size_t out_queue_length(const struct out_queue *queue)
 	return queue->begin == queue->end ? 0 : queue->end;
 }
 
-/* How much to write at once: whole lines that go into a pipe as one piece, if there are such. */
+/* How many bytes to write at once: if possible whole lines that go into a pipe as one piece. */
 static size_t out_queue_next_piece(const struct out_queue *queue)
 {
 	const char *text = queue->text + queue->begin, *end;
@@ -155,8 +155,8 @@ static bool out_queue_is_within_line(const struct out_queue *queue)
 	return queue->begin && queue->begin < queue->end && queue->text[queue->begin - 1] != '\n';
 }
 
-/* Another queue to the same pipe or terminal has written part of a line. Both then wait for that to
- * take more, and the other one goes on. */
+/* Whether another queue to the same target has written a line in part. Both queues then wait until
+ * the target accepts more, and the other queue goes first. */
 static bool out_queue_is_held_up(const struct out_queue *queue)
 {
 	for (const struct out_queue *other = queues; other; other = other->next)

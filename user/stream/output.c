@@ -9,59 +9,48 @@
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "stream/out_queue.h"
+#include "stream/output_progress.h"
 
-#define QUEUE_MAX     (2 * OUTPUT_LINE_MAX) /* bytes, about, in the queue: short lines, long prefix */
-#define FLUSH_BATCHES 16                    /* of OUTPUT_LINE_MAX, that are passed on at once */
-
-/* How far a file has been passed on, as an attribute of the file itself. */
-struct mark {
-	int64_t at;
-	int64_t cut; /* the line there has been passed on in part */
-};
-
-static const char *const mark_names[] = {"trusted.reuseportd", "user.reuseportd"};
+#define QUEUE_MAX     (2 * OUTPUT_LINE_MAX) /* about the bytes in the queue, with prefixes */
+#define FLUSH_BATCHES 16 /* of OUTPUT_LINE_MAX bytes, that output_finish() writes at once */
 
 struct output {
 	struct output *next;
 	char *path, *prefix;
-	int watch, read_fd, write_fd, cgroup;
-	off_t at;              /* passed on up to here, as is noted */
-	off_t ahead;           /* read up to here */
-	off_t punched;         /* freed up to here */
-	bool cut;              /* part of the line at @at has been passed on */
-	const char *mark_name; /* NULL: this file system has no attributes for us */
-	bool dirty;            /* there may be more to read */
-	bool ended;            /* its worker has: what comes last is a line too */
-	bool orphan;           /* nobody but us knows it any more */
+	int watch, cgroup;
+	struct output_progress progress; /* with the descriptors of the file */
+	off_t ahead;                     /* read up to here */
+	bool dirty;                      /* there may be more to read */
+	bool ended;                      /* its worker has ended: the rest is a line, too */
+	bool orphan; /* output_free() was called; the rest is still being written */
 	bool frozen;
-	char tail[OUTPUT_TAIL_MAX]; /* what was read last */
+	char tail[OUTPUT_TAIL_MAX]; /* the last bytes that were read */
 	size_t n_tail;
 	char shown[OUTPUT_TAIL_MAX];
 };
 
 /*
- * All outputs of the process: they share the descriptor that tells of changes, and the queue to our
- * standard output, in which are lines of one of them at a time. There is one, as there is one
- * standard output, from the first output_new() until the last output is gone.
+ * All outputs of the process. They share the inotify descriptor, and the queue to our standard
+ * output, which has lines of one output at a time. As there is one standard output there is one
+ * such structure, from the first output_new() until the last output is freed.
  */
 static struct followed {
 	int inotify_fd;
 	sd_event_source *on_change;
-	sd_event_source *again; /* armed: there is more that can be done at once */
+	sd_event_source *again; /* armed while there is more to do at once */
 	struct out_queue *queue;
 	struct output *list;
-	struct output *turn;  /* whose it is next; NULL: the first one's */
-	struct output *taken; /* of whom the lines in the queue are */
-	off_t from;           /* and from where in its file on */
+	struct output *turn;  /* the output that has the next turn; NULL = the first */
+	struct output *taken; /* the output of the lines in the queue */
+	off_t from;           /* their offset in its file */
 	char text[OUTPUT_LINE_MAX + 1];
 } * followed;
 
-/* --- who writes faster than is read waits */
+/* --- freezing a worker that writes too fast */
 
 static void output_freeze(struct output *o, bool on)
 {
@@ -74,7 +63,7 @@ static void output_freeze(struct output *o, bool on)
 		o->frozen = on;
 }
 
-/* Perhaps by a supervisor that was killed then. */
+/* A supervisor that was killed may have left the worker frozen. */
 static bool output_is_frozen(int cgroup)
 {
 	_cleanup_close_ int fd =
@@ -88,12 +77,12 @@ static off_t output_size_of(const struct output *o)
 {
 	struct stat st;
 
-	return fstat(o->read_fd, &st) < 0 ? o->ahead : st.st_size;
+	return fstat(o->progress.read_fd, &st) < 0 ? o->ahead : st.st_size;
 }
 
-static void output_mind_the_gap(struct output *o)
+static void output_throttle(struct output *o)
 {
-	const off_t behind = output_size_of(o) - o->at;
+	const off_t behind = output_size_of(o) - o->progress.at;
 
 	if (behind > OUTPUT_BEHIND_MAX)
 		output_freeze(o, true);
@@ -101,72 +90,9 @@ static void output_mind_the_gap(struct output *o)
 		output_freeze(o, false);
 }
 
-/* --- how far it has been passed on */
-
-/*
- * Notes it in the file, and frees what is before, after it was written to our standard output. If
- * we are killed in between, then the next supervisor passes those lines on again: twice is better
- * than never. Pages are freed whole. Without attributes the bytes before @at in the last page are
- * zeroed instead, by which it is found again.
- */
-static void output_note(struct output *o, off_t at, bool cut)
-{
-	const struct mark mark = {.at = at, .cut = cut};
-	const off_t page = sysconf(_SC_PAGESIZE), from = o->punched / page * page;
-	const off_t to = o->mark_name ? at / page * page : at;
-
-	if (o->mark_name)
-		fsetxattr(o->read_fd, o->mark_name, &mark, sizeof(mark), 0);
-	o->at = at;
-	o->cut = cut;
-	if (to > o->punched && fallocate(o->write_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-	                                 from, to - from) == 0)
-		o->punched = to;
-}
-
-/* Where the first byte is that isn't zero. */
-static off_t output_find_data(int fd)
-{
-	off_t at = lseek(fd, 0, SEEK_DATA);
-	char text[4096];
-	ssize_t n;
-
-	if (at < 0)
-		return errno == ENXIO ? lseek(fd, 0, SEEK_END) : 0;
-	while ((n = pread(fd, text, sizeof(text), at)) > 0)
-		for (ssize_t i = 0; i < n; i++, at++)
-			if (text[i])
-				return at;
-	return at;
-}
-
-/* Goes to where a supervisor before us was, if there was one. */
-static void output_find_place(struct output *o)
-{
-	struct mark mark = {0};
-	bool is_marked = false;
-	off_t data;
-
-	for (size_t i = 0; i < ARRAY_SIZE(mark_names) && !is_marked; i++)
-		is_marked =
-		        fgetxattr(o->read_fd, mark_names[i], &mark, sizeof(mark)) == sizeof(mark);
-	o->at = is_marked ? mark.at : output_find_data(o->read_fd);
-	if (o->at < 0 || o->at > output_size_of(o)) /* no mark of ours; or it was truncated */
-		o->at = 0;
-	data = lseek(o->read_fd, o->at, SEEK_DATA);
-	if (data > o->at) /* freed, but there was no memory for the mark */
-		o->at = data;
-	o->ahead = o->at;
-	mark = (struct mark){.at = o->at, .cut = is_marked && mark.cut};
-	o->cut = mark.cut;
-	for (size_t i = 0; i < ARRAY_SIZE(mark_names) && !o->mark_name; i++)
-		if (fsetxattr(o->read_fd, mark_names[i], &mark, sizeof(mark), 0) == 0)
-			o->mark_name = mark_names[i];
-}
-
 /* --- lines */
 
-static void output_remember(struct output *o, const char *text, size_t n)
+static void output_append_tail(struct output *o, const char *text, size_t n)
 {
 	size_t keep;
 
@@ -180,9 +106,9 @@ static void output_remember(struct output *o, const char *text, size_t n)
 	o->n_tail = keep + n;
 }
 
-/* Length of the first line, with its end, or of the piece of it that is passed on; 0 if there is
- * more to come. @last: nothing comes after this text. */
-static size_t output_first_line(const char *text, size_t n, bool last)
+/* The length of the first line with its end, or of the piece of it to write; 0 if its end is still
+ * to come. @last: nothing follows this text. */
+static size_t output_measure_line(const char *text, size_t n, bool last)
 {
 	const char *end = memchr(text, '\n', n);
 
@@ -193,26 +119,26 @@ static size_t output_first_line(const char *text, size_t n, bool last)
 	return last ? n : 0;
 }
 
-/* A program may open its /dev/stdout anew and truncate it by that: all in it is new. */
+/* A program may open its /dev/stdout again and truncate it: then everything in it is new. */
 static bool output_is_truncated(struct output *o)
 {
 	if (output_size_of(o) >= o->ahead)
 		return false;
-	o->ahead = o->punched = 0;
-	output_note(o, 0, false);
+	o->ahead = o->progress.punched = 0;
+	output_progress_store(&o->progress, 0, false);
 	return true;
 }
 
-/* Puts the next lines of @o into the queue, which must be empty. */
-static void output_take_batch(struct followed *f, struct output *o)
+/* Reads the next lines of @o into the queue, which must be empty. */
+static void output_read_batch(struct followed *f, struct output *o)
 {
-	const ssize_t n_read = pread(o->read_fd, f->text, sizeof(f->text), o->ahead);
+	const ssize_t n_read = pread(o->progress.read_fd, f->text, sizeof(f->text), o->ahead);
 	const size_t n = n_read < 0 ? 0 : n_read;
 	const bool all = o->ended && n < sizeof(f->text);
 	size_t taken = 0, length = 0;
 
 	while (taken < n && out_queue_length(f->queue) < QUEUE_MAX) {
-		length = output_first_line(f->text + taken, n - taken, all);
+		length = output_measure_line(f->text + taken, n - taken, all);
 		if (!length || !out_queue_add(f->queue, o->prefix, f->text + taken, length))
 			break;
 		taken += length;
@@ -221,14 +147,15 @@ static void output_take_batch(struct followed *f, struct output *o)
 		f->taken = o;
 		f->from = o->ahead;
 		o->ahead += taken;
-		output_remember(o, f->text, taken);
+		output_append_tail(o, f->text, taken);
 	}
-	/* Of what follows an unfinished line we hear. */
+	/* inotify reports the rest of an unfinished line. */
 	o->dirty = n ? n == sizeof(f->text) || (taken < n && length) : output_is_truncated(o);
 }
 
-/* Writes what is in the queue, and notes how far that came. Returns whether nothing is left. */
-static bool output_settle(struct followed *f)
+/* Writes the queue as far as possible, and stores the progress. Returns whether the queue is empty.
+ */
+static bool output_write_queue(struct followed *f)
 {
 	const bool done = out_queue_flush(f->queue);
 	struct output *o = f->taken;
@@ -238,19 +165,19 @@ static bool output_settle(struct followed *f)
 
 	if (o && done) {
 		f->taken = NULL;
-		output_note(o, o->ahead, false);
+		output_progress_store(&o->progress, o->ahead, false);
 	} else if (o) {
 		length = out_queue_written(f->queue, &lines, &cut);
 		at = f->from + (off_t)(length - lines * (o->prefix ? strlen(o->prefix) : 0));
-		if (at != o->at || cut != o->cut)
-			output_note(o, at, cut);
+		if (at != o->progress.at || cut != o->progress.cut)
+			output_progress_store(&o->progress, at, cut);
 	}
 	return done;
 }
 
-/* --- one after the other */
+/* --- all outputs in turn */
 
-static void output_followed_free(struct followed *f)
+static void output_free_followed(struct followed *f)
 {
 	sd_event_source_disable_unref(f->on_change);
 	sd_event_source_disable_unref(f->again);
@@ -260,7 +187,7 @@ static void output_followed_free(struct followed *f)
 	followed = NULL;
 }
 
-/* Also of half a one. With the last of all what they share goes too. */
+/* Frees an output, even half made; with the last one also what they share. */
 static void output_destroy(struct followed *f, struct output *o, bool remove)
 {
 	struct output **at = &f->list;
@@ -271,21 +198,21 @@ static void output_destroy(struct followed *f, struct output *o, bool remove)
 	*at = o->next;
 	if (f->turn == o)
 		f->turn = o->next;
-	if (f->taken == o) { /* what is left is noted as not passed on */
+	if (f->taken == o) { /* the rest is stored as not written */
 		out_queue_drop(f->queue);
 		f->taken = NULL;
 	}
 	if (o->watch >= 0)
 		inotify_rm_watch(f->inotify_fd, o->watch);
-	cleanup_close(&o->read_fd);
-	cleanup_close(&o->write_fd);
+	cleanup_close(&o->progress.read_fd);
+	cleanup_close(&o->progress.write_fd);
 	if (remove && o->path)
 		unlink(o->path);
 	free(o->path);
 	free(o->prefix);
 	free(o);
 	if (!f->list)
-		output_followed_free(f);
+		output_free_followed(f);
 }
 
 static bool output_has_more(const struct followed *f, const struct output *o)
@@ -293,7 +220,8 @@ static bool output_has_more(const struct followed *f, const struct output *o)
 	return o->dirty || f->taken == o;
 }
 
-/* A batch of each that has one, as long as our standard output takes it; the loop turns between. */
+/* Writes a batch of each output, as long as our standard output accepts it. Called once a turn of
+ * the event loop. */
 static void output_pump(void *data)
 {
 	struct followed *f = data;
@@ -303,20 +231,20 @@ static void output_pump(void *data)
 
 	for (o = f->list; o; o = o->next)
 		n++;
-	for (; n > 0 && output_settle(f); n--) {
+	for (; n > 0 && output_write_queue(f); n--) {
 		o = f->turn ? f->turn : f->list;
 		f->turn = o->next;
 		if (o->dirty)
-			output_take_batch(f, o);
+			output_read_batch(f, o);
 	}
-	if (output_settle(f))
+	if (output_write_queue(f))
 		for (o = f->list; o; o = o->next)
 			more |= o->dirty;
 	sd_event_source_set_enabled(f->again, more ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
 	for (o = f->list; o && followed; o = next) {
 		next = o->next;
 		if (o->dirty || o->frozen)
-			output_mind_the_gap(o);
+			output_throttle(o);
 		if (o->orphan && !output_has_more(f, o))
 			output_destroy(f, o, true);
 	}
@@ -328,7 +256,7 @@ static int output_on_again(sd_event_source *source, void *data)
 	return 0;
 }
 
-static void output_note_change(struct followed *f, const struct inotify_event *event)
+static void output_set_dirty(struct followed *f, const struct inotify_event *event)
 {
 	for (struct output *o = f->list; o; o = o->next)
 		if (o->watch == event->wd || event->mask & IN_Q_OVERFLOW)
@@ -343,13 +271,13 @@ static int output_on_change(sd_event_source *source, int fd, uint32_t events, vo
 
 	for (ssize_t at = 0; at < n; at += (ssize_t)(sizeof(*event) + event->len)) {
 		event = (const void *)(text + at);
-		output_note_change(data, event);
+		output_set_dirty(data, event);
 	}
 	output_pump(data);
 	return 0;
 }
 
-static int output_followed_new(sd_event *loop, struct error *err)
+static int output_make_followed(sd_event *loop, struct error *err)
 {
 	struct followed *f = calloc(1, sizeof(*f));
 	int r;
@@ -365,44 +293,46 @@ static int output_followed_new(sd_event *loop, struct error *err)
 	if (r >= 0)
 		r = sd_event_add_defer(loop, &f->again, output_on_again, f);
 	if (r < 0) {
-		output_followed_free(f);
+		output_free_followed(f);
 		return error_set(err, r, "can't follow the workers' output: %s", strerror(-r));
 	}
 	followed = f;
 	return 0;
 }
 
-/* --- one worker's */
+/* --- one output */
 
-/* The watch comes before the first look: nothing falls in between. */
+/* The watch is added before the first read, so that no change is missed. */
 static int output_open_file(struct followed *f, struct output *o, struct error *err)
 {
-	o->write_fd = open(o->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-	o->read_fd = open(o->path, O_RDONLY | O_CLOEXEC);
-	o->watch = o->read_fd < 0 ? -1 : inotify_add_watch(f->inotify_fd, o->path, IN_MODIFY);
-	if (o->watch < 0 || o->write_fd < 0)
+	o->progress.write_fd = open(o->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	o->progress.read_fd = open(o->path, O_RDONLY | O_CLOEXEC);
+	o->watch =
+	        o->progress.read_fd < 0 ? -1 : inotify_add_watch(f->inotify_fd, o->path, IN_MODIFY);
+	if (o->watch < 0 || o->progress.write_fd < 0)
 		return error_set(err, -errno, "can't follow %s: %s", o->path, strerror(errno));
-	output_find_place(o);
-	if (o->cut && !f->taken) /* what there is of that line stays alone */
+	output_progress_find(&o->progress, output_size_of(o));
+	o->ahead = o->progress.at;
+	if (o->progress.cut && !f->taken) /* ends the line that was written in part */
 		out_queue_add(f->queue, NULL, "\n", 1);
 	return 0;
 }
 
-/* Nothing is passed on before the loop turns: after a take-over the half of a line is to be ended
- * first. */
+/* Nothing is written before the next turn of the event loop: after a takeover lines that were
+ * written in part must be ended first. */
 int output_new(sd_event *loop, const char *path, const char *prefix, int cgroup,
                struct output **ret, struct error *err)
 {
 	struct output *o = calloc(1, sizeof(*o));
 	int r = !o         ? error_set(err, -ENOMEM, "out of memory")
 	        : followed ? 0
-	                   : output_followed_new(loop, err);
+	                   : output_make_followed(loop, err);
 
 	if (r < 0) {
 		free(o);
 		return r;
 	}
-	o->read_fd = o->write_fd = o->watch = -1;
+	o->progress.read_fd = o->progress.write_fd = o->watch = -1;
 	o->cgroup = cgroup;
 	o->frozen = output_is_frozen(cgroup);
 	o->next = followed->list;
@@ -415,7 +345,7 @@ int output_new(sd_event *loop, const char *path, const char *prefix, int cgroup,
 		output_destroy(followed, o, false);
 		return r;
 	}
-	output_mind_the_gap(o);
+	output_throttle(o);
 	o->dirty = true;
 	sd_event_source_set_enabled(followed->again, SD_EVENT_ONESHOT);
 	*ret = o;
@@ -424,19 +354,19 @@ int output_new(sd_event *loop, const char *path, const char *prefix, int cgroup,
 
 int output_worker_fd(const struct output *output)
 {
-	return output->write_fd;
+	return output->progress.write_fd;
 }
 
-void output_flush(struct output *output)
+void output_finish(struct output *output)
 {
 	output->ended = output->dirty = true;
-	for (int i = 0; i < FLUSH_BATCHES && output_settle(followed) && output->dirty; i++)
-		output_take_batch(followed, output);
-	output_settle(followed);
+	for (int i = 0; i < FLUSH_BATCHES && output_write_queue(followed) && output->dirty; i++)
+		output_read_batch(followed, output);
+	output_write_queue(followed);
 	sd_event_source_set_enabled(followed->again, SD_EVENT_ONESHOT);
 }
 
-/* What was passed on of it was remembered, what was not is in the file. */
+/* The tail that was written is in memory, the rest is in the file. */
 const char *output_tail(struct output *output)
 {
 	const size_t room = sizeof(output->shown) - 1;
@@ -450,7 +380,7 @@ const char *output_tail(struct output *output)
 	if (n > output->n_tail)
 		n = output->n_tail;
 	memcpy(output->shown, output->tail + output->n_tail - n, n);
-	more = pread(output->read_fd, output->shown + n, room - n,
+	more = pread(output->progress.read_fd, output->shown + n, room - n,
 	             unread < (off_t)room ? output->ahead : end - (off_t)room);
 	n += more > 0 ? more : 0;
 	line = is_cut ? memchr(output->shown, '\n', n) : NULL;
@@ -476,7 +406,7 @@ void output_free(struct output *output, bool remove)
 	output->orphan = true;
 }
 
-bool output_waits(void)
+bool output_is_pending(void)
 {
 	for (const struct output *o = followed ? followed->list : NULL; o; o = o->next)
 		if (o->orphan)
@@ -484,7 +414,7 @@ bool output_waits(void)
 	return false;
 }
 
-void output_give_up(void)
+void output_abandon(void)
 {
 	struct output *next;
 

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What workers print. Each writes, by O_APPEND, to a file of its own in the run directory (memory:
- * /run is a tmpfs), which we follow, pass on and punch out behind us. So a worker never waits for
- * us, gets no SIGPIPE, and loses no line when we die: the next supervisor goes on where this one
- * was. A pipe would block the workers, or kill them, once its reader is gone.
+ * The output of workers. Each worker appends to a file of its own in the run directory (in memory:
+ * /run is a tmpfs). We follow the file, write its lines to our standard output, and free what is
+ * written. So a worker never waits for us, gets no SIGPIPE, and loses no line when we die: the next
+ * supervisor continues at the same position. A pipe would block the workers, or kill them, once its
+ * reader is gone.
  *
- * Lines are passed on whole, those of different workers never mixed in one; one that is longer than
- * OUTPUT_LINE_MAX in pieces, as a line each. A last line without an end is passed on when its
- * worker has ended. A worker that writes faster than our standard output takes it is frozen
- * (cgroup.freeze) while more than OUTPUT_BEHIND_MAX bytes wait.
+ * Lines are written as a whole, and lines of different workers are never mixed. A line longer than
+ * OUTPUT_LINE_MAX is split. A last line without an end is written when its worker has ended. A
+ * worker that writes faster than our standard output is frozen (cgroup.freeze) while more than
+ * OUTPUT_BEHIND_MAX bytes wait.
  *
- * Nothing here waits for our standard output: the loop passes on what it didn't take at once.
+ * No function here waits for our standard output: the event loop writes what it doesn't accept at
+ * once.
  */
 #pragma once
 
@@ -20,34 +22,36 @@
 
 #include "base/error.h"
 
-#define OUTPUT_LINE_MAX   65536 /* without its end */
+#define OUTPUT_LINE_MAX   65536 /* bytes, without the end of line */
 #define OUTPUT_BEHIND_MAX (64u << 20)
-#define OUTPUT_TAIL_MAX   4096 /* bytes of the last lines that are kept of each worker */
+#define OUTPUT_TAIL_MAX   4096 /* bytes of the last lines that are kept for each worker */
 
 struct output;
 
-/* @path: the file, made if it isn't there, else gone on with. @prefix: in front of each line, NULL
- * = nothing. @cgroup: directory descriptor of the worker's cgroup for the freezer, which must stay
- * open, or -1. All of a process are on the same @loop. Returns 0 or a negative errno. */
+/* Starts to follow a worker's output. @path: the file; if it exists already, continues at the
+ * stored position. @prefix: goes before each line, NULL = none. @cgroup: a directory descriptor of
+ * the worker's cgroup, for the freezer, which must stay open; -1 = none. All outputs of a process
+ * use the same @loop. Returns 0 or a negative errno. */
 int output_new(sd_event *loop, const char *path, const char *prefix, int cgroup,
                struct output **ret, struct error *err);
 
-/* For the worker: open for appending. Owned by @output. */
+/* The descriptor for the worker, open for appending. Owned by @output. */
 int output_worker_fd(const struct output *output);
 
-/* The worker has ended: all that is there is to be passed on, the unfinished line included. What
- * our standard output doesn't take now the loop passes on, also after output_free(). */
-void output_flush(struct output *output);
+/* To be called when the worker has ended: everything in the file is to be written, with an
+ * unfinished last line. The event loop writes what our standard output doesn't accept now, even
+ * after output_free(). */
+void output_finish(struct output *output);
 
-/* The last lines, whole, at most OUTPUT_TAIL_MAX bytes, with the final NUL; "" if none. Valid until
- * the next call. */
+/* Returns the last whole lines, at most OUTPUT_TAIL_MAX bytes with the final NUL; "" if there are
+ * none. Valid until the next call. */
 const char *output_tail(struct output *output);
 
-/* Stops following. @remove: and removes the file, after output_flush() not before all of it has
- * been passed on. NULL is fine. */
+/* Stops following the output. @remove: also removes the file; after output_finish() only when all
+ * of it has been written. NULL is fine. */
 void output_free(struct output *output, bool remove);
 
-/* Whether there is some left that output_free() let go on: who ends runs the loop until there
- * isn't, or gives it up. */
-bool output_waits(void);
-void output_give_up(void);
+/* Whether freed outputs are still being written. Before it exits, a process runs the event loop
+ * until this is false, or calls output_abandon(), which drops the rest. */
+bool output_is_pending(void);
+void output_abandon(void);

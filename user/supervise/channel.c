@@ -222,7 +222,7 @@ int channel_new(sd_event *loop, channel_message message, void *data, struct chan
 int channel_adopt(sd_event *loop, uint32_t pid, int fd, channel_message message, void *data,
                   struct channel **ret, struct error *err)
 {
-	_cleanup_close_ int own = proc_borrow_fd(pid, fd, 0, err);
+	_cleanup_close_ int own = proc_duplicate_fd(pid, fd, 0, err);
 
 	if (own < 0 && own != -EBADF)
 		return own;

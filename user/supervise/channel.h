@@ -26,7 +26,7 @@ int channel_new(sd_event *loop, channel_message message, void *data, struct chan
                 int *ret_worker_fd, struct error *err);
 
 /* Takes back our end, its descriptor @fd, from process @pid. -EBADF if it has closed it, whatever
- * it has opened there since; else as proc_borrow_fd(). */
+ * it has opened there since; else as proc_duplicate_fd(). */
 int channel_adopt(sd_event *loop, uint32_t pid, int fd, channel_message message, void *data,
                   struct channel **ret, struct error *err);
 

@@ -4,8 +4,8 @@
 #include <stdio.h>
 
 #include "core/endpoint.h"
-#include "core/schedule.h"
 #include "supervise/types.h"
+#include "core/policy.h"
 
 static void config_drift_say_policy(struct supervisor *sup, const struct service *service)
 {
@@ -17,7 +17,7 @@ static void config_drift_say_policy(struct supervisor *sup, const struct service
 		        sup,
 		        "keeps policy %s from before, not %s: stop the service and run it anew to "
 		        "change that",
-		        schedule_policy_name(is), schedule_policy_name(asked));
+		        policy_name(is), policy_name(asked));
 }
 
 /* Where it was wanted and could not be, that has its own reason. */
@@ -45,7 +45,7 @@ static void config_drift_say_added(struct supervisor *sup, const struct rpd_serv
 		bool is_there = false;
 
 		for (unsigned int e = 0; e < info->n_endpoints; e++)
-			is_there |= endpoint_is_named(&info->endpoints[e], named);
+			is_there |= endpoint_matches(&info->endpoints[e], named);
 		if (is_there)
 			continue;
 		if (named->family)
@@ -68,7 +68,7 @@ static void config_drift_say_removed(struct supervisor *sup, const struct rpd_se
 		bool is_named = false;
 
 		for (size_t i = 0; i < config->n_listens; i++)
-			is_named |= endpoint_is_named(&info->endpoints[e], &config->listens[i]);
+			is_named |= endpoint_matches(&info->endpoints[e], &config->listens[i]);
 		if (!is_named)
 			supervisor_log(
 			        sup,

@@ -5,7 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "service/account.h"
+#include "service/generation.h"
 #include "supervise/types.h"
 #include "service/sockets.h"
 #include "kern/cgroup.h"
@@ -54,10 +54,10 @@ static int drain_check_count_held(const struct worker *w, const struct service *
 	struct inodes inodes = {};
 	size_t n_pids = 0, n = 0;
 	struct error ignored;
-	int r = cgroup_processes(w->cgroup_fd, &pids, &n_pids);
+	int r = cgroup_list_processes(w->cgroup_fd, &pids, &n_pids);
 
 	for (size_t i = 0; r == 0 && i < n_pids; i++)
-		r = proc_sockets(pids[i], drain_check_add_inode, &inodes);
+		r = proc_list_sockets(pids[i], drain_check_add_inode, &inodes);
 	if (r == 0 && inodes.failed)
 		r = -ENOMEM;
 	if (r == 0)
@@ -82,7 +82,7 @@ static bool drain_check_handshakes_are_over(const struct worker *w, const struct
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		if (w->cookies[e])
 			cookies[n++] = w->cookies[e];
-	if (account_handshakes(service, cookies, n, &under_way) < 0)
+	if (!generation_handshakes(service, cookies, n, &under_way))
 		return clock_ns(CLOCK_MONOTONIC) - w->withdrawn_at >= HANDSHAKE_NS;
 	return under_way == 0;
 }
@@ -117,7 +117,7 @@ bool drain_check_is_done(struct worker *w, uint64_t *ret_open)
 		return false;
 	quiet = drain_check_handshakes_are_over(w, &service) &&
 	        drain_check_queues_are_empty(w, &service);
-	if (account_open_connections(&service, w->account, ret_open) < 0 &&
+	if (!generation_open_connections(&service, w->account, ret_open) &&
 	    drain_check_count_held(w, &service, ret_open) < 0)
 		*ret_open = UINT64_MAX;
 	return quiet && *ret_open == 0;

@@ -13,10 +13,11 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/parse.h"
 #include "kern/cgroup.h"
-#include "kern/listener.h"
 #include "kern/spawn.h"
+#include "base/signal_name.h"
+#include "kern/probe_socket.h"
+#include "kern/steer_probes.h"
 
 #define PROBE_TCP_NS (NS_PER_S / 10) /* so long a connection has to stay open */
 
@@ -57,7 +58,7 @@ static void health_probe_unregister(struct health_probe *run)
 		return;
 	run->registered = false;
 	if (service_open(&service, run->service, &ignored) == 0)
-		steer_probe_del(&service.steer, &run->from);
+		steer_probes_remove(&service.steer, &run->from);
 }
 
 static void health_probe_end_command(struct health_probe *run)
@@ -216,15 +217,15 @@ static int health_probe_start_connection(struct health_probe *run,
 	int r;
 
 	memcpy(run->service, request->service->pins.service, sizeof(run->service));
-	run->fd = listener_caller(endpoint, &run->from);
+	run->fd = probe_socket_open(endpoint, &run->from);
 	if (run->fd < 0)
 		return error_set(err, run->fd, "can't make a probe's socket: %s",
 		                 strerror(-run->fd));
-	r = steer_probe_set(steer, &run->from, request->index);
+	r = steer_probes_set(steer, &run->from, request->index);
 	if (r < 0)
 		return error_set(err, r, "can't register a probe: %s", strerror(-r));
 	run->registered = true;
-	r = listener_connect(endpoint, run->fd);
+	r = probe_socket_connect(endpoint, run->fd);
 	if (r < 0 && r != -EINPROGRESS)
 		return error_set(err, r, "%s", strerror(-r));
 	return sd_event_add_io(run->loop, &run->source, run->fd, EPOLLOUT, health_probe_on_socket,
@@ -237,7 +238,7 @@ static int health_probe_on_command(sd_event_source *source, int fd, uint32_t eve
 {
 	struct health_probe *run = data;
 	siginfo_t info = {};
-	char text[128];
+	char text[128], signal[SIGNAL_NAME_MAX];
 
 	waitid(P_PIDFD, fd, &info, WEXITED);
 	cleanup_close(&run->pidfd);
@@ -246,7 +247,7 @@ static int health_probe_on_command(sd_event_source *source, int fd, uint32_t eve
 		snprintf(text, sizeof(text), "the command ended with status %d", info.si_status);
 	else
 		snprintf(text, sizeof(text), "the command ended with signal %s",
-		         format_signal(info.si_status));
+		         signal_name_format(info.si_status, signal));
 	health_probe_finish(run, info.si_code == CLD_EXITED && info.si_status == 0, text);
 	return 0;
 }
@@ -272,7 +273,7 @@ static int health_probe_start_command(struct health_probe *run,
 	if (run->cgroup_fd < 0)
 		return run->cgroup_fd;
 	command.cgroup = run->cgroup_fd;
-	r = spawn(&command, &run->pidfd, err);
+	r = spawn_start(&command, &run->pidfd, err);
 	if (r < 0)
 		return r;
 	run->pid = (uint32_t)r;
@@ -310,7 +311,7 @@ int health_probe_start(sd_event *loop, const struct health_probe_request *reques
 	if (r < 0) {
 		/* The service is locked by the caller. */
 		if (run->registered)
-			steer_probe_del(&request->service->steer, &run->from);
+			steer_probes_remove(&request->service->steer, &run->from);
 		run->registered = false;
 		health_probe_cancel(run);
 		return r;

@@ -6,8 +6,12 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "kern/listener.h"
+#include "kern/own_listener.h"
 #include "kern/sockdiag.h"
+#include "kern/probe_socket.h"
+#include "kern/steer_socks.h"
+#include "kern/steer_probes.h"
+#include "kern/steer_members.h"
 
 void parking_init(struct parking *parking)
 {
@@ -33,7 +37,8 @@ static int parking_place(struct service *service, unsigned int endpoint, struct 
 	static const struct rpd_member parked = {
 	        .slot = RPD_SLOT_PARKING, .version = RPD_NO_VERSION, .account = RPD_ACCOUNT_PARKED};
 	struct rpd_member member = parked;
-	_cleanup_close_ int fd = listener_open(&service->steer.service->endpoints[endpoint], err);
+	_cleanup_close_ int fd =
+	        own_listener_open(&service->steer.service->endpoints[endpoint], err);
 	uint64_t cookie;
 	int r;
 
@@ -41,13 +46,13 @@ static int parking_place(struct service *service, unsigned int endpoint, struct 
 		return fd;
 	member.endpoint = endpoint;
 	/* If they can't be counted they are parked all the same. */
-	r = sockdiag_cookie_of(fd, &cookie);
+	r = sockdiag_socket_cookie(fd, &cookie);
 	if (r == 0)
-		r = steer_member_set(&service->steer, cookie, &member);
+		r = steer_members_set(&service->steer, cookie, &member);
 	if (r == 0)
 		r = steer_attach(&service->steer, endpoint, fd);
 	if (r == 0)
-		r = steer_put(&service->steer, endpoint, RPD_SLOT_PARKING, fd);
+		r = steer_socks_put(&service->steer, endpoint, RPD_SLOT_PARKING, fd);
 	if (r < 0)
 		return error_set(err, r, "can't park connections: %s", strerror(-r));
 	return TAKE_FD(fd);
@@ -85,7 +90,7 @@ unsigned int parking_queued(const struct parking *parking)
 
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		if (parking->fds[e] >= 0)
-			n += listener_queued(parking->fds[e]);
+			n += own_listener_queue_length(parking->fds[e]);
 	return n;
 }
 
@@ -98,23 +103,23 @@ static void parking_wake_workers(struct service *service, unsigned int endpoint)
 		struct rpd_probe source;
 		int fd;
 
-		if (!steer_cookie(&service->steer, endpoint, slot))
+		if (!steer_socks_cookie(&service->steer, endpoint, slot))
 			continue;
-		fd = listener_caller(it, &source);
+		fd = probe_socket_open(it, &source);
 		if (fd < 0)
 			return;
-		if (steer_probe_set(&service->steer, &source, slot) == 0)
-			listener_knock(it, fd);
+		if (steer_probes_set(&service->steer, &source, slot) == 0)
+			probe_socket_knock(it, fd);
 		else
 			close(fd);
-		steer_probe_del(&service->steer, &source);
+		steer_probes_remove(&service->steer, &source);
 	}
 }
 
 static bool parking_is_served(const struct service *service, unsigned int endpoint)
 {
 	for (unsigned int slot = 0; slot < steer_schedule(&service->steer)->n_slots; slot++)
-		if (steer_cookie(&service->steer, endpoint, slot))
+		if (steer_socks_cookie(&service->steer, endpoint, slot))
 			return true;
 	return false;
 }
@@ -133,13 +138,13 @@ int parking_hand_over(struct parking *parking, struct service *service, struct e
 			continue;
 		parking->fds[e] = parking_place(service, e, &why);
 		if (parking->fds[e] < 0) {
-			steer_clear(&service->steer, e, RPD_SLOT_PARKING);
+			steer_socks_clear(&service->steer, e, RPD_SLOT_PARKING);
 			r = parking->fds[e];
 			*err = why;
 		}
-		n = (int)listener_queued(old);
+		n = (int)own_listener_queue_length(old);
 		close(old);
-		if (n > 0 && listener_sleeps_on())
+		if (n > 0 && own_listener_may_miss_wakeup())
 			parking_wake_workers(service, e);
 		handed_over += n;
 	}
@@ -152,14 +157,16 @@ int parking_give_up(struct parking *parking, struct service *service, struct err
 
 	parking->closed = true;
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {
-		int r = parking->fds[e] < 0 ? 0 : steer_clear(&service->steer, e, RPD_SLOT_PARKING);
+		int r = parking->fds[e] < 0
+		                ? 0
+		                : steer_socks_clear(&service->steer, e, RPD_SLOT_PARKING);
 
 		if (r < 0)
 			return error_set(err, r, "can't stop to park connections: %s",
 			                 strerror(-r));
 		if (parking->fds[e] < 0)
 			continue;
-		n += (int)listener_queued(parking->fds[e]);
+		n += (int)own_listener_queue_length(parking->fds[e]);
 		close(parking->fds[e]);
 		parking->fds[e] = -1;
 	}

@@ -7,7 +7,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "core/endpoint.h"
-#include "core/ready.h"
+#include "core/ready_rule.h"
 #include "core/roster.h"
 #include "service/admit.h"
 #include "service/schedule_commit.h"
@@ -15,10 +15,15 @@
 #include "service/slot_replace.h"
 #include "supervise/types.h"
 #include "service/service.h"
+#include "service/service_endpoint.h"
 #include "kern/cgroup.h"
 #include "kern/events.h"
 #include "kern/proc.h"
 #include "kern/sockdiag.h"
+#include "kern/proc_holders.h"
+#include "kern/steer_setup.h"
+#include "kern/steer_socks.h"
+#include "kern/steer_workers.h"
 
 /* --- which listeners count */
 
@@ -43,14 +48,9 @@ static bool placement_is_meant(const struct worker *w, const struct listener *li
 {
 	const struct run_config *config = &w->plan->config;
 
-	for (size_t i = 0; i < config->n_listens; i++) {
-		const struct rpd_endpoint *it = &config->listens[i];
-
-		if (it->port == listener->endpoint.port &&
-		    (!it->family || (it->family == listener->endpoint.family &&
-		                     !memcmp(it->addr, listener->endpoint.addr, 16))))
+	for (size_t i = 0; i < config->n_listens; i++)
+		if (endpoint_matches(&listener->endpoint, &config->listens[i]))
 			return true;
-	}
 	return config->n_listens == 0 && (placement_is_fixed(w, listener->cookie) ||
 	                                  placement_is_placed(w, listener->cookie));
 }
@@ -59,7 +59,7 @@ int placement_listeners(struct worker *w, struct listener **ret, size_t *ret_n, 
 {
 	struct listener *listeners;
 	size_t n, kept = 0;
-	int r = sockdiag_listeners(0, &listeners, &n, err);
+	int r = sockdiag_list_listeners(0, &listeners, &n, err);
 
 	if (r < 0)
 		return r;
@@ -78,17 +78,6 @@ int placement_listeners(struct worker *w, struct listener **ret, size_t *ret_n, 
 
 /* --- endpoints */
 
-static int placement_endpoint_index(const struct service *service,
-                                    const struct rpd_endpoint *endpoint)
-{
-	const struct rpd_service *info = service->steer.service;
-
-	for (unsigned int e = 0; e < info->n_endpoints; e++)
-		if (endpoint_equal(&info->endpoints[e], endpoint))
-			return e;
-	return -1;
-}
-
 static int placement_add_endpoints(struct supervisor *sup, struct service *service,
                                    const struct listener *listeners, size_t n, struct error *err)
 {
@@ -98,8 +87,8 @@ static int placement_add_endpoints(struct supervisor *sup, struct service *servi
 	int r = 0;
 
 	for (size_t i = 0; r >= 0 && i < n; i++)
-		if (placement_endpoint_index(service, &listeners[i].endpoint) < 0)
-			r = service_add_endpoint(service, &listeners[i].endpoint, err);
+		if (service_endpoint_index(service, &listeners[i].endpoint) < 0)
+			r = service_endpoint_add(service, &listeners[i].endpoint, err);
 	/* Until then the kernel's hash may choose a worker that isn't ready. */
 	if (r >= 0 && info->n_endpoints > before && !sup->parking.closed)
 		r = parking_open(&sup->parking, service, err);
@@ -158,9 +147,9 @@ void placement_trim(struct supervisor *sup)
 			return;
 		cleanup_close(&sup->parking.fds[e]);
 		sup->parking.fds[e] = -1;
-		steer_clear_from(&service.steer, e, 0);
-		steer_clear(&service.steer, e, RPD_SLOT_PARKING);
-		steer_remove_endpoint(&service.steer, &service.pins);
+		steer_socks_clear_from(&service.steer, e, 0);
+		steer_socks_clear(&service.steer, e, RPD_SLOT_PARKING);
+		steer_setup_remove_endpoint(&service.steer, &service.pins);
 	}
 }
 
@@ -173,7 +162,7 @@ static void placement_choose_listeners(struct worker *w, const struct service *s
 {
 	for (size_t i = 0; i < n; i++) {
 		char text[ENDPOINT_TEXT_MAX];
-		int e = placement_endpoint_index(service, &listeners[i].endpoint);
+		int e = service_endpoint_index(service, &listeners[i].endpoint);
 
 		if (e < 0)
 			continue;
@@ -202,11 +191,13 @@ static int placement_choose_main(const struct worker *w, struct newcomer *newcom
                                  struct error *err)
 {
 	struct holder *owner = &newcomer->owner;
-	int r;
 
-	*owner = (struct holder){.pid = w->pid, .fd = -1, .epfd = -1};
-	r = proc_identity(w->pid, &owner->start_time, &owner->ppid, owner->comm);
-	return r < 0 ? error_set(err, r, "pid %u has ended", w->pid) : 0;
+	if (!newcomer->main.id.pid)
+		return error_set(err, -ESRCH, "pid %u has ended", w->pid);
+	*owner = (struct holder){
+	        .id = newcomer->main.id, .ppid = newcomer->main.ppid, .fd = -1, .epfd = -1};
+	memcpy(owner->comm, newcomer->main.comm, sizeof(owner->comm));
+	return 0;
 }
 
 /* Who of the worker's processes serves its listeners: the one that serves the first, and has the
@@ -228,12 +219,12 @@ static int placement_choose_owner(struct newcomer *newcomer, const struct holder
 		for (size_t h = 0; h < n; h++)
 			if (holders[h].inode == newcomer->listeners[e]->inode)
 				rows[n_rows++] = holders[h];
-		if (!owner && roster_owner(rows, n_rows)) {
-			newcomer->owner = *roster_owner(rows, n_rows);
+		if (!owner && roster_find_owner(rows, n_rows)) {
+			newcomer->owner = *roster_find_owner(rows, n_rows);
 			owner = &newcomer->owner;
 		}
 		for (size_t h = 0; owner && h < n_rows; h++)
-			if (rows[h].pid == owner->pid) {
+			if (rows[h].id.pid == owner->id.pid) {
 				newcomer->fds[e] = rows[h].fd;
 				found = true;
 			}
@@ -253,13 +244,15 @@ static int placement_find_newcomer(struct worker *w, const struct service *servi
 	size_t n_pids = 0, n_holders = 0;
 	int r;
 
-	if (n == 0 && ready_without_listener(&w->plan->config))
+	/* Of one that has just ended the row names none. */
+	proc_identify(w->pid, &ret->main);
+	if (n == 0 && ready_rule_allows_no_listener(&w->plan->config))
 		return placement_choose_main(w, ret, err);
 	placement_choose_listeners(w, service, listeners, n, ret);
-	r = cgroup_processes(w->cgroup_fd, &pids, &n_pids);
+	r = cgroup_list_processes(w->cgroup_fd, &pids, &n_pids);
 	if (r < 0)
 		return error_set(err, r, "can't read cgroup %s: %s", w->cgroup_name, strerror(-r));
-	r = proc_holders_among(pids, n_pids, listeners, n, &holders, &n_holders, err);
+	r = proc_holders_find_among(pids, n_pids, listeners, n, &holders, &n_holders, err);
 	return r < 0 ? r : placement_choose_owner(ret, holders, n_holders, err);
 }
 
@@ -269,7 +262,7 @@ static void placement_end_probing(struct worker *w, struct service *service)
 	if (!w->probing_listener)
 		return;
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
-		steer_clear(&service->steer, e, RPD_SLOT_PROBE + w->probe_at);
+		steer_socks_clear(&service->steer, e, RPD_SLOT_PROBE + w->probe_at);
 	w->probing_listener = false;
 }
 
@@ -278,7 +271,7 @@ static int placement_remember_row(struct worker *w, const struct service *servic
                                   struct error *err)
 {
 	struct rpd_worker row;
-	int r = steer_worker_get(&service->steer, w->slot, &row);
+	int r = steer_workers_get(&service->steer, w->slot, &row);
 
 	if (r < 0)
 		return error_set(err, r, "can't read slot %u: %s", w->slot, strerror(-r));
@@ -354,7 +347,7 @@ int placement_admit(struct worker *w, struct error *err)
 		w->sup->slots[w->slot].old_label[0] = '\0';
 	events_note(&service.steer,
 	            w->sup->slots[w->slot].current ? RPD_EVENT_swapped : RPD_EVENT_admitted,
-	            w->slot, newcomer.owner.pid, newcomer.owner.comm);
+	            w->slot, newcomer.owner.id.pid, newcomer.owner.comm);
 	return 0;
 }
 
@@ -394,10 +387,11 @@ int placement_expose(struct worker *w, struct service *service, unsigned int *re
 		return r;
 	w->probe_at = r;
 	*ret_index = RPD_SLOT_PROBE + w->probe_at;
-	fd = proc_borrow_fd(newcomer.owner.pid, newcomer.fds[e], newcomer.listeners[e]->inode, err);
+	fd = proc_duplicate_fd(newcomer.owner.id.pid, newcomer.fds[e], newcomer.listeners[e]->inode,
+	                       err);
 	if (fd < 0)
 		return fd;
-	r = steer_put(&service->steer, e, *ret_index, fd);
+	r = steer_socks_put(&service->steer, e, *ret_index, fd);
 	if (r < 0)
 		return error_set(err, r, "can't let probes reach pid %u: %s", w->pid, strerror(-r));
 	w->probing_listener = true;
@@ -426,7 +420,8 @@ void placement_note(struct supervisor *sup, unsigned int slot)
 	service_init(&service);
 	if (service_open(&service, sup->name, &ignored) < 0)
 		return;
-	steer_worker_set_run(&service.steer, slot, sup->slots[slot].run, sup->slots[slot].restarts);
+	steer_workers_set_run(&service.steer, slot, sup->slots[slot].run,
+	                      sup->slots[slot].restarts);
 }
 
 int placement_resize(struct supervisor *sup, unsigned int n, struct error *err)

@@ -9,9 +9,10 @@
 #include "base/clock.h"
 #include "base/strv.h"
 #include "core/endpoint.h"
-#include "core/ready.h"
+#include "core/ready_rule.h"
 #include "supervise/types.h"
 #include "kern/sockdiag.h"
+#include "kern/steer_socks.h"
 
 #define PROBE_AGAIN_NS (NS_PER_S / 4) /* until a worker that starts is ready */
 
@@ -40,7 +41,7 @@ static struct ready_seen readiness_look_around(const struct worker *w,
 
 	for (unsigned int slot = 0; slot < w->sup->n_slots; slot++) {
 		bool is_there = w->sup->slots[slot].current;
-		bool listens = is_there && steer_cookie(&service->steer, endpoint, slot);
+		bool listens = is_there && steer_socks_cookie(&service->steer, endpoint, slot);
 
 		if (slot == w->slot) {
 			seen.predecessor = listens;
@@ -69,7 +70,7 @@ static void readiness_list_listeners(const struct worker *w, char *buf, size_t s
 	size_t n = 0;
 
 	*buf = '\0';
-	if (sockdiag_listeners(0, &listeners, &n, &ignored) < 0)
+	if (sockdiag_list_listeners(0, &listeners, &n, &ignored) < 0)
 		return;
 	for (size_t i = 0; i < n; i++) {
 		char text[ENDPOINT_TEXT_MAX];
@@ -125,7 +126,7 @@ static bool readiness_listens_as_others(struct worker *w, const struct listener 
 		char text[ENDPOINT_TEXT_MAX];
 
 		if (readiness_listens_on(endpoint, listeners, n) ||
-		    !ready_must_listen(&w->plan->config, &seen))
+		    !ready_rule_must_listen(&w->plan->config, &seen))
 			continue;
 		readiness_note_missing(w, endpoint_format(endpoint, text, sizeof(text)),
 		                       seen.predecessor
@@ -147,7 +148,7 @@ static bool readiness_listens_everywhere(struct worker *w, const struct listener
 			readiness_note_missing_named(w, &config->listens[i]);
 			return false;
 		}
-	if (n == 0 && !ready_without_listener(config)) {
+	if (n == 0 && !ready_rule_allows_no_listener(config)) {
 		readiness_note_missing(w, "any fixed port", "");
 		return false;
 	}
@@ -392,7 +393,7 @@ void readiness_note_rival(struct worker *w)
 
 	service_init(&service);
 	if (service_open(&service, w->sup->name, &ignored) < 0 ||
-	    sockdiag_listeners(0, &listeners, &n, &ignored) < 0)
+	    sockdiag_list_listeners(0, &listeners, &n, &ignored) < 0)
 		return;
 	for (size_t i = 0; i < n; i++) {
 		const struct rpd_endpoint *it = &listeners[i].endpoint;
@@ -445,7 +446,7 @@ static void readiness_forget_closed(struct worker *w)
 	struct error ignored;
 	size_t n = 0, kept = 0;
 
-	if (sockdiag_listeners(0, &listeners, &n, &ignored) < 0)
+	if (sockdiag_list_listeners(0, &listeners, &n, &ignored) < 0)
 		return;
 	for (size_t i = 0; i < w->n_fixed; i++)
 		if (readiness_is_among(w->fixed[i], listeners, n))

@@ -334,7 +334,7 @@ void reload_note_admitted(struct supervisor *sup, unsigned int slot)
 {
 	if (!reload_has(sup, slot) || reload_phase_of(sup, slot) != ROLLOUT_STARTED)
 		return;
-	rollout_note(&sup->reload->rollout, slot, ROLLOUT_REPLACED);
+	rollout_record(&sup->reload->rollout, slot, ROLLOUT_REPLACED);
 	supervisor_log(sup, "%u of %zu replaced",
 	               rollout_count(&sup->reload->rollout, ROLLOUT_REPLACED),
 	               sup->reload->rollout.slots.n);
@@ -366,7 +366,7 @@ void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct 
 		snprintf(it->why + used, sizeof(it->why) - used, "; its last lines were:\n%s",
 		         n > keep ? tail + n - keep : tail);
 	}
-	rollout_note(&it->rollout, slot, ROLLOUT_FAILED);
+	rollout_record(&it->rollout, slot, ROLLOUT_FAILED);
 	if (it->rollout.keep_going && held)
 		worker_event(held, WORKER_EVENT_RECALL);
 	reload_advance(sup);

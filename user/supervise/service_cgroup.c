@@ -16,6 +16,7 @@
 #include "kern/cgroup.h"
 #include "service/run_dir.h"
 #include "supervise/types.h"
+#include "kern/cgroup_service.h"
 
 #define END_NS (5 * NS_PER_S) /* so long what was killed may take to end */
 
@@ -57,7 +58,7 @@ static int service_cgroup_end_children_of(const char *path, struct error *err)
 {
 	char **names = NULL;
 	size_t n = 0;
-	int r = cgroup_children(path, &names, &n);
+	int r = cgroup_list_children(path, &names, &n);
 
 	if (r == 0)
 		r = service_cgroup_end_named(path, names, n);
@@ -82,13 +83,13 @@ void service_cgroup_clear(struct supervisor *sup)
 /* Of a service that is new nothing is to be kept, wherever an earlier one of the name was. */
 static int service_cgroup_begin(struct supervisor *sup, const char *noted, struct error *err)
 {
-	int r = cgroup_service(sup->name, true, sup->cgroup_path, err);
+	int r = cgroup_service_find(sup->name, true, sup->cgroup_path, err);
 
 	if (r == 0)
 		r = service_cgroup_end_children_of(sup->cgroup_path, err);
 	if (r == 0 && noted && strcmp(noted, sup->cgroup_path) != 0) {
 		r = service_cgroup_end_children_of(noted, err);
-		cgroup_remove_service(noted);
+		cgroup_service_remove(noted);
 	}
 	return r;
 }
@@ -99,7 +100,7 @@ int service_cgroup_open(struct supervisor *sup, bool taken_over, struct error *e
 	bool is_noted = run_dir_cgroup(sup->name, noted);
 	int r;
 
-	if (is_noted && cgroup_service_known(noted, err) < 0)
+	if (is_noted && cgroup_service_use(noted, err) < 0)
 		is_noted = false;
 	if (!taken_over) {
 		r = service_cgroup_begin(sup, is_noted ? noted : NULL, err);
@@ -107,7 +108,7 @@ int service_cgroup_open(struct supervisor *sup, bool taken_over, struct error *e
 		strcpy(sup->cgroup_path, noted);
 		r = 0;
 	} else {
-		r = cgroup_service(sup->name, true, sup->cgroup_path, err);
+		r = cgroup_service_find(sup->name, true, sup->cgroup_path, err);
 	}
 	if (r == 0)
 		r = run_dir_note_cgroup(sup->name, sup->cgroup_path, err);
@@ -121,7 +122,7 @@ int service_cgroup_open(struct supervisor *sup, bool taken_over, struct error *e
 
 void service_cgroup_remove(struct supervisor *sup)
 {
-	if (sup->cgroup_path[0] == '\0' || cgroup_remove_service(sup->cgroup_path) < 0)
+	if (sup->cgroup_path[0] == '\0' || cgroup_service_remove(sup->cgroup_path) < 0)
 		return;
 	run_dir_forget_cgroup(sup->name);
 }

@@ -14,6 +14,8 @@
 #include "supervise/types.h"
 #include "kern/cgroup.h"
 #include "service/run_dir.h"
+#include "service/service_create.h"
+#include "service/service_remove.h"
 
 /* --- the beginning */
 
@@ -88,7 +90,7 @@ static int setup_make_service(struct supervisor *sup, struct error *err)
 	taken = service_create(&service, &plan, err);
 	if (taken < 0)
 		return taken;
-	sup->made = !taken; /* what was there before us is not ours to remove */
+	sup->made = taken == SERVICE_CREATED; /* what was there before us is not ours to remove */
 	r = parking_open(&sup->parking, &service, err); /* connections wait there from the start */
 	return r < 0 ? r : taken;
 }

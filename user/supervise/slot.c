@@ -7,7 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "core/restart.h"
+#include "core/restart_backoff.h"
 #include "supervise/control.h"
 #include "supervise/types.h"
 
@@ -107,10 +107,10 @@ static void slot_start_later(struct supervisor *sup, unsigned int slot, int64_t 
 {
 	struct slot *it = &sup->slots[slot];
 	const struct run_config *config = &slot_plan_of(sup, slot)->config;
-	int64_t pause = restart_pause(config, uptime, &it->crashes);
+	int64_t pause = restart_backoff_pause(config, uptime, &it->crashes);
 
 	it->timer = sd_event_source_disable_unref(it->timer);
-	if (pause == RESTART_NEVER) {
+	if (pause == RESTART_BACKOFF_NEVER) {
 		char why[64];
 
 		if (it->crashes > 1)
@@ -277,8 +277,8 @@ void slot_restart_worker(struct supervisor *sup, unsigned int slot, const char *
 
 	if (it->next || it->timer || sup->stopping || reload_has(sup, slot))
 		return;
-	pause = restart_pause(config, uptime < REPLACED_SOON_NS ? 0 : uptime, &it->crashes);
-	if (pause == RESTART_NEVER) {
+	pause = restart_backoff_pause(config, uptime < REPLACED_SOON_NS ? 0 : uptime, &it->crashes);
+	if (pause == RESTART_BACKOFF_NEVER) {
 		it->crashes = config->max_restarts;
 		pause = config->restart_delay + config->backoff_max;
 	}

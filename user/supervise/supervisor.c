@@ -21,7 +21,7 @@
 #include "kern/cgroup.h"
 #include "kern/pins.h"
 #include "service/run_dir.h"
-#include "kern/spawn.h"
+#include "kern/file_limit.h"
 
 /* All services that this process runs. */
 struct supervisors {
@@ -85,7 +85,7 @@ static int supervisor_on_hook(sd_event_source *source, int fd, uint32_t events, 
 {
 	struct supervisor *sup = data;
 
-	if (hook_drain(sup->hook, supervisor_on_listen, sup) > 0)
+	if (hook_read_listens(sup->hook, supervisor_on_listen, sup) > 0)
 		supervisor_look_at_all(sup);
 	return 0;
 }
@@ -392,9 +392,9 @@ static int supervisor_on_upgrade(sd_event_source *source, const struct signalfd_
 	if (!supervisor_can_upgrade(all))
 		return 0;
 	log_line("reuseportd: executing %s anew", all->self[0]);
-	spawn_restore_files();
+	file_limit_restore();
 	execvp(all->self[0], all->self);
-	spawn_raise_files();
+	file_limit_raise();
 	log_line("reuseportd: can't execute %s: %s; going on", all->self[0], strerror(errno));
 	return 0;
 }
@@ -500,7 +500,7 @@ static int supervisor_run_all(struct supervisors *all, const struct supervisor_r
 			return r;
 		}
 	}
-	while (!supervisor_all_ended(all) || (output_waits() && !all->impatient)) {
+	while (!supervisor_all_ended(all) || (output_is_pending() && !all->impatient)) {
 		int r;
 
 		waited = supervisor_all_ended(all);
@@ -509,7 +509,7 @@ static int supervisor_run_all(struct supervisors *all, const struct supervisor_r
 			return error_set(err, r, "the event loop failed: %s", strerror(-r));
 	}
 	supervisor_tell_systemd(all);
-	output_give_up();
+	output_abandon();
 	for (size_t i = 0; i < n && waited; i++)
 		setup_remove_dir(all->list[i]);
 	for (size_t i = 0; i < n; i++)
@@ -531,7 +531,7 @@ int supervisor_run(const struct supervisor_request *requests, size_t n, struct e
 	sd_event_source *idle = NULL;
 	int r = sd_event_new(&all.loop);
 
-	spawn_raise_files(); /* some five for each worker */
+	file_limit_raise(); /* some five for each worker */
 	all.list = calloc(n, sizeof(*all.list));
 	if (r >= 0 && !all.list)
 		r = -ENOMEM;

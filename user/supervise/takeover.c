@@ -16,7 +16,9 @@
 #include "supervise/types.h"
 #include "kern/cgroup.h"
 #include "service/run_dir.h"
-#include "kern/proc.h"
+#include "kern/proc_holders.h"
+#include "kern/steer_workers.h"
+#include "kern/steer_members.h"
 
 /* Whether one of its processes has it open. */
 static bool takeover_holds(const struct worker *w, const struct listener *listener)
@@ -26,8 +28,9 @@ static bool takeover_holds(const struct worker *w, const struct listener *listen
 	size_t n_pids = 0, n = 0;
 	struct error ignored;
 
-	return cgroup_processes(w->cgroup_fd, &pids, &n_pids) == 0 &&
-	       proc_holders_among(pids, n_pids, listener, 1, &holders, &n, &ignored) == 0 && n > 0;
+	return cgroup_list_processes(w->cgroup_fd, &pids, &n_pids) == 0 &&
+	       proc_holders_find_among(pids, n_pids, listener, 1, &holders, &n, &ignored) == 0 &&
+	       n > 0;
 }
 
 /* The slot that one of its listeners is in, or -1. By the cgroup that made it; of one that was
@@ -56,7 +59,7 @@ static bool takeover_is_there_without(const struct worker *w, const struct obser
 
 	if (row->fd >= 0 || row->run != RPD_RUN_UP)
 		return false;
-	cgroup_processes(w->cgroup_fd, &pids, &n);
+	cgroup_list_processes(w->cgroup_fd, &pids, &n);
 	for (size_t i = 0; i < n; i++)
 		if (pids[i] == row->pid)
 			return true;
@@ -73,7 +76,7 @@ static void takeover_find_account(struct worker *w, const struct service *servic
 		struct rpd_member member;
 
 		if (o->listeners[i].cgroup != w->cgroup_id ||
-		    steer_member_get(&service->steer, o->listeners[i].cookie, &member) < 0)
+		    steer_members_get(&service->steer, o->listeners[i].cookie, &member) < 0)
 			continue;
 		w->cookies[at++] = o->listeners[i].cookie;
 		w->account = member.account;
@@ -140,7 +143,7 @@ static void takeover_pass_on_rest(struct supervisor *sup, const char *path, unsi
 	if (output_new(sup->loop, path, sup->plan->config.log == RUN_LOG_PREFIX ? prefix : NULL, -1,
 	               &output, &ignored) < 0)
 		return;
-	output_flush(output);
+	output_finish(output);
 	output_free(output, true);
 }
 
@@ -171,7 +174,7 @@ static void takeover_restore_slots(struct supervisor *sup, const struct service 
 	for (unsigned int slot = 0; slot < sup->n_slots; slot++) {
 		struct rpd_worker row = {};
 
-		steer_worker_get(&service->steer, slot, &row);
+		steer_workers_get(&service->steer, slot, &row);
 		sup->slots[slot].restarts = row.restarts;
 		/* Of a job that is stopped nobody knows any more whether it has ended. */
 		sup->slots[slot].ended = row.run == RPD_RUN_STOPPED && !sup->plan->config.restart;
@@ -197,7 +200,8 @@ static int takeover_complete_ring(struct supervisor *sup, struct service *servic
 	schedule_commit_begin(service, &o, &draft);
 	for (unsigned int slot = 0; r == 0 && slot < sup->n_slots; slot++)
 		if (sup->slots[slot].current && draft.slots[slot].state == RPD_SLOT_EMPTY)
-			r = schedule_edit_fill(&draft, slot, service->steer.service->label, err);
+			r = schedule_edit_fill_slot(&draft, slot, service->steer.service->label,
+			                            err);
 	if (r < 0 || !memcmp(&draft, steer_schedule(&service->steer), sizeof(draft)))
 		return r;
 	return schedule_commit(service, &o, &draft, true, "the take-over", err);
@@ -267,7 +271,7 @@ int takeover(struct supervisor *sup, struct error *err)
 	if (!sup->request->stop)
 		persisted_command_restore(sup);
 	takeover_restore_slots(sup, &service);
-	r = cgroup_children(sup->cgroup_path, &names, &n);
+	r = cgroup_list_children(sup->cgroup_path, &names, &n);
 	r = r < 0 ? error_set(err, r, "can't read %s: %s", sup->cgroup_path, strerror(-r))
 	          : takeover_adopt_all(sup, &service, names, n, err);
 	if (r == 0)

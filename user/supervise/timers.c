@@ -38,7 +38,7 @@ static void timers_look_at_memory(struct supervisor *sup)
 	for (unsigned int slot = 0; slot < sup->n_slots; slot++) {
 		struct worker *w = sup->slots[slot].current;
 		uint64_t max = w ? w->plan->config.max_memory : 0;
-		uint64_t is = max ? cgroup_memory(w->cgroup_fd) : 0;
+		uint64_t is = max ? cgroup_measure_memory(w->cgroup_fd) : 0;
 		char why[128];
 
 		if (is <= max || timers_is_left(sup, slot))

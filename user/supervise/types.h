@@ -154,7 +154,7 @@ struct worker *worker_take_over(struct supervisor *sup, const char *name, enum w
                                 struct error *err);
 /* Something has happened to it: does what core/worker_state.h says. It may be freed then. */
 void worker_event(struct worker *w, enum worker_event event);
-/* As WORKER_EVENT_LATE, and says why. */
+/* As WORKER_EVENT_FAILED, and says why. */
 void worker_fail(struct worker *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The timer of its state. */
 int worker_arm(struct worker *w, int64_t ns, enum worker_event event);

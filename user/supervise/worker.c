@@ -15,16 +15,17 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/parse.h"
 #include "base/strv.h"
 #include "service/admit.h"
 #include "supervise/types.h"
 #include "kern/cgroup.h"
-#include "kern/listener.h"
+#include "kern/own_listener.h"
 #include "kern/proc.h"
 #include "kern/sockdiag.h"
 #include "service/run_dir.h"
 #include "kern/spawn.h"
+#include "base/signal_name.h"
+#include "kern/cgroup_limit.h"
 
 #define FIRST_FREE_FD 3 /* as sd_listen_fds(3) has it */
 
@@ -58,11 +59,14 @@ void plan_unref(struct plan *plan)
 
 static void worker_describe_end(struct worker *w, const siginfo_t *info)
 {
+	char signal[SIGNAL_NAME_MAX];
+
 	w->ended_badly = info->si_code != CLD_EXITED || info->si_status;
 	if (info->si_code == CLD_EXITED)
 		snprintf(w->end, sizeof(w->end), "exit status %d", info->si_status);
 	else
-		snprintf(w->end, sizeof(w->end), "signal %s%s", format_signal(info->si_status),
+		snprintf(w->end, sizeof(w->end), "signal %s%s",
+		         signal_name_format(info->si_status, signal),
 		         info->si_code == CLD_DUMPED ? ", core dumped" : "");
 }
 
@@ -144,7 +148,7 @@ static void worker_free(struct worker *w, bool remove_output)
 void worker_forget(struct worker *w, bool ended)
 {
 	if (ended && w->output)
-		output_flush(w->output);
+		output_finish(w->output);
 	worker_unlink_worker(w);
 	worker_free(w, ended);
 }
@@ -155,7 +159,7 @@ static void worker_release(struct worker *w)
 	struct supervisor *sup = w->sup;
 
 	if (w->output)
-		output_flush(w->output);
+		output_finish(w->output);
 	worker_unlink_worker(w);
 	cgroup_remove(sup->cgroup_path, w->cgroup_name);
 	reload_note_gone(sup, w);
@@ -195,7 +199,7 @@ static int worker_on_timer(sd_event_source *source, uint64_t now, void *data)
 			snprintf(w->why, sizeof(w->why), "was not ready within %g s",
 			         (double)config->ready_timeout / NS_PER_S);
 		worker_add_refusal(w);
-		worker_event(w, WORKER_EVENT_LATE);
+		worker_event(w, WORKER_EVENT_FAILED);
 		break;
 	case WORKER_SETTLING:
 		worker_event(w, WORKER_EVENT_SETTLED);
@@ -225,7 +229,7 @@ static void worker_signal_all(const struct worker *w, int signal)
 	_cleanup_free_ uint32_t *pids = NULL;
 	size_t n = 0;
 
-	if (cgroup_processes(w->cgroup_fd, &pids, &n) < 0)
+	if (cgroup_list_processes(w->cgroup_fd, &pids, &n) < 0)
 		return;
 	for (size_t i = 0; i < n; i++)
 		kill(pids[i], signal);
@@ -302,7 +306,7 @@ static void worker_act(struct worker *w, unsigned int actions)
 void worker_event(struct worker *w, enum worker_event event)
 {
 	enum worker_state before = w->state;
-	struct worker_state_step step = worker_state_step(before, event);
+	struct worker_state_step step = worker_state_next(before, event);
 
 	w->state = step.next;
 	if (step.next != before) {
@@ -327,7 +331,7 @@ void worker_fail(struct worker *w, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(w->why, sizeof(w->why), format, args);
 	va_end(args);
-	worker_event(w, WORKER_EVENT_LATE);
+	worker_event(w, WORKER_EVENT_FAILED);
 }
 
 struct worker *worker_of_pid(struct supervisor *sup, uint32_t pid)
@@ -338,7 +342,7 @@ struct worker *worker_of_pid(struct supervisor *sup, uint32_t pid)
 
 		if (w->pid == pid)
 			return w;
-		cgroup_processes(w->cgroup_fd, &pids, &n);
+		cgroup_list_processes(w->cgroup_fd, &pids, &n);
 		for (size_t i = 0; i < n; i++)
 			if (pids[i] == pid)
 				return w;
@@ -378,7 +382,7 @@ static int worker_prepare(struct worker *w, struct error *err)
 	const struct run_config *config = &w->plan->config;
 
 	w->cgroup_id = cgroup_id(w->cgroup_fd);
-	w->events_fd = cgroup_events(w->cgroup_fd);
+	w->events_fd = cgroup_open_events(w->cgroup_fd);
 	if (w->events_fd < 0)
 		return error_set(err, w->events_fd, "can't watch cgroup %s/%s: %s",
 		                 w->sup->cgroup_path, w->cgroup_name, strerror(-w->events_fd));
@@ -450,13 +454,13 @@ static int worker_open_listener(const struct rpd_endpoint *named, struct error *
 
 	endpoint.uid = geteuid();
 	if (endpoint.family)
-		return listener_open(&endpoint, err);
+		return own_listener_open(&endpoint, err);
 	endpoint.family = AF_INET6;
-	fd = listener_open(&endpoint, err);
+	fd = own_listener_open(&endpoint, err);
 	if (fd != -EAFNOSUPPORT && fd != -EADDRNOTAVAIL)
 		return fd;
 	endpoint.family = AF_INET;
-	return listener_open(&endpoint, err);
+	return own_listener_open(&endpoint, err);
 }
 
 /* A listener of its own for each endpoint that was named. */
@@ -472,7 +476,7 @@ static int worker_give_listeners(struct worker *w, struct start *start, struct e
 		start->opened[start->n_opened++] = fd;
 		fcntl(fd, F_SETFL, 0); /* blocking, as systemd's are */
 		worker_give(start, fd, FIRST_FREE_FD + i);
-		sockdiag_cookie_of(fd, &w->fixed[w->n_fixed++]);
+		sockdiag_socket_cookie(fd, &w->fixed[w->n_fixed++]);
 	}
 	return 0;
 }
@@ -531,7 +535,7 @@ static int worker_start_it(struct worker *w, struct error *err)
 	request.env = env;
 	request.fds = start.fds;
 	request.n_fds = start.n;
-	r = spawn(&request, &w->pidfd, err);
+	r = spawn_start(&request, &w->pidfd, err);
 	strv_free(env);
 	cleanup_close(&w->channel_worker_fd);
 	w->channel_worker_fd = -1;
@@ -572,8 +576,8 @@ struct worker *worker_start(struct supervisor *sup, unsigned int slot, struct pl
 	w->cgroup_fd = cgroup_make(sup->cgroup_path, w->cgroup_name, err);
 	r = w->cgroup_fd < 0 ? w->cgroup_fd : worker_prepare(w, err);
 	if (r >= 0)
-		r = cgroup_limit(w->cgroup_fd, plan->config.memory_limit, plan->config.cpu_limit,
-		                 err);
+		r = cgroup_limit_set(w->cgroup_fd, plan->config.memory_limit,
+		                     plan->config.cpu_limit, err);
 	if (r >= 0)
 		r = worker_start_it(w, err);
 	if (r >= 0)
@@ -581,7 +585,7 @@ struct worker *worker_start(struct supervisor *sup, unsigned int slot, struct pl
 	if (r < 0)
 		return worker_take_back(w);
 	w->started_at = clock_ns(CLOCK_MONOTONIC);
-	worker_arm(w, plan->config.ready_timeout, WORKER_EVENT_LATE);
+	worker_arm(w, plan->config.ready_timeout, WORKER_EVENT_FAILED);
 	w->next = sup->workers;
 	sup->workers = w;
 	return w;
@@ -594,14 +598,14 @@ static int worker_find_main(struct worker *w)
 	_cleanup_free_ uint32_t *pids = NULL;
 	struct process oldest;
 	size_t n;
-	int r = cgroup_processes(w->cgroup_fd, &pids, &n);
+	int r = cgroup_list_processes(w->cgroup_fd, &pids, &n);
 
 	if (r == 0)
-		r = proc_oldest(pids, n, &oldest);
+		r = proc_find_oldest(pids, n, &oldest);
 	if (r < 0)
 		return r;
-	w->pid = oldest.pid;
-	w->pidfd = proc_open_pid(oldest.pid, oldest.start_time);
+	w->pid = oldest.id.pid;
+	w->pidfd = proc_open_pidfd(oldest.id);
 	return w->pidfd < 0 ? -ESRCH : 0;
 }
 

@@ -9,9 +9,9 @@
 #include "base/strv.h"
 #include "core/env.h"
 #include "supervise/types.h"
-#include "kern/identity.h"
+#include "kern/credentials.h"
 #include "service/run_dir.h"
-#include "kern/script.h"
+#include "kern/interpreter.h"
 
 #define ENV_OWN_MAX 24 /* variables that we add */
 
@@ -101,17 +101,17 @@ static void worker_env_add_sockets(struct env *env, const struct run_config *con
 		         config->listens[i].port);
 	worker_env_add(env, "LISTEN_FDS=%zu", config->n_listens);
 	worker_env_add(env, "LISTEN_FDNAMES=%s", names);
-	worker_env_add(env, "LISTEN_PID=0"); /* spawn() puts the number in */
+	worker_env_add(env, "LISTEN_PID=0"); /* spawn_start() puts the number in */
 }
 
 /* As systemd does for User=: ours would lead it into root's files. */
 static void worker_env_add_user(struct env *env, const struct run_config *config)
 {
-	_cleanup_(identity_deinit) struct identity id = {};
+	_cleanup_(credentials_deinit) struct credentials id = {};
 	struct error ignored;
 
-	/* Who can't be found can't be started: spawn() says why. */
-	if (!config->user || identity_find(&id, config->user, config->group, &ignored) < 0)
+	/* Who can't be found can't be started: spawn_start() says why. */
+	if (!config->user || credentials_find(&id, config->user, config->group, &ignored) < 0)
 		return;
 	if (id.name) {
 		worker_env_add(env, "USER=%s", id.name);
@@ -178,7 +178,8 @@ bool worker_env_has_channel(const struct run_config *config)
 
 	return config->ready == READY_MESSAGE || config->drain_message ||
 	       config->shutdown_message ||
-	       script_runs(config->argv, worker_env_path_of(config), config->cwd, programs);
+	       interpreter_is_among(config->argv, worker_env_path_of(config), config->cwd,
+	                            programs);
 }
 
 int worker_env_add_channel(char ***env, int fd)

@@ -45,7 +45,7 @@ static int worker_log_own_stream(const char *name)
 
 int worker_log_open(const struct worker *w, const char *name, struct error *err)
 {
-	_cleanup_(identity_deinit) struct identity id = {};
+	_cleanup_(credentials_deinit) struct credentials id = {};
 	const struct run_config *config = &w->plan->config;
 	const int own = worker_log_own_stream(name);
 	char path[PATH_MAX];
@@ -58,19 +58,19 @@ int worker_log_open(const struct worker *w, const char *name, struct error *err)
 		             : r;
 	}
 	worker_log_path_of(w, name, path, sizeof(path));
-	r = identity_find(&id, config->user, config->group, err);
+	r = credentials_find(&id, config->user, config->group, err);
 	return r < 0 ? r : log_file_open(path, &id, err);
 }
 
 int worker_log_share(const struct worker *w, struct error *err)
 {
-	_cleanup_(identity_deinit) struct identity id = {};
+	_cleanup_(credentials_deinit) struct credentials id = {};
 	const struct run_config *config = &w->plan->config;
 	int fd, r;
 
 	if (!w->output || !config->user)
 		return 0;
-	r = identity_find(&id, config->user, config->group, err);
+	r = credentials_find(&id, config->user, config->group, err);
 	if (r < 0)
 		return r;
 	fd = output_worker_fd(w->output);

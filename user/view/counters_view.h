@@ -5,6 +5,7 @@
 #include <json-c/json.h>
 #include <stdio.h>
 
+#include "kern/steer_counters.h"
 #include "kern/steer.h"
 
 /* Adds the object `counters`: what the runs of the steering program ended in. */

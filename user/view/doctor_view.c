@@ -4,10 +4,11 @@
 #include "base/json_build.h"
 #include "base/json_read.h"
 #include "view/wrap.h"
+#include "core/doctor_checks.h"
 
 #define DOCTOR_VIEW_TEXT_AT 32 /* the column of detail and advice */
 
-struct json_object *doctor_view_new(const struct checks *checks)
+struct json_object *doctor_view_new(const struct doctor_checks *checks)
 {
 	struct json_object *view = json_object_new_array();
 
@@ -16,7 +17,7 @@ struct json_object *doctor_view_new(const struct checks *checks)
 		struct json_object *row = json_build_row(view);
 
 		json_build_text(row, "check", check->name);
-		json_build_text(row, "verdict", verdict_name(check->verdict));
+		json_build_text(row, "verdict", doctor_checks_verdict_name(check->verdict));
 		json_build_text(row, "detail", check->detail);
 		if (check->advice[0])
 			json_build_text(row, "advice", check->advice);

@@ -14,19 +14,19 @@ void foreign_view_add(struct json_object *to, const struct service *service,
 	struct json_object *view = json_build_array(to, "foreign_listeners"), *row;
 	char text[ENDPOINT_TEXT_MAX];
 
-	for (size_t i = 0; i < observed->n_strangers; i++) {
-		const struct observed_stranger *it = &observed->strangers[i];
+	for (size_t i = 0; i < observed->n_foreign; i++) {
+		const struct observed_foreign *it = &observed->foreign[i];
 
 		row = json_build_row(view);
 		json_build_text(
 		        row, "endpoint",
 		        endpoint_format(&info->endpoints[it->endpoint], text, sizeof(text)));
-		if (it->owner.pid) {
-			json_build_number(row, "pid", it->owner.pid);
+		if (it->owner.id.pid) {
+			json_build_number(row, "pid", it->owner.id.pid);
 			json_build_number(row, "fd", it->owner.fd);
 			json_build_text(row, "command", it->owner.comm);
 		}
-		json_build_flag(row, "former", it->retired);
+		json_build_flag(row, "former", it->former);
 		json_build_flag(row, "alone", it->alone);
 	}
 }

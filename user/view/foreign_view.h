@@ -5,7 +5,7 @@
 #include <json-c/json.h>
 #include <stdio.h>
 
-#include "service/observe.h"
+#include "service/observed.h"
 #include "service/service.h"
 
 /* Adds the array `foreign_listeners`: {endpoint, pid, fd, command, former, alone}. Without a known

@@ -7,6 +7,8 @@
 #include "core/endpoint.h"
 #include "core/schedule.h"
 #include "view/table.h"
+#include "core/policy.h"
+#include "kern/steer.h"
 
 struct json_object *list_view_new(void)
 {
@@ -29,7 +31,7 @@ void list_view_add(struct json_object *view, const struct service *service,
 	                info->n_endpoints ? endpoint_format(&info->endpoints[0], text, sizeof(text))
 	                                  : NULL);
 	json_build_number(row, "endpoints", info->n_endpoints);
-	json_build_text(row, "policy", schedule_policy_name(s->policy));
+	json_build_text(row, "policy", policy_name(s->policy));
 	json_build_number(row, "workers", s->n_slots);
 	json_build_number(row, "live", live);
 	json_build_number(row, "in_ring", s->n_ring_slots);

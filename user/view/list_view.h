@@ -5,7 +5,7 @@
 #include <json-c/json.h>
 #include <stdio.h>
 
-#include "service/observe.h"
+#include "service/observed.h"
 #include "service/service.h"
 
 /* An array without a row. The caller owns it (json_object_put()). */

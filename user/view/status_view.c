@@ -15,6 +15,9 @@
 #include "view/foreign_view.h"
 #include "view/worker_view.h"
 #include "view/wrap.h"
+#include "core/policy.h"
+#include "kern/steer_counters.h"
+#include "service/service_supervisor.h"
 
 #define NOT_COUNTED "Connections are not counted: "
 
@@ -52,7 +55,7 @@ static void status_view_add_schedule(struct json_object *to, const struct rpd_sc
 {
 	struct json_object *ring;
 
-	json_build_text(to, "policy", schedule_policy_name(s->policy));
+	json_build_text(to, "policy", policy_name(s->policy));
 	json_build_flag(to, "strict", s->flags & RPD_STRICT);
 	if (s->only_version != RPD_NO_VERSION)
 		json_build_text(to, "only_version", s->versions[s->only_version].label);
@@ -67,7 +70,7 @@ static void status_view_add_schedule(struct json_object *to, const struct rpd_sc
 /* The pid is null if the supervisor has died. */
 static void status_view_add_supervisor(struct json_object *to, const struct service *service)
 {
-	uint32_t supervisor = service_supervisor(service);
+	uint32_t supervisor = service_supervisor_pid(service);
 
 	json_build_flag(to, "run", service_is_run(service));
 	if (service_is_run(service))
@@ -93,7 +96,7 @@ int status_view_new(const struct service *service, const struct observed *observ
 
 	if (!counts)
 		return error_set(err, -ENOMEM, "out of memory");
-	r = steer_counters(&service->steer, counts, err);
+	r = steer_counters_read(&service->steer, counts, err);
 	if (r < 0)
 		return r;
 	view = json_object_new_object();

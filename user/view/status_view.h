@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
-#include "service/observe.h"
+#include "service/observed.h"
 #include "service/service.h"
 #include "service/worker_stats.h"
 

@@ -8,6 +8,7 @@
 #include "core/slot_status.h"
 #include "view/counters_view.h"
 #include "view/table.h"
+#include "service/observed.h"
 
 static void worker_view_add_listeners(struct json_object *to, const struct service *service,
                                       const struct observed *observed, unsigned int slot)
@@ -90,8 +91,8 @@ static void worker_view_add_process(struct json_object *to, const struct service
 {
 	const bool has_listener = seen->worker.pid && seen->worker.fd >= 0;
 
-	json_build_known(to, "pid", seen->main.pid, seen->main.pid);
-	json_build_text(to, "command", seen->main.pid ? seen->main.comm : NULL);
+	json_build_known(to, "pid", seen->main.id.pid, seen->main.id.pid);
+	json_build_text(to, "command", seen->main.id.pid ? seen->main.comm : NULL);
 	json_build_known(to, "fd", has_listener, seen->worker.fd);
 	if (!service_is_run(service))
 		return;
@@ -108,7 +109,7 @@ static void worker_view_fill(struct json_object *view, const struct service *ser
 	const struct rpd_schedule *s = steer_schedule(&service->steer);
 	const struct observed_slot *seen = &observed->slots[slot];
 	enum slot_status status =
-	        slot_status_of(s, slot, seen->there, seen->stalled, seen->worker.run);
+	        slot_status_decide(s, slot, seen->there, seen->stalled, seen->worker.run);
 
 	json_build_number(view, "slot", slot);
 	json_build_text(view, "state", slot_status_name(status));

@@ -36,7 +36,7 @@ static int binder_open_socket(void)
 		deadline_pause();
 	if (order.type == SOCK_STREAM && listen(fd, 5) < 0)
 		return -errno;
-	sockdiag_cookie_of(fd, &cookie);
+	sockdiag_socket_cookie(fd, &cookie);
 	result->cookie = cookie;
 	return fd;
 }

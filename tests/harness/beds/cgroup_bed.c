@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "check/check.h"
+#include "kern/cgroup_service.h"
 
 struct cgroup_bed cgroup_bed_make(void)
 {
@@ -15,7 +16,7 @@ struct cgroup_bed cgroup_bed_make(void)
 	char name[32];
 
 	snprintf(name, sizeof(name), "check-%d", getpid());
-	CHECK_MSG(cgroup_service(name, true, bed.path, &err) >= 0, "%s", err.text);
+	CHECK_MSG(cgroup_service_find(name, true, bed.path, &err) >= 0, "%s", err.text);
 	bed.fd = open(bed.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	CHECK(bed.fd >= 0);
 	return bed;
@@ -28,7 +29,7 @@ void cgroup_bed_end(struct cgroup_bed *bed)
 	cgroup_kill(bed->fd);
 	if (!check_until(!cgroup_is_populated(bed->fd)))
 		fprintf(stderr, "%s still has processes\n", bed->path);
-	cgroup_remove_service(bed->path);
+	cgroup_service_remove(bed->path);
 	if (access(bed->path, F_OK) == 0)
 		fprintf(stderr, "%s is left\n", bed->path);
 	close(bed->fd);

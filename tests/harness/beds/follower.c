@@ -28,7 +28,7 @@ static int64_t last_tick;
 static void follower_free_one(int i, bool flush)
 {
 	if (outputs[i] && flush)
-		output_flush(outputs[i]);
+		output_finish(outputs[i]);
 	output_free(outputs[i], flush);
 	outputs[i] = NULL;
 }
@@ -115,7 +115,7 @@ void follower_run(int fd)
 			exit(1);
 	for (int i = 0; i < output_bed->n_files; i++)
 		follower_free_one(i, output_bed->stop);
-	while (output_waits())
+	while (output_is_pending())
 		if (sd_event_run(loop, UINT64_MAX) < 0)
 			exit(1);
 	sd_event_source_unref(timer);

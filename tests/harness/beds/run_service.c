@@ -4,6 +4,11 @@
 #include <unistd.h>
 
 #include "beds/run_worker.h"
+#include "service/detach.h"
+#include "service/service_create.h"
+#include "service/service_endpoint.h"
+#include "service/service_remove.h"
+#include "service/service_supervisor.h"
 
 struct service run_service;
 struct parking run_parking;
@@ -32,7 +37,7 @@ static void run_service_end(void)
 	if (service_open(&run_service, RUN_SERVICE_NAME, &err) == 0)
 		service_remove(&run_service, true, &err);
 	else
-		service_detach(RUN_SERVICE_NAME, true, name, &err);
+		detach(RUN_SERVICE_NAME, true, name, &err);
 	service_close(&run_service);
 }
 
@@ -59,7 +64,7 @@ unsigned int run_service_add(int family, bool v6only, uint16_t port, uint32_t ui
 	const struct rpd_endpoint endpoint = {
 	        .family = family, .v6only = v6only, .port = port, .uid = uid};
 	struct error err;
-	int r = service_add_endpoint(&run_service, &endpoint, &err);
+	int r = service_endpoint_add(&run_service, &endpoint, &err);
 
 	CHECK_MSG(r >= 0, "%s", err.text);
 	return (unsigned int)r;
@@ -75,7 +80,7 @@ __attribute__((noreturn)) static void run_service_supervise(bool parks)
 	struct error err;
 
 	if (service_open(&run_service, RUN_SERVICE_NAME, &err) < 0 ||
-	    service_supervise(&run_service, &err) < 0 ||
+	    service_supervisor_become(&run_service, &err) < 0 ||
 	    (parks && parking_open(&run_parking, &run_service, &err) < 0))
 		_exit(1);
 	service_close(&run_service);

@@ -13,8 +13,9 @@
 #include <linux/close_range.h>
 
 #include "base/cleanup.h"
-#include "kern/listener.h"
+#include "kern/own_listener.h"
 #include "kern/proc.h"
+#include "kern/proc_holders.h"
 #include "kern/sockdiag.h"
 #include "service/slot_replace.h"
 
@@ -88,7 +89,7 @@ __attribute__((noreturn)) static void run_worker_loop(const struct rpd_service *
 			continue;
 		if (seteuid(info->endpoints[e].uid) < 0)
 			_exit(1);
-		event.data.fd = listener_open(&info->endpoints[e], &err);
+		event.data.fd = own_listener_open(&info->endpoints[e], &err);
 		if (event.data.fd < 0 ||
 		    epoll_ctl(epfd, EPOLL_CTL_ADD, event.data.fd, &event) < 0) {
 			dprintf(STDERR_FILENO, "%s\n", err.text);
@@ -116,11 +117,11 @@ static void run_worker_find_listener(unsigned int endpoint, struct run_worker *w
 	size_t n, n_holders;
 	struct error err;
 
-	CHECK_EQ(sockdiag_listeners(it->port, &listeners, &n, &err), 0);
-	CHECK_EQ(proc_holders(listeners, n, &holders, &n_holders, &err), 0);
+	CHECK_EQ(sockdiag_list_listeners(it->port, &listeners, &n, &err), 0);
+	CHECK_EQ(proc_holders_find(listeners, n, &holders, &n_holders, &err), 0);
 	for (size_t h = 0; h < n_holders; h++)
 		for (size_t l = 0; l < n; l++) {
-			if (holders[h].pid != (uint32_t)worker->pid ||
+			if (holders[h].id.pid != (uint32_t)worker->pid ||
 			    holders[h].inode != listeners[l].inode ||
 			    !!memcmp(&listeners[l].endpoint, it, sizeof(*it)))
 				continue;

@@ -15,6 +15,9 @@
 #include "core/schedule.h"
 #include "core/schedule_edit.h"
 #include "kern/grace.h"
+#include "kern/steer_members.h"
+#include "kern/steer_setup.h"
+#include "kern/steer_socks.h"
 #include "steering/host.h"
 #include "steering/load.h"
 
@@ -24,7 +27,7 @@ unsigned int bed_endpoint(struct bed *bed, int family, bool v6only)
 {
 	const struct rpd_endpoint endpoint = {.family = family, .v6only = v6only};
 	struct error err;
-	int r = steer_add_endpoint(&bed->steer, &bed->pins, &endpoint, 0, &err);
+	int r = steer_setup_add_endpoint(&bed->steer, &bed->pins, &endpoint, 0, &err);
 
 	CHECK_MSG(r >= 0, "%s", err.text);
 	return (unsigned int)r;
@@ -72,11 +75,11 @@ void bed_admit(struct bed *bed, unsigned int listener, unsigned int slot, const 
 	uint64_t cookie;
 	struct error err;
 
-	CHECK_MSG(schedule_edit_fill(&bed->draft, slot, version, &err) >= 0, "%s", err.text);
+	CHECK_MSG(schedule_edit_fill_slot(&bed->draft, slot, version, &err) >= 0, "%s", err.text);
 	member.version = bed->draft.slots[slot].version;
-	CHECK_EQ(steer_put(&bed->steer, it->endpoint, slot, it->fd), 0);
-	cookie = steer_cookie(&bed->steer, it->endpoint, slot);
-	CHECK_EQ(steer_member_set(&bed->steer, cookie, &member), 0);
+	CHECK_EQ(steer_socks_put(&bed->steer, it->endpoint, slot, it->fd), 0);
+	cookie = steer_socks_cookie(&bed->steer, it->endpoint, slot);
+	CHECK_EQ(steer_members_set(&bed->steer, cookie, &member), 0);
 }
 
 void bed_workers(struct bed *bed, unsigned int endpoint, unsigned int first, unsigned int n,
@@ -115,7 +118,7 @@ void bed_set_state(struct bed *bed, unsigned int slot, enum rpd_slot_state state
 	const struct slots slots = {.n = 1, .at = {slot}};
 	struct error err;
 
-	CHECK_MSG(schedule_edit_state(&bed->draft, &slots, state, &err) >= 0, "%s", err.text);
+	CHECK_MSG(schedule_edit_set_state(&bed->draft, &slots, state, &err) >= 0, "%s", err.text);
 	bed_apply(bed);
 }
 
@@ -207,7 +210,7 @@ struct bed *bed_new(void)
 	bed->epfd = epoll_create1(EPOLL_CLOEXEC);
 	check_at_end(bed_end);
 	CHECK(bed->epfd >= 0);
-	CHECK_MSG(pins_lock(&bed->pins, "bed", true, &err) >= 0, "%s", err.text);
+	CHECK_MSG(pins_open_locked(&bed->pins, "bed", true, &err) == 0, "%s", err.text);
 	host_sysctl("ipv4/tcp_syncookies", 1);
 	host_sysctl("ipv4/tcp_migrate_req", 0);
 	return bed;

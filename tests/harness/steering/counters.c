@@ -3,12 +3,14 @@
 
 #include <bpf/bpf.h>
 
+#include "kern/steer_counters.h"
+
 static const struct counters *counters_read(const struct bed *bed)
 {
 	static struct counters rows[RPD_ROW_MAX];
 	struct error err;
 
-	CHECK_MSG(steer_counters(&bed->steer, rows, &err) == 0, "%s", err.text);
+	CHECK_MSG(steer_counters_read(&bed->steer, rows, &err) == 0, "%s", err.text);
 	return rows;
 }
 

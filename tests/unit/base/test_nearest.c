@@ -41,12 +41,12 @@ static const char *name_of(const void *data, size_t i)
 
 static void nearest_name(void **state)
 {
-	assert_string_equal(nearest("worker", name_of, names, 3), "workers");
-	assert_string_equal(nearest("usr", name_of, names, 3), "user");
-	assert_string_equal(nearest("cdw", name_of, names, 3), "cwd");
-	assert_null(nearest("xy", name_of, names, 3));
-	assert_null(nearest("something", name_of, names, 3));
-	assert_null(nearest("cwd", name_of, names, 0));
+	assert_string_equal(nearest_find("worker", name_of, names, 3), "workers");
+	assert_string_equal(nearest_find("usr", name_of, names, 3), "user");
+	assert_string_equal(nearest_find("cdw", name_of, names, 3), "cwd");
+	assert_null(nearest_find("xy", name_of, names, 3));
+	assert_null(nearest_find("something", name_of, names, 3));
+	assert_null(nearest_find("cwd", name_of, names, 0));
 }
 
 int main(int argc, char **argv)

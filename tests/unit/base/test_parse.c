@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
 #include <limits.h>
-#include <signal.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -224,48 +223,6 @@ static void sizes(void **state)
 	}
 }
 
-static void signal_names(void **state)
-{
-	assert_string_equal(format_signal(SIGTERM), "SIGTERM");
-	assert_string_equal(format_signal(SIGKILL), "SIGKILL");
-	assert_string_equal(format_signal(40), "40"); /* real-time signals have no names */
-	assert_string_equal(format_signal(64), "64");
-}
-
-static void signals(void **state)
-{
-	static const struct {
-		const char *text;
-		int number; /* 0 = none */
-	} cases[] = {
-	        {"SIGTERM", SIGTERM},
-	        {"TERM", SIGTERM},
-	        {"INT", SIGINT},
-	        {"SIGUSR2", SIGUSR2},
-	        {"15", 15},
-	        {"1", 1},
-	        {"64", 64},
-	        {"0"},
-	        {"65"},
-	        {"-1"},
-	        {""},
-	        {"SIG"},
-	        {"SIGSIGTERM"},
-	        {"sigterm"},
-	        {"TERMINATE"},
-	        {"SIG15"},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		int number = UNTOUCHED;
-		const int r = parse_signal(cases[i].text, &number);
-
-		if (r != (cases[i].number ? 0 : -EINVAL) ||
-		    number != (cases[i].number ? cases[i].number : UNTOUCHED))
-			fail_msg("'%s': %d, %d", cases[i].text, r, number);
-	}
-}
-
 static void bools(void **state)
 {
 	static const char *const yes[] = {"yes", "true", "on", "1", "Yes"};
@@ -288,7 +245,6 @@ int main(int argc, char **argv)
 	        cmocka_unit_test(longs),       cmocka_unit_test(tenths),
 	        cmocka_unit_test(durations),   cmocka_unit_test(durations_in_any_unit),
 	        cmocka_unit_test(random_text), cmocka_unit_test(sizes),
-	        cmocka_unit_test(signals),     cmocka_unit_test(signal_names),
 	        cmocka_unit_test(bools),
 	};
 

@@ -51,12 +51,12 @@ static void refused(void **state)
 		const char *text;
 		int r;
 	} cases[] = {
-	        {"a 'b", WORDS_OPEN_QUOTE},      {"a \"b", WORDS_OPEN_QUOTE},
-	        {"a \"b\\\"", WORDS_OPEN_QUOTE}, {"a\\", WORDS_OPEN_QUOTE},
-	        {"a && b", WORDS_FOR_A_SHELL},   {"a | b", WORDS_FOR_A_SHELL},
-	        {"a; b", WORDS_FOR_A_SHELL},     {"a &", WORDS_FOR_A_SHELL},
-	        {"a > b", WORDS_FOR_A_SHELL},    {"a >b", WORDS_FOR_A_SHELL},
-	        {"a 2>&1", WORDS_FOR_A_SHELL},
+	        {"a 'b", WORDS_UNCLOSED_QUOTE},      {"a \"b", WORDS_UNCLOSED_QUOTE},
+	        {"a \"b\\\"", WORDS_UNCLOSED_QUOTE}, {"a\\", WORDS_UNCLOSED_QUOTE},
+	        {"a && b", WORDS_NEED_SHELL},        {"a | b", WORDS_NEED_SHELL},
+	        {"a; b", WORDS_NEED_SHELL},          {"a &", WORDS_NEED_SHELL},
+	        {"a > b", WORDS_NEED_SHELL},         {"a >b", WORDS_NEED_SHELL},
+	        {"a 2>&1", WORDS_NEED_SHELL},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -130,7 +130,7 @@ static void random_text(void **state)
 		for (unsigned int i = seed_next(sizeof(text)); i > 0; i--)
 			text[i - 1] = letters[seed_next(sizeof(letters) - 1)];
 		r = words_split(text, &words);
-		assert_in_range(r, 0, WORDS_FOR_A_SHELL);
+		assert_in_range(r, 0, WORDS_NEED_SHELL);
 		for (size_t w = 0; r == 0 && w < strv_length(words); w++)
 			total += strlen(words[w]);
 		assert_true(total <= strlen(text));

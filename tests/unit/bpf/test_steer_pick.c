@@ -32,7 +32,7 @@ static void kinds_of_packets(void **state)
 		                              : what == 0x10 ? PICK_COOKIE
 		                                             : PICK_STRAY;
 
-		assert_int_equal(pick_kind((uint8_t)flags), wanted);
+		assert_int_equal(steer_pick_kind((uint8_t)flags), wanted);
 	}
 }
 
@@ -43,17 +43,17 @@ static uint32_t hash_text(const char *text)
 	uint32_t addr[4];
 
 	if (inet_pton(AF_INET, text, addr) == 1)
-		return pick_hash_v4(addr[0]);
+		return steer_pick_hash_v4(addr[0]);
 	assert_int_equal(inet_pton(AF_INET6, text, addr), 1);
-	return pick_hash_v6(addr);
+	return steer_pick_hash_v6(addr);
 }
 
 /* Pinned: with another hash, an upgrade would move every client of a running service. */
 static void hashes_are_pinned(void **state)
 {
-	assert_int_equal(pick_mix(0), 0);
-	assert_int_equal(pick_mix(1), 0x514e28b7);
-	assert_int_equal(pick_mix(0xffffffff), 0x81f16f39);
+	assert_int_equal(steer_pick_mix(0), 0);
+	assert_int_equal(steer_pick_mix(1), 0x514e28b7);
+	assert_int_equal(steer_pick_mix(0xffffffff), 0x81f16f39);
 	assert_int_equal(hash_text("0.0.0.0"), 0);
 }
 
@@ -72,7 +72,7 @@ static void mapped_v4_addresses(void **state)
 		const uint32_t v4 = seed_word();
 		const uint32_t v6[4] = {0, 0, htonl(0xffff), v4};
 
-		assert_int_equal(pick_hash_v6(v6), pick_hash_v4(v4));
+		assert_int_equal(steer_pick_hash_v6(v6), steer_pick_hash_v4(v4));
 	}
 }
 
@@ -85,7 +85,7 @@ static void every_bit_of_v6_counts(void **state)
 		for (unsigned int i = 0; i < 4; i++)
 			a[i] = b[i] = seed_word();
 		b[bit / 32] ^= 1u << bit % 32;
-		assert_int_not_equal(pick_hash_v6(a), pick_hash_v6(b));
+		assert_int_not_equal(steer_pick_hash_v6(a), steer_pick_hash_v6(b));
 	}
 }
 
@@ -123,7 +123,7 @@ static uint32_t hash_v6(unsigned int kind, unsigned int i)
 			a[w] = seed_word();
 	else if (kind == 1)
 		a[3] = htonl(i);
-	return pick_hash_v6(a);
+	return steer_pick_hash_v6(a);
 }
 
 /* Chi-square with 4092 degrees of freedom: mean 4092, standard deviation 90.5. Six of those are
@@ -138,10 +138,10 @@ static void clients_are_spread(void **state)
 
 		memset(counts, 0, sizeof(counts));
 		for (unsigned int i = 0; i < n; i++) {
-			const uint32_t hash =
-			        kind < 3 ? pick_hash_v4(address_v4(kind, i)) : hash_v6(kind - 3, i);
+			const uint32_t hash = kind < 3 ? steer_pick_hash_v4(address_v4(kind, i))
+			                               : hash_v6(kind - 3, i);
 
-			counts[pick_sticky(hash, 0) % STICKY_LEN]++;
+			counts[steer_pick_sticky(hash, 0) % STICKY_LEN]++;
 		}
 		got = chi_square(counts, STICKY_LEN, n);
 		if (got > 4092 + 6 * 90.5)
@@ -162,10 +162,10 @@ static void attempts_are_independent(void **state)
 
 			memset(counts, 0, sizeof(counts));
 			for (unsigned int i = 0; i < n; i++) {
-				const uint32_t hash = pick_hash_v4(htonl(0x0a000000 + i));
+				const uint32_t hash = steer_pick_hash_v4(htonl(0x0a000000 + i));
 
-				counts[pick_sticky(hash, first) >> 26 << 6 |
-				       pick_sticky(hash, second) >> 26]++;
+				counts[steer_pick_sticky(hash, first) >> 26 << 6 |
+				       steer_pick_sticky(hash, second) >> 26]++;
 			}
 			got = chi_square(counts, ARRAY_SIZE(counts), n);
 			if (got > 4095 + 6 * 90.5)
@@ -181,9 +181,9 @@ static void expect_all_places(uint32_t start, uint32_t count)
 	bool seen[RPD_SLOT_MAX] = {};
 	unsigned int n_seen = 0;
 
-	assert_int_equal(pick_scan(start, 0, count), start % count);
+	assert_int_equal(steer_pick_scan(start, 0, count), start % count);
 	for (uint32_t step = 0; step < PICK_SCATTERED + count; step++) {
-		const uint32_t at = pick_scan(start, step, count);
+		const uint32_t at = steer_pick_scan(start, step, count);
 
 		assert_true(at < count);
 		n_seen += !seen[at];
@@ -211,9 +211,9 @@ static void scan_heirs_are_even(void **state)
 	for (uint32_t start = 0; start < 8 * n; start += 8) { /* place 0 each time */
 		uint32_t step = 0;
 
-		while (pick_scan(start, step, 8) == 0)
+		while (steer_pick_scan(start, step, 8) == 0)
 			step++;
-		counts[pick_scan(start, step, 8)]++;
+		counts[steer_pick_scan(start, step, 8)]++;
 	}
 	/* 6 degrees of freedom; 40 has a chance of one to a million. */
 	assert_true(chi_square(counts + 1, 7, n) < 40);

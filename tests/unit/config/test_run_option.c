@@ -202,7 +202,7 @@ static void refused(void **state)
 	static const struct {
 		const char *name, *value, *said;
 	} cases[] = {
-	        {"service", "a.b", "service: 'a.b' is no name for a service"},
+	        {"service", "a.b", "service: 'a.b' is not a valid service name"},
 	        {"label", "", "label: a version label has 1 to 31"},
 	        {"workers", "0", "workers: '0' is neither a number from 1 to 1024 nor 'max'"},
 	        {"workers", "1025", "workers: '1025' is neither"},
@@ -233,7 +233,7 @@ static void refused(void **state)
 	        {"backoff", "1s", "backoff: '1s' is not a range of times such as 100ms..15s"},
 	        {"backoff", "1s..", "backoff: '' is not a time"},
 	        {"backoff", "..1s", "backoff: '' is not a time"},
-	        {"cron-restart", "1 2", "cron-restart: '1 2' is no time as cron has it"},
+	        {"cron-restart", "1 2", "cron-restart: '1 2' is not a cron expression"},
 	        {"cron-restart", "0 0 31 2 *", "cron-restart: '0 0 31 2 *' never occurs"},
 	        {"max-memory", "lots", "max-memory: 'lots' is not a size such as 300M or 2G"},
 	        {"cpu-limit", "0.5", "cpu-limit: '0.5' is not a percentage of one CPU"},

@@ -7,6 +7,8 @@
 
 #include "bed/seed.h"
 #include "bed/unit.h"
+#include "core/schedule.h"
+#include "core/schedule_version.h"
 
 static uint16_t schedule_bed_weight(unsigned int kind)
 {
@@ -134,7 +136,7 @@ static void schedule_bed_check_entries(const struct rpd_schedule *s)
 	for (unsigned int i = 0; i < s->n_slots; i++) {
 		assert_int_equal(s->slots[i].entries, entries[i]);
 		assert_int_equal(entries[i] > 0, eligible[i]);
-		assert_int_equal(schedule_has(s, i), eligible[i]);
+		assert_int_equal(schedule_has_slot(s, i), eligible[i]);
 		n += eligible[i];
 	}
 	assert_int_equal(s->n_ring_slots, n);

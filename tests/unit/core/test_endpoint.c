@@ -149,9 +149,9 @@ static void match_of_a_named_endpoint(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(yes); i++)
-		assert_true(endpoint_is_named(&e, &yes[i]));
+		assert_true(endpoint_matches(&e, &yes[i]));
 	for (size_t i = 0; i < ARRAY_SIZE(no); i++)
-		assert_false(endpoint_is_named(&e, &no[i]));
+		assert_false(endpoint_matches(&e, &no[i]));
 }
 
 int main(int argc, char **argv)

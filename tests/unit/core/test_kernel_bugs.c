@@ -68,7 +68,8 @@ static const struct {
 static void releases_with_the_migration_bug(void **state)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		enum kernel_bug got = kernel_bug_migration(cases[i].release, cases[i].version);
+		enum kernel_bug got =
+		        kernel_bugs_check_migration(cases[i].release, cases[i].version);
 
 		if (got != cases[i].want)
 			fail_msg("%s: got %d, want %d", cases[i].name, got, cases[i].want);

@@ -6,9 +6,12 @@
 /* Processes 10, 20, ... started at 100, 200, ... */
 #define HOLDER(tens, how)                                                                          \
 	{                                                                                          \
+		.id = {(tens)*10, (tens)*100}, .evidence = EVIDENCE_##how                          \
+	}
+#define WAS(tens, how)                                                                             \
+	{                                                                                          \
 		.pid = (tens)*10, .start_time = (tens)*100, .evidence = EVIDENCE_##how             \
 	}
-#define WAS(tens, how) HOLDER(tens, how)
 
 static void owner_of_a_listener(void **state)
 {
@@ -65,27 +68,27 @@ static void owner_of_a_listener(void **state)
 
 	        {"its pid was given away, to a younger one",
 	         WAS(2, HOLDS),
-	         {{.pid = 20, .start_time = 300, .evidence = EVIDENCE_HOLDS}},
+	         {{.id = {20, 300}, .evidence = EVIDENCE_HOLDS}},
 	         1,
 	         20},
 	        {"its pid was given away, a black hole",
 	         WAS(2, EPOLL),
-	         {{.pid = 20, .start_time = 300, .evidence = EVIDENCE_HOLDS}},
+	         {{.id = {20, 300}, .evidence = EVIDENCE_HOLDS}},
 	         1,
 	         0},
 	        {"same age is not younger",
 	         WAS(2, HOLDS),
-	         {{.pid = 21, .start_time = 200, .evidence = EVIDENCE_HOLDS}},
+	         {{.id = {21, 200}, .evidence = EVIDENCE_HOLDS}},
 	         1,
 	         0},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		const struct holder *now =
-		        listener_owner_now(&cases[i].was, cases[i].holders, cases[i].n);
+		        listener_owner_find_current(&cases[i].was, cases[i].holders, cases[i].n);
 
-		if ((now ? now->pid : 0) != cases[i].pid)
-			fail_msg("%s: %u", cases[i].what, now ? now->pid : 0);
+		if ((now ? now->id.pid : 0) != cases[i].pid)
+			fail_msg("%s: %u", cases[i].what, now ? now->id.pid : 0);
 		assert_true(!now ||
 		            (now >= cases[i].holders && now < cases[i].holders + cases[i].n));
 	}
@@ -101,7 +104,7 @@ static void order_of_holders_does_not_matter(void **state)
 		const struct holder turned[] = {all[first], all[(first + 1) % 3],
 		                                all[(first + 2) % 3]};
 
-		assert_int_equal(listener_owner_now(&was, turned, 3)->pid, 40);
+		assert_int_equal(listener_owner_find_current(&was, turned, 3)->id.pid, 40);
 	}
 }
 

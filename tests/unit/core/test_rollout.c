@@ -27,12 +27,12 @@ static void in_batches(void **context)
 	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_START);
 	assert_int_equal(slot, 1);
 	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_WAIT);
-	rollout_note(&rollout, 1, ROLLOUT_REPLACED);
+	rollout_record(&rollout, 1, ROLLOUT_REPLACED);
 	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_START);
 	assert_int_equal(slot, 2);
-	rollout_note(&rollout, 2, ROLLOUT_REPLACED);
+	rollout_record(&rollout, 2, ROLLOUT_REPLACED);
 	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_WAIT);
-	rollout_note(&rollout, 0, ROLLOUT_REPLACED);
+	rollout_record(&rollout, 0, ROLLOUT_REPLACED);
 	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_COMMIT);
 }
 
@@ -44,15 +44,15 @@ static void rollback_on_failure(void **context)
 
 	rollout_begin(&rollout, &slots, 1, false);
 	rollout_next(&rollout, ROLLOUT_ANY, &slot);
-	rollout_note(&rollout, 0, ROLLOUT_REPLACED);
+	rollout_record(&rollout, 0, ROLLOUT_REPLACED);
 	rollout_next(&rollout, ROLLOUT_ANY, &slot);
-	rollout_note(&rollout, 1, ROLLOUT_FAILED);
+	rollout_record(&rollout, 1, ROLLOUT_FAILED);
 	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_ROLLBACK);
 	/* Also a worker that fails after it was admitted. */
 	rollout_begin(&rollout, &slots, 1, false);
 	rollout_next(&rollout, ROLLOUT_ANY, &slot);
-	rollout_note(&rollout, 0, ROLLOUT_REPLACED);
-	rollout_note(&rollout, 0, ROLLOUT_FAILED);
+	rollout_record(&rollout, 0, ROLLOUT_REPLACED);
+	rollout_record(&rollout, 0, ROLLOUT_FAILED);
 	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_ROLLBACK);
 }
 
@@ -65,8 +65,8 @@ static void slot_not_started_yet(void **context)
 
 	rollout_begin(&rollout, &slots, 1, false);
 	rollout_next(&rollout, ROLLOUT_ANY, &slot);
-	rollout_note(&rollout, 1, ROLLOUT_FAILED);
-	rollout_note(&rollout, 77, ROLLOUT_FAILED);
+	rollout_record(&rollout, 1, ROLLOUT_FAILED);
+	rollout_record(&rollout, 77, ROLLOUT_FAILED);
 	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_WAIT);
 }
 
@@ -81,12 +81,12 @@ static void in_place(void **context)
 	assert_int_equal(rollout_next(&rollout, 2, &slot), ROLLOUT_START);
 	assert_int_equal(rollout_next(&rollout, 1, &slot), ROLLOUT_START);
 	assert_int_equal(rollout_next(&rollout, 0, &slot), ROLLOUT_WAIT);
-	rollout_note(&rollout, 0, ROLLOUT_REPLACED);
+	rollout_record(&rollout, 0, ROLLOUT_REPLACED);
 	assert_int_equal(rollout_next(&rollout, 0, &slot), ROLLOUT_WAIT);
-	rollout_note(&rollout, 1, ROLLOUT_REPLACED);
+	rollout_record(&rollout, 1, ROLLOUT_REPLACED);
 	assert_int_equal(rollout_next(&rollout, 0, &slot), ROLLOUT_START);
 	assert_int_equal(slot, 2);
-	rollout_note(&rollout, 2, ROLLOUT_REPLACED);
+	rollout_record(&rollout, 2, ROLLOUT_REPLACED);
 	assert_int_equal(rollout_next(&rollout, 0, &slot), ROLLOUT_COMMIT);
 }
 
@@ -118,12 +118,12 @@ static void random_rollouts(void **context)
 			} while (rollout.phase[slot] != ROLLOUT_STARTED);
 			if (seed_next(10) == 0)
 				failed++;
-			rollout_note(&rollout, slot,
-			             rollout.phase[slot] == ROLLOUT_STARTED && failed &&
-			                             rollout_count(&rollout, ROLLOUT_FAILED) <
-			                                     failed
-			                     ? ROLLOUT_FAILED
-			                     : ROLLOUT_REPLACED);
+			rollout_record(&rollout, slot,
+			               rollout.phase[slot] == ROLLOUT_STARTED && failed &&
+			                               rollout_count(&rollout, ROLLOUT_FAILED) <
+			                                       failed
+			                       ? ROLLOUT_FAILED
+			                       : ROLLOUT_REPLACED);
 		}
 		if (verdict == ROLLOUT_COMMIT)
 			for (unsigned int i = 0; i < slots.n; i++)

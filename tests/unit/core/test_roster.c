@@ -24,7 +24,7 @@
 /* inode, pid, its parent, fd, its age rank, and how it is known */
 #define ROW(i, p, pp, f, s, e)                                                                     \
 	{                                                                                          \
-		.inode = (i), .pid = (p), .ppid = (pp), .fd = (f), .epfd = -1, .start_time = (s),  \
+		.inode = (i), .id = {(p), (s)}, .ppid = (pp), .fd = (f), .epfd = -1,               \
 		.evidence = EVIDENCE_##e                                                           \
 	}
 
@@ -209,7 +209,7 @@ static void check_scene(void **state)
 	}
 	assert_int_equal(r.n_workers, n_workers);
 	for (size_t w = 0; w < n_workers; w++) {
-		assert_int_equal(r.workers[w].owner.pid, s->workers[w].pid);
+		assert_int_equal(r.workers[w].owner.id.pid, s->workers[w].pid);
 		for (size_t g = 0; g < n_groups; g++) {
 			const int32_t i = r.workers[w].listeners[g];
 
@@ -221,8 +221,8 @@ static void check_scene(void **state)
 
 static void socket_without_holders(void **state)
 {
-	assert_null(roster_owner(NULL, 0));
-	assert_int_equal(roster_pollers(NULL, 0), 0);
+	assert_null(roster_find_owner(NULL, 0));
+	assert_int_equal(roster_count_pollers(NULL, 0), 0);
 }
 
 /* ---- Random worlds ---- */
@@ -263,9 +263,9 @@ static void world_make(struct world *w)
 
 			pid = (pid + 1) % WORLD_PIDS;
 			h->inode = l->inode;
-			h->pid = 100 + pid;
+			h->id.pid = 100 + pid;
 			h->ppid = parent[pid];
-			h->start_time = born[pid];
+			h->id.start_time = born[pid];
 			h->fd = (int32_t)(1000 - i);
 			h->evidence = seed_next(EVIDENCE_MAX);
 		}
@@ -289,7 +289,7 @@ static const struct holder *world_owner(const struct world *w, uint32_t inode)
 		first++;
 	while (first + n < w->n_holders && w->holders[first + n].inode == inode)
 		n++;
-	return roster_owner(w->holders + first, n);
+	return roster_find_owner(w->holders + first, n);
 }
 
 /* The number of workers that have the listener. */
@@ -336,17 +336,17 @@ static void check_workers(const struct world *w, const struct roster *r)
 				continue;
 			l = &w->listeners[worker->listeners[g]];
 			assert_true(endpoint_equal(&l->endpoint, &r->groups[g].endpoint));
-			assert_int_equal(world_owner(w, l->inode)->pid, worker->owner.pid);
+			assert_int_equal(world_owner(w, l->inode)->id.pid, worker->owner.id.pid);
 		}
 }
 
 static int holder_order(const struct holder *a, const struct holder *b)
 {
-	if (a->start_time != b->start_time)
-		return a->start_time < b->start_time ? -1 : 1;
+	if (a->id.start_time != b->id.start_time)
+		return a->id.start_time < b->id.start_time ? -1 : 1;
 	if (a->fd != b->fd)
 		return a->fd < b->fd ? -1 : 1;
-	return (a->pid > b->pid) - (a->pid < b->pid);
+	return (a->id.pid > b->id.pid) - (a->id.pid < b->id.pid);
 }
 
 static void check_order(const struct roster *r)

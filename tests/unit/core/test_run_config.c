@@ -132,7 +132,7 @@ static void all_problems(void **state)
 	run_config_init(&c);
 	set(&c, "pass-sockets", NULL);
 	set(&c, "backoff", "2..1");
-	assert_int_equal(run_config_problems(&c, count, all), 4);
+	assert_int_equal(run_config_report_problems(&c, count, all), 4);
 	assert_string_equal(all, "- workers pass-sockets backoff ");
 	assert_int_equal(run_config_check(&c, &err), -EINVAL);
 	assert_int_equal(err.status, EXIT_USAGE);
@@ -144,17 +144,17 @@ static void names_of_kinds(void **state)
 	struct run_config c;
 
 	start(&c);
-	run_config_name(&c);
+	run_config_set_default_name(&c);
 	assert_string_equal(c.service, "node");
-	run_config_name(&c);
+	run_config_set_default_name(&c);
 	assert_string_equal(c.service, "node");
 	c.service[0] = '\0';
 	set(&c, "listen", "127.0.0.1:8080");
-	run_config_name(&c);
+	run_config_set_default_name(&c);
 	assert_string_equal(c.service, "node-8080");
 	c.service[0] = '\0';
 	set(&c, "listen", "8081");
-	run_config_name(&c);
+	run_config_set_default_name(&c);
 	assert_string_equal(c.service, "node");
 	run_config_free(&c);
 }

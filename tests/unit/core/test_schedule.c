@@ -9,6 +9,7 @@
 #include "bed/unit.h"
 #include "core/schedule.h"
 #include "core/schedule_bed.h"
+#include "core/schedule_version.h"
 
 /* ---- Slots in the ring ---- */
 
@@ -37,9 +38,9 @@ static void eligible_slots(void **state)
 		schedule_version_add(&s, "v1");
 		s.slots[1] = cases[i / RPD_POLICY_MAX].slot;
 		schedule_bed_build(&s);
-		assert_int_equal(schedule_has(&s, 1), cases[i / RPD_POLICY_MAX].in);
-		assert_true(schedule_has(&s, 0) && schedule_has(&s, 2));
-		assert_false(schedule_has(&s, 3));
+		assert_int_equal(schedule_has_slot(&s, 1), cases[i / RPD_POLICY_MAX].in);
+		assert_true(schedule_has_slot(&s, 0) && schedule_has_slot(&s, 2));
+		assert_false(schedule_has_slot(&s, 3));
 		assert_true(schedule_is_served(&s));
 	}
 }
@@ -61,7 +62,7 @@ static void all_unhealthy_stay(void **state)
 		s.slots[3].state = RPD_SLOT_DRAINING;
 		schedule_bed_build(&s);
 		assert_int_equal(s.n_ring_slots, 2);
-		assert_true(schedule_has(&s, 0) && schedule_has(&s, 1));
+		assert_true(schedule_has_slot(&s, 0) && schedule_has_slot(&s, 1));
 		assert_false(schedule_is_served(&s));
 	}
 }

@@ -7,6 +7,7 @@
 #include "bed/unit.h"
 #include "core/schedule.h"
 #include "core/schedule_edit.h"
+#include "core/schedule_version.h"
 
 #define SLOTS(...)                                                                                 \
 	(&(struct slots){.n = ARRAY_SIZE(((uint16_t[]){__VA_ARGS__})), .at = {__VA_ARGS__}})
@@ -48,15 +49,15 @@ static int apply(enum edit edit, struct rpd_schedule *s, const struct slots *slo
 {
 	switch (edit) {
 	case DRAIN:
-		return schedule_edit_state(s, slots, RPD_SLOT_DRAINING, err);
+		return schedule_edit_set_state(s, slots, RPD_SLOT_DRAINING, err);
 	case RESUME:
-		return schedule_edit_state(s, slots, RPD_SLOT_ACTIVE, err);
+		return schedule_edit_set_state(s, slots, RPD_SLOT_ACTIVE, err);
 	case WEIGHT:
-		return schedule_edit_weight(s, slots, 7, err);
+		return schedule_edit_set_weight(s, slots, 7, err);
 	case LABEL:
-		return schedule_edit_label(s, slots, "v2", err);
+		return schedule_edit_set_label(s, slots, "v2", err);
 	default:
-		return schedule_edit_canary(s, slots, 50, err);
+		return schedule_edit_set_canary(s, slots, 50, err);
 	}
 }
 
@@ -166,14 +167,14 @@ static void weights(void **state)
 	struct error err = {};
 
 	make_service(&s);
-	assert_int_equal(schedule_edit_weight(&s, SLOTS(1), 0, &err), 0);
+	assert_int_equal(schedule_edit_set_weight(&s, SLOTS(1), 0, &err), 0);
 	assert_int_equal(s.slots[1].weight, 0);
-	assert_int_equal(schedule_edit_weight(&s, SLOTS(1), RPD_WEIGHT_MAX, &err), 0);
+	assert_int_equal(schedule_edit_set_weight(&s, SLOTS(1), RPD_WEIGHT_MAX, &err), 0);
 	assert_int_equal(s.slots[1].weight, RPD_WEIGHT_MAX);
 	before = s;
-	assert_int_equal(schedule_edit_weight(&s, SLOTS(1), -1, &err), USAGE);
-	assert_int_equal(schedule_edit_weight(&s, SLOTS(1), RPD_WEIGHT_MAX + 1, &err), USAGE);
-	assert_int_equal(schedule_edit_weight(&s, SLOTS(1), 0x10000, &err),
+	assert_int_equal(schedule_edit_set_weight(&s, SLOTS(1), -1, &err), USAGE);
+	assert_int_equal(schedule_edit_set_weight(&s, SLOTS(1), RPD_WEIGHT_MAX + 1, &err), USAGE);
+	assert_int_equal(schedule_edit_set_weight(&s, SLOTS(1), 0x10000, &err),
 	                 USAGE); /* 0 in 16 bits */
 	assert_int_equal(err.status, EXIT_USAGE);
 	expect_same(&s, &before);
@@ -187,12 +188,12 @@ static void canary_shares(void **state)
 	struct error err = {};
 
 	make_service(&s);
-	assert_int_equal(schedule_edit_canary(&s, SLOTS(0), 0, &err), USAGE);
-	assert_int_equal(schedule_edit_canary(&s, SLOTS(0), 1000, &err), USAGE);
+	assert_int_equal(schedule_edit_set_canary(&s, SLOTS(0), 0, &err), USAGE);
+	assert_int_equal(schedule_edit_set_canary(&s, SLOTS(0), 1000, &err), USAGE);
 	assert_int_equal(err.status, EXIT_USAGE);
-	assert_int_equal(schedule_edit_canary(&s, SLOTS(0), 1, &err), 0);
+	assert_int_equal(schedule_edit_set_canary(&s, SLOTS(0), 1, &err), 0);
 	assert_int_equal(s.canary_permille, 1);
-	assert_int_equal(schedule_edit_canary(&s, SLOTS(0), 999, &err), 0);
+	assert_int_equal(schedule_edit_set_canary(&s, SLOTS(0), 999, &err), 0);
 	assert_int_equal(s.canary_permille, 999);
 }
 
@@ -203,14 +204,14 @@ static void canary_moves(void **state)
 
 	make_service(&s);
 	wanted = s;
-	assert_int_equal(schedule_edit_canary(&s, SLOTS(0, 1), 50, &err), 0);
-	assert_int_equal(schedule_edit_canary(&s, SLOTS(2), 100, &err), 0);
+	assert_int_equal(schedule_edit_set_canary(&s, SLOTS(0, 1), 50, &err), 0);
+	assert_int_equal(schedule_edit_set_canary(&s, SLOTS(2), 100, &err), 0);
 	assert_int_equal(s.slots[0].flags | s.slots[1].flags, 0);
 	assert_int_equal(s.slots[2].flags, RPD_SLOT_CANARY);
 	assert_int_equal(s.canary_permille, 100);
-	schedule_edit_canary_off(&s);
+	schedule_edit_clear_canary(&s);
 	expect_same(&s, &wanted);
-	schedule_edit_canary_off(&s);
+	schedule_edit_clear_canary(&s);
 	expect_same(&s, &wanted);
 }
 
@@ -227,14 +228,14 @@ static void canary_of_all(void **state)
 	struct error err = {};
 
 	make_service(&s);
-	assert_int_equal(schedule_edit_canary(&s, SLOTS(0, 1, 2), 50, &err), BUSY);
+	assert_int_equal(schedule_edit_set_canary(&s, SLOTS(0, 1, 2), 50, &err), BUSY);
 	assert_int_equal(err.status, EXIT_REFUSED);
 	for (size_t i = 0; i < ARRAY_SIZE(idle); i++) {
 		make_service(&s);
 		s.only_version = 0;
 		s.slots[2] = idle[i];
-		assert_int_equal(schedule_edit_canary(&s, SLOTS(0), 50, &err), 0);
-		assert_int_equal(schedule_edit_canary(&s, SLOTS(0, 1), 50, &err), BUSY);
+		assert_int_equal(schedule_edit_set_canary(&s, SLOTS(0), 50, &err), 0);
+		assert_int_equal(schedule_edit_set_canary(&s, SLOTS(0, 1), 50, &err), BUSY);
 	}
 }
 
@@ -248,12 +249,13 @@ static void labels_of_versions(void **state)
 
 	make_service(&s);
 	assert_int_equal(strlen(longest), RPD_LABEL_MAX - 1);
-	assert_int_equal(schedule_edit_label(&s, SLOTS(0), longest, &err), 0);
+	assert_int_equal(schedule_edit_set_label(&s, SLOTS(0), longest, &err), 0);
 	assert_string_equal(s.versions[s.slots[0].version].label, longest);
 	before = s;
-	assert_int_equal(schedule_edit_label(&s, SLOTS(0), "", &err), USAGE);
+	assert_int_equal(schedule_edit_set_label(&s, SLOTS(0), "", &err), USAGE);
 	assert_int_equal(
-	        schedule_edit_label(&s, SLOTS(0), "01234567890123456789012345678901", &err), USAGE);
+	        schedule_edit_set_label(&s, SLOTS(0), "01234567890123456789012345678901", &err),
+	        USAGE);
 	assert_int_equal(err.status, EXIT_USAGE);
 	expect_same(&s, &before);
 }
@@ -267,13 +269,13 @@ static void too_many_labels(void **state)
 	make_service(&s);
 	for (unsigned int i = 3; i <= RPD_VERSION_MAX; i++) {
 		snprintf(label, sizeof(label), "v%u", i);
-		assert_int_equal(schedule_edit_label(&s, SLOTS(0), label, &err), 0);
+		assert_int_equal(schedule_edit_set_label(&s, SLOTS(0), label, &err), 0);
 	}
 	before = s;
-	assert_int_equal(schedule_edit_label(&s, SLOTS(1), "one-more", &err), -ENOSPC);
+	assert_int_equal(schedule_edit_set_label(&s, SLOTS(1), "one-more", &err), -ENOSPC);
 	assert_int_equal(err.status, EXIT_REFUSED);
 	expect_same(&s, &before);
-	assert_int_equal(schedule_edit_label(&s, SLOTS(1), "v2", &err), 0);
+	assert_int_equal(schedule_edit_set_label(&s, SLOTS(1), "v2", &err), 0);
 	assert_int_equal(s.slots[1].version, 1);
 }
 
@@ -284,18 +286,18 @@ static void switch_to_a_version(void **state)
 
 	make_service(&s);
 	before = s;
-	assert_int_equal(schedule_edit_switch(&s, "v3", &err), USAGE);
+	assert_int_equal(schedule_edit_switch_to(&s, "v3", &err), USAGE);
 	assert_non_null(strstr(err.text, "'v3'"));
-	assert_int_equal(schedule_edit_switch(&s, "", &err), USAGE);
+	assert_int_equal(schedule_edit_switch_to(&s, "", &err), USAGE);
 	assert_int_equal(err.status, EXIT_USAGE);
 	expect_same(&s, &before);
-	assert_int_equal(schedule_edit_switch(&s, "v2", &err), 0);
+	assert_int_equal(schedule_edit_switch_to(&s, "v2", &err), 0);
 	assert_int_equal(s.only_version, 1);
-	assert_int_equal(schedule_edit_switch(&s, "v1", &err), 0);
+	assert_int_equal(schedule_edit_switch_to(&s, "v1", &err), 0);
 	assert_int_equal(s.only_version, 0);
-	schedule_edit_switch_off(&s);
+	schedule_edit_switch_to_all(&s);
 	expect_same(&s, &before);
-	schedule_edit_switch_off(&s);
+	schedule_edit_switch_to_all(&s);
 	expect_same(&s, &before);
 }
 
@@ -308,18 +310,18 @@ static void fill_an_empty_slot(void **state)
 
 	make_service(&s);
 	wanted = s;
-	assert_int_equal(schedule_edit_fill(&s, 5, "v2", &err), 0);
+	assert_int_equal(schedule_edit_fill_slot(&s, 5, "v2", &err), 0);
 	wanted.n_slots = 6;
 	wanted.slots[5] = (struct rpd_slot){
 	        .state = RPD_SLOT_ACTIVE, .weight = RPD_WEIGHT_BASE, .version = 1};
 	expect_same(&s, &wanted);
-	assert_int_equal(schedule_edit_fill(&s, 4, "v1", &err), 0); /* a gap */
+	assert_int_equal(schedule_edit_fill_slot(&s, 4, "v1", &err), 0); /* a gap */
 	wanted.slots[4] = (struct rpd_slot)ORDINARY;
 	expect_same(&s, &wanted);
-	assert_int_equal(schedule_edit_fill(&s, RPD_SLOT_MAX - 1, "v3", &err), 0);
+	assert_int_equal(schedule_edit_fill_slot(&s, RPD_SLOT_MAX - 1, "v3", &err), 0);
 	assert_int_equal(s.n_slots, RPD_SLOT_MAX);
 	assert_string_equal(s.versions[s.slots[RPD_SLOT_MAX - 1].version].label, "v3");
-	assert_int_equal(schedule_edit_fill(&s, 3, "", &err), USAGE);
+	assert_int_equal(schedule_edit_fill_slot(&s, 3, "", &err), USAGE);
 }
 
 /* The settings of the slot stay; what was observed of its former worker is cleared. */
@@ -335,7 +337,7 @@ static void fill_a_slot_again(void **state)
 	                               .flags = RPD_SLOT_CANARY | RPD_SLOT_DEAD | RPD_SLOT_STALLED};
 	wanted = s;
 	wanted.slots[1].flags = RPD_SLOT_CANARY;
-	assert_int_equal(schedule_edit_fill(&s, 1, "v1", &err), 0);
+	assert_int_equal(schedule_edit_fill_slot(&s, 1, "v1", &err), 0);
 	expect_same(&s, &wanted);
 }
 

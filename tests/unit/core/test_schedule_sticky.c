@@ -7,6 +7,7 @@
 #include "bed/unit.h"
 #include "core/schedule.h"
 #include "core/schedule_bed.h"
+#include "core/schedule_version.h"
 
 /* ---- Sticky rings ---- */
 

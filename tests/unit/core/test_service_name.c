@@ -23,7 +23,7 @@ static void made_of_program_and_port(void **state)
 		char name[RPD_LABEL_MAX];
 		struct error err;
 
-		service_name_make(cases[i].program, cases[i].port, name);
+		service_name_derive(cases[i].program, cases[i].port, name);
 		assert_string_equal(name, cases[i].name);
 		assert_int_equal(service_name_check(name, &err), 0);
 	}

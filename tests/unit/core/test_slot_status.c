@@ -40,7 +40,7 @@ static enum slot_status condition_if(unsigned int facts)
 	};
 	if (facts & LEFT_OUT)
 		s.only_version = 2;
-	return slot_status_of(&s, 7, !(facts & DEAD), facts & STALLED, RPD_RUN_UP);
+	return slot_status_decide(&s, 7, !(facts & DEAD), facts & STALLED, RPD_RUN_UP);
 }
 
 static void all_combinations(void **state)
@@ -63,7 +63,7 @@ static void slot_of_another_version(void **state)
 	s.n_slots = 1;
 	s.slots[0] = (struct rpd_slot){.state = RPD_SLOT_ACTIVE, .version = 3};
 	s.only_version = 3;
-	assert_int_equal(slot_status_of(&s, 0, true, false, RPD_RUN_NONE), SLOT_STATUS_ACTIVE);
+	assert_int_equal(slot_status_decide(&s, 0, true, false, RPD_RUN_NONE), SLOT_STATUS_ACTIVE);
 }
 
 /* The supervisor's state is shown only for a slot without a listener. */
@@ -85,13 +85,13 @@ static void supervised_slot(void **state)
 	for (unsigned int run = 0; run < RPD_RUN_MAX; run++) {
 		bool told = wanted[run] != SLOT_STATUS_DEAD;
 
-		assert_int_equal(slot_status_of(&s, 0, false, false, run), wanted[run]);
-		assert_int_equal(slot_status_of(&s, 0, true, false, run), SLOT_STATUS_ACTIVE);
+		assert_int_equal(slot_status_decide(&s, 0, false, false, run), wanted[run]);
+		assert_int_equal(slot_status_decide(&s, 0, true, false, run), SLOT_STATUS_ACTIVE);
 		s.slots[0].state = RPD_SLOT_DRAINING;
-		assert_int_equal(slot_status_of(&s, 0, false, false, run), wanted[run]);
-		assert_int_equal(slot_status_of(&s, 0, true, false, run), SLOT_STATUS_DRAINING);
+		assert_int_equal(slot_status_decide(&s, 0, false, false, run), wanted[run]);
+		assert_int_equal(slot_status_decide(&s, 0, true, false, run), SLOT_STATUS_DRAINING);
 		s.slots[0].state = RPD_SLOT_ACTIVE;
-		assert_int_equal(slot_status_of(&s, 1, false, false, run),
+		assert_int_equal(slot_status_decide(&s, 1, false, false, run),
 		                 told ? wanted[run] : SLOT_STATUS_EMPTY);
 	}
 }

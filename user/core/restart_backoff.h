@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* When a worker that ended is started again: at once after the first crash, then after a pause that
+ * doubles from crash to crash, and never after too many crashes in a row. Pure. */
+#pragma once
+
+#include <stdint.h>
+
+#include "core/run_config.h"
+
+#define RESTART_BACKOFF_NEVER (-1)
+
+/*
+ * Computes the pause after a worker has ended, in nanoseconds, or RESTART_BACKOFF_NEVER. @uptime:
+ * how long it was ready, in nanoseconds (0 = never). Updates *crashes, the slot's crashes in a row.
+ */
+int64_t restart_backoff_pause(const struct run_config *config, int64_t uptime,
+                              unsigned int *crashes);

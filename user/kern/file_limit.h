@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Our limit of open files (RLIMIT_NOFILE): raised for us, and restored for the programs that we
+ * start. Some programs close all descriptors that they may have open, and need minutes for it under
+ * a high limit.
+ */
+#pragma once
+
+/* Raises the soft limit to the hard limit. Does nothing if that isn't allowed. */
+void file_limit_raise(void);
+
+/* Restores the limit as it was before file_limit_raise(): in a child before exec(), or here before
+ * a re-exec. Makes one system call and no other call, so it is safe between clone3() and exec(). */
+void file_limit_restore(void);

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "kern/steer_maps.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static const struct steer_map_kind kinds[STEER_MAP_MAX] = {
+        [STEER_SERVICE] = {STEER_FIRST_PIN, BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_service), 1},
+        [STEER_CONTROL] = {"control", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_control), 1},
+        [STEER_SCHEDULES] = {"schedules", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_schedule), 2},
+        [STEER_COUNTERS] = {"counters", BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(struct rpd_tally),
+                            RPD_OUTCOME_MAX},
+        [STEER_MEMBERS] = {"members", BPF_MAP_TYPE_HASH, sizeof(struct rpd_member), 0},
+        [STEER_WORKERS] = {"workers", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_worker), RPD_SLOT_MAX},
+        [STEER_ACCOUNTS] = {"accounts", BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(struct rpd_account),
+                            RPD_ACCOUNT_MAX},
+        [STEER_CONNS] = {"conns", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_conns), 0},
+        [STEER_CONNS_MORE] = {"conns_more", BPF_MAP_TYPE_HASH, sizeof(uint64_t), 0},
+        [STEER_EVENTS] = {"events", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_events), 1},
+        [STEER_PROBES] = {"probes", BPF_MAP_TYPE_HASH, sizeof(uint32_t),
+                          RPD_SLOT_MAX + RPD_PROBE_MAX},
+        [STEER_PORTS] = {"ports", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_ports), 1},
+};
+
+const struct steer_map_kind *steer_maps_kind(enum steer_map map)
+{
+	return &kinds[map];
+}
+
+int steer_maps_mmap(int fd, size_t size, void **memory, struct error *err)
+{
+	void *p;
+
+	if (*memory)
+		return 0;
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED)
+		return error_set(err, -errno, "can't map a BPF map: %s", strerror(errno));
+	*memory = p;
+	return 0;
+}
+
+int steer_maps_mmap_all(struct steer *steer, struct error *err)
+{
+	int r = steer_maps_mmap(steer->map_fd[STEER_SERVICE], sizeof(*steer->service),
+	                        (void **)&steer->service, err);
+
+	if (r == 0)
+		r = steer_maps_mmap(steer->map_fd[STEER_CONTROL], sizeof(*steer->control),
+		                    (void **)&steer->control, err);
+	if (r == 0)
+		r = steer_maps_mmap(steer->map_fd[STEER_SCHEDULES], 2 * sizeof(*steer->schedules),
+		                    (void **)&steer->schedules, err);
+	if (r == 0)
+		r = steer_maps_mmap(steer->map_fd[STEER_EVENTS], sizeof(*steer->events),
+		                    (void **)&steer->events, err);
+	return r;
+}

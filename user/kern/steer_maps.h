@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The pinned maps of a service: what each must look like, and their memory. For the steer*.c files
+ * only. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <bpf/bpf.h>
+
+#include "base/error.h"
+#include "kern/steer.h"
+
+/* What a pinned map must look like. bpf/steer.bpf.c and bpf/shared_maps.h define the maps. */
+struct steer_map_kind {
+	const char *name;
+	enum bpf_map_type type;
+	uint32_t value_size;  /* 0 = any */
+	uint32_t max_entries; /* 0 = any */
+};
+
+const struct steer_map_kind *steer_maps_kind(enum steer_map map);
+
+/* Maps the memory of map @fd, unless *memory is set already. */
+int steer_maps_mmap(int fd, size_t size, void **memory, struct error *err);
+
+/* Maps the memory of all maps that struct steer has a pointer for; steer_close() unmaps it. */
+int steer_maps_mmap_all(struct steer *steer, struct error *err);

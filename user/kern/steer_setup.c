@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "kern/steer_setup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/cleanup.h"
+#include "core/schedule.h"
+#include "kern/conn_table.h"
+#include "kern/steer_maps.h"
+#include "steer.skel.h"
+
+static int steer_setup_pin(int fd, const struct pins *pins, const char *name, struct error *err)
+{
+	char path[PATH_MAX];
+
+	if (bpf_obj_pin(fd, pins_path(pins, name, path)) < 0)
+		return error_set(err, -errno, "can't pin %s: %s", path, strerror(errno));
+	return 0;
+}
+
+static void steer_setup_destroy_skel(struct steer_bpf **skel)
+{
+	steer_bpf__destroy(*skel);
+}
+
+/* Makes the skeleton use the service's existing maps; loading makes the others. */
+static int steer_setup_share_maps(const struct steer *steer, struct steer_bpf *skel)
+{
+	for (unsigned int i = 0; i < STEER_MAP_MAX; i++) {
+		struct bpf_map *map =
+		        bpf_object__find_map_by_name(skel->obj, steer_maps_kind(i)->name);
+		int r;
+
+		if (steer->map_fd[i] < 0)
+			continue;
+		r = bpf_map__reuse_fd(map, steer->map_fd[i]);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Sets the size of the table of connections, for a new table or as it exists. */
+static int steer_setup_size_conns(const struct steer *steer, struct steer_bpf *skel,
+                                  uint32_t max_conns)
+{
+	int r = 0;
+
+	if (steer->map_fd[STEER_CONNS] < 0)
+		r = conn_table_set_size(skel->maps.conns, skel->maps.conns_more, max_conns);
+	if (r == 0)
+		skel->rodata->conn_mask = bpf_map__max_entries(skel->maps.conns) - 1;
+	return r;
+}
+
+/* Keeps and pins the maps that loading has made. */
+static int steer_setup_keep_maps(struct steer *steer, const struct pins *pins,
+                                 struct steer_bpf *skel, struct error *err)
+{
+	int r;
+
+	for (unsigned int i = 0; i < STEER_MAP_MAX; i++) {
+		int fd = bpf_object__find_map_fd_by_name(skel->obj, steer_maps_kind(i)->name);
+
+		steer->map_fd[i] = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+		if (steer->map_fd[i] < 0)
+			return error_set(err, -errno, "can't keep a BPF map: %s", strerror(errno));
+	}
+	r = steer_maps_mmap_all(steer, err);
+	if (r < 0)
+		return r;
+	steer->service->magic = RPD_MAGIC;
+	steer->service->abi = RPD_ABI_VERSION;
+	steer->service->stage = RPD_STAGE_FILLING;
+	schedule_init(&steer->schedules[0]);
+	for (unsigned int i = 0; i < STEER_MAP_MAX && r == 0; i++)
+		r = steer_setup_pin(steer->map_fd[i], pins, steer_maps_kind(i)->name, err);
+	return r;
+}
+
+/* Keeps and pins the endpoint's socket array and program. */
+static int steer_setup_keep_endpoint(struct steer *steer, const struct pins *pins,
+                                     struct steer_bpf *skel, unsigned int index, struct error *err)
+{
+	char name[16];
+	int r;
+
+	steer->socks_fd[index] = fcntl(bpf_map__fd(skel->maps.socks), F_DUPFD_CLOEXEC, 3);
+	steer->prog_fd[index] = fcntl(bpf_program__fd(skel->progs.steer), F_DUPFD_CLOEXEC, 3);
+	if (steer->socks_fd[index] < 0 || steer->prog_fd[index] < 0)
+		return error_set(err, -errno, "can't keep a BPF program: %s", strerror(errno));
+	snprintf(name, sizeof(name), "socks%u", index);
+	r = steer_setup_pin(steer->socks_fd[index], pins, name, err);
+	if (r < 0)
+		return r;
+	snprintf(name, sizeof(name), "steer%u", index);
+	return steer_setup_pin(steer->prog_fd[index], pins, name, err);
+}
+
+/* Loads the program, with the service's maps as far as they exist. Without @program it only makes
+ * the maps. */
+static int steer_setup_load(const struct steer *steer, bool program, uint32_t max_conns,
+                            struct steer_bpf **ret, struct error *err)
+{
+	_cleanup_(steer_setup_destroy_skel) struct steer_bpf *skel = steer_bpf__open();
+	int r;
+
+	if (!skel)
+		return error_set(err, -errno, "can't open the steering program: %s",
+		                 strerror(errno));
+	bpf_program__set_autoload(skel->progs.steer, program);
+	r = steer_setup_share_maps(steer, skel);
+	if (r == 0)
+		r = steer_setup_size_conns(steer, skel, max_conns);
+	if (r == 0)
+		r = steer_bpf__load(skel);
+	if (r < 0)
+		return error_set(err, r,
+		                 "the kernel refused the steering program: %s\n"
+		                 "`reuseportd doctor` shows what the kernel lacks",
+		                 strerror(-r));
+	*ret = TAKE_PTR(skel);
+	return 0;
+}
+
+int steer_setup_maps(struct steer *steer, const struct pins *pins, uint32_t max_conns,
+                     struct error *err)
+{
+	_cleanup_(steer_setup_destroy_skel) struct steer_bpf *skel = NULL;
+	int r = steer_setup_load(steer, false, max_conns, &skel, err);
+
+	return r < 0 ? r : steer_setup_keep_maps(steer, pins, skel, err);
+}
+
+static void steer_setup_unpin_endpoint(const struct pins *pins, unsigned int index)
+{
+	char name[16], path[PATH_MAX];
+
+	snprintf(name, sizeof(name), "socks%u", index);
+	unlink(pins_path(pins, name, path));
+	snprintf(name, sizeof(name), "steer%u", index);
+	unlink(pins_path(pins, name, path));
+}
+
+void steer_setup_remove_half_made(const struct steer *steer, const struct pins *pins)
+{
+	if (steer->service->n_endpoints < RPD_ENDPOINT_MAX)
+		steer_setup_unpin_endpoint(pins, steer->service->n_endpoints);
+}
+
+/* After a kill, before the service has the endpoint, the counting program examines connections of
+ * the port in vain. */
+static int steer_setup_note_port(const struct steer *steer, uint16_t port)
+{
+	struct rpd_ports ports;
+	uint32_t zero = 0;
+
+	if (bpf_map_lookup_elem(steer->map_fd[STEER_PORTS], &zero, &ports) < 0)
+		return -errno;
+	ports.has[port / 64] |= 1ull << port % 64;
+	return bpf_map_update_elem(steer->map_fd[STEER_PORTS], &zero, &ports, BPF_ANY) < 0 ? -errno
+	                                                                                   : 0;
+}
+
+int steer_setup_add_endpoint(struct steer *steer, const struct pins *pins,
+                             const struct rpd_endpoint *endpoint, uint32_t max_conns,
+                             struct error *err)
+{
+	_cleanup_(steer_setup_destroy_skel) struct steer_bpf *skel = NULL;
+	unsigned int index;
+	int r = steer->service ? 0 : steer_setup_maps(steer, pins, max_conns, err);
+
+	if (r < 0)
+		return r;
+	index = steer->service->n_endpoints;
+	if (index >= RPD_ENDPOINT_MAX)
+		return error_set(err, -ENOSPC, "a service has at most %d endpoints",
+		                 RPD_ENDPOINT_MAX);
+	r = steer_setup_load(steer, true, max_conns, &skel, err);
+	if (r == 0)
+		r = steer_setup_keep_endpoint(steer, pins, skel, index, err);
+	if (r == 0 && steer_setup_note_port(steer, endpoint->port) < 0)
+		r = error_set(err, -EIO, "can't store port %u in map \"ports\"", endpoint->port);
+	if (r < 0) {
+		cleanup_close(&steer->socks_fd[index]);
+		cleanup_close(&steer->prog_fd[index]);
+		steer_setup_unpin_endpoint(pins, index);
+		return r;
+	}
+	steer->service->endpoints[index] = *endpoint;
+	__atomic_store_n(&steer->service->n_endpoints, index + 1, __ATOMIC_RELEASE);
+	return index;
+}
+
+/* Its port stays in map "ports", which only decides what the counting program examines. */
+void steer_setup_remove_endpoint(struct steer *steer, const struct pins *pins)
+{
+	unsigned int index = steer->service->n_endpoints - 1;
+
+	__atomic_store_n(&steer->service->n_endpoints, index, __ATOMIC_RELEASE);
+	cleanup_close(&steer->socks_fd[index]);
+	cleanup_close(&steer->prog_fd[index]);
+	steer->socks_fd[index] = steer->prog_fd[index] = -1;
+	steer_setup_unpin_endpoint(pins, index);
+}

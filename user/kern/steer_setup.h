@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Making a service's maps, and loading the steering program for its endpoints. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "kern/pins.h"
+#include "kern/steer.h"
+
+/* Makes and pins the service's maps, without any endpoint: stage FILLING. @max_conns: how many open
+ * connections can be counted (0 = none). */
+int steer_setup_maps(struct steer *steer, const struct pins *pins, uint32_t max_conns,
+                     struct error *err);
+
+/*
+ * Loads and pins the program for one more endpoint, and appends it to service->endpoints. If the
+ * service has no maps yet, steer_setup_maps() makes them. Returns the endpoint's index. The program
+ * is not attached yet. A kill in between leaves pins of an endpoint that the service doesn't have:
+ * steer_setup_remove_half_made() removes them.
+ */
+int steer_setup_add_endpoint(struct steer *steer, const struct pins *pins,
+                             const struct rpd_endpoint *endpoint, uint32_t max_conns,
+                             struct error *err);
+
+/* Removes the last endpoint. Its slots must be empty. After a kill in between it is complete, or
+ * half made. */
+void steer_setup_remove_endpoint(struct steer *steer, const struct pins *pins);
+
+/* Removes the pins that a killed steer_setup_add_endpoint() has left. */
+void steer_setup_remove_half_made(const struct steer *steer, const struct pins *pins);

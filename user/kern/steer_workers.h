@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Map "workers": a row for each slot with the worker that is meant to be in it. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kern/steer.h"
+
+/* Reads or writes the row of one slot. */
+int steer_workers_get(const struct steer *steer, unsigned int slot, struct rpd_worker *ret);
+int steer_workers_set(struct steer *steer, unsigned int slot, const struct rpd_worker *worker);
+
+/* Reads the rows of the first @n slots. */
+int steer_workers_read(const struct steer *steer, size_t n, struct rpd_worker *ret);
+
+/* Changes only what the supervisor is about to do with the slot; its worker stays. */
+int steer_workers_set_run(struct steer *steer, unsigned int slot, enum rpd_run run,
+                          uint32_t restarts);

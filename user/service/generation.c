@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "service/generation.h"
+
+#include "base/cleanup.h"
+#include "core/conn_count.h"
+#include "kern/conns.h"
+#include "kern/steer_members.h"
+#include "kern/steer_workers.h"
+
+/* The generation that the newcomer had in @slot before, or RPD_ACCOUNT_NONE. */
+static uint16_t generation_of_newcomer(const struct service *service, unsigned int slot,
+                                       const struct newcomer *newcomer)
+{
+	struct rpd_member member;
+
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (newcomer->listeners[e] &&
+		    steer_members_get(&service->steer, newcomer->listeners[e]->cookie, &member) ==
+		            0 &&
+		    member.account % RPD_SLOT_MAX == slot && member.account < RPD_ACCOUNT_UNKNOWN)
+			return member.account;
+	return RPD_ACCOUNT_NONE;
+}
+
+/* Whether a listener of the generation may still be open: that of a former worker, which may come
+ * back to the slot, or which still has connections in its accept queue. */
+static bool generation_has_listener(const struct service *service, uint16_t generation)
+{
+	uint64_t cookie, next;
+	int r = steer_members_next(&service->steer, NULL, &cookie);
+
+	for (; r == 0; cookie = next) {
+		struct rpd_member member;
+
+		if (steer_members_get(&service->steer, cookie, &member) == 0 &&
+		    member.account == generation)
+			return true;
+		r = steer_members_next(&service->steer, &cookie, &next);
+	}
+	return false;
+}
+
+uint16_t generation_choose(struct service *service, unsigned int slot,
+                           const struct newcomer *newcomer)
+{
+	uint16_t generation = generation_of_newcomer(service, slot, newcomer);
+	struct rpd_worker former;
+
+	if (!service->conns.counting || generation != RPD_ACCOUNT_NONE)
+		return generation;
+	if (steer_workers_get(&service->steer, slot, &former) < 0)
+		return RPD_ACCOUNT_NONE;
+	for (unsigned int i = 0; i < RPD_ACCOUNT_GENERATIONS; i++) {
+		struct conn_count count;
+
+		generation = slot + i * RPD_SLOT_MAX;
+		if (former.pid &&
+		    (former.account == generation || generation_has_listener(service, generation)))
+			continue;
+		if (conns_read_count(&service->steer, generation, &count) == 0 &&
+		    conn_count_still_open(&count) == 0 &&
+		    conns_clear_count(&service->steer, generation) == 0)
+			return generation;
+	}
+	return RPD_ACCOUNT_NONE;
+}
+
+bool generation_open_connections(const struct service *service, uint16_t generation, uint64_t *ret)
+{
+	struct conn_count count;
+
+	if (!service->conns.counting || generation >= RPD_ACCOUNT_UNKNOWN ||
+	    conns_read_count(&service->steer, generation, &count) < 0)
+		return false;
+	*ret = conn_count_still_open(&count);
+	return true;
+}
+
+bool generation_handshakes(const struct service *service, const uint64_t *cookies, size_t n,
+                           uint64_t *ret)
+{
+	_cleanup_free_ struct rpd_handshakes *rows = NULL;
+	uint64_t sum = 0;
+	struct error ignored;
+	size_t n_rows;
+
+	if (!service->conns.counting || !service->reachable ||
+	    conns_read_handshakes(&service->conns, &rows, &n_rows, &ignored) < 0)
+		return false;
+	for (size_t i = 0; i < n_rows; i++)
+		for (size_t c = 0; c < n; c++)
+			if (rows[i].cookie == cookies[c])
+				sum += rows[i].under_way;
+	*ret = sum;
+	return true;
+}

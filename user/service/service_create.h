@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Makes the service that `run` supervises: first the service without a worker, then the workers. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "service/service.h"
+
+struct service_plan {
+	const char *name;
+	unsigned int workers; /* 1..RPD_SLOT_MAX: the number of slots, empty at first */
+	enum rpd_policy policy;
+	const char *label;  /* the version of the workers */
+	uint32_t max_conns; /* open connections that can be counted; 0 = count none */
+	const struct rpd_endpoint *endpoints; /* known before a worker listens */
+	size_t n_endpoints;
+};
+
+enum service_create_outcome {
+	SERVICE_CREATED,
+	SERVICE_TAKEN_OVER, /* the supervisor of this service had died; the service is unchanged */
+};
+
+/*
+ * Makes the service and the calling process its supervisor, or takes an existing service over. The
+ * service is then open and locked. Returns an enum service_create_outcome, or a negative errno with
+ * @err set, also if another service has the name.
+ */
+int service_create(struct service *service, const struct service_plan *plan, struct error *err);
+
+/* What `run` and `attach` write to a service that they make: the calling thread's network
+ * namespace, the number of workers (0 = any), their version. Returns 0, or a negative errno with
+ * @err set. */
+int service_create_describe(struct service *service, unsigned int workers, const char *label,
+                            struct error *err);
+
+/* Begins to count connections, if @max_conns is not 0. If counting is not possible, the service
+ * remembers why. */
+void service_create_start_counting(struct service *service, uint32_t max_conns);

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The endpoints of a service. Each is one reuseport group of the kernel. */
+#pragma once
+
+#include "base/error.h"
+#include "core/listener.h"
+#include "service/service.h"
+
+/* The index of an endpoint in the service, or -1. */
+int service_endpoint_index(const struct service *service, const struct rpd_endpoint *endpoint);
+
+/*
+ * Adds an endpoint to a complete service. If the command is killed, the endpoint has been added or
+ * it has not; nothing is left in between. Does not attach the program to the group: that happens
+ * with the first listener, in admit() or parking_open(). Returns the index of the endpoint, or a
+ * negative errno with @err set, also if the endpoint belongs to another service.
+ */
+int service_endpoint_add(struct service *service, const struct rpd_endpoint *endpoint,
+                         struct error *err);
+
+enum service_endpoint_member {
+	SERVICE_ENDPOINT_BORROWED,
+	SERVICE_ENDPOINT_NO_MEMBER, /* the group has no listener any more */
+};
+
+/*
+ * Duplicates any listener of the endpoint's group, for socket options of the group. The caller
+ * closes *ret_fd at once. Returns an enum service_endpoint_member, or a negative errno. Sets @err
+ * unless a listener was borrowed.
+ */
+int service_endpoint_borrow(const struct service *service, unsigned int endpoint, int *ret_fd,
+                            struct error *err);
+
+/* Duplicates one of these listeners of one port. The caller closes the descriptor that is returned
+ * at once. Returns a negative errno with @err set if no process that has one of them open can be
+ * seen. */
+int service_endpoint_borrow_any(const struct listener *listeners, size_t n, struct error *err);

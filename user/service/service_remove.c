@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "service/service_remove.h"
+
+#include <errno.h>
+
+#include "base/cleanup.h"
+#include "kern/conns.h"
+#include "kern/grace.h"
+#include "kern/pins.h"
+#include "kern/sockdiag.h"
+#include "kern/steer.h"
+#include "kern/steer_socks.h"
+#include "service/service_endpoint.h"
+
+/* A group that the program may be attached to. */
+struct service_group {
+	int fd;         /* a listener of the group; -1 = none was borrowed */
+	bool unreached; /* it may have members, and none could be borrowed */
+};
+
+static void service_remove_close_groups(struct service_group groups[RPD_ENDPOINT_MAX])
+{
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		cleanup_close(&groups[e].fd);
+}
+
+/* Borrows a member of each group, to take the program off the group. A group without a member has
+ * no program. */
+static int service_remove_borrow(struct service *service, struct service_group *groups,
+                                 struct error *err)
+{
+	int r = service_enter_netns(service, err);
+
+	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
+		groups[e].unreached = true;
+	for (unsigned int e = 0; r >= 0 && e < service->steer.service->n_endpoints; e++) {
+		r = service_endpoint_borrow(service, e, &groups[e].fd, err);
+		groups[e].unreached = r < 0;
+	}
+	return r < 0 ? r : 0;
+}
+
+/* Does the same if the pinned maps no longer name the endpoints: then the listeners in the pinned
+ * socket arrays show the groups. */
+static void service_remove_borrow_by_slots(struct service *service, struct service_group *groups)
+{
+	_cleanup_free_ struct listener *listeners = NULL;
+	struct steer *steer = &service->steer;
+	struct error ignored;
+	size_t n = 0;
+
+	sockdiag_list_listeners(0, &listeners, &n, &ignored);
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		for (unsigned int slot = 0; slot < RPD_SLOT_MAX && groups[e].fd < 0; slot++) {
+			uint64_t cookie =
+			        steer->socks_fd[e] < 0 ? 0 : steer_socks_cookie(steer, e, slot);
+
+			for (size_t i = 0; cookie && groups[e].fd < 0 && i < n; i++)
+				if (listeners[i].cookie == cookie)
+					groups[e].fd = service_endpoint_borrow_any(&listeners[i], 1,
+					                                           &ignored);
+			if (cookie)
+				groups[e].unreached = groups[e].fd < 0;
+		}
+}
+
+/*
+ * Takes the program off the groups, and the listeners out of the slots. A group that could not be
+ * reached keeps both: with its slots emptied it would refuse connections.
+ *
+ * The slots are emptied because the kernel frees a socket array, and with it its listeners, only
+ * some time after the last pin is gone; until then the next attach could not admit them. Before it
+ * empties them, it waits for the last run of the program to end: that run would find no listener,
+ * and with --strict refuse the connection.
+ */
+static void service_remove_release(struct service *service, const struct service_group *groups)
+{
+	_cleanup_grace_ struct grace grace = GRACE_NONE;
+	bool attached = false;
+	struct error ignored;
+
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (groups[e].fd >= 0) {
+			steer_detach(groups[e].fd); /* fails only if there is no program */
+			attached = true;
+		}
+	if (attached && grace_prepare(&grace, &ignored) == 0)
+		grace_wait(&grace, &ignored);
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (!groups[e].unreached)
+			steer_socks_clear_from(&service->steer, e, 0);
+}
+
+static bool service_remove_is_pin(const char *name)
+{
+	return steer_is_pin(name) || conns_is_pin(name);
+}
+
+/* All that can fail comes before the first change. While the slots are being filled our program is
+ * not attached, and a program in the group is that of another service: that is why filling has
+ * failed. */
+int service_remove(struct service *service, bool force, struct error *err)
+{
+	struct rpd_service *info = service->steer.service;
+	struct service_group groups[RPD_ENDPOINT_MAX];
+	bool left = false;
+	int r = pins_check_removable(&service->pins, service_remove_is_pin, force, err);
+
+	if (r < 0)
+		return r;
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		groups[e] = (struct service_group){.fd = -1};
+	steer_open_arrays(&service->steer, &service->pins);
+	if (!info) {
+		service_remove_borrow_by_slots(service, groups);
+	} else if (info->stage != RPD_STAGE_FILLING) {
+		r = service_remove_borrow(service, groups, err);
+		if (r == 0 || force)
+			__atomic_store_n(&info->stage, RPD_STAGE_REMOVING, __ATOMIC_RELEASE);
+	}
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		left |= groups[e].unreached;
+	if (r == 0 || force) {
+		service_remove_release(service, groups);
+		r = pins_remove(&service->pins, STEER_FIRST_PIN, err);
+	}
+	service_remove_close_groups(groups);
+	if (r < 0)
+		return r;
+	return left ? SERVICE_GROUPS_LEFT : SERVICE_REMOVED;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The supervisor of a service that `run` has made: which process it is, and whether it lives. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "service/service.h"
+
+/* The pid of the service's supervisor; 0 if the supervisor has died, or there never was one. */
+uint32_t service_supervisor_pid(const struct service *service);
+
+/* A pidfd of the supervisor, which the caller closes. -ESRCH if none lives. */
+int service_supervisor_open(const struct service *service);
+
+/* Makes the calling process the supervisor, and ends the probes of the former one. Returns 0, or a
+ * negative errno with @err set. */
+int service_supervisor_become(struct service *service, struct error *err);
