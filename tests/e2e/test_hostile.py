@@ -95,9 +95,9 @@ def test_kernel_below_the_floor(bed):
     for under, message in (
             (deny(bpf.BPF, errno.ENOSYS), "bpf() system call"),
             (deny(bpf.BPF, errno.EINVAL, 0, bpf.PROG_LOAD), "connection migration (Linux 5.14), for keeping"),
-            (deny(bpf.PIDFD_GETFD, errno.ENOSYS), "pidfd_getfd() (Linux 5.6), for taking over running"),
+            (deny(bpf.PIDFD_GETFD, errno.ENOSYS), "pidfd_getfd() (Linux 5.6), for attaching to running workers"),
             (deny(bpf.GETSOCKOPT, errno.ENOPROTOOPT, 2, SO_NETNS_COOKIE),
-             "SO_NETNS_COOKIE (Linux 5.14), for telling network namespaces apart")):
+             "SO_NETNS_COOKIE (Linux 5.14), for identifying network namespaces")):
         refusals.refused(*ATTACH, under=under, message=(message, "reuseportd needs Linux 5.14 or later"))
     refusals.refused(*ATTACH, under=deny(bpf.BPF, errno.EPERM),
                      message="seccomp filter or a security")
@@ -263,7 +263,7 @@ def test_pins_removed_by_hand(bed):
     bed.must("find", PINS / SERVICE, "-type", "f", "-delete")
     result = bed.reuseportd("status", status=1)
     check(f"service '{SERVICE}' has no pins any more" in result.err and
-          "somebody has removed them; attach again" in result.err, f"{result}")
+          "they were removed by hand; attach again" in result.err, f"{result}")
     result = bed.reuseportd(*ATTACH, status=1)
     check("in use already" in result.err and "restart the workers (their listeners), then attach"
           in result.err, f"{result}")

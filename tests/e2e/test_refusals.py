@@ -15,7 +15,7 @@ from harness.servers import Nginx, Worker, Workers
 LONG = "x" * 32
 NAME = "is not a valid service name: a letter, then"
 SLOTS = "is not a list of slots, such as 3 or 0-3,7"
-WEIGHTS = "is no weight: weights are 0 to 1000"
+WEIGHTS = "is not a weight: weights are 0 to 1000"
 SHARES = "is not a percentage from 0.1 to 99.9 in steps of 0.1"
 NO_WORKER = "there is no worker in slot 4; `reuseportd status` shows the slots"
 BAD_INPUT = (
@@ -128,7 +128,7 @@ REFUSED = (
     (("detach", "t"), "there is no service 't'; `reuseportd list` shows all"),
     (("drain", "0-3"), "no live worker to take new connections"),
     (("weight", "0-3", "0"), "use --force to do it anyway"),
-    (("canary", "0-3", "--share", "5"), "leave one to take the rest"),
+    (("canary", "0-3", "--share", "5"), "leave at least one for the other"),
     (("swap", "1", "--pid", "999999"), "there is no process 999999"),
     (("swap", "1", "--pid", "1"), f"pid 1 has no listener on 0.0.0.0:{PORT}"),
 )

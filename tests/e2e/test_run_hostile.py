@@ -180,13 +180,13 @@ def test_stop_twice(bed):
     run.process.wait_output("web: stopping")
     wait_until(both_wait, "both commands wait for the end", interval=0.1)
     run.process.kill(signal.SIGUSR2)  # an upgrade would undo the stop
-    run.process.wait_output("web: not executed anew: it is being stopped")
+    run.process.wait_output("web: re-exec refused: the service is being stopped")
     check("killing" not in run.log(), f"log: {run.log()}")
     equal(processes(), 2, "processes in the service's cgroups")
     run.process.kill(signal.SIGTERM)
     equal([stop.wait() for stop in stops], [0, 0], "exit statuses of the commands")
     equal(run.process.wait(), 0, "exit status of the supervisor")
-    check("killing what is left" in run.log(), f"log: {run.log()}")
+    check("killing the workers that are left" in run.log(), f"log: {run.log()}")
 
 
 def test_main_process_ends(bed):

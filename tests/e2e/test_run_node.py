@@ -34,7 +34,7 @@ def test_upgrade_refused(bed):
     pids = [row["pid"] for row in bed.status("web")["workers"]]
     config.write_text("module.exports = {apps: [\n")
     process.kill(signal.SIGUSR2)
-    process.wait_output("not executed anew, going on:")
+    process.wait_output("re-exec refused:")
     config.write_text(CONFIG.replace("'web'", "'other'"))
     process.kill(signal.SIGUSR2)
     process.wait_output("has no service 'web' any more")

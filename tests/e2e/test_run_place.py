@@ -346,7 +346,7 @@ def test_passed_sockets_taken_over(bed):
     run.reload("--batch", "1", "--", "sh", "-c", "[ $REUSEPORTD_SLOT = 0 ] && exec \"$@\"", "sh",
                *command, status=1)
     equal((run.pids(), run.states()), (pids, ["active"] * 2), "the workers after the reload")
-    check("takes connections, in place of the old one" in run.log(), "slot 0 was replaced once")
+    check("takes connections, in place of the old worker" in run.log(), "slot 0 was replaced once")
     served(bed, [0, 1])
     equal(run.stop(), 0, "exit status of the supervisor")
 

@@ -146,7 +146,7 @@ def test_port_of_old_worker(bed):
     pids = run.pids()
     other = [bed.binary("worker"), "--port", PORT + 1, "--no-reuseport"]
     refused = run.reload("--", *other, status=1)
-    check(f"does not listen on 0.0.0.0:{PORT} within 2 s, where the one that it is to replace does"
+    check(f"does not listen on 0.0.0.0:{PORT} within 2 s, where the worker that it replaces listens"
           in refused.err, f"the reason: {refused}")
     equal(run.pids(), pids, "the old workers")
     equal(run.stop(), 0, "exit status of the supervisor")
@@ -207,10 +207,10 @@ def test_health_recovers(bed):
         "--ready-timeout", "60", workers=1)
     pids = run.pids()
     (bed.dir / "sick").touch()
-    run.process.wait_output("another is started to take its place")
+    run.process.wait_output("it is replaced")
     equal(run.pids(), pids, "the only worker is in its slot")
     (bed.dir / "sick").unlink()
-    run.process.wait_output(f"slot 0: pid {pids[0]} is well again")
+    run.process.wait_output(f"slot 0: pid {pids[0]} is healthy again")
     wait_until(lambda: run.pids() != pids, "the replacement is in its slot")
     equal(run.states(), ["active"], "states")
     equal(run.stop(), 0, "exit status of the supervisor")
@@ -225,7 +225,7 @@ def test_unhealthy_worker_dies(bed):
               "--health-interval", "0.1", "--health-failures", "2", "--ready-timeout", "60",
               workers=1)
     (bed.dir / "sick").touch()
-    run.process.wait_output("another is started to take its place")
+    run.process.wait_output("it is replaced")
     wait_until(lambda: len(list(bed.cgroups(run.name))) == 2, "another is started")
     os.kill(run.pids()[0], signal.SIGKILL)
     run.wait_states("starting")
@@ -301,8 +301,8 @@ def test_other_user(bed):
     rival.wait_output("listening")
     run = Run(bed, worker_command(bed), "--listen", PORT, "--max-restarts", "1", workers=1,
               wait=False)
-    run.process.wait_output(f"a process of user 65534 listens on 127.0.0.1:{PORT}, and the workers "
-                            "are of user 0: users can't share a port")
+    run.process.wait_output(f"a process of user 65534 listens on 127.0.0.1:{PORT}, but the workers "
+                            "run as user 0, and users can't share a port")
     run.process.wait()
     rival.stop()
 

@@ -248,7 +248,7 @@ def test_start_during_reload(bed):
                        name="reload")
     wait_until(lambda: len(list(bed.cgroups(run.name))) == 2, "a new worker is started")
     refused = run.command_line("start", 1, status=1)
-    check("are being replaced" in refused.err, f"{refused}")
+    check("a reload is in progress" in refused.err, f"{refused}")
     reload.kill(signal.SIGKILL)
     reload.wait()
 
@@ -262,7 +262,7 @@ def test_upgrade_during_reload(bed):
                        *worker_command(bed, "--id", "v2"), name="reload")
     wait_until(lambda: len(list(bed.cgroups(run.name))) == 3, "a new worker is started")
     run.process.kill(signal.SIGUSR2)
-    run.process.wait_output("web: not executed anew: workers are being replaced; send it again")
+    run.process.wait_output("web: re-exec refused: a reload is in progress; retry")
     (bed.dir / "gate").touch()
     equal(reload.wait(), 0, f"exit status of the reload: {reload.output()}")
     equal(sorted(bed.load("-n", 20)["workers"]), ["v2"], "answers by worker")
@@ -392,7 +392,7 @@ def test_new_command_is_kept(bed, case):
         if case == "other":
             run.command = worker_command(bed, "--id", "v3")
         run.start()
-    check(("a reload has brought" in run.log()) == (case != "stopped"), f"log: {run.log()}")
+    check(("a reload has set" in run.log()) == (case != "stopped"), f"log: {run.log()}")
     pid = run.pids()[1]
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: run.states() == ["active"] * 2 and run.pids()[1] != pid,
@@ -423,7 +423,7 @@ def test_killed_supervisor(bed, case):
     run.reload()
     check(not set(run.pids()) & set(pids), "old workers after the reload")
     run.process.kill(signal.SIGUSR2)  # an upgrade
-    run.process.wait_output("executing")
+    run.process.wait_output("re-exec of")
     wait_until(lambda: run.log().count("is taken over") == 8,
                "the supervisor has re-executed itself")
     run.reload()

@@ -66,7 +66,7 @@ def test_failed_service_is_started(bed):
     can start it."""
     program = script(bed, "program.sh", '[ -e good ] || exit 7; exec "$@"')
     process, inbox = start_two(bed, ["sh", program, *worker_command(bed)], serving(bed, 8082))
-    process.wait_output("no worker is left that could be started")
+    process.wait_output("no worker is left to be started")
     check("`reuseportd start one 0` starts it again" in process.output(), process.output())
     process.wait_output("two: started:")
     bed.remember_pinned()
@@ -189,15 +189,15 @@ def test_full_log_pipe(bed):
 # First options, options of the take-over, and what the take-over logs about options that it can't
 # change.
 KEPT = {
-    "policy": (["--policy", "sticky"], [], "keeps policy sticky from before, not round-robin"),
-    "no-count": ([], ["--no-count"], "connections are counted, as before, in spite of no-count"),
+    "policy": (["--policy", "sticky"], [], "policy is still sticky, not round-robin"),
+    "no-count": ([], ["--no-count"], "connections are counted, as before, despite no-count"),
     "count": (["--no-count"], [], "connections are not counted, as before"),
     "added": (["--listen", PORT], ["--listen", PORT, "--listen", "127.0.0.1:8081"],
               "listen 127.0.0.1:8081 is new"),
     "added-port": (["--listen", f"0.0.0.0:{PORT}"], ["--listen", PORT, "--listen", 8081],
                    "listen 8081 is new"),
     "removed": (["--listen", PORT], ["--listen", 8081],
-                f"still has 0.0.0.0:{PORT}, which no listen names"),
+                f"still serves 0.0.0.0:{PORT}, which no listen names"),
     "workers": ([], [], None),
 }
 
@@ -284,7 +284,7 @@ Server(("0.0.0.0", {PORT}), Handler).serve_forever()
     run.kill_supervisor()
     run.options += ["--listen", "0.0.0.0:8081"]
     run.start()
-    check("`reuseportd reload web` starts such as are" in run.log(), "the advice is not logged")
+    check("`reuseportd reload web` starts workers that do" in run.log(), "the advice is not logged")
     (bed.dir / "more").touch()
     run.reload()
     for port in (PORT, 8081):

@@ -294,7 +294,8 @@ static void channel_taken_over(void)
 		channel_free(TAKE_PTR(talk.channel));
 		talk.n = 0;
 		CHECK(say(&talk, "\"meanwhile\"\n"));
-		CHECK(channel_adopt(talk.loop, pid, number, hear, &talk, &talk.channel, &err) == 0);
+		CHECK(channel_take_over(talk.loop, pid, number, hear, &talk, &talk.channel, &err) ==
+		      0);
 		CHECK(fcntl(channel_fd(talk.channel), F_GETFD) == FD_CLOEXEC);
 		CHECK_LOOP(talk.loop, talk.n == 1 && !strcmp(talk.heard[0], "meanwhile"));
 		CHECK(channel_send(talk.channel, "drain") == 0);
@@ -324,7 +325,7 @@ static void take_over_of_another_descriptor(void)
 		struct channel *channel = NULL;
 
 		memset(&err, 0, sizeof(err));
-		CHECK(channel_adopt(talk.loop, pid, others[i], hear, &talk, &channel, &err) ==
+		CHECK(channel_take_over(talk.loop, pid, others[i], hear, &talk, &channel, &err) ==
 		      -EBADF);
 		CHECK(!channel && strstr(err.text, "has closed its channel"));
 	}
@@ -342,7 +343,7 @@ static void take_over_from_a_dead_process(void)
 	if (pid == 0)
 		_exit(0);
 	CHECK(talk.loop && waitpid(pid, NULL, 0) == pid);
-	CHECK(channel_adopt(talk.loop, (uint32_t)pid, 4, hear, &talk, &talk.channel, &err) ==
+	CHECK(channel_take_over(talk.loop, (uint32_t)pid, 4, hear, &talk, &talk.channel, &err) ==
 	      -ESRCH);
 }
 

@@ -113,7 +113,7 @@ static bool node_start(struct node *node, const char *script, bool keeps)
 static bool adopt(struct node *node)
 {
 	struct error err = {0};
-	const int r = channel_adopt(node->loop, (uint32_t)node->pid, OURS_FD, hear, node,
+	const int r = channel_take_over(node->loop, (uint32_t)node->pid, OURS_FD, hear, node,
 	                            &node->channel, &err);
 
 	if (r < 0)

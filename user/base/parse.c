@@ -11,7 +11,6 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/signal_name.h"
 
 int parse_long(const char *text, long min, long max, long *ret)
 {

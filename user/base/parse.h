@@ -9,8 +9,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/signal_name.h"
-
 /* Parses a decimal number, @min to @max. */
 int parse_long(const char *text, long min, long max, long *ret);
 

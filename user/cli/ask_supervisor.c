@@ -8,7 +8,7 @@
 #include "base/json_build.h"
 #include "cli/positional.h"
 #include "service/service.h"
-#include "supervise/control.h"
+#include "supervise/control_client.h"
 #include "view/outcome_view.h"
 #include "base/cleanup.h"
 
@@ -56,17 +56,25 @@ static void ask_supervisor_print_line(const char *line, void *data)
 	fflush(out);
 }
 
-int ask_supervisor_send(const struct invocation *i, const char *service,
-                        struct json_object *request, struct error *err)
+int ask_supervisor_try_send(const struct invocation *i, const char *service,
+                            struct json_object *request, struct error *err)
 {
-	int r = control_ask(service,
-	                    json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN),
-	                    ask_supervisor_print_line, (void *)i, err);
+	int r = control_client_ask(service,
+	                           json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN),
+	                           ask_supervisor_print_line, (void *)i, err);
 
 	json_object_put(request);
 	if (r == 0 && i->json)
 		outcome_view_print_done(stdout, service);
 	return r;
+}
+
+int ask_supervisor_send(const struct invocation *i, const char *service,
+                        struct json_object *request, struct error *err)
+{
+	const int r = ask_supervisor_try_send(i, service, request, err);
+
+	return r > 0 ? -ECANCELED : r;
 }
 
 int ask_supervisor_for_slots(struct invocation *i, const char *what, struct error *err)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Requests to the supervisor of a service that is run (supervise/control.h). */
+/* Requests to the supervisor of a service that is run (supervise/control_client.h). */
 #pragma once
 
 #include <json-c/json.h>
@@ -21,7 +21,11 @@ int ask_supervisor_find(const struct invocation *i, struct supervised *ret, stru
 struct json_object *ask_supervisor_new_request(const struct invocation *i, const char *what);
 
 /* Sends @request and releases it. Prints the lines that the supervisor sends, then, with --json,
- * the answer. Returns as control_ask() does. */
+ * the answer. Returns 0, an enum control_client_outcome, or a negative errno. */
+int ask_supervisor_try_send(const struct invocation *i, const char *service,
+                            struct json_object *request, struct error *err);
+
+/* The same for commands that need a supervisor: other outcomes than 0 are errors too. */
 int ask_supervisor_send(const struct invocation *i, const char *service,
                         struct json_object *request, struct error *err);
 

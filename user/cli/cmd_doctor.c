@@ -3,12 +3,12 @@
 
 #include "base/cleanup.h"
 #include "cli/positional.h"
+#include "kern/doctor_host.h"
 #include "kern/netns.h"
 #include "kern/pins.h"
 #include "service/doctor_service.h"
 #include "view/answer.h"
 #include "view/doctor_view.h"
-#include "kern/doctor_host.h"
 
 /* Checks all services, or the one that the user named. */
 static int cmd_doctor_check_services(const struct invocation *i, struct doctor_checks *checks,

@@ -9,7 +9,7 @@
 #include "cli/command.h"
 #include "cli/exporter.h"
 #include "stream/log.h"
-#include "supervise/supervisor.h"
+#include "supervise/supervisors.h"
 
 /* Where the configuration comes from. */
 struct source {
@@ -126,7 +126,7 @@ int cmd_run(struct invocation *i, struct error *err)
 		        .self = self,
 		};
 	source.warnings = cmd_run_warnings_text(&source, &loaded);
-	r = supervisor_run(requests, loaded.n, err);
+	r = supervisors_run(requests, loaded.n, err);
 	free(source.warnings);
 	return r;
 }

@@ -7,7 +7,8 @@
 #include "cli/ask_supervisor.h"
 #include "cli/positional.h"
 #include "service/service.h"
-#include "supervise/supervisor.h"
+#include "supervise/control_client.h"
+#include "supervise/supervisors.h"
 #include "view/outcome_view.h"
 #include "service/service_supervisor.h"
 
@@ -27,7 +28,7 @@ static int cmd_stop_orphans(const struct invocation *i, const struct supervised 
 	snprintf(config.service, sizeof(config.service), "%s", supervised->service);
 	config.workers = supervised->workers;
 	config.argv = (char **)nothing;
-	r = supervisor_run(&request, 1, err);
+	r = supervisors_run(&request, 1, err);
 	config.argv = NULL;
 	run_config_free(&config);
 	if (r < 0)
@@ -58,7 +59,7 @@ static int cmd_stop_rest(const struct invocation *i, struct supervised *supervis
 		if (r == SERVICE_NONE)
 			return 0;
 		if (r != SERVICE_OPEN)
-			return -EPIPE; /* @err has the reason */
+			return -ECANCELED; /* @err has the reason */
 		supervised->workers = service.steer.service->n_workers;
 		supervisor = service_supervisor_open(&service);
 		service_close(&service); /* the supervisor may need the lock to end */
@@ -66,7 +67,7 @@ static int cmd_stop_rest(const struct invocation *i, struct supervised *supervis
 			return cmd_stop_orphans(i, supervised, err);
 		end = (struct pollfd){.fd = supervisor, .events = POLLIN};
 		if (poll(&end, 1, END_MS) <= 0)
-			return -EPIPE;
+			return -ECANCELED;
 	}
 }
 
@@ -79,10 +80,11 @@ static int cmd_stop_service(struct invocation *i, struct error *err)
 		r = ask_supervisor_find(i, &supervised, err);
 	if (r < 0)
 		return r;
-	r = ask_supervisor_send(i, supervised.service, ask_supervisor_new_request(i, "stop"), err);
-	if (r == -EPIPE)
+	r = ask_supervisor_try_send(i, supervised.service, ask_supervisor_new_request(i, "stop"),
+	                            err);
+	if (r == CONTROL_SUPERVISOR_ENDED)
 		return cmd_stop_rest(i, &supervised, err);
-	return r == -ENOENT ? cmd_stop_orphans(i, &supervised, err) : r;
+	return r == CONTROL_NO_SUPERVISOR ? cmd_stop_orphans(i, &supervised, err) : r;
 }
 
 int cmd_stop(struct invocation *i, struct error *err)

@@ -138,7 +138,7 @@ static int load_add_file(const char *path, char ***env, struct error *err)
 	if (r < 0)
 		return error_usage(err, "can't read '%s': %s", path, strerror(-r));
 	r = env_parse(text, env, &line);
-	if (r == -EINVAL)
+	if (r == ENV_BAD_LINE)
 		return error_usage(
 		        err,
 		        "line %u of '%s' is not NAME=VALUE: a name has only letters, digits and _",

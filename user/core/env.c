@@ -159,11 +159,13 @@ int env_parse(const char *text, char ***env, unsigned int *ret_line)
 			text += strcspn(text, "\n");
 		} else if (*text && *text != '\n') {
 			text = env_read_setting(text, setting, &last);
-			r = text ? env_set(env, setting) : -EINVAL;
-			if (r < 0) {
+			if (!text) {
 				*ret_line = line;
-				return r;
+				return ENV_BAD_LINE;
 			}
+			r = env_set(env, setting);
+			if (r < 0)
+				return r;
 		}
 		if (!*text)
 			return 0;

@@ -16,6 +16,11 @@ bool env_is_setting(const char *text);
  * form; -ENOMEM. */
 int env_set(char ***env, const char *setting);
 
+/* A positive result. */
+enum env_result {
+	ENV_BAD_LINE = 1, /* not NAME=VALUE, or a name that env_is_setting() rejects */
+};
+
 /*
  * Adds the settings of a file's @text: one NAME=VALUE a line, optionally after "export ". Blank
  * lines, and lines that begin with '#' or ';', are ignored.
@@ -26,7 +31,6 @@ int env_set(char ***env, const char *setting);
  * keeps the next character. Except in '...' a backslash before a newline drops both. Nothing is
  * expanded.
  *
- * -EINVAL if a line has another form, or a name that env_is_setting() rejects; *ret_line is its
- * number. -ENOMEM.
+ * Returns 0, ENV_BAD_LINE with the number of the first bad line in *ret_line, or -ENOMEM.
  */
 int env_parse(const char *text, char ***env, unsigned int *ret_line);

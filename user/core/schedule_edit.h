@@ -12,7 +12,6 @@
 
 #include "base/error.h"
 #include "core/slots.h"
-#include "core/schedule_version.h"
 #include <reuseportd/abi.h>
 
 /* Checks that each of the slots has, or had, a worker. */

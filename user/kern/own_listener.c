@@ -13,7 +13,6 @@
 #include "core/endpoint.h"
 #include "core/kernel_bugs.h"
 #include "kern/endpoint_address.h"
-#include "kern/probe_socket.h"
 
 #ifndef SO_BINDTOIFINDEX
 #define SO_BINDTOIFINDEX 62

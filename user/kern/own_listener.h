@@ -6,7 +6,6 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "kern/probe_socket.h"
 #include <reuseportd/abi.h>
 
 /*

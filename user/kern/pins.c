@@ -338,6 +338,30 @@ int pins_remove(struct pins *pins, const char *last, struct error *err)
 	return 0;
 }
 
+/* close() drops a lock, here as in pins_unlock(). If the folder can't be opened again, flock()
+ * does. */
+void pins_leave(struct pins *pins)
+{
+	int fd = openat(pins->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0) {
+		flock(pins->fd, LOCK_UN);
+		return;
+	}
+	cleanup_close(&pins->fd);
+	pins->fd = fd;
+}
+
+int pins_relock(struct pins *pins, struct error *err)
+{
+	int r = pins_lock_folder(pins->fd, pins, err);
+
+	if (r != 0 || pins_is_current_folder(pins->fd, pins->path))
+		return r;
+	pins_leave(pins);
+	return PINS_REPLACED;
+}
+
 void pins_unlock(struct pins *pins)
 {
 	cleanup_close(&pins->fd);

@@ -23,10 +23,11 @@ struct pins {
 
 #define PINS_NONE ((struct pins){.fd = -1})
 
-/* Positive results. @err is set as well. */
+/* Positive results. @err is set as well, except with PINS_REPLACED. */
 enum pins_result {
 	PINS_NO_SERVICE = 1, /* no service has this name */
 	PINS_LOCKED,         /* another command has the lock, and the caller doesn't wait longer */
+	PINS_REPLACED,       /* the open folder was removed, or another one has its name */
 };
 
 /* A command takes some milliseconds. A command that waits for another one for longer than this
@@ -67,6 +68,13 @@ int pins_remove(struct pins *pins, const char *last, struct error *err);
 
 /* Writes the path of one pin. Returns @buf. */
 const char *pins_path(const struct pins *pins, const char *name, char buf[PATH_MAX]);
+
+/* Drops the lock, and keeps the folder open for pins_relock(). */
+void pins_leave(struct pins *pins);
+
+/* Locks the folder that pins_leave() has kept open; waits as pins_open_locked() does. Returns 0,
+ * PINS_LOCKED, PINS_REPLACED or a negative errno; with PINS_REPLACED the folder is not locked. */
+int pins_relock(struct pins *pins, struct error *err);
 
 /* Closes the folder, which drops the lock. */
 void pins_unlock(struct pins *pins);

@@ -14,7 +14,6 @@
 
 #include "base/error.h"
 #include "core/listener.h"
-#include "kern/proc_holders.h"
 
 /* Reads the start time, parent and name of process @pid. -ESRCH if there is no such process, or
  * only its zombie. */

@@ -7,7 +7,6 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "kern/file_limit.h"
 
 struct spawn_fd {
 	int fd;     /* our descriptor */

@@ -10,7 +10,6 @@
 #include "base/error.h"
 #include "kern/credentials.h"
 #include "kern/spawn.h"
-#include "base/path_search.h"
 
 #define SPAWN_PID_DIGITS 10
 

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "core/endpoint.h"
 #include "kern/proc.h"
+#include "kern/proc_holders.h"
 #include "kern/sockdiag.h"
 
 void discover_scene_free(struct discover_scene *scene)

@@ -10,6 +10,7 @@
 #include "core/process.h"
 #include "core/roster.h"
 #include "kern/proc.h"
+#include "kern/proc_holders.h"
 #include "kern/steer.h"
 #include "kern/steer_members.h"
 #include "kern/steer_socks.h"

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -18,6 +19,8 @@ void service_init(struct service *service)
 {
 	service->pins = PINS_NONE;
 	service->reachable = false;
+	service->locks = 0;
+	service->n_opened = UINT_MAX;
 	steer_init(&service->steer);
 	conns_init(&service->conns);
 }
@@ -27,6 +30,13 @@ void service_close(struct service *service)
 	conns_close(&service->conns);
 	steer_close(&service->steer);
 	pins_unlock(&service->pins);
+	service->locks = 0;
+	service->n_opened = UINT_MAX;
+}
+
+bool service_is_open(const struct service *service)
+{
+	return service->pins.fd >= 0 && service->steer.service;
 }
 
 bool service_is_run(const struct service *service)
@@ -181,6 +191,7 @@ static int service_lock_folder(struct service *service, const char *name, struct
 {
 	const int r = pins_open_locked(&service->pins, name, false, err);
 
+	service->locks = r == 0;
 	if (r == PINS_NO_SERVICE)
 		return SERVICE_NONE;
 	return r == PINS_LOCKED ? SERVICE_LOCKED : r;
@@ -233,6 +244,7 @@ int service_claim(struct service *service, const char *name, struct error *err)
 
 		if (r != 0)
 			return r == PINS_LOCKED ? -EBUSY : r;
+		service->locks = 1;
 		if (service_folder_is_empty(service->pins.path))
 			return SERVICE_NONE;
 		r = service_open_pinned(service, err);

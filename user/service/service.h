@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "base/error.h"
 #include "kern/conns.h"
@@ -20,6 +21,11 @@ struct service {
 	/* A process is still in the service's network namespace, and the calling thread has entered
 	 * that namespace. */
 	bool reachable;
+	/* For service_lock.c: how often the lock is held; and what is open, to be compared when
+	 * the lock is taken again. */
+	unsigned int locks;
+	unsigned int n_opened;   /* endpoints; UINT_MAX = not recorded */
+	struct timespec changed; /* when a pin was last added or removed */
 };
 
 /* What functions that open a service find. */
@@ -78,6 +84,13 @@ int service_only_name(char ret[RPD_LABEL_MAX], struct error *err);
 
 /* Adds to @err what damaged pins mean and how to remove them. Returns -EMEDIUMTYPE. */
 int service_damaged_error(const struct service *service, struct error *err);
+
+/* Enters the network namespace of the workers, if a process still keeps it, and sets `reachable`.
+ */
+int service_enter_netns(struct service *service, struct error *err);
+
+/* Whether the service is open, locked or not. */
+bool service_is_open(const struct service *service);
 
 /* Unlocks and closes; the service stays. */
 void service_close(struct service *service);

@@ -8,6 +8,7 @@
 #include "core/endpoint.h"
 #include "kern/pins.h"
 #include "kern/proc.h"
+#include "kern/proc_holders.h"
 #include "kern/sockdiag.h"
 #include "kern/steer_setup.h"
 #include "kern/steer_socks.h"

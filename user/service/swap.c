@@ -8,6 +8,7 @@
 #include "core/endpoint.h"
 #include "core/schedule_edit.h"
 #include "kern/proc.h"
+#include "kern/proc_holders.h"
 #include "kern/steer.h"
 #include "service/service_endpoint.h"
 #include "service/slot_replace.h"

@@ -23,12 +23,12 @@
 #define CHANNEL_SEND_MAX 256 /* with its quotes and the end of line */
 #define CHANNEL_READ     65536
 
-/* Messages of Node itself have a "cmd" that begins so. */
+/* Prefix of "cmd" in Node's own messages. */
 #define NODE_PREFIX "NODE_"
 
-/* Our end has a name, in the abstract namespace, followed by a random number. No one can connect to
- * it. By it we know it again: a worker may have closed it, and its descriptor may be another socket
- * by now, which we must not read from. */
+/* Our end is bound to this name and a random number in the abstract namespace. It does not listen,
+ * so no process can connect to it. The name identifies the end: a worker may have closed its copy
+ * and opened another socket with that descriptor, which must not be read. */
 #define CHANNEL_NAME "reuseportd-channel-"
 
 struct channel {
@@ -36,10 +36,10 @@ struct channel {
 	sd_event_source *source;
 	channel_message message;
 	void *data;
-	char *line; /* the one that isn't complete */
+	char *line; /* the incomplete last line */
 	size_t n;
-	bool too_long; /* the rest of it is passed over */
-	bool *freed;   /* set if we are freed by whoever is told of a message */
+	bool too_long; /* the rest of the line is skipped */
+	bool *freed;   /* set if message() frees the channel */
 };
 
 static const char *channel_text_of_string(struct json_object *value)
@@ -50,8 +50,8 @@ static const char *channel_text_of_string(struct json_object *value)
 	return text && strlen(text) == (size_t)json_object_get_string_len(value) ? text : NULL;
 }
 
-/* The text of a message that is for us: a string, or what PM2's own libraries send. Node's own
- * messages are not, and not what a program tells a parent that it doesn't have. */
+/* The text of a message for the supervisor: a string, or an object as PM2's libraries send. NULL
+ * for Node's own messages and for all others. */
 static const char *channel_text_of(struct json_object *value)
 {
 	struct json_object *member;
@@ -73,7 +73,7 @@ static const char *channel_text_of(struct json_object *value)
 	return text;
 }
 
-/* NULL if it is not one JSON value and nothing else. */
+/* NULL if the line is not exactly one JSON value. */
 static struct json_object *channel_parse(const char *line, size_t n)
 {
 	struct json_tokener *tokener = json_tokener_new();
@@ -87,7 +87,7 @@ static struct json_object *channel_parse(const char *line, size_t n)
 	return value;
 }
 
-/* The line is complete. We may be freed when this returns. */
+/* Handles a complete line. May free the channel. */
 static void channel_take_line(struct channel *channel)
 {
 	_cleanup_free_ char *line = TAKE_PTR(channel->line);
@@ -207,29 +207,30 @@ int channel_new(sd_event *loop, channel_message message, void *data, struct chan
 	int pair[2], r;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return error_set(err, -errno, "can't make a worker's channel: %s", strerror(errno));
+		return error_set(err, -errno, "can't create a worker's channel: %s",
+		                 strerror(errno));
 	own = pair[0];
 	worker = pair[1];
 	r = fcntl(own, F_SETFL, O_NONBLOCK) < 0 ? -errno : channel_give_name(own);
 	if (r < 0)
-		return error_set(err, r, "can't make a worker's channel: %s", strerror(-r));
+		return error_set(err, r, "can't create a worker's channel: %s", strerror(-r));
 	r = channel_open(loop, TAKE_FD(own), message, data, ret, err);
 	if (r == 0)
 		*ret_worker_fd = TAKE_FD(worker);
 	return r;
 }
 
-int channel_adopt(sd_event *loop, uint32_t pid, int fd, channel_message message, void *data,
-                  struct channel **ret, struct error *err)
+int channel_take_over(sd_event *loop, uint32_t pid, int fd, channel_message message, void *data,
+                      struct channel **ret, struct error *err)
 {
 	_cleanup_close_ int own = proc_duplicate_fd(pid, fd, 0, err);
 
-	if (own < 0 && own != -EBADF)
+	if (own < 0 && own != -EBADF) /* from pidfd_getfd(2) */
 		return own;
 	if (own < 0 || !channel_has_name(own))
 		return error_set(err, -EBADF,
 		                 "process %" PRIu32
-		                 " has closed its channel: descriptor %d is not that any more",
+		                 " has closed its channel: descriptor %d is another file now",
 		                 pid, fd);
 	return channel_open(loop, TAKE_FD(own), message, data, ret, err);
 }
@@ -252,7 +253,7 @@ int channel_send(struct channel *channel, const char *text)
 	json_object_put(value);
 	if (n >= (int)sizeof(line))
 		return -EMSGSIZE;
-	/* So little is sent all at once, or not at all. */
+	/* A message this short is sent whole or not at all. */
 	return send(channel->fd, line, n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
 }
 

@@ -1,49 +1,64 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The control socket of a service that is run: for what needs its supervisor. A stream of JSON, one
- * object a line.
+ * The control socket of a service that is run, for requests that need its supervisor. A stream of
+ * JSON, one object a line.
  *
  * Request: {"do": "reload", "argv": [...], "label": TEXT, "batch": N, "in_place": BOOL,
  * "keep_going": BOOL}, all but "do" optional; {"do": "restart", "slots": [N, ...], "in_place":
- * BOOL}; {"do": "scale", "workers": N}; {"do": "stop"}, or, of some, {"do": "stop", "slots":
- * [...]};
- * {"do": "start", "slots": [...]}.
- * Answer: any number of {"line": TEXT} while it goes on, then {"status": N, "error": TEXT}.
+ * BOOL}; {"do": "scale", "workers": N}; {"do": "stop"} or, for some slots, {"do": "stop", "slots":
+ * [...]}; {"do": "start", "slots": [...]}.
+ * Answer: any number of {"line": TEXT} while the request is in progress, then {"status": N,
+ * "error": TEXT}.
+ *
+ * control.c has the connections, and the clients that wait for an answer. control_request.h carries
+ * out requests; control_client.h is the commands' end.
  */
 #pragma once
 
 #include "base/error.h"
 #include "core/slots.h"
+#include "supervise/types.h"
 
-struct control;
-struct supervisor;
+struct control_client;
+struct json_object;
 
-/* Only root and our own user may say anything: the socket is 0600, and the peer's uid is looked at
- * as well. */
-int control_new(struct supervisor *sup, struct control **ret, struct error *err);
+/* What a client waits for. */
+enum control_wait {
+	CONTROL_WAIT_REQUEST, /* nothing: its request has not come yet */
+	CONTROL_WAIT_RELOAD,  /* the end of the reload */
+	CONTROL_WAIT_SETTLED, /* until each of its slots is up, failed or stopped */
+	CONTROL_WAIT_GONE,    /* the same, and until the workers that are ending now have gone */
+	CONTROL_WAIT_END,     /* the end of the service */
+};
 
-/* What {"do": "reload"} does, for SIGHUP. */
-int control_reload(struct supervisor *sup, struct error *err);
+/* Carries out @request. Calls control_wait_for() before anything that the client waits for can
+ * happen. On failure the client gets @err as its answer. */
+typedef int (*control_handler)(struct supervisor *sup, struct control_client *client,
+                               struct json_object *request, struct error *err);
 
-/* Tells those that wait for something what happens. */
-void control_log(struct supervisor *sup, const char *line);
+/* Opens the socket. Only root and our own user may send requests: the socket has mode 0600, and the
+ * peer's uid is checked as well. */
+int control_new(struct supervisor *sup, control_handler handler, struct control **ret,
+                struct error *err);
 
-/* The reload is over: those who wait for it are told when the old workers are gone, and those of
- * the slots that it has @added are up. Of one that has failed (@status) at once, and @why; @added
- * may be NULL then. */
-void control_reload_ended(struct supervisor *sup, int status, const char *why,
-                          const struct slots *added);
+/* @client gets its answer when what it waits for has happened. @slots: to settle; NULL = none. */
+void control_wait_for(struct control_client *client, enum control_wait what,
+                      const struct slots *slots);
 
-/* A worker has gone, or a slot has come to rest: somebody may have waited for that. */
-void control_check(struct supervisor *sup);
+/* Sends a line to all clients that wait. */
+void control_send_line(struct supervisor *sup, const char *line);
 
-/* Takes no more requests; the socket is gone. */
+/* The reload has ended. If it has failed (@status), its clients get @why as the answer at once, and
+ * @added may be NULL. Else they get the answer when the old workers have gone and the slots @added
+ * by the reload have settled. */
+void control_answer_reload(struct supervisor *sup, int status, const char *why,
+                           const struct slots *added);
+
+/* A worker has gone or a slot has settled: answers the clients that waited for that. */
+void control_answer_settled(struct supervisor *sup);
+
+/* Removes the socket; no more requests are taken. */
 void control_close(struct control *control);
 
-/* All has ended, and nothing is left; the last answers. */
+/* The service has ended with @status: sends the last answers. NULL is allowed. */
 void control_free(struct control *control, int status);
-
-/* For the commands: sends @request to the supervisor of @service and calls @on_line for what it
- * tells. Returns its exit status, or a negative errno with @err set: -ENOENT if none runs. */
-int control_ask(const char *service, const char *request,
-                void (*on_line)(const char *line, void *data), void *data, struct error *err);

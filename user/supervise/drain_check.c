@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What is left of the connections of a worker that is out of its slot. */
+#include "supervise/drain_check.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
+#include "service/service_lock.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "service/generation.h"
-#include "supervise/types.h"
 #include "service/sockets.h"
 #include "kern/cgroup.h"
 #include "kern/proc.h"
 
-/* Where handshakes can't be told apart: within this time they are done, or their client has sent
- * its SYN anew (RFC 6298: one second at first, then two). */
+/* Where handshakes are not counted: after this time they are complete, or the client has sent its
+ * SYN again (RFC 6298: after one second, then after two more). */
 #define HANDSHAKE_NS (3 * NS_PER_S)
 
 struct inodes {
@@ -45,7 +46,8 @@ static int drain_check_compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Without counting: the connections of the service's ports that its processes have open. */
+/* Without counting: how many connections of the service's ports the worker's processes have open.
+ */
 static int drain_check_count_held(const struct worker *w, const struct service *service,
                                   uint64_t *ret)
 {
@@ -73,8 +75,8 @@ static int drain_check_count_held(const struct worker *w, const struct service *
 	return r;
 }
 
-/* Whether no handshake is under way at its listeners any more. */
-static bool drain_check_handshakes_are_over(const struct worker *w, const struct service *service)
+/* Whether no handshake is in progress at the worker's listeners. */
+static bool drain_check_has_no_handshake(const struct worker *w, const struct service *service)
 {
 	uint64_t cookies[RPD_ENDPOINT_MAX], under_way = 0;
 	size_t n = 0;
@@ -87,7 +89,7 @@ static bool drain_check_handshakes_are_over(const struct worker *w, const struct
 	return under_way == 0;
 }
 
-/* Whether nothing waits at its listeners. */
+/* Whether no connection waits in the queue of a listener. */
 static bool drain_check_queues_are_empty(const struct worker *w, const struct service *service)
 {
 	_cleanup_free_ struct listener *listeners = NULL;
@@ -103,22 +105,21 @@ static bool drain_check_queues_are_empty(const struct worker *w, const struct se
 	return true;
 }
 
-/* In the order in which a connection goes: what moves on while we look is seen where it comes to.
- */
-bool drain_check_is_done(struct worker *w, uint64_t *ret_open)
+/* Checks handshakes, queues and open connections in this order, as a connection moves: one that
+ * moves on meanwhile is counted later. */
+bool drain_check_is_empty(const struct worker *w, uint64_t *ret_open)
 {
-	_cleanup_service_ struct service service;
+	_cleanup_service_lock_ struct service *service = NULL;
 	struct error ignored;
 	bool quiet;
 
 	*ret_open = UINT64_MAX;
-	service_init(&service);
-	if (service_open(&service, w->sup->name, &ignored) < 0)
+	if (service_lock(&w->sup->service, &service, &ignored) < 0)
 		return false;
-	quiet = drain_check_handshakes_are_over(w, &service) &&
-	        drain_check_queues_are_empty(w, &service);
-	if (!generation_open_connections(&service, w->account, ret_open) &&
-	    drain_check_count_held(w, &service, ret_open) < 0)
+	quiet = drain_check_has_no_handshake(w, service) &&
+	        drain_check_queues_are_empty(w, service);
+	if (!generation_open_connections(service, w->generation, ret_open) &&
+	    drain_check_count_held(w, service, ret_open) < 0)
 		*ret_open = UINT64_MAX;
 	return quiet && *ret_open == 0;
 }

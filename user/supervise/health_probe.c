@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "service/service_lock.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "kern/cgroup.h"
@@ -19,9 +20,9 @@
 #include "kern/probe_socket.h"
 #include "kern/steer_probes.h"
 
-#define PROBE_TCP_NS (NS_PER_S / 10) /* so long a connection has to stay open */
+#define PROBE_TCP_NS (NS_PER_S / 10) /* a connection must stay open this long */
 
-/* Of an HTTP answer the first line is of interest. */
+/* Only the first line of an HTTP answer is used. */
 #define PROBE_ANSWER_MAX 512
 
 struct health_probe {
@@ -29,7 +30,7 @@ struct health_probe {
 	char *argument;
 	health_probe_done done;
 	void *data;
-	char service[RPD_LABEL_MAX];
+	struct service *service;
 	sd_event *loop;
 	sd_event_source *source, *timer;
 
@@ -47,18 +48,17 @@ struct health_probe {
 	char cgroup_name[32];
 };
 
-/* The connection is made, or won't be: the steering program may forget of it. */
+/* Ends the steering of this connection: it is made, or never will be. */
 static void health_probe_unregister(struct health_probe *run)
 {
-	_cleanup_service_ struct service service;
+	_cleanup_service_lock_ struct service *service = NULL;
 	struct error ignored;
 
-	service_init(&service);
 	if (!run->registered)
 		return;
 	run->registered = false;
-	if (service_open(&service, run->service, &ignored) == 0)
-		steer_probes_remove(&service.steer, &run->from);
+	if (service_lock(run->service, &service, &ignored) == 0)
+		steer_probes_remove(&service->steer, &run->from);
 }
 
 static void health_probe_end_command(struct health_probe *run)
@@ -66,7 +66,7 @@ static void health_probe_end_command(struct health_probe *run)
 	if (run->cgroup_fd < 0)
 		return;
 	cgroup_kill(run->cgroup_fd);
-	if (run->pidfd >= 0) /* which is dead, or dies now */
+	if (run->pidfd >= 0) /* it is dead, or dies now */
 		waitid(P_PIDFD, run->pidfd, &(siginfo_t){}, WEXITED);
 	for (int i = 0; i < 100 && cgroup_is_populated(run->cgroup_fd); i++)
 		usleep(1000);
@@ -89,7 +89,7 @@ void health_probe_cancel(struct health_probe *run)
 	free(run);
 }
 
-/* The last that is done with it: whoever is told may free it. */
+/* Reports the result. done() may free the probe. */
 static void health_probe_finish(struct health_probe *run, bool ok, const char *why)
 {
 	char text[PROBE_ANSWER_MAX + 128];
@@ -114,19 +114,19 @@ static void health_probe_send_request(struct health_probe *run)
 	                 "Accept: */*\r\nConnection: close\r\n\r\n",
 	                 run->argument);
 
-	/* It fits into an empty send buffer. */
+	/* The request fits into an empty send buffer. */
 	if (n < 0 || send(run->fd, text, n, MSG_NOSIGNAL) != n)
 		health_probe_finish(run, false, "the connection was closed at once");
 }
 
-/* "HTTP/1.1 503 Service Unavailable": all but the version is worth telling. */
+/* Of "HTTP/1.1 503 Service Unavailable" all but the version is reported. */
 static void health_probe_judge_answer(struct health_probe *run)
 {
 	char *line = run->answer, *status;
 	int code = 0;
 
 	line[strcspn(line, "\r\n")] = '\0';
-	for (char *c = line; *c; c++) /* it may end up on a terminal */
+	for (char *c = line; *c; c++) /* the text may be printed on a terminal */
 		if ((unsigned char)*c < ' ' || *c == 0x7f)
 			*c = '?';
 	status = strchr(line, ' ');
@@ -216,10 +216,10 @@ static int health_probe_start_connection(struct health_probe *run,
 	const struct rpd_endpoint *endpoint = &steer->service->endpoints[request->endpoint];
 	int r;
 
-	memcpy(run->service, request->service->pins.service, sizeof(run->service));
+	run->service = request->service;
 	run->fd = probe_socket_open(endpoint, &run->from);
 	if (run->fd < 0)
-		return error_set(err, run->fd, "can't make a probe's socket: %s",
+		return error_set(err, run->fd, "can't create a probe's socket: %s",
 		                 strerror(-run->fd));
 	r = steer_probes_set(steer, &run->from, request->index);
 	if (r < 0)
@@ -309,10 +309,6 @@ int health_probe_start(sd_event *loop, const struct health_probe_request *reques
 		                               request->timeout / 1000, 1000,
 		                               health_probe_on_timeout, run);
 	if (r < 0) {
-		/* The service is locked by the caller. */
-		if (run->registered)
-			steer_probes_remove(&request->service->steer, &run->from);
-		run->registered = false;
 		health_probe_cancel(run);
 		return r;
 	}

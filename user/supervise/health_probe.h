@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Asking one worker, through the real port, whether it serves: a TCP connection, or an HTTP GET, of
- * which the steering program knows, by the address and port that it comes from, that it is for that
- * worker; or a shell command. Runs in the event loop and blocks nothing.
+ * Checks once whether a worker serves: by a TCP connection or an HTTP GET through the real port, or
+ * by a shell command. The steering program sends the connection to that worker because its source
+ * address and port are registered. Runs in the event loop and does not block.
  */
 #pragma once
 
@@ -15,21 +15,21 @@
 
 struct health_probe;
 
-/* @ok, or why not: "GET /health: 503 Service Unavailable", "connection refused". Called once. */
+/* Called once. @why: if not @ok, for example "GET /health: 503 Service Unavailable". */
 typedef void (*health_probe_done)(bool ok, const char *why, void *data);
 
 struct health_probe_request {
 	enum ready_kind kind; /* READY_HTTP, READY_TCP or READY_EXEC */
 	const char *argument; /* path, or command */
 	int64_t timeout;      /* ns */
-	/* For HTTP and TCP: the service (which must be open and locked during the call of
-	 * health_probe_start(), not after), the endpoint, and the index in its socket array of the
-	 * listener: a slot, or RPD_SLOT_PROBE + n of a worker that is in no slot yet. */
+	/* For HTTP and TCP: the endpoint, and the index of the listener in its socket array: a
+	 * slot, or RPD_SLOT_PROBE + n for a worker that is in no slot yet. The service must be
+	 * locked during health_probe_start(), and exist as long as the probe. */
 	struct service *service;
 	unsigned int endpoint;
 	unsigned int index;
-	/* For EXEC: the environment, complete, and where and as whom it runs, as the worker does
-	 * (kern/spawn.h); and the service's cgroup directory for it to run in a child of. */
+	/* For EXEC: the complete environment, working directory, user and group, as the worker has
+	 * them (kern/spawn.h), and the service's cgroup: the command runs in a child of it. */
 	char *const *env;
 	const char *cwd, *user, *group;
 	const char *cgroup_path;
@@ -37,11 +37,13 @@ struct health_probe_request {
 	void *data;
 };
 
+/* Starts a probe. @request may go out of scope after the call, what it points to as well. */
 int health_probe_start(sd_event *loop, const struct health_probe_request *request,
                        struct health_probe **ret, struct error *err);
 
-/* Ends it without calling done(); also to free it in or after done(). NULL is allowed. */
+/* Ends and frees the probe without calling done(); may be called in or after done(). NULL is
+ * allowed. */
 void health_probe_cancel(struct health_probe *run);
 
-/* The process of its command, as long as it is to be waited for, or 0. */
+/* The pid of its command, as long as the probe waits for it, or 0. */
 uint32_t health_probe_pid(const struct health_probe *run);

@@ -29,8 +29,8 @@ union control {
 	struct cmsghdr align;
 };
 
-/* Who sent it, as the kernel says. What comes along is closed: sd_notify_barrier(3) waits for
- * just that. */
+/* Returns the sender's pid, from the kernel. Closes descriptors that come with the message:
+ * sd_notify_barrier(3) waits for that. */
 static uint32_t notify_take_control(struct msghdr *message)
 {
 	uint32_t pid = 0;
@@ -91,10 +91,10 @@ static int notify_open_socket(const char *path, struct error *err)
 	if (strlen(path) >= sizeof(address.sun_path))
 		return error_set(err, -ENAMETOOLONG, "%s is too long for a socket", path);
 	strcpy(address.sun_path, path);
-	unlink(path); /* of a supervisor that was killed */
+	unlink(path); /* left by a supervisor that was killed */
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ||
 	    bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || chmod(path, 0666) < 0)
-		return error_set(err, -errno, "can't make the socket %s: %s", path,
+		return error_set(err, -errno, "can't create the socket %s: %s", path,
 		                 strerror(errno));
 	return TAKE_FD(fd);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What workers tell us by sd_notify(3): one socket for all of a service. */
+/* Receives sd_notify(3) messages of workers: one socket for each service. */
 #pragma once
 
 #include <stdint.h>
@@ -9,10 +9,10 @@
 
 struct notify;
 
-/* A worker, or a child of it, said READY=1. @pid: who. */
+/* Process @pid, a worker or a child of one, has sent READY=1. */
 typedef void (*notify_ready)(uint32_t pid, void *data);
 
-/* @path: of the socket, in place of one that is there; any user may write to it. */
+/* Creates the socket @path, in place of one that is there. Any user may write to it. */
 int notify_new(sd_event *loop, const char *path, notify_ready ready, void *data,
                struct notify **ret, struct error *err);
 void notify_free(struct notify *notify);

@@ -6,12 +6,12 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "kern/own_listener.h"
 #include "kern/sockdiag.h"
+#include "kern/own_listener.h"
 #include "kern/probe_socket.h"
-#include "kern/steer_socks.h"
 #include "kern/steer_probes.h"
 #include "kern/steer_members.h"
+#include "kern/steer_socks.h"
 
 void parking_init(struct parking *parking)
 {
@@ -28,9 +28,9 @@ void parking_close(struct parking *parking)
 }
 
 /*
- * Opens a listener and puts it in place of the one that is there. With the group it joins the
- * program that is attached to it; into a group that had none before, or no member, we bring it.
- * Noted as a member it is no stranger, and the connections that it leaves take their count along.
+ * Opens a listener and puts it in place of the present one. It joins the endpoint's group, to
+ * which the program is attached if it was not before. Recorded as a member it is no foreign
+ * listener, and connections that migrate from it keep their count.
  */
 static int parking_place(struct service *service, unsigned int endpoint, struct error *err)
 {
@@ -45,7 +45,7 @@ static int parking_place(struct service *service, unsigned int endpoint, struct 
 	if (fd < 0)
 		return fd;
 	member.endpoint = endpoint;
-	/* If they can't be counted they are parked all the same. */
+	/* Connections that can't be counted are parked all the same. */
 	r = sockdiag_socket_cookie(fd, &cookie);
 	if (r == 0)
 		r = steer_members_set(&service->steer, cookie, &member);
@@ -68,10 +68,8 @@ int parking_open(struct parking *parking, struct service *service, struct error 
 		if (parking->fds[e] >= 0)
 			continue;
 		parking->fds[e] = parking_place(service, e, &why);
-		if (parking->fds[e] < 0 && r == 0) {
-			r = parking->fds[e];
-			*err = why;
-		}
+		if (parking->fds[e] < 0 && r == 0)
+			r = error_set(err, parking->fds[e], "%s", why.text);
 	}
 	return r;
 }
@@ -94,7 +92,7 @@ unsigned int parking_queued(const struct parking *parking)
 	return n;
 }
 
-/* Knocks at every worker's door: each is woken by one more connection, which ends at once. */
+/* Wakes each worker by one more connection, which ends at once. */
 static void parking_wake_workers(struct service *service, unsigned int endpoint)
 {
 	const struct rpd_endpoint *it = &service->steer.service->endpoints[endpoint];
@@ -124,8 +122,8 @@ static bool parking_is_served(const struct service *service, unsigned int endpoi
 	return false;
 }
 
-/* Not only where connections wait already: a handshake that has begun there would be parked when it
- * ends, and nobody would come for it. */
+/* Also where no connection waits yet: a handshake that is in progress would be parked when it ends,
+ * and never handed over. */
 int parking_hand_over(struct parking *parking, struct service *service, struct error *err)
 {
 	struct error why;
@@ -139,8 +137,7 @@ int parking_hand_over(struct parking *parking, struct service *service, struct e
 		parking->fds[e] = parking_place(service, e, &why);
 		if (parking->fds[e] < 0) {
 			steer_socks_clear(&service->steer, e, RPD_SLOT_PARKING);
-			r = parking->fds[e];
-			*err = why;
+			r = error_set(err, parking->fds[e], "%s", why.text);
 		}
 		n = (int)own_listener_queue_length(old);
 		close(old);
@@ -162,7 +159,7 @@ int parking_give_up(struct parking *parking, struct service *service, struct err
 		                : steer_socks_clear(&service->steer, e, RPD_SLOT_PARKING);
 
 		if (r < 0)
-			return error_set(err, r, "can't stop to park connections: %s",
+			return error_set(err, r, "can't stop parking connections: %s",
 			                 strerror(-r));
 		if (parking->fds[e] < 0)
 			continue;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Parking: while no worker of a service lives, new connections wait in listeners of the supervisor,
- * one in each endpoint, and are handed over, with all that the client has sent, when one is there.
+ * one for each endpoint. When a worker is up they are handed over, with all that the client has
+ * sent. park.h decides when.
  *
- * The listener of an endpoint is in slot RPD_SLOT_PARKING of its socket array, all the time: the
- * steering program comes to it only when it finds no worker. To hand over what is in its queue it
- * is replaced by a new one and closed: the kernel then migrates the queue to the workers.
+ * The listener is always in slot RPD_SLOT_PARKING of the endpoint's socket array. The steering
+ * program selects it only when it finds no worker. To hand over its queue, it is replaced by a new
+ * listener and closed: the kernel then migrates the queue to the workers.
  */
 #pragma once
 
@@ -16,35 +17,35 @@
 
 struct parking {
 	int fds[RPD_ENDPOINT_MAX]; /* -1 = none */
-	bool closed;               /* given up: connections are refused */
+	bool closed;               /* connections are refused */
 };
 
 #define _cleanup_parking_ __attribute__((cleanup(parking_close)))
 
 void parking_init(struct parking *parking);
 
-/* Opens listeners where there are none yet, for all endpoints of the service: same family, address,
- * v6only, device and user as the workers' (fchown() makes it that of another user), and puts them
- * and the program in place. With the service locked. */
+/* Opens listeners for all endpoints of the service that have none: with the family, address,
+ * v6only, device and user of the workers' listeners (fchown() sets another user). Puts them and the
+ * program in place. The service must be locked. */
 int parking_open(struct parking *parking, struct service *service, struct error *err);
 
-/* Whether there is any listener where connections could wait. */
+/* Whether any endpoint has a listener where connections can wait. */
 bool parking_is_open(const struct parking *parking);
 
-/* Connections that wait in all of them. */
+/* How many connections wait. */
 unsigned int parking_queued(const struct parking *parking);
 
-/* Hands over what waits where a slot has a listener; call it when a worker has come into a slot,
- * and into the ring. Returns how many. Those that come meanwhile are not lost. Where it fails they
- * are handed over as well, but there is no listener for the next ones until parking_open(). On
- * kernels that don't wake who gets migrated connections (core/kernel_bugs.h, CVE-2026-46015) it
- * wakes them by a connection of its own. */
+/* Hands over the connections of each endpoint where a slot has a listener. To be called when a
+ * worker has come into a slot and into the ring. Returns how many. Connections that come meanwhile
+ * are not lost. Also where it fails the connections are handed over, but the endpoint then has no
+ * listener until parking_open(). Some kernels don't wake a worker that gets migrated connections
+ * (core/kernel_bugs.h, CVE-2026-46015): there, a connection of its own wakes it. */
 int parking_hand_over(struct parking *parking, struct service *service, struct error *err);
 
-/* The time is over: who waits is reset, and from now on connections are refused, until
- * parking_open(). Returns how many were reset. */
+/* Resets the connections that wait, and refuses new ones until parking_open(). Returns how many
+ * were reset. */
 int parking_give_up(struct parking *parking, struct service *service, struct error *err);
 
-/* Closes the listeners: who waits is handed over if a worker lives, else reset. Before
- * service_remove(). */
+/* Closes the listeners: connections that wait go to a worker if one lives, else are reset. Must be
+ * called before service_remove(). */
 void parking_close(struct parking *parking);

@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * The command that a reload has brought. It is in no command line and in no file, and yet the next
- * supervisor has to start it again: so it is kept in the run directory, as long as the service is
- * there and another one than our own configuration says is in force.
- *
- * With it stands what our configuration said: somebody who then runs another command means that.
- */
+#include "supervise/persisted_command.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
@@ -15,11 +10,13 @@
 
 #include "base/cleanup.h"
 #include "base/strv.h"
-#include "supervise/types.h"
 #include "service/run_dir.h"
 #include "kern/cgroup.h"
+#include "supervise/plan.h"
+#include "supervise/report.h"
+#include "supervise/supervisor_request.h"
 
-/* In the file: of our configuration, and of the plan in force. */
+/* The two parts of the file: the configuration's command, and the one in force. */
 #define GIVEN    "given"
 #define IN_FORCE "in_force"
 
@@ -39,7 +36,7 @@ void persisted_command_forget(const struct supervisor *sup)
 	unlink(path);
 }
 
-char **persisted_command_of(struct json_object *array)
+char **persisted_command_parse(struct json_object *array)
 {
 	char **list = NULL;
 
@@ -68,7 +65,7 @@ static bool persisted_command_is_same(const struct run_config *a, const struct r
 
 /* --- to the file */
 
-static struct json_object *persisted_command_part_of(const struct run_config *config)
+static struct json_object *persisted_command_format(const struct run_config *config)
 {
 	struct json_object *part = json_object_new_object(), *argv = json_object_new_array();
 
@@ -79,7 +76,7 @@ static struct json_object *persisted_command_part_of(const struct run_config *co
 	return part;
 }
 
-/* The file has all of it, or what it had before. */
+/* The file has all of it afterwards, or is unchanged. */
 static int persisted_command_write_file(const struct supervisor *sup,
                                         const struct run_config *config)
 {
@@ -88,8 +85,8 @@ static int persisted_command_write_file(const struct supervisor *sup,
 	_cleanup_close_ int fd = -1;
 	int r;
 
-	json_object_object_add(object, GIVEN, persisted_command_part_of(sup->request->config));
-	json_object_object_add(object, IN_FORCE, persisted_command_part_of(config));
+	json_object_object_add(object, GIVEN, persisted_command_format(sup->request->config));
+	json_object_object_add(object, IN_FORCE, persisted_command_format(config));
 	persisted_command_file_path(sup, "command.new", draft);
 	persisted_command_file_path(sup, "command", path);
 	fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -112,7 +109,7 @@ int persisted_command_keep(const struct supervisor *sup, const struct run_config
 	}
 	r = persisted_command_write_file(sup, config);
 	return r < 0 ? error_set(err, r,
-	                         "can't note the new command in %s: %s; another supervisor would "
+	                         "can't keep the new command in %s: %s; another supervisor would "
 	                         "start the old one again",
 	                         sup->run_dir, strerror(-r))
 	             : 0;
@@ -120,13 +117,13 @@ int persisted_command_keep(const struct supervisor *sup, const struct run_config
 
 /* --- from the file */
 
-/* A configuration that is @like ours, but for what the part says. */
+/* A copy of @like with the command and label of the part. */
 static int persisted_command_read_part(struct json_object *file, const char *name,
                                        const struct run_config *like, struct run_config *ret)
 {
 	struct json_object *part = json_object_object_get(file, name);
 	const char *label = json_object_get_string(json_object_object_get(part, "label"));
-	char **argv = persisted_command_of(json_object_object_get(part, "argv"));
+	char **argv = persisted_command_parse(json_object_object_get(part, "argv"));
 	int r = argv && label ? run_config_copy(like, ret) : -EBADMSG;
 
 	if (r < 0) {
@@ -139,7 +136,7 @@ static int persisted_command_read_part(struct json_object *file, const char *nam
 	return 0;
 }
 
-/* As much of the command as a message needs. */
+/* The command for a message, cut to @size. */
 static const char *persisted_command_text(const struct run_config *config, char *buf, size_t size)
 {
 	size_t used = 0;
@@ -150,8 +147,8 @@ static const char *persisted_command_text(const struct run_config *config, char 
 	return buf;
 }
 
-static void persisted_command_take(struct supervisor *sup, const struct run_config *given,
-                                   const struct run_config *in_force)
+static void persisted_command_apply(struct supervisor *sup, const struct run_config *given,
+                                    const struct run_config *in_force)
 {
 	struct plan *plan = NULL;
 	char text[512];
@@ -161,22 +158,21 @@ static void persisted_command_take(struct supervisor *sup, const struct run_conf
 		plan = plan_new(in_force);
 	if (!plan) {
 		if (!persisted_command_is_same(in_force, sup->request->config))
-			supervisor_log(
+			report_line(
 			        sup,
-			        "the workers run '%s' (%s), which a reload has brought; those that "
-			        "are started from now on run what is given here",
+			        "the workers run '%s' (%s), which a reload has set; workers that "
+			        "are started from now on run the command given here",
 			        text, in_force->label);
-		/* Theirs isn't that of the command which is started from now on. */
+		/* The slots' label is not that of the command that is started from now on. */
 		if (strcmp(in_force->label, sup->request->config->label) != 0)
 			sup->plan->relabel = true;
 		persisted_command_forget(sup);
 		return;
 	}
-	supervisor_log(
-	        sup,
-	        "the command is '%s' (%s), which a reload has brought; `reuseportd reload %s -- "
-	        "COMMAND` changes that",
-	        text, in_force->label, sup->name);
+	report_line(sup,
+	            "the command is '%s' (%s), which a reload has set; `reuseportd reload %s -- "
+	            "COMMAND` changes it",
+	            text, in_force->label, sup->name);
 	plan_unref(sup->plan);
 	sup->plan = plan;
 }
@@ -190,18 +186,18 @@ void persisted_command_restore(struct supervisor *sup)
 	run_config_init(&given);
 	run_config_init(&in_force);
 	persisted_command_file_path(sup, "command", path);
-	if (!cgroup_is_populated(sup->cgroup_fd)) /* nobody runs it any more */
+	if (!cgroup_is_populated(sup->cgroup_fd)) /* no worker runs it any more */
 		persisted_command_forget(sup);
 	if (access(path, F_OK) < 0)
 		return;
 	file = json_object_from_file(path);
 	if (persisted_command_read_part(file, GIVEN, &sup->plan->config, &given) == 0 &&
 	    persisted_command_read_part(file, IN_FORCE, &sup->plan->config, &in_force) == 0)
-		persisted_command_take(sup, &given, &in_force);
+		persisted_command_apply(sup, &given, &in_force);
 	else
-		supervisor_log(sup,
-		               "can't read %s: workers that are started run what is given here",
-		               path);
+		report_line(sup,
+		            "can't read %s: workers that are started run the command given here",
+		            path);
 	json_object_put(file);
 	run_config_free(&given);
 	run_config_free(&in_force);

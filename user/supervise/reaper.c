@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 
-/* Who waits for a child that has ended at the same time comes first. */
+/* After the event sources that wait for children of ours. */
 #define PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
 
 struct reaper {
@@ -15,15 +15,15 @@ struct reaper {
 	void *data;
 };
 
-/* The kernel tells of one child at a time that has ended, and of the same one until it has been
- * waited for: behind one that is ours we look when the loop has turned. */
-static void reaper_look(struct reaper *orphans)
+/* waitid() reports one ended child at a time, and the same one until it is reaped. If that child is
+ * ours, the check is repeated in the loop's next iteration. */
+static void reaper_reap(struct reaper *reaper)
 {
 	siginfo_t info = {};
 
 	while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid) {
-		if (orphans->is_ours((uint32_t)info.si_pid, orphans->data)) {
-			sd_event_source_set_enabled(orphans->again, SD_EVENT_ONESHOT);
+		if (reaper->is_ours((uint32_t)info.si_pid, reaper->data)) {
+			sd_event_source_set_enabled(reaper->again, SD_EVENT_ONESHOT);
 			return;
 		}
 		waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG);
@@ -33,52 +33,52 @@ static void reaper_look(struct reaper *orphans)
 
 static int reaper_on_child(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
 {
-	reaper_look(data);
+	reaper_reap(data);
 	return 0;
 }
 
 static int reaper_on_again(sd_event_source *source, void *data)
 {
-	reaper_look(data);
+	reaper_reap(data);
 	return 0;
 }
 
 int reaper_new(sd_event *loop, bool (*is_ours)(uint32_t pid, void *data), void *data,
                struct reaper **ret)
 {
-	struct reaper *orphans = calloc(1, sizeof(*orphans));
+	struct reaper *reaper = calloc(1, sizeof(*reaper));
 	sigset_t set;
 	int r;
 
-	if (!orphans)
+	if (!reaper)
 		return -ENOMEM;
-	orphans->is_ours = is_ours;
-	orphans->data = data;
+	reaper->is_ours = is_ours;
+	reaper->data = data;
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGCHLD, SIG_DFL); /* ignored, nobody could tell how a child ended */
-	r = sd_event_add_signal(loop, &orphans->on_child, SIGCHLD, reaper_on_child, orphans);
+	signal(SIGCHLD, SIG_DFL); /* if SIGCHLD is ignored, the kernel drops exit statuses */
+	r = sd_event_add_signal(loop, &reaper->on_child, SIGCHLD, reaper_on_child, reaper);
 	if (r >= 0)
-		r = sd_event_source_set_priority(orphans->on_child, PRIORITY);
-	/* At once, too: they may have come before, to who has executed itself anew. */
+		r = sd_event_source_set_priority(reaper->on_child, PRIORITY);
+	/* Once at the start: after a re-exec, children may have ended before. */
 	if (r >= 0)
-		r = sd_event_add_defer(loop, &orphans->again, reaper_on_again, orphans);
+		r = sd_event_add_defer(loop, &reaper->again, reaper_on_again, reaper);
 	if (r >= 0)
-		r = sd_event_source_set_priority(orphans->again, PRIORITY);
+		r = sd_event_source_set_priority(reaper->again, PRIORITY);
 	if (r < 0) {
-		reaper_free(orphans);
+		reaper_free(reaper);
 		return r;
 	}
-	*ret = orphans;
+	*ret = reaper;
 	return 0;
 }
 
-void reaper_free(struct reaper *orphans)
+void reaper_free(struct reaper *reaper)
 {
-	if (!orphans)
+	if (!reaper)
 		return;
-	sd_event_source_disable_unref(orphans->on_child);
-	sd_event_source_disable_unref(orphans->again);
-	free(orphans);
+	sd_event_source_disable_unref(reaper->on_child);
+	sd_event_source_disable_unref(reaper->again);
+	free(reaper);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Children that we did not start: as process 1, of a container say, we become the parent of
- * whatever process loses its own. Nobody but us can take note of their end; until that they are
- * zombies, and their numbers are taken.
+ * Reaps children that this process did not start. As process 1, of a container for example, it
+ * becomes the parent of every process that loses its own. Until they are reaped, these
+ * children are zombies and occupy their pids.
  */
 #pragma once
 
@@ -12,8 +12,8 @@
 
 struct reaper;
 
-/* @is_ours: whether somebody waits for this process, and will soon when it has ended. Blocks
- * SIGCHLD. Returns 0 or a negative errno. */
+/* Begins to reap; blocks SIGCHLD. @is_ours: whether another event source waits for this process,
+ * and reaps it. Returns 0 or a negative errno. */
 int reaper_new(sd_event *loop, bool (*is_ours)(uint32_t pid, void *data), void *data,
                struct reaper **ret);
 void reaper_free(struct reaper *orphans);

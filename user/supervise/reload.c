@@ -1,33 +1,28 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Carries out the plan of a reload (core/rollout.h). */
+#include "supervise/reload.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "core/rollout.h"
-#include "supervise/control.h"
 #include "stream/log.h"
-#include "supervise/types.h"
+#include "stream/output.h"
+#include "supervise/control.h"
+#include "supervise/endpoints.h"
+#include "supervise/health.h"
+#include "supervise/park.h"
+#include "supervise/persisted_command.h"
+#include "supervise/placement.h"
+#include "supervise/plan.h"
+#include "supervise/reload_state.h"
+#include "supervise/report.h"
+#include "supervise/slot.h"
+#include "supervise/supervisor_state.h"
+#include "supervise/worker.h"
 
-struct reload {
-	struct rollout rollout;
-	struct plan *plan;
-	bool in_place;
-	bool of_all;      /* its plan becomes the service's */
-	bool taking_back; /* the old ones get their slots back */
-	bool advancing;   /* reload_advance() is at work: what happens meanwhile it sees itself */
-	bool again;
-	/* A second pass that brings the old command back, where the old workers are gone. */
-	bool restoring;
-	char why[2048]; /* it failed */
-	/* What each slot was when it began; and whether its worker had ended by itself. */
-	enum rpd_run was[RPD_SLOT_MAX];
-	bool had_ended[RPD_SLOT_MAX];
-};
-
-void reload_slots(const struct supervisor *sup, struct slots *ret)
+void reload_list_slots(const struct supervisor *sup, struct slots *ret)
 {
 	ret->n = 0;
 	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
@@ -35,43 +30,11 @@ void reload_slots(const struct supervisor *sup, struct slots *ret)
 			ret->at[ret->n++] = slot;
 }
 
-struct reload_ways reload_ways(const struct run_config *config)
+struct reload_ways reload_ways_of(const struct run_config *config)
 {
 	return (struct reload_ways){.batch = config->batch,
 	                            .in_place = config->in_place,
 	                            .keep_going = config->keep_going};
-}
-
-static int reload_phase_of(const struct supervisor *sup, unsigned int slot)
-{
-	for (size_t i = 0; sup->reload && i < sup->reload->rollout.slots.n; i++)
-		if (sup->reload->rollout.slots.at[i] == slot)
-			return sup->reload->rollout.phase[i];
-	return -1;
-}
-
-bool reload_has(const struct supervisor *sup, unsigned int slot)
-{
-	return reload_phase_of(sup, slot) >= 0 && !sup->reload->taking_back;
-}
-
-bool reload_will_tell(const struct supervisor *sup, unsigned int slot)
-{
-	return reload_has(sup, slot) && !sup->reload->rollout.keep_going;
-}
-
-bool reload_holds(const struct supervisor *sup, unsigned int slot)
-{
-	return reload_has(sup, slot) && reload_phase_of(sup, slot) == ROLLOUT_STARTED;
-}
-
-/* In place: the slot's old worker is on its way out. */
-static bool reload_waits_for_room(const struct supervisor *sup, unsigned int slot)
-{
-	const struct slot *it = &sup->slots[slot];
-
-	return reload_has(sup, slot) && sup->reload->in_place && !it->next && !it->current &&
-	       reload_phase_of(sup, slot) == ROLLOUT_STARTED;
 }
 
 static void reload_set_plan(struct slot *it, struct plan *plan)
@@ -80,15 +43,7 @@ static void reload_set_plan(struct slot *it, struct plan *plan)
 	it->plan = plan ? plan_ref(plan) : NULL;
 }
 
-static struct worker *reload_held_of(const struct supervisor *sup, unsigned int slot)
-{
-	for (struct worker *w = sup->workers; w; w = w->next)
-		if (w->slot == slot && w->state == WORKER_HELD)
-			return w;
-	return NULL;
-}
-
-/* How many more may leave their slots now without the last one that is live. */
+/* How many more workers may leave their slots now, so that one stays live. */
 static unsigned int reload_spare(const struct supervisor *sup)
 {
 	unsigned int live = 0;
@@ -100,15 +55,16 @@ static unsigned int reload_spare(const struct supervisor *sup)
 	return live ? live - 1 : 0;
 }
 
-bool reload_makes_room(const struct supervisor *sup)
+/* Starts a worker in the slot. A failure counts as the reload's. */
+static void reload_start_worker(struct supervisor *sup, unsigned int slot)
 {
-	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
-		if (reload_waits_for_room(sup, slot))
-			return true;
-	return false;
+	struct error err = {};
+
+	if (slot_try_start(sup, slot, &err) < 0)
+		reload_note_failed(sup, slot, NULL, err.text);
 }
 
-/* A new worker for the slot; in place, when the old one is gone (reload_note_gone()). */
+/* Starts a new worker for the slot. With in-place the old one ends first: reload_note_gone(). */
 static void reload_start(struct supervisor *sup, unsigned int slot)
 {
 	struct slot *it = &sup->slots[slot];
@@ -118,7 +74,7 @@ static void reload_start(struct supervisor *sup, unsigned int slot)
 	it->crashes = 0;
 	reload_set_plan(it, sup->reload->plan);
 	if (!sup->reload->in_place || !old) {
-		slot_start(sup, slot);
+		reload_start_worker(sup, slot);
 		return;
 	}
 	if (placement_withdraw(sup, slot, &err) < 0) {
@@ -127,7 +83,7 @@ static void reload_start(struct supervisor *sup, unsigned int slot)
 	}
 	it->current = NULL;
 	it->run = RPD_RUN_STARTING;
-	placement_note(sup, slot);
+	placement_note_run(sup, slot);
 	old->withdrawn_at = clock_ns(CLOCK_MONOTONIC);
 	worker_event(old, WORKER_EVENT_RETIRE);
 }
@@ -152,20 +108,20 @@ static void reload_commit(struct supervisor *sup)
 	struct slots added = {};
 	unsigned int was, n_before = sup->n_slots;
 
-	supervisor_log(sup, "%s: %u of %zu workers are new ones", restored ? "restored" : "reload",
-	               replaced, it->rollout.slots.n);
+	report_line(sup, "%s: %u of %zu workers are new", restored ? "restored" : "reload",
+	            replaced, it->rollout.slots.n);
 	strcpy(why, it->why);
 	was = sup->plan->config.workers;
 	for (size_t i = 0; i < it->rollout.slots.n; i++)
 		sup->slots[it->rollout.slots.at[i]].old_label[0] = '\0';
-	it->plan->relabel &= failed > 0; /* of the new command are all the others from now on */
-	/* A command of which no worker has come up is not the one that the next crash starts. */
+	it->plan->relabel &=
+	        failed > 0; /* all workers that start from now on have the new command */
+	/* A command that no worker has come up with must not be started after the next crash. */
 	if (!restored && it->of_all && it->plan != sup->plan && replaced > 0) {
 		if (persisted_command_keep(sup, &it->plan->config, &err) < 0)
-			supervisor_log(sup, "%s", err.text);
+			report_line(sup, "%s", err.text);
 		plan_unref(sup->plan);
 		sup->plan = plan_ref(it->plan);
-		timers_plan_changed(sup);
 	}
 	reload_free(sup);
 	for (struct worker *w = sup->workers, *next; w; w = next) {
@@ -173,34 +129,36 @@ static void reload_commit(struct supervisor *sup)
 		if (w->state == WORKER_HELD)
 			worker_event(w, WORKER_EVENT_RETIRE);
 	}
-	/* What `scale` has set holds, unless the configuration has another number than before. */
+	/* The number that `scale` has set holds, unless the configuration's number has changed. */
 	if (sup->plan->config.workers != was &&
 	    slot_scale(sup, sup->plan->config.workers, &err) < 0) {
-		supervisor_log(sup, "%s", err.text);
+		report_line(sup, "%s", err.text);
 		failed++;
 		snprintf(why, sizeof(why), "%.*s", (int)sizeof(why) - 1, err.text);
 	}
 	for (unsigned int slot = n_before; slot < sup->n_slots; slot++)
 		added.at[added.n++] = slot;
 	if (failed || restored)
-		placement_trim(sup);
-	slot_check_unhealthy(sup);
+		endpoints_trim(sup);
+	health_replace_unhealthy(sup);
 	slot_start_waiting(sup);
-	control_reload_ended(sup, failed || restored ? EXIT_REFUSED : EXIT_OK, why, &added);
+	report_change(sup);
+	control_answer_reload(sup, failed || restored ? EXIT_REFUSED : EXIT_OK, why, &added);
 }
 
-/* Nobody had it, nor was to. */
+/* Whether the slot had no worker before, and was to get none. */
 static bool reload_was_empty(const struct reload *it, unsigned int slot)
 {
 	return it->was[slot] == RPD_RUN_FAILED || it->was[slot] == RPD_RUN_STOPPED;
 }
 
-/* The slot has again who had it before, or one that is started like him; or it is failed, or
- * stopped, again. */
-static void reload_take_back(struct supervisor *sup, unsigned int slot, enum rollout_phase phase)
+/* Gives the slot back to its old worker, or starts one with the old command; or leaves it failed or
+ * stopped, as it was. */
+static void reload_roll_back_slot(struct supervisor *sup, unsigned int slot,
+                                  enum rollout_phase phase)
 {
 	struct slot *it = &sup->slots[slot];
-	struct worker *next = it->next, *held = reload_held_of(sup, slot);
+	struct worker *next = it->next, *held = supervisor_state_held_worker(sup, slot);
 
 	it->next = NULL;
 	reload_set_plan(it, NULL);
@@ -214,8 +172,8 @@ static void reload_take_back(struct supervisor *sup, unsigned int slot, enum rol
 		slot_start(sup, slot);
 }
 
-/* In place the old workers are gone: with another command those that were replaced are replaced
- * again, by such of the old command. Returns whether that is necessary, and begun. */
+/* With in-place the old workers are gone. If the command was another one, begins a second pass that
+ * replaces the new workers by workers of the old command. Returns whether it has begun one. */
 static bool reload_restore(struct supervisor *sup)
 {
 	struct reload *it = sup->reload;
@@ -228,41 +186,41 @@ static bool reload_restore(struct supervisor *sup)
 			replaced.at[replaced.n++] = it->rollout.slots.at[i];
 	if (replaced.n == 0)
 		return false;
-	supervisor_log(sup, "the old command is started again in the %zu slots that were replaced",
-	               replaced.n);
+	report_line(sup, "the old command is started again in %zu slots", replaced.n);
 	rollout_begin(&it->rollout, &replaced, it->rollout.batch, true);
 	plan_unref(it->plan);
 	it->plan = plan_ref(sup->plan);
 	it->restoring = true;
-	it->taking_back = false;
+	it->rolling_back = false;
 	return true;
 }
 
-/* Returns whether the reload is over, and freed. */
+/* Returns whether the reload has ended, and is freed. */
 static bool reload_roll_back(struct supervisor *sup)
 {
 	struct reload *it = sup->reload;
 	const struct rollout was = it->rollout;
 	char why[sizeof(it->why)];
 
-	log_line("%s: reload failed: %s", sup->name, it->why); /* who asked is told last */
-	it->taking_back = true;
+	log_line("%s: reload failed: %s", sup->name,
+	         it->why); /* clients get this with their answer */
+	it->rolling_back = true;
 	for (size_t i = 0; i < was.slots.n; i++)
-		reload_take_back(sup, was.slots.at[i], was.phase[i]);
+		reload_roll_back_slot(sup, was.slots.at[i], was.phase[i]);
 	if (reload_restore(sup))
 		return false;
 	strcpy(why, it->why);
 	reload_free(sup);
-	placement_trim(sup);
-	if (slot_any(sup))
-		supervisor_log(sup, "the old workers serve on");
-	slot_check_unhealthy(sup);
+	endpoints_trim(sup);
+	if (supervisor_state_has_worker(sup))
+		report_line(sup, "the old workers keep serving");
+	health_replace_unhealthy(sup);
 	slot_start_waiting(sup);
-	control_reload_ended(sup, EXIT_REFUSED, why, NULL);
+	control_answer_reload(sup, EXIT_REFUSED, why, NULL);
 	return true;
 }
 
-/* Does all that can be done now. What it does may make things happen that ask for more of it. */
+/* Does all that can be done now. This may cause events that call it again: see `advancing`. */
 static void reload_advance(struct supervisor *sup)
 {
 	struct reload *it = sup->reload;
@@ -299,12 +257,12 @@ int reload_begin(struct supervisor *sup, const struct slots *slots, struct plan 
 {
 	struct slots all;
 
-	reload_slots(sup, &all);
+	reload_list_slots(sup, &all);
 	if (sup->reload)
-		return error_set(err, -EBUSY,
-		                 "service '%s': workers are being replaced already; try again when "
-		                 "that is through",
-		                 sup->name);
+		return error_set(
+		        err, -EBUSY,
+		        "service '%s': a reload is in progress; retry when it has finished",
+		        sup->name);
 	if (sup->stopping)
 		return error_set(err, -EBUSY, "service '%s' is being stopped", sup->name);
 	sup->reload = calloc(1, sizeof(*sup->reload));
@@ -314,7 +272,7 @@ int reload_begin(struct supervisor *sup, const struct slots *slots, struct plan 
 	sup->reload->in_place = ways->in_place;
 	sup->reload->of_all = slots->n >= all.n;
 	rollout_begin(&sup->reload->rollout, slots, ways->batch, ways->keep_going);
-	/* A replacement that is under way, or comes after a pause, is of the old command. */
+	/* A worker that is starting, or is started after a pause, has the old command. */
 	for (size_t i = 0; i < slots->n; i++) {
 		struct slot *it = &sup->slots[slots->at[i]];
 		struct worker *next = it->next;
@@ -332,12 +290,12 @@ int reload_begin(struct supervisor *sup, const struct slots *slots, struct plan 
 
 void reload_note_admitted(struct supervisor *sup, unsigned int slot)
 {
-	if (!reload_has(sup, slot) || reload_phase_of(sup, slot) != ROLLOUT_STARTED)
+	if (!reload_state_has(sup, slot) || reload_state_phase(sup, slot) != ROLLOUT_STARTED)
 		return;
 	rollout_record(&sup->reload->rollout, slot, ROLLOUT_REPLACED);
-	supervisor_log(sup, "%u of %zu replaced",
-	               rollout_count(&sup->reload->rollout, ROLLOUT_REPLACED),
-	               sup->reload->rollout.slots.n);
+	report_line(sup, "%u of %zu replaced",
+	            rollout_count(&sup->reload->rollout, ROLLOUT_REPLACED),
+	            sup->reload->rollout.slots.n);
 	reload_advance(sup);
 }
 
@@ -345,12 +303,12 @@ void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct 
                         const char *why)
 {
 	struct reload *it = sup->reload;
-	struct worker *held = reload_held_of(sup, slot);
+	struct worker *held = supervisor_state_held_worker(sup, slot);
 	const char *tail = w && w->output ? output_tail(w->output) : "";
-	int phase = reload_phase_of(sup, slot);
+	int phase = reload_state_phase(sup, slot);
 
 	if (phase != ROLLOUT_STARTED && phase != ROLLOUT_REPLACED)
-		return; /* it was an old one */
+		return; /* it was an old worker */
 	if (!w)
 		snprintf(it->why, sizeof(it->why), "slot %u: %s", slot, why);
 	else if (w->why[0])
@@ -358,7 +316,7 @@ void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct 
 		         w->pid, w->why);
 	else
 		snprintf(it->why, sizeof(it->why), "slot %u: the new worker (pid %u) ended (%s)",
-		         slot, w->pid, w->end[0] ? w->end : "how is not known");
+		         slot, w->pid, w->end[0] ? w->end : "it is not known how");
 	if (tail[0]) {
 		size_t used = strlen(it->why), keep = sizeof(it->why) - used - 64;
 		size_t n = strlen(tail);
@@ -374,13 +332,13 @@ void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct 
 
 void reload_note_gone(struct supervisor *sup, const struct worker *w)
 {
-	if (!reload_waits_for_room(sup, w->slot))
+	if (!reload_state_waits_for_room(sup, w->slot))
 		return;
 	for (const struct worker *other = sup->workers; other; other = other->next)
-		if (other->slot == w->slot) /* it was one from before the old one */
+		if (other->slot == w->slot) /* another former worker is still there */
 			return;
-	slot_start(sup, w->slot);
-	placement_park(sup);
+	reload_start_worker(sup, w->slot);
+	park_update(sup);
 }
 
 void reload_drop(struct supervisor *sup)

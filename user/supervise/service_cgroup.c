@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * The cgroup that has the workers. Where it is goes by where the first supervisor was, a systemd
- * unit say; it is noted in the run directory, as whoever comes next may be somewhere else.
- */
+#include "supervise/service_cgroup.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,10 +13,9 @@
 #include "base/clock.h"
 #include "kern/cgroup.h"
 #include "service/run_dir.h"
-#include "supervise/types.h"
 #include "kern/cgroup_service.h"
 
-#define END_NS (5 * NS_PER_S) /* so long what was killed may take to end */
+#define END_NS (5 * NS_PER_S) /* how long killed processes may take to end */
 
 static void service_cgroup_await_end(int fd)
 {
@@ -29,7 +26,7 @@ static void service_cgroup_await_end(int fd)
 		nanosleep(&pause, NULL);
 }
 
-/* All are killed first, and only then waited for. */
+/* Kills all of them first, then waits for each. */
 static int service_cgroup_end_named(const char *path, char *const *names, size_t n)
 {
 	int r = 0;
@@ -80,8 +77,9 @@ void service_cgroup_clear(struct supervisor *sup)
 		fprintf(stderr, "%s: %s\n", sup->name, err.text);
 }
 
-/* Of a service that is new nothing is to be kept, wherever an earlier one of the name was. */
-static int service_cgroup_begin(struct supervisor *sup, const char *noted, struct error *err)
+/* A new service starts with an empty cgroup: ends what an earlier one of its name has left, also in
+ * another place. */
+static int service_cgroup_make(struct supervisor *sup, const char *noted, struct error *err)
 {
 	int r = cgroup_service_find(sup->name, true, sup->cgroup_path, err);
 
@@ -103,7 +101,7 @@ int service_cgroup_open(struct supervisor *sup, bool taken_over, struct error *e
 	if (is_noted && cgroup_service_use(noted, err) < 0)
 		is_noted = false;
 	if (!taken_over) {
-		r = service_cgroup_begin(sup, is_noted ? noted : NULL, err);
+		r = service_cgroup_make(sup, is_noted ? noted : NULL, err);
 	} else if (is_noted) {
 		strcpy(sup->cgroup_path, noted);
 		r = 0;

@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What there is of a service beside its workers: its pins, its folder and its cgroup. */
+#include "supervise/setup.h"
+
 #include <errno.h>
-#include <fcntl.h>
-#include <pwd.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "service/service_lock.h"
 #include "base/cleanup.h"
-#include "supervise/control.h"
-#include "stream/log.h"
-#include "supervise/types.h"
 #include "kern/cgroup.h"
+#include "kern/hook.h"
 #include "service/run_dir.h"
 #include "service/service_create.h"
 #include "service/service_remove.h"
+#include "stream/log.h"
+#include "supervise/control.h"
+#include "supervise/notify.h"
+#include "supervise/parking.h"
+#include "supervise/persisted_command.h"
+#include "supervise/plan.h"
+#include "supervise/service_cgroup.h"
 
 /* --- the beginning */
 
@@ -38,25 +41,10 @@ static int setup_make_cgroup(struct supervisor *sup, bool taken_over, struct err
 	return hook_attach(sup->cgroup_fd, ports, config->n_listens, &sup->hook, err);
 }
 
-uid_t setup_workers_uid(const struct run_config *config)
-{
-	const struct passwd *user;
-	char *end;
-	unsigned long number;
-
-	if (!config->user || config->pass_sockets)
-		return geteuid();
-	user = getpwnam(config->user);
-	if (user)
-		return user->pw_uid;
-	number = strtoul(config->user, &end, 10);
-	return *end ? geteuid() : number;
-}
-
-/* The addresses that were named. Where workers that are free to choose listen is known when the
- * first of them does. Returns how many. */
-static size_t setup_named_endpoints(const struct run_config *config,
-                                    struct rpd_endpoint ret[RPD_ENDPOINT_MAX])
+/* The endpoints that `listen` names with an address. Others are added when the first worker listens
+ * on them. Returns how many. */
+static size_t setup_list_endpoints(const struct run_config *config,
+                                   struct rpd_endpoint ret[RPD_ENDPOINT_MAX])
 {
 	size_t n = 0;
 
@@ -64,12 +52,12 @@ static size_t setup_named_endpoints(const struct run_config *config,
 		if (!config->listens[i].family)
 			continue;
 		ret[n] = config->listens[i];
-		ret[n++].uid = setup_workers_uid(config);
+		ret[n++].uid = plan_listener_uid(config);
 	}
 	return n;
 }
 
-/* Makes the service, or takes it over. Returns 1 if it was taken over. */
+/* Makes the service, or takes it over. Returns an enum service_create_outcome. */
 static int setup_make_service(struct supervisor *sup, struct error *err)
 {
 	const struct run_config *config = &sup->plan->config;
@@ -81,21 +69,20 @@ static int setup_make_service(struct supervisor *sup, struct error *err)
 	        .label = config->label,
 	        .max_conns = config->no_count ? 0 : RPD_CONNS_DEFAULT,
 	        .endpoints = endpoints,
-	        .n_endpoints = setup_named_endpoints(config, endpoints),
+	        .n_endpoints = setup_list_endpoints(config, endpoints),
 	};
-	_cleanup_service_ struct service service;
-	int r, taken;
+	int r, taken = service_create(&sup->service, &plan, err);
 
-	service_init(&service);
-	taken = service_create(&service, &plan, err);
 	if (taken < 0)
 		return taken;
-	sup->made = taken == SERVICE_CREATED; /* what was there before us is not ours to remove */
-	r = parking_open(&sup->parking, &service, err); /* connections wait there from the start */
+	sup->made = taken ==
+	            SERVICE_CREATED; /* a service that was taken over is not removed on failure */
+	r = parking_open(&sup->parking, &sup->service, err); /* connections may come from now on */
+	service_unlock(&sup->service);
 	return r < 0 ? r : taken;
 }
 
-int setup(struct supervisor *sup, struct error *err)
+int setup_make(struct supervisor *sup, bool *ret_taken_over, struct error *err)
 {
 	const int taken = setup_make_service(sup, err);
 	int r = taken;
@@ -103,8 +90,9 @@ int setup(struct supervisor *sup, struct error *err)
 	if (r >= 0)
 		r = setup_make_run_dir(sup, err);
 	if (r >= 0)
-		r = setup_make_cgroup(sup, taken, err);
-	return r < 0 ? r : taken;
+		r = setup_make_cgroup(sup, taken == SERVICE_TAKEN_OVER, err);
+	*ret_taken_over = taken == SERVICE_TAKEN_OVER;
+	return r < 0 ? r : 0;
 }
 
 /* --- the end */
@@ -115,15 +103,13 @@ void setup_remove_dir(const struct supervisor *sup)
 	run_dir_remove(sup->name);
 }
 
-/* The pins last: as long as they are there the next `stop`, or supervisor, knows that something may
- * be left. */
+/* The pins go last: as long as they exist, the next `stop` or supervisor looks for what is left. */
 void setup_remove(struct supervisor *sup)
 {
-	_cleanup_service_ struct service service;
+	_cleanup_service_lock_ struct service *service = NULL;
 	char path[PATH_MAX];
 	struct error err = {};
 
-	service_init(&service);
 	parking_close(&sup->parking);
 	if (sup->cgroup_fd >= 0)
 		hook_detach(sup->cgroup_fd);
@@ -135,9 +121,10 @@ void setup_remove(struct supervisor *sup)
 	run_dir_path(sup->name, "notify", path, sizeof(path));
 	unlink(path);
 	setup_remove_dir(sup);
-	if (service_open(&service, sup->name, &err) < 0 ||
-	    service_remove(&service, false, &err) < 0)
+	if (service_lock(&sup->service, &service, &err) < 0 ||
+	    service_remove(service, false, &err) < 0)
 		log_line("%s: %s", sup->name, err.text);
-	control_free(sup->control, sup->status); /* who waits for the end is told when it is one */
+	control_free(sup->control,
+	             sup->status); /* clients that wait for the end get their answer now */
 	sup->control = NULL;
 }

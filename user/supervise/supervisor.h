@@ -1,26 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * `run`: starts a service's workers, keeps them running, replaces them without losing a connection.
- * May be killed at any time: workers and steering go on, and the next supervisor of the same
- * service takes over what it finds.
+ * The supervisor of one service: starts its workers, keeps them running, and replaces them without
+ * losing a connection. It may be killed at any time: workers and steering go on, and the next
+ * supervisor of the same service takes over what it finds.
  */
 #pragma once
 
-#include <limits.h>
-#include <stdbool.h>
-#include <stddef.h>
-
 #include "base/error.h"
-#include "core/run_config.h"
+#include "supervise/supervisor_request.h"
+#include "supervise/types.h"
 
-struct supervisor_request {
-	const struct run_config *config;
-	/* Reads the service's configuration anew, for a reload; NULL if it can't change. */
-	int (*reread)(const char *service, struct run_config *ret, void *data, struct error *err);
-	void *data;
-	char *const *self; /* our own command line, for SIGUSR2 */
-	bool stop;         /* take over what is there, and stop it */
-};
+/* NULL: out of memory. @request stays the caller's. */
+struct supervisor *supervisor_new(const struct supervisors *all,
+                                  const struct supervisor_request *request);
 
-/* Runs all of them until they have ended. Returns the exit status, or a negative errno. */
-int supervisor_run(const struct supervisor_request *requests, size_t n, struct error *err);
+/* Makes or takes over the service, and starts its workers. */
+int supervisor_start(struct supervisor *sup, struct error *err);
+
+/* Frees the supervisor; its workers and the service are left alone. */
+void supervisor_free(struct supervisor *sup);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What an earlier supervisor of the service, which was killed, has left. */
+#include "supervise/takeover.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/service_lock.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/strv.h"
@@ -13,15 +15,23 @@
 #include "service/schedule_commit.h"
 #include "service/observe.h"
 #include "service/slot_replace.h"
-#include "supervise/types.h"
 #include "kern/cgroup.h"
+#include "stream/output.h"
 #include "service/run_dir.h"
-#include "kern/proc_holders.h"
-#include "kern/steer_workers.h"
+#include "kern/proc.h"
 #include "kern/steer_members.h"
+#include "kern/steer_workers.h"
+#include "kern/proc_holders.h"
+#include "supervise/health.h"
+#include "supervise/persisted_command.h"
+#include "supervise/placement.h"
+#include "supervise/report.h"
+#include "supervise/supervisor_request.h"
+#include "supervise/worker.h"
+#include "supervise/worker_start.h"
 
-/* Whether one of its processes has it open. */
-static bool takeover_holds(const struct worker *w, const struct listener *listener)
+/* Whether a process of the worker has the listener open. */
+static bool takeover_has_open(const struct worker *w, const struct listener *listener)
 {
 	_cleanup_free_ struct holder *holders = NULL;
 	_cleanup_free_ uint32_t *pids = NULL;
@@ -33,9 +43,10 @@ static bool takeover_holds(const struct worker *w, const struct listener *listen
 	       n > 0;
 }
 
-/* The slot that one of its listeners is in, or -1. By the cgroup that made it; of one that was
- * passed to it that is the supervisor's. Not by who polls it: a pre-fork program replaces its
- * children as it likes. */
+/* The slot that has one of the worker's listeners, or -1. Listeners are matched by the cgroup that
+ * made them; one that was passed to the worker was made in the supervisor's, and is matched by the
+ * processes that have it open. The process that polls it says nothing: a pre-fork program may
+ * replace its children. */
 static int takeover_find_slot(const struct worker *w, const struct observed *o)
 {
 	for (size_t i = 0; i < o->n_listeners; i++)
@@ -45,13 +56,13 @@ static int takeover_find_slot(const struct worker *w, const struct observed *o)
 				return slot;
 	for (size_t i = 0; i < o->n_listeners && w->slot < o->n_slots; i++)
 		if (observed_is_in_slot(o, w->slot, o->listeners[i].cookie) &&
-		    takeover_holds(w, &o->listeners[i]))
+		    takeover_has_open(w, &o->listeners[i]))
 			return w->slot;
 	return -1;
 }
 
-/* Whether it is in its slot without any listener, from the beginning (placement_admit()). */
-static bool takeover_is_there_without(const struct worker *w, const struct observed *o)
+/* Whether the worker is in its slot without a listener (placement_admit()). */
+static bool takeover_is_in_slot(const struct worker *w, const struct observed *o)
 {
 	const struct rpd_worker *row = &o->slots[w->slot].worker;
 	_cleanup_free_ uint32_t *pids = NULL;
@@ -66,9 +77,9 @@ static bool takeover_is_there_without(const struct worker *w, const struct obser
 	return false;
 }
 
-/* Of who is in no slot: the account by its listeners, if it was in one before. */
-static void takeover_find_account(struct worker *w, const struct service *service,
-                                  const struct observed *o)
+/* For a worker in no slot: finds the generation of its listeners when it was in one. */
+static void takeover_find_generation(struct worker *w, const struct service *service,
+                                     const struct observed *o)
 {
 	size_t at = 0;
 
@@ -79,45 +90,46 @@ static void takeover_find_account(struct worker *w, const struct service *servic
 		    steer_members_get(&service->steer, o->listeners[i].cookie, &member) < 0)
 			continue;
 		w->cookies[at++] = o->listeners[i].cookie;
-		w->account = member.account;
+		w->generation = member.account;
 	}
 }
 
-static void takeover_stay(struct worker *w, const struct rpd_worker *row)
+static void takeover_keep(struct worker *w, const struct rpd_worker *row)
 {
 	struct slot *it = &w->sup->slots[w->slot];
 
 	memcpy(w->cookies, row->cookies, sizeof(w->cookies));
-	w->account = row->account;
+	w->generation = row->account;
 	w->state = WORKER_UP;
 	it->current = w;
 	it->proven = true;
 	it->run = RPD_RUN_UP;
 	it->restarts = row->restarts;
-	supervisor_log(w->sup, "slot %u: pid %u is taken over", w->slot, w->pid);
+	report_line(w->sup, "slot %u: pid %u is taken over", w->slot, w->pid);
 }
 
-/* Who isn't to stay gets no connections any more before it is told to go. */
+/* Keeps the worker in its slot, or takes it out: it gets no new connections before it is drained.
+ */
 static int takeover_place(struct worker *w, struct service *service, struct observed *o,
                           struct error *err)
 {
 	int slot = takeover_find_slot(w, o), r = 0;
 
-	if (slot < 0 && w->slot < o->n_slots && takeover_is_there_without(w, o))
+	if (slot < 0 && w->slot < o->n_slots && takeover_is_in_slot(w, o))
 		slot = w->slot;
 	if (slot == (int)w->slot && w->slot < w->sup->n_slots && !w->sup->slots[slot].current) {
-		takeover_stay(w, &o->slots[slot].worker);
+		takeover_keep(w, &o->slots[slot].worker);
 		return 0;
 	}
-	takeover_find_account(w, service, o);
+	takeover_find_generation(w, service, o);
 	if (slot >= 0) {
 		r = slot_replace_vacate(service, slot, err);
 		o->slots[slot].live = false;
 	}
 	w->withdrawn_at = clock_ns(CLOCK_MONOTONIC);
-	supervisor_log(w->sup,
-	               "pid %u, of slot %u, is in no slot: it is stopped when its connections end",
-	               w->pid, w->slot);
+	report_line(w->sup,
+	            "pid %u, of slot %u, is in no slot: it is stopped when its connections end",
+	            w->pid, w->slot);
 	return r;
 }
 
@@ -129,8 +141,9 @@ static bool takeover_has_worker(const struct supervisor *sup, const char *cgroup
 	return false;
 }
 
-/* What is left of one that has ended. Its name isn't used again: it may take a while. */
-static void takeover_pass_on_rest(struct supervisor *sup, const char *path, unsigned int slot,
+/* Passes on the output that a former worker has left. Its number is not used again, as passing it
+ * on may take a while. */
+static void takeover_pass_on_file(struct supervisor *sup, const char *path, unsigned int slot,
                                   unsigned int number)
 {
 	char prefix[RPD_LABEL_MAX + 16];
@@ -147,7 +160,7 @@ static void takeover_pass_on_rest(struct supervisor *sup, const char *path, unsi
 	output_free(output, true);
 }
 
-/* What those printed of whom nothing else is left. */
+/* The same for all former workers without a process. */
 static void takeover_pass_on_output(struct supervisor *sup)
 {
 	char path[PATH_MAX];
@@ -164,11 +177,11 @@ static void takeover_pass_on_output(struct supervisor *sup)
 		    takeover_has_worker(sup, entry->d_name))
 			continue;
 		snprintf(file, sizeof(file), "%s/%s", path, entry->d_name);
-		takeover_pass_on_rest(sup, file, slot, number);
+		takeover_pass_on_file(sup, file, slot, number);
 	}
 }
 
-/* What the user has stopped stays so; all else is tried anew. */
+/* Slots that the user has stopped stay stopped; all others are started again. */
 static void takeover_restore_slots(struct supervisor *sup, const struct service *service)
 {
 	for (unsigned int slot = 0; slot < sup->n_slots; slot++) {
@@ -176,7 +189,7 @@ static void takeover_restore_slots(struct supervisor *sup, const struct service 
 
 		steer_workers_get(&service->steer, slot, &row);
 		sup->slots[slot].restarts = row.restarts;
-		/* Of a job that is stopped nobody knows any more whether it has ended. */
+		/* It is not recorded whether a stopped job had ended by itself. */
 		sup->slots[slot].ended = row.run == RPD_RUN_STOPPED && !sup->plan->config.restart;
 		sup->slots[slot].run =
 		        row.run == RPD_RUN_STOPPED ? RPD_RUN_STOPPED : RPD_RUN_STARTING;
@@ -184,9 +197,9 @@ static void takeover_restore_slots(struct supervisor *sup, const struct service 
 }
 
 /*
- * Who is in a slot is to be in the ring, and is not if the supervisor before us was killed between
- * the two: he was the slot's first worker, or its last one was found dead. And slots whose workers
- * have died since are left out.
+ * Puts slots that have a worker into the ring. One may be missing if the earlier supervisor was
+ * killed after it had put in the slot's first worker, or one after a dead one. Slots with a dead
+ * worker are left out.
  */
 static int takeover_complete_ring(struct supervisor *sup, struct service *service,
                                   struct error *err)
@@ -207,8 +220,8 @@ static int takeover_complete_ring(struct supervisor *sup, struct service *servic
 	return schedule_commit(service, &o, &draft, true, "the take-over", err);
 }
 
-/* A probe's: its process has nobody any more who waits for it. */
-static void takeover_remove_other(struct supervisor *sup, const char *name)
+/* Removes the cgroup of a probe: no supervisor waits for its process any more. */
+static void takeover_remove_probe(struct supervisor *sup, const char *name)
 {
 	_cleanup_close_ int fd = cgroup_open(sup->cgroup_path, name);
 
@@ -217,23 +230,24 @@ static void takeover_remove_other(struct supervisor *sup, const char *name)
 	cgroup_remove(sup->cgroup_path, name);
 }
 
-/* Who has left its cgroup, or was started elsewhere: it can't be supervised. */
-static void takeover_say_unknown(struct supervisor *sup, const struct observed *o)
+/* Reports workers that have left their cgroup or were started elsewhere: they can't be supervised.
+ */
+static void takeover_report_unknown(struct supervisor *sup, const struct observed *o)
 {
 	for (unsigned int slot = 0; slot < o->n_slots && slot < sup->n_slots; slot++)
 		if (o->slots[slot].live && !sup->slots[slot].current)
-			supervisor_log(
+			report_line(
 			        sup,
-			        "slot %u: pid %u takes connections, and is in no cgroup of %s: it "
-			        "is not taken over, and left alone",
+			        "slot %u: pid %u takes connections but is in no cgroup of %s: it "
+			        "is left alone and not taken over",
 			        slot, o->slots[slot].worker.pid, sup->cgroup_path);
 }
 
-static int takeover_adopt_all(struct supervisor *sup, struct service *service, char **names,
-                              size_t n, struct error *err)
+static int takeover_all_workers(struct supervisor *sup, struct service *service, char **names,
+                                size_t n, struct error *err)
 {
 	_cleanup_observed_ struct observed o = {};
-	/* What was killed half way is completed, or taken back. */
+	/* A swap that was killed half way is completed or rolled back. */
 	int r = observe(service, OBSERVE_KNOWN, &o, err);
 
 	for (size_t i = 0; r == 0 && i < n; i++) {
@@ -241,45 +255,43 @@ static int takeover_adopt_all(struct supervisor *sup, struct service *service, c
 		struct worker *w;
 
 		if (sscanf(names[i], "%u-%u", &slot, &number) != 2 || slot >= RPD_SLOT_MAX) {
-			takeover_remove_other(sup, names[i]);
+			takeover_remove_probe(sup, names[i]);
 			continue;
 		}
-		err->status = 0;
-		w = worker_take_over(sup, names[i], WORKER_HELD, err);
-		if (w)
+		r = worker_start_take_over(sup, names[i], &w, err);
+		if (r == WORKER_START_TAKEN_OVER)
 			r = takeover_place(w, service, &o, err);
-		else if (err->status)
-			r = -ECHILD;
+		else if (r > 0)
+			r = 0;
 	}
 	if (r == 0)
-		takeover_say_unknown(sup, &o);
+		takeover_report_unknown(sup, &o);
 	return r;
 }
 
 int takeover(struct supervisor *sup, struct error *err)
 {
-	_cleanup_service_ struct service service;
+	_cleanup_service_lock_ struct service *service = NULL;
 	char **names = NULL;
 	size_t n = 0;
-	int r;
+	int r = service_lock(&sup->service, &service, err);
 
-	service_init(&service);
-	r = service_open(&service, sup->name, err);
 	if (r < 0)
 		return r;
-	sup->n_slots = service.steer.service->n_workers;
+	sup->n_slots = service->steer.service->n_workers;
 	if (!sup->request->stop)
 		persisted_command_restore(sup);
-	takeover_restore_slots(sup, &service);
+	takeover_restore_slots(sup, service);
 	r = cgroup_list_children(sup->cgroup_path, &names, &n);
 	r = r < 0 ? error_set(err, r, "can't read %s: %s", sup->cgroup_path, strerror(-r))
-	          : takeover_adopt_all(sup, &service, names, n, err);
+	          : takeover_all_workers(sup, service, names, n, err);
 	if (r == 0)
-		r = takeover_complete_ring(sup, &service, err);
+		r = takeover_complete_ring(sup, service, err);
 	for (size_t i = 0; i < n; i++)
 		free(names[i]);
 	free(names);
-	service_close(&service);
+	service_cleanup_lock(&service);
+	service = NULL;
 	if (r < 0)
 		return r;
 	takeover_pass_on_output(sup);
@@ -288,9 +300,8 @@ int takeover(struct supervisor *sup, struct error *err)
 		if (w->state == WORKER_HELD)
 			worker_event(w, WORKER_EVENT_RETIRE);
 		else
-			readiness_watch(w);
+			health_watch(w);
 	}
-	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
-		placement_note(sup, slot);
+	placement_note_all_runs(sup);
 	return 0;
 }

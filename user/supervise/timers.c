@@ -1,14 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What happens in time: looks at who drains and at how much memory each has, and cron's restarts.
- */
+#include "supervise/timers.h"
+
 #include <stdio.h>
 #include <time.h>
 
 #include "core/cron.h"
-#include "supervise/types.h"
 #include "kern/cgroup.h"
+#include "supervise/drain_check.h"
+#include "supervise/plan.h"
+#include "supervise/reload.h"
+#include "supervise/report.h"
+#include "supervise/slot.h"
+#include "supervise/worker.h"
 
-static bool timers_wants_memory_looks(const struct supervisor *sup)
+#define TIMERS_DRAIN_NS  100000000ll  /* between two checks of workers that drain */
+#define TIMERS_MEMORY_NS 2000000000ll /* between two checks of the workers' memory */
+
+/* --- checks */
+
+static bool timers_is_memory_limited(const struct supervisor *sup)
 {
 	for (const struct worker *w = sup->workers; w; w = w->next)
 		if (w->plan->config.max_memory)
@@ -24,8 +34,8 @@ static bool timers_has_draining(const struct supervisor *sup)
 	return false;
 }
 
-/* A worker that had the slot before is still there: for another one there may be no room. */
-static bool timers_is_left(const struct supervisor *sup, unsigned int slot)
+/* A former worker of the slot is still there: there may be no memory for another one. */
+static bool timers_has_former_worker(const struct supervisor *sup, unsigned int slot)
 {
 	for (const struct worker *w = sup->workers; w; w = w->next)
 		if (w->slot == slot && w->state >= WORKER_DRAINING)
@@ -33,7 +43,7 @@ static bool timers_is_left(const struct supervisor *sup, unsigned int slot)
 	return false;
 }
 
-static void timers_look_at_memory(struct supervisor *sup)
+static void timers_check_memory(struct supervisor *sup)
 {
 	for (unsigned int slot = 0; slot < sup->n_slots; slot++) {
 		struct worker *w = sup->slots[slot].current;
@@ -41,7 +51,7 @@ static void timers_look_at_memory(struct supervisor *sup)
 		uint64_t is = max ? cgroup_measure_memory(w->cgroup_fd) : 0;
 		char why[128];
 
-		if (is <= max || timers_is_left(sup, slot))
+		if (is <= max || timers_has_former_worker(sup, slot))
 			continue;
 		snprintf(why, sizeof(why), "pid %u has %lu MB of memory, max-memory is %lu MB",
 		         w->pid, is >> 20, max >> 20);
@@ -49,36 +59,37 @@ static void timers_look_at_memory(struct supervisor *sup)
 	}
 }
 
-static int timers_on_look(sd_event_source *source, uint64_t now, void *data);
+static int timers_on_check(sd_event_source *source, uint64_t now, void *data);
 
-/* A look comes by then anyway. Arming anew would put it off, with every change for ever. */
-static bool timers_looks_within(const struct supervisor *sup, uint64_t us)
+/* Whether a check is due by then anyway. Setting the timer again with every change would postpone
+ * it for ever. */
+static bool timers_is_check_due(const struct supervisor *sup, uint64_t us)
 {
-	int enabled = SD_EVENT_OFF; /* as it is after it has fired */
+	int enabled = SD_EVENT_OFF; /* as after it has fired */
 	uint64_t now, at;
 
-	if (!sup->look_timer || sd_event_source_get_enabled(sup->look_timer, &enabled) < 0 ||
+	if (!sup->check_timer || sd_event_source_get_enabled(sup->check_timer, &enabled) < 0 ||
 	    enabled == SD_EVENT_OFF)
 		return false;
 	return sd_event_now(sup->loop, CLOCK_MONOTONIC, &now) >= 0 &&
-	       sd_event_source_get_time(sup->look_timer, &at) >= 0 && at <= now + us;
+	       sd_event_source_get_time(sup->check_timer, &at) >= 0 && at <= now + us;
 }
 
-void timers_arm(struct supervisor *sup)
+static void timers_arm_check(struct supervisor *sup)
 {
-	int64_t ns = timers_has_draining(sup)         ? RUN_DRAIN_LOOK_NS
-	             : timers_wants_memory_looks(sup) ? RUN_MEMORY_LOOK_NS
-	                                              : 0;
+	int64_t ns = timers_has_draining(sup)        ? TIMERS_DRAIN_NS
+	             : timers_is_memory_limited(sup) ? TIMERS_MEMORY_NS
+	                                             : 0;
 
-	if (ns && timers_looks_within(sup, ns / 1000))
+	if (ns && timers_is_check_due(sup, ns / 1000))
 		return;
-	sup->look_timer = sd_event_source_disable_unref(sup->look_timer);
+	sup->check_timer = sd_event_source_disable_unref(sup->check_timer);
 	if (ns)
-		sd_event_add_time_relative(sup->loop, &sup->look_timer, CLOCK_MONOTONIC, ns / 1000,
-		                           1000, timers_on_look, sup);
+		sd_event_add_time_relative(sup->loop, &sup->check_timer, CLOCK_MONOTONIC, ns / 1000,
+		                           1000, timers_on_check, sup);
 }
 
-static int timers_on_look(sd_event_source *source, uint64_t now, void *data)
+static int timers_on_check(sd_event_source *source, uint64_t now, void *data)
 {
 	struct supervisor *sup = data;
 	struct worker *next;
@@ -86,19 +97,20 @@ static int timers_on_look(sd_event_source *source, uint64_t now, void *data)
 
 	for (struct worker *w = sup->workers; w; w = next) {
 		next = w->next;
-		if (w->state == WORKER_DRAINING && drain_check_is_done(w, &open)) {
-			supervisor_log(sup, "slot %u: pid %u has no connection left", w->slot,
-			               w->pid);
+		if (w->state == WORKER_DRAINING && drain_check_is_empty(w, &open)) {
+			report_line(sup, "slot %u: pid %u has no connection left", w->slot, w->pid);
 			worker_event(w, WORKER_EVENT_DRAINED);
 		}
 	}
-	if (now >= sup->memory_looked_at + RUN_MEMORY_LOOK_NS / 1000) {
-		sup->memory_looked_at = now;
-		timers_look_at_memory(sup);
+	if (now >= sup->memory_checked_at + TIMERS_MEMORY_NS / 1000) {
+		sup->memory_checked_at = now;
+		timers_check_memory(sup);
 	}
-	timers_arm(sup);
+	timers_arm_check(sup);
 	return 0;
 }
+
+/* --- cron-restart */
 
 static int timers_on_cron(sd_event_source *source, uint64_t now, void *data);
 
@@ -127,20 +139,15 @@ static void timers_arm_cron(struct supervisor *sup)
 		                  (uint64_t)next * 1000000, 1000000, timers_on_cron, sup);
 }
 
-void timers_plan_changed(struct supervisor *sup)
-{
-	timers_arm_cron(sup);
-}
-
-/* Workers that are not started again by themselves may be jobs: who of them has ended is started,
- * and who is at work and in no slot is left to it, for a job is never ready as a reload wants it.
- */
-static void timers_slots_for_cron(const struct supervisor *sup, struct slots *ret)
+/* The slots to be reloaded. Workers that are not restarted may be jobs: a job that is running, and
+ * in no slot, is left alone, because a job never becomes ready. Jobs that have ended are started by
+ * slot_start_ended(). */
+static void timers_list_cron_slots(const struct supervisor *sup, struct slots *ret)
 {
 	struct slots all;
 
 	ret->n = 0;
-	reload_slots(sup, &all);
+	reload_list_slots(sup, &all);
 	for (size_t i = 0; i < all.n; i++)
 		if (sup->plan->config.restart || sup->slots[all.at[i]].current)
 			ret->at[ret->n++] = all.at[i];
@@ -149,16 +156,26 @@ static void timers_slots_for_cron(const struct supervisor *sup, struct slots *re
 static int timers_on_cron(sd_event_source *source, uint64_t now, void *data)
 {
 	struct supervisor *sup = data;
-	const struct reload_ways ways = reload_ways(&sup->plan->config);
+	const struct reload_ways ways = reload_ways_of(&sup->plan->config);
 	struct error err = {};
 	struct slots slots;
 
-	supervisor_log(sup, "it is time for cron-restart");
+	report_line(sup, "cron-restart is due");
 	if (!sup->reload)
 		slot_start_ended(sup);
-	timers_slots_for_cron(sup, &slots);
+	timers_list_cron_slots(sup, &slots);
 	if (slots.n && reload_begin(sup, &slots, sup->plan, &ways, &err) < 0)
-		supervisor_log(sup, "%s", err.text);
+		report_line(sup, "%s", err.text);
 	timers_arm_cron(sup);
 	return 0;
+}
+
+void timers_update(struct supervisor *sup)
+{
+	timers_arm_check(sup);
+	if (sup->stopping || sup->cron_plan == sup->plan)
+		return;
+	plan_unref(sup->cron_plan);
+	sup->cron_plan = plan_ref(sup->plan);
+	timers_arm_cron(sup);
 }

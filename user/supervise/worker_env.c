@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The environment of a worker: ours, what the configuration adds, and who it is. */
+#include "supervise/worker_env.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,14 +9,13 @@
 #include "base/cleanup.h"
 #include "base/strv.h"
 #include "core/env.h"
-#include "supervise/types.h"
 #include "kern/credentials.h"
 #include "service/run_dir.h"
 #include "kern/interpreter.h"
 
-#define ENV_OWN_MAX 24 /* variables that we add */
+#define ENV_OWN_MAX 24 /* at most this many variables are added */
 
-/* Ours that are meant for us, or say how we were started. */
+/* Variables that are meant for the supervisor itself. */
 static const char *const kept_back[] = {
         "NOTIFY_SOCKET", "WATCHDOG_USEC",  "WATCHDOG_PID",     "MAINPID",
         "LISTEN_FDS",    "LISTEN_PID",     "LISTEN_FDNAMES",   "NODE_CHANNEL_FD",
@@ -39,7 +39,7 @@ static bool worker_env_same_name(const char *a, const char *b)
 	       !strncmp(a, b, worker_env_name_length(a));
 }
 
-/* Takes @variable over, in place of one of that name. */
+/* Adds @variable, in place of one of its name, and owns it from then on. */
 static void worker_env_put(struct env *env, char *variable)
 {
 	if (!variable || env->n + 1 >= env->room) {
@@ -77,7 +77,7 @@ static bool worker_env_is_kept_back(const char *variable)
 	return false;
 }
 
-/* PM2's increment_var: each instance has the next number. */
+/* PM2's increment_var: each worker gets the next number. */
 static void worker_env_add_increment(struct env *env, const struct worker *w)
 {
 	const char *name = w->plan->config.increment_var;
@@ -101,16 +101,16 @@ static void worker_env_add_sockets(struct env *env, const struct run_config *con
 		         config->listens[i].port);
 	worker_env_add(env, "LISTEN_FDS=%zu", config->n_listens);
 	worker_env_add(env, "LISTEN_FDNAMES=%s", names);
-	worker_env_add(env, "LISTEN_PID=0"); /* spawn_start() puts the number in */
+	worker_env_add(env, "LISTEN_PID=0"); /* spawn_start() fills in the pid */
 }
 
-/* As systemd does for User=: ours would lead it into root's files. */
+/* As systemd does for User=: the supervisor's own would lead to root's files. */
 static void worker_env_add_user(struct env *env, const struct run_config *config)
 {
 	_cleanup_(credentials_deinit) struct credentials id = {};
 	struct error ignored;
 
-	/* Who can't be found can't be started: spawn_start() says why. */
+	/* A user that can't be found is reported by spawn_start(). */
 	if (!config->user || credentials_find(&id, config->user, config->group, &ignored) < 0)
 		return;
 	if (id.name) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The files that workers' output is appended to. */
+#include "supervise/worker_log.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,10 +9,10 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "supervise/types.h"
 #include "kern/log_file.h"
+#include "stream/output.h"
 
-/* A device, a pipe or a terminal all workers have in common. */
+/* Whether each worker has a file of its own. Devices, pipes and terminals are shared. */
 static bool worker_log_is_one_for_each(const struct worker *w, const char *name)
 {
 	struct stat st;
@@ -21,7 +22,7 @@ static bool worker_log_is_one_for_each(const struct worker *w, const char *name)
 	return stat(name, &st) < 0 || S_ISREG(st.st_mode);
 }
 
-/* "-SLOT" goes before the extension. */
+/* The path of the worker's file: "-SLOT" goes before the extension. */
 static void worker_log_path_of(const struct worker *w, const char *name, char *buf, size_t size)
 {
 	const char *base = strrchr(name, '/') ? strrchr(name, '/') + 1 : name;
@@ -35,7 +36,7 @@ static void worker_log_path_of(const struct worker *w, const char *name, char *b
 		snprintf(buf, size, "%s", name);
 }
 
-/* Ours; by its name it can't be opened if it is a socket, as the journal's is. */
+/* The supervisor's own stream. A socket, such as the journal's, can't be opened by name. */
 static int worker_log_own_stream(const char *name)
 {
 	return !strcmp(name, "/dev/stdout")   ? STDOUT_FILENO
@@ -74,8 +75,9 @@ int worker_log_share(const struct worker *w, struct error *err)
 	if (r < 0)
 		return r;
 	fd = output_worker_fd(w->output);
-	/* By its group: the owner may do more, and the next supervisor has to open it as well. Who
-	 * else is of that group doesn't get into the folder. Without CAP_CHOWN it is not so. */
+	/* By the group, as an owner could change the mode, and the next supervisor has to open the
+	 * file as well. Other members of the group can't enter the directory. Without CAP_CHOWN the
+	 * file is not shared. */
 	if (fchown(fd, (uid_t)-1, id.gid) == 0)
 		fchmod(fd, 0660);
 	return 0;

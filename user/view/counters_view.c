@@ -7,6 +7,7 @@
 #include "base/json_build.h"
 #include "base/json_read.h"
 #include "view/wrap.h"
+#include "kern/steer_counters.h"
 
 #define COUNTERS_VIEW_HELP_AT 23 /* the column of the help */
 

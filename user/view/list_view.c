@@ -5,7 +5,6 @@
 #include "base/json_build.h"
 #include "base/json_read.h"
 #include "core/endpoint.h"
-#include "core/schedule.h"
 #include "view/table.h"
 #include "core/policy.h"
 #include "kern/steer.h"

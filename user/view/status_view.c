@@ -10,7 +10,6 @@
 #include "base/json_build.h"
 #include "base/json_read.h"
 #include "core/endpoint.h"
-#include "core/schedule.h"
 #include "view/counters_view.h"
 #include "view/foreign_view.h"
 #include "view/worker_view.h"

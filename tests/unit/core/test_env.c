@@ -87,7 +87,7 @@ static void wrong_lines(void **state)
 		_cleanup_strv_ char **env = NULL;
 		unsigned int line = 0;
 
-		assert_int_equal(env_parse(cases[i].text, &env, &line), -EINVAL);
+		assert_int_equal(env_parse(cases[i].text, &env, &line), ENV_BAD_LINE);
 		if (line != cases[i].line)
 			fail_msg("'%s': line %u", cases[i].text, line);
 	}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "service/service_lock.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+/* When a pin was last added to the folder or removed from it. bpffs sets the folder's time of
+ * modification to that of the kernel's last tick, as other file systems do (bpf_dentry_finalize(),
+ * simple_unlink()). */
+static struct timespec service_lock_read_changed(const struct service *service)
+{
+	struct stat st;
+
+	return fstat(service->pins.fd, &st) == 0 ? st.st_mtim : (struct timespec){};
+}
+
+/* Whether what is open is what is pinned. Endpoints are compared as well: two changes within one
+ * tick leave the same time. */
+static bool service_lock_is_unchanged(const struct service *service)
+{
+	const struct timespec changed = service_lock_read_changed(service);
+
+	return service->n_opened == service->steer.service->n_endpoints &&
+	       service->steer.service->stage == RPD_STAGE_READY &&
+	       changed.tv_sec == service->changed.tv_sec &&
+	       changed.tv_nsec == service->changed.tv_nsec;
+}
+
+static void service_lock_note_opened(struct service *service)
+{
+	service->n_opened = service->steer.service->n_endpoints;
+	service->changed = service_lock_read_changed(service);
+}
+
+/* The first lock of the process: others may have changed the service. */
+static int service_lock_outermost(struct service *service, struct error *err)
+{
+	char name[RPD_LABEL_MAX];
+	int r = service_is_open(service) ? pins_relock(&service->pins, err) : PINS_REPLACED;
+
+	if (r < 0)
+		return r;
+	if (r == PINS_LOCKED)
+		return -EBUSY;
+	if (r == 0 && service_lock_is_unchanged(service)) {
+		r = service_enter_netns(service, err);
+		if (r < 0)
+			pins_leave(&service->pins);
+		return r;
+	}
+	memcpy(name, service->pins.service, sizeof(name));
+	service_close(service);
+	r = service_open(service, name, err);
+	if (r < 0)
+		service_close(service);
+	else
+		service_lock_note_opened(service);
+	service->locks = 0; /* service_lock() counts */
+	return r;
+}
+
+int service_lock(struct service *service, struct service **ret, struct error *err)
+{
+	int r = service->locks ? 0 : service_lock_outermost(service, err);
+
+	*ret = r < 0 ? NULL : service;
+	if (r < 0)
+		return r;
+	service->locks++;
+	return 0;
+}
+
+/* Pins that this process has changed itself are open already. Else the recorded time stays: what
+ * others change without the lock is found the next time. */
+void service_unlock(struct service *service)
+{
+	if (service->locks == 0 || --service->locks > 0)
+		return;
+	if (service->n_opened != service->steer.service->n_endpoints)
+		service_lock_note_opened(service);
+	pins_leave(&service->pins);
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Carries out the requests of control.h. */
+#pragma once
+
+#include "base/error.h"
+#include "supervise/control.h"
+
+/* The handler for control_new(). */
+int control_request_handle(struct supervisor *sup, struct control_client *client,
+                           struct json_object *request, struct error *err);
+
+/* What {"do": "reload"} does, for SIGHUP. */
+int control_request_reload(struct supervisor *sup, struct error *err);

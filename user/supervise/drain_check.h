@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What is left of the connections of a worker that is out of its slot. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "supervise/types.h"
+
+/* Whether the worker has no connection, no handshake and nothing in a queue. @ret_open: how many
+ * connections are open, UINT64_MAX = not known. Takes the service's lock. */
+bool drain_check_is_empty(const struct worker *w, uint64_t *ret_open);

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Puts workers into their slots and takes them out. Each function takes the service's lock. */
+#pragma once
+
+#include "base/error.h"
+#include "service/service.h"
+#include "supervise/types.h"
+
+/* Puts the worker into its slot, in place of the worker that is there. A worker that listens on
+ * nothing is recorded by its pid alone, if its configuration allows that (core/ready.h). */
+int placement_admit(struct worker *w, struct error *err);
+
+/* Takes the worker that has the slot out of it. */
+int placement_withdraw(struct supervisor *sup, unsigned int slot, struct error *err);
+
+/* Lets probes reach a worker that is in no slot: its listener in @ret_endpoint is at @ret_index of
+ * the socket array. @service: of the worker, locked. */
+int placement_open_to_probes(struct worker *w, struct service *service, unsigned int *ret_endpoint,
+                             unsigned int *ret_index, struct error *err);
+
+/* Records the slot's run state in the service, for `status`. */
+void placement_note_run(struct supervisor *sup, unsigned int slot);
+/* The same for all slots. */
+void placement_note_all_runs(struct supervisor *sup);
+
+/* Changes the number of slots to @n. Slots above must be empty. */
+int placement_resize(struct supervisor *sup, unsigned int n, struct error *err);

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A configuration in force: shared by the workers, slots and reloads that refer to it. */
+#pragma once
+
+#include <sys/types.h>
+
+#include "core/run_config.h"
+#include "supervise/types.h"
+
+/* Copies @config into a plan with one reference. NULL: out of memory. */
+struct plan *plan_new(const struct run_config *config);
+struct plan *plan_ref(struct plan *plan);
+/* Drops a reference, and frees the plan with the last one. NULL is allowed. */
+void plan_unref(struct plan *plan);
+
+/* The user that owns the listeners of workers with this configuration. The kernel lets only
+ * processes of one user share a port. A user that can't be found counts as our own. */
+uid_t plan_listener_uid(const struct run_config *config);

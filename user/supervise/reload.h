@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Carries out a reload (core/rollout.h): replaces the workers of some slots, and rolls back if a
+ * new worker fails. reload_state.h has the queries.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "core/run_config.h"
+#include "core/slots.h"
+#include "supervise/types.h"
+
+/* How one reload proceeds. */
+struct reload_ways {
+	unsigned int batch;
+	bool in_place, keep_going;
+};
+
+/* The ways that the configuration sets. */
+struct reload_ways reload_ways_of(const struct run_config *config);
+
+/* The slots that a reload is for: all that were not stopped. */
+void reload_list_slots(const struct supervisor *sup, struct slots *ret);
+
+/* Replaces the workers of @slots by workers of @plan, in the given @ways. If it succeeds and @slots
+ * has all slots of reload_list_slots(), @plan becomes the service's plan. control_answer_reload()
+ * is called when it ends. Fails with @err set if a reload is in progress or the service is being
+ * stopped. */
+int reload_begin(struct supervisor *sup, const struct slots *slots, struct plan *plan,
+                 const struct reload_ways *ways, struct error *err);
+
+/* The slot's new worker is up. */
+void reload_note_admitted(struct supervisor *sup, unsigned int slot);
+/* The slot's new worker @w has failed; @w is NULL if none could be started, and @why says why. */
+void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct worker *w,
+                        const char *why);
+/* A worker has ended: with in-place the slot may have room for the new one now. */
+void reload_note_gone(struct supervisor *sup, const struct worker *w);
+
+/* Drops the reload, if there is one: the service is being stopped. */
+void reload_drop(struct supervisor *sup);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "supervise/reload_state.h"
+
+int reload_state_phase(const struct supervisor *sup, unsigned int slot)
+{
+	for (size_t i = 0; sup->reload && i < sup->reload->rollout.slots.n; i++)
+		if (sup->reload->rollout.slots.at[i] == slot)
+			return sup->reload->rollout.phase[i];
+	return -1;
+}
+
+bool reload_state_has(const struct supervisor *sup, unsigned int slot)
+{
+	return reload_state_phase(sup, slot) >= 0 && !sup->reload->rolling_back;
+}
+
+bool reload_state_prints_output(const struct supervisor *sup, unsigned int slot)
+{
+	return reload_state_has(sup, slot) && !sup->reload->rollout.keep_going;
+}
+
+bool reload_state_holds(const struct supervisor *sup, unsigned int slot)
+{
+	return reload_state_has(sup, slot) && reload_state_phase(sup, slot) == ROLLOUT_STARTED;
+}
+
+bool reload_state_waits_for_room(const struct supervisor *sup, unsigned int slot)
+{
+	const struct slot *it = &sup->slots[slot];
+
+	return reload_state_has(sup, slot) && sup->reload->in_place && !it->next && !it->current &&
+	       reload_state_phase(sup, slot) == ROLLOUT_STARTED;
+}
+
+bool reload_state_makes_room(const struct supervisor *sup)
+{
+	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
+		if (reload_state_waits_for_room(sup, slot))
+			return true;
+	return false;
+}

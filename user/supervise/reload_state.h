@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Queries about the reload that is in progress. reload.c changes it. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "core/rollout.h"
+#include "supervise/types.h"
+
+struct reload {
+	struct rollout rollout;
+	struct plan *plan;
+	bool in_place;
+	bool of_all;       /* its plan becomes the service's plan */
+	bool rolling_back; /* the old workers get their slots back */
+	bool advancing;    /* reload_advance() is running, and handles what happens meanwhile */
+	bool again;        /* something happened meanwhile */
+	/* A second pass that starts the old command again, where the old workers are gone. */
+	bool restoring;
+	char why[2048]; /* why it failed */
+	/* Each slot's run state when the reload began, and whether its worker had ended by itself.
+	 */
+	enum rpd_run was[RPD_SLOT_MAX];
+	bool had_ended[RPD_SLOT_MAX];
+};
+
+/* The slot's phase (enum rollout_phase), or -1 if no reload has this slot. */
+int reload_state_phase(const struct supervisor *sup, unsigned int slot);
+/* Whether a reload has the slot, and does not roll back. */
+bool reload_state_has(const struct supervisor *sup, unsigned int slot);
+/* Whether the reload ends with the first failure, and then prints the worker's last lines itself.
+ */
+bool reload_state_prints_output(const struct supervisor *sup, unsigned int slot);
+/* Whether the slot's old worker is kept until the reload has finished. */
+bool reload_state_holds(const struct supervisor *sup, unsigned int slot);
+/* With in-place: whether the slot's old worker is ending, and the new one starts after that. */
+bool reload_state_waits_for_room(const struct supervisor *sup, unsigned int slot);
+/* The same of any slot. A client then waits for a worker longer, which is intended. */
+bool reload_state_makes_room(const struct supervisor *sup);

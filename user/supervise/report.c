@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "supervise/report.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "stream/log.h"
+#include "supervise/control.h"
+
+void report_line(struct supervisor *sup, const char *format, ...)
+{
+	char line[4096];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	log_line("%s: %s", sup->name, line);
+	control_send_line(sup, line);
+}
+
+void report_change(struct supervisor *sup)
+{
+	if (sup->on_change)
+		sd_event_source_set_enabled(sup->on_change, SD_EVENT_ONESHOT);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The cgroup that holds a service's workers, each in a child of its own. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "supervise/types.h"
+
+/* Opens the service's cgroup. @taken_over: the one that the earlier supervisor made; else makes it,
+ * and ends what is in it. */
+int service_cgroup_open(struct supervisor *sup, bool taken_over, struct error *err);
+
+/* Kills all processes in the cgroup, and waits for their end. */
+void service_cgroup_clear(struct supervisor *sup);
+
+/* Removes the cgroup, if no process is in it. */
+void service_cgroup_remove(struct supervisor *sup);

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "supervise/shutdown.h"
+
+#include "supervise/parking.h"
+#include "supervise/reload.h"
+#include "supervise/report.h"
+#include "supervise/worker.h"
+
+void shutdown_begin(struct supervisor *sup)
+{
+	bool again = sup->stopping;
+	struct worker *next;
+
+	sup->stopping = true;
+	reload_drop(sup);
+	sup->park_timer = sd_event_source_disable_unref(sup->park_timer);
+	sup->cron_timer = sd_event_source_disable_unref(sup->cron_timer);
+	for (unsigned int slot = 0; slot < RPD_SLOT_MAX; slot++) {
+		struct slot *it = &sup->slots[slot];
+
+		it->timer = sd_event_source_disable_unref(it->timer);
+		it->current = it->next = NULL;
+	}
+	report_line(sup, again ? "killing the workers that are left" : "stopping");
+	parking_close(&sup->parking);
+	for (struct worker *w = sup->workers; w; w = next) {
+		next = w->next;
+		worker_event(w, again ? WORKER_EVENT_KILL : WORKER_EVENT_STOP);
+	}
+	report_change(sup);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One worker's process tree, from its start to its end: events, and the actions that
+ * core/worker_state.h gives for them. worker_start.h makes workers.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "core/worker_state.h"
+#include "supervise/types.h"
+
+/* Something has happened to the worker: does what core/worker_state.h says. May free the worker. */
+void worker_event(struct worker *w, enum worker_event event);
+
+/* WORKER_EVENT_FAILED, with the reason. May free the worker. */
+void worker_fail(struct worker *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Starts the timer of the worker's state, in place of the one before. */
+void worker_arm(struct worker *w, int64_t ns);
+
+/* Watches for the end of its main process and of all its processes. */
+int worker_watch_end(struct worker *w, struct error *err);
+
+/* Closes and frees the worker, which is in no list; its processes are left alone. @remove_output:
+ * also the file that its output goes through. */
+void worker_free(struct worker *w, bool remove_output);
+
+/* Takes the worker out of the list and frees it; its processes are left alone. If they have @ended,
+ * the rest of the output is passed on first. */
+void worker_forget(struct worker *w, bool ended);
+
+/* The worker that process @pid belongs to, or NULL. */
+struct worker *worker_of_pid(struct supervisor *sup, uint32_t pid);

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What a worker listens on. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "core/listener.h"
+#include "supervise/types.h"
+
+/* The worker's listeners that are meant to take connections, by cookie: those that `listen` names
+ * or, if it names none, those on a fixed port. The caller frees *ret. */
+int worker_listeners_find(const struct worker *w, struct listener **ret, size_t *ret_n,
+                          struct error *err);
+
+/* Records a listener that the worker has bound to a fixed port. */
+void worker_listeners_note(struct worker *w, uint64_t cookie);
+
+/* Whether the listener was admitted with the worker. */
+bool worker_listeners_is_admitted(const struct worker *w, uint64_t cookie);
+/* Whether any listener was admitted with the worker. */
+bool worker_listeners_has_any(const struct worker *w);
+
+/* Writes what the worker listens on, as "127.0.0.1:80, [::]:81", as far as there is room. Returns
+ * @buf, which is "nothing" if it listens on nothing. */
+const char *worker_listeners_format(const struct worker *w, char *buf, size_t size);

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The files that workers' output is appended to. */
+#pragma once
+
+#include "base/error.h"
+#include "supervise/types.h"
+
+/* Opens the log file @name of the configuration for the worker to append to. The caller closes it.
+ */
+int worker_log_open(const struct worker *w, const char *name, struct error *err);
+
+/* Lets the worker, whichever user it runs as, open the file that its output goes to (its
+ * /dev/stdout). */
+int worker_log_share(const struct worker *w, struct error *err);
