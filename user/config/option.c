@@ -7,9 +7,9 @@
 
 #include "base/nearest.h"
 #include "base/parse.h"
+#include "base/signal_name.h"
 #include "base/strv.h"
 #include "core/endpoint.h"
-#include "base/signal_name.h"
 #include "core/policy.h"
 
 size_t option_count(const struct option_row *table)

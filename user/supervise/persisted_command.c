@@ -10,8 +10,8 @@
 
 #include "base/cleanup.h"
 #include "base/strv.h"
-#include "service/run_dir.h"
 #include "kern/cgroup.h"
+#include "service/run_dir.h"
 #include "supervise/plan.h"
 #include "supervise/report.h"
 #include "supervise/supervisor_request.h"
