@@ -41,9 +41,8 @@ static void run_service_end(void)
 	service_close(&run_service);
 	if (service_open(&run_service, RUN_SERVICE_NAME, &err) == 0)
 		service_remove(&run_service, true, &err);
-	else
-		detach(RUN_SERVICE_NAME, true, name, &err);
 	service_close(&run_service);
+	detach(RUN_SERVICE_NAME, true, name, &err); /* of damaged pins */
 }
 
 void run_service_begin(void)
