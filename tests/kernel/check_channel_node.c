@@ -114,7 +114,7 @@ static bool adopt(struct node *node)
 {
 	struct error err = {0};
 	const int r = channel_take_over(node->loop, (uint32_t)node->pid, OURS_FD, hear, node,
-	                            &node->channel, &err);
+	                                &node->channel, &err);
 
 	if (r < 0)
 		fprintf(stderr, "%s\n", err.text);

@@ -13,7 +13,7 @@
 struct service run_service;
 struct parking run_parking;
 
-int run_service_create(struct error *err)
+int run_service_create_as(struct service *service, struct error *err)
 {
 	const struct service_plan plan = {.name = RUN_SERVICE_NAME,
 	                                  .workers = RUN_SERVICE_SLOTS,
@@ -21,7 +21,12 @@ int run_service_create(struct error *err)
 	                                  .label = RPD_FIRST_LABEL,
 	                                  .max_conns = 1024};
 
-	return service_create(&run_service, &plan, err);
+	return service_create(service, &plan, err);
+}
+
+int run_service_create(struct error *err)
+{
+	return run_service_create_as(&run_service, err);
 }
 
 /* A supervised service cannot be detached, and this process is the supervisor: it removes the

@@ -27,6 +27,9 @@ void run_service_begin(void);
 /* Makes it again: returns what service_create() returns. */
 int run_service_create(struct error *err);
 
+/* The same for another object, as another command does. */
+int run_service_create_as(struct service *service, struct error *err);
+
 /* Opens the service after the case has given up its lock. */
 void run_service_reopen(void);
 
