@@ -13,10 +13,10 @@
 
 #include "base/cleanup.h"
 #include "kern/steer_setup.h"
+#include "run_bed.h"
 #include "service/service_create.h"
 #include "service/service_lock.h"
 #include "service/service_remove.h"
-#include "run_bed.h"
 
 static struct service service; /* the service that is kept open */
 static struct service other;   /* the same, opened by another command */
