@@ -17,7 +17,6 @@
 #include "beds/run_service.h"
 #include "check/check.h"
 #include "kern/steer_setup.h"
-#include "run_bed.h"
 #include "service/service_create.h"
 #include "service/service_endpoint.h"
 #include "service/service_lock.h"
