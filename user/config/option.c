@@ -95,7 +95,7 @@ int option_parse_time(const char *text, int64_t *ret, struct error *err)
 {
 	const int r = parse_duration(text, ret);
 
-	if (r == -ERANGE)
+	if (r == PARSE_TOO_LARGE)
 		return error_usage(err, "'%s' is longer than a year", text);
 	if (r < 0)
 		return error_usage(
