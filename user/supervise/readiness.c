@@ -4,12 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "service/service_lock.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "core/endpoint.h"
 #include "core/ready_rule.h"
 #include "kern/steer_socks.h"
+#include "service/service_lock.h"
 #include "supervise/endpoints.h"
 #include "supervise/worker.h"
 #include "supervise/worker_listeners.h"

@@ -5,12 +5,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "service/service_lock.h"
 #include "base/cleanup.h"
 #include "kern/cgroup.h"
 #include "kern/hook.h"
 #include "service/run_dir.h"
 #include "service/service_create.h"
+#include "service/service_lock.h"
 #include "service/service_remove.h"
 #include "stream/log.h"
 #include "supervise/control.h"
