@@ -219,7 +219,7 @@ DAMAGES = {
                                                         + value[16:]),
                ("service is not", "detach s --force")),
     "another layout": (lambda bed: set_service(bed, lambda value: value[:4] + ["99"] + value[5:]),
-                       ("made by another version of reuseportd", "its layout is 99")),
+                       ("made by another version of reuseportd", "layout 99")),
 }
 
 
