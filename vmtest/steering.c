@@ -24,7 +24,10 @@
 
 #include "base/cleanup.h"
 #include "core/schedule.h"
-#include "steer_raw.h"
+#include "steering/bed.h"
+#include "steering/client.h"
+#include "steering/counters.h"
+#include "steering/raw.h"
 
 #define CPU_MAX  64
 #define SWITCHES 2000 /* of the ring, for one figure */
@@ -44,7 +47,7 @@ static const char *const program_names[PROGRAM_MAX] = {
 struct sender {
 	pthread_t thread;
 	pthread_barrier_t *start;
-	union address target;
+	union socket_address target;
 	unsigned int cpu, seed;
 	int result;
 };
@@ -90,8 +93,8 @@ static void *steering_send_batch(void *arg)
 	for (unsigned int i = 0; i < options.batch && sender->result == 0; i++) {
 		struct raw_packet syn = {.to = sender->target, .flags = RAW_SYN};
 
-		syn.from = address_v4((INADDR_LOOPBACK & 0xff000000u) |
-		                      (steering_random(&random) & 0xfffffeu) | 1);
+		syn.from = socket_address_v4((INADDR_LOOPBACK & 0xff000000u) |
+		                             (steering_random(&random) & 0xfffffeu) | 1);
 		syn.from.in.sin_port = htons((uint16_t)(1024 + steering_random(&random) % 60000));
 		syn.seq = random;
 		do
@@ -140,7 +143,7 @@ static double steering_time_run(struct bed *bed, int fd, unsigned int round)
 	}
 	pthread_barrier_destroy(&start);
 	/* ksoftirqd may still be handling the last SYNs. */
-	CHECK_COMES((after = steering_read_runs(fd)).runs - before.runs >= n);
+	CHECK_UNTIL((after = steering_read_runs(fd)).runs - before.runs >= n);
 	return (double)(after.ns - before.ns) / (double)(after.runs - before.runs);
 }
 
@@ -169,7 +172,7 @@ static void steering_measure_runs(struct bed *bed, struct json_object *result)
 		of[i] = json_object_new_array();
 		json_object_object_add(result, program_names[i], of[i]);
 	}
-	bed_watch_runs(bed);
+	counters_watch_runs(bed);
 	for (unsigned int round = 0; round <= options.rounds; round++) /* round 0 warms up */
 		for (enum program turn = 0; turn < PROGRAM_MAX; turn++) {
 			const enum program i = (turn + round) % PROGRAM_MAX;
@@ -200,11 +203,12 @@ static double steering_measure_switches(struct bed *bed)
 	       ((double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9);
 }
 
-static void steering_measure(struct bed *bed)
+static void steering_measure(void)
 {
+	struct bed *bed = bed_new();
 	struct json_object *result = json_object_new_object();
 
-	bed_simple(bed, options.slots);
+	bed_start(bed, options.slots);
 	json_object_object_add(result, "slots", json_object_new_int((int)options.slots));
 	json_object_object_add(result, "cpus", json_object_new_int((int)options.cpus));
 	steering_measure_runs(bed, result);
@@ -265,5 +269,5 @@ int main(int argc, char **argv)
 	static const struct check_case cases[] = {{"steering", steering_measure}};
 
 	argp_parse(&parser, argc, argv, 0, NULL, NULL);
-	return check_run(cases, 1);
+	return check_main(1, argv, cases, ARRAY_SIZE(cases));
 }

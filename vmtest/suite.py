@@ -48,7 +48,7 @@ LEFT_OUT = {
     "even.every_stretch_is_even": "steer_even is run",
     "even.many_clients_at_once": "takes long; steer_even is run",
     "even.many_short": "24,000 connections; even.eight_held and steer_even are run",
-    "even.many_slots/1024": "a thousand processes; steer_even/thousand is run",
+    "even.many_slots/1024": "a thousand processes; steer_even/thousand_workers is run",
     "even.many_slots/9": "even.many_slots/100 is run",
     "even.other_netns": SAME,
     "even.two_ports_are_two_services": SAME,
@@ -97,7 +97,8 @@ LEFT_OUT = {
 # Tests for the BPF programs of other compilers: each program is loaded, and steers.
 CLANG_TESTS = ("even.eight_held/c", "watch.replaced_worker")
 # Tests that also run on several processors, in addition to the machine with one.
-PARALLEL = ("steer_even/threads", "steer_packets/flood", "steer_drain/flips")
+PARALLEL = ("steer_even/threads_at_once", "steer_packets/syn_flood",
+            "steer_drain/drain_and_resume_under_load")
 # The factor for deadlines, by kind of machine.
 SLOW = {KVM: 1, COUNTED: 5, TURNS: 10}
 SECONDS = 60  # for a test program on a fast machine

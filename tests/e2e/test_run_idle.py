@@ -3,6 +3,7 @@
 others, alone and beside a server."""
 import json
 import os
+import pathlib
 import re
 import signal
 
@@ -126,6 +127,27 @@ def test_reload_that_does_not_listen(bed):
     check(f"did not listen on [::]:{PORT}" in refused.err, f"the reason: {refused}")
     equal((run.pids(), run.states()), (pids, ["active"] * 2), "the old workers")
     equal(run.stop(), 0, "exit status of the supervisor")
+
+
+PERCPU_ARRAY = "map_type:\t6\n"
+
+
+def counter_maps(pid):
+    """How many maps of counters the process has open."""
+    return sum(PERCPU_ARRAY in fd.read_text() for fd in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir())
+
+
+def test_stopped_service_is_closed(bed):
+    """A supervisor that goes on for another service has none of the maps of a service that has ended."""
+    script(bed, "consumer.js", CONSUMER)
+    app = {"script": "consumer.js", "listen_timeout": 100}
+    services = Services(bed, {"name": "a", **app}, {"name": "b", **app})
+    both = counter_maps(services.process.pid)
+    check(both > 0, "no map of counters was found")
+    bed.reuseportd("stop", "a", deadline=60)
+    equal(counter_maps(services.process.pid), both // 2, f"of {both} maps of counters")
+    bed.reuseportd("stop", "b", deadline=60)
+    equal(services.process.wait(), 0, "exit status of the supervisor")
 
 
 @cases("notify", "exec", "listens-later")

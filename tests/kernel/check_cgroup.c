@@ -1,37 +1,51 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* kern/cgroup against real cgroups and processes that misbehave. Needs root. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
-#include "check_scratch.h"
-#include "kern/sockdiag.h"
-#include "kern/cgroup_service.h"
+#include "base/cleanup.h"
+#include "beds/cgroup_bed.h"
+#include "beds/children.h"
+#include "beds/socket_bed.h"
+#include "check/check.h"
+#include "check/folder.h"
 #include "kern/cgroup_limit.h"
+#include "kern/cgroup_service.h"
 #include "kern/mounts.h"
+#include "kern/sockdiag.h"
 
 #define BOMB 1000 /* processes */
 
-/* --- what children do --- */
+/* ---- What children do ---- */
 
 static void run_in(int fd)
 {
-	shared->fd = scratch_enter(fd) ? 1 : -1;
-	for (;;)
-		pause();
+	shared->fd = cgroup_bed_enter(fd) ? 1 : -1;
+	children_hold(-1);
 }
 
 static void run_and_exit(int fd)
 {
-	scratch_enter(fd);
+	cgroup_bed_enter(fd);
 }
 
 static _Atomic int *forks; /* shared with all children */
 
-/* Each of them goes on forking, until there were as many as there may be. */
+/* Each process forks until BOMB processes were forked. */
 static void run_bomb(int fd)
 {
 	signal(SIGTERM, SIG_IGN);
-	scratch_enter(fd);
+	cgroup_bed_enter(fd);
 	for (;;) {
 		if (atomic_fetch_add(forks, 1) >= BOMB)
 			pause();
@@ -45,33 +59,31 @@ static void run_resident(int fd)
 	const size_t size = 32u << 20;
 	char *memory = malloc(size);
 
-	scratch_enter(fd);
+	cgroup_bed_enter(fd);
 	memset(memory, 1, size);
 	shared->fd = memory[size - 1];
-	for (;;)
-		pause();
+	children_hold(-1);
 }
 
 static void run_listen_in(int fd)
 {
-	struct rpd_endpoint e = loopback();
+	struct rpd_endpoint e = socket_bed_loopback();
 
-	scratch_enter(fd);
-	n_sockets = 0;
-	if (listener_open(&e, 1) >= 0)
+	cgroup_bed_enter(fd);
+	socket_bed_n = 0;
+	if (socket_bed_listen(&e, 1) >= 0)
 		shared->fd = e.port;
-	for (;;)
-		pause();
+	children_hold(-1);
 }
 
-/* Becomes a unit that has its cgroup to itself, and asks twice where its services are. */
+/* Becomes a unit with a delegated cgroup, and looks up the cgroup of its service twice. */
 static void run_as_unit(int fd)
 {
 	_Static_assert(ERROR_TEXT_MAX >= PATH_MAX, "a path fits in");
 	char first[ERROR_TEXT_MAX], again[PATH_MAX];
 	struct error err;
 
-	scratch_enter(fd);
+	cgroup_bed_enter(fd);
 	shared->error = cgroup_service_find("svc", true, first, &err);
 	if (shared->error == 0)
 		shared->error = cgroup_service_find("svc", true, again, &err);
@@ -79,15 +91,14 @@ static void run_as_unit(int fd)
 		shared->error = -ENOTUNIQ;
 	memcpy(shared->text, shared->error ? err.text : first, sizeof(shared->text));
 	shared->stop = true;
-	for (;;)
-		pause();
+	children_hold(-1);
 }
 
-/* --- cases --- */
+/* ---- The cases ---- */
 
-static void case_make(void)
+static void make_and_remove_cgroups(void)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 	_cleanup_close_ int a = -1;
 	_cleanup_close_ int b = -1;
 	struct error err;
@@ -113,9 +124,9 @@ static void case_make(void)
 	CHECK(!cgroup_is_populated(b));
 }
 
-static void case_service(void)
+static void service_cgroup(void)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 	char again[PATH_MAX], name[32], mount[PATH_MAX];
 	struct error err;
 
@@ -130,9 +141,9 @@ static void case_service(void)
 	CHECK(strstr(err.text, "no/such"));
 }
 
-static void case_delegated(void)
+static void delegated_unit(void)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 	_cleanup_close_ int unit = -1;
 	_cleanup_close_ int leaf = -1;
 	_cleanup_free_ uint32_t *pids = NULL;
@@ -143,8 +154,8 @@ static void case_delegated(void)
 
 	unit = cgroup_make(s.path, "x.service", &err);
 	CHECK(unit >= 0 && fsetxattr(unit, "trusted.delegate", "1", 1, 0) == 0);
-	pid = child_start(run_as_unit, unit);
-	CHECK_COMES(shared->stop);
+	pid = children_start(run_as_unit, unit);
+	CHECK_UNTIL(shared->stop);
 	CHECK(shared->error == 0);
 	snprintf(expected, sizeof(expected), "%s/x.service/reuseportd/svc", s.path);
 	CHECK(!strcmp(shared->text, expected));
@@ -154,7 +165,7 @@ static void case_delegated(void)
 	CHECK(cgroup_open(expected, "..") == -ENOENT);
 }
 
-/* Ours in cgroup @fd and below are just these. */
+/* Whether these are all processes in cgroup @fd and below. */
 static bool processes_are(int fd, const uint32_t *expected, size_t n_expected)
 {
 	_cleanup_free_ uint32_t *pids = NULL;
@@ -164,23 +175,23 @@ static bool processes_are(int fd, const uint32_t *expected, size_t n_expected)
 	       (n_expected == 0 ? !pids : !memcmp(pids, expected, n * sizeof(*pids)));
 }
 
-static void case_processes(void)
+static void processes_of_a_cgroup(void)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
-	_cleanup_close_ int worker = cgroup_make(s.path, "0-1", &(struct error){0});
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
+	_cleanup_close_ int worker = cgroup_bed_worker(&s, "0-1");
 	_cleanup_close_ int nested = -1;
 	uint32_t pids[2];
 
 	CHECK(worker >= 0 && mkdirat(worker, "nested", 0755) == 0);
 	nested = openat(worker, "nested", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	CHECK(processes_are(worker, NULL, 0));
-	pids[0] = child_start(run_in, nested);
-	CHECK_COMES(shared->fd == 1);
+	pids[0] = children_start(run_in, nested);
+	CHECK_UNTIL(shared->fd == 1);
 	shared->fd = 0;
-	pids[1] = child_start(run_in, worker);
-	CHECK_COMES(shared->fd == 1);
+	pids[1] = children_start(run_in, worker);
+	CHECK_UNTIL(shared->fd == 1);
 	CHECK(processes_are(nested, pids, 1));
-	if (pids[0] > pids[1]) { /* numbers begin anew at some time */
+	if (pids[0] > pids[1]) { /* pids wrap around */
 		const uint32_t first = pids[1];
 
 		pids[1] = pids[0];
@@ -189,13 +200,13 @@ static void case_processes(void)
 	CHECK(processes_are(worker, pids, 2) && processes_are(s.fd, pids, 2));
 	CHECK(cgroup_remove(s.path, "0-1") == -EBUSY);
 	CHECK(cgroup_kill(worker) == 0);
-	CHECK_COMES(processes_are(worker, NULL, 0));
+	CHECK_UNTIL(processes_are(worker, NULL, 0));
 }
 
-static void case_events(void)
+static void populated_events(void)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
-	_cleanup_close_ int worker = cgroup_make(s.path, "0-1", &(struct error){0});
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
+	_cleanup_close_ int worker = cgroup_bed_worker(&s, "0-1");
 	_cleanup_close_ int events = cgroup_open_events(worker);
 	_cleanup_close_ int epfd = epoll_create1(EPOLL_CLOEXEC);
 	struct epoll_event event = {.events = EPOLLPRI};
@@ -203,7 +214,7 @@ static void case_events(void)
 	CHECK(events >= 0 && epoll_ctl(epfd, EPOLL_CTL_ADD, events, &event) == 0);
 	CHECK(!cgroup_is_populated(events) && !cgroup_is_populated(worker));
 	CHECK(epoll_wait(epfd, &event, 1, 0) == 0);
-	child_start(run_in, worker);
+	children_start(run_in, worker);
 	CHECK(epoll_wait(epfd, &event, 1, DEADLINE_S * 1000) == 1 && (event.events & EPOLLPRI));
 	CHECK(cgroup_is_populated(worker) && cgroup_is_populated(events));
 	CHECK(epoll_wait(epfd, &event, 1, 0) == 0);
@@ -212,40 +223,41 @@ static void case_events(void)
 	CHECK(!cgroup_is_populated(events) && !cgroup_is_populated(worker));
 }
 
-/* A zombie doesn't keep a cgroup. */
-static void case_zombie(void)
+/* A zombie does not keep a cgroup populated. */
+static void zombie_does_not_hold_a_cgroup(void)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
-	_cleanup_close_ int worker = cgroup_make(s.path, "0-1", &(struct error){0});
-	const uint32_t pid = child_start(run_and_exit, worker);
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
+	_cleanup_close_ int worker = cgroup_bed_worker(&s, "0-1");
+	const uint32_t pid = children_start(run_and_exit, worker);
 	siginfo_t info;
 
 	CHECK(waitid(P_PID, pid, &info, WEXITED | WNOWAIT) == 0);
-	CHECK_COMES(!cgroup_is_populated(worker));
+	CHECK_UNTIL(!cgroup_is_populated(worker));
 	CHECK(cgroup_remove(s.path, "0-1") == 0);
 }
 
-static void case_bomb(void)
+static void fork_bomb_is_killed(void)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
-	_cleanup_close_ int worker = cgroup_make(s.path, "0-1", &(struct error){0});
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
+	_cleanup_close_ int worker = cgroup_bed_worker(&s, "0-1");
 
-	/* While it grows; and when it is at its largest. */
+	forks = children_map(sizeof(*forks));
+	/* While the bomb grows, and at its largest. */
 	for (int at = BOMB / 4; at <= BOMB; at += BOMB * 3 / 4) {
 		atomic_store(forks, 0);
-		child_start(run_bomb, worker);
-		CHECK_COMES(atomic_load(forks) >= at);
+		children_start(run_bomb, worker);
+		CHECK_UNTIL(atomic_load(forks) >= at);
 		CHECK(cgroup_kill(worker) == 0);
-		CHECK_COMES(!cgroup_is_populated(worker));
+		CHECK_UNTIL(!cgroup_is_populated(worker));
 		CHECK(processes_are(worker, NULL, 0));
 	}
 	CHECK(cgroup_remove(s.path, "0-1") == 0);
 }
 
-static void case_nested(void)
+static void nested_cgroups_are_removed(void)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
-	_cleanup_close_ int worker = cgroup_make(s.path, "0-1", &(struct error){0});
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
+	_cleanup_close_ int worker = cgroup_bed_worker(&s, "0-1");
 	char path[PATH_MAX] = "a";
 	int depth = 1;
 
@@ -258,27 +270,27 @@ static void case_nested(void)
 	path[strlen(path) - 2] = '\0';
 	{
 		_cleanup_close_ int deepest = openat(worker, path, O_RDONLY | O_CLOEXEC);
-		const uint32_t pid = child_start(run_in, deepest);
+		const uint32_t pid = children_start(run_in, deepest);
 
-		CHECK_COMES(shared->fd == 1);
+		CHECK_UNTIL(shared->fd == 1);
 		CHECK(processes_are(worker, &pid, 1));
 	}
-	/* Nothing goes as long as there is life in it. */
+	/* Nothing is removed while a process lives in it. */
 	CHECK(cgroup_remove(s.path, "0-1") == -EBUSY);
 	CHECK(faccessat(worker, "b/c", F_OK, 0) == 0);
 	CHECK(cgroup_kill(worker) == 0);
-	CHECK_COMES(!cgroup_is_populated(worker));
+	CHECK_UNTIL(!cgroup_is_populated(worker));
 	CHECK(cgroup_remove(s.path, "0-1") == 0 && cgroup_open(s.path, "0-1") == -ENOENT);
 }
 
-static void case_memory(void)
+static void memory_of_processes(void)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
-	_cleanup_close_ int worker = cgroup_make(s.path, "0-1", &(struct error){0});
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
+	_cleanup_close_ int worker = cgroup_bed_worker(&s, "0-1");
 
 	CHECK(worker >= 0 && cgroup_measure_memory(worker) == 0);
-	child_start(run_resident, worker);
-	CHECK_COMES(shared->fd == 1);
+	children_start(run_resident, worker);
+	CHECK_UNTIL(shared->fd == 1);
 	CHECK(cgroup_measure_memory(worker) >= 32u << 20 &&
 	      cgroup_measure_memory(worker) < 4096ull << 20);
 	CHECK(cgroup_measure_memory(s.fd) >= 32u << 20);
@@ -291,14 +303,12 @@ static void write_text(int at, const char *name, const char *text)
 	CHECK(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
 }
 
-/* As the controller tells it, which not each host has: without what is only cached. */
-static void case_charged(void)
+/* With the files of the memory controller, which not every host has: cached memory is not counted.
+ */
+static void memory_without_cache(void)
 {
-	char path[] = "/tmp/check-cgroup-XXXXXX";
-	_cleanup_close_ int fd = -1;
+	_cleanup_close_ int fd = open(folder_path(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	CHECK(mkdtemp(path));
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	write_text(fd, "memory.current", "1000000\n");
 	CHECK(cgroup_measure_memory(fd) == 1000000);
 	write_text(fd, "memory.stat",
@@ -308,9 +318,6 @@ static void case_charged(void)
 	CHECK(cgroup_measure_memory(fd) == 1000000 - 557000);
 	write_text(fd, "memory.stat", "inactive_file 900000\nactive_file 200000\n");
 	CHECK(cgroup_measure_memory(fd) == 0);
-	unlinkat(fd, "memory.stat", 0);
-	unlinkat(fd, "memory.current", 0);
-	rmdir(path);
 }
 
 static bool text_is(int fd, const char *name, const char *expected)
@@ -321,11 +328,11 @@ static bool text_is(int fd, const char *name, const char *expected)
 	return read(file, text, sizeof(text) - 1) > 0 && !strcmp(text, expected);
 }
 
-/* With the controllers, and where cgroup2 has none. */
-static void case_limit(void)
+/* With the controllers, and without them. */
+static void memory_and_cpu_limits(void)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
-	_cleanup_close_ int worker = cgroup_make(s.path, "0-1", &(struct error){0});
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
+	_cleanup_close_ int worker = cgroup_bed_worker(&s, "0-1");
 	char path[PATH_MAX], text[512] = "";
 	_cleanup_file_ FILE *file = NULL;
 	struct error err = {0};
@@ -353,33 +360,31 @@ static void case_limit(void)
 	}
 }
 
-/* sock_diag tells a listener's cgroup by the same number. */
-static void case_listener(void)
+/* sock_diag reports the cgroup of a listener by the same number. */
+static void listener_names_its_cgroup(void)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
-	_cleanup_close_ int worker = cgroup_make(s.path, "0-1", &(struct error){0});
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
+	_cleanup_close_ int worker = cgroup_bed_worker(&s, "0-1");
 	_cleanup_free_ struct listener *rows = NULL;
 	struct error err;
 	size_t n;
 
-	child_start(run_listen_in, worker);
-	CHECK_COMES(shared->fd > 0);
+	children_start(run_listen_in, worker);
+	CHECK_UNTIL(shared->fd > 0);
 	CHECK(sockdiag_list_listeners((uint16_t)shared->fd, &rows, &n, &err) == 0 && n == 1);
 	CHECK(rows[0].cgroup == cgroup_id(worker));
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
-	        {"make", case_make},           {"service", case_service},
-	        {"delegated", case_delegated}, {"processes", case_processes},
-	        {"events", case_events},       {"zombie", case_zombie},
-	        {"bomb", case_bomb},           {"nested", case_nested},
-	        {"memory", case_memory},       {"charged", case_charged},
-	        {"limit", case_limit},         {"listener", case_listener},
+	        CHECK_CASE(make_and_remove_cgroups), CHECK_CASE(service_cgroup),
+	        CHECK_CASE(delegated_unit),          CHECK_CASE(processes_of_a_cgroup),
+	        CHECK_CASE(populated_events),        CHECK_CASE(zombie_does_not_hold_a_cgroup),
+	        CHECK_CASE(fork_bomb_is_killed),     CHECK_CASE(nested_cgroups_are_removed),
+	        CHECK_CASE(memory_of_processes),     CHECK_CASE(memory_without_cache),
+	        CHECK_CASE(memory_and_cpu_limits),   CHECK_CASE(listener_names_its_cgroup),
 	};
 
-	forks = mmap(NULL, sizeof(*forks), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-	             0);
-	return forks == MAP_FAILED || check_run(cases, ARRAY_SIZE(cases));
+	return check_main(argc, argv, cases, ARRAY_SIZE(cases));
 }

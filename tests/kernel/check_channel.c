@@ -1,9 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* daemon/channel, with workers that write what they like. check_node.c has real ones. */
+/* supervise/channel, with workers that write anything. check_channel_node.c has Node.js programs.
+ */
+#include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-#include "check_loop.h"
+#include "base/cleanup.h"
+#include "beds/children.h"
+#include "beds/loop_bed.h"
+#include "beds/socket_bed.h"
+#include "check/check.h"
 #include "supervise/channel.h"
 
 #define LINE_MAX_BYTES (1 << 20)
@@ -12,10 +23,10 @@
 struct talk {
 	sd_event *loop;
 	struct channel *channel;
-	int worker; /* its end */
+	int worker; /* the worker's end */
 	char heard[HEARD_MAX][64];
 	size_t n;
-	bool free_at_once; /* when a message comes */
+	bool free_at_once; /* free the channel when a message comes */
 };
 
 static void hear(const char *text, void *data)
@@ -31,7 +42,7 @@ static void hear(const char *text, void *data)
 
 static struct talk talk_new(void)
 {
-	return (struct talk){.loop = loop_new(), .worker = -1};
+	return (struct talk){.loop = loop_bed_new(), .worker = -1};
 }
 
 static void talk_end(struct talk *talk)
@@ -56,14 +67,14 @@ static bool say(const struct talk *talk, const char *text)
 	return send(talk->worker, text, strlen(text), 0) == (ssize_t)strlen(text);
 }
 
-/* @n times the same byte, while the loop runs. */
+/* Sends @n times the same byte, while the loop runs. */
 static bool say_much(const struct talk *talk, char byte, size_t n)
 {
-	const time_t end = time(NULL) + DEADLINE_S;
+	const int64_t end = deadline_ms();
 	char piece[4096];
 
 	memset(piece, byte, sizeof(piece));
-	while (n > 0 && time(NULL) < end) {
+	while (n > 0 && deadline_clock_ms() < end) {
 		const size_t length = n < sizeof(piece) ? n : sizeof(piece);
 		const ssize_t sent = send(talk->worker, piece, length, MSG_DONTWAIT);
 
@@ -75,9 +86,9 @@ static bool say_much(const struct talk *talk, char byte, size_t n)
 	return n == 0;
 }
 
-/* --- what comes in --- */
+/* ---- Messages from the worker ---- */
 
-static void case_messages(void)
+static void messages_are_decoded(void)
 {
 	static const struct {
 		const char *line, *expected; /* NULL = ignored */
@@ -120,14 +131,13 @@ static void case_messages(void)
 		talk.n = 0;
 		CHECK(say(&talk, lines[i].line) && say(&talk, "\n\"next\"\n"));
 		CHECK_LOOP(talk.loop, talk.n && !strcmp(talk.heard[talk.n - 1], "next"));
-		if (talk.n != n || (n == 2 && strcmp(talk.heard[0], lines[i].expected) != 0))
-			snprintf(failure, sizeof(failure), "%s: heard %zu, first '%s'",
-			         lines[i].line, talk.n, talk.heard[0]);
+		CHECK_MSG(talk.n == n && (n == 1 || !strcmp(talk.heard[0], lines[i].expected)),
+		          "%s: heard %zu, first '%s'", lines[i].line, talk.n, talk.heard[0]);
 	}
 }
 
-/* A byte at a time, and the loop has nothing to read between them. */
-static void case_pieces(void)
+/* Byte by byte; the loop reads each before the next. */
+static void message_in_pieces(void)
 {
 	static const char text[] = "{\"type\": \"ready\"}\n\n\"second\"\n";
 	_cleanup_talk_ struct talk talk = talk_new();
@@ -135,14 +145,13 @@ static void case_pieces(void)
 	CHECK(talk_open(&talk));
 	for (const char *at = text; *at; at++) {
 		CHECK(send(talk.worker, at, 1, 0) == 1);
-		while (sd_event_run(talk.loop, 0) > 0)
-			;
+		loop_bed_drain(talk.loop);
 		CHECK(talk.n == (size_t)(at - text >= 17) + (*at == '\n' && !at[1]));
 	}
 	CHECK(!strcmp(talk.heard[0], "ready") && !strcmp(talk.heard[1], "second"));
 }
 
-static void case_several_at_once(void)
+static void several_messages_at_once(void)
 {
 	_cleanup_talk_ struct talk talk = talk_new();
 
@@ -156,9 +165,9 @@ static void case_several_at_once(void)
 	      !strcmp(talk.heard[4], "5"));
 }
 
-/* One that is as long as may be, one that is a byte longer, one that doesn't end for long; then
- * what follows is heard, but not what was the end of it. */
-static void case_long_lines(void)
+/* A line of the maximum length, one that is a byte longer, and one that is far too long. Of a line
+ * that is too long no part is a message; the next line is. */
+static void long_lines(void)
 {
 	static const struct {
 		size_t n;
@@ -183,8 +192,8 @@ static void case_long_lines(void)
 	}
 }
 
-/* Deeper than any message is. */
-static void case_deep(void)
+/* Nested deeper than any message. */
+static void deeply_nested_message(void)
 {
 	_cleanup_talk_ struct talk talk = talk_new();
 
@@ -193,8 +202,8 @@ static void case_deep(void)
 	CHECK_LOOP(talk.loop, talk.n == 1 && !strcmp(talk.heard[0], "next"));
 }
 
-/* Whoever is told may end the channel, with more that has come in. */
-static void case_freed_when_told(void)
+/* The callback may free the channel while more messages are pending. */
+static void channel_freed_by_its_callback(void)
 {
 	_cleanup_talk_ struct talk talk = talk_new();
 
@@ -202,13 +211,12 @@ static void case_freed_when_told(void)
 	talk.free_at_once = true;
 	CHECK(say(&talk, "\"1\"\n\"2\"\n\"3"));
 	CHECK_LOOP(talk.loop, talk.n == 1);
-	while (sd_event_run(talk.loop, 0) > 0)
-		;
+	loop_bed_drain(talk.loop);
 	CHECK(talk.n == 1);
 }
 
-/* What was said before the end is heard; then the loop rests. */
-static void case_worker_ends(void)
+/* A message that was sent before the end arrives; then the loop has no more events. */
+static void worker_closes_its_end(void)
 {
 	_cleanup_talk_ struct talk talk = talk_new();
 
@@ -221,9 +229,9 @@ static void case_worker_ends(void)
 	CHECK(channel_send(talk.channel, "drain") == -EPIPE && talk.n == 1);
 }
 
-/* --- what goes out --- */
+/* ---- Messages to the worker ---- */
 
-static void case_send(void)
+static void send_messages(void)
 {
 	_cleanup_talk_ struct talk talk = talk_new();
 	static const char expected[] = "\"drain\"\n\"a \\\"b\\\" \\n\"\n";
@@ -239,8 +247,9 @@ static void case_send(void)
 	CHECK(recv(talk.worker, text, 1, MSG_DONTWAIT) == -1 && errno == EAGAIN);
 }
 
-/* The worker reads nothing: we do not wait, and when it reads again, there are whole lines only. */
-static void case_send_to_one_that_does_not_read(void)
+/* The worker does not read: channel_send() does not block, and the worker later reads whole lines
+ * only. */
+static void send_to_a_worker_that_does_not_read(void)
 {
 	_cleanup_talk_ struct talk talk = talk_new();
 	size_t n = 0, n_read = 0;
@@ -259,17 +268,16 @@ static void case_send_to_one_that_does_not_read(void)
 	CHECK(channel_send(talk.channel, "drain") == 0);
 }
 
-/* --- taken back from a worker --- */
+/* ---- Taking a channel over from a worker ---- */
 
-/* A worker that has both ends, holds on, and says that it does by its pid. */
+/* A worker that keeps both ends open. It reports its pid. */
 static void run_hold(int fd)
 {
 	shared->pids[0] = getpid();
-	for (;;)
-		pause();
+	children_hold(-1);
 }
 
-static void case_adopt(void)
+static void channel_taken_over(void)
 {
 	_cleanup_talk_ struct talk talk = talk_new();
 	struct error err;
@@ -279,7 +287,7 @@ static void case_adopt(void)
 	CHECK(talk_open(&talk));
 	number = channel_fd(talk.channel);
 	CHECK(fcntl(number, F_GETFD) == FD_CLOEXEC && fcntl(talk.worker, F_GETFD) == FD_CLOEXEC);
-	pid = child_start(run_hold, -1);
+	pid = children_start(run_hold, -1);
 	for (int supervisors = 0; supervisors < 3; supervisors++) {
 		char line[9] = "";
 
@@ -295,8 +303,8 @@ static void case_adopt(void)
 	}
 }
 
-/* The descriptor is something else by now: a connection of the worker's to its database, say. */
-static void case_adopt_another(void)
+/* The descriptor is another file by now: the worker's connection to its database, for example. */
+static void take_over_of_another_descriptor(void)
 {
 	enum { NOT_OPEN = 900 };
 	_cleanup_talk_ struct talk talk = talk_new();
@@ -306,13 +314,13 @@ static void case_adopt_another(void)
 	uint32_t pid;
 
 	CHECK(talk_open(&talk) && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
-	others[0] = socket_keep(pair[0]);
-	others[1] = socket_keep(pair[1]);
-	others[2] = socket_keep(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	others[0] = socket_bed_keep(pair[0]);
+	others[1] = socket_bed_keep(pair[1]);
+	others[2] = socket_bed_keep(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
 	others[3] = talk.worker;
 	others[4] = NOT_OPEN;
 	CHECK(bind(pair[1], (struct sockaddr *)&name, sizeof(name)) == 0);
-	pid = child_start(run_hold, -1);
+	pid = children_start(run_hold, -1);
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
 		struct channel *channel = NULL;
 
@@ -322,12 +330,11 @@ static void case_adopt_another(void)
 		CHECK(!channel && strstr(err.text, "has closed its channel"));
 	}
 	CHECK(send(others[1], "row\n", 4, 0) == 4);
-	while (sd_event_run(talk.loop, 0) > 0)
-		;
+	loop_bed_drain(talk.loop);
 	CHECK(recv(others[0], &(char[8]){0}, 8, MSG_DONTWAIT) == 4 && talk.n == 0);
 }
 
-static void case_adopt_from_nobody(void)
+static void take_over_from_a_dead_process(void)
 {
 	_cleanup_talk_ struct talk talk = talk_new();
 	const pid_t pid = fork();
@@ -340,22 +347,22 @@ static void case_adopt_from_nobody(void)
 	      -ESRCH);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
-	        {"messages", case_messages},
-	        {"pieces", case_pieces},
-	        {"several at once", case_several_at_once},
-	        {"long lines", case_long_lines},
-	        {"deep", case_deep},
-	        {"freed when told", case_freed_when_told},
-	        {"worker ends", case_worker_ends},
-	        {"send", case_send},
-	        {"send to one that doesn't read", case_send_to_one_that_does_not_read},
-	        {"adopt", case_adopt},
-	        {"adopt another", case_adopt_another},
-	        {"adopt from nobody", case_adopt_from_nobody},
+	        CHECK_CASE(messages_are_decoded),
+	        CHECK_CASE(message_in_pieces),
+	        CHECK_CASE(several_messages_at_once),
+	        CHECK_CASE(long_lines),
+	        CHECK_CASE(deeply_nested_message),
+	        CHECK_CASE(channel_freed_by_its_callback),
+	        CHECK_CASE(worker_closes_its_end),
+	        CHECK_CASE(send_messages),
+	        CHECK_CASE(send_to_a_worker_that_does_not_read),
+	        CHECK_CASE(channel_taken_over),
+	        CHECK_CASE(take_over_of_another_descriptor),
+	        CHECK_CASE(take_over_from_a_dead_process),
 	};
 
-	return check_run(cases, ARRAY_SIZE(cases));
+	return check_main(argc, argv, cases, ARRAY_SIZE(cases));
 }

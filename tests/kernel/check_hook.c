@@ -1,91 +1,37 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* kern/hook against programs that bind as they always did. Needs root. */
+/* kern/hook against programs that bind without SO_REUSEPORT. Needs root. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
-#include <poll.h>
 
-#include "check_scratch.h"
+#include "base/cleanup.h"
+#include "beds/binder.h"
+#include "beds/cgroup_bed.h"
+#include "beds/children.h"
+#include "check/check.h"
 #include "kern/hook.h"
 #include "kern/sockdiag.h"
 
 #define MANY 3000 /* listeners, more than fit in the ring */
 
-/* --- what children do --- */
+/* ---- What children do ---- */
 
-/* What a child is to open, in which cgroup (-1: ours). */
-struct order {
-	int cgroup;
-	int family;
-	int type;
-	int protocol;
-	uint16_t port;
-	bool unbound; /* listen() without bind() */
-	bool nobody;  /* without any right */
-	bool late;    /* listen() not before shared->fd is set */
-};
+static const struct binder_order hammered = {.family = AF_INET, .port = 8080};
 
-/* What came of it; children_end() doesn't clear it. */
-struct outcome {
-	int error;
-	uint16_t port;
-	uint64_t cookie;
-	bool bound;
-	bool done;
-};
-
-static struct order order;
-static volatile struct outcome *outcome;
-
-static int bind_as_ever(int fd, const struct order *o)
-{
-	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(o->port)};
-	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(o->port)};
-
-	return o->family == AF_INET6 ? bind(fd, (struct sockaddr *)&in6, sizeof(in6))
-	                             : bind(fd, (struct sockaddr *)&in, sizeof(in));
-}
-
-static int open_as_ever(void)
-{
-	const int fd = socket(order.family, order.type, order.protocol);
-	uint64_t cookie;
-
-	if (fd < 0 || (!order.unbound && bind_as_ever(fd, &order) < 0))
-		return -errno;
-	outcome->bound = true;
-	while (order.late && !shared->fd)
-		sched_yield();
-	if (order.type == SOCK_STREAM && listen(fd, 5) < 0)
-		return -errno;
-	sockdiag_socket_cookie(fd, &cookie);
-	outcome->cookie = cookie;
-	return fd;
-}
-
-static void run_open(int cgroup)
-{
-	struct sockaddr_in6 address;
-	socklen_t length = sizeof(address);
-	int fd = -EPERM;
-
-	if ((cgroup < 0 || scratch_enter(cgroup)) && (!order.nobody || setuid(65534) == 0))
-		fd = open_as_ever();
-	outcome->error = fd < 0 ? fd : 0;
-	if (fd >= 0 && getsockname(fd, (struct sockaddr *)&address, &length) == 0)
-		outcome->port = ntohs(address.sin6_port);
-	outcome->done = true;
-	for (;;)
-		pause();
-}
-
-/* Binds to the port over and over: it is always taken, and always to be had. */
+/* Binds to the port over and over. The port is always taken, and is always to be shared. */
 static void run_hammer(int cgroup)
 {
-	scratch_enter(cgroup);
+	cgroup_bed_enter(cgroup);
 	while (!shared->stop) {
-		_cleanup_close_ int fd = socket(order.family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		_cleanup_close_ int fd = socket(hammered.family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-		if (bind_as_ever(fd, &order) < 0) {
+		if (binder_bind(fd, &hammered) < 0) {
 			shared->error = errno;
 			break;
 		}
@@ -96,15 +42,14 @@ static void run_hammer(int cgroup)
 
 static void run_many(int cgroup)
 {
-	scratch_enter(cgroup);
+	cgroup_bed_enter(cgroup);
 	for (int i = 0; i < MANY; i++) {
 		_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 		shared->fd += listen(fd, 1) == 0;
 	}
 	shared->stop = true;
-	for (;;)
-		pause();
+	children_hold(-1);
 }
 
 /* A supervisor that attaches, and then is killed. */
@@ -115,8 +60,7 @@ static void run_attach(int cgroup)
 
 	shared->error = hook_attach(cgroup, NULL, 0, &hook, &err);
 	shared->stop = true;
-	for (;;)
-		pause();
+	children_hold(-1);
 }
 
 static void run_attach_as_nobody(int cgroup)
@@ -130,21 +74,7 @@ static void run_attach_as_nobody(int cgroup)
 	shared->stop = true;
 }
 
-/* --- cases --- */
-
-static struct outcome order_open(struct order o)
-{
-	const time_t end = time(NULL) + DEADLINE_S;
-
-	o.type = o.type ? o.type : SOCK_STREAM;
-	o.family = o.family ? o.family : AF_INET;
-	order = o;
-	*outcome = (struct outcome){.error = -ETIME};
-	child_start(run_open, o.cgroup);
-	while (!outcome->done && !(o.late && outcome->bound) && time(NULL) < end)
-		sched_yield();
-	return *outcome;
-}
+/* ---- The cases ---- */
 
 static void hook_end(struct hook **hook)
 {
@@ -153,14 +83,14 @@ static void hook_end(struct hook **hook)
 
 #define _cleanup_hook_ _cleanup_(hook_end)
 
-/* What was heard, in its order. */
-static struct hook_listen heard[MANY];
-static size_t n_heard;
+/* The reports, in order. */
+static struct hook_listen reports[MANY];
+static size_t n_reports;
 
 static void note(const struct hook_listen *listen, void *data)
 {
-	if (n_heard < ARRAY_SIZE(heard))
-		heard[n_heard++] = *listen;
+	if (n_reports < ARRAY_SIZE(reports))
+		reports[n_reports++] = *listen;
 }
 
 static bool is_readable(const struct hook *hook)
@@ -170,61 +100,62 @@ static bool is_readable(const struct hook *hook)
 	return poll(&pollfd, 1, 0) == 1;
 }
 
-static bool heard_is(size_t i, const struct outcome *o, int cgroup, bool fixed)
+static bool report_is(size_t i, const struct binder_result *o, int cgroup, bool fixed)
 {
 	const uint64_t id = cgroup < 0 ? 0 : cgroup_id(cgroup);
 
-	return i < n_heard && heard[i].cookie == o->cookie && heard[i].port == o->port &&
-	       heard[i].fixed == fixed && heard[i].cgroup == id;
+	return i < n_reports && reports[i].cookie == o->cookie && reports[i].port == o->port &&
+	       reports[i].fixed == fixed && reports[i].cgroup == id;
 }
 
-/* Forgets what was heard in the case before. */
-static int attach(const struct scratch *s, const uint16_t *ports, size_t n, struct hook **hook)
+/* Attaches the programs, and forgets earlier reports. */
+static int attach(const struct cgroup_bed *s, const uint16_t *ports, size_t n, struct hook **hook)
 {
 	struct error err;
 	const int r = hook_attach(s->fd, ports, n, hook, &err);
 
-	n_heard = 0;
+	n_reports = 0;
 	if (r < 0)
 		fprintf(stderr, "%s\n", err.text);
 	return r;
 }
 
-/* Two that can't listen on one port do, in child cgroups of the one with the programs. */
+/* Two processes, each in a child of the cgroup with the programs, listen on one port, which they do
+ * not share otherwise. */
 static void share(int family)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
-	_cleanup_close_ int a = cgroup_make(s.path, "0-1", &(struct error){0});
-	_cleanup_close_ int b = cgroup_make(s.path, "1-2", &(struct error){0});
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
+	_cleanup_close_ int a = cgroup_bed_worker(&s, "0-1");
+	_cleanup_close_ int b = cgroup_bed_worker(&s, "1-2");
 	_cleanup_hook_ struct hook *hook = NULL;
-	struct outcome first, second, outside;
+	struct binder_result first, second, outside;
 	const uint16_t port = 8080;
 
 	CHECK(a >= 0 && b >= 0 && attach(&s, NULL, 0, &hook) == 0);
 	CHECK(!is_readable(hook));
-	first = order_open((struct order){.cgroup = a, .family = family, .port = port});
-	second = order_open((struct order){.cgroup = b, .family = family, .port = port});
+	first = binder_open((struct binder_order){.cgroup = a, .family = family, .port = port});
+	second = binder_open((struct binder_order){.cgroup = b, .family = family, .port = port});
 	CHECK(first.error == 0 && second.error == 0 && second.port == port);
-	outside = order_open((struct order){.cgroup = -1, .family = family, .port = port});
+	outside = binder_open((struct binder_order){.cgroup = -1, .family = family, .port = port});
 	CHECK(outside.error == -EADDRINUSE);
 	CHECK(is_readable(hook) && hook_read_listens(hook, note, NULL) == 0 && !is_readable(hook));
-	CHECK(n_heard == 2 && heard_is(0, &first, a, true) && heard_is(1, &second, b, true));
+	CHECK(n_reports == 2 && report_is(0, &first, a, true) && report_is(1, &second, b, true));
 }
 
-static void case_share_v4(void)
+static void shared_port_v4(void)
 {
 	share(AF_INET);
 }
 
-static void case_share_v6(void)
+static void shared_port_v6(void)
 {
 	share(AF_INET6);
 }
 
-static void case_ports(void)
+static void only_named_ports_are_shared(void)
 {
 	static const uint16_t ports[] = {80, 8080};
-	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 	_cleanup_hook_ struct hook *hook = NULL;
 	uint16_t too_many[RPD_ENDPOINT_MAX + 1] = {0};
 	struct error err = {0};
@@ -232,39 +163,41 @@ static void case_ports(void)
 	CHECK(hook_attach(s.fd, too_many, ARRAY_SIZE(too_many), &hook, &err) == -EINVAL);
 	CHECK(attach(&s, ports, ARRAY_SIZE(ports), &hook) == 0);
 	for (int i = 0; i < 2; i++)
-		CHECK(order_open((struct order){.cgroup = s.fd, .port = 8080}).error == 0);
-	CHECK(order_open((struct order){.cgroup = s.fd, .port = 9090}).error == 0);
-	CHECK(order_open((struct order){.cgroup = s.fd, .port = 9090}).error == -EADDRINUSE);
-	CHECK(hook_read_listens(hook, note, NULL) == 0 && n_heard == 3 && heard[2].port == 9090);
+		CHECK(binder_open((struct binder_order){.cgroup = s.fd, .port = 8080}).error == 0);
+	CHECK(binder_open((struct binder_order){.cgroup = s.fd, .port = 9090}).error == 0);
+	CHECK(binder_open((struct binder_order){.cgroup = s.fd, .port = 9090}).error ==
+	      -EADDRINUSE);
+	CHECK(hook_read_listens(hook, note, NULL) == 0 && n_reports == 3 &&
+	      reports[2].port == 9090);
 }
 
-/* Only what was named may be bound by those who have no right to. */
+/* An unprivileged process may bind a named port, and no other privileged port. */
 static void privileged(int family)
 {
 	static const uint16_t ports[] = {80};
-	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 	_cleanup_hook_ struct hook *hook = NULL;
-	struct order o = {.cgroup = s.fd, .family = family, .port = 80, .nobody = true};
+	struct binder_order o = {.cgroup = s.fd, .family = family, .port = 80, .nobody = true};
 
 	CHECK(attach(&s, NULL, 0, &hook) == 0);
-	CHECK(order_open(o).error == -EACCES);
+	CHECK(binder_open(o).error == -EACCES);
 	hook_free(hook);
 	hook = NULL;
 	CHECK(attach(&s, ports, ARRAY_SIZE(ports), &hook) == 0);
-	CHECK(order_open(o).error == 0 && order_open(o).error == 0);
+	CHECK(binder_open(o).error == 0 && binder_open(o).error == 0);
 	o.port = 81;
-	CHECK(order_open(o).error == -EACCES);
+	CHECK(binder_open(o).error == -EACCES);
 	o.type = SOCK_DGRAM;
 	o.port = 80;
-	CHECK(order_open(o).error == -EACCES);
+	CHECK(binder_open(o).error == -EACCES);
 }
 
-static void case_privileged_v4(void)
+static void privileged_port_v4(void)
 {
 	privileged(AF_INET);
 }
 
-static void case_privileged_v6(void)
+static void privileged_port_v6(void)
 {
 	privileged(AF_INET6);
 }
@@ -274,85 +207,88 @@ static bool is_refusal(int error)
 	return error == -EOPNOTSUPP || error == -EPERM; /* the latter before Linux 6.1 */
 }
 
-/* As newer Go programs listen: they take TCP then. A port that isn't shared they have as ever. */
+/* Newer Go programs listen with MPTCP, and with TCP if that is refused. MPTCP is refused on a
+ * shared port only. */
 static void mptcp(int family)
 {
 	static const uint16_t ports[] = {8080};
-	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 	_cleanup_hook_ struct hook *hook = NULL;
-	struct order o = {.cgroup = s.fd, .family = family, .protocol = IPPROTO_MPTCP};
-	struct outcome refused, other, free_one;
+	struct binder_order o = {.cgroup = s.fd, .family = family, .protocol = IPPROTO_MPTCP};
+	struct binder_result refused, other, free_one;
 
 	CHECK(attach(&s, ports, ARRAY_SIZE(ports), &hook) == 0);
-	free_one = order_open(o);
-	if (free_one.error == -EPROTONOSUPPORT) /* this kernel lacks it */
-		return;
+	free_one = binder_open(o);
+	if (free_one.error == -EPROTONOSUPPORT)
+		check_skip("this kernel has no MPTCP");
 	o.port = 8080;
-	refused = order_open(o);
+	refused = binder_open(o);
 	o.port = 9090;
-	other = order_open(o);
+	other = binder_open(o);
 	CHECK(is_refusal(refused.error) && other.error == 0 && free_one.error == 0);
-	CHECK(hook_read_listens(hook, note, NULL) == 0 && n_heard == 3);
-	CHECK(heard[1].refused && heard[1].port == 8080 && heard[1].cgroup == cgroup_id(s.fd));
-	CHECK(!heard[0].refused && heard[0].port == free_one.port && !heard[0].fixed);
-	CHECK(!heard[2].refused && heard[2].port == 9090 && heard[2].fixed);
+	CHECK(hook_read_listens(hook, note, NULL) == 0 && n_reports == 3);
+	CHECK(reports[1].refused && reports[1].port == 8080 &&
+	      reports[1].cgroup == cgroup_id(s.fd));
+	CHECK(!reports[0].refused && reports[0].port == free_one.port && !reports[0].fixed);
+	CHECK(!reports[2].refused && reports[2].port == 9090 && reports[2].fixed);
 }
 
-static void case_mptcp_v4(void)
+static void mptcp_is_refused_v4(void)
 {
 	mptcp(AF_INET);
 }
 
-static void case_mptcp_v6(void)
+static void mptcp_is_refused_v6(void)
 {
 	mptcp(AF_INET6);
 }
 
-/* Where all ports are shared, none is to be had. */
-static void case_mptcp_all(void)
+/* If all ports are shared, MPTCP is refused on all. */
+static void mptcp_is_refused_on_all_ports(void)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 	_cleanup_hook_ struct hook *hook = NULL;
-	struct order o = {.cgroup = s.fd, .protocol = IPPROTO_MPTCP, .port = 8080};
+	struct binder_order o = {.cgroup = s.fd, .protocol = IPPROTO_MPTCP, .port = 8080};
 	int error;
 
 	CHECK(attach(&s, NULL, 0, &hook) == 0);
-	error = order_open(o).error;
+	error = binder_open(o).error;
 	CHECK(error == -EPROTONOSUPPORT || is_refusal(error));
 	o.protocol = 0;
-	CHECK(order_open(o).error == 0 && order_open(o).error == 0);
+	CHECK(binder_open(o).error == 0 && binder_open(o).error == 0);
 }
 
-/* Any port that is free is not one to share; nor is one that nobody bound to. */
-static void case_not_fixed(void)
+/* A port that the kernel chose is not shared, whether by bind() or by listen(). */
+static void any_free_port_is_not_shared(void)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 	_cleanup_hook_ struct hook *hook = NULL;
-	struct outcome any, unbound;
+	struct binder_result any, unbound;
 
 	CHECK(attach(&s, NULL, 0, &hook) == 0);
-	any = order_open((struct order){.cgroup = s.fd});
-	unbound = order_open((struct order){.cgroup = s.fd, .unbound = true});
+	any = binder_open((struct binder_order){.cgroup = s.fd});
+	unbound = binder_open((struct binder_order){.cgroup = s.fd, .unbound = true});
 	CHECK(any.error == 0 && unbound.error == 0);
-	CHECK(hook_read_listens(hook, note, NULL) == 0 && n_heard == 2);
-	CHECK(heard_is(0, &any, s.fd, false) && heard_is(1, &unbound, -1, false));
-	CHECK(order_open((struct order){.cgroup = s.fd, .port = any.port}).error == -EADDRINUSE);
+	CHECK(hook_read_listens(hook, note, NULL) == 0 && n_reports == 2);
+	CHECK(report_is(0, &any, s.fd, false) && report_is(1, &unbound, -1, false));
+	CHECK(binder_open((struct binder_order){.cgroup = s.fd, .port = any.port}).error ==
+	      -EADDRINUSE);
 }
 
-static void case_udp(void)
+static void udp_is_not_shared(void)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 	_cleanup_hook_ struct hook *hook = NULL;
-	const struct order udp = {.cgroup = s.fd, .type = SOCK_DGRAM, .port = 53};
+	const struct binder_order udp = {.cgroup = s.fd, .type = SOCK_DGRAM, .port = 53};
 
 	CHECK(attach(&s, NULL, 0, &hook) == 0);
-	CHECK(order_open(udp).error == 0 && order_open(udp).error == -EADDRINUSE);
+	CHECK(binder_open(udp).error == 0 && binder_open(udp).error == -EADDRINUSE);
 }
 
 static const enum bpf_attach_type types[] = {BPF_CGROUP_INET4_BIND, BPF_CGROUP_INET6_BIND,
                                              BPF_CGROUP_SOCK_OPS};
 
-/* How many programs a cgroup has of a kind, and the id of the first. */
+/* Returns how many programs of a type the cgroup has, and the id of the first. */
 static uint32_t n_programs(int cgroup, enum bpf_attach_type type, uint32_t *ret_id)
 {
 	uint32_t ids[64] = {0}, n = ARRAY_SIZE(ids);
@@ -370,18 +306,18 @@ static bool program_is_gone(uint32_t id)
 	return fd < 0 && errno == ENOENT;
 }
 
-/* A new supervisor's programs replace the old ones; bind() never goes without. */
-static void case_no_gap(void)
+/* The programs of a new supervisor replace the old ones. No bind() comes in between. */
+static void replaced_programs_leave_no_gap(void)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 	_cleanup_hook_ struct hook *hook = NULL;
 	uint32_t id, before[ARRAY_SIZE(types)];
 	int binds;
 
 	CHECK(attach(&s, NULL, 0, &hook) == 0);
-	CHECK(order_open((struct order){.cgroup = s.fd, .port = 8080}).error == 0);
-	child_start(run_hammer, s.fd);
-	CHECK_COMES(shared->fd > 100);
+	CHECK(binder_open((struct binder_order){.cgroup = s.fd, .port = 8080}).error == 0);
+	children_start(run_hammer, s.fd);
+	CHECK_UNTIL(shared->fd > 100);
 	for (int i = 0; i < 20; i++) {
 		for (size_t t = 0; t < ARRAY_SIZE(types); t++)
 			n_programs(s.fd, types[t], &before[t]);
@@ -391,137 +327,135 @@ static void case_no_gap(void)
 		for (size_t t = 0; t < ARRAY_SIZE(types); t++)
 			CHECK(n_programs(s.fd, types[t], &id) == 1 && id != before[t]);
 		binds = shared->fd;
-		CHECK_COMES(shared->error || shared->fd > binds + 100);
+		CHECK_UNTIL(shared->error || shared->fd > binds + 100);
 		CHECK(shared->error == 0);
 	}
 	shared->stop = true;
-	CHECK_COMES(!shared->stop);
+	CHECK_UNTIL(!shared->stop);
 	CHECK(shared->error == 0);
 }
 
-/* Bound before, listens after; and one that listened when nobody heard of it. */
-static void case_replace(void)
+/* One process binds before and listens after the replacement; another listens while no supervisor
+ * reads reports. */
+static void bound_before_the_replacement(void)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 	_cleanup_hook_ struct hook *hook = NULL;
-	struct outcome between, late;
+	struct binder_result between, late;
 
 	CHECK(attach(&s, NULL, 0, &hook) == 0);
-	between = order_open((struct order){.cgroup = s.fd, .port = 8080});
-	late = order_open((struct order){.cgroup = s.fd, .port = 9090, .late = true});
+	between = binder_open((struct binder_order){.cgroup = s.fd, .port = 8080});
+	late = binder_open((struct binder_order){.cgroup = s.fd, .port = 9090, .late = true});
 	CHECK(between.error == 0 && late.bound);
 	hook_free(hook);
 	hook = NULL;
 	CHECK(attach(&s, NULL, 0, &hook) == 0);
 	CHECK(is_readable(hook));
 	shared->fd = 1;
-	CHECK_COMES(outcome->done);
-	late = *outcome;
-	CHECK(late.error == 0 && hook_read_listens(hook, note, NULL) == 0 && n_heard == 2);
-	CHECK(heard_is(0, &between, s.fd, true) && heard_is(1, &late, s.fd, true));
+	late = binder_finish();
+	CHECK(late.error == 0 && hook_read_listens(hook, note, NULL) == 0 && n_reports == 2);
+	CHECK(report_is(0, &between, s.fd, true) && report_is(1, &late, s.fd, true));
 }
 
-/* The programs outlive who attached them, and go with the cgroup. */
-static void case_killed(void)
+/* The programs outlive the process that attached them, and go with the cgroup. */
+static void programs_outlive_the_supervisor(void)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 	_cleanup_hook_ struct hook *hook = NULL;
-	const struct order o = {.cgroup = s.fd, .port = 8080};
+	const struct binder_order o = {.cgroup = s.fd, .port = 8080};
 	uint32_t ids[ARRAY_SIZE(types)];
 
 	CHECK(s.fd >= 0);
-	child_start(run_attach, s.fd);
-	CHECK_COMES(shared->stop);
+	children_start(run_attach, s.fd);
+	CHECK_UNTIL(shared->stop);
 	CHECK(shared->error == 0);
 	children_end();
-	CHECK(order_open(o).error == 0 && order_open(o).error == 0);
+	CHECK(binder_open(o).error == 0 && binder_open(o).error == 0);
 	CHECK(attach(&s, NULL, 0, &hook) == 0);
-	CHECK(hook_read_listens(hook, note, NULL) == 0 && n_heard == 2);
+	CHECK(hook_read_listens(hook, note, NULL) == 0 && n_reports == 2);
 	for (size_t t = 0; t < ARRAY_SIZE(types); t++)
 		CHECK(n_programs(s.fd, types[t], &ids[t]) == 1);
 	hook_free(hook);
 	hook = NULL;
-	scratch_end(&s);
+	cgroup_bed_end(&s);
 	s.fd = -1;
 	children_end(); /* their sockets held the cgroup */
 	for (size_t t = 0; t < ARRAY_SIZE(types); t++)
-		CHECK_COMES(program_is_gone(ids[t]));
+		CHECK_UNTIL(program_is_gone(ids[t]));
 }
 
-/* What is not ours stays. */
-static void case_detach(void)
+/* Programs of others stay. */
+static void detach_leaves_other_programs(void)
 {
 	static const struct bpf_insn allow[] = {
 	        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1},
 	        {.code = BPF_JMP | BPF_EXIT},
 	};
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_CGROUP_INET4_BIND);
-	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 	_cleanup_hook_ struct hook *hook = NULL;
 	_cleanup_close_ int other = bpf_prog_load(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, "other", "GPL",
 	                                          allow, ARRAY_SIZE(allow), &opts);
-	const struct order o = {.cgroup = s.fd, .port = 8080};
+	const struct binder_order o = {.cgroup = s.fd, .port = 8080};
 	uint32_t id, ours;
 
 	CHECK(bpf_prog_attach(other, s.fd, BPF_CGROUP_INET4_BIND, BPF_F_ALLOW_MULTI) == 0);
 	CHECK(attach(&s, NULL, 0, &hook) == 0);
 	CHECK(n_programs(s.fd, BPF_CGROUP_INET4_BIND, &id) == 2);
-	CHECK(order_open(o).error == 0 && order_open(o).error == 0);
+	CHECK(binder_open(o).error == 0 && binder_open(o).error == 0);
 	hook_detach(s.fd);
 	CHECK(n_programs(s.fd, BPF_CGROUP_INET4_BIND, &ours) == 1 && ours == id);
 	CHECK(n_programs(s.fd, BPF_CGROUP_INET6_BIND, &ours) == 0);
 	CHECK(n_programs(s.fd, BPF_CGROUP_SOCK_OPS, &ours) == 0);
-	CHECK(order_open(o).error == -EADDRINUSE);
+	CHECK(binder_open(o).error == -EADDRINUSE);
 }
 
-static void case_lost(void)
+static void lost_reports_are_noticed(void)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 	_cleanup_hook_ struct hook *hook = NULL;
-	struct outcome after;
+	struct binder_result after;
 
 	CHECK(attach(&s, NULL, 0, &hook) == 0);
-	child_start(run_many, s.fd);
-	CHECK_COMES(shared->stop);
+	children_start(run_many, s.fd);
+	CHECK_UNTIL(shared->stop);
 	CHECK(shared->fd == MANY && hook_read_listens(hook, note, NULL) == 1);
-	CHECK(n_heard > 1000 && n_heard < MANY);
-	n_heard = 0;
-	after = order_open((struct order){.cgroup = s.fd, .port = 8080});
-	CHECK(hook_read_listens(hook, note, NULL) == 0 && n_heard == 1);
-	CHECK(heard_is(0, &after, s.fd, true));
+	CHECK(n_reports > 1000 && n_reports < MANY);
+	n_reports = 0;
+	after = binder_open((struct binder_order){.cgroup = s.fd, .port = 8080});
+	CHECK(hook_read_listens(hook, note, NULL) == 0 && n_reports == 1);
+	CHECK(report_is(0, &after, s.fd, true));
 }
 
-static void case_without_right(void)
+static void attach_without_capability(void)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 
-	child_start(run_attach_as_nobody, s.fd);
-	CHECK_COMES(shared->stop);
+	children_start(run_attach_as_nobody, s.fd);
+	CHECK_UNTIL(shared->stop);
 	CHECK(shared->error == -EPERM && strstr(shared->text, "CAP_NET_ADMIN"));
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
-	        {"share v4", case_share_v4},
-	        {"share v6", case_share_v6},
-	        {"ports", case_ports},
-	        {"privileged v4", case_privileged_v4},
-	        {"privileged v6", case_privileged_v6},
-	        {"mptcp v4", case_mptcp_v4},
-	        {"mptcp v6", case_mptcp_v6},
-	        {"mptcp all", case_mptcp_all},
-	        {"not fixed", case_not_fixed},
-	        {"udp", case_udp},
-	        {"no gap", case_no_gap},
-	        {"replace", case_replace},
-	        {"killed", case_killed},
-	        {"detach", case_detach},
-	        {"lost", case_lost},
-	        {"without right", case_without_right},
+	        CHECK_CASE(shared_port_v4),
+	        CHECK_CASE(shared_port_v6),
+	        CHECK_CASE(only_named_ports_are_shared),
+	        CHECK_CASE(privileged_port_v4),
+	        CHECK_CASE(privileged_port_v6),
+	        CHECK_CASE(mptcp_is_refused_v4),
+	        CHECK_CASE(mptcp_is_refused_v6),
+	        CHECK_CASE(mptcp_is_refused_on_all_ports),
+	        CHECK_CASE(any_free_port_is_not_shared),
+	        CHECK_CASE(udp_is_not_shared),
+	        CHECK_CASE(replaced_programs_leave_no_gap),
+	        CHECK_CASE(bound_before_the_replacement),
+	        CHECK_CASE(programs_outlive_the_supervisor),
+	        CHECK_CASE(detach_leaves_other_programs),
+	        CHECK_CASE(lost_reports_are_noticed),
+	        CHECK_CASE(attach_without_capability),
 	};
 
-	outcome = mmap(NULL, sizeof(*outcome), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-	               -1, 0);
-	return outcome == MAP_FAILED || check_run(cases, ARRAY_SIZE(cases));
+	return check_main(argc, argv, cases, ARRAY_SIZE(cases));
 }

@@ -1,32 +1,26 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* daemon/log: what is said on standard error waits for nobody, and is whole, however slowly that is
- * read, and whatever else goes there. */
-#include <fcntl.h>
+/* stream/log: log lines on standard error are whole and do not block, however slowly they are read
+ * and whatever else is written there. */
 #include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
-#include "check_discovery.h"
+#include "beds/children.h"
+#include "beds/pipe_bed.h"
+#include "check/check.h"
 #include "stream/log.h"
 #include "stream/out_queue.h"
 
 #define PIPE_SIZE  4096
 #define LINES      200
-#define LONG_LINE  20000 /* goes into a pipe in pieces */
-#define MANY_LINES 30000 /* more than are kept */
+#define LONG_LINE  20000 /* longer than the pipe */
+#define MANY_LINES 30000 /* more than the queue keeps */
 #define CLOSE_MS   200
-
-static void close_pair(int (*pair)[2])
-{
-	cleanup_close(&(*pair)[0]);
-	cleanup_close(&(*pair)[1]);
-}
-
-#define _cleanup_pair_ _cleanup_(close_pair)
-
-static bool open_pipe(int pair[2])
-{
-	return pipe2(pair, O_CLOEXEC) == 0 && fcntl(pair[1], F_SETPIPE_SZ, PIPE_SIZE) > 0;
-}
 
 static bool fill(int fd)
 {
@@ -51,7 +45,7 @@ static sd_event *loop_with(int fd)
 	return loop;
 }
 
-/* --- with the workers' lines on the same pipe */
+/* ---- Workers' lines on the same pipe ---- */
 
 static void say_both(int fd)
 {
@@ -75,17 +69,17 @@ static void say_both(int fd)
 	sd_event_unref(loop);
 }
 
-static void case_same_pipe(void)
+static void log_and_workers_share_a_pipe(void)
 {
-	_cleanup_pair_ int pair[2] = {-1, -1};
+	_cleanup_pipe_ int pair[2] = {-1, -1};
 	_cleanup_file_ FILE *file = NULL;
 	_cleanup_free_ char *line = NULL;
 	int n_long = 0, n_log = 0, number;
 	size_t room = 0;
 	ssize_t n;
 
-	CHECK(open_pipe(pair));
-	child_start(say_both, pair[1]);
+	pipe_bed_open(pair, PIPE_SIZE);
+	children_start(say_both, pair[1]);
 	close(TAKE_FD(pair[1]));
 	file = fdopen(TAKE_FD(pair[0]), "r");
 	CHECK(file);
@@ -101,7 +95,7 @@ static void case_same_pipe(void)
 	CHECK(n_long == LINES && n_log == 3 * LINES);
 }
 
-/* --- more than is kept */
+/* ---- More lines than the queue keeps ---- */
 
 static void say_much(int fd)
 {
@@ -117,17 +111,17 @@ static void say_much(int fd)
 	sd_event_unref(loop);
 }
 
-static void case_missing(void)
+static void dropped_lines_are_counted(void)
 {
-	_cleanup_pair_ int pair[2] = {-1, -1};
+	_cleanup_pipe_ int pair[2] = {-1, -1};
 	_cleanup_file_ FILE *file = NULL;
 	char line[256] = "";
 	int next = 0, number, missing = 0;
 
-	CHECK(open_pipe(pair));
-	child_start(say_much, pair[1]);
+	pipe_bed_open(pair, PIPE_SIZE);
+	children_start(say_much, pair[1]);
 	close(TAKE_FD(pair[1]));
-	CHECK_COMES(shared->pids[0]); /* it did not wait for us */
+	CHECK_UNTIL(shared->pids[0]); /* it did not block */
 	file = fdopen(TAKE_FD(pair[0]), "r");
 	CHECK(file);
 	while (fgets(line, sizeof(line), file) && sscanf(line, "line %d of", &number) == 1)
@@ -140,35 +134,36 @@ static void case_missing(void)
 	CHECK(!fgets(line, sizeof(line), file));
 }
 
-/* --- the end */
+/* ---- The end ---- */
 
 static void say_and_end(int fd)
 {
 	sd_event *loop = loop_with(fd);
 	int64_t begin;
 
-	log_line("nobody reads this");
+	log_line("a line without a reader");
 	begin = clock_ns(CLOCK_MONOTONIC);
 	log_close(CLOSE_MS * 1000000ll);
 	if (clock_ns(CLOCK_MONOTONIC) - begin < CLOSE_MS * 1000000ll)
 		_exit(1);
-	fprintf(stderr, "nor this\n"); /* would block */
+	fprintf(stderr, "a line that would block\n"); /* would block */
 	sd_event_unref(loop);
 	shared->pids[0] = 1;
 }
 
-static void case_close(void)
+static void close_waits_no_longer_than_told(void)
 {
-	_cleanup_pair_ int pair[2] = {-1, -1};
+	_cleanup_pipe_ int pair[2] = {-1, -1};
 
-	CHECK(open_pipe(pair) && fill(pair[1]));
-	child_start(say_and_end, pair[1]);
-	CHECK_COMES(shared->pids[0]);
+	pipe_bed_open(pair, PIPE_SIZE);
+	CHECK(fill(pair[1]));
+	children_start(say_and_end, pair[1]);
+	CHECK_UNTIL(shared->pids[0]);
 }
 
 static int reader;
 
-/* Nobody reads any more: it ends at once. */
+/* The pipe has no reader any more: log_close() returns at once. */
 static void say_to_nobody(int fd)
 {
 	sd_event *loop = loop_with(fd);
@@ -176,33 +171,33 @@ static void say_to_nobody(int fd)
 	close(reader);
 	while (!shared->stop)
 		sched_yield();
-	log_line("there is nobody");
+	log_line("another one");
 	log_close(1000 * NS_PER_S);
 	sd_event_unref(loop);
 	shared->pids[0] = 1;
 }
 
-static void case_nobody(void)
+static void reader_is_gone(void)
 {
-	_cleanup_pair_ int pair[2] = {-1, -1};
+	_cleanup_pipe_ int pair[2] = {-1, -1};
 
-	CHECK(open_pipe(pair));
+	pipe_bed_open(pair, PIPE_SIZE);
 	reader = pair[0];
-	child_start(say_to_nobody, pair[1]);
+	children_start(say_to_nobody, pair[1]);
 	close(TAKE_FD(pair[0]));
 	close(TAKE_FD(pair[1]));
 	shared->stop = true;
-	CHECK_COMES(shared->pids[0]);
+	CHECK_UNTIL(shared->pids[0]);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
-	        {"same pipe", case_same_pipe},
-	        {"missing", case_missing},
-	        {"close", case_close},
-	        {"nobody", case_nobody},
+	        CHECK_CASE(log_and_workers_share_a_pipe),
+	        CHECK_CASE(dropped_lines_are_counted),
+	        CHECK_CASE(close_waits_no_longer_than_told),
+	        CHECK_CASE(reader_is_gone),
 	};
 
-	return check_run(cases, ARRAY_SIZE(cases));
+	return check_main(argc, argv, cases, ARRAY_SIZE(cases));
 }

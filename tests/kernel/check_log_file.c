@@ -1,40 +1,37 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* kern/log_file: who makes which file, and who doesn't. Needs root. */
+/* kern/log_file: as which user a log file is made, and which files are refused. Needs root. */
+#include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/capability.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <unistd.h>
+#include <linux/capability.h>
 
-#include "check_discovery.h"
+#include "base/cleanup.h"
+#include "beds/children.h"
+#include "check/check.h"
+#include "check/folder.h"
+#include "kern/credentials.h"
 #include "kern/log_file.h"
 
 #define NOBODY 65534
 
-/* A folder of its own for each case, and what is below it. */
+/* A folder in that of the case. */
 struct place {
 	char path[64];
 };
 
 static struct place place_make(uid_t owner, mode_t mode)
 {
-	struct place p = {.path = "/tmp/check-log-XXXXXX"};
+	struct place p;
 
-	if (!mkdtemp(p.path) || chown(p.path, owner, owner) < 0 || chmod(p.path, mode) < 0)
-		p.path[0] = '\0';
+	snprintf(p.path, sizeof(p.path), "%s/XXXXXX", folder_path());
+	CHECK(mkdtemp(p.path) && chown(p.path, owner, owner) == 0 && chmod(p.path, mode) == 0);
 	return p;
 }
-
-static void place_end(struct place *p)
-{
-	char command[128];
-
-	snprintf(command, sizeof(command), "rm -rf '%s'", p->path);
-	if (p->path[0] && system(command) != 0)
-		fprintf(stderr, "%s is left\n", p->path);
-}
-
-#define _cleanup_place_ _cleanup_(place_end)
 
 static const char *in(const struct place *p, const char *name)
 {
@@ -60,22 +57,22 @@ static bool belongs_to(const char *path, uid_t uid)
 	return lstat(path, &st) == 0 && st.st_uid == uid;
 }
 
-/* Nothing of what we are has changed. */
+/* Whether this process still is root, with its groups. */
 static bool is_ourselves(void)
 {
-	_cleanup_place_ struct place p = place_make(0, 0700);
+	struct place p = place_make(0, 0700);
 	_cleanup_close_ int fd = open(in(&p, "mine"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 
 	return fd >= 0 && belongs_to(in(&p, "mine"), 0) && getgroups(0, NULL) == 2;
 }
 
-static void case_as_user(void)
+static void user_makes_the_file(void)
 {
 	const gid_t groups[] = {0, 4};
-	_cleanup_place_ struct place p = place_make(NOBODY, 0755);
+	struct place p = place_make(NOBODY, 0755);
 	_cleanup_close_ int fd = -1;
 
-	CHECK(p.path[0] && setgroups(2, groups) == 0);
+	CHECK(setgroups(2, groups) == 0);
 	fd = open_for("65534", in(&p, "a/b/log"));
 	CHECK(fd >= 0 && write(fd, "x\n", 2) == 2);
 	CHECK(fcntl(fd, F_GETFL) & O_APPEND && !(fcntl(fd, F_GETFL) & O_NONBLOCK));
@@ -84,21 +81,21 @@ static void case_as_user(void)
 	CHECK(is_ourselves());
 }
 
-/* As in /var/log, where the user may make nothing. */
-static void case_as_root(void)
+/* As in /var/log, where the user may not make files. */
+static void root_makes_the_file(void)
 {
-	_cleanup_place_ struct place p = place_make(0, 0755);
+	struct place p = place_make(0, 0755);
 	_cleanup_close_ int fd = open_for("65534", in(&p, "a/b/log"));
 
 	CHECK(fd >= 0 && write(fd, "x\n", 2) == 2);
 	CHECK(belongs_to(in(&p, "a"), NOBODY) && belongs_to(in(&p, "a/b"), NOBODY));
 }
 
-/* A link of the user's to what is root's leads nowhere. */
-static void case_link(void)
+/* A symbolic link that the user made to root's files is not followed. */
+static void links_of_the_user_are_refused(void)
 {
-	_cleanup_place_ struct place p = place_make(NOBODY, 0755);
-	_cleanup_place_ struct place roots = place_make(0, 0755);
+	struct place p = place_make(NOBODY, 0755);
+	struct place roots = place_make(0, 0755);
 	char target[128];
 	_cleanup_close_ int file = -1;
 
@@ -112,7 +109,7 @@ static void case_link(void)
 	CHECK(access(in(&roots, "log"), F_OK) < 0 && access(in(&roots, "more"), F_OK) < 0);
 }
 
-/* Root without the right to all files, as the unit has it. */
+/* Root without CAP_DAC_OVERRIDE, as in the systemd unit. */
 static void run_without_override(int fd)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -128,39 +125,42 @@ static void run_without_override(int fd)
 	shared->stop = true;
 }
 
-static void case_without_override(void)
+static void without_dac_override(void)
 {
-	_cleanup_place_ struct place p = place_make(NOBODY, 0755);
+	struct place p = place_make(NOBODY, 0755);
 
 	snprintf((char *)shared->text, sizeof(shared->text), "%s", in(&p, "a/log"));
-	child_start(run_without_override, -1);
-	CHECK_COMES(shared->stop);
+	children_start(run_without_override, -1);
+	CHECK_UNTIL(shared->stop);
 	CHECK(shared->error >= 0 && belongs_to(in(&p, "a/log"), NOBODY));
 }
 
-static void case_fifo(void)
+static void fifo_is_refused(void)
 {
-	_cleanup_place_ struct place p = place_make(0, 0755);
+	struct place p = place_make(0, 0755);
 
 	CHECK(mkfifo(in(&p, "fifo"), 0600) == 0);
 	CHECK(open_for(NULL, in(&p, "fifo")) == -ENXIO);
 }
 
-static void case_ours(void)
+static void file_of_our_own_user(void)
 {
-	_cleanup_place_ struct place p = place_make(NOBODY, 0755);
+	struct place p = place_make(NOBODY, 0755);
 	_cleanup_close_ int fd = open_for(NULL, in(&p, "a/log"));
 
 	CHECK(fd >= 0 && belongs_to(in(&p, "a"), 0) && belongs_to(in(&p, "a/log"), 0));
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
-	        {"as user", case_as_user}, {"as root", case_as_root},
-	        {"link", case_link},       {"without override", case_without_override},
-	        {"fifo", case_fifo},       {"ours", case_ours},
+	        CHECK_CASE(user_makes_the_file),
+	        CHECK_CASE(root_makes_the_file),
+	        CHECK_CASE(links_of_the_user_are_refused),
+	        CHECK_CASE(without_dac_override),
+	        CHECK_CASE(fifo_is_refused),
+	        CHECK_CASE(file_of_our_own_user),
 	};
 
-	return check_run(cases, ARRAY_SIZE(cases));
+	return check_main(argc, argv, cases, ARRAY_SIZE(cases));
 }

@@ -1,10 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* daemon/notify, with sd_notify(3) and by hand. */
+/* supervise/notify, with sd_notify(3) and with plain datagrams. */
+#include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
-#include "check_loop.h"
+#include "base/cleanup.h"
+#include "beds/children.h"
+#include "beds/loop_bed.h"
+#include "beds/socket_bed.h"
+#include "check/check.h"
+#include "check/folder.h"
 #include "supervise/notify.h"
 
 #define FDS_MAX    253 /* SCM_MAX_FD of the kernel */
@@ -14,8 +26,8 @@
 struct ear {
 	sd_event *loop;
 	struct notify *notify;
-	char dir[32], path[64];
-	uint32_t pid; /* of who was heard last */
+	char path[64];
+	uint32_t pid; /* of the last sender */
 	size_t n;
 };
 
@@ -29,11 +41,9 @@ static void hear(uint32_t pid, void *data)
 
 static struct ear ear_new(void)
 {
-	struct ear ear = {.loop = loop_new(), .dir = "/tmp/check_notify.XXXXXX"};
+	struct ear ear = {.loop = loop_bed_new()};
 
-	if (mkdtemp(ear.dir))
-		chmod(ear.dir, 0755);
-	snprintf(ear.path, sizeof(ear.path), "%s/notify", ear.dir);
+	snprintf(ear.path, sizeof(ear.path), "%s/notify", folder_path());
 	return ear;
 }
 
@@ -41,8 +51,6 @@ static void ear_end(struct ear *ear)
 {
 	notify_free(ear->notify);
 	sd_event_unref(ear->loop);
-	unlink(ear->path);
-	rmdir(ear->dir);
 }
 
 #define _cleanup_ear_ _cleanup_(ear_end)
@@ -54,7 +62,7 @@ static bool ear_open(struct ear *ear)
 	return ear->loop && notify_new(ear->loop, ear->path, hear, ear, &ear->notify, &err) == 0;
 }
 
-/* One that sends to it. */
+/* Opens a socket that sends to the path. */
 static int speaker(const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -63,10 +71,10 @@ static int speaker(const char *path)
 	strcpy(address.sun_path, path);
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return -errno;
-	return socket_keep(TAKE_FD(fd));
+	return socket_bed_keep(TAKE_FD(fd));
 }
 
-static void case_lines(void)
+static void ready_lines(void)
 {
 	static const struct {
 		const char *text;
@@ -99,41 +107,39 @@ static void case_lines(void)
 		CHECK(send(fd, kinds[i].text, length, 0) == (ssize_t)length);
 		CHECK(sd_event_run(ear.loop, BARRIER_US) > 0);
 		n += kinds[i].ready;
-		if (ear.n != n)
-			snprintf(failure, sizeof(failure), "'%s'", kinds[i].text);
-		CHECK(ear.n == n && ear.pid == (n ? (uint32_t)getpid() : 0));
+		CHECK_MSG(ear.n == n && ear.pid == (n ? (uint32_t)getpid() : 0), "'%s'",
+		          kinds[i].text);
 	}
 }
 
-/* --- who says it --- */
+/* ---- The sender ---- */
 
-static char socket_path[64]; /* what children send to */
+static char notify_path[64]; /* what children send to */
 
 static void run_sd_notify(int uid)
 {
-	setenv("NOTIFY_SOCKET", socket_path, true);
+	setenv("NOTIFY_SOCKET", notify_path, true);
 	if (setgid((gid_t)uid) < 0 || setuid((uid_t)uid) < 0)
 		_exit(1);
-	/* Ends only when it is heard: from then on the pid may be anybody's. */
+	/* The process lives until the message is read: after that its pid may be another's. */
 	shared->error = sd_notify(0, "STATUS=it listens\nREADY=1") > 0 &&
 	                                sd_notify_barrier(0, BARRIER_US) > 0
 	                        ? 0
 	                        : 1;
 	shared->stop = true;
-	for (;;)
-		pause();
+	children_hold(-1);
 }
 
-/* By a child, of any user. */
-static void case_sender(void)
+/* The sender is a child, of any user. */
+static void sender_is_known(void)
 {
 	static const int uids[] = {0, 65534};
 	_cleanup_ear_ struct ear ear = ear_new();
 
 	CHECK(ear_open(&ear));
-	strcpy(socket_path, ear.path);
+	strcpy(notify_path, ear.path);
 	for (size_t i = 0; i < ARRAY_SIZE(uids); i++) {
-		uint32_t pid = child_start(run_sd_notify, uids[i]);
+		uint32_t pid = children_start(run_sd_notify, uids[i]);
 
 		CHECK_LOOP(ear.loop, shared->stop);
 		CHECK(shared->error == 0 && ear.n == i + 1 && ear.pid == pid);
@@ -141,34 +147,22 @@ static void case_sender(void)
 	}
 }
 
-/* Who waits is let go when we have read it, not before. */
-static void case_barrier(void)
+/* sd_notify_barrier() returns once the message is read, not before. */
+static void barrier_waits_until_read(void)
 {
 	_cleanup_ear_ struct ear ear = ear_new();
 	uint32_t pid;
 
 	CHECK(ear_open(&ear));
-	strcpy(socket_path, ear.path);
-	pid = child_start(run_sd_notify, 0);
+	strcpy(notify_path, ear.path);
+	pid = children_start(run_sd_notify, 0);
 	CHECK_LOOP(ear.loop, ear.n == 1);
 	CHECK(ear.pid == pid && !shared->stop);
 	CHECK_LOOP(ear.loop, shared->stop);
 	CHECK(shared->error == 0);
 }
 
-/* --- what comes along --- */
-
-static size_t count_descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	size_t n = 0;
-
-	while (dir && readdir(dir))
-		n++;
-	if (dir)
-		closedir(dir);
-	return n;
-}
+/* ---- Passed descriptors ---- */
 
 static bool send_with_fds(int fd, const char *text, int passed, size_t n)
 {
@@ -191,7 +185,7 @@ static bool send_with_fds(int fd, const char *text, int passed, size_t n)
 	return sendmsg(fd, &message, 0) == (ssize_t)strlen(text);
 }
 
-static void case_descriptors(void)
+static void passed_descriptors_are_closed(void)
 {
 	static const size_t counts[] = {1, 2, FDS_MAX};
 	_cleanup_ear_ struct ear ear = ear_new();
@@ -199,21 +193,21 @@ static void case_descriptors(void)
 	size_t before;
 
 	CHECK(ear_open(&ear) && (fd = speaker(ear.path)) >= 0);
-	before = count_descriptors();
+	before = socket_bed_count_descriptors();
 	for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
 		CHECK(pipe2(pipe, O_CLOEXEC | O_NONBLOCK) == 0);
 		CHECK(send_with_fds(fd, "FDSTORE=1\nREADY=1", pipe[1], counts[i]));
 		close(pipe[1]);
 		CHECK_LOOP(ear.loop, ear.n == i + 1);
-		/* All of them are closed: the pipe has its end. */
+		/* All of them are closed, since the pipe has no writer any more. */
 		CHECK(read(pipe[0], &(char){0}, 1) == 0);
 		close(pipe[0]);
-		CHECK(count_descriptors() == before);
+		CHECK(socket_bed_count_descriptors() == before);
 	}
 }
 
-/* What does not fit is not guessed at, and what comes along with it is closed, too. */
-static void case_long(void)
+/* A message that is too long is ignored, and its descriptors are closed. */
+static void long_message_is_ignored(void)
 {
 	_cleanup_ear_ struct ear ear = ear_new();
 	char text[TEXT_MAX + 2] = "READY=1\n";
@@ -232,9 +226,9 @@ static void case_long(void)
 	CHECK_LOOP(ear.loop, ear.n == 1);
 }
 
-/* --- its place --- */
+/* ---- The path of the socket ---- */
 
-static void case_path(void)
+static void socket_path(void)
 {
 	_cleanup_ear_ struct ear first = ear_new();
 	struct notify *second = NULL;
@@ -245,7 +239,7 @@ static void case_path(void)
 	CHECK(close(open(first.path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600)) == 0);
 	CHECK(ear_open(&first) && stat(first.path, &st) == 0);
 	CHECK(S_ISSOCK(st.st_mode) && (st.st_mode & 07777) == 0666);
-	/* Of one that was killed. */
+	/* The socket of a supervisor that was killed. */
 	notify_free(TAKE_PTR(first.notify));
 	CHECK(notify_new(first.loop, first.path, hear, &first, &second, &err) == 0);
 	first.notify = second;
@@ -253,7 +247,7 @@ static void case_path(void)
 	CHECK_LOOP(first.loop, first.n == 1);
 }
 
-static void case_failures(void)
+static void failures(void)
 {
 	static const struct {
 		const char *path;
@@ -264,8 +258,8 @@ static void case_failures(void)
 	         "which-has-room-for-107-bytes",
 	         -ENAMETOOLONG},
 	};
-	_cleanup_loop_ sd_event *loop = loop_new();
-	const size_t before = count_descriptors();
+	_cleanup_loop_bed_ sd_event *loop = loop_bed_new();
+	const size_t before = socket_bed_count_descriptors();
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		struct notify *notify = NULL;
@@ -274,17 +268,20 @@ static void case_failures(void)
 		CHECK(notify_new(loop, kinds[i].path, hear, NULL, &notify, &err) == kinds[i].code);
 		CHECK(!notify && strstr(err.text, kinds[i].path));
 	}
-	CHECK(count_descriptors() == before);
+	CHECK(socket_bed_count_descriptors() == before);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
-	        {"lines", case_lines},       {"sender", case_sender},
-	        {"barrier", case_barrier},   {"descriptors", case_descriptors},
-	        {"long", case_long},         {"path", case_path},
-	        {"failures", case_failures},
+	        CHECK_CASE(ready_lines),
+	        CHECK_CASE(sender_is_known),
+	        CHECK_CASE(barrier_waits_until_read),
+	        CHECK_CASE(passed_descriptors_are_closed),
+	        CHECK_CASE(long_message_is_ignored),
+	        CHECK_CASE(socket_path),
+	        CHECK_CASE(failures),
 	};
 
-	return check_run(cases, ARRAY_SIZE(cases));
+	return check_main(argc, argv, cases, ARRAY_SIZE(cases));
 }

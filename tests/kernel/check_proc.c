@@ -1,31 +1,35 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* kern/proc against real processes that serve listeners in different ways. Needs root. */
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdlib.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-#include "check_discovery.h"
+#include "base/cleanup.h"
+#include "beds/children.h"
+#include "beds/socket_bed.h"
+#include "check/check.h"
 #include "core/roster.h"
 #include "kern/proc.h"
-#include "kern/sockdiag.h"
 #include "kern/proc_holders.h"
+#include "kern/sockdiag.h"
 
-/* --- what children do --- */
-
-static void run_hold(int fd)
-{
-	for (;;)
-		pause();
-}
+/* ---- What children do ---- */
 
 static void *hold_thread(void *unused)
 {
-	run_hold(-1);
+	children_hold(-1);
 	return NULL;
 }
 
-/* The process lives as long as the thread does, but has no memory that /proc shows any more. */
+/* The process lives as long as the thread, but /proc no longer shows its memory. */
 static void run_end_but_for_a_thread(int fd)
 {
 	pthread_t thread;
@@ -76,7 +80,7 @@ static void run_epoll(int fd)
 	wait_on(epoll_on(fd));
 }
 
-/* Watches, does other work, and on command watches no more. */
+/* Watches the listener while it does other work, and stops to watch on request. */
 static void run_epoll_until_stop(int fd)
 {
 	const int epfd = epoll_on(fd);
@@ -84,7 +88,7 @@ static void run_epoll_until_stop(int fd)
 	while (!shared->stop)
 		sched_yield();
 	epoll_ctl(epfd, EPOLL_CTL_DEL, fd, NULL);
-	run_hold(fd);
+	children_hold(fd);
 }
 
 /* Watches by a duplicate that is not its lowest descriptor for the listener. */
@@ -101,7 +105,7 @@ static void run_with_helper(int fd)
 {
 	const int epfd = epoll_on(fd);
 
-	shared->pids[0] = child_fork(run_hold, fd);
+	shared->pids[0] = children_fork(children_hold, fd);
 	wait_on(epfd);
 }
 
@@ -110,14 +114,14 @@ static void run_for_child(int fd)
 {
 	const int epfd = epoll_on(fd);
 
-	shared->pids[0] = child_fork(wait_on, epfd);
-	run_hold(fd);
+	shared->pids[0] = children_fork(wait_on, epfd);
+	children_hold(fd);
 }
 
 static void run_named(int fd)
 {
 	prctl(PR_SET_NAME, "a) Z 1 (b c");
-	run_hold(fd);
+	children_hold(fd);
 }
 
 /* Processes that have the listener open for a moment. */
@@ -137,12 +141,12 @@ static void run_nothing(int fd)
 {
 }
 
-/* --- cases --- */
+/* ---- The cases ---- */
 
-/* Whether process @pid has socket @fd of ours open, and how. */
+/* Whether process @pid has our socket @fd open, and how. */
 static bool find_holder(uint32_t pid, int fd, struct holder *ret)
 {
-	const struct listener listener = {.inode = inode_of(fd)};
+	const struct listener listener = {.inode = socket_bed_inode(fd)};
 	_cleanup_free_ struct holder *rows = NULL;
 	struct error err;
 	size_t n = 0;
@@ -157,38 +161,39 @@ static bool find_holder(uint32_t pid, int fd, struct holder *ret)
 	return false;
 }
 
-static void case_evidence(void)
+static void evidence_of_serving(void)
 {
 	static const struct {
 		void (*run)(int);
 		enum evidence evidence;
 	} kinds[] = {
-	        {run_hold, EVIDENCE_HOLDS},
+	        {children_hold, EVIDENCE_HOLDS},
 	        {run_accept, EVIDENCE_ACCEPTS},
 	        {run_accept_in_thread, EVIDENCE_ACCEPTS},
 	        {run_epoll, EVIDENCE_EPOLL},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		struct rpd_endpoint e = loopback();
-		const int fd = listener_open(&e, 1);
-		const uint32_t pid = child_start(kinds[i].run, fd);
+		struct rpd_endpoint e = socket_bed_loopback();
+		const int fd = socket_bed_listen(&e, 1);
+		const uint32_t pid = children_start(kinds[i].run, fd);
 		struct process process;
 		struct holder h;
 
-		CHECK_COMES(find_holder(pid, fd, &h) && h.evidence == kinds[i].evidence);
+		CHECK_UNTIL(find_holder(pid, fd, &h) && h.evidence == kinds[i].evidence);
 		CHECK((h.epfd >= 0) == (h.evidence == EVIDENCE_EPOLL));
-		CHECK(h.fd == fd && h.inode == inode_of(fd) && h.ppid == (uint32_t)getpid());
+		CHECK(h.fd == fd && h.inode == socket_bed_inode(fd) &&
+		      h.ppid == (uint32_t)getpid());
 		CHECK(proc_identify(pid, &process) == 0 && process_same(process.id, h.id));
 		CHECK(process.ppid == h.ppid && strcmp(process.comm, h.comm) == 0);
 	}
 }
 
 /* nginx: every worker has every listener open and watches one of them. */
-static void case_prefork(void)
+static void prefork_server(void)
 {
 	enum { WORKERS = 4 };
-	struct rpd_endpoint e = loopback();
+	struct rpd_endpoint e = socket_bed_loopback();
 	_cleanup_free_ struct listener *listeners = NULL;
 	_cleanup_free_ struct holder *rows = NULL;
 	struct error err;
@@ -198,11 +203,11 @@ static void case_prefork(void)
 	size_t n, n_rows;
 
 	for (size_t i = 0; i < WORKERS; i++)
-		fds[i] = listener_open(&e, 1);
+		fds[i] = socket_bed_listen(&e, 1);
 	for (size_t i = 0; i < WORKERS; i++)
-		pids[i] = child_start(run_epoll, fds[i]);
+		pids[i] = children_start(run_epoll, fds[i]);
 	for (size_t i = 0; i < WORKERS; i++)
-		CHECK_COMES(find_holder(pids[i], fds[i], &h) && h.evidence == EVIDENCE_EPOLL);
+		CHECK_UNTIL(find_holder(pids[i], fds[i], &h) && h.evidence == EVIDENCE_EPOLL);
 
 	CHECK(sockdiag_list_listeners(e.port, &listeners, &n, &err) == 0);
 	CHECK(proc_holders_find(listeners, n, &rows, &n_rows, &err) == 0);
@@ -213,42 +218,44 @@ static void case_prefork(void)
 
 		CHECK(rows[i].inode == rows[i + WORKERS - 1].inode &&
 		      rows[i].id.pid < rows[i + WORKERS - 1].id.pid);
-		while (k < WORKERS && inode_of(fds[k]) != owner->inode)
+		while (k < WORKERS && socket_bed_inode(fds[k]) != owner->inode)
 			k++;
 		CHECK(k < WORKERS && owner->id.pid == pids[k]);
 		CHECK(roster_count_pollers(&rows[i], WORKERS) == 1);
 	}
 }
 
-static void case_inherited_epoll(void)
+static void inherited_epoll_descriptor(void)
 {
-	struct rpd_endpoint e = loopback();
-	const int fd = listener_open(&e, 1);
+	struct rpd_endpoint e = socket_bed_loopback();
+	const int fd = socket_bed_listen(&e, 1);
 	struct holder parent, child;
 
-	/* The parent waits, its helper has but inherited. */
-	uint32_t pid = child_start(run_with_helper, fd);
+	/* The parent waits; its helper only inherited the descriptor. */
+	uint32_t pid = children_start(run_with_helper, fd);
 
-	CHECK_COMES(shared->pids[0] && find_holder((uint32_t)shared->pids[0], fd, &child) &&
+	CHECK_UNTIL(shared->pids[0] && find_holder((uint32_t)shared->pids[0], fd, &child) &&
 	            child.evidence == EVIDENCE_HOLDS && child.epfd == -1);
 	CHECK(find_holder(pid, fd, &parent) && parent.evidence == EVIDENCE_EPOLL);
 	children_end();
 
-	/* The parent made it, its child waits. */
-	pid = child_start(run_for_child, fd);
-	CHECK_COMES(find_holder(pid, fd, &parent) && shared->pids[0] &&
+	/* The parent made the descriptor; its child waits. */
+	pid = children_start(run_for_child, fd);
+	CHECK_UNTIL(find_holder(pid, fd, &parent) && shared->pids[0] &&
 	            find_holder((uint32_t)shared->pids[0], fd, &child) &&
 	            child.evidence == EVIDENCE_EPOLL && parent.evidence == EVIDENCE_HOLDS);
 }
 
-/* Only those that are asked for, be they holders, or gone, or not. */
-static void case_among(void)
+/* Only the named processes are searched, whether they have the listener open, have not, or are
+ * gone. */
+static void only_the_named_processes(void)
 {
-	struct rpd_endpoint e = loopback();
-	const int fd = listener_open(&e, 1);
-	const struct listener listener = {.inode = inode_of(fd)};
-	const uint32_t serves = child_start(run_epoll, fd), other = child_start(run_hold, fd);
-	const uint32_t gone = child_start(run_nothing, -1);
+	struct rpd_endpoint e = socket_bed_loopback();
+	const int fd = socket_bed_listen(&e, 1);
+	const struct listener listener = {.inode = socket_bed_inode(fd)};
+	const uint32_t serves = children_start(run_epoll, fd),
+	               other = children_start(children_hold, fd);
+	const uint32_t gone = children_start(run_nothing, -1);
 	const uint32_t these[] = {gone, serves};
 	_cleanup_free_ struct holder *rows = NULL;
 	_cleanup_free_ struct holder *none = NULL;
@@ -256,7 +263,7 @@ static void case_among(void)
 	struct holder h;
 	size_t n;
 
-	CHECK_COMES(find_holder(serves, fd, &h) && h.evidence == EVIDENCE_EPOLL);
+	CHECK_UNTIL(find_holder(serves, fd, &h) && h.evidence == EVIDENCE_EPOLL);
 	CHECK(find_holder(other, fd, &h));
 	CHECK(waitpid((pid_t)gone, NULL, 0) == (pid_t)gone);
 	CHECK(proc_holders_find_among(these, 2, &listener, 1, &rows, &n, &err) == 0);
@@ -265,50 +272,50 @@ static void case_among(void)
 	CHECK(n == 0 && !none);
 }
 
-static void case_watched_duplicate(void)
+static void watched_duplicate(void)
 {
-	struct rpd_endpoint e = loopback();
-	const int fd = listener_open(&e, 1);
-	const uint32_t pid = child_start(run_epoll_duplicate, fd);
+	struct rpd_endpoint e = socket_bed_loopback();
+	const int fd = socket_bed_listen(&e, 1);
+	const uint32_t pid = children_start(run_epoll_duplicate, fd);
 	struct rpd_worker w = {.pid = pid};
 	struct holder h;
 
-	CHECK_COMES(find_holder(pid, fd, &h) && h.evidence == EVIDENCE_EPOLL);
+	CHECK_UNTIL(find_holder(pid, fd, &h) && h.evidence == EVIDENCE_EPOLL);
 	CHECK(h.fd == shared->fd && h.fd != fd);
 	w.start_time = h.id.start_time;
 	w.fd = h.fd;
 	w.epfd = h.epfd;
-	CHECK(proc_still_serves(&w, inode_of(fd)));
+	CHECK(proc_still_serves(&w, socket_bed_inode(fd)));
 }
 
-static void case_odd_name(void)
+static void odd_process_name(void)
 {
-	const uint32_t pid = child_start(run_named, -1);
+	const uint32_t pid = children_start(run_named, -1);
 	struct process process = {};
 
-	CHECK_COMES(proc_identify(pid, &process) == 0 && strcmp(process.comm, "a) Z 1 (b c") == 0);
+	CHECK_UNTIL(proc_identify(pid, &process) == 0 && strcmp(process.comm, "a) Z 1 (b c") == 0);
 	CHECK(process.id.pid == pid && process.id.start_time > 0);
 	CHECK(process.ppid == (uint32_t)getpid());
 }
 
-static void case_vanish(void)
+static void processes_vanish_meanwhile(void)
 {
-	struct rpd_endpoint e = loopback();
-	const int fd = listener_open(&e, 1);
-	const uint32_t pid = child_start(run_hold, fd);
+	struct rpd_endpoint e = socket_bed_loopback();
+	const int fd = socket_bed_listen(&e, 1);
+	const uint32_t pid = children_start(children_hold, fd);
 	struct holder h;
 
-	child_start(run_short_lives, fd);
-	child_start(run_short_lives, fd);
-	CHECK_COMES(shared->pids[0]);
+	children_start(run_short_lives, fd);
+	children_start(run_short_lives, fd);
+	CHECK_UNTIL(shared->pids[0]);
 	for (int i = 0; i < 300; i++)
 		CHECK(find_holder(pid, fd, &h));
 }
 
-static void case_gone(void)
+static void process_is_gone(void)
 {
-	const uint32_t pid = child_start(run_nothing, -1);
-	const uint32_t alive = child_start(run_hold, -1);
+	const uint32_t pid = children_start(run_nothing, -1);
+	const uint32_t alive = children_start(children_hold, -1);
 	_cleanup_close_ int pidfd = -1;
 	struct process process;
 	struct error err;
@@ -325,7 +332,7 @@ static void case_gone(void)
 	CHECK(proc_enter_netns(pid, &err) == -ESRCH && strstr(err.text, "no process"));
 	CHECK(proc_duplicate_fd(pid, 0, 0, &err) == -ESRCH && strstr(err.text, "gone"));
 
-	/* A number that another process has by now. */
+	/* A pid that another process has by now. */
 	CHECK(proc_identify(alive, &process) == 0);
 	process.id.start_time++;
 	CHECK(proc_open_pidfd(process.id) == -ESRCH);
@@ -334,161 +341,65 @@ static void case_gone(void)
 	CHECK(pidfd >= 0 && fcntl(pidfd, F_GETFD) == FD_CLOEXEC);
 }
 
-static void case_still_serves(void)
+static void still_serves(void)
 {
-	struct rpd_endpoint e = loopback();
-	const int fd = listener_open(&e, 1), other = listener_open(&e, 1);
-	const uint32_t pid = child_start(run_epoll_until_stop, fd);
-	const uint32_t inode = inode_of(fd);
+	struct rpd_endpoint e = socket_bed_loopback();
+	const int fd = socket_bed_listen(&e, 1), other = socket_bed_listen(&e, 1);
+	const uint32_t pid = children_start(run_epoll_until_stop, fd);
+	const uint32_t inode = socket_bed_inode(fd);
 	struct rpd_worker w = {.pid = pid};
 	struct rpd_worker wrong;
 	struct holder h;
 
-	CHECK_COMES(find_holder(pid, fd, &h) && h.evidence == EVIDENCE_EPOLL);
+	CHECK_UNTIL(find_holder(pid, fd, &h) && h.evidence == EVIDENCE_EPOLL);
 	w.start_time = h.id.start_time;
 	w.fd = h.fd;
 	w.epfd = h.epfd;
 	CHECK(proc_still_serves(&w, inode));
-	CHECK(!proc_still_serves(&w, inode_of(other)));
+	CHECK(!proc_still_serves(&w, socket_bed_inode(other)));
 	wrong = w;
 	wrong.start_time++;
 	CHECK(!proc_still_serves(&wrong, inode));
 	wrong = w;
 	wrong.fd = other; /* open there, but not watched */
-	CHECK(!proc_still_serves(&wrong, inode_of(other)));
+	CHECK(!proc_still_serves(&wrong, socket_bed_inode(other)));
 	wrong.epfd = -1;
-	CHECK(proc_still_serves(&wrong, inode_of(other)));
+	CHECK(proc_still_serves(&wrong, socket_bed_inode(other)));
 	wrong.epfd = fd; /* no epoll descriptor */
-	CHECK(!proc_still_serves(&wrong, inode_of(other)));
+	CHECK(!proc_still_serves(&wrong, socket_bed_inode(other)));
 
 	shared->stop = true;
-	CHECK_COMES(!proc_still_serves(&w, inode));
+	CHECK_UNTIL(!proc_still_serves(&w, inode));
 	w.epfd = -1;
 	CHECK(proc_still_serves(&w, inode));
 	CHECK(kill((pid_t)pid, SIGKILL) == 0);
-	CHECK_COMES(!proc_still_serves(&w, inode));
+	CHECK_UNTIL(!proc_still_serves(&w, inode));
 }
 
-static void case_borrow(void)
+static void process_is_ending(void)
 {
-	struct rpd_endpoint e = loopback();
-	const int fd = listener_open(&e, 1);
-	const uint32_t pid = child_start(run_hold, fd);
-	_cleanup_close_ int dup_fd = -1;
-	_cleanup_close_ int any_fd = -1;
-	uint64_t cookie, dup_cookie;
-	struct error err;
-	char name[16];
-
-	dup_fd = proc_duplicate_fd(pid, fd, inode_of(fd), &err);
-	CHECK(dup_fd >= 0 && fcntl(dup_fd, F_GETFD) == FD_CLOEXEC);
-	CHECK(sockdiag_socket_cookie(fd, &cookie) == 0 &&
-	      sockdiag_socket_cookie(dup_fd, &dup_cookie) == 0);
-	CHECK(cookie == dup_cookie);
-	any_fd = proc_duplicate_fd(pid, fd, 0, &err);
-	CHECK(any_fd >= 0);
-
-	snprintf(name, sizeof(name), "%u", pid);
-	CHECK(proc_duplicate_fd(pid, fd, inode_of(fd) + 1, &err) == -EBADF &&
-	      strstr(err.text, name));
-	CHECK(proc_duplicate_fd(pid, 9999, 0, &err) == -EBADF && strstr(err.text, "9999"));
-}
-
-/* Somebody who may not trace root's processes. */
-static void run_borrow_without_right(int fd)
-{
-	struct error err;
-
-	if (setuid(65534) < 0)
-		return;
-	shared->error = proc_duplicate_fd((uint32_t)shared->pids[0], fd, 0, &err);
-	memcpy(shared->text, err.text, sizeof(err.text));
-}
-
-static void case_borrow_without_right(void)
-{
-	struct rpd_endpoint e = loopback();
-	const int fd = listener_open(&e, 1);
-	char name[16];
-
-	shared->pids[0] = (pid_t)child_start(run_hold, fd);
-	snprintf(name, sizeof(name), "%d", shared->pids[0]);
-	child_start(run_borrow_without_right, fd);
-	CHECK_COMES(shared->text[0]);
-	CHECK(shared->error == -EPERM);
-	CHECK(strstr(shared->text, "CAP_SYS_PTRACE") && strstr(shared->text, name));
-}
-
-/* Listens in a network namespace of its own. */
-static void run_elsewhere(int fd)
-{
-	struct rpd_endpoint e = {.family = AF_INET};
-
-	if (unshare(CLONE_NEWNET) < 0)
-		return;
-	shared->fd = listener_open(&e, 1);
-	run_hold(fd);
-}
-
-static void case_netns(void)
-{
-	_cleanup_close_ int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	struct rpd_endpoint e = loopback();
-	const int fd = listener_open(&e, 1);
-	_cleanup_free_ struct listener *rows = NULL;
-	_cleanup_close_ int dup_fd = -1;
-	uint64_t here, there;
-	uint32_t pid, found;
-	struct error err;
-	char path[64];
-	struct stat st;
-	size_t n = 0;
-
-	pid = child_start(run_elsewhere, -1);
-	CHECK_COMES(shared->fd > 0);
-	snprintf(path, sizeof(path), "/proc/%u/ns/net", pid);
-	CHECK(stat(path, &st) == 0);
-	CHECK(proc_find_netns(st.st_ino, &found) == 0 && found == pid);
-	CHECK(proc_find_netns(1, &found) == -ENOENT);
-
-	dup_fd = proc_duplicate_fd(pid, shared->fd, 0, &err);
-	CHECK(dup_fd >= 0);
-	CHECK(sockdiag_netns_cookie(fd, &here) == 0);
-	CHECK(sockdiag_netns_cookie(dup_fd, &there) == 0 && here != there);
-
-	CHECK(proc_enter_netns(pid, &err) == 0);
-	n = sockdiag_list_listeners(0, &rows, &n, &err) == 0 ? n : 0;
-	CHECK(setns(home, CLONE_NEWNET) == 0);
-	CHECK(n == 1 && rows[0].inode == inode_of(dup_fd));
-}
-
-static void case_ending(void)
-{
-	const uint32_t living = child_start(run_hold, -1);
-	const uint32_t ending = child_start(run_end_but_for_a_thread, -1);
+	const uint32_t living = children_start(children_hold, -1);
+	const uint32_t ending = children_start(run_end_but_for_a_thread, -1);
 
 	CHECK(!proc_is_ending(living));
 	CHECK(!proc_is_ending(getpid()));
-	CHECK_COMES(proc_is_ending(ending));
+	CHECK_UNTIL(proc_is_ending(ending));
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
-	        {"evidence", case_evidence},
-	        {"prefork", case_prefork},
-	        {"inherited epoll", case_inherited_epoll},
-	        {"among", case_among},
-	        {"watched duplicate", case_watched_duplicate},
-	        {"odd name", case_odd_name},
-	        {"vanish", case_vanish},
-	        {"gone", case_gone},
-	        {"still serves", case_still_serves},
-	        {"borrow", case_borrow},
-	        {"borrow without right", case_borrow_without_right},
-	        {"netns", case_netns},
-	        {"ending", case_ending},
+	        CHECK_CASE(evidence_of_serving),
+	        CHECK_CASE(prefork_server),
+	        CHECK_CASE(inherited_epoll_descriptor),
+	        CHECK_CASE(only_the_named_processes),
+	        CHECK_CASE(watched_duplicate),
+	        CHECK_CASE(odd_process_name),
+	        CHECK_CASE(processes_vanish_meanwhile),
+	        CHECK_CASE(process_is_gone),
+	        CHECK_CASE(still_serves),
+	        CHECK_CASE(process_is_ending),
 	};
 
-	return check_run(cases, ARRAY_SIZE(cases));
+	return check_main(argc, argv, cases, ARRAY_SIZE(cases));
 }

@@ -1,25 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* kern/sockdiag against real listeners. Needs root. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <linux/inet_diag.h>
 #include <linux/sock_diag.h>
-#include <netinet/tcp.h>
-#include <stdlib.h>
 
-#include "check_discovery.h"
+#include "base/cleanup.h"
+#include "beds/children.h"
+#include "beds/socket_bed.h"
+#include "check/check.h"
+#include "check/namespaces.h"
 #include "core/endpoint.h"
-#include "kern/sockdiag.h"
+#include "kern/proc.h"
 #include "kern/proc_holders.h"
-
-static int client_connect(const struct rpd_endpoint *e)
-{
-	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(e->port)};
-
-	memcpy(&in.sin_addr, e->addr, sizeof(in.sin_addr));
-	if (connect(fd, (struct sockaddr *)&in, sizeof(in)) < 0)
-		return -1;
-	return socket_keep(TAKE_FD(fd));
-}
+#include "kern/sockdiag.h"
 
 static const struct listener *find_listener(const struct listener *rows, size_t n, int fd)
 {
@@ -32,7 +31,7 @@ static const struct listener *find_listener(const struct listener *rows, size_t 
 	return NULL;
 }
 
-/* How many wait at a listener of ours. */
+/* Connections in the queue of our listener. */
 static uint32_t queue_of(uint16_t port, int fd)
 {
 	_cleanup_free_ struct listener *rows = NULL;
@@ -46,14 +45,14 @@ static uint32_t queue_of(uint16_t port, int fd)
 	return l ? l->queue : UINT32_MAX;
 }
 
-static void case_fields(void)
+static void fields_of_a_listener(void)
 {
-	/* Overlapping addresses have to have one uid; a socket that is bound to an IPv6 address
-	 * is v6only, whatever it asked for. */
+	/* Overlapping addresses must have one uid. A socket that is bound to an IPv6 address is
+	 * v6only, whatever was set. */
 	struct rpd_endpoint endpoints[] = {
 	        {.family = AF_INET, .uid = 1234},
 	        {.family = AF_INET, .uid = 1234, .addr = {127, 0, 0, 1}},
-	        {.family = AF_INET, .uid = 1234, .ifindex = LOOPBACK},
+	        {.family = AF_INET, .uid = 1234, .ifindex = NAMESPACES_LOOPBACK},
 	        {.family = AF_INET6, .uid = 1234},
 	        {.family = AF_INET6, .uid = 1234, .v6only = 1},
 	        {.family = AF_INET6, .uid = 1234, .v6only = 1, .addr = {[15] = 1}},
@@ -65,16 +64,16 @@ static void case_fields(void)
 
 	for (size_t i = 0; i < ARRAY_SIZE(endpoints); i++) {
 		endpoints[i].port = endpoints[0].port;
-		fds[i] = listener_open(&endpoints[i], 10 + (int)i);
+		fds[i] = socket_bed_listen(&endpoints[i], 10 + (int)i);
 		CHECK(fds[i] >= 0);
 	}
 	for (int i = 0; i < 3; i++)
-		CHECK(client_connect(&(struct rpd_endpoint){.port = endpoints[0].port,
-		                                            .addr = {127, 0, 0, 1}}) >= 0);
-	/* The kernel may handle the last ACK a moment after the client has its connection. */
+		CHECK(socket_bed_connect(&(struct rpd_endpoint){.port = endpoints[0].port,
+		                                                .addr = {127, 0, 0, 1}}) >= 0);
+	/* The kernel may process the last ACK a moment after connect() has returned. */
 	for (size_t i = 0; i < ARRAY_SIZE(endpoints); i++)
 		if (endpoints[i].addr[0] == 127)
-			CHECK_COMES(queue_of(endpoints[0].port, fds[i]) == 3);
+			CHECK_UNTIL(queue_of(endpoints[0].port, fds[i]) == 3);
 
 	CHECK(sockdiag_list_listeners(endpoints[0].port, &rows, &n, &err) == 0);
 	CHECK(n == ARRAY_SIZE(endpoints));
@@ -82,16 +81,18 @@ static void case_fields(void)
 		const struct listener *l = find_listener(rows, n, fds[i]);
 
 		CHECK(l && endpoint_equal(&l->endpoint, &endpoints[i]));
-		CHECK(l->inode == inode_of(fds[i]));
+		CHECK(l->inode == socket_bed_inode(fds[i]));
 		CHECK(l->backlog == 10 + i);
 		CHECK(l->queue == (endpoints[i].addr[0] == 127 ? 3 : 0));
 	}
 }
 
-static void case_port(void)
+static void listeners_of_a_port(void)
 {
-	struct rpd_endpoint a = loopback(), b = loopback(), c = {.family = AF_INET6};
-	const int fds[] = {listener_open(&a, 1), listener_open(&b, 1), listener_open(&c, 1)};
+	struct rpd_endpoint a = socket_bed_loopback(), b = socket_bed_loopback(),
+	                    c = {.family = AF_INET6};
+	const int fds[] = {socket_bed_listen(&a, 1), socket_bed_listen(&b, 1),
+	                   socket_bed_listen(&c, 1)};
 	_cleanup_free_ struct listener *one = NULL;
 	_cleanup_free_ struct listener *all = NULL;
 	struct error err;
@@ -104,9 +105,9 @@ static void case_port(void)
 	CHECK(n_all == 3);
 }
 
-static void case_nobody(void)
+static void no_listener(void)
 {
-	struct rpd_endpoint e = loopback();
+	struct rpd_endpoint e = socket_bed_loopback();
 	_cleanup_free_ struct listener *rows = NULL;
 	_cleanup_free_ struct holder *holders = NULL;
 	const struct listener gone = {.inode = UINT32_MAX};
@@ -119,13 +120,13 @@ static void case_nobody(void)
 	n = 9;
 	CHECK(proc_holders_find(&gone, 1, &holders, &n, &err) == 0 && n == 0 && !holders);
 
-	/* Our own process has it open, and does not count. */
-	CHECK(listener_open(&e, 1) >= 0);
+	/* This process has the listener open, and is not counted. */
+	CHECK(socket_bed_listen(&e, 1) >= 0);
 	CHECK(sockdiag_list_listeners(e.port, &rows, &n, &err) == 0 && n == 1);
 	CHECK(proc_holders_find(rows, n, &holders, &n, &err) == 0 && n == 0);
 }
 
-static void case_thousand(void)
+static void thousand_listeners(void)
 {
 	struct rpd_endpoint v4 = {.family = AF_INET}, v6 = {.family = AF_INET6, .v6only = 1};
 	_cleanup_free_ struct listener *rows = NULL;
@@ -133,19 +134,19 @@ static void case_thousand(void)
 	size_t n;
 
 	for (int i = 0; i < RPD_SLOT_MAX; i++) {
-		CHECK(listener_open(&v4, 1) >= 0);
+		CHECK(socket_bed_listen(&v4, 1) >= 0);
 		v6.port = v4.port;
-		CHECK(listener_open(&v6, 1) >= 0);
+		CHECK(socket_bed_listen(&v6, 1) >= 0);
 	}
 	CHECK(sockdiag_list_listeners(v4.port, &rows, &n, &err) == 0);
 	CHECK(n == 2 * RPD_SLOT_MAX);
 	for (size_t i = 1; i < n; i++)
 		CHECK(rows[i - 1].cookie < rows[i].cookie);
-	for (size_t i = 0; i < n_sockets; i += 97)
-		CHECK(find_listener(rows, n, sockets[i]));
+	for (size_t i = 0; i < socket_bed_n; i += 97)
+		CHECK(find_listener(rows, n, socket_bed_fds[i]));
 }
 
-/* A process that keeps starting and stopping to listen, in the middle of the others. */
+/* A process that opens and closes listeners of the same group without pause. */
 static void run_come_and_go(int fd)
 {
 	struct rpd_endpoint e = {.family = AF_INET};
@@ -158,21 +159,21 @@ static void run_come_and_go(int fd)
 	for (size_t i = 0;; i++) {
 		if (i >= ARRAY_SIZE(guest))
 			close(guest[i % ARRAY_SIZE(guest)]);
-		n_sockets = 0; /* we close them ourselves */
-		guest[i % ARRAY_SIZE(guest)] = listener_open(&e, 1);
+		socket_bed_n = 0; /* the listeners are closed here */
+		guest[i % ARRAY_SIZE(guest)] = socket_bed_listen(&e, 1);
 		shared->fd = (int)i;
 	}
 }
 
-static void case_come_and_go(void)
+static void listeners_come_and_go(void)
 {
 	enum { RESIDENTS = 1000, LOOKS = 300 };
 	struct rpd_endpoint e = {.family = AF_INET};
 
 	for (int i = 0; i < RESIDENTS; i++)
-		CHECK(listener_open(&e, 1) >= 0);
-	child_start(run_come_and_go, sockets[0]);
-	CHECK_COMES(shared->fd > 100);
+		CHECK(socket_bed_listen(&e, 1) >= 0);
+	children_start(run_come_and_go, socket_bed_fds[0]);
+	CHECK_UNTIL(shared->fd > 100);
 	for (int look = 0; look < LOOKS; look++) {
 		_cleanup_free_ struct listener *rows = NULL;
 		struct error err;
@@ -180,14 +181,14 @@ static void case_come_and_go(void)
 
 		CHECK(sockdiag_list_listeners(e.port, &rows, &n, &err) == 0);
 		for (size_t i = 0; i < RESIDENTS; i++)
-			CHECK(find_listener(rows, n, sockets[i]));
+			CHECK(find_listener(rows, n, socket_bed_fds[i]));
 	}
 }
 
-static void case_garbage(void)
+static void malformed_messages(void)
 {
 	static const struct {
-		size_t at; /* what is wrong: this byte */
+		size_t at; /* the byte that is wrong */
 		uint8_t value;
 	} wrong[] = {
 	        {offsetof(struct nlmsghdr, nlmsg_type), 0},
@@ -226,7 +227,7 @@ static void case_garbage(void)
 	memcpy(&cgroup, good.cgroup, sizeof(cgroup));
 	CHECK(l.cgroup == cgroup);
 
-	/* Half an id is none. */
+	/* Half a cgroup id is ignored. */
 	good.cgroup_attr.nla_len -= 4;
 	CHECK(sockdiag_decode_listener(&good.header, &l) == 0 && l.cgroup == 0);
 
@@ -240,13 +241,13 @@ static void case_garbage(void)
 		}
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
-	        {"fields", case_fields},           {"port", case_port},
-	        {"nobody", case_nobody},           {"thousand", case_thousand},
-	        {"come and go", case_come_and_go}, {"garbage", case_garbage},
+	        CHECK_CASE(fields_of_a_listener),  CHECK_CASE(listeners_of_a_port),
+	        CHECK_CASE(no_listener),           CHECK_CASE(thousand_listeners),
+	        CHECK_CASE(listeners_come_and_go), CHECK_CASE(malformed_messages),
 	};
 
-	return check_run(cases, ARRAY_SIZE(cases));
+	return check_main(argc, argv, cases, ARRAY_SIZE(cases));
 }

@@ -1,22 +1,39 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* kern/spawn, which starts this program anew: what it is born with it then tells. Needs root. */
+/* kern/spawn: it starts this program again, which prints what it has inherited. Needs root. */
 #include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
-#include <linux/capability.h>
+#include <limits.h>
 #include <poll.h>
 #include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <linux/capability.h>
 
-#include "check_scratch.h"
+#include "base/cleanup.h"
+#include "beds/cgroup_bed.h"
+#include "beds/children.h"
+#include "beds/socket_bed.h"
+#include "check/check.h"
+#include "check/folder.h"
 #include "kern/spawn.h"
 
 #define SELF "/proc/self/exe"
 
-/* --- what is started --- */
+/* ---- The process that is started ---- */
 
 extern char **environ;
 
-/* A line that says who and what we are; then waits for its end. */
+/* Prints a line on the state of this process, and waits to be killed. */
 static int tell(int fd)
 {
 	const char *listen_pid = getenv("LISTEN_PID");
@@ -29,7 +46,7 @@ static int tell(int fd)
 	sigprocmask(SIG_SETMASK, NULL, &mask);
 	for (int signal = 1; signal < NSIG; signal++) {
 		blocked += sigismember(&mask, signal) == 1;
-		/* The sanitizers of a development build handle faults from the start. */
+		/* The sanitizers of a development build install handlers for faults. */
 		if (signal != SIGSEGV && signal != SIGBUS && signal != SIGFPE &&
 		    sigaction(signal, NULL, &action) == 0)
 			handled += action.sa_handler != SIG_DFL;
@@ -51,13 +68,12 @@ static int tell(int fd)
 	             n_env, ambient, cwd);
 	if (write(fd, line, (size_t)n) != n)
 		return 1;
-	for (;;)
-		pause();
+	children_hold(-1);
 }
 
-/* --- cases --- */
+/* ---- The cases ---- */
 
-/* A child that is gone at the end of the case. */
+/* A child that is killed at the end of its scope. */
 struct child {
 	int pid, pidfd;
 };
@@ -73,7 +89,7 @@ static void child_end(struct child *child)
 
 #define _cleanup_child_ _cleanup_(child_end)
 
-/* Starts a copy that tells its line on a pipe, and reads that. */
+/* Starts a process that prints its line to a pipe, and reads the line. */
 static struct child start_telling(struct spawn_request request, char line[8192], struct error *err)
 {
 	static char *const argv[] = {SELF, "tell", NULL};
@@ -104,7 +120,7 @@ static void ignore_signal(int signal)
 {
 }
 
-static void case_state(void)
+static void state_of_a_new_process(void)
 {
 	sigset_t mask, before;
 	_cleanup_child_ struct child child = {0};
@@ -132,8 +148,8 @@ static void case_state(void)
 	CHECK(poll(&end, 1, DEADLINE_S * 1000) == 1);
 }
 
-/* Its descriptors, once it has come to main(), are just those of @expected, by inode: 0 = anything.
- */
+/* Whether the process, once it has reached main(), has exactly these descriptors. @expected:
+ * inodes, 0 = any. */
 static bool descriptors_are(int pid, const ino_t *expected, size_t n)
 {
 	char path[64];
@@ -159,9 +175,9 @@ static bool descriptors_are(int pid, const ino_t *expected, size_t n)
 	return found == n;
 }
 
-/* Targets that are each other's numbers, one that is its own already, a source that is used twice,
- * and others of ours in between, not all of them close-on-exec. */
-static void case_descriptors(void)
+/* Targets that are each other's sources, one that is its own source, a source for two targets, and
+ * other descriptors in between, some of them without close-on-exec. */
+static void passed_descriptors(void)
 {
 	enum { N = 6 };
 	_cleanup_child_ struct child child = {0};
@@ -175,19 +191,20 @@ static void case_descriptors(void)
 	struct stat null;
 
 	for (int i = 0; i < N; i++) {
-		own[i] = socket_keep(socket(AF_INET, SOCK_STREAM | (i % 2 ? SOCK_CLOEXEC : 0), 0));
+		own[i] = socket_bed_keep(
+		        socket(AF_INET, SOCK_STREAM | (i % 2 ? SOCK_CLOEXEC : 0), 0));
 		CHECK(own[i] >= 3);
 	}
-	/* We may have any numbers: put ours at 3 .. 8, in the order 4, 3, 5 ... */
+	/* Moves our descriptors to 3 .. 8, in the order 4, 3, 5 ... */
 	for (int i = 0; i < N; i++)
-		own[i] = socket_keep(fcntl(own[i], F_DUPFD, 100));
+		own[i] = socket_bed_keep(fcntl(own[i], F_DUPFD, 100));
 	for (int i = 0; i < N; i++) {
 		const int at = 3 + (i < 2 ? 1 - i : i);
 
 		CHECK(dup2(own[i], at) == at);
-		socket_keep(at);
+		socket_bed_keep(at);
 		fds[i] = (struct spawn_fd){.fd = at, .target = 3 + i};
-		expected[3 + i] = inode_of(own[i]);
+		expected[3 + i] = socket_bed_inode(own[i]);
 	}
 	fds[N - 1].fd = fds[0].fd;
 	expected[3 + N - 1] = expected[3];
@@ -198,15 +215,16 @@ static void case_descriptors(void)
 	CHECK(descriptors_are(child.pid, expected, ARRAY_SIZE(expected)));
 }
 
-static void case_standard_descriptors(void)
+static void standard_descriptors(void)
 {
 	_cleanup_child_ struct child child = {0};
-	const int fd = socket_keep(socket(AF_INET, SOCK_STREAM, 0));
+	const int fd = socket_bed_keep(socket(AF_INET, SOCK_STREAM, 0));
 	const struct spawn_fd fds[] = {{fd, 2}, {fd, 0}};
 	char *argv[] = {SELF, "stop", NULL}, *env[] = {NULL};
 	struct spawn_request request = {
 	        .argv = argv, .env = env, .cgroup = -1, .fds = fds, .n_fds = ARRAY_SIZE(fds)};
-	const ino_t expected[] = {inode_of(fd), inode_of(STDOUT_FILENO), inode_of(fd)};
+	const ino_t expected[] = {socket_bed_inode(fd), socket_bed_inode(STDOUT_FILENO),
+	                          socket_bed_inode(fd)};
 	struct error err;
 
 	child.pid = spawn_start(&request, &child.pidfd, &err);
@@ -214,7 +232,7 @@ static void case_standard_descriptors(void)
 	CHECK(descriptors_are(child.pid, expected, ARRAY_SIZE(expected)));
 }
 
-static void case_environment(void)
+static void environment(void)
 {
 	static char *const env[] = {"A=1", "LISTEN_PID=1", "B=2", NULL};
 	_cleanup_child_ struct child asked = {0};
@@ -229,7 +247,7 @@ static void case_environment(void)
 	CHECK(strstr(line, "listen_pid=other env=3 "));
 }
 
-static void case_cwd(void)
+static void working_directory(void)
 {
 	_cleanup_child_ struct child child = {0};
 	char line[8192];
@@ -239,7 +257,7 @@ static void case_cwd(void)
 	CHECK(strstr(line, "cwd=/proc\n"));
 }
 
-static void case_user(void)
+static void user_and_group(void)
 {
 	static const struct {
 		const char *user, *group, *expected;
@@ -269,7 +287,7 @@ static void case_user(void)
 	}
 }
 
-/* As a unit with User= and AmbientCapabilities= has it. */
+/* As in a unit with User= and AmbientCapabilities=. */
 static bool become_ambient(uid_t uid, const int *capabilities, size_t n)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -285,7 +303,7 @@ static bool become_ambient(uid_t uid, const int *capabilities, size_t n)
 	return ok;
 }
 
-/* Who starts one as itself, and one as another. */
+/* An unprivileged supervisor that starts one process as its own user, and one as another. */
 static void start_as_unprivileged(int unused)
 {
 	static const int capabilities[] = {CAP_SETUID, CAP_SETGID, CAP_KILL};
@@ -307,20 +325,20 @@ static void start_as_unprivileged(int unused)
 	}
 }
 
-/* Capabilities that are ours for good are not those of another user. */
-static void case_ambient(void)
+/* Ambient capabilities of the supervisor are not passed on to a process of another user. */
+static void ambient_capabilities(void)
 {
 	const char *other;
 
-	CHECK(waitpid(child_fork(start_as_unprivileged, -1), NULL, 0) > 0);
+	CHECK(waitpid(children_fork(start_as_unprivileged, -1), NULL, 0) > 0);
 	other = strchr(shared->text, '\n');
 	CHECK(other && strstr(other, "uid=1234567 gid=7654321") && strstr(other, " ambient=0 "));
 	CHECK(strstr(shared->text, "uid=7654321 ") && strstr(shared->text, " ambient=3 "));
 }
 
-static void case_cgroup(void)
+static void born_in_its_cgroup(void)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 	_cleanup_child_ struct child child = {0};
 	_cleanup_free_ uint32_t *pids = NULL;
 	char line[8192];
@@ -333,51 +351,32 @@ static void case_cgroup(void)
 	CHECK(n == 1 && pids[0] == (uint32_t)child.pid);
 }
 
-/* Found in the second directory of PATH, behind one that has a file of this name that may not be
- * run. */
-static void case_path(void)
+/* In the second folder of PATH, after one with a file of this name that is not executable. */
+static void found_in_path(void)
 {
-	char self[PATH_MAX], path[PATH_MAX + 64], file[64] = "/tmp/check_spawn.XXXXXX";
+	char self[PATH_MAX], path[PATH_MAX + 64], first[96], second[96];
 	char *const argv[] = {"spawned", "tell", NULL}, *const env[] = {path, NULL};
-	_cleanup_child_ struct child child = {0};
-	char first[96], second[96];
 	const ssize_t length = readlink(SELF, self, sizeof(self) - 1);
+	_cleanup_child_ struct child child = {0};
+	const char *folder = folder_path();
 	char line[8192] = "";
 	struct error err;
 
-	CHECK(length > 0 && mkdtemp(file));
+	CHECK(length > 0);
 	self[length] = '\0';
-	snprintf(first, sizeof(first), "%s/1/spawned", file);
-	snprintf(second, sizeof(second), "%s/spawned", file);
-	snprintf(path, sizeof(path), "PATH=%s/none:%s/1::%s:/", file, file, file);
-	*strrchr(first, '/') = '\0';
-	mkdir(first, 0755);
-	strcat(first, "/spawned");
-	close(open(first, O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
-	if (symlink(self, second) == 0)
-		child = start_telling(
-		        (struct spawn_request){.cgroup = -1, .argv = argv, .env = env}, line, &err);
-	unlink(first);
-	unlink(second);
-	*strrchr(first, '/') = '\0';
-	rmdir(first);
-	rmdir(file);
+	snprintf(first, sizeof(first), "%s/1", folder);
+	CHECK(mkdir(first, 0755) == 0);
+	snprintf(first, sizeof(first), "%s/1/spawned", folder);
+	CHECK(close(open(first, O_CREAT | O_WRONLY | O_CLOEXEC, 0644)) == 0);
+	snprintf(second, sizeof(second), "%s/spawned", folder);
+	CHECK(symlink(self, second) == 0);
+	snprintf(path, sizeof(path), "PATH=%s/none:%s/1::%s:/", folder, folder, folder);
+	child = start_telling((struct spawn_request){.cgroup = -1, .argv = argv, .env = env}, line,
+	                      &err);
 	CHECK(child.pid > 0 && strstr(line, "uid=0"));
 }
 
-static size_t count_descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	size_t n = 0;
-
-	while (dir && readdir(dir))
-		n++;
-	if (dir)
-		closedir(dir);
-	return n;
-}
-
-static void case_failures(void)
+static void failures(void)
 {
 	static const struct spawn_fd high = {0, INT_MAX - 1}, closed = {9999, 3};
 	static const struct {
@@ -399,7 +398,7 @@ static void case_failures(void)
 	        {SELF, {.fds = &closed, .n_fds = 1}, -EBADF, {"Bad", ""}},
 	};
 	char *env[] = {"PATH=/bin:/none", NULL};
-	const size_t before = count_descriptors();
+	const size_t before = socket_bed_count_descriptors();
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		struct spawn_request request = kinds[i].request;
@@ -416,7 +415,7 @@ static void case_failures(void)
 		CHECK(err.status == (kinds[i].code == -EINVAL && kinds[i].request.n_fds == 0
 		                             ? EXIT_USAGE
 		                             : EXIT_REFUSED));
-		/* What can be told before is told in the same words. */
+		/* An error that spawn_check_program() can find has the same text. */
 		if (strcmp(kinds[i].name, SELF) != 0) {
 			struct error before_it = {0};
 
@@ -427,11 +426,11 @@ static void case_failures(void)
 	}
 	/* Neither a process is left, nor a descriptor. */
 	CHECK(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD);
-	CHECK(count_descriptors() == before);
+	CHECK(socket_bed_count_descriptors() == before);
 }
 
-/* A script whose interpreter isn't there, and one that names none. */
-static void case_scripts(void)
+/* A script with a missing interpreter, and one that names none. */
+static void scripts_without_interpreter(void)
 {
 	static const struct {
 		const char *text, *expected;
@@ -442,26 +441,24 @@ static void case_scripts(void)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		char file[] = "/tmp/check_spawn.XXXXXX";
+		char file[64];
 		char *argv[] = {file, NULL}, *env[] = {NULL};
 		struct spawn_request request = {.argv = argv, .env = env, .cgroup = -1};
 		struct error err = {0};
-		int fd = mkstemp(file), pidfd, r = 0;
+		int fd, pidfd, r;
 
-		CHECK(fd >= 0);
-		if (write(fd, kinds[i].text, strlen(kinds[i].text)) > 0 && fchmod(fd, 0755) == 0) {
-			close(fd);
-			r = spawn_start(&request, &pidfd, &err);
-		}
-		unlink(file);
+		snprintf(file, sizeof(file), "%s/script%zu", folder_path(), i);
+		fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+		CHECK(write(fd, kinds[i].text, strlen(kinds[i].text)) > 0 && close(fd) == 0);
+		r = spawn_start(&request, &pidfd, &err);
 		CHECK(r == kinds[i].code && strstr(err.text, kinds[i].expected));
 	}
 }
 
-static void case_removed_cgroup(void)
+static void removed_cgroup(void)
 {
-	_cleanup_scratch_ struct scratch s = scratch_make();
-	_cleanup_close_ int gone = cgroup_make(s.path, "0-1", &(struct error){0});
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
+	_cleanup_close_ int gone = cgroup_bed_worker(&s, "0-1");
 	char *argv[] = {SELF, "stop", NULL}, *env[] = {NULL};
 	struct spawn_request request = {.argv = argv, .env = env, .cgroup = gone};
 	struct error err = {0};
@@ -474,23 +471,23 @@ static void case_removed_cgroup(void)
 int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
-	        {"state", case_state},
-	        {"descriptors", case_descriptors},
-	        {"standard descriptors", case_standard_descriptors},
-	        {"environment", case_environment},
-	        {"cwd", case_cwd},
-	        {"user", case_user},
-	        {"ambient capabilities", case_ambient},
-	        {"cgroup", case_cgroup},
-	        {"path", case_path},
-	        {"failures", case_failures},
-	        {"scripts", case_scripts},
-	        {"removed cgroup", case_removed_cgroup},
+	        CHECK_CASE(state_of_a_new_process),
+	        CHECK_CASE(passed_descriptors),
+	        CHECK_CASE(standard_descriptors),
+	        CHECK_CASE(environment),
+	        CHECK_CASE(working_directory),
+	        CHECK_CASE(user_and_group),
+	        CHECK_CASE(ambient_capabilities),
+	        CHECK_CASE(born_in_its_cgroup),
+	        CHECK_CASE(found_in_path),
+	        CHECK_CASE(failures),
+	        CHECK_CASE(scripts_without_interpreter),
+	        CHECK_CASE(removed_cgroup),
 	};
 
 	if (argc > 1 && !strcmp(argv[1], "tell"))
 		return tell(STDOUT_FILENO);
 	if (argc > 1 && !strcmp(argv[1], "stop"))
 		return raise(SIGSTOP);
-	return check_run(cases, ARRAY_SIZE(cases));
+	return check_main(argc, argv, cases, ARRAY_SIZE(cases));
 }

@@ -1,71 +1,73 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * What is promised of a switch: once it has returned, not one more SYN goes to a worker that it
- * took out, and no connection fails meanwhile. All under load from four threads.
- */
-#include <unistd.h>
-
+/* Changes of the ring under load from four threads: once the change has returned, a worker that it
+ * removed gets no further SYN; and no connection fails. */
 #include "base/cleanup.h"
 #include "kern/grace.h"
-#include "steer_client.h"
-#include "steer_load.h"
+#include "steering/bed.h"
+#include "steering/client.h"
+#include "steering/counters.h"
+#include "steering/load.h"
+#include "steering/server.h"
 
 #define WORKERS 8
 
-/* Nothing that began after @mark went to the listener. */
+/* Whether no connection that began after @mark went to the listener. */
 static bool is_left_alone(const struct bed *bed, unsigned int listener, unsigned int mark)
 {
 	return bed->listeners[listener].newest < mark;
 }
 
-/* Drains @slot; what it has had by the return is all that it gets, whatever comes. */
+/* Drains @slot. Its counter must not move after that. */
 static void drain(struct bed *bed, unsigned int slot)
 {
 	unsigned int mark;
 	uint64_t frozen;
 
 	bed_set_state(bed, slot, RPD_SLOT_DRAINING);
-	frozen = bed_count(bed, slot, RPD_OUTCOME_steered);
+	frozen = counters_row(bed, slot, RPD_OUTCOME_steered);
 	mark = load_mark(bed);
 	load_wait(bed, 50);
-	CHECK_EQ(bed_count(bed, slot, RPD_OUTCOME_steered), frozen);
+	CHECK_EQ(counters_row(bed, slot, RPD_OUTCOME_steered), frozen);
 	CHECK(is_left_alone(bed, slot, mark));
 }
 
 static void resume(struct bed *bed, unsigned int slot)
 {
-	const uint64_t before = bed_count(bed, slot, RPD_OUTCOME_steered);
+	const uint64_t before = counters_row(bed, slot, RPD_OUTCOME_steered);
 
 	bed_set_state(bed, slot, RPD_SLOT_ACTIVE);
 	load_wait(bed, 4 * WORKERS);
-	CHECK(bed_count(bed, slot, RPD_OUTCOME_steered) > before);
+	CHECK(counters_row(bed, slot, RPD_OUTCOME_steered) > before);
 }
 
-/* On a slow machine packets are sent again, and some come when their connection is over. */
+/* On a slow machine packets are sent again, and may arrive after the end of their connection. */
 static uint64_t late(const struct bed *bed)
 {
-	return slow() > 1 ? bed_total(bed, RPD_OUTCOME_stray) : 0;
+	return deadline_factor() > 1 ? counters_total(bed, RPD_OUTCOME_stray) : 0;
 }
 
-static void flips(struct bed *bed)
+static void drain_and_resume_under_load(void)
 {
+	struct bed *bed = bed_new();
 	unsigned int done;
 
-	bed_simple(bed, WORKERS);
+	bed_start(bed, WORKERS);
 	load_start(bed, LOAD_V4(0));
 	for (unsigned int i = 0; i < 100; i++) {
 		drain(bed, i % WORKERS);
 		resume(bed, i % WORKERS);
 	}
 	done = load_stop(bed);
-	CHECK_EQ(bed_total(bed, RPD_OUTCOME_steered), done);
-	CHECK_EQ(bed_sum(bed), done + late(bed));
+	CHECK_EQ(counters_total(bed, RPD_OUTCOME_steered), done);
+	CHECK_EQ(counters_sum(bed), done + late(bed));
 }
 
-/* From one worker to the next, so that always only one is in the ring. */
-static void one_at_a_time(struct bed *bed)
+/* The only worker in the ring changes again and again. */
+static void one_worker_active_at_a_time(void)
 {
-	bed_simple(bed, WORKERS);
+	struct bed *bed = bed_new();
+
+	bed_start(bed, WORKERS);
 	load_start(bed, LOAD_V4(0));
 	for (unsigned int i = 1; i < WORKERS; i++)
 		drain(bed, i);
@@ -74,15 +76,16 @@ static void one_at_a_time(struct bed *bed)
 		drain(bed, (i - 1) % WORKERS);
 	}
 	load_stop(bed);
-	CHECK_EQ(bed_total(bed, RPD_OUTCOME_slot_gone), 0);
+	CHECK_EQ(counters_total(bed, RPD_OUTCOME_slot_gone), 0);
 }
 
-/* The plan of a reload: drain, let the queue empty, stop. */
-static void drain_then_close(struct bed *bed)
+/* As in a reload: drain, wait until the queue is empty, stop. */
+static void drain_then_close_listener(void)
 {
+	struct bed *bed = bed_new();
 	unsigned int done;
 
-	bed_simple(bed, WORKERS);
+	bed_start(bed, WORKERS);
 	load_start(bed, LOAD_V4(0));
 	for (unsigned int i = 0; i < WORKERS - 1; i++) {
 		drain(bed, i);
@@ -91,19 +94,20 @@ static void drain_then_close(struct bed *bed)
 	}
 	load_wait(bed, 100);
 	done = load_stop(bed);
-	CHECK_EQ(bed_sum(bed), done + late(bed));
-	CHECK_EQ(bed_total(bed, RPD_OUTCOME_steered), done);
+	CHECK_EQ(counters_sum(bed), done + late(bed));
+	CHECK_EQ(counters_total(bed, RPD_OUTCOME_steered), done);
 }
 
-/* Another listener takes over a slot in one step. */
-static void swap_in_place(struct bed *bed)
+/* A new listener replaces that of a slot in one step. */
+static void listener_swapped_under_load(void)
 {
+	struct bed *bed = bed_new();
 	unsigned int mark, next, done;
 
-	bed_simple(bed, WORKERS);
+	bed_start(bed, WORKERS);
 	load_start(bed, LOAD_V4(0));
 	for (unsigned int i = 0; i < WORKERS; i++) {
-		next = bed_stranger(bed, 0);
+		next = bed_listen(bed, 0);
 		bed_admit(bed, next, i, RPD_FIRST_LABEL);
 		bed_grace();
 		mark = load_mark(bed);
@@ -112,57 +116,59 @@ static void swap_in_place(struct bed *bed)
 		CHECK(!is_left_alone(bed, next, mark));
 	}
 	done = load_stop(bed);
-	CHECK_EQ(bed_total(bed, RPD_OUTCOME_steered), done);
-	CHECK_EQ(bed_sum(bed), done + late(bed));
+	CHECK_EQ(counters_total(bed, RPD_OUTCOME_steered), done);
+	CHECK_EQ(counters_sum(bed), done + late(bed));
 }
 
-/* What was queued at a listener that was swapped out is still its to accept. */
-static void swapped_queue(struct bed *bed)
+/* Connections in the queue of a listener that was replaced stay there. */
+static void swapped_listener_keeps_its_queue(void)
 {
+	struct bed *bed = bed_new();
 	int clients[2 * WORKERS];
 	unsigned int next;
 
-	bed_simple(bed, WORKERS);
+	bed_start(bed, WORKERS);
 	for (unsigned int i = 0; i < 2 * WORKERS; i++)
 		clients[i] = client_hold(bed);
-	next = bed_stranger(bed, 0);
+	next = bed_listen(bed, 0);
 	bed_admit(bed, next, 3, RPD_FIRST_LABEL);
 	server_collect(bed, 2 * WORKERS);
 	CHECK_EQ(server_taken(bed, 3), 2);
 	CHECK_EQ(server_taken(bed, next), 0);
-	visit(bed, WORKERS);
+	client_visit(bed, WORKERS);
 	CHECK_EQ(server_taken(bed, 3), 2);
 	CHECK_EQ(server_taken(bed, next), 1);
 	for (unsigned int i = 0; i < 2 * WORKERS; i++)
 		client_reset(clients[i]);
 }
 
-/* The program itself is replaced while connections come. */
-static void attach_again(struct bed *bed)
+/* The program itself is replaced under load. */
+static void program_attached_again_under_load(void)
 {
+	struct bed *bed = bed_new();
 	unsigned int done;
 
-	bed_simple(bed, WORKERS);
+	bed_start(bed, WORKERS);
 	load_start(bed, LOAD_V4(0));
 	for (unsigned int i = 0; i < 200; i++) {
 		bed_attach(bed, 0);
 		load_wait(bed, 2);
 	}
 	done = load_stop(bed);
-	CHECK_EQ(bed_total(bed, RPD_OUTCOME_steered), done);
-	CHECK_EQ(bed_sum(bed), done + late(bed));
+	CHECK_EQ(counters_total(bed, RPD_OUTCOME_steered), done);
+	CHECK_EQ(counters_sum(bed), done + late(bed));
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
-	        {"flips", flips},
-	        {"one_at_a_time", one_at_a_time},
-	        {"drain_then_close", drain_then_close},
-	        {"swap_in_place", swap_in_place},
-	        {"swapped_queue", swapped_queue},
-	        {"attach_again", attach_again},
+	        CHECK_CASE(drain_and_resume_under_load),
+	        CHECK_CASE(one_worker_active_at_a_time),
+	        CHECK_CASE(drain_then_close_listener),
+	        CHECK_CASE(listener_swapped_under_load),
+	        CHECK_CASE(swapped_listener_keeps_its_queue),
+	        CHECK_CASE(program_attached_again_under_load),
 	};
 
-	return check_run(cases, ARRAY_SIZE(cases));
+	return check_main(argc, argv, cases, ARRAY_SIZE(cases));
 }

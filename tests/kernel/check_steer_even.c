@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Round robin is exact: whoever connects, from wherever, over whichever family. */
-#include <errno.h>
-#include <string.h>
+/* Round robin is exact, for all clients, addresses and families. */
+#include <sys/socket.h>
 
 #include "base/cleanup.h"
 #include "core/schedule_edit.h"
-#include "steer_client.h"
-#include "steer_load.h"
+#include "steering/bed.h"
+#include "steering/client.h"
+#include "steering/counters.h"
+#include "steering/host.h"
+#include "steering/load.h"
+#include "steering/server.h"
 
 #define WORKERS 8
 
-/* Each of the workers in slots 0 .. @n - 1, over all endpoints, has had as many as @each says. */
+/* Each of the workers in slots 0 .. @n - 1 got @each connections, over all endpoints. */
 static void expect_taken(const struct bed *bed, unsigned int n, unsigned int each)
 {
 	for (unsigned int slot = 0; slot < n; slot++) {
@@ -19,15 +22,16 @@ static void expect_taken(const struct bed *bed, unsigned int n, unsigned int eac
 		for (unsigned int i = slot; i < bed->n_listeners; i += n)
 			taken += server_taken(bed, i);
 		CHECK_EQ(taken, each);
-		CHECK_EQ(bed_count(bed, slot, RPD_OUTCOME_steered), each);
+		CHECK_EQ(counters_row(bed, slot, RPD_OUTCOME_steered), each);
 	}
 }
 
-static void held(struct bed *bed)
+static void held_connections(void)
 {
+	struct bed *bed = bed_new();
 	int clients[WORKERS];
 
-	bed_simple(bed, WORKERS);
+	bed_start(bed, WORKERS);
 	for (unsigned int round = 1; round <= 50; round++) {
 		for (unsigned int i = 0; i < WORKERS; i++)
 			clients[i] = client_hold(bed);
@@ -38,37 +42,43 @@ static void held(struct bed *bed)
 	}
 }
 
-/* Stronger than that any m connections in a row differ by at most one: the order never changes. */
-static void in_a_row(struct bed *bed)
+/* The order of the workers never changes, which is stronger than equal numbers. */
+static void order_never_changes(void)
 {
-	bed_simple(bed, WORKERS);
+	struct bed *bed = bed_new();
+
+	bed_start(bed, WORKERS);
 	for (unsigned int i = 0; i < 8000; i++)
-		CHECK_EQ(visit(bed, 1), i % WORKERS);
+		CHECK_EQ(client_visit(bed, 1), i % WORKERS);
 	expect_taken(bed, WORKERS, 1000);
-	CHECK_EQ(bed_sum(bed), 8000);
+	CHECK_EQ(counters_sum(bed), 8000);
 }
 
-static void threads(struct bed *bed)
+static void threads_at_once(void)
 {
-	bed_simple(bed, WORKERS);
+	struct bed *bed = bed_new();
+
+	bed_start(bed, WORKERS);
 	CHECK_EQ(load_run(bed, LOAD_V4(2000)), 8000);
 	expect_taken(bed, WORKERS, 1000);
-	CHECK_EQ(bed_sum(bed), 8000);
+	CHECK_EQ(counters_sum(bed), 8000);
 }
 
-static void v6(struct bed *bed)
+static void ipv6(void)
 {
+	struct bed *bed = bed_new();
+
 	bed_endpoint(bed, AF_INET6, true);
 	bed_workers(bed, 0, 0, WORKERS, RPD_FIRST_LABEL);
 	bed_apply(bed);
 	bed_attach(bed, 0);
 	for (unsigned int i = 0; i < 800; i++)
-		CHECK_EQ(visit_from(bed, 0, AF_INET6, NULL), i % WORKERS);
+		CHECK_EQ(client_visit_from(bed, 0, AF_INET6, NULL), i % WORKERS);
 	load_run(bed, &(struct load_plan){.threads = 4, .each = 200, .v6 = true});
 	expect_taken(bed, WORKERS, 200);
 }
 
-/* Two endpoints, of the same workers: listeners 0 to 7 are IPv4's, 8 to 15 IPv6's. */
+/* Two endpoints with the same workers: listeners 0 to 7 are IPv4, 8 to 15 IPv6. */
 static void make_both(struct bed *bed)
 {
 	bed_endpoint(bed, AF_INET, false);
@@ -80,18 +90,21 @@ static void make_both(struct bed *bed)
 	bed_attach(bed, 1);
 }
 
-static void both_alternating(struct bed *bed)
+static void two_endpoints_in_turn(void)
 {
+	struct bed *bed = bed_new();
+
 	make_both(bed);
 	for (unsigned int i = 0; i < 1600; i += 2) {
-		CHECK_EQ(visit_from(bed, 0, AF_INET, NULL), i % WORKERS);
-		CHECK_EQ(visit_from(bed, 1, AF_INET6, NULL), WORKERS + (i + 1) % WORKERS);
+		CHECK_EQ(client_visit_from(bed, 0, AF_INET, NULL), i % WORKERS);
+		CHECK_EQ(client_visit_from(bed, 1, AF_INET6, NULL), WORKERS + (i + 1) % WORKERS);
 	}
 	expect_taken(bed, WORKERS, 200);
 }
 
-static void both_random(struct bed *bed)
+static void two_endpoints_at_random(void)
 {
+	struct bed *bed = bed_new();
 	const struct load_plan plan = {
 	        .threads = 4, .each = 2000, .v4 = true, .v6 = true, .v6_endpoint = 1};
 
@@ -102,8 +115,9 @@ static void both_random(struct bed *bed)
 		CHECK_BETWEEN(server_taken(bed, i), 300, 700);
 }
 
-static void dual_stack(struct bed *bed)
+static void dual_stack(void)
 {
+	struct bed *bed = bed_new();
 	const struct load_plan plan = {.threads = 4, .each = 200, .v4 = true, .v6 = true};
 
 	bed_endpoint(bed, AF_INET6, false);
@@ -111,30 +125,34 @@ static void dual_stack(struct bed *bed)
 	bed_apply(bed);
 	bed_attach(bed, 0);
 	for (unsigned int i = 0; i < 800; i++)
-		CHECK_EQ(visit_from(bed, 0, i % 3 ? AF_INET : AF_INET6, NULL), i % WORKERS);
+		CHECK_EQ(client_visit_from(bed, 0, i % 3 ? AF_INET : AF_INET6, NULL), i % WORKERS);
 	load_run(bed, &plan);
 	expect_taken(bed, WORKERS, 200);
 }
 
-/* SYNs with ECN bits are SYNs. */
-static void ecn(struct bed *bed)
+/* A SYN may have ECN bits. */
+static void syn_with_ecn_bits(void)
 {
-	bed_sysctl("ipv4/tcp_ecn", 1);
-	bed_simple(bed, WORKERS);
-	visit(bed, 80);
-	bed_sysctl("ipv4/tcp_ecn", 2);
+	struct bed *bed = bed_new();
+
+	host_sysctl("ipv4/tcp_ecn", 1);
+	bed_start(bed, WORKERS);
+	client_visit(bed, 80);
+	host_sysctl("ipv4/tcp_ecn", 2);
 	expect_taken(bed, WORKERS, 10);
 }
 
-/* The program covers the group, whoever was there when it was attached. */
-static void late_worker(struct bed *bed)
+/* The program also covers listeners that join the group after it was attached. */
+static void worker_added_later(void)
 {
-	bed_simple(bed, 2);
+	struct bed *bed = bed_new();
+
+	bed_start(bed, 2);
 	bed_workers(bed, 0, 2, 2, RPD_FIRST_LABEL);
-	visit(bed, 40);
+	client_visit(bed, 40);
 	CHECK_EQ(server_taken(bed, 2) + server_taken(bed, 3), 0); /* in no ring yet */
 	bed_apply(bed);
-	visit(bed, 40);
+	client_visit(bed, 40);
 	CHECK_EQ(server_taken(bed, 2), 10);
 	CHECK_EQ(server_taken(bed, 3), 10);
 }
@@ -148,15 +166,17 @@ static void set_weight(struct bed *bed, unsigned int slot, long weight)
 	         0);
 }
 
-static void weights(struct bed *bed)
+static void weights(void)
 {
-	bed_simple(bed, 4);
+	struct bed *bed = bed_new();
+
+	bed_start(bed, 4);
 	set_weight(bed, 0, 1);
 	set_weight(bed, 1, 2);
 	set_weight(bed, 2, 5);
 	set_weight(bed, 3, 0);
 	bed_apply(bed);
-	visit(bed, 800);
+	client_visit(bed, 800);
 	load_run(bed, LOAD_V4(200));
 	CHECK_EQ(server_taken(bed, 0), 200);
 	CHECK_EQ(server_taken(bed, 1), 400);
@@ -164,19 +184,19 @@ static void weights(struct bed *bed)
 	CHECK_EQ(server_taken(bed, 3), 0);
 }
 
-/* Slot 0 is the canary of @n workers: of 3,000 connections it has exactly @permille, and is never
- * more than @gap away. */
+/* Slot 0 is the canary of @n workers: it gets exactly @permille of 3,000 connections, and one of
+ * any @gap in a row. */
 static void canary(struct bed *bed, unsigned int n, unsigned int permille, unsigned int gap)
 {
 	const struct slots slots = {.n = 1, .at = {0}};
 	unsigned int since = 0;
 	struct error err;
 
-	bed_simple(bed, n);
+	bed_start(bed, n);
 	CHECK_EQ(schedule_edit_set_canary(&bed->draft, &slots, permille, &err), 0);
 	bed_apply(bed);
 	for (unsigned int i = 0; i < 3000; i++) {
-		since = visit(bed, 1) == 0 ? 0 : since + 1;
+		since = client_visit(bed, 1) == 0 ? 0 : since + 1;
 		CHECK_BETWEEN(since, 0, gap - 1);
 	}
 	CHECK_EQ(server_taken(bed, 0), 3 * permille);
@@ -185,61 +205,63 @@ static void canary(struct bed *bed, unsigned int n, unsigned int permille, unsig
 		              (3000 - 3 * permille + n - 2) / (n - 1));
 }
 
-static void canary_01(struct bed *bed)
+static void canary_one_in_thousand(void)
 {
-	canary(bed, 4, 1, 1000);
+	canary(bed_new(), 4, 1, 1000);
 }
 
-static void canary_1(struct bed *bed)
+static void canary_one_percent(void)
 {
-	canary(bed, 4, 10, 100);
+	canary(bed_new(), 4, 10, 100);
 }
 
-static void canary_5(struct bed *bed)
+static void canary_five_percent(void)
 {
-	canary(bed, 4, 50, 21);
+	canary(bed_new(), 4, 50, 21);
 }
 
-static void canary_5_of_8(struct bed *bed)
+static void canary_five_percent_of_eight(void)
 {
-	canary(bed, 8, 50, 21);
+	canary(bed_new(), 8, 50, 21);
 }
 
-static void canary_33_3(struct bed *bed)
+static void canary_third(void)
 {
-	canary(bed, 4, 333, 4);
+	canary(bed_new(), 4, 333, 4);
 }
 
-/* All the slots that there can be, on all CPUs. */
-static void thousand(struct bed *bed)
+/* The largest number of slots, on all CPUs. */
+static void thousand_workers(void)
 {
-	bed_simple(bed, RPD_SLOT_MAX);
+	struct bed *bed = bed_new();
+
+	bed_start(bed, RPD_SLOT_MAX);
 	for (unsigned int i = 0; i < RPD_SLOT_MAX; i++)
-		CHECK_EQ(visit(bed, 1), i);
+		CHECK_EQ(client_visit(bed, 1), i);
 	load_run(bed, LOAD_V4(RPD_SLOT_MAX / 4));
 	expect_taken(bed, RPD_SLOT_MAX, 2);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
-	        {"held", held},
-	        {"in_a_row", in_a_row},
-	        {"threads", threads},
-	        {"v6", v6},
-	        {"both_alternating", both_alternating},
-	        {"both_random", both_random},
-	        {"dual_stack", dual_stack},
-	        {"ecn", ecn},
-	        {"late_worker", late_worker},
-	        {"weights", weights},
-	        {"canary_01", canary_01},
-	        {"canary_1", canary_1},
-	        {"canary_5", canary_5},
-	        {"canary_5_of_8", canary_5_of_8},
-	        {"canary_33_3", canary_33_3},
-	        {"thousand", thousand},
+	        CHECK_CASE(held_connections),
+	        CHECK_CASE(order_never_changes),
+	        CHECK_CASE(threads_at_once),
+	        CHECK_CASE(ipv6),
+	        CHECK_CASE(two_endpoints_in_turn),
+	        CHECK_CASE(two_endpoints_at_random),
+	        CHECK_CASE(dual_stack),
+	        CHECK_CASE(syn_with_ecn_bits),
+	        CHECK_CASE(worker_added_later),
+	        CHECK_CASE(weights),
+	        CHECK_CASE(canary_one_in_thousand),
+	        CHECK_CASE(canary_one_percent),
+	        CHECK_CASE(canary_five_percent),
+	        CHECK_CASE(canary_five_percent_of_eight),
+	        CHECK_CASE(canary_third),
+	        CHECK_CASE(thousand_workers),
 	};
 
-	return check_run(cases, ARRAY_SIZE(cases));
+	return check_main(argc, argv, cases, ARRAY_SIZE(cases));
 }

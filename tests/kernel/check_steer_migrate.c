@@ -1,32 +1,32 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * What a listener leaves behind when it closes: connections with a request that nobody accepted,
- * and handshakes. Who gets them, and that nothing of them is lost.
- *
- * The beds have blue workers in slots 0 to 3 and green ones in 4 to 7.
- */
+/* Migration: when a listener closes, other workers (its heirs) get the connections in its queue,
+ * with their requests, and its handshakes. The beds have blue workers in slots 0 to 3 and green
+ * ones in 4 to 7. */
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/filter.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/wait.h>
+#include <sys/socket.h>
 #include <unistd.h>
+#include <linux/filter.h>
 
 #include "base/cleanup.h"
+#include "core/schedule.h"
 #include "core/schedule_edit.h"
 #include "kern/steer_socks.h"
-#include "steer_client.h"
-#include "steer_raw.h"
+#include "steering/bed.h"
+#include "steering/client.h"
+#include "steering/counters.h"
+#include "steering/raw.h"
+#include "steering/server.h"
 
 #define BLUES   4
 #define WORKERS 8
 #define QUEUE   48
 #define REQUEST 3000 /* bytes */
 
-/* Heirs that are searched for, as the ring still names the dead, have their share by chance; it is
- * the same each time. */
+/* Heirs that the scan finds, since the ring still has the dead slot, get their share by chance. It
+ * is the same in each run. */
 #define SLACK 4
 
 /* ---- The bed ---- */
@@ -46,7 +46,7 @@ static void set_states(struct bed *bed, enum rpd_slot_state state)
 		bed->draft.slots[slot].state = state;
 }
 
-/* A request that no other client has. */
+/* Makes a request that differs from that of any other client. */
 static void write_request(unsigned int client, uint8_t request[REQUEST])
 {
 	for (unsigned int i = 0; i < REQUEST; i++)
@@ -59,12 +59,12 @@ static void send_bytes(int fd, const uint8_t *bytes, size_t n)
 	CHECK_EQ(send(fd, bytes, n, MSG_NOSIGNAL), n);
 }
 
-/* QUEUE clients that have sent half of their request, and that nobody accepts. */
+/* QUEUE clients that have sent half of their request, and are not accepted. */
 struct queue {
 	int clients[QUEUE];
 };
 
-/* Lets @queue wait at the slot's worker; all other slots are as before then. */
+/* Lets the clients wait in the queue of the slot's worker, then makes all slots active. */
 static void queue_up(struct bed *bed, struct queue *queue, unsigned int slot, int family)
 {
 	uint8_t request[REQUEST];
@@ -81,7 +81,7 @@ static void queue_up(struct bed *bed, struct queue *queue, unsigned int slot, in
 	bed_apply(bed);
 }
 
-/* The second half of the requests; some clients have no more to say then. */
+/* Sends the second half of the requests; some clients then shut down their side. */
 static void queue_go_on(const struct queue *queue)
 {
 	uint8_t request[REQUEST];
@@ -105,15 +105,15 @@ static void answer(int fd)
 	send_bytes(fd, request, 1);
 }
 
-/* Every client of the queue gets its answer, from whatever worker. */
+/* Every client of the queue gets its answer, from any worker. */
 static void expect_answers(struct bed *bed, struct queue *queue)
 {
-	const int64_t end = bed_clock_ms() + BED_DEADLINE_S * 1000;
+	const int64_t end = deadline_ms();
 	unsigned int answered = 0;
 	uint8_t byte;
 
 	queue_go_on(queue);
-	while (answered < QUEUE && bed_clock_ms() < end)
+	while (answered < QUEUE && deadline_clock_ms() < end)
 		for (unsigned int i = 0; i < bed->n_listeners; i++)
 			for (int fd; (fd = server_accept(bed, i)) >= 0; close(fd), answered++)
 				answer(fd);
@@ -125,7 +125,8 @@ static void expect_answers(struct bed *bed, struct queue *queue)
 	}
 }
 
-/* Evenly to the listeners whose bits are in @heirs, give or take @slack, and to no other. */
+/* The listeners with a bit in @heirs got equal shares, give or take @slack, and no other got any.
+ */
 static void expect_heirs(const struct bed *bed, unsigned int heirs, unsigned int slack)
 {
 	const unsigned int n = (unsigned int)__builtin_popcount(heirs);
@@ -136,15 +137,16 @@ static void expect_heirs(const struct bed *bed, unsigned int heirs, unsigned int
 		CHECK_BETWEEN(server_taken(bed, i), is_heir ? QUEUE / n - slack : 0,
 		              is_heir ? (QUEUE + n - 1) / n + slack : 0);
 		if (is_heir && i < WORKERS)
-			CHECK_EQ(bed_count(bed, i, RPD_OUTCOME_migrated), server_taken(bed, i));
+			CHECK_EQ(counters_row(bed, i, RPD_OUTCOME_migrated), server_taken(bed, i));
 	}
 }
 
-/* ---- To whom ---- */
+/* ---- The heirs ---- */
 
-/* The plan: drained first. */
-static void same_version(struct bed *bed)
+/* The planned way: the worker is drained first. */
+static void heirs_have_same_version(void)
 {
+	struct bed *bed = bed_new();
 	struct queue queue;
 
 	make_workers(bed, AF_INET);
@@ -155,9 +157,10 @@ static void same_version(struct bed *bed)
 	expect_heirs(bed, 0x0e, 0);
 }
 
-/* The accident: the ring still names the one that is gone. */
-static void still_in_ring(struct bed *bed)
+/* The accident: the ring still has the slot of the closed listener. */
+static void closed_without_drain(void)
 {
+	struct bed *bed = bed_new();
 	struct queue queue;
 
 	make_workers(bed, AF_INET);
@@ -167,8 +170,9 @@ static void still_in_ring(struct bed *bed)
 	expect_heirs(bed, 0x0e, SLACK);
 }
 
-static void still_in_ring_v6(struct bed *bed)
+static void closed_without_drain_v6(void)
 {
+	struct bed *bed = bed_new();
 	struct queue queue;
 
 	make_workers(bed, AF_INET6);
@@ -178,22 +182,24 @@ static void still_in_ring_v6(struct bed *bed)
 	expect_heirs(bed, 0xd0, SLACK);
 }
 
-/* Not by close(), but as a process that is killed. */
-static void killed(struct bed *bed)
+/* The listener is closed by the kill of its process. */
+static void worker_killed(void)
 {
+	struct bed *bed = bed_new();
 	struct queue queue;
 
 	make_workers(bed, AF_INET);
 	queue_up(bed, &queue, 2, AF_INET);
 	bed_give_away(bed, 2);
-	CHECK_EQ(bed_total(bed, RPD_OUTCOME_migrated), 0);
+	CHECK_EQ(counters_total(bed, RPD_OUTCOME_migrated), 0);
 	kill(bed->child, SIGKILL);
 	expect_answers(bed, &queue);
 	expect_heirs(bed, 0x0b, SLACK);
 }
 
-static void dead_siblings(struct bed *bed)
+static void dead_siblings_get_nothing(void)
 {
+	struct bed *bed = bed_new();
 	struct queue queue;
 
 	make_workers(bed, AF_INET);
@@ -205,8 +211,9 @@ static void dead_siblings(struct bed *bed)
 	expect_heirs(bed, 0x08, 0);
 }
 
-static void version_gone(struct bed *bed)
+static void other_version_inherits(void)
 {
+	struct bed *bed = bed_new();
 	struct queue queue;
 
 	make_workers(bed, AF_INET);
@@ -217,9 +224,10 @@ static void version_gone(struct bed *bed)
 	expect_heirs(bed, 0xf0, SLACK);
 }
 
-/* A worker that drains is not to get anything new, not even of its own version. */
-static void drained_siblings(struct bed *bed)
+/* A draining worker inherits nothing, even of its own version. */
+static void drained_siblings_get_nothing(void)
 {
+	struct bed *bed = bed_new();
 	struct queue queue;
 
 	make_workers(bed, AF_INET);
@@ -231,8 +239,9 @@ static void drained_siblings(struct bed *bed)
 	expect_heirs(bed, 0x0c, 0);
 }
 
-static void drained_version(struct bed *bed)
+static void drained_version_gets_nothing(void)
 {
+	struct bed *bed = bed_new();
 	struct queue queue;
 
 	make_workers(bed, AF_INET);
@@ -244,13 +253,14 @@ static void drained_version(struct bed *bed)
 	expect_heirs(bed, 0xf0, 0);
 }
 
-/* ... unless nobody else is left. */
-static void only_drained(struct bed *bed)
+/* ... unless no other worker lives. */
+static void only_drained_worker_left(void)
 {
+	struct bed *bed = bed_new();
 	struct queue queue;
 
 	make_workers(bed, AF_INET);
-	bed_stranger(bed, 0);
+	bed_listen(bed, 0);
 	queue_up(bed, &queue, 0, AF_INET);
 	bed_set_state(bed, 6, RPD_SLOT_DRAINING);
 	for (int i = WORKERS - 1; i >= 0; i--)
@@ -260,13 +270,14 @@ static void only_drained(struct bed *bed)
 	expect_heirs(bed, 0x40, 0);
 }
 
-/* The user has taken everybody out by force: new connections are refused, old ones are kept. */
-static void all_drained(struct bed *bed)
+/* All workers were drained by force: new connections are refused, those in queues are kept. */
+static void all_workers_drained(void)
 {
+	struct bed *bed = bed_new();
 	struct queue queue;
 
 	make_workers(bed, AF_INET);
-	bed_stranger(bed, 0);
+	bed_listen(bed, 0);
 	queue_up(bed, &queue, 0, AF_INET);
 	set_states(bed, RPD_SLOT_DRAINING);
 	bed_apply(bed);
@@ -276,10 +287,11 @@ static void all_drained(struct bed *bed)
 	expect_heirs(bed, 0xfe, SLACK);
 }
 
-/* `switch green`: what a blue worker leaves behind stays with blue, whose workers stand by. Slot 1
- * is drained. */
-static void switched(struct bed *bed)
+/* After `switch green`, the queue of a blue worker goes to blue workers, which stand by. Slot 1 is
+ * drained. */
+static void switched_version_inherits_its_own(void)
 {
+	struct bed *bed = bed_new();
 	struct queue queue;
 	struct error err;
 
@@ -292,9 +304,10 @@ static void switched(struct bed *bed)
 	expect_heirs(bed, 0x0c, SLACK);
 }
 
-/* ... until the last of them is gone. */
-static void switched_and_gone(struct bed *bed)
+/* ... until the last blue worker is gone. */
+static void switched_version_gone(void)
 {
+	struct bed *bed = bed_new();
 	struct queue queue;
 	struct error err;
 
@@ -308,66 +321,70 @@ static void switched_and_gone(struct bed *bed)
 	expect_heirs(bed, 0xf0, 0);
 }
 
-/* A listener that was swapped out is of its slot's version still. */
-static void swapped_out(struct bed *bed)
+/* A listener that was replaced still has the version of its slot. */
+static void swapped_out_listener_closes(void)
 {
+	struct bed *bed = bed_new();
 	struct queue queue;
 	unsigned int next;
 
 	make_workers(bed, AF_INET);
 	queue_up(bed, &queue, 1, AF_INET);
-	next = bed_stranger(bed, 0);
+	next = bed_listen(bed, 0);
 	bed_admit(bed, next, 1, "blue");
 	bed_close(bed, 1);
 	expect_answers(bed, &queue);
 	expect_heirs(bed, 0x0d | 1u << next, 0);
 }
 
-/* A member of the group that never was admitted. */
-static void foreign(struct bed *bed)
+/* A listener of the group that was never admitted. */
+static void foreign_listener_closes(void)
 {
+	struct bed *bed = bed_new();
 	struct queue queue;
-	unsigned int stranger;
+	unsigned int foreign;
 
 	make_workers(bed, AF_INET);
-	stranger = bed_stranger(bed, 0);
+	foreign = bed_listen(bed, 0);
 	CHECK_EQ(steer_socks_clear(&bed->steer, 0, 0), 0);
-	CHECK_EQ(steer_socks_put(&bed->steer, 0, 0, bed->listeners[stranger].fd), 0);
+	CHECK_EQ(steer_socks_put(&bed->steer, 0, 0, bed->listeners[foreign].fd), 0);
 	queue_up(bed, &queue, 0, AF_INET);
 	CHECK_EQ(steer_socks_put(&bed->steer, 0, 0, bed->listeners[0].fd), 0);
-	bed_close(bed, stranger);
+	bed_close(bed, foreign);
 	expect_answers(bed, &queue);
 	expect_heirs(bed, 0xff, 0);
 }
 
-/* ---- Nobody is left ---- */
+/* ---- No worker is left ---- */
 
-/* The last worker dies with its queue; only a stranger is left, which is returned. */
+/* The last worker dies with its queue; only a foreign listener is left. Returns it. */
 static unsigned int close_all(struct bed *bed, struct queue *queue)
 {
-	unsigned int stranger;
+	unsigned int foreign;
 
 	make_workers(bed, AF_INET);
-	stranger = bed_stranger(bed, 0);
+	foreign = bed_listen(bed, 0);
 	queue_up(bed, queue, 0, AF_INET);
 	for (int i = WORKERS - 1; i >= 0; i--)
 		bed_close(bed, (unsigned int)i);
-	return stranger;
+	return foreign;
 }
 
-static void nobody(struct bed *bed)
+static void no_worker_left(void)
 {
+	struct bed *bed = bed_new();
 	struct queue queue;
-	const unsigned int stranger = close_all(bed, &queue);
+	const unsigned int foreign = close_all(bed, &queue);
 
 	expect_answers(bed, &queue);
-	expect_heirs(bed, 1u << stranger, 0);
-	CHECK_EQ(bed_count(bed, RPD_ROW_NONE, RPD_OUTCOME_fell_back), QUEUE);
-	CHECK_EQ(bed_total(bed, RPD_OUTCOME_migrated), 0);
+	expect_heirs(bed, 1u << foreign, 0);
+	CHECK_EQ(counters_row(bed, RPD_ROW_NONE, RPD_OUTCOME_fell_back), QUEUE);
+	CHECK_EQ(counters_total(bed, RPD_OUTCOME_migrated), 0);
 }
 
-static void nobody_strict(struct bed *bed)
+static void no_worker_left_strict(void)
 {
+	struct bed *bed = bed_new();
 	struct queue queue;
 	char byte;
 
@@ -377,126 +394,55 @@ static void nobody_strict(struct bed *bed)
 		CHECK(recv(queue.clients[i], &byte, 1, 0) < 0 && errno == ECONNRESET);
 		close(queue.clients[i]);
 	}
-	CHECK_EQ(bed_count(bed, RPD_ROW_NONE, RPD_OUTCOME_dropped), QUEUE);
-	CHECK_EQ(bed_total(bed, RPD_OUTCOME_migrated), 0);
+	CHECK_EQ(counters_row(bed, RPD_ROW_NONE, RPD_OUTCOME_dropped), QUEUE);
+	CHECK_EQ(counters_total(bed, RPD_OUTCOME_migrated), 0);
 }
 
-/* The queue waits in the parking slot, and the next worker has it. */
-static void parked(struct bed *bed)
+/* The queue waits in the parking slot, and the next worker gets it. */
+static void parking_inherits(void)
 {
+	struct bed *bed = bed_new();
 	struct queue queue;
 	unsigned int parking, next;
 
 	bed->draft.flags = RPD_STRICT;
 	make_workers(bed, AF_INET);
-	parking = bed_stranger(bed, 0);
+	parking = bed_listen(bed, 0);
 	CHECK_EQ(steer_socks_put(&bed->steer, 0, RPD_SLOT_PARKING, bed->listeners[parking].fd), 0);
 	queue_up(bed, &queue, 0, AF_INET);
 	for (int i = WORKERS - 1; i >= 0; i--)
 		bed_close(bed, (unsigned int)i);
-	CHECK_EQ(bed_count(bed, RPD_ROW_PARKING, RPD_OUTCOME_migrated), QUEUE);
+	CHECK_EQ(counters_row(bed, RPD_ROW_PARKING, RPD_OUTCOME_migrated), QUEUE);
 
-	next = bed_stranger(bed, 0);
+	next = bed_listen(bed, 0);
 	bed_admit(bed, next, 5, "red");
 	bed_close(bed, parking);
 	expect_answers(bed, &queue);
 	expect_heirs(bed, 1u << next, 0);
-	CHECK_EQ(bed_count(bed, 5, RPD_OUTCOME_migrated), QUEUE);
+	CHECK_EQ(counters_row(bed, 5, RPD_OUTCOME_migrated), QUEUE);
 }
 
-/* ---- Handshakes ---- */
-
-/* A client that hears nothing, so that its handshake stays half done. */
-static int deaf_client(const struct bed *bed, union address *ret_own)
-{
-	struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
-	const struct sock_fprog filter = {.len = 1, .filter = &nothing};
-	const union address to = client_target(bed, 0, AF_INET);
-	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	socklen_t length = sizeof(*ret_own);
-
-	CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)), 0);
-	CHECK(connect(fd, &to.sa, sizeof(to)) < 0 && errno == EINPROGRESS);
-	CHECK_EQ(getsockname(fd, &ret_own->sa, &length), 0);
-	return fd;
-}
-
-/* The worker closes before the client's ACK: it is taken on when the ACK comes. */
-static void handshake_ack(struct bed *bed)
-{
-	_cleanup_close_ int wire = -1, client = -1, server = -1;
-	struct raw_packet syn_ack, ack;
-	union address own;
-
-	make_workers(bed, AF_INET);
-	wire = raw_listen();
-	client = deaf_client(bed, &own);
-	raw_await(wire, &own, RAW_SYN | RAW_ACK, &syn_ack);
-	CHECK_EQ(bed_count(bed, 0, RPD_OUTCOME_steered), 1);
-	bed_close(bed, 0);
-	CHECK_EQ(bed_total(bed, RPD_OUTCOME_migrated), 0);
-
-	ack = (struct raw_packet){.from = syn_ack.to,
-	                          .to = syn_ack.from,
-	                          .seq = syn_ack.ack,
-	                          .ack = syn_ack.seq + 1,
-	                          .flags = RAW_ACK};
-	raw_send(&ack);
-	CHECK_COMES(bed_total(bed, RPD_OUTCOME_migrated) == 1);
-	for (unsigned int i = 1; i < BLUES && server < 0; i++)
-		server = server_accept(bed, i);
-	CHECK(server >= 0);
-	CHECK_EQ(bed_sum(bed), 2);
-}
-
-/* The client comes back to life only after the worker has closed: it is taken on when the kernel
- * sends the next SYN-ACK, a second after the first. */
-static void handshake_timer(struct bed *bed)
-{
-	struct pollfd connected = {.events = POLLOUT};
-	_cleanup_close_ int client = -1, server = -1;
-	int error = -1, unused = 0;
-	socklen_t length = sizeof(error);
-	union address own;
-
-	make_workers(bed, AF_INET);
-	client = deaf_client(bed, &own);
-	CHECK_COMES(bed_count(bed, 0, RPD_OUTCOME_steered) == 1);
-	bed_close(bed, 0);
-	CHECK_EQ(setsockopt(client, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof(unused)), 0);
-	connected.fd = client;
-	CHECK_EQ(poll(&connected, 1, BED_DEADLINE_S * 1000), 1);
-	CHECK_EQ(getsockopt(client, SOL_SOCKET, SO_ERROR, &error, &length), 0);
-	CHECK_EQ(error, 0);
-	CHECK_EQ(bed_total(bed, RPD_OUTCOME_migrated), 1);
-	for (unsigned int i = 1; i < BLUES && server < 0; i++)
-		server = server_accept(bed, i);
-	CHECK(server >= 0);
-}
-
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
-	        {"same_version", same_version},
-	        {"still_in_ring", still_in_ring},
-	        {"still_in_ring_v6", still_in_ring_v6},
-	        {"killed", killed},
-	        {"dead_siblings", dead_siblings},
-	        {"version_gone", version_gone},
-	        {"drained_siblings", drained_siblings},
-	        {"drained_version", drained_version},
-	        {"only_drained", only_drained},
-	        {"all_drained", all_drained},
-	        {"switched", switched},
-	        {"switched_and_gone", switched_and_gone},
-	        {"swapped_out", swapped_out},
-	        {"foreign", foreign},
-	        {"nobody", nobody},
-	        {"nobody_strict", nobody_strict},
-	        {"parked", parked},
-	        {"handshake_ack", handshake_ack},
-	        {"handshake_timer", handshake_timer},
+	        CHECK_CASE(heirs_have_same_version),
+	        CHECK_CASE(closed_without_drain),
+	        CHECK_CASE(closed_without_drain_v6),
+	        CHECK_CASE(worker_killed),
+	        CHECK_CASE(dead_siblings_get_nothing),
+	        CHECK_CASE(other_version_inherits),
+	        CHECK_CASE(drained_siblings_get_nothing),
+	        CHECK_CASE(drained_version_gets_nothing),
+	        CHECK_CASE(only_drained_worker_left),
+	        CHECK_CASE(all_workers_drained),
+	        CHECK_CASE(switched_version_inherits_its_own),
+	        CHECK_CASE(switched_version_gone),
+	        CHECK_CASE(swapped_out_listener_closes),
+	        CHECK_CASE(foreign_listener_closes),
+	        CHECK_CASE(no_worker_left),
+	        CHECK_CASE(no_worker_left_strict),
+	        CHECK_CASE(parking_inherits),
 	};
 
-	return check_run(cases, ARRAY_SIZE(cases));
+	return check_main(argc, argv, cases, ARRAY_SIZE(cases));
 }

@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * The program runs for every packet without a connection, not for SYNs alone: which packets move
- * the cursor, what is counted of them, and that each run is counted once.
- */
+/* The program runs for every packet without a connection, not only for SYNs. Only SYNs move the
+ * cursor, and each run is counted once, by the kind of the packet. */
 #include <errno.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
-#include "steer_client.h"
-#include "steer_load.h"
-#include "steer_raw.h"
+#include "steering/bed.h"
+#include "steering/client.h"
+#include "steering/counters.h"
+#include "steering/host.h"
+#include "steering/load.h"
+#include "steering/raw.h"
+#include "steering/server.h"
 
 #define WORKERS 8
 
-/* Packets that find no connection. A listener sends resets for some; nobody answers those. */
+/* Packets without a connection. A listener answers some with resets, which go to no socket. */
 static const struct {
 	uint8_t flags;
 	uint16_t n_data;
@@ -28,7 +33,7 @@ static const struct {
         {RAW_PSH, 10, RPD_OUTCOME_stray},
 };
 
-/* Sends one of each from a port that nobody has. */
+/* Sends one of each from an unused port. */
 static void send_strays(const struct bed *bed, int family, unsigned int seed)
 {
 	struct raw_packet packet = {.to = client_target(bed, 0, family), .seq = seed, .ack = ~seed};
@@ -54,30 +59,32 @@ static void strays_between(struct bed *bed, int family)
 	bed_attach(bed, 0);
 	for (unsigned int i = 0; i < rounds; i++) {
 		send_strays(bed, family, i);
-		CHECK_EQ(visit_from(bed, 0, family, NULL), i % WORKERS);
+		CHECK_EQ(client_visit_from(bed, 0, family, NULL), i % WORKERS);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(strays); i++)
 		cookie_acks += strays[i].outcome == RPD_OUTCOME_cookie_ack ? rounds : 0;
-	CHECK_COMES(bed_sum(bed) == rounds + n_strays);
-	CHECK_EQ(bed_total(bed, RPD_OUTCOME_steered), rounds);
-	CHECK_EQ(bed_total(bed, RPD_OUTCOME_cookie_ack), cookie_acks);
-	CHECK_EQ(bed_total(bed, RPD_OUTCOME_stray), n_strays - cookie_acks);
+	CHECK_UNTIL(counters_sum(bed) == rounds + n_strays);
+	CHECK_EQ(counters_total(bed, RPD_OUTCOME_steered), rounds);
+	CHECK_EQ(counters_total(bed, RPD_OUTCOME_cookie_ack), cookie_acks);
+	CHECK_EQ(counters_total(bed, RPD_OUTCOME_stray), n_strays - cookie_acks);
 	CHECK_EQ(bed->steer.control->cursor, rounds);
 }
 
-static void strays_v4(struct bed *bed)
+static void stray_packets_v4(void)
 {
-	strays_between(bed, AF_INET);
+	strays_between(bed_new(), AF_INET);
 }
 
-static void strays_v6(struct bed *bed)
+static void stray_packets_v6(void)
 {
-	strays_between(bed, AF_INET6);
+	strays_between(bed_new(), AF_INET6);
 }
 
-static void strays_under_load(struct bed *bed)
+static void stray_packets_under_load(void)
 {
-	bed_simple(bed, WORKERS);
+	struct bed *bed = bed_new();
+
+	bed_start(bed, WORKERS);
 	load_start(bed, LOAD_V4(1000));
 	for (unsigned int i = 0; i < 500; i++)
 		send_strays(bed, AF_INET, i);
@@ -106,70 +113,77 @@ static void *flood_thread(void *arg)
 	return NULL;
 }
 
-/* The cursor is one for all CPUs: when SYNs come on all of them at once, and as fast as can be
- * (the listeners' queues are full, so that nothing more is done for them), no turn is taken twice,
- * and none is left out. */
-static void flood(struct bed *bed)
+/* All CPUs share one cursor. When SYNs come on all CPUs at once and as fast as possible (the queues
+ * are full, so that nothing more is done for a SYN), no turn is taken twice, and none is left out.
+ */
+static void syn_flood(void)
 {
+	struct bed *bed = bed_new();
 	const unsigned int n = FLOOD_THREADS * FLOOD_EACH + WORKERS;
 	struct flood floods[FLOOD_THREADS];
 	int clients[WORKERS];
 
-	bed_simple(bed, WORKERS);
+	bed_start(bed, WORKERS);
 	for (unsigned int i = 0; i < WORKERS; i++) {
 		CHECK_EQ(listen(bed->listeners[i].fd, 0), 0); /* room for one */
 		clients[i] = client_hold(bed);
 	}
 	for (unsigned int i = 0; i < FLOOD_THREADS; i++) {
-		floods[i].packet = (struct raw_packet){.from = address_v4(0x7f030001u + i),
+		floods[i].packet = (struct raw_packet){.from = socket_address_v4(0x7f030001u + i),
 		                                       .to = client_target(bed, 0, AF_INET),
 		                                       .flags = RAW_SYN};
 		CHECK_EQ(pthread_create(&floods[i].thread, NULL, flood_thread, &floods[i]), 0);
 	}
 	for (unsigned int i = 0; i < FLOOD_THREADS; i++)
 		pthread_join(floods[i].thread, NULL);
-	CHECK_COMES(bed_sum(bed) >= n);
+	CHECK_UNTIL(counters_sum(bed) >= n);
 	CHECK_EQ(bed->steer.control->cursor, n);
 	for (unsigned int i = 0; i < WORKERS; i++)
-		CHECK_EQ(bed_count(bed, i, RPD_OUTCOME_steered), n / WORKERS);
+		CHECK_EQ(counters_row(bed, i, RPD_OUTCOME_steered), n / WORKERS);
 	for (unsigned int i = 0; i < WORKERS; i++)
 		client_reset(clients[i]);
 }
 
-/* SYN and ACK of a handshake are two runs then, and the ACK may land on another listener. */
-static void cookies(struct bed *bed)
+/* With SYN cookies, SYN and ACK of a handshake are two runs, and the ACK may go to another
+ * listener. */
+static void syn_cookies(void)
 {
-	bed_simple(bed, WORKERS);
-	bed_sysctl("ipv4/tcp_syncookies", 2);
-	visit(bed, 4000);
+	struct bed *bed = bed_new();
+
+	bed_start(bed, WORKERS);
+	host_sysctl("ipv4/tcp_syncookies", 2);
+	client_visit(bed, 4000);
 	load_run(bed, LOAD_V4(1000));
 	for (unsigned int i = 0; i < WORKERS; i++) {
 		CHECK_EQ(server_taken(bed, i), 1000);
-		CHECK_EQ(bed_count(bed, i, RPD_OUTCOME_steered), 1000);
-		CHECK_EQ(bed_count(bed, i, RPD_OUTCOME_cookie_ack), 1000);
+		CHECK_EQ(counters_row(bed, i, RPD_OUTCOME_steered), 1000);
+		CHECK_EQ(counters_row(bed, i, RPD_OUTCOME_cookie_ack), 1000);
 	}
-	CHECK_EQ(bed_sum(bed), 16000);
+	CHECK_EQ(counters_sum(bed), 16000);
 }
 
-static void cookies_v6(struct bed *bed)
+static void syn_cookies_v6(void)
 {
+	struct bed *bed = bed_new();
+
 	bed_endpoint(bed, AF_INET6, false);
 	bed_workers(bed, 0, 0, WORKERS, RPD_FIRST_LABEL);
 	bed_apply(bed);
 	bed_attach(bed, 0);
-	bed_sysctl("ipv4/tcp_syncookies", 2);
+	host_sysctl("ipv4/tcp_syncookies", 2);
 	for (unsigned int i = 0; i < 1600; i++)
-		visit_from(bed, 0, i % 2 ? AF_INET6 : AF_INET, NULL);
+		client_visit_from(bed, 0, i % 2 ? AF_INET6 : AF_INET, NULL);
 	for (unsigned int i = 0; i < WORKERS; i++)
 		CHECK_EQ(server_taken(bed, i), 200);
 }
 
-/* Without a request socket nothing of a handshake is left behind at the worker that has the SYN:
- * it may be drained between the two packets. */
-static void cookies_and_drain(struct bed *bed)
+/* With SYN cookies the worker that got the SYN keeps no state: it may be drained before the ACK. */
+static void syn_cookies_while_draining(void)
 {
-	bed_simple(bed, WORKERS);
-	bed_sysctl("ipv4/tcp_syncookies", 2);
+	struct bed *bed = bed_new();
+
+	bed_start(bed, WORKERS);
+	host_sysctl("ipv4/tcp_syncookies", 2);
 	load_start(bed, LOAD_V4(0));
 	for (unsigned int i = 0; i < 50; i++) {
 		bed_set_state(bed, i % WORKERS, RPD_SLOT_DRAINING);
@@ -188,41 +202,42 @@ static int tcp_state(int fd)
 	return info.tcpi_state;
 }
 
-/* A client that comes back from the same port while the server still remembers its last
- * connection. */
-static void time_wait(struct bed *bed)
+/* A client that connects again from the same port while its last connection is in TIME_WAIT. */
+static void client_port_in_time_wait(void)
 {
-	union address from = address_v4(INADDR_LOOPBACK);
+	struct bed *bed = bed_new();
+	union socket_address from = socket_address_v4(INADDR_LOOPBACK);
 	const int on = 1;
 
-	bed_simple(bed, WORKERS);
+	bed_start(bed, WORKERS);
 	from.in.sin_port = htons(2000);
 	for (unsigned int i = 0; i < 2 * WORKERS; i++) {
-		const union address to = client_target(bed, 0, AF_INET);
+		const union socket_address to = client_target(bed, 0, AF_INET);
 		_cleanup_close_ int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 		int server;
 
 		CHECK_EQ(setsockopt(client, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
 		CHECK_EQ(bind(client, &from.sa, sizeof(from)), 0);
 		CHECK_EQ(connect(client, &to.sa, sizeof(to)), 0);
-		CHECK_COMES((server = server_accept(bed, i % WORKERS)) >= 0);
+		CHECK_UNTIL((server = server_accept(bed, i % WORKERS)) >= 0);
 		close(server);
-		CHECK_COMES(tcp_state(client) == TCP_CLOSE_WAIT);
+		CHECK_UNTIL(tcp_state(client) == TCP_CLOSE_WAIT);
 		shutdown(client, SHUT_WR);
-		CHECK_COMES(tcp_state(client) == TCP_CLOSE);
+		CHECK_UNTIL(tcp_state(client) == TCP_CLOSE);
 	}
-	CHECK_EQ(bed_sum(bed), 2 * WORKERS);
-	CHECK_EQ(bed_total(bed, RPD_OUTCOME_steered), 2 * WORKERS);
+	CHECK_EQ(counters_sum(bed), 2 * WORKERS);
+	CHECK_EQ(counters_total(bed, RPD_OUTCOME_steered), 2 * WORKERS);
 	CHECK_EQ(bed->steer.control->cursor, 2 * WORKERS);
 }
 
-/* Whatever happens, the counters add up to the runs that the kernel has counted. */
-static void every_run_is_counted(struct bed *bed)
+/* The counters add up to the runs that the kernel has counted. */
+static void every_run_is_counted(void)
 {
+	struct bed *bed = bed_new();
 	int queued[10 * WORKERS];
 
 	bed_endpoint(bed, AF_INET, false);
-	bed_watch_runs(bed);
+	counters_watch_runs(bed);
 	bed_workers(bed, 0, 0, WORKERS, RPD_FIRST_LABEL);
 	bed_apply(bed);
 	bed_attach(bed, 0);
@@ -242,7 +257,7 @@ static void every_run_is_counted(struct bed *bed)
 		load_wait(bed, 200);
 		bed_close(bed, i);
 	}
-	bed_sysctl("ipv4/tcp_syncookies", 2);
+	host_sysctl("ipv4/tcp_syncookies", 2);
 	load_wait(bed, 200);
 	load_stop(bed);
 
@@ -250,28 +265,28 @@ static void every_run_is_counted(struct bed *bed)
 		bed_set_state(bed, i, RPD_SLOT_DRAINING);
 	CHECK_EQ(client_connect(bed, 0, AF_INET, NULL), -ECONNREFUSED);
 
-	CHECK_COMES(bed_sum(bed) == bed_runs(bed));
-	CHECK(bed_total(bed, RPD_OUTCOME_steered) > 600);
-	CHECK(bed_total(bed, RPD_OUTCOME_slot_gone) > 0);
-	CHECK(bed_total(bed, RPD_OUTCOME_cookie_ack) > 0);
-	CHECK(bed_total(bed, RPD_OUTCOME_stray) > 0);
-	CHECK_EQ(bed_total(bed, RPD_OUTCOME_migrated), 10);
-	CHECK_EQ(bed_total(bed, RPD_OUTCOME_dropped), 1);
+	CHECK_UNTIL(counters_sum(bed) == counters_runs(bed));
+	CHECK(counters_total(bed, RPD_OUTCOME_steered) > 600);
+	CHECK(counters_total(bed, RPD_OUTCOME_slot_gone) > 0);
+	CHECK(counters_total(bed, RPD_OUTCOME_cookie_ack) > 0);
+	CHECK(counters_total(bed, RPD_OUTCOME_stray) > 0);
+	CHECK_EQ(counters_total(bed, RPD_OUTCOME_migrated), 10);
+	CHECK_EQ(counters_total(bed, RPD_OUTCOME_dropped), 1);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
-	        {"strays_v4", strays_v4},
-	        {"strays_v6", strays_v6},
-	        {"strays_under_load", strays_under_load},
-	        {"flood", flood},
-	        {"cookies", cookies},
-	        {"cookies_v6", cookies_v6},
-	        {"cookies_and_drain", cookies_and_drain},
-	        {"time_wait", time_wait},
-	        {"every_run_is_counted", every_run_is_counted},
+	        CHECK_CASE(stray_packets_v4),
+	        CHECK_CASE(stray_packets_v6),
+	        CHECK_CASE(stray_packets_under_load),
+	        CHECK_CASE(syn_flood),
+	        CHECK_CASE(syn_cookies),
+	        CHECK_CASE(syn_cookies_v6),
+	        CHECK_CASE(syn_cookies_while_draining),
+	        CHECK_CASE(client_port_in_time_wait),
+	        CHECK_CASE(every_run_is_counted),
 	};
 
-	return check_run(cases, ARRAY_SIZE(cases));
+	return check_main(argc, argv, cases, ARRAY_SIZE(cases));
 }

@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * Probes: a connection that comes from where the controller said goes to the listener that it
- * named, of a worker in a slot or of one that isn't in any yet; and to no other, whatever happens
- * to that one.
- */
+/* Probes: a connection from a registered address goes to the listener that was registered for it,
+ * of a worker in a slot or of a new one, and never to another, even if that listener closes. */
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "kern/steer_socks.h"
 #include "kern/steer_probes.h"
-#include "steer_client.h"
+#include "kern/steer_socks.h"
+#include "steering/bed.h"
+#include "steering/client.h"
+#include "steering/counters.h"
+#include "steering/host.h"
+#include "steering/server.h"
 
 #define WORKERS 4
 #define SOURCE  0x7f000063 /* 127.0.0.99 */
 
-static struct rpd_probe source_of(const union address *a)
+static struct rpd_probe source_of(const union socket_address *a)
 {
 	struct rpd_probe source = {.family = a->sa.sa_family};
 
@@ -30,7 +33,7 @@ static struct rpd_probe source_of(const union address *a)
 	return source;
 }
 
-/* A port that nobody else has: below those that the kernel chooses. */
+/* An unused port, below those that the kernel chooses. */
 static in_port_t new_port(void)
 {
 	static uint16_t last = 20000;
@@ -38,18 +41,19 @@ static in_port_t new_port(void)
 	return htons(++last);
 }
 
-static union address client_address(void)
+static union socket_address client_address(void)
 {
-	union address a = address_v4(SOURCE);
+	union socket_address a = socket_address_v4(SOURCE);
 
 	a.in.sin_port = new_port();
 	return a;
 }
 
-/* A connection from there to endpoint 0 over IPv4, registered for @index; or a negative errno. */
+/* Registers an address for @index, and connects from it to endpoint 0 over IPv4. Returns the
+ * descriptor or a negative errno. */
 static int probe(struct bed *bed, unsigned int index)
 {
-	const union address from = client_address();
+	const union socket_address from = client_address();
 	const struct rpd_probe source = source_of(&from);
 	int fd;
 
@@ -60,7 +64,7 @@ static int probe(struct bed *bed, unsigned int index)
 	return fd;
 }
 
-/* Must succeed, and come to @listener. */
+/* The probe succeeds, and reaches @listener. */
 static void probe_reaches(struct bed *bed, unsigned int index, unsigned int listener)
 {
 	const unsigned int before = server_taken(bed, listener);
@@ -72,53 +76,57 @@ static void probe_reaches(struct bed *bed, unsigned int index, unsigned int list
 	client_reset(fd);
 }
 
-static void of_a_slot(struct bed *bed)
+static void probe_of_a_slot(void)
 {
-	bed_simple(bed, WORKERS);
+	struct bed *bed = bed_new();
+
+	bed_start(bed, WORKERS);
 	for (unsigned int i = 0; i < 3 * WORKERS; i++)
 		probe_reaches(bed, (i * 3) % WORKERS, (i * 3) % WORKERS);
 	CHECK_EQ(bed->steer.control->cursor, 0);
 	for (unsigned int i = 0; i < WORKERS; i++)
-		CHECK_EQ(bed_count(bed, i, RPD_OUTCOME_probed), 3);
-	CHECK_EQ(bed_sum(bed), 3 * WORKERS);
-	visit(bed, 2 * WORKERS);
+		CHECK_EQ(counters_row(bed, i, RPD_OUTCOME_probed), 3);
+	CHECK_EQ(counters_sum(bed), 3 * WORKERS);
+	client_visit(bed, 2 * WORKERS);
 	for (unsigned int i = 0; i < WORKERS; i++)
-		CHECK_EQ(bed_count(bed, i, RPD_OUTCOME_steered), 2);
+		CHECK_EQ(counters_row(bed, i, RPD_OUTCOME_steered), 2);
 }
 
-/* Others' shares stay exact while there are probes. */
-static void beside_others(struct bed *bed)
+/* The shares of other connections stay exact while probes run. */
+static void probe_beside_clients(void)
 {
-	union address from = client_address();
+	struct bed *bed = bed_new();
+	union socket_address from = client_address();
 	const struct rpd_probe source = source_of(&from);
 	unsigned int newcomer;
 
-	bed_simple(bed, WORKERS);
-	newcomer = bed_stranger(bed, 0);
+	bed_start(bed, WORKERS);
+	newcomer = bed_listen(bed, 0);
 	CHECK_EQ(steer_socks_put(&bed->steer, 0, RPD_SLOT_PROBE, bed->listeners[newcomer].fd), 0);
 	CHECK_EQ(steer_probes_set(&bed->steer, &source, RPD_SLOT_PROBE), 0);
 	for (unsigned int i = 0; i < 5; i++) {
-		visit(bed, WORKERS);
-		CHECK_EQ(visit_from(bed, 0, AF_INET, &from), newcomer);
+		client_visit(bed, WORKERS);
+		CHECK_EQ(client_visit_from(bed, 0, AF_INET, &from), newcomer);
 	}
 	for (unsigned int i = 0; i < WORKERS; i++)
 		CHECK_EQ(server_taken(bed, i), 5);
-	CHECK_EQ(bed_count(bed, RPD_ROW_NONE, RPD_OUTCOME_probed), 5);
-	/* The same address from another port, and the same port of another address. */
+	CHECK_EQ(counters_row(bed, RPD_ROW_NONE, RPD_OUTCOME_probed), 5);
+	/* Not registered: the address with another port, the port with another address. */
 	from.in.sin_port = 0;
-	CHECK(visit_from(bed, 0, AF_INET, &from) != newcomer);
-	from = address_v4(SOURCE + 1);
+	CHECK(client_visit_from(bed, 0, AF_INET, &from) != newcomer);
+	from = socket_address_v4(SOURCE + 1);
 	from.in.sin_port = htons(source.port);
-	CHECK(visit_from(bed, 0, AF_INET, &from) != newcomer);
+	CHECK(client_visit_from(bed, 0, AF_INET, &from) != newcomer);
 }
 
-/* A worker that is not admitted yet; then it is, and the probes of its slot reach it. */
-static void not_admitted_yet(struct bed *bed)
+/* A worker that is not admitted yet. Once it is, probes of its slot reach it. */
+static void probe_of_a_new_worker(void)
 {
+	struct bed *bed = bed_new();
 	unsigned int newcomer;
 
-	bed_simple(bed, WORKERS);
-	newcomer = bed_stranger(bed, 0);
+	bed_start(bed, WORKERS);
+	newcomer = bed_listen(bed, 0);
 	for (unsigned int n = 0; n < RPD_PROBE_MAX; n += RPD_PROBE_MAX - 1) {
 		CHECK_EQ(steer_socks_put(&bed->steer, 0, RPD_SLOT_PROBE + n,
 		                         bed->listeners[newcomer].fd),
@@ -132,13 +140,14 @@ static void not_admitted_yet(struct bed *bed)
 	probe_reaches(bed, 1, newcomer);
 }
 
-/* Nobody in the ring, nobody in any slot: a probe needs neither. */
-static void without_a_ring(struct bed *bed)
+/* A probe needs neither a ring nor a worker in a slot. */
+static void probe_without_a_ring(void)
 {
+	struct bed *bed = bed_new();
 	unsigned int newcomer;
 
 	bed_endpoint(bed, AF_INET, false);
-	newcomer = bed_stranger(bed, 0);
+	newcomer = bed_listen(bed, 0);
 	bed_attach(bed, 0);
 	CHECK_EQ(steer_socks_put(&bed->steer, 0, RPD_SLOT_PROBE + 7, bed->listeners[newcomer].fd),
 	         0);
@@ -146,30 +155,25 @@ static void without_a_ring(struct bed *bed)
 	probe_reaches(bed, RPD_SLOT_PROBE + 7, newcomer);
 }
 
-/* A listener that is gone fails its probes. No other worker answers in its place. */
-static void gone(struct bed *bed)
+/* Probes of a closed listener fail. No other worker answers them. */
+static void probe_of_a_closed_listener(void)
 {
-	bed_simple(bed, WORKERS);
+	struct bed *bed = bed_new();
+
+	bed_start(bed, WORKERS);
 	bed_close(bed, 2);
 	for (unsigned int i = 0; i < 2 * WORKERS; i++)
 		CHECK_EQ(probe(bed, 2), -ECONNREFUSED);
-	CHECK_EQ(bed_count(bed, RPD_ROW_NONE, RPD_OUTCOME_dropped), 2 * WORKERS);
+	CHECK_EQ(counters_row(bed, RPD_ROW_NONE, RPD_OUTCOME_dropped), 2 * WORKERS);
 	probe_reaches(bed, 3, 3);
 }
 
-static bool is_reset(int fd)
-{
-	char byte;
-
-	return recv(fd, &byte, 1, MSG_DONTWAIT) < 0 && errno == ECONNRESET;
-}
-
-/* What is in the queue of a listener that closes goes to others; but not a probe. */
-static void not_migrated(struct bed *bed, int family, const union address *from)
+/* A probe in the queue of a listener that closes does not migrate. */
+static void not_migrated(struct bed *bed, int family, const union socket_address *from)
 {
 	const struct rpd_probe source = source_of(from);
 	struct rpd_probe seen = source;
-	unsigned int newcomer = bed_stranger(bed, 0);
+	unsigned int newcomer = bed_listen(bed, 0);
 	int fd;
 
 	if (family == AF_INET6 && from->sa.sa_family == AF_INET)
@@ -179,25 +183,27 @@ static void not_migrated(struct bed *bed, int family, const union address *from)
 	fd = client_connect(bed, 0, from->sa.sa_family, from);
 	CHECK(fd >= 0);
 	bed_close(bed, newcomer);
-	CHECK_COMES(is_reset(fd));
+	CHECK_UNTIL(client_is_reset(fd));
 	close(fd);
 	CHECK_EQ(steer_probes_remove(&bed->steer, &source), 0);
-	CHECK_EQ(bed_total(bed, RPD_OUTCOME_migrated), 0);
+	CHECK_EQ(counters_total(bed, RPD_OUTCOME_migrated), 0);
 	for (unsigned int i = 0; i < WORKERS; i++)
 		CHECK_EQ(server_accept(bed, i), -1);
 }
 
-static void not_migrated_v4(struct bed *bed)
+static void probe_is_not_migrated_v4(void)
 {
-	const union address from = client_address();
+	struct bed *bed = bed_new();
+	const union socket_address from = client_address();
 
-	bed_simple(bed, WORKERS);
+	bed_start(bed, WORKERS);
 	not_migrated(bed, AF_INET, &from);
 }
 
-static void not_migrated_v6(struct bed *bed)
+static void probe_is_not_migrated_v6(void)
 {
-	union address v6 = address_v6(&in6addr_loopback), v4 = client_address();
+	struct bed *bed = bed_new();
+	union socket_address v6 = socket_address_v6(&in6addr_loopback), v4 = client_address();
 
 	bed_endpoint(bed, AF_INET6, false);
 	bed_workers(bed, 0, 0, WORKERS, RPD_FIRST_LABEL);
@@ -208,16 +214,18 @@ static void not_migrated_v6(struct bed *bed)
 	not_migrated(bed, AF_INET6, &v4);
 }
 
-/* To a listener of both families from each; and the SYN-cookie's ACK goes where its SYN went. */
-static void both_families(struct bed *bed)
+/* Probes of both families to a listener of both; with SYN cookies the ACK goes where the SYN went.
+ */
+static void probe_over_both_families(void)
 {
-	union address v6 = address_v6(&in6addr_loopback), v4 = client_address();
+	struct bed *bed = bed_new();
+	union socket_address v6 = socket_address_v6(&in6addr_loopback), v4 = client_address();
 	struct rpd_probe sources[2];
 	unsigned int newcomer;
 
 	bed_endpoint(bed, AF_INET6, false);
 	bed_workers(bed, 0, 0, WORKERS, RPD_FIRST_LABEL);
-	newcomer = bed_stranger(bed, 0);
+	newcomer = bed_listen(bed, 0);
 	bed_apply(bed);
 	bed_attach(bed, 0);
 	v6.in6.sin6_port = new_port();
@@ -229,22 +237,23 @@ static void both_families(struct bed *bed)
 		CHECK_EQ(steer_probes_set(&bed->steer, &sources[i], RPD_SLOT_PROBE + 1), 0);
 	CHECK_EQ(bed->steer.control->n_probes, 2);
 	for (int cookies = 1; cookies <= 2; cookies++) {
-		bed_sysctl("ipv4/tcp_syncookies", cookies);
-		CHECK_EQ(visit_from(bed, 0, AF_INET6, &v6), newcomer);
-		CHECK_EQ(visit_from(bed, 0, AF_INET, &v4), newcomer);
+		host_sysctl("ipv4/tcp_syncookies", cookies);
+		CHECK_EQ(client_visit_from(bed, 0, AF_INET6, &v6), newcomer);
+		CHECK_EQ(client_visit_from(bed, 0, AF_INET, &v4), newcomer);
 	}
 	CHECK_EQ(server_taken(bed, newcomer), 4);
-	CHECK_EQ(bed_count(bed, RPD_ROW_NONE, RPD_OUTCOME_probed), 4);
-	CHECK_EQ(bed_count(bed, RPD_ROW_NONE, RPD_OUTCOME_cookie_ack), 2);
+	CHECK_EQ(counters_row(bed, RPD_ROW_NONE, RPD_OUTCOME_probed), 4);
+	CHECK_EQ(counters_row(bed, RPD_ROW_NONE, RPD_OUTCOME_cookie_ack), 2);
 }
 
-/* What a supervisor that was killed has left. */
-static void cleared(struct bed *bed)
+/* The probes that a killed supervisor has left. */
+static void probes_are_cleared(void)
 {
+	struct bed *bed = bed_new();
 	unsigned int newcomer;
 
-	bed_simple(bed, WORKERS);
-	newcomer = bed_stranger(bed, 0);
+	bed_start(bed, WORKERS);
+	newcomer = bed_listen(bed, 0);
 	CHECK_EQ(steer_socks_put(&bed->steer, 0, RPD_SLOT_PROBE + 5, bed->listeners[newcomer].fd),
 	         0);
 	for (uint16_t port = 1; port <= 100; port++) {
@@ -258,23 +267,23 @@ static void cleared(struct bed *bed)
 	CHECK_EQ(bed->steer.control->n_probes, 0);
 	CHECK_EQ(steer_socks_cookie(&bed->steer, 0, RPD_SLOT_PROBE + 5), 0);
 	CHECK(steer_socks_cookie(&bed->steer, 0, 0) != 0);
-	/* It can be put into a slot, then. */
+	/* After that the listener can be put into a slot. */
 	CHECK_EQ(steer_socks_put(&bed->steer, 0, 0, bed->listeners[newcomer].fd), 0);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
-	        {"of_a_slot", of_a_slot},
-	        {"beside_others", beside_others},
-	        {"not_admitted_yet", not_admitted_yet},
-	        {"without_a_ring", without_a_ring},
-	        {"gone", gone},
-	        {"not_migrated_v4", not_migrated_v4},
-	        {"not_migrated_v6", not_migrated_v6},
-	        {"both_families", both_families},
-	        {"cleared", cleared},
+	        CHECK_CASE(probe_of_a_slot),
+	        CHECK_CASE(probe_beside_clients),
+	        CHECK_CASE(probe_of_a_new_worker),
+	        CHECK_CASE(probe_without_a_ring),
+	        CHECK_CASE(probe_of_a_closed_listener),
+	        CHECK_CASE(probe_is_not_migrated_v4),
+	        CHECK_CASE(probe_is_not_migrated_v6),
+	        CHECK_CASE(probe_over_both_families),
+	        CHECK_CASE(probes_are_cleared),
 	};
 
-	return check_run(cases, ARRAY_SIZE(cases));
+	return check_main(argc, argv, cases, ARRAY_SIZE(cases));
 }

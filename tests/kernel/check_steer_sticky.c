@@ -1,47 +1,48 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A client keeps its worker: whichever port, family or packet it comes by, and whoever else leaves.
- */
+/* A client keeps its worker, over all ports, families and kinds of packets, and when other workers
+ * leave. */
 #include <arpa/inet.h>
-#include <errno.h>
-#include <string.h>
+#include <sys/socket.h>
 
 #include "base/cleanup.h"
-#include "steer_client.h"
-#include "steer_load.h"
+#include "steering/bed.h"
+#include "steering/client.h"
+#include "steering/counters.h"
+#include "steering/host.h"
 
 #define WORKERS 8
 #define CLIENTS 500
 
 /* The @i-th of many clients: 127.2.0.0/16, far from each other. */
-static union address client_v4(unsigned int i)
+static union socket_address client_v4(unsigned int i)
 {
-	return address_v4(0x7f020000u + (i * 131 & 0xffff));
+	return socket_address_v4(0x7f020000u + (i * 131 & 0xffff));
 }
 
-static union address client_v6(unsigned int i)
+static union socket_address client_v6(unsigned int i)
 {
 	struct in6_addr a;
 
 	inet_pton(AF_INET6, "fd00:7::", &a);
 	a.s6_addr[13] = (uint8_t)(i >> 8);
 	a.s6_addr[15] = (uint8_t)i;
-	bed_add_address(&a);
-	return address_v6(&a);
+	host_add_address(&a);
+	return socket_address_v6(&a);
 }
 
 static void make_sticky(struct bed *bed)
 {
 	bed->draft.policy = RPD_STICKY;
-	bed_simple(bed, WORKERS);
+	bed_start(bed, WORKERS);
 }
 
-/* Where each client goes now. */
+/* Returns the worker of each client. */
 static void look(struct bed *bed, unsigned int slots[CLIENTS])
 {
 	for (unsigned int i = 0; i < CLIENTS; i++) {
-		const union address from = client_v4(i);
+		const union socket_address from = client_v4(i);
 
-		slots[i] = visit_from(bed, 0, AF_INET, &from);
+		slots[i] = client_visit_from(bed, 0, AF_INET, &from);
 	}
 }
 
@@ -57,22 +58,25 @@ static void expect_spread(const unsigned int *slots, unsigned int n)
 	}
 }
 
-static void keeps(struct bed *bed)
+static void client_keeps_its_worker(void)
 {
+	struct bed *bed = bed_new();
+
 	make_sticky(bed);
 	for (unsigned int i = 0; i < 20; i++) {
-		const union address from = client_v4(i);
-		const unsigned int slot = visit_from(bed, 0, AF_INET, &from);
+		const union socket_address from = client_v4(i);
+		const unsigned int slot = client_visit_from(bed, 0, AF_INET, &from);
 
 		for (unsigned int round = 0; round < 100; round++)
-			CHECK_EQ(visit_from(bed, 0, AF_INET, &from), slot);
+			CHECK_EQ(client_visit_from(bed, 0, AF_INET, &from), slot);
 	}
-	CHECK_EQ(bed_sum(bed), 20 * 101);
-	CHECK_EQ(bed_total(bed, RPD_OUTCOME_steered), 20 * 101);
+	CHECK_EQ(counters_sum(bed), 20 * 101);
+	CHECK_EQ(counters_total(bed, RPD_OUTCOME_steered), 20 * 101);
 }
 
-static void spreads(struct bed *bed)
+static void clients_are_spread(void)
 {
+	struct bed *bed = bed_new();
 	unsigned int slots[CLIENTS];
 
 	make_sticky(bed);
@@ -80,8 +84,9 @@ static void spreads(struct bed *bed)
 	expect_spread(slots, CLIENTS);
 }
 
-static void spreads_v6(struct bed *bed)
+static void clients_are_spread_v6(void)
 {
+	struct bed *bed = bed_new();
 	unsigned int slots[CLIENTS];
 
 	bed->draft.policy = RPD_STICKY;
@@ -90,18 +95,20 @@ static void spreads_v6(struct bed *bed)
 	bed_apply(bed);
 	bed_attach(bed, 0);
 	for (unsigned int i = 0; i < CLIENTS; i++) {
-		const union address from = client_v6(i);
+		const union socket_address from = client_v6(i);
 
-		slots[i] = visit_from(bed, 0, AF_INET6, &from);
-		CHECK_EQ(visit_from(bed, 0, AF_INET6, &from), slots[i]);
+		slots[i] = client_visit_from(bed, 0, AF_INET6, &from);
+		CHECK_EQ(client_visit_from(bed, 0, AF_INET6, &from), slots[i]);
 	}
 	expect_spread(slots, CLIENTS);
 }
 
-/* Ports of one service, and ways to one port, lead a client to the same worker: 0.0.0.0, another
- * port, and :: that IPv4 clients may use. */
-static void whichever_endpoint(struct bed *bed)
+/* A client gets the same worker on all endpoints: 0.0.0.0, another port, and ::, which IPv4 clients
+ * may use. */
+static void same_worker_on_all_endpoints(void)
 {
+	struct bed *bed = bed_new();
+
 	bed->draft.policy = RPD_STICKY;
 	bed_endpoint(bed, AF_INET, false);
 	bed_endpoint(bed, AF_INET, false);
@@ -112,30 +119,32 @@ static void whichever_endpoint(struct bed *bed)
 	for (unsigned int e = 0; e < 3; e++)
 		bed_attach(bed, e);
 	for (unsigned int i = 0; i < 100; i++) {
-		const union address from = client_v4(i);
-		const unsigned int slot = visit_from(bed, 0, AF_INET, &from);
+		const union socket_address from = client_v4(i);
+		const unsigned int slot = client_visit_from(bed, 0, AF_INET, &from);
 
-		CHECK_EQ(visit_from(bed, 1, AF_INET, &from), WORKERS + slot);
-		CHECK_EQ(visit_from(bed, 2, AF_INET, &from), 2 * WORKERS + slot);
+		CHECK_EQ(client_visit_from(bed, 1, AF_INET, &from), WORKERS + slot);
+		CHECK_EQ(client_visit_from(bed, 2, AF_INET, &from), 2 * WORKERS + slot);
 	}
 }
 
-/* SYN-cookie ACKs go where the SYN went. */
-static void cookies(struct bed *bed)
+/* The ACK of a SYN cookie goes where the SYN went. */
+static void syn_cookies_go_with_their_syn(void)
 {
+	struct bed *bed = bed_new();
 	unsigned int before[CLIENTS], after[CLIENTS];
 
 	make_sticky(bed);
 	look(bed, before);
-	bed_sysctl("ipv4/tcp_syncookies", 2);
+	host_sysctl("ipv4/tcp_syncookies", 2);
 	look(bed, after);
 	for (unsigned int i = 0; i < CLIENTS; i++)
 		CHECK_EQ(after[i], before[i]);
-	CHECK_EQ(bed_total(bed, RPD_OUTCOME_cookie_ack), CLIENTS);
+	CHECK_EQ(counters_total(bed, RPD_OUTCOME_cookie_ack), CLIENTS);
 }
 
-static void drain_and_resume(struct bed *bed)
+static void drain_moves_only_its_clients(void)
 {
+	struct bed *bed = bed_new();
 	unsigned int before[CLIENTS], drained[CLIENTS], resumed[CLIENTS];
 
 	make_sticky(bed);
@@ -148,12 +157,14 @@ static void drain_and_resume(struct bed *bed)
 		CHECK(before[i] == 3 ? drained[i] != 3 : drained[i] == before[i]);
 		CHECK_EQ(resumed[i], before[i]);
 	}
-	CHECK_EQ(bed_total(bed, RPD_OUTCOME_slot_gone), 0);
+	CHECK_EQ(counters_total(bed, RPD_OUTCOME_slot_gone), 0);
 }
 
-/* Clients of a dead worker have a substitute that stays, and not all of them the same. */
-static void dead(struct bed *bed)
+/* Each client of a dead worker gets another worker, which it keeps. These are not all the same
+ * worker. */
+static void clients_of_a_dead_worker(void)
 {
+	struct bed *bed = bed_new();
 	unsigned int before[CLIENTS], first[CLIENTS], again[CLIENTS];
 	unsigned int orphans = 0, heirs[WORKERS] = {};
 
@@ -173,50 +184,53 @@ static void dead(struct bed *bed)
 	}
 	for (unsigned int slot = 0; slot < WORKERS; slot++)
 		CHECK_BETWEEN(heirs[slot], slot != 3, slot == 3 ? 0 : orphans / 2);
-	CHECK_EQ(bed_total(bed, RPD_OUTCOME_slot_gone), 2 * orphans);
+	CHECK_EQ(counters_total(bed, RPD_OUTCOME_slot_gone), 2 * orphans);
 }
 
-/* Swapped in place: the new listener has the old one's clients. */
-static void swapped(struct bed *bed)
+/* A listener that replaces another in its slot gets its clients. */
+static void swapped_listener_keeps_clients(void)
 {
+	struct bed *bed = bed_new();
 	unsigned int before[CLIENTS], after[CLIENTS], next;
 
 	make_sticky(bed);
 	look(bed, before);
-	next = bed_stranger(bed, 0);
+	next = bed_listen(bed, 0);
 	bed_admit(bed, next, 3, RPD_FIRST_LABEL);
 	look(bed, after);
 	for (unsigned int i = 0; i < CLIENTS; i++)
 		CHECK_EQ(after[i], before[i] == 3 ? next : before[i]);
 }
 
-/* The cursor stands still, so that nothing is disturbed if the policy is changed back. */
-static void and_back(struct bed *bed)
+/* The cursor stands still under the sticky policy, so that round robin continues where it was. */
+static void cursor_stands_still_while_sticky(void)
 {
-	bed_simple(bed, WORKERS);
-	CHECK_EQ(visit(bed, 3), 2);
+	struct bed *bed = bed_new();
+
+	bed_start(bed, WORKERS);
+	CHECK_EQ(client_visit(bed, 3), 2);
 	bed->draft.policy = RPD_STICKY;
 	bed_apply(bed);
-	visit(bed, 50);
+	client_visit(bed, 50);
 	CHECK_EQ(bed->steer.control->cursor, 3);
 	bed->draft.policy = RPD_ROUND_ROBIN;
 	bed_apply(bed);
-	CHECK_EQ(visit(bed, 1), 3);
+	CHECK_EQ(client_visit(bed, 1), 3);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
-	        {"keeps", keeps},
-	        {"spreads", spreads},
-	        {"spreads_v6", spreads_v6},
-	        {"whichever_endpoint", whichever_endpoint},
-	        {"cookies", cookies},
-	        {"drain_and_resume", drain_and_resume},
-	        {"dead", dead},
-	        {"swapped", swapped},
-	        {"and_back", and_back},
+	        CHECK_CASE(client_keeps_its_worker),
+	        CHECK_CASE(clients_are_spread),
+	        CHECK_CASE(clients_are_spread_v6),
+	        CHECK_CASE(same_worker_on_all_endpoints),
+	        CHECK_CASE(syn_cookies_go_with_their_syn),
+	        CHECK_CASE(drain_moves_only_its_clients),
+	        CHECK_CASE(clients_of_a_dead_worker),
+	        CHECK_CASE(swapped_listener_keeps_clients),
+	        CHECK_CASE(cursor_stands_still_while_sticky),
 	};
 
-	return check_run(cases, ARRAY_SIZE(cases));
+	return check_main(argc, argv, cases, ARRAY_SIZE(cases));
 }

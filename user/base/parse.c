@@ -96,7 +96,7 @@ static int parse_amount(const char *text, const struct unit *units, size_t n_uni
 		part = part * 10 + (fraction[i] - '0');
 	value = value * unit->value + part * unit->value / scale;
 	if (value > max)
-		return -ERANGE;
+		return PARSE_TOO_LARGE;
 	*ret = value;
 	return 0;
 }
@@ -114,7 +114,9 @@ int parse_duration(const char *text, int64_t *ret)
 
 int parse_size(const char *text, uint64_t *ret)
 {
-	return parse_amount(text, size_units, ARRAY_SIZE(size_units), INT64_MAX, ret);
+	const int r = parse_amount(text, size_units, ARRAY_SIZE(size_units), INT64_MAX, ret);
+
+	return r == PARSE_TOO_LARGE ? -ERANGE : r;
 }
 
 int parse_bool(const char *text, bool *ret)

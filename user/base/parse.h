@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Numbers, times, sizes and switches, as users write them. All of the text must be the value. Every
- * function returns 0, -EINVAL if the text has another form, or -ERANGE if the value is out of
- * range.
+ * Numbers, times, sizes and switches, as users write them. All of the text must be the value.
+ * Unless it says otherwise, a function returns 0, -EINVAL if the text has another form, or -ERANGE
+ * if the value is out of range.
  */
 #pragma once
 
@@ -16,12 +16,16 @@ int parse_long(const char *text, long min, long max, long *ret);
  * the number times ten, @min to @max. */
 int parse_tenths(const char *text, long min, long max, long *ret);
 
+/* The value has the right form, but is too large. */
+#define PARSE_TOO_LARGE 1
+
 /* The longest time that parse_duration() accepts. */
 #define PARSE_DURATION_MAX_S (366ll * 24 * 60 * 60)
 
 /*
  * Parses a time: "30s", "1500ms", "250us", "2m", "12h", "1d", with an optional fraction ("1.5s"); a
- * plain number is seconds. *ret is in nanoseconds, rounded down; 0 to PARSE_DURATION_MAX_S.
+ * plain number is seconds. *ret is in nanoseconds, rounded down. Returns 0,
+ * PARSE_TOO_LARGE if the time is longer than PARSE_DURATION_MAX_S, or -EINVAL.
  */
 int parse_duration(const char *text, int64_t *ret);
 

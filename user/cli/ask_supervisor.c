@@ -5,12 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/json_build.h"
 #include "cli/positional.h"
 #include "service/service.h"
 #include "supervise/control_client.h"
 #include "view/outcome_view.h"
-#include "base/cleanup.h"
 
 int ask_supervisor_find(const struct invocation *i, struct supervised *ret, struct error *err)
 {

@@ -2,10 +2,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "cli/positional.h"
 #include "cli/schedule_change.h"
 #include "core/schedule_edit.h"
-#include "base/cleanup.h"
 
 static int cmd_canary_edit(struct rpd_schedule *draft, const struct schedule_change *change,
                            struct error *err)

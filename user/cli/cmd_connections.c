@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "cli/positional.h"
 #include "core/schedule_edit.h"
-#include "service/connections.h"
-#include "view/answer.h"
-#include "view/connections_view.h"
 #include "kern/pins.h"
 #include "kern/steer.h"
+#include "service/connections.h"
 #include "service/observe.h"
+#include "view/answer.h"
+#include "view/connections_view.h"
 
 int cmd_connections(struct invocation *i, struct error *err)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <stdio.h>
 
+#include "base/cleanup.h"
 #include "cli/positional.h"
 #include "cli/schedule_change.h"
 #include "core/schedule_edit.h"
-#include "base/cleanup.h"
 
 static int cmd_label_edit(struct rpd_schedule *draft, const struct schedule_change *change,
                           struct error *err)

@@ -3,13 +3,13 @@
 #include <signal.h>
 #include <systemd/sd-daemon.h>
 
+#include "base/cleanup.h"
 #include "cli/exporter.h"
 #include "cli/positional.h"
 #include "core/endpoint.h"
 #include "core/service_name.h"
 #include "kern/pins.h"
 #include "view/metrics.h"
-#include "base/cleanup.h"
 
 /* Serves the metrics until SIGTERM or SIGINT. */
 static int cmd_metrics_serve(const struct invocation *i, struct error *err)

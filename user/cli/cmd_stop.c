@@ -7,10 +7,10 @@
 #include "cli/ask_supervisor.h"
 #include "cli/positional.h"
 #include "service/service.h"
+#include "service/service_supervisor.h"
 #include "supervise/control_client.h"
 #include "supervise/supervisors.h"
 #include "view/outcome_view.h"
-#include "service/service_supervisor.h"
 
 /* How long a supervisor may take from closing its control socket to its end. */
 #define END_MS 10000

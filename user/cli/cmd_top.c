@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json_read.h"
+#include "base/strv.h"
 #include "cli/drain_change.h"
 #include "cli/positional.h"
 #include "cli/service_status.h"
@@ -21,7 +22,6 @@
 #include "kern/pins.h"
 #include "view/outcome_view.h"
 #include "view/screen.h"
-#include "base/strv.h"
 
 #define READ_INTERVAL_MS 1000
 #define READ_PATIENCE_MS 50 /* how long to wait for the lock: the next read is a second away */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <stdio.h>
 
+#include "base/cleanup.h"
 #include "base/parse.h"
 #include "cli/positional.h"
 #include "cli/schedule_change.h"
 #include "core/schedule_edit.h"
-#include "base/cleanup.h"
 
 static int cmd_weight_edit(struct rpd_schedule *draft, const struct schedule_change *change,
                            struct error *err)

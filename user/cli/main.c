@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "cli/command.h"
 #include "cli/command_line.h"
 #include "kern/pins.h"
 #include "kern/privileges.h"
-#include "base/cleanup.h"
 
 /* Our own errors are complete; libbpf's messages are only for debugging. */
 __attribute__((format(printf, 2, 0))) static int main_print_libbpf(enum libbpf_print_level level,

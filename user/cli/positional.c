@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "cli/positional.h"
 #include "base/cleanup.h"
+#include "cli/positional.h"
 
 #include <string.h>
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "cli/service_status.h"
 
+#include "kern/pins.h"
 #include "service/observe.h"
 #include "service/worker_stats.h"
 #include "view/answer.h"
 #include "view/status_view.h"
-#include "kern/pins.h"
 
 int service_status_read(struct service *service, bool scan, struct json_object **ret,
                         struct error *err)

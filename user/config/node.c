@@ -134,6 +134,9 @@ static int node_ms_until(int64_t deadline)
 	return ns > 0 ? (int)(ns / 1000000) + 1 : 0;
 }
 
+/* node did not finish by the deadline. */
+#define NODE_TIMEOUT 2
+
 /* Reads both to their ends together: node must not block on either. */
 static int node_read_outputs(struct output outputs[2], int64_t deadline)
 {
@@ -143,7 +146,7 @@ static int node_read_outputs(struct output outputs[2], int64_t deadline)
 		const int r = poll(fds, 2, node_ms_until(deadline));
 
 		if (r == 0)
-			return -ETIME;
+			return NODE_TIMEOUT;
 		if (r < 0 && errno != EINTR)
 			return -errno;
 		for (int i = 0; i < 2; i++) {
@@ -171,7 +174,7 @@ static int node_await_exit(pid_t pid, int64_t deadline)
 	do {
 		r = poll(&end, 1, node_ms_until(deadline));
 	} while (r < 0 && errno == EINTR);
-	return r > 0 ? 0 : r < 0 ? -errno : -ETIME;
+	return r > 0 ? 0 : r < 0 ? -errno : NODE_TIMEOUT;
 }
 
 static int node_reap(pid_t pid)
@@ -235,12 +238,12 @@ static int node_run(const char *path, struct output outputs[2], struct error *er
 	close(TAKE_FD(outputs[1].fd));
 	if (r == 0)
 		r = node_await_exit(pid, deadline);
-	if (r < 0)
+	if (r != 0)
 		kill(-pid, SIGKILL);
 	status = node_reap(pid);
-	if (r == -ETIME)
+	if (r == NODE_TIMEOUT)
 		return error_set(
-		        err, r,
+		        err, -ETIME,
 		        "node has not finished reading '%s' after %d s; the file must only "
 		        "export the services, and not wait for anything",
 		        path, TIMEOUT_S);

@@ -7,9 +7,9 @@
 
 #include "base/nearest.h"
 #include "base/parse.h"
+#include "base/signal_name.h"
 #include "base/strv.h"
 #include "core/endpoint.h"
-#include "base/signal_name.h"
 #include "core/policy.h"
 
 size_t option_count(const struct option_row *table)
@@ -95,7 +95,7 @@ int option_parse_time(const char *text, int64_t *ret, struct error *err)
 {
 	const int r = parse_duration(text, ret);
 
-	if (r == -ERANGE)
+	if (r == PARSE_TOO_LARGE)
 		return error_usage(err, "'%s' is longer than a year", text);
 	if (r < 0)
 		return error_usage(

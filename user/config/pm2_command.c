@@ -8,11 +8,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/path_search.h"
 #include "base/strv.h"
 #include "base/words.h"
 #include "core/env.h"
 #include "kern/spawn_plan.h"
-#include "base/path_search.h"
 
 /* The interpreter of each extension of a script. */
 static const struct {

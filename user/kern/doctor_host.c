@@ -10,8 +10,8 @@
 #include "base/cleanup.h"
 #include "core/kernel_bugs.h"
 #include "kern/features.h"
-#include "kern/privileges.h"
 #include "kern/mounts.h"
+#include "kern/privileges.h"
 #include "kern/sysctl.h"
 
 static int doctor_host_check_privileges(struct doctor_checks *checks)

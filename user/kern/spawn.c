@@ -23,9 +23,9 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "kern/spawn_plan.h"
 #include "base/path_search.h"
 #include "kern/file_limit.h"
+#include "kern/spawn_plan.h"
 
 /* The steps of the child, in this order. */
 enum step {

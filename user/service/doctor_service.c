@@ -205,7 +205,7 @@ static int doctor_service_check_unsteered(const struct service *service,
 	return r;
 }
 
-/* Checks the workers' network namespace, unless it is the one that was checked already. */
+/* Checks the workers' network namespace, unless doctor has checked it already. */
 static int doctor_service_check_network(const struct service *service, uint64_t netns_seen,
                                         struct doctor_checks *checks)
 {

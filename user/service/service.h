@@ -85,10 +85,6 @@ int service_only_name(char ret[RPD_LABEL_MAX], struct error *err);
 /* Adds to @err what damaged pins mean and how to remove them. Returns -EMEDIUMTYPE. */
 int service_damaged_error(const struct service *service, struct error *err);
 
-/* Enters the network namespace of the workers, if a process still keeps it, and sets `reachable`.
- */
-int service_enter_netns(struct service *service, struct error *err);
-
 /* Whether the service is open, locked or not. */
 bool service_is_open(const struct service *service);
 

@@ -3,10 +3,10 @@
 
 #include <stdio.h>
 
-#include "service/service_lock.h"
 #include "core/endpoint.h"
-#include "core/schedule.h"
 #include "core/policy.h"
+#include "core/schedule.h"
+#include "service/service_lock.h"
 #include "supervise/report.h"
 #include "supervise/supervisor_state.h"
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/json_build.h"
 #include "supervise/control_client.h"
 #include "supervise/supervisor_state.h"
 
@@ -72,7 +73,7 @@ static void control_send_text(const struct control_client *client, const char *l
 {
 	struct json_object *object = json_object_new_object();
 
-	json_object_object_add(object, "line", json_object_new_string(line));
+	json_build_text(object, "line", line);
 	control_send_object(client, object);
 }
 
@@ -81,9 +82,9 @@ static void control_answer(struct control_client *client, int status, const char
 {
 	struct json_object *object = json_object_new_object();
 
-	json_object_object_add(object, "status", json_object_new_int(status));
+	json_build_number(object, "status", status);
 	if (error)
-		json_object_object_add(object, "error", json_object_new_string(error));
+		json_build_text(object, "error", error);
 	control_send_object(client, object);
 	control_free_client(client);
 }

@@ -4,13 +4,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "service/service_lock.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "service/generation.h"
-#include "service/sockets.h"
 #include "kern/cgroup.h"
 #include "kern/proc.h"
+#include "service/generation.h"
+#include "service/service_lock.h"
+#include "service/sockets.h"
 
 /* Where handshakes are not counted: after this time they are complete, or the client has sent its
  * SYN again (RFC 6298: after one second, then after two more). */

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "supervise/endpoints.h"
 
-#include "service/service_endpoint.h"
-#include "service/service_lock.h"
 #include "base/cleanup.h"
 #include "core/endpoint.h"
 #include "kern/steer.h"
-#include "kern/steer_socks.h"
 #include "kern/steer_setup.h"
+#include "kern/steer_socks.h"
+#include "service/service_endpoint.h"
+#include "service/service_lock.h"
 #include "supervise/report.h"
 #include "supervise/supervisor_state.h"
 

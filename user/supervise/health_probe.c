@@ -11,14 +11,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "service/service_lock.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "kern/cgroup.h"
-#include "kern/spawn.h"
 #include "base/signal_name.h"
+#include "kern/cgroup.h"
 #include "kern/probe_socket.h"
+#include "kern/spawn.h"
 #include "kern/steer_probes.h"
+#include "service/service_lock.h"
 
 #define PROBE_TCP_NS (NS_PER_S / 10) /* a connection must stay open this long */
 

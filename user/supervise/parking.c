@@ -6,11 +6,11 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "kern/sockdiag.h"
 #include "kern/own_listener.h"
 #include "kern/probe_socket.h"
-#include "kern/steer_probes.h"
+#include "kern/sockdiag.h"
 #include "kern/steer_members.h"
+#include "kern/steer_probes.h"
 #include "kern/steer_socks.h"
 
 void parking_init(struct parking *parking)

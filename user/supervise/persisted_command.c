@@ -9,9 +9,10 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/json_build.h"
 #include "base/strv.h"
-#include "service/run_dir.h"
 #include "kern/cgroup.h"
+#include "service/run_dir.h"
 #include "supervise/plan.h"
 #include "supervise/report.h"
 #include "supervise/supervisor_request.h"
@@ -67,12 +68,10 @@ static bool persisted_command_is_same(const struct run_config *a, const struct r
 
 static struct json_object *persisted_command_format(const struct run_config *config)
 {
-	struct json_object *part = json_object_new_object(), *argv = json_object_new_array();
+	struct json_object *part = json_object_new_object();
 
-	for (char **word = config->argv; *word; word++)
-		json_object_array_add(argv, json_object_new_string(*word));
-	json_object_object_add(part, "argv", argv);
-	json_object_object_add(part, "label", json_object_new_string(config->label));
+	json_build_words(part, "argv", config->argv);
+	json_build_text(part, "label", config->label);
 	return part;
 }
 
@@ -85,8 +84,8 @@ static int persisted_command_write_file(const struct supervisor *sup,
 	_cleanup_close_ int fd = -1;
 	int r;
 
-	json_object_object_add(object, GIVEN, persisted_command_format(sup->request->config));
-	json_object_object_add(object, IN_FORCE, persisted_command_format(config));
+	json_build_value(object, GIVEN, persisted_command_format(sup->request->config));
+	json_build_value(object, IN_FORCE, persisted_command_format(config));
 	persisted_command_file_path(sup, "command.new", draft);
 	persisted_command_file_path(sup, "command", path);
 	fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "service/service_endpoint.h"
-#include "service/service_lock.h"
 #include "base/cleanup.h"
 #include "core/endpoint.h"
 #include "core/ready_rule.h"
@@ -14,13 +12,15 @@
 #include "kern/cgroup.h"
 #include "kern/events.h"
 #include "kern/proc.h"
+#include "kern/proc_holders.h"
+#include "kern/steer_socks.h"
+#include "kern/steer_workers.h"
 #include "service/admit.h"
 #include "service/observe.h"
 #include "service/schedule_commit.h"
+#include "service/service_endpoint.h"
+#include "service/service_lock.h"
 #include "service/slot_replace.h"
-#include "kern/steer_socks.h"
-#include "kern/steer_workers.h"
-#include "kern/proc_holders.h"
 #include "supervise/endpoints.h"
 #include "supervise/report.h"
 #include "supervise/worker_listeners.h"

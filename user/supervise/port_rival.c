@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "service/service_lock.h"
 #include "base/cleanup.h"
 #include "core/endpoint.h"
 #include "kern/sockdiag.h"
+#include "service/service_lock.h"
 #include "supervise/plan.h"
 
 static bool port_rival_is_port_of(const struct run_config *config, const struct service *service,

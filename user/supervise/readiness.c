@@ -4,12 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "service/service_lock.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "core/endpoint.h"
 #include "core/ready_rule.h"
 #include "kern/steer_socks.h"
+#include "service/service_lock.h"
 #include "supervise/endpoints.h"
 #include "supervise/worker.h"
 #include "supervise/worker_listeners.h"
@@ -83,14 +83,17 @@ static void readiness_note_missing_named(struct worker *w, const struct rpd_endp
 }
 
 /* If no port is named: whether it listens where the other workers do. A look without the lock is
- * enough: only the supervisor puts listeners into the service's slots. */
+ * enough: only the supervisor puts listeners into the service's slots. But an earlier failure may
+ * have closed the service. */
 static bool readiness_listens_as_others(struct worker *w, const struct listener *listeners,
                                         size_t n)
 {
+	_cleanup_service_lock_ struct service *locked = NULL;
 	const struct service *service = &w->sup->service;
+	struct error err = {};
 
-	if (!service_is_open(service)) {
-		snprintf(w->why, sizeof(w->why), "the service's pins are gone");
+	if (!service_is_open(service) && service_lock(&w->sup->service, &locked, &err) < 0) {
+		snprintf(w->why, sizeof(w->why), "%.*s", (int)sizeof(w->why) - 1, err.text);
 		return false;
 	}
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {

@@ -12,8 +12,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "kern/cgroup.h"
-#include "service/run_dir.h"
 #include "kern/cgroup_service.h"
+#include "service/run_dir.h"
 
 #define END_NS (5 * NS_PER_S) /* how long killed processes may take to end */
 

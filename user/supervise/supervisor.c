@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "service/service_lock.h"
 #include "base/cleanup.h"
 #include "kern/hook.h"
+#include "service/service_lock.h"
 #include "supervise/config_drift.h"
 #include "supervise/control.h"
 #include "supervise/control_request.h"

@@ -9,11 +9,11 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "kern/file_limit.h"
 #include "kern/pins.h"
 #include "kern/spawn.h"
 #include "stream/log.h"
 #include "stream/output.h"
-#include "kern/file_limit.h"
 #include "supervise/control_request.h"
 #include "supervise/health_probe.h"
 #include "supervise/reaper.h"

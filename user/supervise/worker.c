@@ -13,10 +13,10 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/signal_name.h"
 #include "kern/cgroup.h"
 #include "service/admit.h"
 #include "stream/output.h"
-#include "base/signal_name.h"
 #include "supervise/channel.h"
 #include "supervise/drain_check.h"
 #include "supervise/plan.h"

@@ -10,8 +10,8 @@
 #include "base/strv.h"
 #include "core/env.h"
 #include "kern/credentials.h"
-#include "service/run_dir.h"
 #include "kern/interpreter.h"
+#include "service/run_dir.h"
 
 #define ENV_OWN_MAX 24 /* at most this many variables are added */
 

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "service/service_lock.h"
 #include "base/cleanup.h"
 #include "base/strv.h"
+#include "service/service_lock.h"
 #include "supervise/health_probe.h"
 #include "supervise/placement.h"
 #include "supervise/worker_env.h"

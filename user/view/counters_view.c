@@ -6,8 +6,8 @@
 #include "base/cleanup.h"
 #include "base/json_build.h"
 #include "base/json_read.h"
-#include "view/wrap.h"
 #include "kern/steer_counters.h"
+#include "view/wrap.h"
 
 #define COUNTERS_VIEW_HELP_AT 23 /* the column of the help */
 

@@ -5,8 +5,8 @@
 #include <json-c/json.h>
 #include <stdio.h>
 
-#include "kern/steer_counters.h"
 #include "kern/steer.h"
+#include "kern/steer_counters.h"
 
 /* Adds the object `counters`: what the runs of the steering program ended in. */
 void counters_view_add(struct json_object *to, const struct counters *counts);

@@ -3,8 +3,8 @@
 
 #include "base/json_build.h"
 #include "base/json_read.h"
-#include "view/wrap.h"
 #include "core/doctor_checks.h"
+#include "view/wrap.h"
 
 #define DOCTOR_VIEW_TEXT_AT 32 /* the column of detail and advice */
 

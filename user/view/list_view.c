@@ -5,9 +5,9 @@
 #include "base/json_build.h"
 #include "base/json_read.h"
 #include "core/endpoint.h"
-#include "view/table.h"
 #include "core/policy.h"
 #include "kern/steer.h"
+#include "view/table.h"
 
 struct json_object *list_view_new(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "view/screen_pen.h"
 #include "base/cleanup.h"
+#include "view/screen_pen.h"
 
 #include <stdarg.h>
 #include <string.h>

@@ -10,13 +10,13 @@
 #include "base/json_build.h"
 #include "base/json_read.h"
 #include "core/endpoint.h"
+#include "core/policy.h"
+#include "kern/steer_counters.h"
+#include "service/service_supervisor.h"
 #include "view/counters_view.h"
 #include "view/foreign_view.h"
 #include "view/worker_view.h"
 #include "view/wrap.h"
-#include "core/policy.h"
-#include "kern/steer_counters.h"
-#include "service/service_supervisor.h"
 
 #define NOT_COUNTED "Connections are not counted: "
 

@@ -6,10 +6,10 @@
 #include "base/json_read.h"
 #include "core/endpoint.h"
 #include "core/slot_status.h"
+#include "kern/steer_counters.h"
+#include "service/observed.h"
 #include "view/counters_view.h"
 #include "view/table.h"
-#include "service/observed.h"
-#include "kern/steer_counters.h"
 
 static void worker_view_add_listeners(struct json_object *to, const struct service *service,
                                       const struct observed *observed, unsigned int slot)

@@ -5,8 +5,8 @@
 #include <json-c/json.h>
 #include <stdio.h>
 
-#include "kern/steer_counters.h"
 #include "kern/steer.h"
+#include "kern/steer_counters.h"
 #include "service/observed.h"
 #include "service/service.h"
 #include "service/worker_stats.h"

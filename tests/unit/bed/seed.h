@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Random input for property tests. The seed is printed; RPD_SEED=N in the environment runs the
+ * tests with that input again. */
+#pragma once
+
+#include <stdint.h>
+
+/* Begins a sequence of random numbers; the same one each time in a run. @what: for the message. */
+void seed_start(const char *what);
+
+/* 0 to @n - 1. */
+unsigned int seed_next(unsigned int n);
+
+/* @low to @high. */
+unsigned int seed_between(unsigned int low, unsigned int high);
+
+uint32_t seed_word(void);

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The steering program's decisions, compiled for the host. */
+
+#include <arpa/inet.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "bed/seed.h"
+#include "bed/unit.h"
+#include "bpf/steer_pick.h"
+
+#define STICKY_LEN 4093
+
+static int seed(void **state)
+{
+	seed_start("addresses");
+	return 0;
+}
+
+/* ---- Packets ---- */
+
+static void kinds_of_packets(void **state)
+{
+	for (unsigned int flags = 0; flags < 256; flags++) {
+		/* FIN, SYN, RST and ACK decide; PSH, URG and the bits of ECN don't. */
+		const unsigned int what = flags & (0x01 | 0x02 | 0x04 | 0x10);
+		const enum pick_kind wanted = what == 0x02   ? PICK_NEW
+		                              : what == 0x10 ? PICK_COOKIE
+		                                             : PICK_STRAY;
+
+		assert_int_equal(steer_pick_kind((uint8_t)flags), wanted);
+	}
+}
+
+/* ---- Clients ---- */
+
+static uint32_t hash_text(const char *text)
+{
+	uint32_t addr[4];
+
+	if (inet_pton(AF_INET, text, addr) == 1)
+		return steer_pick_hash_v4(addr[0]);
+	assert_int_equal(inet_pton(AF_INET6, text, addr), 1);
+	return steer_pick_hash_v6(addr);
+}
+
+/* Pinned: with another hash, an upgrade would move every client of a running service. */
+static void hashes_are_pinned(void **state)
+{
+	assert_int_equal(steer_pick_mix(0), 0);
+	assert_int_equal(steer_pick_mix(1), 0x514e28b7);
+	assert_int_equal(steer_pick_mix(0xffffffff), 0x81f16f39);
+	assert_int_equal(hash_text("0.0.0.0"), 0);
+}
+
+static void mapped_v4_addresses(void **state)
+{
+	static const char *const not_mapped[] = {
+	        "::1.2.3.4",       "::fffe:1.2.3.4",   "::1:ffff:1.2.3.4",
+	        "1::ffff:1.2.3.4", "64:ff9b::1.2.3.4",
+	};
+
+	assert_int_equal(hash_text("::ffff:1.2.3.4"), hash_text("1.2.3.4"));
+	assert_int_equal(hash_text("::ffff:255.255.255.255"), hash_text("255.255.255.255"));
+	for (size_t i = 0; i < ARRAY_SIZE(not_mapped); i++)
+		assert_int_not_equal(hash_text(not_mapped[i]), hash_text("1.2.3.4"));
+	for (unsigned int i = 0; i < 1000; i++) {
+		const uint32_t v4 = seed_word();
+		const uint32_t v6[4] = {0, 0, htonl(0xffff), v4};
+
+		assert_int_equal(steer_pick_hash_v6(v6), steer_pick_hash_v4(v4));
+	}
+}
+
+/* Every word of an address matters. */
+static void every_bit_of_v6_counts(void **state)
+{
+	for (unsigned int bit = 0; bit < 128; bit++) {
+		uint32_t a[4], b[4];
+
+		for (unsigned int i = 0; i < 4; i++)
+			a[i] = b[i] = seed_word();
+		b[bit / 32] ^= 1u << bit % 32;
+		assert_int_not_equal(steer_pick_hash_v6(a), steer_pick_hash_v6(b));
+	}
+}
+
+/* ---- Spread ---- */
+
+static double chi_square(const unsigned int *counts, unsigned int n, unsigned int total)
+{
+	const double ideal = (double)total / n;
+	double sum = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		sum += (counts[i] - ideal) * (counts[i] - ideal) / ideal;
+	return sum;
+}
+
+/* Random addresses, and blocks of neighbours. */
+static uint32_t address_v4(unsigned int kind, unsigned int i)
+{
+	switch (kind) {
+	case 0:
+		return seed_word();
+	case 1:
+		return htonl(0x0a000000 + i); /* 10.0.0.0 and up */
+	default:
+		return htonl(0xc0a80001 + (i << 8)); /* every network's first host */
+	}
+}
+
+static uint32_t hash_v6(unsigned int kind, unsigned int i)
+{
+	uint32_t a[4] = {htonl(0x20010db8), htonl(i), 0, htonl(1)};
+
+	if (kind == 0)
+		for (unsigned int w = 0; w < 4; w++)
+			a[w] = seed_word();
+	else if (kind == 1)
+		a[3] = htonl(i);
+	return steer_pick_hash_v6(a);
+}
+
+/* Chi-square with 4092 degrees of freedom: mean 4092, standard deviation 90.5. Six of those are
+ * never seen by chance. Neighbours may be spread better than chance. */
+static void clients_are_spread(void **state)
+{
+	const unsigned int n = 100 * STICKY_LEN;
+
+	for (unsigned int kind = 0; kind < 6; kind++) {
+		static unsigned int counts[STICKY_LEN];
+		double got;
+
+		memset(counts, 0, sizeof(counts));
+		for (unsigned int i = 0; i < n; i++) {
+			const uint32_t hash = kind < 3 ? steer_pick_hash_v4(address_v4(kind, i))
+			                               : hash_v6(kind - 3, i);
+
+			counts[steer_pick_sticky(hash, 0) % STICKY_LEN]++;
+		}
+		got = chi_square(counts, STICKY_LEN, n);
+		if (got > 4092 + 6 * 90.5)
+			fail_msg("addresses of kind %u: chi-square is %.0f", kind, got);
+	}
+}
+
+/* The attempts of a client are independent: of the numbers of two attempts, the pairs of the first
+ * six bits are equally frequent. Chi-square with 4095 degrees of freedom. */
+static void attempts_are_independent(void **state)
+{
+	const unsigned int n = 100 * 64 * 64;
+
+	for (unsigned int first = 0; first < 8; first++)
+		for (unsigned int second = first + 1; second < 8; second++) {
+			static unsigned int counts[64 * 64];
+			double got;
+
+			memset(counts, 0, sizeof(counts));
+			for (unsigned int i = 0; i < n; i++) {
+				const uint32_t hash = steer_pick_hash_v4(htonl(0x0a000000 + i));
+
+				counts[steer_pick_sticky(hash, first) >> 26 << 6 |
+				       steer_pick_sticky(hash, second) >> 26]++;
+			}
+			got = chi_square(counts, ARRAY_SIZE(counts), n);
+			if (got > 4095 + 6 * 90.5)
+				fail_msg("attempts %u and %u: chi-square is %.0f", first, second,
+				         got);
+		}
+}
+
+/* ---- The search ---- */
+
+static void expect_all_places(uint32_t start, uint32_t count)
+{
+	bool seen[RPD_SLOT_MAX] = {};
+	unsigned int n_seen = 0;
+
+	assert_int_equal(steer_pick_scan(start, 0, count), start % count);
+	for (uint32_t step = 0; step < PICK_SCATTERED + count; step++) {
+		const uint32_t at = steer_pick_scan(start, step, count);
+
+		assert_true(at < count);
+		n_seen += !seen[at];
+		seen[at] = true;
+	}
+	assert_int_equal(n_seen, count);
+}
+
+static void scan_visits_all_slots(void **state)
+{
+	for (uint32_t count = 1; count <= RPD_SLOT_MAX; count++) {
+		expect_all_places(0, count);
+		expect_all_places(seed_word(), count);
+		expect_all_places(UINT32_MAX - seed_word() % count, count);
+		expect_all_places(UINT32_MAX, count);
+	}
+}
+
+/* The share of one dead slot of eight goes to the other seven alike. */
+static void scan_heirs_are_even(void **state)
+{
+	const unsigned int n = 70000;
+	unsigned int counts[8] = {};
+
+	for (uint32_t start = 0; start < 8 * n; start += 8) { /* place 0 each time */
+		uint32_t step = 0;
+
+		while (steer_pick_scan(start, step, 8) == 0)
+			step++;
+		counts[steer_pick_scan(start, step, 8)]++;
+	}
+	/* 6 degrees of freedom; 40 has a chance of one to a million. */
+	assert_true(chi_square(counts + 1, 7, n) < 40);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(kinds_of_packets),      cmocka_unit_test(hashes_are_pinned),
+	        cmocka_unit_test(mapped_v4_addresses),   cmocka_unit_test(every_bit_of_v6_counts),
+	        cmocka_unit_test(clients_are_spread),    cmocka_unit_test(attempts_are_independent),
+	        cmocka_unit_test(scan_visits_all_slots), cmocka_unit_test(scan_heirs_are_even),
+	};
+
+	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), seed, NULL);
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "bed/unit.h"
+#include "view/metrics.h"
+
+/* The metrics of the view @json, without HELP and TYPE lines, are @want. */
+static void expect(const char *json, const char *want)
+{
+	struct json_object *services = json_tokener_parse(json);
+	_cleanup_free_ char *text = NULL;
+	char *samples, *to;
+	struct error err;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	assert_non_null(services);
+	assert_int_equal(metrics_print(out, services, &err), 0);
+	fclose(out);
+	samples = to = calloc(1, size + 1);
+	for (const char *line = text; *line;) {
+		size_t length = strcspn(line, "\n") + 1;
+
+		if (*line != '#')
+			to = mempcpy(to, line, length);
+		line += length;
+	}
+	assert_string_equal(samples, want);
+	free(samples);
+	json_object_put(services);
+}
+
+static void services(void **state)
+{
+	expect("[]", "");
+	expect("[{\"service\": \"a\", \"error\": \"damaged\"}, {\"service\": \"b\", "
+	       "\"workers\": [], \"counting\": false, \"unattributed_active\": null, "
+	       "\"canary_percent\": 0.7, \"ring\": {\"rounding_error_ppm\": 1500}}]",
+	       "reuseportd_up{service=\"a\"} 0\n"
+	       "reuseportd_up{service=\"b\"} 1\n"
+	       "reuseportd_workers{service=\"b\"} 0\n"
+	       "reuseportd_ring_rounding_error_ratio{service=\"b\"} 0.0015\n"
+	       "reuseportd_canary_share_ratio{service=\"b\"} 0.007\n"
+	       "reuseportd_counting{service=\"b\"} 0\n");
+}
+
+/* An unknown value is left out; connections that reached no worker are counted once. */
+static void workers(void **state)
+{
+	expect("[{\"service\": \"a\", \"counters\": {\"steered\": 100, \"dropped\": 7}, "
+	       "\"workers\": [{\"slot\": 0, \"version\": \"v1\", \"connections\": null, "
+	       "\"active\": null, \"counters\": {\"steered\": 60, \"dropped\": 0}}, "
+	       "{\"slot\": 3, \"version\": \"v2\", \"connections\": {\"opened\": 40}, "
+	       "\"active\": 5, \"counters\": {\"steered\": 40, \"dropped\": 2}}]}]",
+	       "reuseportd_up{service=\"a\"} 1\n"
+	       "reuseportd_workers{service=\"a\"} 2\n"
+	       "reuseportd_connections_active{service=\"a\",slot=\"3\",version=\"v2\"} 5\n"
+	       "reuseportd_steered_total{service=\"a\",slot=\"0\",version=\"v1\"} 60\n"
+	       "reuseportd_steered_total{service=\"a\",slot=\"3\",version=\"v2\"} 40\n"
+	       "reuseportd_steered_total{service=\"a\",slot=\"none\"} 0\n"
+	       "reuseportd_dropped_total{service=\"a\",slot=\"0\",version=\"v1\"} 0\n"
+	       "reuseportd_dropped_total{service=\"a\",slot=\"3\",version=\"v2\"} 2\n"
+	       "reuseportd_dropped_total{service=\"a\",slot=\"none\"} 5\n"
+	       "reuseportd_connections_opened_total{service=\"a\",slot=\"3\",version=\"v2\"} 40\n");
+}
+
+static void escapes(void **state)
+{
+	expect("[{\"service\": \"a\", \"workers\": [{\"slot\": 0, \"version\": \"\\\"x\\\\\", "
+	       "\"state\": \"dead\", \"command\": \"a\\nb\", \"pid\": 7}]}]",
+	       "reuseportd_up{service=\"a\"} 1\n"
+	       "reuseportd_workers{service=\"a\"} 1\n"
+	       "reuseportd_worker_info{service=\"a\",slot=\"0\",version=\"\\\"x\\\\\","
+	       "pid=\"7\",command=\"a\\nb\"} 1\n"
+	       "reuseportd_worker_state{service=\"a\",slot=\"0\",version=\"\\\"x\\\\\","
+	       "state=\"dead\"} 1\n");
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(services),
+	        cmocka_unit_test(workers),
+	        cmocka_unit_test(escapes),
+	};
+
+	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);
+}

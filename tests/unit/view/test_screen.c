@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "bed/unit.h"
+#include "view/screen.h"
+
+/* A status with these workers. @workers: the elements of a JSON array. */
+static struct json_object *status_of(const char *workers)
+{
+	char text[8192];
+
+	snprintf(text, sizeof(text),
+	         "{\"service\": \"web\", \"policy\": \"sticky\", \"strict\": true,"
+	         " \"ring\": {\"length\": 7}, \"endpoints\": [{\"endpoint\": \"[::]:80\"}],"
+	         " \"counters\": {\"steered\": 12, \"stray\": 0, \"dropped\": 3},"
+	         " \"foreign_listeners\": [], \"workers\": [%s]}",
+	         workers);
+	return json_tokener_parse(text);
+}
+
+#define WORKER(slot, state, share, rate, active, queued)                                           \
+	"{\"slot\": " #slot ", \"state\": \"" state                                                \
+	"\", \"version\": \"v1\", "                                                                \
+	"\"share_percent\": " #share ", \"rate\": " #rate ", \"active\": " #active                 \
+	", "                                                                                       \
+	"\"queued\": " #queued ", \"pid\": 70" #slot ", \"command\": \"nginx\"}"
+
+static struct json_object *three(void)
+{
+	return status_of(WORKER(0, "active", 50.0, 3.0, 7, 0) "," WORKER(
+	        1, "dead", 0.0, null, null, null) "," WORKER(2, "active", 25.0, 9.0, 8, 2));
+}
+
+/* The drawn lines, without styles. */
+struct drawn {
+	char *text, *lines[64];
+	size_t n, erased; /* lines with an erased rest */
+};
+
+static void remove_sequences(struct drawn *d)
+{
+	char *to = d->text;
+
+	for (const char *from = d->text; *from; from++) {
+		if (*from != '\033') {
+			*to++ = *from;
+			continue;
+		}
+		from += 2 + strspn(from + 2, "0123456789;");
+		d->erased += *from == 'K';
+		assert_non_null(strchr("mKH", *from));
+	}
+	*to = '\0';
+}
+
+static struct drawn draw(struct json_object *status, struct screen *screen)
+{
+	struct drawn d = {};
+	size_t size;
+	FILE *out = open_memstream(&d.text, &size);
+	char *save, *line;
+
+	assert_non_null(out);
+	screen_draw(out, status, screen);
+	fclose(out);
+	assert_int_equal(strncmp(d.text, "\033[H", 3), 0);
+	remove_sequences(&d);
+	/* Not by strtok(), which skips empty lines. */
+	for (line = d.text; line; line = save) {
+		save = strstr(line, "\r\n");
+		if (save) {
+			*save = '\0';
+			save += 2;
+		}
+		assert_true(d.n < ARRAY_SIZE(d.lines));
+		d.lines[d.n++] = line;
+	}
+	return d;
+}
+
+/* The slot in line @line of the workers, or -1. */
+static int slot_at(const struct drawn *d, size_t line)
+{
+	const char *text = d->lines[5 + line];
+
+	return strspn(text, " >") < strlen(text) ? atoi(text + 1) : -1;
+}
+
+static void expect_order(struct json_object *status, struct screen *screen, int a, int b, int c)
+{
+	struct drawn d = draw(status, screen);
+
+	assert_int_equal(slot_at(&d, 0), a);
+	assert_int_equal(slot_at(&d, 1), b);
+	assert_int_equal(slot_at(&d, 2), c);
+	free(d.text);
+}
+
+static void lines(void **state)
+{
+	struct screen screen = {.rows = 10, .columns = 80, .selected = 2};
+	struct json_object *status = three();
+	struct drawn d = draw(status, &screen);
+
+	assert_int_equal(d.n, 10);
+	assert_string_equal(d.lines[0],
+	                    "web: 2 of 3 workers take new connections, sticky, strict, ring of 7");
+	assert_string_equal(d.lines[1], "endpoints [::]:80");
+	assert_string_equal(d.lines[2], "rate/s 12.0  active 15  queue 2  steered 12  dropped 3  ");
+	assert_string_equal(d.lines[3], "");
+	assert_string_equal(d.lines[4],
+	                    " SLOT STATE    VERSION  SHARE                  "
+	                    "RATE/S ACTIVE QUEUE   PID COMMAND");
+	assert_string_equal(d.lines[5],
+	                    "    0 active   v1       50.0% ###############     "
+	                    "3.0      7     0   700 nginx  ");
+	assert_string_equal(d.lines[6],
+	                    "    1 dead     v1        0.0%                       "
+	                    "-      -     -   701 nginx  ");
+	assert_string_equal(d.lines[7],
+	                    ">   2 active   v1       25.0% ########            "
+	                    "9.0      8     2   702 nginx  ");
+	assert_string_equal(d.lines[8], "");
+	assert_memory_equal(d.lines[9], "arrows select", 13);
+	free(d.text);
+	json_object_put(status);
+}
+
+static void blocks(void **state)
+{
+	struct screen screen = {
+	        .rows = 10, .columns = 80, .selected = SCREEN_NO_SLOT, .utf8 = true};
+	struct json_object *status = three();
+	struct drawn d = draw(status, &screen);
+
+	/* 15 columns, and half of that. */
+	assert_non_null(strstr(d.lines[5], "% ███████████████  "));
+	assert_non_null(strstr(d.lines[7], "% ███████▌         "));
+	free(d.text);
+	json_object_put(status);
+}
+
+/* Nothing is drawn outside of the screen, however small. */
+static void sizes(void **state)
+{
+	struct json_object *status = three();
+
+	for (unsigned int rows = 1; rows <= 30; rows++)
+		for (unsigned int columns = 1; columns <= 300; columns += 7) {
+			struct screen screen = {.rows = rows, .columns = columns, .selected = 1};
+			struct drawn d = draw(status, &screen);
+			size_t full = 0;
+
+			assert_true(d.n <= rows);
+			for (size_t i = 0; i < d.n; i++) {
+				assert_true(strlen(d.lines[i]) <= columns);
+				full += strlen(d.lines[i]) == columns;
+			}
+			/* To erase after the last column would erase that column. */
+			assert_int_equal(full + d.erased, d.n);
+			free(d.text);
+		}
+	json_object_put(status);
+}
+
+/* Unknown values come last; equal ones are sorted by slot. */
+static void sorting(void **state)
+{
+	struct screen screen = {.rows = 24, .columns = 80, .selected = SCREEN_NO_SLOT};
+	struct json_object *status = three();
+
+	expect_order(status, &screen, 0, 1, 2);
+	screen.sort = SCREEN_BY_SHARE;
+	expect_order(status, &screen, 0, 2, 1);
+	screen.sort = SCREEN_BY_RATE;
+	expect_order(status, &screen, 2, 0, 1);
+	screen.sort = SCREEN_BY_ACTIVE;
+	expect_order(status, &screen, 2, 0, 1);
+	screen.reversed = true;
+	expect_order(status, &screen, 1, 0, 2);
+	screen.sort = SCREEN_BY_SLOT;
+	expect_order(status, &screen, 2, 1, 0);
+	json_object_put(status);
+}
+
+/* On a screen for two workers. */
+static void selecting(void **state)
+{
+	struct screen screen = {.rows = 8, .columns = 80, .selected = SCREEN_NO_SLOT};
+	struct json_object *status = three(), *none = status_of("");
+	struct drawn d;
+
+	screen_move(none, &screen, 1);
+	assert_int_equal(screen.selected, SCREEN_NO_SLOT);
+	d = draw(status, &screen);
+	assert_int_equal(screen.page, 2);
+	assert_string_equal(d.lines[3], "workers 1 to 2 of 3  ");
+	free(d.text);
+	screen_move(status, &screen, 1);
+	assert_int_equal(screen.selected, 0);
+	screen_move(status, &screen, -1);
+	assert_int_equal(screen.selected, 0);
+	screen_move(status, &screen, 100);
+	assert_int_equal(screen.selected, 2);
+	d = draw(status, &screen);
+	assert_int_equal(screen.first, 1);
+	assert_int_equal(slot_at(&d, 1), 2);
+	free(d.text);
+	/* The worker is selected, not the line. */
+	screen.sort = SCREEN_BY_RATE;
+	d = draw(status, &screen);
+	assert_int_equal(screen.first, 0);
+	assert_int_equal(slot_at(&d, 0), 2);
+	assert_int_equal(screen.selected, 2);
+	free(d.text);
+	/* It is gone. */
+	d = draw(none, &screen);
+	assert_int_equal(screen.selected, SCREEN_NO_SLOT);
+	free(d.text);
+	json_object_put(status);
+	json_object_put(none);
+}
+
+static void messages(void **state)
+{
+	struct screen screen = {
+	        .rows = 14,
+	        .columns = 20,
+	        .selected = 0,
+	        .note = "3 s old",
+	        .message =
+	                "slot 0: drain would\nleave no live worker, anunbreakablewordof30columns"};
+	struct json_object *status = three();
+	struct drawn d = draw(status, &screen);
+
+	assert_string_equal(d.lines[3], "3 s old  ");
+	assert_int_equal(d.n, 14);
+	assert_string_equal(d.lines[9], "slot 0: drain would");
+	assert_string_equal(d.lines[10], "leave no live");
+	assert_string_equal(d.lines[11], "worker,");
+	assert_string_equal(d.lines[12], "anunbreakablewordof3");
+	assert_string_equal(d.lines[13], "0columns");
+	free(d.text);
+	json_object_put(status);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(lines),   cmocka_unit_test(blocks),    cmocka_unit_test(sizes),
+	        cmocka_unit_test(sorting), cmocka_unit_test(selecting), cmocka_unit_test(messages),
+	};
+
+	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);
+}
