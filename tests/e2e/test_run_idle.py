@@ -124,7 +124,7 @@ def test_reload_that_does_not_listen(bed):
               "--ready-timeout", "2", workers=2)
     pids = run.pids()
     refused = run.reload("--", "sleep", "600", status=1)
-    check(f"does not listen on [::]:{PORT}" in refused.err, f"the reason: {refused}")
+    check(f"did not listen on [::]:{PORT}" in refused.err, f"the reason: {refused}")
     equal((run.pids(), run.states()), (pids, ["active"] * 2), "the old workers")
     equal(run.stop(), 0, "exit status of the supervisor")
 

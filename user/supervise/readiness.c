@@ -61,7 +61,7 @@ static void readiness_note_missing(struct worker *w, const char *where, const ch
 {
 	char list[3 * ENDPOINT_TEXT_MAX];
 
-	snprintf(w->why, sizeof(w->why), "does not listen on %s within %g s%s; it listens on %s",
+	snprintf(w->why, sizeof(w->why), "did not listen on %s within %g s%s; it listens on %s",
 	         where, (double)w->plan->config.ready_timeout / NS_PER_S, more,
 	         worker_listeners_format(w, list, sizeof(list)));
 }

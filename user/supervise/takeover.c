@@ -148,7 +148,8 @@ static int takeover_place(struct worker *w, struct service *service, struct obse
 	}
 	w->withdrawn_at = clock_ns(CLOCK_MONOTONIC);
 	report_line(w->sup,
-	            "pid %u, of slot %u, is in no slot: it is stopped when its connections end",
+	            "pid %u, once in slot %u, is in no slot: it is stopped when its connections "
+	            "have ended",
 	            w->pid, w->slot);
 	return r;
 }
