@@ -281,8 +281,8 @@ const struct option_row command_options_switch[] = {
 
 const struct option_row command_options_swap[] = {
         {SERVICE},
-        {"pid", "PID", "Process whose listener gets the slot (required)", command_options_set_pid,
-         AT(swap_pid)},
+        {"pid", "PID", "Process with the listener that gets the slot (required)",
+         command_options_set_pid, AT(swap_pid)},
         {"fd", "FD",
          "Descriptor of the listener in that process, needed if the process has "
          "several listeners on the address and port. If the service has several endpoints "

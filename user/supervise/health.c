@@ -54,7 +54,7 @@ static void health_on_probe(struct worker *w, bool ok, const char *why)
 		return;
 	}
 	if (!w->unhealthy)
-		report_line(w->sup, "slot %u: pid %u: health check %u of %u failed: %s", w->slot,
+		report_line(w->sup, "slot %u: pid %u: health probe %u of %u failed: %s", w->slot,
 		            w->pid, ++w->probe_failures, config->health_failures, why);
 	if (w->probe_failures < config->health_failures)
 		return;
