@@ -36,8 +36,8 @@ static void health_replace_worker(struct worker *w, const char *why)
 		report_line(sup, "%s", err.text);
 }
 
-/* A worker keeps its slot in spite of a failed check if the others are no better, or during a
- * reload: the checks go on. */
+/* A worker keeps its slot in spite of a failed probe if the others are no better, or during a
+ * reload: the probes go on. */
 static void health_on_probe(struct worker *w, bool ok, const char *why)
 {
 	const struct run_config *config = &w->plan->config;
