@@ -13,7 +13,7 @@ const struct command commands[] = {
                 .help = "Starts N workers, processes of COMMAND that all listen on the same "
                         "ports, and stays in the foreground as their supervisor: it deals "
                         "new connections to the workers that are ready, starts workers "
-                        "again that have exited, and replaces workers when `reload` and the "
+                        "again after they exit, and replaces workers when `reload` and the "
                         "other commands ask for it. FILE is a configuration file of reuseportd, "
                         "with a section for each service (see `check`), or an "
                         "ecosystem.config.js (or .json) of PM2. If a supervisor was killed "
@@ -51,9 +51,10 @@ const struct command commands[] = {
                         "workers are drained when all new workers have their slots. An old "
                         "worker is stopped when its connections have ended, or after `run "
                         "--drain-timeout`. If a new worker fails, the old workers get their "
-                        "slots back, and the exit status is 1. With --in-place, where the "
-                        "drain of an old worker begins at once, workers with the old command "
-                        "are started again instead. New workers run COMMAND if "
+                        "slots back, and the exit status is 1. With --in-place, each old "
+                        "worker is drained and stopped before its new worker starts; if a "
+                        "new worker fails, workers with the old command are started again. "
+                        "New workers run COMMAND if "
                         "it is given. Otherwise they run the command that the configuration "
                         "file has now; without a file, the command stays the same.",
                 .options = command_options_reload,
@@ -237,9 +238,10 @@ const struct command commands[] = {
                 .name = "swap",
                 .args = "[SERVICE] SLOT --pid PID",
                 .summary = "put another process's listener into a slot",
-                .help = "Puts a listener of process PID into the slot. "
+                .help = "Only for an attached service. "
+                        "Puts a listener of process PID into the slot. "
                         "The process must have a listener with the same address, port and "
-                        "user, with SO_REUSEPORT. Not for a service of `run`. "
+                        "user, with SO_REUSEPORT. "
                         "The former worker keeps its open connections; "
                         "stop it when they have ended.",
                 .options = command_options_swap,

@@ -274,8 +274,8 @@ const struct option_row run_options[] = {
          "when this shell command succeeds; alive:TIME: when it listens, or has run "
          "for TIME. With each of these, the worker must also listen where --listen "
          "says, and wherever the worker that it replaces listens. Without "
-         "--listen, and if the worker that it replaces does not listen either, a worker "
-         "with notify, message, exec or alive need not listen (default: listen)",
+         "--listen, a worker with notify, message, exec or alive need not listen, unless "
+         "the worker that it replaces listens (default: listen)",
          run_option_set_ready},
         {"ready-timeout", "TIME",
          "Treat a worker that is not ready after this time as failed (default: 30s)",
@@ -324,7 +324,7 @@ const struct option_row run_options[] = {
          "(default: 30s)",
          option_set_time, AT(park_timeout)},
 
-        {"no-restart", NULL, "Do not start a worker again that has exited",
+        {"no-restart", NULL, "Do not start a worker again after it has exited",
          run_option_set_no_restart, AT(restart)},
         {"restart-delay", "TIME",
          "Wait this long before a worker that has exited is started again, in addition to "

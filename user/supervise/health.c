@@ -17,7 +17,7 @@ static bool health_others_are_healthy(const struct supervisor *sup, unsigned int
 	return false;
 }
 
-/* The worker's checks have failed: it leaves the slot if another worker is healthy, and is
+/* The worker's probes have failed: it leaves the slot if another worker is healthy, and is
  * replaced. */
 static void health_replace_worker(struct worker *w, const char *why)
 {
