@@ -19,8 +19,8 @@
  *
  * Evidence EPOLL: the process's epoll descriptor holder.epfd watches the socket by the descriptor
  * holder.fd. If a child has inherited its parent's epoll descriptor, the one that waits on the
- * descriptor counts: both if both wait, and only the parent if neither does. Evidence ACCEPTS: a
- * thread is blocked in accept() on the socket at this moment.
+ * descriptor counts: both if both wait, and only the parent if neither does.
+ * Evidence ACCEPTS: a thread is blocked in accept() on the socket at this moment.
  *
  * Call it now and then, not in a loop: reading an epoll descriptor takes about 2 us for each
  * watched descriptor, and its owner can't epoll_wait() or epoll_ctl() during that time.
