@@ -219,7 +219,7 @@ DAMAGES = {
                                                         + value[16:]),
                ("service is not", "detach s --force")),
     "another layout": (lambda bed: set_service(bed, lambda value: value[:4] + ["99"] + value[5:]),
-                       ("made by another version of reuseportd", "its layout is 99")),
+                       ("made by another version of reuseportd", "layout 99")),
 }
 
 
@@ -263,7 +263,7 @@ def test_pins_removed_by_hand(bed):
     bed.must("find", PINS / SERVICE, "-type", "f", "-delete")
     result = bed.reuseportd("status", status=1)
     check(f"service '{SERVICE}' has no pins any more" in result.err and
-          "they were removed by hand; attach again" in result.err, f"{result}")
+          "the pins were removed by hand; attach again" in result.err, f"{result}")
     result = bed.reuseportd(*ATTACH, status=1)
     check("in use already" in result.err and "restart the workers (their listeners), then attach"
           in result.err, f"{result}")

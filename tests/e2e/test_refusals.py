@@ -81,6 +81,7 @@ BAD_INPUT = (
     (("weight", "1", "--", "-5"), WEIGHTS),
     (("canary", "1"), "give --share PERCENT, or --off"),
     (("canary", "--off", "--share", "5"), "give --share PERCENT, or --off"),
+    (("canary", "1", "--off"), "--off ends the whole canary: name no slots"),
     (("canary", "--share", "5"), "for example 3 or 0-3,7"),
     (("canary", "1", "--share", "0"), SHARES),
     (("canary", "1", "--share", "100"), SHARES),
@@ -94,8 +95,8 @@ BAD_INPUT = (
     (("label", "1", "red\033[31m"), "a version label has 1 to 31 letters"),
     (("switch",), "name the version to switch to, or give --off"),
     (("switch", "v2"), "no worker has version 'v2'; `reuseportd label SLOT... v2` sets it"),
-    (("swap", "1"), "name one slot, and the process by --pid PID"),
-    (("swap", "1", "2", "--pid", "1"), "name one slot, and the process by --pid PID"),
+    (("swap", "1"), "name one slot, and a process with --pid PID"),
+    (("swap", "1", "2", "--pid", "1"), "name one slot, and a process with --pid PID"),
     (("swap", "1", "--pid", "init"), "--pid: 'init' is not a process ID"),
     (("swap", "1", "--pid", "1", "--fd", "x"), "--fd: 'x' is not a descriptor number"),
     (("run",), "give either a file or `-- COMMAND ARGUMENT...`"),
@@ -162,7 +163,7 @@ def test_swap(bed):
             (elsewhere.pid, (), 1, group),
             (os.getpid(), (), 1, group),
             (two.pid, (), 2, "choose with --fd"),
-            (two.pid, ("--fd", 77), 1, "by that descriptor")):
+            (two.pid, ("--fd", 77), 1, "with this descriptor")):
         refusals.refused("swap", 1, "--pid", pid, *more, status=status, message=message)
     elsewhere.stop()
     refusals.expect_exact()
@@ -183,19 +184,19 @@ def test_attach_finds_none(bed):
                      message=f"nothing listens on port {PORT + 1}")
     refusals.refused(*at, "--address", "127.0.0.2", message=f"nothing listens on port {PORT}")
     refusals.refused(*any_port, 4, "--address", "127.0.0.2",
-                     message="nothing listens on that address")
+                     message="nothing listens on this address")
     refusals.refused(*at, "--pid", os.getpid(),
                      message=f"pid {os.getpid()} has no listener on port")
     refusals.refused(*any_port, 4, "--pid", os.getpid(),
                      message=f"pid {os.getpid()} has no listener")
     refusals.refused(*at, "--pid", 999999, message="process 999999")
-    refusals.refused(*any_port, 5, "--port", PORT, message=("4 of the 5 workers", "--wait TIME",
+    refusals.refused(*any_port, 5, "--port", PORT, message=("has 4 workers, not 5", "--wait TIME",
                                                             "--workers 4"))
     begin = time.monotonic()
-    refusals.refused(*any_port, 5, "--port", PORT, "--wait", 0.5, message="4 of the 5 workers")
+    refusals.refused(*any_port, 5, "--port", PORT, "--wait", 0.5, message="has 4 workers, not 5")
     check(time.monotonic() - begin > 0.5, "attach waited")
     refusals.refused(*any_port, 3, "--port", PORT,
-                     message=("has 4 workers, and 3 were asked for", "--workers 4",
+                     message=("has 4 workers, not 3", "--workers 4",
                               f"pid {fleet[3].pid} (worker), fd"))
     refusals.refused(*any_port, 3, message=("found:", f"0.0.0.0:{PORT}", "4 listeners  worker"))
     Workers(bed, 4, port=PORT + 1)

@@ -3,6 +3,7 @@
 others, alone and beside a server."""
 import json
 import os
+import pathlib
 import re
 import signal
 
@@ -123,9 +124,31 @@ def test_reload_that_does_not_listen(bed):
               "--ready-timeout", "2", workers=2)
     pids = run.pids()
     refused = run.reload("--", "sleep", "600", status=1)
-    check(f"does not listen on [::]:{PORT}" in refused.err, f"the reason: {refused}")
+    check(f"did not listen on [::]:{PORT}" in refused.err, f"the reason: {refused}")
     equal((run.pids(), run.states()), (pids, ["active"] * 2), "the old workers")
     equal(run.stop(), 0, "exit status of the supervisor")
+
+
+PERCPU_ARRAY = "map_type:\t6\n"
+
+
+def counter_maps(pid):
+    """How many maps of counters the process has open."""
+    folder = pathlib.Path(f"/proc/{pid}/fdinfo")
+    return sum(PERCPU_ARRAY in fd.read_text() for fd in folder.iterdir())
+
+
+def test_stopped_service_is_closed(bed):
+    """A supervisor that goes on for another service has no map of a service that has ended."""
+    script(bed, "consumer.js", CONSUMER)
+    app = {"script": "consumer.js", "listen_timeout": 100}
+    services = Services(bed, {"name": "a", **app}, {"name": "b", **app})
+    both = counter_maps(services.process.pid)
+    check(both > 0, "no map of counters was found")
+    bed.reuseportd("stop", "a", deadline=60)
+    equal(counter_maps(services.process.pid), both // 2, f"of {both} maps of counters")
+    bed.reuseportd("stop", "b", deadline=60)
+    equal(services.process.wait(), 0, "exit status of the supervisor")
 
 
 @cases("notify", "exec", "listens-later")

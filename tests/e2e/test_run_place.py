@@ -333,6 +333,22 @@ def test_prefork(bed):
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
+def test_main_process_ends_unsupervised(bed):
+    """The main process of a worker ends while there is no supervisor. The next supervisor takes
+    over what is left of the worker, and the views name a process that lives."""
+    server = script(bed, "server.py", PYTHON)
+    run = Run(bed, ["sh", "-c", f"python3 {server} & wait"], workers=2)
+    shells = main_processes(bed, run)
+    run.kill_supervisor()
+    for pid in shells.values():
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda pid=pid: not pathlib.Path(f"/proc/{pid}").exists(), "it is gone")
+    run.start()
+    equal(run.states(), ["active"] * 2, "states")
+    equal(run.pids(), list(shells), "the processes that are left")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
 def test_passed_sockets_taken_over(bed):
     """Workers have listeners that an earlier supervisor passed to them; a failed reload gives them
     their slots back."""

@@ -146,7 +146,7 @@ def test_port_of_old_worker(bed):
     pids = run.pids()
     other = [bed.binary("worker"), "--port", PORT + 1, "--no-reuseport"]
     refused = run.reload("--", *other, status=1)
-    check(f"does not listen on 0.0.0.0:{PORT} within 2 s, where the worker that it replaces listens"
+    check(f"did not listen on 0.0.0.0:{PORT} within 2 s, where the worker that it replaces listens"
           in refused.err, f"the reason: {refused}")
     equal(run.pids(), pids, "the old workers")
     equal(run.stop(), 0, "exit status of the supervisor")
@@ -173,8 +173,8 @@ def test_wrong_address(bed):
     """Node listens on [::]; with --listen 0.0.0.0 the error says so, and what to use instead."""
     run = Run(bed, ["node", script(bed, "server.js", NODE)], "--listen", f"0.0.0.0:{PORT}",
               "--ready-timeout", "3", "--max-restarts", "2", workers=1, wait=False)
-    run.process.wait_output("does not listen")
-    check(f"does not listen on 0.0.0.0:{PORT} within 3 s (--listen {PORT} would take any address "
+    run.process.wait_output("did not listen")
+    check(f"did not listen on 0.0.0.0:{PORT} within 3 s (--listen {PORT} would take any address "
           f"with that port); it listens on [::]:{PORT}" in run.log(), run.log())
     bed.remember_pinned()
     run.command_line("stop")

@@ -75,8 +75,8 @@ def test_reload_to_a_broken_program(bed, case):
     result = run.reload("--", *broken, status=1)
     reason = {
         "exits": "exit status 7",
-        "never-listens": "does not listen",
-        "crashes": "before it had lived long enough",
+        "never-listens": "did not listen",
+        "crashes": "before it had run for --settle",
         "503": "503",
         "missing": "can't start '/no/such/program'",
     }[case]

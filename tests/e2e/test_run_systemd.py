@@ -53,7 +53,7 @@ def test_one_fails_to_start(bed):
     bed.remember_pinned()
     wait_until(lambda: "READY=1" in inbox.read_notices(), "READY=1")
     equal(inbox.notices, ["READY=1"], "notifications")
-    check("failed: it can't be started" in process.output(), f"log: {process.output()}")
+    check("failed: its worker can't be started" in process.output(), f"log: {process.output()}")
     equal([row["state"] for row in bed.status("one")["workers"]], ["failed"],
           "states of the failed service")
     bed.reuseportd("start", "one", 0, status=1)
@@ -66,8 +66,8 @@ def test_failed_service_is_started(bed):
     can start it."""
     program = script(bed, "program.sh", '[ -e good ] || exit 7; exec "$@"')
     process, inbox = start_two(bed, ["sh", program, *worker_command(bed)], serving(bed, 8082))
-    process.wait_output("no worker is left to be started")
-    check("`reuseportd start one 0` starts it again" in process.output(), process.output())
+    process.wait_output("all slots have failed or are stopped")
+    check("`reuseportd start one 0` tries again" in process.output(), process.output())
     process.wait_output("two: started:")
     bed.remember_pinned()
     wait_until(lambda: "READY=1" in inbox.read_notices(), "READY=1")

@@ -165,7 +165,7 @@ def test_drain_and_resume(bed):
               f"states after {key}")
     bed.reuseportd("drain", "0,2-3")
     terminal.press("d")
-    terminal.wait_text("slot 1: drain would leave no live worker")
+    terminal.wait_text("slot 1: the drain would leave no live worker")
     equal([w["state"] for w in bed.status()["workers"]],
           ["draining", "active", "draining", "draining"], "states after a refused drain")
     equal(terminal.read_screen().faults, [], "faults")

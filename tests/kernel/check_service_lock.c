@@ -16,11 +16,14 @@
 #include "base/cleanup.h"
 #include "beds/run_service.h"
 #include "check/check.h"
+#include "core/run_config.h"
 #include "kern/steer_setup.h"
 #include "service/service_create.h"
 #include "service/service_endpoint.h"
 #include "service/service_lock.h"
 #include "service/service_remove.h"
+#include "supervise/plan.h"
+#include "supervise/setup.h"
 
 static struct service other; /* run_service, opened by another command */
 
@@ -241,6 +244,32 @@ static void pin_removed_by_hand(void)
 	CHECK(!is_locked());
 }
 
+/* A supervisor that may not have the name gives the lock back at once: it may go on for some time
+ * to end its other services. */
+static void name_refused(void)
+{
+	struct supervisor sup = {.name = RUN_SERVICE_NAME, .cgroup_fd = -1};
+	struct run_config config;
+	struct error err = {};
+	bool taken, refused, locked;
+
+	begin();
+	run_service_other_supervisor(false);
+	service_unlock(&run_service);
+	run_config_init(&config);
+	config.workers = RUN_SERVICE_SLOTS;
+	sup.plan = plan_new(&config);
+	service_init(&sup.service);
+	parking_init(&sup.parking);
+	refused = setup_make(&sup, &taken, &err) < 0 && strstr(err.text, "is run by pid");
+	locked = is_locked();
+	service_close(&sup.service);
+	plan_unref(sup.plan);
+	run_config_free(&config);
+	CHECK_MSG(refused, "%s", err.text);
+	CHECK(!sup.made && !locked);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
@@ -252,6 +281,7 @@ int main(int argc, char **argv)
 	        CHECK_CASE(service_removed),
 	        CHECK_CASE(service_replaced),
 	        CHECK_CASE(pin_removed_by_hand),
+	        CHECK_CASE(name_refused),
 	};
 
 	return check_main(argc, argv, cases, ARRAY_SIZE(cases));

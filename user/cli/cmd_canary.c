@@ -30,6 +30,8 @@ int cmd_canary(struct invocation *i, struct error *err)
 
 	if (i->off == (i->share > 0))
 		return error_usage(err, "give --share PERCENT, or --off");
+	if (i->off && i->n_args && slots_is_list(i->args[0]))
+		return error_usage(err, "--off ends the whole canary: name no slots");
 	if (i->off) {
 		change.edit = cmd_canary_edit_off;
 		strcpy(change.detail, "off");

@@ -17,7 +17,7 @@ int cmd_swap(struct invocation *i, struct error *err)
 	if (r < 0)
 		return r;
 	if (slots.n != 1 || !request.pid)
-		return error_usage(err, "name one slot, and the process by --pid PID");
+		return error_usage(err, "name one slot, and a process with --pid PID");
 	request.slot = slots.at[0];
 	r = service_open(&service, i->service, err);
 	if (r == 0)

@@ -21,7 +21,7 @@ static int cmd_switch_edit_off(struct rpd_schedule *draft, const struct schedule
 
 int cmd_switch(struct invocation *i, struct error *err)
 {
-	struct schedule_change change = {.what = "switch",
+	struct schedule_change change = {.what = "the switch",
 	                                 .event = RPD_EVENT_switched,
 	                                 .edit = i->off ? cmd_switch_edit_off : cmd_switch_edit};
 	int r;

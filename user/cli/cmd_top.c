@@ -105,7 +105,7 @@ static int cmd_top_change(struct top *top, bool drained, struct error *err)
 
 	if (slot == SCREEN_NO_SLOT) {
 		snprintf(top->message, sizeof(top->message),
-		         "no worker is selected: select one by the arrow keys");
+		         "no worker is selected: select one with the arrow keys");
 		top->screen.message = top->message;
 		return 0;
 	}

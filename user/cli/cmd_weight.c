@@ -16,7 +16,7 @@ static int cmd_weight_edit(struct rpd_schedule *draft, const struct schedule_cha
 int cmd_weight(struct invocation *i, struct error *err)
 {
 	struct schedule_change change = {
-	        .what = "that weight", .event = RPD_EVENT_weight, .edit = cmd_weight_edit};
+	        .what = "the new weight", .event = RPD_EVENT_weight, .edit = cmd_weight_edit};
 	int r = positional_take_slots(i, 1, &change.slots, err);
 
 	if (r < 0)

@@ -10,20 +10,18 @@ const struct command commands[] = {
                 .name = "run",
                 .args = "--workers N|max [-- COMMAND...]\nFILE [--only NAME] [--env NAME]",
                 .summary = "start workers of any program on all cores, and keep them running",
-                .help = "Starts N processes of COMMAND that all listen on the same ports, "
-                        "deals new connections to the workers that are ready, "
-                        "restarts workers that exit, "
-                        "and reloads all workers without losing a connection. "
-                        "FILE is a configuration file of reuseportd, "
-                        "with a section for each service (see `check`), "
-                        "or an ecosystem.config.js (or .json) of PM2; "
-                        "--env NAME then adds the variables of env_NAME. "
-                        "If workers still run because their supervisor was killed, "
-                        "they are taken over. "
-                        "They keep the COMMAND of the last reload, "
-                        "unless the COMMAND given here has changed. "
-                        "A TIME is, for example, 30s, 1500ms or 2m; "
-                        "a number alone is in seconds.",
+                .help = "Starts N workers, processes of COMMAND that all listen on the same "
+                        "ports, and stays in the foreground as their supervisor: it deals "
+                        "new connections to the workers that are ready, restarts workers "
+                        "that exit, and replaces workers when `reload` and the other "
+                        "commands ask for it. FILE is a configuration file of reuseportd, "
+                        "with a section for each service (see `check`), or an "
+                        "ecosystem.config.js (or .json) of PM2. If a supervisor was killed "
+                        "and its workers still run, the same `run` command takes the "
+                        "workers over. Workers that it starts later run the COMMAND of the "
+                        "last `reload`, unless `run` is given another COMMAND than before. "
+                        "A TIME is, for example, 30s, 1500ms or 2m; a number alone is in "
+                        "seconds.",
                 .options = command_options_run_extra,
                 .run = cmd_run,
                 .run_options = true,
@@ -46,15 +44,14 @@ const struct command commands[] = {
                 .name = "reload",
                 .args = "[SERVICE] [-- COMMAND...]",
                 .summary = "replace all workers without losing a connection",
-                .help = "For a service of `run`. Starts a new worker beside each old one. "
-                        "When the new worker is ready and has stayed alive for a while "
-                        "(`run --settle`), it takes the slot. "
-                        "The old worker is stopped when its connections have ended "
-                        "or `run --drain-timeout` is over. "
-                        "If a new worker fails, the old workers get their slots back, "
-                        "and the exit status is 1. "
-                        "New workers run COMMAND if given, "
-                        "otherwise the command that the configuration file has now.",
+                .help = "Only for a service of `run`. Starts a new worker beside each old "
+                        "one. The new worker takes the slot when it is ready and has then "
+                        "stayed alive for the time of `run --settle`. The old worker is "
+                        "stopped when its connections have ended, or after `run "
+                        "--drain-timeout`. If a new worker fails, the old workers get their "
+                        "slots back, and the exit status is 1. New workers run COMMAND if "
+                        "it is given. Otherwise they run the command that the configuration "
+                        "file has now; without a file, the command stays the same.",
                 .options = command_options_reload,
                 .run = cmd_reload,
                 .takes_command = true,
@@ -63,8 +60,8 @@ const struct command commands[] = {
                 .name = "restart",
                 .args = "[SERVICE] SLOT...",
                 .summary = "replace some workers without losing a connection",
-                .help = "Replaces the workers of these slots, for example 3 or 0-3,7, "
-                        "as `reload` does.",
+                .help = "Replaces the workers of these slots, for example 3 or 0-3,7, in "
+                        "the same way as `reload`.",
                 .options = command_options_restart,
                 .run = cmd_restart,
         },
@@ -81,10 +78,9 @@ const struct command commands[] = {
                 .name = "stop",
                 .args = "[SERVICE] [SLOT...]",
                 .summary = "stop a service of `run`, or some of its workers",
-                .help = "Without SLOT, all workers get the stop signal at once, "
-                        "and the supervisor exits. "
-                        "With SLOT, these workers are drained first, "
-                        "and stay stopped until `start`.",
+                .help = "Without SLOT, sends the stop signal to all workers at once; when "
+                        "they have ended, the supervisor exits. With SLOT, drains and stops "
+                        "only these workers; their slots stay empty until `start`.",
                 .options = command_options_plain,
                 .run = cmd_stop,
         },
@@ -92,8 +88,8 @@ const struct command commands[] = {
                 .name = "start",
                 .args = "[SERVICE] SLOT...",
                 .summary = "start workers that were stopped or have failed",
-                .help = "Starts workers that were stopped or have failed. "
-                        "Returns when they are ready or have failed.",
+                .help = "Starts a worker in each of these slots, which were stopped or have "
+                        "failed. Returns when the workers are ready or have failed.",
                 .options = command_options_plain,
                 .run = cmd_start,
         },
@@ -101,12 +97,12 @@ const struct command commands[] = {
                 .name = "attach",
                 .args = "--workers N|any",
                 .summary = "steer the connections of servers that already run",
-                .help = "Finds the listeners of a port's SO_REUSEPORT groups "
-                        "and the processes that serve them, gives each worker a slot, "
-                        "makes the kernel deal new connections to the slots, and exits. "
-                        "Steering goes on without a process of reuseportd. "
-                        "Without --port, --address and --pid, "
-                        "attaches the only port on the host that has N workers.",
+                .help = "Finds the listeners that share a port by SO_REUSEPORT, and the "
+                        "processes that serve them. Gives each worker a slot, makes the "
+                        "kernel deal new connections to the slots, and exits. Steering "
+                        "continues without a process of reuseportd. Without --port, "
+                        "--address and --pid, attaches the only port on the host that has N "
+                        "workers.",
                 .options = command_options_attach,
                 .run = cmd_attach,
         },
@@ -114,12 +110,11 @@ const struct command commands[] = {
                 .name = "status",
                 .args = "[SERVICE]",
                 .summary = "show the workers, their shares and counters",
-                .help = "Shows each worker's slot, state, version, weight, "
-                        "share of new connections, process, "
-                        "and number of connections steered to it. "
-                        "Below that, it shows the outcomes of the steering program, "
-                        "and foreign listeners: "
-                        "members of the group that were not admitted.",
+                .help = "Shows each worker's slot, state, version, weight, share of new "
+                        "connections, process, and number of connections steered to it. "
+                        "Below the workers, it shows how often each outcome of the steering "
+                        "program occurred, and foreign listeners: members of the "
+                        "SO_REUSEPORT group that were not admitted to a slot.",
                 .options = command_options_status,
                 .run = cmd_status,
         },
@@ -127,13 +122,12 @@ const struct command commands[] = {
                 .name = "top",
                 .args = "[SERVICE]",
                 .summary = "show the workers live, full-screen; drain and resume them by key",
-                .help = "Shows every second what `status` does, "
-                        "with a bar for each worker's share; "
-                        "the largest share is a full bar. "
-                        "Up and down (or k and j), PgUp, PgDn, Home and End select a worker. "
-                        "d drains it; R or u resumes it. "
-                        "s sorts by the next column: slot, share, rate, active or queue; "
-                        "r reverses the order. q or Ctrl-C quits.",
+                .help = "Shows what `status` shows, updated every second, with a bar for "
+                        "each worker's share; the largest share is a full bar. Up and down "
+                        "(or k and j), PgUp, PgDn, Home and End select a worker. d drains "
+                        "the selected worker; R or u resumes it. s sorts by the next "
+                        "column: slot, share, rate, active or queue; r reverses the order. "
+                        "q or Ctrl-C quits.",
                 .options = command_options_top,
                 .run = cmd_top,
         },
@@ -148,24 +142,22 @@ const struct command commands[] = {
         {
                 .name = "metrics",
                 .args = "[SERVICE]",
-                .summary = "print the metrics for Prometheus, or serve them",
-                .help = "Prints what `status` shows, of all services or of one, "
-                        "in the text format of Prometheus. "
-                        "With --listen, each scrape reads the services again. "
-                        "A service that cannot be read has a reuseportd_up of 0; "
-                        "the other services are still reported. "
-                        "SERVICE need not exist: until it does, its reuseportd_up is 0.",
+                .summary = "print the metrics for Prometheus, or serve them over HTTP",
+                .help = "Prints what `status` shows, for all services or for one, in the "
+                        "text format of Prometheus. With --listen, each scrape reads the "
+                        "services again. A service that cannot be read has a reuseportd_up "
+                        "of 0; the other services are still reported. With --listen, "
+                        "SERVICE need not exist yet: until it does, its reuseportd_up is 0.",
                 .options = command_options_metrics,
                 .run = cmd_metrics,
         },
         {
                 .name = "drain",
                 .args = "[SERVICE] SLOT...",
-                .summary = "stop new connections to workers; open connections go on",
-                .help = "Once it returns, the slots (for example 3 or 0-3,7) "
-                        "get no new connection. "
-                        "Open connections and handshakes under way go on. "
-                        "With --wait, it returns when the workers are empty: "
+                .summary = "give workers no new connection; open connections continue",
+                .help = "When `drain` returns, the slots (for example 3 or 0-3,7) get no "
+                        "new connection. Open connections and handshakes under way "
+                        "continue. With --wait, `drain` returns when the workers are empty; "
                         "they can then be stopped without losing a connection.",
                 .options = command_options_drain,
                 .run = cmd_drain,
@@ -174,13 +166,12 @@ const struct command commands[] = {
                 .name = "connections",
                 .args = "[SERVICE] [SLOT...]",
                 .summary = "list the open connections of workers",
-                .help = "Lists each worker's open connections: client, state, age, "
-                        "time since data was last received or sent, "
-                        "and bytes received and sent. "
-                        "FORMER marks a connection of a former worker of the slot. "
-                        "A connection without a slot was open before the service was attached, "
-                        "and its worker is unknown. "
-                        "A connection without an age has been open for an unknown time.",
+                .help = "Lists each worker's open connections: client, state, age, time "
+                        "since data was last received or sent, and bytes received and sent. "
+                        "FORMER marks a connection of a former worker of the slot. A "
+                        "connection without a slot was open before the service was "
+                        "attached; its worker is unknown. A connection without an age has "
+                        "been open for an unknown time.",
                 .options = command_options_plain,
                 .run = cmd_connections,
         },
@@ -196,40 +187,44 @@ const struct command commands[] = {
                 .name = "weight",
                 .args = "[SERVICE] SLOT... WEIGHT",
                 .summary = "set the weight of workers",
-                .help = "Sets the weight of workers: 0 to 1000, and 100 unless it is set. "
-                        "A worker's share is proportional to its weight, "
-                        "and exact over each turn of the ring. "
-                        "If the weights do not fit a ring of 4096 entries, "
-                        "they are rounded, and the largest error is shown.",
+                .help = "Sets the weight of workers, 0 to 1000; the default is 100. A "
+                        "worker's share of new connections is proportional to its weight; "
+                        "with weight 0 it gets none. The shares are exact over each turn of "
+                        "the ring, the sequence of slots that new connections take. Weights "
+                        "that do not fit into a ring of 4096 entries are rounded, and the "
+                        "largest error is shown.",
                 .options = command_options_force,
                 .run = cmd_weight,
         },
         {
                 .name = "canary",
-                .args = "[SERVICE] SLOT... --share PERCENT | --off",
+                .args = "[SERVICE] SLOT... --share PERCENT\n[SERVICE] --off",
                 .summary = "give some workers an exact share of new connections",
-                .help = "The slots together get PERCENT of new connections, "
-                        "spread out evenly.",
+                .help = "Gives the slots together exactly PERCENT of new connections, "
+                        "spread out evenly. The other workers share the rest by their "
+                        "weights.",
                 .options = command_options_canary,
                 .run = cmd_canary,
         },
         {
                 .name = "label",
                 .args = "[SERVICE] SLOT... VERSION",
-                .summary = "give workers a version",
-                .help = "Gives workers a version. `switch` selects workers by version. "
-                        "When a worker dies, its accept queue goes to a worker "
-                        "of the same version, if there is one.",
+                .summary = "set the version of workers",
+                .help = "Sets the version of workers, for example v2 or green. `switch` "
+                        "selects workers by version. When a worker dies, the connections in "
+                        "its accept queue migrate to a worker of the same version, or to "
+                        "any worker if the version has no other.",
                 .options = command_options_force,
                 .run = cmd_label,
         },
         {
                 .name = "switch",
-                .args = "[SERVICE] VERSION | --off",
+                .args = "[SERVICE] VERSION\n[SERVICE] --off",
                 .summary = "let only one version take new connections",
-                .help = "Lets only workers of VERSION take new connections, all at once. "
-                        "Switching back works the same way. "
-                        "Once it returns, other versions get no new connection.",
+                .help = "Lets only workers of VERSION take new connections. The change is "
+                        "in force for all workers at once. When `switch` returns, workers "
+                        "of other versions get no new connection. Switching back works the "
+                        "same way.",
                 .options = command_options_switch,
                 .run = cmd_switch,
         },
@@ -249,26 +244,24 @@ const struct command commands[] = {
                 .name = "events",
                 .args = "[SERVICE]",
                 .summary = "list what happened to the service, with times",
-                .help = "Lists what commands did and what the kernel saw: "
-                        "listeners that closed, "
-                        "and connections that migrated, fell back or were refused. "
-                        "Connections with the same outcome within a second "
-                        "are one event with a count. "
-                        "The kernel keeps the last 1024 events "
-                        "until the service is detached or the machine restarts; "
-                        "this needs no process. "
-                        "A closed listener is recorded only if connections are counted, "
-                        "and a stalled worker only by `attach --watch`.",
+                .help = "Lists what commands did and what the kernel saw: listeners that "
+                        "closed, and connections that migrated, fell back to the kernel's "
+                        "hash, or were refused. Connections with the same outcome within a "
+                        "second are one event with a count. The kernel keeps the last 1024 "
+                        "events, without any process of reuseportd, until the service is "
+                        "detached or the machine restarts. A closed listener is recorded "
+                        "only if connections are counted, and a stalled worker only while "
+                        "`attach --watch` runs.",
                 .options = command_options_events,
                 .run = cmd_events,
         },
         {
                 .name = "detach",
                 .args = "[SERVICE]",
-                .summary = "return to the kernel's hash, and remove everything of reuseportd",
-                .help = "Removes the steering program from the groups, and all pins. "
-                        "No connection is lost. "
-                        "To end a service of `run`, use `reuseportd stop`.",
+                .summary = "end steering: the kernel's hash selects the worker again",
+                .help = "Removes the steering program and all pins of the service. The "
+                        "workers keep running, and no connection is lost. To end a service "
+                        "of `run`, use `reuseportd stop`.",
                 .options = command_options_detach,
                 .run = cmd_detach,
         },
@@ -312,5 +305,6 @@ void command_overview(FILE *out)
 		fprintf(out, "  %-11s  %s\n", command->name, command->summary);
 	fprintf(out,
 	        "\n`reuseportd COMMAND --help` describes a command.\n"
-	        "Exit status: 0 done, 1 refused or failed, 2 bad usage.\n");
+	        "Exit status: 0 done, 1 refused or failed, 2 bad usage,\n"
+	        "3 the workers were not empty in time (`drain --wait`).\n");
 }

@@ -129,7 +129,9 @@ const struct option_row command_options_run_extra[] = {
 
 const struct option_row command_options_check[] = {
         {ONLY},
-        {"env", "NAME", "With an ecosystem.config.js: use the app's env_NAME as well",
+        {"env", "NAME",
+         "With an ecosystem.config.js: add the variables of the app's env_NAME to "
+         "those of env",
          command_options_add_run_option, AT(run)},
         {JSON},
         {0},
@@ -165,11 +167,12 @@ const struct option_row command_options_attach[] = {
         {"address", "ADDRESS", "Attach only the group that listens on this address",
          command_options_set_address, AT(attach.wanted), .letter = 'a'},
         {"pid", "PID",
-         "Consider only ports on which this process has a listener, in its network namespace",
+         "Consider only ports on which this process listens, in the network "
+         "namespace of this process",
          command_options_set_pid, AT(attach.wanted.pid)},
         {"wait", "TIME",
-         "Wait up to TIME for workers that are still starting. "
-         "TIME is, for example, 30s, 1500ms or 2m; a number alone is in seconds (default: 0)",
+         "Wait up to TIME for workers that are still starting. A TIME is, for "
+         "example, 30s, 1500ms or 2m; a number alone is in seconds (default: 0)",
          option_set_time, AT(wait)},
         {"policy", "POLICY",
          "How the kernel picks a worker. round-robin: exactly evenly; "
@@ -186,17 +189,17 @@ const struct option_row command_options_attach[] = {
          "and `drain --wait` and `connections` are not available",
          option_set_flag, AT(no_count)},
         {"count-max", "N",
-         "Count at most N open connections at a time. "
-         "Connections beyond N are steered but not counted, and `status` says so "
-         "(default: 262144, which takes 8 MB of memory)",
+         "Count at most N open connections at a time. Connections beyond N are "
+         "steered but not counted, and `status` reports this (default: 262144, which "
+         "takes 8 MB of memory)",
          option_set_number, AT(count_max), .min = 1, .max = RPD_CONNS_LIMIT},
         {"label", "VERSION", "Version of the workers (default: " RPD_FIRST_LABEL ")",
          option_set_borrowed, AT(attach.label)},
         {"watch", NULL,
-         "Stay in the foreground: admit workers that join, "
-         "take workers that exit or stall out of the ring, and log both. "
-         "SIGTERM ends the watch and leaves steering in place. "
-         "If the service is already attached, only watch it",
+         "Stay in the foreground: give slots to new workers, remove workers "
+         "that exit or stall from the ring, and log both. SIGTERM ends the watch and "
+         "leaves steering in place. If the service is already attached, only watch "
+         "it",
          option_set_flag, AT(watch)},
         {"metrics", "ADDRESS:PORT",
          "With --watch: serve the service's metrics for Prometheus at this address",
@@ -208,9 +211,9 @@ const struct option_row command_options_attach[] = {
 const struct option_row command_options_detach[] = {
         {SERVICE},
         {"force", NULL,
-         "Proceed even if pins are damaged, a group cannot be reached, "
-         "or the service's supervisor is dead. "
-         "Whatever exists is removed, and workers keep running",
+         "Proceed even if pins are damaged, a group cannot be reached, or the "
+         "supervisor of the service is dead. Whatever exists is removed, and workers "
+         "keep running",
          option_set_flag, AT(force), .letter = 'f'},
         {JSON},
         {0},
@@ -236,22 +239,21 @@ const struct option_row command_options_metrics[] = {
 const struct option_row command_options_drain[] = {
         {SERVICE},
         {"wait", NULL,
-         "Wait until the workers are empty: "
-         "no handshake under way, nothing in an accept queue, no open connection. "
-         "The exit status is 0 if they are, "
-         "and 3 if --timeout is over first; the remaining connections are then listed. "
-         "Needs a service that counts connections (see `attach`)",
+         "Wait until the workers are empty: no handshake under way, nothing in an "
+         "accept queue, no open connection. The exit status is then 0. If --timeout "
+         "is over first, the remaining connections are listed, and the exit status "
+         "is 3. Needs a service that counts connections (see `attach`)",
          option_set_flag, AT(wait_empty)},
         {"timeout", "TIME",
          "With --wait: wait at most TIME, for example 1500ms or 2m; "
          "a number alone is in seconds (default: 30s)",
          option_set_time, AT(timeout)},
         {"close-remaining", NULL,
-         "With --wait: when --timeout is over, reset the remaining connections. "
-         "The exit status is 0 if all of them are reset, and 3 if some are left: "
-         "connections of an unknown worker are not reset. "
-         "The list, and \"remaining\" in JSON, "
-         "have the connections that were open when --timeout was over",
+         "With --wait: when --timeout is over, reset the remaining connections. The "
+         "exit status is 0 if all of them are reset, and 3 if some are left: "
+         "connections of an unknown worker are not reset. The printed list, and "
+         "\"remaining\" in JSON, show the connections that were open when --timeout "
+         "was over",
          option_set_flag, AT(close_remaining)},
         {FORCE},
         {JSON},
@@ -260,11 +262,9 @@ const struct option_row command_options_drain[] = {
 
 const struct option_row command_options_canary[] = {
         {SERVICE},
-        {"share", "PERCENT",
-         "Share of these slots together, 0.1 to 99.9. "
-         "The other slots keep their weights relative to each other",
+        {"share", "PERCENT", "Share of new connections that the slots get together, 0.1 to 99.9",
          command_options_set_share, AT(share)},
-        {"off", NULL, "End the canary: each slot gets the share of its weight again",
+        {"off", NULL, "End the canary: all slots get the shares of their weights again",
          option_set_flag, AT(off)},
         {JSON},
         {0},
@@ -280,11 +280,12 @@ const struct option_row command_options_switch[] = {
 
 const struct option_row command_options_swap[] = {
         {SERVICE},
-        {"pid", "PID", "Process that takes over the slot (required)", command_options_set_pid,
+        {"pid", "PID", "Process whose listener gets the slot (required)", command_options_set_pid,
          AT(swap_pid)},
         {"fd", "FD",
-         "Descriptor of the listener in that process, needed if it has several listeners. "
-         "Give one for each endpoint",
+         "Descriptor of the listener in that process, needed if the process has "
+         "several listeners in the group. If the service has several endpoints, "
+         "repeat --fd for each",
          command_options_add_fd, .repeatable = true},
         {JSON},
         {0},

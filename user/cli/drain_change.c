@@ -19,7 +19,7 @@ static int drain_change_edit_resumed(struct rpd_schedule *draft,
 struct schedule_change drain_change_new(bool drained)
 {
 	if (drained)
-		return (struct schedule_change){.what = "drain",
+		return (struct schedule_change){.what = "the drain",
 		                                .event = RPD_EVENT_drained,
 		                                .edit = drain_change_edit_drained};
 	return (struct schedule_change){

@@ -80,7 +80,9 @@ static int args_file_options(const struct args *args, struct load_file *file, st
 		const struct args_option *given = &args->options[i];
 
 		if (strcmp(given->name, "env") != 0)
-			return error_usage(err, "--%s: with a file, set this option in '%s'",
+			return error_usage(err,
+			                   "--%s: with a file, set this option in '%s'; a command "
+			                   "needs -- before it",
 			                   given->name, args->file);
 		if (strchr(given->value, '='))
 			return error_usage(err, "--env %s: with a file, set variables in '%s'",

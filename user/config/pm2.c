@@ -109,8 +109,9 @@ static void pm2_warn_of_others(struct json_object *top, struct problems *problem
 		if (!strcmp(key, "apps") || !strcmp(key, "pm2") || !value)
 			continue;
 		problems_warn(problems, 0,
-		              strcmp(key, "deploy") != 0 ? "'%s' is unknown and ignored"
-		                                         : "'%s' is for `pm2 deploy` and ignored",
+		              strcmp(key, "deploy") != 0
+		                      ? "'%s' is unknown and is ignored"
+		                      : "'%s' is for `pm2 deploy` and is ignored",
 		              key);
 	}
 }

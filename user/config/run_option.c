@@ -206,36 +206,39 @@ const struct option_row run_options[] = {
         {"workers", "N|max", "Number of workers; max: one for each CPU (required)",
          run_option_set_workers, AT(workers)},
         {"listen", "PORT|ADDRESS:PORT",
-         "Steer only listeners on this port, or on this address and port. "
-         "The first such port is the value of the workers' variable PORT. May be repeated "
-         "(default: every fixed port on which the workers listen)",
+         "Steer only listeners on this port, or on this address and port. The "
+         "environment variable PORT of the workers is set to the first port given. "
+         "May be repeated (default: every port on which the workers listen, except a "
+         "port that the kernel chose for them)",
          run_option_set_listen, .repeatable = true},
         {"pass-sockets", NULL,
-         "Open the listeners of --listen for the workers, "
-         "and pass them as systemd does (LISTEN_FDS)",
+         "Open the listeners that --listen names, and pass them to the workers as "
+         "systemd does (LISTEN_FDS)",
          option_set_flag, AT(pass_sockets)},
         {"policy", "POLICY",
          "How the kernel picks a worker. round-robin: exactly evenly; "
          "sticky: each client keeps its worker (default: round-robin)",
          option_set_policy, AT(policy)},
         {"no-count", NULL,
-         "Do not count connections in the kernel. "
-         "`status` then does not show them, "
-         "and a drain waits for the connections that the worker's processes have open",
+         "Do not count connections in the kernel. `status` then shows no open "
+         "connections, and a drain waits until the worker's processes have no open "
+         "connection",
          option_set_flag, AT(no_count)},
         {"label", "VERSION", "Version of the workers (default: " RPD_FIRST_LABEL ")",
          run_option_set_label, AT(label)},
 
         {"env", "NAME=VALUE",
-         "Set a variable in the workers' environment. May be repeated. "
-         "With an ecosystem.config.js, give a NAME alone: the app's env_NAME is used as well",
+         "Set a variable in the workers' environment. May be repeated. With an "
+         "ecosystem.config.js, give only a NAME: the variables of the app's env_NAME "
+         "are added to those of env",
          run_option_set_env, AT(env), .repeatable = true},
         {"env-file", "FILE",
-         "Set the variables of a file of NAME=VALUE lines; --env takes precedence. "
-         "May be repeated",
+         "Set the variables in FILE, which has a line NAME=VALUE for each; --env "
+         "takes precedence. May be repeated",
          option_set_list, AT(env_files), .repeatable = true},
         {"increment-var", "NAME",
-         "Add each worker's slot number to the value that --env gives this variable",
+         "Add the slot number of each worker to the value of this variable. --env "
+         "must set the variable to a number",
          option_set_text, AT(increment_var)},
         {"user", "USER", "Run the workers as this user (name or number)", option_set_text,
          AT(user)},
@@ -243,70 +246,78 @@ const struct option_row run_options[] = {
          AT(group)},
         {"cwd", "FOLDER", "Run the workers in this folder", option_set_text, AT(cwd)},
         {"out-file", "FILE",
-         "Append the workers' standard output to FILE, with -SLOT inserted into its name",
+         "Append the workers' standard output to FILE, with -SLOT inserted before "
+         "the extension. Missing folders are created",
          option_set_text, AT(out_file)},
         {"error-file", "FILE",
-         "Append the workers' standard error to FILE, with -SLOT inserted into its name",
+         "Append the workers' standard error to FILE, with -SLOT inserted before the "
+         "extension. Missing folders are created",
          option_set_text, AT(error_file)},
         {"merge-logs", NULL,
-         "Let all workers write to the same files: no -SLOT in the names of --out-file and "
-         "--error-file",
+         "Let all workers write to the same files: insert no -SLOT into the names of "
+         "--out-file and --error-file",
          option_set_flag, AT(merge_logs)},
-        {"log-prefix", NULL, "Begin each line of output with its worker, as SERVICE.SLOT",
+        {"log-prefix", NULL,
+         "Begin each line that a worker prints with SERVICE.SLOT, followed by a bar",
          run_option_set_log_prefix, AT(log)},
 
         {"ready", "HOW",
-         "What makes a worker ready. "
-         "listen: it listens where --listen says or, without --listen, "
-         "on any fixed port and wherever most of the other workers listen; "
-         "notify: it sends READY=1 as to systemd (sd_notify); "
-         "message: it calls Node's process.send('ready'); "
-         "http:PATH: GET PATH returns a status of 2xx or 3xx; "
-         "tcp: it accepts a connection; "
-         "exec:COMMAND: a shell command succeeds; "
-         "alive:TIME: it listens, or has run for this long. "
-         "In any case a worker must listen where --listen says, "
-         "and wherever the worker that it replaces listens. "
-         "Otherwise, a worker with notify, message, exec or alive need not listen at all "
-         "(default: listen)",
+         "When a worker is ready. listen: when it listens where --listen says or, "
+         "without --listen, on any fixed port (a port that the kernel did not "
+         "choose) and wherever most of the other workers listen; notify: when it "
+         "sends READY=1 as to systemd (sd_notify); message: when it calls "
+         "process.send('ready') of Node; http:PATH: when it answers GET PATH with a "
+         "status of 2xx or 3xx; tcp: when it accepts a connection; exec:COMMAND: "
+         "when this shell command succeeds; alive:TIME: when it listens, or has run "
+         "for TIME. With each of these, the worker must also listen where --listen "
+         "says, and wherever the worker that it replaces listens. If neither "
+         "applies, a worker with notify, message, exec or alive need not listen at "
+         "all (default: listen)",
          run_option_set_ready},
         {"ready-timeout", "TIME",
          "Treat a worker that is not ready after this time as failed (default: 30s)",
          option_set_time, AT(ready_timeout)},
         {"settle", "TIME",
-         "On a reload, a new worker must stay alive this long after it is ready "
-         "before it takes its slot (default: 1s)",
+         "On a reload, wait until a new worker has stayed alive this long after it "
+         "was ready before it takes the slot (default: 1s)",
          option_set_time, AT(settle)},
         {"health-interval", "TIME",
-         "Repeat the check of --ready (http, tcp or exec) at this interval, "
-         "and replace a worker that becomes unhealthy (default: 0, no checks)",
+         "Repeat the check of --ready (http, tcp or exec) at this interval, and "
+         "replace a worker that becomes unhealthy (default: 0, no checks after the "
+         "worker is ready)",
          option_set_time, AT(health_interval)},
         {"health-timeout", "TIME",
-         "Treat a check of --ready or --health-interval as failed after this time (default: 5s)",
-         option_set_time, AT(health_timeout)},
+         "Treat a single check as failed if it takes longer (default: 5s)", option_set_time,
+         AT(health_timeout)},
         {"health-failures", "N",
-         "Treat a worker as unhealthy after this many failed checks in a row (default: 3)",
+         "Treat a worker as unhealthy after this many failed checks in a row "
+         "(default: 3)",
          option_set_number, AT(health_failures), .min = 1, .max = COUNT_MAX},
 
-        {"stop-signal", "SIGNAL", "Stop a drained worker by this signal (default: SIGTERM)",
+        {"stop-signal", "SIGNAL", "Signal that stops a worker (default: SIGTERM)",
          option_set_signal, AT(stop_signal)},
         {"shutdown-message", NULL,
-         "Stop a drained worker by a message \"shutdown\" to Node instead of a signal",
+         "Stop a worker that runs Node by the message \"shutdown\" instead of a "
+         "signal",
          option_set_flag, AT(shutdown_message)},
         {"drain-signal", "SIGNAL",
          "Send this signal to a worker when its drain begins (default: none)", option_set_signal,
          AT(drain_signal)},
-        {"drain-message", NULL, "Send a message \"drain\" to a worker's Node when its drain begins",
+        {"drain-message", NULL,
+         "Send the message \"drain\" to a worker that runs Node when its drain "
+         "begins",
          option_set_flag, AT(drain_message)},
         {"drain-timeout", "TIME",
-         "Wait at most this long for a drained worker's connections to end (default: 30s)",
+         "Stop a drained worker after this time even if it still has connections "
+         "(default: 30s)",
          option_set_time, AT(drain_timeout)},
         {"kill-timeout", "TIME",
-         "Send SIGKILL to a worker that is still there this long after the stop signal "
+         "Send SIGKILL to a worker that still runs this long after the stop signal "
          "(default: 5s)",
          option_set_time, AT(kill_timeout)},
         {"park-timeout", "TIME",
-         "Hold new connections for at most this long while no worker is alive (default: 30s)",
+         "While no worker is alive, hold new connections for at most this long, then "
+         "reset them (default: 30s)",
          option_set_time, AT(park_timeout)},
 
         {"no-restart", NULL, "Do not restart a worker that has exited", run_option_set_no_restart,
@@ -315,14 +326,17 @@ const struct option_row run_options[] = {
          "Wait this long before each restart, in addition to --backoff (default: 0)",
          option_set_time, AT(restart_delay)},
         {"backoff", "MIN..MAX",
-         "Wait before restarting a worker that crashes repeatedly. "
-         "The first restart is immediate; the second waits for MIN, "
-         "and each further one twice as long, up to MAX (default: 100ms..15s)",
+         "Wait before restarting a worker that crashes repeatedly. The first restart "
+         "is immediate, the second waits for MIN, and each further restart waits "
+         "twice as long as the one before, up to MAX (default: 100ms..15s)",
          run_option_set_backoff},
-        {"max-restarts", "N", "Leave a slot failed after this many crashes in a row (default: 16)",
+        {"max-restarts", "N",
+         "Give up on a slot after this many crashes in a row: its state is then "
+         "failed (default: 16)",
          option_set_number, AT(max_restarts), .min = 1, .max = COUNT_MAX},
         {"min-uptime", "TIME",
-         "A worker that ran at least this long resets the crash counter (default: 1s)",
+         "Reset the crash counter of a slot when its worker has run at least this "
+         "long (default: 1s)",
          option_set_time, AT(min_uptime)},
         {"cron-restart", "TIMES",
          "Reload at these times: five fields as in crontab(5), or a name such as @daily",
@@ -332,8 +346,8 @@ const struct option_row run_options[] = {
         {"memory-limit", "SIZE", "Limit the memory of each worker; its cgroup enforces the limit",
          option_set_size, AT(memory_limit)},
         {"cpu-limit", "PERCENT",
-         "Limit each worker to this much of one CPU, for example 50% or 200%; "
-         "its cgroup enforces the limit",
+         "Limit the CPU time of each worker to this percentage of one CPU, for "
+         "example 50% or 200%; its cgroup enforces the limit",
          run_option_set_cpu_limit, AT(cpu_limit)},
 
         {"batch", "N", "On a reload, replace this many workers at a time (default: 2)",

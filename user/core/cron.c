@@ -96,10 +96,10 @@ static int cron_parse_field(const struct field *field, const char *text, uint64_
 	while ((element = strsep(&rest, ",")))
 		if (cron_parse_element(field, element, ret) < 0)
 			return error_usage(err,
-			                   "'%s' is not a valid %s: it is %ld to %ld, such as *, "
-			                   "%ld, %ld-%ld, */2 or a list of these",
+			                   "'%s' is not a valid %s: give a number from %ld to %ld, "
+			                   "or *, %ld-%ld, */2, or a list of these with commas",
 			                   text, field->name, field->min, field->max, field->min,
-			                   field->min, field->max);
+			                   field->max);
 	return 0;
 }
 
@@ -131,9 +131,8 @@ int cron_parse(const char *text, struct cron *ret, struct error *err)
 	if (cron_split(text, texts) < 0)
 		return error_usage(
 		        err,
-		        "'%s' is not a cron expression: it has five fields, minute, hour, "
-		        "day of the month, month, day of the week, such as '0 4 * * *', "
-		        "or is @daily",
+		        "'%s' is not a cron expression: give five fields (minute, hour, day of the "
+		        "month, month, day of the week), such as '0 4 * * *', or @daily",
 		        text);
 	for (int i = 0; r == 0 && i < FIELDS; i++)
 		r = cron_parse_field(&fields[i], texts[i], &bits[i], err);

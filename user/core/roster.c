@@ -89,8 +89,12 @@ static struct holder *roster_sort_holders(const struct holder *holders, size_t n
 const struct holder *roster_find_holders(const struct holder *rows, size_t n, uint32_t inode,
                                          size_t *ret_n)
 {
-	const struct holder *end = rows + n;
+	const struct holder *end;
 
+	*ret_n = 0;
+	if (n == 0) /* @rows may be NULL */
+		return rows;
+	end = rows + n;
 	while (n > 0) {
 		const size_t half = n / 2;
 
@@ -101,7 +105,7 @@ const struct holder *roster_find_holders(const struct holder *rows, size_t n, ui
 			n = half;
 		}
 	}
-	for (*ret_n = 0; rows + *ret_n < end && rows[*ret_n].inode == inode;)
+	while (rows + *ret_n < end && rows[*ret_n].inode == inode)
 		(*ret_n)++;
 	return rows;
 }

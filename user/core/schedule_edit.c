@@ -168,7 +168,7 @@ int schedule_edit_check_served(const struct rpd_schedule *in_force,
 	if (force || schedule_is_served(draft) || (!schedule_is_served(in_force) && !emptied))
 		return 0;
 	return error_set(err, -EBUSY,
-	                 "%s would leave no live worker to take new connections, so they would be "
+	                 "%s would leave no live worker to take new connections, and they would be "
 	                 "refused; use --force to do it anyway",
 	                 what);
 }

@@ -79,8 +79,9 @@ static int doctor_host_check_bpffs(struct doctor_checks *checks)
 		                         strerror(r < 0 ? -r : errno));
 	if (st.st_mode & S_IWOTH)
 		return doctor_checks_add(
-		        checks, CHECK_WARN, "bpffs", "chmod 0700 it",
-		        "every user may write to %s, and could make our folder there", path);
+		        checks, CHECK_WARN, "bpffs", "restrict the mount point: chmod 0700",
+		        "every user may write to %s, and could make reuseportd's folder there",
+		        path);
 	return doctor_checks_add(checks, CHECK_OK, "bpffs", NULL, "%s", path);
 }
 
@@ -137,11 +138,11 @@ static int doctor_host_check_migrate_req(struct doctor_checks *checks)
 	if (on)
 		return doctor_checks_add(
 		        checks, CHECK_OK, "tcp_migrate_req", NULL,
-		        "1: connections migrate also in groups that are not steered");
+		        "1: connections also migrate in groups that are not steered");
 	return doctor_checks_add(
 	        checks, CHECK_NOTE, "tcp_migrate_req", NULL,
-	        "0: fine for steered groups, which migrate connections by our program; groups "
-	        "that are not steered lose the queue of a listener that closes");
+	        "0: steered groups do not need this, because the steering program migrates "
+	        "connections; other groups lose the queue of a listener that closes");
 }
 
 static int doctor_host_check_syncookies(struct doctor_checks *checks)

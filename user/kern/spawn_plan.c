@@ -34,7 +34,8 @@ static int spawn_plan_environment(struct spawn_plan *plan, const struct spawn_re
 	if (!plan->env)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++)
-		if (!request->listen_pid || strncmp(request->env[i], PID_START, strlen(PID_START)))
+		if (!request->listen_pid ||
+		    strncmp(request->env[i], PID_START, strlen(PID_START)) != 0)
 			plan->env[kept++] = request->env[i];
 	if (!request->listen_pid)
 		return 0;

@@ -138,8 +138,8 @@ static int steer_check_layout(const struct steer *steer, const struct pins *pins
 		                 strerror(errno));
 	if (value->magic == RPD_MAGIC && value->abi != RPD_ABI_VERSION)
 		return error_set(err, -EPROTO,
-		                 "service '%s' was made by another version of reuseportd (its "
-		                 "layout is %u, ours is %d): use that version to detach it",
+		                 "service '%s' was made by another version of reuseportd (layout "
+		                 "%u, this version has %d): detach it with that version",
 		                 pins->service, value->abi, RPD_ABI_VERSION);
 	if (value->magic != RPD_MAGIC || info.value_size != sizeof(*value) ||
 	    value->n_endpoints > RPD_ENDPOINT_MAX)

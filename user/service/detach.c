@@ -16,14 +16,14 @@ static int detach_check_run(const struct service *service, bool force, struct er
 
 	if (supervisor)
 		return error_set(err, -EBUSY,
-		                 "service '%s' is run by pid %u: use `reuseportd stop %s`, which "
-		                 "ends it with its workers",
+		                 "service '%s' is run by pid %u: `reuseportd stop %s` ends the "
+		                 "service and its workers",
 		                 name, supervisor, name);
 	if (!force && service_is_run(service) && !service_is_half_made(service))
 		return error_set(err, -EBUSY,
-		                 "service '%s' is run: use `reuseportd stop %s`, which ends it "
-		                 "with the workers that are left; `reuseportd detach %s --force` "
-		                 "would leave the workers without a service",
+		                 "service '%s' belongs to `reuseportd run`: `reuseportd stop %s` "
+		                 "ends the service and the workers that are left; `reuseportd "
+		                 "detach %s --force` keeps the workers, but without a service",
 		                 name, name, name);
 	return 0;
 }

@@ -61,23 +61,22 @@ static void discover_report_list_extra(const struct roster *roster, unsigned int
 void discover_report_too_few(const struct discover_wanted *wanted, const struct roster *roster,
                              struct error *err)
 {
-	error_set(
-	        err, -EAGAIN,
-	        "port %u has %zu of the %u workers that were asked for; start the others, or give "
-	        "--wait TIME, or --workers %zu%s",
-	        roster->groups[0].endpoint.port, roster->n_workers, wanted->workers,
-	        roster->n_workers,
-	        roster->n_workers == 1 ? " (threads that share one listener are one worker: "
-	                                 "start HAProxy with `shards by-thread`)"
-	                               : "");
+	error_set(err, -EAGAIN,
+	          "port %u has %zu worker%s, not %u; start the others, or give --wait TIME, or "
+	          "--workers %zu%s",
+	          roster->groups[0].endpoint.port, roster->n_workers,
+	          roster->n_workers == 1 ? "" : "s", wanted->workers, roster->n_workers,
+	          roster->n_workers == 1 ? " (threads that share one listener are one worker: "
+	                                   "start HAProxy with `shards by-thread`)"
+	                                 : "");
 }
 
 int discover_report_too_many(const struct discover_wanted *wanted, const struct roster *roster,
                              struct error *err)
 {
 	error_set(err, -E2BIG,
-	          "port %u has %zu workers, and %u were asked for; stop the extra ones, or give "
-	          "--workers %zu. In the order of the slots, these are too many:",
+	          "port %u has %zu workers, not %u; stop the others, or give --workers %zu. These "
+	          "would get no slot:",
 	          roster->groups[0].endpoint.port, roster->n_workers, wanted->workers,
 	          roster->n_workers);
 	discover_report_list_extra(roster, wanted->workers, err);
@@ -88,12 +87,12 @@ void discover_report_differ(const struct discover_wanted *wanted, const struct r
                             struct error *err)
 {
 	error_set(err, -EAGAIN,
-	          "port %u: %u workers were asked for, but its groups differ; choose one with "
-	          "--address, or give each worker a listener in every group:",
+	          "port %u: not every group has %u workers; choose a group with --address, or give "
+	          "each worker a listener in every group:",
 	          roster->groups[0].endpoint.port, wanted->workers);
 	discover_report_list_groups(roster, err);
 	if (roster->n_workers > wanted->workers)
-		error_add(err, 0, "\nIn the order of the slots, these are too many:");
+		error_add(err, 0, "\nThese would get no slot:");
 	discover_report_list_extra(roster, wanted->workers, err);
 }
 
@@ -101,12 +100,14 @@ void discover_report_no_listener(const struct discover_wanted *wanted, struct er
 {
 	if (wanted->port)
 		error_set(err, -EAGAIN, "nothing listens on port %u%s", wanted->port,
-		          wanted->family ? " of that address" : "");
+		          wanted->family ? " of this address" : "");
 	else if (wanted->family)
-		error_set(err, -EAGAIN, "nothing listens on that address");
+		error_set(err, -EAGAIN, "nothing listens on this address");
 	else
 		error_set(err, -EAGAIN, "no TCP listener was found in this network namespace%s",
-		          wanted->pid ? "" : "; --pid PID looks in that of a process");
+		          wanted->pid
+		                  ? ""
+		                  : "; --pid PID looks in the network namespace of process PID");
 }
 
 void discover_report_no_choice(const struct discover_wanted *wanted,

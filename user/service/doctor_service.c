@@ -70,7 +70,7 @@ static int doctor_service_check_workers(const struct service *service, const str
 		        service_is_run(service)
 		                ? "its supervisor starts new ones"
 		                : "swap a new worker in, or run `reuseportd attach --watch`, "
-		                  "which admits new workers by itself",
+		                  "which admits new workers",
 		        "%zu of %u workers are dead: slot%s %s", dead.n, filled,
 		        doctor_service_plural(dead.n), dead.text);
 	else if (stalled.n == 0)
@@ -79,7 +79,7 @@ static int doctor_service_check_workers(const struct service *service, const str
 		r = doctor_checks_add(
 		        checks, CHECK_FAIL, name,
 		        "drain them, or restart their server; `reuseportd attach --watch` "
-		        "takes stalled workers out by itself",
+		        "removes stalled workers from the ring",
 		        "no process polls the listeners of slot%s %s, though they are "
 		        "open: connections to them hang",
 		        doctor_service_plural(stalled.n), stalled.text);
@@ -103,8 +103,8 @@ static int doctor_service_check_run(const struct service *service, const struct 
 	if (!service_supervisor_pid(service))
 		r = doctor_checks_add(
 		        checks, CHECK_WARN, name,
-		        "run the command that started it again: it takes the workers over",
-		        "its supervisor is gone: workers that end are not replaced");
+		        "run the same `reuseportd run` command again: it takes over the workers",
+		        "its supervisor has died: workers that exit are not restarted");
 	for (unsigned int slot = 0; slot < o->n_slots; slot++)
 		if (o->slots[slot].worker.run == RPD_RUN_FAILED)
 			doctor_service_add_slot(&failed, slot);
@@ -172,8 +172,8 @@ static int doctor_service_check_groups(const struct service *service, const stru
 	if (partial.n)
 		return doctor_checks_add(
 		        checks, CHECK_WARN, service->pins.service,
-		        "the shares differ from group to group; give every worker a "
-		        "listener in each group",
+		        "give every worker a listener in each group, or the shares differ between "
+		        "groups",
 		        "the workers of slot%s %s listen in only some of the %u groups",
 		        doctor_service_plural(partial.n), partial.text, info->n_endpoints);
 	return doctor_checks_add(checks, CHECK_OK, service->pins.service, NULL,

@@ -52,7 +52,7 @@ static int drain_wait_check_counted(const struct service *service, const struct 
 	if (count.of[RPD_CONN_uncounted])
 		return error_set(err, -EOPNOTSUPP,
 		                 "%" PRIu64
-		                 " connections of slot %u are not counted as there was no room "
+		                 " connections of slot %u are not counted for lack of room "
 		                 "(`attach --count-max`), so it can't be known when its worker is "
 		                 "empty",
 		                 count.of[RPD_CONN_uncounted], slot);

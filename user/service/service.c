@@ -165,8 +165,9 @@ static int service_find_only(char ret[RPD_LABEL_MAX], struct error *err)
 	if (r < 0)
 		return r;
 	if (n == 0) {
-		error_set(err, -ENOENT,
-		          "there is no service; `reuseportd attach --workers N` makes one");
+		error_set(
+		        err, -ENOENT,
+		        "there is no service; `reuseportd run` or `reuseportd attach` creates one");
 		return SERVICE_NONE;
 	}
 	if (n > 1) {
@@ -202,13 +203,13 @@ static int service_rolled_back_error(const struct service *service, const char *
 {
 	if (service->steer.service)
 		error_set(err, -ENOENT,
-		          "service '%s' was left half made by a command that was killed; it has "
-		          "been cleaned up, attach again",
+		          "service '%s' was only half made by a command that was killed; the rest "
+		          "has been removed: attach again",
 		          name);
 	else
 		error_set(err, -ENOENT,
 		          "service '%s' has no pins any more: a command was killed before it had "
-		          "made them, or they were removed by hand; attach again",
+		          "made the pins, or the pins were removed by hand; attach again",
 		          name);
 	return SERVICE_NONE;
 }
@@ -277,13 +278,13 @@ int service_make_room(struct service *service, struct error *err)
 		return error_set(err, -EEXIST,
 		                 "service '%s' is run by pid %u already; `reuseportd status %s` "
 		                 "shows it, `reuseportd stop %s` ends it; for another service "
-		                 "give another name by --service",
+		                 "give another name with --service",
 		                 name, supervisor, name, name);
 	if (!service_all_dead(service))
 		return error_set(err, -EEXIST,
 		                 "service '%s' is attached already; `reuseportd status %s` "
 		                 "shows it, `reuseportd detach %s` ends it; for another "
-		                 "service give another name by --service",
+		                 "service give another name with --service",
 		                 name, name, name);
 	r = service_remove(service, false, err);
 	service_close(service);

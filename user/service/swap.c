@@ -112,7 +112,7 @@ static int swap_check_complete(const struct service *service, const struct obser
 		        err, -ENOENT,
 		        "pid %u has no listener%s on %s in the group of service '%s' (same "
 		        "address, port, uid %u and SO_REUSEPORT are needed)",
-		        request->pid, request->n_fds ? " by that descriptor" : "",
+		        request->pid, request->n_fds ? " with this descriptor" : "",
 		        endpoint_format(&info->endpoints[e], text, sizeof(text)),
 		        service->pins.service, info->endpoints[e].uid);
 	}
@@ -130,10 +130,11 @@ int swap(struct service *service, const struct observed *observed,
 	int r;
 
 	if (service_is_run(service))
-		return error_set(err, -EPERM,
-		                 "service '%s' is run: its slots are managed by the supervisor; "
-		                 "`reuseportd restart` or `reuseportd reload` replaces workers",
-		                 service->pins.service);
+		return error_set(
+		        err, -EPERM,
+		        "service '%s' belongs to `reuseportd run`: its supervisor manages the "
+		        "slots; `reuseportd restart` or `reuseportd reload` replaces workers",
+		        service->pins.service);
 	r = schedule_edit_check_slots(steer_schedule(&service->steer), &slot, err);
 	if (r < 0)
 		return r;

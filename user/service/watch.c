@@ -263,7 +263,9 @@ static int watch_find_port(const char *name, uint16_t *ret, struct error *err)
 	r = service_open(&service, name, err);
 	if (r == 0 && service_is_run(&service))
 		return error_set(err, -EPERM,
-		                 "service '%s' is run: its supervisor admits its workers", name);
+		                 "service '%s' belongs to `reuseportd run`: its supervisor admits "
+		                 "its workers",
+		                 name);
 	if (r == 0)
 		*ret = service.steer.service->endpoints[0].port;
 	return r;

@@ -31,7 +31,7 @@ static void health_replace_worker(struct worker *w, const char *why)
 		slot_restart_worker(sup, w->slot, why);
 		return;
 	}
-	report_line(sup, "slot %u: %s: it gets no connections any more", w->slot, why);
+	report_line(sup, "slot %u: %s: it gets no new connection, and is replaced", w->slot, why);
 	if (slot_retire(w, &err) < 0)
 		report_line(sup, "%s", err.text);
 }

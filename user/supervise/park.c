@@ -28,11 +28,10 @@ static int park_on_timeout(sd_event_source *source, uint64_t now, void *data)
 	if (n < 0)
 		report_line(sup, "%s", err.text);
 	else
-		report_line(
-		        sup,
-		        "no worker is up after %g s: %d waiting connections were reset; new ones "
-		        "are refused until a worker is up",
-		        (double)sup->plan->config.park_timeout / NS_PER_S, n);
+		report_line(sup,
+		            "no worker is ready after %g s: %d waiting connections were reset; new "
+		            "ones are refused until a worker is ready",
+		            (double)sup->plan->config.park_timeout / NS_PER_S, n);
 	return 0;
 }
 

@@ -108,7 +108,7 @@ int persisted_command_keep(const struct supervisor *sup, const struct run_config
 	}
 	r = persisted_command_write_file(sup, config);
 	return r < 0 ? error_set(err, r,
-	                         "can't keep the new command in %s: %s; another supervisor would "
+	                         "can't save the new command in %s: %s; the next supervisor would "
 	                         "start the old one again",
 	                         sup->run_dir, strerror(-r))
 	             : 0;

@@ -60,7 +60,7 @@ static void readiness_note_missing(struct worker *w, const char *where, const ch
 {
 	char list[3 * ENDPOINT_TEXT_MAX];
 
-	snprintf(w->why, sizeof(w->why), "does not listen on %s within %g s%s; it listens on %s",
+	snprintf(w->why, sizeof(w->why), "did not listen on %s within %g s%s; it listens on %s",
 	         where, (double)w->plan->config.ready_timeout / NS_PER_S, more,
 	         worker_listeners_format(w, list, sizeof(list)));
 }
@@ -82,14 +82,17 @@ static void readiness_note_missing_named(struct worker *w, const struct rpd_endp
 }
 
 /* If no port is named: whether the worker listens where the other workers do. Reads without the
- * lock: only the supervisor puts listeners into the service's slots. */
+ * lock: only the supervisor puts listeners into the service's slots. An earlier failure may have
+ * closed the service. */
 static bool readiness_listens_as_others(struct worker *w, const struct listener *listeners,
                                         size_t n)
 {
+	_cleanup_service_lock_ struct service *locked = NULL;
 	const struct service *service = &w->sup->service;
+	struct error err = {};
 
-	if (!service_is_open(service)) {
-		snprintf(w->why, sizeof(w->why), "the service's pins are gone");
+	if (!service_is_open(service) && service_lock(&w->sup->service, &locked, &err) < 0) {
+		snprintf(w->why, sizeof(w->why), "%.*s", (int)sizeof(w->why) - 1, err.text);
 		return false;
 	}
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {

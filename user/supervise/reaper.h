@@ -16,4 +16,4 @@ struct reaper;
  * and reaps it. Returns 0 or a negative errno. */
 int reaper_new(sd_event *loop, bool (*is_ours)(uint32_t pid, void *data), void *data,
                struct reaper **ret);
-void reaper_free(struct reaper *orphans);
+void reaper_free(struct reaper *reaper);

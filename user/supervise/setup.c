@@ -73,8 +73,11 @@ static int setup_make_service(struct supervisor *sup, struct error *err)
 	};
 	int r, taken = service_create(&sup->service, &plan, err);
 
-	if (taken < 0)
+	if (taken < 0) {
+		/* The name may be that of a service that another supervisor runs. */
+		service_close(&sup->service);
 		return taken;
+	}
 	sup->made = taken ==
 	            SERVICE_CREATED; /* a service that was taken over is not removed on failure */
 	r = parking_open(&sup->parking, &sup->service, err); /* connections may come from now on */
@@ -103,10 +106,11 @@ void setup_remove_dir(const struct supervisor *sup)
 	run_dir_remove(sup->name);
 }
 
-/* The pins go last: as long as they exist, the next `stop` or supervisor looks for what is left. */
+/* The pins go last: as long as they exist, the next `stop` or supervisor looks for what is left.
+ * The maps are closed as well, because the process may go on for other services. */
 void setup_remove(struct supervisor *sup)
 {
-	_cleanup_service_lock_ struct service *service = NULL;
+	struct service *service = NULL;
 	char path[PATH_MAX];
 	struct error err = {};
 
@@ -124,6 +128,7 @@ void setup_remove(struct supervisor *sup)
 	if (service_lock(&sup->service, &service, &err) < 0 ||
 	    service_remove(service, false, &err) < 0)
 		log_line("%s: %s", sup->name, err.text);
+	service_close(&sup->service);
 	control_free(sup->control,
 	             sup->status); /* clients that wait for the end get their answer now */
 	sup->control = NULL;

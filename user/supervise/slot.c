@@ -77,7 +77,8 @@ void slot_leave(struct supervisor *sup, unsigned int slot, enum rpd_run run, boo
 /* Its worker is not restarted; a job may have finished. */
 static void slot_leave_empty(struct supervisor *sup, unsigned int slot, bool failed)
 {
-	report_line(sup, "slot %u: %s, and not started again", slot, failed ? "failed" : "stopped");
+	report_line(sup, "slot %u: %s; not restarted (no-restart)", slot,
+	            failed ? "failed" : "stopped");
 	slot_leave(sup, slot, failed ? RPD_RUN_FAILED : RPD_RUN_STOPPED, true);
 }
 
@@ -86,14 +87,14 @@ static void slot_give_up(struct supervisor *sup, unsigned int slot, const char *
 	const struct slot *it = &sup->slots[slot];
 
 	if (it->current) {
-		report_line(sup, "slot %u: pid %u stays, as it could not be replaced: %s", slot,
-		            it->current->pid, why);
+		report_line(sup, "slot %u: pid %u stays, because it could not be replaced: %s",
+		            slot, it->current->pid, why);
 		return;
 	}
 	slot_leave(sup, slot, RPD_RUN_FAILED, it->ended);
 	if (supervisor_state_has_work(sup))
-		report_line(sup, "slot %u: failed: %s; `reuseportd start %s %u` starts it again",
-		            slot, why, sup->name, slot);
+		report_line(sup, "slot %u: failed: %s; `reuseportd start %s %u` tries again", slot,
+		            why, sup->name, slot);
 	else
 		report_line(sup, "slot %u: failed: %s", slot, why);
 }
@@ -163,7 +164,7 @@ void slot_start(struct supervisor *sup, unsigned int slot)
 	else if (it->proven)
 		slot_start_later(sup, slot, 0);
 	else /* a command that could never be started will not start later */
-		slot_give_up(sup, slot, "it can't be started");
+		slot_give_up(sup, slot, "its worker can't be started");
 }
 
 void slot_start_ended(struct supervisor *sup)

@@ -112,7 +112,7 @@ static int supervisor_on_change(sd_event_source *source, void *data)
 	timers_update(sup);
 	if (!sup->stopping && supervisor_state_is_finished(sup)) {
 		if (!sup->nothing_left)
-			report_line(sup, "no worker is left to be started");
+			report_line(sup, "all slots have failed or are stopped");
 		sup->nothing_left = sup->announced = true;
 		if (supervisor_state_has_work(sup) &&
 		    sup->plan->config.restart) /* jobs that are not restarted have finished */

@@ -161,7 +161,7 @@ static int timers_on_cron(sd_event_source *source, uint64_t now, void *data)
 	struct error err = {};
 	struct slots slots;
 
-	report_line(sup, "cron-restart is due");
+	report_line(sup, "reload at a time of cron-restart");
 	if (!sup->reload)
 		slot_start_ended(sup);
 	timers_list_cron_slots(sup, &slots);

@@ -65,7 +65,7 @@ static int worker_on_exit_of_main(sd_event_source *source, int fd, uint32_t even
 	    (w->state == WORKER_UP && !w->up_at)) {
 		snprintf(w->why, sizeof(w->why), "ended with %s before it %s",
 		         w->end[0] ? w->end : "an unknown status",
-		         w->state == WORKER_STARTING ? "was ready" : "had lived long enough");
+		         w->state == WORKER_STARTING ? "was ready" : "had run for --settle");
 		port_rival_note(w);
 	}
 	if (w->state == WORKER_STARTING)

@@ -363,8 +363,8 @@ static void selection_of_apps(void **state)
 	        "{\"name\": \"off\", \"script\": \"app.js\", \"autostart\": false},"
 	        "{\"script\": \"./app.js\"}]}";
 	static const char *const said[] = {
-	        "'deploy' is for `pm2 deploy` and ignored",
-	        "'other' is unknown and ignored",
+	        "'deploy' is for `pm2 deploy` and is ignored",
+	        "'other' is unknown and is ignored",
 	        "app 'my app': name: the service is named 'my-app'",
 	        "app 'off': autostart: the app is ignored; `--only off` runs it",
 	};

@@ -221,7 +221,11 @@ static void check_scene(void **state)
 
 static void socket_without_holders(void **state)
 {
+	size_t n = 1;
+
 	assert_null(roster_find_owner(NULL, 0));
+	assert_null(roster_find_holders(NULL, 0, 1, &n));
+	assert_int_equal(n, 0);
 	assert_int_equal(roster_count_pollers(NULL, 0), 0);
 }
 
