@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* When a worker that starts is ready. health.h checks it afterwards. */
+/* When a worker that starts is ready. health.h probes it afterwards. */
 #pragma once
 
 #include "supervise/types.h"

@@ -73,7 +73,7 @@ struct worker {
 	struct health_probe *probe;
 	sd_event_source *probe_timer;
 	void (*on_probe)(struct worker *w, bool ok, const char *why);
-	unsigned int probe_failures; /* health checks that failed in a row */
+	unsigned int probe_failures; /* probes that failed in a row */
 	bool unhealthy;
 
 	int64_t started_at, up_at, withdrawn_at; /* CLOCK_MONOTONIC, ns; 0 = not yet */
