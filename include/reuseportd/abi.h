@@ -52,7 +52,7 @@
 #define RPD_CONNS_DEFAULT 262144
 #define RPD_CONNS_LIMIT   16777216
 
-#define RPD_RATE_SECONDS 8 /* a power of two; the rate covers the last but one */
+#define RPD_RATE_SECONDS 8 /* of a row, the current second included; a power of two */
 
 #define RPD_NO_VERSION 0xff
 
@@ -98,13 +98,13 @@ struct rpd_version {
 };
 
 /*
- * Everything that a switch changes, as one value. Map "schedules" holds two: rpd_control.active is
- * the index of the schedule in force, and only the other one is ever written.
+ * The settings of the slots, and the ring that is computed from them. Map "schedules" holds two
+ * schedules: rpd_control.active is the index of the one in force, and only the other one is ever
+ * written.
  */
 struct rpd_schedule {
-	__u32 ring_len; /* 0: the user has forced every worker out, and new connections are
-	                   refused. With n_candidates = 0 there was never a worker: they are
-	                   parked */
+	__u32 ring_len; /* 0: new connections are parked if there was never a worker (n_candidates =
+	                   0), and refused if the user has forced every worker out */
 	__u32 policy;   /* enum rpd_policy */
 	__u32 flags;
 	__u16 n_slots;         /* slots 0 .. n_slots - 1 may be in use */
@@ -126,12 +126,11 @@ struct rpd_schedule {
 struct rpd_control {
 	__u64 cursor; /* moves for a SYN only */
 	__u64 pad0[7];
-	__u64 aside; /* the cursor for SYN-cookie ACKs and migrations, which must not move the
-	                other one */
+	__u64 aside; /* for SYN-cookie ACKs and migrations, which must not move `cursor` */
 	__u64 pad1[7];
-	__u32 active;         /* index of the schedule in force: a switch flips this one word */
-	__u32 counting;       /* connections are counted: the counting programs are attached */
-	__u32 n_more;         /* entries of map "conns_more" */
+	__u32 active;   /* index of the schedule in force: one store puts a schedule in force */
+	__u32 counting; /* connections are counted: the counting programs are attached */
+	__u32 n_more;   /* entries of map "conns_more" */
 	__s32 counting_error; /* why they are not counted: a negative errno */
 	__u32 n_unlisted;     /* connections from before `attach` that could not be listed */
 	__u32 n_probes;       /* at least the number of entries of map "probes" */
@@ -264,8 +263,8 @@ struct rpd_events {
 	struct rpd_event entries[RPD_EVENT_MAX];
 };
 
-/* The lifecycle of the pins. By it the next command recognises a service that a killed command left
- * half made or half removed, and rolls it back. */
+/* The lifecycle of the pins. Any stage but READY shows the next command that a killed one has left
+ * the service half made or half removed: the next command then removes the rest. */
 enum rpd_stage {
 	RPD_STAGE_FILLING,   /* `attach` fills the slots; nothing is steered yet */
 	RPD_STAGE_ATTACHING, /* the slots are filled; the program is being attached to the groups */
@@ -293,11 +292,11 @@ struct rpd_service {
 	__u32 abi;
 	__u32 stage; /* enum rpd_stage */
 	__u32 n_endpoints;
-	__u32 n_workers;           /* no more members than these are admitted; 0 = any number */
-	__u32 flags;               /* RPD_SERVICE_* */
-	__u64 netns_cookie;        /* SO_NETNS_COOKIE of the workers' network namespace */
-	__u64 netns_ino;           /* the inode of that namespace, to find a process in it */
-	__u64 attached_at;         /* seconds since the epoch */
+	__u32 n_workers;    /* the largest number of workers that are admitted; 0 = any number */
+	__u32 flags;        /* RPD_SERVICE_* */
+	__u64 netns_cookie; /* SO_NETNS_COOKIE of the workers' network namespace */
+	__u64 netns_ino;    /* the inode of that namespace, to find a process in it */
+	__u64 attached_at;  /* seconds since the epoch */
 	char label[RPD_LABEL_MAX]; /* the version of new workers */
 	/* With RPD_SERVICE_RUN: the supervisor, or the last one that it had. */
 	__u64 supervisor_start; /* clock ticks after boot */
@@ -319,14 +318,13 @@ enum rpd_run {
 	RPD_RUN_UP,
 	RPD_RUN_BACKOFF, /* its worker has ended; the supervisor waits before it starts the next */
 	RPD_RUN_FAILED,  /* the supervisor has given up on it */
-	RPD_RUN_STOPPED, /* by the user; or its worker has ended, and no other is to be started */
+	RPD_RUN_STOPPED, /* by the user; or its worker has ended, and is not to be replaced */
 	RPD_RUN_MAX,
 };
 
 /*
  * Map "workers", a row for each slot: the worker that is meant to be in it. Written before the
- * socket arrays, so that the next command can finish what a command that was killed between them
- * began.
+ * socket arrays: if a command is killed in between, the next one completes the change.
  */
 struct rpd_worker {
 	__u64 cookies[RPD_ENDPOINT_MAX]; /* of its listener in each endpoint, 0 = none */
@@ -335,13 +333,13 @@ struct rpd_worker {
 	__u32 pid;         /* the process that polls the listener, 0 = empty row */
 	__s32 fd;          /* its descriptor of the listener, -1 = it listens on nothing */
 	__s32 epfd; /* the epoll descriptor that it polls the listener with, -1 = not by epoll */
-	__u32 evidence; /* for the process serving the listener (enum evidence) */
+	__u32 evidence; /* that pid serves the listener (enum evidence, core/listener.h) */
 	char comm[RPD_COMM_MAX];
 	__u16 account; /* of its connections, or RPD_ACCOUNT_NONE */
 	__u8 run;      /* enum rpd_run: of the slot, not of the worker */
 	__u8 pad;
 	__u32 restarts; /* how many workers of the slot ended and were replaced by the supervisor */
-	/* The process that the supervisor has started, of which pid may be a child. */
+	/* The process that the supervisor has started: pid is this one, or a descendant. */
 	__u64 main_start; /* of main_pid, in clock ticks after boot */
 	__u32 main_pid;   /* 0 = unknown: the worker was attached */
 	__u32 pad2;

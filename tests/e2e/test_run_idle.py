@@ -134,11 +134,12 @@ PERCPU_ARRAY = "map_type:\t6\n"
 
 def counter_maps(pid):
     """How many maps of counters the process has open."""
-    return sum(PERCPU_ARRAY in fd.read_text() for fd in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir())
+    folder = pathlib.Path(f"/proc/{pid}/fdinfo")
+    return sum(PERCPU_ARRAY in fd.read_text() for fd in folder.iterdir())
 
 
 def test_stopped_service_is_closed(bed):
-    """A supervisor that goes on for another service has none of the maps of a service that has ended."""
+    """A supervisor that goes on for another service has no map of a service that has ended."""
     script(bed, "consumer.js", CONSUMER)
     app = {"script": "consumer.js", "listen_timeout": 100}
     services = Services(bed, {"name": "a", **app}, {"name": "b", **app})

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A service of `run` and the workers in its slots: it is made without workers, endpoints are added
- * one by one, and workers are admitted, replaced, removed and restored. While its supervisor lives,
- * no other command changes that. */
+/* service/service_create, service_endpoint, slot_replace, generation and observe: a service of
+ * `run` is made without workers, endpoints are added one by one, and workers are admitted,
+ * replaced, removed and restored. While its supervisor lives, no other command changes that. */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A service that one process keeps open (service_lock()), while other commands lock it, change it,
- * remove it or are killed.
+ * service/service_lock: a service that one process keeps open, while other commands lock it, change
+ * it, remove it or are killed.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -17,7 +17,7 @@ static inline int64_t clock_ns(clockid_t clock)
 	return now.tv_sec * NS_PER_S + now.tv_nsec;
 }
 
-/* Reads it in seconds. */
+/* The same in seconds. */
 static inline double clock_s(clockid_t clock)
 {
 	return (double)clock_ns(clock) / NS_PER_S;

@@ -5,8 +5,7 @@
 #include <stddef.h>
 
 /* The number of letters to insert, delete, replace, or swap with the next letter, that turns @a
- * into
- * @b. SIZE_MAX if a name has NEAREST_NAME_MAX bytes or more. */
+ * into @b. SIZE_MAX if a name has NEAREST_NAME_MAX bytes or more. */
 #define NEAREST_NAME_MAX 64
 size_t nearest_distance(const char *a, const char *b);
 

@@ -10,11 +10,12 @@
 
 size_t strv_length(char *const *v);
 
-/* Appends a copy of @text to *@v, which is reallocated. -ENOMEM; *@v is then unchanged. */
+/* Appends a copy of @text to *@v, which is reallocated. Returns 0, or -ENOMEM with *@v unchanged.
+ */
 int strv_append(char ***v, const char *text);
 
 /* Copies the vector and its strings; the caller frees *ret by strv_free(). The copy of NULL is
- * NULL. -ENOMEM. */
+ * NULL. Returns 0 or -ENOMEM. */
 int strv_copy(char *const *v, char ***ret);
 
 /* Frees the strings and the vector. */

@@ -12,7 +12,7 @@ struct supervised {
 	unsigned int workers;
 };
 
-/* Finds the service that the invocation names, or the only one. Fails if it is not one that is run.
+/* Finds the service that the invocation names, or the only one. Fails if it was not made by `run`.
  */
 int ask_supervisor_find(const struct invocation *i, struct supervised *ret, struct error *err);
 
@@ -25,7 +25,8 @@ struct json_object *ask_supervisor_new_request(const struct invocation *i, const
 int ask_supervisor_try_send(const struct invocation *i, const char *service,
                             struct json_object *request, struct error *err);
 
-/* The same for commands that need a supervisor: other outcomes than 0 are errors too. */
+/* As ask_supervisor_try_send(), for commands that need a supervisor: an outcome other than 0 is an
+ * error, too. */
 int ask_supervisor_send(const struct invocation *i, const char *service,
                         struct json_object *request, struct error *err);
 

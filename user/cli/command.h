@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The commands. commands.c has a row for each: name, arguments, options, help and function. main()
+ * The commands. command.c has a row for each: name, arguments, options, help and function. main()
  * finds the row; command_line.h fills a struct invocation by it; the function gets the invocation.
  * --help, the manual page and bash's completion are made from the same rows.
  */
@@ -19,7 +19,7 @@
 #define INVOCATION_ARGS_MAX (RPD_SLOT_MAX + 2)
 #define INVOCATION_FDS_MAX  RPD_ENDPOINT_MAX
 
-/* What the command line says. Strings are those of the command line. */
+/* The parsed command line. Strings belong to the command line. */
 struct invocation {
 	const char *service; /* --service, or the argument SERVICE; NULL = the only service */
 	bool json;

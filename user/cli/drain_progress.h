@@ -12,7 +12,7 @@ struct drain_progress {
 	bool terminal;
 	uint64_t most;    /* the largest number of connections that was left at any time */
 	double printed_s; /* when the last line was printed, in seconds of waiting; -1 = none was */
-	uint64_t printed; /* the number in it */
+	uint64_t printed; /* the number of connections in that line */
 };
 
 void drain_progress_begin(struct drain_progress *progress);

@@ -16,8 +16,8 @@
 int service_status_read(struct service *service, bool scan, struct json_object **ret,
                         struct error *err);
 
-/* The same, without a scan, for service @name (NULL = the only one), which is opened and closed.
- * Returns what service_try_open() does. */
+/* As service_status_read() without @scan, for service @name (NULL = the only one), which is opened
+ * and closed. Returns what service_try_open() does. */
 int service_status_read_named(const char *name, struct json_object **ret, struct error *err);
 
 /* Prints the status of an open service, as JSON or as text, and unlocks the service. */

@@ -42,8 +42,8 @@ void load_drop(struct load_result *loaded);
 
 void load_free(struct load_result *loaded);
 
-/* Reads a whole file. *@ret ends with a NUL byte beyond the file's, and the caller frees it.
- * *@ret_size: the size of the file; may be NULL. Returns 0 or a negative errno. */
+/* Reads a whole file. *ret ends with a NUL byte after the file's bytes, and the caller frees it.
+ * @ret_size (may be NULL): the size of the file. Returns 0 or a negative errno. */
 int load_read_file(const char *path, char **ret, size_t *ret_size);
 
 /* Checks what depends on the host: whether user, group and cwd exist. Calls @report as
@@ -53,8 +53,8 @@ void load_host_problems(const struct run_config *config,
                         void *data);
 
 /* Checks that the command's program exists, along the PATH that the workers have after
- * load_env_files(). The error has one line: the one that starting the program would have. Callers
- * warn only, as the file may be for another host. */
+ * load_env_files(). Otherwise sets @err to the line that starting the program would give. Callers
+ * only warn, as the file may be for another host. */
 int load_find_program(const struct run_config *config, struct error *err);
 
 /* Reads config->env_files, and adds their variables to config->env, which takes precedence. Of a

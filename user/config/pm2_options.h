@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The other options of a PM2 app. */
+/* The options of a PM2 app that concern neither its program nor its environment. */
 #pragma once
 
 #include "config/pm2_app.h"
 
-/* Sets every option that is neither the program nor the environment, after those. Options that have
- * no counterpart, and unknown ones, are warnings. */
+/* Sets every such option. To be called after pm2_command_set() and pm2_env_set(). An option without
+ * a counterpart, or an unknown one, is a warning. */
 void pm2_options_set(struct pm2_app *app);

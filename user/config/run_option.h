@@ -8,7 +8,7 @@
 #include "config/option.h"
 #include "core/run_config.h"
 
-/* An option's structure is struct run_config. Indices are less than RUN_OPTION_MAX. */
+/* The rows set members of struct run_config. There are at most RUN_OPTION_MAX. */
 #define RUN_OPTION_MAX 64
 extern const struct option_row run_options[];
 

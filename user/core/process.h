@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Which process is meant. A pid alone doesn't say: the kernel gives it to another process when its
+ * The identity of a process. A pid alone is not enough, because the kernel reuses it when its
  * process has ended.
  */
 #pragma once

@@ -17,8 +17,8 @@ struct ready_seen {
 /*
  * Whether the worker must listen on the endpoint, too. It must if its predecessor does. Without a
  * predecessor, and with --ready listen, it must if most other workers do, at least two: a port of a
- * single worker (for its metrics, or a PORT that is counted up) doesn't concern the others. With
- * any other kind of --ready the worker itself shows when it is complete.
+ * single worker (for metrics, or by `increment_var`) doesn't concern the others. With any other
+ * kind of --ready the worker itself shows when it is complete.
  *
  * False if the configuration names ports: the worker must then listen on these.
  */

@@ -29,7 +29,7 @@ enum rollout_verdict {
 struct rollout {
 	struct slots slots;
 	unsigned int batch; /* how many workers are replaced at a time; at least 1 */
-	bool keep_going; /* if a new worker fails its slot keeps the old one, and the reload goes on
+	bool keep_going; /* if a new worker fails, its slot keeps the old one and the reload goes on
 	                  */
 	unsigned char phase[RPD_SLOT_MAX]; /* enum rollout_phase, by position in slots */
 };
@@ -42,7 +42,8 @@ void rollout_begin(struct rollout *rollout, const struct slots *slots, unsigned 
  * Returns what to do now. With ROLLOUT_START the slot is STARTED from then on.
  *
  * @spare: how many live workers may leave their slots now, for a reload that takes the old worker
- * out before it starts the new one; otherwise ROLLOUT_ANY. With 0 the slots are done one by one.
+ * out before it starts the new one; otherwise ROLLOUT_ANY. With 0, no second slot begins while one
+ * is STARTED.
  */
 enum rollout_verdict rollout_next(struct rollout *rollout, unsigned int spare,
                                   unsigned int *ret_slot);

@@ -64,13 +64,11 @@ struct run_config {
 	int64_t alive_after;
 	int64_t ready_timeout;
 	int64_t settle; /* on a reload: how long a ready worker must live before it gets the slot */
-	int64_t health_interval; /* 0 = no health checks; their kind is that of `ready` (http, tcp,
-	                          * exec)
-	                          */
+	int64_t health_interval; /* 0 = no health checks. `ready` must be a probe. */
 	int64_t health_timeout;
 	unsigned int health_failures; /* failures in a row after which a worker is unhealthy */
 
-	int stop_signal;       /* SIGTERM */
+	int stop_signal;       /* default: SIGTERM */
 	int drain_signal;      /* 0 = none */
 	bool drain_message;    /* send "drain" on the Node channel when the drain begins */
 	bool shutdown_message; /* send "shutdown" on the Node channel instead of the stop signal */
@@ -80,9 +78,9 @@ struct run_config {
 	int64_t restart_delay; /* before each restart, in addition to the backoff; 0 = none */
 	int64_t backoff_min, backoff_max; /* doubles from crash to crash */
 	unsigned int max_restarts;        /* crashes in a row after which the slot is failed */
-	int64_t min_uptime;               /* a worker that ran this long resets the crash counter */
+	int64_t min_uptime;     /* a worker that was ready this long resets the crash counter */
 	char *cron_restart;     /* when to replace all workers (core/cron.h); NULL = never */
-	uint64_t max_memory;    /* bytes; a worker that uses more is replaced; 0 = any */
+	uint64_t max_memory;    /* bytes; a worker that uses more is replaced; 0 = no limit */
 	uint64_t memory_limit;  /* bytes, by cgroup; 0 = none */
 	unsigned int cpu_limit; /* permille of one CPU, by cgroup; 0 = none */
 

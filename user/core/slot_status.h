@@ -23,8 +23,7 @@ enum slot_status {
 };
 
 /* @live: the slot has a listener, or a worker that needs none. @stalled: no process polls its
- * listener.
- * @run: enum rpd_run, from the slot's row in map "workers". */
+ * listener. @run: enum rpd_run, from the slot's row in map "workers". */
 enum slot_status slot_status_decide(const struct rpd_schedule *s, unsigned int slot, bool live,
                                     bool stalled, uint8_t run);
 

@@ -2,7 +2,7 @@
 /*
  * The cgroups (v2) of the workers of `run`: a cgroup "SLOT-NUMBER" for the processes of each
  * worker, in the cgroup of the service (cgroup_service.h). The cgroups, their ids and their
- * processes outlive the supervisor: by them the next supervisor finds the workers.
+ * processes outlive the supervisor: so the next supervisor finds the workers.
  *
  * @fd is a directory descriptor of a cgroup. Functions that return int return a negative errno on
  * failure.
@@ -23,11 +23,11 @@ int cgroup_make(const char *parent, const char *name, struct error *err);
 /* Opens an existing child cgroup; returns a directory descriptor. -ENOENT if there is none. */
 int cgroup_open(const char *parent, const char *name);
 
-/* Its id, as in bpf_get_current_cgroup_id() and sock_diag: the inode number. */
+/* Returns the cgroup's id, as in bpf_get_current_cgroup_id() and sock_diag: the inode number. */
 uint64_t cgroup_id(int fd);
 
-/* Lists all processes in it and in the cgroups below, ascending. The caller frees *ret (NULL if
- * there are none). */
+/* Lists the pids of all processes in the cgroup and below, ascending. The caller frees *ret (NULL
+ * if there are none). */
 int cgroup_list_processes(int fd, uint32_t **ret, size_t *ret_n);
 
 /* Opens cgroup.events, which has EPOLLPRI when it changes. Returns the descriptor. */
@@ -37,7 +37,8 @@ int cgroup_open_events(int fd);
  * call then clears its EPOLLPRI. A zombie is in no cgroup; a removed cgroup is empty. */
 bool cgroup_is_populated(int fd);
 
-/* Sends SIGKILL to every process in it and below, also to processes that fork at the same time. */
+/* Sends SIGKILL to every process in the cgroup and below, also to processes that fork at the same
+ * time. */
 int cgroup_kill(int fd);
 
 /* The memory of all its processes in bytes. With the memory controller it is what is charged to the

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The programs that count each worker's connections (conn.bpf.c), and their counts. Counting is
- * optional. Where the kernel or the privileges don't allow it, or the pins were removed, steering
- * works the same, but the connections are not known.
+ * optional. Where the kernel or the privileges don't allow counting, or the pins were removed,
+ * connections are steered all the same, but not counted.
  *
  * Pins, in addition to those of steer, which has the shared maps: the map "rates"; the links "conn"
  * and "conn-again", which keep the counting programs attached; the iterators "handshakes" and
@@ -33,8 +33,8 @@ void conns_init(struct conns *conns);
  * conns->counting is then false, and the service stores the reason. */
 void conns_attach(struct conns *conns, struct steer *steer, const struct pins *pins);
 
-/* Ends the start, after conns_count_found(): from then on conns_open() finds that the service
- * counts connections. */
+/* The last step of the start, after conns_count_found(): records that the service counts
+ * connections, for later conns_open(). */
 void conns_enable(const struct conns *conns, struct steer *steer);
 
 /* Opens the pins. If one is missing conns->counting is false. */
@@ -74,7 +74,7 @@ struct conn_found {
 	uint16_t account;
 };
 
-/* Counts those of the connections that are still open and not counted yet. */
+/* Counts the connections that are still open and not counted yet. */
 int conns_count_found(const struct conns *conns, struct steer *steer,
                       const struct conn_found *found, size_t n, struct error *err);
 

@@ -24,5 +24,6 @@ uint64_t events_end(const struct steer *steer);
 /* Copies event @number. Returns false if it is no longer kept, or is being written. */
 bool events_get(const struct steer *steer, uint64_t number, struct rpd_event *ret);
 
-/* Whether the programs may still add repetitions to the event: it has begun just now. */
+/* Whether the programs may still add repetitions to the event, because it has begun a moment ago.
+ */
 bool events_may_grow(const struct rpd_event *event);

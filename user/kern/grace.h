@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Waits until no run of a BPF program can still see the state from before a change: for an RCU
- * grace period. It replaces an entry of a map of maps: the kernel guarantees to user space that
- * this update returns only after a grace period (maybe_wait_bpf_programs(), Linux 5.0).
+ * grace period. To wait, it replaces an entry of a map of maps: the kernel guarantees that this
+ * update returns only after a grace period (maybe_wait_bpf_programs(), Linux 5.0).
  */
 #pragma once
 

@@ -24,7 +24,7 @@ struct hook_listen {
 	uint64_t cgroup;
 	uint64_t cookie; /* of the listener */
 	uint16_t port;   /* host order */
-	bool fixed;      /* the process named the port at bind(); it was not any free port */
+	bool fixed;      /* bind() was called with this port number, not with 0 (any free port) */
 	/* The socket doesn't listen: it is an MPTCP socket, which can't be steered, and its bind()
 	 * to a shared port was refused with EOPNOTSUPP (EPERM before Linux 6.1). */
 	bool refused;

@@ -30,8 +30,8 @@ enum pins_result {
 	PINS_REPLACED,       /* the open folder was removed, or another one has its name */
 };
 
-/* A command takes some milliseconds. A command that waits for another one for longer than this
- * reports that. */
+/* A command holds the lock for some milliseconds. A command that has waited longer than this
+ * reports the wait. */
 #define PINS_PATIENCE_MS 1000
 
 /* Called when the lock of @service was not free within the patience. Returns whether to go on

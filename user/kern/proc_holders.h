@@ -18,8 +18,8 @@
  * pair of process and socket, sorted by (inode, pid).
  *
  * Evidence EPOLL: the process's epoll descriptor holder.epfd watches the socket by the descriptor
- * holder.fd. A child that merely inherited its parent's epoll descriptor doesn't count, unless it
- * waits on it; then the parent doesn't count, unless it waits on it, too.
+ * holder.fd. If a child has inherited its parent's epoll descriptor, the one that waits on the
+ * descriptor counts: both if both wait, and only the parent if neither does.
  * Evidence ACCEPTS: a thread is blocked in accept() on the socket at this moment.
  *
  * Call it now and then, not in a loop: reading an epoll descriptor takes about 2 us for each

@@ -18,9 +18,9 @@ struct spawn_plan {
 	char **candidates; /* base/path_search.h */
 	char **env;
 	char *listen_pid; /* "LISTEN_PID=" with room for the number; or NULL */
-	char *pid_digits; /* the place of that number; or NULL */
+	char *pid_digits; /* points to that number in listen_pid; or NULL */
 	struct spawn_fd *fds;
-	int *moved; /* where the descriptors are in between */
+	int *moved; /* temporary numbers of the descriptors */
 	size_t n_fds;
 	int first_free; /* above all targets and 2 */
 	int null_fd;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The steering program and its pinned maps, as typed memory. <reuseportd/abi.h> says what the maps
- * mean. Other steer_*.h files make them, and change the entries of one map each.
+ * The steering program and its pinned maps, as typed memory. <reuseportd/abi.h> describes the maps.
+ * Other steer_*.h files make them, and change the entries of one map each.
  *
  * Pins: the service's maps by their names; "socksN" and "steerN" are the socket array and the
  * program of endpoint N.
@@ -56,7 +56,8 @@ enum steer_result {
 /* Opens the service's pins. Returns 0, STEER_DAMAGED or a negative errno. */
 int steer_open_pins(struct steer *steer, const struct pins *pins, struct error *err);
 
-/* Opens the endpoints' socket arrays, as far as they exist, after steer_open_pins() has failed. */
+/* Opens the endpoints' socket arrays, as far as they exist, after steer_open_pins() has failed: for
+ * the removal of damaged pins. */
 void steer_open_arrays(struct steer *steer, const struct pins *pins);
 
 /* Whether a pin of this name belongs to the steering program. */

@@ -6,7 +6,7 @@
 
 #include "kern/steer.h"
 
-/* -ENOENT if the listener @cookie is not a member. */
+/* Each function returns 0 or a negative errno: -ENOENT if the listener @cookie is not a member. */
 int steer_members_get(const struct steer *steer, uint64_t cookie, struct rpd_member *ret);
 int steer_members_set(struct steer *steer, uint64_t cookie, const struct rpd_member *member);
 int steer_members_remove(struct steer *steer, uint64_t cookie);

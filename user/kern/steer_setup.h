@@ -23,8 +23,8 @@ int steer_setup_add_endpoint(struct steer *steer, const struct pins *pins,
                              const struct rpd_endpoint *endpoint, uint32_t max_conns,
                              struct error *err);
 
-/* Removes the last endpoint. Its slots must be empty. After a kill in between it is complete, or
- * half made. */
+/* Removes the last endpoint. Its slots must be empty. If the command is killed in between, the
+ * endpoint is complete, or half made as after steer_setup_add_endpoint(). */
 void steer_setup_remove_endpoint(struct steer *steer, const struct pins *pins);
 
 /* Removes the pins that a killed steer_setup_add_endpoint() has left. */

@@ -15,7 +15,7 @@
  * sure that the program is attached to the newcomer's groups. The caller changes the schedule.
  *
  * First borrows all the listeners, so that it fails before anything is changed; then writes the
- * slot's row, so that if the command is killed after that the next one completes it. Returns 0, or
+ * slot's row. If the command is killed after that, the next one completes the change. Returns 0, or
  * a negative errno with @err set: -EBUSY if a listener is in a slot of this or another service
  * already.
  */

@@ -26,8 +26,8 @@
 #include "service/service_remove.h"
 #include "service/service_supervisor.h"
 
-/* While attach waits: how often it asks for the listeners, and how often it reads the processes as
- * well though the listeners are the same. They may just not poll them yet. */
+/* While attach waits: how often it asks for the listeners, and how often it also reads the
+ * processes if the listeners are the same. A process may listen, and poll only later. */
 #define ATTACH_ASK_NS 100000000
 #define ATTACH_LOOK_S 1
 

@@ -80,7 +80,7 @@ struct conn_search {
 	uint16_t generation; /* of the process */
 };
 
-/* If the socket of the process is a connection, the connection belongs to the process. */
+/* If a socket of the process is one of the connections, this connection belongs to the process. */
 static void conn_adopt_on_socket(uint32_t inode, void *data)
 {
 	const struct conn_search *search = data;

@@ -26,10 +26,10 @@ struct connections {
 #define _cleanup_connections_ __attribute__((cleanup(connections_free)))
 
 /*
- * Lists the service's connections. With @slots (not NULL) only those of the present workers of
- * these slots, and those that may be theirs; with @former those of former workers of the slots too.
- * Returns 0, or a negative errno with @err set: connections that are not counted can't be listed.
- * The caller frees @ret with connections_free().
+ * Lists the service's connections. With @slots (not NULL): only connections of the present workers
+ * of these slots, and those of an unknown worker. With @former: also those of former workers of
+ * these slots. Returns 0, or a negative errno with @err set: connections that are not counted can't
+ * be listed. The caller frees @ret with connections_free().
  */
 int connections_take(const struct service *service, const struct observed *observed,
                      const struct slots *slots, bool former, struct connections *ret,

@@ -28,14 +28,14 @@ enum discover_outcome {
 
 #define _cleanup_discover_found_ __attribute__((cleanup(discover_found_free)))
 
-/* Looks for the workers once. Returns an enum discover_outcome, or a negative errno if waiting does
- * not help. Sets @err unless the workers were found. The caller frees @ret with
+/* Searches for the workers once. Returns an enum discover_outcome, or a negative errno if waiting
+ * does not help. Sets @err unless the workers were found. The caller frees @ret with
  * discover_found_free(). */
 int discover(const struct discover_wanted *wanted, struct discover_found *ret, struct error *err);
 
-/* A number that changes, nearly always, when the listeners that discover() would look at change.
- * Asks the kernel for the listeners only, while discover() reads all processes. Returns 0, or a
- * negative errno with @err set. */
+/* Computes a number that changes (nearly always) when the listeners at the wanted port and address
+ * change. Only asks the kernel for the listeners, while discover() reads all processes. Returns 0,
+ * or a negative errno with @err set. */
 int discover_fingerprint(const struct discover_wanted *wanted, uint64_t *ret, struct error *err);
 
 void discover_found_free(struct discover_found *found);

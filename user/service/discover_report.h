@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The texts of discover(): why listeners can't be steered to, and what there is instead. */
+/* The error texts of discover(): why listeners can't be steered to, and which there are instead. */
 #pragma once
 
 #include <stddef.h>

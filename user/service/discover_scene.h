@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The listeners of this host among which discover() looks for workers, and their processes. */
+/* The listeners of this network namespace among which discover() searches for workers, and their
+ * processes. */
 #pragma once
 
 #include <stdbool.h>
@@ -31,7 +32,7 @@ struct discover_scene {
 int discover_scene_read(const struct discover_wanted *wanted, struct discover_scene *ret,
                         struct error *err);
 
-/* How many listeners have the port of the listener at @first, which is the first of them. */
+/* The number of listeners on one port. @first: the index of the first of them. */
 size_t discover_scene_port_length(const struct discover_scene *scene, size_t first);
 
 /* Whether process @pid has one of these listeners open. */

@@ -158,7 +158,7 @@ static int drain_wait_check_unchanged(const struct service *service, const struc
 	return 0;
 }
 
-/* The same under the lock, while no other command is at work. */
+/* The same check under the lock, while no other command is at work. */
 static int drain_wait_check_locked(const struct service *service, const struct observed *o,
                                    const struct slots *slots, struct error *err)
 {
@@ -172,7 +172,7 @@ static int drain_wait_check_locked(const struct service *service, const struct o
 	if (r != SERVICE_OPEN)
 		return r < 0 ? r : -EBUSY;
 	r = drain_wait_check_unchanged(service, o, slots, err);
-	if (r == 0) /* if pins were removed by hand, the stage in the open maps does not change */
+	if (r == 0) /* the open maps don't show that pins were removed by hand */
 		r = drain_wait_check_unchanged(&now, o, slots, err);
 	if (r == 0 && !now.conns.counting)
 		return error_set(err, -ECANCELED, "connections are not counted any more: %s",

@@ -32,11 +32,11 @@ struct drain_wait_request {
 
 struct drain_wait_result {
 	bool empty;
-	double seconds; /* it took */
+	double seconds; /* how long the wait took */
 	struct drain_wait_left left;
 	/* The connections that were left at the end of the time, before any was reset. */
 	struct connections remaining;
-	size_t n_closed; /* of these, how many were reset */
+	size_t n_closed; /* how many of `remaining` were reset */
 };
 
 #define _cleanup_drain_wait_ __attribute__((cleanup(drain_wait_free)))

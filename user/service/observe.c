@@ -60,7 +60,7 @@ static int observe_read_slots(const struct service *service, struct observed *o,
 	return 0;
 }
 
-/* The listener of a slot that its owner is found by: the first one that sock_diag has listed. */
+/* The listener by which a slot's owner is found: the slot's first one that sock_diag has listed. */
 static const struct listener *observe_slot_listener(const struct observed *o, unsigned int slot)
 {
 	const struct listener *listener = NULL;
@@ -198,8 +198,9 @@ static int observe_find_foreign(const struct service *service, struct observed *
 	return 0;
 }
 
-/* Finds the processes that have the listener of a slot open if the recorded process no longer
- * serves it, or was never seen to. Scans all processes, but only if there is such a slot. */
+/* Marks the slots whose recorded process no longer serves the listener (or, if not OBSERVE_KNOWN,
+ * was never seen to poll it), and finds all processes that have these listeners open. Scans only if
+ * there is such a slot. */
 static int observe_find_holders(struct observed *o, enum observe_depth depth, struct holder **ret,
                                 size_t *ret_n, struct error *err)
 {
@@ -234,7 +235,7 @@ static int observe_update_owner(struct service *service, struct observed *o, uns
 	if (!now)
 		return 0;
 	o->slots[slot].stalled = false;
-	/* A process that has polled before may just not poll at this moment. */
+	/* Keeps better evidence from before: the process may not be polling at this moment. */
 	if (process_same(now->id, process_of_row(worker)) && now->evidence <= worker->evidence)
 		return 0;
 	listener_owner_note(worker, now);
@@ -242,7 +243,7 @@ static int observe_update_owner(struct service *service, struct observed *o, uns
 	return r < 0 ? error_set(err, r, "can't write slot %u: %s", slot, strerror(-r)) : 0;
 }
 
-/* The row may name a process that has ended: its supervisor may have died before it. */
+/* The row may name a main process that has ended, if the supervisor died before it. */
 static bool observe_is_up_without_listener(const struct rpd_worker *worker)
 {
 	struct process now;

@@ -10,12 +10,14 @@
 #include "service/service.h"
 
 /*
- * Only a process that was seen to poll a listener is known for sure to serve it. Of others, such as
- * a pre-fork parent that has just begun to listen, a later scan of all processes may know more.
+ * How far to search for the process that serves a listener. Only a process that was seen to poll
+ * the listener certainly serves it. If the recorded process was never seen to poll (a pre-fork
+ * parent that has just begun to listen, for example), a scan may find a better one.
  */
 enum observe_depth {
-	OBSERVE_KNOWN, /* the recorded process is the worker as long as it has the listener open */
-	OBSERVE_UNCLEAR, /* scan again for slots where no process was ever seen to poll */
+	OBSERVE_KNOWN,   /* the recorded process serves the listener as long as it has the listener
+	                    open */
+	OBSERVE_UNCLEAR, /* scan all processes if some slot's process was never seen to poll */
 };
 
 /*
@@ -28,6 +30,6 @@ int observe(struct service *service, enum observe_depth depth, struct observed *
             struct error *err);
 
 /* Fills in the owners of the foreign listeners. If there are any, scans all processes and delays
- * those that poll these listeners (kern/proc.h), so not for a timer. Returns 0, or a negative errno
- * with @err set. */
+ * those that poll these listeners (kern/proc_holders.h): not to be called at an interval. Returns
+ * 0, or a negative errno with @err set. */
 int observe_foreign(struct observed *o, struct error *err);

@@ -13,8 +13,7 @@
 
 struct observed_slot {
 	struct rpd_worker worker; /* the slot's row; of a dead worker too */
-	struct process
-	        main; /* its main process; of a worker that was attached the listener's owner */
+	struct process main; /* the main process; of an attached worker: the listener's owner */
 	uint64_t cookies[RPD_ENDPOINT_MAX]; /* the listeners that are in force, 0 = none */
 	bool live;                          /* one of the cookies is not 0 */
 	bool there;   /* a worker is in the slot: live, or kept by `run` without a listener */

@@ -56,8 +56,9 @@ static int schedule_commit_set_members(struct service *service, const struct obs
 }
 
 /* Deletes the members that have closed. The listener of a former worker stays a member until it
- * closes, as its accept queue belongs to its version. A listener in a slot is open, whether it was
- * seen or not; and if the network namespace can't be entered, none is known to have closed. */
+ * closes, as its accept queue belongs to its version. A listener in a slot is open even if
+ * sock_diag did not list it. If the network namespace can't be entered, no listener is known to
+ * have closed. */
 static int schedule_commit_forget_closed(struct service *service, const struct observed *observed)
 {
 	uint64_t cookie, next;

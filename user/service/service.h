@@ -21,8 +21,8 @@ struct service {
 	/* A process is still in the service's network namespace, and the calling thread has entered
 	 * that namespace. */
 	bool reachable;
-	/* For service_lock.c: how often the lock is held; and what is open, to be compared when
-	 * the lock is taken again. */
+	/* For service_lock.c: how many callers hold the lock; and the state of the pins that are
+	 * open, to notice a change when the lock is taken again. */
 	unsigned int locks;
 	unsigned int n_opened;   /* endpoints; UINT_MAX = not recorded */
 	struct timespec changed; /* when a pin was last added or removed */
@@ -32,7 +32,8 @@ struct service {
 enum service_outcome {
 	SERVICE_OPEN,   /* a complete service, which is now open and locked */
 	SERVICE_NONE,   /* no service of this name */
-	SERVICE_LOCKED, /* another command has kept the lock for longer than patience lasts */
+	SERVICE_LOCKED, /* another command has kept the lock for longer than we wait
+	                   (pins_set_waiting()) */
 };
 
 #define _cleanup_service_ __attribute__((cleanup(service_close)))

@@ -25,13 +25,13 @@ enum service_endpoint_member {
 
 /*
  * Duplicates any listener of the endpoint's group, for socket options of the group. The caller
- * closes *ret_fd at once. Returns an enum service_endpoint_member, or a negative errno. Sets @err
- * unless a listener was borrowed.
+ * closes *ret_fd as soon as possible (proc_duplicate_fd()). Returns an enum
+ * service_endpoint_member, or a negative errno. Sets @err unless a listener was borrowed.
  */
 int service_endpoint_borrow(const struct service *service, unsigned int endpoint, int *ret_fd,
                             struct error *err);
 
-/* Duplicates one of these listeners of one port. The caller closes the descriptor that is returned
- * at once. Returns a negative errno with @err set if no process that has one of them open can be
- * seen. */
+/* Duplicates one of the @n listeners, which have the same port. Returns the descriptor, which the
+ * caller closes as soon as possible; or a negative errno with @err set if no process that has one
+ * of them open can be seen. */
 int service_endpoint_borrow_any(const struct listener *listeners, size_t n, struct error *err);

@@ -72,8 +72,8 @@ int service_lock(struct service *service, struct service **ret, struct error *er
 	return 0;
 }
 
-/* Pins that this process has changed itself are open already. Else the recorded time stays: what
- * others change without the lock is found the next time. */
+/* Pins that this process has changed itself are open already. Otherwise the recorded time stays, so
+ * that the next lock finds what others have changed without the lock. */
 void service_unlock(struct service *service)
 {
 	if (service->locks == 0 || --service->locks > 0)

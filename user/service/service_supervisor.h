@@ -10,7 +10,8 @@
 /* The pid of the service's supervisor; 0 if the supervisor has died, or there never was one. */
 uint32_t service_supervisor_pid(const struct service *service);
 
-/* A pidfd of the supervisor, which the caller closes. -ESRCH if none lives. */
+/* Opens a pidfd of the supervisor. Returns the descriptor, which the caller closes; -ESRCH if no
+ * supervisor lives. */
 int service_supervisor_open(const struct service *service);
 
 /* Makes the calling process the supervisor, and ends the probes of the former one. Returns 0, or a

@@ -124,7 +124,7 @@ int slot_replace_worker(struct service *service, unsigned int slot, const struct
 }
 
 /* The row comes first: in a service that is run, observe() takes a listener out of a slot if it is
- * not in the slot's row. If this is killed in between, the next command completes it. */
+ * not in the slot's row. If the command is killed in between, the next one completes the change. */
 int slot_replace_vacate(struct service *service, unsigned int slot, struct error *err)
 {
 	struct rpd_schedule draft = *steer_schedule(&service->steer);

@@ -15,7 +15,7 @@ struct swap_request {
 
 /*
  * Replaces the listeners in the slot by those of the process. The slot keeps its state, weight and
- * version. Once it returns, the former worker gets no new connection; its open connections go on.
+ * version. Once it returns, the former worker gets no new connection, and keeps its open ones.
  * Returns 0, or a negative errno with @err set; on failure nothing has changed.
  */
 int swap(struct service *service, const struct observed *observed,

@@ -292,7 +292,7 @@ static int watch_prepare(struct watch *w)
 	return r < 0 ? error_set(w->err, r, "can't set up the event loop: %s", strerror(-r)) : 0;
 }
 
-/* The first update, which says whether the service can be watched, then the loop. */
+/* The first update, which shows whether the service can be watched; then the loop. */
 static int watch_run(struct watch *w)
 {
 	int r = watch_update(w, OBSERVE_UNCLEAR);

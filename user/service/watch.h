@@ -10,10 +10,10 @@
  * or SIGINT, after which steering goes on, or when the service is detached; or a negative errno
  * with @err set.
  *
- * Works by events: BPF reports each listen(), a pidfd the death of a worker. Two changes have no
- * event that would not come with every connection on the host as well: a listener is closed while
- * its process lives, and a stalled listener is polled again. For these it updates once a second.
- * Until then no connection is lost, as the steering program passes over an empty slot.
+ * Works by events: BPF reports each listen(), and a pidfd the death of a worker. For two changes
+ * there is no cheap event (one would come with every connection on the host): a listener is closed
+ * while its process lives, and a stalled listener is polled again. So it also updates once a
+ * second. Until then no connection is lost, as the steering program passes over an empty slot.
  */
 int watch(const char *name, struct error *err);
 

@@ -18,10 +18,10 @@ struct watch_newcomers {
 };
 
 /*
- * Admits the foreign listeners that have a place, fills in their slots in @draft, and logs each
- * worker that is admitted or has no place. A worker that listens in all groups gets a free slot. A
- * worker that has closed some of its listeners and opened them again gets its own slot. Returns 0,
- * or a negative errno with newcomers->err set.
+ * Admits the foreign listeners for which a slot is free, fills in their slots in @draft, and logs
+ * each worker that is admitted or finds no free slot. A worker that listens in all groups gets a
+ * free slot. A worker that has closed some of its listeners and opened them again gets its own
+ * slot. Returns 0, or a negative errno with newcomers->err set.
  */
 int watch_newcomers_admit(struct watch_newcomers *newcomers, struct service *service,
                           struct observed *observed, struct rpd_schedule *draft);

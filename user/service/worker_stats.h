@@ -16,19 +16,19 @@ struct worker_stats {
 	struct conn_count count;
 	uint64_t active; /* open connections, accepted or not; unknown if some are uncounted */
 	uint64_t former_active;    /* of former workers of the slot */
-	uint64_t former_uncounted; /* the same */
+	uint64_t former_uncounted; /* their connections that are not counted */
 	uint32_t handshakes;       /* under way */
 	double rate;               /* connections a second, over the last seconds */
 
 	uint32_t queued,
 	        backlog;     /* the accept queues of its listeners and their limits, added up */
 	uint64_t age_s;      /* of its main process; 0 if it is not alive */
-	uint64_t started_at; /* its main process, seconds since the epoch */
+	uint64_t started_at; /* start of its main process, seconds since the epoch */
 };
 
 struct service_stats {
 	bool counting;
-	char error[160]; /* why it does not count */
+	char error[160]; /* why connections are not counted */
 	struct worker_stats *slots;
 	size_t n_slots;
 	uint64_t unattributed; /* open connections from before attach, of an unknown worker */
@@ -37,8 +37,8 @@ struct service_stats {
 
 #define _cleanup_service_stats_ __attribute__((cleanup(worker_stats_free)))
 
-/* Reads the numbers of all slots. If the counts can't be read, ret->error says why, and the other
- * numbers are there. Returns 0, or a negative errno with @err set. The caller frees @ret with
+/* Reads the numbers of all slots. If the counts can't be read, ret->error has the reason, and the
+ * other numbers are valid. Returns 0, or a negative errno with @err set. The caller frees @ret with
  * worker_stats_free(). */
 int worker_stats_take(const struct service *service, const struct observed *observed,
                       struct service_stats *ret, struct error *err);

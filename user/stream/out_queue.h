@@ -2,8 +2,8 @@
 /*
  * Lines on their way to our standard output or standard error, whatever that is (file, pipe,
  * socket, terminal), without ever waiting for it. Lines of up to PIPE_BUF bytes go into a pipe or a
- * socket as a whole or not at all, even if we are killed. If both go to the same place, no line of
- * one queue is written within a line of the other.
+ * socket as a whole or not at all, even if we are killed. If both are the same file or pipe, no
+ * line of one queue is written within a line of the other.
  */
 #pragma once
 
@@ -31,9 +31,9 @@ size_t out_queue_length(const struct out_queue *queue);
  * itself. */
 bool out_queue_flush(struct out_queue *queue);
 
-/* Of the lines that were added since the queue was last empty, how many have been written as a
- * whole: their number in *ret_lines; returns their bytes, with prefixes. *ret_cut: the next line
- * was written in part. */
+/* Counts the whole lines that have been written since the queue was last empty. Returns their
+ * bytes, with prefixes, and sets *ret_lines to their number. *ret_cut: the next line was written in
+ * part. */
 size_t out_queue_written(const struct out_queue *queue, size_t *ret_lines, bool *ret_cut);
 
 /* Drops the rest of the queue, except the rest of a line that was written in part. */

@@ -38,9 +38,9 @@ int output_new(sd_event *loop, const char *path, const char *prefix, int cgroup,
 /* The descriptor for the worker, open for appending. Owned by @output. */
 int output_worker_fd(const struct output *output);
 
-/* To be called when the worker has ended: everything in the file is to be written, with an
- * unfinished last line. The event loop writes what our standard output doesn't accept now, even
- * after output_free(). */
+/* To be called when the worker has ended: writes everything in the file, also an unfinished last
+ * line. The event loop writes what our standard output doesn't accept now, even after
+ * output_free(). */
 void output_finish(struct output *output);
 
 /* Returns the last whole lines, at most OUTPUT_TAIL_MAX bytes with the final NUL; "" if there are

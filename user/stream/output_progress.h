@@ -14,8 +14,7 @@ struct output_progress {
 	off_t at;              /* written up to here */
 	off_t punched;         /* freed up to here */
 	bool cut;              /* part of the line at @at has been written */
-	const char
-	        *attribute; /* that stores the position; NULL = the file system has none for us */
+	const char *attribute; /* its name; NULL = the file system can't store the position */
 };
 
 /* Stores the position, and frees what is before it. To be called after that was written: if we are

@@ -22,7 +22,7 @@ static void config_drift_report_policy(struct supervisor *sup, const struct serv
 		            policy_name(is), policy_name(asked));
 }
 
-/* If connections could not be counted although that was asked for, that is no difference. */
+/* Counting that was asked for and failed is no difference. */
 static void config_drift_report_counting(struct supervisor *sup, const struct service *service)
 {
 	const struct rpd_control *control = service->steer.control;

@@ -5,5 +5,6 @@
 #include "base/error.h"
 #include "supervise/types.h"
 
-/* Logs what of the configuration is not in force, because the service was made with another one. */
+/* Logs each setting of the configuration that is not in force, because the service was made with
+ * another one. Returns 0, or a negative errno with @err set. */
 int config_drift_report(struct supervisor *sup, struct error *err);

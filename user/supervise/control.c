@@ -29,7 +29,7 @@ struct control_client {
 	size_t n;
 	enum control_wait waiting;
 	unsigned int up_to; /* for CONTROL_WAIT_GONE: the number of the last worker */
-	struct slots slots; /* that have to settle */
+	struct slots slots; /* those that must settle */
 };
 
 struct control {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The control socket of a service that is run, for requests that need its supervisor. A stream of
- * JSON, one object a line.
+ * The control socket of a supervisor. Commands such as `reload` send their requests to it: a stream
+ * of JSON, one object a line.
  *
  * Request: {"do": "reload", "argv": [...], "label": TEXT, "batch": N, "in_place": BOOL,
  * "keep_going": BOOL}, all but "do" optional; {"do": "restart", "slots": [N, ...], "in_place":
@@ -10,8 +10,8 @@
  * Answer: any number of {"line": TEXT} while the request is in progress, then {"status": N,
  * "error": TEXT}.
  *
- * control.c has the connections, and the clients that wait for an answer. control_request.h carries
- * out requests; control_client.h is the commands' end.
+ * control.c checks which process may connect, reads requests and sends answers. control_request.c
+ * checks a request and carries it out. control_client.h is the commands' end.
  */
 #pragma once
 
@@ -27,7 +27,7 @@ enum control_wait {
 	CONTROL_WAIT_REQUEST, /* nothing: its request has not come yet */
 	CONTROL_WAIT_RELOAD,  /* the end of the reload */
 	CONTROL_WAIT_SETTLED, /* until each of its slots is up, failed or stopped */
-	CONTROL_WAIT_GONE,    /* the same, and until the workers that are ending now have gone */
+	CONTROL_WAIT_GONE,    /* as SETTLED, and until the workers that are ending now have gone */
 	CONTROL_WAIT_END,     /* the end of the service */
 };
 
@@ -41,16 +41,16 @@ typedef int (*control_handler)(struct supervisor *sup, struct control_client *cl
 int control_new(struct supervisor *sup, control_handler handler, struct control **ret,
                 struct error *err);
 
-/* @client gets its answer when what it waits for has happened. @slots: to settle; NULL = none. */
+/* @client gets its answer when @what has happened. @slots: those that must settle; NULL = none. */
 void control_wait_for(struct control_client *client, enum control_wait what,
                       const struct slots *slots);
 
 /* Sends a line to all clients that wait. */
 void control_send_line(struct supervisor *sup, const char *line);
 
-/* The reload has ended. If it has failed (@status), its clients get @why as the answer at once, and
- * @added may be NULL. Else they get the answer when the old workers have gone and the slots @added
- * by the reload have settled. */
+/* The reload has ended. @status: EXIT_OK, or the exit status for its clients: then they get @why as
+ * the answer at once, and @added may be NULL. With EXIT_OK they get the answer when the old workers
+ * have gone and the slots @added by the reload have settled. */
 void control_answer_reload(struct supervisor *sup, int status, const char *why,
                            const struct slots *added);
 

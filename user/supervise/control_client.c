@@ -56,7 +56,7 @@ static int control_client_connect(const char *service, int *ret, struct error *e
 		          service);
 		return CONTROL_NO_SUPERVISOR;
 	}
-	return error_set(err, -errno, "can't talk to the supervisor of service '%s' by %s: %s",
+	return error_set(err, -errno, "can't reach the supervisor of service '%s' by %s: %s",
 	                 service, address.sun_path, strerror(errno));
 }
 

@@ -11,12 +11,13 @@ struct sockaddr_un;
 /* Outcomes of control_client_ask() beside 0; @err is set as well. */
 enum control_client_outcome {
 	CONTROL_NO_SUPERVISOR = 1,
-	CONTROL_SUPERVISOR_ENDED, /* before it has answered */
+	CONTROL_SUPERVISOR_ENDED, /* without an answer */
 };
 
 /* Sends @request to the supervisor of @service, and calls @on_line for each line that it reports.
- * Returns 0, an outcome, or a negative errno; then @err has the supervisor's own reason
- * and exit status, if it has given one. */
+ * Returns 0 if the supervisor has carried it out. Otherwise returns an enum control_client_outcome
+ * or a negative errno, and sets @err: to the supervisor's own text and exit status, if it has
+ * refused or failed. */
 int control_client_ask(const char *service, const char *request,
                        void (*on_line)(const char *line, void *data), void *data,
                        struct error *err);

@@ -9,5 +9,5 @@
 int control_request_handle(struct supervisor *sup, struct control_client *client,
                            struct json_object *request, struct error *err);
 
-/* What {"do": "reload"} does, for SIGHUP. */
+/* Does what {"do": "reload"} does, for SIGHUP. Returns 0, or a negative errno with @err set. */
 int control_request_reload(struct supervisor *sup, struct error *err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What is left of the connections of a worker that is out of its slot. */
+/* Decides when a worker of `run` that is out of its slot is empty. service/drain_wait.h does that
+ * for `drain --wait`. */
 #pragma once
 
 #include <stdbool.h>

@@ -22,7 +22,8 @@ static int endpoints_add_locked(struct supervisor *sup, struct service *service,
 	for (size_t i = 0; r >= 0 && i < n; i++)
 		if (service_endpoint_index(service, &listeners[i].endpoint) < 0)
 			r = service_endpoint_add(service, &listeners[i].endpoint, err);
-	/* Until then the kernel's hash may choose a worker that is not ready. */
+	/* Until the program is on the group, the kernel's hash may choose a worker that is not
+	 * ready. */
 	if (r >= 0 && info->n_endpoints > before && !sup->parking.closed)
 		r = parking_open(&sup->parking, service, err);
 	for (unsigned int e = before; r >= 0 && e < info->n_endpoints; e++)
@@ -31,7 +32,7 @@ static int endpoints_add_locked(struct supervisor *sup, struct service *service,
 	return r < 0 ? r : 0;
 }
 
-/* A look without the lock is enough: only the supervisor adds or removes endpoints. */
+/* Reads without the lock: only the supervisor adds or removes endpoints. */
 static bool endpoints_has_all(const struct service *service, const struct listener *listeners,
                               size_t n)
 {
@@ -69,7 +70,7 @@ static bool endpoints_is_wanted(const struct supervisor *sup, const struct rpd_e
 	return false;
 }
 
-/* Only the last ones can be removed: the others keep their numbers. */
+/* Only the last endpoints can be removed, because the others keep their numbers. */
 void endpoints_trim(struct supervisor *sup)
 {
 	_cleanup_service_lock_ struct service *service = NULL;

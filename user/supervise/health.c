@@ -17,8 +17,8 @@ static bool health_others_are_healthy(const struct supervisor *sup, unsigned int
 	return false;
 }
 
-/* The worker's checks have failed: it leaves the slot if another worker is healthy, and is
- * replaced. */
+/* Replaces a worker whose checks have failed. If another worker is healthy, the worker leaves its
+ * slot at once. */
 static void health_replace_worker(struct worker *w, const char *why)
 {
 	struct supervisor *sup = w->sup;
@@ -27,7 +27,7 @@ static void health_replace_worker(struct worker *w, const char *why)
 	if (sup->slots[w->slot].current != w || reload_state_has(sup, w->slot) || sup->stopping)
 		return;
 	if (!health_others_are_healthy(sup, w->slot)) {
-		/* An unhealthy worker is better than none, until there is another. */
+		/* An unhealthy worker is better than none, until its replacement is ready. */
 		slot_restart_worker(sup, w->slot, why);
 		return;
 	}

@@ -4,7 +4,7 @@
 
 #include "supervise/types.h"
 
-/* Checks the worker's health from now on, if its configuration asks for that. */
+/* Probes the worker every health_interval from now on, if its configuration has one. */
 void health_watch(struct worker *w);
 
 /* After a reload: replaces the workers that became unhealthy during the reload. */

@@ -48,7 +48,7 @@ struct health_probe {
 	char cgroup_name[32];
 };
 
-/* Ends the steering of this connection: it is made, or never will be. */
+/* Ends the steering of the probe's connection, which is established or has failed. */
 static void health_probe_unregister(struct health_probe *run)
 {
 	_cleanup_service_lock_ struct service *service = NULL;
@@ -66,7 +66,7 @@ static void health_probe_end_command(struct health_probe *run)
 	if (run->cgroup_fd < 0)
 		return;
 	cgroup_kill(run->cgroup_fd);
-	if (run->pidfd >= 0) /* it is dead, or dies now */
+	if (run->pidfd >= 0) /* the command is dead, or dies now */
 		waitid(P_PIDFD, run->pidfd, &(siginfo_t){}, WEXITED);
 	for (int i = 0; i < 100 && cgroup_is_populated(run->cgroup_fd); i++)
 		usleep(1000);

@@ -37,7 +37,8 @@ struct health_probe_request {
 	void *data;
 };
 
-/* Starts a probe. @request may go out of scope after the call, what it points to as well. */
+/* Starts a probe. After the call @request may go out of scope, and all that it points to except the
+ * service. */
 int health_probe_start(sd_event *loop, const struct health_probe_request *request,
                        struct health_probe **ret, struct error *err);
 
@@ -45,5 +46,5 @@ int health_probe_start(sd_event *loop, const struct health_probe_request *reques
  * allowed. */
 void health_probe_cancel(struct health_probe *run);
 
-/* The pid of its command, as long as the probe waits for it, or 0. */
+/* The pid of the probe's command as long as the probe waits for the command's end, or 0. */
 uint32_t health_probe_pid(const struct health_probe *run);

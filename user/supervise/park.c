@@ -35,8 +35,8 @@ static int park_on_timeout(sd_event_source *source, uint64_t now, void *data)
 	return 0;
 }
 
-/* A worker listens: parked connections go to it. Also if none is parked yet: a handshake that is in
- * progress would end in a queue that is no longer handed over. */
+/* A worker listens: hands over the parked connections, also if there is none yet. Otherwise a
+ * handshake that is in progress would end in a queue that is no longer handed over. */
 static void park_hand_over(struct supervisor *sup)
 {
 	_cleanup_service_lock_ struct service *service = NULL;

@@ -5,5 +5,5 @@
 #include "supervise/types.h"
 
 /* To be called when a worker has come into a slot or left one. Hands parked connections over if a
- * worker listens; starts the park timeout if none does. */
+ * worker listens; starts the park timeout if no worker does. Takes the service's lock. */
 void park_update(struct supervisor *sup);

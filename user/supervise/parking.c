@@ -28,9 +28,9 @@ void parking_close(struct parking *parking)
 }
 
 /*
- * Opens a listener and puts it in place of the present one. It joins the endpoint's group, to
- * which the program is attached if it was not before. Recorded as a member it is no foreign
- * listener, and connections that migrate from it keep their count.
+ * Opens a parking listener and puts it in place of the present one. The listener joins the
+ * endpoint's group, to which the program is attached if it was not before. As it is recorded as a
+ * member, it is no foreign listener, and connections that migrate from it stay counted.
  */
 static int parking_place(struct service *service, unsigned int endpoint, struct error *err)
 {
@@ -122,8 +122,8 @@ static bool parking_is_served(const struct service *service, unsigned int endpoi
 	return false;
 }
 
-/* Also where no connection waits yet: a handshake that is in progress would be parked when it ends,
- * and never handed over. */
+/* Replaces the listener also where no connection waits yet: otherwise a handshake that is in
+ * progress would be parked when it ends, and never handed over. */
 int parking_hand_over(struct parking *parking, struct service *service, struct error *err)
 {
 	struct error why;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Parking: while no worker of a service lives, new connections wait in listeners of the supervisor,
- * one for each endpoint. When a worker is up they are handed over, with all that the client has
- * sent. park.h decides when.
+ * one for each endpoint. When a worker is up, the supervisor hands them over with all that the
+ * client has sent. park.h decides when.
  *
  * The listener is always in slot RPD_SLOT_PARKING of the endpoint's socket array. The steering
  * program selects it only when it finds no worker. To hand over its queue, it is replaced by a new
@@ -32,18 +32,19 @@ int parking_open(struct parking *parking, struct service *service, struct error 
 /* Whether any endpoint has a listener where connections can wait. */
 bool parking_is_open(const struct parking *parking);
 
-/* How many connections wait. */
+/* The number of connections that wait. */
 unsigned int parking_queued(const struct parking *parking);
 
 /* Hands over the connections of each endpoint where a slot has a listener. To be called when a
- * worker has come into a slot and into the ring. Returns how many. Connections that come meanwhile
- * are not lost. Also where it fails the connections are handed over, but the endpoint then has no
- * listener until parking_open(). Some kernels don't wake a worker that gets migrated connections
- * (core/kernel_bugs.h, CVE-2026-46015): there, a connection of its own wakes it. */
+ * worker has come into a slot and into the ring. Returns the number of connections, or a negative
+ * errno with @err set. Connections that come meanwhile are not lost. Nor are they on failure: the
+ * connections are handed over, but some endpoint has no parking listener until parking_open(). Some
+ * kernels don't wake a worker that gets migrated connections (core/kernel_bugs.h, CVE-2026-46015):
+ * on these, one more connection to each worker wakes it. */
 int parking_hand_over(struct parking *parking, struct service *service, struct error *err);
 
 /* Resets the connections that wait, and refuses new ones until parking_open(). Returns how many
- * were reset. */
+ * were reset, or a negative errno with @err set. */
 int parking_give_up(struct parking *parking, struct service *service, struct error *err);
 
 /* Closes the listeners: connections that wait go to a worker if one lives, else are reset. Must be

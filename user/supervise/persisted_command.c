@@ -75,7 +75,7 @@ static struct json_object *persisted_command_format(const struct run_config *con
 	return part;
 }
 
-/* The file has all of it afterwards, or is unchanged. */
+/* Writes all of the file or, on failure, leaves it unchanged. */
 static int persisted_command_write_file(const struct supervisor *sup,
                                         const struct run_config *config)
 {
@@ -162,7 +162,7 @@ static void persisted_command_apply(struct supervisor *sup, const struct run_con
 			        "the workers run '%s' (%s), which a reload has set; workers that "
 			        "are started from now on run the command given here",
 			        text, in_force->label);
-		/* The slots' label is not that of the command that is started from now on. */
+		/* The slots still have the label of the other command. */
 		if (strcmp(in_force->label, sup->request->config->label) != 0)
 			sup->plan->relabel = true;
 		persisted_command_forget(sup);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The command that a reload has set. It is in no command line and in no file, and yet the next
- * supervisor has to start it. So it is kept in the run directory, as long as the service exists and
- * runs another command than the configuration says.
+ * The command that a reload has set (`reload -- COMMAND`). No configuration has this command, but
+ * the next supervisor has to start it. So the command is kept in the run directory, as long as the
+ * service exists and its configuration has another command.
  *
- * The configuration's own command is kept with it: if the user then runs another one, that counts.
+ * The configuration's own command is kept with it: if the user has changed the configuration since
+ * then, its command takes effect.
  */
 #pragma once
 
@@ -18,7 +19,8 @@ struct json_object;
  */
 char **persisted_command_parse(struct json_object *array);
 
-/* Keeps @config's command and label, which are in force from now on. */
+/* Keeps @config's command and label, which are in force from now on. Returns 0, or a negative errno
+ * with @err set. */
 int persisted_command_keep(const struct supervisor *sup, const struct run_config *config,
                            struct error *err);
 

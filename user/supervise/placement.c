@@ -119,7 +119,8 @@ static int placement_find_newcomer(struct worker *w, const struct service *servi
 	return r < 0 ? r : placement_choose_owner(ret, holders, n_holders, err);
 }
 
-/* Takes the listener out of its place for probes: a socket can be in one array only, and once. */
+/* Takes the listener out of the socket array's part for probes, because a socket can be in one
+ * array only, and only once. */
 static void placement_close_to_probes(struct worker *w, struct service *service)
 {
 	if (!w->probing_listener)
@@ -162,8 +163,8 @@ static int placement_get_newcomer(struct worker *w, struct service *service,
 	return r;
 }
 
-/* The version that the slot gets with the worker. NULL: it keeps its own, which the user may have
- * switched by. */
+/* The version that the slot gets with the worker. NULL: the slot keeps its version, which the user
+ * may have set (`label`). */
 static const char *placement_choose_label(const struct worker *w, const struct service *service)
 {
 	const struct rpd_slot *is = &steer_schedule(&service->steer)->slots[w->slot];
@@ -174,7 +175,7 @@ static const char *placement_choose_label(const struct worker *w, const struct s
 	return old[0] ? old : NULL;
 }
 
-/* Remembers the slot's label for the case that its former worker is recalled. */
+/* Remembers the slot's label, in case its former worker is recalled. */
 static void placement_note_label(const struct worker *w, const struct service *service)
 {
 	const struct rpd_schedule *s = steer_schedule(&service->steer);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Puts workers into their slots and takes them out. Each function takes the service's lock. */
+/* Puts workers into their slots and takes them out. Each function takes the service's lock, and
+ * those that return int return 0 or a negative errno with @err set. */
 #pragma once
 
 #include "base/error.h"
@@ -7,14 +8,14 @@
 #include "supervise/types.h"
 
 /* Puts the worker into its slot, in place of the worker that is there. A worker that listens on
- * nothing is recorded by its pid alone, if its configuration allows that (core/ready.h). */
+ * nothing is recorded by its pid alone, if its configuration allows that (core/ready_rule.h). */
 int placement_admit(struct worker *w, struct error *err);
 
-/* Takes the worker that has the slot out of it. */
+/* Takes the worker out of @slot, and leaves the slot empty. */
 int placement_withdraw(struct supervisor *sup, unsigned int slot, struct error *err);
 
-/* Lets probes reach a worker that is in no slot: its listener in @ret_endpoint is at @ret_index of
- * the socket array. @service: of the worker, locked. */
+/* Lets probes reach a worker that is in no slot: puts its listener into the socket array of
+ * endpoint @ret_endpoint at @ret_index. @service: the worker's, locked by the caller. */
 int placement_open_to_probes(struct worker *w, struct service *service, unsigned int *ret_endpoint,
                              unsigned int *ret_index, struct error *err);
 

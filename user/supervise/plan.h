@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A configuration in force: shared by the workers, slots and reloads that refer to it. */
+/* A plan is a run_config with a reference count: the workers, slots and reloads that use it share
+ * it. */
 #pragma once
 
 #include <sys/types.h>

@@ -4,6 +4,6 @@
 
 #include "supervise/types.h"
 
-/* For a worker that ended before it was ready: adds to the reason why if a process of another user
- * listens on one of its ports. */
+/* For a worker that ended before it was ready: adds to w->why if a process of another user listens
+ * on one of the worker's ports. */
 void port_rival_note(struct worker *w);

@@ -55,8 +55,7 @@ static bool readiness_listens_on(const struct rpd_endpoint *endpoint,
 	return false;
 }
 
-/* Records where the worker has no listener, and where it has some instead. @more: to add to @where.
- */
+/* Records where the worker does not listen, and where it does. @more: text after the time. */
 static void readiness_note_missing(struct worker *w, const char *where, const char *more)
 {
 	char list[3 * ENDPOINT_TEXT_MAX];
@@ -82,9 +81,9 @@ static void readiness_note_missing_named(struct worker *w, const struct rpd_endp
 	readiness_note_missing(w, text, more);
 }
 
-/* If no port is named: whether it listens where the other workers do. A look without the lock is
- * enough: only the supervisor puts listeners into the service's slots. But an earlier failure may
- * have closed the service. */
+/* If no port is named: whether the worker listens where the other workers do. Reads without the
+ * lock: only the supervisor puts listeners into the service's slots. An earlier failure may have
+ * closed the service. */
 static bool readiness_listens_as_others(struct worker *w, const struct listener *listeners,
                                         size_t n)
 {
@@ -113,7 +112,8 @@ static bool readiness_listens_as_others(struct worker *w, const struct listener 
 	return true;
 }
 
-/* Records what is missing: that is the reason if the worker is not ready in time. */
+/* Whether the worker listens wherever it must. If not, records what is missing in w->why: the
+ * reason if the worker is not ready in time. */
 static bool readiness_listens_everywhere(struct worker *w, const struct listener *listeners,
                                          size_t n)
 {
@@ -207,7 +207,7 @@ void readiness_check(struct worker *w)
 	if (w->state != WORKER_STARTING)
 		return;
 	r = worker_listeners_find(w, &listeners, &n, &err);
-	/* Clients may wait for the slot's first worker as soon as its endpoints are known. */
+	/* The slot's first worker: park connections as soon as its endpoints are known. */
 	if (r == 0 && n && !w->sup->slots[w->slot].current)
 		r = endpoints_add(w->sup, listeners, n, &err);
 	if (r < 0) {

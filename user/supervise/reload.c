@@ -43,7 +43,7 @@ static void reload_set_plan(struct slot *it, struct plan *plan)
 	it->plan = plan ? plan_ref(plan) : NULL;
 }
 
-/* How many more workers may leave their slots now, so that one stays live. */
+/* How many workers may leave their slots now so that one stays live. */
 static unsigned int reload_spare(const struct supervisor *sup)
 {
 	unsigned int live = 0;
@@ -146,14 +146,14 @@ static void reload_commit(struct supervisor *sup)
 	control_answer_reload(sup, failed || restored ? EXIT_REFUSED : EXIT_OK, why, &added);
 }
 
-/* Whether the slot had no worker before, and was to get none. */
+/* Whether the slot had no worker before the reload, and was not to get one. */
 static bool reload_was_empty(const struct reload *it, unsigned int slot)
 {
 	return it->was[slot] == RPD_RUN_FAILED || it->was[slot] == RPD_RUN_STOPPED;
 }
 
-/* Gives the slot back to its old worker, or starts one with the old command; or leaves it failed or
- * stopped, as it was. */
+/* Gives the slot back to its old worker, or starts a worker with the old command. A slot that was
+ * failed or stopped before the reload becomes that again. */
 static void reload_roll_back_slot(struct supervisor *sup, unsigned int slot,
                                   enum rollout_phase phase)
 {
@@ -172,8 +172,9 @@ static void reload_roll_back_slot(struct supervisor *sup, unsigned int slot,
 		slot_start(sup, slot);
 }
 
-/* With in-place the old workers are gone. If the command was another one, begins a second pass that
- * replaces the new workers by workers of the old command. Returns whether it has begun one. */
+/* With in-place the old workers are gone. If the reload has changed the command, begins a second
+ * pass, which replaces the new workers by workers of the old command. Returns whether a second pass
+ * has begun. */
 static bool reload_restore(struct supervisor *sup)
 {
 	struct reload *it = sup->reload;
@@ -316,7 +317,7 @@ void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct 
 		         w->pid, w->why);
 	else
 		snprintf(it->why, sizeof(it->why), "slot %u: the new worker (pid %u) ended (%s)",
-		         slot, w->pid, w->end[0] ? w->end : "it is not known how");
+		         slot, w->pid, w->end[0] ? w->end : "its exit status is unknown");
 	if (tail[0]) {
 		size_t used = strlen(it->why), keep = sizeof(it->why) - used - 64;
 		size_t n = strlen(tail);

@@ -18,16 +18,16 @@ struct reload_ways {
 	bool in_place, keep_going;
 };
 
-/* The ways that the configuration sets. */
+/* The defaults, from the configuration. */
 struct reload_ways reload_ways_of(const struct run_config *config);
 
-/* The slots that a reload is for: all that were not stopped. */
+/* Lists the slots that a reload of the service replaces: all that are not stopped. */
 void reload_list_slots(const struct supervisor *sup, struct slots *ret);
 
 /* Replaces the workers of @slots by workers of @plan, in the given @ways. If it succeeds and @slots
  * has all slots of reload_list_slots(), @plan becomes the service's plan. control_answer_reload()
- * is called when it ends. Fails with @err set if a reload is in progress or the service is being
- * stopped. */
+ * is called when it ends. Returns 0, or a negative errno with @err set if a reload is in progress
+ * or the service is being stopped. */
 int reload_begin(struct supervisor *sup, const struct slots *slots, struct plan *plan,
                  const struct reload_ways *ways, struct error *err);
 

@@ -15,7 +15,8 @@ struct reload {
 	bool rolling_back; /* the old workers get their slots back */
 	bool advancing;    /* reload_advance() is running, and handles what happens meanwhile */
 	bool again;        /* something happened meanwhile */
-	/* A second pass that starts the old command again, where the old workers are gone. */
+	/* This is the second pass after a failure in place: it starts the old command again where
+	 * the old workers are gone. */
 	bool restoring;
 	char why[2048]; /* why it failed */
 	/* Each slot's run state when the reload began, and whether its worker had ended by itself.
@@ -26,7 +27,7 @@ struct reload {
 
 /* The slot's phase (enum rollout_phase), or -1 if no reload has this slot. */
 int reload_state_phase(const struct supervisor *sup, unsigned int slot);
-/* Whether a reload has the slot, and does not roll back. */
+/* Whether a reload has the slot, and is not rolling back. */
 bool reload_state_has(const struct supervisor *sup, unsigned int slot);
 /* Whether the reload ends with the first failure, and then prints the worker's last lines itself.
  */
@@ -35,5 +36,6 @@ bool reload_state_prints_output(const struct supervisor *sup, unsigned int slot)
 bool reload_state_holds(const struct supervisor *sup, unsigned int slot);
 /* With in-place: whether the slot's old worker is ending, and the new one starts after that. */
 bool reload_state_waits_for_room(const struct supervisor *sup, unsigned int slot);
-/* The same of any slot. A client then waits for a worker longer, which is intended. */
+/* Whether that holds for any slot. Then no park timeout starts: parked connections wait for the new
+ * worker as long as it takes. */
 bool reload_state_makes_room(const struct supervisor *sup);

@@ -8,6 +8,7 @@
 void report_line(struct supervisor *sup, const char *format, ...)
         __attribute__((format(printf, 2, 3)));
 
-/* A worker or a slot has changed its state. When all events that are due have been handled, the
- * supervisor answers commands that waited for that, and checks whether it can exit. */
+/* A worker or a slot has changed its state. When all events that are due have been handled,
+ * supervisor_on_change() answers the commands that waited for this, and decides whether the service
+ * has ended. */
 void report_change(struct supervisor *sup);

@@ -77,8 +77,8 @@ void service_cgroup_clear(struct supervisor *sup)
 		fprintf(stderr, "%s: %s\n", sup->name, err.text);
 }
 
-/* A new service starts with an empty cgroup: ends what an earlier one of its name has left, also in
- * another place. */
+/* A new service starts with an empty cgroup: kills what an earlier service of its name has left,
+ * also in another cgroup (@noted). */
 static int service_cgroup_make(struct supervisor *sup, const char *noted, struct error *err)
 {
 	int r = cgroup_service_find(sup->name, true, sup->cgroup_path, err);

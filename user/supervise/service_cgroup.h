@@ -7,8 +7,9 @@
 #include "base/error.h"
 #include "supervise/types.h"
 
-/* Opens the service's cgroup. @taken_over: the one that the earlier supervisor made; else makes it,
- * and ends what is in it. */
+/* Opens the service's cgroup. @taken_over: opens the cgroup that the earlier supervisor made;
+ * otherwise makes the cgroup, and kills the processes that are in it. Returns 0, or a negative
+ * errno with @err set. */
 int service_cgroup_open(struct supervisor *sup, bool taken_over, struct error *err);
 
 /* Kills all processes in the cgroup, and waits for their end. */

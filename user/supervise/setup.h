@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What a service has beside its workers: its pins, its run directory and its cgroup. */
+/* Makes and removes what a service has beside its workers: its pins, its run directory and its
+ * cgroup. */
 #pragma once
 
 #include <stdbool.h>
@@ -8,10 +9,10 @@
 #include "supervise/types.h"
 
 /* Makes the service, or takes it over, with its run directory, and its cgroup with the listen hook.
- * @ret_taken_over: whether it was there. */
+ * @ret_taken_over: the service existed. Returns 0, or a negative errno with @err set. */
 int setup_make(struct supervisor *sup, bool *ret_taken_over, struct error *err);
 
-/* Removes all of it; its workers have gone. */
+/* Removes all that setup_make() has made. The service must have no worker. */
 void setup_remove(struct supervisor *sup);
 
 /* Removes the run directory, if it is empty. */

@@ -19,12 +19,12 @@
 #include "supervise/worker_listeners.h"
 #include "supervise/worker_start.h"
 
-/* At most this many workers start at the same time for each processor: more only slow each other
- * down. */
+/* At most this many workers for each processor start at the same time: more would only slow each
+ * other down. */
 #define STARTS_PER_CPU 2
 #define STARTS_MIN     4
 
-/* A worker that has to be replaced this soon has been no better than the one before. */
+/* A worker that has to be replaced this soon counts as crashed. */
 #define REPLACED_SOON_NS (60 * NS_PER_S)
 
 static unsigned int slot_n_starting(const struct supervisor *sup)
@@ -61,7 +61,7 @@ static int slot_on_pause_over(sd_event_source *source, uint64_t now, void *data)
 	struct slot *it = data;
 
 	it->timer = sd_event_source_disable_unref(it->timer);
-	/* Else slot_start_waiting() starts it when another worker is ready. */
+	/* Otherwise slot_start_waiting() starts the slot when another worker is ready. */
 	if (slot_n_starting(it->sup) < slot_starts_max() || it->current)
 		slot_start(it->sup, it->number);
 	return 0;
@@ -237,13 +237,14 @@ static void slot_report_loss(const struct worker *w, bool was_up)
 
 	if (was_up)
 		report_line(w->sup, "slot %u: pid %u has ended (%s)", w->slot, w->pid,
-		            w->end[0] ? w->end : "it is not known how");
+		            w->end[0] ? w->end : "its exit status is unknown");
 	else
 		report_line(w->sup, "slot %u: pid %u %s", w->slot, w->pid, w->why);
 	if (!was_up && tail[0] && !reload_state_prints_output(w->sup, w->slot)) {
 		char text[4096];
 
-		/* For clients that wait: the log, or a file, has the worker's output already. */
+		/* Only for commands that wait: the log, or a file, has the worker's output already.
+		 */
 		snprintf(text, sizeof(text), "slot %u: its last lines were:\n%s", w->slot, tail);
 		control_send_line(w->sup, text);
 	}
@@ -284,8 +285,8 @@ enum slot_loss slot_lose(struct worker *w)
 	return SLOT_LOSS_DONE;
 }
 
-/* The worker serves, so its slot is never given up. But if all workers of a program grow too big or
- * become unhealthy, it is not started again and again without a pause. */
+/* The slot is never given up, because its worker serves. But a program whose workers all grow too
+ * big or become unhealthy is not started again and again without a pause. */
 void slot_restart_worker(struct supervisor *sup, unsigned int slot, const char *why)
 {
 	struct slot *it = &sup->slots[slot];

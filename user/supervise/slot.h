@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Which worker a slot has: the first start, starts after a crash, replacements, stops. */
+/* Decides which worker a slot has: the first start, starts after a crash, replacements, stops.
+ * Functions that return int return 0, or a negative errno with @err set. */
 #pragma once
 
 #include <stdbool.h>
@@ -8,22 +9,25 @@
 #include "base/error.h"
 #include "supervise/types.h"
 
-/* Starts a worker for the slot, unless one is starting. On failure does what the slot's restart
- * policy says. Not for a slot that a reload has: slot_try_start(). */
+/* Starts a worker for the slot, unless one is starting. On failure starts one later or gives the
+ * slot up, as the slot's restart policy demands. For a slot that a reload has, use
+ * slot_try_start(). */
 void slot_start(struct supervisor *sup, unsigned int slot);
 /* The same, but a failure is logged and returned. */
 int slot_try_start(struct supervisor *sup, unsigned int slot, struct error *err);
 
 /* Starts workers in slots that wait for one, as many as may start at the same time. */
 void slot_start_waiting(struct supervisor *sup);
-/* Starts workers in slots that a worker without `restart` has left by its end. */
+/* Starts workers in slots whose worker has ended and, without `restart`, was not replaced. */
 void slot_start_ended(struct supervisor *sup);
-/* Sets a slot that has no worker to be started by slot_start_waiting() at once. */
+/* Resets a slot that has no worker, so that slot_start_waiting() starts one without a pause. */
 void slot_ask_start(struct supervisor *sup, unsigned int slot);
-/* Restarts after a pause a slot that has lost its worker after @uptime (ns), or gives it up. */
+/* Starts the slot's next worker after a pause, or gives the slot up (core/restart_backoff.h).
+ * @uptime: how long the last worker was up, in ns. */
 void slot_start_later(struct supervisor *sup, unsigned int slot, int64_t uptime);
 
-/* The worker has been admitted to its slot: the worker before leaves it. */
+/* @w has been admitted: it becomes the slot's current worker, and the former one is held or
+ * retired. */
 void slot_take(struct worker *w);
 
 enum slot_loss {
@@ -31,7 +35,8 @@ enum slot_loss {
 	SLOT_LOSS_RELOAD, /* the slot's reload has to decide: reload_note_failed() */
 };
 
-/* The worker has failed, or has died in its slot: does what the slot's restart policy says. */
+/* The worker has failed, or has died in its slot: starts another one later, or leaves the slot, as
+ * its restart policy demands. */
 enum slot_loss slot_lose(struct worker *w);
 
 /* Takes the worker out of its slot, lets it end when its connections have ended, and starts another
@@ -42,7 +47,7 @@ int slot_retire(struct worker *w, struct error *err);
  * current one was itself replaced soon after its start. */
 void slot_restart_worker(struct supervisor *sup, unsigned int slot, const char *why);
 
-/* The slot's worker ends, and no other is started. */
+/* Stops the slot's worker, and starts no other. */
 int slot_stop(struct supervisor *sup, unsigned int slot, struct error *err);
 
 /* Changes the number of slots to @n: starts more, or stops those above. */

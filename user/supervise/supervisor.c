@@ -76,7 +76,8 @@ static const struct worker_events supervisor_events = {
 
 /* --- changes, and the end */
 
-/* A service that has failed stays, and can be started again, until all services have. */
+/* A service that has failed stays until all services have failed, so that it can be started again.
+ */
 static void supervisor_check_others(const struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->all->n; i++)

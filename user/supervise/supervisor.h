@@ -10,11 +10,13 @@
 #include "supervise/supervisor_request.h"
 #include "supervise/types.h"
 
-/* NULL: out of memory. @request stays the caller's. */
+/* Makes a supervisor, which starts nothing yet. @all and @request must outlive it. NULL: out of
+ * memory. */
 struct supervisor *supervisor_new(const struct supervisors *all,
                                   const struct supervisor_request *request);
 
-/* Makes or takes over the service, and starts its workers. */
+/* Makes or takes over the service, and starts its workers. Returns 0, or a negative errno with @err
+ * set. */
 int supervisor_start(struct supervisor *sup, struct error *err);
 
 /* Frees the supervisor; its workers and the service are left alone. */

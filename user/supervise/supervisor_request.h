@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the supervisor of a service is asked to run. */
+/* What one supervisor has to run. */
 #pragma once
 
 #include <stdbool.h>

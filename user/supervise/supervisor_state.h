@@ -21,8 +21,7 @@ bool supervisor_state_is_settled(const struct supervisor *sup);
 
 /* Whether no slot has a worker or will get one. */
 bool supervisor_state_is_finished(const struct supervisor *sup);
-/* Whether this service or another one of the same process is not finished: else the process ends.
- */
+/* Whether any service of this process still has work. Without one, the process ends. */
 bool supervisor_state_has_work(const struct supervisor *sup);
 
 /* The worker that had the slot before and keeps running in case the reload fails, or NULL. */

@@ -71,7 +71,8 @@ static bool supervisors_is_idle(struct supervisor *sup)
 	return !sup->stopping && !sup->reload;
 }
 
-/* After the re-exec the same files are read, and there is no way back if they have errors. */
+/* After the re-exec the same files are read, and errors in them would be fatal: checks them before.
+ */
 static bool supervisors_can_reexec(struct supervisors *all)
 {
 	for (size_t i = 0; i < all->n; i++) {

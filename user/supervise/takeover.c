@@ -44,9 +44,9 @@ static bool takeover_has_open(const struct worker *w, const struct listener *lis
 }
 
 /* The slot that has one of the worker's listeners, or -1. Listeners are matched by the cgroup that
- * made them; one that was passed to the worker was made in the supervisor's, and is matched by the
- * processes that have it open. The process that polls it says nothing: a pre-fork program may
- * replace its children. */
+ * made them. A listener that was passed to the worker was made in the supervisor's cgroup, and is
+ * matched by the processes that have it open. The process that polls the listener is no proof: a
+ * pre-fork program may replace its children. */
 static int takeover_find_slot(const struct worker *w, const struct observed *o)
 {
 	for (size_t i = 0; i < o->n_listeners; i++)
@@ -128,8 +128,8 @@ static void takeover_keep(struct worker *w, const struct rpd_worker *row)
 	report_line(w->sup, "slot %u: pid %u is taken over", w->slot, w->pid);
 }
 
-/* Keeps the worker in its slot, or takes it out: it gets no new connections before it is drained.
- */
+/* Keeps the worker in its slot, or makes sure that it is in none: a worker that is drained must get
+ * no new connection. */
 static int takeover_place(struct worker *w, struct service *service, struct observed *o,
                           struct error *err)
 {
@@ -210,7 +210,7 @@ static void takeover_restore_slots(struct supervisor *sup, const struct service 
 
 		steer_workers_get(&service->steer, slot, &row);
 		sup->slots[slot].restarts = row.restarts;
-		/* It is not recorded whether a stopped job had ended by itself. */
+		/* Whether a stopped job had ended by itself is not recorded. */
 		sup->slots[slot].ended = row.run == RPD_RUN_STOPPED && !sup->plan->config.restart;
 		sup->slots[slot].run =
 		        row.run == RPD_RUN_STOPPED ? RPD_RUN_STOPPED : RPD_RUN_STARTING;
@@ -218,9 +218,9 @@ static void takeover_restore_slots(struct supervisor *sup, const struct service 
 }
 
 /*
- * Puts slots that have a worker into the ring. One may be missing if the earlier supervisor was
- * killed after it had put in the slot's first worker, or one after a dead one. Slots with a dead
- * worker are left out.
+ * Puts slots that have a worker into the ring, except those with a dead worker. A slot is missing
+ * if the earlier supervisor was killed between admitting a worker (the slot's first one, or one
+ * after a dead one) and building the ring.
  */
 static int takeover_complete_ring(struct supervisor *sup, struct service *service,
                                   struct error *err)

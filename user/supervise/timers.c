@@ -34,7 +34,8 @@ static bool timers_has_draining(const struct supervisor *sup)
 	return false;
 }
 
-/* A former worker of the slot is still there: there may be no memory for another one. */
+/* Whether a former worker of the slot is still there. With it and the current worker, there may be
+ * no memory for a third one. */
 static bool timers_has_former_worker(const struct supervisor *sup, unsigned int slot)
 {
 	for (const struct worker *w = sup->workers; w; w = w->next)

@@ -31,8 +31,8 @@ struct supervisor_request;
 /* A configuration, kept as long as a worker, a slot or a reload refers to it. */
 struct plan {
 	unsigned int refs;
-	/* The label differs from the one before, or the user named it: slots take it over. Else
-	 * they keep the version that they have, which the user may have set (`label`). */
+	/* Slots get the label of this plan, because it differs from the label before or the user
+	 * named it. Otherwise slots keep their version, which the user may have set (`label`). */
 	bool relabel;
 	struct run_config config;
 };
@@ -51,9 +51,9 @@ struct worker {
 	uint32_t pid; /* of its main process */
 	bool exited;
 	char end[64];     /* how its main process ended, for example "exit status 1" */
-	bool ended_badly; /* with a signal, or an exit status that is not 0 */
+	bool ended_badly; /* by a signal, or with an exit status other than 0 */
 	sd_event_source *on_exit, *on_cgroup;
-	sd_event_source *timer; /* of its state: each state waits for at most one time */
+	sd_event_source *timer; /* for the end of its state: at most one is needed */
 
 	struct output *output;
 	struct channel *channel;
@@ -89,7 +89,8 @@ struct slot {
 	enum rpd_run run;
 	unsigned int crashes; /* in a row */
 	unsigned int restarts;
-	bool proven; /* a worker has been up since one was asked for: the command can be started */
+	bool proven; /* a worker has been up since `start` or `scale` asked for one: the command can
+	                be started */
 	bool ended;  /* stopped because its worker has ended, and not by the user */
 	/* The label before the reload that is in progress, for a worker that is recalled; or "". */
 	char old_label[RPD_LABEL_MAX];
@@ -115,7 +116,8 @@ struct supervisors {
 	size_t n;
 	char *const *self;              /* the command line of this process */
 	bool sent_ready, sent_stopping; /* systemd has been notified */
-	bool impatient;                 /* the second signal to stop has come */
+	bool impatient; /* a signal to stop has come after all services had ended: drop the rest of
+	                   the output */
 };
 
 /* One service that is run. */

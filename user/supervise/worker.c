@@ -80,7 +80,7 @@ static int worker_on_cgroup_event(sd_event_source *source, int fd, uint32_t even
 
 	if (cgroup_is_populated(fd))
 		return 0;
-	/* The pidfd's event may come after this one, but it has the exit status. */
+	/* The event of the pidfd, which has the exit status, may come after this one. */
 	if (!w->exited && w->on_exit)
 		worker_on_exit_of_main(w->on_exit, w->pidfd, EPOLLIN, w);
 	else
@@ -199,7 +199,8 @@ void worker_arm(struct worker *w, int64_t ns)
 
 /* --- events and actions */
 
-/* Signals all its processes, as systemd does: a shell around the program would not pass it on. */
+/* Signals all processes of the worker, as systemd does: a shell around the program would not pass
+ * the signal on. */
 static void worker_signal_all(const struct worker *w, int signal)
 {
 	_cleanup_free_ uint32_t *pids = NULL;
@@ -243,7 +244,7 @@ static void worker_come_up(struct worker *w)
 
 	if (w->sup->events->admit(w, &err) >= 0)
 		return;
-	if (!worker_has_just_ended(w)) /* else that event decides, and says how it ended */
+	if (!worker_has_just_ended(w)) /* otherwise the event of its end has the reason */
 		worker_fail(w, "%s", err.text);
 }
 
@@ -285,8 +286,8 @@ void worker_event(struct worker *w, enum worker_event event)
 		report_change(w->sup); /* workers that drain are checked */
 	}
 	worker_act(w, step.actions);
-	/* The event of the empty cgroup may have come before that of the main process's end, or in
-	 * a state that ignores it. */
+	/* The event of the empty cgroup may have come before the event of the main process's end,
+	 * or in a state that ignores it. */
 	if (!(step.actions & WORKER_RELEASE) &&
 	    (step.next == WORKER_KILLING || (step.next == WORKER_STOPPING && w->exited)) &&
 	    !cgroup_is_populated(w->cgroup_fd))

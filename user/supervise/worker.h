@@ -12,16 +12,18 @@
 #include "core/worker_state.h"
 #include "supervise/types.h"
 
-/* Something has happened to the worker: does what core/worker_state.h says. May free the worker. */
+/* Handles an event: performs the actions of core/worker_state.h. May free the worker. */
 void worker_event(struct worker *w, enum worker_event event);
 
 /* WORKER_EVENT_FAILED, with the reason. May free the worker. */
 void worker_fail(struct worker *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Starts the timer of the worker's state, in place of the one before. */
+/* Starts the timer of the worker's state, in place of the former one: it ends in @ns nanoseconds.
+ */
 void worker_arm(struct worker *w, int64_t ns);
 
-/* Watches for the end of its main process and of all its processes. */
+/* Watches for the end of the worker's main process, and of all its processes. Returns 0, or a
+ * negative errno with @err set. */
 int worker_watch_end(struct worker *w, struct error *err);
 
 /* Closes and frees the worker, which is in no list; its processes are left alone. @remove_output:

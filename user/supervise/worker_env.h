@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The environment of a worker: ours, the variables that the configuration adds, and those that name
- * its slot and its service. */
+/* The environment of a worker: our own, with the variables of the configuration, and those with the
+ * worker's slot and service. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,7 +14,7 @@ char **worker_env_new(const struct worker *w);
 
 /* Whether the worker gets a Node channel (channel.h). Node programs call process.send() only if
  * they were started with a channel, as PM2 starts them, and some call it without a check. Other
- * programs get none: a node process that they start may inherit the variable without the
+ * programs get no channel: a node process that they start may inherit the variable without the
  * descriptor, and ends with an error. */
 bool worker_env_has_channel(const struct run_config *config);
 

@@ -10,8 +10,9 @@
 #include "core/listener.h"
 #include "supervise/types.h"
 
-/* The worker's listeners that are meant to take connections, by cookie: those that `listen` names
- * or, if it names none, those on a fixed port. The caller frees *ret. */
+/* Lists the worker's listeners that are meant to take connections, by cookie: those that `listen`
+ * names or, if it names none, those on a fixed port. The caller frees *ret. Returns 0, or a
+ * negative errno with @err set. */
 int worker_listeners_find(const struct worker *w, struct listener **ret, size_t *ret_n,
                           struct error *err);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Probes of one worker (health_probe.h): readiness.c and health.c ask for them. */
+/* Probes of one worker (health_probe.h), for readiness.c and health.c. */
 #pragma once
 
 #include <stdbool.h>

@@ -5,7 +5,8 @@
 #include "base/error.h"
 #include "supervise/types.h"
 
-/* Starts a worker of @plan for @slot, and adds it to the list. Nothing of it is left on failure. */
+/* Starts a worker of @plan for @slot, and adds it to sup->workers. Returns 0, or a negative errno
+ * with @err set; on failure nothing of the worker is left. */
 int worker_start(struct supervisor *sup, unsigned int slot, struct plan *plan, struct worker **ret,
                  struct error *err);
 

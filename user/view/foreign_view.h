@@ -13,5 +13,5 @@
 void foreign_view_add(struct json_object *to, const struct service *service,
                       const struct observed *observed);
 
-/* Prints them as a table, and what connections they get; nothing if there are none. */
+/* Prints them as a table, then notes on which connections they get; nothing if there are none. */
 void foreign_view_print(FILE *out, struct json_object *foreign);

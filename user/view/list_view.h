@@ -19,5 +19,5 @@ void list_view_add(struct json_object *view, const struct service *service,
 /* Adds {service, error} for a service that can't be read. */
 void list_view_add_unreadable(struct json_object *view, const char *service, const char *why);
 
-/* A table, with a line behind it for each service that can't be read. */
+/* A table, then a line for each service that can't be read. */
 void list_view_print(FILE *out, struct json_object *view);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The Prometheus text format, version 0.0.4, of status views. */
+/* The Prometheus text format, version 0.0.4, of status views. The names of the metrics are in
+ * metrics.c; those of counters come from counters.def. */
 #pragma once
 
 #include <json-c/json.h>

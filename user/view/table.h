@@ -10,7 +10,7 @@
 struct table_column {
 	const char *title;
 	const char *key;
-	const char *suffix; /* behind each number, for example "%"; NULL = none */
+	const char *suffix; /* after each number, for example "%"; NULL = none */
 	/* Writes the value into @buf; NULL = as it is in JSON, with one decimal if it is real. */
 	void (*format)(struct json_object *value, char *buf, size_t size);
 };

@@ -26,16 +26,17 @@ void *children_map(size_t size);
  * The caller waits for it. */
 pid_t children_fork(void (*run)(int arg), int arg);
 
-/* The same, but the child is killed, and waited for, when the case ends. Returns its pid. */
+/* As children_fork(), but the child is killed, and waited for, when the case ends. Returns its pid.
+ */
 uint32_t children_start(void (*run)(int arg), int arg);
 
-/* What a child does that only exists: waits to be killed. */
+/* For a child that only has to exist: waits to be killed. */
 __attribute__((noreturn)) void children_hold(int unused);
 
 /* Waits for the end of the @i-th child of children_start(). */
 void children_wait(size_t i);
 
-/* Kills a child of either kind, and waits for its end. */
+/* Kills a child of children_fork() or children_start(), and waits for its end. */
 void children_kill(pid_t pid);
 
 /* Kills all children of children_start(), and clears what is shared. */

@@ -23,10 +23,10 @@
 extern struct output_bed {
 	/* Orders to the follower, and its answers (follower.h). */
 	_Atomic int
-	        ended;    /* flushes and frees this file's output, and removes the file; -1: none */
-	_Atomic int tail; /* puts the tail of this one's into text; -1: none */
-	_Atomic bool stop;  /* flushes and frees all, and exits */
-	_Atomic bool leave; /* frees all without flushing, and exits */
+	        ended; /* flush and free the output of this file, and remove the file; -1: none */
+	_Atomic int tail;   /* put the tail of this file's output into text; -1: none */
+	_Atomic bool stop;  /* flush and free all, and exit */
+	_Atomic bool leave; /* free all without flushing, and exit */
 	_Atomic unsigned int ticks;
 	_Atomic int64_t longest_ns; /* between two ticks */
 	char text[OUTPUT_TAIL_MAX];

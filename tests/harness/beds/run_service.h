@@ -17,17 +17,17 @@
 #define RUN_SERVICE_PORT  8080
 #define RUN_SERVICE_SLOTS 4
 
-/* The case's. */
+/* The service and the parking of the case. */
 extern struct service run_service;
 extern struct parking run_parking;
 
 /* Makes service RUN_SERVICE_NAME, which ends with the case, and prepares for parking. */
 void run_service_begin(void);
 
-/* Makes it again: returns what service_create() returns. */
+/* Makes or takes over run_service: returns what service_create() returns. */
 int run_service_create(struct error *err);
 
-/* The same for another object, as another command does. */
+/* The same with another struct service, as another command has it. */
 int run_service_create_as(struct service *service, struct error *err);
 
 /* Opens the service after the case has given up its lock. */
@@ -38,6 +38,6 @@ unsigned int run_service_add(int family, bool v6only, uint16_t port, uint32_t ui
 
 const struct rpd_endpoint *run_service_endpoint(unsigned int e);
 
-/* Makes the service that of another supervisor, a new process that does nothing. @parks: it parks
+/* Gives the service another supervisor: a new process, which does nothing. @parks: it parks
  * connections. Returns its pid. */
 pid_t run_service_other_supervisor(bool parks);

@@ -16,7 +16,7 @@ int socket_bed_keep(int fd);
 /* Opens a listener in @e, and sets the port of @e if that is 0. Returns its descriptor, or -1. */
 int socket_bed_listen(struct rpd_endpoint *e, int backlog);
 
-/* The same; the caller closes it. */
+/* As socket_bed_listen(), but the caller closes the listener. */
 int socket_bed_listen_unkept(struct rpd_endpoint *e, int backlog);
 
 /* Connects to @e over IPv4. Returns the descriptor, or -1. */

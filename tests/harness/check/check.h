@@ -38,8 +38,8 @@ struct check_case {
  * status. */
 int check_main(int argc, char **argv, const struct check_case *cases, size_t n);
 
-/* Calls @end when the case ends, however it ends. Each function is called once, the last one that
- * was registered first. */
+/* Calls @end when the case ends, however it ends. Each function is called once, in reverse order of
+ * registration. */
 void check_at_end(void (*end)(void));
 
 /* End the case, which has failed or is skipped. */
@@ -47,7 +47,7 @@ __attribute__((noreturn, format(printf, 3, 4))) void check_fail(const char *file
                                                                 const char *format, ...);
 __attribute__((noreturn, format(printf, 1, 2))) void check_skip(const char *format, ...);
 
-/* Fails with a message of its own. */
+/* Fails the case with this message, unless the condition is true. */
 #define CHECK_MSG(condition, ...)                                                                  \
 	do {                                                                                       \
 		if (!(condition))                                                                  \
@@ -69,7 +69,7 @@ __attribute__((noreturn, format(printf, 1, 2))) void check_skip(const char *form
 		          _is, _low, _high);                                                       \
 	} while (0)
 
-/* Waits until the condition is true. Value: false if it is not by the deadline. */
+/* Waits until the condition is true. Its value is false if the deadline comes first. */
 #define check_until(condition)                                                                     \
 	({                                                                                         \
 		const int64_t _end = deadline_ms();                                                \

@@ -53,7 +53,7 @@ struct connections {
 void connections_init(struct connections *all, const struct options *options,
                       struct results *results);
 
-/* Returns false if the log could not be written. */
+/* Frees everything. Returns false if the log could not be written. */
 bool connections_deinit(struct connections *all);
 
 /* Begins a connection to the next target. */

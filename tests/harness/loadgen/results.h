@@ -13,7 +13,7 @@ struct results {
 	uint64_t answers;
 	uint64_t outcomes[OUTCOME_MAX];
 	uint64_t start_us;
-	uint64_t settled_us; /* when a connection was last answered or failed */
+	uint64_t settled_us; /* when a connection last got its answer or failed */
 	struct latency latency;
 	struct workers workers;
 };

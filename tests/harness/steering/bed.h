@@ -37,7 +37,7 @@ struct bed {
 	int epfd;          /* watches all of them */
 	int stats_fd;      /* makes the kernel count runs */
 	pid_t child;       /* has a listener open */
-	struct load *load; /* that runs now */
+	struct load *load; /* in progress, or NULL */
 };
 
 /* The case's bed, empty: without endpoint and worker. It ends with the case. */

@@ -32,7 +32,8 @@ void load_wait(const struct bed *bed, unsigned int n);
  * 2, ... */
 unsigned int load_mark(struct bed *bed);
 
-/* Waits until no client has a connection that it began before @mark. Not if plan.each is set. */
+/* Waits until no client has a connection that it began before @mark. Must not be called if
+ * plan.each is set. */
 void load_pass(const struct bed *bed, unsigned int mark);
 
 /* Ends the load, or waits for its end if plan.each is set. Fails the case if a connection failed,
