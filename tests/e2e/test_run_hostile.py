@@ -380,7 +380,7 @@ def test_ended_when_ready(bed):
     wait_until(lambda: time.monotonic() > begin + 2.1, "the job would have been ready")
     run.process.kill(signal.SIGCONT)
     equal(run.process.wait(), 0, f"exit status of the supervisor: {run.log()}")
-    check("stopped; not restarted" in run.log(), run.log())
+    check("stopped; not started again" in run.log(), run.log())
 
 
 def test_signal_without_name(bed):

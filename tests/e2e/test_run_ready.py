@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Readiness of workers of `run`, connections that wait for it, health checks, configuration files,
+"""Readiness of workers of `run`, connections that wait for it, health probes, configuration files,
 and passed sockets."""
 import json
 import os
@@ -165,7 +165,7 @@ def test_probe_without_ipv6(bed, ready):
     equal([it["endpoint"] for it in run.workers()[0]["listeners"]], [f"[::]:{PORT}"], "listeners")
     report = bed.load("-n", 20, "-c", 1)
     equal((report["failed"], sorted(report["workers"].values())), (0, [10] * 2), f"{report}")
-    check("health check" not in run.log(), run.log())
+    check("health probe" not in run.log(), run.log())
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
@@ -187,7 +187,7 @@ SICK = PYTHON.replace(
 
 
 def test_health(bed):
-    """A worker that fails its health checks is replaced; the others continue."""
+    """A worker that fails its health probes is replaced; the others continue."""
     run = Run(bed, ["python3", script(bed, "server.py", SICK)], "--ready", "http:/",
               "--health-interval", "0.1", "--health-failures", "2", workers=2)
     sick = run.pids()[1]
@@ -235,7 +235,7 @@ def test_unhealthy_worker_dies(bed):
 
 
 def test_unhealthy_during_reload(bed):
-    """A worker fails its health checks during a reload that is rolled back: it is replaced after
+    """A worker fails its health probes during a reload that is rolled back: it is replaced after
     the reload."""
     run = Run(bed, ["python3", script(bed, "server.py", SICK)], "--ready", "http:/",
               "--health-interval", "0.1", "--health-failures", "2", "--ready-timeout", "3",
@@ -245,7 +245,7 @@ def test_unhealthy_during_reload(bed):
                        "1000", name="reload")
     wait_until(lambda: len(list(bed.cgroups(run.name))) == 3, "a new worker is started")
     (bed.dir / f"sick.{sick}").touch()
-    wait_until(lambda: "health check 2 of 2 failed" in run.log(), "it fails its health checks")
+    wait_until(lambda: "health probe 2 of 2 failed" in run.log(), "it fails its health probes")
     check(reload.alive(), "the reload has ended too early")
     equal(reload.wait(), 1, f"exit status of the reload: {reload.output()}")
     wait_until(lambda: run.pids()[1] != sick and run.states() == ["active"] * 2,

@@ -268,7 +268,7 @@ def test_process_1_of_a_container(bed):
     run.process.wait_output("has ended (signal SIGKILL)")
     os.kill(init, signal.SIGTERM)
     equal(run.process.wait(), 0, "exit status")
-    check("health check" not in run.log(), f"a probe was disturbed: {run.log()}")
+    check("health probe" not in run.log(), f"a probe was disturbed: {run.log()}")
 
 
 def test_added_listen(bed):

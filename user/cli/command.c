@@ -12,14 +12,15 @@ const struct command commands[] = {
                 .summary = "start workers of any program on all cores, and keep them running",
                 .help = "Starts N workers, processes of COMMAND that all listen on the same "
                         "ports, and stays in the foreground as their supervisor: it deals "
-                        "new connections to the workers that are ready, restarts workers "
-                        "that exit, and replaces workers when `reload` and the other "
-                        "commands ask for it. FILE is a configuration file of reuseportd, "
+                        "new connections to the workers that are ready, starts workers "
+                        "again after they exit, and replaces workers when `reload` and the "
+                        "other commands ask for it. FILE is a configuration file of reuseportd, "
                         "with a section for each service (see `check`), or an "
                         "ecosystem.config.js (or .json) of PM2. If a supervisor was killed "
-                        "and its workers still run, the same `run` command takes the "
-                        "workers over. Workers that it starts later run the COMMAND of the "
-                        "last `reload`, unless `run` is given another COMMAND than before. "
+                        "and its workers still run, call `run` again with the same "
+                        "arguments: it takes the workers over. If `reload` has changed the "
+                        "COMMAND, new workers run the changed one. If you call `run` with a "
+                        "different COMMAND, new workers run that one. "
                         "A TIME is, for example, 30s, 1500ms or 2m; a number alone is in "
                         "seconds.",
                 .options = command_options_run_extra,
@@ -31,8 +32,8 @@ const struct command commands[] = {
                 .name = "check",
                 .args = "FILE",
                 .summary = "check a configuration file of `run`",
-                .help = "Prints every error and warning in FILE with its line, "
-                        "and the services that `run` would start if there is no error. "
+                .help = "Prints every error and warning in FILE with its line. If there is no "
+                        "error, it also prints the services that `run` would start. "
                         "A configuration file of reuseportd has a section [service NAME] "
                         "for each service, with `command = PROGRAM ARGUMENT...` "
                         "and the options of `run` as `option = value`.",
@@ -46,10 +47,14 @@ const struct command commands[] = {
                 .summary = "replace all workers without losing a connection",
                 .help = "Only for a service of `run`. Starts a new worker beside each old "
                         "one. The new worker takes the slot when it is ready and has then "
-                        "stayed alive for the time of `run --settle`. The old worker is "
-                        "stopped when its connections have ended, or after `run "
+                        "stayed alive for the time of `run --settle`. The old "
+                        "workers are drained when all new workers have their slots. An old "
+                        "worker is stopped when its connections have ended, or after `run "
                         "--drain-timeout`. If a new worker fails, the old workers get their "
-                        "slots back, and the exit status is 1. New workers run COMMAND if "
+                        "slots back, and the exit status is 1. With --in-place, each old "
+                        "worker is drained and stopped before its new worker starts; if a "
+                        "new worker fails, workers with the old command are started again. "
+                        "New workers run COMMAND if "
                         "it is given. Otherwise they run the command that the configuration "
                         "file has now; without a file, the command stays the same.",
                 .options = command_options_reload,
@@ -101,8 +106,8 @@ const struct command commands[] = {
                         "processes that serve them. Gives each worker a slot, makes the "
                         "kernel deal new connections to the slots, and exits. Steering "
                         "continues without a process of reuseportd. Without --port, "
-                        "--address and --pid, attaches the only port on the host that has N "
-                        "workers.",
+                        "--address and --pid, attaches the port that has N workers, if "
+                        "there is exactly one.",
                 .options = command_options_attach,
                 .run = cmd_attach,
         },
@@ -111,10 +116,11 @@ const struct command commands[] = {
                 .args = "[SERVICE]",
                 .summary = "show the workers, their shares and counters",
                 .help = "Shows each worker's slot, state, version, weight, share of new "
-                        "connections, process, and number of connections steered to it. "
+                        "connections, process, and the numbers of its connections: steered "
+                        "to it, open (ACTIVE), waiting in the accept queue (QUEUE). "
                         "Below the workers, it shows how often each outcome of the steering "
-                        "program occurred, and foreign listeners: members of the "
-                        "SO_REUSEPORT group that were not admitted to a slot.",
+                        "program occurred, and foreign listeners: listeners on the same "
+                        "address and port that have no slot.",
                 .options = command_options_status,
                 .run = cmd_status,
         },
@@ -189,7 +195,7 @@ const struct command commands[] = {
                 .summary = "set the weight of workers",
                 .help = "Sets the weight of workers, 0 to 1000; the default is 100. A "
                         "worker's share of new connections is proportional to its weight; "
-                        "with weight 0 it gets none. The shares are exact over each turn of "
+                        "with weight 0 it gets none. The shares are exact over each full cycle of "
                         "the ring, the sequence of slots that new connections take. Weights "
                         "that do not fit into a ring of 4096 entries are rounded, and the "
                         "largest error is shown.",
@@ -232,9 +238,10 @@ const struct command commands[] = {
                 .name = "swap",
                 .args = "[SERVICE] SLOT --pid PID",
                 .summary = "put another process's listener into a slot",
-                .help = "Puts a listener of process PID into the slot. "
-                        "The process must have a listener in the same group: "
-                        "same address, port and user, with SO_REUSEPORT. "
+                .help = "Only for an attached service. "
+                        "Puts a listener of process PID into the slot. "
+                        "The process must have a listener with the same address, port and "
+                        "user, with SO_REUSEPORT. "
                         "The former worker keeps its open connections; "
                         "stop it when they have ended.",
                 .options = command_options_swap,
@@ -259,8 +266,9 @@ const struct command commands[] = {
                 .name = "detach",
                 .args = "[SERVICE]",
                 .summary = "end steering: the kernel's hash selects the worker again",
-                .help = "Removes the steering program and all pins of the service. The "
-                        "workers keep running, and no connection is lost. To end a service "
+                .help = "Removes the steering program and the service's files in "
+                        "/sys/fs/bpf. The workers keep running, and no connection is lost. To end "
+                        "a service "
                         "of `run`, use `reuseportd stop`.",
                 .options = command_options_detach,
                 .run = cmd_detach,

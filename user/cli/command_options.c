@@ -111,7 +111,7 @@ static int command_options_add_run_option(void *member, const struct option_sett
 #define IN_PLACE                                                                                   \
 	"in-place", NULL,                                                                          \
 	        "Drain and stop the old worker before the new one starts, "                        \
-	        "for hosts without room for both. While no worker is alive, connections wait",     \
+	        "for hosts without room for both. While no worker is alive, new connections wait", \
 	        option_set_flag, AT(in_place)
 
 const struct option_row command_options_plain[] = {{SERVICE}, {JSON}, {0}};
@@ -130,8 +130,8 @@ const struct option_row command_options_run_extra[] = {
 const struct option_row command_options_check[] = {
         {ONLY},
         {"env", "NAME",
-         "With an ecosystem.config.js: add the variables of the app's env_NAME to "
-         "those of env",
+         "With an ecosystem.config.js: add the variables of the app's `env_NAME` "
+         "object to those of its `env` object",
          command_options_add_run_option, AT(run)},
         {JSON},
         {0},
@@ -164,7 +164,7 @@ const struct option_row command_options_attach[] = {
          AT(service), .letter = 's'},
         {"port", "PORT", "Attach the workers that listen on this port", command_options_set_port,
          AT(attach.wanted.port), .letter = 'p'},
-        {"address", "ADDRESS", "Attach only the group that listens on this address",
+        {"address", "ADDRESS", "Attach only the workers that listen on this address",
          command_options_set_address, AT(attach.wanted), .letter = 'a'},
         {"pid", "PID",
          "Consider only ports on which this process listens, in the network "
@@ -179,13 +179,14 @@ const struct option_row command_options_attach[] = {
          "sticky: each client keeps its worker (default: round-robin)",
          option_set_policy, AT(attach.policy)},
         {"strict", NULL,
-         "While no admitted worker is alive, refuse new connections "
+         "While no worker in a slot is alive, refuse new connections "
          "instead of leaving them to the kernel's hash",
          option_set_flag, AT(attach.strict)},
         {"no-count", NULL,
          "Do not count the workers' open connections. "
-         "This saves about 3 % of what a short connection costs the kernel. "
-         "`status` and `metrics` then show no open connections, "
+         "This saves about 3 % of the CPU time that nginx and its client use for a "
+         "short connection. "
+         "`status` then shows - for open connections, `metrics` omits them, "
          "and `drain --wait` and `connections` are not available",
          option_set_flag, AT(no_count)},
         {"count-max", "N",
@@ -196,8 +197,8 @@ const struct option_row command_options_attach[] = {
         {"label", "VERSION", "Version of the workers (default: " RPD_FIRST_LABEL ")",
          option_set_borrowed, AT(attach.label)},
         {"watch", NULL,
-         "Stay in the foreground: give slots to new workers, remove workers "
-         "that exit or stall from the ring, and log both. SIGTERM ends the watch and "
+         "Stay in the foreground: give slots to new workers, give no new connection to "
+         "workers that exit or stall, and log both. SIGTERM ends the watch and "
          "leaves steering in place. If the service is already attached, only watch "
          "it",
          option_set_flag, AT(watch)},
@@ -211,8 +212,8 @@ const struct option_row command_options_attach[] = {
 const struct option_row command_options_detach[] = {
         {SERVICE},
         {"force", NULL,
-         "Proceed even if pins are damaged, a group cannot be reached, or the "
-         "supervisor of the service is dead. Whatever exists is removed, and workers "
+         "Proceed even if files of the service are damaged, its listeners cannot be "
+         "reached, or its supervisor has died. Whatever exists is removed, and workers "
          "keep running",
          option_set_flag, AT(force), .letter = 'f'},
         {JSON},
@@ -280,12 +281,12 @@ const struct option_row command_options_switch[] = {
 
 const struct option_row command_options_swap[] = {
         {SERVICE},
-        {"pid", "PID", "Process whose listener gets the slot (required)", command_options_set_pid,
-         AT(swap_pid)},
+        {"pid", "PID", "Process with the listener that gets the slot (required)",
+         command_options_set_pid, AT(swap_pid)},
         {"fd", "FD",
          "Descriptor of the listener in that process, needed if the process has "
-         "several listeners in the group. If the service has several endpoints, "
-         "repeat --fd for each",
+         "several listeners on the address and port. If the service has several endpoints "
+         "(address and port), repeat --fd for each",
          command_options_add_fd, .repeatable = true},
         {JSON},
         {0},

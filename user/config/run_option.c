@@ -203,7 +203,9 @@ const struct option_row run_options[] = {
          "Name of the service "
          "(default: the program's name, followed by -PORT if --listen is given once)",
          run_option_set_service, AT(service)},
-        {"workers", "N|max", "Number of workers; max: one for each CPU (required)",
+        {"workers", "N|max",
+         "Number of workers; max: one for each CPU (required, except with FILE, where each "
+         "section sets it; an app of PM2 has 1 unless it sets instances)",
          run_option_set_workers, AT(workers)},
         {"listen", "PORT|ADDRESS:PORT",
          "Steer only listeners on this port, or on this address and port. The "
@@ -220,17 +222,18 @@ const struct option_row run_options[] = {
          "sticky: each client keeps its worker (default: round-robin)",
          option_set_policy, AT(policy)},
         {"no-count", NULL,
-         "Do not count connections in the kernel. `status` then shows no open "
-         "connections, and a drain waits until the worker's processes have no open "
-         "connection",
+         "Do not count connections in the kernel. `status` then shows - for open "
+         "connections, and `drain --wait` and `connections` are not available. `reload`, "
+         "`restart`, `scale` and `stop SLOT` still drain: they wait until the processes of the "
+         "old worker have no connection of the service open",
          option_set_flag, AT(no_count)},
         {"label", "VERSION", "Version of the workers (default: " RPD_FIRST_LABEL ")",
          run_option_set_label, AT(label)},
 
         {"env", "NAME=VALUE",
          "Set a variable in the workers' environment. May be repeated. With an "
-         "ecosystem.config.js, give only a NAME: the variables of the app's env_NAME "
-         "are added to those of env",
+         "ecosystem.config.js, give only a NAME: the variables of the app's `env_NAME` "
+         "object are added to those of the app's `env` object",
          run_option_set_env, AT(env), .repeatable = true},
         {"env-file", "FILE",
          "Set the variables in FILE, which has a line NAME=VALUE for each; --env "
@@ -270,27 +273,27 @@ const struct option_row run_options[] = {
          "status of 2xx or 3xx; tcp: when it accepts a connection; exec:COMMAND: "
          "when this shell command succeeds; alive:TIME: when it listens, or has run "
          "for TIME. With each of these, the worker must also listen where --listen "
-         "says, and wherever the worker that it replaces listens. If neither "
-         "applies, a worker with notify, message, exec or alive need not listen at "
-         "all (default: listen)",
+         "says, and wherever the worker that it replaces listens. Without "
+         "--listen, a worker with notify, message, exec or alive need not listen, unless "
+         "the worker that it replaces listens (default: listen)",
          run_option_set_ready},
         {"ready-timeout", "TIME",
          "Treat a worker that is not ready after this time as failed (default: 30s)",
          option_set_time, AT(ready_timeout)},
         {"settle", "TIME",
-         "On a reload, wait until a new worker has stayed alive this long after it "
-         "was ready before it takes the slot (default: 1s)",
+         "On a reload, a new worker takes the slot when it is ready and has then stayed "
+         "alive for this time (default: 1s)",
          option_set_time, AT(settle)},
         {"health-interval", "TIME",
-         "Repeat the check of --ready (http, tcp or exec) at this interval, and "
-         "replace a worker that becomes unhealthy (default: 0, no checks after the "
+         "Repeat the probe of --ready (http, tcp or exec) at this interval, and "
+         "replace a worker that becomes unhealthy (default: 0, no probes after the "
          "worker is ready)",
          option_set_time, AT(health_interval)},
         {"health-timeout", "TIME",
-         "Treat a single check as failed if it takes longer (default: 5s)", option_set_time,
+         "Treat a single probe as failed if it takes longer (default: 5s)", option_set_time,
          AT(health_timeout)},
         {"health-failures", "N",
-         "Treat a worker as unhealthy after this many failed checks in a row "
+         "Treat a worker as unhealthy after this many failed probes in a row "
          "(default: 3)",
          option_set_number, AT(health_failures), .min = 1, .max = COUNT_MAX},
 
@@ -316,27 +319,29 @@ const struct option_row run_options[] = {
          "(default: 5s)",
          option_set_time, AT(kill_timeout)},
         {"park-timeout", "TIME",
-         "While no worker is alive, hold new connections for at most this long, then "
-         "reset them (default: 30s)",
+         "When the last worker dies, new connections wait. If no worker is ready after "
+         "this time, they are reset, and new ones are refused until a worker is ready "
+         "(default: 30s)",
          option_set_time, AT(park_timeout)},
 
-        {"no-restart", NULL, "Do not restart a worker that has exited", run_option_set_no_restart,
-         AT(restart)},
+        {"no-restart", NULL, "Do not start a worker again after it has exited",
+         run_option_set_no_restart, AT(restart)},
         {"restart-delay", "TIME",
-         "Wait this long before each restart, in addition to --backoff (default: 0)",
+         "Wait this long before a worker that has exited is started again, in addition to "
+         "--backoff (default: 0)",
          option_set_time, AT(restart_delay)},
         {"backoff", "MIN..MAX",
-         "Wait before restarting a worker that crashes repeatedly. The first restart "
-         "is immediate, the second waits for MIN, and each further restart waits "
-         "twice as long as the one before, up to MAX (default: 100ms..15s)",
+         "Wait before a worker that crashes repeatedly is started again: not after the "
+         "first crash (see --min-uptime), for MIN after the second in a row, then twice as "
+         "long after each further crash, up to MAX (default: 100ms..15s)",
          run_option_set_backoff},
         {"max-restarts", "N",
          "Give up on a slot after this many crashes in a row: its state is then "
          "failed (default: 16)",
          option_set_number, AT(max_restarts), .min = 1, .max = COUNT_MAX},
         {"min-uptime", "TIME",
-         "Reset the crash counter of a slot when its worker has run at least this "
-         "long (default: 1s)",
+         "The end of a worker is a crash if the worker was ready for less than this time, "
+         "or never, whatever its exit status (default: 1s)",
          option_set_time, AT(min_uptime)},
         {"cron-restart", "TIMES",
          "Reload at these times: five fields as in crontab(5), or a name such as @daily",

@@ -100,7 +100,7 @@ int schedule_edit_check_label(const char *label, struct error *err)
 	if (schedule_version_is_label(label))
 		return 0;
 	return error_usage(err,
-	                   "a version label has 1 to %d letters, digits or other printable ASCII "
+	                   "a version has 1 to %d letters, digits or other printable ASCII "
 	                   "characters, and no space",
 	                   RPD_LABEL_MAX - 1);
 }
@@ -116,8 +116,7 @@ int schedule_edit_set_label(struct rpd_schedule *s, const struct slots *slots, c
 		return r;
 	version = schedule_version_add(s, label);
 	if (version < 0)
-		return error_set(err, version,
-		                 "there are %d versions already; use one of their labels",
+		return error_set(err, version, "there are %d versions already; use one of them",
 		                 RPD_VERSION_MAX);
 	for (size_t i = 0; i < slots->n; i++)
 		s->slots[slots->at[i]].version = version;

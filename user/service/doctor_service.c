@@ -104,7 +104,7 @@ static int doctor_service_check_run(const struct service *service, const struct 
 		r = doctor_checks_add(
 		        checks, CHECK_WARN, name,
 		        "run the same `reuseportd run` command again: it takes over the workers",
-		        "its supervisor has died: workers that exit are not restarted");
+		        "its supervisor has died: workers that exit are not started again");
 	for (unsigned int slot = 0; slot < o->n_slots; slot++)
 		if (o->slots[slot].worker.run == RPD_RUN_FAILED)
 			doctor_service_add_slot(&failed, slot);

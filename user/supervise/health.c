@@ -17,7 +17,7 @@ static bool health_others_are_healthy(const struct supervisor *sup, unsigned int
 	return false;
 }
 
-/* Replaces a worker whose checks have failed. If another worker is healthy, the worker leaves its
+/* Replaces a worker whose probes have failed. If another worker is healthy, the worker leaves its
  * slot at once. */
 static void health_replace_worker(struct worker *w, const char *why)
 {
@@ -36,8 +36,8 @@ static void health_replace_worker(struct worker *w, const char *why)
 		report_line(sup, "%s", err.text);
 }
 
-/* A worker keeps its slot in spite of a failed check if the others are no better, or during a
- * reload: the checks go on. */
+/* A worker keeps its slot in spite of a failed probe if the others are no better, or during a
+ * reload: the probes go on. */
 static void health_on_probe(struct worker *w, bool ok, const char *why)
 {
 	const struct run_config *config = &w->plan->config;
@@ -54,7 +54,7 @@ static void health_on_probe(struct worker *w, bool ok, const char *why)
 		return;
 	}
 	if (!w->unhealthy)
-		report_line(w->sup, "slot %u: pid %u: health check %u of %u failed: %s", w->slot,
+		report_line(w->sup, "slot %u: pid %u: health probe %u of %u failed: %s", w->slot,
 		            w->pid, ++w->probe_failures, config->health_failures, why);
 	if (w->probe_failures < config->health_failures)
 		return;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Health checks of workers that are up. */
+/* Health probes of workers that are up. */
 #pragma once
 
 #include "supervise/types.h"

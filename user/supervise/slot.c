@@ -77,7 +77,7 @@ void slot_leave(struct supervisor *sup, unsigned int slot, enum rpd_run run, boo
 /* Its worker is not restarted; a job may have finished. */
 static void slot_leave_empty(struct supervisor *sup, unsigned int slot, bool failed)
 {
-	report_line(sup, "slot %u: %s; not restarted (no-restart)", slot,
+	report_line(sup, "slot %u: %s; not started again (no-restart)", slot,
 	            failed ? "failed" : "stopped");
 	slot_leave(sup, slot, failed ? RPD_RUN_FAILED : RPD_RUN_STOPPED, true);
 }

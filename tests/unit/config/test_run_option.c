@@ -203,7 +203,7 @@ static void refused(void **state)
 		const char *name, *value, *said;
 	} cases[] = {
 	        {"service", "a.b", "service: 'a.b' is not a valid service name"},
-	        {"label", "", "label: a version label has 1 to 31"},
+	        {"label", "", "label: a version has 1 to 31"},
 	        {"workers", "0", "workers: '0' is neither a number from 1 to 1024 nor 'max'"},
 	        {"workers", "1025", "workers: '1025' is neither"},
 	        {"workers", "any", "workers: 'any' is neither"},
