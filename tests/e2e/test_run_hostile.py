@@ -403,7 +403,7 @@ def test_cron_job(bed):
     run.command_line("stop", 1)
     before = runs(bed, 1)
     wait_until(lambda: runs(bed, 0) > 1, "the next minute", 70, 0.2)
-    wait_until(lambda: run.log().count("stopped, and not") > 2, "the job has ended again")
+    wait_until(lambda: run.log().count("stopped; not") > 2, "the job has ended again")
     equal(runs(bed, 1), before, "runs of the stopped slot")
     equal(run.stop(), 0, "exit status of the supervisor")
 
