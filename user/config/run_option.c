@@ -223,7 +223,7 @@ const struct option_row run_options[] = {
          option_set_policy, AT(policy)},
         {"no-count", NULL,
          "Do not count connections in the kernel. `status` then shows - for open "
-         "connections, and `drain --wait` and `connections` are not available. `reload`, "
+         "connections, and `connections` and `drain --wait` are not available. `reload`, "
          "`restart`, `scale` and `stop SLOT` still drain: they wait until the processes of the "
          "old worker have no connection of the service open",
          option_set_flag, AT(no_count)},
