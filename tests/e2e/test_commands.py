@@ -94,7 +94,7 @@ def test_help(bed, command):
     result = bed.reuseportd(command, "--help")
     equal(result.err, "", f"stderr of {result}")
     check(result.out.startswith(f"Usage: reuseportd {command} "), f"{result}")
-    listed = set(re.findall(r"(?m)^ .*?(--[a-z-]+)", result.out)) - {"--help", "--usage"}
+    listed = set(re.findall(r"(?m)^(?:  -\w, |      )(--[a-z-]+)", result.out)) - {"--help", "--usage"}
     equal(listed, set(OPTIONS[command]), f"options of {command}")
     expect_narrow(result.out, f"{command} --help")
 
