@@ -83,8 +83,9 @@ const struct command commands[] = {
                 .name = "stop",
                 .args = "[SERVICE] [SLOT...]",
                 .summary = "stop a service of `run`, or some of its workers",
-                .help = "Without SLOT, sends the stop signal to all workers at once; when "
-                        "they have ended, the supervisor exits. With SLOT, drains and stops "
+                .help = "Without SLOT, sends the stop signal to all workers of the service "
+                        "at once. `run` exits when all its services have ended. With SLOT, drains "
+                        "and stops "
                         "only these workers; their slots stay empty until `start`.",
                 .options = command_options_plain,
                 .run = cmd_stop,
@@ -106,8 +107,8 @@ const struct command commands[] = {
                         "processes that serve them. Gives each worker a slot, makes the "
                         "kernel deal new connections to the slots, and exits. Steering "
                         "continues without a process of reuseportd. Without --port, "
-                        "--address and --pid, attaches the port that has N workers, if "
-                        "there is exactly one.",
+                        "--address and --pid, exactly one port must have N workers (with "
+                        "`any`: two or more); otherwise `attach` is refused.",
                 .options = command_options_attach,
                 .run = cmd_attach,
         },
@@ -118,9 +119,9 @@ const struct command commands[] = {
                 .help = "Shows each worker's slot, state, version, weight, share of new "
                         "connections, process, and the numbers of its connections: steered "
                         "to it, open (ACTIVE), waiting in the accept queue (QUEUE). "
-                        "Below the workers, it shows how often each outcome of the steering "
-                        "program occurred, and foreign listeners: listeners on the same "
-                        "address and port that have no slot.",
+                        "Below the workers are two lists: how many packets were steered, "
+                        "parked, refused and so on; and the foreign listeners, which are on "
+                        "the same address and port but have no slot.",
                 .options = command_options_status,
                 .run = cmd_status,
         },

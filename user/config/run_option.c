@@ -265,9 +265,9 @@ const struct option_row run_options[] = {
          run_option_set_log_prefix, AT(log)},
 
         {"ready", "HOW",
-         "When a worker is ready. listen: when it listens where --listen says or, "
-         "without --listen, on any fixed port (a port that the kernel did not "
-         "choose) and wherever most of the other workers listen; notify: when it "
+         "When a worker is ready. listen: with --listen, when it listens there; without, "
+         "when it listens on at least one fixed port (not chosen by the kernel) and "
+         "wherever most of the other workers listen; notify: when it "
          "sends READY=1 as to systemd (sd_notify); message: when it calls "
          "process.send('ready') of Node; http:PATH: when it answers GET PATH with a "
          "status of 2xx or 3xx; tcp: when it accepts a connection; exec:COMMAND: "
@@ -304,14 +304,16 @@ const struct option_row run_options[] = {
          "signal",
          option_set_flag, AT(shutdown_message)},
         {"drain-signal", "SIGNAL",
-         "Send this signal to a worker when its drain begins (default: none)", option_set_signal,
-         AT(drain_signal)},
+         "Send this signal to an old worker when its drain begins; the command `drain` "
+         "sends none (default: none)",
+         option_set_signal, AT(drain_signal)},
         {"drain-message", NULL,
-         "Send the message \"drain\" to a worker that runs Node when its drain "
-         "begins",
+         "Send the message \"drain\" to an old worker that runs Node when its drain "
+         "begins; the command `drain` sends none",
          option_set_flag, AT(drain_message)},
         {"drain-timeout", "TIME",
-         "Stop a drained worker after this time even if it still has connections "
+         "Stop a worker that is replaced or removed this long after its drain began, "
+         "even if it still has connections. A worker drained by `drain` is not stopped "
          "(default: 30s)",
          option_set_time, AT(drain_timeout)},
         {"kill-timeout", "TIME",
