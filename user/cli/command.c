@@ -163,7 +163,8 @@ const struct command commands[] = {
                 .args = "[SERVICE] SLOT...",
                 .summary = "give workers no new connection; open connections continue",
                 .help = "When `drain` returns, the slots (for example 3 or 0-3,7) get no "
-                        "new connection. Open connections and handshakes under way "
+                        "new connection, unless all other workers die. Open connections and "
+                        "handshakes under way "
                         "continue. With --wait, `drain` returns when the workers are empty; "
                         "they can then be stopped without losing a connection.",
                 .options = command_options_drain,
@@ -254,8 +255,10 @@ const struct command commands[] = {
                 .summary = "list what happened to the service, with times",
                 .help = "Lists what commands did and what the kernel saw: listeners that "
                         "closed, and connections that migrated, fell back to the kernel's "
-                        "hash, or were refused. Connections with the same outcome within a "
-                        "second are one event with a count. The kernel keeps the last 1024 "
+                        "hash, or were refused. Connections with the same outcome and slot, "
+                        "each at most a second after the one before, are one event with a "
+                        "count; an event covers at most about a minute. The kernel keeps the last "
+                        "1024 "
                         "events, without any process of reuseportd, until the service is "
                         "detached or the machine restarts. A closed listener is recorded "
                         "only if connections are counted, and a stalled worker only while "

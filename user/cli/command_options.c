@@ -139,7 +139,10 @@ const struct option_row command_options_check[] = {
 
 const struct option_row command_options_reload[] = {
         {SERVICE},
-        {"batch", "N", "Replace this many workers at a time (default: the --batch of `run`)",
+        {"batch", "N",
+         "Start this many new workers at a time. All old workers stay until every new one "
+         "has its slot, so the host needs room for both. With --in-place, replace this many "
+         "at a time (default: the --batch of `run`)",
          option_set_number, AT(batch), .min = 1, .max = RPD_SLOT_MAX},
         {IN_PLACE},
         {"keep-going", NULL,

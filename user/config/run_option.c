@@ -273,7 +273,7 @@ const struct option_row run_options[] = {
          "status of 2xx or 3xx; tcp: when it accepts a connection; exec:COMMAND: "
          "when this shell command succeeds; alive:TIME: when it listens, or has run "
          "for TIME. With each of these, the worker must also listen where --listen "
-         "says, and wherever the worker that it replaces listens. Without "
+         "says or, without --listen, wherever the worker that it replaces listens. Without "
          "--listen, a worker with notify, message, exec or alive need not listen, unless "
          "the worker that it replaces listens (default: listen)",
          run_option_set_ready},
@@ -357,7 +357,10 @@ const struct option_row run_options[] = {
          "example 50% or 200%; its cgroup enforces the limit",
          run_option_set_cpu_limit, AT(cpu_limit)},
 
-        {"batch", "N", "On a reload, replace this many workers at a time (default: 2)",
+        {"batch", "N",
+         "On a reload, start this many new workers at a time. All old workers stay until "
+         "every new one has its slot, so the host needs room for both. With --in-place, "
+         "replace this many at a time (default: 2)",
          option_set_number, AT(batch), .min = 1, .max = COUNT_MAX},
         {"in-place", NULL, "On a reload, drain and stop the old worker before the new one starts",
          option_set_flag, AT(in_place)},
