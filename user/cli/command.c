@@ -163,7 +163,7 @@ const struct command commands[] = {
                 .args = "[SERVICE] SLOT...",
                 .summary = "give workers no new connection; open connections continue",
                 .help = "When `drain` returns, the slots (for example 3 or 0-3,7) get no "
-                        "new connection, unless all other workers die. Open connections and "
+                        "new connection, unless no other worker is alive. Open connections and "
                         "handshakes under way "
                         "continue. With --wait, `drain` returns when the workers are empty; "
                         "they can then be stopped without losing a connection.",

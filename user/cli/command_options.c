@@ -256,8 +256,7 @@ const struct option_row command_options_drain[] = {
          "With --wait: when --timeout is over, reset the remaining connections. The "
          "exit status is 0 if all of them are reset, and 3 if some are left: "
          "connections of an unknown worker are not reset. The printed list, and "
-         "\"remaining\" in JSON, show the connections that were open when --timeout "
-         "was over",
+         "\"remaining\" in JSON, show the connections that were open at that time",
          option_set_flag, AT(close_remaining)},
         {FORCE},
         {JSON},
