@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "kern/proc_read.h"
 
 int cgroup_file_write(int at, const char *path, const char *text)
 {
@@ -19,16 +20,7 @@ int cgroup_file_write(int at, const char *path, const char *text)
 
 int cgroup_file_read(int at, const char *path, char *buf, size_t size)
 {
-	_cleanup_close_ int fd = openat(at, path, O_RDONLY | O_CLOEXEC);
-	ssize_t length;
-
-	if (fd < 0)
-		return -errno;
-	length = read(fd, buf, size - 1);
-	if (length < 0)
-		return -errno;
-	buf[length] = '\0';
-	return 0;
+	return proc_read_text(at, path, buf, size);
 }
 
 int cgroup_file_open_directory(int at, const char *path)
