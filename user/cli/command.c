@@ -18,9 +18,10 @@ const struct command commands[] = {
                         "with a section for each service (see `check`), or an "
                         "ecosystem.config.js (or .json) of PM2. If a supervisor was killed "
                         "and its workers still run, call `run` again with the same "
-                        "arguments: it takes the workers over. If `reload` has changed the "
-                        "COMMAND, new workers run the changed one. If you call `run` with a "
-                        "different COMMAND, new workers run that one. "
+                        "arguments: it takes the workers over. After that, new workers "
+                        "run the COMMAND of the last `reload -- COMMAND`, if there was one. "
+                        "If you give `run` another COMMAND than in its previous call, new "
+                        "workers run this one instead. "
                         "A TIME is, for example, 30s, 1500ms or 2m; a number alone is in "
                         "seconds.",
                 .options = command_options_run_extra,
@@ -163,7 +164,8 @@ const struct command commands[] = {
                 .args = "[SERVICE] SLOT...",
                 .summary = "give workers no new connection; open connections continue",
                 .help = "When `drain` returns, the slots (for example 3 or 0-3,7) get no "
-                        "new connection, unless no other worker is alive. Open connections and "
+                        "new connection. If all other workers die later, they get new "
+                        "connections again. Open connections and "
                         "handshakes under way "
                         "continue. With --wait, `drain` returns when the workers are empty; "
                         "they can then be stopped without losing a connection.",
@@ -255,9 +257,10 @@ const struct command commands[] = {
                 .summary = "list what happened to the service, with times",
                 .help = "Lists what commands did and what the kernel saw: listeners that "
                         "closed, and connections that migrated, fell back to the kernel's "
-                        "hash, or were refused. Connections with the same outcome and slot, "
-                        "each at most a second after the one before, are one event with a "
-                        "count; an event covers at most about a minute. The kernel keeps the last "
+                        "hash, or were refused. Connections in a row with the same outcome "
+                        "and slot are one event with a count, if at most a second passes from "
+                        "one to the next. After about a minute, a new event begins. The kernel "
+                        "keeps the last "
                         "1024 "
                         "events, without any process of reuseportd, until the service is "
                         "detached or the machine restarts. A closed listener is recorded "

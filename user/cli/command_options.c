@@ -189,7 +189,7 @@ const struct option_row command_options_attach[] = {
          "Do not count the workers' open connections. "
          "This saves about 3 % of the CPU time that nginx and its client use for a "
          "short connection. "
-         "`status` then shows - for open connections, `metrics` omits them, "
+         "`status` then shows \"-\" for open connections, `metrics` omits them, "
          "and `drain --wait` and `connections` are not available",
          option_set_flag, AT(no_count)},
         {"count-max", "N",
@@ -254,9 +254,9 @@ const struct option_row command_options_drain[] = {
          option_set_time, AT(timeout)},
         {"close-remaining", NULL,
          "With --wait: when --timeout is over, reset the remaining connections. The "
-         "exit status is 0 if all of them are reset, and 3 if some are left: "
-         "connections of an unknown worker are not reset. The printed list, and "
-         "\"remaining\" in JSON, show the connections that were open at that time",
+         "exit status is 0 if all are reset, otherwise 3: connections whose worker is "
+         "unknown are not reset. The printed list, and \"remaining\" in JSON, show the "
+         "connections before the reset",
          option_set_flag, AT(close_remaining)},
         {FORCE},
         {JSON},

@@ -222,7 +222,7 @@ const struct option_row run_options[] = {
          "sticky: each client keeps its worker (default: round-robin)",
          option_set_policy, AT(policy)},
         {"no-count", NULL,
-         "Do not count connections in the kernel. `status` then shows - for open "
+         "Do not count connections in the kernel. `status` then shows \"-\" for open "
          "connections, and `connections` and `drain --wait` are not available. `reload`, "
          "`restart`, `scale` and `stop SLOT` still drain: they wait until the processes of the "
          "old worker have no connection of the service open",
@@ -266,16 +266,16 @@ const struct option_row run_options[] = {
 
         {"ready", "HOW",
          "When a worker is ready. listen: with --listen, when it listens there; without, "
-         "when it listens on at least one fixed port (not chosen by the kernel) and "
-         "wherever most of the other workers listen; notify: when it "
+         "when it listens on at least one port that the kernel did not choose, and on "
+         "every port on which most of the other workers listen; notify: when it "
          "sends READY=1 as to systemd (sd_notify); message: when it calls "
          "process.send('ready') of Node; http:PATH: when it answers GET PATH with a "
          "status of 2xx or 3xx; tcp: when it accepts a connection; exec:COMMAND: "
          "when this shell command succeeds; alive:TIME: when it listens, or has run "
-         "for TIME. With each of these, the worker must also listen where --listen "
-         "says or, without --listen, wherever the worker that it replaces listens. Without "
-         "--listen, a worker with notify, message, exec or alive need not listen, unless "
-         "the worker that it replaces listens (default: listen)",
+         "for TIME. In addition, with --listen, the worker must listen where --listen "
+         "says; without, wherever the worker that it replaces listens. If there is no such "
+         "worker or it does not listen, notify, message, exec and alive do not require "
+         "the worker to listen (default: listen)",
          run_option_set_ready},
         {"ready-timeout", "TIME",
          "Treat a worker that is not ready after this time as failed (default: 30s)",
@@ -342,8 +342,8 @@ const struct option_row run_options[] = {
          "failed (default: 16)",
          option_set_number, AT(max_restarts), .min = 1, .max = COUNT_MAX},
         {"min-uptime", "TIME",
-         "The end of a worker is a crash if the worker was ready for less than this time, "
-         "or never, whatever its exit status (default: 1s)",
+         "The end of a worker counts as a crash if the worker never became ready, or was ready "
+         "for less than this time. Its exit status does not matter (default: 1s)",
          option_set_time, AT(min_uptime)},
         {"cron-restart", "TIMES",
          "Reload at these times: five fields as in crontab(5), or a name such as @daily",
