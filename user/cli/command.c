@@ -19,7 +19,7 @@ const struct command commands[] = {
                         "ecosystem.config.js (or .json) of PM2. If a supervisor was killed "
                         "and its workers still run, call `run` again with the same "
                         "arguments: it takes the workers over. After that, new workers "
-                        "run the COMMAND of the last `reload -- COMMAND`, if there was one. "
+                        "run the COMMAND that a `reload` has set, if there was one. "
                         "If you give `run` another COMMAND than in its previous call, new "
                         "workers run this one instead. "
                         "A TIME is, for example, 30s, 1500ms or 2m; a number alone is in "
@@ -108,8 +108,9 @@ const struct command commands[] = {
                         "processes that serve them. Gives each worker a slot, makes the "
                         "kernel deal new connections to the slots, and exits. Steering "
                         "continues without a process of reuseportd. Without --port, "
-                        "--address and --pid, exactly one port must have N workers (with "
-                        "`any`: two or more); otherwise `attach` is refused.",
+                        "--address and --pid, there must be exactly one port with N workers "
+                        "(with `--workers any`: with at least two); otherwise `attach` is "
+                        "refused.",
                 .options = command_options_attach,
                 .run = cmd_attach,
         },
@@ -164,8 +165,8 @@ const struct command commands[] = {
                 .args = "[SERVICE] SLOT...",
                 .summary = "give workers no new connection; open connections continue",
                 .help = "When `drain` returns, the slots (for example 3 or 0-3,7) get no "
-                        "new connection. If all other workers die later, they get new "
-                        "connections again. Open connections and "
+                        "new connection. If all other workers die later, the drained slots "
+                        "get new connections again. Open connections and "
                         "handshakes under way "
                         "continue. With --wait, `drain` returns when the workers are empty; "
                         "they can then be stopped without losing a connection.",
@@ -259,7 +260,7 @@ const struct command commands[] = {
                         "closed, and connections that migrated, fell back to the kernel's "
                         "hash, or were refused. Connections in a row with the same outcome "
                         "and slot are one event with a count, if at most a second passes from "
-                        "one to the next. After about a minute, a new event begins. The kernel "
+                        "one to the next. Such an event covers about a minute at most. The kernel "
                         "keeps the last "
                         "1024 "
                         "events, without any process of reuseportd, until the service is "

@@ -273,9 +273,9 @@ const struct option_row run_options[] = {
          "status of 2xx or 3xx; tcp: when it accepts a connection; exec:COMMAND: "
          "when this shell command succeeds; alive:TIME: when it listens, or has run "
          "for TIME. In addition, with --listen, the worker must listen where --listen "
-         "says; without, wherever the worker that it replaces listens. If there is no such "
-         "worker or it does not listen, notify, message, exec and alive do not require "
-         "the worker to listen (default: listen)",
+         "says; without, wherever the worker that it replaces listens. Without --listen, "
+         "a worker with notify, message, exec or alive need not listen if it replaces no "
+         "worker, or one that does not listen (default: listen)",
          run_option_set_ready},
         {"ready-timeout", "TIME",
          "Treat a worker that is not ready after this time as failed (default: 30s)",
