@@ -273,10 +273,10 @@ const struct option_row run_options[] = {
          "status of 2xx or 3xx; tcp: when it accepts a connection; exec:COMMAND: "
          "when this shell command succeeds; alive:TIME: when it listens, or has run "
          "for TIME. Whatever HOW is, a worker is not "
-         "ready before it listens where it must: with --listen, on the ports given there; "
-         "without --listen, wherever the worker that it replaces listens. If it replaces no "
-         "worker, or the old one does not listen, a worker with notify, message, exec or "
-         "alive need not listen at all (default: listen)",
+         "ready before it listens where it must. With --listen, these are the ports given "
+         "there. Without --listen, these are the ports on which the worker that it replaces "
+         "listens; if there is no such worker, or it does not listen, a worker with notify, "
+         "message, exec or alive need not listen at all (default: listen)",
          run_option_set_ready},
         {"ready-timeout", "TIME",
          "Treat a worker that is not ready after this time as failed (default: 30s)",
