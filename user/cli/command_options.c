@@ -103,7 +103,7 @@ static int command_options_add_run_option(void *member, const struct option_sett
 #define FORCE                                                                                      \
 	"force", NULL,                                                                             \
 	        "Proceed even if no live worker is left to take new connections. They are then "   \
-	        "refused, and do not go to drained or standby workers",                            \
+	        "refused; drained and standby workers do not get them",                            \
 	        option_set_flag, AT(force), .letter = 'f'
 #define ONLY                                                                                       \
 	"only", "NAME[,NAME]", "Use only these services (PM2: apps) of the file",                  \
@@ -249,7 +249,7 @@ const struct option_row command_options_drain[] = {
          "is 3. Needs a service that counts connections (see `attach`)",
          option_set_flag, AT(wait_empty)},
         {"timeout", "TIME",
-         "With --wait: wait at most TIME, for example 1500ms or 2m; "
+         "With --wait: wait at most TIME (1500ms, 2m, ...); "
          "a number alone is in seconds (default: 30s)",
          option_set_time, AT(timeout)},
         {"close-remaining", NULL,
