@@ -102,8 +102,8 @@ static int command_options_add_run_option(void *member, const struct option_sett
 	        option_set_borrowed, AT(service), .letter = 's'
 #define FORCE                                                                                      \
 	"force", NULL,                                                                             \
-	        "Proceed even if no live worker is left to take new connections. They are then "   \
-	        "refused; drained and standby workers do not get them",                            \
+	        "Proceed even if no worker is left to take new connections: they are then "        \
+	        "refused",                                                                         \
 	        option_set_flag, AT(force), .letter = 'f'
 #define ONLY                                                                                       \
 	"only", "NAME[,NAME]", "Use only these services (PM2: apps) of the file",                  \

@@ -265,18 +265,12 @@ const struct option_row run_options[] = {
          run_option_set_log_prefix, AT(log)},
 
         {"ready", "HOW",
-         "When a worker is ready. listen: with --listen, when it listens there; without, "
-         "when it listens on at least one port that the kernel did not choose, and on "
-         "every port on which most of the other workers listen; notify: when it "
-         "sends READY=1 as to systemd (sd_notify); message: when it calls "
-         "process.send('ready') of Node; http:PATH: when it answers GET PATH with a "
-         "status of 2xx or 3xx; tcp: when it accepts a connection; exec:COMMAND: "
-         "when this shell command succeeds; alive:TIME: when it listens, or has run "
-         "for TIME. Whatever HOW is, a worker is not "
-         "ready before it listens where it must. With --listen, these are the ports given "
-         "there. Without --listen, these are the ports on which the worker that it replaces "
-         "listens; if there is no such worker, or it does not listen, a worker with notify, "
-         "message, exec or alive need not listen at all (default: listen)",
+         "When a worker is ready. listen: when it listens; notify: when it sends READY=1 "
+         "as to systemd (sd_notify); message: when it calls process.send('ready') of "
+         "Node; http:PATH: when it answers GET PATH with a status of 2xx or 3xx; tcp: "
+         "when it accepts a connection; exec:COMMAND: when this shell command succeeds; "
+         "alive:TIME: when it listens or, if it has no port to listen on, after TIME. "
+         "The manual page says on which ports a worker must listen (default: listen)",
          run_option_set_ready},
         {"ready-timeout", "TIME",
          "Treat a worker that is not ready after this time as failed (default: 30s)",
