@@ -269,7 +269,7 @@ const struct option_row run_options[] = {
          "as to systemd (sd_notify); message: when it calls process.send('ready') of "
          "Node; http:PATH: when it answers GET PATH with a status of 2xx or 3xx; tcp: "
          "when it accepts a connection; exec:COMMAND: when this shell command succeeds; "
-         "alive:TIME: when it listens or, if it has no port to listen on, after TIME. "
+         "alive:TIME: when it listens, or after TIME even if it does not listen. "
          "The manual page says on which ports a worker must listen (default: listen)",
          run_option_set_ready},
         {"ready-timeout", "TIME",

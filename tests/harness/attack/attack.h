@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Attacks of a worker, a local user or a client on the supervisor and on other services. Each is a
+ * function that never returns: it goes on until it is killed. ATTACK() adds a row to the table of
+ * main.c.
+ */
+#pragma once
+
+/* @arguments: what follows the name on the command line, ended by NULL. */
+struct attack {
+	const char *name;
+	void (*run)(char **arguments);
+};
+
+/* Defines an attack, and registers it under its name. */
+#define ATTACK(name)                                                                               \
+	static void attack_##name(char **arguments);                                               \
+	static const struct attack row_##name __attribute__((                                      \
+	        used, section("attacks"), aligned(sizeof(void *)))) = {#name, attack_##name};      \
+	static void attack_##name(char **arguments)
