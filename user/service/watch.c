@@ -310,7 +310,7 @@ static int watch_run(struct watch *w)
 	return r;
 }
 
-int watch(const char *name, struct error *err)
+int watch(const char *name, watch_on_start on_start, void *data, struct error *err)
 {
 	struct watch w = {.name = name, .newcomers.err = err, .err = err};
 	uint16_t port = 0;
@@ -321,6 +321,8 @@ int watch(const char *name, struct error *err)
 	if (r < 0)
 		return r;
 	r = watch_prepare(&w);
+	if (r == 0)
+		on_start(w.loop, data);
 	if (r == 0)
 		r = watch_run(&w);
 	for (unsigned int slot = 0; slot < RPD_SLOT_MAX; slot++)

@@ -172,6 +172,16 @@ static void supervisors_notify_systemd(struct supervisors *all)
 	}
 }
 
+/* Calls on_start() once. */
+static void supervisors_note_start(struct supervisors *all)
+{
+	for (size_t i = 0; i < all->n && all->on_start; i++)
+		if (all->list[i]->started) {
+			all->on_start(all->loop, all->data);
+			all->on_start = NULL;
+		}
+}
+
 /* --- the loop */
 
 /* After a failure at the start: removes the services that were made. */
@@ -189,9 +199,8 @@ static void supervisors_sleep(struct supervisors *all, bool waits)
 	all->polled[all->n].fd = sd_event_get_fd(all->loop);
 	for (size_t i = 0; i < all->n; i++)
 		/* What a service that waits has to do is due already. */
-		all->polled[i].fd = turn_stands_still(all->list[i])
-		                            ? -1
-		                            : sd_event_get_fd(all->list[i]->loop);
+		all->polled[i].fd =
+		        turn_stands_still(all->list[i]) ? -1 : sd_event_get_fd(all->list[i]->loop);
 	if (poll(all->polled, all->n + 1, waits ? TURN_RETRY_MS : -1) <= 0)
 		return;
 	for (size_t i = 0; i < all->n; i++)
@@ -218,6 +227,7 @@ static int supervisors_round(struct supervisors *all, struct error *err)
 		busy |= r == TURN_TAKEN;
 		waits |= r == TURN_WAITS;
 	}
+	supervisors_note_start(all);
 	supervisors_notify_systemd(all);
 	if (!busy)
 		supervisors_sleep(all, waits);
@@ -259,9 +269,10 @@ static int supervisors_run_all(struct supervisors *all, const struct supervisor_
 	return supervisors_exit_status(all);
 }
 
-int supervisors_run(const struct supervisor_request *requests, size_t n, struct error *err)
+int supervisors_run(const struct supervisor_request *requests, size_t n,
+                    supervisors_on_start on_start, void *data, struct error *err)
 {
-	struct supervisors all = {.self = requests[0].self};
+	struct supervisors all = {.self = requests[0].self, .on_start = on_start, .data = data};
 	struct reaper *reaper = NULL;
 	int r = sd_event_new(&all.loop);
 

@@ -115,6 +115,8 @@ struct supervisors {
 	struct supervisor **list;
 	size_t n;
 	struct pollfd *polled; /* the loops of the services, then that of the process */
+	void (*on_start)(sd_event *loop, void *data); /* NULL: it has been called */
+	void *data;
 	char *const *self;              /* the command line of this process */
 	bool sent_ready, sent_stopping; /* systemd has been notified */
 	bool impatient; /* a signal to stop has come after all services had ended: drop the rest of
@@ -158,9 +160,9 @@ struct supervisor {
 	bool made;         /* this supervisor made the service: it did not take it over */
 	bool nothing_left; /* no worker is left to be started, which has been logged */
 	bool announced;    /* every slot has settled once, which has been logged */
-	bool leaving;      /* it was asked to stop, or stops: goes on without the lock, if it must */
+	bool leaving; /* it was asked to stop, or stops: goes on without the lock, if it must */
 	bool stopping;
 	int64_t ending_since; /* no worker is left; CLOCK_MONOTONIC, ns; 0 = not yet */
 	bool ended;           /* nothing of the service is left */
-	int status; /* exit status, when it has ended */
+	int status;           /* exit status, when it has ended */
 };
