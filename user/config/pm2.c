@@ -168,11 +168,19 @@ static struct json_object *pm2_parse(const char *text, struct problems *problems
 	return top;
 }
 
+void pm2_load_text(const struct load_file *file, const char *text, struct load_result *ret)
+{
+	struct json_object *top = pm2_parse(text, &ret->problems);
+
+	if (top)
+		pm2_load_apps(file, top, ret);
+	json_object_put(top);
+}
+
 int pm2_load(const struct load_file *file, struct load_result *ret, struct error *err)
 {
 	const char *dot = strrchr(file->path, '.');
 	_cleanup_free_ char *text = NULL;
-	struct json_object *top;
 	unsigned int line;
 	struct error why;
 	int r = load_read_file(file->path, &text, NULL);
@@ -189,9 +197,6 @@ int pm2_load(const struct load_file *file, struct load_result *ret, struct error
 		problems_add(&ret->problems, line, "%s", why.text);
 		return 0;
 	}
-	top = pm2_parse(text, &ret->problems);
-	if (top)
-		pm2_load_apps(file, top, ret);
-	json_object_put(top);
+	pm2_load_text(file, text, ret);
 	return 0;
 }
