@@ -6,10 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 
-#define MEMORY_FREE (1u << 20) /* what any input may need */
+#define MEMORY_FREE (8u << 20) /* what any input may need */
+
+/* A sanitizer makes a program several times slower; quadratic time is minutes for a large input. */
+#define LARGE 16384
+#define CPU_S 5
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -53,6 +58,14 @@ static void fuzz_on_free(const volatile void *p)
 	live -= p ? (long)__sanitizer_get_allocated_size(p) : 0;
 }
 
+static double fuzz_cpu_time(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	return __sanitizer_install_malloc_and_free_hooks(fuzz_on_malloc, fuzz_on_free) ? 0 : -1;
@@ -61,12 +74,17 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	_cleanup_free_ char *text = malloc(size + 1);
+	const double start = size >= LARGE ? fuzz_cpu_time() : 0;
 
 	if (!text)
 		return -1;
 	*(char *)mempcpy(text, data, size) = '\0';
 	live = peak = 0;
 	fuzz_target.run(text, size);
+	if (size >= LARGE && fuzz_cpu_time() - start > CPU_S) {
+		fprintf(stderr, "%zu bytes of input need more than %d s\n", size, CPU_S);
+		abort();
+	}
 	if (peak > (long)(MEMORY_FREE + fuzz_target.memory * size)) {
 		fprintf(stderr, "%zu bytes of input need %ld bytes of memory\n", size, peak);
 		abort();

@@ -11,7 +11,7 @@ struct fuzz_target {
 	/* Handles one input. @text is an allocation of its own, with a NUL byte behind @size bytes.
 	 */
 	void (*run)(const char *text, size_t size);
-	/* How many bytes of memory one byte of input may need, beside the first megabyte. */
+	/* How many bytes of memory one byte of input may need, beside the first 8 MB. */
 	size_t memory;
 };
 
