@@ -12,6 +12,8 @@
 #include "base/parse.h"
 #include "base/path_search.h"
 #include "base/signal_name.h"
+#include "base/strv.h"
+#include "base/words.h"
 #include "core/endpoint.h"
 #include "core/policy.h"
 #include "core/schedule_version.h"
@@ -164,13 +166,43 @@ static void search_path(const char *text)
 	FUZZ_CHECK(n >= 1);
 }
 
+static void write_quoted(FILE *file, const char *word)
+{
+	fputc('\'', file);
+	for (; *word; word++)
+		fprintf(file, *word == '\'' ? "'\\''" : "%c", *word);
+	fputs("' ", file);
+}
+
+/* A command: its words are the same after they are quoted and split again. */
+static void read_command(const char *text)
+{
+	_cleanup_strv_ char **words = NULL, **again = NULL;
+	_cleanup_free_ char *quoted = NULL;
+	size_t n, length;
+	FILE *file;
+
+	if (words_split(text, &words) != 0)
+		return;
+	n = strv_length(words);
+	FUZZ_CHECK((n == 0) == !words);
+	file = open_memstream(&quoted, &length);
+	for (size_t i = 0; i < n; i++)
+		write_quoted(file, words[i]);
+	fclose(file);
+	FUZZ_CHECK(words_split(quoted, &again) == 0);
+	FUZZ_CHECK(strv_length(again) == n);
+	for (size_t i = 0; i < n; i++)
+		FUZZ_CHECK(!strcmp(words[i], again[i]));
+}
+
 static const struct {
 	char letter;
 	void (*read)(const char *text);
 } parsers[] = {
-        {'e', read_endpoint}, {'s', read_slots},    {'n', read_names},
-        {'t', read_times},    {'b', read_sizes},    {'i', read_numbers},
-        {'w', read_words},    {'d', compare_names}, {'p', search_path},
+        {'e', read_endpoint}, {'s', read_slots},   {'n', read_names}, {'t', read_times},
+        {'b', read_sizes},    {'i', read_numbers}, {'w', read_words}, {'d', compare_names},
+        {'p', search_path},   {'c', read_command},
 };
 
 static void run(const char *text, size_t size)
