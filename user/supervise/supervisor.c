@@ -69,6 +69,7 @@ static void supervisor_on_gone(const struct worker *w)
 
 static const struct worker_events supervisor_events = {
         .may_be_ready = readiness_check,
+        .read_rest = worker_reports_read_rest,
         .admit = supervisor_admit,
         .lost = supervisor_on_lost,
         .gone = supervisor_on_gone,
@@ -197,7 +198,8 @@ void supervisor_free(struct supervisor *sup)
 	reload_drop(sup);
 	while (sup->workers)
 		worker_forget(sup->workers, false);
-	sd_event_source_disable_unref(sup->on_hook);
+	share_deinit(&sup->listens);
+	share_deinit(&sup->looks);
 	sd_event_source_disable_unref(sup->on_change);
 	sd_event_source_disable_unref(sup->park_timer);
 	sd_event_source_disable_unref(sup->check_timer);
