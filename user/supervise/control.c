@@ -16,6 +16,8 @@
 #include "base/json_build.h"
 #include "kern/file_limit.h"
 #include "supervise/control_client.h"
+#include "supervise/due.h"
+#include "supervise/priority.h"
 #include "supervise/supervisor_state.h"
 
 #define CONTROL_REQUEST_MAX (128 * 1024)
@@ -29,8 +31,11 @@ struct control_client {
 	int fd;
 	sd_event_source *source;
 	sd_event_source *timer; /* until its request has come */
-	char *request;
+	char *text;
 	size_t n;
+	bool is_complete;         /* the request has come, and is carried out ... */
+	sd_event_source *on_turn; /* ... in the service's turn */
+	struct json_object *request;
 	enum control_wait waiting;
 	unsigned int up_to; /* for CONTROL_WAIT_GONE: the number of the last worker */
 	struct slots slots; /* those that must settle */
@@ -41,7 +46,7 @@ struct control {
 	control_handler handler;
 	int fd;
 	sd_event_source *source;
-	sd_event_source *again; /* the socket is watched again then */
+	sd_event_source *again;         /* the socket is watched again then */
 	struct control_client *clients; /* the newest one first */
 	unsigned int n_clients;
 };
@@ -58,8 +63,10 @@ static void control_free_client(struct control_client *client)
 	client->control->n_clients--;
 	sd_event_source_disable_unref(client->source);
 	sd_event_source_disable_unref(client->timer);
+	sd_event_source_disable_unref(client->on_turn);
+	json_object_put(client->request);
 	close(client->fd);
-	free(client->request);
+	free(client->text);
 	free(client);
 }
 
@@ -166,18 +173,38 @@ void control_answer_settled(struct supervisor *sup)
 
 /* --- connections */
 
-static void control_take_request(struct control_client *client)
+static int control_on_turn(sd_event_source *source, void *data)
 {
+	struct control_client *client = data;
 	struct supervisor *sup = client->control->sup;
-	struct json_object *request = json_tokener_parse(client->request);
 	struct error err = {};
-	int r = client->control->handler(sup, client, request, &err);
 
-	json_object_put(request);
-	if (r < 0)
+	if (client->control->handler(sup, client, client->request, &err) < 0)
 		control_answer(client, err.status, err.text);
 	else
 		control_answer_settled(sup);
+	return 0;
+}
+
+/* Whether the request is to stop the whole service. That does not wait for the service's lock. */
+static bool control_is_stop(struct json_object *request)
+{
+	const char *name = json_object_get_string(json_object_object_get(request, "do"));
+
+	return name && !strcmp(name, "stop") && !json_object_object_get(request, "slots");
+}
+
+static void control_take_request(struct control_client *client)
+{
+	struct supervisor *sup = client->control->sup;
+
+	client->is_complete = true;
+	client->request = json_tokener_parse(client->text);
+	if (control_is_stop(client->request)) {
+		sd_event_source_set_priority(client->on_turn, PRIORITY_SIGNAL);
+		sup->leaving = true;
+	}
+	due_now(sup, client->on_turn);
 }
 
 static int control_on_timeout(sd_event_source *source, uint64_t now, void *data)
@@ -196,8 +223,8 @@ static void control_end_reading(struct control_client *client)
 /* May free the client. */
 static void control_read(struct control_client *client)
 {
-	ssize_t n = recv(client->fd, client->request + client->n,
-	                 CONTROL_REQUEST_MAX - client->n - 1, MSG_DONTWAIT);
+	ssize_t n = recv(client->fd, client->text + client->n, CONTROL_REQUEST_MAX - client->n - 1,
+	                 MSG_DONTWAIT);
 
 	if (n < 0 && errno == EAGAIN)
 		return;
@@ -206,8 +233,8 @@ static void control_read(struct control_client *client)
 		return;
 	}
 	client->n += n;
-	client->request[client->n] = '\0';
-	if (!memchr(client->request, '\n', client->n))
+	client->text[client->n] = '\0';
+	if (!memchr(client->text, '\n', client->n))
 		return;
 	control_end_reading(client);
 	control_take_request(client);
@@ -217,10 +244,14 @@ static int control_on_client(sd_event_source *source, int fd, uint32_t events, v
 {
 	struct control_client *client = data;
 
-	if (client->waiting == CONTROL_WAIT_REQUEST)
+	if (!client->is_complete) {
 		control_read(client);
-	else
-		control_free_client(client); /* it is gone; its request goes on */
+	} else if (client->waiting == CONTROL_WAIT_REQUEST) {
+		/* The client is gone, but its request is carried out. */
+		sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	} else {
+		control_free_client(client); /* its request goes on */
+	}
 	return 0;
 }
 
@@ -242,7 +273,7 @@ static bool control_make_room(struct control *control)
 	if (control->n_clients < CONTROL_CLIENTS_MAX)
 		return true;
 	for (struct control_client *c = control->clients; c; c = c->next)
-		if (c->waiting == CONTROL_WAIT_REQUEST)
+		if (!c->is_complete)
 			oldest = c;
 	if (oldest)
 		control_free_client(oldest);
@@ -263,11 +294,13 @@ static struct control_client *control_add_client(struct control *control, int fd
 	client->next = control->clients;
 	control->clients = client;
 	control->n_clients++;
-	client->request = malloc(CONTROL_REQUEST_MAX);
-	if (client->request &&
-	    sd_event_add_io(control->sup->loop, &client->source, fd, EPOLLIN, control_on_client,
-	                    client) >= 0 &&
-	    sd_event_add_time_relative(control->sup->loop, &client->timer, CLOCK_MONOTONIC,
+	client->text = malloc(CONTROL_REQUEST_MAX);
+	if (client->text &&
+	    due_new(control->sup, SD_EVENT_PRIORITY_NORMAL, control_on_turn, client,
+	            &client->on_turn) >= 0 &&
+	    sd_event_add_io(control->sup->all->loop, &client->source, fd, EPOLLIN,
+	                    control_on_client, client) >= 0 &&
+	    sd_event_add_time_relative(control->sup->all->loop, &client->timer, CLOCK_MONOTONIC,
 	                               CONTROL_REQUEST_US, 0, control_on_timeout, client) >= 0)
 		return client;
 	control_free_client(client);
@@ -287,7 +320,7 @@ static void control_try_later(struct control *control)
 {
 	sd_event_source_set_enabled(control->source, SD_EVENT_OFF);
 	control->again = sd_event_source_disable_unref(control->again);
-	sd_event_add_time_relative(control->sup->loop, &control->again, CLOCK_MONOTONIC,
+	sd_event_add_time_relative(control->sup->all->loop, &control->again, CLOCK_MONOTONIC,
 	                           CONTROL_AGAIN_US, 0, control_on_again, control);
 }
 
@@ -342,7 +375,7 @@ int control_new(struct supervisor *sup, control_handler handler, struct control 
 		r = -errno;
 	umask(mask);
 	if (r == 0)
-		r = sd_event_add_io(sup->loop, &control->source, control->fd, EPOLLIN,
+		r = sd_event_add_io(sup->all->loop, &control->source, control->fd, EPOLLIN,
 		                    control_on_connection, control);
 	if (r < 0) {
 		error_set(err, r, "can't listen on %s: %s", address.sun_path, strerror(-r));
@@ -366,13 +399,13 @@ void control_close(struct control *control)
 	control->fd = -1;
 }
 
-void control_free(struct control *control, int status)
+void control_free(struct control *control, int status, const char *left)
 {
 	if (!control)
 		return;
 	while (control->clients)
 		if (control->clients->waiting == CONTROL_WAIT_END)
-			control_answer(control->clients, EXIT_OK, NULL);
+			control_answer(control->clients, left ? EXIT_REFUSED : EXIT_OK, left);
 		else if (control->clients->waiting != CONTROL_WAIT_REQUEST)
 			control_answer(control->clients, status ? status : EXIT_REFUSED,
 			               "the service was stopped");

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "core/notify_message.h"
 #include "kern/peer_message.h"
 #include "supervise/priority.h"
 #include "supervise/share.h"
@@ -31,29 +32,16 @@ struct notify {
 	void *data;
 };
 
-static bool notify_has_line(const char *text, const char *line)
-{
-	size_t n = strlen(line);
-
-	for (; text; text = strchr(text, '\n') ? strchr(text, '\n') + 1 : NULL)
-		if (!strncmp(text, line, n) && (text[n] == '\n' || text[n] == '\0'))
-			return true;
-	return false;
-}
-
 /* Returns whether there was a datagram. */
 static bool notify_read(struct notify *notify)
 {
-	char text[NOTIFY_TEXT_MAX + 1];
+	char text[NOTIFY_TEXT_MAX];
 	struct ucred sender;
-	const ssize_t n = peer_message_receive(notify->fd, text, NOTIFY_TEXT_MAX, &sender);
+	const ssize_t n = peer_message_receive(notify->fd, text, sizeof(text), &sender);
 
 	if (n < 0)
 		return n == -EINTR;
-	if (n > NOTIFY_TEXT_MAX)
-		return true;
-	text[n] = '\0';
-	if (sender.pid && notify_has_line(text, "READY=1"))
+	if (sender.pid && (size_t)n <= sizeof(text) && notify_message_is_ready(text, n))
 		notify->ready((uint32_t)sender.pid, notify->data);
 	return true;
 }
