@@ -15,11 +15,13 @@
 
 #include "core/run_config.h"
 #include "core/worker_state.h"
+#include "service/in_force_restore.h"
 #include "service/service.h"
 #include "supervise/parking.h"
 
 struct channel;
 struct control;
+struct guard;
 struct health_probe;
 struct hook;
 struct notify;
@@ -133,6 +135,9 @@ struct supervisor {
 
 	struct hook *hook;
 	sd_event_source *on_hook;
+	struct guard *guard;
+	sd_event_source *on_guard, *steering_timer;
+	struct in_force_restore_report restored;
 	struct notify *notify;
 	struct control *control;
 	struct parking parking;

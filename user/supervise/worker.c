@@ -319,3 +319,11 @@ struct worker *worker_of_pid(struct supervisor *sup, uint32_t pid)
 	}
 	return NULL;
 }
+
+struct worker *worker_of_cgroup(struct supervisor *sup, uint64_t cgroup)
+{
+	for (struct worker *w = sup->workers; w; w = w->next)
+		if (cgroup && w->cgroup_id == cgroup)
+			return w;
+	return NULL;
+}

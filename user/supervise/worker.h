@@ -36,3 +36,6 @@ void worker_forget(struct worker *w, bool ended);
 
 /* The worker that process @pid belongs to, or NULL. */
 struct worker *worker_of_pid(struct supervisor *sup, uint32_t pid);
+
+/* The worker whose cgroup has this id, or NULL. */
+struct worker *worker_of_cgroup(struct supervisor *sup, uint64_t cgroup);
