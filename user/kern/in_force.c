@@ -19,19 +19,22 @@ static enum in_force_state in_force_judge(uint32_t is, uint32_t ours)
 void in_force_read(const struct groups *groups, const struct steer *steer, struct in_force *ret)
 {
 	_cleanup_free_ struct rpd_group_member *rows = NULL;
+	uint32_t ours[RPD_ENDPOINT_MAX];
 	struct error ignored;
 	size_t n = 0;
 	const int r = groups_read(groups, &rows, &n, &ignored);
 
 	*ret = (struct in_force){.n = steer->service->n_endpoints};
-	for (unsigned int e = 0; r == 0 && e < ret->n; e++)
+	for (unsigned int e = 0; r == 0 && e < ret->n; e++) {
 		ret->state[e] = IN_FORCE_UNUSED;
+		ours[e] = program_id(steer->prog_fd[e]);
+	}
 	for (size_t i = 0; i < n; i++) {
 		const unsigned int e = rows[i].endpoint;
 
 		if (e >= ret->n || in_force_is_lost(ret, e))
 			continue;
-		ret->state[e] = in_force_judge(rows[i].program, program_id(steer->prog_fd[e]));
+		ret->state[e] = in_force_judge(rows[i].program, ours[e]);
 		ret->program[e] = rows[i].program;
 	}
 }
