@@ -7,7 +7,6 @@
 
 #include "kern/events.h"
 #include "kern/guard.h"
-#include "service/service_in_force.h"
 #include "service/in_force_restore.h"
 #include "service/service_lock.h"
 #include "supervise/report.h"
@@ -55,34 +54,15 @@ static void steering_check_say(const char *line, void *data)
 	report_line(data, "%s", line);
 }
 
-/* Looks without the lock first: nearly always there is nothing to do. */
-static bool steering_check_is_lost(const struct supervisor *sup)
-{
-	struct in_force found;
-
-	if (!service_is_open(&sup->service))
-		return false;
-	service_in_force_read(&sup->service, &found);
-	return in_force_find_lost(&found) >= 0;
-}
-
-static void steering_check_restore(struct supervisor *sup)
-{
-	struct service *service = NULL;
-	struct error ignored;
-
-	if (service_lock(&sup->service, &service, &ignored) < 0)
-		return; /* the next check comes soon */
-	in_force_restore(service, sup->parking.fds, &sup->restored, &ignored);
-	service_unlock(service);
-}
-
 static int steering_check_on_timer(sd_event_source *source, uint64_t now, void *data)
 {
+	_cleanup_service_lock_ struct service *service = NULL;
 	struct supervisor *sup = data;
+	struct error ignored;
 
-	if (steering_check_is_lost(sup))
-		steering_check_restore(sup);
+	/* What fails is tried again by the next check; `status` shows it. */
+	if (service_lock(&sup->service, &service, &ignored) == 0)
+		in_force_restore(service, sup->parking.fds, &sup->restored, &ignored);
 	sd_event_source_set_time_relative(source, STEERING_CHECK_US);
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 	return 0;
