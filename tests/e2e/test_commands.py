@@ -173,7 +173,8 @@ def test_text_and_json(bed):
         if not (PINS / SERVICE).exists():
             expect_narrow(bed.reuseportd(*attach).out, "attach")
             status = bed.reuseportd("detach", SERVICE, "--json").json()
-            equal(status, {"service": SERVICE, "detached": True}, "detach --json")
+            equal(status, {"service": SERVICE, "detached": True, "replaced": False},
+          "detach --json")
             equal(timeless(bed.reuseportd(*attach, "--json").json()), timeless(bed.status(SERVICE)),
                   "attach --json")
         for variant in ((), ("--json",)):

@@ -201,7 +201,8 @@ const struct option_row command_options_attach[] = {
          option_set_borrowed, AT(attach.label)},
         {"watch", NULL,
          "Stay in the foreground: give slots to new workers, give no new connection to "
-         "workers that exit or stall, and log both. SIGTERM ends the watch and "
+         "workers that exit or stall, and attach the steering program again if another one "
+         "has replaced it. Log all of that. SIGTERM ends the watch and "
          "leaves steering in place. If the service is already attached, only watch "
          "it",
          option_set_flag, AT(watch)},

@@ -15,12 +15,14 @@
 
 #include "core/run_config.h"
 #include "core/worker_state.h"
+#include "service/in_force_restore.h"
 #include "service/service.h"
 #include "supervise/parking.h"
 #include "supervise/share.h"
 
 struct channel;
 struct control;
+struct guard;
 struct health_probe;
 struct hook;
 struct notify;
@@ -142,6 +144,9 @@ struct supervisor {
 	struct share listens; /* reports of listeners */
 	struct share looks;   /* at workers that have begun to listen */
 	uint64_t last_look;   /* the turn of the last such worker */
+	struct guard *guard;
+	sd_event_source *on_guard, *steering_timer;
+	struct in_force_restore_report restored;
 	struct notify *notify;
 	struct control *control;
 	struct parking parking;
