@@ -17,6 +17,7 @@
 #include "stream/output.h"
 #include "supervise/due.h"
 #include "supervise/health_probe.h"
+#include "supervise/priority.h"
 #include "supervise/reaper.h"
 #include "supervise/report.h"
 #include "supervise/setup.h"
@@ -129,9 +130,17 @@ static int supervisors_add_signals(struct supervisors *all)
 		sigaddset(&set, signals[i].number);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(signals); i++)
-		r = sd_event_add_signal(all->loop, NULL, signals[i].number, signals[i].handler,
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(signals); i++) {
+		sd_event_source *source = NULL;
+
+		r = sd_event_add_signal(all->loop, &source, signals[i].number, signals[i].handler,
 		                        all);
+		if (r < 0)
+			break;
+		sd_event_source_set_priority(source, PRIORITY_SIGNAL);
+		sd_event_source_set_floating(source, true);
+		sd_event_source_unref(source);
+	}
 	return r;
 }
 
@@ -172,6 +181,16 @@ static void supervisors_notify_systemd(struct supervisors *all)
 	}
 }
 
+/* Calls on_start() once. */
+static void supervisors_note_start(struct supervisors *all)
+{
+	for (size_t i = 0; i < all->n && all->on_start; i++)
+		if (all->list[i]->started) {
+			all->on_start(all->loop, all->data);
+			all->on_start = NULL;
+		}
+}
+
 /* --- the loop */
 
 /* After a failure at the start: removes the services that were made. */
@@ -189,9 +208,8 @@ static void supervisors_sleep(struct supervisors *all, bool waits)
 	all->polled[all->n].fd = sd_event_get_fd(all->loop);
 	for (size_t i = 0; i < all->n; i++)
 		/* What a service that waits has to do is due already. */
-		all->polled[i].fd = turn_stands_still(all->list[i])
-		                            ? -1
-		                            : sd_event_get_fd(all->list[i]->loop);
+		all->polled[i].fd =
+		        turn_stands_still(all->list[i]) ? -1 : sd_event_get_fd(all->list[i]->loop);
 	if (poll(all->polled, all->n + 1, waits ? TURN_RETRY_MS : -1) <= 0)
 		return;
 	for (size_t i = 0; i < all->n; i++)
@@ -218,6 +236,7 @@ static int supervisors_round(struct supervisors *all, struct error *err)
 		busy |= r == TURN_TAKEN;
 		waits |= r == TURN_WAITS;
 	}
+	supervisors_note_start(all);
 	supervisors_notify_systemd(all);
 	if (!busy)
 		supervisors_sleep(all, waits);
@@ -259,9 +278,10 @@ static int supervisors_run_all(struct supervisors *all, const struct supervisor_
 	return supervisors_exit_status(all);
 }
 
-int supervisors_run(const struct supervisor_request *requests, size_t n, struct error *err)
+int supervisors_run(const struct supervisor_request *requests, size_t n,
+                    supervisors_on_start on_start, void *data, struct error *err)
 {
-	struct supervisors all = {.self = requests[0].self};
+	struct supervisors all = {.self = requests[0].self, .on_start = on_start, .data = data};
 	struct reaper *reaper = NULL;
 	int r = sd_event_new(&all.loop);
 
