@@ -8,7 +8,8 @@
 const struct command commands[] = {
         {
                 .name = "run",
-                .args = "--workers N|max [-- COMMAND...]\nFILE [--only NAME] [--env NAME]",
+                .args = "--workers N|max [-- COMMAND...]\nFILE [--only NAME] [--env NAME] [--user "
+                        "USER]",
                 .summary = "start workers of any program on all cores, and keep them running",
                 .help = "Starts N workers, processes of COMMAND that all listen on the same "
                         "ports, and stays in the foreground as their supervisor: it deals "

@@ -2,6 +2,7 @@
 #include "supervise/reload.h"
 
 #include <errno.h>
+#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "base/clock.h"
 #include "stream/log.h"
 #include "stream/output.h"
+#include "supervise/config_read.h"
 #include "supervise/control.h"
 #include "supervise/endpoints.h"
 #include "supervise/health.h"
@@ -253,19 +255,27 @@ static void reload_advance(struct supervisor *sup)
 	it->advancing = false;
 }
 
-int reload_begin(struct supervisor *sup, const struct slots *slots, struct plan *plan,
-                 const struct reload_ways *ways, struct error *err)
+int reload_check_idle(const struct supervisor *sup, struct error *err)
 {
-	struct slots all;
-
-	reload_list_slots(sup, &all);
-	if (sup->reload)
+	if (sup->reload || sup->rereading)
 		return error_set(
 		        err, -EBUSY,
 		        "service '%s': a reload is in progress; retry when it has finished",
 		        sup->name);
 	if (sup->stopping)
 		return error_set(err, -EBUSY, "service '%s' is being stopped", sup->name);
+	return 0;
+}
+
+int reload_begin(struct supervisor *sup, const struct slots *slots, struct plan *plan,
+                 const struct reload_ways *ways, struct error *err)
+{
+	struct slots all;
+	int r = reload_check_idle(sup, err);
+
+	if (r < 0)
+		return r;
+	reload_list_slots(sup, &all);
 	sup->reload = calloc(1, sizeof(*sup->reload));
 	if (!sup->reload)
 		return error_set(err, -ENOMEM, "out of memory");
@@ -344,6 +354,10 @@ void reload_note_gone(struct supervisor *sup, const struct worker *w)
 
 void reload_drop(struct supervisor *sup)
 {
+	if (sup->rereading)
+		config_read_drop(sup->all->reader, sup);
+	json_object_put(sup->rereading);
+	sup->rereading = NULL;
 	if (sup->reload)
 		reload_free(sup);
 }

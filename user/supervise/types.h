@@ -19,9 +19,11 @@
 #include "supervise/parking.h"
 
 struct channel;
+struct config_read;
 struct control;
 struct health_probe;
 struct hook;
+struct json_object;
 struct notify;
 struct output;
 struct reload;
@@ -115,6 +117,7 @@ struct supervisors {
 	struct supervisor **list;
 	size_t n;
 	char *const *self;              /* the command line of this process */
+	struct config_read *reader;     /* of the configuration file; NULL: there is none */
 	bool sent_ready, sent_stopping; /* systemd has been notified */
 	bool impatient; /* a signal to stop has come after all services had ended: drop the rest of
 	                   the output */
@@ -145,6 +148,8 @@ struct supervisor {
 	struct worker *workers;
 	unsigned int last_number;
 	struct reload *reload; /* in progress, or NULL */
+	/* The request for a reload, while the configuration file is read for it; or NULL. */
+	struct json_object *rereading;
 
 	uint64_t memory_checked_at;    /* CLOCK_MONOTONIC, microseconds */
 	const struct supervisors *all; /* the services of this process */
