@@ -70,6 +70,16 @@ static void file_owner_take_name(struct file_owner_walk *walk, char name[NAME_MA
 	memmove(walk->rest, from + n, strlen(from + n) + 1);
 }
 
+/* The walk has passed the folder above already. */
+static int file_owner_leave(struct file_owner_walk *walk)
+{
+	char *slash = strrchr(walk->is, '/');
+
+	if (slash)
+		*slash = '\0';
+	return file_owner_enter(walk, openat(walk->at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC));
+}
+
 static int file_owner_step(struct file_owner_walk *walk)
 {
 	_cleanup_close_ int fd = -1;
@@ -77,8 +87,10 @@ static int file_owner_step(struct file_owner_walk *walk)
 	struct stat st;
 
 	file_owner_take_name(walk, name);
-	if (!name[0])
+	if (!name[0] || !strcmp(name, "."))
 		return 0;
+	if (!strcmp(name, ".."))
+		return file_owner_leave(walk);
 	fd = openat(walk->at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return -errno;
