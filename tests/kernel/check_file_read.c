@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* kern/file_read and kern/file_rights: which files are read, and with which rights. Needs root. */
+/* kern/file_read and kern/file_rights: which files are read, and the rights for it. Needs root. */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * args_load() in a child process, for a caller that must not wait: files are read, modules are
- * evaluated and users are looked up there.
+ * args_load() in a child process, for a caller that must not wait: the child reads files, evaluates
+ * modules and looks up users.
  */
 #pragma once
 

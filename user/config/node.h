@@ -7,7 +7,7 @@
 
 struct node_request {
 	const char *path;
-	const char *user, *group; /* whose rights it has; NULL = ours */
+	const char *user, *group; /* it has the rights of this user; NULL = ours */
 };
 
 struct node_answer {
@@ -23,7 +23,7 @@ enum node_result {
 /*
  * Runs node to load the module (CommonJS or ES), without any capability, with the environment of
  * kern/user_env.h, and for at most 10 s. None of its processes is left afterwards. Returns 0 with
- * *ret, whose texts the caller frees; NODE_REJECTED with node's message in @err; or a negative
- * errno if node is missing, can't be run, takes too long or exports more than FILE_READ_CONFIG_MAX.
+ * *ret, the caller frees its texts; NODE_REJECTED with node's message in @err; or a negative errno
+ * if node is missing, can't be run, takes too long or exports more than FILE_READ_CONFIG_MAX.
  */
 int node_read(const struct node_request *request, struct node_answer *ret, struct error *err);

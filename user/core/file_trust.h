@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Which user controls a file: who may change it, or put another one into its place. The rule, for
- * the folders, the links and the file on a path (kern/file_owner.h walks along it).
+ * Which user controls a file: may change it, or put another one into its place. The rule, for the
+ * folders, the links and the file on a path (kern/file_owner.h walks along it).
  */
 #pragma once
 
@@ -27,6 +27,6 @@ struct file_trust {
  * verdict. */
 bool file_trust_add(struct file_trust *trust, uid_t uid, gid_t gid, mode_t mode);
 
-/* A file of another user is this user's, even if others may change it: what they get is no more
- * than the rights of this user, who has allowed it. */
+/* A file of another user is this user's, even if others may change it: they get no more than the
+ * rights of this user, and the user has let them. */
 enum file_trust_verdict file_trust_verdict(const struct file_trust *trust);

@@ -10,12 +10,11 @@
 
 #include "base/error.h"
 
-#define FILE_READ_CONFIG_MAX                                                                       \
-	(1 << 20)                   /* a configuration, also what an ecosystem.config.js exports */
-#define FILE_READ_ENV_MAX (1 << 20) /* a file of variables */
-#define FILE_READ_HEAD_MAX                                                                         \
-	(1 << 14) /* the beginning of a script, in which a command is searched                     \
-	           */
+/* Limits in bytes: of a configuration, also if a module exports it; of a file of variables; and of
+ * the beginning of a script, as far as it is searched for programs. */
+#define FILE_READ_CONFIG_MAX (1 << 20)
+#define FILE_READ_ENV_MAX    (1 << 20)
+#define FILE_READ_HEAD_MAX   (1 << 14)
 
 /*
  * Reads a whole file of at most @max bytes. *ret ends with a NUL byte after the file's bytes, and
