@@ -134,6 +134,20 @@ static int node_ms_until(int64_t deadline)
 /* node did not finish by the deadline. */
 #define NODE_TIMEOUT 2
 
+/* Reads from all outputs that have something, or have come to their end. */
+static int node_read_ready(struct output outputs[N_OUTPUTS], struct pollfd fds[N_OUTPUTS])
+{
+	for (int i = 0; i < N_OUTPUTS; i++) {
+		const int more = fds[i].revents ? node_read_output(&outputs[i]) : 1;
+
+		if (more < 0)
+			return more;
+		if (more == 0)
+			fds[i].fd = -1;
+	}
+	return 0;
+}
+
 /* Reads all until node has ended: it must not block on any. A process that node has left may have
  * them open for ever. */
 static int node_read_outputs(struct output outputs[N_OUTPUTS], int pidfd, int64_t deadline)
@@ -143,29 +157,22 @@ static int node_read_outputs(struct output outputs[N_OUTPUTS], int pidfd, int64_
 
 	for (int i = 0; i < N_OUTPUTS; i++)
 		fds[i] = (struct pollfd){outputs[i].fd, POLLIN, 0};
-	for (;;) {
-		const int r = poll(fds, N_OUTPUTS + 1, ended ? 0 : node_ms_until(deadline));
+	while (clock_ns(CLOCK_MONOTONIC) <= deadline) {
+		int r = poll(fds, N_OUTPUTS + 1, ended ? 0 : node_ms_until(deadline));
 
-		if (r == 0)
-			return ended ? 0 : NODE_TIMEOUT;
-		if (r < 0 && errno != EINTR)
-			return -errno;
-		for (int i = 0; i < N_OUTPUTS; i++) {
-			const int more =
-			        r > 0 && fds[i].revents ? node_read_output(&outputs[i]) : 1;
-
-			if (more < 0)
-				return more;
-			if (more == 0)
-				fds[i].fd = -1;
-		}
-		if (clock_ns(CLOCK_MONOTONIC) > deadline)
-			return NODE_TIMEOUT;
-		if (r > 0 && fds[N_OUTPUTS].revents) {
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r <= 0)
+			return r < 0 ? -errno : ended ? 0 : NODE_TIMEOUT;
+		r = node_read_ready(outputs, fds);
+		if (r < 0)
+			return r;
+		if (fds[N_OUTPUTS].revents) {
 			ended = true;
 			fds[N_OUTPUTS].fd = -1;
 		}
 	}
+	return NODE_TIMEOUT;
 }
 
 static int node_reap(pid_t pid)
