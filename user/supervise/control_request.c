@@ -9,11 +9,11 @@
 #include "base/cleanup.h"
 #include "base/strv.h"
 #include "stream/log.h"
-#include "supervise/config_read.h"
 #include "supervise/persisted_command.h"
 #include "supervise/plan.h"
 #include "supervise/reload.h"
 #include "supervise/report.h"
+#include "supervise/rereading.h"
 #include "supervise/shutdown.h"
 #include "supervise/slot.h"
 #include "supervise/supervisor_request.h"
@@ -152,23 +152,12 @@ static int control_request_begin_reload(struct supervisor *sup, struct json_obje
 }
 
 /* Goes on with the reload that waited for the file. Clients that wait for it get the error. */
-static void control_request_on_file(void *data, int r, const struct load_result *loaded,
-                                    const struct error *why)
+static void control_request_on_file(struct supervisor *sup, struct json_object *request,
+                                    const struct run_config *of_file, const struct error *why)
 {
-	struct supervisor *sup = data;
-	struct json_object *request = TAKE_PTR(sup->rereading);
-	const struct run_config *of_file = r < 0 ? NULL : config_read_find(loaded, sup->name);
-	struct error err = {};
+	struct error err = *why;
 
-	if (r < 0)
-		err = *why;
-	else if (of_file)
-		r = control_request_begin_reload(sup, request, of_file, &err);
-	else
-		r = error_set(&err, -ENOENT, "%s has no service '%s' any more",
-		              sup->request->args->file, sup->name);
-	json_object_put(request);
-	if (r >= 0)
+	if (of_file && control_request_begin_reload(sup, request, of_file, &err) == 0)
 		return;
 	log_line("%s: %s", sup->name, err.text);
 	control_answer_reload(sup, err.status, err.text, NULL);
@@ -183,17 +172,12 @@ static int control_request_do_reload(struct supervisor *sup, struct control_clie
 	        sup->all->reader && !json_object_object_get_ex(request, "argv", NULL);
 	int r = reload_check_idle(sup, err);
 
-	if (r == 0 && from_file &&
-	    config_read_request(sup->all->reader, control_request_on_file, sup) < 0)
-		r = error_set(err, -ENOMEM, "out of memory");
 	if (r < 0)
 		return r;
 	if (client)
 		control_wait_for(client, CONTROL_WAIT_RELOAD, NULL);
-	if (!from_file)
-		return control_request_begin_reload(sup, request, NULL, err);
-	sup->rereading = request ? json_object_get(request) : json_object_new_object();
-	return 0;
+	return from_file ? rereading_begin(sup, request, control_request_on_file, err)
+	                 : control_request_begin_reload(sup, request, NULL, err);
 }
 
 int control_request_reload(struct supervisor *sup, struct error *err)

@@ -2,7 +2,6 @@
 #include "supervise/reload.h"
 
 #include <errno.h>
-#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +9,6 @@
 #include "base/clock.h"
 #include "stream/log.h"
 #include "stream/output.h"
-#include "supervise/config_read.h"
 #include "supervise/control.h"
 #include "supervise/endpoints.h"
 #include "supervise/health.h"
@@ -20,6 +18,7 @@
 #include "supervise/plan.h"
 #include "supervise/reload_state.h"
 #include "supervise/report.h"
+#include "supervise/rereading.h"
 #include "supervise/slot.h"
 #include "supervise/supervisor_state.h"
 #include "supervise/worker.h"
@@ -354,10 +353,7 @@ void reload_note_gone(struct supervisor *sup, const struct worker *w)
 
 void reload_drop(struct supervisor *sup)
 {
-	if (sup->rereading)
-		config_read_drop(sup->all->reader, sup);
-	json_object_put(sup->rereading);
-	sup->rereading = NULL;
+	rereading_drop(sup);
 	if (sup->reload)
 		reload_free(sup);
 }

@@ -68,7 +68,7 @@ static int worker_start_prepare(struct worker *w, struct error *err)
 	if (config->out_file && config->error_file && access(path, F_OK) < 0)
 		return 0;
 	snprintf(prefix, sizeof(prefix), "%s.%u | ", w->sup->name, w->slot);
-	return output_new(w->sup->loop, path, config->log == RUN_LOG_PREFIX ? prefix : NULL,
+	return output_new(w->sup->all->loop, path, config->log == RUN_LOG_PREFIX ? prefix : NULL,
 	                  w->cgroup_fd, &w->output, err);
 }
 
