@@ -45,6 +45,17 @@ def attack(bed, name, *arguments):
     return process
 
 
+def processes(name):
+    """The pids of the processes of that name."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            found += [path.name] if (path / "comm").read_text() == f"{name}\n" else []
+        except OSError:
+            pass  # it has ended meanwhile
+    return found
+
+
 def memory(pid):
     """The largest amount of memory that the process had, in MB."""
     status = pathlib.Path(f"/proc/{pid}/status").read_text()
@@ -121,7 +132,7 @@ def test_script(bed):
     attack(bed, "file_is_fifo", server)
     reload = pair.begin_reload()
     pair.replaces()
-    wait_until(evaluations, "the supervisor has started the worker")
+    wait_until(lambda: processes("node"), "the supervisor has started the worker")
     pair.stop()
     check(reload.wait() == 1, f"reload: {reload.output()}")
 
@@ -285,7 +296,6 @@ def test_other_owner(bed, name):
     write("user", USER)
     bed.reuseportd("check", file)
     shutil.chown(file, "root", "root")  # its folder still is USER's
-    write = None
     bed.reuseportd("check", file)
     shutil.chown(file.parent, "root", "root")
     file.chmod(0o664)
@@ -310,8 +320,7 @@ EVIL = {
 }
 
 
-WHY = {"loops": "node has not finished", "floods": "node has not finished",
-       "exports": "what it exports is larger than 1 MB"}
+WHY = {"loops": "node has not finished", "exports": "what it exports is larger than 1 MB"}
 
 
 @cases(*EVIL)
@@ -329,27 +338,21 @@ def test_module_while_it_is_read(bed, kind):
     pair = Pair(bed, file, good)
     owned(file, EVIL[kind].replace("%FIFO%", str(bed.dir / "fifo")) + good)
     reload = pair.begin_reload()
-    wait_until(lambda: evaluations() or not reload.alive(), "node runs")
+    wait_until(lambda: processes("node") or not reload.alive(), "node runs")
     pair.replaces()
     check(kind == "exports" or reload.alive(), "the worker was replaced after the evaluation")
     check(memory(pair.process.pid) < 100, f"{memory(pair.process.pid)} MB of memory")
     if kind == "loops":
         result = bed.reuseportd("reload", "web", status=1)
         check("a reload is in progress" in result.err, f"{result}")
-    if kind == "waits":
+    if kind in ("waits", "floods"):
         pair.stop()
         check(reload.wait() == 1, f"reload: {reload.output()}")
     else:
         check(reload.wait() in (1, 2), f"reload: {reload.output()}")
         check(WHY[kind] in reload.output(), f"reload: {reload.output()}")
         pair.stop()
-    wait_until(lambda: not evaluations(), "nothing is left of it")
-
-
-def evaluations():
-    """The processes of node."""
-    return [path.name for path in pathlib.Path("/proc").glob("[0-9]*")
-            if (path / "comm").exists() and (path / "comm").read_text() == "node\n"]
+    wait_until(lambda: not processes("node"), "nothing is left of it")
 
 
 @cases("daemon", "child")
@@ -366,9 +369,7 @@ def test_module_leaves(bed, kind):
         """)
     less = ("setpriv", "--bounding-set", "-sys_admin") if kind == "child" else ()
     bed.must(*less, bed.binary("reuseportd"), "check", file)
-    left = [path.name for path in pathlib.Path("/proc").glob("[0-9]*")
-            if (path / "comm").exists() and (path / "comm").read_text() == "sleep\n"]
-    equal(left, [], "processes that are left")
+    wait_until(lambda: not processes("sleep"), "nothing is left of it")
 
 
 def test_upgrade(bed):
@@ -379,7 +380,7 @@ def test_upgrade(bed):
     pair = Pair(bed, file, file.read_text())
     owned(file, "while (true) { }")
     pair.process.kill(signal.SIGUSR2)
-    wait_until(evaluations, "node runs")
+    wait_until(lambda: processes("node"), "node runs")
     pair.replaces()
     check("re-exec" not in pair.process.output(), "the worker was replaced after the evaluation")
     pair.process.wait_output("re-exec refused: ", 30)
