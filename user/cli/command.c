@@ -8,8 +8,7 @@
 const struct command commands[] = {
         {
                 .name = "run",
-                .args = "--workers N|max [-- COMMAND...]\nFILE [--only NAME] [--env NAME] [--user "
-                        "USER]",
+                .args = "--workers N|max [-- COMMAND...]\nFILE [--only NAME] [--env NAME]",
                 .summary = "start workers of any program on all cores, and keep them running",
                 .help = "Starts N workers, processes of COMMAND that all listen on the same "
                         "ports, and stays in the foreground as their supervisor: it deals "
