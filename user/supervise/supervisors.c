@@ -18,6 +18,7 @@
 #include "supervise/config_read.h"
 #include "supervise/due.h"
 #include "supervise/health_probe.h"
+#include "supervise/priority.h"
 #include "supervise/reaper.h"
 #include "supervise/reload.h"
 #include "supervise/report.h"
@@ -148,9 +149,17 @@ static int supervisors_add_signals(struct supervisors *all)
 		sigaddset(&set, signals[i].number);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(signals); i++)
-		r = sd_event_add_signal(all->loop, NULL, signals[i].number, signals[i].handler,
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(signals); i++) {
+		sd_event_source *source = NULL;
+
+		r = sd_event_add_signal(all->loop, &source, signals[i].number, signals[i].handler,
 		                        all);
+		if (r < 0)
+			break;
+		sd_event_source_set_priority(source, PRIORITY_SIGNAL);
+		sd_event_source_set_floating(source, true);
+		sd_event_source_unref(source);
+	}
 	return r;
 }
 
@@ -189,6 +198,16 @@ static void supervisors_notify_systemd(struct supervisors *all)
 		all->sent_stopping = true;
 		sd_notify(0, "STOPPING=1");
 	}
+}
+
+/* Calls on_start() once. */
+static void supervisors_note_start(struct supervisors *all)
+{
+	for (size_t i = 0; i < all->n && all->on_start; i++)
+		if (all->list[i]->started) {
+			all->on_start(all->loop, all->data);
+			all->on_start = NULL;
+		}
 }
 
 /* --- the loop */
@@ -236,6 +255,7 @@ static int supervisors_round(struct supervisors *all, struct error *err)
 		busy |= r == TURN_TAKEN;
 		waits |= r == TURN_WAITS;
 	}
+	supervisors_note_start(all);
 	supervisors_notify_systemd(all);
 	if (!busy)
 		supervisors_sleep(all, waits);
@@ -277,9 +297,10 @@ static int supervisors_run_all(struct supervisors *all, const struct supervisor_
 	return supervisors_exit_status(all);
 }
 
-int supervisors_run(const struct supervisor_request *requests, size_t n, struct error *err)
+int supervisors_run(const struct supervisor_request *requests, size_t n,
+                    supervisors_on_start on_start, void *data, struct error *err)
 {
-	struct supervisors all = {.self = requests[0].self};
+	struct supervisors all = {.self = requests[0].self, .on_start = on_start, .data = data};
 	struct reaper *reaper = NULL;
 	int r = sd_event_new(&all.loop);
 
