@@ -21,6 +21,7 @@
 #include "supervise/share.h"
 
 struct channel;
+struct config_read;
 struct control;
 struct guard;
 struct health_probe;
@@ -28,6 +29,7 @@ struct hook;
 struct notify;
 struct output;
 struct reload;
+struct rereading;
 struct supervisor;
 struct supervisor_request;
 
@@ -123,6 +125,7 @@ struct supervisors {
 	void (*on_start)(sd_event *loop, void *data); /* NULL: it has been called */
 	void *data;
 	char *const *self;              /* the command line of this process */
+	struct config_read *reader;     /* of the configuration file; NULL: there is none */
 	bool sent_ready, sent_stopping; /* systemd has been notified */
 	bool impatient; /* a signal to stop has come after all services had ended: drop the rest of
 	                   the output */
@@ -160,6 +163,8 @@ struct supervisor {
 	struct worker *workers;
 	unsigned int last_number;
 	struct reload *reload; /* in progress, or NULL */
+	struct rereading
+	        *rereading; /* before the reload: the configuration file is read; or NULL */
 
 	bool due;            /* its loop may have events to handle */
 	int64_t waits_since; /* for the lock; CLOCK_MONOTONIC, ns; 0 = it does not wait */
