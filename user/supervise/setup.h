@@ -14,6 +14,3 @@ int setup_make(struct supervisor *sup, bool *ret_taken_over, struct error *err);
 
 /* Removes all that setup_make() has made. The service must have no worker. */
 void setup_remove(struct supervisor *sup);
-
-/* Removes the run directory, if it is empty. */
-void setup_remove_dir(const struct supervisor *sup);

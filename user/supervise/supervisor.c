@@ -13,6 +13,7 @@
 #include "supervise/control.h"
 #include "supervise/control_request.h"
 #include "supervise/health.h"
+#include "supervise/log_link.h"
 #include "supervise/notify.h"
 #include "supervise/park.h"
 #include "supervise/parking.h"
@@ -89,6 +90,8 @@ static void supervisor_end(struct supervisor *sup)
 {
 	sup->status = supervisor_state_has_failed_slot(sup) ? EXIT_REFUSED : EXIT_OK;
 	report_line(sup, "stopped");
+	log_link_free(sup->log);
+	sup->log = NULL;
 	setup_remove(sup);
 	sup->ended = true;
 	supervisor_check_others(sup);
@@ -106,7 +109,8 @@ static int supervisor_on_change(sd_event_source *source, void *data)
 
 	control_answer_settled(sup);
 	if (sup->stopping && !sup->workers) {
-		supervisor_end(sup);
+		if (log_link_end(sup))
+			supervisor_end(sup);
 		return 0;
 	}
 	timers_update(sup);
@@ -136,6 +140,8 @@ int supervisor_start(struct supervisor *sup, struct error *err)
 	bool taken;
 	int r = setup_make(sup, &taken, err);
 
+	if (r >= 0)
+		r = log_link_open(sup, err);
 	if (r >= 0)
 		r = worker_reports_watch_hook(sup, err);
 	if (r >= 0)
@@ -196,12 +202,13 @@ void supervisor_free(struct supervisor *sup)
 {
 	reload_drop(sup);
 	while (sup->workers)
-		worker_forget(sup->workers, false);
+		worker_forget(sup->workers);
 	sd_event_source_disable_unref(sup->on_hook);
 	sd_event_source_disable_unref(sup->on_change);
 	sd_event_source_disable_unref(sup->park_timer);
 	sd_event_source_disable_unref(sup->check_timer);
 	sd_event_source_disable_unref(sup->cron_timer);
+	log_link_free(sup->log);
 	hook_free(sup->hook);
 	notify_free(sup->notify);
 	control_free(sup->control, sup->status);

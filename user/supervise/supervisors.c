@@ -13,7 +13,6 @@
 #include "kern/pins.h"
 #include "kern/spawn.h"
 #include "stream/log.h"
-#include "stream/output.h"
 #include "supervise/control_request.h"
 #include "supervise/health_probe.h"
 #include "supervise/reaper.h"
@@ -39,7 +38,9 @@ static int supervisors_on_stop(sd_event_source *source, const struct signalfd_si
 {
 	struct supervisors *all = data;
 
-	all->impatient = supervisors_have_ended(all);
+	all->impatient = true;
+	for (size_t i = 0; i < all->n; i++)
+		all->impatient &= all->list[i]->stopping && !all->list[i]->workers;
 	for (size_t i = 0; i < all->n; i++)
 		if (!all->list[i]->ended)
 			shutdown_begin(all->list[i]);
@@ -193,7 +194,7 @@ static void supervisors_undo(struct supervisors *all)
 			continue;
 		service_cgroup_clear(sup);
 		while (sup->workers)
-			worker_forget(sup->workers, true);
+			worker_forget(sup->workers);
 		setup_remove(sup);
 	}
 }
@@ -202,7 +203,6 @@ static int supervisors_run_all(struct supervisors *all, const struct supervisor_
                                size_t n, struct error *err)
 {
 	int status = EXIT_OK;
-	bool waited = false; /* for standard output */
 
 	for (size_t i = 0; i < n; i++) {
 		all->list[i] = supervisor_new(all, &requests[i]);
@@ -218,18 +218,13 @@ static int supervisors_run_all(struct supervisors *all, const struct supervisor_
 			return r;
 		}
 	}
-	while (!supervisors_have_ended(all) || (output_is_pending() && !all->impatient)) {
-		int r;
+	while (!supervisors_have_ended(all)) {
+		int r = sd_event_run(all->loop, UINT64_MAX);
 
-		waited = supervisors_have_ended(all);
-		r = sd_event_run(all->loop, UINT64_MAX);
 		if (r < 0)
 			return error_set(err, r, "the event loop failed: %s", strerror(-r));
 	}
 	supervisors_notify_systemd(all);
-	output_abandon();
-	for (size_t i = 0; i < n && waited; i++)
-		setup_remove_dir(all->list[i]);
 	for (size_t i = 0; i < n; i++)
 		if (all->list[i]->status != EXIT_OK)
 			status = all->list[i]->status;

@@ -22,8 +22,8 @@ struct channel;
 struct control;
 struct health_probe;
 struct hook;
+struct log_link;
 struct notify;
-struct output;
 struct reload;
 struct supervisor;
 struct supervisor_request;
@@ -55,7 +55,6 @@ struct worker {
 	sd_event_source *on_exit, *on_cgroup;
 	sd_event_source *timer; /* for the end of its state: at most one is needed */
 
-	struct output *output;
 	struct channel *channel;
 	int channel_worker_fd; /* the worker's end, until the worker is started */
 
@@ -116,7 +115,7 @@ struct supervisors {
 	size_t n;
 	char *const *self;              /* the command line of this process */
 	bool sent_ready, sent_stopping; /* systemd has been notified */
-	bool impatient; /* a signal to stop has come after all services had ended: drop the rest of
+	bool impatient; /* a signal to stop has come after all workers had ended: drop the rest of
 	                   the output */
 };
 
@@ -135,6 +134,7 @@ struct supervisor {
 	sd_event_source *on_hook;
 	struct notify *notify;
 	struct control *control;
+	struct log_link *log;
 	struct parking parking;
 	sd_event_source *park_timer, *check_timer, *cron_timer;
 	struct plan *cron_plan;     /* the plan that cron_timer was set for */
