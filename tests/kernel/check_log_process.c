@@ -54,9 +54,8 @@ static void four_writers(void)
 	pid = start_log(out[1]);
 	CHECK(line_reader_read(&r, 4 * OUTPUT_BED_LINES, sizeof(r.text)));
 	CHECK(line_reader_is_exact(&r));
-	CHECK_UNTIL(all_fifos_are_gone());
 	output_bed_close_link();
-	CHECK(children_exit_well(pid));
+	CHECK(children_exit_well(pid) && all_fifos_are_gone());
 	CHECK(!line_reader_read_some(&r, 1, 0));
 }
 
@@ -202,6 +201,8 @@ static void unfinished_line(void)
 	CHECK(poll(&ready, 1, 0) == 0 && output_bed_exists(0));
 	close(one);
 	CHECK(line_reader_text_comes(out[0], "svc.0 | three\n"));
+	CHECK(output_bed_tail_is(0, "one\ntwo\nthree\n") && output_bed_exists(0));
+	output_bed_close_link();
 	CHECK_UNTIL(!output_bed_exists(0));
 	CHECK(output_bed_exists(1));
 	close(other);

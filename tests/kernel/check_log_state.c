@@ -67,9 +67,9 @@ static void replaced_while_it_waits(void)
 	}
 	CHECK(line_reader_read(&r, 2 * n, sizeof(r.text)));
 	CHECK(line_reader_is_exact(&r));
-	CHECK_UNTIL(!output_bed_exists(0) && !output_bed_exists(1));
 	output_bed_close_link();
 	CHECK(children_exit_well(old));
+	CHECK(!output_bed_exists(0) && !output_bed_exists(1));
 }
 
 /* A part of a long line is written: the next log process writes the rest; or all of it, if its

@@ -116,6 +116,16 @@ static void log_process_obey(struct log_process *log, int fd, const struct log_m
 	}
 }
 
+static void log_process_check_workers(struct log_process *log)
+{
+	struct log_worker *next;
+
+	for (struct log_worker *w = log->workers; w; w = next) {
+		next = w->next;
+		log_worker_check_end(w);
+	}
+}
+
 static int log_process_on_message(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	static struct log_message message;
@@ -128,6 +138,7 @@ static int log_process_on_message(sd_event_source *source, int fd, uint32_t even
 	} else if (r == 0 || r != -EAGAIN) { /* the supervisor has ended */
 		log->link = sd_event_source_disable_unref(log->link);
 		close(fd);
+		log_process_check_workers(log);
 	}
 	return 0;
 }

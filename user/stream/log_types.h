@@ -47,6 +47,7 @@ struct log_worker {
 	struct log_worker *next;
 	struct log_process *log;
 	uint32_t slot, number;
+	bool gone; /* all its processes have ended, as the supervisor says */
 	char prefix[sizeof(((struct log_message *)NULL)->prefix)];
 	struct log_source streams[2]; /* standard output, standard error */
 	char tail[LOG_MESSAGE_TAIL_MAX];

@@ -167,12 +167,15 @@ void log_worker_drop(struct log_worker *w)
 
 void log_worker_check_end(struct log_worker *w)
 {
-	if (log_source_is_done(&w->streams[0]) && log_source_is_done(&w->streams[1]))
+	/* A supervisor may still ask for the last lines. */
+	if ((w->gone || !w->log->link) && log_source_is_done(&w->streams[0]) &&
+	    log_source_is_done(&w->streams[1]))
 		log_worker_drop(w);
 }
 
 void log_worker_end(struct log_worker *w)
 {
+	w->gone = true;
 	for (int i = 0; i < 2; i++) {
 		log_source_read_all(&w->streams[i]);
 		if (w->streams[i].fd >= 0)

@@ -21,8 +21,8 @@ void log_worker_add_tail(struct log_worker *worker, const char *text, size_t n);
  * unfinished ones. */
 void log_worker_tail(struct log_worker *worker, char ret[LOG_MESSAGE_TAIL_MAX]);
 
-/* If its streams have ended and all lines have been written, removes the FIFOs and frees the
- * worker. */
+/* If its streams have ended, all lines have been written, and the supervisor has no use for it,
+ * removes the FIFOs and frees the worker. */
 void log_worker_check_end(struct log_worker *worker);
 
 /* Removes the FIFOs, and frees the worker with its lines. */
