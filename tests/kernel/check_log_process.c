@@ -287,8 +287,9 @@ static int n_lines(const char *text)
 /* The pipe isn't read: memory is limited, and the lines that are missing are counted. */
 static void oldest_lines_are_dropped(void)
 {
-	const char *const slow = "svc: standard output accepts lines too slowly: the oldest lines "
-	                         "are dropped\n";
+	const char *const slow =
+	        "svc: standard output accepts lines too slowly: the oldest lines "
+	        "are dropped\n";
 	_cleanup_pipe_ int out[2] = {-1, -1};
 	_cleanup_pipe_ int errors[2] = {-1, -1};
 	static char text[16 << 20];

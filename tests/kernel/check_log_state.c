@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* stream/log_state: a log process is replaced by another one, or is killed, at any time. Needs root.
+/* stream/log_state: a log process is replaced by another one, or is killed, at any time. Needs
+ * root.
  */
 #include <poll.h>
 #include <signal.h>
@@ -35,8 +36,7 @@ static void replaced_while_it_writes(void)
 	for (int i = 1; i <= TIMES; i++) {
 		pid_t next = start_log(out[1]);
 
-		CHECK(line_reader_read(&r, 4 * OUTPUT_BED_LINES * i / (TIMES + 1),
-		                       sizeof(r.text)));
+		CHECK(line_reader_read(&r, 4 * OUTPUT_BED_LINES * i / (TIMES + 1), sizeof(r.text)));
 		CHECK(!old || children_exit_well(old));
 		old = next;
 	}
@@ -105,7 +105,8 @@ static void replaced_within_a_line(void)
 	}
 }
 
-/* At most what was in its memory is lost, which may be the beginning of a line; the workers go on. */
+/* At most what was in its memory is lost, which may be the beginning of a line; the workers go on.
+ */
 static void killed(void)
 {
 	_cleanup_pipe_ int out[2] = {-1, -1};

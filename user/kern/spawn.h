@@ -17,8 +17,8 @@ struct spawn_request {
 	const char *program; /* is searched along PATH of env, or the default path; NULL = argv[0]
 	                      */
 	char *const *argv;
-	char *const *env;  /* complete: NAME=VALUE, NULL-terminated */
-	const char *cwd;   /* NULL = ours */
+	char *const *env; /* complete: NAME=VALUE, NULL-terminated */
+	const char *cwd;  /* NULL = ours */
 	/* Names or numbers; NULL = ours. A user gets all its groups; a group alone is the only
 	 * group. */
 	const char *user, *group;

@@ -19,7 +19,10 @@
 #define LOG_MESSAGE_TAIL_MAX   4096 /* bytes, with the final NUL */
 
 /* A worker's FIFOs are out/SLOT-NUMBER and this, in the run directory. */
-#define LOG_MESSAGE_FIFOS {".out", ".err"}
+#define LOG_MESSAGE_FIFOS                                                                          \
+	{                                                                                          \
+		".out", ".err"                                                                     \
+	}
 
 enum log_message_kind {
 	LOG_MESSAGE_ADD,  /* a worker has been started; with its streams to read, as descriptors */

@@ -75,7 +75,6 @@ int log_reopen_ask(const char *path, struct error *err)
 		                 strerror(errno));
 	text[n] = '\0';
 	if (!n)
-		return error_set(err, -ECONNRESET,
-		                 "the log process has ended before it answered");
+		return error_set(err, -ECONNRESET, "the log process has ended before it answered");
 	return strcmp(text, DONE) != 0 ? error_set(err, -ECANCELED, "%s", text) : 0;
 }

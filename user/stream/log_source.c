@@ -136,7 +136,8 @@ int log_source_open(struct log_source *source, int fd)
 	if (r < 0)
 		return r;
 	source->fd = fd;
-	/* If it had no writer when it was opened, its end is not reported by an event (pipe_poll()).
+	/* If it had no writer when it was opened, its end is not reported by an event
+	 * (pipe_poll()).
 	 */
 	log_source_read_some(source);
 	return 0;

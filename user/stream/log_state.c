@@ -33,12 +33,12 @@
 struct log_state_row {
 	uint32_t slot, number, stream;
 	uint32_t length;
-	uint64_t started; /* struct line_queue */
+	uint64_t started;  /* struct line_queue */
 	uint64_t dev, ino; /* of the target */
 };
 
 struct log_state {
-	int fd; /* locked */
+	int fd;     /* locked */
 	char *text; /* what the process before us has left, until all of it is restored */
 	size_t n, n_restored;
 };
@@ -61,8 +61,7 @@ static int log_state_open_owner(int fd, struct process *ret)
 	owner = (int)syscall(SYS_pidfd_open, lock.l_pid, 0);
 	/* If it still has the lock, all is of this process, not of a later one of its pid. */
 	if (owner < 0 || proc_identify((uint32_t)lock.l_pid, ret) < 0 ||
-	    fcntl(fd, F_GETLK, &again) < 0 || again.l_type == F_UNLCK ||
-	    again.l_pid != lock.l_pid)
+	    fcntl(fd, F_GETLK, &again) < 0 || again.l_type == F_UNLCK || again.l_pid != lock.l_pid)
 		return -1;
 	return TAKE_FD(owner);
 }

@@ -179,9 +179,9 @@ static void log_target_note_failure(struct log_target *target)
 		return;
 	target->failure = errno;
 	log_note(target->log,
-	                 "can't write to %s: %s; lines are kept until it can be written again, and "
-	                 "the oldest are dropped beyond " LOG_KEEP_TEXT,
-	                 log_target_name(target), strerror(errno));
+	         "can't write to %s: %s; lines are kept until it can be written again, and "
+	         "the oldest are dropped beyond " LOG_KEEP_TEXT,
+	         log_target_name(target), strerror(errno));
 }
 
 void log_target_note_lost(struct log_target *target, size_t n_lines)
@@ -193,7 +193,7 @@ void log_target_note_lost(struct log_target *target, size_t n_lines)
 	if (target->failure)
 		return;
 	log_note(target->log, "%s accepts lines too slowly: the oldest lines are dropped",
-	                 log_target_name(target));
+	         log_target_name(target));
 }
 
 /* All lines have been written. */
@@ -202,7 +202,7 @@ static void log_target_note_recovery(struct log_target *target)
 	if (!target->failure && !target->losing)
 		return;
 	log_note(target->log, "%s is written again; %lu lines were dropped",
-	                 log_target_name(target), target->lost);
+	         log_target_name(target), target->lost);
 	target->failure = 0;
 	target->losing = false;
 	target->lost = 0;

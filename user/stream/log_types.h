@@ -76,7 +76,7 @@ struct log_target {
 struct log_process {
 	sd_event *loop;
 	const char *service;
-	int dir_fd; /* the service's run directory */
+	int dir_fd;              /* the service's run directory */
 	sd_event_source *link;   /* the supervisor; NULL = there is none */
 	sd_event_source *ending; /* after the last worker: when to drop what can't be written */
 	struct log_worker *workers;

@@ -190,9 +190,7 @@ static void log_link_start_later(struct log_link *link)
 	link->timer = sd_event_source_disable_unref(link->timer);
 	sd_event_add_time_relative(link->sup->loop, &link->timer, CLOCK_MONOTONIC,
 	                           soon ? link->pause / 1000 : 0, 1, log_link_on_pause_over, link);
-	link->pause = !soon              ? 0
-	              : link->pause == 0 ? PAUSE_MIN_NS
-	                                 : 2 * link->pause;
+	link->pause = !soon ? 0 : link->pause == 0 ? PAUSE_MIN_NS : 2 * link->pause;
 	if (link->pause > PAUSE_MAX_NS)
 		link->pause = PAUSE_MAX_NS;
 }

@@ -12,7 +12,8 @@
 ATTACK(long_output)
 {
 	for (;;) {
-		if (ftruncate(STDOUT_FILENO, 1L << 62) < 0 && ftruncate(STDERR_FILENO, 1L << 40) < 0)
+		if (ftruncate(STDOUT_FILENO, 1L << 62) < 0 &&
+		    ftruncate(STDERR_FILENO, 1L << 40) < 0)
 			usleep(1000);
 		usleep(1000);
 	}
