@@ -31,6 +31,11 @@ static int log_process_on_end_of_time(sd_event_source *source, uint64_t now, voi
 {
 	struct log_process *log = data;
 
+	if (log->progressed) { /* what is left has its time again */
+		log->progressed = false;
+		sd_event_source_set_time_relative(source, END_US);
+		return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	}
 	for (struct log_target *target = log->targets; target; target = target->next)
 		target->refs++; /* for log_process_end() */
 	while (log->workers)
@@ -78,12 +83,6 @@ static int log_process_on_idle(sd_event_source *source, void *data)
 	return 0;
 }
 
-void log_process_note_progress(struct log_process *log)
-{
-	if (log->ending)
-		sd_event_source_set_time_relative(log->ending, END_US);
-}
-
 /* --- the supervisor */
 
 static void log_process_send_tail(struct log_process *log, int fd, const struct log_message *to)
@@ -96,6 +95,21 @@ static void log_process_send_tail(struct log_process *log, int fd, const struct 
 	send(fd, &tail, sizeof(tail), MSG_DONTWAIT | MSG_NOSIGNAL); /* it waits for a moment only */
 }
 
+static void log_process_add(struct log_process *log, const struct log_message *message,
+                            const int fds[2])
+{
+	struct log_worker *w = log_worker_new(log, message);
+
+	if (!w) {
+		close(fds[0]);
+		close(fds[1]);
+		return;
+	}
+	log_state_restore(&w->streams[0]);
+	log_state_restore(&w->streams[1]);
+	log_worker_open(w, fds);
+}
+
 static void log_process_obey(struct log_process *log, int fd, const struct log_message *message,
                              const int fds[2])
 {
@@ -103,7 +117,7 @@ static void log_process_obey(struct log_process *log, int fd, const struct log_m
 
 	switch (message->kind) {
 	case LOG_MESSAGE_ADD:
-		log_worker_add(log, message, fds);
+		log_process_add(log, message, fds);
 		break;
 	case LOG_MESSAGE_GONE:
 		w = log_worker_find(log, message->slot, message->number);
@@ -145,25 +159,12 @@ static int log_process_on_message(sd_event_source *source, int fd, uint32_t even
 
 /* --- log files */
 
-int log_process_reopen(struct log_process *log, struct error *err)
-{
-	int result = 0;
-
-	for (struct log_target *target = log->targets; target; target = target->next) {
-		int r = log_target_reopen(target, result ? NULL : err);
-
-		if (!result)
-			result = r;
-	}
-	return result;
-}
-
 static int log_process_on_hangup(sd_event_source *source, const struct signalfd_siginfo *info,
                                  void *data)
 {
 	struct error err = {};
 
-	if (log_process_reopen(data, &err) < 0)
+	if (log_reopen(data, &err) < 0)
 		log_note(data, "%s", err.text);
 	return 0;
 }

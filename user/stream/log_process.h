@@ -21,9 +21,3 @@ int log_process_main(const char *service);
 
 /* Whether our descriptors are those of a log process. */
 bool log_process_is_one(void);
-
-/* Opens all log files again. Returns 0, or a negative errno with the first reason in @err. */
-int log_process_reopen(struct log_process *log, struct error *err);
-
-/* Lines were written: at the end, what is left has its time again. */
-void log_process_note_progress(struct log_process *log);

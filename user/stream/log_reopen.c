@@ -11,12 +11,25 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "stream/log_process.h"
+#include "stream/log_target.h"
 
 #define DONE     "done"
 #define ANSWER_S 20
 
 /* --- in the log process */
+
+int log_reopen(struct log_process *log, struct error *err)
+{
+	int result = 0;
+
+	for (struct log_target *target = log->targets; target; target = target->next) {
+		int r = log_target_reopen(target, result ? NULL : err);
+
+		if (!result)
+			result = r;
+	}
+	return result;
+}
 
 static int log_reopen_on_connection(sd_event_source *source, int listener, uint32_t events,
                                     void *data)
@@ -26,7 +39,7 @@ static int log_reopen_on_connection(sd_event_source *source, int listener, uint3
 
 	if (fd < 0)
 		return 0;
-	if (log_process_reopen(data, &err) == 0)
+	if (log_reopen(data, &err) == 0)
 		strcpy(err.text, DONE);
 	send(fd, err.text, strlen(err.text), MSG_DONTWAIT | MSG_NOSIGNAL);
 	return 0;

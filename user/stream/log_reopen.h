@@ -8,6 +8,9 @@
 
 #define LOG_REOPEN_SOCKET "log"
 
+/* Opens all log files again. Returns 0, or a negative errno with the first reason in @err. */
+int log_reopen(struct log_process *log, struct error *err);
+
 /* Listens for requests. Returns 0 or a negative errno. */
 int log_reopen_listen(struct log_process *log);
 

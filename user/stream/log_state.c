@@ -15,7 +15,6 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "kern/proc.h"
-#include "stream/log_note.h"
 #include "stream/log_source.h"
 #include "stream/log_target.h"
 

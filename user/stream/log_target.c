@@ -12,7 +12,6 @@
 #include "base/cleanup.h"
 #include "kern/log_file.h"
 #include "stream/log_note.h"
-#include "stream/log_process.h"
 #include "stream/log_source.h"
 #include "stream/log_worker.h"
 
@@ -339,8 +338,7 @@ void log_target_flush(struct log_target *target)
 			break;
 		log_target_rotate(target);
 	}
-	if (sum > 0 && target->log->ending)
-		log_process_note_progress(target->log);
+	target->log->progressed |= sum > 0;
 	if (n < 0)
 		log_target_wait(target);
 	else if (target->first)

@@ -84,5 +84,6 @@ struct log_process {
 	struct log_source notes; /* our own messages, for standard error */
 	size_t kept;             /* bytes in all queues */
 	struct log_state *state; /* of the log process before us */
+	bool progressed;         /* lines were written since `ending` was set */
 	bool ended;
 };

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "stream/log_worker.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,37 +9,9 @@
 #include "base/cleanup.h"
 #include "stream/log_note.h"
 #include "stream/log_source.h"
-#include "stream/log_state.h"
 #include "stream/log_target.h"
 
 /* --- adding */
-
-/* Takes over @fds, also if it fails. */
-static int log_worker_open_streams(struct log_worker *w, const struct log_message *message,
-                                   const int fds[2])
-{
-	for (int i = 0; i < 2; i++) {
-		struct log_source *source = &w->streams[i];
-
-		source->target = log_target_get(w->log, &message->places[i], message);
-		if (!source->target) {
-			close(fds[0]);
-			close(fds[1]);
-			return -ENOMEM;
-		}
-		log_state_restore(source);
-	}
-	for (int i = 0; i < 2; i++) {
-		int r = log_source_open(&w->streams[i], fds[i]);
-
-		if (r < 0) {
-			for (; i < 2; i++)
-				close(fds[i]);
-			return r;
-		}
-	}
-	return 0;
-}
 
 static void log_worker_free(struct log_worker *w)
 {
@@ -54,34 +25,44 @@ static void log_worker_free(struct log_worker *w)
 	free(w);
 }
 
-void log_worker_add(struct log_process *log, const struct log_message *message, const int fds[2])
+struct log_worker *log_worker_new(struct log_process *log, const struct log_message *message)
 {
 	struct log_worker *w = calloc(1, sizeof(*w));
-	int r = -ENOMEM;
 
-	if (w) {
-		*w = (struct log_worker){.next = log->workers,
-		                         .log = log,
-		                         .slot = message->slot,
-		                         .number = message->number};
-		memcpy(w->prefix, message->prefix, sizeof(w->prefix));
-		for (int i = 0; i < 2; i++)
-			w->streams[i] = (struct log_source){
-			        .log = log, .worker = w, .fd = -1, .prefix = w->prefix};
-		log->workers = w;
-		r = log_worker_open_streams(w, message, fds);
-	} else {
-		close(fds[0]);
-		close(fds[1]);
-	}
-	if (r == 0) {
+	if (!w)
+		return NULL;
+	*w = (struct log_worker){
+	        .next = log->workers, .log = log, .slot = message->slot, .number = message->number};
+	memcpy(w->prefix, message->prefix, sizeof(w->prefix));
+	log->workers = w;
+	for (int i = 0; i < 2; i++)
+		w->streams[i] = (struct log_source){
+		        .log = log,
+		        .worker = w,
+		        .fd = -1,
+		        .prefix = w->prefix,
+		        .target = log_target_get(log, &message->places[i], message)};
+	if (w->streams[0].target && w->streams[1].target)
+		return w;
+	log_worker_free(w);
+	return NULL;
+}
+
+void log_worker_open(struct log_worker *w, const int fds[2])
+{
+	int r = log_source_open(&w->streams[0], fds[0]);
+
+	if (r >= 0)
+		r = log_source_open(&w->streams[1], fds[1]);
+	if (r >= 0) {
 		log_worker_check_end(w);
 		return;
 	}
-	log_note(log, "slot %u: can't read what its worker prints: %s", message->slot,
-	         strerror(-r));
-	if (w)
-		log_worker_free(w);
+	log_note(w->log, "slot %u: can't read what its worker prints: %s", w->slot, strerror(-r));
+	for (int i = 0; i < 2; i++)
+		if (w->streams[i].fd < 0)
+			close(fds[i]);
+	log_worker_free(w);
 }
 
 struct log_worker *log_worker_find(struct log_process *log, uint32_t slot, uint32_t number)

@@ -4,8 +4,11 @@
 
 #include "stream/log_types.h"
 
-/* Adds a worker. Takes over @fds. */
-void log_worker_add(struct log_process *log, const struct log_message *message, const int fds[2]);
+/* Adds a worker. NULL if memory is short. */
+struct log_worker *log_worker_new(struct log_process *log, const struct log_message *message);
+
+/* Starts to read its FIFOs, and takes them over. May free the worker. */
+void log_worker_open(struct log_worker *worker, const int fds[2]);
 
 /* NULL if there is none. */
 struct log_worker *log_worker_find(struct log_process *log, uint32_t slot, uint32_t number);
