@@ -129,9 +129,9 @@ int cmd_attach(struct invocation *i, struct error *err)
 	r = attach(&i->attach, &service, &notes, err);
 	if (r < 0)
 		return r;
+	r = service_status_print(&service, i->json, err); /* drops the lock */
 	if (notes)
 		fprintf(stderr, "note: %s", notes);
-	r = service_status_print(&service, i->json, err);
 	memcpy(name, service.pins.service, sizeof(name));
 	service_close(&service);
 	if (r < 0 || !i->watch)

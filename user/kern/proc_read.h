@@ -46,6 +46,10 @@ int proc_read_identity(int process, uint32_t pid, struct process *ret);
 /* The same without an open directory: of the process that has the pid at this moment. */
 int proc_read_identity_now(uint32_t pid, struct process *ret);
 
+/* Reads @text, which is a process's or a thread's `stat`. The name becomes printable ASCII. -ESRCH
+ * for a zombie; -EBADMSG. */
+int proc_read_parse_stat(const char *text, uint32_t pid, struct process *ret);
+
 /* Opens the list of what an epoll descriptor of the process watches. NULL on failure. */
 FILE *proc_read_watches(int process, int epfd);
 

@@ -2,20 +2,7 @@
 /* A sock_diag(7) dump of TCP sockets of any kind, for sockdiag.c and sockdiag_conn.c only. */
 #pragma once
 
-#include <linux/inet_diag.h>
-#include <linux/netlink.h>
-#include <stddef.h>
-#include <stdint.h>
-
-/* What to request, and how to decode it. */
-struct sockdiag_kind {
-	uint32_t states;    /* 1 << TCP_LISTEN and so on */
-	uint8_t extensions; /* 1 << (INET_DIAG_INFO - 1) and so on */
-	size_t row_size;
-	size_t cookie_at; /* offset of the socket's cookie, uint64_t, in a row */
-	/* Decodes a message to a row. Returns 0; 1 to skip the socket; or -EBADMSG. */
-	int (*decode)(const struct nlmsghdr *message, void *ret_row);
-};
+#include "kern/sockdiag_rows.h"
 
 /*
  * Lists the sockets of both families in the calling thread's network namespace with local port

@@ -17,14 +17,12 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "core/node_message.h"
 #include "kern/proc.h"
 
 #define CHANNEL_LINE_MAX (1u << 20)
 #define CHANNEL_SEND_MAX 256 /* with its quotes and the end of line */
 #define CHANNEL_READ     65536
-
-/* Prefix of "cmd" in Node's own messages. */
-#define NODE_PREFIX "NODE_"
 
 /* Our end is bound to this name and a random number in the abstract namespace. It does not listen,
  * so no process can connect to it. The name identifies the end: a worker may have closed its copy
@@ -42,64 +40,17 @@ struct channel {
 	bool *freed;   /* set if message() frees the channel */
 };
 
-static const char *channel_text_of_string(struct json_object *value)
-{
-	const char *text =
-	        json_object_is_type(value, json_type_string) ? json_object_get_string(value) : NULL;
-
-	return text && strlen(text) == (size_t)json_object_get_string_len(value) ? text : NULL;
-}
-
-/* The text of a message for the supervisor: a string, or an object as PM2's libraries send. NULL
- * for Node's own messages and for all others. */
-static const char *channel_text_of(struct json_object *value)
-{
-	struct json_object *member;
-	const char *text;
-
-	if (!json_object_is_type(value, json_type_object))
-		return channel_text_of_string(value);
-	if (json_object_object_get_ex(value, "cmd", &member)) {
-		text = channel_text_of_string(member);
-		if (text && !strncmp(text, NODE_PREFIX, strlen(NODE_PREFIX)))
-			return NULL;
-	}
-	json_object_object_get_ex(value, "type", &member);
-	text = channel_text_of_string(member);
-	if (text && !strcmp(text, "process:msg")) {
-		json_object_object_get_ex(value, "data", &member);
-		text = channel_text_of_string(member);
-	}
-	return text;
-}
-
-/* NULL if the line is not exactly one JSON value. */
-static struct json_object *channel_parse(const char *line, size_t n)
-{
-	struct json_tokener *tokener = json_tokener_new();
-	struct json_object *value = NULL;
-
-	if (!tokener)
-		return NULL;
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-	value = json_tokener_parse_ex(tokener, line, (int)n);
-	json_tokener_free(tokener);
-	return value;
-}
-
 /* Handles a complete line. May free the channel. */
 static void channel_take_line(struct channel *channel)
 {
 	_cleanup_free_ char *line = TAKE_PTR(channel->line);
-	struct json_object *value =
-	        line && !channel->too_long ? channel_parse(line, channel->n) : NULL;
-	const char *text = channel_text_of(value);
+	_cleanup_free_ char *text =
+	        line && !channel->too_long ? node_message_text(line, channel->n) : NULL;
 
 	channel->n = 0;
 	channel->too_long = false;
 	if (text)
 		channel->message(text, channel->data);
-	json_object_put(value);
 }
 
 static void channel_add_to_line(struct channel *channel, const char *text, size_t n)

@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/json_build.h"
 #include "supervise/control_client.h"
+#include "supervise/due.h"
 #include "supervise/supervisor_state.h"
 
 #define CONTROL_REQUEST_MAX (128 * 1024)
@@ -25,8 +26,11 @@ struct control_client {
 	struct control *control;
 	int fd;
 	sd_event_source *source;
-	char *request;
+	char *text;
 	size_t n;
+	bool is_complete;         /* the request has come, and is carried out ... */
+	sd_event_source *on_turn; /* ... in the service's turn */
+	struct json_object *request;
 	enum control_wait waiting;
 	unsigned int up_to; /* for CONTROL_WAIT_GONE: the number of the last worker */
 	struct slots slots; /* those that must settle */
@@ -52,8 +56,10 @@ static void control_free_client(struct control_client *client)
 	*at = client->next;
 	client->control->n_clients--;
 	sd_event_source_disable_unref(client->source);
+	sd_event_source_disable_unref(client->on_turn);
+	json_object_put(client->request);
 	close(client->fd);
-	free(client->request);
+	free(client->text);
 	free(client);
 }
 
@@ -160,36 +166,61 @@ void control_answer_settled(struct supervisor *sup)
 
 /* --- connections */
 
-static void control_take_request(struct control_client *client)
+static int control_on_turn(sd_event_source *source, void *data)
 {
+	struct control_client *client = data;
 	struct supervisor *sup = client->control->sup;
-	struct json_object *request = json_tokener_parse(client->request);
 	struct error err = {};
-	int r = client->control->handler(sup, client, request, &err);
 
-	json_object_put(request);
-	if (r < 0)
+	if (client->control->handler(sup, client, client->request, &err) < 0)
 		control_answer(client, err.status, err.text);
 	else
 		control_answer_settled(sup);
+	return 0;
+}
+
+/* Whether the request is to stop the whole service. That does not wait for the service's lock. */
+static bool control_is_stop(struct json_object *request)
+{
+	const char *name = json_object_get_string(json_object_object_get(request, "do"));
+
+	return name && !strcmp(name, "stop") && !json_object_object_get(request, "slots");
+}
+
+static void control_take_request(struct control_client *client)
+{
+	struct supervisor *sup = client->control->sup;
+
+	client->is_complete = true;
+	client->request = json_tokener_parse(client->text);
+	if (control_is_stop(client->request)) {
+		sd_event_source_set_priority(client->on_turn, SD_EVENT_PRIORITY_IMPORTANT);
+		sup->leaving = true;
+	}
+	due_now(sup, client->on_turn);
 }
 
 static int control_on_client(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct control_client *client = data;
-	ssize_t n = read(fd, client->request + client->n, CONTROL_REQUEST_MAX - client->n - 1);
+	ssize_t n = read(fd, client->text + client->n, CONTROL_REQUEST_MAX - client->n - 1);
 
 	if (n < 0 && errno == EAGAIN)
 		return 0;
-	if (n <= 0 || client->n + n >= CONTROL_REQUEST_MAX - 1) {
-		control_free_client(client); /* the client is gone; its request goes on */
+	if (n <= 0 && client->is_complete && client->waiting == CONTROL_WAIT_REQUEST) {
+		/* The client is gone, but its request is carried out. */
+		sd_event_source_set_enabled(source, SD_EVENT_OFF);
 		return 0;
 	}
-	if (client->waiting != CONTROL_WAIT_REQUEST)
+	if (n <= 0 || client->n + n >= CONTROL_REQUEST_MAX - 1) {
+		control_free_client(client); /* its request goes on */
+		return 0;
+	}
+	if (client->is_complete)
 		return 0;
 	client->n += n;
-	client->request[client->n] = '\0';
-	if (memchr(client->request, '\n', client->n))
+	client->text[client->n] = '\0';
+	if (memchr(client->text, '\n', client->n))
 		control_take_request(client);
 	return 0;
 }
@@ -214,10 +245,14 @@ static int control_on_connection(sd_event_source *source, int listener, uint32_t
 	client = calloc(1, sizeof(*client));
 	if (!client)
 		return 0;
-	client->request = malloc(CONTROL_REQUEST_MAX);
-	if (!client->request || sd_event_add_io(control->sup->loop, &client->source, fd, EPOLLIN,
-	                                        control_on_client, client) < 0) {
-		free(client->request);
+	client->text = malloc(CONTROL_REQUEST_MAX);
+	if (!client->text ||
+	    due_new(control->sup, SD_EVENT_PRIORITY_NORMAL, control_on_turn, client,
+	            &client->on_turn) < 0 ||
+	    sd_event_add_io(control->sup->all->loop, &client->source, fd, EPOLLIN,
+	                    control_on_client, client) < 0) {
+		sd_event_source_disable_unref(client->on_turn);
+		free(client->text);
 		free(client);
 		return 0;
 	}
@@ -251,7 +286,7 @@ int control_new(struct supervisor *sup, control_handler handler, struct control 
 		r = -errno;
 	umask(mask);
 	if (r == 0)
-		r = sd_event_add_io(sup->loop, &control->source, control->fd, EPOLLIN,
+		r = sd_event_add_io(sup->all->loop, &control->source, control->fd, EPOLLIN,
 		                    control_on_connection, control);
 	if (r < 0) {
 		error_set(err, r, "can't listen on %s: %s", address.sun_path, strerror(-r));
@@ -274,13 +309,13 @@ void control_close(struct control *control)
 	control->fd = -1;
 }
 
-void control_free(struct control *control, int status)
+void control_free(struct control *control, int status, const char *left)
 {
 	if (!control)
 		return;
 	while (control->clients)
 		if (control->clients->waiting == CONTROL_WAIT_END)
-			control_answer(control->clients, EXIT_OK, NULL);
+			control_answer(control->clients, left ? EXIT_REFUSED : EXIT_OK, left);
 		else if (control->clients->waiting != CONTROL_WAIT_REQUEST)
 			control_answer(control->clients, status ? status : EXIT_REFUSED,
 			               "the service was stopped");

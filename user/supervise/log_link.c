@@ -168,8 +168,8 @@ static int log_link_start(struct log_link *link, struct error *err)
 	r = log_link_spawn(link, theirs, dir, err);
 	if (r < 0)
 		return r;
-	r = sd_event_add_io(link->sup->loop, &link->on_message, ours, EPOLLIN, log_link_on_message,
-	                    link);
+	r = sd_event_add_io(link->sup->all->loop, &link->on_message, ours, EPOLLIN,
+	                    log_link_on_message, link);
 	if (r < 0)
 		return error_set(err, r, "can't watch the log process: %s", strerror(-r));
 	link->fd = TAKE_FD(ours);
@@ -188,7 +188,7 @@ static void log_link_start_later(struct log_link *link)
 	const bool soon = clock_ns(CLOCK_MONOTONIC) - link->started_at < SOON_NS;
 
 	link->timer = sd_event_source_disable_unref(link->timer);
-	sd_event_add_time_relative(link->sup->loop, &link->timer, CLOCK_MONOTONIC,
+	sd_event_add_time_relative(link->sup->all->loop, &link->timer, CLOCK_MONOTONIC,
 	                           soon ? link->pause / 1000 : 0, 1, log_link_on_pause_over, link);
 	link->pause = !soon ? 0 : link->pause == 0 ? PAUSE_MIN_NS : 2 * link->pause;
 	if (link->pause > PAUSE_MAX_NS)
@@ -263,8 +263,8 @@ static int log_link_open_cgroup(struct log_link *link, struct error *err)
 	if (r >= 0)
 		r = link->events_fd = cgroup_open_events(link->cgroup_fd);
 	if (r >= 0)
-		r = sd_event_add_io(link->sup->loop, &link->on_cgroup, link->events_fd, EPOLLPRI,
-		                    log_link_on_cgroup, link);
+		r = sd_event_add_io(link->sup->all->loop, &link->on_cgroup, link->events_fd,
+		                    EPOLLPRI, log_link_on_cgroup, link);
 	return r < 0 ? error_set(err, r, "can't watch cgroup %s/" LOG_LINK_CGROUP ": %s", path,
 	                         strerror(-r))
 	             : 0;
@@ -401,7 +401,7 @@ bool log_link_end(struct supervisor *sup)
 		return !link || link->ended;
 	link->ending = true;
 	link->timer = sd_event_source_disable_unref(link->timer);
-	sd_event_add_time_relative(sup->loop, &link->timer, CLOCK_MONOTONIC, END_NS / 1000, 1,
+	sd_event_add_time_relative(sup->all->loop, &link->timer, CLOCK_MONOTONIC, END_NS / 1000, 1,
 	                           log_link_on_end_of_time, link);
 	if (link->fd < 0 && link->workers) /* it has just died */
 		log_link_start(link, NULL);

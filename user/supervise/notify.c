@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "core/notify_message.h"
 
 #define NOTIFY_TEXT_MAX 4096
 #define NOTIFY_FDS_MAX  253 /* SCM_MAX_FD of the kernel */
@@ -48,22 +49,12 @@ static uint32_t notify_take_control(struct msghdr *message)
 	return pid;
 }
 
-static bool notify_has_line(const char *text, const char *line)
-{
-	size_t n = strlen(line);
-
-	for (; text; text = strchr(text, '\n') ? strchr(text, '\n') + 1 : NULL)
-		if (!strncmp(text, line, n) && (text[n] == '\n' || text[n] == '\0'))
-			return true;
-	return false;
-}
-
 static int notify_on_datagram(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct notify *notify = data;
-	char text[NOTIFY_TEXT_MAX + 1];
+	char text[NOTIFY_TEXT_MAX];
 	union control control;
-	struct iovec part = {.iov_base = text, .iov_len = NOTIFY_TEXT_MAX};
+	struct iovec part = {.iov_base = text, .iov_len = sizeof(text)};
 	struct msghdr message = {
 	        .msg_iov = &part,
 	        .msg_iovlen = 1,
@@ -76,8 +67,7 @@ static int notify_on_datagram(sd_event_source *source, int fd, uint32_t events, 
 	if (n < 0)
 		return 0;
 	pid = notify_take_control(&message);
-	text[n] = '\0';
-	if (pid && !(message.msg_flags & MSG_TRUNC) && notify_has_line(text, "READY=1"))
+	if (pid && !(message.msg_flags & MSG_TRUNC) && notify_message_is_ready(text, n))
 		notify->ready(pid, notify->data);
 	return 0;
 }

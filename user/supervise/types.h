@@ -110,9 +110,10 @@ struct worker_events {
 
 /* The services that this process runs. */
 struct supervisors {
-	sd_event *loop;
+	sd_event *loop; /* of what is not done for one service: signals, the log, the output */
 	struct supervisor **list;
 	size_t n;
+	struct pollfd *polled; /* the loops of the services, then that of the process */
 	char *const *self;              /* the command line of this process */
 	bool sent_ready, sent_stopping; /* systemd has been notified */
 	bool impatient; /* a signal to stop has come after all workers had ended: drop the rest of
@@ -121,14 +122,14 @@ struct supervisors {
 
 /* One service that is run. */
 struct supervisor {
-	sd_event *loop;
+	sd_event *loop; /* of this service alone: its events are handled in its turn (turn.h) */
 	char name[RPD_LABEL_MAX];
 	char run_dir[PATH_MAX], cgroup_path[PATH_MAX];
 	int cgroup_fd;
 	const struct supervisor_request *request;
 	const struct worker_events *events;
 	struct plan *plan;      /* in force */
-	struct service service; /* open from the start to the end; locked for each operation */
+	struct service service; /* open from the start to the end; locked for each turn */
 
 	struct hook *hook;
 	sd_event_source *on_hook;
@@ -139,6 +140,7 @@ struct supervisor {
 	sd_event_source *park_timer, *check_timer, *cron_timer;
 	struct plan *cron_plan;     /* the plan that cron_timer was set for */
 	sd_event_source *on_change; /* runs when all events that are due have been handled */
+	sd_event_source *on_stop, *on_reload; /* run after a signal */
 
 	struct slot slots[RPD_SLOT_MAX];
 	unsigned int n_slots;
@@ -146,12 +148,19 @@ struct supervisor {
 	unsigned int last_number;
 	struct reload *reload; /* in progress, or NULL */
 
+	bool due;            /* its loop may have events to handle */
+	int64_t waits_since; /* for the lock; CLOCK_MONOTONIC, ns; 0 = it does not wait */
+	bool wait_is_logged;
+
 	uint64_t memory_checked_at;    /* CLOCK_MONOTONIC, microseconds */
 	const struct supervisors *all; /* the services of this process */
+	bool started;
 	bool made;         /* this supervisor made the service: it did not take it over */
 	bool nothing_left; /* no worker is left to be started, which has been logged */
 	bool announced;    /* every slot has settled once, which has been logged */
+	bool leaving;      /* it was asked to stop, or stops: goes on without the lock, if it must */
 	bool stopping;
-	bool ended; /* nothing of the service is left */
+	int64_t ending_since; /* no worker is left; CLOCK_MONOTONIC, ns; 0 = not yet */
+	bool ended;           /* nothing of the service is left */
 	int status; /* exit status, when it has ended */
 };
