@@ -97,7 +97,8 @@ static bool log_target_is_at(const struct log_target *target, int stream, const 
 	if (stream || target->stream)
 		return target->stream == stream;
 	return !strcmp(target->path, path) && target->id.set_user == message->set_user &&
-	       target->id.uid == message->uid && target->id.gid == message->gid;
+	       target->id.limited == message->limited && target->id.uid == message->uid &&
+	       target->id.gid == message->gid;
 }
 
 static bool log_target_copy_place(struct log_target *target, const char *path,
@@ -107,6 +108,7 @@ static bool log_target_copy_place(struct log_target *target, const char *path,
 		return true;
 	target->path = strdup(path);
 	target->id = (struct credentials){.set_user = message->set_user,
+	                                  .limited = message->limited,
 	                                  .uid = message->uid,
 	                                  .gid = message->gid,
 	                                  .n_groups = (int)message->n_groups};

@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "kern/guard.h"
 #include "kern/hook.h"
 #include "service/service_create.h"
 #include "supervise/config_drift.h"
@@ -22,6 +23,7 @@
 #include "supervise/persisted_command.h"
 #include "supervise/placement.h"
 #include "supervise/plan.h"
+#include "supervise/priority.h"
 #include "supervise/readiness.h"
 #include "supervise/reload.h"
 #include "supervise/report.h"
@@ -29,6 +31,7 @@
 #include "supervise/setup.h"
 #include "supervise/shutdown.h"
 #include "supervise/slot.h"
+#include "supervise/steering_check.h"
 #include "supervise/supervisor_state.h"
 #include "supervise/takeover.h"
 #include "supervise/timers.h"
@@ -66,6 +69,7 @@ static void supervisor_on_gone(const struct worker *w)
 
 static const struct worker_events supervisor_events = {
         .may_be_ready = readiness_check,
+        .read_rest = worker_reports_read_rest,
         .admit = supervisor_admit,
         .lost = supervisor_on_lost,
         .gone = supervisor_on_gone,
@@ -159,8 +163,7 @@ static int supervisor_add_sources(struct supervisor *sup)
 	int r = due_new(sup, SD_EVENT_PRIORITY_NORMAL, supervisor_on_change, sup, &sup->on_change);
 
 	if (r == 0)
-		r = due_new(sup, SD_EVENT_PRIORITY_IMPORTANT, supervisor_on_stop, sup,
-		            &sup->on_stop);
+		r = due_new(sup, PRIORITY_SIGNAL, supervisor_on_stop, sup, &sup->on_stop);
 	if (r == 0)
 		r = due_new(sup, SD_EVENT_PRIORITY_NORMAL, supervisor_on_reload, sup,
 		            &sup->on_reload);
@@ -195,6 +198,8 @@ int supervisor_start(struct supervisor *sup, struct error *err)
 		r = log_link_open(sup, err);
 	if (r >= 0)
 		r = worker_reports_watch_hook(sup, err);
+	if (r >= 0)
+		r = steering_check_begin(sup, err);
 	if (r >= 0)
 		r = worker_reports_open_notify(sup, &sup->plan->config, err);
 	if (r >= 0)
@@ -271,12 +276,15 @@ void supervisor_free(struct supervisor *sup)
 	reload_drop(sup);
 	while (sup->workers)
 		worker_forget(sup->workers);
-	sd_event_source_disable_unref(sup->on_hook);
+	share_deinit(&sup->listens);
+	share_deinit(&sup->looks);
 	sd_event_source_disable_unref(sup->park_timer);
 	sd_event_source_disable_unref(sup->check_timer);
 	sd_event_source_disable_unref(sup->cron_timer);
+	steering_check_end(sup);
 	supervisor_close_log(sup);
 	hook_free(sup->hook);
+	guard_free(sup->guard);
 	notify_free(sup->notify);
 	control_free(sup->control, sup->status, NULL);
 	parking_close(&sup->parking);

@@ -57,6 +57,7 @@ int worker_log_check(const struct run_config *config, unsigned int slot, struct 
 	_cleanup_(credentials_deinit) struct credentials id = {};
 	int r = credentials_find(&id, config->user, config->group, err);
 
+	id.limited = config->limited;
 	for (int stream = STDOUT_FILENO; r >= 0 && stream <= STDERR_FILENO; stream++) {
 		_cleanup_close_ int fd = -1;
 		struct log_message_place place;
@@ -87,6 +88,7 @@ void worker_log_describe(const struct run_config *config, const char *service, u
 	worker_log_find_place(config, slot, STDOUT_FILENO, &ret->places[0]);
 	worker_log_find_place(config, slot, STDERR_FILENO, &ret->places[1]);
 	ret->set_user = id.set_user;
+	ret->limited = config->limited;
 	ret->uid = id.uid;
 	ret->gid = id.gid;
 	ret->n_groups = id.n_groups < LOG_MESSAGE_GROUPS_MAX ? id.n_groups : LOG_MESSAGE_GROUPS_MAX;
