@@ -44,8 +44,7 @@ struct log_message {
 	                                    supervisor; or "" */
 	struct log_message_place places[2];
 	/* The rights that the files are opened with. */
-	bool set_user;
-	bool limited; /* as in struct credentials */
+	bool set_user, limited;
 	uid_t uid;
 	gid_t gid;
 	uint32_t n_groups;

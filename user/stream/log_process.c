@@ -149,7 +149,7 @@ static int log_process_on_message(sd_event_source *source, int fd, uint32_t even
 
 	if (r > 0) {
 		log_process_obey(log, fd, &message, fds);
-	} else if (r == 0 || r != -EAGAIN) { /* the supervisor has ended */
+	} else if (r != -EAGAIN) { /* the supervisor has ended */
 		log->link = sd_event_source_disable_unref(log->link);
 		close(fd);
 		log_process_check_workers(log);
