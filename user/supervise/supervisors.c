@@ -17,6 +17,7 @@
 #include "stream/output.h"
 #include "supervise/due.h"
 #include "supervise/health_probe.h"
+#include "supervise/priority.h"
 #include "supervise/reaper.h"
 #include "supervise/report.h"
 #include "supervise/setup.h"
@@ -129,9 +130,17 @@ static int supervisors_add_signals(struct supervisors *all)
 		sigaddset(&set, signals[i].number);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(signals); i++)
-		r = sd_event_add_signal(all->loop, NULL, signals[i].number, signals[i].handler,
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(signals); i++) {
+		sd_event_source *source = NULL;
+
+		r = sd_event_add_signal(all->loop, &source, signals[i].number, signals[i].handler,
 		                        all);
+		if (r < 0)
+			break;
+		sd_event_source_set_priority(source, PRIORITY_SIGNAL);
+		sd_event_source_set_floating(source, true);
+		sd_event_source_unref(source);
+	}
 	return r;
 }
 

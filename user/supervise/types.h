@@ -17,6 +17,7 @@
 #include "core/worker_state.h"
 #include "service/service.h"
 #include "supervise/parking.h"
+#include "supervise/share.h"
 
 struct channel;
 struct control;
@@ -59,13 +60,13 @@ struct worker {
 	struct channel *channel;
 	int channel_worker_fd; /* the worker's end, until the worker is started */
 
-	/* Cookies of its listeners that are bound to a fixed port or were passed to it. */
-	uint64_t fixed[RPD_ENDPOINT_MAX];
-	size_t n_fixed;
+	uint64_t passed[RPD_ENDPOINT_MAX]; /* cookies of the listeners that were passed to it */
+	size_t n_passed;
 	/* By endpoint of the service: its listener when it was admitted, 0 = none. */
 	uint64_t cookies[RPD_ENDPOINT_MAX];
 	uint16_t generation; /* of its connections: which counts are the worker's */
 
+	uint64_t look;         /* its turn to be looked at, as it has begun to listen; 0 = none */
 	uint16_t refused_port; /* where an MPTCP listener was refused and no TCP one came, or 0 */
 	bool sent_ready;       /* it has sent READY=1 or the message "ready" */
 	bool probing_listener; /* its listener is in the socket array for probes ... */
@@ -101,6 +102,8 @@ struct slot {
 struct worker_events {
 	/* The worker has sent a message that may make it ready. */
 	void (*may_be_ready)(struct worker *w);
+	/* Its main process has ended: handles what it has sent before. May free the worker. */
+	void (*read_rest)(struct worker *w);
 	/* Puts the worker into its slot. Returns 0, or a negative errno with @err set. */
 	int (*admit)(struct worker *w, struct error *err);
 	/* The worker has failed before it was up, or has died in its slot. */
@@ -128,6 +131,7 @@ struct supervisor {
 	sd_event *loop; /* of this service alone: its events are handled in its turn (turn.h) */
 	char name[RPD_LABEL_MAX];
 	char run_dir[PATH_MAX], cgroup_path[PATH_MAX];
+	const char *cgroup_below; /* cgroup_path, without the mount point */
 	int cgroup_fd;
 	const struct supervisor_request *request;
 	const struct worker_events *events;
@@ -135,7 +139,9 @@ struct supervisor {
 	struct service service; /* open from the start to the end; locked for each turn */
 
 	struct hook *hook;
-	sd_event_source *on_hook;
+	struct share listens; /* reports of listeners */
+	struct share looks;   /* at workers that have begun to listen */
+	uint64_t last_look;   /* the turn of the last such worker */
 	struct notify *notify;
 	struct control *control;
 	struct parking parking;
