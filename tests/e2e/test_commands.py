@@ -153,7 +153,7 @@ def test_check_of_example(bed, name):
     path = pathlib.Path(__file__).parents[2] / "tools/examples" / name
     result = bed.reuseportd("check", path)
     equal(result.err, "", f"problems of {result}")
-    check(re.search(r"(?m)^\w+: \d+ workers?: ", result.out), f"{result}")
+    check(re.search(r"(?m)^\w+: \d+ workers?( as [\w-]+)?: ", result.out), f"{result}")
 
 
 # Text and JSON

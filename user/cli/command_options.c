@@ -133,6 +133,10 @@ const struct option_row command_options_check[] = {
          "With an ecosystem.config.js: add the variables of the app's `env_NAME` "
          "object to those of its `env` object",
          command_options_add_run_option, AT(run)},
+        {"user", "USER", "Check FILE for `run FILE --user USER`", command_options_add_run_option,
+         AT(run)},
+        {"group", "GROUP", "Check FILE for `run FILE --group GROUP`",
+         command_options_add_run_option, AT(run)},
         {JSON},
         {0},
 };

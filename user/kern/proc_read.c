@@ -141,29 +141,3 @@ int proc_read_identity_now(uint32_t pid, struct process *ret)
 	snprintf(path, sizeof(path), "/proc/%" PRIu32 "/task/%" PRIu32 "/stat", pid, pid);
 	return proc_read_stat(AT_FDCWD, path, pid, ret);
 }
-
-FILE *proc_read_watches(int process, int epfd)
-{
-	char path[PROC_PATH_MAX];
-	_cleanup_close_ int fd = -1;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "fdinfo/%d", epfd);
-	fd = openat(process, path, O_RDONLY | O_CLOEXEC);
-	file = fd < 0 ? NULL : fdopen(fd, "r");
-	if (file)
-		TAKE_FD(fd);
-	return file;
-}
-
-/* ep_show_fdinfo() in fs/eventpoll.c writes the lines; the inode is hexadecimal. */
-bool proc_read_watch(FILE *watches, int *ret_fd, uint64_t *ret_inode)
-{
-	char line[256];
-
-	while (fgets(line, sizeof(line), watches))
-		if (sscanf(line, "tfd: %d events: %*s data: %*s pos:%*s ino:%" SCNx64, ret_fd,
-		           ret_inode) == 2)
-			return true;
-	return false;
-}

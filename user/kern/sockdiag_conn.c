@@ -94,7 +94,8 @@ int sockdiag_conn_list(uint16_t port, struct connection **ret, size_t *ret_n, st
 	        .cookie_at = offsetof(struct connection, cookie),
 	        .decode = sockdiag_conn_decode,
 	};
-	int r = sockdiag_dump_sockets(&kind, port, ret, ret_n);
+	const struct sockdiag_filter filter = {.port = port};
+	int r = sockdiag_dump_sockets(&kind, &filter, ret, ret_n);
 
 	return r < 0 ? error_set(err, r, "can't list the connections of port %u: %s", port,
 	                         strerror(-r))

@@ -2,7 +2,7 @@
 /*
  * Facts about the kernel's dumps of TCP sockets (inet_diag_dump_icsk(), netlink_dump()):
  *   - AF_UNSPEC has no handler, so each family is requested separately. The kernel compares the
- *     port of the request, so no filter program is needed.
+ *     port of the request. All else needs a filter program (INET_DIAG_REQ_BYTECODE).
  *   - A datagram is filled under the lock of the hash bucket, which all members of a reuseport
  *     group share. Between two datagrams the kernel keeps its position as a number of sockets to
  *     skip: if a socket closes in between, a live one is skipped; if one starts, another comes
@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -24,6 +25,9 @@
 
 #define DATAGRAM_MAX (64 * 1024)
 #define DUMP_PASSES  2
+
+/* What a filter program needs: a condition on the cgroup, and two operations for the port. */
+#define FILTER_MAX (3 * sizeof(struct inet_diag_bc_op) + sizeof(uint64_t))
 
 /* A dump in progress, with the rows so far. */
 struct dump {
@@ -73,23 +77,65 @@ static int sockdiag_dump_ask(struct dump *d, const struct nlmsghdr *request)
 	}
 }
 
-static int sockdiag_dump_family(struct dump *d, uint8_t family, uint16_t port)
+struct dump_request {
+	struct nlmsghdr header;
+	struct inet_diag_req_v2 body;
+	struct nlattr filter_header;
+	char filter[FILTER_MAX];
+};
+
+/*
+ * Adds a filter program. A socket is listed if the program ends exactly at its end, and not if it
+ * jumps beyond it. The kernel only accepts a program whose `yes` branches lead to the end.
+ */
+static void sockdiag_dump_add_filter(struct dump_request *request,
+                                     const struct sockdiag_filter *filter)
 {
-	struct {
-		struct nlmsghdr header;
-		struct inet_diag_req_v2 body;
-	} request = {
-	        .header.nlmsg_len = sizeof(request),
+	const unsigned int op = sizeof(struct inet_diag_bc_op);
+	const unsigned int first = filter->cgroup ? op + sizeof(filter->cgroup) : 0;
+	const unsigned int length = first + (filter->fixed ? 2 * op : 0);
+	const struct inet_diag_bc_op cgroup = {
+	        .code = INET_DIAG_BC_CGROUP_COND,
+	        .yes = first,
+	        .no = length + op,
+	};
+	/* If the kernel has chosen the port, jumps beyond the end; otherwise to the end. */
+	const struct inet_diag_bc_op fixed[] = {
+	        {.code = INET_DIAG_BC_AUTO, .yes = op, .no = 2 * op},
+	        {.code = INET_DIAG_BC_JMP, .yes = op, .no = 2 * op},
+	};
+
+	if (!length)
+		return;
+	if (filter->cgroup) {
+		memcpy(request->filter, &cgroup, op);
+		memcpy(request->filter + op, &filter->cgroup, sizeof(filter->cgroup));
+	}
+	if (filter->fixed)
+		memcpy(request->filter + first, fixed, sizeof(fixed));
+	request->filter_header = (struct nlattr){
+	        .nla_len = sizeof(request->filter_header) + length,
+	        .nla_type = INET_DIAG_REQ_BYTECODE,
+	};
+	request->header.nlmsg_len += request->filter_header.nla_len;
+}
+
+static int sockdiag_dump_family(struct dump *d, uint8_t family,
+                                const struct sockdiag_filter *filter)
+{
+	struct dump_request request = {
+	        .header.nlmsg_len = offsetof(struct dump_request, filter_header),
 	        .header.nlmsg_type = SOCK_DIAG_BY_FAMILY,
 	        .header.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
 	        .body.sdiag_family = family,
 	        .body.sdiag_protocol = IPPROTO_TCP,
 	        .body.idiag_states = d->rows.kind->states,
 	        .body.idiag_ext = d->rows.kind->extensions,
-	        .body.id.idiag_sport = htons(port),
+	        .body.id.idiag_sport = htons(filter->port),
 	};
 	int r;
 
+	sockdiag_dump_add_filter(&request, filter);
 	for (int pass = 0; pass < DUMP_PASSES; pass++) {
 		r = sockdiag_dump_ask(d, &request.header);
 		if (r < 0 || !d->rows.disturbed)
@@ -98,7 +144,7 @@ static int sockdiag_dump_family(struct dump *d, uint8_t family, uint16_t port)
 	return r;
 }
 
-static int sockdiag_dump_both_families(struct dump *d, uint16_t port)
+static int sockdiag_dump_both_families(struct dump *d, const struct sockdiag_filter *filter)
 {
 	int r;
 
@@ -109,20 +155,27 @@ static int sockdiag_dump_both_families(struct dump *d, uint16_t port)
 	if (d->fd < 0)
 		return -errno;
 
-	r = sockdiag_dump_family(d, AF_INET, port);
+	r = sockdiag_dump_family(d, AF_INET, filter);
 	if (r == 0)
-		r = sockdiag_dump_family(d, AF_INET6, port);
+		r = sockdiag_dump_family(d, AF_INET6, filter);
 	return r;
 }
 
-int sockdiag_dump_sockets(const struct sockdiag_kind *kind, uint16_t port, void *ret, size_t *ret_n)
+int sockdiag_dump_sockets(const struct sockdiag_kind *kind, const struct sockdiag_filter *filter,
+                          void *ret, size_t *ret_n)
 {
-	_cleanup_(sockdiag_dump_deinit) struct dump d = {.rows.kind = kind, .fd = -1};
-	int r = sockdiag_dump_both_families(&d, port);
+	_cleanup_(sockdiag_dump_deinit) struct dump d = {
+	        .rows.kind = kind,
+	        .rows.max = DUMP_PASSES * filter->max,
+	        .fd = -1,
+	};
+	int r = sockdiag_dump_both_families(&d, filter);
 
 	if (r < 0)
 		return r;
 	sockdiag_rows_merge(&d.rows);
+	if (filter->max && d.rows.n > filter->max)
+		return -E2BIG;
 	*(void **)ret = TAKE_PTR(d.rows.at);
 	*ret_n = d.rows.n;
 	return 0;

@@ -10,6 +10,8 @@ static int sockdiag_rows_add(struct sockdiag_rows *rows, const struct nlmsghdr *
 	const size_t size = rows->kind->row_size;
 	int r;
 
+	if (rows->max && rows->n == rows->max)
+		return -E2BIG;
 	if (rows->n == rows->capacity) {
 		const size_t capacity = rows->capacity ? 2 * rows->capacity : 64;
 		char *at = reallocarray(rows->at, capacity, size);

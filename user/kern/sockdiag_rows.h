@@ -23,11 +23,12 @@ struct sockdiag_rows {
 	char *at; /* @n rows; NULL if there has been none */
 	size_t n;
 	size_t capacity;
+	size_t max;     /* more are -E2BIG; 0 = no limit */
 	bool disturbed; /* the kernel says that the answer is not consistent */
 };
 
 /* Adds the rows of one datagram, which is aligned as a struct nlmsghdr. Returns 1 if it ends the
- * answer, 0 if not; the error that the kernel answers with; -EBADMSG; or -ENOMEM. */
+ * answer, 0 if not; the error that the kernel answers with; -EBADMSG, -E2BIG or -ENOMEM. */
 int sockdiag_rows_read(struct sockdiag_rows *rows, const void *datagram, size_t length);
 
 /* Sorts the rows by cookie and drops duplicates. */

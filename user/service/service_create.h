@@ -28,7 +28,8 @@ enum service_create_outcome {
 
 /*
  * Makes the service and the calling process its supervisor, or takes an existing service over. The
- * service is then open and locked. Returns an enum service_create_outcome, or a negative errno; sets
+ * service is then open and locked. Returns an enum service_create_outcome, or a negative errno;
+ * sets
  * @err for SERVICE_CREATE_LATER and for an errno, also if another service has the name.
  */
 int service_create(struct service *service, const struct service_plan *plan, struct error *err);

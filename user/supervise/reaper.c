@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 
-/* After the event sources that wait for children of ours. */
-#define PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
+#include "supervise/priority.h"
 
 #define AGAIN_US 20000
 
@@ -63,13 +62,13 @@ int reaper_new(sd_event *loop, bool (*is_ours)(uint32_t pid, void *data), void *
 	signal(SIGCHLD, SIG_DFL); /* if SIGCHLD is ignored, the kernel drops exit statuses */
 	r = sd_event_add_signal(loop, &reaper->on_child, SIGCHLD, reaper_on_child, reaper);
 	if (r >= 0)
-		r = sd_event_source_set_priority(reaper->on_child, PRIORITY);
+		r = sd_event_source_set_priority(reaper->on_child, PRIORITY_REAP);
 	/* Once at the start: after a re-exec, children may have ended before. */
 	if (r >= 0)
 		r = sd_event_add_time_relative(loop, &reaper->again, CLOCK_MONOTONIC, 0, 1000,
 		                               reaper_on_again, reaper);
 	if (r >= 0)
-		r = sd_event_source_set_priority(reaper->again, PRIORITY);
+		r = sd_event_source_set_priority(reaper->again, PRIORITY_REAP);
 	if (r < 0) {
 		reaper_free(reaper);
 		return r;

@@ -22,6 +22,7 @@
 #include "supervise/persisted_command.h"
 #include "supervise/placement.h"
 #include "supervise/plan.h"
+#include "supervise/priority.h"
 #include "supervise/readiness.h"
 #include "supervise/reload.h"
 #include "supervise/report.h"
@@ -67,6 +68,7 @@ static void supervisor_on_gone(const struct worker *w)
 
 static const struct worker_events supervisor_events = {
         .may_be_ready = readiness_check,
+        .read_rest = worker_reports_read_rest,
         .admit = supervisor_admit,
         .lost = supervisor_on_lost,
         .gone = supervisor_on_gone,
@@ -151,7 +153,7 @@ static int supervisor_add_sources(struct supervisor *sup)
 	int r = due_new(sup, SD_EVENT_PRIORITY_NORMAL, supervisor_on_change, sup, &sup->on_change);
 
 	if (r == 0)
-		r = due_new(sup, SD_EVENT_PRIORITY_IMPORTANT, supervisor_on_stop, sup,
+		r = due_new(sup, PRIORITY_SIGNAL, supervisor_on_stop, sup,
 		            &sup->on_stop);
 	if (r == 0)
 		r = due_new(sup, SD_EVENT_PRIORITY_NORMAL, supervisor_on_reload, sup,
@@ -262,7 +264,8 @@ void supervisor_free(struct supervisor *sup)
 	reload_drop(sup);
 	while (sup->workers)
 		worker_forget(sup->workers, false);
-	sd_event_source_disable_unref(sup->on_hook);
+	share_deinit(&sup->listens);
+	share_deinit(&sup->looks);
 	sd_event_source_disable_unref(sup->park_timer);
 	sd_event_source_disable_unref(sup->check_timer);
 	sd_event_source_disable_unref(sup->cron_timer);
