@@ -28,7 +28,7 @@ MESSAGES = {
     "endless": "endless_message",
     "ready": "ready_messages",
     "lingering": "lingering_descriptors",
-    "blocking": "blocking_descriptors",
+    "stolen": "stolen_messages",
 }
 
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Messages to the supervisor without end: on the Node channel, to the socket of sd_notify(3), on
  * standard output. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,20 @@ ATTACK(nested_messages)
 ATTACK(endless_message)
 {
 	messages_repeat(messages_channel(), "[[[[[1");
+}
+
+/* If the worker has the supervisor's end, too, which is the next descriptor: makes it a blocking one,
+ * and reads what it has just sent, so that the supervisor wakes up for nothing, and waits. */
+ATTACK(stolen_messages)
+{
+	const int fd = messages_channel();
+	char byte;
+
+	for (;;) {
+		fcntl(fd + 1, F_SETFL, 0);
+		send(fd, "\n", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+		recv(fd + 1, &byte, 1, MSG_DONTWAIT);
+	}
 }
 
 /* Says without end that it is ready. */
