@@ -43,17 +43,16 @@ ATTACK(endless_message)
 	messages_repeat(messages_channel(), "[[[[[1");
 }
 
-/* If the worker has the supervisor's end, too, which is the next descriptor: makes it a blocking one,
- * and reads what it has just sent, so that the supervisor wakes up for nothing, and waits. */
-ATTACK(stolen_messages)
+/* Makes the supervisor's end a blocking one, if the worker has it, too, as the next descriptor; and
+ * sends what only shows as readable: read() does not return out-of-band data. */
+ATTACK(out_of_band_message)
 {
 	const int fd = messages_channel();
-	char byte;
 
 	for (;;) {
 		fcntl(fd + 1, F_SETFL, 0);
-		send(fd, "\n", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-		recv(fd + 1, &byte, 1, MSG_DONTWAIT);
+		send(fd, "!", 1, MSG_OOB | MSG_NOSIGNAL | MSG_DONTWAIT);
+		usleep(1000000);
 	}
 }
 
