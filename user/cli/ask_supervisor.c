@@ -21,7 +21,8 @@ static int ask_supervisor_open(const struct invocation *i, struct service *servi
 	int r;
 
 	if (i->service)
-		r = snprintf(name, sizeof(name), "%s", i->service) < (int)sizeof(name) ? 0 : -EINVAL;
+		r = snprintf(name, sizeof(name), "%s", i->service) < (int)sizeof(name) ? 0
+		                                                                       : -EINVAL;
 	else
 		r = service_only_name(name, err);
 	if (r == 0)

@@ -31,8 +31,8 @@ enum control_wait {
 	CONTROL_WAIT_END,     /* the end of the service */
 };
 
-/* Carries out @request, in a turn of the service. Calls control_wait_for() before anything that the client waits for can
- * happen. On failure the client gets @err as its answer. */
+/* Carries out @request, in a turn of the service. Calls control_wait_for() before anything that the
+ * client waits for can happen. On failure the client gets @err as its answer. */
 typedef int (*control_handler)(struct supervisor *sup, struct control_client *client,
                                struct json_object *request, struct error *err);
 

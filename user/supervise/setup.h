@@ -9,7 +9,8 @@
 #include "supervise/types.h"
 
 /* Makes the service, or takes it over, with its run directory, and its cgroup with the listen hook.
- * The service is locked afterwards. Returns an enum service_create_outcome, or a negative errno with
+ * The service is locked afterwards. Returns an enum service_create_outcome, or a negative errno
+ * with
  * @err set. */
 int setup_make(struct supervisor *sup, struct error *err);
 

@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "kern/guard.h"
 #include "kern/hook.h"
 #include "service/service_create.h"
 #include "supervise/config_drift.h"
@@ -29,6 +30,7 @@
 #include "supervise/setup.h"
 #include "supervise/shutdown.h"
 #include "supervise/slot.h"
+#include "supervise/steering_check.h"
 #include "supervise/supervisor_state.h"
 #include "supervise/takeover.h"
 #include "supervise/timers.h"
@@ -186,6 +188,8 @@ int supervisor_start(struct supervisor *sup, struct error *err)
 	if (r >= 0)
 		r = worker_reports_watch_hook(sup, err);
 	if (r >= 0)
+		r = steering_check_begin(sup, err);
+	if (r >= 0)
 		r = worker_reports_open_notify(sup, &sup->plan->config, err);
 	if (r >= 0)
 		r = control_new(sup, control_request_handle, &sup->control, err);
@@ -265,7 +269,9 @@ void supervisor_free(struct supervisor *sup)
 	sd_event_source_disable_unref(sup->park_timer);
 	sd_event_source_disable_unref(sup->check_timer);
 	sd_event_source_disable_unref(sup->cron_timer);
+	steering_check_end(sup);
 	hook_free(sup->hook);
+	guard_free(sup->guard);
 	notify_free(sup->notify);
 	control_free(sup->control, sup->status, NULL);
 	parking_close(&sup->parking);

@@ -35,8 +35,7 @@ static void turn_note_wait(struct supervisor *sup, const char *why)
 static void turn_end_wait(struct supervisor *sup)
 {
 	if (sup->wait_is_logged)
-		report_line(sup, "goes on after %.1f s",
-		            (double)turn_has_waited(sup) / NS_PER_S);
+		report_line(sup, "goes on after %.1f s", (double)turn_has_waited(sup) / NS_PER_S);
 	sup->waits_since = 0;
 	sup->wait_is_logged = false;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The turn of one service in the loop of the process. Each service has an event loop of its own, and
- * handles its events in its turn, under its lock. The process never waits for a lock: while another
- * process has it, the service stands still, and its events stay pending. Other services go on.
+ * The turn of one service in the loop of the process. Each service has an event loop of its own,
+ * and handles its events in its turn, under its lock. The process never waits for a lock: while
+ * another process has it, the service stands still, and its events stay pending. Other services go
+ * on.
  */
 #pragma once
 
@@ -19,8 +20,8 @@ enum turn_result {
 
 /*
  * Starts the service, if it has not been started; else handles events that are due, or ends the
- * service. A service that is being stopped doesn't wait for the lock, except to remove its pins, and
- * for that not for long.
+ * service. A service that is being stopped doesn't wait for the lock, except to remove its pins,
+ * and for that not for long.
  *
  * Returns an enum turn_result; or a negative errno with @err set: the service could not be started,
  * or its event loop has failed.

@@ -15,17 +15,21 @@
 
 #include "core/run_config.h"
 #include "core/worker_state.h"
+#include "service/in_force_restore.h"
 #include "service/service.h"
 #include "supervise/parking.h"
 #include "supervise/share.h"
 
 struct channel;
+struct config_read;
 struct control;
+struct guard;
 struct health_probe;
 struct hook;
 struct notify;
 struct output;
 struct reload;
+struct rereading;
 struct supervisor;
 struct supervisor_request;
 
@@ -118,7 +122,10 @@ struct supervisors {
 	struct supervisor **list;
 	size_t n;
 	struct pollfd *polled; /* the loops of the services, then that of the process */
+	void (*on_start)(sd_event *loop, void *data); /* NULL: it has been called */
+	void *data;
 	char *const *self;              /* the command line of this process */
+	struct config_read *reader;     /* of the configuration file; NULL: there is none */
 	bool sent_ready, sent_stopping; /* systemd has been notified */
 	bool impatient; /* a signal to stop has come after all services had ended: drop the rest of
 	                   the output */
@@ -140,6 +147,9 @@ struct supervisor {
 	struct share listens; /* reports of listeners */
 	struct share looks;   /* at workers that have begun to listen */
 	uint64_t last_look;   /* the turn of the last such worker */
+	struct guard *guard;
+	sd_event_source *on_guard, *steering_timer;
+	struct in_force_restore_report restored;
 	struct notify *notify;
 	struct control *control;
 	struct parking parking;
@@ -153,6 +163,8 @@ struct supervisor {
 	struct worker *workers;
 	unsigned int last_number;
 	struct reload *reload; /* in progress, or NULL */
+	struct rereading
+	        *rereading; /* before the reload: the configuration file is read; or NULL */
 
 	bool due;            /* its loop may have events to handle */
 	int64_t waits_since; /* for the lock; CLOCK_MONOTONIC, ns; 0 = it does not wait */
@@ -164,9 +176,9 @@ struct supervisor {
 	bool made;         /* this supervisor made the service: it did not take it over */
 	bool nothing_left; /* no worker is left to be started, which has been logged */
 	bool announced;    /* every slot has settled once, which has been logged */
-	bool leaving;      /* it was asked to stop, or stops: goes on without the lock, if it must */
+	bool leaving; /* it was asked to stop, or stops: goes on without the lock, if it must */
 	bool stopping;
 	int64_t ending_since; /* no worker is left; CLOCK_MONOTONIC, ns; 0 = not yet */
 	bool ended;           /* nothing of the service is left */
-	int status; /* exit status, when it has ended */
+	int status;           /* exit status, when it has ended */
 };

@@ -327,3 +327,11 @@ void worker_fail(struct worker *w, const char *format, ...)
 	va_end(args);
 	worker_event(w, WORKER_EVENT_FAILED);
 }
+
+struct worker *worker_of_cgroup(struct supervisor *sup, uint64_t cgroup)
+{
+	for (struct worker *w = sup->workers; w; w = w->next)
+		if (cgroup && w->cgroup_id == cgroup)
+			return w;
+	return NULL;
+}

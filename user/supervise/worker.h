@@ -33,3 +33,6 @@ void worker_free(struct worker *w, bool remove_output);
 /* Takes the worker out of the list and frees it; its processes are left alone. If they have @ended,
  * the rest of the output is passed on first. */
 void worker_forget(struct worker *w, bool ended);
+
+/* The worker whose cgroup has this id, or NULL. */
+struct worker *worker_of_cgroup(struct supervisor *sup, uint64_t cgroup);

@@ -110,30 +110,32 @@ static int worker_start_pass_logs(struct worker *w, struct worker_start_files *s
 }
 
 /* If only a port is named: on all addresses, IPv6 and IPv4, as systemd's ListenStream=. */
-static int worker_start_open_listener(const struct rpd_endpoint *named, struct error *err)
+static int worker_start_open_listener(const struct rpd_endpoint *named, int cgroup,
+                                      struct error *err)
 {
 	struct rpd_endpoint endpoint = *named;
 	int fd;
 
 	endpoint.uid = geteuid();
 	if (endpoint.family)
-		return own_listener_open(&endpoint, err);
+		return own_listener_open(&endpoint, cgroup, err);
 	endpoint.family = AF_INET6;
-	fd = own_listener_open(&endpoint, err);
+	fd = own_listener_open(&endpoint, cgroup, err);
 	if (fd != -EAFNOSUPPORT && fd != -EADDRNOTAVAIL)
 		return fd;
 	endpoint.family = AF_INET;
-	return own_listener_open(&endpoint, err);
+	return own_listener_open(&endpoint, cgroup, err);
 }
 
-/* Passes a listener for each entry of `listen`. */
+/* Passes a listener for each entry of `listen`. It belongs to the worker's cgroup, as those that
+ * the worker opens itself: so the guard acts on it (guard.h). */
 static int worker_start_pass_listeners(struct worker *w, struct worker_start_files *start,
                                        struct error *err)
 {
 	const struct run_config *config = &w->plan->config;
 
 	for (size_t i = 0; config->pass_sockets && i < config->n_listens; i++) {
-		int fd = worker_start_open_listener(&config->listens[i], err);
+		int fd = worker_start_open_listener(&config->listens[i], w->cgroup_fd, err);
 
 		if (fd < 0)
 			return fd;
