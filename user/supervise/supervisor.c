@@ -153,8 +153,7 @@ static int supervisor_add_sources(struct supervisor *sup)
 	int r = due_new(sup, SD_EVENT_PRIORITY_NORMAL, supervisor_on_change, sup, &sup->on_change);
 
 	if (r == 0)
-		r = due_new(sup, PRIORITY_SIGNAL, supervisor_on_stop, sup,
-		            &sup->on_stop);
+		r = due_new(sup, PRIORITY_SIGNAL, supervisor_on_stop, sup, &sup->on_stop);
 	if (r == 0)
 		r = due_new(sup, SD_EVENT_PRIORITY_NORMAL, supervisor_on_reload, sup,
 		            &sup->on_reload);
