@@ -11,3 +11,6 @@
  * Returns 1 if we have all that `attach` needs, 0 with the missing ones listed in @ret_missing (cut
  * to @n bytes), or a negative errno if they can't be read. */
 int privileges_check(char *ret_missing, size_t n);
+
+/* The same for running workers as another user than ours. */
+int privileges_check_other_user(char *ret_missing, size_t n);
