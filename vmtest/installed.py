@@ -259,6 +259,23 @@ def case_supervisor_killed():
     expect_capabilities()
 
 
+def set_clock(text):
+    time.clock_settime(time.CLOCK_REALTIME, time.mktime(time.strptime(text, "%Y-%m-%d %H:%M:%S")))
+
+
+def case_clock_is_set():
+    """cron-restart (4:00) follows the clock, also if it is set back by years."""
+    first, supervisor = workers("greedy"), unit("MainPID")
+    set_clock("2030-06-01 03:59:59")
+    wait_until(lambda: workers("greedy") not in ([], first), "a reload after the clock was set")
+    second = workers("greedy")
+    set_clock("2027-06-01 12:00:00")
+    set_clock("2027-06-02 03:59:59")
+    wait_until(lambda: workers("greedy") not in ([], second), "a reload at an earlier date")
+    equal(unit("MainPID"), supervisor, "supervisor")
+    expect_serving()
+
+
 def case_restart():
     before = workers()
     systemctl("restart")
@@ -290,7 +307,8 @@ def main():
     CONFIG.write_text(
         f"[service web]\ncommand = {sys.argv[1]}/worker --port {PORT} --no-reuseport\n"
         f"workers = 2\nlisten = {PORT}\n{options}"
-        f"[service greedy]\ncommand = {sys.executable} {greedy}\nworkers = 1\n{options}")
+        f"[service greedy]\ncommand = {sys.executable} {greedy}\nworkers = 1\n"
+        f"cron-restart = 0 4 * * *\n{options}")
     failed = 0
     for case in CASES:
         name = case.__name__.removeprefix("case_")

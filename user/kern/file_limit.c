@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "kern/file_limit.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/resource.h>
+
+#define FILE_LIMIT_MIN 64u
 
 /* The limit before it was raised; a process has one. */
 static struct rlimit before;
@@ -18,6 +22,18 @@ void file_limit_raise(void)
 	raised = before;
 	raised.rlim_cur = raised.rlim_max;
 	is_raised = setrlimit(RLIMIT_NOFILE, &raised) == 0;
+}
+
+int file_limit_check(struct error *err)
+{
+	struct rlimit now;
+
+	if (getrlimit(RLIMIT_NOFILE, &now) < 0 || now.rlim_cur >= FILE_LIMIT_MIN)
+		return 0;
+	return error_set(err, -EMFILE,
+	                 "the limit of open files is %ju; at least %u are needed, and about five for "
+	                 "each worker\nraise it: ulimit -n, LimitNOFILE=",
+	                 (uintmax_t)now.rlim_cur, FILE_LIMIT_MIN);
 }
 
 void file_limit_restore(void)

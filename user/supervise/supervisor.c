@@ -202,6 +202,7 @@ void supervisor_free(struct supervisor *sup)
 	sd_event_source_disable_unref(sup->park_timer);
 	sd_event_source_disable_unref(sup->check_timer);
 	sd_event_source_disable_unref(sup->cron_timer);
+	sd_event_source_disable_unref(sup->clock_watch);
 	hook_free(sup->hook);
 	notify_free(sup->notify);
 	control_free(sup->control, sup->status);

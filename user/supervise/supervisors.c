@@ -247,9 +247,13 @@ int supervisors_run(const struct supervisor_request *requests, size_t n, struct 
 	struct supervisors all = {.self = requests[0].self};
 	struct reaper *reaper = NULL;
 	sd_event_source *idle = NULL;
-	int r = sd_event_new(&all.loop);
+	int r;
 
 	file_limit_raise(); /* each worker takes about five descriptors */
+	r = file_limit_check(err);
+	if (r < 0)
+		return r;
+	r = sd_event_new(&all.loop);
 	all.list = calloc(n, sizeof(*all.list));
 	if (r >= 0 && !all.list)
 		r = -ENOMEM;
