@@ -199,23 +199,12 @@ static bool init_has_id(const struct bpf_ids *all, uint32_t id)
 	return false;
 }
 
-/* Objects that did not exist before the tests. */
-static struct bpf_ids init_list_new_bpf(const struct kind *kind)
-{
-	struct bpf_ids now = init_list_bpf(kind), news = {};
-
-	for (size_t i = 0; i < now.n; i++)
-		if (!init_has_id(&kind->first, now.ids[i]))
-			news.ids[news.n++] = now.ids[i];
-	return news;
-}
-
-static void init_report_bpf(const struct kind *kind, uint32_t id)
+/* Writes the name of a program or a map; links have none. */
+static void init_name_bpf(const struct kind *kind, uint32_t id, char name[BPF_OBJ_NAME_LEN])
 {
 	union bpf_attr attr = {.prog_id = id}; /* map_id and link_id are at the same offset */
 	struct bpf_prog_info program = {};
 	struct bpf_map_info map = {};
-	const char *name = "";
 	int fd = (int)syscall(SYS_bpf, kind->open, &attr, sizeof(attr));
 
 	memset(&attr, 0, sizeof(attr));
@@ -223,18 +212,32 @@ static void init_report_bpf(const struct kind *kind, uint32_t id)
 	if (kind->next == BPF_PROG_GET_NEXT_ID) {
 		attr.info.info_len = sizeof(program);
 		attr.info.info = (uintptr_t)&program;
-		name = program.name;
 	} else if (kind->next == BPF_MAP_GET_NEXT_ID) {
 		attr.info.info_len = sizeof(map);
 		attr.info.info = (uintptr_t)&map;
-		name = map.name;
 	}
 	if (attr.info.info_len > 0)
 		syscall(SYS_bpf, BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof(attr));
-	if (strncmp(name, "sd_", 3) != 0) /* systemd's own, for another unit */
-		init_report("left BPF %s %u %s", kind->name, id, name);
+	memcpy(name, kind->next == BPF_PROG_GET_NEXT_ID ? program.name : map.name,
+	       BPF_OBJ_NAME_LEN);
 	if (fd >= 0)
 		close(fd);
+}
+
+/* Objects that did not exist before the tests, and that systemd has not made for a unit. */
+static struct bpf_ids init_list_new_bpf(const struct kind *kind)
+{
+	struct bpf_ids now = init_list_bpf(kind), news = {};
+	char name[BPF_OBJ_NAME_LEN];
+
+	for (size_t i = 0; i < now.n; i++) {
+		if (init_has_id(&kind->first, now.ids[i]))
+			continue;
+		init_name_bpf(kind, now.ids[i], name);
+		if (strncmp(name, "sd_", 3) != 0)
+			news.ids[news.n++] = now.ids[i];
+	}
+	return news;
 }
 
 /* Reports the BPF objects that remain after all processes have ended, each of them once. */
@@ -254,8 +257,12 @@ static void init_report_left_bpf(void)
 	for (size_t i = 0; i < N_KINDS; i++) {
 		struct bpf_ids left = init_list_new_bpf(&kinds[i]);
 
-		for (size_t j = 0; j < left.n; j++)
-			init_report_bpf(&kinds[i], left.ids[j]);
+		for (size_t j = 0; j < left.n; j++) {
+			char name[BPF_OBJ_NAME_LEN];
+
+			init_name_bpf(&kinds[i], left.ids[j], name);
+			init_report("left BPF %s %u %s", kinds[i].name, left.ids[j], name);
+		}
 		kinds[i].first = init_list_bpf(&kinds[i]);
 	}
 }
