@@ -159,7 +159,10 @@ static __always_inline void hook_send_listen(struct bpf_sock_ops *ctx)
 		event.cgroup = bound->cgroup;
 		event.fixed = bound->fixed;
 	}
-	hook_send(&event);
+	/* A listener that the supervisor does not need: on a port that the kernel has chosen, or on
+	 * another one than those that were named. */
+	if (event.fixed && hook_is_shared(event.port))
+		hook_send(&event);
 }
 
 SEC("sockops")

@@ -391,7 +391,7 @@ static void supervised_service_is_left_alone(void)
 	CHECK_EQ(swap(&run_service, &o, &request, &err), -EPERM);
 	CHECK(strstr(err.text, "reuseportd reload"));
 	service_close(&run_service);
-	CHECK_EQ(watch(RUN_SERVICE_NAME, &err), -EPERM);
+	CHECK_EQ(watch(RUN_SERVICE_NAME, NULL, NULL, &err), -EPERM);
 	CHECK_EQ(detach(RUN_SERVICE_NAME, false, name, &err), -EBUSY);
 	CHECK(strstr(err.text, "reuseportd stop " RUN_SERVICE_NAME));
 	CHECK_EQ(detach(RUN_SERVICE_NAME, true, name, &err), -EBUSY);

@@ -5,7 +5,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "cli/command.h"
-#include "cli/exporter.h"
+#include "cli/exporter_process.h"
 #include "cli/service_status.h"
 #include "core/endpoint.h"
 #include "core/schedule_edit.h"
@@ -96,27 +96,26 @@ static void cmd_attach_print_waiting(const char *why)
 }
 
 /* Watches the service, and serves its metrics if the exporter listens. */
-static int cmd_attach_watch(const char *name, struct exporter *exporter, struct error *err)
+static int cmd_attach_watch(const char *name, struct exporter_process *exporter, struct error *err)
 {
-	int r = exporter->listener < 0 ? 0 : exporter_start(exporter, name, err);
-
-	return r < 0 ? r : watch(name, err);
+	exporter->service = name;
+	return watch(name, exporter_process_start, exporter, err);
 }
 
 int cmd_attach(struct invocation *i, struct error *err)
 {
-	_cleanup_exporter_ struct exporter exporter;
+	_cleanup_exporter_process_ struct exporter_process exporter;
 	_cleanup_service_ struct service service;
 	_cleanup_free_ char *notes = NULL;
 	char name[RPD_LABEL_MAX];
 	int r = cmd_attach_check_input(i, err);
 
 	service_init(&service);
-	exporter_init(&exporter);
+	exporter_process_init(&exporter);
 	if (r == 0 && i->watch)
 		r = watch_check(err);
 	if (r == 0 && i->listen.family)
-		r = exporter_bind(&exporter, &i->listen, err);
+		r = exporter_process_bind(&exporter, &i->listen, err);
 	if (r < 0)
 		return r;
 	if (i->watch && cmd_attach_find_attached(i, name))
@@ -129,9 +128,9 @@ int cmd_attach(struct invocation *i, struct error *err)
 	r = attach(&i->attach, &service, &notes, err);
 	if (r < 0)
 		return r;
+	r = service_status_print(&service, i->json, err); /* drops the lock */
 	if (notes)
 		fprintf(stderr, "note: %s", notes);
-	r = service_status_print(&service, i->json, err);
 	memcpy(name, service.pins.service, sizeof(name));
 	service_close(&service);
 	if (r < 0 || !i->watch)

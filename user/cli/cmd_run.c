@@ -7,7 +7,7 @@
 
 #include "base/strv.h"
 #include "cli/command.h"
-#include "cli/exporter.h"
+#include "cli/exporter_process.h"
 #include "stream/log.h"
 #include "supervise/supervisors.h"
 
@@ -98,21 +98,19 @@ static int cmd_run_read_command_line(char ***ret, struct error *err)
 
 int cmd_run(struct invocation *i, struct error *err)
 {
-	_cleanup_exporter_ struct exporter exporter;
+	_cleanup_exporter_process_ struct exporter_process exporter;
 	_cleanup_load_result_ struct load_result loaded = {};
 	_cleanup_free_ struct supervisor_request *requests = NULL;
 	_cleanup_strv_ char **self = NULL;
 	struct source source = {i, &loaded, NULL};
 	int r = args_load(&i->run, &loaded, err);
 
-	exporter_init(&exporter);
+	exporter_process_init(&exporter);
 	problems_print(stderr, &loaded.problems, false, true);
 	if (r == 0)
 		r = cmd_run_read_command_line(&self, err);
 	if (r == 0 && i->listen.family)
-		r = exporter_bind(&exporter, &i->listen, err);
-	if (r == 0 && i->listen.family)
-		r = exporter_start(&exporter, NULL, err);
+		r = exporter_process_bind(&exporter, &i->listen, err);
 	if (r < 0)
 		return r;
 	requests = calloc(loaded.n, sizeof(*requests));
@@ -126,7 +124,7 @@ int cmd_run(struct invocation *i, struct error *err)
 		        .self = self,
 		};
 	source.warnings = cmd_run_warnings_text(&source, &loaded);
-	r = supervisors_run(requests, loaded.n, err);
+	r = supervisors_run(requests, loaded.n, exporter_process_start, &exporter, err);
 	free(source.warnings);
 	return r;
 }

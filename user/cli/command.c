@@ -153,8 +153,9 @@ const struct command commands[] = {
                 .args = "[SERVICE]",
                 .summary = "print the metrics for Prometheus, or serve them over HTTP",
                 .help = "Prints what `status` shows, for all services or for one, in the "
-                        "text format of Prometheus. With --listen, each scrape reads the "
-                        "services again. A service that cannot be read has a reuseportd_up "
+                        "text format of Prometheus. With --listen, an answer is kept for "
+                        "a second, and given to all clients that ask meanwhile. A service that "
+                        "cannot be read has a reuseportd_up "
                         "of 0; the other services are still reported. With --listen, "
                         "SERVICE need not exist yet: until it does, its reuseportd_up is 0.",
                 .options = command_options_metrics,

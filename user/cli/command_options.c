@@ -182,8 +182,8 @@ const struct option_row command_options_attach[] = {
          "sticky: each client keeps its worker (default: round-robin)",
          option_set_policy, AT(attach.policy)},
         {"strict", NULL,
-         "While no worker in a slot is alive, refuse new connections "
-         "instead of leaving them to the kernel's hash",
+         "While all workers of the service are dead, refuse new connections. Without this "
+         "option, the kernel deals them to the other listeners on the port, by its hash",
          option_set_flag, AT(attach.strict)},
         {"no-count", NULL,
          "Do not count the workers' open connections. "

@@ -26,9 +26,17 @@ bool load_file_wants(const struct load_file *file, const char *name)
 
 struct run_config *load_add(struct load_result *loaded)
 {
-	struct run_config *list =
-	        realloc(loaded->configs, (loaded->n + 1) * sizeof(*loaded->configs));
+	struct run_config *list = loaded->configs;
 
+	if (loaded->n == LOAD_SERVICES_MAX) {
+		if (!loaded->too_many)
+			problems_add(&loaded->problems, 0, "there are more than %d services",
+			             LOAD_SERVICES_MAX);
+		loaded->too_many = true;
+		return NULL;
+	}
+	if (!(loaded->n & (loaded->n - 1))) /* 0 or a power of two: full */
+		list = realloc(list, (loaded->n ? 2 * loaded->n : 1) * sizeof(*list));
 	if (!list) {
 		problems_add(&loaded->problems, 0, "out of memory");
 		return NULL;
@@ -155,10 +163,9 @@ int load_env_files(struct run_config *config, struct error *err)
 		r = load_add_file(*path, &env, err);
 	if (r < 0 || !env)
 		return r;
-	for (char **setting = config->env; setting && *setting; setting++)
-		if (env_set(&env, *setting) < 0)
-			return error_set(err, -ENOMEM, "out of memory");
-	strv_free(config->env);
+	r = env_merge(&env, config->env);
+	if (r < 0)
+		return error_set(err, r, "out of memory");
 	config->env = TAKE_PTR(env);
 	return 0;
 }

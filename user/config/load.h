@@ -13,9 +13,12 @@
 
 #define _cleanup_load_result_ _cleanup_(load_free)
 
+#define LOAD_SERVICES_MAX 1024
+
 struct load_result {
 	struct run_config *configs; /* valid only if problems.n_errors is 0 */
 	size_t n;
+	bool too_many; /* services; those beyond the limit are not in configs */
 	struct problems problems;
 };
 
@@ -30,8 +33,8 @@ struct load_file {
 /* Whether file->only contains the service (PM2: the app). */
 bool load_file_wants(const struct load_file *file, const char *name);
 
-/* Appends a configuration with defaults; NULL, with a problem, if memory is short. Invalidates
- * pointers to the earlier configurations. */
+/* Appends a configuration with defaults; NULL, with a problem, if memory is short or there are
+ * LOAD_SERVICES_MAX. Invalidates pointers to the earlier configurations. */
 struct run_config *load_add(struct load_result *loaded);
 
 /* Adds a problem if an earlier service has the name of the last one. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/json_limit.h"
 #include "config/node.h"
 #include "config/pm2_app.h"
 #include "config/pm2_command.h"
@@ -150,13 +151,17 @@ static unsigned int pm2_count_lines(const char *text, size_t offset)
 /* NULL, with a problem, if the text is not JSON. */
 static struct json_object *pm2_parse(const char *text, struct problems *problems)
 {
+	const size_t n = strlen(text);
 	struct json_tokener *tokener = json_tokener_new();
-	struct json_object *top =
-	        tokener ? json_tokener_parse_ex(tokener, text, strlen(text) + 1) : NULL;
+	struct json_object *top = tokener && json_limit_allows(text, n)
+	                                  ? json_tokener_parse_ex(tokener, text, n + 1)
+	                                  : NULL;
 	enum json_tokener_error error =
 	        tokener ? json_tokener_get_error(tokener) : json_tokener_error_size;
 
-	if (!top && error == json_tokener_success)
+	if (!json_limit_allows(text, n))
+		problems_add(problems, 0, "there are too many objects and arrays");
+	else if (!top && error == json_tokener_success)
 		problems_add(problems, 0, "the file has no apps"); /* null */
 	else if (!top)
 		problems_add(
@@ -168,11 +173,19 @@ static struct json_object *pm2_parse(const char *text, struct problems *problems
 	return top;
 }
 
+void pm2_load_text(const struct load_file *file, const char *text, struct load_result *ret)
+{
+	struct json_object *top = pm2_parse(text, &ret->problems);
+
+	if (top)
+		pm2_load_apps(file, top, ret);
+	json_object_put(top);
+}
+
 int pm2_load(const struct load_file *file, struct load_result *ret, struct error *err)
 {
 	const char *dot = strrchr(file->path, '.');
 	_cleanup_free_ char *text = NULL;
-	struct json_object *top;
 	unsigned int line;
 	struct error why;
 	int r = load_read_file(file->path, &text, NULL);
@@ -189,9 +202,6 @@ int pm2_load(const struct load_file *file, struct load_result *ret, struct error
 		problems_add(&ret->problems, line, "%s", why.text);
 		return 0;
 	}
-	top = pm2_parse(text, &ret->problems);
-	if (top)
-		pm2_load_apps(file, top, ret);
-	json_object_put(top);
+	pm2_load_text(file, text, ret);
 	return 0;
 }

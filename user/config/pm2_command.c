@@ -29,6 +29,27 @@ static void pm2_command_append(struct pm2_app *app, const char *word)
 		pm2_app_problem(app, NULL, "out of memory");
 }
 
+/* The elements of an array; the caller frees the vector. */
+static char **pm2_command_list_words(struct pm2_app *app, const char *key,
+                                     struct json_object *array)
+{
+	const size_t length = json_object_array_length(array);
+	char **words = calloc(length + 1, sizeof(*words));
+	size_t n = 0;
+
+	for (size_t i = 0; words && i < length; i++) {
+		const char *text = pm2_app_text(json_object_array_get_idx(array, i));
+
+		if (!text)
+			pm2_app_problem(app, key, "an element of the array is not text");
+		else if ((words[n] = strdup(text)))
+			n++;
+	}
+	if (!words || (n < length && !app->problems->n_errors))
+		pm2_app_problem(app, NULL, "out of memory");
+	return words;
+}
+
 /* Appends arguments: one text or an array. */
 static void pm2_command_append_words(struct pm2_app *app, const char *key,
                                      struct json_object *value)
@@ -36,19 +57,14 @@ static void pm2_command_append_words(struct pm2_app *app, const char *key,
 	_cleanup_strv_ char **words = NULL;
 	const char *text = pm2_app_text(value);
 
-	if (json_object_is_type(value, json_type_array)) {
-		for (size_t i = 0; i < json_object_array_length(value); i++) {
-			text = pm2_app_text(json_object_array_get_idx(value, i));
-			if (text)
-				pm2_command_append(app, text);
-			else
-				pm2_app_problem(app, key, "an element of the array is not text");
-		}
-	} else if (!text || words_split(text, &words) != 0) {
+	if (json_object_is_type(value, json_type_array))
+		words = pm2_command_list_words(app, key, value);
+	else if (!text || words_split(text, &words) != 0)
 		pm2_app_problem(app, key, "the text can't be split into words; write an array");
-	}
-	for (char **word = words; word && *word; word++)
-		pm2_command_append(app, *word);
+	if (strv_extend(&app->config->argv, words) < 0)
+		pm2_app_problem(app, NULL, "out of memory");
+	else
+		TAKE_PTR(words);
 }
 
 static bool pm2_command_exists(const char *path)

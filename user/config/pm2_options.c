@@ -428,13 +428,13 @@ static void pm2_options_warn_of_unknown(struct pm2_app *app)
 {
 	json_object_object_foreach(app->json, key, value)
 	{
-		const char *near =
-		        nearest_find(key, pm2_options_name_of, NULL, ARRAY_SIZE(options));
+		const char *near;
 
-		if (value && !pm2_options_is_known(key))
-			pm2_app_warn(app, key, "ignored: PM2 has no such option%s%s%s",
-			             near ? "; did you mean '" : "", near ? near : "",
-			             near ? "'?" : "");
+		if (!value || pm2_options_is_known(key) || problems_is_full(app->problems))
+			continue;
+		near = nearest_find(key, pm2_options_name_of, NULL, ARRAY_SIZE(options));
+		pm2_app_warn(app, key, "ignored: PM2 has no such option%s%s%s",
+		             near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 	}
 }
 

@@ -2,12 +2,13 @@
 #include "kern/file_limit.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/resource.h>
 
-#define FILE_LIMIT_MIN 64u
+/* Enough to start a few workers at the same time: a supervisor needs as many, and clients don't get
+ * them. */
+#define RESERVE 64
 
 /* The limit before it was raised; a process has one. */
 static struct rlimit before;
@@ -28,16 +29,28 @@ int file_limit_check(struct error *err)
 {
 	struct rlimit now;
 
-	if (getrlimit(RLIMIT_NOFILE, &now) < 0 || now.rlim_cur >= FILE_LIMIT_MIN)
+	if (getrlimit(RLIMIT_NOFILE, &now) < 0 || now.rlim_cur >= RESERVE)
 		return 0;
 	return error_set(err, -EMFILE,
-	                 "the limit of open files is %ju; at least %u are needed, and about five for "
+	                 "the limit of open files is %ju; at least %d are needed, and about five for "
 	                 "each worker\nraise it: ulimit -n, LimitNOFILE=",
-	                 (uintmax_t)now.rlim_cur, FILE_LIMIT_MIN);
+	                 (uintmax_t)now.rlim_cur, RESERVE);
 }
 
 void file_limit_restore(void)
 {
 	if (is_raised && setrlimit(RLIMIT_NOFILE, &before) == 0)
 		is_raised = false;
+}
+
+/* The kernel gives the lowest number that is free. Under a low limit the reserve is smaller. */
+bool file_limit_is_near(int fd)
+{
+	struct rlimit now;
+	rlim_t reserve;
+
+	if (getrlimit(RLIMIT_NOFILE, &now) < 0)
+		return false;
+	reserve = now.rlim_cur / 4 < RESERVE ? now.rlim_cur / 4 : RESERVE;
+	return (rlim_t)fd >= now.rlim_cur - reserve;
 }

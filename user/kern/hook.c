@@ -14,6 +14,9 @@
 
 enum { PROGRAM_BIND4, PROGRAM_BIND6, PROGRAM_LISTEN, PROGRAM_MAX };
 
+/* How many reports are read at once. */
+#define READ_MAX 512
+
 /* How many programs of one type a cgroup can have: BPF_CGROUP_MAX_PROGS of the kernel. */
 #define ATTACHED_MAX 64
 
@@ -30,7 +33,8 @@ static const struct {
 struct hook {
 	struct hook_bpf *skel;
 	struct ring_buffer *ring;
-	uint64_t n_lost; /* lost reports that the caller knows about */
+	uint64_t n_lost;     /* lost reports that the caller knows about */
+	unsigned int n_read; /* by the current call of hook_read_listens() */
 	void (*on_listen)(const struct hook_listen *listen, void *data);
 	void *data;
 };
@@ -154,9 +158,10 @@ static int hook_attach_programs(const struct hook_bpf *skel, int cgroup,
 	return r;
 }
 
+/* libbpf counts the report as read, and stops if the result is negative. */
 static int hook_on_event(void *context, void *data, size_t size)
 {
-	const struct hook *hook = context;
+	struct hook *hook = context;
 	const struct hook_event *event = data;
 	struct hook_listen listen;
 
@@ -166,11 +171,10 @@ static int hook_on_event(void *context, void *data, size_t size)
 	        .cgroup = event->cgroup,
 	        .cookie = event->cookie,
 	        .port = event->port,
-	        .fixed = event->fixed,
 	        .refused = event->refused,
 	};
 	hook->on_listen(&listen, hook->data);
-	return 0;
+	return ++hook->n_read < READ_MAX ? 0 : -EAGAIN;
 }
 
 static int hook_explain(int code, const char *what, struct error *err)
@@ -286,11 +290,12 @@ int hook_read_listens(struct hook *hook,
 
 	hook->on_listen = on_listen;
 	hook->data = data;
+	hook->n_read = 0;
 	ring_buffer__consume(hook->ring);
 	bpf_map_lookup_elem(bpf_map__fd(hook->skel->maps.hook_lost), &zero, &n_lost);
 	more_lost = n_lost != hook->n_lost;
 	hook->n_lost = n_lost;
-	return more_lost;
+	return more_lost ? HOOK_LOST : HOOK_READ;
 }
 
 void hook_detach(int fd)

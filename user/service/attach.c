@@ -83,8 +83,8 @@ static int attach_claim(struct service *service, const char *name, struct error 
 
 	do {
 		r = service_claim(service, name, err);
-		if (r < 0 || r == SERVICE_NONE)
-			return r < 0 ? r : 0;
+		if (r != SERVICE_OPEN)
+			return r == SERVICE_LOCKED ? -EBUSY : r == SERVICE_NONE ? 0 : r;
 		r = service_make_room(service, err);
 	} while (r == 0);
 	return r;

@@ -244,7 +244,7 @@ int service_claim(struct service *service, const char *name, struct error *err)
 		int r = pins_open_locked(&service->pins, name, true, err);
 
 		if (r != 0)
-			return r == PINS_LOCKED ? -EBUSY : r;
+			return r == PINS_LOCKED ? SERVICE_LOCKED : r;
 		service->locks = 1;
 		if (service_folder_is_empty(service->pins.path))
 			return SERVICE_NONE;

@@ -56,8 +56,8 @@ int service_open(struct service *service, const char *name, struct error *err);
 /*
  * Locks the folder of service @name for a command that makes a service; creates the folder if it is
  * missing, and rolls back a half-made service in it. Returns SERVICE_NONE if the folder is now
- * locked and empty, SERVICE_OPEN if a complete service has the name, or a negative errno with @err
- * set.
+ * locked and empty, SERVICE_OPEN if a complete service has the name, SERVICE_LOCKED with @err set,
+ * or a negative errno with @err set.
  */
 int service_claim(struct service *service, const char *name, struct error *err);
 

@@ -2,12 +2,10 @@
 #include "service/service_create.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
 #include "core/schedule.h"
 #include "kern/conns.h"
 #include "kern/events.h"
@@ -18,8 +16,6 @@
 #include "service/service_endpoint.h"
 #include "service/service_remove.h"
 #include "service/service_supervisor.h"
-
-#define SERVICE_CREATE_ENDING_MS 30000
 
 int service_create_describe(struct service *service, unsigned int workers, const char *label,
                             struct error *err)
@@ -102,28 +98,25 @@ static bool service_create_can_take_over(const struct service *service)
 	return service_is_run(service) && (!supervisor || supervisor == (uint32_t)getpid());
 }
 
-/* A supervisor that was killed may need some time to end; that is no reason to refuse. */
-static void service_create_wait_for_ending(const struct service *service)
-{
-	_cleanup_close_ int fd = service_supervisor_open(service);
-	struct pollfd gone = {.fd = fd, .events = POLLIN};
-
-	if (fd >= 0 && proc_is_ending(service->steer.service->supervisor_pid))
-		poll(&gone, 1, SERVICE_CREATE_ENDING_MS);
-}
-
-/* Takes the name. Returns SERVICE_CREATED if the service is to be made now, SERVICE_TAKEN_OVER or a
+/* Takes the name. Returns SERVICE_CREATED if the service is to be made now, another outcome, or a
  * negative errno. */
 static int service_create_claim(struct service *service, const char *name, struct error *err)
 {
 	for (;;) {
+		uint32_t supervisor;
 		int r = service_claim(service, name, err);
 
 		if (r == SERVICE_NONE)
 			return SERVICE_CREATED;
-		if (r < 0)
-			return r;
-		service_create_wait_for_ending(service);
+		if (r != SERVICE_OPEN)
+			return r == SERVICE_LOCKED ? SERVICE_CREATE_LATER : r;
+		supervisor = service_supervisor_pid(service);
+		if (supervisor && proc_is_ending(supervisor)) {
+			service_close(service); /* it may need the lock to end */
+			error_set(err, 0, "the supervisor of service '%s' (pid %u) is ending", name,
+			          supervisor);
+			return SERVICE_CREATE_LATER;
+		}
 		if (service_create_can_take_over(service)) {
 			r = service_supervisor_become(service, err);
 			return r < 0 ? r : SERVICE_TAKEN_OVER;

@@ -24,6 +24,11 @@
 #define WATCH_PERIOD_US 1000000
 #define WATCH_MARGIN_US 100000
 
+/* Any process of the host may begin to listen on the port, on another address, over and over: then
+ * at most this many updates in this time are due to that. None is omitted. */
+#define WATCH_LISTENS    4
+#define WATCH_LISTENS_US 500000
+
 /* A process listens before it polls, and a pre-fork parent before its children do. For this time
  * after a process has begun to listen or has died, each update looks up again which process serves
  * each listener. */
@@ -228,7 +233,7 @@ static int watch_on_timer(sd_event_source *source, uint64_t now, void *data)
 
 static int watch_add_sources(struct watch *w)
 {
-	sd_event_source *timer = NULL;
+	sd_event_source *timer = NULL, *listens = NULL;
 	sigset_t signals;
 	int r;
 
@@ -240,8 +245,13 @@ static int watch_add_sources(struct watch *w)
 	if (r >= 0)
 		r = sd_event_add_signal(w->loop, NULL, SIGINT, NULL, NULL);
 	if (r >= 0)
-		r = sd_event_add_io(w->loop, NULL, listen_events_fd(w->listens), EPOLLIN,
+		r = sd_event_add_io(w->loop, &listens, listen_events_fd(w->listens), EPOLLIN,
 		                    watch_on_listen, w);
+	if (r >= 0)
+		r = sd_event_source_set_ratelimit(listens, WATCH_LISTENS_US, WATCH_LISTENS);
+	if (r >= 0)
+		r = sd_event_source_set_floating(listens, true);
+	sd_event_source_unref(listens);
 	if (r >= 0)
 		r = sd_event_add_time_relative(w->loop, &timer, CLOCK_MONOTONIC, WATCH_PERIOD_US,
 		                               WATCH_MARGIN_US, watch_on_timer, w);
@@ -310,7 +320,7 @@ static int watch_run(struct watch *w)
 	return r;
 }
 
-int watch(const char *name, struct error *err)
+int watch(const char *name, watch_on_start on_start, void *data, struct error *err)
 {
 	struct watch w = {.name = name, .newcomers.err = err, .err = err};
 	uint16_t port = 0;
@@ -321,6 +331,8 @@ int watch(const char *name, struct error *err)
 	if (r < 0)
 		return r;
 	r = watch_prepare(&w);
+	if (r == 0)
+		on_start(w.loop, data);
 	if (r == 0)
 		r = watch_run(&w);
 	for (unsigned int slot = 0; slot < RPD_SLOT_MAX; slot++)

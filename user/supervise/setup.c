@@ -57,7 +57,8 @@ static size_t setup_list_endpoints(const struct run_config *config,
 	return n;
 }
 
-/* Makes the service, or takes it over. Returns an enum service_create_outcome. */
+/* Makes the service, or takes it over. It is locked afterwards. Returns an enum
+ * service_create_outcome, or a negative errno. */
 static int setup_make_service(struct supervisor *sup, struct error *err)
 {
 	const struct run_config *config = &sup->plan->config;
@@ -73,7 +74,7 @@ static int setup_make_service(struct supervisor *sup, struct error *err)
 	};
 	int r, taken = service_create(&sup->service, &plan, err);
 
-	if (taken < 0) {
+	if (taken < 0 || taken == SERVICE_CREATE_LATER) {
 		/* The name may be that of a service that another supervisor runs. */
 		service_close(&sup->service);
 		return taken;
@@ -81,21 +82,21 @@ static int setup_make_service(struct supervisor *sup, struct error *err)
 	sup->made = taken ==
 	            SERVICE_CREATED; /* a service that was taken over is not removed on failure */
 	r = parking_open(&sup->parking, &sup->service, err); /* connections may come from now on */
-	service_unlock(&sup->service);
 	return r < 0 ? r : taken;
 }
 
-int setup_make(struct supervisor *sup, bool *ret_taken_over, struct error *err)
+int setup_make(struct supervisor *sup, struct error *err)
 {
 	const int taken = setup_make_service(sup, err);
 	int r = taken;
 
+	if (taken == SERVICE_CREATE_LATER)
+		return taken;
 	if (r >= 0)
 		r = setup_make_run_dir(sup, err);
 	if (r >= 0)
 		r = setup_make_cgroup(sup, taken == SERVICE_TAKEN_OVER, err);
-	*ret_taken_over = taken == SERVICE_TAKEN_OVER;
-	return r < 0 ? r : 0;
+	return r < 0 ? r : taken;
 }
 
 /* --- the end */
@@ -111,6 +112,7 @@ void setup_remove_dir(const struct supervisor *sup)
 void setup_remove(struct supervisor *sup)
 {
 	struct service *service = NULL;
+	const char *left = NULL;
 	char path[PATH_MAX];
 	struct error err = {};
 
@@ -126,10 +128,17 @@ void setup_remove(struct supervisor *sup)
 	unlink(path);
 	setup_remove_dir(sup);
 	if (service_lock(&sup->service, &service, &err) < 0 ||
-	    service_remove(service, false, &err) < 0)
+	    service_remove(service, false, &err) < 0) {
+		error_add(&err, 0,
+		          "\nthe workers are stopped, but the service's pins are left; `reuseportd "
+		          "stop %s` removes them",
+		          sup->name);
 		log_line("%s: %s", sup->name, err.text);
+		sup->status = EXIT_REFUSED;
+		left = err.text;
+	}
 	service_close(&sup->service);
-	control_free(sup->control,
-	             sup->status); /* clients that wait for the end get their answer now */
+	/* Clients that wait for the end get their answer now. */
+	control_free(sup->control, sup->status, left);
 	sup->control = NULL;
 }

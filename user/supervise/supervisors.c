@@ -2,6 +2,7 @@
 #include "supervise/supervisors.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,15 +15,15 @@
 #include "kern/spawn.h"
 #include "stream/log.h"
 #include "stream/output.h"
-#include "supervise/control_request.h"
+#include "supervise/due.h"
 #include "supervise/health_probe.h"
+#include "supervise/priority.h"
 #include "supervise/reaper.h"
 #include "supervise/report.h"
-#include "supervise/service_cgroup.h"
 #include "supervise/setup.h"
 #include "supervise/shutdown.h"
 #include "supervise/supervisor.h"
-#include "supervise/worker.h"
+#include "supervise/turn.h"
 
 static bool supervisors_have_ended(const struct supervisors *all)
 {
@@ -42,7 +43,7 @@ static int supervisors_on_stop(sd_event_source *source, const struct signalfd_si
 	all->impatient = supervisors_have_ended(all);
 	for (size_t i = 0; i < all->n; i++)
 		if (!all->list[i]->ended)
-			shutdown_begin(all->list[i]);
+			shutdown_ask(all->list[i]);
 	return 0;
 }
 
@@ -51,12 +52,9 @@ static int supervisors_on_hangup(sd_event_source *source, const struct signalfd_
 {
 	struct supervisors *all = data;
 
-	for (size_t i = 0; i < all->n; i++) {
-		struct error err = {};
-
-		if (!all->list[i]->ended && control_request_reload(all->list[i], &err) < 0)
-			report_line(all->list[i], "%s", err.text);
-	}
+	for (size_t i = 0; i < all->n; i++)
+		if (!all->list[i]->ended)
+			due_now(all->list[i], all->list[i]->on_reload);
 	return 0;
 }
 
@@ -132,9 +130,17 @@ static int supervisors_add_signals(struct supervisors *all)
 		sigaddset(&set, signals[i].number);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(signals); i++)
-		r = sd_event_add_signal(all->loop, NULL, signals[i].number, signals[i].handler,
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(signals); i++) {
+		sd_event_source *source = NULL;
+
+		r = sd_event_add_signal(all->loop, &source, signals[i].number, signals[i].handler,
 		                        all);
+		if (r < 0)
+			break;
+		sd_event_source_set_priority(source, PRIORITY_SIGNAL);
+		sd_event_source_set_floating(source, true);
+		sd_event_source_unref(source);
+	}
 	return r;
 }
 
@@ -175,10 +181,14 @@ static void supervisors_notify_systemd(struct supervisors *all)
 	}
 }
 
-static int supervisors_on_idle(sd_event_source *source, void *data)
+/* Calls on_start() once. */
+static void supervisors_note_start(struct supervisors *all)
 {
-	supervisors_notify_systemd(data);
-	return 0;
+	for (size_t i = 0; i < all->n && all->on_start; i++)
+		if (all->list[i]->started) {
+			all->on_start(all->loop, all->data);
+			all->on_start = NULL;
+		}
 }
 
 /* --- the loop */
@@ -186,22 +196,66 @@ static int supervisors_on_idle(sd_event_source *source, void *data)
 /* After a failure at the start: removes the services that were made. */
 static void supervisors_undo(struct supervisors *all)
 {
-	for (size_t i = 0; i < all->n; i++) {
-		struct supervisor *sup = all->list[i];
+	/* There is no loop any more that would try again. */
+	pins_set_waiting(pins_never_wait, PINS_PATIENCE_MS);
+	for (size_t i = 0; i < all->n; i++)
+		supervisor_undo(all->list[i]);
+}
 
-		if (!sup->made)
-			continue;
-		service_cgroup_clear(sup);
-		while (sup->workers)
-			worker_forget(sup->workers, true);
-		setup_remove(sup);
+/* Waits until an event is due. @waits: some service waits for its lock. */
+static void supervisors_sleep(struct supervisors *all, bool waits)
+{
+	all->polled[all->n].fd = sd_event_get_fd(all->loop);
+	for (size_t i = 0; i < all->n; i++)
+		/* What a service that waits has to do is due already. */
+		all->polled[i].fd =
+		        turn_stands_still(all->list[i]) ? -1 : sd_event_get_fd(all->list[i]->loop);
+	if (poll(all->polled, all->n + 1, waits ? TURN_RETRY_MS : -1) <= 0)
+		return;
+	for (size_t i = 0; i < all->n; i++)
+		all->list[i]->due |= all->polled[i].revents != 0;
+}
+
+/* Handles one event of the process, and gives each service a turn: no service can keep the others
+ * from theirs. */
+static int supervisors_round(struct supervisors *all, struct error *err)
+{
+	bool waits = false;
+	int r = sd_event_run(all->loop, 0);
+	bool busy = r > 0;
+
+	if (r < 0)
+		return error_set(err, r, "the event loop failed: %s", strerror(-r));
+	for (size_t i = 0; i < all->n; i++) {
+		r = turn_take(all->list[i], err);
+		if (r < 0) {
+			if (!all->list[i]->started)
+				supervisors_undo(all);
+			return r;
+		}
+		busy |= r == TURN_TAKEN;
+		waits |= r == TURN_WAITS;
 	}
+	supervisors_note_start(all);
+	supervisors_notify_systemd(all);
+	if (!busy)
+		supervisors_sleep(all, waits);
+	return 0;
+}
+
+static int supervisors_exit_status(const struct supervisors *all)
+{
+	int status = EXIT_OK;
+
+	for (size_t i = 0; i < all->n; i++)
+		if (all->list[i]->status != EXIT_OK)
+			status = all->list[i]->status;
+	return status;
 }
 
 static int supervisors_run_all(struct supervisors *all, const struct supervisor_request *requests,
                                size_t n, struct error *err)
 {
-	int status = EXIT_OK;
 	bool waited = false; /* for standard output */
 
 	for (size_t i = 0; i < n; i++) {
@@ -210,43 +264,25 @@ static int supervisors_run_all(struct supervisors *all, const struct supervisor_
 			return error_set(err, -ENOMEM, "out of memory");
 		all->n++;
 	}
-	for (size_t i = 0; i < n; i++) {
-		int r = supervisor_start(all->list[i], err);
-
-		if (r < 0) {
-			supervisors_undo(all);
-			return r;
-		}
-	}
 	while (!supervisors_have_ended(all) || (output_is_pending() && !all->impatient)) {
 		int r;
 
 		waited = supervisors_have_ended(all);
-		r = sd_event_run(all->loop, UINT64_MAX);
+		r = supervisors_round(all, err);
 		if (r < 0)
-			return error_set(err, r, "the event loop failed: %s", strerror(-r));
+			return r;
 	}
-	supervisors_notify_systemd(all);
 	output_abandon();
 	for (size_t i = 0; i < n && waited; i++)
 		setup_remove_dir(all->list[i]);
-	for (size_t i = 0; i < n; i++)
-		if (all->list[i]->status != EXIT_OK)
-			status = all->list[i]->status;
-	return status;
+	return supervisors_exit_status(all);
 }
 
-static bool supervisors_log_waiting(const char *service)
+int supervisors_run(const struct supervisor_request *requests, size_t n,
+                    supervisors_on_start on_start, void *data, struct error *err)
 {
-	log_line("reuseportd: waiting for another command on service '%s' to end", service);
-	return true;
-}
-
-int supervisors_run(const struct supervisor_request *requests, size_t n, struct error *err)
-{
-	struct supervisors all = {.self = requests[0].self};
+	struct supervisors all = {.self = requests[0].self, .on_start = on_start, .data = data};
 	struct reaper *reaper = NULL;
-	sd_event_source *idle = NULL;
 	int r;
 
 	file_limit_raise(); /* each worker takes about five descriptors */
@@ -255,7 +291,10 @@ int supervisors_run(const struct supervisor_request *requests, size_t n, struct 
 		return r;
 	r = sd_event_new(&all.loop);
 	all.list = calloc(n, sizeof(*all.list));
-	if (r >= 0 && !all.list)
+	all.polled = calloc(n + 1, sizeof(*all.polled));
+	for (size_t i = 0; all.polled && i <= n; i++)
+		all.polled[i].events = POLLIN;
+	if (r >= 0 && (!all.list || !all.polled))
 		r = -ENOMEM;
 	if (r >= 0)
 		r = log_open(all.loop);
@@ -263,18 +302,16 @@ int supervisors_run(const struct supervisor_request *requests, size_t n, struct 
 		r = supervisors_add_signals(&all);
 	if (r >= 0)
 		r = reaper_new(all.loop, supervisors_has_child, &all, &reaper);
-	pins_set_waiting(supervisors_log_waiting, PINS_PATIENCE_MS);
-	if (r >= 0)
-		r = sd_event_add_post(all.loop, &idle, supervisors_on_idle, &all);
+	pins_set_waiting(pins_never_wait, 0); /* turn.h */
 	if (r < 0)
 		error_set(err, r, "can't set up the event loop: %s", strerror(-r));
 	else
 		r = supervisors_run_all(&all, requests, n, err);
-	sd_event_source_disable_unref(idle);
 	reaper_free(reaper);
 	for (size_t i = 0; i < all.n; i++)
 		supervisor_free(all.list[i]);
 	free(all.list);
+	free(all.polled);
 	log_close(all.impatient ? 0 : LOG_END_NS);
 	sd_event_unref(all.loop);
 	return r;

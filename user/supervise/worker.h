@@ -33,6 +33,3 @@ void worker_free(struct worker *w, bool remove_output);
 /* Takes the worker out of the list and frees it; its processes are left alone. If they have @ended,
  * the rest of the output is passed on first. */
 void worker_forget(struct worker *w, bool ended);
-
-/* The worker that process @pid belongs to, or NULL. */
-struct worker *worker_of_pid(struct supervisor *sup, uint32_t pid);

@@ -32,7 +32,7 @@ static void worker_start_on_message(const char *text, void *data)
 {
 	struct worker *w = data;
 
-	if (strcmp(text, "ready") != 0 || w->plan->config.ready != READY_MESSAGE)
+	if (w->sent_ready || strcmp(text, "ready") != 0 || w->plan->config.ready != READY_MESSAGE)
 		return;
 	w->sent_ready = true;
 	w->sup->events->may_be_ready(w);
@@ -68,7 +68,7 @@ static int worker_start_prepare(struct worker *w, struct error *err)
 	if (config->out_file && config->error_file && access(path, F_OK) < 0)
 		return 0;
 	snprintf(prefix, sizeof(prefix), "%s.%u | ", w->sup->name, w->slot);
-	return output_new(w->sup->loop, path, config->log == RUN_LOG_PREFIX ? prefix : NULL,
+	return output_new(w->sup->all->loop, path, config->log == RUN_LOG_PREFIX ? prefix : NULL,
 	                  w->cgroup_fd, &w->output, err);
 }
 
@@ -140,7 +140,7 @@ static int worker_start_pass_listeners(struct worker *w, struct worker_start_fil
 		start->opened[start->n_opened++] = fd;
 		fcntl(fd, F_SETFL, 0); /* blocking, as systemd's sockets are */
 		worker_start_pass_fd(start, fd, FIRST_FREE_FD + i);
-		sockdiag_socket_cookie(fd, &w->fixed[w->n_fixed++]);
+		sockdiag_socket_cookie(fd, &w->passed[w->n_passed++]);
 	}
 	return 0;
 }
