@@ -25,7 +25,7 @@ COUNTED_SECONDS = 20  # that a busy host may need for a second of a COUNTED mach
 # take turns.
 KVM, COUNTED, TURNS = "kvm", "counted", "turns"
 # A kernel that oopses panics, and one that panics reboots, which ends QEMU.
-PARAMETERS = "console=ttyS0 panic=-1 oops=panic"
+PARAMETERS = "console=ttyS0 panic=-1 oops=panic systemd.show_status=0"
 # Turns off protections that a test guest doesn't need and that are slow in emulation. Code at a
 # different address each time is translated each time; an unreliable clock is read from a device. On
 # a busy host timer interrupts are too late for the kernel's check of the timer.

@@ -53,6 +53,25 @@ class Archive:
             self.folder(os.path.dirname(name))
             self.entry(name, stat.S_IFREG | mode, data)
 
+    def link(self, name, target):
+        """Adds a symbolic link, unless the archive has the name already."""
+        name = in_usr(name).lstrip("/")
+        if name not in self.names:
+            self.folder(os.path.dirname(name))
+            self.entry(name, stat.S_IFLNK | 0o777, target.encode())
+
+    def tree(self, folder, unused=None):
+        """Adds the files and links below a folder of the host, as if the folder were the root.
+        @unused: a pattern of names to leave out."""
+        for path in sorted(folder.rglob("*")):
+            name, mode = f"/{path.relative_to(folder)}", path.lstat().st_mode
+            if unused and unused.match(name):
+                continue
+            if stat.S_ISLNK(mode):
+                self.link(name, str(path.readlink()))
+            elif stat.S_ISREG(mode):
+                self.copy(path, name)
+
     def copy(self, path, name=None):
         """Adds a file of the host."""
         path = pathlib.Path(path)
@@ -80,8 +99,9 @@ def skeleton():
         archive.entry(link, stat.S_IFLNK | 0o777, f"usr/{link}".encode())
     archive.entry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
     archive.bytes("/etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n"
+                                 b"www-data:x:33:33:www-data:/:/bin/sh\n"
                                  b"nobody:x:65534:65534:nobody:/:/bin/sh\n")
-    archive.bytes("/etc/group", b"root:x:0:\nnogroup:x:65534:\n")
+    archive.bytes("/etc/group", b"root:x:0:\nwww-data:x:33:\nnogroup:x:65534:\n")
     return archive
 
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Process 1 of a test guest: sets up the system that the tests expect, runs the plan, and reports.
+ * In a guest where systemd is process 1 and has set up the system, a unit runs this program.
  *
  * The plan is a file of lines with words that are separated by tabs:
  *   module PATH                        load a kernel module
@@ -122,6 +123,10 @@ static void init_make_system(void)
 	sethostname("vmtest", 6);
 	setrlimit(RLIMIT_NOFILE, &files);
 	init_write_file("/proc/sys/kernel/core_pattern", "");
+}
+
+static void init_set_environment(void)
+{
 	setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
 	setenv("HOME", "/tmp", 1);
 	setenv("LC_ALL", "C.UTF-8", 1);
@@ -194,23 +199,12 @@ static bool init_has_id(const struct bpf_ids *all, uint32_t id)
 	return false;
 }
 
-/* Objects that did not exist before the tests. */
-static struct bpf_ids init_list_new_bpf(const struct kind *kind)
-{
-	struct bpf_ids now = init_list_bpf(kind), news = {};
-
-	for (size_t i = 0; i < now.n; i++)
-		if (!init_has_id(&kind->first, now.ids[i]))
-			news.ids[news.n++] = now.ids[i];
-	return news;
-}
-
-static void init_report_bpf(const struct kind *kind, uint32_t id)
+/* Writes the name of a program or a map; links have none. */
+static void init_name_bpf(const struct kind *kind, uint32_t id, char name[BPF_OBJ_NAME_LEN])
 {
 	union bpf_attr attr = {.prog_id = id}; /* map_id and link_id are at the same offset */
 	struct bpf_prog_info program = {};
 	struct bpf_map_info map = {};
-	const char *name = "";
 	int fd = (int)syscall(SYS_bpf, kind->open, &attr, sizeof(attr));
 
 	memset(&attr, 0, sizeof(attr));
@@ -218,17 +212,32 @@ static void init_report_bpf(const struct kind *kind, uint32_t id)
 	if (kind->next == BPF_PROG_GET_NEXT_ID) {
 		attr.info.info_len = sizeof(program);
 		attr.info.info = (uintptr_t)&program;
-		name = program.name;
 	} else if (kind->next == BPF_MAP_GET_NEXT_ID) {
 		attr.info.info_len = sizeof(map);
 		attr.info.info = (uintptr_t)&map;
-		name = map.name;
 	}
 	if (attr.info.info_len > 0)
 		syscall(SYS_bpf, BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof(attr));
-	init_report("left BPF %s %u %s", kind->name, id, name);
+	memcpy(name, kind->next == BPF_PROG_GET_NEXT_ID ? program.name : map.name,
+	       BPF_OBJ_NAME_LEN);
 	if (fd >= 0)
 		close(fd);
+}
+
+/* Objects that did not exist before the tests, and that systemd has not made for a unit. */
+static struct bpf_ids init_list_new_bpf(const struct kind *kind)
+{
+	struct bpf_ids now = init_list_bpf(kind), news = {};
+	char name[BPF_OBJ_NAME_LEN];
+
+	for (size_t i = 0; i < now.n; i++) {
+		if (init_has_id(&kind->first, now.ids[i]))
+			continue;
+		init_name_bpf(kind, now.ids[i], name);
+		if (strncmp(name, "sd_", 3) != 0)
+			news.ids[news.n++] = now.ids[i];
+	}
+	return news;
 }
 
 /* Reports the BPF objects that remain after all processes have ended, each of them once. */
@@ -248,8 +257,12 @@ static void init_report_left_bpf(void)
 	for (size_t i = 0; i < N_KINDS; i++) {
 		struct bpf_ids left = init_list_new_bpf(&kinds[i]);
 
-		for (size_t j = 0; j < left.n; j++)
-			init_report_bpf(&kinds[i], left.ids[j]);
+		for (size_t j = 0; j < left.n; j++) {
+			char name[BPF_OBJ_NAME_LEN];
+
+			init_name_bpf(&kinds[i], left.ids[j], name);
+			init_report("left BPF %s %u %s", kinds[i].name, left.ids[j], name);
+		}
 		kinds[i].first = init_list_bpf(&kinds[i]);
 	}
 }
@@ -271,10 +284,11 @@ static void init_exec_test(char **argv, int output)
 	_exit(127);
 }
 
-/* Kills all other processes. */
+/* Kills all other processes, unless systemd is one of them. */
 static void init_kill_all(void)
 {
-	kill(-1, SIGKILL);
+	if (getpid() == 1)
+		kill(-1, SIGKILL);
 	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
 		;
 }
@@ -428,9 +442,12 @@ int main(void)
 	size_t size = 0;
 	FILE *plan;
 
-	init_mount("devtmpfs", "/dev", NULL);
-	init_mount("devpts", "/dev/pts", "ptmxmode=0666");
-	init_make_system();
+	if (getpid() == 1) {
+		init_mount("devtmpfs", "/dev", NULL);
+		init_mount("devpts", "/dev/pts", "ptmxmode=0666");
+		init_make_system();
+	}
+	init_set_environment();
 	init_open_report();
 	for (size_t i = 0; i < N_KINDS; i++)
 		kinds[i].first = init_list_bpf(&kinds[i]);

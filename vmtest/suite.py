@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The tests that a guest runs, and the files that they need."""
+import collections
 import os
 import pathlib
 import re
@@ -8,6 +9,7 @@ import subprocess
 import sys
 
 import image
+import systemd_image
 from guest import COUNTED, KVM, TURNS
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
@@ -102,8 +104,14 @@ PARALLEL = ("steer_even/threads_at_once", "steer_packets/syn_flood",
 # The factor for deadlines, by kind of machine.
 SLOW = {KVM: 1, COUNTED: 5, TURNS: 10}
 SECONDS = 60  # for a test program on a fast machine
+INSTALLED_SECONDS = 120
 E2E_SECONDS = 1200  # for all end-to-end tests
 PROCESSORS = 2  # of a machine that may have more than one
+
+
+# A machine to run: its kind and processors, its plan as init.c reads it, and the suite whose systemd
+# is process 1; "": none.
+Machine = collections.namedtuple("Machine", "mode cpus plan systemd", defaults=("",))
 
 
 class Unusable(Exception):
@@ -169,7 +177,7 @@ class Suite:
     def exists(self, word):
         """Whether a test can have @word in its name. The cases of a kernel test are not known here:
         any name after the name of its program is accepted."""
-        names = ["refusal", "growth", *self.checks, *self.left_out,
+        names = ["refusal", "growth", "installed", *self.checks, *self.left_out,
                  *(f"e2e/{name}" for name in self.e2e), *(f"clang/{name}" for name in CLANG_TESTS)]
         return word.split("/")[0] in self.checks or any(word in name for name in names)
 
@@ -203,8 +211,7 @@ class Suite:
             self.clangs[folder.name] = folder / "user/reuseportd"
 
     def machines(self, kernel, mode, cpus, several):
-        """The machines of a kernel, with their plans as init.c reads them: (mode, cpus, plan).
-        @several: plan more than one machine, to keep the host's processors busy to the end, and one
+        """The machines of a kernel. @several: plan more than one machine, to keep the host's processors busy to the end, and one
         machine with several processors."""
         if kernel.version < FLOOR:
             plans = [self.refusal_lines(mode)]
@@ -212,10 +219,12 @@ class Suite:
             plans = [self.e2e_lines(mode, cpus), self.kernel_lines(mode)]
         else:
             plans = [[*self.kernel_lines(mode), *self.e2e_lines(mode, cpus)]]
-        machines = [(mode, cpus, list(plan)) for plan in plans]
+        machines = [Machine(mode, cpus, list(plan)) for plan in plans]
         if several and kernel.version >= FLOOR:
-            machines.append((TURNS, PROCESSORS, list(self.parallel_lines())))
-        return [machine for machine in machines if machine[2]]
+            machines.append(Machine(TURNS, PROCESSORS, list(self.parallel_lines())))
+        if kernel.version >= FLOOR and kernel.name in systemd_image.SUITES:
+            machines.append(Machine(mode, cpus, list(self.installed_lines(mode)), kernel.name))
+        return [machine for machine in machines if machine.plan]
 
     def refusal_lines(self, mode):
         if self.wanted("refusal"):
@@ -239,6 +248,11 @@ class Suite:
             yield self.e2e_line("e2e", E2E_SECONDS * SLOW[mode], "build", cpus, self.e2e)
         for clang in self.clangs:
             yield self.e2e_line(clang, SECONDS * SLOW[mode], clang, cpus, CLANG_TESTS)
+
+    def installed_lines(self, mode):
+        if self.wanted("installed"):
+            yield ("test", "installed", INSTALLED_SECONDS * SLOW[mode], sys.executable,
+                   f"{GUEST}/vmtest/installed.py", f"{GUEST}/build/tests/harness")
 
     def parallel_lines(self):
         """The tests that also run on several emulated processors."""
@@ -289,4 +303,15 @@ class Suite:
                    for path in sorted((TOP / folder).glob("*.py"))
                    for name in [f"{package}{path.stem}".removesuffix(".__init__")]}
         image.add_python(archive, TOP, GUEST, scripts, modules)
+        return archive.finish()
+
+    def systemd_base(self, suite):
+        """The same for a machine of which the systemd of that suite is process 1."""
+        archive = systemd_image.archive(suite, self.build)
+        for name in ("loadgen", "worker"):
+            image.add_program(archive, self.build / f"tests/harness/{name}",
+                              f"{GUEST}/build/tests/harness/{name}")
+        for tool in TOOLS:
+            image.add_program(archive, program(tool))
+        image.add_python(archive, TOP, GUEST, ["vmtest/installed.py"], {})
         return archive.finish()

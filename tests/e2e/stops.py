@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The stops that killat lists, such as "bpf:OBJ_PIN#3 exit": their kinds, and the selection of
 stops to kill at."""
-import os
 import re
+
+from harness.checks import FULL
 
 STOP = re.compile(r"(?m)^stop \d+: (.*)$")
 
@@ -23,8 +24,7 @@ OWN = {"accept4", "brk", "capget", "clock_gettime", "close", "dup3", "epoll_crea
        "bpf:PROG_GET_FD_BY_ID", "bpf:PROG_LOAD", "bpf:PROG_QUERY"}
 OWN_MAX = 4
 SAME_MAX = 3
-# If this variable is set, all stops are chosen; that takes nearly an hour.
-EVERY = "EVERY_STOP"
+SAMPLE = 20  # stops of a sweep
 
 
 def kind_of(stop):
@@ -56,8 +56,6 @@ def instants(stops):
     processes can see: entry and exit, for at most SAME_MAX calls of a sequence of the same kind. Of
     a sequence of calls in OWN: the entries of at most OWN_MAX calls, as a store into a pinned map
     may precede each of them."""
-    if EVERY in os.environ:
-        return stops
     rows = []  # (visible to other processes, kind, entries)
     for stop in stops:
         if not stop.endswith(" entry"):
@@ -74,3 +72,12 @@ def instants(stops):
         if seen:
             chosen.update(entry.replace(" entry", " exit") for entry in some)
     return [stop for stop in stops if stop in chosen]
+
+
+def selection(stops, dice):
+    """The stops of a pass to kill at, in order: a random sample of instants(); with RPD_FULL, each
+    stop."""
+    if FULL:
+        return shortened(stops)
+    some = instants(stops)
+    return [some[i] for i in sorted(dice.sample(range(len(some)), min(SAMPLE, len(some))))]

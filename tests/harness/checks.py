@@ -2,11 +2,14 @@
 """How a test checks and waits: it fails by an exception, and waits for a condition with a
 deadline."""
 import os
+import random
 import time
 
 DEADLINE = 20  # seconds until a condition must be true, on a slow and busy machine
 # The factor for all deadlines: RPD_SLOW, such as 10 on an emulated machine (vmtest).
 SLOW = int(os.environ.get("RPD_SLOW", "1"))
+# RPD_FULL=1, as `tools/test --full` sets it: tests that sample run all of their cases.
+FULL = os.environ.get("RPD_FULL", "") not in ("", "0")
 
 
 class Failure(AssertionError):
@@ -26,10 +29,11 @@ def alone(test):
     return test
 
 
-def timeout(seconds):
-    """Sets the time limit of a test; the default is in tests/e2e/run."""
+def timeout(seconds, full=None):
+    """Sets the time limit of a test, and its limit with RPD_FULL; the default is in
+    tests/e2e/run."""
     def mark(test):
-        test.timeout = seconds
+        test.timeout = full if FULL and full else seconds
         return test
     return mark
 
@@ -72,6 +76,13 @@ def wait_until(condition, what, deadline=DEADLINE, interval=0.01):
         if time.monotonic() > end:
             raise Failure(f"not true after {deadline * SLOW} s: {what}")
         time.sleep(interval)
+
+
+def chance():
+    """A generator of random choices; SEED=N in the environment repeats them."""
+    seed = int(os.environ.get("SEED", time.time_ns() % 1000000))
+    note(f"SEED={seed}")
+    return random.Random(seed)
 
 
 def note(text):

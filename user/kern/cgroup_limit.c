@@ -67,36 +67,36 @@ static int cgroup_limit_enable(int fd, const char *controller, struct error *err
 	return 0;
 }
 
-/* A @value that begins with "max" is no limit, and needs no controller. */
 static int cgroup_limit_write(int fd, const char *controller, const char *file, const char *value,
                               struct error *err)
 {
-	const bool unlimited = !strncmp(value, "max", 3);
-	int r = unlimited ? 0 : cgroup_limit_enable(fd, controller, err);
+	int r = cgroup_limit_enable(fd, controller, err);
 
 	if (r < 0)
 		return r;
 	r = cgroup_file_write(fd, file, value);
-	if (r < 0 && !(unlimited && r == -ENOENT))
-		return error_set(err, r, "can't set %s to %s: %s", file, value, strerror(-r));
-	return 0;
+	return r < 0 ? error_set(err, r, "can't set %s to %s: %s", file, value, strerror(-r)) : 0;
+}
+
+bool cgroup_limit_is_on(int fd, const char *controller)
+{
+	return cgroup_limit_has_controller(fd, "cgroup.subtree_control", controller);
 }
 
 int cgroup_limit_set(int fd, uint64_t memory, unsigned int cpu_permille, struct error *err)
 {
 	enum { PERIOD_US = 100000 };
-	char value[64] = "max";
-	int r;
+	char value[64];
+	int r = 0;
 
-	if (memory)
+	if (memory) {
 		snprintf(value, sizeof(value), "%" PRIu64, memory);
-	r = cgroup_limit_write(fd, "memory", "memory.max", value, err);
-	if (r < 0)
-		return r;
-	if (cpu_permille)
+		r = cgroup_limit_write(fd, "memory", "memory.max", value, err);
+	}
+	if (r == 0 && cpu_permille) {
 		snprintf(value, sizeof(value), "%u %d", cpu_permille * (PERIOD_US / 1000),
 		         PERIOD_US);
-	else
-		snprintf(value, sizeof(value), "max %d", PERIOD_US);
-	return cgroup_limit_write(fd, "cpu", "cpu.max", value, err);
+		r = cgroup_limit_write(fd, "cpu", "cpu.max", value, err);
+	}
+	return r;
 }

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "kern/file_limit.h"
 
+#include <errno.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/resource.h>
 
-/* Descriptors that clients don't get: enough to start a few workers at the same time. */
+/* Enough to start a few workers at the same time: a supervisor needs as many, and clients don't get
+ * them. */
 #define RESERVE 64
 
 /* The limit before it was raised; a process has one. */
@@ -20,6 +23,19 @@ void file_limit_raise(void)
 	raised = before;
 	raised.rlim_cur = raised.rlim_max;
 	is_raised = setrlimit(RLIMIT_NOFILE, &raised) == 0;
+}
+
+int file_limit_check(struct error *err)
+{
+	struct rlimit now;
+
+	if (getrlimit(RLIMIT_NOFILE, &now) < 0 || now.rlim_cur >= RESERVE)
+		return 0;
+	return error_set(
+	        err, -EMFILE,
+	        "the limit of open files is %ju; at least %d are needed, and about five for "
+	        "each worker\nraise it: ulimit -n, LimitNOFILE=",
+	        (uintmax_t)now.rlim_cur, RESERVE);
 }
 
 void file_limit_restore(void)

@@ -8,8 +8,14 @@
 
 #include <stdbool.h>
 
+#include "base/error.h"
+
 /* Raises the soft limit to the hard limit. Does nothing if that isn't allowed. */
 void file_limit_raise(void);
+
+/* Checks that the limit is sufficient for a service with a few workers. Without this, a start fails
+ * somewhere, for a reason that depends on the number. -EMFILE: it isn't. */
+int file_limit_check(struct error *err);
 
 /* Restores the limit as it was before file_limit_raise(): in a child before exec(), or here before
  * a re-exec. Makes one system call and no other call, so it is safe between clone3() and exec(). */

@@ -55,8 +55,12 @@ int own_listener_open(const struct rpd_endpoint *endpoint, int cgroup, struct er
 		                 "can't listen on %s: another process has the port and doesn't "
 		                 "share it (it didn't set SO_REUSEPORT, or its uid isn't %u)",
 		                 text, endpoint->uid);
-	return error_set(err, r, "can't listen on %s as uid %u: %s", text, endpoint->uid,
-	                 strerror(-r));
+	return error_set(err, r, "can't listen on %s as uid %u: %s%s", text, endpoint->uid,
+	                 strerror(-r),
+	                 r == -EPERM    ? "\nrun as root, or give reuseportd CAP_CHOWN"
+	                 : r == -EACCES ? "\nrun as root, or give reuseportd "
+	                                  "CAP_NET_BIND_SERVICE"
+	                                : "");
 }
 
 unsigned int own_listener_queue_length(int fd)

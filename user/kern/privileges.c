@@ -41,13 +41,21 @@ static const struct privilege {
 	int capability;
 	int instead;             /* a capability that does as well */
 	bool (*is_needed)(void); /* NULL: always */
-} privileges[] = {
+} privileges_always[] = {
         {"CAP_BPF", CAP_BPF, CAP_SYS_ADMIN},
         {"CAP_PERFMON", CAP_PERFMON, CAP_SYS_ADMIN},
         {"CAP_SYS_PTRACE", CAP_SYS_PTRACE, CAP_SYS_PTRACE},
         {"CAP_DAC_READ_SEARCH", CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE},
         {"CAP_SYS_ADMIN (to mount bpffs)", CAP_SYS_ADMIN, CAP_SYS_ADMIN,
          privileges_bpffs_is_missing},
+};
+
+/* To run a worker as another user, to stop it, and to open a listener in its group. */
+static const struct privilege privileges_other_user[] = {
+        {"CAP_SETUID", CAP_SETUID, CAP_SETUID},
+        {"CAP_SETGID", CAP_SETGID, CAP_SETGID},
+        {"CAP_KILL", CAP_KILL, CAP_KILL},
+        {"CAP_CHOWN", CAP_CHOWN, CAP_CHOWN},
 };
 
 static int privileges_read_effective(uint64_t *ret)
@@ -61,7 +69,8 @@ static int privileges_read_effective(uint64_t *ret)
 	return 0;
 }
 
-int privileges_check(char *ret_missing, size_t n)
+static int privileges_check_all(const struct privilege *all, size_t n_all, char *ret_missing,
+                                size_t n)
 {
 	char missing[256] = "";
 	size_t at = 0;
@@ -71,9 +80,7 @@ int privileges_check(char *ret_missing, size_t n)
 	r = privileges_read_effective(&ours);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < ARRAY_SIZE(privileges); i++) {
-		const struct privilege *p = &privileges[i];
-
+	for (const struct privilege *p = all; p < all + n_all; p++) {
 		if (ours & (UINT64_C(1) << p->capability | UINT64_C(1) << p->instead) ||
 		    (p->is_needed && !p->is_needed()))
 			continue;
@@ -101,4 +108,16 @@ void privileges_keep_for_files(void)
 	words[0].inheritable = words[1].inheritable = 0;
 	words[1].permitted = words[1].effective = 0;
 	syscall(SYS_capset, &header, words);
+}
+
+int privileges_check(char *ret_missing, size_t n)
+{
+	return privileges_check_all(privileges_always, ARRAY_SIZE(privileges_always), ret_missing,
+	                            n);
+}
+
+int privileges_check_other_user(char *ret_missing, size_t n)
+{
+	return privileges_check_all(privileges_other_user, ARRAY_SIZE(privileges_other_user),
+	                            ret_missing, n);
 }

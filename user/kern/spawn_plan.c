@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/path_search.h"
+#include "kern/privileges.h"
 
 #define PATH_START "PATH="
 #define PID_START  "LISTEN_PID="
@@ -84,6 +85,22 @@ void spawn_plan_deinit(struct spawn_plan *plan)
 	credentials_deinit(&plan->identity);
 }
 
+/* Also of what stops the process later: otherwise a worker is started that can't be stopped. */
+static int spawn_plan_check_privileges(const struct spawn_plan *plan,
+                                       const struct spawn_request *request, struct error *err)
+{
+	char missing[128];
+
+	if (!plan->identity.set_user || plan->identity.uid == geteuid() ||
+	    privileges_check_other_user(missing, sizeof(missing)) != 0)
+		return 0;
+	return error_set(err, -EPERM,
+	                 "can't start '%s' as user %s: missing: %s\n"
+	                 "run as root, or give reuseportd CAP_SETUID, CAP_SETGID, CAP_KILL and "
+	                 "CAP_CHOWN",
+	                 request->argv[0], request->user, missing);
+}
+
 int spawn_plan_init(struct spawn_plan *plan, const struct spawn_request *request, struct error *err)
 {
 	int r;
@@ -96,5 +113,6 @@ int spawn_plan_init(struct spawn_plan *plan, const struct spawn_request *request
 		r = spawn_plan_descriptors(plan, request);
 	if (r < 0)
 		return error_set(err, r, "can't start '%s': %s", request->argv[0], strerror(-r));
-	return credentials_find(&plan->identity, request->user, request->group, err);
+	r = credentials_find(&plan->identity, request->user, request->group, err);
+	return r < 0 ? r : spawn_plan_check_privileges(plan, request, err);
 }

@@ -283,6 +283,7 @@ void supervisor_free(struct supervisor *sup)
 	sd_event_source_disable_unref(sup->cron_timer);
 	steering_check_end(sup);
 	supervisor_close_log(sup);
+	sd_event_source_disable_unref(sup->clock_watch);
 	hook_free(sup->hook);
 	guard_free(sup->guard);
 	notify_free(sup->notify);

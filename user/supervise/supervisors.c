@@ -296,9 +296,13 @@ int supervisors_run(const struct supervisor_request *requests, size_t n,
 {
 	struct supervisors all = {.self = requests[0].self, .on_start = on_start, .data = data};
 	struct reaper *reaper = NULL;
-	int r = sd_event_new(&all.loop);
+	int r;
 
 	file_limit_raise(); /* each worker takes about five descriptors */
+	r = file_limit_check(err);
+	if (r < 0)
+		return r;
+	r = sd_event_new(&all.loop);
 	all.list = calloc(n, sizeof(*all.list));
 	all.polled = calloc(n + 1, sizeof(*all.polled));
 	for (size_t i = 0; all.polled && i <= n; i++)

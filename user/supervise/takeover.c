@@ -11,6 +11,7 @@
 #include "base/strv.h"
 #include "core/schedule_edit.h"
 #include "kern/cgroup.h"
+#include "kern/cgroup_limit.h"
 #include "kern/proc.h"
 #include "kern/proc_holders.h"
 #include "kern/steer_members.h"
@@ -242,6 +243,22 @@ static int takeover_all_workers(struct supervisor *sup, struct service *service,
 	return r;
 }
 
+/* Sets limits again whose controllers were turned off when the earlier supervisor died (see
+ * ExecStopPost= in reuseportd@.service). A limit in force is kept. */
+static void takeover_restore_limits(struct supervisor *sup)
+{
+	const struct run_config *config = &sup->plan->config;
+	const uint64_t memory =
+	        cgroup_limit_is_on(sup->cgroup_fd, "memory") ? 0 : config->memory_limit;
+	const unsigned int cpu = cgroup_limit_is_on(sup->cgroup_fd, "cpu") ? 0 : config->cpu_limit;
+	struct error err;
+
+	for (struct worker *w = sup->workers; w; w = w->next)
+		if (cgroup_limit_set(w->cgroup_fd, memory, cpu, &err) < 0)
+			report_line(sup, "slot %u: pid %u has no limits: %s", w->slot, w->pid,
+			            err.text);
+}
+
 int takeover(struct supervisor *sup, struct error *err)
 {
 	_cleanup_service_lock_ struct service *service = NULL;
@@ -267,6 +284,7 @@ int takeover(struct supervisor *sup, struct error *err)
 	service = NULL;
 	if (r < 0)
 		return r;
+	takeover_restore_limits(sup);
 	log_link_note_former_gone(sup);
 	for (struct worker *w = sup->workers, *next; w; w = next) {
 		next = w->next;

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "supervise/timers.h"
 
+#include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "base/cleanup.h"
 #include "core/cron.h"
 #include "kern/cgroup.h"
 #include "supervise/drain_check.h"
@@ -114,6 +120,7 @@ static int timers_on_check(sd_event_source *source, uint64_t now, void *data)
 /* --- cron-restart */
 
 static int timers_on_cron(sd_event_source *source, uint64_t now, void *data);
+static void timers_arm_cron(struct supervisor *sup);
 
 static long timers_offset_at(int64_t when)
 {
@@ -122,6 +129,34 @@ static long timers_offset_at(int64_t when)
 
 	localtime_r(&seconds, &tm);
 	return tm.tm_gmtoff;
+}
+
+/* The clock was set: the next time of cron-restart may be nearer, or farther, than the timer. */
+static int timers_on_clock_set(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	uint64_t ignored;
+
+	if (read(fd, &ignored, sizeof(ignored)) < 0 && errno != ECANCELED)
+		return 0;
+	timers_arm_cron(data);
+	return 0;
+}
+
+/* Notices when the clock is set: then the kernel cancels this timer, which is never due, until it
+ * is read. Without it, a machine whose clock was in the future at the start would not reload until
+ * then. */
+static void timers_watch_clock(struct supervisor *sup)
+{
+	const struct itimerspec never = {.it_value.tv_sec = INT32_MAX};
+	_cleanup_close_ int fd = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC);
+
+	if (fd < 0 ||
+	    timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, NULL) < 0 ||
+	    sd_event_add_io(sup->loop, &sup->clock_watch, fd, EPOLLIN, timers_on_clock_set, sup) <
+	            0)
+		return;
+	sd_event_source_set_io_fd_own(sup->clock_watch, true);
+	TAKE_FD(fd);
 }
 
 static void timers_arm_cron(struct supervisor *sup)
@@ -134,6 +169,8 @@ static void timers_arm_cron(struct supervisor *sup)
 	sup->cron_timer = sd_event_source_disable_unref(sup->cron_timer);
 	if (!text || cron_parse(text, &cron, &ignored) < 0)
 		return;
+	if (!sup->clock_watch)
+		timers_watch_clock(sup);
 	next = cron_next_local(&cron, time(NULL), timers_offset_at);
 	if (next > 0)
 		sd_event_add_time(sup->loop, &sup->cron_timer, CLOCK_REALTIME,

@@ -154,8 +154,9 @@ struct supervisor {
 	struct log_link *log;
 	struct parking parking;
 	sd_event_source *park_timer, *check_timer, *cron_timer;
-	struct plan *cron_plan;     /* the plan that cron_timer was set for */
-	sd_event_source *on_change; /* runs when all events that are due have been handled */
+	sd_event_source *clock_watch; /* once cron_timer is used: the clock was set */
+	struct plan *cron_plan;       /* the plan that cron_timer was set for */
+	sd_event_source *on_change;   /* runs when all events that are due have been handled */
 	sd_event_source *on_stop, *on_reload; /* run after a signal */
 
 	struct slot slots[RPD_SLOT_MAX];

@@ -1,0 +1,327 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Runs in a guest where systemd is process 1 and reuseportd is installed: what a user does with
+reuseportd@.service. The workers run as another user, on a port below 1024, with limits of memory
+and processor time.
+
+usage: installed.py FOLDER; FOLDER has loadgen and worker"""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+UNIT = "reuseportd@web.service"
+GROUP = pathlib.Path(f"/sys/fs/cgroup/system.slice/system-reuseportd.slice/{UNIT}")
+PROGRAM = pathlib.Path("/usr/local/sbin/reuseportd")
+CONFIG = pathlib.Path("/etc/reuseportd/web.conf")
+PINS = pathlib.Path("/sys/fs/bpf/reuseportd")
+SECONDS = 5 * int(os.environ.get("RPD_SLOW", "1"))  # until a condition must be true
+PORT, GREEDY_PORT = 80, 8081
+MEMORY, CPU = 32 << 20, "20000 100000"  # limits of each worker
+USER = 33  # www-data
+# The numbers of the capabilities, from linux/capability.h.
+NUMBERS = {"CHOWN": 0, "DAC_READ_SEARCH": 2, "KILL": 5, "SETGID": 6, "SETUID": 7,
+           "NET_BIND_SERVICE": 10, "NET_ADMIN": 12, "SYS_PTRACE": 19, "SYS_ADMIN": 21,
+           "PERFMON": 38, "BPF": 39}
+
+# A server that takes more memory, or processor time, when it is asked to.
+GREEDY = f"""
+import socket, time
+listener = socket.socket()
+listener.bind(("0.0.0.0", {GREEDY_PORT}))
+listener.listen()
+while True:
+    client, _ = listener.accept()
+    path = client.recv(1000).split()[1]
+    if path == b"/memory":
+        taken = b"x" * {4 * MEMORY}
+    begin = time.monotonic()
+    while path == b"/spin" and time.process_time() < 1:
+        pass
+    text = str(time.monotonic() - begin)
+    client.sendall(f"HTTP/1.1 200 OK\\r\\nContent-Length: {{len(text)}}\\r\\n\\r\\n{{text}}".encode())
+    client.close()
+"""
+
+
+def check(condition, message):
+    if not condition:
+        raise AssertionError(message)
+
+
+def equal(got, want, what):
+    check(got == want, f"{what}: got {got!r}, expected {want!r}")
+
+
+def run(*argv, status=0):
+    """Runs a command; returns its output."""
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=3 * SECONDS)
+    check(done.returncode == status, f"{' '.join(argv)}: exit status {done.returncode}, expected "
+          f"{status}\n{done.stdout}{done.stderr}{journal()}")
+    return done.stdout
+
+
+def journal():
+    """What systemd and reuseportd have logged, for a failed case."""
+    return subprocess.run(["journalctl", "-b", "--no-pager", "-o", "cat", "-n", "15"], text=True,
+                          capture_output=True, check=False).stdout
+
+
+def wait_until(condition, what):
+    end = time.monotonic() + SECONDS
+    while not (value := condition()):
+        check(time.monotonic() < end, f"not true after {SECONDS} s: {what}\n{journal()}")
+        time.sleep(0.02)
+    return value
+
+
+def systemctl(verb, *arguments, status=0):
+    return run("systemctl", verb, *arguments, UNIT, status=status)
+
+
+def unit(name):
+    """A property of the unit."""
+    return systemctl("show", "--value", f"--property={name}").strip()
+
+
+def workers(service="web"):
+    rows = json.loads(run(str(PROGRAM), "status", service, "--json"))["workers"]
+    return [row["pid"] for row in rows if row["state"] == "active"]
+
+
+def ask(path="/", port=PORT):
+    with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as client:
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n".encode())
+        text = b""
+        while more := client.recv(4096):
+            text += more
+    return text.partition(b"\r\n\r\n")[2].decode().strip()
+
+
+class Load:
+    """Connections to the workers, none of which may fail."""
+
+    def __init__(self):
+        self.process = subprocess.Popen(
+            [f"{sys.argv[1]}/loadgen", "--target", f"127.0.0.1:{PORT}", "--rate", "50", "--json",
+             "--quiet", "--timeout", str(1000 * SECONDS)], stdout=subprocess.PIPE, text=True)
+
+    def stop(self):
+        self.process.terminate()
+        report = json.loads(self.process.communicate()[0].splitlines()[-1])
+        check(report["failed"] == 0 and report["ok"] > 0, f"load: {report}")
+
+
+def capabilities(pid, kind):
+    """A set of capabilities of a process, as names without CAP_."""
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    bits = next(int(line.split()[1], 16) for line in text.splitlines()
+                if line.startswith(f"{kind}:"))
+    names = {number: name for name, number in NUMBERS.items()}
+    return {names.get(i, str(i)) for i in range(64) if bits >> i & 1}
+
+
+def owner(pid):
+    return os.stat(f"/proc/{pid}").st_uid
+
+
+def expect_limits():
+    """Checks the limits of each worker, where systemd and the kernel have them."""
+    for service in ("web", "greedy"):
+        groups = [path for path in (GROUP / "reuseportd" / service).iterdir() if path.is_dir()]
+        check(len(groups) == (2 if service == "web" else 1), f"cgroups of {service}: {groups}")
+        for path in groups:
+            equal((path / "memory.max").read_text().strip(), str(MEMORY), f"{path}/memory.max")
+            equal((path / "cpu.max").read_text().strip(), CPU, f"{path}/cpu.max")
+
+
+def expect_serving():
+    equal(unit("ActiveState"), "active", "state of the unit")
+    equal({ask() for _ in range(2)}, {str(pid) for pid in workers()}, "workers that answer")
+    equal({owner(pid) for pid in workers() + workers("greedy")}, {USER}, "users of the workers")
+    expect_limits()
+
+
+def expect_nothing_left():
+    check(not PINS.exists(), "pins are left")
+    check(not GROUP.exists(), f"cgroups are left: {list(GROUP.glob('**/'))}")
+    left = [path for path in pathlib.Path("/run").glob("reuseportd/*")]
+    check(not left, f"files are left: {left}")
+    left = [pid for pid in os.listdir("/proc") if pid.isdigit() and owner(pid) == USER]
+    check(not left, f"processes are left: {left}")
+
+
+def expect_capabilities():
+    """The supervisor has exactly the capabilities that the unit names, the workers have none."""
+    supervisor = int(unit("MainPID"))
+    for kind in ("CapBnd", "CapPrm", "CapEff"):
+        equal(capabilities(supervisor, kind), set(NUMBERS), f"{kind} of the supervisor")
+    for pid in workers():
+        equal(capabilities(pid, "CapEff") | capabilities(pid, "CapAmb"), set(),
+              "capabilities of a worker")
+
+
+def case_start():
+    systemctl("start")
+    expect_serving()
+    expect_capabilities()
+
+
+def case_memory_limit():
+    """A worker that exceeds its limit is killed and replaced, and no other process is."""
+    before, supervisor = workers(), unit("MainPID")
+    [victim] = workers("greedy")
+    try:
+        ask("/memory", GREEDY_PORT)
+    except OSError:
+        pass
+    wait_until(lambda: workers("greedy") not in ([], [victim]), "the worker is replaced")
+    check("killed" in journal() or "SIGKILL" in journal(), "its end is not logged")
+    equal((workers(), unit("MainPID")), (before, supervisor), "all others")
+    expect_serving()
+
+
+def case_cpu_limit():
+    """A worker that takes all that it gets is given a fifth of a processor."""
+    seconds = float(ask("/spin", GREEDY_PORT))
+    check(seconds > 2, f"about a second of processor time took {seconds:.1f} s")
+
+
+def case_reload():
+    load, before, supervisor = Load(), workers(), unit("MainPID")
+    systemctl("reload")
+    check(not set(workers()) & set(before), "a worker was not replaced")
+    equal(unit("MainPID"), supervisor, "supervisor")
+    load.stop()
+    expect_serving()
+
+
+def case_failed_reload():
+    text, before = CONFIG.read_text(), workers()
+    CONFIG.write_text(text.replace(f"{sys.argv[1]}/worker", "/nothing/here"))
+    systemctl("reload", status=1)
+    CONFIG.write_text(text)
+    equal(workers(), before, "workers after a failed reload")
+    expect_serving()
+
+
+def upgrade():
+    load, before, supervisor = Load(), workers(), unit("MainPID")
+    greedy = workers("greedy")
+    started = journal_count("greedy: started:")
+    systemctl("kill", "--kill-whom=main", "--signal=SIGUSR2")
+    wait_until(lambda: journal_count("greedy: started:") == started + 1, "it was executed again")
+    equal((workers(), workers("greedy")), (before, greedy), "workers after the upgrade")
+    equal(unit("MainPID"), supervisor, "supervisor")
+    load.stop()
+    expect_serving()
+    expect_capabilities()
+
+
+def journal_count(text):
+    return run("journalctl", "-b", "--no-pager", "-o", "cat", "-u", UNIT).count(text)
+
+
+def case_upgrade_same():
+    upgrade()
+
+
+def case_upgrade_new():
+    """Another file in the place of the program, as a package manager puts it there."""
+    new = PROGRAM.with_name("reuseportd.new")
+    shutil.copy(PROGRAM, new)
+    new.rename(PROGRAM)
+    upgrade()
+    equal(os.stat(f"/proc/{unit('MainPID')}/exe").st_ino, PROGRAM.stat().st_ino,
+          "the executed file")
+
+
+def case_daemon_reload():
+    run("systemctl", "daemon-reload")
+    expect_serving()
+
+
+def case_supervisor_killed():
+    """systemd starts the next supervisor, although controllers are on in the unit's cgroup."""
+    load, before, supervisor = Load(), workers(), unit("MainPID")
+    os.kill(int(supervisor), signal.SIGKILL)
+    wait_until(lambda: unit("MainPID") not in ("0", supervisor)
+               and unit("ActiveState") == "active", "the next supervisor runs")
+    equal(workers(), before, "workers that were taken over")
+    load.stop()
+    expect_serving()
+    expect_capabilities()
+
+
+def set_clock(text):
+    time.clock_settime(time.CLOCK_REALTIME, time.mktime(time.strptime(text, "%Y-%m-%d %H:%M:%S")))
+
+
+def case_clock_is_set():
+    """cron-restart (4:00) follows the clock, also if it is set back by years."""
+    first, supervisor = workers("greedy"), unit("MainPID")
+    set_clock("2030-06-01 03:59:59")
+    wait_until(lambda: workers("greedy") not in ([], first), "a reload after the clock was set")
+    second = workers("greedy")
+    set_clock("2027-06-01 12:00:00")
+    set_clock("2027-06-02 03:59:59")
+    wait_until(lambda: workers("greedy") not in ([], second), "a reload at an earlier date")
+    equal(unit("MainPID"), supervisor, "supervisor")
+    expect_serving()
+
+
+def case_restart():
+    before = workers()
+    systemctl("restart")
+    check(not set(workers()) & set(before), "a worker was not replaced")
+    expect_serving()
+
+
+def case_stop():
+    systemctl("stop")
+    expect_nothing_left()
+
+
+def case_start_and_stop_again():
+    systemctl("start")
+    expect_serving()
+    systemctl("stop")
+    expect_nothing_left()
+
+
+CASES = [value for name, value in globals().items() if name.startswith("case_")]
+
+
+def main():
+    greedy = pathlib.Path(tempfile.mkdtemp()) / "greedy.py"
+    greedy.parent.chmod(0o755)
+    greedy.write_text(GREEDY)
+    options = f"user = www-data\nsettle = 50ms\nmemory-limit = {MEMORY}\ncpu-limit = 20%\n"
+    CONFIG.parent.mkdir()
+    CONFIG.write_text(
+        f"[service web]\ncommand = {sys.argv[1]}/worker --port {PORT} --no-reuseport\n"
+        f"workers = 2\nlisten = {PORT}\n{options}"
+        f"[service greedy]\ncommand = {sys.executable} {greedy}\nworkers = 1\n"
+        f"cron-restart = 0 4 * * *\n{options}")
+    failed = 0
+    for case in CASES:
+        name = case.__name__.removeprefix("case_")
+        try:
+            begin = time.monotonic()
+            case()
+            print(f"ok {name} ({time.monotonic() - begin:.1f} s)", flush=True)
+        except (AssertionError, OSError, ValueError, subprocess.SubprocessError) as why:
+            failed += 1
+            print(f"FAILED {name}: {why}", flush=True)
+    print(f"{len(CASES) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
