@@ -141,6 +141,8 @@ def test_full_disk(bed):
     report = bed.load("-n", 1800, "-c", 8)
     equal(report["failed"], 0, f"failed requests of {report}")
     check("No space left on device; lines are kept" in run.log(), run.log())
+    io = pathlib.Path(f"/proc/{bed.log_process(run.name)}/io")
+    wait_until(lambda: int(io.read_text().split()[1]) > 6 << 20, "it has read more than it keeps")
     (disk / "filler").unlink()
 
     def is_written():
