@@ -267,11 +267,10 @@ def test_forced_detach(bed):
     bed.reuseportd("attach", "--workers", 4, "--service", "next")
     expect_even(bed)
     bed.reuseportd("detach")
-    for folder in bed.cgroups(run.name):
-        (folder / "cgroup.kill").write_text("1")
-        wait_until(lambda: "populated 0" in (folder / "cgroup.events").read_text(), "they end")
+    service = next(bed.cgroups(run.name)).parent
+    (service / "cgroup.kill").write_text("1")
+    wait_until(lambda: "populated 0" in (service / "cgroup.events").read_text(), "they end")
+    for folder in [*(entry for entry in service.iterdir() if entry.is_dir()), service,
+                   service.parent]:
         folder.rmdir()
-        parent = folder.parent
-    parent.rmdir()
-    parent.parent.rmdir()
     bed.must("rm", "-rf", "/run/reuseportd")

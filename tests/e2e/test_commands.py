@@ -32,6 +32,7 @@ OPTIONS = {
     "scale": ("--service", "--json"),
     "stop": ("--service", "--json"),
     "start": ("--service", "--json"),
+    "reopen-logs": ("--service", "--json"),
     "attach": ("--workers", "--service", "--port", "--address", "--pid", "--wait", "--policy",
                "--strict", "--no-count", "--count-max", "--label", "--watch", "--metrics", "--json"),
     "status": ("--service", "--watch", "--json"),

@@ -101,6 +101,18 @@ const struct command commands[] = {
                 .run = cmd_start,
         },
         {
+                .name = "reopen-logs",
+                .args = "[SERVICE]",
+                .summary = "open the log files again, after they were renamed",
+                .help = "Closes the files of `run --out-file` and --error-file and opens "
+                        "them again by their names. Call it after "
+                        "logrotate has renamed them. It also works if the supervisor has "
+                        "died. If a file can't be opened, the workers' output "
+                        "still goes to the renamed file, and the exit status is 1.",
+                .options = command_options_plain,
+                .run = cmd_reopen_logs,
+        },
+        {
                 .name = "attach",
                 .args = "--workers N|any",
                 .summary = "steer the connections of servers that already run",

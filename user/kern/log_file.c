@@ -69,10 +69,9 @@ static int log_file_open_path(const char *path, const struct credentials *owner,
 		at = fd;
 	}
 	if (fd >= 0) /* O_NONBLOCK: do not wait for the reader of a FIFO */
-		fd = log_file_open_at(at, path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0644,
+		fd = log_file_open_at(at, path,
+		                      O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY, 0644,
 		                      resolve);
-	if (fd >= 0)
-		fcntl(fd, F_SETFL, O_APPEND);
 	return fd;
 }
 

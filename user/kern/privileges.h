@@ -11,3 +11,6 @@
  * Returns 1 if we have all that `attach` needs, 0 with the missing ones listed in @ret_missing (cut
  * to @n bytes), or a negative errno if they can't be read. */
 int privileges_check(char *ret_missing, size_t n);
+
+/* Drops for good all capabilities, except those for opening files as any user. */
+void privileges_keep_for_files(void);

@@ -8,10 +8,10 @@
 
 #include "base/clock.h"
 #include "stream/log.h"
-#include "stream/output.h"
 #include "supervise/control.h"
 #include "supervise/endpoints.h"
 #include "supervise/health.h"
+#include "supervise/log_link.h"
 #include "supervise/park.h"
 #include "supervise/persisted_command.h"
 #include "supervise/placement.h"
@@ -314,11 +314,12 @@ void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct 
 {
 	struct reload *it = sup->reload;
 	struct worker *held = supervisor_state_held_worker(sup, slot);
-	const char *tail = w && w->output ? output_tail(w->output) : "";
+	const char *tail;
 	int phase = reload_state_phase(sup, slot);
 
 	if (phase != ROLLOUT_STARTED && phase != ROLLOUT_REPLACED)
 		return; /* it was an old worker */
+	tail = w ? log_link_tail(w) : "";
 	if (!w)
 		snprintf(it->why, sizeof(it->why), "slot %u: %s", slot, why);
 	else if (w->why[0])

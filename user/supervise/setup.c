@@ -106,7 +106,7 @@ int setup_make(struct supervisor *sup, struct error *err)
 
 /* --- the end */
 
-void setup_remove_dir(const struct supervisor *sup)
+static void setup_remove_dir(const struct supervisor *sup)
 {
 	persisted_command_forget(sup);
 	run_dir_remove(sup->name);

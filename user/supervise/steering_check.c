@@ -13,7 +13,7 @@
 #include "supervise/worker.h"
 
 /* The guard prevents nearly all changes. The rest is found by a look at all listeners, which takes
- * some tens of microseconds. */
+ * about 2 us for each. */
 #define STEERING_CHECK_US  1000000
 #define STEERING_MARGIN_US 100000
 

@@ -16,6 +16,7 @@
 #include "supervise/control_request.h"
 #include "supervise/due.h"
 #include "supervise/health.h"
+#include "supervise/log_link.h"
 #include "supervise/notify.h"
 #include "supervise/park.h"
 #include "supervise/parking.h"
@@ -85,10 +86,18 @@ static void supervisor_check_others(const struct supervisor *sup)
 			report_change(sup->all->list[i]);
 }
 
+/* The events of its cgroup would come for ever after the cgroup is removed. */
+static void supervisor_close_log(struct supervisor *sup)
+{
+	log_link_free(sup->log);
+	sup->log = NULL;
+}
+
 void supervisor_end(struct supervisor *sup)
 {
 	sup->status = supervisor_state_has_failed_slot(sup) ? EXIT_REFUSED : EXIT_OK;
 	report_line(sup, "stopped");
+	supervisor_close_log(sup);
 	setup_remove(sup);
 	sup->ended = true;
 	supervisor_check_others(sup);
@@ -106,7 +115,8 @@ static int supervisor_on_change(sd_event_source *source, void *data)
 
 	control_answer_settled(sup);
 	if (sup->stopping && !sup->workers && !sup->ending_since) {
-		sup->ending_since = clock_ns(CLOCK_MONOTONIC);
+		if (log_link_end(sup))
+			sup->ending_since = clock_ns(CLOCK_MONOTONIC);
 		return 0;
 	}
 	timers_update(sup);
@@ -185,6 +195,8 @@ int supervisor_start(struct supervisor *sup, struct error *err)
 		return SUPERVISOR_START_LATER;
 	r = taken;
 	if (r >= 0)
+		r = log_link_open(sup, err);
+	if (r >= 0)
 		r = worker_reports_watch_hook(sup, err);
 	if (r >= 0)
 		r = steering_check_begin(sup, err);
@@ -223,7 +235,8 @@ void supervisor_undo(struct supervisor *sup)
 		return;
 	service_cgroup_clear(sup);
 	while (sup->workers)
-		worker_forget(sup->workers, true);
+		worker_forget(sup->workers);
+	supervisor_close_log(sup);
 	setup_remove(sup);
 	sup->ended = true;
 	supervisor_check_others(sup);
@@ -262,13 +275,14 @@ void supervisor_free(struct supervisor *sup)
 {
 	reload_drop(sup);
 	while (sup->workers)
-		worker_forget(sup->workers, false);
+		worker_forget(sup->workers);
 	share_deinit(&sup->listens);
 	share_deinit(&sup->looks);
 	sd_event_source_disable_unref(sup->park_timer);
 	sd_event_source_disable_unref(sup->check_timer);
 	sd_event_source_disable_unref(sup->cron_timer);
 	steering_check_end(sup);
+	supervisor_close_log(sup);
 	hook_free(sup->hook);
 	guard_free(sup->guard);
 	notify_free(sup->notify);

@@ -14,7 +14,6 @@
 #include "kern/pins.h"
 #include "kern/spawn.h"
 #include "stream/log.h"
-#include "stream/output.h"
 #include "supervise/config_read.h"
 #include "supervise/due.h"
 #include "supervise/health_probe.h"
@@ -42,7 +41,9 @@ static int supervisors_on_stop(sd_event_source *source, const struct signalfd_si
 {
 	struct supervisors *all = data;
 
-	all->impatient = supervisors_have_ended(all);
+	all->impatient = true;
+	for (size_t i = 0; i < all->n; i++)
+		all->impatient &= all->list[i]->stopping && !all->list[i]->workers;
 	for (size_t i = 0; i < all->n; i++)
 		if (!all->list[i]->ended)
 			shutdown_ask(all->list[i]);
@@ -275,25 +276,18 @@ static int supervisors_exit_status(const struct supervisors *all)
 static int supervisors_run_all(struct supervisors *all, const struct supervisor_request *requests,
                                size_t n, struct error *err)
 {
-	bool waited = false; /* for standard output */
-
 	for (size_t i = 0; i < n; i++) {
 		all->list[i] = supervisor_new(all, &requests[i]);
 		if (!all->list[i])
 			return error_set(err, -ENOMEM, "out of memory");
 		all->n++;
 	}
-	while (!supervisors_have_ended(all) || (output_is_pending() && !all->impatient)) {
-		int r;
+	while (!supervisors_have_ended(all)) {
+		int r = supervisors_round(all, err);
 
-		waited = supervisors_have_ended(all);
-		r = supervisors_round(all, err);
 		if (r < 0)
 			return r;
 	}
-	output_abandon();
-	for (size_t i = 0; i < n && waited; i++)
-		setup_remove_dir(all->list[i]);
 	return supervisors_exit_status(all);
 }
 

@@ -26,8 +26,8 @@ struct control;
 struct guard;
 struct health_probe;
 struct hook;
+struct log_link;
 struct notify;
-struct output;
 struct reload;
 struct rereading;
 struct supervisor;
@@ -60,7 +60,6 @@ struct worker {
 	sd_event_source *on_exit, *on_cgroup;
 	sd_event_source *timer; /* for the end of its state: at most one is needed */
 
-	struct output *output;
 	struct channel *channel;
 	int channel_worker_fd; /* the worker's end, until the worker is started */
 
@@ -127,7 +126,7 @@ struct supervisors {
 	char *const *self;              /* the command line of this process */
 	struct config_read *reader;     /* of the configuration file; NULL: there is none */
 	bool sent_ready, sent_stopping; /* systemd has been notified */
-	bool impatient; /* a signal to stop has come after all services had ended: drop the rest of
+	bool impatient; /* a signal to stop has come after all workers had ended: drop the rest of
 	                   the output */
 };
 
@@ -152,6 +151,7 @@ struct supervisor {
 	struct in_force_restore_report restored;
 	struct notify *notify;
 	struct control *control;
+	struct log_link *log;
 	struct parking parking;
 	sd_event_source *park_timer, *check_timer, *cron_timer;
 	struct plan *cron_plan;     /* the plan that cron_timer was set for */
