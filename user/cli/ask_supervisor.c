@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/escape.h"
 #include "base/json_build.h"
 #include "cli/positional.h"
 #include "service/service.h"
@@ -34,7 +35,7 @@ int ask_supervisor_find(const struct invocation *i, struct supervised *ret, stru
 
 struct json_object *ask_supervisor_new_request(const struct invocation *i, const char *what)
 {
-	struct json_object *request = json_object_new_object();
+	struct json_object *request = json_build_new_object();
 
 	json_build_text(request, "do", what);
 	if (i->in_place)
@@ -52,7 +53,7 @@ static void ask_supervisor_print_line(const char *line, void *data)
 	const struct invocation *i = data;
 	FILE *out = i->json ? stderr : stdout;
 
-	fprintf(out, "%s\n", line);
+	escape_print_line(out, "%s", line);
 	fflush(out);
 }
 

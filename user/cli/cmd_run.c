@@ -56,8 +56,9 @@ static void cmd_run_log_warnings(struct source *source, const struct load_result
 {
 	char *text = cmd_run_warnings_text(source, loaded);
 
-	if (text && *text && (!source->warnings || strcmp(text, source->warnings) != 0))
-		log_line("%.*s", (int)strlen(text) - 1, text);
+	if (text && (!source->warnings || strcmp(text, source->warnings) != 0))
+		for (const char *at = text; *at; at += strcspn(at, "\n") + 1)
+			log_line("%.*s", (int)strcspn(at, "\n"), at);
 	free(source->warnings);
 	source->warnings = text;
 }

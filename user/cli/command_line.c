@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/escape.h"
 #include "config/run_option.h"
 
 /* argp's keys of options without a letter. */
@@ -53,6 +54,7 @@ static void command_line_take_option(const struct option_row *row, const char *v
                                      struct argp_state *state)
 {
 	struct invocation *invocation = ((struct command_line *)state->input)->invocation;
+	char text[ERROR_TEXT_MAX];
 	struct error err;
 	int r;
 
@@ -63,8 +65,10 @@ static void command_line_take_option(const struct option_row *row, const char *v
 		r = option_set(row, invocation, value, 0, &err);
 	if (r == -ENOMEM)
 		argp_failure(state, EXIT_REFUSED, ENOMEM, "can't parse the command line");
-	if (r < 0)
-		argp_error(state, "--%s", err.text);
+	if (r < 0) {
+		escape_text(text, sizeof(text), err.text, ESCAPE_LINES);
+		argp_error(state, "--%s", text);
+	}
 }
 
 static void command_line_add_argument(char *text, struct argp_state *state)

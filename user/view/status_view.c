@@ -98,7 +98,7 @@ int status_view_new(const struct service *service, const struct observed *observ
 	r = steer_counters_read(&service->steer, counts, err);
 	if (r < 0)
 		return r;
-	view = json_object_new_object();
+	view = json_build_new_object();
 	json_build_text(view, "service", service->pins.service);
 	status_view_add_schedule(view, steer_schedule(&service->steer));
 	json_build_number(view, "attached_at", info->attached_at);
