@@ -2,11 +2,12 @@
 #include "supervise/control.h"
 
 #include <errno.h>
-#include <json-c/json.h>
+#include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -14,6 +15,8 @@
 
 #include "base/cleanup.h"
 #include "base/json_build.h"
+#include "base/json_text.h"
+#include "core/request.h"
 #include "supervise/control_client.h"
 #include "supervise/supervisor_state.h"
 
@@ -28,8 +31,9 @@ struct control_client {
 	char *request;
 	size_t n;
 	enum control_wait waiting;
-	unsigned int up_to; /* for CONTROL_WAIT_GONE: the number of the last worker */
-	struct slots slots; /* those that must settle */
+	unsigned int n_missed; /* lines that the client has not got: it did not read */
+	unsigned int up_to;    /* for CONTROL_WAIT_GONE: the number of the last worker */
+	struct slots slots;    /* those that must settle */
 };
 
 struct control {
@@ -57,31 +61,57 @@ static void control_free_client(struct control_client *client)
 	free(client);
 }
 
-/* Sends one object and a newline. A client that does not read misses lines. */
+/* Sends one object and a newline. */
 static void control_send_object(const struct control_client *client, struct json_object *object)
 {
-	_cleanup_free_ char *text = NULL;
-	int n = asprintf(&text, "%s\n",
-	                 json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN));
+	_cleanup_free_ char *text = json_text_new(object, JSON_C_TO_STRING_PLAIN);
+	size_t n = strlen(text);
 
-	if (n > 0 && send(client->fd, text, n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EAGAIN)
+	text[n++] = '\n'; /* in place of the NUL */
+	if (send(client->fd, text, n, MSG_NOSIGNAL | MSG_DONTWAIT) < (ssize_t)n)
 		shutdown(client->fd, SHUT_RDWR);
 	json_object_put(object);
 }
 
 static void control_send_text(const struct control_client *client, const char *line)
 {
-	struct json_object *object = json_object_new_object();
+	struct json_object *object = json_build_new_object();
 
 	json_build_text(object, "line", line);
 	control_send_object(client, object);
 }
 
-/* Sends the answer, and closes the connection. */
+/* Whether the socket has room for a line. Lines leave half of its buffer, which is much larger than
+ * an answer, to the answer and to the number of missing lines. So these are never dropped, and
+ * nothing ever waits for the client. */
+static bool control_has_room(const struct control_client *client)
+{
+	int unread = 0, size = 0;
+	socklen_t length = sizeof(size);
+
+	return ioctl(client->fd, SIOCOUTQ, &unread) == 0 &&
+	       getsockopt(client->fd, SOL_SOCKET, SO_SNDBUF, &size, &length) == 0 &&
+	       unread < size / 2;
+}
+
+static void control_send_missed(struct control_client *client)
+{
+	char text[96];
+
+	if (!client->n_missed)
+		return;
+	snprintf(text, sizeof(text), "%u lines are missing here: they were not read in time",
+	         client->n_missed);
+	client->n_missed = 0;
+	control_send_text(client, text);
+}
+
+/* Sends the answer, and closes the connection. The kernel keeps what the client has not read. */
 static void control_answer(struct control_client *client, int status, const char *error)
 {
-	struct json_object *object = json_object_new_object();
+	struct json_object *object = json_build_new_object();
 
+	control_send_missed(client);
 	json_build_number(object, "status", status);
 	if (error)
 		json_build_text(object, "error", error);
@@ -93,9 +123,16 @@ void control_send_line(struct supervisor *sup, const char *line)
 {
 	struct control_client *c = sup->control ? sup->control->clients : NULL;
 
-	for (; c; c = c->next)
-		if (c->waiting != CONTROL_WAIT_REQUEST)
-			control_send_text(c, line);
+	for (; c; c = c->next) {
+		if (c->waiting == CONTROL_WAIT_REQUEST)
+			continue;
+		if (!control_has_room(c)) {
+			c->n_missed++;
+			continue;
+		}
+		control_send_missed(c);
+		control_send_text(c, line);
+	}
 }
 
 void control_wait_for(struct control_client *client, enum control_wait what,
@@ -160,14 +197,16 @@ void control_answer_settled(struct supervisor *sup)
 
 /* --- connections */
 
-static void control_take_request(struct control_client *client)
+/* @n: the length of the request, without its end of line. */
+static void control_take_request(struct control_client *client, size_t n)
 {
 	struct supervisor *sup = client->control->sup;
-	struct json_object *request = json_tokener_parse(client->request);
+	_cleanup_request_ struct request request = {};
 	struct error err = {};
-	int r = client->control->handler(sup, client, request, &err);
+	int r = request_parse(client->request, n, &request, &err);
 
-	json_object_put(request);
+	if (r == 0)
+		r = client->control->handler(sup, client, &request, &err);
 	if (r < 0)
 		control_answer(client, err.status, err.text);
 	else
@@ -177,20 +216,25 @@ static void control_take_request(struct control_client *client)
 static int control_on_client(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct control_client *client = data;
-	ssize_t n = read(fd, client->request + client->n, CONTROL_REQUEST_MAX - client->n - 1);
+	char *at = client->request + client->n, *end;
+	ssize_t n = recv(fd, at, CONTROL_REQUEST_MAX - client->n, MSG_DONTWAIT);
 
 	if (n < 0 && errno == EAGAIN)
 		return 0;
-	if (n <= 0 || client->n + n >= CONTROL_REQUEST_MAX - 1) {
+	if (n <= 0) {
 		control_free_client(client); /* the client is gone; its request goes on */
 		return 0;
 	}
 	if (client->waiting != CONTROL_WAIT_REQUEST)
 		return 0;
 	client->n += n;
-	client->request[client->n] = '\0';
-	if (memchr(client->request, '\n', client->n))
-		control_take_request(client);
+	end = memchr(at, '\n', n);
+	if (end) {
+		client->n = 0; /* for what comes after the request, which is ignored */
+		control_take_request(client, end - client->request);
+	} else if (client->n == CONTROL_REQUEST_MAX) {
+		control_answer(client, EXIT_USAGE, "the request is longer than 128 KiB");
+	}
 	return 0;
 }
 

@@ -6,11 +6,14 @@
 #include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/json_build.h"
 #include "base/strv.h"
+#include "core/request.h"
+#include "core/schedule_edit.h"
 #include "kern/cgroup.h"
 #include "service/run_dir.h"
 #include "supervise/plan.h"
@@ -20,6 +23,9 @@
 /* The two parts of the file: the configuration's command, and the one in force. */
 #define GIVEN    "given"
 #define IN_FORCE "in_force"
+
+#define FILE_MAX   (4 << 20)
+#define FILE_DEPTH 5
 
 static void persisted_command_file_path(const struct supervisor *sup, const char *name,
                                         char path[PATH_MAX])
@@ -35,21 +41,6 @@ void persisted_command_forget(const struct supervisor *sup)
 	unlink(path);
 	persisted_command_file_path(sup, "command", path);
 	unlink(path);
-}
-
-char **persisted_command_parse(struct json_object *array)
-{
-	char **list = NULL;
-
-	if (!json_object_is_type(array, json_type_array))
-		return NULL;
-	for (size_t i = 0; i < json_object_array_length(array); i++)
-		if (strv_append(&list,
-		                json_object_get_string(json_object_array_get_idx(array, i))) < 0) {
-			strv_free(list);
-			return NULL;
-		}
-	return list;
 }
 
 static bool persisted_command_is_same(const struct run_config *a, const struct run_config *b)
@@ -68,7 +59,7 @@ static bool persisted_command_is_same(const struct run_config *a, const struct r
 
 static struct json_object *persisted_command_format(const struct run_config *config)
 {
-	struct json_object *part = json_object_new_object();
+	struct json_object *part = json_build_new_object();
 
 	json_build_words(part, "argv", config->argv);
 	json_build_text(part, "label", config->label);
@@ -79,7 +70,7 @@ static struct json_object *persisted_command_format(const struct run_config *con
 static int persisted_command_write_file(const struct supervisor *sup,
                                         const struct run_config *config)
 {
-	struct json_object *object = json_object_new_object();
+	struct json_object *object = json_build_new_object();
 	char path[PATH_MAX], draft[PATH_MAX];
 	_cleanup_close_ int fd = -1;
 	int r;
@@ -122,17 +113,30 @@ static int persisted_command_read_part(struct json_object *file, const char *nam
 {
 	struct json_object *part = json_object_object_get(file, name);
 	const char *label = json_object_get_string(json_object_object_get(part, "label"));
-	char **argv = persisted_command_parse(json_object_object_get(part, "argv"));
-	int r = argv && label ? run_config_copy(like, ret) : -EBADMSG;
+	_cleanup_strv_ char **argv = NULL;
+	int r = request_parse_command(json_object_object_get(part, "argv"), &argv);
 
-	if (r < 0) {
-		strv_free(argv);
+	if (r == 0)
+		r = label ? schedule_edit_check_label(label, NULL) : -EINVAL;
+	if (r == 0)
+		r = run_config_copy(like, ret);
+	if (r < 0)
 		return r;
-	}
 	strv_free(ret->argv);
-	ret->argv = argv;
-	snprintf(ret->label, sizeof(ret->label), "%s", label);
+	ret->argv = TAKE_PTR(argv);
+	strcpy(ret->label, label); /* its length was checked */
 	return 0;
+}
+
+/* Reads the file, unless it is not one that we have written. NULL on failure. */
+static struct json_object *persisted_command_read_file(const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > FILE_MAX)
+		return NULL;
+	return json_object_from_fd_ex(fd, FILE_DEPTH);
 }
 
 /* The command for a message, cut to @size. */
@@ -189,7 +193,7 @@ void persisted_command_restore(struct supervisor *sup)
 		persisted_command_forget(sup);
 	if (access(path, F_OK) < 0)
 		return;
-	file = json_object_from_file(path);
+	file = persisted_command_read_file(path);
 	if (persisted_command_read_part(file, GIVEN, &sup->plan->config, &given) == 0 &&
 	    persisted_command_read_part(file, IN_FORCE, &sup->plan->config, &in_force) == 0)
 		persisted_command_apply(sup, &given, &in_force);
