@@ -17,6 +17,7 @@
 #include "supervise/control_request.h"
 #include "supervise/health_probe.h"
 #include "supervise/reaper.h"
+#include "supervise/reexec_check.h"
 #include "supervise/report.h"
 #include "supervise/service_cgroup.h"
 #include "supervise/setup.h"
@@ -97,19 +98,39 @@ static bool supervisors_can_reexec(struct supervisors *all)
 }
 
 /* All descriptors are close-on-exec; the new process takes over the services. */
-static int supervisors_on_reexec(sd_event_source *source, const struct signalfd_siginfo *info,
-                                 void *data)
+static void supervisors_reexec(const char *why_not, void *data)
 {
 	struct supervisors *all = data;
 
+	reexec_check_free(all->reexec);
+	all->reexec = NULL;
+	if (why_not) {
+		log_line("reuseportd: re-exec of %s refused: %s", all->self[0], why_not);
+		return;
+	}
 	if (!supervisors_can_reexec(all))
-		return 0;
+		return;
 	log_line("reuseportd: re-exec of %s", all->self[0]);
 	file_limit_restore();
 	execvp(all->self[0], all->self);
 	file_limit_raise();
 	log_line("reuseportd: can't execute %s: %s; this process goes on", all->self[0],
 	         strerror(errno));
+}
+
+/* First the services, which answer at once, then the program; then the services again, because a
+ * reload may have begun. */
+static int supervisors_on_reexec(sd_event_source *source, const struct signalfd_siginfo *info,
+                                 void *data)
+{
+	struct supervisors *all = data;
+	struct error err = {};
+
+	if (all->reexec || !supervisors_can_reexec(all))
+		return 0;
+	if (reexec_check_begin(all->loop, all->self[0], supervisors_reexec, all, &all->reexec,
+	                       &err) < 0)
+		log_line("reuseportd: re-exec refused: %s", err.text);
 	return 0;
 }
 
@@ -267,6 +288,7 @@ int supervisors_run(const struct supervisor_request *requests, size_t n, struct 
 	else
 		r = supervisors_run_all(&all, requests, n, err);
 	sd_event_source_disable_unref(idle);
+	reexec_check_free(all.reexec);
 	reaper_free(reaper);
 	for (size_t i = 0; i < all.n; i++)
 		supervisor_free(all.list[i]);

@@ -24,6 +24,7 @@ struct health_probe;
 struct hook;
 struct notify;
 struct output;
+struct reexec_check;
 struct reload;
 struct supervisor;
 struct supervisor_request;
@@ -115,6 +116,7 @@ struct supervisors {
 	struct supervisor **list;
 	size_t n;
 	char *const *self;              /* the command line of this process */
+	struct reexec_check *reexec;    /* in progress, or NULL */
 	bool sent_ready, sent_stopping; /* systemd has been notified */
 	bool impatient; /* a signal to stop has come after all services had ended: drop the rest of
 	                   the output */
