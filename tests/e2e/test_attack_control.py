@@ -5,12 +5,16 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import socket
 import time
 
+from harness.bed import PINS
 from harness.checks import cases, check, equal, note, timeout, wait_until
-from runs import Run, script, worker_command
+from harness.network import PORT
+from harness.network import Client as NetworkClient
+from runs import SERVICE, Run, script, worker_command
 
 DEEP = 20000
 LONG = "x" * 64
@@ -357,3 +361,127 @@ def test_broken_persisted_command(bed, kind):
     if kind == "folder":
         path.rmdir()
     equal(run.stop(), 0, "exit status of the supervisor")
+
+
+# --- upgrades
+
+PROGRAMS = {
+    "other-abi": "#!/bin/sh\necho 'reuseportd ABI 9999'\n",
+    "older": "#!/bin/sh\necho \"reuseportd: there is no command '$1'\" >&2\nexit 2\n",
+    "silent": "#!/bin/sh\nexec sleep 1000\n",
+    "endless": "#!/bin/sh\nexec yes\n",
+    "half": "#!/bin/sh\nprintf 'reuseportd ABI'\nexec sleep 1000\n",
+    "crash": "#!/bin/sh\nkill -SEGV $$\n",
+    "empty": "",
+    "corrupt": None,
+    "missing": None,
+    "folder": None,
+    "not-executable": None,
+}
+WHY = {"other-abi": "it has layout 9999", "silent": "within a second", "half": "within a second",
+       "missing": "No such file", "folder": "Permission denied", "not-executable":
+       "Permission denied", "empty": "Exec format error"}
+
+
+def start_copy(bed):
+    """A service whose supervisor runs from a copy of the executable. Returns the copy, too."""
+    path = bed.dir / "reuseportd"
+    shutil.copy(bed.binary("reuseportd"), path)
+    return Run(bed, worker_command(bed), workers=2,
+               under=["sh", "-c", f'shift; exec {path} "$@"', "-"]), path
+
+
+@cases(*PROGRAMS)
+def test_bad_upgrade(bed, kind):
+    """The executable is replaced by one that can't supervise the service: SIGUSR2 is refused with a
+    reason, and the supervisor goes on."""
+    run, path = start_copy(bed)
+    pids, text = run.pids(), PROGRAMS[kind]
+    data = path.read_bytes()
+    path.unlink()
+    if text is not None:
+        path.write_text(text)
+        path.chmod(0o755)
+    elif kind == "corrupt":
+        path.write_bytes(data[:1000])
+        path.chmod(0o755)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "not-executable":
+        path.write_bytes(data)
+        path.chmod(0o644)
+    run.process.kill(signal.SIGUSR2)
+    run.process.wait_output("refused: ")
+    check(WHY.get(kind, "does not answer") in run.log(), f"log: {run.log()}")
+    os.kill(pids[0], signal.SIGKILL)
+    wait_until(lambda: run.pids()[0] not in (None, pids[0]), "a killed worker is replaced")
+    check(run.process.alive(), f"the supervisor has ended:\n{run.log()}")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_upgrade(bed):
+    """A good executable takes over."""
+    run, path = start_copy(bed)
+    pids = run.pids()
+    path.unlink()
+    shutil.copy(bed.binary("reuseportd"), path)
+    run.process.kill(signal.SIGUSR2)
+    run.process.wait_output("is taken over")
+    wait_until(lambda: run.states() == ["active"] * 2, "the workers are active")
+    expect_alive(run, pids)
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+# --- what an administrator deletes
+
+DELETED = {
+    "run": ["/run/reuseportd"],
+    "service": ["/run/reuseportd/web"],
+    "sockets": ["/run/reuseportd/web/control", "/run/reuseportd/web/notify"],
+    "pins": [PINS],
+    "some-pins": [PINS / SERVICE / "schedules", PINS / SERVICE / "socks0", PINS / SERVICE / "conn"],
+    "first-pin": [PINS / SERVICE / "service"],
+    "all": ["/run/reuseportd", PINS],
+}
+
+
+def delete(bed, kind):
+    bed.must("rm", "-rf", *DELETED[kind])
+
+
+@cases(*DELETED)
+def test_deleted(bed, kind):
+    """The supervisor makes it again: commands, replacements and connections work as before."""
+    run = Run(bed, worker_command(bed), "--listen", PORT, "--settle", 0, workers=2)
+    run.reload("--label", "two", "--", *worker_command(bed, "--id", "v2"))
+    pids = run.pids()
+    with NetworkClient() as held:
+        held.ask()
+        delete(bed, kind)
+        wait_until(lambda: bed.reuseportd("status", run.name, status=None).code == 0 and
+                   bed.reuseportd("start", run.name, "0", status=None).err.count("already has"),
+                   "commands work again")
+        bed.remember_pinned()
+        equal(run.pids(), pids, "pids of the workers")
+        equal(sum(row["active"] for row in run.workers()), 1, "open connections")
+    os.kill(pids[0], signal.SIGKILL)
+    wait_until(lambda: run.pids()[0] not in (None, pids[0]) and run.states()[0] == "active",
+               "a killed worker is replaced")
+    equal(bed.load("-n", 100)["failed"], 0, "failed connections")
+    equal(sum(row["active"] for row in run.workers()), 0, "open connections")
+    run.kill_supervisor()
+    run.start()
+    check("which a reload has set" in run.log(), f"log: {run.log()}")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+@cases(*DELETED)
+def test_deleted_and_stopped(bed, kind):
+    """A stop at the same moment still ends all workers, and leaves nothing."""
+    run = Run(bed, worker_command(bed), workers=2)
+    run.process.kill(signal.SIGSTOP)
+    delete(bed, kind)
+    run.process.kill(signal.SIGTERM)
+    run.process.kill(signal.SIGCONT)
+    equal(run.process.wait(), 0, "exit status of the supervisor")
+    wait_until(lambda: not bed.left_files(), "files and cgroups are gone")

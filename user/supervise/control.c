@@ -273,19 +273,15 @@ static int control_on_connection(sd_event_source *source, int listener, uint32_t
 	return 0;
 }
 
-int control_new(struct supervisor *sup, control_handler handler, struct control **ret,
-                struct error *err)
+int control_listen(struct control *control, struct error *err)
 {
 	struct sockaddr_un address;
-	struct control *control = calloc(1, sizeof(*control));
 	mode_t mask;
 	int r = 0;
 
-	if (!control)
-		return error_set(err, -ENOMEM, "out of memory");
-	control->sup = sup;
-	control->handler = handler;
-	control_client_address(sup->name, &address);
+	control->source = sd_event_source_disable_unref(control->source);
+	cleanup_close(&control->fd);
+	control_client_address(control->sup->name, &address);
 	unlink(address.sun_path); /* left by a supervisor that was killed; there is one at a time */
 	control->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	mask = umask(0177);
@@ -295,16 +291,29 @@ int control_new(struct supervisor *sup, control_handler handler, struct control 
 		r = -errno;
 	umask(mask);
 	if (r == 0)
-		r = sd_event_add_io(sup->loop, &control->source, control->fd, EPOLLIN,
+		r = sd_event_add_io(control->sup->loop, &control->source, control->fd, EPOLLIN,
 		                    control_on_connection, control);
-	if (r < 0) {
-		error_set(err, r, "can't listen on %s: %s", address.sun_path, strerror(-r));
-		cleanup_close(&control->fd);
-		free(control);
-		return r;
-	}
-	*ret = control;
-	return 0;
+	return r < 0 ? error_set(err, r, "can't listen on %s: %s", address.sun_path, strerror(-r))
+	             : 0;
+}
+
+int control_new(struct supervisor *sup, control_handler handler, struct control **ret,
+                struct error *err)
+{
+	struct control *control = calloc(1, sizeof(*control));
+	int r;
+
+	if (!control)
+		return error_set(err, -ENOMEM, "out of memory");
+	control->sup = sup;
+	control->handler = handler;
+	control->fd = -1;
+	r = control_listen(control, err);
+	if (r < 0)
+		control_free(control, EXIT_REFUSED, NULL);
+	else
+		*ret = control;
+	return r;
 }
 
 void control_close(struct control *control)
@@ -318,13 +327,13 @@ void control_close(struct control *control)
 	control->fd = -1;
 }
 
-void control_free(struct control *control, int status)
+void control_free(struct control *control, int status, const char *left)
 {
 	if (!control)
 		return;
 	while (control->clients)
 		if (control->clients->waiting == CONTROL_WAIT_END)
-			control_answer(control->clients, EXIT_OK, NULL);
+			control_answer(control->clients, left ? EXIT_REFUSED : EXIT_OK, left);
 		else if (control->clients->waiting != CONTROL_WAIT_REQUEST)
 			control_answer(control->clients, status ? status : EXIT_REFUSED,
 			               "the service was stopped");

@@ -38,6 +38,10 @@ typedef int (*control_handler)(struct supervisor *sup, struct control_client *cl
 int control_new(struct supervisor *sup, control_handler handler, struct control **ret,
                 struct error *err);
 
+/* Opens the socket again, after its file was deleted. Clients that are connected stay. Returns 0,
+ * or a negative errno with @err set. */
+int control_listen(struct control *control, struct error *err);
+
 /* @client gets its answer when @what has happened. @slots: those that must settle; NULL = none. */
 void control_wait_for(struct control_client *client, enum control_wait what,
                       const struct slots *slots);
@@ -57,5 +61,6 @@ void control_answer_settled(struct supervisor *sup);
 /* Removes the socket; no more requests are taken. */
 void control_close(struct control *control);
 
-/* The service has ended with @status: sends the last answers. NULL is allowed. */
-void control_free(struct control *control, int status);
+/* The service has ended with @status: sends the last answers. @left: what of the service could not
+ * be removed, and why; NULL = nothing is left. @control may be NULL. */
+void control_free(struct control *control, int status, const char *left);

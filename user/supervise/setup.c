@@ -14,6 +14,7 @@
 #include "service/service_remove.h"
 #include "stream/log.h"
 #include "supervise/control.h"
+#include "supervise/guard.h"
 #include "supervise/notify.h"
 #include "supervise/parking.h"
 #include "supervise/persisted_command.h"
@@ -113,7 +114,10 @@ void setup_remove(struct supervisor *sup)
 	struct service *service = NULL;
 	char path[PATH_MAX];
 	struct error err = {};
+	int r;
 
+	guard_free(sup->guard);
+	sup->guard = NULL;
 	parking_close(&sup->parking);
 	if (sup->cgroup_fd >= 0)
 		hook_detach(sup->cgroup_fd);
@@ -125,11 +129,15 @@ void setup_remove(struct supervisor *sup)
 	run_dir_path(sup->name, "notify", path, sizeof(path));
 	unlink(path);
 	setup_remove_dir(sup);
-	if (service_lock(&sup->service, &service, &err) < 0 ||
-	    service_remove(service, false, &err) < 0)
+	r = service_lock(&sup->service, &service, &err);
+	if (r == 0)
+		r = service_remove(service, false, &err);
+	if (r < 0) {
 		log_line("%s: %s", sup->name, err.text);
+		sup->status = EXIT_REFUSED;
+	}
 	service_close(&sup->service);
-	control_free(sup->control,
-	             sup->status); /* clients that wait for the end get their answer now */
+	/* Clients that wait for the end get their answer now. */
+	control_free(sup->control, sup->status, r < 0 ? err.text : NULL);
 	sup->control = NULL;
 }

@@ -12,6 +12,7 @@
 #include "supervise/config_drift.h"
 #include "supervise/control.h"
 #include "supervise/control_request.h"
+#include "supervise/guard.h"
 #include "supervise/health.h"
 #include "supervise/notify.h"
 #include "supervise/park.h"
@@ -143,6 +144,8 @@ int supervisor_start(struct supervisor *sup, struct error *err)
 	if (r >= 0)
 		r = control_new(sup, control_request_handle, &sup->control, err);
 	if (r >= 0)
+		r = guard_new(sup, &sup->guard, err);
+	if (r >= 0)
 		r = sd_event_add_defer(sup->loop, &sup->on_change, supervisor_on_change, sup);
 	if (r >= 0 && !taken)
 		persisted_command_forget(sup); /* left by an earlier service of this name */
@@ -202,9 +205,10 @@ void supervisor_free(struct supervisor *sup)
 	sd_event_source_disable_unref(sup->park_timer);
 	sd_event_source_disable_unref(sup->check_timer);
 	sd_event_source_disable_unref(sup->cron_timer);
+	guard_free(sup->guard);
 	hook_free(sup->hook);
 	notify_free(sup->notify);
-	control_free(sup->control, sup->status);
+	control_free(sup->control, sup->status, NULL);
 	parking_close(&sup->parking);
 	service_close(&sup->service);
 	cleanup_close(&sup->cgroup_fd);

@@ -20,6 +20,7 @@
 
 struct channel;
 struct control;
+struct guard;
 struct health_probe;
 struct hook;
 struct notify;
@@ -137,6 +138,7 @@ struct supervisor {
 	sd_event_source *on_hook;
 	struct notify *notify;
 	struct control *control;
+	struct guard *guard;
 	struct parking parking;
 	sd_event_source *park_timer, *check_timer, *cron_timer;
 	struct plan *cron_plan;     /* the plan that cron_timer was set for */
