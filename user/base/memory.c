@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stddef.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -31,4 +30,15 @@ int memory_check(int r)
 	if (r == -ENOMEM)
 		memory_end();
 	return r;
+}
+
+ssize_t memory_getdelim(char **line, size_t *room, int delimiter, FILE *file)
+{
+	ssize_t n;
+
+	errno = 0;
+	n = getdelim(line, room, delimiter, file);
+	if (n < 0)
+		memory_check(-errno);
+	return n;
 }

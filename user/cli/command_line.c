@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/escape.h"
+#include "base/memory.h"
 #include "config/run_option.h"
 
 /* argp's keys of options without a letter. */
@@ -32,7 +33,7 @@ static const struct option_row *command_line_find(const struct command *command,
 	return NULL;
 }
 
-/* argp's table of the command's options; NULL if memory is short. */
+/* argp's table of the command's options. */
 static struct argp_option *command_line_table(const struct command *command)
 {
 	const struct option_row *row;
@@ -41,8 +42,8 @@ static struct argp_option *command_line_table(const struct command *command)
 
 	while (command_option(command, n))
 		n++;
-	table = calloc(n + 1, sizeof(*table));
-	for (size_t i = 0; table && (row = command_option(command, i)); i++)
+	table = memory_need(calloc(n + 1, sizeof(*table)));
+	for (size_t i = 0; (row = command_option(command, i)); i++)
 		table[i] = (struct argp_option){.name = row->name,
 		                                .key = command_line_key(row, i),
 		                                .arg = row->argument,
@@ -129,5 +130,7 @@ void command_line_parse(const struct command *command, int argc, char **argv,
 
 	*ret = (struct invocation){.attach.label = RPD_FIRST_LABEL, .timeout = -1};
 	argp_err_exit_status = EXIT_USAGE;
-	argp_parse(&argp, argc, argv, command->takes_command ? ARGP_IN_ORDER : 0, NULL, &line);
+	/* All other errors end in argp_error(). */
+	if (argp_parse(&argp, argc, argv, command->takes_command ? ARGP_IN_ORDER : 0, NULL, &line))
+		memory_need(NULL);
 }

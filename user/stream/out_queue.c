@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/memory.h"
 
 struct out_queue {
 	struct out_queue *next;
@@ -176,8 +177,8 @@ bool out_queue_flush(struct out_queue *queue)
 			continue;
 		if (n < 0 && (held_up || errno == EAGAIN)) {
 			if (!queue->source)
-				sd_event_add_io(queue->loop, &queue->source, queue->fd, EPOLLOUT,
-				                out_queue_on_ready, queue);
+				memory_check(sd_event_add_io(queue->loop, &queue->source, queue->fd,
+				                             EPOLLOUT, out_queue_on_ready, queue));
 			return false;
 		}
 		queue->begin = n < 0 ? queue->end : queue->begin + n;

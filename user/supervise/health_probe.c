@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/memory.h"
 #include "base/signal_name.h"
 #include "kern/cgroup.h"
 #include "kern/probe_socket.h"
@@ -126,9 +127,6 @@ static void health_probe_judge_answer(struct health_probe *run)
 	int code = 0;
 
 	line[strcspn(line, "\r\n")] = '\0';
-	for (char *c = line; *c; c++) /* the text may be printed on a terminal */
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
 	status = strchr(line, ' ');
 	if (strncmp(line, "HTTP/1.", 7) != 0 || !status || sscanf(status, " %3d", &code) != 1)
 		health_probe_finish(run, false, "the answer is not HTTP");
@@ -173,8 +171,9 @@ static void health_probe_begin_talk(struct health_probe *run)
 		return;
 	}
 	run->timer = sd_event_source_disable_unref(run->timer);
-	sd_event_add_time_relative(run->loop, &run->timer, CLOCK_MONOTONIC, PROBE_TCP_NS / 1000, 1,
-	                           health_probe_on_tcp_stays, run);
+	memory_check(sd_event_add_time_relative(run->loop, &run->timer, CLOCK_MONOTONIC,
+	                                        PROBE_TCP_NS / 1000, 1, health_probe_on_tcp_stays,
+	                                        run));
 }
 
 static int health_probe_on_socket(sd_event_source *source, int fd, uint32_t events, void *data)

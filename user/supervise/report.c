@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/memory.h"
 #include "stream/log.h"
 #include "supervise/control.h"
 
@@ -22,5 +23,5 @@ void report_line(struct supervisor *sup, const char *format, ...)
 void report_change(struct supervisor *sup)
 {
 	if (sup->on_change)
-		sd_event_source_set_enabled(sup->on_change, SD_EVENT_ONESHOT);
+		memory_check(sd_event_source_set_enabled(sup->on_change, SD_EVENT_ONESHOT));
 }

@@ -114,7 +114,7 @@ static void metrics_write_label(FILE *out, const char *before, const char *name,
 	fputs(before, out);
 	fputs(name, out);
 	fputs("=\"", out);
-	for (const char *at = json_object_get_string(value); *at;)
+	for (const char *at = json_read_as_text(value); *at;)
 		at += metrics_write_character(out, at);
 	fputc('"', out);
 }
@@ -122,6 +122,7 @@ static void metrics_write_label(FILE *out, const char *before, const char *name,
 static int metrics_fill_row(struct row *row, struct json_object *service,
                             struct json_object *values)
 {
+	bool failed;
 	size_t size;
 	FILE *out = open_memstream(&row->labels, &size);
 
@@ -131,7 +132,9 @@ static int metrics_fill_row(struct row *row, struct json_object *service,
 	metrics_write_label(out, ",", "slot", json_read_value(values, "slot"));
 	metrics_write_label(out, ",", "version", json_read_value(values, "version"));
 	row->values = values;
-	return fclose(out) == 0 ? 0 : -ENOMEM;
+	failed = ferror(out);
+	failed |= fclose(out) != 0;
+	return failed || !row->labels ? -ENOMEM : 0;
 }
 
 static int metrics_fill_rows(struct service_rows *rows, struct json_object *service)
