@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/escape.h"
 #include "base/json_build.h"
+#include "base/memory.h"
 #include "cli/positional.h"
 #include "service/service.h"
 #include "supervise/control_client.h"
@@ -57,12 +58,23 @@ static void ask_supervisor_print_line(const char *line, void *data)
 	fflush(out);
 }
 
+/* The text of the request, for free(). A program's arguments need not be UTF-8, so it is json-c's.
+ * If memory is short json-c leaves out a part, but not the same one twice. */
+static char *ask_supervisor_text(struct json_object *request)
+{
+	char *text = memory_need(
+	        strdup(json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN)));
+
+	if (strcmp(text, json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN)) != 0)
+		memory_need(NULL);
+	return text;
+}
+
 int ask_supervisor_try_send(const struct invocation *i, const char *service,
                             struct json_object *request, struct error *err)
 {
-	int r = control_client_ask(service,
-	                           json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN),
-	                           ask_supervisor_print_line, (void *)i, err);
+	_cleanup_free_ char *text = ask_supervisor_text(request);
+	int r = control_client_ask(service, text, ask_supervisor_print_line, (void *)i, err);
 
 	json_object_put(request);
 	if (r == 0 && i->json)

@@ -64,7 +64,7 @@ static void control_free_client(struct control_client *client)
 /* Sends one object and a newline. */
 static void control_send_object(const struct control_client *client, struct json_object *object)
 {
-	_cleanup_free_ char *text = json_text_new(object, JSON_C_TO_STRING_PLAIN);
+	_cleanup_free_ char *text = json_text_new(object);
 	size_t n = strlen(text);
 
 	text[n++] = '\n'; /* in place of the NUL */

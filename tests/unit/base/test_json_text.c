@@ -25,20 +25,34 @@ static void texts(void **state)
 		_cleanup_free_ char *json = NULL;
 
 		json_build_text(object, "t", cases[i].text);
-		json = json_text_new(object, JSON_C_TO_STRING_PLAIN);
+		json = json_text_new(object);
 		assert_string_equal(json, cases[i].json);
 		json_object_put(object);
 	}
 }
 
+static void values(void **state)
+{
+	static const char text[] = "{\"a\":[1,-2,true,null,\"x/y\"],\"b\":{},\"c\":[],\"d\":0.5}";
+	struct json_object *object = json_tokener_parse(text);
+	_cleanup_free_ char *json = json_text_new(object);
+
+	assert_string_equal(json, text);
+	json_object_put(object);
+}
+
 static void pretty(void **state)
 {
-	struct json_object *object = json_build_new_object();
+	struct json_object *object = json_tokener_parse("{\"a\":[1,2],\"b\":[],\"c\":{\"d\":1}}");
 	_cleanup_free_ char *json = NULL;
+	size_t n;
+	FILE *out = open_memstream(&json, &n);
 
-	json_build_number(object, "n", 1);
-	json = json_text_new(object, JSON_C_TO_STRING_PRETTY);
-	assert_string_equal(json, "{\n  \"n\":1\n}");
+	json_text_print(out, object, JSON_TEXT_PRETTY);
+	fclose(out);
+	assert_string_equal(json,
+	                    "{\n  \"a\": [\n    1,\n    2\n  ],\n  \"b\": [],\n"
+	                    "  \"c\": {\n    \"d\": 1\n  }\n}");
 	json_object_put(object);
 }
 
@@ -46,6 +60,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(texts),
+	        cmocka_unit_test(values),
 	        cmocka_unit_test(pretty),
 	};
 
