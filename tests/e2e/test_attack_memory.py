@@ -4,7 +4,8 @@ a signal, and never with status 0 if its work is not done. The next command, or 
 repairs what it has left.
 
 A command makes thousands of allocations, most of them in libbpf, so a random sample fails:
-SEED=N repeats it, and SAMPLE=N is the number of allocations for each command (0: all).
+SEED=N repeats it, SAMPLE=N is the number of allocations for each command (0: all), and AT=N is the
+only one.
 """
 import os
 import random
@@ -33,6 +34,8 @@ def sample(total, n):
     n = int(os.environ.get("SAMPLE", n)) or total
     note(f"SEED={seed}: {min(n, total)} of {total} allocations")
     dice = random.Random(seed)
+    if "AT" in os.environ:
+        return [int(os.environ["AT"])]
     if n >= total:
         return range(1, total + 1)
     return [1 + dice.randrange(i * total // n, (i + 1) * total // n) for i in range(n)]

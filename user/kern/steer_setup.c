@@ -10,6 +10,7 @@
 #include <bpf/libbpf.h>
 
 #include "base/cleanup.h"
+#include "base/memory.h"
 #include "core/schedule.h"
 #include "kern/conn_table.h"
 #include "kern/steer_maps.h"
@@ -164,6 +165,10 @@ static int steer_setup_load(const struct steer *steer, bool program, uint32_t ma
 		r = steer_setup_size_conns(steer, skel, max_conns);
 	if (r == 0)
 		r = steer_bpf__load(skel);
+	/* libbpf keeps what it has found out about the kernel. If it has lacked memory for that,
+	 * each load of this process fails from then on. */
+	if (r == -EFAULT)
+		memory_check(-ENOMEM);
 	if (r < 0)
 		return error_set(err, r,
 		                 "the kernel refused the steering program: %s\n"

@@ -112,6 +112,7 @@ void setup_remove_dir(const struct supervisor *sup)
 void setup_remove(struct supervisor *sup)
 {
 	struct service *service = NULL;
+	static const char *const sockets[] = {"control", "notify"};
 	char path[PATH_MAX];
 	struct error err = {};
 	int r;
@@ -126,8 +127,10 @@ void setup_remove(struct supervisor *sup)
 	sup->notify = NULL;
 	if (sup->control)
 		control_close(sup->control);
-	run_dir_path(sup->name, "notify", path, sizeof(path));
-	unlink(path);
+	for (size_t i = 0; i < ARRAY_SIZE(sockets); i++) {
+		run_dir_path(sup->name, sockets[i], path, sizeof(path));
+		unlink(path);
+	}
 	setup_remove_dir(sup);
 	r = service_lock(&sup->service, &service, &err);
 	if (r == 0)
