@@ -463,7 +463,9 @@ def test_deleted(bed, kind):
                    "commands work again")
         bed.remember_pinned()
         equal(run.pids(), pids, "pids of the workers")
-        equal(sum(row["active"] for row in run.workers()), 1, "open connections")
+        status = run.status()
+        check(status["counting"], f"not counting: {status.get('not_counting')}")
+        equal(sum(row["active"] for row in status["workers"]), 1, "open connections")
     os.kill(pids[0], signal.SIGKILL)
     wait_until(lambda: run.pids()[0] not in (None, pids[0]) and run.states()[0] == "active",
                "a killed worker is replaced")

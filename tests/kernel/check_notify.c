@@ -59,7 +59,7 @@ static bool ear_open(struct ear *ear)
 {
 	struct error err;
 
-	return ear->loop && notify_new(ear->loop, ear->path, hear, ear, &ear->notify, &err) == 0;
+	return ear->loop && notify_new(ear->loop, ear->path, 0, hear, ear, &ear->notify, &err) == 0;
 }
 
 /* Opens a socket that sends to the path. */
@@ -241,7 +241,7 @@ static void socket_path(void)
 	CHECK(S_ISSOCK(st.st_mode) && (st.st_mode & 07777) == 0666);
 	/* The socket of a supervisor that was killed. */
 	notify_free(TAKE_PTR(first.notify));
-	CHECK(notify_new(first.loop, first.path, hear, &first, &second, &err) == 0);
+	CHECK(notify_new(first.loop, first.path, 0, hear, &first, &second, &err) == 0);
 	first.notify = second;
 	CHECK((fd = speaker(first.path)) >= 0 && send(fd, "READY=1", 7, 0) == 7);
 	CHECK_LOOP(first.loop, first.n == 1);
@@ -265,7 +265,8 @@ static void failures(void)
 		struct notify *notify = NULL;
 		struct error err = {0};
 
-		CHECK(notify_new(loop, kinds[i].path, hear, NULL, &notify, &err) == kinds[i].code);
+		CHECK(notify_new(loop, kinds[i].path, 0, hear, NULL, &notify, &err) ==
+		      kinds[i].code);
 		CHECK(!notify && strstr(err.text, kinds[i].path));
 	}
 	CHECK(socket_bed_count_descriptors() == before);

@@ -198,7 +198,7 @@ static void service_removed(void)
 
 	begin();
 	open_other();
-	CHECK_EQ(service_remove(&other, true, &err), 0);
+	CHECK_EQ(service_remove(&other, true, NULL, &err), 0);
 	service_close(&other);
 	CHECK(service_lock(&run_service, &locked, &err) < 0);
 	CHECK(!locked && !service_is_open(&run_service) && err.text[0]);
@@ -218,7 +218,7 @@ static void service_replaced(void)
 
 	begin();
 	open_other();
-	CHECK_EQ(service_remove(&other, true, &err), 0);
+	CHECK_EQ(service_remove(&other, true, NULL, &err), 0);
 	service_close(&other);
 	create_other();
 	add_to_other(AF_INET6, RUN_SERVICE_PORT);
@@ -244,6 +244,29 @@ static void pin_removed_by_hand(void)
 	CHECK(!is_locked());
 }
 
+/* A lock that another command has is not waited for, if the process has no patience. */
+static void busy_lock_is_tried(void)
+{
+	struct service *locked;
+	struct error err = {};
+	int r;
+
+	begin();
+	open_other();
+	pins_set_waiting(pins_never_wait, 0);
+	CHECK_EQ(service_try_lock(&run_service, &err), SERVICE_LOCKED);
+	CHECK(strstr(err.text, "is locked by another command") != NULL);
+	CHECK(service_lock(&run_service, &locked, &err) < 0 && !locked);
+	CHECK_EQ(run_service_create(&err), SERVICE_CREATE_LATER);
+	service_close(&other);
+	r = service_try_lock(&run_service, &err);
+	pins_set_waiting(NULL, PINS_PATIENCE_MS);
+	CHECK_EQ(r, SERVICE_OPEN);
+	CHECK(is_locked());
+	service_unlock(&run_service);
+	CHECK(!is_locked());
+}
+
 /* A supervisor that may not have the name gives the lock back at once: it may go on for some time
  * to end its other services. */
 static void name_refused(void)
@@ -251,7 +274,7 @@ static void name_refused(void)
 	struct supervisor sup = {.name = RUN_SERVICE_NAME, .cgroup_fd = -1};
 	struct run_config config;
 	struct error err = {};
-	bool taken, refused, locked;
+	bool refused, locked;
 
 	begin();
 	run_service_other_supervisor(false);
@@ -261,7 +284,7 @@ static void name_refused(void)
 	sup.plan = plan_new(&config);
 	service_init(&sup.service);
 	parking_init(&sup.parking);
-	refused = setup_make(&sup, &taken, &err) < 0 && strstr(err.text, "is run by pid");
+	refused = setup_make(&sup, &err) < 0 && strstr(err.text, "is run by pid");
 	locked = is_locked();
 	service_close(&sup.service);
 	plan_unref(sup.plan);
@@ -281,6 +304,7 @@ int main(int argc, char **argv)
 	        CHECK_CASE(service_removed),
 	        CHECK_CASE(service_replaced),
 	        CHECK_CASE(pin_removed_by_hand),
+	        CHECK_CASE(busy_lock_is_tried),
 	        CHECK_CASE(name_refused),
 	};
 

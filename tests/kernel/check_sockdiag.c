@@ -19,6 +19,7 @@
 #include "kern/proc.h"
 #include "kern/proc_holders.h"
 #include "kern/sockdiag.h"
+#include "kern/sockdiag_rows.h"
 
 static const struct listener *find_listener(const struct listener *rows, size_t n, int fd)
 {
@@ -241,12 +242,39 @@ static void malformed_messages(void)
 		}
 }
 
+static int decode_any(const struct nlmsghdr *message, void *ret)
+{
+	memcpy(ret, &message->nlmsg_len, sizeof(message->nlmsg_len));
+	return 0;
+}
+
+/* A last message without padding: what remains is then less than nothing. */
+static void unpadded_last_message(void)
+{
+	static const struct sockdiag_kind kind = {.row_size = 8, .decode = decode_any};
+
+	for (size_t extra = 0; extra < NLMSG_ALIGNTO; extra++) {
+		const size_t length = 2 * NLMSG_HDRLEN + extra;
+		/* Its own allocation: a sanitizer sees each byte that is read behind it. */
+		_cleanup_free_ struct nlmsghdr *datagram = calloc(1, length);
+		struct sockdiag_rows rows = {.kind = &kind};
+
+		CHECK(datagram);
+		datagram[0].nlmsg_len = NLMSG_HDRLEN;
+		datagram[1].nlmsg_len = (uint32_t)(NLMSG_HDRLEN + extra);
+		CHECK(sockdiag_rows_read(&rows, datagram, length) == 0);
+		CHECK(rows.n == 2);
+		free(rows.at);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
 	        CHECK_CASE(fields_of_a_listener),  CHECK_CASE(listeners_of_a_port),
 	        CHECK_CASE(no_listener),           CHECK_CASE(thousand_listeners),
 	        CHECK_CASE(listeners_come_and_go), CHECK_CASE(malformed_messages),
+	        CHECK_CASE(unpadded_last_message),
 	};
 
 	return check_main(argc, argv, cases, ARRAY_SIZE(cases));

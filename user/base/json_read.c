@@ -40,5 +40,5 @@ size_t json_read_length(struct json_object *of, const char *key)
 {
 	struct json_object *array = json_read_value(of, key);
 
-	return array ? json_object_array_length(array) : 0;
+	return json_object_is_type(array, json_type_array) ? json_object_array_length(array) : 0;
 }

@@ -23,5 +23,5 @@ double json_read_real(struct json_object *of, const char *key);
 /* False without a member. */
 bool json_read_flag(struct json_object *of, const char *key);
 
-/* The length of an array; 0 without a member. */
+/* The length of an array; 0 without a member, or if it is no array. */
 size_t json_read_length(struct json_object *of, const char *key);

@@ -36,15 +36,20 @@ const char *nearest_find(const char *word, const char *(*name)(const void *data,
                          const void *data, size_t n)
 {
 	/* A third of the letters may be wrong; in a word of two letters, none. */
-	size_t best = strlen(word) / 3 + 1;
+	const size_t length = strlen(word);
+	size_t best = length / 3 + 1;
 	const char *found = NULL;
 
 	for (size_t i = 0; i < n; i++) {
-		const size_t distance = nearest_distance(word, name(data, i));
+		const char *candidate = name(data, i);
+		const size_t other = strlen(candidate);
+		size_t distance = length > other ? length - other : other - length; /* at least */
 
+		if (distance < best)
+			distance = nearest_distance(word, candidate);
 		if (distance < best) {
 			best = distance;
-			found = name(data, i);
+			found = candidate;
 		}
 	}
 	return found;

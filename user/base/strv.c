@@ -30,6 +30,20 @@ int strv_append(char ***v, const char *text)
 	return 0;
 }
 
+int strv_extend(char ***v, char **more)
+{
+	const size_t n = strv_length(*v), n_more = strv_length(more);
+	char **grown = more ? realloc(*v, (n + n_more + 1) * sizeof(*grown)) : *v;
+
+	if (more && !grown)
+		return -ENOMEM;
+	if (more)
+		memcpy(grown + n, more, (n_more + 1) * sizeof(*grown));
+	free(more);
+	*v = grown;
+	return 0;
+}
+
 int strv_copy(char *const *v, char ***ret)
 {
 	_cleanup_strv_ char **copy = v ? calloc(strv_length(v) + 1, sizeof(*copy)) : NULL;

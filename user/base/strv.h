@@ -14,6 +14,10 @@ size_t strv_length(char *const *v);
  */
 int strv_append(char ***v, const char *text);
 
+/* Moves the strings of @more to the end of *@v, which is reallocated, and frees the vector @more.
+ * Returns 0, or -ENOMEM with nothing changed. */
+int strv_extend(char ***v, char **more);
+
 /* Copies the vector and its strings; the caller frees *ret by strv_free(). The copy of NULL is
  * NULL. Returns 0 or -ENOMEM. */
 int strv_copy(char *const *v, char ***ret);

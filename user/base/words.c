@@ -73,8 +73,11 @@ int words_split(const char *text, char ***ret)
 	_cleanup_strv_ char **words = NULL;
 	_cleanup_free_ char *buf = malloc(strlen(text) + 1);
 	struct word word = {.text = buf};
+	size_t n = 0;
 
-	if (!buf)
+	/* The last word may have one character, and no blank behind it. */
+	words = calloc(strlen(text) / 2 + 2, sizeof(*words));
+	if (!buf || !words)
 		return -ENOMEM;
 	for (text += strspn(text, BLANKS); *text; text += strspn(text, BLANKS)) {
 		text = words_read_word(text, &word);
@@ -82,9 +85,10 @@ int words_split(const char *text, char ***ret)
 			return WORDS_UNCLOSED_QUOTE;
 		if (words_is_operator(&word))
 			return WORDS_NEED_SHELL;
-		if (strv_append(&words, word.text) < 0)
+		words[n] = strdup(word.text);
+		if (!words[n++])
 			return -ENOMEM;
 	}
-	*ret = TAKE_PTR(words);
+	*ret = n ? TAKE_PTR(words) : NULL;
 	return 0;
 }

@@ -14,13 +14,34 @@
 #include "supervise/control_client.h"
 #include "view/outcome_view.h"
 
+/* Reads the service without its lock, because the supervisor may be asked to stop a service that is
+ * locked for long. If that fails, service_open() says why, and rolls back a half-made service. */
+static int ask_supervisor_open(const struct invocation *i, struct service *service,
+                               struct error *err)
+{
+	char name[RPD_LABEL_MAX];
+	int r;
+
+	if (i->service)
+		r = snprintf(name, sizeof(name), "%s", i->service) < (int)sizeof(name) ? 0
+		                                                                       : -EINVAL;
+	else
+		r = service_only_name(name, err);
+	if (r == 0)
+		r = service_peek(service, name, err);
+	if (r == 0)
+		return 0;
+	service_close(service);
+	return service_open(service, i->service, err);
+}
+
 int ask_supervisor_find(const struct invocation *i, struct supervised *ret, struct error *err)
 {
 	_cleanup_service_ struct service service;
 	int r;
 
 	service_init(&service);
-	r = service_open(&service, i->service, err);
+	r = ask_supervisor_open(i, &service, err);
 	if (r < 0)
 		return r;
 	if (!service_is_run(&service))

@@ -6,12 +6,13 @@
 #include "base/clock.h"
 #include "base/escape.h"
 #include "cli/command.h"
-#include "cli/exporter.h"
+#include "cli/exporter_process.h"
 #include "cli/service_status.h"
 #include "core/endpoint.h"
 #include "kern/netns.h"
 #include "kern/pins.h"
 #include "service/attach.h"
+#include "service/in_force_restore.h"
 #include "service/service.h"
 #include "service/watch.h"
 
@@ -96,31 +97,57 @@ static void cmd_attach_print_waiting(const char *why)
 }
 
 /* Watches the service, and serves its metrics if the exporter listens. */
-static int cmd_attach_watch(const char *name, struct exporter *exporter, struct error *err)
+static int cmd_attach_watch(const char *name, struct exporter_process *exporter, struct error *err)
 {
-	int r = exporter->listener < 0 ? 0 : exporter_start(exporter, name, err);
+	exporter->service = name;
+	return watch(name, exporter_process_start, exporter, err);
+}
 
-	return r < 0 ? r : watch(name, err);
+static void cmd_attach_print_restored(const char *line, void *data)
+{
+	escape_print_line(stderr, "note: %s", line);
+}
+
+/* If another program has replaced the steering program of the service, attaches that again. Returns
+ * 1 if it has, 0 if there is nothing to do, or a negative errno. */
+static int cmd_attach_again(const struct invocation *i, const char *name, struct error *err)
+{
+	_cleanup_service_ struct service service;
+	struct in_force_restore_report report = {.say = cmd_attach_print_restored};
+	int r;
+
+	service_init(&service);
+	r = service_open(&service, name, err);
+	if (r == 0)
+		r = in_force_restore(&service, NULL, &report, err);
+	if (r > 0)
+		r = service_status_print(&service, i->json, err) < 0 ? -EIO : 1;
+	return r;
 }
 
 int cmd_attach(struct invocation *i, struct error *err)
 {
-	_cleanup_exporter_ struct exporter exporter;
+	_cleanup_exporter_process_ struct exporter_process exporter;
 	_cleanup_service_ struct service service;
 	_cleanup_free_ char *notes = NULL;
 	char name[RPD_LABEL_MAX];
 	int r = cmd_attach_check_input(i, err);
 
 	service_init(&service);
-	exporter_init(&exporter);
+	exporter_process_init(&exporter);
 	if (r == 0 && i->watch)
 		r = watch_check(err);
 	if (r == 0 && i->listen.family)
-		r = exporter_bind(&exporter, &i->listen, err);
+		r = exporter_process_bind(&exporter, &i->listen, err);
 	if (r < 0)
 		return r;
-	if (i->watch && cmd_attach_find_attached(i, name))
-		return cmd_attach_watch(name, &exporter, err);
+	if (cmd_attach_find_attached(i, name)) {
+		if (i->watch)
+			return cmd_attach_watch(name, &exporter, err);
+		r = cmd_attach_again(i, name, err);
+		if (r != 0)
+			return r < 0 ? r : 0;
+	}
 	i->attach.service = i->service;
 	i->attach.report_waiting = cmd_attach_print_waiting;
 	i->attach.wait = (double)i->wait / NS_PER_S;
@@ -129,9 +156,9 @@ int cmd_attach(struct invocation *i, struct error *err)
 	r = attach(&i->attach, &service, &notes, err);
 	if (r < 0)
 		return r;
+	r = service_status_print(&service, i->json, err); /* drops the lock */
 	if (notes)
 		escape_print_line(stderr, "note: %.*s", (int)strlen(notes) - 1, notes);
-	r = service_status_print(&service, i->json, err);
 	memcpy(name, service.pins.service, sizeof(name));
 	service_close(&service);
 	if (r < 0 || !i->watch)

@@ -107,7 +107,9 @@ const struct command commands[] = {
                 .help = "Finds the listeners that share a port by SO_REUSEPORT, and the "
                         "processes that serve them. Gives each worker a slot, makes the "
                         "kernel deal new connections to the slots, and exits. Steering "
-                        "continues without a process of reuseportd. Without --port, "
+                        "continues without a process of reuseportd. If the service exists and "
+                        "another program has replaced its steering program, attaches that "
+                        "again. Without --port, "
                         "--address and --pid, there must be exactly one port with N workers "
                         "(with `--workers any`: with at least two); otherwise `attach` is "
                         "refused.",
@@ -121,6 +123,7 @@ const struct command commands[] = {
                 .help = "Shows each worker's slot, state, version, weight, share of new "
                         "connections, process, and the numbers of its connections: steered "
                         "to it, open (ACTIVE), waiting in the accept queue (QUEUE). "
+                        "Says if another program selects the worker instead. "
                         "Below the workers are two lists: how many packets were steered, "
                         "parked, refused and so on; and the foreign listeners, which are on "
                         "the same address and port but have no slot.",
@@ -153,8 +156,9 @@ const struct command commands[] = {
                 .args = "[SERVICE]",
                 .summary = "print the metrics for Prometheus, or serve them over HTTP",
                 .help = "Prints what `status` shows, for all services or for one, in the "
-                        "text format of Prometheus. With --listen, each scrape reads the "
-                        "services again. A service that cannot be read has a reuseportd_up "
+                        "text format of Prometheus. With --listen, an answer is kept for "
+                        "a second, and given to all clients that ask meanwhile. A service that "
+                        "cannot be read has a reuseportd_up "
                         "of 0; the other services are still reported. With --listen, "
                         "SERVICE need not exist yet: until it does, its reuseportd_up is 0.",
                 .options = command_options_metrics,
@@ -274,7 +278,8 @@ const struct command commands[] = {
                 .name = "detach",
                 .args = "[SERVICE]",
                 .summary = "end steering: the kernel's hash selects the worker again",
-                .help = "Removes the steering program and the service's files in "
+                .help = "Removes the steering program (not one that has replaced it) and the "
+                        "service's files in "
                         "/sys/fs/bpf. The workers keep running, and no connection is lost. To end "
                         "a service "
                         "of `run`, use `reuseportd stop`.",

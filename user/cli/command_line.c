@@ -51,8 +51,9 @@ static struct argp_option *command_line_table(const struct command *command)
 	return table;
 }
 
-static void command_line_take_option(const struct option_row *row, const char *value,
-                                     struct argp_state *state)
+/* argp_error() exits, except where a caller of argp_parse() forbids it. */
+static error_t command_line_take_option(const struct option_row *row, const char *value,
+                                        struct argp_state *state)
 {
 	struct invocation *invocation = ((struct command_line *)state->input)->invocation;
 	char text[ERROR_TEXT_MAX];
@@ -70,18 +71,22 @@ static void command_line_take_option(const struct option_row *row, const char *v
 		escape_text(text, sizeof(text), err.text, ESCAPE_LINES);
 		argp_error(state, "--%s", text);
 	}
+	return r < 0 ? EINVAL : 0;
 }
 
-static void command_line_add_argument(char *text, struct argp_state *state)
+static error_t command_line_add_argument(char *text, struct argp_state *state)
 {
 	struct invocation *invocation = ((struct command_line *)state->input)->invocation;
 
-	if (invocation->n_args == INVOCATION_ARGS_MAX)
+	if (invocation->n_args == INVOCATION_ARGS_MAX) {
 		argp_error(state, "too many arguments");
+		return E2BIG;
+	}
 	invocation->args[invocation->n_args++] = text;
+	return 0;
 }
 
-static void command_line_take_argument(char *text, struct argp_state *state)
+static error_t command_line_take_argument(char *text, struct argp_state *state)
 {
 	const struct command_line *line = state->input;
 	struct args *run = &line->invocation->run;
@@ -91,15 +96,17 @@ static void command_line_take_argument(char *text, struct argp_state *state)
 		run->command = state->argv + state->next - 1;
 		state->next = state->argc;
 	} else if (!line->command->run_options) {
-		command_line_add_argument(text, state);
+		return command_line_add_argument(text, state);
 	} else if (run->file) {
 		argp_error(state,
 		           "more than one file: '%s' and '%s'; if '%s' is a command, put -- "
 		           "before it",
 		           run->file, text, run->file);
+		return EINVAL;
 	} else {
 		run->file = text;
 	}
+	return 0;
 }
 
 static error_t command_line_parse_key(int key, char *text, struct argp_state *state)
@@ -108,12 +115,8 @@ static error_t command_line_parse_key(int key, char *text, struct argp_state *st
 	const struct option_row *row = command_line_find(line->command, key);
 
 	if (key == ARGP_KEY_ARG)
-		command_line_take_argument(text, state);
-	else if (row)
-		command_line_take_option(row, text, state);
-	else
-		return ARGP_ERR_UNKNOWN;
-	return 0;
+		return command_line_take_argument(text, state);
+	return row ? command_line_take_option(row, text, state) : ARGP_ERR_UNKNOWN;
 }
 
 void command_line_parse(const struct command *command, int argc, char **argv,
@@ -130,7 +133,7 @@ void command_line_parse(const struct command *command, int argc, char **argv,
 
 	*ret = (struct invocation){.attach.label = RPD_FIRST_LABEL, .timeout = -1};
 	argp_err_exit_status = EXIT_USAGE;
-	/* All other errors end in argp_error(). */
-	if (argp_parse(&argp, argc, argv, command->takes_command ? ARGP_IN_ORDER : 0, NULL, &line))
-		memory_need(NULL);
+	/* Another error has ended in argp_error(). */
+	memory_check(-argp_parse(&argp, argc, argv, command->takes_command ? ARGP_IN_ORDER : 0,
+	                         NULL, &line));
 }

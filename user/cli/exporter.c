@@ -3,37 +3,51 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/json_build.h"
 #include "cli/http_library.h"
 #include "cli/service_status.h"
 #include "core/endpoint.h"
 #include "kern/netns.h"
 #include "kern/pins.h"
+#include "kern/privileges_drop.h"
 #include "view/list_view.h"
 #include "view/metrics.h"
 
-#define EXPORTER_CONNECTIONS  32u
-#define EXPORTER_IDLE_SECONDS 300u /* longer than from one scrape to the next */
+#define EXPORTER_KEPT_NS NS_PER_S /* an answer is given again for this time */
+
+/* Some connections more than exporter_clients.h allows: those that are being ended. */
+#define EXPORTER_CONNECTIONS (EXPORTER_CLIENTS_MAX + 32u)
+#define EXPORTER_MEMORY      ((size_t)16 * 1024) /* of a connection, for the head of its request */
+
+/* How long exporter_bind() waits for an exporter that ends. */
+#define EXPORTER_BIND_TRIES    50
+#define EXPORTER_BIND_PAUSE_NS 20000000
 
 #define TYPE_METRICS "text/plain; version=0.0.4; charset=utf-8"
 #define TYPE_TEXT    "text/plain; charset=utf-8"
 
 void exporter_init(struct exporter *exporter)
 {
-	*exporter = (struct exporter){.listener = -1, .home = -1};
+	*exporter = (struct exporter){.listener = -1, .home = -1, .lifeline = -1};
 }
 
 void exporter_stop(struct exporter *exporter)
 {
+	if (exporter->answer)
+		http.destroy_response(exporter->answer);
 	if (exporter->server)
 		http.stop_daemon(exporter->server); /* closes the listener */
 	cleanup_close(&exporter->listener);
+	cleanup_close(&exporter->lifeline);
 	cleanup_close(&exporter->home);
 	exporter_init(exporter);
 }
@@ -103,15 +117,30 @@ static int exporter_scrape(const struct exporter *exporter, char **ret, size_t *
 	return 0;
 }
 
-static enum MHD_Result exporter_send_response(struct MHD_Connection *connection,
-                                              unsigned int status, const char *type,
-                                              struct MHD_Response *response)
+/* --- answers */
+
+/* Each answer ends its connection. */
+static struct MHD_Response *
+exporter_new_response(char *text, size_t n, enum MHD_ResponseMemoryMode mode, const char *type)
 {
+	struct MHD_Response *response = http.create_response_from_buffer(n, text, mode);
+
+	if (!response)
+		return NULL;
+	http.add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+	http.add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+	return response;
+}
+
+static enum MHD_Result exporter_send_text(struct MHD_Connection *connection, unsigned int status,
+                                          const char *text)
+{
+	struct MHD_Response *response = exporter_new_response((char *)text, strlen(text),
+	                                                      MHD_RESPMEM_PERSISTENT, TYPE_TEXT);
 	enum MHD_Result r;
 
 	if (!response)
 		return MHD_NO;
-	http.add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
 	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
 		http.add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
 	r = http.queue_response(connection, status, response);
@@ -119,56 +148,85 @@ static enum MHD_Result exporter_send_response(struct MHD_Connection *connection,
 	return r;
 }
 
-static enum MHD_Result exporter_send_text(struct MHD_Connection *connection, unsigned int status,
-                                          const char *text)
+/* A new answer in place of the kept one. */
+static void exporter_renew_answer(struct exporter *exporter)
 {
-	return exporter_send_response(connection, status, TYPE_TEXT,
-	                              http.create_response_from_buffer(strlen(text), (void *)text,
-	                                                               MHD_RESPMEM_MUST_COPY));
-}
-
-static enum MHD_Result exporter_send_metrics(const struct exporter *exporter,
-                                             struct MHD_Connection *connection)
-{
-	struct MHD_Response *response;
+	const char *type = TYPE_METRICS;
 	_cleanup_free_ char *text = NULL;
 	struct error err;
-	size_t size;
+	size_t n;
 
-	if (exporter_scrape(exporter, &text, &size, &err) < 0) {
+	if (exporter->answer)
+		http.destroy_response(exporter->answer); /* as soon as it has been sent */
+	exporter->answer_status = MHD_HTTP_OK;
+	if (exporter_scrape(exporter, &text, &n, &err) < 0) {
 		error_add(&err, 0, "\n");
-		return exporter_send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, err.text);
+		text = strdup(err.text);
+		n = strlen(err.text);
+		type = TYPE_TEXT;
+		exporter->answer_status = MHD_HTTP_SERVICE_UNAVAILABLE;
 	}
-	response = http.create_response_from_buffer(size, text, MHD_RESPMEM_MUST_FREE);
-	if (response)
+	exporter->answer =
+	        text ? exporter_new_response(text, n, MHD_RESPMEM_MUST_FREE, type) : NULL;
+	if (exporter->answer)
 		TAKE_PTR(text);
-	return exporter_send_response(connection, MHD_HTTP_OK, TYPE_METRICS, response);
+	exporter->answered_at = clock_ns(CLOCK_MONOTONIC);
 }
 
-/* libmicrohttpd calls it once with the head of a request, when a response would close the
- * connection, then with each part of the body, and at last without one. */
+static enum MHD_Result exporter_send_metrics(struct exporter *exporter,
+                                             struct MHD_Connection *connection)
+{
+	if (!exporter->answer ||
+	    clock_ns(CLOCK_MONOTONIC) - exporter->answered_at >= EXPORTER_KEPT_NS)
+		exporter_renew_answer(exporter);
+	return exporter->answer
+	               ? http.queue_response(connection, exporter->answer_status, exporter->answer)
+	               : MHD_NO;
+}
+
+/* libmicrohttpd calls it with the head of a request. As it queues a response at once, the body is
+ * not read. */
 static enum MHD_Result exporter_on_request(void *data, struct MHD_Connection *connection,
                                            const char *url, const char *method, const char *version,
                                            const char *body, size_t *body_size, void **state)
 {
+	const union MHD_ConnectionInfo *info =
+	        http.get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	if (info && info->socket_context)
+		exporter_clients_note_request(info->socket_context, clock_ns(CLOCK_MONOTONIC));
 	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
 		return exporter_send_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED,
 		                          "GET and HEAD only\n");
-	if (!*state || *body_size) {
-		*state = data;
-		*body_size = 0;
-		return MHD_YES;
-	}
-	if (!strcmp(url, "/metrics"))
-		return exporter_send_metrics(data, connection);
-	if (!strcmp(url, "/"))
-		return exporter_send_text(connection, MHD_HTTP_OK, "reuseportd: see /metrics\n");
-	return exporter_send_text(connection, MHD_HTTP_NOT_FOUND, "not found; see /metrics\n");
+	if (strcmp(url, "/metrics") != 0)
+		return exporter_send_text(connection, MHD_HTTP_NOT_FOUND,
+		                          "not found; see /metrics\n");
+	return exporter_send_metrics(data, connection);
 }
 
-/* Binds @fd to the address and listens. */
-static int exporter_listen_on(int fd, const struct rpd_endpoint *address)
+static void exporter_on_connection(void *data, struct MHD_Connection *connection, void **state,
+                                   enum MHD_ConnectionNotificationCode what)
 {
+	struct exporter *exporter = data;
+	const union MHD_ConnectionInfo *fd, *address;
+
+	if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+		exporter_clients_remove(&exporter->clients, *state);
+		return;
+	}
+	fd = http.get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	address = http.get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	*state = exporter_clients_add(&exporter->clients, fd->connect_fd, address->client_addr,
+	                              clock_ns(CLOCK_MONOTONIC));
+}
+
+/* --- the listener */
+
+/* Returns the descriptor or a negative errno. */
+static int exporter_open_listener(const struct rpd_endpoint *address)
+{
+	_cleanup_close_ int fd =
+	        socket(address->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(address->port)};
 	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(address->port)};
 	const bool is_v6 = address->family == AF_INET6;
@@ -178,50 +236,126 @@ static int exporter_listen_on(int fd, const struct rpd_endpoint *address)
 	memcpy(&v6.sin6_addr, address->addr, sizeof(v6.sin6_addr));
 	/* Allows the address while connections of an earlier exporter are in TIME_WAIT; another
 	 * listener on it is still an error. */
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) < 0 ||
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) < 0 ||
 	    (is_v6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof(yes)) < 0) ||
 	    bind(fd, is_v6 ? (struct sockaddr *)&v6 : (struct sockaddr *)&v4,
 	         is_v6 ? sizeof(v6) : sizeof(v4)) < 0 ||
-	    listen(fd, EXPORTER_CONNECTIONS) < 0)
+	    listen(fd, EXPORTER_CLIENTS_MAX) < 0)
 		return -errno;
-	return 0;
+	return TAKE_FD(fd);
 }
 
 int exporter_bind(struct exporter *exporter, const struct rpd_endpoint *address, struct error *err)
 {
-	_cleanup_close_ int fd =
-	        socket(address->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	const struct timespec pause = {.tv_nsec = EXPORTER_BIND_PAUSE_NS};
+	_cleanup_close_ int fd = exporter_open_listener(address);
 	char text[ENDPOINT_TEXT_MAX];
-	int r = fd < 0 ? -errno : exporter_listen_on(fd, address);
+	int r;
 
-	if (r < 0)
-		return error_set(err, r, "can't serve the metrics on %s: %s",
-		                 endpoint_format(address, text, sizeof(text)), strerror(-r));
+	/* The exporter of a supervisor that was killed, or has executed itself again, may take a
+	 * moment to end. */
+	for (int i = 0; fd == -EADDRINUSE && i < EXPORTER_BIND_TRIES; i++) {
+		nanosleep(&pause, NULL);
+		fd = exporter_open_listener(address);
+	}
+	if (fd < 0)
+		return error_set(err, fd, "can't serve the metrics on %s: %s",
+		                 endpoint_format(address, text, sizeof(text)), strerror(-fd));
 	r = netns_open_current(&exporter->home, err);
 	if (r == 0)
 		exporter->listener = TAKE_FD(fd);
 	return r;
 }
 
-int exporter_start(struct exporter *exporter, const char *service, struct error *err)
+int exporter_inherit(struct exporter *exporter, struct error *err)
 {
-	sigset_t all, before;
+	const int n = sd_listen_fds(true);
+	int r;
+
+	if (n <= 0)
+		return 0;
+	r = netns_open_current(&exporter->home, err);
+	if (r < 0)
+		return r;
+	exporter->listener = SD_LISTEN_FDS_START;
+	if (n > 1)
+		exporter->lifeline = SD_LISTEN_FDS_START + 1;
+	return 1;
+}
+
+/* --- the server */
+
+static int exporter_start(struct exporter *exporter, struct error *err)
+{
 	int r = http_library_load(err);
 
 	if (r < 0)
 		return r;
-	exporter->service = service;
-	/* The main thread waits for signals; this one must get none. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
 	exporter->server = http.start_daemon(
-	        MHD_USE_AUTO_INTERNAL_THREAD, 0, NULL, NULL, exporter_on_request, exporter,
+	        MHD_USE_EPOLL, 0, NULL, NULL, exporter_on_request, exporter,
 	        MHD_OPTION_LISTEN_SOCKET, exporter->listener, MHD_OPTION_CONNECTION_LIMIT,
-	        EXPORTER_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, EXPORTER_IDLE_SECONDS,
-	        MHD_OPTION_END);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	        EXPORTER_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, EXPORTER_MEMORY,
+	        MHD_OPTION_NOTIFY_CONNECTION, exporter_on_connection, exporter, MHD_OPTION_END);
 	if (!exporter->server)
 		return error_set(err, -ENOMEM, "can't start the HTTP server");
 	TAKE_FD(exporter->listener); /* the server closes it */
+	return 0;
+}
+
+/* How long poll() may wait, in milliseconds; -1 = for ever. */
+static int exporter_find_timeout(struct exporter *exporter)
+{
+	const int64_t now = clock_ns(CLOCK_MONOTONIC);
+	int64_t next = exporter_clients_expire(&exporter->clients, now), left = -1;
+	MHD_UNSIGNED_LONG_LONG ms;
+
+	if (next != INT64_MAX)
+		left = (next - now) / (NS_PER_S / 1000) + 1;
+	if (http.get_timeout(exporter->server, &ms) == MHD_YES && (left < 0 || (int64_t)ms < left))
+		left = (int64_t)ms;
+	return (int)left;
+}
+
+/* @signals: the signals that end the exporter. */
+static void exporter_run(struct exporter *exporter, int signals)
+{
+	struct pollfd fds[] = {
+	        {.fd = http.get_daemon_info(exporter->server, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd,
+	         .events = POLLIN},
+	        {.fd = signals, .events = POLLIN},
+	        {.fd = exporter->lifeline, .events = POLLIN},
+	};
+
+	while (!fds[1].revents && !fds[2].revents) {
+		poll(fds, ARRAY_SIZE(fds), exporter_find_timeout(exporter));
+		http.run(exporter->server);
+	}
+}
+
+int exporter_serve(struct exporter *exporter, const char *service, void (*ready)(const void *data),
+                   const void *data, struct error *err)
+{
+	_cleanup_close_ int signals = -1;
+	sigset_t ends;
+	int r;
+
+	exporter->service = service;
+	/* A scrape that fails is more useful than one that waits for another command. */
+	pins_set_waiting(pins_never_wait, PINS_PATIENCE_MS);
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGTERM);
+	sigaddset(&ends, SIGINT);
+	sigprocmask(SIG_BLOCK, &ends, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	signals = signalfd(-1, &ends, SFD_CLOEXEC);
+	if (signals < 0)
+		return error_set(err, -errno, "can't wait for signals: %s", strerror(errno));
+	r = exporter_start(exporter, err);
+	if (r == 0)
+		r = privileges_drop(err);
+	if (r < 0)
+		return r;
+	ready(data);
+	exporter_run(exporter, signals);
 	return 0;
 }

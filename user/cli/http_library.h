@@ -16,6 +16,10 @@ struct http_library {
 	__typeof__(&MHD_add_response_header) add_response_header;
 	__typeof__(&MHD_queue_response) queue_response;
 	__typeof__(&MHD_destroy_response) destroy_response;
+	__typeof__(&MHD_get_connection_info) get_connection_info;
+	__typeof__(&MHD_get_daemon_info) get_daemon_info;
+	__typeof__(&MHD_get_timeout) get_timeout;
+	__typeof__(&MHD_run) run;
 };
 
 /* Filled in by http_library_load(). */
@@ -23,3 +27,7 @@ extern struct http_library http;
 
 /* Returns 0, also if it is loaded already, or -ENOENT if it is not installed. */
 int http_library_load(struct error *err);
+
+/* Whether http_library_load() will work in another process: tries it in a child. Returns 0, or a
+ * negative errno with @err set. */
+int http_library_check(struct error *err);

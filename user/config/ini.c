@@ -8,15 +8,19 @@
 
 #include "base/nearest.h"
 #include "base/words.h"
+#include "config/file_user.h"
 #include "config/run_option.h"
 #include "core/service_name.h"
+#include "kern/file_read.h"
 
 #define LINE_MAX_BYTES 65536 /* an environment variable may be long */
 #define BLANKS         " \t\r\n"
+#define REPEAT_MAX     1000 /* how often a section may set one option; each needs a scan */
 
 /* Where the current section sets an option. */
 struct ini_seen {
 	unsigned int line; /* 0 = nowhere */
+	unsigned int n;    /* how often, if it is repeatable */
 	bool bad;          /* the value was refused */
 };
 
@@ -66,6 +70,7 @@ static void ini_end_section(struct ini_input *input)
 
 	if (!input->config)
 		return;
+	file_user_set(input->request, input->config, ini_report, input);
 	run_config_report_problems(input->config, ini_report, input);
 	load_host_problems(input->config, ini_report, input);
 	if (load_env_files(input->config, &err) < 0)
@@ -183,7 +188,10 @@ static const char *ini_key_name(const void *data, size_t i)
 
 static void ini_report_unknown(struct ini_input *input, const char *name)
 {
-	const char *near = nearest_find(name, ini_key_name, NULL, option_count(run_options) + 1);
+	const char *near = NULL;
+
+	if (!problems_is_full(input->problems))
+		near = nearest_find(name, ini_key_name, NULL, option_count(run_options) + 1);
 
 	problems_add(input->problems, input->line, "there is no option '%s'%s%s%s", name,
 	             near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
@@ -240,6 +248,11 @@ static void ini_set_key(struct ini_input *input, const char *name, const char *v
 		return;
 	}
 	seen->line = input->line;
+	if (seen->n++ == REPEAT_MAX)
+		problems_add(input->problems, input->line, "%s: more than %d times in a section",
+		             name, REPEAT_MAX);
+	if (seen->n > REPEAT_MAX)
+		return;
 	if (!(command ? ini_set_command(input, value) : ini_set_option(input, name, value)))
 		seen->bad = true;
 }
@@ -267,18 +280,18 @@ static int ini_parse_lines(struct ini_input *input)
 	return ini_parse_stream(ini_read_line, input, ini_handle, input);
 }
 
-int ini_load(const struct load_file *file, struct load_result *ret, struct error *err)
+void ini_load_text(const struct load_file *file, const char *text, size_t size,
+                   struct load_result *ret)
 {
-	struct ini_input input = {.request = file, .loaded = ret, .problems = &ret->problems};
-	_cleanup_free_ char *text = NULL;
-	size_t size;
-	int r = load_read_file(file->path, &text, &size);
+	struct ini_input input = {
+	        .request = file,
+	        .next = text,
+	        .end = text + size,
+	        .loaded = ret,
+	        .problems = &ret->problems,
+	};
+	const int r = ini_parse_lines(&input);
 
-	if (r < 0)
-		return error_usage(err, "can't read '%s': %s", file->path, strerror(-r));
-	input.next = text;
-	input.end = text + size;
-	r = ini_parse_lines(&input);
 	ini_end_section(&input);
 	if (r != 0)
 		problems_add(input.problems, r > 0 ? r : 0, "%s",
@@ -288,5 +301,15 @@ int ini_load(const struct load_file *file, struct load_result *ret, struct error
 		problems_add(input.problems, 0,
 		             "the file has no service, that is, no section such as [service web]");
 	problems_sort(input.problems);
-	return 0;
+}
+
+int ini_load(const struct load_file *file, struct load_result *ret, struct error *err)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t size;
+	int r = file_read(file->path, FILE_READ_CONFIG_MAX, &text, &size, err);
+
+	if (r == 0)
+		ini_load_text(file, text, size, ret);
+	return r;
 }

@@ -12,3 +12,7 @@
 /* Reads all of it, and notes everything that is wrong in ret->problems. -EINVAL, with @err set,
  * only if the file can't be read. */
 int ini_load(const struct load_file *file, struct load_result *ret, struct error *err);
+
+/* The same with the text of the file; file->path is not used. */
+void ini_load_text(const struct load_file *file, const char *text, size_t size,
+                   struct load_result *ret);

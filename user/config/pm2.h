@@ -11,3 +11,7 @@
 /* Reads the file. Every error, and every option that is ignored, is in ret->problems. Fails, with
  * @err set, only if the file can't be read or node can't be run. */
 int pm2_load(const struct load_file *file, struct load_result *ret, struct error *err);
+
+/* The same with the text of a JSON document. Scripts are also looked for in the folder of
+ * file->path. */
+void pm2_load_text(const struct load_file *file, const char *text, struct load_result *ret);

@@ -2,34 +2,61 @@
 #include "config/pm2_env.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/strv.h"
 #include "core/env.h"
 
-static void pm2_env_set_variable(struct pm2_app *app, const char *key, const char *name,
-                                 struct json_object *value)
+/* NAME=VALUE, which the caller frees. NULL, with a problem, if the name is none. */
+static char *pm2_env_format(struct pm2_app *app, const char *key, const char *name,
+                            struct json_object *value)
 {
 	const char *as_text = pm2_app_text(value);
-	_cleanup_free_ char *setting = NULL;
+	char *setting = NULL;
 
 	/* PM2 passes an array or an object as JSON. */
 	if (!as_text)
 		as_text = json_object_to_json_string_ext(
 		        value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-	if (asprintf(&setting, "%s=%s", name, as_text) < 0 || strchr(name, '=') ||
-	    env_set(&app->config->env, setting) < 0)
+	if (!*name || strchr(name, '='))
 		pm2_app_problem(app, key, "'%s' is not a name for a variable", name);
+	else if (asprintf(&setting, "%s=%s", name, as_text) < 0)
+		pm2_app_problem(app, key, "out of memory");
+	else
+		return setting;
+	return NULL;
 }
 
 static void pm2_env_set_variables(struct pm2_app *app, const char *key,
                                   struct json_object *variables)
 {
+	_cleanup_strv_ char **settings = NULL;
+	size_t n = 0;
+
 	if (!json_object_is_type(variables, json_type_object)) {
 		pm2_app_problem(app, key, "the value is not an object");
 		return;
 	}
+	settings = calloc(json_object_object_length(variables) + 1, sizeof(*settings));
 	json_object_object_foreach(variables, name, value)
-	        pm2_env_set_variable(app, key, name, value);
+	{
+		if (settings && (settings[n] = pm2_env_format(app, key, name, value)))
+			n++;
+	}
+	if (settings && env_merge(&app->config->env, settings) == 0)
+		TAKE_PTR(settings);
+	else
+		pm2_app_problem(app, key, "out of memory");
+}
+
+static void pm2_env_set_variable(struct pm2_app *app, const char *key, const char *name,
+                                 struct json_object *value)
+{
+	_cleanup_free_ char *setting = pm2_env_format(app, key, name, value);
+
+	if (setting && env_set(&app->config->env, setting) < 0)
+		pm2_app_problem(app, key, "out of memory");
 }
 
 void pm2_env_set(struct pm2_app *app)

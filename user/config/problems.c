@@ -10,18 +10,28 @@
 
 #define LAST_LINE_MAX 96 /* the line with the number of errors that did not fit */
 
+bool problems_is_full(const struct problems *problems)
+{
+	return problems->n > PROBLEMS_MAX;
+}
+
 __attribute__((format(printf, 4, 0))) static void problems_append(struct problems *problems,
                                                                   unsigned int line, bool warning,
                                                                   const char *format, va_list args)
 {
-	struct problem *list = realloc(problems->list, (problems->n + 1) * sizeof(*problems->list));
+	struct problem *list;
 
 	problems->n_errors += !warning;
+	if (problems_is_full(problems))
+		return;
+	list = realloc(problems->list, (problems->n + 1) * sizeof(*problems->list));
 	if (!list)
 		return;
 	problems->list = list;
 	list[problems->n] = (struct problem){.line = line, .warning = warning};
-	if (vasprintf(&list[problems->n].text, format, args) < 0)
+	if (problems->n == PROBLEMS_MAX)
+		list[problems->n].text = strdup("further problems are not listed");
+	else if (vasprintf(&list[problems->n].text, format, args) < 0)
 		list[problems->n].text = NULL;
 	problems->n++;
 }

@@ -8,6 +8,9 @@
 
 #include "base/error.h"
 
+/* Of further problems only the errors are counted. */
+#define PROBLEMS_MAX 1000
+
 struct problem {
 	unsigned int line; /* 0 = not of a particular line */
 	bool warning;
@@ -15,8 +18,8 @@ struct problem {
 };
 
 struct problems {
-	const char *file; /* not owned; NULL: the command line */
-	struct problem *list;
+	const char *file;     /* not owned; NULL: the command line */
+	struct problem *list; /* the last one says that there are more, if n > PROBLEMS_MAX */
 	size_t n, n_errors;
 };
 
@@ -25,6 +28,9 @@ void problems_add(struct problems *problems, unsigned int line, const char *form
         __attribute__((format(printf, 3, 4)));
 void problems_warn(struct problems *problems, unsigned int line, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
+
+/* Whether further problems are only counted. */
+bool problems_is_full(const struct problems *problems);
 
 /* Sorts by line. Problems of the same line keep their order. */
 void problems_sort(struct problems *problems);

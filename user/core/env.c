@@ -63,6 +63,71 @@ int env_set(char ***env, const char *setting)
 	return 0;
 }
 
+struct env_entry {
+	const char *setting;
+	size_t at;
+};
+
+/* By name, and then by position. */
+static int env_compare(const void *a, const void *b)
+{
+	const struct env_entry *x = a, *y = b;
+	const size_t n_x = env_name_length(x->setting), n_y = env_name_length(y->setting);
+	int r = memcmp(x->setting, y->setting, n_x < n_y ? n_x : n_y);
+
+	if (!r)
+		r = (n_x > n_y) - (n_x < n_y);
+	return r ? r : (x->at > y->at) - (x->at < y->at);
+}
+
+/* The end of the entries with the same name as entry @i. */
+static size_t env_find_end(const struct env_entry *sorted, size_t n, size_t i)
+{
+	const char *setting = sorted[i].setting;
+	const size_t length = env_name_length(setting) + 1;
+
+	while (i < n && !strncmp(sorted[i].setting, setting, length))
+		i++;
+	return i;
+}
+
+/* Of settings with the same name the first gets the text of the last; the others become NULL. */
+static void env_unify(char **settings, const struct env_entry *sorted, size_t n)
+{
+	for (size_t i = 0, end; i < n; i = end) {
+		char **first = &settings[sorted[i].at], *text = *first, **last;
+
+		end = env_find_end(sorted, n, i);
+		last = &settings[sorted[end - 1].at];
+		*first = *last;
+		*last = text;
+		for (size_t later = i + 1; later < end; later++) {
+			free(settings[sorted[later].at]);
+			settings[sorted[later].at] = NULL;
+		}
+	}
+}
+
+int env_merge(char ***env, char **more)
+{
+	const size_t n = strv_length(*env) + strv_length(more);
+	_cleanup_free_ struct env_entry *entries = calloc(n + 1, sizeof(*entries));
+	size_t kept = 0;
+
+	if (!entries || strv_extend(env, more) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		entries[i] = (struct env_entry){.setting = (*env)[i], .at = i};
+	qsort(entries, n, sizeof(*entries), env_compare);
+	env_unify(*env, entries, n);
+	for (size_t i = 0; i < n; i++)
+		if ((*env)[i])
+			(*env)[kept++] = (*env)[i];
+	if (*env)
+		(*env)[kept] = NULL;
+	return 0;
+}
+
 /* Reads the escape at @at. If @known doesn't contain the character after the backslash, the
  * backslash stays. An escaped newline is dropped. */
 static const char *env_read_escape(const char *at, const char *known, char **to, unsigned int *line)
@@ -141,14 +206,11 @@ static const char *env_read_setting(const char *at, char *to, unsigned int *line
 	return at;
 }
 
-int env_parse(const char *text, char ***env, unsigned int *ret_line)
+/* Appends the settings of @text to @list, which has room for one a line. */
+static int env_read_settings(const char *text, char *buf, char **list, unsigned int *ret_line)
 {
-	_cleanup_free_ char *setting = malloc(strlen(text) + 2);
 	unsigned int line = 1;
-	int r;
 
-	if (!setting)
-		return -ENOMEM;
 	for (;; text++, line++) {
 		unsigned int last = line;
 
@@ -158,17 +220,39 @@ int env_parse(const char *text, char ***env, unsigned int *ret_line)
 		if (*text == '#' || *text == ';') {
 			text += strcspn(text, "\n");
 		} else if (*text && *text != '\n') {
-			text = env_read_setting(text, setting, &last);
+			text = env_read_setting(text, buf, &last);
 			if (!text) {
 				*ret_line = line;
 				return ENV_BAD_LINE;
 			}
-			r = env_set(env, setting);
-			if (r < 0)
-				return r;
+			*list = strdup(buf);
+			if (!*list++)
+				return -ENOMEM;
 		}
 		if (!*text)
 			return 0;
 		line = last;
 	}
+}
+
+static size_t env_count_lines(const char *text)
+{
+	size_t n = 1;
+
+	for (; *text; text++)
+		n += *text == '\n';
+	return n;
+}
+
+int env_parse(const char *text, char ***env, unsigned int *ret_line)
+{
+	_cleanup_free_ char *buf = malloc(strlen(text) + 2);
+	_cleanup_strv_ char **list = calloc(env_count_lines(text) + 1, sizeof(*list));
+	int r = buf && list ? env_read_settings(text, buf, list, ret_line) : -ENOMEM;
+
+	if (r == 0)
+		r = env_merge(env, list);
+	if (r == 0)
+		TAKE_PTR(list);
+	return r;
 }

@@ -16,6 +16,10 @@ bool env_is_setting(const char *text);
  * form; -ENOMEM. */
 int env_set(char ***env, const char *setting);
 
+/* As env_set() with each string of @more, in order; all of them are NAME=VALUE. @more and its
+ * strings then belong to @env. Returns 0, or -ENOMEM with nothing changed. */
+int env_merge(char ***env, char **more);
+
 /* A positive result. */
 enum env_result {
 	ENV_BAD_LINE = 1, /* not NAME=VALUE, or a name that env_is_setting() rejects */
@@ -31,6 +35,7 @@ enum env_result {
  * keeps the next character. Except in '...' a backslash before a newline drops both. Nothing is
  * expanded.
  *
- * Returns 0, ENV_BAD_LINE with the number of the first bad line in *ret_line, or -ENOMEM.
+ * Returns 0; or, with @env unchanged, ENV_BAD_LINE with the number of the first bad line in
+ * *ret_line, or -ENOMEM. Needs a few times the memory of the text.
  */
 int env_parse(const char *text, char ***env, unsigned int *ret_line);

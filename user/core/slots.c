@@ -12,19 +12,6 @@ bool slots_is_list(const char *text)
 	return isdigit((unsigned char)text[0]);
 }
 
-static void slots_add(struct slots *slots, uint16_t slot)
-{
-	size_t i = slots->n;
-
-	while (i > 0 && slots->at[i - 1] > slot)
-		i--;
-	if (i > 0 && slots->at[i - 1] == slot)
-		return;
-	memmove(&slots->at[i + 1], &slots->at[i], (slots->n - i) * sizeof(slots->at[0]));
-	slots->at[i] = slot;
-	slots->n++;
-}
-
 /* Parses the number at *@text, and moves *@text behind it. */
 static int slots_parse_slot(const char **text, unsigned long *ret, const char *whole,
                             struct error *err)
@@ -43,9 +30,12 @@ static int slots_parse_slot(const char **text, unsigned long *ret, const char *w
 
 int slots_parse(struct slots *slots, const char *text, struct error *err)
 {
+	bool has[RPD_SLOT_MAX] = {};
 	const char *at = text;
 	unsigned long first = 0, last;
 
+	for (size_t i = 0; i < slots->n; i++)
+		has[slots->at[i]] = true;
 	for (;; at++) {
 		int r = slots_parse_slot(&at, &first, text, err);
 
@@ -59,11 +49,15 @@ int slots_parse(struct slots *slots, const char *text, struct error *err)
 		if (last < first || (*at && *at != ','))
 			return error_usage(err, "'%s' is not a list of slots, such as 3 or 0-3,7",
 			                   text);
-		for (unsigned long slot = first; slot <= last; slot++)
-			slots_add(slots, slot);
+		memset(has + first, true, last - first + 1);
 		if (!*at)
-			return 0;
+			break;
 	}
+	slots->n = 0;
+	for (size_t slot = 0; slot < RPD_SLOT_MAX; slot++)
+		if (has[slot])
+			slots->at[slots->n++] = slot;
+	return 0;
 }
 
 #define SLOTS_MORE "..."

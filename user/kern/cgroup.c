@@ -62,6 +62,28 @@ uint64_t cgroup_id(int fd)
 	return fstat(fd, &st) < 0 ? 0 : st.st_ino;
 }
 
+/* The line of cgroup2 is the last one: "0::/PATH". Lines of cgroup v1 may come before it. */
+int cgroup_of_process(uint32_t pid, char *buf, size_t size)
+{
+	char path[64], text[PATH_MAX + 4096];
+	char *line;
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/%" PRIu32 "/cgroup", pid);
+	r = cgroup_file_read(AT_FDCWD, path, text, sizeof(text));
+	if (r < 0)
+		return r == -ENOENT ? -ESRCH : r;
+	line = !strncmp(text, "0::", 3) ? text : strstr(text, "\n0::");
+	if (!line)
+		return -ENOENT;
+	line = strchr(line, '/');
+	if (!line || !strchr(line, '\n') || strcspn(line, "\n") >= size)
+		return -ENAMETOOLONG;
+	*strchr(line, '\n') = '\0';
+	strcpy(buf, line);
+	return 0;
+}
+
 int cgroup_open_events(int fd)
 {
 	const int events = openat(fd, "cgroup.events", O_RDONLY | O_CLOEXEC);

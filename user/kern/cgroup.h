@@ -30,6 +30,10 @@ uint64_t cgroup_id(int fd);
  * if there are none). */
 int cgroup_list_processes(int fd, uint32_t **ret, size_t *ret_n);
 
+/* Reads the path of the cgroup of process @pid, below the mount point: "/" or "/a/b". -ESRCH if the
+ * process is gone, -ENAMETOOLONG if the path does not fit. One look-up, which scans nothing. */
+int cgroup_of_process(uint32_t pid, char *buf, size_t size);
+
 /* Opens cgroup.events, which has EPOLLPRI when it changes. Returns the descriptor. */
 int cgroup_open_events(int fd);
 

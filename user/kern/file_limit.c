@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "kern/file_limit.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <sys/resource.h>
+
+/* Descriptors that clients don't get: enough to start a few workers at the same time. */
+#define RESERVE 64
 
 /* The limit before it was raised; a process has one. */
 static struct rlimit before;
@@ -24,4 +26,16 @@ void file_limit_restore(void)
 {
 	if (is_raised && setrlimit(RLIMIT_NOFILE, &before) == 0)
 		is_raised = false;
+}
+
+/* The kernel gives the lowest number that is free. Under a low limit the reserve is smaller. */
+bool file_limit_is_near(int fd)
+{
+	struct rlimit now;
+	rlim_t reserve;
+
+	if (getrlimit(RLIMIT_NOFILE, &now) < 0)
+		return false;
+	reserve = now.rlim_cur / 4 < RESERVE ? now.rlim_cur / 4 : RESERVE;
+	return (rlim_t)fd >= now.rlim_cur - reserve;
 }

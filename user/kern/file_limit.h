@@ -6,9 +6,15 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 /* Raises the soft limit to the hard limit. Does nothing if that isn't allowed. */
 void file_limit_raise(void);
 
 /* Restores the limit as it was before file_limit_raise(): in a child before exec(), or here before
  * a re-exec. Makes one system call and no other call, so it is safe between clone3() and exec(). */
 void file_limit_restore(void);
+
+/* Whether @fd, which has just been opened, is among the last descriptors of the limit: then a
+ * client should be refused, so that enough are left for what must go on. */
+bool file_limit_is_near(int fd);

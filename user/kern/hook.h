@@ -24,7 +24,6 @@ struct hook_listen {
 	uint64_t cgroup;
 	uint64_t cookie; /* of the listener */
 	uint16_t port;   /* host order */
-	bool fixed;      /* bind() was called with this port number, not with 0 (any free port) */
 	/* The socket doesn't listen: it is an MPTCP socket, which can't be steered, and its bind()
 	 * to a shared port was refused with EOPNOTSUPP (EPERM before Linux 6.1). */
 	bool refused;
@@ -43,8 +42,14 @@ int hook_attach(int fd, const uint16_t *ports, size_t n, struct hook **ret, stru
 /* A descriptor that is readable when there are listeners to read. */
 int hook_fd(const struct hook *hook);
 
-/* Calls @on_listen for all reported listeners in their order, also for listeners on unshared ports
- * and for refused ones. Returns 1 if reports were lost (search for the listeners then), else 0. */
+enum {
+	HOOK_READ = 0,
+	HOOK_LOST = 1, /* reports were lost: search for the listeners */
+};
+
+/* Calls @on_listen for some hundred reported listeners in their order, also for refused ones; if
+ * there are more, the descriptor stays readable. Listeners on a port that bind() did not name, or
+ * that is not among @ports, are not reported. */
 int hook_read_listens(struct hook *hook,
                       void (*on_listen)(const struct hook_listen *listen, void *data), void *data);
 

@@ -11,16 +11,14 @@
 #include "base/cleanup.h"
 #include "base/memory.h"
 
-/* Decodes the escapes of mountinfo, such as \040, in place. */
+/* Decodes the escapes of mountinfo, a backslash and three octal digits, in place. */
 static void mounts_unescape(char *path)
 {
 	char *to = path;
 
 	for (const char *from = path; *from; to++) {
-		unsigned int code;
-
-		if (*from == '\\' && sscanf(from + 1, "%3o", &code) == 1) {
-			*to = code;
+		if (*from == '\\' && strspn(from + 1, "01234567") >= 3) {
+			*to = (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'));
 			from += 4;
 		} else {
 			*to = *from++;
@@ -29,9 +27,7 @@ static void mounts_unescape(char *path)
 	*to = '\0';
 }
 
-/* Returns the mount point in a line of mountinfo (proc_pid_mountinfo(5)), or NULL if it has another
- * type than @type. */
-static char *mounts_parse_line(char *line, const char *type)
+char *mounts_parse_line(char *line, const char *type)
 {
 	char *rest = line, *path, *fstype;
 

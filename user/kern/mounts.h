@@ -19,3 +19,7 @@ int mounts_find_bpffs(char *ret_path, size_t n);
 
 /* As mounts_find_cgroup2(), but a missing mount is an error, with what to do in @err. */
 int mounts_require_cgroup2(char *ret_path, size_t n, struct error *err);
+
+/* Returns the mount point in a line of mountinfo (proc_pid_mountinfo(5)), which is changed, or NULL
+ * if it has another type than @type. */
+char *mounts_parse_line(char *line, const char *type);

@@ -195,10 +195,10 @@ static int pins_lock_folder(int fd, const struct pins *pins, struct error *err)
 {
 	const struct timespec pause = {.tv_nsec = PINS_RETRY_MS * 1000000};
 
-	for (unsigned int i = 0; i < pins_patience_ms; i += PINS_RETRY_MS) {
+	for (unsigned int waited = 0;; waited += PINS_RETRY_MS) {
 		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
 			return 0;
-		if (errno != EWOULDBLOCK)
+		if (errno != EWOULDBLOCK || waited >= pins_patience_ms)
 			break;
 		nanosleep(&pause, NULL);
 	}

@@ -38,7 +38,8 @@ enum pins_result {
  * waiting; if not, pins_open_locked() returns PINS_LOCKED. */
 typedef bool (*pins_waiting_fn)(const char *service);
 
-/* Sets the function to call, and the patience. NULL, the default: no call, and waiting goes on. */
+/* Sets the function to call, and the patience: with 0 the lock is tried once. NULL, the default: no
+ * call, and waiting goes on. */
 void pins_set_waiting(pins_waiting_fn waiting, unsigned int patience_ms);
 
 /* A pins_waiting_fn that always gives up. */

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/kcmp.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "kern/proc_epoll.h"
 #include "kern/proc_read.h"
 
 int proc_identify(uint32_t pid, struct process *ret)
@@ -35,35 +35,6 @@ int proc_find_oldest(const uint32_t *pids, size_t n, struct process *ret)
 		found = true;
 	}
 	return found ? 0 : -ESRCH;
-}
-
-/* Whether the process's epoll descriptor @epfd watches the open file of its descriptor @fd, under
- * that number. kcmp() takes 0.5 ms where reading fdinfo takes 40 ms (20,000 watched descriptors).
- */
-static bool proc_epoll_watches(uint32_t pid, int epfd, int fd, uint32_t inode)
-{
-	_cleanup_close_ int process = -1;
-	_cleanup_file_ FILE *watches = NULL;
-	struct kcmp_epoll_slot slot = {.efd = (uint32_t)epfd, .tfd = (uint32_t)fd};
-	uint64_t watched_inode;
-	int watched;
-	long r;
-
-	/* A number can be watched more than once: if it was closed, but its file stays open. */
-	do {
-		r = syscall(SYS_kcmp, pid, pid, KCMP_EPOLL_TFD, fd, &slot);
-		slot.toff++;
-	} while (r > 0);
-	if (r == 0 || (errno != ENOSYS && errno != EPERM))
-		return r == 0;
-
-	/* No CONFIG_KCMP, or a seccomp filter that forbids it. */
-	process = proc_read_open(pid);
-	watches = process < 0 ? NULL : proc_read_watches(process, epfd);
-	while (watches && proc_read_watch(watches, &watched, &watched_inode))
-		if (watched == fd && watched_inode == inode)
-			return true;
-	return false;
 }
 
 static bool proc_has_socket(uint32_t pid, int fd, uint32_t inode)

@@ -11,7 +11,18 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
+#include "kern/proc_epoll.h"
 #include "kern/proc_read.h"
+
+/* What a search among named processes examines at most: descriptors and threads; and how long it
+ * compares what epoll descriptors watch. More for each listener. */
+#define STEPS            20000
+#define STEPS_LISTENER   2000
+#define COMPARE_NS       20000000ll
+#define COMPARE_LISTENER 1000000ll
+/* By how many descriptors of a process listeners may be open. */
+#define OPENS_MAX 1024
 
 #define COMPARE(a, b) (((a) > (b)) - ((a) < (b)))
 
@@ -22,7 +33,18 @@ struct use {
 	enum evidence evidence;
 };
 
+/* A descriptor of the current process that is one of the listeners. */
+struct open_listener {
+	int fd;
+	struct use *use;
+};
+
 struct scan {
+	bool bounded;    /* the processes may have any number of descriptors and watches */
+	size_t steps;    /* so far */
+	int64_t compare; /* ns so far */
+	struct open_listener opens[OPENS_MAX];
+	size_t n_opens;
 	uint32_t *inodes; /* of the listeners, ascending */
 	struct use *uses; /* of the current process, parallel to inodes */
 	size_t n_inodes;
@@ -34,18 +56,25 @@ struct scan {
 	size_t rows_capacity;
 };
 
+/* Whether a bounded search may examine one more descriptor or thread. What it has found counts. */
+static bool proc_holders_may_go_on(struct scan *s)
+{
+	return !s->bounded || s->steps++ < STEPS + STEPS_LISTENER * s->n_inodes;
+}
+
 /*
  * Reads the next thread that is blocked in a system call that has a descriptor as its first
  * argument: the number of the call, and the descriptor. @tasks is /proc/PID/task. Returns false at
  * the end.
  */
-static bool proc_holders_read_blocked_call(DIR *tasks, long *ret_number, int *ret_fd)
+static bool proc_holders_read_blocked_call(struct scan *s, DIR *tasks, long *ret_number,
+                                           int *ret_fd)
 {
 	char path[PROC_PATH_MAX], text[256];
 	unsigned long long argument;
 	int tid;
 
-	while ((tid = proc_read_number(tasks)) >= 0) {
+	while (proc_holders_may_go_on(s) && (tid = proc_read_number(tasks)) >= 0) {
 		snprintf(path, sizeof(path), "%d/syscall", tid);
 		if (proc_read_text(dirfd(tasks), path, text, sizeof(text)) < 0)
 			continue;
@@ -72,14 +101,14 @@ static bool proc_holders_is_epoll_wait(long number)
 }
 
 /* Whether a thread of @pid is blocked in a wait on its epoll descriptor @epfd. */
-static bool proc_holders_epoll_is_waited(uint32_t pid, int epfd)
+static bool proc_holders_epoll_is_waited(struct scan *s, uint32_t pid, int epfd)
 {
 	_cleanup_close_ int process = proc_read_open(pid);
 	_cleanup_dir_ DIR *tasks = process < 0 ? NULL : proc_read_directory(process, "task");
 	long number;
 	int fd;
 
-	while (tasks && proc_holders_read_blocked_call(tasks, &number, &fd))
+	while (tasks && proc_holders_read_blocked_call(s, tasks, &number, &fd))
 		if (proc_holders_is_epoll_wait(number) && fd == epfd)
 			return true;
 	return false;
@@ -181,8 +210,8 @@ static int proc_holders_scan_descriptors(struct scan *s, int process)
 	struct use *use;
 	int fd, r;
 
-	s->n_epfds = 0;
-	while (fds && (fd = proc_read_number(fds)) >= 0) {
+	s->n_epfds = s->n_opens = 0;
+	while (fds && proc_holders_may_go_on(s) && (fd = proc_read_number(fds)) >= 0) {
 		snprintf(name, sizeof(name), "%d", fd);
 		if (!proc_read_link(dirfd(fds), name, text))
 			continue;
@@ -193,6 +222,8 @@ static int proc_holders_scan_descriptors(struct scan *s, int process)
 			continue;
 		}
 		use = proc_holders_find_use(s, (uint32_t)proc_read_inode(text, "socket"));
+		if (use && s->n_opens < OPENS_MAX)
+			s->opens[s->n_opens++] = (struct open_listener){fd, use};
 		if (use && (use->fd < 0 || fd < use->fd)) {
 			use->fd = fd;
 			holds = true;
@@ -206,16 +237,35 @@ static int proc_holders_scan_descriptors(struct scan *s, int process)
  * another file by now. */
 static void proc_holders_scan_watches(struct scan *s, int process, int epfd)
 {
-	_cleanup_file_ FILE *watches = proc_read_watches(process, epfd);
+	_cleanup_file_ FILE *watches = proc_epoll_open(process, epfd);
 	uint64_t inode;
 	int fd;
 
-	while (watches && proc_read_watch(watches, &fd, &inode)) {
+	while (watches && proc_epoll_read(watches, &fd, &inode)) {
 		struct use *use = proc_holders_find_use(s, (uint32_t)inode);
 
 		if (use && use->evidence < EVIDENCE_EPOLL && proc_read_socket(process, fd) == inode)
 			*use = (struct use){fd, epfd, EVIDENCE_EPOLL};
 	}
+}
+
+/* The same by comparing each of them. Takes longer if there are many listeners, but does not depend
+ * on how many descriptors are watched as much. */
+static void proc_holders_compare_watches(struct scan *s, uint32_t pid, int epfd)
+{
+	const int64_t start = clock_ns(CLOCK_MONOTONIC);
+
+	for (size_t i = 0; i < s->n_opens; i++) {
+		const struct open_listener *it = &s->opens[i];
+
+		if (s->compare + clock_ns(CLOCK_MONOTONIC) - start >
+		    COMPARE_NS + COMPARE_LISTENER * (int64_t)s->n_inodes)
+			break;
+		if (it->use->evidence < EVIDENCE_EPOLL &&
+		    proc_epoll_watches(pid, epfd, it->fd, s->inodes[it->use - s->uses]))
+			*it->use = (struct use){it->fd, epfd, EVIDENCE_EPOLL};
+	}
+	s->compare += clock_ns(CLOCK_MONOTONIC) - start;
 }
 
 /* Finds the listeners on which a thread is blocked in accept(). */
@@ -225,7 +275,7 @@ static void proc_holders_scan_accepts(struct scan *s, int process)
 	long number;
 	int fd;
 
-	while (tasks && proc_holders_read_blocked_call(tasks, &number, &fd)) {
+	while (tasks && proc_holders_read_blocked_call(s, tasks, &number, &fd)) {
 		struct use *use = proc_holders_is_accept(number)
 		                          ? proc_holders_find_use(s, proc_read_socket(process, fd))
 		                          : NULL;
@@ -268,8 +318,12 @@ static int proc_holders_examine_process(struct scan *s, int process, uint32_t pi
 
 	if (proc_read_identity(process, pid, &id) < 0)
 		return 0;
-	for (size_t i = 0; i < s->n_epfds; i++)
-		proc_holders_scan_watches(s, process, s->epfds[i]);
+	for (size_t i = 0; i < s->n_epfds; i++) {
+		if (s->bounded)
+			proc_holders_compare_watches(s, pid, s->epfds[i]);
+		else
+			proc_holders_scan_watches(s, process, s->epfds[i]);
+	}
 	proc_holders_scan_accepts(s, process);
 	return proc_holders_add_rows(s, pid, &id);
 }
@@ -313,9 +367,9 @@ static void proc_holders_settle_shared_epoll(struct scan *s)
 		    syscall(SYS_kcmp, parent->id.pid, child->id.pid, KCMP_FILE, parent->epfd,
 		            child->epfd) != 0)
 			continue;
-		if (!proc_holders_epoll_is_waited(child->id.pid, child->epfd))
+		if (!proc_holders_epoll_is_waited(s, child->id.pid, child->epfd))
 			child->evidence = EVIDENCE_HOLDS;
-		else if (!proc_holders_epoll_is_waited(parent->id.pid, parent->epfd))
+		else if (!proc_holders_epoll_is_waited(s, parent->id.pid, parent->epfd))
 			parent->evidence = EVIDENCE_HOLDS;
 	}
 	/* Not earlier: a child can be the parent of another process. */
@@ -345,7 +399,7 @@ static int proc_holders_scan_pids(struct scan *s, const uint32_t *pids, size_t n
 {
 	int r = 0;
 
-	for (size_t i = 0; i < n_pids && r >= 0; i++)
+	for (size_t i = 0; i < n_pids && r >= 0 && proc_holders_may_go_on(s); i++)
 		r = proc_holders_scan_process(s, pids[i]);
 	return r < 0 ? r : 0;
 }
@@ -380,7 +434,7 @@ int proc_holders_find(const struct listener *listeners, size_t n, struct holder 
 int proc_holders_find_among(const uint32_t *pids, size_t n_pids, const struct listener *listeners,
                             size_t n, struct holder **ret, size_t *ret_n, struct error *err)
 {
-	_cleanup_(proc_holders_deinit_scan) struct scan s = {0};
+	_cleanup_(proc_holders_deinit_scan) struct scan s = {.bounded = true};
 	int r = proc_holders_init_scan(&s, listeners, n);
 
 	if (r == 0 && s.n_inodes)

@@ -96,18 +96,13 @@ static void proc_read_make_printable(char *text)
  * thread has the same fields as that of the process, but the kernel doesn't add up the times of all
  * threads for it, which takes 20 us for a thousand threads (do_task_stat() in fs/proc/array.c).
  */
-static int proc_read_stat(int at, const char *path, uint32_t pid, struct process *ret)
+int proc_read_parse_stat(const char *text, uint32_t pid, struct process *ret)
 {
 	struct process now = {.id.pid = pid};
-	char text[1024], state;
-	const char *open, *close;
-	int r = proc_read_text(at, path, text, sizeof(text));
+	const char *open = strchr(text, '('), *close = strrchr(text, ')');
+	char state;
 
-	if (r < 0)
-		return r == -ENOENT ? -ESRCH : r;
-	open = strchr(text, '(');
-	close = strrchr(text, ')');
-	if (!open || !close ||
+	if (!open || !close || close < open ||
 	    sscanf(close + 1,
 	           " %c %" SCNu32 " %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
 	           "%*s %*s %*s %*s %" SCNu64,
@@ -119,6 +114,16 @@ static int proc_read_stat(int at, const char *path, uint32_t pid, struct process
 	proc_read_make_printable(now.comm);
 	*ret = now;
 	return 0;
+}
+
+static int proc_read_stat(int at, const char *path, uint32_t pid, struct process *ret)
+{
+	char text[1024];
+	int r = proc_read_text(at, path, text, sizeof(text));
+
+	if (r < 0)
+		return r == -ENOENT ? -ESRCH : r;
+	return proc_read_parse_stat(text, pid, ret);
 }
 
 int proc_read_identity(int process, uint32_t pid, struct process *ret)
@@ -135,30 +140,4 @@ int proc_read_identity_now(uint32_t pid, struct process *ret)
 
 	snprintf(path, sizeof(path), "/proc/%" PRIu32 "/task/%" PRIu32 "/stat", pid, pid);
 	return proc_read_stat(AT_FDCWD, path, pid, ret);
-}
-
-FILE *proc_read_watches(int process, int epfd)
-{
-	char path[PROC_PATH_MAX];
-	_cleanup_close_ int fd = -1;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "fdinfo/%d", epfd);
-	fd = openat(process, path, O_RDONLY | O_CLOEXEC);
-	file = fd < 0 ? NULL : fdopen(fd, "r");
-	if (file)
-		TAKE_FD(fd);
-	return file;
-}
-
-/* ep_show_fdinfo() in fs/eventpoll.c writes the lines; the inode is hexadecimal. */
-bool proc_read_watch(FILE *watches, int *ret_fd, uint64_t *ret_inode)
-{
-	char line[256];
-
-	while (fgets(line, sizeof(line), watches))
-		if (sscanf(line, "tfd: %d events: %*s data: %*s pos:%*s ino:%" SCNx64, ret_fd,
-		           ret_inode) == 2)
-			return true;
-	return false;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Reading of /proc, for proc.c and proc_holders.c only.
+ * Reading of /proc, for the files proc*.c and cgroup_file.c only.
  *
  * /proc/PID is opened once for each process, and everything is read relative to it. An open
  * directory never refers to a later process with the same pid: its files then fail with ESRCH or
@@ -46,9 +46,6 @@ int proc_read_identity(int process, uint32_t pid, struct process *ret);
 /* The same without an open directory: of the process that has the pid at this moment. */
 int proc_read_identity_now(uint32_t pid, struct process *ret);
 
-/* Opens the list of what an epoll descriptor of the process watches. NULL on failure. */
-FILE *proc_read_watches(int process, int epfd);
-
-/* Reads the next watched descriptor, and the inode of the file that it was when it was added. It
- * may be another file by now, and the inode may be of any file system. Returns false at the end. */
-bool proc_read_watch(FILE *watches, int *ret_fd, uint64_t *ret_inode);
+/* Reads @text, which is a process's or a thread's `stat`. The name becomes printable ASCII. -ESRCH
+ * for a zombie; -EBADMSG. */
+int proc_read_parse_stat(const char *text, uint32_t pid, struct process *ret);

@@ -72,7 +72,8 @@ static int sockdiag_decode_row(const struct nlmsghdr *message, void *ret)
 	return sockdiag_decode_listener(message, ret);
 }
 
-int sockdiag_list_listeners(uint16_t port, struct listener **ret, size_t *ret_n, struct error *err)
+static int sockdiag_find_listeners(const struct sockdiag_filter *filter, struct listener **ret,
+                                   size_t *ret_n, struct error *err)
 {
 	static const struct sockdiag_kind kind = {
 	        .states = 1u << TCP_LISTEN,
@@ -80,15 +81,36 @@ int sockdiag_list_listeners(uint16_t port, struct listener **ret, size_t *ret_n,
 	        .cookie_at = offsetof(struct listener, cookie),
 	        .decode = sockdiag_decode_row,
 	};
-	int r = sockdiag_dump_sockets(&kind, port, ret, ret_n);
+	int r = sockdiag_dump_sockets(&kind, filter, ret, ret_n);
 
 	if (r == -ENOENT)
 		return error_set(err, r,
 		                 "can't list listening sockets: this kernel has no sock_diag for "
 		                 "TCP (CONFIG_INET_TCP_DIAG, module tcp_diag)");
+	if (r == -E2BIG)
+		return error_set(err, r, "there are more than %zu listeners", filter->max);
 	if (r < 0)
 		return error_set(err, r, "can't list listening sockets: %s", strerror(-r));
 	return 0;
+}
+
+int sockdiag_list_listeners(uint16_t port, struct listener **ret, size_t *ret_n, struct error *err)
+{
+	const struct sockdiag_filter filter = {.port = port};
+
+	return sockdiag_find_listeners(&filter, ret, ret_n, err);
+}
+
+int sockdiag_list_listeners_of(uint64_t cgroup, bool fixed, struct listener **ret, size_t *ret_n,
+                               struct error *err)
+{
+	const struct sockdiag_filter filter = {
+	        .cgroup = cgroup,
+	        .fixed = fixed,
+	        .max = SOCKDIAG_OF_CGROUP_MAX,
+	};
+
+	return sockdiag_find_listeners(&filter, ret, ret_n, err);
 }
 
 static int sockdiag_read_cookie(int fd, int option, uint64_t *ret)

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <linux/netlink.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,18 @@
  * The caller frees *ret, which is NULL if there are none.
  */
 int sockdiag_list_listeners(uint16_t port, struct listener **ret, size_t *ret_n, struct error *err);
+
+/* At most this many listeners of a cgroup are listed. */
+#define SOCKDIAG_OF_CGROUP_MAX 1024
+
+/*
+ * Lists the listening TCP sockets that processes of @cgroup have made, in the same way. @fixed:
+ * only those for which bind() was called with a port number, and not with 0. The kernel selects
+ * them, so that other listeners of the host cost little. -E2BIG if there are more than
+ * SOCKDIAG_OF_CGROUP_MAX.
+ */
+int sockdiag_list_listeners_of(uint64_t cgroup, bool fixed, struct listener **ret, size_t *ret_n,
+                               struct error *err);
 
 /*
  * Decodes one message of a dump. nlmsg_len must be within the buffer (NLMSG_OK); no other byte is

@@ -51,8 +51,7 @@ static void sockdiag_conn_decode_info(struct connection *c, uint8_t state,
 	c->idle_ms = sockdiag_conn_min(info.tcpi_last_data_recv, info.tcpi_last_data_sent);
 }
 
-/* Returns 1 for a message without tcp_info: a TIME_WAIT socket, which is closed for the worker. */
-static int sockdiag_conn_decode(const struct nlmsghdr *message, void *ret)
+int sockdiag_conn_decode(const struct nlmsghdr *message, void *ret)
 {
 	const struct inet_diag_msg *msg = NLMSG_DATA(message);
 	const struct rtattr *attr;
@@ -95,7 +94,8 @@ int sockdiag_conn_list(uint16_t port, struct connection **ret, size_t *ret_n, st
 	        .cookie_at = offsetof(struct connection, cookie),
 	        .decode = sockdiag_conn_decode,
 	};
-	int r = sockdiag_dump_sockets(&kind, port, ret, ret_n);
+	const struct sockdiag_filter filter = {.port = port};
+	int r = sockdiag_dump_sockets(&kind, &filter, ret, ret_n);
 
 	return r < 0 ? error_set(err, r, "can't list the connections of port %u: %s", port,
 	                         strerror(-r))
@@ -123,11 +123,15 @@ int sockdiag_conn_reset(const struct connection *connection)
 		struct nlmsgerr body;
 	} answer;
 	_cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+	ssize_t n;
 
 	memcpy(request.body.id.idiag_src, connection->local, sizeof(connection->local));
 	memcpy(request.body.id.idiag_dst, connection->peer, sizeof(connection->peer));
-	if (fd < 0 || send(fd, &request, sizeof(request), 0) < 0 ||
-	    recv(fd, &answer, sizeof(answer), 0) < 0)
+	if (fd < 0 || send(fd, &request, sizeof(request), 0) < 0)
 		return -errno;
-	return answer.header.nlmsg_type == NLMSG_ERROR ? answer.body.error : -EBADMSG;
+	n = recv(fd, &answer, sizeof(answer), 0);
+	if (n < 0)
+		return -errno;
+	return n == sizeof(answer) && answer.header.nlmsg_type == NLMSG_ERROR ? answer.body.error
+	                                                                      : -EBADMSG;
 }

@@ -2,6 +2,7 @@
 /* The open TCP connections of a network namespace, by sock_diag(7). */
 #pragma once
 
+#include <linux/netlink.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,3 +19,10 @@ int sockdiag_conn_list(uint16_t port, struct connection **ret, size_t *ret_n, st
 
 /* Resets a connection: the client gets a RST, the worker ECONNRESET. -ENOENT if it is gone. */
 int sockdiag_conn_reset(const struct connection *connection);
+
+/*
+ * Decodes one message of a dump to a struct connection. nlmsg_len must be within the buffer
+ * (NLMSG_OK); no other byte is trusted. Returns 0; 1 for a message without tcp_info: a TIME_WAIT
+ * socket, which is closed for the worker; or -EBADMSG.
+ */
+int sockdiag_conn_decode(const struct nlmsghdr *message, void *ret);

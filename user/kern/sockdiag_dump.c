@@ -2,7 +2,7 @@
 /*
  * Facts about the kernel's dumps of TCP sockets (inet_diag_dump_icsk(), netlink_dump()):
  *   - AF_UNSPEC has no handler, so each family is requested separately. The kernel compares the
- *     port of the request, so no filter program is needed.
+ *     port of the request. All else needs a filter program (INET_DIAG_REQ_BYTECODE).
  *   - A datagram is filled under the lock of the hash bucket, which all members of a reuseport
  *     group share. Between two datagrams the kernel keeps its position as a number of sockets to
  *     skip: if a socket closes in between, a live one is skipped; if one starts, another comes
@@ -16,7 +16,7 @@
 #include <errno.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
-#include <stdbool.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -26,69 +26,21 @@
 #define DATAGRAM_MAX (64 * 1024)
 #define DUMP_PASSES  2
 
+/* What a filter program needs: a condition on the cgroup, and two operations for the port. */
+#define FILTER_MAX (3 * sizeof(struct inet_diag_bc_op) + sizeof(uint64_t))
+
 /* A dump in progress, with the rows so far. */
 struct dump {
-	const struct sockdiag_kind *kind;
+	struct sockdiag_rows rows;
 	int fd;
 	char *buffer; /* of DATAGRAM_MAX bytes */
-	char *rows;
-	size_t n;
-	size_t capacity;
-	bool disturbed; /* the last answer may lack a socket that existed all the time */
 };
 
 static void sockdiag_dump_deinit(struct dump *d)
 {
 	cleanup_close(&d->fd);
 	free(d->buffer);
-	free(d->rows);
-}
-
-static int sockdiag_dump_add_row(struct dump *d, const struct nlmsghdr *message)
-{
-	int r;
-
-	if (d->n == d->capacity) {
-		const size_t capacity = d->capacity ? 2 * d->capacity : 64;
-		char *rows = reallocarray(d->rows, capacity, d->kind->row_size);
-
-		if (!rows)
-			return -ENOMEM;
-		d->rows = rows;
-		d->capacity = capacity;
-	}
-	r = d->kind->decode(message, d->rows + d->n * d->kind->row_size);
-	d->n += r == 0;
-	return r < 0 ? r : 0;
-}
-
-/* Reads the message that ends an answer. Returns 1, or its error. */
-static int sockdiag_dump_read_end(const struct nlmsghdr *message)
-{
-	/* Both NLMSG_DONE and NLMSG_ERROR begin with an error number; 0 is success. */
-	const int *error = NLMSG_DATA(message);
-
-	if (message->nlmsg_len < NLMSG_LENGTH(sizeof(*error)))
-		return -EBADMSG;
-	return *error < 0 ? *error : 1;
-}
-
-/* Reads the messages of one datagram. Returns 1 if it ends the answer, 0 if not. */
-static int sockdiag_dump_read_datagram(struct dump *d, size_t length)
-{
-	const struct nlmsghdr *message = (const void *)d->buffer;
-	int r;
-
-	for (; NLMSG_OK(message, length); message = NLMSG_NEXT(message, length)) {
-		if (message->nlmsg_flags & NLM_F_DUMP_INTR)
-			d->disturbed = true;
-		if (message->nlmsg_type == NLMSG_DONE || message->nlmsg_type == NLMSG_ERROR)
-			return sockdiag_dump_read_end(message);
-		r = sockdiag_dump_add_row(d, message);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	free(d->rows.at);
 }
 
 static ssize_t sockdiag_dump_receive(struct dump *d)
@@ -109,7 +61,7 @@ static int sockdiag_dump_ask(struct dump *d, const struct nlmsghdr *request)
 	ssize_t length;
 	int r;
 
-	d->disturbed = false;
+	d->rows.disturbed = false;
 	if (send(d->fd, request, request->nlmsg_len, 0) < 0)
 		return -errno;
 
@@ -117,40 +69,82 @@ static int sockdiag_dump_ask(struct dump *d, const struct nlmsghdr *request)
 		length = sockdiag_dump_receive(d);
 		if (length < 0)
 			return (int)length;
-		r = sockdiag_dump_read_datagram(d, (size_t)length);
+		r = sockdiag_rows_read(&d->rows, d->buffer, (size_t)length);
 		if (r)
 			return r < 0 ? r : 0;
 		if (datagrams > 1)
-			d->disturbed = true;
+			d->rows.disturbed = true;
 	}
 }
 
-static int sockdiag_dump_family(struct dump *d, uint8_t family, uint16_t port)
+struct dump_request {
+	struct nlmsghdr header;
+	struct inet_diag_req_v2 body;
+	struct nlattr filter_header;
+	char filter[FILTER_MAX];
+};
+
+/*
+ * Adds a filter program. A socket is listed if the program ends exactly at its end, and not if it
+ * jumps beyond it. The kernel only accepts a program whose `yes` branches lead to the end.
+ */
+static void sockdiag_dump_add_filter(struct dump_request *request,
+                                     const struct sockdiag_filter *filter)
 {
-	struct {
-		struct nlmsghdr header;
-		struct inet_diag_req_v2 body;
-	} request = {
-	        .header.nlmsg_len = sizeof(request),
+	const unsigned int op = sizeof(struct inet_diag_bc_op);
+	const unsigned int first = filter->cgroup ? op + sizeof(filter->cgroup) : 0;
+	const unsigned int length = first + (filter->fixed ? 2 * op : 0);
+	const struct inet_diag_bc_op cgroup = {
+	        .code = INET_DIAG_BC_CGROUP_COND,
+	        .yes = first,
+	        .no = length + op,
+	};
+	/* If the kernel has chosen the port, jumps beyond the end; otherwise to the end. */
+	const struct inet_diag_bc_op fixed[] = {
+	        {.code = INET_DIAG_BC_AUTO, .yes = op, .no = 2 * op},
+	        {.code = INET_DIAG_BC_JMP, .yes = op, .no = 2 * op},
+	};
+
+	if (!length)
+		return;
+	if (filter->cgroup) {
+		memcpy(request->filter, &cgroup, op);
+		memcpy(request->filter + op, &filter->cgroup, sizeof(filter->cgroup));
+	}
+	if (filter->fixed)
+		memcpy(request->filter + first, fixed, sizeof(fixed));
+	request->filter_header = (struct nlattr){
+	        .nla_len = sizeof(request->filter_header) + length,
+	        .nla_type = INET_DIAG_REQ_BYTECODE,
+	};
+	request->header.nlmsg_len += request->filter_header.nla_len;
+}
+
+static int sockdiag_dump_family(struct dump *d, uint8_t family,
+                                const struct sockdiag_filter *filter)
+{
+	struct dump_request request = {
+	        .header.nlmsg_len = offsetof(struct dump_request, filter_header),
 	        .header.nlmsg_type = SOCK_DIAG_BY_FAMILY,
 	        .header.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
 	        .body.sdiag_family = family,
 	        .body.sdiag_protocol = IPPROTO_TCP,
-	        .body.idiag_states = d->kind->states,
-	        .body.idiag_ext = d->kind->extensions,
-	        .body.id.idiag_sport = htons(port),
+	        .body.idiag_states = d->rows.kind->states,
+	        .body.idiag_ext = d->rows.kind->extensions,
+	        .body.id.idiag_sport = htons(filter->port),
 	};
 	int r;
 
+	sockdiag_dump_add_filter(&request, filter);
 	for (int pass = 0; pass < DUMP_PASSES; pass++) {
 		r = sockdiag_dump_ask(d, &request.header);
-		if (r < 0 || !d->disturbed)
+		if (r < 0 || !d->rows.disturbed)
 			break;
 	}
 	return r;
 }
 
-static int sockdiag_dump_both_families(struct dump *d, uint16_t port)
+static int sockdiag_dump_both_families(struct dump *d, const struct sockdiag_filter *filter)
 {
 	int r;
 
@@ -161,53 +155,28 @@ static int sockdiag_dump_both_families(struct dump *d, uint16_t port)
 	if (d->fd < 0)
 		return -errno;
 
-	r = sockdiag_dump_family(d, AF_INET, port);
+	r = sockdiag_dump_family(d, AF_INET, filter);
 	if (r == 0)
-		r = sockdiag_dump_family(d, AF_INET6, port);
+		r = sockdiag_dump_family(d, AF_INET6, filter);
 	return r;
 }
 
-static uint64_t sockdiag_dump_get_cookie(const struct dump *d, size_t i)
+int sockdiag_dump_sockets(const struct sockdiag_kind *kind, const struct sockdiag_filter *filter,
+                          void *ret, size_t *ret_n)
 {
-	uint64_t cookie;
-
-	memcpy(&cookie, d->rows + i * d->kind->row_size + d->kind->cookie_at, sizeof(cookie));
-	return cookie;
-}
-
-static int sockdiag_dump_compare_rows(const void *a, const void *b, void *data)
-{
-	const struct dump *d = data;
-	uint64_t x, y;
-
-	memcpy(&x, (const char *)a + d->kind->cookie_at, sizeof(x));
-	memcpy(&y, (const char *)b + d->kind->cookie_at, sizeof(y));
-	return (x > y) - (x < y);
-}
-
-/* Sorts the rows by cookie and drops duplicates. */
-static void sockdiag_dump_merge_rows(struct dump *d)
-{
-	const size_t size = d->kind->row_size;
-	size_t n = 0;
-
-	if (d->n)
-		qsort_r(d->rows, d->n, size, sockdiag_dump_compare_rows, d);
-	for (size_t i = 0; i < d->n; i++)
-		if (n == 0 || sockdiag_dump_get_cookie(d, n - 1) != sockdiag_dump_get_cookie(d, i))
-			memmove(d->rows + n++ * size, d->rows + i * size, size);
-	d->n = n;
-}
-
-int sockdiag_dump_sockets(const struct sockdiag_kind *kind, uint16_t port, void *ret, size_t *ret_n)
-{
-	_cleanup_(sockdiag_dump_deinit) struct dump d = {.kind = kind, .fd = -1};
-	int r = sockdiag_dump_both_families(&d, port);
+	_cleanup_(sockdiag_dump_deinit) struct dump d = {
+	        .rows.kind = kind,
+	        .rows.max = DUMP_PASSES * filter->max,
+	        .fd = -1,
+	};
+	int r = sockdiag_dump_both_families(&d, filter);
 
 	if (r < 0)
 		return r;
-	sockdiag_dump_merge_rows(&d);
-	*(void **)ret = TAKE_PTR(d.rows);
-	*ret_n = d.n;
+	sockdiag_rows_merge(&d.rows);
+	if (filter->max && d.rows.n > filter->max)
+		return -E2BIG;
+	*(void **)ret = TAKE_PTR(d.rows.at);
+	*ret_n = d.rows.n;
 	return 0;
 }

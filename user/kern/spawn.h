@@ -26,6 +26,10 @@ struct spawn_request {
 	const struct spawn_fd *fds;
 	size_t n_fds;
 	bool listen_pid; /* set LISTEN_PID to the worker's own pid */
+	/* The program and its children never have a capability, also as root, and end with this
+	 * process. Where we may make a PID namespace, its children also end with the program; where
+	 * not, kill its process group. */
+	bool confined;
 };
 
 /*

@@ -2,6 +2,8 @@
 #include "service/observe.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,12 +11,14 @@
 #include "core/listener_owner.h"
 #include "core/process.h"
 #include "core/roster.h"
+#include "kern/cgroup.h"
 #include "kern/proc.h"
 #include "kern/proc_holders.h"
 #include "kern/steer.h"
 #include "kern/steer_members.h"
 #include "kern/steer_socks.h"
 #include "kern/steer_workers.h"
+#include "service/run_dir.h"
 #include "service/service_endpoint.h"
 #include "service/sockets.h"
 
@@ -198,11 +202,78 @@ static int observe_find_foreign(const struct service *service, struct observed *
 	return 0;
 }
 
+/* Pids that are collected. */
+struct observe_pids {
+	uint32_t *list;
+	size_t n;
+};
+
+static int observe_add_pids(struct observe_pids *pids, const char *parent, const char *cgroup)
+{
+	_cleanup_close_ int fd = cgroup_open(parent, cgroup);
+	_cleanup_free_ uint32_t *more = NULL;
+	uint32_t *list;
+	size_t n = 0;
+	int r = fd < 0 ? 0 : cgroup_list_processes(fd, &more, &n);
+
+	if (r < 0 || n == 0)
+		return r;
+	list = reallocarray(pids->list, pids->n + n, sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	memcpy(list + pids->n, more, n * sizeof(*list));
+	pids->list = list;
+	pids->n += n;
+	return 0;
+}
+
+/* Lists the processes of the workers of `run` that are or were in these slots: in cgroups whose
+ * names begin with the number of the slot. Returns 0, or a negative errno. */
+static int observe_list_pids(const struct service *service, const struct observed *o,
+                             struct observe_pids *ret)
+{
+	char parent[PATH_MAX];
+	char **names = NULL;
+	size_t n = 0;
+	int r = run_dir_cgroup(service->pins.service, parent)
+	                ? cgroup_list_children(parent, &names, &n)
+	                : -ENOENT;
+
+	for (size_t i = 0; i < n; i++) {
+		unsigned int slot;
+
+		if (r == 0 && sscanf(names[i], "%u-", &slot) == 1 && slot < o->n_slots &&
+		    o->slots[slot].stalled)
+			r = observe_add_pids(ret, parent, names[i]);
+		free(names[i]);
+	}
+	free(names);
+	return r;
+}
+
+/* Finds the processes that have the listeners open. Of workers of `run` only their own processes
+ * count: others, and their descriptors, may be any number. */
+static int observe_search(const struct service *service, const struct observed *o,
+                          const struct listener *listeners, size_t n, struct holder **ret,
+                          size_t *ret_n, struct error *err)
+{
+	struct observe_pids pids = {};
+	int r;
+
+	if (!service_is_run(service) || observe_list_pids(service, o, &pids) < 0 || !pids.n)
+		r = proc_holders_find(listeners, n, ret, ret_n, err);
+	else
+		r = proc_holders_find_among(pids.list, pids.n, listeners, n, ret, ret_n, err);
+	free(pids.list);
+	return r;
+}
+
 /* Marks the slots whose recorded process no longer serves the listener (or, if not OBSERVE_KNOWN,
- * was never seen to poll it), and finds all processes that have these listeners open. Scans only if
- * there is such a slot. */
-static int observe_find_holders(struct observed *o, enum observe_depth depth, struct holder **ret,
-                                size_t *ret_n, struct error *err)
+ * was never seen to poll it), and finds the processes that have these listeners open. Searches only
+ * if there is such a slot. */
+static int observe_find_holders(const struct service *service, struct observed *o,
+                                enum observe_depth depth, struct holder **ret, size_t *ret_n,
+                                struct error *err)
 {
 	_cleanup_free_ struct listener *unclear = calloc(o->n_slots + 1, sizeof(*unclear));
 	size_t n = 0;
@@ -219,7 +290,7 @@ static int observe_find_holders(struct observed *o, enum observe_depth depth, st
 		o->slots[slot].stalled = true; /* until a process is found that serves it */
 		unclear[n++] = *listener;
 	}
-	return n ? proc_holders_find(unclear, n, ret, ret_n, err) : 0;
+	return n ? observe_search(service, o, unclear, n, ret, ret_n, err) : 0;
 }
 
 /* Records the process that serves the slot's listener now, if there is one. */
@@ -282,7 +353,7 @@ int observe(struct service *service, enum observe_depth depth, struct observed *
 	if (r == 0)
 		r = observe_find_foreign(service, &o, err);
 	if (r == 0)
-		r = observe_find_holders(&o, depth, &holders, &n_holders, err);
+		r = observe_find_holders(service, &o, depth, &holders, &n_holders, err);
 	for (unsigned int slot = 0; r == 0 && slot < o.n_slots; slot++)
 		if (o.slots[slot].stalled)
 			r = observe_update_owner(service, &o, slot, holders, n_holders, err);

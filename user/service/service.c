@@ -23,10 +23,12 @@ void service_init(struct service *service)
 	service->n_opened = UINT_MAX;
 	steer_init(&service->steer);
 	conns_init(&service->conns);
+	groups_init(&service->groups);
 }
 
 void service_close(struct service *service)
 {
+	groups_close(&service->groups);
 	conns_close(&service->conns);
 	steer_close(&service->steer);
 	pins_unlock(&service->pins);
@@ -116,7 +118,7 @@ static int service_open_pinned(struct service *service, struct error *err)
 	int r = steer_open_pins(&service->steer, &service->pins, err);
 
 	if (service_is_half_made(service)) {
-		r = service_remove(service, true, err);
+		r = service_remove(service, true, NULL, err);
 		return r < 0 ? r : SERVICE_NONE;
 	}
 	if (r == STEER_DAMAGED)
@@ -124,6 +126,7 @@ static int service_open_pinned(struct service *service, struct error *err)
 	if (r < 0)
 		return r;
 	conns_open(&service->conns, &service->steer, &service->pins);
+	groups_open(&service->groups, &service->pins);
 	service_clean_up(service);
 	r = service_enter_netns(service, err);
 	return r < 0 ? r : SERVICE_OPEN;
@@ -245,7 +248,7 @@ int service_claim(struct service *service, const char *name, struct error *err)
 		int r = pins_open_locked(&service->pins, name, true, err);
 
 		if (r != 0)
-			return r == PINS_LOCKED ? -EBUSY : r;
+			return r == PINS_LOCKED ? SERVICE_LOCKED : r;
 		service->locks = 1;
 		if (service_folder_is_empty(service->pins.path))
 			return SERVICE_NONE;
@@ -287,7 +290,7 @@ int service_make_room(struct service *service, struct error *err)
 		                 "shows it, `reuseportd detach %s` ends it; for another "
 		                 "service give another name with --service",
 		                 name, name, name);
-	r = service_remove(service, false, err);
+	r = service_remove(service, false, NULL, err);
 	service_close(service);
 	return r < 0 ? r : 0;
 }

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "kern/conns.h"
+#include "kern/groups.h"
 #include "kern/pins.h"
 #include "kern/steer.h"
 
@@ -18,6 +19,7 @@ struct service {
 	struct pins pins;
 	struct steer steer;
 	struct conns conns;
+	struct groups groups;
 	/* A process is still in the service's network namespace, and the calling thread has entered
 	 * that namespace. */
 	bool reachable;
@@ -56,8 +58,8 @@ int service_open(struct service *service, const char *name, struct error *err);
 /*
  * Locks the folder of service @name for a command that makes a service; creates the folder if it is
  * missing, and rolls back a half-made service in it. Returns SERVICE_NONE if the folder is now
- * locked and empty, SERVICE_OPEN if a complete service has the name, or a negative errno with @err
- * set.
+ * locked and empty, SERVICE_OPEN if a complete service has the name, SERVICE_LOCKED with @err set,
+ * or a negative errno with @err set.
  */
 int service_claim(struct service *service, const char *name, struct error *err);
 

@@ -2,24 +2,22 @@
 #include "service/service_create.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
 #include "core/schedule.h"
 #include "kern/conns.h"
 #include "kern/events.h"
 #include "kern/features.h"
+#include "kern/groups.h"
 #include "kern/netns.h"
 #include "kern/proc.h"
 #include "kern/steer_setup.h"
 #include "service/service_endpoint.h"
 #include "service/service_remove.h"
 #include "service/service_supervisor.h"
-
-#define SERVICE_CREATE_ENDING_MS 30000
 
 int service_create_describe(struct service *service, unsigned int workers, const char *label,
                             struct error *err)
@@ -39,8 +37,9 @@ int service_create_describe(struct service *service, unsigned int workers, const
 	return 0;
 }
 
-void service_create_start_counting(struct service *service, uint32_t max_conns)
+void service_create_load_observers(struct service *service, uint32_t max_conns)
 {
+	groups_attach(&service->groups, &service->steer, &service->pins);
 	if (max_conns)
 		conns_attach(&service->conns, &service->steer, &service->pins);
 	else
@@ -80,13 +79,15 @@ static int service_create_make(struct service *service, const struct service_pla
 	if (r < 0)
 		return r;
 	service->steer.service->flags = RPD_SERVICE_RUN;
+	if (getrandom(&service->steer.service->guard_key, sizeof(uint64_t), 0) < 0)
+		return error_set(err, -errno, "can't get a random number: %s", strerror(errno));
 	r = service_supervisor_become(service, err);
 	if (r == 0)
 		r = service_create_add_endpoints(service, plan, err);
 	if (r < 0)
 		return r;
 	service_create_set_schedule(service, plan);
-	service_create_start_counting(service, plan->max_conns);
+	service_create_load_observers(service, plan->max_conns);
 	conns_enable(&service->conns, &service->steer);
 	__atomic_store_n(&service->steer.service->stage, RPD_STAGE_READY, __ATOMIC_RELEASE);
 	events_note(&service->steer, RPD_EVENT_attached, RPD_NO_SLOT, 0, NULL);
@@ -102,28 +103,25 @@ static bool service_create_can_take_over(const struct service *service)
 	return service_is_run(service) && (!supervisor || supervisor == (uint32_t)getpid());
 }
 
-/* A supervisor that was killed may need some time to end; that is no reason to refuse. */
-static void service_create_wait_for_ending(const struct service *service)
-{
-	_cleanup_close_ int fd = service_supervisor_open(service);
-	struct pollfd gone = {.fd = fd, .events = POLLIN};
-
-	if (fd >= 0 && proc_is_ending(service->steer.service->supervisor_pid))
-		poll(&gone, 1, SERVICE_CREATE_ENDING_MS);
-}
-
-/* Takes the name. Returns SERVICE_CREATED if the service is to be made now, SERVICE_TAKEN_OVER or a
+/* Takes the name. Returns SERVICE_CREATED if the service is to be made now, another outcome, or a
  * negative errno. */
 static int service_create_claim(struct service *service, const char *name, struct error *err)
 {
 	for (;;) {
+		uint32_t supervisor;
 		int r = service_claim(service, name, err);
 
 		if (r == SERVICE_NONE)
 			return SERVICE_CREATED;
-		if (r < 0)
-			return r;
-		service_create_wait_for_ending(service);
+		if (r != SERVICE_OPEN)
+			return r == SERVICE_LOCKED ? SERVICE_CREATE_LATER : r;
+		supervisor = service_supervisor_pid(service);
+		if (supervisor && proc_is_ending(supervisor)) {
+			service_close(service); /* it may need the lock to end */
+			error_set(err, 0, "the supervisor of service '%s' (pid %u) is ending", name,
+			          supervisor);
+			return SERVICE_CREATE_LATER;
+		}
 		if (service_create_can_take_over(service)) {
 			r = service_supervisor_become(service, err);
 			return r < 0 ? r : SERVICE_TAKEN_OVER;
@@ -145,6 +143,6 @@ int service_create(struct service *service, const struct service_plan *plan, str
 		return r;
 	r = service_create_make(service, plan, err);
 	if (r < 0)
-		service_remove(service, true, &ignored);
+		service_remove(service, true, NULL, &ignored);
 	return r;
 }

@@ -21,12 +21,16 @@ struct service_plan {
 enum service_create_outcome {
 	SERVICE_CREATED,
 	SERVICE_TAKEN_OVER, /* the supervisor of this service had died; the service is unchanged */
+	/* Nothing was done, for a reason that passes: another command has the lock
+	 * (pins_set_waiting()), or the supervisor was killed and has not ended yet. */
+	SERVICE_CREATE_LATER,
 };
 
 /*
  * Makes the service and the calling process its supervisor, or takes an existing service over. The
- * service is then open and locked. Returns an enum service_create_outcome, or a negative errno with
- * @err set, also if another service has the name.
+ * service is then open and locked. Returns an enum service_create_outcome, or a negative errno;
+ * sets
+ * @err for SERVICE_CREATE_LATER and for an errno, also if another service has the name.
  */
 int service_create(struct service *service, const struct service_plan *plan, struct error *err);
 
@@ -36,6 +40,7 @@ int service_create(struct service *service, const struct service_plan *plan, str
 int service_create_describe(struct service *service, unsigned int workers, const char *label,
                             struct error *err);
 
-/* Begins to count connections, if @max_conns is not 0. If counting is not possible, the service
- * remembers why. */
-void service_create_start_counting(struct service *service, uint32_t max_conns);
+/* Loads the programs that observe the service: the iterator over its groups and, if @max_conns is
+ * not 0, those that count its connections. If counting is not possible, the service remembers why.
+ */
+void service_create_load_observers(struct service *service, uint32_t max_conns);

@@ -61,9 +61,11 @@ static int service_lock_restore_pins(struct service *service, bool locked, struc
 	}
 	if (r == 0)
 		r = steer_setup_pin_missing(&service->steer, &service->pins, err);
-	if (r == 0)
-		conns_pin_missing(&service->conns, &service->pins); /* else they are not counted */
-	return r;
+	if (r != 0)
+		return r;
+	conns_pin_missing(&service->conns, &service->pins); /* else they are not counted */
+	groups_pin_missing(&service->groups, &service->pins);
+	return 0;
 }
 
 /* The first lock of the process: others may have changed the service. */
@@ -75,7 +77,7 @@ static int service_lock_outermost(struct service *service, struct error *err)
 	if (r < 0)
 		return r;
 	if (r == PINS_LOCKED)
-		return -EBUSY;
+		return SERVICE_LOCKED;
 	if (r == 0 && service_lock_is_unchanged(service)) {
 		r = service_enter_netns(service, err);
 		if (r < 0)
@@ -86,29 +88,34 @@ static int service_lock_outermost(struct service *service, struct error *err)
 		r = service_lock_restore_pins(service, r == 0, err);
 		if (r != 0) {
 			pins_leave(&service->pins);
-			return r < 0 ? r : -EBUSY;
+			return r < 0 ? r : SERVICE_LOCKED;
 		}
 	}
 	memcpy(name, service->pins.service, sizeof(name));
 	service_close(service);
-	r = service_open(service, name, err);
-	if (r < 0)
-		service_close(service);
-	else
+	r = service_try_open(service, name, err);
+	if (r == SERVICE_OPEN)
 		service_lock_note_opened(service);
-	service->locks = 0; /* service_lock() counts */
+	else
+		service_close(service);
+	service->locks = 0; /* service_try_lock() counts */
+	return r == SERVICE_NONE ? -ENOENT : r;
+}
+
+int service_try_lock(struct service *service, struct error *err)
+{
+	const int r = service->locks ? SERVICE_OPEN : service_lock_outermost(service, err);
+
+	service->locks += r == SERVICE_OPEN;
 	return r;
 }
 
 int service_lock(struct service *service, struct service **ret, struct error *err)
 {
-	int r = service->locks ? 0 : service_lock_outermost(service, err);
+	const int r = service_try_lock(service, err);
 
-	*ret = r < 0 ? NULL : service;
-	if (r < 0)
-		return r;
-	service->locks++;
-	return 0;
+	*ret = r == SERVICE_OPEN ? service : NULL;
+	return r == SERVICE_LOCKED ? -EBUSY : r;
 }
 
 /* Pins that this process has changed itself are open already. Otherwise the recorded time stays, so

@@ -14,6 +14,7 @@
 #include "kern/events.h"
 #include "kern/listen_events.h"
 #include "kern/proc.h"
+#include "service/in_force_restore.h"
 #include "service/observe.h"
 #include "service/schedule_commit.h"
 #include "service/service.h"
@@ -23,6 +24,11 @@
 
 #define WATCH_PERIOD_US 1000000
 #define WATCH_MARGIN_US 100000
+
+/* Any process of the host may begin to listen on the port, on another address, over and over: then
+ * at most this many updates in this time are due to that. None is omitted. */
+#define WATCH_LISTENS    4
+#define WATCH_LISTENS_US 500000
 
 /* A process listens before it polls, and a pre-fork parent before its children do. For this time
  * after a process has begun to listen or has died, each update looks up again which process serves
@@ -44,6 +50,7 @@ struct watch {
 	struct watched slots[RPD_SLOT_MAX];
 	uint64_t unsettled_until; /* CLOCK_MONOTONIC, microseconds */
 	struct watch_newcomers newcomers;
+	struct in_force_restore_report restored;
 	struct error *err;
 };
 
@@ -147,6 +154,13 @@ static void watch_note_changes(struct watch *w, struct service *service, const s
 	}
 }
 
+static void watch_say_restored(const char *line, void *data)
+{
+	const struct watch *w = data;
+
+	watch_log(w->name, "%s", line);
+}
+
 /* Observes the service, admits newcomers, and puts the changes in force. Returns SERVICE_OPEN if
  * that is done, SERVICE_NONE if the service was detached, SERVICE_LOCKED if another command is at
  * work, or a negative errno. */
@@ -155,12 +169,15 @@ static int watch_update(struct watch *w, enum observe_depth depth)
 	_cleanup_service_ struct service service;
 	_cleanup_observed_ struct observed o = {};
 	struct rpd_schedule draft;
+	struct error ignored;
 	int r;
 
 	service_init(&service);
 	r = service_try_open(&service, w->name, w->err);
 	if (r != SERVICE_OPEN)
 		return r;
+	/* A worker may be able to prevent that, but not to end the watcher; `status` shows it. */
+	in_force_restore(&service, NULL, &w->restored, &ignored);
 	r = observe(&service, depth, &o, w->err);
 	if (r < 0)
 		return r;
@@ -228,7 +245,7 @@ static int watch_on_timer(sd_event_source *source, uint64_t now, void *data)
 
 static int watch_add_sources(struct watch *w)
 {
-	sd_event_source *timer = NULL;
+	sd_event_source *timer = NULL, *listens = NULL;
 	sigset_t signals;
 	int r;
 
@@ -240,8 +257,13 @@ static int watch_add_sources(struct watch *w)
 	if (r >= 0)
 		r = sd_event_add_signal(w->loop, NULL, SIGINT, NULL, NULL);
 	if (r >= 0)
-		r = sd_event_add_io(w->loop, NULL, listen_events_fd(w->listens), EPOLLIN,
+		r = sd_event_add_io(w->loop, &listens, listen_events_fd(w->listens), EPOLLIN,
 		                    watch_on_listen, w);
+	if (r >= 0)
+		r = sd_event_source_set_ratelimit(listens, WATCH_LISTENS_US, WATCH_LISTENS);
+	if (r >= 0)
+		r = sd_event_source_set_floating(listens, true);
+	sd_event_source_unref(listens);
 	if (r >= 0)
 		r = sd_event_add_time_relative(w->loop, &timer, CLOCK_MONOTONIC, WATCH_PERIOD_US,
 		                               WATCH_MARGIN_US, watch_on_timer, w);
@@ -310,17 +332,20 @@ static int watch_run(struct watch *w)
 	return r;
 }
 
-int watch(const char *name, struct error *err)
+int watch(const char *name, watch_on_start on_start, void *data, struct error *err)
 {
 	struct watch w = {.name = name, .newcomers.err = err, .err = err};
 	uint16_t port = 0;
 	int r = watch_find_port(name, &port, err);
 
+	w.restored = (struct in_force_restore_report){.say = watch_say_restored, .data = &w};
 	if (r == 0)
 		r = listen_events_new(port, &w.listens, err);
 	if (r < 0)
 		return r;
 	r = watch_prepare(&w);
+	if (r == 0)
+		on_start(w.loop, data);
 	if (r == 0)
 		r = watch_run(&w);
 	for (unsigned int slot = 0; slot < RPD_SLOT_MAX; slot++)

@@ -17,23 +17,26 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "core/node_message.h"
+#include "kern/peer_message.h"
 #include "kern/proc.h"
+#include "supervise/priority.h"
+#include "supervise/share.h"
 
-#define CHANNEL_LINE_MAX (1u << 20)
+#define CHANNEL_LINE_MAX 65536
 #define CHANNEL_SEND_MAX 256 /* with its quotes and the end of line */
-#define CHANNEL_READ     65536
-
-/* Prefix of "cmd" in Node's own messages. */
-#define NODE_PREFIX "NODE_"
+#define CHANNEL_READ     16384
+#define CHANNEL_REST_MAX (1u << 20) /* more than a socket's buffer has */
+#define CHANNEL_PERCENT  5          /* of the loop's time, for one worker */
 
 /* Our end is bound to this name and a random number in the abstract namespace. It does not listen,
- * so no process can connect to it. The name identifies the end: a worker may have closed its copy
- * and opened another socket with that descriptor, which must not be read. */
+ * so no process can connect to it. The name distinguishes it from other sockets that a worker may
+ * have opened with its descriptor. */
 #define CHANNEL_NAME "reuseportd-channel-"
 
 struct channel {
 	int fd;
-	sd_event_source *source;
+	struct share share;
 	channel_message message;
 	void *data;
 	char *line; /* the incomplete last line */
@@ -42,64 +45,17 @@ struct channel {
 	bool *freed;   /* set if message() frees the channel */
 };
 
-static const char *channel_text_of_string(struct json_object *value)
-{
-	const char *text =
-	        json_object_is_type(value, json_type_string) ? json_object_get_string(value) : NULL;
-
-	return text && strlen(text) == (size_t)json_object_get_string_len(value) ? text : NULL;
-}
-
-/* The text of a message for the supervisor: a string, or an object as PM2's libraries send. NULL
- * for Node's own messages and for all others. */
-static const char *channel_text_of(struct json_object *value)
-{
-	struct json_object *member;
-	const char *text;
-
-	if (!json_object_is_type(value, json_type_object))
-		return channel_text_of_string(value);
-	if (json_object_object_get_ex(value, "cmd", &member)) {
-		text = channel_text_of_string(member);
-		if (text && !strncmp(text, NODE_PREFIX, strlen(NODE_PREFIX)))
-			return NULL;
-	}
-	json_object_object_get_ex(value, "type", &member);
-	text = channel_text_of_string(member);
-	if (text && !strcmp(text, "process:msg")) {
-		json_object_object_get_ex(value, "data", &member);
-		text = channel_text_of_string(member);
-	}
-	return text;
-}
-
-/* NULL if the line is not exactly one JSON value. */
-static struct json_object *channel_parse(const char *line, size_t n)
-{
-	struct json_tokener *tokener = json_tokener_new();
-	struct json_object *value = NULL;
-
-	if (!tokener)
-		return NULL;
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-	value = json_tokener_parse_ex(tokener, line, (int)n);
-	json_tokener_free(tokener);
-	return value;
-}
-
 /* Handles a complete line. May free the channel. */
 static void channel_take_line(struct channel *channel)
 {
 	_cleanup_free_ char *line = TAKE_PTR(channel->line);
-	struct json_object *value =
-	        line && !channel->too_long ? channel_parse(line, channel->n) : NULL;
-	const char *text = channel_text_of(value);
+	_cleanup_free_ char *text =
+	        line && !channel->too_long ? node_message_text(line, channel->n) : NULL;
 
 	channel->n = 0;
 	channel->too_long = false;
 	if (text)
 		channel->message(text, channel->data);
-	json_object_put(value);
 }
 
 static void channel_add_to_line(struct channel *channel, const char *text, size_t n)
@@ -120,41 +76,76 @@ static void channel_add_to_line(struct channel *channel, const char *text, size_
 	channel->n += n;
 }
 
+/* The caller has set channel->freed. */
 static void channel_take_text(struct channel *channel, const char *text, size_t n)
 {
-	bool freed = false;
+	const bool *freed = channel->freed;
 	const char *end;
 
-	channel->freed = &freed;
 	while ((end = memchr(text, '\n', n))) {
 		channel_add_to_line(channel, text, end - text);
 		channel_take_line(channel);
-		if (freed)
+		if (*freed)
 			return;
 		n -= end + 1 - text;
 		text = end + 1;
 	}
-	channel->freed = NULL;
 	channel_add_to_line(channel, text, n);
+}
+
+/* Reads once. Returns whether there may be more. May free the channel. */
+static bool channel_read(struct channel *channel)
+{
+	char text[CHANNEL_READ];
+	ssize_t n = peer_message_receive(channel->fd, text, sizeof(text), NULL);
+
+	if (n == -EAGAIN || n == -EINTR)
+		return false;
+	if (n > 0)
+		channel_take_text(channel, text, n);
+	else
+		share_set(&channel->share, false);
+	return n > 0;
+}
+
+/* The same. @ret_more: whether there may be more. Returns false if the channel was freed. */
+static bool channel_read_safely(struct channel *channel, bool *ret_more)
+{
+	bool freed = false;
+
+	channel->freed = &freed;
+	*ret_more = channel_read(channel);
+	if (freed)
+		return false;
+	channel->freed = NULL;
+	return true;
 }
 
 static int channel_on_input(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct channel *channel = data;
-	char text[CHANNEL_READ];
-	ssize_t n = read(fd, text, sizeof(text));
+	bool more;
 
-	if (n > 0)
-		channel_take_text(channel, text, n);
-	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
-		sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	share_begin(&channel->share);
+	if (channel_read_safely(channel, &more))
+		share_end(&channel->share);
 	return 0;
+}
+
+void channel_read_rest(struct channel *channel)
+{
+	bool more = true;
+
+	for (size_t n = 0; more && n < CHANNEL_REST_MAX / CHANNEL_READ; n++)
+		if (!channel_read_safely(channel, &more))
+			return;
 }
 
 static int channel_open(sd_event *loop, int fd, channel_message message, void *data,
                         struct channel **ret, struct error *err)
 {
 	struct channel *channel = calloc(1, sizeof(*channel));
+	sd_event_source *source = NULL;
 	int r;
 
 	if (!channel) {
@@ -164,11 +155,15 @@ static int channel_open(sd_event *loop, int fd, channel_message message, void *d
 	channel->fd = fd;
 	channel->message = message;
 	channel->data = data;
-	r = sd_event_add_io(loop, &channel->source, fd, EPOLLIN, channel_on_input, channel);
+	r = sd_event_add_io(loop, &source, fd, EPOLLIN, channel_on_input, channel);
+	if (r >= 0)
+		r = sd_event_source_set_priority(source, PRIORITY_UNTRUSTED);
 	if (r < 0) {
+		sd_event_source_disable_unref(source);
 		channel_free(channel);
 		return error_set(err, r, "can't watch a worker's channel: %s", strerror(-r));
 	}
+	share_init(&channel->share, source, CHANNEL_PERCENT);
 	*ret = channel;
 	return 0;
 }
@@ -189,14 +184,20 @@ static int channel_give_name(int fd)
 	               : 0;
 }
 
-static bool channel_has_name(int fd)
+/* Whether a supervisor has made the socket: the credentials are those of the process that called
+ * socketpair() or, if the socket is connected to a listener, listen(). A worker of another user can
+ * have no such socket with this name: no listener of ours has it. */
+static bool channel_is_ours(int fd)
 {
 	struct sockaddr_un address = {0};
-	socklen_t size = sizeof(address);
+	socklen_t size = sizeof(address), size_peer = sizeof(struct ucred);
+	struct ucred peer;
 
 	return getsockname(fd, (struct sockaddr *)&address, &size) == 0 &&
 	       address.sun_family == AF_UNIX && !address.sun_path[0] &&
-	       !strncmp(address.sun_path + 1, CHANNEL_NAME, strlen(CHANNEL_NAME));
+	       !strncmp(address.sun_path + 1, CHANNEL_NAME, strlen(CHANNEL_NAME)) &&
+	       getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size_peer) == 0 &&
+	       peer.uid == geteuid();
 }
 
 int channel_new(sd_event *loop, channel_message message, void *data, struct channel **ret,
@@ -211,7 +212,7 @@ int channel_new(sd_event *loop, channel_message message, void *data, struct chan
 		                 strerror(errno));
 	own = pair[0];
 	worker = pair[1];
-	r = fcntl(own, F_SETFL, O_NONBLOCK) < 0 ? -errno : channel_give_name(own);
+	r = channel_give_name(own);
 	if (r < 0)
 		return error_set(err, r, "can't create a worker's channel: %s", strerror(-r));
 	r = channel_open(loop, TAKE_FD(own), message, data, ret, err);
@@ -227,7 +228,7 @@ int channel_take_over(sd_event *loop, uint32_t pid, int fd, channel_message mess
 
 	if (own < 0 && own != -EBADF) /* from pidfd_getfd(2) */
 		return own;
-	if (own < 0 || !channel_has_name(own))
+	if (own < 0 || !channel_is_ours(own))
 		return error_set(err, -EBADF,
 		                 "process %" PRIu32
 		                 " has closed its channel: descriptor %d is another file now",
@@ -253,7 +254,8 @@ int channel_send(struct channel *channel, const char *text)
 	json_object_put(value);
 	if (n >= (int)sizeof(line))
 		return -EMSGSIZE;
-	/* A message this short is sent whole or not at all. */
+	/* A message this short is sent whole or not at all. The flags are those of this call: the
+	 * worker can make the descriptor a blocking one. */
 	return send(channel->fd, line, n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
 }
 
@@ -263,8 +265,8 @@ void channel_free(struct channel *channel)
 		return;
 	if (channel->freed)
 		*channel->freed = true;
-	sd_event_source_disable_unref(channel->source);
-	close(channel->fd);
+	share_deinit(&channel->share);
+	peer_message_close(channel->fd);
 	free(channel->line);
 	free(channel);
 }

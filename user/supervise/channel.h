@@ -16,7 +16,7 @@
 struct channel;
 
 /* The worker has sent @text: a JSON string, or {"type": @text}, or {"type": "process:msg", "data":
- * @text}. Other messages are ignored, and lines of more than 1 MiB. May free the channel. */
+ * @text}. Other messages are ignored, and lines of more than 64 KiB. May free the channel. */
 typedef void (*channel_message)(const char *text, void *data);
 
 /* Creates a channel. @ret_worker_fd: the worker's end, close-on-exec; the caller closes it when the
@@ -35,5 +35,8 @@ int channel_fd(const struct channel *channel);
 /* Sends a string, at once or not at all. -EPIPE if the worker has closed its end, -EAGAIN if it
  * reads nothing, -EMSGSIZE if the string is longer than some 250 bytes. */
 int channel_send(struct channel *channel, const char *text);
+
+/* Reads what the worker has sent, when it has ended. May free the channel. */
+void channel_read_rest(struct channel *channel);
 
 void channel_free(struct channel *channel);

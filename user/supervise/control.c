@@ -16,20 +16,30 @@
 #include "base/cleanup.h"
 #include "base/json_build.h"
 #include "base/json_text.h"
+#include "base/memory.h"
 #include "core/request.h"
+#include "kern/file_limit.h"
 #include "supervise/control_client.h"
+#include "supervise/due.h"
+#include "supervise/priority.h"
 #include "supervise/supervisor_state.h"
 
 #define CONTROL_REQUEST_MAX (128 * 1024)
 #define CONTROL_CLIENTS_MAX 64
+#define CONTROL_REQUEST_US  5000000 /* how long a client may take to send its request */
+#define CONTROL_AGAIN_US    100000  /* until the next try, if a connection can't be accepted */
 
 struct control_client {
 	struct control_client *next;
 	struct control *control;
 	int fd;
 	sd_event_source *source;
-	char *request;
+	sd_event_source *timer; /* until its request has come */
+	char *text;
 	size_t n;
+	bool is_complete;         /* the request has come, and is carried out ... */
+	sd_event_source *on_turn; /* ... in the service's turn */
+	struct request request;
 	enum control_wait waiting;
 	unsigned int n_missed; /* lines that the client has not got: it did not read */
 	unsigned int up_to;    /* for CONTROL_WAIT_GONE: the number of the last worker */
@@ -41,7 +51,8 @@ struct control {
 	control_handler handler;
 	int fd;
 	sd_event_source *source;
-	struct control_client *clients;
+	sd_event_source *again;         /* the socket is watched again then */
+	struct control_client *clients; /* the newest one first */
 	unsigned int n_clients;
 };
 
@@ -56,8 +67,11 @@ static void control_free_client(struct control_client *client)
 	*at = client->next;
 	client->control->n_clients--;
 	sd_event_source_disable_unref(client->source);
+	sd_event_source_disable_unref(client->timer);
+	sd_event_source_disable_unref(client->on_turn);
+	request_free(&client->request);
 	close(client->fd);
-	free(client->request);
+	free(client->text);
 	free(client);
 }
 
@@ -197,43 +211,89 @@ void control_answer_settled(struct supervisor *sup)
 
 /* --- connections */
 
-/* @n: the length of the request, without its end of line. */
-static void control_take_request(struct control_client *client, size_t n)
+static int control_on_turn(sd_event_source *source, void *data)
 {
+	struct control_client *client = data;
 	struct supervisor *sup = client->control->sup;
-	_cleanup_request_ struct request request = {};
 	struct error err = {};
-	int r = request_parse(client->request, n, &request, &err);
 
-	if (r == 0)
-		r = client->control->handler(sup, client, &request, &err);
-	if (r < 0)
+	if (client->control->handler(sup, client, &client->request, &err) < 0)
 		control_answer(client, err.status, err.text);
 	else
 		control_answer_settled(sup);
+	return 0;
+}
+
+/* Whether the request is to stop the whole service. That does not wait for the service's lock. */
+static bool control_is_stop(const struct request *request)
+{
+	return request->kind == REQUEST_STOP && !(request->fields & REQUEST_SLOTS);
+}
+
+/* @n: the length of the request, without its end of line. May free the client. */
+static void control_take_request(struct control_client *client, size_t n)
+{
+	struct supervisor *sup = client->control->sup;
+	struct error err = {};
+
+	client->is_complete = true;
+	if (request_parse(client->text, n, &client->request, &err) < 0) {
+		control_answer(client, err.status, err.text);
+		return;
+	}
+	if (control_is_stop(&client->request)) {
+		sd_event_source_set_priority(client->on_turn, PRIORITY_SIGNAL);
+		sup->leaving = true;
+	}
+	due_now(sup, client->on_turn);
+}
+
+static int control_on_timeout(sd_event_source *source, uint64_t now, void *data)
+{
+	control_free_client(data);
+	return 0;
+}
+
+/* From then on only the end of the connection is an event, whatever the client sends. */
+static void control_end_reading(struct control_client *client)
+{
+	client->timer = sd_event_source_disable_unref(client->timer);
+	sd_event_source_set_io_events(client->source, EPOLLRDHUP);
+}
+
+/* May free the client. */
+static void control_read(struct control_client *client)
+{
+	char *at = client->text + client->n, *end;
+	ssize_t n = recv(client->fd, at, CONTROL_REQUEST_MAX - client->n, MSG_DONTWAIT);
+
+	if (n < 0 && errno == EAGAIN)
+		return;
+	if (n <= 0) {
+		control_free_client(client);
+		return;
+	}
+	client->n += n;
+	end = memchr(at, '\n', n);
+	if (end) {
+		control_end_reading(client);
+		control_take_request(client, end - client->text);
+	} else if (client->n == CONTROL_REQUEST_MAX) {
+		control_answer(client, EXIT_USAGE, "the request is longer than 128 KiB");
+	}
 }
 
 static int control_on_client(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct control_client *client = data;
-	char *at = client->request + client->n, *end;
-	ssize_t n = recv(fd, at, CONTROL_REQUEST_MAX - client->n, MSG_DONTWAIT);
 
-	if (n < 0 && errno == EAGAIN)
-		return 0;
-	if (n <= 0) {
-		control_free_client(client); /* the client is gone; its request goes on */
-		return 0;
-	}
-	if (client->waiting != CONTROL_WAIT_REQUEST)
-		return 0;
-	client->n += n;
-	end = memchr(at, '\n', n);
-	if (end) {
-		client->n = 0; /* for what comes after the request, which is ignored */
-		control_take_request(client, end - client->request);
-	} else if (client->n == CONTROL_REQUEST_MAX) {
-		control_answer(client, EXIT_USAGE, "the request is longer than 128 KiB");
+	if (!client->is_complete) {
+		control_read(client);
+	} else if (client->waiting == CONTROL_WAIT_REQUEST) {
+		/* The client is gone, but its request is carried out. */
+		sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	} else {
+		control_free_client(client); /* its request goes on */
 	}
 	return 0;
 }
@@ -247,29 +307,93 @@ static bool control_may_ask(int fd)
 	       (peer.uid == 0 || peer.uid == geteuid());
 }
 
+/* Makes room for a client: the one that has not sent its request for the longest time has to go.
+ * Returns false if all wait for the end of theirs. */
+static bool control_make_room(struct control *control)
+{
+	struct control_client *oldest = NULL;
+
+	if (control->n_clients < CONTROL_CLIENTS_MAX)
+		return true;
+	for (struct control_client *c = control->clients; c; c = c->next)
+		if (!c->is_complete)
+			oldest = c;
+	if (oldest)
+		control_free_client(oldest);
+	return oldest;
+}
+
+/* Takes over @fd. Returns NULL if out of memory. */
+static struct control_client *control_add_client(struct control *control, int fd)
+{
+	struct control_client *client = calloc(1, sizeof(*client));
+
+	if (!client) {
+		close(fd);
+		return NULL;
+	}
+	client->fd = fd;
+	client->control = control;
+	client->next = control->clients;
+	control->clients = client;
+	control->n_clients++;
+	client->text = malloc(CONTROL_REQUEST_MAX);
+	if (client->text &&
+	    due_new(control->sup, SD_EVENT_PRIORITY_NORMAL, control_on_turn, client,
+	            &client->on_turn) >= 0 &&
+	    sd_event_add_io(control->sup->all->loop, &client->source, fd, EPOLLIN,
+	                    control_on_client, client) >= 0 &&
+	    sd_event_add_time_relative(control->sup->all->loop, &client->timer, CLOCK_MONOTONIC,
+	                               CONTROL_REQUEST_US, 0, control_on_timeout, client) >= 0)
+		return client;
+	control_free_client(client);
+	return NULL;
+}
+
+static int control_on_again(sd_event_source *source, uint64_t now, void *data)
+{
+	const struct control *control = data;
+
+	sd_event_source_set_enabled(control->source, SD_EVENT_ON);
+	return 0;
+}
+
+/* A connection that can't be accepted stays an event: the next try is some time later. */
+static void control_try_later(struct control *control)
+{
+	sd_event_source_set_enabled(control->source, SD_EVENT_OFF);
+	control->again = sd_event_source_disable_unref(control->again);
+	memory_check(sd_event_add_time_relative(control->sup->all->loop, &control->again,
+	                                        CLOCK_MONOTONIC, CONTROL_AGAIN_US, 0,
+	                                        control_on_again, control));
+}
+
+static void control_refuse(int fd)
+{
+	static const char answer[] =
+	        "{\"status\":1,\"error\":\"too many commands are connected to the supervisor: "
+	        "retry when some of them have ended\"}\n";
+
+	send(fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 static int control_on_connection(sd_event_source *source, int listener, uint32_t events, void *data)
 {
 	struct control *control = data;
 	_cleanup_close_ int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct control_client *client;
 
-	if (fd < 0 || !control_may_ask(fd) || control->n_clients >= CONTROL_CLIENTS_MAX)
+	if (fd < 0 && errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
+		control_try_later(control);
+	if (fd < 0 || !control_may_ask(fd))
 		return 0;
-	client = calloc(1, sizeof(*client));
-	if (!client)
-		return 0;
-	client->request = malloc(CONTROL_REQUEST_MAX);
-	if (!client->request || sd_event_add_io(control->sup->loop, &client->source, fd, EPOLLIN,
-	                                        control_on_client, client) < 0) {
-		free(client->request);
-		free(client);
+	if (file_limit_is_near(fd) || !control_make_room(control)) {
+		control_refuse(fd);
 		return 0;
 	}
-	client->fd = TAKE_FD(fd);
-	client->control = control;
-	client->next = control->clients;
-	control->clients = client;
-	control->n_clients++;
+	client = control_add_client(control, TAKE_FD(fd));
+	if (client)
+		control_read(client); /* a command sends its request at once */
 	return 0;
 }
 
@@ -279,6 +403,7 @@ int control_listen(struct control *control, struct error *err)
 	mode_t mask;
 	int r = 0;
 
+	control->again = sd_event_source_disable_unref(control->again);
 	control->source = sd_event_source_disable_unref(control->source);
 	cleanup_close(&control->fd);
 	control_client_address(control->sup->name, &address);
@@ -291,7 +416,7 @@ int control_listen(struct control *control, struct error *err)
 		r = -errno;
 	umask(mask);
 	if (r == 0)
-		r = sd_event_add_io(control->sup->loop, &control->source, control->fd, EPOLLIN,
+		r = sd_event_add_io(control->sup->all->loop, &control->source, control->fd, EPOLLIN,
 		                    control_on_connection, control);
 	return r < 0 ? error_set(err, r, "can't listen on %s: %s", address.sun_path, strerror(-r))
 	             : 0;
@@ -322,6 +447,7 @@ void control_close(struct control *control)
 
 	control_client_address(control->sup->name, &address);
 	unlink(address.sun_path);
+	control->again = sd_event_source_disable_unref(control->again);
 	control->source = sd_event_source_disable_unref(control->source);
 	cleanup_close(&control->fd);
 	control->fd = -1;
@@ -339,6 +465,7 @@ void control_free(struct control *control, int status, const char *left)
 			               "the service was stopped");
 		else
 			control_free_client(control->clients);
+	sd_event_source_disable_unref(control->again);
 	sd_event_source_disable_unref(control->source);
 	cleanup_close(&control->fd);
 	free(control);

@@ -28,8 +28,8 @@ enum control_wait {
 	CONTROL_WAIT_END,     /* the end of the service */
 };
 
-/* Carries out @request. Calls control_wait_for() before anything that the client waits for can
- * happen. On failure the client gets @err as its answer. */
+/* Carries out @request, in a turn of the service. Calls control_wait_for() before anything that the
+ * client waits for can happen. On failure the client gets @err as its answer. */
 typedef int (*control_handler)(struct supervisor *sup, struct control_client *client,
                                const struct request *request, struct error *err);
 
@@ -61,6 +61,6 @@ void control_answer_settled(struct supervisor *sup);
 /* Removes the socket; no more requests are taken. */
 void control_close(struct control *control);
 
-/* The service has ended with @status: sends the last answers. @left: what of the service could not
- * be removed, and why; NULL = nothing is left. @control may be NULL. */
+/* The service has ended with @status: sends the last answers. @left: why something of the service
+ * could not be removed; or NULL. @control may be NULL. */
 void control_free(struct control *control, int status, const char *left);

@@ -8,8 +8,11 @@
 #include "base/cleanup.h"
 #include "base/strv.h"
 #include "core/request.h"
+#include "stream/log.h"
 #include "supervise/plan.h"
 #include "supervise/reload.h"
+#include "supervise/report.h"
+#include "supervise/rereading.h"
 #include "supervise/shutdown.h"
 #include "supervise/slot.h"
 #include "supervise/supervisor_request.h"
@@ -47,26 +50,24 @@ static int control_request_check_user(const struct supervisor *sup, const struct
 	return 0;
 }
 
-/* The new configuration: read from its file again or, if the request has a command, the present one
- * with that command. @request: NULL = one without fields. */
-static int control_request_read_config(struct supervisor *sup, const struct request *request,
-                                       struct run_config *ret, struct error *err)
+/* The new configuration: the one of the file or, without one, the present one with the command of
+ * the request, if it has one. */
+static int control_request_make_config(struct supervisor *sup, const struct request *request,
+                                       const struct run_config *of_file, struct run_config *ret,
+                                       struct error *err)
 {
-	char *const *argv = request ? request->argv : NULL;
 	char **copy;
-	int r;
+	int r = 0;
 
-	if (!argv && sup->request->reread) {
-		r = sup->request->reread(sup->name, ret, sup->request->data, err);
-		if (r == 0)
-			r = control_request_check_service(&sup->plan->config, ret, err);
-		if (r == 0)
-			r = control_request_check_user(sup, ret, err);
+	if (of_file)
+		r = control_request_check_service(&sup->plan->config, of_file, err);
+	if (r == 0 && of_file)
+		r = control_request_check_user(sup, of_file, err);
+	if (r < 0)
 		return r;
-	}
-	r = run_config_copy(&sup->plan->config, ret);
-	if (r == 0 && argv) {
-		r = strv_copy(argv, &copy);
+	r = run_config_copy(of_file ? of_file : &sup->plan->config, ret);
+	if (r == 0 && request->argv) {
+		r = strv_copy(request->argv, &copy);
 		if (r == 0) {
 			strv_free(ret->argv);
 			ret->argv = copy;
@@ -81,8 +82,6 @@ static struct reload_ways control_request_ways(const struct run_config *config,
 {
 	struct reload_ways ways = reload_ways_of(config);
 
-	if (!request)
-		return ways;
 	if (request->fields & REQUEST_BATCH)
 		ways.batch = request->batch;
 	if (request->fields & REQUEST_IN_PLACE)
@@ -93,14 +92,15 @@ static struct reload_ways control_request_ways(const struct run_config *config,
 }
 
 static int control_request_make_plan(struct supervisor *sup, const struct request *request,
-                                     struct plan **ret, struct error *err)
+                                     const struct run_config *of_file, struct plan **ret,
+                                     struct error *err)
 {
-	const bool labelled = request && request->label[0];
+	const bool labelled = request->fields & REQUEST_LABEL;
 	struct run_config config;
 	int r;
 
 	run_config_init(&config);
-	r = control_request_read_config(sup, request, &config, err);
+	r = control_request_make_config(sup, request, of_file, &config, err);
 	if (r == 0 && labelled)
 		memcpy(config.label, request->label, sizeof(config.label));
 	if (r == 0)
@@ -115,14 +115,14 @@ static int control_request_make_plan(struct supervisor *sup, const struct reques
 	return r;
 }
 
-/* @client: waits for the reload; or NULL, with @request. */
-static int control_request_begin_reload(struct supervisor *sup, struct control_client *client,
-                                        const struct request *request, struct error *err)
+/* @of_file: the configuration as the file has it now; NULL: it is not read. */
+static int control_request_begin_reload(struct supervisor *sup, const struct request *request,
+                                        const struct run_config *of_file, struct error *err)
 {
 	struct plan *plan = NULL;
 	struct reload_ways ways;
 	struct slots slots;
-	int r = control_request_make_plan(sup, request, &plan, err);
+	int r = control_request_make_plan(sup, request, of_file, &plan, err);
 
 	reload_list_slots(sup, &slots);
 	if (r == 0)
@@ -132,8 +132,6 @@ static int control_request_begin_reload(struct supervisor *sup, struct control_c
 		        err, -EINVAL,
 		        "service '%s': all its slots are stopped, so there is nothing to reload",
 		        sup->name);
-	if (r == 0 && client)
-		control_wait_for(client, CONTROL_WAIT_RELOAD, NULL);
 	if (r == 0) {
 		ways = control_request_ways(&plan->config, request);
 		r = reload_begin(sup, &slots, plan, &ways, err);
@@ -142,9 +140,39 @@ static int control_request_begin_reload(struct supervisor *sup, struct control_c
 	return r;
 }
 
+/* Goes on with the reload that waited for the file. Clients that wait for it get the error. */
+static void control_request_on_file(struct supervisor *sup, const struct request *request,
+                                    const struct run_config *of_file, const struct error *why)
+{
+	struct error err = *why;
+
+	if (of_file && control_request_begin_reload(sup, request, of_file, &err) == 0)
+		return;
+	log_line("%s: %s", sup->name, err.text);
+	control_answer_reload(sup, err.status, err.text, NULL);
+	report_change(sup);
+}
+
+/* @client: waits for the reload; or NULL. */
+static int control_request_do_reload(struct supervisor *sup, struct control_client *client,
+                                     const struct request *request, struct error *err)
+{
+	int r = reload_check_idle(sup, err);
+
+	if (r < 0)
+		return r;
+	if (client)
+		control_wait_for(client, CONTROL_WAIT_RELOAD, NULL);
+	return sup->all->reader && !request->argv
+	               ? rereading_begin(sup, request, control_request_on_file, err)
+	               : control_request_begin_reload(sup, request, NULL, err);
+}
+
 int control_request_reload(struct supervisor *sup, struct error *err)
 {
-	return control_request_begin_reload(sup, NULL, NULL, err);
+	static const struct request plain = {.kind = REQUEST_RELOAD};
+
+	return control_request_do_reload(sup, NULL, &plain, err);
 }
 
 /* --- slots */
@@ -184,13 +212,6 @@ static int control_request_scale(struct supervisor *sup, struct control_client *
 	return slot_scale(sup, request->workers, err);
 }
 
-static int control_request_refuse_busy(const struct supervisor *sup, struct error *err)
-{
-	return error_set(err, -EBUSY,
-	                 "service '%s': a reload is in progress; retry when it has finished",
-	                 sup->name);
-}
-
 static int control_request_stop(struct supervisor *sup, struct control_client *client,
                                 const struct request *request, struct error *err)
 {
@@ -204,8 +225,8 @@ static int control_request_stop(struct supervisor *sup, struct control_client *c
 		return 0;
 	}
 	r = control_request_check_slots(sup, slots, err);
-	if (r == 0 && sup->reload)
-		r = control_request_refuse_busy(sup, err);
+	if (r == 0)
+		r = reload_check_idle(sup, err);
 	if (r == 0)
 		control_wait_for(client, CONTROL_WAIT_GONE, NULL);
 	for (size_t i = 0; r == 0 && i < slots->n; i++)
@@ -221,8 +242,8 @@ static int control_request_start(struct supervisor *sup, struct control_client *
 	const struct slots *slots = &request->slots;
 	int r = control_request_check_slots(sup, slots, err);
 
-	if (r == 0 && sup->reload)
-		r = control_request_refuse_busy(sup, err);
+	if (r == 0)
+		r = reload_check_idle(sup, err);
 	for (size_t i = 0; r == 0 && i < slots->n; i++) {
 		const struct worker *current = sup->slots[slots->at[i]].current;
 
@@ -244,7 +265,7 @@ int control_request_handle(struct supervisor *sup, struct control_client *client
                            const struct request *request, struct error *err)
 {
 	static const control_handler handlers[] = {
-	        [REQUEST_RELOAD] = control_request_begin_reload,
+	        [REQUEST_RELOAD] = control_request_do_reload,
 	        [REQUEST_RESTART] = control_request_restart,
 	        [REQUEST_SCALE] = control_request_scale,
 	        [REQUEST_STOP] = control_request_stop,

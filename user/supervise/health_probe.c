@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/signal_name.h"
+#include "core/http_answer.h"
 #include "kern/cgroup.h"
 #include "kern/probe_socket.h"
 #include "kern/spawn.h"
@@ -22,9 +23,6 @@
 #include "service/service_lock.h"
 
 #define PROBE_TCP_NS (NS_PER_S / 10) /* a connection must stay open this long */
-
-/* Only the first line of an HTTP answer is used. */
-#define PROBE_ANSWER_MAX 512
 
 struct health_probe {
 	enum ready_kind kind;
@@ -39,7 +37,7 @@ struct health_probe {
 	int fd;
 	struct rpd_probe from;
 	bool registered, connected;
-	char answer[PROBE_ANSWER_MAX];
+	char answer[HTTP_ANSWER_MAX]; /* its beginning */
 	size_t n;
 
 	/* EXEC */
@@ -93,7 +91,7 @@ void health_probe_cancel(struct health_probe *run)
 /* Reports the result. done() may free the probe. */
 static void health_probe_finish(struct health_probe *run, bool ok, const char *why)
 {
-	char text[PROBE_ANSWER_MAX + 128];
+	char text[HTTP_ANSWER_MAX + 128];
 
 	sd_event_source_set_enabled(run->source, SD_EVENT_OFF);
 	sd_event_source_set_enabled(run->timer, SD_EVENT_OFF);
@@ -120,23 +118,11 @@ static void health_probe_send_request(struct health_probe *run)
 		health_probe_finish(run, false, "the connection was closed at once");
 }
 
-/* Of "HTTP/1.1 503 Service Unavailable" all but the version is reported. */
-static void health_probe_judge_answer(struct health_probe *run)
-{
-	char *line = run->answer, *status;
-	int code = 0;
-
-	line[strcspn(line, "\r\n")] = '\0';
-	status = strchr(line, ' ');
-	if (strncmp(line, "HTTP/1.", 7) != 0 || !status || sscanf(status, " %3d", &code) != 1)
-		health_probe_finish(run, false, "the answer is not HTTP");
-	else
-		health_probe_finish(run, code >= 200 && code < 400, status + 1);
-}
-
 static void health_probe_read_answer(struct health_probe *run)
 {
-	ssize_t n = recv(run->fd, run->answer + run->n, sizeof(run->answer) - 1 - run->n, 0);
+	ssize_t n = recv(run->fd, run->answer + run->n, sizeof(run->answer) - run->n, 0);
+	struct http_answer answer;
+	int r;
 
 	if (n < 0 && errno == EAGAIN)
 		return;
@@ -149,9 +135,11 @@ static void health_probe_read_answer(struct health_probe *run)
 		return;
 	}
 	run->n += n;
-	run->answer[run->n] = '\0';
-	if (strchr(run->answer, '\n') || run->n == sizeof(run->answer) - 1)
-		health_probe_judge_answer(run);
+	r = http_answer_parse(run->answer, run->n, &answer);
+	if (r == 0)
+		health_probe_finish(run, answer.status >= 200 && answer.status < 400, answer.text);
+	else if (r == HTTP_ANSWER_BAD)
+		health_probe_finish(run, false, "the answer is not HTTP");
 }
 
 /* --- the connection */

@@ -13,76 +13,66 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "core/notify_message.h"
+#include "kern/peer_message.h"
+#include "supervise/priority.h"
+#include "supervise/share.h"
 
 #define NOTIFY_TEXT_MAX 4096
-#define NOTIFY_FDS_MAX  253 /* SCM_MAX_FD of the kernel */
+#define NOTIFY_READ_MAX 8   /* datagrams at a time */
+#define NOTIFY_REST_MAX 512 /* the most that net.unix.max_dgram_qlen usually allows */
+#define NOTIFY_PERCENT  20  /* of the loop's time */
 
 struct notify {
 	int fd;
-	sd_event_source *source;
+	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+	uid_t uid; /* of the socket */
+	struct share share;
 	notify_ready ready;
 	void *data;
 };
 
-union control {
-	char buf[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(NOTIFY_FDS_MAX * sizeof(int))];
-	struct cmsghdr align;
-};
-
-/* Returns the sender's pid, from the kernel. Closes descriptors that come with the message:
- * sd_notify_barrier(3) waits for that. */
-static uint32_t notify_take_control(struct msghdr *message)
+/* Returns whether there was a datagram. */
+static bool notify_read(struct notify *notify)
 {
-	uint32_t pid = 0;
+	char text[NOTIFY_TEXT_MAX];
+	struct ucred sender;
+	const ssize_t n = peer_message_receive(notify->fd, text, sizeof(text), &sender);
 
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
-		if (c->cmsg_level != SOL_SOCKET)
-			continue;
-		if (c->cmsg_type == SCM_CREDENTIALS)
-			pid = ((struct ucred *)CMSG_DATA(c))->pid;
-		for (size_t i = 0;
-		     c->cmsg_type == SCM_RIGHTS && CMSG_LEN((i + 1) * sizeof(int)) <= c->cmsg_len;
-		     i++)
-			close(((int *)CMSG_DATA(c))[i]);
-	}
-	return pid;
-}
-
-static bool notify_has_line(const char *text, const char *line)
-{
-	size_t n = strlen(line);
-
-	for (; text; text = strchr(text, '\n') ? strchr(text, '\n') + 1 : NULL)
-		if (!strncmp(text, line, n) && (text[n] == '\n' || text[n] == '\0'))
-			return true;
-	return false;
+	if (n < 0)
+		return n == -EINTR;
+	if (sender.pid && (size_t)n <= sizeof(text) && notify_message_is_ready(text, n))
+		notify->ready((uint32_t)sender.pid, notify->data);
+	return true;
 }
 
 static int notify_on_datagram(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct notify *notify = data;
-	char text[NOTIFY_TEXT_MAX + 1];
-	union control control;
-	struct iovec part = {.iov_base = text, .iov_len = NOTIFY_TEXT_MAX};
-	struct msghdr message = {
-	        .msg_iov = &part,
-	        .msg_iovlen = 1,
-	        .msg_control = control.buf,
-	        .msg_controllen = sizeof(control.buf),
-	};
-	ssize_t n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	uint32_t pid;
 
-	if (n < 0)
-		return 0;
-	pid = notify_take_control(&message);
-	text[n] = '\0';
-	if (pid && !(message.msg_flags & MSG_TRUNC) && notify_has_line(text, "READY=1"))
-		notify->ready(pid, notify->data);
+	share_begin(&notify->share);
+	for (int i = 0; i < NOTIFY_READ_MAX && notify_read(notify); i++)
+		;
+	share_end(&notify->share);
 	return 0;
 }
 
-static int notify_open_socket(const char *path, struct error *err)
+void notify_read_rest(struct notify *notify)
+{
+	for (int i = 0; i < NOTIFY_REST_MAX && notify_read(notify); i++)
+		;
+}
+
+/*
+ * Workers of a user other than root can't change their user: the socket is theirs. Workers of root
+ * may become any user before they report, so that the socket is open to all, as systemd's is.
+ */
+static int notify_restrict(const char *path, uid_t uid)
+{
+	return chown(path, uid, (gid_t)-1) < 0 || chmod(path, uid ? 0600 : 0666) < 0 ? -errno : 0;
+}
+
+static int notify_open_socket(const char *path, uid_t uid, struct error *err)
 {
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -93,34 +83,56 @@ static int notify_open_socket(const char *path, struct error *err)
 	strcpy(address.sun_path, path);
 	unlink(path); /* left by a supervisor that was killed */
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ||
-	    bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || chmod(path, 0666) < 0)
+	    bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    notify_restrict(path, uid) < 0)
 		return error_set(err, -errno, "can't create the socket %s: %s", path,
 		                 strerror(errno));
 	return TAKE_FD(fd);
 }
 
-int notify_new(sd_event *loop, const char *path, notify_ready ready, void *data,
+int notify_new(sd_event *loop, const char *path, uid_t uid, notify_ready ready, void *data,
                struct notify **ret, struct error *err)
 {
 	struct notify *notify = calloc(1, sizeof(*notify));
+	sd_event_source *source = NULL;
 	int r;
 
 	if (!notify)
 		return error_set(err, -ENOMEM, "out of memory");
 	notify->ready = ready;
 	notify->data = data;
-	notify->fd = r = notify_open_socket(path, err);
+	notify->uid = uid;
+	snprintf(notify->path, sizeof(notify->path), "%s", path);
+	notify->fd = r = notify_open_socket(path, uid, err);
 	if (r >= 0) {
-		r = sd_event_add_io(loop, &notify->source, notify->fd, EPOLLIN, notify_on_datagram,
-		                    notify);
+		r = sd_event_add_io(loop, &source, notify->fd, EPOLLIN, notify_on_datagram, notify);
+		if (r >= 0)
+			r = sd_event_source_set_priority(source, PRIORITY_UNTRUSTED);
 		if (r < 0)
 			error_set(err, r, "can't watch %s: %s", path, strerror(-r));
 	}
 	if (r < 0) {
+		sd_event_source_disable_unref(source);
 		notify_free(notify);
 		return r;
 	}
+	share_init(&notify->share, source, NOTIFY_PERCENT);
 	*ret = notify;
+	return 0;
+}
+
+int notify_allow(struct notify *notify, uid_t uid, struct error *err)
+{
+	int r;
+
+	if (notify->uid == 0 || notify->uid == uid)
+		return 0;
+	/* Workers of both users may send. */
+	r = notify_restrict(notify->path, 0);
+	if (r < 0)
+		return error_set(err, r, "can't open the socket %s to another user: %s",
+		                 notify->path, strerror(-r));
+	notify->uid = 0;
 	return 0;
 }
 
@@ -128,7 +140,7 @@ void notify_free(struct notify *notify)
 {
 	if (!notify)
 		return;
-	sd_event_source_disable_unref(notify->source);
-	cleanup_close(&notify->fd);
+	share_deinit(&notify->share);
+	peer_message_close(notify->fd);
 	free(notify);
 }

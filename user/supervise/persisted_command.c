@@ -6,7 +6,6 @@
 #include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -15,6 +14,7 @@
 #include "core/request.h"
 #include "core/schedule_edit.h"
 #include "kern/cgroup.h"
+#include "kern/file_read.h"
 #include "service/run_dir.h"
 #include "supervise/plan.h"
 #include "supervise/report.h"
@@ -23,9 +23,6 @@
 /* The two parts of the file: the configuration's command, and the one in force. */
 #define GIVEN    "given"
 #define IN_FORCE "in_force"
-
-#define FILE_MAX   (4 << 20)
-#define FILE_DEPTH 5
 
 static void persisted_command_file_path(const struct supervisor *sup, const char *name,
                                         char path[PATH_MAX])
@@ -128,17 +125,6 @@ static int persisted_command_read_part(struct json_object *file, const char *nam
 	return 0;
 }
 
-/* Reads the file, unless it is not one that we have written. NULL on failure. */
-static struct json_object *persisted_command_read_file(const char *path)
-{
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > FILE_MAX)
-		return NULL;
-	return json_object_from_fd_ex(fd, FILE_DEPTH);
-}
-
 /* The command for a message, cut to @size. */
 static const char *persisted_command_text(const struct run_config *config, char *buf, size_t size)
 {
@@ -183,6 +169,7 @@ static void persisted_command_apply(struct supervisor *sup, const struct run_con
 void persisted_command_restore(struct supervisor *sup)
 {
 	struct run_config given, in_force;
+	_cleanup_free_ char *text = NULL;
 	struct json_object *file;
 	char path[PATH_MAX];
 
@@ -193,7 +180,9 @@ void persisted_command_restore(struct supervisor *sup)
 		persisted_command_forget(sup);
 	if (access(path, F_OK) < 0)
 		return;
-	file = persisted_command_read_file(path);
+	file = file_read(path, FILE_READ_CONFIG_MAX, &text, NULL, NULL) == 0
+	               ? json_tokener_parse(text)
+	               : NULL;
 	if (persisted_command_read_part(file, GIVEN, &sup->plan->config, &given) == 0 &&
 	    persisted_command_read_part(file, IN_FORCE, &sup->plan->config, &in_force) == 0)
 		persisted_command_apply(sup, &given, &in_force);

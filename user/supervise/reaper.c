@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 
-/* After the event sources that wait for children of ours. */
-#define PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
+#include "supervise/priority.h"
+
+#define AGAIN_US 20000
 
 struct reaper {
 	sd_event_source *on_child, *again;
@@ -16,13 +17,14 @@ struct reaper {
 };
 
 /* waitid() reports one ended child at a time, and the same one until it is reaped. If that child is
- * ours, the check is repeated in the loop's next iteration. */
+ * ours, its service reaps it soon, and the check is repeated. */
 static void reaper_reap(struct reaper *reaper)
 {
 	siginfo_t info = {};
 
 	while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid) {
 		if (reaper->is_ours((uint32_t)info.si_pid, reaper->data)) {
+			sd_event_source_set_time_relative(reaper->again, AGAIN_US);
 			sd_event_source_set_enabled(reaper->again, SD_EVENT_ONESHOT);
 			return;
 		}
@@ -37,7 +39,7 @@ static int reaper_on_child(sd_event_source *source, const struct signalfd_siginf
 	return 0;
 }
 
-static int reaper_on_again(sd_event_source *source, void *data)
+static int reaper_on_again(sd_event_source *source, uint64_t now, void *data)
 {
 	reaper_reap(data);
 	return 0;
@@ -60,12 +62,13 @@ int reaper_new(sd_event *loop, bool (*is_ours)(uint32_t pid, void *data), void *
 	signal(SIGCHLD, SIG_DFL); /* if SIGCHLD is ignored, the kernel drops exit statuses */
 	r = sd_event_add_signal(loop, &reaper->on_child, SIGCHLD, reaper_on_child, reaper);
 	if (r >= 0)
-		r = sd_event_source_set_priority(reaper->on_child, PRIORITY);
+		r = sd_event_source_set_priority(reaper->on_child, PRIORITY_REAP);
 	/* Once at the start: after a re-exec, children may have ended before. */
 	if (r >= 0)
-		r = sd_event_add_defer(loop, &reaper->again, reaper_on_again, reaper);
+		r = sd_event_add_time_relative(loop, &reaper->again, CLOCK_MONOTONIC, 0, 1000,
+		                               reaper_on_again, reaper);
 	if (r >= 0)
-		r = sd_event_source_set_priority(reaper->again, PRIORITY);
+		r = sd_event_source_set_priority(reaper->again, PRIORITY_REAP);
 	if (r < 0) {
 		reaper_free(reaper);
 		return r;

@@ -18,6 +18,7 @@
 #include "supervise/plan.h"
 #include "supervise/reload_state.h"
 #include "supervise/report.h"
+#include "supervise/rereading.h"
 #include "supervise/slot.h"
 #include "supervise/supervisor_state.h"
 #include "supervise/worker.h"
@@ -253,19 +254,27 @@ static void reload_advance(struct supervisor *sup)
 	it->advancing = false;
 }
 
-int reload_begin(struct supervisor *sup, const struct slots *slots, struct plan *plan,
-                 const struct reload_ways *ways, struct error *err)
+int reload_check_idle(const struct supervisor *sup, struct error *err)
 {
-	struct slots all;
-
-	reload_list_slots(sup, &all);
-	if (sup->reload)
+	if (sup->reload || sup->rereading)
 		return error_set(
 		        err, -EBUSY,
 		        "service '%s': a reload is in progress; retry when it has finished",
 		        sup->name);
 	if (sup->stopping)
 		return error_set(err, -EBUSY, "service '%s' is being stopped", sup->name);
+	return 0;
+}
+
+int reload_begin(struct supervisor *sup, const struct slots *slots, struct plan *plan,
+                 const struct reload_ways *ways, struct error *err)
+{
+	struct slots all;
+	int r = reload_check_idle(sup, err);
+
+	if (r < 0)
+		return r;
+	reload_list_slots(sup, &all);
 	sup->reload = calloc(1, sizeof(*sup->reload));
 	if (!sup->reload)
 		return error_set(err, -ENOMEM, "out of memory");
@@ -344,6 +353,7 @@ void reload_note_gone(struct supervisor *sup, const struct worker *w)
 
 void reload_drop(struct supervisor *sup)
 {
+	rereading_drop(sup);
 	if (sup->reload)
 		reload_free(sup);
 }

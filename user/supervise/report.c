@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "stream/log.h"
 #include "supervise/control.h"
+#include "supervise/due.h"
 
 void report_line(struct supervisor *sup, const char *format, ...)
 {
@@ -23,5 +24,5 @@ void report_line(struct supervisor *sup, const char *format, ...)
 void report_change(struct supervisor *sup)
 {
 	if (sup->on_change)
-		memory_check(sd_event_source_set_enabled(sup->on_change, SD_EVENT_ONESHOT));
+		due_now(sup, sup->on_change);
 }

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "kern/cgroup.h"
 #include "kern/cgroup_service.h"
+#include "kern/mounts.h"
 #include "service/run_dir.h"
 #include "stream/log.h"
 
@@ -95,7 +96,7 @@ static int service_cgroup_make(struct supervisor *sup, const char *noted, struct
 
 int service_cgroup_open(struct supervisor *sup, bool taken_over, struct error *err)
 {
-	char noted[PATH_MAX];
+	char noted[PATH_MAX], mount[PATH_MAX];
 	bool is_noted = run_dir_cgroup(sup->name, noted);
 	int r;
 
@@ -113,6 +114,11 @@ int service_cgroup_open(struct supervisor *sup, bool taken_over, struct error *e
 		r = run_dir_note_cgroup(sup->name, sup->cgroup_path, err);
 	if (r < 0)
 		return r;
+	if (mounts_find_cgroup2(mount, sizeof(mount)) != 0 ||
+	    strncmp(sup->cgroup_path, mount, strlen(mount)) != 0)
+		return error_set(err, -ENOENT, "the cgroup %s is not below the mount of cgroup2",
+		                 sup->cgroup_path);
+	sup->cgroup_below = sup->cgroup_path + strlen(mount);
 	sup->cgroup_fd = open(sup->cgroup_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return sup->cgroup_fd < 0 ? error_set(err, -errno, "can't open %s: %s", sup->cgroup_path,
 	                                      strerror(errno))

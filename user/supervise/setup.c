@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "kern/cgroup.h"
+#include "kern/guard.h"
 #include "kern/hook.h"
 #include "service/run_dir.h"
 #include "service/service_create.h"
@@ -14,12 +15,13 @@
 #include "service/service_remove.h"
 #include "stream/log.h"
 #include "supervise/control.h"
-#include "supervise/guard.h"
 #include "supervise/notify.h"
 #include "supervise/parking.h"
 #include "supervise/persisted_command.h"
 #include "supervise/plan.h"
+#include "supervise/remake.h"
 #include "supervise/service_cgroup.h"
+#include "supervise/steering_check.h"
 
 /* --- the beginning */
 
@@ -39,7 +41,10 @@ static int setup_make_cgroup(struct supervisor *sup, bool taken_over, struct err
 		return r;
 	for (size_t i = 0; i < config->n_listens; i++)
 		ports[i] = config->listens[i].port;
-	return hook_attach(sup->cgroup_fd, ports, config->n_listens, &sup->hook, err);
+	r = hook_attach(sup->cgroup_fd, ports, config->n_listens, &sup->hook, err);
+	return r < 0 ? r
+	             : guard_attach(sup->cgroup_fd, ports, config->n_listens,
+	                            sup->service.steer.service->guard_key, &sup->guard, err);
 }
 
 /* The endpoints that `listen` names with an address. Others are added when the first worker listens
@@ -58,7 +63,8 @@ static size_t setup_list_endpoints(const struct run_config *config,
 	return n;
 }
 
-/* Makes the service, or takes it over. Returns an enum service_create_outcome. */
+/* Makes the service, or takes it over. It is locked afterwards. Returns an enum
+ * service_create_outcome, or a negative errno. */
 static int setup_make_service(struct supervisor *sup, struct error *err)
 {
 	const struct run_config *config = &sup->plan->config;
@@ -74,7 +80,7 @@ static int setup_make_service(struct supervisor *sup, struct error *err)
 	};
 	int r, taken = service_create(&sup->service, &plan, err);
 
-	if (taken < 0) {
+	if (taken < 0 || taken == SERVICE_CREATE_LATER) {
 		/* The name may be that of a service that another supervisor runs. */
 		service_close(&sup->service);
 		return taken;
@@ -82,21 +88,21 @@ static int setup_make_service(struct supervisor *sup, struct error *err)
 	sup->made = taken ==
 	            SERVICE_CREATED; /* a service that was taken over is not removed on failure */
 	r = parking_open(&sup->parking, &sup->service, err); /* connections may come from now on */
-	service_unlock(&sup->service);
 	return r < 0 ? r : taken;
 }
 
-int setup_make(struct supervisor *sup, bool *ret_taken_over, struct error *err)
+int setup_make(struct supervisor *sup, struct error *err)
 {
 	const int taken = setup_make_service(sup, err);
 	int r = taken;
 
+	if (taken == SERVICE_CREATE_LATER)
+		return taken;
 	if (r >= 0)
 		r = setup_make_run_dir(sup, err);
 	if (r >= 0)
 		r = setup_make_cgroup(sup, taken == SERVICE_TAKEN_OVER, err);
-	*ret_taken_over = taken == SERVICE_TAKEN_OVER;
-	return r < 0 ? r : 0;
+	return r < 0 ? r : taken;
 }
 
 /* --- the end */
@@ -111,17 +117,20 @@ void setup_remove_dir(const struct supervisor *sup)
  * The maps are closed as well, because the process may go on for other services. */
 void setup_remove(struct supervisor *sup)
 {
-	struct service *service = NULL;
 	static const char *const sockets[] = {"control", "notify"};
+	struct service *service = NULL;
+	const char *left = NULL;
 	char path[PATH_MAX];
 	struct error err = {};
-	int r;
 
-	guard_free(sup->guard);
-	sup->guard = NULL;
+	remake_free(sup->remake);
+	sup->remake = NULL;
 	parking_close(&sup->parking);
-	if (sup->cgroup_fd >= 0)
+	steering_check_end(sup);
+	if (sup->cgroup_fd >= 0) {
 		hook_detach(sup->cgroup_fd);
+		guard_detach(sup->cgroup_fd);
+	}
 	service_cgroup_remove(sup);
 	notify_free(sup->notify);
 	sup->notify = NULL;
@@ -132,15 +141,18 @@ void setup_remove(struct supervisor *sup)
 		unlink(path);
 	}
 	setup_remove_dir(sup);
-	r = service_lock(&sup->service, &service, &err);
-	if (r == 0)
-		r = service_remove(service, false, &err);
-	if (r < 0) {
+	if (service_lock(&sup->service, &service, &err) < 0 ||
+	    service_remove(service, false, NULL, &err) < 0) {
+		error_add(&err, 0,
+		          "\nthe workers are stopped, but the service's pins are left; `reuseportd "
+		          "stop %s` removes them",
+		          sup->name);
 		log_line("%s: %s", sup->name, err.text);
 		sup->status = EXIT_REFUSED;
+		left = err.text;
 	}
 	service_close(&sup->service);
 	/* Clients that wait for the end get their answer now. */
-	control_free(sup->control, sup->status, r < 0 ? err.text : NULL);
+	control_free(sup->control, sup->status, left);
 	sup->control = NULL;
 }

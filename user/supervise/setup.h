@@ -9,10 +9,13 @@
 #include "supervise/types.h"
 
 /* Makes the service, or takes it over, with its run directory, and its cgroup with the listen hook.
- * @ret_taken_over: the service existed. Returns 0, or a negative errno with @err set. */
-int setup_make(struct supervisor *sup, bool *ret_taken_over, struct error *err);
+ * The service is locked afterwards. Returns an enum service_create_outcome, or a negative errno
+ * with
+ * @err set. */
+int setup_make(struct supervisor *sup, struct error *err);
 
-/* Removes all that setup_make() has made. The service must have no worker. */
+/* Removes all that setup_make() has made. The service must have no worker. If its pins can't be
+ * removed, logs why, and the service's status is EXIT_REFUSED. */
 void setup_remove(struct supervisor *sup);
 
 /* Removes the run directory, if it is empty. */

@@ -1,17 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "supervise/shutdown.h"
 
+#include "supervise/due.h"
 #include "supervise/parking.h"
 #include "supervise/reload.h"
 #include "supervise/report.h"
 #include "supervise/worker.h"
+
+void shutdown_ask(struct supervisor *sup)
+{
+	sup->leaving = true;
+	due_now(sup, sup->on_stop);
+}
 
 void shutdown_begin(struct supervisor *sup)
 {
 	bool again = sup->stopping;
 	struct worker *next;
 
-	sup->stopping = true;
+	sup->leaving = sup->stopping = true;
 	reload_drop(sup);
 	sup->park_timer = sd_event_source_disable_unref(sup->park_timer);
 	sup->cron_timer = sd_event_source_disable_unref(sup->cron_timer);

@@ -7,12 +7,14 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
+#include "kern/guard.h"
 #include "kern/hook.h"
-#include "service/service_lock.h"
+#include "service/service_create.h"
 #include "supervise/config_drift.h"
 #include "supervise/control.h"
 #include "supervise/control_request.h"
-#include "supervise/guard.h"
+#include "supervise/due.h"
 #include "supervise/health.h"
 #include "supervise/notify.h"
 #include "supervise/park.h"
@@ -20,12 +22,16 @@
 #include "supervise/persisted_command.h"
 #include "supervise/placement.h"
 #include "supervise/plan.h"
+#include "supervise/priority.h"
 #include "supervise/readiness.h"
 #include "supervise/reload.h"
+#include "supervise/remake.h"
 #include "supervise/report.h"
+#include "supervise/service_cgroup.h"
 #include "supervise/setup.h"
 #include "supervise/shutdown.h"
 #include "supervise/slot.h"
+#include "supervise/steering_check.h"
 #include "supervise/supervisor_state.h"
 #include "supervise/takeover.h"
 #include "supervise/timers.h"
@@ -38,18 +44,11 @@ static int supervisor_admit(struct worker *w, struct error *err)
 {
 	struct supervisor *sup = w->sup;
 	const unsigned int slot = w->slot;
-	struct service *service = NULL;
-	int r = service_lock(&sup->service, &service, err);
+	int r = placement_admit(w, err);
 
-	/* One lock for all of it. */
-	if (r == 0) {
-		r = placement_admit(w, err);
-		if (r == 0)
-			slot_take(w);
-		service_unlock(service);
-	}
 	if (r < 0)
 		return r;
+	slot_take(w);
 	reload_note_admitted(sup, slot);
 	slot_start_waiting(sup);
 	report_change(sup);
@@ -70,6 +69,7 @@ static void supervisor_on_gone(const struct worker *w)
 
 static const struct worker_events supervisor_events = {
         .may_be_ready = readiness_check,
+        .read_rest = worker_reports_read_rest,
         .admit = supervisor_admit,
         .lost = supervisor_on_lost,
         .gone = supervisor_on_gone,
@@ -86,7 +86,7 @@ static void supervisor_check_others(const struct supervisor *sup)
 			report_change(sup->all->list[i]);
 }
 
-static void supervisor_end(struct supervisor *sup)
+void supervisor_end(struct supervisor *sup)
 {
 	sup->status = supervisor_state_has_failed_slot(sup) ? EXIT_REFUSED : EXIT_OK;
 	report_line(sup, "stopped");
@@ -106,8 +106,8 @@ static int supervisor_on_change(sd_event_source *source, void *data)
 	struct supervisor *sup = data;
 
 	control_answer_settled(sup);
-	if (sup->stopping && !sup->workers) {
-		supervisor_end(sup);
+	if (sup->stopping && !sup->workers && !sup->ending_since) {
+		sup->ending_since = clock_ns(CLOCK_MONOTONIC);
 		return 0;
 	}
 	timers_update(sup);
@@ -130,41 +130,106 @@ static int supervisor_on_change(sd_event_source *source, void *data)
 	return 0;
 }
 
+/* --- signals */
+
+static int supervisor_on_stop(sd_event_source *source, void *data)
+{
+	shutdown_begin(data);
+	return 0;
+}
+
+static int supervisor_on_reload(sd_event_source *source, void *data)
+{
+	struct supervisor *sup = data;
+	struct error err = {};
+
+	if (control_request_reload(sup, &err) < 0)
+		report_line(sup, "%s", err.text);
+	return 0;
+}
+
+/* Sources that only become due when another part of the process says so. */
+static int supervisor_add_sources(struct supervisor *sup)
+{
+	int r = due_new(sup, SD_EVENT_PRIORITY_NORMAL, supervisor_on_change, sup, &sup->on_change);
+
+	if (r == 0)
+		r = due_new(sup, PRIORITY_SIGNAL, supervisor_on_stop, sup, &sup->on_stop);
+	if (r == 0)
+		r = due_new(sup, SD_EVENT_PRIORITY_NORMAL, supervisor_on_reload, sup,
+		            &sup->on_reload);
+	return r;
+}
+
 /* --- the beginning */
+
+/* Without a service of this name there is nothing to take over. */
+static int supervisor_start_new(struct supervisor *sup)
+{
+	persisted_command_forget(sup); /* left by an earlier service of this name */
+	placement_note_all_runs(sup);
+	return 0;
+}
+
+static int supervisor_take_over(struct supervisor *sup, struct error *err)
+{
+	int r = takeover(sup, err);
+
+	return r < 0 || sup->request->stop ? r : config_drift_report(sup, err);
+}
 
 int supervisor_start(struct supervisor *sup, struct error *err)
 {
-	bool taken;
-	int r = setup_make(sup, &taken, err);
+	int r, taken = setup_make(sup, err);
 
+	if (taken == SERVICE_CREATE_LATER)
+		return SUPERVISOR_START_LATER;
+	r = taken;
 	if (r >= 0)
 		r = worker_reports_watch_hook(sup, err);
+	if (r >= 0)
+		r = steering_check_begin(sup, err);
 	if (r >= 0)
 		r = worker_reports_open_notify(sup, &sup->plan->config, err);
 	if (r >= 0)
 		r = control_new(sup, control_request_handle, &sup->control, err);
 	if (r >= 0)
-		r = guard_new(sup, &sup->guard, err);
+		r = remake_new(sup, &sup->remake, err);
 	if (r >= 0)
-		r = sd_event_add_defer(sup->loop, &sup->on_change, supervisor_on_change, sup);
-	if (r >= 0 && !taken)
-		persisted_command_forget(sup); /* left by an earlier service of this name */
-	if (r >= 0 && taken)
-		r = takeover(sup, err);
-	if (r >= 0 && taken && !sup->request->stop)
-		r = config_drift_report(sup, err);
+		r = taken == SERVICE_TAKEN_OVER ? supervisor_take_over(sup, err)
+		                                : supervisor_start_new(sup);
 	if (r < 0)
 		return r;
+	sup->started = true;
+	due_now(sup, sup->on_change);
 	if (sup->request->stop) {
 		shutdown_begin(sup);
-		return 0;
+		return SUPERVISOR_STARTED;
 	}
-	if (!taken)
-		placement_note_all_runs(sup);
 	slot_start_waiting(sup);
 	park_update(sup);
 	timers_update(sup);
-	return 0;
+	return SUPERVISOR_STARTED;
+}
+
+static void supervisor_free_loop(struct supervisor *sup)
+{
+	sd_event_source_disable_unref(sup->on_change);
+	sd_event_source_disable_unref(sup->on_stop);
+	sd_event_source_disable_unref(sup->on_reload);
+	sd_event_unref(sup->loop);
+}
+
+void supervisor_undo(struct supervisor *sup)
+{
+	if (!sup->made || sup->ended)
+		return;
+	service_cgroup_clear(sup);
+	while (sup->workers)
+		worker_forget(sup->workers, true);
+	setup_remove(sup);
+	sup->ended = true;
+	supervisor_check_others(sup);
 }
 
 struct supervisor *supervisor_new(const struct supervisors *all,
@@ -174,13 +239,14 @@ struct supervisor *supervisor_new(const struct supervisors *all,
 
 	if (!sup)
 		return NULL;
-	sup->loop = all->loop;
 	sup->request = request;
 	sup->all = all;
 	sup->events = &supervisor_events;
 	sup->cgroup_fd = -1;
 	sup->plan = plan_new(request->config);
-	if (!sup->plan) {
+	if (!sup->plan || sd_event_new(&sup->loop) < 0 || supervisor_add_sources(sup) < 0) {
+		supervisor_free_loop(sup);
+		plan_unref(sup->plan);
 		free(sup);
 		return NULL;
 	}
@@ -200,13 +266,15 @@ void supervisor_free(struct supervisor *sup)
 	reload_drop(sup);
 	while (sup->workers)
 		worker_forget(sup->workers, false);
-	sd_event_source_disable_unref(sup->on_hook);
-	sd_event_source_disable_unref(sup->on_change);
+	share_deinit(&sup->listens);
+	share_deinit(&sup->looks);
 	sd_event_source_disable_unref(sup->park_timer);
 	sd_event_source_disable_unref(sup->check_timer);
 	sd_event_source_disable_unref(sup->cron_timer);
-	guard_free(sup->guard);
+	remake_free(sup->remake);
+	steering_check_end(sup);
 	hook_free(sup->hook);
+	guard_free(sup->guard);
 	notify_free(sup->notify);
 	control_free(sup->control, sup->status, NULL);
 	parking_close(&sup->parking);
@@ -214,5 +282,6 @@ void supervisor_free(struct supervisor *sup)
 	cleanup_close(&sup->cgroup_fd);
 	plan_unref(sup->cron_plan);
 	plan_unref(sup->plan);
+	supervisor_free_loop(sup);
 	free(sup);
 }

@@ -15,9 +15,21 @@
 struct supervisor *supervisor_new(const struct supervisors *all,
                                   const struct supervisor_request *request);
 
-/* Makes or takes over the service, and starts its workers. Returns 0, or a negative errno with @err
- * set. */
+enum supervisor_start_outcome {
+	SUPERVISOR_STARTED,     /* and the service is locked */
+	SUPERVISOR_START_LATER, /* not yet: SERVICE_CREATE_LATER of service/service_create.h */
+};
+
+/* Makes or takes over the service, and starts its workers. Returns an enum
+ * supervisor_start_outcome, or a negative errno; sets @err unless the service is started. */
 int supervisor_start(struct supervisor *sup, struct error *err);
+
+/* Kills the workers and removes the service, if this supervisor has made it: it could not be
+ * started, or another service of the process could not. */
+void supervisor_undo(struct supervisor *sup);
+
+/* All workers have gone: removes what is left of the service. */
+void supervisor_end(struct supervisor *sup);
 
 /* Frees the supervisor; its workers and the service are left alone. */
 void supervisor_free(struct supervisor *sup);

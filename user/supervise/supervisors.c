@@ -2,6 +2,7 @@
 #include "supervise/supervisors.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,16 +15,18 @@
 #include "kern/spawn.h"
 #include "stream/log.h"
 #include "stream/output.h"
-#include "supervise/control_request.h"
+#include "supervise/config_read.h"
+#include "supervise/due.h"
 #include "supervise/health_probe.h"
+#include "supervise/priority.h"
 #include "supervise/reaper.h"
 #include "supervise/reexec_check.h"
+#include "supervise/reload.h"
 #include "supervise/report.h"
-#include "supervise/service_cgroup.h"
 #include "supervise/setup.h"
 #include "supervise/shutdown.h"
 #include "supervise/supervisor.h"
-#include "supervise/worker.h"
+#include "supervise/turn.h"
 
 static bool supervisors_have_ended(const struct supervisors *all)
 {
@@ -43,7 +46,7 @@ static int supervisors_on_stop(sd_event_source *source, const struct signalfd_si
 	all->impatient = supervisors_have_ended(all);
 	for (size_t i = 0; i < all->n; i++)
 		if (!all->list[i]->ended)
-			shutdown_begin(all->list[i]);
+			shutdown_ask(all->list[i]);
 	return 0;
 }
 
@@ -52,64 +55,31 @@ static int supervisors_on_hangup(sd_event_source *source, const struct signalfd_
 {
 	struct supervisors *all = data;
 
-	for (size_t i = 0; i < all->n; i++) {
-		struct error err = {};
-
-		if (!all->list[i]->ended && control_request_reload(all->list[i], &err) < 0)
-			report_line(all->list[i], "%s", err.text);
-	}
+	for (size_t i = 0; i < all->n; i++)
+		if (!all->list[i]->ended)
+			due_now(all->list[i], all->list[i]->on_reload);
 	return 0;
 }
 
 /* After a re-exec the supervisor does not know of a stop or a reload that is in progress. */
-static bool supervisors_is_idle(struct supervisor *sup)
-{
-	if (sup->stopping)
-		report_line(sup, "re-exec refused: the service is being stopped");
-	else if (sup->reload)
-		report_line(sup,
-		            "re-exec refused: a reload is in progress; retry when it has finished");
-	return !sup->stopping && !sup->reload;
-}
-
-/* After the re-exec the same files are read, and errors in them would be fatal: checks them before.
- */
-static bool supervisors_can_reexec(struct supervisors *all)
+static bool supervisors_are_idle(const struct supervisors *all)
 {
 	for (size_t i = 0; i < all->n; i++) {
 		struct supervisor *sup = all->list[i];
-		const struct supervisor_request *request = sup->request;
-		struct run_config config = {};
-		struct error err = {};
 
-		if (sup->ended)
+		if (sup->ended || reload_check_idle(sup, NULL) == 0)
 			continue;
-		if (!supervisors_is_idle(sup))
-			return false;
-		if (!request->reread)
-			continue;
-		if (request->reread(sup->name, &config, request->data, &err) < 0) {
-			report_line(sup, "re-exec refused: %s", err.text);
-			return false;
-		}
-		run_config_free(&config);
+		report_line(sup, "re-exec refused: %s",
+		            sup->stopping ? "the service is being stopped"
+		                          : "a reload is in progress; retry when it has finished");
+		return false;
 	}
 	return true;
 }
 
 /* All descriptors are close-on-exec; the new process takes over the services. */
-static void supervisors_reexec(const char *why_not, void *data)
+static void supervisors_reexec(struct supervisors *all)
 {
-	struct supervisors *all = data;
-
-	reexec_check_free(all->reexec);
-	all->reexec = NULL;
-	if (why_not) {
-		log_line("reuseportd: re-exec of %s refused: %s", all->self[0], why_not);
-		return;
-	}
-	if (!supervisors_can_reexec(all))
-		return;
 	log_line("reuseportd: re-exec of %s", all->self[0]);
 	file_limit_restore();
 	execvp(all->self[0], all->self);
@@ -118,17 +88,61 @@ static void supervisors_reexec(const char *why_not, void *data)
 	         strerror(errno));
 }
 
-/* First the services, which answer at once, then the program; then the services again, because a
- * reload may have begun. */
+/* Whether the file still has all services; otherwise the re-exec is refused. */
+static bool supervisors_has_all(const struct supervisors *all, const struct load_result *loaded)
+{
+	for (size_t i = 0; i < all->n; i++) {
+		struct supervisor *sup = all->list[i];
+
+		if (sup->ended || config_read_find(loaded, sup->name))
+			continue;
+		report_line(sup, "re-exec refused: %s has no service '%s' any more",
+		            sup->request->args->file, sup->name);
+		return false;
+	}
+	return true;
+}
+
+static void supervisors_on_file(void *data, int r, const struct load_result *loaded,
+                                const struct error *err)
+{
+	struct supervisors *all = data;
+
+	if (r < 0)
+		log_line("reuseportd: re-exec refused: %s", err->text);
+	else if (supervisors_are_idle(all) && supervisors_has_all(all, loaded))
+		supervisors_reexec(all);
+}
+
+/* After the re-exec the same files are read, and errors in them would be fatal: checks them before.
+ */
+static void supervisors_on_program(const char *why_not, void *data)
+{
+	struct supervisors *all = data;
+
+	reexec_check_free(all->reexec);
+	all->reexec = NULL;
+	if (why_not)
+		log_line("reuseportd: re-exec of %s refused: %s", all->self[0], why_not);
+	else if (!supervisors_are_idle(all))
+		return;
+	else if (!all->reader)
+		supervisors_reexec(all);
+	else if (config_read_request(all->reader, supervisors_on_file, all) < 0)
+		log_line("reuseportd: re-exec refused: out of memory");
+}
+
+/* First the program is checked, then the files. */
 static int supervisors_on_reexec(sd_event_source *source, const struct signalfd_siginfo *info,
                                  void *data)
 {
 	struct supervisors *all = data;
 	struct error err = {};
 
-	if (all->reexec || !supervisors_can_reexec(all))
+	if (all->reexec || (all->reader && config_read_has(all->reader, all)) ||
+	    !supervisors_are_idle(all))
 		return 0;
-	if (reexec_check_begin(all->loop, all->self[0], supervisors_reexec, all, &all->reexec,
+	if (reexec_check_begin(all->loop, all->self[0], supervisors_on_program, all, &all->reexec,
 	                       &err) < 0)
 		log_line("reuseportd: re-exec refused: %s", err.text);
 	return 0;
@@ -153,9 +167,17 @@ static int supervisors_add_signals(struct supervisors *all)
 		sigaddset(&set, signals[i].number);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(signals); i++)
-		r = sd_event_add_signal(all->loop, NULL, signals[i].number, signals[i].handler,
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(signals); i++) {
+		sd_event_source *source = NULL;
+
+		r = sd_event_add_signal(all->loop, &source, signals[i].number, signals[i].handler,
 		                        all);
+		if (r < 0)
+			break;
+		sd_event_source_set_priority(source, PRIORITY_SIGNAL);
+		sd_event_source_set_floating(source, true);
+		sd_event_source_unref(source);
+	}
 	return r;
 }
 
@@ -196,10 +218,14 @@ static void supervisors_notify_systemd(struct supervisors *all)
 	}
 }
 
-static int supervisors_on_idle(sd_event_source *source, void *data)
+/* Calls on_start() once. */
+static void supervisors_note_start(struct supervisors *all)
 {
-	supervisors_notify_systemd(data);
-	return 0;
+	for (size_t i = 0; i < all->n && all->on_start; i++)
+		if (all->list[i]->started) {
+			all->on_start(all->loop, all->data);
+			all->on_start = NULL;
+		}
 }
 
 /* --- the loop */
@@ -207,22 +233,66 @@ static int supervisors_on_idle(sd_event_source *source, void *data)
 /* After a failure at the start: removes the services that were made. */
 static void supervisors_undo(struct supervisors *all)
 {
-	for (size_t i = 0; i < all->n; i++) {
-		struct supervisor *sup = all->list[i];
+	/* There is no loop any more that would try again. */
+	pins_set_waiting(pins_never_wait, PINS_PATIENCE_MS);
+	for (size_t i = 0; i < all->n; i++)
+		supervisor_undo(all->list[i]);
+}
 
-		if (!sup->made)
-			continue;
-		service_cgroup_clear(sup);
-		while (sup->workers)
-			worker_forget(sup->workers, true);
-		setup_remove(sup);
+/* Waits until an event is due. @waits: some service waits for its lock. */
+static void supervisors_sleep(struct supervisors *all, bool waits)
+{
+	all->polled[all->n].fd = sd_event_get_fd(all->loop);
+	for (size_t i = 0; i < all->n; i++)
+		/* What a service that waits has to do is due already. */
+		all->polled[i].fd =
+		        turn_stands_still(all->list[i]) ? -1 : sd_event_get_fd(all->list[i]->loop);
+	if (poll(all->polled, all->n + 1, waits ? TURN_RETRY_MS : -1) <= 0)
+		return;
+	for (size_t i = 0; i < all->n; i++)
+		all->list[i]->due |= all->polled[i].revents != 0;
+}
+
+/* Handles one event of the process, and gives each service a turn: no service can keep the others
+ * from theirs. */
+static int supervisors_round(struct supervisors *all, struct error *err)
+{
+	bool waits = false;
+	int r = sd_event_run(all->loop, 0);
+	bool busy = r > 0;
+
+	if (r < 0)
+		return error_set(err, r, "the event loop failed: %s", strerror(-r));
+	for (size_t i = 0; i < all->n; i++) {
+		r = turn_take(all->list[i], err);
+		if (r < 0) {
+			if (!all->list[i]->started)
+				supervisors_undo(all);
+			return r;
+		}
+		busy |= r == TURN_TAKEN;
+		waits |= r == TURN_WAITS;
 	}
+	supervisors_note_start(all);
+	supervisors_notify_systemd(all);
+	if (!busy)
+		supervisors_sleep(all, waits);
+	return 0;
+}
+
+static int supervisors_exit_status(const struct supervisors *all)
+{
+	int status = EXIT_OK;
+
+	for (size_t i = 0; i < all->n; i++)
+		if (all->list[i]->status != EXIT_OK)
+			status = all->list[i]->status;
+	return status;
 }
 
 static int supervisors_run_all(struct supervisors *all, const struct supervisor_request *requests,
                                size_t n, struct error *err)
 {
-	int status = EXIT_OK;
 	bool waited = false; /* for standard output */
 
 	for (size_t i = 0; i < n; i++) {
@@ -231,48 +301,33 @@ static int supervisors_run_all(struct supervisors *all, const struct supervisor_
 			return error_set(err, -ENOMEM, "out of memory");
 		all->n++;
 	}
-	for (size_t i = 0; i < n; i++) {
-		int r = supervisor_start(all->list[i], err);
-
-		if (r < 0) {
-			supervisors_undo(all);
-			return r;
-		}
-	}
 	while (!supervisors_have_ended(all) || (output_is_pending() && !all->impatient)) {
 		int r;
 
 		waited = supervisors_have_ended(all);
-		r = sd_event_run(all->loop, UINT64_MAX);
+		r = supervisors_round(all, err);
 		if (r < 0)
-			return error_set(err, r, "the event loop failed: %s", strerror(-r));
+			return r;
 	}
-	supervisors_notify_systemd(all);
 	output_abandon();
 	for (size_t i = 0; i < n && waited; i++)
 		setup_remove_dir(all->list[i]);
-	for (size_t i = 0; i < n; i++)
-		if (all->list[i]->status != EXIT_OK)
-			status = all->list[i]->status;
-	return status;
+	return supervisors_exit_status(all);
 }
 
-static bool supervisors_log_waiting(const char *service)
+int supervisors_run(const struct supervisor_request *requests, size_t n,
+                    supervisors_on_start on_start, void *data, struct error *err)
 {
-	log_line("reuseportd: waiting for another command on service '%s' to end", service);
-	return true;
-}
-
-int supervisors_run(const struct supervisor_request *requests, size_t n, struct error *err)
-{
-	struct supervisors all = {.self = requests[0].self};
+	struct supervisors all = {.self = requests[0].self, .on_start = on_start, .data = data};
 	struct reaper *reaper = NULL;
-	sd_event_source *idle = NULL;
 	int r = sd_event_new(&all.loop);
 
 	file_limit_raise(); /* each worker takes about five descriptors */
 	all.list = calloc(n, sizeof(*all.list));
-	if (r >= 0 && !all.list)
+	all.polled = calloc(n + 1, sizeof(*all.polled));
+	for (size_t i = 0; all.polled && i <= n; i++)
+		all.polled[i].events = POLLIN;
+	if (r >= 0 && (!all.list || !all.polled))
 		r = -ENOMEM;
 	if (r >= 0)
 		r = log_open(all.loop);
@@ -280,19 +335,20 @@ int supervisors_run(const struct supervisor_request *requests, size_t n, struct 
 		r = supervisors_add_signals(&all);
 	if (r >= 0)
 		r = reaper_new(all.loop, supervisors_has_child, &all, &reaper);
-	pins_set_waiting(supervisors_log_waiting, PINS_PATIENCE_MS);
-	if (r >= 0)
-		r = sd_event_add_post(all.loop, &idle, supervisors_on_idle, &all);
+	if (r >= 0 && requests[0].args)
+		r = config_read_new(all.loop, requests[0].args, requests[0].loaded, &all.reader);
+	pins_set_waiting(pins_never_wait, 0); /* turn.h */
 	if (r < 0)
 		error_set(err, r, "can't set up the event loop: %s", strerror(-r));
 	else
 		r = supervisors_run_all(&all, requests, n, err);
-	sd_event_source_disable_unref(idle);
 	reexec_check_free(all.reexec);
 	reaper_free(reaper);
 	for (size_t i = 0; i < all.n; i++)
 		supervisor_free(all.list[i]);
+	config_read_free(all.reader);
 	free(all.list);
+	free(all.polled);
 	log_close(all.impatient ? 0 : LOG_END_NS);
 	sd_event_unref(all.loop);
 	return r;

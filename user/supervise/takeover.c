@@ -174,8 +174,9 @@ static void takeover_pass_on_file(struct supervisor *sup, const char *path, unsi
 	if (sup->last_number < number)
 		sup->last_number = number;
 	snprintf(prefix, sizeof(prefix), "%s.%u | ", sup->name, slot);
-	if (output_new(sup->loop, path, sup->plan->config.log == RUN_LOG_PREFIX ? prefix : NULL, -1,
-	               &output, &ignored) < 0)
+	if (output_new(sup->all->loop, path,
+	               sup->plan->config.log == RUN_LOG_PREFIX ? prefix : NULL, -1, &output,
+	               &ignored) < 0)
 		return;
 	output_finish(output);
 	output_free(output, true);

@@ -15,10 +15,13 @@
 
 #include "core/run_config.h"
 #include "core/worker_state.h"
+#include "service/in_force_restore.h"
 #include "service/service.h"
 #include "supervise/parking.h"
+#include "supervise/share.h"
 
 struct channel;
+struct config_read;
 struct control;
 struct guard;
 struct health_probe;
@@ -27,6 +30,8 @@ struct notify;
 struct output;
 struct reexec_check;
 struct reload;
+struct remake;
+struct rereading;
 struct supervisor;
 struct supervisor_request;
 
@@ -61,13 +66,13 @@ struct worker {
 	struct channel *channel;
 	int channel_worker_fd; /* the worker's end, until the worker is started */
 
-	/* Cookies of its listeners that are bound to a fixed port or were passed to it. */
-	uint64_t fixed[RPD_ENDPOINT_MAX];
-	size_t n_fixed;
+	uint64_t passed[RPD_ENDPOINT_MAX]; /* cookies of the listeners that were passed to it */
+	size_t n_passed;
 	/* By endpoint of the service: its listener when it was admitted, 0 = none. */
 	uint64_t cookies[RPD_ENDPOINT_MAX];
 	uint16_t generation; /* of its connections: which counts are the worker's */
 
+	uint64_t look;         /* its turn to be looked at, as it has begun to listen; 0 = none */
 	uint16_t refused_port; /* where an MPTCP listener was refused and no TCP one came, or 0 */
 	bool sent_ready;       /* it has sent READY=1 or the message "ready" */
 	bool probing_listener; /* its listener is in the socket array for probes ... */
@@ -103,6 +108,8 @@ struct slot {
 struct worker_events {
 	/* The worker has sent a message that may make it ready. */
 	void (*may_be_ready)(struct worker *w);
+	/* Its main process has ended: handles what it has sent before. May free the worker. */
+	void (*read_rest)(struct worker *w);
 	/* Puts the worker into its slot. Returns 0, or a negative errno with @err set. */
 	int (*admit)(struct worker *w, struct error *err);
 	/* The worker has failed before it was up, or has died in its slot. */
@@ -113,11 +120,15 @@ struct worker_events {
 
 /* The services that this process runs. */
 struct supervisors {
-	sd_event *loop;
+	sd_event *loop; /* of what is not done for one service: signals, the log, the output */
 	struct supervisor **list;
 	size_t n;
+	struct pollfd *polled; /* the loops of the services, then that of the process */
+	void (*on_start)(sd_event *loop, void *data); /* NULL: it has been called */
+	void *data;
 	char *const *self;              /* the command line of this process */
 	struct reexec_check *reexec;    /* in progress, or NULL */
+	struct config_read *reader;     /* of the configuration file; NULL: there is none */
 	bool sent_ready, sent_stopping; /* systemd has been notified */
 	bool impatient; /* a signal to stop has come after all services had ended: drop the rest of
 	                   the output */
@@ -125,37 +136,53 @@ struct supervisors {
 
 /* One service that is run. */
 struct supervisor {
-	sd_event *loop;
+	sd_event *loop; /* of this service alone: its events are handled in its turn (turn.h) */
 	char name[RPD_LABEL_MAX];
 	char run_dir[PATH_MAX], cgroup_path[PATH_MAX];
+	const char *cgroup_below; /* cgroup_path, without the mount point */
 	int cgroup_fd;
 	const struct supervisor_request *request;
 	const struct worker_events *events;
 	struct plan *plan;      /* in force */
-	struct service service; /* open from the start to the end; locked for each operation */
+	struct service service; /* open from the start to the end; locked for each turn */
 
 	struct hook *hook;
-	sd_event_source *on_hook;
+	struct share listens; /* reports of listeners */
+	struct share looks;   /* at workers that have begun to listen */
+	uint64_t last_look;   /* the turn of the last such worker */
+	struct guard *guard;
+	sd_event_source *on_guard, *steering_timer;
+	struct in_force_restore_report restored;
 	struct notify *notify;
 	struct control *control;
-	struct guard *guard;
+	struct remake *remake;
 	struct parking parking;
 	sd_event_source *park_timer, *check_timer, *cron_timer;
 	struct plan *cron_plan;     /* the plan that cron_timer was set for */
 	sd_event_source *on_change; /* runs when all events that are due have been handled */
+	sd_event_source *on_stop, *on_reload; /* run after a signal */
 
 	struct slot slots[RPD_SLOT_MAX];
 	unsigned int n_slots;
 	struct worker *workers;
 	unsigned int last_number;
 	struct reload *reload; /* in progress, or NULL */
+	struct rereading
+	        *rereading; /* before the reload: the configuration file is read; or NULL */
+
+	bool due;            /* its loop may have events to handle */
+	int64_t waits_since; /* for the lock; CLOCK_MONOTONIC, ns; 0 = it does not wait */
+	bool wait_is_logged;
 
 	uint64_t memory_checked_at;    /* CLOCK_MONOTONIC, microseconds */
 	const struct supervisors *all; /* the services of this process */
+	bool started;
 	bool made;         /* this supervisor made the service: it did not take it over */
 	bool nothing_left; /* no worker is left to be started, which has been logged */
 	bool announced;    /* every slot has settled once, which has been logged */
+	bool leaving; /* it was asked to stop, or stops: goes on without the lock, if it must */
 	bool stopping;
-	bool ended; /* nothing of the service is left */
-	int status; /* exit status, when it has ended */
+	int64_t ending_since; /* no worker is left; CLOCK_MONOTONIC, ns; 0 = not yet */
+	bool ended;           /* nothing of the service is left */
+	int status;           /* exit status, when it has ended */
 };

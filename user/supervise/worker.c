@@ -22,6 +22,7 @@
 #include "supervise/drain_check.h"
 #include "supervise/plan.h"
 #include "supervise/port_rival.h"
+#include "supervise/priority.h"
 #include "supervise/report.h"
 #include "supervise/worker_probe.h"
 
@@ -52,16 +53,9 @@ static void worker_add_refusal(struct worker *w)
 		         w->refused_port);
 }
 
-/* waitid() fails for a worker that an earlier supervisor has started: its status is not known. */
-static int worker_on_exit_of_main(sd_event_source *source, int fd, uint32_t events, void *data)
+/* Handles the end of the main process. May free the worker. */
+static void worker_judge_end(struct worker *w)
 {
-	struct worker *w = data;
-	siginfo_t info = {};
-
-	sd_event_source_set_enabled(source, SD_EVENT_OFF);
-	if (waitid(P_PIDFD, fd, &info, WEXITED) == 0)
-		worker_describe_end(w, &info);
-	w->exited = true;
 	if (w->state == WORKER_STARTING || w->state == WORKER_SETTLING ||
 	    (w->state == WORKER_UP && !w->up_at)) {
 		snprintf(w->why, sizeof(w->why), "ended with %s before it %s",
@@ -72,6 +66,36 @@ static int worker_on_exit_of_main(sd_event_source *source, int fd, uint32_t even
 	if (w->state == WORKER_STARTING)
 		worker_add_refusal(w);
 	worker_event(w, WORKER_EVENT_EXITED);
+}
+
+static struct worker *worker_find(const struct supervisor *sup, unsigned int number)
+{
+	struct worker *w = sup->workers;
+
+	while (w && w->number != number)
+		w = w->next;
+	return w;
+}
+
+/* waitid() fails for a worker that an earlier supervisor has started: its status is not known. */
+static int worker_on_exit_of_main(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct worker *w = data;
+	struct supervisor *sup = w->sup;
+	const unsigned int number = w->number;
+	siginfo_t info = {};
+
+	sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	/* This event comes before the worker's messages, which still count. While it is a zombie,
+	 * its cgroup shows that they are its own. */
+	sup->events->read_rest(w);
+	w = worker_find(sup, number);
+	if (!w)
+		return 0;
+	if (waitid(P_PIDFD, w->pidfd, &info, WEXITED) == 0)
+		worker_describe_end(w, &info);
+	w->exited = true;
+	worker_judge_end(w);
 	return 0;
 }
 
@@ -97,10 +121,10 @@ int worker_watch_end(struct worker *w, struct error *err)
 	if (r >= 0)
 		r = sd_event_add_io(w->sup->loop, &w->on_cgroup, w->events_fd, EPOLLPRI,
 		                    worker_on_cgroup_event, w);
-	if (r >= 0) /* output and messages that it has sent come first */
-		r = sd_event_source_set_priority(w->on_exit, SD_EVENT_PRIORITY_NORMAL + 1);
 	if (r >= 0)
-		r = sd_event_source_set_priority(w->on_cgroup, SD_EVENT_PRIORITY_NORMAL + 2);
+		r = sd_event_source_set_priority(w->on_exit, PRIORITY_EXIT);
+	if (r >= 0)
+		r = sd_event_source_set_priority(w->on_cgroup, PRIORITY_EMPTY);
 	return r < 0 ? error_set(err, r, "can't watch pid %u: %s", w->pid, strerror(-r)) : 0;
 }
 
@@ -305,18 +329,10 @@ void worker_fail(struct worker *w, const char *format, ...)
 	worker_event(w, WORKER_EVENT_FAILED);
 }
 
-struct worker *worker_of_pid(struct supervisor *sup, uint32_t pid)
+struct worker *worker_of_cgroup(struct supervisor *sup, uint64_t cgroup)
 {
-	for (struct worker *w = sup->workers; w; w = w->next) {
-		_cleanup_free_ uint32_t *pids = NULL;
-		size_t n = 0;
-
-		if (w->pid == pid)
+	for (struct worker *w = sup->workers; w; w = w->next)
+		if (cgroup && w->cgroup_id == cgroup)
 			return w;
-		cgroup_list_processes(w->cgroup_fd, &pids, &n);
-		for (size_t i = 0; i < n; i++)
-			if (pids[i] == pid)
-				return w;
-	}
 	return NULL;
 }

@@ -34,5 +34,5 @@ void worker_free(struct worker *w, bool remove_output);
  * the rest of the output is passed on first. */
 void worker_forget(struct worker *w, bool ended);
 
-/* The worker that process @pid belongs to, or NULL. */
-struct worker *worker_of_pid(struct supervisor *sup, uint32_t pid);
+/* The worker whose cgroup has this id, or NULL. */
+struct worker *worker_of_cgroup(struct supervisor *sup, uint64_t cgroup);

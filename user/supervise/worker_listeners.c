@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "supervise/worker_listeners.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "core/endpoint.h"
 #include "kern/sockdiag.h"
 
-static bool worker_listeners_is_fixed(const struct worker *w, uint64_t cookie)
+static bool worker_listeners_is_passed(const struct worker *w, uint64_t cookie)
 {
-	for (size_t i = 0; i < w->n_fixed; i++)
-		if (w->fixed[i] == cookie)
+	for (size_t i = 0; i < w->n_passed; i++)
+		if (w->passed[i] == cookie)
 			return true;
 	return false;
 }
@@ -32,7 +34,7 @@ bool worker_listeners_has_any(const struct worker *w)
 	return false;
 }
 
-/* Whether `listen` names the listener or, if it names none, whether it is on a fixed port. */
+/* Whether `listen` names the listener, or names none. */
 static bool worker_listeners_is_wanted(const struct worker *w, const struct listener *listener)
 {
 	const struct run_config *config = &w->plan->config;
@@ -40,29 +42,7 @@ static bool worker_listeners_is_wanted(const struct worker *w, const struct list
 	for (size_t i = 0; i < config->n_listens; i++)
 		if (endpoint_matches(&listener->endpoint, &config->listens[i]))
 			return true;
-	return config->n_listens == 0 && (worker_listeners_is_fixed(w, listener->cookie) ||
-	                                  worker_listeners_is_admitted(w, listener->cookie));
-}
-
-int worker_listeners_find(const struct worker *w, struct listener **ret, size_t *ret_n,
-                          struct error *err)
-{
-	struct listener *listeners;
-	size_t n, kept = 0;
-	int r = sockdiag_list_listeners(0, &listeners, &n, err);
-
-	if (r < 0)
-		return r;
-	/* Listeners that were passed to the worker were made by a supervisor, in its cgroup. */
-	for (size_t i = 0; i < n; i++)
-		if ((listeners[i].cgroup == w->cgroup_id ||
-		     worker_listeners_is_fixed(w, listeners[i].cookie) ||
-		     worker_listeners_is_admitted(w, listeners[i].cookie)) &&
-		    worker_listeners_is_wanted(w, &listeners[i]))
-			listeners[kept++] = listeners[i];
-	*ret = listeners;
-	*ret_n = kept;
-	return 0;
+	return config->n_listens == 0;
 }
 
 static bool worker_listeners_is_among(uint64_t cookie, const struct listener *listeners, size_t n)
@@ -73,27 +53,118 @@ static bool worker_listeners_is_among(uint64_t cookie, const struct listener *li
 	return false;
 }
 
-/* A worker may close and open its listener as often as it likes: closed ones are dropped. */
-static void worker_listeners_forget_closed(struct worker *w)
+/* Whether all listeners that were passed to the worker or admitted with it are among these. */
+static bool worker_listeners_are_all_among(const struct worker *w, const struct listener *listeners,
+                                           size_t n)
 {
-	_cleanup_free_ struct listener *listeners = NULL;
-	struct error ignored;
-	size_t n = 0, kept = 0;
-
-	if (sockdiag_list_listeners(0, &listeners, &n, &ignored) < 0)
-		return;
-	for (size_t i = 0; i < w->n_fixed; i++)
-		if (worker_listeners_is_among(w->fixed[i], listeners, n))
-			w->fixed[kept++] = w->fixed[i];
-	w->n_fixed = kept;
+	for (size_t i = 0; i < w->n_passed; i++)
+		if (!worker_listeners_is_among(w->passed[i], listeners, n))
+			return false;
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (w->cookies[e] && !worker_listeners_is_among(w->cookies[e], listeners, n))
+			return false;
+	return true;
 }
 
-void worker_listeners_note(struct worker *w, uint64_t cookie)
+static size_t worker_listeners_add_port(uint16_t ports[], size_t n, uint16_t port)
 {
-	if (w->n_fixed == RPD_ENDPOINT_MAX)
-		worker_listeners_forget_closed(w);
-	if (w->n_fixed < RPD_ENDPOINT_MAX)
-		w->fixed[w->n_fixed++] = cookie;
+	for (size_t i = 0; i < n; i++)
+		if (ports[i] == port)
+			return n;
+	ports[n] = port;
+	return n + 1;
+}
+
+size_t worker_listeners_list_ports(const struct worker *w, uint16_t ret[WORKER_LISTENERS_PORTS])
+{
+	const struct run_config *config = &w->plan->config;
+	const struct service *service = &w->sup->service;
+	size_t n = 0;
+
+	for (size_t i = 0; i < config->n_listens; i++)
+		n = worker_listeners_add_port(ret, n, config->listens[i].port);
+	for (unsigned int e = 0;
+	     service_is_open(service) && e < service->steer.service->n_endpoints; e++)
+		n = worker_listeners_add_port(ret, n, service->steer.service->endpoints[e].port);
+	return n;
+}
+
+/* An array of listeners that grows. */
+struct worker_listeners {
+	struct listener *list;
+	size_t n;
+};
+
+/* Adds those of @some that were passed to the worker or admitted with it, each once. */
+static int worker_listeners_add_known(const struct worker *w, struct worker_listeners *all,
+                                      const struct listener *some, size_t n, struct error *err)
+{
+	struct listener *list;
+
+	if (!n)
+		return 0;
+	list = reallocarray(all->list, all->n + n, sizeof(*list));
+	if (!list)
+		return error_set(err, -ENOMEM, "out of memory");
+	all->list = list;
+	for (size_t i = 0; i < n; i++)
+		if ((worker_listeners_is_passed(w, some[i].cookie) ||
+		     worker_listeners_is_admitted(w, some[i].cookie)) &&
+		    !worker_listeners_is_among(some[i].cookie, list, all->n))
+			list[all->n++] = some[i];
+	return 0;
+}
+
+static int worker_listeners_compare(const void *a, const void *b)
+{
+	const struct listener *x = a, *y = b;
+
+	return (x->cookie > y->cookie) - (x->cookie < y->cookie);
+}
+
+/* Listeners that were passed to the worker were made by a supervisor, in its cgroup. */
+static int worker_listeners_add_passed(const struct worker *w, struct worker_listeners *all,
+                                       struct error *err)
+{
+	uint16_t ports[WORKER_LISTENERS_PORTS];
+	size_t n_ports;
+	int r = 0;
+
+	if (worker_listeners_are_all_among(w, all->list, all->n))
+		return 0;
+	n_ports = worker_listeners_list_ports(w, ports);
+	for (size_t i = 0; r == 0 && i < n_ports; i++) {
+		_cleanup_free_ struct listener *some = NULL;
+		size_t n = 0;
+
+		r = sockdiag_list_listeners(ports[i], &some, &n, err);
+		if (r == 0)
+			r = worker_listeners_add_known(w, all, some, n, err);
+	}
+	if (all->n)
+		qsort(all->list, all->n, sizeof(*all->list), worker_listeners_compare);
+	return r;
+}
+
+int worker_listeners_find(const struct worker *w, struct listener **ret, size_t *ret_n,
+                          struct error *err)
+{
+	struct worker_listeners all = {};
+	size_t kept = 0;
+	int r = sockdiag_list_listeners_of(w->cgroup_id, true, &all.list, &all.n, err);
+
+	if (r == 0)
+		r = worker_listeners_add_passed(w, &all, err);
+	if (r < 0) {
+		free(all.list);
+		return r;
+	}
+	for (size_t i = 0; i < all.n; i++)
+		if (worker_listeners_is_wanted(w, &all.list[i]))
+			all.list[kept++] = all.list[i];
+	*ret = all.list;
+	*ret_n = kept;
+	return 0;
 }
 
 const char *worker_listeners_format(const struct worker *w, char *buf, size_t size)
@@ -103,13 +174,13 @@ const char *worker_listeners_format(const struct worker *w, char *buf, size_t si
 	size_t n = 0, used = 0;
 
 	*buf = '\0';
-	if (sockdiag_list_listeners(0, &listeners, &n, &ignored) < 0)
+	if (sockdiag_list_listeners_of(w->cgroup_id, false, &listeners, &n, &ignored) < 0)
 		n = 0;
 	for (size_t i = 0; i < n; i++) {
 		char text[ENDPOINT_TEXT_MAX];
 
 		endpoint_format(&listeners[i].endpoint, text, sizeof(text));
-		if (listeners[i].cgroup == w->cgroup_id && used + strlen(text) + 2 < size)
+		if (used + strlen(text) + 2 < size)
 			used += snprintf(buf + used, size - used, "%s%s", used ? ", " : "", text);
 	}
 	if (!used)

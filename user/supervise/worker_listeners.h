@@ -16,8 +16,11 @@
 int worker_listeners_find(const struct worker *w, struct listener **ret, size_t *ret_n,
                           struct error *err);
 
-/* Records a listener that the worker has bound to a fixed port. */
-void worker_listeners_note(struct worker *w, uint64_t cookie);
+#define WORKER_LISTENERS_PORTS (2 * RPD_ENDPOINT_MAX)
+
+/* Lists the ports that the service serves, and those that `listen` names for the worker, each once.
+ * Returns how many there are. */
+size_t worker_listeners_list_ports(const struct worker *w, uint16_t ret[WORKER_LISTENERS_PORTS]);
 
 /* Whether the listener was admitted with the worker. */
 bool worker_listeners_is_admitted(const struct worker *w, uint64_t cookie);

@@ -60,6 +60,7 @@ int worker_log_open(const struct worker *w, const char *name, struct error *err)
 	}
 	worker_log_path_of(w, name, path, sizeof(path));
 	r = credentials_find(&id, config->user, config->group, err);
+	id.limited = config->limited;
 	return r < 0 ? r : log_file_open(path, &id, err);
 }
 

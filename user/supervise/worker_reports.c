@@ -6,23 +6,23 @@
 #include <sys/epoll.h>
 
 #include "base/cleanup.h"
+#include "kern/cgroup.h"
 #include "kern/hook.h"
 #include "service/run_dir.h"
+#include "supervise/channel.h"
 #include "supervise/notify.h"
 #include "supervise/park.h"
 #include "supervise/placement.h"
+#include "supervise/plan.h"
+#include "supervise/priority.h"
 #include "supervise/readiness.h"
 #include "supervise/report.h"
 #include "supervise/worker.h"
 #include "supervise/worker_listeners.h"
 
-static struct worker *worker_reports_find_worker(struct supervisor *sup, uint64_t cgroup)
-{
-	for (struct worker *w = sup->workers; w; w = w->next)
-		if (cgroup && w->cgroup_id == cgroup)
-			return w;
-	return NULL;
-}
+/* The share of the loop's time for what a service's workers report. Many workers that start at the
+ * same time need it, too. */
+#define REPORTS_PERCENT 30
 
 /* A worker that is up may listen on another port, or again on one that it has closed. */
 static void worker_reports_admit_more(struct worker *w)
@@ -42,9 +42,25 @@ static void worker_reports_admit_more(struct worker *w)
 		park_update(w->sup); /* clients may wait for just that */
 }
 
+/* Looks at what the worker listens on. May free the worker. */
+static void worker_reports_look(struct worker *w)
+{
+	w->look = 0;
+	if (w->state == WORKER_UP)
+		worker_reports_admit_more(w);
+	else
+		readiness_check(w);
+}
+
+static void worker_reports_ask_look(struct worker *w)
+{
+	if (!w->look)
+		w->look = ++w->sup->last_look;
+}
+
 static void worker_reports_on_listen(const struct hook_listen *listen, void *data)
 {
-	struct worker *w = worker_reports_find_worker(data, listen->cgroup);
+	struct worker *w = worker_of_cgroup(data, listen->cgroup);
 
 	if (!w)
 		return;
@@ -54,49 +70,91 @@ static void worker_reports_on_listen(const struct hook_listen *listen, void *dat
 	}
 	if (w->refused_port == listen->port) /* it has fallen back to TCP */
 		w->refused_port = 0;
-	if (listen->fixed)
-		worker_listeners_note(w, listen->cookie);
-	if (w->state == WORKER_UP)
-		worker_reports_admit_more(w);
-	else
-		readiness_check(w);
+	worker_reports_ask_look(w);
 }
 
-/* Events may have been lost, or be of a cgroup below a worker's: checks all workers. */
-static void worker_reports_check_all(struct supervisor *sup)
+static void worker_reports_read_hook(struct supervisor *sup)
 {
-	struct worker *next;
-
-	for (struct worker *w = sup->workers; w; w = next) {
-		next = w->next;
-		readiness_check(w);
-	}
+	/* Lost reports may be of any worker. */
+	if (hook_read_listens(sup->hook, worker_reports_on_listen, sup) == HOOK_LOST)
+		for (struct worker *w = sup->workers; w; w = w->next)
+			worker_reports_ask_look(w);
+	share_set(&sup->looks, true);
 }
 
 static int worker_reports_on_hook(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct supervisor *sup = data;
 
-	if (hook_read_listens(sup->hook, worker_reports_on_listen, sup) > 0)
-		worker_reports_check_all(sup);
+	share_begin(&sup->listens);
+	worker_reports_read_hook(sup);
+	share_end(&sup->listens);
+	return 0;
+}
+
+/* One look at a worker, however often it has begun to listen since the last one. */
+static int worker_reports_on_look(sd_event_source *source, void *data)
+{
+	struct supervisor *sup = data;
+	struct worker *next = NULL;
+
+	share_begin(&sup->looks);
+	for (struct worker *w = sup->workers; w; w = w->next)
+		if (w->look && (!next || w->look < next->look))
+			next = w;
+	if (next)
+		worker_reports_look(next);
+	else
+		share_set(&sup->looks, false);
+	share_end(&sup->looks);
 	return 0;
 }
 
 int worker_reports_watch_hook(struct supervisor *sup, struct error *err)
 {
-	int r = sd_event_add_io(sup->loop, &sup->on_hook, hook_fd(sup->hook), EPOLLIN,
+	sd_event_source *listens = NULL, *looks = NULL;
+	int r = sd_event_add_io(sup->loop, &listens, hook_fd(sup->hook), EPOLLIN,
 	                        worker_reports_on_hook, sup);
 
-	if (r >= 0) /* before READY=1, which the worker sends after it has begun to listen */
-		r = sd_event_source_set_priority(sup->on_hook, SD_EVENT_PRIORITY_NORMAL - 1);
-	return r < 0 ? error_set(err, r, "can't watch the listen hook: %s", strerror(-r)) : 0;
+	if (r >= 0)
+		r = sd_event_add_defer(sup->loop, &looks, worker_reports_on_look, sup);
+	if (r >= 0)
+		r = sd_event_source_set_priority(listens, PRIORITY_UNTRUSTED);
+	if (r >= 0)
+		r = sd_event_source_set_priority(looks, PRIORITY_UNTRUSTED);
+	if (r < 0) {
+		sd_event_source_disable_unref(listens);
+		sd_event_source_disable_unref(looks);
+		return error_set(err, r, "can't watch the listen hook: %s", strerror(-r));
+	}
+	share_init(&sup->listens, listens, REPORTS_PERCENT);
+	share_init(&sup->looks, looks, REPORTS_PERCENT);
+	return 0;
+}
+
+/* The worker in whose cgroup, or below, the process is; or NULL. */
+static struct worker *worker_reports_find_sender(struct supervisor *sup, uint32_t pid)
+{
+	const size_t length = strlen(sup->cgroup_below);
+	char path[PATH_MAX];
+	char *name;
+
+	if (cgroup_of_process(pid, path, sizeof(path)) < 0 ||
+	    strncmp(path, sup->cgroup_below, length) != 0 || path[length] != '/')
+		return NULL;
+	name = path + length + 1;
+	name[strcspn(name, "/")] = '\0';
+	for (struct worker *w = sup->workers; w; w = w->next)
+		if (!strcmp(w->cgroup_name, name))
+			return w;
+	return NULL;
 }
 
 static void worker_reports_on_notify(uint32_t pid, void *data)
 {
-	struct worker *w = worker_of_pid(data, pid);
+	struct worker *w = worker_reports_find_sender(data, pid);
 
-	if (!w)
+	if (!w || w->sent_ready)
 		return;
 	w->sent_ready = true;
 	readiness_check(w);
@@ -105,10 +163,30 @@ static void worker_reports_on_notify(uint32_t pid, void *data)
 int worker_reports_open_notify(struct supervisor *sup, const struct run_config *config,
                                struct error *err)
 {
+	const uid_t uid = plan_listener_uid(config);
 	char path[PATH_MAX];
 
-	if (sup->notify || config->ready != READY_NOTIFY)
+	if (config->ready != READY_NOTIFY)
 		return 0;
+	if (sup->notify)
+		return notify_allow(sup->notify, uid, err);
 	run_dir_path(sup->name, "notify", path, sizeof(path));
-	return notify_new(sup->loop, path, worker_reports_on_notify, sup, &sup->notify, err);
+	return notify_new(sup->loop, path, uid, worker_reports_on_notify, sup, &sup->notify, err);
+}
+
+/* --- all of them */
+
+void worker_reports_read_rest(struct worker *w)
+{
+	struct supervisor *sup = w->sup;
+	const unsigned int number = w->number;
+
+	worker_reports_read_hook(sup);
+	if (sup->notify)
+		notify_read_rest(sup->notify);
+	/* A message may have made it ready, and its admission failed. */
+	for (w = sup->workers; w && w->number != number; w = w->next)
+		;
+	if (w && w->channel)
+		channel_read_rest(w->channel);
 }

@@ -32,7 +32,7 @@ static void worker_start_on_message(const char *text, void *data)
 {
 	struct worker *w = data;
 
-	if (strcmp(text, "ready") != 0 || w->plan->config.ready != READY_MESSAGE)
+	if (w->sent_ready || strcmp(text, "ready") != 0 || w->plan->config.ready != READY_MESSAGE)
 		return;
 	w->sent_ready = true;
 	w->sup->events->may_be_ready(w);
@@ -68,7 +68,7 @@ static int worker_start_prepare(struct worker *w, struct error *err)
 	if (config->out_file && config->error_file && access(path, F_OK) < 0)
 		return 0;
 	snprintf(prefix, sizeof(prefix), "%s.%u | ", w->sup->name, w->slot);
-	return output_new(w->sup->loop, path, config->log == RUN_LOG_PREFIX ? prefix : NULL,
+	return output_new(w->sup->all->loop, path, config->log == RUN_LOG_PREFIX ? prefix : NULL,
 	                  w->cgroup_fd, &w->output, err);
 }
 
@@ -110,37 +110,39 @@ static int worker_start_pass_logs(struct worker *w, struct worker_start_files *s
 }
 
 /* If only a port is named: on all addresses, IPv6 and IPv4, as systemd's ListenStream=. */
-static int worker_start_open_listener(const struct rpd_endpoint *named, struct error *err)
+static int worker_start_open_listener(const struct rpd_endpoint *named, int cgroup,
+                                      struct error *err)
 {
 	struct rpd_endpoint endpoint = *named;
 	int fd;
 
 	endpoint.uid = geteuid();
 	if (endpoint.family)
-		return own_listener_open(&endpoint, err);
+		return own_listener_open(&endpoint, cgroup, err);
 	endpoint.family = AF_INET6;
-	fd = own_listener_open(&endpoint, err);
+	fd = own_listener_open(&endpoint, cgroup, err);
 	if (fd != -EAFNOSUPPORT && fd != -EADDRNOTAVAIL)
 		return fd;
 	endpoint.family = AF_INET;
-	return own_listener_open(&endpoint, err);
+	return own_listener_open(&endpoint, cgroup, err);
 }
 
-/* Passes a listener for each entry of `listen`. */
+/* Passes a listener for each entry of `listen`. It belongs to the worker's cgroup, as those that
+ * the worker opens itself: so the guard acts on it (guard.h). */
 static int worker_start_pass_listeners(struct worker *w, struct worker_start_files *start,
                                        struct error *err)
 {
 	const struct run_config *config = &w->plan->config;
 
 	for (size_t i = 0; config->pass_sockets && i < config->n_listens; i++) {
-		int fd = worker_start_open_listener(&config->listens[i], err);
+		int fd = worker_start_open_listener(&config->listens[i], w->cgroup_fd, err);
 
 		if (fd < 0)
 			return fd;
 		start->opened[start->n_opened++] = fd;
 		fcntl(fd, F_SETFL, 0); /* blocking, as systemd's sockets are */
 		worker_start_pass_fd(start, fd, FIRST_FREE_FD + i);
-		sockdiag_socket_cookie(fd, &w->fixed[w->n_fixed++]);
+		sockdiag_socket_cookie(fd, &w->passed[w->n_passed++]);
 	}
 	return 0;
 }

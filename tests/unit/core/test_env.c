@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -24,6 +25,46 @@ static void set_and_find(void **state)
 	assert_string_equal(env_find(env, "AB"), "2=3");
 	assert_string_equal(env_find(env, "C"), "");
 	assert_null(env_find(env, "B"));
+}
+
+static void merge(void **state)
+{
+	_cleanup_strv_ char **env = NULL;
+	char **more = NULL;
+
+	assert_int_equal(env_merge(&env, NULL), 0);
+	assert_null(env);
+	assert_int_equal(env_set(&env, "A=1"), 0);
+	assert_int_equal(env_set(&env, "AB=1"), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(strv_append(&more, i == 0 ? "B=0" : "B=2"), 0);
+		assert_int_equal(strv_append(&more, i == 0 ? "A.=0" : "A=2"), 0);
+	}
+	assert_int_equal(env_merge(&env, more), 0);
+	assert_int_equal(strv_length(env), 4);
+	assert_string_equal(env[0], "A=2");
+	assert_string_equal(env[1], "AB=1");
+	assert_string_equal(env[2], "B=2");
+	assert_string_equal(env[3], "A.=0");
+}
+
+/* A quadratic parser would take minutes. */
+static void many_variables(void **state)
+{
+	enum { N = 100000 };
+	_cleanup_strv_ char **env = NULL;
+	_cleanup_free_ char *text = NULL;
+	unsigned int line;
+	size_t size;
+	FILE *file = open_memstream(&text, &size);
+
+	for (int round = 0; round < 2; round++)
+		for (int i = 0; i < N; i++)
+			fprintf(file, "A%d=%d\n", i, round);
+	fclose(file);
+	assert_int_equal(env_parse(text, &env, &line), 0);
+	assert_int_equal(strv_length(env), N);
+	assert_string_equal(env[N - 1], "A99999=1");
 }
 
 static void names_of_variables(void **state)
@@ -88,6 +129,7 @@ static void wrong_lines(void **state)
 		unsigned int line = 0;
 
 		assert_int_equal(env_parse(cases[i].text, &env, &line), ENV_BAD_LINE);
+		assert_null(env);
 		if (line != cases[i].line)
 			fail_msg("'%s': line %u", cases[i].text, line);
 	}
@@ -96,10 +138,9 @@ static void wrong_lines(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(set_and_find),
-	        cmocka_unit_test(names_of_variables),
-	        cmocka_unit_test(parse),
-	        cmocka_unit_test(wrong_lines),
+	        cmocka_unit_test(set_and_find),   cmocka_unit_test(merge),
+	        cmocka_unit_test(many_variables), cmocka_unit_test(names_of_variables),
+	        cmocka_unit_test(parse),          cmocka_unit_test(wrong_lines),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);

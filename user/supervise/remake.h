@@ -8,7 +8,7 @@
 #include "supervise/types.h"
 
 /* Begins to watch, after all of it has been made. Returns 0, or a negative errno with @err set. */
-int guard_new(struct supervisor *sup, struct guard **ret, struct error *err);
+int remake_new(struct supervisor *sup, struct remake **ret, struct error *err);
 
 /* Before the supervisor itself removes anything. NULL is allowed. */
-void guard_free(struct guard *guard);
+void remake_free(struct remake *remake);

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A worker, a local user or a client floods the supervisor: another service of the same supervisor
+goes on as if nothing had happened. `tools/bench supervise` measures how fast."""
+import os
+import pathlib
+import signal
+
+from harness.checks import cases, check, equal, wait_until
+from harness.network import PORT, Client
+
+QUIET, NOISY = "quiet", "noisy"
+RUN = pathlib.Path("/run/reuseportd")
+
+# A worker that is ready when it says so, and does nothing.
+READY = "#!/bin/sh\nsystemd-notify --ready --pid=$$\nexec sleep 1000\n"
+
+# Attacks of a worker that runs as nobody, with their arguments.
+WORKERS = {
+    "any-port": "listen_on_any_port",
+    "named-ports": "listen_on_named_ports",
+    "many-listeners": "keep_listeners 5000",
+    "epoll-watches": "epoll_watches 8090",
+}
+
+# The same for a worker that has a Node channel.
+MESSAGES = {
+    "nested": "nested_messages",
+    "endless": "endless_message",
+    "ready": "ready_messages",
+    "lingering": "lingering_descriptors",
+    "blocking": "blocking_descriptors",
+}
+
+
+class Supervisor:
+    """A supervisor of two services. The quiet one has one worker. @command, @options: of the noisy
+    one. @under: a command that executes the supervisor."""
+
+    def __init__(self, bed, command, *options, workers=1, user="nobody", under=()):
+        self.bed = bed
+        self.conf = bed.dir / "services.conf"
+        self.conf.write_text(
+            f"[service {QUIET}]\ncommand = {bed.binary('worker')} --port {PORT} --no-reuseport\n"
+            f"workers = 1\nlisten = {PORT}\nbackoff = 10ms..10ms\nmin-uptime = 1ms\n"
+            f"[service {NOISY}]\ncommand = {command}\nworkers = {workers}\nuser = {user}\n" +
+            "".join(f"{option}\n" for option in options))
+        os.chmod(bed.dir, 0o755)
+        self.under = under
+        self.start()
+
+    def start(self):
+        self.process = self.bed.start(*self.under, self.bed.binary("reuseportd"), "run", self.conf,
+                                      name="run")
+        for name in (QUIET, NOISY):
+            self.process.wait_output(f"{name}: started:")
+        self.bed.remember_pinned()
+
+    def pid(self):
+        """The pid of the quiet worker, or None while there is none."""
+        return self.bed.status(QUIET)["workers"][0]["pid"]
+
+    def check_quiet(self):
+        """The quiet service's worker is replaced after it is killed, and by `restart`."""
+        pid = self.pid()
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: self.pid() not in (None, pid), "the killed worker is replaced")
+        pid = self.pid()
+        self.bed.reuseportd("restart", QUIET, 0, deadline=20)
+        check(self.pid() != pid, "`restart` has replaced no worker")
+        with Client() as client:
+            equal(int(client.ask()), self.pid(), "the worker that answers")
+
+    def stop(self):
+        self.process.kill(signal.SIGTERM)
+        equal(self.process.wait(), 0, "exit status of the supervisor")
+
+
+def node(bed):
+    """A name by which a program gets a Node channel."""
+    path = bed.dir / "node"
+    path.symlink_to(bed.binary("attack"))
+    return path
+
+
+def attack_as(bed, user, *words):
+    """Starts an attack of another user."""
+    return bed.start("setpriv", "--reuid", user, "--regid", user, "--clear-groups",
+                     bed.binary("attack"), *words, name="attack")
+
+
+@cases(*WORKERS)
+def test_worker(bed, kind):
+    """Listeners without end; an epoll descriptor that is slow to look at."""
+    s = Supervisor(bed, f"{bed.binary('attack')} {WORKERS[kind]}", "ready = alive:100ms")
+    s.check_quiet()
+    s.stop()
+
+
+@cases(*MESSAGES)
+def test_messages(bed, kind):
+    """Messages without end, or with descriptors that are slow to close; a channel that the worker
+    makes a blocking one. Also for the next supervisor."""
+    s = Supervisor(bed, f"{node(bed)} {MESSAGES[kind]}", "ready = alive:100ms", "kill-timeout = 1s")
+    s.check_quiet()
+    s.process.kill(signal.SIGKILL)
+    s.process.wait()
+    s.start()
+    s.check_quiet()
+    s.stop()
+
+
+@cases("notifications", "lingering_descriptors")
+def test_notifications(bed, kind):
+    """Messages of a user without workers to a socket that any user may write to: it is that of
+    workers that run as root."""
+    script = bed.dir / "ready.sh"
+    script.write_text(READY)
+    script.chmod(0o755)
+    s = Supervisor(bed, script, "ready = notify", workers=16, user="root")
+    attack_as(bed, "daemon", kind, RUN / NOISY / "notify")
+    s.check_quiet()
+    bed.reuseportd("restart", NOISY, 3)
+    s.stop()
+
+
+def test_notifications_of_a_user(bed):
+    """Only their user, and root, may write to the socket of workers that don't run as root. READY=1
+    of another process of that user says nothing about a worker."""
+    script = bed.dir / "ready.sh"
+    script.write_text(READY.replace("systemd-notify", "test -e go || exec sleep 1000; systemd-notify"))
+    script.chmod(0o755)
+    (bed.dir / "go").touch()
+    s = Supervisor(bed, script, "ready = notify", f"cwd = {bed.dir}", "ready-timeout = 2s",
+                   "no-restart")
+    path = RUN / NOISY / "notify"
+    equal((path.stat().st_mode & 0o777, path.owner()), (0o600, "nobody"), "mode and owner")
+    (bed.dir / "go").unlink()
+    attack_as(bed, "nobody", "notifications", path)
+    failed = bed.reuseportd("restart", NOISY, 0, status=1)
+    check("READY=1" in failed.err, f"the reason: {failed}")
+    s.stop()
+
+
+def test_file_limit(bed):
+    """Clients fill the limit of open files and the accept queue: workers are replaced, and the
+    supervisor sleeps between its tries."""
+    s = Supervisor(bed, "sleep 1000", "ready = alive:100ms", under=("prlimit", "--nofile=110"))
+    clients = bed.start(bed.binary("attack"), "control_clients", RUN / NOISY / "control", 300)
+    wait_until(lambda: descriptors(s.process.pid) >= 80, "clients have many descriptors")
+    s.check_quiet()
+    clients.kill(signal.SIGKILL)
+    s.stop()
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+@cases("nothing", "half", "deaf")
+def test_control_clients(bed, kind):
+    """More clients than the supervisor serves, which send nothing, or half a request, or never read
+    the answer: a command is answered."""
+    text = {"nothing": [], "half": ['{"do": "rest'], "deaf": ['{"do": "restart", "slots": [7]}\n']}
+    s = Supervisor(bed, "sleep 1000", "ready = alive:100ms")
+    before = descriptors(s.process.pid)
+    bed.start(bed.binary("attack"), "control_clients", RUN / QUIET / "control", 200, *text[kind])
+    if kind != "deaf":  # these are answered and closed at once
+        wait_until(lambda: descriptors(s.process.pid) >= before + 60, "the clients are connected")
+    s.check_quiet()
+    s.stop()

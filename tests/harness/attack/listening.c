@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Listeners without end, each of which a supervisor may want to look at. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "attack.h"
+
+/* Returns the listener, or -1. @port: 0 = any. */
+static int listening_open(unsigned int port)
+{
+	const struct sockaddr_in address = {
+	        .sin_family = AF_INET,
+	        .sin_port = htons((uint16_t)port),
+	        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0 && bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
+	    listen(fd, 1) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* Listens on any port and closes, over and over. */
+ATTACK(listen_on_any_port)
+{
+	for (;;)
+		close(listening_open(0));
+}
+
+/* The same on ports that it names, from 20000: a supervisor without --listen takes each for an
+ * endpoint of the service. */
+ATTACK(listen_on_named_ports)
+{
+	for (unsigned int i = 0;; i++)
+		close(listening_open(20000 + i % 10000));
+}
+
+/* Keeps the given number of listeners open, and listens 100 times a second on any port. */
+ATTACK(keep_listeners)
+{
+	const struct rlimit limit = {1 << 16, 1 << 16};
+
+	setrlimit(RLIMIT_NOFILE, &limit);
+	for (int left = arguments[0] ? atoi(arguments[0]) : 0; left > 0; left--)
+		listening_open(0);
+	for (;;) {
+		close(listening_open(0));
+		usleep(10000);
+	}
+}
