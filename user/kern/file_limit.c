@@ -31,10 +31,11 @@ int file_limit_check(struct error *err)
 
 	if (getrlimit(RLIMIT_NOFILE, &now) < 0 || now.rlim_cur >= RESERVE)
 		return 0;
-	return error_set(err, -EMFILE,
-	                 "the limit of open files is %ju; at least %d are needed, and about five for "
-	                 "each worker\nraise it: ulimit -n, LimitNOFILE=",
-	                 (uintmax_t)now.rlim_cur, RESERVE);
+	return error_set(
+	        err, -EMFILE,
+	        "the limit of open files is %ju; at least %d are needed, and about five for "
+	        "each worker\nraise it: ulimit -n, LimitNOFILE=",
+	        (uintmax_t)now.rlim_cur, RESERVE);
 }
 
 void file_limit_restore(void)
