@@ -323,32 +323,4 @@ int show_open(struct bpf_iter__tcp *ctx)
 	return 0;
 }
 
-/* Writes the number of handshakes under way at each admitted listener. A row without a cookie ends
- * the list. */
-SEC("iter/tcp")
-int show_listener(struct bpf_iter__tcp *ctx)
-{
-	struct sock_common *sk = ctx->sk_common;
-	struct rpd_handshakes row = {};
-	struct inet_connection_sock *listener;
-
-	if (!sk)
-		return 0;
-	if (sk->skc_state != STATE_LISTEN) { /* listeners come first: the reader may stop here */
-		bpf_seq_write(ctx->meta->seq, &row, sizeof(row));
-		return 0;
-	}
-	if (!conn_is_our_port(sk->skc_num))
-		return 0;
-	row.cookie = bpf_get_socket_cookie(sk);
-	if (!bpf_map_lookup_elem(&members, &row.cookie))
-		return 0;
-	listener = (struct inet_connection_sock *)bpf_skc_to_tcp_sock(sk);
-	if (!listener)
-		return 0;
-	row.under_way = listener->icsk_accept_queue.qlen.counter;
-	bpf_seq_write(ctx->meta->seq, &row, sizeof(row));
-	return 0;
-}
-
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -12,6 +12,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include <reuseportd/hook_abi.h>
+#include "shared_ports.h"
 
 /* From asm-generic/socket.h: the same on all architectures that we support. */
 #define SOL_SOCKET   1
@@ -23,10 +24,6 @@
 #define ALLOW  1
 /* Allows the bind() without CAP_NET_BIND_SERVICE. */
 #define ALLOW_ANY_PORT 3
-
-/* The ports to share, in host order; none = all. */
-const volatile __u32 n_ports;
-const volatile __u16 ports[HOOK_PORTS_MAX];
 
 /* Offset of is_mptcp in struct tcp_sock; 0 = not known. Not by CO-RE, so that these programs load
  * on a kernel without BTF, too. */
@@ -54,16 +51,6 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } hook_lost SEC(".maps");
-
-static __always_inline int hook_is_shared(__u16 port)
-{
-	if (!n_ports)
-		return 1;
-	for (__u32 i = 0; i < HOOK_PORTS_MAX && i < n_ports; i++)
-		if (ports[i] == port)
-			return 1;
-	return 0;
-}
 
 static __always_inline void hook_send(const struct hook_event *event)
 {
@@ -108,7 +95,7 @@ static __always_inline int hook_refuse(struct bpf_sock_addr *ctx, __u16 port)
 static __always_inline int hook_handle_bind(struct bpf_sock_addr *ctx)
 {
 	const __u16 port = bpf_ntohs(ctx->user_port);
-	const int shared = port && hook_is_shared(port);
+	const int shared = port && shared_ports_has(port);
 	/* Workers of any user may bind a port that was named. */
 	const int allow = n_ports && shared ? ALLOW_ANY_PORT : ALLOW;
 	struct bpf_sock *sk = ctx->sk;
@@ -161,7 +148,7 @@ static __always_inline void hook_send_listen(struct bpf_sock_ops *ctx)
 	}
 	/* A listener that the supervisor does not need: on a port that the kernel has chosen, or on
 	 * another one than those that were named. */
-	if (event.fixed && hook_is_shared(event.port))
+	if (event.fixed && shared_ports_has(event.port))
 		hook_send(&event);
 }
 

@@ -17,9 +17,22 @@ struct sock_common {
 	atomic64_t skc_cookie;
 } KERNEL_TYPE;
 
+struct bpf_prog_aux {
+	unsigned int id; /* 0: a classic program */
+} KERNEL_TYPE;
+
+struct bpf_prog {
+	struct bpf_prog_aux *aux;
+} KERNEL_TYPE;
+
+struct sock_reuseport {
+	struct bpf_prog *prog;
+} KERNEL_TYPE;
+
 struct sock {
 	struct sock_common __sk_common;
 	int sk_err;
+	struct sock_reuseport *sk_reuseport_cb; /* the socket's group */
 } KERNEL_TYPE;
 
 typedef struct {

@@ -5,6 +5,7 @@
 
 #include <bpf/bpf_helpers.h>
 #include <reuseportd/abi.h>
+#include "member_maps.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -27,22 +28,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct rpd_account);
 } accounts SEC(".maps");
-
-/* Listener cookie -> where it was admitted. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 65536);
-	__type(key, __u64);
-	__type(value, struct rpd_member);
-} members SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct rpd_ports);
-} ports SEC(".maps");
 
 /* User space sets the sizes of the next two maps. */
 struct {

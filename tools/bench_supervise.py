@@ -41,6 +41,7 @@ FLOODS = (
     Flood("\"ready\" without end", ["ready_messages"], node=True),
     Flood("sd_notify of a local user", outside=[["daemon", "notifications", f"{RUN}/{NOISY}/notify"]],
           workers=64, user="root", ready="notify"),
+    Flood("out-of-band messages", ["out_of_band_message"], node=True),
     Flood("sockets that linger, in messages", ["lingering_descriptors"], node=True),
     Flood("sockets that linger, in sd_notify",
           outside=[["daemon", "lingering_descriptors", f"{RUN}/{NOISY}/notify"]],

@@ -16,7 +16,7 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 GUEST = "/reuseportd"  # the source tree in the guest
 FLOOR = (5, 14)  # the oldest kernel that reuseportd supports; it must refuse to work on older ones
 BINARIES = ("user/reuseportd", "tests/harness/loadgen", "tests/harness/worker",
-            "tests/harness/delaylink",
+            "tests/harness/attack", "tests/harness/delaylink",
             "tests/harness/killat", "vmtest/vmtest_programs", "vmtest/vmtest_steering")
 TOOLS = ("bpftool", "ip", "mount", "nsenter", "rm", "setpriv", "sh", "sleep", "ss", "umount",
          "unshare")

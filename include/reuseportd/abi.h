@@ -9,7 +9,7 @@
 #include <linux/types.h>
 
 #define RPD_MAGIC       0x72707264u /* "rprd" */
-#define RPD_ABI_VERSION 3
+#define RPD_ABI_VERSION 4
 
 #define RPD_SLOT_MAX     1024 /* worker slots of a service */
 #define RPD_RING_MAX     4096 /* entries of a schedule ring; a power of two */
@@ -221,10 +221,16 @@ struct rpd_open {
 	__u64 tag;
 };
 
-/* A row of the iterator over the listeners. */
-struct rpd_handshakes {
+/* The program of a reuseport group: an id, or one of these. */
+#define RPD_PROGRAM_NONE    0
+#define RPD_PROGRAM_CLASSIC 0xffffffff /* classic BPF programs have no id */
+
+/* A row of the iterator over the admitted listeners. */
+struct rpd_group_member {
 	__u64 cookie;
-	__u32 under_way;
+	__u32 under_way; /* handshakes */
+	__u32 program;   /* of its group: an id, RPD_PROGRAM_NONE or RPD_PROGRAM_CLASSIC */
+	__u32 endpoint;
 	__u32 pad;
 };
 
@@ -302,6 +308,8 @@ struct rpd_service {
 	__u64 supervisor_start; /* clock ticks after boot */
 	__u32 supervisor_pid;   /* 0 = none yet */
 	__u32 pad;
+	/* Random: setsockopt() with this key may change the program of a group (guard_abi.h). */
+	__u64 guard_key;
 	struct rpd_endpoint endpoints[RPD_ENDPOINT_MAX];
 };
 
@@ -357,7 +365,7 @@ _Static_assert(sizeof(struct rpd_tally) == 8 * 1026, "ABI");
 _Static_assert(sizeof(struct rpd_member) == 8, "ABI");
 _Static_assert(sizeof(struct rpd_probe) == 20, "ABI: a map's key, without a hole");
 _Static_assert(sizeof(struct rpd_endpoint) == 32, "ABI");
-_Static_assert(sizeof(struct rpd_service) == 48 + 32 + 16 + 32 * 32, "ABI");
+_Static_assert(sizeof(struct rpd_service) == 48 + 32 + 24 + 32 * 32, "ABI");
 _Static_assert(sizeof(struct rpd_worker) == 8 * 32 + 88, "ABI");
 _Static_assert(sizeof(struct rpd_account) == 64, "ABI: a cache line");
 _Static_assert(sizeof(struct rpd_rate) == 40, "ABI");
@@ -365,8 +373,8 @@ _Static_assert(sizeof(struct rpd_conns) == 64, "ABI: a cache line");
 _Static_assert(RPD_ACCOUNT_MAX < RPD_TAG_NONE, "ABI: an account has room in a tag");
 _Static_assert(sizeof(struct rpd_found) == 8, "ABI");
 _Static_assert(sizeof(struct rpd_open) == 16, "ABI");
-_Static_assert(sizeof(struct rpd_handshakes) == 16, "ABI");
+_Static_assert(sizeof(struct rpd_group_member) == 24, "ABI");
 _Static_assert(sizeof(struct rpd_event) == 64, "ABI");
-_Static_assert(sizeof(struct rpd_events) == 72 * 8 + 64 * RPD_EVENT_MAX, "ABI");
+_Static_assert(sizeof(struct rpd_events) == 80 * 8 + 64 * RPD_EVENT_MAX, "ABI");
 _Static_assert((RPD_EVENT_MAX & (RPD_EVENT_MAX - 1)) == 0, "masked, not divided");
 _Static_assert((RPD_RING_MAX & (RPD_RING_MAX - 1)) == 0, "masked, not divided");

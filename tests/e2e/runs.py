@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Services of `reuseportd run`, and the programs that it runs: none of them knows reuseportd or
 sets SO_REUSEPORT."""
+import contextlib
+import fcntl
+import os
 import signal
 
+from harness.bed import PINS
 from harness.checks import wait_until
 from harness.network import PORT
 
@@ -71,6 +75,17 @@ def script(bed, name, text):
 def worker_command(bed, *options):
     """The command of the C worker, without SO_REUSEPORT; it answers with its pid."""
     return [bed.binary("worker"), "--port", PORT, "--no-reuseport", *options]
+
+
+@contextlib.contextmanager
+def held(name):
+    """Holds the lock of the service."""
+    fd = os.open(PINS / name, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 class Run:

@@ -17,7 +17,7 @@ OWN = {"accept4", "brk", "capget", "clock_gettime", "close", "dup3", "epoll_crea
        "inotify_rm_watch", "kcmp", "lseek", "mmap", "mprotect", "mremap", "munmap", "newfstatat",
        "openat", "pidfd_getfd", "pidfd_open", "pipe2", "prctl", "pread64", "read", "readlinkat",
        "recvfrom", "recvmsg", "rt_sigaction", "rt_sigprocmask", "sched_getaffinity", "signalfd4",
-       "socket", "statfs", "timerfd_create", "timerfd_settime", "umask", "uname", "waitid",
+       "socket", "statfs", "timerfd_create", "timerfd_settime", "umask", "uname", "wait4", "waitid",
        "bpf:BTF_LOAD", "bpf:ITER_CREATE", "bpf:MAP_CREATE", "bpf:MAP_FREEZE",
        "bpf:MAP_GET_FD_BY_ID", "bpf:MAP_GET_NEXT_KEY", "bpf:MAP_LOOKUP_BATCH",
        "bpf:MAP_LOOKUP_ELEM", "bpf:OBJ_GET", "bpf:OBJ_GET_INFO_BY_FD", "bpf:PROG_BIND_MAP",

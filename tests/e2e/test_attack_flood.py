@@ -28,7 +28,7 @@ MESSAGES = {
     "endless": "endless_message",
     "ready": "ready_messages",
     "lingering": "lingering_descriptors",
-    "blocking": "blocking_descriptors",
+    "out-of-band": "out_of_band_message",
 }
 
 

@@ -11,9 +11,10 @@ import signal
 import socket
 import threading
 import time
+import urllib.request
 
 from harness.checks import cases, check, equal, note, wait_until
-from runs import Run, worker_command
+from runs import Run, held, worker_command
 
 HOST, PORT = "127.0.0.1", 9464
 LISTEN = f"{HOST}:{PORT}"
@@ -145,6 +146,18 @@ def test_requests(bed):
     expect_scrape()
     equal(exporter_pid(run.process.pid), pid, "pid of the exporter")
     check(memory(pid) < before + 4096, f"{memory(pid)} kB, {before} before")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_locked_service(bed):
+    """A service whose lock is held is reported as unreadable, and does not keep scrapes waiting."""
+    run = start_run(bed)
+    expect_scrape()
+    with held(run.name):
+        def is_down():
+            with urllib.request.urlopen(f"http://{LISTEN}/metrics", timeout=10) as answer:
+                return f'reuseportd_up{{service="{run.name}"}} 0' in answer.read().decode()
+        wait_until(is_down, "the service is unreadable")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 

@@ -1,27 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Something else holds the lock of a service, and may never release it: other services of the
 supervisor go on, and this one goes on when the lock is free."""
-import contextlib
-import fcntl
 import os
 import signal
 
 from harness.bed import PINS
 from harness.checks import cases, check, equal, wait_until
 from harness.network import Client, PORT
+from runs import held
 
 NAMES = {"one": PORT, "two": PORT + 1}
-
-
-@contextlib.contextmanager
-def held(name):
-    """Holds the lock of the service."""
-    fd = os.open(PINS / name, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
 
 
 class Both:

@@ -32,6 +32,7 @@ OPTIONS = {
     "scale": ("--service", "--json"),
     "stop": ("--service", "--json"),
     "start": ("--service", "--json"),
+    "reopen-logs": ("--service", "--json"),
     "attach": ("--workers", "--service", "--port", "--address", "--pid", "--wait", "--policy",
                "--strict", "--no-count", "--count-max", "--label", "--watch", "--metrics", "--json"),
     "status": ("--service", "--watch", "--json"),
@@ -153,7 +154,7 @@ def test_check_of_example(bed, name):
     path = pathlib.Path(__file__).parents[2] / "tools/examples" / name
     result = bed.reuseportd("check", path)
     equal(result.err, "", f"problems of {result}")
-    check(re.search(r"(?m)^\w+: \d+ workers?: ", result.out), f"{result}")
+    check(re.search(r"(?m)^\w+: \d+ workers?( as [\w-]+)?: ", result.out), f"{result}")
 
 
 # Text and JSON
@@ -173,7 +174,8 @@ def test_text_and_json(bed):
         if not (PINS / SERVICE).exists():
             expect_narrow(bed.reuseportd(*attach).out, "attach")
             status = bed.reuseportd("detach", SERVICE, "--json").json()
-            equal(status, {"service": SERVICE, "detached": True}, "detach --json")
+            equal(status, {"service": SERVICE, "detached": True, "replaced": False},
+          "detach --json")
             equal(timeless(bed.reuseportd(*attach, "--json").json()), timeless(bed.status(SERVICE)),
                   "attach --json")
         for variant in ((), ("--json",)):

@@ -333,7 +333,7 @@ Server(("0.0.0.0", {PORT}), Handler).serve_forever()
     equal(run.stop(), 0, "exit status")
 
 
-@cases("conn", "conn-again", "rates", "handshakes", "open")
+@cases("conn", "conn-again", "rates", "open")
 def test_counting_removed(bed, pin):
     """A pin of the counting is removed: steering continues, and unknown values are not shown as
     0."""

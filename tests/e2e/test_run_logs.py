@@ -15,7 +15,8 @@ def talker(bed):
 
 
 def test_devices(bed):
-    """A device is shared by all workers: no name of a worker is appended."""
+    """A device is shared by all workers: no name of a worker is appended. /dev/stdout as error file
+    is the supervisor's standard output."""
     before = set(pathlib.Path("/dev").iterdir())
     run = Run(bed, talker(bed), "--out-file", "/dev/null", "--error-file", "/dev/stdout", workers=2)
     equal(set(pathlib.Path("/dev").iterdir()) - before, set(), "new in /dev")
@@ -37,17 +38,48 @@ def test_files(bed):
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
+def test_streams(bed):
+    """Without log files, the workers' output goes to the supervisor's standard output, and their
+    errors to its standard error, after a take-over to those of the next supervisor."""
+    gated = "(until [ -e gate ]; do sleep 0.05; done; echo late; echo bad >&2) & "
+    run = Run(bed, ["sh", "-c", gated + talker(bed)[2]], "--log-prefix", workers=1)
+    wait_until(lambda: "web.0 | out.0" in run.process.out.read_text().splitlines(), "it prints")
+    wait_until(lambda: "web.0 | err.0" in run.process.err.read_text().splitlines(), "it prints")
+    run.kill_supervisor()
+    run.start()
+    (bed.dir / "gate").touch()
+    wait_until(lambda: "web.0 | late" in run.process.out.read_text().splitlines(), "it prints")
+    wait_until(lambda: "web.0 | bad" in run.process.err.read_text().splitlines(), "it prints")
+    check("err.0" not in run.process.out.read_text(), "errors are not in the output")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
 def test_files_after_takeover(bed):
-    """A worker that was started without log files is taken over by a supervisor that has log files:
-    its output goes to the same place as before."""
+    """After a take-over, output goes where the new supervisor's configuration says."""
     gated = "(until [ -e gate ]; do sleep 0.05; done; echo late) & exec "
     run = Run(bed, ["sh", "-c", gated + " ".join(str(word) for word in worker_command(bed))],
               workers=1)
     pids = run.pids()
     run.kill_supervisor()
-    run.options += ["--out-file", bed.dir / "out", "--error-file", bed.dir / "err"]
+    run.options += ["--out-file", bed.dir / "out.log", "--error-file", bed.dir / "err.log"]
     run.start()
     equal(run.pids(), pids, "pids after the take-over")
     (bed.dir / "gate").touch()
-    wait_until(lambda: "late" in run.process.out.read_text().split(), "the line is passed on")
-    equal(run.stop(), 0, "exit status of the supervisor")
+    wait_until(lambda: "late" in (bed.dir / "out-0.log").read_text().split(), "it is written")
+    # `stop` without a supervisor: the log process goes on until all has been written.
+    run.kill_supervisor()
+    run.command_line("stop")
+
+
+def test_last_lines(bed):
+    """The report of a worker that fails has its last lines, also with log files."""
+    run = Run(bed, ["sh", "-c", "echo why; exit 3"], "--out-file", bed.dir / "out", "--max-restarts",
+              1, workers=1, wait=False)
+    equal(run.process.wait(), 1, "exit status of the supervisor")
+    good = Run(bed, worker_command(bed), "--out-file", bed.dir / "out", workers=1)
+    failed = good.command_line("reload", "--", "sh", "-c", "echo out; echo err >&2; exit 3",
+                               status=1)
+    check("its last lines were:" in failed.err and {"out", "err"} <= set(failed.err.split()),
+          failed.err)
+    equal((bed.dir / "out-0").read_text().splitlines()[0], "why", "the first line of the file")
+    equal(good.stop(), 0, "exit status of the supervisor")

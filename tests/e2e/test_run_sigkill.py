@@ -224,9 +224,9 @@ class Sweep:
         self.expect_none_failed("once the service was complete")
 
     def is_settled(self):
-        cgroups = [path.name for path in self.bed.cgroups(self.run.name)]
-        outputs = os.listdir(f"/run/reuseportd/{self.run.name}/out")
-        return len(cgroups) == self.WORKERS and sorted(cgroups) == sorted(outputs)
+        cgroups = {path.name for path in self.bed.cgroups(self.run.name)}
+        outputs = {name.split(".")[0] for name in os.listdir(f"/run/reuseportd/{self.run.name}/out")}
+        return len(cgroups) == self.WORKERS and cgroups == outputs
 
     def stop(self):
         equal(self.run.stop(), 0, "exit status of the supervisor")

@@ -234,7 +234,12 @@ class Bed:
 
     def cgroups(self, service):
         """The cgroups of the workers of a service of `reuseportd run`."""
-        return cgroup2().glob(f"reuseportd/{service}/*/")
+        return cgroup2().glob(f"reuseportd/{service}/*-*/")
+
+    def log_process(self, service):
+        """The pid of the log process of a service."""
+        path = cgroup2() / f"reuseportd/{service}/log/cgroup.procs"
+        return int(wait_until(path.read_text, "there is a log process").split()[-1])
 
     def leftovers(self):
         return self.left_processes() + self.left_files() + self.left_bpf()

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "beds/binder.h"
 #include "beds/cgroup_bed.h"
 #include "beds/children.h"
 #include "beds/socket_bed.h"
@@ -375,6 +376,43 @@ static void listener_names_its_cgroup(void)
 	CHECK(rows[0].cgroup == cgroup_id(worker));
 }
 
+/* Of two listeners, one is on a port that the kernel has chosen. */
+static void listeners_of_a_cgroup(void)
+{
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
+	_cleanup_close_ int worker = cgroup_bed_worker(&s, "0-1");
+	_cleanup_close_ int other = cgroup_bed_worker(&s, "1-2");
+	_cleanup_free_ struct listener *all = NULL;
+	_cleanup_free_ struct listener *fixed = NULL;
+	_cleanup_free_ struct listener *none = NULL;
+	struct error err;
+	size_t n;
+
+	CHECK(binder_open((struct binder_order){.cgroup = worker}).error == 0);
+	CHECK(binder_open((struct binder_order){.cgroup = worker, .port = 8080}).error == 0);
+	CHECK(sockdiag_list_listeners_of(cgroup_id(worker), false, &all, &n, &err) == 0 && n == 2);
+	CHECK(sockdiag_list_listeners_of(cgroup_id(worker), true, &fixed, &n, &err) == 0 && n == 1);
+	CHECK(fixed[0].endpoint.port == 8080 && fixed[0].cgroup == cgroup_id(worker));
+	CHECK(sockdiag_list_listeners_of(cgroup_id(other), false, &none, &n, &err) == 0 && n == 0);
+}
+
+static void cgroup_of_a_process(void)
+{
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
+	_cleanup_close_ int worker = cgroup_bed_worker(&s, "0-1");
+	char mount[PATH_MAX], expected[2 * PATH_MAX], path[PATH_MAX];
+	const uint32_t pid = children_start(run_listen_in, worker);
+
+	CHECK_UNTIL(shared->fd > 0);
+	CHECK(mounts_find_cgroup2(mount, sizeof(mount)) == 0);
+	snprintf(expected, sizeof(expected), "%s/0-1", s.path + strlen(mount));
+	CHECK(cgroup_of_process(pid, path, sizeof(path)) == 0);
+	CHECK_MSG(!strcmp(path, expected), "%s", path);
+	CHECK(cgroup_of_process(pid, path, strlen(expected)) == -ENAMETOOLONG);
+	children_end();
+	CHECK(cgroup_of_process(pid, path, sizeof(path)) == -ESRCH);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
@@ -384,6 +422,7 @@ int main(int argc, char **argv)
 	        CHECK_CASE(fork_bomb_is_killed),     CHECK_CASE(nested_cgroups_are_removed),
 	        CHECK_CASE(memory_of_processes),     CHECK_CASE(memory_without_cache),
 	        CHECK_CASE(memory_and_cpu_limits),   CHECK_CASE(listener_names_its_cgroup),
+	        CHECK_CASE(listeners_of_a_cgroup),   CHECK_CASE(cgroup_of_a_process),
 	};
 
 	return check_main(argc, argv, cases, ARRAY_SIZE(cases));

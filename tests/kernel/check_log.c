@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* stream/log: log lines on standard error are whole and do not block, however slowly they are read
- * and whatever else is written there. */
+/* stream/log: log lines on standard error do not block, however slowly they are read. */
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -14,11 +13,8 @@
 #include "beds/pipe_bed.h"
 #include "check/check.h"
 #include "stream/log.h"
-#include "stream/out_queue.h"
 
 #define PIPE_SIZE  4096
-#define LINES      200
-#define LONG_LINE  20000 /* longer than the pipe */
 #define MANY_LINES 30000 /* more than the queue keeps */
 #define CLOSE_MS   200
 
@@ -27,11 +23,6 @@ static bool fill(int fd)
 	static const char text[PIPE_SIZE];
 
 	return write(fd, text, sizeof(text)) == sizeof(text);
-}
-
-static void flush_queue(void *data)
-{
-	out_queue_flush(*(struct out_queue **)data);
 }
 
 static sd_event *loop_with(int fd)
@@ -43,56 +34,6 @@ static sd_event *loop_with(int fd)
 	    log_open(loop) < 0)
 		_exit(1);
 	return loop;
-}
-
-/* ---- Workers' lines on the same pipe ---- */
-
-static void say_both(int fd)
-{
-	sd_event *loop = loop_with(fd);
-	static char line[LONG_LINE];
-	struct out_queue *queue = NULL;
-
-	memset(line, 'w', sizeof(line));
-	if (out_queue_new(loop, STDOUT_FILENO, flush_queue, &queue, &queue) < 0)
-		_exit(1);
-	for (int i = 0; i < LINES; i++) {
-		out_queue_add(queue, NULL, line, sizeof(line));
-		out_queue_flush(queue);
-		for (int n = 0; n < 3; n++)
-			log_line("log %d", 3 * i + n);
-		while (!out_queue_flush(queue))
-			sd_event_run(loop, UINT64_MAX);
-	}
-	log_close(DEADLINE_S * NS_PER_S);
-	out_queue_free(queue);
-	sd_event_unref(loop);
-}
-
-static void log_and_workers_share_a_pipe(void)
-{
-	_cleanup_pipe_ int pair[2] = {-1, -1};
-	_cleanup_file_ FILE *file = NULL;
-	_cleanup_free_ char *line = NULL;
-	int n_long = 0, n_log = 0, number;
-	size_t room = 0;
-	ssize_t n;
-
-	pipe_bed_open(pair, PIPE_SIZE);
-	children_start(say_both, pair[1]);
-	close(TAKE_FD(pair[1]));
-	file = fdopen(TAKE_FD(pair[0]), "r");
-	CHECK(file);
-	while ((n = getline(&line, &room, file)) > 0) {
-		if (line[0] == 'w') {
-			CHECK(n == LONG_LINE + 1 && strspn(line, "w") == LONG_LINE);
-			n_long++;
-		} else {
-			CHECK(sscanf(line, "log %d", &number) == 1 && number == n_log);
-			n_log++;
-		}
-	}
-	CHECK(n_long == LINES && n_log == 3 * LINES);
 }
 
 /* ---- More lines than the queue keeps ---- */
@@ -193,7 +134,6 @@ static void reader_is_gone(void)
 int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
-	        CHECK_CASE(log_and_workers_share_a_pipe),
 	        CHECK_CASE(dropped_lines_are_counted),
 	        CHECK_CASE(close_waits_no_longer_than_told),
 	        CHECK_CASE(reader_is_gone),

@@ -360,6 +360,7 @@ static void connections_not_counted(void)
 	CHECK_EQ(held, 0);
 	conns_close(&run_service.conns);
 	CHECK(!generation_open_connections(&run_service, 0, &held));
+	groups_close(&run_service.groups);
 	CHECK(!generation_handshakes(&run_service, &cookie, 1, &held));
 }
 
@@ -376,7 +377,7 @@ static void supervised_service_is_left_alone(void)
 	                                        .report_waiting = report_nothing};
 	_cleanup_observed_ struct observed o = {};
 	_cleanup_free_ char *notes = NULL;
-	char name[RPD_LABEL_MAX];
+	_cleanup_detach_ struct detach_result result = {0};
 	struct run_worker workers[2];
 	struct service other;
 	struct error err;
@@ -392,9 +393,9 @@ static void supervised_service_is_left_alone(void)
 	CHECK(strstr(err.text, "reuseportd reload"));
 	service_close(&run_service);
 	CHECK_EQ(watch(RUN_SERVICE_NAME, NULL, NULL, &err), -EPERM);
-	CHECK_EQ(detach(RUN_SERVICE_NAME, false, name, &err), -EBUSY);
+	CHECK_EQ(detach(RUN_SERVICE_NAME, false, &result, &err), -EBUSY);
 	CHECK(strstr(err.text, "reuseportd stop " RUN_SERVICE_NAME));
-	CHECK_EQ(detach(RUN_SERVICE_NAME, true, name, &err), -EBUSY);
+	CHECK_EQ(detach(RUN_SERVICE_NAME, true, &result, &err), -EBUSY);
 	service_init(&other);
 	CHECK_EQ(attach(&attach_request, &other, &notes, &err), -EEXIST);
 	CHECK(strstr(err.text, "service '" RUN_SERVICE_NAME "'") &&
@@ -408,9 +409,9 @@ static void supervised_service_is_left_alone(void)
 	service_close(&run_service);
 	run_worker_kill(supervisor);
 	/* Its workers may live. */
-	CHECK_EQ(detach(RUN_SERVICE_NAME, false, name, &err), -EBUSY);
+	CHECK_EQ(detach(RUN_SERVICE_NAME, false, &result, &err), -EBUSY);
 	CHECK(strstr(err.text, "reuseportd stop " RUN_SERVICE_NAME));
-	CHECK_EQ(detach(RUN_SERVICE_NAME, true, name, &err), 0);
+	CHECK_EQ(detach(RUN_SERVICE_NAME, true, &result, &err), 0);
 	CHECK_EQ(service_open(&run_service, RUN_SERVICE_NAME, &err), -ENOENT);
 }
 

@@ -198,7 +198,7 @@ static void service_removed(void)
 
 	begin();
 	open_other();
-	CHECK_EQ(service_remove(&other, true, &err), 0);
+	CHECK_EQ(service_remove(&other, true, NULL, &err), 0);
 	service_close(&other);
 	CHECK(service_lock(&run_service, &locked, &err) < 0);
 	CHECK(!locked && !service_is_open(&run_service) && err.text[0]);
@@ -218,7 +218,7 @@ static void service_replaced(void)
 
 	begin();
 	open_other();
-	CHECK_EQ(service_remove(&other, true, &err), 0);
+	CHECK_EQ(service_remove(&other, true, NULL, &err), 0);
 	service_close(&other);
 	create_other();
 	add_to_other(AF_INET6, RUN_SERVICE_PORT);

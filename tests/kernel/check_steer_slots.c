@@ -205,10 +205,10 @@ static void detach_stops_steering(void)
 
 	bed_start(bed, 2);
 	client_visit(bed, 2);
-	CHECK_EQ(steer_detach(bed->listeners[1].fd), 0);
+	CHECK_EQ(steer_detach(&bed->steer, bed->listeners[1].fd), 0);
 	client_visit(bed, 2);
 	CHECK_EQ(counters_sum(bed), 2);
-	CHECK_EQ(steer_detach(bed->listeners[0].fd), 0);
+	CHECK_EQ(steer_detach(&bed->steer, bed->listeners[0].fd), 0);
 }
 
 /* Steering needs neither our descriptors nor the pins. */

@@ -12,6 +12,7 @@
 #include "kern/netns.h"
 #include "kern/pins.h"
 #include "service/attach.h"
+#include "service/in_force_restore.h"
 #include "service/service.h"
 #include "service/watch.h"
 
@@ -102,6 +103,28 @@ static int cmd_attach_watch(const char *name, struct exporter_process *exporter,
 	return watch(name, exporter_process_start, exporter, err);
 }
 
+static void cmd_attach_print_restored(const char *line, void *data)
+{
+	fprintf(stderr, "note: %s\n", line);
+}
+
+/* If another program has replaced the steering program of the service, attaches that again. Returns
+ * 1 if it has, 0 if there is nothing to do, or a negative errno. */
+static int cmd_attach_again(const struct invocation *i, const char *name, struct error *err)
+{
+	_cleanup_service_ struct service service;
+	struct in_force_restore_report report = {.say = cmd_attach_print_restored};
+	int r;
+
+	service_init(&service);
+	r = service_open(&service, name, err);
+	if (r == 0)
+		r = in_force_restore(&service, NULL, &report, err);
+	if (r > 0)
+		r = service_status_print(&service, i->json, err) < 0 ? -EIO : 1;
+	return r;
+}
+
 int cmd_attach(struct invocation *i, struct error *err)
 {
 	_cleanup_exporter_process_ struct exporter_process exporter;
@@ -118,8 +141,13 @@ int cmd_attach(struct invocation *i, struct error *err)
 		r = exporter_process_bind(&exporter, &i->listen, err);
 	if (r < 0)
 		return r;
-	if (i->watch && cmd_attach_find_attached(i, name))
-		return cmd_attach_watch(name, &exporter, err);
+	if (cmd_attach_find_attached(i, name)) {
+		if (i->watch)
+			return cmd_attach_watch(name, &exporter, err);
+		r = cmd_attach_again(i, name, err);
+		if (r != 0)
+			return r < 0 ? r : 0;
+	}
 	i->attach.service = i->service;
 	i->attach.report_waiting = cmd_attach_print_waiting;
 	i->attach.wait = (double)i->wait / NS_PER_S;

@@ -6,19 +6,21 @@
 
 int cmd_detach(struct invocation *i, struct error *err)
 {
-	char name[RPD_LABEL_MAX];
+	_cleanup_detach_ struct detach_result result = {0};
 	int r = positional_take_service(i, err);
 
 	if (r == 0)
-		r = detach(i->service, i->force, name, err);
+		r = detach(i->service, i->force, &result, err);
 	if (r < 0)
 		return r;
 	if (r == SERVICE_GROUPS_LEFT)
 		fprintf(stderr,
 		        "note: a group of service '%s' can't be identified or reached any more; "
 		        "it stays steered until its listeners close\n",
-		        name);
-	answer_print(outcome_view_new_detached(name, r == SERVICE_REMOVED), i->json,
-	             outcome_view_print_detached);
+		        result.name);
+	if (result.notes)
+		fprintf(stderr, "note: %s", result.notes);
+	answer_print(outcome_view_new_detached(result.name, r == SERVICE_REMOVED, result.replaced),
+	             i->json, outcome_view_print_detached);
 	return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <systemd/sd-daemon.h>
 
 #include "base/cleanup.h"
@@ -20,9 +21,11 @@ static void cmd_metrics_on_ready(const void *data)
 	sd_notify(0, "READY=1");
 }
 
-/* For the parent that is to report it. */
-static void cmd_metrics_be_silent(const void *data)
+/* As a child of `run`, whose user has not called this command. Its name is that of the link by
+ * which the parent executes it. */
+static void cmd_metrics_on_ready_child(const void *data)
 {
+	prctl(PR_SET_NAME, "reuseportd");
 }
 
 /* Serves the metrics until SIGTERM or SIGINT. */
@@ -39,9 +42,9 @@ static int cmd_metrics_serve(const struct invocation *i, struct error *err)
 		r = exporter_bind(&exporter, &i->listen, err);
 	if (r < 0)
 		return r;
-	r = exporter_serve(&exporter, i->service,
-	                   exporter.lifeline < 0 ? cmd_metrics_on_ready : cmd_metrics_be_silent, i,
-	                   err);
+	r = exporter_serve(
+	        &exporter, i->service,
+	        exporter.lifeline < 0 ? cmd_metrics_on_ready : cmd_metrics_on_ready_child, i, err);
 	if (r == 0)
 		sd_notify(0, "STOPPING=1");
 	return r;

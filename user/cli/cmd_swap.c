@@ -2,6 +2,7 @@
 #include "cli/positional.h"
 #include "cli/service_status.h"
 #include "kern/events.h"
+#include "service/service_in_force.h"
 #include "service/observe.h"
 #include "service/swap.h"
 
@@ -20,6 +21,8 @@ int cmd_swap(struct invocation *i, struct error *err)
 		return error_usage(err, "name one slot, and a process with --pid PID");
 	request.slot = slots.at[0];
 	r = service_open(&service, i->service, err);
+	if (r == 0)
+		r = service_in_force_require(&service, err);
 	if (r == 0)
 		r = observe(&service, OBSERVE_UNCLEAR, &observed, err);
 	if (r == 0)

@@ -101,13 +101,27 @@ const struct command commands[] = {
                 .run = cmd_start,
         },
         {
+                .name = "reopen-logs",
+                .args = "[SERVICE]",
+                .summary = "open the log files again, after they were renamed",
+                .help = "Closes the files of `run --out-file` and --error-file and opens "
+                        "them again by their names. Call it after "
+                        "logrotate has renamed them. It also works if the supervisor has "
+                        "died. If a file can't be opened, the workers' output "
+                        "still goes to the renamed file, and the exit status is 1.",
+                .options = command_options_plain,
+                .run = cmd_reopen_logs,
+        },
+        {
                 .name = "attach",
                 .args = "--workers N|any",
                 .summary = "steer the connections of servers that already run",
                 .help = "Finds the listeners that share a port by SO_REUSEPORT, and the "
                         "processes that serve them. Gives each worker a slot, makes the "
                         "kernel deal new connections to the slots, and exits. Steering "
-                        "continues without a process of reuseportd. Without --port, "
+                        "continues without a process of reuseportd. If the service exists and "
+                        "another program has replaced its steering program, attaches that "
+                        "again. Without --port, "
                         "--address and --pid, there must be exactly one port with N workers "
                         "(with `--workers any`: with at least two); otherwise `attach` is "
                         "refused.",
@@ -121,6 +135,7 @@ const struct command commands[] = {
                 .help = "Shows each worker's slot, state, version, weight, share of new "
                         "connections, process, and the numbers of its connections: steered "
                         "to it, open (ACTIVE), waiting in the accept queue (QUEUE). "
+                        "Says if another program selects the worker instead. "
                         "Below the workers are two lists: how many packets were steered, "
                         "parked, refused and so on; and the foreign listeners, which are on "
                         "the same address and port but have no slot.",
@@ -275,7 +290,8 @@ const struct command commands[] = {
                 .name = "detach",
                 .args = "[SERVICE]",
                 .summary = "end steering: the kernel's hash selects the worker again",
-                .help = "Removes the steering program and the service's files in "
+                .help = "Removes the steering program (not one that has replaced it) and the "
+                        "service's files in "
                         "/sys/fs/bpf. The workers keep running, and no connection is lost. To end "
                         "a service "
                         "of `run`, use `reuseportd stop`.",

@@ -133,6 +133,10 @@ const struct option_row command_options_check[] = {
          "With an ecosystem.config.js: add the variables of the app's `env_NAME` "
          "object to those of its `env` object",
          command_options_add_run_option, AT(run)},
+        {"user", "USER", "Check FILE for `run FILE --user USER`", command_options_add_run_option,
+         AT(run)},
+        {"group", "GROUP", "Check FILE for `run FILE --group GROUP`",
+         command_options_add_run_option, AT(run)},
         {JSON},
         {0},
 };
@@ -201,7 +205,8 @@ const struct option_row command_options_attach[] = {
          option_set_borrowed, AT(attach.label)},
         {"watch", NULL,
          "Stay in the foreground: give slots to new workers, give no new connection to "
-         "workers that exit or stall, and log both. SIGTERM ends the watch and "
+         "workers that exit or stall, and attach the steering program again if another one "
+         "has replaced it. Log all of that. SIGTERM ends the watch and "
          "leaves steering in place. If the service is already attached, only watch "
          "it",
          option_set_flag, AT(watch)},

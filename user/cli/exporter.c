@@ -61,7 +61,17 @@ static int exporter_read_one(struct json_object *services, const char *name, str
 	return r;
 }
 
-static int exporter_read_all(struct json_object *services, struct error *err)
+/* What is left of the patience from @begin on, for the locks of all services together. */
+static void exporter_set_patience(int64_t begin)
+{
+	const int64_t waited = (clock_ns(CLOCK_MONOTONIC) - begin) / (NS_PER_S / 1000);
+
+	pins_set_waiting(pins_never_wait,
+	                 waited < PINS_PATIENCE_MS ? PINS_PATIENCE_MS - (unsigned int)waited : 0);
+}
+
+/* @begin: of a scrape, CLOCK_MONOTONIC, ns; 0 = waits for each lock. */
+static int exporter_read_all(struct json_object *services, int64_t begin, struct error *err)
 {
 	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
 	size_t n = 0;
@@ -69,8 +79,11 @@ static int exporter_read_all(struct json_object *services, struct error *err)
 
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		struct error why;
-		int failed = exporter_read_one(services, names[i], &why);
+		int failed;
 
+		if (begin)
+			exporter_set_patience(begin);
+		failed = exporter_read_one(services, names[i], &why);
 		/* SERVICE_NONE: detached since the names were read. */
 		if (failed < 0 || failed == SERVICE_LOCKED)
 			list_view_add_unreadable(services, names[i], why.text);
@@ -78,17 +91,23 @@ static int exporter_read_all(struct json_object *services, struct error *err)
 	return r;
 }
 
-int exporter_read(const char *service, struct json_object **ret, struct error *err)
+static int exporter_read_since(const char *service, int64_t begin, struct json_object **ret,
+                               struct error *err)
 {
 	struct json_object *services = list_view_new();
 	int r = service ? exporter_read_one(services, service, err)
-	                : exporter_read_all(services, err);
+	                : exporter_read_all(services, begin, err);
 
 	if (r == 0)
 		*ret = services;
 	else
 		json_object_put(services);
 	return r;
+}
+
+int exporter_read(const char *service, struct json_object **ret, struct error *err)
+{
+	return exporter_read_since(service, 0, ret, err);
 }
 
 /* One scrape. Leaves the service's network namespace, so that the exporter does not keep it alive
@@ -99,7 +118,7 @@ static int exporter_scrape(const struct exporter *exporter, char **ret, size_t *
 	struct json_object *services = NULL;
 	struct error ignored;
 	FILE *out = NULL;
-	int r = exporter_read(exporter->service, &services, err);
+	int r = exporter_read_since(exporter->service, clock_ns(CLOCK_MONOTONIC), &services, err);
 
 	netns_return(exporter->home, &ignored);
 	if (r == SERVICE_NONE) { /* reuseportd_up is 0 then */
@@ -273,11 +292,14 @@ int exporter_inherit(struct exporter *exporter, struct error *err)
 
 	if (n <= 0)
 		return 0;
+	if (sd_is_socket(SD_LISTEN_FDS_START, AF_UNSPEC, SOCK_STREAM, true) <= 0)
+		return error_set(err, -ENOTSOCK, "descriptor %d is not a listener",
+		                 SD_LISTEN_FDS_START);
 	r = netns_open_current(&exporter->home, err);
 	if (r < 0)
 		return r;
 	exporter->listener = SD_LISTEN_FDS_START;
-	if (n > 1)
+	if (n > 1 && sd_is_fifo(SD_LISTEN_FDS_START + 1, NULL) > 0)
 		exporter->lifeline = SD_LISTEN_FDS_START + 1;
 	return 1;
 }
@@ -339,7 +361,7 @@ int exporter_serve(struct exporter *exporter, const char *service, void (*ready)
 	int r;
 
 	exporter->service = service;
-	/* A scrape that fails is more useful than one that waits for another command. */
+	/* A scrape that fails is more useful than one that waits for another process. */
 	pins_set_waiting(pins_never_wait, PINS_PATIENCE_MS);
 	sigemptyset(&ends);
 	sigaddset(&ends, SIGTERM);

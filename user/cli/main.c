@@ -10,6 +10,7 @@
 #include "cli/command_line.h"
 #include "kern/pins.h"
 #include "kern/privileges.h"
+#include "stream/log_process.h"
 
 /* Our own errors are complete; libbpf's messages are only for debugging. */
 __attribute__((format(printf, 2, 0))) static int main_print_libbpf(enum libbpf_print_level level,
@@ -68,6 +69,8 @@ int main(int argc, char **argv)
 	pins_set_waiting(main_report_waiting, PINS_PATIENCE_MS);
 	if (command)
 		return main_run(command, argc - 1, argv + 1);
+	if (argc == 3 && !strcmp(argv[1], "log-process") && log_process_is_one())
+		return log_process_main(argv[2]);
 	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help"))) {
 		command_overview(stdout);
 		return EXIT_OK;

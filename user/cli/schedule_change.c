@@ -4,6 +4,7 @@
 #include "cli/service_status.h"
 #include "kern/events.h"
 #include "service/drain_wait.h"
+#include "service/service_in_force.h"
 #include "service/schedule_commit.h"
 
 int schedule_change_apply(const struct invocation *i, const struct schedule_change *change,
@@ -12,6 +13,8 @@ int schedule_change_apply(const struct invocation *i, const struct schedule_chan
 	struct rpd_schedule draft;
 	int r = service_open(service, i->service, err);
 
+	if (r == 0)
+		r = service_in_force_require(service, err);
 	if (r == 0)
 		r = observe(service, OBSERVE_UNCLEAR, observed, err);
 	if (r < 0)

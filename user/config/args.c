@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/strv.h"
+#include "config/file_user.h"
 #include "config/ini.h"
 #include "config/pm2.h"
 #include "config/run_option.h"
@@ -73,12 +74,17 @@ static int args_load_command(const struct args *args, struct load_result *ret, s
 	return problems_error(problems, err);
 }
 
-/* With a file, --env is the only option of run_option.h that may be given, with another meaning. */
+/* With a file, few options of run_option.h may be given: --user and --group, which take precedence
+ * over the file, and --env with another meaning. */
 static int args_file_options(const struct args *args, struct load_file *file, struct error *err)
 {
 	for (size_t i = 0; i < args->n_options; i++) {
 		const struct args_option *given = &args->options[i];
 
+		if (!strcmp(given->name, "user") || !strcmp(given->name, "group")) {
+			*(given->name[0] == 'u' ? &file->user : &file->group) = given->value;
+			continue;
+		}
 		if (strcmp(given->name, "env") != 0)
 			return error_usage(err,
 			                   "--%s: with a file, set this option in '%s'; a command "
@@ -89,7 +95,12 @@ static int args_file_options(const struct args *args, struct load_file *file, st
 			                   given->value, args->file);
 		file->env = given->value;
 	}
-	return 0;
+	return file->group && !file->user
+	               ? error_usage(err,
+	                             "--group: with a file, give --user as well, or set this "
+	                             "option in '%s'",
+	                             args->file)
+	               : 0;
 }
 
 static bool args_ends_in(const char *text, const char *end)
@@ -127,6 +138,7 @@ int args_load(const struct args *args, struct load_result *ret, struct error *er
 	static const char *const yaml[] = {".yml", ".yaml", NULL};
 	struct load_file file = {
 	        .path = args->file, .only = args->only, .n_cpus = args_count_cpus()};
+	struct file_owner owner;
 	int r;
 
 	*ret = (struct load_result){.problems.file = args->file};
@@ -142,6 +154,9 @@ int args_load(const struct args *args, struct load_result *ret, struct error *er
 		                   "can't read YAML: write '%s' as .json, as .config.js or as a "
 		                   "configuration file of reuseportd",
 		                   file.path);
+	r = file_user_find_owner(&file, &owner, err);
+	if (r < 0)
+		return r;
 	if (args_is_one_of(file.path, pm2)) {
 		r = pm2_load(&file, ret, err);
 	} else if (file.env) {

@@ -8,8 +8,10 @@
 
 #include "base/nearest.h"
 #include "base/words.h"
+#include "config/file_user.h"
 #include "config/run_option.h"
 #include "core/service_name.h"
+#include "kern/file_read.h"
 
 #define LINE_MAX_BYTES 65536 /* an environment variable may be long */
 #define BLANKS         " \t\r\n"
@@ -68,6 +70,7 @@ static void ini_end_section(struct ini_input *input)
 
 	if (!input->config)
 		return;
+	file_user_set(input->request, input->config, ini_report, input);
 	run_config_report_problems(input->config, ini_report, input);
 	load_host_problems(input->config, ini_report, input);
 	if (load_env_files(input->config, &err) < 0)
@@ -304,10 +307,9 @@ int ini_load(const struct load_file *file, struct load_result *ret, struct error
 {
 	_cleanup_free_ char *text = NULL;
 	size_t size;
-	int r = load_read_file(file->path, &text, &size);
+	int r = file_read(file->path, FILE_READ_CONFIG_MAX, &text, &size, err);
 
-	if (r < 0)
-		return error_usage(err, "can't read '%s': %s", file->path, strerror(-r));
-	ini_load_text(file, text, size, ret);
-	return 0;
+	if (r == 0)
+		ini_load_text(file, text, size, ret);
+	return r;
 }

@@ -2,7 +2,6 @@
 #include "config/load.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,6 +9,7 @@
 #include "base/strv.h"
 #include "core/env.h"
 #include "kern/credentials.h"
+#include "kern/file_read.h"
 #include "kern/spawn.h"
 
 bool load_file_wants(const struct load_file *file, const char *name)
@@ -70,31 +70,15 @@ void load_free(struct load_result *loaded)
 	*loaded = (struct load_result){};
 }
 
-int load_read_file(const char *path, char **ret, size_t *ret_size)
+bool load_assume_rights(const struct run_config *config, struct file_rights *own)
 {
-	_cleanup_file_ FILE *file = fopen(path, "re");
-	_cleanup_free_ char *text = NULL;
-	size_t size = 0, room = 4096, n;
+	_cleanup_(credentials_deinit) struct credentials id = {};
+	struct error ignored;
+	int r = credentials_find(&id, config->user, config->group, &ignored);
 
-	if (!file)
-		return -errno;
-	do {
-		char *more = realloc(text, room *= 2);
-
-		if (!more)
-			return -ENOMEM;
-		text = more;
-		errno = 0;
-		n = fread(text + size, 1, room - 1 - size, file);
-		if (ferror(file))
-			return errno ? -errno : -EIO;
-		size += n;
-	} while (n);
-	text[size] = '\0';
-	if (ret_size)
-		*ret_size = size;
-	*ret = TAKE_PTR(text);
-	return 0;
+	if (r == 0)
+		r = file_rights_assume(own, &id);
+	return r == 0 || r == -EPERM;
 }
 
 static const char *load_check_folder(const char *path)
@@ -106,29 +90,39 @@ static const char *load_check_folder(const char *path)
 	return S_ISDIR(st.st_mode) ? NULL : strerror(ENOTDIR);
 }
 
+static int load_check_cwd(const struct run_config *config, struct error *err)
+{
+	_cleanup_file_rights_ struct file_rights own = {};
+	const char *why;
+
+	load_assume_rights(config, &own);
+	why = config->cwd ? load_check_folder(config->cwd) : NULL;
+	return why ? error_usage(err, "'%s': %s%s%s", config->cwd, why,
+	                         own.assumed ? ", for user " : "", own.assumed ? config->user : "")
+	           : 0;
+}
+
 void load_host_problems(const struct run_config *config,
                         void (*report)(void *data, const char *option, const char *text),
                         void *data)
 {
-	const char *why = config->cwd ? load_check_folder(config->cwd) : NULL;
 	struct error err = {};
 
 	if (credentials_check_group(config->group, &err) < 0)
 		report(data, "group", err.text);
 	if (credentials_check_user(config->user, config->group, &err) < 0)
 		report(data, "user", err.text);
-	if (why) {
-		error_usage(&err, "'%s': %s", config->cwd, why);
+	if (load_check_cwd(config, &err) < 0)
 		report(data, "cwd", err.text);
-	}
 }
 
 int load_find_program(const struct run_config *config, struct error *err)
 {
+	_cleanup_file_rights_ struct file_rights own = {};
 	const char *path = env_find(config->env, "PATH");
 	int r;
 
-	if (!config->argv)
+	if (!config->argv || !load_assume_rights(config, &own))
 		return 0;
 	r = spawn_check_program(config->argv[0], path ? path : getenv("PATH"), config->cwd, err);
 	if (r < 0 && err)
@@ -136,15 +130,45 @@ int load_find_program(const struct run_config *config, struct error *err)
 	return r;
 }
 
+/* A file that only root can change is read for workers of any user, as systemd does. */
+static bool load_may_read_env(const struct run_config *config, const char *path)
+{
+	struct file_owner owner;
+
+	return !config->limited && file_owner_find(path, &owner, NULL) == 0 &&
+	       owner.verdict == FILE_TRUST_OURS;
+}
+
+static int load_read_env(const struct run_config *config, const char *path, char **ret,
+                         struct error *err)
+{
+	struct file_rights own = {};
+	int r;
+
+	if (!load_assume_rights(config, &own))
+		return error_usage(err, "can't read '%s': the user is unknown", path);
+	r = file_read(path, FILE_READ_ENV_MAX, ret, NULL, err);
+	if (r == -EACCES && own.assumed) {
+		file_rights_restore(&own);
+		if (load_may_read_env(config, path))
+			r = file_read(path, FILE_READ_ENV_MAX, ret, NULL, err);
+		else
+			error_add(err, r, ", for user %s", config->user);
+	}
+	file_rights_restore(&own);
+	return r;
+}
+
 /* Adds the variables of one file. */
-static int load_add_file(const char *path, char ***env, struct error *err)
+static int load_add_file(const struct run_config *config, const char *path, char ***env,
+                         struct error *err)
 {
 	_cleanup_free_ char *text = NULL;
 	unsigned int line;
-	int r = load_read_file(path, &text, NULL);
+	int r = load_read_env(config, path, &text, err);
 
 	if (r < 0)
-		return error_usage(err, "can't read '%s': %s", path, strerror(-r));
+		return r;
 	r = env_parse(text, env, &line);
 	if (r == ENV_BAD_LINE)
 		return error_usage(
@@ -160,7 +184,7 @@ int load_env_files(struct run_config *config, struct error *err)
 	int r = 0;
 
 	for (char **path = config->env_files; path && *path && r == 0; path++)
-		r = load_add_file(*path, &env, err);
+		r = load_add_file(config, *path, &env, err);
 	if (r < 0 || !env)
 		return r;
 	r = env_merge(&env, config->env);

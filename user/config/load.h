@@ -10,6 +10,8 @@
 #include "base/cleanup.h"
 #include "config/problems.h"
 #include "core/run_config.h"
+#include "kern/file_owner.h"
+#include "kern/file_rights.h"
 
 #define _cleanup_load_result_ _cleanup_(load_free)
 
@@ -22,12 +24,14 @@ struct load_result {
 	struct problems problems;
 };
 
-/* A file, and which part of it to load. */
+/* A file, which part of it to load, and whose it is. */
 struct load_file {
 	const char *path;
 	const char *only; /* services (PM2: apps), separated by commas; NULL = all */
 	const char *env;  /* PM2: the NAME of env_NAME; NULL = none */
 	unsigned int n_cpus;
+	const char *user, *group;       /* --user, --group; NULL = as the file says */
+	const struct file_owner *owner; /* another user, who controls the file; NULL = only we do */
 };
 
 /* Whether file->only contains the service (PM2: the app). */
@@ -45,9 +49,10 @@ void load_drop(struct load_result *loaded);
 
 void load_free(struct load_result *loaded);
 
-/* Reads a whole file. *ret ends with a NUL byte after the file's bytes, and the caller frees it.
- * @ret_size (may be NULL): the size of the file. Returns 0 or a negative errno. */
-int load_read_file(const char *path, char **ret, size_t *ret_size);
+/* Assumes the rights of the workers' user (kern/file_rights.h), if we may: for files that this user
+ * may have changed. Returns false if the user is unknown, which load_host_problems() reports, or
+ * memory is short. */
+bool load_assume_rights(const struct run_config *config, struct file_rights *own);
 
 /* Checks what depends on the host: whether user, group and cwd exist. Calls @report as
  * run_config_report_problems() does. */
@@ -60,6 +65,7 @@ void load_host_problems(const struct run_config *config,
  * only warn, as the file may be for another host. */
 int load_find_program(const struct run_config *config, struct error *err);
 
-/* Reads config->env_files, and adds their variables to config->env, which takes precedence. Of a
- * variable in several files, the last value holds. error_usage() with file and line. */
+/* Reads config->env_files with the rights of the workers' user, and adds their variables to
+ * config->env, which takes precedence. Of a variable in several files, the last value holds.
+ * error_usage() with file and line. */
 int load_env_files(struct run_config *config, struct error *err);

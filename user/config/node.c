@@ -5,21 +5,23 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/strv.h"
+#include "kern/file_read.h"
+#include "kern/spawn.h"
+#include "kern/user_env.h"
 
 #define RESULT_FD   3
-#define OUTPUT_MAX  (16 << 20)
-#define TIMEOUT_S   10   /* the supervisor is blocked for that time */
+#define TEXT_MAX    (64 << 10) /* of what node prints */
+#define TIMEOUT_S   10
 #define MESSAGE_MAX 2000 /* bytes of node's message; file and line are at its beginning */
 
 /* node prints an uncaught exception with its file, line and source text. */
@@ -43,10 +45,14 @@ static const char loader[] =
         "}\n"
         "if (module_ instanceof Promise) module_.then(write); else write(module_);\n";
 
+/* What comes out of node: the result, messages, and what the module prints. */
+enum { RESULT, MESSAGE, PRINTED, N_OUTPUTS };
+
 struct output {
 	int fd;
 	char *text;
-	size_t n;
+	size_t n, max;
+	bool is_cut; /* there was more than @max, which was dropped */
 };
 
 static int node_make_pipe(struct output *output, int *ret_writer)
@@ -60,49 +66,38 @@ static int node_make_pipe(struct output *output, int *ret_writer)
 	return 0;
 }
 
-/* A process group of its own, so that its children are killed with it; and default signals, as the
- * supervisor blocks or ignores some. */
-static int node_set_attributes(posix_spawnattr_t *attributes)
+/* Returns node's pid. */
+static int node_spawn(const struct node_request *request, const int writers[N_OUTPUTS],
+                      int *ret_pidfd, struct error *err)
 {
-	sigset_t none, all;
-	int r;
+	_cleanup_(credentials_deinit) struct credentials id = {};
+	const struct spawn_fd fds[] = {{writers[RESULT], RESULT_FD},
+	                               {writers[MESSAGE], STDERR_FILENO},
+	                               {writers[PRINTED], STDOUT_FILENO}};
+	char *const argv[] = {"node", "-e", (char *)loader, (char *)request->path, NULL};
+	_cleanup_strv_ char **env = NULL;
+	const struct spawn_request node = {.argv = argv,
+	                                   .user = request->user,
+	                                   .group = request->group,
+	                                   .cgroup = -1,
+	                                   .fds = fds,
+	                                   .n_fds = ARRAY_SIZE(fds),
+	                                   .confined = true};
+	struct spawn_request with_env = node;
+	int r = credentials_find(&id, request->user, request->group, err);
 
-	sigemptyset(&none);
-	sigfillset(&all);
-	r = posix_spawnattr_setsigmask(attributes, &none);
-	if (r == 0)
-		r = posix_spawnattr_setsigdefault(attributes, &all);
-	if (r == 0)
-		r = posix_spawnattr_setpgroup(attributes, 0);
-	if (r == 0)
-		r = posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK |
-		                                                 POSIX_SPAWN_SETSIGDEF |
-		                                                 POSIX_SPAWN_SETPGROUP);
-	return -r;
-}
-
-static int node_spawn(const char *path, int result, int message, pid_t *ret)
-{
-	char *argv[] = {"node", "-e", (char *)loader, (char *)path, NULL};
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	int r = -posix_spawn_file_actions_init(&actions);
-
-	if (r == 0)
-		r = -posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-	if (r == 0)
-		r = -posix_spawn_file_actions_adddup2(&actions, 2, 1);
-	if (r == 0)
-		r = -posix_spawn_file_actions_adddup2(&actions, message, 2);
-	if (r == 0)
-		r = -posix_spawn_file_actions_adddup2(&actions, result, RESULT_FD);
-	posix_spawnattr_init(&attributes);
-	if (r == 0)
-		r = node_set_attributes(&attributes);
-	if (r == 0)
-		r = -posix_spawnp(ret, "node", &actions, &attributes, argv, environ);
-	posix_spawnattr_destroy(&attributes);
-	posix_spawn_file_actions_destroy(&actions);
+	if (r < 0)
+		return r;
+	env = user_env_new(&id);
+	if (!env)
+		return error_set(err, -ENOMEM, "out of memory");
+	with_env.env = env;
+	r = spawn_start(&with_env, ret_pidfd, err);
+	if (r == -ENOENT)
+		return error_set(err, r,
+		                 "can't read '%s': node is not installed; install nodejs, or write "
+		                 "the file as .json or as a configuration file of reuseportd",
+		                 request->path);
 	return r;
 }
 
@@ -110,13 +105,15 @@ static int node_spawn(const char *path, int result, int message, pid_t *ret)
 static int node_read_output(struct output *output)
 {
 	char buf[16384];
-	const ssize_t n = read(output->fd, buf, sizeof(buf));
+	ssize_t n = read(output->fd, buf, sizeof(buf));
 	char *text;
 
 	if (n <= 0)
 		return n < 0 && errno == EINTR ? 1 : n < 0 ? -errno : 0;
-	if (output->n + n > OUTPUT_MAX)
-		return -EFBIG;
+	if (output->n + n > output->max) {
+		output->is_cut = true;
+		n = (ssize_t)(output->max - output->n);
+	}
 	text = realloc(output->text, output->n + n + 1);
 	if (!text)
 		return -ENOMEM;
@@ -137,44 +134,45 @@ static int node_ms_until(int64_t deadline)
 /* node did not finish by the deadline. */
 #define NODE_TIMEOUT 2
 
-/* Reads both to their ends together: node must not block on either. */
-static int node_read_outputs(struct output outputs[2], int64_t deadline)
+/* Reads from all outputs that have something, or have come to their end. */
+static int node_read_ready(struct output outputs[N_OUTPUTS], struct pollfd fds[N_OUTPUTS])
 {
-	struct pollfd fds[2] = {{outputs[0].fd, POLLIN, 0}, {outputs[1].fd, POLLIN, 0}};
+	for (int i = 0; i < N_OUTPUTS; i++) {
+		const int more = fds[i].revents ? node_read_output(&outputs[i]) : 1;
 
-	while (fds[0].fd >= 0 || fds[1].fd >= 0) {
-		const int r = poll(fds, 2, node_ms_until(deadline));
-
-		if (r == 0)
-			return NODE_TIMEOUT;
-		if (r < 0 && errno != EINTR)
-			return -errno;
-		for (int i = 0; i < 2; i++) {
-			const int more =
-			        r > 0 && fds[i].revents ? node_read_output(&outputs[i]) : 1;
-
-			if (more < 0)
-				return more;
-			if (more == 0)
-				fds[i].fd = -1;
-		}
+		if (more < 0)
+			return more;
+		if (more == 0)
+			fds[i].fd = -1;
 	}
 	return 0;
 }
 
-/* Waits for node's exit, which can be later than the end of both outputs. */
-static int node_await_exit(pid_t pid, int64_t deadline)
+/* Reads all until node has ended: it must not block on any. A process that node has left may have
+ * them open for ever. */
+static int node_read_outputs(struct output outputs[N_OUTPUTS], int pidfd, int64_t deadline)
 {
-	_cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	struct pollfd end = {.fd = pidfd, .events = POLLIN};
-	int r;
+	struct pollfd fds[N_OUTPUTS + 1] = {[N_OUTPUTS] = {pidfd, POLLIN, 0}};
+	bool ended = false;
 
-	if (pidfd < 0)
-		return -errno;
-	do {
-		r = poll(&end, 1, node_ms_until(deadline));
-	} while (r < 0 && errno == EINTR);
-	return r > 0 ? 0 : r < 0 ? -errno : NODE_TIMEOUT;
+	for (int i = 0; i < N_OUTPUTS; i++)
+		fds[i] = (struct pollfd){outputs[i].fd, POLLIN, 0};
+	while (clock_ns(CLOCK_MONOTONIC) <= deadline) {
+		int r = poll(fds, N_OUTPUTS + 1, ended ? 0 : node_ms_until(deadline));
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r <= 0)
+			return r < 0 ? -errno : ended ? 0 : NODE_TIMEOUT;
+		r = node_read_ready(outputs, fds);
+		if (r < 0)
+			return r;
+		if (fds[N_OUTPUTS].revents) {
+			ended = true;
+			fds[N_OUTPUTS].fd = -1;
+		}
+	}
+	return NODE_TIMEOUT;
 }
 
 static int node_reap(pid_t pid)
@@ -213,63 +211,72 @@ static unsigned int node_find_line(const char *message, const char *path)
 	return strtoul(at + strlen(name) + 1, NULL, 10);
 }
 
-static int node_run(const char *path, struct output outputs[2], struct error *err)
+/* Returns the status of waitpid(), or a negative errno. */
+static int node_run(const struct node_request *request, struct output outputs[N_OUTPUTS],
+                    struct error *err)
 {
 	const int64_t deadline = clock_ns(CLOCK_MONOTONIC) + TIMEOUT_S * NS_PER_S;
-	_cleanup_close_ int result = -1, message = -1;
-	pid_t pid;
-	int status, r = node_make_pipe(&outputs[0], &result);
+	int writers[N_OUTPUTS] = {-1, -1, -1}, r = 0, status;
+	_cleanup_close_ int pidfd = -1;
+	pid_t pid = -1;
 
-	if (r == 0)
-		r = node_make_pipe(&outputs[1], &message);
-	if (r == 0)
-		r = node_spawn(path, result, message, &pid);
-	if (r == -ENOENT)
-		return error_set(err, r,
-		                 "can't read '%s': node is not installed; install nodejs, or write "
-		                 "the file as .json or as a configuration file of reuseportd",
-		                 path);
+	for (int i = 0; i < N_OUTPUTS && r == 0; i++)
+		r = node_make_pipe(&outputs[i], &writers[i]);
 	if (r < 0)
-		return error_set(err, r, "can't start node: %s", strerror(-r));
-	close(TAKE_FD(result));
-	close(TAKE_FD(message));
-	r = node_read_outputs(outputs, deadline);
-	close(TAKE_FD(outputs[0].fd));
-	close(TAKE_FD(outputs[1].fd));
-	if (r == 0)
-		r = node_await_exit(pid, deadline);
-	if (r != 0)
-		kill(-pid, SIGKILL);
+		error_set(err, r, "can't start node: %s", strerror(-r));
+	else
+		r = pid = node_spawn(request, writers, &pidfd, err);
+	for (int i = 0; i < N_OUTPUTS; i++)
+		cleanup_close(&writers[i]);
+	if (r < 0)
+		return r;
+	r = node_read_outputs(outputs, pidfd, deadline);
+	kill(-pid, SIGKILL);
 	status = node_reap(pid);
 	if (r == NODE_TIMEOUT)
 		return error_set(
 		        err, -ETIME,
 		        "node has not finished reading '%s' after %d s; the file must only "
 		        "export the services, and not wait for anything",
-		        path, TIMEOUT_S);
+		        request->path, TIMEOUT_S);
 	if (r < 0)
-		return error_set(err, r, "can't read node's output for '%s': %s", path,
+		return error_set(err, r, "can't read node's output for '%s': %s", request->path,
 		                 strerror(-r));
+	if (outputs[RESULT].is_cut)
+		return error_usage(err, "can't read '%s': what it exports is larger than %d MB",
+		                   request->path, FILE_READ_CONFIG_MAX >> 20);
 	return status;
 }
 
-int node_read(const char *path, char **ret, unsigned int *ret_line, struct error *err)
+static int node_reject(const struct node_request *request, char *message, struct error *err)
 {
-	struct output outputs[2] = {{.fd = -1}, {.fd = -1}};
-	int r = node_run(path, outputs, err);
+	error_set(err, -EINVAL, "node%s%s failed to read the file: %.*s",
+	          request->user ? ", as user " : "", request->user ? request->user : "",
+	          MESSAGE_MAX, message ? node_trim(message) : "it exited early");
+	return NODE_REJECTED;
+}
 
-	*ret_line = 0;
-	if (r == 0 && outputs[0].text) {
-		*ret = TAKE_PTR(outputs[0].text);
+int node_read(const struct node_request *request, struct node_answer *ret, struct error *err)
+{
+	struct output outputs[N_OUTPUTS] = {
+	        [RESULT] = {.fd = -1, .max = FILE_READ_CONFIG_MAX},
+	        [MESSAGE] = {.fd = -1, .max = TEXT_MAX},
+	        [PRINTED] = {.fd = -1, .max = TEXT_MAX},
+	};
+	char *message;
+	int r = node_run(request, outputs, err);
+
+	message = outputs[MESSAGE].text;
+	*ret = (struct node_answer){};
+	if (r == 0 && outputs[RESULT].text) {
+		ret->text = TAKE_PTR(outputs[RESULT].text);
+		ret->printed = TAKE_PTR(outputs[PRINTED].text);
 	} else if (r >= 0) {
-		*ret_line = outputs[1].text ? node_find_line(outputs[1].text, path) : 0;
-		r = NODE_REJECTED;
-		error_set(err, -EINVAL, "node failed to read the file: %.*s", MESSAGE_MAX,
-		          outputs[1].text ? node_trim(outputs[1].text) : "it exited early");
+		ret->line = message ? node_find_line(message, request->path) : 0;
+		r = node_reject(request, message, err);
 	}
-	for (int i = 0; i < 2; i++) {
-		if (outputs[i].fd >= 0)
-			close(outputs[i].fd);
+	for (int i = 0; i < N_OUTPUTS; i++) {
+		cleanup_close(&outputs[i].fd);
 		free(outputs[i].text);
 	}
 	return r;

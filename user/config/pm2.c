@@ -9,14 +9,17 @@
 
 #include "base/clock.h"
 #include "base/json_limit.h"
+#include "config/file_user.h"
 #include "config/node.h"
 #include "config/pm2_app.h"
 #include "config/pm2_command.h"
 #include "config/pm2_env.h"
 #include "config/pm2_options.h"
 #include "core/service_name.h"
+#include "kern/file_read.h"
 
 #define PM2_KILL_TIMEOUT (1600 * 1000000ll)
+#define PM2_PRINTED_MAX  200 /* bytes of what a module prints, in a warning */
 
 static void pm2_report(void *data, const char *option, const char *text)
 {
@@ -91,6 +94,8 @@ static void pm2_load_app(const struct load_file *file, struct json_object *json,
 	app.config->kill_timeout = PM2_KILL_TIMEOUT;
 	pm2_name_service(&app, name);
 	load_check_name(ret, 0);
+	pm2_options_set_user(&app);
+	file_user_set(file, app.config, pm2_report, &app);
 	pm2_command_set(&app);
 	pm2_env_set(&app);
 	pm2_options_set(&app);
@@ -173,6 +178,36 @@ static struct json_object *pm2_parse(const char *text, struct problems *problems
 	return top;
 }
 
+/* The text of the file or, of a module, what it exports. 1 with a problem if the module is bad. */
+static int pm2_read(const struct load_file *file, struct problems *problems, char **ret,
+                    struct error *err)
+{
+	const struct node_request request = {
+	        .path = file->path,
+	        .user = file->owner ? file->owner->user : NULL,
+	        .group = file->owner && file->owner->group[0] ? file->owner->group : NULL};
+	struct node_answer answer;
+	struct error why;
+	int r = file_read(file->path, FILE_READ_CONFIG_MAX, ret, NULL, err);
+
+	if (r < 0 || !strcmp(strrchr(file->path, '.'), ".json"))
+		return r;
+	free(TAKE_PTR(*ret));
+	r = node_read(&request, &answer, &why);
+	if (r < 0 && err)
+		*err = why;
+	if (r == NODE_REJECTED)
+		problems_add(problems, answer.line, "%s", why.text);
+	if (r == 0 && answer.printed) {
+		answer.printed[strcspn(answer.printed, "\n")] = '\0';
+		problems_warn(problems, 0, "the file prints: %.*s", PM2_PRINTED_MAX,
+		              answer.printed);
+	}
+	*ret = answer.text;
+	free(answer.printed);
+	return r;
+}
+
 void pm2_load_text(const struct load_file *file, const char *text, struct load_result *ret)
 {
 	struct json_object *top = pm2_parse(text, &ret->problems);
@@ -184,24 +219,10 @@ void pm2_load_text(const struct load_file *file, const char *text, struct load_r
 
 int pm2_load(const struct load_file *file, struct load_result *ret, struct error *err)
 {
-	const char *dot = strrchr(file->path, '.');
 	_cleanup_free_ char *text = NULL;
-	unsigned int line;
-	struct error why;
-	int r = load_read_file(file->path, &text, NULL);
+	int r = pm2_read(file, &ret->problems, &text, err);
 
-	if (r < 0)
-		return error_usage(err, "can't read '%s': %s", file->path, strerror(-r));
-	if (strcmp(dot, ".json") != 0) {
-		free(TAKE_PTR(text));
-		r = node_read(file->path, &text, &line, &why);
-		if (r < 0)
-			return error_set(err, r, "%s", why.text);
-	}
-	if (r == NODE_REJECTED) {
-		problems_add(&ret->problems, line, "%s", why.text);
-		return 0;
-	}
-	pm2_load_text(file, text, ret);
-	return 0;
+	if (r == 0)
+		pm2_load_text(file, text, ret);
+	return r < 0 ? r : 0;
 }

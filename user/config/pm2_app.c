@@ -3,9 +3,11 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "config/run_option.h"
+#include "kern/credentials.h"
 
 struct json_object *pm2_app_get(const struct pm2_app *app, const char *const *names,
                                 const char **ret_name)
@@ -31,6 +33,19 @@ const char *pm2_app_text(struct json_object *value)
 	if (type == json_type_array || type == json_type_object || type == json_type_null)
 		return NULL;
 	return json_object_get_string(value);
+}
+
+char *pm2_app_home(const struct pm2_app *app)
+{
+	_cleanup_(credentials_deinit) struct credentials id = {};
+	struct error ignored;
+	const char *home = getenv("HOME");
+
+	if (app->config->user) {
+		credentials_find(&id, app->config->user, app->config->group, &ignored);
+		home = id.home;
+	}
+	return home ? strdup(home) : NULL;
 }
 
 __attribute__((format(printf, 4, 0))) static void pm2_app_add_problem(struct pm2_app *app,

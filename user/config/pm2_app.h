@@ -23,6 +23,9 @@ struct json_object *pm2_app_get(const struct pm2_app *app, const char *const *na
 /* Text, a number or a boolean as text; NULL for an array, an object or null. */
 const char *pm2_app_text(struct json_object *value);
 
+/* The home of the workers' user, which the caller frees; NULL if it has none. */
+char *pm2_app_home(const struct pm2_app *app);
+
 /* Adds an error or a warning "app 'NAME': KEY: ...". @key may be NULL. */
 void pm2_app_problem(struct pm2_app *app, const char *key, const char *format, ...)
         __attribute__((format(printf, 3, 4)));

@@ -2,6 +2,7 @@
 #include "config/pm2_command.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,7 @@
 #include "base/strv.h"
 #include "base/words.h"
 #include "core/env.h"
-#include "kern/spawn_plan.h"
+#include "kern/file_read.h"
 
 /* The interpreter of each extension of a script. */
 static const struct {
@@ -78,7 +79,8 @@ static bool pm2_command_is_program(const char *path)
 {
 	struct stat st;
 
-	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
+	       faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0;
 }
 
 /* FOLDER/NAME, or NAME if it begins with '/'. The caller frees it; NULL if memory is short. */
@@ -168,9 +170,11 @@ static char *pm2_command_find_script(struct pm2_app *app, const char *script)
 	free(path);
 	path = pm2_command_find_program(script);
 	if (!path)
-		pm2_app_problem(app, "script", "there is no '%s'%s%s", script,
+		pm2_app_problem(app, "script", "there is no '%s'%s%s%s%s", script,
 		                app->config->cwd ? " in " : "",
-		                app->config->cwd ? app->config->cwd : "");
+		                app->config->cwd ? app->config->cwd : "",
+		                app->config->user ? ", or it is hidden from user " : "",
+		                app->config->user ? app->config->user : "");
 	return path;
 }
 
@@ -178,12 +182,11 @@ static char *pm2_command_find_script(struct pm2_app *app, const char *script)
  * would run that script by node, whatever it is written for. */
 static bool pm2_command_runs_alone(const char *path)
 {
-	_cleanup_file_ FILE *file = fopen(path, "re");
 	char head[512];
-	const size_t n = file ? fread(head, 1, sizeof(head), file) : 0;
+	const int n = file_read_head(AT_FDCWD, path, head, sizeof(head));
 
-	return memchr(head, '\0', n) ||
-	       (n > 2 && !memcmp(head, "#!", 2) && pm2_command_is_program(path));
+	return n > 0 && (memchr(head, '\0', (size_t)n) ||
+	                 (n > 2 && !memcmp(head, "#!", 2) && pm2_command_is_program(path)));
 }
 
 static const char *const interpreter_names[] = {"interpreter", "exec_interpreter", NULL};
@@ -262,7 +265,9 @@ void pm2_command_set(struct pm2_app *app)
 	static const char *const names[] = {"script", "exec", "cmd", "command", NULL};
 	const char *script = pm2_app_text(pm2_app_get(app, names, NULL));
 	_cleanup_free_ char *path = NULL;
+	_cleanup_file_rights_ struct file_rights own = {};
 
+	load_assume_rights(app->config, &own);
 	pm2_command_set_cwd(app);
 	if (!script) {
 		pm2_app_problem(app, "script", "the script is missing");

@@ -217,12 +217,12 @@ static void pm2_options_cron(struct pm2_app *app, const struct pm2_option *optio
 	pm2_app_set(app, option->name, option->text, five ? five : as_text);
 }
 
-/* The name of a file, relative to the app's folder. ~ is our home; NULL means /dev/null. */
+/* The name of a file, relative to the app's folder. ~ is the user's home; NULL means /dev/null. */
 static void pm2_options_path_name(struct pm2_app *app, const struct pm2_option *option,
                                   struct json_object *value)
 {
-	const char *name = pm2_app_text(value), *home = getenv("HOME"), *cwd = app->config->cwd;
-	_cleanup_free_ char *path = NULL;
+	const char *name = pm2_app_text(value), *cwd = app->config->cwd;
+	_cleanup_free_ char *path = NULL, *home = pm2_app_home(app);
 	int r;
 
 	if (!name || pm2_options_is_off(value)) {
@@ -382,7 +382,8 @@ static const struct pm2_option options[] = {
         {"namespace", pm2_options_unsupported, "services have no namespaces"},
         {"name_prefix", pm2_options_unsupported, "the service has the name of the app"},
         {"append_env_to_name", pm2_options_unsupported, "the service has the name of the app"},
-        {"filter_env", pm2_options_unsupported, "workers get the whole environment of reuseportd"},
+        {"filter_env", pm2_options_unsupported,
+         "workers of another user get a clean environment, others that of reuseportd"},
         {"install_url", pm2_options_unsupported, "nothing is installed"},
         {"post_update", pm2_options_unsupported, "nothing is updated"},
         {"log_type", pm2_options_unsupported, as_they_are},
@@ -452,22 +453,35 @@ static const char *pm2_options_other_name(const struct pm2_app *app,
 	return NULL;
 }
 
+/* Sets the options that belong to the user, or those that don't. */
+static void pm2_options_set_some(struct pm2_app *app, bool of_user)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+		const char *text = options[i].text ? options[i].text : "", *other;
+		struct json_object *value = json_object_object_get(app->json, options[i].name);
+
+		if (!value || (!strcmp(text, "user") || !strcmp(text, "group")) != of_user)
+			continue;
+		other = pm2_options_other_name(app, &options[i]);
+		if (other)
+			pm2_app_warn(app, options[i].name, "ignored: %s sets the same option",
+			             other);
+		else
+			options[i].take(app, &options[i], value);
+	}
+}
+
+void pm2_options_set_user(struct pm2_app *app)
+{
+	pm2_options_set_some(app, true);
+}
+
 void pm2_options_set(struct pm2_app *app)
 {
 	struct run_config *config = app->config;
 
 	config->workers = 1;
-	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
-		struct json_object *value = json_object_object_get(app->json, options[i].name);
-
-		const char *other = value ? pm2_options_other_name(app, &options[i]) : NULL;
-
-		if (other)
-			pm2_app_warn(app, options[i].name, "ignored: %s sets the same option",
-			             other);
-		else if (value)
-			options[i].take(app, &options[i], value);
-	}
+	pm2_options_set_some(app, false);
 	pm2_options_warn_of_unknown(app);
 	pm2_options_set_ready_times(app);
 	if (!config->restart && config->restart_delay) {

@@ -4,6 +4,9 @@
 
 #include "config/pm2_app.h"
 
-/* Sets every such option. To be called after pm2_command_set() and pm2_env_set(). An option without
- * a counterpart, or an unknown one, is a warning. */
+/* Sets the user and the group, whose rights are needed for the rest. */
+void pm2_options_set_user(struct pm2_app *app);
+
+/* Sets every other option. To be called after pm2_command_set() and pm2_env_set(). An option
+ * without a counterpart, or an unknown one, is a warning. */
 void pm2_options_set(struct pm2_app *app);

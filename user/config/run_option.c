@@ -243,10 +243,15 @@ const struct option_row run_options[] = {
          "Add the slot number of each worker to the value of this variable. --env "
          "must set the variable to a number",
          option_set_text, AT(increment_var)},
-        {"user", "USER", "Run the workers as this user (name or number)", option_set_text,
-         AT(user)},
-        {"group", "GROUP", "Run the workers in this group (name or number)", option_set_text,
-         AT(group)},
+        {"user", "USER",
+         "Run the workers as this user (name or number). With FILE it is the user of all "
+         "services, whatever FILE says (default: our own user, or the user that FILE "
+         "belongs to)",
+         option_set_text, AT(user)},
+        {"group", "GROUP",
+         "Run the workers in this group (name or number); with FILE, give --user as well "
+         "(default: all groups of the user)",
+         option_set_text, AT(group)},
         {"cwd", "FOLDER", "Run the workers in this folder", option_set_text, AT(cwd)},
         {"out-file", "FILE",
          "Append the workers' standard output to FILE, with -SLOT inserted before "

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/parse.h"
+#include "base/record.h"
 #include "base/strv.h"
 #include "core/endpoint.h"
 #include "core/env.h"
@@ -223,15 +224,21 @@ void run_config_set_default_name(struct run_config *config)
 		                    config->service);
 }
 
+/* Sets all strings of @config to NULL. They belong to another configuration. */
+static void run_config_drop_strings(struct run_config *config)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		*(char **)((char *)config + texts[i]) = NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(vectors); i++)
+		*(char ***)((char *)config + vectors[i]) = NULL;
+}
+
 /* Replaces all strings of @config, which it shares with @from, by copies. */
 static int run_config_copy_strings(struct run_config *config, const struct run_config *from)
 {
 	int r = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
-		*(char **)((char *)config + texts[i]) = NULL;
-	for (size_t i = 0; i < ARRAY_SIZE(vectors); i++)
-		*(char ***)((char *)config + vectors[i]) = NULL;
+	run_config_drop_strings(config);
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
 		char *text = *(char *const *)((const char *)from + texts[i]);
 		char **copy = (char **)((char *)config + texts[i]);
@@ -255,6 +262,55 @@ int run_config_copy(const struct run_config *config, struct run_config *ret)
 		run_config_free(&copy);
 	else
 		*ret = copy;
+	return r;
+}
+
+/* --- to another process */
+
+void run_config_write(const struct run_config *config, FILE *out)
+{
+	fwrite(config, sizeof(*config), 1, out);
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		record_write_text(*(char *const *)((const char *)config + texts[i]), out);
+	for (size_t i = 0; i < ARRAY_SIZE(vectors); i++) {
+		char *const *v = *(char *const *const *)((const char *)config + vectors[i]);
+
+		for (; v && *v; v++)
+			record_write_text(*v, out);
+		record_write_text(NULL, out);
+	}
+}
+
+static int run_config_read_vector(FILE *in, char ***ret)
+{
+	char *text = NULL;
+	int r;
+
+	while ((r = record_read_text(in, &text)) == 0 && text) {
+		r = strv_append(ret, text);
+		free(TAKE_PTR(text));
+		if (r < 0)
+			return r;
+	}
+	return r;
+}
+
+int run_config_read(FILE *in, struct run_config *ret)
+{
+	struct run_config config;
+	int r = fread(&config, sizeof(config), 1, in) == 1 ? 0 : -EBADMSG;
+
+	if (r < 0)
+		return r;
+	run_config_drop_strings(&config);
+	for (size_t i = 0; i < ARRAY_SIZE(texts) && r == 0; i++)
+		r = record_read_text(in, (char **)((char *)&config + texts[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(vectors) && r == 0; i++)
+		r = run_config_read_vector(in, (char ***)((char *)&config + vectors[i]));
+	if (r < 0)
+		run_config_free(&config);
+	else
+		*ret = config;
 	return r;
 }
 

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/error.h"
 #include <reuseportd/abi.h>
@@ -52,6 +53,9 @@ struct run_config {
 	 * none */
 	char *increment_var;
 	char *cwd, *user, *group; /* NULL = ours */
+	/* Another user controls the configuration file: nothing is done for the service with more
+	 * rights than its workers have. */
+	bool limited;
 	/* Files for standard output and error, by appending; NULL = ours. Without merge_logs each
 	 * worker has its own: "-SLOT" is inserted before the name's extension, except for a device
 	 * or a pipe. */
@@ -107,5 +111,12 @@ void run_config_set_default_name(struct run_config *config);
 
 /* Makes a copy that owns its strings. Returns 0 or -ENOMEM. */
 int run_config_copy(const struct run_config *config, struct run_config *ret);
+
+/* Writes the configuration for run_config_read(), which must be of the same program. Errors are
+ * those of @out. */
+void run_config_write(const struct run_config *config, FILE *out);
+
+/* Reads what run_config_write() has written. Returns 0, or a negative errno with *ret unchanged. */
+int run_config_read(FILE *in, struct run_config *ret);
 
 void run_config_free(struct run_config *config);

@@ -16,30 +16,27 @@
 #include "core/connection_rate.h"
 #include "kern/map_range.h"
 
-/* The kernel locks each socket that it shows. Listeners come first, so small reads show few other
- * sockets. */
-#define HANDSHAKES_AT_ONCE 128
-
 /* Rows of open connections in one read. */
 #define OPEN_AT_ONCE 4096
 
 /* The pins, made in this order: if the last one exists, all do. */
-enum conn_pin { PIN_RATES, PIN_HANDSHAKES, PIN_OPEN, PIN_LINK, PIN_LINK_AGAIN, PIN_MAX };
+enum conn_pin { PIN_RATES, PIN_OPEN, PIN_LINK, PIN_LINK_AGAIN, PIN_MAX };
 
 static const char *const pin_names[PIN_MAX] = {
-        [PIN_RATES] = "rates", [PIN_HANDSHAKES] = "handshakes", [PIN_OPEN] = "open",
-        [PIN_LINK] = "conn",   [PIN_LINK_AGAIN] = "conn-again",
+        [PIN_RATES] = "rates",
+        [PIN_OPEN] = "open",
+        [PIN_LINK] = "conn",
+        [PIN_LINK_AGAIN] = "conn-again",
 };
 
 void conns_init(struct conns *conns)
 {
-	*conns = (struct conns){.rates_fd = -1, .handshakes_fd = -1, .open_fd = -1};
+	*conns = (struct conns){.rates_fd = -1, .open_fd = -1};
 }
 
 void conns_close(struct conns *conns)
 {
 	cleanup_close(&conns->rates_fd);
-	cleanup_close(&conns->handshakes_fd);
 	cleanup_close(&conns->open_fd);
 	conns_init(conns);
 }
@@ -96,7 +93,6 @@ static int conns_pin_all(const struct conns *conns, const struct pins *pins,
 {
 	const int fds[PIN_MAX] = {
 	        [PIN_RATES] = conns->rates_fd,
-	        [PIN_HANDSHAKES] = conns->handshakes_fd,
 	        [PIN_OPEN] = conns->open_fd,
 	        [PIN_LINK] = bpf_link__fd(skel->links.on_state),
 	        [PIN_LINK_AGAIN] = bpf_link__fd(skel->links.on_state_again),
@@ -122,9 +118,8 @@ static int conns_load(struct conns *conns, const struct steer *steer, const stru
 	if (r < 0)
 		return r;
 	conns->rates_fd = fcntl(bpf_map__fd(skel->maps.rates), F_DUPFD_CLOEXEC, 3);
-	conns->handshakes_fd = fcntl(bpf_link__fd(skel->links.show_listener), F_DUPFD_CLOEXEC, 3);
 	conns->open_fd = fcntl(bpf_link__fd(skel->links.show_open), F_DUPFD_CLOEXEC, 3);
-	if (conns->rates_fd < 0 || conns->handshakes_fd < 0 || conns->open_fd < 0)
+	if (conns->rates_fd < 0 || conns->open_fd < 0)
 		return -errno;
 	return conns_pin_all(conns, pins, skel);
 }
@@ -191,7 +186,6 @@ void conns_open(struct conns *conns, const struct steer *steer, const struct pin
 {
 	int *fds[PIN_MAX] = {
 	        [PIN_RATES] = &conns->rates_fd,
-	        [PIN_HANDSHAKES] = &conns->handshakes_fd,
 	        [PIN_OPEN] = &conns->open_fd,
 	};
 	_cleanup_close_ int link = -1, again = -1;
@@ -321,7 +315,6 @@ static int conns_tag_found(const struct steer *steer, const struct conn_found *f
 		return r;
 	bpf_program__set_autoload(skel->progs.on_state, false);
 	bpf_program__set_autoload(skel->progs.on_state_again, false);
-	bpf_program__set_autoload(skel->progs.show_listener, false);
 	bpf_program__set_autoload(skel->progs.show_open, false);
 	r = bpf_map__set_max_entries(skel->maps.found, n);
 	if (r == 0)
@@ -387,52 +380,4 @@ int conns_mark_counted(const struct conns *conns, struct connection *connections
 	return got < 0 ? error_set(err, (int)got, "can't list the counted connections: %s",
 	                           strerror(-(int)got))
 	               : 0;
-}
-
-/* Reads the rows of the iterator up to the row that ends the list. */
-static ssize_t conns_read_handshake_rows(int link, struct rpd_handshakes *rows, size_t max)
-{
-	_cleanup_close_ int fd = bpf_iter_create(link);
-	size_t n = 0;
-
-	if (fd < 0)
-		return -errno;
-	while (n < max) {
-		size_t some = max - n < HANDSHAKES_AT_ONCE ? max - n : HANDSHAKES_AT_ONCE;
-		ssize_t got = read(fd, rows + n, some * sizeof(*rows));
-
-		if (got < 0 && errno != EAGAIN && errno != EINTR)
-			return -errno;
-		if (got == 0)
-			return n;
-		for (ssize_t i = 0; i < got / (ssize_t)sizeof(*rows); i++, n++)
-			if (!rows[n].cookie)
-				return n;
-	}
-	return n;
-}
-
-int conns_read_handshakes(const struct conns *conns, struct rpd_handshakes **ret, size_t *ret_n,
-                          struct error *err)
-{
-	size_t max = 2 * RPD_SLOT_MAX; /* enough for one pass in general */
-	_cleanup_free_ struct rpd_handshakes *rows = NULL;
-	ssize_t n;
-
-	for (;; max *= 2) {
-		struct rpd_handshakes *more = reallocarray(rows, max, sizeof(*rows));
-
-		if (!more)
-			return error_set(err, -ENOMEM, "out of memory");
-		rows = more;
-		n = conns_read_handshake_rows(conns->handshakes_fd, rows, max);
-		if (n < 0)
-			return error_set(err, (int)n, "can't read the handshakes: %s",
-			                 strerror(-(int)n));
-		if ((size_t)n < max)
-			break;
-	}
-	*ret_n = n;
-	*ret = TAKE_PTR(rows);
-	return 0;
 }

@@ -5,8 +5,7 @@
  * connections are steered all the same, but not counted.
  *
  * Pins, in addition to those of steer, which has the shared maps: the map "rates"; the links "conn"
- * and "conn-again", which keep the counting programs attached; the iterators "handshakes" and
- * "open".
+ * and "conn-again", which keep the counting programs attached; the iterator "open".
  */
 #pragma once
 
@@ -21,7 +20,7 @@
 #include "kern/steer.h"
 
 struct conns {
-	int rates_fd, handshakes_fd, open_fd;
+	int rates_fd, open_fd;
 	bool counting; /* if not, the descriptors may be -1 */
 	char why[160]; /* why not */
 };
@@ -77,8 +76,3 @@ struct conn_found {
 /* Counts the connections that are still open and not counted yet. */
 int conns_count_found(const struct conns *conns, struct steer *steer,
                       const struct conn_found *found, size_t n, struct error *err);
-
-/* Reads the number of handshakes under way at each admitted listener of the calling thread's
- * network namespace. The caller frees *ret. */
-int conns_read_handshakes(const struct conns *conns, struct rpd_handshakes **ret, size_t *ret_n,
-                          struct error *err);

@@ -9,6 +9,8 @@
 
 struct credentials {
 	bool set_user, set_group;
+	bool limited; /* for log_file_open(): only with the rights of the user. Set by the caller.
+	               */
 	uid_t uid;
 	gid_t gid;
 	gid_t *groups; /* supplementary groups */

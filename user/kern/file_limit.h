@@ -21,6 +21,6 @@ int file_limit_check(struct error *err);
  * a re-exec. Makes one system call and no other call, so it is safe between clone3() and exec(). */
 void file_limit_restore(void);
 
-/* Whether @fd, which has just been opened, is among the last descriptors of the limit: then a client
- * should be refused, so that enough are left for what must go on. */
+/* Whether @fd, which has just been opened, is among the last descriptors of the limit: then a
+ * client should be refused, so that enough are left for what must go on. */
 bool file_limit_is_near(int fd);

@@ -11,20 +11,14 @@
 
 #include "base/cleanup.h"
 #include "hook.skel.h"
+#include "kern/cgroup_program.h"
 
 enum { PROGRAM_BIND4, PROGRAM_BIND6, PROGRAM_LISTEN, PROGRAM_MAX };
 
 /* How many reports are read at once. */
 #define READ_MAX 512
 
-/* How many programs of one type a cgroup can have: BPF_CGROUP_MAX_PROGS of the kernel. */
-#define ATTACHED_MAX 64
-
-/* Our programs are recognised by type and name. */
-static const struct {
-	enum bpf_attach_type type;
-	const char *name;
-} programs[PROGRAM_MAX] = {
+static const struct cgroup_program programs[PROGRAM_MAX] = {
         [PROGRAM_BIND4] = {BPF_CGROUP_INET4_BIND, "rpd_bind4"},
         [PROGRAM_BIND6] = {BPF_CGROUP_INET6_BIND, "rpd_bind6"},
         [PROGRAM_LISTEN] = {BPF_CGROUP_SOCK_OPS, "rpd_listen"},
@@ -38,42 +32,6 @@ struct hook {
 	void (*on_listen)(const struct hook_listen *listen, void *data);
 	void *data;
 };
-
-/* Our programs of one type on a cgroup. */
-struct attached {
-	int fds[ATTACHED_MAX];
-	size_t n;
-};
-
-static void hook_close_attached(struct attached *attached)
-{
-	for (size_t i = 0; i < attached->n; i++)
-		close(attached->fds[i]);
-	attached->n = 0;
-}
-
-#define _cleanup_attached_ _cleanup_(hook_close_attached)
-
-static int hook_find_attached(int cgroup, unsigned int program, struct attached *ret)
-{
-	uint32_t ids[ATTACHED_MAX], n = ATTACHED_MAX;
-
-	if (bpf_prog_query(cgroup, programs[program].type, 0, NULL, ids, &n) < 0)
-		return -errno;
-	for (uint32_t i = 0; i < n; i++) {
-		struct bpf_prog_info info = {0};
-		uint32_t size = sizeof(info);
-		_cleanup_close_ int fd = bpf_prog_get_fd_by_id(ids[i]);
-
-		if (fd < 0 && errno == ENOENT)
-			continue;
-		if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size) < 0)
-			return -errno;
-		if (!strcmp(info.name, programs[program].name))
-			ret->fds[ret->n++] = TAKE_FD(fd);
-	}
-	return 0;
-}
 
 /* --- the maps of an earlier supervisor --- */
 
@@ -121,26 +79,8 @@ static int hook_reuse_maps(struct hook_bpf *skel, int program_fd)
 
 /* --- attaching --- */
 
-/* Replaces @old, so that there is no gap. */
-static int hook_attach_program(int cgroup, unsigned int program, int fd, const struct attached *old)
-{
-	const enum bpf_attach_type type = programs[program].type;
-	LIBBPF_OPTS(bpf_prog_attach_opts, replace, .flags = BPF_F_ALLOW_MULTI | BPF_F_REPLACE);
-	int r = -ENOENT;
-
-	if (old->n) {
-		replace.replace_prog_fd = old->fds[0];
-		r = bpf_prog_attach_opts(fd, cgroup, type, &replace) < 0 ? -errno : 0;
-	}
-	if (r == -ENOENT) /* none, or it is gone */
-		r = bpf_prog_attach(fd, cgroup, type, BPF_F_ALLOW_MULTI) < 0 ? -errno : 0;
-	for (size_t i = 1; i < old->n && r == 0; i++)
-		bpf_prog_detach2(old->fds[i], cgroup, type);
-	return r;
-}
-
 static int hook_attach_programs(const struct hook_bpf *skel, int cgroup,
-                                const struct attached old[PROGRAM_MAX])
+                                const struct cgroup_program_attached old[PROGRAM_MAX])
 {
 	const int fds[PROGRAM_MAX] = {
 	        [PROGRAM_BIND4] = bpf_program__fd(skel->progs.rpd_bind4),
@@ -150,7 +90,7 @@ static int hook_attach_programs(const struct hook_bpf *skel, int cgroup,
 	int r = 0;
 
 	for (unsigned int i = 0; i < PROGRAM_MAX && r == 0; i++)
-		r = hook_attach_program(cgroup, i, fds[i], &old[i]);
+		r = cgroup_program_attach(cgroup, &programs[i], fds[i], &old[i]);
 	/* A program that has replaced another stays: it is equivalent. */
 	for (unsigned int i = 0; i < PROGRAM_MAX && r < 0; i++)
 		if (!old[i].n)
@@ -187,7 +127,8 @@ static int hook_explain(int code, const char *what, struct error *err)
 }
 
 static int hook_load_and_attach(struct hook *hook, int cgroup,
-                                const struct attached old[PROGRAM_MAX], struct error *err)
+                                const struct cgroup_program_attached old[PROGRAM_MAX],
+                                struct error *err)
 {
 	struct hook_bpf *skel = hook->skel;
 	int r = 0;
@@ -249,7 +190,7 @@ static void hook_cleanup(struct hook **hook)
 int hook_attach(int fd, const uint16_t *ports, size_t n, struct hook **ret, struct error *err)
 {
 	_cleanup_(hook_cleanup) struct hook *hook = calloc(1, sizeof(*hook));
-	struct attached old[PROGRAM_MAX] = {0};
+	struct cgroup_program_attached old[PROGRAM_MAX] = {0};
 	int r = 0;
 
 	if (n > HOOK_PORTS_MAX)
@@ -264,13 +205,13 @@ int hook_attach(int fd, const uint16_t *ports, size_t n, struct hook **ret, stru
 	if (n)
 		memcpy((void *)hook->skel->rodata->ports, ports, n * sizeof(*ports));
 	for (unsigned int i = 0; i < PROGRAM_MAX && r == 0; i++)
-		r = hook_find_attached(fd, i, &old[i]);
+		r = cgroup_program_find(fd, &programs[i], &old[i]);
 	if (r < 0)
 		hook_explain(r, "list the programs of the service's cgroup", err);
 	else
 		r = hook_load_and_attach(hook, fd, old, err);
 	for (unsigned int i = 0; i < PROGRAM_MAX; i++)
-		hook_close_attached(&old[i]);
+		cgroup_program_close(&old[i]);
 	if (r == 0)
 		*ret = TAKE_PTR(hook);
 	return r;
@@ -300,12 +241,6 @@ int hook_read_listens(struct hook *hook,
 
 void hook_detach(int fd)
 {
-	for (unsigned int i = 0; i < PROGRAM_MAX; i++) {
-		_cleanup_attached_ struct attached ours = {0};
-
-		if (hook_find_attached(fd, i, &ours) < 0)
-			continue;
-		for (size_t k = 0; k < ours.n; k++)
-			bpf_prog_detach2(ours.fds[k], fd, programs[i].type);
-	}
+	for (unsigned int i = 0; i < PROGRAM_MAX; i++)
+		cgroup_program_detach(fd, &programs[i]);
 }

@@ -3,14 +3,13 @@
 
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/path_search.h"
+#include "kern/file_read.h"
 
-#define HEAD_MAX 16384 /* bytes of a script that are searched */
-#define BETWEEN  " \t\r\n;&|()<>{}'\"`$=!#"
+#define BETWEEN " \t\r\n;&|()<>{}'\"`$=!#"
 
 static const char *const shells[] = {"sh", "bash", "dash", "zsh", "ksh", "ash", NULL};
 
@@ -48,42 +47,27 @@ static bool interpreter_has_word(const char *text, const char *const *names)
 	return false;
 }
 
-/* Reads the beginning of file @name below @folder; "" and false if it is not a readable file. */
-static bool interpreter_read_head(int folder, const char *name, char head[HEAD_MAX])
-{
-	_cleanup_close_ int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	struct stat st;
-	ssize_t n;
-
-	head[0] = '\0';
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return false;
-	n = read(fd, head, HEAD_MAX - 1);
-	head[n > 0 ? n : 0] = '\0';
-	return true;
-}
-
 /* Reads the beginning of program @name, searched along @path. */
 static void interpreter_read_program(int folder, const char *name, const char *path,
-                                     char head[HEAD_MAX])
+                                     char head[FILE_READ_HEAD_MAX])
 {
 	_cleanup_free_ char **candidates = path_search_candidates(name, path);
 
 	head[0] = '\0';
 	for (char **file = candidates; file && *file; file++)
-		if (interpreter_read_head(folder, *file, head))
+		if (file_read_head(folder, *file, head, FILE_READ_HEAD_MAX) >= 0)
 			return;
 }
 
 /* Searches a shell's text after -c, or otherwise its script. */
 static bool interpreter_shell_runs(int folder, char *const *argv, const char *const *programs)
 {
-	char head[HEAD_MAX];
+	char head[FILE_READ_HEAD_MAX];
 
 	while (*++argv && **argv == '-')
 		if ((*argv)[1] != '-' && strchr(*argv, 'c'))
 			return argv[1] && interpreter_has_word(argv[1], programs);
-	return *argv && interpreter_read_head(folder, *argv, head) &&
+	return *argv && file_read_head(folder, *argv, head, sizeof(head)) >= 0 &&
 	       interpreter_has_word(head, programs);
 }
 
@@ -91,7 +75,7 @@ bool interpreter_is_among(char *const *argv, const char *path, const char *cwd,
                           const char *const *programs)
 {
 	_cleanup_close_ int folder = -1;
-	char head[HEAD_MAX], *end;
+	char head[FILE_READ_HEAD_MAX], *end;
 	bool by_shell;
 
 	if (interpreter_is_named(argv[0], programs))

@@ -7,50 +7,13 @@
 #include <linux/openat2.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-
-/* The credentials for files that this thread had. */
-struct own {
-	gid_t *groups;
-	int n_groups;
-	uid_t uid;
-	gid_t gid;
-};
-
-/* Changes the credentials for files, of this thread only: libc's setgroups() would change all
- * threads. The file uid takes the capabilities for files with it. */
-static int log_file_assume_credentials(const struct credentials *id, struct own *ret)
-{
-	const int n = getgroups(0, NULL);
-
-	ret->groups = n < 0 ? NULL : calloc((size_t)n + 1, sizeof(*ret->groups));
-	if (!ret->groups)
-		return n < 0 ? -errno : -ENOMEM;
-	ret->n_groups = getgroups(n, ret->groups);
-	if (ret->n_groups < 0 || syscall(SYS_setgroups, id->n_groups, id->groups) < 0) {
-		free(ret->groups);
-		return -errno;
-	}
-	ret->gid = (gid_t)setfsgid(id->gid);
-	ret->uid = (uid_t)setfsuid(id->uid);
-	return 0;
-}
-
-static void log_file_restore_credentials(struct own *own)
-{
-	setfsuid(own->uid);
-	setfsgid(own->gid);
-	if (syscall(SYS_setgroups, own->n_groups, own->groups) < 0)
-		abort(); /* else we would go on with another user's groups */
-	free(own->groups);
-}
+#include "kern/file_rights.h"
 
 static int log_file_open_at(int at, const char *name, uint64_t flags, uint64_t mode,
                             uint64_t resolve)
@@ -106,23 +69,18 @@ static int log_file_open_path(const char *path, const struct credentials *owner,
 		at = fd;
 	}
 	if (fd >= 0) /* O_NONBLOCK: do not wait for the reader of a FIFO */
-		fd = log_file_open_at(at, path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0644,
+		fd = log_file_open_at(at, path,
+		                      O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY, 0644,
 		                      resolve);
-	if (fd >= 0)
-		fcntl(fd, F_SETFL, O_APPEND);
 	return fd;
 }
 
 static int log_file_open_as(const char *path, const struct credentials *id)
 {
-	struct own own = {0};
-	int r = log_file_assume_credentials(id, &own);
+	_cleanup_file_rights_ struct file_rights own = {};
+	const int r = file_rights_assume(&own, id);
 
-	if (r < 0)
-		return r;
-	r = log_file_open_path(path, NULL, 0);
-	log_file_restore_credentials(&own);
-	return r;
+	return r < 0 ? r : log_file_open_path(path, NULL, 0);
 }
 
 static const char *log_file_explain(int r)
@@ -140,7 +98,7 @@ int log_file_open(const char *path, const struct credentials *id, struct error *
 
 	if (id->set_user)
 		r = log_file_open_as(path, id);
-	if (r == -EPERM || r == -EACCES)
+	if ((r == -EPERM || r == -EACCES) && !id->limited)
 		r = log_file_open_path(path, id->set_user ? id : NULL,
 		                       id->set_user ? RESOLVE_NO_SYMLINKS : 0);
 	return r < 0 ? error_set(err, r, "can't write to %s: %s%s", path, strerror(-r),

@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "core/endpoint.h"
 #include "core/kernel_bugs.h"
+#include "kern/cgroup_socket.h"
 #include "kern/endpoint_address.h"
 
 #ifndef SO_BINDTOIFINDEX
@@ -35,14 +36,14 @@ static int own_listener_set_options(int fd, const struct rpd_endpoint *e)
 	return 0;
 }
 
-int own_listener_open(const struct rpd_endpoint *endpoint, struct error *err)
+int own_listener_open(const struct rpd_endpoint *endpoint, int cgroup, struct error *err)
 {
 	_cleanup_close_ int fd =
-	        socket(endpoint->family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	        cgroup_socket(cgroup, endpoint->family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK);
 	char text[ENDPOINT_TEXT_MAX];
 	union endpoint_address address;
 	socklen_t length = endpoint_address_get(endpoint, &address);
-	int r = fd < 0 ? -errno : own_listener_set_options(fd, endpoint);
+	int r = fd < 0 ? fd : own_listener_set_options(fd, endpoint);
 
 	if (r == 0 && (bind(fd, &address.sa, length) < 0 || listen(fd, SOMAXCONN) < 0))
 		r = -errno;

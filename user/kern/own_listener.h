@@ -11,9 +11,10 @@
 /*
  * Opens one more listener of the endpoint's group: with SO_REUSEPORT, and owned by the endpoint's
  * user. Unless a steering program prevents it, the listener gets connections at once. Returns the
- * socket. -EADDRINUSE: another process has the port and doesn't share it with this user.
+ * socket. -EADDRINUSE: another process has the port and doesn't share it with this user. @cgroup:
+ * the cgroup that the socket belongs to, whose BPF programs act on it; -1: ours.
  */
-int own_listener_open(const struct rpd_endpoint *endpoint, struct error *err);
+int own_listener_open(const struct rpd_endpoint *endpoint, int cgroup, struct error *err);
 
 /* The number of connections in the accept queue of listener @fd. */
 unsigned int own_listener_queue_length(int fd);

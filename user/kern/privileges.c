@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <unistd.h>
 #include <linux/capability.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include "base/cleanup.h"
@@ -101,4 +102,22 @@ int privileges_check_other_user(char *ret_missing, size_t n)
 {
 	return privileges_check_all(privileges_other_user, ARRAY_SIZE(privileges_other_user),
 	                            ret_missing, n);
+}
+
+void privileges_keep_for_files(void)
+{
+	static const uint32_t kept = 1u << CAP_CHOWN | 1u << CAP_DAC_OVERRIDE |
+	                             1u << CAP_DAC_READ_SEARCH | 1u << CAP_FOWNER |
+	                             1u << CAP_SETUID | 1u << CAP_SETGID;
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct words[_LINUX_CAPABILITY_U32S_3];
+
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (syscall(SYS_capget, &header, words) < 0)
+		return;
+	words[0].permitted &= kept;
+	words[0].effective &= kept;
+	words[0].inheritable = words[1].inheritable = 0;
+	words[1].permitted = words[1].effective = 0;
+	syscall(SYS_capset, &header, words);
 }

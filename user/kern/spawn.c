@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <linux/close_range.h>
 #include <linux/sched.h>
 #include <signal.h>
@@ -34,6 +35,7 @@ enum step {
 	STEP_GROUPS,
 	STEP_GROUP,
 	STEP_USER,
+	STEP_CONFINE,
 	STEP_DIRECTORY,
 	STEP_EXEC,
 	STEP_INTERPRETER, /* as STEP_EXEC, but the file itself exists */
@@ -109,6 +111,19 @@ static void spawn_change_credentials(const struct spawn_plan *plan, int pipe)
 		spawn_report_failure(pipe, STEP_USER, errno);
 }
 
+/* Without the capabilities that root has, and which exec() can't give back then. The kernel clears
+ * the parent's death signal when the user changes, so this comes afterwards. */
+static void spawn_confine(int pipe)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {};
+
+	if (syscall(SYS_capset, &header, none) < 0 ||
+	    syscall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	    syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		spawn_report_failure(pipe, STEP_CONFINE, errno);
+}
+
 static void spawn_write_pid(char *digits)
 {
 	char text[SPAWN_PID_DIGITS + 1];
@@ -134,6 +149,8 @@ static _Noreturn void spawn_run_child(const struct spawn_request *request, struc
 	spawn_place_descriptors(plan, &pipe);
 	file_limit_restore(); /* a system call only */
 	spawn_change_credentials(plan, pipe);
+	if (request->confined)
+		spawn_confine(pipe);
 	if (request->cwd && chdir(request->cwd) < 0)
 		spawn_report_failure(pipe, STEP_DIRECTORY, errno);
 	if (plan->pid_digits)
@@ -211,6 +228,9 @@ static int spawn_explain_child(const struct spawn_request *request, const struct
 		                 report->error == EPERM ? "\nrun as root, or give reuseportd "
 		                                          "CAP_SETUID and CAP_SETGID"
 		                                        : "");
+	case STEP_CONFINE:
+		return error_set(err, -report->error,
+		                 "can't start '%s': can't drop its capabilities: %s", name, why);
 	case STEP_DIRECTORY:
 		return error_set(err, -report->error,
 		                 "can't start '%s': can't change to directory '%s': %s", name,
@@ -253,16 +273,25 @@ static int spawn_explain_clone(const struct spawn_request *request, int error, s
 }
 
 /* Like fork(), with all signals blocked in the child. */
-static long spawn_clone_into(int cgroup, int *pidfd)
+static long spawn_clone(const struct spawn_request *request, uint64_t flags, int *pidfd)
 {
+	const int cgroup = request->cgroup;
 	const struct clone_args args = {
-	        .flags = CLONE_PIDFD | (cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
+	        .flags = flags | CLONE_PIDFD | (cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
 	        .pidfd = (uintptr_t)pidfd,
 	        .exit_signal = SIGCHLD,
 	        .cgroup = cgroup >= 0 ? (uint64_t)cgroup : 0,
 	};
 
 	return syscall(SYS_clone3, &args, sizeof(args));
+}
+
+/* In a PID namespace all processes end with the first one. */
+static long spawn_clone_confined(const struct spawn_request *request, int *pidfd)
+{
+	const long pid = request->confined ? spawn_clone(request, CLONE_NEWPID, pidfd) : -1;
+
+	return pid >= 0 ? pid : spawn_clone(request, 0, pidfd);
 }
 
 /* Waits until the child has executed the program. Returns 0, or 1 with the report of its failure.
@@ -303,7 +332,7 @@ static int spawn_clone_and_exec(const struct spawn_request *request, struct spaw
 	theirs = pipe[1];
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
-	pid = spawn_clone_into(request->cgroup, &pidfd);
+	pid = spawn_clone_confined(request, &pidfd);
 	error = errno;
 	if (pid == 0)
 		spawn_run_child(request, plan, theirs);

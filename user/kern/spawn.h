@@ -14,9 +14,11 @@ struct spawn_fd {
 };
 
 struct spawn_request {
-	char *const *argv; /* the program is searched along PATH of env, or the default path */
-	char *const *env;  /* complete: NAME=VALUE, NULL-terminated */
-	const char *cwd;   /* NULL = ours */
+	const char *program; /* is searched along PATH of env, or the default path; NULL = argv[0]
+	                      */
+	char *const *argv;
+	char *const *env; /* complete: NAME=VALUE, NULL-terminated */
+	const char *cwd;  /* NULL = ours */
 	/* Names or numbers; NULL = ours. A user gets all its groups; a group alone is the only
 	 * group. */
 	const char *user, *group;
@@ -26,6 +28,10 @@ struct spawn_request {
 	const struct spawn_fd *fds;
 	size_t n_fds;
 	bool listen_pid; /* set LISTEN_PID to the worker's own pid */
+	/* The program and its children never have a capability, also as root, and end with this
+	 * process. Where we may make a PID namespace, its children also end with the program; where
+	 * not, kill its process group. */
+	bool confined;
 };
 
 /*

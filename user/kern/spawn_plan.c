@@ -106,7 +106,8 @@ int spawn_plan_init(struct spawn_plan *plan, const struct spawn_request *request
 	int r;
 
 	plan->path = spawn_plan_find_path(request->env);
-	plan->candidates = path_search_candidates(request->argv[0], plan->path);
+	plan->candidates = path_search_candidates(
+	        request->program ? request->program : request->argv[0], plan->path);
 	r = plan->candidates ? spawn_plan_environment(plan, request) : -ENOMEM;
 	if (r == 0)
 		r = spawn_plan_descriptors(plan, request);

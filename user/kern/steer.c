@@ -9,16 +9,10 @@
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <reuseportd/guard_abi.h>
 
 #include "base/cleanup.h"
 #include "kern/steer_maps.h"
-
-#ifndef SO_ATTACH_REUSEPORT_EBPF
-#define SO_ATTACH_REUSEPORT_EBPF 52
-#endif
-#ifndef SO_DETACH_REUSEPORT_BPF
-#define SO_DETACH_REUSEPORT_BPF 68
-#endif
 
 void steer_init(struct steer *steer)
 {
@@ -220,20 +214,29 @@ void steer_switch(struct steer *steer, const struct rpd_schedule *draft)
 	__atomic_store_n(&steer->control->active, next, __ATOMIC_RELEASE);
 }
 
-int steer_attach(const struct steer *steer, unsigned int endpoint, int fd)
+/* Sets an option that changes the program of the group. On the cgroup of a service of `run` a
+ * program prevents that without the key (guard.bpf.c). Where there is no such program, the kernel
+ * refuses the long value with EINVAL, or ignores what is too much. */
+static int steer_set_option(const struct steer *steer, int fd, int option, int program)
 {
-	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &steer->prog_fd[endpoint],
-	                  sizeof(int)) < 0
-	               ? -errno
-	               : 0;
+	const uint64_t key = steer->service ? steer->service->guard_key : 0;
+	const struct guard_value value = {(uint32_t)program, {(uint32_t)key, key >> 32}};
+
+	if (key && setsockopt(fd, SOL_SOCKET, option, &value, sizeof(value)) == 0)
+		return 0;
+	if (key && errno != EINVAL)
+		return -errno;
+	return setsockopt(fd, SOL_SOCKET, option, &program, sizeof(program)) < 0 ? -errno : 0;
 }
 
-int steer_detach(int fd)
+int steer_attach(const struct steer *steer, unsigned int endpoint, int fd)
 {
-	int unused = 0;
+	return steer_set_option(steer, fd, GUARD_ATTACH_EBPF, steer->prog_fd[endpoint]);
+}
 
-	if (setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &unused, sizeof(unused)) < 0 &&
-	    errno != ENOENT)
-		return -errno;
-	return 0;
+int steer_detach(const struct steer *steer, int fd)
+{
+	const int r = steer_set_option(steer, fd, GUARD_DETACH, 0);
+
+	return r == -ENOENT ? 0 : r;
 }

@@ -77,4 +77,4 @@ void steer_switch(struct steer *steer, const struct rpd_schedule *draft);
 int steer_attach(const struct steer *steer, unsigned int endpoint, int fd);
 
 /* Detaches any program from the reuseport group of socket @fd; a group without one is no error. */
-int steer_detach(int fd);
+int steer_detach(const struct steer *steer, int fd);

@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "core/endpoint.h"
 #include "core/schedule.h"
 #include "core/schedule_edit.h"
 #include "core/service_name.h"
@@ -21,6 +22,7 @@
 #include "kern/steer_setup.h"
 #include "service/admit.h"
 #include "service/conn_adopt.h"
+#include "service/service_in_force.h"
 #include "service/service_create.h"
 #include "service/service_endpoint.h"
 #include "service/service_remove.h"
@@ -164,18 +166,14 @@ static int attach_fill_slots(struct service *service, const struct attach_reques
 
 static int attach_programs(struct service *service, struct error *err)
 {
-	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {
-		_cleanup_close_ int fd = -1;
-		int r = service_endpoint_borrow(service, e, &fd, err);
+	int r = SERVICE_ENDPOINT_BORROWED;
 
-		if (r != SERVICE_ENDPOINT_BORROWED)
-			return r < 0 ? r : -ENOENT;
-		r = steer_attach(&service->steer, e, fd);
-		if (r < 0)
-			return error_set(err, r, "can't attach the steering program: %s",
-			                 strerror(-r));
-	}
-	return 0;
+	for (unsigned int e = 0;
+	     r == SERVICE_ENDPOINT_BORROWED && e < service->steer.service->n_endpoints; e++)
+		r = service_endpoint_attach(service, e, err);
+	if (r == SERVICE_ENDPOINT_BORROWED)
+		return 0;
+	return r < 0 ? r : -ENOENT;
 }
 
 /* Makes the maps, the endpoints and the row of the service. */
@@ -196,15 +194,41 @@ static int attach_make_service(struct service *service, const struct attach_requ
 	return service_create_describe(service, request->wanted.workers, request->label, err);
 }
 
+/* Notes which groups have a program, which ours replaces. */
+static int attach_note_replaced(const struct service *service, struct discover_found *found,
+                                struct error *err)
+{
+	struct in_force before;
+	int r = 0;
+
+	service_in_force_read(service, &before);
+	for (unsigned int e = 0; r == 0 && e < before.n; e++) {
+		char address[ENDPOINT_TEXT_MAX], text[IN_FORCE_TEXT_MAX], note[256];
+
+		if (before.state[e] != IN_FORCE_REPLACED)
+			continue;
+		snprintf(note, sizeof(note), "%s had %s, which is replaced",
+		         endpoint_format(&service->steer.service->endpoints[e], address,
+		                         sizeof(address)),
+		         in_force_describe(&before, e, text));
+		r = discover_add_note(found, note, err);
+	}
+	return r;
+}
+
 /* Attaches the program to the groups, and counts the connections that are open already. */
-static int attach_start(struct service *service, struct error *err)
+static int attach_start(struct service *service, struct discover_found *found, struct error *err)
 {
 	_cleanup_grace_ struct grace grace = GRACE_NONE;
 	struct error ignored;
-	int r;
+	int r = attach_note_replaced(service, found, err);
 
+	if (r < 0)
+		return r;
 	__atomic_store_n(&service->steer.service->stage, RPD_STAGE_ATTACHING, __ATOMIC_RELEASE);
 	r = attach_programs(service, err);
+	if (r == 0)
+		r = service_in_force_require(service, err);
 	if (r == 0 && conn_adopt(service, &ignored) < 0)
 		service->steer.control->n_unlisted = 1; /* or more */
 	conns_enable(&service->conns, &service->steer);
@@ -215,7 +239,7 @@ static int attach_start(struct service *service, struct error *err)
 
 /* Fills the claimed, empty folder. The stage is written last. */
 static int attach_make(struct service *service, const struct attach_request *request,
-                       const struct discover_found *found, struct error *err)
+                       struct discover_found *found, struct error *err)
 {
 	struct rpd_schedule draft;
 	int r = attach_make_service(service, request, found, err);
@@ -225,13 +249,13 @@ static int attach_make(struct service *service, const struct attach_request *req
 	schedule_init(&draft);
 	draft.policy = request->policy;
 	draft.flags = request->strict ? RPD_STRICT : 0;
-	service_create_start_counting(service, request->max_conns);
+	service_create_load_observers(service, request->max_conns);
 	r = attach_fill_slots(service, request, found, &draft, err);
 	if (r < 0)
 		return r;
 	schedule_build(&draft);
 	steer_switch(&service->steer, &draft);
-	r = attach_start(service, err);
+	r = attach_start(service, found, err);
 	if (r < 0)
 		return r;
 	__atomic_store_n(&service->steer.service->stage, RPD_STAGE_READY, __ATOMIC_RELEASE);
@@ -273,7 +297,7 @@ int attach(const struct attach_request *request, struct service *ret, char **ret
 	if (r == 0)
 		r = attach_make(ret, request, &found, err);
 	if (r < 0) {
-		service_remove(ret, true, &ignored);
+		service_remove(ret, true, NULL, &ignored);
 		return r;
 	}
 	*ret_notes = TAKE_PTR(found.notes);

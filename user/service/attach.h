@@ -21,8 +21,9 @@ struct attach_request {
 /*
  * Finds the workers, fills the slots, attaches the program to every group. All or nothing: if it
  * fails, or is killed before the end, there is no service. On success the service is open and
- * locked in @ret. @ret_notes: which listeners were left out and why, a line each, or NULL; the
- * caller frees it. Returns 0, or a negative errno with @err set.
+ * locked in @ret. @ret_notes: which listeners were left out and why, and which programs were
+ * replaced, a line each, or NULL; the caller frees it. Returns 0, or a negative errno with @err
+ * set.
  */
 int attach(const struct attach_request *request, struct service *ret, char **ret_notes,
            struct error *err);

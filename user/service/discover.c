@@ -20,7 +20,7 @@ void discover_found_free(struct discover_found *found)
 	memset(found, 0, sizeof(*found));
 }
 
-static int discover_add_note(struct discover_found *found, const char *text, struct error *err)
+int discover_add_note(struct discover_found *found, const char *text, struct error *err)
 {
 	size_t old = found->notes ? strlen(found->notes) : 0;
 	char *notes = realloc(found->notes, old + strlen(text) + 2);

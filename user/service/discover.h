@@ -18,7 +18,7 @@ struct discover_found {
 	struct holder *holders; /* of these and other listeners, in the order of (inode, pid) */
 	size_t n_holders;
 	struct roster roster; /* its indices of listeners are into listeners */
-	char *notes;          /* which listeners were left out and why, a line each, or NULL */
+	char *notes;          /* what the user should know, a line each, or NULL */
 };
 
 enum discover_outcome {
@@ -39,3 +39,6 @@ int discover(const struct discover_wanted *wanted, struct discover_found *ret, s
 int discover_fingerprint(const struct discover_wanted *wanted, uint64_t *ret, struct error *err);
 
 void discover_found_free(struct discover_found *found);
+
+/* Appends a line to found->notes. Returns 0, or a negative errno with @err set. */
+int discover_add_note(struct discover_found *found, const char *text, struct error *err);

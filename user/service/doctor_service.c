@@ -10,6 +10,8 @@
 #include "core/endpoint.h"
 #include "core/schedule.h"
 #include "kern/doctor_host.h"
+#include "kern/groups.h"
+#include "service/service_in_force.h"
 #include "service/observe.h"
 #include "service/service.h"
 #include "service/service_endpoint.h"
@@ -115,6 +117,37 @@ static int doctor_service_check_run(const struct service *service, const struct 
 		        "them again",
 		        "failed after crashes: slot%s %s", doctor_service_plural(failed.n),
 		        failed.text);
+	return r;
+}
+
+/* Whether the steering program is in force on each endpoint. */
+static int doctor_service_check_in_force(const struct service *service,
+                                         struct doctor_checks *checks)
+{
+	const char *name = service->pins.service;
+	char address[ENDPOINT_TEXT_MAX], text[IN_FORCE_TEXT_MAX], remedy[CHECK_TEXT_MAX];
+	struct in_force found;
+	int r = 0;
+
+	if (!service->reachable)
+		return 0;
+	if (!groups_are_known(&service->groups))
+		return doctor_checks_add(checks, CHECK_NOTE, name, GROUPS_NEEDS,
+		                         "it can't be seen whether the steering program is in "
+		                         "force");
+	service_in_force_read(service, &found);
+	for (unsigned int e = 0; r == 0 && e < found.n; e++)
+		if (in_force_is_lost(&found, e))
+			r = doctor_checks_add(
+			        checks, CHECK_FAIL, name,
+			        service_in_force_remedy(service, remedy, sizeof(remedy)),
+			        "not in force on %s: %s selects the worker",
+			        endpoint_format(&service->steer.service->endpoints[e], address,
+			                        sizeof(address)),
+			        in_force_describe(&found, e, text));
+	if (r == 0 && found.n && in_force_find_lost(&found) < 0)
+		r = doctor_checks_add(checks, CHECK_OK, name, NULL,
+		                      "the steering program is in force");
 	return r;
 }
 
@@ -233,6 +266,8 @@ int doctor_service(const char *name, uint64_t netns_seen, struct doctor_checks *
 	r = doctor_service_check_workers(&service, &o, checks);
 	if (r == 0)
 		r = doctor_service_check_run(&service, &o, checks);
+	if (r == 0)
+		r = doctor_service_check_in_force(&service, checks);
 	if (r == 0)
 		r = doctor_service_check_counting(&service, checks);
 	if (r == 0)

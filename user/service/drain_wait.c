@@ -11,10 +11,12 @@
 #include "base/clock.h"
 #include "core/conn_count.h"
 #include "kern/conns.h"
+#include "kern/groups.h"
 #include "kern/pins.h"
 #include "kern/sockdiag_conn.h"
 #include "kern/steer.h"
 #include "kern/steer_workers.h"
+#include "service/service_in_force.h"
 #include "service/sockets.h"
 
 #define DRAIN_WAIT_PAUSE_NS 50000000
@@ -76,6 +78,10 @@ int drain_wait_check(const struct service *service, const struct observed *obser
 	if (!service->reachable)
 		return error_set(err, -ENOENT,
 		                 "the workers' network namespace is gone, or can't be entered");
+	if (!groups_are_known(&service->groups))
+		return error_set(err, -EOPNOTSUPP,
+		                 "it can't be known whether the steering program is in force, and "
+		                 "when a worker is empty: " GROUPS_NEEDS);
 	for (size_t i = 0; r == 0 && i < slots->n; i++)
 		r = drain_wait_check_counted(service, observed, slots->at[i], err);
 	return r;
@@ -90,21 +96,24 @@ static bool drain_wait_is_in_slots(const struct observed *o, const struct slots 
 	return false;
 }
 
-/* Reads the stages in the order that a connection passes through them. */
+/* Reads the stages in the order that a connection passes through them. If another program selects
+ * the listener, the slots get new connections all the time: that is an error. */
 static int drain_wait_read(const struct service *service, const struct observed *o,
                            const struct slots *slots, struct drain_wait_left *ret,
                            struct error *err)
 {
-	_cleanup_free_ struct rpd_handshakes *handshakes = NULL;
+	_cleanup_free_ struct rpd_group_member *members = NULL;
 	_cleanup_free_ struct listener *listeners = NULL;
 	struct drain_wait_left left = {};
 	struct conn_count unknown;
 	size_t n = 0;
-	int r = conns_read_handshakes(&service->conns, &handshakes, &n, err);
+	int r = groups_read(&service->groups, &members, &n, err);
 
 	for (size_t i = 0; r == 0 && i < n; i++)
-		if (drain_wait_is_in_slots(o, slots, handshakes[i].cookie))
-			left.handshakes += handshakes[i].under_way;
+		if (drain_wait_is_in_slots(o, slots, members[i].cookie)) {
+			left.handshakes += members[i].under_way;
+			r = service_in_force_check_member(service, &members[i], err);
+		}
 	if (r == 0)
 		r = sockets_listeners(service, &listeners, &n, err);
 	for (size_t i = 0; r == 0 && i < n; i++)

@@ -79,13 +79,13 @@ bool generation_open_connections(const struct service *service, uint16_t generat
 bool generation_handshakes(const struct service *service, const uint64_t *cookies, size_t n,
                            uint64_t *ret)
 {
-	_cleanup_free_ struct rpd_handshakes *rows = NULL;
+	_cleanup_free_ struct rpd_group_member *rows = NULL;
 	uint64_t sum = 0;
 	struct error ignored;
 	size_t n_rows;
 
-	if (!service->conns.counting || !service->reachable ||
-	    conns_read_handshakes(&service->conns, &rows, &n_rows, &ignored) < 0)
+	if (!groups_are_known(&service->groups) || !service->reachable ||
+	    groups_read(&service->groups, &rows, &n_rows, &ignored) < 0)
 		return false;
 	for (size_t i = 0; i < n_rows; i++)
 		for (size_t c = 0; c < n; c++)

@@ -26,6 +26,6 @@ uint16_t generation_choose(struct service *service, unsigned int slot,
 bool generation_open_connections(const struct service *service, uint16_t generation, uint64_t *ret);
 
 /* The sum of handshakes under way at these listeners, which are or were in slots. False if
- * connections are not counted, or the workers' network namespace can't be entered. */
+ * they are unknown (kern/groups.h), or the workers' network namespace can't be entered. */
 bool generation_handshakes(const struct service *service, const uint64_t *cookies, size_t n,
                            uint64_t *ret);

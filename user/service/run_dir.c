@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "service/run_dir.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/cleanup.h"
 
 #define RUN_DIR_ROOT "/run/reuseportd"
 
@@ -27,12 +30,29 @@ int run_dir_make(const char *service, struct error *err)
 	return 0;
 }
 
+/* What a log process that was killed has left. */
+static void run_dir_remove_logs(const char *service, const char *out)
+{
+	static const char *const names[] = {"log", "log.state"};
+	_cleanup_dir_ DIR *dir = opendir(out);
+	const struct dirent *entry;
+	char path[PATH_MAX];
+
+	while (dir && (entry = readdir(dir)))
+		unlinkat(dirfd(dir), entry->d_name, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		run_dir_path(service, names[i], path, sizeof(path));
+		unlink(path);
+	}
+}
+
 void run_dir_remove(const char *service)
 {
 	char dir[PATH_MAX], out[PATH_MAX];
 
 	run_dir_path(service, NULL, dir, sizeof(dir));
 	run_dir_path(service, "out", out, sizeof(out));
+	run_dir_remove_logs(service, out);
 	rmdir(out);
 	rmdir(dir);
 	rmdir(RUN_DIR_ROOT);

@@ -18,7 +18,7 @@ void run_dir_path(const char *service, const char *name, char *buf, size_t size)
  * negative errno with @err set. */
 int run_dir_make(const char *service, struct error *err);
 
-/* Removes the directory and its folder, as far as they are empty. */
+/* Removes the workers' output and, as far as they are empty, the directory and its folder. */
 void run_dir_remove(const char *service);
 
 /* Reads the path of the service's cgroup from its note. Each worker's processes are in a child of

@@ -23,10 +23,12 @@ void service_init(struct service *service)
 	service->n_opened = UINT_MAX;
 	steer_init(&service->steer);
 	conns_init(&service->conns);
+	groups_init(&service->groups);
 }
 
 void service_close(struct service *service)
 {
+	groups_close(&service->groups);
 	conns_close(&service->conns);
 	steer_close(&service->steer);
 	pins_unlock(&service->pins);
@@ -115,7 +117,7 @@ static int service_open_pinned(struct service *service, struct error *err)
 	int r = steer_open_pins(&service->steer, &service->pins, err);
 
 	if (service_is_half_made(service)) {
-		r = service_remove(service, true, err);
+		r = service_remove(service, true, NULL, err);
 		return r < 0 ? r : SERVICE_NONE;
 	}
 	if (r == STEER_DAMAGED)
@@ -123,6 +125,7 @@ static int service_open_pinned(struct service *service, struct error *err)
 	if (r < 0)
 		return r;
 	conns_open(&service->conns, &service->steer, &service->pins);
+	groups_open(&service->groups, &service->pins);
 	service_clean_up(service);
 	r = service_enter_netns(service, err);
 	return r < 0 ? r : SERVICE_OPEN;
@@ -286,7 +289,7 @@ int service_make_room(struct service *service, struct error *err)
 		                 "shows it, `reuseportd detach %s` ends it; for another "
 		                 "service give another name with --service",
 		                 name, name, name);
-	r = service_remove(service, false, err);
+	r = service_remove(service, false, NULL, err);
 	service_close(service);
 	return r < 0 ? r : 0;
 }

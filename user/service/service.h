@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "kern/conns.h"
+#include "kern/groups.h"
 #include "kern/pins.h"
 #include "kern/steer.h"
 
@@ -18,6 +19,7 @@ struct service {
 	struct pins pins;
 	struct steer steer;
 	struct conns conns;
+	struct groups groups;
 	/* A process is still in the service's network namespace, and the calling thread has entered
 	 * that namespace. */
 	bool reachable;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include "kern/conns.h"
 #include "kern/events.h"
 #include "kern/features.h"
+#include "kern/groups.h"
 #include "kern/netns.h"
 #include "kern/proc.h"
 #include "kern/steer_setup.h"
@@ -35,8 +37,9 @@ int service_create_describe(struct service *service, unsigned int workers, const
 	return 0;
 }
 
-void service_create_start_counting(struct service *service, uint32_t max_conns)
+void service_create_load_observers(struct service *service, uint32_t max_conns)
 {
+	groups_attach(&service->groups, &service->steer, &service->pins);
 	if (max_conns)
 		conns_attach(&service->conns, &service->steer, &service->pins);
 	else
@@ -76,13 +79,15 @@ static int service_create_make(struct service *service, const struct service_pla
 	if (r < 0)
 		return r;
 	service->steer.service->flags = RPD_SERVICE_RUN;
+	if (getrandom(&service->steer.service->guard_key, sizeof(uint64_t), 0) < 0)
+		return error_set(err, -errno, "can't get a random number: %s", strerror(errno));
 	r = service_supervisor_become(service, err);
 	if (r == 0)
 		r = service_create_add_endpoints(service, plan, err);
 	if (r < 0)
 		return r;
 	service_create_set_schedule(service, plan);
-	service_create_start_counting(service, plan->max_conns);
+	service_create_load_observers(service, plan->max_conns);
 	conns_enable(&service->conns, &service->steer);
 	__atomic_store_n(&service->steer.service->stage, RPD_STAGE_READY, __ATOMIC_RELEASE);
 	events_note(&service->steer, RPD_EVENT_attached, RPD_NO_SLOT, 0, NULL);
@@ -138,6 +143,6 @@ int service_create(struct service *service, const struct service_plan *plan, str
 		return r;
 	r = service_create_make(service, plan, err);
 	if (r < 0)
-		service_remove(service, true, &ignored);
+		service_remove(service, true, NULL, &ignored);
 	return r;
 }

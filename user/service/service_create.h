@@ -40,6 +40,7 @@ int service_create(struct service *service, const struct service_plan *plan, str
 int service_create_describe(struct service *service, unsigned int workers, const char *label,
                             struct error *err);
 
-/* Begins to count connections, if @max_conns is not 0. If counting is not possible, the service
- * remembers why. */
-void service_create_start_counting(struct service *service, uint32_t max_conns);
+/* Loads the programs that observe the service: the iterator over its groups and, if @max_conns is
+ * not 0, those that count its connections. If counting is not possible, the service remembers why.
+ */
+void service_create_load_observers(struct service *service, uint32_t max_conns);

@@ -13,6 +13,10 @@
 #include "kern/steer_setup.h"
 #include "kern/steer_socks.h"
 
+#define SERVICE_ENDPOINT_NO_HOLDER                                                                 \
+	"port %u: no process that has a listener open can be seen in /proc (another PID "          \
+	"namespace?); run reuseportd where it can be seen"
+
 int service_endpoint_index(const struct service *service, const struct rpd_endpoint *endpoint)
 {
 	const struct rpd_service *info = service->steer.service;
@@ -69,10 +73,7 @@ int service_endpoint_borrow_any(const struct listener *listeners, size_t n, stru
 	int r = proc_holders_find(listeners, n, &holders, &n_holders, err);
 
 	if (r == 0)
-		r = error_set(err, -EPERM,
-		              "port %u: no process that has a listener open can be seen in /proc "
-		              "(another PID namespace?); run reuseportd where it can be seen",
-		              listeners[0].endpoint.port);
+		r = error_set(err, -EPERM, SERVICE_ENDPOINT_NO_HOLDER, listeners[0].endpoint.port);
 	for (size_t i = 0; r < 0 && i < n_holders; i++)
 		r = proc_duplicate_fd(holders[i].id.pid, holders[i].fd, holders[i].inode, err);
 	return r;
@@ -94,8 +95,10 @@ static int service_endpoint_unreachable(const struct service *service, unsigned 
 	return SERVICE_ENDPOINT_NO_MEMBER;
 }
 
-int service_endpoint_borrow(const struct service *service, unsigned int endpoint, int *ret_fd,
-                            struct error *err)
+/* Lists the members of the endpoint's group. Returns an enum service_endpoint_member or a negative
+ * errno. */
+static int service_endpoint_list(const struct service *service, unsigned int endpoint,
+                                 struct listener **ret, size_t *ret_n, struct error *err)
 {
 	const struct rpd_endpoint *it = &service->steer.service->endpoints[endpoint];
 	_cleanup_free_ struct listener *listeners = NULL;
@@ -116,9 +119,46 @@ int service_endpoint_borrow(const struct service *service, unsigned int endpoint
 		          endpoint_format(it, text, sizeof(text)));
 		return SERVICE_ENDPOINT_NO_MEMBER;
 	}
-	r = service_endpoint_borrow_any(listeners, members, err);
+	*ret = TAKE_PTR(listeners);
+	*ret_n = members;
+	return SERVICE_ENDPOINT_BORROWED;
+}
+
+int service_endpoint_borrow(const struct service *service, unsigned int endpoint, int *ret_fd,
+                            struct error *err)
+{
+	_cleanup_free_ struct listener *listeners = NULL;
+	size_t n;
+	int r = service_endpoint_list(service, endpoint, &listeners, &n, err);
+
+	if (r != SERVICE_ENDPOINT_BORROWED)
+		return r;
+	r = service_endpoint_borrow_any(listeners, n, err);
 	if (r < 0)
 		return r;
 	*ret_fd = r;
 	return SERVICE_ENDPOINT_BORROWED;
+}
+
+int service_endpoint_attach(const struct service *service, unsigned int endpoint, struct error *err)
+{
+	_cleanup_free_ struct listener *listeners = NULL;
+	_cleanup_free_ struct holder *holders = NULL;
+	size_t n, n_holders = 0;
+	int r = service_endpoint_list(service, endpoint, &listeners, &n, err);
+
+	if (r != SERVICE_ENDPOINT_BORROWED)
+		return r;
+	r = proc_holders_find(listeners, n, &holders, &n_holders, err);
+	if (r == 0)
+		r = error_set(err, -EPERM, SERVICE_ENDPOINT_NO_HOLDER, listeners[0].endpoint.port);
+	for (size_t i = 0; r < 0 && i < n_holders; i++) {
+		_cleanup_close_ int fd =
+		        proc_duplicate_fd(holders[i].id.pid, holders[i].fd, holders[i].inode, err);
+
+		r = fd < 0 ? fd : steer_attach(&service->steer, endpoint, fd);
+		if (fd >= 0 && r < 0)
+			error_set(err, r, "can't attach the steering program: %s", strerror(-r));
+	}
+	return r < 0 ? r : SERVICE_ENDPOINT_BORROWED;
 }

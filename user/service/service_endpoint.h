@@ -31,6 +31,14 @@ enum service_endpoint_member {
 int service_endpoint_borrow(const struct service *service, unsigned int endpoint, int *ret_fd,
                             struct error *err);
 
+/*
+ * Attaches the endpoint's program to its group, through any listener that allows it (one whose
+ * filters are locked by SO_LOCK_FILTER does not). A program that the group has is replaced. Returns
+ * an enum service_endpoint_member, or a negative errno. Sets @err unless the program is attached.
+ */
+int service_endpoint_attach(const struct service *service, unsigned int endpoint,
+                            struct error *err);
+
 /* Duplicates one of the @n listeners, which have the same port. Returns the descriptor, which the
  * caller closes as soon as possible; or a negative errno with @err set if no process that has one
  * of them open can be seen. */

@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "kern/conns.h"
 #include "kern/grace.h"
+#include "kern/groups.h"
 #include "kern/pins.h"
 #include "kern/sockdiag.h"
 #include "kern/steer.h"
@@ -73,15 +74,17 @@ static void service_remove_borrow_by_slots(struct service *service, struct servi
  * empties them, it waits for the last run of the program to end: that run would find no listener,
  * and with --strict refuse the connection.
  */
-static void service_remove_release(struct service *service, const struct service_group *groups)
+static void service_remove_release(struct service *service, const struct service_group *groups,
+                                   const struct in_force *found)
 {
 	_cleanup_grace_ struct grace grace = GRACE_NONE;
 	bool attached = false;
 	struct error ignored;
 
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
-		if (groups[e].fd >= 0) {
-			steer_detach(groups[e].fd); /* fails only if there is no program */
+		if (groups[e].fd >= 0 && found->state[e] != IN_FORCE_REPLACED) {
+			steer_detach(&service->steer,
+			             groups[e].fd); /* fails only if there is no program */
 			attached = true;
 		}
 	if (attached && grace_prepare(&grace, &ignored) == 0)
@@ -93,14 +96,16 @@ static void service_remove_release(struct service *service, const struct service
 
 static bool service_remove_is_pin(const char *name)
 {
-	return steer_is_pin(name) || conns_is_pin(name);
+	return steer_is_pin(name) || conns_is_pin(name) || groups_is_pin(name);
 }
 
 /* All that can fail comes before the first change. While the slots are being filled our program is
  * not attached, and a program in the group is that of another service: that is why filling has
  * failed. */
-int service_remove(struct service *service, bool force, struct error *err)
+int service_remove(struct service *service, bool force, struct in_force *ret_found,
+                   struct error *err)
 {
+	struct in_force found = {0};
 	struct rpd_service *info = service->steer.service;
 	struct service_group groups[RPD_ENDPOINT_MAX];
 	bool left = false;
@@ -115,17 +120,22 @@ int service_remove(struct service *service, bool force, struct error *err)
 		service_remove_borrow_by_slots(service, groups);
 	} else if (info->stage != RPD_STAGE_FILLING) {
 		r = service_remove_borrow(service, groups, err);
+		if (!groups_are_known(&service->groups))
+			groups_open(&service->groups, &service->pins);
+		in_force_read(&service->groups, &service->steer, &found);
 		if (r == 0 || force)
 			__atomic_store_n(&info->stage, RPD_STAGE_REMOVING, __ATOMIC_RELEASE);
 	}
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		left |= groups[e].unreached;
 	if (r == 0 || force) {
-		service_remove_release(service, groups);
+		service_remove_release(service, groups, &found);
 		r = pins_remove(&service->pins, STEER_FIRST_PIN, err);
 	}
 	service_remove_close_groups(groups);
 	if (r < 0)
 		return r;
+	if (ret_found)
+		*ret_found = found;
 	return left ? SERVICE_GROUPS_LEFT : SERVICE_REMOVED;
 }

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "kern/in_force.h"
 #include "service/service.h"
 
 enum service_remove_outcome {
@@ -15,8 +16,10 @@ enum service_remove_outcome {
 };
 
 /*
- * Takes the program off every group and removes all pins of a locked service. Continues where a
+ * Takes our program off every group and removes all pins of a locked service. A program that has
+ * replaced ours stays. @ret_found: what the groups had before; may be NULL. Continues where a
  * killed attach or detach has stopped. With @force removes damaged pins too. Returns an enum
  * service_remove_outcome, or a negative errno with @err set.
  */
-int service_remove(struct service *service, bool force, struct error *err);
+int service_remove(struct service *service, bool force, struct in_force *ret_found,
+                   struct error *err);

@@ -14,6 +14,7 @@
 #include "kern/events.h"
 #include "kern/listen_events.h"
 #include "kern/proc.h"
+#include "service/in_force_restore.h"
 #include "service/observe.h"
 #include "service/schedule_commit.h"
 #include "service/service.h"
@@ -49,6 +50,7 @@ struct watch {
 	struct watched slots[RPD_SLOT_MAX];
 	uint64_t unsettled_until; /* CLOCK_MONOTONIC, microseconds */
 	struct watch_newcomers newcomers;
+	struct in_force_restore_report restored;
 	struct error *err;
 };
 
@@ -152,6 +154,13 @@ static void watch_note_changes(struct watch *w, struct service *service, const s
 	}
 }
 
+static void watch_say_restored(const char *line, void *data)
+{
+	const struct watch *w = data;
+
+	watch_log(w->name, "%s", line);
+}
+
 /* Observes the service, admits newcomers, and puts the changes in force. Returns SERVICE_OPEN if
  * that is done, SERVICE_NONE if the service was detached, SERVICE_LOCKED if another command is at
  * work, or a negative errno. */
@@ -160,12 +169,15 @@ static int watch_update(struct watch *w, enum observe_depth depth)
 	_cleanup_service_ struct service service;
 	_cleanup_observed_ struct observed o = {};
 	struct rpd_schedule draft;
+	struct error ignored;
 	int r;
 
 	service_init(&service);
 	r = service_try_open(&service, w->name, w->err);
 	if (r != SERVICE_OPEN)
 		return r;
+	/* A worker may be able to prevent that, but not to end the watcher; `status` shows it. */
+	in_force_restore(&service, NULL, &w->restored, &ignored);
 	r = observe(&service, depth, &o, w->err);
 	if (r < 0)
 		return r;
@@ -326,6 +338,7 @@ int watch(const char *name, watch_on_start on_start, void *data, struct error *e
 	uint16_t port = 0;
 	int r = watch_find_port(name, &port, err);
 
+	w.restored = (struct in_force_restore_report){.say = watch_say_restored, .data = &w};
 	if (r == 0)
 		r = listen_events_new(port, &w.listens, err);
 	if (r < 0)

@@ -85,9 +85,9 @@ static int worker_stats_take_handshakes(const struct service *service,
                                         const struct observed *observed,
                                         struct service_stats *stats, struct error *err)
 {
-	_cleanup_free_ struct rpd_handshakes *rows = NULL;
+	_cleanup_free_ struct rpd_group_member *rows = NULL;
 	size_t n;
-	int r = service->reachable ? conns_read_handshakes(&service->conns, &rows, &n, err) : 0;
+	int r = service->reachable ? groups_read(&service->groups, &rows, &n, err) : 0;
 
 	if (r < 0 || !service->reachable)
 		return r;

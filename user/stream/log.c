@@ -27,7 +27,7 @@ static bool log_flush(void)
 	n = snprintf(text, sizeof(text),
 	             "reuseportd: %lu lines are missing here: standard error was not read", n_lost);
 	n_lost = 0;
-	out_queue_add(queue, NULL, text, n);
+	out_queue_add(queue, text, n);
 	return out_queue_flush(queue);
 }
 
@@ -60,7 +60,7 @@ void log_line(const char *format, ...)
 		fprintf(stderr, "%s\n", text);
 		return;
 	}
-	if (out_queue_length(queue) + n > LOG_KEPT_MAX || !out_queue_add(queue, NULL, text, n))
+	if (out_queue_length(queue) + n > LOG_KEPT_MAX || !out_queue_add(queue, text, n))
 		n_lost++;
 	log_flush();
 }

@@ -8,9 +8,12 @@
 
 #include "base/cleanup.h"
 #include "base/strv.h"
+#include "stream/log.h"
 #include "supervise/persisted_command.h"
 #include "supervise/plan.h"
 #include "supervise/reload.h"
+#include "supervise/report.h"
+#include "supervise/rereading.h"
 #include "supervise/shutdown.h"
 #include "supervise/slot.h"
 #include "supervise/supervisor_request.h"
@@ -48,24 +51,23 @@ static int control_request_check_user(const struct supervisor *sup, const struct
 	return 0;
 }
 
-/* The new configuration: read from its file again or, if the request has a command, the present one
- * with that command. */
-static int control_request_read_config(struct supervisor *sup, struct json_object *request,
-                                       struct run_config *ret, struct error *err)
+/* The new configuration: the one of the file or, without one, the present one with the command of
+ * the request, if it has one. */
+static int control_request_make_config(struct supervisor *sup, struct json_object *request,
+                                       const struct run_config *of_file, struct run_config *ret,
+                                       struct error *err)
 {
 	struct json_object *argv = json_object_object_get(request, "argv");
 	char **copy;
-	int r;
+	int r = 0;
 
-	if (!argv && sup->request->reread) {
-		r = sup->request->reread(sup->name, ret, sup->request->data, err);
-		if (r == 0)
-			r = control_request_check_service(&sup->plan->config, ret, err);
-		if (r == 0)
-			r = control_request_check_user(sup, ret, err);
+	if (of_file)
+		r = control_request_check_service(&sup->plan->config, of_file, err);
+	if (r == 0 && of_file)
+		r = control_request_check_user(sup, of_file, err);
+	if (r < 0)
 		return r;
-	}
-	r = run_config_copy(&sup->plan->config, ret);
+	r = run_config_copy(of_file ? of_file : &sup->plan->config, ret);
 	if (r < 0 || !argv)
 		return r < 0 ? error_set(err, r, "out of memory") : 0;
 	if (!json_object_is_type(argv, json_type_array) || json_object_array_length(argv) == 0)
@@ -100,14 +102,15 @@ static int control_request_parse_ways(const struct run_config *config, struct js
 }
 
 static int control_request_make_plan(struct supervisor *sup, struct json_object *request,
-                                     struct plan **ret, struct error *err)
+                                     const struct run_config *of_file, struct plan **ret,
+                                     struct error *err)
 {
 	struct json_object *value;
 	struct run_config config;
 	int r;
 
 	run_config_init(&config);
-	r = control_request_read_config(sup, request, &config, err);
+	r = control_request_make_config(sup, request, of_file, &config, err);
 	if (r == 0 && json_object_object_get_ex(request, "label", &value))
 		snprintf(config.label, sizeof(config.label), "%s", json_object_get_string(value));
 	if (r == 0)
@@ -123,14 +126,14 @@ static int control_request_make_plan(struct supervisor *sup, struct json_object 
 	return r;
 }
 
-/* @client: waits for the reload; or NULL. */
-static int control_request_begin_reload(struct supervisor *sup, struct control_client *client,
-                                        struct json_object *request, struct error *err)
+/* @of_file: the configuration as the file has it now; NULL: it is not read. */
+static int control_request_begin_reload(struct supervisor *sup, struct json_object *request,
+                                        const struct run_config *of_file, struct error *err)
 {
 	struct plan *plan = NULL;
 	struct reload_ways ways = {};
 	struct slots slots;
-	int r = control_request_make_plan(sup, request, &plan, err);
+	int r = control_request_make_plan(sup, request, of_file, &plan, err);
 
 	if (r == 0)
 		r = control_request_parse_ways(&plan->config, request, &ways, err);
@@ -142,23 +145,44 @@ static int control_request_begin_reload(struct supervisor *sup, struct control_c
 		        err, -EINVAL,
 		        "service '%s': all its slots are stopped, so there is nothing to reload",
 		        sup->name);
-	if (r == 0 && client)
-		control_wait_for(client, CONTROL_WAIT_RELOAD, NULL);
 	if (r == 0)
 		r = reload_begin(sup, &slots, plan, &ways, err);
 	plan_unref(plan);
 	return r;
 }
 
+/* Goes on with the reload that waited for the file. Clients that wait for it get the error. */
+static void control_request_on_file(struct supervisor *sup, struct json_object *request,
+                                    const struct run_config *of_file, const struct error *why)
+{
+	struct error err = *why;
+
+	if (of_file && control_request_begin_reload(sup, request, of_file, &err) == 0)
+		return;
+	log_line("%s: %s", sup->name, err.text);
+	control_answer_reload(sup, err.status, err.text, NULL);
+	report_change(sup);
+}
+
+/* @client: waits for the reload; or NULL. */
 static int control_request_do_reload(struct supervisor *sup, struct control_client *client,
                                      struct json_object *request, struct error *err)
 {
-	return control_request_begin_reload(sup, client, request, err);
+	const bool from_file =
+	        sup->all->reader && !json_object_object_get_ex(request, "argv", NULL);
+	int r = reload_check_idle(sup, err);
+
+	if (r < 0)
+		return r;
+	if (client)
+		control_wait_for(client, CONTROL_WAIT_RELOAD, NULL);
+	return from_file ? rereading_begin(sup, request, control_request_on_file, err)
+	                 : control_request_begin_reload(sup, request, NULL, err);
 }
 
 int control_request_reload(struct supervisor *sup, struct error *err)
 {
-	return control_request_begin_reload(sup, NULL, NULL, err);
+	return control_request_do_reload(sup, NULL, NULL, err);
 }
 
 /* --- slots */
@@ -219,13 +243,6 @@ static int control_request_do_scale(struct supervisor *sup, struct control_clien
 	return slot_scale(sup, n, err);
 }
 
-static int control_request_refuse_busy(const struct supervisor *sup, struct error *err)
-{
-	return error_set(err, -EBUSY,
-	                 "service '%s': a reload is in progress; retry when it has finished",
-	                 sup->name);
-}
-
 static int control_request_do_stop(struct supervisor *sup, struct control_client *client,
                                    struct json_object *request, struct error *err)
 {
@@ -239,8 +256,8 @@ static int control_request_do_stop(struct supervisor *sup, struct control_client
 		return 0;
 	}
 	r = control_request_parse_slots(sup, request, &slots, err);
-	if (r == 0 && sup->reload)
-		r = control_request_refuse_busy(sup, err);
+	if (r == 0)
+		r = reload_check_idle(sup, err);
 	if (r == 0)
 		control_wait_for(client, CONTROL_WAIT_GONE, NULL);
 	for (size_t i = 0; r == 0 && i < slots.n; i++)
@@ -256,8 +273,8 @@ static int control_request_do_start(struct supervisor *sup, struct control_clien
 	struct slots slots;
 	int r = control_request_parse_slots(sup, request, &slots, err);
 
-	if (r == 0 && sup->reload)
-		r = control_request_refuse_busy(sup, err);
+	if (r == 0)
+		r = reload_check_idle(sup, err);
 	for (size_t i = 0; r == 0 && i < slots.n; i++) {
 		const struct worker *current = sup->slots[slots.at[i]].current;
 

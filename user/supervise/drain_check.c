@@ -7,8 +7,10 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "kern/cgroup.h"
+#include "kern/groups.h"
 #include "kern/proc.h"
 #include "service/generation.h"
+#include "service/service_in_force.h"
 #include "service/service_lock.h"
 #include "service/sockets.h"
 
@@ -75,15 +77,34 @@ static int drain_check_count_held(const struct worker *w, const struct service *
 	return r;
 }
 
-/* Whether no handshake is in progress at the worker's listeners. */
-static bool drain_check_has_no_handshake(const struct worker *w, const struct service *service)
+/* The cookies of the worker's listeners, without gaps. Returns how many. */
+static size_t drain_check_list_cookies(const struct worker *w, uint64_t ret[RPD_ENDPOINT_MAX])
 {
-	uint64_t cookies[RPD_ENDPOINT_MAX], under_way = 0;
 	size_t n = 0;
 
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		if (w->cookies[e])
-			cookies[n++] = w->cookies[e];
+			ret[n++] = w->cookies[e];
+	return n;
+}
+
+/* Whether new connections can't reach the worker: not if another program selects the listener. */
+static bool drain_check_is_out(const struct worker *w, const struct service *service)
+{
+	uint64_t cookies[RPD_ENDPOINT_MAX];
+	const size_t n = drain_check_list_cookies(w, cookies);
+	struct error ignored;
+
+	return !groups_are_known(&service->groups) ||
+	       service_in_force_check_listeners(service, cookies, n, &ignored) == 0;
+}
+
+/* Whether no handshake is in progress at the worker's listeners. */
+static bool drain_check_has_no_handshake(const struct worker *w, const struct service *service)
+{
+	uint64_t cookies[RPD_ENDPOINT_MAX], under_way = 0;
+	const size_t n = drain_check_list_cookies(w, cookies);
+
 	if (!generation_handshakes(service, cookies, n, &under_way))
 		return clock_ns(CLOCK_MONOTONIC) - w->withdrawn_at >= HANDSHAKE_NS;
 	return under_way == 0;
@@ -116,7 +137,7 @@ bool drain_check_is_empty(const struct worker *w, uint64_t *ret_open)
 	*ret_open = UINT64_MAX;
 	if (service_lock(&w->sup->service, &service, &ignored) < 0)
 		return false;
-	quiet = drain_check_has_no_handshake(w, service) &&
+	quiet = drain_check_is_out(w, service) && drain_check_has_no_handshake(w, service) &&
 	        drain_check_queues_are_empty(w, service);
 	if (!generation_open_connections(service, w->generation, ret_open) &&
 	    drain_check_count_held(w, service, ret_open) < 0)

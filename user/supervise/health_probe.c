@@ -21,6 +21,8 @@
 #include "kern/steer_probes.h"
 #include "service/service_lock.h"
 
+#define END_MS 20 /* how long the end of a probe's command is waited for */
+
 #define PROBE_TCP_NS (NS_PER_S / 10) /* a connection must stay open this long */
 
 struct health_probe {
@@ -64,9 +66,9 @@ static void health_probe_end_command(struct health_probe *run)
 	if (run->cgroup_fd < 0)
 		return;
 	cgroup_kill(run->cgroup_fd);
-	if (run->pidfd >= 0) /* the command is dead, or dies now */
-		waitid(P_PIDFD, run->pidfd, &(siginfo_t){}, WEXITED);
-	for (int i = 0; i < 100 && cgroup_is_populated(run->cgroup_fd); i++)
+	/* Some processes take long to die, for example in a system call that can't be interrupted:
+	 * then the cgroup stays until the service ends. The reaper reaps the command. */
+	for (int i = 0; i < END_MS && cgroup_is_populated(run->cgroup_fd); i++)
 		usleep(1000);
 	cgroup_remove(run->cgroup_path, run->cgroup_name);
 }

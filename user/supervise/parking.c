@@ -38,7 +38,7 @@ static int parking_place(struct service *service, unsigned int endpoint, struct 
 	        .slot = RPD_SLOT_PARKING, .version = RPD_NO_VERSION, .account = RPD_ACCOUNT_PARKED};
 	struct rpd_member member = parked;
 	_cleanup_close_ int fd =
-	        own_listener_open(&service->steer.service->endpoints[endpoint], err);
+	        own_listener_open(&service->steer.service->endpoints[endpoint], -1, err);
 	uint64_t cookie;
 	int r;
 

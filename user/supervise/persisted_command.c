@@ -12,6 +12,7 @@
 #include "base/json_build.h"
 #include "base/strv.h"
 #include "kern/cgroup.h"
+#include "kern/file_read.h"
 #include "service/run_dir.h"
 #include "supervise/plan.h"
 #include "supervise/report.h"
@@ -179,6 +180,7 @@ static void persisted_command_apply(struct supervisor *sup, const struct run_con
 void persisted_command_restore(struct supervisor *sup)
 {
 	struct run_config given, in_force;
+	_cleanup_free_ char *text = NULL;
 	struct json_object *file;
 	char path[PATH_MAX];
 
@@ -189,7 +191,9 @@ void persisted_command_restore(struct supervisor *sup)
 		persisted_command_forget(sup);
 	if (access(path, F_OK) < 0)
 		return;
-	file = json_object_from_file(path);
+	file = file_read(path, FILE_READ_CONFIG_MAX, &text, NULL, NULL) == 0
+	               ? json_tokener_parse(text)
+	               : NULL;
 	if (persisted_command_read_part(file, GIVEN, &sup->plan->config, &given) == 0 &&
 	    persisted_command_read_part(file, IN_FORCE, &sup->plan->config, &in_force) == 0)
 		persisted_command_apply(sup, &given, &in_force);

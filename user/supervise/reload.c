@@ -8,16 +8,17 @@
 
 #include "base/clock.h"
 #include "stream/log.h"
-#include "stream/output.h"
 #include "supervise/control.h"
 #include "supervise/endpoints.h"
 #include "supervise/health.h"
+#include "supervise/log_link.h"
 #include "supervise/park.h"
 #include "supervise/persisted_command.h"
 #include "supervise/placement.h"
 #include "supervise/plan.h"
 #include "supervise/reload_state.h"
 #include "supervise/report.h"
+#include "supervise/rereading.h"
 #include "supervise/slot.h"
 #include "supervise/supervisor_state.h"
 #include "supervise/worker.h"
@@ -253,19 +254,27 @@ static void reload_advance(struct supervisor *sup)
 	it->advancing = false;
 }
 
-int reload_begin(struct supervisor *sup, const struct slots *slots, struct plan *plan,
-                 const struct reload_ways *ways, struct error *err)
+int reload_check_idle(const struct supervisor *sup, struct error *err)
 {
-	struct slots all;
-
-	reload_list_slots(sup, &all);
-	if (sup->reload)
+	if (sup->reload || sup->rereading)
 		return error_set(
 		        err, -EBUSY,
 		        "service '%s': a reload is in progress; retry when it has finished",
 		        sup->name);
 	if (sup->stopping)
 		return error_set(err, -EBUSY, "service '%s' is being stopped", sup->name);
+	return 0;
+}
+
+int reload_begin(struct supervisor *sup, const struct slots *slots, struct plan *plan,
+                 const struct reload_ways *ways, struct error *err)
+{
+	struct slots all;
+	int r = reload_check_idle(sup, err);
+
+	if (r < 0)
+		return r;
+	reload_list_slots(sup, &all);
 	sup->reload = calloc(1, sizeof(*sup->reload));
 	if (!sup->reload)
 		return error_set(err, -ENOMEM, "out of memory");
@@ -305,11 +314,12 @@ void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct 
 {
 	struct reload *it = sup->reload;
 	struct worker *held = supervisor_state_held_worker(sup, slot);
-	const char *tail = w && w->output ? output_tail(w->output) : "";
+	const char *tail;
 	int phase = reload_state_phase(sup, slot);
 
 	if (phase != ROLLOUT_STARTED && phase != ROLLOUT_REPLACED)
 		return; /* it was an old worker */
+	tail = w ? log_link_tail(w) : "";
 	if (!w)
 		snprintf(it->why, sizeof(it->why), "slot %u: %s", slot, why);
 	else if (w->why[0])
@@ -344,6 +354,7 @@ void reload_note_gone(struct supervisor *sup, const struct worker *w)
 
 void reload_drop(struct supervisor *sup)
 {
+	rereading_drop(sup);
 	if (sup->reload)
 		reload_free(sup);
 }

@@ -24,10 +24,13 @@ struct reload_ways reload_ways_of(const struct run_config *config);
 /* Lists the slots that a reload of the service replaces: all that are not stopped. */
 void reload_list_slots(const struct supervisor *sup, struct slots *ret);
 
+/* Returns 0, or a negative errno with @err set if a reload is in progress or the service is being
+ * stopped. A reload begins when its configuration file is read. */
+int reload_check_idle(const struct supervisor *sup, struct error *err);
+
 /* Replaces the workers of @slots by workers of @plan, in the given @ways. If it succeeds and @slots
  * has all slots of reload_list_slots(), @plan becomes the service's plan. control_answer_reload()
- * is called when it ends. Returns 0, or a negative errno with @err set if a reload is in progress
- * or the service is being stopped. */
+ * is called when it ends. Fails as reload_check_idle() does. */
 int reload_begin(struct supervisor *sup, const struct slots *slots, struct plan *plan,
                  const struct reload_ways *ways, struct error *err);
 

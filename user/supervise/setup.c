@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "kern/cgroup.h"
+#include "kern/guard.h"
 #include "kern/hook.h"
 #include "service/run_dir.h"
 #include "service/service_create.h"
@@ -19,6 +20,7 @@
 #include "supervise/persisted_command.h"
 #include "supervise/plan.h"
 #include "supervise/service_cgroup.h"
+#include "supervise/steering_check.h"
 
 /* --- the beginning */
 
@@ -38,7 +40,10 @@ static int setup_make_cgroup(struct supervisor *sup, bool taken_over, struct err
 		return r;
 	for (size_t i = 0; i < config->n_listens; i++)
 		ports[i] = config->listens[i].port;
-	return hook_attach(sup->cgroup_fd, ports, config->n_listens, &sup->hook, err);
+	r = hook_attach(sup->cgroup_fd, ports, config->n_listens, &sup->hook, err);
+	return r < 0 ? r
+	             : guard_attach(sup->cgroup_fd, ports, config->n_listens,
+	                            sup->service.steer.service->guard_key, &sup->guard, err);
 }
 
 /* The endpoints that `listen` names with an address. Others are added when the first worker listens
@@ -101,7 +106,7 @@ int setup_make(struct supervisor *sup, struct error *err)
 
 /* --- the end */
 
-void setup_remove_dir(const struct supervisor *sup)
+static void setup_remove_dir(const struct supervisor *sup)
 {
 	persisted_command_forget(sup);
 	run_dir_remove(sup->name);
@@ -117,8 +122,11 @@ void setup_remove(struct supervisor *sup)
 	struct error err = {};
 
 	parking_close(&sup->parking);
-	if (sup->cgroup_fd >= 0)
+	steering_check_end(sup);
+	if (sup->cgroup_fd >= 0) {
 		hook_detach(sup->cgroup_fd);
+		guard_detach(sup->cgroup_fd);
+	}
 	service_cgroup_remove(sup);
 	notify_free(sup->notify);
 	sup->notify = NULL;
@@ -128,7 +136,7 @@ void setup_remove(struct supervisor *sup)
 	unlink(path);
 	setup_remove_dir(sup);
 	if (service_lock(&sup->service, &service, &err) < 0 ||
-	    service_remove(service, false, &err) < 0) {
+	    service_remove(service, false, NULL, &err) < 0) {
 		error_add(&err, 0,
 		          "\nthe workers are stopped, but the service's pins are left; `reuseportd "
 		          "stop %s` removes them",

@@ -17,6 +17,3 @@ int setup_make(struct supervisor *sup, struct error *err);
 /* Removes all that setup_make() has made. The service must have no worker. If its pins can't be
  * removed, logs why, and the service's status is EXIT_REFUSED. */
 void setup_remove(struct supervisor *sup);
-
-/* Removes the run directory, if it is empty. */
-void setup_remove_dir(const struct supervisor *sup);

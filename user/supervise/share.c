@@ -6,6 +6,9 @@
 /* What a source may spend at once before it pauses. */
 #define SHARE_BURST_NS 20000000ll
 
+/* An event costs at least this, with the loop's own work. */
+#define SHARE_EVENT_NS 50000ll
+
 void share_init(struct share *share, sd_event_source *source, unsigned int percent)
 {
 	int enabled = SD_EVENT_OFF;
@@ -53,7 +56,7 @@ void share_end(struct share *share)
 	int64_t pause;
 
 	share->spent = share->spent > paid ? share->spent - paid : 0;
-	share->spent += now - share->began;
+	share->spent += now - share->began > SHARE_EVENT_NS ? now - share->began : SHARE_EVENT_NS;
 	share->was = now;
 	if (share->spent < SHARE_BURST_NS || share->timer)
 		return;

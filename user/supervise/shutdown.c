@@ -2,6 +2,7 @@
 #include "supervise/shutdown.h"
 
 #include "supervise/due.h"
+#include "supervise/log_link.h"
 #include "supervise/parking.h"
 #include "supervise/reload.h"
 #include "supervise/report.h"
@@ -29,7 +30,10 @@ void shutdown_begin(struct supervisor *sup)
 		it->timer = sd_event_source_disable_unref(it->timer);
 		it->current = it->next = NULL;
 	}
-	report_line(sup, again ? "killing the workers that are left" : "stopping");
+	if (again && !sup->workers)
+		log_link_kill(sup);
+	else
+		report_line(sup, again ? "killing the workers that are left" : "stopping");
 	parking_close(&sup->parking);
 	for (struct worker *w = sup->workers; w; w = next) {
 		next = w->next;

@@ -7,8 +7,8 @@
 
 #include "base/clock.h"
 #include "core/restart_backoff.h"
-#include "stream/output.h"
 #include "supervise/control.h"
+#include "supervise/log_link.h"
 #include "supervise/park.h"
 #include "supervise/placement.h"
 #include "supervise/readiness.h"
@@ -233,7 +233,7 @@ void slot_take(struct worker *w)
 
 static void slot_report_loss(const struct worker *w, bool was_up)
 {
-	const char *tail = w->output ? output_tail(w->output) : "";
+	const char *tail = was_up ? "" : log_link_tail(w);
 
 	if (was_up)
 		report_line(w->sup, "slot %u: pid %u has ended (%s)", w->slot, w->pid,

@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "kern/guard.h"
 #include "kern/hook.h"
 #include "service/service_create.h"
 #include "supervise/config_drift.h"
@@ -15,6 +16,7 @@
 #include "supervise/control_request.h"
 #include "supervise/due.h"
 #include "supervise/health.h"
+#include "supervise/log_link.h"
 #include "supervise/notify.h"
 #include "supervise/park.h"
 #include "supervise/parking.h"
@@ -29,6 +31,7 @@
 #include "supervise/setup.h"
 #include "supervise/shutdown.h"
 #include "supervise/slot.h"
+#include "supervise/steering_check.h"
 #include "supervise/supervisor_state.h"
 #include "supervise/takeover.h"
 #include "supervise/timers.h"
@@ -83,10 +86,18 @@ static void supervisor_check_others(const struct supervisor *sup)
 			report_change(sup->all->list[i]);
 }
 
+/* The events of its cgroup would come for ever after the cgroup is removed. */
+static void supervisor_close_log(struct supervisor *sup)
+{
+	log_link_free(sup->log);
+	sup->log = NULL;
+}
+
 void supervisor_end(struct supervisor *sup)
 {
 	sup->status = supervisor_state_has_failed_slot(sup) ? EXIT_REFUSED : EXIT_OK;
 	report_line(sup, "stopped");
+	supervisor_close_log(sup);
 	setup_remove(sup);
 	sup->ended = true;
 	supervisor_check_others(sup);
@@ -104,7 +115,8 @@ static int supervisor_on_change(sd_event_source *source, void *data)
 
 	control_answer_settled(sup);
 	if (sup->stopping && !sup->workers && !sup->ending_since) {
-		sup->ending_since = clock_ns(CLOCK_MONOTONIC);
+		if (log_link_end(sup))
+			sup->ending_since = clock_ns(CLOCK_MONOTONIC);
 		return 0;
 	}
 	timers_update(sup);
@@ -151,8 +163,7 @@ static int supervisor_add_sources(struct supervisor *sup)
 	int r = due_new(sup, SD_EVENT_PRIORITY_NORMAL, supervisor_on_change, sup, &sup->on_change);
 
 	if (r == 0)
-		r = due_new(sup, PRIORITY_SIGNAL, supervisor_on_stop, sup,
-		            &sup->on_stop);
+		r = due_new(sup, PRIORITY_SIGNAL, supervisor_on_stop, sup, &sup->on_stop);
 	if (r == 0)
 		r = due_new(sup, SD_EVENT_PRIORITY_NORMAL, supervisor_on_reload, sup,
 		            &sup->on_reload);
@@ -184,7 +195,11 @@ int supervisor_start(struct supervisor *sup, struct error *err)
 		return SUPERVISOR_START_LATER;
 	r = taken;
 	if (r >= 0)
+		r = log_link_open(sup, err);
+	if (r >= 0)
 		r = worker_reports_watch_hook(sup, err);
+	if (r >= 0)
+		r = steering_check_begin(sup, err);
 	if (r >= 0)
 		r = worker_reports_open_notify(sup, &sup->plan->config, err);
 	if (r >= 0)
@@ -220,7 +235,8 @@ void supervisor_undo(struct supervisor *sup)
 		return;
 	service_cgroup_clear(sup);
 	while (sup->workers)
-		worker_forget(sup->workers, true);
+		worker_forget(sup->workers);
+	supervisor_close_log(sup);
 	setup_remove(sup);
 	sup->ended = true;
 	supervisor_check_others(sup);
@@ -259,14 +275,17 @@ void supervisor_free(struct supervisor *sup)
 {
 	reload_drop(sup);
 	while (sup->workers)
-		worker_forget(sup->workers, false);
+		worker_forget(sup->workers);
 	share_deinit(&sup->listens);
 	share_deinit(&sup->looks);
 	sd_event_source_disable_unref(sup->park_timer);
 	sd_event_source_disable_unref(sup->check_timer);
 	sd_event_source_disable_unref(sup->cron_timer);
 	sd_event_source_disable_unref(sup->clock_watch);
+	steering_check_end(sup);
+	supervisor_close_log(sup);
 	hook_free(sup->hook);
+	guard_free(sup->guard);
 	notify_free(sup->notify);
 	control_free(sup->control, sup->status, NULL);
 	parking_close(&sup->parking);

@@ -4,14 +4,17 @@
 
 #include <stdbool.h>
 
-#include "base/error.h"
 #include "core/run_config.h"
+
+struct args;
+struct load_result;
 
 struct supervisor_request {
 	const struct run_config *config;
-	/* Reads the service's configuration again, for a reload. NULL: it can't change. */
-	int (*reread)(const char *service, struct run_config *ret, void *data, struct error *err);
-	void *data;
+	/* The command line that names the file of the configuration, and what the file had; NULL:
+	 * the configuration can't change. The same for all services of a process. */
+	const struct args *args;
+	const struct load_result *loaded;
 	char *const *self; /* the command line of this process, for the re-exec by SIGUSR2 */
 	bool stop;         /* take over the service, and stop it */
 };

@@ -14,11 +14,12 @@
 #include "kern/pins.h"
 #include "kern/spawn.h"
 #include "stream/log.h"
-#include "stream/output.h"
+#include "supervise/config_read.h"
 #include "supervise/due.h"
 #include "supervise/health_probe.h"
 #include "supervise/priority.h"
 #include "supervise/reaper.h"
+#include "supervise/reload.h"
 #include "supervise/report.h"
 #include "supervise/setup.h"
 #include "supervise/shutdown.h"
@@ -40,7 +41,9 @@ static int supervisors_on_stop(sd_event_source *source, const struct signalfd_si
 {
 	struct supervisors *all = data;
 
-	all->impatient = supervisors_have_ended(all);
+	all->impatient = true;
+	for (size_t i = 0; i < all->n; i++)
+		all->impatient &= all->list[i]->stopping && !all->list[i]->workers;
 	for (size_t i = 0; i < all->n; i++)
 		if (!all->list[i]->ended)
 			shutdown_ask(all->list[i]);
@@ -59,55 +62,72 @@ static int supervisors_on_hangup(sd_event_source *source, const struct signalfd_
 }
 
 /* After a re-exec the supervisor does not know of a stop or a reload that is in progress. */
-static bool supervisors_is_idle(struct supervisor *sup)
-{
-	if (sup->stopping)
-		report_line(sup, "re-exec refused: the service is being stopped");
-	else if (sup->reload)
-		report_line(sup,
-		            "re-exec refused: a reload is in progress; retry when it has finished");
-	return !sup->stopping && !sup->reload;
-}
-
-/* After the re-exec the same files are read, and errors in them would be fatal: checks them before.
- */
-static bool supervisors_can_reexec(struct supervisors *all)
+static bool supervisors_are_idle(const struct supervisors *all)
 {
 	for (size_t i = 0; i < all->n; i++) {
 		struct supervisor *sup = all->list[i];
-		const struct supervisor_request *request = sup->request;
-		struct run_config config = {};
-		struct error err = {};
 
-		if (sup->ended)
+		if (sup->ended || reload_check_idle(sup, NULL) == 0)
 			continue;
-		if (!supervisors_is_idle(sup))
-			return false;
-		if (!request->reread)
-			continue;
-		if (request->reread(sup->name, &config, request->data, &err) < 0) {
-			report_line(sup, "re-exec refused: %s", err.text);
-			return false;
-		}
-		run_config_free(&config);
+		report_line(sup, "re-exec refused: %s",
+		            sup->stopping ? "the service is being stopped"
+		                          : "a reload is in progress; retry when it has finished");
+		return false;
 	}
 	return true;
 }
 
 /* All descriptors are close-on-exec; the new process takes over the services. */
-static int supervisors_on_reexec(sd_event_source *source, const struct signalfd_siginfo *info,
-                                 void *data)
+static void supervisors_reexec(struct supervisors *all)
 {
-	struct supervisors *all = data;
-
-	if (!supervisors_can_reexec(all))
-		return 0;
 	log_line("reuseportd: re-exec of %s", all->self[0]);
 	file_limit_restore();
 	execvp(all->self[0], all->self);
 	file_limit_raise();
 	log_line("reuseportd: can't execute %s: %s; this process goes on", all->self[0],
 	         strerror(errno));
+}
+
+/* Whether the file still has all services; otherwise the re-exec is refused. */
+static bool supervisors_has_all(const struct supervisors *all, const struct load_result *loaded)
+{
+	for (size_t i = 0; i < all->n; i++) {
+		struct supervisor *sup = all->list[i];
+
+		if (sup->ended || config_read_find(loaded, sup->name))
+			continue;
+		report_line(sup, "re-exec refused: %s has no service '%s' any more",
+		            sup->request->args->file, sup->name);
+		return false;
+	}
+	return true;
+}
+
+static void supervisors_on_file(void *data, int r, const struct load_result *loaded,
+                                const struct error *err)
+{
+	struct supervisors *all = data;
+
+	if (r < 0)
+		log_line("reuseportd: re-exec refused: %s", err->text);
+	else if (supervisors_are_idle(all) && supervisors_has_all(all, loaded))
+		supervisors_reexec(all);
+}
+
+/* After the re-exec the same files are read, and errors in them would be fatal: checks them before.
+ */
+static int supervisors_on_reexec(sd_event_source *source, const struct signalfd_siginfo *info,
+                                 void *data)
+{
+	struct supervisors *all = data;
+
+	if (!supervisors_are_idle(all))
+		return 0;
+	if (!all->reader)
+		supervisors_reexec(all);
+	else if (!config_read_has(all->reader, all) &&
+	         config_read_request(all->reader, supervisors_on_file, all) < 0)
+		log_line("reuseportd: re-exec refused: out of memory");
 	return 0;
 }
 
@@ -256,25 +276,18 @@ static int supervisors_exit_status(const struct supervisors *all)
 static int supervisors_run_all(struct supervisors *all, const struct supervisor_request *requests,
                                size_t n, struct error *err)
 {
-	bool waited = false; /* for standard output */
-
 	for (size_t i = 0; i < n; i++) {
 		all->list[i] = supervisor_new(all, &requests[i]);
 		if (!all->list[i])
 			return error_set(err, -ENOMEM, "out of memory");
 		all->n++;
 	}
-	while (!supervisors_have_ended(all) || (output_is_pending() && !all->impatient)) {
-		int r;
+	while (!supervisors_have_ended(all)) {
+		int r = supervisors_round(all, err);
 
-		waited = supervisors_have_ended(all);
-		r = supervisors_round(all, err);
 		if (r < 0)
 			return r;
 	}
-	output_abandon();
-	for (size_t i = 0; i < n && waited; i++)
-		setup_remove_dir(all->list[i]);
 	return supervisors_exit_status(all);
 }
 
@@ -302,6 +315,8 @@ int supervisors_run(const struct supervisor_request *requests, size_t n,
 		r = supervisors_add_signals(&all);
 	if (r >= 0)
 		r = reaper_new(all.loop, supervisors_has_child, &all, &reaper);
+	if (r >= 0 && requests[0].args)
+		r = config_read_new(all.loop, requests[0].args, requests[0].loaded, &all.reader);
 	pins_set_waiting(pins_never_wait, 0); /* turn.h */
 	if (r < 0)
 		error_set(err, r, "can't set up the event loop: %s", strerror(-r));
@@ -310,6 +325,7 @@ int supervisors_run(const struct supervisor_request *requests, size_t n,
 	reaper_free(reaper);
 	for (size_t i = 0; i < all.n; i++)
 		supervisor_free(all.list[i]);
+	config_read_free(all.reader);
 	free(all.list);
 	free(all.polled);
 	log_close(all.impatient ? 0 : LOG_END_NS);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "supervise/takeover.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,12 +17,11 @@
 #include "kern/steer_members.h"
 #include "kern/steer_workers.h"
 #include "service/observe.h"
-#include "service/run_dir.h"
 #include "service/schedule_commit.h"
 #include "service/service_lock.h"
 #include "service/slot_replace.h"
-#include "stream/output.h"
 #include "supervise/health.h"
+#include "supervise/log_link.h"
 #include "supervise/persisted_command.h"
 #include "supervise/placement.h"
 #include "supervise/report.h"
@@ -155,55 +153,6 @@ static int takeover_place(struct worker *w, struct service *service, struct obse
 	return r;
 }
 
-static bool takeover_has_worker(const struct supervisor *sup, const char *cgroup_name)
-{
-	for (const struct worker *w = sup->workers; w; w = w->next)
-		if (!strcmp(w->cgroup_name, cgroup_name))
-			return true;
-	return false;
-}
-
-/* Passes on the output that a former worker has left. Its number is not used again, as passing it
- * on may take a while. */
-static void takeover_pass_on_file(struct supervisor *sup, const char *path, unsigned int slot,
-                                  unsigned int number)
-{
-	char prefix[RPD_LABEL_MAX + 16];
-	struct output *output;
-	struct error ignored;
-
-	if (sup->last_number < number)
-		sup->last_number = number;
-	snprintf(prefix, sizeof(prefix), "%s.%u | ", sup->name, slot);
-	if (output_new(sup->all->loop, path,
-	               sup->plan->config.log == RUN_LOG_PREFIX ? prefix : NULL, -1, &output,
-	               &ignored) < 0)
-		return;
-	output_finish(output);
-	output_free(output, true);
-}
-
-/* The same for all former workers without a process. */
-static void takeover_pass_on_output(struct supervisor *sup)
-{
-	char path[PATH_MAX];
-	_cleanup_dir_ DIR *dir = NULL;
-	struct dirent *entry;
-
-	run_dir_path(sup->name, "out", path, sizeof(path));
-	dir = opendir(path);
-	while (dir && (entry = readdir(dir))) {
-		char file[PATH_MAX + NAME_MAX + 2];
-		unsigned int slot, number;
-
-		if (sscanf(entry->d_name, "%u-%u", &slot, &number) != 2 ||
-		    takeover_has_worker(sup, entry->d_name))
-			continue;
-		snprintf(file, sizeof(file), "%s/%s", path, entry->d_name);
-		takeover_pass_on_file(sup, file, slot, number);
-	}
-}
-
 /* Slots that the user has stopped stay stopped; all others are started again. */
 static void takeover_restore_slots(struct supervisor *sup, const struct service *service)
 {
@@ -277,6 +226,8 @@ static int takeover_all_workers(struct supervisor *sup, struct service *service,
 		unsigned int slot, number;
 		struct worker *w;
 
+		if (!strcmp(names[i], LOG_LINK_CGROUP))
+			continue;
 		if (sscanf(names[i], "%u-%u", &slot, &number) != 2 || slot >= RPD_SLOT_MAX) {
 			takeover_remove_probe(sup, names[i]);
 			continue;
@@ -334,7 +285,7 @@ int takeover(struct supervisor *sup, struct error *err)
 	if (r < 0)
 		return r;
 	takeover_restore_limits(sup);
-	takeover_pass_on_output(sup);
+	log_link_note_former_gone(sup);
 	for (struct worker *w = sup->workers, *next; w; w = next) {
 		next = w->next;
 		if (w->state == WORKER_HELD)

@@ -15,17 +15,21 @@
 
 #include "core/run_config.h"
 #include "core/worker_state.h"
+#include "service/in_force_restore.h"
 #include "service/service.h"
 #include "supervise/parking.h"
 #include "supervise/share.h"
 
 struct channel;
+struct config_read;
 struct control;
+struct guard;
 struct health_probe;
 struct hook;
+struct log_link;
 struct notify;
-struct output;
 struct reload;
+struct rereading;
 struct supervisor;
 struct supervisor_request;
 
@@ -56,7 +60,6 @@ struct worker {
 	sd_event_source *on_exit, *on_cgroup;
 	sd_event_source *timer; /* for the end of its state: at most one is needed */
 
-	struct output *output;
 	struct channel *channel;
 	int channel_worker_fd; /* the worker's end, until the worker is started */
 
@@ -121,8 +124,9 @@ struct supervisors {
 	void (*on_start)(sd_event *loop, void *data); /* NULL: it has been called */
 	void *data;
 	char *const *self;              /* the command line of this process */
+	struct config_read *reader;     /* of the configuration file; NULL: there is none */
 	bool sent_ready, sent_stopping; /* systemd has been notified */
-	bool impatient; /* a signal to stop has come after all services had ended: drop the rest of
+	bool impatient; /* a signal to stop has come after all workers had ended: drop the rest of
 	                   the output */
 };
 
@@ -142,8 +146,12 @@ struct supervisor {
 	struct share listens; /* reports of listeners */
 	struct share looks;   /* at workers that have begun to listen */
 	uint64_t last_look;   /* the turn of the last such worker */
+	struct guard *guard;
+	sd_event_source *on_guard, *steering_timer;
+	struct in_force_restore_report restored;
 	struct notify *notify;
 	struct control *control;
+	struct log_link *log;
 	struct parking parking;
 	sd_event_source *park_timer, *check_timer, *cron_timer;
 	sd_event_source *clock_watch; /* once cron_timer is used: the clock was set */
@@ -156,6 +164,8 @@ struct supervisor {
 	struct worker *workers;
 	unsigned int last_number;
 	struct reload *reload; /* in progress, or NULL */
+	struct rereading
+	        *rereading; /* before the reload: the configuration file is read; or NULL */
 
 	bool due;            /* its loop may have events to handle */
 	int64_t waits_since; /* for the lock; CLOCK_MONOTONIC, ns; 0 = it does not wait */

@@ -16,9 +16,9 @@
 #include "base/signal_name.h"
 #include "kern/cgroup.h"
 #include "service/admit.h"
-#include "stream/output.h"
 #include "supervise/channel.h"
 #include "supervise/drain_check.h"
+#include "supervise/log_link.h"
 #include "supervise/plan.h"
 #include "supervise/port_rival.h"
 #include "supervise/priority.h"
@@ -137,13 +137,12 @@ static void worker_unlink(struct worker *w)
 		*at = w->next;
 }
 
-void worker_free(struct worker *w, bool remove_output)
+void worker_free(struct worker *w)
 {
 	worker_probe_end(w);
 	sd_event_source_disable_unref(w->on_exit);
 	sd_event_source_disable_unref(w->on_cgroup);
 	sd_event_source_disable_unref(w->timer);
-	output_free(w->output, remove_output);
 	channel_free(w->channel);
 	cleanup_close(&w->channel_worker_fd);
 	cleanup_close(&w->events_fd);
@@ -153,12 +152,10 @@ void worker_free(struct worker *w, bool remove_output)
 	free(w);
 }
 
-void worker_forget(struct worker *w, bool ended)
+void worker_forget(struct worker *w)
 {
-	if (ended && w->output)
-		output_finish(w->output);
 	worker_unlink(w);
-	worker_free(w, ended);
+	worker_free(w);
 }
 
 /* All processes of the worker have ended. */
@@ -166,12 +163,11 @@ static void worker_release(struct worker *w)
 {
 	struct supervisor *sup = w->sup;
 
-	if (w->output)
-		output_finish(w->output);
 	worker_unlink(w);
 	cgroup_remove(sup->cgroup_path, w->cgroup_name);
+	log_link_note_gone(w);
 	sup->events->gone(w);
-	worker_free(w, true);
+	worker_free(w);
 	report_change(sup);
 }
 
@@ -326,4 +322,12 @@ void worker_fail(struct worker *w, const char *format, ...)
 	vsnprintf(w->why, sizeof(w->why), format, args);
 	va_end(args);
 	worker_event(w, WORKER_EVENT_FAILED);
+}
+
+struct worker *worker_of_cgroup(struct supervisor *sup, uint64_t cgroup)
+{
+	for (struct worker *w = sup->workers; w; w = w->next)
+		if (cgroup && w->cgroup_id == cgroup)
+			return w;
+	return NULL;
 }

@@ -26,10 +26,11 @@ void worker_arm(struct worker *w, int64_t ns);
  * negative errno with @err set. */
 int worker_watch_end(struct worker *w, struct error *err);
 
-/* Closes and frees the worker, which is in no list; its processes are left alone. @remove_output:
- * also the file that its output goes through. */
-void worker_free(struct worker *w, bool remove_output);
+/* Closes and frees the worker, which is in no list; its processes are left alone. */
+void worker_free(struct worker *w);
 
-/* Takes the worker out of the list and frees it; its processes are left alone. If they have @ended,
- * the rest of the output is passed on first. */
-void worker_forget(struct worker *w, bool ended);
+/* Takes the worker out of the list and frees it; its processes are left alone. */
+void worker_forget(struct worker *w);
+
+/* The worker whose cgroup has this id, or NULL. */
+struct worker *worker_of_cgroup(struct supervisor *sup, uint64_t cgroup);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The environment of a worker: our own, with the variables of the configuration, and those with the
- * worker's slot and service. */
+/* The environment of a worker: that of its user (kern/user_env.h), with the variables of the
+ * configuration, and those with the worker's slot and service. */
 #pragma once
 
 #include <stdbool.h>

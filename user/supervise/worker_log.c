@@ -1,84 +1,111 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "supervise/worker_log.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "kern/credentials.h"
 #include "kern/log_file.h"
-#include "stream/output.h"
 
 /* Whether each worker has a file of its own. Devices, pipes and terminals are shared. */
-static bool worker_log_is_one_for_each(const struct worker *w, const char *name)
+static bool worker_log_is_one_for_each(const struct run_config *config, const char *name)
 {
 	struct stat st;
 
-	if (w->plan->config.merge_logs || !strncmp(name, "/dev/", 5) || !strncmp(name, "/proc/", 6))
+	if (config->merge_logs || !strncmp(name, "/dev/", 5) || !strncmp(name, "/proc/", 6))
 		return false;
 	return stat(name, &st) < 0 || S_ISREG(st.st_mode);
 }
 
 /* The path of the worker's file: "-SLOT" goes before the extension. */
-static void worker_log_path_of(const struct worker *w, const char *name, char *buf, size_t size)
+static void worker_log_set_path(const struct run_config *config, unsigned int slot,
+                                const char *name, char ret[PATH_MAX])
 {
 	const char *base = strrchr(name, '/') ? strrchr(name, '/') + 1 : name;
 	const char *dot = strrchr(base, '.');
 
 	if (!dot || dot == base)
 		dot = name + strlen(name);
-	if (worker_log_is_one_for_each(w, name))
-		snprintf(buf, size, "%.*s-%u%s", (int)(dot - name), name, w->slot, dot);
+	if (worker_log_is_one_for_each(config, name))
+		snprintf(ret, PATH_MAX, "%.*s-%u%s", (int)(dot - name), name, slot, dot);
 	else
-		snprintf(buf, size, "%s", name);
+		snprintf(ret, PATH_MAX, "%s", name);
 }
 
-/* The supervisor's own stream. A socket, such as the journal's, can't be opened by name. */
-static int worker_log_own_stream(const char *name)
+/* @stream: where the output goes without a file. The supervisor's own streams can't always be
+ * opened by name: the journal's socket can't. */
+static void worker_log_find_place(const struct run_config *config, unsigned int slot, int stream,
+                                  struct log_message_place *ret)
 {
-	return !strcmp(name, "/dev/stdout")   ? STDOUT_FILENO
-	       : !strcmp(name, "/dev/stderr") ? STDERR_FILENO
-	                                      : -1;
+	const char *name = stream == STDOUT_FILENO ? config->out_file : config->error_file;
+
+	*ret = (struct log_message_place){.stream = stream};
+	if (!name)
+		return;
+	ret->stream = !strcmp(name, "/dev/stdout")   ? STDOUT_FILENO
+	              : !strcmp(name, "/dev/stderr") ? STDERR_FILENO
+	                                             : 0;
+	if (!ret->stream)
+		worker_log_set_path(config, slot, name, ret->path);
 }
 
-int worker_log_open(const struct worker *w, const char *name, struct error *err)
+int worker_log_check(const struct run_config *config, unsigned int slot, struct error *err)
 {
 	_cleanup_(credentials_deinit) struct credentials id = {};
-	const struct run_config *config = &w->plan->config;
-	const int own = worker_log_own_stream(name);
-	char path[PATH_MAX];
-	int r;
+	int r = credentials_find(&id, config->user, config->group, err);
 
-	if (own >= 0) {
-		r = fcntl(own, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-		return r < 0 ? error_set(err, -errno, "can't write to %s: %s", name,
-		                         strerror(errno))
-		             : r;
+	id.limited = config->limited;
+	for (int stream = STDOUT_FILENO; r >= 0 && stream <= STDERR_FILENO; stream++) {
+		_cleanup_close_ int fd = -1;
+		struct log_message_place place;
+
+		worker_log_find_place(config, slot, stream, &place);
+		if (!place.stream)
+			r = fd = log_file_open(place.path, &id, err);
 	}
-	worker_log_path_of(w, name, path, sizeof(path));
-	r = credentials_find(&id, config->user, config->group, err);
-	return r < 0 ? r : log_file_open(path, &id, err);
+	return r < 0 ? r : 0;
 }
 
-int worker_log_share(const struct worker *w, struct error *err)
+void worker_log_describe(const struct run_config *config, const char *service, unsigned int slot,
+                         unsigned int number, struct log_message *ret)
 {
 	_cleanup_(credentials_deinit) struct credentials id = {};
-	const struct run_config *config = &w->plan->config;
-	int fd, r;
+	struct error ignored;
 
-	if (!w->output || !config->user)
-		return 0;
-	r = credentials_find(&id, config->user, config->group, err);
-	if (r < 0)
-		return r;
-	fd = output_worker_fd(w->output);
+	memset(ret, 0, sizeof(*ret));
+	ret->kind = LOG_MESSAGE_ADD;
+	ret->slot = slot;
+	ret->number = number;
+	if (config->log == RUN_LOG_PREFIX)
+		snprintf(ret->prefix, sizeof(ret->prefix), "%s.%u | ", service, slot);
+	ret->places[0].stream = STDOUT_FILENO;
+	ret->places[1].stream = STDERR_FILENO;
+	if (credentials_find(&id, config->user, config->group, &ignored) < 0)
+		return;
+	worker_log_find_place(config, slot, STDOUT_FILENO, &ret->places[0]);
+	worker_log_find_place(config, slot, STDERR_FILENO, &ret->places[1]);
+	ret->set_user = id.set_user;
+	ret->limited = config->limited;
+	ret->uid = id.uid;
+	ret->gid = id.gid;
+	ret->n_groups = id.n_groups < LOG_MESSAGE_GROUPS_MAX ? id.n_groups : LOG_MESSAGE_GROUPS_MAX;
+	if (ret->n_groups)
+		memcpy(ret->groups, id.groups, ret->n_groups * sizeof(gid_t));
+}
+
+int worker_log_share(const struct run_config *config, const int fds[2], struct error *err)
+{
+	_cleanup_(credentials_deinit) struct credentials id = {};
+	int r = config->user ? credentials_find(&id, config->user, config->group, err) : 0;
+
 	/* By the group, as an owner could change the mode, and the next supervisor has to open the
-	 * file as well. Other members of the group can't enter the directory. Without CAP_CHOWN the
-	 * file is not shared. */
-	if (fchown(fd, (uid_t)-1, id.gid) == 0)
-		fchmod(fd, 0660);
-	return 0;
+	 * FIFOs as well. Other members of the group can't enter the directory. Without CAP_CHOWN
+	 * the FIFOs are not shared. */
+	for (int i = 0; r == 0 && config->user && i < 2; i++)
+		if (fchown(fds[i], (uid_t)-1, id.gid) == 0)
+			fchmod(fds[i], 0660);
+	return r;
 }

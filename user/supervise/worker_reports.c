@@ -24,14 +24,6 @@
  * same time need it, too. */
 #define REPORTS_PERCENT 30
 
-static struct worker *worker_reports_find_worker(struct supervisor *sup, uint64_t cgroup)
-{
-	for (struct worker *w = sup->workers; w; w = w->next)
-		if (cgroup && w->cgroup_id == cgroup)
-			return w;
-	return NULL;
-}
-
 /* A worker that is up may listen on another port, or again on one that it has closed. */
 static void worker_reports_admit_more(struct worker *w)
 {
@@ -68,7 +60,7 @@ static void worker_reports_ask_look(struct worker *w)
 
 static void worker_reports_on_listen(const struct hook_listen *listen, void *data)
 {
-	struct worker *w = worker_reports_find_worker(data, listen->cgroup);
+	struct worker *w = worker_of_cgroup(data, listen->cgroup);
 
 	if (!w)
 		return;

@@ -18,9 +18,8 @@
 #include "kern/proc.h"
 #include "kern/sockdiag.h"
 #include "kern/spawn.h"
-#include "service/run_dir.h"
-#include "stream/output.h"
 #include "supervise/channel.h"
+#include "supervise/log_link.h"
 #include "supervise/plan.h"
 #include "supervise/worker.h"
 #include "supervise/worker_env.h"
@@ -54,22 +53,12 @@ static struct worker *worker_start_alloc(struct supervisor *sup, struct plan *pl
 /* Prepares what a new worker and one that is taken over both need. Its cgroup is open. */
 static int worker_start_prepare(struct worker *w, struct error *err)
 {
-	char path[PATH_MAX], name[64], prefix[RPD_LABEL_MAX + 16];
-	const struct run_config *config = &w->plan->config;
-
 	w->cgroup_id = cgroup_id(w->cgroup_fd);
 	w->events_fd = cgroup_open_events(w->cgroup_fd);
 	if (w->events_fd < 0)
 		return error_set(err, w->events_fd, "can't watch cgroup %s/%s: %s",
 		                 w->sup->cgroup_path, w->cgroup_name, strerror(-w->events_fd));
-	snprintf(name, sizeof(name), "out/%s", w->cgroup_name);
-	run_dir_path(w->sup->name, name, path, sizeof(path));
-	/* A worker that is taken over may have been started without log files. */
-	if (config->out_file && config->error_file && access(path, F_OK) < 0)
-		return 0;
-	snprintf(prefix, sizeof(prefix), "%s.%u | ", w->sup->name, w->slot);
-	return output_new(w->sup->all->loop, path, config->log == RUN_LOG_PREFIX ? prefix : NULL,
-	                  w->cgroup_fd, &w->output, err);
+	return 0;
 }
 
 /* --- a new worker */
@@ -92,48 +81,50 @@ static void worker_start_close_opened(struct worker_start_files *start)
 		cleanup_close(&start->opened[i]);
 }
 
-static int worker_start_pass_logs(struct worker *w, struct worker_start_files *start,
-                                  struct error *err)
+static int worker_start_pass_output(struct worker *w, struct worker_start_files *start,
+                                    struct error *err)
 {
-	const char *const names[] = {w->plan->config.out_file, w->plan->config.error_file};
+	int fds[2];
+	int r = worker_log_check(&w->plan->config, w->slot, err);
 
+	if (r >= 0)
+		r = log_link_add(w, fds, err);
+	if (r < 0)
+		return r;
 	for (int i = 0; i < 2; i++) {
-		int fd = names[i] ? worker_log_open(w, names[i], err) : output_worker_fd(w->output);
-
-		if (fd < 0)
-			return fd;
-		if (names[i])
-			start->opened[start->n_opened++] = fd;
-		worker_start_pass_fd(start, fd, STDOUT_FILENO + i);
+		start->opened[start->n_opened++] = fds[i];
+		worker_start_pass_fd(start, fds[i], STDOUT_FILENO + i);
 	}
-	return 0;
+	return worker_log_share(&w->plan->config, fds, err);
 }
 
 /* If only a port is named: on all addresses, IPv6 and IPv4, as systemd's ListenStream=. */
-static int worker_start_open_listener(const struct rpd_endpoint *named, struct error *err)
+static int worker_start_open_listener(const struct rpd_endpoint *named, int cgroup,
+                                      struct error *err)
 {
 	struct rpd_endpoint endpoint = *named;
 	int fd;
 
 	endpoint.uid = geteuid();
 	if (endpoint.family)
-		return own_listener_open(&endpoint, err);
+		return own_listener_open(&endpoint, cgroup, err);
 	endpoint.family = AF_INET6;
-	fd = own_listener_open(&endpoint, err);
+	fd = own_listener_open(&endpoint, cgroup, err);
 	if (fd != -EAFNOSUPPORT && fd != -EADDRNOTAVAIL)
 		return fd;
 	endpoint.family = AF_INET;
-	return own_listener_open(&endpoint, err);
+	return own_listener_open(&endpoint, cgroup, err);
 }
 
-/* Passes a listener for each entry of `listen`. */
+/* Passes a listener for each entry of `listen`. It belongs to the worker's cgroup, as those that
+ * the worker opens itself: so the guard acts on it (guard.h). */
 static int worker_start_pass_listeners(struct worker *w, struct worker_start_files *start,
                                        struct error *err)
 {
 	const struct run_config *config = &w->plan->config;
 
 	for (size_t i = 0; config->pass_sockets && i < config->n_listens; i++) {
-		int fd = worker_start_open_listener(&config->listens[i], err);
+		int fd = worker_start_open_listener(&config->listens[i], w->cgroup_fd, err);
 
 		if (fd < 0)
 			return fd;
@@ -182,10 +173,8 @@ static int worker_start_spawn(struct worker *w, struct error *err)
 	        .listen_pid = config->pass_sockets,
 	};
 	char **env;
-	int r = worker_log_share(w, err);
+	int r = worker_start_pass_output(w, &start, err);
 
-	if (r >= 0)
-		r = worker_start_pass_logs(w, &start, err);
 	if (r >= 0)
 		r = worker_start_pass_listeners(w, &start, err);
 	if (r >= 0)
@@ -220,7 +209,8 @@ static void worker_start_undo(struct worker *w)
 	strcpy(name, w->cgroup_name);
 	if (w->cgroup_fd >= 0)
 		cgroup_kill(w->cgroup_fd);
-	worker_free(w, true);
+	log_link_note_gone(w);
+	worker_free(w);
 	cgroup_remove(sup->cgroup_path, name);
 }
 
@@ -305,7 +295,7 @@ int worker_start_take_over(struct supervisor *sup, const char *name, struct work
 	if (r >= 0)
 		r = worker_watch_end(w, err);
 	if (r < 0) {
-		worker_free(w, false);
+		worker_free(w);
 		return r;
 	}
 	if (worker_env_has_channel(config))

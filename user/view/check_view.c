@@ -23,6 +23,8 @@ void check_view_add_service(struct json_object *view, const struct run_config *c
 
 	json_build_text(row, "service", config->service);
 	json_build_number(row, "workers", config->workers);
+	if (config->user)
+		json_build_text(row, "user", config->user);
 	json_build_words(row, "command", config->argv);
 }
 
@@ -42,8 +44,11 @@ static void check_view_print_service(FILE *out, struct json_object *row)
 	struct json_object *command = json_read_value(row, "command");
 	int64_t workers = json_read_number(row, "workers");
 
-	fprintf(out, "%s: %" PRId64 " worker%s:", json_read_text(row, "service"), workers,
+	fprintf(out, "%s: %" PRId64 " worker%s", json_read_text(row, "service"), workers,
 	        workers > 1 ? "s" : "");
+	if (json_read_value(row, "user"))
+		fprintf(out, " as %s", json_read_text(row, "user"));
+	fputc(':', out);
 	for (size_t i = 0; i < json_object_array_length(command); i++)
 		fprintf(out, " %s", json_object_get_string(json_object_array_get_idx(command, i)));
 	fputc('\n', out);

@@ -43,6 +43,12 @@ static const struct metric service_metrics[] = {
          .key = "unattributed_active"},
 };
 
+static const struct metric endpoint_metrics[] = {
+        {"reuseportd_steering_in_force", "gauge",
+         "whether the steering program selects the worker, and no other program", .key = "in_force",
+         .labels = {"endpoint"}},
+};
+
 static const struct metric worker_metrics[] = {
         {"reuseportd_worker_info", "gauge", "always 1; its labels name the worker's process",
          .key = "command", .labels = {"pid", "command"}},
@@ -72,7 +78,7 @@ static const struct metric worker_metrics[] = {
 #include <reuseportd/counters.def>
 };
 
-/* A service or one of its workers. */
+/* A service, one of its workers or endpoints. */
 struct row {
 	struct json_object *values; /* belongs to the view */
 	char *labels;               /* text of the labels: service="...",slot="..." */
@@ -80,8 +86,8 @@ struct row {
 
 struct service_rows {
 	struct row self;
-	struct row *workers;
-	size_t n_workers;
+	struct row *workers, *endpoints;
+	size_t n_workers, n_endpoints;
 };
 
 /* Writes @before and the label @name, or nothing if there is no value. */
@@ -116,26 +122,40 @@ static int metrics_fill_row(struct row *row, struct json_object *service,
 	return fclose(out) == 0 ? 0 : -ENOMEM;
 }
 
+/* Fills a row for each element of the array @key of the service. */
+static int metrics_fill_array(struct json_object *service, const char *key, struct row **ret,
+                              size_t *ret_n)
+{
+	struct json_object *values = json_read_value(service, key);
+	size_t n = json_read_length(service, key);
+	int r = 0;
+
+	*ret = calloc(n + 1, sizeof(**ret));
+	if (!*ret)
+		return -ENOMEM;
+	for (; r == 0 && *ret_n < n; (*ret_n)++)
+		r = metrics_fill_row(&(*ret)[*ret_n], service,
+		                     json_object_array_get_idx(values, *ret_n));
+	return r;
+}
+
 static int metrics_fill_rows(struct service_rows *rows, struct json_object *service)
 {
-	struct json_object *workers = json_read_value(service, "workers");
-	size_t n = json_read_length(service, "workers");
 	int r = metrics_fill_row(&rows->self, service, service);
 
-	rows->workers = calloc(n + 1, sizeof(*rows->workers));
-	if (!rows->workers)
-		return -ENOMEM;
-	for (; r == 0 && rows->n_workers < n; rows->n_workers++)
-		r = metrics_fill_row(&rows->workers[rows->n_workers], service,
-		                     json_object_array_get_idx(workers, rows->n_workers));
-	return r;
+	if (r == 0)
+		r = metrics_fill_array(service, "endpoints", &rows->endpoints, &rows->n_endpoints);
+	return r < 0 ? r : metrics_fill_array(service, "workers", &rows->workers, &rows->n_workers);
 }
 
 static void metrics_free_rows(struct service_rows *rows)
 {
 	for (size_t i = 0; i < rows->n_workers; i++)
 		free(rows->workers[i].labels);
+	for (size_t i = 0; i < rows->n_endpoints; i++)
+		free(rows->endpoints[i].labels);
 	free(rows->workers);
+	free(rows->endpoints);
 	free(rows->self.labels);
 }
 
@@ -190,6 +210,15 @@ static void metrics_write_service_metric(FILE *out, const struct metric *m,
 		metrics_write_sample(out, m, &rows[s].self);
 }
 
+static void metrics_write_endpoint_metric(FILE *out, const struct metric *m,
+                                          const struct service_rows *rows, size_t n)
+{
+	metrics_write_head(out, m);
+	for (size_t s = 0; s < n; s++)
+		for (size_t e = 0; e < rows[s].n_endpoints; e++)
+			metrics_write_sample(out, m, &rows[s].endpoints[e]);
+}
+
 /* A service counts more than its workers together: the rest reached no worker. One more sample,
  * with slot="none", makes the sum over the slots equal to the service's total. */
 static void metrics_write_worker_metric(FILE *out, const struct metric *m,
@@ -224,6 +253,8 @@ static void metrics_write_all(FILE *out, const struct service_rows *rows, size_t
 	metrics_write_up(out, rows, n);
 	for (size_t i = 0; i < ARRAY_SIZE(service_metrics); i++)
 		metrics_write_service_metric(out, &service_metrics[i], rows, n);
+	for (size_t i = 0; i < ARRAY_SIZE(endpoint_metrics); i++)
+		metrics_write_endpoint_metric(out, &endpoint_metrics[i], rows, n);
 	for (size_t i = 0; i < ARRAY_SIZE(worker_metrics); i++)
 		metrics_write_worker_metric(out, &worker_metrics[i], rows, n);
 }

@@ -22,11 +22,12 @@ void outcome_view_print_done(FILE *out, const char *service)
 	json_object_put(view);
 }
 
-struct json_object *outcome_view_new_detached(const char *service, bool everywhere)
+struct json_object *outcome_view_new_detached(const char *service, bool everywhere, bool replaced)
 {
 	struct json_object *view = outcome_view_new(service);
 
 	json_build_flag(view, "detached", everywhere);
+	json_build_flag(view, "replaced", replaced);
 	return view;
 }
 
@@ -34,7 +35,9 @@ void outcome_view_print_detached(FILE *out, struct json_object *view)
 {
 	const char *service = json_read_text(view, "service");
 
-	if (json_read_flag(view, "detached"))
+	if (json_read_flag(view, "replaced"))
+		fprintf(out, "%s: detached\n", service);
+	else if (json_read_flag(view, "detached"))
 		fprintf(out, "%s: detached; the kernel's hash selects the worker again\n", service);
 	else
 		fprintf(out, "%s: its pins are removed\n", service);

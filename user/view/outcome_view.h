@@ -10,9 +10,9 @@
  * text, because the supervisor's lines report the outcome. */
 void outcome_view_print_done(FILE *out, const char *service);
 
-/* {service, detached}: `detach` has removed the pins. @everywhere: the program is off every group
- * as well. The caller owns it. */
-struct json_object *outcome_view_new_detached(const char *service, bool everywhere);
+/* {service, detached, replaced}: `detach` has removed the pins. @everywhere: the program is off
+ * every group as well. @replaced: a group has another program. The caller owns it. */
+struct json_object *outcome_view_new_detached(const char *service, bool everywhere, bool replaced);
 void outcome_view_print_detached(FILE *out, struct json_object *view);
 
 /* The last line of a command that follows a service until another command detaches it. */

@@ -111,6 +111,8 @@ static void screen_draw_notes(struct screen_pen *pen, struct json_object *status
 	if (n > screen->page)
 		screen_pen_print(pen, "workers %zu to %zu of %zu  ", screen->first + 1,
 		                 screen->first + screen->page, n);
+	if (json_read_text(status, "remedy"))
+		screen_pen_print(pen, "NOT IN FORCE, see `status`  ");
 	if (foreign > 0)
 		screen_pen_print(pen, "%zu foreign listener%s, see `status`  ", foreign,
 		                 foreign == 1 ? "" : "s");

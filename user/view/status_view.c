@@ -12,6 +12,7 @@
 #include "core/endpoint.h"
 #include "core/policy.h"
 #include "kern/steer_counters.h"
+#include "service/service_in_force.h"
 #include "service/service_supervisor.h"
 #include "view/counters_view.h"
 #include "view/foreign_view.h"
@@ -20,11 +21,32 @@
 
 #define NOT_COUNTED "Connections are not counted: "
 
-static void status_view_add_endpoints(struct json_object *to, const struct rpd_service *info)
+/* What selects the worker on the endpoint; steered_by is null if the steering program does, or if
+ * that is unknown. */
+static void status_view_add_in_force(struct json_object *to, const struct in_force *found,
+                                     unsigned int endpoint)
 {
-	struct json_object *view = json_build_array(to, "endpoints"), *row;
-	char text[ENDPOINT_TEXT_MAX];
+	const bool lost = in_force_is_lost(found, endpoint);
+	char text[IN_FORCE_TEXT_MAX];
 
+	json_build_value(to, "in_force",
+	                 lost || found->state[endpoint] == IN_FORCE_OURS
+	                         ? json_object_new_boolean(!lost)
+	                         : NULL);
+	json_build_text(to, "steered_by", lost ? in_force_describe(found, endpoint, text) : NULL);
+}
+
+static void status_view_add_endpoints(struct json_object *to, const struct service *service)
+{
+	const struct rpd_service *info = service->steer.service;
+	struct json_object *view = json_build_array(to, "endpoints"), *row;
+	char text[ENDPOINT_TEXT_MAX], remedy[256];
+	struct in_force found;
+
+	service_in_force_read(service, &found);
+	if (in_force_find_lost(&found) >= 0)
+		json_build_text(to, "remedy",
+		                service_in_force_remedy(service, remedy, sizeof(remedy)));
 	for (unsigned int i = 0; i < info->n_endpoints; i++) {
 		const struct rpd_endpoint *e = &info->endpoints[i];
 
@@ -36,6 +58,7 @@ static void status_view_add_endpoints(struct json_object *to, const struct rpd_s
 		json_build_flag(row, "v6only", e->v6only);
 		json_build_number(row, "ifindex", e->ifindex);
 		json_build_number(row, "uid", e->uid);
+		status_view_add_in_force(row, &found, i);
 	}
 }
 
@@ -104,7 +127,7 @@ int status_view_new(const struct service *service, const struct observed *observ
 	json_build_number(view, "attached_at", info->attached_at);
 	status_view_add_supervisor(view, service);
 	json_build_known(view, "parked", service_is_run(service), observed->n_parked);
-	status_view_add_endpoints(view, info);
+	status_view_add_endpoints(view, service);
 	worker_view_add(view, service, observed, stats, counts);
 	status_view_add_totals(view, counts);
 	foreign_view_add(view, service, observed);
@@ -134,6 +157,23 @@ static double status_view_rounding_error(struct json_object *view)
 	return json_read_number(json_read_value(view, "ring"), "rounding_error_ppm") / 1e4;
 }
 
+/* The endpoints where all that follows has no effect. */
+static void status_view_print_lost(FILE *out, struct json_object *view)
+{
+	struct json_object *endpoints = json_read_value(view, "endpoints");
+	const char *remedy = json_read_text(view, "remedy");
+
+	for (size_t i = 0; i < json_object_array_length(endpoints); i++) {
+		struct json_object *row = json_object_array_get_idx(endpoints, i);
+
+		if (json_read_text(row, "steered_by"))
+			fprintf(out, "NOT IN FORCE on %s: %s selects the worker\n",
+			        json_read_text(row, "endpoint"), json_read_text(row, "steered_by"));
+	}
+	if (remedy)
+		fprintf(out, "%s\n", remedy);
+}
+
 static void status_view_print_head(FILE *out, struct json_object *view)
 {
 	struct json_object *endpoints = json_read_value(view, "endpoints");
@@ -154,7 +194,9 @@ static void status_view_print_head(FILE *out, struct json_object *view)
 	for (size_t i = 0; i < json_object_array_length(endpoints); i++)
 		fprintf(out, " %s",
 		        json_read_text(json_object_array_get_idx(endpoints, i), "endpoint"));
-	fputs("\n\n", out);
+	fputc('\n', out);
+	status_view_print_lost(out, view);
+	fputc('\n', out);
 }
 
 /* What the table of the workers can't show of their connections. */

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "fuzz.h"
 #include "kern/mounts.h"
+#include "kern/proc_epoll.h"
 #include "kern/proc_read.h"
 
 static void read_stat(const char *text)
@@ -38,7 +39,7 @@ static void read_watches(const char *text)
 	uint64_t inode;
 	int fd;
 
-	for (size_t n = 0; file && proc_read_watch(file, &fd, &inode); n++)
+	for (size_t n = 0; file && proc_epoll_read(file, &fd, &inode); n++)
 		FUZZ_CHECK(n <= strlen(text));
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Datagrams of the kernel with listeners (first byte even) or connections. */
+/* Datagrams of the kernel with listeners or connections. The first byte chooses, and whether there
+ * is a limit. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -52,7 +53,7 @@ static uint64_t cookie_of(const struct sockdiag_rows *rows, size_t i)
 
 static void run(const char *text, size_t size)
 {
-	struct sockdiag_rows rows = {.kind = &kinds[text[0] & 1]};
+	struct sockdiag_rows rows = {.kind = &kinds[text[0] & 1], .max = text[0] & 2 ? 2 : 0};
 	void *datagram;
 	int r;
 
@@ -62,6 +63,7 @@ static void run(const char *text, size_t size)
 	memcpy(datagram, text + 1, size - 1);
 	r = sockdiag_rows_read(&rows, datagram, size - 1);
 	FUZZ_CHECK(r <= 1);
+	FUZZ_CHECK(!rows.max || rows.n <= rows.max);
 	FUZZ_CHECK(rows.n <= (size - 1) / NLMSG_LENGTH(sizeof(struct inet_diag_msg)));
 	sockdiag_rows_merge(&rows);
 	for (size_t i = 1; i < rows.n; i++)

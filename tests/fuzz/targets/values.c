@@ -15,6 +15,7 @@
 #include "base/strv.h"
 #include "base/words.h"
 #include "core/endpoint.h"
+#include "core/notify_message.h"
 #include "core/policy.h"
 #include "core/schedule_version.h"
 #include "core/service_name.h"
@@ -196,6 +197,21 @@ static void read_command(const char *text)
 		FUZZ_CHECK(!strcmp(words[i], again[i]));
 }
 
+/* A datagram of sd_notify(), which may have NUL bytes. Compared with another way to find the line.
+ */
+static void read_notification(const char *text, size_t size)
+{
+	const size_t n = size && !text[size - 1] ? size - 1 : size;
+	_Bool ready = 0;
+
+	if (strlen(text) >= n)
+		for (const char *at = text; at && !ready; at = strchr(at, '\n')) {
+			at += *at == '\n';
+			ready = !strncmp(at, "READY=1", 7) && (!at[7] || at[7] == '\n');
+		}
+	FUZZ_CHECK(notify_message_is_ready(text, size) == ready);
+}
+
 static const struct {
 	char letter;
 	void (*read)(const char *text);
@@ -207,6 +223,8 @@ static const struct {
 
 static void run(const char *text, size_t size)
 {
+	if (text[0] == 'r')
+		read_notification(text + 1, size - 1);
 	for (size_t i = 0; i < ARRAY_SIZE(parsers); i++)
 		if (text[0] == parsers[i].letter)
 			parsers[i].read(text + 1);

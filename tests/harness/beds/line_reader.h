@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Reads what a follower passes on, and knows the lines of each writer that must come. After the
- * follower was killed, lines may come a second time. */
+/* Reads what a log process writes, and knows the lines of each writer that must come. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,64 +1,60 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The bed of the checks of stream/output: files of workers' output, in memory; writers, which
- * fill them with lines that show when a byte is missing; and the orders to the follower.
+ * The bed of the checks of the log process: the FIFOs of workers, writers, which print lines that
+ * show when a byte is missing, and the log process itself.
  */
 #pragma once
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
-#include <sys/stat.h>
+#include <sys/types.h>
 
-#include "stream/output.h"
+#include "stream/log_message.h"
 
 #define OUTPUT_BED_WRITERS   4
 #define OUTPUT_BED_LINE_MAX  512
-#define OUTPUT_BED_PATH_MAX  128
 #define OUTPUT_BED_SLOW_PIPE 4096
 #define OUTPUT_BED_LINES     25000 /* of each writer, in cases with many lines */
 
 /* Shared with all children. */
 extern struct output_bed {
-	/* Orders to the follower, and its answers (follower.h). */
-	_Atomic int
-	        ended; /* flush and free the output of this file, and remove the file; -1: none */
-	_Atomic int tail;   /* put the tail of this file's output into text; -1: none */
-	_Atomic bool stop;  /* flush and free all, and exit */
-	_Atomic bool leave; /* free all without flushing, and exit */
-	_Atomic unsigned int ticks;
-	_Atomic int64_t longest_ns; /* between two ticks */
-	char text[OUTPUT_TAIL_MAX];
-	/* Set before the follower starts: */
-	int n_files, cgroup;
-	bool no_attributes; /* the file system has none */
+	int n_workers;
 	/* Set before a writer starts: */
 	int first, n_lines;
 } * output_bed;
 
-/* Makes the bed of the case, or clears it: no file, no order. */
-void output_bed_begin(void);
+/* Makes the bed of the case, or clears it: with the FIFOs of @n_workers, which no process has open.
+ */
+void output_bed_begin(int n_workers);
 
-void output_bed_path(char path[OUTPUT_BED_PATH_MAX], int number);
+/* Opens a FIFO of a worker as a worker has it. @stream: 0 for its standard output, 1 for its
+ * standard error. */
+int output_bed_open(int number, int stream);
 
-/* Opens the file of a worker for appending. */
-int output_bed_open(int number);
-
-/* All 0 if the file does not exist. */
-struct stat output_bed_stat(int number);
-
-/* Appends text to the file of a worker. Returns whether all of it was written. */
-bool output_bed_write(int number, const char *text);
-
-/* Opens a log file, which has no name any more, to write and to read. */
-void output_bed_log(int *ret_write, int *ret_read);
+/* Whether the FIFOs of a worker exist. */
+bool output_bed_exists(int number);
 
 /* Makes line @n of a writer. Returns its length. */
 size_t output_bed_line(char line[OUTPUT_BED_LINE_MAX], int writer, int n);
 
-/* Writes the lines of a writer: what its process does. Some lines take two writes. */
+/* Prints the lines of a writer: what its process does. Some lines take two writes. */
 void output_bed_writer(int number);
 
-/* Starts @n writers of @n_lines lines each, as children 0 .. @n - 1 if they are the first. */
-void output_bed_start_writers(int n, int n_lines);
+/* Starts writers of all workers, of @n_lines lines each, as children 0 .. n_workers - 1 if they are
+ * the first. Each has its FIFO open when this returns. */
+void output_bed_start_writers(int n_lines);
+
+/* Starts a log process with these standard streams, and gives it the workers. The lines of worker N
+ * begin with "svc.N | ". The caller kills or awaits it. */
+pid_t output_bed_start_log(int out, int errors);
+
+/* The supervisor's end of the socket of the last log process. */
+int output_bed_link(void);
+
+/* Closes it, as a supervisor that has ended. */
+void output_bed_close_link(void);
+
+void output_bed_note_gone(int number);
+
+/* Whether the log process answers that these are the worker's last lines. */
+bool output_bed_tail_is(int number, const char *expected);

@@ -33,16 +33,16 @@ int run_service_create(struct error *err)
  * service. */
 static void run_service_end(void)
 {
-	char name[RPD_LABEL_MAX];
+	_cleanup_detach_ struct detach_result result = {0};
 	struct error err;
 
 	parking_close(&run_parking);
 	run_worker_kill_all();
 	service_close(&run_service);
 	if (service_open(&run_service, RUN_SERVICE_NAME, &err) == 0)
-		service_remove(&run_service, true, &err);
+		service_remove(&run_service, true, NULL, &err);
 	service_close(&run_service);
-	detach(RUN_SERVICE_NAME, true, name, &err); /* of damaged pins */
+	detach(RUN_SERVICE_NAME, true, &result, &err); /* of damaged pins */
 }
 
 void run_service_begin(void)

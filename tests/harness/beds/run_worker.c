@@ -89,7 +89,7 @@ __attribute__((noreturn)) static void run_worker_loop(const struct rpd_service *
 			continue;
 		if (seteuid(info->endpoints[e].uid) < 0)
 			_exit(1);
-		event.data.fd = own_listener_open(&info->endpoints[e], &err);
+		event.data.fd = own_listener_open(&info->endpoints[e], -1, &err);
 		if (event.data.fd < 0 ||
 		    epoll_ctl(epfd, EPOLL_CTL_ADD, event.data.fd, &event) < 0) {
 			dprintf(STDERR_FILENO, "%s\n", err.text);

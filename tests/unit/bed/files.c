@@ -11,7 +11,8 @@ char files_folder[] = "/tmp/reuseportd-unit-XXXXXX";
 
 int files_setup(void **state)
 {
-	return mkdtemp(files_folder) && chdir(files_folder) == 0 ? 0 : -1;
+	/* Other users may read the files. */
+	return mkdtemp(files_folder) && chdir(files_folder) == 0 && chmod(".", 0755) == 0 ? 0 : -1;
 }
 
 static int files_remove(const char *path, const struct stat *st, int type, struct FTW *ftw)

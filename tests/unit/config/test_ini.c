@@ -273,7 +273,7 @@ static void missing_file(void **state)
 	_cleanup_load_result_ struct load_result loaded = {};
 	struct error err;
 
-	assert_int_equal(ini_load(&file, &loaded, &err), -EINVAL);
+	assert_true(ini_load(&file, &loaded, &err) < 0);
 	assert_int_equal(err.status, EXIT_USAGE);
 	assert_non_null(strstr(err.text, "can't read 'missing': No such file"));
 }

@@ -429,12 +429,14 @@ static void javascript(void **state)
 {
 	static const struct {
 		const char *path, *text;
+		size_t n_warnings; /* what it prints is one */
 	} cases[] = {
 	        {"a.config.js",
 	         "console.log('x'.repeat(100));\n"
 	         "module.exports = {apps: [{name: 'a', script: 'app.js',\n"
 	         "  instances: require('path').sep === '/' ? 2 : 3,\n"
-	         "  env: {BIG: 'y'.repeat(200000)}}]};"},
+	         "  env: {BIG: 'y'.repeat(200000)}}]};",
+	         1},
 	        {"a.cjs",
 	         "setInterval(() => {}, 1000);\n"
 	         "exports.apps = {name: 'a', script: 'app.js', instances: 2,\n"
@@ -451,7 +453,10 @@ static void javascript(void **state)
 		files_write(cases[i].path, cases[i].text);
 		if (load_file((struct load_file){.path = cases[i].path}, &loaded, &err) != 0)
 			fail_msg("%s", err.text);
-		if (loaded.problems.n)
+		assert_int_equal(loaded.problems.n, cases[i].n_warnings);
+		if (loaded.problems.n &&
+		    (!loaded.problems.list[0].warning ||
+		     !strstr(loaded.problems.list[0].text, "the file prints: xxxx")))
 			fail_msg("%s", loaded.problems.list[0].text);
 		assert_int_equal(loaded.configs[0].workers, 2);
 		assert_int_equal(strlen(env_find(loaded.configs[0].env, "BIG")), 200000);

@@ -199,6 +199,48 @@ static void copy_of_a_configuration(void **state)
 	run_config_free(&copy);
 }
 
+/* What run_config_write() has written, cut to @n bytes, is read again. Returns run_config_read().
+ */
+static int write_and_read(const struct run_config *c, size_t n, struct run_config *ret)
+{
+	_cleanup_free_ char *bytes = NULL;
+	_cleanup_file_ FILE *out = NULL, *in = NULL;
+	size_t size;
+
+	out = open_memstream(&bytes, &size);
+	assert_non_null(out);
+	run_config_write(c, out);
+	assert_int_equal(fflush(out), 0);
+	in = fmemopen(bytes, n < size ? n : size, "r");
+	assert_non_null(in);
+	return run_config_read(in, ret);
+}
+
+static void to_another_process(void **state)
+{
+	struct run_config c, copy = {};
+
+	start(&c);
+	set(&c, "env", "A=1");
+	set(&c, "env", "B=");
+	set(&c, "user", "www-data");
+	set(&c, "listen", "80");
+	assert_int_equal(write_and_read(&c, SIZE_MAX, &copy), 0);
+	assert_string_equal(copy.argv[0], "/usr/bin/node");
+	assert_null(copy.argv[1]);
+	assert_int_equal(strv_length(copy.env), 2);
+	assert_string_equal(copy.env[1], "B=");
+	assert_string_equal(copy.user, "www-data");
+	assert_null(copy.group);
+	assert_null(copy.env_files);
+	assert_int_equal(copy.listens[0].port, 80);
+	run_config_free(&copy);
+	for (size_t n = 1; n < sizeof(c) + 64; n += 8) /* it ends too early */
+		assert_true(write_and_read(&c, n, &copy) < 0);
+	assert_null(copy.argv);
+	run_config_free(&c);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -207,6 +249,7 @@ int main(int argc, char **argv)
 	        cmocka_unit_test(all_problems),
 	        cmocka_unit_test(names_of_kinds),
 	        cmocka_unit_test(copy_of_a_configuration),
+	        cmocka_unit_test(to_another_process),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);

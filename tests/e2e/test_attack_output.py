@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What workers print is passed on by the log process, whatever a worker does to its standard
+output, and whatever becomes of the target, the supervisor, and the log process itself."""
+import contextlib
+import os
+import pathlib
+import signal
+import stat
+
+from harness.checks import cases, check, equal, wait_until
+from harness.network import Client
+from runs import Run, script, worker_command
+
+
+def with_attack(bed, name):
+    """The command of a worker that serves, with an attack beside it, as nobody."""
+    return ["sh", "-c", f"{bed.binary('attack')} {name} & exec "
+            + " ".join(map(str, worker_command(bed)))]
+
+
+# Prints numbered lines until it is stopped. An error ends it.
+PRINTER = """
+import http.server, os, sys, threading, time
+
+def run():
+    n = 0
+    try:
+        while not os.path.exists("%DIR%/stop"):
+            os.write(1, f"line {n} of {os.environ['REUSEPORTD_SLOT']}\\n".encode())
+            n += 1
+            time.sleep(%PAUSE%)
+        os.write(1, b"last %d\\n" % n)
+    except BaseException as why:
+        with open("%DIR%/failed", "a") as file:
+            print(why, file=file)
+        os._exit(1)
+
+threading.Thread(target=run, daemon=True).start()
+http.server.HTTPServer(("0.0.0.0", %PORT%), http.server.BaseHTTPRequestHandler).serve_forever()
+"""
+
+
+def printer(bed, pause):
+    text = PRINTER.replace("%DIR%", str(bed.dir)).replace("%PAUSE%", str(pause))
+    return ["python3", script(bed, "printer.py", text)]
+
+
+def numbers(text):
+    """The numbers of the printer's whole lines, in order."""
+    return [int(line.split()[1]) for line in text.splitlines() if line.startswith("line ")]
+
+
+def run_size():
+    """Bytes of memory in /run."""
+    usage = os.statvfs("/run")
+    return (usage.f_blocks - usage.f_bfree) * usage.f_frsize
+
+
+def memory(pid):
+    """The resident memory of a process that isn't shared, in bytes."""
+    fields = pathlib.Path(f"/proc/{pid}/statm").read_text().split()
+    return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGESIZE")
+
+
+def kill_log(bed, run):
+    os.kill(bed.log_process(run.name), signal.SIGKILL)
+
+
+def test_long_output(bed):
+    """A worker sets the length of its standard output to 2^62."""
+    run = Run(bed, with_attack(bed, "long_output"), "--user", "nobody", workers=2)
+    with Client() as client:
+        client.ask()
+    run.reload()
+    out = run.process.out.read_bytes()
+    check(len(out) < 10000 and b"\0" not in out, f"{len(out)} bytes of output")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_flood(bed):
+    """8 workers print as much as they can, and nothing reads: neither /run nor the log process
+    grows, no worker is frozen, and requests are answered."""
+    fifo = bed.dir / "out.fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
+    run = Run(bed, with_attack(bed, "flood_of_lines"), "--user", "nobody", "--kill-timeout", 1,
+              workers=8, under=["sh", "-c", f'exec "$@" >{fifo}', "-"])
+    run.process.wait_output("the oldest lines are dropped")
+    before = run_size()
+    report = bed.load("-n", 300, "-c", 4)
+    equal(report["failed"], 0, "failed requests")
+    equal({(path / "cgroup.freeze").read_text() for path in bed.cgroups(run.name)}, {"0\n"},
+          "cgroup.freeze")
+    check(memory(bed.log_process(run.name)) < 24 << 20,
+          f"memory of the log process: {memory(bed.log_process(run.name))}")
+    check(run_size() < before + (1 << 20), f"/run has grown from {before} to {run_size()} bytes")
+    equal(run.log().count("the oldest lines are dropped"), 1, "reports of it")
+    equal(run.stop(), 0, "exit status of the supervisor")
+    os.close(reader)
+
+
+def test_odd_output(bed):
+    """A worker sets flags and sizes of its pipes, and prints NULs and endless lines: the lines of
+    the other worker come."""
+    command = (f"if [ $REUSEPORTD_SLOT = 0 ]; then {bed.binary('attack')} odd_output & fi; "
+               "(while :; do echo other; sleep 0.05; done) & exec "
+               + " ".join(map(str, worker_command(bed))))
+    run = Run(bed, ["sh", "-c", command], "--user", "nobody", "--kill-timeout", 1, "--out-file",
+              bed.dir / "out", workers=2)
+
+    def lines():
+        return (bed.dir / "out-1").read_text().count("other\n")
+    before = lines()
+    wait_until(lambda: lines() > before + 5, "more lines come")
+    equal(bed.load("-n", 50)["failed"], 0, "failed requests")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+NODE_LOGGING = """
+const http = require('http');
+http.createServer((request, response) => {
+    console.log('a request ' + 'x'.repeat(4000));
+    response.setHeader('X-Worker', process.pid);
+    response.end(process.pid + '\\n');
+}).listen(%PORT%);
+"""
+
+
+def test_full_disk(bed):
+    """The disk of the log files is full: Node answers all requests, and the loss is reported once
+    when it begins and once when it ends."""
+    disk = bed.dir / "disk"
+    disk.mkdir()
+    bed.must("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk)
+    run = Run(bed, [bed.program("node"), script(bed, "app.js", NODE_LOGGING)], "--out-file",
+              disk / "out", "--merge-logs", workers=2)
+    pids = run.pids()
+    with contextlib.suppress(OSError), open(disk / "filler", "wb", buffering=0) as filler:
+        while True:
+            filler.write(b"x" * 4096)
+    report = bed.load("-n", 1800, "-c", 8)
+    equal(report["failed"], 0, f"failed requests of {report}")
+    check("No space left on device; lines are kept" in run.log(), run.log())
+    (disk / "filler").unlink()
+
+    def is_written():
+        # Only lines that fit are written; makes room for others.
+        os.truncate(disk / "out", 0)
+        return "out is written again;" in run.log()
+    wait_until(is_written, "the file is written again", interval=0.1)
+    equal(bed.load("-n", 10)["failed"], 0, "failed requests")
+    wait_until(lambda: "a request" in (disk / "out").read_text(), "new lines are written")
+    equal((run.log().count("No space left"), run.log().count("is written again")), (1, 1), run.log())
+    lost = int(run.log().split("is written again; ")[1].split()[0])
+    check(lost > 0, run.log())
+    equal(run.pids(), pids, "pids")
+    equal(run.stop(), 0, "exit status of the supervisor")
+    bed.must("umount", disk)
+
+
+@cases("supervisor", "log process", "both")
+def test_kill(bed, what):
+    """The supervisor, the log process or both are killed: the worker goes on, and no line is lost,
+    except those in the memory of the log process."""
+    run = Run(bed, printer(bed, 0.001), workers=1)
+    pids = run.pids()
+    first = run.process
+
+    def wait_for_lines(process):
+        n = len(numbers(process.out.read_text()))
+        wait_until(lambda: len(numbers(process.out.read_text())) > n + 50, "more lines come")
+    wait_for_lines(first)
+    if what != "log process":
+        run.kill_supervisor()
+    if what != "supervisor":
+        kill_log(bed, run)
+    if what == "supervisor":
+        wait_for_lines(first)
+    if what == "log process":
+        first.wait_output("the log process has ended: it is started again")
+        wait_for_lines(first)
+    else:
+        run.start()
+        wait_for_lines(run.process)
+    (bed.dir / "stop").touch()
+    wait_until(lambda: "last " in run.process.out.read_text(), "the last line comes")
+    text = first.out.read_text() + (run.process.out.read_text() if run.process != first else "")
+    got = numbers(text)
+    n = int(text.split("last ")[1])
+    check(got == sorted(set(got)) and n - len(got) <= (0 if what == "supervisor" else 20),
+          f"{n - len(got)} of {n} lines are missing, or lines are repeated")
+    check(not (bed.dir / "failed").exists(), "the worker could not print")
+    equal(run.pids(), pids, "pids")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+@cases("supervised", "alone")
+def test_reopen(bed, how):
+    """Log files are renamed and opened again while lines are written: no line is lost."""
+    folder = bed.dir / "logs"
+    folder.mkdir()
+    run = Run(bed, printer(bed, 0.0001), "--out-file", folder / "out.log", "--merge-logs",
+              workers=1)
+    if how == "alone":
+        run.kill_supervisor()
+    log = folder / "out.log"
+    for i in range(10):
+        wait_until(lambda: log.exists() and log.stat().st_size > 1000, "lines are written")
+        log.rename(folder / f"old.{i}")
+        run.command_line("reopen-logs")
+        check(log.exists(), "the file exists when the command has returned")
+        if i % 2:
+            log.rename(folder / f"old.{i}b")
+            os.kill(bed.log_process(run.name), signal.SIGHUP)
+            wait_until(log.exists, "the file exists after the signal")
+    # The file can't be opened: the old one is still written.
+    log.rename(folder / "kept")
+    log.mkdir()
+    failed = run.command_line("reopen-logs", status=1)
+    check("can't write to" in failed.err and "out.log" in failed.err, failed.err)
+    size = (folder / "kept").stat().st_size
+    wait_until(lambda: (folder / "kept").stat().st_size > size, "lines are written")
+    log.rmdir()
+    equal(run.command_line("reopen-logs", "--json").json()["status"], 0, "status")
+    (bed.dir / "stop").touch()
+    wait_until(lambda: "last" in log.read_text(), "the last line")
+    text = "".join(path.read_text() for path in folder.iterdir())
+    got = numbers(text)
+    equal(sorted(got), list(range(int(text.split("last ")[1].split()[0]))), "lines")
+    run.command_line("stop")
+
+
+def test_no_log_process(bed):
+    """reopen-logs reports that there is neither a supervisor nor a log process; the FIFOs belong to
+    root, and the next supervisor gets what is in them."""
+    run = Run(bed, printer(bed, 0.01), "--user", "nobody", workers=1)
+    run.kill_supervisor()
+    kill_log(bed, run)
+    failed = run.command_line("reopen-logs", status=1)
+    check("log process" in failed.err, failed.err)
+    for path in pathlib.Path(f"/run/reuseportd/{run.name}/out").iterdir():
+        check(stat.S_ISFIFO(path.stat().st_mode) and path.stat().st_uid == 0, f"{path}")
+    run.command_line("stop")
+    check(not pathlib.Path("/run/reuseportd").exists(), "/run/reuseportd is gone")
+
+
+def test_no_reader_at_the_end(bed):
+    """Nothing reads standard output at the end: `stop` waits for some seconds only, and a second
+    signal ends at once."""
+    fifo = bed.dir / "out.fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
+    for by_signal in (False, True):
+        run = Run(bed, ["sh", "-c", "yes | head -c 1000000; exec "
+                        + " ".join(map(str, worker_command(bed)))], workers=1,
+                  under=["sh", "-c", f'exec "$@" >{fifo}', "-"])
+        if by_signal:
+            run.process.kill(signal.SIGTERM)
+            wait_until(lambda run=run: not list(bed.cgroups(run.name)), "the worker is gone")
+            check(run.process.alive(), "the supervisor waits for the log process")
+            run.process.kill(signal.SIGTERM)
+        else:
+            run.command_line("stop")
+            check("lines were dropped" in run.log(), run.log())
+        equal(run.process.wait(), 0, "exit status of the supervisor")
+        check(not pathlib.Path("/run/reuseportd").exists(), "/run/reuseportd is gone")
+    os.close(reader)
+
+
+def test_by_another_user(bed):
+    """Other users can't reach the log process, or a worker's FIFOs by their path."""
+    run = Run(bed, worker_command(bed), "--user", "nobody", workers=1)
+    folder = pathlib.Path(f"/run/reuseportd/{run.name}")
+    connect = f"import socket; socket.socket(socket.AF_UNIX).connect('{folder}/log')"
+    for user in ("nobody", "daemon"):
+        as_user = ["setpriv", "--reuid", user, "--regid", "nogroup", "--clear-groups"]
+        refused = bed.run(*as_user, "/usr/bin/python3", "-c", connect)
+        check("PermissionError" in refused.err, f"{refused}")
+        check(bed.run(*as_user, "ls", folder / "out").code != 0, "the folder is readable")
+    equal(run.stop(), 0, "exit status of the supervisor")

@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A program in the group replaces or detaches the steering program by an option of its own listener,
+by malice or since its framework does so. Under `run` this has no effect, or not for long. Where it
+has, no command takes the schedule for what is in force."""
+import ctypes
+import os
+import platform
+import re
+import signal
+import socket
+import struct
+
+from harness.checks import Skip, cases, check, equal, wait_until
+from harness.network import PORT, Client
+from harness.servers import Worker, Workers
+from runs import Run, shares
+
+EVEN = [50] * 4
+SO_ATTACH_REUSEPORT_CBPF = 51
+SYS_PIDFD_GETFD = 438
+BY = {"cbpf": "a classic BPF program", "ebpf": "another BPF program (id ",
+      "detach": "no program but the kernel's hash"}
+
+
+def attack(bed, *args):
+    return [bed.binary("attack"), "steering", *args]
+
+
+def run_attackers(bed, way, when):
+    """A service of four workers that attack, as nobody: it may not load an eBPF program."""
+    user = [] if way == "ebpf" else ["--user", "nobody"]
+    if when == "passed":
+        return Run(bed, attack(bed, way, "usr1"), "--listen", f"0.0.0.0:{PORT}", "--pass-sockets",
+                   *user)
+    return Run(bed, attack(bed, way, when, PORT), "--listen", f"0.0.0.0:{PORT}", *user)
+
+
+def expect_even(bed):
+    report = bed.load("-n", 200)
+    equal((report["failed"], shares(report)), (0, EVEN), "connections of each worker")
+
+
+def events(bed, kind):
+    return [row for row in bed.reuseportd("events", "--json").out.splitlines()
+            if f'"event":"{kind}"' in row.replace(" ", "")]
+
+
+@cases("cbpf-unbound", "cbpf-bound", "cbpf-usr1", "detach-usr1", "ebpf-unbound", "ebpf-bound",
+       "ebpf-usr1", "cbpf-passed", "detach-passed")
+def test_run(bed, case):
+    """Workers of `run`: each attempt seems to succeed and has no effect. The log and an event name
+    the worker."""
+    way, when = case.split("-")
+    run = run_attackers(bed, way, when)
+    pids = run.pids()
+    if when in ("usr1", "passed"):
+        for pid in pids:
+            os.kill(pid, signal.SIGUSR1)
+    wait_until(lambda: run.process.out.read_text().count(f"{way}: done") == 4, "all have tried")
+    expect_even(bed)
+    equal(run.pids(), pids, "workers")
+    for slot, pid in enumerate(pids):
+        run.process.wait_output(f"slot {slot}: pid {pid} has tried to replace the steering program")
+    equal(len(events(bed, "attempt")), 4, "events")
+    equal(events(bed, "restored"), [], "events that it was attached again")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_run_compat(bed):
+    """The kernel lets a system call of 32-bit programs pass. The supervisor attaches the program
+    again."""
+    if platform.machine() != "x86_64":
+        raise Skip("needs system calls of 32-bit programs")
+    run = run_attackers(bed, "compat", "usr1")
+    os.kill(run.pids()[1], signal.SIGUSR1)
+    run.process.wait_output("the steering program had been detached, and is attached again")
+    expect_even(bed)
+    equal(len(events(bed, "restored")), 1, "events")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def attach_classic(listener):
+    """Attaches a classic program that selects the first member."""
+    code = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))  # BPF_RET | BPF_K
+    listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF,
+                        struct.pack("HL", 1, ctypes.addressof(code)))
+
+
+def listener_fd(pid):
+    """The listener of a worker: the first socket that it has open."""
+    return min(int(fd) for fd in os.listdir(f"/proc/{pid}/fd")
+               if os.readlink(f"/proc/{pid}/fd/{fd}").startswith("socket:"))
+
+
+def test_run_sent(bed):
+    """A listener of a worker that a process outside the service has got (by SCM_RIGHTS, for example)
+    is as protected."""
+    run = run_attackers(bed, "cbpf", "usr1")
+    pid = run.pids()[0]
+    pidfd = os.pidfd_open(pid)
+    fd = ctypes.CDLL(None).syscall(SYS_PIDFD_GETFD, pidfd, listener_fd(pid), 0)
+    os.close(pidfd)
+    with socket.socket(fileno=fd) as listener:
+        attach_classic(listener)
+        expect_even(bed)
+    run.process.wait_output("a process outside the service has tried to replace")
+    equal(len(events(bed, "attempt")), 1, "events")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_run_outsider(bed):
+    """A process of the same user joins the group from outside. What it attaches is replaced."""
+    run = run_attackers(bed, "cbpf", "usr1")
+    outsider = bed.start("setpriv", "--reuid", "nobody", "--clear-groups",
+                         *attack(bed, "cbpf", "usr1", PORT), name="outsider")
+    outsider.wait_output("ready")
+    outsider.kill(signal.SIGUSR1)
+    run.process.wait_output("a classic BPF program had replaced the steering program, which is "
+                            "attached again")
+    expect_even(bed)
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+class Attached:
+    """Four workers that are attached; the last one attacks at SIGUSR1."""
+
+    def __init__(self, bed, way, watch=False):
+        self.bed, self.way = bed, way
+        self.workers = Workers(bed, workers=3)
+        self.attacker = bed.start(*attack(bed, way, "usr1", PORT), name="attacker")
+        self.attacker.wait_output("ready")
+        arguments = ["--workers", 4, "--service", "web"]
+        self.watch = bed.start_watch(*arguments) if watch else None
+        if not watch:
+            bed.reuseportd("attach", *arguments)
+        expect_even(bed)
+
+    def attack(self):
+        n = self.attacker.output().count(f"{self.way}: done")
+        self.attacker.kill(signal.SIGUSR1)
+        wait_until(lambda: self.attacker.output().count(f"{self.way}: done") > n, "the attack")
+
+
+def in_force(bed):
+    [endpoint] = bed.status()["endpoints"]
+    return endpoint["in_force"], endpoint["steered_by"]
+
+
+def expect_lost(bed, way):
+    """Every command notices it, and none changes the schedule."""
+    force, by = in_force(bed)
+    check(force is False and by.startswith(BY[way]), f"status: {force}, {by}")
+    text = bed.reuseportd("status").out
+    check(f"NOT IN FORCE on 0.0.0.0:{PORT}: {by} selects the worker" in text, text)
+    check("`reuseportd attach --service web --port 8080 --workers 4` attaches" in text, text)
+    doctor = bed.reuseportd("doctor", "web", "--json", status=1).json()
+    check(any(row["verdict"] == "fail" and "not in force" in row["detail"] for row in doctor),
+          f"{doctor}")
+    metrics = bed.reuseportd("metrics").out
+    check(re.search(r'reuseportd_steering_in_force\{service="web",endpoint="0.0.0.0:8080"\} 0',
+                    metrics), metrics)
+    before = bed.status()
+    for command in (["drain", 1], ["drain", 1, "--wait"], ["resume", 1], ["weight", 1, 5],
+                    ["canary", 1, "--share", "10%"], ["label", 1, "v2"], ["switch", "v1"],
+                    ["swap", 1, "--pid", os.getpid()]):
+        refused = bed.reuseportd(*command, status=1)
+        check(f"not in force on 0.0.0.0:{PORT}: {by}" in refused.err
+              and "attaches ours again" in refused.err, f"{refused}")
+    after = bed.status()
+    equal([row["state"] for row in after["workers"]], ["active"] * 4, "states")
+    equal(after["ring"], before["ring"], "the ring")
+
+
+@cases("cbpf", "ebpf", "detach")
+def test_attached(bed, way):
+    """Attached servers: `attach` puts the program back, and then commands work again."""
+    server = Attached(bed, way)
+    equal(in_force(bed), (True, None), "in force at first")
+    again = bed.reuseportd("attach", "--workers", 4, "--service", "web", status=1)
+    check("attached already" in again.err, f"{again}")
+    server.attack()
+    expect_lost(bed, way)
+    again = bed.reuseportd("attach", "--workers", 4, "--service", "web")
+    check("the steering program" in again.err and "is attached again" in again.err, f"{again}")
+    equal((in_force(bed), len(events(bed, "restored"))), ((True, None), 1), "in force again")
+    expect_even(bed)
+    bed.reuseportd("drain", 1, "--wait")
+    equal(shares(bed.load("-n", 150)), EVEN[:3], "connections after the drain")
+
+
+@cases("cbpf", "detach")
+def test_drain_wait(bed, way):
+    """The program is replaced while `drain --wait` waits: it fails, rather than call the worker
+    empty."""
+    server = Attached(bed, way)
+    clients = bed.hold(8)
+    drain = bed.start(bed.binary("reuseportd"), "drain", 1, "--wait", name="drain")
+    wait_until(lambda: bed.status()["workers"][1]["state"] == "draining", "the slot is drained")
+    server.attack()
+    equal(drain.wait(), 1, f"exit status of drain: {drain.output()}")
+    check(f"not in force on 0.0.0.0:{PORT}" in drain.output(), drain.output())
+    for client in clients:
+        client.close()
+
+
+@cases("cbpf", "ebpf", "detach")
+def test_watch(bed, way):
+    """`attach --watch` puts the program back, as often as it is replaced; the log says so once."""
+    server = Attached(bed, way, watch=True)
+    for _ in range(2):
+        server.attack()
+        wait_until(lambda: in_force(bed) == (True, None), "it is in force again")
+        expect_even(bed)
+    equal(server.watch.output().count("is attached again"), 1, "lines in the log")
+    equal(len(events(bed, "restored")), 1, "events")
+
+
+@cases("cbpf", "ebpf")
+def test_attach_and_detach(bed, way):
+    """`attach` says which program it replaces, and `detach` which one has replaced ours. It leaves
+    that one."""
+    Workers(bed, workers=3)
+    attacker = bed.start(*attack(bed, way, "usr1", PORT), name="attacker")
+    attacker.wait_output("ready")
+    attacker.kill(signal.SIGUSR1)
+    attacker.wait_output(f"{way}: done")
+    result = bed.reuseportd("attach", "--workers", 4)
+    check(f"note: 0.0.0.0:{PORT} had {BY[way]}" in result.err, f"{result}")
+    expect_even(bed)
+    attacker.kill(signal.SIGUSR1)
+    wait_until(lambda: in_force(bed)[0] is False, "ours is replaced")
+    result = bed.reuseportd("detach")
+    check(f"{BY[way]}" in result.err and "stays" in result.err, f"{result}")
+    check("hash" not in result.out, f"{result}")
+    with Client() as first, Client() as second:
+        equal(first.ask(), second.ask(), "the other program still selects the first member")
+
+
+def test_detached_already(bed):
+    """`detach` says that the program was gone already."""
+    server = Attached(bed, "detach")
+    server.attack()
+    result = bed.reuseportd("detach")
+    check("had been detached already" in result.err, f"{result}")
+
+
+def test_unknown(bed):
+    """Without the iterator it is not known what is in force: nothing is claimed, and `drain --wait`
+    refuses."""
+    Worker(bed, "a"), Worker(bed, "b")
+    bed.reuseportd("attach", "--workers", 2, "--service", "web")
+    bed.must("rm", "/sys/fs/bpf/reuseportd/web/groups")
+    equal(in_force(bed), (None, None), "status")
+    check("reuseportd_steering_in_force{" not in bed.reuseportd("metrics").out, "metrics")
+    check("can't be seen whether" in bed.reuseportd("doctor", "web", status=None).out, "doctor")
+    refused = bed.reuseportd("drain", 1, "--wait", status=1)
+    check("can't be known whether the steering program is in force" in refused.err, f"{refused}")
+    bed.reuseportd("drain", 1)
+    equal(bed.load("-n", 20)["workers"], {"a": 20}, "connections")
+
+
+def test_forced_detach(bed):
+    """Workers that outlive their service are not protected any more, and can be attached."""
+    run = run_attackers(bed, "cbpf", "usr1")
+    run.kill_supervisor()
+    bed.reuseportd("detach", run.name, "--force")
+    bed.reuseportd("attach", "--workers", 4, "--service", "next")
+    expect_even(bed)
+    bed.reuseportd("detach")
+    service = next(bed.cgroups(run.name)).parent
+    (service / "cgroup.kill").write_text("1")
+    wait_until(lambda: "populated 0" in (service / "cgroup.events").read_text(), "they end")
+    for folder in [*(entry for entry in service.iterdir() if entry.is_dir()), service,
+                   service.parent]:
+        folder.rmdir()
+    bed.must("rm", "-rf", "/run/reuseportd")

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "kern/groups.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/cleanup.h"
+#include "group.skel.h"
+
+#define GROUPS_PIN "groups"
+
+/* The kernel locks each socket that it shows. Listeners come first, so small reads show few other
+ * sockets. */
+#define GROUPS_ROWS_AT_ONCE 128
+
+void groups_init(struct groups *groups)
+{
+	groups->fd = -1;
+}
+
+void groups_close(struct groups *groups)
+{
+	cleanup_close(&groups->fd);
+	groups_init(groups);
+}
+
+bool groups_is_pin(const char *name)
+{
+	return !strcmp(name, GROUPS_PIN);
+}
+
+bool groups_are_known(const struct groups *groups)
+{
+	return groups->fd >= 0;
+}
+
+static void groups_destroy_skel(struct group_bpf **skel)
+{
+	group_bpf__destroy(*skel);
+}
+
+static int groups_share_maps(struct group_bpf *skel, const struct steer *steer)
+{
+	int r = bpf_map__reuse_fd(skel->maps.members, steer->map_fd[STEER_MEMBERS]);
+
+	return r < 0 ? r : bpf_map__reuse_fd(skel->maps.ports, steer->map_fd[STEER_PORTS]);
+}
+
+static int groups_load(struct groups *groups, const struct steer *steer, const char *path)
+{
+	_cleanup_(groups_destroy_skel) struct group_bpf *skel = group_bpf__open();
+	_cleanup_close_ int fd = -1;
+	int r = skel ? groups_share_maps(skel, steer) : -errno;
+
+	if (r == 0)
+		r = group_bpf__load(skel);
+	if (r == 0)
+		r = group_bpf__attach(skel);
+	if (r < 0)
+		return r;
+	fd = fcntl(bpf_link__fd(skel->links.show_member), F_DUPFD_CLOEXEC, 3);
+	if (fd < 0 || bpf_obj_pin(fd, path) < 0)
+		return -errno;
+	groups->fd = TAKE_FD(fd);
+	return 0;
+}
+
+void groups_attach(struct groups *groups, const struct steer *steer, const struct pins *pins)
+{
+	char path[PATH_MAX];
+
+	groups_load(groups, steer, pins_path(pins, GROUPS_PIN, path));
+}
+
+void groups_open(struct groups *groups, const struct pins *pins)
+{
+	char path[PATH_MAX];
+
+	groups->fd = bpf_obj_get(pins_path(pins, GROUPS_PIN, path));
+}
+
+/* Reads the rows of the iterator up to the row that ends the list. */
+static ssize_t groups_read_rows(int link, struct rpd_group_member *rows, size_t max)
+{
+	_cleanup_close_ int fd = bpf_iter_create(link);
+	size_t n = 0;
+
+	if (fd < 0)
+		return -errno;
+	while (n < max) {
+		const size_t some = max - n < GROUPS_ROWS_AT_ONCE ? max - n : GROUPS_ROWS_AT_ONCE;
+		ssize_t got = read(fd, rows + n, some * sizeof(*rows));
+
+		if (got < 0 && errno != EAGAIN && errno != EINTR)
+			return -errno;
+		if (got == 0)
+			return n;
+		for (ssize_t i = 0; i < got / (ssize_t)sizeof(*rows); i++, n++)
+			if (!rows[n].cookie)
+				return n;
+	}
+	return n;
+}
+
+int groups_read(const struct groups *groups, struct rpd_group_member **ret, size_t *ret_n,
+                struct error *err)
+{
+	size_t max = 2 * RPD_SLOT_MAX; /* enough for one pass in general */
+	_cleanup_free_ struct rpd_group_member *rows = NULL;
+	ssize_t n;
+
+	if (groups->fd < 0)
+		return error_set(err, -EOPNOTSUPP,
+		                 "the program of its groups can't be seen: " GROUPS_NEEDS);
+	for (;; max *= 2) {
+		struct rpd_group_member *more = reallocarray(rows, max, sizeof(*rows));
+
+		if (!more)
+			return error_set(err, -ENOMEM, "out of memory");
+		rows = more;
+		n = groups_read_rows(groups->fd, rows, max);
+		if (n < 0)
+			return error_set(err, (int)n, "can't read the service's groups: %s",
+			                 strerror(-(int)n));
+		if ((size_t)n < max)
+			break;
+	}
+	*ret_n = n;
+	*ret = TAKE_PTR(rows);
+	return 0;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The iterator over the admitted listeners (group.bpf.c): the program of their reuseport groups,
+ * and their handshakes under way. Needs BTF and CAP_PERFMON. Without them the service works, but
+ * what the iterator would show is unknown.
+ *
+ * Pin, in addition to those of steer: the iterator "groups".
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "kern/pins.h"
+#include "kern/steer.h"
+
+/* What groups_read() needs, for messages. */
+#define GROUPS_NEEDS "that needs BTF (CONFIG_DEBUG_INFO_BTF), CAP_PERFMON and the pin \"groups\""
+
+struct groups {
+	int fd; /* -1 = unknown */
+};
+
+/* Sets the closed state. */
+void groups_init(struct groups *groups);
+
+/* Loads and pins the iterator for a service that is being made. A failure is no error. */
+void groups_attach(struct groups *groups, const struct steer *steer, const struct pins *pins);
+
+/* Opens the pin. If it is missing, the groups are unknown. */
+void groups_open(struct groups *groups, const struct pins *pins);
+
+void groups_close(struct groups *groups);
+
+/* Whether a pin of this name is ours. */
+bool groups_is_pin(const char *name);
+
+/* Whether groups_read() works. */
+bool groups_are_known(const struct groups *groups);
+
+/* Reads a row for each admitted listener in the calling thread's network namespace. The caller
+ * frees *ret. Returns 0, or a negative errno with @err set. */
+int groups_read(const struct groups *groups, struct rpd_group_member **ret, size_t *ret_n,
+                struct error *err);

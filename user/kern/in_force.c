@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "kern/in_force.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "kern/program.h"
+
+static enum in_force_state in_force_judge(uint32_t is, uint32_t ours)
+{
+	if (is == RPD_PROGRAM_NONE)
+		return IN_FORCE_DETACHED;
+	if (!ours) /* the pin of our program is damaged */
+		return IN_FORCE_UNKNOWN;
+	return is == ours ? IN_FORCE_OURS : IN_FORCE_REPLACED;
+}
+
+void in_force_read(const struct groups *groups, const struct steer *steer, struct in_force *ret)
+{
+	_cleanup_free_ struct rpd_group_member *rows = NULL;
+	uint32_t ours[RPD_ENDPOINT_MAX];
+	struct error ignored;
+	size_t n = 0;
+	const int r = groups_read(groups, &rows, &n, &ignored);
+
+	*ret = (struct in_force){.n = steer->service->n_endpoints};
+	for (unsigned int e = 0; r == 0 && e < ret->n; e++) {
+		ret->state[e] = IN_FORCE_UNUSED;
+		ours[e] = program_id(steer->prog_fd[e]);
+	}
+	for (size_t i = 0; i < n; i++) {
+		const unsigned int e = rows[i].endpoint;
+
+		if (e >= ret->n || in_force_is_lost(ret, e))
+			continue;
+		ret->state[e] = in_force_judge(rows[i].program, ours[e]);
+		ret->program[e] = rows[i].program;
+	}
+}
+
+bool in_force_is_lost(const struct in_force *it, unsigned int endpoint)
+{
+	return it->state[endpoint] == IN_FORCE_REPLACED || it->state[endpoint] == IN_FORCE_DETACHED;
+}
+
+int in_force_find_lost(const struct in_force *it)
+{
+	for (unsigned int e = 0; e < it->n; e++)
+		if (in_force_is_lost(it, e))
+			return (int)e;
+	return -1;
+}
+
+const char *in_force_describe_program(uint32_t program, char buf[IN_FORCE_TEXT_MAX])
+{
+	char name[PROGRAM_NAME_MAX];
+
+	if (program == RPD_PROGRAM_NONE)
+		snprintf(buf, IN_FORCE_TEXT_MAX, "no program but the kernel's hash");
+	else if (program == RPD_PROGRAM_CLASSIC)
+		snprintf(buf, IN_FORCE_TEXT_MAX, "a classic BPF program");
+	else if (program_name(program, name))
+		snprintf(buf, IN_FORCE_TEXT_MAX, "another BPF program (id %u, %s)", program, name);
+	else
+		snprintf(buf, IN_FORCE_TEXT_MAX, "another BPF program (id %u)", program);
+	return buf;
+}
+
+const char *in_force_describe(const struct in_force *it, unsigned int endpoint,
+                              char buf[IN_FORCE_TEXT_MAX])
+{
+	return in_force_describe_program(it->program[endpoint], buf);
+}

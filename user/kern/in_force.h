@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Which program each group of a service has: ours, or one that has taken its place. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kern/groups.h"
+#include "kern/steer.h"
+
+enum in_force_state {
+	IN_FORCE_UNKNOWN, /* it can't be seen (kern/groups.h) */
+	IN_FORCE_UNUSED,  /* no admitted listener is left in the group */
+	IN_FORCE_OURS,
+	IN_FORCE_REPLACED, /* another program selects the listener */
+	IN_FORCE_DETACHED, /* no program: the kernel's hash selects the listener */
+};
+
+/* By endpoint. */
+struct in_force {
+	enum in_force_state state[RPD_ENDPOINT_MAX];
+	uint32_t program[RPD_ENDPOINT_MAX]; /* the other program: its id, or RPD_PROGRAM_CLASSIC */
+	unsigned int n;                     /* endpoints */
+};
+
+/* Buffer size for in_force_describe(). */
+#define IN_FORCE_TEXT_MAX 96
+
+/* Looks which program each group has. The calling thread must be in the service's network
+ * namespace. Without the service's lock, a group whose first listener is being admitted may look
+ * detached. */
+void in_force_read(const struct groups *groups, const struct steer *steer, struct in_force *ret);
+
+/* Whether the endpoint's group has another program, or none. */
+bool in_force_is_lost(const struct in_force *it, unsigned int endpoint);
+
+/* The first endpoint of in_force_is_lost(), or -1. */
+int in_force_find_lost(const struct in_force *it);
+
+/* Describes what selects the listener in the group: "another BPF program (id 7, name)", for
+ * example. Returns @buf. */
+const char *in_force_describe(const struct in_force *it, unsigned int endpoint,
+                              char buf[IN_FORCE_TEXT_MAX]);
+
+/* The same for a program as rpd_group_member has it. */
+const char *in_force_describe_program(uint32_t program, char buf[IN_FORCE_TEXT_MAX]);

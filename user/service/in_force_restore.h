@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Puts the steering program back where another one has replaced it. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "service/service.h"
+
+/* Where in_force_restore() reports what it does: a line for each endpoint, at most once a minute,
+ * as another program may replace ours over and over. Zero but for @say and @data. */
+struct in_force_restore_report {
+	void (*say)(const char *line, void *data);
+	void *data;
+	int64_t said_at[RPD_ENDPOINT_MAX]; /* CLOCK_MONOTONIC, ns; 0 = never */
+};
+
+/*
+ * Attaches our program again to each group of in_force_is_lost(), reports that and notes the event.
+ * The service must be locked. @own: a listener of the caller in each endpoint, or -1; NULL: none.
+ * Returns the number of groups, or a negative errno with @err set if one could not be restored; a
+ * group whose last listener has closed is no error.
+ */
+int in_force_restore(struct service *service, const int own[RPD_ENDPOINT_MAX],
+                     struct in_force_restore_report *report, struct error *err);

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "service/service_in_force.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "core/endpoint.h"
+#include "kern/groups.h"
+#include "kern/program.h"
+#include "service/service_supervisor.h"
+
+void service_in_force_read(const struct service *service, struct in_force *ret)
+{
+	if (service->reachable)
+		in_force_read(&service->groups, &service->steer, ret);
+	else
+		*ret = (struct in_force){.n = service->steer.service->n_endpoints};
+}
+
+const char *service_in_force_remedy(const struct service *service, char *buf, size_t size)
+{
+	const struct rpd_service *info = service->steer.service;
+	const uint32_t supervisor = service_supervisor_pid(service);
+	char workers[16];
+
+	snprintf(workers, sizeof(workers), info->n_workers ? "%u" : "any", info->n_workers);
+	if (supervisor)
+		snprintf(buf, size, "its supervisor (pid %u) attaches ours again within seconds",
+		         supervisor);
+	else if (service_is_run(service))
+		snprintf(buf, size,
+		         "the same `reuseportd run` command again takes the workers over and "
+		         "attaches ours again");
+	else
+		snprintf(buf, size,
+		         "`reuseportd attach --service %s --port %u --workers %s` attaches ours "
+		         "again",
+		         service->pins.service, info->endpoints[0].port, workers);
+	return buf;
+}
+
+static int service_in_force_lost_error(const struct service *service, unsigned int endpoint,
+                                       uint32_t program, struct error *err)
+{
+	char address[ENDPOINT_TEXT_MAX], text[IN_FORCE_TEXT_MAX], remedy[256];
+
+	return error_set(err, -EBUSY,
+	                 "the steering program is not in force on %s: %s selects the worker there, "
+	                 "so the schedule has no effect\n%s",
+	                 endpoint_format(&service->steer.service->endpoints[endpoint], address,
+	                                 sizeof(address)),
+	                 in_force_describe_program(program, text),
+	                 service_in_force_remedy(service, remedy, sizeof(remedy)));
+}
+
+int service_in_force_require(const struct service *service, struct error *err)
+{
+	struct in_force found;
+	int e;
+
+	service_in_force_read(service, &found);
+	e = in_force_find_lost(&found);
+	return e < 0 ? 0 : service_in_force_lost_error(service, e, found.program[e], err);
+}
+
+int service_in_force_check_member(const struct service *service, const struct rpd_group_member *row,
+                                  struct error *err)
+{
+	/* An endpoint that was removed meanwhile gets no connections from the schedule. */
+	if (row->endpoint >= service->steer.service->n_endpoints ||
+	    row->program == program_id(service->steer.prog_fd[row->endpoint]))
+		return 0;
+	return service_in_force_lost_error(service, row->endpoint, row->program, err);
+}
+
+int service_in_force_check_listeners(const struct service *service, const uint64_t *cookies,
+                                     size_t n, struct error *err)
+{
+	_cleanup_free_ struct rpd_group_member *rows = NULL;
+	size_t n_rows = 0;
+	int r = service->reachable ? groups_read(&service->groups, &rows, &n_rows, err)
+	                           : error_set(err, -ENOENT,
+	                                       "the workers' network namespace is gone, or can't "
+	                                       "be entered");
+
+	for (size_t i = 0; r == 0 && i < n_rows; i++)
+		for (size_t c = 0; r == 0 && c < n; c++)
+			if (cookies[c] == rows[i].cookie)
+				r = service_in_force_check_member(service, &rows[i], err);
+	return r;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "stream/log_message.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/cleanup.h"
+
+union log_message_control {
+	struct cmsghdr header; /* for its alignment */
+	char text[CMSG_SPACE(2 * sizeof(int))];
+};
+
+int log_message_send(int fd, const struct log_message *message, const int fds[2])
+{
+	struct iovec part = {(void *)message, sizeof(*message)};
+	union log_message_control control = {};
+	struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
+
+	if (message->kind == LOG_MESSAGE_ADD) {
+		struct cmsghdr *rights;
+
+		header.msg_control = control.text;
+		header.msg_controllen = sizeof(control.text);
+		rights = CMSG_FIRSTHDR(&header);
+		rights->cmsg_level = SOL_SOCKET;
+		rights->cmsg_type = SCM_RIGHTS;
+		rights->cmsg_len = CMSG_LEN(2 * sizeof(int));
+		memcpy(CMSG_DATA(rights), fds, 2 * sizeof(int));
+	} else {
+		part.iov_len = offsetof(struct log_message, prefix);
+	}
+	return sendmsg(fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static bool log_message_take_fds(struct msghdr *header, int ret_fds[2])
+{
+	const struct cmsghdr *rights = CMSG_FIRSTHDR(header);
+
+	if (!rights || rights->cmsg_level != SOL_SOCKET || rights->cmsg_type != SCM_RIGHTS ||
+	    rights->cmsg_len != CMSG_LEN(2 * sizeof(int)))
+		return false;
+	memcpy(ret_fds, CMSG_DATA(rights), 2 * sizeof(int));
+	return true;
+}
+
+int log_message_receive(int fd, struct log_message *ret, int ret_fds[2])
+{
+	struct iovec part = {ret, sizeof(*ret)};
+	union log_message_control control;
+	struct msghdr header = {.msg_iov = &part,
+	                        .msg_iovlen = 1,
+	                        .msg_control = control.text,
+	                        .msg_controllen = sizeof(control.text)};
+	ssize_t n;
+
+	do {
+		n = recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	} while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		return n < 0 ? -errno : 0;
+	if (n < (ssize_t)offsetof(struct log_message, prefix) ||
+	    (ret->kind == LOG_MESSAGE_ADD &&
+	     (n != sizeof(*ret) || !log_message_take_fds(&header, ret_fds))))
+		return -EBADMSG;
+	return 1;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The messages between a supervisor and the log process of its service, over a pair of sockets
+ * (SOCK_SEQPACKET). Both ends are the same executable.
+ */
+#pragma once
+
+#include <limits.h>
+#include <reuseportd/abi.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+
+#define LOG_MESSAGE_FD         3 /* of the log process: its end of the pair */
+#define LOG_MESSAGE_DIR_FD     4 /* of the log process: the service's run directory */
+#define LOG_MESSAGE_GROUPS_MAX 256
+#define LOG_MESSAGE_TAIL_MAX   4096 /* bytes, with the final NUL */
+
+/* A worker's FIFOs are out/SLOT-NUMBER and this, in the run directory. */
+#define LOG_MESSAGE_FIFOS                                                                          \
+	{                                                                                          \
+		".out", ".err"                                                                     \
+	}
+
+enum log_message_kind {
+	LOG_MESSAGE_ADD,  /* a worker has been started; with its streams to read, as descriptors */
+	LOG_MESSAGE_GONE, /* all its processes have ended */
+	LOG_MESSAGE_TAIL, /* asks for its last lines: answered by a struct log_message_tail */
+};
+
+/* Where the lines of one stream go. */
+struct log_message_place {
+	int stream;          /* STDOUT_FILENO or STDERR_FILENO: of the supervisor; 0: a file */
+	char path[PATH_MAX]; /* of the file */
+};
+
+struct log_message {
+	enum log_message_kind kind;
+	uint32_t slot, number; /* of the worker */
+	/* The rest is for LOG_MESSAGE_ADD. */
+	char prefix[RPD_LABEL_MAX + 16]; /* before each line that goes to a stream of the
+	                                    supervisor; or "" */
+	struct log_message_place places[2];
+	/* The rights that the files are opened with. */
+	bool set_user, limited;
+	uid_t uid;
+	gid_t gid;
+	uint32_t n_groups;
+	gid_t groups[LOG_MESSAGE_GROUPS_MAX];
+};
+
+struct log_message_tail {
+	uint32_t slot, number;
+	char text[LOG_MESSAGE_TAIL_MAX];
+};
+
+/* Sends @message; with LOG_MESSAGE_ADD also the descriptors @fds. Never waits. Returns 0 or a
+ * negative errno. */
+int log_message_send(int fd, const struct log_message *message, const int fds[2]);
+
+/* Receives a message, and with LOG_MESSAGE_ADD the descriptors, which the caller closes. Never
+ * waits. Returns 1; 0 if the other end is closed; or a negative errno. */
+int log_message_receive(int fd, struct log_message *ret, int ret_fds[2]);

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The workers whose streams the log process reads. */
+#pragma once
+
+#include "stream/log_types.h"
+
+/* Adds a worker. NULL if memory is short. */
+struct log_worker *log_worker_new(struct log_process *log, const struct log_message *message);
+
+/* Starts to read its FIFOs, and takes them over. May free the worker. */
+void log_worker_open(struct log_worker *worker, const int fds[2]);
+
+/* NULL if there is none. */
+struct log_worker *log_worker_find(struct log_process *log, uint32_t slot, uint32_t number);
+
+/* All processes of the worker have ended: what its FIFOs have now is the end, even if another
+ * process has them open. May free the worker. */
+void log_worker_end(struct log_worker *worker);
+
+/* Adds whole lines to those that are kept for log_worker_tail(). */
+void log_worker_add_tail(struct log_worker *worker, const char *text, size_t n);
+
+/* Reads what the FIFOs have now, and copies the last lines: whole ones, and the beginnings of
+ * unfinished ones. */
+void log_worker_tail(struct log_worker *worker, char ret[LOG_MESSAGE_TAIL_MAX]);
+
+/* If its streams have ended, all lines have been written, and the supervisor has no use for it,
+ * removes the FIFOs and frees the worker. */
+void log_worker_check_end(struct log_worker *worker);
+
+/* Removes the FIFOs, and frees the worker with its lines. */
+void log_worker_drop(struct log_worker *worker);

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "supervise/log_fifo.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "stream/log_message.h"
+
+static const char *const log_fifo_names[] = LOG_MESSAGE_FIFOS;
+
+static int log_fifo_open_folder(const char *run_dir)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/out", run_dir);
+	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static void log_fifo_name(unsigned int slot, unsigned int number, int stream, char ret[64])
+{
+	snprintf(ret, 64, "%u-%u%s", slot, number, log_fifo_names[stream]);
+}
+
+static void log_fifo_close(int fds[2])
+{
+	for (int i = 0; i < 2; i++)
+		cleanup_close(&fds[i]);
+	fds[0] = fds[1] = -1;
+}
+
+static int log_fifo_make_one(int folder, const char *name, int *ret_theirs, int *ret_ours)
+{
+	if (mkfifoat(folder, name, 0600) < 0)
+		return -errno;
+	*ret_theirs = openat(folder, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	if (*ret_theirs < 0)
+		return -errno;
+	*ret_ours = openat(folder, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+	return *ret_ours < 0 ? -errno : 0;
+}
+
+int log_fifo_make(const char *run_dir, unsigned int slot, unsigned int number, int ret_theirs[2],
+                  int ret_ours[2], struct error *err)
+{
+	_cleanup_close_ int folder = log_fifo_open_folder(run_dir);
+	int theirs[2] = {-1, -1}, ours[2] = {-1, -1};
+	int r = folder < 0 ? -errno : 0;
+
+	for (int i = 0; r == 0 && i < 2; i++) {
+		char name[64];
+
+		log_fifo_name(slot, number, i, name);
+		r = log_fifo_make_one(folder, name, &theirs[i], &ours[i]);
+	}
+	if (r < 0) {
+		log_fifo_close(theirs);
+		log_fifo_close(ours);
+		return error_set(err, r, "can't make a FIFO in %s/out for the worker's output: %s",
+		                 run_dir, strerror(-r));
+	}
+	memcpy(ret_theirs, theirs, sizeof(theirs));
+	memcpy(ret_ours, ours, sizeof(ours));
+	return 0;
+}
+
+static int log_fifo_open_one(int folder, const char *name)
+{
+	_cleanup_close_ int fd =
+	        openat(folder, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) ? TAKE_FD(fd) : -1;
+}
+
+/* Which stream of a worker it is; -1: it is no FIFO of ours. */
+static int log_fifo_parse(const char *name, unsigned int *ret_slot, unsigned int *ret_number)
+{
+	char again[64];
+
+	if (sscanf(name, "%u-%u.", ret_slot, ret_number) != 2)
+		return -1;
+	for (int i = 0; i < 2; i++) {
+		log_fifo_name(*ret_slot, *ret_number, i, again);
+		if (!strcmp(name, again))
+			return i;
+	}
+	return -1;
+}
+
+/* A supervisor that was killed may have left half of a pair. */
+static bool log_fifo_open_pair(int folder, unsigned int slot, unsigned int number, int ret_fds[2])
+{
+	for (int i = 0; i < 2; i++) {
+		char name[64];
+
+		log_fifo_name(slot, number, i, name);
+		ret_fds[i] = log_fifo_open_one(folder, name);
+	}
+	if (ret_fds[0] >= 0 && ret_fds[1] >= 0)
+		return true;
+	log_fifo_close(ret_fds);
+	return false;
+}
+
+void log_fifo_list(const char *run_dir,
+                   void (*each)(unsigned int slot, unsigned int number, const int fds[2],
+                                void *data),
+                   void *data)
+{
+	const int folder = log_fifo_open_folder(run_dir);
+	_cleanup_dir_ DIR *dir = folder < 0 ? NULL : fdopendir(folder);
+	const struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		unsigned int slot, number;
+		int fds[2] = {-1, -1};
+		int stream;
+
+		if (entry->d_name[0] == '.')
+			continue;
+		stream = log_fifo_parse(entry->d_name, &slot, &number);
+		if (stream < 0 || !log_fifo_open_pair(folder, slot, number, fds))
+			unlinkat(folder, entry->d_name, 0);
+		else if (stream == 0)
+			each(slot, number, fds, data);
+		else
+			log_fifo_close(fds);
+	}
+}
