@@ -155,8 +155,8 @@ struct supervisor {
 	struct parking parking;
 	sd_event_source *park_timer, *check_timer, *cron_timer;
 	sd_event_source *clock_watch; /* once cron_timer is used: the clock was set */
-	struct plan *cron_plan;     /* the plan that cron_timer was set for */
-	sd_event_source *on_change; /* runs when all events that are due have been handled */
+	struct plan *cron_plan;       /* the plan that cron_timer was set for */
+	sd_event_source *on_change;   /* runs when all events that are due have been handled */
 	sd_event_source *on_stop, *on_reload; /* run after a signal */
 
 	struct slot slots[RPD_SLOT_MAX];
