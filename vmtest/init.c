@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Process 1 of a test guest: sets up the system that the tests expect, runs the plan, and reports. In
- * a guest where systemd is process 1 and has set up the system, a unit runs this program.
+ * Process 1 of a test guest: sets up the system that the tests expect, runs the plan, and reports.
+ * In a guest where systemd is process 1 and has set up the system, a unit runs this program.
  *
  * The plan is a file of lines with words that are separated by tabs:
  *   module PATH                        load a kernel module
