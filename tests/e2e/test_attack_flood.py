@@ -144,9 +144,9 @@ def test_notifications_of_a_user(bed):
 def test_file_limit(bed):
     """Clients fill the limit of open files and the accept queue: workers are replaced, and the
     supervisor sleeps between its tries."""
-    s = Supervisor(bed, "sleep 1000", "ready = alive:100ms", under=("prlimit", "--nofile=110"))
+    s = Supervisor(bed, "sleep 1000", "ready = alive:100ms", under=("prlimit", "--nofile=140"))
     clients = bed.start(bed.binary("attack"), "control_clients", RUN / NOISY / "control", 300)
-    wait_until(lambda: descriptors(s.process.pid) >= 80, "clients have many descriptors")
+    wait_until(lambda: descriptors(s.process.pid) >= 100, "clients have many descriptors")
     s.check_quiet()
     clients.kill(signal.SIGKILL)
     s.stop()

@@ -7,7 +7,7 @@ import pathlib
 import signal
 import stat
 
-from harness.checks import cases, check, equal, wait_until
+from harness.checks import cases, check, equal, note, wait_until
 from harness.network import Client
 from runs import Run, script, worker_command
 
@@ -91,8 +91,9 @@ def test_flood(bed):
     equal(report["failed"], 0, "failed requests")
     equal({(path / "cgroup.freeze").read_text() for path in bed.cgroups(run.name)}, {"0\n"},
           "cgroup.freeze")
-    check(memory(bed.log_process(run.name)) < 24 << 20,
-          f"memory of the log process: {memory(bed.log_process(run.name))}")
+    used = memory(bed.log_process(run.name))
+    note(f"memory of the log process: {used >> 10} kB")
+    check(used < 64 << 20, f"memory of the log process: {used}")  # with a sanitizer; else 8 MB
     check(run_size() < before + (1 << 20), f"/run has grown from {before} to {run_size()} bytes")
     equal(run.log().count("the oldest lines are dropped"), 1, "reports of it")
     equal(run.stop(), 0, "exit status of the supervisor")
@@ -141,6 +142,8 @@ def test_full_disk(bed):
     report = bed.load("-n", 1800, "-c", 8)
     equal(report["failed"], 0, f"failed requests of {report}")
     check("No space left on device; lines are kept" in run.log(), run.log())
+    io = pathlib.Path(f"/proc/{bed.log_process(run.name)}/io")
+    wait_until(lambda: int(io.read_text().split()[1]) > 6 << 20, "it has read more than it keeps")
     (disk / "filler").unlink()
 
     def is_written():

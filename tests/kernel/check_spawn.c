@@ -306,7 +306,7 @@ static bool become_ambient(uid_t uid, const int *capabilities, size_t n)
 /* An unprivileged supervisor that starts one process as its own user, and one as another. */
 static void start_as_unprivileged(int unused)
 {
-	static const int capabilities[] = {CAP_CHOWN, CAP_KILL, CAP_SETGID, CAP_SETUID};
+	static const int capabilities[] = {CAP_SETUID, CAP_SETGID, CAP_KILL, CAP_CHOWN};
 	const struct spawn_request requests[] = {
 	        {.cgroup = -1}, {.cgroup = -1, .user = "1234567", .group = "7654321"}};
 	char line[8192];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Builds JSON with json-c: one function for each kind of member. A key must be a string literal
- * that the object does not have yet: json-c then neither searches for it nor copies it.
+ * that the object does not have yet: json-c then neither searches for it nor copies it. If memory
+ * is short, the process ends (base/memory.h): no answer is ever incomplete.
  */
 #pragma once
 
@@ -9,6 +10,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* Empty ones, for json_object_put(). */
+struct json_object *json_build_new_object(void);
+struct json_object *json_build_new_array(void);
 
 /* Adds @value, which belongs to @to from then on; NULL is the JSON value null. */
 void json_build_value(struct json_object *to, const char *key, struct json_object *value);
@@ -34,6 +39,9 @@ void json_build_numbers(struct json_object *to, const char *key, const uint16_t 
 /* Add an empty object or array and return it; it belongs to @to. */
 struct json_object *json_build_object(struct json_object *to, const char *key);
 struct json_object *json_build_array(struct json_object *to, const char *key);
+
+/* Appends @value, which belongs to @array from then on. */
+void json_build_add(struct json_object *array, struct json_object *value);
 
 /* Appends an empty object to an array and returns it; it belongs to @array. */
 struct json_object *json_build_row(struct json_object *array);

@@ -1,14 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "base/json_read.h"
 
+#include "base/memory.h"
+
 struct json_object *json_read_value(struct json_object *of, const char *key)
 {
 	return json_object_object_get(of, key);
 }
 
+/* json-c makes the text of a number when it is asked for. */
+const char *json_read_as_text(struct json_object *value)
+{
+	return memory_need((char *)json_object_get_string(value));
+}
+
 const char *json_read_text(struct json_object *of, const char *key)
 {
-	return json_object_get_string(json_read_value(of, key));
+	struct json_object *value = json_read_value(of, key);
+
+	return value ? json_read_as_text(value) : NULL;
 }
 
 int64_t json_read_number(struct json_object *of, const char *key)

@@ -13,6 +13,9 @@ struct json_object *json_read_value(struct json_object *of, const char *key);
 /* NULL without a member. The text belongs to @of. */
 const char *json_read_text(struct json_object *of, const char *key);
 
+/* Any value but null as text, which belongs to @value. Never NULL (memory_need()). */
+const char *json_read_as_text(struct json_object *value);
+
 /* 0 without a member. */
 int64_t json_read_number(struct json_object *of, const char *key);
 double json_read_real(struct json_object *of, const char *key);

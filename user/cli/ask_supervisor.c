@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/escape.h"
 #include "base/json_build.h"
+#include "base/memory.h"
 #include "cli/positional.h"
 #include "service/service.h"
 #include "supervise/control_client.h"
@@ -55,7 +57,7 @@ int ask_supervisor_find(const struct invocation *i, struct supervised *ret, stru
 
 struct json_object *ask_supervisor_new_request(const struct invocation *i, const char *what)
 {
-	struct json_object *request = json_object_new_object();
+	struct json_object *request = json_build_new_object();
 
 	json_build_text(request, "do", what);
 	if (i->in_place)
@@ -73,16 +75,27 @@ static void ask_supervisor_print_line(const char *line, void *data)
 	const struct invocation *i = data;
 	FILE *out = i->json ? stderr : stdout;
 
-	fprintf(out, "%s\n", line);
+	escape_print_line(out, "%s", line);
 	fflush(out);
+}
+
+/* The text of the request, for free(). A program's arguments need not be UTF-8, so it is json-c's.
+ * If memory is short json-c leaves out a part, but not the same one twice. */
+static char *ask_supervisor_text(struct json_object *request)
+{
+	char *text = memory_need(
+	        strdup(json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN)));
+
+	if (strcmp(text, json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN)) != 0)
+		memory_need(NULL);
+	return text;
 }
 
 int ask_supervisor_try_send(const struct invocation *i, const char *service,
                             struct json_object *request, struct error *err)
 {
-	int r = control_client_ask(service,
-	                           json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN),
-	                           ask_supervisor_print_line, (void *)i, err);
+	_cleanup_free_ char *text = ask_supervisor_text(request);
+	int r = control_client_ask(service, text, ask_supervisor_print_line, (void *)i, err);
 
 	json_object_put(request);
 	if (r == 0 && i->json)

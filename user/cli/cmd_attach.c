@@ -4,11 +4,11 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/escape.h"
 #include "cli/command.h"
 #include "cli/exporter_process.h"
 #include "cli/service_status.h"
 #include "core/endpoint.h"
-#include "core/schedule_edit.h"
 #include "kern/netns.h"
 #include "kern/pins.h"
 #include "service/attach.h"
@@ -28,7 +28,7 @@ static int cmd_attach_check_input(const struct invocation *i, struct error *err)
 		return error_usage(err,
 		                   "--metrics needs --watch; without it use `reuseportd metrics "
 		                   "--listen`");
-	return schedule_edit_check_label(i->attach.label, err);
+	return 0;
 }
 
 static bool cmd_attach_has_address(const struct rpd_service *info,
@@ -93,7 +93,7 @@ static bool cmd_attach_find_attached(const struct invocation *i, char ret[RPD_LA
 
 static void cmd_attach_print_waiting(const char *why)
 {
-	fprintf(stderr, "waiting: %.*s\n", (int)strcspn(why, ";\n"), why);
+	escape_print_line(stderr, "waiting: %.*s", (int)strcspn(why, ";\n"), why);
 }
 
 /* Watches the service, and serves its metrics if the exporter listens. */
@@ -105,7 +105,7 @@ static int cmd_attach_watch(const char *name, struct exporter_process *exporter,
 
 static void cmd_attach_print_restored(const char *line, void *data)
 {
-	fprintf(stderr, "note: %s\n", line);
+	escape_print_line(stderr, "note: %s", line);
 }
 
 /* If another program has replaced the steering program of the service, attaches that again. Returns
@@ -158,7 +158,7 @@ int cmd_attach(struct invocation *i, struct error *err)
 		return r;
 	r = service_status_print(&service, i->json, err); /* drops the lock */
 	if (notes)
-		fprintf(stderr, "note: %s", notes);
+		escape_print_line(stderr, "note: %.*s", (int)strlen(notes) - 1, notes);
 	memcpy(name, service.pins.service, sizeof(name));
 	service_close(&service);
 	if (r < 0 || !i->watch)

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <string.h>
+
+#include "base/escape.h"
 #include "cli/positional.h"
 #include "service/detach.h"
 #include "view/answer.h"
@@ -19,7 +22,8 @@ int cmd_detach(struct invocation *i, struct error *err)
 		        "it stays steered until its listeners close\n",
 		        result.name);
 	if (result.notes)
-		fprintf(stderr, "note: %s", result.notes);
+		escape_print_line(stderr, "note: %.*s", (int)strlen(result.notes) - 1,
+		                  result.notes);
 	answer_print(outcome_view_new_detached(result.name, r == SERVICE_REMOVED, result.replaced),
 	             i->json, outcome_view_print_detached);
 	return 0;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <time.h>
 
+#include "base/json_build.h"
 #include "cli/positional.h"
 #include "kern/events.h"
 #include "service/service.h"
 #include "view/answer.h"
+#include "view/escape_view.h"
 #include "view/event_view.h"
 #include "view/json_print.h"
 #include "view/outcome_view.h"
@@ -15,6 +17,8 @@ static void cmd_events_print_event(const struct rpd_event *event, bool json)
 {
 	struct json_object *view = event_view_new(event);
 
+	if (!json)
+		escape_view(view);
 	(json ? json_print_line : event_view_print)(stdout, view);
 	json_object_put(view);
 }
@@ -64,13 +68,13 @@ int cmd_events(struct invocation *i, struct error *err)
 	pins_unlock(&service.pins);
 	if (i->follow)
 		return cmd_events_follow(&service, events_first(&service.steer), i->json);
-	list = json_object_new_array();
+	list = json_build_new_array();
 	end = events_end(&service.steer);
 	for (uint64_t at = events_first(&service.steer); at < end; at++) {
 		struct rpd_event event;
 
 		if (events_get(&service.steer, at, &event))
-			json_object_array_add(list, event_view_new(&event));
+			json_build_add(list, event_view_new(&event));
 	}
 	answer_print(list, i->json, event_view_print_all);
 	return 0;

@@ -21,6 +21,9 @@ int cmd_label(struct invocation *i, struct error *err)
 	if (r < 0)
 		return r;
 	change.version = i->args[0];
+	r = schedule_edit_check_label(change.version, err);
+	if (r < 0)
+		return r;
 	snprintf(change.detail, sizeof(change.detail), "%s", change.version);
 	return schedule_change_run(i, &change, err);
 }

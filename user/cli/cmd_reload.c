@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/cleanup.h"
+#include "base/escape.h"
 #include "base/json_build.h"
 #include "cli/ask_supervisor.h"
 #include "cli/positional.h"
@@ -48,7 +49,7 @@ static int cmd_reload_all(const struct invocation *i, struct error *err)
 		if (cmd_reload_service(i, names[s], err) == 0)
 			continue;
 		failed++;
-		fprintf(stderr, "%s: %s\n", names[s], err->text);
+		escape_print_line(stderr, "%s: %s", names[s], err->text);
 	}
 	if (!found)
 		return error_set(err, -ENOENT, "process %u runs no service", i->supervisor);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/memory.h"
 #include "base/strv.h"
 #include "cli/command.h"
 #include "cli/exporter_process.h"
@@ -16,7 +17,7 @@ static int cmd_run_read_command_line(char ***ret, struct error *err)
 	_cleanup_free_ char *word = NULL;
 	size_t room = 0;
 
-	while (file && getdelim(&word, &room, '\0', file) > 0)
+	while (file && memory_getdelim(&word, &room, '\0', file) > 0)
 		if (strv_append(ret, word) < 0)
 			return error_set(err, -ENOMEM, "out of memory");
 	return *ret ? 0 : error_set(err, -EIO, "can't read /proc/self/cmdline");

@@ -30,6 +30,9 @@ int cmd_switch(struct invocation *i, struct error *err)
 		if (i->n_args == 0)
 			return error_usage(err, "name the version to switch to, or give --off");
 		change.version = i->args[--i->n_args];
+		r = schedule_edit_check_label(change.version, err);
+		if (r < 0)
+			return r;
 	}
 	snprintf(change.detail, sizeof(change.detail), "%s", i->off ? "off" : change.version);
 	r = positional_take_service(i, err);

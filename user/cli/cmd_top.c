@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/escape.h"
 #include "base/json_read.h"
 #include "base/strv.h"
 #include "cli/drain_change.h"
@@ -20,6 +21,7 @@
 #include "cli/service_status.h"
 #include "cli/terminal.h"
 #include "kern/pins.h"
+#include "view/escape_view.h"
 #include "view/outcome_view.h"
 #include "view/screen.h"
 
@@ -54,6 +56,7 @@ static int cmd_top_read_named(struct top *top, const char *name, struct error *e
 		return r;
 	snprintf(top->service, sizeof(top->service), "%s", json_read_text(status, "service"));
 	json_object_put(top->status);
+	escape_view(status);
 	top->status = status;
 	top->read_s = clock_s(CLOCK_MONOTONIC);
 	return 0;
@@ -102,6 +105,7 @@ static int cmd_top_change(struct top *top, bool drained, struct error *err)
 {
 	int slot = top->screen.selected;
 	struct error why;
+	char text[sizeof(top->message)];
 
 	if (slot == SCREEN_NO_SLOT) {
 		snprintf(top->message, sizeof(top->message),
@@ -111,7 +115,8 @@ static int cmd_top_change(struct top *top, bool drained, struct error *err)
 	}
 	pins_set_waiting(pins_never_wait, PINS_PATIENCE_MS);
 	if (drain_change_slot(top->service, slot, drained, &why) < 0) {
-		snprintf(top->message, sizeof(top->message), "slot %d: %s", slot, why.text);
+		snprintf(text, sizeof(text), "slot %d: %s", slot, why.text);
+		escape_text(top->message, sizeof(top->message), text, ESCAPE_LINES);
 		top->screen.message = top->message;
 	}
 	return cmd_top_read(top, err);

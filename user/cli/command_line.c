@@ -6,6 +6,8 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/escape.h"
+#include "base/memory.h"
 #include "config/run_option.h"
 
 /* argp's keys of options without a letter. */
@@ -31,7 +33,7 @@ static const struct option_row *command_line_find(const struct command *command,
 	return NULL;
 }
 
-/* argp's table of the command's options; NULL if memory is short. */
+/* argp's table of the command's options. */
 static struct argp_option *command_line_table(const struct command *command)
 {
 	const struct option_row *row;
@@ -40,8 +42,8 @@ static struct argp_option *command_line_table(const struct command *command)
 
 	while (command_option(command, n))
 		n++;
-	table = calloc(n + 1, sizeof(*table));
-	for (size_t i = 0; table && (row = command_option(command, i)); i++)
+	table = memory_need(calloc(n + 1, sizeof(*table)));
+	for (size_t i = 0; (row = command_option(command, i)); i++)
 		table[i] = (struct argp_option){.name = row->name,
 		                                .key = command_line_key(row, i),
 		                                .arg = row->argument,
@@ -54,6 +56,7 @@ static error_t command_line_take_option(const struct option_row *row, const char
                                         struct argp_state *state)
 {
 	struct invocation *invocation = ((struct command_line *)state->input)->invocation;
+	char text[ERROR_TEXT_MAX];
 	struct error err;
 	int r;
 
@@ -64,8 +67,10 @@ static error_t command_line_take_option(const struct option_row *row, const char
 		r = option_set(row, invocation, value, 0, &err);
 	if (r == -ENOMEM)
 		argp_failure(state, EXIT_REFUSED, ENOMEM, "can't parse the command line");
-	if (r < 0)
-		argp_error(state, "--%s", err.text);
+	if (r < 0) {
+		escape_text(text, sizeof(text), err.text, ESCAPE_LINES);
+		argp_error(state, "--%s", text);
+	}
 	return r < 0 ? EINVAL : 0;
 }
 
@@ -128,5 +133,7 @@ void command_line_parse(const struct command *command, int argc, char **argv,
 
 	*ret = (struct invocation){.attach.label = RPD_FIRST_LABEL, .timeout = -1};
 	argp_err_exit_status = EXIT_USAGE;
-	argp_parse(&argp, argc, argv, command->takes_command ? ARGP_IN_ORDER : 0, NULL, &line);
+	/* Another error has ended in argp_error(). */
+	memory_check(-argp_parse(&argp, argc, argv, command->takes_command ? ARGP_IN_ORDER : 0,
+	                         NULL, &line));
 }

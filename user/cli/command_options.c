@@ -8,6 +8,8 @@
 #include "base/parse.h"
 #include "cli/command.h"
 #include "core/endpoint.h"
+#include "core/schedule_edit.h"
+#include "core/service_name.h"
 
 #define PID_MAX (1 << 22)
 
@@ -86,6 +88,22 @@ static int command_options_add_fd(void *member, const struct option_setting *set
 	return 0;
 }
 
+static int command_options_set_service(void *member, const struct option_setting *setting,
+                                       struct error *err)
+{
+	int r = service_name_check(setting->value, err);
+
+	return r < 0 ? r : option_set_borrowed(member, setting, err);
+}
+
+static int command_options_set_label(void *member, const struct option_setting *setting,
+                                     struct error *err)
+{
+	int r = schedule_edit_check_label(setting->value, err);
+
+	return r < 0 ? r : option_set_borrowed(member, setting, err);
+}
+
 /* An option of config/run_option.h, which args_load() interprets. */
 static int command_options_add_run_option(void *member, const struct option_setting *setting,
                                           struct error *err)
@@ -99,7 +117,7 @@ static int command_options_add_run_option(void *member, const struct option_sett
 #define JSON "json", NULL, "Print JSON", option_set_flag, AT(json), .letter = 'j'
 #define SERVICE                                                                                    \
 	"service", "NAME", "Name of the service (default: the only service on the host)",          \
-	        option_set_borrowed, AT(service), .letter = 's'
+	        command_options_set_service, AT(service), .letter = 's'
 #define FORCE                                                                                      \
 	"force", NULL,                                                                             \
 	        "Proceed even if no worker is left to take new connections: they are then "        \
@@ -153,8 +171,8 @@ const struct option_row command_options_reload[] = {
          "If a new worker fails, keep the old worker in its slot, "
          "and continue with the other slots instead of rolling back",
          option_set_flag, AT(keep_going)},
-        {"label", "VERSION", "Version of the new workers (default: as before)", option_set_borrowed,
-         AT(relabel)},
+        {"label", "VERSION", "Version of the new workers (default: as before)",
+         command_options_set_label, AT(relabel)},
         {"supervisor", "PID",
          "Reload all services of this process of `reuseportd run`, one after the other. "
          "The exit status is 1 if one of them fails",
@@ -167,8 +185,8 @@ const struct option_row command_options_attach[] = {
         {"workers", "N|any",
          "Number of workers that must be found; any: take as many as there are (required)",
          command_options_set_workers, .letter = 'w'},
-        {"service", "NAME", "Name of the service (default: PROGRAM-PORT)", option_set_borrowed,
-         AT(service), .letter = 's'},
+        {"service", "NAME", "Name of the service (default: PROGRAM-PORT)",
+         command_options_set_service, AT(service), .letter = 's'},
         {"port", "PORT", "Attach the workers that listen on this port", command_options_set_port,
          AT(attach.wanted.port), .letter = 'p'},
         {"address", "ADDRESS", "Attach only the workers that listen on this address",
@@ -202,7 +220,7 @@ const struct option_row command_options_attach[] = {
          "takes 8 MB of memory)",
          option_set_number, AT(count_max), .min = 1, .max = RPD_CONNS_LIMIT},
         {"label", "VERSION", "Version of the workers (default: " RPD_FIRST_LABEL ")",
-         option_set_borrowed, AT(attach.label)},
+         command_options_set_label, AT(attach.label)},
         {"watch", NULL,
          "Stay in the foreground: give slots to new workers, give no new connection to "
          "workers that exit or stall, and attach the steering program again if another one "
@@ -237,7 +255,7 @@ const struct option_row command_options_status[] = {
 
 const struct option_row command_options_metrics[] = {
         {"service", "NAME", "Print the metrics of this service only (default: all services)",
-         option_set_borrowed, AT(service), .letter = 's'},
+         command_options_set_service, AT(service), .letter = 's'},
         {"listen", "ADDRESS:PORT",
          "Stay in the foreground and serve the metrics over HTTP at this address, "
          "path /metrics; for example at 127.0.0.1:9464 or [::1]:9464. SIGTERM ends it",

@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/json_build.h"
 #include "cli/http_library.h"
 #include "cli/service_status.h"
 #include "core/endpoint.h"
@@ -57,7 +58,7 @@ static int exporter_read_one(struct json_object *services, const char *name, str
 	int r = service_status_read_named(name, &status, err);
 
 	if (r == SERVICE_OPEN)
-		json_object_array_add(services, status);
+		json_build_add(services, status);
 	return r;
 }
 

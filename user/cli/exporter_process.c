@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/memory.h"
 #include "base/signal_name.h"
 #include "cli/http_library.h"
 #include "core/endpoint.h"
@@ -77,8 +78,8 @@ static int exporter_process_on_again(sd_event_source *source, uint64_t now, void
 
 static void exporter_process_start_again(struct exporter_process *process)
 {
-	sd_event_add_time_relative(process->loop, &process->again, CLOCK_MONOTONIC, AGAIN_US, 0,
-	                           exporter_process_on_again, process);
+	memory_check(sd_event_add_time_relative(process->loop, &process->again, CLOCK_MONOTONIC,
+	                                        AGAIN_US, 0, exporter_process_on_again, process));
 }
 
 static void exporter_process_forget(struct exporter_process *process)

@@ -6,11 +6,13 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/escape.h"
 #include "cli/command.h"
 #include "cli/command_line.h"
 #include "kern/pins.h"
 #include "kern/privileges.h"
 #include "stream/log_process.h"
+#include "supervise/reexec_check.h"
 
 /* Our own errors are complete; libbpf's messages are only for debugging. */
 __attribute__((format(printf, 2, 0))) static int main_print_libbpf(enum libbpf_print_level level,
@@ -57,7 +59,7 @@ static int main_run(const struct command *command, int argc, char **argv)
 	if (r >= 0)
 		error_set(&err, -EIO, "the command is done, but its output can't be written: %s",
 		          strerror(errno));
-	fprintf(stderr, "%s: %s\n", name, err.text);
+	escape_print_line(stderr, "%s: %s", name, err.text);
 	return err.status ? err.status : EXIT_REFUSED;
 }
 
@@ -79,8 +81,12 @@ int main(int argc, char **argv)
 		printf("reuseportd %s\n", REUSEPORTD_VERSION);
 		return EXIT_OK;
 	}
+	if (argc > 1 && !strcmp(argv[1], REEXEC_CHECK_OPTION)) {
+		printf(REEXEC_CHECK_ANSWER, RPD_ABI_VERSION);
+		return EXIT_OK;
+	}
 	if (argc > 1)
-		fprintf(stderr, "reuseportd: there is no command '%s'\n", argv[1]);
+		escape_print_line(stderr, "reuseportd: there is no command '%s'", argv[1]);
 	command_overview(stderr);
 	return EXIT_USAGE;
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "base/cleanup.h"
 #include "cli/positional.h"
 
 #include <string.h>
+
+#include "base/cleanup.h"
+#include "core/service_name.h"
 
 static void positional_drop_first(struct invocation *i)
 {
@@ -16,7 +18,7 @@ static int positional_set_service(struct invocation *i, struct error *err)
 		                   i->args[0]);
 	i->service = i->args[0];
 	positional_drop_first(i);
-	return 0;
+	return service_name_check(i->service, err);
 }
 
 int positional_take_service(struct invocation *i, struct error *err)

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/escape.h"
+
 #define LAST_LINE_MAX 96 /* the line with the number of errors that did not fit */
 
 bool problems_is_full(const struct problems *problems)
@@ -86,7 +88,7 @@ void problems_print(FILE *out, const struct problems *problems, bool errors, boo
 		if (p->warning ? !warnings : !errors)
 			continue;
 		problems_format_line(problems, p, text, sizeof(text));
-		fprintf(out, "%s\n", text);
+		escape_print_line(out, "%s", text);
 	}
 }
 

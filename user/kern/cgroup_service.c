@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/memory.h"
 #include "kern/cgroup.h"
 #include "kern/cgroup_file.h"
 #include "kern/mounts.h"
@@ -42,7 +43,7 @@ static int cgroup_service_append_own(char path[PATH_MAX])
 
 	if (!file)
 		return -errno;
-	while (getline(&line, &size, file) >= 0)
+	while (memory_getdelim(&line, &size, '\n', file) >= 0)
 		if (!strncmp(line, "0::/", 4)) {
 			line[strcspn(line, "\n")] = '\0';
 			return line[4] ? cgroup_service_append_path(path, line + 4) : 0;

@@ -31,13 +31,15 @@ static const char *const pin_names[PIN_MAX] = {
 
 void conns_init(struct conns *conns)
 {
-	*conns = (struct conns){.rates_fd = -1, .open_fd = -1};
+	*conns = (struct conns){.rates_fd = -1, .open_fd = -1, .link_fds = {-1, -1}};
 }
 
 void conns_close(struct conns *conns)
 {
 	cleanup_close(&conns->rates_fd);
 	cleanup_close(&conns->open_fd);
+	cleanup_close(&conns->link_fds[0]);
+	cleanup_close(&conns->link_fds[1]);
 	conns_init(conns);
 }
 
@@ -58,7 +60,9 @@ static int conns_pin_one(int fd, const struct pins *pins, enum conn_pin which)
 {
 	char path[PATH_MAX];
 
-	return bpf_obj_pin(fd, pins_path(pins, pin_names[which], path)) < 0 ? -errno : 0;
+	return bpf_obj_pin(fd, pins_path(pins, pin_names[which], path)) < 0 && errno != EEXIST
+	               ? -errno
+	               : 0;
 }
 
 /* Opens the skeleton, with the maps that it shares with the steering programs. */
@@ -88,19 +92,19 @@ static int conns_open_skel(const struct steer *steer, struct conn_bpf **ret)
 	return 0;
 }
 
-static int conns_pin_all(const struct conns *conns, const struct pins *pins,
-                         const struct conn_bpf *skel)
+int conns_pin_missing(const struct conns *conns, const struct pins *pins)
 {
 	const int fds[PIN_MAX] = {
 	        [PIN_RATES] = conns->rates_fd,
 	        [PIN_OPEN] = conns->open_fd,
-	        [PIN_LINK] = bpf_link__fd(skel->links.on_state),
-	        [PIN_LINK_AGAIN] = bpf_link__fd(skel->links.on_state_again),
+	        [PIN_LINK] = conns->link_fds[0],
+	        [PIN_LINK_AGAIN] = conns->link_fds[1],
 	};
 	int r = 0;
 
 	for (unsigned int i = 0; r == 0 && i < PIN_MAX; i++)
-		r = conns_pin_one(fds[i], pins, i);
+		if (fds[i] >= 0)
+			r = conns_pin_one(fds[i], pins, i);
 	return r;
 }
 
@@ -119,9 +123,12 @@ static int conns_load(struct conns *conns, const struct steer *steer, const stru
 		return r;
 	conns->rates_fd = fcntl(bpf_map__fd(skel->maps.rates), F_DUPFD_CLOEXEC, 3);
 	conns->open_fd = fcntl(bpf_link__fd(skel->links.show_open), F_DUPFD_CLOEXEC, 3);
-	if (conns->rates_fd < 0 || conns->open_fd < 0)
+	conns->link_fds[0] = fcntl(bpf_link__fd(skel->links.on_state), F_DUPFD_CLOEXEC, 3);
+	conns->link_fds[1] = fcntl(bpf_link__fd(skel->links.on_state_again), F_DUPFD_CLOEXEC, 3);
+	if (conns->rates_fd < 0 || conns->open_fd < 0 || conns->link_fds[0] < 0 ||
+	    conns->link_fds[1] < 0)
 		return -errno;
-	return conns_pin_all(conns, pins, skel);
+	return conns_pin_missing(conns, pins);
 }
 
 __attribute__((format(printf, 2, 3))) static void conns_set_reason(struct conns *conns,
@@ -187,15 +194,14 @@ void conns_open(struct conns *conns, const struct steer *steer, const struct pin
 	int *fds[PIN_MAX] = {
 	        [PIN_RATES] = &conns->rates_fd,
 	        [PIN_OPEN] = &conns->open_fd,
+	        [PIN_LINK] = &conns->link_fds[0],
+	        [PIN_LINK_AGAIN] = &conns->link_fds[1],
 	};
-	_cleanup_close_ int link = -1, again = -1;
 
 	if (!steer->control->counting) {
 		conns_explain_not_attached(conns, steer->control->counting_error);
 		return;
 	}
-	fds[PIN_LINK] = &link;
-	fds[PIN_LINK_AGAIN] = &again;
 	for (unsigned int i = 0; i < PIN_MAX; i++) {
 		char path[PATH_MAX];
 

@@ -20,7 +20,7 @@
 #include "kern/steer.h"
 
 struct conns {
-	int rates_fd, open_fd;
+	int rates_fd, open_fd, link_fds[2];
 	bool counting; /* if not, the descriptors may be -1 */
 	char why[160]; /* why not */
 };
@@ -40,6 +40,9 @@ void conns_enable(const struct conns *conns, struct steer *steer);
 void conns_open(struct conns *conns, const struct steer *steer, const struct pins *pins);
 
 void conns_close(struct conns *conns);
+
+/* Pins again what is open and not pinned any more. Returns 0 or a negative errno. */
+int conns_pin_missing(const struct conns *conns, const struct pins *pins);
 
 /* Whether a pin of this name is one of ours. */
 bool conns_is_pin(const char *name);

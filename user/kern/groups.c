@@ -76,6 +76,14 @@ void groups_attach(struct groups *groups, const struct steer *steer, const struc
 	groups_load(groups, steer, pins_path(pins, GROUPS_PIN, path));
 }
 
+void groups_pin_missing(const struct groups *groups, const struct pins *pins)
+{
+	char path[PATH_MAX];
+
+	if (groups->fd >= 0)
+		bpf_obj_pin(groups->fd, pins_path(pins, GROUPS_PIN, path));
+}
+
 void groups_open(struct groups *groups, const struct pins *pins)
 {
 	char path[PATH_MAX];

@@ -32,6 +32,9 @@ void groups_attach(struct groups *groups, const struct steer *steer, const struc
 /* Opens the pin. If it is missing, the groups are unknown. */
 void groups_open(struct groups *groups, const struct pins *pins);
 
+/* Pins the iterator again if it is open and not pinned any more. A failure is no error. */
+void groups_pin_missing(const struct groups *groups, const struct pins *pins);
+
 void groups_close(struct groups *groups);
 
 /* Whether a pin of this name is ours. */

@@ -9,6 +9,7 @@
 #include <sys/statfs.h>
 
 #include "base/cleanup.h"
+#include "base/memory.h"
 
 /* Decodes the escapes of mountinfo, a backslash and three octal digits, in place. */
 static void mounts_unescape(char *path)
@@ -56,7 +57,7 @@ static int mounts_find(const char *type, unsigned long magic, const char *prefer
 
 	if (!mounts)
 		return -errno;
-	while (getline(&line, &size, mounts) >= 0) {
+	while (memory_getdelim(&line, &size, '\n', mounts) >= 0) {
 		char *path = mounts_parse_line(line, type);
 		struct statfs fs;
 

@@ -92,18 +92,6 @@ static int privileges_check_all(const struct privilege *all, size_t n_all, char 
 	return 0;
 }
 
-int privileges_check(char *ret_missing, size_t n)
-{
-	return privileges_check_all(privileges_always, ARRAY_SIZE(privileges_always), ret_missing,
-	                            n);
-}
-
-int privileges_check_other_user(char *ret_missing, size_t n)
-{
-	return privileges_check_all(privileges_other_user, ARRAY_SIZE(privileges_other_user),
-	                            ret_missing, n);
-}
-
 void privileges_keep_for_files(void)
 {
 	static const uint32_t kept = 1u << CAP_CHOWN | 1u << CAP_DAC_OVERRIDE |
@@ -120,4 +108,16 @@ void privileges_keep_for_files(void)
 	words[0].inheritable = words[1].inheritable = 0;
 	words[1].permitted = words[1].effective = 0;
 	syscall(SYS_capset, &header, words);
+}
+
+int privileges_check(char *ret_missing, size_t n)
+{
+	return privileges_check_all(privileges_always, ARRAY_SIZE(privileges_always), ret_missing,
+	                            n);
+}
+
+int privileges_check_other_user(char *ret_missing, size_t n)
+{
+	return privileges_check_all(privileges_other_user, ARRAY_SIZE(privileges_other_user),
+	                            ret_missing, n);
 }

@@ -10,6 +10,7 @@
 #include <bpf/libbpf.h>
 
 #include "base/cleanup.h"
+#include "base/memory.h"
 #include "core/schedule.h"
 #include "kern/conn_table.h"
 #include "kern/steer_maps.h"
@@ -103,6 +104,50 @@ static int steer_setup_keep_endpoint(struct steer *steer, const struct pins *pin
 	return steer_setup_pin(steer->prog_fd[index], pins, name, err);
 }
 
+/* Whether the folder has the first pin of another service. */
+static bool steer_setup_is_taken(const struct steer *steer, const struct pins *pins)
+{
+	struct bpf_map_info ours = {}, pinned = {};
+	uint32_t size = sizeof(ours);
+	char path[PATH_MAX];
+	_cleanup_close_ int fd = bpf_obj_get(pins_path(pins, STEER_FIRST_PIN, path));
+
+	return fd >= 0 && (bpf_obj_get_info_by_fd(fd, &pinned, &size) < 0 ||
+	                   bpf_obj_get_info_by_fd(steer->map_fd[STEER_SERVICE], &ours, &size) < 0 ||
+	                   ours.id != pinned.id);
+}
+
+static int steer_setup_pin_if_missing(int fd, const struct pins *pins, const char *name,
+                                      struct error *err)
+{
+	char path[PATH_MAX];
+
+	return access(pins_path(pins, name, path), F_OK) == 0
+	               ? 0
+	               : steer_setup_pin(fd, pins, name, err);
+}
+
+int steer_setup_pin_missing(const struct steer *steer, const struct pins *pins, struct error *err)
+{
+	int r = 0;
+
+	if (steer_setup_is_taken(steer, pins))
+		return error_set(err, -EEXIST, "%s has the pins of another service", pins->path);
+	for (unsigned int i = 0; r == 0 && i < STEER_MAP_MAX; i++)
+		r = steer_setup_pin_if_missing(steer->map_fd[i], pins, steer_maps_kind(i)->name,
+		                               err);
+	for (unsigned int i = 0; r == 0 && i < steer->service->n_endpoints; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "socks%u", i);
+		r = steer_setup_pin_if_missing(steer->socks_fd[i], pins, name, err);
+		snprintf(name, sizeof(name), "steer%u", i);
+		if (r == 0)
+			r = steer_setup_pin_if_missing(steer->prog_fd[i], pins, name, err);
+	}
+	return r;
+}
+
 /* Loads the program, with the service's maps as far as they exist. Without @program it only makes
  * the maps. */
 static int steer_setup_load(const struct steer *steer, bool program, uint32_t max_conns,
@@ -120,6 +165,10 @@ static int steer_setup_load(const struct steer *steer, bool program, uint32_t ma
 		r = steer_setup_size_conns(steer, skel, max_conns);
 	if (r == 0)
 		r = steer_bpf__load(skel);
+	/* libbpf keeps what it has found out about the kernel. If it has lacked memory for that,
+	 * each load of this process fails from then on. */
+	if (r == -EFAULT)
+		memory_check(-ENOMEM);
 	if (r < 0)
 		return error_set(err, r,
 		                 "the kernel refused the steering program: %s\n"

@@ -23,6 +23,10 @@ int steer_setup_add_endpoint(struct steer *steer, const struct pins *pins,
                              const struct rpd_endpoint *endpoint, uint32_t max_conns,
                              struct error *err);
 
+/* Pins again what is open and not pinned any more. A pin of another service is an error. Returns 0,
+ * or a negative errno with @err set. */
+int steer_setup_pin_missing(const struct steer *steer, const struct pins *pins, struct error *err);
+
 /* Removes the last endpoint. Its slots must be empty. If the command is killed in between, the
  * endpoint is complete, or half made as after steer_setup_add_endpoint(). */
 void steer_setup_remove_endpoint(struct steer *steer, const struct pins *pins);

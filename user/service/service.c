@@ -69,6 +69,7 @@ int service_enter_netns(struct service *service, struct error *err)
 	return r;
 }
 
+/* A folder that can't be read is not known to be empty. */
 static bool service_folder_is_empty(const char *path)
 {
 	_cleanup_dir_ DIR *dir = opendir(path);
@@ -77,7 +78,7 @@ static bool service_folder_is_empty(const char *path)
 	while (dir && (entry = readdir(dir)))
 		if (entry->d_name[0] != '.')
 			return false;
-	return true;
+	return dir;
 }
 
 bool service_is_half_made(const struct service *service)

@@ -69,11 +69,12 @@ int service_endpoint_add(struct service *service, const struct rpd_endpoint *end
 int service_endpoint_borrow_any(const struct listener *listeners, size_t n, struct error *err)
 {
 	_cleanup_free_ struct holder *holders = NULL;
-	size_t n_holders;
+	size_t n_holders = 0;
 	int r = proc_holders_find(listeners, n, &holders, &n_holders, err);
 
-	if (r == 0)
-		r = error_set(err, -EPERM, SERVICE_ENDPOINT_NO_HOLDER, listeners[0].endpoint.port);
+	if (r < 0)
+		return r;
+	r = error_set(err, -EPERM, SERVICE_ENDPOINT_NO_HOLDER, listeners[0].endpoint.port);
 	for (size_t i = 0; r < 0 && i < n_holders; i++)
 		r = proc_duplicate_fd(holders[i].id.pid, holders[i].fd, holders[i].inode, err);
 	return r;

@@ -5,6 +5,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
+
+#include "kern/steer_setup.h"
 
 /* When a pin was last added to the folder or removed from it. bpffs sets the folder's time of
  * modification to that of the kernel's last tick, as other file systems do (bpf_dentry_finalize(),
@@ -34,6 +37,37 @@ static void service_lock_note_opened(struct service *service)
 	service->changed = service_lock_read_changed(service);
 }
 
+/* Whether pins of a service that is not being removed are to be there: the caller is its
+ * supervisor.
+ * (`stop` and `detach` set another stage before they remove a pin.) */
+static bool service_lock_must_exist(const struct service *service)
+{
+	return service_is_open(service) && service_is_run(service) &&
+	       service->steer.service->stage == RPD_STAGE_READY &&
+	       service->steer.service->supervisor_pid == (uint32_t)getpid();
+}
+
+/* Pins again what was removed by hand, from what is open. @locked: the folder is locked, and has
+ * its name. */
+static int service_lock_restore_pins(struct service *service, bool locked, struct error *err)
+{
+	char name[RPD_LABEL_MAX];
+	int r = 0;
+
+	if (!locked) {
+		memcpy(name, service->pins.service, sizeof(name));
+		pins_unlock(&service->pins);
+		r = pins_open_locked(&service->pins, name, true, err);
+	}
+	if (r == 0)
+		r = steer_setup_pin_missing(&service->steer, &service->pins, err);
+	if (r != 0)
+		return r;
+	conns_pin_missing(&service->conns, &service->pins); /* else they are not counted */
+	groups_pin_missing(&service->groups, &service->pins);
+	return 0;
+}
+
 /* The first lock of the process: others may have changed the service. */
 static int service_lock_outermost(struct service *service, struct error *err)
 {
@@ -49,6 +83,13 @@ static int service_lock_outermost(struct service *service, struct error *err)
 		if (r < 0)
 			pins_leave(&service->pins);
 		return r;
+	}
+	if (service_lock_must_exist(service)) {
+		r = service_lock_restore_pins(service, r == 0, err);
+		if (r != 0) {
+			pins_leave(&service->pins);
+			return r < 0 ? r : SERVICE_LOCKED;
+		}
 	}
 	memcpy(name, service->pins.service, sizeof(name));
 	service_close(service);

@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/escape.h"
 #include "stream/out_queue.h"
 
 static struct out_queue *queue;
@@ -44,7 +45,7 @@ int log_open(sd_event *loop)
 
 void log_line(const char *format, ...)
 {
-	_cleanup_free_ char *text = NULL;
+	_cleanup_free_ char *text = NULL, *line = NULL;
 	va_list args;
 	int n;
 
@@ -56,11 +57,13 @@ void log_line(const char *format, ...)
 		n_lost++;
 		return;
 	}
+	line = escape_new(text, ESCAPE_LINES);
 	if (!queue) {
-		fprintf(stderr, "%s\n", text);
+		fprintf(stderr, "%s\n", line ? line : "out of memory");
 		return;
 	}
-	if (out_queue_length(queue) + n > LOG_KEPT_MAX || !out_queue_add(queue, text, n))
+	if (!line || out_queue_length(queue) + strlen(line) > LOG_KEPT_MAX ||
+	    !out_queue_add(queue, line, strlen(line)))
 		n_lost++;
 	log_flush();
 }

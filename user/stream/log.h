@@ -17,7 +17,8 @@
 /* Opens the log: from then on the event loop writes the lines. Returns 0 or a negative errno. */
 int log_open(sd_event *loop);
 
-/* Logs a line, or several lines separated by \n. Without an open log it is written at once. */
+/* Logs a line, or several lines separated by \n, escaped as ESCAPE_LINES. Without an open log it is
+ * written at once. */
 void log_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /*

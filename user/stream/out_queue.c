@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "base/memory.h"
 #include "stream/out_stream.h"
 
 struct out_queue {
@@ -80,8 +81,9 @@ bool out_queue_flush(struct out_queue *queue)
 			continue;
 		if (n < 0 && errno == EAGAIN) {
 			if (!queue->source)
-				sd_event_add_io(queue->loop, &queue->source, queue->stream.fd,
-				                EPOLLOUT, out_queue_on_ready, queue);
+				memory_check(sd_event_add_io(queue->loop, &queue->source,
+				                             queue->stream.fd, EPOLLOUT,
+				                             out_queue_on_ready, queue));
 			return false;
 		}
 		queue->begin = n < 0 ? queue->end : queue->begin + (size_t)n;

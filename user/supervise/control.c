@@ -2,11 +2,12 @@
 #include "supervise/control.h"
 
 #include <errno.h>
-#include <json-c/json.h>
+#include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -14,6 +15,9 @@
 
 #include "base/cleanup.h"
 #include "base/json_build.h"
+#include "base/json_text.h"
+#include "base/memory.h"
+#include "core/request.h"
 #include "kern/file_limit.h"
 #include "supervise/control_client.h"
 #include "supervise/due.h"
@@ -35,10 +39,11 @@ struct control_client {
 	size_t n;
 	bool is_complete;         /* the request has come, and is carried out ... */
 	sd_event_source *on_turn; /* ... in the service's turn */
-	struct json_object *request;
+	struct request request;
 	enum control_wait waiting;
-	unsigned int up_to; /* for CONTROL_WAIT_GONE: the number of the last worker */
-	struct slots slots; /* those that must settle */
+	unsigned int n_missed; /* lines that the client has not got: it did not read */
+	unsigned int up_to;    /* for CONTROL_WAIT_GONE: the number of the last worker */
+	struct slots slots;    /* those that must settle */
 };
 
 struct control {
@@ -64,37 +69,63 @@ static void control_free_client(struct control_client *client)
 	sd_event_source_disable_unref(client->source);
 	sd_event_source_disable_unref(client->timer);
 	sd_event_source_disable_unref(client->on_turn);
-	json_object_put(client->request);
+	request_free(&client->request);
 	close(client->fd);
 	free(client->text);
 	free(client);
 }
 
-/* Sends one object and a newline. A client that does not read misses lines. */
+/* Sends one object and a newline. */
 static void control_send_object(const struct control_client *client, struct json_object *object)
 {
-	_cleanup_free_ char *text = NULL;
-	int n = asprintf(&text, "%s\n",
-	                 json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN));
+	_cleanup_free_ char *text = json_text_new(object);
+	size_t n = strlen(text);
 
-	if (n > 0 && send(client->fd, text, n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EAGAIN)
+	text[n++] = '\n'; /* in place of the NUL */
+	if (send(client->fd, text, n, MSG_NOSIGNAL | MSG_DONTWAIT) < (ssize_t)n)
 		shutdown(client->fd, SHUT_RDWR);
 	json_object_put(object);
 }
 
 static void control_send_text(const struct control_client *client, const char *line)
 {
-	struct json_object *object = json_object_new_object();
+	struct json_object *object = json_build_new_object();
 
 	json_build_text(object, "line", line);
 	control_send_object(client, object);
 }
 
-/* Sends the answer, and closes the connection. */
+/* Whether the socket has room for a line. Lines leave half of its buffer, which is much larger than
+ * an answer, to the answer and to the number of missing lines. So these are never dropped, and
+ * nothing ever waits for the client. */
+static bool control_has_room(const struct control_client *client)
+{
+	int unread = 0, size = 0;
+	socklen_t length = sizeof(size);
+
+	return ioctl(client->fd, SIOCOUTQ, &unread) == 0 &&
+	       getsockopt(client->fd, SOL_SOCKET, SO_SNDBUF, &size, &length) == 0 &&
+	       unread < size / 2;
+}
+
+static void control_send_missed(struct control_client *client)
+{
+	char text[96];
+
+	if (!client->n_missed)
+		return;
+	snprintf(text, sizeof(text), "%u lines are missing here: they were not read in time",
+	         client->n_missed);
+	client->n_missed = 0;
+	control_send_text(client, text);
+}
+
+/* Sends the answer, and closes the connection. The kernel keeps what the client has not read. */
 static void control_answer(struct control_client *client, int status, const char *error)
 {
-	struct json_object *object = json_object_new_object();
+	struct json_object *object = json_build_new_object();
 
+	control_send_missed(client);
 	json_build_number(object, "status", status);
 	if (error)
 		json_build_text(object, "error", error);
@@ -106,9 +137,16 @@ void control_send_line(struct supervisor *sup, const char *line)
 {
 	struct control_client *c = sup->control ? sup->control->clients : NULL;
 
-	for (; c; c = c->next)
-		if (c->waiting != CONTROL_WAIT_REQUEST)
-			control_send_text(c, line);
+	for (; c; c = c->next) {
+		if (c->waiting == CONTROL_WAIT_REQUEST)
+			continue;
+		if (!control_has_room(c)) {
+			c->n_missed++;
+			continue;
+		}
+		control_send_missed(c);
+		control_send_text(c, line);
+	}
 }
 
 void control_wait_for(struct control_client *client, enum control_wait what,
@@ -179,7 +217,7 @@ static int control_on_turn(sd_event_source *source, void *data)
 	struct supervisor *sup = client->control->sup;
 	struct error err = {};
 
-	if (client->control->handler(sup, client, client->request, &err) < 0)
+	if (client->control->handler(sup, client, &client->request, &err) < 0)
 		control_answer(client, err.status, err.text);
 	else
 		control_answer_settled(sup);
@@ -187,20 +225,23 @@ static int control_on_turn(sd_event_source *source, void *data)
 }
 
 /* Whether the request is to stop the whole service. That does not wait for the service's lock. */
-static bool control_is_stop(struct json_object *request)
+static bool control_is_stop(const struct request *request)
 {
-	const char *name = json_object_get_string(json_object_object_get(request, "do"));
-
-	return name && !strcmp(name, "stop") && !json_object_object_get(request, "slots");
+	return request->kind == REQUEST_STOP && !(request->fields & REQUEST_SLOTS);
 }
 
-static void control_take_request(struct control_client *client)
+/* @n: the length of the request, without its end of line. May free the client. */
+static void control_take_request(struct control_client *client, size_t n)
 {
 	struct supervisor *sup = client->control->sup;
+	struct error err = {};
 
 	client->is_complete = true;
-	client->request = json_tokener_parse(client->text);
-	if (control_is_stop(client->request)) {
+	if (request_parse(client->text, n, &client->request, &err) < 0) {
+		control_answer(client, err.status, err.text);
+		return;
+	}
+	if (control_is_stop(&client->request)) {
 		sd_event_source_set_priority(client->on_turn, PRIORITY_SIGNAL);
 		sup->leaving = true;
 	}
@@ -223,21 +264,23 @@ static void control_end_reading(struct control_client *client)
 /* May free the client. */
 static void control_read(struct control_client *client)
 {
-	ssize_t n = recv(client->fd, client->text + client->n, CONTROL_REQUEST_MAX - client->n - 1,
-	                 MSG_DONTWAIT);
+	char *at = client->text + client->n, *end;
+	ssize_t n = recv(client->fd, at, CONTROL_REQUEST_MAX - client->n, MSG_DONTWAIT);
 
 	if (n < 0 && errno == EAGAIN)
 		return;
-	if (n <= 0 || client->n + n >= CONTROL_REQUEST_MAX - 1) {
+	if (n <= 0) {
 		control_free_client(client);
 		return;
 	}
 	client->n += n;
-	client->text[client->n] = '\0';
-	if (!memchr(client->text, '\n', client->n))
-		return;
-	control_end_reading(client);
-	control_take_request(client);
+	end = memchr(at, '\n', n);
+	if (end) {
+		control_end_reading(client);
+		control_take_request(client, end - client->text);
+	} else if (client->n == CONTROL_REQUEST_MAX) {
+		control_answer(client, EXIT_USAGE, "the request is longer than 128 KiB");
+	}
 }
 
 static int control_on_client(sd_event_source *source, int fd, uint32_t events, void *data)
@@ -320,8 +363,9 @@ static void control_try_later(struct control *control)
 {
 	sd_event_source_set_enabled(control->source, SD_EVENT_OFF);
 	control->again = sd_event_source_disable_unref(control->again);
-	sd_event_add_time_relative(control->sup->all->loop, &control->again, CLOCK_MONOTONIC,
-	                           CONTROL_AGAIN_US, 0, control_on_again, control);
+	memory_check(sd_event_add_time_relative(control->sup->all->loop, &control->again,
+	                                        CLOCK_MONOTONIC, CONTROL_AGAIN_US, 0,
+	                                        control_on_again, control));
 }
 
 static void control_refuse(int fd)
@@ -353,19 +397,16 @@ static int control_on_connection(sd_event_source *source, int listener, uint32_t
 	return 0;
 }
 
-int control_new(struct supervisor *sup, control_handler handler, struct control **ret,
-                struct error *err)
+int control_listen(struct control *control, struct error *err)
 {
 	struct sockaddr_un address;
-	struct control *control = calloc(1, sizeof(*control));
 	mode_t mask;
 	int r = 0;
 
-	if (!control)
-		return error_set(err, -ENOMEM, "out of memory");
-	control->sup = sup;
-	control->handler = handler;
-	control_client_address(sup->name, &address);
+	control->again = sd_event_source_disable_unref(control->again);
+	control->source = sd_event_source_disable_unref(control->source);
+	cleanup_close(&control->fd);
+	control_client_address(control->sup->name, &address);
 	unlink(address.sun_path); /* left by a supervisor that was killed; there is one at a time */
 	control->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	mask = umask(0177);
@@ -375,16 +416,29 @@ int control_new(struct supervisor *sup, control_handler handler, struct control 
 		r = -errno;
 	umask(mask);
 	if (r == 0)
-		r = sd_event_add_io(sup->all->loop, &control->source, control->fd, EPOLLIN,
+		r = sd_event_add_io(control->sup->all->loop, &control->source, control->fd, EPOLLIN,
 		                    control_on_connection, control);
-	if (r < 0) {
-		error_set(err, r, "can't listen on %s: %s", address.sun_path, strerror(-r));
-		cleanup_close(&control->fd);
-		free(control);
-		return r;
-	}
-	*ret = control;
-	return 0;
+	return r < 0 ? error_set(err, r, "can't listen on %s: %s", address.sun_path, strerror(-r))
+	             : 0;
+}
+
+int control_new(struct supervisor *sup, control_handler handler, struct control **ret,
+                struct error *err)
+{
+	struct control *control = calloc(1, sizeof(*control));
+	int r;
+
+	if (!control)
+		return error_set(err, -ENOMEM, "out of memory");
+	control->sup = sup;
+	control->handler = handler;
+	control->fd = -1;
+	r = control_listen(control, err);
+	if (r < 0)
+		control_free(control, EXIT_REFUSED, NULL);
+	else
+		*ret = control;
+	return r;
 }
 
 void control_close(struct control *control)

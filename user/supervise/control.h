@@ -3,15 +3,12 @@
  * The control socket of a supervisor. Commands such as `reload` send their requests to it: a stream
  * of JSON, one object a line.
  *
- * Request: {"do": "reload", "argv": [...], "label": TEXT, "batch": N, "in_place": BOOL,
- * "keep_going": BOOL}, all but "do" optional; {"do": "restart", "slots": [N, ...], "in_place":
- * BOOL}; {"do": "scale", "workers": N}; {"do": "stop"} or, for some slots, {"do": "stop", "slots":
- * [...]}; {"do": "start", "slots": [...]}.
+ * Request: {"do": NAME, FIELD: VALUE, ...}. core/request.c has the table of names and fields.
  * Answer: any number of {"line": TEXT} while the request is in progress, then {"status": N,
  * "error": TEXT}.
  *
- * control.c checks which process may connect, reads requests and sends answers. control_request.c
- * checks a request and carries it out. control_client.h is the commands' end.
+ * control.c checks which process may connect, reads requests and sends answers. core/request.c
+ * checks a request, control_request.c carries it out. control_client.h is the commands' end.
  */
 #pragma once
 
@@ -20,7 +17,7 @@
 #include "supervise/types.h"
 
 struct control_client;
-struct json_object;
+struct request;
 
 /* What a client waits for. */
 enum control_wait {
@@ -34,12 +31,16 @@ enum control_wait {
 /* Carries out @request, in a turn of the service. Calls control_wait_for() before anything that the
  * client waits for can happen. On failure the client gets @err as its answer. */
 typedef int (*control_handler)(struct supervisor *sup, struct control_client *client,
-                               struct json_object *request, struct error *err);
+                               const struct request *request, struct error *err);
 
 /* Opens the socket. Only root and our own user may send requests: the socket has mode 0600, and the
  * peer's uid is checked as well. */
 int control_new(struct supervisor *sup, control_handler handler, struct control **ret,
                 struct error *err);
+
+/* Opens the socket again, after its file was deleted. Clients that are connected stay. Returns 0,
+ * or a negative errno with @err set. */
+int control_listen(struct control *control, struct error *err);
 
 /* @client gets its answer when @what has happened. @slots: those that must settle; NULL = none. */
 void control_wait_for(struct control_client *client, enum control_wait what,

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/memory.h"
 #include "service/run_dir.h"
 
 void control_client_address(const char *service, struct sockaddr_un *ret)
@@ -79,7 +80,7 @@ int control_client_ask(const char *service, const char *request,
 	if (!stream)
 		return error_set(err, -errno, "%s", strerror(errno));
 	TAKE_FD(fd);
-	while (getline(&line, &room, stream) > 0) {
+	while (memory_getdelim(&line, &room, '\n', stream) > 0) {
 		struct json_object *object = json_tokener_parse(line);
 		r = control_client_parse(object, on_line, data, &status, err);
 

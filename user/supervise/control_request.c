@@ -2,14 +2,13 @@
 #include "supervise/control_request.h"
 
 #include <errno.h>
-#include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/strv.h"
+#include "core/request.h"
 #include "stream/log.h"
-#include "supervise/persisted_command.h"
 #include "supervise/plan.h"
 #include "supervise/reload.h"
 #include "supervise/report.h"
@@ -53,11 +52,10 @@ static int control_request_check_user(const struct supervisor *sup, const struct
 
 /* The new configuration: the one of the file or, without one, the present one with the command of
  * the request, if it has one. */
-static int control_request_make_config(struct supervisor *sup, struct json_object *request,
+static int control_request_make_config(struct supervisor *sup, const struct request *request,
                                        const struct run_config *of_file, struct run_config *ret,
                                        struct error *err)
 {
-	struct json_object *argv = json_object_object_get(request, "argv");
 	char **copy;
 	int r = 0;
 
@@ -68,57 +66,48 @@ static int control_request_make_config(struct supervisor *sup, struct json_objec
 	if (r < 0)
 		return r;
 	r = run_config_copy(of_file ? of_file : &sup->plan->config, ret);
-	if (r < 0 || !argv)
-		return r < 0 ? error_set(err, r, "out of memory") : 0;
-	if (!json_object_is_type(argv, json_type_array) || json_object_array_length(argv) == 0)
-		return error_usage(err, "the command is empty");
-	copy = persisted_command_parse(argv);
-	if (!copy)
-		return error_set(err, -ENOMEM, "out of memory");
-	strv_free(ret->argv);
-	ret->argv = copy;
-	return 0;
+	if (r == 0 && request->argv) {
+		r = strv_copy(request->argv, &copy);
+		if (r == 0) {
+			strv_free(ret->argv);
+			ret->argv = copy;
+		}
+	}
+	return r < 0 ? error_set(err, r, "out of memory") : 0;
 }
 
 /* The ways of the reload: the request's, then the configuration's. */
-static int control_request_parse_ways(const struct run_config *config, struct json_object *request,
-                                      struct reload_ways *ret, struct error *err)
+static struct reload_ways control_request_ways(const struct run_config *config,
+                                               const struct request *request)
 {
-	struct json_object *value;
+	struct reload_ways ways = reload_ways_of(config);
 
-	*ret = reload_ways_of(config);
-	if (json_object_object_get_ex(request, "batch", &value)) {
-		int batch = json_object_get_int(value);
-
-		if (batch < 1)
-			return error_usage(err, "the batch must be at least 1");
-		ret->batch = batch;
-	}
-	if (json_object_object_get_ex(request, "in_place", &value))
-		ret->in_place = json_object_get_boolean(value);
-	if (json_object_object_get_ex(request, "keep_going", &value))
-		ret->keep_going = json_object_get_boolean(value);
-	return 0;
+	if (request->fields & REQUEST_BATCH)
+		ways.batch = request->batch;
+	if (request->fields & REQUEST_IN_PLACE)
+		ways.in_place = request->in_place;
+	if (request->fields & REQUEST_KEEP_GOING)
+		ways.keep_going = request->keep_going;
+	return ways;
 }
 
-static int control_request_make_plan(struct supervisor *sup, struct json_object *request,
+static int control_request_make_plan(struct supervisor *sup, const struct request *request,
                                      const struct run_config *of_file, struct plan **ret,
                                      struct error *err)
 {
-	struct json_object *value;
+	const bool labelled = request->fields & REQUEST_LABEL;
 	struct run_config config;
 	int r;
 
 	run_config_init(&config);
 	r = control_request_make_config(sup, request, of_file, &config, err);
-	if (r == 0 && json_object_object_get_ex(request, "label", &value))
-		snprintf(config.label, sizeof(config.label), "%s", json_object_get_string(value));
+	if (r == 0 && labelled)
+		memcpy(config.label, request->label, sizeof(config.label));
 	if (r == 0)
 		r = run_config_check(&config, err);
 	*ret = r == 0 ? plan_new(&config) : NULL;
 	if (*ret)
-		(*ret)->relabel = sup->plan->relabel ||
-		                  json_object_object_get_ex(request, "label", NULL) ||
+		(*ret)->relabel = sup->plan->relabel || labelled ||
 		                  strcmp(config.label, sup->plan->config.label) != 0;
 	run_config_free(&config);
 	if (r == 0 && !*ret)
@@ -127,16 +116,14 @@ static int control_request_make_plan(struct supervisor *sup, struct json_object 
 }
 
 /* @of_file: the configuration as the file has it now; NULL: it is not read. */
-static int control_request_begin_reload(struct supervisor *sup, struct json_object *request,
+static int control_request_begin_reload(struct supervisor *sup, const struct request *request,
                                         const struct run_config *of_file, struct error *err)
 {
 	struct plan *plan = NULL;
-	struct reload_ways ways = {};
+	struct reload_ways ways;
 	struct slots slots;
 	int r = control_request_make_plan(sup, request, of_file, &plan, err);
 
-	if (r == 0)
-		r = control_request_parse_ways(&plan->config, request, &ways, err);
 	reload_list_slots(sup, &slots);
 	if (r == 0)
 		r = worker_reports_open_notify(sup, &plan->config, err);
@@ -145,14 +132,16 @@ static int control_request_begin_reload(struct supervisor *sup, struct json_obje
 		        err, -EINVAL,
 		        "service '%s': all its slots are stopped, so there is nothing to reload",
 		        sup->name);
-	if (r == 0)
+	if (r == 0) {
+		ways = control_request_ways(&plan->config, request);
 		r = reload_begin(sup, &slots, plan, &ways, err);
+	}
 	plan_unref(plan);
 	return r;
 }
 
 /* Goes on with the reload that waited for the file. Clients that wait for it get the error. */
-static void control_request_on_file(struct supervisor *sup, struct json_object *request,
+static void control_request_on_file(struct supervisor *sup, const struct request *request,
                                     const struct run_config *of_file, const struct error *why)
 {
 	struct error err = *why;
@@ -166,149 +155,122 @@ static void control_request_on_file(struct supervisor *sup, struct json_object *
 
 /* @client: waits for the reload; or NULL. */
 static int control_request_do_reload(struct supervisor *sup, struct control_client *client,
-                                     struct json_object *request, struct error *err)
+                                     const struct request *request, struct error *err)
 {
-	const bool from_file =
-	        sup->all->reader && !json_object_object_get_ex(request, "argv", NULL);
 	int r = reload_check_idle(sup, err);
 
 	if (r < 0)
 		return r;
 	if (client)
 		control_wait_for(client, CONTROL_WAIT_RELOAD, NULL);
-	return from_file ? rereading_begin(sup, request, control_request_on_file, err)
-	                 : control_request_begin_reload(sup, request, NULL, err);
+	return sup->all->reader && !request->argv
+	               ? rereading_begin(sup, request, control_request_on_file, err)
+	               : control_request_begin_reload(sup, request, NULL, err);
 }
 
 int control_request_reload(struct supervisor *sup, struct error *err)
 {
-	return control_request_do_reload(sup, NULL, NULL, err);
+	static const struct request plain = {.kind = REQUEST_RELOAD};
+
+	return control_request_do_reload(sup, NULL, &plain, err);
 }
 
 /* --- slots */
 
-/* The slots that the request names. */
-static int control_request_parse_slots(const struct supervisor *sup, struct json_object *request,
-                                       struct slots *ret, struct error *err)
+static int control_request_check_slots(const struct supervisor *sup, const struct slots *slots,
+                                       struct error *err)
 {
-	struct json_object *list = json_object_object_get(request, "slots");
+	const unsigned int last = slots->at[slots->n - 1];
 
-	ret->n = 0;
-	if (!json_object_is_type(list, json_type_array) || json_object_array_length(list) == 0 ||
-	    json_object_array_length(list) > RPD_SLOT_MAX)
-		return error_usage(err, "the request names no slots");
-	for (size_t i = 0; i < json_object_array_length(list); i++) {
-		int slot = json_object_get_int(json_object_array_get_idx(list, i));
-
-		if (slot < 0 || (unsigned int)slot >= sup->n_slots)
-			return error_usage(err,
-			                   "there is no slot %d: service '%s' has slots 0 to %u",
-			                   slot, sup->name, sup->n_slots - 1);
-		ret->at[ret->n++] = slot;
-	}
-	return 0;
+	if (last < sup->n_slots)
+		return 0;
+	return error_usage(err, "there is no slot %u: service '%s' has slots 0 to %u", last,
+	                   sup->name, sup->n_slots - 1);
 }
 
 /* A reload of some slots with the plan in force. */
-static int control_request_do_restart(struct supervisor *sup, struct control_client *client,
-                                      struct json_object *request, struct error *err)
+static int control_request_restart(struct supervisor *sup, struct control_client *client,
+                                   const struct request *request, struct error *err)
 {
-	struct reload_ways ways;
-	struct slots slots;
-	int r = control_request_parse_slots(sup, request, &slots, err);
+	const struct reload_ways ways = control_request_ways(&sup->plan->config, request);
+	int r = control_request_check_slots(sup, &request->slots, err);
 
-	if (r == 0)
-		r = control_request_parse_ways(&sup->plan->config, request, &ways, err);
 	if (r < 0)
 		return r;
 	control_wait_for(client, CONTROL_WAIT_RELOAD, NULL);
-	return reload_begin(sup, &slots, sup->plan, &ways, err);
+	return reload_begin(sup, &request->slots, sup->plan, &ways, err);
 }
 
-static int control_request_do_scale(struct supervisor *sup, struct control_client *client,
-                                    struct json_object *request, struct error *err)
+static int control_request_scale(struct supervisor *sup, struct control_client *client,
+                                 const struct request *request, struct error *err)
 {
-	struct json_object *value;
 	struct slots added = {};
-	int n;
 
-	if (!json_object_object_get_ex(request, "workers", &value))
-		return error_usage(err, "the request has no number of workers");
-	n = json_object_get_int(value);
-	if (n < 1 || n > RPD_SLOT_MAX)
-		return error_usage(err, "the number of workers must be 1 to %d", RPD_SLOT_MAX);
-	for (int slot = sup->n_slots; slot < n; slot++)
+	for (unsigned int slot = sup->n_slots; slot < request->workers; slot++)
 		added.at[added.n++] = slot;
 	control_wait_for(client, added.n ? CONTROL_WAIT_SETTLED : CONTROL_WAIT_GONE, &added);
-	return slot_scale(sup, n, err);
+	return slot_scale(sup, request->workers, err);
 }
 
-static int control_request_do_stop(struct supervisor *sup, struct control_client *client,
-                                   struct json_object *request, struct error *err)
+static int control_request_stop(struct supervisor *sup, struct control_client *client,
+                                const struct request *request, struct error *err)
 {
-	struct slots slots;
+	const struct slots *slots = &request->slots;
 	int r;
 
-	if (!json_object_object_get(request, "slots")) {
+	if (!(request->fields & REQUEST_SLOTS)) {
 		control_wait_for(client, CONTROL_WAIT_END, NULL);
 		if (!sup->stopping) /* a second call would kill the workers */
 			shutdown_begin(sup);
 		return 0;
 	}
-	r = control_request_parse_slots(sup, request, &slots, err);
+	r = control_request_check_slots(sup, slots, err);
 	if (r == 0)
 		r = reload_check_idle(sup, err);
 	if (r == 0)
 		control_wait_for(client, CONTROL_WAIT_GONE, NULL);
-	for (size_t i = 0; r == 0 && i < slots.n; i++)
-		r = slot_stop(sup, slots.at[i], err);
+	for (size_t i = 0; r == 0 && i < slots->n; i++)
+		r = slot_stop(sup, slots->at[i], err);
 	if (r == 0) /* workers that were starting leave room for others */
 		slot_start_waiting(sup);
 	return r;
 }
 
-static int control_request_do_start(struct supervisor *sup, struct control_client *client,
-                                    struct json_object *request, struct error *err)
+static int control_request_start(struct supervisor *sup, struct control_client *client,
+                                 const struct request *request, struct error *err)
 {
-	struct slots slots;
-	int r = control_request_parse_slots(sup, request, &slots, err);
+	const struct slots *slots = &request->slots;
+	int r = control_request_check_slots(sup, slots, err);
 
 	if (r == 0)
 		r = reload_check_idle(sup, err);
-	for (size_t i = 0; r == 0 && i < slots.n; i++) {
-		const struct worker *current = sup->slots[slots.at[i]].current;
+	for (size_t i = 0; r == 0 && i < slots->n; i++) {
+		const struct worker *current = sup->slots[slots->at[i]].current;
 
 		if (current)
 			r = error_set(err, -EEXIST,
 			              "slot %u of service '%s' already has a worker (pid %u)",
-			              slots.at[i], sup->name, current->pid);
+			              slots->at[i], sup->name, current->pid);
 	}
 	if (r < 0)
 		return r;
-	control_wait_for(client, CONTROL_WAIT_SETTLED, &slots);
-	for (size_t i = 0; i < slots.n; i++)
-		slot_ask_start(sup, slots.at[i]);
+	control_wait_for(client, CONTROL_WAIT_SETTLED, slots);
+	for (size_t i = 0; i < slots->n; i++)
+		slot_ask_start(sup, slots->at[i]);
 	slot_start_waiting(sup);
 	return 0;
 }
 
-static const struct {
-	const char *name;
-	control_handler run;
-} requests[] = {
-        {"reload", control_request_do_reload}, {"restart", control_request_do_restart},
-        {"scale", control_request_do_scale},   {"stop", control_request_do_stop},
-        {"start", control_request_do_start},
-};
-
 int control_request_handle(struct supervisor *sup, struct control_client *client,
-                           struct json_object *request, struct error *err)
+                           const struct request *request, struct error *err)
 {
-	const char *name = json_object_get_string(json_object_object_get(request, "do"));
+	static const control_handler handlers[] = {
+	        [REQUEST_RELOAD] = control_request_do_reload,
+	        [REQUEST_RESTART] = control_request_restart,
+	        [REQUEST_SCALE] = control_request_scale,
+	        [REQUEST_STOP] = control_request_stop,
+	        [REQUEST_START] = control_request_start,
+	};
 
-	for (size_t i = 0; name && i < ARRAY_SIZE(requests); i++)
-		if (!strcmp(name, requests[i].name))
-			return requests[i].run(sup, client, request, err);
-	return error_set(err, -EOPNOTSUPP,
-	                 "the supervisor does not know this request; is it of another version?");
+	return handlers[request->kind](sup, client, request, err);
 }

@@ -7,7 +7,7 @@
 
 /* The handler for control_new(). */
 int control_request_handle(struct supervisor *sup, struct control_client *client,
-                           struct json_object *request, struct error *err);
+                           const struct request *request, struct error *err);
 
 /* Does what {"do": "reload"} does, for SIGHUP. Returns 0, or a negative errno with @err set. */
 int control_request_reload(struct supervisor *sup, struct error *err);

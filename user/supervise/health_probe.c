@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/memory.h"
 #include "base/signal_name.h"
 #include "core/http_answer.h"
 #include "kern/cgroup.h"
@@ -160,8 +161,9 @@ static void health_probe_begin_talk(struct health_probe *run)
 		return;
 	}
 	run->timer = sd_event_source_disable_unref(run->timer);
-	sd_event_add_time_relative(run->loop, &run->timer, CLOCK_MONOTONIC, PROBE_TCP_NS / 1000, 1,
-	                           health_probe_on_tcp_stays, run);
+	memory_check(sd_event_add_time_relative(run->loop, &run->timer, CLOCK_MONOTONIC,
+	                                        PROBE_TCP_NS / 1000, 1, health_probe_on_tcp_stays,
+	                                        run));
 }
 
 static int health_probe_on_socket(sd_event_source *source, int fd, uint32_t events, void *data)

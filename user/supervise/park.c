@@ -2,6 +2,7 @@
 #include "supervise/park.h"
 
 #include "base/clock.h"
+#include "base/memory.h"
 #include "service/service_lock.h"
 #include "supervise/parking.h"
 #include "supervise/reload_state.h"
@@ -68,6 +69,7 @@ void park_update(struct supervisor *sup)
 	}
 	if (sup->stopping || sup->park_timer || sup->parking.closed || reload_state_makes_room(sup))
 		return;
-	sd_event_add_time_relative(sup->loop, &sup->park_timer, CLOCK_MONOTONIC,
-	                           sup->plan->config.park_timeout / 1000, 0, park_on_timeout, sup);
+	memory_check(sd_event_add_time_relative(sup->loop, &sup->park_timer, CLOCK_MONOTONIC,
+	                                        sup->plan->config.park_timeout / 1000, 0,
+	                                        park_on_timeout, sup));
 }

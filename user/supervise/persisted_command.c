@@ -11,6 +11,8 @@
 #include "base/cleanup.h"
 #include "base/json_build.h"
 #include "base/strv.h"
+#include "core/request.h"
+#include "core/schedule_edit.h"
 #include "kern/cgroup.h"
 #include "kern/file_read.h"
 #include "service/run_dir.h"
@@ -38,21 +40,6 @@ void persisted_command_forget(const struct supervisor *sup)
 	unlink(path);
 }
 
-char **persisted_command_parse(struct json_object *array)
-{
-	char **list = NULL;
-
-	if (!json_object_is_type(array, json_type_array))
-		return NULL;
-	for (size_t i = 0; i < json_object_array_length(array); i++)
-		if (strv_append(&list,
-		                json_object_get_string(json_object_array_get_idx(array, i))) < 0) {
-			strv_free(list);
-			return NULL;
-		}
-	return list;
-}
-
 static bool persisted_command_is_same(const struct run_config *a, const struct run_config *b)
 {
 	const size_t n = strv_length(a->argv);
@@ -69,7 +56,7 @@ static bool persisted_command_is_same(const struct run_config *a, const struct r
 
 static struct json_object *persisted_command_format(const struct run_config *config)
 {
-	struct json_object *part = json_object_new_object();
+	struct json_object *part = json_build_new_object();
 
 	json_build_words(part, "argv", config->argv);
 	json_build_text(part, "label", config->label);
@@ -80,7 +67,7 @@ static struct json_object *persisted_command_format(const struct run_config *con
 static int persisted_command_write_file(const struct supervisor *sup,
                                         const struct run_config *config)
 {
-	struct json_object *object = json_object_new_object();
+	struct json_object *object = json_build_new_object();
 	char path[PATH_MAX], draft[PATH_MAX];
 	_cleanup_close_ int fd = -1;
 	int r;
@@ -123,16 +110,18 @@ static int persisted_command_read_part(struct json_object *file, const char *nam
 {
 	struct json_object *part = json_object_object_get(file, name);
 	const char *label = json_object_get_string(json_object_object_get(part, "label"));
-	char **argv = persisted_command_parse(json_object_object_get(part, "argv"));
-	int r = argv && label ? run_config_copy(like, ret) : -EBADMSG;
+	_cleanup_strv_ char **argv = NULL;
+	int r = request_parse_command(json_object_object_get(part, "argv"), &argv);
 
-	if (r < 0) {
-		strv_free(argv);
+	if (r == 0)
+		r = label ? schedule_edit_check_label(label, NULL) : -EINVAL;
+	if (r == 0)
+		r = run_config_copy(like, ret);
+	if (r < 0)
 		return r;
-	}
 	strv_free(ret->argv);
-	ret->argv = argv;
-	snprintf(ret->label, sizeof(ret->label), "%s", label);
+	ret->argv = TAKE_PTR(argv);
+	strcpy(ret->label, label); /* its length was checked */
 	return 0;
 }
 

@@ -13,12 +13,6 @@
 #include "core/run_config.h"
 #include "supervise/types.h"
 
-struct json_object;
-
-/* A command from a JSON array, to be freed by strv_free(). NULL: not a command, or out of memory.
- */
-char **persisted_command_parse(struct json_object *array);
-
 /* Keeps @config's command and label, which are in force from now on. Returns 0, or a negative errno
  * with @err set. */
 int persisted_command_keep(const struct supervisor *sup, const struct run_config *config,

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/memory.h"
 #include "core/endpoint.h"
 #include "core/ready_rule.h"
 #include "kern/steer_socks.h"
@@ -172,8 +173,9 @@ static bool readiness_has_lived(struct worker *w)
 	int64_t left = w->started_at + w->plan->config.alive_after - clock_ns(CLOCK_MONOTONIC);
 
 	if (left > 0 && !w->probe_timer)
-		sd_event_add_time_relative(w->sup->loop, &w->probe_timer, CLOCK_MONOTONIC,
-		                           left / 1000 + 1, 1000, readiness_on_alive_timer, w);
+		memory_check(sd_event_add_time_relative(w->sup->loop, &w->probe_timer,
+		                                        CLOCK_MONOTONIC, left / 1000 + 1, 1000,
+		                                        readiness_on_alive_timer, w));
 	return left <= 0;
 }
 

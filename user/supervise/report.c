@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/memory.h"
 #include "stream/log.h"
 #include "supervise/control.h"
 #include "supervise/due.h"

@@ -2,17 +2,17 @@
 #include "supervise/rereading.h"
 
 #include <errno.h>
-#include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/request.h"
 #include "supervise/config_read.h"
 #include "supervise/due.h"
 #include "supervise/supervisor_request.h"
 
 struct rereading {
 	struct supervisor *sup;
-	struct json_object *request;
+	struct request request;
 	rereading_done done;
 	sd_event_source *on_turn;
 	/* What has been read. */
@@ -24,7 +24,6 @@ struct rereading {
 static void rereading_free(struct rereading *it)
 {
 	sd_event_source_disable_unref(it->on_turn);
-	json_object_put(it->request);
 	if (it->has_config)
 		run_config_free(&it->config);
 	free(it);
@@ -36,7 +35,7 @@ static int rereading_on_turn(sd_event_source *source, void *data)
 	struct supervisor *sup = it->sup;
 
 	sup->rereading = NULL;
-	it->done(sup, it->request, it->has_config ? &it->config : NULL, &it->err);
+	it->done(sup, &it->request, it->has_config ? &it->config : NULL, &it->err);
 	rereading_free(it);
 	return 0;
 }
@@ -60,15 +59,14 @@ static void rereading_on_file(void *data, int r, const struct load_result *loade
 	due_now(sup, it->on_turn);
 }
 
-int rereading_begin(struct supervisor *sup, struct json_object *request, rereading_done done,
+int rereading_begin(struct supervisor *sup, const struct request *request, rereading_done done,
                     struct error *err)
 {
 	struct rereading *it = calloc(1, sizeof(*it));
 	int r = it ? 0 : -ENOMEM;
 
 	if (r == 0)
-		*it = (struct rereading){
-		        .sup = sup, .request = json_object_get(request), .done = done};
+		*it = (struct rereading){.sup = sup, .request = *request, .done = done};
 	if (r == 0)
 		r = due_new(sup, SD_EVENT_PRIORITY_NORMAL, rereading_on_turn, it, &it->on_turn);
 	if (r == 0)

@@ -7,16 +7,16 @@
 #include "core/run_config.h"
 #include "supervise/types.h"
 
-struct json_object;
+struct request;
 
 /* Goes on with the reload. @config: the service's configuration as the file has it now; NULL: it
  * could not be read, and @why says why. */
-typedef void (*rereading_done)(struct supervisor *sup, struct json_object *request,
+typedef void (*rereading_done)(struct supervisor *sup, const struct request *request,
                                const struct run_config *config, const struct error *why);
 
-/* Reads the file, and calls @done unless rereading_drop() comes before. Keeps a reference to the
- * request, which may be NULL. Returns 0, or a negative errno with @err set. */
-int rereading_begin(struct supervisor *sup, struct json_object *request, rereading_done done,
+/* Reads the file, and calls @done unless rereading_drop() comes before. Keeps a copy of the
+ * request, which has no argv. Returns 0, or a negative errno with @err set. */
+int rereading_begin(struct supervisor *sup, const struct request *request, rereading_done done,
                     struct error *err);
 
 /* The service is being stopped: nothing waits for the file any more. */

@@ -15,6 +15,7 @@
 #include "kern/cgroup_service.h"
 #include "kern/mounts.h"
 #include "service/run_dir.h"
+#include "stream/log.h"
 
 #define END_NS (5 * NS_PER_S) /* how long killed processes may take to end */
 
@@ -75,7 +76,7 @@ void service_cgroup_clear(struct supervisor *sup)
 	struct error err;
 
 	if (sup->cgroup_path[0] && service_cgroup_end_children_of(sup->cgroup_path, &err) < 0)
-		fprintf(stderr, "%s: %s\n", sup->name, err.text);
+		log_line("%s: %s", sup->name, err.text);
 }
 
 /* A new service starts with an empty cgroup: kills what an earlier service of its name has left,

@@ -19,6 +19,7 @@
 #include "supervise/parking.h"
 #include "supervise/persisted_command.h"
 #include "supervise/plan.h"
+#include "supervise/remake.h"
 #include "supervise/service_cgroup.h"
 #include "supervise/steering_check.h"
 
@@ -116,11 +117,14 @@ static void setup_remove_dir(const struct supervisor *sup)
  * The maps are closed as well, because the process may go on for other services. */
 void setup_remove(struct supervisor *sup)
 {
+	static const char *const sockets[] = {"control", "notify"};
 	struct service *service = NULL;
 	const char *left = NULL;
 	char path[PATH_MAX];
 	struct error err = {};
 
+	remake_free(sup->remake);
+	sup->remake = NULL;
 	parking_close(&sup->parking);
 	steering_check_end(sup);
 	if (sup->cgroup_fd >= 0) {
@@ -132,8 +136,10 @@ void setup_remove(struct supervisor *sup)
 	sup->notify = NULL;
 	if (sup->control)
 		control_close(sup->control);
-	run_dir_path(sup->name, "notify", path, sizeof(path));
-	unlink(path);
+	for (size_t i = 0; i < ARRAY_SIZE(sockets); i++) {
+		run_dir_path(sup->name, sockets[i], path, sizeof(path));
+		unlink(path);
+	}
 	setup_remove_dir(sup);
 	if (service_lock(&sup->service, &service, &err) < 0 ||
 	    service_remove(service, false, NULL, &err) < 0) {

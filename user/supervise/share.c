@@ -2,6 +2,7 @@
 #include "supervise/share.h"
 
 #include "base/clock.h"
+#include "base/memory.h"
 
 /* What a source may spend at once before it pauses. */
 #define SHARE_BURST_NS 20000000ll
@@ -61,9 +62,9 @@ void share_end(struct share *share)
 	if (share->spent < SHARE_BURST_NS || share->timer)
 		return;
 	pause = (share->spent - SHARE_BURST_NS / 2) / share->percent * 100;
-	sd_event_add_time_relative(sd_event_source_get_event(share->source), &share->timer,
-	                           CLOCK_MONOTONIC, (uint64_t)pause / 1000, 1000, share_on_timer,
-	                           share);
+	memory_check(sd_event_add_time_relative(
+	        sd_event_source_get_event(share->source), &share->timer, CLOCK_MONOTONIC,
+	        (uint64_t)pause / 1000, 1000, share_on_timer, share));
 	share_apply(share);
 }
 

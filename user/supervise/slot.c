@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/memory.h"
 #include "core/restart_backoff.h"
 #include "supervise/control.h"
 #include "supervise/log_link.h"
@@ -107,8 +108,8 @@ static void slot_start_after(struct supervisor *sup, unsigned int slot, int64_t 
 	if (!it->current)
 		it->run = RPD_RUN_BACKOFF;
 	placement_note_run(sup, slot);
-	sd_event_add_time_relative(sup->loop, &it->timer, CLOCK_MONOTONIC, pause / 1000, 1000,
-	                           slot_on_pause_over, it);
+	memory_check(sd_event_add_time_relative(sup->loop, &it->timer, CLOCK_MONOTONIC,
+	                                        pause / 1000, 1000, slot_on_pause_over, it));
 }
 
 void slot_start_later(struct supervisor *sup, unsigned int slot, int64_t uptime)

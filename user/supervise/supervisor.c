@@ -26,6 +26,7 @@
 #include "supervise/priority.h"
 #include "supervise/readiness.h"
 #include "supervise/reload.h"
+#include "supervise/remake.h"
 #include "supervise/report.h"
 #include "supervise/service_cgroup.h"
 #include "supervise/setup.h"
@@ -205,6 +206,8 @@ int supervisor_start(struct supervisor *sup, struct error *err)
 	if (r >= 0)
 		r = control_new(sup, control_request_handle, &sup->control, err);
 	if (r >= 0)
+		r = remake_new(sup, &sup->remake, err);
+	if (r >= 0)
 		r = taken == SERVICE_TAKEN_OVER ? supervisor_take_over(sup, err)
 		                                : supervisor_start_new(sup);
 	if (r < 0)
@@ -281,9 +284,10 @@ void supervisor_free(struct supervisor *sup)
 	sd_event_source_disable_unref(sup->park_timer);
 	sd_event_source_disable_unref(sup->check_timer);
 	sd_event_source_disable_unref(sup->cron_timer);
-	sd_event_source_disable_unref(sup->clock_watch);
+	remake_free(sup->remake);
 	steering_check_end(sup);
 	supervisor_close_log(sup);
+	sd_event_source_disable_unref(sup->clock_watch);
 	hook_free(sup->hook);
 	guard_free(sup->guard);
 	notify_free(sup->notify);

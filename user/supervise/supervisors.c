@@ -19,6 +19,7 @@
 #include "supervise/health_probe.h"
 #include "supervise/priority.h"
 #include "supervise/reaper.h"
+#include "supervise/reexec_check.h"
 #include "supervise/reload.h"
 #include "supervise/report.h"
 #include "supervise/setup.h"
@@ -116,18 +117,35 @@ static void supervisors_on_file(void *data, int r, const struct load_result *loa
 
 /* After the re-exec the same files are read, and errors in them would be fatal: checks them before.
  */
+static void supervisors_on_program(const char *why_not, void *data)
+{
+	struct supervisors *all = data;
+
+	reexec_check_free(all->reexec);
+	all->reexec = NULL;
+	if (why_not)
+		log_line("reuseportd: re-exec of %s refused: %s", all->self[0], why_not);
+	else if (!supervisors_are_idle(all))
+		return;
+	else if (!all->reader)
+		supervisors_reexec(all);
+	else if (config_read_request(all->reader, supervisors_on_file, all) < 0)
+		log_line("reuseportd: re-exec refused: out of memory");
+}
+
+/* First the program is checked, then the files. */
 static int supervisors_on_reexec(sd_event_source *source, const struct signalfd_siginfo *info,
                                  void *data)
 {
 	struct supervisors *all = data;
+	struct error err = {};
 
-	if (!supervisors_are_idle(all))
+	if (all->reexec || (all->reader && config_read_has(all->reader, all)) ||
+	    !supervisors_are_idle(all))
 		return 0;
-	if (!all->reader)
-		supervisors_reexec(all);
-	else if (!config_read_has(all->reader, all) &&
-	         config_read_request(all->reader, supervisors_on_file, all) < 0)
-		log_line("reuseportd: re-exec refused: out of memory");
+	if (reexec_check_begin(all->loop, all->self[0], supervisors_on_program, all, &all->reexec,
+	                       &err) < 0)
+		log_line("reuseportd: re-exec refused: %s", err.text);
 	return 0;
 }
 
@@ -322,6 +340,7 @@ int supervisors_run(const struct supervisor_request *requests, size_t n,
 		error_set(err, r, "can't set up the event loop: %s", strerror(-r));
 	else
 		r = supervisors_run_all(&all, requests, n, err);
+	reexec_check_free(all.reexec);
 	reaper_free(reaper);
 	for (size_t i = 0; i < all.n; i++)
 		supervisor_free(all.list[i]);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/memory.h"
 #include "core/cron.h"
 #include "kern/cgroup.h"
 #include "supervise/drain_check.h"
@@ -92,8 +93,9 @@ static void timers_arm_check(struct supervisor *sup)
 		return;
 	sup->check_timer = sd_event_source_disable_unref(sup->check_timer);
 	if (ns)
-		sd_event_add_time_relative(sup->loop, &sup->check_timer, CLOCK_MONOTONIC, ns / 1000,
-		                           1000, timers_on_check, sup);
+		memory_check(sd_event_add_time_relative(sup->loop, &sup->check_timer,
+		                                        CLOCK_MONOTONIC, ns / 1000, 1000,
+		                                        timers_on_check, sup));
 }
 
 static int timers_on_check(sd_event_source *source, uint64_t now, void *data)
@@ -173,8 +175,9 @@ static void timers_arm_cron(struct supervisor *sup)
 		timers_watch_clock(sup);
 	next = cron_next_local(&cron, time(NULL), timers_offset_at);
 	if (next > 0)
-		sd_event_add_time(sup->loop, &sup->cron_timer, CLOCK_REALTIME,
-		                  (uint64_t)next * 1000000, 1000000, timers_on_cron, sup);
+		memory_check(sd_event_add_time(sup->loop, &sup->cron_timer, CLOCK_REALTIME,
+		                               (uint64_t)next * 1000000, 1000000, timers_on_cron,
+		                               sup));
 }
 
 /* The slots to be reloaded. Workers that are not restarted may be jobs: a job that is running, and

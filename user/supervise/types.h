@@ -28,7 +28,9 @@ struct health_probe;
 struct hook;
 struct log_link;
 struct notify;
+struct reexec_check;
 struct reload;
+struct remake;
 struct rereading;
 struct supervisor;
 struct supervisor_request;
@@ -124,6 +126,7 @@ struct supervisors {
 	void (*on_start)(sd_event *loop, void *data); /* NULL: it has been called */
 	void *data;
 	char *const *self;              /* the command line of this process */
+	struct reexec_check *reexec;    /* in progress, or NULL */
 	struct config_read *reader;     /* of the configuration file; NULL: there is none */
 	bool sent_ready, sent_stopping; /* systemd has been notified */
 	bool impatient; /* a signal to stop has come after all workers had ended: drop the rest of
@@ -152,6 +155,7 @@ struct supervisor {
 	struct notify *notify;
 	struct control *control;
 	struct log_link *log;
+	struct remake *remake;
 	struct parking parking;
 	sd_event_source *park_timer, *check_timer, *cron_timer;
 	sd_event_source *clock_watch; /* once cron_timer is used: the clock was set */

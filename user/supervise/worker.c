@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/memory.h"
 #include "base/signal_name.h"
 #include "kern/cgroup.h"
 #include "service/admit.h"
@@ -213,8 +214,8 @@ static int worker_on_timer(sd_event_source *source, uint64_t now, void *data)
 void worker_arm(struct worker *w, int64_t ns)
 {
 	w->timer = sd_event_source_disable_unref(w->timer);
-	sd_event_add_time_relative(w->sup->loop, &w->timer, CLOCK_MONOTONIC, ns / 1000, 1000,
-	                           worker_on_timer, w);
+	memory_check(sd_event_add_time_relative(w->sup->loop, &w->timer, CLOCK_MONOTONIC, ns / 1000,
+	                                        1000, worker_on_timer, w));
 }
 
 /* --- events and actions */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/memory.h"
 #include "base/strv.h"
 #include "service/service_lock.h"
 #include "supervise/health_probe.h"
@@ -96,8 +97,8 @@ void worker_probe_start_after(struct worker *w, int64_t ns,
 {
 	w->on_probe = done;
 	w->probe_timer = sd_event_source_disable_unref(w->probe_timer);
-	sd_event_add_time_relative(w->sup->loop, &w->probe_timer, CLOCK_MONOTONIC, ns / 1000, 1000,
-	                           worker_probe_on_timer, w);
+	memory_check(sd_event_add_time_relative(w->sup->loop, &w->probe_timer, CLOCK_MONOTONIC,
+	                                        ns / 1000, 1000, worker_probe_on_timer, w));
 }
 
 void worker_probe_end(struct worker *w)

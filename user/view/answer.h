@@ -6,5 +6,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-/* Prints @view and releases it (json_object_put()). @print writes the text. */
+/* Prints @view and releases it (json_object_put()). @print writes the text; the view that it gets
+ * is escaped for a terminal. */
 void answer_print(struct json_object *view, bool json, void (*print)(FILE *, struct json_object *));

@@ -8,7 +8,7 @@
 
 struct json_object *check_view_new(const char *file, bool ok)
 {
-	struct json_object *view = json_object_new_object();
+	struct json_object *view = json_build_new_object();
 
 	json_build_text(view, "file", file);
 	json_build_flag(view, "ok", ok);

@@ -56,7 +56,7 @@ static void connections_view_fill_row(struct json_object *view, const struct wor
 
 struct json_object *connections_view_new(const struct connections *connections)
 {
-	struct json_object *view = json_object_new_array();
+	struct json_object *view = json_build_new_array();
 	uint64_t now = clock_ns(CLOCK_MONOTONIC);
 
 	for (size_t i = 0; i < connections->n; i++)

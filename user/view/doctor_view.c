@@ -10,7 +10,7 @@
 
 struct json_object *doctor_view_new(const struct doctor_checks *checks)
 {
-	struct json_object *view = json_object_new_array();
+	struct json_object *view = json_build_new_array();
 
 	for (size_t i = 0; i < checks->n; i++) {
 		const struct check *check = &checks->rows[i];

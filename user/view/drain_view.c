@@ -11,7 +11,7 @@
 struct json_object *drain_view_new(const char *service, const struct slots *slots,
                                    const struct drain_wait_result *result)
 {
-	struct json_object *view = json_object_new_object(), *left;
+	struct json_object *view = json_build_new_object(), *left;
 
 	json_build_text(view, "service", service);
 	json_build_numbers(view, "slots", slots->at, slots->n);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/json_build.h"
 #include "base/json_read.h"
+#include "base/memory.h"
 
 static const struct {
 	const char *name, *help;
@@ -19,12 +20,13 @@ _Static_assert(ARRAY_SIZE(kinds) == RPD_EVENT_KIND_MAX, "a name for each kind");
 
 struct json_object *event_view_new(const struct rpd_event *event)
 {
-	struct json_object *view = json_object_new_object();
+	struct json_object *view = json_build_new_object();
 	int64_t wall = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC) + (int64_t)event->time;
 	char time[32];
 
 	snprintf(time, sizeof(time), "%.3f", (double)wall / NS_PER_S);
-	json_build_value(view, "time", json_object_new_double_s((double)wall / NS_PER_S, time));
+	json_build_value(view, "time",
+	                 memory_need(json_object_new_double_s((double)wall / NS_PER_S, time)));
 	json_build_text(view, "event", kinds[event->kind].name);
 	json_build_known(view, "slot", event->slot != RPD_NO_SLOT, event->slot);
 	json_build_known(view, "pid", event->pid, event->pid);

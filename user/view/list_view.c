@@ -11,7 +11,7 @@
 
 struct json_object *list_view_new(void)
 {
-	return json_object_new_array();
+	return json_build_new_array();
 }
 
 void list_view_add(struct json_object *view, const struct service *service,

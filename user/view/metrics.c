@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/escape.h"
 #include "base/json_read.h"
 
 struct metric {
@@ -90,6 +91,26 @@ struct service_rows {
 	size_t n_workers, n_endpoints;
 };
 
+/* Writes one character of a label's value. The format knows only three escapes; other characters
+ * that a terminal would obey, and bytes that are not UTF-8, become the text \xNN. Returns the
+ * number of its bytes. */
+static size_t metrics_write_character(FILE *out, const char *at)
+{
+	uint32_t c;
+	const size_t n = escape_read(at, &c);
+
+	if (c == '\n')
+		fputs("\\n", out);
+	else if (c == '"' || c == '\\')
+		fprintf(out, "\\%c", *at);
+	else if (!escape_is_control(c))
+		fwrite(at, 1, n, out);
+	else
+		for (size_t i = 0; i < n; i++)
+			fprintf(out, "\\\\x%02x", (unsigned char)at[i]);
+	return n;
+}
+
 /* Writes @before and the label @name, or nothing if there is no value. */
 static void metrics_write_label(FILE *out, const char *before, const char *name,
                                 struct json_object *value)
@@ -99,17 +120,15 @@ static void metrics_write_label(FILE *out, const char *before, const char *name,
 	fputs(before, out);
 	fputs(name, out);
 	fputs("=\"", out);
-	for (const char *c = json_object_get_string(value); *c; c++) {
-		if (*c == '"' || *c == '\\' || *c == '\n')
-			fputc('\\', out);
-		fputc(*c == '\n' ? 'n' : *c, out);
-	}
+	for (const char *at = json_read_as_text(value); *at;)
+		at += metrics_write_character(out, at);
 	fputc('"', out);
 }
 
 static int metrics_fill_row(struct row *row, struct json_object *service,
                             struct json_object *values)
 {
+	bool failed;
 	size_t size;
 	FILE *out = open_memstream(&row->labels, &size);
 
@@ -119,7 +138,9 @@ static int metrics_fill_row(struct row *row, struct json_object *service,
 	metrics_write_label(out, ",", "slot", json_read_value(values, "slot"));
 	metrics_write_label(out, ",", "version", json_read_value(values, "version"));
 	row->values = values;
-	return fclose(out) == 0 ? 0 : -ENOMEM;
+	failed = ferror(out);
+	failed |= fclose(out) != 0;
+	return failed || !row->labels ? -ENOMEM : 0;
 }
 
 /* Fills a row for each element of the array @key of the service. */

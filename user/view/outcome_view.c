@@ -7,7 +7,7 @@
 
 static struct json_object *outcome_view_new(const char *service)
 {
-	struct json_object *view = json_object_new_object();
+	struct json_object *view = json_build_new_object();
 
 	json_build_text(view, "service", service);
 	return view;

@@ -93,7 +93,7 @@ static void screen_draw_totals(struct screen_pen *pen, struct json_object *statu
 	json_object_object_foreach(json_read_value(status, "counters"), name, count)
 	{
 		if (json_object_get_int64(count) > 0)
-			screen_pen_print(pen, "%s %s  ", name, json_object_get_string(count));
+			screen_pen_print(pen, "%s %s  ", name, json_read_as_text(count));
 	}
 	screen_pen_end_line(pen);
 }

@@ -57,7 +57,7 @@ static void screen_workers_format_cell(struct json_object *worker, enum column_i
 		snprintf(buf, CELL_MAX, "%.1f%s", json_object_get_double(value),
 		         column == COLUMN_SHARE ? "%" : "");
 	else
-		snprintf(buf, CELL_MAX, "%s", json_object_get_string(value));
+		snprintf(buf, CELL_MAX, "%s", json_read_as_text(value));
 }
 
 /* Gives columns of @column to a bar that has less than BAR_LEAST. */

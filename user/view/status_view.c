@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/json_build.h"
 #include "base/json_read.h"
+#include "base/memory.h"
 #include "core/endpoint.h"
 #include "core/policy.h"
 #include "kern/steer_counters.h"
@@ -31,7 +32,7 @@ static void status_view_add_in_force(struct json_object *to, const struct in_for
 
 	json_build_value(to, "in_force",
 	                 lost || found->state[endpoint] == IN_FORCE_OURS
-	                         ? json_object_new_boolean(!lost)
+	                         ? memory_need(json_object_new_boolean(!lost))
 	                         : NULL);
 	json_build_text(to, "steered_by", lost ? in_force_describe(found, endpoint, text) : NULL);
 }
@@ -121,7 +122,7 @@ int status_view_new(const struct service *service, const struct observed *observ
 	r = steer_counters_read(&service->steer, counts, err);
 	if (r < 0)
 		return r;
-	view = json_object_new_object();
+	view = json_build_new_object();
 	json_build_text(view, "service", service->pins.service);
 	status_view_add_schedule(view, steer_schedule(&service->steer));
 	json_build_number(view, "attached_at", info->attached_at);

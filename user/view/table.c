@@ -30,7 +30,7 @@ static const char *table_cell(struct json_object *row, const struct table_column
 		snprintf(buf, TABLE_CELL_MAX, "%.1f%s", json_object_get_double(value),
 		         column->suffix ? column->suffix : "");
 	else
-		snprintf(buf, TABLE_CELL_MAX, "%s%s", json_object_get_string(value),
+		snprintf(buf, TABLE_CELL_MAX, "%s%s", json_read_as_text(value),
 		         column->suffix ? column->suffix : "");
 	return buf;
 }

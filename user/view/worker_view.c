@@ -81,7 +81,10 @@ static void worker_view_add_stats(struct json_object *to, const struct worker_st
 	json_build_known(to, "handshakes", stats->counted, stats->handshakes);
 	json_build_known(to, "queued", seen->live, stats->queued);
 	json_build_known(to, "backlog", seen->live, stats->backlog);
-	json_build_value(to, "rate", stats->counted ? json_object_new_double(stats->rate) : NULL);
+	if (stats->counted)
+		json_build_real(to, "rate", stats->rate);
+	else
+		json_build_value(to, "rate", NULL);
 	json_build_known(to, "age_seconds", seen->there, stats->age_s);
 	json_build_known(to, "started_at", seen->there, stats->started_at);
 	worker_view_add_connections(to, stats);

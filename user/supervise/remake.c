@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "supervise/remake.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/memory.h"
+#include "service/run_dir.h"
+#include "service/service_lock.h"
+#include "supervise/control.h"
+#include "supervise/due.h"
+#include "supervise/notify.h"
+#include "supervise/persisted_command.h"
+#include "supervise/report.h"
+#include "supervise/worker_reports.h"
+
+#define REMAKE_EVENTS (IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
+
+/* `rm -r` deletes one file after the other: the folder is made again when that is over. */
+#define REMAKE_PAUSE_US 100000
+
+struct remake {
+	struct supervisor *sup;
+	/* Of the loop of the process: a turn of the service would make the pins again at once. */
+	sd_event_source *on_run_dir, *on_pins, *timer;
+	sd_event_source *on_turn;
+};
+
+static bool remake_has_file(const struct supervisor *sup, const char *name)
+{
+	char path[PATH_MAX];
+
+	run_dir_path(sup->name, name, path, sizeof(path));
+	return access(path, F_OK) == 0;
+}
+
+static int remake_make_run_dir(struct supervisor *sup, struct error *err)
+{
+	int r = run_dir_make(sup->name, err);
+
+	if (r == 0)
+		r = run_dir_note_cgroup(sup->name, sup->cgroup_path, err);
+	if (r == 0)
+		r = control_listen(sup->control, err);
+	if (r == 0)
+		r = persisted_command_keep(sup, &sup->plan->config, err);
+	return r;
+}
+
+static int remake_make_notify(struct supervisor *sup, struct error *err)
+{
+	notify_free(sup->notify);
+	sup->notify = NULL;
+	return worker_reports_open_notify(sup, &sup->plan->config, err);
+}
+
+static void remake_repair(struct supervisor *sup)
+{
+	struct service *service = NULL;
+	struct error err = {};
+	int r = 0;
+
+	if (!remake_has_file(sup, "control")) {
+		report_line(sup, "%s was deleted, and is made again", sup->run_dir);
+		r = remake_make_run_dir(sup, &err);
+	}
+	if (r == 0 && sup->notify && !remake_has_file(sup, "notify"))
+		r = remake_make_notify(sup, &err);
+	if (r < 0)
+		report_line(sup, "%s", err.text);
+	/* Locking the service finds pins that are missing. */
+	if (service_lock(&sup->service, &service, &err) < 0)
+		report_line(sup, "%s", err.text);
+	else
+		service_unlock(service);
+}
+
+static int remake_watch(struct remake *remake, struct error *err);
+
+/* In the service's turn, which has locked the service. */
+static int remake_on_turn(sd_event_source *source, void *data)
+{
+	struct remake *remake = data;
+	struct error err = {};
+
+	remake_repair(remake->sup);
+	if (remake_watch(remake, &err) < 0)
+		report_line(remake->sup, "%s", err.text);
+	return 0;
+}
+
+static int remake_on_timer(sd_event_source *source, uint64_t now, void *data)
+{
+	struct remake *remake = data;
+
+	remake->timer = sd_event_source_disable_unref(remake->timer);
+	due_now(remake->sup, remake->on_turn);
+	return 0;
+}
+
+static int remake_on_change(sd_event_source *source, const struct inotify_event *event, void *data)
+{
+	struct remake *remake = data;
+
+	if (remake->timer)
+		return 0;
+	return memory_check(sd_event_add_time_relative(remake->sup->all->loop, &remake->timer,
+	                                               CLOCK_MONOTONIC, REMAKE_PAUSE_US, 1000,
+	                                               remake_on_timer, remake));
+}
+
+/* Watches the folders that have the names now. */
+static int remake_watch(struct remake *remake, struct error *err)
+{
+	struct supervisor *sup = remake->sup;
+	sd_event_source *run_dir = NULL, *pins = NULL;
+	int r = sd_event_add_inotify(sup->all->loop, &run_dir, sup->run_dir, REMAKE_EVENTS,
+	                             remake_on_change, remake);
+
+	if (r >= 0)
+		r = sd_event_add_inotify(sup->all->loop, &pins, sup->service.pins.path,
+		                         REMAKE_EVENTS, remake_on_change, remake);
+	sd_event_source_disable_unref(remake->on_run_dir);
+	sd_event_source_disable_unref(remake->on_pins);
+	remake->on_run_dir = run_dir;
+	remake->on_pins = pins;
+	return r < 0 ? error_set(err, r, "can't watch %s and %s: %s", sup->run_dir,
+	                         sup->service.pins.path, strerror(-r))
+	             : 0;
+}
+
+int remake_new(struct supervisor *sup, struct remake **ret, struct error *err)
+{
+	struct remake *remake = calloc(1, sizeof(*remake));
+	int r;
+
+	if (!remake)
+		return error_set(err, -ENOMEM, "out of memory");
+	remake->sup = sup;
+	r = due_new(sup, SD_EVENT_PRIORITY_NORMAL, remake_on_turn, remake, &remake->on_turn);
+	r = r < 0 ? error_set(err, r, "can't set up the event loop: %s", strerror(-r))
+	          : remake_watch(remake, err);
+	if (r < 0)
+		remake_free(remake);
+	else
+		*ret = remake;
+	return r;
+}
+
+void remake_free(struct remake *remake)
+{
+	if (!remake)
+		return;
+	sd_event_source_disable_unref(remake->on_run_dir);
+	sd_event_source_disable_unref(remake->on_pins);
+	sd_event_source_disable_unref(remake->timer);
+	sd_event_source_disable_unref(remake->on_turn);
+	free(remake);
+}
