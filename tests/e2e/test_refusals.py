@@ -107,7 +107,7 @@ BAD_INPUT = (
     (("run", "node", "main.js"), "if 'node' is a command, put -- before it"),
     (("run", "--workers", "2", "/dev/null"),
      "--workers: with a file, set this option in '/dev/null'"),
-    (("run", "/dev/null"), "/dev/null: the file has no service"),
+    (("run", "/dev/null"), "can't read '/dev/null': it is not a regular file"),
     (("run", "/nonexistent.js"), "can't read '/nonexistent.js': No such file"),
     (("check",), "name one file"),
     (("check", "/nonexistent"), "can't read '/nonexistent': No such file"),

@@ -139,13 +139,17 @@ int file_owner_find(const char *path, struct file_owner *ret, struct error *err)
 {
 	struct file_owner owner = {};
 	struct file_owner_walk walk = {.owner = &owner, .at = -1, .trust.self = geteuid()};
+	struct stat st;
 	const int r = file_owner_walk_along(&walk, path);
+	const bool is_regular = r == 0 && fstat(walk.at, &st) == 0 && S_ISREG(st.st_mode);
 
 	cleanup_close(&walk.at);
 	if (r < 0) {
 		error_usage(err, "can't read '%s': %s", path, strerror(-r));
 		return r;
 	}
+	if (!is_regular)
+		return error_usage(err, "can't read '%s': it is not a regular file", path);
 	owner.verdict = file_trust_verdict(&walk.trust);
 	if (owner.verdict == FILE_TRUST_USER)
 		file_owner_name(&walk.trust, &owner);

@@ -12,8 +12,8 @@
  * to @n bytes), or a negative errno if they can't be read. */
 int privileges_check(char *ret_missing, size_t n);
 
-/* Drops for good all capabilities, except those for opening files as any user. */
-void privileges_keep_for_files(void);
-
 /* The same for running workers as another user than ours. */
 int privileges_check_other_user(char *ret_missing, size_t n);
+
+/* Drops for good all capabilities, except those for opening files as any user. */
+void privileges_keep_for_files(void);
