@@ -156,9 +156,9 @@ static void barrier_waits_until_read(void)
 	CHECK(ear_open(&ear));
 	strcpy(notify_path, ear.path);
 	pid = children_start(run_sd_notify, 0);
-	CHECK_LOOP(ear.loop, ear.n == 1);
-	CHECK(ear.pid == pid && !shared->stop);
+	CHECK(!shared->stop);
 	CHECK_LOOP(ear.loop, shared->stop);
+	CHECK(ear.n == 1 && ear.pid == pid);
 	CHECK(shared->error == 0);
 }
 
