@@ -128,3 +128,18 @@ def test_both_die(bed):
     run.start()
     equal(run.pids(), [pid], "pid")
     equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_ends_alone(bed):
+    """Without a supervisor, the log process closes the channel when the worker has ended, and ends."""
+    run = start_keeper(bed)
+    log = bed.log_process(run.name)
+    check_sends(bed)
+    check(len(sockets(log)) >= 2, "the log process has its link and the channel")
+    run.kill_supervisor()
+    check_sends(bed)
+    check(os.path.exists(f"/proc/{log}/exe"), "the log process goes on")
+    os.kill(run.pids()[0], signal.SIGKILL)
+    wait_until(lambda: not os.path.exists(f"/proc/{log}/exe"), "the log process has ended")
+    run.start()
+    equal(run.stop(), 0, "exit status of the supervisor")

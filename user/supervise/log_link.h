@@ -2,8 +2,9 @@
 /*
  * The supervisor's end of the log process (stream/log_process.h), which is in the child "log" of
  * the service's cgroup. It is started again if it dies. The supervisor keeps each worker's FIFOs
- * open, so that they lose nothing meanwhile. For the same reason the log process keeps our end of
- * each worker's channel open (channel.h): if both die at the same time, the channels are closed.
+ * open, so that they lose nothing meanwhile. It also passes its end of each worker's channel
+ * (channel.h), which the log process keeps open for the next supervisor. If both die at the same
+ * time, the channels are closed.
  *
  * The supervisor never waits for it, except for the answer of log_link_tail().
  */
