@@ -4,8 +4,8 @@ a signal, and never with status 0 if its work is not done. The next command, or 
 repairs what it has left.
 
 A command makes thousands of allocations, most of them in libbpf, so a random sample fails:
-SEED=N repeats it, SAMPLE=N is the number of allocations for each command (0: all), and AT=N is the
-only one.
+SEED=N repeats it, SAMPLE=N is the number of allocations for each command (0: all, as with
+`tools/test --full`), and AT=N is the only one.
 """
 import os
 import random
@@ -31,7 +31,7 @@ class Problems(list):
 def sample(total, n):
     """The numbers of the allocations that fail: evenly spread, each at a random place."""
     seed = int(os.environ.get("SEED", time.time_ns() % 1000000))
-    n = int(os.environ.get("SAMPLE", n)) or total
+    n = int(os.environ.get("SAMPLE", 0 if "RPD_FULL" in os.environ else n)) or total
     note(f"SEED={seed}: {min(n, total)} of {total} allocations")
     dice = random.Random(seed)
     if "AT" in os.environ:

@@ -25,7 +25,7 @@ OPTIONS = {
             "--no-restart", "--restart-delay", "--backoff", "--max-restarts", "--min-uptime",
             "--cron-restart", "--max-memory", "--memory-limit", "--cpu-limit", "--batch",
             "--in-place", "--keep-going", "--only", "--metrics"),
-    "check": ("--only", "--env", "--json"),
+    "check": ("--only", "--env", "--user", "--group", "--json"),
     "reload": ("--service", "--batch", "--in-place", "--keep-going", "--label", "--supervisor",
                "--json"),
     "restart": ("--service", "--in-place", "--json"),

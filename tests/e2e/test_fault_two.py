@@ -14,7 +14,7 @@ ROUNDS = 100 if FULL else 4
 def expect_one_service(bed, run):
     """Checks that there are only two workers, which serve, and only this supervisor."""
     def is_settled():
-        groups = sorted(path.name for path in cgroup2().glob("reuseportd/*/*/"))
+        groups = sorted(path.name for path in cgroup2().glob("reuseportd/*/*-*/"))
         return run.states() == ["active"] * 2 and len(groups) == 2
     wait_until(is_settled, "two workers are left")
     equal([row["service"] for row in bed.reuseportd("list", "--json").json()], [run.name],

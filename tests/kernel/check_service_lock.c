@@ -229,7 +229,7 @@ static void service_replaced(void)
 	service_unlock(&run_service);
 }
 
-/* By hand, without the lock. The supervisor pins the map again. */
+/* By hand, without the lock: the supervisor, which has all of it open, pins it again. */
 static void pin_removed_by_hand(void)
 {
 	char path[PATH_MAX];
@@ -240,6 +240,23 @@ static void pin_removed_by_hand(void)
 	lock();
 	CHECK_EQ(access(path, F_OK), 0);
 	service_unlock(&run_service);
+	open_other();
+	service_close(&other);
+}
+
+/* Another process than the supervisor does not, and says what is missing. */
+static void pin_removed_beside_a_command(void)
+{
+	struct service *locked;
+	char path[PATH_MAX];
+	struct error err = {};
+
+	begin();
+	pass_tick();
+	run_service.steer.service->supervisor_pid = 1;
+	CHECK_EQ(unlink(pins_path(&run_service.pins, "workers", path)), 0);
+	CHECK(service_lock(&run_service, &locked, &err) < 0);
+	CHECK(strstr(err.text, "workers is missing") != NULL);
 	CHECK(!is_locked());
 }
 
@@ -303,6 +320,7 @@ int main(int argc, char **argv)
 	        CHECK_CASE(service_removed),
 	        CHECK_CASE(service_replaced),
 	        CHECK_CASE(pin_removed_by_hand),
+	        CHECK_CASE(pin_removed_beside_a_command),
 	        CHECK_CASE(busy_lock_is_tried),
 	        CHECK_CASE(name_refused),
 	};

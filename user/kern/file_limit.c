@@ -8,7 +8,7 @@
 
 /* Enough to start a few workers at the same time: a supervisor needs as many, and clients don't get
  * them. */
-#define RESERVE 64
+#define RESERVE 96
 
 /* The limit before it was raised; a process has one. */
 static struct rlimit before;
