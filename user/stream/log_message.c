@@ -10,43 +10,47 @@
 
 union log_message_control {
 	struct cmsghdr header; /* for its alignment */
-	char text[CMSG_SPACE(2 * sizeof(int))];
+	char text[CMSG_SPACE(LOG_MESSAGE_FDS * sizeof(int))];
 };
 
-int log_message_send(int fd, const struct log_message *message, const int fds[2])
+int log_message_send(int fd, const struct log_message *message, const int fds[LOG_MESSAGE_FDS])
 {
 	struct iovec part = {(void *)message, sizeof(*message)};
 	union log_message_control control = {};
 	struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
 
 	if (message->kind == LOG_MESSAGE_ADD) {
+		const size_t size =
+		        (fds[LOG_MESSAGE_CHANNEL] < 0 ? 2 : LOG_MESSAGE_FDS) * sizeof(int);
 		struct cmsghdr *rights;
 
 		header.msg_control = control.text;
-		header.msg_controllen = sizeof(control.text);
+		header.msg_controllen = CMSG_SPACE(size);
 		rights = CMSG_FIRSTHDR(&header);
 		rights->cmsg_level = SOL_SOCKET;
 		rights->cmsg_type = SCM_RIGHTS;
-		rights->cmsg_len = CMSG_LEN(2 * sizeof(int));
-		memcpy(CMSG_DATA(rights), fds, 2 * sizeof(int));
+		rights->cmsg_len = CMSG_LEN(size);
+		memcpy(CMSG_DATA(rights), fds, size);
 	} else {
 		part.iov_len = offsetof(struct log_message, prefix);
 	}
 	return sendmsg(fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-static bool log_message_take_fds(struct msghdr *header, int ret_fds[2])
+static bool log_message_take_fds(struct msghdr *header, int ret_fds[LOG_MESSAGE_FDS])
 {
 	const struct cmsghdr *rights = CMSG_FIRSTHDR(header);
 
 	if (!rights || rights->cmsg_level != SOL_SOCKET || rights->cmsg_type != SCM_RIGHTS ||
-	    rights->cmsg_len != CMSG_LEN(2 * sizeof(int)))
+	    (rights->cmsg_len != CMSG_LEN(2 * sizeof(int)) &&
+	     rights->cmsg_len != CMSG_LEN(LOG_MESSAGE_FDS * sizeof(int))))
 		return false;
-	memcpy(ret_fds, CMSG_DATA(rights), 2 * sizeof(int));
+	ret_fds[LOG_MESSAGE_CHANNEL] = -1;
+	memcpy(ret_fds, CMSG_DATA(rights), rights->cmsg_len - CMSG_LEN(0));
 	return true;
 }
 
-int log_message_receive(int fd, struct log_message *ret, int ret_fds[2])
+int log_message_receive(int fd, struct log_message *ret, int ret_fds[LOG_MESSAGE_FDS])
 {
 	struct iovec part = {ret, sizeof(*ret)};
 	union log_message_control control;

@@ -61,10 +61,11 @@ static bool log_process_has_lines(const struct log_process *log)
 	return false;
 }
 
-static bool log_process_reads(const struct log_process *log)
+/* Whether a worker may still print, or have its channel open. */
+static bool log_process_serves(const struct log_process *log)
 {
 	for (const struct log_worker *w = log->workers; w; w = w->next)
-		if (w->streams[0].fd >= 0 || w->streams[1].fd >= 0)
+		if (w->streams[0].fd >= 0 || w->streams[1].fd >= 0 || w->channel >= 0)
 			return true;
 	return false;
 }
@@ -74,7 +75,7 @@ static int log_process_on_idle(sd_event_source *source, void *data)
 {
 	struct log_process *log = data;
 
-	if (log->link || log->ended || log_process_reads(log))
+	if (log->link || log->ended || log_process_serves(log))
 		return 0;
 	if (log_process_has_lines(log) && !log->ending)
 		sd_event_add_time_relative(log->loop, &log->ending, CLOCK_MONOTONIC, END_US, 1,
@@ -96,13 +97,13 @@ static void log_process_send_tail(struct log_process *log, int fd, const struct 
 }
 
 static void log_process_add(struct log_process *log, const struct log_message *message,
-                            const int fds[2])
+                            int fds[LOG_MESSAGE_FDS])
 {
 	struct log_worker *w = log_worker_new(log, message);
 
 	if (!w) {
-		close(fds[0]);
-		close(fds[1]);
+		for (int i = 0; i < LOG_MESSAGE_FDS; i++)
+			cleanup_close(&fds[i]);
 		return;
 	}
 	log_state_restore(&w->streams[0]);
@@ -111,7 +112,7 @@ static void log_process_add(struct log_process *log, const struct log_message *m
 }
 
 static void log_process_obey(struct log_process *log, int fd, const struct log_message *message,
-                             const int fds[2])
+                             int fds[LOG_MESSAGE_FDS])
 {
 	struct log_worker *w;
 
@@ -144,7 +145,7 @@ static int log_process_on_message(sd_event_source *source, int fd, uint32_t even
 {
 	static struct log_message message;
 	struct log_process *log = data;
-	int fds[2] = {-1, -1};
+	int fds[LOG_MESSAGE_FDS] = {-1, -1, -1};
 	int r = log_message_receive(fd, &message, fds);
 
 	if (r > 0) {
@@ -248,7 +249,7 @@ int log_process_main(const char *service)
 	log.service = service;
 	prctl(PR_SET_NAME, "reuseportd-log");
 	log_process_block_signals();
-	file_limit_raise(); /* each worker takes two descriptors, and with log files four */
+	file_limit_raise(); /* each worker takes up to five descriptors */
 	privileges_keep_for_files();
 	r = log_process_open(&log);
 	while (r >= 0 && !log.ended)

@@ -50,6 +50,8 @@ struct log_worker {
 	bool gone; /* all its processes have ended, as the supervisor says */
 	char prefix[sizeof(((struct log_message *)NULL)->prefix)];
 	struct log_source streams[2]; /* standard output, standard error */
+	int channel;                  /* only kept open for the next supervisor; -1: none */
+	sd_event_source *on_channel_end;
 	char tail[LOG_MESSAGE_TAIL_MAX];
 	size_t n_tail;
 };

@@ -14,8 +14,10 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "kern/cgroup.h"
+#include "kern/peer_message.h"
 #include "kern/spawn.h"
 #include "stream/log_message.h"
+#include "supervise/channel.h"
 #include "supervise/log_fifo.h"
 #include "supervise/plan.h"
 #include "supervise/report.h"
@@ -35,7 +37,7 @@ struct log_link_worker {
 	struct log_link_worker *next;
 	struct plan *plan;
 	unsigned int slot, number;
-	int fds[2];
+	int fds[LOG_MESSAGE_FDS];
 	bool sent; /* to the log process that runs now */
 	bool gone;
 };
@@ -58,7 +60,7 @@ struct log_link {
 
 static struct log_link_worker *log_link_add_worker(struct log_link *link, struct plan *plan,
                                                    unsigned int slot, unsigned int number,
-                                                   const int fds[2])
+                                                   const int fds[2], int channel)
 {
 	struct log_link_worker *it = calloc(1, sizeof(*it));
 
@@ -68,8 +70,18 @@ static struct log_link_worker *log_link_add_worker(struct log_link *link, struct
 	                               .plan = plan_ref(plan),
 	                               .slot = slot,
 	                               .number = number,
-	                               .fds = {fds[0], fds[1]}};
+	                               .fds = {fds[0], fds[1], channel}};
 	link->workers = it;
+	return it;
+}
+
+static struct log_link_worker *log_link_find_worker(const struct log_link *link, unsigned int slot,
+                                                    unsigned int number)
+{
+	struct log_link_worker *it = link->workers;
+
+	while (it && (it->slot != slot || it->number != number))
+		it = it->next;
 	return it;
 }
 
@@ -81,6 +93,7 @@ static void log_link_free_worker(struct log_link_worker **at)
 	plan_unref(it->plan);
 	cleanup_close(&it->fds[0]);
 	cleanup_close(&it->fds[1]);
+	peer_message_close(it->fds[LOG_MESSAGE_CHANNEL]);
 	free(it);
 }
 
@@ -277,13 +290,33 @@ static void log_link_add_former(unsigned int slot, unsigned int number, const in
 {
 	struct log_link *link = data;
 
-	if (!log_link_add_worker(link, link->sup->plan, slot, number, fds)) {
+	if (!log_link_add_worker(link, link->sup->plan, slot, number, fds, -1)) {
 		close(fds[0]);
 		close(fds[1]);
 	}
 	/* The names are in use for a while. */
 	if (link->sup->last_number < number)
 		link->sup->last_number = number;
+}
+
+static void log_link_add_channel(unsigned int slot, unsigned int number, int fd, void *data)
+{
+	struct log_link_worker *it = log_link_find_worker(data, slot, number);
+
+	if (it && it->fds[LOG_MESSAGE_CHANNEL] < 0)
+		it->fds[LOG_MESSAGE_CHANNEL] = fd;
+	else
+		peer_message_close(fd);
+}
+
+static void log_link_add_channels(struct log_link *link)
+{
+	_cleanup_free_ uint32_t *pids = NULL;
+	size_t n = 0;
+
+	cgroup_list_processes(link->cgroup_fd, &pids, &n);
+	for (size_t i = 0; i < n; i++)
+		channel_list(pids[i], log_link_add_channel, link);
 }
 
 int log_link_open(struct supervisor *sup, struct error *err)
@@ -300,18 +333,22 @@ int log_link_open(struct supervisor *sup, struct error *err)
 		return r;
 	/* They are open here before the log process that has them open is ended. */
 	log_fifo_list(sup->run_dir, log_link_add_former, link);
+	log_link_add_channels(link);
 	return log_link_start(link, err);
 }
 
 int log_link_add(struct worker *w, int ret_fds[2], struct error *err)
 {
 	struct log_link *link = w->sup->log;
-	int fds[2];
+	int fds[2], channel;
 	int r = log_fifo_make(w->sup->run_dir, w->slot, w->number, ret_fds, fds, err);
 
 	if (r < 0)
 		return r;
-	if (!log_link_add_worker(link, w->plan, w->slot, w->number, fds)) {
+	/* -1 without a channel */
+	channel = w->channel ? fcntl(channel_fd(w->channel), F_DUPFD_CLOEXEC, 0) : -1;
+	if (!log_link_add_worker(link, w->plan, w->slot, w->number, fds, channel)) {
+		peer_message_close(channel);
 		for (int i = 0; i < 2; i++) {
 			close(fds[i]);
 			close(ret_fds[i]);
@@ -322,11 +359,20 @@ int log_link_add(struct worker *w, int ret_fds[2], struct error *err)
 	return 0;
 }
 
+int log_link_take_channel(const struct worker *w)
+{
+	const struct log_link_worker *it = log_link_find_worker(w->sup->log, w->slot, w->number);
+	const int channel = it ? it->fds[LOG_MESSAGE_CHANNEL] : -1;
+
+	return channel < 0 ? -1 : fcntl(channel, F_DUPFD_CLOEXEC, 0);
+}
+
 static void log_link_set_gone(struct log_link *link, unsigned int slot, unsigned int number)
 {
-	for (struct log_link_worker *it = link->workers; it; it = it->next)
-		if (it->slot == slot && it->number == number)
-			it->gone = true;
+	struct log_link_worker *it = log_link_find_worker(link, slot, number);
+
+	if (it)
+		it->gone = true;
 	log_link_flush(link);
 }
 
