@@ -2,6 +2,7 @@
 #include "stream/log_process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,6 +112,21 @@ static void log_process_add(struct log_process *log, const struct log_message *m
 	log_worker_open(w, fds);
 }
 
+/* Lines that wait stay with us, and the workers' FIFOs are open. */
+static void log_process_move(struct log_process *log, int dir_fd)
+{
+	int r = dup3(dir_fd, log->dir_fd, O_CLOEXEC) < 0 ? -errno : 0;
+
+	close(dir_fd);
+	if (r >= 0)
+		r = log_state_move(log);
+	if (r >= 0)
+		r = log_reopen_listen(log);
+	if (r < 0)
+		log_note(log, "the log process can't use the run directory that was made again: %s",
+		         strerror(-r));
+}
+
 static void log_process_obey(struct log_process *log, int fd, const struct log_message *message,
                              int fds[LOG_MESSAGE_FDS])
 {
@@ -127,6 +143,9 @@ static void log_process_obey(struct log_process *log, int fd, const struct log_m
 		break;
 	case LOG_MESSAGE_TAIL:
 		log_process_send_tail(log, fd, message);
+		break;
+	case LOG_MESSAGE_MOVE:
+		log_process_move(log, fds[0]);
 		break;
 	}
 }
@@ -179,7 +198,7 @@ static int log_process_on_terminate(sd_event_source *source, const struct signal
 	struct log_process *log = data;
 
 	log_state_leave(log);
-	log->ended = true;
+	log->ended = log->left = true;
 	return 0;
 }
 
@@ -257,7 +276,8 @@ int log_process_main(const char *service)
 	if (r == -ECANCELED)
 		return EXIT_OK;
 	if (r >= 0) {
-		log_process_end(&log);
+		if (!log.left)
+			log_process_end(&log);
 		return EXIT_OK;
 	}
 	fprintf(stderr, "%s: the log process failed: %s\n", service, strerror(-r));

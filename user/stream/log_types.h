@@ -78,8 +78,9 @@ struct log_target {
 struct log_process {
 	sd_event *loop;
 	const char *service;
-	int dir_fd;              /* the service's run directory */
-	sd_event_source *link;   /* the supervisor; NULL = there is none */
+	int dir_fd;            /* the service's run directory */
+	sd_event_source *link; /* the supervisor; NULL = there is none */
+	sd_event_source *on_reopen;
 	sd_event_source *ending; /* after the last worker: when to drop what can't be written */
 	struct log_worker *workers;
 	struct log_target *targets;
@@ -88,4 +89,5 @@ struct log_process {
 	struct log_state *state; /* of the log process before us */
 	bool progressed;         /* lines were written since `ending` was set */
 	bool ended;
+	bool left; /* the next log process has all lines: they are written no more */
 };

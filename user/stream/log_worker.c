@@ -78,19 +78,20 @@ static int log_worker_keep_channel(struct log_worker *w, int fd)
 void log_worker_open(struct log_worker *w, const int fds[LOG_MESSAGE_FDS])
 {
 	int r = log_worker_keep_channel(w, fds[LOG_MESSAGE_CHANNEL]);
+	int taken = 0; /* streams, which may have ended at once */
 
-	if (r >= 0)
-		r = log_source_open(&w->streams[0], fds[0]);
-	if (r >= 0)
-		r = log_source_open(&w->streams[1], fds[1]);
+	while (r >= 0 && taken < 2) {
+		r = log_source_open(&w->streams[taken], fds[taken]);
+		if (r >= 0)
+			taken++;
+	}
 	if (r >= 0) {
 		log_worker_check_end(w);
 		return;
 	}
 	log_note(w->log, "slot %u: can't read what its worker prints: %s", w->slot, strerror(-r));
-	for (int i = 0; i < 2; i++)
-		if (w->streams[i].fd < 0)
-			close(fds[i]);
+	for (int i = taken; i < 2; i++)
+		close(fds[i]);
 	log_worker_free(w);
 }
 

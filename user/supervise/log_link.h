@@ -25,6 +25,11 @@ int log_link_open(struct supervisor *sup, struct error *err);
  * and standard error; the caller closes them. Returns 0, or a negative errno with @err set. */
 int log_link_add(struct worker *w, int ret_fds[2], struct error *err);
 
+/* The run directory was deleted, and has been made again: the log process goes on in the new one.
+ * The names of FIFOs stay deleted, so the next supervisor finds them at the log process. Returns 0,
+ * or a negative errno with @err set. */
+int log_link_move(struct supervisor *sup, struct error *err);
+
 /* Returns a duplicate of our end of the channel, for a worker that was added by log_link_open(); -1
  * if it has none. */
 int log_link_take_channel(const struct worker *w);
