@@ -98,8 +98,7 @@ def test_worker(bed, kind):
 
 @cases(*MESSAGES)
 def test_messages(bed, kind):
-    """Messages without end, or with descriptors that are slow to close; a channel that the worker
-    makes a blocking one. Also for the next supervisor."""
+    """Messages without end, or with descriptors that are slow to close, or out of band. Also for the next supervisor."""
     s = Supervisor(bed, f"{node(bed)} {MESSAGES[kind]}", "ready = alive:100ms", "kill-timeout = 1s")
     s.check_quiet()
     s.process.kill(signal.SIGKILL)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Log files of workers: --out-file and --error-file."""
 import pathlib
+import shutil
 import stat
 
 from harness.checks import check, equal, wait_until
@@ -83,3 +84,32 @@ def test_last_lines(bed):
           failed.err)
     equal((bed.dir / "out-0").read_text().splitlines()[0], "why", "the first line of the file")
     equal(good.stop(), 0, "exit status of the supervisor")
+
+
+def test_run_directory_deleted(bed):
+    """The run directory is deleted by hand: the log process goes on in the new one. So log files
+    are reopened, and later supervisors find the log process and the streams of the workers."""
+    gated = "".join(f"(until [ -e {name} ]; do sleep 0.05; done; echo {name}) & "
+                    for name in ("early", "late"))
+    command = " ".join(str(word) for word in worker_command(bed))
+    file = bed.dir / "out-0.log"
+    run = Run(bed, ["sh", "-c", gated + "exec " + command], "--out-file", bed.dir / "out.log",
+              workers=1)
+    pids, log_pid = run.pids(), bed.log_process(run.name)
+    folder = pathlib.Path("/run/reuseportd", run.name)
+    shutil.rmtree(folder)
+    for name in ("control", "log", "log.state"):
+        wait_until((folder / name).exists, f"{name} is made again")
+    equal(bed.log_process(run.name), log_pid, "the log process")
+    file.rename(bed.dir / "old.log")
+    run.command_line("reopen-logs")
+    (bed.dir / "early").touch()
+    wait_until(lambda: "early" in file.read_text().split(), "the worker's output is written")
+    run.kill_supervisor()
+    run.start()
+    equal(run.pids(), pids, "pids after the take-over")
+    wait_until(lambda: not pathlib.Path(f"/proc/{log_pid}").exists(), "the log process is replaced")
+    (bed.dir / "late").touch()
+    wait_until(lambda: "late" in file.read_text().split(), "the worker's output is written")
+    run.command_line("reopen-logs")
+    equal(run.stop(), 0, "exit status of the supervisor")

@@ -6,19 +6,16 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "beds/children.h"
 #include "beds/loop_bed.h"
 #include "check/check.h"
 #include "kern/spawn.h"
 #include "supervise/channel.h"
 
 #define WORKER_FD 3
-#define OURS_FD   4
 #define HEARD_MAX 64
 #define MANY      5000
 
@@ -45,6 +42,7 @@ static const char program[] =
 struct node {
 	sd_event *loop;
 	struct channel *channel;
+	int kept;               /* our end, as a log process keeps it; -1 = closed */
 	int pid, pidfd, output; /* the program's */
 	char last[64];          /* the last message other than a tick */
 	size_t n, n_ticks;
@@ -64,7 +62,7 @@ static void hear(const char *text, void *data)
 
 static struct node node_new(void)
 {
-	return (struct node){.loop = loop_bed_new(), .pidfd = -1, .output = -1};
+	return (struct node){.loop = loop_bed_new(), .kept = -1, .pidfd = -1, .output = -1};
 }
 
 static void node_end(struct node *node)
@@ -74,6 +72,7 @@ static void node_end(struct node *node)
 	if (node->pid > 0)
 		waitpid(node->pid, NULL, 0);
 	channel_free(node->channel);
+	cleanup_close(&node->kept);
 	cleanup_close(&node->pidfd);
 	cleanup_close(&node->output);
 	sd_event_unref(node->loop);
@@ -81,17 +80,15 @@ static void node_end(struct node *node)
 
 #define _cleanup_node_ _cleanup_(node_end)
 
-/* @keeps: the program inherits our end, too. */
-static bool node_start(struct node *node, const char *script, bool keeps)
+static bool node_start(struct node *node, const char *script)
 {
 	char *argv[] = {"node", "-e", (char *)script, NULL};
 	char *env[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "NODE_CHANNEL_FD=3",
 	               "NODE_CHANNEL_SERIALIZATION_MODE=json", NULL};
 	_cleanup_close_ int worker = -1;
-	struct spawn_fd fds[3] = {
-	        {.target = STDOUT_FILENO}, {.target = WORKER_FD}, {.target = OURS_FD}};
+	struct spawn_fd fds[2] = {{.target = STDOUT_FILENO}, {.target = WORKER_FD}};
 	struct spawn_request request = {
-	        .argv = argv, .env = env, .cgroup = -1, .fds = fds, .n_fds = keeps ? 3 : 2};
+	        .argv = argv, .env = env, .cgroup = -1, .fds = fds, .n_fds = 2};
 	struct error err = {0};
 	int output[2];
 
@@ -99,9 +96,9 @@ static bool node_start(struct node *node, const char *script, bool keeps)
 		return false;
 	node->output = output[0];
 	fds[0].fd = output[1];
-	if (channel_new(node->loop, hear, node, &node->channel, &worker, &err) == 0) {
+	if (channel_new(node->loop, 0, 1, hear, node, &node->channel, &worker, &err) == 0) {
 		fds[1].fd = worker;
-		fds[2].fd = channel_fd(node->channel);
+		node->kept = fcntl(channel_fd(node->channel), F_DUPFD_CLOEXEC, 0);
 		node->pid = spawn_start(&request, &node->pidfd, &err);
 	}
 	close(output[1]);
@@ -113,8 +110,8 @@ static bool node_start(struct node *node, const char *script, bool keeps)
 static bool adopt(struct node *node)
 {
 	struct error err = {0};
-	const int r = channel_take_over(node->loop, (uint32_t)node->pid, OURS_FD, hear, node,
-	                                &node->channel, &err);
+	const int r = channel_open(node->loop, fcntl(node->kept, F_DUPFD_CLOEXEC, 0), hear, node,
+	                           &node->channel, &err);
 
 	if (r < 0)
 		fprintf(stderr, "%s\n", err.text);
@@ -150,7 +147,7 @@ static void messages_both_ways(void)
 {
 	_cleanup_node_ struct node node = node_new();
 
-	CHECK(node_start(&node, program, true));
+	CHECK(node_start(&node, program));
 	CHECK_LOOP(node.loop, node.n == 1);
 	CHECK(!strcmp(node.last, "ready"));
 	CHECK(channel_send(node.channel, "drain") == 0);
@@ -169,7 +166,7 @@ static void many_messages(void)
 	char last[32];
 
 	snprintf(last, sizeof(last), "message %d", MANY - 1);
-	CHECK(node_start(&node, program, true));
+	CHECK(node_start(&node, program));
 	CHECK_LOOP(node.loop, node.n == 1);
 	CHECK(channel_send(node.channel, "many") == 0);
 	CHECK_LOOP(node.loop, node.n == 1 + MANY);
@@ -182,8 +179,7 @@ static void program_ends_by_itself(void)
 	_cleanup_node_ struct node node = node_new();
 	siginfo_t end = {0};
 
-	CHECK(node_start(&node, "process.send('ready'); process.send({cmd: 'NODE_X', type: 'x'})",
-	                 true));
+	CHECK(node_start(&node, "process.send('ready'); process.send({cmd: 'NODE_X', type: 'x'})"));
 	CHECK_LOOP(node.loop, !lives(&node));
 	CHECK(waitid(P_PIDFD, (id_t)node.pidfd, &end, WEXITED | WNOWAIT) == 0);
 	CHECK(end.si_code == CLD_EXITED && end.si_status == 0);
@@ -192,15 +188,16 @@ static void program_ends_by_itself(void)
 	CHECK(channel_send(node.channel, "drain") == -EPIPE);
 }
 
-/* A program that has not inherited our end is disconnected when we close it. channel_taken_over
+/* A program is disconnected when our end is open nowhere any more. channel_taken_over
  * needs this to be so. */
 static void disconnect_without_our_end(void)
 {
 	_cleanup_node_ struct node node = node_new();
 
-	CHECK(node_start(&node, program, false));
+	CHECK(node_start(&node, program));
 	CHECK_LOOP(node.loop, node.n == 1);
 	channel_free(TAKE_PTR(node.channel));
+	close(TAKE_FD(node.kept));
 	CHECK_LOOP(node.loop, has_written(&node));
 	CHECK(wrote(&node, "disconnected\n"));
 }
@@ -211,7 +208,7 @@ static void channel_taken_over(void)
 {
 	_cleanup_node_ struct node node = node_new();
 
-	CHECK(node_start(&node, program, true));
+	CHECK(node_start(&node, program));
 	CHECK_LOOP(node.loop, node.n == 1 && !strcmp(node.last, "ready"));
 	for (int i = 0; i < 3; i++) {
 		CHECK(channel_send(node.channel, "alone") == 0);
@@ -227,41 +224,12 @@ static void channel_taken_over(void)
 	CHECK(!has_written(&node) && lives(&node));
 }
 
-/* A supervisor that starts the program, waits until it is ready, and waits to be killed. */
-static void run_supervisor(int fd)
-{
-	struct node node = node_new();
-
-	shared->error = 1;
-	if (node_start(&node, program, true))
-		while (node.n == 0)
-			loop_bed_run(node.loop);
-	shared->pids[1] = node.pid;
-	shared->error = 0;
-	children_hold(-1);
-}
-
-static void supervisor_killed(void)
-{
-	_cleanup_node_ struct node node = node_new();
-	uint32_t supervisor;
-
-	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	supervisor = children_start(run_supervisor, -1);
-	CHECK_UNTIL(shared->pids[1] > 0 && shared->error == 0);
-	node.pid = shared->pids[1];
-	children_kill((pid_t)supervisor);
-	CHECK(adopt(&node) && channel_send(node.channel, "shutdown") == 0);
-	CHECK_LOOP(node.loop, node.n == 1);
-	CHECK(!strcmp(node.last, "heard shutdown true"));
-}
-
-/* The program closes its end. Ours, which it does not know of, stays open in it. */
+/* The program closes its end. */
 static void program_disconnects(void)
 {
 	_cleanup_node_ struct node node = node_new();
 
-	CHECK(node_start(&node, program, true));
+	CHECK(node_start(&node, program));
 	CHECK_LOOP(node.loop, node.n == 1);
 	CHECK(channel_send(node.channel, "leave") == 0);
 	CHECK_LOOP(node.loop, has_written(&node));
@@ -276,8 +244,7 @@ int main(int argc, char **argv)
 	static const struct check_case cases[] = {
 	        CHECK_CASE(messages_both_ways),     CHECK_CASE(many_messages),
 	        CHECK_CASE(program_ends_by_itself), CHECK_CASE(disconnect_without_our_end),
-	        CHECK_CASE(channel_taken_over),     CHECK_CASE(supervisor_killed),
-	        CHECK_CASE(program_disconnects),
+	        CHECK_CASE(channel_taken_over),     CHECK_CASE(program_disconnects),
 	};
 
 	return check_main(argc, argv, cases, ARRAY_SIZE(cases));

@@ -46,8 +46,8 @@ struct run_config {
 
 	char **argv; /* the command, NULL-terminated */
 	char **env;  /* NAME=VALUE in addition to our environment, NULL-terminated; may be NULL */
-	/* Files of NAME=VALUE lines, in order; run_env_load() adds what env does not have yet.
-	 * NULL-terminated; may be NULL */
+	/* Files of NAME=VALUE lines, in order, for what env does not have. NULL-terminated; may be
+	 * NULL */
 	char **env_files;
 	/* PM2's increment_var: the worker gets this variable's value in env plus its slot; NULL =
 	 * none */

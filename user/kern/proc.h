@@ -32,7 +32,8 @@ bool proc_still_serves(const struct rpd_worker *w, uint32_t inode);
 
 /* Calls @on_socket for each descriptor of the process that is a socket. A process that has ended
  * has none. */
-int proc_list_sockets(uint32_t pid, void (*on_socket)(uint32_t inode, void *data), void *data);
+int proc_list_sockets(uint32_t pid, void (*on_socket)(int fd, uint32_t inode, void *data),
+                      void *data);
 
 /* Finds a process in the network namespace with this inode. -ENOENT if there is none. */
 int proc_find_netns(uint64_t netns_ino, uint32_t *ret_pid);

@@ -81,7 +81,7 @@ struct conn_search {
 };
 
 /* If a socket of the process is one of the connections, this connection belongs to the process. */
-static void conn_adopt_on_socket(uint32_t inode, void *data)
+static void conn_adopt_on_socket(int fd, uint32_t inode, void *data)
 {
 	const struct conn_search *search = data;
 	const struct conn_inode key = {.inode = inode};

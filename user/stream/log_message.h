@@ -16,6 +16,8 @@
 #define LOG_MESSAGE_FD         3 /* of the log process: its end of the pair */
 #define LOG_MESSAGE_DIR_FD     4 /* of the log process: the service's run directory */
 #define LOG_MESSAGE_GROUPS_MAX 256
+#define LOG_MESSAGE_FDS        3    /* at most, with a message */
+#define LOG_MESSAGE_CHANNEL    2    /* the index of the channel */
 #define LOG_MESSAGE_TAIL_MAX   4096 /* bytes, with the final NUL */
 
 /* A worker's FIFOs are out/SLOT-NUMBER and this, in the run directory. */
@@ -25,9 +27,12 @@
 	}
 
 enum log_message_kind {
-	LOG_MESSAGE_ADD,  /* a worker has been started; with its streams to read, as descriptors */
+	/* A worker has been started; with descriptors: its streams, to read, and our end of its
+	 * channel, or -1, to keep open. */
+	LOG_MESSAGE_ADD,
 	LOG_MESSAGE_GONE, /* all its processes have ended */
 	LOG_MESSAGE_TAIL, /* asks for its last lines: answered by a struct log_message_tail */
+	LOG_MESSAGE_MOVE, /* the run directory was made again; with a descriptor of it */
 };
 
 /* Where the lines of one stream go. */
@@ -56,10 +61,10 @@ struct log_message_tail {
 	char text[LOG_MESSAGE_TAIL_MAX];
 };
 
-/* Sends @message; with LOG_MESSAGE_ADD also the descriptors @fds. Never waits. Returns 0 or a
+/* Sends @message, with the descriptors @fds that belong to its kind. Never waits. Returns 0 or a
  * negative errno. */
-int log_message_send(int fd, const struct log_message *message, const int fds[2]);
+int log_message_send(int fd, const struct log_message *message, const int fds[LOG_MESSAGE_FDS]);
 
-/* Receives a message, and with LOG_MESSAGE_ADD the descriptors, which the caller closes. Never
+/* Receives a message, and its descriptors, which the caller closes; -1 for each other one. Never
  * waits. Returns 1; 0 if the other end is closed; or a negative errno. */
-int log_message_receive(int fd, struct log_message *ret, int ret_fds[2]);
+int log_message_receive(int fd, struct log_message *ret, int ret_fds[LOG_MESSAGE_FDS]);

@@ -2,6 +2,7 @@
 #include "stream/log_process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,10 +62,11 @@ static bool log_process_has_lines(const struct log_process *log)
 	return false;
 }
 
-static bool log_process_reads(const struct log_process *log)
+/* Whether a worker may still print, or have its channel open. */
+static bool log_process_serves(const struct log_process *log)
 {
 	for (const struct log_worker *w = log->workers; w; w = w->next)
-		if (w->streams[0].fd >= 0 || w->streams[1].fd >= 0)
+		if (w->streams[0].fd >= 0 || w->streams[1].fd >= 0 || w->channel >= 0)
 			return true;
 	return false;
 }
@@ -74,7 +76,7 @@ static int log_process_on_idle(sd_event_source *source, void *data)
 {
 	struct log_process *log = data;
 
-	if (log->link || log->ended || log_process_reads(log))
+	if (log->link || log->ended || log_process_serves(log))
 		return 0;
 	if (log_process_has_lines(log) && !log->ending)
 		sd_event_add_time_relative(log->loop, &log->ending, CLOCK_MONOTONIC, END_US, 1,
@@ -96,13 +98,13 @@ static void log_process_send_tail(struct log_process *log, int fd, const struct 
 }
 
 static void log_process_add(struct log_process *log, const struct log_message *message,
-                            const int fds[2])
+                            int fds[LOG_MESSAGE_FDS])
 {
 	struct log_worker *w = log_worker_new(log, message);
 
 	if (!w) {
-		close(fds[0]);
-		close(fds[1]);
+		for (int i = 0; i < LOG_MESSAGE_FDS; i++)
+			cleanup_close(&fds[i]);
 		return;
 	}
 	log_state_restore(&w->streams[0]);
@@ -110,8 +112,23 @@ static void log_process_add(struct log_process *log, const struct log_message *m
 	log_worker_open(w, fds);
 }
 
+/* Lines that wait stay with us, and the workers' FIFOs are open. */
+static void log_process_move(struct log_process *log, int dir_fd)
+{
+	int r = dup3(dir_fd, log->dir_fd, O_CLOEXEC) < 0 ? -errno : 0;
+
+	close(dir_fd);
+	if (r >= 0)
+		r = log_state_move(log);
+	if (r >= 0)
+		r = log_reopen_listen(log);
+	if (r < 0)
+		log_note(log, "the log process can't use the run directory that was made again: %s",
+		         strerror(-r));
+}
+
 static void log_process_obey(struct log_process *log, int fd, const struct log_message *message,
-                             const int fds[2])
+                             int fds[LOG_MESSAGE_FDS])
 {
 	struct log_worker *w;
 
@@ -126,6 +143,9 @@ static void log_process_obey(struct log_process *log, int fd, const struct log_m
 		break;
 	case LOG_MESSAGE_TAIL:
 		log_process_send_tail(log, fd, message);
+		break;
+	case LOG_MESSAGE_MOVE:
+		log_process_move(log, fds[0]);
 		break;
 	}
 }
@@ -144,7 +164,7 @@ static int log_process_on_message(sd_event_source *source, int fd, uint32_t even
 {
 	static struct log_message message;
 	struct log_process *log = data;
-	int fds[2] = {-1, -1};
+	int fds[LOG_MESSAGE_FDS] = {-1, -1, -1};
 	int r = log_message_receive(fd, &message, fds);
 
 	if (r > 0) {
@@ -178,7 +198,7 @@ static int log_process_on_terminate(sd_event_source *source, const struct signal
 	struct log_process *log = data;
 
 	log_state_leave(log);
-	log->ended = true;
+	log->ended = log->left = true;
 	return 0;
 }
 
@@ -248,7 +268,7 @@ int log_process_main(const char *service)
 	log.service = service;
 	prctl(PR_SET_NAME, "reuseportd-log");
 	log_process_block_signals();
-	file_limit_raise(); /* each worker takes two descriptors, and with log files four */
+	file_limit_raise(); /* each worker takes up to five descriptors */
 	privileges_keep_for_files();
 	r = log_process_open(&log);
 	while (r >= 0 && !log.ended)
@@ -256,7 +276,8 @@ int log_process_main(const char *service)
 	if (r == -ECANCELED)
 		return EXIT_OK;
 	if (r >= 0) {
-		log_process_end(&log);
+		if (!log.left)
+			log_process_end(&log);
 		return EXIT_OK;
 	}
 	fprintf(stderr, "%s: the log process failed: %s\n", service, strerror(-r));

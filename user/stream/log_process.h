@@ -9,6 +9,9 @@
  * and the supervisor. The supervisor starts another one if it dies (supervise/log_link.h); a new
  * supervisor replaces it (log_state.h).
  *
+ * It keeps our end of each worker's channel open, too, for the next supervisor
+ * (supervise/channel.h), and never reads it.
+ *
  * Each worker has its turn, and what is kept in memory is limited (LOG_KEEP_MAX).
  */
 #pragma once

@@ -52,6 +52,7 @@ int log_reopen_listen(struct log_process *log)
 	const mode_t mask = umask(0177); /* only root and our own user may connect */
 	int r = 0;
 
+	log->on_reopen = sd_event_source_disable_unref(log->on_reopen);
 	unlinkat(log->dir_fd, LOG_REOPEN_SOCKET, 0);
 	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/" LOG_REOPEN_SOCKET,
 	         log->dir_fd);
@@ -60,7 +61,10 @@ int log_reopen_listen(struct log_process *log)
 		r = -errno;
 	umask(mask);
 	if (r == 0)
-		r = sd_event_add_io(log->loop, NULL, fd, EPOLLIN, log_reopen_on_connection, log);
+		r = sd_event_add_io(log->loop, &log->on_reopen, fd, EPOLLIN,
+		                    log_reopen_on_connection, log);
+	if (r >= 0)
+		r = sd_event_source_set_io_fd_own(log->on_reopen, true);
 	if (r >= 0)
 		TAKE_FD(fd);
 	return r;

@@ -11,7 +11,8 @@
 /* Opens all log files again. Returns 0, or a negative errno with the first reason in @err. */
 int log_reopen(struct log_process *log, struct error *err);
 
-/* Listens for requests. Returns 0 or a negative errno. */
+/* Listens for requests in the run directory, and no longer in an earlier one. Returns 0 or a
+ * negative errno. */
 int log_reopen_listen(struct log_process *log);
 
 /* For commands: asks the log process that listens on @path, and waits for its answer. Returns 0, or

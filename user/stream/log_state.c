@@ -113,6 +113,14 @@ static void log_state_load(struct log_state *state)
 	state->n = n > 0 ? (size_t)n : 0;
 }
 
+static int log_state_open(const struct log_process *log)
+{
+	const int fd =
+	        openat(log->dir_fd, FILE_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	return fd < 0 ? -errno : fd;
+}
+
 int log_state_take(struct log_process *log)
 {
 	struct log_state *state = calloc(1, sizeof(*state));
@@ -120,10 +128,10 @@ int log_state_take(struct log_process *log)
 
 	if (!state)
 		return -ENOMEM;
-	state->fd = openat(log->dir_fd, FILE_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (state->fd < 0) {
+	r = state->fd = log_state_open(log);
+	if (r < 0) {
 		free(state);
-		return -errno;
+		return r;
 	}
 	log->state = state;
 	r = log_state_end_owner(state->fd);
@@ -132,6 +140,19 @@ int log_state_take(struct log_process *log)
 	if (r == 0)
 		log_state_load(state);
 	return ftruncate(state->fd, 0) < 0 ? -errno : 0;
+}
+
+int log_state_move(struct log_process *log)
+{
+	const struct flock lock = log_state_lock();
+	const int fd = log_state_open(log);
+
+	if (fd < 0)
+		return fd;
+	/* First, as this ends our lock if it is the same file. */
+	close(log->state->fd);
+	log->state->fd = fd;
+	return fcntl(fd, F_SETLK, &lock) < 0 || ftruncate(fd, 0) < 0 ? -errno : 0;
 }
 
 static bool log_state_is_row_of(const struct log_state_row *row, const struct log_source *source)
@@ -144,6 +165,11 @@ static bool log_state_is_row_of(const struct log_state_row *row, const struct lo
 	       row->stream == (uint32_t)(source - w->streams);
 }
 
+static bool log_state_goes_on(const struct log_state_row *row, dev_t dev, ino_t ino)
+{
+	return row->dev == dev && row->ino == ino && row->started < row->length;
+}
+
 static void log_state_restore_row(struct log_source *source, const struct log_state_row *row,
                                   const char *text)
 {
@@ -152,7 +178,7 @@ static void log_state_restore_row(struct log_source *source, const struct log_st
 	log_source_add(source, text, row->length);
 	/* A line that was written in part goes on in the same file; in another one it begins again.
 	 */
-	if (row->dev == out->dev && row->ino == out->ino && row->started < row->length)
+	if (log_state_goes_on(row, out->dev, out->ino))
 		source->queue.started = row->started;
 }
 
@@ -182,6 +208,16 @@ void log_state_restore(struct log_source *source)
 		free(TAKE_PTR(state->text));
 		state->n = state->n_restored = 0;
 	}
+}
+
+bool log_state_has_begun_line(const struct log_process *log, dev_t dev, ino_t ino)
+{
+	struct log_state_row row;
+
+	for (size_t at = 0; log_state_get_row(log->state, at, &row); at += sizeof(row) + row.length)
+		if (row.slot != RESTORED && row.started && log_state_goes_on(&row, dev, ino))
+			return true;
+	return false;
 }
 
 /* --- writing it */

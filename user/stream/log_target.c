@@ -13,6 +13,7 @@
 #include "kern/log_file.h"
 #include "stream/log_note.h"
 #include "stream/log_source.h"
+#include "stream/log_state.h"
 #include "stream/log_worker.h"
 
 #define RETRY_US 1000000
@@ -27,8 +28,13 @@ static const char *log_target_name(const struct log_target *target)
 	                                         : target->path;
 }
 
+/* What follows is a line of its own, unless the log process before us has left the rest of this
+ * one.
+ */
 static void log_target_end_cut_line(struct log_target *target)
 {
+	if (log_state_has_begun_line(target->log, target->out.dev, target->out.ino))
+		return;
 	if (out_stream_ends_in_line(&target->out) && out_stream_write(&target->out, "\n", 1) < 0)
 		target->failure = errno;
 }

@@ -50,6 +50,8 @@ struct log_worker {
 	bool gone; /* all its processes have ended, as the supervisor says */
 	char prefix[sizeof(((struct log_message *)NULL)->prefix)];
 	struct log_source streams[2]; /* standard output, standard error */
+	int channel;                  /* only kept open for the next supervisor; -1: none */
+	sd_event_source *on_channel_end;
 	char tail[LOG_MESSAGE_TAIL_MAX];
 	size_t n_tail;
 };
@@ -76,8 +78,9 @@ struct log_target {
 struct log_process {
 	sd_event *loop;
 	const char *service;
-	int dir_fd;              /* the service's run directory */
-	sd_event_source *link;   /* the supervisor; NULL = there is none */
+	int dir_fd;            /* the service's run directory */
+	sd_event_source *link; /* the supervisor; NULL = there is none */
+	sd_event_source *on_reopen;
 	sd_event_source *ending; /* after the last worker: when to drop what can't be written */
 	struct log_worker *workers;
 	struct log_target *targets;
@@ -86,4 +89,5 @@ struct log_process {
 	struct log_state *state; /* of the log process before us */
 	bool progressed;         /* lines were written since `ending` was set */
 	bool ended;
+	bool left; /* the next log process has all lines: they are written no more */
 };

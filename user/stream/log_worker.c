@@ -7,11 +7,18 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "kern/peer_message.h"
 #include "stream/log_note.h"
 #include "stream/log_source.h"
 #include "stream/log_target.h"
 
 /* --- adding */
+
+static void log_worker_close_channel(struct log_worker *w)
+{
+	w->on_channel_end = sd_event_source_disable_unref(w->on_channel_end);
+	peer_message_close(TAKE_FD(w->channel));
+}
 
 static void log_worker_free(struct log_worker *w)
 {
@@ -22,6 +29,7 @@ static void log_worker_free(struct log_worker *w)
 	*at = w->next;
 	log_source_free(&w->streams[0]);
 	log_source_free(&w->streams[1]);
+	log_worker_close_channel(w);
 	free(w);
 }
 
@@ -31,8 +39,11 @@ struct log_worker *log_worker_new(struct log_process *log, const struct log_mess
 
 	if (!w)
 		return NULL;
-	*w = (struct log_worker){
-	        .next = log->workers, .log = log, .slot = message->slot, .number = message->number};
+	*w = (struct log_worker){.next = log->workers,
+	                         .log = log,
+	                         .slot = message->slot,
+	                         .number = message->number,
+	                         .channel = -1};
 	memcpy(w->prefix, message->prefix, sizeof(w->prefix));
 	log->workers = w;
 	for (int i = 0; i < 2; i++)
@@ -48,20 +59,39 @@ struct log_worker *log_worker_new(struct log_process *log, const struct log_mess
 	return NULL;
 }
 
-void log_worker_open(struct log_worker *w, const int fds[2])
+static int log_worker_on_channel_end(sd_event_source *source, int fd, uint32_t events, void *data)
 {
-	int r = log_source_open(&w->streams[0], fds[0]);
+	log_worker_close_channel(data);
+	log_worker_check_end(data);
+	return 0;
+}
 
-	if (r >= 0)
-		r = log_source_open(&w->streams[1], fds[1]);
+/* Without EPOLLIN there is one event only: the worker has closed its end. */
+static int log_worker_keep_channel(struct log_worker *w, int fd)
+{
+	w->channel = fd;
+	return fd < 0 ? 0
+	              : sd_event_add_io(w->log->loop, &w->on_channel_end, fd, 0,
+	                                log_worker_on_channel_end, w);
+}
+
+void log_worker_open(struct log_worker *w, const int fds[LOG_MESSAGE_FDS])
+{
+	int r = log_worker_keep_channel(w, fds[LOG_MESSAGE_CHANNEL]);
+	int taken = 0; /* streams, which may have ended at once */
+
+	while (r >= 0 && taken < 2) {
+		r = log_source_open(&w->streams[taken], fds[taken]);
+		if (r >= 0)
+			taken++;
+	}
 	if (r >= 0) {
 		log_worker_check_end(w);
 		return;
 	}
 	log_note(w->log, "slot %u: can't read what its worker prints: %s", w->slot, strerror(-r));
-	for (int i = 0; i < 2; i++)
-		if (w->streams[i].fd < 0)
-			close(fds[i]);
+	for (int i = taken; i < 2; i++)
+		close(fds[i]);
 	log_worker_free(w);
 }
 
@@ -149,7 +179,7 @@ void log_worker_drop(struct log_worker *w)
 void log_worker_check_end(struct log_worker *w)
 {
 	/* A supervisor may still ask for the last lines. */
-	if ((w->gone || !w->log->link) && log_source_is_done(&w->streams[0]) &&
+	if ((w->gone || !w->log->link) && w->channel < 0 && log_source_is_done(&w->streams[0]) &&
 	    log_source_is_done(&w->streams[1]))
 		log_worker_drop(w);
 }
@@ -157,6 +187,7 @@ void log_worker_check_end(struct log_worker *w)
 void log_worker_end(struct log_worker *w)
 {
 	w->gone = true;
+	log_worker_close_channel(w);
 	for (int i = 0; i < 2; i++) {
 		log_source_read_all(&w->streams[i]);
 		if (w->streams[i].fd >= 0)

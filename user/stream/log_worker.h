@@ -7,8 +7,8 @@
 /* Adds a worker. NULL if memory is short. */
 struct log_worker *log_worker_new(struct log_process *log, const struct log_message *message);
 
-/* Starts to read its FIFOs, and takes them over. May free the worker. */
-void log_worker_open(struct log_worker *worker, const int fds[2]);
+/* Starts to read its FIFOs, and takes them and its channel over. May free the worker. */
+void log_worker_open(struct log_worker *worker, const int fds[LOG_MESSAGE_FDS]);
 
 /* NULL if there is none. */
 struct log_worker *log_worker_find(struct log_process *log, uint32_t slot, uint32_t number);
@@ -24,8 +24,8 @@ void log_worker_add_tail(struct log_worker *worker, const char *text, size_t n);
  * unfinished ones. */
 void log_worker_tail(struct log_worker *worker, char ret[LOG_MESSAGE_TAIL_MAX]);
 
-/* If its streams have ended, all lines have been written, and the supervisor has no use for it,
- * removes the FIFOs and frees the worker. */
+/* If its streams and its channel have ended, all lines have been written, and the supervisor has no
+ * use for it, removes the FIFOs and frees the worker. */
 void log_worker_check_end(struct log_worker *worker);
 
 /* Removes the FIFOs, and frees the worker with its lines. */

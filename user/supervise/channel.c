@@ -29,9 +29,9 @@
 #define CHANNEL_REST_MAX (1u << 20) /* more than a socket's buffer has */
 #define CHANNEL_PERCENT  5          /* of the loop's time, for one worker */
 
-/* Our end is bound to this name and a random number in the abstract namespace. It does not listen,
- * so no process can connect to it. The name distinguishes it from other sockets that a worker may
- * have opened with its descriptor. */
+/* Our end is bound to this name in the abstract namespace, with a random number, so that no other
+ * process can have the name, and SLOT-NUMBER. It does not listen, so no process can connect to it.
+ */
 #define CHANNEL_NAME "reuseportd-channel-"
 
 struct channel {
@@ -141,15 +141,15 @@ void channel_read_rest(struct channel *channel)
 			return;
 }
 
-static int channel_open(sd_event *loop, int fd, channel_message message, void *data,
-                        struct channel **ret, struct error *err)
+int channel_open(sd_event *loop, int fd, channel_message message, void *data, struct channel **ret,
+                 struct error *err)
 {
 	struct channel *channel = calloc(1, sizeof(*channel));
 	sd_event_source *source = NULL;
 	int r;
 
 	if (!channel) {
-		close(fd);
+		peer_message_close(fd);
 		return error_set(err, -ENOMEM, "out of memory");
 	}
 	channel->fd = fd;
@@ -168,40 +168,24 @@ static int channel_open(sd_event *loop, int fd, channel_message message, void *d
 	return 0;
 }
 
-static int channel_give_name(int fd)
+static int channel_give_name(int fd, unsigned int slot, unsigned int number)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	uint64_t number;
+	uint64_t any;
 	int n;
 
-	if (getrandom(&number, sizeof(number), 0) != sizeof(number))
+	if (getrandom(&any, sizeof(any), 0) != sizeof(any))
 		return -errno;
-	n = snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, CHANNEL_NAME "%016" PRIx64,
-	             number);
+	n = snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1,
+	             CHANNEL_NAME "%016" PRIx64 "-%u-%u", any, slot, number);
 	return bind(fd, (struct sockaddr *)&address,
 	            offsetof(struct sockaddr_un, sun_path) + 1 + n) < 0
 	               ? -errno
 	               : 0;
 }
 
-/* Whether a supervisor has made the socket: the credentials are those of the process that called
- * socketpair() or, if the socket is connected to a listener, listen(). A worker of another user can
- * have no such socket with this name: no listener of ours has it. */
-static bool channel_is_ours(int fd)
-{
-	struct sockaddr_un address = {0};
-	socklen_t size = sizeof(address), size_peer = sizeof(struct ucred);
-	struct ucred peer;
-
-	return getsockname(fd, (struct sockaddr *)&address, &size) == 0 &&
-	       address.sun_family == AF_UNIX && !address.sun_path[0] &&
-	       !strncmp(address.sun_path + 1, CHANNEL_NAME, strlen(CHANNEL_NAME)) &&
-	       getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size_peer) == 0 &&
-	       peer.uid == geteuid();
-}
-
-int channel_new(sd_event *loop, channel_message message, void *data, struct channel **ret,
-                int *ret_worker_fd, struct error *err)
+int channel_new(sd_event *loop, unsigned int slot, unsigned int number, channel_message message,
+                void *data, struct channel **ret, int *ret_worker_fd, struct error *err)
 {
 	_cleanup_close_ int own = -1;
 	_cleanup_close_ int worker = -1;
@@ -212,7 +196,8 @@ int channel_new(sd_event *loop, channel_message message, void *data, struct chan
 		                 strerror(errno));
 	own = pair[0];
 	worker = pair[1];
-	r = channel_give_name(own);
+	peer_message_refuse_files(own);
+	r = channel_give_name(own, slot, number);
 	if (r < 0)
 		return error_set(err, r, "can't create a worker's channel: %s", strerror(-r));
 	r = channel_open(loop, TAKE_FD(own), message, data, ret, err);
@@ -221,19 +206,39 @@ int channel_new(sd_event *loop, channel_message message, void *data, struct chan
 	return r;
 }
 
-int channel_take_over(sd_event *loop, uint32_t pid, int fd, channel_message message, void *data,
-                      struct channel **ret, struct error *err)
+static bool channel_read_name(int fd, unsigned int *ret_slot, unsigned int *ret_number)
 {
-	_cleanup_close_ int own = proc_duplicate_fd(pid, fd, 0, err);
+	struct sockaddr_un address = {};
+	socklen_t size = sizeof(address) - 1; /* for a final NUL */
 
-	if (own < 0 && own != -EBADF) /* from pidfd_getfd(2) */
-		return own;
-	if (own < 0 || !channel_is_ours(own))
-		return error_set(err, -EBADF,
-		                 "process %" PRIu32
-		                 " has closed its channel: descriptor %d is another file now",
-		                 pid, fd);
-	return channel_open(loop, TAKE_FD(own), message, data, ret, err);
+	return getsockname(fd, (struct sockaddr *)&address, &size) == 0 &&
+	       address.sun_family == AF_UNIX && !address.sun_path[0] &&
+	       sscanf(address.sun_path + 1, CHANNEL_NAME "%*16[0-9a-f]-%u-%u", ret_slot,
+	              ret_number) == 2;
+}
+
+struct channel_search {
+	uint32_t pid;
+	channel_found found;
+	void *data;
+};
+
+static void channel_on_socket(int fd, uint32_t inode, void *data)
+{
+	const struct channel_search *search = data;
+	unsigned int slot, number;
+	struct error ignored;
+	_cleanup_close_ int own = proc_duplicate_fd(search->pid, fd, inode, &ignored);
+
+	if (own >= 0 && channel_read_name(own, &slot, &number))
+		search->found(slot, number, TAKE_FD(own), search->data);
+}
+
+void channel_list(uint32_t pid, channel_found found, void *data)
+{
+	struct channel_search search = {pid, found, data};
+
+	proc_list_sockets(pid, channel_on_socket, &search);
 }
 
 int channel_fd(const struct channel *channel)
@@ -254,8 +259,7 @@ int channel_send(struct channel *channel, const char *text)
 	json_object_put(value);
 	if (n >= (int)sizeof(line))
 		return -EMSGSIZE;
-	/* A message this short is sent whole or not at all. The flags are those of this call: the
-	 * worker can make the descriptor a blocking one. */
+	/* A message this short is sent whole or not at all. */
 	return send(channel->fd, line, n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
 }
 

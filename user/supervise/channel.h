@@ -2,9 +2,9 @@
 /*
  * The channel that Node's child_process.fork() gives a child (process.send(), "message" events),
  * and that PM2 uses as well: a socket pair for each worker, with one JSON value a line
- * (NODE_CHANNEL_SERIALIZATION_MODE=json). The supervisor has the parent's end. The worker keeps a
- * copy of that end open, so that the channel survives the supervisor: the next one borrows it from
- * the worker.
+ * (NODE_CHANNEL_SERIALIZATION_MODE=json). The supervisor has the parent's end. The log process
+ * (log_link.h) keeps that end open as well, so that the channel survives the supervisor: the next
+ * one takes it over from there. The worker never has it.
  */
 #pragma once
 
@@ -19,17 +19,24 @@ struct channel;
  * @text}. Other messages are ignored, and lines of more than 64 KiB. May free the channel. */
 typedef void (*channel_message)(const char *text, void *data);
 
-/* Creates a channel. @ret_worker_fd: the worker's end, close-on-exec; the caller closes it when the
- * worker has been started. */
-int channel_new(sd_event *loop, channel_message message, void *data, struct channel **ret,
-                int *ret_worker_fd, struct error *err);
+/* @fd is the parent's end of the channel of the worker SLOT-NUMBER. The callee closes it by
+ * peer_message_close(). */
+typedef void (*channel_found)(unsigned int slot, unsigned int number, int fd, void *data);
 
-/* Borrows the parent's end, which is descriptor @fd of process @pid. -EBADF if the process has
- * closed it, even if @fd is another file now; else fails as proc_duplicate_fd(). */
-int channel_take_over(sd_event *loop, uint32_t pid, int fd, channel_message message, void *data,
-                      struct channel **ret, struct error *err);
+/* Creates the channel of the worker SLOT-NUMBER. @ret_worker_fd: the worker's end, close-on-exec;
+ * the caller closes it when the worker has been started. */
+int channel_new(sd_event *loop, unsigned int slot, unsigned int number, channel_message message,
+                void *data, struct channel **ret, int *ret_worker_fd, struct error *err);
 
-/* The parent's end, to be passed to the worker as well. */
+/* Opens a channel whose parent's end is @fd, which it takes over, also on failure. */
+int channel_open(sd_event *loop, int fd, channel_message message, void *data, struct channel **ret,
+                 struct error *err);
+
+/* Finds the parents' ends that process @pid has open, and duplicates them. They are known by their
+ * names: the process must be one of ours. */
+void channel_list(uint32_t pid, channel_found found, void *data);
+
+/* The parent's end. */
 int channel_fd(const struct channel *channel);
 
 /* Sends a string, at once or not at all. -EPIPE if the worker has closed its end, -EAGAIN if it

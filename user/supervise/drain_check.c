@@ -24,7 +24,7 @@ struct inodes {
 	bool failed;
 };
 
-static void drain_check_add_inode(uint32_t inode, void *data)
+static void drain_check_add_inode(int fd, uint32_t inode, void *data)
 {
 	struct inodes *inodes = data;
 

@@ -70,10 +70,9 @@ int log_fifo_make(const char *run_dir, unsigned int slot, unsigned int number, i
 	return 0;
 }
 
-static int log_fifo_open_one(int folder, const char *name)
+static int log_fifo_open_one(int folder, const char *name, int flags)
 {
-	_cleanup_close_ int fd =
-	        openat(folder, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_close_ int fd = openat(folder, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC | flags);
 	struct stat st;
 
 	return fd >= 0 && fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) ? TAKE_FD(fd) : -1;
@@ -101,7 +100,7 @@ static bool log_fifo_open_pair(int folder, unsigned int slot, unsigned int numbe
 		char name[64];
 
 		log_fifo_name(slot, number, i, name);
-		ret_fds[i] = log_fifo_open_one(folder, name);
+		ret_fds[i] = log_fifo_open_one(folder, name, O_NOFOLLOW);
 	}
 	if (ret_fds[0] >= 0 && ret_fds[1] >= 0)
 		return true;
@@ -133,4 +132,58 @@ void log_fifo_list(const char *run_dir,
 		else
 			log_fifo_close(fds);
 	}
+}
+
+/* Returns the stream, as log_fifo_parse() does. */
+static int log_fifo_parse_deleted(char *target, unsigned int *ret_slot, unsigned int *ret_number)
+{
+	char *mark = strstr(target, " (deleted)"), *name;
+
+	if (!mark)
+		return -1;
+	*mark = '\0';
+	name = strrchr(target, '/');
+	return name ? log_fifo_parse(name + 1, ret_slot, ret_number) : -1;
+}
+
+void log_fifo_list_deleted(uint32_t pid,
+                           void (*each)(unsigned int slot, unsigned int number, int stream, int fd,
+                                        void *data),
+                           void *data)
+{
+	char path[PATH_MAX];
+	_cleanup_dir_ DIR *dir = NULL;
+	const struct dirent *entry;
+
+	snprintf(path, sizeof(path), "/proc/%u/fd", pid);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir))) {
+		const ssize_t n = readlinkat(dirfd(dir), entry->d_name, path, sizeof(path) - 1);
+		unsigned int slot, number;
+		int stream, fd;
+
+		path[n < 0 ? 0 : n] = '\0';
+		stream = log_fifo_parse_deleted(path, &slot, &number);
+		fd = stream < 0 ? -1 : log_fifo_open_one(dirfd(dir), entry->d_name, 0);
+		if (fd >= 0)
+			each(slot, number, stream, fd, data);
+	}
+}
+
+int log_fifo_make_ended(int ret_fds[2])
+{
+	for (int i = 0; i < 2; i++) {
+		int ends[2];
+
+		if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) {
+			const int r = -errno;
+
+			if (i)
+				close(ret_fds[0]);
+			return r;
+		}
+		close(ends[1]);
+		ret_fds[i] = ends[0];
+	}
+	return 0;
 }

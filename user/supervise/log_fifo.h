@@ -7,6 +7,8 @@
  */
 #pragma once
 
+#include <stdint.h>
+
 #include "base/error.h"
 
 /* Makes the FIFOs of a worker. @ret_theirs: for the worker; @ret_ours: for reading, without
@@ -20,3 +22,13 @@ void log_fifo_list(const char *run_dir,
                    void (*each)(unsigned int slot, unsigned int number, const int fds[2],
                                 void *data),
                    void *data);
+
+/* Opens those FIFOs that process @pid has open and whose names were deleted, and calls @each, which
+ * takes over the descriptor. @stream: 0 or 1. */
+void log_fifo_list_deleted(uint32_t pid,
+                           void (*each)(unsigned int slot, unsigned int number, int stream, int fd,
+                                        void *data),
+                           void *data);
+
+/* Makes two streams that have ended, in place of FIFOs. Returns 0 or a negative errno. */
+int log_fifo_make_ended(int ret_fds[2]);

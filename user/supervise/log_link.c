@@ -14,13 +14,14 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "kern/cgroup.h"
+#include "kern/peer_message.h"
 #include "kern/spawn.h"
 #include "stream/log_message.h"
+#include "supervise/channel.h"
 #include "supervise/log_fifo.h"
-#include "supervise/plan.h"
+#include "supervise/log_link_worker.h"
 #include "supervise/report.h"
 #include "supervise/supervisor_request.h"
-#include "supervise/worker_log.h"
 
 #define TAIL_MS 300
 /* How long the log process may take to write what is left; it gives up by itself before. */
@@ -30,21 +31,12 @@
 #define PAUSE_MIN_NS (NS_PER_S / 10)
 #define PAUSE_MAX_NS (5 * NS_PER_S)
 
-/* A worker whose FIFOs the log process reads, or is to read. */
-struct log_link_worker {
-	struct log_link_worker *next;
-	struct plan *plan;
-	unsigned int slot, number;
-	int fds[2];
-	bool sent; /* to the log process that runs now */
-	bool gone;
-};
-
 struct log_link {
 	struct supervisor *sup;
 	int cgroup_fd, events_fd;
 	sd_event_source *on_cgroup;
-	int fd; /* -1: no log process of ours runs */
+	int fd;     /* -1: no log process of ours runs */
+	int dir_fd; /* the new run directory, until it is sent; -1: none */
 	sd_event_source *on_message;
 	sd_event_source *timer; /* of the pause, or of the end */
 	int64_t started_at, pause;
@@ -54,53 +46,25 @@ struct log_link {
 	struct log_message_tail tail;
 };
 
-/* --- workers */
+/* --- messages */
 
-static struct log_link_worker *log_link_add_worker(struct log_link *link, struct plan *plan,
-                                                   unsigned int slot, unsigned int number,
-                                                   const int fds[2])
+static int log_link_send_dir(struct log_link *link)
 {
-	struct log_link_worker *it = calloc(1, sizeof(*it));
+	const struct log_message message = {.kind = LOG_MESSAGE_MOVE};
+	const int fds[LOG_MESSAGE_FDS] = {link->dir_fd, -1, -1};
+	const int r = link->dir_fd < 0 ? 0 : log_message_send(link->fd, &message, fds);
 
-	if (!it)
-		return NULL;
-	*it = (struct log_link_worker){.next = link->workers,
-	                               .plan = plan_ref(plan),
-	                               .slot = slot,
-	                               .number = number,
-	                               .fds = {fds[0], fds[1]}};
-	link->workers = it;
-	return it;
-}
-
-static void log_link_free_worker(struct log_link_worker **at)
-{
-	struct log_link_worker *it = *at;
-
-	*at = it->next;
-	plan_unref(it->plan);
-	cleanup_close(&it->fds[0]);
-	cleanup_close(&it->fds[1]);
-	free(it);
-}
-
-static int log_link_send_worker(const struct log_link *link, struct log_link_worker *it)
-{
-	struct log_message message;
-	int r = 0;
-
-	if (!it->sent) {
-		worker_log_describe(&it->plan->config, link->sup->name, it->slot, it->number,
-		                    &message);
-		r = log_message_send(link->fd, &message, it->fds);
-		it->sent = r == 0;
-	}
-	if (r == 0 && it->gone) {
-		message = (struct log_message){
-		        .kind = LOG_MESSAGE_GONE, .slot = it->slot, .number = it->number};
-		r = log_message_send(link->fd, &message, NULL);
+	if (r == 0) {
+		cleanup_close(&link->dir_fd);
+		link->dir_fd = -1;
 	}
 	return r;
+}
+
+static bool log_link_wait(struct log_link *link)
+{
+	sd_event_source_set_io_events(link->on_message, EPOLLIN | EPOLLOUT);
+	return false;
 }
 
 /* Sends what the log process doesn't know yet, as much as it accepts now. Returns whether that was
@@ -111,13 +75,13 @@ static bool log_link_flush(struct log_link *link)
 
 	if (link->fd < 0)
 		return false;
+	if (log_link_send_dir(link) < 0)
+		return log_link_wait(link);
 	while (*at) {
-		if (log_link_send_worker(link, *at) < 0) {
-			sd_event_source_set_io_events(link->on_message, EPOLLIN | EPOLLOUT);
-			return false;
-		}
+		if (log_link_worker_send(*at, link->fd, link->sup->name) < 0)
+			return log_link_wait(link);
 		if ((*at)->gone)
-			log_link_free_worker(at);
+			log_link_worker_free(at);
 		else
 			at = &(*at)->next;
 	}
@@ -277,13 +241,57 @@ static void log_link_add_former(unsigned int slot, unsigned int number, const in
 {
 	struct log_link *link = data;
 
-	if (!log_link_add_worker(link, link->sup->plan, slot, number, fds)) {
+	if (!log_link_worker_add(&link->workers, link->sup->plan, slot, number, fds, -1)) {
 		close(fds[0]);
 		close(fds[1]);
 	}
 	/* The names are in use for a while. */
 	if (link->sup->last_number < number)
 		link->sup->last_number = number;
+}
+
+static void log_link_add_channel(unsigned int slot, unsigned int number, int fd, void *data)
+{
+	const struct log_link *link = data;
+	struct log_link_worker *it = log_link_worker_find(link->workers, slot, number);
+
+	if (it && it->fds[LOG_MESSAGE_CHANNEL] < 0)
+		it->fds[LOG_MESSAGE_CHANNEL] = fd;
+	else
+		peer_message_close(fd);
+}
+
+/* Its name was deleted. */
+static void log_link_add_deleted(unsigned int slot, unsigned int number, int stream, int fd,
+                                 void *data)
+{
+	const struct log_link *link = data;
+	struct log_link_worker *it = log_link_worker_find(link->workers, slot, number);
+	int fds[2];
+
+	if (!it && log_fifo_make_ended(fds) == 0) {
+		log_link_add_former(slot, number, fds, data);
+		it = log_link_worker_find(link->workers, slot, number);
+	}
+	if (!it) {
+		close(fd);
+		return;
+	}
+	cleanup_close(&it->fds[stream]);
+	it->fds[stream] = fd;
+}
+
+/* What only the log process before ours has. */
+static void log_link_add_held(struct log_link *link)
+{
+	_cleanup_free_ uint32_t *pids = NULL;
+	size_t n = 0;
+
+	cgroup_list_processes(link->cgroup_fd, &pids, &n);
+	for (size_t i = 0; i < n; i++) {
+		log_fifo_list_deleted(pids[i], log_link_add_deleted, link);
+		channel_list(pids[i], log_link_add_channel, link);
+	}
 }
 
 int log_link_open(struct supervisor *sup, struct error *err)
@@ -293,25 +301,43 @@ int log_link_open(struct supervisor *sup, struct error *err)
 
 	if (!link)
 		return error_set(err, -ENOMEM, "out of memory");
-	*link = (struct log_link){.sup = sup, .fd = -1, .cgroup_fd = -1, .events_fd = -1};
+	*link = (struct log_link){
+	        .sup = sup, .fd = -1, .dir_fd = -1, .cgroup_fd = -1, .events_fd = -1};
 	sup->log = link;
 	r = log_link_open_cgroup(link, err);
 	if (r < 0 || (sup->request->stop && cgroup_is_populated(link->events_fd)))
 		return r;
 	/* They are open here before the log process that has them open is ended. */
 	log_fifo_list(sup->run_dir, log_link_add_former, link);
+	log_link_add_held(link);
 	return log_link_start(link, err);
+}
+
+int log_link_move(struct supervisor *sup, struct error *err)
+{
+	struct log_link *link = sup->log;
+	const int dir = open(sup->run_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir < 0)
+		return error_set(err, -errno, "can't open %s: %s", sup->run_dir, strerror(errno));
+	cleanup_close(&link->dir_fd);
+	link->dir_fd = dir;
+	log_link_flush(link);
+	return 0;
 }
 
 int log_link_add(struct worker *w, int ret_fds[2], struct error *err)
 {
 	struct log_link *link = w->sup->log;
-	int fds[2];
+	int fds[2], channel;
 	int r = log_fifo_make(w->sup->run_dir, w->slot, w->number, ret_fds, fds, err);
 
 	if (r < 0)
 		return r;
-	if (!log_link_add_worker(link, w->plan, w->slot, w->number, fds)) {
+	/* -1 without a channel */
+	channel = w->channel ? fcntl(channel_fd(w->channel), F_DUPFD_CLOEXEC, 0) : -1;
+	if (!log_link_worker_add(&link->workers, w->plan, w->slot, w->number, fds, channel)) {
+		peer_message_close(channel);
 		for (int i = 0; i < 2; i++) {
 			close(fds[i]);
 			close(ret_fds[i]);
@@ -322,11 +348,21 @@ int log_link_add(struct worker *w, int ret_fds[2], struct error *err)
 	return 0;
 }
 
+int log_link_take_channel(const struct worker *w)
+{
+	const struct log_link_worker *it =
+	        log_link_worker_find(w->sup->log->workers, w->slot, w->number);
+	const int channel = it ? it->fds[LOG_MESSAGE_CHANNEL] : -1;
+
+	return channel < 0 ? -1 : fcntl(channel, F_DUPFD_CLOEXEC, 0);
+}
+
 static void log_link_set_gone(struct log_link *link, unsigned int slot, unsigned int number)
 {
-	for (struct log_link_worker *it = link->workers; it; it = it->next)
-		if (it->slot == slot && it->number == number)
-			it->gone = true;
+	struct log_link_worker *it = log_link_worker_find(link->workers, slot, number);
+
+	if (it)
+		it->gone = true;
 	log_link_flush(link);
 }
 
@@ -421,11 +457,12 @@ void log_link_free(struct log_link *link)
 	if (!link)
 		return;
 	while (link->workers)
-		log_link_free_worker(&link->workers);
+		log_link_worker_free(&link->workers);
 	sd_event_source_disable_unref(link->on_cgroup);
 	sd_event_source_disable_unref(link->on_message);
 	sd_event_source_disable_unref(link->timer);
 	cleanup_close(&link->fd);
+	cleanup_close(&link->dir_fd);
 	cleanup_close(&link->events_fd);
 	cleanup_close(&link->cgroup_fd);
 	free(link);

@@ -2,7 +2,9 @@
 /*
  * The supervisor's end of the log process (stream/log_process.h), which is in the child "log" of
  * the service's cgroup. It is started again if it dies. The supervisor keeps each worker's FIFOs
- * open, so that they lose nothing meanwhile.
+ * open, so that they lose nothing meanwhile. It also passes its end of each worker's channel
+ * (channel.h), which the log process keeps open for the next supervisor. If both die at the same
+ * time, the channels are closed.
  *
  * The supervisor never waits for it, except for the answer of log_link_tail().
  */
@@ -14,13 +16,23 @@
 #define LOG_LINK_CGROUP "log"
 
 /* Starts a log process, which replaces the one of an earlier supervisor. Adds the workers of that
- * supervisor, whose FIFOs are in the run directory. To `stop` a service without a supervisor, its
- * log process stays. Returns 0, or a negative errno with @err set. */
+ * supervisor, whose FIFOs are in the run directory, with the channels that its log process has. To
+ * `stop` a service without a supervisor, its log process stays. Returns 0, or a negative errno with
+ * @err set. */
 int log_link_open(struct supervisor *sup, struct error *err);
 
-/* Makes the FIFOs of a new worker, and adds it. @ret_fds: for its standard output and standard
- * error; the caller closes them. Returns 0, or a negative errno with @err set. */
+/* Makes the FIFOs of a new worker, and adds it with its channel. @ret_fds: for its standard output
+ * and standard error; the caller closes them. Returns 0, or a negative errno with @err set. */
 int log_link_add(struct worker *w, int ret_fds[2], struct error *err);
+
+/* The run directory was deleted, and has been made again: the log process goes on in the new one.
+ * The names of FIFOs stay deleted, so the next supervisor finds them at the log process. Returns 0,
+ * or a negative errno with @err set. */
+int log_link_move(struct supervisor *sup, struct error *err);
+
+/* Returns a duplicate of our end of the channel, for a worker that was added by log_link_open(); -1
+ * if it has none. */
+int log_link_take_channel(const struct worker *w);
 
 /* All processes of the worker have ended. */
 void log_link_note_gone(const struct worker *w);

@@ -82,16 +82,6 @@ bool parking_is_open(const struct parking *parking)
 	return false;
 }
 
-unsigned int parking_queued(const struct parking *parking)
-{
-	unsigned int n = 0;
-
-	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
-		if (parking->fds[e] >= 0)
-			n += own_listener_queue_length(parking->fds[e]);
-	return n;
-}
-
 /* Wakes each worker by one more connection, which ends at once. */
 static void parking_wake_workers(struct service *service, unsigned int endpoint)
 {

@@ -32,9 +32,6 @@ int parking_open(struct parking *parking, struct service *service, struct error 
 /* Whether any endpoint has a listener where connections can wait. */
 bool parking_is_open(const struct parking *parking);
 
-/* The number of connections that wait. */
-unsigned int parking_queued(const struct parking *parking);
-
 /* Hands over the connections of each endpoint where a slot has a listener. To be called when a
  * worker has come into a slot and into the ring. Returns the number of connections, or a negative
  * errno with @err set. Connections that come meanwhile are not lost. Nor are they on failure: the

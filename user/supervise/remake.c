@@ -13,6 +13,7 @@
 #include "service/service_lock.h"
 #include "supervise/control.h"
 #include "supervise/due.h"
+#include "supervise/log_link.h"
 #include "supervise/notify.h"
 #include "supervise/persisted_command.h"
 #include "supervise/report.h"
@@ -22,12 +23,16 @@
 
 /* `rm -r` deletes one file after the other: the folder is made again when that is over. */
 #define REMAKE_PAUSE_US 100000
+/* What has failed is tried again. */
+#define REMAKE_RETRY_US 1000000
 
 struct remake {
 	struct supervisor *sup;
 	/* Of the loop of the process: a turn of the service would make the pins again at once. */
 	sd_event_source *on_run_dir, *on_pins, *timer;
 	sd_event_source *on_turn;
+	bool lacks_notify; /* the socket could not be made again */
+	bool failed;       /* what was lacking is made later */
 };
 
 static bool remake_has_file(const struct supervisor *sup, const char *name)
@@ -51,46 +56,79 @@ static int remake_make_run_dir(struct supervisor *sup, struct error *err)
 	return r;
 }
 
-static int remake_make_notify(struct supervisor *sup, struct error *err)
+static int remake_make_notify(struct remake *remake, struct error *err)
 {
+	struct supervisor *sup = remake->sup;
+	int r;
+
 	notify_free(sup->notify);
 	sup->notify = NULL;
-	return worker_reports_open_notify(sup, &sup->plan->config, err);
+	r = worker_reports_open_notify(sup, &sup->plan->config, err);
+	remake->lacks_notify = r < 0;
+	return r;
 }
 
-static void remake_repair(struct supervisor *sup)
+static bool remake_lacks_log(const struct supervisor *sup)
 {
-	struct service *service = NULL;
-	struct error err = {};
+	return !remake_has_file(sup, "log") || !remake_has_file(sup, "log.state") ||
+	       !remake_has_file(sup, "out");
+}
+
+/* Returns 0; 1 if it is to be called again; or a negative errno with @err set. */
+static int remake_files(struct remake *remake, struct error *err)
+{
+	struct supervisor *sup = remake->sup;
 	int r = 0;
 
 	if (!remake_has_file(sup, "control")) {
 		report_line(sup, "%s was deleted, and is made again", sup->run_dir);
-		r = remake_make_run_dir(sup, &err);
+		r = remake_make_run_dir(sup, err);
 	}
-	if (r == 0 && sup->notify && !remake_has_file(sup, "notify"))
-		r = remake_make_notify(sup, &err);
-	if (r < 0)
-		report_line(sup, "%s", err.text);
-	/* Locking the service finds pins that are missing. */
-	if (service_lock(&sup->service, &service, &err) < 0)
-		report_line(sup, "%s", err.text);
-	else
+	if (r == 0 && (sup->notify || remake->lacks_notify) && !remake_has_file(sup, "notify"))
+		r = remake_make_notify(remake, err);
+	if (r < 0 || !remake_lacks_log(sup))
+		return r;
+	r = run_dir_make(sup->name, err);
+	if (r == 0)
+		r = log_link_move(sup, err);
+	/* Whether the log process has made its files is seen the next time. */
+	return r < 0 ? r : 1;
+}
+
+static int remake_lock_service(struct supervisor *sup, struct error *err)
+{
+	struct service *service = NULL;
+	const int r = service_lock(&sup->service, &service, err);
+
+	if (r >= 0)
 		service_unlock(service);
+	return r;
 }
 
 static int remake_watch(struct remake *remake, struct error *err);
+static int remake_set_timer(struct remake *remake, uint64_t pause);
+
+/* The first failure of a row is reported. */
+static bool remake_failed(struct remake *remake, int r, const struct error *err)
+{
+	if (r < 0 && !remake->failed)
+		report_line(remake->sup, "%s", err->text);
+	return r < 0;
+}
 
 /* In the service's turn, which has locked the service. */
 static int remake_on_turn(sd_event_source *source, void *data)
 {
 	struct remake *remake = data;
 	struct error err = {};
+	const int r = remake_files(remake, &err);
+	bool failed = remake_failed(remake, r, &err);
 
-	remake_repair(remake->sup);
-	if (remake_watch(remake, &err) < 0)
-		report_line(remake->sup, "%s", err.text);
-	return 0;
+	/* Locking the service finds pins that are missing. */
+	failed |= remake_failed(remake, remake_lock_service(remake->sup, &err), &err);
+	failed |= remake_failed(remake, remake_watch(remake, &err), &err);
+	remake->failed = failed;
+	return failed || r > 0 ? remake_set_timer(remake, REMAKE_RETRY_US) : 0;
 }
 
 static int remake_on_timer(sd_event_source *source, uint64_t now, void *data)
@@ -102,15 +140,18 @@ static int remake_on_timer(sd_event_source *source, uint64_t now, void *data)
 	return 0;
 }
 
-static int remake_on_change(sd_event_source *source, const struct inotify_event *event, void *data)
+static int remake_set_timer(struct remake *remake, uint64_t pause)
 {
-	struct remake *remake = data;
-
 	if (remake->timer)
 		return 0;
 	return memory_check(sd_event_add_time_relative(remake->sup->all->loop, &remake->timer,
-	                                               CLOCK_MONOTONIC, REMAKE_PAUSE_US, 1000,
+	                                               CLOCK_MONOTONIC, pause, 1000,
 	                                               remake_on_timer, remake));
+}
+
+static int remake_on_change(sd_event_source *source, const struct inotify_event *event, void *data)
+{
+	return remake_set_timer(data, REMAKE_PAUSE_US);
 }
 
 /* Watches the folders that have the names now. */

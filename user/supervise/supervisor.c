@@ -177,7 +177,9 @@ static int supervisor_add_sources(struct supervisor *sup)
 /* Without a service of this name there is nothing to take over. */
 static int supervisor_start_new(struct supervisor *sup)
 {
-	persisted_command_forget(sup); /* left by an earlier service of this name */
+	/* Left by an earlier service of this name: */
+	persisted_command_forget(sup);
+	log_link_note_former_gone(sup);
 	placement_note_all_runs(sup);
 	return 0;
 }

@@ -136,7 +136,7 @@ static int worker_start_pass_listeners(struct worker *w, struct worker_start_fil
 	return 0;
 }
 
-/* The worker's descriptor of the channel; the next one is the parent's end (channel.h). */
+/* The worker's descriptor of the channel. */
 static int worker_start_channel_fd(const struct run_config *config)
 {
 	return FIRST_FREE_FD + (config->pass_sockets ? config->n_listens : 0);
@@ -146,17 +146,15 @@ static int worker_start_pass_channel(struct worker *w, struct worker_start_files
                                      struct error *err)
 {
 	const struct run_config *config = &w->plan->config;
-	int at = worker_start_channel_fd(config);
 	int r;
 
 	if (!worker_env_has_channel(config))
 		return 0;
-	r = channel_new(w->sup->loop, worker_start_on_message, w, &w->channel,
+	r = channel_new(w->sup->loop, w->slot, w->number, worker_start_on_message, w, &w->channel,
 	                &w->channel_worker_fd, err);
 	if (r < 0)
 		return r;
-	worker_start_pass_fd(start, w->channel_worker_fd, at);
-	worker_start_pass_fd(start, channel_fd(w->channel), at + 1);
+	worker_start_pass_fd(start, w->channel_worker_fd, worker_start_channel_fd(config));
 	return 0;
 }
 
@@ -173,12 +171,12 @@ static int worker_start_spawn(struct worker *w, struct error *err)
 	        .listen_pid = config->pass_sockets,
 	};
 	char **env;
-	int r = worker_start_pass_output(w, &start, err);
+	int r = worker_start_pass_channel(w, &start, err);
 
 	if (r >= 0)
-		r = worker_start_pass_listeners(w, &start, err);
+		r = worker_start_pass_output(w, &start, err);
 	if (r >= 0)
-		r = worker_start_pass_channel(w, &start, err);
+		r = worker_start_pass_listeners(w, &start, err);
 	if (r < 0)
 		return r;
 	env = worker_env_new(w);
@@ -275,9 +273,8 @@ int worker_start_take_over(struct supervisor *sup, const char *name, struct work
                            struct error *err)
 {
 	struct worker *w = worker_start_alloc(sup, sup->plan);
-	const struct run_config *config = &sup->plan->config;
 	struct error ignored;
-	int r;
+	int channel, r;
 
 	if (!w)
 		return error_set(err, -ENOMEM, "out of memory");
@@ -298,9 +295,9 @@ int worker_start_take_over(struct supervisor *sup, const char *name, struct work
 		worker_free(w);
 		return r;
 	}
-	if (worker_env_has_channel(config))
-		channel_take_over(sup->loop, w->pid, worker_start_channel_fd(config) + 1,
-		                  worker_start_on_message, w, &w->channel, &ignored);
+	channel = log_link_take_channel(w);
+	if (channel >= 0)
+		channel_open(sup->loop, channel, worker_start_on_message, w, &w->channel, &ignored);
 	w->started_at = w->up_at = clock_ns(CLOCK_MONOTONIC);
 	worker_start_link(w);
 	*ret = w;

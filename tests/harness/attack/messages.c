@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Messages to the supervisor without end: on the Node channel, to the socket of sd_notify(3), on
  * standard output. */
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,14 +42,12 @@ ATTACK(endless_message)
 	messages_repeat(messages_channel(), "[[[[[1");
 }
 
-/* Makes the supervisor's end a blocking one, if the worker has it, too, as the next descriptor; and
- * sends what only shows as readable: read() does not return out-of-band data. */
+/* Sends what only shows as readable: read() does not return out-of-band data. */
 ATTACK(out_of_band_message)
 {
 	const int fd = messages_channel();
 
 	for (;;) {
-		fcntl(fd + 1, F_SETFL, 0);
 		send(fd, "!", 1, MSG_OOB | MSG_NOSIGNAL | MSG_DONTWAIT);
 		usleep(1000000);
 	}

@@ -20,7 +20,7 @@
 
 struct output_bed *output_bed;
 
-static int held[OUTPUT_BED_WRITERS][2]; /* as a supervisor has the FIFOs open */
+static int held[OUTPUT_BED_WRITERS][LOG_MESSAGE_FDS]; /* as a supervisor has the FIFOs open */
 static int link_fd = -1;
 static int log_fds[4]; /* of the next log process */
 
@@ -53,13 +53,15 @@ void output_bed_begin(int n_workers)
 	check_at_end(output_bed_close_held);
 	snprintf(path, sizeof(path), "%s/out", folder_path());
 	mkdir(path, 0700);
-	for (int i = 0; i < n_workers; i++)
+	for (int i = 0; i < n_workers; i++) {
 		for (int stream = 0; stream < 2; stream++) {
 			output_bed_path(path, i, stream);
 			unlink(path);
 			CHECK(mkfifo(path, 0600) == 0);
 			held[i][stream] = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 		}
+		held[i][LOG_MESSAGE_CHANNEL] = -1;
+	}
 }
 
 int output_bed_open(int number, int stream)
