@@ -31,6 +31,12 @@ SAME = "is the same on every kernel"
 # Tests that are left out on an emulated processor, unless they are selected by name, and the
 # reason. The longest prefix of a test's name applies; None: the test runs.
 LEFT_OUT = {
+    "attack_": SAME,
+    "attack_output.by_another_user": None,
+    "attack_start.traced_end": None,
+    "attack_steering.attached/": None,
+    "attack_steering.run/": None,
+    "attack_steering.watch": None,
     "commands.": SAME,
     "commands.doctor_of_the_host": None,
     "commands.nothing_is_left": None,
@@ -55,6 +61,7 @@ LEFT_OUT = {
     "even.other_netns": SAME,
     "even.two_ports_are_two_services": SAME,
     "events.": SAME,
+    "fault_": SAME,
     "hostile.": SAME,
     "hostile.kernel_below_the_floor": None,
     "hostile.listener_in_foreign_map": None,
@@ -64,6 +71,7 @@ LEFT_OUT = {
     "metrics.": SAME,
     "metrics.as_status": None,
     "monkey.": "takes long on an emulated processor",
+    "privileges.": SAME,
     "refusals.": SAME,
     "refusals.attach_two_users": None,
     "refusals.attach_without_reuseport": None,
