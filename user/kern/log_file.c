@@ -50,6 +50,31 @@ static int log_file_open_folder(int at, const char *name, const struct credentia
 	return fd;
 }
 
+/* Whether the user can put a file into the folder, or take one out. @sticky_ok: not if the folder
+ * is as /tmp, where a user can't take out what belongs to others. */
+static bool log_file_may_change(int folder, const struct credentials *id, bool sticky_ok)
+{
+	bool has_group = false;
+	struct stat st;
+
+	if (fstat(folder, &st) < 0)
+		return true;
+	if (sticky_ok && st.st_mode & S_ISVTX)
+		return false;
+	for (int i = 0; i < id->n_groups; i++)
+		has_group |= id->groups[i] == st.st_gid;
+	return st.st_uid == id->uid || st.st_mode & S_IWOTH ||
+	       (st.st_mode & S_IWGRP && (has_group || st.st_gid == id->gid));
+}
+
+static bool log_file_is_roots(int folder, const char *name)
+{
+	struct stat st;
+
+	return fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_uid == 0;
+}
+
+/* With @owner, -EACCES for what is in a folder that this user may change. */
 static int log_file_open_path(const char *path, const struct credentials *owner, uint64_t resolve)
 {
 	_cleanup_close_ int at =
@@ -64,10 +89,14 @@ static int log_file_open_path(const char *path, const struct credentials *owner,
 		path += n + 1;
 		if (!n)
 			continue;
+		if (owner && log_file_may_change(at, owner, log_file_is_roots(at, name)))
+			return -EACCES;
 		fd = log_file_open_folder(at, name, owner, resolve);
 		close(at);
 		at = fd;
 	}
+	if (fd >= 0 && owner && log_file_may_change(at, owner, false))
+		return -EACCES;
 	if (fd >= 0) /* O_NONBLOCK: do not wait for the reader of a FIFO */
 		fd = log_file_open_at(at, path,
 		                      O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY, 0644,
@@ -85,7 +114,8 @@ static int log_file_open_as(const char *path, const struct credentials *id)
 
 static const char *log_file_explain(int r)
 {
-	return r == -ENXIO ? "; it is a FIFO without a reader, or a socket"
+	return r == -ENXIO    ? "; it is a FIFO without a reader, or a socket"
+	       : r == -EACCES ? "; the workers' user has no right to it"
 	       : r == -ELOOP
 	               ? "; the workers' user has no right to it, and with our rights no link is "
 	                 "followed"
@@ -101,6 +131,8 @@ int log_file_open(const char *path, const struct credentials *id, struct error *
 	if ((r == -EPERM || r == -EACCES) && !id->limited)
 		r = log_file_open_path(path, id->set_user ? id : NULL,
 		                       id->set_user ? RESOLVE_NO_SYMLINKS : 0);
+	if (r == -EACCES && id->set_user) /* in a folder that was just made for the user */
+		r = log_file_open_as(path, id);
 	return r < 0 ? error_set(err, r, "can't write to %s: %s%s", path, strerror(-r),
 	                         log_file_explain(r))
 	             : r;

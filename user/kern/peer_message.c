@@ -10,6 +10,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83 /* from asm-generic/socket.h of Linux 6.16 */
+#endif
+
 /* How long closing what has come with a message may take. */
 #define PATIENCE_NS 2000000
 
@@ -52,6 +56,13 @@ static void peer_message_set_alarm(bool on)
 
 	if (timer)
 		timer_settime(*timer, 0, &when, NULL);
+}
+
+void peer_message_refuse_files(int fd)
+{
+	const int off = 0;
+
+	setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
 }
 
 ssize_t peer_message_receive(int fd, void *buf, size_t size, struct ucred *ret_sender)

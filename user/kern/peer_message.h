@@ -5,7 +5,8 @@
  * file open, closing it can take as long as the sender likes: a TCP socket with SO_LINGER waits
  * until its data is acknowledged. These functions interrupt that after some milliseconds.
  *
- * Linux 6.16 can refuse such messages (SO_PASSRIGHTS), but sd_notify_barrier(3) needs them.
+ * Closing a file that was deleted can take long, too, and can't be interrupted. Linux 6.16 can
+ * refuse messages with descriptors.
  */
 #pragma once
 
@@ -13,6 +14,10 @@
 #include <sys/types.h>
 
 struct ucred;
+
+/* From now on, messages with descriptors fail with EPERM at the sender, where the kernel has
+ * SO_PASSRIGHTS. Not for sd_notify(3): sd_notify_barrier(3) sends descriptors. */
+void peer_message_refuse_files(int fd);
 
 /* Receives a message, without waiting for it. Its descriptors are closed. @ret_sender, which may be
  * NULL: the sender, if the socket has SO_PASSCRED; else pid 0. Returns the length, which is greater

@@ -12,6 +12,7 @@
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,10 @@
 #include "base/path_search.h"
 #include "kern/file_limit.h"
 #include "kern/spawn_plan.h"
+
+/* How long a child may take until exec(): while it runs, and while it sleeps. */
+#define SPAWN_PATIENCE_MS 2000
+#define SPAWN_CHECK_MS    100
 
 /* The steps of the child, in this order. */
 enum step {
@@ -71,25 +76,40 @@ static void spawn_reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+static bool spawn_is_target(const struct spawn_plan *plan, int number)
+{
+	for (size_t i = 0; i < plan->n_fds; i++)
+		if (plan->fds[i].target == number)
+			return true;
+	return false;
+}
+
 /*
  * Puts each descriptor at its number. First all of them, and the pipe's, are moved above every
- * target; then our other descriptors become close-on-exec.
+ * target. Then the pipe is the first descriptor above the targets, and our others are closed: a
+ * child that does not get to exec() must not keep what belongs to them, such as a service's lock.
  */
 static void spawn_place_descriptors(struct spawn_plan *plan, int *pipe)
 {
-	const int above = fcntl(*pipe, F_DUPFD_CLOEXEC, plan->first_free);
+	const int above = fcntl(*pipe, F_DUPFD_CLOEXEC, plan->first_free + 1);
 	int r = above;
 
 	if (above < 0)
 		spawn_report_failure(*pipe, STEP_DESCRIPTORS, errno);
 	*pipe = above;
 	for (size_t i = 0; i < plan->n_fds && r >= 0; i++)
-		r = plan->moved[i] = fcntl(plan->fds[i].fd, F_DUPFD_CLOEXEC, plan->first_free);
-	if (r >= 0)
-		r = (int)syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC);
+		r = plan->moved[i] = fcntl(plan->fds[i].fd, F_DUPFD_CLOEXEC, plan->first_free + 1);
 	for (size_t i = 0; i < plan->n_fds && r >= 0; i++)
 		r = dup2(plan->moved[i], plan->fds[i].target);
+	if (r >= 0)
+		r = dup3(above, plan->first_free, O_CLOEXEC);
 	if (r < 0)
+		spawn_report_failure(*pipe, STEP_DESCRIPTORS, errno);
+	*pipe = plan->first_free;
+	for (int number = STDERR_FILENO + 1; number < plan->first_free; number++)
+		if (!spawn_is_target(plan, number))
+			close(number);
+	if (syscall(SYS_close_range, plan->first_free + 1, ~0U, 0) < 0)
 		spawn_report_failure(*pipe, STEP_DESCRIPTORS, errno);
 }
 
@@ -294,22 +314,54 @@ static long spawn_clone_confined(const struct spawn_request *request, int *pidfd
 	return pid >= 0 ? pid : spawn_clone(request, 0, pidfd);
 }
 
-/* Waits until the child has executed the program. Returns 0, or 1 with the report of its failure.
- */
-static int spawn_await_exec(int pipe, struct report *ret)
+/* Whether the process runs or waits for a processor, and does not sleep and is not stopped. */
+static bool spawn_is_running(pid_t pid)
 {
-	ssize_t length;
+	char path[64], text[512];
+	_cleanup_close_ int fd = -1;
+	const char *name_end;
+	ssize_t n;
 
-	do {
-		length = read(pipe, ret, sizeof(*ret));
-	} while (length < 0 && errno == EINTR);
-	return length == sizeof(*ret);
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	name_end = strrchr(text, ')'); /* from proc(5): PID (NAME) STATE ... */
+	return name_end && !strncmp(name_end, ") R", 3);
 }
 
-static void spawn_reap(pid_t pid)
+/*
+ * Waits until the child has executed the program. Returns 0, or 1 with the report of its failure.
+ * The child already has the user of the worker, who can delay it: stop it, or hold a lease on the
+ * program (fcntl(2), F_SETLEASE). If it sleeps for long it counts as started, although exec() may
+ * still fail.
+ */
+static int spawn_await_exec(int pipe, pid_t pid, struct report *ret)
 {
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-		;
+	struct pollfd end = {.fd = pipe, .events = POLLIN};
+
+	for (int waited = 0; waited < SPAWN_PATIENCE_MS; waited += SPAWN_CHECK_MS) {
+		const int r = poll(&end, 1, SPAWN_CHECK_MS);
+
+		if (r > 0)
+			return read(pipe, ret, sizeof(*ret)) == sizeof(*ret);
+		if (r == 0 && !spawn_is_running(pid))
+			break;
+	}
+	return 0;
+}
+
+/* A process that traces the child may keep it from being reaped. The caller's loop reaps it later.
+ */
+static void spawn_end(pid_t pid, int pidfd)
+{
+	struct pollfd end = {.fd = pidfd, .events = POLLIN};
+
+	syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+	poll(&end, 1, SPAWN_CHECK_MS);
+	waitpid(pid, NULL, WNOHANG);
 }
 
 /* Starts a child and waits for its exec(). Signals are blocked here until the child has been made.
@@ -340,8 +392,8 @@ static int spawn_clone_and_exec(const struct spawn_request *request, struct spaw
 	if (pid < 0)
 		return spawn_explain_clone(request, error, err);
 	close(TAKE_FD(theirs));
-	if (spawn_await_exec(ours, &report)) {
-		spawn_reap((pid_t)pid);
+	if (spawn_await_exec(ours, (pid_t)pid, &report)) {
+		spawn_end((pid_t)pid, pidfd);
 		return spawn_explain_child(request, plan, &report, err);
 	}
 	*ret_pidfd = TAKE_FD(pidfd);

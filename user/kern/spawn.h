@@ -45,6 +45,7 @@ int spawn_check_program(const char *name, const char *path, const char *cwd, str
 /*
  * Starts the program in a session of its own, with default signals and an empty signal mask.
  * Returns its pid; *ret_pidfd is the caller's to close. Also fails if exec(), or a step before it
- * in the child, fails; no process is left then. @err has the command, the reason and what to do.
+ * in the child, fails; its process is killed then. A child that sleeps before exec() for more than
+ * 0.1 s counts as started: its user can delay it. @err has the command, the reason and what to do.
  */
 int spawn_start(const struct spawn_request *request, int *ret_pidfd, struct error *err);

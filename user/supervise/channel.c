@@ -196,6 +196,7 @@ int channel_new(sd_event *loop, unsigned int slot, unsigned int number, channel_
 		                 strerror(errno));
 	own = pair[0];
 	worker = pair[1];
+	peer_message_refuse_files(own);
 	r = channel_give_name(own, slot, number);
 	if (r < 0)
 		return error_set(err, r, "can't create a worker's channel: %s", strerror(-r));

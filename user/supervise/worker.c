@@ -77,7 +77,8 @@ static struct worker *worker_find(const struct supervisor *sup, unsigned int num
 	return w;
 }
 
-/* waitid() fails for a worker that an earlier supervisor has started: its status is not known. */
+/* The status is not known of a worker that an earlier supervisor has started, and of one that
+ * another process traces: waitid() would wait until its tracer has reaped it. */
 static int worker_on_exit_of_main(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct worker *w = data;
@@ -92,7 +93,7 @@ static int worker_on_exit_of_main(sd_event_source *source, int fd, uint32_t even
 	w = worker_find(sup, number);
 	if (!w)
 		return 0;
-	if (waitid(P_PIDFD, w->pidfd, &info, WEXITED) == 0)
+	if (waitid(P_PIDFD, w->pidfd, &info, WEXITED | WNOHANG) == 0 && info.si_pid)
 		worker_describe_end(w, &info);
 	w->exited = true;
 	worker_judge_end(w);
