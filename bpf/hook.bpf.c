@@ -45,23 +45,12 @@ struct {
 } hook_listens SEC(".maps");
 
 /* How many listeners could not be reported, as the ring was full. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
-} hook_lost SEC(".maps");
+__u64 n_lost;
 
 static __always_inline void hook_send(const struct hook_event *event)
 {
-	const __u32 zero = 0;
-	__u64 *lost;
-
-	if (bpf_ringbuf_output(&hook_listens, (void *)event, sizeof(*event), 0) == 0)
-		return;
-	lost = bpf_map_lookup_elem(&hook_lost, &zero);
-	if (lost)
-		__sync_fetch_and_add(lost, 1);
+	if (bpf_ringbuf_output(&hook_listens, (void *)event, sizeof(*event), 0) < 0)
+		__sync_fetch_and_add(&n_lost, 1);
 }
 
 /* For an MPTCP socket the kernel binds a TCP socket of its own, which is the one that listens. */

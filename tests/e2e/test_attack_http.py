@@ -7,6 +7,7 @@ import http.client
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import threading
@@ -228,3 +229,60 @@ def test_address_in_use(bed):
         check(f"can't serve the metrics on {LISTEN}: Address already in use" in run.log(),
               run.log())
     equal(bed.left_files(), [], "files left")
+
+
+@contextlib.contextmanager
+def stopped(run):
+    """The exporter is stopped, as if it were in a long scrape. Returns its pid."""
+    pid = wait_until(lambda: exporter_pid(run.process.pid), "the exporter")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield pid
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_reexec_while_it_hangs(bed):
+    """A re-exec does not wait for an exporter that hangs."""
+    run = start_run(bed)
+    with stopped(run) as pid:
+        run.process.kill(signal.SIGUSR2)
+        wait_until(lambda: run.log().count("is taken over") == 2, "the workers are taken over")
+        wait_until(lambda: exporter_pid(run.process.pid) not in (None, pid), "a new exporter")
+    expect_scrape()
+    check("can't serve the metrics" not in run.log(), run.log())
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_take_over_while_it_hangs(bed):
+    """The exporter of a killed supervisor hangs and keeps the port: the next supervisor supervises,
+    says so once, and serves the metrics as soon as the port is free."""
+    run = start_run(bed)
+    with stopped(run):
+        run.kill_supervisor()
+        run.start()
+        run.process.wait_output(f"can't serve the metrics on {LISTEN}: Address already in use")
+        until = time.monotonic() + 1.5  # it has tried again by then
+        while time.monotonic() < until:
+            replace_worker(run)
+        equal(run.log().count("can't serve the metrics"), 1, "lines")
+    wait_until(lambda: exporter_pid(run.process.pid), "a new exporter")
+    expect_scrape()
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_failed_reexec(bed):
+    """The executable is gone when the re-exec begins: the metrics are served again."""
+    path = bed.dir / "reuseportd"
+    shutil.copy(bed.binary("reuseportd"), path)
+    run = start_run(bed, under=["sh", "-c", f'shift; exec {path} "$@"', "-"])
+    pid = wait_until(lambda: exporter_pid(run.process.pid), "the exporter")
+    path.unlink()
+    path.write_text(f'#!/bin/sh\nrm {path}\nexec {bed.binary("reuseportd")} "$@"\n')
+    path.chmod(0o755)
+    run.process.kill(signal.SIGUSR2)
+    run.process.wait_output("this process goes on")
+    wait_until(lambda: exporter_pid(run.process.pid) not in (None, pid), "the exporter")
+    expect_scrape()
+    equal(run.stop(), 0, "exit status of the supervisor")

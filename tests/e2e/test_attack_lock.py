@@ -2,6 +2,7 @@
 """Something else holds the lock of a service, and may never release it: other services of the
 supervisor go on, and this one goes on when the lock is free."""
 import os
+import pathlib
 import signal
 
 from harness.bed import PINS
@@ -126,3 +127,43 @@ def test_start(bed):
     for name in NAMES:
         both.command("stop", name)
     equal(both.process.wait(), 0, "exit status of the supervisor")
+
+
+@cases("other-serves", "other-has-stopped")
+def test_failed_take_over(bed, kind):
+    """The lock of one service is held at the start, and then the service can't be taken over: the
+    other one goes on, unless none of its workers is left. This one is left with its workers, and
+    can be taken over later."""
+    both = Both(bed)
+    pids = both.pids("one")
+    both.process.stop(signal.SIGKILL)
+    folder = pathlib.Path("/run/reuseportd/one")
+    kept = folder.with_name("one-kept")
+    with held("one"):
+        both.start()
+        both.process.wait_output("two: started: 2 workers")
+        wait_until(both.waits, "the wait is logged")
+        if kind == "other-has-stopped":
+            both.command("stop", "two", "0", "1")
+            both.process.wait_output("two: all slots have failed or are stopped")
+        folder.rename(kept)
+        folder.touch()
+    both.process.wait_output("one: can't")
+    check(answered_by(PORT) in pids, "the workers of 'one' serve")
+    equal(both.pids("one"), pids, "the workers of 'one'")
+    if kind == "other-serves":
+        both.wait_replaced("two", both.kill_worker("two"))
+    else:
+        equal(both.process.wait(), 1, "exit status of the supervisor")
+    folder.unlink()
+    kept.rename(folder)
+    other = bed.start(bed.binary("reuseportd"), "run", "--service", "one", "--workers", 2,
+                      "--listen", PORT, "--", bed.binary("worker"), "--port", PORT,
+                      "--no-reuseport", name="other")
+    other.wait_output("one: started: 2 workers")
+    equal(both.pids("one"), pids, "the workers that were taken over")
+    both.command("stop", "one")
+    equal(other.wait(), 0, "exit status of the other supervisor")
+    if kind == "other-serves":
+        both.command("stop", "two")
+        equal(both.process.wait(), 1, "exit status of the supervisor")

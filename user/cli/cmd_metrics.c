@@ -39,7 +39,7 @@ static int cmd_metrics_serve(const struct invocation *i, struct error *err)
 	if (r == 0)
 		r = exporter_inherit(&exporter, err);
 	if (r == 0)
-		r = exporter_bind(&exporter, &i->listen, err);
+		r = exporter_await_bind(&exporter, &i->listen, err);
 	if (r < 0)
 		return r;
 	r = exporter_serve(

@@ -8,6 +8,7 @@
 #include "base/strv.h"
 #include "cli/command.h"
 #include "cli/exporter_process.h"
+#include "service/service.h"
 #include "supervise/supervisors.h"
 
 /* The original command line of this process: argp and main() change their argv. */
@@ -23,9 +24,40 @@ static int cmd_run_read_command_line(char ***ret, struct error *err)
 	return *ret ? 0 : error_set(err, -EIO, "can't read /proc/self/cmdline");
 }
 
+/* Whether one of the services exists. If its supervisor is dead, this process will take it over. */
+static bool cmd_run_finds_service(const struct load_result *loaded)
+{
+	for (size_t c = 0; c < loaded->n; c++) {
+		_cleanup_service_ struct service service;
+		struct error ignored;
+
+		service_init(&service);
+		if (service_peek(&service, loaded->configs[c].service, &ignored) == 0 &&
+		    service_is_run(&service))
+			return true;
+	}
+	return false;
+}
+
+static int cmd_run_bind_metrics(struct exporter_process *exporter, const struct invocation *i,
+                                const struct load_result *loaded, struct error *err)
+{
+	if (!i->listen.family)
+		return 0;
+	if (!cmd_run_finds_service(loaded))
+		return exporter_process_bind(exporter, &i->listen, err);
+	exporter_process_bind_later(exporter, &i->listen);
+	return 0;
+}
+
 int cmd_run(struct invocation *i, struct error *err)
 {
 	_cleanup_exporter_process_ struct exporter_process exporter;
+	const struct supervisors_companion companion = {
+	        .start = exporter_process_start,
+	        .kill = exporter_process_kill,
+	        .data = &exporter,
+	};
 	_cleanup_load_result_ struct load_result loaded = {};
 	_cleanup_free_ struct supervisor_request *requests = NULL;
 	_cleanup_strv_ char **self = NULL;
@@ -35,8 +67,8 @@ int cmd_run(struct invocation *i, struct error *err)
 	problems_print(stderr, &loaded.problems, false, true);
 	if (r == 0)
 		r = cmd_run_read_command_line(&self, err);
-	if (r == 0 && i->listen.family)
-		r = exporter_process_bind(&exporter, &i->listen, err);
+	if (r == 0)
+		r = cmd_run_bind_metrics(&exporter, i, &loaded, err);
 	if (r < 0)
 		return r;
 	requests = calloc(loaded.n, sizeof(*requests));
@@ -49,5 +81,5 @@ int cmd_run(struct invocation *i, struct error *err)
 		        .loaded = &loaded,
 		        .self = self,
 		};
-	return supervisors_run(requests, loaded.n, exporter_process_start, &exporter, err);
+	return supervisors_run(requests, loaded.n, &companion, err);
 }

@@ -28,7 +28,7 @@ static int cmd_stop_orphans(const struct invocation *i, const struct supervised 
 	snprintf(config.service, sizeof(config.service), "%s", supervised->service);
 	config.workers = supervised->workers;
 	config.argv = (char **)nothing;
-	r = supervisors_run(&request, 1, NULL, NULL, err);
+	r = supervisors_run(&request, 1, NULL, err);
 	config.argv = NULL;
 	run_config_free(&config);
 	if (r < 0)

@@ -28,7 +28,7 @@
 #define EXPORTER_CONNECTIONS (EXPORTER_CLIENTS_MAX + 32u)
 #define EXPORTER_MEMORY      ((size_t)16 * 1024) /* of a connection, for the head of its request */
 
-/* How long exporter_bind() waits for an exporter that ends. */
+/* How long exporter_await_bind() waits for an exporter that ends. */
 #define EXPORTER_BIND_TRIES    50
 #define EXPORTER_BIND_PAUSE_NS 20000000
 
@@ -266,23 +266,31 @@ static int exporter_open_listener(const struct rpd_endpoint *address)
 
 int exporter_bind(struct exporter *exporter, const struct rpd_endpoint *address, struct error *err)
 {
-	const struct timespec pause = {.tv_nsec = EXPORTER_BIND_PAUSE_NS};
-	_cleanup_close_ int fd = exporter_open_listener(address);
 	char text[ENDPOINT_TEXT_MAX];
-	int r;
+	int fd, r = exporter->home < 0 ? netns_open_current(&exporter->home, err)
+	                               : netns_return(exporter->home, err);
 
-	/* The exporter of a supervisor that was killed, or has executed itself again, may take a
-	 * moment to end. */
-	for (int i = 0; fd == -EADDRINUSE && i < EXPORTER_BIND_TRIES; i++) {
-		nanosleep(&pause, NULL);
-		fd = exporter_open_listener(address);
-	}
+	if (r < 0)
+		return r;
+	fd = exporter_open_listener(address);
 	if (fd < 0)
 		return error_set(err, fd, "can't serve the metrics on %s: %s",
 		                 endpoint_format(address, text, sizeof(text)), strerror(-fd));
-	r = netns_open_current(&exporter->home, err);
-	if (r == 0)
-		exporter->listener = TAKE_FD(fd);
+	exporter->listener = fd;
+	return 0;
+}
+
+/* The exporter of a supervisor or watcher that was killed may take a moment to end. */
+int exporter_await_bind(struct exporter *exporter, const struct rpd_endpoint *address,
+                        struct error *err)
+{
+	const struct timespec pause = {.tv_nsec = EXPORTER_BIND_PAUSE_NS};
+	int r = exporter_bind(exporter, address, err);
+
+	for (int i = 0; r == -EADDRINUSE && i < EXPORTER_BIND_TRIES; i++) {
+		nanosleep(&pause, NULL);
+		r = exporter_bind(exporter, address, err);
+	}
 	return r;
 }
 

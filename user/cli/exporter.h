@@ -32,9 +32,14 @@ struct exporter {
 /* Sets the stopped state. exporter_stop() may then be called. */
 void exporter_init(struct exporter *exporter);
 
-/* Listens on @address. Must be called before a service is opened, because that enters the service's
- * network namespace. An exporter that ends at the moment is waited for. */
+/* Listens on @address. The first call must come before a service is opened, because that enters the
+ * service's network namespace. After a failure it may be called again. Returns 0, or a negative
+ * errno with @err set. */
 int exporter_bind(struct exporter *exporter, const struct rpd_endpoint *address, struct error *err);
+
+/* The same, but waits up to a second for an exporter that ends at the moment. */
+int exporter_await_bind(struct exporter *exporter, const struct rpd_endpoint *address,
+                        struct error *err);
 
 /* Takes the listener that the parent has passed, and the lifeline if there is one, by the protocol
  * of sd_listen_fds(3). Returns whether there was a listener, or a negative errno with @err set. */

@@ -35,8 +35,25 @@ int exporter_process_bind(struct exporter_process *process, const struct rpd_end
 {
 	int r = http_library_check(err);
 
+	if (r == 0)
+		r = exporter_await_bind(&process->exporter, address, err);
+	if (r == 0)
+		process->address = address;
+	return r;
+}
+
+void exporter_process_bind_later(struct exporter_process *process,
+                                 const struct rpd_endpoint *address)
+{
+	struct error err = {};
+	int r = http_library_check(&err);
+
+	if (r < 0) {
+		log_line("reuseportd: the metrics are not served: %s", err.text);
+		return;
+	}
 	process->address = address;
-	return r < 0 ? r : exporter_bind(&process->exporter, address, err);
+	exporter_bind(&process->exporter, address, &err); /* else exporter_process_start() does */
 }
 
 /* The child begins in the network namespace that the parent had at first, and not in that of a
@@ -113,8 +130,12 @@ static int exporter_process_on_end(sd_event_source *source, int fd, uint32_t eve
 static int exporter_process_try_start(struct exporter_process *process, struct error *err)
 {
 	_cleanup_close_ int theirs = -1;
-	int ends[2], r;
+	int ends[2], r = 0;
 
+	if (process->exporter.listener < 0)
+		r = exporter_bind(&process->exporter, process->address, err);
+	if (r < 0)
+		return r;
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return error_set(err, -errno, "can't make a pipe: %s", strerror(errno));
 	theirs = ends[0];
@@ -133,24 +154,38 @@ void exporter_process_start(sd_event *loop, void *data)
 	struct exporter_process *process = data;
 	struct error err = {};
 
-	if (process->exporter.listener < 0)
+	if (!process->address)
 		return;
 	process->loop = loop;
-	if (exporter_process_try_start(process, &err) == 0)
+	if (exporter_process_try_start(process, &err) == 0) {
+		process->failure_is_logged = false;
 		return;
-	log_line("reuseportd: the metrics can't be served: %s", err.text);
+	}
+	if (!process->failure_is_logged)
+		log_line(
+		        "reuseportd: the metrics are not served yet: %s; this is tried again "
+		        "every second",
+		        err.text);
+	process->failure_is_logged = true;
 	exporter_process_forget(process);
 	exporter_process_start_again(process);
 }
 
-void exporter_process_end(struct exporter_process *process)
+void exporter_process_kill(void *data)
 {
+	struct exporter_process *process = data;
+
 	if (process->pidfd >= 0) {
 		syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0);
 		waitid(P_PIDFD, process->pidfd, &(siginfo_t){}, WEXITED);
 	}
 	exporter_process_forget(process);
 	process->again = sd_event_source_disable_unref(process->again);
+}
+
+void exporter_process_end(struct exporter_process *process)
+{
+	exporter_process_kill(process);
 	exporter_stop(&process->exporter);
 	exporter_process_init(process);
 }

@@ -58,7 +58,7 @@ static int hook_reuse_map(struct bpf_map *map, int fd)
 static int hook_reuse_maps(struct hook_bpf *skel, int program_fd)
 {
 	struct bpf_map *const maps[] = {skel->maps.hook_bound, skel->maps.hook_listens,
-	                                skel->maps.hook_lost};
+	                                skel->maps.bss};
 	uint32_t ids[16];
 	struct bpf_prog_info info = {.nr_map_ids = ARRAY_SIZE(ids), .map_ids = (uintptr_t)ids};
 	uint32_t size = sizeof(info);
@@ -225,15 +225,14 @@ int hook_fd(const struct hook *hook)
 int hook_read_listens(struct hook *hook,
                       void (*on_listen)(const struct hook_listen *listen, void *data), void *data)
 {
-	const uint32_t zero = 0;
-	uint64_t n_lost = 0;
+	uint64_t n_lost;
 	bool more_lost;
 
 	hook->on_listen = on_listen;
 	hook->data = data;
 	hook->n_read = 0;
 	ring_buffer__consume(hook->ring);
-	bpf_map_lookup_elem(bpf_map__fd(hook->skel->maps.hook_lost), &zero, &n_lost);
+	n_lost = __atomic_load_n(&hook->skel->bss->n_lost, __ATOMIC_RELAXED);
 	more_lost = n_lost != hook->n_lost;
 	hook->n_lost = n_lost;
 	return more_lost ? HOOK_LOST : HOOK_READ;

@@ -43,3 +43,12 @@ int service_supervisor_become(struct service *service, struct error *err)
 	__atomic_store_n(&info->supervisor_pid, us.id.pid, __ATOMIC_RELEASE);
 	return 0;
 }
+
+void service_supervisor_resign(struct service *service)
+{
+	struct rpd_service *info = service->steer.service;
+
+	if (service_is_open(service) && service_is_run(service) &&
+	    info->supervisor_pid == (uint32_t)getpid())
+		__atomic_store_n(&info->supervisor_pid, 0, __ATOMIC_RELEASE);
+}

@@ -17,3 +17,7 @@ int service_supervisor_open(const struct service *service);
 /* Makes the calling process the supervisor, and ends the probes of the former one. Returns 0, or a
  * negative errno with @err set. */
 int service_supervisor_become(struct service *service, struct error *err);
+
+/* For a supervisor that leaves the service, but may live on: from then on the service has no
+ * supervisor. Nothing happens if another process is the supervisor, or the service is not open. */
+void service_supervisor_resign(struct service *service);

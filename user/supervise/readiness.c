@@ -98,11 +98,13 @@ static bool readiness_listens_as_others(struct worker *w, const struct listener 
 	}
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {
 		const struct rpd_endpoint *endpoint = &service->steer.service->endpoints[e];
-		const struct ready_seen seen = readiness_see_others(w, service, e);
 		char text[ENDPOINT_TEXT_MAX];
+		struct ready_seen seen;
 
-		if (readiness_listens_on(endpoint, listeners, n) ||
-		    !ready_rule_must_listen(&w->plan->config, &seen))
+		if (readiness_listens_on(endpoint, listeners, n))
+			continue;
+		seen = readiness_see_others(w, service, e);
+		if (!ready_rule_must_listen(&w->plan->config, &seen))
 			continue;
 		readiness_note_missing(w, endpoint_format(endpoint, text, sizeof(text)),
 		                       seen.predecessor

@@ -11,6 +11,7 @@
 #include "kern/guard.h"
 #include "kern/hook.h"
 #include "service/service_create.h"
+#include "service/service_supervisor.h"
 #include "supervise/config_drift.h"
 #include "supervise/control.h"
 #include "supervise/control_request.h"
@@ -234,15 +235,51 @@ static void supervisor_free_loop(struct supervisor *sup)
 	sd_event_unref(sup->loop);
 }
 
-void supervisor_undo(struct supervisor *sup)
+/* Closes all that belongs to the service. Its workers and steering go on, and another supervisor
+ * can take it over. */
+static void supervisor_leave(struct supervisor *sup)
 {
-	if (!sup->made || sup->ended)
-		return;
-	service_cgroup_clear(sup);
+	reload_drop(sup);
 	while (sup->workers)
 		worker_forget(sup->workers);
+	share_deinit(&sup->listens);
+	share_deinit(&sup->looks);
+	sup->park_timer = sd_event_source_disable_unref(sup->park_timer);
+	sup->check_timer = sd_event_source_disable_unref(sup->check_timer);
+	sup->cron_timer = sd_event_source_disable_unref(sup->cron_timer);
+	sup->clock_watch = sd_event_source_disable_unref(sup->clock_watch);
+	remake_free(sup->remake);
+	sup->remake = NULL;
+	steering_check_end(sup);
 	supervisor_close_log(sup);
-	setup_remove(sup);
+	hook_free(sup->hook);
+	sup->hook = NULL;
+	guard_free(sup->guard);
+	sup->guard = NULL;
+	notify_free(sup->notify);
+	sup->notify = NULL;
+	control_free(sup->control, sup->status, NULL);
+	sup->control = NULL;
+	parking_close(&sup->parking);
+	service_supervisor_resign(&sup->service);
+	service_close(&sup->service);
+	cleanup_close(&sup->cgroup_fd);
+	sup->cgroup_fd = -1;
+}
+
+void supervisor_undo(struct supervisor *sup)
+{
+	if (sup->ended)
+		return;
+	if (sup->made) {
+		service_cgroup_clear(sup);
+		while (sup->workers)
+			worker_forget(sup->workers);
+		supervisor_close_log(sup);
+		setup_remove(sup);
+	} else {
+		supervisor_leave(sup);
+	}
 	sup->ended = true;
 	supervisor_check_others(sup);
 }
@@ -278,25 +315,7 @@ struct supervisor *supervisor_new(const struct supervisors *all,
 
 void supervisor_free(struct supervisor *sup)
 {
-	reload_drop(sup);
-	while (sup->workers)
-		worker_forget(sup->workers);
-	share_deinit(&sup->listens);
-	share_deinit(&sup->looks);
-	sd_event_source_disable_unref(sup->park_timer);
-	sd_event_source_disable_unref(sup->check_timer);
-	sd_event_source_disable_unref(sup->cron_timer);
-	remake_free(sup->remake);
-	steering_check_end(sup);
-	supervisor_close_log(sup);
-	sd_event_source_disable_unref(sup->clock_watch);
-	hook_free(sup->hook);
-	guard_free(sup->guard);
-	notify_free(sup->notify);
-	control_free(sup->control, sup->status, NULL);
-	parking_close(&sup->parking);
-	service_close(&sup->service);
-	cleanup_close(&sup->cgroup_fd);
+	supervisor_leave(sup);
 	plan_unref(sup->cron_plan);
 	plan_unref(sup->plan);
 	supervisor_free_loop(sup);

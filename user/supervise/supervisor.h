@@ -24,8 +24,9 @@ enum supervisor_start_outcome {
  * supervisor_start_outcome, or a negative errno; sets @err unless the service is started. */
 int supervisor_start(struct supervisor *sup, struct error *err);
 
-/* Kills the workers and removes the service, if this supervisor has made it: it could not be
- * started, or another service of the process could not. */
+/* The service could not be started, or another service of the process could not. If this supervisor
+ * has made the service, kills the workers and removes it. Else leaves its workers and steering as
+ * they are, for the next supervisor. */
 void supervisor_undo(struct supervisor *sup);
 
 /* All workers have gone: removes what is left of the service. */

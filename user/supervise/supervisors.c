@@ -81,12 +81,19 @@ static bool supervisors_are_idle(const struct supervisors *all)
 /* All descriptors are close-on-exec; the new process takes over the services. */
 static void supervisors_reexec(struct supervisors *all)
 {
+	int failure;
+
 	log_line("reuseportd: re-exec of %s", all->self[0]);
+	if (all->companion_runs)
+		all->companion->kill(all->companion->data);
 	file_limit_restore();
 	execvp(all->self[0], all->self);
+	failure = errno;
 	file_limit_raise();
 	log_line("reuseportd: can't execute %s: %s; this process goes on", all->self[0],
-	         strerror(errno));
+	         strerror(failure));
+	if (all->companion_runs)
+		all->companion->start(all->loop, all->companion->data);
 }
 
 /* Whether the file still has all services; otherwise the re-exec is refused. */
@@ -219,13 +226,12 @@ static void supervisors_notify_systemd(struct supervisors *all)
 	}
 }
 
-/* Calls on_start() once. */
-static void supervisors_note_start(struct supervisors *all)
+static void supervisors_start_companion(struct supervisors *all)
 {
-	for (size_t i = 0; i < all->n && all->on_start; i++)
+	for (size_t i = 0; i < all->n && all->companion && !all->companion_runs; i++)
 		if (all->list[i]->started) {
-			all->on_start(all->loop, all->data);
-			all->on_start = NULL;
+			all->companion->start(all->loop, all->companion->data);
+			all->companion_runs = true;
 		}
 }
 
@@ -274,7 +280,7 @@ static int supervisors_round(struct supervisors *all, struct error *err)
 		busy |= r == TURN_TAKEN;
 		waits |= r == TURN_WAITS;
 	}
-	supervisors_note_start(all);
+	supervisors_start_companion(all);
 	supervisors_notify_systemd(all);
 	if (!busy)
 		supervisors_sleep(all, waits);
@@ -310,9 +316,9 @@ static int supervisors_run_all(struct supervisors *all, const struct supervisor_
 }
 
 int supervisors_run(const struct supervisor_request *requests, size_t n,
-                    supervisors_on_start on_start, void *data, struct error *err)
+                    const struct supervisors_companion *companion, struct error *err)
 {
-	struct supervisors all = {.self = requests[0].self, .on_start = on_start, .data = data};
+	struct supervisors all = {.self = requests[0].self, .companion = companion};
 	struct reaper *reaper = NULL;
 	int r;
 

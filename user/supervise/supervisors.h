@@ -9,10 +9,18 @@
 #include "base/error.h"
 #include "supervise/supervisor_request.h"
 
-/* Called once, when a service has been started: then this process is in its final cgroup. */
-typedef void (*supervisors_on_start)(sd_event *loop, void *data);
+/* A child process that is no worker. */
+struct supervisors_companion {
+	/* Called when a service has been started: then this process is in its final cgroup. Called
+	 * again if a re-exec has failed. */
+	void (*start)(sd_event *loop, void *data);
+	/* Called before a re-exec, after which this process does not know of the child. Kills and
+	 * reaps it. */
+	void (*kill)(void *data);
+	void *data;
+};
 
-/* Runs all services until they have ended. @on_start may be NULL. Returns the exit status, or a
- * negative errno. */
+/* Runs all services until they have ended. @companion may be NULL. Returns the exit status, or a
+ * negative errno with @err set. */
 int supervisors_run(const struct supervisor_request *requests, size_t n,
-                    supervisors_on_start on_start, void *data, struct error *err);
+                    const struct supervisors_companion *companion, struct error *err);

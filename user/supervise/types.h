@@ -34,6 +34,7 @@ struct remake;
 struct rereading;
 struct supervisor;
 struct supervisor_request;
+struct supervisors_companion;
 
 /* A configuration, kept as long as a worker, a slot or a reload refers to it. */
 struct plan {
@@ -123,8 +124,8 @@ struct supervisors {
 	struct supervisor **list;
 	size_t n;
 	struct pollfd *polled; /* the loops of the services, then that of the process */
-	void (*on_start)(sd_event *loop, void *data); /* NULL: it has been called */
-	void *data;
+	const struct supervisors_companion *companion; /* NULL: none */
+	bool companion_runs;
 	char *const *self;              /* the command line of this process */
 	struct reexec_check *reexec;    /* in progress, or NULL */
 	struct config_read *reader;     /* of the configuration file; NULL: there is none */
