@@ -2,10 +2,13 @@
 /* stream/log_state: a log process is replaced by another one, or is killed, at any time. Needs
  * root.
  */
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -14,6 +17,7 @@
 #include "beds/output_bed.h"
 #include "beds/pipe_bed.h"
 #include "check/check.h"
+#include "check/folder.h"
 
 #define TIMES 10
 
@@ -105,6 +109,39 @@ static void replaced_within_a_line(void)
 	}
 }
 
+/* The file system of the standard output is full in the middle of a line: the next log process
+ * writes the rest of the line there. */
+static void replaced_on_a_full_disk(void)
+{
+	static char text[30001], line[30100];
+	char folder[64], path[80];
+	_cleanup_close_ int out = -1;
+	int fd;
+	pid_t old;
+	struct stat st = {};
+
+	output_bed_begin(1);
+	snprintf(folder, sizeof(folder), "%s/full", folder_path());
+	snprintf(path, sizeof(path), "%s/out", folder);
+	CHECK(mkdir(folder, 0755) == 0 && mount("tmpfs", folder, "tmpfs", 0, "size=16k") == 0);
+	out = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	CHECK(out >= 0);
+	memset(text, 'y', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\n';
+	fd = output_bed_open(0, 0);
+	CHECK(write(fd, text, sizeof(text)) == sizeof(text));
+	old = start_log(out);
+	CHECK_UNTIL(fstat(out, &st) == 0 && st.st_size == 16384);
+	CHECK(mount("tmpfs", folder, "tmpfs", MS_REMOUNT, "size=1m") == 0);
+	start_log(out);
+	CHECK(children_exit_well(old));
+	CHECK_UNTIL(fstat(out, &st) == 0 && st.st_size >= (off_t)sizeof(text) + 8);
+	CHECK(pread(out, line, sizeof(line), 0) == (ssize_t)sizeof(text) + 8);
+	CHECK(!memcmp(line + 8, text, sizeof(text)));
+	close(fd);
+	children_end();
+}
+
 /* At most what was in its memory is lost, which may be the beginning of a line; the workers go on.
  */
 static void killed(void)
@@ -148,6 +185,7 @@ int main(int argc, char **argv)
 	        CHECK_CASE(replaced_while_it_writes),
 	        CHECK_CASE(replaced_while_it_waits),
 	        CHECK_CASE(replaced_within_a_line),
+	        CHECK_CASE(replaced_on_a_full_disk),
 	        CHECK_CASE(killed),
 	};
 

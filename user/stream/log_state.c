@@ -16,31 +16,14 @@
 #include "base/clock.h"
 #include "kern/proc.h"
 #include "stream/log_source.h"
+#include "stream/log_state_row.h"
 #include "stream/log_target.h"
 
 #define FILE_NAME "log.state"
 #define FILE_MAX  (3 * LOG_KEEP_MAX) /* bytes; a longer one is not ours */
-/* In place of a slot: */
-#define NOTES    UINT32_MAX
-#define RESTORED (UINT32_MAX - 1)
-
-#define PAUSE_NS 2000000
-#define TERM_NS  (2 * NS_PER_S) /* for an end by SIGTERM; then comes SIGKILL */
-#define KILL_NS  (4 * NS_PER_S) /* for an end at all */
-
-/* What the file has for each source, before its lines. */
-struct log_state_row {
-	uint32_t slot, number, stream;
-	uint32_t length;
-	uint64_t started;  /* struct line_queue */
-	uint64_t dev, ino; /* of the target */
-};
-
-struct log_state {
-	int fd;     /* locked */
-	char *text; /* what the process before us has left, until all of it is restored */
-	size_t n, n_restored;
-};
+#define PAUSE_NS  2000000
+#define TERM_NS   (2 * NS_PER_S) /* for an end by SIGTERM; then comes SIGKILL */
+#define KILL_NS   (4 * NS_PER_S) /* for an end at all */
 
 /* --- the lock */
 
@@ -160,14 +143,9 @@ static bool log_state_is_row_of(const struct log_state_row *row, const struct lo
 	const struct log_worker *w = source->worker;
 
 	if (!w)
-		return row->slot == NOTES;
+		return row->slot == LOG_STATE_NOTES;
 	return row->slot == w->slot && row->number == w->number &&
 	       row->stream == (uint32_t)(source - w->streams);
-}
-
-static bool log_state_goes_on(const struct log_state_row *row, dev_t dev, ino_t ino)
-{
-	return row->dev == dev && row->ino == ino && row->started < row->length;
 }
 
 static void log_state_restore_row(struct log_source *source, const struct log_state_row *row,
@@ -178,17 +156,8 @@ static void log_state_restore_row(struct log_source *source, const struct log_st
 	log_source_add(source, text, row->length);
 	/* A line that was written in part goes on in the same file; in another one it begins again.
 	 */
-	if (log_state_goes_on(row, out->dev, out->ino))
+	if (log_state_row_goes_on(row, out->dev, out->ino))
 		source->queue.started = row->started;
-}
-
-/* Reads the row at @at. Returns false at the end, which may be that of a writer that was killed. */
-static bool log_state_get_row(const struct log_state *state, size_t at, struct log_state_row *ret)
-{
-	if (state->n - at < sizeof(*ret))
-		return false;
-	memcpy(ret, state->text + at, sizeof(*ret));
-	return ret->length <= state->n - at - sizeof(*ret);
 }
 
 void log_state_restore(struct log_source *source)
@@ -196,11 +165,11 @@ void log_state_restore(struct log_source *source)
 	struct log_state *state = source->log->state;
 	struct log_state_row row;
 
-	for (size_t at = 0; log_state_get_row(state, at, &row); at += sizeof(row) + row.length) {
+	for (size_t at = 0; log_state_row_get(state, at, &row); at += sizeof(row) + row.length) {
 		if (!log_state_is_row_of(&row, source))
 			continue;
 		log_state_restore_row(source, &row, state->text + at + sizeof(row));
-		row.slot = RESTORED;
+		row.slot = LOG_STATE_RESTORED;
 		memcpy(state->text + at, &row, sizeof(row));
 		state->n_restored += sizeof(row) + row.length;
 	}
@@ -208,16 +177,6 @@ void log_state_restore(struct log_source *source)
 		free(TAKE_PTR(state->text));
 		state->n = state->n_restored = 0;
 	}
-}
-
-bool log_state_has_begun_line(const struct log_process *log, dev_t dev, ino_t ino)
-{
-	struct log_state_row row;
-
-	for (size_t at = 0; log_state_get_row(log->state, at, &row); at += sizeof(row) + row.length)
-		if (row.slot != RESTORED && row.started && log_state_goes_on(&row, dev, ino))
-			return true;
-	return false;
 }
 
 /* --- writing it */
@@ -237,7 +196,7 @@ static void log_state_write_source(struct log_state *state, const struct log_sou
 	const struct line_queue *queue = &source->queue;
 	const struct log_worker *w = source->worker;
 	const struct log_state_row row = {
-	        .slot = w ? w->slot : NOTES,
+	        .slot = w ? w->slot : LOG_STATE_NOTES,
 	        .number = w ? w->number : 0,
 	        .stream = w ? (uint32_t)(source - w->streams) : 0,
 	        .length = (uint32_t)line_queue_length(queue),
@@ -255,8 +214,8 @@ static void log_state_write_rest(struct log_state *state)
 {
 	struct log_state_row row;
 
-	for (size_t at = 0; log_state_get_row(state, at, &row); at += sizeof(row) + row.length)
-		if (row.slot != RESTORED)
+	for (size_t at = 0; log_state_row_get(state, at, &row); at += sizeof(row) + row.length)
+		if (row.slot != LOG_STATE_RESTORED)
 			log_state_write(state, &row, state->text + at + sizeof(row));
 }
 

@@ -5,9 +5,6 @@
  */
 #pragma once
 
-#include <stdbool.h>
-#include <sys/types.h>
-
 #include "stream/log_types.h"
 
 /* Ends the log process before this one, and reads what it has left. Waits some seconds for its end.
@@ -19,10 +16,6 @@ int log_state_move(struct log_process *log);
 
 /* Gives @source the lines that it had in the log process before this one. Its target is set. */
 void log_state_restore(struct log_source *source);
-
-/* Whether a line that it has left was written in part into this file, so that the line goes on
- * there. */
-bool log_state_has_begun_line(const struct log_process *log, dev_t dev, ino_t ino);
 
 /* Leaves all lines for the next log process. */
 void log_state_leave(struct log_process *log);

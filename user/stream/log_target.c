@@ -13,7 +13,7 @@
 #include "kern/log_file.h"
 #include "stream/log_note.h"
 #include "stream/log_source.h"
-#include "stream/log_state.h"
+#include "stream/log_state_row.h"
 #include "stream/log_worker.h"
 
 #define RETRY_US 1000000
@@ -33,7 +33,7 @@ static const char *log_target_name(const struct log_target *target)
  */
 static void log_target_end_cut_line(struct log_target *target)
 {
-	if (log_state_has_begun_line(target->log, target->out.dev, target->out.ino))
+	if (log_state_row_has_begun(target->log->state, target->out.dev, target->out.ino))
 		return;
 	if (out_stream_ends_in_line(&target->out) && out_stream_write(&target->out, "\n", 1) < 0)
 		target->failure = errno;

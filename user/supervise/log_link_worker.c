@@ -25,9 +25,11 @@ struct log_link_worker *log_link_worker_add(struct log_link_worker **list, struc
 	return it;
 }
 
-struct log_link_worker *log_link_worker_find(struct log_link_worker *it, unsigned int slot,
+struct log_link_worker *log_link_worker_find(struct log_link_worker *list, unsigned int slot,
                                              unsigned int number)
 {
+	struct log_link_worker *it = list;
+
 	while (it && (it->slot != slot || it->number != number))
 		it = it->next;
 	return it;
