@@ -129,7 +129,7 @@ def test_start(bed):
     equal(both.process.wait(), 0, "exit status of the supervisor")
 
 
-@cases("other-serves", "other-has-stopped")
+@cases("other-serves", "other-has-failed")
 def test_failed_take_over(bed, kind):
     """The lock of one service is held at the start, and then the service can't be taken over: the
     other one goes on, unless none of its workers is left. This one is left with its workers, and
@@ -137,14 +137,18 @@ def test_failed_take_over(bed, kind):
     both = Both(bed)
     pids = both.pids("one")
     both.process.stop(signal.SIGKILL)
+    if kind == "other-has-failed":
+        with both.config.open("a") as file:
+            file.write("max-restarts = 1\nmin-uptime = 1h\n")
     folder = pathlib.Path("/run/reuseportd/one")
     kept = folder.with_name("one-kept")
     with held("one"):
         both.start()
         both.process.wait_output("two: started: 2 workers")
         wait_until(both.waits, "the wait is logged")
-        if kind == "other-has-stopped":
-            both.command("stop", "two", "0", "1")
+        if kind == "other-has-failed":
+            for pid in both.pids("two"):
+                os.kill(pid, signal.SIGKILL)
             both.process.wait_output("two: all slots have failed or are stopped")
         folder.rename(kept)
         folder.touch()
