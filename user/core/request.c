@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/json_limit.h"
 #include "base/strv.h"
 #include "core/schedule_version.h"
 
@@ -236,6 +237,10 @@ int request_parse(const char *text, size_t n, struct request *ret, struct error 
 	*ret = (struct request){};
 	if (!tokener)
 		return error_set(err, -ENOMEM, "out of memory");
+	if (!json_limit_allows(text, n)) {
+		json_tokener_free(tokener);
+		return error_usage(err, "the request has too many empty objects or arrays");
+	}
 	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
 	object = json_tokener_parse_ex(tokener, text, (int)n);
 	if (json_object_is_type(object, json_type_object) &&

@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/escape.h"
 #include "base/json_limit.h"
 #include "base/json_read.h"
+#include "base/json_text.h"
 #include "fuzz.h"
 #include "view/json_print.h"
 #include "view/table.h"
@@ -37,6 +39,22 @@ static void print(struct json_object *value)
 	fclose(out);
 }
 
+/* What is written as JSON is JSON, in plain characters. */
+static void check_text(struct json_object *value)
+{
+	_cleanup_free_ char *text = json_text_new(value, JSON_C_TO_STRING_PLAIN);
+	enum json_tokener_error error;
+	struct json_object *again = json_tokener_parse_verbose(text, &error);
+	uint32_t c;
+
+	FUZZ_CHECK(error == json_tokener_success);
+	for (const char *at = text; *at; at += escape_read(at, &c)) {
+		escape_read(at, &c);
+		FUZZ_CHECK(!escape_is_control(c));
+	}
+	json_object_put(again);
+}
+
 static void run(const char *text, size_t size)
 {
 	struct json_object *value = json_limit_allows(text, size) ? json_tokener_parse(text) : NULL;
@@ -50,6 +68,8 @@ static void run(const char *text, size_t size)
 	}
 	read_member(value, "a");
 	print(value);
+	if (value)
+		check_text(value);
 	json_object_put(value);
 }
 

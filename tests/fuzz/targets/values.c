@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/escape.h"
 #include "base/nearest.h"
 #include "base/parse.h"
 #include "base/path_search.h"
@@ -212,13 +213,42 @@ static void read_notification(const char *text, size_t size)
 	FUZZ_CHECK(notify_message_is_ready(text, size) == ready);
 }
 
+/* Whether a terminal would obey a character, or show a text that is not UTF-8. */
+static bool is_plain(const char *text, const char *allowed)
+{
+	uint32_t c;
+
+	for (; *text; text += escape_read(text, &c)) {
+		escape_read(text, &c);
+		if (escape_is_control(c) && !strchr(allowed, *text))
+			return false;
+	}
+	return true;
+}
+
+static void escape_for_terminal(const char *text)
+{
+	_cleanup_free_ char *line = escape_new(text, ESCAPE_LINE);
+	_cleanup_free_ char *lines = escape_new(text, ESCAPE_LINES), *again = NULL, *part = NULL;
+	const size_t size = fuzz_hash(text) % (strlen(line) + 2);
+
+	FUZZ_CHECK(is_plain(line, "") && is_plain(lines, "\n\t"));
+	for (const char *end = strchr(lines, '\n'); end; end = strchr(end + 1, '\n'))
+		FUZZ_CHECK(strchr("\n ", end[1]));
+	again = escape_new(line, ESCAPE_LINE);
+	FUZZ_CHECK(!strcmp(line, again));
+	part = malloc(size);
+	FUZZ_CHECK(escape_text(part, size, text, ESCAPE_LINE) == strlen(line));
+	FUZZ_CHECK(!size || (strlen(part) < size && !strncmp(part, line, strlen(part))));
+}
+
 static const struct {
 	char letter;
 	void (*read)(const char *text);
 } parsers[] = {
-        {'e', read_endpoint}, {'s', read_slots},   {'n', read_names}, {'t', read_times},
-        {'b', read_sizes},    {'i', read_numbers}, {'w', read_words}, {'d', compare_names},
-        {'p', search_path},   {'c', read_command},
+        {'e', read_endpoint}, {'s', read_slots},   {'n', read_names},          {'t', read_times},
+        {'b', read_sizes},    {'i', read_numbers}, {'w', read_words},          {'d', compare_names},
+        {'p', search_path},   {'c', read_command}, {'x', escape_for_terminal},
 };
 
 static void run(const char *text, size_t size)
