@@ -42,7 +42,7 @@ static void print(struct json_object *value)
 /* What is written as JSON is JSON, in plain characters. */
 static void check_text(struct json_object *value)
 {
-	_cleanup_free_ char *text = json_text_new(value, JSON_C_TO_STRING_PLAIN);
+	_cleanup_free_ char *text = json_text_new(value);
 	enum json_tokener_error error;
 	struct json_object *again = json_tokener_parse_verbose(text, &error);
 	uint32_t c;
