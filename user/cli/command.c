@@ -120,8 +120,8 @@ const struct command commands[] = {
                         "processes that serve them. Gives each worker a slot, makes the "
                         "kernel deal new connections to the slots, and exits. Steering "
                         "continues without a process of reuseportd. If the service exists and "
-                        "another program has replaced its steering program, attaches that "
-                        "again. Without --port, "
+                        "another program has replaced its steering program, `attach` puts "
+                        "the steering program back. Without --port, "
                         "--address and --pid, there must be exactly one port with N workers "
                         "(with `--workers any`: with at least two); otherwise `attach` is "
                         "refused.",

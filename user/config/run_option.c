@@ -244,9 +244,9 @@ const struct option_row run_options[] = {
          "must set the variable to a number",
          option_set_text, AT(increment_var)},
         {"user", "USER",
-         "Run the workers as this user (name or number). With FILE it is the user of all "
-         "services, whatever FILE says (default: our own user, or the user that FILE "
-         "belongs to)",
+         "Run the workers as this user (name or number). With FILE, it is the user of all "
+         "services, whatever FILE says. Default: the user that FILE sets; if FILE sets "
+         "none, the owner of FILE; without FILE, the user that runs reuseportd",
          option_set_text, AT(user)},
         {"group", "GROUP",
          "Run the workers in this group (name or number); with FILE, give --user as well "
