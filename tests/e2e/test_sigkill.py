@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Every command is killed at every system call that it makes, under load in which no connection may
-fail.
+"""Every command is killed at the system calls that it makes, under load in which no connection may
+fail: with RPD_FULL at each of them, else at a random sample.
 
 killat kills at stops: "entry" just before a call takes effect, "exit" just after it. Other
 processes see a command act only by system calls and by stores into a pinned map that it has mapped.
 A kill at an entry shows the effect of all earlier calls and of all stores after them; a kill at an
 exit shows the effect of the call without later stores. A switch stores to the half of the map that
 is not active, then to one word. So entries and exits together are all distinct instants. The tests
-kill at every entry and at every exit, except at exits that are not distinct: after a call that only
+kill at entries and at exits, except at exits that are not distinct: after a call that only
 reads (QUIET) the state is that of its entry; while nothing is pinned no other process sees a store,
 so the state is that of the next entry; and libbpf reads the kernel's BTF in many pieces
 (shortened()).
@@ -22,7 +22,7 @@ import os
 import signal
 
 from harness.bed import PINS
-from harness.checks import Failure, cases, check, equal, note, timeout, wait_until
+from harness.checks import FULL, Failure, cases, chance, check, equal, note, timeout, wait_until
 from harness.network import Client
 from harness.servers import Worker, Workers, listening_inodes
 from stops import STOP, call_of, kind_of, shortened
@@ -159,6 +159,17 @@ def expect_no_service(result):
     check(any(words in result.err for words in messages), f"{result}")
 
 
+def sampled(stops):
+    """With RPD_FULL all stops; else a sample: the first, the last, and some of those between. Calls
+    that may have an effect are chosen more often."""
+    dice = chance()
+
+    def is_chosen(i, stop):
+        return (i in (0, len(stops) - 2, len(stops) - 1)
+                or dice.random() < (0.1 if call_of(stop) in QUIET else 0.35))
+    return [stop for i, stop in enumerate(stops) if FULL or is_chosen(i, stop)]
+
+
 def kill_everywhere(scene, command, stops, after, vary=LOOKS, **options):
     """Kills @command at each distinct instant of @stops, and calls after(stop) each time. Returns
     the number of kills. @vary: calls whose number varies, so that the command may have passed the
@@ -179,7 +190,7 @@ def sweep(scene, command, undo, vary=LOOKS, **options):
     """Kills @command at every instant. Up to some stop the old state must be in force, from there
     on the new one. undo(is_new) is the next command; it restores the old state."""
     old = scene.state()
-    stops = scene.stops(*command, **options)
+    stops = sampled(scene.stops(*command, **options))
     new = scene.state()
     undo(True)
     equal(scene.state(), old, f"the state before {command}, restored")
@@ -355,11 +366,11 @@ def test_attach(bed, following):
 
     vary = LOOKS | {"bpf:MAP_UPDATE_ELEM"}  # one call for each open connection
     if following == "before it pins":
-        n = kill_everywhere(scene, ATTACH, [s for s in stops[:at] if s.endswith(" entry")],
+        n = kill_everywhere(scene, ATTACH, sampled([s for s in stops[:at] if s.endswith(" entry")]),
                             after_nothing, vary)
     else:
         turn = ("status", "attach", "detach").index(following)
-        n = kill_everywhere(scene, ATTACH, stops[at:][turn::3], after, vary)
+        n = kill_everywhere(scene, ATTACH, sampled(stops[at:][turn::3]), after, vary)
     note(f"attach killed at {n} stops: {following}")
     held.close()
     clear(scene)
@@ -389,7 +400,7 @@ def test_detach(bed, following):
 
     if following != "status":
         stops = stops[split(scene, detach, stops, lambda: not scene.is_there(), back):]
-    n = kill_everywhere(scene, detach, stops, after)
+    n = kill_everywhere(scene, detach, sampled(stops), after)
     note(f"detach killed at {n} stops, then {following}")
     back()
     scene.expect_steered(whole)
@@ -456,7 +467,8 @@ def test_watch_start(bed, what):
     newcomers.check()
     equal(newcomers.n, 1, "workers that the watcher admitted")
 
-    stops = [stop for stop in stops if not (stop.endswith(" exit") and call_of(stop) in QUIET)]
+    stops = sampled([stop for stop in stops
+                     if not (stop.endswith(" exit") and call_of(stop) in QUIET)])
     n = 0
     for stop in stops:
         n += scene.kill_starting(stop, *watch, lister=lister)
