@@ -6,8 +6,8 @@
  * this program before it sets an option of a socket that was made in the service's cgroup,
  * whichever process has the socket now (__cgroup_bpf_run_filter_setsockopt()).
  *
- * Such an attempt has no effect, but the program that makes it is told that it has succeeded: most
- * programs that attach one of their own do it for speed, and many exit if they can't.
+ * Such an attempt has no effect, but setsockopt() returns success: most programs that attach one of
+ * their own do it for speed, and many exit if they can't.
  *
  * The program also has to act on sockets that have no port yet. The kernel refuses bind() or
  * listen() of a socket that has a program of its own, if the group exists already

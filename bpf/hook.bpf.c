@@ -135,8 +135,8 @@ static __always_inline void hook_send_listen(struct bpf_sock_ops *ctx)
 		event.cgroup = bound->cgroup;
 		event.fixed = bound->fixed;
 	}
-	/* A listener that the supervisor does not need: on a port that the kernel has chosen, or on
-	 * another one than those that were named. */
+	/* The supervisor needs no listener on a port that the kernel has chosen, or on a port that
+	 * was not named. */
 	if (event.fixed && shared_ports_has(event.port))
 		hook_send(&event);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * What the programs of hook.bpf.c share with kern/hook.c. A later supervisor takes over maps whose
- * key and value have the same sizes, so a change here must change a size.
+ * What the programs of hook.bpf.c share with kern/hook.c. A later supervisor takes over a map if
+ * its key and value have the same sizes, so a change here must change a size.
  */
 #pragma once
 

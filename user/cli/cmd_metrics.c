@@ -21,8 +21,8 @@ static void cmd_metrics_on_ready(const void *data)
 	sd_notify(0, "READY=1");
 }
 
-/* As a child of `run`, whose user has not called this command. Its name is that of the link by
- * which the parent executes it. */
+/* As a child of `run`: the user has not called this command. The process has the name of the link
+ * that the parent executes, so it is renamed. */
 static void cmd_metrics_on_ready_child(const void *data)
 {
 	prctl(PR_SET_NAME, "reuseportd");

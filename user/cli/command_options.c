@@ -277,8 +277,8 @@ const struct option_row command_options_drain[] = {
          option_set_time, AT(timeout)},
         {"close-remaining", NULL,
          "With --wait: when --timeout is over, reset the remaining connections. The "
-         "exit status is 0 if all are reset, otherwise 3: connections whose worker is "
-         "unknown are not reset. The printed list, and \"remaining\" in JSON, show the "
+         "exit status is 0 if all are reset, otherwise 3: connections of an unknown "
+         "worker are not reset. The printed list, and \"remaining\" in JSON, show the "
          "connections before the reset",
          option_set_flag, AT(close_remaining)},
         {FORCE},

@@ -24,7 +24,7 @@
 
 #define EXPORTER_KEPT_NS NS_PER_S /* an answer is given again for this time */
 
-/* Some connections more than exporter_clients.h allows: those that are being ended. */
+/* Some connections more than exporter_clients.h allows, because some are still being ended. */
 #define EXPORTER_CONNECTIONS (EXPORTER_CLIENTS_MAX + 32u)
 #define EXPORTER_MEMORY      ((size_t)16 * 1024) /* of a connection, for the head of its request */
 

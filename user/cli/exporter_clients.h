@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The connections of the exporter, which any client may open: how many there are, and how long each
- * may last. A connection is for one request. If there are too many, the oldest one ends; first
- * those that have not sent a request. A client that means well sends its request at once, and soon
- * has its answer: so it is never the oldest for long, and others can't keep it out.
+ * may last. A connection is for one request. If there are too many, the oldest one ends;
+ * connections without a request end first. A client that means well sends its request at once, and
+ * soon has its answer: so it is never the oldest for long, and others can't keep it out.
  *
  * A connection is ended by shutdown(): the HTTP server notices that, and closes it.
  */
@@ -45,5 +45,5 @@ void exporter_clients_note_request(struct exporter_client *client, int64_t now);
 /* The connection was closed. Frees @client; NULL is allowed. */
 void exporter_clients_remove(struct exporter_clients *clients, struct exporter_client *client);
 
-/* Ends the connections whose deadline is over. Returns the next deadline, or INT64_MAX. */
+/* Ends the connections that are past their deadline. Returns the next deadline, or INT64_MAX. */
 int64_t exporter_clients_expire(struct exporter_clients *clients, int64_t now);

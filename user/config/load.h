@@ -24,14 +24,14 @@ struct load_result {
 	struct problems problems;
 };
 
-/* A file, which part of it to load, and whose it is. */
+/* A file, which part of it to load, and which user controls it. */
 struct load_file {
 	const char *path;
 	const char *only; /* services (PM2: apps), separated by commas; NULL = all */
 	const char *env;  /* PM2: the NAME of env_NAME; NULL = none */
 	unsigned int n_cpus;
 	const char *user, *group;       /* --user, --group; NULL = as the file says */
-	const struct file_owner *owner; /* another user, who controls the file; NULL = only we do */
+	const struct file_owner *owner; /* another user that controls the file; NULL = none */
 };
 
 /* Whether file->only contains the service (PM2: the app). */

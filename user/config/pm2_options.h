@@ -4,7 +4,7 @@
 
 #include "config/pm2_app.h"
 
-/* Sets the user and the group, whose rights are needed for the rest. */
+/* Sets the user and the group. To be called first: the rest needs their rights. */
 void pm2_options_set_user(struct pm2_app *app);
 
 /* Sets every other option. To be called after pm2_command_set() and pm2_env_set(). An option

@@ -27,8 +27,8 @@ struct in_force {
 #define IN_FORCE_TEXT_MAX 96
 
 /* Looks which program each group has. The calling thread must be in the service's network
- * namespace. Without the service's lock, a group whose first listener is being admitted may look
- * detached. */
+ * namespace. Without the service's lock, a group may look detached while its first listener is
+ * being admitted. */
 void in_force_read(const struct groups *groups, const struct steer *steer, struct in_force *ret);
 
 /* Whether the endpoint's group has another program, or none. */

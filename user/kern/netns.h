@@ -7,8 +7,8 @@
 #include "base/error.h"
 
 /* Reads the cookie and the inode number of the calling thread's namespace. A cookie is never
- * reused. The inode number, by which a process in the namespace is found in /proc, is reused after
- * the namespace is gone. */
+ * reused. The inode number serves to find the processes of the namespace in /proc. It is reused
+ * after the namespace is gone. */
 int netns_identify(uint64_t *ret_cookie, uint64_t *ret_ino, struct error *err);
 
 /* Reads the inode number of the namespace of process @pid (0 = ours). -ESRCH if there is no such

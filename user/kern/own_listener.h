@@ -12,7 +12,8 @@
  * Opens one more listener of the endpoint's group: with SO_REUSEPORT, and owned by the endpoint's
  * user. Unless a steering program prevents it, the listener gets connections at once. Returns the
  * socket. -EADDRINUSE: another process has the port and doesn't share it with this user. @cgroup:
- * the cgroup that the socket belongs to, whose BPF programs act on it; -1: ours.
+ * the cgroup that the socket belongs to; -1: ours. The BPF programs of the cgroup act on the
+ * socket.
  */
 int own_listener_open(const struct rpd_endpoint *endpoint, int cgroup, struct error *err);
 

@@ -27,7 +27,7 @@ static void peer_message_on_alarm(int number)
 {
 }
 
-/* The timer whose signal is SIGVTALRM. One for the process, made by the first call. */
+/* The timer that sends SIGVTALRM. One for the process, made by the first call. */
 static timer_t *peer_message_timer(void)
 {
 	const struct sigaction action = {.sa_handler = peer_message_on_alarm};

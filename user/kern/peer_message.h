@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * AF_UNIX sockets whose peer is not trusted. A message may bring descriptors (SCM_RIGHTS), and the
- * kernel closes those that we don't take while it receives the message. If no other process has the
- * file open, closing it can take as long as the sender likes: a TCP socket with SO_LINGER waits
+ * AF_UNIX sockets with an untrusted peer. A message may bring descriptors (SCM_RIGHTS). The kernel
+ * closes the descriptors that we don't take while it receives the message. If no other process has
+ * the file open, closing it can take as long as the sender likes: a TCP socket with SO_LINGER waits
  * until its data is acknowledged. These functions interrupt that after some milliseconds.
  *
  * Closing a file that was deleted can take long, too, and can't be interrupted. Linux 6.16 can

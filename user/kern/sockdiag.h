@@ -30,8 +30,8 @@ int sockdiag_list_listeners(uint16_t port, struct listener **ret, size_t *ret_n,
 
 /*
  * Lists the listening TCP sockets that processes of @cgroup have made, in the same way. @fixed:
- * only those for which bind() was called with a port number, and not with 0. The kernel selects
- * them, so that other listeners of the host cost little. -E2BIG if there are more than
+ * only the sockets that asked bind() for a port number other than 0. The kernel selects them, so
+ * that other listeners of the host cost little. -E2BIG if there are more than
  * SOCKDIAG_OF_CGROUP_MAX.
  */
 int sockdiag_list_listeners_of(uint64_t cgroup, bool fixed, struct listener **ret, size_t *ret_n,

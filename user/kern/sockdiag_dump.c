@@ -86,7 +86,7 @@ struct dump_request {
 
 /*
  * Adds a filter program. A socket is listed if the program ends exactly at its end, and not if it
- * jumps beyond it. The kernel only accepts a program whose `yes` branches lead to the end.
+ * jumps beyond it. The kernel only accepts a program if its `yes` branches lead to the end.
  */
 static void sockdiag_dump_add_filter(struct dump_request *request,
                                      const struct sockdiag_filter *filter)

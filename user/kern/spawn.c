@@ -334,9 +334,9 @@ static bool spawn_is_running(pid_t pid)
 
 /*
  * Waits until the child has executed the program. Returns 0, or 1 with the report of its failure.
- * The child already has the user of the worker, who can delay it: stop it, or hold a lease on the
- * program (fcntl(2), F_SETLEASE). If it sleeps for long it counts as started, although exec() may
- * still fail.
+ * The child already runs as the worker's user. Processes of this user can delay it: stop it, or
+ * hold a lease on the program (fcntl(2), F_SETLEASE). If it sleeps for long it counts as started,
+ * although exec() may still fail.
  */
 static int spawn_await_exec(int pipe, pid_t pid, struct report *ret)
 {

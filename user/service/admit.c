@@ -146,8 +146,8 @@ int admit(struct service *service, unsigned int slot, const struct newcomer *new
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++) {
 		if (borrowed.fds[e] < 0)
 			continue;
-		/* The same worker has one more listener: skips those that are in the array already,
-		 * because the kernel refuses to put them again. */
+		/* The same worker has one more listener: skips the listeners in the array, because
+		 * the kernel refuses to put them again. */
 		if (steer_socks_cookie(&service->steer, e, slot) == newcomer->listeners[e]->cookie)
 			continue;
 		/* A group has no program any more once its last member has closed: attach the

@@ -64,7 +64,7 @@ static int observe_read_slots(const struct service *service, struct observed *o,
 	return 0;
 }
 
-/* The listener by which a slot's owner is found: the slot's first one that sock_diag has listed. */
+/* The listener that identifies a slot's owner: the slot's first one that sock_diag has listed. */
 static const struct listener *observe_slot_listener(const struct observed *o, unsigned int slot)
 {
 	const struct listener *listener = NULL;
@@ -227,8 +227,8 @@ static int observe_add_pids(struct observe_pids *pids, const char *parent, const
 	return 0;
 }
 
-/* Lists the processes of the workers of `run` that are or were in these slots: in cgroups whose
- * names begin with the number of the slot. Returns 0, or a negative errno. */
+/* Lists the processes of the workers of `run` that are or were in these slots: the names of their
+ * cgroups begin with the number of the slot. Returns 0, or a negative errno. */
 static int observe_list_pids(const struct service *service, const struct observed *o,
                              struct observe_pids *ret)
 {
@@ -268,9 +268,9 @@ static int observe_search(const struct service *service, const struct observed *
 	return r;
 }
 
-/* Marks the slots whose recorded process no longer serves the listener (or, if not OBSERVE_KNOWN,
- * was never seen to poll it), and finds the processes that have these listeners open. Searches only
- * if there is such a slot. */
+/* Marks a slot if its recorded process no longer serves the listener (or, if not OBSERVE_KNOWN, was
+ * never seen to poll it). Finds the processes that have the listeners of marked slots open.
+ * Searches only if a slot is marked. */
 static int observe_find_holders(const struct service *service, struct observed *o,
                                 enum observe_depth depth, struct holder **ret, size_t *ret_n,
                                 struct error *err)

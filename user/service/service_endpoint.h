@@ -32,9 +32,9 @@ int service_endpoint_borrow(const struct service *service, unsigned int endpoint
                             struct error *err);
 
 /*
- * Attaches the endpoint's program to its group, through any listener that allows it (one whose
- * filters are locked by SO_LOCK_FILTER does not). A program that the group has is replaced. Returns
- * an enum service_endpoint_member, or a negative errno. Sets @err unless the program is attached.
+ * Attaches the endpoint's program to its group, through any listener that allows it (a listener
+ * with SO_LOCK_FILTER does not). A program that the group has is replaced. Returns an enum
+ * service_endpoint_member, or a negative errno. Sets @err unless the program is attached.
  */
 int service_endpoint_attach(const struct service *service, unsigned int endpoint,
                             struct error *err);

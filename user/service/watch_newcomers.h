@@ -18,8 +18,8 @@ struct watch_newcomers {
 };
 
 /*
- * Admits the foreign listeners for which a slot is free, fills in their slots in @draft, and logs
- * each worker that is admitted or finds no free slot. A worker that listens in all groups gets a
+ * Admits each foreign listener if a slot is free for it, fills in its slot in @draft, and logs each
+ * worker that is admitted or finds no free slot. A worker that listens in all groups gets a
  * free slot. A worker that has closed some of its listeners and opened them again gets its own
  * slot. Returns 0, or a negative errno with newcomers->err set.
  */

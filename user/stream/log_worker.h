@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The workers whose streams the log process reads. */
+/* The workers of the log process: it reads their streams. */
 #pragma once
 
 #include "stream/log_types.h"
@@ -17,7 +17,7 @@ struct log_worker *log_worker_find(struct log_process *log, uint32_t slot, uint3
  * process has them open. May free the worker. */
 void log_worker_end(struct log_worker *worker);
 
-/* Adds whole lines to those that are kept for log_worker_tail(). */
+/* Adds whole lines to the text that log_worker_tail() returns. */
 void log_worker_add_tail(struct log_worker *worker, const char *text, size_t n);
 
 /* Reads what the FIFOs have now, and copies the last lines: whole ones, and the beginnings of

@@ -14,7 +14,7 @@ struct out_queue {
 	sd_event_source *source; /* while the queue waits */
 	void (*drained)(void *data);
 	void *data;
-	int fd; /* as it was given */
+	int fd; /* as the caller passed it */
 	struct out_stream stream;
 	char *text;
 	size_t begin, end, room;

@@ -28,7 +28,7 @@ typedef void (*channel_found)(unsigned int slot, unsigned int number, int fd, vo
 int channel_new(sd_event *loop, unsigned int slot, unsigned int number, channel_message message,
                 void *data, struct channel **ret, int *ret_worker_fd, struct error *err);
 
-/* Opens a channel whose parent's end is @fd, which it takes over, also on failure. */
+/* Opens a channel with the parent's end @fd. Takes over @fd, also on failure. */
 int channel_open(sd_event *loop, int fd, channel_message message, void *data, struct channel **ret,
                  struct error *err);
 

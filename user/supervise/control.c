@@ -307,8 +307,8 @@ static bool control_may_ask(int fd)
 	       (peer.uid == 0 || peer.uid == geteuid());
 }
 
-/* Makes room for a client: the one that has not sent its request for the longest time has to go.
- * Returns false if all wait for the end of theirs. */
+/* Makes room for a client: ends the oldest client without a complete request. Returns false if all
+ * clients have sent their requests and wait for the answers. */
 static bool control_make_room(struct control *control)
 {
 	struct control_client *oldest = NULL;

@@ -23,8 +23,8 @@ void log_fifo_list(const char *run_dir,
                                 void *data),
                    void *data);
 
-/* Opens those FIFOs that process @pid has open and whose names were deleted, and calls @each, which
- * takes over the descriptor. @stream: 0 or 1. */
+/* Opens the deleted FIFOs that process @pid has open, and calls @each for each one. @each takes
+ * over the descriptor. @stream: 0 or 1. */
 void log_fifo_list_deleted(uint32_t pid,
                            void (*each)(unsigned int slot, unsigned int number, int stream, int fd,
                                         void *data),

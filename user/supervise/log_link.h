@@ -16,7 +16,7 @@
 #define LOG_LINK_CGROUP "log"
 
 /* Starts a log process, which replaces the one of an earlier supervisor. Adds the workers of that
- * supervisor, whose FIFOs are in the run directory, with the channels that its log process has. To
+ * supervisor with their FIFOs, from the run directory, and their channels, from its log process. To
  * `stop` a service without a supervisor, its log process stays. Returns 0, or a negative errno with
  * @err set. */
 int log_link_open(struct supervisor *sup, struct error *err);

@@ -5,7 +5,7 @@
 #include "stream/log_message.h"
 #include "supervise/types.h"
 
-/* A worker whose FIFOs the log process reads, or is to read. */
+/* A worker with FIFOs that the log process reads, or is to read. */
 struct log_link_worker {
 	struct log_link_worker *next;
 	struct plan *plan;

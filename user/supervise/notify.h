@@ -10,8 +10,8 @@
 
 struct notify;
 
-/* Process @pid, whose user may send, has sent READY=1. Not necessarily a worker or a child of one.
- */
+/* Process @pid has sent READY=1, and its user may send. The process is not necessarily a worker or
+ * a child of one. */
 typedef void (*notify_ready)(uint32_t pid, void *data);
 
 /* Creates the socket @path, in place of one that a killed supervisor has left. Only root and the

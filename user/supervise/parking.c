@@ -29,8 +29,9 @@ void parking_close(struct parking *parking)
 
 /*
  * Opens a parking listener and puts it in place of the present one. The listener joins the
- * endpoint's group, to which the program is attached if it was not before. As it is recorded as a
- * member, it is no foreign listener, and connections that migrate from it stay counted.
+ * endpoint's group. The program is attached to the group if it was not before. The listener is
+ * recorded as a member: it is no foreign listener, and connections that migrate from it stay
+ * counted.
  */
 static int parking_place(struct service *service, unsigned int endpoint, struct error *err)
 {

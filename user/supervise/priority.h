@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The order of the event loop, the first one first. The loop handles one event at a time, and among
- * events of the same priority the one that has waited longest.
+ * The order of the event loop, the first one first. The loop handles one event at a time. Of
+ * several events with the same priority, it handles the oldest one first.
  *
  * The events in the first group are few: a worker can't cause them at will. Timers, probes and
  * control requests have SD_EVENT_PRIORITY_NORMAL. Whatever comes after may be sent without end by

@@ -286,8 +286,8 @@ enum slot_loss slot_lose(struct worker *w)
 	return SLOT_LOSS_DONE;
 }
 
-/* The slot is never given up, because its worker serves. But a program whose workers all grow too
- * big or become unhealthy is not started again and again without a pause. */
+/* The slot is never given up, because its worker serves. But if all workers of a program grow too
+ * big or become unhealthy, it is not started again and again without a pause. */
 void slot_restart_worker(struct supervisor *sup, unsigned int slot, const char *why)
 {
 	struct slot *it = &sup->slots[slot];

@@ -18,7 +18,7 @@ int slot_try_start(struct supervisor *sup, unsigned int slot, struct error *err)
 
 /* Starts workers in slots that wait for one, as many as may start at the same time. */
 void slot_start_waiting(struct supervisor *sup);
-/* Starts workers in slots whose worker has ended and, without `restart`, was not replaced. */
+/* Starts a worker in each slot if its worker has ended and, without `restart`, was not replaced. */
 void slot_start_ended(struct supervisor *sup);
 /* Resets a slot that has no worker, so that slot_start_waiting() starts one without a pause. */
 void slot_ask_start(struct supervisor *sup, unsigned int slot);

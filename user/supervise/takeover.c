@@ -243,7 +243,7 @@ static int takeover_all_workers(struct supervisor *sup, struct service *service,
 	return r;
 }
 
-/* Sets limits again whose controllers were turned off when the earlier supervisor died (see
+/* Sets limits again if their controllers were turned off when the earlier supervisor died (see
  * ExecStopPost= in reuseportd@.service). A limit in force is kept. */
 static void takeover_restore_limits(struct supervisor *sup)
 {

@@ -145,7 +145,7 @@ static int timers_on_clock_set(sd_event_source *source, int fd, uint32_t events,
 }
 
 /* Notices when the clock is set: then the kernel cancels this timer, which is never due, until it
- * is read. Without it, a machine whose clock was in the future at the start would not reload until
+ * is read. Without it, a machine that started with its clock in the future would not reload until
  * then. */
 static void timers_watch_clock(struct supervisor *sup)
 {

@@ -12,7 +12,7 @@
 /* Handling several events under one lock is cheaper; but other services wait for that time. */
 #define TURN_EVENTS 8
 
-/* A service that has ended, and whose lock is not free for this time, leaves its pins. */
+/* A service that has ended leaves its pins if its lock is not free for this time. */
 #define TURN_END_NS (5 * NS_PER_S)
 
 /* --- waiting for the lock */
@@ -40,8 +40,8 @@ static void turn_end_wait(struct supervisor *sup)
 	sup->wait_is_logged = false;
 }
 
-/* Returns whether the turn need not wait. The lock of a service whose pins are broken can't be
- * taken: then each operation fails, and says why. */
+/* Returns whether the turn need not wait. If the service's pins are broken, its lock can't be
+ * taken: then each operation fails, and reports why. */
 static bool turn_lock(struct supervisor *sup)
 {
 	struct error err = {};

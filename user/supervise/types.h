@@ -72,7 +72,7 @@ struct worker {
 	uint64_t cookies[RPD_ENDPOINT_MAX];
 	uint16_t generation; /* of its connections: which counts are the worker's */
 
-	uint64_t look;         /* its turn to be looked at, as it has begun to listen; 0 = none */
+	uint64_t look;         /* its turn to be checked, as it has begun to listen; 0 = none */
 	uint16_t refused_port; /* where an MPTCP listener was refused and no TCP one came, or 0 */
 	bool sent_ready;       /* it has sent READY=1 or the message "ready" */
 	bool probing_listener; /* its listener is in the socket array for probes ... */

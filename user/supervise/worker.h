@@ -32,5 +32,5 @@ void worker_free(struct worker *w);
 /* Takes the worker out of the list and frees it; its processes are left alone. */
 void worker_forget(struct worker *w);
 
-/* The worker whose cgroup has this id, or NULL. */
+/* The worker with the cgroup of this id, or NULL. */
 struct worker *worker_of_cgroup(struct supervisor *sup, uint64_t cgroup);

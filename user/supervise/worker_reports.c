@@ -132,7 +132,7 @@ int worker_reports_watch_hook(struct supervisor *sup, struct error *err)
 	return 0;
 }
 
-/* The worker in whose cgroup, or below, the process is; or NULL. */
+/* The worker that has the process in its cgroup, or below it; or NULL. */
 static struct worker *worker_reports_find_sender(struct supervisor *sup, uint32_t pid)
 {
 	const size_t length = strlen(sup->cgroup_below);
