@@ -32,7 +32,6 @@ SAME = "is the same on every kernel"
 # reason. The longest prefix of a test's name applies; None: the test runs.
 LEFT_OUT = {
     "attack_": SAME,
-    "attack_output.by_another_user": None,
     "attack_start.traced_end": None,
     "attack_steering.attached/": None,
     "attack_steering.run/": None,
