@@ -32,7 +32,6 @@ SAME = "is the same on every kernel"
 # reason. The longest prefix of a test's name applies; None: the test runs.
 LEFT_OUT = {
     "attack_": SAME,
-    "attack_start.traced_end": None,
     "attack_steering.attached/ebpf": None,
     "attack_steering.run/cbpf-passed": None,
     "attack_steering.run/detach-usr1": None,
