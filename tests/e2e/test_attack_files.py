@@ -174,6 +174,20 @@ def test_link_to_secret(bed):
     pair.stop()
 
 
+@cases("conf", "json")
+def test_configuration_is_link(bed, ending):
+    """A link of the user to a configuration file that only root may read is not followed with root's
+    rights."""
+    secret = owned(bed.dir / f"secret.{ending}", f"[{SECRET}]\n", "root", 0o600)
+    link = folder(bed) / f"app.{ending}"
+    link.symlink_to(secret)
+    os.lchown(link, pwd.getpwnam(USER).pw_uid, -1)
+    for command in ("check", "run"):
+        result = bed.reuseportd(command, link, status=2)
+        check("Permission denied" in result.err and SECRET not in result.err + result.out,
+              f"{result}")
+
+
 def test_environment(bed):
     """Workers of another user get no variable of the supervisor, except those that say where
     programs are, and the language and time zone of the host."""

@@ -11,7 +11,6 @@
 #include "config/file_user.h"
 #include "config/run_option.h"
 #include "core/service_name.h"
-#include "kern/file_read.h"
 
 #define LINE_MAX_BYTES 65536 /* an environment variable may be long */
 #define BLANKS         " \t\r\n"
@@ -307,7 +306,7 @@ int ini_load(const struct load_file *file, struct load_result *ret, struct error
 {
 	_cleanup_free_ char *text = NULL;
 	size_t size;
-	int r = file_read(file->path, FILE_READ_CONFIG_MAX, &text, &size, err);
+	int r = load_read_file(file, &text, &size, err);
 
 	if (r == 0)
 		ini_load_text(file, text, size, ret);

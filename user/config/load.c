@@ -81,6 +81,24 @@ bool load_assume_rights(const struct run_config *config, struct file_rights *own
 	return r == 0 || r == -EPERM;
 }
 
+int load_read_file(const struct load_file *file, char **ret, size_t *ret_size, struct error *err)
+{
+	_cleanup_file_rights_ struct file_rights own = {};
+	_cleanup_(credentials_deinit) struct credentials id = {};
+	const struct file_owner *owner = file->owner;
+	int r = owner ? credentials_find(&id, owner->user, owner->group[0] ? owner->group : NULL,
+	                                 err)
+	              : 0;
+
+	if (r < 0)
+		return r;
+	r = file_rights_assume(&own, &id);
+	if (r < 0)
+		return error_set(err, r, "can't read '%s' as user '%s': %s", file->path,
+		                 owner->user, strerror(-r));
+	return file_read(file->path, FILE_READ_CONFIG_MAX, ret, ret_size, err);
+}
+
 static const char *load_check_folder(const char *path)
 {
 	struct stat st;

@@ -34,6 +34,10 @@ struct load_file {
 	const struct file_owner *owner; /* another user that controls the file; NULL = none */
 };
 
+/* Reads the file with the rights of file->owner, if there is one: the file may be a link. @ret,
+ * *ret_size (may be NULL) as of file_read(). */
+int load_read_file(const struct load_file *file, char **ret, size_t *ret_size, struct error *err);
+
 /* Whether file->only contains the service (PM2: the app). */
 bool load_file_wants(const struct load_file *file, const char *name);
 

@@ -16,7 +16,6 @@
 #include "config/pm2_env.h"
 #include "config/pm2_options.h"
 #include "core/service_name.h"
-#include "kern/file_read.h"
 
 #define PM2_KILL_TIMEOUT (1600 * 1000000ll)
 #define PM2_PRINTED_MAX  200 /* bytes of what a module prints, in a warning */
@@ -188,7 +187,7 @@ static int pm2_read(const struct load_file *file, struct problems *problems, cha
 	        .group = file->owner && file->owner->group[0] ? file->owner->group : NULL};
 	struct node_answer answer;
 	struct error why;
-	int r = file_read(file->path, FILE_READ_CONFIG_MAX, ret, NULL, err);
+	int r = load_read_file(file, ret, NULL, err);
 
 	if (r < 0 || !strcmp(strrchr(file->path, '.'), ".json"))
 		return r;
