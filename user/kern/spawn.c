@@ -91,14 +91,14 @@ static bool spawn_is_target(const struct spawn_plan *plan, int number)
  */
 static void spawn_place_descriptors(struct spawn_plan *plan, int *pipe)
 {
-	const int above = fcntl(*pipe, F_DUPFD_CLOEXEC, plan->first_free + 1);
+	const int above = fcntl(*pipe, F_DUPFD_CLOEXEC, plan->first_free + 1U);
 	int r = above;
 
 	if (above < 0)
 		spawn_report_failure(*pipe, STEP_DESCRIPTORS, errno);
 	*pipe = above;
 	for (size_t i = 0; i < plan->n_fds && r >= 0; i++)
-		r = plan->moved[i] = fcntl(plan->fds[i].fd, F_DUPFD_CLOEXEC, plan->first_free + 1);
+		r = plan->moved[i] = fcntl(plan->fds[i].fd, F_DUPFD_CLOEXEC, plan->first_free + 1U);
 	for (size_t i = 0; i < plan->n_fds && r >= 0; i++)
 		r = dup2(plan->moved[i], plan->fds[i].target);
 	if (r >= 0)
