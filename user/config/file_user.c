@@ -37,14 +37,6 @@ int file_user_find_owner(struct load_file *file, struct file_owner *owner, struc
 	return 0;
 }
 
-static bool file_user_has_group(const struct credentials *id, gid_t gid)
-{
-	for (int i = 0; i < id->n_groups; i++)
-		if (id->groups[i] == gid)
-			return true;
-	return id->gid == gid;
-}
-
 /* What the owner of the file may not set. */
 struct file_user_check {
 	const struct file_owner *owner;
@@ -73,13 +65,13 @@ static void file_user_check_user(const struct file_user_check *check,
 	struct error ignored;
 
 	/* A user or group that does not exist is reported by load_host_problems(). */
-	if (credentials_find(&id, owner->user, owner->group[0] ? owner->group : NULL, &ignored) < 0)
+	if (credentials_find(&id, owner->user, file_owner_group(owner), &ignored) < 0)
 		return;
 	if (credentials_find(&is, config->user, config->group, &ignored) == 0 &&
 	    (!is.set_user || is.uid != owner->uid))
 		file_user_refuse(check, "user", "can't have workers of another user", advice);
 	else if (config->group && credentials_find(&group, NULL, config->group, &ignored) == 0 &&
-	         !file_user_has_group(&id, group.gid))
+	         !credentials_has_group(&id, group.gid))
 		file_user_refuse(check, "group", "this user is not in the group", advice);
 }
 

@@ -86,9 +86,7 @@ int load_read_file(const struct load_file *file, char **ret, size_t *ret_size, s
 	_cleanup_file_rights_ struct file_rights own = {};
 	_cleanup_(credentials_deinit) struct credentials id = {};
 	const struct file_owner *owner = file->owner;
-	int r = owner ? credentials_find(&id, owner->user, owner->group[0] ? owner->group : NULL,
-	                                 err)
-	              : 0;
+	int r = owner ? credentials_find(&id, owner->user, file_owner_group(owner), err) : 0;
 
 	if (r < 0)
 		return r;

@@ -181,10 +181,10 @@ static struct json_object *pm2_parse(const char *text, struct problems *problems
 static int pm2_read(const struct load_file *file, struct problems *problems, char **ret,
                     struct error *err)
 {
-	const struct node_request request = {
-	        .path = file->path,
-	        .user = file->owner ? file->owner->user : NULL,
-	        .group = file->owner && file->owner->group[0] ? file->owner->group : NULL};
+	const struct node_request request = {.path = file->path,
+	                                     .user = file->owner ? file->owner->user : NULL,
+	                                     .group = file->owner ? file_owner_group(file->owner)
+	                                                          : NULL};
 	struct node_answer answer;
 	struct error why;
 	int r = load_read_file(file, ret, NULL, err);

@@ -132,3 +132,11 @@ void credentials_deinit(struct credentials *id)
 	free(id->home);
 	free(id->shell);
 }
+
+bool credentials_has_group(const struct credentials *id, gid_t gid)
+{
+	for (int i = 0; i < id->n_groups; i++)
+		if (id->groups[i] == gid)
+			return true;
+	return id->gid == gid;
+}

@@ -29,6 +29,9 @@ int credentials_find(struct credentials *id, const char *user, const char *group
                      struct error *err);
 void credentials_deinit(struct credentials *id);
 
+/* Whether the group is the main group or a supplementary group of @id. */
+bool credentials_has_group(const struct credentials *id, gid_t gid);
+
 /* Check a user, or a group, like credentials_find(); NULL is fine. */
 int credentials_check_user(const char *user, const char *group, struct error *err);
 int credentials_check_group(const char *group, struct error *err);

@@ -156,3 +156,8 @@ int file_owner_find(const char *path, struct file_owner *ret, struct error *err)
 	*ret = owner;
 	return 0;
 }
+
+const char *file_owner_group(const struct file_owner *owner)
+{
+	return owner->group[0] ? owner->group : NULL;
+}

@@ -21,3 +21,6 @@ struct file_owner {
 /* Walks along the path, and along the links on it. Returns 0, or a negative errno with
  * error_usage() if the file can't be reached. */
 int file_owner_find(const char *path, struct file_owner *ret, struct error *err);
+
+/* The group to look the user up with (credentials_find()), or NULL. */
+const char *file_owner_group(const struct file_owner *owner);

@@ -54,17 +54,14 @@ static int log_file_open_folder(int at, const char *name, const struct credentia
  * is as /tmp, where a user can't take out what belongs to others. */
 static bool log_file_may_change(int folder, const struct credentials *id, bool sticky_ok)
 {
-	bool has_group = false;
 	struct stat st;
 
 	if (fstat(folder, &st) < 0)
 		return true;
 	if (sticky_ok && st.st_mode & S_ISVTX)
 		return false;
-	for (int i = 0; i < id->n_groups; i++)
-		has_group |= id->groups[i] == st.st_gid;
 	return st.st_uid == id->uid || st.st_mode & S_IWOTH ||
-	       (st.st_mode & S_IWGRP && (has_group || st.st_gid == id->gid));
+	       (st.st_mode & S_IWGRP && credentials_has_group(id, st.st_gid));
 }
 
 static bool log_file_is_roots(int folder, const char *name)

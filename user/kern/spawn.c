@@ -27,6 +27,7 @@
 #include "base/cleanup.h"
 #include "base/path_search.h"
 #include "kern/file_limit.h"
+#include "kern/proc_read.h"
 #include "kern/spawn_plan.h"
 
 /* How long a child may take until exec(): while it runs, and while it sleeps. */
@@ -318,16 +319,11 @@ static long spawn_clone_confined(const struct spawn_request *request, int *pidfd
 static bool spawn_is_running(pid_t pid)
 {
 	char path[64], text[512];
-	_cleanup_close_ int fd = -1;
 	const char *name_end;
-	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (n <= 0)
+	if (proc_read_text(AT_FDCWD, path, text, sizeof(text)) < 0)
 		return false;
-	text[n] = '\0';
 	name_end = strrchr(text, ')'); /* from proc(5): PID (NAME) STATE ... */
 	return name_end && !strncmp(name_end, ") R", 3);
 }

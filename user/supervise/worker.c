@@ -68,7 +68,7 @@ static void worker_judge_end(struct worker *w)
 	worker_event(w, WORKER_EVENT_EXITED);
 }
 
-static struct worker *worker_find(const struct supervisor *sup, unsigned int number)
+struct worker *worker_of_number(const struct supervisor *sup, unsigned int number)
 {
 	struct worker *w = sup->workers;
 
@@ -90,7 +90,7 @@ static int worker_on_exit_of_main(sd_event_source *source, int fd, uint32_t even
 	/* This event comes before the worker's messages, which still count. While it is a zombie,
 	 * its cgroup shows that they are its own. */
 	sup->events->read_rest(w);
-	w = worker_find(sup, number);
+	w = worker_of_number(sup, number);
 	if (!w)
 		return 0;
 	if (waitid(P_PIDFD, w->pidfd, &info, WEXITED | WNOHANG) == 0 && info.si_pid)

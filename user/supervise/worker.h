@@ -34,3 +34,6 @@ void worker_forget(struct worker *w);
 
 /* The worker with the cgroup of this id, or NULL. */
 struct worker *worker_of_cgroup(struct supervisor *sup, uint64_t cgroup);
+
+/* The worker with this number, or NULL: it has been freed. */
+struct worker *worker_of_number(const struct supervisor *sup, unsigned int number);

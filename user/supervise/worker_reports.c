@@ -185,8 +185,7 @@ void worker_reports_read_rest(struct worker *w)
 	if (sup->notify)
 		notify_read_rest(sup->notify);
 	/* A message may have made it ready, and its admission failed. */
-	for (w = sup->workers; w && w->number != number; w = w->next)
-		;
+	w = worker_of_number(sup, number);
 	if (w && w->channel)
 		channel_read_rest(w->channel);
 }
