@@ -232,15 +232,14 @@ static int health_probe_on_command(sd_event_source *source, int fd, uint32_t eve
 	waitid(P_PIDFD, fd, &info, WEXITED | WNOHANG); /* as in worker.c */
 	cleanup_close(&run->pidfd);
 	run->pidfd = -1;
-	if (info.si_pid && info.si_code == CLD_EXITED)
+	if (info.si_code == CLD_EXITED)
 		snprintf(text, sizeof(text), "the command ended with status %d", info.si_status);
 	else if (info.si_pid)
 		snprintf(text, sizeof(text), "the command ended with signal %s",
 		         signal_name_format(info.si_status, signal));
 	else
 		snprintf(text, sizeof(text), "the command is traced by another process");
-	health_probe_finish(run, info.si_pid && info.si_code == CLD_EXITED && info.si_status == 0,
-	                    text);
+	health_probe_finish(run, info.si_code == CLD_EXITED && info.si_status == 0, text);
 	return 0;
 }
 
