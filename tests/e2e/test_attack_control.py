@@ -16,7 +16,8 @@ from harness.network import PORT
 from harness.network import Client as NetworkClient
 from runs import SERVICE, Run, script, worker_command
 
-DEEP = 20000
+DEEP = 900    # deeper than the supervisor reads
+MANY = 20000  # more than the memory that parsing may take
 LONG = "x" * 64
 
 
@@ -118,6 +119,9 @@ BAD = [
     (b"[" * DEEP, "not a JSON object"),
     (b'{"do": "reload", "argv": ' + b"[" * DEEP + b"]" * DEEP + b"}", "not a JSON object"),
     (b'{"a":' * DEEP, "not a JSON object"),
+    (b"[" * MANY, "too many empty objects or arrays"),
+    (b'{"do": "reload", "argv": ' + b"[" * MANY + b"]" * MANY + b"}", "too many empty objects"),
+    (b'{"a":' * MANY, "too many empty objects or arrays"),
 ]
 
 
