@@ -33,7 +33,7 @@ static uint32_t generation_list_listening(const struct service *service, unsigne
 	for (; r == 0; cookie = next) {
 		struct rpd_member member;
 
-		if (steer_members_get(&service->steer, cookie, &member) == 0 &&
+		if (steer_members_get(&service->steer, cookie, &member) == 0 && !member.left &&
 		    member.account % RPD_SLOT_MAX == slot && member.account < RPD_ACCOUNT_UNKNOWN)
 			found |= 1u << member.account / RPD_SLOT_MAX;
 		r = steer_members_next(&service->steer, &cookie, &next);
