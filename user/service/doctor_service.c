@@ -49,8 +49,8 @@ static int doctor_service_check_workers(const struct service *service, const str
 {
 	const struct rpd_schedule *s = steer_schedule(&service->steer);
 	const char *name = service->pins.service;
-	struct slot_text dead = {}, stalled = {};
-	unsigned int filled = 0;
+	struct slot_text dead = {}, stalled = {}, waiting = {};
+	unsigned int wanted = 0;
 	int r = 0;
 
 	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
@@ -60,23 +60,35 @@ static int doctor_service_check_workers(const struct service *service, const str
 		 */
 		if (run == RPD_RUN_FAILED || run == RPD_RUN_STOPPED)
 			continue;
-		filled += s->slots[slot].state != RPD_SLOT_EMPTY;
-		if (s->slots[slot].state != RPD_SLOT_EMPTY && !o->slots[slot].there)
+		wanted += service_is_run(service) || s->slots[slot].state != RPD_SLOT_EMPTY;
+		if (o->slots[slot].there)
+			;
+		else if (run == RPD_RUN_STARTING || run == RPD_RUN_BACKOFF)
+			doctor_service_add_slot(&waiting, slot);
+		else if (s->slots[slot].state != RPD_SLOT_EMPTY)
 			doctor_service_add_slot(&dead, slot);
 		if (o->slots[slot].stalled)
 			doctor_service_add_slot(&stalled, slot);
 	}
 	if (dead.n)
 		r = doctor_checks_add(
-		        checks, dead.n == filled ? CHECK_FAIL : CHECK_WARN, name,
+		        checks, dead.n == wanted ? CHECK_FAIL : CHECK_WARN, name,
 		        service_is_run(service)
 		                ? "its supervisor starts new ones"
 		                : "swap a new worker in, or run `reuseportd attach --watch`, "
 		                  "which admits new workers",
-		        "%zu of %u workers are dead: slot%s %s", dead.n, filled,
+		        "%zu of %u workers are dead: slot%s %s", dead.n, wanted,
 		        doctor_service_plural(dead.n), dead.text);
-	else if (stalled.n == 0)
-		r = doctor_checks_add(checks, CHECK_OK, name, NULL, "all %u workers live", filled);
+	if (r == 0 && waiting.n)
+		r = doctor_checks_add(checks, waiting.n == wanted ? CHECK_FAIL : CHECK_WARN, name,
+		                      "see its log for the reason",
+		                      "%zu of %u workers are not there: slot%s %s %s starting, or "
+		                      "wait%s for a restart",
+		                      waiting.n, wanted, doctor_service_plural(waiting.n),
+		                      waiting.text, waiting.n == 1 ? "is" : "are",
+		                      waiting.n == 1 ? "s" : "");
+	if (r == 0 && !dead.n && !waiting.n && !stalled.n)
+		r = doctor_checks_add(checks, CHECK_OK, name, NULL, "all %u workers live", wanted);
 	if (r == 0 && stalled.n)
 		r = doctor_checks_add(
 		        checks, CHECK_FAIL, name,
