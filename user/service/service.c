@@ -12,6 +12,7 @@
 #include "kern/steer_probes.h"
 #include "kern/steer_setup.h"
 #include "kern/steer_socks.h"
+#include "service/leftovers.h"
 #include "service/service_remove.h"
 #include "service/service_supervisor.h"
 
@@ -260,22 +261,12 @@ int service_claim(struct service *service, const char *name, struct error *err)
 	}
 }
 
-/* Whether no slot has a listener any more, so that removing the service loses nothing. */
-static bool service_all_dead(const struct service *service)
-{
-	const struct rpd_service *info = service->steer.service;
-
-	for (unsigned int slot = 0; slot < steer_schedule(&service->steer)->n_slots; slot++)
-		for (unsigned int e = 0; e < info->n_endpoints; e++)
-			if (steer_socks_cookie(&service->steer, e, slot))
-				return false;
-	return true;
-}
-
 int service_make_room(struct service *service, struct error *err)
 {
 	const char *name = service->pins.service;
-	uint32_t supervisor = service_supervisor_pid(service);
+	uint32_t supervisor = service_supervisor_pid(service), worker;
+	char removed[RPD_LABEL_MAX];
+	bool run;
 	int r;
 
 	if (supervisor)
@@ -284,14 +275,25 @@ int service_make_room(struct service *service, struct error *err)
 		                 "shows it, `reuseportd stop %s` ends it; for another service "
 		                 "give another name with --service",
 		                 name, supervisor, name, name);
-	if (!service_all_dead(service))
+	if (leftovers_live(service, &worker) && service_is_run(service))
+		return error_set(err, -EEXIST,
+		                 "the supervisor of service '%s' has died, and its workers still "
+		                 "live (pid %u); the same `reuseportd run` command takes them "
+		                 "over, `reuseportd stop %s` ends them; for another service give "
+		                 "another name with --service",
+		                 name, worker, name);
+	if (leftovers_live(service, &worker))
 		return error_set(err, -EEXIST,
 		                 "service '%s' is attached already; `reuseportd status %s` "
 		                 "shows it, `reuseportd detach %s` ends it; for another "
 		                 "service give another name with --service",
 		                 name, name, name);
+	run = service_is_run(service);
+	memcpy(removed, name, sizeof(removed));
 	r = service_remove(service, false, NULL, err);
 	service_close(service);
+	if (r >= 0 && run)
+		leftovers_remove(removed);
 	return r < 0 ? r : 0;
 }
 

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What a supervisor that was killed has left, seen from another network namespace."""
+import os
+
+from harness.bed import cgroup2
+from harness.checks import cases, check, equal, wait_until
+from harness.network import PORT
+from runs import Run, worker_command
+
+
+def left(bed, case):
+    """A service whose supervisor was killed in another network namespace. Its workers live if the
+    case is "live"; with "gone" the namespace is gone as well."""
+    bed.netns("other")
+    under = ("nsenter", "--net=/run/netns/other")
+    other = bed.start(*under, "sleep", "600")
+    run = Run(bed, worker_command(bed), under=under, workers=2)
+    pids = run.pids()
+    run.kill_supervisor()
+    if case != "live":
+        for path in bed.cgroups(run.name):
+            (path / "cgroup.kill").write_text("1")
+        wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids),
+                   "the workers have ended")
+    if case == "gone":
+        other.stop()
+        wait_until(lambda: "other" not in bed.must("ip", "netns", "pids", "other"), "no process")
+        bed.must("ip", "netns", "delete", "other")
+        bed.netns_names.discard("other")
+    return run, pids
+
+
+def serves_here(bed, run):
+    """The service is in this network namespace, with all that it can do."""
+    for row in run.workers():
+        equal(os.readlink(f"/proc/{row['pid']}/ns/net"), os.readlink("/proc/self/ns/net"),
+              "the worker's network namespace")
+    equal(bed.load("-n", 20)["failed"], 0, "failed connections")
+    run.command_line("connections")
+
+
+@cases("live", "dead", "gone")
+def test_run(bed, case):
+    """`run` refuses by name if workers live there, and says what to do; otherwise it makes the
+    service again here."""
+    run, pids = left(bed, case)
+    under, run.under = run.under, ()
+    if case == "live":
+        result = bed.reuseportd("run", "--service", run.name, "--workers", 2, "--", *run.command,
+                                status=1)
+        for text in (f"service '{run.name}' is in another network namespace",
+                     f"/proc/{pids[0]}/ns/net", f"reuseportd stop {run.name}"):
+            check(text in result.err, f"'{text}' is missing: {result}")
+        equal(run.pids(), pids, "the workers")
+        equal(bed.load("-n", 20, netns="other")["failed"], 0, "failed connections there")
+        run.under = under  # as the message says
+        run.start()
+        equal(run.pids(), pids, "the workers that are taken over")
+        return
+    run.start()
+    serves_here(bed, run)
+    check("is taken over" not in run.log(), f"log: {run.log()}")
+
+
+@cases("live", "dead", "gone")
+def test_stop(bed, case):
+    """`stop` ends what is left, wherever it is."""
+    run, pids = left(bed, case)
+    run.command_line("stop")
+    check(not any(os.path.exists(f"/proc/{pid}") for pid in pids), "workers are left")
+    equal(bed.reuseportd("list", "--json").json(), [], "services")
+
+
+@cases("live", "dead", "gone")
+def test_attach(bed, case):
+    """`attach` of this name here: as `run`."""
+    run, pids = left(bed, case)
+    bed.start(bed.binary("worker"), "--port", PORT).wait_output("ready")
+    if case == "live":
+        result = bed.reuseportd("attach", "--service", run.name, "--workers", 1, "--port", PORT,
+                                status=1)
+        for text in (f"the supervisor of service '{run.name}' has died", f"pid {pids[0]}"):
+            check(text in result.err, f"'{text}' is missing: {result}")
+        equal(run.pids(), pids, "the workers")
+        return
+    bed.reuseportd("attach", "--service", run.name, "--workers", 1, "--port", PORT)
+    equal(bed.load("-n", 20)["failed"], 0, "failed connections")
+    bed.reuseportd("connections", run.name)
+    check(not list(cgroup2().glob("reuseportd/*")), "cgroups are left")
+    check(not bed.status(run.name)["run"], "it is an attached service")
