@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What a supervisor that was killed has left, seen from another network namespace."""
 import os
+import pathlib
+import shutil
 
-from harness.bed import cgroup2
+from harness.bed import PINS, cgroup2
 from harness.checks import cases, check, equal, wait_until
 from harness.network import PORT
 from runs import Run, worker_command
@@ -88,3 +90,25 @@ def test_attach(bed, case):
     bed.reuseportd("connections", run.name)
     check(not list(cgroup2().glob("reuseportd/*")), "cgroups are left")
     check(not bed.status(run.name)["run"], "it is an attached service")
+
+
+@cases("run", "pins")
+def test_moved_away(bed, case):
+    """The folder above the service's, in /run or of the pins, is moved away: what is missing is made
+    again, and commands work."""
+    folder = pathlib.Path("/run/reuseportd") if case == "run" else PINS
+    run = Run(bed, worker_command(bed), "--settle", "0", workers=2)
+    pids = run.pids()
+    moved = folder.with_name("moved")
+    folder.rename(moved)
+    name = "control" if case == "run" else "service"
+    wait_until((folder / run.name / name).exists, "the folder is made again")
+    shutil.rmtree(moved)
+    wait_until(lambda: bed.reuseportd("reload", run.name, status=None).code == 0, "a reload works")
+    check(not set(run.pids()) & set(pids), "old workers are in slots")
+    equal(bed.load("-n", 20)["failed"], 0, "failed connections")
+    folder.rename(moved)  # once more: the new folder is watched, too
+    wait_until((folder / run.name / name).exists, "the folder is made again")
+    shutil.rmtree(moved)
+    wait_until(lambda: bed.reuseportd("status", run.name, status=None).code == 0, "status works")
+    equal(run.stop(), 0, "exit status of the supervisor")
