@@ -50,6 +50,7 @@ static int args_load_command(const struct args *args, struct load_result *ret, s
 	struct problems *problems = &ret->problems;
 	struct run_config *config = load_add(ret);
 	const unsigned int n_cpus = args_count_cpus();
+	const char *option;
 	struct error why;
 
 	if (args->only)
@@ -67,8 +68,8 @@ static int args_load_command(const struct args *args, struct load_result *ret, s
 		run_config_report_problems(config, args_report, problems);
 		load_host_problems(config, args_report, problems);
 	}
-	if (!problems->n_errors && load_env_files(config, &why) < 0)
-		problems_add(problems, 0, "--env-file: %s", why.text);
+	if (!problems->n_errors && load_environment(config, &option, &why) < 0)
+		problems_add(problems, 0, "--%s: %s", option, why.text);
 	if (!problems->n_errors)
 		run_config_set_default_name(config);
 	return problems_error(problems, err);
@@ -137,7 +138,11 @@ int args_load(const struct args *args, struct load_result *ret, struct error *er
 	static const char *const pm2[] = {".js", ".cjs", ".mjs", ".json", NULL};
 	static const char *const yaml[] = {".yml", ".yaml", NULL};
 	struct load_file file = {
-	        .path = args->file, .only = args->only, .n_cpus = args_count_cpus()};
+	        .path = args->file,
+	        .only = args->only,
+	        .n_cpus = args_count_cpus(),
+	        .keep_faulty = args->keep_faulty,
+	};
 	struct file_owner owner;
 	int r;
 

@@ -53,6 +53,8 @@ struct run_config {
 	 * none */
 	char *increment_var;
 	char *cwd, *user, *group; /* NULL = ours */
+	/* Why no worker can be started: an env file or cwd that can't be read. NULL = no reason. */
+	char *fault;
 	/* Another user controls the configuration file: nothing is done for the service with more
 	 * rights than its workers have. */
 	bool limited;
