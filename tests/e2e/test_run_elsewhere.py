@@ -112,3 +112,14 @@ def test_moved_away(bed, case):
     shutil.rmtree(moved)
     wait_until(lambda: bed.reuseportd("status", run.name, status=None).code == 0, "status works")
     equal(run.stop(), 0, "exit status of the supervisor")
+
+
+@cases("port", "address")
+def test_attach_of_run(bed, case):
+    """`attach` of a port of `run` says first that `run` serves it, not how many workers it has."""
+    run = Run(bed, worker_command(bed), workers=2)
+    where = ("--port", PORT) if case == "port" else (
+        "--port", PORT, "--address", "0.0.0.0")
+    for workers in (1, 2, 5, "any"):
+        refused = bed.reuseportd("attach", "--workers", workers, *where, status=1)
+        check(f"serves port {PORT} already, as service '{run.name}'" in refused.err, f"{refused}")

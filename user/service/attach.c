@@ -145,6 +145,50 @@ static int attach_check_free(const struct discover_found *found, const char *own
 	return r;
 }
 
+/* Whether a supervisor serves the port, or the address, that the user names. */
+static bool attach_is_run(const char *name, const struct discover_wanted *wanted,
+                          uint64_t netns_cookie)
+{
+	_cleanup_service_ struct service service;
+	const struct rpd_service *info;
+	struct error ignored;
+
+	service_init(&service);
+	if (service_peek(&service, name, &ignored) < 0 || !service_supervisor_pid(&service))
+		return false;
+	info = service.steer.service;
+	for (unsigned int e = 0; info->netns_cookie == netns_cookie && e < info->n_endpoints; e++) {
+		const struct rpd_endpoint *it = &info->endpoints[e];
+
+		if (it->port == wanted->port &&
+		    (!wanted->family || (it->family == wanted->family &&
+		                         !memcmp(it->addr, wanted->addr, sizeof(it->addr)))))
+			return true;
+	}
+	return false;
+}
+
+/* Refuses a port of `run` first: how many workers it has does not matter then. */
+static int attach_check_run(const struct discover_wanted *wanted, struct error *err)
+{
+	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
+	uint64_t cookie, ino;
+	size_t n;
+	int r = wanted->port ? netns_identify(&cookie, &ino, err) : 0;
+
+	if (r < 0 || !wanted->port)
+		return r;
+	r = pins_list_services(&names, &n, err);
+	for (size_t s = 0; r == 0 && s < n; s++)
+		if (attach_is_run(names[s], wanted, cookie))
+			r = error_set(err, -EEXIST,
+			              "`reuseportd run` serves port %u already, as service '%s': "
+			              "its supervisor admits its workers; `reuseportd status %s` "
+			              "shows it, `reuseportd stop %s` ends it",
+			              wanted->port, names[s], names[s], names[s]);
+	return r;
+}
+
 static int attach_fill_slots(struct service *service, const struct attach_request *request,
                              const struct discover_found *found, struct rpd_schedule *draft,
                              struct error *err)
@@ -278,6 +322,8 @@ int attach(const struct attach_request *request, struct service *ret, char **ret
 		r = proc_enter_netns(request->wanted.pid, err);
 	if (r == 0)
 		r = netns_open_current(&netns, err);
+	if (r == 0)
+		r = attach_check_run(&request->wanted, err);
 	if (r == 0)
 		r = attach_wait_for_workers(request, &found, err);
 	if (r < 0)
