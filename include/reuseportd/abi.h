@@ -13,7 +13,7 @@
 
 #define RPD_SLOT_MAX     1024 /* worker slots of a service */
 #define RPD_RING_MAX     4096 /* entries of a schedule ring; a power of two */
-#define RPD_ENDPOINT_MAX 32   /* reuseport groups of a service */
+#define RPD_ENDPOINT_MAX 128  /* reuseport groups of a service */
 #define RPD_VERSION_MAX  64   /* version labels in use at a time */
 #define RPD_LABEL_MAX    32   /* bytes of a version label or service name, with the final NUL */
 #define RPD_COMM_MAX     16   /* TASK_COMM_LEN */
@@ -54,7 +54,8 @@
 
 #define RPD_RATE_SECONDS 8 /* of a row, the current second included; a power of two */
 
-#define RPD_NO_VERSION 0xff
+#define RPD_NO_VERSION  0xff
+#define RPD_NO_ENDPOINT 0xff
 
 enum rpd_policy {
 	RPD_ROUND_ROBIN, /* ring[cursor++]: exact, for any client */
@@ -165,7 +166,7 @@ struct rpd_probe {
 struct rpd_member {
 	__u16 slot;
 	__u8 version;
-	__u8 endpoint;
+	__u8 endpoint; /* or RPD_NO_ENDPOINT: that endpoint was removed */
 	__u16 account; /* of its connections */
 	__u8 left;     /* it has closed, and the event was logged */
 	__u8 pad;
@@ -281,7 +282,7 @@ enum rpd_stage {
 
 /* One reuseport group of the kernel: what all its members have in common. */
 struct rpd_endpoint {
-	__u8 family; /* AF_INET or AF_INET6 */
+	__u8 family; /* AF_INET or AF_INET6; 0 = the entry is free */
 	__u8 v6only;
 	__u16 port;    /* host order */
 	__u32 ifindex; /* SO_BINDTODEVICE, 0 = none */
@@ -297,8 +298,8 @@ struct rpd_endpoint {
 struct rpd_service {
 	__u32 magic;
 	__u32 abi;
-	__u32 stage; /* enum rpd_stage */
-	__u32 n_endpoints;
+	__u32 stage;        /* enum rpd_stage */
+	__u32 n_endpoints;  /* 1 + the last entry of endpoints[] that is in use */
 	__u32 n_workers;    /* the largest number of workers that are admitted; 0 = any number */
 	__u32 flags;        /* RPD_SERVICE_* */
 	__u64 netns_cookie; /* SO_NETNS_COOKIE of the workers' network namespace */
@@ -308,7 +309,7 @@ struct rpd_service {
 	/* With RPD_SERVICE_RUN: the supervisor, or the last one that it had. */
 	__u64 supervisor_start; /* clock ticks after boot */
 	__u32 supervisor_pid;   /* 0 = none yet */
-	__u32 pad;
+	__u32 endpoint_changes; /* how often an endpoint was added or removed */
 	/* Random: setsockopt() with this key may change the program of a group (guard_abi.h). */
 	__u64 guard_key;
 	struct rpd_endpoint endpoints[RPD_ENDPOINT_MAX];
@@ -384,8 +385,8 @@ _Static_assert(sizeof(struct rpd_tally) == 8 * 1026, "ABI");
 _Static_assert(sizeof(struct rpd_member) == 8, "ABI");
 _Static_assert(sizeof(struct rpd_probe) == 20, "ABI: a map's key, without a hole");
 _Static_assert(sizeof(struct rpd_endpoint) == 32, "ABI");
-_Static_assert(sizeof(struct rpd_service) == 48 + 32 + 24 + 32 * 32, "ABI");
-_Static_assert(sizeof(struct rpd_worker) == 8 * 32 + 88, "ABI");
+_Static_assert(sizeof(struct rpd_service) == 48 + 32 + 24 + 32 * 128, "ABI");
+_Static_assert(sizeof(struct rpd_worker) == 8 * 128 + 88, "ABI");
 _Static_assert(sizeof(struct rpd_account) == 64, "ABI: a cache line");
 _Static_assert(sizeof(struct rpd_former) == 80, "ABI");
 _Static_assert(sizeof(struct rpd_rate) == 40, "ABI");

@@ -52,6 +52,8 @@ static void status_view_add_endpoints(struct json_object *to, const struct servi
 	for (unsigned int i = 0; i < info->n_endpoints; i++) {
 		const struct rpd_endpoint *e = &info->endpoints[i];
 
+		if (!steer_has_endpoint(&service->steer, i))
+			continue;
 		row = json_build_row(view);
 		json_build_text(row, "endpoint", endpoint_format(e, text, sizeof(text)));
 		inet_ntop(e->family, e->addr, text, sizeof(text));
