@@ -71,7 +71,8 @@ def test_other_time_namespace(bed, case):
 def test_stopped_log_process(bed):
     """A log process that was stopped does not delay `stop`, and still writes what the workers have
     printed."""
-    text = "echo before; while ! [ -e go ]; do sleep 0.02; done; echo after; touch done; exec sleep 99"
+    text = ("echo before; while ! [ -e go ]; do sleep 0.02; done; echo after; touch done; "
+            "exec sleep 99")
     run = Run(bed, ["sh", "-c", text], "--ready", "alive:50ms", "--out-file", bed.dir / "out.log",
               workers=1)
     log = bed.dir / "out-0.log"

@@ -94,8 +94,8 @@ def test_attach(bed, case):
 
 @cases("run", "pins")
 def test_moved_away(bed, case):
-    """The folder above the service's, in /run or of the pins, is moved away: what is missing is made
-    again, and commands work."""
+    """The folder above the service's, in /run or of the pins, is moved away: what is missing is
+    made again, and commands work."""
     folder = pathlib.Path("/run/reuseportd") if case == "run" else PINS
     run = Run(bed, worker_command(bed), "--settle", "0", workers=2)
     pids = run.pids()

@@ -10,7 +10,7 @@ from runs import worker_command
 
 
 def make_bad(path, kind):
-    """Makes the env file, or the folder, such that it can't be read. Returns a part of the reason."""
+    """Makes an env file, or a folder, that can't be read. Returns a part of the reason."""
     if kind == "fifo":
         os.mkfifo(path)
         return "not a regular file"
@@ -86,8 +86,8 @@ def test_alone(bed):
 
 
 def test_upgrade(bed):
-    """A re-exec is refused if a service could not be started after it. If the file is replaced after
-    this check, or while there is no supervisor, all services are supervised all the same."""
+    """A re-exec is refused if a service could not be started after it. If the file is replaced
+    after this check, or while there is no supervisor, all services are supervised all the same."""
     bad = bed.dir / "bad"
     bad.write_text("A=b\n")
     config = write_config(bed, "missing", bad)

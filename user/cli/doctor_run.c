@@ -32,10 +32,18 @@ struct doctor_run_output {
 static int doctor_run_start(int out, int *ret_pidfd, struct error *err)
 {
 	char name[RPD_LABEL_MAX];
-	char *argv[] = {"/proc/self/exe", "run",          "--service",
-	                name,             "--workers",    "1",
-	                "--no-restart",   "--ready",      "alive:1ms",
-	                "--",             "/proc/self/exe", REEXEC_CHECK_OPTION,
+	char *argv[] = {"/proc/self/exe",
+	                "run",
+	                "--service",
+	                name,
+	                "--workers",
+	                "1",
+	                "--no-restart",
+	                "--ready",
+	                "alive:1ms",
+	                "--",
+	                "/proc/self/exe",
+	                REEXEC_CHECK_OPTION,
 	                NULL};
 	char *env[] = {NULL};
 	const struct spawn_fd fds[] = {{out, STDOUT_FILENO}, {out, STDERR_FILENO}};

@@ -115,8 +115,7 @@ static int exporter_process_on_end(sd_event_source *source, int fd, uint32_t eve
 	char signal[SIGNAL_NAME_MAX], end[64] = "";
 	siginfo_t info = {};
 
-	if (waitid(P_PIDFD, fd, &info, WEXITED | WNOHANG) == 0 &&
-	    info.si_code == CLD_EXITED)
+	if (waitid(P_PIDFD, fd, &info, WEXITED | WNOHANG) == 0 && info.si_code == CLD_EXITED)
 		snprintf(end, sizeof(end), " (exit status %d)", info.si_status);
 	else if (info.si_pid)
 		snprintf(end, sizeof(end), " (signal %s)",

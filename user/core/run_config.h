@@ -92,8 +92,8 @@ struct run_config {
 
 	unsigned int batch;   /* how many workers are replaced at a time */
 	unsigned int max_old; /* of a slot: how many former workers may drain at the same time */
-	bool in_place;      /* stop the old worker before the new one starts */
-	bool keep_going;    /* a reload that fails is not rolled back */
+	bool in_place;        /* stop the old worker before the new one starts */
+	bool keep_going;      /* a reload that fails is not rolled back */
 };
 
 /* Sets every member to its default. */

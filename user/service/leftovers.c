@@ -19,23 +19,23 @@
 
 #define LEFTOVERS_TRIES 200
 
-static bool leftovers_listen(const struct service *service)
+static bool leftovers_listen(const struct steer *steer)
 {
-	for (unsigned int slot = 0; slot < steer_schedule(&service->steer)->n_slots; slot++)
-		for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
-			if (steer_socks_cookie(&service->steer, e, slot))
+	for (unsigned int slot = 0; slot < steer_schedule(steer)->n_slots; slot++)
+		for (unsigned int e = 0; e < steer->service->n_endpoints; e++)
+			if (steer_socks_cookie(steer, e, slot))
 				return true;
 	return false;
 }
 
 /* The process of a worker that is in its slot, or 0. */
-static uint32_t leftovers_find_in_slots(const struct service *service)
+static uint32_t leftovers_find_in_slots(const struct steer *steer)
 {
-	for (unsigned int slot = 0; slot < steer_schedule(&service->steer)->n_slots; slot++) {
+	for (unsigned int slot = 0; slot < steer_schedule(steer)->n_slots; slot++) {
 		struct rpd_worker row;
 		int fd = -1;
 
-		if (steer_workers_get(&service->steer, slot, &row) == 0 && row.main_pid)
+		if (steer_workers_get(steer, slot, &row) == 0 && row.main_pid)
 			fd = proc_open_pidfd((struct process_id){row.main_pid, row.main_start});
 		if (fd < 0)
 			continue;
@@ -55,14 +55,13 @@ static uint32_t leftovers_find_in_cgroup(const char *path, const char *name)
 	return fd >= 0 && cgroup_list_processes(fd, &pids, &n) == 0 && n ? pids[0] : 0;
 }
 
-static uint32_t leftovers_find_in_cgroups(const struct service *service)
+static uint32_t leftovers_find_in_cgroups(const char *service)
 {
 	char path[PATH_MAX], **names = NULL;
 	uint32_t found = 0;
 	size_t n = 0;
 
-	if (!run_dir_cgroup(service->pins.service, path) ||
-	    cgroup_list_children(path, &names, &n) < 0)
+	if (!run_dir_cgroup(service, path) || cgroup_list_children(path, &names, &n) < 0)
 		return 0;
 	for (size_t i = 0; i < n; i++) {
 		if (!found)
@@ -73,12 +72,12 @@ static uint32_t leftovers_find_in_cgroups(const struct service *service)
 	return found;
 }
 
-bool leftovers_live(const struct service *service, uint32_t *ret_pid)
+bool leftovers_live(const struct steer *steer, const char *service, uint32_t *ret_pid)
 {
-	*ret_pid = leftovers_find_in_slots(service);
+	*ret_pid = leftovers_find_in_slots(steer);
 	if (!*ret_pid)
 		*ret_pid = leftovers_find_in_cgroups(service);
-	return *ret_pid || leftovers_listen(service);
+	return *ret_pid || leftovers_listen(steer);
 }
 
 /* A killed process needs a moment to end. */

@@ -275,14 +275,15 @@ int service_make_room(struct service *service, struct error *err)
 		                 "shows it, `reuseportd stop %s` ends it; for another service "
 		                 "give another name with --service",
 		                 name, supervisor, name, name);
-	if (leftovers_live(service, &worker) && service_is_run(service))
+	if (leftovers_live(&service->steer, service->pins.service, &worker) &&
+	    service_is_run(service))
 		return error_set(err, -EEXIST,
 		                 "the supervisor of service '%s' has died, and its workers still "
 		                 "live (pid %u); the same `reuseportd run` command takes them "
 		                 "over, `reuseportd stop %s` ends them; for another service give "
 		                 "another name with --service",
 		                 name, worker, name);
-	if (leftovers_live(service, &worker))
+	if (leftovers_live(&service->steer, service->pins.service, &worker))
 		return error_set(err, -EEXIST,
 		                 "service '%s' is attached already; `reuseportd status %s` "
 		                 "shows it, `reuseportd detach %s` ends it; for another "

@@ -110,9 +110,10 @@ static int service_create_elsewhere_error(const struct service *service, uint32_
 {
 	const char *name = service->pins.service;
 
-	error_set(err, -EEXIST,
-	          "service '%s' is in another network namespace, and its workers still live there; ",
-	          name);
+	error_set(
+	        err, -EEXIST,
+	        "service '%s' is in another network namespace, and its workers still live there; ",
+	        name);
 	if (worker)
 		error_add(err, 0,
 		          "`nsenter --net=/proc/%u/ns/net reuseportd run ...` with the same "
@@ -132,7 +133,7 @@ static int service_create_replace_elsewhere(struct service *service, int home, s
 	uint32_t worker;
 	int r;
 
-	if (leftovers_live(service, &worker)) {
+	if (leftovers_live(&service->steer, service->pins.service, &worker)) {
 		r = service_create_elsewhere_error(service, worker, err);
 		netns_return(home, &ignored);
 		return r;
@@ -142,8 +143,8 @@ static int service_create_replace_elsewhere(struct service *service, int home, s
 	return r < 0 ? r : netns_return(home, err);
 }
 
-/* Takes the name. @here: the cookie of the network namespace that @home is open on. Returns SERVICE_CREATED if the service is to be made now, another outcome, or a
- * negative errno. */
+/* Takes the name. @here: the cookie of the network namespace that @home is open on. Returns
+ * SERVICE_CREATED if the service is to be made now, another outcome, or a negative errno. */
 static int service_create_claim(struct service *service, const struct service_plan *plan,
                                 uint64_t here, int home, struct error *err)
 {

@@ -174,8 +174,7 @@ static int remake_watch_folder(struct remake *remake, const char *path, uint32_t
 /* Watches the folders that have the names now; and the folder above, which may be moved away. */
 static int remake_watch(struct remake *remake, struct error *err)
 {
-	const char *paths[REMAKE_FOLDERS] = {remake->sup->run_dir,
-	                                     remake->sup->service.pins.path};
+	const char *paths[REMAKE_FOLDERS] = {remake->sup->run_dir, remake->sup->service.pins.path};
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < REMAKE_FOLDERS; i++) {
