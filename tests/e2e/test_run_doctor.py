@@ -4,7 +4,7 @@ import json
 import os
 import signal
 
-from harness.bed import BPFFS, cgroup2
+from harness.bed import BPFFS, PINS, cgroup2
 from harness.checks import cases, check, equal, wait_until
 from runs import Run, script, worker_command
 
@@ -82,6 +82,17 @@ def test_leaves_nothing(bed):
         equal(bed.status()["service"], run.name, "the only service")
     equal([process.wait() for process in doctors], [0] * 3, "exit statuses")
     equal(run.pids(), pids, "pids")
+
+
+def test_killed(bed):
+    """A doctor that is killed in the middle of the trial leaves nothing either."""
+    for _ in range(3):
+        process = bed.start(bed.binary("reuseportd"), "doctor", name="doctor")
+        wait_until(lambda: list(PINS.glob("doctor-trial-*/service")), "the trial has pins")
+        process.kill(signal.SIGKILL)
+        process.wait()
+        equal(bed.reuseportd("list", "--json").json(), [], "the services")
+        wait_until(lambda: not PINS.exists(), "the trial has ended")
 
 
 def test_wanted_workers(bed):
