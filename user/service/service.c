@@ -15,6 +15,7 @@
 #include "service/leftovers.h"
 #include "service/service_remove.h"
 #include "service/service_supervisor.h"
+#include "service/unpinned.h"
 
 void service_init(struct service *service)
 {
@@ -189,6 +190,8 @@ int service_only_name(char ret[RPD_LABEL_MAX], struct error *err)
 {
 	const int r = service_find_only(ret, err);
 
+	if (r == SERVICE_NONE)
+		unpinned_explain(err);
 	return r == SERVICE_NONE ? -ENOENT : r;
 }
 
@@ -238,8 +241,10 @@ int service_open(struct service *service, const char *name, struct error *err)
 {
 	const int r = service_try_open(service, name, err);
 
-	if (r == SERVICE_NONE)
+	if (r == SERVICE_NONE) {
+		unpinned_explain(err);
 		return -ENOENT;
+	}
 	return r == SERVICE_LOCKED ? -EBUSY : r;
 }
 
