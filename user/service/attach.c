@@ -164,13 +164,19 @@ static int attach_fill_slots(struct service *service, const struct attach_reques
 	return r;
 }
 
-static int attach_programs(struct service *service, struct error *err)
+/* Attaches each endpoint's program. The listeners are in the order of their groups. */
+static int attach_programs(struct service *service, const struct discover_found *found,
+                           struct error *err)
 {
+	const struct roster *roster = &found->roster;
 	int r = SERVICE_ENDPOINT_BORROWED;
 
-	for (unsigned int e = 0;
-	     r == SERVICE_ENDPOINT_BORROWED && e < service->steer.service->n_endpoints; e++)
-		r = service_endpoint_attach(service, e, err);
+	for (size_t g = 0, at = 0; r == SERVICE_ENDPOINT_BORROWED && g < roster->n_groups;
+	     at += roster->groups[g++].n_listeners)
+		r = service_endpoint_attach_by(
+		        service, service_endpoint_index(service, &roster->groups[g].endpoint),
+		        &found->listeners[at], roster->groups[g].n_listeners, found->holders,
+		        found->n_holders, err);
 	if (r == SERVICE_ENDPOINT_BORROWED)
 		return 0;
 	return r < 0 ? r : -ENOENT;
@@ -226,7 +232,7 @@ static int attach_start(struct service *service, struct discover_found *found, s
 	if (r < 0)
 		return r;
 	__atomic_store_n(&service->steer.service->stage, RPD_STAGE_ATTACHING, __ATOMIC_RELEASE);
-	r = attach_programs(service, err);
+	r = attach_programs(service, found, err);
 	if (r == 0)
 		r = service_in_force_require(service, err);
 	if (r == 0 && conn_adopt(service, &ignored) < 0)
