@@ -92,6 +92,19 @@ static int attach_claim(struct service *service, const char *name, struct error 
 	return r;
 }
 
+static int attach_check_size(const struct discover_found *found, struct error *err)
+{
+	const struct roster *roster = &found->roster;
+
+	if (roster->n_groups <= RPD_ENDPOINT_MAX)
+		return 0;
+	return error_set(err, -E2BIG,
+	                 "port %u has workers on %zu addresses, and a service has at most %d; name "
+	                 "those of this service with --address, and attach the others as services "
+	                 "of their own",
+	                 roster->groups[0].endpoint.port, roster->n_groups, RPD_ENDPOINT_MAX);
+}
+
 static bool attach_steers_one_of(const struct service *service, const struct discover_found *found,
                                  uint64_t netns_cookie)
 {
@@ -188,9 +201,6 @@ static int attach_make_service(struct service *service, const struct attach_requ
 {
 	int r = 0;
 
-	if (found->roster.n_groups > RPD_ENDPOINT_MAX)
-		return error_set(err, -E2BIG, "a service has at most %d endpoints",
-		                 RPD_ENDPOINT_MAX);
 	for (size_t g = 0; r >= 0 && g < found->roster.n_groups; g++)
 		r = steer_setup_add_endpoint(&service->steer, &service->pins,
 		                             &found->roster.groups[g].endpoint, request->max_conns,
@@ -286,6 +296,8 @@ int attach(const struct attach_request *request, struct service *ret, char **ret
 		r = netns_open_current(&netns, err);
 	if (r == 0)
 		r = attach_wait_for_workers(request, &found, err);
+	if (r == 0)
+		r = attach_check_size(&found, err);
 	if (r < 0)
 		return r;
 	if (request->service)

@@ -100,8 +100,8 @@ void discover_report_no_listener(const struct discover_wanted *wanted, struct er
 {
 	if (wanted->port)
 		error_set(err, -EAGAIN, "nothing listens on port %u%s", wanted->port,
-		          wanted->family ? " of this address" : "");
-	else if (wanted->family)
+		          wanted->n_addresses ? " of this address" : "");
+	else if (wanted->n_addresses)
 		error_set(err, -EAGAIN, "nothing listens on this address");
 	else
 		error_set(err, -EAGAIN, "no TCP listener was found in this network namespace%s",
