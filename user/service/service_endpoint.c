@@ -48,7 +48,7 @@ static int service_endpoint_check_free(const struct service *service,
 
 		service_init(&other);
 		if (strcmp(names[i], service->pins.service) == 0 ||
-		    service_peek(&other, names[i], &ignored) < 0 ||
+		    service_peek_endpoints(&other, names[i], &ignored) < 0 ||
 		    other.steer.service->netns_cookie != service->steer.service->netns_cookie ||
 		    service_endpoint_index(&other, endpoint) < 0)
 			continue;
