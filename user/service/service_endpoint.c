@@ -15,7 +15,6 @@
 #include "kern/steer_setup.h"
 #include "kern/steer_socks.h"
 #include "kern/steer_workers.h"
-#include "service/sockets.h"
 
 #define SERVICE_ENDPOINT_NO_HOLDER                                                                 \
 	"port %u: no process that has a listener open can be seen in /proc (another PID "          \
@@ -191,8 +190,9 @@ void service_endpoint_borrow_from_workers(const struct service *service,
 
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		ret_fds[e] = -1;
-	if (!service->reachable ||
-	    sockets_listeners(service, &listeners, &search.n, &ignored) < 0 || search.n == 0)
+	/* The maps may be missing from a service that is half removed. */
+	if (!service->reachable || !service->steer.control || !service->steer.schedules ||
+	    sockdiag_list_listeners(0, &listeners, &search.n, &ignored) < 0 || search.n == 0)
 		return;
 	qsort(listeners, search.n, sizeof(*listeners), service_endpoint_compare_inodes);
 	search.listeners = listeners;
