@@ -303,16 +303,29 @@ int service_make_room(struct service *service, struct error *err)
 	return r < 0 ? r : 0;
 }
 
-int service_peek(struct service *service, const char *name, struct error *err)
+static int service_peek_with(struct service *service, const char *name,
+                             int (*open)(struct steer *steer, const struct pins *pins,
+                                         struct error *err),
+                             struct error *err)
 {
 	int r = pins_open_unlocked(&service->pins, name, err);
 
 	if (r != 0)
 		return r == PINS_NO_SERVICE ? -ENOENT : r;
-	r = steer_open_pins(&service->steer, &service->pins, err);
+	r = open(&service->steer, &service->pins, err);
 	if (r == STEER_DAMAGED)
 		return -EMEDIUMTYPE;
 	if (r == 0 && service_is_half_made(service))
 		return error_set(err, -ENOENT, "service '%s' is half made", name);
 	return r;
+}
+
+int service_peek(struct service *service, const char *name, struct error *err)
+{
+	return service_peek_with(service, name, steer_open_pins, err);
+}
+
+int service_peek_endpoints(struct service *service, const char *name, struct error *err)
+{
+	return service_peek_with(service, name, steer_open_service, err);
 }
