@@ -24,8 +24,8 @@ static int endpoints_add_locked(struct supervisor *sup, struct service *service,
 			r = service_endpoint_add(service, &listeners[i].endpoint, err);
 	/* Until the program is on the group, the kernel's hash may choose a worker that is not
 	 * ready. */
-	if (r >= 0 && info->n_endpoints > before && !sup->parking.closed)
-		r = parking_open(&sup->parking, service, err);
+	if (r >= 0 && info->n_endpoints > before)
+		r = parking_add(&sup->parking, service, err);
 	for (unsigned int e = before; r >= 0 && e < info->n_endpoints; e++)
 		report_line(sup, "serving %s",
 		            endpoint_format(&info->endpoints[e], text, sizeof(text)));

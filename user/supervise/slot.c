@@ -236,7 +236,7 @@ static void slot_report_loss(const struct worker *w, bool was_up)
 {
 	const char *tail = was_up ? "" : log_link_tail(w);
 
-	if (was_up)
+	if (was_up && !w->in_background)
 		report_line(w->sup, "slot %u: pid %u has ended (%s)", w->slot, w->pid,
 		            w->end[0] ? w->end : "its exit status is unknown");
 	else
@@ -278,7 +278,9 @@ enum slot_loss slot_lose(struct worker *w)
 		slot_set_run(sup, w->slot, RPD_RUN_STARTING);
 		return SLOT_LOSS_DONE;
 	}
-	if (!slot_get_plan(sup, w->slot)->config.restart && !it->current)
+	if (w->in_background) /* so would the next one */
+		slot_give_up(sup, w->slot, "its worker went to the background");
+	else if (!slot_get_plan(sup, w->slot)->config.restart && !it->current)
 		slot_leave_empty(sup, w->slot, !w->exited || w->ended_badly);
 	else
 		slot_start_later(sup, w->slot, uptime);

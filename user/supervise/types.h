@@ -60,6 +60,7 @@ struct worker {
 	bool exited;
 	char end[64];     /* how its main process ended, for example "exit status 1" */
 	bool ended_badly; /* by a signal, or with an exit status other than 0 */
+	bool in_background; /* its main process has left the work to another one: background.h */
 	sd_event_source *on_exit, *on_cgroup;
 	sd_event_source *timer; /* for the end of its state: at most one is needed */
 

@@ -17,6 +17,7 @@
 #include "base/signal_name.h"
 #include "kern/cgroup.h"
 #include "service/admit.h"
+#include "supervise/background.h"
 #include "supervise/channel.h"
 #include "supervise/drain_check.h"
 #include "supervise/log_link.h"
@@ -25,6 +26,9 @@
 #include "supervise/priority.h"
 #include "supervise/report.h"
 #include "supervise/worker_probe.h"
+
+/* How long the first worker of a slot must live before it gets the slot. */
+#define FIRST_SETTLE_NS (NS_PER_S / 20)
 
 /* --- its end */
 
@@ -56,6 +60,10 @@ static void worker_add_refusal(struct worker *w)
 /* Handles the end of the main process. May free the worker. */
 static void worker_judge_end(struct worker *w)
 {
+	if (background_note(w)) {
+		worker_event(w, WORKER_EVENT_EXITED);
+		return;
+	}
 	if (w->state == WORKER_STARTING || w->state == WORKER_SETTLING ||
 	    (w->state == WORKER_UP && !w->up_at)) {
 		snprintf(w->why, sizeof(w->why), "ended with %s before it %s",
@@ -270,13 +278,27 @@ static void worker_come_up(struct worker *w)
 		worker_fail(w, "%s", err.text);
 }
 
+/* How long the worker must live before it gets the slot. If the slot is empty, clients may wait; but
+ * a program that goes to the background ends just after it has begun to listen. */
+static int64_t worker_settle_time(const struct worker *w)
+{
+	const struct slot *it = &w->sup->slots[w->slot];
+	const int64_t settle = w->plan->config.settle;
+
+	if (it->current)
+		return settle;
+	if (it->proven)
+		return 0;
+	return settle < FIRST_SETTLE_NS ? settle : FIRST_SETTLE_NS;
+}
+
 /* Performs the actions in the order of the enum. The last ones may free the worker. */
 static void worker_act(struct worker *w, unsigned int actions)
 {
 	const struct run_config *config = &w->plan->config;
 
 	if (actions & WORKER_ARM_SETTLE)
-		worker_arm(w, w->sup->slots[w->slot].current ? config->settle : 0);
+		worker_arm(w, worker_settle_time(w));
 	if (actions & WORKER_TELL_DRAIN)
 		worker_send_drain(w);
 	if (actions & WORKER_ARM_DRAIN)

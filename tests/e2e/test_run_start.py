@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Workers of `run` that don't start as they should, and what is reported of them."""
+import socket
+
+from harness.checks import cases, check, equal, wait_until
+from harness.network import PORT
+from runs import PYTHON, Run, script, worker_command
+
+SICK = PYTHON.replace("send_response(200)", "send_response(500)")
+
+
+def visit():
+    """Returns what a new connection gets: "answer", "refused" or "reset"."""
+    try:
+        with socket.create_connection(("127.0.0.1", PORT), timeout=20) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+            return "answer" if client.recv(4096) else "reset"
+    except ConnectionRefusedError:
+        return "refused"
+    except ConnectionResetError:
+        return "reset"
+
+
+@cases("port", "address", "any")
+def test_never_ready(bed, case):
+    """Workers that are never ready get no connection: not while connections are parked, and not
+    afterwards, though their group has had no listener for a while."""
+    where = {"port": ["--listen", PORT], "address": ["--listen", f"0.0.0.0:{PORT}"], "any": []}
+    run = Run(bed, ["python3", script(bed, "server.py", SICK)], "--ready", "http:/",
+              "--ready-timeout", "1", "--park-timeout", "1", *where[case], workers=2, wait=False)
+    run.process.wait_output("are refused")
+    bed.remember_pinned()
+    got = []
+
+    def has_restarted():
+        got.extend(visit() for _ in range(10))
+        return sum(row["restarts"] for row in run.workers()) >= 6
+    wait_until(has_restarted, "the workers are started again", 30)
+    equal({outcome: got.count(outcome) for outcome in set(got)}, {"refused": len(got)}, "outcomes")
+    check(len(got) > 50, "some connections were tried")
+    run.command_line("stop")
+
+
+# Each does what daemon(3) does, before or after it listens, or in a second child.
+DAEMON = PYTHON.replace("Server((", """
+def background():
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+
+if "%CASE%" == "before":
+    background()
+server = Server((""").replace(".serve_forever()", """
+if "%CASE%" != "before":
+    background()
+if "%CASE%" == "twice":
+    background()
+server.serve_forever()""")
+
+
+def daemon(bed, case):
+    return ["python3", script(bed, f"{case}.py", DAEMON.replace("%CASE%", case))]
+
+
+@cases("before", "after", "twice", "nginx")
+def test_background(bed, case):
+    """A program that goes to the background fails at once, and isn't started again."""
+    command = daemon(bed, case)
+    if case == "nginx":
+        conf = bed.dir / "nginx.conf"
+        conf.write_text(f"pid {bed.dir}/nginx.pid; error_log stderr; events {{}}\n"
+                        f"http {{ access_log off; server {{ listen {PORT}; }} }}\n")
+        command = ["nginx", "-c", str(conf)]
+    run = Run(bed, command, workers=2, wait=False)
+    equal(run.process.wait(), 1, "exit status of the supervisor")
+    log = run.log()
+    equal(log.count("went to the background (pid "), 2, f"failures in the log\n{log}")
+    check(", holds 0.0.0.0:8080); use its foreground option, for example `daemon off;`" in log
+          or case == "before", f"the log names the listener\n{log}")
+    for text in ("takes connections", "started", "exit status 0"):
+        check(text not in log, f"no {text!r} in\n{log}")
+
+
+def test_background_reload(bed):
+    """A reload with such a program is rolled back."""
+    run = Run(bed, ["python3", script(bed, "server.py", PYTHON)], workers=2)
+    pids = run.pids()
+    answer = run.reload("--", *daemon(bed, "after"), status=1)
+    check("the new worker (pid " in answer.err and ") went to the background (pid " in answer.err,
+          f"{answer}")
+    equal((run.pids(), run.states()), (pids, ["active"] * 2), "the old workers")
+    equal(run.stop(), 0, "exit status of the supervisor")
