@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Workers of `run` that don't start as they should, and what is reported of them."""
+import os
+import pathlib
 import socket
 
-from harness.checks import cases, check, equal, wait_until
+from harness.checks import Skip, cases, check, equal, wait_until
 from harness.network import PORT
 from runs import PYTHON, Run, script, worker_command
 
@@ -90,3 +92,65 @@ def test_background_reload(bed):
           f"{answer}")
     equal((run.pids(), run.states()), (pids, ["active"] * 2), "the old workers")
     equal(run.stop(), 0, "exit status of the supervisor")
+
+
+# Workers that start at the same time share one processor: each needs %SECONDS% s of it before it
+# listens.
+SHARING = """
+import os, pathlib, time
+
+mine = pathlib.Path(f"starting-{os.getpid()}")
+mine.touch()
+left, before = %SECONDS%, time.monotonic()
+while left > 0:
+    time.sleep(0.01)
+    others = [it for it in pathlib.Path(".").glob("starting-*")
+              if os.path.exists("/proc/" + it.name.split("-")[1])]
+    now = time.monotonic()
+    left -= (now - before) / len(others)
+    before = now
+mine.unlink()
+""" + PYTHON
+
+
+def test_start_fewer(bed):
+    """Workers that are not ready in time, since so many start at the same time, come up later: fewer
+    are started then."""
+    most = max(4, 2 * os.sysconf("SC_NPROCESSORS_ONLN"))
+    program = SHARING.replace("%SECONDS%", str(2.6 / most))
+    run = Run(bed, ["python3", script(bed, "server.py", program)], "--ready-timeout", "1500ms",
+              "--backoff", "10ms..100ms", "--park-timeout", "1m", workers=most, wait=False)
+    run.process.wait_output(f"started: {most} workers", 60)
+    bed.remember_pinned()
+    log = run.log()
+    check(f"at most {most // 2} start at the same time from now on" in log, f"the log\n{log}")
+    check("a longer --ready-timeout gives it more time" in log, f"the log\n{log}")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_workers_max(bed):
+    """`--workers max` counts the CPUs that the cgroup may use."""
+    cpu = pathlib.Path("/sys/fs/cgroup/cpu")
+    if not (cpu / "cpu.cfs_period_us").exists():
+        raise Skip("cgroup 1 has no controller cpu here")
+    above = cpu / f"reuseportd-{os.getpid()}-{os.urandom(4).hex()}"
+    own = above / "own"
+    own.mkdir(parents=True)
+    try:
+        (above / "cpu.cfs_quota_us").write_text("80000")
+        run = Run(bed, worker_command(bed), workers="max",
+                  under=["/bin/sh", "-c", f"echo $$ > {own}/cgroup.procs && exec \"$@\"", "sh"])
+        check("started: 1 worker\n" in run.log(), f"the log\n{run.log()}")
+        equal(run.stop(), 0, "exit status of the supervisor")
+        wait_until(lambda: not (own / "cgroup.procs").read_text(), "all processes have ended")
+    finally:
+        own.rmdir()
+        above.rmdir()
+
+
+def test_started_without_one(bed):
+    """A slot has failed: `started` says how many workers there are."""
+    program = "import os, sys\nif os.environ['REUSEPORTD_SLOT'] == '1':\n    sys.exit(3)\n" + PYTHON
+    run = Run(bed, ["python3", script(bed, "server.py", program)], "--max-restarts", "1", workers=3)
+    check("started: 2 of 3 workers; slot 1 failed\n" in run.log(), f"the log\n{run.log()}")
+    run.command_line("stop")

@@ -2,7 +2,6 @@
 #include "config/args.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +10,7 @@
 #include "config/ini.h"
 #include "config/pm2.h"
 #include "config/run_option.h"
+#include "kern/cpu_count.h"
 
 int args_add(struct args *args, const char *name, const char *value)
 {
@@ -30,14 +30,6 @@ void args_free(struct args *args)
 	*args = (struct args){};
 }
 
-/* The number of CPUs that this process may run on. */
-static unsigned int args_count_cpus(void)
-{
-	cpu_set_t cpus;
-
-	return sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
-}
-
 static void args_report(void *data, const char *option, const char *text)
 {
 	problems_add(data, 0, "%s%s%s%s", option ? "--" : "", option ? option : "",
@@ -49,7 +41,7 @@ static int args_load_command(const struct args *args, struct load_result *ret, s
 {
 	struct problems *problems = &ret->problems;
 	struct run_config *config = load_add(ret);
-	const unsigned int n_cpus = args_count_cpus();
+	const unsigned int n_cpus = cpu_count();
 	struct error why;
 
 	if (args->only)
@@ -136,8 +128,7 @@ int args_load(const struct args *args, struct load_result *ret, struct error *er
 {
 	static const char *const pm2[] = {".js", ".cjs", ".mjs", ".json", NULL};
 	static const char *const yaml[] = {".yml", ".yaml", NULL};
-	struct load_file file = {
-	        .path = args->file, .only = args->only, .n_cpus = args_count_cpus()};
+	struct load_file file = {.path = args->file, .only = args->only, .n_cpus = cpu_count()};
 	struct file_owner owner;
 	int r;
 

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
@@ -20,11 +19,6 @@
 #include "supervise/worker_listeners.h"
 #include "supervise/worker_start.h"
 
-/* At most this many workers for each processor start at the same time: more would only slow each
- * other down. */
-#define STARTS_PER_CPU 2
-#define STARTS_MIN     4
-
 /* A worker that has to be replaced this soon counts as crashed. */
 #define REPLACED_SOON_NS (60 * NS_PER_S)
 
@@ -37,11 +31,9 @@ static unsigned int slot_n_starting(const struct supervisor *sup)
 	return n;
 }
 
-static unsigned int slot_starts_max(void)
+static bool slot_may_start(const struct supervisor *sup)
 {
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-
-	return cpus * STARTS_PER_CPU > STARTS_MIN ? cpus * STARTS_PER_CPU : STARTS_MIN;
+	return slot_n_starting(sup) < sup->start_limit.now;
 }
 
 static void slot_set_run(struct supervisor *sup, unsigned int slot, enum rpd_run run)
@@ -63,7 +55,7 @@ static int slot_on_pause_over(sd_event_source *source, uint64_t now, void *data)
 
 	it->timer = sd_event_source_disable_unref(it->timer);
 	/* Otherwise slot_start_waiting() starts the slot when another worker is ready. */
-	if (slot_n_starting(it->sup) < slot_starts_max() || it->current)
+	if (slot_may_start(it->sup) || it->current)
 		slot_start(it->sup, it->number);
 	return 0;
 }
@@ -183,8 +175,7 @@ void slot_start_ended(struct supervisor *sup)
 
 void slot_start_waiting(struct supervisor *sup)
 {
-	for (unsigned int slot = 0; slot < sup->n_slots && slot_n_starting(sup) < slot_starts_max();
-	     slot++) {
+	for (unsigned int slot = 0; slot < sup->n_slots && slot_may_start(sup); slot++) {
 		struct slot *it = &sup->slots[slot];
 
 		if (!it->current && !it->next && !it->timer && !sup->stopping &&
@@ -219,6 +210,7 @@ void slot_take(struct worker *w)
 	it->proven = true;
 	it->run = RPD_RUN_UP;
 	placement_note_run(sup, w->slot);
+	start_limit_note_ready(&sup->start_limit);
 	report_line(sup, "slot %u: pid %u %s%s", w->slot, w->pid,
 	            worker_listeners_has_any(w)
 	                    ? "takes connections"
@@ -251,6 +243,18 @@ static void slot_report_loss(const struct worker *w, bool was_up)
 	}
 }
 
+static void slot_note_late(const struct worker *w)
+{
+	struct start_limit *limit = &w->sup->start_limit;
+
+	if (w->late && start_limit_note_late(limit, w->started_at, clock_ns(CLOCK_MONOTONIC)))
+		report_line(
+		        w->sup,
+		        "workers were not ready in time (--ready-timeout %g s): at most %u start "
+		        "at the same time from now on",
+		        (double)w->plan->config.ready_timeout / NS_PER_S, limit->now);
+}
+
 enum slot_loss slot_lose(struct worker *w)
 {
 	struct supervisor *sup = w->sup;
@@ -261,6 +265,7 @@ enum slot_loss slot_lose(struct worker *w)
 	if (!was_current && !was_next)
 		return SLOT_LOSS_DONE;
 	slot_report_loss(w, was_current);
+	slot_note_late(w);
 	if (was_current)
 		it->current = NULL;
 	if (was_next)

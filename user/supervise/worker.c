@@ -57,6 +57,13 @@ static void worker_add_refusal(struct worker *w)
 		         w->refused_port);
 }
 
+static void worker_add_remedy(struct worker *w)
+{
+	const size_t n = strlen(w->why);
+
+	snprintf(w->why + n, sizeof(w->why) - n, " (a longer --ready-timeout gives it more time)");
+}
+
 /* Handles the end of the main process. May free the worker. */
 static void worker_judge_end(struct worker *w)
 {
@@ -195,7 +202,9 @@ static int worker_on_timer(sd_event_source *source, uint64_t now, void *data)
 		if (w->why[0] == '\0')
 			snprintf(w->why, sizeof(w->why), "was not ready within %g s",
 			         (double)config->ready_timeout / NS_PER_S);
+		w->late = true;
 		worker_add_refusal(w);
+		worker_add_remedy(w);
 		worker_event(w, WORKER_EVENT_FAILED);
 		break;
 	case WORKER_SETTLING:
@@ -278,8 +287,8 @@ static void worker_come_up(struct worker *w)
 		worker_fail(w, "%s", err.text);
 }
 
-/* How long the worker must live before it gets the slot. If the slot is empty, clients may wait; but
- * a program that goes to the background ends just after it has begun to listen. */
+/* How long the worker must live before it gets the slot. If the slot is empty, clients may wait;
+ * but a program that goes to the background ends just after it has begun to listen. */
 static int64_t worker_settle_time(const struct worker *w)
 {
 	const struct slot *it = &w->sup->slots[w->slot];
