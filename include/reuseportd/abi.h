@@ -9,7 +9,7 @@
 #include <linux/types.h>
 
 #define RPD_MAGIC       0x72707264u /* "rprd" */
-#define RPD_ABI_VERSION 4
+#define RPD_ABI_VERSION 5
 
 #define RPD_SLOT_MAX     1024 /* worker slots of a service */
 #define RPD_RING_MAX     4096 /* entries of a schedule ring; a power of two */
@@ -319,6 +319,8 @@ struct rpd_ports {
 	__u64 has[65536 / 64];
 };
 
+#define RPD_WHY_MAX 256 /* with the final NUL */
+
 /* What the supervisor is doing with a slot. */
 enum rpd_run {
 	RPD_RUN_NONE,     /* the slot has no supervisor */
@@ -352,6 +354,8 @@ struct rpd_worker {
 	__u32 main_pid;   /* 0 = unknown: the worker was attached */
 	__u32 pad2;
 	char main_comm[RPD_COMM_MAX];
+	/* Of the slot: why its last worker has ended or failed, until a worker is admitted. */
+	char why[RPD_WHY_MAX];
 };
 
 _Static_assert(sizeof(struct rpd_slot) == 8, "ABI");
@@ -366,7 +370,7 @@ _Static_assert(sizeof(struct rpd_member) == 8, "ABI");
 _Static_assert(sizeof(struct rpd_probe) == 20, "ABI: a map's key, without a hole");
 _Static_assert(sizeof(struct rpd_endpoint) == 32, "ABI");
 _Static_assert(sizeof(struct rpd_service) == 48 + 32 + 24 + 32 * 32, "ABI");
-_Static_assert(sizeof(struct rpd_worker) == 8 * 32 + 88, "ABI");
+_Static_assert(sizeof(struct rpd_worker) == 8 * 32 + 88 + 256, "ABI");
 _Static_assert(sizeof(struct rpd_account) == 64, "ABI: a cache line");
 _Static_assert(sizeof(struct rpd_rate) == 40, "ABI");
 _Static_assert(sizeof(struct rpd_conns) == 64, "ABI: a cache line");

@@ -2,6 +2,7 @@
 """Workers of `run` that don't start as they should, and what is reported of them."""
 import os
 import pathlib
+import signal
 import socket
 
 from harness.checks import Skip, cases, check, equal, wait_until
@@ -23,11 +24,11 @@ def visit():
         return "reset"
 
 
-@cases("port", "address", "any")
+@cases("port", "address")
 def test_never_ready(bed, case):
     """Workers that are never ready get no connection: not while connections are parked, and not
     afterwards, though their group has had no listener for a while."""
-    where = {"port": ["--listen", PORT], "address": ["--listen", f"0.0.0.0:{PORT}"], "any": []}
+    where = {"port": ["--listen", PORT], "address": ["--listen", f"0.0.0.0:{PORT}"]}
     run = Run(bed, ["python3", script(bed, "server.py", SICK)], "--ready", "http:/",
               "--ready-timeout", "1", "--park-timeout", "1", *where[case], workers=2, wait=False)
     run.process.wait_output("are refused")
@@ -36,7 +37,7 @@ def test_never_ready(bed, case):
 
     def has_restarted():
         got.extend(visit() for _ in range(10))
-        return sum(row["restarts"] for row in run.workers()) >= 6
+        return sum(row["restarts"] for row in run.workers()) >= 4
     wait_until(has_restarted, "the workers are started again", 30)
     equal({outcome: got.count(outcome) for outcome in set(got)}, {"refused": len(got)}, "outcomes")
     check(len(got) > 50, "some connections were tried")
@@ -124,7 +125,7 @@ def test_start_fewer(bed):
     bed.remember_pinned()
     log = run.log()
     check(f"at most {most // 2} start at the same time from now on" in log, f"the log\n{log}")
-    check("a longer --ready-timeout gives it more time" in log, f"the log\n{log}")
+    check("within 1.5 s (--ready-timeout)" in log, f"the log\n{log}")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
@@ -154,3 +155,105 @@ def test_started_without_one(bed):
     run = Run(bed, ["python3", script(bed, "server.py", program)], "--max-restarts", "1", workers=3)
     check("started: 2 of 3 workers; slot 1 failed\n" in run.log(), f"the log\n{run.log()}")
     run.command_line("stop")
+
+
+REASONS = """
+import os, sys, time
+slot = os.environ["REUSEPORTD_SLOT"]
+if slot == "1":
+    sys.exit(3)
+if slot == "2":
+    time.sleep(600)
+""" + PYTHON.replace("send_response(200)", """send_response(
+            *((500, "\x1b[2J") if slot == "3" else (200,)))""")
+
+
+def test_reasons(bed):
+    """`status` shows why a slot has no worker, and escapes it."""
+    run = Run(bed, ["python3", script(bed, "server.py", REASONS)], "--ready", "http:/",
+              "--ready-timeout", "4", "--backoff", "1h..1h", "--restart-delay", "1h", workers=4,
+              wait=False)
+    run.process.wait_output("serving")
+    run.wait_states("active", "restarting", "restarting", "restarting")
+    bed.remember_pinned()
+    os.kill(run.pids()[0], signal.SIGKILL)
+    run.wait_states(*["restarting"] * 4)
+    reasons = [row["reason"] for row in run.workers()]
+    for reason, part in zip(reasons, ("has ended (signal SIGKILL)",
+                                      "ended with exit status 3 before it was ready",
+                                      "did not listen on any fixed port within 4 s (--ready-timeout)",
+                                      "was not ready within 4 s (--ready-timeout): GET /: 500 ")):
+        check(reason.startswith("pid ") and part in reason, f"{part!r} in {reason!r}")
+    text = run.command_line("status").out
+    check("\nSlot 1 is restarting: pid " in text and "\x1b" not in text, f"the text\n{text}")
+    run.command_line("stop", "1")
+    equal([row["reason"] for row in run.workers()][1], None, "reason of a stopped slot")
+    run.command_line("stop")
+
+
+LOCKED = """
+import fcntl, sys
+lock = open("lock", "w")
+try:
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    sys.exit("server: already running")
+""" + PYTHON
+
+# The first port is shared under --listen, and the second one is not.
+BIND = """
+import socket, sys
+try:
+    other = socket.create_server(("127.0.0.1", 9100), reuse_port=False)
+except OSError:
+    sys.exit("Error: listen EADDRINUSE: address already in use 127.0.0.1:9100")
+""" + PYTHON
+
+
+@cases("lock", "port")
+def test_reload_beside(bed, case):
+    """A program that can't run twice at the same time: a reload that fails for this reason proposes
+    --in-place."""
+    program = script(bed, "server.py", LOCKED if case == "lock" else BIND)
+    run = Run(bed, ["python3", program], "--listen", PORT, workers=1)
+    old, = run.pids()
+    answer = run.reload(status=1)
+    check("use --in-place: each old worker then ends before the new one starts" in answer.err,
+          f"{answer}")
+    if case == "port":
+        check(f"; pid {old} (python3) listens on 127.0.0.1:9100" in answer.err, f"{answer}")
+    run.reload("--in-place")
+    check(run.pids() != [old], "the worker was replaced")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_port_of_another(bed):
+    """Another program has a worker's port: it is named."""
+    rival = bed.start("/usr/bin/python3", "-c", "import signal, socket\n"
+                      "listener = socket.create_server(('127.0.0.1', 9100))\n"
+                      "print('listening', flush=True)\nsignal.pause()", name="rival")
+    rival.wait_output("listening")
+    run = Run(bed, ["python3", script(bed, "server.py", PYTHON)], workers=1)
+    answer = run.reload("--", "python3", script(bed, "new.py", BIND), status=1)
+    check(f"; pid {rival.pid} (python3) listens on 127.0.0.1:9100" in answer.err, f"{answer}")
+    check("--in-place" not in answer.err, f"{answer}")
+    equal(run.stop(), 0, "exit status of the supervisor")
+    rival.stop()
+
+
+TWO_PROCESSES = """
+import os, signal, socket
+port = %PORT% + bool(os.fork())
+listener = socket.create_server(("0.0.0.0", port))
+signal.pause()
+"""
+
+
+def test_sentences(bed):
+    """What makes a worker fail is reported in a sentence."""
+    run = Run(bed, ["python3", script(bed, "server.py", PYTHON)], workers=1)
+    answer = run.reload("--", "python3", script(bed, "new.py", TWO_PROCESSES), status=1)
+    check("slot 0: the new worker (pid " in answer.err, f"{answer}")
+    check(") can't take its slot: no process of it has all its listeners open" in answer.err,
+          f"{answer}")
+    equal(run.stop(), 0, "exit status of the supervisor")

@@ -137,6 +137,8 @@ int slot_try_start(struct supervisor *sup, unsigned int slot, struct error *err)
 	r = worker_start(sup, slot, slot_get_plan(sup, slot), &it->next, &why);
 	if (r < 0) {
 		report_line(sup, "slot %u: %s", slot, why.text);
+		if (!it->current)
+			placement_note_why(sup, slot, why.text);
 		return error_set(err, r, "%s", why.text);
 	}
 	if (!it->current)
@@ -227,12 +229,16 @@ void slot_take(struct worker *w)
 static void slot_report_loss(const struct worker *w, bool was_up)
 {
 	const char *tail = was_up ? "" : log_link_tail(w);
+	char why[sizeof(w->why) + 32];
 
 	if (was_up && !w->in_background)
-		report_line(w->sup, "slot %u: pid %u has ended (%s)", w->slot, w->pid,
-		            w->end[0] ? w->end : "its exit status is unknown");
+		snprintf(why, sizeof(why), "pid %u has ended (%s)", w->pid,
+		         w->end[0] ? w->end : "its exit status is unknown");
 	else
-		report_line(w->sup, "slot %u: pid %u %s", w->slot, w->pid, w->why);
+		snprintf(why, sizeof(why), "pid %u %s", w->pid, w->why);
+	report_line(w->sup, "slot %u: %s", w->slot, why);
+	if (was_up || !w->sup->slots[w->slot].current)
+		placement_note_why(w->sup, w->slot, why);
 	if (!was_up && tail[0] && !reload_state_prints_output(w->sup, w->slot)) {
 		char text[4096];
 
@@ -247,7 +253,8 @@ static void slot_note_late(const struct worker *w)
 {
 	struct start_limit *limit = &w->sup->start_limit;
 
-	if (w->late && start_limit_note_late(limit, w->started_at, clock_ns(CLOCK_MONOTONIC)))
+	if (w->late && w->sup->n_slots > 1 && !reload_state_has(w->sup, w->slot) &&
+	    start_limit_note_late(limit, w->started_at, clock_ns(CLOCK_MONOTONIC)))
 		report_line(
 		        w->sup,
 		        "workers were not ready in time (--ready-timeout %g s): at most %u start "
@@ -346,6 +353,7 @@ int slot_stop(struct supervisor *sup, unsigned int slot, struct error *err)
 	it->ended = false;
 	it->run = RPD_RUN_STOPPED;
 	placement_note_run(sup, slot);
+	placement_note_why(sup, slot, "");
 	if (it->next) {
 		struct worker *next = it->next;
 

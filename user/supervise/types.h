@@ -84,7 +84,8 @@ struct worker {
 	void (*on_probe)(struct worker *w, bool ok, const char *why);
 	unsigned int probe_failures; /* probes that failed in a row */
 	bool unhealthy;
-	bool late; /* it was not ready in time */
+	bool rival; /* another program has its port: why has the process */
+	bool late;  /* it was not ready in time */
 
 	int64_t started_at, up_at, withdrawn_at; /* CLOCK_MONOTONIC, ns; 0 = not yet */
 	char why[512];                           /* why it failed */

@@ -57,13 +57,6 @@ static void worker_add_refusal(struct worker *w)
 		         w->refused_port);
 }
 
-static void worker_add_remedy(struct worker *w)
-{
-	const size_t n = strlen(w->why);
-
-	snprintf(w->why + n, sizeof(w->why) - n, " (a longer --ready-timeout gives it more time)");
-}
-
 /* Handles the end of the main process. May free the worker. */
 static void worker_judge_end(struct worker *w)
 {
@@ -200,11 +193,11 @@ static int worker_on_timer(sd_event_source *source, uint64_t now, void *data)
 	switch (w->state) {
 	case WORKER_STARTING:
 		if (w->why[0] == '\0')
-			snprintf(w->why, sizeof(w->why), "was not ready within %g s",
+			snprintf(w->why, sizeof(w->why),
+			         "was not ready within %g s (--ready-timeout)",
 			         (double)config->ready_timeout / NS_PER_S);
 		w->late = true;
 		worker_add_refusal(w);
-		worker_add_remedy(w);
 		worker_event(w, WORKER_EVENT_FAILED);
 		break;
 	case WORKER_SETTLING:
@@ -284,7 +277,7 @@ static void worker_come_up(struct worker *w)
 	if (w->sup->events->admit(w, &err) >= 0)
 		return;
 	if (!worker_has_just_ended(w)) /* otherwise the event of its end has the reason */
-		worker_fail(w, "%s", err.text);
+		worker_fail(w, "can't take its slot: %s", err.text);
 }
 
 /* How long the worker must live before it gets the slot. If the slot is empty, clients may wait;
