@@ -66,7 +66,7 @@ int parking_add(struct parking *parking, struct service *service, struct error *
 	int r = 0;
 
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {
-		if (parking->fds[e] >= 0)
+		if (parking->fds[e] >= 0 || !steer_has_endpoint(&service->steer, e))
 			continue;
 		parking->fds[e] = parking_place(parking, service, e, &why);
 		if (parking->fds[e] < 0 && r == 0)
