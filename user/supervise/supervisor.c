@@ -12,6 +12,7 @@
 #include "kern/cpu_count.h"
 #include "kern/guard.h"
 #include "kern/hook.h"
+#include "kern/steer_setup.h"
 #include "service/service_create.h"
 #include "service/service_supervisor.h"
 #include "supervise/config_drift.h"
@@ -245,6 +246,11 @@ int supervisor_start(struct supervisor *sup, struct error *err)
 		shutdown_begin(sup);
 		return SUPERVISOR_STARTED;
 	}
+	/* The address is not known before a worker listens. */
+	if (!steer_count_endpoints(&sup->service.steer))
+		r = steer_setup_prepare(&sup->service.steer, err);
+	if (r < 0)
+		return r;
 	slot_start_waiting(sup);
 	park_update(sup);
 	timers_update(sup);
