@@ -6,7 +6,7 @@ import signal
 import socket
 
 from harness.checks import Skip, cases, check, equal, wait_until
-from harness.network import PORT
+from harness.network import PORT, Client
 from runs import PYTHON, Run, script, worker_command
 
 SICK = PYTHON.replace("send_response(200)", "send_response(500)")
@@ -257,3 +257,43 @@ def test_sentences(bed):
     check(") can't take its slot: no process of it has all its listeners open" in answer.err,
           f"{answer}")
     equal(run.stop(), 0, "exit status of the supervisor")
+
+
+RELEASE = PYTHON.replace('me = f"', 'me = f"%RELEASE%.')
+
+
+@cases("pm2", "file", "command", "foreign")
+def test_release_link(bed, case):
+    """The link `current` leads to another release, and a reload starts that: the working directory
+    counts as it was given. If another user controls the link, it does not: this user could choose
+    what root executes."""
+    for name in ("one", "two"):
+        (bed.dir / name).mkdir()
+        script(bed, f"{name}/server.py", RELEASE.replace("%RELEASE%", name))
+        (bed.dir / name / "web.config.js").write_text(
+            "module.exports = {apps: [{name: 'web', script: './server.py', interpreter: 'python3'}]};")
+        (bed.dir / name / "web.conf").write_text(
+            "[web]\ncommand = python3 server.py\nworkers = 1\n")
+    links = bed.dir / "links"
+    links.mkdir()
+    current = links / "current"
+    if case == "foreign":
+        os.chown(links, 65534, 65534)
+    current.symlink_to("../one")
+    command = ["--service", "web", "--workers", "1", "--", "python3", "server.py"]
+    what = {"pm2": ["web.config.js"], "file": ["web.conf"]}.get(case, command)
+    process = bed.start(bed.binary("reuseportd"), "run", *what, name="run", cwd=current,
+                        env={"PWD": str(current)})
+    process.wait_output("web: started:")
+    bed.remember_pinned()
+
+    def releases():
+        with Client() as client:
+            return client.ask().split(".")[0]
+    equal(releases(), "one", "release")
+    (links / "next").symlink_to("../two")
+    (links / "next").rename(current)
+    bed.reuseportd("reload", "web", deadline=90)
+    equal(releases(), "one" if case == "foreign" else "two", "release after the link was switched")
+    bed.reuseportd("stop", "web")
+    equal(process.wait(), 0, "exit status of the supervisor")
