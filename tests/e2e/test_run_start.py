@@ -297,3 +297,43 @@ def test_release_link(bed, case):
     equal(releases(), "one" if case == "foreign" else "two", "release after the link was switched")
     bed.reuseportd("stop", "web")
     equal(process.wait(), 0, "exit status of the supervisor")
+
+
+# With a child, as a pre-fork server has it. The second one sets a score of its own.
+WITH_CHILD = """
+import os, pathlib, signal, time
+for own in (False, True):
+    if not os.fork():
+        if own:
+            pathlib.Path("/proc/self/oom_score_adj").write_text("777")
+        signal.pause()
+while not os.path.exists("gate"):
+    time.sleep(0.01)
+""" + PYTHON
+
+
+def test_oom_score(bed):
+    """The kernel takes a worker that starts rather than one that serves: its processes have a higher
+    score until it has its slot."""
+    def scores():
+        return sorted(sorted(int(pathlib.Path(f"/proc/{pid}/oom_score_adj").read_text())
+                             for pid in (cgroup / "cgroup.procs").read_text().split())
+                      for cgroup in bed.cgroups(run.name))
+    gate = bed.dir / "gate"
+    normal = int(pathlib.Path("/proc/self/oom_score_adj").read_text())
+    more = min(1000, normal + 500)
+    run = Run(bed, ["python3", script(bed, "server.py", WITH_CHILD)], "--drain-timeout", "0",
+              workers=1, wait=False)
+    wait_until(lambda: scores() == [sorted([more, more, 777])], "the first worker starts")
+    gate.touch()
+    run.process.wait_output("started:")
+    bed.remember_pinned()
+    serves = sorted([normal, normal, 777])
+    equal(scores(), [serves], "scores of the worker that serves")
+    gate.unlink()
+    reload = bed.start(bed.binary("reuseportd"), "reload", run.name, name="reload")
+    wait_until(lambda: scores() == [serves, sorted([more, more, 777])], "another one starts")
+    gate.touch()
+    equal(reload.wait(), 0, "exit status of the reload")
+    wait_until(lambda: scores() == [serves], "only the new one is left")
+    equal(run.stop(), 0, "exit status of the supervisor")

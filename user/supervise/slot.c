@@ -9,6 +9,7 @@
 #include "core/restart_backoff.h"
 #include "supervise/control.h"
 #include "supervise/log_link.h"
+#include "supervise/oom_offer.h"
 #include "supervise/park.h"
 #include "supervise/placement.h"
 #include "supervise/readiness.h"
@@ -213,6 +214,7 @@ void slot_take(struct worker *w)
 	it->run = RPD_RUN_UP;
 	placement_note_run(sup, w->slot);
 	start_limit_note_ready(&sup->start_limit);
+	oom_offer_end(w);
 	report_line(sup, "slot %u: pid %u %s%s", w->slot, w->pid,
 	            worker_listeners_has_any(w)
 	                    ? "takes connections"

@@ -72,7 +72,7 @@ struct worker {
 	size_t n_passed;
 	/* By endpoint of the service: its listener when it was admitted, 0 = none. */
 	uint64_t cookies[RPD_ENDPOINT_MAX];
-	uint16_t generation; /* of its connections: which counts are the worker's */
+	uint16_t generation;       /* of its connections: which counts are the worker's */
 	char label[RPD_LABEL_MAX]; /* its version when it left its slot */
 
 	uint64_t look;         /* its turn to be checked, as it has begun to listen; 0 = none */
@@ -85,8 +85,9 @@ struct worker {
 	void (*on_probe)(struct worker *w, bool ok, const char *why);
 	unsigned int probe_failures; /* probes that failed in a row */
 	bool unhealthy;
-	bool rival; /* another program has its port: why has the process */
-	bool late;  /* it was not ready in time */
+	int oom_score, oom_offered; /* its score, and the higher one until it is in its slot */
+	bool rival;                 /* another program has its port: why has the process */
+	bool late;                  /* it was not ready in time */
 
 	int64_t started_at, up_at, withdrawn_at; /* CLOCK_MONOTONIC, ns; 0 = not yet */
 	char why[512];                           /* why it failed */
