@@ -337,3 +337,27 @@ def test_oom_score(bed):
     equal(reload.wait(), 0, "exit status of the reload")
     wait_until(lambda: scores() == [serves], "only the new one is left")
     equal(run.stop(), 0, "exit status of the supervisor")
+
+
+# Its child writes down which signal it gets.
+FAMILY = """
+import os, signal, sys, time
+if not os.fork():
+    def note(*_):
+        open("child-got-sigterm", "w").close()
+    signal.signal(signal.SIGTERM, note)
+    while True:
+        time.sleep(10)
+signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.3), os._exit(0)))
+""" + PYTHON
+
+
+@cases("all", "mixed")
+def test_kill_mode(bed, case):
+    """--kill-mode: the stop signal goes to all processes of a worker, or to its main process; then
+    the others are killed when that has ended."""
+    run = Run(bed, ["python3", script(bed, "server.py", FAMILY)], "--kill-mode", case,
+              "--kill-timeout", "1" if case == "all" else "1m", workers=1)
+    equal(run.stop(), 0, "exit status of the supervisor")
+    equal((bed.dir / "child-got-sigterm").exists(), case == "all", "the child got SIGTERM")
+    equal("SIGKILL" in run.log(), case == "all", "the kill timeout was over")

@@ -74,7 +74,10 @@ static void worker_judge_end(struct worker *w)
 	}
 	if (w->state == WORKER_STARTING)
 		worker_add_refusal(w);
-	worker_event(w, WORKER_EVENT_EXITED);
+	if (w->state == WORKER_STOPPING && w->plan->config.kill_mixed)
+		worker_event(w, WORKER_EVENT_KILL);
+	else
+		worker_event(w, WORKER_EVENT_EXITED);
 }
 
 struct worker *worker_of_number(const struct supervisor *sup, unsigned int number)
@@ -234,12 +237,16 @@ void worker_arm(struct worker *w, int64_t ns)
 /* --- events and actions */
 
 /* Signals all processes of the worker, as systemd does: a shell around the program would not pass
- * the signal on. */
-static void worker_signal_all(const struct worker *w, int signal)
+ * the signal on. With kill_mixed, as with systemd's KillMode=mixed. */
+static void worker_signal(const struct worker *w, int signal)
 {
 	_cleanup_free_ uint32_t *pids = NULL;
 	size_t n = 0;
 
+	if (w->plan->config.kill_mixed && !w->exited) {
+		kill(w->pid, signal);
+		return;
+	}
 	if (cgroup_list_processes(w->cgroup_fd, &pids, &n) < 0)
 		return;
 	for (size_t i = 0; i < n; i++)
@@ -261,7 +268,7 @@ static void worker_send_stop(struct worker *w)
 	const struct run_config *config = &w->plan->config;
 
 	if (!config->shutdown_message || !w->channel || channel_send(w->channel, "shutdown") < 0)
-		worker_signal_all(w, config->stop_signal);
+		worker_signal(w, config->stop_signal);
 }
 
 /* Whether its main process has ended, and the event has not been handled yet. */
