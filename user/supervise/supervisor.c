@@ -51,7 +51,7 @@ static int supervisor_admit(struct worker *w, struct error *err)
 	if (r < 0)
 		return r;
 	slot_take(w);
-	reload_note_admitted(sup, slot);
+	reload_note_done(sup, slot);
 	slot_start_waiting(sup);
 	report_change(sup);
 	health_watch(w);
@@ -60,8 +60,16 @@ static int supervisor_admit(struct worker *w, struct error *err)
 
 static void supervisor_on_lost(struct worker *w)
 {
-	if (slot_lose(w) == SLOT_LOSS_RELOAD)
+	switch (slot_lose(w)) {
+	case SLOT_LOSS_DONE:
+		break;
+	case SLOT_LOSS_RELOAD:
 		reload_note_failed(w->sup, w->slot, w, NULL);
+		break;
+	case SLOT_LOSS_FINISHED:
+		reload_note_done(w->sup, w->slot);
+		break;
+	}
 }
 
 static void supervisor_on_gone(const struct worker *w)

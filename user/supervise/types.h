@@ -59,7 +59,7 @@ struct worker {
 	uint32_t pid; /* of its main process */
 	bool exited;
 	char end[64];     /* how its main process ended, for example "exit status 1" */
-	bool ended_badly; /* by a signal, or with an exit status other than 0 */
+	int end_status;   /* its exit status, or 128 + the signal's number; -1 = unknown */
 	sd_event_source *on_exit, *on_cgroup;
 	sd_event_source *timer; /* for the end of its state: at most one is needed */
 

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "config/pm2_mode.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/parse.h"
+
+#define PM2_LISTEN_TIMEOUT (3 * NS_PER_S)
+#define READY_TIMEOUT_MIN  (30 * NS_PER_S)
+
+/* Without exec_mode, PM2 runs an app in cluster mode if it sets instances and node or bun runs it.
+ */
+static bool pm2_mode_is_cluster(const struct pm2_app *app)
+{
+	static const char *const modes[] = {"exec_mode", NULL};
+	const char *mode = pm2_app_text(pm2_app_get(app, modes, NULL));
+	struct json_object *instances = json_object_object_get(app->json, "instances");
+	const char *text = pm2_app_text(instances), *program = app->config->argv[0];
+	const size_t n = strlen(program);
+	long number;
+
+	if (mode)
+		return !strncmp(mode, "cluster", strlen("cluster"));
+	return text && (!strcmp(text, "max") || parse_long(text, -1, RPD_SLOT_MAX, &number) == 0) &&
+	       ((n >= 4 && !strcmp(program + n - 4, "node")) ||
+	        (n >= 3 && !strcmp(program + n - 3, "bun")));
+}
+
+/* In fork mode, PM2 never runs two processes of one instance at a time. */
+void pm2_mode_set_in_place(struct pm2_app *app)
+{
+	const char *const *argv = (const char *const *)app->config->argv;
+
+	if (argv && argv[0] && !pm2_mode_is_cluster(app))
+		app->config->in_place = RUN_IN_PLACE_UNLESS_LISTENING;
+}
+
+/*
+ * PM2 treats a worker that is not ready after listen_timeout as ready. Here, too, a worker that
+ * does not listen by then is ready (ready=alive), or that does not send the message
+ * (core/ready_rule.h). If it must listen, or must send the message, it gets more time than in PM2;
+ * after that, it has failed.
+ */
+void pm2_mode_set_ready_times(struct pm2_app *app)
+{
+	static const char *const names[] = {"listen_timeout", NULL};
+	struct run_config *config = app->config;
+	const bool given = json_object_get_boolean(pm2_app_get(app, names, NULL));
+	const int64_t timeout = given ? config->ready_timeout : PM2_LISTEN_TIMEOUT;
+
+	config->ready_timeout = timeout < READY_TIMEOUT_MIN ? READY_TIMEOUT_MIN : timeout;
+	if (timeout >= READY_TIMEOUT_MIN)
+		config->ready_timeout += NS_PER_S;
+	if (config->ready != READY_MESSAGE)
+		config->ready = READY_ALIVE;
+	config->alive_after = timeout;
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What depends on how PM2 runs an app, in cluster or in fork mode, and waits for it. */
+#pragma once
+
+#include "config/pm2_app.h"
+
+/* An app of fork mode is reloaded in place, unless it listens. Needs the command. Comes before an
+ * option that decides it for the app. */
+void pm2_mode_set_in_place(struct pm2_app *app);
+
+/* Sets when a worker is ready, from wait_ready and listen_timeout, which have been applied. */
+void pm2_mode_set_ready_times(struct pm2_app *app);
