@@ -62,6 +62,8 @@ static int slot_on_pause_over(sd_event_source *source, uint64_t now, void *data)
 	struct slot *it = data;
 
 	it->timer = sd_event_source_disable_unref(it->timer);
+	if (it->current && it->sup->events->replace_in_place(it->sup, it->number))
+		return 0;
 	/* Otherwise slot_start_waiting() starts the slot when another worker is ready. */
 	if (slot_n_starting(it->sup) < slot_starts_max() || it->current)
 		slot_start(it->sup, it->number);

@@ -72,6 +72,17 @@ static void supervisor_on_lost(struct worker *w)
 	}
 }
 
+static bool supervisor_replace_in_place(struct supervisor *sup, unsigned int slot)
+{
+	const struct reload_ways ways = reload_ways_of(sup, &sup->plan->config);
+	const struct slots one = {.n = 1, .at = {slot}};
+	struct error err = {};
+
+	if (ways.in_place && reload_begin(sup, &one, sup->plan, &ways, &err) < 0)
+		report_line(sup, "slot %u: not replaced yet: %s", slot, err.text);
+	return ways.in_place;
+}
+
 static void supervisor_on_gone(const struct worker *w)
 {
 	reload_note_gone(w->sup, w);
@@ -82,6 +93,7 @@ static const struct worker_events supervisor_events = {
         .read_rest = worker_reports_read_rest,
         .admit = supervisor_admit,
         .lost = supervisor_on_lost,
+        .replace_in_place = supervisor_replace_in_place,
         .gone = supervisor_on_gone,
 };
 

@@ -104,7 +104,7 @@ struct slot {
 	sd_event_source *timer; /* of the pause before the next start */
 };
 
-/* What worker.c reports to the files above it. Set once, by supervisor.c. */
+/* What worker.c and slot.c report to the files above them. Set once, by supervisor.c. */
 struct worker_events {
 	/* The worker has sent a message that may make it ready. */
 	void (*may_be_ready)(struct worker *w);
@@ -114,6 +114,9 @@ struct worker_events {
 	int (*admit)(struct worker *w, struct error *err);
 	/* The worker has failed before it was up, or has died in its slot. */
 	void (*lost)(struct worker *w);
+	/* If the service is reloaded in place, replaces the slot's current worker in that way, and
+	 * returns true. */
+	bool (*replace_in_place)(struct supervisor *sup, unsigned int slot);
 	/* All its processes have ended. It is no longer in the list, and is freed afterwards. */
 	void (*gone)(const struct worker *w);
 };
