@@ -101,3 +101,41 @@ def test_never_says_ready(bed):
     with Client() as client:
         client.ask()
     equal(app.stop(), 0, "exit status of the supervisor")
+
+
+# Binds an address that workers can't share, after it has listened on the port.
+RIVAL = """
+import socket
+listener = socket.socket()
+listener.bind(("0.0.0.0", %PORT%))
+listener.listen()
+other = socket.socket(socket.AF_UNIX)
+try:
+    other.bind(ADDRESS)
+except OSError as error:
+    raise SystemExit(f"{error}SHOWN")
+other.listen()
+while True:
+    listener.accept()[0].close()
+"""
+
+
+@cases("path", "abstract", "not-printed")
+def test_rival(bed, kind):
+    """The reason names a Unix socket that another worker of the service has, and what to do."""
+    path = f"{bed.dir}/other.sock"
+    text = RIVAL.replace("ADDRESS", repr("\0rival" if kind == "abstract" else path))
+    text = text.replace("SHOWN", "" if kind == "not-printed" else ": {ADDRESS}").replace(
+        "{ADDRESS}", "@rival" if kind == "abstract" else path)
+    run = Run(bed, ["python3", script(bed, "worker.py", text)], "--no-restart", workers=2)
+    states = [row["state"] for row in run.workers()]
+    equal(sorted(states), ["active", "failed"], "states")
+    up = states.index("active")
+    name = "@rival" if kind == "abstract" else path
+    perhaps = "perhaps because " if kind == "not-printed" else ""
+    want = (f"slot {1 - up}: .*ended with exit status 1 .*; {perhaps}pid {run.pids()[up]} in slot "
+            f"{up} has the Unix socket {re.escape(name)} open, which workers can't share: .*"
+            "with --in-place")
+    check(re.search(want, run.log()), f"log: {run.log()}\nwant: {want}")
+    run.command_line("stop")
+    equal(run.process.wait(), 1, "exit status of the supervisor")

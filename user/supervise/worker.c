@@ -24,6 +24,7 @@
 #include "supervise/port_rival.h"
 #include "supervise/priority.h"
 #include "supervise/report.h"
+#include "supervise/socket_rival.h"
 #include "supervise/worker_probe.h"
 
 /* --- its end */
@@ -62,6 +63,7 @@ static void worker_judge_end(struct worker *w)
 		         w->end[0] ? w->end : "an unknown status",
 		         w->state == WORKER_STARTING ? "was ready" : "had run for --settle");
 		port_rival_note(w);
+		socket_rival_note(w);
 	}
 	if (w->state == WORKER_STARTING)
 		worker_add_refusal(w);
@@ -188,6 +190,7 @@ static int worker_on_timer(sd_event_source *source, uint64_t now, void *data)
 			snprintf(w->why, sizeof(w->why), "was not ready within %g s",
 			         (double)config->ready_timeout / NS_PER_S);
 		worker_add_refusal(w);
+		socket_rival_note(w);
 		worker_event(w, WORKER_EVENT_FAILED);
 		break;
 	case WORKER_SETTLING:
