@@ -31,13 +31,13 @@ ALONE = {
 class App(Run):
     """A service of a PM2 file with one app."""
 
-    def __init__(self, bed, text, **app):
+    def __init__(self, bed, text, wait=True, **app):
         self.bed, self.name = bed, "web"
         script(bed, "app.js", text.replace("%DIR%", str(bed.dir)))
         self.file = bed.dir / "ecosystem.json"
         self.app = {"name": "web", "script": "app.js", "listen_timeout": 300, **app}
         self.write()
-        self.start()
+        self.start(wait)
 
     def write(self):
         self.file.write_text(json.dumps({"apps": [self.app]}))
@@ -100,6 +100,16 @@ def test_never_says_ready(bed):
     check(not set(app.pids()) & set(before), "all workers are new ones")
     with Client() as client:
         client.ask()
+    equal(app.stop(), 0, "exit status of the supervisor")
+
+
+def test_ends_before_it_is_ready(bed):
+    """A program that ends again and again, but not at once, is started again without end, as in
+    PM2."""
+    app = App(bed, RECORD + "setTimeout(() => process.exit(1), 400);", wait=False, min_uptime=100,
+              max_restarts=2, listen_timeout=20000)
+    app.process.wait_output("ended with exit status 1")
+    wait_until(lambda: len(app.record()) > 4, "it is started again")
     equal(app.stop(), 0, "exit status of the supervisor")
 
 

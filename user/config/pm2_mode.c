@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "config/pm2_mode.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -55,4 +56,40 @@ void pm2_mode_set_ready_times(struct pm2_app *app)
 	if (config->ready != READY_MESSAGE)
 		config->ready = READY_ALIVE;
 	config->alive_after = timeout;
+}
+
+/* How long PM2 waits in all before it has started a worker that crashes at once @n times again. In
+ * ns, as a floating point number, because it may be centuries. */
+static double pm2_mode_sum_pauses(const struct run_config *config, bool grows, unsigned int n)
+{
+	double pause = (double)(grows ? config->backoff_min : config->restart_delay), sum = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		sum += pause;
+		if (grows && pause < (double)config->backoff_max)
+			pause *= 1.5;
+	}
+	return sum;
+}
+
+/*
+ * PM2 gives up after max_restarts crashes, but only within the first max_restarts * min_uptime. So
+ * with pauses that add up to more it never gives up, for example while a database is down. Without
+ * exp_backoff_restart_delay its pauses do not grow.
+ */
+void pm2_mode_set_restarts(struct pm2_app *app)
+{
+	static const char *const names[] = {"exp_backoff_restart_delay", NULL};
+	struct run_config *config = app->config;
+	const bool grows = json_object_get_boolean(pm2_app_get(app, names, NULL));
+	const double window = (double)config->max_restarts * (double)config->min_uptime;
+
+	if (!grows && !config->restart_delay)
+		return;
+	if (grows)
+		config->restart_delay = 0;
+	else
+		config->backoff_min = config->backoff_max = 1;
+	if (pm2_mode_sum_pauses(config, grows, config->max_restarts - 1) >= window)
+		config->max_restarts = UINT_MAX;
 }

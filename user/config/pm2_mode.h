@@ -8,5 +8,9 @@
  * option that decides it for the app. */
 void pm2_mode_set_in_place(struct pm2_app *app);
 
+/* Sets after which pauses, and how often, a worker is started again, from restart_delay,
+ * exp_backoff_restart_delay, max_restarts and min_uptime, which have been applied. */
+void pm2_mode_set_restarts(struct pm2_app *app);
+
 /* Sets when a worker is ready, from wait_ready and listen_timeout, which have been applied. */
 void pm2_mode_set_ready_times(struct pm2_app *app);

@@ -89,7 +89,15 @@ static void pm2_options_milliseconds(struct pm2_app *app, const struct pm2_optio
 	}
 }
 
-/* In PM2 this is the time before the second restart; later ones take longer. 0 means none. */
+/* Here, 0 would be no time at all; in PM2, it means the default. */
+static void pm2_options_kill_timeout(struct pm2_app *app, const struct pm2_option *option,
+                                     struct json_object *value)
+{
+	if (!pm2_options_is_off(value))
+		pm2_options_milliseconds(app, option, value);
+}
+
+/* In PM2 this is the time before the first restart; later ones take longer. 0 means none. */
 static void pm2_options_backoff(struct pm2_app *app, const struct pm2_option *option,
                                 struct json_object *value)
 {
@@ -337,7 +345,7 @@ static const struct pm2_option options[] = {
         {"exec_mode", pm2_options_exec_mode},
         {"wait_ready", pm2_options_wait_ready, "ready"},
         {"listen_timeout", pm2_options_milliseconds, "ready-timeout"},
-        {"kill_timeout", pm2_options_milliseconds, "kill-timeout"},
+        {"kill_timeout", pm2_options_kill_timeout, "kill-timeout"},
         {"shutdown_with_message", pm2_options_flag, "shutdown-message"},
         {"max_memory_restart", pm2_options_text, "max-memory"},
         {"max_restarts", pm2_options_max_restarts, "max-restarts"},
@@ -478,6 +486,7 @@ void pm2_options_set(struct pm2_app *app)
 	pm2_options_set_some(app, false);
 	pm2_options_warn_of_unknown(app);
 	pm2_mode_set_ready_times(app);
+	pm2_mode_set_restarts(app);
 	if (!config->restart && config->restart_delay) {
 		pm2_app_warn(app, "restart_delay", "ignored: autorestart is off");
 		config->restart_delay = 0;

@@ -387,7 +387,8 @@ const struct option_row run_options[] = {
          option_set_number, AT(max_restarts), .min = 1, .max = COUNT_MAX},
         {"min-uptime", "TIME",
          "The end of a worker counts as a crash if the worker never became ready, or was ready "
-         "for less than this time. Its exit status does not matter (default: 1s)",
+         "for less than this time; with --ready alive, if it ran for less. Its exit status does "
+         "not matter (default: 1s)",
          option_set_time, AT(min_uptime)},
         {"cron-restart", "TIMES",
          "Reload at these times: five fields as in crontab(5), or a name such as @daily",

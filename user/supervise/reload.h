@@ -21,7 +21,8 @@ struct reload_ways {
 /* The ways that the configuration sets. */
 struct reload_ways reload_ways_of(const struct supervisor *sup, const struct run_config *config);
 
-/* Lists the slots that a reload of the service replaces: all except those that the user has stopped. */
+/* Lists the slots that a reload of the service replaces: all except those that the user has
+ * stopped. */
 void reload_list_slots(const struct supervisor *sup, struct slots *ret);
 
 /* Returns 0, or a negative errno with @err set if a reload is in progress or the service is being

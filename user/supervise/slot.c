@@ -275,12 +275,21 @@ static bool slot_has_finished(const struct worker *w)
 	       (!w->plan->config.restart && w->end_status == 0);
 }
 
+/* For restart_backoff.h. Where life alone makes a worker ready, as in PM2, its whole life counts.
+ */
+static int64_t slot_uptime(const struct worker *w)
+{
+	const int64_t since = w->plan->config.alive_after ? w->started_at : w->up_at;
+
+	return since ? clock_ns(CLOCK_MONOTONIC) - since : 0;
+}
+
 enum slot_loss slot_lose(struct worker *w)
 {
 	struct supervisor *sup = w->sup;
 	struct slot *it = &sup->slots[w->slot];
 	bool was_current = it->current == w, was_next = it->next == w;
-	int64_t uptime = w->up_at ? clock_ns(CLOCK_MONOTONIC) - w->up_at : 0;
+	int64_t uptime = slot_uptime(w);
 
 	if (!was_current && !was_next)
 		return SLOT_LOSS_DONE;

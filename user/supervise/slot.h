@@ -32,8 +32,8 @@ void slot_start_later(struct supervisor *sup, unsigned int slot, int64_t uptime)
 void slot_take(struct worker *w);
 
 enum slot_loss {
-	SLOT_LOSS_DONE,   /* nothing is left to do */
-	SLOT_LOSS_RELOAD, /* the slot's reload has to decide: reload_note_failed() */
+	SLOT_LOSS_DONE,     /* nothing is left to do */
+	SLOT_LOSS_RELOAD,   /* the slot's reload has to decide: reload_note_failed() */
 	SLOT_LOSS_FINISHED, /* the new worker of a reload is a job that is done */
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -103,14 +104,16 @@ static void all_options(void **state)
 
 	assert_int_equal(c->workers, CPUS);
 	assert_int_equal(c->ready, READY_MESSAGE);
-	assert_int_equal(c->ready_timeout, 50 * NS_PER_S);
+	assert_int_equal(c->alive_after, 50 * NS_PER_S);
+	assert_int_equal(c->ready_timeout, 51 * NS_PER_S);
 	assert_int_equal(c->kill_timeout, 5 * NS_PER_S);
 	assert_int_equal(c->min_uptime, 10 * NS_PER_S);
 	assert_int_equal(c->max_memory, 300 << 20);
 	assert_int_equal(c->max_restarts, 5);
 	assert_int_equal(c->backoff_min, 100 * MS);
 	assert_int_equal(c->backoff_max, 15 * NS_PER_S);
-	assert_int_equal(c->restart_delay, 200 * MS);
+	assert_int_equal(c->restart_delay, 0); /* the other delay takes precedence */
+	assert_int_equal(c->in_place, RUN_IN_PLACE_NO);
 	assert_string_equal(c->cron_restart, "0 4 * * *");
 	assert_true(c->shutdown_message);
 	assert_string_equal(c->out_file, here("logs/out.log"));
@@ -140,10 +143,92 @@ static void instances(void **state)
 	}
 }
 
+/* Which apps are reloaded in place unless they listen: those of fork mode. */
+static void fork_mode(void **state)
+{
+	static const struct {
+		const char *members;
+		bool fork;
+	} cases[] = {
+	        {"", true},
+	        {", \"instances\": 1", false},
+	        {", \"instances\": \"max\"", false},
+	        {", \"instances\": 0", false},
+	        {", \"instances\": -1", false},
+	        {", \"instances\": -2", true},
+	        {", \"instances\": 2, \"exec_mode\": \"fork\"", true},
+	        {", \"exec_mode\": \"fork_mode\"", true},
+	        {", \"exec_mode\": \"cluster\"", false},
+	        {", \"instances\": 2, \"interpreter\": \"python3\"", true},
+	        {", \"instances\": 2, \"interpreter\": \"none\"", true},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_load_result_ struct load_result loaded;
+
+		assert_int_equal(expect(cases[i].members, &loaded)->in_place,
+		                 cases[i].fork ? RUN_IN_PLACE_UNLESS_LISTENING : RUN_IN_PLACE_NO);
+	}
+}
+
+/* PM2 gives up on a worker only if max_restarts crashes take less than max_restarts * min_uptime.
+ */
+static void restarts(void **state)
+{
+	static const struct {
+		const char *members;
+		int64_t delay, pause;
+		unsigned int max;
+	} cases[] = {
+	        {"", 0, 100 * MS, 16},
+	        {", \"restart_delay\": 1000", 1000 * MS, 1, 16},
+	        {", \"restart_delay\": 1070", 1070 * MS, 1, UINT_MAX},
+	        {", \"restart_delay\": 1000, \"min_uptime\": 100", 1000 * MS, 1, UINT_MAX},
+	        {", \"restart_delay\": 5000, \"max_restarts\": 1", 5000 * MS, 1, 1},
+	        {", \"exp_backoff_restart_delay\": 100", 0, 100 * MS, UINT_MAX},
+	        {", \"exp_backoff_restart_delay\": 100, \"max_restarts\": 5", 0, 100 * MS, 5},
+	        {", \"restart_delay\": 31000000000, \"max_restarts\": 1000000,"
+	         "\"min_uptime\": 31000000000",
+	         31000000000 * MS, 1, 1000000},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_load_result_ struct load_result loaded;
+		const struct run_config *c = expect(cases[i].members, &loaded);
+
+		assert_int_equal(c->restart_delay, cases[i].delay);
+		assert_int_equal(c->backoff_min, cases[i].pause);
+		assert_int_equal(c->max_restarts, cases[i].max);
+	}
+}
+
+static void stop_exit_codes(void **state)
+{
+	static const struct {
+		const char *value;
+		int code;
+		bool stops;
+	} cases[] = {{"[0]", 0, true},        {"[0]", 1, false},    {"0", 0, true},
+	             {"[0, 143]", 143, true}, {"[\"7\"]", 7, true}, {"[]", 0, false},
+	             {"255", 255, true}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_load_result_ struct load_result loaded;
+		char members[64];
+
+		snprintf(members, sizeof(members), ", \"stop_exit_codes\": %s", cases[i].value);
+		assert_int_equal(run_config_stops_at(expect(members, &loaded), cases[i].code),
+		                 cases[i].stops);
+		assert_false(run_config_stops_at(&loaded.configs[0], -1));
+	}
+}
+
 static void single_options(void **state)
 {
-	_cleanup_load_result_ struct load_result a, b, c, d, e, f, g, h, i, j, k, l, m, n;
+	_cleanup_load_result_ struct load_result a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, q;
 
+	assert_int_equal(expect(", \"kill_timeout\": 0", &o)->kill_timeout, 1600 * MS);
+	assert_int_equal(expect(", \"wait_ready\": true", &q)->alive_after, 3 * NS_PER_S);
 	assert_int_equal(expect(", \"wait_ready\": true", &a)->ready_timeout, 30 * NS_PER_S);
 	assert_int_equal(expect(", \"listen_timeout\": 700", &b)->alive_after, 700 * MS);
 	assert_int_equal(b.configs[0].ready_timeout, 30 * NS_PER_S);
@@ -285,12 +370,11 @@ static void reported_options(void **state)
 	        {"\"watch\": true", "watch: ignored: files are not watched"},
 	        {"\"ignore_watch\": [\"x\"]", "ignore_watch: ignored"},
 	        {"\"namespace\": \"x\"", "namespace: ignored"},
-	        {"\"stop_exit_codes\": [0]", "stop_exit_codes: ignored"},
+	        {"\"stop_exit_codes\": [0, \"x\"]", "stop_exit_codes: '0,x' is not a list", true},
+	        {"\"stop_exit_codes\": {}", "stop_exit_codes: '?' is not a list", true},
 	        {"\"treekill\": false", "treekill: ignored"},
 	        {"\"filter_env\": [\"A\"]", "filter_env: ignored"},
 	        {"\"time\": true", "time: ignored"},
-	        {"\"wait_ready\": true, \"listen_timeout\": 5000",
-	         "listen_timeout: raised to 30 s"},
 	        {"\"max_memory_restrat\": 1",
 	         "max_memory_restrat: ignored: PM2 has no such option; did you mean "
 	         "'max_memory_restart'?"},
@@ -487,12 +571,14 @@ static int setup(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(defaults),          cmocka_unit_test(all_options),
-	        cmocka_unit_test(instances),         cmocka_unit_test(single_options),
-	        cmocka_unit_test(environment),       cmocka_unit_test(commands),
-	        cmocka_unit_test(beside_the_file),   cmocka_unit_test(reported_options),
-	        cmocka_unit_test(selection_of_apps), cmocka_unit_test(wrong_files),
-	        cmocka_unit_test(javascript),        cmocka_unit_test(without_node),
+	        cmocka_unit_test(defaults),         cmocka_unit_test(all_options),
+	        cmocka_unit_test(instances),        cmocka_unit_test(fork_mode),
+	        cmocka_unit_test(restarts),         cmocka_unit_test(stop_exit_codes),
+	        cmocka_unit_test(single_options),   cmocka_unit_test(environment),
+	        cmocka_unit_test(commands),         cmocka_unit_test(beside_the_file),
+	        cmocka_unit_test(reported_options), cmocka_unit_test(selection_of_apps),
+	        cmocka_unit_test(wrong_files),      cmocka_unit_test(javascript),
+	        cmocka_unit_test(without_node),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), setup, files_teardown);
