@@ -11,6 +11,7 @@
 #include "config/ini.h"
 #include "config/pm2.h"
 #include "config/run_option.h"
+#include "kern/credentials.h"
 
 int args_add(struct args *args, const char *name, const char *value)
 {
@@ -132,7 +133,7 @@ static void args_check_only(const struct load_file *file, struct load_result *lo
 		                    : "the file does not have each of these services");
 }
 
-int args_load(const struct args *args, struct load_result *ret, struct error *err)
+static int args_load_any(const struct args *args, struct load_result *ret, struct error *err)
 {
 	static const char *const pm2[] = {".js", ".cjs", ".mjs", ".json", NULL};
 	static const char *const yaml[] = {".yml", ".yaml", NULL};
@@ -169,4 +170,19 @@ int args_load(const struct args *args, struct load_result *ret, struct error *er
 		return r;
 	args_check_only(&file, ret);
 	return problems_error(&ret->problems, err);
+}
+
+int args_load(const struct args *args, struct load_result *ret, struct error *err)
+{
+	const int r = args_load_any(args, ret, err);
+
+	/* Here, because the user database may be on another host, and a supervisor can't wait for
+	 * it. */
+	for (size_t i = 0; r == 0 && i < ret->n; i++) {
+		struct run_config *config = &ret->configs[i];
+
+		free(config->identity);
+		config->identity = credentials_format(config->user, config->group);
+	}
+	return r;
 }

@@ -74,7 +74,7 @@ bool load_assume_rights(const struct run_config *config, struct file_rights *own
 {
 	_cleanup_(credentials_deinit) struct credentials id = {};
 	struct error ignored;
-	int r = credentials_find(&id, config->user, config->group, &ignored);
+	int r = credentials_take(&id, config->user, config->group, config->identity, &ignored);
 
 	if (r == 0)
 		r = file_rights_assume(own, &id);

@@ -65,6 +65,9 @@ struct run_config {
 	 * none */
 	char *increment_var;
 	char *cwd, *user, *group; /* NULL = ours */
+	/* What the user database had for user and group when the configuration was loaded
+	 * (credentials_format()); NULL = not looked up */
+	char *identity;
 	/* Another user controls the configuration file: nothing is done for the service with more
 	 * rights than its workers have. */
 	bool limited;

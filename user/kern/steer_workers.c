@@ -23,8 +23,8 @@ int steer_workers_set(struct steer *steer, unsigned int slot, const struct rpd_w
 	               : 0;
 }
 
-int steer_workers_set_run(struct steer *steer, unsigned int slot, enum rpd_run run,
-                          bool ended, uint32_t restarts)
+int steer_workers_set_run(struct steer *steer, unsigned int slot, enum rpd_run run, bool ended,
+                          uint32_t restarts)
 {
 	struct rpd_worker worker;
 	int r = steer_workers_get(steer, slot, &worker);

@@ -70,7 +70,7 @@ struct worker {
 	size_t n_passed;
 	/* By endpoint of the service: its listener when it was admitted, 0 = none. */
 	uint64_t cookies[RPD_ENDPOINT_MAX];
-	uint16_t generation; /* of its connections: which counts are the worker's */
+	uint16_t generation;       /* of its connections: which counts are the worker's */
 	char label[RPD_LABEL_MAX]; /* its version when it left its slot */
 
 	uint64_t look;         /* its turn to be checked, as it has begun to listen; 0 = none */

@@ -83,7 +83,7 @@ char **worker_env_new(const struct worker *w)
 	struct env env = {};
 
 	/* A user that can't be found is reported by spawn_start(); until then it is not ours. */
-	if (credentials_find(&id, config->user, config->group, &ignored) < 0) {
+	if (credentials_take(&id, config->user, config->group, config->identity, &ignored) < 0) {
 		id.set_user = true;
 		id.uid = (uid_t)-1;
 	}

@@ -55,7 +55,7 @@ static void worker_log_find_place(const struct run_config *config, unsigned int 
 int worker_log_check(const struct run_config *config, unsigned int slot, struct error *err)
 {
 	_cleanup_(credentials_deinit) struct credentials id = {};
-	int r = credentials_find(&id, config->user, config->group, err);
+	int r = credentials_take(&id, config->user, config->group, config->identity, err);
 
 	id.limited = config->limited;
 	for (int stream = STDOUT_FILENO; r >= 0 && stream <= STDERR_FILENO; stream++) {
@@ -83,7 +83,7 @@ void worker_log_describe(const struct run_config *config, const char *service, u
 		snprintf(ret->prefix, sizeof(ret->prefix), "%s.%u | ", service, slot);
 	ret->places[0].stream = STDOUT_FILENO;
 	ret->places[1].stream = STDERR_FILENO;
-	if (credentials_find(&id, config->user, config->group, &ignored) < 0)
+	if (credentials_take(&id, config->user, config->group, config->identity, &ignored) < 0)
 		return;
 	worker_log_find_place(config, slot, STDOUT_FILENO, &ret->places[0]);
 	worker_log_find_place(config, slot, STDERR_FILENO, &ret->places[1]);
@@ -99,7 +99,9 @@ void worker_log_describe(const struct run_config *config, const char *service, u
 int worker_log_share(const struct run_config *config, const int fds[2], struct error *err)
 {
 	_cleanup_(credentials_deinit) struct credentials id = {};
-	int r = config->user ? credentials_find(&id, config->user, config->group, err) : 0;
+	int r = config->user
+	                ? credentials_take(&id, config->user, config->group, config->identity, err)
+	                : 0;
 
 	/* By the group, as an owner could change the mode, and the next supervisor has to open the
 	 * FIFOs as well. Other members of the group can't enter the directory. Without CAP_CHOWN

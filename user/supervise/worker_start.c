@@ -168,6 +168,7 @@ static int worker_start_spawn(struct worker *w, struct error *err)
 	        .cwd = config->cwd,
 	        .user = config->user,
 	        .group = config->group,
+	        .identity = config->identity,
 	        .cgroup = w->cgroup_fd,
 	        .listen_pid = config->pass_sockets,
 	};
