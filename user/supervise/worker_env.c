@@ -34,14 +34,14 @@ __attribute__((format(printf, 2, 3))) static void worker_env_add(struct env *env
 }
 
 /* PM2's increment_var: each worker gets the next number. */
-static void worker_env_add_increment(struct env *env, const struct worker *w)
+static void worker_env_add_increments(struct env *env, const struct worker *w)
 {
-	const char *name = w->plan->config.increment_var;
-	const char *value = name ? env_find(env->list, name) : NULL;
+	for (char **name = w->plan->config.increment_vars; name && *name; name++) {
+		const char *value = env_find(env->list, *name);
 
-	if (name)
-		worker_env_add(env, "%s=%ld", name,
+		worker_env_add(env, "%s=%ld", *name,
 		               (value ? strtol(value, NULL, 10) : 0) + w->slot);
+	}
 }
 
 static void worker_env_add_sockets(struct env *env, const struct run_config *config)
@@ -63,7 +63,8 @@ static void worker_env_add_own(struct env *env, const struct worker *w)
 
 	if (config->n_listens)
 		worker_env_add(env, "PORT=%u", config->listens[0].port);
-	worker_env_add(env, "NODE_APP_INSTANCE=%u", w->slot);
+	worker_env_add(env, "%s=%u",
+	               config->instance_var ? config->instance_var : "NODE_APP_INSTANCE", w->slot);
 	worker_env_add(env, "REUSEPORTD_SLOT=%u", w->slot);
 	worker_env_add(env, "REUSEPORTD_SERVICE=%s", w->sup->name);
 	worker_env_add(env, "REUSEPORTD_VERSION=%s", config->label);
@@ -93,7 +94,7 @@ char **worker_env_new(const struct worker *w)
 	worker_env_add_own(&env, w);
 	for (char **variable = config->env; variable && *variable; variable++)
 		worker_env_add(&env, "%s", *variable);
-	worker_env_add_increment(&env, w);
+	worker_env_add_increments(&env, w);
 	if (!env.failed)
 		return env.list;
 	strv_free(env.list);
