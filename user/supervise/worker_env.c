@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "supervise/worker_env.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include "base/strv.h"
 #include "config/load.h"
 #include "core/env.h"
+#include "core/node_inspect.h"
 #include "kern/file_rights.h"
 #include "kern/interpreter.h"
 #include "kern/user_env.h"
@@ -130,4 +132,38 @@ int worker_env_add_channel(char ***env, int fd)
 	snprintf(setting, sizeof(setting), "NODE_CHANNEL_FD=%d", fd);
 	r = env_set(env, setting);
 	return r < 0 ? r : env_set(env, "NODE_CHANNEL_SERIALIZATION_MODE=json");
+}
+
+#define NODE_OPTIONS "NODE_OPTIONS="
+
+uint16_t worker_env_inspector(const struct worker *w)
+{
+	const struct run_config *config = &w->plan->config;
+	const char *options = env_find(config->env, "NODE_OPTIONS");
+
+	return node_inspect_port(config->argv, options ? options : getenv("NODE_OPTIONS"), w->slot);
+}
+
+int worker_env_set_inspector(const struct worker *w, char **env, char **argv)
+{
+	_cleanup_free_ char *options = NULL;
+	int r;
+
+	while (*env && strncmp(*env, NODE_OPTIONS, strlen(NODE_OPTIONS)) != 0)
+		env++;
+	if (*env) {
+		options = strdup(*env + strlen(NODE_OPTIONS));
+		if (!options)
+			return -ENOMEM;
+	}
+	r = node_inspect_set_port(argv, &options, w->slot);
+	if (r == 0 && *env) {
+		char *changed;
+
+		if (asprintf(&changed, NODE_OPTIONS "%s", options) < 0)
+			return -ENOMEM;
+		free(*env);
+		*env = changed;
+	}
+	return r;
 }
