@@ -347,7 +347,7 @@ struct rpd_worker {
 	char comm[RPD_COMM_MAX];
 	__u16 account; /* of its connections, or RPD_ACCOUNT_NONE */
 	__u8 run;      /* enum rpd_run: of the slot, not of the worker */
-	__u8 pad;
+	__u8 ended;    /* run is STOPPED or FAILED since the worker has ended by itself */
 	__u32 restarts; /* how many workers of the slot ended and were replaced by the supervisor */
 	/* The process that the supervisor has started: pid is this one, or a descendant. */
 	__u64 main_start; /* of main_pid, in clock ticks after boot */

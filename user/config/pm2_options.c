@@ -11,12 +11,11 @@
 #include "base/nearest.h"
 #include "base/parse.h"
 #include "config/pm2_logs.h"
+#include "config/pm2_mode.h"
 #include "config/pm2_own.h"
 #include "config/run_option.h"
 #include "core/env.h"
 
-#define PM2_LISTEN_TIMEOUT (3 * NS_PER_S)
-#define READY_TIMEOUT_MIN  (30 * NS_PER_S)
 #define PM2_BACKOFF_MAX_MS 15000
 #define BLANKS             " \t"
 
@@ -93,7 +92,15 @@ static void pm2_options_milliseconds(struct pm2_app *app, const struct pm2_optio
 	}
 }
 
-/* In PM2 this is the time before the second restart; later ones take longer. 0 means none. */
+/* Here, 0 would be no time at all; in PM2, it means the default. */
+static void pm2_options_kill_timeout(struct pm2_app *app, const struct pm2_option *option,
+                                     struct json_object *value)
+{
+	if (!pm2_options_is_off(value))
+		pm2_options_milliseconds(app, option, value);
+}
+
+/* In PM2 this is the time before the first restart; later ones take longer. 0 means none. */
 static void pm2_options_backoff(struct pm2_app *app, const struct pm2_option *option,
                                 struct json_object *value)
 {
@@ -124,7 +131,7 @@ static void pm2_options_instances(struct pm2_app *app, const struct pm2_option *
 		pm2_options_text(app, option, value);
 }
 
-/* Fork and cluster make no difference: workers are separate processes on one port. */
+/* pm2_mode_set_in_place() acts on it. */
 static void pm2_options_exec_mode(struct pm2_app *app, const struct pm2_option *option,
                                   struct json_object *value)
 {
@@ -144,35 +151,26 @@ static void pm2_options_wait_ready(struct pm2_app *app, const struct pm2_option 
 		pm2_app_set(app, option->name, option->text, "message");
 }
 
-/*
- * PM2 treats a worker that is not ready after listen_timeout as ready. Here, too, a worker that
- * does not listen by then is ready (ready=alive). If it must listen (core/ready.h), or must send
- * the message, it gets more time than in PM2; after that, it has failed.
- */
-static void pm2_options_set_ready_times(struct pm2_app *app)
+/* A number, or several. Elements may be texts, as in PM2. */
+static void pm2_options_stop_exit_codes(struct pm2_app *app, const struct pm2_option *option,
+                                        struct json_object *value)
 {
-	static const char *const names[] = {"listen_timeout", NULL};
-	struct run_config *config = app->config;
-	const bool given = !pm2_options_is_off(pm2_app_get(app, names, NULL));
-	const int64_t timeout = given ? config->ready_timeout : PM2_LISTEN_TIMEOUT;
+	const bool several = json_object_is_type(value, json_type_array);
+	const size_t n = several ? json_object_array_length(value) : 1;
+	_cleanup_free_ char *list = NULL;
+	size_t size;
+	FILE *out = open_memstream(&list, &size);
 
-	if (pm2_own_has(app, "ready") || pm2_own_has(app, "ready_timeout"))
-		return;
-	config->ready_timeout = timeout < READY_TIMEOUT_MIN ? READY_TIMEOUT_MIN : timeout;
-	if (config->ready == READY_MESSAGE) {
-		if (given && timeout < READY_TIMEOUT_MIN)
-			pm2_app_warn(
-			        app, "listen_timeout",
-			        "raised to 30 s: after that time PM2 treats a worker as ready, "
-			        "reuseportd as failed");
-		return;
+	for (size_t i = 0; out && i < n; i++) {
+		struct json_object *it = several ? json_object_array_get_idx(value, i) : value;
+		const char *code = pm2_app_text(it);
+
+		fprintf(out, "%s%s", i ? "," : "", code ? code : "?");
 	}
-	if (config->n_listens) /* they must listen there */
-		return;
-	config->ready = READY_ALIVE;
-	config->alive_after = timeout;
-	if (timeout >= READY_TIMEOUT_MIN)
-		config->ready_timeout += NS_PER_S;
+	if (!out || fclose(out) != 0)
+		pm2_app_problem(app, NULL, "out of memory");
+	else if (n)
+		pm2_app_set(app, option->name, option->text, list);
 }
 
 /* The least is 1 here. In PM2, 0 means the same as 1: it counts the restart before it compares. */
@@ -259,7 +257,7 @@ static const struct pm2_option options[] = {
         {"exec_mode", pm2_options_exec_mode},
         {"wait_ready", pm2_options_wait_ready, "ready"},
         {"listen_timeout", pm2_options_milliseconds, "ready-timeout"},
-        {"kill_timeout", pm2_options_milliseconds, "kill-timeout"},
+        {"kill_timeout", pm2_options_kill_timeout, "kill-timeout"},
         {"shutdown_with_message", pm2_options_flag, "shutdown-message"},
         {"max_memory_restart", pm2_options_text, "max-memory"},
         {"max_restarts", pm2_options_max_restarts, "max-restarts"},
@@ -267,6 +265,7 @@ static const struct pm2_option options[] = {
         {"exp_backoff_restart_delay", pm2_options_backoff, "backoff"},
         {"restart_delay", pm2_options_milliseconds, "restart-delay"},
         {"autorestart", pm2_options_flag_off, "no-restart"},
+        {"stop_exit_codes", pm2_options_stop_exit_codes, "stop-exit-codes"},
         {"cron_restart", pm2_options_cron, "cron-restart"},
         {"cron", pm2_options_cron, "cron-restart"},
         {"out_file", pm2_options_file, "out-file"},
@@ -310,8 +309,6 @@ static const struct pm2_option options[] = {
         {"source_map_support", pm2_options_unsupported, no_source_maps},
         {"disable_source_map_support", pm2_options_elsewhere},
         {"vizion", pm2_options_unsupported, "there is no versioning metadata"},
-        {"stop_exit_codes", pm2_options_unsupported,
-         "a worker that exits is restarted, whatever its exit status"},
         {"trace", pm2_options_unsupported, no_pm2_io},
         {"disable_trace", pm2_options_elsewhere},
         {"v8", pm2_options_unsupported, no_pm2_io},
@@ -401,7 +398,9 @@ void pm2_options_set(struct pm2_app *app)
 
 	pm2_options_set_some(app, false);
 	pm2_options_warn_of_unknown(app);
-	pm2_options_set_ready_times(app);
+	pm2_mode_set_in_place(app);
+	pm2_mode_set_ready_times(app);
+	pm2_mode_set_restarts(app);
 	pm2_logs_set(app);
 	if (!config->restart && config->restart_delay) {
 		pm2_app_warn(app, "restart_delay", "ignored: autorestart is off");

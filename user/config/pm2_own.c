@@ -70,3 +70,11 @@ void pm2_own_set(struct pm2_app *app)
 			pm2_own_set_all(app, key, row, value);
 	}
 }
+
+void pm2_own_set_again(struct pm2_app *app, const char *key)
+{
+	struct json_object *value = json_object_object_get(app->json, key);
+
+	if (value)
+		pm2_own_set_all(app, key, pm2_own_find(key), value);
+}

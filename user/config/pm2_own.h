@@ -16,3 +16,6 @@ bool pm2_own_has(const struct pm2_app *app, const char *key);
 
 /* Sets the options that the app has. A wrong value is a problem of the app. */
 void pm2_own_set(struct pm2_app *app);
+
+/* Sets one of them again, after an option of PM2 has overwritten it. */
+void pm2_own_set_again(struct pm2_app *app, const char *key);

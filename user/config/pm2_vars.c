@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/strv.h"
+#include "config/pm2_mode.h"
 #include "core/env.h"
 
 static void pm2_vars_set_default(struct pm2_app *app, const char *name, const char *value)
@@ -43,20 +44,6 @@ static const char *pm2_vars_name(struct pm2_app *app, const char *key)
 	return name;
 }
 
-/* As PM2 chooses it. */
-static bool pm2_vars_is_cluster(const struct pm2_app *app)
-{
-	const char *mode = pm2_app_text(json_object_object_get(app->json, "exec_mode"));
-	struct json_object *instances = json_object_object_get(app->json, "instances");
-	const char *program = app->config->argv ? app->config->argv[0] : "";
-	const size_t n = strlen(program);
-
-	if (mode)
-		return !strncmp(mode, "cluster", 7);
-	return instances && ((n >= 4 && !strcmp(program + n - 4, "node")) ||
-	                     (n >= 3 && !strcmp(program + n - 3, "bun")));
-}
-
 /* The script is the first word that is an existing path, as pm2_command.c writes it. */
 static const char *pm2_vars_script(const struct pm2_app *app)
 {
@@ -91,7 +78,7 @@ void pm2_vars_set(struct pm2_app *app)
 	pm2_vars_set_default(app, "name", app->name);
 	pm2_vars_set_default(app, "namespace", space && *space ? space : "default");
 	pm2_vars_set_default(app, "exec_mode",
-	                     pm2_vars_is_cluster(app) ? "cluster_mode" : "fork_mode");
+	                     pm2_mode_is_cluster(app) ? "cluster_mode" : "fork_mode");
 	pm2_vars_set_number(app, "instances", config->workers);
 	pm2_vars_set_default(app, "pm_exec_path", pm2_vars_script(app));
 	pm2_vars_set_default(app, "pm_cwd", config->cwd);

@@ -204,6 +204,45 @@ static int run_option_set_cron(void *member, const struct option_setting *settin
 	return r < 0 ? r : option_set_text(member, setting, err);
 }
 
+static int run_option_set_in_place(void *member, const struct option_setting *setting,
+                                   struct error *err)
+{
+	enum run_in_place *in_place = member;
+	bool on = false;
+	int r = option_set_flag(&on, setting, err);
+
+	if (r == 0)
+		*in_place = on ? RUN_IN_PLACE_YES : RUN_IN_PLACE_NO;
+	return r;
+}
+
+/* Numbers, separated by commas. A later value replaces an earlier one. */
+static int run_option_set_stop_exit_codes(void *member, const struct option_setting *setting,
+                                          struct error *err)
+{
+	struct run_config *config = member;
+	uint64_t codes[ARRAY_SIZE(config->stop_exit_codes)] = {};
+	_cleanup_free_ char *copy = strdup(setting->value);
+	char *rest = copy, *word;
+
+	if (!copy)
+		return -ENOMEM;
+	while ((word = strsep(&rest, ","))) {
+		long code;
+
+		word += strspn(word, " \t");
+		word[strcspn(word, " \t")] = '\0';
+		if (parse_long(word, 0, RUN_EXIT_MAX - 1, &code) < 0)
+			return error_usage(err,
+			                   "'%s' is not a list of exit statuses from 0 to %d, such "
+			                   "as 0 or 0,143",
+			                   setting->value, RUN_EXIT_MAX - 1);
+		codes[code / 64] |= (uint64_t)1 << code % 64;
+	}
+	memcpy(config->stop_exit_codes, codes, sizeof(codes));
+	return 0;
+}
+
 static int run_option_set_cpu_limit(void *member, const struct option_setting *setting,
                                     struct error *err)
 {
@@ -359,6 +398,11 @@ const struct option_row run_options[] = {
 
         {"no-restart", NULL, "Do not start a worker again after it has exited",
          run_option_set_no_restart, AT(restart)},
+        {"stop-exit-codes", "N,...",
+         "Do not start a worker again after it has exited with one of these statuses, until "
+         "`start`, `restart`, `reload` or --cron-restart. A worker that a signal ended has the "
+         "status 128 + the signal's number (default: none)",
+         run_option_set_stop_exit_codes},
         {"restart-delay", "TIME",
          "Wait this long before a worker that has exited is started again, in addition to "
          "--backoff (default: 0)",
@@ -374,7 +418,8 @@ const struct option_row run_options[] = {
          option_set_number, AT(max_restarts), .min = 1, .max = COUNT_MAX},
         {"min-uptime", "TIME",
          "The end of a worker counts as a crash if the worker never became ready, or was ready "
-         "for less than this time. Its exit status does not matter (default: 1s)",
+         "for less than this time; with --ready alive, if it ran for less. Its exit status does "
+         "not matter (default: 1s)",
          option_set_time, AT(min_uptime)},
         {"cron-restart", "TIMES",
          "Reload at these times: five fields as in crontab(5), or a name such as @daily",
@@ -394,7 +439,7 @@ const struct option_row run_options[] = {
          "replace this many at a time (default: 2)",
          option_set_number, AT(batch), .min = 1, .max = COUNT_MAX},
         {"in-place", NULL, "On a reload, drain and stop the old worker before the new one starts",
-         option_set_flag, AT(in_place)},
+         run_option_set_in_place, AT(in_place)},
         {"max-old", "N",
          "Let at most this many old workers of a slot serve their open connections at the same "
          "time: if reloads leave more, the oldest one is stopped before its --drain-timeout "

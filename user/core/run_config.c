@@ -216,6 +216,12 @@ int run_config_check(const struct run_config *config, struct error *err)
 	return 0;
 }
 
+bool run_config_stops_at(const struct run_config *config, int status)
+{
+	return status >= 0 && status < RUN_EXIT_MAX &&
+	       config->stop_exit_codes[status / 64] >> (status % 64) & 1;
+}
+
 void run_config_set_default_name(struct run_config *config)
 {
 	const char *slash = strrchr(config->argv[0], '/');

@@ -24,7 +24,7 @@ int steer_workers_set(struct steer *steer, unsigned int slot, const struct rpd_w
 }
 
 int steer_workers_set_run(struct steer *steer, unsigned int slot, enum rpd_run run,
-                          uint32_t restarts)
+                          bool ended, uint32_t restarts)
 {
 	struct rpd_worker worker;
 	int r = steer_workers_get(steer, slot, &worker);
@@ -32,6 +32,7 @@ int steer_workers_set_run(struct steer *steer, unsigned int slot, enum rpd_run r
 	if (r < 0)
 		return r;
 	worker.run = run;
+	worker.ended = ended;
 	worker.restarts = restarts;
 	return steer_workers_set(steer, slot, &worker);
 }

@@ -25,6 +25,7 @@
 #include "supervise/port_rival.h"
 #include "supervise/priority.h"
 #include "supervise/report.h"
+#include "supervise/socket_rival.h"
 #include "supervise/worker_probe.h"
 
 /* --- its end */
@@ -33,7 +34,7 @@ static void worker_describe_end(struct worker *w, const siginfo_t *info)
 {
 	char signal[SIGNAL_NAME_MAX];
 
-	w->ended_badly = info->si_code != CLD_EXITED || info->si_status;
+	w->end_status = info->si_code == CLD_EXITED ? info->si_status : 128 + info->si_status;
 	if (info->si_code == CLD_EXITED)
 		snprintf(w->end, sizeof(w->end), "exit status %d", info->si_status);
 	else
@@ -63,6 +64,7 @@ static void worker_judge_end(struct worker *w)
 		         w->end[0] ? w->end : "an unknown status",
 		         w->state == WORKER_STARTING ? "was ready" : "had run for --settle");
 		port_rival_note(w);
+		socket_rival_note(w);
 	}
 	if (w->state == WORKER_STARTING)
 		worker_add_refusal(w);
@@ -190,6 +192,7 @@ static int worker_on_timer(sd_event_source *source, uint64_t now, void *data)
 			snprintf(w->why, sizeof(w->why), "was not ready within %g s",
 			         (double)config->ready_timeout / NS_PER_S);
 		worker_add_refusal(w);
+		socket_rival_note(w);
 		worker_event(w, WORKER_EVENT_FAILED);
 		break;
 	case WORKER_SETTLING:

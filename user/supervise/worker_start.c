@@ -47,6 +47,7 @@ static struct worker *worker_start_alloc(struct supervisor *sup, struct plan *pl
 	w->plan = plan_ref(plan);
 	w->cgroup_fd = w->events_fd = w->pidfd = w->channel_worker_fd = -1;
 	w->generation = RPD_ACCOUNT_NONE;
+	w->end_status = -1;
 	return w;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -51,14 +52,16 @@ static void all_options(void **state)
 
 	assert_int_equal(c->workers, PM2_BED_CPUS);
 	assert_int_equal(c->ready, READY_MESSAGE);
-	assert_int_equal(c->ready_timeout, 50 * NS_PER_S);
+	assert_int_equal(c->alive_after, 50 * NS_PER_S);
+	assert_int_equal(c->ready_timeout, 51 * NS_PER_S);
 	assert_int_equal(c->kill_timeout, 5 * NS_PER_S);
 	assert_int_equal(c->min_uptime, 10 * NS_PER_S);
 	assert_int_equal(c->max_memory, 300 << 20);
 	assert_int_equal(c->max_restarts, 5);
 	assert_int_equal(c->backoff_min, 100 * MS);
 	assert_int_equal(c->backoff_max, 15 * NS_PER_S);
-	assert_int_equal(c->restart_delay, 200 * MS);
+	assert_int_equal(c->restart_delay, 0); /* the other delay takes precedence */
+	assert_int_equal(c->in_place, RUN_IN_PLACE_NO);
 	assert_string_equal(c->cron_restart, "0 4 * * *");
 	assert_true(c->shutdown_message);
 	assert_string_equal(c->out_file, pm2_bed_here("logs/out.log"));
@@ -99,8 +102,10 @@ static void instances(void **state)
 
 static void single_options(void **state)
 {
-	_cleanup_load_result_ struct load_result a, b, c, d, e, f, g, h, i, j, k, l, m, n;
+	_cleanup_load_result_ struct load_result a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, q;
 
+	assert_int_equal(pm2_bed_expect(", \"kill_timeout\": 0", &o)->kill_timeout, 1600 * MS);
+	assert_int_equal(pm2_bed_expect(", \"wait_ready\": true", &q)->alive_after, 3 * NS_PER_S);
 	assert_int_equal(pm2_bed_expect(", \"wait_ready\": true", &a)->ready_timeout,
 	                 30 * NS_PER_S);
 	assert_int_equal(pm2_bed_expect(", \"listen_timeout\": 700", &b)->alive_after, 700 * MS);
@@ -245,12 +250,11 @@ static void reported_options(void **state)
 	        {"\"ignore_watch\": [\"x\"]", "ignore_watch: ignored"},
 	        {"\"namespace\": \"x\"", "namespace: services have no namespaces"},
 	        {"\"namespace\": \"default\", \"time\": 1", "time: ignored"},
-	        {"\"stop_exit_codes\": [0]", "stop_exit_codes: ignored"},
+	        {"\"stop_exit_codes\": [0, \"x\"]", "stop_exit_codes: '0,x' is not a list", true},
+	        {"\"stop_exit_codes\": {}", "stop_exit_codes: '?' is not a list", true},
 	        {"\"treekill\": false", "treekill: ignored"},
 	        {"\"filter_env\": [\"A\"]", "filter_env: ignored"},
 	        {"\"time\": true", "time: ignored"},
-	        {"\"wait_ready\": true, \"listen_timeout\": 5000",
-	         "listen_timeout: raised to 30 s"},
 	        {"\"max_memory_restrat\": 1",
 	         "max_memory_restrat: ignored: there is no such option; did you mean "
 	         "'max_memory_restart'?"},

@@ -25,7 +25,7 @@ static void all_kinds(void **state)
 	        "\"no_count\": true",
 	        &loaded);
 
-	assert_true(c->in_place);
+	assert_int_equal(c->in_place, RUN_IN_PLACE_YES);
 	assert_int_equal(c->drain_timeout, 7 * NS_PER_S);
 	assert_int_equal(c->n_listens, 2);
 	assert_int_equal(c->listens[1].port, 8081);
@@ -44,7 +44,7 @@ static void all_kinds(void **state)
 
 static void readiness(void **state)
 {
-	_cleanup_load_result_ struct load_result a, b, c, d;
+	_cleanup_load_result_ struct load_result a, b, c, d, e;
 
 	assert_int_equal(pm2_bed_expect(", \"ready\": \"tcp\"", &a)->ready, READY_TCP);
 	assert_int_equal(
@@ -55,6 +55,11 @@ static void readiness(void **state)
 	        pm2_bed_expect(", \"ready\": \"tcp\", \"ready_timeout\": 4000", &c)->ready_timeout,
 	        4 * NS_PER_S);
 	assert_int_equal(pm2_bed_expect(", \"listen\": 80", &d)->ready, READY_LISTEN);
+	/* It does not change what PM2's listen_timeout means. */
+	pm2_bed_expect(", \"ready_timeout\": 9000, \"listen_timeout\": 7000", &e);
+	assert_int_equal(e.configs[0].ready, READY_ALIVE);
+	assert_int_equal(e.configs[0].alive_after, 7 * NS_PER_S);
+	assert_int_equal(e.configs[0].ready_timeout, 9 * NS_PER_S);
 }
 
 /* PM2 accepts camelCase; our own spelling has dashes. */
@@ -70,7 +75,7 @@ static void spellings(void **state)
 	assert_int_equal(c->kill_timeout, 3 * NS_PER_S);
 	assert_int_equal(c->max_memory, 100 << 20);
 	assert_int_equal(c->drain_timeout, 4 * NS_PER_S);
-	assert_true(c->in_place);
+	assert_int_equal(c->in_place, RUN_IN_PLACE_YES);
 	assert_string_equal(c->out_file, pm2_bed_here("o.log"));
 	assert_string_equal(c->argv[1], "--x");
 	pm2_bed_expect_problem(", \"killTimeout\": 3000, \"kill_timeout\": 2000",
