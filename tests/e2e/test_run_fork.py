@@ -63,7 +63,7 @@ def test_alone(bed, kind):
     equal(app.stop(), 0, "exit status of the supervisor")
 
 
-@cases("listens", "cluster")
+@cases("listens", "cluster", "false", "true")
 def test_beside(bed, kind):
     """An app that listens on a TCP port, or runs in cluster mode, keeps the old process until the new
     one is ready; `in_place` in the file decides it."""

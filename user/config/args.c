@@ -118,24 +118,9 @@ static bool args_is_one_of(const char *path, const char *const *ends)
 	return *ends;
 }
 
-/* Each name of --only must be a service of the file, where each name occurs once. */
-static void args_check_only(const struct load_file *file, struct load_result *loaded)
-{
-	size_t n = 1;
-
-	if (!file->only || loaded->problems.n_errors)
-		return;
-	for (const char *at = file->only; *at; at++)
-		n += *at == ',';
-	if (loaded->n != n)
-		problems_add(&loaded->problems, 0, "--only %s: %s", file->only,
-		             n == 1 ? "the file has no such service"
-		                    : "the file does not have each of these services");
-}
-
 static int args_load_any(const struct args *args, struct load_result *ret, struct error *err)
 {
-	static const char *const pm2[] = {".js", ".cjs", ".mjs", ".json", NULL};
+	static const char *const pm2[] = {".js", ".cjs", ".mjs", ".json", ".json5", NULL};
 	static const char *const yaml[] = {".yml", ".yaml", NULL};
 	struct load_file file = {
 	        .path = args->file, .only = args->only, .n_cpus = args_count_cpus()};
@@ -168,7 +153,6 @@ static int args_load_any(const struct args *args, struct load_result *ret, struc
 	}
 	if (r < 0)
 		return r;
-	args_check_only(&file, ret);
 	return problems_error(&ret->problems, err);
 }
 

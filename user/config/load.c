@@ -24,6 +24,17 @@ bool load_file_wants(const struct load_file *file, const char *name)
 	return !file->only;
 }
 
+void load_check_only(const struct load_file *file, struct problems *problems,
+                     bool (*has)(const void *data, const char *name), const void *data)
+{
+	_cleanup_free_ char *copy = file->only && !problems->n_errors ? strdup(file->only) : NULL;
+	char *rest = copy;
+
+	for (char *name; (name = strsep(&rest, ","));)
+		if (!has(data, name))
+			problems_add(problems, 0, "--only %s: the file has no such service", name);
+}
+
 struct run_config *load_add(struct load_result *loaded)
 {
 	struct run_config *list = loaded->configs;

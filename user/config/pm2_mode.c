@@ -6,18 +6,18 @@
 
 #include "base/clock.h"
 #include "base/parse.h"
+#include "config/pm2_own.h"
 
 #define PM2_LISTEN_TIMEOUT (3 * NS_PER_S)
 #define READY_TIMEOUT_MIN  (30 * NS_PER_S)
 
-/* Without exec_mode, PM2 runs an app in cluster mode if it sets instances and node or bun runs it.
- */
-static bool pm2_mode_is_cluster(const struct pm2_app *app)
+bool pm2_mode_is_cluster(const struct pm2_app *app)
 {
 	static const char *const modes[] = {"exec_mode", NULL};
 	const char *mode = pm2_app_text(pm2_app_get(app, modes, NULL));
 	struct json_object *instances = json_object_object_get(app->json, "instances");
-	const char *text = pm2_app_text(instances), *program = app->config->argv[0];
+	const char *text = pm2_app_text(instances);
+	const char *program = app->config->argv ? app->config->argv[0] : "";
 	const size_t n = strlen(program);
 	long number;
 
@@ -31,9 +31,7 @@ static bool pm2_mode_is_cluster(const struct pm2_app *app)
 /* In fork mode, PM2 never runs two processes of one instance at a time. */
 void pm2_mode_set_in_place(struct pm2_app *app)
 {
-	const char *const *argv = (const char *const *)app->config->argv;
-
-	if (argv && argv[0] && !pm2_mode_is_cluster(app))
+	if (app->config->argv && !pm2_own_has(app, "in_place") && !pm2_mode_is_cluster(app))
 		app->config->in_place = RUN_IN_PLACE_UNLESS_LISTENING;
 }
 
@@ -50,12 +48,16 @@ void pm2_mode_set_ready_times(struct pm2_app *app)
 	const bool given = json_object_get_boolean(pm2_app_get(app, names, NULL));
 	const int64_t timeout = given ? config->ready_timeout : PM2_LISTEN_TIMEOUT;
 
+	if (pm2_own_has(app, "ready"))
+		return;
 	config->ready_timeout = timeout < READY_TIMEOUT_MIN ? READY_TIMEOUT_MIN : timeout;
 	if (timeout >= READY_TIMEOUT_MIN)
 		config->ready_timeout += NS_PER_S;
-	if (config->ready != READY_MESSAGE)
+	/* Where `listen` is set, they must listen. */
+	if (config->ready != READY_MESSAGE && !config->n_listens)
 		config->ready = READY_ALIVE;
 	config->alive_after = timeout;
+	pm2_own_set_again(app, "ready_timeout");
 }
 
 /* How long PM2 waits in all before it has started a worker that crashes at once @n times again. In
@@ -84,7 +86,7 @@ void pm2_mode_set_restarts(struct pm2_app *app)
 	const bool grows = json_object_get_boolean(pm2_app_get(app, names, NULL));
 	const double window = (double)config->max_restarts * (double)config->min_uptime;
 
-	if (!grows && !config->restart_delay)
+	if ((!grows && !config->restart_delay) || pm2_own_has(app, "backoff"))
 		return;
 	if (grows)
 		config->restart_delay = 0;

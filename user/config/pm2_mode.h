@@ -4,8 +4,12 @@
 
 #include "config/pm2_app.h"
 
-/* An app of fork mode is reloaded in place, unless it listens. Needs the command. Comes before an
- * option that decides it for the app. */
+/* Whether PM2 runs the app in cluster mode. Without exec_mode it does if the app sets instances and
+ * node or bun runs it. Needs the command. */
+bool pm2_mode_is_cluster(const struct pm2_app *app);
+
+/* An app of fork mode is reloaded in place, unless it listens or sets in_place. Needs the command.
+ */
 void pm2_mode_set_in_place(struct pm2_app *app);
 
 /* Sets after which pauses, and how often, a worker is started again, from restart_delay,

@@ -105,6 +105,29 @@ static int run_option_set_env(void *member, const struct option_setting *setting
 	return env_set(member, setting->value);
 }
 
+static int run_option_check_variable(const struct option_setting *setting, struct error *err)
+{
+	return *setting->value && !strchr(setting->value, '=')
+	               ? 0
+	               : error_usage(err, "'%s' is not the name of a variable", setting->value);
+}
+
+static int run_option_set_variable(void *member, const struct option_setting *setting,
+                                   struct error *err)
+{
+	int r = run_option_check_variable(setting, err);
+
+	return r < 0 ? r : option_set_text(member, setting, err);
+}
+
+static int run_option_set_variables(void *member, const struct option_setting *setting,
+                                    struct error *err)
+{
+	int r = run_option_check_variable(setting, err);
+
+	return r < 0 ? r : option_set_list(member, setting, err);
+}
+
 /* KIND, or KIND:ARGUMENT for kinds with an argument. */
 static int run_option_set_ready(void *member, const struct option_setting *setting,
                                 struct error *err)
@@ -279,9 +302,13 @@ const struct option_row run_options[] = {
          "takes precedence. May be repeated",
          option_set_list, AT(env_files), .repeatable = true},
         {"increment-var", "NAME",
-         "Add the slot number of each worker to the value of this variable. --env "
-         "must set the variable to a number",
-         option_set_text, AT(increment_var)},
+         "Add the slot number of each worker to the value of this variable, or to 0 if it "
+         "is not set. May be repeated",
+         run_option_set_variables, AT(increment_vars), .repeatable = true},
+        {"instance-var", "NAME",
+         "Name of the variable that has the slot number of the worker (default: "
+         "NODE_APP_INSTANCE)",
+         run_option_set_variable, AT(instance_var)},
         {"user", "USER",
          "Run the workers as this user (name or number). With FILE, it is the user of all "
          "services, whatever FILE says. Default: the user that FILE sets; if FILE sets "
@@ -300,9 +327,13 @@ const struct option_row run_options[] = {
          "Append the workers' standard error to FILE, with -SLOT inserted before the "
          "extension. Missing folders are created",
          option_set_text, AT(error_file)},
+        {"log-file", "FILE",
+         "Append the workers' standard output and standard error to FILE as well, with -SLOT "
+         "inserted before the extension. Missing folders are created",
+         option_set_text, AT(log_file)},
         {"merge-logs", NULL,
          "Let all workers write to the same files: insert no -SLOT into the names of "
-         "--out-file and --error-file",
+         "--out-file, --error-file and --log-file",
          option_set_flag, AT(merge_logs)},
         {"log-prefix", NULL,
          "Begin each line that a worker prints with SERVICE.SLOT, followed by a bar",

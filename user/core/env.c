@@ -197,6 +197,8 @@ static const char *env_read_setting(const char *at, char *to, unsigned int *line
 		at = env_read_quoted(at + 1, *at, &to, line);
 		if (at)
 			at += strspn(at, BLANKS);
+		if (at && *at == '#')
+			at += strcspn(at, "\n");
 		if (!at || (*at && *at != '\n'))
 			return NULL;
 	} else {

@@ -61,9 +61,10 @@ struct run_config {
 	/* Files of NAME=VALUE lines, in order, for what env does not have. NULL-terminated; may be
 	 * NULL */
 	char **env_files;
-	/* PM2's increment_var: the worker gets this variable's value in env plus its slot; NULL =
-	 * none */
-	char *increment_var;
+	/* PM2's increment_var: the worker gets the value of each of these variables, or 0, plus its
+	 * slot. NULL-terminated; may be NULL */
+	char **increment_vars;
+	char *instance_var;       /* the variable that has the slot; NULL = NODE_APP_INSTANCE */
 	char *cwd, *user, *group; /* NULL = ours */
 	/* What the user database had for user and group when the configuration was loaded
 	 * (credentials_format()); NULL = not looked up */
@@ -71,10 +72,10 @@ struct run_config {
 	/* Another user controls the configuration file: nothing is done for the service with more
 	 * rights than its workers have. */
 	bool limited;
-	/* Files for standard output and error, by appending; NULL = ours. Without merge_logs each
-	 * worker has its own: "-SLOT" is inserted before the name's extension, except for a device
-	 * or a pipe. */
-	char *out_file, *error_file;
+	/* Files for standard output and error, by appending; NULL = ours. Both are also appended to
+	 * log_file; NULL = none. Without merge_logs each worker has its own: "-SLOT" is inserted
+	 * before the name's extension, except for a device or a pipe. */
+	char *out_file, *error_file, *log_file;
 	bool merge_logs;
 	enum run_log log;
 

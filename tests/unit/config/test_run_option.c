@@ -85,6 +85,8 @@ static void texts(void **state)
 	expect(&c, "out-file", "out.log");
 	expect(&c, "error-file", "error.log");
 	expect(&c, "increment-var", "PORT");
+	expect(&c, "instance-var", "INSTANCE");
+	expect(&c, "log-file", "all.log");
 	expect(&c, "cron-restart", "0 4 * * *");
 	expect(&c, "env", "A=1");
 	expect(&c, "env", "B=2");
@@ -99,7 +101,9 @@ static void texts(void **state)
 	assert_string_equal(c.cwd, "/srv/app");
 	assert_string_equal(c.out_file, "out.log");
 	assert_string_equal(c.error_file, "error.log");
-	assert_string_equal(c.increment_var, "PORT");
+	assert_string_equal(c.increment_vars[0], "PORT");
+	assert_string_equal(c.instance_var, "INSTANCE");
+	assert_string_equal(c.log_file, "all.log");
 	assert_string_equal(c.cron_restart, "0 4 * * *");
 	assert_int_equal(strv_length(c.env), 2);
 	assert_string_equal(c.env[0], "A=3");
