@@ -10,7 +10,7 @@ from runs import NODE, script
 # Writes its environment and options to a file, and listens on nothing.
 TELLER = """
 const fs = require('fs');
-const name = `out/${process.env.name}.${process.env.REUSEPORTD_SLOT}`;
+const name = `out/${encodeURIComponent(process.env.name)}.${process.env.REUSEPORTD_SLOT}`;
 fs.writeFileSync(`${name}.new`, JSON.stringify({env: process.env, argv: process.execArgv}));
 fs.renameSync(`${name}.new`, `${name}.json`);
 setInterval(() => {}, 1000);
