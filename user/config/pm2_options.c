@@ -221,6 +221,18 @@ static void pm2_options_file(struct pm2_app *app, const struct pm2_option *optio
 	pm2_logs_set_file(app, option->name, option->text, value);
 }
 
+/* One file or several. */
+static void pm2_options_env_file(struct pm2_app *app, const struct pm2_option *option,
+                                 struct json_object *value)
+{
+	if (!json_object_is_type(value, json_type_array)) {
+		pm2_options_file(app, option, value);
+		return;
+	}
+	for (size_t i = 0; i < json_object_array_length(value); i++)
+		pm2_options_file(app, option, json_object_array_get_idx(value, i));
+}
+
 static void pm2_options_namespace(struct pm2_app *app, const struct pm2_option *option,
                                   struct json_object *value)
 {
@@ -288,7 +300,7 @@ static const struct pm2_option options[] = {
         {"user", pm2_options_text, "user"},
         {"gid", pm2_options_text, "group"},
         {"group", pm2_options_text, "group"},
-        {"env_file", pm2_options_file, "env-file"},
+        {"env_file", pm2_options_env_file, "env-file"},
 
         {"watch", pm2_options_unsupported, not_watched},
         {"ignore_watch", pm2_options_unsupported, not_watched},

@@ -213,6 +213,8 @@ static int env_read_settings(const char *text, char *buf, char **list, unsigned 
 {
 	unsigned int line = 1;
 
+	if (!strncmp(text, "\xef\xbb\xbf", 3)) /* a byte order mark */
+		text += 3;
 	for (;; text++, line++) {
 		unsigned int last = line;
 

@@ -27,7 +27,7 @@ enum env_result {
 
 /*
  * Adds the settings of a file's @text: one NAME=VALUE a line, optionally after "export ". Blank
- * lines, and lines that begin with '#' or ';', are ignored.
+ * lines, and lines that begin with '#' or ';', are ignored, and so is a byte order mark.
  *
  * Values follow systemd's EnvironmentFile=. Blanks around a value are dropped, and so are quotes
  * around all of it; a quoted value may span several lines, and a comment that begins with '#' may

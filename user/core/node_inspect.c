@@ -86,7 +86,8 @@ static size_t node_inspect_count_words(char *const *argv)
 	const char *program = slash ? slash + 1 : argv && argv[0] ? argv[0] : "";
 	size_t n = 1;
 
-	if (strcmp(program, "node") != 0 && strcmp(program, "nodejs") != 0)
+	if (strcmp(program, "node") != 0 && strcmp(program, "nodejs") != 0 &&
+	    strcmp(program, "tsx") != 0) /* passes its options on to node */
 		return 0;
 	while (argv[n] && argv[n][0] == '-' && strcmp(argv[n], "--") != 0) {
 		for (size_t i = 0; i < ARRAY_SIZE(with_value); i++)

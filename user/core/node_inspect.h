@@ -11,7 +11,7 @@
 /*
  * The port of the inspector of slot @slot, or 0 if it has none: nothing asks for an inspector, the
  * kernel chooses the port (0), or it would be larger than 65535. @argv: the command, which counts
- * if it is node itself. @options: the value of NODE_OPTIONS, or NULL.
+ * if it is node or tsx. @options: the value of NODE_OPTIONS, or NULL.
  */
 uint16_t node_inspect_port(char *const *argv, const char *options, unsigned int slot);
 

@@ -10,6 +10,7 @@
 #include "config/pm2_bed.h"
 #include "config/pm2_options.h"
 #include "config/run_option.h"
+#include "core/env.h"
 
 #define MS 1000000ll
 
@@ -60,6 +61,19 @@ static void readiness(void **state)
 	assert_int_equal(e.configs[0].ready, READY_ALIVE);
 	assert_int_equal(e.configs[0].alive_after, 7 * NS_PER_S);
 	assert_int_equal(e.configs[0].ready_timeout, 9 * NS_PER_S);
+}
+
+static void env_files(void **state)
+{
+	_cleanup_load_result_ struct load_result one, two;
+
+	files_write("one.env", "A='1' # one\nB=1\n");
+	files_write("two.env", "B=2\n");
+	pm2_bed_expect(", \"env_file\": \"one.env\"", &one);
+	assert_string_equal(env_find(one.configs[0].env, "A"), "1");
+	pm2_bed_expect(", \"env_file\": [\"one.env\", \"two.env\"]", &two);
+	assert_string_equal(env_find(two.configs[0].env, "A"), "1");
+	assert_string_equal(env_find(two.configs[0].env, "B"), "2");
 }
 
 /* PM2 accepts camelCase; our own spelling has dashes. */
@@ -123,7 +137,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(all_kinds),    cmocka_unit_test(readiness),
 	        cmocka_unit_test(spellings),    cmocka_unit_test(wrong_values),
-	        cmocka_unit_test(every_option),
+	        cmocka_unit_test(every_option), cmocka_unit_test(env_files),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), pm2_bed_setup, files_teardown);

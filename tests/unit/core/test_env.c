@@ -82,7 +82,7 @@ static void names_of_variables(void **state)
 static void parse(void **state)
 {
 	static const char text[] =
-	        "# all of it\n"
+	        "\xef\xbb\xbf# all of it\n"
 	        "\n"
 	        "PLAIN=a b \"c\"  \r\n"
 	        "  export  SPACED = x # no comment\n"

@@ -19,6 +19,7 @@ static void ports(void **state)
 	} cases[] = {
 	        {"node app.js", "", 0},
 	        {"node --inspect app.js", "", 9231, "node --inspect=9231 app.js"},
+	        {"tsx --inspect app.ts", "", 9231, "tsx --inspect=9231 app.ts"},
 	        {"/usr/bin/node --inspect-brk=9300 app.js", "", 9302,
 	         "/usr/bin/node --inspect-brk=9302 app.js"},
 	        {"node --inspect=0.0.0.0 app.js", "", 9231, "node --inspect=0.0.0.0:9231 app.js"},
