@@ -249,8 +249,8 @@ static void pm2_command_set_command_line(struct pm2_app *app, const char *line)
 #define TYPES_STRIPPED(version) (((version) >= 22018 && (version) < 23000) || (version) >= 23006)
 #define TYPES_STRIPPED_BY_FLAG  22006
 
-/* As PM2: bun runs TypeScript, or node where it can. */
-static void pm2_command_append_typescript(struct pm2_app *app, const char *path)
+/* As PM2: bun runs TypeScript, or node where it can. Returns whether there is one of them. */
+static bool pm2_command_append_typescript(struct pm2_app *app, const char *path)
 {
 	const struct node_request request = {.user = app->config->user,
 	                                     .group = app->config->group};
@@ -275,6 +275,7 @@ static void pm2_command_append_typescript(struct pm2_app *app, const char *path)
 		                is_tsx ? "a .tsx file" : "TypeScript",
 		                is_tsx ? "" : " or Node.js 22.18 or later");
 	}
+	return app->config->argv;
 }
 
 /* Interpreter, its arguments, script, arguments of the app. */
@@ -283,9 +284,9 @@ static void pm2_command_set_program(struct pm2_app *app, const char *path, const
 	const char *key;
 	struct json_object *words = pm2_app_get(app, before, &key);
 
-	if (interpreter && interpreter == typescript)
-		pm2_command_append_typescript(app, path);
-	else if (interpreter)
+	if (interpreter == typescript && !pm2_command_append_typescript(app, path))
+		return;
+	if (interpreter && interpreter != typescript)
 		pm2_command_append(app, interpreter);
 	if (interpreter && words)
 		pm2_command_append_words(app, key, words);

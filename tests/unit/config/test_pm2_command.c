@@ -50,7 +50,8 @@ static void expect_error(const char *script, const char *said)
 	_cleanup_load_result_ struct load_result loaded;
 
 	load_script(script, &loaded);
-	if (!loaded.problems.n_errors || !strstr(loaded.problems.list[0].text, said))
+	if (loaded.problems.n != 1 || !loaded.problems.n_errors ||
+	    !strstr(loaded.problems.list[0].text, said))
 		fail_msg("%s: %s", script, loaded.problems.n ? loaded.problems.list[0].text : "");
 }
 
