@@ -302,8 +302,9 @@ enum slot_loss slot_lose(struct worker *w)
 	if (sup->stopping)
 		return SLOT_LOSS_DONE;
 	if (reload_state_has(sup, w->slot)) {
-		/* A job. With an old worker in the slot, the new one should have served. */
-		if (!it->current && !it->next && slot_has_finished(w)) {
+		/* A job. If there is an old worker, the new one should have served. */
+		if (!it->current && !it->next && !supervisor_state_held_worker(sup, w->slot) &&
+		    slot_has_finished(w)) {
 			slot_leave_for_good(w);
 			return SLOT_LOSS_FINISHED;
 		}
