@@ -17,7 +17,8 @@ SERVICE = f"worker-{PORT}"  # the default name
 
 OPTIONS = {
     "run": ("--workers", "--service", "--listen", "--pass-sockets", "--policy", "--no-count",
-            "--label", "--env", "--env-file", "--increment-var", "--instance-var", "--user", "--group", "--cwd",
+            "--label", "--env", "--env-file", "--increment-var", "--instance-var", "--log-file",
+            "--user", "--group", "--cwd",
             "--out-file", "--error-file", "--merge-logs", "--log-prefix", "--ready",
             "--ready-timeout", "--settle", "--health-interval", "--health-timeout",
             "--health-failures", "--stop-signal", "--shutdown-message", "--drain-signal",
