@@ -197,7 +197,7 @@ static void listens(void **state)
 	while (c.n_listens < RPD_ENDPOINT_MAX)
 		expect(&c, "listen", "8080");
 	assert_int_equal(run_option_set(&c, "listen", "8081", CPUS, &err), -EINVAL);
-	assert_string_equal(err.text, "listen: a service has at most 32");
+	assert_string_equal(err.text, "listen: a service has at most 128");
 }
 
 /* Refused: the message begins with the option's name, and nothing is changed. */
