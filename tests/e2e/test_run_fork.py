@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Apps of PM2 of which only one process may run at a time (fork mode), and apps that never say that
-they are ready."""
+"""Apps of PM2 in fork mode: only one process of such an app may run at a time. And apps that never
+report that they are ready."""
 import json
 import re
-import signal
 
 from harness.checks import cases, check, equal, wait_until
 from harness.network import PORT, Client
@@ -117,18 +116,18 @@ def test_ends_before_it_is_ready(bed):
     equal(app.stop(), 0, "exit status of the supervisor")
 
 
-# Binds an address that workers can't share, after it has listened on the port.
+# Binds an address that workers can't share.
 RIVAL = """
 import socket
-listener = socket.socket()
-listener.bind(("0.0.0.0", %PORT%))
-listener.listen()
 other = socket.socket(socket.AF_UNIX)
 try:
     other.bind(ADDRESS)
 except OSError as error:
     raise SystemExit(f"{error}SHOWN")
 other.listen()
+listener = socket.socket()
+listener.bind(("0.0.0.0", %PORT%))
+listener.listen()
 while True:
     listener.accept()[0].close()
 """

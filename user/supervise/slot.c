@@ -15,6 +15,7 @@
 #include "supervise/readiness.h"
 #include "supervise/reload_state.h"
 #include "supervise/report.h"
+#include "supervise/socket_rival.h"
 #include "supervise/supervisor_state.h"
 #include "supervise/worker.h"
 #include "supervise/worker_listeners.h"
@@ -231,11 +232,13 @@ void slot_take(struct worker *w)
 	park_update(sup);
 }
 
-static void slot_report_loss(const struct worker *w, bool was_up)
+static void slot_report_loss(struct worker *w, bool was_up)
 {
 	const char *tail = was_up ? "" : log_link_tail(w);
 	char why[sizeof(w->why) + 32];
 
+	if (!was_up)
+		socket_rival_note(w, tail);
 	if (was_up && !w->in_background)
 		snprintf(why, sizeof(why), "pid %u has ended (%s)", w->pid,
 		         w->end[0] ? w->end : "its exit status is unknown");

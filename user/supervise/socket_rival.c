@@ -17,9 +17,8 @@
 #include "base/cleanup.h"
 #include "kern/cgroup.h"
 #include "kern/proc.h"
-#include "supervise/log_link.h"
 
-/* What is looked at: a program opens such a socket early, and the descriptors are in order. */
+/* Limits of the search. A program opens such a socket early, so its descriptor has a low number. */
 #define PROCESSES_MAX   64
 #define DESCRIPTORS_MAX 256 /* of each process */
 #define NAME_SIZE       (sizeof("Unix socket ") + sizeof(((struct sockaddr_un *)0)->sun_path) + 1)
@@ -145,14 +144,13 @@ static bool socket_rival_is_address_in_use(const char *printed)
 	       strcasestr(printed, "errno 98");
 }
 
-void socket_rival_note(struct worker *w)
+void socket_rival_note(struct worker *w, const char *printed)
 {
 	const size_t used = strlen(w->why);
-	const bool alone = w->sup->workers == w && !w->next;
-	struct search search = {.printed = alone ? "" : log_link_tail(w)};
+	struct search search = {.printed = printed};
 	const struct worker *holder = NULL;
 
-	if (!socket_rival_is_address_in_use(search.printed))
+	if (!socket_rival_is_address_in_use(printed))
 		return;
 	for (const struct worker *other = w->sup->workers; other && !search.named;
 	     other = other->next) {

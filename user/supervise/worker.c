@@ -26,7 +26,6 @@
 #include "supervise/port_rival.h"
 #include "supervise/priority.h"
 #include "supervise/report.h"
-#include "supervise/socket_rival.h"
 #include "supervise/worker_probe.h"
 
 /* How long the first worker of a slot must live before it gets the slot. */
@@ -72,7 +71,6 @@ static void worker_judge_end(struct worker *w)
 		         w->end[0] ? w->end : "an unknown status",
 		         w->state == WORKER_STARTING ? "was ready" : "had run for --settle");
 		port_rival_note(w);
-		socket_rival_note(w);
 	}
 	if (w->state == WORKER_STARTING)
 		worker_add_refusal(w);
@@ -205,7 +203,6 @@ static int worker_on_timer(sd_event_source *source, uint64_t now, void *data)
 			         (double)config->ready_timeout / NS_PER_S);
 		w->late = true;
 		worker_add_refusal(w);
-		socket_rival_note(w);
 		worker_event(w, WORKER_EVENT_FAILED);
 		break;
 	case WORKER_SETTLING:
