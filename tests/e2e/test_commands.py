@@ -22,7 +22,7 @@ OPTIONS = {
             "--out-file", "--error-file", "--merge-logs", "--log-prefix", "--ready",
             "--ready-timeout", "--settle", "--health-interval", "--health-timeout",
             "--health-failures", "--stop-signal", "--shutdown-message", "--drain-signal",
-            "--drain-message", "--drain-timeout", "--kill-timeout", "--park-timeout",
+            "--drain-message", "--drain-timeout", "--kill-mode", "--kill-timeout", "--park-timeout",
             "--no-restart", "--stop-exit-codes", "--restart-delay", "--backoff",
             "--max-restarts", "--min-uptime", "--cron-restart",
             "--max-memory", "--memory-limit", "--cpu-limit", "--batch",

@@ -16,7 +16,7 @@ exit $(cat code.$REUSEPORTD_SLOT)
 
 
 class Job(Run):
-    """A service whose workers exit with @codes; None: not yet."""
+    """A service with workers that exit with @codes; None: not yet."""
 
     def __init__(self, bed, *options, codes=(), **more):
         self.dir = bed.dir

@@ -15,6 +15,7 @@
 #include "config/node.h"
 #include "core/env.h"
 #include "kern/file_read.h"
+#include "kern/working_dir.h"
 
 static const char typescript[] = "bun or node";
 
@@ -114,7 +115,9 @@ static char *pm2_command_folder_of(const char *file)
  * systemd that is '/'. NULL if @name is in neither. */
 static char *pm2_command_find(struct pm2_app *app, const char *name, char **ret_folder)
 {
-	char *folders[] = {getcwd(NULL, 0), pm2_command_folder_of(app->file->path)};
+	const char *given = working_dir_as_given();
+	char *folders[] = {given ? strdup(given) : getcwd(NULL, 0),
+	                   pm2_command_folder_of(app->file->path)};
 	char *found = NULL;
 
 	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {

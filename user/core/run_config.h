@@ -36,8 +36,8 @@ enum run_log {
 enum run_in_place {
 	RUN_IN_PLACE_NO,  /* the new worker starts beside the old one */
 	RUN_IN_PLACE_YES, /* the old worker ends before the new one starts */
-	/* As RUN_IN_PLACE_NO while a worker of the service listens, else as RUN_IN_PLACE_YES. For
-	 * programs of which only one may run at a time, if they can't share a port. */
+	/* As RUN_IN_PLACE_NO while a worker of the service listens, else as RUN_IN_PLACE_YES. For a
+	 * program that may run only once at a time, unless its processes share a port. */
 	RUN_IN_PLACE_UNLESS_LISTENING,
 };
 
@@ -93,6 +93,7 @@ struct run_config {
 	int stop_signal;       /* default: SIGTERM */
 	int drain_signal;      /* 0 = none */
 	bool drain_message;    /* send "drain" on the Node channel when the drain begins */
+	bool kill_mixed;       /* the stop signal goes to the main process alone */
 	bool shutdown_message; /* send "shutdown" on the Node channel instead of the stop signal */
 	int64_t drain_timeout, kill_timeout, park_timeout;
 

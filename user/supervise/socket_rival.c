@@ -17,17 +17,18 @@
 #include "base/cleanup.h"
 #include "kern/cgroup.h"
 #include "kern/proc.h"
-#include "supervise/log_link.h"
 
-#define SOCKETS_MAX 1024 /* sockets of one process that are looked at */
-#define NAME_SIZE   (sizeof("Unix socket ") + sizeof(((struct sockaddr_un *)0)->sun_path) + 1)
+/* Limits of the search. A program opens such a socket early, so its descriptor has a low number. */
+#define PROCESSES_MAX   64
+#define DESCRIPTORS_MAX 256 /* of each process */
+#define NAME_SIZE       (sizeof("Unix socket ") + sizeof(((struct sockaddr_un *)0)->sun_path) + 1)
 /* From here on the kernel chooses ports for sockets that need any. */
 #define PORT_EPHEMERAL 32768
 
 struct search {
 	const char *printed; /* by the worker that has failed */
+	size_t n_processes;
 	uint32_t pid;
-	size_t n;
 	bool found, named; /* named: what was printed has the address, too */
 	uint32_t found_pid;
 	char name[NAME_SIZE];
@@ -107,7 +108,7 @@ static void socket_rival_on_socket(int number, uint32_t inode, void *data)
 	struct error ignored;
 	_cleanup_close_ int fd = -1;
 
-	if (search->named || search->n++ >= SOCKETS_MAX)
+	if (search->named)
 		return;
 	fd = proc_duplicate_fd(search->pid, number, inode, &ignored);
 	if (fd < 0 || getsockname(fd, (struct sockaddr *)&address, &size) < 0 ||
@@ -130,10 +131,9 @@ static void socket_rival_search(const struct worker *w, struct search *search)
 	size_t n = 0;
 
 	cgroup_list_processes(w->cgroup_fd, &pids, &n);
-	for (size_t i = 0; i < n && !search->named; i++) {
+	for (size_t i = 0; i < n && !search->named && search->n_processes++ < PROCESSES_MAX; i++) {
 		search->pid = pids[i];
-		search->n = 0;
-		proc_list_sockets(pids[i], socket_rival_on_socket, search);
+		proc_list_sockets(pids[i], DESCRIPTORS_MAX, socket_rival_on_socket, search);
 	}
 }
 
@@ -144,13 +144,13 @@ static bool socket_rival_is_address_in_use(const char *printed)
 	       strcasestr(printed, "errno 98");
 }
 
-void socket_rival_note(struct worker *w)
+void socket_rival_note(struct worker *w, const char *printed)
 {
 	const size_t used = strlen(w->why);
+	struct search search = {.printed = printed};
 	const struct worker *holder = NULL;
-	struct search search = {.printed = log_link_tail(w)};
 
-	if (!socket_rival_is_address_in_use(search.printed))
+	if (!socket_rival_is_address_in_use(printed))
 		return;
 	for (const struct worker *other = w->sup->workers; other && !search.named;
 	     other = other->next) {

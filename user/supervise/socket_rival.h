@@ -4,6 +4,8 @@
 
 #include "supervise/types.h"
 
-/* For a worker that has failed before it was ready, and printed that an address is in use: adds to
- * w->why which socket this is, which worker has it, and what to do. */
-void socket_rival_note(struct worker *w);
+/* For a worker that has failed before it was ready, and has printed that an address is in use
+ * (@printed: its last lines): adds to w->why which socket this is, which worker has it, and what to
+ * do.
+ */
+void socket_rival_note(struct worker *w, const char *printed);

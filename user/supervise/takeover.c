@@ -155,7 +155,7 @@ static int takeover_place(struct worker *w, struct service *service, struct obse
 	return r;
 }
 
-/* Slots that the user has stopped, or whose worker has ended for good, stay as they are; all others
+/* A slot stays as it is if the user has stopped it, or if its worker has ended for good. All others
  * are started again. */
 static void takeover_restore_slots(struct supervisor *sup, const struct service *service)
 {

@@ -113,6 +113,7 @@ static void every_option(void **state)
 	        {"SIZE", "2M"},
 	        {"PERCENT", "50%"},
 	        {"N,...", "0,143"},
+	        {"all|mixed", "mixed"},
 	};
 	_cleanup_load_result_ struct load_result loaded;
 	char text[8192] = "[web]\ncommand = x\n";
