@@ -247,7 +247,8 @@ class Reuseportd(System):
         return [self.cgroup, cgroup_root() / "reuseportd"]
 
     def supervisors(self):
-        return [self.process.pid]
+        log_process = (cgroup_root() / "reuseportd/web/log/cgroup.procs").read_text().split()
+        return [self.process.pid, *map(int, log_process)]
 
     def reload(self):
         self.bed.reuseportd("reload", "web", deadline=DEADLINE)

@@ -348,9 +348,9 @@ struct rpd_worker {
 	__s32 epfd; /* the epoll descriptor that it polls the listener with, -1 = not by epoll */
 	__u32 evidence; /* that pid serves the listener (enum evidence, core/listener.h) */
 	char comm[RPD_COMM_MAX];
-	__u16 account; /* of its connections, or RPD_ACCOUNT_NONE */
-	__u8 run;      /* enum rpd_run: of the slot, not of the worker */
-	__u8 pad;
+	__u16 account;  /* of its connections, or RPD_ACCOUNT_NONE */
+	__u8 run;       /* enum rpd_run: of the slot, not of the worker */
+	__u8 ended;     /* run is STOPPED or FAILED since the worker has ended by itself */
 	__u32 restarts; /* how many workers of the slot ended and were replaced by the supervisor */
 	/* The process that the supervisor has started: pid is this one, or a descendant. */
 	__u64 main_start; /* of main_pid, in clock ticks after boot */

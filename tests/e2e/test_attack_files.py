@@ -289,6 +289,15 @@ def test_module_runs_as_its_owner(bed):
     equal(process.wait(), 0, "exit status of the supervisor")
 
 
+def test_json_runs_as_its_owner(bed):
+    """JSON that is no plain JSON is evaluated by node, as its owner."""
+    app = f"script: '{bed.binary('worker')}', interpreter: 'none'"
+    file = owned(folder(bed) / "app.json",
+                 f"[{{name: `u${{process.getuid()}}-${{process.env.SECRET}}`, {app}}}]")
+    result = bed.reuseportd("check", file, env={"SECRET": "s"})
+    check(f"u{pwd.getpwnam(USER).pw_uid}-undefined" in result.out, f"{result}")
+
+
 @cases("web.conf", "ecosystem.json")
 def test_other_owner(bed, name):
     """The same for the other kinds of files: user, group, log files and ports below 1024."""
@@ -302,11 +311,9 @@ def test_other_owner(bed, name):
             owned(file, json.dumps([{**app, option.replace("-", "_"): value}]))
     for option, value in (("user", "root"), ("user", "0"), ("user", OTHER), ("group", "root"),
                           ("group", "shadow"), ("listen", "22")):
-        if name == "web.conf" or option != "listen":
-            write(option, value)
-            result = bed.reuseportd("check", file, status=2)
-            check(f"{option}: " in result.err and f"belongs to user '{USER}'" in result.err,
-                  f"{result}")
+        write(option, value)
+        result = bed.reuseportd("check", file, status=2)
+        check(f"{option}: " in result.err and f"belongs to user '{USER}'" in result.err, f"{result}")
     write("user", USER)
     bed.reuseportd("check", file)
     shutil.chown(file, "root", "root")  # its folder still is USER's

@@ -116,6 +116,27 @@ def test_taken_over(bed):
     equal(state(bed)[0], "shutdown", "message")
 
 
+def test_killed_while_it_takes_over(bed):
+    """A supervisor that is killed as soon as it has started the next log process leaves the channel
+    to it."""
+    run = start_keeper(bed)
+    [pid] = run.pids()
+    check_sends(bed)
+    old = bed.log_process(run.name)
+    run.kill_supervisor()
+    run.under = (bed.binary("killat"), "--leave-children", "--skip-start", "--at", "clone3#1 exit")
+    run.start(wait=False)
+    run.process.wait_output("killed at stop")
+    run.process.wait()
+    wait_until(lambda: not os.path.exists(f"/proc/{old}"), "the old log process has ended")
+    check_sends(bed)
+    run.under = ()
+    run.start()
+    equal(run.pids(), [pid], "pid")
+    equal(run.stop(), 0, "exit status of the supervisor")
+    equal(state(bed)[0], "shutdown", "message")
+
+
 def test_both_die(bed):
     """Without a process of ours that has the other end the worker is disconnected, and the service
     goes on without a channel."""

@@ -384,14 +384,17 @@ def test_signal_without_name(bed):
 
 @timeout(150)
 def test_cron_job(bed):
-    """--cron-restart starts a finished job again, but not a slot that the user has stopped."""
+    """--cron-restart starts a finished job again, but not a slot that the user has stopped, also
+    after a take-over."""
     run = Run(bed, ["sh", script(bed, "job.sh", JOB), "0"], "--no-restart", "--cron-restart",
               "* * * * *", workers=2)
     run.wait_states("stopped", "stopped")
     run.command_line("stop", 1)
     before = runs(bed, 1)
+    run.kill_supervisor()
+    run.start()
     wait_until(lambda: runs(bed, 0) > 1, "the next minute", 70, 0.2)
-    wait_until(lambda: run.log().count("stopped; not") > 2, "the job has ended again")
+    run.process.wait_output("stopped; not")
     equal(runs(bed, 1), before, "runs of the stopped slot")
     equal(run.stop(), 0, "exit status of the supervisor")
 

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import pwd
+import signal
 
 from harness.checks import check, equal, wait_until
 from harness.network import Client
@@ -64,3 +65,37 @@ def test_streams_by_name(bed):
                     f"echo x >> {path}")
     check(other.code != 0 and "Permission denied" in other.err, f"another user: {other}")
     equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_user_database_hangs(bed):
+    """The supervisor does not wait for the user database, which may be on another host: it asks when
+    it starts, and when a process of its own reads the configuration file again."""
+    config = bed.dir / "web.conf"
+    command = " ".join(map(str, worker_command(bed)))
+    config.write_text(f"[web]\ncommand = {command}\nworkers = 2\nuser = {USER}\ngroup = daemon\n"
+                      "ready = exec:true\nhealth-interval = 0.1\n")
+    process = bed.start(bed.binary("reuseportd"), "run", config, name="run")
+    process.wait_output("web: started:")
+    bed.remember_pinned()
+    before = [row["pid"] for row in bed.status("web")["workers"]]
+    os.mkfifo(bed.dir / "fifo")
+    for name in ("passwd", "group"):
+        bed.run("mount", "--bind", bed.dir / "fifo", f"/etc/{name}")
+    try:
+        os.kill(before[0], signal.SIGKILL)
+
+        def is_replaced():
+            now = [row["pid"] for row in bed.status("web")["workers"]]
+            return now[0] not in (None, before[0]) and now[1] == before[1]
+        wait_until(is_replaced, "the worker is replaced")
+        bed.reuseportd("restart", "web", "0")
+    finally:
+        for name in ("passwd", "group"):
+            bed.run("umount", f"/etc/{name}")
+    bed.reuseportd("reload", "web")
+    for row in bed.status("web")["workers"]:
+        entry = pwd.getpwnam(USER)
+        status = pathlib.Path(f"/proc/{row['pid']}/status").read_text(encoding="ascii")
+        check(f"Uid:\t{entry.pw_uid}\t" in status, status)
+    bed.reuseportd("stop", "web")
+    equal(process.wait(), 0, "exit status of the supervisor")

@@ -124,7 +124,7 @@ static void states_of_a_slot(void)
 	run_service_begin();
 	run_service_add(AF_INET, false, RUN_SERVICE_PORT, 0);
 	for (unsigned int i = 0; i < ARRAY_SIZE(wanted); i++) {
-		CHECK_EQ(steer_workers_set_run(&run_service.steer, 1, wanted[i].run, i), 0);
+		CHECK_EQ(steer_workers_set_run(&run_service.steer, 1, wanted[i].run, false, i), 0);
 		view = show(&text);
 		CHECK(!strcmp(state_of(view, 1),
 		              wanted[i].run == RPD_RUN_UP ? "empty" : wanted[i].state));
@@ -132,7 +132,7 @@ static void states_of_a_slot(void)
 		free(text);
 	}
 	/* A worker that is admitted does not change the run state, nor does one that ends. */
-	CHECK_EQ(steer_workers_set_run(&run_service.steer, 1, RPD_RUN_UP, 17), 0);
+	CHECK_EQ(steer_workers_set_run(&run_service.steer, 1, RPD_RUN_UP, false, 17), 0);
 	run_worker_admit(1, &worker);
 	CHECK_EQ(steer_workers_get(&run_service.steer, 1, &row), 0);
 	CHECK_EQ(row.run, RPD_RUN_UP);
@@ -146,7 +146,7 @@ static void states_of_a_slot(void)
 	run_worker_kill(worker.pid);
 	CHECK_UNTIL(slot_cookie(0, 1) == 0);
 	for (unsigned int i = 0; i < ARRAY_SIZE(wanted); i++) {
-		CHECK_EQ(steer_workers_set_run(&run_service.steer, 1, wanted[i].run, 18), 0);
+		CHECK_EQ(steer_workers_set_run(&run_service.steer, 1, wanted[i].run, false, 18), 0);
 		view = show(&text);
 		CHECK(!strcmp(state_of(view, 1), wanted[i].state));
 		json_object_put(view);

@@ -7,9 +7,9 @@
 
 #include "base/parse.h"
 #include "cli/command.h"
+#include "cli/service_argument.h"
 #include "core/endpoint.h"
 #include "core/schedule_edit.h"
-#include "core/service_name.h"
 
 #define PID_MAX (1 << 22)
 
@@ -97,9 +97,7 @@ static int command_options_add_fd(void *member, const struct option_setting *set
 static int command_options_set_service(void *member, const struct option_setting *setting,
                                        struct error *err)
 {
-	int r = service_name_check(setting->value, err);
-
-	return r < 0 ? r : option_set_borrowed(member, setting, err);
+	return service_argument_find(setting->value, member, err);
 }
 
 static int command_options_set_label(void *member, const struct option_setting *setting,

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "core/service_name.h"
+#include "cli/service_argument.h"
 
 static void positional_drop_first(struct invocation *i)
 {
@@ -13,12 +13,13 @@ static void positional_drop_first(struct invocation *i)
 
 static int positional_set_service(struct invocation *i, struct error *err)
 {
+	const char *given = i->args[0];
+
 	if (i->service)
 		return error_usage(err, "the service is named twice: '%s' and '%s'", i->service,
-		                   i->args[0]);
-	i->service = i->args[0];
+		                   given);
 	positional_drop_first(i);
-	return service_name_check(i->service, err);
+	return service_argument_find(given, &i->service, err);
 }
 
 int positional_take_service(struct invocation *i, struct error *err)

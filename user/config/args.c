@@ -12,6 +12,7 @@
 #include "config/ini.h"
 #include "config/pm2.h"
 #include "config/run_option.h"
+#include "kern/credentials.h"
 #include "kern/cpu_count.h"
 #include "kern/working_dir.h"
 
@@ -113,21 +114,6 @@ static bool args_is_one_of(const char *path, const char *const *ends)
 	return *ends;
 }
 
-/* Each name of --only must be a service of the file, where each name occurs once. */
-static void args_check_only(const struct load_file *file, struct load_result *loaded)
-{
-	size_t n = 1;
-
-	if (!file->only || loaded->problems.n_errors)
-		return;
-	for (const char *at = file->only; *at; at++)
-		n += *at == ',';
-	if (loaded->n != n)
-		problems_add(&loaded->problems, 0, "--only %s: %s", file->only,
-		             n == 1 ? "the file has no such service"
-		                    : "the file does not have each of these services");
-}
-
 /* The path in the working directory as the user has given it, if it is relative. Returns @path if
  * there is nothing to do, else a text for free(). NULL if memory is short. */
 static char *args_follow_links(char *path)
@@ -160,7 +146,7 @@ static int args_set_folders(struct load_result *loaded, struct error *err)
 static int args_load_file(const struct args *args, struct load_file *file, struct load_result *ret,
                           struct error *err)
 {
-	static const char *const pm2[] = {".js", ".cjs", ".mjs", ".json", NULL};
+	static const char *const pm2[] = {".js", ".cjs", ".mjs", ".json", ".json5", NULL};
 	static const char *const yaml[] = {".yml", ".yaml", NULL};
 	struct file_owner owner;
 	int r = args_file_options(args, file, err);
@@ -185,11 +171,10 @@ static int args_load_file(const struct args *args, struct load_file *file, struc
 	}
 	if (r < 0)
 		return r;
-	args_check_only(file, ret);
 	return problems_error(&ret->problems, err);
 }
 
-int args_load(const struct args *args, struct load_result *ret, struct error *err)
+static int args_load_any(const struct args *args, struct load_result *ret, struct error *err)
 {
 	struct load_file file = {
 	        .path = args->file,
@@ -212,4 +197,19 @@ int args_load(const struct args *args, struct load_result *ret, struct error *er
 	r = args->command ? args_load_command(args, ret, err)
 	                  : args_load_file(args, &file, ret, err);
 	return r < 0 ? r : args_set_folders(ret, err);
+}
+
+int args_load(const struct args *args, struct load_result *ret, struct error *err)
+{
+	const int r = args_load_any(args, ret, err);
+
+	/* Here, because the user database may be on another host, and a supervisor can't wait for
+	 * it. */
+	for (size_t i = 0; r == 0 && i < ret->n; i++) {
+		struct run_config *config = &ret->configs[i];
+
+		free(config->identity);
+		config->identity = credentials_format(config->user, config->group);
+	}
+	return r;
 }

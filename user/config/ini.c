@@ -289,6 +289,16 @@ static int ini_parse_lines(struct ini_input *input)
 	return ini_parse_stream(ini_read_line, input, ini_handle, input);
 }
 
+static bool ini_has_service(const void *data, const char *name)
+{
+	const struct load_result *loaded = data;
+
+	for (size_t i = 0; i < loaded->n; i++)
+		if (!strcmp(loaded->configs[i].service, name))
+			return true;
+	return false;
+}
+
 void ini_load_text(const struct load_file *file, const char *text, size_t size,
                    struct load_result *ret)
 {
@@ -309,6 +319,7 @@ void ini_load_text(const struct load_file *file, const char *text, size_t size,
 	else if (!input.section)
 		problems_add(input.problems, 0,
 		             "the file has no service, that is, no section such as [service web]");
+	load_check_only(file, input.problems, ini_has_service, ret);
 	problems_sort(input.problems);
 }
 

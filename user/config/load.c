@@ -25,6 +25,17 @@ bool load_file_wants(const struct load_file *file, const char *name)
 	return !file->only;
 }
 
+void load_check_only(const struct load_file *file, struct problems *problems,
+                     bool (*has)(const void *data, const char *name), const void *data)
+{
+	_cleanup_free_ char *copy = file->only && !problems->n_errors ? strdup(file->only) : NULL;
+	char *rest = copy;
+
+	for (char *name; (name = strsep(&rest, ","));)
+		if (!has(data, name))
+			problems_add(problems, 0, "--only %s: the file has no such service", name);
+}
+
 struct run_config *load_add(struct load_result *loaded)
 {
 	struct run_config *list = loaded->configs;
@@ -75,7 +86,7 @@ bool load_assume_rights(const struct run_config *config, struct file_rights *own
 {
 	_cleanup_(credentials_deinit) struct credentials id = {};
 	struct error ignored;
-	int r = credentials_find(&id, config->user, config->group, &ignored);
+	int r = credentials_take(&id, config->user, config->group, config->identity, &ignored);
 
 	if (r == 0)
 		r = file_rights_assume(own, &id);

@@ -42,6 +42,11 @@ int load_read_file(const struct load_file *file, char **ret, size_t *ret_size, s
 /* Whether file->only contains the service (PM2: the app). */
 bool load_file_wants(const struct load_file *file, const char *name);
 
+/* Adds a problem for each name of file->only that @has says the file does not have, unless there is
+ * an error already. */
+void load_check_only(const struct load_file *file, struct problems *problems,
+                     bool (*has)(const void *data, const char *name), const void *data);
+
 /* Appends a configuration with defaults; NULL, with a problem, if memory is short or there are
  * LOAD_SERVICES_MAX. Invalidates pointers to the earlier configurations. */
 struct run_config *load_add(struct load_result *loaded);

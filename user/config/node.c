@@ -26,21 +26,34 @@
 
 /* node prints an uncaught exception with its file, line and source text. */
 static const char loader[] =
-        "const path = require('path').resolve(process.argv[1]);\n"
+        "const path = require('path').resolve(process.argv[1]), before = {...process.env};\n"
+        "const functions = [], envs = new Set();\n"
+        "const format = (config) => JSON.stringify(config, function (key, value) {\n"
+        "  if (typeof value === 'function' && envs.has(this))\n"
+        "    return void functions.push(key);\n"
+        "  if (typeof value === 'function')\n"
+        "    throw new Error(`${key || 'what it exports'} is a function`);\n"
+        "  if (/^env(_|$)/.test(key) && value && typeof value === 'object') envs.add(value);\n"
+        "  return value;\n"
+        "}) || 'null';\n"
+        "const changed = () => Object.fromEntries(\n"
+        "  Object.entries(process.env).filter(([name, value]) => before[name] !== value));\n"
         "const write = (module) => {\n"
         "  const config = module && module.default !== undefined ? module.default : module;\n"
-        "  const text = Buffer.from(JSON.stringify(config, (key, value) => {\n"
-        "    if (typeof value === 'function')\n"
-        "      throw new Error(`${key || 'what it exports'} is a function`);\n"
-        "    return value;\n"
-        "  }) || 'null');\n"
+        "  const text = Buffer.from(`{\"exports\": ${format(config)},"
+        " \"env\": ${JSON.stringify(changed())},"
+        " \"removed\": ${JSON.stringify(Object.keys(before).filter((name) => !(name in "
+        "process.env)))},"
+        " \"functions\": ${JSON.stringify(functions)}}`);\n"
         "  for (let at = 0; at < text.length;)\n"
         "    at += require('fs').writeSync(3, text, at);\n"
         "  process.exit(0);\n"
         "};\n"
+        "const evaluate = () => require('vm').runInThisContext(\n"
+        "  `(${require('fs').readFileSync(path, 'utf8')}\n)`, {filename: path});\n"
         "let module_;\n"
-        "try { module_ = require(path); } catch (error) {\n"
-        "  if (error.code !== 'ERR_REQUIRE_ESM') throw error;\n"
+        "try { module_ = process.argv[2] ? evaluate() : require(path); } catch (error) {\n"
+        "  if (!/^ERR_REQUIRE_(ESM|ASYNC_MODULE)$/.test(error.code)) throw error;\n"
         "  module_ = import(require('url').pathToFileURL(path));\n"
         "}\n"
         "if (module_ instanceof Promise) module_.then(write); else write(module_);\n";
@@ -67,14 +80,13 @@ static int node_make_pipe(struct output *output, int *ret_writer)
 }
 
 /* Returns node's pid. */
-static int node_spawn(const struct node_request *request, const int writers[N_OUTPUTS],
-                      int *ret_pidfd, struct error *err)
+static int node_spawn(const struct node_request *request, char *const *argv,
+                      const int writers[N_OUTPUTS], int *ret_pidfd, struct error *err)
 {
 	_cleanup_(credentials_deinit) struct credentials id = {};
 	const struct spawn_fd fds[] = {{writers[RESULT], RESULT_FD},
 	                               {writers[MESSAGE], STDERR_FILENO},
 	                               {writers[PRINTED], STDOUT_FILENO}};
-	char *const argv[] = {"node", "-e", (char *)loader, (char *)request->path, NULL};
 	_cleanup_strv_ char **env = NULL;
 	const struct spawn_request node = {.argv = argv,
 	                                   .user = request->user,
@@ -212,8 +224,8 @@ static unsigned int node_find_line(const char *message, const char *path)
 }
 
 /* Returns the status of waitpid(), or a negative errno. */
-static int node_run(const struct node_request *request, struct output outputs[N_OUTPUTS],
-                    struct error *err)
+static int node_run(const struct node_request *request, char *const *argv,
+                    struct output outputs[N_OUTPUTS], struct error *err)
 {
 	const int64_t deadline = clock_ns(CLOCK_MONOTONIC) + TIMEOUT_S * NS_PER_S;
 	int writers[N_OUTPUTS] = {-1, -1, -1}, r = 0, status;
@@ -225,7 +237,7 @@ static int node_run(const struct node_request *request, struct output outputs[N_
 	if (r < 0)
 		error_set(err, r, "can't start node: %s", strerror(-r));
 	else
-		r = pid = node_spawn(request, writers, &pidfd, err);
+		r = pid = node_spawn(request, argv, writers, &pidfd, err);
 	for (int i = 0; i < N_OUTPUTS; i++)
 		cleanup_close(&writers[i]);
 	if (r < 0)
@@ -263,8 +275,15 @@ int node_read(const struct node_request *request, struct node_answer *ret, struc
 	        [MESSAGE] = {.fd = -1, .max = TEXT_MAX},
 	        [PRINTED] = {.fd = -1, .max = TEXT_MAX},
 	};
+	char *const argv[] = {"node",
+	                      "-e",
+	                      (char *)loader,
+	                      "--",
+	                      (char *)request->path,
+	                      request->is_text ? "text" : NULL,
+	                      NULL};
 	char *message;
-	int r = node_run(request, outputs, err);
+	int r = node_run(request, argv, outputs, err);
 
 	message = outputs[MESSAGE].text;
 	*ret = (struct node_answer){};
@@ -275,6 +294,30 @@ int node_read(const struct node_request *request, struct node_answer *ret, struc
 		ret->line = message ? node_find_line(message, request->path) : 0;
 		r = node_reject(request, message, err);
 	}
+	for (int i = 0; i < N_OUTPUTS; i++) {
+		cleanup_close(&outputs[i].fd);
+		free(outputs[i].text);
+	}
+	return r;
+}
+
+int node_version(const struct node_request *request)
+{
+	struct output outputs[N_OUTPUTS] = {
+	        [RESULT] = {.fd = -1, .max = TEXT_MAX},
+	        [MESSAGE] = {.fd = -1, .max = TEXT_MAX},
+	        [PRINTED] = {.fd = -1, .max = TEXT_MAX},
+	};
+	char *const argv[] = {"node", "--version", NULL};
+	struct error ignored;
+	unsigned int major, minor;
+	int r = node_run(request, argv, outputs, &ignored);
+
+	if (r >= 0)
+		r = outputs[PRINTED].text &&
+		                    sscanf(outputs[PRINTED].text, "v%3u.%3u", &major, &minor) == 2
+		            ? (int)(1000 * major + minor)
+		            : -EBADMSG;
 	for (int i = 0; i < N_OUTPUTS; i++) {
 		cleanup_close(&outputs[i].fd);
 		free(outputs[i].text);

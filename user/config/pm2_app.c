@@ -35,6 +35,27 @@ const char *pm2_app_text(struct json_object *value)
 	return json_object_get_string(value);
 }
 
+long pm2_app_count_instances(const struct pm2_app *app)
+{
+	static const char *const names[] = {"instances", NULL};
+	struct json_object *value = json_object_object_get(app->json, names[0]);
+	const char *text = pm2_app_text(value);
+	const long n_cpus = app->file->n_cpus;
+	double number;
+	char *end;
+	long n;
+
+	if (!text)
+		return 1;
+	number = strtod(text, &end);
+	if (!strcmp(text, "max"))
+		number = 0;
+	else if (end == text || *end || !(number > -RPD_SLOT_MAX - 1 && number < RPD_SLOT_MAX + 1))
+		return 0;
+	n = (long)number;
+	return n > 0 ? n : n_cpus + n < 1 ? 1 : n_cpus + n;
+}
+
 char *pm2_app_home(const struct pm2_app *app)
 {
 	_cleanup_(credentials_deinit) struct credentials id = {};

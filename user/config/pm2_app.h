@@ -11,6 +11,9 @@ struct pm2_app {
 	const struct load_file *file;
 	struct json_object *json;
 	const char *name; /* the app's name in PM2 */
+	/* The variables that the evaluation of the file has set: an object, or NULL. */
+	struct json_object *file_env;
+	long pm_id; /* of the first worker: PM2 numbers the processes of all apps */
 	struct run_config *config;
 	struct problems *problems;
 };
@@ -22,6 +25,11 @@ struct json_object *pm2_app_get(const struct pm2_app *app, const char *const *na
 
 /* Text, a number or a boolean as text; NULL for an array, an object or null. */
 const char *pm2_app_text(struct json_object *value);
+
+/* The number of workers that `instances` means. As in PM2, 0 and "max" mean one for each CPU, a
+ * negative number is subtracted from the CPUs, and a fraction is dropped. 1 if it is not set; 0 if
+ * the value is no number, or too large. */
+long pm2_app_count_instances(const struct pm2_app *app);
 
 /* The home of the workers' user, which the caller frees; NULL if it has none. */
 char *pm2_app_home(const struct pm2_app *app);

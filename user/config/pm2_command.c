@@ -12,17 +12,20 @@
 #include "base/path_search.h"
 #include "base/strv.h"
 #include "base/words.h"
+#include "config/node.h"
 #include "core/env.h"
 #include "kern/file_read.h"
 #include "kern/working_dir.h"
+
+static const char typescript[] = "bun or node";
 
 /* The interpreter of each extension of a script. */
 static const struct {
 	const char *extension, *interpreter;
 } interpreters[] = {
-        {".js", "node"},       {".cjs", "node"}, {".mjs", "node"}, {".sh", "bash"},
-        {".py", "python3"},    {".rb", "ruby"},  {".php", "php"},  {".pl", "perl"},
-        {".coffee", "coffee"}, {".ls", "lsc"},   {".ts", "bun"},   {".tsx", "bun"},
+        {".js", "node"},       {".cjs", "node"}, {".mjs", "node"},    {".sh", "bash"},
+        {".py", "python3"},    {".rb", "ruby"},  {".php", "php"},     {".pl", "perl"},
+        {".coffee", "coffee"}, {".ls", "lsc"},   {".ts", typescript}, {".tsx", typescript},
 };
 
 static void pm2_command_append(struct pm2_app *app, const char *word)
@@ -227,26 +230,66 @@ static const char *pm2_command_choose_interpreter(struct pm2_app *app, const cha
 	return pm2_command_runs_alone(path) ? NULL : "node";
 }
 
-/* A command line: PM2 passes it to a shell and ignores the other options. */
+/* A command line: PM2 passes it to bash, or to sh where there is none, and ignores the other
+ * options. */
 static void pm2_command_set_command_line(struct pm2_app *app, const char *line)
 {
 	static const char why[] = "`script` contains a space and therefore is a command line";
 	static const char *const *const unused[] = {interpreter_names, before, after};
+	_cleanup_free_ char *bash = pm2_command_find_program("bash");
 
-	pm2_command_append(app, "/bin/sh");
+	pm2_command_append(app, bash ? bash : "/bin/sh");
 	pm2_command_append(app, "-c");
 	pm2_command_append(app, line);
 	for (size_t i = 0; i < ARRAY_SIZE(unused); i++)
 		pm2_command_warn_of_unused(app, unused[i], why);
+	if (strstr(line, "--inspect"))
+		pm2_app_warn(app, "script",
+		             "all workers open the same port for the inspector: set node_args, "
+		             "then each has its own");
+}
+
+#define TYPES_STRIPPED(version) (((version) >= 22018 && (version) < 23000) || (version) >= 23006)
+#define TYPES_STRIPPED_BY_FLAG  22006
+
+/* As PM2: bun runs TypeScript, or node where it can. Returns whether there is one of them. */
+static bool pm2_command_append_typescript(struct pm2_app *app, const char *path)
+{
+	const struct node_request request = {.user = app->config->user,
+	                                     .group = app->config->group};
+	_cleanup_free_ char *bun = pm2_command_find_program("bun");
+	const bool is_tsx = path[strlen(path) - 1] == 'x';
+	const int version = bun || is_tsx ? 0 : node_version(&request);
+
+	if (bun || TYPES_STRIPPED(version)) {
+		pm2_command_append(app, bun ? "bun" : "node");
+	} else if (version >= TYPES_STRIPPED_BY_FLAG) {
+		pm2_command_append(app, "node");
+		pm2_command_append(app, "--experimental-strip-types");
+	} else if (version > 0) {
+		pm2_app_problem(app, "script",
+		                "node %d.%d can't run TypeScript: install bun or Node.js 22.18 or "
+		                "later, or set `interpreter` to a program such as tsx or ts-node",
+		                version / 1000, version % 1000);
+	} else {
+		pm2_app_problem(app, "script",
+		                "%s needs bun, which is not installed: install it%s, or set "
+		                "`interpreter` to a program such as tsx",
+		                is_tsx ? "a .tsx file" : "TypeScript",
+		                is_tsx ? "" : " or Node.js 22.18 or later");
+	}
+	return app->config->argv;
 }
 
 /* Interpreter, its arguments, script, arguments of the app. */
-static void pm2_command_set_program(struct pm2_app *app, const char *path)
+static void pm2_command_set_program(struct pm2_app *app, const char *path, const char *interpreter)
 {
-	const char *interpreter = pm2_command_choose_interpreter(app, path), *key;
+	const char *key;
 	struct json_object *words = pm2_app_get(app, before, &key);
 
-	if (interpreter)
+	if (interpreter == typescript && !pm2_command_append_typescript(app, path))
+		return;
+	if (interpreter && interpreter != typescript)
 		pm2_command_append(app, interpreter);
 	if (interpreter && words)
 		pm2_command_append_words(app, key, words);
@@ -266,7 +309,7 @@ static void pm2_command_set_program(struct pm2_app *app, const char *path)
 void pm2_command_set(struct pm2_app *app)
 {
 	static const char *const names[] = {"script", "exec", "cmd", "command", NULL};
-	const char *script = pm2_app_text(pm2_app_get(app, names, NULL));
+	const char *script = pm2_app_text(pm2_app_get(app, names, NULL)), *interpreter;
 	_cleanup_free_ char *path = NULL;
 	_cleanup_file_rights_ struct file_rights own = {};
 
@@ -276,11 +319,22 @@ void pm2_command_set(struct pm2_app *app)
 		pm2_app_problem(app, "script", "the script is missing");
 		return;
 	}
+	if (!strcmp(script, "serve")) {
+		pm2_app_problem(
+		        app, "script",
+		        "PM2 runs its own server of static files for 'serve': let nginx serve "
+		        "the files, or install the npm package serve, and set `script` to "
+		        "node_modules/.bin/serve and `args` to '-l PORT FOLDER'");
+		return;
+	}
 	if (strchr(script, ' ')) {
 		pm2_command_set_command_line(app, script);
 		return;
 	}
 	path = pm2_command_find_script(app, script);
-	if (path)
-		pm2_command_set_program(app, path);
+	if (!path)
+		return;
+	interpreter = pm2_command_choose_interpreter(app, path);
+	file_rights_restore(&own); /* node may be asked for its version */
+	pm2_command_set_program(app, path, interpreter);
 }

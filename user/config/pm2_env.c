@@ -66,6 +66,8 @@ void pm2_env_set(struct pm2_app *app)
 	struct json_object *port = pm2_app_get(app, ports, NULL);
 	_cleanup_free_ char *key = NULL;
 
+	if (app->file_env)
+		pm2_env_set_variables(app, "process.env", app->file_env);
 	if (base)
 		pm2_env_set_variables(app, "env", base);
 	if (port)

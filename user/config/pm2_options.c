@@ -10,10 +10,12 @@
 #include "base/clock.h"
 #include "base/nearest.h"
 #include "base/parse.h"
+#include "config/pm2_logs.h"
+#include "config/pm2_mode.h"
+#include "config/pm2_own.h"
+#include "config/run_option.h"
 #include "core/env.h"
 
-#define PM2_LISTEN_TIMEOUT (3 * NS_PER_S)
-#define READY_TIMEOUT_MIN  (30 * NS_PER_S)
 #define PM2_BACKOFF_MAX_MS 15000
 #define BLANKS             " \t"
 
@@ -24,7 +26,7 @@ struct pm2_option {
 	const char *text; /* the option of run_option.h, or the reason for ignoring this one */
 };
 
-/* Set by pm2_command_set() or pm2_env_set(), or an alias without a meaning of its own. */
+/* Set by another file, or an alias without a meaning of its own. */
 static void pm2_options_elsewhere(struct pm2_app *app, const struct pm2_option *option,
                                   struct json_object *value)
 {
@@ -90,7 +92,15 @@ static void pm2_options_milliseconds(struct pm2_app *app, const struct pm2_optio
 	}
 }
 
-/* In PM2 this is the time before the second restart; later ones take longer. 0 means none. */
+/* Here, 0 would be no time at all; in PM2, it means the default. */
+static void pm2_options_kill_timeout(struct pm2_app *app, const struct pm2_option *option,
+                                     struct json_object *value)
+{
+	if (!pm2_options_is_off(value))
+		pm2_options_milliseconds(app, option, value);
+}
+
+/* In PM2 this is the time before the first restart; later ones take longer. 0 means none. */
 static void pm2_options_backoff(struct pm2_app *app, const struct pm2_option *option,
                                 struct json_object *value)
 {
@@ -108,27 +118,20 @@ static void pm2_options_backoff(struct pm2_app *app, const struct pm2_option *op
 		pm2_app_set(app, option->name, option->text, range);
 }
 
-/* 0 and "max" mean one for each CPU; a negative number is subtracted from the CPUs. */
 static void pm2_options_instances(struct pm2_app *app, const struct pm2_option *option,
                                   struct json_object *value)
 {
-	const char *as_text = pm2_app_text(value);
-	const long n_cpus = app->file->n_cpus;
+	const long n = pm2_app_count_instances(app);
 	char buf[32];
-	long n;
 
-	if (!as_text || !strcmp(as_text, "max") ||
-	    parse_long(as_text, -RPD_SLOT_MAX, RPD_SLOT_MAX, &n) < 0) {
-		pm2_options_text(app, option, value);
-		return;
-	}
-	if (n <= 0)
-		n = n_cpus + n < 1 ? 1 : n_cpus + n;
 	snprintf(buf, sizeof(buf), "%ld", n);
-	pm2_app_set(app, option->name, option->text, buf);
+	if (n)
+		pm2_app_set(app, option->name, option->text, buf);
+	else
+		pm2_options_text(app, option, value);
 }
 
-/* Fork and cluster make no difference: workers are separate processes on one port. */
+/* pm2_mode_set_in_place() acts on it. */
 static void pm2_options_exec_mode(struct pm2_app *app, const struct pm2_option *option,
                                   struct json_object *value)
 {
@@ -144,35 +147,30 @@ static void pm2_options_exec_mode(struct pm2_app *app, const struct pm2_option *
 static void pm2_options_wait_ready(struct pm2_app *app, const struct pm2_option *option,
                                    struct json_object *value)
 {
-	if (!pm2_options_is_off(value))
+	if (!pm2_options_is_off(value) && !pm2_own_has(app, "ready"))
 		pm2_app_set(app, option->name, option->text, "message");
 }
 
-/*
- * PM2 treats a worker that is not ready after listen_timeout as ready. Here, too, a worker that
- * does not listen by then is ready (ready=alive). If it must listen (core/ready.h), or must send
- * the message, it gets more time than in PM2; after that, it has failed.
- */
-static void pm2_options_set_ready_times(struct pm2_app *app)
+/* A number, or several. Elements may be texts, as in PM2. */
+static void pm2_options_stop_exit_codes(struct pm2_app *app, const struct pm2_option *option,
+                                        struct json_object *value)
 {
-	static const char *const names[] = {"listen_timeout", NULL};
-	struct run_config *config = app->config;
-	const bool given = !pm2_options_is_off(pm2_app_get(app, names, NULL));
-	const int64_t timeout = given ? config->ready_timeout : PM2_LISTEN_TIMEOUT;
+	const bool several = json_object_is_type(value, json_type_array);
+	const size_t n = several ? json_object_array_length(value) : 1;
+	_cleanup_free_ char *list = NULL;
+	size_t size;
+	FILE *out = open_memstream(&list, &size);
 
-	config->ready_timeout = timeout < READY_TIMEOUT_MIN ? READY_TIMEOUT_MIN : timeout;
-	if (config->ready == READY_MESSAGE) {
-		if (given && timeout < READY_TIMEOUT_MIN)
-			pm2_app_warn(
-			        app, "listen_timeout",
-			        "raised to 30 s: after that time PM2 treats a worker as ready, "
-			        "reuseportd as failed");
-		return;
+	for (size_t i = 0; out && i < n; i++) {
+		struct json_object *it = several ? json_object_array_get_idx(value, i) : value;
+		const char *code = pm2_app_text(it);
+
+		fprintf(out, "%s%s", i ? "," : "", code ? code : "?");
 	}
-	config->ready = READY_ALIVE;
-	config->alive_after = timeout;
-	if (timeout >= READY_TIMEOUT_MIN)
-		config->ready_timeout += NS_PER_S;
+	if (!out || fclose(out) != 0)
+		pm2_app_problem(app, NULL, "out of memory");
+	else if (n)
+		pm2_app_set(app, option->name, option->text, list);
 }
 
 /* The least is 1 here. In PM2, 0 means the same as 1: it counts the restart before it compares. */
@@ -217,103 +215,32 @@ static void pm2_options_cron(struct pm2_app *app, const struct pm2_option *optio
 	pm2_app_set(app, option->name, option->text, five ? five : as_text);
 }
 
-/* The name of a file, relative to the app's folder. ~ is the user's home; NULL means /dev/null. */
-static void pm2_options_path_name(struct pm2_app *app, const struct pm2_option *option,
+static void pm2_options_file(struct pm2_app *app, const struct pm2_option *option,
+                             struct json_object *value)
+{
+	pm2_logs_set_file(app, option->name, option->text, value);
+}
+
+/* One file or several. */
+static void pm2_options_env_file(struct pm2_app *app, const struct pm2_option *option,
+                                 struct json_object *value)
+{
+	if (!json_object_is_type(value, json_type_array)) {
+		pm2_options_file(app, option, value);
+		return;
+	}
+	for (size_t i = 0; i < json_object_array_length(value); i++)
+		pm2_options_file(app, option, json_object_array_get_idx(value, i));
+}
+
+static void pm2_options_namespace(struct pm2_app *app, const struct pm2_option *option,
                                   struct json_object *value)
-{
-	const char *name = pm2_app_text(value), *cwd = app->config->cwd;
-	_cleanup_free_ char *path = NULL, *home = pm2_app_home(app);
-	int r;
-
-	if (!name || pm2_options_is_off(value)) {
-		if (!name)
-			pm2_app_problem(app, option->name, "the value is not a file name");
-		return;
-	}
-	if (!strcmp(name, "NULL"))
-		name = "/dev/null";
-	if (name[0] == '~' && home)
-		r = asprintf(&path, "%s%s", home, name + 1);
-	else
-		r = asprintf(&path, "%s%s%s", name[0] != '/' && cwd ? cwd : "",
-		             name[0] != '/' && cwd ? "/" : "", name);
-	if (r < 0) {
-		path = NULL;
-		pm2_app_problem(app, NULL, "out of memory");
-		return;
-	}
-	pm2_app_set(app, option->name, option->text, path);
-}
-
-/* Both outputs in one file, unless they have files of their own: there is no third file here. */
-static void pm2_options_common_log(struct pm2_app *app, const struct pm2_option *option,
-                                   struct json_object *value)
-{
-	static const char *const others[] = {"out_file", "out", "output",   "out_log", "error_file",
-	                                     "error",    "err", "err_file", "err_log", NULL};
-	struct pm2_option out = *option, error = *option;
-
-	if (pm2_options_is_off(value))
-		return;
-	if (json_object_is_type(value, json_type_boolean) || pm2_app_get(app, others, NULL)) {
-		pm2_app_warn(app, option->name, "ignored: %s", option->text);
-		return;
-	}
-	out.text = "out-file";
-	error.text = "error-file";
-	pm2_options_path_name(app, &out, value);
-	pm2_options_path_name(app, &error, value);
-}
-
-static void pm2_options_disable_logs(struct pm2_app *app, const struct pm2_option *option,
-                                     struct json_object *value)
-{
-	if (pm2_options_is_off(value))
-		return;
-	pm2_app_set(app, option->name, "out-file", "/dev/null");
-	pm2_app_set(app, option->name, "error-file", "/dev/null");
-}
-
-/* Without files, the lines of all workers are in one place anyway. */
-static void pm2_options_merge_logs(struct pm2_app *app, const struct pm2_option *option,
-                                   struct json_object *value)
-{
-	if (app->config->out_file || app->config->error_file)
-		pm2_options_flag(app, option, value);
-}
-
-/* A variable that increases from worker to worker, from its value in env or else from 0. */
-static void pm2_options_increment_var(struct pm2_app *app, const struct pm2_option *option,
-                                      struct json_object *value)
-{
-	const char *name = pm2_app_text(value), *other = app->config->increment_var;
-	_cleanup_free_ char *setting = NULL;
-
-	if (!name || !*name) {
-		pm2_app_problem(app, option->name, "the value is not the name of a variable");
-		return;
-	}
-	if (other && strcmp(other, name) != 0) {
-		pm2_app_warn(app, option->name,
-		             "ignored: only one variable can be incremented, and %s is", other);
-		return;
-	}
-	if (!env_find(app->config->env, name) &&
-	    (asprintf(&setting, "%s=0", name) < 0 || env_set(&app->config->env, setting) < 0)) {
-		pm2_app_problem(app, option->name, "'%s' is not the name of a variable", name);
-		return;
-	}
-	pm2_app_set(app, option->name, option->text, name);
-}
-
-/* NODE_APP_INSTANCE always has the slot. */
-static void pm2_options_instance_var(struct pm2_app *app, const struct pm2_option *option,
-                                     struct json_object *value)
 {
 	const char *name = pm2_app_text(value);
 
-	if (!name || strcmp(name, "NODE_APP_INSTANCE") != 0)
-		pm2_options_increment_var(app, option, value);
+	if (name && *name && strcmp(name, "default") != 0)
+		pm2_app_warn(app, option->name,
+		             "services have no namespaces: give commands the service's name");
 }
 
 static const char not_watched[] = "files are not watched; run `reuseportd reload` after a change";
@@ -321,7 +248,6 @@ static const char as_they_are[] = "lines are written unchanged (log-prefix adds 
 static const char no_pm2_io[] = "reuseportd adds no code to the program";
 static const char no_source_maps[] = "use node_args to give node --enable-source-maps";
 
-/* Applied in this order: files before merge_logs, increment_var before instance_var. */
 static const struct pm2_option options[] = {
         {"name", pm2_options_elsewhere},
         {"script", pm2_options_elsewhere},
@@ -343,7 +269,7 @@ static const struct pm2_option options[] = {
         {"exec_mode", pm2_options_exec_mode},
         {"wait_ready", pm2_options_wait_ready, "ready"},
         {"listen_timeout", pm2_options_milliseconds, "ready-timeout"},
-        {"kill_timeout", pm2_options_milliseconds, "kill-timeout"},
+        {"kill_timeout", pm2_options_kill_timeout, "kill-timeout"},
         {"shutdown_with_message", pm2_options_flag, "shutdown-message"},
         {"max_memory_restart", pm2_options_text, "max-memory"},
         {"max_restarts", pm2_options_max_restarts, "max-restarts"},
@@ -351,37 +277,38 @@ static const struct pm2_option options[] = {
         {"exp_backoff_restart_delay", pm2_options_backoff, "backoff"},
         {"restart_delay", pm2_options_milliseconds, "restart-delay"},
         {"autorestart", pm2_options_flag_off, "no-restart"},
+        {"stop_exit_codes", pm2_options_stop_exit_codes, "stop-exit-codes"},
         {"cron_restart", pm2_options_cron, "cron-restart"},
         {"cron", pm2_options_cron, "cron-restart"},
-        {"out_file", pm2_options_path_name, "out-file"},
-        {"out", pm2_options_path_name, "out-file"},
-        {"output", pm2_options_path_name, "out-file"},
-        {"out_log", pm2_options_path_name, "out-file"},
-        {"error_file", pm2_options_path_name, "error-file"},
-        {"error", pm2_options_path_name, "error-file"},
-        {"err", pm2_options_path_name, "error-file"},
-        {"err_file", pm2_options_path_name, "error-file"},
-        {"err_log", pm2_options_path_name, "error-file"},
-        {"log_file", pm2_options_common_log, "output goes only to out_file and error_file"},
-        {"log", pm2_options_common_log, "output goes only to out_file and error_file"},
-        {"disable_logs", pm2_options_disable_logs},
-        {"merge_logs", pm2_options_merge_logs, "merge-logs"},
-        {"combine_logs", pm2_options_merge_logs, "merge-logs"},
-        {"increment_var", pm2_options_increment_var, "increment-var"},
-        {"instance_var", pm2_options_instance_var, "increment-var"},
+        {"out_file", pm2_options_file, "out-file"},
+        {"out", pm2_options_file, "out-file"},
+        {"output", pm2_options_file, "out-file"},
+        {"out_log", pm2_options_file, "out-file"},
+        {"error_file", pm2_options_file, "error-file"},
+        {"error", pm2_options_file, "error-file"},
+        {"err", pm2_options_file, "error-file"},
+        {"err_file", pm2_options_file, "error-file"},
+        {"err_log", pm2_options_file, "error-file"},
+        {"log_file", pm2_options_elsewhere},
+        {"log", pm2_options_elsewhere},
+        {"disable_logs", pm2_options_elsewhere},
+        {"merge_logs", pm2_options_elsewhere},
+        {"combine_logs", pm2_options_elsewhere},
+        {"increment_var", pm2_options_elsewhere},
+        {"instance_var", pm2_options_elsewhere},
         {"uid", pm2_options_text, "user"},
         {"user", pm2_options_text, "user"},
         {"gid", pm2_options_text, "group"},
         {"group", pm2_options_text, "group"},
-        {"env_file", pm2_options_path_name, "env-file"},
+        {"env_file", pm2_options_env_file, "env-file"},
 
         {"watch", pm2_options_unsupported, not_watched},
         {"ignore_watch", pm2_options_unsupported, not_watched},
         {"watch_delay", pm2_options_unsupported, not_watched},
         {"watch_options", pm2_options_unsupported, not_watched},
-        {"namespace", pm2_options_unsupported, "services have no namespaces"},
+        {"namespace", pm2_options_namespace},
         {"name_prefix", pm2_options_unsupported, "the service has the name of the app"},
-        {"append_env_to_name", pm2_options_unsupported, "the service has the name of the app"},
+        {"append_env_to_name", pm2_options_elsewhere},
         {"filter_env", pm2_options_unsupported,
          "workers of another user get a clean environment, others that of reuseportd"},
         {"install_url", pm2_options_unsupported, "nothing is installed"},
@@ -394,8 +321,6 @@ static const struct pm2_option options[] = {
         {"source_map_support", pm2_options_unsupported, no_source_maps},
         {"disable_source_map_support", pm2_options_elsewhere},
         {"vizion", pm2_options_unsupported, "there is no versioning metadata"},
-        {"stop_exit_codes", pm2_options_unsupported,
-         "a worker that exits is restarted, whatever its exit status"},
         {"trace", pm2_options_unsupported, no_pm2_io},
         {"disable_trace", pm2_options_elsewhere},
         {"v8", pm2_options_unsupported, no_pm2_io},
@@ -417,7 +342,7 @@ static const char *pm2_options_name_of(const void *data, size_t i)
 	return options[i].name;
 }
 
-static bool pm2_options_is_known(const char *key)
+bool pm2_options_is_known(const char *key)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(options); i++)
 		if (!strcmp(key, options[i].name))
@@ -431,10 +356,13 @@ static void pm2_options_warn_of_unknown(struct pm2_app *app)
 	{
 		const char *near;
 
-		if (!value || pm2_options_is_known(key) || problems_is_full(app->problems))
+		if (!value || pm2_options_is_known(key) || pm2_own_find(key) ||
+		    problems_is_full(app->problems))
 			continue;
 		near = nearest_find(key, pm2_options_name_of, NULL, ARRAY_SIZE(options));
-		pm2_app_warn(app, key, "ignored: PM2 has no such option%s%s%s",
+		if (!near)
+			near = option_nearest(run_options, key);
+		pm2_app_warn(app, key, "ignored: there is no such option%s%s%s",
 		             near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 	}
 }
@@ -480,10 +408,12 @@ void pm2_options_set(struct pm2_app *app)
 {
 	struct run_config *config = app->config;
 
-	config->workers = 1;
 	pm2_options_set_some(app, false);
 	pm2_options_warn_of_unknown(app);
-	pm2_options_set_ready_times(app);
+	pm2_mode_set_in_place(app);
+	pm2_mode_set_ready_times(app);
+	pm2_mode_set_restarts(app);
+	pm2_logs_set(app);
 	if (!config->restart && config->restart_delay) {
 		pm2_app_warn(app, "restart_delay", "ignored: autorestart is off");
 		config->restart_delay = 0;

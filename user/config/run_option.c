@@ -116,6 +116,29 @@ static int run_option_set_env(void *member, const struct option_setting *setting
 	return env_set(member, setting->value);
 }
 
+static int run_option_check_variable(const struct option_setting *setting, struct error *err)
+{
+	return *setting->value && !strchr(setting->value, '=')
+	               ? 0
+	               : error_usage(err, "'%s' is not the name of a variable", setting->value);
+}
+
+static int run_option_set_variable(void *member, const struct option_setting *setting,
+                                   struct error *err)
+{
+	int r = run_option_check_variable(setting, err);
+
+	return r < 0 ? r : option_set_text(member, setting, err);
+}
+
+static int run_option_set_variables(void *member, const struct option_setting *setting,
+                                    struct error *err)
+{
+	int r = run_option_check_variable(setting, err);
+
+	return r < 0 ? r : option_set_list(member, setting, err);
+}
+
 /* KIND, or KIND:ARGUMENT for kinds with an argument. */
 static int run_option_set_ready(void *member, const struct option_setting *setting,
                                 struct error *err)
@@ -192,6 +215,45 @@ static int run_option_set_cron(void *member, const struct option_setting *settin
 	return r < 0 ? r : option_set_text(member, setting, err);
 }
 
+static int run_option_set_in_place(void *member, const struct option_setting *setting,
+                                   struct error *err)
+{
+	enum run_in_place *in_place = member;
+	bool on = false;
+	int r = option_set_flag(&on, setting, err);
+
+	if (r == 0)
+		*in_place = on ? RUN_IN_PLACE_YES : RUN_IN_PLACE_NO;
+	return r;
+}
+
+/* Numbers, separated by commas. A later value replaces an earlier one. */
+static int run_option_set_stop_exit_codes(void *member, const struct option_setting *setting,
+                                          struct error *err)
+{
+	struct run_config *config = member;
+	uint64_t codes[ARRAY_SIZE(config->stop_exit_codes)] = {};
+	_cleanup_free_ char *copy = strdup(setting->value);
+	char *rest = copy, *word;
+
+	if (!copy)
+		return -ENOMEM;
+	while ((word = strsep(&rest, ","))) {
+		long code;
+
+		word += strspn(word, " \t");
+		word[strcspn(word, " \t")] = '\0';
+		if (parse_long(word, 0, RUN_EXIT_MAX - 1, &code) < 0)
+			return error_usage(err,
+			                   "'%s' is not a list of exit statuses from 0 to %d, such "
+			                   "as 0 or 0,143",
+			                   setting->value, RUN_EXIT_MAX - 1);
+		codes[code / 64] |= (uint64_t)1 << code % 64;
+	}
+	memcpy(config->stop_exit_codes, codes, sizeof(codes));
+	return 0;
+}
+
 static int run_option_set_cpu_limit(void *member, const struct option_setting *setting,
                                     struct error *err)
 {
@@ -252,9 +314,13 @@ const struct option_row run_options[] = {
          "takes precedence. May be repeated",
          option_set_list, AT(env_files), .repeatable = true},
         {"increment-var", "NAME",
-         "Add the slot number of each worker to the value of this variable. --env "
-         "must set the variable to a number",
-         option_set_text, AT(increment_var)},
+         "Add the slot number of each worker to the value of this variable, or to 0 if it "
+         "is not set. May be repeated",
+         run_option_set_variables, AT(increment_vars), .repeatable = true},
+        {"instance-var", "NAME",
+         "Name of the variable that has the slot number of the worker (default: "
+         "NODE_APP_INSTANCE)",
+         run_option_set_variable, AT(instance_var)},
         {"user", "USER",
          "Run the workers as this user (name or number). With FILE, it is the user of all "
          "services, whatever FILE says. Default: the user that FILE sets; if FILE sets "
@@ -273,9 +339,13 @@ const struct option_row run_options[] = {
          "Append the workers' standard error to FILE, with -SLOT inserted before the "
          "extension. Missing folders are created",
          option_set_text, AT(error_file)},
+        {"log-file", "FILE",
+         "Append the workers' standard output and standard error to FILE as well, with -SLOT "
+         "inserted before the extension. Missing folders are created",
+         option_set_text, AT(log_file)},
         {"merge-logs", NULL,
          "Let all workers write to the same files: insert no -SLOT into the names of "
-         "--out-file and --error-file",
+         "--out-file, --error-file and --log-file",
          option_set_flag, AT(merge_logs)},
         {"log-prefix", NULL,
          "Begin each line that a worker prints with SERVICE.SLOT, followed by a bar",
@@ -344,6 +414,11 @@ const struct option_row run_options[] = {
 
         {"no-restart", NULL, "Do not start a worker again after it has exited",
          run_option_set_no_restart, AT(restart)},
+        {"stop-exit-codes", "N,...",
+         "Do not start a worker again after it has exited with one of these statuses, until "
+         "`start`, `restart`, `reload` or --cron-restart. A worker that a signal ended has the "
+         "status 128 + the signal's number (default: none)",
+         run_option_set_stop_exit_codes},
         {"restart-delay", "TIME",
          "Wait this long before a worker that has exited is started again, in addition to "
          "--backoff (default: 0)",
@@ -359,7 +434,8 @@ const struct option_row run_options[] = {
          option_set_number, AT(max_restarts), .min = 1, .max = COUNT_MAX},
         {"min-uptime", "TIME",
          "The end of a worker counts as a crash if the worker never became ready, or was ready "
-         "for less than this time. Its exit status does not matter (default: 1s)",
+         "for less than this time; with --ready alive, if it ran for less. Its exit status does "
+         "not matter (default: 1s)",
          option_set_time, AT(min_uptime)},
         {"cron-restart", "TIMES",
          "Reload at these times: five fields as in crontab(5), or a name such as @daily",
@@ -379,7 +455,7 @@ const struct option_row run_options[] = {
          "replace this many at a time (default: 2)",
          option_set_number, AT(batch), .min = 1, .max = COUNT_MAX},
         {"in-place", NULL, "On a reload, drain and stop the old worker before the new one starts",
-         option_set_flag, AT(in_place)},
+         run_option_set_in_place, AT(in_place)},
         {"max-old", "N",
          "Let at most this many old workers of a slot serve their open connections at the same "
          "time: if reloads leave more, the oldest one is stopped before its --drain-timeout "

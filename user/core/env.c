@@ -197,6 +197,8 @@ static const char *env_read_setting(const char *at, char *to, unsigned int *line
 		at = env_read_quoted(at + 1, *at, &to, line);
 		if (at)
 			at += strspn(at, BLANKS);
+		if (at && *at == '#')
+			at += strcspn(at, "\n");
 		if (!at || (*at && *at != '\n'))
 			return NULL;
 	} else {
@@ -211,6 +213,8 @@ static int env_read_settings(const char *text, char *buf, char **list, unsigned 
 {
 	unsigned int line = 1;
 
+	if (!strncmp(text, "\xef\xbb\xbf", 3)) /* a byte order mark */
+		text += 3;
 	for (;; text++, line++) {
 		unsigned int last = line;
 

@@ -27,13 +27,13 @@ enum env_result {
 
 /*
  * Adds the settings of a file's @text: one NAME=VALUE a line, optionally after "export ". Blank
- * lines, and lines that begin with '#' or ';', are ignored.
+ * lines, and lines that begin with '#' or ';', are ignored, and so is a byte order mark.
  *
  * Values follow systemd's EnvironmentFile=. Blanks around a value are dropped, and so are quotes
- * around all of it; a quoted value may span several lines. '...' is literal. In "..." the escapes
- * \", \\, \` and \$ are known, and also \n and \t, as in Node's files. Without quotes a backslash
- * keeps the next character. Except in '...' a backslash before a newline drops both. Nothing is
- * expanded.
+ * around all of it; a quoted value may span several lines, and a comment that begins with '#' may
+ * follow it, as in Node's files. '...' is literal. In "..." the escapes \", \\, \` and \$ are
+ * known, and also \n and \t, as in Node's files. Without quotes a backslash keeps the next
+ * character. Except in '...' a backslash before a newline drops both. Nothing is expanded.
  *
  * Returns 0; or, with @env unchanged, ENV_BAD_LINE with the number of the first bad line in
  * *ret_line, or -ENOMEM. Needs a few times the memory of the text.

@@ -11,6 +11,11 @@ bool ready_rule_must_listen(const struct run_config *config, const struct ready_
 	       2 * seen->listening > seen->others;
 }
 
+bool ready_rule_allows_no_message(const struct run_config *config, bool predecessor_sent)
+{
+	return config->ready == READY_MESSAGE && config->alive_after && !predecessor_sent;
+}
+
 bool ready_rule_allows_no_listener(const struct run_config *config)
 {
 	return config->n_listens == 0 &&

@@ -24,5 +24,10 @@ struct ready_seen {
  */
 bool ready_rule_must_listen(const struct run_config *config, const struct ready_seen *seen);
 
+/* Whether a worker that does not send the message "ready" is ready after alive_after, as PM2 has
+ * it. Not if the worker that it replaces has sent the message (@predecessor_sent): then the new one
+ * hangs, or is broken. */
+bool ready_rule_allows_no_message(const struct run_config *config, bool predecessor_sent);
+
 /* Whether a worker that listens on nothing, such as one that processes a queue, can be ready. */
 bool ready_rule_allows_no_listener(const struct run_config *config);

@@ -11,7 +11,8 @@
 
 /*
  * Computes the pause after a worker has ended, in nanoseconds, or RESTART_BACKOFF_NEVER. @uptime:
- * how long it was ready, in nanoseconds (0 = never). Updates *crashes, the slot's crashes in a row.
+ * how long it was ready or, with alive_after, lived, in nanoseconds (0 = never). Updates *crashes,
+ * the slot's crashes in a row.
  */
 int64_t restart_backoff_pause(const struct run_config *config, int64_t uptime,
                               unsigned int *crashes);

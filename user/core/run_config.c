@@ -19,11 +19,11 @@
 /* The members that are a string, or a vector of strings. */
 #define TEXT(name) offsetof(struct run_config, name)
 static const size_t texts[] = {
-        TEXT(increment_var),  TEXT(cwd),          TEXT(user),
-        TEXT(group),          TEXT(out_file),     TEXT(error_file),
+        TEXT(instance_var),   TEXT(cwd),          TEXT(user),       TEXT(group),
+        TEXT(identity),       TEXT(out_file),     TEXT(error_file), TEXT(log_file),
         TEXT(ready_argument), TEXT(cron_restart), TEXT(fault),
 };
-static const size_t vectors[] = {TEXT(argv), TEXT(env), TEXT(env_files)};
+static const size_t vectors[] = {TEXT(argv), TEXT(env), TEXT(env_files), TEXT(increment_vars)};
 
 void run_config_init(struct run_config *config)
 {
@@ -129,8 +129,9 @@ static const char *run_config_check_drain_signal(const struct run_config *c)
 
 static const char *run_config_check_merge_logs(const struct run_config *c)
 {
-	return !c->merge_logs || c->out_file || c->error_file ? NULL
-	                                                      : "needs out-file or error-file";
+	return !c->merge_logs || c->out_file || c->error_file || c->log_file
+	               ? NULL
+	               : "needs out-file, error-file or log-file";
 }
 
 static const char *run_config_check_backoff(const struct run_config *c)
@@ -154,16 +155,15 @@ static const char *run_config_check_memory(const struct run_config *c)
 
 static const char *run_config_check_increment(const struct run_config *c)
 {
-	const char *value = c->increment_var ? env_find(c->env, c->increment_var) : NULL;
 	long number;
 
-	if (!c->increment_var)
-		return NULL;
-	if (!value)
-		return "env must set this variable to a number; the slot is added to it";
-	return parse_long(value, 0, INT_MAX, &number) == 0
-	               ? NULL
-	               : "env must set this variable to a number";
+	for (char **name = c->increment_vars; name && *name; name++) {
+		const char *value = env_find(c->env, *name);
+
+		if (value && parse_long(value, 0, INT_MAX, &number) < 0)
+			return "env must set this variable to a number, or not at all";
+	}
+	return NULL;
 }
 
 static const struct {
@@ -214,6 +214,12 @@ int run_config_check(const struct run_config *config, struct error *err)
 			                   problem);
 	}
 	return 0;
+}
+
+bool run_config_stops_at(const struct run_config *config, int status)
+{
+	return status >= 0 && status < RUN_EXIT_MAX &&
+	       config->stop_exit_codes[status / 64] >> (status % 64) & 1;
 }
 
 void run_config_set_default_name(struct run_config *config)

@@ -32,6 +32,18 @@ enum run_log {
 	RUN_LOG_PREFIX, /* the worker before each line */
 };
 
+/* How a reload replaces a worker. */
+enum run_in_place {
+	RUN_IN_PLACE_NO,  /* the new worker starts beside the old one */
+	RUN_IN_PLACE_YES, /* the old worker ends before the new one starts */
+	/* As RUN_IN_PLACE_NO while a worker of the service listens, else as RUN_IN_PLACE_YES. For a
+	 * program that may run only once at a time, unless its processes share a port. */
+	RUN_IN_PLACE_UNLESS_LISTENING,
+};
+
+/* The least number above all exit statuses: 0 to 255, or 128 + the number of a signal. */
+#define RUN_EXIT_MAX 256
+
 struct run_config {
 	char service[RPD_LABEL_MAX]; /* "" = PROGRAM, or PROGRAM-PORT with one --listen */
 	/* The endpoints of --listen; family 0 = any address. None: every fixed port that a worker
@@ -49,24 +61,30 @@ struct run_config {
 	/* Files of NAME=VALUE lines, in order, for what env does not have. NULL-terminated; may be
 	 * NULL */
 	char **env_files;
-	/* PM2's increment_var: the worker gets this variable's value in env plus its slot; NULL =
-	 * none */
-	char *increment_var;
+	/* PM2's increment_var: the worker gets the value of each of these variables, or 0, plus its
+	 * slot. NULL-terminated; may be NULL */
+	char **increment_vars;
+	char *instance_var;       /* the variable that has the slot; NULL = NODE_APP_INSTANCE */
 	char *cwd, *user, *group; /* NULL = ours */
 	/* Why no worker can be started: an env file or cwd that can't be read. NULL = no reason. */
 	char *fault;
+	/* What the user database had for user and group when the configuration was loaded
+	 * (credentials_format()); NULL = not looked up */
+	char *identity;
 	/* Another user controls the configuration file: nothing is done for the service with more
 	 * rights than its workers have. */
 	bool limited;
-	/* Files for standard output and error, by appending; NULL = ours. Without merge_logs each
-	 * worker has its own: "-SLOT" is inserted before the name's extension, except for a device
-	 * or a pipe. */
-	char *out_file, *error_file;
+	/* Files for standard output and error, by appending; NULL = ours. Both are also appended to
+	 * log_file; NULL = none. Without merge_logs each worker has its own: "-SLOT" is inserted
+	 * before the name's extension, except for a device or a pipe. */
+	char *out_file, *error_file, *log_file;
 	bool merge_logs;
 	enum run_log log;
 
 	enum ready_kind ready;
 	char *ready_argument; /* the path, or the shell command */
+	/* With READY_ALIVE; with READY_MESSAGE: after this time a worker of a program that never
+	 * sends the message is ready without it (core/ready_rule.h), 0 = never. */
 	int64_t alive_after;
 	int64_t ready_timeout;
 	int64_t settle; /* on a reload: how long a ready worker must live before it gets the slot */
@@ -81,7 +99,9 @@ struct run_config {
 	bool shutdown_message; /* send "shutdown" on the Node channel instead of the stop signal */
 	int64_t drain_timeout, kill_timeout, park_timeout;
 
-	bool restart;          /* a worker that ended is started again */
+	bool restart; /* a worker that ended is started again */
+	/* Bit n % 64 of [n / 64]: a worker that ended with exit status n is not started again. */
+	uint64_t stop_exit_codes[RUN_EXIT_MAX / 64];
 	int64_t restart_delay; /* before each restart, in addition to the backoff; 0 = none */
 	int64_t backoff_min, backoff_max; /* doubles from crash to crash */
 	unsigned int max_restarts;        /* crashes in a row after which the slot is failed */
@@ -93,8 +113,8 @@ struct run_config {
 
 	unsigned int batch;   /* how many workers are replaced at a time */
 	unsigned int max_old; /* of a slot: how many former workers may drain at the same time */
-	bool in_place;        /* stop the old worker before the new one starts */
-	bool keep_going;      /* a reload that fails is not rolled back */
+	enum run_in_place in_place;
+	bool keep_going; /* a reload that fails is not rolled back */
 };
 
 /* Sets every member to its default. */
@@ -109,6 +129,10 @@ int run_config_check(const struct run_config *config, struct error *err);
 size_t run_config_report_problems(const struct run_config *config,
                                   void (*report)(void *data, const char *option, const char *text),
                                   void *data);
+
+/* Whether a worker that has ended with @status is not started again, because stop_exit_codes has
+ * the status. A negative status is unknown. */
+bool run_config_stops_at(const struct run_config *config, int status);
 
 /* Sets the default of `service`, unless a name is set. Needs argv. */
 void run_config_set_default_name(struct run_config *config);

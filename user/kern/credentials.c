@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <limits.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,6 +108,75 @@ int credentials_find(struct credentials *id, const char *user, const char *group
 			r = -ENOMEM;
 	}
 	return r < 0 ? error_set(err, r, "can't look up the groups: %s", strerror(-r)) : 0;
+}
+
+/* --- the result, as text --- */
+
+/* Numbers: set_user set_group uid gid n_groups GROUP...; then a line each: name, home, shell. */
+char *credentials_format(const char *user, const char *group)
+{
+	_cleanup_(credentials_deinit) struct credentials id = {};
+	struct error ignored;
+	char *text = NULL;
+	size_t size;
+	FILE *out;
+
+	if ((!user && !group) || credentials_find(&id, user, group, &ignored) < 0)
+		return NULL;
+	out = open_memstream(&text, &size);
+	if (!out)
+		return NULL;
+	fprintf(out, "%d %d %u %u %d", id.set_user, id.set_group, id.uid, id.gid, id.n_groups);
+	for (int i = 0; i < id.n_groups; i++)
+		fprintf(out, " %u", id.groups[i]);
+	fprintf(out, "\n%s\n%s\n%s\n", id.name ? id.name : "", id.home ? id.home : "",
+	        id.shell ? id.shell : "");
+	if (fclose(out) != 0)
+		free(TAKE_PTR(text));
+	return text;
+}
+
+static unsigned int credentials_next_number(const char **at)
+{
+	char *end;
+	const unsigned long number = strtoul(*at, &end, 10);
+
+	*at = end;
+	return (unsigned int)number;
+}
+
+/* A copy of the next line; NULL if it is empty. */
+static char *credentials_next_line(const char **at)
+{
+	const size_t n = strcspn(*at, "\n");
+	char *line = n ? strndup(*at, n) : NULL;
+
+	*at += n + ((*at)[n] == '\n');
+	return line;
+}
+
+int credentials_take(struct credentials *id, const char *user, const char *group,
+                     const char *identity, struct error *err)
+{
+	const char *at = identity;
+
+	if (!identity)
+		return credentials_find(id, user, group, err);
+	id->set_user = credentials_next_number(&at);
+	id->set_group = credentials_next_number(&at);
+	id->uid = credentials_next_number(&at);
+	id->gid = credentials_next_number(&at);
+	id->n_groups = (int)credentials_next_number(&at);
+	id->groups = calloc((size_t)id->n_groups + 1, sizeof(*id->groups));
+	if (!id->groups)
+		return error_set(err, -ENOMEM, "can't look up the groups: %s", strerror(ENOMEM));
+	for (int i = 0; i < id->n_groups; i++)
+		id->groups[i] = credentials_next_number(&at);
+	credentials_next_line(&at);
+	id->name = credentials_next_line(&at);
+	id->home = credentials_next_line(&at);
+	id->shell = credentials_next_line(&at);
+	return 0;
 }
 
 int credentials_check_group(const char *group, struct error *err)

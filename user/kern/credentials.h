@@ -29,6 +29,15 @@ int credentials_find(struct credentials *id, const char *user, const char *group
                      struct error *err);
 void credentials_deinit(struct credentials *id);
 
+/* The same from @identity, a text of credentials_format(), without a wait for the user database; if
+ * it is NULL, by credentials_find(). */
+int credentials_take(struct credentials *id, const char *user, const char *group,
+                     const char *identity, struct error *err);
+
+/* Looks up @user and @group, and returns all that credentials_take() needs, to be freed. NULL if
+ * neither is given, or if one is unknown. */
+char *credentials_format(const char *user, const char *group);
+
 /* Whether the group is the main group or a supplementary group of @id. */
 bool credentials_has_group(const struct credentials *id, gid_t gid);
 

@@ -57,8 +57,8 @@ bool proc_still_serves(const struct rpd_worker *w, uint32_t inode)
 	       proc_read_identity_now(w->pid, &now) == 0 && process_same(now.id, process_of_row(w));
 }
 
-int proc_list_sockets(uint32_t pid, void (*on_socket)(int fd, uint32_t inode, void *data),
-                      void *data)
+int proc_list_sockets(uint32_t pid, size_t max,
+                      void (*on_socket)(int fd, uint32_t inode, void *data), void *data)
 {
 	_cleanup_close_ int process = proc_read_open(pid);
 	_cleanup_dir_ DIR *fds = process < 0 ? NULL : proc_read_directory(process, "fd");
@@ -67,7 +67,7 @@ int proc_list_sockets(uint32_t pid, void (*on_socket)(int fd, uint32_t inode, vo
 
 	if (!fds)
 		return errno == ENOENT || errno == ESRCH ? 0 : -errno;
-	while ((fd = proc_read_number(fds)) >= 0) {
+	while (max-- && (fd = proc_read_number(fds)) >= 0) {
 		inode = proc_read_socket(process, fd);
 		if (inode)
 			on_socket(fd, inode, data);

@@ -22,7 +22,8 @@ struct spawn_request {
 	/* Names or numbers; NULL = ours. A user gets all its groups; a group alone is the only
 	 * group. */
 	const char *user, *group;
-	int cgroup; /* directory descriptor, -1 = ours */
+	const char *identity; /* of them, by credentials_format(); NULL = they are looked up */
+	int cgroup;           /* directory descriptor, -1 = ours */
 	/* All other descriptors are closed, except 1 and 2; 0 is /dev/null unless it is a target.
 	 * A target may be the number of one of our descriptors. */
 	const struct spawn_fd *fds;

@@ -113,6 +113,7 @@ int spawn_plan_init(struct spawn_plan *plan, const struct spawn_request *request
 		r = spawn_plan_descriptors(plan, request);
 	if (r < 0)
 		return error_set(err, r, "can't start '%s': %s", request->argv[0], strerror(-r));
-	r = credentials_find(&plan->identity, request->user, request->group, err);
+	r = credentials_take(&plan->identity, request->user, request->group, request->identity,
+	                     err);
 	return r < 0 ? r : spawn_plan_check_privileges(plan, request, err);
 }

@@ -24,7 +24,7 @@ int steer_workers_set(struct steer *steer, unsigned int slot, const struct rpd_w
 	               : 0;
 }
 
-int steer_workers_set_run(struct steer *steer, unsigned int slot, enum rpd_run run,
+int steer_workers_set_run(struct steer *steer, unsigned int slot, enum rpd_run run, bool ended,
                           uint32_t restarts)
 {
 	struct rpd_worker worker;
@@ -33,6 +33,7 @@ int steer_workers_set_run(struct steer *steer, unsigned int slot, enum rpd_run r
 	if (r < 0)
 		return r;
 	worker.run = run;
+	worker.ended = ended;
 	worker.restarts = restarts;
 	return steer_workers_set(steer, slot, &worker);
 }

@@ -15,7 +15,7 @@ int steer_workers_set(struct steer *steer, unsigned int slot, const struct rpd_w
 int steer_workers_read(const struct steer *steer, size_t n, struct rpd_worker *ret);
 
 /* Changes only what the supervisor is about to do with the slot; its worker stays. */
-int steer_workers_set_run(struct steer *steer, unsigned int slot, enum rpd_run run,
+int steer_workers_set_run(struct steer *steer, unsigned int slot, enum rpd_run run, bool ended,
                           uint32_t restarts);
 
 /* Records why the slot's worker has ended or failed; text that is too long is cut. */

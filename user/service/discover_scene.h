@@ -27,6 +27,10 @@ struct discover_scene {
 	size_t n_holders;
 };
 
+/* Whether @wanted names the endpoint's address, or none. The port is not compared. */
+bool discover_scene_is_wanted(const struct discover_wanted *wanted,
+                              const struct rpd_endpoint *endpoint);
+
 #define _cleanup_discover_scene_ __attribute__((cleanup(discover_scene_free)))
 
 /* Reads the listeners and all processes. Returns 0, or a negative errno with @err set. */

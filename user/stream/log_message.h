@@ -35,9 +35,12 @@ enum log_message_kind {
 	LOG_MESSAGE_MOVE, /* the run directory was made again; with a descriptor of it */
 };
 
-/* Where the lines of one stream go. */
+/* Where the lines of standard output go, those of standard error, and those of both. */
+#define LOG_MESSAGE_PLACES 3
+#define LOG_MESSAGE_BOTH   2
+
 struct log_message_place {
-	int stream;          /* STDOUT_FILENO or STDERR_FILENO: of the supervisor; 0: a file */
+	int stream; /* STDOUT_FILENO or STDERR_FILENO: of the supervisor; 0: a file; -1: nowhere */
 	char path[PATH_MAX]; /* of the file */
 };
 
@@ -47,7 +50,7 @@ struct log_message {
 	/* The rest is for LOG_MESSAGE_ADD. */
 	char prefix[RPD_LABEL_MAX + 16]; /* before each line that goes to a stream of the
 	                                    supervisor; or "" */
-	struct log_message_place places[2];
+	struct log_message_place places[LOG_MESSAGE_PLACES];
 	/* The rights that the files are opened with. */
 	bool set_user, limited;
 	uid_t uid;

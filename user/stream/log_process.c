@@ -107,8 +107,8 @@ static void log_process_add(struct log_process *log, const struct log_message *m
 			cleanup_close(&fds[i]);
 		return;
 	}
-	log_state_restore(&w->streams[0]);
-	log_state_restore(&w->streams[1]);
+	for (int i = 0; i < LOG_MESSAGE_PLACES; i++)
+		log_state_restore(&w->streams[i]);
 	log_worker_open(w, fds);
 }
 

@@ -36,8 +36,8 @@ static bool log_source_drop_some(struct log_process *log)
 	size_t before, lines;
 
 	for (struct log_worker *w = log->workers; w; w = w->next) {
-		log_source_choose_longer(&longest, &w->streams[0]);
-		log_source_choose_longer(&longest, &w->streams[1]);
+		for (int i = 0; i < LOG_MESSAGE_PLACES; i++)
+			log_source_choose_longer(&longest, &w->streams[i]);
 	}
 	before = line_queue_length(&longest->queue);
 	/* Many lines at a time, as their rest is moved. */
@@ -50,7 +50,16 @@ static bool log_source_drop_some(struct log_process *log)
 
 /* --- lines */
 
-void log_source_add(struct log_source *source, const char *text, size_t n)
+/* What its worker has printed: the lines of both streams are known from each. */
+static void log_source_note_lines(struct log_source *source, const char *text, size_t n,
+                                  bool is_new)
+{
+	if (!source->worker || source == &source->worker->streams[LOG_MESSAGE_BOTH])
+		return;
+	(is_new ? log_worker_add_lines : log_worker_add_tail)(source->worker, text, n);
+}
+
+static void log_source_append(struct log_source *source, const char *text, size_t n, bool is_new)
 {
 	struct line_queue *queue = &source->queue;
 	const size_t before = line_queue_length(queue), whole = queue->whole - queue->begin;
@@ -60,13 +69,22 @@ void log_source_add(struct log_source *source, const char *text, size_t n)
 		return;
 	}
 	source->log->kept += line_queue_length(queue) - before;
-	if (source->worker)
-		log_worker_add_tail(source->worker, queue->text + queue->begin + whole,
-		                    queue->whole - queue->begin - whole);
+	log_source_note_lines(source, queue->text + queue->begin + whole,
+	                      queue->whole - queue->begin - whole, is_new);
 	while (source->log->kept > LOG_KEEP_MAX && log_source_drop_some(source->log))
 		;
 	if (line_queue_has_line(queue))
 		log_target_list(source);
+}
+
+void log_source_add(struct log_source *source, const char *text, size_t n)
+{
+	log_source_append(source, text, n, true);
+}
+
+void log_source_restore(struct log_source *source, const char *text, size_t n)
+{
+	log_source_append(source, text, n, false);
 }
 
 static int log_source_on_pause_over(sd_event_source *event, uint64_t now, void *data)
@@ -171,7 +189,7 @@ void log_source_end(struct log_source *source)
 	source->log->kept += line_queue_length(queue) - before;
 	if (line_queue_length(queue) == before)
 		return;
-	log_worker_add_tail(source->worker, queue->text + whole, queue->whole - whole);
+	log_source_note_lines(source, queue->text + whole, queue->whole - whole, true);
 	log_target_list(source);
 }
 

@@ -13,6 +13,9 @@ int log_source_open(struct log_source *source, int fd);
 /* Adds text to the queue, and drops the oldest lines of the service if that is too much. */
 void log_source_add(struct log_source *source, const char *text, size_t n);
 
+/* The same with lines that the log process before us has read. */
+void log_source_restore(struct log_source *source, const char *text, size_t n);
+
 /* Reads what the FIFO has now. */
 void log_source_read_all(struct log_source *source);
 

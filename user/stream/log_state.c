@@ -153,7 +153,7 @@ static void log_state_restore_row(struct log_source *source, const struct log_st
 {
 	const struct out_stream *out = &source->target->out;
 
-	log_source_add(source, text, row->length);
+	log_source_restore(source, text, row->length);
 	/* A line that was written in part goes on in the same file; in another one it begins again.
 	 */
 	if (log_state_row_goes_on(row, out->dev, out->ino))
@@ -166,7 +166,7 @@ void log_state_restore(struct log_source *source)
 	struct log_state_row row;
 
 	for (size_t at = 0; log_state_row_get(state, at, &row); at += sizeof(row) + row.length) {
-		if (!log_state_is_row_of(&row, source))
+		if (!source->target || !log_state_is_row_of(&row, source))
 			continue;
 		log_state_restore_row(source, &row, state->text + at + sizeof(row));
 		row.slot = LOG_STATE_RESTORED;
@@ -195,14 +195,15 @@ static void log_state_write_source(struct log_state *state, const struct log_sou
 {
 	const struct line_queue *queue = &source->queue;
 	const struct log_worker *w = source->worker;
+	const struct log_target *target = source->target;
 	const struct log_state_row row = {
 	        .slot = w ? w->slot : LOG_STATE_NOTES,
 	        .number = w ? w->number : 0,
 	        .stream = w ? (uint32_t)(source - w->streams) : 0,
 	        .length = (uint32_t)line_queue_length(queue),
 	        .started = queue->started,
-	        .dev = source->target->out.dev,
-	        .ino = source->target->out.ino,
+	        .dev = target ? target->out.dev : 0,
+	        .ino = target ? target->out.ino : 0,
 	};
 
 	if (row.length)
@@ -227,8 +228,8 @@ void log_state_leave(struct log_process *log)
 		log_target_report_lost(target);
 	log_state_write_source(state, &log->notes);
 	for (const struct log_worker *w = log->workers; w; w = w->next) {
-		log_state_write_source(state, &w->streams[0]);
-		log_state_write_source(state, &w->streams[1]);
+		for (int i = 0; i < LOG_MESSAGE_PLACES; i++)
+			log_state_write_source(state, &w->streams[i]);
 	}
 	log_state_write_rest(state);
 }

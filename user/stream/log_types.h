@@ -33,8 +33,8 @@ struct log_worker;
 struct log_source {
 	struct log_process *log;
 	struct log_worker *worker; /* NULL: our own notes */
-	struct log_target *target;
-	struct log_source *next; /* in the target's list of sources that wait for their turn */
+	struct log_target *target; /* NULL: there are no lines */
+	struct log_source *next;   /* in the target's list of sources that wait for their turn */
 	bool listed;
 	int fd; /* -1: it has ended */
 	sd_event_source *on_readable;
@@ -49,8 +49,10 @@ struct log_worker {
 	uint32_t slot, number;
 	bool gone; /* all its processes have ended, as the supervisor says */
 	char prefix[sizeof(((struct log_message *)NULL)->prefix)];
-	struct log_source streams[2]; /* standard output, standard error */
-	int channel;                  /* only kept open for the next supervisor; -1: none */
+	/* Standard output, standard error, and the lines of both for a third file, if there is one:
+	 * this source has no FIFO. */
+	struct log_source streams[LOG_MESSAGE_PLACES];
+	int channel; /* only kept open for the next supervisor; -1: none */
 	sd_event_source *on_channel_end;
 	char tail[LOG_MESSAGE_TAIL_MAX];
 	size_t n_tail;

@@ -27,8 +27,8 @@ static void log_worker_free(struct log_worker *w)
 	while (*at != w)
 		at = &(*at)->next;
 	*at = w->next;
-	log_source_free(&w->streams[0]);
-	log_source_free(&w->streams[1]);
+	for (int i = 0; i < LOG_MESSAGE_PLACES; i++)
+		log_source_free(&w->streams[i]);
 	log_worker_close_channel(w);
 	free(w);
 }
@@ -36,6 +36,7 @@ static void log_worker_free(struct log_worker *w)
 struct log_worker *log_worker_new(struct log_process *log, const struct log_message *message)
 {
 	struct log_worker *w = calloc(1, sizeof(*w));
+	bool failed = false;
 
 	if (!w)
 		return NULL;
@@ -46,14 +47,15 @@ struct log_worker *log_worker_new(struct log_process *log, const struct log_mess
 	                         .channel = -1};
 	memcpy(w->prefix, message->prefix, sizeof(w->prefix));
 	log->workers = w;
-	for (int i = 0; i < 2; i++)
-		w->streams[i] = (struct log_source){
-		        .log = log,
-		        .worker = w,
-		        .fd = -1,
-		        .prefix = w->prefix,
-		        .target = log_target_get(log, &message->places[i], message)};
-	if (w->streams[0].target && w->streams[1].target)
+	for (int i = 0; i < LOG_MESSAGE_PLACES; i++) {
+		w->streams[i] =
+		        (struct log_source){.log = log, .worker = w, .fd = -1, .prefix = w->prefix};
+		if (message->places[i].stream < 0)
+			continue;
+		w->streams[i].target = log_target_get(log, &message->places[i], message);
+		failed |= !w->streams[i].target;
+	}
+	if (!failed)
 		return w;
 	log_worker_free(w);
 	return NULL;
@@ -127,6 +129,13 @@ void log_worker_add_tail(struct log_worker *w, const char *text, size_t n)
 		log_worker_append(w->tail, &w->n_tail, sizeof(w->tail), text, n);
 }
 
+void log_worker_add_lines(struct log_worker *w, const char *text, size_t n)
+{
+	log_worker_add_tail(w, text, n);
+	if (n && w->streams[LOG_MESSAGE_BOTH].target)
+		log_source_add(&w->streams[LOG_MESSAGE_BOTH], text, n);
+}
+
 void log_worker_tail(struct log_worker *w, char ret[LOG_MESSAGE_TAIL_MAX])
 {
 	const size_t max = LOG_MESSAGE_TAIL_MAX - 1;
@@ -179,9 +188,12 @@ void log_worker_drop(struct log_worker *w)
 void log_worker_check_end(struct log_worker *w)
 {
 	/* A supervisor may still ask for the last lines. */
-	if ((w->gone || !w->log->link) && w->channel < 0 && log_source_is_done(&w->streams[0]) &&
-	    log_source_is_done(&w->streams[1]))
-		log_worker_drop(w);
+	if ((!w->gone && w->log->link) || w->channel >= 0)
+		return;
+	for (int i = 0; i < LOG_MESSAGE_PLACES; i++)
+		if (!log_source_is_done(&w->streams[i]))
+			return;
+	log_worker_drop(w);
 }
 
 void log_worker_end(struct log_worker *w)

@@ -20,6 +20,9 @@ void log_worker_end(struct log_worker *worker);
 /* Adds whole lines to the text that log_worker_tail() returns. */
 void log_worker_add_tail(struct log_worker *worker, const char *text, size_t n);
 
+/* The same with lines that are new, and that also go to the file for both streams. */
+void log_worker_add_lines(struct log_worker *worker, const char *text, size_t n);
+
 /* Reads what the FIFOs have now, and copies the last lines: whole ones, and the beginnings of
  * unfinished ones. */
 void log_worker_tail(struct log_worker *worker, char ret[LOG_MESSAGE_TAIL_MAX]);

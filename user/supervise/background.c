@@ -62,7 +62,7 @@ bool background_note(struct worker *w)
 	struct process left;
 	size_t n = 0;
 
-	if (!w->end[0] || w->ended_badly || (!starts && w->state != WORKER_UP) ||
+	if (!w->end[0] || w->end_status || (!starts && w->state != WORKER_UP) ||
 	    clock_ns(CLOCK_MONOTONIC) - (w->up_at ? w->up_at : w->started_at) > BACKGROUND_NS ||
 	    cgroup_list_processes(w->cgroup_fd, &pids, &n) < 0 ||
 	    proc_find_oldest(pids, n, &left) < 0)

@@ -79,10 +79,11 @@ static int control_request_make_config(struct supervisor *sup, const struct requ
 }
 
 /* The ways of the reload: the request's, then the configuration's. */
-static struct reload_ways control_request_ways(const struct run_config *config,
+static struct reload_ways control_request_ways(const struct supervisor *sup,
+                                               const struct run_config *config,
                                                const struct request *request)
 {
-	struct reload_ways ways = reload_ways_of(config);
+	struct reload_ways ways = reload_ways_of(sup, config);
 
 	if (request->fields & REQUEST_BATCH)
 		ways.batch = request->batch;
@@ -135,7 +136,7 @@ static int control_request_begin_reload(struct supervisor *sup, const struct req
 		        "service '%s': all its slots are stopped, so there is nothing to reload",
 		        sup->name);
 	if (r == 0) {
-		ways = control_request_ways(&plan->config, request);
+		ways = control_request_ways(sup, &plan->config, request);
 		r = reload_begin(sup, &slots, plan, &ways, err);
 	}
 	plan_unref(plan);
@@ -195,7 +196,7 @@ static int control_request_check_slots(const struct supervisor *sup, const struc
 static int control_request_restart(struct supervisor *sup, struct control_client *client,
                                    const struct request *request, struct error *err)
 {
-	const struct reload_ways ways = control_request_ways(&sup->plan->config, request);
+	const struct reload_ways ways = control_request_ways(sup, &sup->plan->config, request);
 	int r = control_request_check_slots(sup, &request->slots, err);
 
 	if (r < 0)

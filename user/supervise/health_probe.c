@@ -253,6 +253,7 @@ static int health_probe_start_command(struct health_probe *run,
 	        .cwd = request->cwd,
 	        .user = request->user,
 	        .group = request->group,
+	        .identity = request->identity,
 	};
 	int r;
 

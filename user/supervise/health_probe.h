@@ -31,7 +31,7 @@ struct health_probe_request {
 	/* For EXEC: the complete environment, working directory, user and group, as the worker has
 	 * them (kern/spawn.h), and the service's cgroup: the command runs in a child of it. */
 	char *const *env;
-	const char *cwd, *user, *group;
+	const char *cwd, *user, *group, *identity;
 	const char *cgroup_path;
 	health_probe_done done;
 	void *data;

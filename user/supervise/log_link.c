@@ -31,6 +31,8 @@
 #define SOON_NS      (10 * NS_PER_S)
 #define PAUSE_MIN_NS (NS_PER_S / 10)
 #define PAUSE_MAX_NS (5 * NS_PER_S)
+/* Room for messages about all workers. */
+#define ROOM_BYTES (16 << 20)
 
 struct log_link {
 	struct supervisor *sup;
@@ -118,30 +120,48 @@ static int log_link_spawn(struct log_link *link, int socket, int dir, struct err
 	return r < 0 ? r : 0;
 }
 
+/* Closes our end: there is no log process. */
+static void log_link_drop(struct log_link *link)
+{
+	link->on_message = sd_event_source_disable_unref(link->on_message);
+	cleanup_close(&link->fd);
+	link->fd = -1;
+}
+
+/* All descriptors are sent before the process starts: it ends the log process before it, and from
+ * then on only the two of us have the channels. Otherwise, if we were killed now, the workers would
+ * lose them. */
 static int log_link_start(struct log_link *link, struct error *err)
 {
 	_cleanup_close_ int dir = open(link->sup->run_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_close_ int ours = -1;
 	_cleanup_close_ int theirs = -1;
+	const int room = ROOM_BYTES;
 	int pair[2], r;
 
 	if (dir < 0 ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
 		return error_set(err, -errno, "can't start the log process: %s", strerror(errno));
-	ours = pair[0];
+	link->fd = pair[0];
 	theirs = pair[1];
-	r = log_link_spawn(link, theirs, dir, err);
-	if (r < 0)
-		return r;
-	r = sd_event_add_io(link->sup->all->loop, &link->on_message, ours, EPOLLIN,
+	setsockopt(link->fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room));
+	r = sd_event_add_io(link->sup->all->loop, &link->on_message, link->fd, EPOLLIN,
 	                    log_link_on_message, link);
-	if (r < 0)
+	if (r < 0) {
+		log_link_drop(link);
 		return error_set(err, r, "can't watch the log process: %s", strerror(-r));
-	link->fd = TAKE_FD(ours);
+	}
 	link->slow = false;
-	link->started_at = clock_ns(CLOCK_MONOTONIC);
 	for (struct log_link_worker *it = link->workers; it; it = it->next)
 		it->sent = false;
+	for (struct log_link_worker *it = link->workers; it; it = it->next)
+		if (log_link_worker_send(it, link->fd, link->sup->name) < 0)
+			break;
+	r = log_link_spawn(link, theirs, dir, err);
+	if (r < 0) {
+		log_link_drop(link);
+		return r;
+	}
+	link->started_at = clock_ns(CLOCK_MONOTONIC);
 	log_link_flush(link);
 	return 0;
 }
@@ -186,9 +206,7 @@ static void log_link_check_end(struct log_link *link)
 /* The log process has closed its end. */
 static void log_link_lose(struct log_link *link)
 {
-	link->on_message = sd_event_source_disable_unref(link->on_message);
-	cleanup_close(&link->fd);
-	link->fd = -1;
+	log_link_drop(link);
 	if (link->ending) {
 		log_link_check_end(link);
 		return;

@@ -294,7 +294,7 @@ void placement_note_run(struct supervisor *sup, unsigned int slot)
 
 	if (service_lock(&sup->service, &service, &ignored) < 0)
 		return;
-	steer_workers_set_run(&service->steer, slot, sup->slots[slot].run,
+	steer_workers_set_run(&service->steer, slot, sup->slots[slot].run, sup->slots[slot].ended,
 	                      sup->slots[slot].restarts);
 }
 

@@ -41,6 +41,6 @@ uid_t plan_listener_uid(const struct run_config *config)
 	if (!config->user || config->pass_sockets)
 		return geteuid();
 	/* A number without an entry in the user database sets the user as well, and fails. */
-	credentials_find(&id, config->user, NULL, &ignored);
+	credentials_take(&id, config->user, NULL, config->identity, &ignored);
 	return id.set_user ? id.uid : geteuid();
 }

@@ -12,6 +12,7 @@
 #include "kern/steer_socks.h"
 #include "service/service_lock.h"
 #include "supervise/endpoints.h"
+#include "supervise/report.h"
 #include "supervise/worker.h"
 #include "supervise/worker_listeners.h"
 #include "supervise/worker_probe.h"
@@ -185,6 +186,23 @@ static bool readiness_has_lived(struct worker *w)
 	return left <= 0;
 }
 
+/* Whether the worker of a program that never sends the message has lived long enough without it. */
+static bool readiness_goes_without_message(struct worker *w)
+{
+	const struct worker *old = w->sup->slots[w->slot].current;
+	const struct run_config *config = &w->plan->config;
+
+	if (!ready_rule_allows_no_message(config, old && old->sent_ready) ||
+	    !readiness_has_lived(w))
+		return false;
+	report_line(
+	        w->sup,
+	        "slot %u: pid %u has not called process.send('ready') within %g s: it counts as "
+	        "ready, as in PM2",
+	        w->slot, w->pid, (double)config->alive_after / NS_PER_S);
+	return true;
+}
+
 /* The worker listens wherever it must. */
 static void readiness_check_further(struct worker *w, bool listens)
 {
@@ -195,7 +213,7 @@ static void readiness_check_further(struct worker *w, bool listens)
 	} else if (config->ready == READY_ALIVE) {
 		if (listens || readiness_has_lived(w))
 			readiness_become_ready(w);
-	} else if (readiness_is_reported(w)) {
+	} else if (readiness_is_reported(w) || readiness_goes_without_message(w)) {
 		readiness_become_ready(w);
 	} else {
 		snprintf(w->why, sizeof(w->why),

@@ -29,14 +29,22 @@ void reload_list_slots(const struct supervisor *sup, struct slots *ret)
 {
 	ret->n = 0;
 	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
-		if (sup->slots[slot].run != RPD_RUN_STOPPED)
+		if (sup->slots[slot].run != RPD_RUN_STOPPED || sup->slots[slot].ended)
 			ret->at[ret->n++] = slot;
 }
 
-struct reload_ways reload_ways_of(const struct run_config *config)
+/* Programs of which only one may run at a time can still share a port. */
+static bool reload_is_in_place(const struct supervisor *sup, const struct run_config *config)
+{
+	return config->in_place == RUN_IN_PLACE_YES ||
+	       (config->in_place == RUN_IN_PLACE_UNLESS_LISTENING &&
+	        !supervisor_state_has_listener(sup));
+}
+
+struct reload_ways reload_ways_of(const struct supervisor *sup, const struct run_config *config)
 {
 	return (struct reload_ways){.batch = config->batch,
-	                            .in_place = config->in_place,
+	                            .in_place = reload_is_in_place(sup, config),
 	                            .keep_going = config->keep_going};
 }
 
@@ -302,7 +310,7 @@ int reload_begin(struct supervisor *sup, const struct slots *slots, struct plan 
 	return 0;
 }
 
-void reload_note_admitted(struct supervisor *sup, unsigned int slot)
+void reload_note_done(struct supervisor *sup, unsigned int slot)
 {
 	if (!reload_state_has(sup, slot) || reload_state_phase(sup, slot) != ROLLOUT_STARTED)
 		return;

@@ -18,10 +18,11 @@ struct reload_ways {
 	bool in_place, keep_going;
 };
 
-/* The defaults, from the configuration. */
-struct reload_ways reload_ways_of(const struct run_config *config);
+/* The ways that the configuration sets. */
+struct reload_ways reload_ways_of(const struct supervisor *sup, const struct run_config *config);
 
-/* Lists the slots that a reload of the service replaces: all that are not stopped. */
+/* Lists the slots that a reload of the service replaces: all except those that the user has
+ * stopped. */
 void reload_list_slots(const struct supervisor *sup, struct slots *ret);
 
 /* Returns 0, or a negative errno with @err set if a reload is in progress or the service is being
@@ -34,8 +35,8 @@ int reload_check_idle(const struct supervisor *sup, struct error *err);
 int reload_begin(struct supervisor *sup, const struct slots *slots, struct plan *plan,
                  const struct reload_ways *ways, struct error *err);
 
-/* The slot's new worker is up. */
-void reload_note_admitted(struct supervisor *sup, unsigned int slot);
+/* The slot's new worker is up, or is a job that has finished. */
+void reload_note_done(struct supervisor *sup, unsigned int slot);
 /* The slot's new worker @w has failed; @w is NULL if none could be started, and @why says why. */
 void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct worker *w,
                         const char *why);

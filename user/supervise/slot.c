@@ -15,6 +15,7 @@
 #include "supervise/readiness.h"
 #include "supervise/reload_state.h"
 #include "supervise/report.h"
+#include "supervise/socket_rival.h"
 #include "supervise/supervisor_state.h"
 #include "supervise/worker.h"
 #include "supervise/worker_listeners.h"
@@ -55,6 +56,8 @@ static int slot_on_pause_over(sd_event_source *source, uint64_t now, void *data)
 	struct slot *it = data;
 
 	it->timer = sd_event_source_disable_unref(it->timer);
+	if (it->current && it->sup->events->replace_in_place(it->sup, it->number))
+		return 0;
 	/* Otherwise slot_start_waiting() starts the slot when another worker is ready. */
 	if (slot_may_start(it->sup) || it->current)
 		slot_start(it->sup, it->number);
@@ -68,11 +71,12 @@ void slot_leave(struct supervisor *sup, unsigned int slot, enum rpd_run run, boo
 	report_change(sup);
 }
 
-/* Its worker is not restarted; a job may have finished. */
-static void slot_leave_empty(struct supervisor *sup, unsigned int slot, bool failed)
+/* Its worker is not restarted; a job may have finished. @why: the option that says so. */
+static void slot_leave_empty(struct supervisor *sup, unsigned int slot, bool failed,
+                             const char *why)
 {
-	report_line(sup, "slot %u: %s; not started again (no-restart)", slot,
-	            failed ? "failed" : "stopped");
+	report_line(sup, "slot %u: %s; not started again (%s)", slot, failed ? "failed" : "stopped",
+	            why);
 	slot_leave(sup, slot, failed ? RPD_RUN_FAILED : RPD_RUN_STOPPED, true);
 }
 
@@ -156,7 +160,7 @@ void slot_start(struct supervisor *sup, unsigned int slot)
 	if (slot_try_start(sup, slot, &ignored) == 0)
 		return;
 	if (!slot_get_plan(sup, slot)->config.restart && !it->current)
-		slot_leave_empty(sup, slot, true);
+		slot_leave_empty(sup, slot, true, "no-restart");
 	else if (it->proven)
 		slot_start_later(sup, slot, 0);
 	else /* a command that could never be started will not start later */
@@ -228,11 +232,13 @@ void slot_take(struct worker *w)
 	park_update(sup);
 }
 
-static void slot_report_loss(const struct worker *w, bool was_up)
+static void slot_report_loss(struct worker *w, bool was_up)
 {
 	const char *tail = was_up ? "" : log_link_tail(w);
 	char why[sizeof(w->why) + 32];
 
+	if (!was_up)
+		socket_rival_note(w, tail);
 	if (was_up && !w->in_background)
 		snprintf(why, sizeof(why), "pid %u has ended (%s)", w->pid,
 		         w->end[0] ? w->end : "its exit status is unknown");
@@ -249,6 +255,36 @@ static void slot_report_loss(const struct worker *w, bool was_up)
 		snprintf(text, sizeof(text), "slot %u: its last lines were:\n%s", w->slot, tail);
 		control_send_line(w->sup, text);
 	}
+}
+
+/* Leaves the slot of a worker that has ended without a worker, if the worker is not to be started
+ * again. Returns whether it did so. */
+static bool slot_leave_for_good(const struct worker *w)
+{
+	struct supervisor *sup = w->sup;
+	const bool stops = run_config_stops_at(&w->plan->config, w->end_status);
+
+	if (!stops && slot_get_plan(sup, w->slot)->config.restart)
+		return false;
+	slot_leave_empty(sup, w->slot, !stops && (!w->exited || w->end_status > 0),
+	                 stops ? "stop-exit-codes" : "no-restart");
+	return true;
+}
+
+/* Whether the worker has done what it was started for. */
+static bool slot_has_finished(const struct worker *w)
+{
+	return !w->in_background && (run_config_stops_at(&w->plan->config, w->end_status) ||
+	                             (!w->plan->config.restart && w->end_status == 0));
+}
+
+/* For restart_backoff.h. Where life alone makes a worker ready, as in PM2, its whole life counts.
+ */
+static int64_t slot_uptime(const struct worker *w)
+{
+	const int64_t since = w->plan->config.alive_after ? w->started_at : w->up_at;
+
+	return since ? clock_ns(CLOCK_MONOTONIC) - since : 0;
 }
 
 static void slot_note_late(const struct worker *w)
@@ -269,7 +305,7 @@ enum slot_loss slot_lose(struct worker *w)
 	struct supervisor *sup = w->sup;
 	struct slot *it = &sup->slots[w->slot];
 	bool was_current = it->current == w, was_next = it->next == w;
-	int64_t uptime = w->up_at ? clock_ns(CLOCK_MONOTONIC) - w->up_at : 0;
+	int64_t uptime = slot_uptime(w);
 
 	if (!was_current && !was_next)
 		return SLOT_LOSS_DONE;
@@ -283,6 +319,12 @@ enum slot_loss slot_lose(struct worker *w)
 	if (sup->stopping)
 		return SLOT_LOSS_DONE;
 	if (reload_state_has(sup, w->slot)) {
+		/* A job. If there is an old worker, the new one should have served. */
+		if (!it->current && !it->next && !supervisor_state_held_worker(sup, w->slot) &&
+		    slot_has_finished(w)) {
+			slot_leave_for_good(w);
+			return SLOT_LOSS_FINISHED;
+		}
 		/* The slot stays empty until its new worker is ready or the reload ends. */
 		if (!it->current)
 			slot_set_run(sup, w->slot, it->next ? RPD_RUN_STARTING : RPD_RUN_BACKOFF);
@@ -294,9 +336,7 @@ enum slot_loss slot_lose(struct worker *w)
 	}
 	if (w->in_background) /* so would the next one */
 		slot_give_up(sup, w->slot, "its worker went to the background");
-	else if (!slot_get_plan(sup, w->slot)->config.restart && !it->current)
-		slot_leave_empty(sup, w->slot, !w->exited || w->ended_badly);
-	else
+	else if (it->current || !slot_leave_for_good(w))
 		slot_start_later(sup, w->slot, uptime);
 	slot_start_waiting(sup);
 	return SLOT_LOSS_DONE;

@@ -18,7 +18,8 @@ int slot_try_start(struct supervisor *sup, unsigned int slot, struct error *err)
 
 /* Starts workers in slots that wait for one, as many as may start at the same time. */
 void slot_start_waiting(struct supervisor *sup);
-/* Starts a worker in each slot if its worker has ended and, without `restart`, was not replaced. */
+/* Starts a worker in each slot that stayed empty after its worker had ended by itself (no-restart,
+ * stop-exit-codes). */
 void slot_start_ended(struct supervisor *sup);
 /* Resets a slot that has no worker, so that slot_start_waiting() starts one without a pause. */
 void slot_ask_start(struct supervisor *sup, unsigned int slot);
@@ -31,8 +32,9 @@ void slot_start_later(struct supervisor *sup, unsigned int slot, int64_t uptime)
 void slot_take(struct worker *w);
 
 enum slot_loss {
-	SLOT_LOSS_DONE,   /* nothing is left to do */
-	SLOT_LOSS_RELOAD, /* the slot's reload has to decide: reload_note_failed() */
+	SLOT_LOSS_DONE,     /* nothing is left to do */
+	SLOT_LOSS_RELOAD,   /* the slot's reload has to decide: reload_note_failed() */
+	SLOT_LOSS_FINISHED, /* the new worker of a reload is a job that is done */
 };
 
 /* The worker has failed, or has died in its slot: starts another one later, or leaves the slot, as

@@ -55,7 +55,7 @@ static int supervisor_admit(struct worker *w, struct error *err)
 	if (r < 0)
 		return r;
 	slot_take(w);
-	reload_note_admitted(sup, slot);
+	reload_note_done(sup, slot);
 	slot_start_waiting(sup);
 	report_change(sup);
 	health_watch(w);
@@ -64,8 +64,27 @@ static int supervisor_admit(struct worker *w, struct error *err)
 
 static void supervisor_on_lost(struct worker *w)
 {
-	if (slot_lose(w) == SLOT_LOSS_RELOAD)
+	switch (slot_lose(w)) {
+	case SLOT_LOSS_DONE:
+		break;
+	case SLOT_LOSS_RELOAD:
 		reload_note_failed(w->sup, w->slot, w, NULL);
+		break;
+	case SLOT_LOSS_FINISHED:
+		reload_note_done(w->sup, w->slot);
+		break;
+	}
+}
+
+static bool supervisor_replace_in_place(struct supervisor *sup, unsigned int slot)
+{
+	const struct reload_ways ways = reload_ways_of(sup, &sup->plan->config);
+	const struct slots one = {.n = 1, .at = {slot}};
+	struct error err = {};
+
+	if (ways.in_place && reload_begin(sup, &one, sup->plan, &ways, &err) < 0)
+		report_line(sup, "slot %u: not replaced yet: %s", slot, err.text);
+	return ways.in_place;
 }
 
 static void supervisor_on_gone(const struct worker *w)
@@ -78,6 +97,7 @@ static const struct worker_events supervisor_events = {
         .read_rest = worker_reports_read_rest,
         .admit = supervisor_admit,
         .lost = supervisor_on_lost,
+        .replace_in_place = supervisor_replace_in_place,
         .gone = supervisor_on_gone,
 };
 

@@ -155,18 +155,18 @@ static int takeover_place(struct worker *w, struct service *service, struct obse
 	return r;
 }
 
-/* Slots that the user has stopped stay stopped; all others are started again. */
+/* A slot stays as it is if the user has stopped it, or if its worker has ended for good. All others
+ * are started again. */
 static void takeover_restore_slots(struct supervisor *sup, const struct service *service)
 {
 	for (unsigned int slot = 0; slot < sup->n_slots; slot++) {
+		struct slot *it = &sup->slots[slot];
 		struct rpd_worker row = {};
 
 		steer_workers_get(&service->steer, slot, &row);
-		sup->slots[slot].restarts = row.restarts;
-		/* Whether a stopped job had ended by itself is not recorded. */
-		sup->slots[slot].ended = row.run == RPD_RUN_STOPPED && !sup->plan->config.restart;
-		sup->slots[slot].run =
-		        row.run == RPD_RUN_STOPPED ? RPD_RUN_STOPPED : RPD_RUN_STARTING;
+		it->restarts = row.restarts;
+		it->ended = row.ended;
+		it->run = row.run == RPD_RUN_STOPPED || row.ended ? row.run : RPD_RUN_STARTING;
 	}
 }
 
@@ -217,10 +217,28 @@ static void takeover_report_unknown(struct supervisor *sup, const struct observe
 			        slot, o->slots[slot].worker.pid, sup->cgroup_path);
 }
 
+/* Without `restart`, the slot of a worker that ended while there was no supervisor stays empty. */
+static void takeover_leave_ended(struct supervisor *sup, const bool *ended)
+{
+	for (unsigned int slot = 0; slot < sup->n_slots && !sup->plan->config.restart; slot++) {
+		struct slot *it = &sup->slots[slot];
+
+		if (!ended[slot] || it->current || it->run != RPD_RUN_STARTING)
+			continue;
+		it->run = RPD_RUN_STOPPED;
+		it->ended = true;
+		report_line(sup,
+		            "slot %u: its worker ended while there was no supervisor; not started "
+		            "again (no-restart)",
+		            slot);
+	}
+}
+
 static int takeover_all_workers(struct supervisor *sup, struct service *service, char **names,
                                 size_t n, struct error *err)
 {
 	_cleanup_observed_ struct observed o = {};
+	bool ended[RPD_SLOT_MAX] = {};
 	/* A swap that was killed half way is completed or rolled back. */
 	int r = observe(service, OBSERVE_KNOWN, &o, err);
 
@@ -237,12 +255,15 @@ static int takeover_all_workers(struct supervisor *sup, struct service *service,
 		r = worker_start_take_over(sup, names[i], &w, err);
 		if (r == WORKER_START_TAKEN_OVER)
 			r = takeover_place(w, service, &o, err);
-		else if (r > 0)
-			r = 0;
+		else if (r == WORKER_START_EMPTY)
+			ended[slot] = true;
+		r = r < 0 ? r : 0;
 	}
 	former_drop_ended(sup);
-	if (r == 0)
+	if (r == 0) {
+		takeover_leave_ended(sup, ended);
 		takeover_report_unknown(sup, &o);
+	}
 	return r;
 }
 

@@ -181,8 +181,8 @@ static void timers_arm_cron(struct supervisor *sup)
 }
 
 /* The slots to be reloaded. Workers that are not restarted may be jobs: a job that is running, and
- * in no slot, is left alone, because a job never becomes ready. Jobs that have ended are started by
- * slot_start_ended(). */
+ * in no slot, is left alone, because a job never becomes ready. Slots with a job that has ended are
+ * left to slot_start_ended(). */
 static void timers_list_cron_slots(const struct supervisor *sup, struct slots *ret)
 {
 	struct slots all;
@@ -190,21 +190,22 @@ static void timers_list_cron_slots(const struct supervisor *sup, struct slots *r
 	ret->n = 0;
 	reload_list_slots(sup, &all);
 	for (size_t i = 0; i < all.n; i++)
-		if (sup->plan->config.restart || sup->slots[all.at[i]].current)
+		if (!sup->slots[all.at[i]].ended &&
+		    (sup->plan->config.restart || sup->slots[all.at[i]].current))
 			ret->at[ret->n++] = all.at[i];
 }
 
 static int timers_on_cron(sd_event_source *source, uint64_t now, void *data)
 {
 	struct supervisor *sup = data;
-	const struct reload_ways ways = reload_ways_of(&sup->plan->config);
+	const struct reload_ways ways = reload_ways_of(sup, &sup->plan->config);
 	struct error err = {};
 	struct slots slots;
 
 	report_line(sup, "reload at a time of cron-restart");
+	timers_list_cron_slots(sup, &slots);
 	if (!sup->reload)
 		slot_start_ended(sup);
-	timers_list_cron_slots(sup, &slots);
 	if (slots.n && reload_begin(sup, &slots, sup->plan, &ways, &err) < 0)
 		report_line(sup, "%s", err.text);
 	timers_arm_cron(sup);

@@ -60,7 +60,7 @@ struct worker {
 	uint32_t pid; /* of its main process */
 	bool exited;
 	char end[64];       /* how its main process ended, for example "exit status 1" */
-	bool ended_badly;   /* by a signal, or with an exit status other than 0 */
+	int end_status;     /* its exit status, or 128 + the signal's number; -1 = unknown */
 	bool in_background; /* its main process has left the work to another one: background.h */
 	sd_event_source *on_exit, *on_cgroup;
 	sd_event_source *timer; /* for the end of its state: at most one is needed */
@@ -110,7 +110,7 @@ struct slot {
 	sd_event_source *timer; /* of the pause before the next start */
 };
 
-/* What worker.c reports to the files above it. Set once, by supervisor.c. */
+/* What worker.c and slot.c report to the files above them. Set once, by supervisor.c. */
 struct worker_events {
 	/* The worker has sent a message that may make it ready. */
 	void (*may_be_ready)(struct worker *w);
@@ -120,6 +120,9 @@ struct worker_events {
 	int (*admit)(struct worker *w, struct error *err);
 	/* The worker has failed before it was up, or has died in its slot. */
 	void (*lost)(struct worker *w);
+	/* If the service is reloaded in place, replaces the slot's current worker in that way, and
+	 * returns true. */
+	bool (*replace_in_place)(struct supervisor *sup, unsigned int slot);
 	/* All its processes have ended. It is no longer in the list, and is freed afterwards. */
 	void (*gone)(const struct worker *w);
 };

@@ -37,7 +37,7 @@ static void worker_describe_end(struct worker *w, const siginfo_t *info)
 {
 	char signal[SIGNAL_NAME_MAX];
 
-	w->ended_badly = info->si_code != CLD_EXITED || info->si_status;
+	w->end_status = info->si_code == CLD_EXITED ? info->si_status : 128 + info->si_status;
 	if (info->si_code == CLD_EXITED)
 		snprintf(w->end, sizeof(w->end), "exit status %d", info->si_status);
 	else

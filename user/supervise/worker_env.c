@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "supervise/worker_env.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include "base/strv.h"
 #include "config/load.h"
 #include "core/env.h"
+#include "core/node_inspect.h"
 #include "kern/file_rights.h"
 #include "kern/interpreter.h"
 #include "kern/user_env.h"
@@ -34,14 +36,14 @@ __attribute__((format(printf, 2, 3))) static void worker_env_add(struct env *env
 }
 
 /* PM2's increment_var: each worker gets the next number. */
-static void worker_env_add_increment(struct env *env, const struct worker *w)
+static void worker_env_add_increments(struct env *env, const struct worker *w)
 {
-	const char *name = w->plan->config.increment_var;
-	const char *value = name ? env_find(env->list, name) : NULL;
+	for (char **name = w->plan->config.increment_vars; name && *name; name++) {
+		const char *value = env_find(env->list, *name);
 
-	if (name)
-		worker_env_add(env, "%s=%ld", name,
+		worker_env_add(env, "%s=%ld", *name,
 		               (value ? strtol(value, NULL, 10) : 0) + w->slot);
+	}
 }
 
 static void worker_env_add_sockets(struct env *env, const struct run_config *config)
@@ -63,7 +65,8 @@ static void worker_env_add_own(struct env *env, const struct worker *w)
 
 	if (config->n_listens)
 		worker_env_add(env, "PORT=%u", config->listens[0].port);
-	worker_env_add(env, "NODE_APP_INSTANCE=%u", w->slot);
+	worker_env_add(env, "%s=%u",
+	               config->instance_var ? config->instance_var : "NODE_APP_INSTANCE", w->slot);
 	worker_env_add(env, "REUSEPORTD_SLOT=%u", w->slot);
 	worker_env_add(env, "REUSEPORTD_SERVICE=%s", w->sup->name);
 	worker_env_add(env, "REUSEPORTD_VERSION=%s", config->label);
@@ -83,7 +86,7 @@ char **worker_env_new(const struct worker *w)
 	struct env env = {};
 
 	/* A user that can't be found is reported by spawn_start(); until then it is not ours. */
-	if (credentials_find(&id, config->user, config->group, &ignored) < 0) {
+	if (credentials_take(&id, config->user, config->group, config->identity, &ignored) < 0) {
 		id.set_user = true;
 		id.uid = (uid_t)-1;
 	}
@@ -93,7 +96,7 @@ char **worker_env_new(const struct worker *w)
 	worker_env_add_own(&env, w);
 	for (char **variable = config->env; variable && *variable; variable++)
 		worker_env_add(&env, "%s", *variable);
-	worker_env_add_increment(&env, w);
+	worker_env_add_increments(&env, w);
 	if (!env.failed)
 		return env.list;
 	strv_free(env.list);
@@ -129,4 +132,38 @@ int worker_env_add_channel(char ***env, int fd)
 	snprintf(setting, sizeof(setting), "NODE_CHANNEL_FD=%d", fd);
 	r = env_set(env, setting);
 	return r < 0 ? r : env_set(env, "NODE_CHANNEL_SERIALIZATION_MODE=json");
+}
+
+#define NODE_OPTIONS "NODE_OPTIONS="
+
+uint16_t worker_env_inspector(const struct worker *w)
+{
+	const struct run_config *config = &w->plan->config;
+	const char *options = env_find(config->env, "NODE_OPTIONS");
+
+	return node_inspect_port(config->argv, options ? options : getenv("NODE_OPTIONS"), w->slot);
+}
+
+int worker_env_set_inspector(const struct worker *w, char **env, char **argv)
+{
+	_cleanup_free_ char *options = NULL;
+	int r;
+
+	while (*env && strncmp(*env, NODE_OPTIONS, strlen(NODE_OPTIONS)) != 0)
+		env++;
+	if (*env) {
+		options = strdup(*env + strlen(NODE_OPTIONS));
+		if (!options)
+			return -ENOMEM;
+	}
+	r = node_inspect_set_port(argv, &options, w->slot);
+	if (r == 0 && *env) {
+		char *changed;
+
+		if (asprintf(&changed, NODE_OPTIONS "%s", options) < 0)
+			return -ENOMEM;
+		free(*env);
+		*env = changed;
+	}
+	return r;
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "core/run_config.h"
 #include "supervise/types.h"
@@ -11,6 +12,13 @@
 /* The worker's environment, NAME=VALUE, NULL-terminated, to be freed by strv_free(). NULL: out of
  * memory. */
 char **worker_env_new(const struct worker *w);
+
+/* The port of the worker's inspector (core/node_inspect.h), or 0. It is no endpoint. */
+uint16_t worker_env_inspector(const struct worker *w);
+
+/* Gives the worker, with environment @env and command @argv, a port of its own for the inspector.
+ * Both are the caller's. Returns 0 or -ENOMEM. */
+int worker_env_set_inspector(const struct worker *w, char **env, char **argv);
 
 /* Whether the worker gets a Node channel (channel.h). Node programs call process.send() only if
  * they were started with a channel, as PM2 starts them, and some call it without a check. Other

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "core/endpoint.h"
 #include "kern/sockdiag.h"
+#include "supervise/worker_env.h"
 
 static bool worker_listeners_is_passed(const struct worker *w, uint64_t cookie)
 {
@@ -34,15 +35,16 @@ bool worker_listeners_has_any(const struct worker *w)
 	return false;
 }
 
-/* Whether `listen` names the listener, or names none. */
-static bool worker_listeners_is_wanted(const struct worker *w, const struct listener *listener)
+/* Whether `listen` names the listener; or names none, and it is not that of Node's inspector. */
+static bool worker_listeners_is_wanted(const struct worker *w, uint16_t inspector,
+                                       const struct listener *listener)
 {
 	const struct run_config *config = &w->plan->config;
 
 	for (size_t i = 0; i < config->n_listens; i++)
 		if (endpoint_matches(&listener->endpoint, &config->listens[i]))
 			return true;
-	return config->n_listens == 0;
+	return config->n_listens == 0 && (!inspector || listener->endpoint.port != inspector);
 }
 
 static bool worker_listeners_is_among(uint64_t cookie, const struct listener *listeners, size_t n)
@@ -151,6 +153,7 @@ static int worker_listeners_add_passed(const struct worker *w, struct worker_lis
 int worker_listeners_find(const struct worker *w, struct listener **ret, size_t *ret_n,
                           struct error *err)
 {
+	const uint16_t inspector = worker_env_inspector(w);
 	struct worker_listeners all = {};
 	size_t kept = 0;
 	int r = sockdiag_list_listeners_of(w->cgroup_id, true, &all.list, &all.n, err);
@@ -162,7 +165,7 @@ int worker_listeners_find(const struct worker *w, struct listener **ret, size_t 
 		return r;
 	}
 	for (size_t i = 0; i < all.n; i++)
-		if (worker_listeners_is_wanted(w, &all.list[i]))
+		if (worker_listeners_is_wanted(w, inspector, &all.list[i]))
 			all.list[kept++] = all.list[i];
 	*ret = all.list;
 	*ret_n = kept;

@@ -35,12 +35,15 @@ static void worker_log_set_path(const struct run_config *config, unsigned int sl
 		snprintf(ret, PATH_MAX, "%s", name);
 }
 
-/* @stream: where the output goes without a file. The supervisor's own streams can't always be
- * opened by name: the journal's socket can't. */
-static void worker_log_find_place(const struct run_config *config, unsigned int slot, int stream,
+/* Without a file, an output goes to the supervisor's own. Its streams can't always be opened by
+ * name: the journal's socket can't. */
+static void worker_log_find_place(const struct run_config *config, unsigned int slot, int place,
                                   struct log_message_place *ret)
 {
-	const char *name = stream == STDOUT_FILENO ? config->out_file : config->error_file;
+	const char *const names[LOG_MESSAGE_PLACES] = {config->out_file, config->error_file,
+	                                               config->log_file};
+	const char *name = names[place];
+	const int stream = place == LOG_MESSAGE_BOTH ? -1 : STDOUT_FILENO + place;
 
 	*ret = (struct log_message_place){.stream = stream};
 	if (!name)
@@ -55,14 +58,14 @@ static void worker_log_find_place(const struct run_config *config, unsigned int 
 int worker_log_check(const struct run_config *config, unsigned int slot, struct error *err)
 {
 	_cleanup_(credentials_deinit) struct credentials id = {};
-	int r = credentials_find(&id, config->user, config->group, err);
+	int r = credentials_take(&id, config->user, config->group, config->identity, err);
 
 	id.limited = config->limited;
-	for (int stream = STDOUT_FILENO; r >= 0 && stream <= STDERR_FILENO; stream++) {
+	for (int i = 0; r >= 0 && i < LOG_MESSAGE_PLACES; i++) {
 		_cleanup_close_ int fd = -1;
 		struct log_message_place place;
 
-		worker_log_find_place(config, slot, stream, &place);
+		worker_log_find_place(config, slot, i, &place);
 		if (!place.stream)
 			r = fd = log_file_open(place.path, &id, err);
 	}
@@ -83,10 +86,11 @@ void worker_log_describe(const struct run_config *config, const char *service, u
 		snprintf(ret->prefix, sizeof(ret->prefix), "%s.%u | ", service, slot);
 	ret->places[0].stream = STDOUT_FILENO;
 	ret->places[1].stream = STDERR_FILENO;
-	if (credentials_find(&id, config->user, config->group, &ignored) < 0)
+	ret->places[LOG_MESSAGE_BOTH].stream = -1;
+	if (credentials_take(&id, config->user, config->group, config->identity, &ignored) < 0)
 		return;
-	worker_log_find_place(config, slot, STDOUT_FILENO, &ret->places[0]);
-	worker_log_find_place(config, slot, STDERR_FILENO, &ret->places[1]);
+	for (int i = 0; i < LOG_MESSAGE_PLACES; i++)
+		worker_log_find_place(config, slot, i, &ret->places[i]);
 	ret->set_user = id.set_user;
 	ret->limited = config->limited;
 	ret->uid = id.uid;
@@ -99,7 +103,9 @@ void worker_log_describe(const struct run_config *config, const char *service, u
 int worker_log_share(const struct run_config *config, const int fds[2], struct error *err)
 {
 	_cleanup_(credentials_deinit) struct credentials id = {};
-	int r = config->user ? credentials_find(&id, config->user, config->group, err) : 0;
+	int r = config->user
+	                ? credentials_take(&id, config->user, config->group, config->identity, err)
+	                : 0;
 
 	/* By the group, as an owner could change the mode, and the next supervisor has to open the
 	 * FIFOs as well. Other members of the group can't enter the directory. Without CAP_CHOWN

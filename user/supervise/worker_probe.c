@@ -57,6 +57,7 @@ static int worker_probe_begin(struct worker *w, struct error *err)
 	        .cwd = config->cwd,
 	        .user = config->user,
 	        .group = config->group,
+	        .identity = config->identity,
 	        .cgroup_path = w->sup->cgroup_path,
 	        .done = worker_probe_on_done,
 	        .data = w,

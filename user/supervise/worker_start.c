@@ -48,6 +48,7 @@ static struct worker *worker_start_alloc(struct supervisor *sup, struct plan *pl
 	w->plan = plan_ref(plan);
 	w->cgroup_fd = w->events_fd = w->pidfd = w->channel_worker_fd = -1;
 	w->generation = RPD_ACCOUNT_NONE;
+	w->end_status = -1;
 	return w;
 }
 
@@ -164,13 +165,14 @@ static int worker_start_spawn(struct worker *w, struct error *err)
 	_cleanup_(worker_start_close_opened) struct worker_start_files start = {};
 	const struct run_config *config = &w->plan->config;
 	struct spawn_request request = {
-	        .argv = config->argv,
 	        .cwd = config->cwd,
 	        .user = config->user,
 	        .group = config->group,
+	        .identity = config->identity,
 	        .cgroup = w->cgroup_fd,
 	        .listen_pid = config->pass_sockets,
 	};
+	_cleanup_strv_ char **argv = NULL;
 	char **env;
 	int r = worker_start_pass_channel(w, &start, err);
 
@@ -181,11 +183,13 @@ static int worker_start_spawn(struct worker *w, struct error *err)
 	if (r < 0)
 		return r;
 	env = worker_env_new(w);
-	if (!env ||
+	if (!env || strv_copy(config->argv, &argv) < 0 ||
+	    worker_env_set_inspector(w, env, argv) < 0 ||
 	    (w->channel && worker_env_add_channel(&env, worker_start_channel_fd(config)) < 0)) {
 		strv_free(env);
 		return error_set(err, -ENOMEM, "out of memory");
 	}
+	request.argv = argv;
 	request.env = env;
 	request.fds = start.fds;
 	request.n_fds = start.n;

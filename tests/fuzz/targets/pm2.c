@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Files of PM2, as JSON. The functions of the host that the loader calls are replaced: all paths
- * without an 'x' exist. */
+/* Files of PM2, as JSON; after an empty line, what node says of a file. The functions of the host
+ * that the loader calls are replaced: all paths without an 'x' exist. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "config/node.h"
 #include "config/pm2.h"
 #include "config_checks.h"
 #include "fuzz.h"
@@ -19,6 +20,7 @@ void __wrap_load_host_problems(const struct run_config *config,
                                void *data);
 int __wrap_load_find_program(const struct run_config *config, struct error *err);
 int __wrap_load_environment(struct run_config *config, const char **ret_option, struct error *err);
+int __wrap_node_version(const struct node_request *request);
 int __real_stat(const char *path, struct stat *ret);
 int __wrap_stat(const char *path, struct stat *ret);
 int __real_access(const char *path, int mode);
@@ -40,6 +42,11 @@ int __wrap_load_find_program(const struct run_config *config, struct error *err)
 int __wrap_load_environment(struct run_config *config, const char **ret_option, struct error *err)
 {
 	return 0;
+}
+
+int __wrap_node_version(const struct node_request *request)
+{
+	return request->user ? 20020 : 22018;
 }
 
 int __wrap_stat(const char *path, struct stat *ret)
@@ -80,7 +87,10 @@ static void run(const char *text, size_t size)
 	for (size_t i = 0; i < size; i++)
 		lines += text[i] == '\n';
 	inside = true;
-	pm2_load_text(&file, text, &loaded);
+	if (text[0] == '\n')
+		pm2_load_answer(&file, text, &loaded);
+	else
+		pm2_load_text(&file, text, &loaded);
 	inside = false;
 	config_checks_result(&loaded, lines);
 	load_free(&loaded);

@@ -101,7 +101,7 @@ static void refused(void **state)
 	        {"--env x: only an ecosystem.config.js can have env_x", "run", "--env=x",
 	         "web.conf"},
 	        {"--only c: the file has no such service", "run", "--only=c", "web.conf"},
-	        {"--only a,c: the file does not have each", "run", "--only=a,c", "web.conf"},
+	        {"--only c: the file has no such service", "run", "--only=a,c", "web.conf"},
 	        {"can't read YAML", "run", "a.yml"},
 	        {"can't read YAML", "run", "a.yaml"},
 	        {"can't read 'no.conf'", "run", "no.conf"},

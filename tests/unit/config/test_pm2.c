@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -9,67 +10,15 @@
 #include "base/strv.h"
 #include "bed/files.h"
 #include "bed/unit.h"
-#include "config/pm2.h"
+#include "config/pm2_bed.h"
 #include "core/env.h"
 
-#define CPUS 6
-#define MS   1000000ll
-
-static int load_file(struct load_file file, struct load_result *loaded, struct error *err)
-{
-	*loaded = (struct load_result){.problems.file = file.path};
-	file.n_cpus = CPUS;
-	return pm2_load(&file, loaded, err);
-}
-
-static void load_json(const char *text, const char *only, const char *env,
-                      struct load_result *loaded)
-{
-	const struct load_file file = {.path = "eco.json", .only = only, .env = env};
-	struct error err;
-
-	files_write(file.path, text);
-	if (load_file(file, loaded, &err) != 0)
-		fail_msg("%s", err.text);
-}
-
-/* An app with these members besides name and script has no problem. */
-static const struct run_config *expect(const char *members, struct load_result *loaded)
-{
-	char text[4096];
-
-	snprintf(text, sizeof(text), "{\"apps\": [{\"name\": \"web\", \"script\": \"app.js\" %s}]}",
-	         members);
-	load_json(text, NULL, NULL, loaded);
-	if (loaded->problems.n)
-		fail_msg("%s: %s", members, loaded->problems.list[0].text);
-	assert_int_equal(loaded->n, 1);
-	return &loaded->configs[0];
-}
-
-static void expect_argv(const struct run_config *c, const char *const *words)
-{
-	size_t n = 0;
-
-	for (; words[n]; n++)
-		if (n >= strv_length(c->argv) || strcmp(c->argv[n], words[n]) != 0)
-			fail_msg("word %zu is not %s", n, words[n]);
-	assert_int_equal(strv_length(c->argv), n);
-}
-
-/* A path in the tests' folder. */
-static const char *here(const char *name)
-{
-	static char path[128];
-
-	snprintf(path, sizeof(path), "%s/%s", files_folder, name);
-	return path;
-}
+#define MS 1000000ll
 
 static void defaults(void **state)
 {
 	_cleanup_load_result_ struct load_result loaded;
-	const struct run_config *c = expect("", &loaded);
+	const struct run_config *c = pm2_bed_expect("", &loaded);
 
 	assert_string_equal(c->service, "web");
 	assert_int_equal(c->workers, 1);
@@ -82,43 +31,45 @@ static void defaults(void **state)
 	assert_int_equal(c->min_uptime, NS_PER_S);
 	assert_true(c->restart);
 	assert_string_equal(c->cwd, files_folder);
-	expect_argv(c, (const char *[]){"node", here("app.js"), NULL});
+	pm2_bed_expect_argv(c, (const char *[]){"node", pm2_bed_here("app.js"), NULL});
 }
 
 static void all_options(void **state)
 {
 	_cleanup_load_result_ struct load_result loaded;
-	const struct run_config *c =
-	        expect(",\"exec_mode\": \"cluster\", \"instances\": \"max\", \"wait_ready\": true,"
-	               "\"listen_timeout\": 50000, \"kill_timeout\": 5000, \"min_uptime\": \"10s\","
-	               "\"max_memory_restart\": \"300M\", \"max_restarts\": 5,"
-	               "\"exp_backoff_restart_delay\": 100, \"restart_delay\": 200,"
-	               "\"cron_restart\": \"0 4 * * *\", \"shutdown_with_message\": true,"
-	               "\"out_file\": \"logs/out.log\", \"error_file\": \"/tmp/err.log\","
-	               "\"merge_logs\": true, \"uid\": \"www-data\", \"gid\": 33,"
-	               "\"increment_var\": \"PORT\", \"env\": {\"PORT\": 3000},"
-	               "\"watch\": false, \"ignore_watch\": [], \"autorestart\": true,"
-	               "\"treekill\": true, \"env_production\": {\"A\": 1}, \"vizion\": false",
-	               &loaded);
+	const struct run_config *c = pm2_bed_expect(
+	        ",\"exec_mode\": \"cluster\", \"instances\": \"max\", \"wait_ready\": true,"
+	        "\"listen_timeout\": 50000, \"kill_timeout\": 5000, \"min_uptime\": \"10s\","
+	        "\"max_memory_restart\": \"300M\", \"max_restarts\": 5,"
+	        "\"exp_backoff_restart_delay\": 100, \"restart_delay\": 200,"
+	        "\"cron_restart\": \"0 4 * * *\", \"shutdown_with_message\": true,"
+	        "\"out_file\": \"logs/out.log\", \"error_file\": \"/tmp/err.log\","
+	        "\"merge_logs\": true, \"uid\": \"www-data\", \"gid\": 33,"
+	        "\"increment_var\": \"PORT\", \"env\": {\"PORT\": 3000},"
+	        "\"watch\": false, \"ignore_watch\": [], \"autorestart\": true,"
+	        "\"treekill\": true, \"env_production\": {\"A\": 1}, \"vizion\": false",
+	        &loaded);
 
-	assert_int_equal(c->workers, CPUS);
+	assert_int_equal(c->workers, PM2_BED_CPUS);
 	assert_int_equal(c->ready, READY_MESSAGE);
-	assert_int_equal(c->ready_timeout, 50 * NS_PER_S);
+	assert_int_equal(c->alive_after, 50 * NS_PER_S);
+	assert_int_equal(c->ready_timeout, 51 * NS_PER_S);
 	assert_int_equal(c->kill_timeout, 5 * NS_PER_S);
 	assert_int_equal(c->min_uptime, 10 * NS_PER_S);
 	assert_int_equal(c->max_memory, 300 << 20);
 	assert_int_equal(c->max_restarts, 5);
 	assert_int_equal(c->backoff_min, 100 * MS);
 	assert_int_equal(c->backoff_max, 15 * NS_PER_S);
-	assert_int_equal(c->restart_delay, 200 * MS);
+	assert_int_equal(c->restart_delay, 0); /* the other delay takes precedence */
+	assert_int_equal(c->in_place, RUN_IN_PLACE_NO);
 	assert_string_equal(c->cron_restart, "0 4 * * *");
 	assert_true(c->shutdown_message);
-	assert_string_equal(c->out_file, here("logs/out.log"));
+	assert_string_equal(c->out_file, pm2_bed_here("logs/out.log"));
 	assert_string_equal(c->error_file, "/tmp/err.log");
 	assert_true(c->merge_logs);
 	assert_string_equal(c->user, "www-data");
 	assert_string_equal(c->group, "33");
-	assert_string_equal(c->increment_var, "PORT");
+	assert_string_equal(c->increment_vars[0], "PORT");
 	assert_string_equal(env_find(c->env, "PORT"), "3000");
 	assert_null(env_find(c->env, "A"));
 }
@@ -128,42 +79,55 @@ static void instances(void **state)
 	static const struct {
 		const char *value;
 		unsigned int workers;
-	} cases[] = {{"0", CPUS}, {"\"max\"", CPUS}, {"-1", CPUS - 1}, {"-20", 1},
-	             {"4", 4},    {"\"3\"", 3},      {"\"0\"", CPUS},  {"\"-2\"", CPUS - 2}};
+	} cases[] = {{"0", PM2_BED_CPUS},
+	             {"\"max\"", PM2_BED_CPUS},
+	             {"-1", PM2_BED_CPUS - 1},
+	             {"-20", 1},
+	             {"4", 4},
+	             {"\"3\"", 3},
+	             {"2.5", 2},
+	             {"\"2.5\"", 2},
+	             {"0.5", PM2_BED_CPUS},
+	             {"\"0\"", PM2_BED_CPUS},
+	             {"\"-2\"", PM2_BED_CPUS - 2}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		_cleanup_load_result_ struct load_result loaded;
 		char members[64];
 
 		snprintf(members, sizeof(members), ", \"instances\": %s", cases[i].value);
-		assert_int_equal(expect(members, &loaded)->workers, cases[i].workers);
+		assert_int_equal(pm2_bed_expect(members, &loaded)->workers, cases[i].workers);
 	}
 }
 
 static void single_options(void **state)
 {
-	_cleanup_load_result_ struct load_result a, b, c, d, e, f, g, h, i, j, k, l, m, n;
+	_cleanup_load_result_ struct load_result a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, q;
 
-	assert_int_equal(expect(", \"wait_ready\": true", &a)->ready_timeout, 30 * NS_PER_S);
-	assert_int_equal(expect(", \"listen_timeout\": 700", &b)->alive_after, 700 * MS);
+	assert_int_equal(pm2_bed_expect(", \"kill_timeout\": 0", &o)->kill_timeout, 1600 * MS);
+	assert_int_equal(pm2_bed_expect(", \"wait_ready\": true", &q)->alive_after, 3 * NS_PER_S);
+	assert_int_equal(pm2_bed_expect(", \"wait_ready\": true", &a)->ready_timeout,
+	                 30 * NS_PER_S);
+	assert_int_equal(pm2_bed_expect(", \"listen_timeout\": 700", &b)->alive_after, 700 * MS);
 	assert_int_equal(b.configs[0].ready_timeout, 30 * NS_PER_S);
-	assert_int_equal(expect(", \"listen_timeout\": 0", &j)->alive_after, 3 * NS_PER_S);
-	assert_int_equal(expect(", \"listen_timeout\": 40000", &k)->alive_after, 40 * NS_PER_S);
+	assert_int_equal(pm2_bed_expect(", \"listen_timeout\": 0", &j)->alive_after, 3 * NS_PER_S);
+	assert_int_equal(pm2_bed_expect(", \"listen_timeout\": 40000", &k)->alive_after,
+	                 40 * NS_PER_S);
 	assert_int_equal(k.configs[0].ready_timeout, 41 * NS_PER_S);
-	assert_false(expect(", \"autorestart\": false", &c)->restart);
-	assert_int_equal(expect(", \"max_memory_restart\": 1000", &d)->max_memory, 1000);
-	assert_string_equal(expect(", \"log_file\": \"all.log\"", &e)->out_file, here("all.log"));
-	assert_string_equal(e.configs[0].error_file, here("all.log"));
-	assert_string_equal(expect(", \"disable_logs\": true", &f)->out_file, "/dev/null");
-	assert_string_equal(expect(", \"output\": \"NULL\"", &g)->out_file, "/dev/null");
-	assert_null(expect(", \"cron_restart\": 0", &h)->cron_restart);
-	assert_string_equal(expect(", \"cron_restart\": \" 0  5 4 * * *\"", &l)->cron_restart,
-	                    "5 4 * * *");
-	assert_int_equal(expect(", \"max_restarts\": 0", &m)->max_restarts, 1);
-	assert_int_equal(expect(", \"max_restarts\": \"1\"", &n)->max_restarts, 1);
-	/* counted up from 0, the slot */
-	assert_string_equal(expect(", \"instance_var\": \"ID\"", &i)->increment_var, "ID");
-	assert_string_equal(env_find(i.configs[0].env, "ID"), "0");
+	assert_false(pm2_bed_expect(", \"autorestart\": false", &c)->restart);
+	assert_int_equal(pm2_bed_expect(", \"max_memory_restart\": 1000", &d)->max_memory, 1000);
+	assert_string_equal(pm2_bed_expect(", \"log_file\": \"all.log\"", &e)->out_file,
+	                    pm2_bed_here("all.log"));
+	assert_string_equal(e.configs[0].error_file, pm2_bed_here("all.log"));
+	assert_string_equal(pm2_bed_expect(", \"disable_logs\": true", &f)->out_file, "/dev/null");
+	assert_string_equal(pm2_bed_expect(", \"output\": \"NULL\"", &g)->out_file, "/dev/null");
+	assert_null(pm2_bed_expect(", \"cron_restart\": 0", &h)->cron_restart);
+	assert_string_equal(
+	        pm2_bed_expect(", \"cron_restart\": \" 0  5 4 * * *\"", &l)->cron_restart,
+	        "5 4 * * *");
+	assert_int_equal(pm2_bed_expect(", \"max_restarts\": 0", &m)->max_restarts, 1);
+	assert_int_equal(pm2_bed_expect(", \"max_restarts\": \"1\"", &n)->max_restarts, 1);
+	assert_string_equal(pm2_bed_expect(", \"instance_var\": \"ID\"", &i)->instance_var, "ID");
 }
 
 static void environment(void **state)
@@ -175,7 +139,7 @@ static void environment(void **state)
 	_cleanup_load_result_ struct load_result plain, prod, other;
 	char **env;
 
-	load_json(text, NULL, NULL, &plain);
+	pm2_bed_load(text, NULL, NULL, &plain);
 	assert_int_equal(plain.problems.n, 0);
 	env = plain.configs[0].env;
 	assert_string_equal(env_find(env, "A"), "1");
@@ -186,13 +150,13 @@ static void environment(void **state)
 	assert_string_equal(env_find(env, "PORT"), "80");
 	assert_null(env_find(env, "F"));
 
-	load_json(text, NULL, "prod", &prod);
+	pm2_bed_load(text, NULL, "prod", &prod);
 	assert_int_equal(prod.problems.n, 0);
 	assert_string_equal(env_find(prod.configs[0].env, "A"), "2");
 	assert_string_equal(env_find(prod.configs[0].env, "F"), "f");
 	assert_string_equal(env_find(prod.configs[0].env, "E"), "e");
 
-	load_json(text, NULL, "other", &other);
+	pm2_bed_load(text, NULL, "other", &other);
 	assert_int_equal(other.problems.n, 1);
 	assert_int_equal(other.problems.n_errors, 0);
 	assert_string_equal(
@@ -225,7 +189,7 @@ static void commands(void **state)
 	        {"\"script\": \"text\"", {"node", "@text"}},
 	        {"\"script\": \"binary\"", {"@binary"}},
 	        {"\"script\": \"env\", \"args\": [\"true\"]", {"/usr/bin/env", "true"}},
-	        {"\"script\": \"echo a && b\"", {"/bin/sh", "-c", "echo a && b"}},
+	        {"\"script\": \"echo a && b\"", {"/usr/bin/bash", "-c", "echo a && b"}},
 	};
 	FILE *binary = fopen("binary", "w");
 
@@ -244,13 +208,13 @@ static void commands(void **state)
 		char text[512];
 
 		snprintf(text, sizeof(text), "[{\"name\": \"x\", %s}]", cases[i].members);
-		load_json(text, NULL, NULL, &loaded);
+		pm2_bed_load(text, NULL, NULL, &loaded);
 		if (loaded.problems.n)
 			fail_msg("%s: %s", text, loaded.problems.list[0].text);
 		for (size_t w = 0; cases[i].words[w] || loaded.configs[0].argv[w]; w++) {
 			const char *word = cases[i].words[w], *got = loaded.configs[0].argv[w];
 
-			word = word && *word == '@' ? here(word + 1) : word;
+			word = word && *word == '@' ? pm2_bed_here(word + 1) : word;
 			if (!word || !got || strcmp(word, got) != 0)
 				fail_msg("%s: %s, not %s", text, got ? got : "nothing",
 				         word ? word : "nothing");
@@ -267,12 +231,12 @@ static void beside_the_file(void **state)
 	assert_int_equal(mkdir("beside", 0755), 0);
 	files_write("beside/own.js", "");
 	files_write("beside/eco.json", "[{\"script\": \"./own.js\"}]");
-	assert_int_equal(load_file((struct load_file){.path = "beside/eco.json"}, &loaded, &err),
-	                 0);
+	assert_int_equal(
+	        pm2_bed_load_file((struct load_file){.path = "beside/eco.json"}, &loaded, &err), 0);
 	assert_int_equal(loaded.problems.n, 0);
 	assert_string_equal(loaded.configs[0].service, "own");
-	assert_string_equal(loaded.configs[0].cwd, here("beside"));
-	assert_string_equal(loaded.configs[0].argv[1], here("beside/own.js"));
+	assert_string_equal(loaded.configs[0].cwd, pm2_bed_here("beside"));
+	assert_string_equal(loaded.configs[0].argv[1], pm2_bed_here("beside/own.js"));
 }
 
 /* Options that are reported and left out, or refused. */
@@ -284,19 +248,19 @@ static void reported_options(void **state)
 	} cases[] = {
 	        {"\"watch\": true", "watch: ignored: files are not watched"},
 	        {"\"ignore_watch\": [\"x\"]", "ignore_watch: ignored"},
-	        {"\"namespace\": \"x\"", "namespace: ignored"},
-	        {"\"stop_exit_codes\": [0]", "stop_exit_codes: ignored"},
+	        {"\"namespace\": \"x\"", "namespace: services have no namespaces"},
+	        {"\"namespace\": \"default\", \"time\": 1", "time: ignored"},
+	        {"\"stop_exit_codes\": [0, \"x\"]", "stop_exit_codes: '0,x' is not a list", true},
+	        {"\"stop_exit_codes\": {}", "stop_exit_codes: '?' is not a list", true},
 	        {"\"treekill\": false", "treekill: ignored"},
 	        {"\"filter_env\": [\"A\"]", "filter_env: ignored"},
 	        {"\"time\": true", "time: ignored"},
-	        {"\"wait_ready\": true, \"listen_timeout\": 5000",
-	         "listen_timeout: raised to 30 s"},
 	        {"\"max_memory_restrat\": 1",
-	         "max_memory_restrat: ignored: PM2 has no such option; did you mean "
+	         "max_memory_restrat: ignored: there is no such option; did you mean "
 	         "'max_memory_restart'?"},
-	        {"\"nonsense\": 0", "nonsense: ignored: PM2 has no such option"},
-	        {"\"log_file\": \"a\", \"out_file\": \"b\"", "log_file: ignored"},
-	        {"\"increment_var\": \"A\", \"instance_var\": \"B\"", "instance_var: ignored"},
+	        {"\"nonsense\": 0", "nonsense: ignored: there is no such option"},
+	        {"\"log_file\": true, \"out_file\": \"b\"", "log_file: ignored"},
+	        {"\"drain_timeot\": 1", "did you mean 'drain-timeout'?"},
 	        {"\"autorestart\": false, \"restart_delay\": 5", "restart_delay: ignored"},
 	        {"\"interpreter\": \"none\", \"node_args\": [\"--x\"]", "node_args: ignored"},
 	        {"\"script\": \"node app.js\", \"args\": [\"-x\"]",
@@ -313,7 +277,7 @@ static void reported_options(void **state)
 	         "nvm is not supported: the node in PATH is used instead of node@18"},
 	        {"\"instances\": \"many\"", "instances: 'many' is neither a number from 1 to",
 	         true},
-	        {"\"instances\": 1.5", "instances: '1.5' is neither a number from", true},
+	        {"\"instances\": 1e5", "instances: '1e5' is neither a number from", true},
 	        {"\"exec_mode\": \"x\"", "exec_mode: the value is neither", true},
 	        {"\"kill_timeout\": \"soon\"", "kill_timeout: 'soon' is not a time", true},
 	        {"\"kill_timeout\": -5", "kill_timeout: '-5ms' is not a time", true},
@@ -346,7 +310,7 @@ static void reported_options(void **state)
 
 		snprintf(text, sizeof(text), "[{\"name\": \"x\", \"script\": \"app.js\", %s}]",
 		         cases[i].members);
-		load_json(text, NULL, NULL, &loaded);
+		pm2_bed_load(text, NULL, NULL, &loaded);
 		if (loaded.problems.n != 1 || loaded.problems.n_errors != cases[i].error ||
 		    !strstr(loaded.problems.list[0].text, cases[i].said) ||
 		    strncmp(loaded.problems.list[0].text, "app 'x': ", 9) != 0)
@@ -365,22 +329,22 @@ static void selection_of_apps(void **state)
 	static const char *const said[] = {
 	        "'deploy' is for `pm2 deploy` and is ignored",
 	        "'other' is unknown and is ignored",
-	        "app 'my app': name: the service is named 'my-app'",
+	        "app 'my app': name: the service is named 'my-app'; commands know both names",
 	        "app 'off': autostart: the app is ignored; `--only off` runs it",
 	};
 	_cleanup_load_result_ struct load_result all, one, none;
 
-	load_json(text, NULL, NULL, &all);
+	pm2_bed_load(text, NULL, NULL, &all);
 	assert_int_equal(all.n, 2);
 	assert_string_equal(all.configs[0].service, "my-app");
 	assert_string_equal(all.configs[1].service, "app");
 	assert_int_equal(all.problems.n, ARRAY_SIZE(said));
 	for (size_t i = 0; i < ARRAY_SIZE(said); i++)
 		assert_string_equal(all.problems.list[i].text, said[i]);
-	load_json(text, "off,app", NULL, &one);
+	pm2_bed_load(text, "off,app", NULL, &one);
 	assert_int_equal(one.n, 2);
 	assert_string_equal(one.configs[0].service, "off");
-	load_json(text, "ap", NULL, &none);
+	pm2_bed_load(text, "ap", NULL, &none);
 	assert_int_equal(none.n, 0);
 }
 
@@ -392,14 +356,16 @@ static void wrong_files(void **state)
 		unsigned int line;
 		const char *said;
 	} cases[] = {
-	        {"a.json", "{\"apps\":\n [}", 2, "unexpected character"},
-	        {"a.json", "", 1, "this is not JSON: unexpected end of data"},
+	        {"a.json", "{\"apps\":\n [}", 2, "SyntaxError: Unexpected token '}'"},
+	        {"a.json", "", 2, "SyntaxError: Unexpected token ')'"},
 	        {"a.json", "[]", 0, "the file has no apps"},
 	        {"a.json", "{\"apps\": 3}", 0, "the file has no apps"},
 	        {"a.json", "null", 0, "the file has no apps"},
 	        {"a.json", "[3]", 0, "an app is not an object"},
-	        {"a.json", "[{\"script\": \"app.js\"}, {\"script\": \"app.js\"}]", 0,
-	         "there are two services named 'app'"},
+	        {"a.json",
+	         "[{\"script\": \"app.js\", \"service\": \"a\"},"
+	         " {\"script\": \"app.js\", \"service\": \"a\"}]",
+	         0, "there are two services named 'a'"},
 	        {"a.json", "[{\"name\": \"a\"}]", 0, "app 'a': script: the script is missing"},
 	        {"a.js", "\nmodule.exports = {\n", 3, "SyntaxError"},
 	        {"a.cjs", "\n\nthrow new Error('my own');", 3, "Error: my own"},
@@ -414,7 +380,8 @@ static void wrong_files(void **state)
 		struct error err = {};
 
 		files_write(cases[i].path, cases[i].text);
-		if (load_file((struct load_file){.path = cases[i].path}, &loaded, &err) != 0)
+		if (pm2_bed_load_file((struct load_file){.path = cases[i].path}, &loaded, &err) !=
+		    0)
 			fail_msg("%s: %s", cases[i].text, err.text);
 		if (loaded.problems.n_errors != 1 ||
 		    loaded.problems.list[0].line != cases[i].line ||
@@ -451,7 +418,8 @@ static void javascript(void **state)
 		struct error err = {};
 
 		files_write(cases[i].path, cases[i].text);
-		if (load_file((struct load_file){.path = cases[i].path}, &loaded, &err) != 0)
+		if (pm2_bed_load_file((struct load_file){.path = cases[i].path}, &loaded, &err) !=
+		    0)
 			fail_msg("%s", err.text);
 		assert_int_equal(loaded.problems.n, cases[i].n_warnings);
 		if (loaded.problems.n &&
@@ -463,25 +431,47 @@ static void javascript(void **state)
 	}
 }
 
+/* PM2 evaluates a JSON file as JavaScript. */
+static void lenient_json(void **state)
+{
+	static const char *const texts[] = {
+	        "\xef\xbb\xbf{\"apps\": [{\"name\": \"a\", \"script\": \"app.js\"}]}",
+	        "\xef\xbb\xbf// comment\n{apps: [{name: 'a', /* b */ script: 'app.js',},],}",
+	        "{\"apps\": [{\"name\": \"a\", \"script\": \"app.js\"}]} // comment",
+	};
+	static const char *const paths[] = {"a.json", "a.json5", "eco.config.json"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		_cleanup_load_result_ struct load_result loaded;
+		struct error err;
+
+		files_write(paths[i], texts[i]);
+		if (pm2_bed_load_file((struct load_file){.path = paths[i]}, &loaded, &err) != 0)
+			fail_msg("%s", err.text);
+		if (loaded.problems.n)
+			fail_msg("%s: %s", texts[i], loaded.problems.list[0].text);
+		assert_string_equal(loaded.configs[0].service, "a");
+	}
+}
+
 static void without_node(void **state)
 {
-	_cleanup_load_result_ struct load_result loaded;
+	_cleanup_load_result_ struct load_result loaded, json;
 	struct error err = {};
 
 	files_write("a.js", "module.exports = {}");
 	setenv("PATH", files_folder, 1);
-	assert_int_equal(load_file((struct load_file){.path = "a.js"}, &loaded, &err), -ENOENT);
+	assert_int_equal(pm2_bed_load_file((struct load_file){.path = "a.js"}, &loaded, &err),
+	                 -ENOENT);
 	setenv("PATH", "/usr/bin:/bin", 1);
 	assert_int_equal(err.status, EXIT_REFUSED);
 	assert_non_null(strstr(err.text, "can't read 'a.js': node is not installed"));
-}
-
-static int setup(void **state)
-{
-	if (files_setup(state) != 0)
-		return -1;
-	files_write("app.js", "");
-	return chmod("app.js", 0755); /* some are run without an interpreter */
+	files_write("a.json", "{apps: 1}");
+	setenv("PATH", files_folder, 1);
+	assert_int_equal(pm2_bed_load_file((struct load_file){.path = "a.json"}, &json, &err), 0);
+	setenv("PATH", "/usr/bin:/bin", 1);
+	assert_int_equal(json.problems.n, 2);
+	assert_non_null(strstr(json.problems.list[0].text, "only plain JSON can be read"));
 }
 
 int main(int argc, char **argv)
@@ -492,8 +482,9 @@ int main(int argc, char **argv)
 	        cmocka_unit_test(environment),       cmocka_unit_test(commands),
 	        cmocka_unit_test(beside_the_file),   cmocka_unit_test(reported_options),
 	        cmocka_unit_test(selection_of_apps), cmocka_unit_test(wrong_files),
-	        cmocka_unit_test(javascript),        cmocka_unit_test(without_node),
+	        cmocka_unit_test(javascript),        cmocka_unit_test(lenient_json),
+	        cmocka_unit_test(without_node),
 	};
 
-	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), setup, files_teardown);
+	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), pm2_bed_setup, files_teardown);
 }

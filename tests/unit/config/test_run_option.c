@@ -87,6 +87,8 @@ static void texts(void **state)
 	expect(&c, "out-file", "out.log");
 	expect(&c, "error-file", "error.log");
 	expect(&c, "increment-var", "PORT");
+	expect(&c, "instance-var", "INSTANCE");
+	expect(&c, "log-file", "all.log");
 	expect(&c, "cron-restart", "0 4 * * *");
 	expect(&c, "env", "A=1");
 	expect(&c, "env", "B=2");
@@ -101,7 +103,9 @@ static void texts(void **state)
 	assert_string_equal(c.cwd, "/srv/app");
 	assert_string_equal(c.out_file, "out.log");
 	assert_string_equal(c.error_file, "error.log");
-	assert_string_equal(c.increment_var, "PORT");
+	assert_string_equal(c.increment_vars[0], "PORT");
+	assert_string_equal(c.instance_var, "INSTANCE");
+	assert_string_equal(c.log_file, "all.log");
 	assert_string_equal(c.cron_restart, "0 4 * * *");
 	assert_int_equal(strv_length(c.env), 2);
 	assert_string_equal(c.env[0], "A=3");
@@ -195,7 +199,7 @@ static void listens(void **state)
 	while (c.n_listens < RPD_ENDPOINT_MAX)
 		expect(&c, "listen", "8080");
 	assert_int_equal(run_option_set(&c, "listen", "8081", CPUS, &err), -EINVAL);
-	assert_string_equal(err.text, "listen: a service has at most 32");
+	assert_string_equal(err.text, "listen: a service has at most 128");
 }
 
 /* Refused: the message begins with the option's name, and nothing is changed. */
@@ -238,6 +242,10 @@ static void refused(void **state)
 	        {"cron-restart", "1 2", "cron-restart: '1 2' is not a cron expression"},
 	        {"cron-restart", "0 0 31 2 *", "cron-restart: '0 0 31 2 *' never occurs"},
 	        {"max-memory", "lots", "max-memory: 'lots' is not a size such as 300M or 2G"},
+	        {"stop-exit-codes", "",
+	         "stop-exit-codes: '' is not a list of exit statuses from 0 to 255"},
+	        {"stop-exit-codes", "0,256", "stop-exit-codes: '0,256' is not a list"},
+	        {"stop-exit-codes", "1,,2", "stop-exit-codes: '1,,2' is not a list"},
 	        {"cpu-limit", "0.5", "cpu-limit: '0.5' is not a percentage of one CPU"},
 	        {"cpu-limit", "0%", "cpu-limit: '0%' is not a percentage"},
 	        {"wrokers", "4", "wrokers: there is no such option; did you mean 'workers'?"},

@@ -82,7 +82,7 @@ static void names_of_variables(void **state)
 static void parse(void **state)
 {
 	static const char text[] =
-	        "# all of it\n"
+	        "\xef\xbb\xbf# all of it\n"
 	        "\n"
 	        "PLAIN=a b \"c\"  \r\n"
 	        "  export  SPACED = x # no comment\n"
@@ -96,11 +96,13 @@ static void parse(void **state)
 	        "BACK=C:\\\\x \\\"y\\ \n"
 	        "GOES=on \\\nand\\\n on\n"
 	        "SHELL_=\"\\$x \\`y\\\nz \\q\"\n"
+	        "QUOTED=\"a # b\" # a comment\r\n"
+	        "LITERAL='a # b'# 'a comment'\n"
 	        "LAST=$PLAIN";
 	static const char *const expected[] = {
 	        "PLAIN=a b \"c\"",     "SPACED=x # no comment", "EMPTY=",          "SINGLE=a\\n\"b",
 	        "DOUBLE=a\n\"b\\ \\x", "LINES=one\ntwo",        "BACK=C:\\x \"y ", "GOES=on and on",
-	        "SHELL_=$x `yz \\q",   "LAST=$PLAIN",
+	        "SHELL_=$x `yz \\q",   "QUOTED=a # b",          "LITERAL=a # b",   "LAST=$PLAIN",
 	};
 	_cleanup_strv_ char **env = NULL;
 	unsigned int line = 77;

@@ -57,11 +57,24 @@ static void readiness_without_listener(void **state)
 	}
 }
 
+static void readiness_without_message(void **state)
+{
+	const struct run_config pm2 = {.ready = READY_MESSAGE, .alive_after = 1};
+	const struct run_config ours = {.ready = READY_MESSAGE};
+	const struct run_config alive = {.ready = READY_ALIVE, .alive_after = 1};
+
+	assert_true(ready_rule_allows_no_message(&pm2, false));
+	assert_false(ready_rule_allows_no_message(&pm2, true));
+	assert_false(ready_rule_allows_no_message(&ours, false));
+	assert_false(ready_rule_allows_no_message(&alive, false));
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(when_a_worker_must_listen),
 	        cmocka_unit_test(readiness_without_listener),
+	        cmocka_unit_test(readiness_without_message),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);

@@ -94,7 +94,7 @@ static void combinations(void **state)
 	        {{{"max-memory", "2M"}, {"memory-limit", "2M"}}},
 	        {{{"max-memory", "3M"}, {"memory-limit", "2M"}}, "max-memory: must be at most"},
 	        {{{"increment-var", "PORT"}, {"env", "PORT=3000"}}},
-	        {{{"increment-var", "PORT"}}, "increment-var: env must set"},
+	        {{{"increment-var", "PORT"}}},
 	        {{{"increment-var", "PORT"}, {"env", "PORT=x"}},
 	         "increment-var: env must set this variable to a number"},
 	};
@@ -164,17 +164,13 @@ static void names_of_kinds(void **state)
 static void copy_of_a_configuration(void **state)
 {
 	static const char *const values[][2] = {
-	        {"cwd", "/srv"},
-	        {"user", "me"},
-	        {"group", "us"},
-	        {"out-file", "o"},
-	        {"error-file", "e"},
-	        {"ready", "http:/"},
-	        {"env", "A=1"},
-	        {"env-file", "f"},
-	        {"increment-var", "A"},
-	        {"settle", "5s"},
-	        {"cron-restart", "@daily"},
+	        {"cwd", "/srv"},        {"user", "me"},
+	        {"group", "us"},        {"out-file", "o"},
+	        {"error-file", "e"},    {"ready", "http:/"},
+	        {"env", "A=1"},         {"env-file", "f"},
+	        {"increment-var", "A"}, {"increment-var", "B"},
+	        {"instance-var", "I"},  {"log-file", "l"},
+	        {"settle", "5s"},       {"cron-restart", "@daily"},
 	};
 	struct run_config c, copy;
 
@@ -194,7 +190,11 @@ static void copy_of_a_configuration(void **state)
 	assert_string_equal(copy.ready_argument, "/");
 	assert_string_equal(copy.env[0], "A=1");
 	assert_string_equal(copy.env_files[0], "f");
-	assert_string_equal(copy.increment_var, "A");
+	assert_string_equal(copy.increment_vars[0], "A");
+	assert_string_equal(copy.increment_vars[1], "B");
+	assert_null(copy.increment_vars[2]);
+	assert_string_equal(copy.instance_var, "I");
+	assert_string_equal(copy.log_file, "l");
 	assert_string_equal(copy.cron_restart, "@daily");
 	assert_int_equal(copy.settle, 5 * NS_PER_S);
 	run_config_free(&copy);

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "config/pm2_mode.h"
+
+#include <limits.h>
+
+#include "base/clock.h"
+#include "bed/files.h"
+#include "bed/unit.h"
+#include "config/pm2_bed.h"
+
+#define MS 1000000ll
+
+/* Which apps are reloaded in place unless they listen: those of fork mode. */
+static void fork_mode(void **state)
+{
+	static const struct {
+		const char *members;
+		bool fork;
+	} cases[] = {
+	        {"", true},
+	        {", \"instances\": 1", false},
+	        {", \"instances\": \"max\"", false},
+	        {", \"instances\": 0", false},
+	        {", \"instances\": -1", false},
+	        {", \"instances\": -2", true},
+	        {", \"instances\": 2, \"exec_mode\": \"fork\"", true},
+	        {", \"exec_mode\": \"fork_mode\"", true},
+	        {", \"exec_mode\": \"cluster\"", false},
+	        {", \"instances\": 2, \"interpreter\": \"python3\"", true},
+	        {", \"instances\": 2, \"interpreter\": \"none\"", true},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_load_result_ struct load_result loaded;
+
+		assert_int_equal(pm2_bed_expect(cases[i].members, &loaded)->in_place,
+		                 cases[i].fork ? RUN_IN_PLACE_UNLESS_LISTENING : RUN_IN_PLACE_NO);
+	}
+}
+
+/* PM2 gives up on a worker only if max_restarts crashes take less than max_restarts * min_uptime.
+ */
+static void restarts(void **state)
+{
+	static const struct {
+		const char *members;
+		int64_t delay, pause;
+		unsigned int max;
+	} cases[] = {
+	        {"", 0, 100 * MS, 16},
+	        {", \"restart_delay\": 1000", 1000 * MS, 1, 16},
+	        {", \"restart_delay\": 1070", 1070 * MS, 1, UINT_MAX},
+	        {", \"restart_delay\": 1000, \"min_uptime\": 100", 1000 * MS, 1, UINT_MAX},
+	        {", \"restart_delay\": 5000, \"max_restarts\": 1", 5000 * MS, 1, 1},
+	        {", \"exp_backoff_restart_delay\": 100", 0, 100 * MS, UINT_MAX},
+	        {", \"exp_backoff_restart_delay\": 100, \"max_restarts\": 5", 0, 100 * MS, 5},
+	        {", \"restart_delay\": 31000000000, \"max_restarts\": 1000000,"
+	         "\"min_uptime\": 31000000000",
+	         31000000000 * MS, 1, 1000000},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_load_result_ struct load_result loaded;
+		const struct run_config *c = pm2_bed_expect(cases[i].members, &loaded);
+
+		assert_int_equal(c->restart_delay, cases[i].delay);
+		assert_int_equal(c->backoff_min, cases[i].pause);
+		assert_int_equal(c->max_restarts, cases[i].max);
+	}
+}
+
+static void stop_exit_codes(void **state)
+{
+	static const struct {
+		const char *value;
+		int code;
+		bool stops;
+	} cases[] = {{"[0]", 0, true},        {"[0]", 1, false},    {"0", 0, true},
+	             {"[0, 143]", 143, true}, {"[\"7\"]", 7, true}, {"[]", 0, false},
+	             {"255", 255, true}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_load_result_ struct load_result loaded;
+		char members[64];
+
+		snprintf(members, sizeof(members), ", \"stop_exit_codes\": %s", cases[i].value);
+		assert_int_equal(
+		        run_config_stops_at(pm2_bed_expect(members, &loaded), cases[i].code),
+		        cases[i].stops);
+		assert_false(run_config_stops_at(&loaded.configs[0], -1));
+	}
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(fork_mode),
+	        cmocka_unit_test(restarts),
+	        cmocka_unit_test(stop_exit_codes),
+	};
+
+	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), pm2_bed_setup, files_teardown);
+}
