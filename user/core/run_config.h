@@ -77,6 +77,7 @@ struct run_config {
 	int stop_signal;       /* default: SIGTERM */
 	int drain_signal;      /* 0 = none */
 	bool drain_message;    /* send "drain" on the Node channel when the drain begins */
+	bool kill_mixed;       /* the stop signal goes to the main process alone */
 	bool shutdown_message; /* send "shutdown" on the Node channel instead of the stop signal */
 	int64_t drain_timeout, kill_timeout, park_timeout;
 

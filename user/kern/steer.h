@@ -39,6 +39,7 @@ struct steer {
 	int map_fd[STEER_MAP_MAX];
 	int socks_fd[RPD_ENDPOINT_MAX];
 	int prog_fd[RPD_ENDPOINT_MAX];
+	int spare_socks_fd, spare_prog_fd; /* of the next endpoint (steer_setup_prepare()), or -1 */
 	/* Memory mapped: a store is in force at once. */
 	struct rpd_service *service;
 	struct rpd_control *control;

@@ -54,8 +54,8 @@ static int endpoints_add_locked(struct supervisor *sup, struct service *service,
 	}
 	/* Until the program is on the group, the kernel's hash may choose a worker that is not
 	 * ready. */
-	if (r >= 0 && any && !sup->parking.closed)
-		r = parking_open(&sup->parking, service, err);
+	if (r >= 0 && any)
+		r = parking_add(&sup->parking, service, err);
 	for (unsigned int e = 0; r >= 0 && e < RPD_ENDPOINT_MAX; e++)
 		if (added[e])
 			report_line(sup, "serving %s",

@@ -13,6 +13,7 @@
 #include "kern/file_limit.h"
 #include "kern/pins.h"
 #include "kern/spawn.h"
+#include "kern/working_dir.h"
 #include "stream/log.h"
 #include "supervise/config_read.h"
 #include "supervise/due.h"
@@ -87,6 +88,7 @@ static void supervisors_reexec(struct supervisors *all)
 	if (all->companion_runs)
 		all->companion->kill(all->companion->data);
 	file_limit_restore();
+	working_dir_follow(); /* so that $PWD still names the working directory */
 	execvp(all->self[0], all->self);
 	failure = errno;
 	file_limit_raise();

@@ -20,6 +20,7 @@
 #include "kern/spawn.h"
 #include "supervise/channel.h"
 #include "supervise/log_link.h"
+#include "supervise/oom_offer.h"
 #include "supervise/plan.h"
 #include "supervise/worker.h"
 #include "supervise/worker_env.h"
@@ -249,6 +250,7 @@ int worker_start(struct supervisor *sup, unsigned int slot, struct plan *plan, s
 		worker_start_undo(w);
 		return r;
 	}
+	oom_offer_begin(w);
 	w->started_at = clock_ns(CLOCK_MONOTONIC);
 	worker_arm(w, plan->config.ready_timeout);
 	worker_start_link(w);
