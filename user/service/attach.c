@@ -173,9 +173,7 @@ static bool attach_is_run(const char *name, const struct discover_wanted *wanted
 	for (unsigned int e = 0; info->netns_cookie == netns_cookie && e < info->n_endpoints; e++) {
 		const struct rpd_endpoint *it = &info->endpoints[e];
 
-		if (it->port == wanted->port &&
-		    (!wanted->family || (it->family == wanted->family &&
-		                         !memcmp(it->addr, wanted->addr, sizeof(it->addr)))))
+		if (it->family && it->port == wanted->port && discover_scene_is_wanted(wanted, it))
 			return true;
 	}
 	return false;

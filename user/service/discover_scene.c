@@ -26,8 +26,8 @@ static int discover_scene_compare(const void *a, const void *b)
 	return endpoint_compare(&x->endpoint, &y->endpoint);
 }
 
-static bool discover_scene_is_wanted(const struct discover_wanted *wanted,
-                                     const struct rpd_endpoint *endpoint)
+bool discover_scene_is_wanted(const struct discover_wanted *wanted,
+                              const struct rpd_endpoint *endpoint)
 {
 	for (size_t i = 0; i < wanted->n_addresses; i++)
 		if (endpoint_has_address(endpoint, wanted->addresses[i].family,
