@@ -24,6 +24,7 @@
 #include "service/service_remove.h"
 #include "supervise/plan.h"
 #include "supervise/setup.h"
+#include "supervise/supervisor_request.h"
 
 static struct service other; /* run_service, opened by another command */
 
@@ -287,7 +288,8 @@ static void busy_lock_is_tried(void)
  * to end its other services. */
 static void name_refused(void)
 {
-	struct supervisor sup = {.name = RUN_SERVICE_NAME, .cgroup_fd = -1};
+	const struct supervisor_request request = {};
+	struct supervisor sup = {.name = RUN_SERVICE_NAME, .cgroup_fd = -1, .request = &request};
 	struct run_config config;
 	struct error err = {};
 	bool refused, locked;

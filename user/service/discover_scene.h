@@ -33,6 +33,10 @@ bool discover_scene_is_wanted(const struct discover_wanted *wanted,
 
 #define _cleanup_discover_scene_ __attribute__((cleanup(discover_scene_free)))
 
+/* Whether the user named the address of the endpoint, or named none. */
+bool discover_scene_is_wanted(const struct discover_wanted *wanted,
+                              const struct rpd_endpoint *endpoint);
+
 /* Reads the listeners and all processes. Returns 0, or a negative errno with @err set. */
 int discover_scene_read(const struct discover_wanted *wanted, struct discover_scene *ret,
                         struct error *err);
