@@ -174,7 +174,7 @@ static bool attach_is_run(const char *name, const struct discover_wanted *wanted
 		const struct rpd_endpoint *it = &info->endpoints[e];
 
 		if (steer_has_endpoint(&service.steer, e) && it->port == wanted->port &&
-		    discover_scene_is_wanted(wanted, it))
+		    it->port == wanted->port && attach_wants_address(wanted, it))
 			return true;
 	}
 	return false;
