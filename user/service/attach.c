@@ -158,6 +158,16 @@ static int attach_check_free(const struct discover_found *found, const char *own
 	return r;
 }
 
+static bool attach_wants_address(const struct discover_wanted *wanted,
+                                 const struct rpd_endpoint *endpoint)
+{
+	for (size_t i = 0; i < wanted->n_addresses; i++)
+		if (endpoint_has_address(endpoint, wanted->addresses[i].family,
+		                         wanted->addresses[i].addr))
+			return true;
+	return wanted->n_addresses == 0;
+}
+
 /* Whether a supervisor serves the port, or the address, that the user names. */
 static bool attach_is_run(const char *name, const struct discover_wanted *wanted,
                           uint64_t netns_cookie)
