@@ -11,13 +11,14 @@
 #define RPD_MAGIC       0x72707264u /* "rprd" */
 #define RPD_ABI_VERSION 5
 
-#define RPD_SLOT_MAX     1024 /* worker slots of a service */
-#define RPD_RING_MAX     4096 /* entries of a schedule ring; a power of two */
-#define RPD_ENDPOINT_MAX 128  /* reuseport groups of a service */
-#define RPD_VERSION_MAX  64   /* version labels in use at a time */
-#define RPD_LABEL_MAX    32   /* bytes of a version label or service name, with the final NUL */
-#define RPD_COMM_MAX     16   /* TASK_COMM_LEN */
-#define RPD_FIRST_LABEL  "v1" /* the version of workers without a label of their own */
+#define RPD_SLOT_MAX     1024   /* worker slots of a service */
+#define RPD_RING_MAX     4096   /* entries of a schedule ring; a power of two */
+#define RPD_ENDPOINT_MAX 128    /* reuseport groups of a service */
+#define RPD_MEMBER_MAX   131072 /* listeners of a service, those of former workers included */
+#define RPD_VERSION_MAX  64     /* version labels in use at a time */
+#define RPD_LABEL_MAX    32     /* bytes of a version label or service name, with the final NUL */
+#define RPD_COMM_MAX     16     /* TASK_COMM_LEN */
+#define RPD_FIRST_LABEL  "v1"   /* the version of workers without a label of their own */
 #define RPD_WEIGHT_MAX   1000
 #define RPD_WEIGHT_BASE  100 /* the default weight */
 

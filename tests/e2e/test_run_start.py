@@ -40,7 +40,7 @@ def test_never_ready(bed, case):
         return sum(row["restarts"] for row in run.workers()) >= 4
     wait_until(has_restarted, "the workers are started again", 30)
     equal({outcome: got.count(outcome) for outcome in set(got)}, {"refused": len(got)}, "outcomes")
-    check(len(got) > 50, "some connections were tried")
+    check(len(got) >= 20, "some connections were tried")
     run.command_line("stop")
 
 

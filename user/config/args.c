@@ -46,6 +46,7 @@ static int args_load_command(const struct args *args, struct load_result *ret, s
 	struct problems *problems = &ret->problems;
 	struct run_config *config = load_add(ret);
 	const unsigned int n_cpus = cpu_count();
+	const char *option;
 	struct error why;
 
 	if (args->only)
@@ -63,8 +64,8 @@ static int args_load_command(const struct args *args, struct load_result *ret, s
 		run_config_report_problems(config, args_report, problems);
 		load_host_problems(config, args_report, problems);
 	}
-	if (!problems->n_errors && load_env_files(config, &why) < 0)
-		problems_add(problems, 0, "--env-file: %s", why.text);
+	if (!problems->n_errors && load_environment(config, &option, &why) < 0)
+		problems_add(problems, 0, "--%s: %s", option, why.text);
 	if (!problems->n_errors)
 		run_config_set_default_name(config);
 	return problems_error(problems, err);
@@ -175,7 +176,12 @@ static int args_load_file(const struct args *args, struct load_file *file, struc
 
 static int args_load_any(const struct args *args, struct load_result *ret, struct error *err)
 {
-	struct load_file file = {.path = args->file, .only = args->only, .n_cpus = cpu_count()};
+	struct load_file file = {
+	        .path = args->file,
+	        .only = args->only,
+	        .n_cpus = cpu_count(),
+	        .keep_faulty = args->keep_faulty,
+	};
 	_cleanup_free_ char *path = NULL;
 	int r;
 

@@ -69,8 +69,19 @@ static void pm2_name_service(struct pm2_app *app, const struct pm2_name *name)
 		             name->service);
 }
 
+static void pm2_note_fault(struct pm2_app *app, struct load_result *loaded, const char *option,
+                           const struct error *why)
+{
+	char text[sizeof(why->text) + 128];
+
+	snprintf(text, sizeof(text), "app '%s': %s: %s", app->name,
+	         strcmp(option, "cwd") != 0 ? "env_file" : option, why->text);
+	load_note_fault(loaded, app->file, 0, text);
+}
+
 static void pm2_load_app(struct pm2_app *app, const struct pm2_name *name, struct load_result *ret)
 {
+	const char *option;
 	struct error err;
 
 	app->config = load_add(ret);
@@ -90,8 +101,8 @@ static void pm2_load_app(struct pm2_app *app, const struct pm2_name *name, struc
 	pm2_vars_set(app);
 	run_config_report_problems(app->config, pm2_report, app);
 	load_host_problems(app->config, pm2_report, app);
-	if (load_env_files(app->config, &err) < 0)
-		pm2_app_problem(app, "env_file", "%s", err.text);
+	if (load_environment(app->config, &option, &err) < 0)
+		pm2_note_fault(app, ret, option, &err);
 	if (load_find_program(app->config, &err) < 0)
 		pm2_app_warn(app, NULL, "%s", err.text);
 }

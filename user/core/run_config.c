@@ -21,7 +21,7 @@
 static const size_t texts[] = {
         TEXT(instance_var),   TEXT(cwd),          TEXT(user),       TEXT(group),
         TEXT(identity),       TEXT(out_file),     TEXT(error_file), TEXT(log_file),
-        TEXT(ready_argument), TEXT(cron_restart),
+        TEXT(ready_argument), TEXT(cron_restart), TEXT(fault),
 };
 static const size_t vectors[] = {TEXT(argv), TEXT(env), TEXT(env_files), TEXT(increment_vars)};
 

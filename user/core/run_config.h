@@ -69,6 +69,8 @@ struct run_config {
 	/* What the user database had for user and group when the configuration was loaded
 	 * (credentials_format()); NULL = not looked up */
 	char *identity;
+	/* Why no worker can be started: an env file or cwd that can't be read. NULL = no reason. */
+	char *fault;
 	/* Another user controls the configuration file: nothing is done for the service with more
 	 * rights than its workers have. */
 	bool limited;

@@ -145,7 +145,7 @@ static int steer_check_layout(const struct steer *steer, const struct pins *pins
 	return 0;
 }
 
-static int steer_open_service(struct steer *steer, const struct pins *pins, struct error *err)
+int steer_open_service(struct steer *steer, const struct pins *pins, struct error *err)
 {
 	struct steer_map_kind kind = *steer_maps_kind(STEER_SERVICE);
 	int r;

@@ -58,6 +58,10 @@ enum steer_result {
 /* Opens the service's pins. Returns 0, STEER_DAMAGED or a negative errno. */
 int steer_open_pins(struct steer *steer, const struct pins *pins, struct error *err);
 
+/* Opens only the first pin: what service->endpoints names. Returns 0, STEER_DAMAGED or a negative
+ * errno. */
+int steer_open_service(struct steer *steer, const struct pins *pins, struct error *err);
+
 /* Opens the endpoints' socket arrays, as far as they exist, after steer_open_pins() has failed: for
  * the removal of damaged pins. */
 void steer_open_arrays(struct steer *steer, const struct pins *pins);

@@ -61,7 +61,7 @@ static int drain_check_count_held(const struct worker *w, const struct service *
 	int r = cgroup_list_processes(w->cgroup_fd, &pids, &n_pids);
 
 	for (size_t i = 0; r == 0 && i < n_pids; i++)
-		r = proc_list_sockets(pids[i], SIZE_MAX, drain_check_add_inode, &inodes);
+		r = proc_list_sockets(pids[i], drain_check_add_inode, &inodes);
 	if (r == 0 && inodes.failed)
 		r = -ENOMEM;
 	if (r == 0)
@@ -136,6 +136,9 @@ bool drain_check_is_empty(const struct worker *w, uint64_t *ret_open)
 
 	*ret_open = UINT64_MAX;
 	if (service_lock(&w->sup->service, &service, &ignored) < 0)
+		return false;
+	/* The rest asks the kernel for all sockets; there may be many old workers. */
+	if (generation_open_connections(service, w->generation, ret_open) && *ret_open > 0)
 		return false;
 	quiet = drain_check_is_out(w, service) && drain_check_has_no_handshake(w, service) &&
 	        drain_check_queues_are_empty(w, service);

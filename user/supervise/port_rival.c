@@ -27,22 +27,34 @@ static bool port_rival_is_ours(const struct supervisor *sup, uint32_t pid)
 	       !strncmp(path, sup->cgroup_below, length) && path[length] == '/';
 }
 
-/* Adds the process that has the listener to the reason why the worker failed. @in_use: the worker
- * has said that an address is in use. Returns whether it is a reason. */
-static bool port_rival_note_listener(struct worker *w, const struct listener *it, bool in_use)
+/* The listeners that may be the reason. Few, because processes are searched for each of them. */
+struct port_rivals {
+	struct listener list[4];
+	size_t n;
+};
+
+/* Adds the listeners on the port: of other users or, if the worker has said that the address is in
+ * use, all of them. */
+static void port_rival_add(struct port_rivals *rivals, uint16_t port, uid_t uid, bool in_use)
 {
-	_cleanup_free_ struct holder *holders = NULL;
-	const uid_t uid = plan_listener_uid(&w->plan->config);
-	const size_t used = strlen(w->why);
-	char text[ENDPOINT_TEXT_MAX], name[RPD_COMM_MAX + 32] = "a process";
-	const struct holder *holder;
+	_cleanup_free_ struct listener *listeners = NULL;
 	struct error ignored;
 	size_t n = 0;
 
-	if (!in_use && it->endpoint.uid == uid)
-		return false;
-	proc_holders_find_soon(it, 1, &holders, &n, &ignored);
-	holder = roster_find_owner(holders, n);
+	if (sockdiag_list_listeners(port, &listeners, &n, &ignored) < 0)
+		return;
+	for (size_t i = 0; i < n && rivals->n < ARRAY_SIZE(rivals->list); i++)
+		if (in_use || listeners[i].endpoint.uid != uid)
+			rivals->list[rivals->n++] = listeners[i];
+}
+
+/* Adds the process to the reason why the worker failed. @holder: NULL = not known. */
+static void port_rival_describe(struct worker *w, const struct listener *it, uid_t uid,
+                                const struct holder *holder)
+{
+	const size_t used = strlen(w->why);
+	char text[ENDPOINT_TEXT_MAX], name[RPD_COMM_MAX + 32] = "a process";
+
 	if (holder)
 		snprintf(name, sizeof(name), "pid %u (%.*s)", holder->id.pid, RPD_COMM_MAX,
 		         holder->comm);
@@ -52,39 +64,51 @@ static bool port_rival_note_listener(struct worker *w, const struct listener *it
 		         "; %s of user %u listens on %s, but the workers run as user %u, "
 		         "and users can't share a port",
 		         name, it->endpoint.uid, text, uid);
-	else if (holder)
+	else
 		snprintf(w->why + used, sizeof(w->why) - used, "; %s listens on %s", name, text);
-	/* Otherwise it is the supervisor's own listener. */
-	w->rival = holder && !port_rival_is_ours(w->sup, holder->id.pid);
-	return holder || it->endpoint.uid != uid;
+	w->rival = !holder || !port_rival_is_ours(w->sup, holder->id.pid);
 }
 
-static bool port_rival_note_port(struct worker *w, uint16_t port, bool in_use)
+/* Describes the first of them that is a reason. Of our user, a listener without a process is the
+ * supervisor's own. */
+static void port_rival_choose(struct worker *w, const struct port_rivals *rivals, uid_t uid)
 {
-	_cleanup_free_ struct listener *listeners = NULL;
-	struct error ignored;
+	_cleanup_free_ struct holder *holders = NULL;
 	size_t n = 0;
+	struct error ignored;
 
-	if (sockdiag_list_listeners(port, &listeners, &n, &ignored) < 0)
-		return false;
-	for (size_t i = 0; i < n; i++)
-		if (port_rival_note_listener(w, &listeners[i], in_use))
-			return true;
-	return false;
+	if (!rivals->n ||
+	    proc_holders_find_soon(rivals->list, rivals->n, &holders, &n, &ignored) < 0)
+		return;
+	for (size_t i = 0; i < rivals->n; i++) {
+		const struct listener *it = &rivals->list[i];
+		size_t n_rows = 0;
+		const struct holder *rows = roster_find_holders(holders, n, it->inode, &n_rows);
+		const struct holder *holder = roster_find_owner(rows, n_rows);
+
+		if (!holder && it->endpoint.uid == uid)
+			continue;
+		port_rival_describe(w, it, uid, holder);
+		return;
+	}
 }
 
 void port_rival_note(struct worker *w)
 {
 	_cleanup_service_lock_ struct service *service = NULL;
+	const uid_t uid = plan_listener_uid(&w->plan->config);
 	uint16_t ports[WORKER_LISTENERS_PORTS], port = 0;
 	const bool in_use = output_hint_address_in_use(log_link_tail(w), &port);
+	struct port_rivals rivals = {};
 	struct error ignored;
 	size_t n;
 
-	if (service_lock(&w->sup->service, &service, &ignored) < 0 ||
-	    (port && port_rival_note_port(w, port, true)))
+	if (service_lock(&w->sup->service, &service, &ignored) < 0)
 		return;
+	if (port)
+		port_rival_add(&rivals, port, uid, true);
 	n = worker_listeners_list_ports(w, ports);
-	for (size_t i = 0; i < n && !port_rival_note_port(w, ports[i], in_use && !port); i++)
-		;
+	for (size_t i = 0; i < n && !rivals.n; i++)
+		port_rival_add(&rivals, ports[i], uid, in_use && !port);
+	port_rival_choose(w, &rivals, uid);
 }

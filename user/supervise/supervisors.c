@@ -103,9 +103,14 @@ static bool supervisors_has_all(const struct supervisors *all, const struct load
 {
 	for (size_t i = 0; i < all->n; i++) {
 		struct supervisor *sup = all->list[i];
+		const struct run_config *config = config_read_find(loaded, sup->name);
 
-		if (sup->ended || config_read_find(loaded, sup->name))
+		if (sup->ended || (config && !config->fault))
 			continue;
+		if (config) {
+			report_line(sup, "re-exec refused: %s", config->fault);
+			return false;
+		}
 		report_line(sup, "re-exec refused: %s has no service '%s' any more",
 		            sup->request->args->file, sup->name);
 		return false;

@@ -226,9 +226,14 @@ static void worker_start_link(struct worker *w)
 int worker_start(struct supervisor *sup, unsigned int slot, struct plan *plan, struct worker **ret,
                  struct error *err)
 {
-	struct worker *w = worker_start_alloc(sup, plan);
+	struct worker *w;
 	int r;
 
+	if (plan->config.fault)
+		return error_set(err, -EINVAL,
+		                 "%s\nwhen that is mended, `reuseportd reload %s` starts it",
+		                 plan->config.fault, sup->name);
+	w = worker_start_alloc(sup, plan);
 	if (!w)
 		return error_set(err, -ENOMEM, "out of memory");
 	w->slot = slot;
