@@ -64,7 +64,7 @@ def test_full_run_at_start(bed):
     for inodes in range(2, 60, 1 if FULL else 3):
         small_run(bed, inodes)
         run = start(bed, wait=False)
-        wait_until(lambda: not run.process.alive() or "web: started: 2" in run.log(),
+        wait_until(lambda: not run.process.alive() or "web: started:" in run.log(),
                    "it has started or failed")
         bed.remember_pinned()
         all_started = run.process.alive() and run.states() == ["active"] * 2
@@ -105,7 +105,7 @@ def test_full_run_while_it_runs(bed):
     fill()
     run.kill_supervisor()
     run.start(wait=False)
-    wait_until(lambda: not run.process.alive() or "web: started: 2" in run.log(), "it took over")
+    wait_until(lambda: not run.process.alive() or "web: started:" in run.log(), "it took over")
     if not run.process.alive():
         check("No space left" in run.log(), f"no reason: {run.log()}")
         FILL.unlink()
@@ -123,7 +123,7 @@ def test_few_descriptors_at_start(bed):
     limits = range(4, 120) if FULL else [4, 6, 8, 10, *range(12, 120, 3)]
     for limit in limits:
         run = start(bed, wait=False, under=("prlimit", f"--nofile={limit}:{limit}"))
-        wait_until(lambda: not run.process.alive() or "web: started: 2" in run.log(),
+        wait_until(lambda: not run.process.alive() or "web: started:" in run.log(),
                    "it has started or failed")
         bed.remember_pinned()
         if run.process.alive() and run.states() == ["active"] * 2:

@@ -57,8 +57,8 @@ bool proc_still_serves(const struct rpd_worker *w, uint32_t inode)
 	       proc_read_identity_now(w->pid, &now) == 0 && process_same(now.id, process_of_row(w));
 }
 
-int proc_list_sockets(uint32_t pid, size_t max,
-                      void (*on_socket)(int fd, uint32_t inode, void *data), void *data)
+int proc_list_first_sockets(uint32_t pid, size_t max,
+                            void (*on_socket)(int fd, uint32_t inode, void *data), void *data)
 {
 	_cleanup_close_ int process = proc_read_open(pid);
 	_cleanup_dir_ DIR *fds = process < 0 ? NULL : proc_read_directory(process, "fd");
@@ -73,6 +73,12 @@ int proc_list_sockets(uint32_t pid, size_t max,
 			on_socket(fd, inode, data);
 	}
 	return 0;
+}
+
+int proc_list_sockets(uint32_t pid, void (*on_socket)(int fd, uint32_t inode, void *data),
+                      void *data)
+{
+	return proc_list_first_sockets(pid, SIZE_MAX, on_socket, data);
 }
 
 int proc_find_netns(uint64_t netns_ino, uint32_t *ret_pid)

@@ -30,10 +30,13 @@ int proc_find_oldest(const uint32_t *pids, size_t n, struct process *ret);
  */
 bool proc_still_serves(const struct rpd_worker *w, uint32_t inode);
 
-/* Calls @on_socket for each of the first @max descriptors of the process that is a socket. A
- * process that has ended has none. */
-int proc_list_sockets(uint32_t pid, size_t max,
-                      void (*on_socket)(int fd, uint32_t inode, void *data), void *data);
+/* Calls @on_socket for each descriptor of the process that is a socket. A process that has ended
+ * has none. */
+int proc_list_sockets(uint32_t pid, void (*on_socket)(int fd, uint32_t inode, void *data),
+                      void *data);
+/* The same for the first @max descriptors only. */
+int proc_list_first_sockets(uint32_t pid, size_t max,
+                            void (*on_socket)(int fd, uint32_t inode, void *data), void *data);
 
 /* Finds a process in the network namespace with this inode. -ENOENT if there is none. */
 int proc_find_netns(uint64_t netns_ino, uint32_t *ret_pid);

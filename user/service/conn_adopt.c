@@ -126,7 +126,7 @@ int conn_adopt(struct service *service, struct error *err)
 	for (size_t i = 0; n_found && i < n_owners; i++) {
 		struct conn_search search = {inodes, n_found, owners[i].generation};
 
-		proc_list_sockets(owners[i].pid, SIZE_MAX, conn_adopt_on_socket, &search);
+		proc_list_sockets(owners[i].pid, conn_adopt_on_socket, &search);
 	}
 	return conns_count_found(&service->conns, &service->steer, found, n_found, err);
 }

@@ -238,7 +238,7 @@ void channel_list(uint32_t pid, channel_found found, void *data)
 {
 	struct channel_search search = {pid, found, data};
 
-	proc_list_sockets(pid, SIZE_MAX, channel_on_socket, &search);
+	proc_list_sockets(pid, channel_on_socket, &search);
 }
 
 int channel_fd(const struct channel *channel)

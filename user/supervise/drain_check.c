@@ -61,7 +61,7 @@ static int drain_check_count_held(const struct worker *w, const struct service *
 	int r = cgroup_list_processes(w->cgroup_fd, &pids, &n_pids);
 
 	for (size_t i = 0; r == 0 && i < n_pids; i++)
-		r = proc_list_sockets(pids[i], SIZE_MAX, drain_check_add_inode, &inodes);
+		r = proc_list_sockets(pids[i], drain_check_add_inode, &inodes);
 	if (r == 0 && inodes.failed)
 		r = -ENOMEM;
 	if (r == 0)

@@ -128,9 +128,8 @@ static void log_link_drop(struct log_link *link)
 	link->fd = -1;
 }
 
-/* All descriptors are sent before the process starts: it ends the log process before it, and from
- * then on only the two of us have the channels. Otherwise, if we were killed now, the workers would
- * lose them. */
+/* All descriptors are sent before the process starts, because it ends the log process before it: if
+ * we are killed then, the workers do not lose their channels. */
 static int log_link_start(struct log_link *link, struct error *err)
 {
 	_cleanup_close_ int dir = open(link->sup->run_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -133,7 +133,7 @@ static void socket_rival_search(const struct worker *w, struct search *search)
 	cgroup_list_processes(w->cgroup_fd, &pids, &n);
 	for (size_t i = 0; i < n && !search->named && search->n_processes++ < PROCESSES_MAX; i++) {
 		search->pid = pids[i];
-		proc_list_sockets(pids[i], DESCRIPTORS_MAX, socket_rival_on_socket, search);
+		proc_list_first_sockets(pids[i], DESCRIPTORS_MAX, socket_rival_on_socket, search);
 	}
 }
 
