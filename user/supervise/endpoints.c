@@ -8,6 +8,7 @@
 #include "kern/steer_socks.h"
 #include "service/service_endpoint.h"
 #include "service/service_lock.h"
+#include "supervise/held_address.h"
 #include "supervise/report.h"
 #include "supervise/supervisor_state.h"
 
@@ -29,6 +30,8 @@ static int endpoints_add_locked(struct supervisor *sup, struct service *service,
 	for (unsigned int e = before; r >= 0 && e < info->n_endpoints; e++)
 		report_line(sup, "serving %s",
 		            endpoint_format(&info->endpoints[e], text, sizeof(text)));
+	if (info->n_endpoints > before)
+		held_address_update(sup);
 	return r < 0 ? r : 0;
 }
 
@@ -89,5 +92,6 @@ void endpoints_trim(struct supervisor *sup)
 		steer_socks_clear_from(&service->steer, e, 0);
 		steer_socks_clear(&service->steer, e, RPD_SLOT_PARKING);
 		steer_setup_remove_endpoint(&service->steer, &service->pins);
+		held_address_update(sup);
 	}
 }

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "core/endpoint.h"
 #include "kern/sockdiag.h"
+#include "supervise/held_address.h"
 
 static bool worker_listeners_is_passed(const struct worker *w, uint64_t cookie)
 {
@@ -34,11 +35,13 @@ bool worker_listeners_has_any(const struct worker *w)
 	return false;
 }
 
-/* Whether `listen` names the listener, or names none. */
+/* Whether `listen` names the listener, or names none; and it gets connections. */
 static bool worker_listeners_is_wanted(const struct worker *w, const struct listener *listener)
 {
 	const struct run_config *config = &w->plan->config;
 
+	if (held_address_is(w, listener, NULL))
+		return false;
 	for (size_t i = 0; i < config->n_listens; i++)
 		if (endpoint_matches(&listener->endpoint, &config->listens[i]))
 			return true;
@@ -177,9 +180,11 @@ const char *worker_listeners_format(const struct worker *w, char *buf, size_t si
 	if (sockdiag_list_listeners_of(w->cgroup_id, false, &listeners, &n, &ignored) < 0)
 		n = 0;
 	for (size_t i = 0; i < n; i++) {
+		struct rpd_endpoint endpoint = listeners[i].endpoint;
 		char text[ENDPOINT_TEXT_MAX];
 
-		endpoint_format(&listeners[i].endpoint, text, sizeof(text));
+		held_address_is(w, &listeners[i], &endpoint);
+		endpoint_format(&endpoint, text, sizeof(text));
 		if (used + strlen(text) + 2 < size)
 			used += snprintf(buf + used, size - used, "%s%s", used ? ", " : "", text);
 	}

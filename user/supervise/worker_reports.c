@@ -10,6 +10,7 @@
 #include "kern/hook.h"
 #include "service/run_dir.h"
 #include "supervise/channel.h"
+#include "supervise/held_address.h"
 #include "supervise/notify.h"
 #include "supervise/park.h"
 #include "supervise/placement.h"
@@ -68,6 +69,8 @@ static void worker_reports_on_listen(const struct hook_listen *listen, void *dat
 		w->refused_port = listen->port;
 		return;
 	}
+	if (listen->held)
+		held_address_note(w, listen);
 	if (w->refused_port == listen->port) /* it has fallen back to TCP */
 		w->refused_port = 0;
 	worker_reports_ask_look(w);
