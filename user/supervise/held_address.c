@@ -25,37 +25,16 @@ void held_address_update(struct supervisor *sup)
 		report_line(sup, "%s", err.text);
 }
 
-/* --- which listeners are held --- */
-
-static struct worker_held *held_address_find(const struct worker *w, uint64_t cookie)
+static struct worker_held *held_address_find(struct worker *w, uint64_t cookie)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(w->held); i++)
 		if (cookie && w->held[i].cookie == cookie)
-			return (struct worker_held *)&w->held[i];
+			return &w->held[i];
 	return NULL;
 }
 
-/* That of listeners whose report was lost, or came to an earlier supervisor. */
-static bool held_address_is_without_traffic(const struct rpd_endpoint *e)
-{
-	static const uint8_t v4[16] = {0xff, 0xff, 0xff, 0xff};
-	static const uint8_t mapped[16] = {[10] = 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-
-	return !memcmp(e->addr, e->family == AF_INET ? v4 : mapped, sizeof(e->addr));
-}
-
-bool held_address_is(const struct worker *w, const struct listener *listener,
-                     struct rpd_endpoint *ret)
-{
-	const struct worker_held *held = held_address_find(w, listener->cookie);
-
-	if (held && ret)
-		*ret = held->asked;
-	return held || held_address_is_without_traffic(&listener->endpoint);
-}
-
 /* The held listener that has been open for the longest time, or NULL. */
-static struct worker_held *held_address_find_open(const struct worker *w)
+static struct worker_held *held_address_find_open(struct worker *w)
 {
 	_cleanup_free_ struct listener *listeners = NULL;
 	struct worker_held *oldest = NULL;

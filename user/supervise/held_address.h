@@ -7,7 +7,6 @@
 
 #include <stdbool.h>
 
-#include "core/listener.h"
 #include "kern/hook.h"
 #include "supervise/types.h"
 
@@ -19,10 +18,6 @@ void held_address_update(struct supervisor *sup);
  * whether the port is free: the worker is checked again if it starts, or else the listener is
  * logged. */
 void held_address_note(struct worker *w, const struct hook_listen *listen);
-
-/* Whether the listener is held. @ret, if not NULL: the endpoint that the worker has asked for. */
-bool held_address_is(const struct worker *w, const struct listener *listener,
-                     struct rpd_endpoint *ret);
 
 /* For a worker that starts and does not listen where it must. If it has a held listener, this is
  * recorded in w->why, as the reason if the worker is not ready in time. Returns whether that

@@ -9,7 +9,6 @@
 #include "base/cleanup.h"
 #include "core/endpoint.h"
 #include "kern/sockdiag.h"
-#include "supervise/held_address.h"
 
 static bool worker_listeners_is_passed(const struct worker *w, uint64_t cookie)
 {
@@ -35,12 +34,33 @@ bool worker_listeners_has_any(const struct worker *w)
 	return false;
 }
 
+/* That of held listeners whose report was lost, or came to an earlier supervisor. */
+static bool worker_listeners_is_without_traffic(const struct rpd_endpoint *e)
+{
+	static const uint8_t v4[16] = {0xff, 0xff, 0xff, 0xff};
+	static const uint8_t mapped[16] = {[10] = 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+
+	return !memcmp(e->addr, e->family == AF_INET ? v4 : mapped, sizeof(e->addr));
+}
+
+bool worker_listeners_is_held(const struct worker *w, const struct listener *listener,
+                              struct rpd_endpoint *ret)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(w->held); i++)
+		if (w->held[i].cookie && w->held[i].cookie == listener->cookie) {
+			if (ret)
+				*ret = w->held[i].asked;
+			return true;
+		}
+	return worker_listeners_is_without_traffic(&listener->endpoint);
+}
+
 /* Whether `listen` names the listener, or names none; and it gets connections. */
 static bool worker_listeners_is_wanted(const struct worker *w, const struct listener *listener)
 {
 	const struct run_config *config = &w->plan->config;
 
-	if (held_address_is(w, listener, NULL))
+	if (worker_listeners_is_held(w, listener, NULL))
 		return false;
 	for (size_t i = 0; i < config->n_listens; i++)
 		if (endpoint_matches(&listener->endpoint, &config->listens[i]))
@@ -183,7 +203,7 @@ const char *worker_listeners_format(const struct worker *w, char *buf, size_t si
 		struct rpd_endpoint endpoint = listeners[i].endpoint;
 		char text[ENDPOINT_TEXT_MAX];
 
-		held_address_is(w, &listeners[i], &endpoint);
+		worker_listeners_is_held(w, &listeners[i], &endpoint);
 		endpoint_format(&endpoint, text, sizeof(text));
 		if (used + strlen(text) + 2 < size)
 			used += snprintf(buf + used, size - used, "%s%s", used ? ", " : "", text);
