@@ -6,7 +6,7 @@
  * The kernel prefers some reuseport groups to others. So a listener on 127.0.0.1:PORT takes all
  * connections to this address from a service on 0.0.0.0:PORT, and one on 0.0.0.0:PORT takes all
  * IPv4 connections from a service on [::]:PORT. Such an address is held: bind() and listen()
- * succeed, but the socket gets an address to which nothing can connect. If this were refused,
+ * succeed, but the socket gets another address, where it takes no connection. If bind() failed,
  * programs that only try whether a port is free would choose another port.
  *
  * A port that a worker has bound and does not listen on is a lock: which worker gets it is the
