@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "core/endpoint.h"
 #include "kern/sockdiag.h"
+#include "kern/steer_socks.h"
 
 static bool worker_listeners_is_passed(const struct worker *w, uint64_t cookie)
 {
@@ -23,6 +24,17 @@ bool worker_listeners_is_admitted(const struct worker *w, uint64_t cookie)
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		if (w->cookies[e] == cookie)
 			return true;
+	return false;
+}
+
+bool worker_listeners_is_steered(const struct worker *w, uint64_t cookie)
+{
+	const struct service *service = &w->sup->service;
+
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (w->cookies[e] == cookie)
+			return !service_is_open(service) ||
+			       steer_socks_cookie(&service->steer, e, w->slot) == cookie;
 	return false;
 }
 

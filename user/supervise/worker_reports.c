@@ -36,7 +36,7 @@ static void worker_reports_admit_more(struct worker *w)
 	if (worker_listeners_find(w, &listeners, &n, &err) < 0)
 		return;
 	for (size_t i = 0; i < n; i++)
-		is_new |= !worker_listeners_is_admitted(w, listeners[i].cookie);
+		is_new |= !worker_listeners_is_steered(w, listeners[i].cookie);
 	if (is_new && placement_admit(w, &err) < 0)
 		report_line(w->sup, "slot %u: %s", w->slot, err.text);
 	if (is_new)
