@@ -250,6 +250,7 @@ static void leaving_the_group(void)
 	_cleanup_close_ int fd = make_listener(s.fd, PORT);
 	const int free_ones[] = {unbound, other, udp};
 
+	n_reported = 0;
 	CHECK_EQ(open_port(udp, PORT), -EOPNOTSUPP);
 	for (size_t i = 0; i < ARRAY_SIZE(free_ones); i++) {
 		CHECK_EQ(set(free_ones[i], SO_REUSEPORT, &off, sizeof(off)), 0);

@@ -46,15 +46,6 @@ bool worker_listeners_has_any(const struct worker *w)
 	return false;
 }
 
-/* That of held listeners whose report was lost, or came to an earlier supervisor. */
-static bool worker_listeners_is_without_traffic(const struct rpd_endpoint *e)
-{
-	static const uint8_t v4[16] = {0xff, 0xff, 0xff, 0xff};
-	static const uint8_t mapped[16] = {[10] = 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-
-	return !memcmp(e->addr, e->family == AF_INET ? v4 : mapped, sizeof(e->addr));
-}
-
 bool worker_listeners_is_held(const struct worker *w, const struct listener *listener,
                               struct rpd_endpoint *ret)
 {
@@ -64,7 +55,8 @@ bool worker_listeners_is_held(const struct worker *w, const struct listener *lis
 				*ret = w->held[i].asked;
 			return true;
 		}
-	return worker_listeners_is_without_traffic(&listener->endpoint);
+	/* The report was lost, or came to an earlier supervisor. */
+	return endpoint_is_held(&listener->endpoint);
 }
 
 /* Whether `listen` names the listener, or names none; and it gets connections. */
