@@ -128,6 +128,13 @@ static __always_inline int hook_is_wildcard(const struct hook_address *address)
 	return !(words[0] | words[1] | words[2] | words[3]);
 }
 
+/* bind() takes the device of such an address from sin6_scope_id, which we don't see. */
+static __always_inline int hook_is_link_local(const struct hook_address *address)
+{
+	return address->family == AF_INET6 && address->addr[0] == 0xfe &&
+	       (address->addr[1] & 0xc0) == 0x80;
+}
+
 /* The address that bind() asks for. */
 static __always_inline void hook_read_address(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
                                               __u8 family, struct hook_address *ret)
@@ -189,9 +196,11 @@ static __always_inline int hook_takes_from_served(const struct hook_address *ask
 	if (!hook_serves_port(asked))
 		return 0;
 	flags = hook_find_served(asked);
+	same.ifindex = asked->ifindex ? 0 : HOOK_SOME_DEVICE;
+	if (hook_is_link_local(asked))
+		flags |= hook_find_served(&same);
 	if (flags)
 		return family == AF_INET && !(flags & HOOK_PLAIN);
-	same.ifindex = asked->ifindex ? 0 : HOOK_SOME_DEVICE;
 	if (hook_find_served(&same))
 		return 1;
 	if (!hook_is_wildcard(asked) && hook_find_wildcard(asked, asked->family))

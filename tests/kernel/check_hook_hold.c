@@ -268,6 +268,31 @@ static void endpoints_are_not_held(void)
 	CHECK(fd >= 0);
 }
 
+/* The hook doesn't see the device of a link-local address: bind() takes it from sin6_scope_id. */
+static void link_local_endpoint_is_not_held(void)
+{
+	static const struct rpd_endpoint served[] = {V6(0, 0), V6_LO(1, 0xfe, 0x80, [15] = 1)};
+	_cleanup_cgroup_bed_ struct cgroup_bed bed = cgroup_bed_make();
+	_cleanup_hook_ struct hook *hook = attach(&bed);
+	_cleanup_close_ int anywhere =
+	        open("/proc/sys/net/ipv6/ip_nonlocal_bind", O_WRONLY | O_CLOEXEC);
+
+	CHECK(write(anywhere, "1", 1) == 1);
+	serve(hook, served, ARRAY_SIZE(served));
+	for (uint8_t i = 1; i < 3; i++) {
+		_cleanup_close_ int fd =
+		        cgroup_socket(bed.fd, AF_INET6, SOCK_STREAM | SOCK_CLOEXEC);
+		struct sockaddr_in6 address = {
+		        .sin6_family = AF_INET6, .sin6_port = htons(PORT), .sin6_scope_id = LO};
+
+		memcpy(&address.sin6_addr, served[1].addr, sizeof(address.sin6_addr));
+		address.sin6_addr.s6_addr[15] = i;
+		CHECK(bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
+		      listen(fd, 1) == 0);
+		CHECK(hook_read_listens(hook, note, NULL) == HOOK_READ && last.held == (i == 2));
+	}
+}
+
 /* A later supervisor finds the set that was recorded, and replaces it. */
 static void served_set_is_replaced(void)
 {
@@ -354,7 +379,8 @@ int main(int argc, char **argv)
 	static const struct check_case cases[] = {
 	        CHECK_CASE(kernel_prefers_as_the_rule_says), CHECK_CASE(such_addresses_are_held),
 	        CHECK_CASE(report_of_a_held_listener),       CHECK_CASE(endpoints_are_not_held),
-	        CHECK_CASE(served_set_is_replaced),          CHECK_CASE(tries_take_no_connection),
+	        CHECK_CASE(link_local_endpoint_is_not_held), CHECK_CASE(served_set_is_replaced),
+	        CHECK_CASE(tries_take_no_connection),
 	};
 
 	return check_main(argc, argv, cases, ARRAY_SIZE(cases));
