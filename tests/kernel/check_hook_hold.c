@@ -107,12 +107,12 @@ static unsigned int reached(int listener, int other)
 	unsigned int bits = 0;
 
 	for (unsigned int t = 0; t < ARRAY_SIZE(targets); t++) {
+		bool here = false;
+
 		if (!connect_to(&targets[t]))
 			continue;
-		if (accepts(listener))
-			bits |= 1u << t;
-		else
-			CHECK(other >= 0 && accepts(other));
+		CHECK_UNTIL((here = accepts(listener)) || (other >= 0 && accepts(other)));
+		bits |= (unsigned int)here << t;
 	}
 	return bits;
 }

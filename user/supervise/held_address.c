@@ -105,8 +105,8 @@ static void held_address_log(struct worker *w, struct worker_held *held)
 		if (w->held[i].logged && endpoint_equal(&w->held[i].asked, &held->asked))
 			return;
 	held->logged = true;
-	report_line(w->sup, "slot %u: pid %u %s", w->slot, w->pid,
-	            held_address_describe(w, &held->asked, text));
+	report_line(w->sup, "slot %u: pid %u %s; to serve both, name both by --listen", w->slot,
+	            w->pid, held_address_describe(w, &held->asked, text));
 }
 
 static int held_address_on_timer(sd_event_source *source, uint64_t now, void *data)
