@@ -32,7 +32,7 @@ def attempt(run, way, number=None):
             if line.startswith(f"{way}: ")}
 
 
-@cases("off-unbound", "off-bound", "off-usr1", "lock-unbound", "lock-bound", "lock-usr1")
+@cases("off-bound", "off-usr1", "lock-unbound", "lock-bound")
 def test_option(bed, case):
     """SO_REUSEPORT=0 seems to succeed and has no effect. SO_LOCK_FILTER does no harm."""
     way, when = case.split("-")
@@ -41,7 +41,7 @@ def test_option(bed, case):
     equal(attempt(run, way, signal.SIGUSR1 if when == "usr1" else None), {"done"}, "results")
     equal((load_shares(bed), run.pids()), (EVEN, pids), "connections of each worker, workers")
     check("outside the service" not in run.log(), "a process outside is accused")
-    if way == "off" and when != "unbound":
+    if way == "off":
         for slot, pid in enumerate(pids):
             run.process.wait_output(f"slot {slot}: pid {pid} has tried to leave the group of its "
                                     f"port (SO_REUSEPORT): this had no effect")
@@ -60,6 +60,18 @@ def test_device(bed, when):
     for slot, pid in enumerate(run.pids()):
         run.process.wait_output(f"slot {slot}: pid {pid} has tried to bind a listener to a device "
                                 f"(SO_BINDTODEVICE): this was refused")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_device_before_the_port(bed):
+    """New workers bind their listener to a device, and then to the port: they get no connection."""
+    run = attackers(bed, "cbpf", "usr1")
+    load = bed.start_load("-c", 8)
+    failed = run.reload("--", bed.binary("attack"), "steering", "device", "unbound", PORT, status=1)
+    check(f"wants to listen on 0.0.0.0:{PORT}%1, which would take the connections that "
+          f"0.0.0.0:{PORT} serves" in failed.err + failed.out, f"the reason is missing: {failed}")
+    pids = run.pids()
+    equal(set(load.stop_unfailed()["workers"]), {str(pid) for pid in pids}, "workers that answered")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 

@@ -78,13 +78,14 @@ struct worker {
 	size_t n_passed;
 	/* By endpoint of the service: its listener when it was admitted, 0 = none. */
 	uint64_t cookies[RPD_ENDPOINT_MAX];
-	uint16_t generation; /* of its connections: which counts are the worker's */
+	uint16_t generation;       /* of its connections: which counts are the worker's */
 	char label[RPD_LABEL_MAX]; /* its version when it left its slot */
 
 	uint64_t look;         /* its turn to be checked, as it has begun to listen; 0 = none */
 	uint16_t refused_port; /* where an MPTCP listener was refused and no TCP one came, or 0 */
 	struct worker_held held[8]; /* the last ones */
 	unsigned int n_held;        /* how many there have been */
+	unsigned int n_held_logged;
 	sd_event_source *held_timer;
 	bool sent_ready;       /* it has sent READY=1 or the message "ready" */
 	bool probing_listener; /* its listener is in the socket array for probes ... */
