@@ -412,4 +412,48 @@ int rpd_release(struct bpf_sock *ctx)
 	return ALLOW;
 }
 
+/* --- getsockname() */
+
+/* For a held socket, shows the address that bind() was asked for: some programs ask which port they
+ * have got. */
+static __always_inline void hook_show_asked(struct bpf_sock_addr *ctx, __u8 family)
+{
+	const struct hook_bound *bound = NULL;
+	const __u32 *words;
+
+	if (ctx->sk)
+		bound = bpf_sk_storage_get(&hook_bound, ctx->sk, NULL, 0);
+	if (!bound || !bound->held)
+		return;
+	words = (const __u32 *)bound->asked.addr;
+	ctx->user_port = bpf_htons(bound->asked.port);
+	if (family == AF_INET) {
+		ctx->user_ip4 = words[0];
+	} else if (bound->asked.family == AF_INET) {
+		ctx->user_ip6[0] = 0;
+		ctx->user_ip6[1] = 0;
+		ctx->user_ip6[2] = bpf_htonl(0xffff);
+		ctx->user_ip6[3] = words[0];
+	} else {
+		ctx->user_ip6[0] = words[0];
+		ctx->user_ip6[1] = words[1];
+		ctx->user_ip6[2] = words[2];
+		ctx->user_ip6[3] = words[3];
+	}
+}
+
+SEC("cgroup/getsockname4")
+int rpd_name4(struct bpf_sock_addr *ctx)
+{
+	hook_show_asked(ctx, AF_INET);
+	return ALLOW;
+}
+
+SEC("cgroup/getsockname6")
+int rpd_name6(struct bpf_sock_addr *ctx)
+{
+	hook_show_asked(ctx, AF_INET6);
+	return ALLOW;
+}
+
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -237,9 +237,13 @@ static void report_of_a_held_listener(void)
 	serve(hook, &served, 1);
 	for (size_t i = 0; i < ARRAY_SIZE(asked); i++) {
 		_cleanup_close_ int fd = open_listener(bed.fd, &asked[i]);
+		union endpoint_address address, is;
+		socklen_t length = endpoint_address_get(&asked[i], &address), n = sizeof(is);
 		uint64_t cookie;
 
 		CHECK(fd >= 0 && sockdiag_socket_cookie(fd, &cookie) == 0);
+		CHECK(getsockname(fd, &is.sa, &n) == 0 && n == length &&
+		      !memcmp(&is, &address, length));
 		CHECK(hook_read_listens(hook, note, NULL) == HOOK_READ && last.held &&
 		      last.cookie == cookie);
 		CHECK_MSG(!strcmp(endpoint_format(&last.asked, text, sizeof(text)), texts[i]), "%s",
