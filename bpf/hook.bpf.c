@@ -128,7 +128,7 @@ static __always_inline int hook_is_wildcard(const struct hook_address *address)
 	return !(words[0] | words[1] | words[2] | words[3]);
 }
 
-/* bind() takes the device of such an address from sin6_scope_id, which we don't see. */
+/* bind() takes the device of a link-local address from sin6_scope_id, which we don't see. */
 static __always_inline int hook_is_link_local(const struct hook_address *address)
 {
 	return address->family == AF_INET6 && address->addr[0] == 0xfe &&
