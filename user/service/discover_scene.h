@@ -14,9 +14,10 @@
 struct discover_wanted {
 	unsigned int workers; /* 0 = any number */
 	uint16_t port;        /* 0 = any */
-	int family;           /* 0 = any address */
-	uint8_t addr[16];
-	uint32_t pid; /* 0 = any; else only ports on which this process has a listener */
+	/* Only family and addr of these hold. */
+	struct rpd_endpoint addresses[RPD_ENDPOINT_MAX];
+	size_t n_addresses; /* 0 = any address */
+	uint32_t pid;       /* 0 = any; else only ports on which this process has a listener */
 };
 
 struct discover_scene {
@@ -27,6 +28,10 @@ struct discover_scene {
 };
 
 #define _cleanup_discover_scene_ __attribute__((cleanup(discover_scene_free)))
+
+/* Whether the endpoint has a wanted address. The port is not compared. */
+bool discover_scene_is_wanted(const struct discover_wanted *wanted,
+                              const struct rpd_endpoint *endpoint);
 
 /* Reads the listeners and all processes. Returns 0, or a negative errno with @err set. */
 int discover_scene_read(const struct discover_wanted *wanted, struct discover_scene *ret,
