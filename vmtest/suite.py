@@ -26,7 +26,8 @@ SHELL = "bash"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"  # as root has it in the guest
 # Programs of other projects that tests run, by a part of the test's name.
 FOREIGN = {"nginx": "nginx", "haproxy": "haproxy", "gunicorn": "gunicorn", "strace": "strace",
-           "promtool": "promtool", "node": "node", "ten_reloads/abrupt": "node"}
+           "promtool": "promtool", "node": "node", "ten_reloads/abrupt": "node",
+           "run_held.reload": "node", "run_held.tries": "node"}
 SAME = "is the same on every kernel"
 # Tests that are left out on an emulated processor, unless they are selected by name, and the
 # reason. The longest prefix of a test's name applies; None: the test runs.

@@ -27,13 +27,9 @@ struct discover_scene {
 	size_t n_holders;
 };
 
-/* Whether @wanted names the endpoint's address, or none. The port is not compared. */
-bool discover_scene_is_wanted(const struct discover_wanted *wanted,
-                              const struct rpd_endpoint *endpoint);
-
 #define _cleanup_discover_scene_ __attribute__((cleanup(discover_scene_free)))
 
-/* Whether the user named the address of the endpoint, or named none. */
+/* Whether @wanted names the address of the endpoint, or none. The port is not compared. */
 bool discover_scene_is_wanted(const struct discover_wanted *wanted,
                               const struct rpd_endpoint *endpoint);
 

@@ -10,6 +10,7 @@
 #include "kern/steer_socks.h"
 #include "service/service_endpoint.h"
 #include "service/service_lock.h"
+#include "supervise/held_address.h"
 #include "supervise/report.h"
 #include "supervise/supervisor_state.h"
 
@@ -56,6 +57,8 @@ static int endpoints_add_locked(struct supervisor *sup, struct service *service,
 	 * ready. */
 	if (r >= 0 && any)
 		r = parking_add(&sup->parking, service, err);
+	if (any)
+		held_address_update(sup);
 	for (unsigned int e = 0; r >= 0 && e < RPD_ENDPOINT_MAX; e++)
 		if (added[e])
 			report_line(sup, "serving %s",
@@ -120,5 +123,6 @@ void endpoints_trim(struct supervisor *sup)
 		steer_socks_clear_from(&service->steer, e, 0);
 		steer_socks_clear(&service->steer, e, RPD_SLOT_PARKING);
 		steer_setup_remove_endpoint(&service->steer, &service->pins, e);
+		held_address_update(sup);
 	}
 }

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "core/endpoint.h"
 #include "kern/sockdiag.h"
+#include "kern/steer_socks.h"
 #include "supervise/worker_env.h"
 
 static bool worker_listeners_is_passed(const struct worker *w, uint64_t cookie)
@@ -27,6 +28,17 @@ bool worker_listeners_is_admitted(const struct worker *w, uint64_t cookie)
 	return false;
 }
 
+bool worker_listeners_is_steered(const struct worker *w, uint64_t cookie)
+{
+	const struct service *service = &w->sup->service;
+
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (w->cookies[e] == cookie)
+			return !service_is_open(service) ||
+			       steer_socks_cookie(&service->steer, e, w->slot) == cookie;
+	return false;
+}
+
 bool worker_listeners_has_any(const struct worker *w)
 {
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
@@ -35,12 +47,27 @@ bool worker_listeners_has_any(const struct worker *w)
 	return false;
 }
 
+bool worker_listeners_is_held(const struct worker *w, const struct listener *listener,
+                              struct rpd_endpoint *ret)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(w->held); i++)
+		if (w->held[i].cookie && w->held[i].cookie == listener->cookie) {
+			if (ret)
+				*ret = w->held[i].asked;
+			return true;
+		}
+	/* The report was lost, or came to an earlier supervisor. */
+	return endpoint_is_held(&listener->endpoint);
+}
+
 /* Whether `listen` names the listener; or names none, and it is not that of Node's inspector. */
 static bool worker_listeners_is_wanted(const struct worker *w, uint16_t inspector,
                                        const struct listener *listener)
 {
 	const struct run_config *config = &w->plan->config;
 
+	if (worker_listeners_is_held(w, listener, NULL))
+		return false;
 	for (size_t i = 0; i < config->n_listens; i++)
 		if (endpoint_matches(&listener->endpoint, &config->listens[i]))
 			return true;
@@ -182,9 +209,11 @@ const char *worker_listeners_format(const struct worker *w, char *buf, size_t si
 	if (sockdiag_list_listeners_of(w->cgroup_id, false, &listeners, &n, &ignored) < 0)
 		n = 0;
 	for (size_t i = 0; i < n; i++) {
+		struct rpd_endpoint endpoint = listeners[i].endpoint;
 		char text[ENDPOINT_TEXT_MAX];
 
-		endpoint_format(&listeners[i].endpoint, text, sizeof(text));
+		worker_listeners_is_held(w, &listeners[i], &endpoint);
+		endpoint_format(&endpoint, text, sizeof(text));
 		if (used + strlen(text) + 2 < size)
 			used += snprintf(buf + used, size - used, "%s%s", used ? ", " : "", text);
 	}

@@ -10,6 +10,7 @@
 #include "kern/hook.h"
 #include "service/run_dir.h"
 #include "supervise/channel.h"
+#include "supervise/held_address.h"
 #include "supervise/notify.h"
 #include "supervise/park.h"
 #include "supervise/placement.h"
@@ -35,7 +36,7 @@ static void worker_reports_admit_more(struct worker *w)
 	if (worker_listeners_find(w, &listeners, &n, &err) < 0)
 		return;
 	for (size_t i = 0; i < n; i++)
-		is_new |= !worker_listeners_is_admitted(w, listeners[i].cookie);
+		is_new |= !worker_listeners_is_steered(w, listeners[i].cookie);
 	if (is_new && placement_admit(w, &err) < 0)
 		report_line(w->sup, "slot %u: pid %u can't use its new listener: %s", w->slot,
 		            w->pid, err.text);
@@ -69,6 +70,8 @@ static void worker_reports_on_listen(const struct hook_listen *listen, void *dat
 		w->refused_port = listen->port;
 		return;
 	}
+	if (listen->held)
+		held_address_note(w, listen);
 	if (w->refused_port == listen->port) /* it has fallen back to TCP */
 		w->refused_port = 0;
 	worker_reports_ask_look(w);
