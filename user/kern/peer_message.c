@@ -2,104 +2,251 @@
 #include "kern/peer_message.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #ifndef SO_PASSRIGHTS
 #define SO_PASSRIGHTS 83 /* from asm-generic/socket.h of Linux 6.16 */
 #endif
 
-/* How long closing what has come with a message may take. */
-#define PATIENCE_NS 2000000
+#define FILES_MAX    253 /* of one message: SCM_MAX_FD of the kernel */
+#define HELD_MAX     16  /* children that can't end, of peer_message_receive() */
+#define HELD_ALL     64  /* and of peer_message_shut() */
+#define PATIENCE_MS  5   /* for the end of a child */
+#define STACK_SIZE   65536
+#define MESSAGES_MAX 1024 /* for one child */
 
-union control {
-	char buf[CMSG_SPACE(sizeof(struct ucred))];
+/* What a child receives: one message, or all. */
+struct peer_message_task {
+	int fd;
+	void *buf;
+	size_t size;
+	bool all;
+	/* By the child: */
+	ssize_t n; /* of the last message; -1: none */
+	bool empty;
+};
+
+union peer_message_control {
+	char buf[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(FILES_MAX * sizeof(int))];
 	struct cmsghdr align;
 };
 
-/* A signal interrupts the wait in close(), which happens before the receiving call returns. */
-static void peer_message_on_alarm(int number)
+/* --- in the child */
+
+static size_t peer_message_count_files(struct msghdr *message)
 {
+	size_t n = 0;
+
+	for (struct cmsghdr *it = CMSG_FIRSTHDR(message); it; it = CMSG_NXTHDR(message, it))
+		if (it->cmsg_level == SOL_SOCKET && it->cmsg_type == SCM_RIGHTS)
+			n += (it->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	return n;
 }
 
-/* The timer that sends SIGVTALRM. One for the process, made by the first call. */
-static timer_t *peer_message_timer(void)
+/* Other descriptors of ours must not stay open in a child that can't end: a listener would go on to
+ * get connections. */
+static void peer_message_close_others(int fd)
 {
-	const struct sigaction action = {.sa_handler = peer_message_on_alarm};
-	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGVTALRM};
-	static timer_t timer;
-	static bool made;
-	sigset_t set;
-
-	if (made)
-		return &timer;
-	sigemptyset(&set);
-	sigaddset(&set, SIGVTALRM);
-	made = sigaction(SIGVTALRM, &action, NULL) == 0 &&
-	       sigprocmask(SIG_UNBLOCK, &set, NULL) == 0 &&
-	       timer_create(CLOCK_MONOTONIC, &event, &timer) == 0;
-	return made ? &timer : NULL;
+	if (fd > 0)
+		close_range(0, (unsigned int)fd - 1, 0);
+	close_range((unsigned int)fd + 1, UINT32_MAX, 0);
 }
 
-/* Until the alarm is off, each PATIENCE_NS: a signal may come before there is something to
- * interrupt. */
-static void peer_message_set_alarm(bool on)
+/* Runs while the parent waits, in the parent's memory: the kernel would close a descriptor for
+ * which there is no room before it returns here, so there must be room for all of a message. */
+static int peer_message_run_child(void *data)
 {
-	const struct timespec patience = {.tv_nsec = on ? PATIENCE_NS : 0};
-	const struct itimerspec when = {.it_interval = patience, .it_value = patience};
-	timer_t *timer = peer_message_timer();
+	struct peer_message_task *task = data;
+	union peer_message_control control;
+	struct rlimit room = {};
 
-	if (timer)
-		timer_settime(*timer, 0, &when, NULL);
+	peer_message_close_others(task->fd);
+	getrlimit(RLIMIT_NOFILE, &room);
+	room.rlim_cur = room.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &room);
+	for (size_t i = 0; i < MESSAGES_MAX && room.rlim_cur > FILES_MAX; i++) {
+		struct iovec part = {task->buf, task->size};
+		struct msghdr message = {
+		        .msg_iov = &part,
+		        .msg_iovlen = 1,
+		        .msg_control = control.buf,
+		        .msg_controllen = sizeof(control.buf),
+		};
+		const ssize_t n = recvmsg(task->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+		task->empty = n < 0;
+		if (n < 0)
+			break;
+		task->n = n;
+		if (!task->all)
+			break;
+		room.rlim_cur -= peer_message_count_files(&message);
+	}
+	close(task->fd);
+	return 0; /* closes what it has received, after it has left our memory */
 }
 
-void peer_message_refuse_files(int fd)
+/* --- children */
+
+static int peer_message_held[HELD_ALL]; /* pidfds of children that have not ended yet */
+static size_t peer_message_n_held;
+
+static void peer_message_reap(void)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < peer_message_n_held; i++) {
+		siginfo_t info = {};
+		const int child = peer_message_held[i];
+
+		if (waitid(P_PIDFD, (id_t)child, &info, WEXITED | WNOHANG | __WALL) == 0 &&
+		    !info.si_pid)
+			peer_message_held[left++] = child;
+		else
+			close(child);
+	}
+	peer_message_n_held = left;
+}
+
+/* Like vfork(): returns when the child has left our memory, before it closes its descriptors. Its
+ * end is not signalled. Returns false if no child can be started. */
+static bool peer_message_start_child(struct peer_message_task *task)
+{
+	static char stack[STACK_SIZE] __attribute__((aligned(16)));
+	struct pollfd child = {.fd = -1, .events = POLLIN};
+	sigset_t all, before;
+	int pid;
+
+	peer_message_reap();
+	if (peer_message_n_held >= (task->all ? HELD_ALL : HELD_MAX))
+		return false;
+	task->n = -1;
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
+	pid = clone(peer_message_run_child, stack + sizeof(stack),
+	            CLONE_VM | CLONE_VFORK | CLONE_PIDFD, task, &child.fd);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	if (pid < 0)
+		return false;
+	peer_message_held[peer_message_n_held++] = child.fd;
+	poll(&child, 1, PATIENCE_MS);
+	peer_message_reap();
+	return true;
+}
+
+/* --- receiving */
+
+bool peer_message_refuse_files(int fd)
 {
 	const int off = 0;
 
-	setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
+	return setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off)) == 0;
 }
 
-ssize_t peer_message_receive(int fd, void *buf, size_t size, struct ucred *ret_sender)
+void peer_message_take_urgent(int fd)
 {
-	/* There is no room for descriptors, so that we never own them. The kernel puts the
-	 * credentials first. */
-	union control control = {};
-	struct iovec part = {.iov_base = buf, .iov_len = size};
+	const int on = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+}
+
+/* Reads the next message, which stays in the queue, and its files with it. The kernel says that
+ * there is no room for its files. What is read of a stream ends after the first part with files. */
+static ssize_t peer_message_peek(int fd, void *buf, size_t size, bool *ret_files,
+                                 struct ucred *ret_sender)
+{
+	/* Room for credentials only, which the kernel puts first. */
+	union {
+		char buf[CMSG_SPACE(sizeof(struct ucred))];
+		struct cmsghdr align;
+	} control = {};
+	struct iovec part = {buf, size};
 	struct msghdr message = {
 	        .msg_iov = &part,
 	        .msg_iovlen = 1,
 	        .msg_control = ret_sender ? control.buf : NULL,
 	        .msg_controllen = ret_sender ? sizeof(control.buf) : 0,
 	};
-	struct cmsghdr *header;
-	ssize_t n;
+	const ssize_t n = recvmsg(fd, &message, MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC);
+	const struct cmsghdr *header;
 
-	peer_message_set_alarm(true);
-	n = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | MSG_TRUNC);
 	if (n < 0)
-		n = -errno;
-	peer_message_set_alarm(false);
+		return -errno;
+	*ret_files = message.msg_flags & MSG_CTRUNC;
 	if (!ret_sender)
 		return n;
 	*ret_sender = (struct ucred){};
 	header = CMSG_FIRSTHDR(&message);
-	if (n >= 0 && header && header->cmsg_level == SOL_SOCKET &&
-	    header->cmsg_type == SCM_CREDENTIALS)
+	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_CREDENTIALS)
 		memcpy(ret_sender, CMSG_DATA(header), sizeof(*ret_sender));
 	return n;
+}
+
+int peer_message_receive(int fd, void *buf, size_t size, size_t *ret_n, struct ucred *ret_sender)
+{
+	bool files = false;
+	const ssize_t n = peer_message_peek(fd, buf, size, &files, ret_sender);
+	struct peer_message_task task = {.fd = fd, .buf = buf};
+
+	if (n == -EAGAIN || n == -EINTR)
+		return PEER_MESSAGE_NONE;
+	if (n < 0)
+		return (int)n;
+	/* No more than was seen. */
+	task.size = (size_t)n < size ? (size_t)n : size;
+	if (!files)
+		task.n = recv(fd, buf, task.size, MSG_DONTWAIT);
+	else if (!peer_message_start_child(&task))
+		return PEER_MESSAGE_STUCK;
+	if (task.n < 0)
+		return files ? PEER_MESSAGE_STUCK : PEER_MESSAGE_NONE;
+	*ret_n = (size_t)n > size ? (size_t)n : (size_t)task.n;
+	return PEER_MESSAGE_TAKEN;
+}
+
+/* --- closing */
+
+/* A message without text is not the end of a datagram socket. */
+static bool peer_message_is_empty(int fd)
+{
+	int type = 0;
+	socklen_t size = sizeof(type);
+	char byte;
+	const ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	return n < 0 || (n == 0 && getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
+	                 type == SOCK_STREAM);
+}
+
+void peer_message_shut(int fd)
+{
+	static char text[16384];
+	struct peer_message_task task = {.fd = fd, .buf = text, .size = sizeof(text), .all = true};
+
+	if (fd < 0)
+		return;
+	shutdown(fd, SHUT_RD); /* nothing is added to the queue from now on */
+	while (!task.empty && !peer_message_is_empty(fd)) {
+		if (peer_message_start_child(&task) && task.n >= 0)
+			continue;
+		fcntl(fd, F_DUPFD, 0); /* stays open, also after exec(): no close is the last */
+		return;
+	}
 }
 
 void peer_message_close(int fd)
 {
 	if (fd < 0)
 		return;
-	peer_message_set_alarm(true);
+	peer_message_shut(fd);
 	close(fd);
-	peer_message_set_alarm(false);
 }
