@@ -9,11 +9,11 @@
 #include <linux/types.h>
 
 #define RPD_MAGIC       0x72707264u /* "rprd" */
-#define RPD_ABI_VERSION 4
+#define RPD_ABI_VERSION 5
 
 #define RPD_SLOT_MAX     1024 /* worker slots of a service */
 #define RPD_RING_MAX     4096 /* entries of a schedule ring; a power of two */
-#define RPD_ENDPOINT_MAX 32   /* reuseport groups of a service */
+#define RPD_ENDPOINT_MAX 128  /* reuseport groups of a service */
 #define RPD_VERSION_MAX  64   /* version labels in use at a time */
 #define RPD_LABEL_MAX    32   /* bytes of a version label or service name, with the final NUL */
 #define RPD_COMM_MAX     16   /* TASK_COMM_LEN */
@@ -42,7 +42,7 @@
  * distinct from those of the former worker, until the last of these has closed. Account A belongs
  * to slot A % RPD_SLOT_MAX.
  */
-#define RPD_ACCOUNT_GENERATIONS 4
+#define RPD_ACCOUNT_GENERATIONS 16
 #define RPD_ACCOUNT_UNKNOWN     (RPD_ACCOUNT_GENERATIONS * RPD_SLOT_MAX) /* of some worker */
 #define RPD_ACCOUNT_PARKED      (RPD_ACCOUNT_UNKNOWN + 1)                /* of no worker yet */
 #define RPD_ACCOUNT_MAX         (RPD_ACCOUNT_PARKED + 1)
@@ -54,7 +54,8 @@
 
 #define RPD_RATE_SECONDS 8 /* of a row, the current second included; a power of two */
 
-#define RPD_NO_VERSION 0xff
+#define RPD_NO_VERSION  0xff
+#define RPD_NO_ENDPOINT 0xff
 
 enum rpd_policy {
 	RPD_ROUND_ROBIN, /* ring[cursor++]: exact, for any client */
@@ -134,7 +135,8 @@ struct rpd_control {
 	__s32 counting_error; /* why they are not counted: a negative errno */
 	__u32 n_unlisted;     /* connections from before `attach` that could not be listed */
 	__u32 n_probes;       /* at least the number of entries of map "probes" */
-	__u32 pad2[10];
+	__u32 n_generations;  /* only the first n generations of any slot have ever been used */
+	__u32 pad2[9];
 };
 
 /* The outcomes of a run of the steering program. */
@@ -164,7 +166,7 @@ struct rpd_probe {
 struct rpd_member {
 	__u16 slot;
 	__u8 version;
-	__u8 endpoint;
+	__u8 endpoint; /* or RPD_NO_ENDPOINT: that endpoint was removed */
 	__u16 account; /* of its connections */
 	__u8 left;     /* it has closed, and the event was logged */
 	__u8 pad;
@@ -198,7 +200,7 @@ struct rpd_rate {
  * established: bpf_ktime_get_ns() in whole RPD_TAG_TICKs; 0 = not known.
  */
 #define RPD_CONN_WAYS    4
-#define RPD_TAG_BITS     13
+#define RPD_TAG_BITS     15
 #define RPD_TAG_ACCOUNT  ((1u << RPD_TAG_BITS) - 1)
 #define RPD_TAG_NONE     RPD_TAG_ACCOUNT /* no account: left over from a connection that has ended */
 #define RPD_TAG_TICK_LOG 10
@@ -280,7 +282,7 @@ enum rpd_stage {
 
 /* One reuseport group of the kernel: what all its members have in common. */
 struct rpd_endpoint {
-	__u8 family; /* AF_INET or AF_INET6 */
+	__u8 family; /* AF_INET or AF_INET6; 0 = the entry is free */
 	__u8 v6only;
 	__u16 port;    /* host order */
 	__u32 ifindex; /* SO_BINDTODEVICE, 0 = none */
@@ -296,8 +298,8 @@ struct rpd_endpoint {
 struct rpd_service {
 	__u32 magic;
 	__u32 abi;
-	__u32 stage; /* enum rpd_stage */
-	__u32 n_endpoints;
+	__u32 stage;        /* enum rpd_stage */
+	__u32 n_endpoints;  /* 1 + the last entry of endpoints[] that is in use */
 	__u32 n_workers;    /* the largest number of workers that are admitted; 0 = any number */
 	__u32 flags;        /* RPD_SERVICE_* */
 	__u64 netns_cookie; /* SO_NETNS_COOKIE of the workers' network namespace */
@@ -307,7 +309,7 @@ struct rpd_service {
 	/* With RPD_SERVICE_RUN: the supervisor, or the last one that it had. */
 	__u64 supervisor_start; /* clock ticks after boot */
 	__u32 supervisor_pid;   /* 0 = none yet */
-	__u32 pad;
+	__u32 endpoint_changes; /* how often an endpoint was added or removed */
 	/* Random: setsockopt() with this key may change the program of a group (guard_abi.h). */
 	__u64 guard_key;
 	struct rpd_endpoint endpoints[RPD_ENDPOINT_MAX];
@@ -354,6 +356,24 @@ struct rpd_worker {
 	char main_comm[RPD_COMM_MAX];
 };
 
+/*
+ * Map "former", by the worker's number: a worker of `run` that is out of its slot and still lives.
+ * Only the supervisor writes it; after it has died, rows may be left of workers that have ended.
+ */
+struct rpd_former {
+	__u64 start_time; /* of pid, in clock ticks after boot */
+	__u64 since;      /* when it left its slot, seconds since the epoch */
+	__u32 pid;        /* of its main process */
+	__u16 slot;
+	__u16 account; /* of its connections, or RPD_ACCOUNT_NONE */
+	__u8 state;    /* enum worker_state */
+	__u8 pad[7];
+	char comm[RPD_COMM_MAX];
+	char label[RPD_LABEL_MAX]; /* its version */
+};
+
+#define RPD_FORMER_MAX 16384
+
 _Static_assert(sizeof(struct rpd_slot) == 8, "ABI");
 _Static_assert(sizeof(struct rpd_version) == 40, "ABI");
 _Static_assert(__builtin_offsetof(struct rpd_schedule, versions) == 32, "ABI");
@@ -365,9 +385,10 @@ _Static_assert(sizeof(struct rpd_tally) == 8 * 1026, "ABI");
 _Static_assert(sizeof(struct rpd_member) == 8, "ABI");
 _Static_assert(sizeof(struct rpd_probe) == 20, "ABI: a map's key, without a hole");
 _Static_assert(sizeof(struct rpd_endpoint) == 32, "ABI");
-_Static_assert(sizeof(struct rpd_service) == 48 + 32 + 24 + 32 * 32, "ABI");
-_Static_assert(sizeof(struct rpd_worker) == 8 * 32 + 88, "ABI");
+_Static_assert(sizeof(struct rpd_service) == 48 + 32 + 24 + 32 * 128, "ABI");
+_Static_assert(sizeof(struct rpd_worker) == 8 * 128 + 88, "ABI");
 _Static_assert(sizeof(struct rpd_account) == 64, "ABI: a cache line");
+_Static_assert(sizeof(struct rpd_former) == 80, "ABI");
 _Static_assert(sizeof(struct rpd_rate) == 40, "ABI");
 _Static_assert(sizeof(struct rpd_conns) == 64, "ABI: a cache line");
 _Static_assert(RPD_ACCOUNT_MAX < RPD_TAG_NONE, "ABI: an account has room in a tag");

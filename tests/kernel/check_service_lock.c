@@ -144,7 +144,7 @@ static void endpoint_replaced_by_another(void)
 {
 	begin();
 	open_other();
-	steer_setup_remove_endpoint(&other.steer, &other.pins);
+	steer_setup_remove_endpoint(&other.steer, &other.pins, 0);
 	add_to_other(AF_INET, RUN_SERVICE_PORT + 1);
 	service_close(&other);
 	CHECK(!has_program(0));

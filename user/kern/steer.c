@@ -179,9 +179,29 @@ int steer_open_pins(struct steer *steer, const struct pins *pins, struct error *
 		r = steer_maps_mmap_all(steer, err);
 	if (r == 0)
 		r = steer_check_schedule(steer, pins, err);
-	for (unsigned int i = 0; r == 0 && i < steer->service->n_endpoints; i++)
+	for (unsigned int i = 0; r == 0 && i < steer->service->n_endpoints; i++) {
+		if (!steer_has_endpoint(steer, i))
+			continue;
 		r = steer_open_endpoint(steer, pins, i, err);
+		if (r == STEER_DAMAGED && !steer_has_endpoint(steer, i))
+			r = 0; /* removed meanwhile: the caller may not have the lock */
+	}
 	return r;
+}
+
+bool steer_has_endpoint(const struct steer *steer, unsigned int index)
+{
+	return index < steer->service->n_endpoints &&
+	       __atomic_load_n(&steer->service->endpoints[index].family, __ATOMIC_ACQUIRE) != 0;
+}
+
+unsigned int steer_count_endpoints(const struct steer *steer)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < steer->service->n_endpoints; i++)
+		n += steer_has_endpoint(steer, i);
+	return n;
 }
 
 void steer_open_arrays(struct steer *steer, const struct pins *pins)

@@ -31,6 +31,7 @@ enum steer_map {
 	STEER_EVENTS,
 	STEER_PROBES,
 	STEER_PORTS,
+	STEER_FORMER,
 	STEER_MAP_MAX,
 };
 
@@ -65,6 +66,13 @@ bool steer_is_pin(const char *name);
 
 /* Unmaps and closes everything; steering goes on. */
 void steer_close(struct steer *steer);
+
+/* Whether entry @index of service->endpoints is in use. A loop over the endpoints skips the others:
+ * their socket array and program are not open. */
+bool steer_has_endpoint(const struct steer *steer, unsigned int index);
+
+/* How many endpoints the service has. */
+unsigned int steer_count_endpoints(const struct steer *steer);
 
 /* The schedule in force. */
 const struct rpd_schedule *steer_schedule(const struct steer *steer);

@@ -14,6 +14,8 @@
 #include "core/schedule.h"
 #include "kern/conn_table.h"
 #include "kern/steer_maps.h"
+#include "kern/steer_members.h"
+#include "kern/steer_workers.h"
 #include "steer.skel.h"
 
 static int steer_setup_pin(int fd, const struct pins *pins, const char *name, struct error *err)
@@ -139,6 +141,8 @@ int steer_setup_pin_missing(const struct steer *steer, const struct pins *pins, 
 	for (unsigned int i = 0; r == 0 && i < steer->service->n_endpoints; i++) {
 		char name[16];
 
+		if (!steer_has_endpoint(steer, i))
+			continue;
 		snprintf(name, sizeof(name), "socks%u", i);
 		r = steer_setup_pin_if_missing(steer->socks_fd[i], pins, name, err);
 		snprintf(name, sizeof(name), "steer%u", i);
@@ -197,10 +201,25 @@ static void steer_setup_unpin_endpoint(const struct pins *pins, unsigned int ind
 	unlink(pins_path(pins, name, path));
 }
 
-void steer_setup_remove_half_made(const struct steer *steer, const struct pins *pins)
+static void steer_setup_trim_entries(struct steer *steer)
 {
-	if (steer->service->n_endpoints < RPD_ENDPOINT_MAX)
-		steer_setup_unpin_endpoint(pins, steer->service->n_endpoints);
+	unsigned int n = steer->service->n_endpoints;
+
+	while (n && !steer_has_endpoint(steer, n - 1))
+		n--;
+	__atomic_store_n(&steer->service->n_endpoints, n, __ATOMIC_RELEASE);
+}
+
+/* While pins are made or removed, the entry is free, and it is at most the one after the last that
+ * is in use. */
+void steer_setup_remove_half_made(struct steer *steer, const struct pins *pins)
+{
+	const unsigned int last = steer->service->n_endpoints;
+
+	for (unsigned int i = 0; i <= last && i < RPD_ENDPOINT_MAX; i++)
+		if (!steer_has_endpoint(steer, i))
+			steer_setup_unpin_endpoint(pins, i);
+	steer_setup_trim_entries(steer);
 }
 
 /* After a kill, before the service has the endpoint, the counting program examines connections of
@@ -217,44 +236,119 @@ static int steer_setup_note_port(const struct steer *steer, uint16_t port)
 	                                                                                   : 0;
 }
 
+/* Listeners of the endpoint that had the entry before may still be open, and be members. */
+static int steer_setup_forget_members(struct steer *steer, unsigned int index)
+{
+	uint64_t cookie, next;
+	int r = steer_members_next(steer, NULL, &cookie);
+
+	for (; r == 0; cookie = next) {
+		struct rpd_member member;
+
+		r = steer_members_next(steer, &cookie, &next);
+		if (steer_members_get(steer, cookie, &member) < 0 || member.endpoint != index)
+			continue;
+		member.endpoint = RPD_NO_ENDPOINT;
+		if (steer_members_set(steer, cookie, &member) < 0)
+			return -EIO;
+	}
+	return r == -ENOENT ? 0 : r;
+}
+
+/* Does the same for the rows of the workers that had a listener there. */
+static int steer_setup_forget_cookies(struct steer *steer, unsigned int index)
+{
+	int r = 0;
+
+	for (unsigned int slot = 0; r == 0 && slot < steer_schedule(steer)->n_slots; slot++) {
+		struct rpd_worker worker;
+
+		r = steer_workers_get(steer, slot, &worker);
+		if (r < 0 || !worker.cookies[index])
+			continue;
+		worker.cookies[index] = 0;
+		r = steer_workers_set(steer, slot, &worker);
+	}
+	return r;
+}
+
+/* The first free entry, without what is left of the endpoint that had it before. */
+static int steer_setup_find_entry(struct steer *steer, struct error *err)
+{
+	unsigned int index = 0;
+	int r = 0;
+
+	while (steer_has_endpoint(steer, index))
+		index++;
+	if (index >= RPD_ENDPOINT_MAX)
+		return error_set(err, -ENOSPC, "a service has at most %d endpoints",
+		                 RPD_ENDPOINT_MAX);
+	if (steer->service->endpoints[index].port) /* it was in use */
+		r = steer_setup_forget_members(steer, index);
+	if (r == 0 && steer->service->endpoints[index].port)
+		r = steer_setup_forget_cookies(steer, index);
+	if (r < 0)
+		return error_set(err, r, "can't free an endpoint: %s", strerror(-r));
+	return index;
+}
+
+/* The family is written last: it shows that the entry is in use. */
+static void steer_setup_fill_entry(struct steer *steer, unsigned int index,
+                                   const struct rpd_endpoint *endpoint)
+{
+	struct rpd_service *info = steer->service;
+	struct rpd_endpoint *entry = &info->endpoints[index];
+	const uint8_t family = endpoint->family;
+
+	*entry = *endpoint;
+	entry->family = 0;
+	if (index >= info->n_endpoints)
+		__atomic_store_n(&info->n_endpoints, index + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&entry->family, family, __ATOMIC_RELEASE);
+	info->endpoint_changes++;
+}
+
+static void steer_setup_close_endpoint(struct steer *steer, unsigned int index)
+{
+	cleanup_close(&steer->socks_fd[index]);
+	cleanup_close(&steer->prog_fd[index]);
+	steer->socks_fd[index] = steer->prog_fd[index] = -1;
+}
+
 int steer_setup_add_endpoint(struct steer *steer, const struct pins *pins,
                              const struct rpd_endpoint *endpoint, uint32_t max_conns,
                              struct error *err)
 {
 	_cleanup_(steer_setup_destroy_skel) struct steer_bpf *skel = NULL;
-	unsigned int index;
 	int r = steer->service ? 0 : steer_setup_maps(steer, pins, max_conns, err);
+	int index;
 
 	if (r < 0)
 		return r;
-	index = steer->service->n_endpoints;
-	if (index >= RPD_ENDPOINT_MAX)
-		return error_set(err, -ENOSPC, "a service has at most %d endpoints",
-		                 RPD_ENDPOINT_MAX);
+	index = steer_setup_find_entry(steer, err);
+	if (index < 0)
+		return index;
 	r = steer_setup_load(steer, true, max_conns, &skel, err);
 	if (r == 0)
 		r = steer_setup_keep_endpoint(steer, pins, skel, index, err);
 	if (r == 0 && steer_setup_note_port(steer, endpoint->port) < 0)
 		r = error_set(err, -EIO, "can't store port %u in map \"ports\"", endpoint->port);
 	if (r < 0) {
-		cleanup_close(&steer->socks_fd[index]);
-		cleanup_close(&steer->prog_fd[index]);
+		steer_setup_close_endpoint(steer, index);
 		steer_setup_unpin_endpoint(pins, index);
 		return r;
 	}
-	steer->service->endpoints[index] = *endpoint;
-	__atomic_store_n(&steer->service->n_endpoints, index + 1, __ATOMIC_RELEASE);
+	steer_setup_fill_entry(steer, index, endpoint);
 	return index;
 }
 
-/* Its port stays in map "ports", which only decides what the counting program examines. */
-void steer_setup_remove_endpoint(struct steer *steer, const struct pins *pins)
+/* Its port stays in map "ports": connections of the port may still be open, and are counted until
+ * they close. The map only decides what the counting program examines. */
+void steer_setup_remove_endpoint(struct steer *steer, const struct pins *pins, unsigned int index)
 {
-	unsigned int index = steer->service->n_endpoints - 1;
-
-	__atomic_store_n(&steer->service->n_endpoints, index, __ATOMIC_RELEASE);
-	cleanup_close(&steer->socks_fd[index]);
-	cleanup_close(&steer->prog_fd[index]);
-	steer->socks_fd[index] = steer->prog_fd[index] = -1;
+	__atomic_store_n(&steer->service->endpoints[index].family, 0, __ATOMIC_RELEASE);
+	steer->service->endpoint_changes++;
+	steer_setup_close_endpoint(steer, index);
 	steer_setup_unpin_endpoint(pins, index);
+	steer_setup_trim_entries(steer);
 }

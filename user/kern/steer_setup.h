@@ -14,10 +14,11 @@ int steer_setup_maps(struct steer *steer, const struct pins *pins, uint32_t max_
                      struct error *err);
 
 /*
- * Loads and pins the program for one more endpoint, and appends it to service->endpoints. If the
- * service has no maps yet, steer_setup_maps() makes them. Returns the endpoint's index. The program
- * is not attached yet. A kill in between leaves pins of an endpoint that the service doesn't have:
- * steer_setup_remove_half_made() removes them.
+ * Loads and pins the program for one more endpoint, which gets the first free entry of
+ * service->endpoints. If the service has no maps yet, steer_setup_maps() makes them. Returns the
+ * endpoint's index, or a negative errno with @err set. The program is not attached yet. A kill in
+ * between leaves pins of an endpoint that the service doesn't have: steer_setup_remove_half_made()
+ * removes them.
  */
 int steer_setup_add_endpoint(struct steer *steer, const struct pins *pins,
                              const struct rpd_endpoint *endpoint, uint32_t max_conns,
@@ -27,9 +28,15 @@ int steer_setup_add_endpoint(struct steer *steer, const struct pins *pins,
  * or a negative errno with @err set. */
 int steer_setup_pin_missing(const struct steer *steer, const struct pins *pins, struct error *err);
 
-/* Removes the last endpoint. Its slots must be empty. If the command is killed in between, the
- * endpoint is complete, or half made as after steer_setup_add_endpoint(). */
-void steer_setup_remove_endpoint(struct steer *steer, const struct pins *pins);
+/*
+ * Removes endpoint @index, and frees its entry. The others keep their numbers. If the command is
+ * killed in between, the endpoint is complete, or half made as after steer_setup_add_endpoint().
+ *
+ * The kernel's group keeps the program, with the listeners that are in the slots, until its last
+ * member has closed. A listener that the service may admit again must be taken out of its slot
+ * before.
+ */
+void steer_setup_remove_endpoint(struct steer *steer, const struct pins *pins, unsigned int index);
 
-/* Removes the pins that a killed steer_setup_add_endpoint() has left. */
-void steer_setup_remove_half_made(const struct steer *steer, const struct pins *pins);
+/* Removes what a killed steer_setup_add_endpoint() or steer_setup_remove_endpoint() has left. */
+void steer_setup_remove_half_made(struct steer *steer, const struct pins *pins);

@@ -15,6 +15,8 @@ int steer_socks_put(struct steer *steer, unsigned int endpoint, unsigned int slo
 
 int steer_socks_clear(struct steer *steer, unsigned int endpoint, unsigned int slot)
 {
+	if (steer->socks_fd[endpoint] < 0)
+		return 0;
 	if (bpf_map_delete_elem(steer->socks_fd[endpoint], &slot) < 0 && errno != ENOENT)
 		return -errno;
 	return 0;
@@ -41,5 +43,7 @@ uint64_t steer_socks_cookie(const struct steer *steer, unsigned int endpoint, un
 {
 	uint64_t cookie = 0;
 
+	if (steer->socks_fd[endpoint] < 0)
+		return 0;
 	return bpf_map_lookup_elem(steer->socks_fd[endpoint], &slot, &cookie) < 0 ? 0 : cookie;
 }

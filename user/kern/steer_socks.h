@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The socket array of an endpoint: each slot's listener. */
+/* The socket array of an endpoint: each slot's listener. An endpoint that the service doesn't have
+ * has only empty slots. */
 #pragma once
 
 #include <stdint.h>

@@ -191,15 +191,15 @@ static int doctor_service_check_foreign(const struct service *service, const str
 static int doctor_service_check_groups(const struct service *service, const struct observed *o,
                                        struct doctor_checks *checks)
 {
-	const struct rpd_service *info = service->steer.service;
+	const unsigned int n_groups = steer_count_endpoints(&service->steer);
 	struct slot_text partial = {};
 
 	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
 		unsigned int n = 0;
 
-		for (unsigned int e = 0; e < info->n_endpoints; e++)
+		for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 			n += o->slots[slot].cookies[e] != 0;
-		if (n > 0 && n < info->n_endpoints)
+		if (n > 0 && n < n_groups)
 			doctor_service_add_slot(&partial, slot);
 	}
 	if (partial.n)
@@ -208,9 +208,9 @@ static int doctor_service_check_groups(const struct service *service, const stru
 		        "give every worker a listener in each group, or the shares differ between "
 		        "groups",
 		        "the workers of slot%s %s listen in only some of the %u groups",
-		        doctor_service_plural(partial.n), partial.text, info->n_endpoints);
+		        doctor_service_plural(partial.n), partial.text, n_groups);
 	return doctor_checks_add(checks, CHECK_OK, service->pins.service, NULL,
-	                         "each worker listens in every group (%u)", info->n_endpoints);
+	                         "each worker listens in every group (%u)", n_groups);
 }
 
 /* Whether there is a listener on the service's ports that is in none of its groups. */

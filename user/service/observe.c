@@ -123,7 +123,7 @@ static int observe_repair_slot(struct service *service, struct observed *o, unsi
 		uint64_t meant = it->worker.cookies[e], in_force = it->cookies[e];
 		const struct listener *listener = meant ? observed_listener(o, meant) : NULL;
 
-		if (meant == in_force)
+		if (meant == in_force || !steer_has_endpoint(&service->steer, e))
 			continue;
 		/* The former worker listened here, and the worker that replaces it does not. */
 		if (!meant && service_is_run(service)) {

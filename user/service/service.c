@@ -20,7 +20,7 @@ void service_init(struct service *service)
 	service->pins = PINS_NONE;
 	service->reachable = false;
 	service->locks = 0;
-	service->n_opened = UINT_MAX;
+	service->opened = UINT32_MAX;
 	steer_init(&service->steer);
 	conns_init(&service->conns);
 	groups_init(&service->groups);
@@ -33,7 +33,7 @@ void service_close(struct service *service)
 	steer_close(&service->steer);
 	pins_unlock(&service->pins);
 	service->locks = 0;
-	service->n_opened = UINT_MAX;
+	service->opened = UINT32_MAX;
 }
 
 bool service_is_open(const struct service *service)

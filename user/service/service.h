@@ -26,7 +26,7 @@ struct service {
 	/* For service_lock.c: how many callers hold the lock; and the state of the pins that are
 	 * open, to notice a change when the lock is taken again. */
 	unsigned int locks;
-	unsigned int n_opened;   /* endpoints; UINT_MAX = not recorded */
+	uint32_t opened;         /* rpd_service.endpoint_changes; UINT32_MAX = not recorded */
 	struct timespec changed; /* when a pin was last added or removed */
 };
 

@@ -25,7 +25,7 @@ static bool service_lock_is_unchanged(const struct service *service)
 {
 	const struct timespec changed = service_lock_read_changed(service);
 
-	return service->n_opened == service->steer.service->n_endpoints &&
+	return service->opened == service->steer.service->endpoint_changes &&
 	       service->steer.service->stage == RPD_STAGE_READY &&
 	       changed.tv_sec == service->changed.tv_sec &&
 	       changed.tv_nsec == service->changed.tv_nsec;
@@ -33,7 +33,7 @@ static bool service_lock_is_unchanged(const struct service *service)
 
 static void service_lock_note_opened(struct service *service)
 {
-	service->n_opened = service->steer.service->n_endpoints;
+	service->opened = service->steer.service->endpoint_changes;
 	service->changed = service_lock_read_changed(service);
 }
 
@@ -124,7 +124,7 @@ void service_unlock(struct service *service)
 {
 	if (service->locks == 0 || --service->locks > 0)
 		return;
-	if (service->n_opened != service->steer.service->n_endpoints)
+	if (service->opened != service->steer.service->endpoint_changes)
 		service_lock_note_opened(service);
 	pins_leave(&service->pins);
 }

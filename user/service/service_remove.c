@@ -33,8 +33,10 @@ static int service_remove_borrow(struct service *service, struct service_group *
 	int r = service_enter_netns(service, err);
 
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
-		groups[e].unreached = true;
+		groups[e].unreached = steer_has_endpoint(&service->steer, e);
 	for (unsigned int e = 0; r >= 0 && e < service->steer.service->n_endpoints; e++) {
+		if (!steer_has_endpoint(&service->steer, e))
+			continue;
 		r = service_endpoint_borrow(service, e, &groups[e].fd, err);
 		groups[e].unreached = r < 0;
 	}

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "kern/sockdiag.h"
 #include "kern/sockdiag_conn.h"
+#include "kern/steer.h"
 
 /* The ports of the endpoints, each once. Returns how many there are. */
 static size_t sockets_list_ports(const struct service *service, uint16_t ret[RPD_ENDPOINT_MAX])
@@ -18,6 +19,8 @@ static size_t sockets_list_ports(const struct service *service, uint16_t ret[RPD
 	for (unsigned int e = 0; e < info->n_endpoints; e++) {
 		size_t i = 0;
 
+		if (!steer_has_endpoint(&service->steer, e))
+			continue;
 		while (i < n && ret[i] != info->endpoints[e].port)
 			i++;
 		ret[i] = info->endpoints[e].port;

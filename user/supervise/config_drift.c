@@ -48,7 +48,8 @@ static void config_drift_report_added(struct supervisor *sup, const struct rpd_s
 		bool is_there = false;
 
 		for (unsigned int e = 0; e < info->n_endpoints; e++)
-			is_there |= endpoint_matches(&info->endpoints[e], named);
+			is_there |= info->endpoints[e].family &&
+			            endpoint_matches(&info->endpoints[e], named);
 		if (is_there)
 			continue;
 		if (named->family)
@@ -69,7 +70,7 @@ static void config_drift_report_removed(struct supervisor *sup, const struct rpd
 	char text[ENDPOINT_TEXT_MAX];
 
 	for (unsigned int e = 0; config->n_listens && e < info->n_endpoints; e++) {
-		bool is_named = false;
+		bool is_named = !info->endpoints[e].family; /* a free entry */
 
 		for (size_t i = 0; i < config->n_listens; i++)
 			is_named |= endpoint_matches(&info->endpoints[e], &config->listens[i]);

@@ -15,20 +15,25 @@ static int endpoints_add_locked(struct supervisor *sup, struct service *service,
                                 const struct listener *listeners, size_t n, struct error *err)
 {
 	const struct rpd_service *info = service->steer.service;
-	unsigned int before = info->n_endpoints;
+	bool added[RPD_ENDPOINT_MAX] = {}, any = false;
 	char text[ENDPOINT_TEXT_MAX];
 	int r = 0;
 
-	for (size_t i = 0; r >= 0 && i < n; i++)
-		if (service_endpoint_index(service, &listeners[i].endpoint) < 0)
-			r = service_endpoint_add(service, &listeners[i].endpoint, err);
+	for (size_t i = 0; r >= 0 && i < n; i++) {
+		if (service_endpoint_index(service, &listeners[i].endpoint) >= 0)
+			continue;
+		r = service_endpoint_add(service, &listeners[i].endpoint, err);
+		if (r >= 0)
+			added[r] = any = true;
+	}
 	/* Until the program is on the group, the kernel's hash may choose a worker that is not
 	 * ready. */
-	if (r >= 0 && info->n_endpoints > before && !sup->parking.closed)
+	if (r >= 0 && any && !sup->parking.closed)
 		r = parking_open(&sup->parking, service, err);
-	for (unsigned int e = before; r >= 0 && e < info->n_endpoints; e++)
-		report_line(sup, "serving %s",
-		            endpoint_format(&info->endpoints[e], text, sizeof(text)));
+	for (unsigned int e = 0; r >= 0 && e < RPD_ENDPOINT_MAX; e++)
+		if (added[e])
+			report_line(sup, "serving %s",
+			            endpoint_format(&info->endpoints[e], text, sizeof(text)));
 	return r < 0 ? r : 0;
 }
 
@@ -70,7 +75,7 @@ static bool endpoints_is_wanted(const struct supervisor *sup, const struct rpd_e
 	return false;
 }
 
-/* Only the last endpoints can be removed, because the others keep their numbers. */
+/* One endpoint always stays. */
 void endpoints_trim(struct supervisor *sup)
 {
 	_cleanup_service_lock_ struct service *service = NULL;
@@ -79,15 +84,15 @@ void endpoints_trim(struct supervisor *sup)
 	if (!supervisor_state_has_worker(sup) ||
 	    service_lock(&sup->service, &service, &ignored) < 0)
 		return;
-	while (service->steer.service->n_endpoints > 1) {
-		const unsigned int e = service->steer.service->n_endpoints - 1;
-
-		if (endpoints_is_wanted(sup, &service->steer.service->endpoints[e], e))
-			return;
+	for (unsigned int e = RPD_ENDPOINT_MAX; e-- > 0;) {
+		if (!steer_has_endpoint(&service->steer, e) ||
+		    steer_count_endpoints(&service->steer) == 1 ||
+		    endpoints_is_wanted(sup, &service->steer.service->endpoints[e], e))
+			continue;
 		cleanup_close(&sup->parking.fds[e]);
 		sup->parking.fds[e] = -1;
 		steer_socks_clear_from(&service->steer, e, 0);
 		steer_socks_clear(&service->steer, e, RPD_SLOT_PARKING);
-		steer_setup_remove_endpoint(&service->steer, &service->pins);
+		steer_setup_remove_endpoint(&service->steer, &service->pins, e);
 	}
 }

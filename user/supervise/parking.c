@@ -66,7 +66,7 @@ int parking_open(struct parking *parking, struct service *service, struct error 
 
 	parking->closed = false;
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {
-		if (parking->fds[e] >= 0)
+		if (parking->fds[e] >= 0 || !steer_has_endpoint(&service->steer, e))
 			continue;
 		parking->fds[e] = parking_place(service, e, &why);
 		if (parking->fds[e] < 0 && r == 0)

@@ -101,7 +101,8 @@ static bool readiness_listens_as_others(struct worker *w, const struct listener 
 		char text[ENDPOINT_TEXT_MAX];
 		struct ready_seen seen;
 
-		if (readiness_listens_on(endpoint, listeners, n))
+		if (!steer_has_endpoint(&service->steer, e) ||
+		    readiness_listens_on(endpoint, listeners, n))
 			continue;
 		seen = readiness_see_others(w, service, e);
 		if (!ready_rule_must_listen(&w->plan->config, &seen))

@@ -85,7 +85,9 @@ size_t worker_listeners_list_ports(const struct worker *w, uint16_t ret[WORKER_L
 		n = worker_listeners_add_port(ret, n, config->listens[i].port);
 	for (unsigned int e = 0;
 	     service_is_open(service) && e < service->steer.service->n_endpoints; e++)
-		n = worker_listeners_add_port(ret, n, service->steer.service->endpoints[e].port);
+		if (steer_has_endpoint(&service->steer, e))
+			n = worker_listeners_add_port(ret, n,
+			                              service->steer.service->endpoints[e].port);
 	return n;
 }
 

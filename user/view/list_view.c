@@ -21,15 +21,18 @@ void list_view_add(struct json_object *view, const struct service *service,
 	const struct rpd_schedule *s = steer_schedule(&service->steer);
 	struct json_object *row = json_build_row(view);
 	char text[ENDPOINT_TEXT_MAX];
-	unsigned int live = 0;
+	unsigned int live = 0, first = 0;
 
 	for (unsigned int slot = 0; slot < observed->n_slots; slot++)
 		live += observed->slots[slot].there;
 	json_build_text(row, "service", service->pins.service);
+	while (first + 1 < info->n_endpoints && !steer_has_endpoint(&service->steer, first))
+		first++;
 	json_build_text(row, "endpoint",
-	                info->n_endpoints ? endpoint_format(&info->endpoints[0], text, sizeof(text))
-	                                  : NULL);
-	json_build_number(row, "endpoints", info->n_endpoints);
+	                info->n_endpoints
+	                        ? endpoint_format(&info->endpoints[first], text, sizeof(text))
+	                        : NULL);
+	json_build_number(row, "endpoints", steer_count_endpoints(&service->steer));
 	json_build_text(row, "policy", policy_name(s->policy));
 	json_build_number(row, "workers", s->n_slots);
 	json_build_number(row, "live", live);
