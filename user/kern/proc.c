@@ -259,6 +259,19 @@ int proc_duplicate_fd(uint32_t pid, int fd, uint32_t inode_expected, struct erro
 	return r < 0 ? proc_explain_duplicate(r, pid, fd, err) : r;
 }
 
+void proc_close_listener(int *fd)
+{
+	const struct linger off = {};
+	int listens = 1;
+	socklen_t size = sizeof(listens);
+
+	if (*fd < 0)
+		return;
+	if (getsockopt(*fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && !listens)
+		setsockopt(*fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+	close(*fd);
+}
+
 int proc_enter_netns(uint32_t pid, struct error *err)
 {
 	_cleanup_close_ int pidfd = proc_open_unchecked_pidfd(pid);

@@ -154,7 +154,7 @@ int service_endpoint_attach(const struct service *service, unsigned int endpoint
 	if (r == 0)
 		r = error_set(err, -EPERM, SERVICE_ENDPOINT_NO_HOLDER, listeners[0].endpoint.port);
 	for (size_t i = 0; r < 0 && i < n_holders; i++) {
-		_cleanup_close_ int fd =
+		_cleanup_listener_ int fd =
 		        proc_duplicate_fd(holders[i].id.pid, holders[i].fd, holders[i].inode, err);
 
 		r = fd < 0 ? fd : steer_attach(&service->steer, endpoint, fd);
