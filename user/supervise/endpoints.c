@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "supervise/endpoints.h"
 
+#include <errno.h>
+
 #include "base/cleanup.h"
 #include "core/endpoint.h"
 #include "kern/steer.h"
@@ -11,13 +13,37 @@
 #include "supervise/report.h"
 #include "supervise/supervisor_state.h"
 
+/* Whether the service has room for the endpoints of all the listeners. */
+static int endpoints_check_room(const struct service *service, const struct listener *listeners,
+                                size_t n, struct error *err)
+{
+	const unsigned int used = steer_count_endpoints(&service->steer);
+	size_t more = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t before = 0;
+
+		while (before < i &&
+		       !endpoint_equal(&listeners[before].endpoint, &listeners[i].endpoint))
+			before++;
+		more += before == i && service_endpoint_index(service, &listeners[i].endpoint) < 0;
+	}
+	return used + more <= RPD_ENDPOINT_MAX
+	               ? 0
+	               : error_set(err, -ENOSPC,
+	                           "listens on %zu new endpoints (address and port), and the "
+	                           "service has %u of at most %d; name those that workers share "
+	                           "with --listen",
+	                           more, used, RPD_ENDPOINT_MAX);
+}
+
 static int endpoints_add_locked(struct supervisor *sup, struct service *service,
                                 const struct listener *listeners, size_t n, struct error *err)
 {
 	const struct rpd_service *info = service->steer.service;
 	bool added[RPD_ENDPOINT_MAX] = {}, any = false;
 	char text[ENDPOINT_TEXT_MAX];
-	int r = 0;
+	int r = endpoints_check_room(service, listeners, n, err);
 
 	for (size_t i = 0; r >= 0 && i < n; i++) {
 		if (service_endpoint_index(service, &listeners[i].endpoint) >= 0)
@@ -28,8 +54,8 @@ static int endpoints_add_locked(struct supervisor *sup, struct service *service,
 	}
 	/* Until the program is on the group, the kernel's hash may choose a worker that is not
 	 * ready. */
-	if (r >= 0 && any && !sup->parking.closed)
-		r = parking_open(&sup->parking, service, err);
+	if (r >= 0 && any)
+		r = parking_add(&sup->parking, service, err);
 	for (unsigned int e = 0; r >= 0 && e < RPD_ENDPOINT_MAX; e++)
 		if (added[e])
 			report_line(sup, "serving %s",

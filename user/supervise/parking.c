@@ -31,9 +31,10 @@ void parking_close(struct parking *parking)
  * Opens a parking listener and puts it in place of the present one. The listener joins the
  * endpoint's group. The program is attached to the group if it was not before. The listener is
  * recorded as a member: it is no foreign listener, and connections that migrate from it stay
- * counted.
+ * counted. While connections are refused, the program can't select it.
  */
-static int parking_place(struct service *service, unsigned int endpoint, struct error *err)
+static int parking_place(const struct parking *parking, struct service *service,
+                         unsigned int endpoint, struct error *err)
 {
 	static const struct rpd_member parked = {
 	        .slot = RPD_SLOT_PARKING, .version = RPD_NO_VERSION, .account = RPD_ACCOUNT_PARKED};
@@ -52,32 +53,48 @@ static int parking_place(struct service *service, unsigned int endpoint, struct 
 		r = steer_members_set(&service->steer, cookie, &member);
 	if (r == 0)
 		r = steer_attach(&service->steer, endpoint, fd);
-	if (r == 0)
+	if (r == 0 && !parking->closed)
 		r = steer_socks_put(&service->steer, endpoint, RPD_SLOT_PARKING, fd);
 	if (r < 0)
 		return error_set(err, r, "can't park connections: %s", strerror(-r));
 	return TAKE_FD(fd);
 }
 
-int parking_open(struct parking *parking, struct service *service, struct error *err)
+int parking_add(struct parking *parking, struct service *service, struct error *err)
 {
 	struct error why;
 	int r = 0;
 
-	parking->closed = false;
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {
 		if (parking->fds[e] >= 0 || !steer_has_endpoint(&service->steer, e))
 			continue;
-		parking->fds[e] = parking_place(service, e, &why);
+		parking->fds[e] = parking_place(parking, service, e, &why);
 		if (parking->fds[e] < 0 && r == 0)
 			r = error_set(err, parking->fds[e], "%s", why.text);
 	}
 	return r;
 }
 
+int parking_open(struct parking *parking, struct service *service, struct error *err)
+{
+	const bool was_closed = parking->closed;
+	int r = 0;
+
+	parking->closed = false;
+	for (unsigned int e = 0; was_closed && e < service->steer.service->n_endpoints; e++) {
+		int put = parking->fds[e] < 0 ? 0
+		                              : steer_socks_put(&service->steer, e,
+		                                                RPD_SLOT_PARKING, parking->fds[e]);
+
+		if (put < 0 && r == 0)
+			r = error_set(err, put, "can't park connections: %s", strerror(-put));
+	}
+	return r < 0 ? r : parking_add(parking, service, err);
+}
+
 bool parking_is_open(const struct parking *parking)
 {
-	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+	for (unsigned int e = 0; !parking->closed && e < RPD_ENDPOINT_MAX; e++)
 		if (parking->fds[e] >= 0)
 			return true;
 	return false;
@@ -125,7 +142,7 @@ int parking_hand_over(struct parking *parking, struct service *service, struct e
 
 		if (old < 0 || !parking_is_served(service, e))
 			continue;
-		parking->fds[e] = parking_place(service, e, &why);
+		parking->fds[e] = parking_place(parking, service, e, &why);
 		if (parking->fds[e] < 0) {
 			steer_socks_clear(&service->steer, e, RPD_SLOT_PARKING);
 			r = error_set(err, parking->fds[e], "%s", why.text);
@@ -139,24 +156,28 @@ int parking_hand_over(struct parking *parking, struct service *service, struct e
 	return r < 0 ? r : handed_over;
 }
 
+/* A new listener keeps the group, and with it the program, which refuses connections: a worker that
+ * is not ready joins the group. Without the program the kernel would let it take connections. */
 int parking_give_up(struct parking *parking, struct service *service, struct error *err)
 {
-	int n = 0;
+	struct error why;
+	int n = 0, r = 0;
 
 	parking->closed = true;
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {
-		int r = parking->fds[e] < 0
-		                ? 0
-		                : steer_socks_clear(&service->steer, e, RPD_SLOT_PARKING);
+		int old = parking->fds[e], cleared;
 
-		if (r < 0)
-			return error_set(err, r, "can't stop parking connections: %s",
-			                 strerror(-r));
-		if (parking->fds[e] < 0)
+		if (old < 0)
 			continue;
-		n += (int)own_listener_queue_length(parking->fds[e]);
-		close(parking->fds[e]);
-		parking->fds[e] = -1;
+		cleared = steer_socks_clear(&service->steer, e, RPD_SLOT_PARKING);
+		if (cleared < 0)
+			return error_set(err, cleared, "can't stop parking connections: %s",
+			                 strerror(-cleared));
+		parking->fds[e] = parking_place(parking, service, e, &why);
+		if (parking->fds[e] < 0)
+			r = error_set(err, parking->fds[e], "%s", why.text);
+		n += (int)own_listener_queue_length(old);
+		close(old);
 	}
-	return n;
+	return r < 0 ? r : n;
 }

@@ -4,9 +4,9 @@
  * one for each endpoint. When a worker is up, the supervisor hands them over with all that the
  * client has sent. park.h decides when.
  *
- * The listener is always in slot RPD_SLOT_PARKING of the endpoint's socket array. The steering
- * program selects it only when it finds no worker. To hand over its queue, it is replaced by a new
- * listener and closed: the kernel then migrates the queue to the workers.
+ * The listener is in slot RPD_SLOT_PARKING of the endpoint's socket array, unless connections are
+ * refused. The steering program selects it only when it finds no worker. To hand over its queue, it
+ * is replaced by a new listener and closed: the kernel then migrates the queue to the workers.
  */
 #pragma once
 
@@ -26,7 +26,11 @@ void parking_init(struct parking *parking);
 
 /* Opens listeners for all endpoints of the service that have none: with the family, address,
  * v6only, device and user of the workers' listeners (fchown() sets another user). Puts them and the
- * program in place. The service must be locked. */
+ * program in place. After parking_give_up() connections are refused there, too. The service must be
+ * locked. Returns 0, or a negative errno with @err set. */
+int parking_add(struct parking *parking, struct service *service, struct error *err);
+
+/* The same; and connections are parked, also after parking_give_up(). */
 int parking_open(struct parking *parking, struct service *service, struct error *err);
 
 /* Whether any endpoint has a listener where connections can wait. */
@@ -40,8 +44,9 @@ bool parking_is_open(const struct parking *parking);
  * on these, one more connection to each worker wakes it. */
 int parking_hand_over(struct parking *parking, struct service *service, struct error *err);
 
-/* Resets the connections that wait, and refuses new ones until parking_open(). Returns how many
- * were reset, or a negative errno with @err set. */
+/* Resets the connections that wait, and refuses new ones until parking_open(). Its listeners stay,
+ * without connections: so a worker that begins to listen gets none either. Returns how many were
+ * reset, or a negative errno with @err set. */
 int parking_give_up(struct parking *parking, struct service *service, struct error *err);
 
 /* Closes the listeners: connections that wait go to a worker if one lives, else are reset. Must be

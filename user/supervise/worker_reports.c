@@ -37,7 +37,8 @@ static void worker_reports_admit_more(struct worker *w)
 	for (size_t i = 0; i < n; i++)
 		is_new |= !worker_listeners_is_admitted(w, listeners[i].cookie);
 	if (is_new && placement_admit(w, &err) < 0)
-		report_line(w->sup, "slot %u: %s", w->slot, err.text);
+		report_line(w->sup, "slot %u: pid %u can't use its new listener: %s", w->slot,
+		            w->pid, err.text);
 	if (is_new)
 		park_update(w->sup); /* clients may wait for just that */
 }
