@@ -4,8 +4,9 @@ goes on as if nothing had happened. `tools/bench supervise` measures how fast.""
 import os
 import pathlib
 import signal
+import stat
 
-from harness.checks import cases, check, equal, wait_until
+from harness.checks import Skip, cases, check, equal, wait_until
 from harness.network import PORT, Client
 
 QUIET, NOISY = "quiet", "noisy"
@@ -119,6 +120,51 @@ def test_notifications(bed, kind):
     attack_as(bed, "daemon", kind, RUN / NOISY / "notify")
     s.check_quiet()
     bed.reuseportd("restart", NOISY, 3)
+    s.stop()
+
+
+def fuse(bed):
+    """A FUSE device, and a folder to mount, for any user."""
+    device, folder = bed.dir / "fuse", bed.dir / "mount"
+    folder.mkdir()
+    folder.chmod(0o777)
+    try:
+        os.mknod(device, stat.S_IFCHR, os.makedev(10, 229))
+        device.chmod(0o666)
+        os.close(os.open(device, os.O_RDWR))
+    except OSError as error:
+        raise Skip(f"no FUSE: {error}") from None
+    return device, folder
+
+
+def test_files_that_never_close(bed):
+    """Any user sends files to that socket that the kernel does not finish to close, more than
+    children can be held by: the supervisor goes on, and its workers report that they are ready."""
+    device, folder = fuse(bed)
+    script = bed.dir / "ready.sh"
+    script.write_text(READY)
+    script.chmod(0o755)
+    s = Supervisor(bed, script, "ready = notify", workers=4, user="root")
+    path = RUN / NOISY / "notify"
+    attack_as(bed, "daemon", "fuse_descriptors", device, folder, path)
+    s.check_quiet()
+    s.process.wait_output("refuses messages with descriptors")
+    bed.reuseportd("restart", NOISY, 3)
+    s.process.kill(signal.SIGUSR2)
+    s.process.wait_output(f"{QUIET}: slot 0: pid {s.pid()} is taken over")
+    s.check_quiet()
+    bed.reuseportd("restart", NOISY, 3)
+    s.stop()
+
+
+def test_file_in_place_of_listener(bed):
+    """A worker puts a file into the place of a listener that the supervisor has just found. The
+    kernel does not finish to close it."""
+    device, folder = fuse(bed)
+    s = Supervisor(bed, f"{bed.binary('attack')} fuse_in_place_of_listener {device} {folder} 8090",
+                   "backoff = 1ms..1ms", "max-restarts = 1000", "settle = 0")
+    s.process.wait_output("is no longer the same listener")
+    s.check_quiet()
     s.stop()
 
 

@@ -200,9 +200,10 @@ static void passed_descriptors_are_closed(void)
 		close(pipe[1]);
 		CHECK_LOOP(ear.loop, ear.n == i + 1);
 		/* All of them are closed, since the pipe has no writer any more. */
-		CHECK(read(pipe[0], &(char){0}, 1) == 0);
+		CHECK_UNTIL(read(pipe[0], &(char){0}, 1) == 0);
 		close(pipe[0]);
-		CHECK(socket_bed_count_descriptors() == before);
+		/* One of a child that has not been reaped yet. */
+		CHECK_BETWEEN(socket_bed_count_descriptors(), before, before + 1);
 	}
 }
 
@@ -219,7 +220,7 @@ static void long_message_is_ignored(void)
 	CHECK(send_with_fds(fd, text, pipe[1], 1));
 	close(pipe[1]);
 	CHECK(sd_event_run(ear.loop, BARRIER_US) > 0 && ear.n == 0);
-	CHECK(read(pipe[0], &(char){0}, 1) == 0);
+	CHECK_UNTIL(read(pipe[0], &(char){0}, 1) == 0);
 	close(pipe[0]);
 	text[TEXT_MAX] = '\0';
 	CHECK(send(fd, text, TEXT_MAX, 0) == TEXT_MAX);

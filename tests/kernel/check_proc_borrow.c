@@ -36,11 +36,31 @@ static void borrowed_descriptor(void)
 	CHECK(cookie == dup_cookie);
 	any_fd = proc_duplicate_fd(pid, fd, 0, &err);
 	CHECK(any_fd >= 0);
+	CHECK(proc_duplicate_fd(pid, STDIN_FILENO, 0, &err) == -EBADF);
 
 	snprintf(name, sizeof(name), "%u", pid);
 	CHECK(proc_duplicate_fd(pid, fd, socket_bed_inode(fd) + 1, &err) == -EBADF &&
 	      strstr(err.text, name));
 	CHECK(proc_duplicate_fd(pid, 9999, 0, &err) == -EBADF && strstr(err.text, "9999"));
+}
+
+/* The owner has made a connection of its listener, with data that its peer does not read. */
+static void listener_that_lingers(void)
+{
+	static char block[65536];
+	const struct linger linger = {.l_onoff = 1, .l_linger = 600};
+	const int64_t begin = deadline_clock_ms();
+	struct rpd_endpoint e = socket_bed_loopback();
+	int fd;
+
+	CHECK(socket_bed_listen(&e, 1) >= 0);
+	fd = socket_bed_connect(&e);
+	CHECK(fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) == 0);
+	while (send(fd, block, sizeof(block), MSG_DONTWAIT) > 0)
+		;
+	socket_bed_n--; /* closed here */
+	proc_close_listener(&fd);
+	CHECK(deadline_clock_ms() - begin < 300000);
 }
 
 /* A process that may not trace those of root. */
@@ -115,6 +135,7 @@ int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
 	        CHECK_CASE(borrowed_descriptor),
+	        CHECK_CASE(listener_that_lingers),
 	        CHECK_CASE(borrow_without_capability),
 	        CHECK_CASE(other_network_namespace),
 	};

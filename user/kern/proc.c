@@ -6,13 +6,17 @@
 #include <inttypes.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "kern/held_child.h"
 #include "kern/proc_epoll.h"
 #include "kern/proc_read.h"
+
+#define HELD_MAX 64 /* children that have got files that can't be closed */
 
 int proc_identify(uint32_t pid, struct process *ret)
 {
@@ -158,20 +162,120 @@ static int proc_explain_duplicate(int code, uint32_t pid, int fd, struct error *
 	}
 }
 
-int proc_duplicate_fd(uint32_t pid, int fd, uint32_t inode_expected, struct error *err)
+struct proc_duplicate {
+	uint32_t pid, inode_expected;
+	int fd, socket;
+	int error;
+};
+
+union proc_control {
+	char buf[CMSG_SPACE(sizeof(int))];
+	struct cmsghdr align;
+};
+
+/* The process may have put any file there. Only a system call on sockets may look at it: those of
+ * files would ask the file's FUSE server. */
+static int proc_check_duplicate(int fd, uint32_t inode_expected)
 {
-	_cleanup_close_ int duplicate = -1;
-	_cleanup_close_ int pidfd = proc_open_unchecked_pidfd(pid);
+	int type;
+	socklen_t size = sizeof(type);
 	struct stat st;
 
-	if (pidfd < 0)
-		return proc_explain_duplicate(pidfd, pid, fd, err);
-	duplicate = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
-	if (duplicate < 0 || fstat(duplicate, &st) < 0)
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
+		return -EBADF;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	return !inode_expected || st.st_ino == inode_expected ? 0 : -EBADF;
+}
+
+static int proc_send_fd(int socket, int fd)
+{
+	union proc_control control = {};
+	struct iovec part = {"", 1};
+	struct msghdr message = {.msg_iov = &part,
+	                         .msg_iovlen = 1,
+	                         .msg_control = control.buf,
+	                         .msg_controllen = sizeof(control.buf)};
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+	return sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static int proc_receive_fd(int socket)
+{
+	union proc_control control = {};
+	struct iovec part = {&(char){0}, 1};
+	struct msghdr message = {.msg_iov = &part,
+	                         .msg_iovlen = 1,
+	                         .msg_control = control.buf,
+	                         .msg_controllen = sizeof(control.buf)};
+	const struct cmsghdr *header;
+	int fd;
+
+	if (recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
+		return -errno;
+	header = CMSG_FIRSTHDR(&message);
+	if (!header || header->cmsg_type != SCM_RIGHTS)
+		return -EMFILE;
+	memcpy(&fd, CMSG_DATA(header), sizeof(fd));
+	return fd;
+}
+
+static void proc_duplicate_in_child(void *data)
+{
+	struct proc_duplicate *it = data;
+	const int pidfd = proc_open_unchecked_pidfd(it->pid);
+	int fd, r = pidfd;
+
+	if (pidfd >= 0) {
+		fd = (int)syscall(SYS_pidfd_getfd, pidfd, it->fd, 0);
+		r = fd < 0 ? -errno : 0;
+		if (r == 0)
+			r = proc_check_duplicate(fd, it->inode_expected);
+		if (r == 0)
+			r = proc_send_fd(it->socket, fd);
+	}
+	it->error = r;
+}
+
+/* A file has to be open here before we can know what it is, and then be closed. Closing a file of
+ * FUSE waits for its server, whether it is open elsewhere or not. So a child looks at it first. */
+int proc_duplicate_fd(uint32_t pid, int fd, uint32_t inode_expected, struct error *err)
+{
+	struct proc_duplicate it = {.pid = pid, .inode_expected = inode_expected, .fd = fd};
+	_cleanup_close_ int ours = -1;
+	_cleanup_close_ int theirs = -1;
+	int pair[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return proc_explain_duplicate(-errno, pid, fd, err);
-	if (inode_expected && (!S_ISSOCK(st.st_mode) || st.st_ino != inode_expected))
-		return proc_explain_duplicate(-EBADF, pid, fd, err);
-	return TAKE_FD(duplicate);
+	ours = pair[0];
+	it.socket = theirs = pair[1];
+	if (!held_child_run(theirs, proc_duplicate_in_child, &it, HELD_MAX))
+		return error_set(err, -EAGAIN,
+		                 "can't duplicate descriptor %d of process %" PRIu32
+		                 ": no child can be started for it, or earlier ones have got files "
+		                 "that can't be closed; end the process that such files are of",
+		                 fd, pid);
+	r = it.error < 0 ? it.error : proc_receive_fd(ours);
+	return r < 0 ? proc_explain_duplicate(r, pid, fd, err) : r;
+}
+
+void proc_close_listener(int *fd)
+{
+	const struct linger off = {};
+	int listens = 1;
+	socklen_t size = sizeof(listens);
+
+	if (*fd < 0)
+		return;
+	if (getsockopt(*fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && !listens)
+		setsockopt(*fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+	close(*fd);
 }
 
 int proc_enter_netns(uint32_t pid, struct error *err)

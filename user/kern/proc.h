@@ -53,14 +53,20 @@ bool proc_is_ending(uint32_t pid);
 
 /*
  * Duplicates descriptor @fd of process @pid, close-on-exec. Returns the duplicate. @inode_expected:
- * the socket that it must be; 0 = any file. -EBADF if it is another file by now, or closed; -ESRCH
- * if the process is gone; -EPERM if we have no right to trace it.
+ * the socket that it must be; 0 = any socket. -EBADF if it is another file by now, or closed;
+ * -ESRCH if the process is gone; -EPERM if we have no right to trace it.
  *
  * The caller closes the duplicate at once. A listener's queue migrates only when its last
  * descriptor is closed: if the owner dies while we hold a duplicate, the connections in the queue
  * hang.
  */
 int proc_duplicate_fd(uint32_t pid, int fd, uint32_t inode_expected, struct error *err);
+
+/* Closes the duplicate of a listener, at once: the owner may have made a connection of it
+ * meanwhile, which would wait for SO_LINGER. -1 is fine. */
+void proc_close_listener(int *fd);
+
+#define _cleanup_listener_ _cleanup_(proc_close_listener)
 
 /* Moves the calling thread only into the network namespace of process @pid. */
 int proc_enter_netns(uint32_t pid, struct error *err);

@@ -32,7 +32,7 @@ struct admit_borrowed {
 static void admit_close_borrowed(struct admit_borrowed *b)
 {
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
-		cleanup_close(&b->fds[e]);
+		proc_close_listener(&b->fds[e]);
 }
 
 static int admit_borrow_listeners(const struct newcomer *newcomer, struct admit_borrowed *ret,

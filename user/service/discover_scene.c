@@ -96,7 +96,7 @@ int discover_scene_has_reuseport(const struct discover_scene *scene,
 
 	for (size_t h = 0; h < scene->n_holders; h++) {
 		const struct holder *holder = &scene->holders[h];
-		_cleanup_close_ int fd = -1;
+		_cleanup_listener_ int fd = -1;
 		socklen_t n = sizeof(r);
 
 		if (holder->inode != listener->inode)

@@ -87,7 +87,7 @@ static int observe_finish_put(struct service *service, unsigned int endpoint, un
 	        .account = generation,
 	};
 	_cleanup_free_ struct holder *holders = NULL;
-	_cleanup_close_ int fd = -1;
+	_cleanup_listener_ int fd = -1;
 	size_t n;
 	int r = proc_holders_find(listener, 1, &holders, &n, err);
 

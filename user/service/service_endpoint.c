@@ -216,7 +216,7 @@ static int service_endpoint_try_holders(const struct service *service, unsigned 
 	int r = -ESRCH;
 
 	for (size_t i = 0; r < 0 && i < n; i++) {
-		_cleanup_close_ int fd =
+		_cleanup_listener_ int fd =
 		        proc_duplicate_fd(holders[i].id.pid, holders[i].fd, holders[i].inode, err);
 
 		r = fd < 0 ? fd : steer_attach(&service->steer, endpoint, fd);

@@ -17,7 +17,12 @@
 static void log_worker_close_channel(struct log_worker *w)
 {
 	w->on_channel_end = sd_event_source_disable_unref(w->on_channel_end);
-	peer_message_close(TAKE_FD(w->channel));
+	/* The supervisor may not have read the rest yet, and closes it later. */
+	if (w->gone || !w->log->link)
+		peer_message_close(TAKE_FD(w->channel));
+	else
+		cleanup_close(&w->channel);
+	w->channel = -1;
 }
 
 static void log_worker_free(struct log_worker *w)

@@ -97,11 +97,12 @@ static void channel_take_text(struct channel *channel, const char *text, size_t 
 static bool channel_read(struct channel *channel)
 {
 	char text[CHANNEL_READ];
-	ssize_t n = peer_message_receive(channel->fd, text, sizeof(text), NULL);
+	size_t n = 0;
+	int r = peer_message_receive(channel->fd, text, sizeof(text), &n, NULL);
 
-	if (n == -EAGAIN || n == -EINTR)
+	if (r == PEER_MESSAGE_NONE || r == PEER_MESSAGE_STUCK)
 		return false;
-	if (n > 0)
+	if (n)
 		channel_take_text(channel, text, n);
 	else
 		share_set(&channel->share, false);
@@ -149,7 +150,7 @@ int channel_open(sd_event *loop, int fd, channel_message message, void *data, st
 	int r;
 
 	if (!channel) {
-		peer_message_close(fd);
+		close(fd);
 		return error_set(err, -ENOMEM, "out of memory");
 	}
 	channel->fd = fd;
@@ -197,6 +198,7 @@ int channel_new(sd_event *loop, unsigned int slot, unsigned int number, channel_
 	own = pair[0];
 	worker = pair[1];
 	peer_message_refuse_files(own);
+	peer_message_take_urgent(own);
 	r = channel_give_name(own, slot, number);
 	if (r < 0)
 		return error_set(err, r, "can't create a worker's channel: %s", strerror(-r));
@@ -270,7 +272,7 @@ void channel_free(struct channel *channel)
 	if (channel->freed)
 		*channel->freed = true;
 	share_deinit(&channel->share);
-	peer_message_close(channel->fd);
+	close(channel->fd);
 	free(channel->line);
 	free(channel);
 }

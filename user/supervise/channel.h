@@ -19,8 +19,7 @@ struct channel;
  * @text}. Other messages are ignored, and lines of more than 64 KiB. May free the channel. */
 typedef void (*channel_message)(const char *text, void *data);
 
-/* @fd is the parent's end of the channel of the worker SLOT-NUMBER. The callee closes it by
- * peer_message_close(). */
+/* @fd is the parent's end of the channel of the worker SLOT-NUMBER. The callee closes it. */
 typedef void (*channel_found)(unsigned int slot, unsigned int number, int fd, void *data);
 
 /* Creates the channel of the worker SLOT-NUMBER. @ret_worker_fd: the worker's end, close-on-exec;
@@ -46,4 +45,5 @@ int channel_send(struct channel *channel, const char *text);
 /* Reads what the worker has sent, when it has ended. May free the channel. */
 void channel_read_rest(struct channel *channel);
 
+/* Does not close the channel for good: log_link.h has its end open, too. */
 void channel_free(struct channel *channel);

@@ -15,7 +15,6 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "kern/cgroup.h"
-#include "kern/peer_message.h"
 #include "kern/spawn.h"
 #include "stream/log_message.h"
 #include "supervise/channel.h"
@@ -276,7 +275,7 @@ static void log_link_add_channel(unsigned int slot, unsigned int number, int fd,
 	if (it && it->fds[LOG_MESSAGE_CHANNEL] < 0)
 		it->fds[LOG_MESSAGE_CHANNEL] = fd;
 	else
-		peer_message_close(fd);
+		close(fd);
 }
 
 /* Its name was deleted. */
@@ -355,7 +354,7 @@ int log_link_add(struct worker *w, int ret_fds[2], struct error *err)
 	/* -1 without a channel */
 	channel = w->channel ? fcntl(channel_fd(w->channel), F_DUPFD_CLOEXEC, 0) : -1;
 	if (!log_link_worker_add(&link->workers, w->plan, w->slot, w->number, fds, channel)) {
-		peer_message_close(channel);
+		cleanup_close(&channel);
 		for (int i = 0; i < 2; i++) {
 			close(fds[i]);
 			close(ret_fds[i]);

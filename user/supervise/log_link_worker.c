@@ -43,7 +43,10 @@ void log_link_worker_free(struct log_link_worker **at)
 	plan_unref(it->plan);
 	cleanup_close(&it->fds[0]);
 	cleanup_close(&it->fds[1]);
-	peer_message_close(it->fds[LOG_MESSAGE_CHANNEL]);
+	/* Else the worker goes on, and so does the log process. */
+	if (it->gone)
+		peer_message_shut(it->fds[LOG_MESSAGE_CHANNEL]);
+	cleanup_close(&it->fds[LOG_MESSAGE_CHANNEL]);
 	free(it);
 }
 

@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "core/notify_message.h"
 #include "kern/peer_message.h"
+#include "stream/log.h"
 #include "supervise/priority.h"
 #include "supervise/share.h"
 
@@ -27,21 +28,27 @@ struct notify {
 	int fd;
 	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
 	uid_t uid; /* of the socket */
+	bool refuses_files;
 	struct share share;
 	notify_ready ready;
 	void *data;
 };
+
+static void notify_refuse_files(struct notify *notify);
 
 /* Returns whether there was a datagram. */
 static bool notify_read(struct notify *notify)
 {
 	char text[NOTIFY_TEXT_MAX];
 	struct ucred sender;
-	const ssize_t n = peer_message_receive(notify->fd, text, sizeof(text), &sender);
+	size_t n = 0;
+	int r = peer_message_receive(notify->fd, text, sizeof(text), &n, &sender);
 
-	if (n < 0)
-		return n == -EINTR;
-	if (sender.pid && (size_t)n <= sizeof(text) && notify_message_is_ready(text, n))
+	if (r == PEER_MESSAGE_STUCK)
+		notify_refuse_files(notify);
+	if (r != PEER_MESSAGE_TAKEN)
+		return false;
+	if (sender.pid && n <= sizeof(text) && notify_message_is_ready(text, n))
 		notify->ready((uint32_t)sender.pid, notify->data);
 	return true;
 }
@@ -88,6 +95,28 @@ static int notify_open_socket(const char *path, uid_t uid, struct error *err)
 		return error_set(err, -errno, "can't create the socket %s: %s", path,
 		                 strerror(errno));
 	return TAKE_FD(fd);
+}
+
+/* In place of the socket with messages that can't be received, a new one, which gets no such
+ * message; sd_notify_barrier(3) fails from now on. Where the kernel can't refuse descriptors, they
+ * are not held for ever either. */
+static void notify_refuse_files(struct notify *notify)
+{
+	_cleanup_close_ int fd = -1;
+
+	if (notify->refuses_files || !peer_message_refuse_files(notify->fd))
+		return;
+	fd = notify_open_socket(notify->path, notify->uid, NULL);
+	if (fd < 0 || !peer_message_refuse_files(fd) ||
+	    sd_event_source_set_io_fd(notify->share.source, fd) < 0)
+		return;
+	peer_message_close(notify->fd);
+	notify->fd = TAKE_FD(fd);
+	notify->refuses_files = true;
+	log_line(
+	        "reuseportd: %s refuses messages with descriptors from now on: some that it got "
+	        "take too long to be closed",
+	        notify->path);
 }
 
 int notify_new(sd_event *loop, const char *path, uid_t uid, notify_ready ready, void *data,

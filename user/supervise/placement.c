@@ -243,7 +243,7 @@ int placement_open_to_probes(struct worker *w, struct service *service, unsigned
                              unsigned int *ret_index, struct error *err)
 {
 	_cleanup_free_ struct listener *listeners = NULL;
-	_cleanup_close_ int fd = -1;
+	_cleanup_listener_ int fd = -1;
 	struct newcomer newcomer = {};
 	unsigned int e = 0;
 	int r = placement_get_newcomer(w, service, &listeners, &newcomer, err);

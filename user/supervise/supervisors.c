@@ -18,6 +18,7 @@
 #include "supervise/config_read.h"
 #include "supervise/due.h"
 #include "supervise/health_probe.h"
+#include "supervise/notify.h"
 #include "supervise/priority.h"
 #include "supervise/reaper.h"
 #include "supervise/reexec_check.h"
@@ -27,6 +28,7 @@
 #include "supervise/shutdown.h"
 #include "supervise/supervisor.h"
 #include "supervise/turn.h"
+#include "supervise/worker_reports.h"
 
 static bool supervisors_have_ended(const struct supervisors *all)
 {
@@ -79,6 +81,27 @@ static bool supervisors_are_idle(const struct supervisors *all)
 	return true;
 }
 
+/* The kernel would close what is left in them during exec(), and the new program wait for that. */
+static void supervisors_close_notify(struct supervisors *all)
+{
+	for (size_t i = 0; i < all->n; i++) {
+		notify_free(all->list[i]->notify);
+		all->list[i]->notify = NULL;
+	}
+}
+
+static void supervisors_open_notify(struct supervisors *all)
+{
+	struct error err = {};
+
+	for (size_t i = 0; i < all->n; i++) {
+		struct supervisor *sup = all->list[i];
+
+		if (!sup->ended && worker_reports_open_notify(sup, &sup->plan->config, &err) < 0)
+			report_line(sup, "%s", err.text);
+	}
+}
+
 /* All descriptors are close-on-exec; the new process takes over the services. */
 static void supervisors_reexec(struct supervisors *all)
 {
@@ -87,11 +110,13 @@ static void supervisors_reexec(struct supervisors *all)
 	log_line("reuseportd: re-exec of %s", all->self[0]);
 	if (all->companion_runs)
 		all->companion->kill(all->companion->data);
+	supervisors_close_notify(all);
 	file_limit_restore();
 	working_dir_follow(); /* so that $PWD still names the working directory */
 	execvp(all->self[0], all->self);
 	failure = errno;
 	file_limit_raise();
+	supervisors_open_notify(all);
 	log_line("reuseportd: can't execute %s: %s; this process goes on", all->self[0],
 	         strerror(failure));
 	if (all->companion_runs)

@@ -12,6 +12,11 @@ struct attack {
 	void (*run)(char **arguments);
 };
 
+struct sockaddr_un;
+
+/* Sends @fd with @text on socket @to, and closes it. @address: NULL if the socket is connected. */
+void attack_send_file(int to, const struct sockaddr_un *address, const char *text, int fd);
+
 /* Defines an attack, and registers it under its name. */
 #define ATTACK(name)                                                                               \
 	static void attack_##name(char **arguments);                                               \

@@ -70,8 +70,7 @@ static int descriptors_open_lingering(const struct sockaddr_in *address)
 	return fd;
 }
 
-/* Sends @fd with @text, and closes it. */
-static void descriptors_send(int to, const struct sockaddr_un *address, const char *text, int fd)
+void attack_send_file(int to, const struct sockaddr_un *address, const char *text, int fd)
 {
 	union {
 		char buf[CMSG_SPACE(sizeof(int))];
@@ -115,6 +114,6 @@ ATTACK(lingering_descriptors)
 	for (;;) {
 		const int fd = descriptors_open_lingering(&peer);
 
-		descriptors_send(to, arguments[0] ? &address : NULL, "\n", fd);
+		attack_send_file(to, arguments[0] ? &address : NULL, "\n", fd);
 	}
 }
