@@ -29,6 +29,9 @@ bool endpoint_may_accept(const struct rpd_endpoint *e, uint8_t family, const uin
  * device goes before a wildcard. */
 bool endpoint_is_more_specific(const struct rpd_endpoint *a, const struct rpd_endpoint *b);
 
+/* Whether a listener with endpoint @a gets all connections to @e, if no listener has @e. */
+bool endpoint_covers(const struct rpd_endpoint *a, const struct rpd_endpoint *e);
+
 /* The index of @e in a list of endpoints, or -1. */
 int endpoint_find(const struct rpd_endpoint *list, size_t n, const struct rpd_endpoint *e);
 

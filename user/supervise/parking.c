@@ -16,7 +16,7 @@
 void parking_init(struct parking *parking)
 {
 	memset(parking->fds, -1, sizeof(parking->fds));
-	parking->closed = false;
+	memset(parking->closed, 0, sizeof(parking->closed));
 }
 
 void parking_close(struct parking *parking)
@@ -59,28 +59,29 @@ static int parking_place(struct service *service, unsigned int endpoint, struct 
 	return TAKE_FD(fd);
 }
 
+int parking_open_at(struct parking *parking, struct service *service, unsigned int endpoint,
+                    struct error *err)
+{
+	parking->closed[endpoint] = false;
+	if (parking->fds[endpoint] < 0)
+		parking->fds[endpoint] = parking_place(service, endpoint, err);
+	return parking->fds[endpoint] < 0 ? parking->fds[endpoint] : 0;
+}
+
 int parking_open(struct parking *parking, struct service *service, struct error *err)
 {
 	struct error why;
 	int r = 0;
 
-	parking->closed = false;
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {
-		if (parking->fds[e] >= 0 || !steer_has_endpoint(&service->steer, e))
-			continue;
-		parking->fds[e] = parking_place(service, e, &why);
-		if (parking->fds[e] < 0 && r == 0)
-			r = error_set(err, parking->fds[e], "%s", why.text);
+		int one = steer_has_endpoint(&service->steer, e)
+		                  ? parking_open_at(parking, service, e, &why)
+		                  : 0;
+
+		if (one < 0 && r == 0)
+			r = error_set(err, one, "%s", why.text);
 	}
 	return r;
-}
-
-bool parking_is_open(const struct parking *parking)
-{
-	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
-		if (parking->fds[e] >= 0)
-			return true;
-	return false;
 }
 
 /* Wakes each worker by one more connection, which ends at once. */
@@ -123,13 +124,15 @@ int parking_hand_over(struct parking *parking, struct service *service, struct e
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {
 		int old = parking->fds[e], n;
 
-		if (old < 0 || !parking_is_served(service, e))
+		if (!steer_has_endpoint(&service->steer, e) || !parking_is_served(service, e))
 			continue;
-		parking->fds[e] = parking_place(service, e, &why);
-		if (parking->fds[e] < 0) {
+		parking->fds[e] = -1;
+		if (parking_open_at(parking, service, e, &why) < 0) {
 			steer_socks_clear(&service->steer, e, RPD_SLOT_PARKING);
 			r = error_set(err, parking->fds[e], "%s", why.text);
 		}
+		if (old < 0)
+			continue;
 		n = (int)own_listener_queue_length(old);
 		close(old);
 		if (n > 0 && own_listener_may_miss_wakeup())
@@ -139,24 +142,19 @@ int parking_hand_over(struct parking *parking, struct service *service, struct e
 	return r < 0 ? r : handed_over;
 }
 
-int parking_give_up(struct parking *parking, struct service *service, struct error *err)
+int parking_give_up(struct parking *parking, struct service *service, unsigned int endpoint,
+                    struct error *err)
 {
-	int n = 0;
+	int r = 0, n;
 
-	parking->closed = true;
-	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {
-		int r = parking->fds[e] < 0
-		                ? 0
-		                : steer_socks_clear(&service->steer, e, RPD_SLOT_PARKING);
-
-		if (r < 0)
-			return error_set(err, r, "can't stop parking connections: %s",
-			                 strerror(-r));
-		if (parking->fds[e] < 0)
-			continue;
-		n += (int)own_listener_queue_length(parking->fds[e]);
-		close(parking->fds[e]);
-		parking->fds[e] = -1;
-	}
+	parking->closed[endpoint] = true;
+	if (parking->fds[endpoint] < 0)
+		return 0;
+	r = steer_socks_clear(&service->steer, endpoint, RPD_SLOT_PARKING);
+	if (r < 0)
+		return error_set(err, r, "can't stop parking connections: %s", strerror(-r));
+	n = (int)own_listener_queue_length(parking->fds[endpoint]);
+	close(parking->fds[endpoint]);
+	parking->fds[endpoint] = -1;
 	return n;
 }

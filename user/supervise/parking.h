@@ -16,8 +16,8 @@
 #include "service/service.h"
 
 struct parking {
-	int fds[RPD_ENDPOINT_MAX]; /* -1 = none */
-	bool closed;               /* connections are refused */
+	int fds[RPD_ENDPOINT_MAX];     /* -1 = none */
+	bool closed[RPD_ENDPOINT_MAX]; /* connections are refused */
 };
 
 #define _cleanup_parking_ __attribute__((cleanup(parking_close)))
@@ -28,6 +28,10 @@ void parking_init(struct parking *parking);
  * v6only, device and user of the workers' listeners (fchown() sets another user). Puts them and the
  * program in place. The service must be locked. */
 int parking_open(struct parking *parking, struct service *service, struct error *err);
+
+/* The same for one endpoint. */
+int parking_open_at(struct parking *parking, struct service *service, unsigned int endpoint,
+                    struct error *err);
 
 /* Whether any endpoint has a listener where connections can wait. */
 bool parking_is_open(const struct parking *parking);
@@ -40,9 +44,12 @@ bool parking_is_open(const struct parking *parking);
  * on these, one more connection to each worker wakes it. */
 int parking_hand_over(struct parking *parking, struct service *service, struct error *err);
 
-/* Resets the connections that wait, and refuses new ones until parking_open(). Returns how many
- * were reset, or a negative errno with @err set. */
-int parking_give_up(struct parking *parking, struct service *service, struct error *err);
+/* Closes the listener of the endpoint: connections that wait are reset, and new ones are refused,
+ * until parking_open_at() or until a slot has a listener there again. Connections go on to
+ * listeners in the endpoint's group that are in no slot, such as those of workers that drain.
+ * Returns how many have waited, or a negative errno with @err set. */
+int parking_give_up(struct parking *parking, struct service *service, unsigned int endpoint,
+                    struct error *err);
 
 /* Closes the listeners: connections that wait go to a worker if one lives, else are reset. Must be
  * called before service_remove(). */

@@ -7,8 +7,10 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "core/ready_rule.h"
 #include "core/restart_backoff.h"
 #include "supervise/control.h"
+#include "supervise/endpoints.h"
 #include "supervise/log_link.h"
 #include "supervise/park.h"
 #include "supervise/placement.h"
@@ -37,10 +39,15 @@ static unsigned int slot_n_starting(const struct supervisor *sup)
 	return n;
 }
 
-static unsigned int slot_starts_max(void)
+/* If no port is named, the addresses that the first worker doesn't share with the others are known
+ * when it is up: it starts alone. */
+static unsigned int slot_starts_max(const struct supervisor *sup)
 {
+	const struct run_config *config = &sup->plan->config;
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
+	if (!sup->was_up && !config->n_listens && !ready_rule_allows_no_listener(config))
+		return 1;
 	return cpus * STARTS_PER_CPU > STARTS_MIN ? cpus * STARTS_PER_CPU : STARTS_MIN;
 }
 
@@ -63,7 +70,7 @@ static int slot_on_pause_over(sd_event_source *source, uint64_t now, void *data)
 
 	it->timer = sd_event_source_disable_unref(it->timer);
 	/* Otherwise slot_start_waiting() starts the slot when another worker is ready. */
-	if (slot_n_starting(it->sup) < slot_starts_max() || it->current)
+	if (slot_n_starting(it->sup) < slot_starts_max(it->sup) || it->current)
 		slot_start(it->sup, it->number);
 	return 0;
 }
@@ -183,8 +190,8 @@ void slot_start_ended(struct supervisor *sup)
 
 void slot_start_waiting(struct supervisor *sup)
 {
-	for (unsigned int slot = 0; slot < sup->n_slots && slot_n_starting(sup) < slot_starts_max();
-	     slot++) {
+	for (unsigned int slot = 0;
+	     slot < sup->n_slots && slot_n_starting(sup) < slot_starts_max(sup); slot++) {
 		struct slot *it = &sup->slots[slot];
 
 		if (!it->current && !it->next && !it->timer && !sup->stopping &&
@@ -219,16 +226,20 @@ void slot_take(struct worker *w)
 	it->proven = true;
 	it->run = RPD_RUN_UP;
 	placement_note_run(sup, w->slot);
-	report_line(sup, "slot %u: pid %u %s%s", w->slot, w->pid,
-	            worker_listeners_has_any(w)
-	                    ? "takes connections"
-	                    : "listens on nothing: it is run and supervised, not steered",
-	            old && old != w ? ", in place of the old worker" : "");
+	report_line(
+	        sup, "slot %u: pid %u %s%s", w->slot, w->pid,
+	        worker_listeners_has_any(w) ? "takes connections"
+	        : w->n_addresses
+	                ? "listens where most workers don't: it is run and supervised, not steered"
+	                : "listens on nothing: it is run and supervised, not steered",
+	        old && old != w ? ", in place of the old worker" : "");
 	if (old && old != w) {
 		old->withdrawn_at = clock_ns(CLOCK_MONOTONIC);
 		worker_event(old, reload_state_holds(sup, w->slot) ? WORKER_EVENT_HOLD
 		                                                   : WORKER_EVENT_RETIRE);
 	}
+	if (!sup->was_up)
+		endpoints_note_private(w, false);
 	park_update(sup);
 }
 

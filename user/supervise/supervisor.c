@@ -72,6 +72,7 @@ static void supervisor_on_gone(const struct worker *w)
 static const struct worker_events supervisor_events = {
         .may_be_ready = readiness_check,
         .read_rest = worker_reports_read_rest,
+        .confirm = readiness_confirm,
         .admit = supervisor_admit,
         .lost = supervisor_on_lost,
         .gone = supervisor_on_gone,

@@ -72,6 +72,12 @@ struct worker {
 	uint64_t cookies[RPD_ENDPOINT_MAX];
 	uint16_t generation; /* of its connections: which counts are the worker's */
 
+	/* Where it listened when it was last looked at, each address once: not all of them are
+	 * endpoints of the service. */
+	struct rpd_endpoint *addresses;
+	size_t n_addresses;
+	uint16_t own_port; /* its number of --increment-var, or 0 */
+
 	uint64_t look;         /* its turn to be checked, as it has begun to listen; 0 = none */
 	uint16_t refused_port; /* where an MPTCP listener was refused and no TCP one came, or 0 */
 	bool sent_ready;       /* it has sent READY=1 or the message "ready" */
@@ -82,6 +88,11 @@ struct worker {
 	void (*on_probe)(struct worker *w, bool ok, const char *why);
 	unsigned int probe_failures; /* probes that failed in a row */
 	bool unhealthy;
+	bool is_late;        /* it is ready but for addresses that its program may have dropped */
+	bool may_drop;       /* it was late for long enough: it is ready without them */
+	bool had_duplicates; /* when it was to get its slot, it had several listeners on an address
+	                      */
+	int64_t closed_at;   /* when a listener of it was first found closed, or 0 */
 
 	int64_t started_at, up_at, withdrawn_at; /* CLOCK_MONOTONIC, ns; 0 = not yet */
 	char why[512];                           /* why it failed */
@@ -110,6 +121,9 @@ struct worker_events {
 	void (*may_be_ready)(struct worker *w);
 	/* Its main process has ended: handles what it has sent before. May free the worker. */
 	void (*read_rest)(struct worker *w);
+	/* It has settled: whether it may get its slot. If not, it has got another event, and may be
+	 * freed. */
+	bool (*confirm)(struct worker *w);
 	/* Puts the worker into its slot. Returns 0, or a negative errno with @err set. */
 	int (*admit)(struct worker *w, struct error *err);
 	/* The worker has failed before it was up, or has died in its slot. */
@@ -132,6 +146,16 @@ struct supervisors {
 	bool sent_ready, sent_stopping; /* systemd has been notified */
 	bool impatient; /* a signal to stop has come after all workers had ended: drop the rest of
 	                   the output */
+};
+
+/* How many addresses of single workers are remembered, as they were logged. */
+#define ENDPOINTS_NOTED_MAX 64
+
+/* What the supervisor remembers of an endpoint of the service. */
+struct endpoint_note {
+	bool was_served;
+	int64_t orphaned_at; /* since when no worker listens there; CLOCK_MONOTONIC, ns; 0 = one
+	                        does */
 };
 
 /* One service that is run. */
@@ -158,6 +182,13 @@ struct supervisor {
 	struct log_link *log;
 	struct remake *remake;
 	struct parking parking;
+	struct endpoint_note endpoints[RPD_ENDPOINT_MAX]; /* as in the service */
+	struct rpd_endpoint
+	        noted[ENDPOINTS_NOTED_MAX]; /* addresses of single workers; family 0 = free */
+	unsigned int n_noted;               /* so far */
+	struct rpd_endpoint private[ENDPOINTS_NOTED_MAX]; /* addresses that workers don't share */
+	size_t n_private;
+	bool was_up; /* a worker was up: which addresses are private is known */
 	sd_event_source *park_timer, *check_timer, *cron_timer;
 	sd_event_source *clock_watch; /* once cron_timer is used: the clock was set */
 	struct plan *cron_plan;       /* the plan that cron_timer was set for */

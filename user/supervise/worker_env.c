@@ -100,6 +100,17 @@ char **worker_env_new(const struct worker *w)
 	return NULL;
 }
 
+uint16_t worker_env_own_port(const struct worker *w)
+{
+	const char *name = w->plan->config.increment_var;
+	char **env = name ? worker_env_new(w) : NULL;
+	const char *value = env ? env_find(env, name) : NULL;
+	const long number = value ? strtol(value, NULL, 10) : 0;
+
+	strv_free(env);
+	return number > 0 && number <= UINT16_MAX ? (uint16_t)number : 0;
+}
+
 static const char *worker_env_path_of(const struct run_config *config)
 {
 	const char *path = env_find(config->env, "PATH");

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "core/run_config.h"
 #include "supervise/types.h"
@@ -11,6 +12,9 @@
 /* The worker's environment, NAME=VALUE, NULL-terminated, to be freed by strv_free(). NULL: out of
  * memory. */
 char **worker_env_new(const struct worker *w);
+
+/* The worker's number of --increment-var, if it can be a port; else 0. */
+uint16_t worker_env_own_port(const struct worker *w);
 
 /* Whether the worker gets a Node channel (channel.h). Node programs call process.send() only if
  * they were started with a channel, as PM2 starts them, and some call it without a check. Other

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/memory.h"
 #include "core/endpoint.h"
 #include "kern/sockdiag.h"
 
@@ -167,6 +168,42 @@ int worker_listeners_find(const struct worker *w, struct listener **ret, size_t 
 	*ret = all.list;
 	*ret_n = kept;
 	return 0;
+}
+
+void worker_listeners_note(struct worker *w, const struct listener *listeners, size_t n)
+{
+	const size_t room = n < RPD_ENDPOINT_MAX ? n : RPD_ENDPOINT_MAX;
+	struct rpd_endpoint *list = room ? calloc(room, sizeof(*list)) : NULL;
+	size_t kept = 0;
+
+	memory_check(room && !list ? -ENOMEM : 0);
+	for (size_t i = 0; i < n && kept < room; i++)
+		if (endpoint_find(list, kept, &listeners[i].endpoint) < 0)
+			list[kept++] = listeners[i].endpoint;
+	free(w->addresses);
+	w->addresses = list;
+	w->n_addresses = kept;
+}
+
+int worker_listeners_look(struct worker *w, struct listener **ret, size_t *ret_n, struct error *err)
+{
+	const int r = worker_listeners_find(w, ret, ret_n, err);
+
+	if (r == 0)
+		worker_listeners_note(w, *ret, *ret_n);
+	return r;
+}
+
+bool worker_listeners_has_address(const struct worker *w, const struct rpd_endpoint *address)
+{
+	return endpoint_find(w->addresses, w->n_addresses, address) >= 0;
+}
+
+void worker_listeners_ask_look(struct worker *w)
+{
+	if (!w->look)
+		w->look = ++w->sup->last_look;
+	share_set(&w->sup->looks, true);
 }
 
 const char *worker_listeners_format(const struct worker *w, char *buf, size_t size)

@@ -9,7 +9,9 @@
 #include "kern/cgroup.h"
 #include "kern/hook.h"
 #include "service/run_dir.h"
+#include "service/service_endpoint.h"
 #include "supervise/channel.h"
+#include "supervise/endpoints.h"
 #include "supervise/notify.h"
 #include "supervise/park.h"
 #include "supervise/placement.h"
@@ -31,15 +33,20 @@ static void worker_reports_admit_more(struct worker *w)
 	struct error err = {};
 	bool is_new = false;
 	size_t n = 0;
+	int r = worker_listeners_look(w, &listeners, &n, &err);
 
-	if (worker_listeners_find(w, &listeners, &n, &err) < 0)
-		return;
-	for (size_t i = 0; i < n; i++)
-		is_new |= !worker_listeners_is_admitted(w, listeners[i].cookie);
-	if (is_new && placement_admit(w, &err) < 0)
+	if (r == 0)
+		r = endpoints_add(w, true, &err);
+	if (r == ENDPOINTS_MORE)
+		worker_listeners_ask_look(w);
+	for (size_t i = 0; r >= 0 && i < n; i++)
+		is_new |= service_endpoint_index(&w->sup->service, &listeners[i].endpoint) >= 0 &&
+		          !worker_listeners_is_admitted(w, listeners[i].cookie);
+	if (r >= 0 && is_new)
+		r = placement_admit(w, &err);
+	if (r < 0)
 		report_line(w->sup, "slot %u: %s", w->slot, err.text);
-	if (is_new)
-		park_update(w->sup); /* clients may wait for just that */
+	park_update(w->sup); /* clients may wait for just that */
 }
 
 /* Looks at what the worker listens on. May free the worker. */
@@ -50,12 +57,6 @@ static void worker_reports_look(struct worker *w)
 		worker_reports_admit_more(w);
 	else
 		readiness_check(w);
-}
-
-static void worker_reports_ask_look(struct worker *w)
-{
-	if (!w->look)
-		w->look = ++w->sup->last_look;
 }
 
 static void worker_reports_on_listen(const struct hook_listen *listen, void *data)
@@ -70,7 +71,7 @@ static void worker_reports_on_listen(const struct hook_listen *listen, void *dat
 	}
 	if (w->refused_port == listen->port) /* it has fallen back to TCP */
 		w->refused_port = 0;
-	worker_reports_ask_look(w);
+	worker_listeners_ask_look(w);
 }
 
 static void worker_reports_read_hook(struct supervisor *sup)
@@ -78,7 +79,7 @@ static void worker_reports_read_hook(struct supervisor *sup)
 	/* Lost reports may be of any worker. */
 	if (hook_read_listens(sup->hook, worker_reports_on_listen, sup) == HOOK_LOST)
 		for (struct worker *w = sup->workers; w; w = w->next)
-			worker_reports_ask_look(w);
+			worker_listeners_ask_look(w);
 	share_set(&sup->looks, true);
 }
 

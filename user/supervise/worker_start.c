@@ -244,6 +244,7 @@ int worker_start(struct supervisor *sup, unsigned int slot, struct plan *plan, s
 		worker_start_undo(w);
 		return r;
 	}
+	w->own_port = worker_env_own_port(w);
 	w->started_at = clock_ns(CLOCK_MONOTONIC);
 	worker_arm(w, plan->config.ready_timeout);
 	worker_start_link(w);
@@ -298,6 +299,7 @@ int worker_start_take_over(struct supervisor *sup, const char *name, struct work
 	channel = log_link_take_channel(w);
 	if (channel >= 0)
 		channel_open(sup->loop, channel, worker_start_on_message, w, &w->channel, &ignored);
+	w->own_port = worker_env_own_port(w);
 	w->started_at = w->up_at = clock_ns(CLOCK_MONOTONIC);
 	worker_start_link(w);
 	*ret = w;
