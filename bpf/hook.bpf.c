@@ -3,6 +3,15 @@
  * The programs on a service's cgroup. At bind() they turn SO_REUSEPORT on, before the kernel checks
  * whether the port is taken, and refuse MPTCP. After listen() they report the listener.
  *
+ * The kernel prefers some reuseport groups to others. So a listener on 127.0.0.1:PORT takes all
+ * connections to this address from a service on 0.0.0.0:PORT, and one on 0.0.0.0:PORT takes all
+ * IPv4 connections from a service on [::]:PORT. Such an address is held: bind() and listen()
+ * succeed, but the socket gets an address to which nothing can connect. If this were refused,
+ * programs that only try whether a port is free would choose another port.
+ *
+ * A port that a worker has bound and does not listen on is a lock: which worker gets it is the
+ * leader. Such a port is not shared.
+ *
  * Before Linux 6.12 the LISTEN callback of sockops can't read the current cgroup, so bind() stores
  * it with the socket.
  */
@@ -18,6 +27,9 @@
 #define SOL_SOCKET   1
 #define SO_REUSEPORT 15
 #define SOCK_STREAM  1
+#define SOCK_DGRAM   2
+#define AF_INET      2
+#define AF_INET6     10
 #define EOPNOTSUPP   95
 
 #define REFUSE 0
@@ -28,6 +40,8 @@
 /* Offset of is_mptcp in struct tcp_sock; 0 = not known. Not by CO-RE, so that these programs load
  * on a kernel without BTF, too. */
 const volatile __u32 is_mptcp_at;
+/* The byte and the bit of skc_ipv6only in struct sock_common; 0 = not known. */
+const volatile __u32 v6only_at, v6only_bit;
 /* bpf_set_retval() is available. Without it a refused bind() fails with EPERM. */
 const volatile __u32 has_retval;
 
@@ -42,14 +56,38 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 64 * 1024);
-} hook_listens SEC(".maps");
+} hook_reports SEC(".maps");
+
+/* The endpoints of the service, and for each of their ports an entry with family 0. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, HOOK_ADDRESSES_MAX);
+	__type(key, struct hook_address);
+	__type(value, __u32); /* HOOK_SERVED and other flags */
+} hook_served SEC(".maps");
+
+/* Addresses, or ports (family 0), that are one worker's own business: not shared. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, HOOK_ADDRESSES_MAX);
+	__type(key, struct hook_address);
+	__type(value, __u32);
+} hook_private SEC(".maps");
+
+/* Addresses that are bound and not listened on. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, HOOK_ADDRESSES_MAX);
+	__type(key, struct hook_address);
+	__type(value, struct hook_lock);
+} hook_locks SEC(".maps");
 
 /* How many listeners could not be reported, as the ring was full. */
 __u64 n_lost;
 
 static __always_inline void hook_send(const struct hook_event *event)
 {
-	if (bpf_ringbuf_output(&hook_listens, (void *)event, sizeof(*event), 0) < 0)
+	if (bpf_ringbuf_output(&hook_reports, (void *)event, sizeof(*event), 0) < 0)
 		__sync_fetch_and_add(&n_lost, 1);
 }
 
@@ -81,45 +119,226 @@ static __always_inline int hook_refuse(struct bpf_sock_addr *ctx, __u16 port)
 	return REFUSE;
 }
 
-static __always_inline int hook_handle_bind(struct bpf_sock_addr *ctx)
+/* --- addresses */
+
+static __always_inline int hook_is_wildcard(const struct hook_address *address)
 {
-	const __u16 port = bpf_ntohs(ctx->user_port);
-	const int shared = port && shared_ports_has(port);
-	/* Workers of any user may bind a port that was named. */
-	const int allow = n_ports && shared ? ALLOW_ANY_PORT : ALLOW;
-	struct bpf_sock *sk = ctx->sk;
-	struct hook_bound *bound;
+	const __u32 *words = (const __u32 *)address->addr;
+
+	return !(words[0] | words[1] | words[2] | words[3]);
+}
+
+/* The address that bind() asks for. */
+static __always_inline void hook_read_address(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
+                                              __u8 family, struct hook_address *ret)
+{
+	__u32 *words = (__u32 *)ret->addr;
+
+	ret->port = bpf_ntohs(ctx->user_port);
+	ret->ifindex = sk->bound_dev_if;
+	ret->family = family;
+	if (family == AF_INET) {
+		words[0] = ctx->user_ip4;
+		return;
+	}
+	words[0] = ctx->user_ip6[0];
+	words[1] = ctx->user_ip6[1];
+	words[2] = ctx->user_ip6[2];
+	words[3] = ctx->user_ip6[3];
+	if (!words[0] && !words[1] && words[2] == bpf_htonl(0xffff)) {
+		ret->family = AF_INET;
+		words[0] = words[3];
+		words[2] = words[3] = 0;
+	}
+}
+
+/* The flags of a served address; 0 = it isn't served. */
+static __always_inline __u32 hook_find_served(const struct hook_address *address)
+{
+	const __u32 *flags = bpf_map_lookup_elem(&hook_served, address);
+
+	return flags ? *flags : 0;
+}
+
+/* The flags of the wildcard address of @asked->port on all devices, or on the device of @asked; if
+ * @asked has none, on some device. */
+static __always_inline __u32 hook_find_wildcard(const struct hook_address *asked, __u8 family)
+{
+	struct hook_address any = {.port = asked->port, .family = family};
+	__u32 flags = hook_find_served(&any);
+
+	any.ifindex = asked->ifindex ? asked->ifindex : HOOK_SOME_DEVICE;
+	return flags | hook_find_served(&any);
+}
+
+/* Whether any address of the port is served. */
+static __always_inline int hook_serves_port(const struct hook_address *asked)
+{
+	const struct hook_address port = {.port = asked->port};
+
+	return hook_find_served(&port) != 0;
+}
+
+/* Whether a listener on the address would take connections from an endpoint that is served.
+ * @family: of the socket. For the same rule in user space see endpoint_takes_from(). */
+static __always_inline int hook_takes_from_served(const struct hook_address *asked, __u8 family)
+{
+	struct hook_address same = *asked;
+	__u32 flags;
+
+	if (!hook_serves_port(asked))
+		return 0;
+	flags = hook_find_served(asked);
+	if (flags)
+		return family == AF_INET && !(flags & HOOK_PLAIN);
+	same.ifindex = asked->ifindex ? 0 : HOOK_SOME_DEVICE;
+	if (hook_find_served(&same))
+		return 1;
+	if (!hook_is_wildcard(asked) && hook_find_wildcard(asked, asked->family))
+		return 1;
+	return asked->family == AF_INET && (hook_find_wildcard(asked, AF_INET6) & HOOK_DUAL);
+}
+
+static __always_inline int hook_is_private(const struct hook_address *asked)
+{
+	const struct hook_address port = {.port = asked->port};
+
+	return bpf_map_lookup_elem(&hook_private, asked) ||
+	       bpf_map_lookup_elem(&hook_private, &port);
+}
+
+/* --- locks */
+
+/*
+ * Whether the address is a lock that another worker has. If it is not bound, this socket may become
+ * its holder. A port that the service serves is no lock: some programs bind long before they
+ * listen.
+ */
+static __always_inline int hook_is_locked(struct bpf_sock_addr *ctx,
+                                          const struct hook_address *asked)
+{
+	const struct hook_lock own = {
+	        .cookie = bpf_get_socket_cookie(ctx),
+	        .cgroup = bpf_get_current_cgroup_id(),
+	        .at = bpf_ktime_get_ns(),
+	};
+	const struct hook_lock *lock;
+
+	if (n_ports || hook_serves_port(asked))
+		return 0;
+	lock = bpf_map_lookup_elem(&hook_locks, asked);
+	if (lock)
+		return lock->cgroup != own.cgroup && own.at - lock->at > HOOK_LOCK_NS;
+	bpf_map_update_elem(&hook_locks, asked, &own, BPF_NOEXIST);
+	return 0;
+}
+
+/* The socket listens, or is closed. */
+static __always_inline void hook_end_lock(const struct hook_bound *bound, __u64 cookie)
+{
+	const struct hook_address address = bound->asked;
+	const struct hook_lock *lock = bpf_map_lookup_elem(&hook_locks, &address);
+
+	if (lock && lock->cookie == cookie)
+		bpf_map_delete_elem(&hook_locks, &address);
+}
+
+/* --- bind() */
+
+static __always_inline int hook_is_v6only(struct bpf_sock *sk)
+{
+	const __u8 *tp = v6only_at ? (void *)bpf_skc_to_tcp_sock(sk) : NULL;
+
+	return tp && tp[v6only_at] >> v6only_bit & 1;
+}
+
+/*
+ * Binds to 255.255.255.255 instead. The kernel allows that, also without a network device, and
+ * drops each SYN to a broadcast address (tcp_v4_conn_request()). An IPv6 socket that takes no IPv4
+ * can't have it: it gets a port that the kernel chooses, on [::1].
+ */
+static __always_inline void hook_hold(struct bpf_sock_addr *ctx, struct bpf_sock *sk, __u8 family)
+{
+	if (family == AF_INET) {
+		ctx->user_ip4 = 0xffffffff;
+		return;
+	}
+	ctx->user_ip6[0] = 0;
+	ctx->user_ip6[1] = 0;
+	if (hook_is_v6only(sk)) {
+		ctx->user_ip6[2] = 0;
+		ctx->user_ip6[3] = bpf_htonl(1);
+		ctx->user_port = 0;
+	} else {
+		ctx->user_ip6[2] = bpf_htonl(0xffff);
+		ctx->user_ip6[3] = 0xffffffff;
+	}
+}
+
+static __always_inline void hook_share(struct bpf_sock_addr *ctx)
+{
 	int on = 1;
 
-	if (ctx->type != SOCK_STREAM || ctx->protocol != IPPROTO_TCP)
-		return ALLOW;
-	if (shared && sk && hook_is_mptcp(sk))
-		return hook_refuse(ctx, port);
 	/* If this fails, bind() goes on as without us, and returns EADDRINUSE if the port is taken.
 	 */
-	if (shared)
-		bpf_setsockopt(ctx, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+	bpf_setsockopt(ctx, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+}
+
+static __always_inline int hook_handle_tcp(struct bpf_sock_addr *ctx, __u8 family, int shared)
+{
+	/* Workers of any user may bind a port that was named. */
+	const int allow = n_ports && shared ? ALLOW_ANY_PORT : ALLOW;
+	struct hook_address asked = {0};
+	struct bpf_sock *sk = ctx->sk;
+	struct hook_bound *bound;
+	int held = 0;
+
 	if (!sk)
 		return allow;
+	hook_read_address(ctx, sk, family, &asked);
+	if (shared && hook_is_mptcp(sk))
+		return hook_refuse(ctx, asked.port);
+	if (shared && !hook_is_private(&asked) && !hook_is_locked(ctx, &asked))
+		hook_share(ctx);
+	if (shared && hook_takes_from_served(&asked, family)) {
+		hook_hold(ctx, sk, family);
+		held = 1;
+	}
 	bound = bpf_sk_storage_get(&hook_bound, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (bound) {
 		bound->cgroup = bpf_get_current_cgroup_id();
-		bound->fixed = port != 0;
+		bound->fixed = asked.port != 0;
+		bound->held = held;
+		bound->asked = asked;
 	}
 	return allow;
+}
+
+static __always_inline int hook_handle_bind(struct bpf_sock_addr *ctx, __u8 family)
+{
+	const __u16 port = bpf_ntohs(ctx->user_port);
+	const int shared = port && shared_ports_has(port);
+
+	if (ctx->type == SOCK_STREAM && ctx->protocol == IPPROTO_TCP)
+		return hook_handle_tcp(ctx, family, shared);
+	if (ctx->type == SOCK_DGRAM && ctx->protocol == IPPROTO_UDP && shared)
+		hook_share(ctx);
+	return ALLOW;
 }
 
 SEC("cgroup/bind4")
 int rpd_bind4(struct bpf_sock_addr *ctx)
 {
-	return hook_handle_bind(ctx);
+	return hook_handle_bind(ctx, AF_INET);
 }
 
 SEC("cgroup/bind6")
 int rpd_bind6(struct bpf_sock_addr *ctx)
 {
-	return hook_handle_bind(ctx);
+	return hook_handle_bind(ctx, AF_INET6);
 }
+
+/* --- listen() and close() */
 
 static __always_inline void hook_send_listen(struct bpf_sock_ops *ctx)
 {
@@ -134,7 +353,12 @@ static __always_inline void hook_send_listen(struct bpf_sock_ops *ctx)
 	if (bound) {
 		event.cgroup = bound->cgroup;
 		event.fixed = bound->fixed;
+		event.held = bound->held;
+		event.asked = bound->asked;
+		hook_end_lock(bound, event.cookie);
 	}
+	if (event.held)
+		event.port = event.asked.port;
 	/* The supervisor needs no listener on a port that the kernel has chosen, or on a port that
 	 * was not named. */
 	if (event.fixed && shared_ports_has(event.port))
@@ -146,6 +370,17 @@ int rpd_listen(struct bpf_sock_ops *ctx)
 {
 	if (ctx->op == BPF_SOCK_OPS_TCP_LISTEN_CB)
 		hook_send_listen(ctx);
+	return ALLOW;
+}
+
+/* Attached only if ports are not named. */
+SEC("cgroup/sock_release")
+int rpd_release(struct bpf_sock *ctx)
+{
+	const struct hook_bound *bound = bpf_sk_storage_get(&hook_bound, ctx, NULL, 0);
+
+	if (bound)
+		hook_end_lock(bound, bpf_get_socket_cookie(ctx));
 	return ALLOW;
 }
 

@@ -275,18 +275,21 @@ static void any_free_port_is_not_shared(void)
 	      -EADDRINUSE);
 }
 
-static void udp_is_not_shared(void)
+static void udp_is_shared(void)
 {
 	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
 	_cleanup_hook_ struct hook *hook = NULL;
 	const struct binder_order udp = {.cgroup = s.fd, .type = SOCK_DGRAM, .port = 53};
 
-	CHECK(attach(&s, NULL, 0, &hook) == 0);
 	CHECK(binder_open(udp).error == 0 && binder_open(udp).error == -EADDRINUSE);
+	children_end();
+	CHECK(attach(&s, NULL, 0, &hook) == 0);
+	CHECK(binder_open(udp).error == 0 && binder_open(udp).error == 0);
+	CHECK(!is_readable(hook));
 }
 
 static const enum bpf_attach_type types[] = {BPF_CGROUP_INET4_BIND, BPF_CGROUP_INET6_BIND,
-                                             BPF_CGROUP_SOCK_OPS};
+                                             BPF_CGROUP_SOCK_OPS, BPF_CGROUP_INET_SOCK_RELEASE};
 
 /* Returns how many programs of a type the cgroup has, and the id of the first. */
 static uint32_t n_programs(int cgroup, enum bpf_attach_type type, uint32_t *ret_id)
@@ -406,8 +409,8 @@ static void detach_leaves_other_programs(void)
 	CHECK(binder_open(o).error == 0 && binder_open(o).error == 0);
 	hook_detach(s.fd);
 	CHECK(n_programs(s.fd, BPF_CGROUP_INET4_BIND, &ours) == 1 && ours == id);
-	CHECK(n_programs(s.fd, BPF_CGROUP_INET6_BIND, &ours) == 0);
-	CHECK(n_programs(s.fd, BPF_CGROUP_SOCK_OPS, &ours) == 0);
+	for (size_t t = 1; t < ARRAY_SIZE(types); t++)
+		CHECK(n_programs(s.fd, types[t], &ours) == 0);
 	CHECK(binder_open(o).error == -EADDRINUSE);
 }
 
@@ -455,7 +458,7 @@ int main(int argc, char **argv)
 	        CHECK_CASE(mptcp_is_refused_v6),
 	        CHECK_CASE(mptcp_is_refused_on_all_ports),
 	        CHECK_CASE(any_free_port_is_not_shared),
-	        CHECK_CASE(udp_is_not_shared),
+	        CHECK_CASE(udp_is_shared),
 	        CHECK_CASE(replaced_programs_leave_no_gap),
 	        CHECK_CASE(bound_before_the_replacement),
 	        CHECK_CASE(programs_outlive_the_supervisor),

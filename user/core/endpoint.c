@@ -62,6 +62,42 @@ bool endpoint_covers(const struct rpd_endpoint *a, const struct rpd_endpoint *e)
 	return a->family == AF_INET || !a->v6only || e->v6only || !endpoint_is_wildcard(e);
 }
 
+/* An IPv4-mapped address as IPv4. */
+static struct rpd_endpoint endpoint_unmap(const struct rpd_endpoint *e)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	struct rpd_endpoint plain = *e;
+
+	if (e->family != AF_INET6 || memcmp(e->addr, mapped, sizeof(mapped)) != 0)
+		return plain;
+	plain.family = AF_INET;
+	memset(plain.addr, 0, sizeof(plain.addr));
+	memcpy(plain.addr, e->addr + sizeof(mapped), sizeof(e->addr) - sizeof(mapped));
+	return plain;
+}
+
+/*
+ * The kernel looks for listeners on the specific address first, then on the wildcard. Among these
+ * it takes the first in its list that is in a reuseport group (inet_lhash2_lookup()), whatever its
+ * device. New IPv4 listeners are put at the head of the list, new IPv6 listeners at its end
+ * (__inet_hash()). So an IPv4 listener takes from all before it, and an IPv6 listener from other
+ * groups of IPv6 when their older listeners are closed.
+ *
+ * For the same rule in BPF see hook_takes_from_served().
+ */
+bool endpoint_takes_from(const struct rpd_endpoint *a, const struct rpd_endpoint *e)
+{
+	const struct rpd_endpoint x = endpoint_unmap(a), y = endpoint_unmap(e);
+
+	if (x.port != y.port || (x.ifindex && y.ifindex && x.ifindex != y.ifindex))
+		return false;
+	if (x.family != y.family)
+		return x.family == AF_INET && endpoint_is_wildcard(&y) && !y.v6only;
+	if (memcmp(x.addr, y.addr, sizeof(x.addr)) != 0)
+		return !endpoint_is_wildcard(&x) && endpoint_is_wildcard(&y);
+	return x.ifindex != y.ifindex || (a->family == AF_INET && e->family == AF_INET6);
+}
+
 int endpoint_find(const struct rpd_endpoint *list, size_t n, const struct rpd_endpoint *e)
 {
 	for (size_t i = 0; i < n; i++)
@@ -77,7 +113,8 @@ bool endpoint_has_address(const struct rpd_endpoint *e, int family, const uint8_
 
 bool endpoint_matches(const struct rpd_endpoint *e, const struct rpd_endpoint *named)
 {
-	return e->port == named->port && endpoint_has_address(e, named->family, named->addr);
+	return e->port == named->port && endpoint_has_address(e, named->family, named->addr) &&
+	       (!named->family || e->ifindex == named->ifindex);
 }
 
 const char *endpoint_format(const struct rpd_endpoint *e, char *buf, size_t size)

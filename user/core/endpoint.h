@@ -32,14 +32,19 @@ bool endpoint_is_more_specific(const struct rpd_endpoint *a, const struct rpd_en
 /* Whether a listener with endpoint @a gets all connections to @e, if no listener has @e. */
 bool endpoint_covers(const struct rpd_endpoint *a, const struct rpd_endpoint *e);
 
+/* Whether a new listener with endpoint @a would take connections from listeners with endpoint @e,
+ * at once or when some of these are closed. False if they are in the same group, and if only v6only
+ * differs. */
+bool endpoint_takes_from(const struct rpd_endpoint *a, const struct rpd_endpoint *e);
+
 /* The index of @e in a list of endpoints, or -1. */
 int endpoint_find(const struct rpd_endpoint *list, size_t n, const struct rpd_endpoint *e);
 
 /* Whether the endpoint has this address; family 0 stands for any address. */
 bool endpoint_has_address(const struct rpd_endpoint *e, int family, const uint8_t addr[16]);
 
-/* Whether @e is the endpoint that the user named, by port only (family 0) or by address and port.
- */
+/* Whether @e is the endpoint that the user named: by port only (family 0), on any address and
+ * device; or by address and port. */
 bool endpoint_matches(const struct rpd_endpoint *e, const struct rpd_endpoint *named);
 
 /*

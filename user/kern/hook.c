@@ -2,6 +2,7 @@
 #include "kern/hook.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <bpf/bpf.h>
@@ -13,7 +14,7 @@
 #include "hook.skel.h"
 #include "kern/cgroup_program.h"
 
-enum { PROGRAM_BIND4, PROGRAM_BIND6, PROGRAM_LISTEN, PROGRAM_MAX };
+enum { PROGRAM_BIND4, PROGRAM_BIND6, PROGRAM_LISTEN, PROGRAM_RELEASE, PROGRAM_MAX };
 
 /* How many reports are read at once. */
 #define READ_MAX 512
@@ -22,6 +23,7 @@ static const struct cgroup_program programs[PROGRAM_MAX] = {
         [PROGRAM_BIND4] = {BPF_CGROUP_INET4_BIND, "rpd_bind4"},
         [PROGRAM_BIND6] = {BPF_CGROUP_INET6_BIND, "rpd_bind6"},
         [PROGRAM_LISTEN] = {BPF_CGROUP_SOCK_OPS, "rpd_listen"},
+        [PROGRAM_RELEASE] = {BPF_CGROUP_INET_SOCK_RELEASE, "rpd_release"},
 };
 
 struct hook {
@@ -57,8 +59,9 @@ static int hook_reuse_map(struct bpf_map *map, int fd)
  */
 static int hook_reuse_maps(struct hook_bpf *skel, int program_fd)
 {
-	struct bpf_map *const maps[] = {skel->maps.hook_bound, skel->maps.hook_listens,
-	                                skel->maps.bss};
+	struct bpf_map *const maps[] = {skel->maps.hook_bound,  skel->maps.hook_reports,
+	                                skel->maps.hook_served, skel->maps.hook_private,
+	                                skel->maps.hook_locks,  skel->maps.bss};
 	uint32_t ids[16];
 	struct bpf_prog_info info = {.nr_map_ids = ARRAY_SIZE(ids), .map_ids = (uintptr_t)ids};
 	uint32_t size = sizeof(info);
@@ -86,16 +89,27 @@ static int hook_attach_programs(const struct hook_bpf *skel, int cgroup,
 	        [PROGRAM_BIND4] = bpf_program__fd(skel->progs.rpd_bind4),
 	        [PROGRAM_BIND6] = bpf_program__fd(skel->progs.rpd_bind6),
 	        [PROGRAM_LISTEN] = bpf_program__fd(skel->progs.rpd_listen),
+	        [PROGRAM_RELEASE] = bpf_program__fd(skel->progs.rpd_release),
 	};
 	int r = 0;
 
 	for (unsigned int i = 0; i < PROGRAM_MAX && r == 0; i++)
-		r = cgroup_program_attach(cgroup, &programs[i], fds[i], &old[i]);
+		if (fds[i] >= 0) /* it is loaded */
+			r = cgroup_program_attach(cgroup, &programs[i], fds[i], &old[i]);
 	/* A program that has replaced another stays: it is equivalent. */
 	for (unsigned int i = 0; i < PROGRAM_MAX && r < 0; i++)
-		if (!old[i].n)
+		if (!old[i].n && fds[i] >= 0)
 			bpf_prog_detach2(fds[i], cgroup, programs[i].type);
 	return r;
+}
+
+static struct rpd_endpoint hook_endpoint_of(const struct hook_address *address)
+{
+	struct rpd_endpoint e = {
+	        .family = address->family, .port = address->port, .ifindex = address->ifindex};
+
+	memcpy(e.addr, address->addr, sizeof(e.addr));
+	return e;
 }
 
 /* libbpf counts the report as read, and stops if the result is negative. */
@@ -112,7 +126,10 @@ static int hook_on_event(void *context, void *data, size_t size)
 	        .cookie = event->cookie,
 	        .port = event->port,
 	        .refused = event->refused,
+	        .held = event->held,
 	};
+	if (event->held)
+		listen.asked = hook_endpoint_of(&event->asked);
 	hook->on_listen(&listen, hook->data);
 	return ++hook->n_read < READ_MAX ? 0 : -EAGAIN;
 }
@@ -133,15 +150,15 @@ static int hook_load_and_attach(struct hook *hook, int cgroup,
 	struct hook_bpf *skel = hook->skel;
 	int r = 0;
 
-	if (old[PROGRAM_LISTEN].n)
-		r = hook_reuse_maps(skel, old[PROGRAM_LISTEN].fds[0]);
+	if (old[PROGRAM_BIND4].n) /* it uses all maps */
+		r = hook_reuse_maps(skel, old[PROGRAM_BIND4].fds[0]);
 	if (r < 0)
 		return hook_explain(r, "take over the BPF maps of the service's cgroup", err);
 	r = hook_bpf__load(skel);
 	if (r < 0)
 		return hook_explain(r, "load the programs that share ports (cgroup/bind4)", err);
 	hook->ring =
-	        ring_buffer__new(bpf_map__fd(skel->maps.hook_listens), hook_on_event, hook, NULL);
+	        ring_buffer__new(bpf_map__fd(skel->maps.hook_reports), hook_on_event, hook, NULL);
 	if (!hook->ring)
 		return hook_explain(-errno, "read BPF events", err);
 	r = hook_attach_programs(skel, cgroup, old);
@@ -160,24 +177,31 @@ void hook_free(struct hook *hook)
 	free(hook);
 }
 
-static uint32_t hook_find_member_offset(const struct btf *btf, const char *name, const char *member)
+/* In bits; 0 = not known. */
+static uint32_t hook_find_member(const struct btf *btf, const char *name, const char *member)
 {
 	const int id = btf__find_by_name_kind(btf, name, BTF_KIND_STRUCT);
 	const struct btf_type *type = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
 
 	for (uint32_t i = 0; type && i < btf_vlen(type); i++)
 		if (!strcmp(btf__name_by_offset(btf, btf_members(type)[i].name_off), member))
-			return btf_member_bit_offset(type, i) / 8;
+			return btf_member_bit_offset(type, i);
 	return 0;
 }
 
 static void hook_probe_kernel(struct hook_bpf__rodata *knows)
 {
 	struct btf *btf = btf__load_vmlinux_btf();
+	uint32_t v6only = 0;
 
-	if (btf)
-		knows->is_mptcp_at = hook_find_member_offset(btf, "tcp_sock", "is_mptcp");
+	if (btf) {
+		knows->is_mptcp_at = hook_find_member(btf, "tcp_sock", "is_mptcp") / 8;
+		v6only = hook_find_member(btf, "sock_common", "skc_ipv6only");
+	}
 	btf__free(btf);
+	knows->v6only_at = v6only / 8;
+	/* Bit fields are counted from the other end on a big-endian machine. */
+	knows->v6only_bit = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? v6only % 8 : 7 - v6only % 8;
 	knows->has_retval = libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
 	                                            BPF_FUNC_set_retval, NULL) == 1;
 }
@@ -202,6 +226,7 @@ int hook_attach(int fd, const uint16_t *ports, size_t n, struct hook **ret, stru
 		return hook_explain(-errno, "open the programs that share ports", err);
 	hook->skel->rodata->n_ports = (uint32_t)n;
 	hook_probe_kernel(hook->skel->rodata);
+	bpf_program__set_autoload(hook->skel->progs.rpd_release, n == 0);
 	if (n)
 		memcpy((void *)hook->skel->rodata->ports, ports, n * sizeof(*ports));
 	for (unsigned int i = 0; i < PROGRAM_MAX && r == 0; i++)
@@ -236,6 +261,115 @@ int hook_read_listens(struct hook *hook,
 	more_lost = n_lost != hook->n_lost;
 	hook->n_lost = n_lost;
 	return more_lost ? HOOK_LOST : HOOK_READ;
+}
+
+/* --- sets of addresses */
+
+struct hook_set_entry {
+	struct hook_address address;
+	uint32_t flags;
+};
+
+/* At most this many entries for an endpoint: itself, its port, and on some device. */
+#define HOOK_SET_ENTRIES 3
+
+static struct hook_address hook_address_of(const struct rpd_endpoint *e)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	struct hook_address address = {.port = e->port, .family = e->family, .ifindex = e->ifindex};
+
+	memcpy(address.addr, e->addr, sizeof(address.addr));
+	if (e->family == AF_INET6 && !memcmp(e->addr, mapped, sizeof(mapped))) {
+		address.family = AF_INET;
+		memset(address.addr, 0, sizeof(address.addr));
+		memcpy(address.addr, e->addr + sizeof(mapped), sizeof(e->addr) - sizeof(mapped));
+	}
+	return address;
+}
+
+static size_t hook_set_add(struct hook_set_entry *set, size_t n, const struct hook_address *address,
+                           uint32_t flags)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!memcmp(&set[i].address, address, sizeof(*address))) {
+			set[i].flags |= flags;
+			return n;
+		}
+	set[n] = (struct hook_set_entry){*address, flags};
+	return n + 1;
+}
+
+static bool hook_set_has(const struct hook_set_entry *set, size_t n,
+                         const struct hook_address *address)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!memcmp(&set[i].address, address, sizeof(*address)))
+			return true;
+	return false;
+}
+
+/* Makes the map have exactly the entries of the set. Returns 0 or a negative errno. */
+static int hook_set_write(int map, const struct hook_set_entry *set, size_t n)
+{
+	struct hook_address old[HOOK_ADDRESSES_MAX];
+	const struct hook_address *last = NULL;
+	size_t n_old = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (bpf_map_update_elem(map, &set[i].address, &set[i].flags, BPF_ANY) < 0)
+			return -errno;
+	while (n_old < HOOK_ADDRESSES_MAX && bpf_map_get_next_key(map, last, &old[n_old]) == 0)
+		last = &old[n_old++];
+	for (size_t i = 0; i < n_old; i++)
+		if (!hook_set_has(set, n, &old[i]))
+			bpf_map_delete_elem(map, &old[i]);
+	return 0;
+}
+
+static size_t hook_set_add_served(struct hook_set_entry *set, size_t n,
+                                  const struct rpd_endpoint *e)
+{
+	struct hook_address address = hook_address_of(e);
+	const uint32_t flags = HOOK_SERVED |
+	                       (address.family == AF_INET6 && !e->v6only ? HOOK_DUAL : 0) |
+	                       (address.family == e->family ? HOOK_PLAIN : 0);
+	const struct hook_address port = {.port = e->port};
+
+	n = hook_set_add(set, n, &address, flags);
+	n = hook_set_add(set, n, &port, HOOK_SERVED);
+	if (!e->ifindex)
+		return n;
+	address.ifindex = HOOK_SOME_DEVICE;
+	return hook_set_add(set, n, &address, flags);
+}
+
+int hook_set_served(struct hook *hook, const struct rpd_endpoint *list, size_t n, struct error *err)
+{
+	struct hook_set_entry set[HOOK_SET_ENTRIES * RPD_ENDPOINT_MAX];
+	size_t n_entries = 0;
+	int r;
+
+	for (size_t i = 0; i < n && i < RPD_ENDPOINT_MAX; i++)
+		if (list[i].family)
+			n_entries = hook_set_add_served(set, n_entries, &list[i]);
+	r = hook_set_write(bpf_map__fd(hook->skel->maps.hook_served), set, n_entries);
+	return r < 0 ? hook_explain(r, "record which addresses are served", err) : 0;
+}
+
+int hook_set_private(struct hook *hook, const struct rpd_endpoint *list, size_t n,
+                     struct error *err)
+{
+	struct hook_set_entry set[HOOK_ADDRESSES_MAX];
+	size_t n_entries = 0;
+	int r;
+
+	for (size_t i = 0; i < n && i < HOOK_ADDRESSES_MAX; i++) {
+		const struct hook_address address = hook_address_of(&list[i]);
+
+		n_entries = hook_set_add(set, n_entries, &address, HOOK_SERVED);
+	}
+	r = hook_set_write(bpf_map__fd(hook->skel->maps.hook_private), set, n_entries);
+	return r < 0 ? hook_explain(r, "record which addresses are not shared", err) : 0;
 }
 
 void hook_detach(int fd)

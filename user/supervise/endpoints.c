@@ -13,6 +13,7 @@
 #include "kern/steer_socks.h"
 #include "service/service_endpoint.h"
 #include "service/service_lock.h"
+#include "supervise/held_address.h"
 #include "supervise/report.h"
 #include "supervise/worker_listeners.h"
 
@@ -229,12 +230,25 @@ static void endpoints_judge_one(struct supervisor *sup, struct service *service,
 	}
 }
 
+static bool endpoints_is_served(const struct supervisor *sup, unsigned int e)
+{
+	return sup->endpoints[e].was_served && !sup->endpoints[e].orphaned_at;
+}
+
 void endpoints_judge(struct supervisor *sup, struct service *service,
                      enum endpoints_occasion occasion)
 {
+	bool was_served[RPD_ENDPOINT_MAX], changed = false;
+
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		was_served[e] = endpoints_is_served(sup, e);
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
 		if (steer_has_endpoint(&service->steer, e))
 			endpoints_judge_one(sup, service, e, occasion);
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		changed |= was_served[e] != endpoints_is_served(sup, e);
+	if (changed)
+		held_address_update(sup);
 }
 
 int64_t endpoints_next_timeout(const struct supervisor *sup)

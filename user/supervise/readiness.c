@@ -14,6 +14,7 @@
 #include "service/service_endpoint.h"
 #include "service/service_lock.h"
 #include "supervise/endpoints.h"
+#include "supervise/held_address.h"
 #include "supervise/worker.h"
 #include "supervise/worker_listeners.h"
 #include "supervise/worker_probe.h"
@@ -247,6 +248,8 @@ void readiness_check(struct worker *w)
 		return;
 	if (readiness_listens_everywhere(w, listeners, n))
 		readiness_check_further(w, n > 0);
+	else if (held_address_explains(w))
+		worker_event(w, WORKER_EVENT_FAILED); /* w->why has the reason */
 }
 
 /* --- when it has settled */

@@ -45,6 +45,14 @@ struct plan {
 	struct run_config config;
 };
 
+/* A listener that the bind hook holds. */
+struct worker_held {
+	uint64_t cookie;           /* 0 = none */
+	struct rpd_endpoint asked; /* where the worker wants to listen; its uid is not known */
+	int64_t since;             /* CLOCK_MONOTONIC, ns */
+	bool logged;
+};
+
 /* A process tree that this supervisor started or took over. */
 struct worker {
 	struct worker *next;
@@ -80,6 +88,9 @@ struct worker {
 
 	uint64_t look;         /* its turn to be checked, as it has begun to listen; 0 = none */
 	uint16_t refused_port; /* where an MPTCP listener was refused and no TCP one came, or 0 */
+	struct worker_held held[8]; /* the last ones */
+	unsigned int n_held;        /* how many there have been */
+	sd_event_source *held_timer;
 	bool sent_ready;       /* it has sent READY=1 or the message "ready" */
 	bool probing_listener; /* its listener is in the socket array for probes ... */
 	unsigned int probe_at; /* ... at RPD_SLOT_PROBE + this */
@@ -117,7 +128,7 @@ struct slot {
 
 /* What worker.c reports to the files above it. Set once, by supervisor.c. */
 struct worker_events {
-	/* The worker has sent a message that may make it ready. */
+	/* The worker must be checked again: it has sent a message, for example. */
 	void (*may_be_ready)(struct worker *w);
 	/* Its main process has ended: handles what it has sent before. May free the worker. */
 	void (*read_rest)(struct worker *w);

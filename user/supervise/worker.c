@@ -145,6 +145,7 @@ void worker_free(struct worker *w)
 	sd_event_source_disable_unref(w->on_exit);
 	sd_event_source_disable_unref(w->on_cgroup);
 	sd_event_source_disable_unref(w->timer);
+	sd_event_source_disable_unref(w->held_timer);
 	channel_free(w->channel);
 	cleanup_close(&w->channel_worker_fd);
 	cleanup_close(&w->events_fd);

@@ -35,11 +35,34 @@ bool worker_listeners_has_any(const struct worker *w)
 	return false;
 }
 
-/* Whether `listen` names the listener, or names none. */
+/* That of held listeners whose report was lost, or came to an earlier supervisor. */
+static bool worker_listeners_is_without_traffic(const struct rpd_endpoint *e)
+{
+	static const uint8_t v4[16] = {0xff, 0xff, 0xff, 0xff};
+	static const uint8_t mapped[16] = {[10] = 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+
+	return !memcmp(e->addr, e->family == AF_INET ? v4 : mapped, sizeof(e->addr));
+}
+
+bool worker_listeners_is_held(const struct worker *w, const struct listener *listener,
+                              struct rpd_endpoint *ret)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(w->held); i++)
+		if (w->held[i].cookie && w->held[i].cookie == listener->cookie) {
+			if (ret)
+				*ret = w->held[i].asked;
+			return true;
+		}
+	return worker_listeners_is_without_traffic(&listener->endpoint);
+}
+
+/* Whether `listen` names the listener, or names none; and it gets connections. */
 static bool worker_listeners_is_wanted(const struct worker *w, const struct listener *listener)
 {
 	const struct run_config *config = &w->plan->config;
 
+	if (worker_listeners_is_held(w, listener, NULL))
+		return false;
 	for (size_t i = 0; i < config->n_listens; i++)
 		if (endpoint_matches(&listener->endpoint, &config->listens[i]))
 			return true;
@@ -216,9 +239,11 @@ const char *worker_listeners_format(const struct worker *w, char *buf, size_t si
 	if (sockdiag_list_listeners_of(w->cgroup_id, false, &listeners, &n, &ignored) < 0)
 		n = 0;
 	for (size_t i = 0; i < n; i++) {
+		struct rpd_endpoint endpoint = listeners[i].endpoint;
 		char text[ENDPOINT_TEXT_MAX];
 
-		endpoint_format(&listeners[i].endpoint, text, sizeof(text));
+		worker_listeners_is_held(w, &listeners[i], &endpoint);
+		endpoint_format(&endpoint, text, sizeof(text));
 		if (used + strlen(text) + 2 < size)
 			used += snprintf(buf + used, size - used, "%s%s", used ? ", " : "", text);
 	}

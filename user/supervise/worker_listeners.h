@@ -27,6 +27,11 @@ bool worker_listeners_is_admitted(const struct worker *w, uint64_t cookie);
 /* Whether any listener was admitted with the worker. */
 bool worker_listeners_has_any(const struct worker *w);
 
+/* Whether the bind hook holds the listener (held_address.h). @ret, if not NULL: where the worker
+ * wants to listen; unchanged if that is not known. */
+bool worker_listeners_is_held(const struct worker *w, const struct listener *listener,
+                              struct rpd_endpoint *ret);
+
 /* Writes what the worker listens on, as "127.0.0.1:80, [::]:81", as far as there is room. Returns
  * @buf, which is "nothing" if it listens on nothing. */
 const char *worker_listeners_format(const struct worker *w, char *buf, size_t size);

@@ -12,6 +12,7 @@
 #include "service/service_endpoint.h"
 #include "supervise/channel.h"
 #include "supervise/endpoints.h"
+#include "supervise/held_address.h"
 #include "supervise/notify.h"
 #include "supervise/park.h"
 #include "supervise/placement.h"
@@ -69,6 +70,8 @@ static void worker_reports_on_listen(const struct hook_listen *listen, void *dat
 		w->refused_port = listen->port;
 		return;
 	}
+	if (listen->held)
+		held_address_note(w, listen);
 	if (w->refused_port == listen->port) /* it has fallen back to TCP */
 		w->refused_port = 0;
 	worker_listeners_ask_look(w);

@@ -134,6 +134,35 @@ static void order_of_endpoints(void **state)
 		}
 }
 
+/* The kernel's rule is checked by tests/kernel/check_hook_hold.c. */
+static void takes_from_an_endpoint(void **state)
+{
+	const struct rpd_endpoint any = {AF_INET, .port = 80}, any6 = {AF_INET6, .port = 80},
+	                          only6 = {AF_INET6, .port = 80, .v6only = 1},
+	                          one = {AF_INET, .port = 80, .addr = {127, 0, 0, 1}},
+	                          other_port = {AF_INET, .port = 81, .addr = {127, 0, 0, 1}},
+	                          one6 = {AF_INET6, .port = 80, .v6only = 1, .addr = {[15] = 1}},
+	                          mapped = {AF_INET6, .port = 80,
+	                                    .addr = {[10] = 0xff, 0xff, 127, 0, 0, 1}},
+	                          device = {AF_INET, .port = 80, .ifindex = 1},
+	                          device2 = {AF_INET, .port = 80, .ifindex = 2};
+	const struct {
+		const struct rpd_endpoint *a, *e;
+		bool takes;
+	} cases[] = {
+	        {&any, &any6, true},        {&one, &any, true},         {&one, &any6, true},
+	        {&one6, &any6, true},       {&one6, &only6, true},      {&mapped, &any, true},
+	        {&mapped, &any6, true},     {&device, &any, true},      {&any, &device, true},
+	        {&one, &mapped, true},      {&any, &any, false},        {&any, &one, false},
+	        {&any6, &any, false},       {&any, &only6, false},      {&one, &one6, false},
+	        {&mapped, &one, false},     {&only6, &any6, false},     {&device, &device2, false},
+	        {&one, &other_port, false}, {&other_port, &any, false},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_int_equal(endpoint_takes_from(cases[i].a, cases[i].e), cases[i].takes);
+}
+
 static void match_of_a_named_endpoint(void **state)
 {
 	const struct rpd_endpoint e = {AF_INET, .port = 80, .uid = 7, .addr = {127, 0, 0, 1}};
@@ -147,7 +176,11 @@ static void match_of_a_named_endpoint(void **state)
 	        {AF_INET, .port = 81, .addr = {127, 0, 0, 1}},
 	        {AF_INET6, .port = 80, .addr = {127, 0, 0, 1}},
 	};
+	struct rpd_endpoint device = e;
 
+	device.ifindex = 2;
+	assert_true(endpoint_matches(&device, &yes[0]));
+	assert_false(endpoint_matches(&device, &yes[1]));
 	for (size_t i = 0; i < ARRAY_SIZE(yes); i++)
 		assert_true(endpoint_matches(&e, &yes[i]));
 	for (size_t i = 0; i < ARRAY_SIZE(no); i++)
@@ -161,6 +194,7 @@ int main(int argc, char **argv)
 	        cmocka_unit_test(parse_address),
 	        cmocka_unit_test(parse_with_port),
 	        cmocka_unit_test(order_of_endpoints),
+	        cmocka_unit_test(takes_from_an_endpoint),
 	        cmocka_unit_test(match_of_a_named_endpoint),
 	};
 
