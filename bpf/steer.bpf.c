@@ -62,7 +62,16 @@ struct {
 	__type(value, __u32);
 } probes SEC(".maps");
 
-/* Not read by the program. It is here so that one skeleton has all maps that a service pins. */
+/* The program does not read these two. They are here so that one skeleton has all maps that a
+ * service pins. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, RPD_FORMER_MAX);
+	__type(key, __u32);
+	__type(value, struct rpd_former);
+} former SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);

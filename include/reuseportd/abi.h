@@ -42,7 +42,7 @@
  * distinct from those of the former worker, until the last of these has closed. Account A belongs
  * to slot A % RPD_SLOT_MAX.
  */
-#define RPD_ACCOUNT_GENERATIONS 4
+#define RPD_ACCOUNT_GENERATIONS 16
 #define RPD_ACCOUNT_UNKNOWN     (RPD_ACCOUNT_GENERATIONS * RPD_SLOT_MAX) /* of some worker */
 #define RPD_ACCOUNT_PARKED      (RPD_ACCOUNT_UNKNOWN + 1)                /* of no worker yet */
 #define RPD_ACCOUNT_MAX         (RPD_ACCOUNT_PARKED + 1)
@@ -135,7 +135,8 @@ struct rpd_control {
 	__s32 counting_error; /* why they are not counted: a negative errno */
 	__u32 n_unlisted;     /* connections from before `attach` that could not be listed */
 	__u32 n_probes;       /* at least the number of entries of map "probes" */
-	__u32 pad2[10];
+	__u32 n_generations;  /* only the first n generations of any slot have ever been used */
+	__u32 pad2[9];
 };
 
 /* The outcomes of a run of the steering program. */
@@ -199,7 +200,7 @@ struct rpd_rate {
  * established: bpf_ktime_get_ns() in whole RPD_TAG_TICKs; 0 = not known.
  */
 #define RPD_CONN_WAYS    4
-#define RPD_TAG_BITS     13
+#define RPD_TAG_BITS     15
 #define RPD_TAG_ACCOUNT  ((1u << RPD_TAG_BITS) - 1)
 #define RPD_TAG_NONE     RPD_TAG_ACCOUNT /* no account: left over from a connection that has ended */
 #define RPD_TAG_TICK_LOG 10
@@ -355,6 +356,24 @@ struct rpd_worker {
 	char main_comm[RPD_COMM_MAX];
 };
 
+/*
+ * Map "former", by the worker's number: a worker of `run` that is out of its slot and still lives.
+ * Only the supervisor writes it; after it has died, rows may be left of workers that have ended.
+ */
+struct rpd_former {
+	__u64 start_time; /* of pid, in clock ticks after boot */
+	__u64 since;      /* when it left its slot, seconds since the epoch */
+	__u32 pid;        /* of its main process */
+	__u16 slot;
+	__u16 account; /* of its connections, or RPD_ACCOUNT_NONE */
+	__u8 state;    /* enum worker_state */
+	__u8 pad[7];
+	char comm[RPD_COMM_MAX];
+	char label[RPD_LABEL_MAX]; /* its version */
+};
+
+#define RPD_FORMER_MAX 16384
+
 _Static_assert(sizeof(struct rpd_slot) == 8, "ABI");
 _Static_assert(sizeof(struct rpd_version) == 40, "ABI");
 _Static_assert(__builtin_offsetof(struct rpd_schedule, versions) == 32, "ABI");
@@ -369,6 +388,7 @@ _Static_assert(sizeof(struct rpd_endpoint) == 32, "ABI");
 _Static_assert(sizeof(struct rpd_service) == 48 + 32 + 24 + 32 * 128, "ABI");
 _Static_assert(sizeof(struct rpd_worker) == 8 * 128 + 88, "ABI");
 _Static_assert(sizeof(struct rpd_account) == 64, "ABI: a cache line");
+_Static_assert(sizeof(struct rpd_former) == 80, "ABI");
 _Static_assert(sizeof(struct rpd_rate) == 40, "ABI");
 _Static_assert(sizeof(struct rpd_conns) == 64, "ABI: a cache line");
 _Static_assert(RPD_ACCOUNT_MAX < RPD_TAG_NONE, "ABI: an account has room in a tag");

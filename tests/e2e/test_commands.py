@@ -24,7 +24,7 @@ OPTIONS = {
             "--drain-message", "--drain-timeout", "--kill-timeout", "--park-timeout",
             "--no-restart", "--restart-delay", "--backoff", "--max-restarts", "--min-uptime",
             "--cron-restart", "--max-memory", "--memory-limit", "--cpu-limit", "--batch",
-            "--in-place", "--keep-going", "--only", "--metrics"),
+            "--in-place", "--max-old", "--keep-going", "--only", "--metrics"),
     "check": ("--only", "--env", "--user", "--group", "--json"),
     "reload": ("--service", "--batch", "--in-place", "--keep-going", "--label", "--supervisor",
                "--json"),

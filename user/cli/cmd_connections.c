@@ -1,12 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <stdio.h>
+
 #include "cli/positional.h"
 #include "core/schedule_edit.h"
 #include "kern/pins.h"
 #include "kern/steer.h"
 #include "service/connections.h"
+#include "service/generation.h"
 #include "service/observe.h"
 #include "view/answer.h"
 #include "view/connections_view.h"
+
+/* New connections of these slots are missing in the list. */
+static void cmd_connections_report_uncounted(const struct service *service,
+                                             const struct observed *o)
+{
+	for (unsigned int slot = 0; slot < o->n_slots; slot++)
+		if (generation_are_all_used(service, &o->slots[slot].worker))
+			fprintf(stderr, "reuseportd: slot %u: " GENERATION_ALL_USED "\n", slot);
+}
 
 int cmd_connections(struct invocation *i, struct error *err)
 {
@@ -33,6 +45,7 @@ int cmd_connections(struct invocation *i, struct error *err)
 	if (r < 0)
 		return r;
 	pins_unlock(&service.pins);
+	cmd_connections_report_uncounted(&service, &observed);
 	answer_print(connections_view_new(&connections), i->json, connections_view_print);
 	return 0;
 }

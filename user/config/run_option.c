@@ -364,6 +364,11 @@ const struct option_row run_options[] = {
          option_set_number, AT(batch), .min = 1, .max = COUNT_MAX},
         {"in-place", NULL, "On a reload, drain and stop the old worker before the new one starts",
          option_set_flag, AT(in_place)},
+        {"max-old", "N",
+         "Let at most this many old workers of a slot serve their open connections at the same "
+         "time: if reloads leave more, the oldest one is stopped before its --drain-timeout "
+         "(default: 8)",
+         option_set_number, AT(max_old), .min = 1, .max = RPD_SLOT_MAX},
         {"keep-going", NULL,
          "If a new worker fails during a reload, keep the old worker in its slot, "
          "and continue with the other slots instead of rolling back",

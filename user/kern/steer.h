@@ -31,6 +31,7 @@ enum steer_map {
 	STEER_EVENTS,
 	STEER_PROBES,
 	STEER_PORTS,
+	STEER_FORMER,
 	STEER_MAP_MAX,
 };
 

@@ -21,6 +21,7 @@ static const struct steer_map_kind kinds[STEER_MAP_MAX] = {
         [STEER_PROBES] = {"probes", BPF_MAP_TYPE_HASH, sizeof(uint32_t),
                           RPD_SLOT_MAX + RPD_PROBE_MAX},
         [STEER_PORTS] = {"ports", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_ports), 1},
+        [STEER_FORMER] = {"former", BPF_MAP_TYPE_HASH, sizeof(struct rpd_former), RPD_FORMER_MAX},
 };
 
 const struct steer_map_kind *steer_maps_kind(enum steer_map map)

@@ -16,6 +16,7 @@
 #include "kern/sockdiag_conn.h"
 #include "kern/steer.h"
 #include "kern/steer_workers.h"
+#include "service/generation.h"
 #include "service/service_in_force.h"
 #include "service/sockets.h"
 
@@ -44,9 +45,7 @@ static int drain_wait_check_counted(const struct service *service, const struct 
 
 	if (generation >= RPD_ACCOUNT_UNKNOWN)
 		return error_set(err, -EOPNOTSUPP,
-		                 "the connections of slot %u are not counted: each of its %d "
-		                 "generations still has connections of a former worker",
-		                 slot, RPD_ACCOUNT_GENERATIONS);
+		                 "slot %u: " GENERATION_ALL_USED, slot);
 	r = conns_read_count(&service->steer, generation, &count);
 	if (r < 0)
 		return error_set(err, r, "can't read the counts of slot %u: %s", slot,

@@ -22,47 +22,59 @@ static uint16_t generation_of_newcomer(const struct service *service, unsigned i
 	return RPD_ACCOUNT_NONE;
 }
 
-/* Whether a listener of the generation may still be open: that of a former worker, which may come
- * back to the slot, or which still has connections in its accept queue. */
-static bool generation_has_listener(const struct service *service, uint16_t generation)
+/* The generations of @slot of which a listener may still be open, a bit for each: that of a former
+ * worker, which may come back to the slot, or which still has connections in its accept queue. */
+static uint32_t generation_list_listening(const struct service *service, unsigned int slot)
 {
 	uint64_t cookie, next;
+	uint32_t found = 0;
 	int r = steer_members_next(&service->steer, NULL, &cookie);
 
 	for (; r == 0; cookie = next) {
 		struct rpd_member member;
 
-		if (steer_members_get(&service->steer, cookie, &member) == 0 &&
-		    member.account == generation)
-			return true;
+		if (steer_members_get(&service->steer, cookie, &member) == 0 && !member.left &&
+		    member.account % RPD_SLOT_MAX == slot && member.account < RPD_ACCOUNT_UNKNOWN)
+			found |= 1u << member.account / RPD_SLOT_MAX;
 		r = steer_members_next(&service->steer, &cookie, &next);
 	}
-	return false;
+	return found;
 }
 
 uint16_t generation_choose(struct service *service, unsigned int slot,
                            const struct newcomer *newcomer)
 {
 	uint16_t generation = generation_of_newcomer(service, slot, newcomer);
+	struct rpd_control *control = service->steer.control;
+	uint32_t listening = 0;
 	struct rpd_worker former;
 
 	if (!service->conns.counting || generation != RPD_ACCOUNT_NONE)
 		return generation;
 	if (steer_workers_get(&service->steer, slot, &former) < 0)
 		return RPD_ACCOUNT_NONE;
+	if (former.pid)
+		listening = generation_list_listening(service, slot);
 	for (unsigned int i = 0; i < RPD_ACCOUNT_GENERATIONS; i++) {
 		struct conn_count count;
 
 		generation = slot + i * RPD_SLOT_MAX;
-		if (former.pid &&
-		    (former.account == generation || generation_has_listener(service, generation)))
+		if (former.pid && (former.account == generation || listening & 1u << i))
 			continue;
-		if (conns_read_count(&service->steer, generation, &count) == 0 &&
-		    conn_count_still_open(&count) == 0 &&
-		    conns_clear_count(&service->steer, generation) == 0)
-			return generation;
+		if (conns_read_count(&service->steer, generation, &count) < 0 ||
+		    conn_count_still_open(&count) > 0 ||
+		    conns_clear_count(&service->steer, generation) < 0)
+			continue;
+		if (control->n_generations <= i)
+			control->n_generations = i + 1;
+		return generation;
 	}
 	return RPD_ACCOUNT_NONE;
+}
+
+bool generation_are_all_used(const struct service *service, const struct rpd_worker *worker)
+{
+	return service->conns.counting && worker->pid && worker->account == RPD_ACCOUNT_NONE;
 }
 
 bool generation_open_connections(const struct service *service, uint16_t generation, uint64_t *ret)

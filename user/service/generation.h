@@ -13,6 +13,15 @@
 #include "service/newcomer.h"
 #include "service/service.h"
 
+/* Why the connections of a worker are not counted if it has no generation. */
+#define GENERATION_ALL_USED                                                                        \
+	"its connections are not counted: each of its 16 generations has open connections of a "   \
+	"former worker; a worker that replaces this one is counted as soon as one of them has none"
+_Static_assert(RPD_ACCOUNT_GENERATIONS == 16, "GENERATION_ALL_USED says so");
+
+/* Whether the worker has no generation for that reason. */
+bool generation_are_all_used(const struct service *service, const struct rpd_worker *worker);
+
 /*
  * Chooses the generation for @newcomer in @slot: the one that it had in this slot before, else one
  * of the slot's that has no open connection, with its counts cleared. RPD_ACCOUNT_NONE if

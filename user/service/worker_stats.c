@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "core/connection_rate.h"
 #include "kern/conns.h"
+#include "service/generation.h"
 
 void worker_stats_free(struct service_stats *stats)
 {
@@ -72,10 +73,14 @@ static int worker_stats_take_counts(const struct service *service, const struct 
 {
 	_cleanup_free_ struct conn_seconds *seconds =
 	        calloc(observed->n_slots + 1, sizeof(*seconds));
+	const uint32_t n_generations = service->steer.control->n_generations;
 	int r = seconds ? conns_read_rates(&service->conns, observed->n_slots, seconds) : -ENOMEM;
 
-	for (unsigned int i = 0; r == 0 && observed->n_slots && i < RPD_ACCOUNT_GENERATIONS; i++)
+	for (unsigned int i = 0; r == 0 && observed->n_slots && i < n_generations; i++)
 		r = worker_stats_take_generation(service, observed, i * RPD_SLOT_MAX, slots);
+	for (unsigned int slot = 0; slot < observed->n_slots; slot++)
+		slots[slot].all_generations_used =
+		        generation_are_all_used(service, &observed->slots[slot].worker);
 	for (unsigned int slot = 0; r == 0 && slot < observed->n_slots; slot++)
 		slots[slot].rate = connection_rate_mean(seconds[slot].opened);
 	return r;

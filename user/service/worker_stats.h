@@ -13,6 +13,7 @@
 
 struct worker_stats {
 	bool counted; /* the fields up to rate are known */
+	bool all_generations_used; /* why they are not: GENERATION_ALL_USED */
 	struct conn_count count;
 	uint64_t active; /* open connections, accepted or not; unknown if some are uncounted */
 	uint64_t former_active;    /* of former workers of the slot */

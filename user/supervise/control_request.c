@@ -150,6 +150,7 @@ static void control_request_on_file(struct supervisor *sup, const struct request
 		return;
 	log_line("%s: %s", sup->name, err.text);
 	control_answer_reload(sup, err.status, err.text, NULL);
+	reload_begin_queued(sup);
 	report_change(sup);
 }
 

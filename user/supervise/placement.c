@@ -175,6 +175,17 @@ static const char *placement_choose_label(const struct worker *w, const struct s
 	return old[0] ? old : NULL;
 }
 
+/* Remembers the version of the worker that leaves its slot. */
+static void placement_note_version(struct slot *it, const struct service *service)
+{
+	const struct rpd_schedule *s = steer_schedule(&service->steer);
+	const struct rpd_slot *is = &s->slots[it->number];
+
+	if (it->current && is->state != RPD_SLOT_EMPTY)
+		memcpy(it->current->label, s->versions[is->version].label,
+		       sizeof(it->current->label));
+}
+
 /* Remembers the slot's label, in case its former worker is recalled. */
 static void placement_note_label(const struct worker *w, const struct service *service)
 {
@@ -182,6 +193,7 @@ static void placement_note_label(const struct worker *w, const struct service *s
 	const struct rpd_slot *is = &s->slots[w->slot];
 	struct slot *it = &w->sup->slots[w->slot];
 
+	placement_note_version(it, service);
 	if (w->plan->relabel && is->state != RPD_SLOT_EMPTY && it->old_label[0] == '\0')
 		memcpy(it->old_label, s->versions[is->version].label, sizeof(it->old_label));
 }
@@ -287,7 +299,10 @@ int placement_withdraw(struct supervisor *sup, unsigned int slot, struct error *
 	_cleanup_service_lock_ struct service *service = NULL;
 	int r = service_lock(&sup->service, &service, err);
 
-	return r < 0 ? r : slot_replace_vacate(service, slot, err);
+	if (r < 0)
+		return r;
+	placement_note_version(&sup->slots[slot], service);
+	return slot_replace_vacate(service, slot, err);
 }
 
 /* --- the slots */

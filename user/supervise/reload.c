@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "stream/log.h"
 #include "supervise/control.h"
+#include "supervise/due.h"
 #include "supervise/health.h"
 #include "supervise/log_link.h"
 #include "supervise/park.h"
@@ -143,6 +144,7 @@ static void reload_commit(struct supervisor *sup)
 	slot_start_waiting(sup);
 	report_change(sup);
 	control_answer_reload(sup, failed || restored ? EXIT_REFUSED : EXIT_OK, why, &added);
+	reload_begin_queued(sup);
 }
 
 /* Whether the slot had no worker before the reload, and was not to get one. */
@@ -217,6 +219,7 @@ static bool reload_roll_back(struct supervisor *sup)
 	health_replace_unhealthy(sup);
 	slot_start_waiting(sup);
 	control_answer_reload(sup, EXIT_REFUSED, why, NULL);
+	reload_begin_queued(sup);
 	return true;
 }
 
@@ -350,8 +353,27 @@ void reload_note_gone(struct supervisor *sup, const struct worker *w)
 	park_update(sup);
 }
 
+bool reload_queue(struct supervisor *sup)
+{
+	if (sup->stopping || (!sup->reload && !sup->rereading))
+		return false;
+	if (!sup->reload_queued)
+		report_line(sup, "a reload is in progress; one more is queued");
+	sup->reload_queued = true;
+	return true;
+}
+
+void reload_begin_queued(struct supervisor *sup)
+{
+	if (!sup->reload_queued)
+		return;
+	sup->reload_queued = false;
+	due_now(sup, sup->on_reload);
+}
+
 void reload_drop(struct supervisor *sup)
 {
+	sup->reload_queued = false;
 	rereading_drop(sup);
 	if (sup->reload)
 		reload_free(sup);

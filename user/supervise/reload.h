@@ -42,5 +42,11 @@ void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct 
 /* A worker has ended: with in-place the slot may have room for the new one now. */
 void reload_note_gone(struct supervisor *sup, const struct worker *w);
 
-/* Drops the reload, if there is one: the service is being stopped. */
+/* A signal asks for a reload. If one is in progress, one more is queued, however many signals come:
+ * it reads the configuration when it begins. Returns whether it is queued. */
+bool reload_queue(struct supervisor *sup);
+/* The reload in progress has ended: the queued one begins, if there is one. */
+void reload_begin_queued(struct supervisor *sup);
+
+/* Drops the reload, and the queued one: the service is being stopped. */
 void reload_drop(struct supervisor *sup);

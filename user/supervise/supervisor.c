@@ -16,6 +16,7 @@
 #include "supervise/control.h"
 #include "supervise/control_request.h"
 #include "supervise/due.h"
+#include "supervise/former.h"
 #include "supervise/health.h"
 #include "supervise/log_link.h"
 #include "supervise/notify.h"
@@ -122,6 +123,7 @@ static int supervisor_on_change(sd_event_source *source, void *data)
 			sup->ending_since = clock_ns(CLOCK_MONOTONIC);
 		return 0;
 	}
+	former_limit(sup);
 	timers_update(sup);
 	if (!sup->stopping && supervisor_state_is_finished(sup)) {
 		if (!sup->nothing_left)
@@ -155,7 +157,7 @@ static int supervisor_on_reload(sd_event_source *source, void *data)
 	struct supervisor *sup = data;
 	struct error err = {};
 
-	if (control_request_reload(sup, &err) < 0)
+	if (!reload_queue(sup) && control_request_reload(sup, &err) < 0)
 		report_line(sup, "%s", err.text);
 	return 0;
 }

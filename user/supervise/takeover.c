@@ -21,6 +21,7 @@
 #include "service/service_lock.h"
 #include "service/slot_replace.h"
 #include "supervise/endpoints.h"
+#include "supervise/former.h"
 #include "supervise/health.h"
 #include "supervise/log_link.h"
 #include "supervise/persisted_command.h"
@@ -143,6 +144,7 @@ static int takeover_place(struct worker *w, struct service *service, struct obse
 		return takeover_note_main(w, service, err);
 	}
 	takeover_find_generation(w, service, o);
+	former_recall(w);
 	if (slot >= 0) {
 		r = slot_replace_vacate(service, slot, err);
 		o->slots[slot].live = false;
@@ -240,6 +242,7 @@ static int takeover_all_workers(struct supervisor *sup, struct service *service,
 		else if (r > 0)
 			r = 0;
 	}
+	former_drop_ended(sup);
 	if (r == 0)
 		takeover_report_unknown(sup, &o);
 	return r;

@@ -79,6 +79,7 @@ struct worker {
 	/* By endpoint of the service: its listener when it was admitted, 0 = none. */
 	uint64_t cookies[RPD_ENDPOINT_MAX];
 	uint16_t generation; /* of its connections: which counts are the worker's */
+	char label[RPD_LABEL_MAX]; /* its version when it left its slot */
 
 	/* Where it listened when it was last looked at, each address once: not all of them are
 	 * endpoints of the service. */
@@ -213,6 +214,7 @@ struct supervisor {
 	struct reload *reload; /* in progress, or NULL */
 	struct rereading
 	        *rereading; /* before the reload: the configuration file is read; or NULL */
+	bool reload_queued; /* one more reload follows the one that is in progress */
 
 	bool due;            /* its loop may have events to handle */
 	int64_t waits_since; /* for the lock; CLOCK_MONOTONIC, ns; 0 = it does not wait */

@@ -19,6 +19,7 @@
 #include "service/admit.h"
 #include "supervise/channel.h"
 #include "supervise/drain_check.h"
+#include "supervise/former.h"
 #include "supervise/log_link.h"
 #include "supervise/plan.h"
 #include "supervise/port_rival.h"
@@ -168,6 +169,7 @@ static void worker_release(struct worker *w)
 	struct supervisor *sup = w->sup;
 
 	worker_unlink(w);
+	former_note(w);
 	cgroup_remove(sup->cgroup_path, w->cgroup_name);
 	log_link_note_gone(w);
 	sup->events->gone(w);
@@ -337,6 +339,8 @@ void worker_event(struct worker *w, enum worker_event event)
 		report_change(w->sup); /* workers that drain are checked */
 	}
 	worker_act(w, step.actions);
+	if (!(step.actions & WORKER_RELEASE) && step.next != before)
+		former_note(w);
 	/* The event of the empty cgroup may have come before the event of the main process's end,
 	 * or in a state that ignores it. */
 	if (!(step.actions & WORKER_RELEASE) &&

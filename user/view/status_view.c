@@ -17,6 +17,7 @@
 #include "service/service_supervisor.h"
 #include "view/counters_view.h"
 #include "view/foreign_view.h"
+#include "view/former_view.h"
 #include "view/worker_view.h"
 #include "view/wrap.h"
 
@@ -135,6 +136,11 @@ int status_view_new(const struct service *service, const struct observed *observ
 	status_view_add_totals(view, counts);
 	foreign_view_add(view, service, observed);
 	status_view_add_counting(view, stats);
+	r = former_view_add(view, service, err);
+	if (r < 0) {
+		json_object_put(view);
+		return r;
+	}
 	*ret = view;
 	return 0;
 }
@@ -230,7 +236,12 @@ static void status_view_print_counting(FILE *out, struct json_object *view)
 	for (size_t i = 0; i < json_object_array_length(workers); i++) {
 		struct json_object *row = json_object_array_get_idx(workers, i);
 		int64_t former = json_read_number(row, "former_active");
+		const char *not_counted = json_read_text(row, "not_counted");
 
+		if (not_counted) {
+			fprintf(out, "\nSlot %" PRId64 ": ", json_read_number(row, "slot"));
+			wrap_print(out, not_counted, 9, 0);
+		}
 		if (former > 0)
 			fprintf(out,
 			        "\nSlot %" PRId64 ": %" PRId64
@@ -243,6 +254,7 @@ void status_view_print(FILE *out, struct json_object *view)
 {
 	status_view_print_head(out, view);
 	worker_view_print(out, view);
+	former_view_print(out, view);
 	status_view_print_counting(out, view);
 	counters_view_print(out, json_read_value(view, "counters"));
 	foreign_view_print(out, json_read_value(view, "foreign_listeners"));

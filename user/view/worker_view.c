@@ -7,6 +7,7 @@
 #include "core/endpoint.h"
 #include "core/slot_status.h"
 #include "kern/steer_counters.h"
+#include "service/generation.h"
 #include "service/observed.h"
 #include "view/counters_view.h"
 #include "view/table.h"
@@ -74,6 +75,7 @@ static void worker_view_add_connections(struct json_object *to, const struct wor
 static void worker_view_add_stats(struct json_object *to, const struct worker_stats *stats,
                                   const struct observed_slot *seen)
 {
+	json_build_text(to, "not_counted", stats->all_generations_used ? GENERATION_ALL_USED : NULL);
 	json_build_known(to, "active", stats->counted && !stats->count.of[RPD_CONN_uncounted],
 	                 stats->active);
 	json_build_known(to, "former_active", stats->counted && !stats->former_uncounted,
