@@ -97,7 +97,8 @@ def test_other_family(bed, case):
     equal(addresses(run), [f"0.0.0.0:{PORT}"], "endpoints")
     load = bed.start_load("-c", 2, "--rate", 100, "-t", f"127.0.0.1:{PORT}", hosts=())
     run.reload("--", "env", "HOST=::", "node", bed.dir / "server.js")
-    load.stop()
+    report = load.stop()
+    print(report)
     wait_until(lambda: len(list(bed.cgroups(run.name))) == 2, "the old workers are gone")
     for host in "127.0.0.1", "[::1]":
         report = bed.load("-n", 40, "-t", f"{host}:{PORT}", hosts=())
@@ -234,6 +235,8 @@ def test_orphaned_endpoint(bed):
     pids = run.pids()
     for pid in pids:
         os.kill(pid, signal.SIGUSR2)
+    wait_until(lambda: "node" not in bed.must("ss", "-Hltnp", f"sport = :{PORT + 1}"),
+               "the workers have closed the port")
     with socket.create_connection(("127.0.0.1", PORT + 1)) as client:
         client.settimeout(30)
         client.sendall(b"GET / HTTP/1.0\r\n\r\n")

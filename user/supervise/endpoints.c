@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "core/endpoint.h"
 #include "core/endpoint_life.h"
+#include "kern/hook.h"
 #include "kern/steer.h"
 #include "kern/steer_setup.h"
 #include "kern/steer_socks.h"
@@ -152,15 +153,45 @@ int endpoints_add(struct worker *w, bool takes_slot, struct error *err)
 
 /* --- fewer of them */
 
-static void endpoints_remove(struct supervisor *sup, struct service *service, unsigned int e)
+/* A listener of any worker on the endpoint, as of one that drains; or -1. */
+static int endpoints_borrow_listener(const struct supervisor *sup,
+                                     const struct rpd_endpoint *endpoint)
+{
+	struct error ignored;
+	int fd = -1;
+
+	for (const struct worker *w = sup->workers; w && fd < 0; w = w->next)
+		if (w->state <= WORKER_DRAINING && worker_listeners_has_address(w, endpoint))
+			fd = worker_listeners_borrow(w, endpoint, &ignored);
+	return fd;
+}
+
+/* Leaves the endpoint's listeners to the kernel. Connections that wait go to @listener, which takes
+ * the place of the parking listener for that moment. */
+static void endpoints_release(struct supervisor *sup, struct service *service, unsigned int e,
+                              int listener)
 {
 	struct error ignored;
 
-	/* The program stays on the group as long as any listener is open, as those of workers that
-	 * drain: it finds no listener, and leaves the choice to the kernel. */
-	steer_socks_clear_from(&service->steer, e, 0);
-	parking_give_up(&sup->parking, service, e, &ignored);
+	if (listener >= 0 &&
+	    steer_socks_put(&service->steer, e, RPD_SLOT_PARKING, listener) == 0) {
+		cleanup_close(&sup->parking.fds[e]);
+		sup->parking.fds[e] = -1;
+		steer_detach(&service->steer, listener);
+		steer_socks_clear(&service->steer, e, RPD_SLOT_PARKING);
+	} else {
+		parking_give_up(&sup->parking, service, e, &ignored);
+	}
 	sup->parking.closed[e] = false;
+}
+
+static void endpoints_remove(struct supervisor *sup, struct service *service, unsigned int e)
+{
+	_cleanup_close_ int listener =
+	        endpoints_borrow_listener(sup, &service->steer.service->endpoints[e]);
+
+	steer_socks_clear_from(&service->steer, e, 0);
+	endpoints_release(sup, service, e, listener);
 	sup->endpoints[e] = (struct endpoint_note){};
 	for (struct worker *w = sup->workers; w; w = w->next)
 		w->cookies[e] = 0;
@@ -310,7 +341,9 @@ static bool endpoints_is_loopback(const struct rpd_endpoint *e)
 void endpoints_note_private(struct worker *w, bool takes_over)
 {
 	struct supervisor *sup = w->sup;
+	const size_t n_before = sup->n_private;
 	bool is_reachable = false;
+	struct error err;
 
 	sup->was_up = true;
 	for (size_t i = 0; i < w->n_addresses; i++)
@@ -325,4 +358,7 @@ void endpoints_note_private(struct worker *w, bool takes_over)
 			continue;
 		sup->private[sup->n_private++] = *address;
 	}
+	if (sup->n_private > n_before &&
+	    hook_set_private(sup->hook, sup->private, sup->n_private, &err) < 0)
+		report_line(sup, "%s", err.text);
 }

@@ -9,6 +9,9 @@
 #include "base/cleanup.h"
 #include "base/memory.h"
 #include "core/endpoint.h"
+#include "kern/cgroup.h"
+#include "kern/proc.h"
+#include "kern/proc_holders.h"
 #include "kern/sockdiag.h"
 
 static bool worker_listeners_is_passed(const struct worker *w, uint64_t cookie)
@@ -220,6 +223,33 @@ int worker_listeners_look(struct worker *w, struct listener **ret, size_t *ret_n
 bool worker_listeners_has_address(const struct worker *w, const struct rpd_endpoint *address)
 {
 	return endpoint_find(w->addresses, w->n_addresses, address) >= 0;
+}
+
+int worker_listeners_borrow(const struct worker *w, const struct rpd_endpoint *address,
+                            struct error *err)
+{
+	_cleanup_free_ struct listener *listeners = NULL;
+	_cleanup_free_ struct holder *holders = NULL;
+	_cleanup_free_ uint32_t *pids = NULL;
+	size_t n = 0, n_pids = 0, n_holders = 0, kept = 0;
+	int r = worker_listeners_find(w, &listeners, &n, err);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n; i++)
+		if (endpoint_equal(&listeners[i].endpoint, address))
+			listeners[kept++] = listeners[i];
+	r = cgroup_list_processes(w->cgroup_fd, &pids, &n_pids);
+	if (r < 0)
+		return error_set(err, r, "can't read cgroup %s: %s", w->cgroup_name, strerror(-r));
+	if (kept)
+		r = proc_holders_find_among(pids, n_pids, listeners, kept, &holders, &n_holders,
+		                            err);
+	if (r < 0)
+		return r;
+	if (!n_holders)
+		return error_set(err, -ENOENT, "pid %u does not listen there", w->pid);
+	return proc_duplicate_fd(holders[0].id.pid, holders[0].fd, holders[0].inode, err);
 }
 
 void worker_listeners_ask_look(struct worker *w)

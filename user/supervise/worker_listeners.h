@@ -47,5 +47,10 @@ int worker_listeners_look(struct worker *w, struct listener **ret, size_t *ret_n
 /* Whether the worker listened on this address when it was last looked at. */
 bool worker_listeners_has_address(const struct worker *w, const struct rpd_endpoint *address);
 
+/* Duplicates a listener of the worker on this address. Returns the descriptor, or a negative errno
+ * with @err set: -ENOENT if it has none. */
+int worker_listeners_borrow(const struct worker *w, const struct rpd_endpoint *address,
+                            struct error *err);
+
 /* Has the worker looked at, as after a report of the hook (worker_reports.h). */
 void worker_listeners_ask_look(struct worker *w);
