@@ -6,7 +6,7 @@
  * The kernel prefers some reuseport groups to others. So a listener on 127.0.0.1:PORT takes all
  * connections to this address from a service on 0.0.0.0:PORT, and one on 0.0.0.0:PORT takes all
  * IPv4 connections from a service on [::]:PORT. Such an address is held: bind() and listen()
- * succeed, but the socket gets an address to which nothing can connect. If this were refused,
+ * succeed, but the socket gets another address, where it takes no connection. If bind() failed,
  * programs that only try whether a port is free would choose another port.
  *
  * A port that a worker has bound and does not listen on is a lock: which worker gets it is the
@@ -210,36 +210,55 @@ static __always_inline int hook_is_private(const struct hook_address *asked)
 /* --- locks */
 
 /*
- * Whether the address is a lock that another worker has. If it is not bound, this socket may become
- * its holder. A port that the service serves is no lock: some programs bind long before they
- * listen.
+ * Whether the address is a lock that another socket has. If no socket has it, this one does: it may
+ * be a lock or not, so until then the port is shared. If the address was a lock before, then it is
+ * one at once: when the holder dies, exactly one of the others gets it.
+ *
+ * A port that the service serves is no lock: some programs bind long before they listen.
  */
 static __always_inline int hook_is_locked(struct bpf_sock_addr *ctx,
                                           const struct hook_address *asked)
 {
-	const struct hook_lock own = {
-	        .cookie = bpf_get_socket_cookie(ctx),
-	        .cgroup = bpf_get_current_cgroup_id(),
-	        .at = bpf_ktime_get_ns(),
-	};
-	const struct hook_lock *lock;
+	const struct hook_lock own = {.cookie = bpf_get_socket_cookie(ctx),
+	                              .at = bpf_ktime_get_ns()};
+	struct hook_lock *lock;
+	__u64 holder;
 
-	if (n_ports || hook_serves_port(asked))
+	if (n_ports || !asked->port || hook_serves_port(asked))
 		return 0;
 	lock = bpf_map_lookup_elem(&hook_locks, asked);
-	if (lock)
-		return lock->cgroup != own.cgroup && own.at - lock->at > HOOK_LOCK_NS;
-	bpf_map_update_elem(&hook_locks, asked, &own, BPF_NOEXIST);
-	return 0;
+	if (!lock) {
+		bpf_map_update_elem(&hook_locks, asked, &own, BPF_NOEXIST);
+		return 0;
+	}
+	holder = __sync_val_compare_and_swap(&lock->cookie, 0, own.cookie);
+	if (!holder)
+		lock->at = own.at;
+	if (!holder || holder == own.cookie || (!lock->known && own.at - lock->at <= HOOK_LOCK_NS))
+		return 0;
+	lock->known = 1;
+	return 1;
 }
 
-/* The socket listens, or is closed. */
-static __always_inline void hook_end_lock(const struct hook_bound *bound, __u64 cookie)
+/* The socket listens, so the port is no lock. */
+static __always_inline void hook_forget_lock(const struct hook_bound *bound, __u64 cookie)
 {
 	const struct hook_address address = bound->asked;
 	const struct hook_lock *lock = bpf_map_lookup_elem(&hook_locks, &address);
 
 	if (lock && lock->cookie == cookie)
+		bpf_map_delete_elem(&hook_locks, &address);
+}
+
+/* The socket is closed. */
+static __always_inline void hook_release_lock(const struct hook_bound *bound, __u64 cookie)
+{
+	const struct hook_address address = bound->asked;
+	struct hook_lock *lock = bpf_map_lookup_elem(&hook_locks, &address);
+
+	if (lock && lock->known)
+		__sync_val_compare_and_swap(&lock->cookie, cookie, 0);
+	else if (lock && lock->cookie == cookie)
 		bpf_map_delete_elem(&hook_locks, &address);
 }
 
@@ -355,7 +374,7 @@ static __always_inline void hook_send_listen(struct bpf_sock_ops *ctx)
 		event.fixed = bound->fixed;
 		event.held = bound->held;
 		event.asked = bound->asked;
-		hook_end_lock(bound, event.cookie);
+		hook_forget_lock(bound, event.cookie);
 	}
 	if (event.held)
 		event.port = event.asked.port;
@@ -380,7 +399,7 @@ int rpd_release(struct bpf_sock *ctx)
 	const struct hook_bound *bound = bpf_sk_storage_get(&hook_bound, ctx, NULL, 0);
 
 	if (bound)
-		hook_end_lock(bound, bpf_get_socket_cookie(ctx));
+		hook_release_lock(bound, bpf_get_socket_cookie(ctx));
 	return ALLOW;
 }
 

@@ -34,9 +34,9 @@ struct hook_address {
 #define HOOK_LOCK_NS 200000000ull
 
 struct hook_lock {
-	__u64 cookie; /* of the first socket that was bound */
-	__u64 cgroup; /* of the process that bound it */
-	__u64 at;     /* CLOCK_MONOTONIC, ns */
+	__u64 cookie; /* of the socket that has it; 0 = none */
+	__u64 at;     /* when that was bound: CLOCK_MONOTONIC, ns */
+	__u64 known;  /* another socket did not get it */
 };
 
 struct hook_bound {

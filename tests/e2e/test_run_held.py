@@ -2,6 +2,9 @@
 """A worker of `run` asks for an address that would take connections from the service: 0.0.0.0 or
 127.0.0.1 beside [::], for example. It gets none of them, whether it only tries the port or stays
 there."""
+import os
+import signal
+import socket
 import time
 
 from harness.checks import cases, check, equal, wait_until
@@ -98,4 +101,79 @@ def test_further_listener(bed):
     load.stop_unfailed()
     equal(([row["address"] for row in run.status()["endpoints"]], "stolen" in run.log()),
           (["0.0.0.0"], False), "endpoints")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+# Serves, and leads as soon as it gets the port that is its lock.
+LOCK = """
+import os, socket, sys, time
+pid = os.fork()
+if pid:
+    os.execv(sys.argv[1], sys.argv[1:])
+while True:
+    lock = socket.socket()
+    try:
+        lock.bind(('127.0.0.1', 8079))
+        break
+    except OSError:
+        lock.close()
+        time.sleep(0.05)
+print('leads', os.environ['REUSEPORTD_SLOT'], flush=True)
+time.sleep(1000)
+"""
+
+
+def test_lock(bed):
+    """Workers of a service that names no port use one as a lock: one of them has it. When the worker
+    with the lock dies, another one gets it."""
+    run = Run(bed, ["python3", script(bed, "lock.py", LOCK), *worker_command(bed)], "--kill-timeout",
+              "1s", "--settle", "0.05", workers=1)
+    run.process.wait_output("leads 0")
+    run.command_line("scale", 4)
+    wait_until(lambda: run.states() == ["active"] * 4, "all serve")
+    run.command_line("restart", "1", "2", "3")
+    equal(run.log().count("leads"), 1, "leaders")
+    os.kill(run.pids()[0], signal.SIGKILL)
+    wait_until(lambda: run.log().count("leads") == 2, "another one leads")
+    wait_until(lambda: run.states() == ["active"] * 4, "all serve")
+    run.reload()
+    run.kill_supervisor()
+    run.start()
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+UDP = """
+import os, socket, sys
+if os.fork():
+    os.execv(sys.argv[1], sys.argv[1:])
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(('127.0.0.1', %PORT%))
+while True:
+    _, client = server.recvfrom(4096)
+    server.sendto(os.environ['REUSEPORTD_SLOT'].encode(), client)
+"""
+
+
+@cases("named", "unnamed")
+def test_udp(bed, case):
+    """Workers share a UDP port, and each of them gets datagrams. New workers can have it while the old
+    ones still do."""
+    named = ("--listen", str(PORT)) if case == "named" else ()
+    run = Run(bed, ["python3", script(bed, "udp.py", UDP), *worker_command(bed)], *named,
+              "--kill-timeout", "1s", "--settle", "0.05", workers=2)
+
+    def answer():
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(5)
+            client.connect(("127.0.0.1", PORT))
+            try:
+                client.send(b"?")
+                return client.recv(100).decode()
+            except OSError:
+                return ""
+    for _ in range(2):
+        seen = set()
+        wait_until(lambda: seen.add(answer()) or {"0", "1"} <= seen, "both answer")
+        run.reload()
+    check("Traceback" not in run.log(), "a worker did not get the port")
     equal(run.stop(), 0, "exit status of the supervisor")

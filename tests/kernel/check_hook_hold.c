@@ -334,7 +334,7 @@ static void tries_take_no_connection(void)
 	serve(hook, &loaded, 1);
 	children_start(run_server, served);
 	children_start(run_client, 0);
-	for (; shared->fd < 3000 || tries < 1000; tries++) {
+	for (; shared->fd < 1000 || tries < 300; tries++) {
 		const struct rpd_endpoint *e = &endpoints[tries % ARRAY_SIZE(endpoints)];
 		_cleanup_close_ int fd = -1;
 
