@@ -314,11 +314,10 @@ void endpoints_report_own(struct worker *w)
 	struct supervisor *sup = w->sup;
 	char text[ENDPOINT_TEXT_MAX];
 
-	for (size_t i = 0; i < w->n_addresses; i++) {
+	for (size_t i = 0; sup->announced && !sup->reload && i < w->n_addresses; i++) {
 		const struct rpd_endpoint *address = &w->addresses[i];
 
-		if (endpoints_has(sup, address) || endpoints_was_noted(sup, address) ||
-		    sup->n_slots < 2)
+		if (endpoints_has(sup, address) || endpoints_was_noted(sup, address))
 			continue;
 		sup->noted[sup->n_noted++ % ARRAY_SIZE(sup->noted)] = *address;
 		endpoint_format(address, text, sizeof(text));

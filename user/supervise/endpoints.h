@@ -51,7 +51,8 @@ bool endpoints_is_named(const struct supervisor *sup, const struct rpd_endpoint 
 /* Whether one of the worker's addresses gets the connections of the endpoint if it is closed. */
 bool endpoints_is_covered_by(const struct worker *w, const struct rpd_endpoint *endpoint);
 
-/* Logs the addresses that only this worker has, each once. */
+/* Logs the addresses of the worker that are not the service's, each once. Does nothing while the
+ * service starts or a reload is in progress: the other workers may listen there soon. */
 void endpoints_report_own(struct worker *w);
 
 /* The service's first worker is up: its loopback addresses stay each worker's own, if it also

@@ -116,7 +116,7 @@ static enum readiness_lack readiness_compare_to_others(struct worker *w)
 		                       seen.predecessor
 		                               ? ", where the worker that it replaces listens"
 		                               : ", where most of the other workers listen");
-		if (!seen.predecessor || w->own_port == endpoint->port)
+		if (!seen.predecessor || !w->n_addresses || w->own_port == endpoint->port)
 			return READINESS_INCOMPLETE;
 		lack = READINESS_LATE;
 	}

@@ -16,6 +16,7 @@
 #include "supervise/control.h"
 #include "supervise/control_request.h"
 #include "supervise/due.h"
+#include "supervise/endpoints.h"
 #include "supervise/former.h"
 #include "supervise/health.h"
 #include "supervise/log_link.h"
@@ -111,6 +112,9 @@ static void supervisor_announce(struct supervisor *sup)
 {
 	sup->announced = true;
 	report_line(sup, "started: %u worker%s", sup->n_slots, sup->n_slots == 1 ? "" : "s");
+	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
+		if (sup->slots[slot].current)
+			endpoints_report_own(sup->slots[slot].current);
 }
 
 static int supervisor_on_change(sd_event_source *source, void *data)
