@@ -19,7 +19,7 @@
 #include "supervise/worker_listeners.h"
 
 /* Each takes some 40 ms, as a program is loaded. */
-#define ENDPOINTS_AT_ONCE 4
+#define ENDPOINTS_AT_ONCE 2
 
 /* --- what is seen */
 
@@ -173,8 +173,7 @@ static void endpoints_release(struct supervisor *sup, struct service *service, u
 {
 	struct error ignored;
 
-	if (listener >= 0 &&
-	    steer_socks_put(&service->steer, e, RPD_SLOT_PARKING, listener) == 0) {
+	if (listener >= 0 && steer_socks_put(&service->steer, e, RPD_SLOT_PARKING, listener) == 0) {
 		cleanup_close(&sup->parking.fds[e]);
 		sup->parking.fds[e] = -1;
 		steer_detach(&service->steer, listener);

@@ -78,14 +78,15 @@ struct worker {
 	size_t n_passed;
 	/* By endpoint of the service: its listener when it was admitted, 0 = none. */
 	uint64_t cookies[RPD_ENDPOINT_MAX];
-	uint16_t generation; /* of its connections: which counts are the worker's */
+	uint16_t generation;       /* of its connections: which counts are the worker's */
 	char label[RPD_LABEL_MAX]; /* its version when it left its slot */
 
 	/* Where it listened when it was last looked at, each address once: not all of them are
 	 * endpoints of the service. */
 	struct rpd_endpoint *addresses;
 	size_t n_addresses;
-	uint16_t own_port; /* its number of --increment-var, or 0 */
+	char admit_error[160]; /* the last reason why more of its listeners were not admitted */
+	uint16_t own_port;     /* its number of --increment-var, or 0 */
 
 	uint64_t look;         /* its turn to be checked, as it has begun to listen; 0 = none */
 	uint16_t refused_port; /* where an MPTCP listener was refused and no TCP one came, or 0 */

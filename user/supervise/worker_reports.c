@@ -2,6 +2,7 @@
 #include "supervise/worker_reports.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 
@@ -27,6 +28,18 @@
  * same time need it, too. */
 #define REPORTS_PERCENT 30
 
+/* A worker may begin to listen without end. */
+static void worker_reports_note_error(struct worker *w, const char *text)
+{
+	char cut[sizeof(w->admit_error)];
+
+	snprintf(cut, sizeof(cut), "%.*s", (int)sizeof(cut) - 1, text);
+	if (!strcmp(cut, w->admit_error))
+		return;
+	memcpy(w->admit_error, cut, sizeof(cut));
+	report_line(w->sup, "slot %u: pid %u: %s", w->slot, w->pid, text);
+}
+
 /* A worker that is up may listen on another port, or again on one that it has closed. */
 static void worker_reports_admit_more(struct worker *w)
 {
@@ -46,7 +59,7 @@ static void worker_reports_admit_more(struct worker *w)
 	if (r >= 0 && is_new)
 		r = placement_admit(w, &err);
 	if (r < 0)
-		report_line(w->sup, "slot %u: %s", w->slot, err.text);
+		worker_reports_note_error(w, err.text);
 	park_update(w->sup); /* clients may wait for just that */
 }
 

@@ -46,8 +46,8 @@ ATTACK(listen_on_named_ports)
 		close(listening_open(20000 + i % 10000));
 }
 
-/* Keeps a port open on 200 addresses, each of which may be an endpoint of the service, and listens on
- * more of them and closes, over and over. */
+/* Keeps a port open on 200 addresses, each of which may be an endpoint of the service, and listens
+ * on more of them and closes, over and over. */
 ATTACK(listen_on_many_addresses)
 {
 	for (unsigned int i = 0; i < 200; i++)
