@@ -11,6 +11,7 @@
 #include "supervise/health.h"
 #include "supervise/park.h"
 #include "supervise/placement.h"
+#include "supervise/readiness.h"
 #include "supervise/report.h"
 #include "supervise/worker_listeners.h"
 
@@ -100,4 +101,7 @@ void listener_check(struct supervisor *sup, struct service *service)
 	for (unsigned int slot = 0; slot < sup->n_slots && !sup->stopping; slot++)
 		if (sup->slots[slot].current)
 			listener_check_worker(sup->slots[slot].current, service);
+	for (unsigned int slot = 0; slot < sup->n_slots && !sup->stopping; slot++)
+		if (sup->slots[slot].next)
+			readiness_check_astray(sup->slots[slot].next);
 }

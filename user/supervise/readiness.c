@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "core/endpoint.h"
 #include "core/ready_rule.h"
+#include "kern/sockdiag.h"
 #include "kern/steer.h"
 #include "kern/steer_socks.h"
 #include "service/service_endpoint.h"
@@ -250,6 +251,56 @@ void readiness_check(struct worker *w)
 		readiness_check_further(w, n > 0);
 	else if (held_address_explains(w))
 		worker_event(w, WORKER_EVENT_FAILED); /* w->why has the reason */
+}
+
+/* --- a new worker that listens elsewhere */
+
+/* How long it may take to listen where it must, once it listens elsewhere. */
+static int64_t readiness_patience(const struct worker *old)
+{
+	const int64_t own = 2 * (old->up_at - old->started_at);
+
+	return own > WORKER_LATE_NS ? own : WORKER_LATE_NS;
+}
+
+/* The first entry of `listen` that has no listener, or NULL. */
+static const struct rpd_endpoint *readiness_find_unheard(const struct worker *w,
+                                                         const struct listener *listeners, size_t n)
+{
+	const struct run_config *config = &w->plan->config;
+
+	for (size_t i = 0; i < config->n_listens; i++)
+		if (!readiness_has_named(&config->listens[i], listeners, n))
+			return &config->listens[i];
+	return NULL;
+}
+
+void readiness_check_astray(struct worker *w)
+{
+	const struct worker *old = w->sup->slots[w->slot].current;
+	char list[3 * ENDPOINT_TEXT_MAX], text[ENDPOINT_TEXT_MAX];
+	_cleanup_free_ struct listener *listeners = NULL;
+	const int64_t now = clock_ns(CLOCK_MONOTONIC);
+	const struct rpd_endpoint *named = NULL;
+	struct error ignored;
+	size_t n = 0;
+
+	if (w->state != WORKER_STARTING || !old || !w->plan->config.n_listens)
+		return;
+	if (sockdiag_list_listeners_of(w->cgroup_id, true, &listeners, &n, &ignored) == 0 && n)
+		named = readiness_find_unheard(w, listeners, n);
+	if (!named)
+		w->astray_at = 0;
+	else if (!w->astray_at)
+		w->astray_at = now;
+	if (!w->astray_at || now - w->astray_at < readiness_patience(old))
+		return;
+	if (named->family)
+		endpoint_format(named, text, sizeof(text));
+	else
+		snprintf(text, sizeof(text), "port %u", named->port);
+	worker_fail(w, "does not listen on %s, as --listen demands, but on %s", text,
+	            worker_listeners_format(w, list, sizeof(list)));
 }
 
 /* --- when it has settled */

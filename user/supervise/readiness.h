@@ -13,3 +13,7 @@ void readiness_check(struct worker *w);
  * freed.
  */
 bool readiness_confirm(struct worker *w);
+
+/* To be called once a second. A new worker that is to replace another one, and has listened for
+ * some seconds, but not where `listen` demands, has failed. May free the worker. */
+void readiness_check_astray(struct worker *w);

@@ -105,6 +105,7 @@ struct worker {
 	bool may_drop;       /* it was late for long enough: it is ready without them */
 	bool had_duplicates; /* when it was to get its slot, it had several listeners on an address
 	                      */
+	int64_t astray_at;   /* when it was first seen to listen elsewhere than it must, or 0 */
 	int64_t closed_at;   /* when a listener of it was first found closed, or 0 */
 
 	int64_t started_at, up_at, withdrawn_at; /* CLOCK_MONOTONIC, ns; 0 = not yet */
