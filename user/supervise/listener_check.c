@@ -16,7 +16,7 @@
 #include "supervise/worker_listeners.h"
 
 /* A program may close its listener and listen again. */
-#define LISTENER_CHECK_GRACE_NS (3 * NS_PER_S)
+#define LISTENER_CHECK_GRACE_NS (2 * NS_PER_S)
 
 /* The endpoint of a listener that the worker has closed, or -1: the kernel takes a listener that
  * closes out of its slot. */

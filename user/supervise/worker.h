@@ -25,7 +25,7 @@ void worker_arm(struct worker *w, int64_t ns);
 
 /* How long a worker that is ready is waited for, because it doesn't listen on an address that its
  * program may have dropped, or open later. */
-#define WORKER_LATE_NS (5 * NS_PER_S)
+#define WORKER_LATE_NS (3 * NS_PER_S)
 
 /* The worker is late (WORKER_LATE_NS). Afterwards it is asked once more whether it is ready. */
 void worker_arm_late(struct worker *w);
