@@ -13,6 +13,11 @@
  * listen() of a socket that has a program of its own, if the group exists already
  * (reuseport_add_sock(): EADDRINUSE), and the worker could not start.
  *
+ * Two more options take a bound socket out of the group of its port. SO_REUSEPORT=0 seems to
+ * succeed and has no effect, too: without that listen() would fail, or the listener would be in no
+ * group. To bind a socket to a device is refused: some programs rely on that for their security. A
+ * socket that is bound to a device first, and then to its port, is held by hook.bpf.c.
+ *
  * The kernel does not ask for system calls of 32-bit programs (do_sock_setsockopt(): `compat`), nor
  * for sockets from outside the cgroup. The supervisor finds these changes (service/in_force.c).
  */
@@ -28,8 +33,11 @@
 #define SOCK_STREAM 1
 #define AF_INET     2
 #define AF_INET6    10
+#define TCP_CLOSE   7
+#define TCP_LISTEN  10
 
-#define GO_ON 1
+#define GO_ON  1
+#define REFUSE 0 /* setsockopt() fails with EPERM */
 /* As optlen: the kernel does nothing, and setsockopt() returns 0. */
 #define HANDLED (-1)
 /* The kernel copies this much of a value for us. It refuses larger ones with EFAULT, unless optlen
@@ -68,6 +76,27 @@ static __always_inline int guard_is_ours(const struct bpf_sock *sk)
 	       sk->protocol == IPPROTO_TCP && (!port || shared_ports_has(port));
 }
 
+/* Whether the socket has a port that workers share, and is no connection. */
+static __always_inline int guard_is_member(const struct bpf_sock *sk)
+{
+	return sk->src_port && guard_is_ours(sk) &&
+	       (sk->state == TCP_CLOSE || sk->state == TCP_LISTEN);
+}
+
+static __always_inline int guard_is_leave(const struct bpf_sockopt *ctx)
+{
+	const __u32 *on = ctx->optval;
+
+	return ctx->level == SOL_SOCKET && ctx->optname == GUARD_LEAVE &&
+	       (const void *)(on + 1) <= ctx->optval_end && !*on;
+}
+
+static __always_inline int guard_is_device(const struct bpf_sockopt *ctx)
+{
+	return ctx->level == SOL_SOCKET &&
+	       (ctx->optname == GUARD_DEVICE || ctx->optname == GUARD_IFINDEX);
+}
+
 /* Whether reuseportd makes the call, through a listener that it has borrowed from a worker. */
 static __always_inline int guard_has_key(const struct bpf_sockopt *ctx)
 {
@@ -99,6 +128,12 @@ int rpd_guard(struct bpf_sockopt *ctx)
 	} else if (guard_is_steering_option(ctx) && ctx->sk && guard_is_ours(ctx->sk)) {
 		guard_report(ctx->optname, ctx->sk->src_port);
 		ctx->optlen = HANDLED;
+	} else if (guard_is_leave(ctx) && ctx->sk && guard_is_member(ctx->sk)) {
+		guard_report(ctx->optname, ctx->sk->src_port);
+		ctx->optlen = HANDLED;
+	} else if (guard_is_device(ctx) && ctx->sk && guard_is_member(ctx->sk)) {
+		guard_report(ctx->optname, ctx->sk->src_port);
+		return REFUSE;
 	} else if (ctx->optlen > GUARD_VALUE_MAX) {
 		ctx->optlen = 0;
 	}

@@ -128,6 +128,13 @@ static __always_inline int hook_is_wildcard(const struct hook_address *address)
 	return !(words[0] | words[1] | words[2] | words[3]);
 }
 
+/* bind() takes the device of such an address from sin6_scope_id, which we don't see. */
+static __always_inline int hook_is_link_local(const struct hook_address *address)
+{
+	return address->family == AF_INET6 && address->addr[0] == 0xfe &&
+	       (address->addr[1] & 0xc0) == 0x80;
+}
+
 /* The address that bind() asks for. */
 static __always_inline void hook_read_address(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
                                               __u8 family, struct hook_address *ret)
@@ -189,9 +196,11 @@ static __always_inline int hook_takes_from_served(const struct hook_address *ask
 	if (!hook_serves_port(asked))
 		return 0;
 	flags = hook_find_served(asked);
+	same.ifindex = asked->ifindex ? 0 : HOOK_SOME_DEVICE;
+	if (hook_is_link_local(asked))
+		flags |= hook_find_served(&same);
 	if (flags)
 		return family == AF_INET && !(flags & HOOK_PLAIN);
-	same.ifindex = asked->ifindex ? 0 : HOOK_SOME_DEVICE;
 	if (hook_find_served(&same))
 		return 1;
 	if (!hook_is_wildcard(asked) && hook_find_wildcard(asked, asked->family))
@@ -400,6 +409,50 @@ int rpd_release(struct bpf_sock *ctx)
 
 	if (bound)
 		hook_release_lock(bound, bpf_get_socket_cookie(ctx));
+	return ALLOW;
+}
+
+/* --- getsockname() */
+
+/* For a held socket, shows the address that bind() was asked for: some programs ask which port they
+ * have got. */
+static __always_inline void hook_show_asked(struct bpf_sock_addr *ctx, __u8 family)
+{
+	const struct hook_bound *bound = NULL;
+	const __u32 *words;
+
+	if (ctx->sk)
+		bound = bpf_sk_storage_get(&hook_bound, ctx->sk, NULL, 0);
+	if (!bound || !bound->held)
+		return;
+	words = (const __u32 *)bound->asked.addr;
+	ctx->user_port = bpf_htons(bound->asked.port);
+	if (family == AF_INET) {
+		ctx->user_ip4 = words[0];
+	} else if (bound->asked.family == AF_INET) {
+		ctx->user_ip6[0] = 0;
+		ctx->user_ip6[1] = 0;
+		ctx->user_ip6[2] = bpf_htonl(0xffff);
+		ctx->user_ip6[3] = words[0];
+	} else {
+		ctx->user_ip6[0] = words[0];
+		ctx->user_ip6[1] = words[1];
+		ctx->user_ip6[2] = words[2];
+		ctx->user_ip6[3] = words[3];
+	}
+}
+
+SEC("cgroup/getsockname4")
+int rpd_name4(struct bpf_sock_addr *ctx)
+{
+	hook_show_asked(ctx, AF_INET);
+	return ALLOW;
+}
+
+SEC("cgroup/getsockname6")
+int rpd_name6(struct bpf_sock_addr *ctx)
+{
+	hook_show_asked(ctx, AF_INET6);
 	return ALLOW;
 }
 

@@ -8,6 +8,9 @@
 #define GUARD_ATTACH_CBPF 51
 #define GUARD_ATTACH_EBPF 52
 #define GUARD_DETACH      68
+#define GUARD_LEAVE       15 /* SO_REUSEPORT, to turn it off */
+#define GUARD_DEVICE      25 /* SO_BINDTODEVICE */
+#define GUARD_IFINDEX     62 /* SO_BINDTOIFINDEX */
 
 /* How long further attempts from the same cgroup are not reported. */
 #define GUARD_QUIET_NS 60000000000ull
@@ -21,6 +24,6 @@ struct guard_value {
 
 struct guard_event {
 	__u64 cgroup; /* of the process that called setsockopt() */
-	__u32 option; /* GUARD_ATTACH_CBPF, GUARD_ATTACH_EBPF or GUARD_DETACH */
+	__u32 option; /* GUARD_... */
 	__u32 port;   /* of the socket, host order; 0 = none yet */
 };

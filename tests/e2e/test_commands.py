@@ -333,6 +333,9 @@ def test_doctor_of_groups(bed):
     bed.reuseportd("attach", "--workers", 4, "--address", "0.0.0.0")
     expect_verdict(bed, "note", f"[::]:{PORT} is not part of this service",
                    "detach and attach again")
+    specific = Worker(bed, "specific", addresses="127.0.0.1")
+    expect_verdict(bed, "fail", f"127.0.0.1:{PORT} is not part of this service, and takes connections "
+                   f"from 0.0.0.0:{PORT}: pid {specific.pid} (worker) listens there", status=1)
 
 
 # attach

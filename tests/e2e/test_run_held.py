@@ -101,6 +101,8 @@ def test_further_listener(bed):
     load.stop_unfailed()
     equal(([row["address"] for row in run.status()["endpoints"]], "stolen" in run.log()),
           (["0.0.0.0"], False), "endpoints")
+    rows = bed.reuseportd("doctor", run.name, "--json").json()
+    check(not any("is not part" in row["detail"] for row in rows), f"doctor: {rows}")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 

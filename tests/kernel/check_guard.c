@@ -229,6 +229,45 @@ static void attempts_are_reported_once(void)
 	CHECK(!strcmp(reported, "SO_DETACH_REUSEPORT_BPF"));
 }
 
+static int reuseport_of(int fd)
+{
+	int is = -1;
+	socklen_t size = sizeof(is);
+
+	CHECK_EQ(getsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &is, &size), 0);
+	return is;
+}
+
+/* A socket that is bound to a port of the service stays in its group, and on all devices. */
+static void leaving_the_group(void)
+{
+	static const int off, lo = 1;
+	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
+	_cleanup_guard_ struct guard *it = guard(&s);
+	_cleanup_close_ int unbound = make(s.fd, SOCK_STREAM);
+	_cleanup_close_ int other = make_listener(s.fd, OTHER);
+	_cleanup_close_ int udp = make(s.fd, SOCK_DGRAM);
+	_cleanup_close_ int fd = make_listener(s.fd, PORT);
+	const int free_ones[] = {unbound, other, udp};
+
+	n_reported = 0;
+	CHECK_EQ(open_port(udp, PORT), -EOPNOTSUPP);
+	for (size_t i = 0; i < ARRAY_SIZE(free_ones); i++) {
+		CHECK_EQ(set(free_ones[i], SO_REUSEPORT, &off, sizeof(off)), 0);
+		CHECK_EQ(reuseport_of(free_ones[i]), 0);
+		CHECK_EQ(set(free_ones[i], SO_BINDTODEVICE, "lo", sizeof("lo")), 0);
+	}
+	guard_read_attempts(it, note, NULL);
+	CHECK_EQ(n_reported, 0);
+	CHECK_EQ(set(fd, SO_REUSEPORT, &off, sizeof(off)), 0);
+	CHECK_EQ(reuseport_of(fd), 1);
+	CHECK_EQ(set(fd, SO_BINDTODEVICE, "lo", sizeof("lo")), -EPERM);
+	CHECK_EQ(set(fd, GUARD_IFINDEX, &lo, sizeof(lo)), -EPERM);
+	CHECK_EQ(set(fd, SO_REUSEPORT, &on, sizeof(on)), 0);
+	guard_read_attempts(it, note, NULL);
+	CHECK(n_reported == 1 && !strcmp(reported, "SO_REUSEPORT"));
+}
+
 static void guard_outlives_the_supervisor(void)
 {
 	_cleanup_cgroup_bed_ struct cgroup_bed s = cgroup_bed_make();
@@ -273,6 +312,7 @@ int main(int argc, char **argv)
 	        CHECK_CASE(other_sockets_are_free),
 	        CHECK_CASE(large_values_pass),
 	        CHECK_CASE(attempts_are_reported_once),
+	        CHECK_CASE(leaving_the_group),
 	        CHECK_CASE(guard_outlives_the_supervisor),
 	        CHECK_CASE(socket_of_a_cgroup),
 	};

@@ -288,8 +288,9 @@ static void udp_is_shared(void)
 	CHECK(!is_readable(hook));
 }
 
-static const enum bpf_attach_type types[] = {BPF_CGROUP_INET4_BIND, BPF_CGROUP_INET6_BIND,
-                                             BPF_CGROUP_SOCK_OPS, BPF_CGROUP_INET_SOCK_RELEASE};
+static const enum bpf_attach_type types[] = {
+        BPF_CGROUP_INET4_BIND,        BPF_CGROUP_INET6_BIND,        BPF_CGROUP_SOCK_OPS,
+        BPF_CGROUP_INET_SOCK_RELEASE, BPF_CGROUP_INET4_GETSOCKNAME, BPF_CGROUP_INET6_GETSOCKNAME};
 
 /* Returns how many programs of a type the cgroup has, and the id of the first. */
 static uint32_t n_programs(int cgroup, enum bpf_attach_type type, uint32_t *ret_id)

@@ -98,6 +98,14 @@ bool endpoint_takes_from(const struct rpd_endpoint *a, const struct rpd_endpoint
 	return x.ifindex != y.ifindex || (a->family == AF_INET && e->family == AF_INET6);
 }
 
+bool endpoint_is_held(const struct rpd_endpoint *e)
+{
+	static const uint8_t broadcast[16] = {0xff, 0xff, 0xff, 0xff};
+	const struct rpd_endpoint plain = endpoint_unmap(e);
+
+	return plain.family == AF_INET && !memcmp(plain.addr, broadcast, sizeof(broadcast));
+}
+
 int endpoint_find(const struct rpd_endpoint *list, size_t n, const struct rpd_endpoint *e)
 {
 	for (size_t i = 0; i < n; i++)

@@ -37,6 +37,10 @@ bool endpoint_covers(const struct rpd_endpoint *a, const struct rpd_endpoint *e)
  * differs. */
 bool endpoint_takes_from(const struct rpd_endpoint *a, const struct rpd_endpoint *e);
 
+/* Whether the bind hook of `run` has bound a listener here, to hold it: no connection can come in.
+ */
+bool endpoint_is_held(const struct rpd_endpoint *e);
+
 /* The index of @e in a list of endpoints, or -1. */
 int endpoint_find(const struct rpd_endpoint *list, size_t n, const struct rpd_endpoint *e);
 

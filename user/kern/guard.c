@@ -20,15 +20,25 @@ struct guard {
 	void *data;
 };
 
-static const char *guard_option_name(uint32_t option)
+static struct guard_attempt guard_describe(uint32_t option)
 {
+	static const char replace[] = "replace the steering program";
+	static const char device[] = "bind a listener to a device";
+	static const char none[] = "had no effect", refused[] = "was refused";
+
 	switch (option) {
 	case GUARD_ATTACH_CBPF:
-		return "SO_ATTACH_REUSEPORT_CBPF";
+		return (struct guard_attempt){"SO_ATTACH_REUSEPORT_CBPF", replace, none};
 	case GUARD_ATTACH_EBPF:
-		return "SO_ATTACH_REUSEPORT_EBPF";
+		return (struct guard_attempt){"SO_ATTACH_REUSEPORT_EBPF", replace, none};
+	case GUARD_LEAVE:
+		return (struct guard_attempt){"SO_REUSEPORT", "leave the group of its port", none};
+	case GUARD_DEVICE:
+		return (struct guard_attempt){"SO_BINDTODEVICE", device, refused};
+	case GUARD_IFINDEX:
+		return (struct guard_attempt){"SO_BINDTOIFINDEX", device, refused};
 	default:
-		return "SO_DETACH_REUSEPORT_BPF";
+		return (struct guard_attempt){"SO_DETACH_REUSEPORT_BPF", replace, none};
 	}
 }
 
@@ -36,12 +46,10 @@ static int guard_on_event(void *context, void *data, size_t size)
 {
 	const struct guard *guard = context;
 	const struct guard_event *event = data;
-	const struct guard_attempt attempt = {
-	        .cgroup = event->cgroup,
-	        .option = guard_option_name(event->option),
-	        .port = event->port,
-	};
+	struct guard_attempt attempt = guard_describe(event->option);
 
+	attempt.cgroup = event->cgroup;
+	attempt.port = event->port;
 	guard->on_attempt(&attempt, guard->data);
 	return 0;
 }

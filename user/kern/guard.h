@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The BPF program on a service's cgroup that keeps workers from replacing or detaching the steering
- * program (bpf/guard.bpf.c). Like those of hook.h it outlives the supervisor.
+ * program, and from leaving the group of their port (bpf/guard.bpf.c). Like those of hook.h it
+ * outlives the supervisor.
  */
 #pragma once
 
@@ -12,11 +13,13 @@
 
 struct guard;
 
-/* A socket option that was set, and had no effect. */
+/* A socket option that a process has tried to set. */
 struct guard_attempt {
-	uint64_t cgroup;    /* id of the cgroup of the process that set it */
 	const char *option; /* its name */
-	uint16_t port;      /* of the socket, 0 = not bound yet */
+	const char *what;   /* the process has tried to ... */
+	const char *result; /* this ...: it had no effect, or was refused */
+	uint64_t cgroup;    /* id of the cgroup of the process */
+	uint16_t port;      /* of the socket, host order; 0 = not bound yet */
 };
 
 /* Attaches the program to cgroup @fd; it acts on TCP sockets that are made in the cgroup or below.

@@ -14,7 +14,15 @@
 #include "hook.skel.h"
 #include "kern/cgroup_program.h"
 
-enum { PROGRAM_BIND4, PROGRAM_BIND6, PROGRAM_LISTEN, PROGRAM_RELEASE, PROGRAM_MAX };
+enum {
+	PROGRAM_BIND4,
+	PROGRAM_BIND6,
+	PROGRAM_LISTEN,
+	PROGRAM_RELEASE,
+	PROGRAM_NAME4,
+	PROGRAM_NAME6,
+	PROGRAM_MAX
+};
 
 /* How many reports are read at once. */
 #define READ_MAX 512
@@ -24,6 +32,8 @@ static const struct cgroup_program programs[PROGRAM_MAX] = {
         [PROGRAM_BIND6] = {BPF_CGROUP_INET6_BIND, "rpd_bind6"},
         [PROGRAM_LISTEN] = {BPF_CGROUP_SOCK_OPS, "rpd_listen"},
         [PROGRAM_RELEASE] = {BPF_CGROUP_INET_SOCK_RELEASE, "rpd_release"},
+        [PROGRAM_NAME4] = {BPF_CGROUP_INET4_GETSOCKNAME, "rpd_name4"},
+        [PROGRAM_NAME6] = {BPF_CGROUP_INET6_GETSOCKNAME, "rpd_name6"},
 };
 
 struct hook {
@@ -90,6 +100,8 @@ static int hook_attach_programs(const struct hook_bpf *skel, int cgroup,
 	        [PROGRAM_BIND6] = bpf_program__fd(skel->progs.rpd_bind6),
 	        [PROGRAM_LISTEN] = bpf_program__fd(skel->progs.rpd_listen),
 	        [PROGRAM_RELEASE] = bpf_program__fd(skel->progs.rpd_release),
+	        [PROGRAM_NAME4] = bpf_program__fd(skel->progs.rpd_name4),
+	        [PROGRAM_NAME6] = bpf_program__fd(skel->progs.rpd_name6),
 	};
 	int r = 0;
 

@@ -235,28 +235,36 @@ void steer_switch(struct steer *steer, const struct rpd_schedule *draft)
 }
 
 /* Sets an option that changes the program of the group. On the cgroup of a service of `run` a
- * program prevents that without the key (guard.bpf.c). Where there is no such program, the kernel
- * refuses the long value with EINVAL, or ignores what is too much. */
-static int steer_set_option(const struct steer *steer, int fd, int option, int program)
+ * program prevents that without the key (guard.bpf.c). */
+static int steer_set_with_key(const struct steer *steer, int fd, int option, int program)
 {
 	const uint64_t key = steer->service ? steer->service->guard_key : 0;
 	const struct guard_value value = {(uint32_t)program, {(uint32_t)key, key >> 32}};
 
-	if (key && setsockopt(fd, SOL_SOCKET, option, &value, sizeof(value)) == 0)
-		return 0;
-	if (key && errno != EINVAL)
-		return -errno;
-	return setsockopt(fd, SOL_SOCKET, option, &program, sizeof(program)) < 0 ? -errno : 0;
+	return setsockopt(fd, SOL_SOCKET, option, &value, sizeof(value)) < 0 ? -errno : 0;
 }
 
+/*
+ * Without the program on the cgroup the kernel refuses the long value with EINVAL. With it, EINVAL
+ * means that the socket is in no group, and the short value would have no effect, though the call
+ * would succeed. A descriptor that is none shows which it is: with the program on the cgroup, the
+ * value is shortened, and the kernel refuses the descriptor.
+ */
 int steer_attach(const struct steer *steer, unsigned int endpoint, int fd)
 {
-	return steer_set_option(steer, fd, GUARD_ATTACH_EBPF, steer->prog_fd[endpoint]);
+	const int program = steer->prog_fd[endpoint];
+	const int r = steer_set_with_key(steer, fd, GUARD_ATTACH_EBPF, program);
+
+	if (r != -EINVAL || steer_set_with_key(steer, fd, GUARD_ATTACH_EBPF, -1) != -EINVAL)
+		return r;
+	return setsockopt(fd, SOL_SOCKET, GUARD_ATTACH_EBPF, &program, sizeof(program)) < 0 ? -errno
+	                                                                                    : 0;
 }
 
+/* Where there is no program on the cgroup, the kernel ignores the key. */
 int steer_detach(const struct steer *steer, int fd)
 {
-	const int r = steer_set_option(steer, fd, GUARD_DETACH, 0);
+	const int r = steer_set_with_key(steer, fd, GUARD_DETACH, 0);
 
 	return r == -ENOENT ? 0 : r;
 }

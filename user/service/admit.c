@@ -14,6 +14,7 @@
 #include "kern/steer_socks.h"
 #include "kern/steer_workers.h"
 #include "service/generation.h"
+#include "service/service_in_force.h"
 
 #define ADMIT_TRIES    100
 #define ADMIT_PAUSE_NS 10000000
@@ -107,6 +108,8 @@ static int admit_put_error(struct error *err, int r, unsigned int slot,
 		why = "it was opened without SO_REUSEPORT, or no longer listens";
 	else if (r == -EOPNOTSUPP || r == -ENOTSUPP)
 		why = ADMIT_NO_MPTCP;
+	else if (r == -EPERM)
+		why = "this is not permitted; its process may have locked it (SO_LOCK_FILTER)";
 	else
 		why = strerror(-r);
 	return error_set(err, r, "can't put the listener of pid %u (%s) on %s into slot %u: %s",
@@ -127,6 +130,19 @@ static int admit_put_listener(struct service *service, unsigned int endpoint, un
 		nanosleep(&pause, NULL);
 		r = steer_socks_put(&service->steer, endpoint, slot, fd);
 	}
+	return r;
+}
+
+/* A worker may have locked the program of its listener (SO_LOCK_FILTER). This does no harm if the
+ * program is attached to the group already, by another listener. */
+static int admit_attach_program(const struct service *service, unsigned int endpoint, int fd,
+                                uint64_t cookie)
+{
+	struct error ignored;
+	const int r = steer_attach(&service->steer, endpoint, fd);
+
+	if (r == -EPERM && service_in_force_check_listeners(service, &cookie, 1, &ignored) == 0)
+		return 0;
 	return r;
 }
 
@@ -155,7 +171,8 @@ int admit(struct service *service, unsigned int slot, const struct newcomer *new
 		 * listener in its slot relies on the program. A service that is being made has no
 		 * schedule yet to steer by. */
 		if (service->steer.service->stage == RPD_STAGE_READY)
-			r = steer_attach(&service->steer, e, borrowed.fds[e]);
+			r = admit_attach_program(service, e, borrowed.fds[e],
+			                         newcomer->listeners[e]->cookie);
 		if (r == 0)
 			r = admit_put_listener(service, e, slot, borrowed.fds[e]);
 		if (r < 0) {

@@ -11,6 +11,7 @@
 #include "core/schedule.h"
 #include "kern/doctor_host.h"
 #include "kern/groups.h"
+#include "kern/proc_holders.h"
 #include "service/service_in_force.h"
 #include "service/observe.h"
 #include "service/service.h"
@@ -213,12 +214,53 @@ static int doctor_service_check_groups(const struct service *service, const stru
 	                         "each worker listens in every group (%u)", n_groups);
 }
 
+/* The first endpoint that the listener takes connections from, or NULL. */
+static const struct rpd_endpoint *doctor_service_find_loser(const struct service *service,
+                                                            const struct listener *listener)
+{
+	const struct rpd_service *info = service->steer.service;
+
+	for (unsigned int e = 0; e < info->n_endpoints; e++)
+		if (steer_has_endpoint(&service->steer, e) &&
+		    endpoint_takes_from(&listener->endpoint, &info->endpoints[e]))
+			return &info->endpoints[e];
+	return NULL;
+}
+
+static int doctor_service_add_unsteered(const struct service *service,
+                                        const struct listener *listener,
+                                        struct doctor_checks *checks)
+{
+	const struct rpd_endpoint *loser = doctor_service_find_loser(service, listener);
+	_cleanup_free_ struct holder *holders = NULL;
+	char text[ENDPOINT_TEXT_MAX], other[ENDPOINT_TEXT_MAX];
+	struct error ignored;
+	size_t n = 0;
+
+	endpoint_format(&listener->endpoint, text, sizeof(text));
+	if (!loser)
+		return doctor_checks_add(
+		        checks, CHECK_NOTE, service->pins.service,
+		        "to steer it too, give it SO_REUSEPORT and the same user, detach "
+		        "and attach again",
+		        "%s is not part of this service", text);
+	endpoint_format(loser, other, sizeof(other));
+	if (proc_holders_find(listener, 1, &holders, &n, &ignored) < 0)
+		n = 0;
+	return doctor_checks_add(checks, CHECK_FAIL, service->pins.service,
+	                         "stop it, or let it listen on another port",
+	                         "%s is not part of this service, and takes connections from %s: "
+	                         "pid %u (%s) listens there",
+	                         text, other, n ? holders[0].id.pid : 0,
+	                         n ? holders[0].comm : "unknown");
+}
+
 /* Whether there is a listener on the service's ports that is in none of its groups. */
 static int doctor_service_check_unsteered(const struct service *service,
                                           struct doctor_checks *checks, struct error *err)
 {
 	_cleanup_free_ struct listener *listeners = NULL;
-	char text[ENDPOINT_TEXT_MAX];
+	const struct listener *found = NULL;
 	size_t n;
 	int r;
 
@@ -227,15 +269,14 @@ static int doctor_service_check_unsteered(const struct service *service,
 		                         "`reuseportd detach` removes its pins",
 		                         "its network namespace is gone");
 	r = sockets_listeners(service, &listeners, &n, err);
-	for (size_t i = 0; r == 0 && i < n; i++)
-		if (service_endpoint_index(service, &listeners[i].endpoint) < 0)
-			return doctor_checks_add(
-			        checks, CHECK_NOTE, service->pins.service,
-			        "to steer it too, give it SO_REUSEPORT and the same user, detach "
-			        "and attach again",
-			        "%s is not part of this service",
-			        endpoint_format(&listeners[i].endpoint, text, sizeof(text)));
-	return r;
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		if (service_endpoint_index(service, &listeners[i].endpoint) >= 0 ||
+		    endpoint_is_held(&listeners[i].endpoint))
+			continue;
+		if (!found || doctor_service_find_loser(service, &listeners[i]))
+			found = &listeners[i];
+	}
+	return r == 0 && found ? doctor_service_add_unsteered(service, found, checks) : r;
 }
 
 /* Checks the workers' network namespace, unless doctor has checked it already. */

@@ -14,6 +14,9 @@
 /* Programs that try a port close their listener at once. */
 #define HELD_ADDRESS_TRY_NS NS_PER_S
 
+/* At most this many lines about a worker. */
+#define HELD_ADDRESS_LINES 8
+
 #define HELD_ADDRESS_TEXT_MAX (3 * ENDPOINT_TEXT_MAX + 160)
 
 void held_address_update(struct supervisor *sup)
@@ -110,9 +113,12 @@ static void held_address_log(struct worker *w, struct worker_held *held)
 	for (size_t i = 0; i < ARRAY_SIZE(w->held); i++)
 		if (w->held[i].logged && endpoint_equal(&w->held[i].asked, &held->asked))
 			return;
+	if (w->n_held_logged >= HELD_ADDRESS_LINES)
+		return;
+	w->n_held_logged++;
 	held->logged = true;
-	report_line(w->sup, "slot %u: pid %u %s", w->slot, w->pid,
-	            held_address_describe(w, &held->asked, text));
+	report_line(w->sup, "slot %u: pid %u %s; to serve both, name both by --listen", w->slot,
+	            w->pid, held_address_describe(w, &held->asked, text));
 }
 
 static int held_address_on_timer(sd_event_source *source, uint64_t now, void *data)

@@ -26,15 +26,11 @@ static void steering_check_on_attempt(const struct guard_attempt *attempt, void 
 	const struct worker *w = worker_of_cgroup(sup, attempt->cgroup);
 
 	if (w)
-		report_line(sup,
-		            "slot %u: pid %u has tried to replace the steering program (%s): this "
-		            "had no effect",
-		            w->slot, w->pid, attempt->option);
+		report_line(sup, "slot %u: pid %u has tried to %s (%s): this %s", w->slot, w->pid,
+		            attempt->what, attempt->option, attempt->result);
 	else
-		report_line(sup,
-		            "a process outside the service has tried to replace the "
-		            "steering program (%s): this had no effect",
-		            attempt->option);
+		report_line(sup, "a process outside the service has tried to %s (%s): this %s",
+		            attempt->what, attempt->option, attempt->result);
 	if (service_is_open(&sup->service))
 		events_note(&sup->service.steer, RPD_EVENT_attempt, w ? w->slot : RPD_NO_SLOT,
 		            w ? w->pid : 0, attempt->option + strlen("SO_"));

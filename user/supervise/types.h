@@ -92,6 +92,7 @@ struct worker {
 	uint16_t refused_port; /* where an MPTCP listener was refused and no TCP one came, or 0 */
 	struct worker_held held[8]; /* the last ones */
 	unsigned int n_held;        /* how many there have been */
+	unsigned int n_held_logged;
 	sd_event_source *held_timer;
 	bool sent_ready;       /* it has sent READY=1 or the message "ready" */
 	bool probing_listener; /* its listener is in the socket array for probes ... */

@@ -13,6 +13,7 @@
 #include "kern/proc.h"
 #include "kern/proc_holders.h"
 #include "kern/sockdiag.h"
+#include "kern/steer_socks.h"
 
 static bool worker_listeners_is_passed(const struct worker *w, uint64_t cookie)
 {
@@ -30,21 +31,23 @@ bool worker_listeners_is_admitted(const struct worker *w, uint64_t cookie)
 	return false;
 }
 
+bool worker_listeners_is_steered(const struct worker *w, uint64_t cookie)
+{
+	const struct service *service = &w->sup->service;
+
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (w->cookies[e] == cookie)
+			return !service_is_open(service) ||
+			       steer_socks_cookie(&service->steer, e, w->slot) == cookie;
+	return false;
+}
+
 bool worker_listeners_has_any(const struct worker *w)
 {
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		if (w->cookies[e])
 			return true;
 	return false;
-}
-
-/* That of held listeners whose report was lost, or came to an earlier supervisor. */
-static bool worker_listeners_is_without_traffic(const struct rpd_endpoint *e)
-{
-	static const uint8_t v4[16] = {0xff, 0xff, 0xff, 0xff};
-	static const uint8_t mapped[16] = {[10] = 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-
-	return !memcmp(e->addr, e->family == AF_INET ? v4 : mapped, sizeof(e->addr));
 }
 
 bool worker_listeners_is_held(const struct worker *w, const struct listener *listener,
@@ -56,7 +59,8 @@ bool worker_listeners_is_held(const struct worker *w, const struct listener *lis
 				*ret = w->held[i].asked;
 			return true;
 		}
-	return worker_listeners_is_without_traffic(&listener->endpoint);
+	/* The report was lost, or came to an earlier supervisor. */
+	return endpoint_is_held(&listener->endpoint);
 }
 
 /* Whether `listen` names the listener, or names none; and it gets connections. */

@@ -24,6 +24,11 @@ size_t worker_listeners_list_ports(const struct worker *w, uint16_t ret[WORKER_L
 
 /* Whether the listener was admitted with the worker. */
 bool worker_listeners_is_admitted(const struct worker *w, uint64_t cookie);
+
+/* Whether the listener of a worker that is up was admitted, and is still in its slot: the kernel
+ * takes it out when it is shut down, and it may listen again. */
+bool worker_listeners_is_steered(const struct worker *w, uint64_t cookie);
+
 /* Whether any listener was admitted with the worker. */
 bool worker_listeners_has_any(const struct worker *w);
 

@@ -55,7 +55,7 @@ static void worker_reports_admit_more(struct worker *w)
 		worker_listeners_ask_look(w);
 	for (size_t i = 0; r >= 0 && i < n; i++)
 		is_new |= service_endpoint_index(&w->sup->service, &listeners[i].endpoint) >= 0 &&
-		          !worker_listeners_is_admitted(w, listeners[i].cookie);
+		          !worker_listeners_is_steered(w, listeners[i].cookie);
 	if (r >= 0 && is_new)
 		r = placement_admit(w, &err);
 	if (r < 0)

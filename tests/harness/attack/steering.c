@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A worker that puts another program in place of the steering program of its reuseport group, and
- * serves.
+ * A worker that puts another program in place of the steering program of its reuseport group, or
+ * leaves the group, and serves.
  *
  * attack steering WAY WHEN [PORT]
  *   WAY   cbpf: a classic program that selects the first member; ebpf: an eBPF program that does;
- *         detach: none; compat: detach by a system call of 32-bit programs
+ *         detach: none; compat: detach by a system call of 32-bit programs; off: turns
+ *         SO_REUSEPORT off; lock: SO_LOCK_FILTER; device: binds the socket to lo; again: stops
+ *         listening, and listens again
  *   WHEN  unbound, bound: the state of the socket; usr1: the socket listens, at each SIGUSR1
  *   PORT  without it the listener is the first one of LISTEN_FDS
  *
@@ -93,6 +95,16 @@ static int steering_detach_compat(int fd)
 #endif
 }
 
+static int steering_listen_again(int fd)
+{
+	return shutdown(fd, SHUT_RDWR) < 0 || listen(fd, 1024) < 0 ? -1 : 0;
+}
+
+static int steering_set(int fd, int option, int value)
+{
+	return setsockopt(fd, SOL_SOCKET, option, &value, sizeof(value));
+}
+
 static void steering_try(int fd)
 {
 	int r;
@@ -103,6 +115,14 @@ static void steering_try(int fd)
 		r = steering_attach_extended(fd);
 	else if (!strcmp(way, "compat"))
 		r = steering_detach_compat(fd);
+	else if (!strcmp(way, "off"))
+		r = steering_set(fd, SO_REUSEPORT, 0);
+	else if (!strcmp(way, "lock"))
+		r = steering_set(fd, SO_LOCK_FILTER, 1);
+	else if (!strcmp(way, "device"))
+		r = setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", sizeof("lo"));
+	else if (!strcmp(way, "again"))
+		r = steering_listen_again(fd);
 	else
 		r = steering_detach(fd);
 	printf("%s: %s\n", way, r < 0 ? strerror(errno) : "done");
