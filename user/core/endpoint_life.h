@@ -20,8 +20,9 @@ enum endpoint_life {
 
 /* What is seen of one endpoint. */
 struct endpoint_seen {
-	bool named;             /* by the configuration */
-	unsigned int workers;   /* that are in slots, with the worker that gets its slot now */
+	bool named; /* by the configuration */
+	/* That listen anywhere, and are in slots, with the worker that gets its slot now. */
+	unsigned int workers;
 	unsigned int listening; /* of these, listen there */
 	bool awaited;           /* a worker that is starting listens there */
 	bool was_served;        /* at some time */

@@ -62,7 +62,7 @@ static void endpoints_see(const struct supervisor *sup, const struct rpd_endpoin
 		const bool listens = worker_listeners_has_address(w, endpoint);
 
 		if (endpoints_has_slot(w, next)) {
-			ret->workers++;
+			ret->workers += w->n_addresses > 0;
 			ret->listening += listens;
 			ret->covered |= endpoints_is_covered_by(w, endpoint);
 		} else if (w->state == WORKER_STARTING || w->state == WORKER_SETTLING) {
