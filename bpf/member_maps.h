@@ -9,7 +9,7 @@
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 65536);
+	__uint(max_entries, RPD_MEMBER_MAX);
 	__type(key, __u64);
 	__type(value, struct rpd_member);
 } members SEC(".maps");

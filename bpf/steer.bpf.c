@@ -32,6 +32,9 @@
  * costs a failed selection, some 20 ns. */
 #define STEER_RING_TRIES 32
 
+/* A search of all candidates is made of parts of so many steps. */
+#define STEER_SCAN_PART 32
+
 struct {
 	__uint(type, BPF_MAP_TYPE_REUSEPORT_SOCKARRAY);
 	__uint(max_entries, RPD_SOCKS_MAX);
@@ -191,21 +194,39 @@ static __always_inline struct rpd_schedule *steer_find_schedule(void)
 }
 
 /*
- * Selects candidate @at; returns its slot, or -1 if it has no listener.
+ * Selects the candidate of one step of steer_scan(). Returns its slot, or -1 if it has no listener.
  *
- * The long loops below and their single steps are global functions. The verifier checks a global
- * function once, not on each path that leads to it, or for each of a thousand iterations: loading
- * takes a tenth of the time. The price is paid in rare cases only.
+ * The long loops below, their parts and their single steps are global functions. The verifier
+ * checks a global function once, not on each path that leads to it, or for each of a thousand
+ * iterations: loading takes a small part of the time. The price is paid in rare cases only.
  */
-__attribute__((noinline)) int steer_try_candidate(struct sk_reuseport_md *ctx, __u32 at)
+__attribute__((noinline)) int steer_try_candidate(struct sk_reuseport_md *ctx, __u32 first,
+                                                  __u32 count, __u32 start, __u32 step)
 {
 	struct rpd_schedule *sched = steer_find_schedule();
-	__u32 slot;
+	__u32 at, slot;
 
-	if (!ctx || !sched)
+	if (!ctx || !sched || count == 0)
 		return -1;
+	at = first + steer_pick_scan(start, step, count);
 	slot = sched->candidates[at & (RPD_SLOT_MAX - 1)];
 	return steer_select(ctx, slot) ? (int)slot : -1;
+}
+
+/* The steps of steer_scan() from @step on. */
+__attribute__((noinline)) int steer_scan_part(struct sk_reuseport_md *ctx, __u32 first, __u32 count,
+                                              __u32 start, __u32 step)
+{
+	for (__u32 i = 0; i < STEER_SCAN_PART; i++) {
+		int slot;
+
+		if (step + i >= count + PICK_SCATTERED)
+			break;
+		slot = steer_try_candidate(ctx, first, count, start, step + i);
+		if (slot >= 0)
+			return slot;
+	}
+	return -1;
 }
 
 /* Selects the first of candidates[first .. first + count - 1] that has a listener, in the order of
@@ -213,14 +234,14 @@ __attribute__((noinline)) int steer_try_candidate(struct sk_reuseport_md *ctx, _
 __attribute__((noinline)) int steer_scan(struct sk_reuseport_md *ctx, __u32 first, __u32 count,
                                          __u32 start)
 {
-	if (!ctx || count == 0)
+	if (count == 0)
 		return -1;
-	for (__u32 i = 0; i < RPD_SLOT_MAX + PICK_SCATTERED; i++) {
+	for (__u32 step = 0; step < RPD_SLOT_MAX + PICK_SCATTERED; step += STEER_SCAN_PART) {
 		int slot;
 
-		if (i >= count + PICK_SCATTERED)
+		if (step >= count + PICK_SCATTERED)
 			break;
-		slot = steer_try_candidate(ctx, first + steer_pick_scan(start, i, count));
+		slot = steer_scan_part(ctx, first, count, start, step);
 		if (slot >= 0)
 			return slot;
 	}

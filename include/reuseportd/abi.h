@@ -11,13 +11,14 @@
 #define RPD_MAGIC       0x72707264u /* "rprd" */
 #define RPD_ABI_VERSION 5
 
-#define RPD_SLOT_MAX     1024 /* worker slots of a service */
-#define RPD_RING_MAX     4096 /* entries of a schedule ring; a power of two */
-#define RPD_ENDPOINT_MAX 128  /* reuseport groups of a service */
-#define RPD_VERSION_MAX  64   /* version labels in use at a time */
-#define RPD_LABEL_MAX    32   /* bytes of a version label or service name, with the final NUL */
-#define RPD_COMM_MAX     16   /* TASK_COMM_LEN */
-#define RPD_FIRST_LABEL  "v1" /* the version of workers without a label of their own */
+#define RPD_SLOT_MAX     1024   /* worker slots of a service */
+#define RPD_RING_MAX     4096   /* entries of a schedule ring; a power of two */
+#define RPD_ENDPOINT_MAX 128    /* reuseport groups of a service */
+#define RPD_MEMBER_MAX   131072 /* listeners of a service, those of former workers included */
+#define RPD_VERSION_MAX  64     /* version labels in use at a time */
+#define RPD_LABEL_MAX    32     /* bytes of a version label or service name, with the final NUL */
+#define RPD_COMM_MAX     16     /* TASK_COMM_LEN */
+#define RPD_FIRST_LABEL  "v1"   /* the version of workers without a label of their own */
 #define RPD_WEIGHT_MAX   1000
 #define RPD_WEIGHT_BASE  100 /* the default weight */
 
@@ -321,6 +322,8 @@ struct rpd_ports {
 	__u64 has[65536 / 64];
 };
 
+#define RPD_WHY_MAX 256 /* with the final NUL */
+
 /* What the supervisor is doing with a slot. */
 enum rpd_run {
 	RPD_RUN_NONE,     /* the slot has no supervisor */
@@ -354,6 +357,8 @@ struct rpd_worker {
 	__u32 main_pid;   /* 0 = unknown: the worker was attached */
 	__u32 pad2;
 	char main_comm[RPD_COMM_MAX];
+	/* Of the slot: why its last worker has ended or failed, until a worker is admitted. */
+	char why[RPD_WHY_MAX];
 };
 
 /*
@@ -386,7 +391,7 @@ _Static_assert(sizeof(struct rpd_member) == 8, "ABI");
 _Static_assert(sizeof(struct rpd_probe) == 20, "ABI: a map's key, without a hole");
 _Static_assert(sizeof(struct rpd_endpoint) == 32, "ABI");
 _Static_assert(sizeof(struct rpd_service) == 48 + 32 + 24 + 32 * 128, "ABI");
-_Static_assert(sizeof(struct rpd_worker) == 8 * 128 + 88, "ABI");
+_Static_assert(sizeof(struct rpd_worker) == 8 * 128 + 88 + 256, "ABI");
 _Static_assert(sizeof(struct rpd_account) == 64, "ABI: a cache line");
 _Static_assert(sizeof(struct rpd_former) == 80, "ABI");
 _Static_assert(sizeof(struct rpd_rate) == 40, "ABI");

@@ -2,6 +2,7 @@
 """The supervisor is stopped by SIGSTOP, or it and the commands disagree about the time."""
 import os
 import signal
+import time
 
 from harness.checks import FULL, cases, check, equal, note, wait_until
 from runs import Run, worker_command
@@ -65,3 +66,23 @@ def test_other_time_namespace(bed, case):
     check(not set(run.pids()) & set(pids), "workers after a reload")
     check(load.stop()["failed"] <= 2, "failed connections")
     run.stop()
+
+
+def test_stopped_log_process(bed):
+    """A log process that was stopped does not delay `stop`, and still writes what the workers have
+    printed."""
+    text = ("echo before; while ! [ -e go ]; do sleep 0.02; done; echo after; touch done; "
+            "exec sleep 99")
+    run = Run(bed, ["sh", "-c", text], "--ready", "alive:50ms", "--out-file", bed.dir / "out.log",
+              workers=1)
+    log = bed.dir / "out-0.log"
+    wait_until(lambda: "before" in log.read_text(), "the first line is written")
+    pid = bed.log_process(run.name)
+    os.kill(pid, signal.SIGSTOP)
+    (bed.dir / "go").touch()
+    wait_until((bed.dir / "done").exists, "the worker has printed")
+    begin = time.monotonic()
+    equal(run.stop(), 0, "exit status of the supervisor")
+    took = time.monotonic() - begin
+    check(took < 8, f"`stop` took {took:.1f} s")
+    equal(log.read_text(), "before\nafter\n", "what was written")

@@ -162,7 +162,7 @@ def test_wrong_address(bed):
     run = Run(bed, ["node", script(bed, "server.js", NODE)], "--listen", f"0.0.0.0:{PORT}",
               "--ready-timeout", "3", "--max-restarts", "2", workers=1, wait=False)
     run.process.wait_output("did not listen")
-    check(f"did not listen on 0.0.0.0:{PORT} within 3 s (--listen {PORT} would take any address "
+    check(f"did not listen on 0.0.0.0:{PORT} within 3 s (--ready-timeout; --listen {PORT} would take any address "
           f"with that port); it listens on [::]:{PORT}" in run.log(), run.log())
     bed.remember_pinned()
     run.command_line("stop")
@@ -289,7 +289,7 @@ def test_other_user(bed):
     rival.wait_output("listening")
     run = Run(bed, worker_command(bed), "--listen", PORT, "--max-restarts", "1", workers=1,
               wait=False)
-    run.process.wait_output(f"a process of user 65534 listens on 127.0.0.1:{PORT}, but the workers "
+    run.process.wait_output(f" (python3) of user 65534 listens on 127.0.0.1:{PORT}, but the workers "
                             "run as user 0, and users can't share a port")
     run.process.wait()
     rival.stop()

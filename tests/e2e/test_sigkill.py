@@ -282,7 +282,8 @@ def test_swap(bed):
     scene.finish()
 
 
-@cases("status", "list", "doctor")
+# doctor takes a second, as it tries `run`; a killed one is in test_run_doctor.py.
+@cases("status", "list", *(("doctor",) if FULL else ()))
 def test_reader(bed, command):
     """Reading commands change nothing. For status the calls of the dynamic loader are counted as
     well; they are the same for every command."""

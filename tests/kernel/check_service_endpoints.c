@@ -14,6 +14,7 @@
 #include "beds/run_client.h"
 #include "beds/run_service.h"
 #include "beds/run_worker.h"
+#include "beds/socket_bed.h"
 #include "check/check.h"
 #include "kern/in_force.h"
 #include "kern/steer_members.h"
@@ -132,6 +133,8 @@ static void former_listener_is_not_the_next_ones(void)
 	add(2);
 	run_worker_admit(0, &old);
 	remove_endpoint(1);
+	CHECK_EQ(steer_workers_get(&run_service.steer, 0, &row), 0);
+	CHECK_EQ(row.cookies[1], 0);
 	service_in_force_read(&run_service, &found);
 	CHECK_EQ(in_force_find_lost(&found), -1);
 	CHECK_EQ(service_in_force_check_listeners(&run_service, &old.listeners[1].cookie, 1, &err),
@@ -201,6 +204,26 @@ static void addition_killed_half_way(void)
 	CHECK_EQ(run_service_add(AF_INET, false, RUN_SERVICE_PORT + 7, 0), 1);
 }
 
+/* The listeners of many ports are found in one list, which has others as well. */
+static void many_ports(void)
+{
+	struct rpd_endpoint other = {.family = AF_INET, .port = RUN_SERVICE_PORT + 100};
+	_cleanup_observed_ struct observed o = {};
+	struct run_worker worker;
+	struct error err;
+
+	CHECK(socket_bed_listen(&other, 1) >= 0);
+	run_service_begin();
+	add(6);
+	run_worker_admit(2, &worker);
+	for (unsigned int e = 0; e < 6; e++)
+		CHECK_EQ(run_client_visit(e), worker.pid);
+	CHECK_EQ(observe(&run_service, OBSERVE_KNOWN, &o, &err), 0);
+	CHECK_EQ(o.n_listeners, 6);
+	CHECK_EQ(o.n_foreign, 0);
+	CHECK(o.slots[2].live);
+}
+
 /* Names all entries, as so many programs would take long to load. */
 static void too_many_endpoints(void)
 {
@@ -233,6 +256,7 @@ int main(int argc, char **argv)
 	        CHECK_CASE(former_listener_is_not_the_next_ones),
 	        CHECK_CASE(removal_killed_half_way),
 	        CHECK_CASE(addition_killed_half_way),
+	        CHECK_CASE(many_ports),
 	        CHECK_CASE(too_many_endpoints),
 	};
 

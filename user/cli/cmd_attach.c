@@ -31,13 +31,21 @@ static int cmd_attach_check_input(const struct invocation *i, struct error *err)
 	return 0;
 }
 
-static bool cmd_attach_has_address(const struct rpd_service *info,
-                                   const struct discover_wanted *wanted)
+static bool cmd_attach_has_address(const struct rpd_service *info, const struct rpd_endpoint *named)
 {
 	for (unsigned int e = 0; e < info->n_endpoints; e++)
-		if (endpoint_has_address(&info->endpoints[e], wanted->family, wanted->addr))
+		if (endpoint_has_address(&info->endpoints[e], named->family, named->addr))
 			return true;
 	return false;
+}
+
+static bool cmd_attach_has_addresses(const struct rpd_service *info,
+                                     const struct discover_wanted *wanted)
+{
+	for (size_t i = 0; i < wanted->n_addresses; i++)
+		if (!cmd_attach_has_address(info, &wanted->addresses[i]))
+			return false;
+	return info->n_endpoints > 0;
 }
 
 /* Whether the service has the options that were given. An option that has its default value may not
@@ -63,7 +71,8 @@ static bool cmd_attach_is_same(const struct invocation *i, const struct service 
 	       info->netns_ino == netns &&
 	       (!wanted->workers || info->n_workers == wanted->workers) &&
 	       (!wanted->port || wanted->port == info->endpoints[0].port) &&
-	       cmd_attach_has_address(info, wanted) && cmd_attach_has_options(info, s, &i->attach);
+	       cmd_attach_has_addresses(info, wanted) &&
+	       cmd_attach_has_options(info, s, &i->attach);
 }
 
 /* Returns the name of the service that an earlier run of this command line has attached, for

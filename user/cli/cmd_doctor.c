@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "base/cleanup.h"
+#include "cli/doctor_run.h"
 #include "cli/positional.h"
 #include "kern/doctor_host.h"
 #include "kern/netns.h"
@@ -39,6 +40,8 @@ int cmd_doctor(struct invocation *i, struct error *err)
 	if (r < 0)
 		return r;
 	r = doctor_host_check(&checks);
+	if (r == 0)
+		r = doctor_run_check(&checks);
 	if (r < 0)
 		error_set(err, r, "out of memory");
 	else

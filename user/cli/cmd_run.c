@@ -61,9 +61,17 @@ int cmd_run(struct invocation *i, struct error *err)
 	_cleanup_load_result_ struct load_result loaded = {};
 	_cleanup_free_ struct supervisor_request *requests = NULL;
 	_cleanup_strv_ char **self = NULL;
-	int r = args_load(&i->run, &loaded, err);
+	int r;
 
 	exporter_process_init(&exporter);
+	i->run.keep_faulty = true;
+	r = args_load(&i->run, &loaded, err);
+	/* One service that can't be started does not keep the others from it. */
+	if (r == 0 && load_all_are_faulty(&loaded) && !cmd_run_finds_service(&loaded)) {
+		load_free(&loaded);
+		i->run.keep_faulty = false;
+		r = args_load(&i->run, &loaded, err);
+	}
 	problems_print(stderr, &loaded.problems, false, true);
 	if (r == 0)
 		r = cmd_run_read_command_line(&self, err);

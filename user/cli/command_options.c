@@ -43,13 +43,19 @@ static int command_options_set_port(void *member, const struct option_setting *s
 	return 0;
 }
 
-static int command_options_set_address(void *member, const struct option_setting *setting,
+static int command_options_add_address(void *member, const struct option_setting *setting,
                                        struct error *err)
 {
 	struct discover_wanted *wanted = member;
+	struct rpd_endpoint named = {};
+	int family;
 
-	if (endpoint_parse_address(setting->value, &wanted->family, wanted->addr) < 0)
+	if (endpoint_parse_address(setting->value, &family, named.addr) < 0)
 		return error_usage(err, "'%s' is not an IPv4 or IPv6 address", setting->value);
+	if (wanted->n_addresses == RPD_ENDPOINT_MAX)
+		return error_usage(err, "a service has at most %d addresses", RPD_ENDPOINT_MAX);
+	named.family = family;
+	wanted->addresses[wanted->n_addresses++] = named;
 	return 0;
 }
 
@@ -189,8 +195,9 @@ const struct option_row command_options_attach[] = {
          command_options_set_service, AT(service), .letter = 's'},
         {"port", "PORT", "Attach the workers that listen on this port", command_options_set_port,
          AT(attach.wanted.port), .letter = 'p'},
-        {"address", "ADDRESS", "Attach only the workers that listen on this address",
-         command_options_set_address, AT(attach.wanted), .letter = 'a'},
+        {"address", "ADDRESS",
+         "Attach only the workers that listen on this address. Repeat it to name several",
+         command_options_add_address, AT(attach.wanted), .letter = 'a', .repeatable = true},
         {"pid", "PID",
          "Consider only ports on which this process listens, in the network "
          "namespace of this process",

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 #include "stream/log.h"
 
 #define AGAIN_US 1000000
+#define KILL_MS  1000
 
 #define FIRST_FD 3 /* as sd_listen_fds(3) has it */
 
@@ -113,7 +115,7 @@ static int exporter_process_on_end(sd_event_source *source, int fd, uint32_t eve
 	char signal[SIGNAL_NAME_MAX], end[64] = "";
 	siginfo_t info = {};
 
-	if (waitid(P_PIDFD, fd, &info, WEXITED) == 0 && info.si_code == CLD_EXITED)
+	if (waitid(P_PIDFD, fd, &info, WEXITED | WNOHANG) == 0 && info.si_code == CLD_EXITED)
 		snprintf(end, sizeof(end), " (exit status %d)", info.si_status);
 	else if (info.si_pid)
 		snprintf(end, sizeof(end), " (signal %s)",
@@ -176,8 +178,12 @@ void exporter_process_kill(void *data)
 	struct exporter_process *process = data;
 
 	if (process->pidfd >= 0) {
+		struct pollfd end = {.fd = process->pidfd, .events = POLLIN};
+
+		/* The wait has an end: root may hold the process by ptrace(). */
 		syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0);
-		waitid(P_PIDFD, process->pidfd, &(siginfo_t){}, WEXITED);
+		poll(&end, 1, KILL_MS);
+		waitid(P_PIDFD, process->pidfd, &(siginfo_t){}, WEXITED | WNOHANG);
 	}
 	exporter_process_forget(process);
 	process->again = sd_event_source_disable_unref(process->again);

@@ -2,15 +2,18 @@
 #include "config/args.h"
 
 #include <errno.h>
-#include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/strv.h"
 #include "config/file_user.h"
 #include "config/ini.h"
 #include "config/pm2.h"
 #include "config/run_option.h"
+#include "kern/cpu_count.h"
+#include "kern/working_dir.h"
 
 int args_add(struct args *args, const char *name, const char *value)
 {
@@ -30,14 +33,6 @@ void args_free(struct args *args)
 	*args = (struct args){};
 }
 
-/* The number of CPUs that this process may run on. */
-static unsigned int args_count_cpus(void)
-{
-	cpu_set_t cpus;
-
-	return sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
-}
-
 static void args_report(void *data, const char *option, const char *text)
 {
 	problems_add(data, 0, "%s%s%s%s", option ? "--" : "", option ? option : "",
@@ -49,7 +44,8 @@ static int args_load_command(const struct args *args, struct load_result *ret, s
 {
 	struct problems *problems = &ret->problems;
 	struct run_config *config = load_add(ret);
-	const unsigned int n_cpus = args_count_cpus();
+	const unsigned int n_cpus = cpu_count();
+	const char *option;
 	struct error why;
 
 	if (args->only)
@@ -67,8 +63,8 @@ static int args_load_command(const struct args *args, struct load_result *ret, s
 		run_config_report_problems(config, args_report, problems);
 		load_host_problems(config, args_report, problems);
 	}
-	if (!problems->n_errors && load_env_files(config, &why) < 0)
-		problems_add(problems, 0, "--env-file: %s", why.text);
+	if (!problems->n_errors && load_environment(config, &option, &why) < 0)
+		problems_add(problems, 0, "--%s: %s", option, why.text);
 	if (!problems->n_errors)
 		run_config_set_default_name(config);
 	return problems_error(problems, err);
@@ -132,41 +128,88 @@ static void args_check_only(const struct load_file *file, struct load_result *lo
 		                    : "the file does not have each of these services");
 }
 
-int args_load(const struct args *args, struct load_result *ret, struct error *err)
+/* The path in the working directory as the user has given it, if it is relative. Returns @path if
+ * there is nothing to do, else a text for free(). NULL if memory is short. */
+static char *args_follow_links(char *path)
+{
+	const char *folder = working_dir_as_given();
+	char *joined;
+
+	if (!folder || (path && path[0] == '/'))
+		return path;
+	if (asprintf(&joined, "%s%s%s", folder, path ? "/" : "", path ? path : "") < 0)
+		return NULL;
+	return joined;
+}
+
+/* Workers run in the working directory as the user has given it. */
+static int args_set_folders(struct load_result *loaded, struct error *err)
+{
+	for (size_t i = 0; i < loaded->n && working_dir_as_given(); i++) {
+		char **cwd = &loaded->configs[i].cwd, *path = args_follow_links(*cwd);
+
+		if (!path)
+			return error_set(err, -ENOMEM, "out of memory");
+		if (path != *cwd)
+			free(*cwd);
+		*cwd = path;
+	}
+	return 0;
+}
+
+static int args_load_file(const struct args *args, struct load_file *file, struct load_result *ret,
+                          struct error *err)
 {
 	static const char *const pm2[] = {".js", ".cjs", ".mjs", ".json", NULL};
 	static const char *const yaml[] = {".yml", ".yaml", NULL};
-	struct load_file file = {
-	        .path = args->file, .only = args->only, .n_cpus = args_count_cpus()};
 	struct file_owner owner;
+	int r = args_file_options(args, file, err);
+
+	if (r < 0)
+		return r;
+	if (args_is_one_of(file->path, yaml))
+		return error_usage(err,
+		                   "can't read YAML: write '%s' as .json, as .config.js or as a "
+		                   "configuration file of reuseportd",
+		                   file->path);
+	r = file_user_find_owner(file, &owner, err);
+	if (r < 0)
+		return r;
+	if (args_is_one_of(file->path, pm2)) {
+		r = pm2_load(file, ret, err);
+	} else if (file->env) {
+		return error_usage(err, "--env %s: only an ecosystem.config.js can have env_%s",
+		                   file->env, file->env);
+	} else {
+		r = ini_load(file, ret, err);
+	}
+	if (r < 0)
+		return r;
+	args_check_only(file, ret);
+	return problems_error(&ret->problems, err);
+}
+
+int args_load(const struct args *args, struct load_result *ret, struct error *err)
+{
+	struct load_file file = {
+	        .path = args->file,
+	        .only = args->only,
+	        .n_cpus = cpu_count(),
+	        .keep_faulty = args->keep_faulty,
+	};
+	_cleanup_free_ char *path = NULL;
 	int r;
 
 	*ret = (struct load_result){.problems.file = args->file};
 	if (!args->file == !args->command)
 		return error_usage(err, "give either a file or `-- COMMAND ARGUMENT...`");
-	if (args->command)
-		return args_load_command(args, ret, err);
-	r = args_file_options(args, &file, err);
-	if (r < 0)
-		return r;
-	if (args_is_one_of(file.path, yaml))
-		return error_usage(err,
-		                   "can't read YAML: write '%s' as .json, as .config.js or as a "
-		                   "configuration file of reuseportd",
-		                   file.path);
-	r = file_user_find_owner(&file, &owner, err);
-	if (r < 0)
-		return r;
-	if (args_is_one_of(file.path, pm2)) {
-		r = pm2_load(&file, ret, err);
-	} else if (file.env) {
-		return error_usage(err, "--env %s: only an ecosystem.config.js can have env_%s",
-		                   file.env, file.env);
-	} else {
-		r = ini_load(&file, ret, err);
+	if (args->file && args->file[0] != '/' && working_dir_as_given()) {
+		path = args_follow_links((char *)args->file);
+		if (!path)
+			return error_set(err, -ENOMEM, "out of memory");
+		file.path = path;
 	}
-	if (r < 0)
-		return r;
-	args_check_only(&file, ret);
-	return problems_error(&ret->problems, err);
+	r = args->command ? args_load_command(args, ret, err)
+	                  : args_load_file(args, &file, ret, err);
+	return r < 0 ? r : args_set_folders(ret, err);
 }

@@ -2,6 +2,8 @@
 /* The command line of `run`: options and a command, or a file. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "config/load.h"
 
 /* An option of the command line. */
@@ -16,6 +18,9 @@ struct args {
 	const char *file; /* NULL: there is a command */
 	const char *only; /* --only */
 	char **command;   /* argv of the workers; NULL: there is a file */
+	/* A service of the file with an env file or cwd that can't be read is loaded, with the
+	 * reason (run_config.fault), and a warning is given. Otherwise that is an error. */
+	bool keep_faulty;
 };
 
 /* Appends an option of run_option.h. -ENOMEM. */

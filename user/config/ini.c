@@ -63,8 +63,19 @@ static void ini_warn_of_program(struct ini_input *input)
 		problems_warn(input->problems, input->command.line, "command: %s", err.text);
 }
 
+static void ini_note_fault(struct ini_input *input, const char *option, const struct error *why)
+{
+	const struct ini_seen *seen = ini_seen_of(input, option);
+	char text[sizeof(why->text) + 16];
+
+	snprintf(text, sizeof(text), "%s: %s", option, why->text);
+	load_note_fault(input->loaded, input->request, seen->line ? seen->line : input->section,
+	                text);
+}
+
 static void ini_end_section(struct ini_input *input)
 {
+	const char *option;
 	struct error err;
 
 	if (!input->config)
@@ -72,9 +83,8 @@ static void ini_end_section(struct ini_input *input)
 	file_user_set(input->request, input->config, ini_report, input);
 	run_config_report_problems(input->config, ini_report, input);
 	load_host_problems(input->config, ini_report, input);
-	if (load_env_files(input->config, &err) < 0)
-		problems_add(input->problems, ini_seen_of(input, "env-file")->line, "env-file: %s",
-		             err.text);
+	if (load_environment(input->config, &option, &err) < 0)
+		ini_note_fault(input, option, &err);
 	if (load_file_wants(input->request, input->config->service))
 		ini_warn_of_program(input);
 	else

@@ -2,6 +2,7 @@
 #include "config/load.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -128,8 +129,6 @@ void load_host_problems(const struct run_config *config,
 		report(data, "group", err.text);
 	if (credentials_check_user(config->user, config->group, &err) < 0)
 		report(data, "user", err.text);
-	if (load_check_cwd(config, &err) < 0)
-		report(data, "cwd", err.text);
 }
 
 int load_find_program(const struct run_config *config, struct error *err)
@@ -194,7 +193,7 @@ static int load_add_file(const struct run_config *config, const char *path, char
 	return r < 0 ? error_set(err, r, "out of memory") : 0;
 }
 
-int load_env_files(struct run_config *config, struct error *err)
+static int load_env_files(struct run_config *config, struct error *err)
 {
 	_cleanup_strv_ char **env = NULL;
 	int r = 0;
@@ -208,4 +207,37 @@ int load_env_files(struct run_config *config, struct error *err)
 		return error_set(err, r, "out of memory");
 	config->env = TAKE_PTR(env);
 	return 0;
+}
+
+int load_environment(struct run_config *config, const char **ret_option, struct error *err)
+{
+	if (load_check_cwd(config, err) < 0) {
+		*ret_option = "cwd";
+		return -EINVAL;
+	}
+	*ret_option = "env-file";
+	return load_env_files(config, err);
+}
+
+void load_note_fault(struct load_result *loaded, const struct load_file *file, unsigned int line,
+                     const char *text)
+{
+	struct run_config *config = &loaded->configs[loaded->n - 1];
+	char where[16] = "";
+
+	if (line)
+		snprintf(where, sizeof(where), "%u: ", line);
+	if (!file->keep_faulty || config->fault ||
+	    asprintf(&config->fault, "%s:%s%s", file->path, where[0] ? where : " ", text) < 0)
+		problems_add(&loaded->problems, line, "%s", text);
+	else
+		problems_warn(&loaded->problems, line, "%s; the service can't be started", text);
+}
+
+bool load_all_are_faulty(const struct load_result *loaded)
+{
+	for (size_t i = 0; i < loaded->n; i++)
+		if (!loaded->configs[i].fault)
+			return false;
+	return loaded->n > 0;
 }

@@ -32,6 +32,7 @@ struct load_file {
 	unsigned int n_cpus;
 	const char *user, *group;       /* --user, --group; NULL = as the file says */
 	const struct file_owner *owner; /* another user that controls the file; NULL = none */
+	bool keep_faulty;               /* as struct args has it */
 };
 
 /* Reads the file with the rights of file->owner, if there is one: the file may be a link. @ret,
@@ -58,18 +59,26 @@ void load_free(struct load_result *loaded);
  * memory is short. */
 bool load_assume_rights(const struct run_config *config, struct file_rights *own);
 
-/* Checks what depends on the host: whether user, group and cwd exist. Calls @report as
+/* Checks what depends on the host: whether user and group exist. Calls @report as
  * run_config_report_problems() does. */
 void load_host_problems(const struct run_config *config,
                         void (*report)(void *data, const char *option, const char *text),
                         void *data);
 
 /* Checks that the command's program exists, along the PATH that the workers have after
- * load_env_files(). Otherwise sets @err to the line that starting the program would give. Callers
+ * load_environment(). Otherwise sets @err to the line that starting the program would give. Callers
  * only warn, as the file may be for another host. */
 int load_find_program(const struct run_config *config, struct error *err);
 
-/* Reads config->env_files with the rights of the workers' user, and adds their variables to
- * config->env, which takes precedence. Of a variable in several files, the last value holds.
- * error_usage() with file and line. */
-int load_env_files(struct run_config *config, struct error *err);
+/* Checks that config->cwd exists, reads config->env_files with the rights of the workers' user, and
+ * adds their variables to config->env, which takes precedence. Of a variable in several files, the
+ * last value holds. Otherwise sets *ret_option to the option at fault; error_usage() with file and
+ * line. */
+int load_environment(struct run_config *config, const char **ret_option, struct error *err);
+
+/* Notes that load_environment() has failed for the last service: as its fault, or as an error. */
+void load_note_fault(struct load_result *loaded, const struct load_file *file, unsigned int line,
+                     const char *text);
+
+/* Whether no service can be started. */
+bool load_all_are_faulty(const struct load_result *loaded);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/record.h"
+#include "kern/working_dir.h"
 
 #define RESULT_FD  3
 #define RESULT_MAX (16 << 20) /* bytes */
@@ -77,6 +78,7 @@ static _Noreturn void load_child_run(const struct args *args, int writer, pid_t 
 	    fcntl(RESULT_FD, F_SETFD, FD_CLOEXEC) < 0)
 		_exit(EXIT_FAILURE);
 	load_child_offer_to_oom();
+	working_dir_follow();
 	r = args_load(args, &loaded, &err);
 	out = fdopen(RESULT_FD, "w");
 	if (!out)

@@ -73,11 +73,22 @@ static void pm2_name_service(struct pm2_app *app, const char *made)
 	pm2_app_warn(app, "name", "the service is named '%s'", made);
 }
 
+static void pm2_note_fault(struct pm2_app *app, struct load_result *loaded, const char *option,
+                           const struct error *why)
+{
+	char text[sizeof(why->text) + 128];
+
+	snprintf(text, sizeof(text), "app '%s': %s: %s", app->name,
+	         strcmp(option, "cwd") != 0 ? "env_file" : option, why->text);
+	load_note_fault(loaded, app->file, 0, text);
+}
+
 static void pm2_load_app(const struct load_file *file, struct json_object *json,
                          struct load_result *ret)
 {
 	struct pm2_app app = {.file = file, .json = json, .problems = &ret->problems, .name = "?"};
 	char name[RPD_LABEL_MAX];
+	const char *option;
 	struct error err;
 
 	if (!json_object_is_type(json, json_type_object)) {
@@ -100,8 +111,8 @@ static void pm2_load_app(const struct load_file *file, struct json_object *json,
 	pm2_options_set(&app);
 	run_config_report_problems(app.config, pm2_report, &app);
 	load_host_problems(app.config, pm2_report, &app);
-	if (load_env_files(app.config, &err) < 0)
-		pm2_app_problem(&app, "env_file", "%s", err.text);
+	if (load_environment(app.config, &option, &err) < 0)
+		pm2_note_fault(&app, ret, option, &err);
 	if (load_find_program(app.config, &err) < 0)
 		pm2_app_warn(&app, NULL, "%s", err.text);
 }

@@ -14,6 +14,7 @@
 #include "base/words.h"
 #include "core/env.h"
 #include "kern/file_read.h"
+#include "kern/working_dir.h"
 
 /* The interpreter of each extension of a script. */
 static const struct {
@@ -111,7 +112,9 @@ static char *pm2_command_folder_of(const char *file)
  * systemd that is '/'. NULL if @name is in neither. */
 static char *pm2_command_find(struct pm2_app *app, const char *name, char **ret_folder)
 {
-	char *folders[] = {getcwd(NULL, 0), pm2_command_folder_of(app->file->path)};
+	const char *given = working_dir_as_given();
+	char *folders[] = {given ? strdup(given) : getcwd(NULL, 0),
+	                   pm2_command_folder_of(app->file->path)};
 	char *found = NULL;
 
 	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {

@@ -95,6 +95,17 @@ static int run_option_set_workers(void *member, const struct option_setting *set
 	return 0;
 }
 
+static int run_option_set_kill_mode(void *member, const struct option_setting *setting,
+                                    struct error *err)
+{
+	bool *mixed = member;
+
+	if (strcmp(setting->value, "all") != 0 && strcmp(setting->value, "mixed") != 0)
+		return error_usage(err, "'%s' is neither 'all' nor 'mixed'", setting->value);
+	*mixed = setting->value[0] == 'm';
+	return 0;
+}
+
 static int run_option_set_env(void *member, const struct option_setting *setting, struct error *err)
 {
 	if (!env_is_setting(setting->value))
@@ -204,7 +215,8 @@ const struct option_row run_options[] = {
          "(default: the program's name, followed by -PORT if --listen is given once)",
          run_option_set_service, AT(service)},
         {"workers", "N|max",
-         "Number of workers; max: one for each CPU (required, except with FILE, where each "
+         "Number of workers; max: one for each CPU that this process may use, by its affinity "
+         "and by the CPU quota of its cgroup, rounded up (required, except with FILE, where each "
          "section sets it; an app of PM2 has 1 unless it sets instances)",
          run_option_set_workers, AT(workers)},
         {"listen", "PORT|ADDRESS:PORT",
@@ -299,6 +311,10 @@ const struct option_row run_options[] = {
 
         {"stop-signal", "SIGNAL", "Signal that stops a worker (default: SIGTERM)",
          option_set_signal, AT(stop_signal)},
+        {"kill-mode", "all|mixed",
+         "Processes of a worker that get the stop signal. all: all of them; mixed: its main "
+         "process, and the others are killed when that has ended (default: all)",
+         run_option_set_kill_mode, AT(kill_mixed)},
         {"shutdown-message", NULL,
          "Stop a worker that runs Node by the message \"shutdown\" instead of a "
          "signal",

@@ -19,8 +19,9 @@
 /* The members that are a string, or a vector of strings. */
 #define TEXT(name) offsetof(struct run_config, name)
 static const size_t texts[] = {
-        TEXT(increment_var), TEXT(cwd),        TEXT(user),           TEXT(group),
-        TEXT(out_file),      TEXT(error_file), TEXT(ready_argument), TEXT(cron_restart),
+        TEXT(increment_var),  TEXT(cwd),          TEXT(user),
+        TEXT(group),          TEXT(out_file),     TEXT(error_file),
+        TEXT(ready_argument), TEXT(cron_restart), TEXT(fault),
 };
 static const size_t vectors[] = {TEXT(argv), TEXT(env), TEXT(env_files)};
 

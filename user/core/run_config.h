@@ -53,6 +53,8 @@ struct run_config {
 	 * none */
 	char *increment_var;
 	char *cwd, *user, *group; /* NULL = ours */
+	/* Why no worker can be started: an env file or cwd that can't be read. NULL = no reason. */
+	char *fault;
 	/* Another user controls the configuration file: nothing is done for the service with more
 	 * rights than its workers have. */
 	bool limited;
@@ -75,6 +77,7 @@ struct run_config {
 	int stop_signal;       /* default: SIGTERM */
 	int drain_signal;      /* 0 = none */
 	bool drain_message;    /* send "drain" on the Node channel when the drain begins */
+	bool kill_mixed;       /* the stop signal goes to the main process alone */
 	bool shutdown_message; /* send "shutdown" on the Node channel instead of the stop signal */
 	int64_t drain_timeout, kill_timeout, park_timeout;
 
@@ -90,8 +93,8 @@ struct run_config {
 
 	unsigned int batch;   /* how many workers are replaced at a time */
 	unsigned int max_old; /* of a slot: how many former workers may drain at the same time */
-	bool in_place;      /* stop the old worker before the new one starts */
-	bool keep_going;    /* a reload that fails is not rolled back */
+	bool in_place;        /* stop the old worker before the new one starts */
+	bool keep_going;      /* a reload that fails is not rolled back */
 };
 
 /* Sets every member to its default. */

@@ -23,6 +23,11 @@ bad:
 	                   service, RPD_LABEL_MAX - 1);
 }
 
+bool service_name_is_trial(const char *service)
+{
+	return strncmp(service, SERVICE_NAME_TRIAL, strlen(SERVICE_NAME_TRIAL)) == 0;
+}
+
 void service_name_derive(const char *program, uint16_t port, char ret[RPD_LABEL_MAX])
 {
 	char suffix[sizeof("-65535")] = "";

@@ -2,6 +2,7 @@
 /* The names of services. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -10,6 +11,10 @@
 /* Checks a service name: a letter, then letters, digits, '-' and '_' (bpffs refuses '.'). Otherwise
  * error_usage(). */
 int service_name_check(const char *service, struct error *err);
+
+/* Begins the names of the services with which `doctor` tries `run`. No command lists them. */
+#define SERVICE_NAME_TRIAL "doctor-trial-"
+bool service_name_is_trial(const char *service);
 
 /* Makes the name PROGRAM-PORT, or PROGRAM if @port is 0. Characters that a name can't have become
  * '-'; a long @program is cut. */

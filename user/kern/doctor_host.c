@@ -93,7 +93,8 @@ static int doctor_host_check_cgroup2(struct doctor_checks *checks)
 	if (r == 0)
 		return doctor_checks_add(checks, CHECK_OK, "cgroup2", NULL, "%s", path);
 	return doctor_checks_add(checks, CHECK_NOTE, "cgroup2",
-	                         "mount -t cgroup2 none /sys/fs/cgroup", "%s; needed for --watch",
+	                         "mount -t cgroup2 none /sys/fs/cgroup",
+	                         "%s; needed for `run` and `attach --watch`",
 	                         r == MOUNTS_NONE ? "not mounted" : strerror(-r));
 }
 

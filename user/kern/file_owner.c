@@ -135,26 +135,37 @@ static void file_owner_name(const struct file_trust *trust, struct file_owner *o
 	snprintf(owner->group, sizeof(owner->group), "%u", trust->gid);
 }
 
-int file_owner_find(const char *path, struct file_owner *ret, struct error *err)
+static int file_owner_find_type(const char *path, mode_t type, const char *name,
+                                struct file_owner *ret, struct error *err)
 {
 	struct file_owner owner = {};
 	struct file_owner_walk walk = {.owner = &owner, .at = -1, .trust.self = geteuid()};
 	struct stat st;
 	const int r = file_owner_walk_along(&walk, path);
-	const bool is_regular = r == 0 && fstat(walk.at, &st) == 0 && S_ISREG(st.st_mode);
+	const bool is_it = r == 0 && fstat(walk.at, &st) == 0 && (st.st_mode & S_IFMT) == type;
 
 	cleanup_close(&walk.at);
 	if (r < 0) {
 		error_usage(err, "can't read '%s': %s", path, strerror(-r));
 		return r;
 	}
-	if (!is_regular)
-		return error_usage(err, "can't read '%s': it is not a regular file", path);
+	if (!is_it)
+		return error_usage(err, "can't read '%s': it is not a %s", path, name);
 	owner.verdict = file_trust_verdict(&walk.trust);
 	if (owner.verdict == FILE_TRUST_USER)
 		file_owner_name(&walk.trust, &owner);
 	*ret = owner;
 	return 0;
+}
+
+int file_owner_find(const char *path, struct file_owner *ret, struct error *err)
+{
+	return file_owner_find_type(path, S_IFREG, "regular file", ret, err);
+}
+
+int file_owner_find_folder(const char *path, struct file_owner *ret, struct error *err)
+{
+	return file_owner_find_type(path, S_IFDIR, "folder", ret, err);
 }
 
 const char *file_owner_group(const struct file_owner *owner)

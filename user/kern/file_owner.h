@@ -22,5 +22,8 @@ struct file_owner {
  * error_usage() if the file can't be reached. */
 int file_owner_find(const char *path, struct file_owner *ret, struct error *err);
 
+/* The same for a folder. */
+int file_owner_find_folder(const char *path, struct file_owner *ret, struct error *err);
+
 /* The group to look the user up with (credentials_find()), or NULL. */
 const char *file_owner_group(const struct file_owner *owner);

@@ -141,3 +141,39 @@ int groups_read(const struct groups *groups, struct rpd_group_member **ret, size
 	*ret = TAKE_PTR(rows);
 	return 0;
 }
+
+static int groups_fill_maps(const struct group_bpf *skel, const struct listener *listeners,
+                            size_t n)
+{
+	const int members = bpf_map__fd(skel->maps.members), ports = bpf_map__fd(skel->maps.ports);
+	const struct rpd_member member = {};
+	struct rpd_ports has = {};
+	uint32_t zero = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const uint16_t port = listeners[i].endpoint.port;
+
+		has.has[port / 64] |= 1ull << port % 64;
+		if (bpf_map_update_elem(members, &listeners[i].cookie, &member, BPF_ANY) < 0)
+			return -errno;
+	}
+	return bpf_map_update_elem(ports, &zero, &has, BPF_ANY) < 0 ? -errno : 0;
+}
+
+int groups_read_listeners(const struct listener *listeners, size_t n, struct rpd_group_member **ret,
+                          size_t *ret_n)
+{
+	_cleanup_(groups_destroy_skel) struct group_bpf *skel = group_bpf__open();
+	struct groups groups;
+	struct error ignored;
+	int r = skel ? group_bpf__load(skel) : -errno;
+
+	if (r == 0)
+		r = groups_fill_maps(skel, listeners, n);
+	if (r == 0)
+		r = group_bpf__attach(skel);
+	if (r < 0)
+		return r;
+	groups.fd = bpf_link__fd(skel->links.show_member);
+	return groups_read(&groups, ret, ret_n, &ignored);
+}

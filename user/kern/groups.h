@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "core/listener.h"
 #include "kern/pins.h"
 #include "kern/steer.h"
 
@@ -42,6 +43,11 @@ bool groups_is_pin(const char *name);
 
 /* Whether groups_read() works. */
 bool groups_are_known(const struct groups *groups);
+
+/* Reads a row for each of these listeners, of any service or none, in the same namespace. Loads the
+ * iterator for that. The caller frees *ret. Returns 0 or a negative errno. */
+int groups_read_listeners(const struct listener *listeners, size_t n, struct rpd_group_member **ret,
+                          size_t *ret_n);
 
 /* Reads a row for each admitted listener in the calling thread's network namespace. The caller
  * frees *ret. Returns 0, or a negative errno with @err set. */

@@ -92,7 +92,8 @@ int pins_list_services(char (**ret)[RPD_LABEL_MAX], size_t *ret_n, struct error 
 	while (dir && (entry = readdir(dir))) {
 		void *more;
 
-		if (entry->d_type != DT_DIR || service_name_check(entry->d_name, NULL) < 0)
+		if (entry->d_type != DT_DIR || service_name_check(entry->d_name, NULL) < 0 ||
+		    service_name_is_trial(entry->d_name))
 			continue;
 		more = realloc(names, (n + 1) * sizeof(*names));
 		if (!more)

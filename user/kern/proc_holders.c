@@ -378,7 +378,7 @@ static void proc_holders_settle_shared_epoll(struct scan *s)
 			s->rows[i].epfd = -1;
 }
 
-/* Scans every process except ours. */
+/* Scans every process except ours, or as many as a bounded search may. */
 static int proc_holders_scan_all(struct scan *s)
 {
 	_cleanup_dir_ DIR *proc = proc_read_directory(AT_FDCWD, "/proc");
@@ -387,7 +387,7 @@ static int proc_holders_scan_all(struct scan *s)
 
 	if (!proc)
 		return -errno;
-	while ((pid = proc_read_number(proc)) >= 0) {
+	while (proc_holders_may_go_on(s) && (pid = proc_read_number(proc)) >= 0) {
 		r = pid == self ? 0 : proc_holders_scan_process(s, (uint32_t)pid);
 		if (r < 0)
 			return r;
@@ -424,6 +424,17 @@ int proc_holders_find(const struct listener *listeners, size_t n, struct holder 
                       size_t *ret_n, struct error *err)
 {
 	_cleanup_(proc_holders_deinit_scan) struct scan s = {0};
+	int r = proc_holders_init_scan(&s, listeners, n);
+
+	if (r == 0 && s.n_inodes)
+		r = proc_holders_scan_all(&s);
+	return proc_holders_finish_scan(&s, r, ret, ret_n, err);
+}
+
+int proc_holders_find_soon(const struct listener *listeners, size_t n, struct holder **ret,
+                           size_t *ret_n, struct error *err)
+{
+	_cleanup_(proc_holders_deinit_scan) struct scan s = {.bounded = true};
 	int r = proc_holders_init_scan(&s, listeners, n);
 
 	if (r == 0 && s.n_inodes)

@@ -30,6 +30,10 @@
 int proc_holders_find(const struct listener *listeners, size_t n, struct holder **ret,
                       size_t *ret_n, struct error *err);
 
+/* The same, but examines no more than proc_holders_find_among() does. */
+int proc_holders_find_soon(const struct listener *listeners, size_t n, struct holder **ret,
+                           size_t *ret_n, struct error *err);
+
 /*
  * The same for the processes @pids only, such as those of a worker's cgroup; no pid may be listed
  * twice. A child's inherited epoll descriptor is recognised only if the parent is listed, too.

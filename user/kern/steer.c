@@ -20,6 +20,7 @@ void steer_init(struct steer *steer)
 	memset(steer->map_fd, -1, sizeof(steer->map_fd));
 	memset(steer->socks_fd, -1, sizeof(steer->socks_fd));
 	memset(steer->prog_fd, -1, sizeof(steer->prog_fd));
+	steer->spare_socks_fd = steer->spare_prog_fd = -1;
 }
 
 void steer_close(struct steer *steer)
@@ -38,6 +39,8 @@ void steer_close(struct steer *steer)
 		cleanup_close(&steer->socks_fd[i]);
 		cleanup_close(&steer->prog_fd[i]);
 	}
+	cleanup_close(&steer->spare_socks_fd);
+	cleanup_close(&steer->spare_prog_fd);
 	steer_init(steer);
 }
 
@@ -142,7 +145,7 @@ static int steer_check_layout(const struct steer *steer, const struct pins *pins
 	return 0;
 }
 
-static int steer_open_service(struct steer *steer, const struct pins *pins, struct error *err)
+int steer_open_service(struct steer *steer, const struct pins *pins, struct error *err)
 {
 	struct steer_map_kind kind = *steer_maps_kind(STEER_SERVICE);
 	int r;

@@ -39,6 +39,7 @@ struct steer {
 	int map_fd[STEER_MAP_MAX];
 	int socks_fd[RPD_ENDPOINT_MAX];
 	int prog_fd[RPD_ENDPOINT_MAX];
+	int spare_socks_fd, spare_prog_fd; /* of the next endpoint (steer_setup_prepare()), or -1 */
 	/* Memory mapped: a store is in force at once. */
 	struct rpd_service *service;
 	struct rpd_control *control;
@@ -56,6 +57,10 @@ enum steer_result {
 
 /* Opens the service's pins. Returns 0, STEER_DAMAGED or a negative errno. */
 int steer_open_pins(struct steer *steer, const struct pins *pins, struct error *err);
+
+/* Opens only the first pin: what service->endpoints names. Returns 0, STEER_DAMAGED or a negative
+ * errno. */
+int steer_open_service(struct steer *steer, const struct pins *pins, struct error *err);
 
 /* Opens the endpoints' socket arrays, as far as they exist, after steer_open_pins() has failed: for
  * the removal of damaged pins. */

@@ -87,17 +87,15 @@ static int steer_setup_keep_maps(struct steer *steer, const struct pins *pins,
 	return r;
 }
 
-/* Keeps and pins the endpoint's socket array and program. */
+/* Moves the spare program to the endpoint, and pins it with its socket array. */
 static int steer_setup_keep_endpoint(struct steer *steer, const struct pins *pins,
-                                     struct steer_bpf *skel, unsigned int index, struct error *err)
+                                     unsigned int index, struct error *err)
 {
 	char name[16];
 	int r;
 
-	steer->socks_fd[index] = fcntl(bpf_map__fd(skel->maps.socks), F_DUPFD_CLOEXEC, 3);
-	steer->prog_fd[index] = fcntl(bpf_program__fd(skel->progs.steer), F_DUPFD_CLOEXEC, 3);
-	if (steer->socks_fd[index] < 0 || steer->prog_fd[index] < 0)
-		return error_set(err, -errno, "can't keep a BPF program: %s", strerror(errno));
+	steer->socks_fd[index] = TAKE_FD(steer->spare_socks_fd);
+	steer->prog_fd[index] = TAKE_FD(steer->spare_prog_fd);
 	snprintf(name, sizeof(name), "socks%u", index);
 	r = steer_setup_pin(steer->socks_fd[index], pins, name, err);
 	if (r < 0)
@@ -180,6 +178,33 @@ static int steer_setup_load(const struct steer *steer, bool program, uint32_t ma
 		                 strerror(-r));
 	*ret = TAKE_PTR(skel);
 	return 0;
+}
+
+/* Loads the spare program, unless there is one. */
+static int steer_setup_load_spare(struct steer *steer, uint32_t max_conns, struct error *err)
+{
+	_cleanup_(steer_setup_destroy_skel) struct steer_bpf *skel = NULL;
+	_cleanup_close_ int socks = -1;
+	int r;
+
+	if (steer->spare_prog_fd >= 0)
+		return 0;
+	r = steer_setup_load(steer, true, max_conns, &skel, err);
+	if (r < 0)
+		return r;
+	socks = fcntl(bpf_map__fd(skel->maps.socks), F_DUPFD_CLOEXEC, 3);
+	if (socks >= 0)
+		steer->spare_prog_fd =
+		        fcntl(bpf_program__fd(skel->progs.steer), F_DUPFD_CLOEXEC, 3);
+	if (steer->spare_prog_fd < 0)
+		return error_set(err, -errno, "can't keep a BPF program: %s", strerror(errno));
+	steer->spare_socks_fd = TAKE_FD(socks);
+	return 0;
+}
+
+int steer_setup_prepare(struct steer *steer, struct error *err)
+{
+	return steer_setup_load_spare(steer, 0, err);
 }
 
 int steer_setup_maps(struct steer *steer, const struct pins *pins, uint32_t max_conns,
@@ -319,7 +344,6 @@ int steer_setup_add_endpoint(struct steer *steer, const struct pins *pins,
                              const struct rpd_endpoint *endpoint, uint32_t max_conns,
                              struct error *err)
 {
-	_cleanup_(steer_setup_destroy_skel) struct steer_bpf *skel = NULL;
 	int r = steer->service ? 0 : steer_setup_maps(steer, pins, max_conns, err);
 	int index;
 
@@ -328,9 +352,9 @@ int steer_setup_add_endpoint(struct steer *steer, const struct pins *pins,
 	index = steer_setup_find_entry(steer, err);
 	if (index < 0)
 		return index;
-	r = steer_setup_load(steer, true, max_conns, &skel, err);
+	r = steer_setup_load_spare(steer, max_conns, err);
 	if (r == 0)
-		r = steer_setup_keep_endpoint(steer, pins, skel, index, err);
+		r = steer_setup_keep_endpoint(steer, pins, index, err);
 	if (r == 0 && steer_setup_note_port(steer, endpoint->port) < 0)
 		r = error_set(err, -EIO, "can't store port %u in map \"ports\"", endpoint->port);
 	if (r < 0) {
@@ -348,6 +372,7 @@ void steer_setup_remove_endpoint(struct steer *steer, const struct pins *pins, u
 {
 	__atomic_store_n(&steer->service->endpoints[index].family, 0, __ATOMIC_RELEASE);
 	steer->service->endpoint_changes++;
+	steer_setup_forget_cookies(steer, index); /* if it fails, the next endpoint there does it */
 	steer_setup_close_endpoint(steer, index);
 	steer_setup_unpin_endpoint(pins, index);
 	steer_setup_trim_entries(steer);

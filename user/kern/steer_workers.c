@@ -2,6 +2,7 @@
 #include "kern/steer_workers.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <bpf/bpf.h>
 
 #include "kern/map_range.h"
@@ -33,5 +34,16 @@ int steer_workers_set_run(struct steer *steer, unsigned int slot, enum rpd_run r
 		return r;
 	worker.run = run;
 	worker.restarts = restarts;
+	return steer_workers_set(steer, slot, &worker);
+}
+
+int steer_workers_set_why(struct steer *steer, unsigned int slot, const char *why)
+{
+	struct rpd_worker worker;
+	int r = steer_workers_get(steer, slot, &worker);
+
+	if (r < 0)
+		return r;
+	snprintf(worker.why, sizeof(worker.why), "%s", why);
 	return steer_workers_set(steer, slot, &worker);
 }

@@ -17,3 +17,6 @@ int steer_workers_read(const struct steer *steer, size_t n, struct rpd_worker *r
 /* Changes only what the supervisor is about to do with the slot; its worker stays. */
 int steer_workers_set_run(struct steer *steer, unsigned int slot, enum rpd_run run,
                           uint32_t restarts);
+
+/* Records why the slot's worker has ended or failed; text that is too long is cut. */
+int steer_workers_set_why(struct steer *steer, unsigned int slot, const char *why);

@@ -157,6 +157,11 @@ int admit(struct service *service, unsigned int slot, const struct newcomer *new
 	if (r < 0)
 		return r;
 	r = admit_write_rows(service, slot, newcomer, version);
+	if (r == -E2BIG)
+		return error_set(err, r,
+		                 "can't admit pid %u to slot %u: a service has at most %d "
+		                 "listeners, those of former workers included",
+		                 newcomer->owner.id.pid, slot, RPD_MEMBER_MAX);
 	if (r < 0)
 		return error_set(err, r, "can't write slot %u: %s", slot, strerror(-r));
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++) {

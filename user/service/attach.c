@@ -92,6 +92,19 @@ static int attach_claim(struct service *service, const char *name, struct error 
 	return r;
 }
 
+static int attach_check_size(const struct discover_found *found, struct error *err)
+{
+	const struct roster *roster = &found->roster;
+
+	if (roster->n_groups <= RPD_ENDPOINT_MAX)
+		return 0;
+	return error_set(err, -E2BIG,
+	                 "port %u has workers on %zu addresses, and a service has at most %d; name "
+	                 "those of this service with --address, and attach the others as services "
+	                 "of their own",
+	                 roster->groups[0].endpoint.port, roster->n_groups, RPD_ENDPOINT_MAX);
+}
+
 static bool attach_steers_one_of(const struct service *service, const struct discover_found *found,
                                  uint64_t netns_cookie)
 {
@@ -145,6 +158,54 @@ static int attach_check_free(const struct discover_found *found, const char *own
 	return r;
 }
 
+/* Whether a supervisor serves the port, or the address, that the user names. */
+static bool attach_is_run(const char *name, const struct discover_wanted *wanted,
+                          uint64_t netns_cookie)
+{
+	_cleanup_service_ struct service service;
+	const struct rpd_service *info;
+	struct error ignored;
+
+	service_init(&service);
+	if (service_peek(&service, name, &ignored) < 0 || !service_supervisor_pid(&service))
+		return false;
+	info = service.steer.service;
+	for (unsigned int e = 0; info->netns_cookie == netns_cookie && e < info->n_endpoints; e++) {
+		const struct rpd_endpoint *it = &info->endpoints[e];
+
+		if (it->port != wanted->port)
+			continue;
+		if (!wanted->n_addresses)
+			return true;
+		for (size_t i = 0; i < wanted->n_addresses; i++)
+			if (endpoint_has_address(it, wanted->addresses[i].family,
+			                         wanted->addresses[i].addr))
+				return true;
+	}
+	return false;
+}
+
+/* Refuses a port of `run` first: how many workers it has does not matter then. */
+static int attach_check_run(const struct discover_wanted *wanted, struct error *err)
+{
+	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
+	uint64_t cookie, ino;
+	size_t n;
+	int r = wanted->port ? netns_identify(&cookie, &ino, err) : 0;
+
+	if (r < 0 || !wanted->port)
+		return r;
+	r = pins_list_services(&names, &n, err);
+	for (size_t s = 0; r == 0 && s < n; s++)
+		if (attach_is_run(names[s], wanted, cookie))
+			r = error_set(err, -EEXIST,
+			              "`reuseportd run` serves port %u already, as service '%s': "
+			              "its supervisor admits its workers; `reuseportd status %s` "
+			              "shows it, `reuseportd stop %s` ends it",
+			              wanted->port, names[s], names[s], names[s]);
+	return r;
+}
+
 static int attach_fill_slots(struct service *service, const struct attach_request *request,
                              const struct discover_found *found, struct rpd_schedule *draft,
                              struct error *err)
@@ -164,13 +225,19 @@ static int attach_fill_slots(struct service *service, const struct attach_reques
 	return r;
 }
 
-static int attach_programs(struct service *service, struct error *err)
+/* Attaches each endpoint's program. The listeners are in the order of their groups. */
+static int attach_programs(struct service *service, const struct discover_found *found,
+                           struct error *err)
 {
+	const struct roster *roster = &found->roster;
 	int r = SERVICE_ENDPOINT_BORROWED;
 
-	for (unsigned int e = 0;
-	     r == SERVICE_ENDPOINT_BORROWED && e < service->steer.service->n_endpoints; e++)
-		r = service_endpoint_attach(service, e, err);
+	for (size_t g = 0, at = 0; r == SERVICE_ENDPOINT_BORROWED && g < roster->n_groups;
+	     at += roster->groups[g++].n_listeners)
+		r = service_endpoint_attach_by(
+		        service, service_endpoint_index(service, &roster->groups[g].endpoint),
+		        &found->listeners[at], roster->groups[g].n_listeners, found->holders,
+		        found->n_holders, err);
 	if (r == SERVICE_ENDPOINT_BORROWED)
 		return 0;
 	return r < 0 ? r : -ENOENT;
@@ -182,9 +249,6 @@ static int attach_make_service(struct service *service, const struct attach_requ
 {
 	int r = 0;
 
-	if (found->roster.n_groups > RPD_ENDPOINT_MAX)
-		return error_set(err, -E2BIG, "a service has at most %d endpoints",
-		                 RPD_ENDPOINT_MAX);
 	for (size_t g = 0; r >= 0 && g < found->roster.n_groups; g++)
 		r = steer_setup_add_endpoint(&service->steer, &service->pins,
 		                             &found->roster.groups[g].endpoint, request->max_conns,
@@ -226,7 +290,7 @@ static int attach_start(struct service *service, struct discover_found *found, s
 	if (r < 0)
 		return r;
 	__atomic_store_n(&service->steer.service->stage, RPD_STAGE_ATTACHING, __ATOMIC_RELEASE);
-	r = attach_programs(service, err);
+	r = attach_programs(service, found, err);
 	if (r == 0)
 		r = service_in_force_require(service, err);
 	if (r == 0 && conn_adopt(service, &ignored) < 0)
@@ -279,7 +343,11 @@ int attach(const struct attach_request *request, struct service *ret, char **ret
 	if (r == 0)
 		r = netns_open_current(&netns, err);
 	if (r == 0)
+		r = attach_check_run(&request->wanted, err);
+	if (r == 0)
 		r = attach_wait_for_workers(request, &found, err);
+	if (r == 0)
+		r = attach_check_size(&found, err);
 	if (r < 0)
 		return r;
 	if (request->service)

@@ -65,7 +65,11 @@ int connections_take(const struct service *service, const struct observed *obser
 		return error_set(err, -EOPNOTSUPP, "connections are not counted: %s",
 		                 service->conns.why);
 	if (!service->reachable)
-		return error_set(err, -ENOENT, "the workers' network namespace is gone");
+		return error_set(err, -ENOENT,
+		                 "the workers' network namespace is gone; `reuseportd %s %s` "
+		                 "removes what is left of the service",
+		                 service_is_run(service) ? "stop" : "detach",
+		                 service->pins.service);
 	r = sockets_connections(service, &all, &n, err);
 	if (r == 0)
 		r = conns_mark_counted(&service->conns, all, n, err);

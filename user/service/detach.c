@@ -15,6 +15,7 @@
 #include "kern/steer.h"
 #include "service/run_dir.h"
 #include "service/service_supervisor.h"
+#include "service/unpinned.h"
 
 /* Refuses a service that is run. */
 static int detach_check_run(const struct service *service, bool force, struct error *err)
@@ -100,6 +101,8 @@ int detach(const char *name, bool force, struct detach_result *ret, struct error
 	if (r < 0)
 		return r;
 	r = pins_open_locked(&service.pins, name ? name : only, false, err);
+	if (r > 0)
+		unpinned_explain(err);
 	if (r != 0)
 		return r < 0 ? r : -ENOENT;
 	memcpy(ret->name, service.pins.service, sizeof(ret->name));

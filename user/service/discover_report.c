@@ -98,11 +98,13 @@ void discover_report_differ(const struct discover_wanted *wanted, const struct r
 
 void discover_report_no_listener(const struct discover_wanted *wanted, struct error *err)
 {
+	const char *address = wanted->n_addresses > 1 ? "these addresses" : "this address";
+
 	if (wanted->port)
-		error_set(err, -EAGAIN, "nothing listens on port %u%s", wanted->port,
-		          wanted->family ? " of this address" : "");
-	else if (wanted->family)
-		error_set(err, -EAGAIN, "nothing listens on this address");
+		error_set(err, -EAGAIN, "nothing listens on port %u%s%s", wanted->port,
+		          wanted->n_addresses ? " of " : "", wanted->n_addresses ? address : "");
+	else if (wanted->n_addresses)
+		error_set(err, -EAGAIN, "nothing listens on %s", address);
 	else
 		error_set(err, -EAGAIN, "no TCP listener was found in this network namespace%s",
 		          wanted->pid

@@ -26,6 +26,16 @@ static int discover_scene_compare(const void *a, const void *b)
 	return endpoint_compare(&x->endpoint, &y->endpoint);
 }
 
+static bool discover_scene_is_wanted(const struct discover_wanted *wanted,
+                                     const struct rpd_endpoint *endpoint)
+{
+	for (size_t i = 0; i < wanted->n_addresses; i++)
+		if (endpoint_has_address(endpoint, wanted->addresses[i].family,
+		                         wanted->addresses[i].addr))
+			return true;
+	return wanted->n_addresses == 0;
+}
+
 int discover_scene_read(const struct discover_wanted *wanted, struct discover_scene *ret,
                         struct error *err)
 {
@@ -36,8 +46,7 @@ int discover_scene_read(const struct discover_wanted *wanted, struct discover_sc
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < n; i++)
-		if (endpoint_has_address(&scene.listeners[i].endpoint, wanted->family,
-		                         wanted->addr))
+		if (discover_scene_is_wanted(wanted, &scene.listeners[i].endpoint))
 			scene.listeners[kept++] = scene.listeners[i];
 	scene.n_listeners = kept;
 	if (kept) {

@@ -14,9 +14,10 @@
 struct discover_wanted {
 	unsigned int workers; /* 0 = any number */
 	uint16_t port;        /* 0 = any */
-	int family;           /* 0 = any address */
-	uint8_t addr[16];
-	uint32_t pid; /* 0 = any; else only ports on which this process has a listener */
+	/* Only family and addr of these hold. */
+	struct rpd_endpoint addresses[RPD_ENDPOINT_MAX];
+	size_t n_addresses; /* 0 = any address */
+	uint32_t pid;       /* 0 = any; else only ports on which this process has a listener */
 };
 
 struct discover_scene {

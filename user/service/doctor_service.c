@@ -45,47 +45,79 @@ static const char *doctor_service_plural(size_t n)
 	return n == 1 ? "" : "s";
 }
 
+/* The slots that are to have a worker, and what is wrong with these. */
+struct doctor_workers {
+	unsigned int wanted;
+	struct slot_text dead, stalled;
+	struct slot_text waiting; /* for their first worker, or for a restart */
+};
+
+static void doctor_service_sort_slot(const struct service *service, const struct observed *o,
+                                     unsigned int slot, struct doctor_workers *ret)
+{
+	const bool filled = steer_schedule(&service->steer)->slots[slot].state != RPD_SLOT_EMPTY;
+	const enum rpd_run run = o->slots[slot].worker.run;
+
+	/* No worker is expected here; doctor_service_check_run() reports the failed slots. */
+	if (run == RPD_RUN_FAILED || run == RPD_RUN_STOPPED)
+		return;
+	ret->wanted += service_is_run(service) || filled;
+	if (!o->slots[slot].there && (run == RPD_RUN_STARTING || run == RPD_RUN_BACKOFF))
+		doctor_service_add_slot(&ret->waiting, slot);
+	else if (!o->slots[slot].there && filled)
+		doctor_service_add_slot(&ret->dead, slot);
+	if (o->slots[slot].stalled)
+		doctor_service_add_slot(&ret->stalled, slot);
+}
+
+static int doctor_service_check_there(const struct service *service, const struct doctor_workers *w,
+                                      struct doctor_checks *checks)
+{
+	const char *name = service->pins.service;
+	int r = 0;
+
+	if (w->dead.n)
+		r = doctor_checks_add(
+		        checks, w->dead.n == w->wanted ? CHECK_FAIL : CHECK_WARN, name,
+		        service_is_run(service)
+		                ? "its supervisor starts new ones"
+		                : "swap a new worker in, or run `reuseportd attach --watch`, "
+		                  "which admits new workers",
+		        "%zu of %u workers are dead: slot%s %s", w->dead.n, w->wanted,
+		        doctor_service_plural(w->dead.n), w->dead.text);
+	if (r == 0 && w->waiting.n)
+		r = doctor_checks_add(
+		        checks, w->waiting.n == w->wanted ? CHECK_FAIL : CHECK_WARN, name,
+		        "see its log for the reason",
+		        "%zu of %u workers are not there, but starting or to be restarted: slot%s "
+		        "%s",
+		        w->waiting.n, w->wanted, doctor_service_plural(w->waiting.n),
+		        w->waiting.text);
+	return r;
+}
+
 static int doctor_service_check_workers(const struct service *service, const struct observed *o,
                                         struct doctor_checks *checks)
 {
 	const struct rpd_schedule *s = steer_schedule(&service->steer);
 	const char *name = service->pins.service;
-	struct slot_text dead = {}, stalled = {};
-	unsigned int filled = 0;
-	int r = 0;
+	struct doctor_workers w = {};
+	int r;
 
-	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
-		const enum rpd_run run = o->slots[slot].worker.run;
-
-		/* No worker is expected here; doctor_service_check_run() reports the failed slots.
-		 */
-		if (run == RPD_RUN_FAILED || run == RPD_RUN_STOPPED)
-			continue;
-		filled += s->slots[slot].state != RPD_SLOT_EMPTY;
-		if (s->slots[slot].state != RPD_SLOT_EMPTY && !o->slots[slot].there)
-			doctor_service_add_slot(&dead, slot);
-		if (o->slots[slot].stalled)
-			doctor_service_add_slot(&stalled, slot);
-	}
-	if (dead.n)
-		r = doctor_checks_add(
-		        checks, dead.n == filled ? CHECK_FAIL : CHECK_WARN, name,
-		        service_is_run(service)
-		                ? "its supervisor starts new ones"
-		                : "swap a new worker in, or run `reuseportd attach --watch`, "
-		                  "which admits new workers",
-		        "%zu of %u workers are dead: slot%s %s", dead.n, filled,
-		        doctor_service_plural(dead.n), dead.text);
-	else if (stalled.n == 0)
-		r = doctor_checks_add(checks, CHECK_OK, name, NULL, "all %u workers live", filled);
-	if (r == 0 && stalled.n)
+	for (unsigned int slot = 0; slot < o->n_slots; slot++)
+		doctor_service_sort_slot(service, o, slot, &w);
+	r = doctor_service_check_there(service, &w, checks);
+	if (r == 0 && !w.dead.n && !w.waiting.n && !w.stalled.n)
+		r = doctor_checks_add(checks, CHECK_OK, name, NULL, "all %u workers live",
+		                      w.wanted);
+	if (r == 0 && w.stalled.n)
 		r = doctor_checks_add(
 		        checks, CHECK_FAIL, name,
 		        "drain them, or restart their server; `reuseportd attach --watch` "
 		        "removes stalled workers from the ring",
 		        "no process polls the listeners of slot%s %s, though they are "
 		        "open: connections to them hang",
-		        doctor_service_plural(stalled.n), stalled.text);
+		        doctor_service_plural(w.stalled.n), w.stalled.text);
 	if (r == 0 && service->steer.service->n_endpoints && !schedule_is_served(s))
 		r = doctor_checks_add(checks, CHECK_FAIL, name,
 		                      "resume a worker, give one a weight, or detach",

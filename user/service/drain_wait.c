@@ -44,8 +44,7 @@ static int drain_wait_check_counted(const struct service *service, const struct 
 	int r;
 
 	if (generation >= RPD_ACCOUNT_UNKNOWN)
-		return error_set(err, -EOPNOTSUPP,
-		                 "slot %u: " GENERATION_ALL_USED, slot);
+		return error_set(err, -EOPNOTSUPP, "slot %u: " GENERATION_ALL_USED, slot);
 	r = conns_read_count(&service->steer, generation, &count);
 	if (r < 0)
 		return error_set(err, r, "can't read the counts of slot %u: %s", slot,

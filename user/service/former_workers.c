@@ -52,8 +52,8 @@ int former_workers_list(const struct service *service, struct former_worker **re
 				list = more;
 			}
 			list[n] = (struct former_worker){.row = row};
-			list[n].counted = generation_open_connections(service, row.account,
-			                                              &list[n].open);
+			list[n].counted =
+			        generation_open_connections(service, row.account, &list[n].open);
 			n++;
 		}
 		r = steer_former_next(&service->steer, &number, &next);

@@ -16,7 +16,8 @@
 /* Why the connections of a worker are not counted if it has no generation. */
 #define GENERATION_ALL_USED                                                                        \
 	"its connections are not counted: each of its 16 generations has open connections of a "   \
-	"former worker; a worker that replaces this one is counted as soon as one of them has none"
+	"former worker; a worker that replaces this one is counted as soon as one of them has "    \
+	"none"
 _Static_assert(RPD_ACCOUNT_GENERATIONS == 16, "GENERATION_ALL_USED says so");
 
 /* Whether the worker has no generation for that reason. */

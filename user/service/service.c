@@ -12,8 +12,10 @@
 #include "kern/steer_probes.h"
 #include "kern/steer_setup.h"
 #include "kern/steer_socks.h"
+#include "service/leftovers.h"
 #include "service/service_remove.h"
 #include "service/service_supervisor.h"
+#include "service/unpinned.h"
 
 void service_init(struct service *service)
 {
@@ -188,6 +190,8 @@ int service_only_name(char ret[RPD_LABEL_MAX], struct error *err)
 {
 	const int r = service_find_only(ret, err);
 
+	if (r == SERVICE_NONE)
+		unpinned_explain(err);
 	return r == SERVICE_NONE ? -ENOENT : r;
 }
 
@@ -237,8 +241,10 @@ int service_open(struct service *service, const char *name, struct error *err)
 {
 	const int r = service_try_open(service, name, err);
 
-	if (r == SERVICE_NONE)
+	if (r == SERVICE_NONE) {
+		unpinned_explain(err);
 		return -ENOENT;
+	}
 	return r == SERVICE_LOCKED ? -EBUSY : r;
 }
 
@@ -260,22 +266,12 @@ int service_claim(struct service *service, const char *name, struct error *err)
 	}
 }
 
-/* Whether no slot has a listener any more, so that removing the service loses nothing. */
-static bool service_all_dead(const struct service *service)
-{
-	const struct rpd_service *info = service->steer.service;
-
-	for (unsigned int slot = 0; slot < steer_schedule(&service->steer)->n_slots; slot++)
-		for (unsigned int e = 0; e < info->n_endpoints; e++)
-			if (steer_socks_cookie(&service->steer, e, slot))
-				return false;
-	return true;
-}
-
 int service_make_room(struct service *service, struct error *err)
 {
 	const char *name = service->pins.service;
-	uint32_t supervisor = service_supervisor_pid(service);
+	uint32_t supervisor = service_supervisor_pid(service), worker;
+	char removed[RPD_LABEL_MAX];
+	bool run;
 	int r;
 
 	if (supervisor)
@@ -284,27 +280,52 @@ int service_make_room(struct service *service, struct error *err)
 		                 "shows it, `reuseportd stop %s` ends it; for another service "
 		                 "give another name with --service",
 		                 name, supervisor, name, name);
-	if (!service_all_dead(service))
+	if (leftovers_live(&service->steer, service->pins.service, &worker) &&
+	    service_is_run(service))
+		return error_set(err, -EEXIST,
+		                 "the supervisor of service '%s' has died, and its workers still "
+		                 "live (pid %u); the same `reuseportd run` command takes them "
+		                 "over, `reuseportd stop %s` ends them; for another service give "
+		                 "another name with --service",
+		                 name, worker, name);
+	if (leftovers_live(&service->steer, service->pins.service, &worker))
 		return error_set(err, -EEXIST,
 		                 "service '%s' is attached already; `reuseportd status %s` "
 		                 "shows it, `reuseportd detach %s` ends it; for another "
 		                 "service give another name with --service",
 		                 name, name, name);
+	run = service_is_run(service);
+	memcpy(removed, name, sizeof(removed));
 	r = service_remove(service, false, NULL, err);
 	service_close(service);
+	if (r >= 0 && run)
+		leftovers_remove(removed);
 	return r < 0 ? r : 0;
 }
 
-int service_peek(struct service *service, const char *name, struct error *err)
+static int service_peek_with(struct service *service, const char *name,
+                             int (*open)(struct steer *steer, const struct pins *pins,
+                                         struct error *err),
+                             struct error *err)
 {
 	int r = pins_open_unlocked(&service->pins, name, err);
 
 	if (r != 0)
 		return r == PINS_NO_SERVICE ? -ENOENT : r;
-	r = steer_open_pins(&service->steer, &service->pins, err);
+	r = open(&service->steer, &service->pins, err);
 	if (r == STEER_DAMAGED)
 		return -EMEDIUMTYPE;
 	if (r == 0 && service_is_half_made(service))
 		return error_set(err, -ENOENT, "service '%s' is half made", name);
 	return r;
+}
+
+int service_peek(struct service *service, const char *name, struct error *err)
+{
+	return service_peek_with(service, name, steer_open_pins, err);
+}
+
+int service_peek_endpoints(struct service *service, const char *name, struct error *err)
+{
+	return service_peek_with(service, name, steer_open_service, err);
 }

@@ -71,6 +71,9 @@ int service_make_room(struct service *service, struct error *err);
  * and does not enter the network namespace. Returns 0, or a negative errno with @err set. */
 int service_peek(struct service *service, const char *name, struct error *err);
 
+/* The same for callers that only read service->steer.service: opens one pin. */
+int service_peek_endpoints(struct service *service, const char *name, struct error *err);
+
 /* Enters the network namespace of the workers, if a process still keeps it, and sets
  * service->reachable. Returns 0, or a negative errno with @err set. */
 int service_enter_netns(struct service *service, struct error *err);

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "core/schedule.h"
 #include "kern/conns.h"
 #include "kern/events.h"
@@ -15,6 +16,7 @@
 #include "kern/netns.h"
 #include "kern/proc.h"
 #include "kern/steer_setup.h"
+#include "service/leftovers.h"
 #include "service/service_endpoint.h"
 #include "service/service_remove.h"
 #include "service/service_supervisor.h"
@@ -103,10 +105,51 @@ static bool service_create_can_take_over(const struct service *service)
 	return service_is_run(service) && (!supervisor || supervisor == (uint32_t)getpid());
 }
 
-/* Takes the name. Returns SERVICE_CREATED if the service is to be made now, another outcome, or a
- * negative errno. */
-static int service_create_claim(struct service *service, const char *name, struct error *err)
+static int service_create_elsewhere_error(const struct service *service, uint32_t worker,
+                                          struct error *err)
 {
+	const char *name = service->pins.service;
+
+	error_set(
+	        err, -EEXIST,
+	        "service '%s' is in another network namespace, and its workers still live there; ",
+	        name);
+	if (worker)
+		error_add(err, 0,
+		          "`nsenter --net=/proc/%u/ns/net reuseportd run ...` with the same "
+		          "command takes them over, ",
+		          worker);
+	return error_add(err, -EEXIST,
+	                 "`reuseportd stop %s` ends them; for another service give another name "
+	                 "with --service",
+	                 name);
+}
+
+/* A service whose supervisor has died, in another network namespace than @home: its workers would
+ * be started there. Removes it if nothing of it lives, and returns to @home. */
+static int service_create_replace_elsewhere(struct service *service, int home, struct error *err)
+{
+	struct error ignored;
+	uint32_t worker;
+	int r;
+
+	if (leftovers_live(&service->steer, service->pins.service, &worker)) {
+		r = service_create_elsewhere_error(service, worker, err);
+		netns_return(home, &ignored);
+		return r;
+	}
+	r = service_remove(service, false, NULL, err);
+	service_close(service);
+	return r < 0 ? r : netns_return(home, err);
+}
+
+/* Takes the name. @here: the cookie of the network namespace that @home is open on. Returns
+ * SERVICE_CREATED if the service is to be made now, another outcome, or a negative errno. */
+static int service_create_claim(struct service *service, const struct service_plan *plan,
+                                uint64_t here, int home, struct error *err)
+{
+	const char *name = plan->name;
+
 	for (;;) {
 		uint32_t supervisor;
 		int r = service_claim(service, name, err);
@@ -122,6 +165,13 @@ static int service_create_claim(struct service *service, const char *name, struc
 			          supervisor);
 			return SERVICE_CREATE_LATER;
 		}
+		if (service_create_can_take_over(service) && !supervisor && !plan->anywhere &&
+		    service->steer.service->netns_cookie != here) {
+			r = service_create_replace_elsewhere(service, home, err);
+			if (r < 0)
+				return r;
+			continue;
+		}
 		if (service_create_can_take_over(service)) {
 			r = service_supervisor_become(service, err);
 			return r < 0 ? r : SERVICE_TAKEN_OVER;
@@ -134,11 +184,19 @@ static int service_create_claim(struct service *service, const char *name, struc
 
 int service_create(struct service *service, const struct service_plan *plan, struct error *err)
 {
+	_cleanup_close_ int home = -1;
+	uint64_t here = 0, ino;
 	struct error ignored;
 	int r = features_require(err);
 
 	if (r == 0)
-		r = service_create_claim(service, plan->name, err);
+		r = netns_identify(&here, &ino, err);
+	if (r == 0)
+		r = netns_open_current(&home, err);
+	if (r == 0)
+		r = service_create_claim(service, plan, here, home, err);
+	if (r == SERVICE_CREATED) /* a service that made room may have been elsewhere */
+		r = netns_return(home, err);
 	if (r != SERVICE_CREATED)
 		return r;
 	r = service_create_make(service, plan, err);

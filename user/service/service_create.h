@@ -2,6 +2,7 @@
 /* Makes the service that `run` supervises: first the service without a worker, then the workers. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,7 @@ struct service_plan {
 	uint32_t max_conns; /* open connections that can be counted; 0 = count none */
 	const struct rpd_endpoint *endpoints; /* known before a worker listens */
 	size_t n_endpoints;
+	bool anywhere; /* take over a service that is in another network namespace, too */
 };
 
 enum service_create_outcome {
@@ -29,8 +31,9 @@ enum service_create_outcome {
 /*
  * Makes the service and the calling process its supervisor, or takes an existing service over. The
  * service is then open and locked. Returns an enum service_create_outcome, or a negative errno;
- * sets
- * @err for SERVICE_CREATE_LATER and for an errno, also if another service has the name.
+ * sets @err for SERVICE_CREATE_LATER and for an errno, also if another service has the name. A
+ * service whose supervisor has died in another network namespace is made again here if nothing of
+ * it lives, otherwise refused (@plan->anywhere: taken over).
  */
 int service_create(struct service *service, const struct service_plan *plan, struct error *err);
 

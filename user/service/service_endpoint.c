@@ -2,16 +2,19 @@
 #include "service/service_endpoint.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "core/endpoint.h"
+#include "core/roster.h"
 #include "kern/pins.h"
 #include "kern/proc.h"
 #include "kern/proc_holders.h"
 #include "kern/sockdiag.h"
 #include "kern/steer_setup.h"
 #include "kern/steer_socks.h"
+#include "kern/steer_workers.h"
 
 #define SERVICE_ENDPOINT_NO_HOLDER                                                                 \
 	"port %u: no process that has a listener open can be seen in /proc (another PID "          \
@@ -44,7 +47,7 @@ static int service_endpoint_check_free(const struct service *service,
 
 		service_init(&other);
 		if (strcmp(names[i], service->pins.service) == 0 ||
-		    service_peek(&other, names[i], &ignored) < 0 ||
+		    service_peek_endpoints(&other, names[i], &ignored) < 0 ||
 		    other.steer.service->netns_cookie != service->steer.service->netns_cookie ||
 		    service_endpoint_index(&other, endpoint) < 0)
 			continue;
@@ -141,6 +144,88 @@ int service_endpoint_borrow(const struct service *service, unsigned int endpoint
 	return SERVICE_ENDPOINT_BORROWED;
 }
 
+/* A search for a listener of each endpoint in a process. */
+struct service_endpoint_search {
+	const struct service *service;
+	const struct listener *listeners; /* in the order of their inodes */
+	size_t n;
+	uint32_t pid;
+	int *fds;           /* by endpoint */
+	unsigned int found; /* how many of them there are */
+};
+
+static int service_endpoint_compare_inodes(const void *a, const void *b)
+{
+	const struct listener *x = a, *y = b;
+
+	return (x->inode > y->inode) - (x->inode < y->inode);
+}
+
+static void service_endpoint_on_socket(int fd, uint32_t inode, void *data)
+{
+	struct service_endpoint_search *search = data;
+	const struct listener key = {.inode = inode};
+	const struct listener *it = bsearch(&key, search->listeners, search->n, sizeof(key),
+	                                    service_endpoint_compare_inodes);
+	const int e = it ? service_endpoint_index(search->service, &it->endpoint) : -1;
+	struct error ignored;
+	int r;
+
+	if (e < 0 || search->fds[e] >= 0)
+		return;
+	r = proc_duplicate_fd(search->pid, fd, inode, &ignored);
+	if (r < 0)
+		return;
+	search->fds[e] = r;
+	search->found++;
+}
+
+void service_endpoint_borrow_from_workers(const struct service *service,
+                                          int ret_fds[RPD_ENDPOINT_MAX])
+{
+	_cleanup_free_ struct listener *listeners = NULL;
+	struct service_endpoint_search search = {.service = service, .fds = ret_fds};
+	const unsigned int wanted = steer_count_endpoints(&service->steer);
+	struct error ignored;
+
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		ret_fds[e] = -1;
+	/* The maps may be missing from a service that is half removed. */
+	if (!service->reachable || !service->steer.control || !service->steer.schedules ||
+	    sockdiag_list_listeners(0, &listeners, &search.n, &ignored) < 0 || search.n == 0)
+		return;
+	qsort(listeners, search.n, sizeof(*listeners), service_endpoint_compare_inodes);
+	search.listeners = listeners;
+	for (unsigned int slot = 0;
+	     slot < steer_schedule(&service->steer)->n_slots && search.found < wanted; slot++) {
+		struct rpd_worker worker;
+
+		if (steer_workers_get(&service->steer, slot, &worker) < 0 || !worker.pid ||
+		    worker.pid == search.pid)
+			continue;
+		search.pid = worker.pid;
+		proc_list_sockets(worker.pid, service_endpoint_on_socket, &search);
+	}
+}
+
+/* Attaches the program through any of the holders. Returns 0, or a negative errno with @err set;
+ * -ESRCH, with @err unchanged, if there is no holder. */
+static int service_endpoint_try_holders(const struct service *service, unsigned int endpoint,
+                                        const struct holder *holders, size_t n, struct error *err)
+{
+	int r = -ESRCH;
+
+	for (size_t i = 0; r < 0 && i < n; i++) {
+		_cleanup_close_ int fd =
+		        proc_duplicate_fd(holders[i].id.pid, holders[i].fd, holders[i].inode, err);
+
+		r = fd < 0 ? fd : steer_attach(&service->steer, endpoint, fd);
+		if (fd >= 0 && r < 0)
+			error_set(err, r, "can't attach the steering program: %s", strerror(-r));
+	}
+	return r;
+}
+
 int service_endpoint_attach(const struct service *service, unsigned int endpoint, struct error *err)
 {
 	_cleanup_free_ struct listener *listeners = NULL;
@@ -151,15 +236,26 @@ int service_endpoint_attach(const struct service *service, unsigned int endpoint
 	if (r != SERVICE_ENDPOINT_BORROWED)
 		return r;
 	r = proc_holders_find(listeners, n, &holders, &n_holders, err);
-	if (r == 0)
+	if (r == 0 && n_holders == 0)
 		r = error_set(err, -EPERM, SERVICE_ENDPOINT_NO_HOLDER, listeners[0].endpoint.port);
-	for (size_t i = 0; r < 0 && i < n_holders; i++) {
-		_cleanup_close_ int fd =
-		        proc_duplicate_fd(holders[i].id.pid, holders[i].fd, holders[i].inode, err);
-
-		r = fd < 0 ? fd : steer_attach(&service->steer, endpoint, fd);
-		if (fd >= 0 && r < 0)
-			error_set(err, r, "can't attach the steering program: %s", strerror(-r));
-	}
+	if (r == 0)
+		r = service_endpoint_try_holders(service, endpoint, holders, n_holders, err);
 	return r < 0 ? r : SERVICE_ENDPOINT_BORROWED;
+}
+
+int service_endpoint_attach_by(const struct service *service, unsigned int endpoint,
+                               const struct listener *listeners, size_t n,
+                               const struct holder *holders, size_t n_holders, struct error *err)
+{
+	struct error ignored;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t held;
+		const struct holder *of =
+		        roster_find_holders(holders, n_holders, listeners[i].inode, &held);
+
+		if (service_endpoint_try_holders(service, endpoint, of, held, &ignored) == 0)
+			return SERVICE_ENDPOINT_BORROWED;
+	}
+	return service_endpoint_attach(service, endpoint, err);
 }

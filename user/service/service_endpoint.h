@@ -31,6 +31,11 @@ enum service_endpoint_member {
 int service_endpoint_borrow(const struct service *service, unsigned int endpoint, int *ret_fd,
                             struct error *err);
 
+/* The same for all endpoints at once, only through the processes in the slots, and so without a
+ * search in all of /proc. The entries of other endpoints in @ret_fds become -1. */
+void service_endpoint_borrow_from_workers(const struct service *service,
+                                          int ret_fds[RPD_ENDPOINT_MAX]);
+
 /*
  * Attaches the endpoint's program to its group, through any listener that allows it (a listener
  * with SO_LOCK_FILTER does not). A program that the group has is replaced. Returns an enum
@@ -38,6 +43,12 @@ int service_endpoint_borrow(const struct service *service, unsigned int endpoint
  */
 int service_endpoint_attach(const struct service *service, unsigned int endpoint,
                             struct error *err);
+
+/* As service_endpoint_attach(), through one of the @n listeners of the group, which have these
+ * holders (in the order of their inodes): without a search in /proc if that succeeds. */
+int service_endpoint_attach_by(const struct service *service, unsigned int endpoint,
+                               const struct listener *listeners, size_t n,
+                               const struct holder *holders, size_t n_holders, struct error *err);
 
 /* Duplicates one of the @n listeners, which have the same port. Returns the descriptor, which the
  * caller closes as soon as possible; or a negative errno with @err set if no process that has one

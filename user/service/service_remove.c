@@ -30,12 +30,17 @@ static void service_remove_close_groups(struct service_group groups[RPD_ENDPOINT
 static int service_remove_borrow(struct service *service, struct service_group *groups,
                                  struct error *err)
 {
+	int fds[RPD_ENDPOINT_MAX];
 	int r = service_enter_netns(service, err);
 
-	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
-		groups[e].unreached = steer_has_endpoint(&service->steer, e);
-	for (unsigned int e = 0; r >= 0 && e < service->steer.service->n_endpoints; e++) {
-		if (!steer_has_endpoint(&service->steer, e))
+	service_endpoint_borrow_from_workers(service, fds);
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		groups[e] = (struct service_group){
+		        .fd = fds[e],
+		        .unreached = fds[e] < 0 && steer_has_endpoint(&service->steer, e),
+		};
+	for (unsigned int e = 0; r >= 0 && e < RPD_ENDPOINT_MAX; e++) {
+		if (!groups[e].unreached)
 			continue;
 		r = service_endpoint_borrow(service, e, &groups[e].fd, err);
 		groups[e].unreached = r < 0;

@@ -2,6 +2,7 @@
 #include "service/sockets.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,10 @@
 #include "kern/sockdiag.h"
 #include "kern/sockdiag_conn.h"
 #include "kern/steer.h"
+
+/* With more ports, the listeners of the host are listed once: a list of one port takes the kernel
+ * about as long as a list of all. */
+#define SOCKETS_PORTS_MAX 4
 
 /* The ports of the endpoints, each once. Returns how many there are. */
 static size_t sockets_list_ports(const struct service *service, uint16_t ret[RPD_ENDPOINT_MAX])
@@ -49,6 +54,31 @@ static int sockets_append(struct sockets_rows *rows, const void *more, size_t n,
 	return 0;
 }
 
+static bool sockets_has_port(const uint16_t *ports, size_t n, uint16_t port)
+{
+	for (size_t i = 0; i < n; i++)
+		if (ports[i] == port)
+			return true;
+	return false;
+}
+
+static int sockets_listeners_of_many(const uint16_t *ports, size_t n_ports, struct listener **ret,
+                                     size_t *ret_n, struct error *err)
+{
+	struct listener *all = NULL;
+	size_t n = 0, kept = 0;
+	int r = sockdiag_list_listeners(0, &all, &n, err);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n; i++)
+		if (sockets_has_port(ports, n_ports, all[i].endpoint.port))
+			all[kept++] = all[i];
+	*ret = all;
+	*ret_n = kept;
+	return 0;
+}
+
 int sockets_listeners(const struct service *service, struct listener **ret, size_t *ret_n,
                       struct error *err)
 {
@@ -57,6 +87,8 @@ int sockets_listeners(const struct service *service, struct listener **ret, size
 	struct sockets_rows rows = {};
 	int r = 0;
 
+	if (n_ports > SOCKETS_PORTS_MAX)
+		return sockets_listeners_of_many(ports, n_ports, ret, ret_n, err);
 	for (size_t i = 0; r == 0 && i < n_ports; i++) {
 		_cleanup_free_ struct listener *some = NULL;
 		size_t n;

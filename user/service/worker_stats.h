@@ -12,7 +12,7 @@
 #include "service/service.h"
 
 struct worker_stats {
-	bool counted; /* the fields up to rate are known */
+	bool counted;              /* the fields up to rate are known */
 	bool all_generations_used; /* why they are not: GENERATION_ALL_USED */
 	struct conn_count count;
 	uint64_t active; /* open connections, accepted or not; unknown if some are uncounted */

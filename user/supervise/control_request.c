@@ -59,6 +59,8 @@ static int control_request_make_config(struct supervisor *sup, const struct requ
 	char **copy;
 	int r = 0;
 
+	if (of_file && of_file->fault)
+		return error_usage(err, "%s", of_file->fault);
 	if (of_file)
 		r = control_request_check_service(&sup->plan->config, of_file, err);
 	if (r == 0 && of_file)

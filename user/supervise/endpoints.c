@@ -171,16 +171,14 @@ static int endpoints_borrow_listener(const struct supervisor *sup,
 static void endpoints_release(struct supervisor *sup, struct service *service, unsigned int e,
                               int listener)
 {
-	struct error ignored;
-
 	if (listener >= 0 && steer_socks_put(&service->steer, e, RPD_SLOT_PARKING, listener) == 0) {
 		cleanup_close(&sup->parking.fds[e]);
-		sup->parking.fds[e] = -1;
 		steer_detach(&service->steer, listener);
-		steer_socks_clear(&service->steer, e, RPD_SLOT_PARKING);
 	} else {
-		parking_give_up(&sup->parking, service, e, &ignored);
+		cleanup_close(&sup->parking.fds[e]);
 	}
+	steer_socks_clear(&service->steer, e, RPD_SLOT_PARKING);
+	sup->parking.fds[e] = -1;
 	sup->parking.closed[e] = false;
 }
 
@@ -288,7 +286,7 @@ int64_t endpoints_next_timeout(const struct supervisor *sup)
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++) {
 		const int64_t since = sup->endpoints[e].orphaned_at;
 
-		if (since && sup->parking.fds[e] >= 0 && (!next || since < next))
+		if (since && !sup->parking.closed[e] && (!next || since < next))
 			next = since;
 	}
 	return next ? next + sup->plan->config.park_timeout : 0;

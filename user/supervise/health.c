@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "supervise/placement.h"
 #include "supervise/reload_state.h"
 #include "supervise/report.h"
 #include "supervise/slot.h"
@@ -30,6 +31,7 @@ void health_replace_worker(struct worker *w, const char *why)
 		return;
 	}
 	report_line(sup, "slot %u: %s: it gets no new connection, and is replaced", w->slot, why);
+	placement_note_why(sup, w->slot, why);
 	if (slot_retire(w, &err) < 0)
 		report_line(sup, "%s", err.text);
 }

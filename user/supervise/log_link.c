@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -429,6 +430,18 @@ static int log_link_on_end_of_time(sd_event_source *source, uint64_t now, void *
 	return 0;
 }
 
+/* A log process that was stopped by a signal would keep the service until the time is over. */
+static void log_link_continue(const struct log_link *link)
+{
+	_cleanup_free_ uint32_t *pids = NULL;
+	size_t n = 0;
+
+	if (cgroup_list_processes(link->cgroup_fd, &pids, &n) < 0)
+		return;
+	for (size_t i = 0; i < n; i++)
+		kill(pids[i], SIGCONT);
+}
+
 bool log_link_end(struct supervisor *sup)
 {
 	struct log_link *link = sup->log;
@@ -442,6 +455,7 @@ bool log_link_end(struct supervisor *sup)
 	if (link->fd < 0 && link->workers) /* it has just died */
 		log_link_start(link, NULL);
 	log_link_flush(link);
+	log_link_continue(link);
 	log_link_check_end(link);
 	return link->ended;
 }

@@ -31,9 +31,10 @@ void parking_close(struct parking *parking)
  * Opens a parking listener and puts it in place of the present one. The listener joins the
  * endpoint's group. The program is attached to the group if it was not before. The listener is
  * recorded as a member: it is no foreign listener, and connections that migrate from it stay
- * counted.
+ * counted. While connections are refused, the program can't select it.
  */
-static int parking_place(struct service *service, unsigned int endpoint, struct error *err)
+static int parking_place(const struct parking *parking, struct service *service,
+                         unsigned int endpoint, struct error *err)
 {
 	static const struct rpd_member parked = {
 	        .slot = RPD_SLOT_PARKING, .version = RPD_NO_VERSION, .account = RPD_ACCOUNT_PARKED};
@@ -52,7 +53,7 @@ static int parking_place(struct service *service, unsigned int endpoint, struct 
 		r = steer_members_set(&service->steer, cookie, &member);
 	if (r == 0)
 		r = steer_attach(&service->steer, endpoint, fd);
-	if (r == 0)
+	if (r == 0 && !parking->closed[endpoint])
 		r = steer_socks_put(&service->steer, endpoint, RPD_SLOT_PARKING, fd);
 	if (r < 0)
 		return error_set(err, r, "can't park connections: %s", strerror(-r));
@@ -62,10 +63,18 @@ static int parking_place(struct service *service, unsigned int endpoint, struct 
 int parking_open_at(struct parking *parking, struct service *service, unsigned int endpoint,
                     struct error *err)
 {
+	int *fd = &parking->fds[endpoint];
+	const bool was_closed = parking->closed[endpoint];
+	int r = 0;
+
 	parking->closed[endpoint] = false;
-	if (parking->fds[endpoint] < 0)
-		parking->fds[endpoint] = parking_place(service, endpoint, err);
-	return parking->fds[endpoint] < 0 ? parking->fds[endpoint] : 0;
+	if (*fd < 0) {
+		*fd = parking_place(parking, service, endpoint, err);
+		return *fd < 0 ? *fd : 0;
+	}
+	if (was_closed)
+		r = steer_socks_put(&service->steer, endpoint, RPD_SLOT_PARKING, *fd);
+	return r < 0 ? error_set(err, r, "can't park connections: %s", strerror(-r)) : 0;
 }
 
 int parking_open(struct parking *parking, struct service *service, struct error *err)
@@ -142,19 +151,24 @@ int parking_hand_over(struct parking *parking, struct service *service, struct e
 	return r < 0 ? r : handed_over;
 }
 
+/* A new listener keeps the group, and with it the program, which refuses connections: a worker that
+ * is not ready joins the group. Without the program the kernel would let it take connections. */
 int parking_give_up(struct parking *parking, struct service *service, unsigned int endpoint,
                     struct error *err)
 {
-	int r = 0, n;
+	const int old = parking->fds[endpoint];
+	int r, n;
 
+	if (parking->closed[endpoint])
+		return 0;
 	parking->closed[endpoint] = true;
-	if (parking->fds[endpoint] < 0)
+	if (old < 0)
 		return 0;
 	r = steer_socks_clear(&service->steer, endpoint, RPD_SLOT_PARKING);
 	if (r < 0)
 		return error_set(err, r, "can't stop parking connections: %s", strerror(-r));
-	n = (int)own_listener_queue_length(parking->fds[endpoint]);
-	close(parking->fds[endpoint]);
-	parking->fds[endpoint] = -1;
-	return n;
+	parking->fds[endpoint] = parking_place(parking, service, endpoint, err);
+	n = (int)own_listener_queue_length(old);
+	close(old);
+	return parking->fds[endpoint] < 0 ? parking->fds[endpoint] : n;
 }

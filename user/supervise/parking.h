@@ -4,9 +4,9 @@
  * one for each endpoint. When a worker is up, the supervisor hands them over with all that the
  * client has sent. park.h decides when.
  *
- * The listener is always in slot RPD_SLOT_PARKING of the endpoint's socket array. The steering
- * program selects it only when it finds no worker. To hand over its queue, it is replaced by a new
- * listener and closed: the kernel then migrates the queue to the workers.
+ * The listener is in slot RPD_SLOT_PARKING of the endpoint's socket array, unless connections are
+ * refused. The steering program selects it only when it finds no worker. To hand over its queue, it
+ * is replaced by a new listener and closed: the kernel then migrates the queue to the workers.
  */
 #pragma once
 
@@ -33,9 +33,6 @@ int parking_open(struct parking *parking, struct service *service, struct error 
 int parking_open_at(struct parking *parking, struct service *service, unsigned int endpoint,
                     struct error *err);
 
-/* Whether any endpoint has a listener where connections can wait. */
-bool parking_is_open(const struct parking *parking);
-
 /* Hands over the connections of each endpoint where a slot has a listener. To be called when a
  * worker has come into a slot and into the ring. Returns the number of connections, or a negative
  * errno with @err set. Connections that come meanwhile are not lost. Nor are they on failure: the
@@ -44,10 +41,10 @@ bool parking_is_open(const struct parking *parking);
  * on these, one more connection to each worker wakes it. */
 int parking_hand_over(struct parking *parking, struct service *service, struct error *err);
 
-/* Closes the listener of the endpoint: connections that wait are reset, and new ones are refused,
- * until parking_open_at() or until a slot has a listener there again. Connections go on to
- * listeners in the endpoint's group that are in no slot, such as those of workers that drain.
- * Returns how many have waited, or a negative errno with @err set. */
+/* Resets the connections that wait at the endpoint, and refuses new ones until parking_open_at() or
+ * until a slot has a listener there. Its listener stays, without connections: so a worker that
+ * begins to listen gets none either. Returns how many were reset, or a negative errno with @err
+ * set. */
 int parking_give_up(struct parking *parking, struct service *service, unsigned int endpoint,
                     struct error *err);
 

@@ -91,9 +91,9 @@ static int placement_choose_owner(struct newcomer *newcomer, const struct holder
 			}
 		if (!found)
 			return error_set(err, -ESRCH,
-			                 "no process of the worker has all its listeners open");
+			                 "no process of it has all its listeners open");
 	}
-	return owner ? 0 : error_set(err, -ESRCH, "no process of the worker has its listener open");
+	return owner ? 0 : error_set(err, -ESRCH, "no process of it has its listener open");
 }
 
 static int placement_find_newcomer(struct worker *w, const struct service *service,
@@ -107,7 +107,7 @@ static int placement_find_newcomer(struct worker *w, const struct service *servi
 
 	proc_identify(w->pid, &ret->main); /* no pid if the main process has just ended */
 	if (n == 0 && !ready_rule_allows_no_listener(&w->plan->config))
-		return error_set(err, -ENOENT, "the worker does not listen any more");
+		return error_set(err, -ENOENT, "it does not listen any more");
 	if (!placement_choose_listeners(service, listeners, n, ret))
 		return placement_choose_main(w, ret, err);
 	r = cgroup_list_processes(w->cgroup_fd, &pids, &n_pids);
@@ -316,6 +316,15 @@ void placement_note_run(struct supervisor *sup, unsigned int slot)
 		return;
 	steer_workers_set_run(&service->steer, slot, sup->slots[slot].run,
 	                      sup->slots[slot].restarts);
+}
+
+void placement_note_why(struct supervisor *sup, unsigned int slot, const char *why)
+{
+	_cleanup_service_lock_ struct service *service = NULL;
+	struct error ignored;
+
+	if (service_lock(&sup->service, &service, &ignored) == 0)
+		steer_workers_set_why(&service->steer, slot, why);
 }
 
 void placement_note_all_runs(struct supervisor *sup)

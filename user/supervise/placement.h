@@ -32,5 +32,8 @@ void placement_note_run(struct supervisor *sup, unsigned int slot);
 /* The same for all slots. */
 void placement_note_all_runs(struct supervisor *sup);
 
+/* Records why the slot's worker has ended or failed, for `status`. */
+void placement_note_why(struct supervisor *sup, unsigned int slot, const char *why);
+
 /* Changes the number of slots to @n. Slots above must be empty. */
 int placement_resize(struct supervisor *sup, unsigned int n, struct error *err);

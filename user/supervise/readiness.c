@@ -54,13 +54,15 @@ static struct ready_seen readiness_see_others(const struct worker *w, const stru
 	return seen;
 }
 
-/* Records where the worker does not listen, and where it does. @more: text after the time. */
+/* Records where the worker does not listen, and where it does. @more: text after the option of the
+ * time, with the closing bracket. */
 static void readiness_note_missing(struct worker *w, const char *where, const char *more)
 {
 	char list[3 * ENDPOINT_TEXT_MAX];
 
-	snprintf(w->why, sizeof(w->why), "did not listen on %s within %g s%s; it listens on %s",
-	         where, (double)w->plan->config.ready_timeout / NS_PER_S, more,
+	snprintf(w->why, sizeof(w->why),
+	         "did not listen on %s within %g s (--ready-timeout%s; it listens on %s", where,
+	         (double)w->plan->config.ready_timeout / NS_PER_S, more,
 	         worker_listeners_format(w, list, sizeof(list)));
 }
 
@@ -68,11 +70,11 @@ static void readiness_note_missing(struct worker *w, const char *where, const ch
  * IPv6 too. */
 static void readiness_note_missing_named(struct worker *w, const struct rpd_endpoint *named)
 {
-	char text[ENDPOINT_TEXT_MAX], more[96] = "";
+	char text[ENDPOINT_TEXT_MAX], more[96] = ")";
 
 	if (named->family) {
 		endpoint_format(named, text, sizeof(text));
-		snprintf(more, sizeof(more), " (--listen %u would take any address with that port)",
+		snprintf(more, sizeof(more), "; --listen %u would take any address with that port)",
 		         named->port);
 	} else {
 		snprintf(text, sizeof(text), "port %u", named->port);
@@ -98,7 +100,8 @@ static enum readiness_lack readiness_compare_to_others(struct worker *w)
 	struct error err = {};
 
 	if (!service_is_open(service) && service_lock(&w->sup->service, &locked, &err) < 0) {
-		snprintf(w->why, sizeof(w->why), "%.*s", (int)sizeof(w->why) - 1, err.text);
+		snprintf(w->why, sizeof(w->why), "can't be checked: %.*s", (int)sizeof(w->why) - 32,
+		         err.text);
 		return READINESS_INCOMPLETE;
 	}
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {
@@ -115,8 +118,8 @@ static enum readiness_lack readiness_compare_to_others(struct worker *w)
 			continue;
 		readiness_note_missing(w, endpoint_format(endpoint, text, sizeof(text)),
 		                       seen.predecessor
-		                               ? ", where the worker that it replaces listens"
-		                               : ", where most of the other workers listen");
+		                               ? "), where the worker that it replaces listens"
+		                               : "), where most of the other workers listen");
 		if (!seen.predecessor || !w->n_addresses || w->own_port == endpoint->port)
 			return READINESS_INCOMPLETE;
 		lack = READINESS_LATE;
@@ -137,7 +140,7 @@ static enum readiness_lack readiness_find_lack(struct worker *w, const struct li
 			return READINESS_INCOMPLETE;
 		}
 	if (n == 0 && !ready_rule_allows_no_listener(config)) {
-		readiness_note_missing(w, "any fixed port", "");
+		readiness_note_missing(w, "any fixed port", ")");
 		return READINESS_INCOMPLETE;
 	}
 	return config->n_listens ? READINESS_COMPLETE : readiness_compare_to_others(w);
@@ -172,7 +175,7 @@ static void readiness_on_probe(struct worker *w, bool ok, const char *why)
 		readiness_become_ready(w);
 		return;
 	}
-	snprintf(w->why, sizeof(w->why), "was not ready within %g s: %s",
+	snprintf(w->why, sizeof(w->why), "was not ready within %g s (--ready-timeout): %s",
 	         (double)w->plan->config.ready_timeout / NS_PER_S, why);
 	worker_probe_start_after(w, PROBE_AGAIN_NS, readiness_on_probe);
 }
@@ -217,7 +220,8 @@ static void readiness_check_further(struct worker *w, bool listens)
 	} else if (readiness_is_reported(w)) {
 		readiness_become_ready(w);
 	} else {
-		snprintf(w->why, sizeof(w->why), "did not report within %g s that it is ready (%s)",
+		snprintf(w->why, sizeof(w->why),
+		         "did not report within %g s (--ready-timeout) that it is ready (%s)",
 		         (double)config->ready_timeout / NS_PER_S,
 		         config->ready == READY_NOTIFY ? "sd_notify READY=1"
 		                                       : "process.send('ready')");
@@ -240,7 +244,7 @@ void readiness_check(struct worker *w)
 	if (r == ENDPOINTS_MORE)
 		worker_listeners_ask_look(w);
 	if (r < 0) {
-		worker_fail(w, "%s", err.text);
+		worker_fail(w, "can't be used: %s", err.text);
 		return;
 	}
 	if (w->state == WORKER_SETTLING)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "core/output_hint.h"
 #include "stream/log.h"
 #include "supervise/control.h"
 #include "supervise/due.h"
@@ -310,6 +311,16 @@ void reload_note_admitted(struct supervisor *sup, unsigned int slot)
 	reload_advance(sup);
 }
 
+/* The new worker could not run beside the worker that it was to replace. */
+static void reload_add_in_place(struct reload *it)
+{
+	const size_t used = strlen(it->why);
+
+	snprintf(it->why + used, sizeof(it->why) - used,
+	         "; if the program can't run twice at the same time, use --in-place: each old "
+	         "worker then ends before the new one starts");
+}
+
 void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct worker *w,
                         const char *why)
 {
@@ -329,6 +340,9 @@ void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct 
 	else
 		snprintf(it->why, sizeof(it->why), "slot %u: the new worker (pid %u) ended (%s)",
 		         slot, w->pid, w->end[0] ? w->end : "its exit status is unknown");
+	if (w && !w->rival && !it->in_place && output_hint_runs_already(tail) &&
+	    (sup->slots[slot].current || held))
+		reload_add_in_place(it);
 	if (tail[0]) {
 		size_t used = strlen(it->why), keep = sizeof(it->why) - used - 64;
 		size_t n = strlen(tail);

@@ -2,6 +2,8 @@
 #include "supervise/remake.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -19,7 +21,10 @@
 #include "supervise/report.h"
 #include "supervise/worker_reports.h"
 
-#define REMAKE_EVENTS (IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
+#define REMAKE_EVENTS_ABOVE (IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
+#define REMAKE_EVENTS       (IN_DELETE | IN_MOVED_FROM | REMAKE_EVENTS_ABOVE)
+
+#define REMAKE_FOLDERS 2 /* of the files in /run, and of the pins */
 
 /* `rm -r` deletes one file after the other: the folder is made again when that is over. */
 #define REMAKE_PAUSE_US 100000
@@ -29,7 +34,7 @@
 struct remake {
 	struct supervisor *sup;
 	/* Of the loop of the process: a turn of the service would make the pins again at once. */
-	sd_event_source *on_run_dir, *on_pins, *timer;
+	sd_event_source *on_folder[REMAKE_FOLDERS], *on_above[REMAKE_FOLDERS], *timer;
 	sd_event_source *on_turn;
 	bool lacks_notify; /* the socket could not be made again */
 	bool failed;       /* what was lacking is made later */
@@ -154,24 +159,36 @@ static int remake_on_change(sd_event_source *source, const struct inotify_event 
 	return remake_set_timer(data, REMAKE_PAUSE_US);
 }
 
-/* Watches the folders that have the names now. */
-static int remake_watch(struct remake *remake, struct error *err)
+static int remake_watch_folder(struct remake *remake, const char *path, uint32_t events,
+                               sd_event_source **ret, struct error *err)
 {
-	struct supervisor *sup = remake->sup;
-	sd_event_source *run_dir = NULL, *pins = NULL;
-	int r = sd_event_add_inotify(sup->all->loop, &run_dir, sup->run_dir, REMAKE_EVENTS,
+	sd_event_source *source = NULL;
+	int r = sd_event_add_inotify(remake->sup->all->loop, &source, path, events,
 	                             remake_on_change, remake);
 
-	if (r >= 0)
-		r = sd_event_add_inotify(sup->all->loop, &pins, sup->service.pins.path,
-		                         REMAKE_EVENTS, remake_on_change, remake);
-	sd_event_source_disable_unref(remake->on_run_dir);
-	sd_event_source_disable_unref(remake->on_pins);
-	remake->on_run_dir = run_dir;
-	remake->on_pins = pins;
-	return r < 0 ? error_set(err, r, "can't watch %s and %s: %s", sup->run_dir,
-	                         sup->service.pins.path, strerror(-r))
-	             : 0;
+	sd_event_source_disable_unref(*ret);
+	*ret = source;
+	return r < 0 ? error_set(err, r, "can't watch %s: %s", path, strerror(-r)) : 0;
+}
+
+/* Watches the folders that have the names now; and the folder above, which may be moved away. */
+static int remake_watch(struct remake *remake, struct error *err)
+{
+	const char *paths[REMAKE_FOLDERS] = {remake->sup->run_dir, remake->sup->service.pins.path};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < REMAKE_FOLDERS; i++) {
+		char above[PATH_MAX];
+
+		snprintf(above, sizeof(above), "%.*s", (int)(strrchr(paths[i], '/') - paths[i]),
+		         paths[i]);
+		r = remake_watch_folder(remake, paths[i], REMAKE_EVENTS, &remake->on_folder[i],
+		                        err);
+		if (r == 0)
+			r = remake_watch_folder(remake, above, REMAKE_EVENTS_ABOVE,
+			                        &remake->on_above[i], err);
+	}
+	return r;
 }
 
 int remake_new(struct supervisor *sup, struct remake **ret, struct error *err)
@@ -196,8 +213,10 @@ void remake_free(struct remake *remake)
 {
 	if (!remake)
 		return;
-	sd_event_source_disable_unref(remake->on_run_dir);
-	sd_event_source_disable_unref(remake->on_pins);
+	for (size_t i = 0; i < REMAKE_FOLDERS; i++) {
+		sd_event_source_disable_unref(remake->on_folder[i]);
+		sd_event_source_disable_unref(remake->on_above[i]);
+	}
 	sd_event_source_disable_unref(remake->timer);
 	sd_event_source_disable_unref(remake->on_turn);
 	free(remake);

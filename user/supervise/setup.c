@@ -22,6 +22,7 @@
 #include "supervise/remake.h"
 #include "supervise/service_cgroup.h"
 #include "supervise/steering_check.h"
+#include "supervise/supervisor_request.h"
 
 /* --- the beginning */
 
@@ -77,6 +78,7 @@ static int setup_make_service(struct supervisor *sup, struct error *err)
 	        .max_conns = config->no_count ? 0 : RPD_CONNS_DEFAULT,
 	        .endpoints = endpoints,
 	        .n_endpoints = setup_list_endpoints(config, endpoints),
+	        .anywhere = sup->request->stop,
 	};
 	int r, taken = service_create(&sup->service, &plan, err);
 

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
@@ -12,6 +11,7 @@
 #include "supervise/control.h"
 #include "supervise/endpoints.h"
 #include "supervise/log_link.h"
+#include "supervise/oom_offer.h"
 #include "supervise/park.h"
 #include "supervise/placement.h"
 #include "supervise/readiness.h"
@@ -21,11 +21,6 @@
 #include "supervise/worker.h"
 #include "supervise/worker_listeners.h"
 #include "supervise/worker_start.h"
-
-/* At most this many workers for each processor start at the same time: more would only slow each
- * other down. */
-#define STARTS_PER_CPU 2
-#define STARTS_MIN     4
 
 /* A worker that has to be replaced this soon counts as crashed. */
 #define REPLACED_SOON_NS (60 * NS_PER_S)
@@ -41,14 +36,13 @@ static unsigned int slot_n_starting(const struct supervisor *sup)
 
 /* If no port is named, the addresses that the first worker doesn't share with the others are known
  * when it is up: it starts alone. */
-static unsigned int slot_starts_max(const struct supervisor *sup)
+static bool slot_may_start(const struct supervisor *sup)
 {
 	const struct run_config *config = &sup->plan->config;
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	const bool alone =
+	        !sup->was_up && !config->n_listens && !ready_rule_allows_no_listener(config);
 
-	if (!sup->was_up && !config->n_listens && !ready_rule_allows_no_listener(config))
-		return 1;
-	return cpus * STARTS_PER_CPU > STARTS_MIN ? cpus * STARTS_PER_CPU : STARTS_MIN;
+	return slot_n_starting(sup) < (alone ? 1 : sup->start_limit.now);
 }
 
 static void slot_set_run(struct supervisor *sup, unsigned int slot, enum rpd_run run)
@@ -70,7 +64,7 @@ static int slot_on_pause_over(sd_event_source *source, uint64_t now, void *data)
 
 	it->timer = sd_event_source_disable_unref(it->timer);
 	/* Otherwise slot_start_waiting() starts the slot when another worker is ready. */
-	if (slot_n_starting(it->sup) < slot_starts_max(it->sup) || it->current)
+	if (slot_may_start(it->sup) || it->current)
 		slot_start(it->sup, it->number);
 	return 0;
 }
@@ -152,6 +146,8 @@ int slot_try_start(struct supervisor *sup, unsigned int slot, struct error *err)
 	r = worker_start(sup, slot, slot_get_plan(sup, slot), &it->next, &why);
 	if (r < 0) {
 		report_line(sup, "slot %u: %s", slot, why.text);
+		if (!it->current)
+			placement_note_why(sup, slot, why.text);
 		return error_set(err, r, "%s", why.text);
 	}
 	if (!it->current)
@@ -190,8 +186,7 @@ void slot_start_ended(struct supervisor *sup)
 
 void slot_start_waiting(struct supervisor *sup)
 {
-	for (unsigned int slot = 0;
-	     slot < sup->n_slots && slot_n_starting(sup) < slot_starts_max(sup); slot++) {
+	for (unsigned int slot = 0; slot < sup->n_slots && slot_may_start(sup); slot++) {
 		struct slot *it = &sup->slots[slot];
 
 		if (!it->current && !it->next && !it->timer && !sup->stopping &&
@@ -226,6 +221,8 @@ void slot_take(struct worker *w)
 	it->proven = true;
 	it->run = RPD_RUN_UP;
 	placement_note_run(sup, w->slot);
+	start_limit_note_ready(&sup->start_limit);
+	oom_offer_end(w);
 	report_line(
 	        sup, "slot %u: pid %u %s%s", w->slot, w->pid,
 	        worker_listeners_has_any(w) ? "takes connections"
@@ -246,12 +243,16 @@ void slot_take(struct worker *w)
 static void slot_report_loss(const struct worker *w, bool was_up)
 {
 	const char *tail = was_up ? "" : log_link_tail(w);
+	char why[sizeof(w->why) + 32];
 
-	if (was_up)
-		report_line(w->sup, "slot %u: pid %u has ended (%s)", w->slot, w->pid,
-		            w->end[0] ? w->end : "its exit status is unknown");
+	if (was_up && !w->in_background)
+		snprintf(why, sizeof(why), "pid %u has ended (%s)", w->pid,
+		         w->end[0] ? w->end : "its exit status is unknown");
 	else
-		report_line(w->sup, "slot %u: pid %u %s", w->slot, w->pid, w->why);
+		snprintf(why, sizeof(why), "pid %u %s", w->pid, w->why);
+	report_line(w->sup, "slot %u: %s", w->slot, why);
+	if (was_up || !w->sup->slots[w->slot].current)
+		placement_note_why(w->sup, w->slot, why);
 	if (!was_up && tail[0] && !reload_state_prints_output(w->sup, w->slot)) {
 		char text[4096];
 
@@ -260,6 +261,19 @@ static void slot_report_loss(const struct worker *w, bool was_up)
 		snprintf(text, sizeof(text), "slot %u: its last lines were:\n%s", w->slot, tail);
 		control_send_line(w->sup, text);
 	}
+}
+
+static void slot_note_late(const struct worker *w)
+{
+	struct start_limit *limit = &w->sup->start_limit;
+
+	if (w->late && w->sup->n_slots > 1 && !reload_state_has(w->sup, w->slot) &&
+	    start_limit_note_late(limit, w->started_at, clock_ns(CLOCK_MONOTONIC)))
+		report_line(
+		        w->sup,
+		        "workers were not ready in time (--ready-timeout %g s): at most %u start "
+		        "at the same time from now on",
+		        (double)w->plan->config.ready_timeout / NS_PER_S, limit->now);
 }
 
 enum slot_loss slot_lose(struct worker *w)
@@ -272,6 +286,7 @@ enum slot_loss slot_lose(struct worker *w)
 	if (!was_current && !was_next)
 		return SLOT_LOSS_DONE;
 	slot_report_loss(w, was_current);
+	slot_note_late(w);
 	if (was_current)
 		it->current = NULL;
 	if (was_next)
@@ -289,7 +304,9 @@ enum slot_loss slot_lose(struct worker *w)
 		slot_set_run(sup, w->slot, RPD_RUN_STARTING);
 		return SLOT_LOSS_DONE;
 	}
-	if (!slot_get_plan(sup, w->slot)->config.restart && !it->current)
+	if (w->in_background) /* so would the next one */
+		slot_give_up(sup, w->slot, "its worker went to the background");
+	else if (!slot_get_plan(sup, w->slot)->config.restart && !it->current)
 		slot_leave_empty(sup, w->slot, !w->exited || w->ended_badly);
 	else
 		slot_start_later(sup, w->slot, uptime);
@@ -350,6 +367,7 @@ int slot_stop(struct supervisor *sup, unsigned int slot, struct error *err)
 	it->ended = false;
 	it->run = RPD_RUN_STOPPED;
 	placement_note_run(sup, slot);
+	placement_note_why(sup, slot, "");
 	if (it->next) {
 		struct worker *next = it->next;
 

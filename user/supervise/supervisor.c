@@ -8,8 +8,11 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "core/slots.h"
+#include "kern/cpu_count.h"
 #include "kern/guard.h"
 #include "kern/hook.h"
+#include "kern/steer_setup.h"
 #include "service/service_create.h"
 #include "service/service_supervisor.h"
 #include "supervise/config_drift.h"
@@ -110,8 +113,28 @@ void supervisor_end(struct supervisor *sup)
 
 static void supervisor_announce(struct supervisor *sup)
 {
+	struct slots failed = {}, stopped = {};
+	unsigned int n = 0;
+	char list[64];
+
 	sup->announced = true;
-	report_line(sup, "started: %u worker%s", sup->n_slots, sup->n_slots == 1 ? "" : "s");
+	for (unsigned int slot = 0; slot < sup->n_slots; slot++) {
+		const enum rpd_run run = sup->slots[slot].run;
+
+		n += run == RPD_RUN_UP;
+		if (run == RPD_RUN_FAILED)
+			failed.at[failed.n++] = slot;
+		else if (run == RPD_RUN_STOPPED)
+			stopped.at[stopped.n++] = slot;
+	}
+	if (n == sup->n_slots)
+		report_line(sup, "started: %u worker%s", n, n == 1 ? "" : "s");
+	else if (failed.n)
+		report_line(sup, "started: %u of %u workers; slot %s failed", n, sup->n_slots,
+		            slots_format(&failed, list, sizeof(list)));
+	else
+		report_line(sup, "started: %u of %u workers; slot %s has stopped", n, sup->n_slots,
+		            slots_format(&stopped, list, sizeof(list)));
 	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
 		if (sup->slots[slot].current)
 			endpoints_report_own(sup->slots[slot].current);
@@ -228,6 +251,11 @@ int supervisor_start(struct supervisor *sup, struct error *err)
 		shutdown_begin(sup);
 		return SUPERVISOR_STARTED;
 	}
+	/* The address is not known before a worker listens. */
+	if (!steer_count_endpoints(&sup->service.steer))
+		r = steer_setup_prepare(&sup->service.steer, err);
+	if (r < 0)
+		return r;
 	slot_start_waiting(sup);
 	park_update(sup);
 	timers_update(sup);
@@ -312,6 +340,7 @@ struct supervisor *supervisor_new(const struct supervisors *all,
 	memcpy(sup->name, request->config->service, sizeof(sup->name));
 	service_init(&sup->service);
 	parking_init(&sup->parking);
+	start_limit_init(&sup->start_limit, cpu_count());
 	sup->n_slots = request->config->workers;
 	for (unsigned int slot = 0; slot < RPD_SLOT_MAX; slot++)
 		sup->slots[slot] = (struct slot){.sup = sup, .number = slot};

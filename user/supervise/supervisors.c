@@ -13,6 +13,7 @@
 #include "kern/file_limit.h"
 #include "kern/pins.h"
 #include "kern/spawn.h"
+#include "kern/working_dir.h"
 #include "stream/log.h"
 #include "supervise/config_read.h"
 #include "supervise/due.h"
@@ -87,6 +88,7 @@ static void supervisors_reexec(struct supervisors *all)
 	if (all->companion_runs)
 		all->companion->kill(all->companion->data);
 	file_limit_restore();
+	working_dir_follow(); /* so that $PWD still names the working directory */
 	execvp(all->self[0], all->self);
 	failure = errno;
 	file_limit_raise();
@@ -101,9 +103,14 @@ static bool supervisors_has_all(const struct supervisors *all, const struct load
 {
 	for (size_t i = 0; i < all->n; i++) {
 		struct supervisor *sup = all->list[i];
+		const struct run_config *config = config_read_find(loaded, sup->name);
 
-		if (sup->ended || config_read_find(loaded, sup->name))
+		if (sup->ended || (config && !config->fault))
 			continue;
+		if (config) {
+			report_line(sup, "re-exec refused: %s", config->fault);
+			return false;
+		}
 		report_line(sup, "re-exec refused: %s has no service '%s' any more",
 		            sup->request->args->file, sup->name);
 		return false;

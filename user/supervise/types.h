@@ -14,6 +14,7 @@
 #include <systemd/sd-event.h>
 
 #include "core/run_config.h"
+#include "core/start_limit.h"
 #include "core/worker_state.h"
 #include "service/in_force_restore.h"
 #include "service/service.h"
@@ -66,8 +67,9 @@ struct worker {
 	uint64_t cgroup_id;
 	uint32_t pid; /* of its main process */
 	bool exited;
-	char end[64];     /* how its main process ended, for example "exit status 1" */
-	bool ended_badly; /* by a signal, or with an exit status other than 0 */
+	char end[64];       /* how its main process ended, for example "exit status 1" */
+	bool ended_badly;   /* by a signal, or with an exit status other than 0 */
+	bool in_background; /* its main process has left the work to another one: background.h */
 	sd_event_source *on_exit, *on_cgroup;
 	sd_event_source *timer; /* for the end of its state: at most one is needed */
 
@@ -108,6 +110,9 @@ struct worker {
 	                      */
 	int64_t astray_at;   /* when it was first seen to listen elsewhere than it must, or 0 */
 	int64_t closed_at;   /* when a listener of it was first found closed, or 0 */
+	int oom_score, oom_offered; /* its score, and the higher one until it is in its slot */
+	bool rival;                 /* another program has its port: why has the process */
+	bool late;                  /* it was not ready in time */
 
 	int64_t started_at, up_at, withdrawn_at; /* CLOCK_MONOTONIC, ns; 0 = not yet */
 	char why[512];                           /* why it failed */
@@ -214,6 +219,7 @@ struct supervisor {
 	unsigned int n_slots;
 	struct worker *workers;
 	unsigned int last_number;
+	struct start_limit start_limit;
 	struct reload *reload; /* in progress, or NULL */
 	struct rereading
 	        *rereading; /* before the reload: the configuration file is read; or NULL */

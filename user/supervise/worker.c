@@ -17,6 +17,7 @@
 #include "base/signal_name.h"
 #include "kern/cgroup.h"
 #include "service/admit.h"
+#include "supervise/background.h"
 #include "supervise/channel.h"
 #include "supervise/drain_check.h"
 #include "supervise/former.h"
@@ -26,6 +27,9 @@
 #include "supervise/priority.h"
 #include "supervise/report.h"
 #include "supervise/worker_probe.h"
+
+/* How long the first worker of a slot must live before it gets the slot. */
+#define FIRST_SETTLE_NS (NS_PER_S / 20)
 
 /* --- its end */
 
@@ -57,6 +61,10 @@ static void worker_add_refusal(struct worker *w)
 /* Handles the end of the main process. May free the worker. */
 static void worker_judge_end(struct worker *w)
 {
+	if (background_note(w)) {
+		worker_event(w, WORKER_EVENT_EXITED);
+		return;
+	}
 	if (w->state == WORKER_STARTING || w->state == WORKER_SETTLING ||
 	    (w->state == WORKER_UP && !w->up_at)) {
 		snprintf(w->why, sizeof(w->why), "ended with %s before it %s",
@@ -66,7 +74,10 @@ static void worker_judge_end(struct worker *w)
 	}
 	if (w->state == WORKER_STARTING)
 		worker_add_refusal(w);
-	worker_event(w, WORKER_EVENT_EXITED);
+	if (w->state == WORKER_STOPPING && w->plan->config.kill_mixed)
+		worker_event(w, WORKER_EVENT_KILL);
+	else
+		worker_event(w, WORKER_EVENT_EXITED);
 }
 
 struct worker *worker_of_number(const struct supervisor *sup, unsigned int number)
@@ -213,8 +224,10 @@ static int worker_on_timer(sd_event_source *source, uint64_t now, void *data)
 			break;
 		}
 		if (w->why[0] == '\0')
-			snprintf(w->why, sizeof(w->why), "was not ready within %g s",
+			snprintf(w->why, sizeof(w->why),
+			         "was not ready within %g s (--ready-timeout)",
 			         (double)config->ready_timeout / NS_PER_S);
+		w->late = true;
 		worker_add_refusal(w);
 		worker_event(w, WORKER_EVENT_FAILED);
 		break;
@@ -251,12 +264,16 @@ void worker_arm(struct worker *w, int64_t ns)
 /* --- events and actions */
 
 /* Signals all processes of the worker, as systemd does: a shell around the program would not pass
- * the signal on. */
-static void worker_signal_all(const struct worker *w, int signal)
+ * the signal on. With kill_mixed, as with systemd's KillMode=mixed. */
+static void worker_signal(const struct worker *w, int signal)
 {
 	_cleanup_free_ uint32_t *pids = NULL;
 	size_t n = 0;
 
+	if (w->plan->config.kill_mixed && !w->exited) {
+		kill(w->pid, signal);
+		return;
+	}
 	if (cgroup_list_processes(w->cgroup_fd, &pids, &n) < 0)
 		return;
 	for (size_t i = 0; i < n; i++)
@@ -278,7 +295,7 @@ static void worker_send_stop(struct worker *w)
 	const struct run_config *config = &w->plan->config;
 
 	if (!config->shutdown_message || !w->channel || channel_send(w->channel, "shutdown") < 0)
-		worker_signal_all(w, config->stop_signal);
+		worker_signal(w, config->stop_signal);
 }
 
 /* Whether its main process has ended, and the event has not been handled yet. */
@@ -296,7 +313,21 @@ static void worker_come_up(struct worker *w)
 	if (w->sup->events->admit(w, &err) >= 0)
 		return;
 	if (!worker_has_just_ended(w)) /* otherwise the event of its end has the reason */
-		worker_fail(w, "%s", err.text);
+		worker_fail(w, "can't take its slot: %s", err.text);
+}
+
+/* How long the worker must live before it gets the slot. If the slot is empty, clients may wait;
+ * but a program that goes to the background ends just after it has begun to listen. */
+static int64_t worker_settle_time(const struct worker *w)
+{
+	const struct slot *it = &w->sup->slots[w->slot];
+	const int64_t settle = w->plan->config.settle;
+
+	if (it->current)
+		return settle;
+	if (it->proven)
+		return 0;
+	return settle < FIRST_SETTLE_NS ? settle : FIRST_SETTLE_NS;
 }
 
 /* Performs the actions in the order of the enum. The last ones may free the worker. */
@@ -305,7 +336,7 @@ static void worker_act(struct worker *w, unsigned int actions)
 	const struct run_config *config = &w->plan->config;
 
 	if (actions & WORKER_ARM_SETTLE)
-		worker_arm(w, w->sup->slots[w->slot].current ? config->settle : 0);
+		worker_arm(w, worker_settle_time(w));
 	if (actions & WORKER_ARM_READY)
 		worker_arm_ready(w);
 	if (actions & WORKER_TELL_DRAIN)

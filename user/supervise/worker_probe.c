@@ -35,7 +35,7 @@ static int worker_probe_find_target(struct worker *w, struct service *service,
 	if (w->state != WORKER_UP)
 		return placement_open_to_probes(w, service, &ret->endpoint, &ret->index, err);
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
-		if (w->cookies[e]) {
+		if (w->cookies[e] && steer_has_endpoint(&service->steer, e)) {
 			ret->endpoint = e;
 			ret->index = w->slot;
 			return 0;

@@ -37,7 +37,8 @@ static void worker_reports_note_error(struct worker *w, const char *text)
 	if (!strcmp(cut, w->admit_error))
 		return;
 	memcpy(w->admit_error, cut, sizeof(cut));
-	report_line(w->sup, "slot %u: pid %u: %s", w->slot, w->pid, text);
+	report_line(w->sup, "slot %u: pid %u can't use its new listener: %s", w->slot, w->pid,
+	            text);
 }
 
 /* A worker that is up may listen on another port, or again on one that it has closed. */

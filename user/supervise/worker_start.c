@@ -20,6 +20,7 @@
 #include "kern/spawn.h"
 #include "supervise/channel.h"
 #include "supervise/log_link.h"
+#include "supervise/oom_offer.h"
 #include "supervise/plan.h"
 #include "supervise/worker.h"
 #include "supervise/worker_env.h"
@@ -221,9 +222,14 @@ static void worker_start_link(struct worker *w)
 int worker_start(struct supervisor *sup, unsigned int slot, struct plan *plan, struct worker **ret,
                  struct error *err)
 {
-	struct worker *w = worker_start_alloc(sup, plan);
+	struct worker *w;
 	int r;
 
+	if (plan->config.fault)
+		return error_set(err, -EINVAL,
+		                 "%s\nwhen that is mended, `reuseportd reload %s` starts it",
+		                 plan->config.fault, sup->name);
+	w = worker_start_alloc(sup, plan);
 	if (!w)
 		return error_set(err, -ENOMEM, "out of memory");
 	w->slot = slot;
@@ -245,6 +251,7 @@ int worker_start(struct supervisor *sup, unsigned int slot, struct plan *plan, s
 		return r;
 	}
 	w->own_port = worker_env_own_port(w);
+	oom_offer_begin(w);
 	w->started_at = clock_ns(CLOCK_MONOTONIC);
 	worker_arm(w, plan->config.ready_timeout);
 	worker_start_link(w);

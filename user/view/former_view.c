@@ -12,9 +12,7 @@
 
 static const char *former_view_state_name(uint8_t state)
 {
-	return state == WORKER_HELD       ? "held"
-	       : state == WORKER_DRAINING ? "draining"
-	                                  : "stopping";
+	return state == WORKER_HELD ? "held" : state == WORKER_DRAINING ? "draining" : "stopping";
 }
 
 static void former_view_fill(struct json_object *view, const struct former_worker *former,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "view/worker_view.h"
 
+#include <inttypes.h>
+
 #include "base/cleanup.h"
 #include "base/json_build.h"
 #include "base/json_read.h"
@@ -11,6 +13,7 @@
 #include "service/observed.h"
 #include "view/counters_view.h"
 #include "view/table.h"
+#include "view/wrap.h"
 
 static void worker_view_add_listeners(struct json_object *to, const struct service *service,
                                       const struct observed *observed, unsigned int slot)
@@ -75,7 +78,8 @@ static void worker_view_add_connections(struct json_object *to, const struct wor
 static void worker_view_add_stats(struct json_object *to, const struct worker_stats *stats,
                                   const struct observed_slot *seen)
 {
-	json_build_text(to, "not_counted", stats->all_generations_used ? GENERATION_ALL_USED : NULL);
+	json_build_text(to, "not_counted",
+	                stats->all_generations_used ? GENERATION_ALL_USED : NULL);
 	json_build_known(to, "active", stats->counted && !stats->count.of[RPD_CONN_uncounted],
 	                 stats->active);
 	json_build_known(to, "former_active", stats->counted && !stats->former_uncounted,
@@ -96,16 +100,19 @@ static void worker_view_add_process(struct json_object *to, const struct service
                                     const struct observed_slot *seen)
 {
 	const bool has_listener = seen->worker.pid && seen->worker.fd >= 0;
+	char why[RPD_WHY_MAX];
 
 	json_build_known(to, "pid", seen->main.id.pid, seen->main.id.pid);
 	json_build_text(to, "command", seen->main.id.pid ? seen->main.comm : NULL);
 	json_build_known(to, "fd", has_listener, seen->worker.fd);
 	if (!service_is_run(service))
 		return;
+	snprintf(why, sizeof(why), "%.*s", RPD_WHY_MAX - 1, seen->worker.why);
 	/* The process that has this descriptor: a child of the worker if it is a pre-fork server.
 	 */
 	json_build_known(to, "listener_pid", has_listener, seen->worker.pid);
 	json_build_number(to, "restarts", seen->worker.restarts);
+	json_build_text(to, "reason", !seen->there && why[0] ? why : NULL);
 }
 
 static void worker_view_fill(struct json_object *view, const struct service *service,
@@ -151,6 +158,23 @@ void worker_view_add(struct json_object *to, const struct service *service,
 			                 &stats->slots[slot], slot, live, &counts[slot]);
 }
 
+/* Why workers are missing. */
+static void worker_view_print_reasons(FILE *out, struct json_object *workers)
+{
+	for (size_t i = 0; i < json_object_array_length(workers); i++) {
+		struct json_object *row = json_object_array_get_idx(workers, i);
+
+		const char *why = json_read_text(row, "reason");
+		int at;
+
+		if (!why)
+			continue;
+		at = fprintf(out, "\nSlot %" PRId64 " is %s: ", json_read_number(row, "slot"),
+		             json_read_text(row, "state"));
+		wrap_print(out, why, at - 1, 0);
+	}
+}
+
 void worker_view_print(FILE *out, struct json_object *status)
 {
 	static const struct table_column columns[] = {
@@ -173,4 +197,5 @@ void worker_view_print(FILE *out, struct json_object *status)
 	if (!json_read_flag(status, "run"))
 		n--;
 	table_print(out, json_read_value(status, "workers"), columns, n);
+	worker_view_print_reasons(out, json_read_value(status, "workers"));
 }

@@ -18,7 +18,7 @@ void __wrap_load_host_problems(const struct run_config *config,
                                void (*report)(void *data, const char *option, const char *text),
                                void *data);
 int __wrap_load_find_program(const struct run_config *config, struct error *err);
-int __wrap_load_env_files(struct run_config *config, struct error *err);
+int __wrap_load_environment(struct run_config *config, const char **ret_option, struct error *err);
 int __real_stat(const char *path, struct stat *ret);
 int __wrap_stat(const char *path, struct stat *ret);
 int __real_access(const char *path, int mode);
@@ -37,7 +37,7 @@ int __wrap_load_find_program(const struct run_config *config, struct error *err)
 	return config->argv && config->argv[0][0] == 'x' ? error_usage(err, "there is none") : 0;
 }
 
-int __wrap_load_env_files(struct run_config *config, struct error *err)
+int __wrap_load_environment(struct run_config *config, const char **ret_option, struct error *err)
 {
 	return 0;
 }

@@ -8,7 +8,7 @@
 
 #include "wire/address.h"
 
-#define ADDRESS_MAX 16
+#define ADDRESS_MAX 160
 #define ID_MAX      64
 
 enum mode {

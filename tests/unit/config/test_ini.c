@@ -112,6 +112,7 @@ static void every_option(void **state)
 	        {"TIMES", "@daily"},
 	        {"SIZE", "2M"},
 	        {"PERCENT", "50%"},
+	        {"all|mixed", "mixed"},
 	};
 	_cleanup_load_result_ struct load_result loaded;
 	char text[8192] = "[web]\ncommand = x\n";

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "supervise/background.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "core/endpoint.h"
+#include "core/ready_rule.h"
+#include "core/roster.h"
+#include "kern/cgroup.h"
+#include "kern/proc.h"
+#include "kern/proc_holders.h"
+#include "supervise/worker_listeners.h"
+
+/* A program goes to the background when it starts, and not later. */
+#define BACKGROUND_NS (10 * NS_PER_S)
+
+#define BACKGROUND_REMEDY                                                                          \
+	"use its foreground option, for example `daemon off;` of nginx, or --no-daemon"
+
+static void background_describe(struct worker *w, uint32_t pid, const char *comm, const char *where)
+{
+	w->in_background = true;
+	snprintf(w->why, sizeof(w->why),
+	         "went to the background (pid %u, %.*s, %s%s); " BACKGROUND_REMEDY, pid,
+	         RPD_COMM_MAX, comm, where ? "holds " : "goes on without it", where ? where : "");
+}
+
+/* Whether a process of these has a listener of the worker open. */
+static bool background_note_holder(struct worker *w, const uint32_t *pids, size_t n_pids)
+{
+	_cleanup_free_ struct listener *listeners = NULL;
+	_cleanup_free_ struct holder *holders = NULL;
+	size_t n = 0, n_holders = 0;
+	struct error ignored;
+
+	if (worker_listeners_find(w, &listeners, &n, &ignored) < 0 ||
+	    proc_holders_find_among(pids, n_pids, listeners, n, &holders, &n_holders, &ignored) < 0)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		size_t n_rows = 0;
+		const struct holder *rows =
+		        roster_find_holders(holders, n_holders, listeners[i].inode, &n_rows);
+		const struct holder *owner = roster_find_owner(rows, n_rows);
+		char text[ENDPOINT_TEXT_MAX];
+
+		if (!owner)
+			continue;
+		background_describe(w, owner->id.pid, owner->comm,
+		                    endpoint_format(&listeners[i].endpoint, text, sizeof(text)));
+		return true;
+	}
+	return false;
+}
+
+bool background_note(struct worker *w)
+{
+	const bool starts = w->state == WORKER_STARTING || w->state == WORKER_SETTLING;
+	_cleanup_free_ uint32_t *pids = NULL;
+	struct process left;
+	size_t n = 0;
+
+	if (!w->end[0] || w->ended_badly || (!starts && w->state != WORKER_UP) ||
+	    clock_ns(CLOCK_MONOTONIC) - (w->up_at ? w->up_at : w->started_at) > BACKGROUND_NS ||
+	    cgroup_list_processes(w->cgroup_fd, &pids, &n) < 0 ||
+	    proc_find_oldest(pids, n, &left) < 0)
+		return false;
+	if (background_note_holder(w, pids, n))
+		return true;
+	/* Many programs open their listeners when they are in the background. */
+	if (w->state != WORKER_STARTING || ready_rule_allows_no_listener(&w->plan->config))
+		return false;
+	background_describe(w, left.id.pid, left.comm, NULL);
+	return true;
+}
