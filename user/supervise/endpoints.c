@@ -123,7 +123,7 @@ static int endpoints_add_one(struct supervisor *sup, const struct rpd_endpoint *
 	e = service_endpoint_add(service, endpoint, err);
 	if (e < 0)
 		return e;
-	sup->endpoints[e] = (struct endpoint_note){};
+	sup->endpoints[e] = (struct endpoint_note){.orphaned_at = clock_ns(CLOCK_MONOTONIC)};
 	/* Until the program is on the group, the kernel's hash may choose a worker that is not
 	 * ready. */
 	r = parking_open_at(&sup->parking, service, e, err);

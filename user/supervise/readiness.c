@@ -16,6 +16,7 @@
 #include "service/service_lock.h"
 #include "supervise/endpoints.h"
 #include "supervise/held_address.h"
+#include "supervise/park.h"
 #include "supervise/worker.h"
 #include "supervise/worker_listeners.h"
 #include "supervise/worker_probe.h"
@@ -247,6 +248,8 @@ void readiness_check(struct worker *w)
 		worker_fail(w, "can't be used: %s", err.text);
 		return;
 	}
+	if (!w->sup->park_timer)
+		park_update(w->sup); /* connections wait there for the park timeout from now on */
 	if (w->state == WORKER_SETTLING)
 		return;
 	if (w->probe || (w->probe_timer && worker_probe_is_configured(&w->plan->config)))
