@@ -34,6 +34,7 @@ FLOODS = (
     Flood("quiet"),
     Flood("listen() on any port", ["listen_on_any_port"]),
     Flood("listen() on named ports", ["listen_on_named_ports"]),
+    Flood("listen() on many addresses", ["listen_on_many_addresses"]),
     Flood("10,000 listeners, 100 listen()/s", ["keep_listeners", "10000"]),
     Flood("nested messages", ["nested_messages"], node=True),
     Flood("nested messages of 16 workers", ["nested_messages"], workers=16, node=True),

@@ -19,6 +19,7 @@ READY = "#!/bin/sh\nsystemd-notify --ready --pid=$$\nexec sleep 1000\n"
 WORKERS = {
     "any-port": "listen_on_any_port",
     "named-ports": "listen_on_named_ports",
+    "many-addresses": "listen_on_many_addresses",
     "many-listeners": "keep_listeners 5000",
     "epoll-watches": "epoll_watches 8090",
 }

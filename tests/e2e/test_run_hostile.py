@@ -7,7 +7,7 @@ import signal
 import time
 
 from harness.checks import cases, check, equal, timeout, wait_until
-from harness.network import Client
+from harness.network import PORT, Client
 from harness.bpf import below
 from runs import Run, script, worker_command
 
@@ -132,7 +132,8 @@ def start(bed, kind, workers=2):
     text = (PROLOGUE + what + DONE + EPILOGUE).replace("%DIR%", str(bed.dir))
     run = Run(bed, ["python3", "-u", script(bed, "worker.py", text)], "--kill-timeout", "1",
               "--drain-timeout", "3s", *(["--no-count"] if "daemon" in kind else []),
-              workers=workers, env=env, wait=kind != "closes-listener")  # this worker is never ready
+              *(["--listen", PORT] if kind == "closes-listener" else []),  # never ready
+              workers=workers, env=env, wait=kind != "closes-listener")
     wait_until(lambda: all((bed.dir / f"done.{slot}").exists() for slot in range(workers)),
                "all workers have run their code")
     wait_until(lambda: processes() >= n * workers, f"there are {n} processes for each")

@@ -172,8 +172,8 @@ def test_many_probes(bed):
     it."""
     run = Run(bed, ["sh", "-c", "[ $REUSEPORTD_SLOT = 0 ] && exec python3 \"$0\" || exec \"$@\"",
                     script(bed, "server.py", GATED_HTTP), *worker_command(bed)],
-              "--ready", "http:/", "--settle", "0", "--ready-timeout", "200s", workers=2,
-              wait=False)
+              "--ready", "http:/", "--settle", "0", "--ready-timeout", "200s", "--listen", PORT,
+              workers=2, wait=False)
     run.process.wait_output("slot 1: pid")
     bed.remember_pinned()
     for _ in range(70):

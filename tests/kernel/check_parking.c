@@ -201,16 +201,16 @@ static void give_up_resets_clients(void)
 	open_parking();
 	for (unsigned int i = 0; i < ARRAY_SIZE(clients); i++)
 		clients[i] = run_client_open(0);
-	CHECK_EQ(parking_give_up(&run_parking, &run_service, &err), ARRAY_SIZE(clients));
-	CHECK(run_parking.closed);
+	CHECK_EQ(parking_give_up(&run_parking, &run_service, 0, &err), ARRAY_SIZE(clients));
+	CHECK(run_parking.closed[0]);
 	for (unsigned int i = 0; i < ARRAY_SIZE(clients); i++) {
 		CHECK_UNTIL(run_client_is_reset(clients[i]));
 		close(clients[i]);
 	}
 	CHECK_EQ(run_client_connect(run_service_endpoint(0)), -ECONNREFUSED);
-	CHECK_EQ(parking_give_up(&run_parking, &run_service, &err), 0);
+	CHECK_EQ(parking_give_up(&run_parking, &run_service, 0, &err), 0);
 	open_parking();
-	CHECK(!run_parking.closed);
+	CHECK(!run_parking.closed[0]);
 	clients[0] = run_client_open(0);
 	run_client_send(clients[0], 9);
 	CHECK_EQ(run_worker_admit(0, &worker), 1);

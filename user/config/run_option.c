@@ -284,8 +284,8 @@ const struct option_row run_options[] = {
         {"listen", "PORT|ADDRESS:PORT",
          "Steer only listeners on this port, or on this address and port. The "
          "environment variable PORT of the workers is set to the first port given. "
-         "May be repeated (default: every port on which the workers listen, except a "
-         "port that the kernel chose for them)",
+         "May be repeated (default: every address on which most of the workers listen, "
+         "except ports that the kernel chose for them)",
          run_option_set_listen, .repeatable = true},
         {"pass-sockets", NULL,
          "Open the listeners that --listen names, and pass them to the workers as "
@@ -363,8 +363,8 @@ const struct option_row run_options[] = {
          "Treat a worker that is not ready after this time as failed (default: 30s)",
          option_set_time, AT(ready_timeout)},
         {"settle", "TIME",
-         "On a reload, a new worker takes the slot when it is ready and has then stayed "
-         "alive for this time (default: 1s)",
+         "On a reload, a new worker takes the slot when it is ready, has then stayed "
+         "alive for this time, and still listens (default: 1s)",
          option_set_time, AT(settle)},
         {"health-interval", "TIME",
          "Repeat the probe of --ready (http, tcp or exec) at this interval, and "
@@ -408,8 +408,8 @@ const struct option_row run_options[] = {
          option_set_time, AT(kill_timeout)},
         {"park-timeout", "TIME",
          "When the last worker dies, new connections wait. If no worker is ready after "
-         "this time, they are reset, and new ones are refused until a worker is ready "
-         "(default: 30s)",
+         "this time, they are reset, and new ones are refused until a worker is ready. "
+         "The same holds for an address where no worker listens any more (default: 30s)",
          option_set_time, AT(park_timeout)},
 
         {"no-restart", NULL, "Do not start a worker again after it has exited",

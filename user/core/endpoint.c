@@ -52,6 +52,16 @@ bool endpoint_is_more_specific(const struct rpd_endpoint *a, const struct rpd_en
 	return !endpoint_is_wildcard(a) + !!a->ifindex > !endpoint_is_wildcard(b) + !!b->ifindex;
 }
 
+bool endpoint_covers(const struct rpd_endpoint *a, const struct rpd_endpoint *e)
+{
+	if (a->port != e->port || (a->ifindex && a->ifindex != e->ifindex) ||
+	    !endpoint_is_wildcard(a))
+		return false;
+	if (a->family != e->family)
+		return a->family == AF_INET6 && !a->v6only;
+	return a->family == AF_INET || !a->v6only || e->v6only || !endpoint_is_wildcard(e);
+}
+
 /* An IPv4-mapped address as IPv4. */
 static struct rpd_endpoint endpoint_unmap(const struct rpd_endpoint *e)
 {

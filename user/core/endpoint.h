@@ -29,6 +29,9 @@ bool endpoint_may_accept(const struct rpd_endpoint *e, uint8_t family, const uin
  * device goes before a wildcard. */
 bool endpoint_is_more_specific(const struct rpd_endpoint *a, const struct rpd_endpoint *b);
 
+/* Whether a listener with endpoint @a gets all connections to @e, if no listener has @e. */
+bool endpoint_covers(const struct rpd_endpoint *a, const struct rpd_endpoint *e);
+
 /* Whether a new listener with endpoint @a would take connections from listeners with endpoint @e,
  * at once or when some of these are closed. False if they are in the same group, and if only v6only
  * differs. */

@@ -34,6 +34,7 @@ static const struct entry table[WORKER_STATE_MAX][WORKER_EVENT_MAX] = {
         [WORKER_SETTLING] =
                 {
                         [WORKER_EVENT_SETTLED] = GOES(WORKER_UP, WORKER_ADMIT),
+                        [WORKER_EVENT_UNREADY] = GOES(WORKER_STARTING, WORKER_ARM_READY),
                         [WORKER_EVENT_FAILED] = GOES(WORKER_STOPPING, STOP | WORKER_FAILED),
                         [WORKER_EVENT_EXITED] =
                                 GOES(WORKER_KILLING, WORKER_KILL_TREE | WORKER_FAILED),

@@ -21,6 +21,7 @@ enum worker_state {
 enum worker_event {
 	WORKER_EVENT_READY,
 	WORKER_EVENT_SETTLED,
+	WORKER_EVENT_UNREADY, /* it no longer listens where it must */
 	WORKER_EVENT_FAILED,  /* not ready in time, unhealthy, or something it needs is missing */
 	WORKER_EVENT_EXITED,  /* its main process has ended */
 	WORKER_EVENT_EMPTY,   /* all its processes have ended */
@@ -36,6 +37,7 @@ enum worker_event {
 /* The actions; the supervisor carries them out in this order. */
 enum worker_action {
 	WORKER_ARM_SETTLE = 1 << 0,
+	WORKER_ARM_READY = 1 << 10, /* it has the rest of the ready timeout */
 	WORKER_ADMIT = 1 << 1,      /* put it into its slot */
 	WORKER_TELL_DRAIN = 1 << 2, /* send the drain signal or message */
 	WORKER_ARM_DRAIN = 1 << 3,

@@ -204,7 +204,7 @@ void service_endpoint_borrow_from_workers(const struct service *service,
 		    worker.pid == search.pid)
 			continue;
 		search.pid = worker.pid;
-		proc_list_sockets(worker.pid, SIZE_MAX, service_endpoint_on_socket, &search);
+		proc_list_sockets(worker.pid, service_endpoint_on_socket, &search);
 	}
 }
 

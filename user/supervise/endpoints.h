@@ -1,19 +1,61 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The endpoints of a service that is run: added when a worker listens on them, and removed after a
- * reload that failed. */
+/* The endpoints of a service that is run: which addresses of its workers become endpoints, and when
+ * they are removed (core/endpoint_life.h). */
 #pragma once
 
-#include <stddef.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "base/error.h"
-#include "core/listener.h"
 #include "supervise/types.h"
 
-/* Adds the endpoints of @listeners that the service does not have yet, and parks connections there.
- * Takes the service's lock if there is anything to add. Returns 0, or a negative errno with @err
- * set. */
-int endpoints_add(struct supervisor *sup, const struct listener *listeners, size_t n,
-                  struct error *err);
+enum endpoints_outcome {
+	ENDPOINTS_COMPLETE,
+	ENDPOINTS_MORE, /* some are to be added by the next call, so that other work isn't delayed
+	                 */
+};
 
-/* After a reload that failed: removes the endpoints on which only the failed workers listened. */
-void endpoints_trim(struct supervisor *sup);
+/*
+ * Adds the addresses of @w that have become endpoints of the service, and parks connections there.
+ * @takes_slot: the worker gets its slot now, and counts as one that has it. Takes the service's
+ * lock if there is anything to add. Returns an enum endpoints_outcome, or a negative errno with
+ * @err set.
+ */
+int endpoints_add(struct worker *w, bool takes_slot, struct error *err);
+
+enum endpoints_occasion {
+	ENDPOINTS_ANY_TIME,
+	/* Endpoints are gone where only workers have listened that are ending now. */
+	ENDPOINTS_AFTER_RELOAD,
+	ENDPOINTS_AFTER_ROLLBACK,
+};
+
+/* Judges each endpoint: removes those that are gone, and reports them. The service must be locked.
+ */
+void endpoints_judge(struct supervisor *sup, struct service *service,
+                     enum endpoints_occasion occasion);
+
+/* When the park timeout of the next endpoint without a worker is over (CLOCK_MONOTONIC, ns), or 0:
+ * no connection waits. */
+int64_t endpoints_next_timeout(const struct supervisor *sup);
+
+/* Lets connections wait for the whole park timeout again. */
+void endpoints_restart_timeouts(struct supervisor *sup);
+
+/* Whether the worker listens on an endpoint of the service, but isn't admitted there. */
+bool endpoints_lacks_admission(const struct worker *w);
+
+/* The configuration names the endpoint, or the port is the worker's own (--increment-var). */
+bool endpoints_is_named(const struct supervisor *sup, const struct rpd_endpoint *endpoint);
+
+/* Whether one of the worker's addresses gets the connections of the endpoint if it is closed. */
+bool endpoints_is_covered_by(const struct worker *w, const struct rpd_endpoint *endpoint);
+
+/* Logs the addresses of the worker that are not the service's, each once. Does nothing while the
+ * service starts or a reload is in progress: the other workers may listen there soon. */
+void endpoints_report_own(struct worker *w);
+
+/* The service's first worker is up: its loopback addresses stay each worker's own, if it also
+ * listens on others. @takes_over: the service was taken over, and keeps the endpoints that it has.
+ */
+void endpoints_note_private(struct worker *w, bool takes_over);

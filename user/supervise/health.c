@@ -18,9 +18,7 @@ static bool health_others_are_healthy(const struct supervisor *sup, unsigned int
 	return false;
 }
 
-/* Replaces a worker after its probes have failed. If another worker is healthy, the worker leaves
- * its slot at once. */
-static void health_replace_worker(struct worker *w, const char *why)
+void health_replace_worker(struct worker *w, const char *why)
 {
 	struct supervisor *sup = w->sup;
 	struct error err = {};

@@ -22,9 +22,15 @@
 void held_address_update(struct supervisor *sup)
 {
 	const struct rpd_service *info = sup->service.steer.service;
+	struct rpd_endpoint served[RPD_ENDPOINT_MAX];
 	struct error err;
+	size_t n = 0;
 
-	if (sup->hook && hook_set_served(sup->hook, info->endpoints, info->n_endpoints, &err) < 0)
+	for (unsigned int e = 0; e < info->n_endpoints; e++)
+		if (info->endpoints[e].family && sup->endpoints[e].was_served &&
+		    !sup->endpoints[e].orphaned_at)
+			served[n++] = info->endpoints[e];
+	if (hook_set_served(sup->hook, served, n, &err) < 0)
 		report_line(sup, "%s", err.text);
 }
 

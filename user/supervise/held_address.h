@@ -10,7 +10,7 @@
 #include "kern/hook.h"
 #include "supervise/types.h"
 
-/* The endpoints of the service have changed: a later bind() to an address that would take their
+/* Other endpoints are served than before: a later bind() to an address that would take their
  * connections is held. A failure is logged. */
 void held_address_update(struct supervisor *sup);
 

@@ -16,7 +16,7 @@
 void parking_init(struct parking *parking)
 {
 	memset(parking->fds, -1, sizeof(parking->fds));
-	parking->closed = false;
+	memset(parking->closed, 0, sizeof(parking->closed));
 }
 
 void parking_close(struct parking *parking)
@@ -53,51 +53,44 @@ static int parking_place(const struct parking *parking, struct service *service,
 		r = steer_members_set(&service->steer, cookie, &member);
 	if (r == 0)
 		r = steer_attach(&service->steer, endpoint, fd);
-	if (r == 0 && !parking->closed)
+	if (r == 0 && !parking->closed[endpoint])
 		r = steer_socks_put(&service->steer, endpoint, RPD_SLOT_PARKING, fd);
 	if (r < 0)
 		return error_set(err, r, "can't park connections: %s", strerror(-r));
 	return TAKE_FD(fd);
 }
 
-int parking_add(struct parking *parking, struct service *service, struct error *err)
+int parking_open_at(struct parking *parking, struct service *service, unsigned int endpoint,
+                    struct error *err)
+{
+	int *fd = &parking->fds[endpoint];
+	const bool was_closed = parking->closed[endpoint];
+	int r = 0;
+
+	parking->closed[endpoint] = false;
+	if (*fd < 0) {
+		*fd = parking_place(parking, service, endpoint, err);
+		return *fd < 0 ? *fd : 0;
+	}
+	if (was_closed)
+		r = steer_socks_put(&service->steer, endpoint, RPD_SLOT_PARKING, *fd);
+	return r < 0 ? error_set(err, r, "can't park connections: %s", strerror(-r)) : 0;
+}
+
+int parking_open(struct parking *parking, struct service *service, struct error *err)
 {
 	struct error why;
 	int r = 0;
 
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {
-		if (parking->fds[e] >= 0 || !steer_has_endpoint(&service->steer, e))
-			continue;
-		parking->fds[e] = parking_place(parking, service, e, &why);
-		if (parking->fds[e] < 0 && r == 0)
-			r = error_set(err, parking->fds[e], "%s", why.text);
+		int one = steer_has_endpoint(&service->steer, e)
+		                  ? parking_open_at(parking, service, e, &why)
+		                  : 0;
+
+		if (one < 0 && r == 0)
+			r = error_set(err, one, "%s", why.text);
 	}
 	return r;
-}
-
-int parking_open(struct parking *parking, struct service *service, struct error *err)
-{
-	const bool was_closed = parking->closed;
-	int r = 0;
-
-	parking->closed = false;
-	for (unsigned int e = 0; was_closed && e < service->steer.service->n_endpoints; e++) {
-		int put = parking->fds[e] < 0 ? 0
-		                              : steer_socks_put(&service->steer, e,
-		                                                RPD_SLOT_PARKING, parking->fds[e]);
-
-		if (put < 0 && r == 0)
-			r = error_set(err, put, "can't park connections: %s", strerror(-put));
-	}
-	return r < 0 ? r : parking_add(parking, service, err);
-}
-
-bool parking_is_open(const struct parking *parking)
-{
-	for (unsigned int e = 0; !parking->closed && e < RPD_ENDPOINT_MAX; e++)
-		if (parking->fds[e] >= 0)
-			return true;
-	return false;
 }
 
 /* Wakes each worker by one more connection, which ends at once. */
@@ -140,13 +133,15 @@ int parking_hand_over(struct parking *parking, struct service *service, struct e
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {
 		int old = parking->fds[e], n;
 
-		if (old < 0 || !parking_is_served(service, e))
+		if (!steer_has_endpoint(&service->steer, e) || !parking_is_served(service, e))
 			continue;
-		parking->fds[e] = parking_place(parking, service, e, &why);
-		if (parking->fds[e] < 0) {
+		parking->fds[e] = -1;
+		if (parking_open_at(parking, service, e, &why) < 0) {
 			steer_socks_clear(&service->steer, e, RPD_SLOT_PARKING);
 			r = error_set(err, parking->fds[e], "%s", why.text);
 		}
+		if (old < 0)
+			continue;
 		n = (int)own_listener_queue_length(old);
 		close(old);
 		if (n > 0 && own_listener_may_miss_wakeup())
@@ -158,26 +153,22 @@ int parking_hand_over(struct parking *parking, struct service *service, struct e
 
 /* A new listener keeps the group, and with it the program, which refuses connections: a worker that
  * is not ready joins the group. Without the program the kernel would let it take connections. */
-int parking_give_up(struct parking *parking, struct service *service, struct error *err)
+int parking_give_up(struct parking *parking, struct service *service, unsigned int endpoint,
+                    struct error *err)
 {
-	struct error why;
-	int n = 0, r = 0;
+	const int old = parking->fds[endpoint];
+	int r, n;
 
-	parking->closed = true;
-	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {
-		int old = parking->fds[e], cleared;
-
-		if (old < 0)
-			continue;
-		cleared = steer_socks_clear(&service->steer, e, RPD_SLOT_PARKING);
-		if (cleared < 0)
-			return error_set(err, cleared, "can't stop parking connections: %s",
-			                 strerror(-cleared));
-		parking->fds[e] = parking_place(parking, service, e, &why);
-		if (parking->fds[e] < 0)
-			r = error_set(err, parking->fds[e], "%s", why.text);
-		n += (int)own_listener_queue_length(old);
-		close(old);
-	}
-	return r < 0 ? r : n;
+	if (parking->closed[endpoint])
+		return 0;
+	parking->closed[endpoint] = true;
+	if (old < 0)
+		return 0;
+	r = steer_socks_clear(&service->steer, endpoint, RPD_SLOT_PARKING);
+	if (r < 0)
+		return error_set(err, r, "can't stop parking connections: %s", strerror(-r));
+	parking->fds[endpoint] = parking_place(parking, service, endpoint, err);
+	n = (int)own_listener_queue_length(old);
+	close(old);
+	return parking->fds[endpoint] < 0 ? parking->fds[endpoint] : n;
 }

@@ -16,8 +16,8 @@
 #include "service/service.h"
 
 struct parking {
-	int fds[RPD_ENDPOINT_MAX]; /* -1 = none */
-	bool closed;               /* connections are refused */
+	int fds[RPD_ENDPOINT_MAX];     /* -1 = none */
+	bool closed[RPD_ENDPOINT_MAX]; /* connections are refused */
 };
 
 #define _cleanup_parking_ __attribute__((cleanup(parking_close)))
@@ -26,15 +26,12 @@ void parking_init(struct parking *parking);
 
 /* Opens listeners for all endpoints of the service that have none: with the family, address,
  * v6only, device and user of the workers' listeners (fchown() sets another user). Puts them and the
- * program in place. After parking_give_up() connections are refused there, too. The service must be
- * locked. Returns 0, or a negative errno with @err set. */
-int parking_add(struct parking *parking, struct service *service, struct error *err);
-
-/* The same; and connections are parked, also after parking_give_up(). */
+ * program in place. The service must be locked. */
 int parking_open(struct parking *parking, struct service *service, struct error *err);
 
-/* Whether any endpoint has a listener where connections can wait. */
-bool parking_is_open(const struct parking *parking);
+/* The same for one endpoint. */
+int parking_open_at(struct parking *parking, struct service *service, unsigned int endpoint,
+                    struct error *err);
 
 /* Hands over the connections of each endpoint where a slot has a listener. To be called when a
  * worker has come into a slot and into the ring. Returns the number of connections, or a negative
@@ -44,10 +41,12 @@ bool parking_is_open(const struct parking *parking);
  * on these, one more connection to each worker wakes it. */
 int parking_hand_over(struct parking *parking, struct service *service, struct error *err);
 
-/* Resets the connections that wait, and refuses new ones until parking_open(). Its listeners stay,
- * without connections: so a worker that begins to listen gets none either. Returns how many were
- * reset, or a negative errno with @err set. */
-int parking_give_up(struct parking *parking, struct service *service, struct error *err);
+/* Resets the connections that wait at the endpoint, and refuses new ones until parking_open_at() or
+ * until a slot has a listener there. Its listener stays, without connections: so a worker that
+ * begins to listen gets none either. Returns how many were reset, or a negative errno with @err
+ * set. */
+int parking_give_up(struct parking *parking, struct service *service, unsigned int endpoint,
+                    struct error *err);
 
 /* Closes the listeners: connections that wait go to a worker if one lives, else are reset. Must be
  * called before service_remove(). */

@@ -27,30 +27,27 @@
 
 /* --- into a slot */
 
-/* The first listener of each endpoint: the one with the lowest cookie. */
-static void placement_choose_listeners(struct worker *w, const struct service *service,
-                                       const struct listener *listeners, size_t n,
-                                       struct newcomer *ret)
+/* The first listener of each endpoint of the service: the one with the lowest cookie. A program
+ * that replaces its listener may have two for a moment. Returns in how many endpoints it listens.
+ */
+static size_t placement_choose_listeners(const struct service *service,
+                                         const struct listener *listeners, size_t n,
+                                         struct newcomer *ret)
 {
+	size_t chosen = 0;
+
 	for (size_t i = 0; i < n; i++) {
-		char text[ENDPOINT_TEXT_MAX];
 		int e = service_endpoint_index(service, &listeners[i].endpoint);
 
-		if (e < 0)
+		if (e < 0 || ret->listeners[e])
 			continue;
-		if (!ret->listeners[e])
-			ret->listeners[e] = &listeners[i];
-		else
-			report_line(
-			        w->sup,
-			        "slot %u: pid %u has several listeners on %s; the first one gets "
-			        "the connections",
-			        w->slot, w->pid,
-			        endpoint_format(&listeners[i].endpoint, text, sizeof(text)));
+		ret->listeners[e] = &listeners[i];
+		chosen++;
 	}
+	return chosen;
 }
 
-/* A worker that listens on nothing is known by its main process. */
+/* A worker that listens on no endpoint of the service is known by its main process. */
 static int placement_choose_main(const struct worker *w, struct newcomer *newcomer,
                                  struct error *err)
 {
@@ -96,7 +93,7 @@ static int placement_choose_owner(struct newcomer *newcomer, const struct holder
 			return error_set(err, -ESRCH,
 			                 "no process of it has all its listeners open");
 	}
-	return owner ? 0 : error_set(err, -ENOENT, "it does not listen any more");
+	return owner ? 0 : error_set(err, -ESRCH, "no process of it has its listener open");
 }
 
 static int placement_find_newcomer(struct worker *w, const struct service *service,
@@ -109,9 +106,10 @@ static int placement_find_newcomer(struct worker *w, const struct service *servi
 	int r;
 
 	proc_identify(w->pid, &ret->main); /* no pid if the main process has just ended */
-	if (n == 0 && ready_rule_allows_no_listener(&w->plan->config))
+	if (n == 0 && !ready_rule_allows_no_listener(&w->plan->config))
+		return error_set(err, -ENOENT, "it does not listen any more");
+	if (!placement_choose_listeners(service, listeners, n, ret))
 		return placement_choose_main(w, ret, err);
-	placement_choose_listeners(w, service, listeners, n, ret);
 	r = cgroup_list_processes(w->cgroup_fd, &pids, &n_pids);
 	if (r < 0)
 		return error_set(err, r, "can't read cgroup %s: %s", w->cgroup_name, strerror(-r));
@@ -152,11 +150,13 @@ static int placement_get_newcomer(struct worker *w, struct service *service,
 {
 	_cleanup_free_ struct listener *listeners = NULL;
 	size_t n = 0;
-	int r = worker_listeners_find(w, &listeners, &n, err);
+	int r = worker_listeners_look(w, &listeners, &n, err);
 
 	if (r == 0)
-		r = endpoints_add(w->sup, listeners, n, err);
-	if (r == 0)
+		r = endpoints_add(w, w->state == WORKER_UP, err);
+	if (r == ENDPOINTS_MORE)
+		worker_listeners_ask_look(w);
+	if (r >= 0)
 		r = placement_find_newcomer(w, service, listeners, n, ret, err);
 	if (r == 0)
 		*ret_listeners = TAKE_PTR(listeners);
@@ -250,8 +250,12 @@ int placement_open_to_probes(struct worker *w, struct service *service, unsigned
 
 	if (r < 0)
 		return r;
-	while (!newcomer.listeners[e]) /* a newcomer has at least one */
+	while (e < RPD_ENDPOINT_MAX && !newcomer.listeners[e])
 		e++;
+	if (e == RPD_ENDPOINT_MAX)
+		return error_set(err, -ENOENT,
+		                 "most other workers don't listen where it does; name the port: "
+		                 "--listen");
 	*ret_endpoint = e;
 	*ret_index = RPD_SLOT_PROBE + w->probe_at;
 	if (w->probing_listener)
@@ -273,6 +277,22 @@ int placement_open_to_probes(struct worker *w, struct service *service, unsigned
 }
 
 /* --- out of a slot */
+
+int placement_forget_listener(struct worker *w, struct service *service, unsigned int endpoint,
+                              struct error *err)
+{
+	struct rpd_worker row;
+	int r = steer_workers_get(&service->steer, w->slot, &row);
+
+	if (r == 0 && row.cookies[endpoint] == w->cookies[endpoint]) {
+		row.cookies[endpoint] = 0;
+		r = steer_workers_set(&service->steer, w->slot, &row);
+	}
+	if (r < 0)
+		return error_set(err, r, "can't write slot %u: %s", w->slot, strerror(-r));
+	w->cookies[endpoint] = 0;
+	return 0;
+}
 
 int placement_withdraw(struct supervisor *sup, unsigned int slot, struct error *err)
 {

@@ -7,12 +7,20 @@
 #include "service/service.h"
 #include "supervise/types.h"
 
-/* Puts the worker into its slot, in place of the worker that is there. A worker that listens on
- * nothing is recorded by its pid alone, if its configuration allows that (core/ready_rule.h). */
+/* Puts the worker into its slot, in place of the worker that is there; or, if it is in its slot,
+ * admits more of its listeners. A worker that listens on no endpoint of the service is recorded by
+ * its pid alone; one that listens on nothing, only if its configuration allows that
+ * (core/ready_rule.h). */
 int placement_admit(struct worker *w, struct error *err);
 
 /* Takes the worker out of @slot, and leaves the slot empty. */
 int placement_withdraw(struct supervisor *sup, unsigned int slot, struct error *err);
+
+/* The worker has closed its listener of this endpoint. @service: the worker's, locked by the
+ * caller.
+ */
+int placement_forget_listener(struct worker *w, struct service *service, unsigned int endpoint,
+                              struct error *err);
 
 /* Lets probes reach a worker that is in no slot: puts its listener into the socket array of
  * endpoint @ret_endpoint at @ret_index. @service: the worker's, locked by the caller. */

@@ -9,16 +9,24 @@
 #include "base/memory.h"
 #include "core/endpoint.h"
 #include "core/ready_rule.h"
+#include "kern/sockdiag.h"
+#include "kern/steer.h"
 #include "kern/steer_socks.h"
+#include "service/service_endpoint.h"
 #include "service/service_lock.h"
 #include "supervise/endpoints.h"
-#include "supervise/report.h"
 #include "supervise/held_address.h"
+#include "supervise/park.h"
+#include "supervise/report.h"
 #include "supervise/worker.h"
+#include "supervise/worker_env.h"
 #include "supervise/worker_listeners.h"
 #include "supervise/worker_probe.h"
 
 #define PROBE_AGAIN_NS (NS_PER_S / 4) /* between two probes of a worker that starts */
+
+/* How long a worker may have two listeners on an address. */
+#define READINESS_DUPLICATES_NS NS_PER_S
 
 static bool readiness_has_named(const struct rpd_endpoint *named, const struct listener *listeners,
                                 size_t n)
@@ -49,15 +57,6 @@ static struct ready_seen readiness_see_others(const struct worker *w, const stru
 	return seen;
 }
 
-static bool readiness_listens_on(const struct rpd_endpoint *endpoint,
-                                 const struct listener *listeners, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (endpoint_equal(&listeners[i].endpoint, endpoint))
-			return true;
-	return false;
-}
-
 /* Records where the worker does not listen, and where it does. @more: text after the option of the
  * time, with the closing bracket. */
 static void readiness_note_missing(struct worker *w, const char *where, const char *more)
@@ -86,20 +85,27 @@ static void readiness_note_missing_named(struct worker *w, const struct rpd_endp
 	readiness_note_missing(w, text, more);
 }
 
+/* Which addresses a worker lacks that it should listen on. */
+enum readiness_lack {
+	READINESS_COMPLETE,
+	READINESS_LATE, /* an address that the program may have dropped: it isn't waited for long */
+	READINESS_INCOMPLETE, /* it is not ready */
+};
+
 /* If no port is named: whether the worker listens where the other workers do. Reads without the
  * lock: only the supervisor puts listeners into the service's slots. An earlier failure may have
  * closed the service. */
-static bool readiness_listens_as_others(struct worker *w, const struct listener *listeners,
-                                        size_t n)
+static enum readiness_lack readiness_compare_to_others(struct worker *w)
 {
 	_cleanup_service_lock_ struct service *locked = NULL;
 	const struct service *service = &w->sup->service;
+	enum readiness_lack lack = READINESS_COMPLETE;
 	struct error err = {};
 
 	if (!service_is_open(service) && service_lock(&w->sup->service, &locked, &err) < 0) {
 		snprintf(w->why, sizeof(w->why), "can't be checked: %.*s", (int)sizeof(w->why) - 32,
 		         err.text);
-		return false;
+		return READINESS_INCOMPLETE;
 	}
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {
 		const struct rpd_endpoint *endpoint = &service->steer.service->endpoints[e];
@@ -107,7 +113,8 @@ static bool readiness_listens_as_others(struct worker *w, const struct listener 
 		struct ready_seen seen;
 
 		if (!steer_has_endpoint(&service->steer, e) ||
-		    readiness_listens_on(endpoint, listeners, n))
+		    worker_listeners_has_address(w, endpoint) ||
+		    endpoints_is_covered_by(w, endpoint))
 			continue;
 		seen = readiness_see_others(w, service, e);
 		if (!ready_rule_must_listen(&w->plan->config, &seen))
@@ -116,28 +123,45 @@ static bool readiness_listens_as_others(struct worker *w, const struct listener 
 		                       seen.predecessor
 		                               ? "), where the worker that it replaces listens"
 		                               : "), where most of the other workers listen");
-		return false;
+		if (!seen.predecessor || !w->n_addresses ||
+		    worker_env_has_own_port(w, endpoint->port))
+			return READINESS_INCOMPLETE;
+		lack = READINESS_LATE;
 	}
-	return true;
+	return lack;
 }
 
-/* Whether the worker listens wherever it must. If not, records what is missing in w->why: the
- * reason if the worker is not ready in time. */
-static bool readiness_listens_everywhere(struct worker *w, const struct listener *listeners,
-                                         size_t n)
+/* Compares where the worker listens with where it must. If something is missing, records it in
+ * w->why: the reason if the worker is not ready in time. */
+static enum readiness_lack readiness_find_lack(struct worker *w, const struct listener *listeners,
+                                               size_t n)
 {
 	const struct run_config *config = &w->plan->config;
 
 	for (size_t i = 0; i < config->n_listens; i++)
 		if (!readiness_has_named(&config->listens[i], listeners, n)) {
 			readiness_note_missing_named(w, &config->listens[i]);
-			return false;
+			return READINESS_INCOMPLETE;
 		}
 	if (n == 0 && !ready_rule_allows_no_listener(config)) {
 		readiness_note_missing(w, "any fixed port", ")");
-		return false;
+		return READINESS_INCOMPLETE;
 	}
-	return config->n_listens || readiness_listens_as_others(w, listeners, n);
+	return config->n_listens ? READINESS_COMPLETE : readiness_compare_to_others(w);
+}
+
+/* Whether the worker listens wherever it must. For an address that the program may have dropped it
+ * is waited for a while. */
+static bool readiness_listens_everywhere(struct worker *w, const struct listener *listeners,
+                                         size_t n)
+{
+	const enum readiness_lack lack = readiness_find_lack(w, listeners, n);
+
+	if (lack != READINESS_LATE || w->may_drop)
+		return lack != READINESS_INCOMPLETE;
+	if (!w->is_late)
+		worker_arm_late(w);
+	return false;
 }
 
 static void readiness_become_ready(struct worker *w)
@@ -232,20 +256,173 @@ void readiness_check(struct worker *w)
 	size_t n = 0;
 	int r;
 
-	if (w->state != WORKER_STARTING)
+	if (w->state != WORKER_STARTING && w->state != WORKER_SETTLING)
 		return;
-	r = worker_listeners_find(w, &listeners, &n, &err);
-	/* The slot's first worker: park connections as soon as its endpoints are known. */
-	if (r == 0 && n && !w->sup->slots[w->slot].current)
-		r = endpoints_add(w->sup, listeners, n, &err);
+	r = worker_listeners_look(w, &listeners, &n, &err);
+	/* Parks connections as soon as an endpoint is known. */
+	if (r == 0)
+		r = endpoints_add(w, false, &err);
+	if (r == ENDPOINTS_MORE)
+		worker_listeners_ask_look(w);
 	if (r < 0) {
 		worker_fail(w, "can't be used: %s", err.text);
 		return;
 	}
+	if (!w->sup->park_timer)
+		park_update(w->sup); /* connections wait there for the park timeout from now on */
+	if (w->state == WORKER_SETTLING)
+		return;
 	if (w->probe || (w->probe_timer && worker_probe_is_configured(&w->plan->config)))
 		return;
 	if (readiness_listens_everywhere(w, listeners, n))
 		readiness_check_further(w, n > 0);
 	else if (held_address_explains(w))
 		worker_event(w, WORKER_EVENT_FAILED); /* w->why has the reason */
+}
+
+/* --- a new worker that listens elsewhere */
+
+/* How long it may take to listen where it must, once it listens elsewhere. */
+static int64_t readiness_patience(const struct worker *old)
+{
+	const int64_t own = 2 * (old->up_at - old->started_at);
+
+	return own > WORKER_LATE_NS ? own : WORKER_LATE_NS;
+}
+
+/* The first entry of `listen` that has no listener, or NULL. */
+static const struct rpd_endpoint *readiness_find_unheard(const struct worker *w,
+                                                         const struct listener *listeners, size_t n)
+{
+	const struct run_config *config = &w->plan->config;
+
+	for (size_t i = 0; i < config->n_listens; i++)
+		if (!readiness_has_named(&config->listens[i], listeners, n))
+			return &config->listens[i];
+	return NULL;
+}
+
+void readiness_check_astray(struct worker *w)
+{
+	const struct worker *old = w->sup->slots[w->slot].current;
+	char list[3 * ENDPOINT_TEXT_MAX], text[ENDPOINT_TEXT_MAX];
+	_cleanup_free_ struct listener *listeners = NULL;
+	const int64_t now = clock_ns(CLOCK_MONOTONIC);
+	const struct rpd_endpoint *named = NULL;
+	struct error ignored;
+	size_t n = 0;
+
+	if (w->state != WORKER_STARTING || !old || !w->plan->config.n_listens)
+		return;
+	if (sockdiag_list_listeners_of(w->cgroup_id, true, &listeners, &n, &ignored) == 0 && n)
+		named = readiness_find_unheard(w, listeners, n);
+	if (!named)
+		w->astray_at = 0;
+	else if (!w->astray_at)
+		w->astray_at = now;
+	if (!w->astray_at || now - w->astray_at < readiness_patience(old))
+		return;
+	if (named->family)
+		endpoint_format(named, text, sizeof(text));
+	else
+		snprintf(text, sizeof(text), "port %u", named->port);
+	worker_fail(w, "does not listen on %s, as --listen demands, but on %s", text,
+	            worker_listeners_format(w, list, sizeof(list)));
+}
+
+/* --- when it has settled */
+
+/* The first of the listeners that shares its address with another one, and the number of these; or
+ * NULL. Only the service's endpoints count. */
+static const struct listener *readiness_find_duplicate(const struct worker *w,
+                                                       const struct listener *listeners, size_t n,
+                                                       unsigned int *ret_n)
+{
+	for (size_t i = 0; i < n; i++) {
+		*ret_n = 0;
+		for (size_t k = i; k < n; k++)
+			*ret_n += endpoint_equal(&listeners[k].endpoint, &listeners[i].endpoint);
+		if (*ret_n > 1 &&
+		    service_endpoint_index(&w->sup->service, &listeners[i].endpoint) >= 0)
+			return &listeners[i];
+	}
+	return NULL;
+}
+
+/* Connections are dealt to workers, so of several listeners of a worker only one would get any. A
+ * program that replaces its listener has two for a moment: it is given some time. Returns whether
+ * the worker has a single listener on each address. */
+static bool readiness_has_no_duplicate(struct worker *w, const struct listener *listeners, size_t n)
+{
+	char text[ENDPOINT_TEXT_MAX];
+	unsigned int count;
+	const struct listener *first = readiness_find_duplicate(w, listeners, n, &count);
+
+	if (!first)
+		return true;
+	if (!w->had_duplicates) {
+		w->had_duplicates = true;
+		worker_arm(w, READINESS_DUPLICATES_NS);
+		return false;
+	}
+	worker_fail(w,
+	            "has %u listeners on %s (it sets SO_REUSEPORT itself), of which only one would "
+	            "get connections: make it open one; for nginx leave out `reuseport`, or set "
+	            "`worker_processes 1`; for HAProxy set `shards 1` or `nbthread 1`; else one "
+	            "process for each worker",
+	            count, endpoint_format(&first->endpoint, text, sizeof(text)));
+	return false;
+}
+
+/* An address of a named port that the worker's predecessor serves, and the worker drops; or -1. */
+static int readiness_find_dropped(const struct worker *w)
+{
+	const struct worker *old = w->sup->slots[w->slot].current;
+	const struct service *service = &w->sup->service;
+
+	for (unsigned int e = 0; old && e < RPD_ENDPOINT_MAX; e++) {
+		const struct rpd_endpoint *endpoint = &service->steer.service->endpoints[e];
+
+		if (old->cookies[e] && endpoints_is_named(w->sup, endpoint) &&
+		    !worker_listeners_has_address(w, endpoint) &&
+		    !endpoints_is_covered_by(w, endpoint))
+			return (int)e;
+	}
+	return -1;
+}
+
+static bool readiness_drops_nothing(struct worker *w)
+{
+	char text[ENDPOINT_TEXT_MAX], list[3 * ENDPOINT_TEXT_MAX];
+	const int e = readiness_find_dropped(w);
+
+	if (e < 0)
+		return true;
+	worker_fail(
+	        w,
+	        "does not listen on %s, where the worker that it replaces does, but on %s: "
+	        "connections to that address would be refused",
+	        endpoint_format(&w->sup->service.steer.service->endpoints[e], text, sizeof(text)),
+	        worker_listeners_format(w, list, sizeof(list)));
+	return false;
+}
+
+bool readiness_confirm(struct worker *w)
+{
+	_cleanup_free_ struct listener *listeners = NULL;
+	struct error err = {};
+	size_t n = 0;
+
+	if (worker_listeners_look(w, &listeners, &n, &err) < 0) {
+		worker_fail(w, "%s", err.text);
+		return false;
+	}
+	if (!readiness_has_no_duplicate(w, listeners, n))
+		return false;
+	if (!readiness_listens_everywhere(w, listeners, n)) {
+		worker_event(w, WORKER_EVENT_UNREADY);
+		return false;
+	}
+	w->why[0] = '\0';
+	return readiness_drops_nothing(w);
 }

@@ -11,7 +11,6 @@
 #include "stream/log.h"
 #include "supervise/control.h"
 #include "supervise/due.h"
-#include "supervise/endpoints.h"
 #include "supervise/health.h"
 #include "supervise/log_link.h"
 #include "supervise/park.h"
@@ -149,8 +148,7 @@ static void reload_commit(struct supervisor *sup)
 	}
 	for (unsigned int slot = n_before; slot < sup->n_slots; slot++)
 		added.at[added.n++] = slot;
-	if (failed || restored)
-		endpoints_trim(sup);
+	park_end_reload(sup, !failed && !restored);
 	health_replace_unhealthy(sup);
 	slot_start_waiting(sup);
 	report_change(sup);
@@ -224,7 +222,7 @@ static bool reload_roll_back(struct supervisor *sup)
 		return false;
 	strcpy(why, it->why);
 	reload_free(sup);
-	endpoints_trim(sup);
+	park_end_reload(sup, false);
 	if (supervisor_state_has_worker(sup))
 		report_line(sup, "the old workers keep serving");
 	health_replace_unhealthy(sup);

@@ -15,7 +15,6 @@
 #include "service/service_remove.h"
 #include "stream/log.h"
 #include "supervise/control.h"
-#include "supervise/held_address.h"
 #include "supervise/notify.h"
 #include "supervise/parking.h"
 #include "supervise/persisted_command.h"
@@ -44,8 +43,6 @@ static int setup_make_cgroup(struct supervisor *sup, bool taken_over, struct err
 	for (size_t i = 0; i < config->n_listens; i++)
 		ports[i] = config->listens[i].port;
 	r = hook_attach(sup->cgroup_fd, ports, config->n_listens, &sup->hook, err);
-	if (r == 0)
-		held_address_update(sup);
 	return r < 0 ? r
 	             : guard_attach(sup->cgroup_fd, ports, config->n_listens,
 	                            sup->service.steer.service->guard_key, &sup->guard, err);

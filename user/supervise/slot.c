@@ -6,8 +6,10 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "core/ready_rule.h"
 #include "core/restart_backoff.h"
 #include "supervise/control.h"
+#include "supervise/endpoints.h"
 #include "supervise/log_link.h"
 #include "supervise/oom_offer.h"
 #include "supervise/park.h"
@@ -33,9 +35,15 @@ static unsigned int slot_n_starting(const struct supervisor *sup)
 	return n;
 }
 
+/* If no port is named, the addresses that the first worker doesn't share with the others are known
+ * when it is up: it starts alone. */
 static bool slot_may_start(const struct supervisor *sup)
 {
-	return slot_n_starting(sup) < sup->start_limit.now;
+	const struct run_config *config = &sup->plan->config;
+	const bool alone =
+	        !sup->was_up && !config->n_listens && !ready_rule_allows_no_listener(config);
+
+	return slot_n_starting(sup) < (alone ? 1 : sup->start_limit.now);
 }
 
 static void slot_set_run(struct supervisor *sup, unsigned int slot, enum rpd_run run)
@@ -219,16 +227,20 @@ void slot_take(struct worker *w)
 	placement_note_run(sup, w->slot);
 	start_limit_note_ready(&sup->start_limit);
 	oom_offer_end(w);
-	report_line(sup, "slot %u: pid %u %s%s", w->slot, w->pid,
-	            worker_listeners_has_any(w)
-	                    ? "takes connections"
-	                    : "listens on nothing: it is run and supervised, not steered",
-	            old && old != w ? ", in place of the old worker" : "");
+	report_line(
+	        sup, "slot %u: pid %u %s%s", w->slot, w->pid,
+	        worker_listeners_has_any(w) ? "takes connections"
+	        : w->n_addresses
+	                ? "listens where most workers don't: it is run and supervised, not steered"
+	                : "listens on nothing: it is run and supervised, not steered",
+	        old && old != w ? ", in place of the old worker" : "");
 	if (old && old != w) {
 		old->withdrawn_at = clock_ns(CLOCK_MONOTONIC);
 		worker_event(old, reload_state_holds(sup, w->slot) ? WORKER_EVENT_HOLD
 		                                                   : WORKER_EVENT_RETIRE);
 	}
+	if (!sup->was_up)
+		endpoints_note_private(w, false);
 	park_update(sup);
 }
 

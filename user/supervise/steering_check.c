@@ -9,6 +9,7 @@
 #include "kern/guard.h"
 #include "service/in_force_restore.h"
 #include "service/service_lock.h"
+#include "supervise/listener_check.h"
 #include "supervise/report.h"
 #include "supervise/worker.h"
 
@@ -57,8 +58,10 @@ static int steering_check_on_timer(sd_event_source *source, uint64_t now, void *
 	struct error ignored;
 
 	/* What fails is tried again by the next check; `status` shows it. */
-	if (service_lock(&sup->service, &service, &ignored) == 0)
+	if (service_lock(&sup->service, &service, &ignored) == 0) {
 		in_force_restore(service, sup->parking.fds, &sup->restored, &ignored);
+		listener_check(sup, service);
+	}
 	sd_event_source_set_time_relative(source, STEERING_CHECK_US);
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 	return 0;

@@ -19,6 +19,7 @@
 #include "supervise/control.h"
 #include "supervise/control_request.h"
 #include "supervise/due.h"
+#include "supervise/endpoints.h"
 #include "supervise/former.h"
 #include "supervise/health.h"
 #include "supervise/log_link.h"
@@ -95,6 +96,7 @@ static void supervisor_on_gone(const struct worker *w)
 static const struct worker_events supervisor_events = {
         .may_be_ready = readiness_check,
         .read_rest = worker_reports_read_rest,
+        .confirm = readiness_confirm,
         .admit = supervisor_admit,
         .lost = supervisor_on_lost,
         .replace_in_place = supervisor_replace_in_place,
@@ -153,6 +155,9 @@ static void supervisor_announce(struct supervisor *sup)
 	else
 		report_line(sup, "started: %u of %u workers; slot %s has stopped", n, sup->n_slots,
 		            slots_format(&stopped, list, sizeof(list)));
+	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
+		if (sup->slots[slot].current)
+			endpoints_report_own(sup->slots[slot].current);
 }
 
 static int supervisor_on_change(sd_event_source *source, void *data)

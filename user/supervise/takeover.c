@@ -20,6 +20,7 @@
 #include "service/schedule_commit.h"
 #include "service/service_lock.h"
 #include "service/slot_replace.h"
+#include "supervise/endpoints.h"
 #include "supervise/former.h"
 #include "supervise/health.h"
 #include "supervise/log_link.h"
@@ -28,6 +29,7 @@
 #include "supervise/report.h"
 #include "supervise/supervisor_request.h"
 #include "supervise/worker.h"
+#include "supervise/worker_listeners.h"
 #include "supervise/worker_start.h"
 
 /* Whether a process of the worker has the listener open. */
@@ -283,6 +285,23 @@ static void takeover_restore_limits(struct supervisor *sup)
 			            err.text);
 }
 
+/* Notes what the earlier supervisor knew: where the workers listen, and which addresses they don't
+ * share. */
+static void takeover_note_listeners(struct supervisor *sup)
+{
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		sup->endpoints[e].was_served = true;
+	for (struct worker *w = sup->workers; w; w = w->next) {
+		_cleanup_free_ struct listener *listeners = NULL;
+		struct error ignored;
+		size_t n = 0;
+
+		worker_listeners_look(w, &listeners, &n, &ignored);
+		if (w->state == WORKER_UP)
+			endpoints_note_private(w, true);
+	}
+}
+
 int takeover(struct supervisor *sup, struct error *err)
 {
 	_cleanup_service_lock_ struct service *service = NULL;
@@ -309,6 +328,7 @@ int takeover(struct supervisor *sup, struct error *err)
 	if (r < 0)
 		return r;
 	takeover_restore_limits(sup);
+	takeover_note_listeners(sup);
 	log_link_note_former_gone(sup);
 	for (struct worker *w = sup->workers, *next; w; w = next) {
 		next = w->next;

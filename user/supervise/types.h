@@ -54,6 +54,8 @@ struct worker_held {
 	bool logged;
 };
 
+#define WORKER_OWN_PORTS 8
+
 /* A process tree that this supervisor started or took over. */
 struct worker {
 	struct worker *next;
@@ -83,6 +85,13 @@ struct worker {
 	uint16_t generation;       /* of its connections: which counts are the worker's */
 	char label[RPD_LABEL_MAX]; /* its version when it left its slot */
 
+	/* Where it listened when it was last looked at, each address once: not all of them are
+	 * endpoints of the service. */
+	struct rpd_endpoint *addresses;
+	size_t n_addresses;
+	char admit_error[160]; /* the last reason why more of its listeners were not admitted */
+	uint16_t own_ports[WORKER_OWN_PORTS]; /* its numbers of --increment-var; 0 = none */
+
 	uint64_t look;         /* its turn to be checked, as it has begun to listen; 0 = none */
 	uint16_t refused_port; /* where an MPTCP listener was refused and no TCP one came, or 0 */
 	struct worker_held held[8]; /* the last ones */
@@ -97,6 +106,12 @@ struct worker {
 	void (*on_probe)(struct worker *w, bool ok, const char *why);
 	unsigned int probe_failures; /* probes that failed in a row */
 	bool unhealthy;
+	bool is_late;        /* it is ready but for addresses that its program may have dropped */
+	bool may_drop;       /* it was late for long enough: it is ready without them */
+	bool had_duplicates; /* when it was to get its slot, it had several listeners on an address
+	                      */
+	int64_t astray_at;   /* when it was first seen to listen elsewhere than it must, or 0 */
+	int64_t closed_at;   /* when a listener of it was first found closed, or 0 */
 	int oom_score, oom_offered; /* its score, and the higher one until it is in its slot */
 	bool rival;                 /* another program has its port: why has the process */
 	bool late;                  /* it was not ready in time */
@@ -128,6 +143,9 @@ struct worker_events {
 	void (*may_be_ready)(struct worker *w);
 	/* Its main process has ended: handles what it has sent before. May free the worker. */
 	void (*read_rest)(struct worker *w);
+	/* It has settled: whether it may get its slot. If not, it has got another event, and may be
+	 * freed. */
+	bool (*confirm)(struct worker *w);
 	/* Puts the worker into its slot. Returns 0, or a negative errno with @err set. */
 	int (*admit)(struct worker *w, struct error *err);
 	/* The worker has failed before it was up, or has died in its slot. */
@@ -155,6 +173,16 @@ struct supervisors {
 	                   the output */
 };
 
+/* How many addresses of single workers are remembered, as they were logged. */
+#define ENDPOINTS_NOTED_MAX 64
+
+/* What the supervisor remembers of an endpoint of the service. */
+struct endpoint_note {
+	bool was_served;
+	int64_t orphaned_at; /* since when no worker listens there; CLOCK_MONOTONIC, ns; 0 = one
+	                        does */
+};
+
 /* One service that is run. */
 struct supervisor {
 	sd_event *loop; /* of this service alone: its events are handled in its turn (turn.h) */
@@ -179,6 +207,13 @@ struct supervisor {
 	struct log_link *log;
 	struct remake *remake;
 	struct parking parking;
+	struct endpoint_note endpoints[RPD_ENDPOINT_MAX]; /* as in the service */
+	struct rpd_endpoint
+	        noted[ENDPOINTS_NOTED_MAX]; /* addresses of single workers; family 0 = free */
+	unsigned int n_noted;               /* so far */
+	struct rpd_endpoint private[ENDPOINTS_NOTED_MAX]; /* addresses that workers don't share */
+	size_t n_private;
+	bool was_up; /* a worker was up: which addresses are private is known */
 	sd_event_source *park_timer, *check_timer, *cron_timer;
 	sd_event_source *clock_watch; /* once cron_timer is used: the clock was set */
 	struct plan *cron_plan;       /* the plan that cron_timer was set for */

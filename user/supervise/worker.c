@@ -164,6 +164,7 @@ void worker_free(struct worker *w)
 	cleanup_close(&w->cgroup_fd);
 	cleanup_close(&w->pidfd);
 	plan_unref(w->plan);
+	free(w->addresses);
 	free(w);
 }
 
@@ -189,6 +190,24 @@ static void worker_release(struct worker *w)
 
 /* --- its timer */
 
+/* What is left of the time in which it must be ready. */
+static void worker_arm_ready(struct worker *w)
+{
+	int64_t left = w->started_at + w->plan->config.ready_timeout - clock_ns(CLOCK_MONOTONIC);
+
+	if (w->is_late && !w->may_drop && left > WORKER_LATE_NS)
+		left = WORKER_LATE_NS;
+	if (w->may_drop && left < WORKER_LATE_NS) /* a moment for its probe */
+		left = WORKER_LATE_NS;
+	worker_arm(w, left > 0 ? left : 0);
+}
+
+void worker_arm_late(struct worker *w)
+{
+	w->is_late = true;
+	worker_arm_ready(w);
+}
+
 /* Each state has one time to wait for. */
 static int worker_on_timer(sd_event_source *source, uint64_t now, void *data)
 {
@@ -198,6 +217,12 @@ static int worker_on_timer(sd_event_source *source, uint64_t now, void *data)
 
 	switch (w->state) {
 	case WORKER_STARTING:
+		if (w->is_late && !w->may_drop) {
+			w->may_drop = true;
+			worker_arm_ready(w);
+			w->sup->events->may_be_ready(w);
+			break;
+		}
 		if (w->why[0] == '\0')
 			snprintf(w->why, sizeof(w->why),
 			         "was not ready within %g s (--ready-timeout)",
@@ -207,7 +232,8 @@ static int worker_on_timer(sd_event_source *source, uint64_t now, void *data)
 		worker_event(w, WORKER_EVENT_FAILED);
 		break;
 	case WORKER_SETTLING:
-		worker_event(w, WORKER_EVENT_SETTLED);
+		if (w->sup->events->confirm(w))
+			worker_event(w, WORKER_EVENT_SETTLED);
 		break;
 	case WORKER_DRAINING:
 		drain_check_is_empty(w, &open);
@@ -311,6 +337,8 @@ static void worker_act(struct worker *w, unsigned int actions)
 
 	if (actions & WORKER_ARM_SETTLE)
 		worker_arm(w, worker_settle_time(w));
+	if (actions & WORKER_ARM_READY)
+		worker_arm_ready(w);
 	if (actions & WORKER_TELL_DRAIN)
 		worker_send_drain(w);
 	if (actions & WORKER_ARM_DRAIN)

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "core/worker_state.h"
 #include "supervise/types.h"
@@ -21,6 +22,13 @@ void worker_fail(struct worker *w, const char *format, ...) __attribute__((forma
 /* Starts the timer of the worker's state, in place of the former one: it ends in @ns nanoseconds.
  */
 void worker_arm(struct worker *w, int64_t ns);
+
+/* How long a worker that is ready is waited for, because it doesn't listen on an address that its
+ * program may have dropped, or open later. */
+#define WORKER_LATE_NS (3 * NS_PER_S)
+
+/* The worker is late (WORKER_LATE_NS). Afterwards it is asked once more whether it is ready. */
+void worker_arm_late(struct worker *w);
 
 /* Watches for the end of the worker's main process, and of all its processes. Returns 0, or a
  * negative errno with @err set. */

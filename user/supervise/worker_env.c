@@ -103,6 +103,28 @@ char **worker_env_new(const struct worker *w)
 	return NULL;
 }
 
+void worker_env_find_own_ports(struct worker *w)
+{
+	char *const *names = w->plan->config.increment_vars;
+	char **env = names ? worker_env_new(w) : NULL;
+
+	for (size_t i = 0; env && names[i] && i < WORKER_OWN_PORTS; i++) {
+		const char *value = env_find(env, names[i]);
+		const long number = value ? strtol(value, NULL, 10) : 0;
+
+		w->own_ports[i] = number > 0 && number <= UINT16_MAX ? (uint16_t)number : 0;
+	}
+	strv_free(env);
+}
+
+bool worker_env_has_own_port(const struct worker *w, uint16_t port)
+{
+	for (size_t i = 0; i < WORKER_OWN_PORTS; i++)
+		if (port && w->own_ports[i] == port)
+			return true;
+	return false;
+}
+
 static const char *worker_env_path_of(const struct run_config *config)
 {
 	const char *path = env_find(config->env, "PATH");

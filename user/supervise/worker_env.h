@@ -19,6 +19,11 @@ uint16_t worker_env_inspector(const struct worker *w);
 /* Gives the worker, with environment @env and command @argv, a port of its own for the inspector.
  * Both are the caller's. Returns 0 or -ENOMEM. */
 int worker_env_set_inspector(const struct worker *w, char **env, char **argv);
+/* Sets w->own_ports: the numbers of --increment-var that can be a port. */
+void worker_env_find_own_ports(struct worker *w);
+
+/* Whether the port is one of them. */
+bool worker_env_has_own_port(const struct worker *w, uint16_t port);
 
 /* Whether the worker gets a Node channel (channel.h). Node programs call process.send() only if
  * they were started with a channel, as PM2 starts them, and some call it without a check. Other

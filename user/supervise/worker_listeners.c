@@ -7,7 +7,11 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/memory.h"
 #include "core/endpoint.h"
+#include "kern/cgroup.h"
+#include "kern/proc.h"
+#include "kern/proc_holders.h"
 #include "kern/sockdiag.h"
 #include "kern/steer_socks.h"
 #include "supervise/worker_env.h"
@@ -197,6 +201,69 @@ int worker_listeners_find(const struct worker *w, struct listener **ret, size_t 
 	*ret = all.list;
 	*ret_n = kept;
 	return 0;
+}
+
+void worker_listeners_note(struct worker *w, const struct listener *listeners, size_t n)
+{
+	const size_t room = n < RPD_ENDPOINT_MAX ? n : RPD_ENDPOINT_MAX;
+	struct rpd_endpoint *list = room ? calloc(room, sizeof(*list)) : NULL;
+	size_t kept = 0;
+
+	memory_check(room && !list ? -ENOMEM : 0);
+	for (size_t i = 0; i < n && kept < room; i++)
+		if (endpoint_find(list, kept, &listeners[i].endpoint) < 0)
+			list[kept++] = listeners[i].endpoint;
+	free(w->addresses);
+	w->addresses = list;
+	w->n_addresses = kept;
+}
+
+int worker_listeners_look(struct worker *w, struct listener **ret, size_t *ret_n, struct error *err)
+{
+	const int r = worker_listeners_find(w, ret, ret_n, err);
+
+	if (r == 0)
+		worker_listeners_note(w, *ret, *ret_n);
+	return r;
+}
+
+bool worker_listeners_has_address(const struct worker *w, const struct rpd_endpoint *address)
+{
+	return endpoint_find(w->addresses, w->n_addresses, address) >= 0;
+}
+
+int worker_listeners_borrow(const struct worker *w, const struct rpd_endpoint *address,
+                            struct error *err)
+{
+	_cleanup_free_ struct listener *listeners = NULL;
+	_cleanup_free_ struct holder *holders = NULL;
+	_cleanup_free_ uint32_t *pids = NULL;
+	size_t n = 0, n_pids = 0, n_holders = 0, kept = 0;
+	int r = worker_listeners_find(w, &listeners, &n, err);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n; i++)
+		if (endpoint_equal(&listeners[i].endpoint, address))
+			listeners[kept++] = listeners[i];
+	r = cgroup_list_processes(w->cgroup_fd, &pids, &n_pids);
+	if (r < 0)
+		return error_set(err, r, "can't read cgroup %s: %s", w->cgroup_name, strerror(-r));
+	if (kept)
+		r = proc_holders_find_among(pids, n_pids, listeners, kept, &holders, &n_holders,
+		                            err);
+	if (r < 0)
+		return r;
+	if (!n_holders)
+		return error_set(err, -ENOENT, "pid %u does not listen there", w->pid);
+	return proc_duplicate_fd(holders[0].id.pid, holders[0].fd, holders[0].inode, err);
+}
+
+void worker_listeners_ask_look(struct worker *w)
+{
+	if (!w->look)
+		w->look = ++w->sup->last_look;
+	share_set(&w->sup->looks, true);
 }
 
 const char *worker_listeners_format(const struct worker *w, char *buf, size_t size)

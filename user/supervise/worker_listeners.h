@@ -40,3 +40,22 @@ bool worker_listeners_is_held(const struct worker *w, const struct listener *lis
 /* Writes what the worker listens on, as "127.0.0.1:80, [::]:81", as far as there is room. Returns
  * @buf, which is "nothing" if it listens on nothing. */
 const char *worker_listeners_format(const struct worker *w, char *buf, size_t size);
+
+/* Remembers the addresses of these listeners as those of the worker, at most RPD_ENDPOINT_MAX of
+ * them. */
+void worker_listeners_note(struct worker *w, const struct listener *listeners, size_t n);
+
+/* worker_listeners_find(), and notes what it has found. */
+int worker_listeners_look(struct worker *w, struct listener **ret, size_t *ret_n,
+                          struct error *err);
+
+/* Whether the worker listened on this address when it was last looked at. */
+bool worker_listeners_has_address(const struct worker *w, const struct rpd_endpoint *address);
+
+/* Duplicates a listener of the worker on this address. Returns the descriptor, or a negative errno
+ * with @err set: -ENOENT if it has none. */
+int worker_listeners_borrow(const struct worker *w, const struct rpd_endpoint *address,
+                            struct error *err);
+
+/* Has the worker looked at, as after a report of the hook (worker_reports.h). */
+void worker_listeners_ask_look(struct worker *w);

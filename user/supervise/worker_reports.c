@@ -2,6 +2,7 @@
 #include "supervise/worker_reports.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 
@@ -9,7 +10,9 @@
 #include "kern/cgroup.h"
 #include "kern/hook.h"
 #include "service/run_dir.h"
+#include "service/service_endpoint.h"
 #include "supervise/channel.h"
+#include "supervise/endpoints.h"
 #include "supervise/held_address.h"
 #include "supervise/notify.h"
 #include "supervise/park.h"
@@ -25,6 +28,19 @@
  * same time need it, too. */
 #define REPORTS_PERCENT 30
 
+/* A worker may begin to listen without end. */
+static void worker_reports_note_error(struct worker *w, const char *text)
+{
+	char cut[sizeof(w->admit_error)];
+
+	snprintf(cut, sizeof(cut), "%.*s", (int)sizeof(cut) - 1, text);
+	if (!strcmp(cut, w->admit_error))
+		return;
+	memcpy(w->admit_error, cut, sizeof(cut));
+	report_line(w->sup, "slot %u: pid %u can't use its new listener: %s", w->slot, w->pid,
+	            text);
+}
+
 /* A worker that is up may listen on another port, or again on one that it has closed. */
 static void worker_reports_admit_more(struct worker *w)
 {
@@ -32,16 +48,20 @@ static void worker_reports_admit_more(struct worker *w)
 	struct error err = {};
 	bool is_new = false;
 	size_t n = 0;
+	int r = worker_listeners_look(w, &listeners, &n, &err);
 
-	if (worker_listeners_find(w, &listeners, &n, &err) < 0)
-		return;
-	for (size_t i = 0; i < n; i++)
-		is_new |= !worker_listeners_is_steered(w, listeners[i].cookie);
-	if (is_new && placement_admit(w, &err) < 0)
-		report_line(w->sup, "slot %u: pid %u can't use its new listener: %s", w->slot,
-		            w->pid, err.text);
-	if (is_new)
-		park_update(w->sup); /* clients may wait for just that */
+	if (r == 0)
+		r = endpoints_add(w, true, &err);
+	if (r == ENDPOINTS_MORE)
+		worker_listeners_ask_look(w);
+	for (size_t i = 0; r >= 0 && i < n; i++)
+		is_new |= service_endpoint_index(&w->sup->service, &listeners[i].endpoint) >= 0 &&
+		          !worker_listeners_is_steered(w, listeners[i].cookie);
+	if (r >= 0 && is_new)
+		r = placement_admit(w, &err);
+	if (r < 0)
+		worker_reports_note_error(w, err.text);
+	park_update(w->sup); /* clients may wait for just that */
 }
 
 /* Looks at what the worker listens on. May free the worker. */
@@ -52,12 +72,6 @@ static void worker_reports_look(struct worker *w)
 		worker_reports_admit_more(w);
 	else
 		readiness_check(w);
-}
-
-static void worker_reports_ask_look(struct worker *w)
-{
-	if (!w->look)
-		w->look = ++w->sup->last_look;
 }
 
 static void worker_reports_on_listen(const struct hook_listen *listen, void *data)
@@ -74,7 +88,7 @@ static void worker_reports_on_listen(const struct hook_listen *listen, void *dat
 		held_address_note(w, listen);
 	if (w->refused_port == listen->port) /* it has fallen back to TCP */
 		w->refused_port = 0;
-	worker_reports_ask_look(w);
+	worker_listeners_ask_look(w);
 }
 
 static void worker_reports_read_hook(struct supervisor *sup)
@@ -82,7 +96,7 @@ static void worker_reports_read_hook(struct supervisor *sup)
 	/* Lost reports may be of any worker. */
 	if (hook_read_listens(sup->hook, worker_reports_on_listen, sup) == HOOK_LOST)
 		for (struct worker *w = sup->workers; w; w = w->next)
-			worker_reports_ask_look(w);
+			worker_listeners_ask_look(w);
 	share_set(&sup->looks, true);
 }
 

@@ -254,6 +254,7 @@ int worker_start(struct supervisor *sup, unsigned int slot, struct plan *plan, s
 		worker_start_undo(w);
 		return r;
 	}
+	worker_env_find_own_ports(w);
 	oom_offer_begin(w);
 	w->started_at = clock_ns(CLOCK_MONOTONIC);
 	worker_arm(w, plan->config.ready_timeout);
@@ -309,6 +310,7 @@ int worker_start_take_over(struct supervisor *sup, const char *name, struct work
 	channel = log_link_take_channel(w);
 	if (channel >= 0)
 		channel_open(sup->loop, channel, worker_start_on_message, w, &w->channel, &ignored);
+	worker_env_find_own_ports(w);
 	w->started_at = w->up_at = clock_ns(CLOCK_MONOTONIC);
 	worker_start_link(w);
 	*ret = w;

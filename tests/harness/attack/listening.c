@@ -9,13 +9,13 @@
 
 #include "attack.h"
 
-/* Returns the listener, or -1. @port: 0 = any. */
-static int listening_open(unsigned int port)
+/* Returns the listener, or -1. @address_of_loopback: in host order. @port: 0 = any. */
+static int listening_open_at(unsigned int address_of_loopback, unsigned int port)
 {
 	const struct sockaddr_in address = {
 	        .sin_family = AF_INET,
 	        .sin_port = htons((uint16_t)port),
-	        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	        .sin_addr.s_addr = htonl(address_of_loopback),
 	};
 	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -24,6 +24,11 @@ static int listening_open(unsigned int port)
 		return fd;
 	close(fd);
 	return -1;
+}
+
+static int listening_open(unsigned int port)
+{
+	return listening_open_at(INADDR_LOOPBACK, port);
 }
 
 /* Listens on any port and closes, over and over. */
@@ -39,6 +44,16 @@ ATTACK(listen_on_named_ports)
 {
 	for (unsigned int i = 0;; i++)
 		close(listening_open(20000 + i % 10000));
+}
+
+/* Keeps a port open on 200 addresses, each of which may be an endpoint of the service, and listens
+ * on more of them and closes, over and over. */
+ATTACK(listen_on_many_addresses)
+{
+	for (unsigned int i = 0; i < 200; i++)
+		listening_open_at(INADDR_LOOPBACK + i, 20000);
+	for (unsigned int i = 0;; i++)
+		close(listening_open_at(INADDR_LOOPBACK + 256 + i % 10000, 20000));
 }
 
 /* Keeps the given number of listeners open, and listens 100 times a second on any port. */

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The life of an endpoint of `run`: which addresses are the service's, what becomes of connections
+where no worker listens, and when a worker is ready."""
+import os
+import signal
+import socket
+import time
+import urllib.request
+
+from harness.checks import cases, check, equal, wait_until
+from harness.network import PORT
+from runs import Run, script
+
+# A server on $HOST and $PORT.
+SERVER = """
+const http = require('http');
+http.createServer((request, response) => {
+    response.setHeader('X-Worker', String(process.pid));
+    response.end(process.pid + '\\n');
+}).listen(Number(process.env.PORT || %PORT%), process.env.HOST);
+"""
+
+# Tries the port on IPv4, then listens on all addresses: as npm's portfinder and detect-port do.
+TRIES = """
+const net = require('net'), http = require('http');
+net.createServer().listen(%PORT%, '0.0.0.0', function () {
+    this.close(() => http.createServer((request, response) => {
+        response.setHeader('X-Worker', String(process.pid));
+        response.end(process.pid + '\\n');
+    }).listen(%PORT%));
+});
+"""
+
+# Tries the port and closes it; never listens again.
+TRIES_ONLY = """
+require('net').createServer().listen(%PORT%, process.env.HOST, function () { this.close(); });
+setInterval(() => {}, 1000);
+"""
+
+# The worker that gets port 47200 leads.
+LEADER = SERVER + """
+const lock = require('net').createServer();
+const lead = () => lock.listen(47200, '127.0.0.1');
+lock.on('error', () => setTimeout(lead, 50));
+lock.on('listening', () => require('fs').appendFileSync('leaders', process.pid + '\\n'));
+lead();
+"""
+
+
+def addresses(run):
+    return sorted(row["address"] + ":" + str(row["port"]) for row in run.status()["endpoints"])
+
+
+def asked(address):
+    """Whether a connection to it is answered: the pid, or the error."""
+    try:
+        with urllib.request.urlopen(f"http://{address}/", timeout=5) as answer:
+            return int(answer.read())
+    except OSError as error:
+        return f"{error}"
+
+
+def test_tried_port(bed):
+    """Workers try their port on another address, and close it: that address is soon none of the
+    service, and nothing waits there."""
+    run = Run(bed, ["node", script(bed, "server.js", TRIES)], "--settle", "0.3", workers=2)
+    for _ in range(2):
+        report = bed.load("-n", 100, "-t", f"127.0.0.1:{PORT}", hosts=())
+        equal((report["ok"], report["failed"]), (100, 0), f"{report}")
+        equal(sorted(report["workers"].values()), [50, 50], "connections of each worker")
+        equal(addresses(run), [f":::{PORT}"], "endpoints")
+        run.reload()
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_tried_port_only(bed):
+    """A reload to a program that tries the port and never listens fails, and no connection is
+    lost."""
+    run = Run(bed, ["node", script(bed, "server.js", SERVER)], "--settle", "0.5",
+              "--ready-timeout", "3", workers=2)
+    pids = run.pids()
+    load = bed.start_load("-c", 4, "--rate", 200)
+    refused = run.reload("--", "node", script(bed, "tries.js", TRIES_ONLY), status=1)
+    check("it listens on nothing" in refused.err, f"the reason: {refused}")
+    equal((run.pids(), run.states()), (pids, ["active"] * 2), "the old workers")
+    report = load.stop_unfailed()
+    equal({int(pid) for pid in report["workers"]}, set(pids), "workers that answered")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+@cases("named", "not-named")
+def test_other_family(bed, case):
+    """A reload from 0.0.0.0 to [::], which takes IPv4 as well: both families go on."""
+    options = ["--listen", PORT] if case == "named" else []
+    run = Run(bed, ["node", script(bed, "server.js", SERVER)], *options, "--env", "HOST=0.0.0.0",
+              "--settle", "0.3", workers=2)
+    equal(addresses(run), [f"0.0.0.0:{PORT}"], "endpoints")
+    load = bed.start_load("-c", 2, "--rate", 100, "-t", f"127.0.0.1:{PORT}", hosts=())
+    run.reload("--", "env", "HOST=::", "node", bed.dir / "server.js")
+    load.stop()
+    wait_until(lambda: len(list(bed.cgroups(run.name))) == 2, "the old workers are gone")
+    for host in "127.0.0.1", "[::1]":
+        report = bed.load("-n", 40, "-t", f"{host}:{PORT}", hosts=())
+        equal((report["failed"], sorted(report["workers"].values())), (0, [20, 20]), f"{report}")
+    equal(addresses(run), [f":::{PORT}"], "endpoints")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def test_dropped_address(bed):
+    """New workers don't listen where the old ones do: refused if the address was named, and soon;
+    else done, with a warning."""
+    server = script(bed, "server.js", SERVER)
+    run = Run(bed, ["node", server], "--listen", PORT, "--settle", "0.3", workers=2)
+    pids = run.pids()
+    for change in "HOST=127.0.0.1", f"PORT={PORT + 1}":
+        before = time.monotonic()
+        refused = run.reload("--", "env", change, "node", server, status=1)
+        check(time.monotonic() - before < 20, f"the reload was refused at once: {refused}")
+    equal(run.pids(), pids, "the old workers")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+    run = Run(bed, ["node", server], "--settle", "0.3", workers=2)
+    done = run.reload("--", "env", f"PORT={PORT + 1}", "node", server)
+    check(f"[::]:{PORT} is gone" in done.out + done.err and f"--listen {PORT}" in run.log(),
+          f"the warning: {done}")
+    equal(addresses(run), [f":::{PORT + 1}"], "endpoints")
+    wait_until(lambda: "refused" in str(asked(f"127.0.0.1:{PORT}")), "connections are refused")
+    report = bed.load("-n", 40, "-t", f"127.0.0.1:{PORT + 1}", hosts=())
+    equal((report["failed"], sorted(report["workers"].values())), (0, [20, 20]), f"{report}")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+@cases("one", "two")
+def test_debug_port(bed, case):
+    """A worker opens the inspector: its own port, which no reload needs, and which hangs nobody
+    when it is closed."""
+    workers = {"one": 1, "two": 2}[case]
+    run = Run(bed, ["node", script(bed, "server.js", SERVER)], "--settle", "0.3", workers=workers)
+    os.kill(run.pids()[0], signal.SIGUSR1)
+    wait_until(lambda: "refused" not in str(asked("127.0.0.1:9229")), "the inspector is open")
+    if case == "two":
+        run.process.wait_output("127.0.0.1:9229, as most workers don't")
+        equal(addresses(run), [f":::{PORT}"], "endpoints")
+    run.reload()
+    equal(run.states(), ["active"] * workers, "states")
+    wait_until(lambda: "refused" in str(asked("127.0.0.1:9229")), "connections are refused")
+    equal(addresses(run), [f":::{PORT}"], "endpoints")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def leaders(bed):
+    return (bed.dir / "leaders").read_text().split()
+
+
+def test_port_as_a_lock(bed):
+    """Who gets a port leads: one of the workers, also after the leader's death and a reload."""
+    run = Run(bed, ["node", script(bed, "server.js", LEADER)], "--settle", "0.3", workers=4)
+    wait_until(lambda: len(leaders(bed)) == 1, "a worker leads")
+    first = int(leaders(bed)[0])
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: len(leaders(bed)) == 2, "another leads")
+    wait_until(lambda: first not in run.pids() and run.states() == ["active"] * 4, "four workers")
+    run.reload()
+    wait_until(lambda: int(leaders(bed)[-1]) in run.pids(), "a new worker leads")
+    held = bed.must("ss", "-Hltn", "sport = :47200").splitlines()
+    equal(len(held), 1, f"listeners of the lock: {held}")
+    report = bed.load("-n", 40)
+    equal((report["failed"], sorted(report["workers"].values())), (0, [10] * 4), f"{report}")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+CLOSES = SERVER.replace("http.createServer", "const server = http.createServer") + """
+process.on('SIGUSR2', () => server.close());
+setInterval(() => {}, 1000);
+"""
+
+
+@cases("one", "two")
+def test_closed_listener(bed, case):
+    """A worker that closes its listener and lives is replaced; connections go to the other worker,
+    or wait."""
+    workers = {"one": 1, "two": 2}[case]
+    run = Run(bed, ["node", script(bed, "server.js", CLOSES)], workers=workers)
+    sick = run.pids()[0]
+    os.kill(sick, signal.SIGUSR2)
+    report = bed.load("-n", 10, "-c", 1, "--timeout", 20000)
+    equal((report["ok"], report["failed"]), (10, 0), f"{report}")
+    wait_until(lambda: sick not in run.pids() and run.states() == ["active"] * workers,
+               "another is in its slot")
+    check(f"pid {sick} is unhealthy (it has closed its listener on [::]:{PORT})" in run.log(),
+          run.log())
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+SHARDS = """
+import os, socket, sys, time
+listeners = []
+for _ in range(4):
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind(("0.0.0.0", %PORT%))
+    listener.listen(512)
+    listeners.append(listener)
+    time.sleep(0.01)
+time.sleep(1000)
+"""
+
+
+def test_several_listeners(bed):
+    """A program that opens several listeners on its port, as nginx with `reuseport` does, is
+    refused, with the reason."""
+    run = Run(bed, ["python3", script(bed, "server.py", SHARDS)], "--max-restarts", "1", workers=1,
+              wait=False)
+    check(run.process.wait() != 0, "exit status of the supervisor")
+    check(f"has 4 listeners on 0.0.0.0:{PORT}" in run.log() and "`worker_processes 1`" in run.log(),
+          run.log())
+
+
+TWO_PORTS = SERVER + """
+const second = http.createServer((request, response) => response.end(process.pid + '\\n'));
+second.listen(%PORT% + 1);
+process.on('SIGUSR2', () => second.close());
+"""
+
+
+def test_orphaned_endpoint(bed):
+    """All workers close one of their ports: connections wait there for the park timeout, then the
+    port is none of the service. A new supervisor keeps all of this."""
+    run = Run(bed, ["node", script(bed, "server.js", TWO_PORTS)], "--park-timeout", "2",
+              workers=2)
+    both = [f":::{PORT}", f":::{PORT + 1}"]
+    equal(addresses(run), both, "endpoints")
+    run.kill_supervisor()
+    run.start()
+    pids = run.pids()
+    for pid in pids:
+        os.kill(pid, signal.SIGUSR2)
+    wait_until(lambda: "node" not in bed.must("ss", "-Hltnp", f"sport = :{PORT + 1}"),
+               "the workers have closed the port")
+    with socket.create_connection(("127.0.0.1", PORT + 1)) as client:
+        client.settimeout(30)
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        try:
+            equal(client.recv(100), b"", "the answer")
+        except ConnectionResetError:
+            pass
+    wait_until(lambda: addresses(run) == both[:1], "the endpoint is gone")
+    check(f"[::]:{PORT + 1} is closed: no worker has listened there" in run.log(), run.log())
+    check("refused" in str(asked(f"127.0.0.1:{PORT + 1}")), "connections are refused")
+    equal((run.pids(), run.states()), (pids, ["active"] * 2), "the workers")
+    report = bed.load("-n", 20)
+    equal((report["failed"], sorted(report["workers"].values())), (0, [10] * 2), f"{report}")
+    equal(run.stop(), 0, "exit status of the supervisor")

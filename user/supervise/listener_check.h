@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Finds workers that have closed a listener and live on, and new ones that listen elsewhere than
+ * they must. The hook reports neither, so this is looked at once a second. */
+#pragma once
+
+#include "service/service.h"
+#include "supervise/types.h"
+
+/* Replaces a worker, as an unhealthy one, if its listener has been closed for some seconds and it
+ * does not listen there again. The service must be locked. */
+void listener_check(struct supervisor *sup, struct service *service);
