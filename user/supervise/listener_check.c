@@ -96,8 +96,27 @@ static void listener_check_worker(struct worker *w, struct service *service)
 	park_update(w->sup);
 }
 
+/* Whether the workers have had the time to listen on all that they will listen on. */
+static bool listener_check_is_calm(const struct supervisor *sup)
+{
+	const int64_t now = clock_ns(CLOCK_MONOTONIC);
+
+	for (unsigned int slot = 0; slot < sup->n_slots; slot++) {
+		const struct worker *w = sup->slots[slot].current;
+
+		if (w && (w->look || !w->up_at || now - w->up_at < LISTENER_CHECK_GRACE_NS))
+			return false;
+	}
+	return !sup->reload && !sup->stopping;
+}
+
 void listener_check(struct supervisor *sup, struct service *service)
 {
+	const bool is_calm = listener_check_is_calm(sup);
+
+	for (unsigned int slot = 0; slot < sup->n_slots && is_calm; slot++)
+		if (sup->slots[slot].current)
+			endpoints_report_own(sup->slots[slot].current);
 	for (unsigned int slot = 0; slot < sup->n_slots && !sup->stopping; slot++)
 		if (sup->slots[slot].current)
 			listener_check_worker(sup->slots[slot].current, service);

@@ -94,7 +94,6 @@ static void park_judge(struct supervisor *sup, struct service *service,
 			continue;
 		if (park_must_admit(w, had_listener[slot]) && placement_admit(w, &err) < 0)
 			report_line(sup, "slot %u: %s", slot, err.text);
-		endpoints_report_own(w);
 	}
 }
 

@@ -155,9 +155,6 @@ static void supervisor_announce(struct supervisor *sup)
 	else
 		report_line(sup, "started: %u of %u workers; slot %s has stopped", n, sup->n_slots,
 		            slots_format(&stopped, list, sizeof(list)));
-	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
-		if (sup->slots[slot].current)
-			endpoints_report_own(sup->slots[slot].current);
 }
 
 static int supervisor_on_change(sd_event_source *source, void *data)
