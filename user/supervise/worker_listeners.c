@@ -205,7 +205,8 @@ int worker_listeners_find(const struct worker *w, struct listener **ret, size_t 
 
 void worker_listeners_note(struct worker *w, const struct listener *listeners, size_t n)
 {
-	const size_t room = n < RPD_ENDPOINT_MAX ? n : RPD_ENDPOINT_MAX;
+	/* One more than a service can have: endpoints_add() refuses that one. */
+	const size_t room = n < RPD_ENDPOINT_MAX + 1 ? n : RPD_ENDPOINT_MAX + 1;
 	struct rpd_endpoint *list = room ? calloc(room, sizeof(*list)) : NULL;
 	size_t kept = 0;
 
