@@ -124,11 +124,12 @@ static int endpoints_add_one(struct supervisor *sup, const struct rpd_endpoint *
 	if (r < 0)
 		return r;
 	if (steer_count_endpoints(&service->steer) == RPD_ENDPOINT_MAX)
-		return error_set(err, -ENOSPC,
-		                 "the service has %d endpoints (address and port) already, as many "
-		                 "as it can have, and %s is one more; name those that workers share "
-		                 "with --listen",
-		                 RPD_ENDPOINT_MAX, endpoint_format(endpoint, text, sizeof(text)));
+		return error_set(
+		        err, -ENOSPC,
+		        "the service has %d endpoints (address and port) already, as many "
+		        "as it can have, and %s is one more; name those that workers share "
+		        "with --listen",
+		        RPD_ENDPOINT_MAX, endpoint_format(endpoint, text, sizeof(text)));
 	e = service_endpoint_add(service, endpoint, err);
 	if (e < 0)
 		return e;

@@ -133,7 +133,8 @@ int parking_hand_over(struct parking *parking, struct service *service, struct e
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {
 		int old = parking->fds[e], n;
 
-		if (!steer_has_endpoint(&service->steer, e) || !parking_is_served(service, e))
+		if (!steer_has_endpoint(&service->steer, e) || !parking_is_served(service, e) ||
+		    (old < 0 && !parking->closed[e]))
 			continue;
 		parking->fds[e] = -1;
 		if (parking_open_at(parking, service, e, &why) < 0) {

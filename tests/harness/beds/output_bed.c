@@ -144,7 +144,7 @@ static void output_bed_add_worker(int number)
 	struct log_message message = {.kind = LOG_MESSAGE_ADD,
 	                              .slot = (uint32_t)number,
 	                              .number = 1,
-	                              .places = {{STDOUT_FILENO}, {STDERR_FILENO}}};
+	                              .places = {{STDOUT_FILENO}, {STDERR_FILENO}, {-1}}};
 
 	snprintf(message.prefix, sizeof(message.prefix), "svc.%d | ", number);
 	CHECK(log_message_send(link_fd, &message, held[number]) == 0);
