@@ -209,9 +209,13 @@ unsigned int steer_count_endpoints(const struct steer *steer)
 
 void steer_open_arrays(struct steer *steer, const struct pins *pins)
 {
-	for (unsigned int i = 0; i < RPD_ENDPOINT_MAX; i++)
-		if (steer->socks_fd[i] < 0)
+	for (unsigned int i = 0; i < RPD_ENDPOINT_MAX; i++) {
+		char name[16], path[PATH_MAX];
+
+		snprintf(name, sizeof(name), "socks%u", i);
+		if (steer->socks_fd[i] < 0 && access(pins_path(pins, name, path), F_OK) == 0)
 			steer_open_array(steer, pins, i, NULL);
+	}
 }
 
 bool steer_is_pin(const char *name)

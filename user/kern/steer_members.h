@@ -2,6 +2,7 @@
 /* Map "members": where each listener was admitted, by its cookie. */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "kern/steer.h"
@@ -11,6 +12,17 @@ int steer_members_get(const struct steer *steer, uint64_t cookie, struct rpd_mem
 int steer_members_set(struct steer *steer, uint64_t cookie, const struct rpd_member *member);
 int steer_members_remove(struct steer *steer, uint64_t cookie);
 
-/* Steps through the cookies, in no order: the cookie after *@cookie, or the first if that is NULL.
- * -ENOENT at the end. */
-int steer_members_next(const struct steer *steer, const uint64_t *cookie, uint64_t *ret);
+/* All members, in no order. */
+struct steer_members {
+	uint64_t *cookies;
+	struct rpd_member *rows; /* rows[i] is that of cookies[i] */
+	size_t n;
+};
+
+#define _cleanup_steer_members_ __attribute__((cleanup(steer_members_free)))
+
+/* Lists all members, for steer_members_free() also after an error. Returns 0 or a negative errno.
+ */
+int steer_members_list(const struct steer *steer, struct steer_members *ret);
+
+void steer_members_free(struct steer_members *members);

@@ -264,20 +264,16 @@ static int steer_setup_note_port(const struct steer *steer, uint16_t port)
 /* Listeners of the endpoint that had the entry before may still be open, and be members. */
 static int steer_setup_forget_members(struct steer *steer, unsigned int index)
 {
-	uint64_t cookie, next;
-	int r = steer_members_next(steer, NULL, &cookie);
+	_cleanup_steer_members_ struct steer_members members;
+	int r = steer_members_list(steer, &members);
 
-	for (; r == 0; cookie = next) {
-		struct rpd_member member;
-
-		r = steer_members_next(steer, &cookie, &next);
-		if (steer_members_get(steer, cookie, &member) < 0 || member.endpoint != index)
+	for (size_t i = 0; r == 0 && i < members.n; i++) {
+		if (members.rows[i].endpoint != index)
 			continue;
-		member.endpoint = RPD_NO_ENDPOINT;
-		if (steer_members_set(steer, cookie, &member) < 0)
-			return -EIO;
+		members.rows[i].endpoint = RPD_NO_ENDPOINT;
+		r = steer_members_set(steer, members.cookies[i], &members.rows[i]);
 	}
-	return r == -ENOENT ? 0 : r;
+	return r;
 }
 
 /* Does the same for the rows of the workers that had a listener there. */

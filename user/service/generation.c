@@ -26,17 +26,17 @@ static uint16_t generation_of_newcomer(const struct service *service, unsigned i
  * worker, which may come back to the slot, or which still has connections in its accept queue. */
 static uint32_t generation_list_listening(const struct service *service, unsigned int slot)
 {
-	uint64_t cookie, next;
+	_cleanup_steer_members_ struct steer_members members;
 	uint32_t found = 0;
-	int r = steer_members_next(&service->steer, NULL, &cookie);
 
-	for (; r == 0; cookie = next) {
-		struct rpd_member member;
+	if (steer_members_list(&service->steer, &members) < 0)
+		return 0;
+	for (size_t i = 0; i < members.n; i++) {
+		const struct rpd_member *it = &members.rows[i];
 
-		if (steer_members_get(&service->steer, cookie, &member) == 0 && !member.left &&
-		    member.account % RPD_SLOT_MAX == slot && member.account < RPD_ACCOUNT_UNKNOWN)
-			found |= 1u << member.account / RPD_SLOT_MAX;
-		r = steer_members_next(&service->steer, &cookie, &next);
+		if (!it->left && it->account % RPD_SLOT_MAX == slot &&
+		    it->account < RPD_ACCOUNT_UNKNOWN)
+			found |= 1u << it->account / RPD_SLOT_MAX;
 	}
 	return found;
 }

@@ -61,18 +61,14 @@ static int schedule_commit_set_members(struct service *service, const struct obs
  * have closed. */
 static int schedule_commit_forget_closed(struct service *service, const struct observed *observed)
 {
-	uint64_t cookie, next;
-	int r;
+	_cleanup_steer_members_ struct steer_members members = {};
+	int r = service->reachable ? steer_members_list(&service->steer, &members) : 0;
 
-	if (!service->reachable)
-		return 0;
-	r = steer_members_next(&service->steer, NULL, &cookie);
-	for (; r == 0; cookie = next) {
-		r = steer_members_next(&service->steer, &cookie, &next);
-		if (!observed_listener(observed, cookie) && observed_slot_of(observed, cookie) < 0)
-			steer_members_remove(&service->steer, cookie);
-	}
-	return r == -ENOENT ? 0 : r;
+	for (size_t i = 0; r == 0 && i < members.n; i++)
+		if (!observed_listener(observed, members.cookies[i]) &&
+		    observed_slot_of(observed, members.cookies[i]) < 0)
+			steer_members_remove(&service->steer, members.cookies[i]);
+	return r;
 }
 
 /* Whether schedule_edit_check_served() allows the built @draft, with the observed stalled workers

@@ -17,7 +17,7 @@ static struct steer *former_maps(const struct worker *w)
 	return service_is_open(&w->sup->service) ? &w->sup->service.steer : NULL;
 }
 
-void former_note(const struct worker *w)
+void former_note(struct worker *w)
 {
 	struct steer *steer = former_maps(w);
 	struct rpd_former row = {};
@@ -26,7 +26,9 @@ void former_note(const struct worker *w)
 	if (!steer)
 		return;
 	if (!w->up_at || w->state < WORKER_HELD || w->state >= WORKER_GONE) {
-		steer_former_remove(steer, w->number);
+		if (w->is_former)
+			steer_former_remove(steer, w->number);
+		w->is_former = false;
 		return;
 	}
 	/* After its main process has ended, the row keeps its name, and no longer counts. */
@@ -41,7 +43,7 @@ void former_note(const struct worker *w)
 	row.slot = w->slot;
 	row.account = w->generation;
 	row.state = w->state;
-	steer_former_set(steer, w->number, &row);
+	w->is_former = steer_former_set(steer, w->number, &row) == 0;
 }
 
 void former_recall(struct worker *w)
@@ -51,6 +53,7 @@ void former_recall(struct worker *w)
 
 	if (!steer || steer_former_get(steer, w->number, &row) < 0 || row.pid != w->pid)
 		return;
+	w->is_former = true;
 	if (w->generation == RPD_ACCOUNT_NONE)
 		w->generation = row.account;
 	memcpy(w->label, row.label, sizeof(w->label));

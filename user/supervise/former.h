@@ -6,7 +6,7 @@
 #include "supervise/types.h"
 
 /* Records the worker's state for `status`: after each change of it, and when it has ended. */
-void former_note(const struct worker *w);
+void former_note(struct worker *w);
 
 /* Remembers what an earlier supervisor has recorded of a worker that is taken over, and is in no
  * slot. */
