@@ -74,6 +74,9 @@ def test_run_many(bed):
               "--settle", "0.05", "--drain-timeout", "5s", workers=2)
     wait_until(lambda: sorted(row["address"] for row in run.status()["endpoints"]) ==
                sorted(hosts), "all addresses are endpoints")
+    # The workers have begun to listen one address after the other.
+    wait_until(lambda: sorted(bed.load("-n", 80, hosts=hosts)["workers"].values()) == [40, 40],
+               "both workers have a listener on each")
     expect_exact(bed, hosts, 2, 400)
     load = bed.start_load("--rate", 400, "-c", 16, hosts=hosts)
     run.reload()
