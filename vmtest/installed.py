@@ -182,7 +182,7 @@ def case_memory_limit():
     except OSError:
         pass
     wait_until(lambda: workers("greedy") not in ([], [victim]), "the worker is replaced")
-    check("killed" in journal() or "SIGKILL" in journal(), "its end is not logged")
+    wait_until(lambda: "killed" in journal() or "SIGKILL" in journal(), "its end is logged")
     equal((workers(), unit("MainPID")), (before, supervisor), "all others")
     expect_serving()
 
