@@ -20,22 +20,6 @@
 #define FILES_MAX 253
 #define FEW_FILES 100
 
-/* A connected TCP socket whose last close takes LINGER_S: its peer does not read. */
-static int lingering_socket(void)
-{
-	static char block[65536];
-	const struct linger linger = {.l_onoff = 1, .l_linger = LINGER_S};
-	struct rpd_endpoint e = socket_bed_loopback();
-	int fd;
-
-	CHECK(socket_bed_listen(&e, 1) >= 0);
-	fd = socket_bed_connect(&e);
-	CHECK(fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) == 0);
-	while (send(fd, block, sizeof(block), MSG_DONTWAIT) > 0)
-		;
-	return dup(fd); /* the bed's own is closed by the caller */
-}
-
 /* Sends @text with @n copies of @file, or without files. */
 static bool send_files(int fd, const char *text, int file, size_t n, int flags)
 {
@@ -62,7 +46,7 @@ static bool send_files(int fd, const char *text, int file, size_t n, int flags)
 /* Sends @text with a socket that lingers, which is open nowhere else then. */
 static bool send_lingering(int fd, const char *text, int flags)
 {
-	const int file = lingering_socket();
+	const int file = dup(socket_bed_connect_lingering(LINGER_S));
 	bool ok;
 
 	close(socket_bed_fds[--socket_bed_n]);

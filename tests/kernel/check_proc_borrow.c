@@ -47,17 +47,9 @@ static void borrowed_descriptor(void)
 /* The owner has made a connection of its listener, with data that its peer does not read. */
 static void listener_that_lingers(void)
 {
-	static char block[65536];
-	const struct linger linger = {.l_onoff = 1, .l_linger = 600};
 	const int64_t begin = deadline_clock_ms();
-	struct rpd_endpoint e = socket_bed_loopback();
-	int fd;
+	int fd = socket_bed_connect_lingering(600);
 
-	CHECK(socket_bed_listen(&e, 1) >= 0);
-	fd = socket_bed_connect(&e);
-	CHECK(fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) == 0);
-	while (send(fd, block, sizeof(block), MSG_DONTWAIT) > 0)
-		;
 	socket_bed_n--; /* closed here */
 	proc_close_listener(&fd);
 	CHECK(deadline_clock_ms() - begin < 300000);

@@ -20,7 +20,7 @@
 #include "supervise/worker_env.h"
 #include "supervise/worker_listeners.h"
 
-/* Each takes some 40 ms, as a program is loaded. */
+/* Each takes some 10 ms, as a program is loaded. */
 #define ENDPOINTS_AT_ONCE 2
 
 /* --- what is seen */

@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "core/endpoint.h"
 #include "kern/sockdiag.h"
+#include "kern/steer.h"
 #include "supervise/report.h"
 
 /* Programs that try a port close their listener at once. */
@@ -27,7 +28,7 @@ void held_address_update(struct supervisor *sup)
 	size_t n = 0;
 
 	for (unsigned int e = 0; e < info->n_endpoints; e++)
-		if (info->endpoints[e].family && sup->endpoints[e].was_served &&
+		if (steer_has_endpoint(&sup->service.steer, e) && sup->endpoints[e].was_served &&
 		    !sup->endpoints[e].orphaned_at)
 			served[n++] = info->endpoints[e];
 	if (hook_set_served(sup->hook, served, n, &err) < 0)
@@ -70,7 +71,8 @@ static const struct rpd_endpoint *held_address_find_covering(const struct worker
 	const struct rpd_service *info = w->sup->service.steer.service;
 
 	for (unsigned int e = 0; service_is_open(&w->sup->service) && e < info->n_endpoints; e++)
-		if (info->endpoints[e].family && endpoint_takes_from(asked, &info->endpoints[e]))
+		if (steer_has_endpoint(&w->sup->service.steer, e) &&
+		    endpoint_takes_from(asked, &info->endpoints[e]))
 			return &info->endpoints[e];
 	return NULL;
 }

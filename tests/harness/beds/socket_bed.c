@@ -68,6 +68,21 @@ int socket_bed_connect(const struct rpd_endpoint *e)
 	return socket_bed_keep(TAKE_FD(fd));
 }
 
+int socket_bed_connect_lingering(int seconds)
+{
+	static char block[65536];
+	const struct linger linger = {.l_onoff = 1, .l_linger = seconds};
+	struct rpd_endpoint e = socket_bed_loopback();
+	int fd;
+
+	CHECK(socket_bed_listen(&e, 1) >= 0);
+	fd = socket_bed_connect(&e);
+	CHECK(fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) == 0);
+	while (send(fd, block, sizeof(block), MSG_DONTWAIT) > 0)
+		;
+	return fd;
+}
+
 struct rpd_endpoint socket_bed_loopback(void)
 {
 	return (struct rpd_endpoint){.family = AF_INET, .addr = {127, 0, 0, 1}};

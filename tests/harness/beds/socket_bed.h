@@ -22,6 +22,10 @@ int socket_bed_listen_unkept(struct rpd_endpoint *e, int backlog);
 /* Connects to @e over IPv4. Returns the descriptor, or -1. */
 int socket_bed_connect(const struct rpd_endpoint *e);
 
+/* Opens a connection to a peer that does not read, and fills it: its last close takes @seconds.
+ * Returns the descriptor. */
+int socket_bed_connect_lingering(int seconds);
+
 /* 127.0.0.1, port 0. */
 struct rpd_endpoint socket_bed_loopback(void);
 
