@@ -32,40 +32,63 @@ static __always_inline struct pick_load steer_least_open(const struct rpd_schedu
 	return (struct pick_load){load && load->open > 0 ? load->open : 0, it->weight};
 }
 
+enum { LEAST_OTHER_VERSION = -2, LEAST_NOT_LESS = -1 };
+
 /*
- * Selects the worker for the turn of ring entry @at, whose own worker is selected. Returns its
- * slot, or -1 if it has no listener any more. Handshakes are read of a selected listener only, so a
- * worker that already has too many open connections is not selected.
+ * Compares the worker of ring entry @entry with the selected one, @best, which has @connections. If
+ * it has less load, selects it, and returns its connections.
+ *
+ * Handshakes can be read of a selected listener only. So a worker that has too many open
+ * connections in any case is not selected, and a worker that turns out to have too many with its
+ * handshakes gives way to @best again.
  */
-__attribute__((noinline)) int steer_least(struct sk_reuseport_md *ctx, __u32 at)
+__attribute__((noinline)) int steer_least_compare(struct sk_reuseport_md *ctx, __u32 entry,
+                                                  __u32 best, __u32 connections)
 {
 	struct rpd_schedule *sched = steer_find_schedule();
 	struct pick_load least, load;
-	__u32 turn, best, selected, compared = 1;
+	__u32 slot;
+
+	if (!ctx || !sched)
+		return LEAST_NOT_LESS;
+	slot = sched->ring[entry & (RPD_RING_MAX - 1)];
+	if (!steer_is_alike(sched, slot, best))
+		return LEAST_OTHER_VERSION;
+	least = (struct pick_load){connections, sched->slots[best & (RPD_SLOT_MAX - 1)].weight};
+	load = steer_least_open(sched, slot);
+	if (!steer_pick_is_less(&load, &least) || !steer_select(ctx, slot))
+		return LEAST_NOT_LESS;
+	load.connections += look_pending(ctx);
+	if (!steer_pick_is_less(&load, &least) && steer_select(ctx, best))
+		return LEAST_NOT_LESS;
+	return (int)load.connections;
+}
+
+/* Selects the worker for the turn of ring entry @at, whose own worker is selected. Returns its
+ * slot. */
+__attribute__((noinline)) int steer_least(struct sk_reuseport_md *ctx, __u32 at)
+{
+	struct rpd_schedule *sched = steer_find_schedule();
+	__u32 best, connections, compared = 1;
 
 	if (!ctx || !sched)
 		return -1;
-	turn = best = selected = sched->ring[at & (RPD_RING_MAX - 1)];
-	least = steer_least_open(sched, turn);
-	least.connections += look_pending(ctx);
-	for (__u32 i = 1; i < STEER_LEAST_AHEAD && i < sched->ring_len; i++) {
-		__u32 next = at + i < sched->ring_len ? at + i : at + i - sched->ring_len;
-		__u32 slot = sched->ring[next & (RPD_RING_MAX - 1)];
+	best = sched->ring[at & (RPD_RING_MAX - 1)];
+	connections = steer_least_open(sched, best).connections + look_pending(ctx);
+	for (__u32 i = 1; i < STEER_LEAST_AHEAD; i++) {
+		__u32 entry = at + i;
+		int less;
 
-		if (compared >= sched->choices)
+		if (i >= sched->ring_len || compared >= sched->choices)
 			break;
-		if (slot == best || !steer_is_alike(sched, slot, turn))
+		if (entry >= sched->ring_len)
+			entry -= sched->ring_len;
+		less = steer_least_compare(ctx, entry, best, connections);
+		compared += less != LEAST_OTHER_VERSION;
+		if (less < 0)
 			continue;
-		compared++;
-		load = steer_least_open(sched, slot);
-		if (!steer_pick_is_less(&load, &least) || !steer_select(ctx, slot))
-			continue;
-		selected = slot;
-		load.connections += look_pending(ctx);
-		if (!steer_pick_is_less(&load, &least))
-			continue;
-		best = slot;
-		least = load;
+		best = sched->ring[entry & (RPD_RING_MAX - 1)];
+		connections = less;
 	}
-	return selected == best || steer_select(ctx, best) ? (int)best : -1;
+	return best;
 }
