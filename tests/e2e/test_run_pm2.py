@@ -68,6 +68,19 @@ def test_environment(bed):
     stop(bed, process, "one", "two", "three")
 
 
+def test_input_stays_open(bed):
+    """A program that ends with its standard input, such as a development server, runs."""
+    script(bed, "teller.js", f"""
+        process.stdin.on('end', () => process.exit(9)).resume();
+        setTimeout(() => {{ {TELLER} }}, 200);""")
+    text = """module.exports = [{name: 'dev', script: 'teller.js', listen_timeout: 300},
+        {name: 'dev2', script: 'teller.js', listen_timeout: 300, uid: 'nobody'}]"""
+    process = start(bed, text, "dev", "dev2")
+    for name in "dev", "dev2":
+        told(bed, name, 0)
+    stop(bed, process, "dev", "dev2")
+
+
 def test_names(bed):
     """Commands know an app by its name in the file, and apps of one name are different services."""
     script(bed, "teller.js", TELLER)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/strv.h"
@@ -66,6 +67,7 @@ void pm2_vars_set(struct pm2_app *app)
 	struct run_config *config = app->config;
 	const char *increment = pm2_vars_name(app, "increment_var");
 	const char *instance = pm2_vars_name(app, "instance_var");
+	_cleanup_free_ char *here = getcwd(NULL, 0);
 	const char *space = pm2_app_text(json_object_object_get(app->json, "namespace"));
 
 	if (instance && (!increment || strcmp(instance, increment) != 0))
@@ -81,5 +83,5 @@ void pm2_vars_set(struct pm2_app *app)
 	                     pm2_mode_is_cluster(app) ? "cluster_mode" : "fork_mode");
 	pm2_vars_set_number(app, "instances", config->workers);
 	pm2_vars_set_default(app, "pm_exec_path", pm2_vars_script(app));
-	pm2_vars_set_default(app, "pm_cwd", config->cwd);
+	pm2_vars_set_default(app, "pm_cwd", config->cwd ? config->cwd : here);
 }

@@ -37,7 +37,7 @@ static void defaults(void **state)
 static void all_options(void **state)
 {
 	_cleanup_load_result_ struct load_result loaded;
-	const struct run_config *c = pm2_bed_expect(
+	const struct run_config *c = pm2_bed_expect_problem(
 	        ",\"exec_mode\": \"cluster\", \"instances\": \"max\", \"wait_ready\": true,"
 	        "\"listen_timeout\": 50000, \"kill_timeout\": 5000, \"min_uptime\": \"10s\","
 	        "\"max_memory_restart\": \"300M\", \"max_restarts\": 5,"
@@ -48,7 +48,7 @@ static void all_options(void **state)
 	        "\"increment_var\": \"PORT\", \"env\": {\"PORT\": 3000},"
 	        "\"watch\": false, \"ignore_watch\": [], \"autorestart\": true,"
 	        "\"treekill\": true, \"env_production\": {\"A\": 1}, \"vizion\": false",
-	        &loaded);
+	        "uid: the workers do not have the environment of reuseportd", false, &loaded);
 
 	assert_int_equal(c->workers, PM2_BED_CPUS);
 	assert_int_equal(c->ready, READY_MESSAGE);
@@ -136,7 +136,7 @@ static void environment(void **state)
 	        "{\"apps\": {\"name\": \"web\", \"script\": \"app.js\", \"port\": 80,"
 	        "\"env\": {\"A\": 1, \"B\": true, \"C\": {\"x\": [1, \"/\"]}, \"D\": null, "
 	        "\"E\": \"e\"}, \"env_prod\": {\"A\": 2, \"F\": \"f\"}}}";
-	_cleanup_load_result_ struct load_result plain, prod, other;
+	_cleanup_load_result_ struct load_result plain, prod, deploy, other;
 	char **env;
 
 	pm2_bed_load(text, NULL, NULL, &plain);
@@ -156,6 +156,15 @@ static void environment(void **state)
 	assert_string_equal(env_find(prod.configs[0].env, "F"), "f");
 	assert_string_equal(env_find(prod.configs[0].env, "E"), "e");
 
+	pm2_bed_load(
+	        "{\"deploy\": {\"prod\": {\"env\": {\"A\": 1, \"B\": 2, \"C\": 3}}},"
+	        "\"apps\": {\"name\": \"web\", \"script\": \"app.js\","
+	        "\"env\": {\"B\": 4}, \"env_prod\": {\"C\": 5}}}",
+	        NULL, "prod", &deploy);
+	assert_string_equal(env_find(deploy.configs[0].env, "A"), "1");
+	assert_string_equal(env_find(deploy.configs[0].env, "B"), "2");
+	assert_string_equal(env_find(deploy.configs[0].env, "C"), "5");
+
 	pm2_bed_load(text, NULL, "other", &other);
 	assert_int_equal(other.problems.n, 1);
 	assert_int_equal(other.problems.n_errors, 0);
@@ -164,8 +173,8 @@ static void environment(void **state)
 	        "app 'web': env_other: the app has no such environment; only env is used");
 }
 
-/* The command, by script and interpreter. In the folder are app.js, app.py, sub/in.js, self
- * (executable, with #!), text and binary. */
+/* The command, by script and interpreter. In the folder are app.js, app.py, sub/in.js, text,
+ * binary, and self, tool and strict (executable, with #!). */
 static void commands(void **state)
 {
 	static const struct {
@@ -173,6 +182,8 @@ static void commands(void **state)
 		const char *words[7]; /* "@NAME": in the tests' folder */
 	} cases[] = {
 	        {"\"script\": \"./app.js\"", {"node", "@app.js"}},
+	        {"\"script\": \"./tool\", \"node_args\": \"--x\"", {"node", "--x", "@tool"}},
+	        {"\"script\": \"./strict\"", {"@strict"}},
 	        {"\"script\": \"app.js\", \"args\": \"-a 'b c'\"",
 	         {"node", "@app.js", "-a", "b c"}},
 	        {"\"script\": \"app.js\", \"args\": [\"b c\", 4]", {"node", "@app.js", "b c", "4"}},
@@ -180,7 +191,6 @@ static void commands(void **state)
 	         {"node", "--x", "--y=1", "@app.js"}},
 	        {"\"script\": \"app.js\", \"interpreter_args\": [\"--x\"]",
 	         {"node", "--x", "@app.js"}},
-	        {"\"script\": \"app.py\"", {"python3", "@app.py"}},
 	        {"\"script\": \"app.py\", \"interpreter\": \"/bin/sh\"", {"/bin/sh", "@app.py"}},
 	        {"\"script\": \"app.js\", \"interpreter\": \"none\"", {"@app.js"}},
 	        {"\"script\": \"in.js\", \"cwd\": \"sub\"", {"node", "@sub/in.js"}},
@@ -196,6 +206,10 @@ static void commands(void **state)
 	files_write("app.py", "");
 	files_write("text", "x");
 	files_write("self", "#!/bin/sh\n");
+	files_write("tool", "#!/usr/bin/env node\r\nx");
+	files_write("strict", "#!/usr/bin/env -S node --use_strict\n");
+	assert_int_equal(chmod("tool", 0755), 0);
+	assert_int_equal(chmod("strict", 0755), 0);
 	assert_int_equal(chmod("self", 0755), 0);
 	assert_int_equal(fwrite("\177ELF\0", 1, 5, binary), 5);
 	fclose(binary);
@@ -260,7 +274,7 @@ static void reported_options(void **state)
 	         "'max_memory_restart'?"},
 	        {"\"nonsense\": 0", "nonsense: ignored: there is no such option"},
 	        {"\"log_file\": true, \"out_file\": \"b\"", "log_file: ignored"},
-	        {"\"drain_timeot\": 1", "did you mean 'drain-timeout'?"},
+	        {"\"drain_timeot\": 1", "did you mean 'drain_timeout'?"},
 	        {"\"autorestart\": false, \"restart_delay\": 5", "restart_delay: ignored"},
 	        {"\"interpreter\": \"none\", \"node_args\": [\"--x\"]", "node_args: ignored"},
 	        {"\"script\": \"node app.js\", \"args\": [\"-x\"]",
@@ -277,7 +291,7 @@ static void reported_options(void **state)
 	         "nvm is not supported: the node in PATH is used instead of node@18"},
 	        {"\"instances\": \"many\"", "instances: 'many' is neither a number from 1 to",
 	         true},
-	        {"\"instances\": 1e5", "instances: '1e5' is neither a number from", true},
+	        {"\"instances\": 1e5", "instances: '100000' is neither a number from", true},
 	        {"\"exec_mode\": \"x\"", "exec_mode: the value is neither", true},
 	        {"\"kill_timeout\": \"soon\"", "kill_timeout: 'soon' is not a time", true},
 	        {"\"kill_timeout\": -5", "kill_timeout: '-5ms' is not a time", true},
@@ -295,7 +309,9 @@ static void reported_options(void **state)
 	         true},
 	        {"\"env\": 3", "env: the value is not an object", true},
 	        {"\"env\": {\"A=\": 3}", "env: 'A=' is not a name for a variable", true},
-	        {"\"args\": \"'\"", "args: the text can't be split into words", true},
+	        {"\"args\": {}", "args: the value is neither text nor an array", true},
+	        {"\"max-restarts\": 1", "there is no such option; did you mean 'max_restarts'?"},
+	        {"\"drain-timeout\": 1", "did you mean 'drain_timeout'?"},
 	        {"\"args\": [[1]]", "args: an element of the array is not text", true},
 	        {"\"cwd\": \"nowhere\"", "cwd: there is no folder 'nowhere'", true},
 	        {"\"uid\": \"nosuch\"", "user: there is no user 'nosuch'", true},
@@ -327,7 +343,7 @@ static void selection_of_apps(void **state)
 	        "{\"name\": \"off\", \"script\": \"app.js\", \"autostart\": false},"
 	        "{\"script\": \"./app.js\"}]}";
 	static const char *const said[] = {
-	        "'deploy' is for `pm2 deploy` and is ignored",
+	        "'deploy' is for `pm2 deploy` and is ignored, except its variables for --env",
 	        "'other' is unknown and is ignored",
 	        "app 'my app': name: the service is named 'my-app'; commands know both names",
 	        "app 'off': autostart: the app is ignored; `--only off` runs it",
@@ -431,6 +447,43 @@ static void javascript(void **state)
 	}
 }
 
+/* Numbers are written as JavaScript writes them. The file may be the app itself. */
+static void numbers(void **state)
+{
+	_cleanup_load_result_ struct load_result loaded;
+	char **env;
+
+	pm2_bed_load(
+	        "{\"name\": \"web\", \"script\": \"app.js\", \"env\": {\"A\": 1.0,"
+	        "\"B\": 1.10, \"C\": 12345678901234567890, \"D\": [1e3]}}",
+	        NULL, NULL, &loaded);
+	if (loaded.problems.n)
+		fail_msg("%s", loaded.problems.list[0].text);
+	env = loaded.configs[0].env;
+	assert_string_equal(env_find(env, "A"), "1");
+	assert_string_equal(env_find(env, "B"), "1.1");
+	assert_string_equal(env_find(env, "C"), "12345678901234567000");
+	assert_string_equal(env_find(env, "D"), "[1000]");
+}
+
+/* A variable that the environment has, and that the file takes away, is named. */
+static void removed_variables(void **state)
+{
+	_cleanup_load_result_ struct load_result loaded;
+	struct error err = {};
+
+	files_write("removed.config.js",
+	            "delete process.env.LOST; module.exports = {apps: [{name: 'web',\n"
+	            "script: 'app.js', env: {EMPTY: undefined, OTHER: undefined}}]}");
+	setenv("LOST", "1", 1);
+	setenv("EMPTY", "1", 1);
+	assert_int_equal(
+	        pm2_bed_load_file((struct load_file){.path = "removed.config.js"}, &loaded, &err),
+	        0);
+	assert_int_equal(loaded.problems.n, 1);
+	assert_non_null(strstr(loaded.problems.list[0].text, "LOST, EMPTY: the file deletes"));
+}
+
 /* PM2 evaluates a JSON file as JavaScript. */
 static void lenient_json(void **state)
 {
@@ -483,7 +536,8 @@ int main(int argc, char **argv)
 	        cmocka_unit_test(beside_the_file),   cmocka_unit_test(reported_options),
 	        cmocka_unit_test(selection_of_apps), cmocka_unit_test(wrong_files),
 	        cmocka_unit_test(javascript),        cmocka_unit_test(lenient_json),
-	        cmocka_unit_test(without_node),
+	        cmocka_unit_test(without_node),      cmocka_unit_test(numbers),
+	        cmocka_unit_test(removed_variables),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), pm2_bed_setup, files_teardown);

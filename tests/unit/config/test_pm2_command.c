@@ -77,6 +77,17 @@ static void typescript(void **state)
 	setenv("PATH", "/usr/bin:/bin", 1);
 }
 
+/* As PM2: python, or python3 where there is no python. */
+static void python(void **state)
+{
+	files_write("app.py", "");
+	make_program("python3", "#!/bin/sh\n");
+	expect_words("app.py", (const char *[]){"python3", pm2_bed_here("app.py"), NULL});
+	make_program("python", "#!/bin/sh\n");
+	expect_words("app.py", (const char *[]){"python", pm2_bed_here("app.py"), NULL});
+	setenv("PATH", "/usr/bin:/bin", 1);
+}
+
 static void command_lines(void **state)
 {
 	make_program("bash", "#!/bin/sh\n");
@@ -96,6 +107,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(typescript),
+	        cmocka_unit_test(python),
 	        cmocka_unit_test(command_lines),
 	        cmocka_unit_test(static_files),
 	};

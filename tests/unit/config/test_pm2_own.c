@@ -82,7 +82,7 @@ static void spellings(void **state)
 	_cleanup_load_result_ struct load_result loaded, twice;
 	const struct run_config *c = pm2_bed_expect(
 	        ", \"killTimeout\": 3000, \"maxMemoryRestart\": \"100M\","
-	        "\"drainTimeout\": 4000, \"in-place\": true, \"outFile\": \"o.log\","
+	        "\"drainTimeout\": 4000, \"inPlace\": true, \"outFile\": \"o.log\","
 	        "\"interpreterArgs\": \"--x\", \"windowsHide\": true",
 	        &loaded);
 
