@@ -65,8 +65,10 @@ static void pm2_name_service(struct pm2_app *app, const struct pm2_name *name)
 		pm2_app_warn(app, "name",
 		             "the service is named '%s', as %s; set `service` to name it otherwise",
 		             name->service,
-		             strcmp(name->service, literal) != 0 ? "another app has this name"
-		                                                 : "the name is too long");
+		             strcmp(name->service, literal) != 0
+		                     ? "another app has this name; commands find it only by "
+		                       "the name of the service"
+		                     : "the name is too long");
 	else
 		pm2_app_warn(app, "name", "the service is named '%s'; commands know both names",
 		             name->service);
@@ -100,6 +102,7 @@ static void pm2_load_app(struct pm2_app *app, const struct pm2_name *name, struc
 {
 	const char *option;
 	struct error err;
+	int r;
 
 	app->config = load_add(ret);
 	if (!app->config)
@@ -120,8 +123,11 @@ static void pm2_load_app(struct pm2_app *app, const struct pm2_name *name, struc
 	pm2_vars_set(app);
 	run_config_report_problems(app->config, pm2_report, app);
 	load_host_problems(app->config, pm2_report, app);
-	if (load_environment(app->config, &option, &err) < 0)
+	r = load_environment(app->config, &option, &err);
+	if (r < 0)
 		pm2_note_fault(app, ret, option, &err);
+	else if (r == LOAD_ENV_HASH)
+		pm2_app_warn(app, "env_file", "%s", err.text);
 	if (load_find_program(app->config, &err) < 0)
 		pm2_app_warn(app, NULL, "%s", err.text);
 }

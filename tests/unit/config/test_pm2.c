@@ -318,8 +318,10 @@ static void reported_options(void **state)
 	        {"\"group\": \"nosuch\"", "group: there is no group 'nosuch'", true},
 	        {"\"script\": \"no.js\"", "script: there is no 'no.js'", true},
 	        {"\"env_file\": \"no.env\"", "no.env'", true},
+	        {"\"env_file\": \"hash.env\"", "line 2 of '"},
 	};
 
+	files_write("hash.env", "A='x#y' # comment\nB=x # y\n# comment\nC=z#");
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		_cleanup_load_result_ struct load_result loaded;
 		char text[512];
