@@ -4,7 +4,7 @@ import json
 import re
 import socket
 
-from harness.checks import check, equal, wait_until
+from harness.checks import cases, check, equal, wait_until
 from harness.network import PORT
 from runs import NODE, script
 
@@ -80,6 +80,19 @@ def test_input_stays_open(bed):
     for name in "dev", "dev2":
         told(bed, name, 0)
     stop(bed, process, "dev", "dev2")
+
+
+@cases("cluster", "fork")
+def test_rejected_promise(bed, mode):
+    """As in PM2, a rejected promise that the program does not catch does not end it."""
+    script(bed, "teller.js", f"""
+        Promise.reject(new Error('lost'));
+        setTimeout(() => {{ {TELLER} }}, 200);""")
+    text = f"""module.exports = [{{name: 'app', script: 'teller.js', listen_timeout: 300,
+        exec_mode: '{mode}'}}]"""
+    process = start(bed, text, "app")
+    told(bed, "app", 0)
+    stop(bed, process, "app")
 
 
 def test_names(bed):

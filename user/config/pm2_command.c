@@ -12,6 +12,7 @@
 #include "base/path_search.h"
 #include "base/strv.h"
 #include "config/node.h"
+#include "config/pm2_mode.h"
 #include "config/pm2_words.h"
 #include "core/env.h"
 #include "kern/file_read.h"
@@ -305,6 +306,23 @@ static bool pm2_command_append_typescript(struct pm2_app *app, const char *path)
 	return app->config->argv;
 }
 
+static bool pm2_command_is_off(const struct pm2_app *app, const char *key)
+{
+	struct json_object *value = json_object_object_get(app->json, key);
+
+	return json_object_is_type(value, json_type_boolean) && !json_object_get_boolean(value);
+}
+
+/* PM2's own code in the program catches promises that are rejected: they only print a message. In
+ * fork mode, pmx and automation switch this off. */
+static void pm2_command_append_rejections(struct pm2_app *app)
+{
+	if (pm2_mode_is_run_by(app, "node") &&
+	    (pm2_mode_is_cluster(app) ||
+	     !(pm2_command_is_off(app, "pmx") || pm2_command_is_off(app, "automation"))))
+		pm2_command_append(app, "--unhandled-rejections=warn");
+}
+
 /* Interpreter, its arguments, script, arguments of the app. */
 static void pm2_command_set_program(struct pm2_app *app, const char *path, const char *interpreter)
 {
@@ -315,6 +333,7 @@ static void pm2_command_set_program(struct pm2_app *app, const char *path, const
 		return;
 	if (interpreter && interpreter != typescript)
 		pm2_command_append(app, interpreter);
+	pm2_command_append_rejections(app);
 	if (interpreter && words)
 		pm2_command_append_words(app, key, words);
 	else

@@ -12,6 +12,14 @@
 #define READY_TIMEOUT_MIN  (30 * NS_PER_S)
 #define PM2_BACKOFF_RESET  (30 * NS_PER_S)
 
+bool pm2_mode_is_run_by(const struct pm2_app *app, const char *name)
+{
+	const char *program = app->config->argv ? app->config->argv[0] : "";
+	const size_t n = strlen(program), n_name = strlen(name);
+
+	return n >= n_name && !strcmp(program + n - n_name, name);
+}
+
 bool pm2_mode_is_cluster(const struct pm2_app *app)
 {
 	static const char *const modes[] = {"exec_mode", NULL}, *const forks[] = {"execute_command",
@@ -19,8 +27,6 @@ bool pm2_mode_is_cluster(const struct pm2_app *app)
 	const char *mode = pm2_app_text(pm2_app_get(app, modes, NULL));
 	struct json_object *instances = json_object_object_get(app->json, "instances");
 	const char *text = pm2_app_text(instances);
-	const char *program = app->config->argv ? app->config->argv[0] : "";
-	const size_t n = strlen(program);
 	char *end;
 	double number;
 
@@ -28,14 +34,14 @@ bool pm2_mode_is_cluster(const struct pm2_app *app)
 		return false;
 	if (mode)
 		return !strncmp(mode, "cluster", strlen("cluster"));
-	if (!text)
+	if (!text || !(pm2_mode_is_run_by(app, "node") || pm2_mode_is_run_by(app, "bun")))
 		return false;
+	if (!strcmp(text, "max"))
+		return true;
 	number = strtod(text, &end);
-	if (json_object_is_type(instances, json_type_string))
-		number = (double)(long)number; /* PM2 drops a fraction of a text earlier */
-	return (!strcmp(text, "max") || (end > text && (number >= 1 || !number || number == -1))) &&
-	       ((n >= 4 && !strcmp(program + n - 4, "node")) ||
-	        (n >= 3 && !strcmp(program + n - 3, "bun")));
+	if (json_object_is_type(instances, json_type_string)) /* without its fraction */
+		return end > text && number > -2;
+	return number >= 1 || number == 0 || number == -1;
 }
 
 /* In fork mode, PM2 never runs two processes of one instance at a time. */

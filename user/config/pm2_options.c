@@ -245,7 +245,8 @@ static void pm2_options_namespace(struct pm2_app *app, const struct pm2_option *
 }
 
 static const char not_watched[] = "files are not watched; run `reuseportd reload` after a change";
-static const char as_they_are[] = "lines are written unchanged (log-prefix adds the worker)";
+static const char as_they_are[] =
+        "lines are written unchanged; the journal, where they go without out_file, has the times";
 static const char no_pm2_io[] = "reuseportd adds no code to the program";
 static const char no_source_maps[] = "use node_args to give node --enable-source-maps";
 

@@ -31,7 +31,8 @@ static void defaults(void **state)
 	assert_int_equal(c->min_uptime, NS_PER_S);
 	assert_true(c->restart);
 	assert_string_equal(c->cwd, files_folder);
-	pm2_bed_expect_argv(c, (const char *[]){"node", pm2_bed_here("app.js"), NULL});
+	pm2_bed_expect_argv(
+	        c, (const char *[]){"node", PM2_BED_REJECTIONS, pm2_bed_here("app.js"), NULL});
 }
 
 static void all_options(void **state)
@@ -179,24 +180,27 @@ static void commands(void **state)
 {
 	static const struct {
 		const char *members;
-		const char *words[7]; /* "@NAME": in the tests' folder */
+		const char *words[8]; /* "@NAME": in the tests' folder */
 	} cases[] = {
-	        {"\"script\": \"./app.js\"", {"node", "@app.js"}},
-	        {"\"script\": \"./tool\", \"node_args\": \"--x\"", {"node", "--x", "@tool"}},
+	        {"\"script\": \"./app.js\"", {"node", PM2_BED_REJECTIONS, "@app.js"}},
+	        {"\"script\": \"./tool\", \"node_args\": \"--x\"",
+	         {"node", PM2_BED_REJECTIONS, "--x", "@tool"}},
 	        {"\"script\": \"./strict\"", {"@strict"}},
 	        {"\"script\": \"app.js\", \"args\": \"-a 'b c'\"",
-	         {"node", "@app.js", "-a", "b c"}},
-	        {"\"script\": \"app.js\", \"args\": [\"b c\", 4]", {"node", "@app.js", "b c", "4"}},
+	         {"node", PM2_BED_REJECTIONS, "@app.js", "-a", "b c"}},
+	        {"\"script\": \"app.js\", \"args\": [\"b c\", 4]",
+	         {"node", PM2_BED_REJECTIONS, "@app.js", "b c", "4"}},
 	        {"\"script\": \"app.js\", \"node_args\": \"--x --y=1\"",
-	         {"node", "--x", "--y=1", "@app.js"}},
+	         {"node", PM2_BED_REJECTIONS, "--x", "--y=1", "@app.js"}},
 	        {"\"script\": \"app.js\", \"interpreter_args\": [\"--x\"]",
-	         {"node", "--x", "@app.js"}},
+	         {"node", PM2_BED_REJECTIONS, "--x", "@app.js"}},
 	        {"\"script\": \"app.py\", \"interpreter\": \"/bin/sh\"", {"/bin/sh", "@app.py"}},
 	        {"\"script\": \"app.js\", \"interpreter\": \"none\"", {"@app.js"}},
-	        {"\"script\": \"in.js\", \"cwd\": \"sub\"", {"node", "@sub/in.js"}},
-	        {"\"script\": \"sub/in.js\"", {"node", "@sub/in.js"}},
+	        {"\"script\": \"in.js\", \"cwd\": \"sub\"",
+	         {"node", PM2_BED_REJECTIONS, "@sub/in.js"}},
+	        {"\"script\": \"sub/in.js\"", {"node", PM2_BED_REJECTIONS, "@sub/in.js"}},
 	        {"\"script\": \"self\", \"args\": \"x\"", {"@self", "x"}},
-	        {"\"script\": \"text\"", {"node", "@text"}},
+	        {"\"script\": \"text\"", {"node", PM2_BED_REJECTIONS, "@text"}},
 	        {"\"script\": \"binary\"", {"@binary"}},
 	        {"\"script\": \"env\", \"args\": [\"true\"]", {"/usr/bin/env", "true"}},
 	        {"\"script\": \"echo a && b\"", {"/usr/bin/bash", "-c", "echo a && b"}},
@@ -250,7 +254,7 @@ static void beside_the_file(void **state)
 	assert_int_equal(loaded.problems.n, 0);
 	assert_string_equal(loaded.configs[0].service, "own");
 	assert_string_equal(loaded.configs[0].cwd, pm2_bed_here("beside"));
-	assert_string_equal(loaded.configs[0].argv[1], pm2_bed_here("beside/own.js"));
+	assert_string_equal(loaded.configs[0].argv[2], pm2_bed_here("beside/own.js"));
 }
 
 /* Options that are reported and left out, or refused. */

@@ -61,10 +61,11 @@ static void typescript(void **state)
 	files_write("app.ts", "");
 	files_write("app.tsx", "");
 	make_node("v22.18.0");
-	expect_words("app.ts", (const char *[]){"node", pm2_bed_here("app.ts"), NULL});
+	expect_words("app.ts",
+	             (const char *[]){"node", PM2_BED_REJECTIONS, pm2_bed_here("app.ts"), NULL});
 	make_node("v23.5.1");
 	expect_words("app.ts", (const char *[]){"node", "--experimental-strip-types",
-	                                        pm2_bed_here("app.ts"), NULL});
+	                                        PM2_BED_REJECTIONS, pm2_bed_here("app.ts"), NULL});
 	make_node("v20.20.2");
 	expect_error("app.ts",
 	             "script: node 20.20 can't run TypeScript: install bun or Node.js 22.18");
@@ -88,6 +89,30 @@ static void python(void **state)
 	setenv("PATH", "/usr/bin:/bin", 1);
 }
 
+/* PM2's code in the program catches rejected promises, unless pmx is off in fork mode. */
+static void rejections(void **state)
+{
+	static const struct {
+		const char *members;
+		bool caught;
+	} cases[] = {
+	        {"", true},
+	        {", \"pmx\": false", false},
+	        {", \"automation\": false", false},
+	        {", \"pmx\": false, \"exec_mode\": \"cluster\"", true},
+	        {", \"interpreter\": \"/usr/bin/node\"", true},
+	        {", \"interpreter\": \"/bin/sh\"", false},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_load_result_ struct load_result loaded;
+		const struct run_config *c = pm2_bed_expect(cases[i].members, &loaded);
+
+		if (!strcmp(c->argv[1], PM2_BED_REJECTIONS) != cases[i].caught)
+			fail_msg("%s", cases[i].members);
+	}
+}
+
 static void command_lines(void **state)
 {
 	make_program("bash", "#!/bin/sh\n");
@@ -106,9 +131,8 @@ static void static_files(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(typescript),
-	        cmocka_unit_test(python),
-	        cmocka_unit_test(command_lines),
+	        cmocka_unit_test(typescript),   cmocka_unit_test(python),
+	        cmocka_unit_test(rejections),   cmocka_unit_test(command_lines),
 	        cmocka_unit_test(static_files),
 	};
 
