@@ -323,7 +323,7 @@ void pm2_load_answer(const struct load_file *file, const char *text, struct load
 	                  "workers have it all the same; `env` can set another value",
 	                  &ret->problems);
 	pm2_warn_of_names(answer, "functions",
-	                  ": ignored: a variable of `env` can't be a function; call the function",
+	                  ": ignored: it is a function; call it, so that there is a value",
 	                  &ret->problems);
 	pm2_load_apps(file, exports, json_object_is_type(env, json_type_object) ? env : NULL, ret);
 	json_object_put(answer);

@@ -472,22 +472,24 @@ static void numbers(void **state)
 	assert_string_equal(env_find(env, "D"), "[1000]");
 }
 
-/* A variable that the environment has, and that the file takes away, is named. */
-static void removed_variables(void **state)
+/* A variable that the environment has, and that the file takes away, is named; and a function. */
+static void lost_values(void **state)
 {
 	_cleanup_load_result_ struct load_result loaded;
 	struct error err = {};
 
 	files_write("removed.config.js",
 	            "delete process.env.LOST; module.exports = {apps: [{name: 'web',\n"
-	            "script: 'app.js', env: {EMPTY: undefined, OTHER: undefined}}]}");
+	            "script: 'app.js', env: {EMPTY: undefined, OTHER: undefined, MADE: () => 1},\n"
+	            "watch: false, watch_options: {ignored: () => true}}]}");
 	setenv("LOST", "1", 1);
 	setenv("EMPTY", "1", 1);
 	assert_int_equal(
 	        pm2_bed_load_file((struct load_file){.path = "removed.config.js"}, &loaded, &err),
 	        0);
-	assert_int_equal(loaded.problems.n, 1);
+	assert_int_equal(loaded.problems.n, 2);
 	assert_non_null(strstr(loaded.problems.list[0].text, "LOST, EMPTY: the file deletes"));
+	assert_non_null(strstr(loaded.problems.list[1].text, "MADE, ignored: ignored: it is a f"));
 }
 
 /* PM2 evaluates a JSON file as JavaScript. */
@@ -543,7 +545,7 @@ int main(int argc, char **argv)
 	        cmocka_unit_test(selection_of_apps), cmocka_unit_test(wrong_files),
 	        cmocka_unit_test(javascript),        cmocka_unit_test(lenient_json),
 	        cmocka_unit_test(without_node),      cmocka_unit_test(numbers),
-	        cmocka_unit_test(removed_variables),
+	        cmocka_unit_test(lost_values),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), pm2_bed_setup, files_teardown);

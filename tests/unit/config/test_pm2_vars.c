@@ -99,7 +99,7 @@ static void of_the_file(void **state)
 	assert_int_equal(loaded.problems.n, 2);
 	assert_int_equal(loaded.problems.n_errors, 0);
 	assert_non_null(strstr(loaded.problems.list[0].text, "RPD_GONE: the file deletes this"));
-	assert_non_null(strstr(loaded.problems.list[1].text, "f: ignored: a variable of `env`"));
+	assert_non_null(strstr(loaded.problems.list[1].text, "f: ignored: it is a function"));
 }
 
 int main(int argc, char **argv)
