@@ -174,89 +174,6 @@ static void environment(void **state)
 	        "app 'web': env_other: the app has no such environment; only env is used");
 }
 
-/* The command, by script and interpreter. In the folder are app.js, app.py, sub/in.js, text,
- * binary, and self, tool and strict (executable, with #!). */
-static void commands(void **state)
-{
-	static const struct {
-		const char *members;
-		const char *words[8]; /* "@NAME": in the tests' folder */
-	} cases[] = {
-	        {"\"script\": \"./app.js\"", {"node", PM2_BED_REJECTIONS, "@app.js"}},
-	        {"\"script\": \"./tool\", \"node_args\": \"--x\"",
-	         {"node", PM2_BED_REJECTIONS, "--x", "@tool"}},
-	        {"\"script\": \"./strict\"", {"@strict"}},
-	        {"\"script\": \"app.js\", \"args\": \"-a 'b c'\"",
-	         {"node", PM2_BED_REJECTIONS, "@app.js", "-a", "b c"}},
-	        {"\"script\": \"app.js\", \"args\": [\"b c\", 4]",
-	         {"node", PM2_BED_REJECTIONS, "@app.js", "b c", "4"}},
-	        {"\"script\": \"app.js\", \"node_args\": \"--x --y=1\"",
-	         {"node", PM2_BED_REJECTIONS, "--x", "--y=1", "@app.js"}},
-	        {"\"script\": \"app.js\", \"interpreter_args\": [\"--x\"]",
-	         {"node", PM2_BED_REJECTIONS, "--x", "@app.js"}},
-	        {"\"script\": \"app.py\", \"interpreter\": \"/bin/sh\"", {"/bin/sh", "@app.py"}},
-	        {"\"script\": \"app.js\", \"interpreter\": \"none\"", {"@app.js"}},
-	        {"\"script\": \"in.js\", \"cwd\": \"sub\"",
-	         {"node", PM2_BED_REJECTIONS, "@sub/in.js"}},
-	        {"\"script\": \"sub/in.js\"", {"node", PM2_BED_REJECTIONS, "@sub/in.js"}},
-	        {"\"script\": \"self\", \"args\": \"x\"", {"@self", "x"}},
-	        {"\"script\": \"text\"", {"node", PM2_BED_REJECTIONS, "@text"}},
-	        {"\"script\": \"binary\"", {"@binary"}},
-	        {"\"script\": \"env\", \"args\": [\"true\"]", {"/usr/bin/env", "true"}},
-	        {"\"script\": \"echo a && b\"", {"/usr/bin/bash", "-c", "echo a && b"}},
-	};
-	FILE *binary = fopen("binary", "w");
-
-	files_write("app.py", "");
-	files_write("text", "x");
-	files_write("self", "#!/bin/sh\n");
-	files_write("tool", "#!/usr/bin/env node\r\nx");
-	files_write("strict", "#!/usr/bin/env -S node --use_strict\n");
-	assert_int_equal(chmod("tool", 0755), 0);
-	assert_int_equal(chmod("strict", 0755), 0);
-	assert_int_equal(chmod("self", 0755), 0);
-	assert_int_equal(fwrite("\177ELF\0", 1, 5, binary), 5);
-	fclose(binary);
-	assert_int_equal(chmod("binary", 0755), 0);
-	assert_int_equal(mkdir("sub", 0755), 0);
-	files_write("sub/in.js", "");
-	setenv("PATH", "/usr/bin:/bin", 1);
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		_cleanup_load_result_ struct load_result loaded;
-		char text[512];
-
-		snprintf(text, sizeof(text), "[{\"name\": \"x\", %s}]", cases[i].members);
-		pm2_bed_load(text, NULL, NULL, &loaded);
-		if (loaded.problems.n)
-			fail_msg("%s: %s", text, loaded.problems.list[0].text);
-		for (size_t w = 0; cases[i].words[w] || loaded.configs[0].argv[w]; w++) {
-			const char *word = cases[i].words[w], *got = loaded.configs[0].argv[w];
-
-			word = word && *word == '@' ? pm2_bed_here(word + 1) : word;
-			if (!word || !got || strcmp(word, got) != 0)
-				fail_msg("%s: %s, not %s", text, got ? got : "nothing",
-				         word ? word : "nothing");
-		}
-	}
-}
-
-/* The folder of the file is searched for a script. */
-static void beside_the_file(void **state)
-{
-	_cleanup_load_result_ struct load_result loaded;
-	struct error err;
-
-	assert_int_equal(mkdir("beside", 0755), 0);
-	files_write("beside/own.js", "");
-	files_write("beside/eco.json", "[{\"script\": \"./own.js\"}]");
-	assert_int_equal(
-	        pm2_bed_load_file((struct load_file){.path = "beside/eco.json"}, &loaded, &err), 0);
-	assert_int_equal(loaded.problems.n, 0);
-	assert_string_equal(loaded.configs[0].service, "own");
-	assert_string_equal(loaded.configs[0].cwd, pm2_bed_here("beside"));
-	assert_string_equal(loaded.configs[0].argv[2], pm2_bed_here("beside/own.js"));
-}
-
 /* Options that are reported and left out, or refused. */
 static void reported_options(void **state)
 {
@@ -321,11 +238,8 @@ static void reported_options(void **state)
 	        {"\"uid\": \"nosuch\"", "user: there is no user 'nosuch'", true},
 	        {"\"group\": \"nosuch\"", "group: there is no group 'nosuch'", true},
 	        {"\"script\": \"no.js\"", "script: there is no 'no.js'", true},
-	        {"\"env_file\": \"no.env\"", "no.env'", true},
-	        {"\"env_file\": \"hash.env\"", "line 2 of '"},
 	};
 
-	files_write("hash.env", "A='x#y' # comment\nB=x # y\n# comment\nC=z#");
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		_cleanup_load_result_ struct load_result loaded;
 		char text[512];
@@ -339,6 +253,16 @@ static void reported_options(void **state)
 			fail_msg("%s: %zu problems, %s", cases[i].members, loaded.problems.n,
 			         loaded.problems.n ? loaded.problems.list[0].text : "");
 	}
+}
+
+static void env_files(void **state)
+{
+	_cleanup_load_result_ struct load_result none, hash;
+
+	files_write("hash.env", "A='x#y' # comment\nB=x # y\n# comment\nC=z#");
+	pm2_bed_expect_problem(", \"env_file\": \"no.env\"", "no.env'", true, &none);
+	pm2_bed_expect_problem(", \"env_file\": \"hash.env\"", "line 2 of '", false, &hash);
+	assert_string_equal(env_find(hash.configs[0].env, "B"), "x # y");
 }
 
 static void selection_of_apps(void **state)
@@ -540,12 +464,11 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(defaults),          cmocka_unit_test(all_options),
 	        cmocka_unit_test(instances),         cmocka_unit_test(single_options),
-	        cmocka_unit_test(environment),       cmocka_unit_test(commands),
-	        cmocka_unit_test(beside_the_file),   cmocka_unit_test(reported_options),
+	        cmocka_unit_test(environment),       cmocka_unit_test(reported_options),
 	        cmocka_unit_test(selection_of_apps), cmocka_unit_test(wrong_files),
 	        cmocka_unit_test(javascript),        cmocka_unit_test(lenient_json),
 	        cmocka_unit_test(without_node),      cmocka_unit_test(numbers),
-	        cmocka_unit_test(lost_values),
+	        cmocka_unit_test(lost_values),       cmocka_unit_test(env_files),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), pm2_bed_setup, files_teardown);
