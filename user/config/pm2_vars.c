@@ -45,15 +45,17 @@ static const char *pm2_vars_name(struct pm2_app *app, const char *key)
 	return name;
 }
 
-/* The script is the first word that is an existing path, as pm2_command.c writes it. */
+/* The script is the first word that is an existing path, as pm2_command.c writes it. For a command
+ * line it is the shell. */
 static const char *pm2_vars_script(const struct pm2_app *app)
 {
 	static const char *const scripts[] = {"script", "exec", "cmd", "command", NULL};
 	const char *script = pm2_app_text(pm2_app_get(app, scripts, NULL));
 	const char *slash = script ? strrchr(script, '/') : NULL;
 	const char *end = slash ? slash + 1 : script ? script : "";
+	char **word = script && !strchr(script, ' ') ? app->config->argv : NULL;
 
-	for (char **word = app->config->argv; word && *word; word++) {
+	for (; word && *word; word++) {
 		const char *last = strrchr(*word, '/');
 
 		if (last && !strcmp(last + 1, end))

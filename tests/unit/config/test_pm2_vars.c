@@ -20,7 +20,7 @@ static void expect_env(const struct run_config *c, const char *name, const char 
 
 static void of_a_process(void **state)
 {
-	_cleanup_load_result_ struct load_result a, b;
+	_cleanup_load_result_ struct load_result a, b, line;
 	const struct run_config *c = pm2_bed_expect(", \"instances\": 3", &a);
 
 	expect_env(c, "name", "web");
@@ -37,6 +37,8 @@ static void of_a_process(void **state)
 	expect_env(c, "pm_id", "y");
 	expect_env(c, "exec_mode", "fork_mode");
 	assert_null(c->increment_vars);
+	pm2_bed_load("[{\"script\": \"cd sub && node ../app.js\"}]", NULL, NULL, &line);
+	expect_env(&line.configs[0], "pm_exec_path", line.configs[0].argv[0]);
 }
 
 /* PM2 numbers the processes of all apps. */
