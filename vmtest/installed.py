@@ -111,7 +111,7 @@ def ask(path="/", port=PORT):
 
 
 class Load:
-    """Connections to the workers, none of which may fail."""
+    """Connections to the workers. None may fail."""
 
     def __init__(self):
         self.process = subprocess.Popen(
