@@ -348,6 +348,28 @@ static void selection_of_apps(void **state)
 	assert_int_equal(none.n, 0);
 }
 
+/* Where the apps of a file are. */
+static void place_of_apps(void **state)
+{
+	static const char *const files[] = {
+	        "{\"apps\": [{\"name\": \"web\", \"script\": \"app.js\"}]}",
+	        "{\"apps\": {\"name\": \"web\", \"script\": \"app.js\"}}",
+	        "{\"pm2\": {\"name\": \"web\", \"script\": \"app.js\"}}",
+	        "[{\"name\": \"web\", \"script\": \"app.js\"}]",
+	        "{\"name\": \"web\", \"script\": \"app.js\"}",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		_cleanup_load_result_ struct load_result loaded;
+
+		pm2_bed_load(files[i], NULL, NULL, &loaded);
+		if (loaded.n != 1 || loaded.problems.n)
+			fail_msg("%s: %s", files[i],
+			         loaded.problems.n ? loaded.problems.list[0].text : "");
+		assert_string_equal(loaded.configs[0].service, "web");
+	}
+}
+
 /* Files that cannot be read as a configuration, with the line. */
 static void wrong_files(void **state)
 {
@@ -483,7 +505,7 @@ int main(int argc, char **argv)
 	        cmocka_unit_test(beside_the_file),   cmocka_unit_test(reported_options),
 	        cmocka_unit_test(selection_of_apps), cmocka_unit_test(wrong_files),
 	        cmocka_unit_test(javascript),        cmocka_unit_test(lenient_json),
-	        cmocka_unit_test(without_node),
+	        cmocka_unit_test(without_node),      cmocka_unit_test(place_of_apps),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), pm2_bed_setup, files_teardown);
