@@ -308,12 +308,11 @@ static ssize_t log_target_write_some(struct log_target *target)
 	static char text[LINE_QUEUE_LINE_MAX + 128];
 	const size_t max = target->out.kind == S_IFREG ? sizeof(text) : PIPE_BUF;
 	struct log_source *source = target->first;
-	const char *prefix = target->stream ? source->prefix : "";
-	size_t n = line_queue_copy(&source->queue, prefix, max, text);
+	size_t n = line_queue_copy(&source->queue, source->prefix, max, text);
 	ssize_t written = n ? out_stream_write(&target->out, text, n) : 0;
 
 	if (written > 0)
-		log_source_written(source, prefix, (size_t)written);
+		log_source_written(source, (size_t)written);
 	return written;
 }
 
