@@ -46,7 +46,7 @@ static bool turn_lock(struct supervisor *sup)
 {
 	struct error err = {};
 
-	if (service_try_lock(&sup->service, &err) == SERVICE_LOCKED) {
+	if (service_lock_try(&sup->service, &err) == SERVICE_LOCKED) {
 		turn_note_wait(sup, err.text);
 		return false;
 	}
