@@ -48,7 +48,7 @@ static int service_in_force_lost_error(const struct service *service, unsigned i
 
 	return error_set(err, -EBUSY,
 	                 "the steering program is not in force on %s: %s selects the worker there, "
-	                 "so the schedule has no effect\n%s",
+	                 "so weights, shares and drains have no effect\n%s",
 	                 endpoint_format(&service->steer.service->endpoints[endpoint], address,
 	                                 sizeof(address)),
 	                 in_force_describe_program(program, text),

@@ -208,8 +208,8 @@ static void log_target_note_recovery(struct log_target *target)
 {
 	if (!target->failure && !target->losing)
 		return;
-	log_note(target->log, "%s is written again; %lu lines were dropped",
-	         log_target_name(target), target->lost);
+	log_note(target->log, "%s is written again; %lu line%s dropped", log_target_name(target),
+	         target->lost, target->lost == 1 ? " was" : "s were");
 	target->failure = 0;
 	target->losing = false;
 	target->lost = 0;
@@ -218,8 +218,8 @@ static void log_target_note_recovery(struct log_target *target)
 void log_target_report_lost(struct log_target *target)
 {
 	if (target->lost)
-		log_note(target->log, "%s: %lu lines were dropped", log_target_name(target),
-		         target->lost);
+		log_note(target->log, "%s: %lu line%s dropped", log_target_name(target),
+		         target->lost, target->lost == 1 ? " was" : "s were");
 	target->lost = 0;
 }
 
