@@ -68,7 +68,7 @@ const struct command commands[] = {
                 .args = "[SERVICE] SLOT...",
                 .summary = "replace some workers without losing a connection",
                 .help = "Replaces the workers of these slots, for example 3 or 0-3,7, in "
-                        "the same way as `reload`. A slot that was stopped gets a worker.",
+                        "the same way as `reload`. A slot that is stopped or failed gets a worker.",
                 .options = command_options_restart,
                 .run = cmd_restart,
         },
@@ -86,10 +86,10 @@ const struct command commands[] = {
                 .args = "[SERVICE] [SLOT...]",
                 .summary = "stop a service of `run`, or some of its workers",
                 .help = "Without SLOT, sends the stop signal to all workers of the service "
-                        "at once. `run` exits when all its services have ended. With SLOT, drains "
+                        "at once, even if the supervisor has died. `run` exits when all its "
+                        "services have ended. With SLOT, drains "
                         "and stops only these workers; their slots get no worker until `start` "
-                        "or `restart`. If the supervisor has died, `stop` first takes the "
-                        "workers over.",
+                        "or `restart`.",
                 .options = command_options_plain,
                 .run = cmd_stop,
         },

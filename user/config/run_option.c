@@ -323,7 +323,7 @@ const struct option_row run_options[] = {
          run_option_set_variable, AT(instance_var)},
         {"user", "USER",
          "Run the workers as this user (name or number). With FILE, it is the user of all "
-         "services, whatever FILE says. Default: the user that FILE sets; if FILE sets "
+         "services, whatever FILE sets. Default: the user that FILE sets; if FILE sets "
          "none, the owner of FILE; without FILE, the user that runs reuseportd",
          option_set_text, AT(user)},
         {"group", "GROUP",
@@ -359,7 +359,7 @@ const struct option_row run_options[] = {
          "Node; http:PATH: when it answers GET PATH with a status of 2xx or 3xx; tcp: "
          "when it accepts a connection; exec:COMMAND: when this shell command succeeds; "
          "alive:TIME: when it listens, or after TIME even if it does not listen. "
-         "The manual page says on which ports a worker must listen (default: listen)",
+         "The manual page describes on which ports a worker must listen (default: listen)",
          run_option_set_ready},
         {"ready-timeout", "TIME",
          "Treat a worker that is not ready after this time as failed (default: 30s)",
@@ -388,22 +388,22 @@ const struct option_row run_options[] = {
          "process, and the others are killed when that has ended (default: all)",
          run_option_set_kill_mode, AT(kill_mixed)},
         {"shutdown-message", NULL,
-         "To stop a worker that runs Node, send the message \"shutdown\" instead of a "
+         "To stop a worker of Node, send the message \"shutdown\" instead of a "
          "signal",
          option_set_flag, AT(shutdown_message)},
         {"drain-signal", "SIGNAL",
-         "Send this signal to a worker that is replaced or removed when the time of "
+         "Send this signal to a worker that is replaced or removed, when the time of "
          "--drain-timeout begins; the command `drain` sends none (default: none)",
          option_set_signal, AT(drain_signal)},
         {"drain-message", NULL,
-         "Send the message \"drain\" to a worker that runs Node and is replaced or "
-         "removed, when the time of --drain-timeout begins; the command `drain` sends none",
+         "Send the message \"drain\" to a worker of Node that is replaced or removed, when "
+         "the time of --drain-timeout begins; the command `drain` sends none",
          option_set_flag, AT(drain_message)},
         {"drain-timeout", "TIME",
-         "Stop a worker that is replaced or removed after this time, even if it still has "
-         "connections. The time begins when all new workers of a reload have their slots; "
-         "with --in-place, `scale` and `stop SLOT` it begins at once. A worker drained by "
-         "`drain` is not stopped (default: 30s)",
+         "Time for a worker that is replaced or removed to finish its connections; it is then "
+         "stopped, even if some are still open. The time begins when all new workers of a "
+         "reload have their slots; with --in-place, `scale` and `stop SLOT` it begins at once. A "
+         "worker drained by `drain` is not stopped (default: 30s)",
          option_set_time, AT(drain_timeout)},
         {"kill-timeout", "TIME",
          "Send SIGKILL to a worker that still runs this long after the stop signal "
