@@ -348,28 +348,6 @@ static void selection_of_apps(void **state)
 	assert_int_equal(none.n, 0);
 }
 
-/* Where the apps of a file are. */
-static void place_of_apps(void **state)
-{
-	static const char *const files[] = {
-	        "{\"apps\": [{\"name\": \"web\", \"script\": \"app.js\"}]}",
-	        "{\"apps\": {\"name\": \"web\", \"script\": \"app.js\"}}",
-	        "{\"pm2\": {\"name\": \"web\", \"script\": \"app.js\"}}",
-	        "[{\"name\": \"web\", \"script\": \"app.js\"}]",
-	        "{\"name\": \"web\", \"script\": \"app.js\"}",
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-		_cleanup_load_result_ struct load_result loaded;
-
-		pm2_bed_load(files[i], NULL, NULL, &loaded);
-		if (loaded.n != 1 || loaded.problems.n)
-			fail_msg("%s: %s", files[i],
-			         loaded.problems.n ? loaded.problems.list[0].text : "");
-		assert_string_equal(loaded.configs[0].service, "web");
-	}
-}
-
 /* Files that cannot be read as a configuration, with the line. */
 static void wrong_files(void **state)
 {
@@ -456,22 +434,29 @@ static void javascript(void **state)
 /* PM2 evaluates a JSON file as JavaScript. */
 static void lenient_json(void **state)
 {
-	static const char *const texts[] = {
-	        "\xef\xbb\xbf{\"apps\": [{\"name\": \"a\", \"script\": \"app.js\"}]}",
-	        "\xef\xbb\xbf// comment\n{apps: [{name: 'a', /* b */ script: 'app.js',},],}",
-	        "{\"apps\": [{\"name\": \"a\", \"script\": \"app.js\"}]} // comment",
+	static const struct {
+		const char *path, *text;
+	} cases[] = {
+	        {"a.json", "\xef\xbb\xbf{\"apps\": [{\"name\": \"a\", \"script\": \"app.js\"}]}"},
+	        {"a.json5",
+	         "\xef\xbb\xbf// comment\n{apps: [{name: 'a', /* b */ script: 'app.js',},],}"},
+	        {"eco.config.json",
+	         "{\"apps\": [{\"name\": \"a\", \"script\": \"app.js\"}]} // comment"},
+	        {"a.json", "{\"pm2\": {\"name\": \"a\", \"script\": \"app.js\"}}"},
+	        {"a.json", "[{\"name\": \"a\", \"script\": \"app.js\"}]"},
+	        {"a.json", "{\"name\": \"a\", \"script\": \"app.js\"}"},
 	};
-	static const char *const paths[] = {"a.json", "a.json5", "eco.config.json"};
 
-	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		_cleanup_load_result_ struct load_result loaded;
 		struct error err;
 
-		files_write(paths[i], texts[i]);
-		if (pm2_bed_load_file((struct load_file){.path = paths[i]}, &loaded, &err) != 0)
+		files_write(cases[i].path, cases[i].text);
+		if (pm2_bed_load_file((struct load_file){.path = cases[i].path}, &loaded, &err) !=
+		    0)
 			fail_msg("%s", err.text);
 		if (loaded.problems.n)
-			fail_msg("%s: %s", texts[i], loaded.problems.list[0].text);
+			fail_msg("%s: %s", cases[i].text, loaded.problems.list[0].text);
 		assert_string_equal(loaded.configs[0].service, "a");
 	}
 }
@@ -505,7 +490,7 @@ int main(int argc, char **argv)
 	        cmocka_unit_test(beside_the_file),   cmocka_unit_test(reported_options),
 	        cmocka_unit_test(selection_of_apps), cmocka_unit_test(wrong_files),
 	        cmocka_unit_test(javascript),        cmocka_unit_test(lenient_json),
-	        cmocka_unit_test(without_node),      cmocka_unit_test(place_of_apps),
+	        cmocka_unit_test(without_node),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), pm2_bed_setup, files_teardown);
