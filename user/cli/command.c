@@ -311,8 +311,8 @@ const struct command commands[] = {
                 .args = "[SERVICE]",
                 .summary = "check the host and the service, and advise what to do",
                 .help = "Checks the host, and the service if there is one. "
-                        "Also tries `run`, with a temporary service of one worker, which no "
-                        "other command lists. Mounts bpffs if it is not mounted. "
+                        "Also tries `run`, with a temporary service that no other command "
+                        "lists. Mounts bpffs if it is not mounted. "
                         "Each check has a verdict: ok, note, warn or fail. "
                         "The exit status is 1 if a check has failed.",
                 .options = command_options_plain,
