@@ -95,10 +95,11 @@ bool generation_handshakes(const struct service *service, const uint64_t *cookie
 	if (!groups_are_known(&service->groups) || !service->reachable ||
 	    groups_read(&service->groups, &rows, &n_rows, &ignored) < 0)
 		return false;
-	for (size_t i = 0; i < n_rows; i++)
-		for (size_t c = 0; c < n; c++)
-			if (rows[i].cookie == cookies[c])
-				sum += rows[i].under_way;
+	for (size_t i = 0; i < n; i++) {
+		const struct rpd_group_member *row = groups_find(rows, n_rows, cookies[i]);
+
+		sum += row ? row->under_way : 0;
+	}
 	*ret = sum;
 	return true;
 }
