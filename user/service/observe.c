@@ -176,8 +176,7 @@ static int observe_find_foreign(const struct service *service, struct observed *
 	for (size_t i = 0; i < o->n_listeners; i++) {
 		const struct listener *listener = &o->listeners[i];
 		unsigned int e = service_endpoint_index(service, &listener->endpoint);
-		const struct rpd_member *member =
-		        steer_members_find(&o->members, listener->cookie);
+		const struct rpd_member *member = steer_members_find(&o->members, listener->cookie);
 
 		if (admitted[i])
 			continue;

@@ -35,7 +35,7 @@ struct observed {
 	size_t n_listeners;
 	struct observed_slot *slots;
 	unsigned int n_slots;
-	struct steer_members members; /* the listeners that are or were in slots, and parking ones */
+	struct steer_members members; /* listeners that are or were in slots, or park */
 	struct observed_foreign *foreign;
 	size_t n_foreign;
 	struct holder *holders; /* of the foreign listeners, once observe_foreign() has run */
