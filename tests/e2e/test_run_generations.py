@@ -164,3 +164,19 @@ def test_max_former(bed, case):
         wait_until(lambda: not os.path.exists(f"/proc/{pids[0]}"), "the oldest one has ended")
         check("more than 2 former workers (--max-former)" in run.log(), f"the log: {run.log()}")
         equal([row["pid"] for row in run.status()["former_workers"]], pids[1:], "old workers left")
+
+
+def test_service_stops(bed):
+    """While a service stops, the workers in its slots are not listed as old workers as well."""
+    run = Run(bed, worker_command(bed), "--settle", "0", "--drain-timeout", "1h",
+              "--stop-signal", "SIGURG", "--kill-timeout", "1h", workers=1)
+    with contextlib.ExitStack() as stack:
+        old = hold_one(bed, stack)
+        replace(bed, run)
+        hold_one(bed, stack)
+        os.kill(run.process.pid, signal.SIGTERM)
+        run.process.wait_output("stopping")
+        wait_until(lambda: [(row["pid"], row["state"]) for row in run.status()["former_workers"]]
+                   == [(old, "stopping")], "only the old worker is listed")
+    os.kill(run.process.pid, signal.SIGTERM)  # again: the workers are killed
+    equal(run.process.wait(), 0, "exit status of the supervisor")

@@ -85,9 +85,11 @@ int service_in_force_check_listeners(const struct service *service, const uint64
 	                                       "the workers' network namespace is gone, or can't "
 	                                       "be entered");
 
-	for (size_t i = 0; r == 0 && i < n_rows; i++)
-		for (size_t c = 0; r == 0 && c < n; c++)
-			if (cookies[c] == rows[i].cookie)
-				r = service_in_force_check_member(service, &rows[i], err);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		const struct rpd_group_member *row = groups_find(rows, n_rows, cookies[i]);
+
+		if (row)
+			r = service_in_force_check_member(service, row, err);
+	}
 	return r;
 }

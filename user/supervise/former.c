@@ -25,6 +25,8 @@ void former_note(struct worker *w)
 
 	if (!steer)
 		return;
+	if (w->sup->stopping && !w->is_former)
+		return; /* it stays in its slot, until the service is removed */
 	if (!w->up_at || w->state < WORKER_HELD || w->state >= WORKER_GONE) {
 		if (w->is_former)
 			steer_former_remove(steer, w->number);
@@ -32,7 +34,7 @@ void former_note(struct worker *w)
 		return;
 	}
 	/* After its main process has ended, the row keeps its name, and no longer counts. */
-	if (steer_former_get(steer, w->number, &row) < 0) {
+	if (!w->is_former || steer_former_get(steer, w->number, &row) < 0) {
 		proc_identify(w->pid, &main);
 		row.since = time(NULL);
 		row.start_time = main.id.start_time;
