@@ -66,7 +66,8 @@ struct {
 	__type(value, __u32); /* HOOK_SERVED and other flags */
 } hook_served SEC(".maps");
 
-/* Addresses, or ports (family 0), that are one worker's own business: not shared. */
+/* Addresses, or ports (family 0), that are one worker's own business: not shared. Port 0: all
+ * loopback addresses. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, HOOK_ADDRESSES_MAX);
@@ -208,12 +209,22 @@ static __always_inline int hook_takes_from_served(const struct hook_address *ask
 	return asked->family == AF_INET && (hook_find_wildcard(asked, AF_INET6) & HOOK_DUAL);
 }
 
+static __always_inline int hook_is_loopback(const struct hook_address *address)
+{
+	const __u32 *words = (const __u32 *)address->addr;
+
+	if (address->family == AF_INET)
+		return address->addr[0] == 127;
+	return !(words[0] | words[1] | words[2]) && words[3] == bpf_htonl(1);
+}
+
 static __always_inline int hook_is_private(const struct hook_address *asked)
 {
-	const struct hook_address port = {.port = asked->port};
+	const struct hook_address port = {.port = asked->port}, loopback = {0};
 
 	return bpf_map_lookup_elem(&hook_private, asked) ||
-	       bpf_map_lookup_elem(&hook_private, &port);
+	       bpf_map_lookup_elem(&hook_private, &port) ||
+	       (hook_is_loopback(asked) && bpf_map_lookup_elem(&hook_private, &loopback));
 }
 
 /* --- locks */

@@ -37,13 +37,19 @@ require('net').createServer().listen(%PORT%, process.env.HOST, function () { thi
 setInterval(() => {}, 1000);
 """
 
-# The worker that gets port 47200 leads.
+# The worker that gets port 47200 leads. They try to get it when there is a file "gate".
 LEADER = SERVER + """
+const fs = require('fs');
 const lock = require('net').createServer();
 const lead = () => lock.listen(47200, '127.0.0.1');
 lock.on('error', () => setTimeout(lead, 50));
-lock.on('listening', () => require('fs').appendFileSync('leaders', process.pid + '\\n'));
-lead();
+lock.on('listening', () => fs.appendFileSync('leaders', process.pid + '\\n'));
+const gate = setInterval(() => {
+    if (fs.existsSync('gate')) {
+        clearInterval(gate);
+        lead();
+    }
+}, 10);
 """
 
 
@@ -149,12 +155,18 @@ def test_debug_port(bed, case):
 
 
 def leaders(bed):
-    return (bed.dir / "leaders").read_text().split()
+    path = bed.dir / "leaders"
+    return path.read_text().split() if path.exists() else []
 
 
-def test_port_as_a_lock(bed):
-    """Who gets a port leads: one of the workers, also after the leader's death and a reload."""
+@cases("first", "late")
+def test_port_as_a_lock(bed, case):
+    """Who gets a port leads: one of the workers, also after the leader's death and a reload. The
+    workers try to get it at once, or when all are up."""
+    if case == "first":
+        (bed.dir / "gate").touch()
     run = Run(bed, ["node", script(bed, "server.js", LEADER)], "--settle", "0.3", workers=4)
+    (bed.dir / "gate").touch()
     wait_until(lambda: len(leaders(bed)) == 1, "a worker leads")
     first = int(leaders(bed)[0])
     os.kill(first, signal.SIGKILL)

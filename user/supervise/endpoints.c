@@ -161,6 +161,14 @@ int endpoints_add(struct worker *w, bool takes_slot, struct error *err)
 	return ENDPOINTS_COMPLETE;
 }
 
+bool endpoints_has_more(const struct worker *w)
+{
+	for (size_t i = 0; i < w->n_addresses; i++)
+		if (endpoints_is_to_be_added(w, &w->addresses[i], false))
+			return true;
+	return false;
+}
+
 /* --- fewer of them */
 
 /* A listener of any worker on the endpoint, as of one that drains; or -1. */
@@ -287,6 +295,7 @@ void endpoints_judge(struct supervisor *sup, struct service *service,
 		changed |= was_served[e] != endpoints_is_served(sup, e);
 	if (changed)
 		held_address_update(sup);
+	endpoints_update_private(sup);
 }
 
 int64_t endpoints_next_timeout(const struct supervisor *sup)
@@ -344,12 +353,48 @@ static bool endpoints_is_loopback(const struct rpd_endpoint *e)
 	                            : !memcmp(e->addr, loopback6, sizeof(loopback6));
 }
 
-void endpoints_note_private(struct worker *w, bool takes_over)
+/* Whether the service's endpoints are on other addresses only. A port that `listen` names is shared
+ * on all addresses. */
+static bool endpoints_avoid_loopback(const struct supervisor *sup)
+{
+	const struct rpd_service *info = sup->service.steer.service;
+	unsigned int n = 0;
+
+	for (unsigned int e = 0; e < info->n_endpoints; e++) {
+		if (!steer_has_endpoint(&sup->service.steer, e))
+			continue;
+		if (endpoints_is_loopback(&info->endpoints[e]))
+			return false;
+		n++;
+	}
+	return n && !sup->plan->config.n_listens;
+}
+
+static void endpoints_write_private(struct supervisor *sup)
+{
+	struct rpd_endpoint list[ENDPOINTS_NOTED_MAX + 1] = {};
+	struct error err;
+
+	memcpy(list, sup->private, sup->n_private * sizeof(list[0]));
+	/* Family 0 and port 0: all loopback addresses. */
+	if (hook_set_private(sup->hook, list, sup->n_private + sup->loopback_is_private, &err) < 0)
+		report_line(sup, "%s", err.text);
+}
+
+void endpoints_update_private(struct supervisor *sup)
+{
+	const bool was = sup->loopback_is_private;
+
+	sup->loopback_is_private = sup->was_up && !sup->reload && endpoints_avoid_loopback(sup);
+	if (sup->loopback_is_private != was)
+		endpoints_write_private(sup);
+}
+
+void endpoints_note_private(struct worker *w, bool keeps)
 {
 	struct supervisor *sup = w->sup;
 	const size_t n_before = sup->n_private;
 	bool is_reachable = false;
-	struct error err;
 
 	sup->was_up = true;
 	for (size_t i = 0; i < w->n_addresses; i++)
@@ -358,13 +403,17 @@ void endpoints_note_private(struct worker *w, bool takes_over)
 		const struct rpd_endpoint *address = &w->addresses[i];
 
 		if (!endpoints_is_loopback(address) || endpoints_is_named(sup, address) ||
-		    endpoints_is_private(sup, address) ||
-		    (endpoints_has(sup, address) && takes_over) ||
+		    endpoints_is_private(sup, address) || (endpoints_has(sup, address) && keeps) ||
 		    sup->n_private == ARRAY_SIZE(sup->private))
 			continue;
 		sup->private[sup->n_private++] = *address;
 	}
-	if (sup->n_private > n_before &&
-	    hook_set_private(sup->hook, sup->private, sup->n_private, &err) < 0)
-		report_line(sup, "%s", err.text);
+	if (sup->n_private > n_before)
+		endpoints_write_private(sup);
+}
+
+void endpoints_note_late(struct worker *w)
+{
+	if (w->sup->loopback_is_private)
+		endpoints_note_private(w, true);
 }

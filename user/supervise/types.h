@@ -214,7 +214,8 @@ struct supervisor {
 	unsigned int n_noted;               /* so far */
 	struct rpd_endpoint private[ENDPOINTS_NOTED_MAX]; /* addresses that workers don't share */
 	size_t n_private;
-	bool was_up; /* a worker was up: which addresses are private is known */
+	bool loopback_is_private; /* so are all loopback addresses from now on */
+	bool was_up;              /* a worker was up: which addresses are private is known */
 	sd_event_source *park_timer, *check_timer, *cron_timer;
 	sd_event_source *clock_watch; /* once cron_timer is used: the clock was set */
 	struct plan *cron_plan;       /* the plan that cron_timer was set for */
