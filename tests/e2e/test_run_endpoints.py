@@ -187,6 +187,12 @@ setInterval(() => {}, 1000);
 """
 
 
+def unhealthy(bed, run):
+    return [(e["slot"], e["pid"], e["text"])
+            for e in bed.reuseportd("events", run.name, "--json").json()
+            if e["event"] == "unhealthy"]
+
+
 @cases("one", "two")
 def test_closed_listener(bed, case):
     """A worker that closes its listener and lives is replaced; connections go to the other worker,
@@ -201,31 +207,64 @@ def test_closed_listener(bed, case):
                "another is in its slot")
     check(f"pid {sick} is unhealthy (it has closed its listener on [::]:{PORT})" in run.log(),
           run.log())
+    equal(unhealthy(bed, run), [(0, sick, "listener closed")], "events")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
 SHARDS = """
-import os, socket, sys, time
-listeners = []
-for _ in range(4):
+import os, socket, sys, threading, time
+
+def serve():
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listener.bind(("0.0.0.0", %PORT%))
     listener.listen(512)
-    listeners.append(listener)
+    while True:
+        client, _ = listener.accept()
+        client.recv(4096)
+        client.sendall(b"HTTP/1.1 200 OK\\r\\nX-Worker: %d\\r\\nContent-Length: 0\\r\\n"
+                       b"Connection: close\\r\\n\\r\\n" % os.getpid())
+        client.close()
+
+for _ in range(4):
+    threading.Thread(target=serve).start()
+    while not os.path.exists(sys.argv[1]):
+        time.sleep(0.01)
     time.sleep(0.01)
-time.sleep(1000)
 """
 
 
 def test_several_listeners(bed):
     """A program that opens several listeners on its port, as nginx with `reuseport` does, is
     refused, with the reason."""
-    run = Run(bed, ["python3", script(bed, "server.py", SHARDS)], "--max-restarts", "1", workers=1,
-              wait=False)
+    run = Run(bed, ["python3", script(bed, "server.py", SHARDS), "/"], "--max-restarts", "1",
+              workers=1, wait=False)
     check(run.process.wait() != 0, "exit status of the supervisor")
     check(f"has 4 listeners on 0.0.0.0:{PORT}" in run.log() and "`worker_processes 1`" in run.log(),
           run.log())
+
+
+@cases("one", "two")
+def test_more_listeners(bed, case):
+    """A worker that serves opens more listeners on its port: it is unhealthy, and replaced, as
+    connections would not reach them."""
+    workers = {"one": 1, "two": 2}[case]
+    run = Run(bed, ["python3", script(bed, "server.py", SHARDS), "gate"], workers=workers)
+    pids, gate = run.pids(), bed.dir / "gate"
+    load = bed.start_load("-c", 4, "--rate", 100)
+    gate.touch()
+    wait_until(lambda: len(unhealthy(bed, run)) >= workers, "all are unhealthy")
+    equal(sorted(unhealthy(bed, run))[:workers],
+          [(slot, pid, "several listeners") for slot, pid in enumerate(pids)], "events")
+    why = f"pid {pids[0]} is unhealthy (it has 4 listeners on 0.0.0.0:{PORT}, and only one gets"
+    check(case == "two" or why in run.workers()[0]["reason"], f"the reason: {run.workers()}")
+    check(why in run.log(), run.log())
+    gate.unlink()
+    wait_until(lambda: not set(pids) & set(run.pids()) and run.states() == ["active"] * workers,
+               "others are in their slots")
+    equal([row["reason"] for row in run.workers()], [None] * workers, "reasons")
+    load.stop_unfailed()
+    equal(run.stop(), 0, "exit status of the supervisor")
 
 
 TWO_PORTS = SERVER + """

@@ -270,7 +270,7 @@ void readiness_check(struct worker *w)
 	}
 	if (!w->sup->park_timer)
 		park_update(w->sup); /* connections wait there for the park timeout from now on */
-	if (w->state == WORKER_SETTLING)
+	if (w->state == WORKER_SETTLING || r == ENDPOINTS_MORE)
 		return;
 	if (w->probe || (w->probe_timer && worker_probe_is_configured(&w->plan->config)))
 		return;
@@ -332,45 +332,19 @@ void readiness_check_astray(struct worker *w)
 
 /* --- when it has settled */
 
-/* The first of the listeners that shares its address with another one, and the number of these; or
- * NULL. Only the service's endpoints count. */
-static const struct listener *readiness_find_duplicate(const struct worker *w,
-                                                       const struct listener *listeners, size_t n,
-                                                       unsigned int *ret_n)
-{
-	for (size_t i = 0; i < n; i++) {
-		*ret_n = 0;
-		for (size_t k = i; k < n; k++)
-			*ret_n += endpoint_equal(&listeners[k].endpoint, &listeners[i].endpoint);
-		if (*ret_n > 1 &&
-		    service_endpoint_index(&w->sup->service, &listeners[i].endpoint) >= 0)
-			return &listeners[i];
-	}
-	return NULL;
-}
-
-/* Connections are dealt to workers, so of several listeners of a worker only one would get any. A
- * program that replaces its listener has two for a moment: it is given some time. Returns whether
+/* A program that replaces its listener has two for a moment: it is given some time. Returns whether
  * the worker has a single listener on each address. */
 static bool readiness_has_no_duplicate(struct worker *w, const struct listener *listeners, size_t n)
 {
-	char text[ENDPOINT_TEXT_MAX];
-	unsigned int count;
-	const struct listener *first = readiness_find_duplicate(w, listeners, n, &count);
+	const int64_t since = clock_ns(CLOCK_MONOTONIC) - w->duplicates_at;
+	char text[sizeof(w->why)];
 
-	if (!first)
+	if (!worker_listeners_describe_duplicates(w, listeners, n, text, sizeof(text)))
 		return true;
-	if (!w->had_duplicates) {
-		w->had_duplicates = true;
-		worker_arm(w, READINESS_DUPLICATES_NS);
-		return false;
-	}
-	worker_fail(w,
-	            "has %u listeners on %s (it sets SO_REUSEPORT itself), of which only one would "
-	            "get connections: make it open one; for nginx leave out `reuseport`, or set "
-	            "`worker_processes 1`; for HAProxy set `shards 1` or `nbthread 1`; else one "
-	            "process for each worker",
-	            count, endpoint_format(&first->endpoint, text, sizeof(text)));
+	if (since < READINESS_DUPLICATES_NS)
+		worker_arm(w, READINESS_DUPLICATES_NS - since);
+	else
+		worker_fail(w, "%s", text);
 	return false;
 }
 
@@ -419,7 +393,9 @@ bool readiness_confirm(struct worker *w)
 	}
 	if (!readiness_has_no_duplicate(w, listeners, n))
 		return false;
-	if (!readiness_listens_everywhere(w, listeners, n)) {
+	if (endpoints_has_more(w))
+		worker_listeners_ask_look(w);
+	if (!readiness_listens_everywhere(w, listeners, n) || endpoints_has_more(w)) {
 		worker_event(w, WORKER_EVENT_UNREADY);
 		return false;
 	}

@@ -107,12 +107,11 @@ struct worker {
 	void (*on_probe)(struct worker *w, bool ok, const char *why);
 	unsigned int probe_failures; /* probes that failed in a row */
 	bool unhealthy;
-	bool is_late;        /* it is ready but for addresses that its program may have dropped */
-	bool may_drop;       /* it was late for long enough: it is ready without them */
-	bool had_duplicates; /* when it was to get its slot, it had several listeners on an address
-	                      */
-	int64_t astray_at;   /* when it was first seen to listen elsewhere than it must, or 0 */
-	int64_t closed_at;   /* when a listener of it was first found closed, or 0 */
+	bool is_late;          /* it is ready but for addresses that its program may have dropped */
+	bool may_drop;         /* it was late for long enough: it is ready without them */
+	int64_t duplicates_at; /* since when it has several listeners on an endpoint, or 0 */
+	int64_t astray_at;     /* when it was first seen to listen elsewhere than it must, or 0 */
+	int64_t closed_at;     /* when a listener of it was first found closed, or 0 */
 	int oom_score, oom_offered; /* its score, and the higher one until it is in its slot */
 	bool rival;                 /* another program has its port: why has the process */
 	bool late;                  /* it was not ready in time */
