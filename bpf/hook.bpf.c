@@ -330,19 +330,18 @@ static __always_inline int hook_handle_tcp(struct bpf_sock_addr *ctx, __u8 famil
 	struct hook_address asked = {0};
 	struct bpf_sock *sk = ctx->sk;
 	struct hook_bound *bound;
-	int held = 0;
+	int held;
 
 	if (!sk)
 		return allow;
 	hook_read_address(ctx, sk, family, &asked);
 	if (shared && hook_is_mptcp(sk))
 		return hook_refuse(ctx, asked.port);
-	if (shared && !hook_is_private(&asked) && !hook_is_locked(ctx, &asked))
-		hook_share(ctx);
-	if (shared && hook_takes_from_served(&asked, family)) {
+	held = shared && hook_takes_from_served(&asked, family);
+	if (held)
 		hook_hold(ctx, sk, family);
-		held = 1;
-	}
+	if (held || (shared && !hook_is_private(&asked) && !hook_is_locked(ctx, &asked)))
+		hook_share(ctx);
 	bound = bpf_sk_storage_get(&hook_bound, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (bound) {
 		bound->cgroup = bpf_get_current_cgroup_id();

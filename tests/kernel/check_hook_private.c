@@ -172,6 +172,11 @@ static void private_loopback(void)
 	CHECK_EQ(opens_on_loopback(bed.b, AF_INET), -EADDRINUSE);
 	CHECK_EQ(opens_on_loopback(bed.a, AF_INET6), 0);
 	CHECK_EQ(opens_on_loopback(bed.b, AF_INET6), -EADDRINUSE);
+
+	/* One that is held gets no connection: each worker may try it. */
+	CHECK_EQ(hook_set_served(bed.hook, &any, 1, &err), 0);
+	CHECK_EQ(opens_on_loopback(bed.a, AF_INET), 0);
+	CHECK_EQ(opens_on_loopback(bed.b, AF_INET), 0);
 }
 
 int main(int argc, char **argv)
