@@ -341,10 +341,12 @@ static bool readiness_has_no_duplicate(struct worker *w, const struct listener *
 
 	if (!worker_listeners_describe_duplicates(w, listeners, n, text, sizeof(text)))
 		return true;
-	if (since < READINESS_DUPLICATES_NS)
+	if (since < READINESS_DUPLICATES_NS) {
 		worker_arm(w, READINESS_DUPLICATES_NS - since);
-	else
-		worker_fail(w, "%s", text);
+		return false;
+	}
+	w->has_duplicates = true;
+	worker_fail(w, "%s", text);
 	return false;
 }
 

@@ -312,6 +312,14 @@ static void slot_note_late(const struct worker *w)
 		        (double)w->plan->config.ready_timeout / NS_PER_S, limit->now);
 }
 
+/* Why the next worker would fail in the same way, or NULL: it may not. */
+static const char *slot_why_in_vain(const struct worker *w)
+{
+	if (w->in_background)
+		return "its worker went to the background";
+	return w->has_duplicates ? "its worker has several listeners on an endpoint" : NULL;
+}
+
 enum slot_loss slot_lose(struct worker *w)
 {
 	struct supervisor *sup = w->sup;
@@ -346,8 +354,8 @@ enum slot_loss slot_lose(struct worker *w)
 		slot_set_run(sup, w->slot, RPD_RUN_STARTING);
 		return SLOT_LOSS_DONE;
 	}
-	if (w->in_background) /* so would the next one */
-		slot_give_up(sup, w->slot, "its worker went to the background");
+	if (slot_why_in_vain(w))
+		slot_give_up(sup, w->slot, slot_why_in_vain(w));
 	else if (it->current || !slot_leave_for_good(w))
 		slot_start_later(sup, w->slot, uptime);
 	slot_start_waiting(sup);

@@ -69,9 +69,10 @@ struct worker {
 	uint64_t cgroup_id;
 	uint32_t pid; /* of its main process */
 	bool exited;
-	char end[64];       /* how its main process ended, for example "exit status 1" */
-	int end_status;     /* its exit status, or 128 + the signal's number; -1 = unknown */
-	bool in_background; /* its main process has left the work to another one: background.h */
+	char end[64];        /* how its main process ended, for example "exit status 1" */
+	int end_status;      /* its exit status, or 128 + the signal's number; -1 = unknown */
+	bool in_background;  /* its main process has left the work to another one: background.h */
+	bool has_duplicates; /* it was refused because it has several listeners on an endpoint */
 	sd_event_source *on_exit, *on_cgroup;
 	sd_event_source *timer; /* for the end of its state: at most one is needed */
 
