@@ -211,6 +211,38 @@ def test_closed_listener(bed, case):
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
+MOVES = SERVER.replace("http.createServer", "const server = http.createServer") + """
+process.on('SIGUSR2', () => {
+    server.close(() => server.listen(%PORT% + 1));
+    server.closeAllConnections();
+});
+setInterval(() => {}, 1000);
+"""
+
+
+@cases("one", "all")
+def test_moved_listener(bed, case):
+    """A worker closes its listener, and listens on another port: if it is the only one, it is
+    unhealthy; if all do so, the other port is the service's."""
+    run = Run(bed, ["node", script(bed, "server.js", MOVES)], "--park-timeout", "2", workers=2)
+    pids = run.pids()
+    for pid in pids[:1] if case == "one" else pids:
+        os.kill(pid, signal.SIGUSR2)
+    port = PORT if case == "one" else PORT + 1
+    if case == "one":
+        wait_until(lambda: pids[0] not in run.pids() and run.states() == ["active"] * 2,
+                   "another is in its slot")
+        equal((run.pids()[1], unhealthy(bed, run)), (pids[1], [(0, pids[0], "listener closed")]),
+              "workers and events")
+    else:
+        run.process.wait_output(f"[::]:{PORT} is closed: no worker has listened there for 2 s")
+        equal((run.pids(), run.states()), (pids, ["active"] * 2), "workers")
+    equal(addresses(run), [f":::{port}"], "endpoints")
+    report = bed.load("-n", 20, "-t", f"127.0.0.1:{port}", hosts=())
+    equal((report["failed"], sorted(report["workers"].values())), (0, [10] * 2), f"{report}")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
 SHARDS = """
 import os, socket, sys, threading, time
 
@@ -237,9 +269,8 @@ for _ in range(4):
 def test_several_listeners(bed):
     """A program that opens several listeners on its port, as nginx with `reuseport` does, is
     refused, with the reason."""
-    run = Run(bed, ["python3", script(bed, "server.py", SHARDS), "/"], "--max-restarts", "1",
-              workers=1, wait=False)
-    check(run.process.wait() != 0, "exit status of the supervisor")
+    run = Run(bed, ["python3", script(bed, "server.py", SHARDS), "/"], workers=1, wait=False)
+    equal(run.process.wait(), 1, "exit status of the supervisor")
     check(f"has 4 listeners on 0.0.0.0:{PORT}" in run.log() and "`worker_processes 1`" in run.log(),
           run.log())
 

@@ -59,6 +59,10 @@ static bool endpoints_has_slot(const struct worker *w, const struct worker *next
 static void endpoints_see(const struct supervisor *sup, const struct rpd_endpoint *endpoint,
                           const struct worker *next, struct endpoint_seen *ret)
 {
+	const int e = service_is_open(&sup->service)
+	                      ? service_endpoint_index(&sup->service, endpoint)
+	                      : -1;
+
 	*ret = (struct endpoint_seen){.named = endpoints_is_named(sup, endpoint),
 	                              .reloading = sup->reload != NULL};
 	for (const struct worker *w = sup->workers; w; w = w->next) {
@@ -67,6 +71,7 @@ static void endpoints_see(const struct supervisor *sup, const struct rpd_endpoin
 		if (endpoints_has_slot(w, next)) {
 			ret->workers += w->n_addresses > 0;
 			ret->listening += listens;
+			ret->closed += w->n_addresses > 0 && !listens && e >= 0 && w->cookies[e];
 			ret->covered |= endpoints_is_covered_by(w, endpoint);
 		} else if (w->state == WORKER_STARTING || w->state == WORKER_SETTLING) {
 			ret->awaited |= listens;
