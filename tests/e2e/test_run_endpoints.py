@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The life of an endpoint of `run`: which addresses are the service's, what becomes of connections
 where no worker listens, and when a worker is ready."""
+import json
 import os
 import signal
 import socket
@@ -94,21 +95,58 @@ def test_tried_port_only(bed):
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
-@cases("named", "not-named")
+@cases("0.0.0.0", "0.0.0.0, named", "127.0.0.1", "::1")
 def test_other_family(bed, case):
-    """A reload from 0.0.0.0 to [::], which takes IPv4 as well: both families go on."""
-    options = ["--listen", PORT] if case == "named" else []
-    run = Run(bed, ["node", script(bed, "server.js", SERVER)], *options, "--env", "HOST=0.0.0.0",
+    """A reload from 0.0.0.0 to [::], which takes IPv4 as well, and from specific addresses: both
+    families go on, and no connection is lost."""
+    host, _, named = case.partition(", ")
+    options = ["--listen", PORT] if named else []
+    run = Run(bed, ["node", script(bed, "server.js", SERVER)], *options, "--env", f"HOST={host}",
               "--settle", "0.3", workers=2)
-    equal(addresses(run), [f"0.0.0.0:{PORT}"], "endpoints")
-    load = bed.start_load("-c", 2, "--rate", 100, "-t", f"127.0.0.1:{PORT}", hosts=())
+    equal(addresses(run), [f"{host}:{PORT}"], "endpoints")
+    load = bed.start_load("-c", 8, hosts=("::1" if host == "::1" else "127.0.0.1",))
     run.reload("--", "env", "HOST=::", "node", bed.dir / "server.js")
-    load.stop()
+    old = [int(pid) for pid in load.stop_unfailed()["workers"]]
+    check(len(old) == 4, f"workers that answered: {old}")
     wait_until(lambda: len(list(bed.cgroups(run.name))) == 2, "the old workers are gone")
+    wait_until(lambda: not is_led_on(bed), "nothing is led on")
     for host in "127.0.0.1", "[::1]":
         report = bed.load("-n", 40, "-t", f"{host}:{PORT}", hosts=())
         equal((report["failed"], sorted(report["workers"].values())), (0, [20, 20]), f"{report}")
     equal(addresses(run), [f":::{PORT}"], "endpoints")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def is_led_on(bed):
+    """Whether a program in this network namespace leads connections on."""
+    links = json.loads(bed.must("bpftool", "--json", "link", "show"))
+    return any(it.get("netns_ino") == os.stat("/proc/self/ns/net").st_ino for it in links)
+
+
+def test_other_program(bed):
+    """Such a reload while another program has the port on one address: that one gets its
+    connections."""
+    server = script(bed, "server.js", SERVER)
+    run = Run(bed, ["node", server], "--env", "HOST=0.0.0.0", "--settle", "0.3", workers=1)
+    client = socket.create_connection(("127.0.0.1", PORT))  # the old worker stays
+    wait_until(lambda: run.workers()[0]["active"] == 1, "the connection is open")
+    old = run.pids()[0]
+    reload = bed.start(bed.binary("reuseportd"), "reload", run.name, "--", "env", "HOST=::", "node",
+                       server, name="reload")
+    run.process.wait_output("1 of 1 workers are new")
+    equal((asked(f"127.0.0.1:{PORT}"), is_led_on(bed)), (run.pids()[0], True), "the new worker")
+    with socket.socket() as rival:
+        rival.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        rival.bind(("127.0.0.2", PORT))
+        rival.listen()
+        wait_until(lambda: not is_led_on(bed), "connections are not led on")
+        with socket.create_connection(("127.0.0.2", PORT)):
+            rival.settimeout(10)
+            rival.accept()[0].close()
+    wait_until(lambda: asked(f"127.0.0.2:{PORT}") == old, "the old worker gets connections again")
+    client.close()
+    equal(reload.wait(), 0, "exit status of the reload")
+    equal(asked(f"127.0.0.2:{PORT}"), run.pids()[0], "the new worker")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 

@@ -33,7 +33,7 @@ bool endpoint_equal(const struct rpd_endpoint *a, const struct rpd_endpoint *b)
 	return endpoint_compare(a, b) == 0;
 }
 
-static bool endpoint_is_wildcard(const struct rpd_endpoint *e)
+bool endpoint_is_wildcard(const struct rpd_endpoint *e)
 {
 	static const uint8_t any[16];
 
@@ -52,8 +52,7 @@ bool endpoint_is_more_specific(const struct rpd_endpoint *a, const struct rpd_en
 	return !endpoint_is_wildcard(a) + !!a->ifindex > !endpoint_is_wildcard(b) + !!b->ifindex;
 }
 
-/* An IPv4-mapped address as IPv4. */
-static struct rpd_endpoint endpoint_unmap(const struct rpd_endpoint *e)
+struct rpd_endpoint endpoint_unmap(const struct rpd_endpoint *e)
 {
 	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
 	struct rpd_endpoint plain = *e;

@@ -15,6 +15,7 @@
 #include "kern/steer_socks.h"
 #include "service/service_endpoint.h"
 #include "service/service_lock.h"
+#include "supervise/dropped_address.h"
 #include "supervise/held_address.h"
 #include "supervise/report.h"
 #include "supervise/worker_env.h"
@@ -139,6 +140,7 @@ static int endpoints_add_one(struct supervisor *sup, const struct rpd_endpoint *
 	if (e < 0)
 		return e;
 	sup->endpoints[e] = (struct endpoint_note){.orphaned_at = clock_ns(CLOCK_MONOTONIC)};
+	dropped_address_update(sup);
 	/* Until the program is on the group, the kernel's hash may choose a worker that is not
 	 * ready. */
 	r = parking_open_at(&sup->parking, service, e, err);
@@ -273,6 +275,8 @@ static void endpoints_judge_one(struct supervisor *sup, struct service *service,
 	if (next == ENDPOINT_GONE) {
 		if (!endpoints_is_private(sup, &endpoint) && occasion != ENDPOINTS_AFTER_ROLLBACK)
 			endpoints_report_removal(sup, e, &seen);
+		if (seen.covered && !seen.listening)
+			dropped_address_add(sup, service, e);
 		endpoints_remove(sup, service, e);
 	} else if (next == ENDPOINT_SERVED) {
 		*note = (struct endpoint_note){.was_served = true};
@@ -301,6 +305,7 @@ void endpoints_judge(struct supervisor *sup, struct service *service,
 	if (changed)
 		held_address_update(sup);
 	endpoints_update_private(sup);
+	dropped_address_update(sup);
 }
 
 int64_t endpoints_next_timeout(const struct supervisor *sup)

@@ -9,6 +9,7 @@
 #include "kern/guard.h"
 #include "service/in_force_restore.h"
 #include "service/service_lock.h"
+#include "supervise/dropped_address.h"
 #include "supervise/listener_check.h"
 #include "supervise/report.h"
 #include "supervise/worker.h"
@@ -61,6 +62,7 @@ static int steering_check_on_timer(sd_event_source *source, uint64_t now, void *
 	if (service_lock(&sup->service, &service, &ignored) == 0) {
 		in_force_restore(service, sup->parking.fds, &sup->restored, &ignored);
 		listener_check(sup, service);
+		dropped_address_update(sup);
 	}
 	sd_event_source_set_time_relative(source, STEERING_CHECK_US);
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);

@@ -16,6 +16,7 @@
 #include "core/run_config.h"
 #include "core/start_limit.h"
 #include "core/worker_state.h"
+#include "kern/detour.h"
 #include "service/in_force_restore.h"
 #include "service/service.h"
 #include "supervise/parking.h"
@@ -184,6 +185,13 @@ struct endpoint_note {
 	                        does */
 };
 
+/* An address that a reload has dropped, and that another endpoint covers (dropped_address.h). */
+struct dropped_address {
+	struct rpd_endpoint address; /* family 0 = none */
+	struct rpd_endpoint cover;   /* the endpoint that gets its connections ... */
+	int listener;                /* ... and a listener of ours there */
+};
+
 /* One service that is run. */
 struct supervisor {
 	sd_event *loop; /* of this service alone: its events are handled in its turn (turn.h) */
@@ -216,6 +224,8 @@ struct supervisor {
 	size_t n_private;
 	bool loopback_is_private; /* so are all loopback addresses from now on */
 	bool was_up;              /* a worker was up: which addresses are private is known */
+	struct detour *detour;    /* NULL: no address is dropped */
+	struct dropped_address dropped[DETOUR_MAX];
 	sd_event_source *park_timer, *check_timer, *cron_timer;
 	sd_event_source *clock_watch; /* once cron_timer is used: the clock was set */
 	struct plan *cron_plan;       /* the plan that cron_timer was set for */
