@@ -90,5 +90,5 @@ def test_run_too_many(bed):
     run.stop()
     run = Run(bed, command, workers=2, wait=False)
     wait_until(lambda: "one more; name those that workers share with --listen" in run.log(),
-               "the reason is logged")
+               "the reason is logged", 60)
     run.stop()

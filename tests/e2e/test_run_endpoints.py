@@ -135,6 +135,7 @@ def test_other_program(bed):
                        server, name="reload")
     run.process.wait_output("1 of 1 workers are new")
     equal((asked(f"127.0.0.1:{PORT}"), is_led_on(bed)), (run.pids()[0], True), "the new worker")
+    equal(run.status()["foreign_listeners"], [], "foreign listeners")
     with socket.socket() as rival:
         rival.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         rival.bind(("127.0.0.2", PORT))

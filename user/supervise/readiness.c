@@ -164,6 +164,14 @@ static bool readiness_listens_everywhere(struct worker *w, const struct listener
 	return false;
 }
 
+/* Whether connections to some address of the worker would not be steered yet. With many addresses
+ * on a busy machine, it is ready all the same after half of --ready-timeout. */
+static bool readiness_awaits_endpoints(const struct worker *w)
+{
+	return endpoints_has_more(w) &&
+	       clock_ns(CLOCK_MONOTONIC) - w->started_at < w->plan->config.ready_timeout / 2;
+}
+
 static void readiness_become_ready(struct worker *w)
 {
 	w->why[0] = '\0';
@@ -270,7 +278,7 @@ void readiness_check(struct worker *w)
 	}
 	if (!w->sup->park_timer)
 		park_update(w->sup); /* connections wait there for the park timeout from now on */
-	if (w->state == WORKER_SETTLING || r == ENDPOINTS_MORE)
+	if (w->state == WORKER_SETTLING || readiness_awaits_endpoints(w))
 		return;
 	if (w->probe || (w->probe_timer && worker_probe_is_configured(&w->plan->config)))
 		return;
@@ -395,9 +403,9 @@ bool readiness_confirm(struct worker *w)
 	}
 	if (!readiness_has_no_duplicate(w, listeners, n))
 		return false;
-	if (endpoints_has_more(w))
+	if (readiness_awaits_endpoints(w))
 		worker_listeners_ask_look(w);
-	if (!readiness_listens_everywhere(w, listeners, n) || endpoints_has_more(w)) {
+	if (!readiness_listens_everywhere(w, listeners, n) || readiness_awaits_endpoints(w)) {
 		worker_event(w, WORKER_EVENT_UNREADY);
 		return false;
 	}
