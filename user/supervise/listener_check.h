@@ -9,5 +9,6 @@
 
 /* Replaces a worker, as an unhealthy one, if its listener has been closed for some seconds and it
  * does not listen there again, or if it has had several listeners on an endpoint for some seconds.
- * The service must be locked. */
-void listener_check(struct supervisor *sup, struct service *service);
+ * The service must be locked. @rows: what groups_read() has read; NULL: unknown. */
+void listener_check(struct supervisor *sup, struct service *service,
+                    const struct rpd_group_member *rows, size_t n);
