@@ -25,6 +25,7 @@ int __wrap_load_find_program(const struct run_config *config, struct error *err)
 
 int __wrap_load_environment(struct run_config *config, const char **ret_option, struct error *err)
 {
+	*ret_option = "env-file";
 	return config->env_files && config->env_files[0][0] == 'x'
 	               ? error_usage(err, "there is none")
 	               : 0;
