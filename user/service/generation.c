@@ -22,7 +22,7 @@ static uint16_t generation_of_newcomer(const struct service *service, unsigned i
 	return RPD_ACCOUNT_NONE;
 }
 
-/* The generations of @slot of which a listener may still be open, a bit for each: that of a former
+/* The generations of @slot that may still have an open listener, a bit for each: that of a former
  * worker, which may come back to the slot, or which still has connections in its accept queue. */
 static uint32_t generation_list_listening(const struct service *service, unsigned int slot)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A service whose pins were deleted by hand: its steering program goes on, and nothing can change
+/* A user deleted the pins of a service by hand: its steering program goes on, and nothing can change
  * it. */
 #pragma once
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Finds workers that have closed a listener and live on, and new ones that listen elsewhere than
- * they must. The hook reports neither, so this is looked at once a second. */
+ * they must. The hook reports neither, so a timer checks it once a second. */
 #pragma once
 
 #include "service/service.h"

@@ -190,7 +190,7 @@ static void worker_release(struct worker *w)
 
 /* --- its timer */
 
-/* What is left of the time in which it must be ready. */
+/* The rest of the time that it has to become ready. */
 static void worker_arm_ready(struct worker *w)
 {
 	int64_t left = w->started_at + w->plan->config.ready_timeout - clock_ns(CLOCK_MONOTONIC);
