@@ -101,7 +101,7 @@ static void pm2_load_app(struct pm2_app *app, const struct pm2_name *name, struc
 	pm2_vars_set(app);
 	run_config_report_problems(app->config, pm2_report, app);
 	load_host_problems(app->config, pm2_report, app);
-	if (load_environment(app->config, &option, &err) < 0)
+	if (load_environment(ret, &option, &err) < 0)
 		pm2_note_fault(app, ret, option, &err);
 	if (load_find_program(app->config, &err) < 0)
 		pm2_app_warn(app, NULL, "%s", err.text);
