@@ -26,28 +26,18 @@
 
 /* node prints an uncaught exception with its file, line and source text. It searches packages also
  * in the folders above the file. Not in one such as /tmp: file_trust.h lets it pass because no user
- * can replace the file there, but any user can put packages beside it. require() finds none there,
- * and import, which node versions from 18.19 on let us watch, fails. */
+ * can replace the file there, but any user can put packages beside it. */
 static const char loader[] =
         "const path = require('path').resolve(process.argv[1]), before = {...process.env};\n"
-        "const Module = require('module'), fs = require('fs'), folders = Module._nodeModulePaths;\n"
+        "const Module = require('module'), folders = Module._nodeModulePaths;\n"
         "const isOpen = (folder) => {\n"
         "  try {\n"
-        "    const {mode} = fs.statSync(folder);\n"
+        "    const mode = require('fs').statSync(folder).mode;\n"
         "    return mode & 0o1000 && mode & 0o22;\n"
         "  } catch { return false; }\n"
         "};\n"
         "Module._nodeModulePaths = (from) =>\n"
         "  folders(from).filter((folder) => !isOpen(require('path').dirname(folder)));\n"
-        "const hook = `import fs from 'fs'; const isOpen = ${isOpen};\n"
-        "export const resolve = async (name, context, next) => {\n"
-        "  const found = await next(name, context), {url} = found;\n"
-        "  if (isOpen(new URL(url.slice(0, url.lastIndexOf('/node_modules/') + 1) || 'x:')))\n"
-        "    throw new Error('package ' + name + ' is in a folder where any user can put it');\n"
-        "  return found;\n"
-        "};`;\n"
-        "if (Module.register)\n"
-        "  Module.register('data:text/javascript,' + encodeURIComponent(hook));\n"
         "const functions = [], envs = new Set();\n"
         "const format = (config) => JSON.stringify(config, function (key, value) {\n"
         "  if (typeof value === 'function' && envs.has(this))\n"
