@@ -124,8 +124,9 @@ const struct command commands[] = {
                         "continues without a process of reuseportd: the eBPF program that "
                         "does it, the steering program, stays in the kernel. If the service "
                         "exists and another program has replaced its steering program, "
-                        "`attach` puts the steering program back. Without --port, "
-                        "--address and --pid, there must be exactly one port with N workers "
+                        "`attach` with the same options puts the steering program back. "
+                        "Without --port, --address and --pid, there must be exactly one port with "
+                        "N workers "
                         "(with `--workers any`: with at least two); otherwise `attach` is "
                         "refused.",
                 .options = command_options_attach,
@@ -223,10 +224,11 @@ const struct command commands[] = {
                 .summary = "set the weight of workers",
                 .help = "Sets the weight of workers, 0 to 1000; the default is 100. A "
                         "worker's share of new connections is proportional to its weight; "
-                        "with weight 0 it gets none. The shares are exact over each full cycle of "
-                        "the ring, the sequence of slots that new connections take. Weights "
-                        "that do not fit into a ring of 4096 entries are rounded, and the "
-                        "largest error is shown.",
+                        "with weight 0 it gets none. With round robin, the shares are exact over "
+                        "each full cycle of the ring, the sequence of slots that new "
+                        "connections take; with --policy sticky, they are shares of the "
+                        "clients, and not exact. Weights that do not fit into a ring of 4096 "
+                        "entries are rounded, and the largest error is shown.",
                 .options = command_options_force,
                 .run = cmd_weight,
         },
@@ -235,8 +237,8 @@ const struct command commands[] = {
                 .args = "[SERVICE] SLOT... --share PERCENT\n[SERVICE] --off",
                 .summary = "give some workers an exact share of new connections",
                 .help = "Gives the slots together exactly PERCENT of new connections, "
-                        "spread out evenly. The other workers share the rest by their "
-                        "weights.",
+                        "spread out evenly; with --policy sticky, about PERCENT of the "
+                        "clients. The other workers share the rest by their weights.",
                 .options = command_options_canary,
                 .run = cmd_canary,
         },

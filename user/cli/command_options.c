@@ -230,8 +230,8 @@ const struct option_row command_options_attach[] = {
          "Stay in the foreground: give slots to new workers, give no new connection to "
          "workers that exit or stall, and attach the steering program again if another one "
          "has replaced it. Log all of that. SIGTERM ends the watch and "
-         "leaves steering in place. If the service is already attached, only watch "
-         "it",
+         "leaves steering in place. If the service is already attached with the same "
+         "options, only watch it",
          option_set_flag, AT(watch)},
         {"metrics", "ADDRESS:PORT",
          "With --watch: serve the service's metrics for Prometheus at this address",
