@@ -101,7 +101,7 @@ def test_worker(bed, kind):
 @timeout(180)
 def test_probes(bed):
     """Many workers, and a probe of each of them that executes a command 50 times a second."""
-    s = Supervisor(bed, "sleep 1000", "ready = exec:true", "health-interval = 20ms", workers=64)
+    s = Supervisor(bed, "sleep 1000", "ready = exec:true", "health-interval = 20ms", workers=48)
     for _ in range(2):
         s.check_quiet()
     s.stop()

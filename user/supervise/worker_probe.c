@@ -17,8 +17,8 @@
 /* The probes of a service get a part of the time, however short their interval is: after one of
  * them the next one waits so many times as long as one takes. That is measured; but a busy machine
  * must not delay the probes for too long. */
-#define PROBE_PAUSE    4
-#define PROBE_COST_MAX (NS_PER_S / 20)
+#define PROBE_PAUSE    3
+#define PROBE_COST_MAX (NS_PER_S / 50)
 
 bool worker_probe_is_configured(const struct run_config *config)
 {
