@@ -376,6 +376,25 @@ def test_module_while_it_is_read(bed, kind):
     wait_until(lambda: not processes("node"), "nothing is left of it")
 
 
+@cases("root", OTHER)
+def test_packages_of_others(bed, user):
+    """A module is in a folder of a folder such as /tmp, and tries to load a package. Another user's
+    package in that folder is not found. A package beside the module is."""
+    tmp = folder(bed, "tmp", "root")
+    tmp.chmod(0o1777)
+    app = folder(bed, "tmp/app", user)
+    report = owned(bed.dir / "report", "", user)
+    for above, package in ((tmp, "evil"), (app, "beside")):
+        path = above / "node_modules" / package
+        path.mkdir(parents=True)
+        owned(path / "index.js", f"require('fs').appendFileSync('{report}', '{package} ');\n")
+    file = owned(app / "ecosystem.config.js",
+                 "require('beside');\ntry { require('evil'); } catch (error) { }\n"
+                 "module.exports = [{name: 'web', script: '/bin/true'}];\n", user)
+    bed.reuseportd("check", file)
+    equal(report.read_text(), "beside ", "packages that were loaded")
+
+
 @cases("daemon", "child")
 def test_module_leaves(bed, kind):
     """No process of a module outlives its evaluation: no daemon either, where a PID namespace can be

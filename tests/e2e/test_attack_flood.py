@@ -6,7 +6,7 @@ import pathlib
 import signal
 import stat
 
-from harness.checks import Skip, cases, check, equal, wait_until
+from harness.checks import Skip, cases, check, equal, timeout, wait_until
 from harness.network import PORT, Client
 
 QUIET, NOISY = "quiet", "noisy"
@@ -95,6 +95,15 @@ def test_worker(bed, kind):
     """Listeners without end; an epoll descriptor that is slow to look at."""
     s = Supervisor(bed, f"{bed.binary('attack')} {WORKERS[kind]}", "ready = alive:100ms")
     s.check_quiet()
+    s.stop()
+
+
+@timeout(180)
+def test_probes(bed):
+    """Many workers, and a probe of each of them that executes a command 50 times a second."""
+    s = Supervisor(bed, "sleep 1000", "ready = exec:true", "health-interval = 20ms", workers=48)
+    for _ in range(2):
+        s.check_quiet()
     s.stop()
 
 

@@ -297,6 +297,7 @@ static void supervisor_leave(struct supervisor *sup)
 	share_deinit(&sup->listens);
 	share_deinit(&sup->looks);
 	sup->park_timer = sd_event_source_disable_unref(sup->park_timer);
+	sup->start_pause = sd_event_source_disable_unref(sup->start_pause);
 	sup->check_timer = sd_event_source_disable_unref(sup->check_timer);
 	sup->cron_timer = sd_event_source_disable_unref(sup->cron_timer);
 	sup->clock_watch = sd_event_source_disable_unref(sup->clock_watch);

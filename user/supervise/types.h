@@ -216,6 +216,9 @@ struct supervisor {
 	size_t n_private;
 	bool was_up; /* a worker was up: which addresses are private is known */
 	sd_event_source *park_timer, *check_timer, *cron_timer;
+	sd_event_source *start_pause; /* no worker is started until then */
+	int64_t probes_from;          /* CLOCK_MONOTONIC, ns: the next probe may start then */
+	int64_t probe_cost;           /* ns to start one, on average */
 	sd_event_source *clock_watch; /* once cron_timer is used: the clock was set */
 	struct plan *cron_plan;       /* the plan that cron_timer was set for */
 	sd_event_source *on_change;   /* runs when all events that are due have been handled */
