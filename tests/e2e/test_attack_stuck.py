@@ -15,3 +15,15 @@ def test_stuck(bed, kind):
     for _ in range(2):
         s.check_quiet()
     s.stop()
+
+
+def test_drain(bed):
+    """Without counting, the supervisor asks the kernel for the connections of the old worker."""
+    device, folder = fuse(bed)
+    s = Supervisor(bed, f"{bed.binary('attack')} stuck_connection {device} {folder} 8090",
+                   "no-count", "drain-timeout = 3s", "kill-timeout = 1s")
+    s.process.wait_output("stuck")
+    bed.reuseportd("restart", "noisy", 0)
+    s.process.wait_output("still has 1 connections")
+    s.check_quiet()
+    s.stop()

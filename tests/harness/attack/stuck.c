@@ -8,8 +8,8 @@
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <linux/filter.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -21,7 +21,7 @@
 
 #include "attack.h"
 
-#define SIZE 4096
+#define SIZE 8192
 
 static void *stuck_memory;
 static int stuck_file; /* closing it, once it was read, waits, too */
@@ -65,14 +65,8 @@ static void stuck_listen(int fd)
 		close(accept(fd, NULL, NULL));
 }
 
-static void stuck_set_filter(int fd)
-{
-	const struct sock_fprog program = {1, stuck_memory};
-
-	setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
-}
-
-/* The lock of its listener. */
+/* The lock of its listener. The kernel copies long values of this option under the lock, and those
+ * are too long for a cgroup program, which would get a copy before. */
 ATTACK(stuck_listener)
 {
 	int fd;
@@ -83,8 +77,8 @@ ATTACK(stuck_listener)
 		perror("attack: listen");
 	if (fork() == 0) {
 		usleep(300000); /* it is admitted */
-		stuck_set_filter(fd);
-		perror("attack: SO_ATTACH_FILTER");
+		setsockopt(fd, IPPROTO_IP, IP_MSFILTER, stuck_memory, SIZE);
+		perror("attack: IP_MSFILTER");
 		_exit(1);
 	}
 	stuck_wait();
@@ -92,24 +86,35 @@ ATTACK(stuck_listener)
 		pause();
 }
 
-/* The lock of a connection to itself. */
+/* The lock of a connection that it has accepted. */
 ATTACK(stuck_connection)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET};
 	socklen_t size = sizeof(address);
-	const int other = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0);
+	int fd, accepted;
 
+	signal(SIGTERM, SIG_IGN);
 	stuck_begin(arguments);
-	listen(other, 1);
-	getsockname(other, (struct sockaddr *)&address, &size);
-	if (connect(fd, (const struct sockaddr *)&address, size) < 0)
-		perror("attack: connect");
+	fd = stuck_bind(arguments[2]);
+	if (listen(fd, 1024) < 0)
+		perror("attack: listen");
+	getsockname(fd, (struct sockaddr *)&address, &size);
 	if (fork() == 0) {
-		send(fd, stuck_memory, SIZE, 0);
+		const int client = socket(AF_INET, SOCK_STREAM, 0);
+
+		if (connect(client, (const struct sockaddr *)&address, size) < 0)
+			perror("attack: connect");
+		for (;;)
+			pause();
+	}
+	accepted = accept(fd, NULL, NULL);
+	if (fork() == 0) {
+		send(accepted, stuck_memory, SIZE, 0);
 		_exit(1);
 	}
 	stuck_wait();
-	stuck_listen(stuck_bind(arguments[2]));
+	for (;;)
+		pause();
 }
 
 /* The lock of an epoll descriptor that watches its listener. */
