@@ -3,14 +3,18 @@
 interrupts it. Another service of the same supervisor goes on as if nothing had happened."""
 from harness.checks import cases
 
-from test_attack_flood import Supervisor, fuse
+from test_attack_flood import QUIET, Supervisor, fuse
 
 
-@cases("listener", "connection")
-def test_stuck(bed, kind):
+def attack(bed, kind, *options, **keywords):
     device, folder = fuse(bed)
-    s = Supervisor(bed, f"{bed.binary('attack')} stuck_{kind} {device} {folder} 8090",
-                   "ready-timeout = 2s", "kill-timeout = 1s")
+    return Supervisor(bed, f"{bed.binary('attack')} stuck_{kind} {device} {folder} 8090",
+                      "kill-timeout = 1s", *options, **keywords)
+
+
+def test_connection(bed):
+    """The lock of a connection: `status` and the supervisor look at listeners only."""
+    s = attack(bed, "connection")
     s.process.wait_output("stuck")
     for _ in range(2):
         s.check_quiet()
@@ -19,11 +23,20 @@ def test_stuck(bed, kind):
 
 def test_drain(bed):
     """Without counting, the supervisor asks the kernel for the connections of the old worker."""
-    device, folder = fuse(bed)
-    s = Supervisor(bed, f"{bed.binary('attack')} stuck_connection {device} {folder} 8090",
-                   "no-count", "drain-timeout = 3s", "kill-timeout = 1s")
+    s = attack(bed, "connection", "no-count", "drain-timeout = 3s")
     s.process.wait_output("stuck")
     bed.reuseportd("restart", "noisy", 0)
     s.process.wait_output("still has 1 connections")
     s.check_quiet()
+    s.stop()
+
+
+@cases("epoll", "exec")
+def test_process(bed, kind):
+    """The lock of an epoll descriptor, and that of a process that executes a program: the supervisor
+    can't find out which process has the listener."""
+    s = attack(bed, kind, "backoff = 1s..1s", started=[QUIET])
+    s.process.wait_output("keeps a lock of the kernel")
+    for _ in range(2):
+        s.check_quiet()
     s.stop()

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "core/process.h"
 
@@ -49,3 +50,6 @@ int proc_read_identity_now(uint32_t pid, struct process *ret);
 /* Reads @text, which is a process's or a thread's `stat`. The name becomes printable ASCII. -ESRCH
  * for a zombie; -EBADMSG. */
 int proc_read_parse_stat(const char *text, uint32_t pid, struct process *ret);
+
+/* Whether the process runs or waits for a processor, and does not sleep and is not stopped. */
+bool proc_read_is_running(pid_t pid);

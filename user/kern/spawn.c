@@ -314,19 +314,6 @@ static long spawn_clone_confined(const struct spawn_request *request, int *pidfd
 	return pid >= 0 ? pid : spawn_clone(request, 0, pidfd);
 }
 
-/* Whether the process runs or waits for a processor, and does not sleep and is not stopped. */
-static bool spawn_is_running(pid_t pid)
-{
-	char path[64], text[512];
-	const char *name_end;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	if (proc_read_text(AT_FDCWD, path, text, sizeof(text)) < 0)
-		return false;
-	name_end = strrchr(text, ')'); /* from proc(5): PID (NAME) STATE ... */
-	return name_end && !strncmp(name_end, ") R", 3);
-}
-
 /*
  * Waits until the child has executed the program. Returns 0, or 1 with the report of its failure.
  * The child already runs as the worker's user. Processes of this user can delay it: stop it, or
@@ -342,7 +329,7 @@ static int spawn_await_exec(int pipe, pid_t pid, struct report *ret)
 
 		if (r > 0)
 			return read(pipe, ret, sizeof(*ret)) == sizeof(*ret);
-		if (r == 0 && !spawn_is_running(pid))
+		if (r == 0 && !proc_read_is_running(pid))
 			break;
 	}
 	return 0;

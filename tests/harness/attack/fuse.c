@@ -67,6 +67,9 @@ static void fuse_answer(int fd, uint64_t unique, int error, const void *data, si
 		perror("attack: FUSE");
 }
 
+/* Of each file. What is written to a part of a file is read before. */
+static uint64_t fuse_size;
+
 static struct fuse_attr fuse_attributes(uint64_t inode)
 {
 	return (struct fuse_attr){
@@ -75,7 +78,7 @@ static struct fuse_attr fuse_attributes(uint64_t inode)
 	        .nlink = 1,
 	        .uid = getuid(),
 	        .gid = getgid(),
-	        .size = inode == FOLDER ? 0 : 4096,
+	        .size = inode == FOLDER ? 0 : fuse_size,
 	        .blksize = 4096,
 	};
 }
@@ -265,6 +268,7 @@ int attack_fuse_open(char **arguments, int *ret_reached)
 	if (pipe(reached) < 0)
 		perror("attack: pipe");
 	fuse_friend = getpid();
+	fuse_size = 4096;
 	if (fork() == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		fuse_reached = reached[1];

@@ -21,7 +21,7 @@
 
 #include "attack.h"
 
-#define SIZE 8192
+#define SIZE 4096
 
 static void *stuck_memory;
 static int stuck_file; /* closing it, once it was read, waits, too */
@@ -63,27 +63,6 @@ static void stuck_listen(int fd)
 		perror("attack: listen");
 	for (;;)
 		close(accept(fd, NULL, NULL));
-}
-
-/* The lock of its listener. The kernel copies long values of this option under the lock, and those
- * are too long for a cgroup program, which would get a copy before. */
-ATTACK(stuck_listener)
-{
-	int fd;
-
-	stuck_begin(arguments);
-	fd = stuck_bind(arguments[2]);
-	if (listen(fd, 1024) < 0)
-		perror("attack: listen");
-	if (fork() == 0) {
-		usleep(300000); /* it is admitted */
-		setsockopt(fd, IPPROTO_IP, IP_MSFILTER, stuck_memory, SIZE);
-		perror("attack: IP_MSFILTER");
-		_exit(1);
-	}
-	stuck_wait();
-	for (;;)
-		pause();
 }
 
 /* The lock of a connection that it has accepted. */
