@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/keyctl.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
@@ -117,6 +118,10 @@ static void spawn_change_credentials(const struct spawn_plan *plan, int pipe)
 {
 	const struct credentials *id = &plan->identity;
 
+	/* Who has our session keyring may read our keys. Without the right to make another one, or
+	 * without keyrings, the new user can't read keys either. */
+	if (id->set_user)
+		syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
 	if (id->set_group && syscall(SYS_setgroups, id->n_groups, id->groups) < 0)
 		spawn_report_failure(pipe, STEP_GROUPS, errno);
 	if (id->set_group && syscall(SYS_setresgid, id->gid, id->gid, id->gid) < 0)
