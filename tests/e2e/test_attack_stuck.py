@@ -40,3 +40,13 @@ def test_process(bed, kind):
     for _ in range(2):
         s.check_quiet()
     s.stop()
+
+
+def test_output(bed):
+    """The lock of the pipe of its standard output: the log process, which writes what all workers of
+    the service print, can't read it. The supervisor ends the worker."""
+    s = attack(bed, "output")
+    s.process.wait_output("keeps a pipe of its output locked")
+    s.process.wait_output("stuck")
+    s.check_quiet()
+    s.stop()

@@ -77,7 +77,7 @@ static bool held_child_await(int pipe, pid_t pid)
 	for (unsigned int i = 0; i < CHECKS_MAX && asleep < ASLEEP_MAX; i++) {
 		if (poll(&end, 1, CHECK_MS) > 0)
 			return true;
-		asleep = proc_read_is_running(pid) ? 0 : asleep + 1;
+		asleep = proc_read_state(pid) == 'R' ? 0 : asleep + 1;
 	}
 	return false;
 }

@@ -178,6 +178,11 @@ bool proc_is_ending(uint32_t pid)
 	return readlink(path, exe, sizeof(exe)) < 0 && errno == ENOENT;
 }
 
+bool proc_is_blocked(uint32_t pid)
+{
+	return proc_read_state((pid_t)pid) == 'D';
+}
+
 static int proc_explain_duplicate(int code, uint32_t pid, int fd, struct error *err)
 {
 	switch (code) {

@@ -59,6 +59,9 @@ int proc_open_pidfd(struct process_id id);
  */
 bool proc_is_ending(uint32_t pid);
 
+/* Whether process @pid waits for the kernel, and no signal interrupts it. */
+bool proc_is_blocked(uint32_t pid);
+
 /*
  * Duplicates descriptor @fd of process @pid, close-on-exec. Returns the duplicate. @inode_expected:
  * the socket that it must be; 0 = any socket. -EBADF if it is another file by now, or closed;

@@ -51,5 +51,6 @@ int proc_read_identity_now(uint32_t pid, struct process *ret);
  * for a zombie; -EBADMSG. */
 int proc_read_parse_stat(const char *text, uint32_t pid, struct process *ret);
 
-/* Whether the process runs or waits for a processor, and does not sleep and is not stopped. */
-bool proc_read_is_running(pid_t pid);
+/* The state of the process, from proc(5): R = it runs, or waits for a processor; D = it waits for
+ * the kernel, and no signal interrupts it. NUL: it can't be read. */
+char proc_read_state(pid_t pid);

@@ -334,7 +334,7 @@ static int spawn_await_exec(int pipe, pid_t pid, struct report *ret)
 
 		if (r > 0)
 			return read(pipe, ret, sizeof(*ret)) == sizeof(*ret);
-		if (r == 0 && !proc_read_is_running(pid))
+		if (r == 0 && proc_read_state(pid) != 'R')
 			break;
 	}
 	return 0;

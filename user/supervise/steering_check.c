@@ -10,6 +10,7 @@
 #include "service/in_force_restore.h"
 #include "service/service_lock.h"
 #include "supervise/listener_check.h"
+#include "supervise/log_watch.h"
 #include "supervise/report.h"
 #include "supervise/worker.h"
 
@@ -57,6 +58,7 @@ static int steering_check_on_timer(sd_event_source *source, uint64_t now, void *
 	struct supervisor *sup = data;
 	struct error ignored;
 
+	log_watch_check(sup);
 	/* What fails is tried again by the next check; `status` shows it. */
 	if (service_lock(&sup->service, &service, &ignored) == 0) {
 		in_force_restore(service, sup->parking.fds, &sup->restored, &ignored);
