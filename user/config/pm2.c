@@ -171,13 +171,15 @@ static void pm2_warn_of_others(struct json_object *top, struct problems *problem
 static void pm2_load_apps(const struct load_file *file, struct json_object *top,
                           struct json_object *file_env, struct load_result *ret)
 {
-	struct json_object *found = top;
+	struct json_object *member, *found = top;
 	struct pm2_apps apps = {.file = file, .list = &found, .n = 1};
 
 	if (json_object_is_type(top, json_type_object) &&
-	    (json_object_object_get_ex(top, "apps", &found) ||
-	     json_object_object_get_ex(top, "pm2", &found)))
+	    (json_object_object_get_ex(top, "apps", &member) ||
+	     json_object_object_get_ex(top, "pm2", &member))) {
+		found = member;
 		pm2_warn_of_others(top, &ret->problems);
+	}
 	if (json_object_is_type(found, json_type_array)) {
 		apps.n = json_object_array_length(found);
 		apps.list = (struct json_object **)json_object_get_array(found)->array;

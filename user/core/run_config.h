@@ -111,8 +111,8 @@ struct run_config {
 	uint64_t memory_limit;  /* bytes, by cgroup; 0 = none */
 	unsigned int cpu_limit; /* permille of one CPU, by cgroup; 0 = none */
 
-	unsigned int batch;   /* how many workers are replaced at a time */
-	unsigned int max_old; /* of a slot: how many former workers may drain at the same time */
+	unsigned int batch;      /* how many workers are replaced at a time */
+	unsigned int max_former; /* of a slot: how many former workers may drain at the same time */
 	enum run_in_place in_place;
 	bool keep_going; /* a reload that fails is not rolled back */
 };

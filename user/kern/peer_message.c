@@ -50,8 +50,8 @@ static size_t peer_message_count_files(struct msghdr *message)
 	return n;
 }
 
-/* The kernel would close a descriptor for which there is no room before it returns here, so there
- * must be room for all of a message. */
+/* If there is no room for a descriptor, the kernel closes it before it returns here: so there must
+ * be room for all descriptors of a message. */
 static void peer_message_run_child(void *data)
 {
 	struct peer_message_task *task = data;

@@ -125,8 +125,9 @@ static int service_create_elsewhere_error(const struct service *service, uint32_
 	                 name);
 }
 
-/* A service whose supervisor has died, in another network namespace than @home: its workers would
- * be started there. Removes it if nothing of it lives, and returns to @home. */
+/* The supervisor of this service has died, and the service is of another network namespace than
+ * @home: its workers would be started there. Removes it if nothing of it lives, and returns to
+ * @home. */
 static int service_create_replace_elsewhere(struct service *service, int home, struct error *err)
 {
 	struct error ignored;

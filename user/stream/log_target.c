@@ -208,8 +208,8 @@ static void log_target_note_recovery(struct log_target *target)
 {
 	if (!target->failure && !target->losing)
 		return;
-	log_note(target->log, "%s is written again; %lu lines were dropped",
-	         log_target_name(target), target->lost);
+	log_note(target->log, "%s is written again; %lu line%s dropped", log_target_name(target),
+	         target->lost, target->lost == 1 ? " was" : "s were");
 	target->failure = 0;
 	target->losing = false;
 	target->lost = 0;
@@ -218,8 +218,8 @@ static void log_target_note_recovery(struct log_target *target)
 void log_target_report_lost(struct log_target *target)
 {
 	if (target->lost)
-		log_note(target->log, "%s: %lu lines were dropped", log_target_name(target),
-		         target->lost);
+		log_note(target->log, "%s: %lu line%s dropped", log_target_name(target),
+		         target->lost, target->lost == 1 ? " was" : "s were");
 	target->lost = 0;
 }
 
@@ -308,12 +308,11 @@ static ssize_t log_target_write_some(struct log_target *target)
 	static char text[LINE_QUEUE_LINE_MAX + 128];
 	const size_t max = target->out.kind == S_IFREG ? sizeof(text) : PIPE_BUF;
 	struct log_source *source = target->first;
-	const char *prefix = target->stream ? source->prefix : "";
-	size_t n = line_queue_copy(&source->queue, prefix, max, text);
+	size_t n = line_queue_copy(&source->queue, source->prefix, max, text);
 	ssize_t written = n ? out_stream_write(&target->out, text, n) : 0;
 
 	if (written > 0)
-		log_source_written(source, prefix, (size_t)written);
+		log_source_written(source, (size_t)written);
 	return written;
 }
 

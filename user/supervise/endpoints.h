@@ -30,7 +30,7 @@ enum endpoints_occasion {
 	ENDPOINTS_AFTER_ROLLBACK,
 };
 
-/* Judges each endpoint: removes those that are gone, and reports them. The service must be locked.
+/* Judges each endpoint: removes each one that is gone, and reports it. The service must be locked.
  */
 void endpoints_judge(struct supervisor *sup, struct service *service,
                      enum endpoints_occasion occasion);

@@ -32,7 +32,7 @@ void reload_list_slots(const struct supervisor *sup, struct slots *ret)
 			ret->at[ret->n++] = slot;
 }
 
-/* Programs of which only one may run at a time can still share a port. */
+/* Programs that must not run twice at a time can still share a port. */
 static bool reload_is_in_place(const struct supervisor *sup, const struct run_config *config)
 {
 	return config->in_place == RUN_IN_PLACE_YES ||

@@ -238,7 +238,7 @@ struct supervisor {
 	struct reload *reload; /* in progress, or NULL */
 	struct rereading
 	        *rereading; /* before the reload: the configuration file is read; or NULL */
-	bool reload_queued; /* one more reload follows the one that is in progress */
+	bool reload_queued; /* one more reload follows the present one */
 
 	bool due;            /* its loop may have events to handle */
 	int64_t waits_since; /* for the lock; CLOCK_MONOTONIC, ns; 0 = it does not wait */

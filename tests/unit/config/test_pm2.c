@@ -434,22 +434,29 @@ static void javascript(void **state)
 /* PM2 evaluates a JSON file as JavaScript. */
 static void lenient_json(void **state)
 {
-	static const char *const texts[] = {
-	        "\xef\xbb\xbf{\"apps\": [{\"name\": \"a\", \"script\": \"app.js\"}]}",
-	        "\xef\xbb\xbf// comment\n{apps: [{name: 'a', /* b */ script: 'app.js',},],}",
-	        "{\"apps\": [{\"name\": \"a\", \"script\": \"app.js\"}]} // comment",
+	static const struct {
+		const char *path, *text;
+	} cases[] = {
+	        {"a.json", "\xef\xbb\xbf{\"apps\": [{\"name\": \"a\", \"script\": \"app.js\"}]}"},
+	        {"a.json5",
+	         "\xef\xbb\xbf// comment\n{apps: [{name: 'a', /* b */ script: 'app.js',},],}"},
+	        {"eco.config.json",
+	         "{\"apps\": [{\"name\": \"a\", \"script\": \"app.js\"}]} // comment"},
+	        {"a.json", "{\"pm2\": {\"name\": \"a\", \"script\": \"app.js\"}}"},
+	        {"a.json", "[{\"name\": \"a\", \"script\": \"app.js\"}]"},
+	        {"a.json", "{\"name\": \"a\", \"script\": \"app.js\"}"},
 	};
-	static const char *const paths[] = {"a.json", "a.json5", "eco.config.json"};
 
-	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		_cleanup_load_result_ struct load_result loaded;
 		struct error err;
 
-		files_write(paths[i], texts[i]);
-		if (pm2_bed_load_file((struct load_file){.path = paths[i]}, &loaded, &err) != 0)
+		files_write(cases[i].path, cases[i].text);
+		if (pm2_bed_load_file((struct load_file){.path = cases[i].path}, &loaded, &err) !=
+		    0)
 			fail_msg("%s", err.text);
 		if (loaded.problems.n)
-			fail_msg("%s: %s", texts[i], loaded.problems.list[0].text);
+			fail_msg("%s: %s", cases[i].text, loaded.problems.list[0].text);
 		assert_string_equal(loaded.configs[0].service, "a");
 	}
 }
