@@ -26,7 +26,7 @@ def test_drain(bed):
     s = attack(bed, "connection", "no-count", "drain-timeout = 3s")
     s.process.wait_output("stuck")
     bed.reuseportd("restart", "noisy", 0)
-    s.process.wait_output("still has 1 connections")
+    s.process.wait_output("still has 1 connection")
     s.check_quiet()
     s.stop()
 

@@ -5,11 +5,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "kern/cgroup.h"
 #include "kern/proc.h"
 #include "stream/log_message.h"
-#include "supervise/report.h"
-#include "supervise/worker.h"
 
 /* How many checks in a row find the log process in the same read. */
 #define LOG_WATCH_PATIENCE 3
@@ -41,32 +38,23 @@ void log_watch_begin(struct supervisor *sup, uint32_t pid)
 	it->same = 0;
 }
 
-void log_watch_check(struct supervisor *sup)
+uint32_t log_watch_check(struct supervisor *sup)
 {
 	struct log_watch *it = &sup->log_watch;
-	struct worker *w;
 	uint32_t turn;
 
 	if (!it->memory)
-		return;
+		return 0;
 	turn = __atomic_load_n(&it->memory->turn, __ATOMIC_ACQUIRE);
 	if (turn != it->turn || turn % 2 == 0 || !proc_is_blocked(it->pid)) {
 		it->turn = turn;
 		it->same = 0;
-		return;
+		return 0;
 	}
 	if (++it->same < LOG_WATCH_PATIENCE)
-		return;
+		return 0;
 	it->same = 0;
-	w = worker_of_number(sup, __atomic_load_n(&it->memory->number, __ATOMIC_ACQUIRE));
-	if (!w)
-		return;
-	report_line(
-	        sup,
-	        "slot %u: pid %u keeps a pipe of its output locked, so that no worker's lines can "
-	        "be read: SIGKILL",
-	        w->slot, w->pid);
-	cgroup_kill(w->cgroup_fd);
+	return __atomic_load_n(&it->memory->number, __ATOMIC_ACQUIRE);
 }
 
 void log_watch_close(struct supervisor *sup)
