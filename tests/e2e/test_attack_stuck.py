@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A worker holds a lock of the kernel without end: whoever needs that lock waits, and no signal
 interrupts it. Another service of the same supervisor goes on as if nothing had happened."""
-from harness.checks import cases
+import os
+import pathlib
+import signal
 
-from test_attack_flood import QUIET, Supervisor, fuse
+from harness.checks import Failure, cases, wait_until
+
+from test_attack_flood import NOISY, QUIET, Supervisor, fuse
 
 
 def attack(bed, kind, *options, **keywords):
@@ -45,8 +49,23 @@ def test_process(bed, kind):
 def test_output(bed):
     """The lock of the pipe of its standard output: the log process, which writes what all workers of
     the service print, can't read it. The supervisor ends the worker."""
-    s = attack(bed, "output")
+    s = attack(bed, "output", "ready = alive:100ms")
+    # If it has read all just before the lock, it does not read again. The next one does at once.
+    pid = log_process(NOISY)
+    wait_until(lambda: "stuck" in s.process.output() or is_blocked(pid), "the pipe is locked")
+    os.kill(pid, signal.SIGKILL)
     s.process.wait_output("keeps a pipe of its output locked")
     s.process.wait_output("stuck")
     s.check_quiet()
     s.stop()
+
+
+def log_process(service):
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        if path.read_bytes().split(b"\0")[1:3] == [b"log-process", service.encode()]:
+            return int(path.parent.name)
+    raise Failure(f"{service} has no log process")
+
+
+def is_blocked(pid):
+    return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "D"

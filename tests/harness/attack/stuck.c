@@ -139,7 +139,7 @@ ATTACK(stuck_output)
 {
 	stuck_begin(arguments);
 	if (fork() == 0) {
-		if (write(STDOUT_FILENO, "stuck\n", 6) < 0 ||
+		if (write(STDOUT_FILENO, "line\n", 5) < 0 ||
 		    write(STDOUT_FILENO, stuck_memory, SIZE) < 0)
 			perror("attack: write");
 		_exit(1);
