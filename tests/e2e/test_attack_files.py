@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Files of another user: whatever this user puts into their place, the supervisor neither waits nor
 lends its rights, and the other services are not affected."""
+import ctypes
 import json
 import os
 import pathlib
@@ -10,7 +11,7 @@ import shutil
 import signal
 import textwrap
 
-from harness.checks import cases, check, equal, wait_until
+from harness.checks import Skip, cases, check, equal, wait_until
 from harness.network import PORT
 
 USER = "nobody"
@@ -213,6 +214,28 @@ def test_environment(bed):
     equal(seen["other"].get("AWS_SECRET"), "of-root", "our own user's workers inherit")
     for name in ("web", "other"):
         bed.reuseportd("stop", name)
+    equal(process.wait(), 0, "exit status of the supervisor")
+
+
+def test_keys(bed):
+    """Workers of another user don't have the keys in the session keyring of root."""
+    add_key, keyctl = {"x86_64": (248, 250), "aarch64": (217, 219)}[os.uname().machine]
+    libc = ctypes.CDLL(None, use_errno=True)
+    join_session_keyring, session_keyring = 1, -3
+    if libc.syscall(keyctl, join_session_keyring, None) < 0:
+        raise Skip(f"no keyrings: {os.strerror(ctypes.get_errno())}")
+    check(libc.syscall(add_key, b"user", b"rpd-secret", b"x", 1, session_keyring) > 0, "a key")
+    check("rpd-secret" in pathlib.Path("/proc/keys").read_text(), "we have the key")
+    script = bed.dir / "keys.sh"
+    script.write_text("#!/bin/sh\ncat /proc/keys\necho that is all\nexec sleep 1000\n")
+    script.chmod(0o755)
+    process = bed.start(bed.binary("reuseportd"), "run", "--service", "web", "--workers", 1,
+                        "--user", USER, "--ready", "alive:100ms", "--", script, name="run")
+    process.wait_output("that is all")
+    process.wait_output("web: started:")
+    bed.remember_pinned()
+    check("rpd-secret" not in process.output(), "the worker has the key")
+    bed.reuseportd("stop", "web")
     equal(process.wait(), 0, "exit status of the supervisor")
 
 

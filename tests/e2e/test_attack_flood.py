@@ -36,9 +36,10 @@ MESSAGES = {
 
 class Supervisor:
     """A supervisor of two services. The quiet one has one worker. @command, @options: of the noisy
-    one. @under: a command that executes the supervisor."""
+    one. @under: a command that executes the supervisor. @started: the services that start."""
 
-    def __init__(self, bed, command, *options, workers=1, user="nobody", under=()):
+    def __init__(self, bed, command, *options, workers=1, user="nobody", under=(),
+                 started=(QUIET, NOISY)):
         self.bed = bed
         self.conf = bed.dir / "services.conf"
         self.conf.write_text(
@@ -47,13 +48,13 @@ class Supervisor:
             f"[service {NOISY}]\ncommand = {command}\nworkers = {workers}\nuser = {user}\n" +
             "".join(f"{option}\n" for option in options))
         os.chmod(bed.dir, 0o755)
-        self.under = under
+        self.under, self.started = under, started
         self.start()
 
     def start(self):
         self.process = self.bed.start(*self.under, self.bed.binary("reuseportd"), "run", self.conf,
                                       name="run")
-        for name in (QUIET, NOISY):
+        for name in self.started:
             self.process.wait_output(f"{name}: started:")
         self.bed.remember_pinned()
 

@@ -23,6 +23,7 @@
 #include "supervise/former.h"
 #include "supervise/health.h"
 #include "supervise/log_link.h"
+#include "supervise/log_watch.h"
 #include "supervise/notify.h"
 #include "supervise/park.h"
 #include "supervise/parking.h"
@@ -118,6 +119,7 @@ static void supervisor_check_others(const struct supervisor *sup)
 static void supervisor_close_log(struct supervisor *sup)
 {
 	log_link_free(sup->log);
+	log_watch_close(sup);
 	sup->log = NULL;
 }
 

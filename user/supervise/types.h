@@ -185,6 +185,14 @@ struct endpoint_note {
 };
 
 /* One service that is run. */
+/* What log_watch.c knows of the log process. */
+struct log_watch {
+	struct log_message_watch *memory; /* NULL: none yet */
+	int fd;
+	uint32_t pid, turn;
+	unsigned int same; /* checks in a row that have found it in the same read */
+};
+
 struct supervisor {
 	sd_event *loop; /* of this service alone: its events are handled in its turn (turn.h) */
 	char name[RPD_LABEL_MAX];
@@ -206,6 +214,7 @@ struct supervisor {
 	struct notify *notify;
 	struct control *control;
 	struct log_link *log;
+	struct log_watch log_watch;
 	struct remake *remake;
 	struct parking parking;
 	struct endpoint_note endpoints[RPD_ENDPOINT_MAX]; /* as in the service */
