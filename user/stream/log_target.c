@@ -82,6 +82,18 @@ int log_target_reopen(struct log_target *target, struct error *err)
 	return target->stream ? 0 : log_target_open_file(target, err);
 }
 
+/* Whether the path leads to another file now, or to none: the file was renamed, or a link on the
+ * path leads to another release. */
+static bool log_target_has_moved(const struct log_target *target)
+{
+	struct stat is;
+
+	if (target->stream || target->fd < 0)
+		return false;
+	return stat(target->path, &is) < 0 || is.st_dev != target->out.dev ||
+	       is.st_ino != target->out.ino;
+}
+
 /* --- making */
 
 /* Standard output and standard error are one target if they are one file, so that no line is
@@ -144,11 +156,14 @@ struct log_target *log_target_get(struct log_process *log, const struct log_mess
 {
 	const int stream = log_target_find_stream(place->stream);
 	struct log_target *target = log->targets;
+	struct error ignored;
 
 	while (target && !log_target_is_at(target, stream, place->path, message))
 		target = target->next;
 	if (target) {
 		target->refs++;
+		if (log_target_has_moved(target))
+			log_target_open_file(target, &ignored);
 		return target;
 	}
 	target = calloc(1, sizeof(*target));
