@@ -359,7 +359,7 @@ const struct option_row run_options[] = {
          "Node; http:PATH: when it answers GET PATH with a status of 2xx or 3xx; tcp: "
          "when it accepts a connection; exec:COMMAND: when this shell command succeeds; "
          "alive:TIME: when it listens, or after TIME even if it does not listen. "
-         "The manual page describes on which ports a worker must listen (default: listen)",
+         "On which ports a worker must listen: see Readiness in reuseportd(8) (default: listen)",
          run_option_set_ready},
         {"ready-timeout", "TIME",
          "Treat a worker that is not ready after this time as failed (default: 30s)",
@@ -416,7 +416,9 @@ const struct option_row run_options[] = {
          "time they are reset, and the endpoint is removed (default: 30s)",
          option_set_time, AT(park_timeout)},
 
-        {"no-restart", NULL, "Do not start a worker again after it has exited",
+        {"no-restart", NULL,
+         "Do not start a worker again after it has exited. When all slots are stopped or failed, "
+         "the service ends, unless --cron-restart is given",
          run_option_set_no_restart, AT(restart)},
         {"stop-exit-codes", "N,...",
          "Do not start a worker again after it has exited with one of these statuses, until "
