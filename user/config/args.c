@@ -64,7 +64,7 @@ static int args_load_command(const struct args *args, struct load_result *ret, s
 		run_config_report_problems(config, args_report, problems);
 		load_host_problems(config, args_report, problems);
 	}
-	if (!problems->n_errors && load_environment(config, &option, &why) < 0)
+	if (!problems->n_errors && load_environment(ret, &option, &why) < 0)
 		problems_add(problems, 0, "--%s: %s", option, why.text);
 	if (!problems->n_errors)
 		run_config_set_default_name(config);

@@ -24,9 +24,20 @@
 #define TIMEOUT_S   10
 #define MESSAGE_MAX 2000 /* bytes of node's message; file and line are at its beginning */
 
-/* node prints an uncaught exception with its file, line and source text. */
+/* node prints an uncaught exception with its file, line and source text. It searches packages also
+ * in the folders above the file. Not in one such as /tmp: file_trust.h lets it pass because no user
+ * can replace the file there, but any user can put packages beside it. */
 static const char loader[] =
         "const path = require('path').resolve(process.argv[1]), before = {...process.env};\n"
+        "const Module = require('module'), folders = Module._nodeModulePaths;\n"
+        "const isOpen = (folder) => {\n"
+        "  try {\n"
+        "    const mode = require('fs').statSync(folder).mode;\n"
+        "    return mode & 0o1000 && mode & 0o22;\n"
+        "  } catch { return false; }\n"
+        "};\n"
+        "Module._nodeModulePaths = (from) =>\n"
+        "  folders(from).filter((folder) => !isOpen(require('path').dirname(folder)));\n"
         "const functions = [], envs = new Set(), removed = new Set();\n"
         "const format = (config) => JSON.stringify(config, function (key, value) {\n"
         "  if (typeof value === 'function' && envs.has(this))\n"

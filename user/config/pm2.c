@@ -123,7 +123,7 @@ static void pm2_load_app(struct pm2_app *app, const struct pm2_name *name, struc
 	pm2_vars_set(app);
 	run_config_report_problems(app->config, pm2_report, app);
 	load_host_problems(app->config, pm2_report, app);
-	r = load_environment(app->config, &option, &err);
+	r = load_environment(ret, &option, &err);
 	if (r < 0)
 		pm2_note_fault(app, ret, option, &err);
 	else if (r == LOAD_ENV_HASH)

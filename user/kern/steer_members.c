@@ -20,6 +20,14 @@ int steer_members_set(struct steer *steer, uint64_t cookie, const struct rpd_mem
 	               : 0;
 }
 
+int steer_members_mark(struct steer *steer, int fd)
+{
+	const uint32_t mark = 1;
+
+	return bpf_map_update_elem(steer->map_fd[STEER_MARKS], &fd, &mark, BPF_ANY) < 0 ? -errno
+	                                                                                : 0;
+}
+
 int steer_members_remove(struct steer *steer, uint64_t cookie)
 {
 	return bpf_map_delete_elem(steer->map_fd[STEER_MEMBERS], &cookie) < 0 ? -errno : 0;

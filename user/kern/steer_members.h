@@ -12,6 +12,9 @@ int steer_members_get(const struct steer *steer, uint64_t cookie, struct rpd_mem
 int steer_members_set(struct steer *steer, uint64_t cookie, const struct rpd_member *member);
 int steer_members_remove(struct steer *steer, uint64_t cookie);
 
+/* Marks the listener @fd, so that groups_read() finds it. */
+int steer_members_mark(struct steer *steer, int fd);
+
 struct steer_member {
 	uint64_t cookie;
 	struct rpd_member row;

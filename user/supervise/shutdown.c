@@ -22,6 +22,7 @@ void shutdown_begin(struct supervisor *sup)
 	sup->leaving = sup->stopping = true;
 	reload_drop(sup);
 	sup->park_timer = sd_event_source_disable_unref(sup->park_timer);
+	sup->start_pause = sd_event_source_disable_unref(sup->start_pause);
 	sup->cron_timer = sd_event_source_disable_unref(sup->cron_timer);
 	sup->clock_watch = sd_event_source_disable_unref(sup->clock_watch);
 	for (unsigned int slot = 0; slot < RPD_SLOT_MAX; slot++) {

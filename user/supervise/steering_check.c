@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 
 #include "base/cleanup.h"
+#include "kern/cgroup.h"
 #include "kern/events.h"
 #include "kern/groups.h"
 #include "kern/guard.h"
@@ -13,6 +14,7 @@
 #include "service/in_force_restore.h"
 #include "service/service_lock.h"
 #include "supervise/listener_check.h"
+#include "supervise/log_watch.h"
 #include "supervise/report.h"
 #include "supervise/worker.h"
 
@@ -54,6 +56,22 @@ static void steering_check_say(const char *line, void *data)
 	report_line(data, "%s", line);
 }
 
+/* All other workers of the service would wait, too. */
+static void steering_check_output(struct supervisor *sup)
+{
+	const uint32_t number = log_watch_check(sup);
+	const struct worker *w = number ? worker_of_number(sup, number) : NULL;
+
+	if (!w)
+		return;
+	report_line(
+	        sup,
+	        "slot %u: pid %u keeps a pipe of its output locked, so that no worker's lines can "
+	        "be read: SIGKILL",
+	        w->slot, w->pid);
+	cgroup_kill(w->cgroup_fd);
+}
+
 static int steering_check_on_timer(sd_event_source *source, uint64_t now, void *data)
 {
 	_cleanup_service_lock_ struct service *service = NULL;
@@ -63,6 +81,7 @@ static int steering_check_on_timer(sd_event_source *source, uint64_t now, void *
 	struct error ignored;
 	size_t n = 0;
 
+	steering_check_output(sup);
 	/* What fails is tried again by the next check; `status` shows it. */
 	if (service_lock(&sup->service, &service, &ignored) == 0) {
 		if (service->reachable)

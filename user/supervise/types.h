@@ -185,6 +185,14 @@ struct endpoint_note {
 };
 
 /* One service that is run. */
+/* What log_watch.c knows of the log process. */
+struct log_watch {
+	struct log_message_watch *memory; /* NULL: none yet */
+	int fd;
+	uint32_t pid, turn;
+	unsigned int same; /* checks in a row that have found it in the same read */
+};
+
 struct supervisor {
 	sd_event *loop; /* of this service alone: its events are handled in its turn (turn.h) */
 	char name[RPD_LABEL_MAX];
@@ -206,6 +214,7 @@ struct supervisor {
 	struct notify *notify;
 	struct control *control;
 	struct log_link *log;
+	struct log_watch log_watch;
 	struct remake *remake;
 	struct parking parking;
 	struct endpoint_note endpoints[RPD_ENDPOINT_MAX]; /* as in the service */
@@ -216,6 +225,9 @@ struct supervisor {
 	size_t n_private;
 	bool was_up; /* a worker was up: which addresses are private is known */
 	sd_event_source *park_timer, *check_timer, *cron_timer;
+	sd_event_source *start_pause; /* no worker is started until then */
+	int64_t probes_from;          /* CLOCK_MONOTONIC, ns: the next probe may start then */
+	int64_t probe_cost;           /* ns to start one, on average */
 	sd_event_source *clock_watch; /* once cron_timer is used: the clock was set */
 	struct plan *cron_plan;       /* the plan that cron_timer was set for */
 	sd_event_source *on_change;   /* runs when all events that are due have been handled */
