@@ -65,10 +65,25 @@ static void listener_check_judge(struct worker *w, struct service *service, unsi
 		report_line(sup, "%s", err.text);
 	if (!missed)
 		return;
-	w->unhealthy = true;
-	snprintf(why, sizeof(why), "pid %u is unhealthy (it has closed its listener on %s)", w->pid,
-	         text);
-	health_replace_worker(w, why);
+	snprintf(why, sizeof(why), "it has closed its listener on %s", text);
+	health_note_unhealthy(w, "listener closed", why);
+}
+
+/* The worker has had the time to close all listeners on an address but one, and has several. */
+static void listener_check_duplicates(struct worker *w)
+{
+	_cleanup_free_ struct listener *listeners = NULL;
+	char text[sizeof(w->why)], why[sizeof(text) + 4];
+	struct error ignored;
+	size_t n = 0;
+
+	if (!w->duplicates_at ||
+	    clock_ns(CLOCK_MONOTONIC) - w->duplicates_at < LISTENER_CHECK_GRACE_NS ||
+	    worker_listeners_look(w, &listeners, &n, &ignored) < 0 ||
+	    !worker_listeners_describe_duplicates(w, listeners, n, text, sizeof(text)))
+		return;
+	snprintf(why, sizeof(why), "it %s", text);
+	health_note_unhealthy(w, "several listeners", why);
 }
 
 /* The worker has closed its listener on the endpoint. */
@@ -131,6 +146,9 @@ void listener_check(struct supervisor *sup, struct service *service,
 	for (unsigned int slot = 0; slot < sup->n_slots && !sup->stopping; slot++)
 		if (sup->slots[slot].current)
 			listener_check_worker(sup->slots[slot].current, service, rows, n);
+	for (unsigned int slot = 0; slot < sup->n_slots && !sup->stopping; slot++)
+		if (sup->slots[slot].current)
+			listener_check_duplicates(sup->slots[slot].current);
 	for (unsigned int slot = 0; slot < sup->n_slots && !sup->stopping; slot++)
 		if (sup->slots[slot].next)
 			readiness_check_astray(sup->slots[slot].next);

@@ -11,6 +11,7 @@
 #include "stream/log.h"
 #include "supervise/control.h"
 #include "supervise/due.h"
+#include "supervise/endpoints.h"
 #include "supervise/health.h"
 #include "supervise/log_link.h"
 #include "supervise/park.h"
@@ -292,6 +293,7 @@ int reload_begin(struct supervisor *sup, const struct slots *slots, struct plan 
 	sup->reload->in_place = ways->in_place;
 	sup->reload->of_all = slots->n >= all.n;
 	rollout_begin(&sup->reload->rollout, slots, ways->batch, ways->keep_going);
+	endpoints_update_private(sup);
 	/* A worker that is starting, or is started after a pause, has the old command. */
 	for (size_t i = 0; i < slots->n; i++) {
 		struct slot *it = &sup->slots[slots->at[i]];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "supervise/shutdown.h"
 
+#include "supervise/dropped_address.h"
 #include "supervise/due.h"
 #include "supervise/log_link.h"
 #include "supervise/parking.h"
@@ -35,6 +36,7 @@ void shutdown_begin(struct supervisor *sup)
 		log_link_kill(sup);
 	else
 		report_line(sup, again ? "killing the workers that are left" : "stopping");
+	dropped_address_end(sup);
 	parking_close(&sup->parking);
 	for (struct worker *w = sup->workers; w; w = next) {
 		next = w->next;

@@ -348,6 +348,14 @@ static void slot_note_late(const struct worker *w)
 		        (double)w->plan->config.ready_timeout / NS_PER_S, limit->now);
 }
 
+/* Why the next worker would fail in the same way, or NULL: it may not. */
+static const char *slot_why_in_vain(const struct worker *w)
+{
+	if (w->in_background)
+		return "its worker went to the background";
+	return w->has_duplicates ? "its worker has several listeners on an endpoint" : NULL;
+}
+
 enum slot_loss slot_lose(struct worker *w)
 {
 	struct supervisor *sup = w->sup;
@@ -382,30 +390,39 @@ enum slot_loss slot_lose(struct worker *w)
 		slot_set_run(sup, w->slot, RPD_RUN_STARTING);
 		return SLOT_LOSS_DONE;
 	}
-	if (w->in_background) /* so would the next one */
-		slot_give_up(sup, w->slot, "its worker went to the background");
+	if (slot_why_in_vain(w))
+		slot_give_up(sup, w->slot, slot_why_in_vain(w));
 	else if (it->current || !slot_leave_for_good(w))
 		slot_start_later(sup, w->slot, uptime);
 	slot_start_waiting(sup);
 	return SLOT_LOSS_DONE;
 }
 
-/* The slot is never given up, because its worker serves. But if all workers of a program grow too
- * big or become unhealthy, it is not started again and again without a pause. */
-void slot_restart_worker(struct supervisor *sup, unsigned int slot, const char *why)
+/* The slot is never given up, because its worker serves or has served. But if all workers of a
+ * program grow too big or become unhealthy, it is not started again and again without a pause.
+ * @uptime: of the worker that is replaced. */
+static int64_t slot_replacement_pause(struct supervisor *sup, unsigned int slot, int64_t uptime)
 {
 	struct slot *it = &sup->slots[slot];
 	const struct run_config *config = &slot_get_plan(sup, slot)->config;
-	int64_t uptime = clock_ns(CLOCK_MONOTONIC) - it->current->up_at, pause;
+	const int64_t pause =
+	        restart_backoff_pause(config, uptime < REPLACED_SOON_NS ? 0 : uptime, &it->crashes);
+
+	if (pause != RESTART_BACKOFF_NEVER)
+		return pause;
+	it->crashes = config->max_restarts;
+	return config->restart_delay + config->backoff_max;
+}
+
+void slot_restart_worker(struct supervisor *sup, unsigned int slot, const char *why)
+{
+	struct slot *it = &sup->slots[slot];
 	char after[32] = "";
+	int64_t pause;
 
 	if (it->next || it->timer || sup->stopping || reload_state_has(sup, slot))
 		return;
-	pause = restart_backoff_pause(config, uptime < REPLACED_SOON_NS ? 0 : uptime, &it->crashes);
-	if (pause == RESTART_BACKOFF_NEVER) {
-		it->crashes = config->max_restarts;
-		pause = config->restart_delay + config->backoff_max;
-	}
+	pause = slot_replacement_pause(sup, slot, clock_ns(CLOCK_MONOTONIC) - it->current->up_at);
 	if (pause)
 		snprintf(after, sizeof(after), " after %g s", (double)pause / NS_PER_S);
 	report_line(sup, "slot %u: %s: it is replaced%s", slot, why, after);
@@ -426,7 +443,8 @@ int slot_retire(struct worker *w, struct error *err)
 	if (it->next)
 		slot_set_run(sup, w->slot, RPD_RUN_STARTING);
 	else
-		slot_start_later(sup, w->slot, w->withdrawn_at - w->up_at);
+		slot_start_after(sup, w->slot,
+		                 slot_replacement_pause(sup, w->slot, w->withdrawn_at - w->up_at));
 	return 0;
 }
 

@@ -13,6 +13,7 @@
 #include "kern/in_force.h"
 #include "service/in_force_restore.h"
 #include "service/service_lock.h"
+#include "supervise/dropped_address.h"
 #include "supervise/listener_check.h"
 #include "supervise/log_watch.h"
 #include "supervise/report.h"
@@ -89,6 +90,7 @@ static int steering_check_on_timer(sd_event_source *source, uint64_t now, void *
 		in_force_take(rows, n, &service->steer, &found);
 		in_force_restore(service, &found, sup->parking.fds, &sup->restored, &ignored);
 		listener_check(sup, service, rows, n);
+		dropped_address_update(sup);
 	}
 	sd_event_source_set_time_relative(source, STEERING_CHECK_US);
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);

@@ -18,6 +18,7 @@
 #include "supervise/config_drift.h"
 #include "supervise/control.h"
 #include "supervise/control_request.h"
+#include "supervise/dropped_address.h"
 #include "supervise/due.h"
 #include "supervise/endpoints.h"
 #include "supervise/former.h"
@@ -315,6 +316,7 @@ static void supervisor_leave(struct supervisor *sup)
 	sup->notify = NULL;
 	control_free(sup->control, sup->status, NULL);
 	sup->control = NULL;
+	dropped_address_end(sup);
 	parking_close(&sup->parking);
 	service_supervisor_resign(&sup->service);
 	service_close(&sup->service);
