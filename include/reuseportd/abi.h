@@ -61,6 +61,8 @@
 enum rpd_policy {
 	RPD_ROUND_ROBIN, /* ring[cursor++]: exact, for any client */
 	RPD_STICKY,      /* ring[hash(client address)]: a client keeps its worker */
+	/* the worker with the fewest connections for its weight, of the next entries of the ring */
+	RPD_LEAST_CONNECTIONS,
 	RPD_POLICY_MAX,
 };
 
@@ -86,7 +88,7 @@ struct rpd_slot {
 	__u8 state;    /* enum rpd_slot_state */
 	__u8 version;  /* index in rpd_schedule.versions */
 	__u8 flags;
-	__u8 pad;
+	__u8 generation; /* of the worker: its account is generation * RPD_SLOT_MAX + slot */
 };
 
 /* The version's slots in the ring are candidates[first .. first + count - 1]; its slots that
@@ -115,7 +117,12 @@ struct rpd_schedule {
 	__u16 canary_permille; /* share of the canary slots, 0 = no canary */
 	__u32 rounding_ppm;    /* largest relative error of a slot's share, by rounding */
 	__u8 only_version;     /* the version that `switch` chose, or RPD_NO_VERSION */
-	__u8 pad[3];
+	__u8 choices;          /* of RPD_LEAST_CONNECTIONS: how many workers are compared */
+	__u8 pad[2];
+	__u32 stuck_after; /* RPD_TICKs without an accept, after which a worker with a queue loses
+	                      its turns; 0 = it keeps them */
+	__u32 slow_start; /* of RPD_LEAST_CONNECTIONS: RPD_TICKs in which a worker is young; 0 = off
+	                   */
 	__u32 pad2;
 	struct rpd_version versions[RPD_VERSION_MAX];
 	struct rpd_slot slots[RPD_SLOT_MAX];
@@ -137,7 +144,8 @@ struct rpd_control {
 	__u32 n_unlisted;     /* connections from before `attach` that could not be listed */
 	__u32 n_probes;       /* at least the number of entries of map "probes" */
 	__u32 n_generations;  /* only the first n generations of any slot have ever been used */
-	__u32 pad2[9];
+	__u32 n_stuck;        /* at least the number of rows of maps "queues" that are stuck */
+	__u32 pad2[8];
 };
 
 /* The outcomes of a run of the steering program. */
@@ -152,6 +160,55 @@ enum rpd_outcome {
  * line. */
 struct rpd_tally {
 	__u64 of[RPD_ROW_MAX];
+};
+
+/* Why a worker has lost a turn. */
+enum rpd_pass {
+#define RPD_PASS_COUNTER(name, help) RPD_PASS_##name,
+#include <reuseportd/counters.def>
+	RPD_PASS_MAX,
+};
+
+/* The unit of time in rpd_queue.seen, and in rpd_schedule.stuck_after: 0.26 ms. */
+#define RPD_TICK_LOG 18
+
+/* How many workers RPD_LEAST_CONNECTIONS compares. */
+#define RPD_CHOICES_DEFAULT 3
+#define RPD_CHOICES_MIN     2
+#define RPD_CHOICES_MAX     8
+
+/* Map "loads", by account: what RPD_LEAST_CONNECTIONS compares. The sum of the account's rows of
+ * map "accounts", which are one for each CPU, would take too long. */
+struct rpd_load {
+	__s64 open; /* connections, accepted or not */
+	__u64 pad[7];
+};
+
+/*
+ * Map "queues" of an endpoint, by slot: the accept queue of the slot's listener, as the steering
+ * program has last seen it. The program reads and writes a row only when the queue is not empty, or
+ * when it was stuck before.
+ */
+struct rpd_queue {
+	/* The first connection of the queue (the initial sequence number that the kernel gave to
+	 * it) in the lower half; the tick when the program first saw it there in the upper half. In
+	 * one word, since several CPUs read and write it at the same time. */
+	__u64 seen;
+	__u32 is_stuck; /* it had not moved for rpd_schedule.stuck_after */
+	__u32 pad;
+	__u64 passed[RPD_PASS_MAX]; /* turns that the slot has lost */
+	__u64 pad2[4];
+};
+
+/* Where the running kernel has the members of its structures that the steering program reads: byte
+ * offsets. All 0: not known. */
+struct rpd_members_at {
+	__u16 selected_sk;     /* of struct sk_reuseport_kern */
+	__u16 ack_backlog;     /* of struct sock */
+	__u16 max_ack_backlog; /* of struct sock */
+	__u16 young;           /* of struct inet_connection_sock */
+	__u16 accept_head;     /* of struct inet_connection_sock */
+	__u16 snt_isn;         /* of struct tcp_request_sock */
 };
 
 /* Key of map "probes": the source of a connection. The value, a __u32, is the index in the socket
@@ -343,6 +400,7 @@ struct rpd_worker {
 	__u64 cookies[RPD_ENDPOINT_MAX]; /* of its listener in each endpoint, 0 = none */
 	__u64 start_time;  /* of pid, in clock ticks after boot (proc(5), stat, field 22) */
 	__u64 admitted_at; /* seconds since the epoch */
+	__u64 admitted_ns; /* the same moment by bpf_ktime_get_ns() */
 	__u32 pid;         /* the process that polls the listener, 0 = empty row */
 	__s32 fd;          /* its descriptor of the listener, -1 = it listens on nothing */
 	__s32 epfd; /* the epoll descriptor that it polls the listener with, -1 = not by epoll */
@@ -382,17 +440,19 @@ struct rpd_former {
 
 _Static_assert(sizeof(struct rpd_slot) == 8, "ABI");
 _Static_assert(sizeof(struct rpd_version) == 40, "ABI");
-_Static_assert(__builtin_offsetof(struct rpd_schedule, versions) == 32, "ABI");
-_Static_assert(sizeof(struct rpd_schedule) == 32 + 40 * 64 + 8 * 1024 + 2 * 1024 + 2 * 4096, "ABI");
+_Static_assert(__builtin_offsetof(struct rpd_schedule, versions) == 40, "ABI");
+_Static_assert(sizeof(struct rpd_schedule) == 40 + 40 * 64 + 8 * 1024 + 2 * 1024 + 2 * 4096, "ABI");
 _Static_assert(__builtin_offsetof(struct rpd_control, aside) == 64, "ABI");
 _Static_assert(__builtin_offsetof(struct rpd_control, active) == 128, "ABI");
 _Static_assert(sizeof(struct rpd_control) == 192, "ABI");
+_Static_assert(sizeof(struct rpd_load) == 64, "ABI: a cache line");
+_Static_assert(sizeof(struct rpd_queue) == 64, "ABI: a cache line");
 _Static_assert(sizeof(struct rpd_tally) == 8 * 1026, "ABI");
 _Static_assert(sizeof(struct rpd_member) == 8, "ABI");
 _Static_assert(sizeof(struct rpd_probe) == 20, "ABI: a map's key, without a hole");
 _Static_assert(sizeof(struct rpd_endpoint) == 32, "ABI");
 _Static_assert(sizeof(struct rpd_service) == 48 + 32 + 24 + 32 * 128, "ABI");
-_Static_assert(sizeof(struct rpd_worker) == 8 * 128 + 88 + 256, "ABI");
+_Static_assert(sizeof(struct rpd_worker) == 8 * 128 + 96 + 256, "ABI");
 _Static_assert(sizeof(struct rpd_account) == 64, "ABI: a cache line");
 _Static_assert(sizeof(struct rpd_former) == 80, "ABI");
 _Static_assert(sizeof(struct rpd_rate) == 40, "ABI");
@@ -402,6 +462,6 @@ _Static_assert(sizeof(struct rpd_found) == 8, "ABI");
 _Static_assert(sizeof(struct rpd_open) == 16, "ABI");
 _Static_assert(sizeof(struct rpd_group_member) == 24, "ABI");
 _Static_assert(sizeof(struct rpd_event) == 64, "ABI");
-_Static_assert(sizeof(struct rpd_events) == 88 * 8 + 64 * RPD_EVENT_MAX, "ABI");
+_Static_assert(sizeof(struct rpd_events) == 100 * 8 + 64 * RPD_EVENT_MAX, "ABI");
 _Static_assert((RPD_EVENT_MAX & (RPD_EVENT_MAX - 1)) == 0, "masked, not divided");
 _Static_assert((RPD_RING_MAX & (RPD_RING_MAX - 1)) == 0, "masked, not divided");

@@ -16,7 +16,8 @@ WIDTH = 80
 SERVICE = f"worker-{PORT}"  # the default name
 
 OPTIONS = {
-    "run": ("--workers", "--service", "--listen", "--pass-sockets", "--policy", "--no-count",
+    "run": ("--workers", "--service", "--listen", "--pass-sockets", "--policy", "--choices",
+            "--slow-start", "--skip-stuck", "--no-count",
             "--label", "--env", "--env-file", "--increment-var", "--instance-var", "--log-file",
             "--user", "--group", "--cwd",
             "--out-file", "--error-file", "--merge-logs", "--log-prefix", "--ready",
@@ -35,7 +36,8 @@ OPTIONS = {
     "stop": ("--service", "--json"),
     "start": ("--service", "--json"),
     "reopen-logs": ("--service", "--json"),
-    "attach": ("--workers", "--service", "--port", "--address", "--pid", "--wait", "--policy",
+    "attach": ("--workers", "--service", "--port", "--address", "--pid", "--wait", "--policy", "--choices",
+               "--slow-start", "--skip-stuck",
                "--strict", "--no-count", "--count-max", "--label", "--watch", "--metrics", "--json"),
     "status": ("--service", "--watch", "--json"),
     "top": ("--service",),
@@ -46,6 +48,7 @@ OPTIONS = {
     "events": ("--service", "--follow", "--json"),
     "resume": ("--service", "--json"),
     "weight": ("--service", "--force", "--json"),
+    "policy": ("--service", "--choices", "--slow-start", "--skip-stuck", "--json"),
     "canary": ("--service", "--share", "--off", "--json"),
     "label": ("--service", "--force", "--json"),
     "switch": ("--service", "--off", "--force", "--json"),
@@ -206,7 +209,7 @@ def test_text_and_json(bed):
     check("FOREIGN LISTENER ON" in text.out, f"no foreign listener in {text}")
     equal(len(status["foreign_listeners"]), 1, "foreign listeners")
     equal(sum(row["steered"] for row in status["workers"]), status["counters"]["steered"]
-          + status["counters"]["slot_gone"], "sum of steered connections")
+          + status["counters"]["slot_gone"] + status["counters"]["passed_on"], "sum of steered connections")
     check(spare.process.alive(), "the spare lives")
 
     text, services = bed.reuseportd("list"), bed.reuseportd("list", "--json").json()

@@ -54,7 +54,9 @@ static bool cmd_attach_has_addresses(const struct rpd_service *info,
 static bool cmd_attach_has_options(const struct rpd_service *info, const struct rpd_schedule *s,
                                    const struct attach_request *given)
 {
-	return (given->policy == RPD_ROUND_ROBIN || given->policy == s->policy) &&
+	static const struct dealing defaults;
+
+	return (dealing_equal(&given->dealing, &defaults) || dealing_is_of(&given->dealing, s)) &&
 	       (!given->strict || (s->flags & RPD_STRICT)) &&
 	       (!strcmp(given->label, RPD_FIRST_LABEL) || !strcmp(given->label, info->label));
 }

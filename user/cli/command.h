@@ -35,6 +35,7 @@ struct invocation {
 	int64_t wait;           /* attach --wait, nanoseconds */
 	long share;             /* canary --share, in tenths of a percent; 0 = not given */
 	struct attach_request attach;
+	struct dealing dealing;     /* policy; RPD_POLICY_MAX, -1 and 0 choices = not given */
 	struct rpd_endpoint listen; /* metrics --listen, attach --metrics; family 0 = not given */
 	uint32_t swap_pid;
 	int fds[INVOCATION_FDS_MAX];
@@ -77,5 +78,5 @@ void command_overview(FILE *out);
 typedef int command_function(struct invocation *invocation, struct error *err);
 extern command_function cmd_run, cmd_check, cmd_reload, cmd_restart, cmd_scale, cmd_stop, cmd_start,
         cmd_attach, cmd_detach, cmd_status, cmd_top, cmd_list, cmd_metrics, cmd_doctor, cmd_drain,
-        cmd_resume, cmd_connections, cmd_weight, cmd_canary, cmd_label, cmd_switch, cmd_swap,
-        cmd_events, cmd_reopen_logs;
+        cmd_resume, cmd_connections, cmd_weight, cmd_policy, cmd_canary, cmd_label, cmd_switch,
+        cmd_swap, cmd_events, cmd_reopen_logs;

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "core/endpoint.h"
 #include "core/listener_owner.h"
 #include "kern/proc.h"
@@ -66,6 +67,7 @@ static int admit_write_rows(struct service *service, unsigned int slot,
 	if (!newcomer_is_in_row(newcomer, &former))
 		worker = (struct rpd_worker){
 		        .admitted_at = time(NULL),
+		        .admitted_ns = clock_ns(CLOCK_MONOTONIC),
 		        .account = generation_choose(service, slot, &former, newcomer),
 		        .run = former.run,
 		        .restarts = former.restarts};

@@ -17,6 +17,7 @@
 #include "kern/proc.h"
 #include "kern/steer_setup.h"
 #include "service/leftovers.h"
+#include "service/schedule_commit.h"
 #include "service/service_endpoint.h"
 #include "service/service_remove.h"
 #include "service/service_supervisor.h"
@@ -63,7 +64,7 @@ static void service_create_set_schedule(struct service *service, const struct se
 	struct rpd_schedule draft;
 
 	schedule_init(&draft);
-	draft.policy = plan->policy;
+	dealing_apply(&plan->dealing, &draft);
 	draft.flags = RPD_STRICT;
 	draft.n_slots = plan->workers;
 	schedule_build(&draft);
@@ -90,6 +91,9 @@ static int service_create_make(struct service *service, const struct service_pla
 		return r;
 	service_create_set_schedule(service, plan);
 	service_create_load_observers(service, plan->max_conns);
+	r = schedule_commit_check_dealing(service, steer_schedule(&service->steer), err);
+	if (r < 0)
+		return r;
 	conns_enable(&service->conns, &service->steer);
 	__atomic_store_n(&service->steer.service->stage, RPD_STAGE_READY, __ATOMIC_RELEASE);
 	events_note(&service->steer, RPD_EVENT_attached, RPD_NO_SLOT, 0, NULL);

@@ -73,7 +73,7 @@ static int setup_make_service(struct supervisor *sup, struct error *err)
 	const struct service_plan plan = {
 	        .name = sup->name,
 	        .workers = config->workers,
-	        .policy = config->policy,
+	        .dealing = config->dealing,
 	        .label = config->label,
 	        .max_conns = config->no_count ? 0 : RPD_CONNS_DEFAULT,
 	        .endpoints = endpoints,

@@ -2,6 +2,7 @@
 /* The steering program's decisions, compiled for the host. */
 
 #include <arpa/inet.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -219,13 +220,151 @@ static void scan_heirs_are_even(void **state)
 	assert_true(chi_square(counts + 1, 7, n) < 40);
 }
 
+/* ---- Loads ---- */
+
+static double load_of(const struct pick_load *l)
+{
+	return (double)(l->connections + 1) / (double)l->weight / (double)l->growth;
+}
+
+static struct pick_load any_load(void)
+{
+	static const unsigned int most[] = {0, 3, 100, 16777216};
+
+	return (struct pick_load){
+	        seed_between(0, most[seed_between(0, 3)]), seed_between(1, RPD_WEIGHT_MAX),
+	        seed_between(0, 1) ? PICK_GROWN : seed_between(PICK_GROWN / 10, PICK_GROWN)};
+}
+
+/* Against the same with fractions. No two loads are so close that a double can't tell, unless they
+ * are equal. */
+static void less_load_takes_the_turn(void **state)
+{
+	unsigned int taken = 0, equal = 0;
+
+	for (unsigned int i = 0; i < 200000; i++) {
+		const struct pick_load a = any_load();
+		const struct pick_load b = i % 10 ? any_load() : a;
+		const bool is_kept_young = a.growth < PICK_GROWN && b.growth == PICK_GROWN;
+		const double difference = load_of(&b) - load_of(&a);
+		const bool got = steer_pick_is_less(&a, &b);
+
+		if (is_kept_young) {
+			assert_false(got);
+		} else if (!memcmp(&a, &b, sizeof(a))) {
+			assert_false(got);
+			equal++;
+		} else if (fabs(difference) > 1e-12 * load_of(&a)) {
+			assert_int_equal(got, difference > 0);
+		}
+		taken += got;
+		assert_false(got && steer_pick_is_less(&b, &a));
+	}
+	assert_true(taken > 10000 && equal > 10000);
+}
+
+static void workers_grow(void **state)
+{
+	uint64_t before = 0;
+
+	assert_int_equal(steer_pick_growth(0, 1000), PICK_GROWN / 10);
+	assert_int_equal(steer_pick_growth(500, 1000), PICK_GROWN / 2);
+	assert_int_equal(steer_pick_growth(1000, 1000), PICK_GROWN);
+	assert_int_equal(steer_pick_growth(UINT64_MAX, 1000), PICK_GROWN);
+	for (uint64_t age = 0; age < 1200; age++) {
+		const uint64_t growth = steer_pick_growth(age, 1000);
+
+		assert_true(growth >= before);
+		before = growth;
+	}
+}
+
+/* ---- Queues ---- */
+
+/* A queue as the worker sees it: connections come at the end and are accepted from the front. Each
+ * has a number of its own. */
+struct model {
+	uint32_t first, length; /* connections first .. first + length - 1 wait */
+	uint32_t moved_at;      /* the last look that saw another first one, or an empty queue */
+	uint32_t looked_first;
+};
+
+/* The rule, in plain words: stuck if two looks that are more than @after apart, and all looks in
+ * between, have seen the same connection at the front. */
+static enum pick_busy model_judge(struct model *m, uint32_t now, uint32_t after, uint32_t limit)
+{
+	if (m->length == 0)
+		return PICK_FREE;
+	if (m->looked_first != m->first) {
+		m->looked_first = m->first;
+		m->moved_at = now;
+	}
+	if (now - m->moved_at > after)
+		return PICK_STUCK;
+	return m->length > limit ? PICK_FULL : PICK_FREE;
+}
+
+/* Random connections, accepts, looks and times, across the wrap of the clock. */
+static void queues_are_judged_as_the_rule_says(void **state)
+{
+	unsigned int seen_as[3] = {};
+
+	for (unsigned int round = 0; round < 2000; round++) {
+		struct model m = {.first = 1 + seed_word() / 2};
+		const uint32_t after = seed_between(1, 40), limit = seed_between(0, 5);
+		uint32_t now = seed_between(0, 1) ? UINT32_MAX - seed_between(0, 500) : seed_word();
+		__u64 seen = 0;
+
+		for (unsigned int step = 0; step < 100; step++) {
+			const uint32_t coming = seed_between(0, 2), going = seed_between(0, 3);
+			const uint32_t accepted = going < m.length ? going : m.length;
+			struct pick_queue queue;
+			enum pick_busy wanted, got;
+
+			m.length += coming;
+			if (seed_between(0, 3) == 0) {
+				m.first += accepted;
+				m.length -= accepted;
+			}
+			now += seed_between(0, 20);
+			wanted = model_judge(&m, now, after, limit);
+			queue = (struct pick_queue){m.length, limit, m.first};
+			got = steer_pick_busy(&queue, &seen, now, after);
+			assert_int_equal(got, wanted);
+			seen_as[got]++;
+		}
+	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(seen_as); i++)
+		assert_true(seen_as[i] > 1000);
+}
+
+/* The clock of another CPU may be ahead: what it has noted is no reason. */
+static void time_of_another_cpu(void **state)
+{
+	const struct pick_queue queue = {.length = 1, .limit = 9, .first = 7};
+	__u64 seen = (__u64)1001 << 32 | 7;
+
+	assert_int_equal(steer_pick_busy(&queue, &seen, 1000, 20), PICK_FREE);
+	assert_int_equal(seen >> 32, 1001);
+	assert_int_equal(steer_pick_busy(&queue, &seen, 1021, 20), PICK_FREE);
+	assert_int_equal(steer_pick_busy(&queue, &seen, 1022, 20), PICK_STUCK);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(kinds_of_packets),      cmocka_unit_test(hashes_are_pinned),
-	        cmocka_unit_test(mapped_v4_addresses),   cmocka_unit_test(every_bit_of_v6_counts),
-	        cmocka_unit_test(clients_are_spread),    cmocka_unit_test(attempts_are_independent),
-	        cmocka_unit_test(scan_visits_all_slots), cmocka_unit_test(scan_heirs_are_even),
+	        cmocka_unit_test(kinds_of_packets),
+	        cmocka_unit_test(hashes_are_pinned),
+	        cmocka_unit_test(mapped_v4_addresses),
+	        cmocka_unit_test(every_bit_of_v6_counts),
+	        cmocka_unit_test(clients_are_spread),
+	        cmocka_unit_test(attempts_are_independent),
+	        cmocka_unit_test(scan_visits_all_slots),
+	        cmocka_unit_test(scan_heirs_are_even),
+	        cmocka_unit_test(queues_are_judged_as_the_rule_says),
+	        cmocka_unit_test(time_of_another_cpu),
+	        cmocka_unit_test(less_load_takes_the_turn),
+	        cmocka_unit_test(workers_grow),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), seed, NULL);
