@@ -273,8 +273,8 @@ static int run_option_set_cpu_limit(void *member, const struct option_setting *s
 
 const struct option_row run_options[] = {
         {"service", "NAME",
-         "Name of the service "
-         "(default: the program's name, followed by -PORT if --listen is given once)",
+         "Name of the service (default: the program's name, followed by -PORT if --listen is "
+         "given once)",
          run_option_set_service, AT(service)},
         {"workers", "N|max",
          "Number of workers; max: one for each CPU that this process may use, by its affinity "
@@ -282,10 +282,9 @@ const struct option_row run_options[] = {
          "section sets it; an app of PM2 has 1 unless it sets instances)",
          run_option_set_workers, AT(workers)},
         {"listen", "PORT|ADDRESS:PORT",
-         "Steer only listeners on this port, or on this address and port. The "
-         "environment variable PORT of the workers is set to the first port given. "
-         "May be repeated (default: every address on which most of the workers listen, "
-         "except ports that the kernel chose for them)",
+         "Steer only listeners on this port, or on this address and port. The environment variable "
+         "PORT of the workers is set to the first port given. May be repeated (default: every "
+         "address on which most of the workers listen, except ports that the kernel chose)",
          run_option_set_listen, .repeatable = true},
         {"pass-sockets", NULL,
          "Open the listeners that --listen names, and pass them to the workers as "
@@ -311,10 +310,9 @@ const struct option_row run_options[] = {
          "needs longer for a request then loses turns as well (default: 0, off)",
          option_set_time, AT(dealing.skip_stuck)},
         {"no-count", NULL,
-         "Do not count connections in the kernel. `status` then shows \"-\" for open "
-         "connections, and `connections` and `drain --wait` are not available. `reload`, "
-         "`restart`, `scale` and `stop SLOT` still drain: they wait until the worker's "
-         "processes have no connection of the service open",
+         "Do not count connections in the kernel. `status` then shows \"-\" for open connections, "
+         "and `connections` and `drain --wait` are not available. `reload`, `restart`, `scale` and "
+         "`stop SLOT` still drain: they wait until no process of the worker has a connection open",
          option_set_flag, AT(no_count)},
         {"label", "VERSION", "Version of the workers (default: " RPD_FIRST_LABEL ")",
          run_option_set_label, AT(label)},
@@ -325,16 +323,15 @@ const struct option_row run_options[] = {
          "object are added to those of the app's `env` object",
          run_option_set_env, AT(env), .repeatable = true},
         {"env-file", "FILE",
-         "Set the variables in FILE, which has a line NAME=VALUE for each; --env "
-         "takes precedence. May be repeated",
+         "Set the variables in FILE, which has a line NAME=VALUE for each; --env takes precedence. "
+         "May be repeated",
          option_set_list, AT(env_files), .repeatable = true},
         {"increment-var", "NAME",
          "Add the slot number of each worker to the value of this variable, or to 0 if it "
          "is not set. May be repeated",
          run_option_set_variables, AT(increment_vars), .repeatable = true},
         {"instance-var", "NAME",
-         "Name of the variable that has the slot number of the worker (default: "
-         "NODE_APP_INSTANCE)",
+         "Name of the variable with the slot number of the worker (default: NODE_APP_INSTANCE)",
          run_option_set_variable, AT(instance_var)},
         {"user", "USER",
          "Run the workers as this user (name or number). With FILE, it is the user of all "
@@ -392,8 +389,7 @@ const struct option_row run_options[] = {
          "Treat a single probe as failed if it takes longer (default: 5s)", option_set_time,
          AT(health_timeout)},
         {"health-failures", "N",
-         "Treat a worker as unhealthy after this many failed probes in a row "
-         "(default: 3)",
+         "Treat a worker as unhealthy after this many failed probes in a row (default: 3)",
          option_set_number, AT(health_failures), .min = 1, .max = COUNT_MAX},
 
         {"stop-signal", "SIGNAL", "Signal that stops a worker (default: SIGTERM)",
