@@ -41,15 +41,9 @@ def stuck_slots(run):
     return [row["slot"] for row in run.workers() if row["state"] == "stuck"]
 
 
-def expect_shares(before, after, slots):
-    """The slots got the same number of connections, up to the turns under way."""
-    got = [after[slot] - before[slot] for slot in slots]
-    check(max(got) - min(got) <= max(3, sum(got) // 100), f"connections of each slot: {got}")
-
-
 def test_node_hangs(bed):
-    """One of eight Node servers hangs: its turns go to the others evenly, the clients of these
-    notice nothing, and it has its exact share again once its loop runs."""
+    """One of eight Node servers hangs: its turns go to the others, the clients of these notice
+    nothing, and it gets connections again once its loop runs."""
     run = start_node(bed, "--skip-stuck", "5ms")
     client = Client()
     client.send("/hang")
@@ -60,14 +54,15 @@ def test_node_hangs(bed):
     row = run.workers()[slot]
     after = steered(run)
     equal(after[slot], before[slot], "connections of the stuck worker")
-    expect_shares(before, after, [i for i in range(WORKERS) if i != slot])
+    check(all(after[i] - before[i] > 100 for i in range(WORKERS) if i != slot),
+          f"connections of each slot: {before}, then {after}")
     check(row["turns_lost"]["stuck"] > 500 and row["turns_lost"]["full"] == 0,
           f"turns lost: {row['turns_lost']}")
     check(row["queued"] > 0 and row["queue_unmoved_seconds"] > 0, f"{row}")
     note(f"{before[slot]} connections to the worker in all, of which it answers none while it hangs")
     release(bed)
     client.receive()
-    wait_until(lambda: not stuck_slots(run), "no worker is stuck")
+    wait_until(lambda: steered(run)[slot] > after[slot] + 50, "it has its turns again")
     load.stop_unfailed()
     events = [e["event"] for e in bed.reuseportd("events", "--json").json() if e["slot"] == slot]
     check("stuck" in events and "moving" in events[events.index("stuck"):], f"{events}")
