@@ -20,7 +20,9 @@
 #include "conn_table.h"
 #include "event_note.h"
 #include "shared_maps.h"
+#include "steer_pass.h"
 #include "steer_pick.h"
+#include "steer_search.h"
 
 /* ETH_P_IPV6 as sk_reuseport_md.eth_protocol has it, in network order. */
 #define STEER_ETH_P_IPV6 bpf_htons(0x86dd)
@@ -31,24 +33,6 @@
 /* How many ring entries to try before the search of all candidates. Each entry without a listener
  * costs a failed selection, some 20 ns. */
 #define STEER_RING_TRIES 32
-
-/* A search of all candidates is made of parts of so many steps. */
-#define STEER_SCAN_PART 32
-
-struct {
-	__uint(type, BPF_MAP_TYPE_REUSEPORT_SOCKARRAY);
-	__uint(max_entries, RPD_SOCKS_MAX);
-	__type(key, __u32);
-	__type(value, __u64); /* 8 bytes: a look-up from user space gives the socket's cookie */
-} socks SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 2);
-	__type(key, __u32);
-	__type(value, struct rpd_schedule);
-} schedules SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -93,18 +77,6 @@ static __always_inline int steer_finish(__u32 row, enum rpd_outcome outcome, int
 	if (tally && row < RPD_ROW_MAX)
 		tally->of[row]++;
 	return verdict;
-}
-
-static __always_inline bool steer_select(struct sk_reuseport_md *ctx, __u32 slot)
-{
-	return bpf_sk_select_reuseport(ctx, &socks, &slot, 0) == 0;
-}
-
-static __always_inline struct rpd_schedule *steer_get_schedule(struct rpd_control *ctl)
-{
-	__u32 active = *(volatile __u32 *)&ctl->active & 1;
-
-	return bpf_map_lookup_elem(&schedules, &active);
 }
 
 static __always_inline __u32 steer_hash_client(struct sk_reuseport_md *ctx)
@@ -185,81 +157,6 @@ __attribute__((noinline)) int steer_was_probed(struct sk_reuseport_md *ctx)
 	return bpf_map_lookup_elem(&probes, &source) != NULL;
 }
 
-static __always_inline struct rpd_schedule *steer_find_schedule(void)
-{
-	__u32 zero = 0;
-	struct rpd_control *ctl = bpf_map_lookup_elem(&control, &zero);
-
-	return ctl ? steer_get_schedule(ctl) : NULL;
-}
-
-/*
- * Selects the candidate of one step of steer_scan(). Returns its slot, or -1 if it has no listener.
- *
- * The long loops below, their parts and their single steps are global functions. The verifier
- * checks a global function once, not on each path that leads to it, or for each of a thousand
- * iterations: loading takes a small part of the time. The price is paid in rare cases only.
- */
-__attribute__((noinline)) int steer_try_candidate(struct sk_reuseport_md *ctx, __u32 first,
-                                                  __u32 count, __u32 start, __u32 step)
-{
-	struct rpd_schedule *sched = steer_find_schedule();
-	__u32 at, slot;
-
-	if (!ctx || !sched || count == 0)
-		return -1;
-	at = first + steer_pick_scan(start, step, count);
-	slot = sched->candidates[at & (RPD_SLOT_MAX - 1)];
-	return steer_select(ctx, slot) ? (int)slot : -1;
-}
-
-/* The steps of steer_scan() from @step on. */
-__attribute__((noinline)) int steer_scan_part(struct sk_reuseport_md *ctx, __u32 first, __u32 count,
-                                              __u32 start, __u32 step)
-{
-	for (__u32 i = 0; i < STEER_SCAN_PART; i++) {
-		int slot;
-
-		if (step + i >= count + PICK_SCATTERED)
-			break;
-		slot = steer_try_candidate(ctx, first, count, start, step + i);
-		if (slot >= 0)
-			return slot;
-	}
-	return -1;
-}
-
-/* Selects the first of candidates[first .. first + count - 1] that has a listener, in the order of
- * steer_pick_scan() from @start on. Returns its slot, or -1. */
-__attribute__((noinline)) int steer_scan(struct sk_reuseport_md *ctx, __u32 first, __u32 count,
-                                         __u32 start)
-{
-	if (count == 0)
-		return -1;
-	for (__u32 step = 0; step < RPD_SLOT_MAX + PICK_SCATTERED; step += STEER_SCAN_PART) {
-		int slot;
-
-		if (step >= count + PICK_SCATTERED)
-			break;
-		slot = steer_scan_part(ctx, first, count, start, step);
-		if (slot >= 0)
-			return slot;
-	}
-	return -1;
-}
-
-/* Selects any live worker: one in the ring if possible, otherwise one that is out of the ring. */
-static __always_inline int steer_select_any(struct sk_reuseport_md *ctx,
-                                            const struct rpd_schedule *sched, __u32 start)
-{
-	__u32 in_ring = sched->n_ring_slots;
-	int slot = steer_scan(ctx, 0, in_ring, start);
-
-	if (slot < 0)
-		slot = steer_scan(ctx, in_ring, sched->n_candidates - in_ring, start);
-	return slot;
-}
-
 static __always_inline int steer_drop(void)
 {
 	event_note(RPD_EVENT_dropped, RPD_NO_SLOT, 0);
@@ -334,21 +231,18 @@ static __always_inline int steer_migrate(struct sk_reuseport_md *ctx, struct rpd
 	return steer_fall_back(sched);
 }
 
-static __always_inline enum rpd_outcome steer_outcome(enum pick_kind kind, bool substitute)
+/* @of_syn: the outcome if the packet begins a connection. */
+static __always_inline enum rpd_outcome steer_outcome(enum pick_kind kind, enum rpd_outcome of_syn)
 {
 	if (kind == PICK_COOKIE)
 		return RPD_OUTCOME_cookie_ack;
-	if (kind == PICK_STRAY)
-		return RPD_OUTCOME_stray;
-	return substitute ? RPD_OUTCOME_slot_gone : RPD_OUTCOME_steered;
+	return kind == PICK_STRAY ? RPD_OUTCOME_stray : of_syn;
 }
 
 /* Ends a run that has selected the supervisor's parking listener. */
 static __always_inline int steer_park(enum pick_kind kind)
 {
-	return steer_finish(RPD_ROW_PARKING,
-	                    kind == PICK_NEW ? RPD_OUTCOME_parked : steer_outcome(kind, true),
-	                    SK_PASS);
+	return steer_finish(RPD_ROW_PARKING, steer_outcome(kind, RPD_OUTCOME_parked), SK_PASS);
 }
 
 /* A probe is for one worker only: without that worker's listener it fails, and it never migrates to
@@ -360,8 +254,7 @@ static __always_inline int steer_probe_packet(struct sk_reuseport_md *ctx, enum 
 
 	if (!steer_select(ctx, at))
 		return steer_finish(RPD_ROW_NONE, RPD_OUTCOME_dropped, SK_DROP);
-	return steer_finish(row, kind == PICK_NEW ? RPD_OUTCOME_probed : steer_outcome(kind, false),
-	                    SK_PASS);
+	return steer_finish(row, steer_outcome(kind, RPD_OUTCOME_probed), SK_PASS);
 }
 
 /* The slot of the ring for this attempt. Each attempt takes a cursor value of its own. So
@@ -440,14 +333,24 @@ static __always_inline int steer_packet(struct sk_reuseport_md *ctx, struct rpd_
 		               : steer_drop();
 	client = sched->policy == RPD_STICKY ? steer_hash_client(ctx) : 0;
 	slot = steer_ring_slot(ctx, ctl, sched, kind, client, 0);
-	if (steer_select(ctx, slot))
-		return steer_finish(slot, steer_outcome(kind, false), SK_PASS);
+	if (steer_select(ctx, slot)) {
+		const int turn = slot;
+
+		if (steer_may_be_busy(ctx, ctl, sched, kind))
+			slot = steer_pass_on(ctx, turn, client);
+		if (slot >= 0)
+			return steer_finish(slot,
+			                    steer_outcome(kind, slot == turn
+			                                                ? RPD_OUTCOME_steered
+			                                                : RPD_OUTCOME_passed_on),
+			                    SK_PASS);
+	}
 	slot = steer_walk(ctx, kind, client);
 	if (slot < 0)
 		slot = steer_select_any(ctx, sched,
 		                        sched->policy == RPD_STICKY ? client : ctx->hash);
 	if (slot >= 0)
-		return steer_finish(slot, steer_outcome(kind, true), SK_PASS);
+		return steer_finish(slot, steer_outcome(kind, RPD_OUTCOME_slot_gone), SK_PASS);
 	if (steer_select(ctx, RPD_SLOT_PARKING))
 		return steer_park(kind);
 	return steer_fall_back(sched);

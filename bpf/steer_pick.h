@@ -82,3 +82,37 @@ static inline __u32 steer_pick_scan(__u32 start, __u32 step, __u32 count)
 		return steer_pick_sticky(start, step) % count;
 	return (start % count + step - PICK_SCATTERED) % count;
 }
+
+/* The accept queue of a listener. */
+struct pick_queue {
+	__u32 length;
+	__u32 limit; /* the kernel drops a SYN if the queue is longer */
+	__u32 first; /* identifies the connection that the worker accepts next */
+};
+
+/* Whether a worker can take a turn. */
+enum pick_busy {
+	PICK_FREE,
+	PICK_STUCK, /* connections wait, and the worker has accepted none for too long */
+	PICK_FULL,  /* the kernel would drop the SYN */
+};
+
+/*
+ * Judges a queue, and notes in *@seen (rpd_queue.seen) since when its first connection is there. A
+ * queue that has moved since the last look is not stuck, however long its connections wait: a slow
+ * worker keeps its turns. Times may be read on another CPU after @now, hence the signed difference.
+ */
+static inline enum pick_busy steer_pick_busy(const struct pick_queue *queue, __u64 *seen, __u32 now,
+                                             __u32 stuck_after)
+{
+	const __u64 last = *(volatile __u64 *)seen;
+	const __u32 since = last >> 32;
+
+	if (queue->length == 0)
+		return PICK_FREE;
+	if ((__u32)last != queue->first)
+		*(volatile __u64 *)seen = (__u64)now << 32 | queue->first;
+	else if ((__s32)(now - since) > (__s32)stuck_after)
+		return PICK_STUCK;
+	return queue->length > queue->limit ? PICK_FULL : PICK_FREE;
+}

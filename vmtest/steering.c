@@ -181,8 +181,8 @@ static void steering_measure_runs(struct bed *bed, struct json_object *result)
 			if (i != EMPTY)
 				steering_set_policy(bed,
 				                    i == STICKY ? RPD_STICKY : RPD_ROUND_ROBIN);
-			ns = steering_time_run(bed, i == EMPTY ? empty : bed->steer.prog_fd[0],
-			                       round);
+			ns = steering_time_run(
+			        bed, i == EMPTY ? empty : bed->steer.endpoints[0].prog_fd, round);
 			if (round > 0)
 				json_object_array_add(of[i], steering_number(ns));
 		}

@@ -9,7 +9,7 @@
 #include <linux/types.h>
 
 #define RPD_MAGIC       0x72707264u /* "rprd" */
-#define RPD_ABI_VERSION 5
+#define RPD_ABI_VERSION 6
 
 #define RPD_SLOT_MAX     1024   /* worker slots of a service */
 #define RPD_RING_MAX     4096   /* entries of a schedule ring; a power of two */
@@ -116,7 +116,8 @@ struct rpd_schedule {
 	__u32 rounding_ppm;    /* largest relative error of a slot's share, by rounding */
 	__u8 only_version;     /* the version that `switch` chose, or RPD_NO_VERSION */
 	__u8 pad[3];
-	__u32 pad2;
+	__u32 stuck_after; /* RPD_TICKs without an accept, after which a worker with a queue loses
+	                      its turns; 0 = it keeps them */
 	struct rpd_version versions[RPD_VERSION_MAX];
 	struct rpd_slot slots[RPD_SLOT_MAX];
 	__u16 candidates[RPD_SLOT_MAX];
@@ -137,7 +138,8 @@ struct rpd_control {
 	__u32 n_unlisted;     /* connections from before `attach` that could not be listed */
 	__u32 n_probes;       /* at least the number of entries of map "probes" */
 	__u32 n_generations;  /* only the first n generations of any slot have ever been used */
-	__u32 pad2[9];
+	__u32 n_stuck;        /* at least the number of rows of maps "queues" that are stuck */
+	__u32 pad2[8];
 };
 
 /* The outcomes of a run of the steering program. */
@@ -152,6 +154,42 @@ enum rpd_outcome {
  * line. */
 struct rpd_tally {
 	__u64 of[RPD_ROW_MAX];
+};
+
+/* Why a worker has lost a turn. */
+enum rpd_pass {
+#define RPD_PASS_COUNTER(name, help) RPD_PASS_##name,
+#include <reuseportd/counters.def>
+	RPD_PASS_MAX,
+};
+
+/* The unit of time in rpd_queue.seen, and in rpd_schedule.stuck_after: 0.26 ms. */
+#define RPD_TICK_LOG 18
+
+/*
+ * Map "queues" of an endpoint, by slot: the accept queue of the slot's listener, as the steering
+ * program has last seen it. The program reads and writes a row only when the queue is not empty, or
+ * when it was stuck before.
+ */
+struct rpd_queue {
+	/* The first connection of the queue (the initial sequence number that the kernel gave to
+	 * it) in the lower half; the tick when the program first saw it there in the upper half. In
+	 * one word, since several CPUs read and write it at the same time. */
+	__u64 seen;
+	__u32 is_stuck; /* it had not moved for rpd_schedule.stuck_after */
+	__u32 pad;
+	__u64 passed[RPD_PASS_MAX]; /* turns that the slot has lost */
+	__u64 pad2[4];
+};
+
+/* Where the running kernel has the members of its structures that the steering program reads: byte
+ * offsets. All 0: not known. */
+struct rpd_members_at {
+	__u16 selected_sk;     /* of struct sk_reuseport_kern */
+	__u16 ack_backlog;     /* of struct sock */
+	__u16 max_ack_backlog; /* of struct sock */
+	__u16 accept_head;     /* of struct inet_connection_sock */
+	__u16 snt_isn;         /* of struct tcp_request_sock */
 };
 
 /* Key of map "probes": the source of a connection. The value, a __u32, is the index in the socket
@@ -386,6 +424,7 @@ _Static_assert(sizeof(struct rpd_schedule) == 32 + 40 * 64 + 8 * 1024 + 2 * 1024
 _Static_assert(__builtin_offsetof(struct rpd_control, aside) == 64, "ABI");
 _Static_assert(__builtin_offsetof(struct rpd_control, active) == 128, "ABI");
 _Static_assert(sizeof(struct rpd_control) == 192, "ABI");
+_Static_assert(sizeof(struct rpd_queue) == 64, "ABI: a cache line");
 _Static_assert(sizeof(struct rpd_tally) == 8 * 1026, "ABI");
 _Static_assert(sizeof(struct rpd_member) == 8, "ABI");
 _Static_assert(sizeof(struct rpd_probe) == 20, "ABI: a map's key, without a hole");
@@ -401,6 +440,6 @@ _Static_assert(sizeof(struct rpd_found) == 8, "ABI");
 _Static_assert(sizeof(struct rpd_open) == 16, "ABI");
 _Static_assert(sizeof(struct rpd_group_member) == 24, "ABI");
 _Static_assert(sizeof(struct rpd_event) == 64, "ABI");
-_Static_assert(sizeof(struct rpd_events) == 80 * 8 + 64 * RPD_EVENT_MAX, "ABI");
+_Static_assert(sizeof(struct rpd_events) == 88 * 8 + 64 * RPD_EVENT_MAX, "ABI");
 _Static_assert((RPD_EVENT_MAX & (RPD_EVENT_MAX - 1)) == 0, "masked, not divided");
 _Static_assert((RPD_RING_MAX & (RPD_RING_MAX - 1)) == 0, "masked, not divided");

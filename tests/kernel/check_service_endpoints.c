@@ -196,7 +196,7 @@ static void addition_killed_half_way(void)
 	run_service_begin();
 	add(3);
 	remove_endpoint(1);
-	CHECK_EQ(bpf_obj_pin(run_service.steer.socks_fd[0],
+	CHECK_EQ(bpf_obj_pin(run_service.steer.endpoints[0].socks_fd,
 	                     pins_path(&run_service.pins, "socks1", path)),
 	         0);
 	run_service_reopen();

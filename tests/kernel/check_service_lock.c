@@ -103,7 +103,8 @@ static bool has_program(unsigned int endpoint)
 	snprintf(name, sizeof(name), "steer%u", endpoint);
 	fd = bpf_obj_get(pins_path(&run_service.pins, name, path));
 	return fd >= 0 &&
-	       bpf_obj_get_info_by_fd(run_service.steer.prog_fd[endpoint], &ours, &size) == 0 &&
+	       bpf_obj_get_info_by_fd(run_service.steer.endpoints[endpoint].prog_fd, &ours,
+	                              &size) == 0 &&
 	       bpf_obj_get_info_by_fd(fd, &pinned, &size) == 0 && ours.id == pinned.id;
 }
 
@@ -137,7 +138,7 @@ static void endpoint_added_by_another(void)
 	service_close(&other);
 	lock();
 	CHECK_EQ(run_service.steer.service->n_endpoints, 2);
-	CHECK(run_service.steer.socks_fd[1] >= 0 && has_program(0) && has_program(1));
+	CHECK(run_service.steer.endpoints[1].socks_fd >= 0 && has_program(0) && has_program(1));
 	service_unlock(&run_service);
 }
 
@@ -183,7 +184,9 @@ static void command_killed_half_way(void)
 
 	begin();
 	open_other();
-	CHECK_EQ(bpf_obj_pin(other.steer.socks_fd[0], pins_path(&other.pins, "socks1", path)), 0);
+	CHECK_EQ(bpf_obj_pin(other.steer.endpoints[0].socks_fd,
+	                     pins_path(&other.pins, "socks1", path)),
+	         0);
 	service_close(&other);
 	CHECK_EQ(access(path, F_OK), 0);
 	lock();

@@ -208,6 +208,12 @@ const struct option_row command_options_attach[] = {
          "How the kernel picks a worker. round-robin: exactly evenly; "
          "sticky: each client keeps its worker (default: round-robin)",
          option_set_policy, AT(attach.policy)},
+        {"skip-stuck", "TIME",
+         "Skip a worker that accepts no connection for TIME although some wait for it, or whose "
+         "accept queue is full: other workers of its version take its turns until it accepts "
+         "again. With 5ms, a worker whose event loop hangs is noticed at once; a worker that "
+         "needs longer for a request then loses turns as well (default: 0, off)",
+         option_set_time, AT(attach.skip_stuck)},
         {"strict", NULL,
          "While all workers of the service are dead, refuse new connections. Without this "
          "option, the kernel deals them to the other listeners on the port, by its hash",

@@ -295,6 +295,12 @@ const struct option_row run_options[] = {
          "How the kernel picks a worker. round-robin: exactly evenly; "
          "sticky: each client keeps its worker (default: round-robin)",
          option_set_policy, AT(policy)},
+        {"skip-stuck", "TIME",
+         "Skip a worker that accepts no connection for TIME although some wait for it, or whose "
+         "accept queue is full: other workers of its version take its turns until it accepts "
+         "again. With 5ms, a worker whose event loop hangs is noticed at once; a worker that "
+         "needs longer for a request then loses turns as well (default: 0, off)",
+         option_set_time, AT(skip_stuck)},
         {"no-count", NULL,
          "Do not count connections in the kernel. `status` then shows \"-\" for open "
          "connections, and `connections` and `drain --wait` are not available. `reload`, "

@@ -53,6 +53,7 @@ struct run_config {
 	unsigned int workers; /* 1..RPD_SLOT_MAX ("max" is resolved); 0 = not set yet */
 	bool pass_sockets;    /* as LISTEN_FDS; needs listens */
 	enum rpd_policy policy;
+	int64_t skip_stuck; /* a worker that accepts nothing for this long is skipped; 0 = never */
 	bool no_count;
 	char label[RPD_LABEL_MAX]; /* the workers' version */
 

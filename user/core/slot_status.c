@@ -19,7 +19,7 @@ static enum slot_status slot_status_decide_vacant(enum rpd_slot_state state, uin
 }
 
 enum slot_status slot_status_decide(const struct rpd_schedule *s, unsigned int slot, bool live,
-                                    bool stalled, uint8_t run)
+                                    bool stalled, bool stuck, uint8_t run)
 {
 	const struct rpd_slot *it = &s->slots[slot];
 
@@ -33,23 +33,20 @@ enum slot_status slot_status_decide(const struct rpd_schedule *s, unsigned int s
 		return SLOT_STATUS_DRAINING;
 	if (s->only_version != RPD_NO_VERSION && it->version != s->only_version)
 		return SLOT_STATUS_STANDBY;
+	if (stuck)
+		return SLOT_STATUS_STUCK;
 	return it->flags & RPD_SLOT_CANARY ? SLOT_STATUS_CANARY : SLOT_STATUS_ACTIVE;
 }
 
 const char *slot_status_name(enum slot_status status)
 {
 	static const char *const names[] = {
-	        [SLOT_STATUS_EMPTY] = "empty",
-	        [SLOT_STATUS_ACTIVE] = "active",
-	        [SLOT_STATUS_CANARY] = "canary",
-	        [SLOT_STATUS_STANDBY] = "standby",
-	        [SLOT_STATUS_DRAINING] = "draining",
-	        [SLOT_STATUS_STALLED] = "stalled",
-	        [SLOT_STATUS_DEAD] = "dead",
-	        [SLOT_STATUS_STARTING] = "starting",
-	        [SLOT_STATUS_RESTARTING] = "restarting",
-	        [SLOT_STATUS_FAILED] = "failed",
-	        [SLOT_STATUS_STOPPED] = "stopped",
+	        [SLOT_STATUS_EMPTY] = "empty",       [SLOT_STATUS_ACTIVE] = "active",
+	        [SLOT_STATUS_CANARY] = "canary",     [SLOT_STATUS_STANDBY] = "standby",
+	        [SLOT_STATUS_DRAINING] = "draining", [SLOT_STATUS_STUCK] = "stuck",
+	        [SLOT_STATUS_STALLED] = "stalled",   [SLOT_STATUS_DEAD] = "dead",
+	        [SLOT_STATUS_STARTING] = "starting", [SLOT_STATUS_RESTARTING] = "restarting",
+	        [SLOT_STATUS_FAILED] = "failed",     [SLOT_STATUS_STOPPED] = "stopped",
 	};
 
 	_Static_assert(sizeof(names) / sizeof(names[0]) == SLOT_STATUS_MAX, "a name for each");

@@ -12,6 +12,7 @@ enum slot_status {
 	SLOT_STATUS_CANARY,   /* takes the canary's share of them */
 	SLOT_STATUS_STANDBY,  /* its version was left out by `switch` */
 	SLOT_STATUS_DRAINING, /* drained */
+	SLOT_STATUS_STUCK,    /* it accepts nothing, though connections wait: it loses its turns */
 	SLOT_STATUS_STALLED,  /* its listener is open, but no process polls it */
 	SLOT_STATUS_DEAD,     /* it no longer has a listener */
 	/* Without a listener: what the supervisor is doing with it. */
@@ -23,9 +24,10 @@ enum slot_status {
 };
 
 /* @live: the slot has a listener, or a worker that needs none. @stalled: no process polls its
- * listener. @run: enum rpd_run, from the slot's row in map "workers". */
+ * listener. @stuck: it loses its turns. @run: enum rpd_run, from the slot's row in map "workers".
+ */
 enum slot_status slot_status_decide(const struct rpd_schedule *s, unsigned int slot, bool live,
-                                    bool stalled, uint8_t run);
+                                    bool stalled, bool stuck, uint8_t run);
 
 /* "active" and so on. */
 const char *slot_status_name(enum slot_status status);

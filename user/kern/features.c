@@ -200,7 +200,7 @@ static const struct feature features[] = {
                                   features_probe_netns_cookie},
         [FEATURE_SOCKOPS] = {"sockops program", "4.13", false, "--watch", features_probe_sockops},
         [FEATURE_RINGBUF] = {"BPF ring buffer", "5.8", false, "--watch", features_probe_ringbuf},
-        [FEATURE_BTF] = {"kernel BTF", "5.4", false, "programs that read the kernel's structures",
+        [FEATURE_BTF] = {"kernel BTF", "5.4", false, "counting connections, --skip-stuck",
                          features_probe_btf},
 };
 _Static_assert(ARRAY_SIZE(features) == FEATURE_MAX, "a row for each probe");

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "hook.skel.h"
 #include "kern/cgroup_program.h"
+#include "kern/kernel_member.h"
 
 enum {
 	PROGRAM_BIND4,
@@ -189,26 +190,14 @@ void hook_free(struct hook *hook)
 	free(hook);
 }
 
-/* In bits; 0 = not known. */
-static uint32_t hook_find_member(const struct btf *btf, const char *name, const char *member)
-{
-	const int id = btf__find_by_name_kind(btf, name, BTF_KIND_STRUCT);
-	const struct btf_type *type = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
-
-	for (uint32_t i = 0; type && i < btf_vlen(type); i++)
-		if (!strcmp(btf__name_by_offset(btf, btf_members(type)[i].name_off), member))
-			return btf_member_bit_offset(type, i);
-	return 0;
-}
-
 static void hook_probe_kernel(struct hook_bpf__rodata *knows)
 {
 	struct btf *btf = btf__load_vmlinux_btf();
 	uint32_t v6only = 0;
 
 	if (btf) {
-		knows->is_mptcp_at = hook_find_member(btf, "tcp_sock", "is_mptcp") / 8;
-		v6only = hook_find_member(btf, "sock_common", "skc_ipv6only");
+		knows->is_mptcp_at = kernel_member_find(btf, "tcp_sock", "is_mptcp") / 8;
+		v6only = kernel_member_find(btf, "sock_common", "skc_ipv6only");
 	}
 	btf__free(btf);
 	knows->v6only_at = v6only / 8;

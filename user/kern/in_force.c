@@ -27,7 +27,8 @@ void in_force_read(const struct groups *groups, const struct steer *steer, struc
 	*ret = (struct in_force){.n = steer->service->n_endpoints};
 	for (unsigned int e = 0; r == 0 && e < ret->n; e++) {
 		ret->state[e] = IN_FORCE_UNUSED;
-		ours[e] = steer_has_endpoint(steer, e) ? program_id(steer->prog_fd[e]) : 0;
+		ours[e] =
+		        steer_has_endpoint(steer, e) ? program_id(steer->endpoints[e].prog_fd) : 0;
 	}
 	for (size_t i = 0; i < n; i++) {
 		const unsigned int e = rows[i].endpoint;

@@ -18,9 +18,9 @@ void steer_init(struct steer *steer)
 {
 	memset(steer, 0, sizeof(*steer));
 	memset(steer->map_fd, -1, sizeof(steer->map_fd));
-	memset(steer->socks_fd, -1, sizeof(steer->socks_fd));
-	memset(steer->prog_fd, -1, sizeof(steer->prog_fd));
-	steer->spare_socks_fd = steer->spare_prog_fd = -1;
+	for (unsigned int i = 0; i < RPD_ENDPOINT_MAX; i++)
+		steer->endpoints[i] = STEER_MAPS_NO_ENDPOINT;
+	steer->spare = STEER_MAPS_NO_ENDPOINT;
 }
 
 void steer_close(struct steer *steer)
@@ -35,12 +35,9 @@ void steer_close(struct steer *steer)
 		munmap(steer->events, sizeof(*steer->events));
 	for (unsigned int i = 0; i < STEER_MAP_MAX; i++)
 		cleanup_close(&steer->map_fd[i]);
-	for (unsigned int i = 0; i < RPD_ENDPOINT_MAX; i++) {
-		cleanup_close(&steer->socks_fd[i]);
-		cleanup_close(&steer->prog_fd[i]);
-	}
-	cleanup_close(&steer->spare_socks_fd);
-	cleanup_close(&steer->spare_prog_fd);
+	for (unsigned int i = 0; i < RPD_ENDPOINT_MAX; i++)
+		steer_maps_close_endpoint(&steer->endpoints[i]);
+	steer_maps_close_endpoint(&steer->spare);
 	steer_init(steer);
 }
 
@@ -92,30 +89,43 @@ static bool steer_is_steering_program(int fd)
 static int steer_open_array(struct steer *steer, const struct pins *pins, unsigned int index,
                             struct error *err)
 {
-	char name[16];
-	const struct steer_map_kind kind = {name, BPF_MAP_TYPE_REUSEPORT_SOCKARRAY,
-	                                    sizeof(uint64_t), RPD_SOCKS_MAX};
+	char name[STEER_MAPS_PIN_MAX];
+	const struct steer_map_kind kind = {steer_maps_pin_name(STEER_SOCKS, index, name),
+	                                    BPF_MAP_TYPE_REUSEPORT_SOCKARRAY, sizeof(uint64_t),
+	                                    RPD_SOCKS_MAX};
 
-	snprintf(name, sizeof(name), "socks%u", index);
-	return steer_open_map(pins, &kind, &steer->socks_fd[index], err);
+	return steer_open_map(pins, &kind, &steer->endpoints[index].socks_fd, err);
+}
+
+static int steer_open_queues(struct steer *steer, const struct pins *pins, unsigned int index,
+                             struct error *err)
+{
+	char name[STEER_MAPS_PIN_MAX];
+	const struct steer_map_kind kind = {steer_maps_pin_name(STEER_QUEUES, index, name),
+	                                    BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_queue),
+	                                    RPD_SLOT_MAX};
+
+	return steer_open_map(pins, &kind, &steer->endpoints[index].queues_fd, err);
 }
 
 static int steer_open_endpoint(struct steer *steer, const struct pins *pins, unsigned int index,
                                struct error *err)
 {
 	_cleanup_close_ int fd = -1;
-	char name[16], path[PATH_MAX];
+	char name[STEER_MAPS_PIN_MAX], path[PATH_MAX];
 	int r = steer_open_array(steer, pins, index, err);
 
+	if (r == 0)
+		r = steer_open_queues(steer, pins, index, err);
 	if (r)
 		return r;
-	snprintf(name, sizeof(name), "steer%u", index);
-	r = steer_open_pin(pins_path(pins, name, path), &fd, err);
+	pins_path(pins, steer_maps_pin_name(STEER_PROGRAM, index, name), path);
+	r = steer_open_pin(path, &fd, err);
 	if (r)
 		return r;
 	if (!steer_is_steering_program(fd))
 		return error_set(err, STEER_DAMAGED, "%s is not a program of reuseportd", path);
-	steer->prog_fd[index] = TAKE_FD(fd);
+	steer->endpoints[index].prog_fd = TAKE_FD(fd);
 	return 0;
 }
 
@@ -210,22 +220,20 @@ unsigned int steer_count_endpoints(const struct steer *steer)
 void steer_open_arrays(struct steer *steer, const struct pins *pins)
 {
 	for (unsigned int i = 0; i < RPD_ENDPOINT_MAX; i++) {
-		char name[16], path[PATH_MAX];
+		char name[STEER_MAPS_PIN_MAX], path[PATH_MAX];
 
-		snprintf(name, sizeof(name), "socks%u", i);
-		if (steer->socks_fd[i] < 0 && access(pins_path(pins, name, path), F_OK) == 0)
+		pins_path(pins, steer_maps_pin_name(STEER_SOCKS, i, name), path);
+		if (steer->endpoints[i].socks_fd < 0 && access(path, F_OK) == 0)
 			steer_open_array(steer, pins, i, NULL);
 	}
 }
 
 bool steer_is_pin(const char *name)
 {
-	unsigned int index;
-
 	for (unsigned int i = 0; i < STEER_MAP_MAX; i++)
 		if (!strcmp(name, steer_maps_kind(i)->name))
 			return true;
-	return sscanf(name, "socks%u", &index) == 1 || sscanf(name, "steer%u", &index) == 1;
+	return steer_maps_is_endpoint_pin(name);
 }
 
 const struct rpd_schedule *steer_schedule(const struct steer *steer)
@@ -259,7 +267,7 @@ static int steer_set_with_key(const struct steer *steer, int fd, int option, int
  */
 int steer_attach(const struct steer *steer, unsigned int endpoint, int fd)
 {
-	const int program = steer->prog_fd[endpoint];
+	const int program = steer->endpoints[endpoint].prog_fd;
 	const int r = steer_set_with_key(steer, fd, GUARD_ATTACH_EBPF, program);
 
 	if (r != -EINVAL || steer_set_with_key(steer, fd, GUARD_ATTACH_EBPF, -1) != -EINVAL)

@@ -3,8 +3,8 @@
  * The steering program and its pinned maps, as typed memory. <reuseportd/abi.h> describes the maps.
  * Other steer_*.h files make them, and change the entries of one map each.
  *
- * Pins: the service's maps by their names; "socksN" and "steerN" are the socket array and the
- * program of endpoint N.
+ * Pins: the service's maps by their names; "socksN", "queuesN" and "steerN" are the socket array,
+ * the queues that have been seen, and the program of endpoint N.
  */
 #pragma once
 
@@ -35,11 +35,17 @@ enum steer_map {
 	STEER_MAP_MAX,
 };
 
+/* What each endpoint has of its own, and pins. */
+struct steer_endpoint {
+	int socks_fd;
+	int queues_fd;
+	int prog_fd;
+};
+
 struct steer {
 	int map_fd[STEER_MAP_MAX];
-	int socks_fd[RPD_ENDPOINT_MAX];
-	int prog_fd[RPD_ENDPOINT_MAX];
-	int spare_socks_fd, spare_prog_fd; /* of the next endpoint (steer_setup_prepare()), or -1 */
+	struct steer_endpoint endpoints[RPD_ENDPOINT_MAX];
+	struct steer_endpoint spare; /* of the next endpoint (steer_setup_prepare()), or closed */
 	/* Memory mapped: a store is in force at once. */
 	struct rpd_service *service;
 	struct rpd_control *control;

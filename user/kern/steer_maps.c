@@ -2,8 +2,11 @@
 #include "kern/steer_maps.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+
+#include "base/cleanup.h"
 
 static const struct steer_map_kind kinds[STEER_MAP_MAX] = {
         [STEER_SERVICE] = {STEER_FIRST_PIN, BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_service), 1},
@@ -57,4 +60,43 @@ int steer_maps_mmap_all(struct steer *steer, struct error *err)
 		r = steer_maps_mmap(steer->map_fd[STEER_EVENTS], sizeof(*steer->events),
 		                    (void **)&steer->events, err);
 	return r;
+}
+
+static const char *const pin_stems[STEER_PIN_MAX] = {
+        [STEER_SOCKS] = "socks",
+        [STEER_QUEUES] = "queues",
+        [STEER_PROGRAM] = "steer",
+};
+
+const char *steer_maps_pin_name(enum steer_pin pin, unsigned int index,
+                                char buf[STEER_MAPS_PIN_MAX])
+{
+	snprintf(buf, STEER_MAPS_PIN_MAX, "%s%u", pin_stems[pin], index);
+	return buf;
+}
+
+bool steer_maps_is_endpoint_pin(const char *name)
+{
+	for (unsigned int pin = 0; pin < STEER_PIN_MAX; pin++) {
+		const size_t stem = strlen(pin_stems[pin]);
+
+		if (!strncmp(name, pin_stems[pin], stem) && name[stem] >= '0' && name[stem] <= '9')
+			return true;
+	}
+	return false;
+}
+
+int steer_maps_pin_fd(const struct steer_endpoint *endpoint, enum steer_pin pin)
+{
+	if (pin == STEER_SOCKS)
+		return endpoint->socks_fd;
+	return pin == STEER_QUEUES ? endpoint->queues_fd : endpoint->prog_fd;
+}
+
+void steer_maps_close_endpoint(struct steer_endpoint *endpoint)
+{
+	cleanup_close(&endpoint->socks_fd);
+	cleanup_close(&endpoint->queues_fd);
+	cleanup_close(&endpoint->prog_fd);
+	*endpoint = STEER_MAPS_NO_ENDPOINT;
 }

@@ -3,6 +3,7 @@
  * only. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <bpf/bpf.h>
@@ -25,3 +26,27 @@ int steer_maps_mmap(int fd, size_t size, void **memory, struct error *err);
 
 /* Maps the memory of all maps that struct steer has a pointer for; steer_close() unmaps it. */
 int steer_maps_mmap_all(struct steer *steer, struct error *err);
+
+/* The pins of an endpoint. */
+enum steer_pin {
+	STEER_SOCKS,
+	STEER_QUEUES,
+	STEER_PROGRAM,
+	STEER_PIN_MAX,
+};
+
+#define STEER_MAPS_PIN_MAX 16 /* bytes of a pin's name */
+
+/* The name of the pin: "socks0", for example. Returns @buf. */
+const char *steer_maps_pin_name(enum steer_pin pin, unsigned int index,
+                                char buf[STEER_MAPS_PIN_MAX]);
+
+/* Whether an endpoint has a pin of this name. */
+bool steer_maps_is_endpoint_pin(const char *name);
+
+/* The descriptor of what is pinned. */
+int steer_maps_pin_fd(const struct steer_endpoint *endpoint, enum steer_pin pin);
+
+#define STEER_MAPS_NO_ENDPOINT ((struct steer_endpoint){-1, -1, -1})
+
+void steer_maps_close_endpoint(struct steer_endpoint *endpoint);

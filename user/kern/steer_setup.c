@@ -15,6 +15,7 @@
 #include "kern/conn_table.h"
 #include "kern/steer_maps.h"
 #include "kern/steer_members.h"
+#include "kern/steer_queues.h"
 #include "kern/steer_workers.h"
 #include "steer.skel.h"
 
@@ -87,21 +88,20 @@ static int steer_setup_keep_maps(struct steer *steer, const struct pins *pins,
 	return r;
 }
 
-/* Moves the spare program to the endpoint, and pins it with its socket array. */
+/* Moves the spare program to the endpoint, and pins it with its maps. */
 static int steer_setup_keep_endpoint(struct steer *steer, const struct pins *pins,
                                      unsigned int index, struct error *err)
 {
-	char name[16];
-	int r;
+	struct steer_endpoint *it = &steer->endpoints[index];
+	char name[STEER_MAPS_PIN_MAX];
+	int r = 0;
 
-	steer->socks_fd[index] = TAKE_FD(steer->spare_socks_fd);
-	steer->prog_fd[index] = TAKE_FD(steer->spare_prog_fd);
-	snprintf(name, sizeof(name), "socks%u", index);
-	r = steer_setup_pin(steer->socks_fd[index], pins, name, err);
-	if (r < 0)
-		return r;
-	snprintf(name, sizeof(name), "steer%u", index);
-	return steer_setup_pin(steer->prog_fd[index], pins, name, err);
+	*it = steer->spare;
+	steer->spare = STEER_MAPS_NO_ENDPOINT;
+	for (unsigned int pin = 0; r == 0 && pin < STEER_PIN_MAX; pin++)
+		r = steer_setup_pin(steer_maps_pin_fd(it, pin), pins,
+		                    steer_maps_pin_name(pin, index, name), err);
+	return r;
 }
 
 /* Whether the folder has the first pin of another service. */
@@ -137,15 +137,13 @@ int steer_setup_pin_missing(const struct steer *steer, const struct pins *pins, 
 		r = steer_setup_pin_if_missing(steer->map_fd[i], pins, steer_maps_kind(i)->name,
 		                               err);
 	for (unsigned int i = 0; r == 0 && i < steer->service->n_endpoints; i++) {
-		char name[16];
+		char name[STEER_MAPS_PIN_MAX];
 
-		if (!steer_has_endpoint(steer, i))
-			continue;
-		snprintf(name, sizeof(name), "socks%u", i);
-		r = steer_setup_pin_if_missing(steer->socks_fd[i], pins, name, err);
-		snprintf(name, sizeof(name), "steer%u", i);
-		if (r == 0)
-			r = steer_setup_pin_if_missing(steer->prog_fd[i], pins, name, err);
+		for (unsigned int pin = 0;
+		     r == 0 && steer_has_endpoint(steer, i) && pin < STEER_PIN_MAX; pin++)
+			r = steer_setup_pin_if_missing(steer_maps_pin_fd(&steer->endpoints[i], pin),
+			                               pins, steer_maps_pin_name(pin, i, name),
+			                               err);
 	}
 	return r;
 }
@@ -156,6 +154,7 @@ static int steer_setup_load(const struct steer *steer, bool program, uint32_t ma
                             struct steer_bpf **ret, struct error *err)
 {
 	_cleanup_(steer_setup_destroy_skel) struct steer_bpf *skel = steer_bpf__open();
+	struct rpd_members_at at;
 	int r;
 
 	if (!skel)
@@ -165,6 +164,10 @@ static int steer_setup_load(const struct steer *steer, bool program, uint32_t ma
 	r = steer_setup_share_maps(steer, skel);
 	if (r == 0)
 		r = steer_setup_size_conns(steer, skel, max_conns);
+	if (program) {
+		steer_queues_find_members(&at);
+		skel->rodata->at = at;
+	}
 	if (r == 0)
 		r = steer_bpf__load(skel);
 	/* libbpf keeps what it has found out about the kernel. If it has lacked memory for that,
@@ -184,22 +187,22 @@ static int steer_setup_load(const struct steer *steer, bool program, uint32_t ma
 static int steer_setup_load_spare(struct steer *steer, uint32_t max_conns, struct error *err)
 {
 	_cleanup_(steer_setup_destroy_skel) struct steer_bpf *skel = NULL;
-	_cleanup_close_ int socks = -1;
+	struct steer_endpoint *spare = &steer->spare;
 	int r;
 
-	if (steer->spare_prog_fd >= 0)
+	if (spare->prog_fd >= 0)
 		return 0;
 	r = steer_setup_load(steer, true, max_conns, &skel, err);
 	if (r < 0)
 		return r;
-	socks = fcntl(bpf_map__fd(skel->maps.socks), F_DUPFD_CLOEXEC, 3);
-	if (socks >= 0)
-		steer->spare_prog_fd =
-		        fcntl(bpf_program__fd(skel->progs.steer), F_DUPFD_CLOEXEC, 3);
-	if (steer->spare_prog_fd < 0)
-		return error_set(err, -errno, "can't keep a BPF program: %s", strerror(errno));
-	steer->spare_socks_fd = TAKE_FD(socks);
-	return 0;
+	steer_maps_close_endpoint(spare); /* what a failure has left */
+	spare->socks_fd = fcntl(bpf_map__fd(skel->maps.socks), F_DUPFD_CLOEXEC, 3);
+	spare->queues_fd = fcntl(bpf_map__fd(skel->maps.queues), F_DUPFD_CLOEXEC, 3);
+	if (spare->socks_fd >= 0 && spare->queues_fd >= 0)
+		spare->prog_fd = fcntl(bpf_program__fd(skel->progs.steer), F_DUPFD_CLOEXEC, 3);
+	return spare->prog_fd >= 0
+	               ? 0
+	               : error_set(err, -errno, "can't keep a BPF program: %s", strerror(errno));
 }
 
 int steer_setup_prepare(struct steer *steer, struct error *err)
@@ -218,12 +221,10 @@ int steer_setup_maps(struct steer *steer, const struct pins *pins, uint32_t max_
 
 static void steer_setup_unpin_endpoint(const struct pins *pins, unsigned int index)
 {
-	char name[16], path[PATH_MAX];
+	char name[STEER_MAPS_PIN_MAX], path[PATH_MAX];
 
-	snprintf(name, sizeof(name), "socks%u", index);
-	unlink(pins_path(pins, name, path));
-	snprintf(name, sizeof(name), "steer%u", index);
-	unlink(pins_path(pins, name, path));
+	for (unsigned int pin = 0; pin < STEER_PIN_MAX; pin++)
+		unlink(pins_path(pins, steer_maps_pin_name(pin, index, name), path));
 }
 
 static void steer_setup_trim_entries(struct steer *steer)
@@ -329,13 +330,6 @@ static void steer_setup_fill_entry(struct steer *steer, unsigned int index,
 	info->endpoint_changes++;
 }
 
-static void steer_setup_close_endpoint(struct steer *steer, unsigned int index)
-{
-	cleanup_close(&steer->socks_fd[index]);
-	cleanup_close(&steer->prog_fd[index]);
-	steer->socks_fd[index] = steer->prog_fd[index] = -1;
-}
-
 int steer_setup_add_endpoint(struct steer *steer, const struct pins *pins,
                              const struct rpd_endpoint *endpoint, uint32_t max_conns,
                              struct error *err)
@@ -354,7 +348,7 @@ int steer_setup_add_endpoint(struct steer *steer, const struct pins *pins,
 	if (r == 0 && steer_setup_note_port(steer, endpoint->port) < 0)
 		r = error_set(err, -EIO, "can't store port %u in map \"ports\"", endpoint->port);
 	if (r < 0) {
-		steer_setup_close_endpoint(steer, index);
+		steer_maps_close_endpoint(&steer->endpoints[index]);
 		steer_setup_unpin_endpoint(pins, index);
 		return r;
 	}
@@ -369,7 +363,7 @@ void steer_setup_remove_endpoint(struct steer *steer, const struct pins *pins, u
 	__atomic_store_n(&steer->service->endpoints[index].family, 0, __ATOMIC_RELEASE);
 	steer->service->endpoint_changes++;
 	steer_setup_forget_cookies(steer, index); /* if it fails, the next endpoint there does it */
-	steer_setup_close_endpoint(steer, index);
+	steer_maps_close_endpoint(&steer->endpoints[index]);
 	steer_setup_unpin_endpoint(pins, index);
 	steer_setup_trim_entries(steer);
 }

@@ -9,15 +9,16 @@ int steer_socks_put(struct steer *steer, unsigned int endpoint, unsigned int slo
 {
 	uint64_t value = fd;
 
-	return bpf_map_update_elem(steer->socks_fd[endpoint], &slot, &value, BPF_ANY) < 0 ? -errno
-	                                                                                  : 0;
+	return bpf_map_update_elem(steer->endpoints[endpoint].socks_fd, &slot, &value, BPF_ANY) < 0
+	               ? -errno
+	               : 0;
 }
 
 int steer_socks_clear(struct steer *steer, unsigned int endpoint, unsigned int slot)
 {
-	if (steer->socks_fd[endpoint] < 0)
+	if (steer->endpoints[endpoint].socks_fd < 0)
 		return 0;
-	if (bpf_map_delete_elem(steer->socks_fd[endpoint], &slot) < 0 && errno != ENOENT)
+	if (bpf_map_delete_elem(steer->endpoints[endpoint].socks_fd, &slot) < 0 && errno != ENOENT)
 		return -errno;
 	return 0;
 }
@@ -30,7 +31,7 @@ void steer_socks_clear_from(struct steer *steer, unsigned int endpoint, unsigned
 	        steer->control && steer->schedules ? steer_schedule(steer)->n_slots : 0;
 	bool filled = true;
 
-	if (steer->socks_fd[endpoint] < 0)
+	if (steer->endpoints[endpoint].socks_fd < 0)
 		return;
 	for (unsigned int slot = first; slot < RPD_SLOT_MAX && (filled || slot < n_slots); slot++) {
 		filled = steer_socks_cookie(steer, endpoint, slot) != 0;
@@ -43,7 +44,9 @@ uint64_t steer_socks_cookie(const struct steer *steer, unsigned int endpoint, un
 {
 	uint64_t cookie = 0;
 
-	if (steer->socks_fd[endpoint] < 0)
+	if (steer->endpoints[endpoint].socks_fd < 0)
 		return 0;
-	return bpf_map_lookup_elem(steer->socks_fd[endpoint], &slot, &cookie) < 0 ? 0 : cookie;
+	return bpf_map_lookup_elem(steer->endpoints[endpoint].socks_fd, &slot, &cookie) < 0
+	               ? 0
+	               : cookie;
 }

@@ -19,6 +19,7 @@
 #include "kern/netns.h"
 #include "kern/pins.h"
 #include "kern/proc.h"
+#include "kern/steer_queues.h"
 #include "kern/steer_setup.h"
 #include "service/admit.h"
 #include "service/conn_adopt.h"
@@ -307,6 +308,7 @@ static int attach_make(struct service *service, const struct attach_request *req
 		return r;
 	schedule_init(&draft);
 	draft.policy = request->policy;
+	schedule_set_stuck_after(&draft, request->skip_stuck);
 	draft.flags = request->strict ? RPD_STRICT : 0;
 	service_create_load_observers(service, request->max_conns);
 	r = attach_fill_slots(service, request, found, &draft, err);
@@ -333,6 +335,8 @@ int attach(const struct attach_request *request, struct service *ret, char **ret
 
 	if (r == 0)
 		r = features_require(err);
+	if (r == 0 && request->skip_stuck)
+		r = steer_queues_require(err);
 	if (r == 0 && request->wanted.pid)
 		r = proc_enter_netns(request->wanted.pid, err);
 	if (r == 0)

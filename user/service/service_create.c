@@ -15,6 +15,7 @@
 #include "kern/groups.h"
 #include "kern/netns.h"
 #include "kern/proc.h"
+#include "kern/steer_queues.h"
 #include "kern/steer_setup.h"
 #include "service/leftovers.h"
 #include "service/service_endpoint.h"
@@ -64,6 +65,7 @@ static void service_create_set_schedule(struct service *service, const struct se
 
 	schedule_init(&draft);
 	draft.policy = plan->policy;
+	schedule_set_stuck_after(&draft, plan->skip_stuck);
 	draft.flags = RPD_STRICT;
 	draft.n_slots = plan->workers;
 	schedule_build(&draft);
@@ -74,8 +76,10 @@ static void service_create_set_schedule(struct service *service, const struct se
 static int service_create_make(struct service *service, const struct service_plan *plan,
                                struct error *err)
 {
-	int r = steer_setup_maps(&service->steer, &service->pins, plan->max_conns, err);
+	int r = plan->skip_stuck ? steer_queues_require(err) : 0;
 
+	if (r == 0)
+		r = steer_setup_maps(&service->steer, &service->pins, plan->max_conns, err);
 	if (r == 0)
 		r = service_create_describe(service, plan->workers, plan->label, err);
 	if (r < 0)

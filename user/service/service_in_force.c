@@ -70,7 +70,7 @@ int service_in_force_check_member(const struct service *service, const struct rp
 {
 	/* An endpoint that was removed meanwhile gets no connections from the schedule. */
 	if (!steer_has_endpoint(&service->steer, row->endpoint) ||
-	    row->program == program_id(service->steer.prog_fd[row->endpoint]))
+	    row->program == program_id(service->steer.endpoints[row->endpoint].prog_fd))
 		return 0;
 	return service_in_force_lost_error(service, row->endpoint, row->program, err);
 }

@@ -60,8 +60,9 @@ static void service_remove_borrow_by_slots(struct service *service, struct servi
 	sockdiag_list_listeners(0, &listeners, &n, &ignored);
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		for (unsigned int slot = 0; slot < RPD_SLOT_MAX && groups[e].fd < 0; slot++) {
-			uint64_t cookie =
-			        steer->socks_fd[e] < 0 ? 0 : steer_socks_cookie(steer, e, slot);
+			uint64_t cookie = steer->endpoints[e].socks_fd < 0
+			                          ? 0
+			                          : steer_socks_cookie(steer, e, slot);
 
 			for (size_t i = 0; cookie && groups[e].fd < 0 && i < n; i++)
 				if (listeners[i].cookie == cookie)

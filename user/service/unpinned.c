@@ -26,7 +26,7 @@ static bool unpinned_is_of(const char *service, uint32_t program)
 	    steer_open_pins(&steer, &pins, &ignored) == 0)
 		for (unsigned int e = 0; e < steer.service->n_endpoints; e++)
 			found |= steer_has_endpoint(&steer, e) &&
-			         program_id(steer.prog_fd[e]) == program;
+			         program_id(steer.endpoints[e].prog_fd) == program;
 	steer_close(&steer);
 	pins_unlock(&pins);
 	return found;

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "core/connection_rate.h"
 #include "kern/conns.h"
+#include "kern/steer_queues.h"
 #include "service/generation.h"
 
 void worker_stats_free(struct service_stats *stats)
@@ -41,6 +42,43 @@ static void worker_stats_take_queues(const struct service *service, const struct
 		ret->queued += listener->queue;
 		ret->backlog += listener->backlog;
 	}
+}
+
+static void worker_stats_take_row(const struct rpd_queue *row, uint32_t now,
+                                  const struct listener *listener, struct worker_stats *ret)
+{
+	const uint32_t ticks = now - (uint32_t)(row->seen >> 32);
+	const double unmoved_s = (double)((uint64_t)ticks << RPD_TICK_LOG) / NS_PER_S;
+
+	for (unsigned int i = 0; i < RPD_PASS_MAX; i++)
+		ret->turns_lost[i] += row->passed[i];
+	if (!row->is_stuck || !listener || !listener->queue)
+		return;
+	ret->stuck = true;
+	if (ret->unmoved_s < unmoved_s)
+		ret->unmoved_s = unmoved_s;
+}
+
+/* What the steering program has seen of the queues. Its rows can be out of date, if a worker has
+ * accepted since its last turn. */
+static int worker_stats_take_seen(const struct service *service, const struct observed *observed,
+                                  struct worker_stats *slots)
+{
+	_cleanup_free_ struct rpd_queue *rows = calloc(observed->n_slots + 1, sizeof(*rows));
+	const uint32_t now = clock_ns(CLOCK_MONOTONIC) >> RPD_TICK_LOG;
+	int r = rows ? 0 : -ENOMEM;
+
+	for (unsigned int e = 0; r == 0 && e < service->steer.service->n_endpoints; e++) {
+		if (!steer_has_endpoint(&service->steer, e))
+			continue;
+		r = steer_queues_read(&service->steer, e, observed->n_slots, rows);
+		for (unsigned int slot = 0; r == 0 && slot < observed->n_slots; slot++)
+			worker_stats_take_row(
+			        &rows[slot], now,
+			        observed_listener(observed, observed->slots[slot].cookies[e]),
+			        &slots[slot]);
+	}
+	return r;
 }
 
 /* Adds the counts of one generation of all slots: to the present worker if it has that generation,
@@ -145,6 +183,15 @@ int worker_stats_take(const struct service *service, const struct observed *obse
 		worker_stats_take_queues(service, observed, slot, &stats.slots[slot]);
 		if (observed->slots[slot].there)
 			worker_stats_take_age(&observed->slots[slot].main, &stats.slots[slot]);
+	}
+	if (steer_schedule(&service->steer)->stuck_after) {
+		const int r = worker_stats_take_seen(service, observed, stats.slots);
+
+		if (r < 0)
+			return error_set(err, r,
+			                 "can't read what the program has seen of the "
+			                 "queues: %s",
+			                 strerror(-r));
 	}
 	/* If the counts can't be read, the other numbers are still worth showing. */
 	if (stats.counting && worker_stats_take_counted(service, observed, &stats, &why) < 0) {

@@ -22,9 +22,12 @@ struct worker_stats {
 	double rate;               /* connections a second, over the last seconds */
 
 	uint32_t queued,
-	        backlog;     /* the accept queues of its listeners and their limits, added up */
-	uint64_t age_s;      /* of its main process; 0 if it is not alive */
-	uint64_t started_at; /* start of its main process, seconds since the epoch */
+	        backlog;  /* the accept queues of its listeners and their limits, added up */
+	bool stuck;       /* a queue has not moved for rpd_schedule.stuck_after */
+	double unmoved_s; /* for how long, if it is stuck */
+	uint64_t turns_lost[RPD_PASS_MAX]; /* to other workers, by reason */
+	uint64_t age_s;                    /* of its main process; 0 if it is not alive */
+	uint64_t started_at;               /* start of its main process, seconds since the epoch */
 };
 
 struct service_stats {

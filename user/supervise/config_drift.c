@@ -22,6 +22,17 @@ static void config_drift_report_policy(struct supervisor *sup, const struct serv
 		            policy_name(is), policy_name(asked));
 }
 
+static void config_drift_report_skipping(struct supervisor *sup, const struct service *service)
+{
+	struct rpd_schedule asked;
+
+	schedule_set_stuck_after(&asked, sup->plan->config.skip_stuck);
+	if (asked.stuck_after != steer_schedule(&service->steer)->stuck_after)
+		report_line(sup,
+		            "skip-stuck has the value from before: to change it, stop the "
+		            "service and run it again");
+}
+
 /* Counting that was asked for and failed is no difference. */
 static void config_drift_report_counting(struct supervisor *sup, const struct service *service)
 {
@@ -96,6 +107,7 @@ int config_drift_report(struct supervisor *sup, struct error *err)
 		            sup->n_slots, sup->plan->config.workers, sup->name,
 		            sup->plan->config.workers);
 	config_drift_report_policy(sup, service);
+	config_drift_report_skipping(sup, service);
 	config_drift_report_counting(sup, service);
 	if (supervisor_state_has_worker(sup))
 		config_drift_report_added(sup, service->steer.service);

@@ -74,6 +74,7 @@ static int setup_make_service(struct supervisor *sup, struct error *err)
 	        .name = sup->name,
 	        .workers = config->workers,
 	        .policy = config->policy,
+	        .skip_stuck = config->skip_stuck,
 	        .label = config->label,
 	        .max_conns = config->no_count ? 0 : RPD_CONNS_DEFAULT,
 	        .endpoints = endpoints,

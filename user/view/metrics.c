@@ -66,6 +66,9 @@ static const struct metric worker_metrics[] = {
          "open connections of former workers of the slot", .key = "former_active"},
         {"reuseportd_connections_queued", "gauge", "connections that wait to be accepted",
          .key = "queued"},
+        {"reuseportd_accept_queue_unmoved_seconds", "gauge",
+         "for how long a stuck worker has not accepted a connection",
+         .key = "queue_unmoved_seconds", .parts = 1},
         {"reuseportd_accept_queue_limit", "gauge", "how many connections can wait to be accepted",
          .key = "backlog"},
         {"reuseportd_worker_restarts_total", "counter",
@@ -75,6 +78,9 @@ static const struct metric worker_metrics[] = {
 	{"reuseportd_" #name "_total", "counter", help, .in = "counters", .key = #name},
 #define RPD_CONN_COUNTER(name, help)                                                               \
 	{"reuseportd_connections_" #name "_total", "counter", help, .in = "connections",           \
+	 .key = #name},
+#define RPD_PASS_COUNTER(name, help)                                                               \
+	{"reuseportd_turns_lost_" #name "_total", "counter", help, .in = "turns_lost",             \
 	 .key = #name},
 #include <reuseportd/counters.def>
 };

@@ -134,10 +134,10 @@ static const char *screen_workers_style_of(const char *state)
 	static const struct {
 		const char *state, *style;
 	} styles[] = {
-	        {"active", "\033[32m"},   {"canary", "\033[36m"},     {"standby", "\033[2m"},
-	        {"draining", "\033[33m"}, {"stalled", "\033[31m"},    {"dead", "\033[31m"},
-	        {"starting", "\033[33m"}, {"restarting", "\033[33m"}, {"failed", "\033[31m"},
-	        {"stopped", "\033[2m"},
+	        {"active", "\033[32m"},   {"canary", "\033[36m"},   {"standby", "\033[2m"},
+	        {"draining", "\033[33m"}, {"stalled", "\033[31m"},  {"dead", "\033[31m"},
+	        {"stuck", "\033[31m"},    {"starting", "\033[33m"}, {"restarting", "\033[33m"},
+	        {"failed", "\033[31m"},   {"stopped", "\033[2m"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(styles); i++)

@@ -83,6 +83,9 @@ static void status_view_add_schedule(struct json_object *to, const struct rpd_sc
 
 	json_build_text(to, "policy", policy_name(s->policy));
 	json_build_flag(to, "strict", s->flags & RPD_STRICT);
+	if (s->stuck_after)
+		json_build_real(to, "skip_stuck_ms",
+		                (double)((uint64_t)s->stuck_after << RPD_TICK_LOG) / 1e6);
 	if (s->only_version != RPD_NO_VERSION)
 		json_build_text(to, "only_version", s->versions[s->only_version].label);
 	if (s->canary_permille)

@@ -75,6 +75,15 @@ static void worker_view_add_connections(struct json_object *to, const struct wor
 #include <reuseportd/counters.def>
 }
 
+static void worker_view_add_turns_lost(struct json_object *to, const struct worker_stats *stats)
+{
+	struct json_object *view = json_build_object(to, "turns_lost");
+
+#define RPD_PASS_COUNTER(name, help)                                                               \
+	json_build_number(view, #name, stats->turns_lost[RPD_PASS_##name]);
+#include <reuseportd/counters.def>
+}
+
 static void worker_view_add_stats(struct json_object *to, const struct worker_stats *stats,
                                   const struct observed_slot *seen)
 {
@@ -87,6 +96,11 @@ static void worker_view_add_stats(struct json_object *to, const struct worker_st
 	json_build_known(to, "handshakes", stats->counted, stats->handshakes);
 	json_build_known(to, "queued", seen->live, stats->queued);
 	json_build_known(to, "backlog", seen->live, stats->backlog);
+	if (stats->stuck)
+		json_build_real(to, "queue_unmoved_seconds", stats->unmoved_s);
+	else
+		json_build_value(to, "queue_unmoved_seconds", NULL);
+	worker_view_add_turns_lost(to, stats);
 	if (stats->counted)
 		json_build_real(to, "rate", stats->rate);
 	else
@@ -121,8 +135,8 @@ static void worker_view_fill(struct json_object *view, const struct service *ser
 {
 	const struct rpd_schedule *s = steer_schedule(&service->steer);
 	const struct observed_slot *seen = &observed->slots[slot];
-	enum slot_status status =
-	        slot_status_decide(s, slot, seen->there, seen->stalled, seen->worker.run);
+	enum slot_status status = slot_status_decide(s, slot, seen->there, seen->stalled,
+	                                             stats->stuck, seen->worker.run);
 
 	json_build_number(view, "slot", slot);
 	json_build_text(view, "state", slot_status_name(status));
@@ -135,9 +149,10 @@ static void worker_view_fill(struct json_object *view, const struct service *ser
 	json_build_number(view, "ring_entries", s->slots[slot].entries);
 	json_build_real(view, "share_percent", worker_view_share_percent(s, observed, live, slot));
 	worker_view_add_process(view, service, seen);
-	/* New connections that this worker got, in its own turns and in those of dead workers. */
+	/* New connections that this worker got, in its own turns and in those of others. */
 	json_build_number(view, "steered",
-	                  counts->of[RPD_OUTCOME_steered] + counts->of[RPD_OUTCOME_slot_gone]);
+	                  counts->of[RPD_OUTCOME_steered] + counts->of[RPD_OUTCOME_slot_gone] +
+	                          counts->of[RPD_OUTCOME_passed_on]);
 	json_build_number(view, "admitted_at", seen->worker.admitted_at);
 	worker_view_add_stats(view, stats, seen);
 	worker_view_add_listeners(view, service, observed, slot);

@@ -52,7 +52,7 @@ uint64_t counters_runs(const struct bed *bed)
 		struct bpf_prog_info info = {};
 		uint32_t size = sizeof(info);
 
-		CHECK_EQ(bpf_obj_get_info_by_fd(bed->steer.prog_fd[i], &info, &size), 0);
+		CHECK_EQ(bpf_obj_get_info_by_fd(bed->steer.endpoints[i].prog_fd, &info, &size), 0);
 		runs += info.run_cnt;
 	}
 	return runs;

@@ -219,13 +219,90 @@ static void scan_heirs_are_even(void **state)
 	assert_true(chi_square(counts + 1, 7, n) < 40);
 }
 
+/* ---- Queues ---- */
+
+/* A queue as the worker sees it: connections come at the end and are accepted from the front. Each
+ * has a number of its own. */
+struct model {
+	uint32_t first, length; /* connections first .. first + length - 1 wait */
+	uint32_t moved_at;      /* the last look that saw another first one, or an empty queue */
+	uint32_t looked_first;
+};
+
+/* The rule, in plain words: stuck if two looks that are more than @after apart, and all looks in
+ * between, have seen the same connection at the front. */
+static enum pick_busy model_judge(struct model *m, uint32_t now, uint32_t after, uint32_t limit)
+{
+	if (m->length == 0)
+		return PICK_FREE;
+	if (m->looked_first != m->first) {
+		m->looked_first = m->first;
+		m->moved_at = now;
+	}
+	if (now - m->moved_at > after)
+		return PICK_STUCK;
+	return m->length > limit ? PICK_FULL : PICK_FREE;
+}
+
+/* Random connections, accepts, looks and times, across the wrap of the clock. */
+static void queues_are_judged_as_the_rule_says(void **state)
+{
+	unsigned int seen_as[3] = {};
+
+	for (unsigned int round = 0; round < 2000; round++) {
+		struct model m = {.first = 1 + seed_word() / 2};
+		const uint32_t after = seed_between(1, 40), limit = seed_between(0, 5);
+		uint32_t now = seed_between(0, 1) ? UINT32_MAX - seed_between(0, 500) : seed_word();
+		__u64 seen = 0;
+
+		for (unsigned int step = 0; step < 100; step++) {
+			const uint32_t coming = seed_between(0, 2), going = seed_between(0, 3);
+			const uint32_t accepted = going < m.length ? going : m.length;
+			struct pick_queue queue;
+			enum pick_busy wanted, got;
+
+			m.length += coming;
+			if (seed_between(0, 3) == 0) {
+				m.first += accepted;
+				m.length -= accepted;
+			}
+			now += seed_between(0, 20);
+			wanted = model_judge(&m, now, after, limit);
+			queue = (struct pick_queue){m.length, limit, m.first};
+			got = steer_pick_busy(&queue, &seen, now, after);
+			assert_int_equal(got, wanted);
+			seen_as[got]++;
+		}
+	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(seen_as); i++)
+		assert_true(seen_as[i] > 1000);
+}
+
+/* The clock of another CPU may be ahead: what it has noted is no reason. */
+static void time_of_another_cpu(void **state)
+{
+	const struct pick_queue queue = {.length = 1, .limit = 9, .first = 7};
+	__u64 seen = (__u64)1001 << 32 | 7;
+
+	assert_int_equal(steer_pick_busy(&queue, &seen, 1000, 20), PICK_FREE);
+	assert_int_equal(seen >> 32, 1001);
+	assert_int_equal(steer_pick_busy(&queue, &seen, 1021, 20), PICK_FREE);
+	assert_int_equal(steer_pick_busy(&queue, &seen, 1022, 20), PICK_STUCK);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(kinds_of_packets),      cmocka_unit_test(hashes_are_pinned),
-	        cmocka_unit_test(mapped_v4_addresses),   cmocka_unit_test(every_bit_of_v6_counts),
-	        cmocka_unit_test(clients_are_spread),    cmocka_unit_test(attempts_are_independent),
-	        cmocka_unit_test(scan_visits_all_slots), cmocka_unit_test(scan_heirs_are_even),
+	        cmocka_unit_test(kinds_of_packets),
+	        cmocka_unit_test(hashes_are_pinned),
+	        cmocka_unit_test(mapped_v4_addresses),
+	        cmocka_unit_test(every_bit_of_v6_counts),
+	        cmocka_unit_test(clients_are_spread),
+	        cmocka_unit_test(attempts_are_independent),
+	        cmocka_unit_test(scan_visits_all_slots),
+	        cmocka_unit_test(scan_heirs_are_even),
+	        cmocka_unit_test(queues_are_judged_as_the_rule_says),
+	        cmocka_unit_test(time_of_another_cpu),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), seed, NULL);

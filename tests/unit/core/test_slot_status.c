@@ -12,7 +12,8 @@ enum {
 	DRAINED = 0x08,
 	LEFT_OUT = 0x10, /* of a version that `switch` left out */
 	CANARY = 0x20,
-	EVERYTHING = 0x3f,
+	STUCK = 0x40,
+	EVERYTHING = 0x7f,
 };
 
 /* In the order of precedence. */
@@ -22,7 +23,8 @@ static const struct {
 } ranking[] = {
         {EMPTY, SLOT_STATUS_EMPTY},      {DEAD, SLOT_STATUS_DEAD},
         {STALLED, SLOT_STATUS_STALLED},  {DRAINED, SLOT_STATUS_DRAINING},
-        {LEFT_OUT, SLOT_STATUS_STANDBY}, {CANARY, SLOT_STATUS_CANARY},
+        {LEFT_OUT, SLOT_STATUS_STANDBY}, {STUCK, SLOT_STATUS_STUCK},
+        {CANARY, SLOT_STATUS_CANARY},
 };
 
 static enum slot_status condition_if(unsigned int facts)
@@ -40,7 +42,8 @@ static enum slot_status condition_if(unsigned int facts)
 	};
 	if (facts & LEFT_OUT)
 		s.only_version = 2;
-	return slot_status_decide(&s, 7, !(facts & DEAD), facts & STALLED, RPD_RUN_UP);
+	return slot_status_decide(&s, 7, !(facts & DEAD), facts & STALLED, facts & STUCK,
+	                          RPD_RUN_UP);
 }
 
 static void all_combinations(void **state)
@@ -63,7 +66,8 @@ static void slot_of_another_version(void **state)
 	s.n_slots = 1;
 	s.slots[0] = (struct rpd_slot){.state = RPD_SLOT_ACTIVE, .version = 3};
 	s.only_version = 3;
-	assert_int_equal(slot_status_decide(&s, 0, true, false, RPD_RUN_NONE), SLOT_STATUS_ACTIVE);
+	assert_int_equal(slot_status_decide(&s, 0, true, false, false, RPD_RUN_NONE),
+	                 SLOT_STATUS_ACTIVE);
 }
 
 /* The supervisor's state is shown only for a slot without a listener. */
@@ -85,13 +89,15 @@ static void supervised_slot(void **state)
 	for (unsigned int run = 0; run < RPD_RUN_MAX; run++) {
 		bool told = wanted[run] != SLOT_STATUS_DEAD;
 
-		assert_int_equal(slot_status_decide(&s, 0, false, false, run), wanted[run]);
-		assert_int_equal(slot_status_decide(&s, 0, true, false, run), SLOT_STATUS_ACTIVE);
+		assert_int_equal(slot_status_decide(&s, 0, false, false, false, run), wanted[run]);
+		assert_int_equal(slot_status_decide(&s, 0, true, false, false, run),
+		                 SLOT_STATUS_ACTIVE);
 		s.slots[0].state = RPD_SLOT_DRAINING;
-		assert_int_equal(slot_status_decide(&s, 0, false, false, run), wanted[run]);
-		assert_int_equal(slot_status_decide(&s, 0, true, false, run), SLOT_STATUS_DRAINING);
+		assert_int_equal(slot_status_decide(&s, 0, false, false, false, run), wanted[run]);
+		assert_int_equal(slot_status_decide(&s, 0, true, false, false, run),
+		                 SLOT_STATUS_DRAINING);
 		s.slots[0].state = RPD_SLOT_ACTIVE;
-		assert_int_equal(slot_status_decide(&s, 1, false, false, run),
+		assert_int_equal(slot_status_decide(&s, 1, false, false, false, run),
 		                 told ? wanted[run] : SLOT_STATUS_EMPTY);
 	}
 }

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* How the steering program selects a listener, and searches for one among all candidates of a
+ * schedule. */
+#pragma once
+
+#include <stdbool.h>
+#include <bpf/bpf_helpers.h>
+#include <reuseportd/abi.h>
+#include "shared_maps.h"
+#include "steer_pick.h"
+
+/* A search of all candidates is made of parts of so many steps. */
+#define STEER_SCAN_PART 32
+
+struct {
+	__uint(type, BPF_MAP_TYPE_REUSEPORT_SOCKARRAY);
+	__uint(max_entries, RPD_SOCKS_MAX);
+	__type(key, __u32);
+	__type(value, __u64); /* 8 bytes: a look-up from user space gives the socket's cookie */
+} socks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct rpd_schedule);
+} schedules SEC(".maps");
+
+static __always_inline bool steer_select(struct sk_reuseport_md *ctx, __u32 slot)
+{
+	return bpf_sk_select_reuseport(ctx, &socks, &slot, 0) == 0;
+}
+
+static __always_inline struct rpd_schedule *steer_get_schedule(struct rpd_control *ctl)
+{
+	__u32 active = *(volatile __u32 *)&ctl->active & 1;
+
+	return bpf_map_lookup_elem(&schedules, &active);
+}
+
+static __always_inline struct rpd_schedule *steer_find_schedule(void)
+{
+	__u32 zero = 0;
+	struct rpd_control *ctl = bpf_map_lookup_elem(&control, &zero);
+
+	return ctl ? steer_get_schedule(ctl) : NULL;
+}
+
+/*
+ * Selects the candidate of one step of steer_scan(). Returns its slot, or -1 if it has no listener.
+ *
+ * The long loops below, their parts and their single steps are global functions. The verifier
+ * checks a global function once, not on each path that leads to it, or for each of a thousand
+ * iterations: loading takes a small part of the time. The price is paid in rare cases only.
+ */
+__attribute__((noinline)) int steer_try_candidate(struct sk_reuseport_md *ctx, __u32 first,
+                                                  __u32 count, __u32 start, __u32 step)
+{
+	struct rpd_schedule *sched = steer_find_schedule();
+	__u32 at, slot;
+
+	if (!ctx || !sched || count == 0)
+		return -1;
+	at = first + steer_pick_scan(start, step, count);
+	slot = sched->candidates[at & (RPD_SLOT_MAX - 1)];
+	return steer_select(ctx, slot) ? (int)slot : -1;
+}
+
+/* The steps of steer_scan() from @step on. */
+__attribute__((noinline)) int steer_scan_part(struct sk_reuseport_md *ctx, __u32 first, __u32 count,
+                                              __u32 start, __u32 step)
+{
+	for (__u32 i = 0; i < STEER_SCAN_PART; i++) {
+		int slot;
+
+		if (step + i >= count + PICK_SCATTERED)
+			break;
+		slot = steer_try_candidate(ctx, first, count, start, step + i);
+		if (slot >= 0)
+			return slot;
+	}
+	return -1;
+}
+
+/* Selects the first of candidates[first .. first + count - 1] that has a listener, in the order of
+ * steer_pick_scan() from @start on. Returns its slot, or -1. */
+__attribute__((noinline)) int steer_scan(struct sk_reuseport_md *ctx, __u32 first, __u32 count,
+                                         __u32 start)
+{
+	if (count == 0)
+		return -1;
+	for (__u32 step = 0; step < RPD_SLOT_MAX + PICK_SCATTERED; step += STEER_SCAN_PART) {
+		int slot;
+
+		if (step >= count + PICK_SCATTERED)
+			break;
+		slot = steer_scan_part(ctx, first, count, start, step);
+		if (slot >= 0)
+			return slot;
+	}
+	return -1;
+}
+
+/* Selects any live worker: one in the ring if possible, otherwise one that is out of the ring. */
+static __always_inline int steer_select_any(struct sk_reuseport_md *ctx,
+                                            const struct rpd_schedule *sched, __u32 start)
+{
+	__u32 in_ring = sched->n_ring_slots;
+	int slot = steer_scan(ctx, 0, in_ring, start);
+
+	if (slot < 0)
+		slot = steer_scan(ctx, in_ring, sched->n_candidates - in_ring, start);
+	return slot;
+}

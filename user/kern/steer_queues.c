@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "kern/steer_queues.h"
+
+#include <errno.h>
+#include <bpf/btf.h>
+
+#include "base/cleanup.h"
+#include "kern/kernel_member.h"
+#include "kern/map_range.h"
+
+static const struct {
+	const char *structure, *member;
+	size_t to; /* in struct rpd_members_at */
+} members[] = {
+        {"sk_reuseport_kern", "selected_sk", offsetof(struct rpd_members_at, selected_sk)},
+        {"sock", "sk_ack_backlog", offsetof(struct rpd_members_at, ack_backlog)},
+        {"sock", "sk_max_ack_backlog", offsetof(struct rpd_members_at, max_ack_backlog)},
+        {"inet_connection_sock", "icsk_accept_queue", offsetof(struct rpd_members_at, accept_head)},
+        {"tcp_request_sock", "snt_isn", offsetof(struct rpd_members_at, snt_isn)},
+};
+
+static bool steer_queues_read_btf(struct rpd_members_at *ret)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	bool is_complete = btf != NULL;
+
+	*ret = (struct rpd_members_at){};
+	for (size_t i = 0; is_complete && i < ARRAY_SIZE(members); i++) {
+		const uint32_t bit =
+		        kernel_member_find(btf, members[i].structure, members[i].member);
+
+		*(uint16_t *)((char *)ret + members[i].to) = bit / 8;
+		is_complete = bit && bit / 8 <= UINT16_MAX;
+	}
+	if (is_complete)
+		ret->accept_head +=
+		        kernel_member_find(btf, "request_sock_queue", "rskq_accept_head") / 8;
+	btf__free(btf);
+	return is_complete;
+}
+
+/* Reading the BTF takes some 20 ms, and a service has up to RPD_ENDPOINT_MAX programs: the offsets
+ * are kept. They are the same for all of them. */
+bool steer_queues_find_members(struct rpd_members_at *ret)
+{
+	static struct rpd_members_at found;
+	static bool is_known;
+
+	if (!is_known && !steer_queues_read_btf(&found))
+		found = (struct rpd_members_at){};
+	is_known = true;
+	*ret = found;
+	return found.selected_sk != 0;
+}
+
+int steer_queues_require(struct error *err)
+{
+	struct rpd_members_at ignored;
+
+	if (steer_queues_find_members(&ignored))
+		return 0;
+	return error_set(err, -EOPNOTSUPP,
+	                 "skip-stuck needs the BTF of the kernel (CONFIG_DEBUG_INFO_BTF, "
+	                 "/sys/kernel/btf/vmlinux), which can't be read here; without skip-stuck, "
+	                 "steering works");
+}
+
+int steer_queues_read(const struct steer *steer, unsigned int endpoint, size_t n,
+                      struct rpd_queue *ret)
+{
+	return map_range_read(steer->endpoints[endpoint].queues_fd, 0, n, ret);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Maps "queues": what the steering program has seen of the listeners' accept queues; and what it
+ * needs to see them. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "kern/steer.h"
+
+/* Finds what the steering program reads of the kernel's structures. Returns false, with all offsets
+ * 0, if the kernel doesn't tell (no BTF): then the program can't see a queue. */
+bool steer_queues_find_members(struct rpd_members_at *ret);
+
+/* Checks that the steering program can see a queue. Returns 0, or -EOPNOTSUPP with @err set. */
+int steer_queues_require(struct error *err);
+
+/* Reads the rows of slots 0 .. @n - 1 in an endpoint. Returns 0 or a negative errno. */
+int steer_queues_read(const struct steer *steer, unsigned int endpoint, size_t n,
+                      struct rpd_queue *ret);
