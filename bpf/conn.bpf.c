@@ -171,6 +171,7 @@ static __always_inline void conn_begin(struct sock *sk)
 		return;
 	}
 	__sync_fetch_and_add(&account->of[RPD_CONN_opened], 1);
+	load_add(member->account, 1);
 	conn_count_rate(member->account, now);
 }
 
@@ -183,11 +184,13 @@ static __always_inline void conn_begin(struct sock *sk)
  */
 static __always_inline void conn_end(struct sock *sk, int oldstate)
 {
-	struct rpd_account *account = conn_find_account(conn_table_remove(sk) & RPD_TAG_ACCOUNT);
+	const __u32 number = conn_table_remove(sk) & RPD_TAG_ACCOUNT;
+	struct rpd_account *account = conn_find_account(number);
 	int error = sk->sk_err;
 
 	if (!account)
 		return;
+	load_add(number, -1);
 	if (oldstate == STATE_SYN_RECV) {
 		__sync_fetch_and_add(&account->of[RPD_CONN_opened], -1);
 		return;
@@ -297,10 +300,12 @@ int tag_found(struct bpf_iter__tcp *ctx)
 	tag = account ? conn_table_find(sk) : NULL;
 	if (!account || (tag && *tag != RPD_TAG_NONE))
 		return 0;
-	if (conn_enter((struct sock *)sk, tag, conn_make_tag(note->account, 0)))
-		__sync_fetch_and_add(&account->of[RPD_CONN_found], 1);
-	else
+	if (!conn_enter((struct sock *)sk, tag, conn_make_tag(note->account, 0))) {
 		__sync_fetch_and_add(&account->of[RPD_CONN_uncounted], 1);
+		return 0;
+	}
+	__sync_fetch_and_add(&account->of[RPD_CONN_found], 1);
+	load_add(note->account, 1);
 	return 0;
 }
 

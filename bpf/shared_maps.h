@@ -29,6 +29,22 @@ struct {
 	__type(value, struct rpd_account);
 } accounts SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, RPD_ACCOUNT_MAX);
+	__type(key, __u32);
+	__type(value, struct rpd_load);
+} loads SEC(".maps");
+
+/* Counts open connections of an account. */
+static __always_inline void load_add(__u32 account, __s64 n)
+{
+	struct rpd_load *load = bpf_map_lookup_elem(&loads, &account);
+
+	if (load)
+		__sync_fetch_and_add(&load->open, n);
+}
+
 /* User space sets the sizes of the next two maps. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -20,6 +20,7 @@
 #include "conn_table.h"
 #include "event_note.h"
 #include "shared_maps.h"
+#include "steer_least.h"
 #include "steer_pass.h"
 #include "steer_pick.h"
 #include "steer_search.h"
@@ -196,6 +197,8 @@ static __always_inline void steer_move_count(struct sk_reuseport_md *ctx, __u32 
 	*tag = (*tag & ~(__u64)RPD_TAG_ACCOUNT) | to;
 	__sync_fetch_and_add(&source->of[RPD_CONN_moved_out], 1);
 	__sync_fetch_and_add(&target->of[RPD_CONN_moved_in], 1);
+	load_add(from, -1);
+	load_add(to, 1);
 }
 
 /* A listener closed and left a connection or a handshake: selects a worker of the same version, or
@@ -257,12 +260,12 @@ static __always_inline int steer_probe_packet(struct sk_reuseport_md *ctx, enum 
 	return steer_finish(row, steer_outcome(kind, RPD_OUTCOME_probed), SK_PASS);
 }
 
-/* The slot of the ring for this attempt. Each attempt takes a cursor value of its own. So
+/* The entry of the ring for this attempt. Each attempt takes a cursor value of its own. So
  * connections that meet a slot without a listener are spread evenly over all other slots, and don't
  * all go to its neighbour. */
-static __always_inline __u32 steer_ring_slot(struct sk_reuseport_md *ctx, struct rpd_control *ctl,
-                                             const struct rpd_schedule *sched, enum pick_kind kind,
-                                             __u32 client, __u32 attempt)
+static __always_inline __u32 steer_ring_entry(struct sk_reuseport_md *ctx, struct rpd_control *ctl,
+                                              const struct rpd_schedule *sched, enum pick_kind kind,
+                                              __u32 client, __u32 attempt)
 {
 	__u64 at;
 
@@ -276,7 +279,7 @@ static __always_inline __u32 steer_ring_slot(struct sk_reuseport_md *ctx, struct
 		at = ctx->hash + attempt;
 	if (sched->ring_len) /* the schedule may have changed since the last attempt */
 		at %= sched->ring_len;
-	return sched->ring[at & (RPD_RING_MAX - 1)];
+	return at & (RPD_RING_MAX - 1);
 }
 
 /* Selects the slot of this attempt; returns it, or -1 if it has no listener. */
@@ -290,7 +293,7 @@ __attribute__((noinline)) int steer_try_ring(struct sk_reuseport_md *ctx, __u32 
 
 	if (!ctx || !sched)
 		return -1;
-	slot = steer_ring_slot(ctx, ctl, sched, kind, client, attempt);
+	slot = sched->ring[steer_ring_entry(ctx, ctl, sched, kind, client, attempt)];
 	return steer_select(ctx, slot) ? (int)slot : -1;
 }
 
@@ -315,11 +318,35 @@ __attribute__((noinline)) int steer_walk(struct sk_reuseport_md *ctx, __u32 kind
 	return -1;
 }
 
+/* Selects a worker for the turn of ring entry @at. Returns its slot, or -1 if it has no listener.
+ */
+static __always_inline int steer_give_turn(struct sk_reuseport_md *ctx,
+                                           const struct rpd_control *ctl,
+                                           const struct rpd_schedule *sched, enum pick_kind kind,
+                                           __u32 client, __u32 at, enum rpd_outcome *ret)
+{
+	int turn = sched->ring[at], slot;
+
+	if (!steer_select(ctx, turn))
+		return -1;
+	if (kind == PICK_STRAY)
+		return turn;
+	if (sched->policy == RPD_LEAST_CONNECTIONS)
+		turn = steer_least(ctx, at);
+	if (turn < 0 || !steer_may_be_busy(ctx, ctl, sched))
+		return turn;
+	slot = steer_pass_on(ctx, turn, client);
+	if (slot != turn)
+		*ret = RPD_OUTCOME_passed_on;
+	return slot;
+}
+
 static __always_inline int steer_packet(struct sk_reuseport_md *ctx, struct rpd_control *ctl,
                                         const struct rpd_schedule *sched)
 {
 	enum pick_kind kind = steer_classify(ctx);
-	__u32 client;
+	enum rpd_outcome outcome = RPD_OUTCOME_steered;
+	__u32 client, at;
 	int slot;
 
 	if (ctl->n_probes) { /* in the cache line of `active` */
@@ -332,19 +359,10 @@ static __always_inline int steer_packet(struct sk_reuseport_md *ctx, struct rpd_
 		               ? steer_park(kind)
 		               : steer_drop();
 	client = sched->policy == RPD_STICKY ? steer_hash_client(ctx) : 0;
-	slot = steer_ring_slot(ctx, ctl, sched, kind, client, 0);
-	if (steer_select(ctx, slot)) {
-		const int turn = slot;
-
-		if (steer_may_be_busy(ctx, ctl, sched, kind))
-			slot = steer_pass_on(ctx, turn, client);
-		if (slot >= 0)
-			return steer_finish(slot,
-			                    steer_outcome(kind, slot == turn
-			                                                ? RPD_OUTCOME_steered
-			                                                : RPD_OUTCOME_passed_on),
-			                    SK_PASS);
-	}
+	at = steer_ring_entry(ctx, ctl, sched, kind, client, 0);
+	slot = steer_give_turn(ctx, ctl, sched, kind, client, at, &outcome);
+	if (slot >= 0)
+		return steer_finish(slot, steer_outcome(kind, outcome), SK_PASS);
 	slot = steer_walk(ctx, kind, client);
 	if (slot < 0)
 		slot = steer_select_any(ctx, sched,

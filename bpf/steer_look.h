@@ -24,7 +24,7 @@
 #include "shared_maps.h"
 #include "steer_pick.h"
 
-const volatile struct rpd_members_at at;
+const volatile struct rpd_members_at kernel_at;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -51,26 +51,35 @@ static __always_inline __u32 look_word(const void *base, __u16 offset)
 
 static __always_inline bool look_is_possible(void)
 {
-	return at.selected_sk != 0;
+	return kernel_at.selected_sk != 0;
 }
 
 /* How many connections wait for the selected listener. */
 static __always_inline __u32 look_length(struct sk_reuseport_md *ctx)
 {
-	return look_word(look_pointer(ctx, at.selected_sk), at.ack_backlog);
+	return look_word(look_pointer(ctx, kernel_at.selected_sk), kernel_at.ack_backlog);
+}
+
+/* How many handshakes with the selected listener are under way. Those whose SYN-ACK had to be sent
+ * again don't count: a flood of SYNs is forgotten after a second. */
+static __always_inline __u32 look_pending(struct sk_reuseport_md *ctx)
+{
+	if (!look_is_possible())
+		return 0;
+	return look_word(look_pointer(ctx, kernel_at.selected_sk), kernel_at.young);
 }
 
 static __always_inline void look_read(struct sk_reuseport_md *ctx, struct pick_queue *ret)
 {
-	const void *sk = look_pointer(ctx, at.selected_sk);
+	const void *sk = look_pointer(ctx, kernel_at.selected_sk);
 	const void *first;
 
-	ret->length = look_word(sk, at.ack_backlog);
+	ret->length = look_word(sk, kernel_at.ack_backlog);
 	if (ret->length == 0)
 		return;
-	ret->limit = look_word(sk, at.max_ack_backlog);
-	first = look_pointer(sk, at.accept_head);
-	ret->first = first ? look_word(first, at.snt_isn) : 0;
+	ret->limit = look_word(sk, kernel_at.max_ack_backlog);
+	first = look_pointer(sk, kernel_at.accept_head);
+	ret->first = first ? look_word(first, kernel_at.snt_isn) : 0;
 }
 
 /* Logs when a worker gets stuck, and when it accepts again. Of several CPUs that see it, one logs

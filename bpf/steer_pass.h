@@ -20,20 +20,9 @@
  */
 static __always_inline bool steer_may_be_busy(struct sk_reuseport_md *ctx,
                                               const struct rpd_control *ctl,
-                                              const struct rpd_schedule *sched, enum pick_kind kind)
+                                              const struct rpd_schedule *sched)
 {
-	return look_is_possible() && sched->stuck_after && kind != PICK_STRAY &&
-	       (look_length(ctx) || ctl->n_stuck);
-}
-
-/* Whether the two slots share turns: versions and canaries keep their shares exactly. */
-static __always_inline bool steer_is_alike(const struct rpd_schedule *sched, __u32 a, __u32 b)
-{
-	const struct rpd_slot *x = &sched->slots[a & (RPD_SLOT_MAX - 1)];
-	const struct rpd_slot *y = &sched->slots[b & (RPD_SLOT_MAX - 1)];
-
-	return a != b && x->version == y->version &&
-	       (x->flags & RPD_SLOT_CANARY) == (y->flags & RPD_SLOT_CANARY);
+	return look_is_possible() && sched->stuck_after && (look_length(ctx) || ctl->n_stuck);
 }
 
 /* Selects the worker of one step of the search for @turn's slot's substitute, if it can take the

@@ -83,6 +83,19 @@ static inline __u32 steer_pick_scan(__u32 start, __u32 step, __u32 count)
 	return (start % count + step - PICK_SCATTERED) % count;
 }
 
+/* What is compared of a worker. */
+struct pick_load {
+	__u64 connections; /* open ones, and handshakes under way */
+	__u64 weight;      /* above 0 */
+};
+
+/* Whether a new connection would be a smaller load, for its weight, on a worker of load @a than on
+ * one of load @b. Of equal workers the one that is compared first keeps the turn. */
+static inline int steer_pick_is_less(const struct pick_load *a, const struct pick_load *b)
+{
+	return (a->connections + 1) * b->weight < (b->connections + 1) * a->weight;
+}
+
 /* The accept queue of a listener. */
 struct pick_queue {
 	__u32 length;

@@ -39,6 +39,16 @@ static __always_inline struct rpd_schedule *steer_get_schedule(struct rpd_contro
 	return bpf_map_lookup_elem(&schedules, &active);
 }
 
+/* Whether the two slots share turns: versions and canaries keep their shares exactly. */
+static __always_inline bool steer_is_alike(const struct rpd_schedule *sched, __u32 a, __u32 b)
+{
+	const struct rpd_slot *x = &sched->slots[a & (RPD_SLOT_MAX - 1)];
+	const struct rpd_slot *y = &sched->slots[b & (RPD_SLOT_MAX - 1)];
+
+	return a != b && x->version == y->version &&
+	       (x->flags & RPD_SLOT_CANARY) == (y->flags & RPD_SLOT_CANARY);
+}
+
 static __always_inline struct rpd_schedule *steer_find_schedule(void)
 {
 	__u32 zero = 0;

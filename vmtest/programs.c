@@ -10,7 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
+
+#include "kern/steer_queues.h"
 
 static int programs_print_program(const char *object, const struct bpf_program *program)
 {
@@ -29,6 +32,30 @@ static int programs_print_program(const char *object, const struct bpf_program *
 	return 0;
 }
 
+/* Sets what user space sets before it loads the steering program: without that, the verifier would
+ * remove a part of the program. */
+static void programs_set_members(struct bpf_object *object)
+{
+	const struct btf *btf = bpf_object__btf(object);
+	struct bpf_map *map = bpf_object__find_map_by_name(object, ".rodata");
+	const int id = btf__find_by_name_kind(btf, ".rodata", BTF_KIND_DATASEC);
+	const struct btf_type *section = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
+	struct rpd_members_at members;
+	char *memory;
+	size_t size;
+
+	if (!map || !section || !steer_queues_find_members(&members))
+		return;
+	memory = (char *)bpf_map__initial_value(map, &size);
+	for (unsigned int i = 0; i < btf_vlen(section); i++) {
+		const struct btf_var_secinfo *at = &btf_var_secinfos(section)[i];
+		const struct btf_type *var = btf__type_by_id(btf, at->type);
+
+		if (!strcmp(btf__name_by_offset(btf, var->name_off), "kernel_at"))
+			memcpy(memory + at->offset, &members, sizeof(members));
+	}
+}
+
 static int programs_print_object(const char *path)
 {
 	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
@@ -36,6 +63,8 @@ static int programs_print_object(const char *path)
 	struct bpf_program *program;
 	int result = -1;
 
+	if (object)
+		programs_set_members(object);
 	if (!object || bpf_object__load(object) < 0) {
 		fprintf(stderr, "%s: %s\n", name, strerror(errno));
 	} else {

@@ -32,16 +32,20 @@
 #define CPU_MAX  64
 #define SWITCHES 2000 /* of the ring, for one figure */
 
+#define STUCK_AFTER_NS 5000000 /* of SKIP_STUCK */
+
 static struct {
 	unsigned int slots, cpus, rounds, batch;
 } options = {.slots = 8, .cpus = 1, .rounds = 20, .batch = 1024};
 
-enum program { EMPTY, ROUND_ROBIN, STICKY, PROGRAM_MAX };
+enum program { EMPTY, ROUND_ROBIN, STICKY, SKIP_STUCK, LEAST_CONNECTIONS, PROGRAM_MAX };
 
 static const char *const program_names[PROGRAM_MAX] = {
         [EMPTY] = "empty",
         [ROUND_ROBIN] = "round-robin",
         [STICKY] = "sticky",
+        [SKIP_STUCK] = "skip-stuck",
+        [LEAST_CONNECTIONS] = "least-connections",
 };
 
 struct sender {
@@ -155,9 +159,15 @@ static struct json_object *steering_number(double value)
 	return it;
 }
 
-static void steering_set_policy(struct bed *bed, enum rpd_policy policy)
+static void steering_set_program(struct bed *bed, enum program program)
 {
-	bed->draft.policy = policy;
+	static const enum rpd_policy policies[PROGRAM_MAX] = {
+	        [STICKY] = RPD_STICKY,
+	        [LEAST_CONNECTIONS] = RPD_LEAST_CONNECTIONS,
+	};
+
+	bed->draft.policy = policies[program];
+	schedule_set_stuck_after(&bed->draft, program == SKIP_STUCK ? STUCK_AFTER_NS : 0);
 	bed_apply(bed);
 }
 
@@ -179,8 +189,7 @@ static void steering_measure_runs(struct bed *bed, struct json_object *result)
 			double ns;
 
 			if (i != EMPTY)
-				steering_set_policy(bed,
-				                    i == STICKY ? RPD_STICKY : RPD_ROUND_ROBIN);
+				steering_set_program(bed, i);
 			ns = steering_time_run(
 			        bed, i == EMPTY ? empty : bed->steer.endpoints[0].prog_fd, round);
 			if (round > 0)
@@ -212,7 +221,7 @@ static void steering_measure(void)
 	json_object_object_add(result, "slots", json_object_new_int((int)options.slots));
 	json_object_object_add(result, "cpus", json_object_new_int((int)options.cpus));
 	steering_measure_runs(bed, result);
-	steering_set_policy(bed, RPD_ROUND_ROBIN);
+	steering_set_program(bed, ROUND_ROBIN);
 	json_object_object_add(result, "switches", steering_number(steering_measure_switches(bed)));
 	puts(json_object_to_json_string_ext(result, JSON_C_TO_STRING_PLAIN));
 	json_object_put(result);

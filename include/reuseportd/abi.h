@@ -61,6 +61,8 @@
 enum rpd_policy {
 	RPD_ROUND_ROBIN, /* ring[cursor++]: exact, for any client */
 	RPD_STICKY,      /* ring[hash(client address)]: a client keeps its worker */
+	/* the worker with the fewest connections for its weight, of the next entries of the ring */
+	RPD_LEAST_CONNECTIONS,
 	RPD_POLICY_MAX,
 };
 
@@ -86,7 +88,7 @@ struct rpd_slot {
 	__u8 state;    /* enum rpd_slot_state */
 	__u8 version;  /* index in rpd_schedule.versions */
 	__u8 flags;
-	__u8 pad;
+	__u8 generation; /* of the worker: its account is generation * RPD_SLOT_MAX + slot */
 };
 
 /* The version's slots in the ring are candidates[first .. first + count - 1]; its slots that
@@ -115,7 +117,8 @@ struct rpd_schedule {
 	__u16 canary_permille; /* share of the canary slots, 0 = no canary */
 	__u32 rounding_ppm;    /* largest relative error of a slot's share, by rounding */
 	__u8 only_version;     /* the version that `switch` chose, or RPD_NO_VERSION */
-	__u8 pad[3];
+	__u8 choices; /* of RPD_LEAST_CONNECTIONS: how many workers are compared */
+	__u8 pad[2];
 	__u32 stuck_after; /* RPD_TICKs without an accept, after which a worker with a queue loses
 	                      its turns; 0 = it keeps them */
 	struct rpd_version versions[RPD_VERSION_MAX];
@@ -166,6 +169,18 @@ enum rpd_pass {
 /* The unit of time in rpd_queue.seen, and in rpd_schedule.stuck_after: 0.26 ms. */
 #define RPD_TICK_LOG 18
 
+/* How many workers RPD_LEAST_CONNECTIONS compares. */
+#define RPD_CHOICES_DEFAULT 3
+#define RPD_CHOICES_MIN     2
+#define RPD_CHOICES_MAX     8
+
+/* Map "loads", by account: what RPD_LEAST_CONNECTIONS compares. The sum of the account's rows of map
+ * "accounts", which are one for each CPU, would take too long. */
+struct rpd_load {
+	__s64 open; /* connections, accepted or not */
+	__u64 pad[7];
+};
+
 /*
  * Map "queues" of an endpoint, by slot: the accept queue of the slot's listener, as the steering
  * program has last seen it. The program reads and writes a row only when the queue is not empty, or
@@ -188,6 +203,7 @@ struct rpd_members_at {
 	__u16 selected_sk;     /* of struct sk_reuseport_kern */
 	__u16 ack_backlog;     /* of struct sock */
 	__u16 max_ack_backlog; /* of struct sock */
+	__u16 young;           /* of struct inet_connection_sock */
 	__u16 accept_head;     /* of struct inet_connection_sock */
 	__u16 snt_isn;         /* of struct tcp_request_sock */
 };
@@ -306,7 +322,7 @@ struct rpd_events {
 	__u64 head; /* the number of the next event */
 	/* for each kind, and a part of the slots: seq of the event that is still going on */
 	__u64 burst[RPD_EVENT_KIND_MAX][RPD_EVENT_BURSTS];
-	__u64 pad[3];
+	__u64 pad[7];
 	struct rpd_event entries[RPD_EVENT_MAX];
 };
 
@@ -424,6 +440,7 @@ _Static_assert(sizeof(struct rpd_schedule) == 32 + 40 * 64 + 8 * 1024 + 2 * 1024
 _Static_assert(__builtin_offsetof(struct rpd_control, aside) == 64, "ABI");
 _Static_assert(__builtin_offsetof(struct rpd_control, active) == 128, "ABI");
 _Static_assert(sizeof(struct rpd_control) == 192, "ABI");
+_Static_assert(sizeof(struct rpd_load) == 64, "ABI: a cache line");
 _Static_assert(sizeof(struct rpd_queue) == 64, "ABI: a cache line");
 _Static_assert(sizeof(struct rpd_tally) == 8 * 1026, "ABI");
 _Static_assert(sizeof(struct rpd_member) == 8, "ABI");
@@ -440,6 +457,6 @@ _Static_assert(sizeof(struct rpd_found) == 8, "ABI");
 _Static_assert(sizeof(struct rpd_open) == 16, "ABI");
 _Static_assert(sizeof(struct rpd_group_member) == 24, "ABI");
 _Static_assert(sizeof(struct rpd_event) == 64, "ABI");
-_Static_assert(sizeof(struct rpd_events) == 88 * 8 + 64 * RPD_EVENT_MAX, "ABI");
+_Static_assert(sizeof(struct rpd_events) == 96 * 8 + 64 * RPD_EVENT_MAX, "ABI");
 _Static_assert((RPD_EVENT_MAX & (RPD_EVENT_MAX - 1)) == 0, "masked, not divided");
 _Static_assert((RPD_RING_MAX & (RPD_RING_MAX - 1)) == 0, "masked, not divided");

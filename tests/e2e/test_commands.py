@@ -46,6 +46,7 @@ OPTIONS = {
     "events": ("--service", "--follow", "--json"),
     "resume": ("--service", "--json"),
     "weight": ("--service", "--force", "--json"),
+    "policy": ("--service", "--force", "--json"),
     "canary": ("--service", "--share", "--off", "--json"),
     "label": ("--service", "--force", "--json"),
     "switch": ("--service", "--off", "--force", "--json"),

@@ -42,7 +42,7 @@ BAD_INPUT = (
     ((*ATTACH, "--wait", "soon"), "--wait: 'soon' is not a time"),
     (("drain", "1", "--wait", "--timeout", "5x"), "--timeout: '5x' is not a time"),
     (("drain", "1", "--wait", "--timeout", "367d"), "--timeout: '367d' is longer than a year"),
-    ((*ATTACH, "--policy", "fair"), "--policy: 'fair' is neither round-robin nor sticky"),
+    ((*ATTACH, "--policy", "fair"), "--policy: 'fair' is not round-robin, sticky or least-connections"),
     ((*ATTACH, "--label", ""), "a version has 1 to 31 letters"),
     ((*ATTACH, "--label", LONG), "a version has 1 to 31 letters"),
     ((*ATTACH, "--service", ""), NAME),

@@ -224,6 +224,17 @@ const struct command commands[] = {
                 .run = cmd_weight,
         },
         {
+                .name = "policy",
+                .args = "[SERVICE] POLICY",
+                .summary = "change how the kernel picks a worker",
+                .help = "Changes how the kernel picks a worker for a new connection. "
+                        "round-robin: exactly evenly; sticky: each client keeps its worker; "
+                        "least-connections: of the next workers in the ring, the one with the "
+                        "fewest connections for its weight. Open connections stay where they are.",
+                .options = command_options_force,
+                .run = cmd_policy,
+        },
+        {
                 .name = "canary",
                 .args = "[SERVICE] SLOT... --share PERCENT\n[SERVICE] --off",
                 .summary = "give some workers an exact share of new connections",

@@ -77,5 +77,5 @@ void command_overview(FILE *out);
 typedef int command_function(struct invocation *invocation, struct error *err);
 extern command_function cmd_run, cmd_check, cmd_reload, cmd_restart, cmd_scale, cmd_stop, cmd_start,
         cmd_attach, cmd_detach, cmd_status, cmd_top, cmd_list, cmd_metrics, cmd_doctor, cmd_drain,
-        cmd_resume, cmd_connections, cmd_weight, cmd_canary, cmd_label, cmd_switch, cmd_swap,
-        cmd_events, cmd_reopen_logs;
+        cmd_resume, cmd_connections, cmd_weight, cmd_policy, cmd_canary, cmd_label, cmd_switch,
+        cmd_swap, cmd_events, cmd_reopen_logs;

@@ -147,6 +147,6 @@ int option_set_endpoint(void *member, const struct option_setting *setting, stru
 int option_set_policy(void *member, const struct option_setting *setting, struct error *err)
 {
 	if (policy_parse(setting->value, member) < 0)
-		return error_usage(err, "'%s' is neither round-robin nor sticky", setting->value);
+		return error_usage(err, "'%s' is not " POLICY_NAMES, setting->value);
 	return 0;
 }

@@ -293,7 +293,8 @@ const struct option_row run_options[] = {
          option_set_flag, AT(pass_sockets)},
         {"policy", "POLICY",
          "How the kernel picks a worker. round-robin: exactly evenly; "
-         "sticky: each client keeps its worker (default: round-robin)",
+         "sticky: each client keeps its worker; least-connections: of the next workers in the "
+         "ring, the one with the fewest connections for its weight (default: round-robin)",
          option_set_policy, AT(policy)},
         {"skip-stuck", "TIME",
          "Skip a worker that accepts no connection for TIME although some wait for it, or whose "

@@ -7,6 +7,7 @@
 static const char *const policy_names[] = {
         [RPD_ROUND_ROBIN] = "round-robin",
         [RPD_STICKY] = "sticky",
+        [RPD_LEAST_CONNECTIONS] = "least-connections",
 };
 _Static_assert(sizeof(policy_names) / sizeof(policy_names[0]) == RPD_POLICY_MAX,
                "a name for each policy");

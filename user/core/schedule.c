@@ -39,7 +39,9 @@ static void schedule_count_entries(struct rpd_schedule *s)
 
 void schedule_init(struct rpd_schedule *s)
 {
-	*s = (struct rpd_schedule){.policy = RPD_ROUND_ROBIN, .only_version = RPD_NO_VERSION};
+	*s = (struct rpd_schedule){.policy = RPD_ROUND_ROBIN,
+	                           .choices = RPD_CHOICES_DEFAULT,
+	                           .only_version = RPD_NO_VERSION};
 }
 
 /* At least one tick. The program compares signed numbers of ticks. */

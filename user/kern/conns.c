@@ -80,7 +80,8 @@ static int conns_open_skel(const struct steer *steer, struct conn_bpf **ret)
 	        {skel->maps.accounts, STEER_ACCOUNTS}, {skel->maps.conns, STEER_CONNS},
 	        {skel->maps.control, STEER_CONTROL},   {skel->maps.conns_more, STEER_CONNS_MORE},
 	        {skel->maps.workers, STEER_WORKERS},   {skel->maps.members, STEER_MEMBERS},
-	        {skel->maps.events, STEER_EVENTS},     {skel->maps.ports, STEER_PORTS},
+	        {skel->maps.loads, STEER_LOADS},       {skel->maps.events, STEER_EVENTS},
+	        {skel->maps.ports, STEER_PORTS},
 	};
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(shared); i++)
@@ -251,12 +252,15 @@ int conns_clear_count(struct steer *steer, uint16_t account)
 {
 	int n_cpus = libbpf_num_possible_cpus();
 	_cleanup_free_ struct rpd_account *rows = n_cpus > 0 ? calloc(n_cpus, sizeof(*rows)) : NULL;
+	const struct rpd_load none = {};
 	uint32_t key = account;
 
 	if (!rows)
 		return -ENOMEM;
-	return bpf_map_update_elem(steer->map_fd[STEER_ACCOUNTS], &key, rows, BPF_ANY) < 0 ? -errno
-	                                                                                   : 0;
+	if (bpf_map_update_elem(steer->map_fd[STEER_ACCOUNTS], &key, rows, BPF_ANY) < 0 ||
+	    bpf_map_update_elem(steer->map_fd[STEER_LOADS], &key, &none, BPF_ANY) < 0)
+		return -errno;
+	return 0;
 }
 
 int conns_read_rates(const struct conns *conns, size_t n, struct conn_seconds *ret)

@@ -20,6 +20,7 @@ static const struct steer_map_kind kinds[STEER_MAP_MAX] = {
                             RPD_ACCOUNT_MAX},
         [STEER_CONNS] = {"conns", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_conns), 0},
         [STEER_CONNS_MORE] = {"conns_more", BPF_MAP_TYPE_HASH, sizeof(uint64_t), 0},
+        [STEER_LOADS] = {"loads", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_load), RPD_ACCOUNT_MAX},
         [STEER_EVENTS] = {"events", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_events), 1},
         [STEER_PROBES] = {"probes", BPF_MAP_TYPE_HASH, sizeof(uint32_t),
                           RPD_SLOT_MAX + RPD_PROBE_MAX},

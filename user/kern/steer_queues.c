@@ -15,6 +15,7 @@ static const struct {
         {"sk_reuseport_kern", "selected_sk", offsetof(struct rpd_members_at, selected_sk)},
         {"sock", "sk_ack_backlog", offsetof(struct rpd_members_at, ack_backlog)},
         {"sock", "sk_max_ack_backlog", offsetof(struct rpd_members_at, max_ack_backlog)},
+        {"inet_connection_sock", "icsk_accept_queue", offsetof(struct rpd_members_at, young)},
         {"inet_connection_sock", "icsk_accept_queue", offsetof(struct rpd_members_at, accept_head)},
         {"tcp_request_sock", "snt_isn", offsetof(struct rpd_members_at, snt_isn)},
 };
@@ -32,9 +33,11 @@ static bool steer_queues_read_btf(struct rpd_members_at *ret)
 		*(uint16_t *)((char *)ret + members[i].to) = bit / 8;
 		is_complete = bit && bit / 8 <= UINT16_MAX;
 	}
-	if (is_complete)
+	if (is_complete) {
+		ret->young += kernel_member_find(btf, "request_sock_queue", "young") / 8;
 		ret->accept_head +=
 		        kernel_member_find(btf, "request_sock_queue", "rskq_accept_head") / 8;
+	}
 	btf__free(btf);
 	return is_complete;
 }

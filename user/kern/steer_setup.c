@@ -166,7 +166,7 @@ static int steer_setup_load(const struct steer *steer, bool program, uint32_t ma
 		r = steer_setup_size_conns(steer, skel, max_conns);
 	if (program) {
 		steer_queues_find_members(&at);
-		skel->rodata->at = at;
+		skel->rodata->kernel_at = at;
 	}
 	if (r == 0)
 		r = steer_bpf__load(skel);

@@ -21,8 +21,10 @@
 #include "kern/proc.h"
 #include "kern/steer_queues.h"
 #include "kern/steer_setup.h"
+#include "kern/steer_workers.h"
 #include "service/admit.h"
 #include "service/conn_adopt.h"
+#include "service/schedule_commit.h"
 #include "service/service_in_force.h"
 #include "service/service_create.h"
 #include "service/service_endpoint.h"
@@ -211,12 +213,15 @@ static int attach_fill_slots(struct service *service, const struct attach_reques
 
 	for (size_t slot = 0; r == 0 && slot < roster->n_workers; slot++) {
 		struct newcomer newcomer;
+		struct rpd_worker worker;
 
 		newcomer_from_roster(service, roster, slot, found->listeners, found->holders,
 		                     found->n_holders, &newcomer);
 		r = schedule_edit_fill_slot(draft, slot, request->label, err);
 		if (r == 0)
 			r = admit(service, slot, &newcomer, draft->slots[slot].version, err);
+		if (r == 0 && steer_workers_get(&service->steer, slot, &worker) == 0)
+			draft->slots[slot].generation = worker.account / RPD_SLOT_MAX;
 	}
 	return r;
 }
@@ -311,7 +316,9 @@ static int attach_make(struct service *service, const struct attach_request *req
 	schedule_set_stuck_after(&draft, request->skip_stuck);
 	draft.flags = request->strict ? RPD_STRICT : 0;
 	service_create_load_observers(service, request->max_conns);
-	r = attach_fill_slots(service, request, found, &draft, err);
+	r = schedule_commit_check_policy(service, draft.policy, err);
+	if (r == 0)
+		r = attach_fill_slots(service, request, found, &draft, err);
 	if (r < 0)
 		return r;
 	schedule_build(&draft);

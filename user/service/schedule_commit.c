@@ -15,6 +15,7 @@ void schedule_commit_note_observed(struct rpd_schedule *draft, const struct obse
 	for (unsigned int slot = 0; slot < observed->n_slots; slot++) {
 		struct rpd_slot *it = &draft->slots[slot];
 
+		it->generation = observed->slots[slot].worker.account / RPD_SLOT_MAX;
 		it->flags &= ~RPD_SLOT_DEAD;
 		if (!observed->slots[slot].live)
 			it->flags |= RPD_SLOT_DEAD;
@@ -86,6 +87,17 @@ static int schedule_commit_check_served(const struct observed *observed, struct 
 	return schedule_edit_check_served(&before, &draft, force, what, err);
 }
 
+int schedule_commit_check_policy(const struct service *service, enum rpd_policy policy,
+                                 struct error *err)
+{
+	if (policy != RPD_LEAST_CONNECTIONS || service->conns.counting)
+		return 0;
+	return error_set(err, -EOPNOTSUPP,
+	                 "policy least-connections needs the counts of open connections, but these "
+	                 "are not counted: %s",
+	                 service->conns.why);
+}
+
 /* All that can fail comes before the switch. */
 int schedule_commit(struct service *service, const struct observed *observed,
                     struct rpd_schedule *draft, bool force, const char *what, struct error *err)
@@ -98,6 +110,8 @@ int schedule_commit(struct service *service, const struct observed *observed,
 	schedule_build(&before);
 	schedule_build(draft);
 	r = schedule_commit_check_served(observed, before, *draft, force, what, err);
+	if (r == 0 && draft->policy != before.policy)
+		r = schedule_commit_check_policy(service, draft->policy, err);
 	if (r == 0)
 		r = grace_prepare(&grace, err);
 	if (r < 0)

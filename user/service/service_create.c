@@ -18,6 +18,7 @@
 #include "kern/steer_queues.h"
 #include "kern/steer_setup.h"
 #include "service/leftovers.h"
+#include "service/schedule_commit.h"
 #include "service/service_endpoint.h"
 #include "service/service_remove.h"
 #include "service/service_supervisor.h"
@@ -94,6 +95,9 @@ static int service_create_make(struct service *service, const struct service_pla
 		return r;
 	service_create_set_schedule(service, plan);
 	service_create_load_observers(service, plan->max_conns);
+	r = schedule_commit_check_policy(service, plan->policy, err);
+	if (r < 0)
+		return r;
 	conns_enable(&service->conns, &service->steer);
 	__atomic_store_n(&service->steer.service->stage, RPD_STAGE_READY, __ATOMIC_RELEASE);
 	events_note(&service->steer, RPD_EVENT_attached, RPD_NO_SLOT, 0, NULL);

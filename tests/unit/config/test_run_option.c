@@ -218,7 +218,7 @@ static void refused(void **state)
 	        {"listen", "65536", "listen: '65536' is neither a port"},
 	        {"listen", "::1:80", "listen: '::1:80' is neither a port"},
 	        {"listen", "localhost:80", "listen: 'localhost:80' is neither a port"},
-	        {"policy", "fair", "policy: 'fair' is neither round-robin nor sticky"},
+	        {"policy", "fair", "policy: 'fair' is not round-robin, sticky or least-connections"},
 	        {"env", "A", "env: 'A' is not NAME=VALUE"},
 	        {"env", "=A", "env: '=A' is not NAME=VALUE"},
 	        {"cwd", "", "cwd: the value is empty"},

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""--skip-stuck: a worker whose event loop hangs gets no new connection until it accepts again."""
+import os
+
+from harness.checks import SLOW, check, equal, note, wait_until
+from harness.network import Client
+from harness.servers import Workers
+from harness.traffic import wait_for_load
+from runs import Run, script
+
+WORKERS = 8
+
+# Answers with its slot and pid. /hang keeps the event loop busy until the file `go` exists.
+NODE = """
+const fs = require('fs');
+const http = require('http');
+http.createServer((request, response) => {
+    if (request.url === '/hang')
+        while (!fs.existsSync('go'));
+    const id = process.env.REUSEPORTD_SLOT + '.' + process.pid;
+    response.setHeader('X-Worker', id);
+    response.end(id + '\\n');
+}).listen(%PORT%);
+"""
+
+
+def start_node(bed, *options):
+    return Run(bed, ["node", script(bed, "server.js", NODE)], *options, workers=WORKERS,
+               env={**os.environ, "RPD_TEST": "1"})
+
+
+def steered(run):
+    return {row["slot"]: row["steered"] for row in run.workers()}
+
+
+def release(bed):
+    (bed.dir / "go").touch()
+
+
+def stuck_slots(run):
+    return [row["slot"] for row in run.workers() if row["state"] == "stuck"]
+
+
+def expect_shares(before, after, slots):
+    """The slots got the same number of connections, up to the turns under way."""
+    got = [after[slot] - before[slot] for slot in slots]
+    check(max(got) - min(got) <= max(3, sum(got) // 100), f"connections of each slot: {got}")
+
+
+def test_node_hangs(bed):
+    """One of eight Node servers hangs: its turns go to the others evenly, the clients of these
+    notice nothing, and it has its exact share again once its loop runs."""
+    run = start_node(bed, "--skip-stuck", "5ms")
+    client = Client()
+    client.send("/hang")
+    load = bed.start_load("-c", 16, "--timeout", 60000 * SLOW)
+    [slot] = wait_until(lambda: stuck_slots(run), "a worker is stuck")
+    before = steered(run)
+    wait_for_load(bed, [i for i in range(WORKERS) if i != slot], 4000)
+    row = run.workers()[slot]
+    after = steered(run)
+    equal(after[slot], before[slot], "connections of the stuck worker")
+    expect_shares(before, after, [i for i in range(WORKERS) if i != slot])
+    check(row["turns_lost"]["stuck"] > 500 and row["turns_lost"]["full"] == 0,
+          f"turns lost: {row['turns_lost']}")
+    check(row["queued"] > 0 and row["queue_unmoved_seconds"] > 0, f"{row}")
+    note(f"{before[slot]} connections to the worker in all, of which it answers none while it hangs")
+    release(bed)
+    client.receive()
+    wait_until(lambda: not stuck_slots(run), "no worker is stuck")
+    load.stop_unfailed()
+    events = [e["event"] for e in bed.reuseportd("events", "--json").json() if e["slot"] == slot]
+    check("stuck" in events and "moving" in events[events.index("stuck"):], f"{events}")
+    client.close()
+    run.stop()
+
+
+def test_node_healthy(bed):
+    """With a time that no worker exceeds, shares are exact under full load."""
+    run = start_node(bed, "--skip-stuck", "10s")
+    report = bed.load("-n", 8000, "-c", 64)
+    equal(report["failed"], 0, f"failed connections of {report}")
+    equal(sorted(report["workers"].values()), [1000] * WORKERS, "connections of each worker")
+    equal(run.status()["counters"]["passed_on"], 0, "turns passed on")
+    run.stop()
+
+
+def test_attach(bed):
+    """`attach` has the option too, and a worker that never accepts loses its turns."""
+    Workers(bed, workers=3)
+    hung = Workers(bed, workers=1, first=3, options=["--no-accept"])
+    bed.reuseportd("attach", "--workers", 4, "--skip-stuck", "5ms")
+    rows = {row["pid"]: row for row in bed.status()["workers"]}
+    slot = rows[hung.pid]["slot"]
+    load = bed.start_load("-c", 16)
+    wait_until(lambda: bed.status()["workers"][slot]["state"] == "stuck", "the worker is stuck")
+    before = bed.steered()
+    wait_for_load(bed, [i for i in range(4) if i != slot], 2000)
+    equal(bed.steered()[slot], before[slot], "connections of the stuck worker")
+    shown = bed.reuseportd("status").out
+    check("stuck" in shown and "passed_on" in shown, shown)
+    metrics = bed.reuseportd("metrics").out
+    check("reuseportd_turns_lost_stuck_total{" in metrics
+          and "reuseportd_accept_queue_unmoved_seconds{" in metrics, metrics)
+    load.stop()
