@@ -69,15 +69,14 @@ static bool connection_answer(struct connection *connection, const struct servic
 	return !request->close;
 }
 
-/* Every burn_every-th request uses processor time. */
+/* By chance, as workers that get requests in turn would use processor time at the same moment. */
 static void connection_burn(struct service *service)
 {
 	const struct options *options = service->options;
 	int64_t end;
 
-	if (!options->burn_every || ++service->requests < (unsigned)options->burn_every)
+	if (!options->burn_every || rand_r(&service->seed) % options->burn_every)
 		return;
-	service->requests = 0;
 	end = clock_used_ms() + options->burn_ms;
 	while (clock_used_ms() < end)
 		;

@@ -34,7 +34,7 @@ struct service {
 	bool blocking;
 	bool last; /* close after the next answer */
 	const struct options *options;
-	unsigned requests;        /* until one that uses processor time */
+	unsigned seed;            /* of the choice of the requests that use processor time */
 	struct work_list working; /* by answer_ms, as all work takes the same time */
 };
 

@@ -329,6 +329,7 @@ static void lane_init(struct lane *lane, const struct options *options, unsigned
 	LIST_INIT(&lane->connections);
 	service->options = options;
 	TAILQ_INIT(&service->working);
+	service->seed = (unsigned)getpid() + number;
 	service->blocking = options->blocking;
 	service->last = options->no_keepalive || options->blocking;
 	if (options->mode == MODE_PLAIN)

@@ -63,8 +63,8 @@ static const struct argp_option option_table[] = {
          "Answer MS milliseconds after the request, as if a database worked meanwhile; other "
          "connections don't wait (default 0)"},
         {"burn", OPT_BURN, "MS/N", 0,
-         "Use MS milliseconds of processor time for every Nth request; all other connections of "
-         "the lane wait"},
+         "Use MS milliseconds of processor time for one of N requests, by chance; all other "
+         "connections of the lane wait"},
         {"hang", OPT_HANG, "MS", 0,
          "SIGHUP stops the lanes for MS milliseconds (default: for good)"},
         {"grace", OPT_GRACE, "MS", 0,
