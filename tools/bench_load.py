@@ -49,7 +49,8 @@ def measure_load(build, quick, only, progress):
 def selected(place, quick, only):
     """The scenarios to measure, in their order."""
     if only:
-        return [scenario for scenario in SCENARIOS if re.search(only, scenario)]
+        found = [scenario for scenario in SCENARIOS if re.search(only, scenario)]
+        return found or sys.exit(f"tools/bench: no scenario has a name that matches {only}")
     return QUICK_SCENARIOS[place] if quick else SCENARIOS
 
 
