@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 from harness.bed import Bed  # noqa: E402
 from harness.checks import Failure, check  # noqa: E402
+from harness.dealing import Steered  # noqa: E402
 from harness.trouble import (CLIENTS, LONG, PLACES, SCENARIOS, WORK, Place, Sizes,  # noqa: E402
                              measure_round, ways)
 
@@ -31,13 +32,9 @@ def measure_load(build, quick, only, progress):
     with tempfile.TemporaryDirectory(prefix="bench.") as folder:
         bed = Bed(build, folder)
         try:
-            for name, where in PLACES.items():
-                place = Place(bed, name)
-                result[name] = {}
-                for scenario in selected(name, quick, only):
-                    progress(f"{SCENARIOS[scenario].lower()}, {where}")
-                    result[name][scenario] = measure_scenario(place, scenario, sizes)
-                    check_counts(scenario, result[name][scenario])
+            for name in PLACES:
+                result[name] = measure_place(Place(bed, name), selected(name, quick, only), sizes,
+                                             progress)
         except Failure as why:
             sys.exit(f"tools/bench: {why}\n{bed.logs()}")
         finally:
@@ -54,26 +51,34 @@ def selected(place, quick, only):
     return QUICK_SCENARIOS[place] if quick else SCENARIOS
 
 
-def measure_scenario(place, scenario, sizes):
-    rows = {}
-    for number in range(sizes.rounds):
-        for way, figures in measure_round(place, scenario, sizes, number).items():
-            rows.setdefault(way, []).append(figures)
+def measure_place(place, scenarios, sizes, progress):
+    """{"scenario": {"way": [figures of each round]}}"""
     order = [way.name for way in ways()] + ["seven workers"]
-    return {way: rows[way] for way in order if way in rows}
+    rows = {scenario: {} for scenario in scenarios}
+    for number in range(sizes.rounds):
+        for scenario in scenarios:
+            progress(f"round {number + 1} of {sizes.rounds} {PLACES[place.name]}: "
+                     f"{SCENARIOS[scenario].lower()}")
+            figures = measure_round(place, scenario, sizes, number)
+            check_counts(scenario, figures)
+            for way in sorted(figures, key=order.index):
+                rows[scenario].setdefault(way, []).append(figures[way])
+    return rows
 
 
-def check_counts(scenario, rows):
+def check_counts(scenario, figures):
     """Checks what is true at any speed of the machine."""
     if scenario == "hung":
-        check(all(row["lost"] for row in rows["hash"]), "hung: no client has noticed it")
+        check(figures["hash"]["lost"], "hung: no client has noticed it")
         return
-    for way, each in rows.items():
-        check(way == "hash" or not any(row["lost"] for row in each),
-              f"{scenario}, {way}: clients got no answer: {each}")
+    # A handshake that ends at the moment in which the old worker's listener closes is reset.
+    limit = 2 if scenario == "long" else 0
+    for way in (way.name for way in ways() if issubclass(way, Steered)):
+        check(figures[way]["lost"] <= limit,
+              f"{scenario}, {way}: clients got no answer: {figures[way]}")
     if scenario == "healthy":
-        check(all(row["uneven"] <= UNEVEN_LIMIT for row in rows["round robin"]),
-              f"round robin is not even: {rows['round robin']}")
+        row = figures["round robin"]
+        check(row["uneven"] <= UNEVEN_LIMIT, f"round robin is not even: {row}")
 
 
 def median_of(rows, what):
@@ -109,10 +114,11 @@ def verdicts_blocked(place, scenarios):
     # connection takes T of the second from block to block, these are T / 8 of all: over the link
     # T is more than 22 ms, and 0.28 % exceed the thousandth that p99.9 leaves out.
     what, title = ("p99_ms", "p99") if place == "link" else ("p999_ms", "p99.9")
-    limit = (BLOCKED_TIMES * median_of(scenarios["healthy"]["skip-stuck"], what)
-             + BLOCKED_SLACK_MS)
-    return [at_most(f"blocked {PLACES[place]}: {title} ms, skip-stuck",
-                    median_of(scenarios["blocked"]["skip-stuck"], what), limit)]
+    above = statistics.median(
+        blocked[what] - BLOCKED_TIMES * healthy[what] for blocked, healthy in
+        zip(scenarios["blocked"]["skip-stuck"], scenarios["healthy"]["skip-stuck"]))
+    return [at_most(f"blocked {PLACES[place]}: ms of {title} above {BLOCKED_TIMES} times that of "
+                    "healthy workers, skip-stuck", above, BLOCKED_SLACK_MS)]
 
 
 def verdicts_hung(where, scenarios):
@@ -145,7 +151,8 @@ def print_load(result):
             print(f"\n\n{SCENARIOS[scenario]}, {PLACES[place]}\n")
             (print_long if scenario == "long" else print_short)(rows)
     print(f"""
-  Medians: each way was measured {result['rounds']} times, in turns, for {result['seconds']} s and with new workers.""")
+  Medians: each way was measured {result['rounds']} times, in turns, for {result['seconds']} s and with new
+  workers.""")
     print(LEGEND)
     if any("long" in scenarios for scenarios in result["places"].values()):
         print(LONG_LEGEND.format(lifetime=result["lifetime"]))
