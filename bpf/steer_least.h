@@ -21,47 +21,77 @@
 /* How many ring entries to look at for other workers. Entries of other versions lie in between. */
 #define STEER_LEAST_AHEAD 16
 
-/* The load without the handshakes under way. */
-static __always_inline struct pick_load steer_least_open(const struct rpd_schedule *sched,
-                                                         __u32 slot)
+/* A worker that has just been admitted has the fewest connections of all. So that not every new one
+ * goes to it, it is young at first: it takes no turn of a grown worker, and in its own turns it
+ * counts with a part of its weight only. */
+static __always_inline __u64 steer_least_growth(const struct rpd_schedule *sched, __u32 slot)
 {
-	const struct rpd_slot *it = &sched->slots[slot & (RPD_SLOT_MAX - 1)];
-	__u32 account = it->generation * RPD_SLOT_MAX + slot;
-	struct rpd_load *load = bpf_map_lookup_elem(&loads, &account);
+	struct rpd_worker *worker;
 
-	return (struct pick_load){load && load->open > 0 ? load->open : 0, it->weight};
+	if (!sched->slow_start)
+		return PICK_GROWN;
+	worker = bpf_map_lookup_elem(&workers, &slot);
+	return steer_pick_growth(worker ? bpf_ktime_get_ns() - worker->admitted_ns : 0,
+	                         (__u64)sched->slow_start << RPD_TICK_LOG);
 }
 
-enum { LEAST_OTHER_VERSION = -2, LEAST_NOT_LESS = -1 };
+/* The connections of the slot's worker, without the handshakes under way. */
+static __always_inline __u32 steer_least_open(const struct rpd_schedule *sched, __u32 slot)
+{
+	__u32 account = sched->slots[slot & (RPD_SLOT_MAX - 1)].generation * RPD_SLOT_MAX + slot;
+	struct rpd_load *load = bpf_map_lookup_elem(&loads, &account);
+
+	return load && load->open > 0 ? load->open : 0;
+}
+
+static __always_inline struct pick_load steer_least_load(const struct rpd_schedule *sched,
+                                                         __u32 slot, __u32 connections)
+{
+	return (struct pick_load){connections, sched->slots[slot & (RPD_SLOT_MAX - 1)].weight,
+	                          steer_least_growth(sched, slot)};
+}
+
+/* A search for the least load. It is in memory, of which the verifier knows nothing: so it checks
+ * the loop in no time. */
+struct steer_least_search {
+	__u32 entry;       /* of the ring, that was compared last */
+	__u32 best;        /* the slot with the least load so far: its listener is selected */
+	__u32 connections; /* of best */
+	__u32 others;      /* how many workers are still to be compared */
+};
 
 /*
- * Compares the worker of ring entry @entry with the selected one, @best, which has @connections. If
- * it has less load, selects it, and returns its connections.
+ * Compares the worker of the next ring entry, and selects it if it has less load. Returns false at
+ * the end of the search.
  *
  * Handshakes can be read of a selected listener only. So a worker that has too many open
  * connections in any case is not selected, and a worker that turns out to have too many with its
- * handshakes gives way to @best again.
+ * handshakes gives way to the best one again.
  */
-__attribute__((noinline)) int steer_least_compare(struct sk_reuseport_md *ctx, __u32 entry,
-                                                  __u32 best, __u32 connections)
+__attribute__((noinline)) int steer_least_compare(struct sk_reuseport_md *ctx,
+                                                  struct steer_least_search *it)
 {
 	struct rpd_schedule *sched = steer_find_schedule();
 	struct pick_load least, load;
 	__u32 slot;
 
-	if (!ctx || !sched)
-		return LEAST_NOT_LESS;
-	slot = sched->ring[entry & (RPD_RING_MAX - 1)];
-	if (!steer_is_alike(sched, slot, best))
-		return LEAST_OTHER_VERSION;
-	least = (struct pick_load){connections, sched->slots[best & (RPD_SLOT_MAX - 1)].weight};
-	load = steer_least_open(sched, slot);
+	if (!ctx || !it || !sched || !it->others)
+		return false;
+	it->entry = it->entry + 1 < sched->ring_len ? it->entry + 1 : 0;
+	slot = sched->ring[it->entry & (RPD_RING_MAX - 1)];
+	if (!steer_is_alike(sched, slot, it->best))
+		return true;
+	it->others--;
+	least = steer_least_load(sched, it->best, it->connections);
+	load = steer_least_load(sched, slot, steer_least_open(sched, slot));
 	if (!steer_pick_is_less(&load, &least) || !steer_select(ctx, slot))
-		return LEAST_NOT_LESS;
+		return true;
 	load.connections += look_pending(ctx);
-	if (!steer_pick_is_less(&load, &least) && steer_select(ctx, best))
-		return LEAST_NOT_LESS;
-	return (int)load.connections;
+	if (!steer_pick_is_less(&load, &least) && steer_select(ctx, it->best))
+		return true;
+	it->best = slot;
+	it->connections = load.connections;
+	return true;
 }
 
 /* Selects the worker for the turn of ring entry @at, whose own worker is selected. Returns its
@@ -69,26 +99,15 @@ __attribute__((noinline)) int steer_least_compare(struct sk_reuseport_md *ctx, _
 __attribute__((noinline)) int steer_least(struct sk_reuseport_md *ctx, __u32 at)
 {
 	struct rpd_schedule *sched = steer_find_schedule();
-	__u32 best, connections, compared = 1;
+	struct steer_least_search it = {.entry = at};
 
 	if (!ctx || !sched)
 		return -1;
-	best = sched->ring[at & (RPD_RING_MAX - 1)];
-	connections = steer_least_open(sched, best).connections + look_pending(ctx);
-	for (__u32 i = 1; i < STEER_LEAST_AHEAD; i++) {
-		__u32 entry = at + i;
-		int less;
-
-		if (i >= sched->ring_len || compared >= sched->choices)
+	it.best = sched->ring[at & (RPD_RING_MAX - 1)];
+	it.connections = steer_least_open(sched, it.best) + look_pending(ctx);
+	it.others = sched->choices - 1;
+	for (__u32 i = 1; i < STEER_LEAST_AHEAD && i < sched->ring_len; i++)
+		if (!steer_least_compare(ctx, &it))
 			break;
-		if (entry >= sched->ring_len)
-			entry -= sched->ring_len;
-		less = steer_least_compare(ctx, entry, best, connections);
-		compared += less != LEAST_OTHER_VERSION;
-		if (less < 0)
-			continue;
-		best = sched->ring[entry & (RPD_RING_MAX - 1)];
-		connections = less;
-	}
-	return best;
+	return it.best;
 }

@@ -83,17 +83,32 @@ static inline __u32 steer_pick_scan(__u32 start, __u32 step, __u32 count)
 	return (start % count + step - PICK_SCATTERED) % count;
 }
 
+#define PICK_GROWN 1024 /* the growth of a worker that is no longer young */
+
+/* How much of its weight a worker of this age counts with, of PICK_GROWN: a tenth at first. */
+static inline __u64 steer_pick_growth(__u64 age, __u64 slow_start)
+{
+	__u64 growth = age >= slow_start ? PICK_GROWN : age * PICK_GROWN / slow_start;
+
+	return growth < PICK_GROWN / 10 ? PICK_GROWN / 10 : growth;
+}
+
 /* What is compared of a worker. */
 struct pick_load {
 	__u64 connections; /* open ones, and handshakes under way */
 	__u64 weight;      /* above 0 */
+	__u64 growth;      /* steer_pick_growth() */
 };
 
-/* Whether a new connection would be a smaller load, for its weight, on a worker of load @a than on
- * one of load @b. Of equal workers the one that is compared first keeps the turn. */
+/* Whether worker @a takes a turn from worker @b, because the connection is a smaller load there,
+ * for its weight. Of equal workers, @b keeps the turn. A young worker takes none from a grown one.
+ */
 static inline int steer_pick_is_less(const struct pick_load *a, const struct pick_load *b)
 {
-	return (a->connections + 1) * b->weight < (b->connections + 1) * a->weight;
+	if (a->growth < PICK_GROWN && b->growth == PICK_GROWN)
+		return 0;
+	return (a->connections + 1) * b->weight * b->growth <
+	       (b->connections + 1) * a->weight * a->growth;
 }
 
 /* The accept queue of a listener. */

@@ -23,6 +23,7 @@
 #include <linux/bpf.h>
 
 #include "base/cleanup.h"
+#include "core/dealing.h"
 #include "core/schedule.h"
 #include "steering/bed.h"
 #include "steering/client.h"
@@ -166,8 +167,9 @@ static void steering_set_program(struct bed *bed, enum program program)
 	        [LEAST_CONNECTIONS] = RPD_LEAST_CONNECTIONS,
 	};
 
-	bed->draft.policy = policies[program];
-	schedule_set_stuck_after(&bed->draft, program == SKIP_STUCK ? STUCK_AFTER_NS : 0);
+	dealing_apply(&(struct dealing){.policy = policies[program],
+	                                .skip_stuck = program == SKIP_STUCK ? STUCK_AFTER_NS : 0},
+	              &bed->draft);
 	bed_apply(bed);
 }
 

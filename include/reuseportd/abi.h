@@ -117,10 +117,13 @@ struct rpd_schedule {
 	__u16 canary_permille; /* share of the canary slots, 0 = no canary */
 	__u32 rounding_ppm;    /* largest relative error of a slot's share, by rounding */
 	__u8 only_version;     /* the version that `switch` chose, or RPD_NO_VERSION */
-	__u8 choices; /* of RPD_LEAST_CONNECTIONS: how many workers are compared */
+	__u8 choices;          /* of RPD_LEAST_CONNECTIONS: how many workers are compared */
 	__u8 pad[2];
 	__u32 stuck_after; /* RPD_TICKs without an accept, after which a worker with a queue loses
 	                      its turns; 0 = it keeps them */
+	__u32 slow_start; /* of RPD_LEAST_CONNECTIONS: RPD_TICKs in which a worker is young; 0 = off
+	                   */
+	__u32 pad2;
 	struct rpd_version versions[RPD_VERSION_MAX];
 	struct rpd_slot slots[RPD_SLOT_MAX];
 	__u16 candidates[RPD_SLOT_MAX];
@@ -174,8 +177,8 @@ enum rpd_pass {
 #define RPD_CHOICES_MIN     2
 #define RPD_CHOICES_MAX     8
 
-/* Map "loads", by account: what RPD_LEAST_CONNECTIONS compares. The sum of the account's rows of map
- * "accounts", which are one for each CPU, would take too long. */
+/* Map "loads", by account: what RPD_LEAST_CONNECTIONS compares. The sum of the account's rows of
+ * map "accounts", which are one for each CPU, would take too long. */
 struct rpd_load {
 	__s64 open; /* connections, accepted or not */
 	__u64 pad[7];
@@ -397,6 +400,7 @@ struct rpd_worker {
 	__u64 cookies[RPD_ENDPOINT_MAX]; /* of its listener in each endpoint, 0 = none */
 	__u64 start_time;  /* of pid, in clock ticks after boot (proc(5), stat, field 22) */
 	__u64 admitted_at; /* seconds since the epoch */
+	__u64 admitted_ns; /* the same moment by bpf_ktime_get_ns() */
 	__u32 pid;         /* the process that polls the listener, 0 = empty row */
 	__s32 fd;          /* its descriptor of the listener, -1 = it listens on nothing */
 	__s32 epfd; /* the epoll descriptor that it polls the listener with, -1 = not by epoll */
@@ -435,8 +439,8 @@ struct rpd_former {
 
 _Static_assert(sizeof(struct rpd_slot) == 8, "ABI");
 _Static_assert(sizeof(struct rpd_version) == 40, "ABI");
-_Static_assert(__builtin_offsetof(struct rpd_schedule, versions) == 32, "ABI");
-_Static_assert(sizeof(struct rpd_schedule) == 32 + 40 * 64 + 8 * 1024 + 2 * 1024 + 2 * 4096, "ABI");
+_Static_assert(__builtin_offsetof(struct rpd_schedule, versions) == 40, "ABI");
+_Static_assert(sizeof(struct rpd_schedule) == 40 + 40 * 64 + 8 * 1024 + 2 * 1024 + 2 * 4096, "ABI");
 _Static_assert(__builtin_offsetof(struct rpd_control, aside) == 64, "ABI");
 _Static_assert(__builtin_offsetof(struct rpd_control, active) == 128, "ABI");
 _Static_assert(sizeof(struct rpd_control) == 192, "ABI");
@@ -447,7 +451,7 @@ _Static_assert(sizeof(struct rpd_member) == 8, "ABI");
 _Static_assert(sizeof(struct rpd_probe) == 20, "ABI: a map's key, without a hole");
 _Static_assert(sizeof(struct rpd_endpoint) == 32, "ABI");
 _Static_assert(sizeof(struct rpd_service) == 48 + 32 + 24 + 32 * 128, "ABI");
-_Static_assert(sizeof(struct rpd_worker) == 8 * 128 + 88 + 256, "ABI");
+_Static_assert(sizeof(struct rpd_worker) == 8 * 128 + 96 + 256, "ABI");
 _Static_assert(sizeof(struct rpd_account) == 64, "ABI: a cache line");
 _Static_assert(sizeof(struct rpd_former) == 80, "ABI");
 _Static_assert(sizeof(struct rpd_rate) == 40, "ABI");

@@ -16,7 +16,8 @@ WIDTH = 80
 SERVICE = f"worker-{PORT}"  # the default name
 
 OPTIONS = {
-    "run": ("--workers", "--service", "--listen", "--pass-sockets", "--policy", "--skip-stuck", "--no-count",
+    "run": ("--workers", "--service", "--listen", "--pass-sockets", "--policy", "--choices",
+            "--slow-start", "--skip-stuck", "--no-count",
             "--label", "--env", "--env-file", "--increment-var", "--instance-var", "--log-file",
             "--user", "--group", "--cwd",
             "--out-file", "--error-file", "--merge-logs", "--log-prefix", "--ready",
@@ -35,7 +36,8 @@ OPTIONS = {
     "stop": ("--service", "--json"),
     "start": ("--service", "--json"),
     "reopen-logs": ("--service", "--json"),
-    "attach": ("--workers", "--service", "--port", "--address", "--pid", "--wait", "--policy", "--skip-stuck",
+    "attach": ("--workers", "--service", "--port", "--address", "--pid", "--wait", "--policy", "--choices",
+               "--slow-start", "--skip-stuck",
                "--strict", "--no-count", "--count-max", "--label", "--watch", "--metrics", "--json"),
     "status": ("--service", "--watch", "--json"),
     "top": ("--service",),

@@ -7,7 +7,10 @@
 #include <bpf/bpf.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
+#include "core/dealing.h"
 #include "core/schedule_edit.h"
+#include "kern/steer_workers.h"
 #include "steering/bed.h"
 #include "steering/client.h"
 #include "steering/counters.h"
@@ -172,6 +175,58 @@ static void workers_leave(void)
 	CHECK_EQ(server_taken(bed, 0), 0);
 }
 
+static void set_age(struct bed *bed, unsigned int slot, double s)
+{
+	struct rpd_worker worker = {.admitted_ns =
+	                                    clock_ns(CLOCK_MONOTONIC) - (int64_t)(s * NS_PER_S)};
+
+	CHECK_EQ(steer_workers_set(&bed->steer, slot, &worker), 0);
+}
+
+/* A young worker without connections takes only its own turns; at half of the time it takes those
+ * only while it has less than half of the others' connections. */
+static void young_worker_is_not_flooded(void)
+{
+	struct bed *bed = bed_new();
+
+	dealing_apply(
+	        &(struct dealing){.policy = RPD_LEAST_CONNECTIONS, .slow_start = 1000000000000},
+	        &bed->draft);
+	bed_start(bed, 4);
+	for (unsigned int slot = 0; slot < 4; slot++) {
+		set_open(bed, slot, slot == 2 ? 0 : 99);
+		set_age(bed, slot, slot == 2 ? 500 : 1001);
+	}
+	client_visit(bed, 40);
+	for (unsigned int slot = 0; slot < 4; slot++)
+		CHECK_EQ(server_taken(bed, slot), 10);
+	set_open(bed, 2, 60);
+	client_visit(bed, 40);
+	CHECK_EQ(server_taken(bed, 2), 10);
+	CHECK_EQ(server_taken(bed, 3), 30); /* the next one of equal load */
+	set_age(bed, 2, 1001);
+	set_open(bed, 2, 0);
+	client_visit(bed, 40);
+	CHECK(server_taken(bed, 2) > 35);
+}
+
+/* If all are young, as after a start, they share as grown ones do. */
+static void all_are_young(void)
+{
+	struct bed *bed = bed_new();
+
+	dealing_apply(
+	        &(struct dealing){.policy = RPD_LEAST_CONNECTIONS, .slow_start = 1000000000000},
+	        &bed->draft);
+	bed_start(bed, 4);
+	for (unsigned int slot = 0; slot < 4; slot++) {
+		set_open(bed, slot, slot == 2 ? 0 : 99);
+		set_age(bed, slot, 0);
+	}
+	client_visit(bed, 40);
+	CHECK(server_taken(bed, 2) > 25);
+}
+
 /* `reuseportd policy` puts another schedule in force: the cursor goes on. */
 static void policies_in_turn(void)
 {
@@ -214,6 +269,8 @@ int main(int argc, char **argv)
 	        CHECK_CASE(handshakes_count),
 	        CHECK_CASE(versions_and_canary_keep_their_shares),
 	        CHECK_CASE(workers_leave),
+	        CHECK_CASE(young_worker_is_not_flooded),
+	        CHECK_CASE(all_are_young),
 	        CHECK_CASE(policies_in_turn),
 	        CHECK_CASE(thousand_workers),
 	        CHECK_CASE(only_one),

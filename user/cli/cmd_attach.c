@@ -9,7 +9,6 @@
 #include "cli/exporter_process.h"
 #include "cli/service_status.h"
 #include "core/endpoint.h"
-#include "core/schedule.h"
 #include "kern/netns.h"
 #include "kern/pins.h"
 #include "service/attach.h"
@@ -54,11 +53,9 @@ static bool cmd_attach_has_addresses(const struct rpd_service *info,
 static bool cmd_attach_has_options(const struct rpd_service *info, const struct rpd_schedule *s,
                                    const struct attach_request *given)
 {
-	struct rpd_schedule wanted;
+	static const struct dealing defaults;
 
-	schedule_set_stuck_after(&wanted, given->skip_stuck);
-	return (given->policy == RPD_ROUND_ROBIN || given->policy == s->policy) &&
-	       (!given->skip_stuck || wanted.stuck_after == s->stuck_after) &&
+	return (dealing_equal(&given->dealing, &defaults) || dealing_is_of(&given->dealing, s)) &&
 	       (!given->strict || (s->flags & RPD_STRICT)) &&
 	       (!strcmp(given->label, RPD_FIRST_LABEL) || !strcmp(given->label, info->label));
 }

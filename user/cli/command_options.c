@@ -208,13 +208,22 @@ const struct option_row command_options_attach[] = {
          "How the kernel picks a worker. round-robin: exactly evenly; "
          "sticky: each client keeps its worker; least-connections: of the next workers in the "
          "ring, the one with the fewest connections for its weight (default: round-robin)",
-         option_set_policy, AT(attach.policy)},
+         option_set_policy, AT(attach.dealing.policy)},
+        {"choices", "N",
+         "With least-connections: compare N workers for each connection, 2 to 8 (default: 3)",
+         option_set_number, AT(attach.dealing.choices), .min = RPD_CHOICES_MIN,
+         .max = RPD_CHOICES_MAX},
+        {"slow-start", "TIME",
+         "With least-connections: for TIME after its admission, a worker takes no turn of others, "
+         "and counts with a part of its weight that grows. So a new worker, which has the fewest "
+         "connections, is not flooded (default: 0, off)",
+         option_set_time, AT(attach.dealing.slow_start)},
         {"skip-stuck", "TIME",
          "Skip a worker that accepts no connection for TIME although some wait for it, or whose "
          "accept queue is full: other workers of its version take its turns until it accepts "
          "again. With 5ms, a worker whose event loop hangs is noticed at once; a worker that "
          "needs longer for a request then loses turns as well (default: 0, off)",
-         option_set_time, AT(attach.skip_stuck)},
+         option_set_time, AT(attach.dealing.skip_stuck)},
         {"strict", NULL,
          "While all workers of the service are dead, refuse new connections. Without this "
          "option, the kernel deals them to the other listeners on the port, by its hash",

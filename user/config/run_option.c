@@ -295,13 +295,21 @@ const struct option_row run_options[] = {
          "How the kernel picks a worker. round-robin: exactly evenly; "
          "sticky: each client keeps its worker; least-connections: of the next workers in the "
          "ring, the one with the fewest connections for its weight (default: round-robin)",
-         option_set_policy, AT(policy)},
+         option_set_policy, AT(dealing.policy)},
+        {"choices", "N",
+         "With least-connections: compare N workers for each connection, 2 to 8 (default: 3)",
+         option_set_number, AT(dealing.choices), .min = RPD_CHOICES_MIN, .max = RPD_CHOICES_MAX},
+        {"slow-start", "TIME",
+         "With least-connections: for TIME after its admission, a worker takes no turn of others, "
+         "and counts with a part of its weight that grows. So a new worker, which has the fewest "
+         "connections, is not flooded (default: 0, off)",
+         option_set_time, AT(dealing.slow_start)},
         {"skip-stuck", "TIME",
          "Skip a worker that accepts no connection for TIME although some wait for it, or whose "
          "accept queue is full: other workers of its version take its turns until it accepts "
          "again. With 5ms, a worker whose event loop hangs is noticed at once; a worker that "
          "needs longer for a request then loses turns as well (default: 0, off)",
-         option_set_time, AT(skip_stuck)},
+         option_set_time, AT(dealing.skip_stuck)},
         {"no-count", NULL,
          "Do not count connections in the kernel. `status` then shows \"-\" for open "
          "connections, and `connections` and `drain --wait` are not available. `reload`, "

@@ -28,7 +28,6 @@ static const size_t vectors[] = {TEXT(argv), TEXT(env), TEXT(env_files), TEXT(in
 void run_config_init(struct run_config *config)
 {
 	*config = (struct run_config){
-	        .policy = RPD_ROUND_ROBIN,
 	        .label = RPD_FIRST_LABEL,
 	        .ready = READY_LISTEN,
 	        .ready_timeout = 30 * NS_PER_S,

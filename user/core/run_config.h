@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "core/dealing.h"
 #include <reuseportd/abi.h>
 
 enum ready_kind {
@@ -52,8 +53,7 @@ struct run_config {
 	size_t n_listens;
 	unsigned int workers; /* 1..RPD_SLOT_MAX ("max" is resolved); 0 = not set yet */
 	bool pass_sockets;    /* as LISTEN_FDS; needs listens */
-	enum rpd_policy policy;
-	int64_t skip_stuck; /* a worker that accepts nothing for this long is skipped; 0 = never */
+	struct dealing dealing;
 	bool no_count;
 	char label[RPD_LABEL_MAX]; /* the workers' version */
 

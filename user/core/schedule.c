@@ -44,14 +44,6 @@ void schedule_init(struct rpd_schedule *s)
 	                           .only_version = RPD_NO_VERSION};
 }
 
-/* At least one tick. The program compares signed numbers of ticks. */
-void schedule_set_stuck_after(struct rpd_schedule *s, int64_t ns)
-{
-	const int64_t ticks = ns >> RPD_TICK_LOG;
-
-	s->stuck_after = ns == 0 ? 0 : ticks < 1 ? 1 : ticks > INT32_MAX ? INT32_MAX : ticks;
-}
-
 void schedule_build(struct rpd_schedule *s)
 {
 	bool eligible[RPD_SLOT_MAX];

@@ -21,7 +21,6 @@
 #pragma once
 
 #include <stdbool.h>
-#include <stdint.h>
 #include <reuseportd/abi.h>
 
 /* Sets up an empty round-robin schedule: no slots, no versions, no canary. */
@@ -35,9 +34,6 @@ void schedule_init(struct rpd_schedule *s);
  * abi.h.
  */
 void schedule_build(struct rpd_schedule *s);
-
-/* Sets stuck_after. @ns: 0 = off. */
-void schedule_set_stuck_after(struct rpd_schedule *s, int64_t ns);
 
 /* Whether the last schedule_build() put @slot into the ring. */
 bool schedule_has_slot(const struct rpd_schedule *s, unsigned int slot);

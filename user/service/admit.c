@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "core/endpoint.h"
 #include "core/listener_owner.h"
 #include "kern/proc.h"
@@ -62,6 +63,7 @@ static int admit_write_rows(struct service *service, unsigned int slot,
 	/* The same worker, with one more listener, keeps those that it has. */
 	if (r < 0 || !newcomer_is_in_row(newcomer, &worker))
 		worker = (struct rpd_worker){.admitted_at = time(NULL),
+		                             .admitted_ns = clock_ns(CLOCK_MONOTONIC),
 		                             .account = generation_choose(service, slot, newcomer),
 		                             .run = worker.run,
 		                             .restarts = worker.restarts};

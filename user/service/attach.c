@@ -312,8 +312,7 @@ static int attach_make(struct service *service, const struct attach_request *req
 	if (r < 0)
 		return r;
 	schedule_init(&draft);
-	draft.policy = request->policy;
-	schedule_set_stuck_after(&draft, request->skip_stuck);
+	dealing_apply(&request->dealing, &draft);
 	draft.flags = request->strict ? RPD_STRICT : 0;
 	service_create_load_observers(service, request->max_conns);
 	r = schedule_commit_check_policy(service, draft.policy, err);
@@ -342,7 +341,7 @@ int attach(const struct attach_request *request, struct service *ret, char **ret
 
 	if (r == 0)
 		r = features_require(err);
-	if (r == 0 && request->skip_stuck)
+	if (r == 0 && request->dealing.skip_stuck)
 		r = steer_queues_require(err);
 	if (r == 0 && request->wanted.pid)
 		r = proc_enter_netns(request->wanted.pid, err);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "core/dealing.h"
 #include "service/discover.h"
 #include "service/service.h"
 
@@ -10,8 +11,7 @@ struct attach_request {
 	const char *service; /* NULL: PROGRAM-PORT */
 	struct discover_wanted wanted;
 	double wait; /* seconds to wait for missing workers */
-	enum rpd_policy policy;
-	int64_t skip_stuck; /* ns without an accept, after which a worker is skipped; 0 = never */
+	struct dealing dealing;
 	uint32_t max_conns; /* open connections that can be counted; 0 = count none */
 	bool strict;        /* refuse connections, rather than fall back to the kernel's hash */
 	const char *label;  /* the workers' version */

@@ -65,8 +65,7 @@ static void service_create_set_schedule(struct service *service, const struct se
 	struct rpd_schedule draft;
 
 	schedule_init(&draft);
-	draft.policy = plan->policy;
-	schedule_set_stuck_after(&draft, plan->skip_stuck);
+	dealing_apply(&plan->dealing, &draft);
 	draft.flags = RPD_STRICT;
 	draft.n_slots = plan->workers;
 	schedule_build(&draft);
@@ -77,7 +76,7 @@ static void service_create_set_schedule(struct service *service, const struct se
 static int service_create_make(struct service *service, const struct service_plan *plan,
                                struct error *err)
 {
-	int r = plan->skip_stuck ? steer_queues_require(err) : 0;
+	int r = plan->dealing.skip_stuck ? steer_queues_require(err) : 0;
 
 	if (r == 0)
 		r = steer_setup_maps(&service->steer, &service->pins, plan->max_conns, err);
@@ -95,7 +94,7 @@ static int service_create_make(struct service *service, const struct service_pla
 		return r;
 	service_create_set_schedule(service, plan);
 	service_create_load_observers(service, plan->max_conns);
-	r = schedule_commit_check_policy(service, plan->policy, err);
+	r = schedule_commit_check_policy(service, plan->dealing.policy, err);
 	if (r < 0)
 		return r;
 	conns_enable(&service->conns, &service->steer);

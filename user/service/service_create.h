@@ -7,13 +7,13 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "core/dealing.h"
 #include "service/service.h"
 
 struct service_plan {
 	const char *name;
 	unsigned int workers; /* 1..RPD_SLOT_MAX: the number of slots, empty at first */
-	enum rpd_policy policy;
-	int64_t skip_stuck; /* ns without an accept, after which a worker is skipped; 0 = never */
+	struct dealing dealing;
 	const char *label;  /* the version of the workers */
 	uint32_t max_conns; /* open connections that can be counted; 0 = count none */
 	const struct rpd_endpoint *endpoints; /* known before a worker listens */

@@ -3,34 +3,26 @@
 
 #include <stdio.h>
 
+#include "core/dealing.h"
 #include "core/endpoint.h"
 #include "core/policy.h"
-#include "core/schedule.h"
 #include "service/service_lock.h"
 #include "supervise/report.h"
 #include "supervise/supervisor_state.h"
 
-static void config_drift_report_policy(struct supervisor *sup, const struct service *service)
+static void config_drift_report_dealing(struct supervisor *sup, const struct service *service)
 {
-	const enum rpd_policy is = steer_schedule(&service->steer)->policy;
-	const enum rpd_policy asked = sup->plan->config.policy;
+	const struct rpd_schedule *is = steer_schedule(&service->steer);
+	const struct dealing *asked = &sup->plan->config.dealing;
 
-	if (is != asked)
+	if (is->policy != asked->policy)
+		report_line(sup, "policy is still %s, not %s: `reuseportd policy %s %s` changes it",
+		            policy_name(is->policy), policy_name(asked->policy), sup->name,
+		            policy_name(asked->policy));
+	else if (!dealing_is_of(asked, is))
 		report_line(sup,
-		            "policy is still %s, not %s: to change it, stop the service and run it "
-		            "again",
-		            policy_name(is), policy_name(asked));
-}
-
-static void config_drift_report_skipping(struct supervisor *sup, const struct service *service)
-{
-	struct rpd_schedule asked;
-
-	schedule_set_stuck_after(&asked, sup->plan->config.skip_stuck);
-	if (asked.stuck_after != steer_schedule(&service->steer)->stuck_after)
-		report_line(sup,
-		            "skip-stuck has the value from before: to change it, stop the "
-		            "service and run it again");
+		            "skip-stuck, slow-start and choices are as before: to change them, "
+		            "stop the service and run it again");
 }
 
 /* Counting that was asked for and failed is no difference. */
@@ -106,8 +98,7 @@ int config_drift_report(struct supervisor *sup, struct error *err)
 		report_line(sup, "has %u workers, not %u: `reuseportd scale %s %u` changes that",
 		            sup->n_slots, sup->plan->config.workers, sup->name,
 		            sup->plan->config.workers);
-	config_drift_report_policy(sup, service);
-	config_drift_report_skipping(sup, service);
+	config_drift_report_dealing(sup, service);
 	config_drift_report_counting(sup, service);
 	if (supervisor_state_has_worker(sup))
 		config_drift_report_added(sup, service->steer.service);

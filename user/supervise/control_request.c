@@ -26,11 +26,11 @@ static int control_request_check_service(const struct run_config *is,
                                          const struct run_config *other, struct error *err)
 {
 	if (is->n_listens != other->n_listens || is->pass_sockets != other->pass_sockets ||
-	    is->policy != other->policy || is->skip_stuck != other->skip_stuck ||
-	    is->no_count != other->no_count ||
+	    !dealing_equal(&is->dealing, &other->dealing) || is->no_count != other->no_count ||
 	    memcmp(is->listens, other->listens, is->n_listens * sizeof(is->listens[0])) != 0)
 		return error_set(err, -EINVAL,
-		                 "listen, pass-sockets, policy, skip-stuck and no-count can't be "
+		                 "listen, pass-sockets, policy, skip-stuck, slow-start, choices "
+		                 "and no-count can't be "
 		                 "changed by a "
 		                 "reload: stop the service and start it again");
 	return 0;

@@ -73,8 +73,7 @@ static int setup_make_service(struct supervisor *sup, struct error *err)
 	const struct service_plan plan = {
 	        .name = sup->name,
 	        .workers = config->workers,
-	        .policy = config->policy,
-	        .skip_stuck = config->skip_stuck,
+	        .dealing = config->dealing,
 	        .label = config->label,
 	        .max_conns = config->no_count ? 0 : RPD_CONNS_DEFAULT,
 	        .endpoints = endpoints,

@@ -17,7 +17,6 @@ int run_service_create_as(struct service *service, struct error *err)
 {
 	const struct service_plan plan = {.name = RUN_SERVICE_NAME,
 	                                  .workers = RUN_SERVICE_SLOTS,
-	                                  .policy = RPD_ROUND_ROBIN,
 	                                  .label = RPD_FIRST_LABEL,
 	                                  .max_conns = 1024};
 

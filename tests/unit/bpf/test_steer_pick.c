@@ -2,6 +2,7 @@
 /* The steering program's decisions, compiled for the host. */
 
 #include <arpa/inet.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -219,6 +220,65 @@ static void scan_heirs_are_even(void **state)
 	assert_true(chi_square(counts + 1, 7, n) < 40);
 }
 
+/* ---- Loads ---- */
+
+static double load_of(const struct pick_load *l)
+{
+	return (double)(l->connections + 1) / (double)l->weight / (double)l->growth;
+}
+
+static struct pick_load any_load(void)
+{
+	static const unsigned int most[] = {0, 3, 100, 16777216};
+
+	return (struct pick_load){
+	        seed_between(0, most[seed_between(0, 3)]), seed_between(1, RPD_WEIGHT_MAX),
+	        seed_between(0, 1) ? PICK_GROWN : seed_between(PICK_GROWN / 10, PICK_GROWN)};
+}
+
+/* Against the same with fractions. No two loads are so close that a double can't tell, unless they
+ * are equal. */
+static void less_load_takes_the_turn(void **state)
+{
+	unsigned int taken = 0, equal = 0;
+
+	for (unsigned int i = 0; i < 200000; i++) {
+		const struct pick_load a = any_load();
+		const struct pick_load b = i % 10 ? any_load() : a;
+		const bool is_kept_young = a.growth < PICK_GROWN && b.growth == PICK_GROWN;
+		const double difference = load_of(&b) - load_of(&a);
+		const bool got = steer_pick_is_less(&a, &b);
+
+		if (is_kept_young) {
+			assert_false(got);
+		} else if (!memcmp(&a, &b, sizeof(a))) {
+			assert_false(got);
+			equal++;
+		} else if (fabs(difference) > 1e-12 * load_of(&a)) {
+			assert_int_equal(got, difference > 0);
+		}
+		taken += got;
+		assert_false(got && steer_pick_is_less(&b, &a));
+	}
+	assert_true(taken > 10000 && equal > 10000);
+}
+
+static void workers_grow(void **state)
+{
+	uint64_t before = 0;
+
+	assert_int_equal(steer_pick_growth(0, 1000), PICK_GROWN / 10);
+	assert_int_equal(steer_pick_growth(500, 1000), PICK_GROWN / 2);
+	assert_int_equal(steer_pick_growth(1000, 1000), PICK_GROWN);
+	assert_int_equal(steer_pick_growth(UINT64_MAX, 1000), PICK_GROWN);
+	for (uint64_t age = 0; age < 1200; age++) {
+		const uint64_t growth = steer_pick_growth(age, 1000);
+
+		assert_true(growth >= before);
+		before = growth;
+	}
+}
+
 /* ---- Queues ---- */
 
 /* A queue as the worker sees it: connections come at the end and are accepted from the front. Each
@@ -303,6 +363,8 @@ int main(int argc, char **argv)
 	        cmocka_unit_test(scan_heirs_are_even),
 	        cmocka_unit_test(queues_are_judged_as_the_rule_says),
 	        cmocka_unit_test(time_of_another_cpu),
+	        cmocka_unit_test(less_load_takes_the_turn),
+	        cmocka_unit_test(workers_grow),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), seed, NULL);

@@ -34,7 +34,7 @@ static void all_kinds(void **state)
 	assert_int_equal(c->park_timeout, 500 * MS);
 	assert_int_equal(c->batch, 3);
 	assert_int_equal(c->backoff_min, NS_PER_S);
-	assert_int_equal(c->policy, RPD_STICKY);
+	assert_int_equal(c->dealing.policy, RPD_STICKY);
 	assert_string_equal(c->label, "v7");
 	assert_int_equal(c->memory_limit, 300 << 20);
 	assert_true(c->pass_sockets);

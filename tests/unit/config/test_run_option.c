@@ -97,7 +97,7 @@ static void texts(void **state)
 	expect(&c, "env-file", "two");
 	assert_string_equal(c.service, "web");
 	assert_string_equal(c.label, "v42");
-	assert_int_equal(c.policy, RPD_STICKY);
+	assert_int_equal(c.dealing.policy, RPD_STICKY);
 	assert_string_equal(c.user, "www-data");
 	assert_string_equal(c.group, "33");
 	assert_string_equal(c.cwd, "/srv/app");
@@ -218,7 +218,8 @@ static void refused(void **state)
 	        {"listen", "65536", "listen: '65536' is neither a port"},
 	        {"listen", "::1:80", "listen: '::1:80' is neither a port"},
 	        {"listen", "localhost:80", "listen: 'localhost:80' is neither a port"},
-	        {"policy", "fair", "policy: 'fair' is not round-robin, sticky or least-connections"},
+	        {"policy", "fair",
+	         "policy: 'fair' is not round-robin, sticky or least-connections"},
 	        {"env", "A", "env: 'A' is not NAME=VALUE"},
 	        {"env", "=A", "env: '=A' is not NAME=VALUE"},
 	        {"cwd", "", "cwd: the value is empty"},
