@@ -13,7 +13,7 @@ from harness.bed import Bed  # noqa: E402
 from harness.checks import Failure, check  # noqa: E402
 from harness.dealing import Steered  # noqa: E402
 from harness.trouble import (CLIENTS, LONG, PLACES, SCENARIOS, WORK, Place, Sizes,  # noqa: E402
-                             measure_round, ways)
+                             measure_round, ways, ways_of)
 
 BLOCKED_TIMES, BLOCKED_SLACK_MS = 1.2, 10  # with a blocked worker, compared with healthy ones
 GIVEN_LIMIT = 2  # connections that a worker gets after it hangs
@@ -73,7 +73,7 @@ def check_counts(scenario, figures):
         return
     # A handshake that ends at the moment in which the old worker's listener closes is reset.
     limit = 2 if scenario == "long" else 0
-    for way in (way.name for way in ways() if issubclass(way, Steered)):
+    for way in (way.name for way in ways_of(scenario) if issubclass(way, Steered)):
         check(figures[way]["lost"] <= limit,
               f"{scenario}, {way}: clients got no answer: {figures[way]}")
     if scenario == "healthy":
@@ -218,4 +218,5 @@ LONG_LEGEND = """
   {lifetime} s, and another one begins. One worker is replaced by a fresh one; the clients
   of the old one connect again when it ends. SD, max / mean: of the open connections
   of the workers, {lifetime} s after that. First second: the share of the fresh worker in the
-  connections of the first second (its fair share is 12.5 %)."""
+  connections of the first second (its fair share is 12.5 %). Slow start:
+  least-connections with --slow-start 5s."""

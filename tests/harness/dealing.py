@@ -121,6 +121,11 @@ class LeastConnections(Steered):
     policy = ("--policy", "least-connections")
 
 
+class SlowStart(Steered):
+    name = "slow start"
+    policy = (*LeastConnections.policy, "--slow-start", "5s")
+
+
 class Both(Steered):
     name = "both"
     policy = (*LeastConnections.policy, *SkipStuck.policy)
@@ -190,4 +195,5 @@ http {{
 """
 
 
-WAYS = (Hash, RoundRobin, SkipStuck, LeastConnections, Both, HaproxyLeastconn, NginxLeastConn)
+WAYS = (Hash, RoundRobin, SkipStuck, LeastConnections, SlowStart, Both, HaproxyLeastconn,
+        NginxLeastConn)

@@ -11,7 +11,7 @@ import statistics
 import time
 
 from harness.checks import SLOW, check, wait_until
-from harness.dealing import WAYS, WORKERS, NginxLeastConn, RoundRobin
+from harness.dealing import WAYS, WORKERS, Both, NginxLeastConn, RoundRobin, SlowStart
 from harness.network import FAR, NEAR, PORT
 from harness.process import read_log
 
@@ -191,7 +191,9 @@ def ways():
 
 
 def ways_of(scenario):
-    return [way for way in ways() if scenario != "long" or way is not NginxLeastConn]
+    """Without those that can't differ from another way in that scenario, or can't do it."""
+    without = (Both, NginxLeastConn) if scenario == "long" else (SlowStart,)
+    return [way for way in ways() if way not in without]
 
 
 def measure_round(place, scenario, sizes, number):
