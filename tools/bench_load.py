@@ -11,9 +11,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 from harness.bed import Bed  # noqa: E402
 from harness.checks import Failure, check  # noqa: E402
-from harness.dealing import Steered  # noqa: E402
-from harness.trouble import (CLIENTS, LONG, PLACES, SCENARIOS, WORK, Place, Sizes,  # noqa: E402
-                             measure_round, ways, ways_of)
+from harness.dealing import WORKERS, Steered  # noqa: E402
+from harness.trouble import (CLIENTS, LATE_MS, LONG, PLACES, SCENARIOS, WORK, Place,  # noqa: E402
+                             Sizes, measure_round, ways, ways_of)
 
 BLOCKED_TIMES, BLOCKED_SLACK_MS = 1.2, 10  # with a blocked worker, compared with healthy ones
 GIVEN_LIMIT = 2  # connections that a worker gets after it hangs
@@ -22,7 +22,7 @@ LONG_LIMIT = 1.2  # most connections of a worker / mean, after a restart
 UNEVEN_LIMIT = 1  # most - least connections of a worker: the last turn of the ring may be a part
 FULL = Sizes(seconds=3, rounds=5, lifetime=30)
 QUICK = Sizes(seconds=0.3, rounds=1, lifetime=3)
-QUICK_SCENARIOS = {"loopback": ("healthy", "hung", "burn", "long"), "link": ("blocked",)}
+QUICK_SCENARIOS = {"loopback": ("healthy", "hung", "long"), "link": ("blocked",)}
 
 
 def measure_load(build, quick, only, progress):
@@ -149,23 +149,27 @@ def print_load(result):
     for place, scenarios in result["places"].items():
         for scenario, rows in scenarios.items():
             print(f"\n\n{SCENARIOS[scenario]}, {PLACES[place]}\n")
-            (print_long if scenario == "long" else print_short)(rows)
+            if scenario == "long":
+                print_long(rows)
+            else:
+                print_short(rows, scenario)
     print(f"""
   Medians: each way was measured {result['rounds']} times, in turns, for {result['seconds']} s and with new
   workers.""")
     print(LEGEND)
     if any("long" in scenarios for scenarios in result["places"].values()):
-        print(LONG_LEGEND.format(lifetime=result["lifetime"]))
+        print(LONG_LEGEND.format(n=LONG, lifetime=result["lifetime"]))
 
 
 COLUMNS = (("p50_ms", "p50", 5), ("p99_ms", "p99", 6), ("p999_ms", "p99.9", 6), (None, "", 12),
            ("max_ms", "max", 6), ("per_second", "a second", 9), ("lost", "lost", 5))
-HUNG = (("given", "given", 6),)
-OTHERS = (("open_sd", "SD", 5), ("uneven", "apart", 6))
+MORE_COLUMNS = {"hung": (("given", "given", 6),),
+                "blocked": (("open_sd", "SD", 5), ("late", "late", 6)),
+                None: (("open_sd", "SD", 5), ("uneven", "apart", 6))}
 
 
-def print_short(rows):
-    columns = COLUMNS + (HUNG if "seven workers" in rows else OTHERS)
+def print_short(rows, scenario):
+    columns = COLUMNS + MORE_COLUMNS.get(scenario, MORE_COLUMNS[None])
     print(f"  {'':17}" + "".join(f"{title:>{width}}" for _, title, width in columns))
     for way, each in rows.items():
         print(f"  {way:17}" + "".join(cell(each, *column) for column in columns))
@@ -208,15 +212,17 @@ LEGEND = f"""
               all looks, one each 50 ms
   apart       connections of the worker with the most, minus those of the worker
               with the least
+  late        connections a second that took more than {LATE_MS} ms. Those that a worker
+              has when it blocks are late in any case: some {CLIENTS // WORKERS}
   hash        the kernel's choice, without reuseportd
   skip-stuck  round robin with --skip-stuck 5ms; both: least-connections with it
-  HAProxy     in front, forwards bytes; no health checks, as reuseportd has none here
-  nginx       in front, forwards requests; no health checks
+  HAProxy     in front, forwards bytes; without health checks, as the others
+  nginx       in front, forwards requests; without health checks
   seven       round robin to seven healthy workers, to compare with"""
 LONG_LEGEND = """
-  Long-lived: each of the """ + str(LONG) + """ connections is closed after a random time of at most
-  {lifetime} s, and another one begins. One worker is replaced by a fresh one; the clients
-  of the old one connect again when it ends. SD, max / mean: of the open connections
-  of the workers, {lifetime} s after that. First second: the share of the fresh worker in the
-  connections of the first second (its fair share is 12.5 %). Slow start:
-  least-connections with --slow-start 5s."""
+  Long-lived: each of {n} connections is closed after a random time of at most
+  {lifetime} s, and another one begins. One worker is replaced by a fresh one; the
+  clients of the old one connect again when it ends. SD, max / mean: of the open
+  connections of the workers, {lifetime} s after that. First second: the share of the
+  fresh worker in the connections of the first second (its fair share is 12.5 %).
+  Slow start: least-connections with --slow-start 5s."""

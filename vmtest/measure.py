@@ -53,8 +53,8 @@ class Sizes:
         self.restarts = 4 if quick else 8
         self.between = 250 if slow else 1000  # connections from one restart to the next
         self.drains = 5 if quick else 15
-        self.trouble = trouble.Sizes(seconds=0.5 if quick else 1 if slow else 3,
-                                     rounds=2 if quick or slow else 5,
+        self.trouble = trouble.Sizes(seconds=0.3 if quick else 1 if slow else 3,
+                                     rounds=1 if quick else 3 if slow else 5,
                                      lifetime=3 if quick else 10 if slow else 30)
 
 
@@ -384,7 +384,7 @@ def control(bed, sizes, report):
 
 TROUBLE = {"p50_ms": "p50, ms", "p99_ms": "p99, ms", "p999_ms": "p99.9, ms", "max_ms": "max, ms",
            "per_second": "a second", "lost": "lost", "given": "given after it hangs",
-           "open_sd": "SD of open", "open_max": "max/mean of open",
+           "late": "late a second", "open_sd": "SD of open", "open_max": "max/mean of open",
            "fresh_share": "fresh worker's share"}
 
 

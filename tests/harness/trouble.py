@@ -19,6 +19,7 @@ CLIENTS = 64
 LONG = 400  # long-lived connections
 WORK = ("--work", 2)  # milliseconds from each request to its answer
 BAD = 3  # the slot of the worker that is in trouble
+LATE_MS = 250  # half of the time for which a worker blocks
 PATIENCE = 20  # seconds that clients wait for an answer; if a worker hangs, until the end
 CLIENTS_NICE = -10  # so that clients measure the delay of the server, not their own
 
@@ -110,6 +111,7 @@ def figures_of(rows, begin, end, workers):
             "p999_ms": quantile(took, 0.999), "max_ms": took[-1],
             "per_second": sum(row.outcome == "ok" and begin <= row.end < end
                               for row in rows) / (end - begin),
+            "late": sum(ms > LATE_MS for ms in took) / (end - begin),
             "connections": len(took), "lost": sum(row.outcome != "ok" for row in rows),
             "by_worker": by_worker, "uneven": max(by_worker) - min(by_worker)}
 
