@@ -111,7 +111,7 @@ def figures_of(rows, begin, end, workers):
             "p999_ms": quantile(took, 0.999), "max_ms": took[-1],
             "per_second": sum(row.outcome == "ok" and begin <= row.end < end
                               for row in rows) / (end - begin),
-            "late": sum(ms > LATE_MS for ms in took) / (end - begin),
+            "late": sum(ms > LATE_MS for ms in took) / max(1, round(end - begin)),
             "connections": len(took), "lost": sum(row.outcome != "ok" for row in rows),
             "by_worker": by_worker, "uneven": max(by_worker) - min(by_worker)}
 
