@@ -71,7 +71,7 @@ def check_counts(scenario, figures):
     ours, plain = (figures[way] for way in ("skip-stuck", "hash"))
     what = {"hung": "lost", "blocked": "late"}.get(scenario)
     if what:
-        check(ours[what] < plain[what], f"{scenario}: clients {what}: skip-stuck {ours[what]}, "
+        check(2 * ours[what] < plain[what], f"{scenario}: clients {what}: skip-stuck {ours[what]}, "
               f"hash {plain[what]}")
     if scenario == "hung":
         return
