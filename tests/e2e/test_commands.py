@@ -48,7 +48,7 @@ OPTIONS = {
     "events": ("--service", "--follow", "--json"),
     "resume": ("--service", "--json"),
     "weight": ("--service", "--force", "--json"),
-    "policy": ("--service", "--force", "--json"),
+    "policy": ("--service", "--choices", "--slow-start", "--skip-stuck", "--json"),
     "canary": ("--service", "--share", "--off", "--json"),
     "label": ("--service", "--force", "--json"),
     "switch": ("--service", "--off", "--force", "--json"),
@@ -209,7 +209,7 @@ def test_text_and_json(bed):
     check("FOREIGN LISTENER ON" in text.out, f"no foreign listener in {text}")
     equal(len(status["foreign_listeners"]), 1, "foreign listeners")
     equal(sum(row["steered"] for row in status["workers"]), status["counters"]["steered"]
-          + status["counters"]["slot_gone"], "sum of steered connections")
+          + status["counters"]["slot_gone"] + status["counters"]["passed_on"], "sum of steered connections")
     check(spare.process.alive(), "the spare lives")
 
     text, services = bed.reuseportd("list"), bed.reuseportd("list", "--json").json()

@@ -103,3 +103,40 @@ def test_attach(bed):
     check("reuseportd_turns_lost_stuck_total{" in metrics
           and "reuseportd_accept_queue_unmoved_seconds{" in metrics, metrics)
     load.stop()
+
+
+def test_at_run_time(bed):
+    """`policy --skip-stuck` turns it on and off; what is not given stays as it is."""
+    Workers(bed, workers=1)
+    hung = Workers(bed, workers=1, first=1, options=["--no-accept"])
+    bed.reuseportd("attach", "--workers", 2)
+    bed.reuseportd("policy", "--skip-stuck", "5ms")
+    equal(round(bed.status()["skip_stuck_ms"]), 5, "milliseconds")
+    load = bed.start_load("-c", 8)
+    slot = next(row["slot"] for row in bed.status()["workers"] if row["pid"] == hung.pid)
+    wait_until(lambda: bed.status()["workers"][slot]["state"] == "stuck", "the worker is stuck")
+    bed.reuseportd("policy", "sticky")
+    bed.reuseportd("policy", "round-robin")
+    before = bed.steered()[slot]
+    wait_for_load(bed, [1 - slot], 500)
+    equal(bed.steered()[slot], before, "connections of the stuck worker")
+    load.stop()
+    bed.reuseportd("policy", "--skip-stuck", 0)
+    check("skip_stuck_ms" not in bed.status(), "it is off")
+    equal(bed.status()["workers"][slot]["state"], "active", "state")
+
+
+def test_needs_btf(bed):
+    """Without the kernel's BTF the option is refused by name, and all else works."""
+    bed.must("mount", "-t", "tmpfs", "tmpfs", "/sys/kernel/btf")
+    Workers(bed, workers=2)
+    refused = bed.reuseportd("attach", "--workers", 2, "--skip-stuck", "5ms", status=1)
+    check("skip-stuck needs the BTF" in refused.err, f"{refused}")
+    bed.reuseportd("attach", "--workers", 2)
+    report = bed.load("-n", 100)
+    equal(sorted(report["workers"].values()), [50, 50], "connections of each worker")
+    refused = bed.reuseportd("policy", "--skip-stuck", "5ms", status=1)
+    check("skip-stuck needs the BTF" in refused.err, f"{refused}")
+    rows = {row["check"]: row for row in bed.reuseportd("doctor", "--json").json()}
+    check("--skip-stuck" in str(rows["kernel BTF"]), f"{rows['kernel BTF']}")
+    bed.must("umount", "/sys/kernel/btf")

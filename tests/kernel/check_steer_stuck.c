@@ -259,6 +259,28 @@ static void workers_leave_while_one_is_stuck(void)
 	CHECK_EQ(counters_total(bed, RPD_OUTCOME_fell_back), 0);
 }
 
+/* Listeners close and others open, 500 times, while one worker is stuck. No address of a listener
+ * is kept: a foreign listener, which may get the memory of one that has closed, gets no connection.
+ */
+static void listeners_come_and_go(void)
+{
+	struct bed *bed = start(WORKERS, SOON);
+	unsigned int listener = 0, foreign;
+
+	hang(bed, STUCK);
+	for (unsigned int round = 0; round < 500; round++) {
+		foreign = bed_listen(bed, 0);
+		bed_close(bed, listener); /* that of slot 0 */
+		connect_and_accept(bed, WORKERS, STUCK);
+		CHECK_EQ(server_taken(bed, foreign), 0);
+		bed_admit(bed, foreign, 0, RPD_FIRST_LABEL);
+		listener = foreign;
+	}
+	CHECK_EQ(queue_of(bed, STUCK).is_stuck, 1);
+	CHECK_EQ(counters_total(bed, RPD_OUTCOME_dropped), 0);
+	CHECK_EQ(counters_total(bed, RPD_OUTCOME_fell_back), 0);
+}
+
 /* The next listener in the slot is not stuck, whatever its predecessor was. */
 static void next_listener_is_not_stuck(void)
 {
@@ -299,6 +321,7 @@ int main(int argc, char **argv)
 	        CHECK_CASE(versions_keep_their_shares),
 	        CHECK_CASE(canary_keeps_its_share),
 	        CHECK_CASE(workers_leave_while_one_is_stuck),
+	        CHECK_CASE(listeners_come_and_go),
 	        CHECK_CASE(next_listener_is_not_stuck),
 	        CHECK_CASE(healthy_workers_share_exactly),
 	};

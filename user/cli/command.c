@@ -225,13 +225,14 @@ const struct command commands[] = {
         },
         {
                 .name = "policy",
-                .args = "[SERVICE] POLICY",
+                .args = "[SERVICE] [POLICY]",
                 .summary = "change how the kernel picks a worker",
                 .help = "Changes how the kernel picks a worker for a new connection. "
                         "round-robin: exactly evenly; sticky: each client keeps its worker; "
                         "least-connections: of the next workers in the ring, the one with the "
-                        "fewest connections for its weight. Open connections stay where they are.",
-                .options = command_options_force,
+                        "fewest connections for its weight. Open connections stay where they are. "
+                        "What is not given stays as it is.",
+                .options = command_options_policy,
                 .run = cmd_policy,
         },
         {

@@ -131,7 +131,9 @@ void command_line_parse(const struct command *command, int argc, char **argv,
 	        .doc = command->help,
 	};
 
-	*ret = (struct invocation){.attach.label = RPD_FIRST_LABEL, .timeout = -1};
+	*ret = (struct invocation){.attach.label = RPD_FIRST_LABEL,
+	                           .dealing = {RPD_POLICY_MAX, -1, -1, 0},
+	                           .timeout = -1};
 	argp_err_exit_status = EXIT_USAGE;
 	/* Another error has ended in argp_error(). */
 	memory_check(-argp_parse(&argp, argc, argv, command->takes_command ? ARGP_IN_ORDER : 0,

@@ -267,6 +267,25 @@ const struct option_row command_options_detach[] = {
         {0},
 };
 
+const struct option_row command_options_policy[] = {
+        {SERVICE},
+        {"choices", "N", "With least-connections: compare N workers for each connection, 2 to 8",
+         option_set_number, AT(dealing.choices), .min = RPD_CHOICES_MIN, .max = RPD_CHOICES_MAX},
+        {"slow-start", "TIME",
+         "With least-connections: for TIME after its admission, a worker takes no turn of others, "
+         "and counts with a part of its weight that grows. So a new worker, which has the fewest "
+         "connections, is not flooded. 0: off",
+         option_set_time, AT(dealing.slow_start)},
+        {"skip-stuck", "TIME",
+         "Skip a worker that accepts no connection for TIME although some wait for it, or whose "
+         "accept queue is full: other workers of its version take its turns until it accepts "
+         "again. With 5ms, a worker whose event loop hangs is noticed at once; a worker that "
+         "needs longer for a request then loses turns as well. 0: off",
+         option_set_time, AT(dealing.skip_stuck)},
+        {JSON},
+        {0},
+};
+
 const struct option_row command_options_status[] = {
         {SERVICE},
         {"watch", NULL, "Show the live view of `reuseportd top`", option_set_flag, AT(watch)},

@@ -9,6 +9,7 @@
 #include "kern/grace.h"
 #include "kern/steer.h"
 #include "kern/steer_members.h"
+#include "kern/steer_queues.h"
 
 void schedule_commit_note_observed(struct rpd_schedule *draft, const struct observed *observed)
 {
@@ -87,11 +88,11 @@ static int schedule_commit_check_served(const struct observed *observed, struct 
 	return schedule_edit_check_served(&before, &draft, force, what, err);
 }
 
-int schedule_commit_check_policy(const struct service *service, enum rpd_policy policy,
-                                 struct error *err)
+int schedule_commit_check_dealing(const struct service *service, const struct rpd_schedule *draft,
+                                  struct error *err)
 {
-	if (policy != RPD_LEAST_CONNECTIONS || service->conns.counting)
-		return 0;
+	if (draft->policy != RPD_LEAST_CONNECTIONS || service->conns.counting)
+		return draft->stuck_after ? steer_queues_require(err) : 0;
 	return error_set(err, -EOPNOTSUPP,
 	                 "policy least-connections needs the counts of open connections, but these "
 	                 "are not counted: %s",
@@ -110,8 +111,8 @@ int schedule_commit(struct service *service, const struct observed *observed,
 	schedule_build(&before);
 	schedule_build(draft);
 	r = schedule_commit_check_served(observed, before, *draft, force, what, err);
-	if (r == 0 && draft->policy != before.policy)
-		r = schedule_commit_check_policy(service, draft->policy, err);
+	if (r == 0 && (draft->policy != before.policy || draft->stuck_after != before.stuck_after))
+		r = schedule_commit_check_dealing(service, draft, err);
 	if (r == 0)
 		r = grace_prepare(&grace, err);
 	if (r < 0)
