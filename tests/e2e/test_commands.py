@@ -27,7 +27,7 @@ OPTIONS = {
             "--no-restart", "--stop-exit-codes", "--restart-delay", "--backoff",
             "--max-restarts", "--min-uptime", "--cron-restart",
             "--max-memory", "--memory-limit", "--cpu-limit", "--batch",
-            "--in-place", "--max-old", "--keep-going", "--only", "--metrics"),
+            "--in-place", "--max-former", "--keep-going", "--only", "--metrics"),
     "check": ("--only", "--env", "--user", "--group", "--json"),
     "reload": ("--service", "--batch", "--in-place", "--keep-going", "--label", "--supervisor",
                "--json"),
@@ -294,7 +294,7 @@ def test_doctor_of_the_host(bed):
     bed.must("umount", "--lazy", "--types", "bpf", "--all")
     rows = {row["check"]: row for row in bed.reuseportd("doctor", "--json").json()}
     equal((rows["bpffs"]["verdict"], rows["bpffs"]["detail"]),
-          ("note", "not mounted; the first attach mounts it"), "bpffs")
+          ("note", "not mounted; the first service mounts it"), "bpffs")
     result = bed.reuseportd("doctor", "nobody", status=1)
     check("there is no service 'nobody'" in " ".join(result.out.split()), f"{result}")
 

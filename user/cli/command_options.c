@@ -157,7 +157,7 @@ const struct option_row command_options_check[] = {
          command_options_add_run_option, AT(run)},
         {"user", "USER", "Check FILE for `run FILE --user USER`", command_options_add_run_option,
          AT(run)},
-        {"group", "GROUP", "Check FILE for `run FILE --group GROUP`",
+        {"group", "GROUP", "Check FILE for `run FILE --user USER --group GROUP`",
          command_options_add_run_option, AT(run)},
         {JSON},
         {0},
@@ -246,8 +246,8 @@ const struct option_row command_options_attach[] = {
          "Stay in the foreground: give slots to new workers, give no new connection to "
          "workers that exit or stall, and attach the steering program again if another one "
          "has replaced it. Log all of that. SIGTERM ends the watch and "
-         "leaves steering in place. If the service is already attached, only watch "
-         "it",
+         "leaves steering in place. If the service is already attached with the same "
+         "options, only watch it",
          option_set_flag, AT(watch)},
         {"metrics", "ADDRESS:PORT",
          "With --watch: serve the service's metrics for Prometheus at this address",
@@ -317,8 +317,8 @@ const struct option_row command_options_drain[] = {
          option_set_time, AT(timeout)},
         {"close-remaining", NULL,
          "With --wait: when --timeout is over, reset the remaining connections. The "
-         "exit status is 0 if all are reset, otherwise 3: connections of an unknown "
-         "worker are not reset. The printed list, and \"remaining\" in JSON, show the "
+         "exit status is 0 if all are reset, otherwise 3. Connections of an unknown "
+         "worker are never reset. The printed list, and \"remaining\" in JSON, show the "
          "connections before the reset",
          option_set_flag, AT(close_remaining)},
         {FORCE},
@@ -350,8 +350,8 @@ const struct option_row command_options_swap[] = {
          command_options_set_pid, AT(swap_pid)},
         {"fd", "FD",
          "Descriptor of the listener in that process, needed if the process has "
-         "several listeners on the address and port. If the service has several endpoints "
-         "(address and port), repeat --fd for each",
+         "several listeners on the address and port. If the service has several endpoints, "
+         "repeat --fd for each",
          command_options_add_fd, .repeatable = true},
         {JSON},
         {0},

@@ -201,23 +201,34 @@ static int load_add_file(const struct run_config *config, const char *path, char
 		        err,
 		        "line %u of '%s' is not NAME=VALUE: a name has only letters, digits and _",
 		        line, path);
-	return r < 0 ? error_set(err, r, "out of memory") : 0;
+	if (r < 0)
+		return error_set(err, r, "out of memory");
+	if (!line)
+		return 0;
+	error_usage(err,
+	            "line %u of '%s': the value contains the '#' and what follows; for dotenv and "
+	            "Node.js it ends there: write quotes around the value",
+	            line, path);
+	return LOAD_ENV_HASH;
 }
 
 static int load_env_files(struct run_config *config, struct error *err)
 {
 	_cleanup_strv_ char **env = NULL;
-	int r = 0;
+	int r = 0, outcome = 0;
 
-	for (char **path = config->env_files; path && *path && r == 0; path++)
+	for (char **path = config->env_files; path && *path && r >= 0; path++) {
 		r = load_add_file(config, *path, &env, err);
+		if (r > 0)
+			outcome = r;
+	}
 	if (r < 0 || !env)
 		return r;
 	r = env_merge(&env, config->env);
 	if (r < 0)
 		return error_set(err, r, "out of memory");
 	config->env = TAKE_PTR(env);
-	return 0;
+	return outcome;
 }
 
 int load_environment(struct run_config *config, const char **ret_option, struct error *err)

@@ -75,6 +75,11 @@ void load_host_problems(const struct run_config *config,
  * only warn, as the file may be for another host. */
 int load_find_program(const struct run_config *config, struct error *err);
 
+/* A positive result. */
+enum load_env_result {
+	LOAD_ENV_HASH = 1, /* a file means something else to dotenv and Node; @err says where */
+};
+
 /* Checks that config->cwd exists, reads config->env_files with the rights of the workers' user, and
  * adds their variables to config->env, which takes precedence. Of a variable in several files, the
  * last value holds. Otherwise sets *ret_option to the option at fault; error_usage() with file and

@@ -114,6 +114,13 @@ static ssize_t groups_read_rows(int link, struct rpd_group_member *rows, size_t 
 	return n;
 }
 
+static int groups_compare(const void *a, const void *b)
+{
+	const struct rpd_group_member *x = a, *y = b;
+
+	return (x->cookie > y->cookie) - (x->cookie < y->cookie);
+}
+
 int groups_read(const struct groups *groups, struct rpd_group_member **ret, size_t *ret_n,
                 struct error *err)
 {
@@ -137,9 +144,18 @@ int groups_read(const struct groups *groups, struct rpd_group_member **ret, size
 		if ((size_t)n < max)
 			break;
 	}
+	qsort(rows, n, sizeof(*rows), groups_compare);
 	*ret_n = n;
 	*ret = TAKE_PTR(rows);
 	return 0;
+}
+
+const struct rpd_group_member *groups_find(const struct rpd_group_member *rows, size_t n,
+                                           uint64_t cookie)
+{
+	const struct rpd_group_member key = {.cookie = cookie};
+
+	return n ? bsearch(&key, rows, n, sizeof(key), groups_compare) : NULL;
 }
 
 static int groups_fill_maps(const struct group_bpf *skel, const struct listener *listeners,

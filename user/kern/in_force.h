@@ -31,6 +31,10 @@ struct in_force {
  * being admitted. */
 void in_force_read(const struct groups *groups, const struct steer *steer, struct in_force *ret);
 
+/* The same from rows that groups_read() has read. NULL: all is unknown. */
+void in_force_take(const struct rpd_group_member *rows, size_t n, const struct steer *steer,
+                   struct in_force *ret);
+
 /* Whether the endpoint's group has another program, or none. */
 bool in_force_is_lost(const struct in_force *it, unsigned int endpoint);
 

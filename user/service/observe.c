@@ -161,31 +161,27 @@ static bool *observe_find_admitted(const struct service *service, const struct o
 	return admitted;
 }
 
-/* Whether the supervisor parks connections in this listener, or did until a moment ago. */
-static bool observe_is_parking(const struct service *service, uint64_t cookie)
-{
-	struct rpd_member member;
-
-	return steer_members_get(&service->steer, cookie, &member) == 0 &&
-	       member.slot == RPD_SLOT_PARKING;
-}
-
 static int observe_find_foreign(const struct service *service, struct observed *o,
                                 struct error *err)
 {
 	_cleanup_free_ bool *admitted = observe_find_admitted(service, o);
 
+	int r = steer_members_list(&service->steer, &o->members);
+
+	if (r < 0)
+		return error_set(err, r, "can't read the members: %s", strerror(-r));
 	o->foreign = calloc(o->n_listeners + 1, sizeof(*o->foreign));
 	if (!o->foreign || !admitted)
 		return error_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < o->n_listeners; i++) {
 		const struct listener *listener = &o->listeners[i];
 		unsigned int e = service_endpoint_index(service, &listener->endpoint);
-		struct rpd_member member;
+		const struct rpd_member *member = steer_members_find(&o->members, listener->cookie);
 
 		if (admitted[i])
 			continue;
-		if (observe_is_parking(service, listener->cookie)) {
+		/* The supervisor parks connections in it, or did until a moment ago. */
+		if (member && member->slot == RPD_SLOT_PARKING) {
 			o->n_parked += listener->queue;
 			continue;
 		}
@@ -193,9 +189,7 @@ static int observe_find_foreign(const struct service *service, struct observed *
 		o->foreign[o->n_foreign++] = (struct observed_foreign){
 		        .endpoint = e,
 		        .listener = listener,
-		        .former = steer_members_get(&service->steer, listener->cookie, &member) ==
-		                          0 &&
-		                  member.slot < o->n_slots,
+		        .former = member && member->slot < o->n_slots,
 		        .alone = !observed_has_worker(o, e),
 		};
 	}

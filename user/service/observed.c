@@ -10,6 +10,7 @@ void observed_free(struct observed *o)
 	free(o->holders);
 	free(o->slots);
 	free(o->foreign);
+	steer_members_free(&o->members);
 	memset(o, 0, sizeof(*o));
 }
 

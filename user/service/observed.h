@@ -10,6 +10,7 @@
 
 #include "core/listener.h"
 #include "core/process.h"
+#include "kern/steer_members.h"
 
 struct observed_slot {
 	struct rpd_worker worker; /* the slot's row; of a dead worker too */
@@ -34,6 +35,7 @@ struct observed {
 	size_t n_listeners;
 	struct observed_slot *slots;
 	unsigned int n_slots;
+	struct steer_members members; /* listeners that are or were in slots, or park */
 	struct observed_foreign *foreign;
 	size_t n_foreign;
 	struct holder *holders; /* of the foreign listeners, once observe_foreign() has run */

@@ -44,11 +44,11 @@ static int schedule_commit_set_members(struct service *service, const struct obs
 			        .version = draft->slots[slot].version,
 			        .endpoint = e,
 			        .account = observed->slots[slot].worker.account};
-			struct rpd_member is;
+			const struct rpd_member *is =
+			        steer_members_find(&observed->members, cookie);
 			int r;
 
-			if (!cookie || (steer_members_get(&service->steer, cookie, &is) == 0 &&
-			                !memcmp(&is, &want, sizeof(is))))
+			if (!cookie || (is && !memcmp(is, &want, sizeof(want))))
 				continue;
 			r = steer_members_set(&service->steer, cookie, &want);
 			if (r < 0)
@@ -61,16 +61,14 @@ static int schedule_commit_set_members(struct service *service, const struct obs
  * closes, as its accept queue belongs to its version. A listener in a slot is open even if
  * sock_diag did not list it. If the network namespace can't be entered, no listener is known to
  * have closed. */
-static int schedule_commit_forget_closed(struct service *service, const struct observed *observed)
+static void schedule_commit_forget_closed(struct service *service, const struct observed *observed)
 {
-	_cleanup_steer_members_ struct steer_members members = {};
-	int r = service->reachable ? steer_members_list(&service->steer, &members) : 0;
+	for (size_t i = 0; service->reachable && i < observed->members.n; i++) {
+		const uint64_t cookie = observed->members.list[i].cookie;
 
-	for (size_t i = 0; r == 0 && i < members.n; i++)
-		if (!observed_listener(observed, members.cookies[i]) &&
-		    observed_slot_of(observed, members.cookies[i]) < 0)
-			steer_members_remove(&service->steer, members.cookies[i]);
-	return r;
+		if (!observed_listener(observed, cookie) && observed_slot_of(observed, cookie) < 0)
+			steer_members_remove(&service->steer, cookie);
+	}
 }
 
 /* Whether schedule_edit_check_served() allows the built @draft, with the observed stalled workers
@@ -118,11 +116,10 @@ int schedule_commit(struct service *service, const struct observed *observed,
 	if (r < 0)
 		return r;
 	r = schedule_commit_set_members(service, observed, draft);
-	if (r == 0)
-		r = schedule_commit_forget_closed(service, observed);
 	if (r < 0)
 		return error_set(err, r, "can't write the versions of the listeners: %s",
 		                 strerror(-r));
+	schedule_commit_forget_closed(service, observed);
 	steer_switch(&service->steer, draft);
 	return grace_wait(&grace, err);
 }

@@ -48,8 +48,7 @@ struct log_message {
 	enum log_message_kind kind;
 	uint32_t slot, number; /* of the worker */
 	/* The rest is for LOG_MESSAGE_ADD. */
-	char prefix[RPD_LABEL_MAX + 16]; /* before each line that goes to a stream of the
-	                                    supervisor; or "" */
+	char prefix[RPD_LABEL_MAX + 16]; /* before each line; or "" */
 	struct log_message_place places[LOG_MESSAGE_PLACES];
 	/* The rights that the files are opened with. */
 	bool set_user, limited;

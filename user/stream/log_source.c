@@ -104,11 +104,11 @@ static void log_source_pause(struct log_source *source)
 		sd_event_source_set_enabled(source->on_readable, SD_EVENT_OFF);
 }
 
-void log_source_written(struct log_source *source, const char *prefix, size_t n)
+void log_source_written(struct log_source *source, size_t n)
 {
 	const size_t before = line_queue_length(&source->queue);
 
-	line_queue_written(&source->queue, prefix, n);
+	line_queue_written(&source->queue, source->prefix, n);
 	source->log->kept -= before - line_queue_length(&source->queue);
 	if (source->pause && line_queue_length(&source->queue) < PAUSE_LENGTH / 2)
 		log_source_on_pause_over(source->pause, 0, source);

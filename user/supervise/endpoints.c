@@ -215,7 +215,7 @@ static void endpoints_report_removal(struct supervisor *sup, unsigned int e,
 	if (seen->listening)
 		report_line(sup,
 		            "%s: only %u of %u workers listen there: connections are no longer "
-		            "steered; `--listen %u` would make it an address of the service",
+		            "steered; `--listen %u` would make it an endpoint of the service",
 		            text, seen->listening, seen->workers, endpoint->port);
 	else if (seen->covered)
 		report_line(sup,
@@ -331,7 +331,7 @@ void endpoints_report_own(struct worker *w)
 		report_line(
 		        sup,
 		        "slot %u: pid %u listens on %s, as most workers don't: it is not steered; "
-		        "`--listen %u` would make it an address of the service",
+		        "`--listen %u` would make it an endpoint of the service",
 		        w->slot, w->pid, text, address->port);
 	}
 }

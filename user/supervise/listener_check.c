@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "core/endpoint.h"
+#include "kern/groups.h"
 #include "kern/steer_socks.h"
 #include "supervise/endpoints.h"
 #include "supervise/health.h"
@@ -18,12 +19,14 @@
 /* A program may close its listener and listen again. */
 #define LISTENER_CHECK_GRACE_NS (2 * NS_PER_S)
 
-/* The endpoint of a listener that the worker has closed, or -1: the kernel takes a listener that
- * closes out of its slot. */
-static int listener_check_find_closed(const struct worker *w, const struct service *service)
+/* The endpoint of a listener that the worker has closed, or -1. The kernel takes a listener that
+ * closes out of its slot: that is looked at for listeners without a row. */
+static int listener_check_find_closed(const struct worker *w, const struct service *service,
+                                      const struct rpd_group_member *rows, size_t n)
 {
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
-		if (w->cookies[e] && !steer_socks_cookie(&service->steer, e, w->slot))
+		if (w->cookies[e] && !groups_find(rows, n, w->cookies[e]) &&
+		    !steer_socks_cookie(&service->steer, e, w->slot))
 			return (int)e;
 	return -1;
 }
@@ -68,18 +71,14 @@ static void listener_check_judge(struct worker *w, struct service *service, unsi
 	health_replace_worker(w, why);
 }
 
-static void listener_check_worker(struct worker *w, struct service *service)
+/* The worker has closed its listener on the endpoint. */
+static void listener_check_closed(struct worker *w, struct service *service, unsigned int endpoint)
 {
 	_cleanup_free_ struct listener *listeners = NULL;
 	const int64_t now = clock_ns(CLOCK_MONOTONIC);
-	const int endpoint = listener_check_find_closed(w, service);
 	struct error ignored;
 	size_t n = 0;
 
-	if (endpoint < 0) {
-		w->closed_at = 0;
-		return;
-	}
 	if (!w->closed_at)
 		w->closed_at = now;
 	if (worker_listeners_look(w, &listeners, &n, &ignored) < 0)
@@ -96,6 +95,17 @@ static void listener_check_worker(struct worker *w, struct service *service)
 	park_update(w->sup);
 }
 
+static void listener_check_worker(struct worker *w, struct service *service,
+                                  const struct rpd_group_member *rows, size_t n)
+{
+	const int endpoint = listener_check_find_closed(w, service, rows, n);
+
+	if (endpoint < 0)
+		w->closed_at = 0;
+	else
+		listener_check_closed(w, service, endpoint);
+}
+
 /* Whether the workers have had the time to listen on all that they will listen on. */
 static bool listener_check_is_calm(const struct supervisor *sup)
 {
@@ -110,7 +120,8 @@ static bool listener_check_is_calm(const struct supervisor *sup)
 	return !sup->reload && !sup->stopping;
 }
 
-void listener_check(struct supervisor *sup, struct service *service)
+void listener_check(struct supervisor *sup, struct service *service,
+                    const struct rpd_group_member *rows, size_t n)
 {
 	const bool is_calm = listener_check_is_calm(sup);
 
@@ -119,7 +130,7 @@ void listener_check(struct supervisor *sup, struct service *service)
 			endpoints_report_own(sup->slots[slot].current);
 	for (unsigned int slot = 0; slot < sup->n_slots && !sup->stopping; slot++)
 		if (sup->slots[slot].current)
-			listener_check_worker(sup->slots[slot].current, service);
+			listener_check_worker(sup->slots[slot].current, service, rows, n);
 	for (unsigned int slot = 0; slot < sup->n_slots && !sup->stopping; slot++)
 		if (sup->slots[slot].next)
 			readiness_check_astray(sup->slots[slot].next);

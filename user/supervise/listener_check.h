@@ -7,5 +7,7 @@
 #include "supervise/types.h"
 
 /* Replaces a worker, as an unhealthy one, if its listener has been closed for some seconds and it
- * does not listen there again. The service must be locked. */
-void listener_check(struct supervisor *sup, struct service *service);
+ * does not listen there again. The service must be locked. @rows: what groups_read() has read;
+ * NULL: unknown. */
+void listener_check(struct supervisor *sup, struct service *service,
+                    const struct rpd_group_member *rows, size_t n);

@@ -268,8 +268,9 @@ void readiness_check(struct worker *w)
 		worker_fail(w, "can't be used: %s", err.text);
 		return;
 	}
-	if (!w->sup->park_timer)
-		park_update(w->sup); /* connections wait there for the park timeout from now on */
+	/* Connections wait there for the park timeout from now on. */
+	if (!w->sup->park_timer && endpoints_next_timeout(w->sup))
+		park_update(w->sup);
 	if (w->state == WORKER_SETTLING)
 		return;
 	if (w->probe || (w->probe_timer && worker_probe_is_configured(&w->plan->config)))
