@@ -385,7 +385,7 @@ def control(bed, sizes, report):
 
 TROUBLE = {"p50_ms": "p50, ms", "p99_ms": "p99, ms", "p999_ms": "p99.9, ms", "max_ms": "max, ms",
            "per_second": "a second", "lost": "lost", "given": "given after it hangs",
-           "late": "late a second", "open_sd": "SD of open", "open_max": "max/mean of open",
+           "late": "late at each block", "open_sd": "SD of open", "open_max": "max/mean of open",
            "fresh_share": "fresh worker's share"}
 
 
