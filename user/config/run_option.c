@@ -342,9 +342,8 @@ const struct option_row run_options[] = {
          option_set_text, AT(group)},
         {"cwd", "FOLDER", "Run the workers in this folder", option_set_text, AT(cwd)},
         {"out-file", "FILE",
-         "Append the workers' standard output to FILE, with -SLOT inserted before "
-         "the extension. Missing folders are created (default: the supervisor's standard "
-         "output)",
+         "Append the workers' standard output to FILE, with -SLOT inserted before the extension. "
+         "Missing folders are created (default: the supervisor's standard output)",
          option_set_text, AT(out_file)},
         {"error-file", "FILE",
          "Append the workers' standard error to FILE, with -SLOT inserted before the "
@@ -379,9 +378,8 @@ const struct option_row run_options[] = {
          "alive for this time, and still listens (default: 1s)",
          option_set_time, AT(settle)},
         {"health-interval", "TIME",
-         "Repeat the probe of --ready (http, tcp or exec) at this interval, and "
-         "replace a worker that becomes unhealthy (default: 0, no probes after the "
-         "worker is ready)",
+         "Repeat the probe of --ready (http, tcp or exec) at this interval, and replace a worker "
+         "that becomes unhealthy (default: 0, no probes after the worker is ready)",
          option_set_time, AT(health_interval)},
         {"health-timeout", "TIME",
          "Treat a single probe as failed if it takes longer (default: 5s)", option_set_time,
@@ -397,8 +395,7 @@ const struct option_row run_options[] = {
          "process, and the others are killed when that has ended (default: all)",
          run_option_set_kill_mode, AT(kill_mixed)},
         {"shutdown-message", NULL,
-         "To stop a worker of Node, send the message \"shutdown\" instead of a "
-         "signal",
+         "To stop a worker of Node, send the message \"shutdown\" instead of a signal",
          option_set_flag, AT(shutdown_message)},
         {"drain-signal", "SIGNAL",
          "Send this signal to a worker that is replaced or removed, when the time of "
@@ -415,8 +412,7 @@ const struct option_row run_options[] = {
          "worker drained by `drain` is not stopped (default: 30s)",
          option_set_time, AT(drain_timeout)},
         {"kill-timeout", "TIME",
-         "Send SIGKILL to a worker that still runs this long after the stop signal "
-         "(default: 5s)",
+         "Send SIGKILL to a worker that still runs this long after the stop signal (default: 5s)",
          option_set_time, AT(kill_timeout)},
         {"park-timeout", "TIME",
          "When the last worker dies, new connections wait. If no worker is ready after "
