@@ -5,6 +5,7 @@
 #include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -17,8 +18,11 @@
 #define ALL_MAX     512
 #define PATIENCE_MS 5  /* for the end of a child */
 #define CHECK_MS    50 /* how often a child is looked at that does not come to an end with @run */
-#define ASLEEP_MAX  2  /* if it sleeps so often in a row, it is stuck */
-#define CHECKS_MAX  100
+#define CHECKS_MAX  200
+/* A child that has not run between so many checks in a row is stuck. On a busy machine a child that
+ * nobody holds may sleep for long, too, so the patience is large while there is no stuck one. */
+#define ASLEEP_MAX 20
+#define ASLEEP_MIN 2
 
 struct held_child {
 	int pidfd;
@@ -68,16 +72,35 @@ static size_t held_child_count(void (*run)(void *data))
 	return n;
 }
 
-/* Waits until the child has closed its end of the pipe. */
-static bool held_child_await(int pipe, pid_t pid)
+/* How often a process got a processor: the third number of its schedstat
+ * (Documentation/scheduler/sched-stats.rst). 0: it can't be read. */
+static unsigned long long held_child_count_runs(pid_t pid)
 {
+	char path[PROC_PATH_MAX], text[128];
+	unsigned long long runs = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/schedstat", pid);
+	if (proc_read_text(AT_FDCWD, path, text, sizeof(text)) < 0 ||
+	    sscanf(text, "%*u %*u %llu", &runs) != 1)
+		return 0;
+	return runs;
+}
+
+/* Waits until the child has closed its end of the pipe. @others: children that are stuck. */
+static bool held_child_await(int pipe, pid_t pid, size_t others)
+{
+	const unsigned int patience = others < 4 ? ASLEEP_MAX >> others : ASLEEP_MIN;
 	struct pollfd end = {.fd = pipe, .events = POLLIN};
+	unsigned long long runs = 0;
 	unsigned int asleep = 0;
 
-	for (unsigned int i = 0; i < CHECKS_MAX && asleep < ASLEEP_MAX; i++) {
+	for (unsigned int i = 0; i < CHECKS_MAX && asleep < patience; i++) {
+		const unsigned long long before = runs;
+
 		if (poll(&end, 1, CHECK_MS) > 0)
 			return true;
-		asleep = proc_read_state(pid) == 'R' ? 0 : asleep + 1;
+		runs = held_child_count_runs(pid);
+		asleep = runs != before || proc_read_state(pid) == 'R' ? 0 : asleep + 1;
 	}
 	return false;
 }
@@ -121,7 +144,7 @@ static enum held_child_result held_child_run_shared(int keep, void (*run)(void *
 		return HELD_CHILD_REFUSED;
 	close(TAKE_FD(theirs));
 	held_children[held_child_n++] = (struct held_child){.pidfd = child.fd, .run = run};
-	done = held_child_await(ours, pid);
+	done = held_child_await(ours, pid, held_child_n - 1);
 	if (!done) /* a child that runs on might call @run to its end */
 		syscall(SYS_pidfd_send_signal, child.fd, SIGKILL, NULL, 0);
 	poll(&child, 1, PATIENCE_MS);
