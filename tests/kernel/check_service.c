@@ -63,7 +63,7 @@ static struct json_object *show(char **ret_text)
 	CHECK_EQ(observe_foreign(&o, &err), 0);
 	CHECK_EQ(worker_stats_take(&run_service, &o, &load, &err), 0);
 	CHECK(out);
-	CHECK_EQ(status_view_new(&run_service, &o, &load, &view, &err), 0);
+	CHECK_EQ(status_view_new(&run_service, &o, &load, WORKER_VIEW_FULL, &view, &err), 0);
 	status_view_print(out, view);
 	fclose(out);
 	return view;

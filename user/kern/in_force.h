@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "kern/groups.h"
@@ -30,6 +31,10 @@ struct in_force {
  * namespace. Without the service's lock, a group may look detached while its first listener is
  * being admitted. */
 void in_force_read(const struct groups *groups, const struct steer *steer, struct in_force *ret);
+
+/* The same from the rows that groups_read() has read. */
+void in_force_take(const struct rpd_group_member *rows, size_t n, const struct steer *steer,
+                   struct in_force *ret);
 
 /* Whether the endpoint's group has another program, or none. */
 bool in_force_is_lost(const struct in_force *it, unsigned int endpoint);
