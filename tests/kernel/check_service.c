@@ -291,7 +291,7 @@ static void killed_between_row_and_listener(void)
 	CHECK(slot_cookie(1, 0) != 0);
 	look(&o);
 	CHECK_EQ(slot_cookie(1, 0), 0);
-	CHECK_EQ(o.slots[0].worker.cookies[1], 0);
+	CHECK_EQ(o.slots[0].worker->cookies[1], 0);
 	CHECK_EQ(slot_cookie(0, 0), next.listeners[0].cookie);
 }
 

@@ -94,7 +94,7 @@ static int worker_stats_take_generation(const struct service *service,
 	for (unsigned int slot = 0; r == 0 && slot < observed->n_slots; slot++) {
 		struct worker_stats *it = &slots[slot];
 
-		if (observed->slots[slot].worker.account == first + slot) {
+		if (observed->slots[slot].worker->account == first + slot) {
 			it->count = counts[slot];
 			it->active = conn_count_still_open(&counts[slot]);
 			it->counted = true;
@@ -118,7 +118,7 @@ static int worker_stats_take_counts(const struct service *service, const struct 
 		r = worker_stats_take_generation(service, observed, i * RPD_SLOT_MAX, slots);
 	for (unsigned int slot = 0; slot < observed->n_slots; slot++)
 		slots[slot].all_generations_used =
-		        generation_are_all_used(service, &observed->slots[slot].worker);
+		        generation_are_all_used(service, observed->slots[slot].worker);
 	for (unsigned int slot = 0; r == 0 && slot < observed->n_slots; slot++)
 		slots[slot].rate = connection_rate_mean(seconds[slot].opened);
 	return r;

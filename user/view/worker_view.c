@@ -110,8 +110,8 @@ static void worker_view_add_process(struct json_object *to, const struct service
 	json_build_text(to, "command", seen->main.id.pid ? seen->main.comm : NULL);
 	if (!service_is_run(service))
 		return;
-	snprintf(why, sizeof(why), "%.*s", RPD_WHY_MAX - 1, seen->worker.why);
-	json_build_number(to, "restarts", seen->worker.restarts);
+	snprintf(why, sizeof(why), "%.*s", RPD_WHY_MAX - 1, seen->worker->why);
+	json_build_number(to, "restarts", seen->worker->restarts);
 	json_build_text(to, "reason", !seen->there && why[0] ? why : NULL);
 }
 
@@ -135,16 +135,16 @@ static void worker_view_add_rest(struct json_object *to, const struct service *s
                                  const struct observed *observed, unsigned int slot)
 {
 	const struct observed_slot *seen = &observed->slots[slot];
-	const bool has_listener = seen->worker.pid && seen->worker.fd >= 0;
+	const bool has_listener = seen->worker->pid && seen->worker->fd >= 0;
 
 	json_build_flag(to, "live", seen->there);
 	json_build_number(to, "ring_entries", steer_schedule(&service->steer)->slots[slot].entries);
-	json_build_number(to, "admitted_at", seen->worker.admitted_at);
-	json_build_known(to, "fd", has_listener, seen->worker.fd);
+	json_build_number(to, "admitted_at", seen->worker->admitted_at);
+	json_build_known(to, "fd", has_listener, seen->worker->fd);
 	/* The process that has this descriptor: a child of the worker if it is a pre-fork server.
 	 */
 	if (service_is_run(service))
-		json_build_known(to, "listener_pid", has_listener, seen->worker.pid);
+		json_build_known(to, "listener_pid", has_listener, seen->worker->pid);
 	worker_view_add_listeners(to, service, observed, slot);
 }
 
@@ -155,7 +155,7 @@ static void worker_view_fill(struct json_object *view, const struct service *ser
 	const struct rpd_schedule *s = steer_schedule(&service->steer);
 	const struct observed_slot *seen = &observed->slots[slot];
 	enum slot_status status = slot_status_decide(s, slot, seen->there, seen->stalled,
-	                                             stats->stuck, seen->worker.run);
+	                                             stats->stuck, seen->worker->run);
 
 	json_build_number(view, "slot", slot);
 	json_build_text(view, "state", slot_status_name(status));
