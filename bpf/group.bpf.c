@@ -8,6 +8,10 @@
  * attribute of sock_diag and no link that would show the program. All members point to the group
  * (struct sock_reuseport, net/core/sock_reuseport.c), which points to the program. Reading a group
  * that is being freed gives a wrong number for once, and no fault.
+ *
+ * The iterator walks over the marks of the listeners (member_maps.h), not over all TCP sockets: for
+ * those, the kernel locks each socket before it shows it (bpf_iter_tcp_seq_show()), and a process
+ * can keep its socket locked for as long as it likes.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_core_read.h>
@@ -40,34 +44,51 @@ static __always_inline __u32 group_find_program(const struct sock *sk)
 	return id ? id : RPD_PROGRAM_CLASSIC;
 }
 
-/* Writes a row for each admitted listener. A row without a cookie ends the list. */
-SEC("iter/tcp")
-int show_member(struct bpf_iter__tcp *ctx)
+/* A row for a listener of ours. */
+static __always_inline void group_show(struct seq_file *seq, struct sock_common *sk)
 {
-	struct sock_common *sk = ctx->sk_common;
 	struct inet_connection_sock *listener;
 	struct rpd_group_member row = {};
 	struct rpd_member *member;
 
-	if (!sk)
-		return 0;
-	if (sk->skc_state != STATE_LISTEN) { /* listeners come first: the reader may stop here */
-		bpf_seq_write(ctx->meta->seq, &row, sizeof(row));
-		return 0;
-	}
 	if (!group_is_our_port(sk->skc_num))
-		return 0;
+		return;
 	row.cookie = bpf_get_socket_cookie(sk);
 	member = bpf_map_lookup_elem(&members, &row.cookie);
 	if (!member)
-		return 0;
+		return;
 	listener = (struct inet_connection_sock *)bpf_skc_to_tcp_sock(sk);
 	if (!listener)
-		return 0;
+		return;
 	row.endpoint = member->endpoint;
 	row.under_way = listener->icsk_accept_queue.qlen.counter;
 	row.program = group_find_program((const struct sock *)listener);
-	bpf_seq_write(ctx->meta->seq, &row, sizeof(row));
+	bpf_seq_write(seq, &row, sizeof(row));
+}
+
+/* Writes a row for each admitted listener. */
+SEC("iter/bpf_sk_storage_map")
+int show_member(struct bpf_iter__bpf_sk_storage_map *ctx)
+{
+	struct sock *sk = ctx->sk;
+
+	if (sk && sk->__sk_common.skc_state == STATE_LISTEN)
+		group_show(ctx->meta->seq, (struct sock_common *)sk);
+	return 0;
+}
+
+/* The same for listeners that are not marked: "members" has those of no service. For commands that
+ * may wait. A row without a cookie ends the list. */
+SEC("iter/tcp")
+int show_listener(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *sk = ctx->sk_common;
+	const struct rpd_group_member end = {};
+
+	if (sk && sk->skc_state == STATE_LISTEN)
+		group_show(ctx->meta->seq, sk);
+	else if (sk) /* listeners come first: the reader may stop here */
+		bpf_seq_write(ctx->meta->seq, &end, sizeof(end));
 	return 0;
 }
 

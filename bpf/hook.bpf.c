@@ -66,7 +66,8 @@ struct {
 	__type(value, __u32); /* HOOK_SERVED and other flags */
 } hook_served SEC(".maps");
 
-/* Addresses, or ports (family 0), that are one worker's own business: not shared. */
+/* Addresses, or ports (family 0), that are one worker's own business: not shared. Port 0: all
+ * loopback addresses. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, HOOK_ADDRESSES_MAX);
@@ -208,12 +209,22 @@ static __always_inline int hook_takes_from_served(const struct hook_address *ask
 	return asked->family == AF_INET && (hook_find_wildcard(asked, AF_INET6) & HOOK_DUAL);
 }
 
+static __always_inline int hook_is_loopback(const struct hook_address *address)
+{
+	const __u32 *words = (const __u32 *)address->addr;
+
+	if (address->family == AF_INET)
+		return address->addr[0] == 127;
+	return !(words[0] | words[1] | words[2]) && words[3] == bpf_htonl(1);
+}
+
 static __always_inline int hook_is_private(const struct hook_address *asked)
 {
-	const struct hook_address port = {.port = asked->port};
+	const struct hook_address port = {.port = asked->port}, loopback = {0};
 
 	return bpf_map_lookup_elem(&hook_private, asked) ||
-	       bpf_map_lookup_elem(&hook_private, &port);
+	       bpf_map_lookup_elem(&hook_private, &port) ||
+	       (hook_is_loopback(asked) && bpf_map_lookup_elem(&hook_private, &loopback));
 }
 
 /* --- locks */
@@ -319,19 +330,18 @@ static __always_inline int hook_handle_tcp(struct bpf_sock_addr *ctx, __u8 famil
 	struct hook_address asked = {0};
 	struct bpf_sock *sk = ctx->sk;
 	struct hook_bound *bound;
-	int held = 0;
+	int held;
 
 	if (!sk)
 		return allow;
 	hook_read_address(ctx, sk, family, &asked);
 	if (shared && hook_is_mptcp(sk))
 		return hook_refuse(ctx, asked.port);
-	if (shared && !hook_is_private(&asked) && !hook_is_locked(ctx, &asked))
-		hook_share(ctx);
-	if (shared && hook_takes_from_served(&asked, family)) {
+	held = shared && hook_takes_from_served(&asked, family);
+	if (held)
 		hook_hold(ctx, sk, family);
-		held = 1;
-	}
+	if (held || (shared && !hook_is_private(&asked) && !hook_is_locked(ctx, &asked)))
+		hook_share(ctx);
 	bound = bpf_sk_storage_get(&hook_bound, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (bound) {
 		bound->cgroup = bpf_get_current_cgroup_id();

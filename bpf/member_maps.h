@@ -14,6 +14,15 @@ struct {
 	__type(value, struct rpd_member);
 } members SEC(".maps");
 
+/* A mark on each listener that was ever admitted, by which the iterator of group.bpf.c finds them.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, __u32);
+} marks SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

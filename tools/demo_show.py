@@ -326,8 +326,30 @@ def show_canary(pids):
     promise(not failed, "no connection failed")
 
 
+def show_hang(pids):
+    headline("6. A worker hangs under full load, and the clients do not notice")
+    reuseportd("policy", "--skip-stuck", "5ms")
+    load = FullLoad("hang")
+    start = time.monotonic()
+    os.kill(pids[3], signal.SIGSTOP)
+    print_line("  The worker in slot 3 is stopped, as if its event loop hung:\n")
+    wait_until(lambda: status()["workers"][3]["state"] == "stuck", "slot 3 is not stuck")
+    noticed = time.monotonic()
+    time.sleep(SETTLE)
+    end = time.monotonic()
+    lost = status()["workers"][3]["turns_lost"]["stuck"]
+    os.kill(pids[3], signal.SIGCONT)
+    failed = load.stop()
+    during = load.between(noticed, end)
+    chart(SLOTS, ("before it hangs", listed(load.between(0, start), pids)),
+          ("while it hangs", listed(during, pids)))
+    promise(during.total() > 0 and lost > 0 and during[pids[3]] == 0,
+            f"{lost:,} turns of slot 3 went to other workers, while it got no connection")
+    promise(failed == 0, load.summary())
+
+
 def show_detach(long_lived):
-    headline("6. Detach: nothing is left")
+    headline("7. Detach: nothing is left")
     reuseportd("detach")
     _, failed = long_lived.release()
     promise(failed == 0, "64 connections from before step 3 have stayed open")
@@ -348,6 +370,7 @@ def main():
     show_drain(pids)
     show_swap(pids)
     show_canary(pids)
+    show_hang(pids)
     show_detach(long_lived)
     if broken:
         print_line("\n" + styled("bad", "Not kept:"))

@@ -31,6 +31,7 @@ from harness.servers import Worker, Workers  # noqa: E402
 
 WORKERS = 8
 SLOTS = (1, 8, 64, 512, 1024)
+POLICIES = ("round-robin", "sticky", "skip-stuck", "least-connections")  # of vmtest_steering
 CPUS_MAX = 4
 PROXY_PORT, BACKEND_PORT = 8090, 9000
 DELAY_MS = 5  # one way: a round trip takes 10 ms
@@ -146,7 +147,7 @@ def runs(bed, sizes, report):
     """A run of the program minus a run of an empty one, by policy and number of slots."""
     for slots in SLOTS:
         result = steering(bed, sizes, slots)
-        for policy in ("round-robin", "sticky"):
+        for policy in POLICIES:
             pairs = list(zip(result[policy], result["empty"]))
             report.figures(f"{policy}, {slots} slots", "ns net", [a - b for a, b in pairs])
             report.figures(f"{policy}, {slots} slots", "of empty", [a / b for a, b in pairs], True)
@@ -340,7 +341,7 @@ def cpus(bed, sizes, report):
     base = {}
     for n in range(1, min(CPUS_MAX, os.cpu_count()) + 1):
         result = steering(bed, sizes, cpus=n)
-        for policy in ("round-robin", "sticky"):
+        for policy in POLICIES:
             net = [a - b for a, b in zip(result[policy], result["empty"])]
             base.setdefault(policy, statistics.median(net))
             report.figures(f"{policy}, on {n} CPUs at once", "ns net", net)

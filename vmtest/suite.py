@@ -118,8 +118,8 @@ E2E_SECONDS = 1200  # for all end-to-end tests
 PROCESSORS = 2  # of a machine that may have more than one
 
 
-# A machine to run: its kind and processors, its plan as init.c reads it, and the suite whose systemd
-# is process 1; "": none.
+# A machine to run: its kind and processors, its plan as init.c reads it, and the suite that
+# provides the systemd of process 1; "": none.
 Machine = collections.namedtuple("Machine", "mode cpus plan systemd", defaults=("",))
 
 
@@ -315,7 +315,7 @@ class Suite:
         return archive.finish()
 
     def systemd_base(self, suite):
-        """The same for a machine of which the systemd of that suite is process 1."""
+        """The same for a machine that runs the systemd of that suite as process 1."""
         archive = systemd_image.archive(suite, self.build)
         for name in ("loadgen", "worker"):
             image.add_program(archive, self.build / f"tests/harness/{name}",

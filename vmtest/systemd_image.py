@@ -104,7 +104,7 @@ def add_installed(archive, build):
 
 
 def archive(name, build):
-    """A new archive, of which the systemd of the suite @name is process 1."""
+    """A new archive that runs the systemd of the suite @name as process 1."""
     made = image.skeleton()
     made.tree(packages(name), UNUSED)
     made.link("/init", "usr/lib/systemd/systemd")

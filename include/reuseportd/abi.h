@@ -415,7 +415,8 @@ struct rpd_worker {
 	__u32 main_pid;   /* 0 = unknown: the worker was attached */
 	__u32 pad2;
 	char main_comm[RPD_COMM_MAX];
-	/* Of the slot: why its last worker has ended or failed, until a worker is admitted. */
+	/* Of the slot: why its last worker has ended, has failed or is unhealthy, until another
+	 * worker is admitted. */
 	char why[RPD_WHY_MAX];
 };
 
@@ -461,6 +462,6 @@ _Static_assert(sizeof(struct rpd_found) == 8, "ABI");
 _Static_assert(sizeof(struct rpd_open) == 16, "ABI");
 _Static_assert(sizeof(struct rpd_group_member) == 24, "ABI");
 _Static_assert(sizeof(struct rpd_event) == 64, "ABI");
-_Static_assert(sizeof(struct rpd_events) == 96 * 8 + 64 * RPD_EVENT_MAX, "ABI");
+_Static_assert(sizeof(struct rpd_events) == 100 * 8 + 64 * RPD_EVENT_MAX, "ABI");
 _Static_assert((RPD_EVENT_MAX & (RPD_EVENT_MAX - 1)) == 0, "masked, not divided");
 _Static_assert((RPD_RING_MAX & (RPD_RING_MAX - 1)) == 0, "masked, not divided");

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Files of another user: whatever this user puts into their place, the supervisor neither waits nor
 lends its rights, and the other services are not affected."""
+import ctypes
 import json
 import os
 import pathlib
@@ -10,7 +11,7 @@ import shutil
 import signal
 import textwrap
 
-from harness.checks import cases, check, equal, wait_until
+from harness.checks import Skip, cases, check, equal, wait_until
 from harness.network import PORT
 
 USER = "nobody"
@@ -216,6 +217,28 @@ def test_environment(bed):
     equal(process.wait(), 0, "exit status of the supervisor")
 
 
+def test_keys(bed):
+    """Workers of another user don't have the keys in the session keyring of root."""
+    add_key, keyctl = {"x86_64": (248, 250), "aarch64": (217, 219)}[os.uname().machine]
+    libc = ctypes.CDLL(None, use_errno=True)
+    join_session_keyring, session_keyring = 1, -3
+    if libc.syscall(keyctl, join_session_keyring, None) < 0:
+        raise Skip(f"no keyrings: {os.strerror(ctypes.get_errno())}")
+    check(libc.syscall(add_key, b"user", b"rpd-secret", b"x", 1, session_keyring) > 0, "a key")
+    check("rpd-secret" in pathlib.Path("/proc/keys").read_text(), "we have the key")
+    script = bed.dir / "keys.sh"
+    script.write_text("#!/bin/sh\ncat /proc/keys\necho that is all\nexec sleep 1000\n")
+    script.chmod(0o755)
+    process = bed.start(bed.binary("reuseportd"), "run", "--service", "web", "--workers", 1,
+                        "--user", USER, "--ready", "alive:100ms", "--", script, name="run")
+    process.wait_output("that is all")
+    process.wait_output("web: started:")
+    bed.remember_pinned()
+    check("rpd-secret" not in process.output(), "the worker has the key")
+    bed.reuseportd("stop", "web")
+    equal(process.wait(), 0, "exit status of the supervisor")
+
+
 # ecosystem.config.js is a program
 
 REPORT = """
@@ -374,6 +397,25 @@ def test_module_while_it_is_read(bed, kind):
         check(WHY[kind] in reload.output(), f"reload: {reload.output()}")
         pair.stop()
     wait_until(lambda: not processes("node"), "nothing is left of it")
+
+
+@cases("root", OTHER)
+def test_packages_of_others(bed, user):
+    """A module is in a folder of a folder such as /tmp, and tries to load a package. Another user's
+    package in that folder is not found. A package beside the module is."""
+    tmp = folder(bed, "tmp", "root")
+    tmp.chmod(0o1777)
+    app = folder(bed, "tmp/app", user)
+    report = owned(bed.dir / "report", "", user)
+    for above, package in ((tmp, "evil"), (app, "beside")):
+        path = above / "node_modules" / package
+        path.mkdir(parents=True)
+        owned(path / "index.js", f"require('fs').appendFileSync('{report}', '{package} ');\n")
+    file = owned(app / "ecosystem.config.js",
+                 "require('beside');\ntry { require('evil'); } catch (error) { }\n"
+                 "module.exports = [{name: 'web', script: '/bin/true'}];\n", user)
+    bed.reuseportd("check", file)
+    equal(report.read_text(), "beside ", "packages that were loaded")
 
 
 @cases("daemon", "child")

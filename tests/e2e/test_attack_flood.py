@@ -6,7 +6,7 @@ import pathlib
 import signal
 import stat
 
-from harness.checks import Skip, cases, check, equal, wait_until
+from harness.checks import Skip, cases, check, equal, timeout, wait_until
 from harness.network import PORT, Client
 
 QUIET, NOISY = "quiet", "noisy"
@@ -36,9 +36,10 @@ MESSAGES = {
 
 class Supervisor:
     """A supervisor of two services. The quiet one has one worker. @command, @options: of the noisy
-    one. @under: a command that executes the supervisor."""
+    one. @under: a command that executes the supervisor. @started: the services that start."""
 
-    def __init__(self, bed, command, *options, workers=1, user="nobody", under=()):
+    def __init__(self, bed, command, *options, workers=1, user="nobody", under=(),
+                 started=(QUIET, NOISY)):
         self.bed = bed
         self.conf = bed.dir / "services.conf"
         self.conf.write_text(
@@ -47,13 +48,13 @@ class Supervisor:
             f"[service {NOISY}]\ncommand = {command}\nworkers = {workers}\nuser = {user}\n" +
             "".join(f"{option}\n" for option in options))
         os.chmod(bed.dir, 0o755)
-        self.under = under
+        self.under, self.started = under, started
         self.start()
 
     def start(self):
         self.process = self.bed.start(*self.under, self.bed.binary("reuseportd"), "run", self.conf,
                                       name="run")
-        for name in (QUIET, NOISY):
+        for name in self.started:
             self.process.wait_output(f"{name}: started:")
         self.bed.remember_pinned()
 
@@ -95,6 +96,15 @@ def test_worker(bed, kind):
     """Listeners without end; an epoll descriptor that is slow to look at."""
     s = Supervisor(bed, f"{bed.binary('attack')} {WORKERS[kind]}", "ready = alive:100ms")
     s.check_quiet()
+    s.stop()
+
+
+@timeout(180)
+def test_probes(bed):
+    """Many workers, and a probe of each of them that executes a command 50 times a second."""
+    s = Supervisor(bed, "sleep 1000", "ready = exec:true", "health-interval = 20ms", workers=48)
+    for _ in range(2):
+        s.check_quiet()
     s.stop()
 
 

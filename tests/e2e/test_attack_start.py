@@ -5,7 +5,7 @@ import os
 import pwd
 import signal
 
-from harness.checks import cases, wait_until
+from harness.checks import cases, timeout, wait_until
 from test_attack_flood import NOISY, Supervisor
 
 NOBODY = pwd.getpwnam("nobody").pw_uid
@@ -44,6 +44,27 @@ def test_delayed_exec(bed, case):
     for worker in bed.status(NOISY)["workers"]:
         os.kill(worker["pid"], signal.SIGKILL)
     for _ in range(3):
+        supervisor.check_quiet()
+    attack.kill(signal.SIGKILL)
+    supervisor.stop()
+
+
+@timeout(180)
+def test_many_delayed_execs(bed):
+    """The same for many workers that are started again at once: the starts of the user's service don't
+    take all the time."""
+    program = bed.dir / "program"
+    program.write_text("#!/bin/sh\nexec sleep 1000\n")
+    program.chmod(0o755)
+    os.chown(program, NOBODY, -1)
+    supervisor = Supervisor(bed, program, "ready = alive:10ms", "ready-timeout = 20ms",
+                            "backoff = 1ms..1ms", "max-restarts = 1000000", "kill-timeout = 1ms",
+                            workers=64)
+    attack = as_nobody(bed, bed.binary("attack"), "lease", program, name="attack")
+    attack.wait_output("leased")
+    for worker in bed.status(NOISY)["workers"]:
+        os.kill(worker["pid"], signal.SIGKILL)
+    for _ in range(2):
         supervisor.check_quiet()
     attack.kill(signal.SIGKILL)
     supervisor.stop()

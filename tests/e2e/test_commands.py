@@ -27,7 +27,7 @@ OPTIONS = {
             "--no-restart", "--stop-exit-codes", "--restart-delay", "--backoff",
             "--max-restarts", "--min-uptime", "--cron-restart",
             "--max-memory", "--memory-limit", "--cpu-limit", "--batch",
-            "--in-place", "--max-old", "--keep-going", "--only", "--metrics"),
+            "--in-place", "--max-former", "--keep-going", "--only", "--metrics"),
     "check": ("--only", "--env", "--user", "--group", "--json"),
     "reload": ("--service", "--batch", "--in-place", "--keep-going", "--label", "--supervisor",
                "--json"),
@@ -48,7 +48,7 @@ OPTIONS = {
     "events": ("--service", "--follow", "--json"),
     "resume": ("--service", "--json"),
     "weight": ("--service", "--force", "--json"),
-    "policy": ("--service", "--force", "--json"),
+    "policy": ("--service", "--choices", "--slow-start", "--skip-stuck", "--json"),
     "canary": ("--service", "--share", "--off", "--json"),
     "label": ("--service", "--force", "--json"),
     "switch": ("--service", "--off", "--force", "--json"),
@@ -209,7 +209,7 @@ def test_text_and_json(bed):
     check("FOREIGN LISTENER ON" in text.out, f"no foreign listener in {text}")
     equal(len(status["foreign_listeners"]), 1, "foreign listeners")
     equal(sum(row["steered"] for row in status["workers"]), status["counters"]["steered"]
-          + status["counters"]["slot_gone"], "sum of steered connections")
+          + status["counters"]["slot_gone"] + status["counters"]["passed_on"], "sum of steered connections")
     check(spare.process.alive(), "the spare lives")
 
     text, services = bed.reuseportd("list"), bed.reuseportd("list", "--json").json()
@@ -294,7 +294,7 @@ def test_doctor_of_the_host(bed):
     bed.must("umount", "--lazy", "--types", "bpf", "--all")
     rows = {row["check"]: row for row in bed.reuseportd("doctor", "--json").json()}
     equal((rows["bpffs"]["verdict"], rows["bpffs"]["detail"]),
-          ("note", "not mounted; the first attach mounts it"), "bpffs")
+          ("note", "not mounted; the first service mounts it"), "bpffs")
     result = bed.reuseportd("doctor", "nobody", status=1)
     check("there is no service 'nobody'" in " ".join(result.out.split()), f"{result}")
 

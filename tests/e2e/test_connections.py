@@ -217,7 +217,7 @@ def test_open_before_attach(bed, case):
         equal(status["unattributed_active"], 40, "connections of an unknown worker")
         equal(sum(active(bed)), 0, "connections of known workers")
         text = bed.reuseportd("status").out
-        check("40 connections were open before they were counted" in text, text)
+        check("40 connections were open before the counting began" in text, text)
     if case == "queued":  # a worker dies, and the other gets its queue
         os.kill(rows(bed)[0]["pid"], signal.SIGKILL)
         wait_until(lambda: sum(active(bed)) > 0, "the migrated connections have a known worker")

@@ -64,7 +64,7 @@ def test_attach_is_quick(bed):
                     - before.children_user - before.children_system)
     note(f"{len(hosts)} endpoints of {workers} workers: attach took {used[0]:.1f} s of CPU, detach "
          f"{used[1]:.1f} s")
-    check(max(used) < 6 * SLOW, f"CPU time: {used}")
+    check(max(used) < 3 * SLOW, f"CPU time: {used}")
 
 
 def test_run_many(bed):
@@ -72,11 +72,7 @@ def test_run_many(bed):
     hosts = addresses(40)
     run = Run(bed, worker_command(bed, *(arg for host in hosts for arg in ("--address", host))),
               "--settle", "0.05", "--drain-timeout", "5s", workers=2)
-    wait_until(lambda: sorted(row["address"] for row in run.status()["endpoints"]) ==
-               sorted(hosts), "all addresses are endpoints")
-    # The workers have begun to listen one address after the other.
-    wait_until(lambda: sorted(bed.load("-n", 80, hosts=hosts)["workers"].values()) == [40, 40],
-               "both workers have a listener on each")
+    equal(sorted(row["address"] for row in run.status()["endpoints"]), sorted(hosts), "endpoints")
     expect_exact(bed, hosts, 2, 400)
     load = bed.start_load("--rate", 400, "-c", 16, hosts=hosts)
     run.reload()
@@ -94,5 +90,5 @@ def test_run_too_many(bed):
     run.stop()
     run = Run(bed, command, workers=2, wait=False)
     wait_until(lambda: "one more; name those that workers share with --listen" in run.log(),
-               "the reason is logged")
+               "the reason is logged", 60)
     run.stop()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The life of an endpoint of `run`: which addresses are the service's, what becomes of connections
 where no worker listens, and when a worker is ready."""
+import json
 import os
 import signal
 import socket
@@ -37,13 +38,19 @@ require('net').createServer().listen(%PORT%, process.env.HOST, function () { thi
 setInterval(() => {}, 1000);
 """
 
-# The worker that gets port 47200 leads.
+# The worker that gets port 47200 leads. They try to get it when there is a file "gate".
 LEADER = SERVER + """
+const fs = require('fs');
 const lock = require('net').createServer();
 const lead = () => lock.listen(47200, '127.0.0.1');
 lock.on('error', () => setTimeout(lead, 50));
-lock.on('listening', () => require('fs').appendFileSync('leaders', process.pid + '\\n'));
-lead();
+lock.on('listening', () => fs.appendFileSync('leaders', process.pid + '\\n'));
+const gate = setInterval(() => {
+    if (fs.existsSync('gate')) {
+        clearInterval(gate);
+        lead();
+    }
+}, 10);
 """
 
 
@@ -88,21 +95,59 @@ def test_tried_port_only(bed):
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
-@cases("named", "not-named")
+@cases("0.0.0.0", "0.0.0.0, named", "127.0.0.1", "::1")
 def test_other_family(bed, case):
-    """A reload from 0.0.0.0 to [::], which takes IPv4 as well: both families go on."""
-    options = ["--listen", PORT] if case == "named" else []
-    run = Run(bed, ["node", script(bed, "server.js", SERVER)], *options, "--env", "HOST=0.0.0.0",
+    """A reload from 0.0.0.0 to [::], which takes IPv4 as well, and from specific addresses: both
+    families go on, and no connection is lost."""
+    host, _, named = case.partition(", ")
+    options = ["--listen", PORT] if named else []
+    run = Run(bed, ["node", script(bed, "server.js", SERVER)], *options, "--env", f"HOST={host}",
               "--settle", "0.3", workers=2)
-    equal(addresses(run), [f"0.0.0.0:{PORT}"], "endpoints")
-    load = bed.start_load("-c", 2, "--rate", 100, "-t", f"127.0.0.1:{PORT}", hosts=())
+    equal(addresses(run), [f"{host}:{PORT}"], "endpoints")
+    load = bed.start_load("-c", 8, hosts=("::1" if host == "::1" else "127.0.0.1",))
     run.reload("--", "env", "HOST=::", "node", bed.dir / "server.js")
-    load.stop()
+    old = [int(pid) for pid in load.stop_unfailed()["workers"]]
+    check(len(old) == 4, f"workers that answered: {old}")
     wait_until(lambda: len(list(bed.cgroups(run.name))) == 2, "the old workers are gone")
+    wait_until(lambda: not is_led_on(bed), "nothing is led on")
     for host in "127.0.0.1", "[::1]":
         report = bed.load("-n", 40, "-t", f"{host}:{PORT}", hosts=())
         equal((report["failed"], sorted(report["workers"].values())), (0, [20, 20]), f"{report}")
     equal(addresses(run), [f":::{PORT}"], "endpoints")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+def is_led_on(bed):
+    """Whether a program in this network namespace leads connections on."""
+    links = json.loads(bed.must("bpftool", "--json", "link", "show"))
+    return any(it.get("netns_ino") == os.stat("/proc/self/ns/net").st_ino for it in links)
+
+
+def test_other_program(bed):
+    """Such a reload while another program has the port on one address: that one gets its
+    connections."""
+    server = script(bed, "server.js", SERVER)
+    run = Run(bed, ["node", server], "--env", "HOST=0.0.0.0", "--settle", "0.3", workers=1)
+    client = socket.create_connection(("127.0.0.1", PORT))  # the old worker stays
+    wait_until(lambda: run.workers()[0]["active"] == 1, "the connection is open")
+    old = run.pids()[0]
+    reload = bed.start(bed.binary("reuseportd"), "reload", run.name, "--", "env", "HOST=::", "node",
+                       server, name="reload")
+    run.process.wait_output("1 of 1 workers are new")
+    equal((asked(f"127.0.0.1:{PORT}"), is_led_on(bed)), (run.pids()[0], True), "the new worker")
+    equal(run.status()["foreign_listeners"], [], "foreign listeners")
+    with socket.socket() as rival:
+        rival.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        rival.bind(("127.0.0.2", PORT))
+        rival.listen()
+        wait_until(lambda: not is_led_on(bed), "connections are not led on")
+        with socket.create_connection(("127.0.0.2", PORT)):
+            rival.settimeout(10)
+            rival.accept()[0].close()
+    wait_until(lambda: asked(f"127.0.0.2:{PORT}") == old, "the old worker gets connections again")
+    client.close()
+    equal(reload.wait(), 0, "exit status of the reload")
+    equal(asked(f"127.0.0.2:{PORT}"), run.pids()[0], "the new worker")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
@@ -149,12 +194,18 @@ def test_debug_port(bed, case):
 
 
 def leaders(bed):
-    return (bed.dir / "leaders").read_text().split()
+    path = bed.dir / "leaders"
+    return path.read_text().split() if path.exists() else []
 
 
-def test_port_as_a_lock(bed):
-    """Who gets a port leads: one of the workers, also after the leader's death and a reload."""
+@cases("first", "late")
+def test_port_as_a_lock(bed, case):
+    """Who gets a port leads: one of the workers, also after the leader's death and a reload. The
+    workers try to get it at once, or when all are up."""
+    if case == "first":
+        (bed.dir / "gate").touch()
     run = Run(bed, ["node", script(bed, "server.js", LEADER)], "--settle", "0.3", workers=4)
+    (bed.dir / "gate").touch()
     wait_until(lambda: len(leaders(bed)) == 1, "a worker leads")
     first = int(leaders(bed)[0])
     os.kill(first, signal.SIGKILL)
@@ -175,6 +226,12 @@ setInterval(() => {}, 1000);
 """
 
 
+def unhealthy(bed, run):
+    return [(e["slot"], e["pid"], e["text"])
+            for e in bed.reuseportd("events", run.name, "--json").json()
+            if e["event"] == "unhealthy"]
+
+
 @cases("one", "two")
 def test_closed_listener(bed, case):
     """A worker that closes its listener and lives is replaced; connections go to the other worker,
@@ -189,31 +246,95 @@ def test_closed_listener(bed, case):
                "another is in its slot")
     check(f"pid {sick} is unhealthy (it has closed its listener on [::]:{PORT})" in run.log(),
           run.log())
+    equal(unhealthy(bed, run), [(0, sick, "listener closed")], "events")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+MOVES = SERVER.replace("http.createServer", "const server = http.createServer") + """
+process.on('SIGUSR2', () => {
+    server.close(() => server.listen(%PORT% + 1));
+    server.closeAllConnections();
+});
+setInterval(() => {}, 1000);
+"""
+
+
+@cases("one", "all")
+def test_moved_listener(bed, case):
+    """A worker closes its listener, and listens on another port: if it is the only one, it is
+    unhealthy; if all do so, the other port is the service's."""
+    run = Run(bed, ["node", script(bed, "server.js", MOVES)], "--park-timeout", "2", workers=2)
+    pids = run.pids()
+    for pid in pids[:1] if case == "one" else pids:
+        os.kill(pid, signal.SIGUSR2)
+    port = PORT if case == "one" else PORT + 1
+    if case == "one":
+        wait_until(lambda: pids[0] not in run.pids() and run.states() == ["active"] * 2,
+                   "another is in its slot")
+        equal((run.pids()[1], unhealthy(bed, run)), (pids[1], [(0, pids[0], "listener closed")]),
+              "workers and events")
+    else:
+        run.process.wait_output(f"[::]:{PORT} is closed: no worker has listened there for 2 s")
+        equal((run.pids(), run.states()), (pids, ["active"] * 2), "workers")
+    equal(addresses(run), [f":::{port}"], "endpoints")
+    report = bed.load("-n", 20, "-t", f"127.0.0.1:{port}", hosts=())
+    equal((report["failed"], sorted(report["workers"].values())), (0, [10] * 2), f"{report}")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
 SHARDS = """
-import os, socket, sys, time
-listeners = []
-for _ in range(4):
+import os, socket, sys, threading, time
+
+def serve():
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listener.bind(("0.0.0.0", %PORT%))
     listener.listen(512)
-    listeners.append(listener)
+    while True:
+        client, _ = listener.accept()
+        client.recv(4096)
+        client.sendall(b"HTTP/1.1 200 OK\\r\\nX-Worker: %d\\r\\nContent-Length: 0\\r\\n"
+                       b"Connection: close\\r\\n\\r\\n" % os.getpid())
+        client.close()
+
+gate = sys.argv[1].replace("PID", str(os.getpid()))
+for _ in range(4):
+    threading.Thread(target=serve).start()
+    while not os.path.exists(gate):
+        time.sleep(0.01)
     time.sleep(0.01)
-time.sleep(1000)
 """
 
 
 def test_several_listeners(bed):
     """A program that opens several listeners on its port, as nginx with `reuseport` does, is
     refused, with the reason."""
-    run = Run(bed, ["python3", script(bed, "server.py", SHARDS)], "--max-restarts", "1", workers=1,
-              wait=False)
-    check(run.process.wait() != 0, "exit status of the supervisor")
+    run = Run(bed, ["python3", script(bed, "server.py", SHARDS), "/"], workers=1, wait=False)
+    equal(run.process.wait(), 1, "exit status of the supervisor")
     check(f"has 4 listeners on 0.0.0.0:{PORT}" in run.log() and "`worker_processes 1`" in run.log(),
           run.log())
+
+
+@cases("one", "two")
+def test_more_listeners(bed, case):
+    """A worker that serves opens more listeners on its port: it is unhealthy, and replaced, as
+    connections would not reach them."""
+    workers = {"one": 1, "two": 2}[case]
+    run = Run(bed, ["python3", script(bed, "server.py", SHARDS), "gate-PID"], workers=workers)
+    pids = run.pids()
+    load = bed.start_load("-c", 4, "--rate", 100)
+    for pid in pids:
+        (bed.dir / f"gate-{pid}").touch()
+    wait_until(lambda: len(unhealthy(bed, run)) >= workers, "all are unhealthy")
+    equal(sorted(unhealthy(bed, run))[:workers],
+          [(slot, pid, "several listeners") for slot, pid in enumerate(pids)], "events")
+    why = f"pid {pids[0]} is unhealthy (it has 4 listeners on 0.0.0.0:{PORT}, and only one gets"
+    check(why in run.log(), run.log())
+    wait_until(lambda: not set(pids) & set(run.pids()) and run.states() == ["active"] * workers,
+               "others are in their slots")
+    equal([row["reason"] for row in run.workers()], [None] * workers, "reasons")
+    load.stop_unfailed()
+    equal(run.stop(), 0, "exit status of the supervisor")
 
 
 TWO_PORTS = SERVER + """

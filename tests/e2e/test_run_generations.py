@@ -97,7 +97,7 @@ def replace(bed, run, *args):
 def test_generations(bed):
     """Each of 15 reloads leaves an old worker with a connection: all are counted apart. Then no
     generation is left: it is said why the counts are missing, until a connection ends."""
-    run = Run(bed, worker_command(bed), "--settle", "0", "--drain-timeout", "1h", "--max-old", 20,
+    run = Run(bed, worker_command(bed), "--settle", "0", "--drain-timeout", "1h", "--max-former", 20,
               workers=1)
     with contextlib.ExitStack() as stack:
         pids = [hold_one(bed, stack)]
@@ -115,7 +115,7 @@ def test_generations(bed):
                enumerate(pids[:-1])], "the old workers")
         check(all(abs(row["since"] - time.time()) < 60 for row in former), f"since when: {former}")
         text = bed.reuseportd("status", run.name).out
-        check("Old workers" in text and str(pids[0]) in text, f"the text lists none:\n{text}")
+        check("Former workers" in text and str(pids[0]) in text, f"the text lists none:\n{text}")
         listed = json.loads(run.command_line("connections", "--json").out)
         equal(sorted(row["former"] for row in listed), [False] + [True] * 15, "connections")
 
@@ -138,11 +138,11 @@ def test_generations(bed):
 
 
 @cases("reload", "takeover")
-def test_max_old(bed, case):
-    """More than --max-old old workers: the oldest one is stopped, and the others keep their
+def test_max_former(bed, case):
+    """More than --max-former former workers: the oldest one is stopped, and the others keep their
     connections. The next supervisor knows the old workers."""
     run = Run(bed, worker_command(bed, "--grace", 0), "--settle", "0", "--drain-timeout", "1h",
-              "--max-old", 2, workers=1)
+              "--max-former", 2, workers=1)
     with contextlib.ExitStack() as stack:
         pids = [hold_one(bed, stack)]
         for _ in range(2):
@@ -162,5 +162,21 @@ def test_max_old(bed, case):
         equal([row["pid"] for row in before], pids[:2], "their pids")
         replace(bed, run)
         wait_until(lambda: not os.path.exists(f"/proc/{pids[0]}"), "the oldest one has ended")
-        check("more than 2 old workers (max-old)" in run.log(), f"the log: {run.log()}")
+        check("more than 2 former workers (--max-former)" in run.log(), f"the log: {run.log()}")
         equal([row["pid"] for row in run.status()["former_workers"]], pids[1:], "old workers left")
+
+
+def test_service_stops(bed):
+    """While a service stops, the workers in its slots are not listed as old workers as well."""
+    run = Run(bed, worker_command(bed), "--settle", "0", "--drain-timeout", "1h",
+              "--stop-signal", "SIGURG", "--kill-timeout", "1h", workers=1)
+    with contextlib.ExitStack() as stack:
+        old = hold_one(bed, stack)
+        replace(bed, run)
+        hold_one(bed, stack)
+        os.kill(run.process.pid, signal.SIGTERM)
+        run.process.wait_output("stopping")
+        wait_until(lambda: [(row["pid"], row["state"]) for row in run.status()["former_workers"]]
+                   == [(old, "stopping")], "only the old worker is listed")
+    os.kill(run.process.pid, signal.SIGTERM)  # again: the workers are killed
+    equal(run.process.wait(), 0, "exit status of the supervisor")

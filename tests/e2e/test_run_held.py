@@ -59,7 +59,7 @@ def test_reload_to_a_more_specific_address(bed, host):
     check(time.monotonic() - begin < 20, "the reload waited for --ready-timeout")
     asked = f"[{host}]" if host == "::1" else host.removeprefix("::ffff:")
     check(f"wants to listen on {asked}:{PORT}, which would take the connections that [::]:{PORT} "
-          f"serves; it was held back; let it listen on [::]:{PORT}" in failed.err + failed.out,
+          f"serves; it was held; let it listen on [::]:{PORT}" in failed.err + failed.out,
           f"the reason is missing: {failed}")
     equal(run.pids(), pids, "workers")
     check(set(load.stop_unfailed()["workers"]) == {f"{i}.{pid}" for i, pid in enumerate(pids)},

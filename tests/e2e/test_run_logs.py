@@ -39,6 +39,15 @@ def test_files(bed):
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
+def test_prefix_in_files(bed):
+    """Lines of all workers in one file name the worker."""
+    path = bed.dir / "all.log"
+    run = Run(bed, talker(bed), "--log-file", path, "--merge-logs", "--log-prefix", workers=2)
+    wait_until(lambda: {f"web.{slot} | {name}.{slot}" for slot in range(2) for name in ("out", "err")}
+               <= set(path.read_text().splitlines()), "the lines have prefixes")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
 def test_streams(bed):
     """Without log files, the workers' output goes to the supervisor's standard output, and their
     errors to its standard error, after a take-over to those of the next supervisor."""

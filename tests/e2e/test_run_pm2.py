@@ -2,8 +2,9 @@
 """Files of PM2: what their workers get."""
 import json
 import re
+import socket
 
-from harness.checks import check, equal, wait_until
+from harness.checks import cases, check, equal, wait_until
 from harness.network import PORT
 from runs import NODE, script
 
@@ -66,6 +67,32 @@ def test_environment(bed):
     equal((env["SECRET"], env.get("PORT"), env.get("GIVEN")), ("s1", None, None),
           "the environment of another user")
     stop(bed, process, "one", "two", "three")
+
+
+def test_input_stays_open(bed):
+    """A program that ends with its standard input, such as a development server, runs."""
+    script(bed, "teller.js", f"""
+        process.stdin.on('end', () => process.exit(9)).resume();
+        setTimeout(() => {{ {TELLER} }}, 200);""")
+    text = """module.exports = [{name: 'dev', script: 'teller.js', listen_timeout: 300},
+        {name: 'dev2', script: 'teller.js', listen_timeout: 300, uid: 'nobody'}]"""
+    process = start(bed, text, "dev", "dev2")
+    for name in "dev", "dev2":
+        told(bed, name, 0)
+    stop(bed, process, "dev", "dev2")
+
+
+@cases("cluster", "fork")
+def test_rejected_promise(bed, mode):
+    """As in PM2, a rejected promise that the program does not catch does not end it."""
+    script(bed, "teller.js", f"""
+        Promise.reject(new Error('lost'));
+        setTimeout(() => {{ {TELLER} }}, 200);""")
+    text = f"""module.exports = [{{name: 'app', script: 'teller.js', listen_timeout: 300,
+        exec_mode: '{mode}'}}]"""
+    process = start(bed, text, "app")
+    told(bed, "app", 0)
+    stop(bed, process, "app")
 
 
 def test_names(bed):
@@ -141,3 +168,37 @@ def test_inspector(bed):
         bed.reuseportd("reload", "web", deadline=60)
         bed.reuseportd("reload", "one", deadline=60)
     stop(bed, process, "web", "one")
+
+
+def test_udp_cluster(bed):
+    """Workers in cluster mode share a UDP port, which Node does not ask for, and the kernel deals the
+    clients. Both have it again after a reload."""
+    script(bed, "udp.js", f"""
+        const socket = require('dgram').createSocket('udp4');
+        socket.on('message', (data, client) =>
+            socket.send(`${{process.env.NODE_APP_INSTANCE}} ${{process.pid}}`, client.port));
+        socket.bind({PORT}, '127.0.0.1');""")
+    text = """module.exports = [{name: 'dns', script: 'udp.js', instances: 2, exec_mode: 'cluster',
+        listen_timeout: 300}]"""
+
+    def answers():
+        found = set()
+        for _ in range(64):  # the kernel chooses by the client's port
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.settimeout(0.5)
+                client.connect(("127.0.0.1", PORT))
+                try:
+                    client.send(b"who")
+                    found.add(client.recv(64).decode())
+                except OSError:  # lost with a worker that ends: UDP has no handshake
+                    pass
+        return found
+
+    process = start(bed, text, "dns")
+    wait_until(lambda: len(answers()) == 2, "both workers answer")
+    before = answers()
+    bed.reuseportd("reload", "dns", deadline=60)
+    wait_until(lambda: len(answers()) == 2, "both new workers answer")
+    check(not before & answers(), "the old workers have ended")
+    equal([row["restarts"] for row in bed.status("dns")["workers"]], [0, 0], "restarts")
+    stop(bed, process, "dns")

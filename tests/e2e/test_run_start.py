@@ -259,28 +259,31 @@ def test_sentences(bed):
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
-RELEASE = PYTHON.replace('me = f"', 'me = f"%RELEASE%.')
+RELEASE = "print('%RELEASE%', flush=True)\n" + PYTHON.replace('me = f"', 'me = f"%RELEASE%.')
 
 
 @cases("pm2", "file", "command", "foreign")
 def test_release_link(bed, case):
     """The link `current` leads to another release, and a reload starts that: the working directory
-    counts as it was given. If another user controls the link, it does not: this user could choose
+    counts as it was given, also for log files. If another user controls the link, it does not: this user could choose
     what root executes."""
     for name in ("one", "two"):
         (bed.dir / name).mkdir()
         script(bed, f"{name}/server.py", RELEASE.replace("%RELEASE%", name))
         (bed.dir / name / "web.config.js").write_text(
-            "module.exports = {apps: [{name: 'web', script: './server.py', interpreter: 'python3'}]};")
+            "module.exports = {apps: [{name: 'web', script: './server.py', interpreter: 'python3',"
+            "  out_file: './out.log'}]};")
         (bed.dir / name / "web.conf").write_text(
-            "[web]\ncommand = python3 server.py\nworkers = 1\n")
+            "[web]\ncommand = python3 server.py\nworkers = 1\nout-file = out.log\n"
+            "merge-logs = yes\n")
     links = bed.dir / "links"
     links.mkdir()
     current = links / "current"
     if case == "foreign":
         os.chown(links, 65534, 65534)
     current.symlink_to("../one")
-    command = ["--service", "web", "--workers", "1", "--", "python3", "server.py"]
+    command = ["--service", "web", "--workers", "1", "--out-file", "out.log",
+               "--merge-logs", "--", "python3", "server.py"]
     what = {"pm2": ["web.config.js"], "file": ["web.conf"]}.get(case, command)
     process = bed.start(bed.binary("reuseportd"), "run", *what, name="run", cwd=current,
                         env={"PWD": str(current)})
@@ -294,7 +297,9 @@ def test_release_link(bed, case):
     (links / "next").symlink_to("../two")
     (links / "next").rename(current)
     bed.reuseportd("reload", "web", deadline=90)
-    equal(releases(), "one" if case == "foreign" else "two", "release after the link was switched")
+    end = "one" if case == "foreign" else "two"
+    equal(releases(), end, "release after the link was switched")
+    wait_until(lambda: f"{end}\n" in (bed.dir / end / "out.log").read_text(), "it has a log file")
     bed.reuseportd("stop", "web")
     equal(process.wait(), 0, "exit status of the supervisor")
 

@@ -12,9 +12,12 @@
 
 #define MEMORY_FREE (8u << 20) /* what any input may need */
 
-/* A sanitizer makes a program several times slower; quadratic time is minutes for a large input. */
-#define LARGE 16384
-#define CPU_S 5
+/* A sanitizer makes a program several times slower; quadratic time is minutes for a large input. A
+ * slow or busy machine gets more time: as often that of a fixed amount of work. */
+#define LARGE      16384
+#define CPU_S      5
+#define WORK_BYTES (64u << 20)
+#define WORK_TIMES 100
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -66,6 +69,25 @@ static double fuzz_cpu_time(void)
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+/* Ends the process if the input has taken much more than linear time. */
+static void fuzz_check_cpu_time(double used, size_t size)
+{
+	const double start = fuzz_cpu_time();
+	volatile uint64_t hash = 0;
+	double limit;
+
+	if (used <= CPU_S)
+		return;
+	for (unsigned int i = 0; i < WORK_BYTES; i++)
+		hash = (hash ^ i) * 0x100000001b3;
+	limit = WORK_TIMES * (fuzz_cpu_time() - start);
+	if (used <= limit)
+		return;
+	fprintf(stderr, "%zu bytes of input need %.1f s, more than %.1f s\n", size, used,
+	        limit > CPU_S ? limit : CPU_S);
+	abort();
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	return __sanitizer_install_malloc_and_free_hooks(fuzz_on_malloc, fuzz_on_free) ? 0 : -1;
@@ -81,10 +103,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	*(char *)mempcpy(text, data, size) = '\0';
 	live = peak = 0;
 	fuzz_target.run(text, size);
-	if (size >= LARGE && fuzz_cpu_time() - start > CPU_S) {
-		fprintf(stderr, "%zu bytes of input need more than %d s\n", size, CPU_S);
-		abort();
-	}
+	if (size >= LARGE)
+		fuzz_check_cpu_time(fuzz_cpu_time() - start, size);
 	if (peak > (long)(MEMORY_FREE + fuzz_target.memory * size)) {
 		fprintf(stderr, "%zu bytes of input need %ld bytes of memory\n", size, peak);
 		abort();

@@ -192,6 +192,39 @@ static void kernel_prefers_as_the_rule_says(void)
 	CHECK(n_taken > 40 && n_rule < 70);
 }
 
+/* What clients of the endpoint reach when nothing else listens. */
+static unsigned int reached_alone(const struct rpd_endpoint *e)
+{
+	static const struct rpd_endpoint any6 = V6(0, 0);
+	_cleanup_close_ int fd = open_listener(-1, e);
+
+	CHECK(fd >= 0);
+	/* One more target: all IPv6 addresses that the loopback device lacks. */
+	return reached(fd, -1) | (unsigned int)endpoint_has_address(e, AF_INET6, any6.addr)
+	                                 << ARRAY_SIZE(targets);
+}
+
+/* Each pair of endpoints: the first covers the second if all clients of the second reach it. These
+ * clients use the loopback device: they reach what is bound to it, and others would not. */
+static void kernel_covers_as_the_rule_says(void)
+{
+	char a[ENDPOINT_TEXT_MAX + 16], b[ENDPOINT_TEXT_MAX + 16];
+	unsigned int all[ARRAY_SIZE(endpoints)];
+
+	for (size_t i = 0; i < ARRAY_SIZE(endpoints); i++)
+		CHECK((all[i] = reached_alone(&endpoints[i])) != 0);
+	for (size_t i = 0; i < ARRAY_SIZE(endpoints); i++)
+		for (size_t j = 0; j < ARRAY_SIZE(endpoints); j++) {
+			const struct rpd_endpoint *one = &endpoints[i], *other = &endpoints[j];
+
+			if (one->ifindex && !other->ifindex)
+				CHECK(!endpoint_covers(one, other));
+			else
+				CHECK_MSG(endpoint_covers(one, other) == !(all[j] & ~all[i]),
+				          "%s covers %s", name_of(one, a), name_of(other, b));
+		}
+}
+
 /* Each pair of endpoints: the second is held if it would take connections from the first, which is
  * served. */
 static void such_addresses_are_held(void)
@@ -212,7 +245,7 @@ static void such_addresses_are_held(void)
 			n_reports = 0;
 			CHECK(second >= 0 && hook_read_listens(hook, note, NULL) == HOOK_READ &&
 			      n_reports == 1);
-			CHECK_MSG(last.held || !endpoint_takes_from(more, e), "%s beside %s",
+			CHECK_MSG(last.held == endpoint_takes_from(more, e), "%s beside %s",
 			          name_of(more, a), name_of(e, b));
 			CHECK(last.port == PORT && (!last.held || last.asked.port == PORT));
 			if (last.held)
@@ -381,9 +414,13 @@ static void tries_take_no_connection(void)
 int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
-	        CHECK_CASE(kernel_prefers_as_the_rule_says), CHECK_CASE(such_addresses_are_held),
-	        CHECK_CASE(report_of_a_held_listener),       CHECK_CASE(endpoints_are_not_held),
-	        CHECK_CASE(link_local_endpoint_is_not_held), CHECK_CASE(served_set_is_replaced),
+	        CHECK_CASE(kernel_prefers_as_the_rule_says),
+	        CHECK_CASE(such_addresses_are_held),
+	        CHECK_CASE(kernel_covers_as_the_rule_says),
+	        CHECK_CASE(report_of_a_held_listener),
+	        CHECK_CASE(endpoints_are_not_held),
+	        CHECK_CASE(link_local_endpoint_is_not_held),
+	        CHECK_CASE(served_set_is_replaced),
 	        CHECK_CASE(tries_take_no_connection),
 	};
 

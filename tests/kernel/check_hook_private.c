@@ -54,6 +54,14 @@ static int opens(int worker)
 	return binder_open((struct binder_order){.cgroup = worker, .port = PORT}).error;
 }
 
+static int opens_on_loopback(int worker, int family)
+{
+	return binder_open(
+	               (struct binder_order){
+	                       .cgroup = worker, .port = PORT, .family = family, .loopback = true})
+	        .error;
+}
+
 /* A worker binds the port. It listens when shared->fd is set. */
 static void bind_at_once(int worker)
 {
@@ -149,12 +157,35 @@ static void private_address(void)
 	CHECK_EQ(opens(bed.b), 0);
 }
 
+/* All loopback addresses, on all ports. */
+static void private_loopback(void)
+{
+	static const struct rpd_endpoint loopback = {};
+	_cleanup_bed_ struct bed bed = make(NULL, 0);
+	struct error err;
+
+	CHECK_EQ(hook_set_private(bed.hook, &loopback, 1, &err), 0);
+	CHECK_EQ(opens(bed.a), 0);
+	CHECK_EQ(opens(bed.b), 0);
+	children_end();
+	CHECK_EQ(opens_on_loopback(bed.a, AF_INET), 0);
+	CHECK_EQ(opens_on_loopback(bed.b, AF_INET), -EADDRINUSE);
+	CHECK_EQ(opens_on_loopback(bed.a, AF_INET6), 0);
+	CHECK_EQ(opens_on_loopback(bed.b, AF_INET6), -EADDRINUSE);
+
+	/* One that is held gets no connection: each worker may try it. */
+	CHECK_EQ(hook_set_served(bed.hook, &any, 1, &err), 0);
+	CHECK_EQ(opens_on_loopback(bed.a, AF_INET), 0);
+	CHECK_EQ(opens_on_loopback(bed.b, AF_INET), 0);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
 	        CHECK_CASE(port_as_a_lock),        CHECK_CASE(lock_of_a_dead_holder),
 	        CHECK_CASE(holder_that_listens),   CHECK_CASE(served_port_is_no_lock),
 	        CHECK_CASE(named_port_is_no_lock), CHECK_CASE(private_address),
+	        CHECK_CASE(private_loopback),
 	};
 
 	return check_main(argc, argv, cases, ARRAY_SIZE(cases));

@@ -68,9 +68,11 @@ static void attach_classic(unsigned int slot)
 
 static int restore(void)
 {
+	struct in_force found;
 	struct error err;
 
-	return in_force_restore(&run_service, NULL, &report, &err);
+	service_in_force_read(&run_service, &found);
+	return in_force_restore(&run_service, &found, NULL, &report, &err);
 }
 
 static void program_is_ours(void)

@@ -7,8 +7,11 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 #include <linux/capability.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
 
 #include "base/cleanup.h"
 #include "beds/children.h"
@@ -112,6 +115,29 @@ static void files_of_others_are_refused(void)
 	CHECK(access(in(&roots, "log"), F_OK) < 0 && access(in(&roots, "more"), F_OK) < 0);
 }
 
+/* An access control list lets the user change root's folder: what is there may have been moved or
+ * linked there by this user. */
+static void folder_with_access_list(void)
+{
+	static const struct {
+		struct posix_acl_xattr_header header;
+		struct posix_acl_xattr_entry entries[5];
+	} list = {{POSIX_ACL_XATTR_VERSION},
+	          {{ACL_USER_OBJ, 7, ACL_UNDEFINED_ID},
+	           {ACL_USER, 7, NOBODY},
+	           {ACL_GROUP_OBJ, 5, ACL_UNDEFINED_ID},
+	           {ACL_MASK, 7, ACL_UNDEFINED_ID},
+	           {ACL_OTHER, 5, ACL_UNDEFINED_ID}}};
+	struct place p = place_make(0, 0755);
+	_cleanup_close_ int file = open(in(&p, "log"), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+
+	CHECK(file >= 0);
+	if (setxattr(p.path, "system.posix_acl_access", &list, sizeof(list), 0) < 0)
+		check_skip("the file system has no access control lists");
+	CHECK(open_for("65534", in(&p, "log")) == -EACCES);
+	CHECK(is_ourselves());
+}
+
 /* Root without CAP_DAC_OVERRIDE, as in the systemd unit. */
 static void run_without_override(int fd)
 {
@@ -157,11 +183,9 @@ static void file_of_our_own_user(void)
 int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
-	        CHECK_CASE(user_makes_the_file),
-	        CHECK_CASE(root_makes_the_file),
-	        CHECK_CASE(files_of_others_are_refused),
-	        CHECK_CASE(without_dac_override),
-	        CHECK_CASE(fifo_is_refused),
+	        CHECK_CASE(user_makes_the_file),         CHECK_CASE(root_makes_the_file),
+	        CHECK_CASE(files_of_others_are_refused), CHECK_CASE(folder_with_access_list),
+	        CHECK_CASE(without_dac_override),        CHECK_CASE(fifo_is_refused),
 	        CHECK_CASE(file_of_our_own_user),
 	};
 

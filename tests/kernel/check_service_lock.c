@@ -274,12 +274,12 @@ static void busy_lock_is_tried(void)
 	begin();
 	open_other();
 	pins_set_waiting(pins_never_wait, 0);
-	CHECK_EQ(service_try_lock(&run_service, &err), SERVICE_LOCKED);
+	CHECK_EQ(service_lock_try(&run_service, &err), SERVICE_LOCKED);
 	CHECK(strstr(err.text, "is locked by another command") != NULL);
 	CHECK(service_lock(&run_service, &locked, &err) < 0 && !locked);
 	CHECK_EQ(run_service_create(&err), SERVICE_CREATE_LATER);
 	service_close(&other);
-	r = service_try_lock(&run_service, &err);
+	r = service_lock_try(&run_service, &err);
 	pins_set_waiting(NULL, PINS_PATIENCE_MS);
 	CHECK_EQ(r, SERVICE_OPEN);
 	CHECK(is_locked());

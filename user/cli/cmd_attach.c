@@ -14,6 +14,7 @@
 #include "service/attach.h"
 #include "service/in_force_restore.h"
 #include "service/service.h"
+#include "service/service_in_force.h"
 #include "service/watch.h"
 
 static int cmd_attach_check_input(const struct invocation *i, struct error *err)
@@ -125,12 +126,15 @@ static int cmd_attach_again(const struct invocation *i, const char *name, struct
 {
 	_cleanup_service_ struct service service;
 	struct in_force_restore_report report = {.say = cmd_attach_print_restored};
+	struct in_force found;
 	int r;
 
 	service_init(&service);
 	r = service_open(&service, name, err);
-	if (r == 0)
-		r = in_force_restore(&service, NULL, &report, err);
+	if (r == 0) {
+		service_in_force_read(&service, &found);
+		r = in_force_restore(&service, &found, NULL, &report, err);
+	}
 	if (r > 0)
 		r = service_status_print(&service, i->json, err) < 0 ? -EIO : 1;
 	return r;

@@ -8,7 +8,7 @@
 const struct command commands[] = {
         {
                 .name = "run",
-                .args = "--workers N|max [-- COMMAND...]\nFILE [--only NAME] [--env NAME]",
+                .args = "--workers N|max -- COMMAND [ARGUMENT...]\nFILE [--only NAME] [--env NAME]",
                 .summary = "start workers of any program on all cores, and keep them running",
                 .help = "Starts N workers, processes of COMMAND that all listen on the same "
                         "ports, and stays in the foreground as their supervisor: it deals "
@@ -19,9 +19,9 @@ const struct command commands[] = {
                         "ecosystem.config.js (or .json) of PM2. If a supervisor was killed "
                         "and its workers still run, call `run` again with the same "
                         "arguments: it takes the workers over. After that, new workers "
-                        "run the COMMAND that a `reload` has set, if there was one. "
-                        "If you give `run` another COMMAND than in its previous call, new "
-                        "workers run this one instead. "
+                        "run the COMMAND that the last `reload` has set, if any. But if this "
+                        "call of `run` has a different COMMAND from the call before, they run "
+                        "that one. "
                         "A TIME is, for example, 30s, 1500ms or 2m; a number alone is in "
                         "seconds.",
                 .options = command_options_run_extra,
@@ -33,7 +33,8 @@ const struct command commands[] = {
                 .name = "check",
                 .args = "FILE",
                 .summary = "check a configuration file of `run`",
-                .help = "Prints every error and warning in FILE with its line. If there is no "
+                .help = "Prints the errors and warnings in FILE, each with its line, or with the "
+                        "app if FILE is an ecosystem.config.js (or .json) of PM2. If there is no "
                         "error, it also prints the services that `run` would start. "
                         "A configuration file of reuseportd has a section [service NAME] "
                         "for each service, with `command = PROGRAM ARGUMENT...` "
@@ -44,14 +45,14 @@ const struct command commands[] = {
         },
         {
                 .name = "reload",
-                .args = "[SERVICE] [-- COMMAND...]",
+                .args = "[SERVICE] [-- COMMAND [ARGUMENT...]]",
                 .summary = "replace all workers without losing a connection",
                 .help = "Only for a service of `run`. Starts a new worker beside each old "
                         "one. The new worker takes the slot when it is ready and has then "
-                        "stayed alive for the time of `run --settle`. The old "
-                        "workers are drained when all new workers have their slots. An old "
-                        "worker is stopped when its connections have ended, or after `run "
-                        "--drain-timeout`. If a new worker fails, the old workers get their "
+                        "stayed alive for the time of `run --settle`; the old worker then gets "
+                        "no new connection. It is stopped when its connections have ended, or "
+                        "after `run --drain-timeout`, a time that begins when all new workers "
+                        "have their slots. If a new worker fails, the old workers get their "
                         "slots back, and the exit status is 1. With --in-place, each old "
                         "worker is drained and stopped before its new worker starts; if a "
                         "new worker fails, workers with the old command are started again. "
@@ -67,7 +68,7 @@ const struct command commands[] = {
                 .args = "[SERVICE] SLOT...",
                 .summary = "replace some workers without losing a connection",
                 .help = "Replaces the workers of these slots, for example 3 or 0-3,7, in "
-                        "the same way as `reload`.",
+                        "the same way as `reload`. A slot that is stopped or failed gets a worker.",
                 .options = command_options_restart,
                 .run = cmd_restart,
         },
@@ -85,9 +86,10 @@ const struct command commands[] = {
                 .args = "[SERVICE] [SLOT...]",
                 .summary = "stop a service of `run`, or some of its workers",
                 .help = "Without SLOT, sends the stop signal to all workers of the service "
-                        "at once. `run` exits when all its services have ended. With SLOT, drains "
-                        "and stops "
-                        "only these workers; their slots stay empty until `start`.",
+                        "at once, even if the supervisor has died. `run` exits when all its "
+                        "services have ended. With SLOT, drains "
+                        "and stops only these workers; their slots get no worker until `start` "
+                        "or `restart`.",
                 .options = command_options_plain,
                 .run = cmd_stop,
         },
@@ -104,8 +106,8 @@ const struct command commands[] = {
                 .name = "reopen-logs",
                 .args = "[SERVICE]",
                 .summary = "open the log files again, after they were renamed",
-                .help = "Closes the files of `run --out-file` and --error-file and opens "
-                        "them again by their names. Call it after "
+                .help = "Closes the files of `run --out-file`, --error-file and --log-file and "
+                        "opens them again by their names. Call it after "
                         "logrotate has renamed them. It also works if the supervisor has "
                         "died. If a file can't be opened, the workers' output "
                         "still goes to the renamed file, and the exit status is 1.",
@@ -119,10 +121,12 @@ const struct command commands[] = {
                 .help = "Finds the listeners that share a port by SO_REUSEPORT, and the "
                         "processes that serve them. Gives each worker a slot, makes the "
                         "kernel deal new connections to the slots, and exits. Steering "
-                        "continues without a process of reuseportd. If the service exists and "
-                        "another program has replaced its steering program, `attach` puts "
-                        "the steering program back. Without --port, "
-                        "--address and --pid, there must be exactly one port with N workers "
+                        "continues without a process of reuseportd: the eBPF program that "
+                        "does it, the steering program, stays in the kernel. If the service "
+                        "exists and another program has replaced its steering program, "
+                        "`attach` with the same options puts the steering program back. "
+                        "Without --port, --address and --pid, there must be exactly one port with "
+                        "N workers "
                         "(with `--workers any`: with at least two); otherwise `attach` is "
                         "refused.",
                 .options = command_options_attach,
@@ -134,11 +138,14 @@ const struct command commands[] = {
                 .summary = "show the workers, their shares and counters",
                 .help = "Shows each worker's slot, state, version, weight, share of new "
                         "connections, process, and the numbers of its connections: steered "
-                        "to it, open (ACTIVE), waiting in the accept queue (QUEUE). "
-                        "Says if another program selects the worker instead. "
-                        "Below the workers are two lists: how many packets were steered, "
-                        "parked, refused and so on; and the foreign listeners, which are on "
-                        "the same address and port but have no slot.",
+                        "to it, open (column ACTIVE), waiting in the accept queue (QUEUE). "
+                        "The manual page explains the states. Says for each endpoint if the "
+                        "steering program was replaced or detached: another program or the "
+                        "kernel's hash then selects the worker. Below the workers: the former "
+                        "workers that still run, why a slot has no worker, which connections "
+                        "are not counted, how many new connections were "
+                        "steered, parked, refused (`dropped`) and so on, and the foreign "
+                        "listeners, which are on the same address and port but have no slot.",
                 .options = command_options_status,
                 .run = cmd_status,
         },
@@ -195,7 +202,8 @@ const struct command commands[] = {
                 .summary = "list the open connections of workers",
                 .help = "Lists each worker's open connections: client, state, age, time "
                         "since data was last received or sent, and bytes received and sent. "
-                        "FORMER marks a connection of a former worker of the slot. A "
+                        "FORMER marks a connection of a former worker, which has lost the slot "
+                        "to another worker. A "
                         "connection without a slot was open before the service was "
                         "attached; its worker is unknown. A connection without an age has "
                         "been open for an unknown time.",
@@ -216,22 +224,24 @@ const struct command commands[] = {
                 .summary = "set the weight of workers",
                 .help = "Sets the weight of workers, 0 to 1000; the default is 100. A "
                         "worker's share of new connections is proportional to its weight; "
-                        "with weight 0 it gets none. The shares are exact over each full cycle of "
-                        "the ring, the sequence of slots that new connections take. Weights "
-                        "that do not fit into a ring of 4096 entries are rounded, and the "
-                        "largest error is shown.",
+                        "with weight 0 it gets none. With round robin, the shares are exact over "
+                        "each full cycle of the ring, the sequence of slots that new "
+                        "connections take; with --policy sticky, they are shares of the "
+                        "clients, and not exact. Weights that do not fit into a ring of 4096 "
+                        "entries are rounded, and the largest error is shown.",
                 .options = command_options_force,
                 .run = cmd_weight,
         },
         {
                 .name = "policy",
-                .args = "[SERVICE] POLICY",
+                .args = "[SERVICE] [POLICY]",
                 .summary = "change how the kernel picks a worker",
                 .help = "Changes how the kernel picks a worker for a new connection. "
                         "round-robin: exactly evenly; sticky: each client keeps its worker; "
                         "least-connections: of the next workers in the ring, the one with the "
-                        "fewest connections for its weight. Open connections stay where they are.",
-                .options = command_options_force,
+                        "fewest connections for its weight. Open connections stay where they are. "
+                        "What is not given stays as it is.",
+                .options = command_options_policy,
                 .run = cmd_policy,
         },
         {
@@ -239,8 +249,8 @@ const struct command commands[] = {
                 .args = "[SERVICE] SLOT... --share PERCENT\n[SERVICE] --off",
                 .summary = "give some workers an exact share of new connections",
                 .help = "Gives the slots together exactly PERCENT of new connections, "
-                        "spread out evenly. The other workers share the rest by their "
-                        "weights.",
+                        "spread out evenly; with --policy sticky, about PERCENT of the "
+                        "clients. The other workers share the rest by their weights.",
                 .options = command_options_canary,
                 .run = cmd_canary,
         },
@@ -274,7 +284,7 @@ const struct command commands[] = {
                         "Puts a listener of process PID into the slot. "
                         "The process must have a listener with the same address, port and "
                         "user, with SO_REUSEPORT. "
-                        "The former worker keeps its open connections; "
+                        "The worker that had the slot keeps its open connections; "
                         "stop it when they have ended.",
                 .options = command_options_swap,
                 .run = cmd_swap,
@@ -284,8 +294,9 @@ const struct command commands[] = {
                 .args = "[SERVICE]",
                 .summary = "list what happened to the service, with times",
                 .help = "Lists what commands did and what the kernel saw: listeners that "
-                        "closed, and connections that migrated, fell back to the kernel's "
-                        "hash, or were refused. Connections in a row with the same outcome "
+                        "closed, and connections that migrated, were left to the kernel's "
+                        "hash (`fell_back`), or were refused (`dropped`). Connections in a row "
+                        "with the same outcome "
                         "and slot are one event with a count, if at most a second passes from "
                         "one to the next. Such an event covers about a minute at most. The kernel "
                         "keeps the last "
@@ -314,8 +325,8 @@ const struct command commands[] = {
                 .args = "[SERVICE]",
                 .summary = "check the host and the service, and advise what to do",
                 .help = "Checks the host, and the service if there is one. "
-                        "Also tries `run`: starts a service with one worker that ends at once, "
-                        "which no other command lists. Mounts bpffs if it is not mounted. "
+                        "Also tries `run`, with a temporary service that no other command "
+                        "lists. Mounts bpffs if it is not mounted. "
                         "Each check has a verdict: ok, note, warn or fail. "
                         "The exit status is 1 if a check has failed.",
                 .options = command_options_plain,

@@ -35,6 +35,7 @@ struct invocation {
 	int64_t wait;           /* attach --wait, nanoseconds */
 	long share;             /* canary --share, in tenths of a percent; 0 = not given */
 	struct attach_request attach;
+	struct dealing dealing;     /* policy; RPD_POLICY_MAX, -1 and 0 choices = not given */
 	struct rpd_endpoint listen; /* metrics --listen, attach --metrics; family 0 = not given */
 	uint32_t swap_pid;
 	int fds[INVOCATION_FDS_MAX];

@@ -3,7 +3,10 @@
 
 #include <argp.h>
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/escape.h"
@@ -52,11 +55,24 @@ static struct argp_option *command_line_table(const struct command *command)
 }
 
 /* argp_error() exits, except where a caller of argp_parse() forbids it. */
+__attribute__((format(printf, 2, 3))) static error_t command_line_reject(struct argp_state *state,
+                                                                         const char *format, ...)
+{
+	char text[ERROR_TEXT_MAX], escaped[ERROR_TEXT_MAX];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	escape_text(escaped, sizeof(escaped), text, ESCAPE_LINES);
+	argp_error(state, "%s", escaped);
+	return EINVAL;
+}
+
 static error_t command_line_take_option(const struct option_row *row, const char *value,
                                         struct argp_state *state)
 {
 	struct invocation *invocation = ((struct command_line *)state->input)->invocation;
-	char text[ERROR_TEXT_MAX];
 	struct error err;
 	int r;
 
@@ -67,11 +83,7 @@ static error_t command_line_take_option(const struct option_row *row, const char
 		r = option_set(row, invocation, value, 0, &err);
 	if (r == -ENOMEM)
 		argp_failure(state, EXIT_REFUSED, ENOMEM, "can't parse the command line");
-	if (r < 0) {
-		escape_text(text, sizeof(text), err.text, ESCAPE_LINES);
-		argp_error(state, "--%s", text);
-	}
-	return r < 0 ? EINVAL : 0;
+	return r < 0 ? command_line_reject(state, "--%s", err.text) : 0;
 }
 
 static error_t command_line_add_argument(char *text, struct argp_state *state)
@@ -98,11 +110,10 @@ static error_t command_line_take_argument(char *text, struct argp_state *state)
 	} else if (!line->command->run_options) {
 		return command_line_add_argument(text, state);
 	} else if (run->file) {
-		argp_error(state,
-		           "more than one file: '%s' and '%s'; if '%s' is a command, put -- "
-		           "before it",
-		           run->file, text, run->file);
-		return EINVAL;
+		return command_line_reject(state,
+		                           "more than one file: '%s' and '%s'; if '%s' is a "
+		                           "command, put -- before it",
+		                           run->file, text, run->file);
 	} else {
 		run->file = text;
 	}
@@ -119,6 +130,23 @@ static error_t command_line_parse_key(int key, char *text, struct argp_state *st
 	return row ? command_line_take_option(row, text, state) : ARGP_ERR_UNKNOWN;
 }
 
+/* An option that is unknown is printed by getopt(), as it is. So no option has a control character,
+ * which no known one has either. */
+static void command_line_clean_options(char **argv)
+{
+	for (char **word = argv + 1; *word && strcmp(*word, "--") != 0; word++) {
+		size_t n;
+
+		for (char *at = *word; **word == '-' && *at && *at != '='; at += n) {
+			uint32_t character;
+
+			n = escape_read(at, &character);
+			if (character == ESCAPE_NO_CHARACTER || escape_is_control(character))
+				memset(at, '?', n);
+		}
+	}
+}
+
 void command_line_parse(const struct command *command, int argc, char **argv,
                         struct invocation *ret)
 {
@@ -131,8 +159,11 @@ void command_line_parse(const struct command *command, int argc, char **argv,
 	        .doc = command->help,
 	};
 
-	*ret = (struct invocation){.attach.label = RPD_FIRST_LABEL, .timeout = -1};
+	*ret = (struct invocation){.attach.label = RPD_FIRST_LABEL,
+	                           .dealing = {RPD_POLICY_MAX, -1, -1, 0},
+	                           .timeout = -1};
 	argp_err_exit_status = EXIT_USAGE;
+	command_line_clean_options(argv);
 	/* Another error has ended in argp_error(). */
 	memory_check(-argp_parse(&argp, argc, argv, command->takes_command ? ARGP_IN_ORDER : 0,
 	                         NULL, &line));

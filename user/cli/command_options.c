@@ -157,7 +157,7 @@ const struct option_row command_options_check[] = {
          command_options_add_run_option, AT(run)},
         {"user", "USER", "Check FILE for `run FILE --user USER`", command_options_add_run_option,
          AT(run)},
-        {"group", "GROUP", "Check FILE for `run FILE --group GROUP`",
+        {"group", "GROUP", "Check FILE for `run FILE --user USER --group GROUP`",
          command_options_add_run_option, AT(run)},
         {JSON},
         {0},
@@ -214,15 +214,13 @@ const struct option_row command_options_attach[] = {
          option_set_number, AT(attach.dealing.choices), .min = RPD_CHOICES_MIN,
          .max = RPD_CHOICES_MAX},
         {"slow-start", "TIME",
-         "With least-connections: for TIME after its admission, a worker takes no turn of others, "
-         "and counts with a part of its weight that grows. So a new worker, which has the fewest "
-         "connections, is not flooded (default: 0, off)",
+         "With least-connections: for TIME after its admission, a worker takes no turn of "
+         "others, and its weight grows from a tenth (default: 0, off)",
          option_set_time, AT(attach.dealing.slow_start)},
         {"skip-stuck", "TIME",
          "Skip a worker that accepts no connection for TIME although some wait for it, or whose "
          "accept queue is full: other workers of its version take its turns until it accepts "
-         "again. With 5ms, a worker whose event loop hangs is noticed at once; a worker that "
-         "needs longer for a request then loses turns as well (default: 0, off)",
+         "again. A worker that computes for longer than TIME loses turns as well (default: 0, off)",
          option_set_time, AT(attach.dealing.skip_stuck)},
         {"strict", NULL,
          "While all workers of the service are dead, refuse new connections. Without this "
@@ -246,8 +244,8 @@ const struct option_row command_options_attach[] = {
          "Stay in the foreground: give slots to new workers, give no new connection to "
          "workers that exit or stall, and attach the steering program again if another one "
          "has replaced it. Log all of that. SIGTERM ends the watch and "
-         "leaves steering in place. If the service is already attached, only watch "
-         "it",
+         "leaves steering in place. If the service is already attached with the same "
+         "options, only watch it",
          option_set_flag, AT(watch)},
         {"metrics", "ADDRESS:PORT",
          "With --watch: serve the service's metrics for Prometheus at this address",
@@ -263,6 +261,23 @@ const struct option_row command_options_detach[] = {
          "reached, or its supervisor has died. Whatever exists is removed, and workers "
          "keep running",
          option_set_flag, AT(force), .letter = 'f'},
+        {JSON},
+        {0},
+};
+
+const struct option_row command_options_policy[] = {
+        {SERVICE},
+        {"choices", "N", "With least-connections: compare N workers for each connection, 2 to 8",
+         option_set_number, AT(dealing.choices), .min = RPD_CHOICES_MIN, .max = RPD_CHOICES_MAX},
+        {"slow-start", "TIME",
+         "With least-connections: for TIME after its admission, a worker takes no turn of "
+         "others, and its weight grows from a tenth. 0: off",
+         option_set_time, AT(dealing.slow_start)},
+        {"skip-stuck", "TIME",
+         "Skip a worker that accepts no connection for TIME although some wait for it, or whose "
+         "accept queue is full: other workers of its version take its turns until it accepts "
+         "again. A worker that computes for longer than TIME loses turns as well. 0: off",
+         option_set_time, AT(dealing.skip_stuck)},
         {JSON},
         {0},
 };
@@ -298,8 +313,8 @@ const struct option_row command_options_drain[] = {
          option_set_time, AT(timeout)},
         {"close-remaining", NULL,
          "With --wait: when --timeout is over, reset the remaining connections. The "
-         "exit status is 0 if all are reset, otherwise 3: connections of an unknown "
-         "worker are not reset. The printed list, and \"remaining\" in JSON, show the "
+         "exit status is 0 if all are reset, otherwise 3. Connections of an unknown "
+         "worker are never reset. The printed list, and \"remaining\" in JSON, show the "
          "connections before the reset",
          option_set_flag, AT(close_remaining)},
         {FORCE},
@@ -331,8 +346,8 @@ const struct option_row command_options_swap[] = {
          command_options_set_pid, AT(swap_pid)},
         {"fd", "FD",
          "Descriptor of the listener in that process, needed if the process has "
-         "several listeners on the address and port. If the service has several endpoints "
-         "(address and port), repeat --fd for each",
+         "several listeners on the address and port. If the service has several endpoints, "
+         "repeat --fd for each",
          command_options_add_fd, .repeatable = true},
         {JSON},
         {0},

@@ -23,4 +23,4 @@ extern const struct option_row command_options_events[];
 /* --service and --json. */
 extern const struct option_row command_options_plain[];
 /* --service, --json and --force. */
-extern const struct option_row command_options_force[];
+extern const struct option_row command_options_force[], command_options_policy[];

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/escape.h"
@@ -63,10 +66,23 @@ static int main_run(const struct command *command, int argc, char **argv)
 	return err.status ? err.status : EXIT_REFUSED;
 }
 
+/* What the caller may have left. Another file would be opened in place of a closed stream, and get
+ * our output. What replaces it can't be used either: /dev/null, opened the wrong way. */
+static void main_reset_process(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 &&
+		    open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+			exit(EXIT_REFUSED);
+	signal(SIGCHLD, SIG_DFL); /* if it is ignored, children can't be waited for */
+	signal(SIGXFSZ, SIG_IGN); /* a write beyond the limit of files' size fails */
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *command = argc > 1 ? command_find(argv[1]) : NULL;
 
+	main_reset_process();
 	libbpf_set_print(main_print_libbpf);
 	pins_set_waiting(main_report_waiting, PINS_PATIENCE_MS);
 	if (command)

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "cli/command.h"
+#include "core/dealing.h"
 #include "core/slots.h"
 #include "service/observe.h"
 #include "service/service.h"
@@ -16,6 +17,7 @@ struct schedule_change {
 	struct slots slots;
 	long number;
 	const char *version;
+	const struct dealing *dealing;
 	char detail[RPD_LABEL_MAX]; /* the event's text */
 };
 

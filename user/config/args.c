@@ -64,7 +64,7 @@ static int args_load_command(const struct args *args, struct load_result *ret, s
 		run_config_report_problems(config, args_report, problems);
 		load_host_problems(config, args_report, problems);
 	}
-	if (!problems->n_errors && load_environment(config, &option, &why) < 0)
+	if (!problems->n_errors && load_environment(ret, &option, &why) < 0)
 		problems_add(problems, 0, "--%s: %s", option, why.text);
 	if (!problems->n_errors)
 		run_config_set_default_name(config);
@@ -128,17 +128,23 @@ static char *args_follow_links(char *path)
 	return joined;
 }
 
-/* Workers run in the working directory as the user has given it. */
+/* Workers run in the working directory as the user has given it, and their log files are there. */
 static int args_set_folders(struct load_result *loaded, struct error *err)
 {
 	for (size_t i = 0; i < loaded->n && working_dir_as_given(); i++) {
-		char **cwd = &loaded->configs[i].cwd, *path = args_follow_links(*cwd);
+		struct run_config *config = &loaded->configs[i];
+		char **const paths[] = {&config->cwd, &config->out_file, &config->error_file,
+		                        &config->log_file};
 
-		if (!path)
-			return error_set(err, -ENOMEM, "out of memory");
-		if (path != *cwd)
-			free(*cwd);
-		*cwd = path;
+		for (size_t p = 0; p < ARRAY_SIZE(paths); p++) {
+			char *path = p && !*paths[p] ? NULL : args_follow_links(*paths[p]);
+
+			if (!path && (*paths[p] || !p))
+				return error_set(err, -ENOMEM, "out of memory");
+			if (path != *paths[p])
+				free(*paths[p]);
+			*paths[p] = path;
+		}
 	}
 	return 0;
 }

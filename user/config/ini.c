@@ -83,7 +83,7 @@ static void ini_end_section(struct ini_input *input)
 	file_user_set(input->request, input->config, ini_report, input);
 	run_config_report_problems(input->config, ini_report, input);
 	load_host_problems(input->config, ini_report, input);
-	if (load_environment(input->config, &option, &err) < 0)
+	if (load_environment(input->loaded, &option, &err) < 0)
 		ini_note_fault(input, option, &err);
 	if (load_file_wants(input->request, input->config->service))
 		ini_warn_of_program(input);

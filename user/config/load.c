@@ -166,18 +166,18 @@ static bool load_may_read_env(const struct run_config *config, const char *path)
 }
 
 static int load_read_env(const struct run_config *config, const char *path, char **ret,
-                         struct error *err)
+                         size_t *ret_size, struct error *err)
 {
 	struct file_rights own = {};
 	int r;
 
 	if (!load_assume_rights(config, &own))
 		return error_usage(err, "can't read '%s': the user is unknown", path);
-	r = file_read(path, FILE_READ_ENV_MAX, ret, NULL, err);
+	r = file_read(path, FILE_READ_ENV_MAX, ret, ret_size, err);
 	if (r == -EACCES && own.assumed) {
 		file_rights_restore(&own);
 		if (load_may_read_env(config, path))
-			r = file_read(path, FILE_READ_ENV_MAX, ret, NULL, err);
+			r = file_read(path, FILE_READ_ENV_MAX, ret, ret_size, err);
 		else
 			error_add(err, r, ", for user %s", config->user);
 	}
@@ -185,49 +185,82 @@ static int load_read_env(const struct run_config *config, const char *path, char
 	return r;
 }
 
-/* Adds the variables of one file. */
+/* Appends the variables of one file. @size: of all files so far. */
 static int load_add_file(const struct run_config *config, const char *path, char ***env,
-                         struct error *err)
+                         size_t *size, struct error *err)
 {
+	_cleanup_strv_ char **more = NULL;
 	_cleanup_free_ char *text = NULL;
 	unsigned int line;
-	int r = load_read_env(config, path, &text, err);
+	size_t n = 0;
+	int r = load_read_env(config, path, &text, &n, err);
 
 	if (r < 0)
 		return r;
-	r = env_parse(text, env, &line);
+	*size += n;
+	if (*size > FILE_READ_ENV_MAX)
+		return error_usage(
+		        err, "can't read '%s': with the files before it, it has more than %d MB",
+		        path, FILE_READ_ENV_MAX >> 20);
+	r = env_parse(text, &more, &line);
 	if (r == ENV_BAD_LINE)
 		return error_usage(
 		        err,
 		        "line %u of '%s' is not NAME=VALUE: a name has only letters, digits and _",
 		        line, path);
-	return r < 0 ? error_set(err, r, "out of memory") : 0;
-}
-
-static int load_env_files(struct run_config *config, struct error *err)
-{
-	_cleanup_strv_ char **env = NULL;
-	int r = 0;
-
-	for (char **path = config->env_files; path && *path && r == 0; path++)
-		r = load_add_file(config, *path, &env, err);
-	if (r < 0 || !env)
-		return r;
-	r = env_merge(&env, config->env);
+	if (r == 0)
+		r = strv_extend(env, more);
 	if (r < 0)
 		return error_set(err, r, "out of memory");
-	config->env = TAKE_PTR(env);
-	return 0;
+	TAKE_PTR(more);
+	if (!line)
+		return 0;
+	error_usage(err,
+	            "line %u of '%s': the value contains the '#' and what follows; for dotenv and "
+	            "Node.js it ends there: write quotes around the value",
+	            line, path);
+	return LOAD_ENV_HASH;
 }
 
-int load_environment(struct run_config *config, const char **ret_option, struct error *err)
+/* Merges all files at once: a file may have a hundred thousand variables. */
+static int load_env_files(struct load_result *loaded, struct run_config *config, struct error *err)
 {
+	_cleanup_strv_ char **env = NULL;
+	size_t size = 0;
+	int r = 0, outcome = 0;
+
+	for (char **path = config->env_files; path && *path && r >= 0; path++) {
+		r = load_add_file(config, *path, &env, &size, err);
+		if (r > 0)
+			outcome = r;
+	}
+	loaded->env_size += size;
+	if (r >= 0 && loaded->env_size > LOAD_ENV_MAX)
+		r = error_usage(err, "the files of all services have more than %d MB",
+		                LOAD_ENV_MAX >> 20);
+	if (r < 0 || !env)
+		return r;
+	r = strv_extend(&env, config->env);
+	if (r == 0) {
+		config->env = NULL;
+		r = env_merge(&config->env, env);
+	}
+	if (r < 0)
+		return error_set(err, r, "out of memory");
+	TAKE_PTR(env);
+	return outcome;
+}
+
+int load_environment(struct load_result *loaded, const char **ret_option, struct error *err)
+{
+	struct run_config *config = &loaded->configs[loaded->n - 1];
+
 	if (load_check_cwd(config, err) < 0) {
 		*ret_option = "cwd";
 		return -EINVAL;
 	}
 	*ret_option = "env-file";
-	return load_env_files(config, err);
+	return load_env_files(loaded, config, err);
 }
 
 void load_note_fault(struct load_result *loaded, const struct load_file *file, unsigned int line,

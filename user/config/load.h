@@ -16,11 +16,13 @@
 #define _cleanup_load_result_ _cleanup_(load_free)
 
 #define LOAD_SERVICES_MAX 1024
+#define LOAD_ENV_MAX      (16 << 20) /* bytes of the files of variables of all services */
 
 struct load_result {
 	struct run_config *configs; /* valid only if problems.n_errors is 0 */
 	size_t n;
-	bool too_many; /* services; those beyond the limit are not in configs */
+	bool too_many;   /* services; those beyond the limit are not in configs */
+	size_t env_size; /* of the files of variables that were read */
 	struct problems problems;
 };
 
@@ -75,11 +77,16 @@ void load_host_problems(const struct run_config *config,
  * only warn, as the file may be for another host. */
 int load_find_program(const struct run_config *config, struct error *err);
 
-/* Checks that config->cwd exists, reads config->env_files with the rights of the workers' user, and
- * adds their variables to config->env, which takes precedence. Of a variable in several files, the
- * last value holds. Otherwise sets *ret_option to the option at fault; error_usage() with file and
- * line. */
-int load_environment(struct run_config *config, const char **ret_option, struct error *err);
+/* A positive result. */
+enum load_env_result {
+	LOAD_ENV_HASH = 1, /* a file means something else to dotenv and Node; @err says where */
+};
+
+/* For the last configuration: checks that its cwd exists, reads its env_files with the rights of
+ * the workers' user, and adds their variables to its env, which takes precedence. Of a variable in
+ * several files, the last value holds. Otherwise sets *ret_option to the option at fault;
+ * error_usage() with file and line. */
+int load_environment(struct load_result *loaded, const char **ret_option, struct error *err);
 
 /* Notes that load_environment() has failed for the last service: as its fault, or as an error. */
 void load_note_fault(struct load_result *loaded, const struct load_file *file, unsigned int line,

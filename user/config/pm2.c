@@ -2,10 +2,12 @@
 #include "config/pm2.h"
 
 #include <errno.h>
+#include <json-c/json_visit.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/json_limit.h"
@@ -20,6 +22,7 @@
 #include "config/pm2_own.h"
 #include "config/pm2_vars.h"
 #include "core/service_name.h"
+#include "kern/credentials.h"
 
 #define PM2_KILL_TIMEOUT (1600 * 1000000ll)
 #define PM2_PRINTED_MAX  200 /* bytes of what a module prints, in a warning */
@@ -62,8 +65,10 @@ static void pm2_name_service(struct pm2_app *app, const struct pm2_name *name)
 		pm2_app_warn(app, "name",
 		             "the service is named '%s', as %s; set `service` to name it otherwise",
 		             name->service,
-		             strcmp(name->service, literal) != 0 ? "another app has this name"
-		                                                 : "the name is too long");
+		             strcmp(name->service, literal) != 0
+		                     ? "another app has this name; commands find it only by "
+		                       "the name of the service"
+		                     : "the name is too long");
 	else
 		pm2_app_warn(app, "name", "the service is named '%s'; commands know both names",
 		             name->service);
@@ -79,21 +84,38 @@ static void pm2_note_fault(struct pm2_app *app, struct load_result *loaded, cons
 	load_note_fault(loaded, app->file, 0, text);
 }
 
+/* The user's own environment is a clean one (kern/user_env.h). */
+static void pm2_warn_of_user(struct pm2_app *app)
+{
+	_cleanup_(credentials_deinit) struct credentials id = {};
+	struct error ignored;
+
+	if (app->config->user &&
+	    credentials_find(&id, app->config->user, app->config->group, &ignored) == 0 &&
+	    id.set_user && id.uid != geteuid())
+		pm2_app_warn(app, "uid",
+		             "the workers do not have the environment of reuseportd, but a clean "
+		             "one: set in `env` or `env_file` what they need of it");
+}
+
 static void pm2_load_app(struct pm2_app *app, const struct pm2_name *name, struct load_result *ret)
 {
 	const char *option;
 	struct error err;
+	int r;
 
 	app->config = load_add(ret);
 	if (!app->config)
 		return;
 	app->config->stop_signal = SIGINT;
 	app->config->kill_timeout = PM2_KILL_TIMEOUT;
+	app->config->open_input = true;
 	pm2_name_service(app, name);
 	load_check_name(ret, 0);
 	app->config->workers = 1;
 	pm2_options_set_user(app);
 	pm2_own_set(app);
+	pm2_warn_of_user(app);
 	file_user_set(app->file, app->config, pm2_report, app);
 	pm2_command_set(app);
 	pm2_env_set(app);
@@ -101,8 +123,11 @@ static void pm2_load_app(struct pm2_app *app, const struct pm2_name *name, struc
 	pm2_vars_set(app);
 	run_config_report_problems(app->config, pm2_report, app);
 	load_host_problems(app->config, pm2_report, app);
-	if (load_environment(app->config, &option, &err) < 0)
+	r = load_environment(ret, &option, &err);
+	if (r < 0)
 		pm2_note_fault(app, ret, option, &err);
+	else if (r == LOAD_ENV_HASH)
+		pm2_app_warn(app, "env_file", "%s", err.text);
 	if (load_find_program(app->config, &err) < 0)
 		pm2_app_warn(app, NULL, "%s", err.text);
 }
@@ -126,8 +151,18 @@ static bool pm2_has_app(const void *data, const char *name)
 	return false;
 }
 
+/* The variables that `deploy` has for the chosen environment. */
+static struct json_object *pm2_find_deploy_env(const struct load_file *file,
+                                               struct json_object *top)
+{
+	struct json_object *deploy = json_object_object_get(top, "deploy");
+	struct json_object *chosen = file->env ? json_object_object_get(deploy, file->env) : NULL;
+
+	return json_object_object_get(chosen, "env");
+}
+
 static void pm2_load_all(const struct pm2_apps *apps, struct json_object *file_env,
-                         struct load_result *ret)
+                         struct json_object *deploy_env, struct load_result *ret)
 {
 	long pm_id = 0;
 
@@ -137,6 +172,7 @@ static void pm2_load_all(const struct pm2_apps *apps, struct json_object *file_e
 		                      .problems = &ret->problems,
 		                      .name = apps->names[i].app,
 		                      .file_env = file_env,
+		                      .deploy_env = deploy_env,
 		                      .pm_id = pm_id};
 
 		if (!json_object_is_type(app.json, json_type_object)) {
@@ -158,7 +194,9 @@ static void pm2_warn_of_others(struct json_object *top, struct problems *problem
 		if (!strcmp(key, "apps") || !strcmp(key, "pm2") || !value)
 			continue;
 		problems_warn(problems, 0,
-		              !strcmp(key, "deploy") ? "'%s' is for `pm2 deploy` and is ignored"
+		              !strcmp(key, "deploy")
+		                      ? "'%s' is for `pm2 deploy` and is ignored, except its "
+		                        "variables for --env"
 		              : !strcmp(key, "static")
 		                      ? "'%s' is for PM2's server of static files and is ignored: "
 		                        "let another server do that, such as nginx"
@@ -171,13 +209,15 @@ static void pm2_warn_of_others(struct json_object *top, struct problems *problem
 static void pm2_load_apps(const struct load_file *file, struct json_object *top,
                           struct json_object *file_env, struct load_result *ret)
 {
-	struct json_object *found = top;
+	struct json_object *member, *found = top;
 	struct pm2_apps apps = {.file = file, .list = &found, .n = 1};
 
 	if (json_object_is_type(top, json_type_object) &&
-	    (json_object_object_get_ex(top, "apps", &found) ||
-	     json_object_object_get_ex(top, "pm2", &found)))
+	    (json_object_object_get_ex(top, "apps", &member) ||
+	     json_object_object_get_ex(top, "pm2", &member))) {
+		found = member;
 		pm2_warn_of_others(top, &ret->problems);
+	}
 	if (json_object_is_type(found, json_type_array)) {
 		apps.n = json_object_array_length(found);
 		apps.list = (struct json_object **)json_object_get_array(found)->array;
@@ -194,7 +234,7 @@ static void pm2_load_apps(const struct load_file *file, struct json_object *top,
 		pm2_key_unify(apps.list[i]);
 	apps.names = pm2_name_new(file, apps.list, apps.n);
 	if (apps.names)
-		pm2_load_all(&apps, file_env, ret);
+		pm2_load_all(&apps, file_env, pm2_find_deploy_env(file, top), ret);
 	else
 		problems_add(&ret->problems, 0, "out of memory");
 	pm2_name_free(apps.names, apps.n);
@@ -279,11 +319,11 @@ void pm2_load_answer(const struct load_file *file, const char *text, struct load
 	json_object_object_get_ex(answer, "exports", &exports);
 	json_object_object_get_ex(answer, "env", &env);
 	pm2_warn_of_names(answer, "removed",
-	                  ": the file deletes this from its environment, but not from that of the "
-	                  "workers; `env` can set another value",
+	                  ": the file deletes this variable, or it is undefined in `env`, but the "
+	                  "workers have it all the same; `env` can set another value",
 	                  &ret->problems);
 	pm2_warn_of_names(answer, "functions",
-	                  ": ignored: a variable of `env` can't be a function; call the function",
+	                  ": ignored: it is a function; call it, so that there is a value",
 	                  &ret->problems);
 	pm2_load_apps(file, exports, json_object_is_type(env, json_type_object) ? env : NULL, ret);
 	json_object_put(answer);
@@ -325,11 +365,26 @@ void pm2_load_text(const struct load_file *file, const char *text, struct load_r
 	json_object_put(top);
 }
 
+/* For json_c_visit(): an error for a number that JavaScript writes in another way, such as 1.0. */
+static int pm2_check_number(struct json_object *value, int flags, struct json_object *parent,
+                            const char *key, size_t *index, void *data)
+{
+	const int64_t exact = 1ll << 53;
+	const bool is_int = json_object_is_type(value, json_type_int);
+	const int64_t number = is_int ? json_object_get_int64(value) : 0;
+
+	return json_object_is_type(value, json_type_double) || number > exact || number < -exact
+	               ? JSON_C_VISIT_RETURN_ERROR
+	               : JSON_C_VISIT_RETURN_CONTINUE;
+}
+
+/* Whether the file means the same without node. */
 static bool pm2_is_json(const char *text)
 {
 	struct problems problems = {};
 	struct json_object *top = pm2_parse(text, &problems);
-	const bool is_json = !problems.n_errors;
+	const bool is_json =
+	        !problems.n_errors && json_c_visit(top, 0, pm2_check_number, NULL) == 0;
 
 	json_object_put(top);
 	problems_free(&problems);

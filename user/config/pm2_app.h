@@ -13,6 +13,7 @@ struct pm2_app {
 	const char *name; /* the app's name in PM2 */
 	/* The variables that the evaluation of the file has set: an object, or NULL. */
 	struct json_object *file_env;
+	struct json_object *deploy_env; /* of the environment chosen: an object, or NULL */
 	long pm_id; /* of the first worker: PM2 numbers the processes of all apps */
 	struct run_config *config;
 	struct problems *problems;

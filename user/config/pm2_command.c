@@ -11,20 +11,23 @@
 
 #include "base/path_search.h"
 #include "base/strv.h"
-#include "base/words.h"
 #include "config/node.h"
+#include "config/pm2_mode.h"
+#include "config/pm2_words.h"
 #include "core/env.h"
 #include "kern/file_read.h"
 #include "kern/working_dir.h"
 
-static const char typescript[] = "bun or node";
+#define BLANKS " \t\r"
+
+static const char typescript[] = "bun or node", python[] = "python";
 
 /* The interpreter of each extension of a script. */
 static const struct {
 	const char *extension, *interpreter;
 } interpreters[] = {
         {".js", "node"},       {".cjs", "node"}, {".mjs", "node"},    {".sh", "bash"},
-        {".py", "python3"},    {".rb", "ruby"},  {".php", "php"},     {".pl", "perl"},
+        {".py", python},       {".rb", "ruby"},  {".php", "php"},     {".pl", "perl"},
         {".coffee", "coffee"}, {".ls", "lsc"},   {".ts", typescript}, {".tsx", typescript},
 };
 
@@ -64,8 +67,10 @@ static void pm2_command_append_words(struct pm2_app *app, const char *key,
 
 	if (json_object_is_type(value, json_type_array))
 		words = pm2_command_list_words(app, key, value);
-	else if (!text || words_split(text, &words) != 0)
-		pm2_app_problem(app, key, "the text can't be split into words; write an array");
+	else if (!text)
+		pm2_app_problem(app, key, "the value is neither text nor an array");
+	else if (pm2_words_split(text, &words) < 0)
+		pm2_app_problem(app, NULL, "out of memory");
 	if (strv_extend(&app->config->argv, words) < 0)
 		pm2_app_problem(app, NULL, "out of memory");
 	else
@@ -184,15 +189,34 @@ static char *pm2_command_find_script(struct pm2_app *app, const char *script)
 	return path;
 }
 
+/* Whether a "#!" line names node, without options for it. */
+static bool pm2_command_is_for_node(const char *line, size_t n)
+{
+	while (n && strchr(BLANKS, line[n - 1]))
+		n--;
+	return n > 4 && !memcmp(line + n - 4, "node", 4) && strchr("/" BLANKS, line[n - 5]);
+}
+
 /* Whether the kernel can execute the file: a binary, or an executable script with a "#!" line. PM2
  * would run that script by node, whatever it is written for. */
 static bool pm2_command_runs_alone(const char *path)
 {
 	char head[512];
 	const int n = file_read_head(AT_FDCWD, path, head, sizeof(head));
+	const char *end = n > 0 ? memchr(head, '\n', (size_t)n) : NULL;
 
-	return n > 0 && (memchr(head, '\0', (size_t)n) ||
-	                 (n > 2 && !memcmp(head, "#!", 2) && pm2_command_is_program(path)));
+	if (n > 0 && memchr(head, '\0', (size_t)n))
+		return true;
+	return n > 2 && !memcmp(head, "#!", 2) && pm2_command_is_program(path) &&
+	       !pm2_command_is_for_node(head, end ? (size_t)(end - head) : (size_t)n);
+}
+
+/* As PM2: python, or python3 where there is no python. */
+static const char *pm2_command_find_python(void)
+{
+	_cleanup_free_ char *found = pm2_command_find_program(python);
+
+	return found ? python : "python3";
 }
 
 static const char *const interpreter_names[] = {"interpreter", "exec_interpreter", NULL};
@@ -226,7 +250,8 @@ static const char *pm2_command_choose_interpreter(struct pm2_app *app, const cha
 		return strcmp(given, "none") != 0 ? given : NULL;
 	for (size_t i = 0; dot && i < ARRAY_SIZE(interpreters); i++)
 		if (!strcmp(dot, interpreters[i].extension))
-			return interpreters[i].interpreter;
+			return interpreters[i].interpreter != python ? interpreters[i].interpreter
+			                                             : pm2_command_find_python();
 	return pm2_command_runs_alone(path) ? NULL : "node";
 }
 
@@ -281,6 +306,23 @@ static bool pm2_command_append_typescript(struct pm2_app *app, const char *path)
 	return app->config->argv;
 }
 
+static bool pm2_command_is_off(const struct pm2_app *app, const char *key)
+{
+	struct json_object *value = json_object_object_get(app->json, key);
+
+	return json_object_is_type(value, json_type_boolean) && !json_object_get_boolean(value);
+}
+
+/* PM2's own code in the program catches promises that are rejected: they only print a message. In
+ * fork mode, pmx and automation switch this off. */
+static void pm2_command_append_rejections(struct pm2_app *app)
+{
+	if (pm2_mode_is_run_by(app, "node") &&
+	    (pm2_mode_is_cluster(app) ||
+	     !(pm2_command_is_off(app, "pmx") || pm2_command_is_off(app, "automation"))))
+		pm2_command_append(app, "--unhandled-rejections=warn");
+}
+
 /* Interpreter, its arguments, script, arguments of the app. */
 static void pm2_command_set_program(struct pm2_app *app, const char *path, const char *interpreter)
 {
@@ -291,6 +333,7 @@ static void pm2_command_set_program(struct pm2_app *app, const char *path, const
 		return;
 	if (interpreter && interpreter != typescript)
 		pm2_command_append(app, interpreter);
+	pm2_command_append_rejections(app);
 	if (interpreter && words)
 		pm2_command_append_words(app, key, words);
 	else

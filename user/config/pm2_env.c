@@ -74,6 +74,8 @@ void pm2_env_set(struct pm2_app *app)
 		pm2_env_set_variable(app, "port", "PORT", port);
 	if (!app->file->env)
 		return;
+	if (app->deploy_env)
+		pm2_env_set_variables(app, "deploy", app->deploy_env);
 	if (asprintf(&key, "env_%s", app->file->env) < 0) {
 		key = NULL;
 		pm2_app_problem(app, NULL, "out of memory");

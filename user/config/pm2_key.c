@@ -22,7 +22,7 @@ static bool pm2_key_spell(const char *key, char ret[KEY_MAX])
 	for (const char *at = key; *at; at++) {
 		if (isupper((unsigned char)*at) && n)
 			ret[n++] = '_';
-		ret[n++] = *at == '-' ? '_' : (char)tolower((unsigned char)*at);
+		ret[n++] = (char)tolower((unsigned char)*at);
 	}
 	ret[n] = '\0';
 	return strcmp(key, ret) != 0;

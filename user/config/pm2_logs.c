@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "config/pm2_mode.h"
 
 static bool pm2_logs_is_true(struct json_object *value)
 {
@@ -68,7 +69,7 @@ static bool pm2_logs_is_log(const char *file)
 }
 
 /* PM2 inserts the number of the process only into names that end in ".log", and not for an app
- * without `instances`. */
+ * without `instances` in fork mode. */
 static void pm2_logs_set_merge(struct pm2_app *app)
 {
 	static const char *const names[] = {"merge_logs", "combine_logs", NULL};
@@ -94,10 +95,10 @@ static void pm2_logs_set_merge(struct pm2_app *app)
 		             "numbers only names that end in .log",
 		             other);
 	if (config->merge_logs && !is_given && numbered &&
-	    json_object_object_get(app->json, "instances"))
+	    (json_object_object_get(app->json, "instances") || pm2_mode_is_cluster(app)))
 		pm2_app_warn(app, "merge_logs",
-		             "the file of the only worker has no number, unlike in PM2 with "
-		             "`instances: 1`; `merge_logs: false` inserts one");
+		             "the file of the only worker has no number, unlike in PM2; "
+		             "`merge_logs: false` inserts one");
 }
 
 void pm2_logs_set(struct pm2_app *app)

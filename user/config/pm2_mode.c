@@ -2,30 +2,46 @@
 #include "config/pm2_mode.h"
 
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/parse.h"
 #include "config/pm2_own.h"
 
 #define PM2_LISTEN_TIMEOUT (3 * NS_PER_S)
 #define READY_TIMEOUT_MIN  (30 * NS_PER_S)
+#define PM2_BACKOFF_RESET  (30 * NS_PER_S)
+
+bool pm2_mode_is_run_by(const struct pm2_app *app, const char *name)
+{
+	const char *program = app->config->argv ? app->config->argv[0] : "";
+	const size_t n = strlen(program), n_name = strlen(name);
+
+	return n >= n_name && !strcmp(program + n - n_name, name);
+}
 
 bool pm2_mode_is_cluster(const struct pm2_app *app)
 {
-	static const char *const modes[] = {"exec_mode", NULL};
+	static const char *const modes[] = {"exec_mode", NULL}, *const forks[] = {"execute_command",
+	                                                                          NULL};
 	const char *mode = pm2_app_text(pm2_app_get(app, modes, NULL));
 	struct json_object *instances = json_object_object_get(app->json, "instances");
 	const char *text = pm2_app_text(instances);
-	const char *program = app->config->argv ? app->config->argv[0] : "";
-	const size_t n = strlen(program);
-	long number;
+	char *end;
+	double number;
 
+	if (pm2_app_get(app, forks, NULL))
+		return false;
 	if (mode)
 		return !strncmp(mode, "cluster", strlen("cluster"));
-	return text && (!strcmp(text, "max") || parse_long(text, -1, RPD_SLOT_MAX, &number) == 0) &&
-	       ((n >= 4 && !strcmp(program + n - 4, "node")) ||
-	        (n >= 3 && !strcmp(program + n - 3, "bun")));
+	if (!text || !(pm2_mode_is_run_by(app, "node") || pm2_mode_is_run_by(app, "bun")))
+		return false;
+	if (!strcmp(text, "max"))
+		return true;
+	number = strtod(text, &end);
+	if (json_object_is_type(instances, json_type_string)) /* without its fraction */
+		return end > text && number > -2;
+	return number >= 1 || number == 0 || number == -1;
 }
 
 /* In fork mode, PM2 never runs two processes of one instance at a time. */
@@ -92,6 +108,11 @@ void pm2_mode_set_restarts(struct pm2_app *app)
 		config->restart_delay = 0;
 	else
 		config->backoff_min = config->backoff_max = 1;
-	if (pm2_mode_sum_pauses(config, grows, config->max_restarts - 1) >= window)
-		config->max_restarts = UINT_MAX;
+	config->backoff_of_pm2 = grows;
+	if (pm2_mode_sum_pauses(config, grows, config->max_restarts - 1) < window)
+		return;
+	/* Crashes need no count any more, only the growth of the pause. */
+	config->max_restarts = UINT_MAX;
+	if (grows && config->min_uptime < PM2_BACKOFF_RESET)
+		config->min_uptime = PM2_BACKOFF_RESET;
 }

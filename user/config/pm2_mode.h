@@ -4,6 +4,10 @@
 
 #include "config/pm2_app.h"
 
+/* Whether the name of the program that runs the script ends in @name, such as node. Needs the
+ * command so far. */
+bool pm2_mode_is_run_by(const struct pm2_app *app, const char *name);
+
 /* Whether PM2 runs the app in cluster mode. Without exec_mode it does if the app sets instances and
  * node or bun runs it. Needs the command. */
 bool pm2_mode_is_cluster(const struct pm2_app *app);

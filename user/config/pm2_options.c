@@ -18,6 +18,7 @@
 
 #define PM2_BACKOFF_MAX_MS 15000
 #define BLANKS             " \t"
+#define KEY_MAX            64
 
 struct pm2_option {
 	const char *name;
@@ -139,7 +140,7 @@ static void pm2_options_exec_mode(struct pm2_app *app, const struct pm2_option *
 	const char *mode = pm2_app_text(value);
 
 	for (size_t i = 0; i < ARRAY_SIZE(modes); i++)
-		if (mode && !strcmp(mode, modes[i]))
+		if (mode && (!*mode || !strcmp(mode, modes[i])))
 			return;
 	pm2_app_problem(app, option->name, "the value is neither cluster nor fork");
 }
@@ -206,7 +207,7 @@ static void pm2_options_cron(struct pm2_app *app, const struct pm2_option *optio
 {
 	const char *as_text = pm2_app_text(value), *five;
 
-	if (!as_text || !strcmp(as_text, "0")) /* In PM2, 0 means never. */
+	if (!as_text || !*as_text || !strcmp(as_text, "0")) /* In PM2, 0 means never. */
 		return;
 	as_text += strspn(as_text, BLANKS);
 	five = pm2_options_after_seconds(as_text);
@@ -244,7 +245,8 @@ static void pm2_options_namespace(struct pm2_app *app, const struct pm2_option *
 }
 
 static const char not_watched[] = "files are not watched; run `reuseportd reload` after a change";
-static const char as_they_are[] = "lines are written unchanged (log-prefix adds the worker)";
+static const char as_they_are[] =
+        "lines are written unchanged; the journal, where they go without out_file, has the times";
 static const char no_pm2_io[] = "reuseportd adds no code to the program";
 static const char no_source_maps[] = "use node_args to give node --enable-source-maps";
 
@@ -350,20 +352,30 @@ bool pm2_options_is_known(const char *key)
 	return !strncmp(key, "env_", 4);
 }
 
+/* The option of PM2, or else of ours, that is spelled most like @key. */
+static void pm2_options_find_near(const char *key, char ret[KEY_MAX])
+{
+	const char *near = nearest_find(key, pm2_options_name_of, NULL, ARRAY_SIZE(options));
+
+	if (!near)
+		near = option_nearest(run_options, key);
+	snprintf(ret, KEY_MAX, "%s", near ? near : "");
+	for (char *at = ret; (at = strchr(at, '-'));)
+		*at = '_';
+}
+
 static void pm2_options_warn_of_unknown(struct pm2_app *app)
 {
 	json_object_object_foreach(app->json, key, value)
 	{
-		const char *near;
+		char near[KEY_MAX];
 
 		if (!value || pm2_options_is_known(key) || pm2_own_find(key) ||
 		    problems_is_full(app->problems))
 			continue;
-		near = nearest_find(key, pm2_options_name_of, NULL, ARRAY_SIZE(options));
-		if (!near)
-			near = option_nearest(run_options, key);
+		pm2_options_find_near(key, near);
 		pm2_app_warn(app, key, "ignored: there is no such option%s%s%s",
-		             near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+		             *near ? "; did you mean '" : "", near, *near ? "'?" : "");
 	}
 }
 

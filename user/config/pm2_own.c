@@ -13,7 +13,7 @@ const struct option_row *pm2_own_find(const char *key)
 	char name[32];
 	size_t n = 0;
 
-	while (*key && n < sizeof(name) - 1) {
+	while (*key && *key != '-' && n < sizeof(name) - 1) {
 		name[n++] = *key == '_' ? '-' : *key;
 		key++;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Options of `run` in a PM2 file: each one that PM2 does not have, spelled with underscores, such
- * as drain_timeout. A number without a unit is in milliseconds, as everywhere in the file.
+ * The options of `run` that PM2 does not have, in a PM2 file: spelled with underscores
+ * (drain_timeout). A number without a unit is in milliseconds, as everywhere in the file.
  */
 #pragma once
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/strv.h"
@@ -44,15 +45,17 @@ static const char *pm2_vars_name(struct pm2_app *app, const char *key)
 	return name;
 }
 
-/* The script is the first word that is an existing path, as pm2_command.c writes it. */
+/* The script is the first word that is an existing path, as pm2_command.c writes it. For a command
+ * line it is the shell. */
 static const char *pm2_vars_script(const struct pm2_app *app)
 {
 	static const char *const scripts[] = {"script", "exec", "cmd", "command", NULL};
 	const char *script = pm2_app_text(pm2_app_get(app, scripts, NULL));
 	const char *slash = script ? strrchr(script, '/') : NULL;
 	const char *end = slash ? slash + 1 : script ? script : "";
+	char **word = script && !strchr(script, ' ') ? app->config->argv : NULL;
 
-	for (char **word = app->config->argv; word && *word; word++) {
+	for (; word && *word; word++) {
 		const char *last = strrchr(*word, '/');
 
 		if (last && !strcmp(last + 1, end))
@@ -66,6 +69,7 @@ void pm2_vars_set(struct pm2_app *app)
 	struct run_config *config = app->config;
 	const char *increment = pm2_vars_name(app, "increment_var");
 	const char *instance = pm2_vars_name(app, "instance_var");
+	_cleanup_free_ char *here = getcwd(NULL, 0);
 	const char *space = pm2_app_text(json_object_object_get(app->json, "namespace"));
 
 	if (instance && (!increment || strcmp(instance, increment) != 0))
@@ -81,5 +85,5 @@ void pm2_vars_set(struct pm2_app *app)
 	                     pm2_mode_is_cluster(app) ? "cluster_mode" : "fork_mode");
 	pm2_vars_set_number(app, "instances", config->workers);
 	pm2_vars_set_default(app, "pm_exec_path", pm2_vars_script(app));
-	pm2_vars_set_default(app, "pm_cwd", config->cwd);
+	pm2_vars_set_default(app, "pm_cwd", config->cwd ? config->cwd : here);
 }

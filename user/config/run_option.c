@@ -300,21 +300,19 @@ const struct option_row run_options[] = {
          "With least-connections: compare N workers for each connection, 2 to 8 (default: 3)",
          option_set_number, AT(dealing.choices), .min = RPD_CHOICES_MIN, .max = RPD_CHOICES_MAX},
         {"slow-start", "TIME",
-         "With least-connections: for TIME after its admission, a worker takes no turn of others, "
-         "and counts with a part of its weight that grows. So a new worker, which has the fewest "
-         "connections, is not flooded (default: 0, off)",
+         "With least-connections: for TIME after its admission, a worker takes no turn of "
+         "others, and its weight grows from a tenth (default: 0, off)",
          option_set_time, AT(dealing.slow_start)},
         {"skip-stuck", "TIME",
          "Skip a worker that accepts no connection for TIME although some wait for it, or whose "
          "accept queue is full: other workers of its version take its turns until it accepts "
-         "again. With 5ms, a worker whose event loop hangs is noticed at once; a worker that "
-         "needs longer for a request then loses turns as well (default: 0, off)",
+         "again. A worker that computes for longer than TIME loses turns as well (default: 0, off)",
          option_set_time, AT(dealing.skip_stuck)},
         {"no-count", NULL,
          "Do not count connections in the kernel. `status` then shows \"-\" for open "
          "connections, and `connections` and `drain --wait` are not available. `reload`, "
-         "`restart`, `scale` and `stop SLOT` still drain: they wait until the processes of the "
-         "old worker have no connection of the service open",
+         "`restart`, `scale` and `stop SLOT` still drain: they wait until the worker's "
+         "processes have no connection of the service open",
          option_set_flag, AT(no_count)},
         {"label", "VERSION", "Version of the workers (default: " RPD_FIRST_LABEL ")",
          run_option_set_label, AT(label)},
@@ -338,7 +336,7 @@ const struct option_row run_options[] = {
          run_option_set_variable, AT(instance_var)},
         {"user", "USER",
          "Run the workers as this user (name or number). With FILE, it is the user of all "
-         "services, whatever FILE says. Default: the user that FILE sets; if FILE sets "
+         "services, whatever FILE sets. Default: the user that FILE sets; if FILE sets "
          "none, the owner of FILE; without FILE, the user that runs reuseportd",
          option_set_text, AT(user)},
         {"group", "GROUP",
@@ -348,22 +346,24 @@ const struct option_row run_options[] = {
         {"cwd", "FOLDER", "Run the workers in this folder", option_set_text, AT(cwd)},
         {"out-file", "FILE",
          "Append the workers' standard output to FILE, with -SLOT inserted before "
-         "the extension. Missing folders are created",
+         "the extension. Missing folders are created (default: the supervisor's standard "
+         "output)",
          option_set_text, AT(out_file)},
         {"error-file", "FILE",
          "Append the workers' standard error to FILE, with -SLOT inserted before the "
-         "extension. Missing folders are created",
+         "extension. Missing folders are created (default: the supervisor's standard error)",
          option_set_text, AT(error_file)},
         {"log-file", "FILE",
-         "Append the workers' standard output and standard error to FILE as well, with -SLOT "
-         "inserted before the extension. Missing folders are created",
+         "Also append the workers' standard output and standard error to FILE, with -SLOT "
+         "inserted before the extension. Missing folders are created. The output still goes to "
+         "--out-file and --error-file, or to the supervisor's output",
          option_set_text, AT(log_file)},
         {"merge-logs", NULL,
          "Let all workers write to the same files: insert no -SLOT into the names of "
          "--out-file, --error-file and --log-file",
          option_set_flag, AT(merge_logs)},
         {"log-prefix", NULL,
-         "Begin each line that a worker prints with SERVICE.SLOT, followed by a bar",
+         "Begin each line that a worker prints with SERVICE.SLOT and a bar, in log files too",
          run_option_set_log_prefix, AT(log)},
 
         {"ready", "HOW",
@@ -372,7 +372,7 @@ const struct option_row run_options[] = {
          "Node; http:PATH: when it answers GET PATH with a status of 2xx or 3xx; tcp: "
          "when it accepts a connection; exec:COMMAND: when this shell command succeeds; "
          "alive:TIME: when it listens, or after TIME even if it does not listen. "
-         "The manual page says on which ports a worker must listen (default: listen)",
+         "The manual page describes on which ports a worker must listen (default: listen)",
          run_option_set_ready},
         {"ready-timeout", "TIME",
          "Treat a worker that is not ready after this time as failed (default: 30s)",
@@ -401,21 +401,22 @@ const struct option_row run_options[] = {
          "process, and the others are killed when that has ended (default: all)",
          run_option_set_kill_mode, AT(kill_mixed)},
         {"shutdown-message", NULL,
-         "Stop a worker that runs Node by the message \"shutdown\" instead of a "
+         "To stop a worker of Node, send the message \"shutdown\" instead of a "
          "signal",
          option_set_flag, AT(shutdown_message)},
         {"drain-signal", "SIGNAL",
-         "Send this signal to an old worker when its drain begins; the command `drain` "
-         "sends none (default: none)",
+         "Send this signal to a worker that is replaced or removed, when the time of "
+         "--drain-timeout begins; the command `drain` sends none (default: none)",
          option_set_signal, AT(drain_signal)},
         {"drain-message", NULL,
-         "Send the message \"drain\" to an old worker that runs Node when its drain "
-         "begins; the command `drain` sends none",
+         "Send the message \"drain\" to a worker of Node that is replaced or removed, when "
+         "the time of --drain-timeout begins; the command `drain` sends none",
          option_set_flag, AT(drain_message)},
         {"drain-timeout", "TIME",
-         "Stop a worker that is replaced or removed this long after its drain began, "
-         "even if it still has connections. A worker drained by `drain` is not stopped "
-         "(default: 30s)",
+         "Time for a worker that is replaced or removed to finish its connections; it is then "
+         "stopped, even if some are still open. The time begins when all new workers of a "
+         "reload have their slots; with --in-place, `scale` and `stop SLOT` it begins at once. A "
+         "worker drained by `drain` is not stopped (default: 30s)",
          option_set_time, AT(drain_timeout)},
         {"kill-timeout", "TIME",
          "Send SIGKILL to a worker that still runs this long after the stop signal "
@@ -424,7 +425,8 @@ const struct option_row run_options[] = {
         {"park-timeout", "TIME",
          "When the last worker dies, new connections wait. If no worker is ready after "
          "this time, they are reset, and new ones are refused until a worker is ready. "
-         "The same holds for an address where no worker listens any more (default: 30s)",
+         "New connections to an endpoint where no worker listens any more also wait; after this "
+         "time they are reset, and the endpoint is removed (default: 30s)",
          option_set_time, AT(park_timeout)},
 
         {"no-restart", NULL, "Do not start a worker again after it has exited",
@@ -449,8 +451,8 @@ const struct option_row run_options[] = {
          option_set_number, AT(max_restarts), .min = 1, .max = COUNT_MAX},
         {"min-uptime", "TIME",
          "The end of a worker counts as a crash if the worker never became ready, or was ready "
-         "for less than this time; with --ready alive, if it ran for less. Its exit status does "
-         "not matter (default: 1s)",
+         "for less than this time; with --ready alive:TIME, if it ran for less. Its exit status "
+         "does not matter (default: 1s)",
          option_set_time, AT(min_uptime)},
         {"cron-restart", "TIMES",
          "Reload at these times: five fields as in crontab(5), or a name such as @daily",
@@ -471,11 +473,11 @@ const struct option_row run_options[] = {
          option_set_number, AT(batch), .min = 1, .max = COUNT_MAX},
         {"in-place", NULL, "On a reload, drain and stop the old worker before the new one starts",
          run_option_set_in_place, AT(in_place)},
-        {"max-old", "N",
-         "Let at most this many old workers of a slot serve their open connections at the same "
-         "time: if reloads leave more, the oldest one is stopped before its --drain-timeout "
+        {"max-former", "N",
+         "Let at most this many former workers of a slot serve their open connections at the "
+         "same time: if reloads leave more, the oldest one is stopped before its --drain-timeout "
          "(default: 8)",
-         option_set_number, AT(max_old), .min = 1, .max = RPD_SLOT_MAX},
+         option_set_number, AT(max_former), .min = 1, .max = RPD_SLOT_MAX},
         {"keep-going", NULL,
          "If a new worker fails during a reload, keep the old worker in its slot, "
          "and continue with the other slots instead of rolling back",

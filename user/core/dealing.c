@@ -19,6 +19,14 @@ void dealing_apply(const struct dealing *dealing, struct rpd_schedule *s)
 	s->choices = dealing->choices ? dealing->choices : RPD_CHOICES_DEFAULT;
 }
 
+struct dealing dealing_read(const struct rpd_schedule *s)
+{
+	return (struct dealing){.policy = s->policy,
+	                        .skip_stuck = (int64_t)s->stuck_after << RPD_TICK_LOG,
+	                        .slow_start = (int64_t)s->slow_start << RPD_TICK_LOG,
+	                        .choices = s->choices};
+}
+
 static bool dealing_schedules_equal(const struct rpd_schedule *a, const struct rpd_schedule *b)
 {
 	return a->policy == b->policy && a->stuck_after == b->stuck_after &&

@@ -17,6 +17,9 @@ struct dealing {
 /* Puts the settings into a schedule. */
 void dealing_apply(const struct dealing *dealing, struct rpd_schedule *s);
 
+/* The settings of a schedule. */
+struct dealing dealing_read(const struct rpd_schedule *s);
+
 /* Whether a schedule has these settings. */
 bool dealing_is_of(const struct dealing *dealing, const struct rpd_schedule *s);
 

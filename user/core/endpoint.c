@@ -33,7 +33,7 @@ bool endpoint_equal(const struct rpd_endpoint *a, const struct rpd_endpoint *b)
 	return endpoint_compare(a, b) == 0;
 }
 
-static bool endpoint_is_wildcard(const struct rpd_endpoint *e)
+bool endpoint_is_wildcard(const struct rpd_endpoint *e)
 {
 	static const uint8_t any[16];
 
@@ -52,18 +52,7 @@ bool endpoint_is_more_specific(const struct rpd_endpoint *a, const struct rpd_en
 	return !endpoint_is_wildcard(a) + !!a->ifindex > !endpoint_is_wildcard(b) + !!b->ifindex;
 }
 
-bool endpoint_covers(const struct rpd_endpoint *a, const struct rpd_endpoint *e)
-{
-	if (a->port != e->port || (a->ifindex && a->ifindex != e->ifindex) ||
-	    !endpoint_is_wildcard(a))
-		return false;
-	if (a->family != e->family)
-		return a->family == AF_INET6 && !a->v6only;
-	return a->family == AF_INET || !a->v6only || e->v6only || !endpoint_is_wildcard(e);
-}
-
-/* An IPv4-mapped address as IPv4. */
-static struct rpd_endpoint endpoint_unmap(const struct rpd_endpoint *e)
+struct rpd_endpoint endpoint_unmap(const struct rpd_endpoint *e)
 {
 	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
 	struct rpd_endpoint plain = *e;
@@ -74,6 +63,19 @@ static struct rpd_endpoint endpoint_unmap(const struct rpd_endpoint *e)
 	memset(plain.addr, 0, sizeof(plain.addr));
 	memcpy(plain.addr, e->addr + sizeof(mapped), sizeof(e->addr) - sizeof(mapped));
 	return plain;
+}
+
+bool endpoint_covers(const struct rpd_endpoint *a, const struct rpd_endpoint *e)
+{
+	const struct rpd_endpoint x = endpoint_unmap(a), y = endpoint_unmap(e);
+
+	if (x.port != y.port || (x.ifindex && x.ifindex != y.ifindex))
+		return false;
+	if (!endpoint_is_wildcard(&x))
+		return x.family == y.family && !memcmp(x.addr, y.addr, sizeof(x.addr));
+	if (x.family != y.family)
+		return x.family == AF_INET6 && !x.v6only;
+	return x.family == AF_INET || !x.v6only || y.v6only || !endpoint_is_wildcard(&y);
 }
 
 /*

@@ -20,6 +20,12 @@ int endpoint_compare(const struct rpd_endpoint *a, const struct rpd_endpoint *b)
 /* Whether two listeners with these endpoints are in the same group. */
 bool endpoint_equal(const struct rpd_endpoint *a, const struct rpd_endpoint *b);
 
+/* 0.0.0.0 or [::]. */
+bool endpoint_is_wildcard(const struct rpd_endpoint *e);
+
+/* The endpoint with an IPv4-mapped address as IPv4. */
+struct rpd_endpoint endpoint_unmap(const struct rpd_endpoint *e);
+
 /* Whether a connection with this family, local address and device may have come in by the endpoint.
  * It may fit other endpoints as well. */
 bool endpoint_may_accept(const struct rpd_endpoint *e, uint8_t family, const uint8_t addr[16],

@@ -3,7 +3,7 @@
 
 static bool endpoint_life_is_the_services(const struct endpoint_seen *seen)
 {
-	return seen->named || 2 * seen->listening > seen->workers;
+	return seen->named || 2 * (seen->listening + seen->closed) > seen->workers;
 }
 
 /* A worker in a slot listens there. During a reload old and new workers may differ: whether the

@@ -24,12 +24,15 @@ struct endpoint_seen {
 	/* That listen anywhere, and are in slots, with the worker that gets its slot now. */
 	unsigned int workers;
 	unsigned int listening; /* of these, listen there */
-	bool awaited;           /* a worker that is starting listens there */
-	bool was_served;        /* at some time */
-	bool covered;           /* another served endpoint gets its connections if it is closed */
-	bool reloading; /* a reload is in progress, and may return old workers to their slots */
-	bool dropped;   /* a reload has just ended, with the workers that listened there */
-	bool overdue;   /* no worker has listened there for the park timeout */
+	/* Of these, had a listener there that was admitted. Such a worker may listen again, or is
+	 * unhealthy: it does not change whether the endpoint is the service's. */
+	unsigned int closed;
+	bool awaited;    /* a worker that is starting listens there */
+	bool was_served; /* at some time */
+	bool covered;    /* another served endpoint gets its connections if it is closed */
+	bool reloading;  /* a reload is in progress, and may return old workers to their slots */
+	bool dropped;    /* a reload has just ended, with the workers that listened there */
+	bool overdue;    /* no worker has listened there for the park timeout */
 };
 
 /* Returns what becomes of an endpoint in @state, which is not ENDPOINT_GONE. */

@@ -181,13 +181,15 @@ static const char *env_read_plain(const char *at, char **to, unsigned int *line)
 	return at;
 }
 
-/* Reads NAME=VALUE to @to, which is large enough. Returns the end of its last line, or NULL. */
-static const char *env_read_setting(const char *at, char *to, unsigned int *line)
+/* Reads NAME=VALUE to @to, which is large enough. Returns the end of its last line, or NULL.
+ * *ret_hash: whether a value without quotes has a '#'. */
+static const char *env_read_setting(const char *at, char *to, unsigned int *line, bool *ret_hash)
 {
 	size_t n = strcspn(at, "=\n" BLANKS);
 
 	if (!env_is_name(at, n) || at[n + strspn(at + n, BLANKS)] != '=')
 		return NULL;
+	*ret_hash = false;
 	memcpy(to, at, n);
 	to += n;
 	*to++ = '=';
@@ -202,7 +204,10 @@ static const char *env_read_setting(const char *at, char *to, unsigned int *line
 		if (!at || (*at && *at != '\n'))
 			return NULL;
 	} else {
+		const char *value = at;
+
 		at = env_read_plain(at, &to, line);
+		*ret_hash = memchr(value, '#', (size_t)(at - value));
 	}
 	*to = '\0';
 	return at;
@@ -212,7 +217,9 @@ static const char *env_read_setting(const char *at, char *to, unsigned int *line
 static int env_read_settings(const char *text, char *buf, char **list, unsigned int *ret_line)
 {
 	unsigned int line = 1;
+	bool hash;
 
+	*ret_line = 0;
 	if (!strncmp(text, "\xef\xbb\xbf", 3)) /* a byte order mark */
 		text += 3;
 	for (;; text++, line++) {
@@ -224,11 +231,13 @@ static int env_read_settings(const char *text, char *buf, char **list, unsigned 
 		if (*text == '#' || *text == ';') {
 			text += strcspn(text, "\n");
 		} else if (*text && *text != '\n') {
-			text = env_read_setting(text, buf, &last);
+			text = env_read_setting(text, buf, &last, &hash);
 			if (!text) {
 				*ret_line = line;
 				return ENV_BAD_LINE;
 			}
+			if (hash && !*ret_line)
+				*ret_line = line;
 			*list = strdup(buf);
 			if (!*list++)
 				return -ENOMEM;

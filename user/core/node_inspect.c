@@ -141,7 +141,7 @@ static void node_inspect_write_word(FILE *out, const char *word, size_t n, uint1
 		        option.host ? option.host : "", option.n_host ? ":" : "", port);
 }
 
-/* Replaces @text, whose words are separated by blanks unless it is @one_word. */
+/* Replaces @text. Blanks separate its words unless it is @one_word. */
 static int node_inspect_replace(char **text, bool one_word, uint16_t port, bool always)
 {
 	char *changed = NULL;

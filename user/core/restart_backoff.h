@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* When a worker that ended is started again: at once after the first crash, then after a pause that
- * doubles from crash to crash, and never after too many crashes in a row. Pure. */
+ * doubles from crash to crash, and never after too many crashes in a row. With backoff_of_pm2, each
+ * end has a pause, also the first one, and it grows by half. Pure. */
 #pragma once
 
 #include <stdint.h>

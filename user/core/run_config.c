@@ -44,7 +44,7 @@ void run_config_init(struct run_config *config)
 	        .max_restarts = 16,
 	        .min_uptime = NS_PER_S,
 	        .batch = 2,
-	        .max_old = 8,
+	        .max_former = 8,
 	};
 }
 

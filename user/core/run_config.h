@@ -81,6 +81,7 @@ struct run_config {
 	char *out_file, *error_file, *log_file;
 	bool merge_logs;
 	enum run_log log;
+	bool open_input; /* standard input never ends, as in PM2; otherwise it is /dev/null */
 
 	enum ready_kind ready;
 	char *ready_argument; /* the path, or the shell command */
@@ -105,15 +106,17 @@ struct run_config {
 	uint64_t stop_exit_codes[RUN_EXIT_MAX / 64];
 	int64_t restart_delay; /* before each restart, in addition to the backoff; 0 = none */
 	int64_t backoff_min, backoff_max; /* doubles from crash to crash */
-	unsigned int max_restarts;        /* crashes in a row after which the slot is failed */
-	int64_t min_uptime;     /* a worker that was ready this long resets the crash counter */
-	char *cron_restart;     /* when to replace all workers (core/cron.h); NULL = never */
-	uint64_t max_memory;    /* bytes; a worker that uses more is replaced; 0 = no limit */
-	uint64_t memory_limit;  /* bytes, by cgroup; 0 = none */
-	unsigned int cpu_limit; /* permille of one CPU, by cgroup; 0 = none */
+	bool backoff_of_pm2; /* begins with the first crash, and grows by half (restart_backoff.h)
+	                      */
+	unsigned int max_restarts; /* crashes in a row after which the slot is failed */
+	int64_t min_uptime;        /* a worker that was ready this long resets the crash counter */
+	char *cron_restart;        /* when to replace all workers (core/cron.h); NULL = never */
+	uint64_t max_memory;       /* bytes; a worker that uses more is replaced; 0 = no limit */
+	uint64_t memory_limit;     /* bytes, by cgroup; 0 = none */
+	unsigned int cpu_limit;    /* permille of one CPU, by cgroup; 0 = none */
 
-	unsigned int batch;   /* how many workers are replaced at a time */
-	unsigned int max_old; /* of a slot: how many former workers may drain at the same time */
+	unsigned int batch;      /* how many workers are replaced at a time */
+	unsigned int max_former; /* of a slot: how many former workers may drain at the same time */
 	enum run_in_place in_place;
 	bool keep_going; /* a reload that fails is not rolled back */
 };

@@ -12,7 +12,7 @@
  * error_usage(). */
 int service_name_check(const char *service, struct error *err);
 
-/* Begins the names of the services with which `doctor` tries `run`. No command lists them. */
+/* Begins the names of the services that `doctor` starts to try `run`. No command lists them. */
 #define SERVICE_NAME_TRIAL "doctor-trial-"
 bool service_name_is_trial(const char *service);
 

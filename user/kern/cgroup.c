@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -346,4 +347,15 @@ uint64_t cgroup_measure_memory(int fd)
 	for (size_t i = 0; i < n; i++)
 		sum += cgroup_measure_resident(pids[i]);
 	return sum;
+}
+
+void cgroup_continue(int fd)
+{
+	_cleanup_free_ uint32_t *pids = NULL;
+	size_t n = 0;
+
+	if (cgroup_list_processes(fd, &pids, &n) < 0)
+		return;
+	for (size_t i = 0; i < n; i++)
+		kill((pid_t)pids[i], SIGCONT);
 }

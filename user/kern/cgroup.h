@@ -45,6 +45,9 @@ bool cgroup_is_populated(int fd);
  * time. */
 int cgroup_kill(int fd);
 
+/* Sends SIGCONT to the processes of the cgroup. */
+void cgroup_continue(int fd);
+
 /* The memory of all its processes in bytes. With the memory controller it is what is charged to the
  * cgroup, without caches that the kernel can reclaim; otherwise the sum of the resident memory. */
 uint64_t cgroup_measure_memory(int fd);

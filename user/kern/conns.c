@@ -81,7 +81,7 @@ static int conns_open_skel(const struct steer *steer, struct conn_bpf **ret)
 	        {skel->maps.control, STEER_CONTROL},   {skel->maps.conns_more, STEER_CONNS_MORE},
 	        {skel->maps.workers, STEER_WORKERS},   {skel->maps.members, STEER_MEMBERS},
 	        {skel->maps.loads, STEER_LOADS},       {skel->maps.events, STEER_EVENTS},
-	        {skel->maps.ports, STEER_PORTS},
+	        {skel->maps.ports, STEER_PORTS},       {skel->maps.marks, STEER_MARKS},
 	};
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(shared); i++)

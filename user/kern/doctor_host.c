@@ -73,7 +73,7 @@ static int doctor_host_check_bpffs(struct doctor_checks *checks)
 
 	if (r == MOUNTS_NONE)
 		return doctor_checks_add(checks, CHECK_NOTE, "bpffs", NULL,
-		                         "not mounted; the first attach mounts it");
+		                         "not mounted; the first service mounts it");
 	if (r < 0 || stat(path, &st) < 0)
 		return doctor_checks_add(checks, CHECK_WARN, "bpffs", NULL, "can't be checked: %s",
 		                         strerror(r < 0 ? -r : errno));

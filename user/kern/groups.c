@@ -13,8 +13,7 @@
 
 #define GROUPS_PIN "groups"
 
-/* The kernel locks each socket that it shows. Listeners come first, so small reads show few other
- * sockets. */
+/* Of all sockets (show_listener()), listeners come first, so small reads show few others. */
 #define GROUPS_ROWS_AT_ONCE 128
 
 void groups_init(struct groups *groups)
@@ -47,7 +46,18 @@ static int groups_share_maps(struct group_bpf *skel, const struct steer *steer)
 {
 	int r = bpf_map__reuse_fd(skel->maps.members, steer->map_fd[STEER_MEMBERS]);
 
-	return r < 0 ? r : bpf_map__reuse_fd(skel->maps.ports, steer->map_fd[STEER_PORTS]);
+	if (r == 0)
+		r = bpf_map__reuse_fd(skel->maps.ports, steer->map_fd[STEER_PORTS]);
+	return r < 0 ? r : bpf_map__reuse_fd(skel->maps.marks, steer->map_fd[STEER_MARKS]);
+}
+
+static int groups_attach_iterator(struct group_bpf *skel)
+{
+	union bpf_iter_link_info over = {.map.map_fd = (uint32_t)bpf_map__fd(skel->maps.marks)};
+	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &over, .link_info_len = sizeof(over));
+
+	skel->links.show_member = bpf_program__attach_iter(skel->progs.show_member, &opts);
+	return skel->links.show_member ? 0 : -errno;
 }
 
 static int groups_load(struct groups *groups, const struct steer *steer, const char *path)
@@ -57,9 +67,11 @@ static int groups_load(struct groups *groups, const struct steer *steer, const c
 	int r = skel ? groups_share_maps(skel, steer) : -errno;
 
 	if (r == 0)
+		r = bpf_program__set_autoload(skel->progs.show_listener, false);
+	if (r == 0)
 		r = group_bpf__load(skel);
 	if (r == 0)
-		r = group_bpf__attach(skel);
+		r = groups_attach_iterator(skel);
 	if (r < 0)
 		return r;
 	fd = fcntl(bpf_link__fd(skel->links.show_member), F_DUPFD_CLOEXEC, 3);
@@ -114,6 +126,13 @@ static ssize_t groups_read_rows(int link, struct rpd_group_member *rows, size_t 
 	return n;
 }
 
+static int groups_compare(const void *a, const void *b)
+{
+	const struct rpd_group_member *x = a, *y = b;
+
+	return (x->cookie > y->cookie) - (x->cookie < y->cookie);
+}
+
 int groups_read(const struct groups *groups, struct rpd_group_member **ret, size_t *ret_n,
                 struct error *err)
 {
@@ -137,9 +156,18 @@ int groups_read(const struct groups *groups, struct rpd_group_member **ret, size
 		if ((size_t)n < max)
 			break;
 	}
+	qsort(rows, n, sizeof(*rows), groups_compare);
 	*ret_n = n;
 	*ret = TAKE_PTR(rows);
 	return 0;
+}
+
+const struct rpd_group_member *groups_find(const struct rpd_group_member *rows, size_t n,
+                                           uint64_t cookie)
+{
+	const struct rpd_group_member key = {.cookie = cookie};
+
+	return n ? bsearch(&key, rows, n, sizeof(key), groups_compare) : NULL;
 }
 
 static int groups_fill_maps(const struct group_bpf *skel, const struct listener *listeners,
@@ -166,14 +194,16 @@ int groups_read_listeners(const struct listener *listeners, size_t n, struct rpd
 	_cleanup_(groups_destroy_skel) struct group_bpf *skel = group_bpf__open();
 	struct groups groups;
 	struct error ignored;
-	int r = skel ? group_bpf__load(skel) : -errno;
+	int r = skel ? bpf_program__set_autoload(skel->progs.show_member, false) : -errno;
 
+	if (r == 0)
+		r = group_bpf__load(skel);
 	if (r == 0)
 		r = groups_fill_maps(skel, listeners, n);
 	if (r == 0)
 		r = group_bpf__attach(skel);
 	if (r < 0)
 		return r;
-	groups.fd = bpf_link__fd(skel->links.show_member);
+	groups.fd = bpf_link__fd(skel->links.show_listener);
 	return groups_read(&groups, ret, ret_n, &ignored);
 }

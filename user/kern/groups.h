@@ -49,7 +49,11 @@ bool groups_are_known(const struct groups *groups);
 int groups_read_listeners(const struct listener *listeners, size_t n, struct rpd_group_member **ret,
                           size_t *ret_n);
 
-/* Reads a row for each admitted listener in the calling thread's network namespace. The caller
- * frees *ret. Returns 0, or a negative errno with @err set. */
+/* Reads a row for each admitted listener, by cookie. The caller frees *ret. Returns 0, or a
+ * negative errno with @err set. */
 int groups_read(const struct groups *groups, struct rpd_group_member **ret, size_t *ret_n,
                 struct error *err);
+
+/* The row of the listener @cookie that groups_read() has read, or NULL. */
+const struct rpd_group_member *groups_find(const struct rpd_group_member *rows, size_t n,
+                                           uint64_t cookie);

@@ -1,37 +1,45 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "kern/held_child.h"
 
+#include <fcntl.h>
+#include <linux/sched.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ALL_MAX     128
-#define PATIENCE_MS 5 /* for the end of a child */
-#define STACK_SIZE  65536
+#include "base/cleanup.h"
+#include "kern/proc_read.h"
 
-struct held_child_task {
-	int keep;
+#define ALL_MAX     512
+#define PATIENCE_MS 5  /* for the end of a child */
+#define CHECK_MS    50 /* how often a child is looked at that does not come to an end with @run */
+#define ASLEEP_MAX  2  /* if it sleeps so often in a row, it is stuck */
+#define CHECKS_MAX  100
+
+struct held_child {
+	int pidfd;
 	void (*run)(void *data);
-	void *data;
+	uint32_t cause;
 };
 
-static int held_child_pidfds[ALL_MAX]; /* of children that have not ended yet */
+static struct held_child held_children[ALL_MAX]; /* those that have not ended yet */
 static size_t held_child_n;
 
 /* Other descriptors of ours must not stay open in a child that can't end: a listener would go on to
  * get connections. Closing them is quick, as we have them open, too. */
-static int held_child_main(void *data)
+static void held_child_close_all_but(int a, int b)
 {
-	const struct held_child_task *task = data;
+	const int first = a < b ? a : b, second = a < b ? b : a;
 
-	if (task->keep > 0)
-		close_range(0, (unsigned int)task->keep - 1, 0);
-	close_range((unsigned int)task->keep + 1, UINT32_MAX, 0);
-	task->run(task->data);
-	return 0;
+	if (first > 0)
+		close_range(0, (unsigned int)first - 1, 0);
+	if (second > first + 1)
+		close_range(first < 0 ? 0 : (unsigned int)first + 1, (unsigned int)second - 1, 0);
+	close_range((unsigned int)second + 1, UINT32_MAX, 0);
 }
 
 static void held_child_reap(void)
@@ -40,39 +48,119 @@ static void held_child_reap(void)
 
 	for (size_t i = 0; i < held_child_n; i++) {
 		siginfo_t info = {};
-		const int child = held_child_pidfds[i];
+		const struct held_child child = held_children[i];
 
-		if (waitid(P_PIDFD, (id_t)child, &info, WEXITED | WNOHANG | __WALL) == 0 &&
+		if (waitid(P_PIDFD, (id_t)child.pidfd, &info, WEXITED | WNOHANG | __WALL) == 0 &&
 		    !info.si_pid)
-			held_child_pidfds[left++] = child;
+			held_children[left++] = child;
 		else
-			close(child);
+			close(child.pidfd);
 	}
 	held_child_n = left;
 }
 
-/* Like vfork(). The child's end is not signalled. The kernel frees a process's memory before its
- * descriptors. */
-bool held_child_run(int keep, void (*run)(void *data), void *data, size_t max)
+static size_t held_child_count(void (*run)(void *data))
 {
-	static char stack[STACK_SIZE] __attribute__((aligned(16)));
-	struct held_child_task task = {keep, run, data};
-	struct pollfd child = {.fd = -1, .events = POLLIN};
-	sigset_t all, before;
-	int pid;
+	size_t n = 0;
 
-	held_child_reap();
-	if (held_child_n >= (max < ALL_MAX ? max : ALL_MAX))
-		return false;
+	for (size_t i = 0; i < held_child_n; i++)
+		n += held_children[i].run == run;
+	return n;
+}
+
+/* Waits until the child has closed its end of the pipe. */
+static bool held_child_await(int pipe, pid_t pid)
+{
+	struct pollfd end = {.fd = pipe, .events = POLLIN};
+	unsigned int asleep = 0;
+
+	for (unsigned int i = 0; i < CHECKS_MAX && asleep < ASLEEP_MAX; i++) {
+		if (poll(&end, 1, CHECK_MS) > 0)
+			return true;
+		asleep = proc_read_state(pid) == 'R' ? 0 : asleep + 1;
+	}
+	return false;
+}
+
+/* Returns the pid, and 0 in the child. The child's end is not signalled. */
+static pid_t held_child_fork(int *ret_pidfd)
+{
+	const struct clone_args args = {.flags = CLONE_PIDFD, .pidfd = (uintptr_t)ret_pidfd};
+	sigset_t all, before;
+	long pid;
+
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
-	pid = clone(held_child_main, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | CLONE_PIDFD,
-	            &task, &child.fd);
-	sigprocmask(SIG_SETMASK, &before, NULL);
+	pid = syscall(SYS_clone3, &args, sizeof(args));
+	if (pid != 0)
+		sigprocmask(SIG_SETMASK, &before, NULL);
+	return (pid_t)pid;
+}
+
+static enum held_child_result held_child_run_shared(int keep, void (*run)(void *data), void *shared)
+{
+	struct pollfd child = {.fd = -1, .events = POLLIN};
+	_cleanup_close_ int ours = -1;
+	_cleanup_close_ int theirs = -1;
+	int ends[2];
+	pid_t pid;
+	bool done;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return HELD_CHILD_REFUSED;
+	ours = ends[0];
+	theirs = ends[1];
+	pid = held_child_fork(&child.fd);
+	if (pid == 0) {
+		held_child_close_all_but(keep, theirs);
+		run(shared);
+		close(theirs);
+		_exit(0);
+	}
 	if (pid < 0)
-		return false;
-	held_child_pidfds[held_child_n++] = child.fd;
+		return HELD_CHILD_REFUSED;
+	close(TAKE_FD(theirs));
+	held_children[held_child_n++] = (struct held_child){.pidfd = child.fd, .run = run};
+	done = held_child_await(ours, pid);
+	if (!done) /* a child that runs on might call @run to its end */
+		syscall(SYS_pidfd_send_signal, child.fd, SIGKILL, NULL, 0);
 	poll(&child, 1, PATIENCE_MS);
+	return done ? HELD_CHILD_DONE : HELD_CHILD_STUCK;
+}
+
+enum held_child_result held_child_run(int keep, void (*run)(void *data), void *data, size_t size,
+                                      size_t max)
+{
+	enum held_child_result result;
+	void *shared;
+
 	held_child_reap();
-	return true;
+	if (held_child_n == ALL_MAX || held_child_count(run) >= max)
+		return HELD_CHILD_REFUSED;
+	shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED)
+		return HELD_CHILD_REFUSED;
+	memcpy(shared, data, size);
+	result = held_child_run_shared(keep, run, shared);
+	memcpy(data, shared, size);
+	munmap(shared, size);
+	if (result != HELD_CHILD_STUCK)
+		held_child_reap();
+	return result;
+}
+
+void held_child_note_cause(uint32_t pid)
+{
+	if (held_child_n)
+		held_children[held_child_n - 1].cause = pid;
+	held_child_reap();
+}
+
+/* Also called in a child, where the pidfds are closed. */
+bool held_child_waits_for(uint32_t pid)
+{
+	for (size_t i = 0; i < held_child_n; i++)
+		if (held_children[i].cause == pid)
+			return true;
+	return false;
 }

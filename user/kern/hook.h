@@ -69,9 +69,9 @@ int hook_read_listens(struct hook *hook,
 int hook_set_served(struct hook *hook, const struct rpd_endpoint *list, size_t n,
                     struct error *err);
 
-/* Sets the addresses (family 0: the ports) that a later bind() doesn't share, in place of the
- * former ones. More than HOOK_ADDRESSES_MAX are ignored. Returns 0, or a negative errno with @err
- * set. */
+/* Sets the addresses (family 0: the ports; family 0 and port 0: all loopback addresses) that a
+ * later bind() doesn't share, in place of the former ones. More than HOOK_ADDRESSES_MAX are
+ * ignored. Returns 0, or a negative errno with @err set. */
 int hook_set_private(struct hook *hook, const struct rpd_endpoint *list, size_t n,
                      struct error *err);
 

@@ -16,13 +16,23 @@ static enum in_force_state in_force_judge(uint32_t is, uint32_t ours)
 	return is == ours ? IN_FORCE_OURS : IN_FORCE_REPLACED;
 }
 
+void in_force_read(const struct groups *groups, const struct steer *steer, struct in_force *ret)
+{
+	_cleanup_free_ struct rpd_group_member *rows = NULL;
+	struct error ignored;
+	size_t n = 0;
+
+	groups_read(groups, &rows, &n, &ignored);
+	in_force_take(rows, n, steer, ret);
+}
+
 void in_force_take(const struct rpd_group_member *rows, size_t n, const struct steer *steer,
                    struct in_force *ret)
 {
 	uint32_t ours[RPD_ENDPOINT_MAX];
 
 	*ret = (struct in_force){.n = steer->service->n_endpoints};
-	for (unsigned int e = 0; e < ret->n; e++) {
+	for (unsigned int e = 0; rows && e < ret->n; e++) {
 		ret->state[e] = IN_FORCE_UNUSED;
 		ours[e] =
 		        steer_has_endpoint(steer, e) ? program_id(steer->endpoints[e].prog_fd) : 0;
@@ -35,18 +45,6 @@ void in_force_take(const struct rpd_group_member *rows, size_t n, const struct s
 		ret->state[e] = in_force_judge(rows[i].program, ours[e]);
 		ret->program[e] = rows[i].program;
 	}
-}
-
-void in_force_read(const struct groups *groups, const struct steer *steer, struct in_force *ret)
-{
-	_cleanup_free_ struct rpd_group_member *rows = NULL;
-	struct error ignored;
-	size_t n = 0;
-
-	if (groups_read(groups, &rows, &n, &ignored) == 0)
-		in_force_take(rows, n, steer, ret);
-	else
-		*ret = (struct in_force){.n = steer->service->n_endpoints};
 }
 
 bool in_force_is_lost(const struct in_force *it, unsigned int endpoint)

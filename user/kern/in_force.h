@@ -3,7 +3,6 @@
 #pragma once
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "kern/groups.h"
@@ -32,7 +31,7 @@ struct in_force {
  * being admitted. */
 void in_force_read(const struct groups *groups, const struct steer *steer, struct in_force *ret);
 
-/* The same from the rows that groups_read() has read. */
+/* The same from rows that groups_read() has read. NULL: all is unknown. */
 void in_force_take(const struct rpd_group_member *rows, size_t n, const struct steer *steer,
                    struct in_force *ret);
 

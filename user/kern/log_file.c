@@ -54,14 +54,15 @@ static int log_file_open_folder(int at, const char *name, const struct credentia
  * is as /tmp, where a user can't take out what belongs to others. */
 static bool log_file_may_change(int folder, const struct credentials *id, bool sticky_ok)
 {
+	_cleanup_file_rights_ struct file_rights own = {};
 	struct stat st;
 
 	if (fstat(folder, &st) < 0)
 		return true;
 	if (sticky_ok && st.st_mode & S_ISVTX)
 		return false;
-	return st.st_uid == id->uid || st.st_mode & S_IWOTH ||
-	       (st.st_mode & S_IWGRP && credentials_has_group(id, st.st_gid));
+	return st.st_uid == id->uid || file_rights_assume(&own, id) < 0 ||
+	       faccessat(folder, "", W_OK, AT_EACCESS | AT_EMPTY_PATH) == 0;
 }
 
 static bool log_file_is_roots(int folder, const char *name)

@@ -3,31 +3,34 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "kern/held_child.h"
 
 #ifndef SO_PASSRIGHTS
 #define SO_PASSRIGHTS 83 /* from asm-generic/socket.h of Linux 6.16 */
 #endif
 
-#define FILES_MAX    253  /* of one message: SCM_MAX_FD of the kernel */
-#define HELD_MAX     16   /* children that can't end, of peer_message_receive() */
-#define HELD_ALL     64   /* and of peer_message_shut() */
+#define FILES_MAX    253 /* of one message: SCM_MAX_FD of the kernel */
+#define HELD_MAX     16  /* children that can't end, of peer_message_receive() */
+#define HELD_ALL     64  /* and of peer_message_shut() */
+#define SHUT_SIZE    16384
 #define MESSAGES_MAX 1024 /* for one child */
 
 /* What a child receives: one message, or all. */
 struct peer_message_task {
 	int fd;
-	void *buf;
 	size_t size;
 	bool all;
 	/* By the child: */
 	ssize_t n; /* of the last message; -1: none */
 	bool empty;
+	char text[];
 };
 
 union peer_message_control {
@@ -47,8 +50,8 @@ static size_t peer_message_count_files(struct msghdr *message)
 	return n;
 }
 
-/* The kernel would close a descriptor for which there is no room before it returns here, so there
- * must be room for all of a message. */
+/* If there is no room for a descriptor, the kernel closes it before it returns here: so there must
+ * be room for all descriptors of a message. */
 static void peer_message_run_child(void *data)
 {
 	struct peer_message_task *task = data;
@@ -59,7 +62,7 @@ static void peer_message_run_child(void *data)
 	room.rlim_cur = room.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &room);
 	for (size_t i = 0; i < MESSAGES_MAX && room.rlim_cur > FILES_MAX; i++) {
-		struct iovec part = {task->buf, task->size};
+		struct iovec part = {task->text, task->size};
 		struct msghdr message = {
 		        .msg_iov = &part,
 		        .msg_iovlen = 1,
@@ -79,11 +82,24 @@ static void peer_message_run_child(void *data)
 	close(task->fd);
 }
 
-static bool peer_message_start_child(struct peer_message_task *task)
+/* @buf: for the message, or NULL. Returns whether there was one. */
+static bool peer_message_start_child(struct peer_message_task *task, void *buf)
 {
-	task->n = -1;
-	return held_child_run(task->fd, peer_message_run_child, task,
-	                      task->all ? HELD_ALL : HELD_MAX);
+	const size_t size = sizeof(*task) + task->size;
+	_cleanup_free_ struct peer_message_task *shared = calloc(1, size);
+
+	if (!shared)
+		return false;
+	*shared = *task;
+	shared->n = -1;
+	if (held_child_run(task->fd, peer_message_run_child, shared, size,
+	                   task->all ? HELD_ALL : HELD_MAX) != HELD_CHILD_DONE)
+		return false;
+	*task = *shared;
+	if (buf && task->n > 0)
+		memcpy(buf, shared->text,
+		       (size_t)task->n < task->size ? (size_t)task->n : task->size);
+	return task->n >= 0;
 }
 
 /* --- receiving */
@@ -138,7 +154,7 @@ int peer_message_receive(int fd, void *buf, size_t size, size_t *ret_n, struct u
 {
 	bool files = false;
 	const ssize_t n = peer_message_peek(fd, buf, size, &files, ret_sender);
-	struct peer_message_task task = {.fd = fd, .buf = buf};
+	struct peer_message_task task = {.fd = fd};
 
 	if (n == -EAGAIN || n == -EINTR)
 		return PEER_MESSAGE_NONE;
@@ -148,10 +164,10 @@ int peer_message_receive(int fd, void *buf, size_t size, size_t *ret_n, struct u
 	task.size = (size_t)n < size ? (size_t)n : size;
 	if (!files)
 		task.n = recv(fd, buf, task.size, MSG_DONTWAIT);
-	else if (!peer_message_start_child(&task))
+	else if (!peer_message_start_child(&task, buf))
 		return PEER_MESSAGE_STUCK;
 	if (task.n < 0)
-		return files ? PEER_MESSAGE_STUCK : PEER_MESSAGE_NONE;
+		return PEER_MESSAGE_NONE;
 	*ret_n = (size_t)n > size ? (size_t)n : (size_t)task.n;
 	return PEER_MESSAGE_TAKEN;
 }
@@ -172,14 +188,13 @@ static bool peer_message_is_empty(int fd)
 
 void peer_message_shut(int fd)
 {
-	static char text[16384];
-	struct peer_message_task task = {.fd = fd, .buf = text, .size = sizeof(text), .all = true};
+	struct peer_message_task task = {.fd = fd, .size = SHUT_SIZE, .all = true};
 
 	if (fd < 0)
 		return;
 	shutdown(fd, SHUT_RD); /* nothing is added to the queue from now on */
 	while (!task.empty && !peer_message_is_empty(fd)) {
-		if (peer_message_start_child(&task) && task.n >= 0)
+		if (peer_message_start_child(&task, NULL))
 			continue;
 		fcntl(fd, F_DUPFD, 0); /* stays open, also after exec(): no close is the last */
 		return;

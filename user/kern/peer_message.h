@@ -2,7 +2,7 @@
 /*
  * AF_UNIX sockets with an untrusted peer. A message may bring descriptors (SCM_RIGHTS). The kernel
  * closes the descriptors that we don't take while it receives the message, and those of messages
- * that nobody has received when the socket is closed. If no other process has the file open,
+ * that are still unread when the socket is closed. If no other process has the file open,
  * closing it can take as long as the sender likes: a TCP socket with SO_LINGER waits until its data
  * is acknowledged, and a FUSE file until its server has written what was changed, which no signal
  * interrupts.

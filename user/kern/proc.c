@@ -16,7 +16,9 @@
 #include "kern/proc_epoll.h"
 #include "kern/proc_read.h"
 
-#define HELD_MAX 64 /* children that have got files that can't be closed */
+#define HELD_MAX       64  /* children that have got files that can't be closed */
+#define HELD_SERVE_MAX 256 /* children that wait for locks of processes */
+#define STUCK_MAX      8   /* processes that a call waits for */
 
 int proc_identify(uint32_t pid, struct process *ret)
 {
@@ -52,13 +54,50 @@ static bool proc_has_socket(uint32_t pid, int fd, uint32_t inode)
 /* The identity is checked last: a process that has ended doesn't get its pid back, so the earlier
  * answers came from the same process. That saves opening /proc/PID for each of a thousand workers.
  */
-bool proc_still_serves(const struct rpd_worker *w, uint32_t inode)
+static bool proc_still_serves(const struct rpd_worker *w, uint32_t inode)
 {
 	struct process now;
 
 	return proc_has_socket(w->pid, w->fd, inode) &&
 	       (w->epfd < 0 || proc_epoll_watches(w->pid, w->epfd, w->fd, inode)) &&
 	       proc_read_identity_now(w->pid, &now) == 0 && process_same(now.id, process_of_row(w));
+}
+
+struct proc_serving_task {
+	struct proc_serving *list;
+	size_t n;
+	/* By the child: */
+	size_t done;
+	bool yes[RPD_SLOT_MAX];
+};
+
+static void proc_still_serve_in_child(void *data)
+{
+	struct proc_serving_task *task = data;
+
+	for (; task->done < task->n; task->done++) {
+		const struct proc_serving *it = &task->list[task->done];
+
+		task->yes[task->done] = !held_child_waits_for(it->worker->pid) &&
+		                        proc_still_serves(it->worker, it->inode);
+	}
+}
+
+/* In a child: a process can keep its epoll descriptor locked for ever. */
+void proc_still_serve(struct proc_serving *list, size_t n)
+{
+	struct proc_serving_task task = {.list = list, .n = n < RPD_SLOT_MAX ? n : RPD_SLOT_MAX};
+	unsigned int stuck = 0;
+
+	while (task.done < task.n && stuck < STUCK_MAX) {
+		if (held_child_run(-1, proc_still_serve_in_child, &task, sizeof(task),
+		                   HELD_SERVE_MAX) != HELD_CHILD_STUCK)
+			break;
+		held_child_note_cause(list[task.done++].worker->pid);
+		stuck++;
+	}
+	for (size_t i = 0; i < n; i++)
+		list[i].yes = i < task.n && task.yes[i];
 }
 
 int proc_list_first_sockets(uint32_t pid, size_t max,
@@ -137,6 +176,11 @@ bool proc_is_ending(uint32_t pid)
 	 * processes only kernel threads have no such link. */
 	snprintf(path, sizeof(path), "/proc/%" PRIu32 "/exe", pid);
 	return readlink(path, exe, sizeof(exe)) < 0 && errno == ENOENT;
+}
+
+bool proc_is_blocked(uint32_t pid)
+{
+	return proc_read_state((pid_t)pid) == 'D';
 }
 
 static int proc_explain_duplicate(int code, uint32_t pid, int fd, struct error *err)
@@ -249,13 +293,20 @@ int proc_duplicate_fd(uint32_t pid, int fd, uint32_t inode_expected, struct erro
 	struct proc_duplicate it = {.pid = pid, .inode_expected = inode_expected, .fd = fd};
 	_cleanup_close_ int ours = -1;
 	_cleanup_close_ int theirs = -1;
+	enum held_child_result result;
 	int pair[2], r;
 
 	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return proc_explain_duplicate(-errno, pid, fd, err);
 	ours = pair[0];
 	it.socket = theirs = pair[1];
-	if (!held_child_run(theirs, proc_duplicate_in_child, &it, HELD_MAX))
+	result = held_child_run(theirs, proc_duplicate_in_child, &it, sizeof(it), HELD_MAX);
+	if (result == HELD_CHILD_STUCK)
+		return error_set(err, -EAGAIN,
+		                 "can't duplicate descriptor %d of process %" PRIu32
+		                 ": the process keeps a lock of the kernel",
+		                 fd, pid);
+	if (result == HELD_CHILD_REFUSED)
 		return error_set(err, -EAGAIN,
 		                 "can't duplicate descriptor %d of process %" PRIu32
 		                 ": no child can be started for it, or earlier ones have got files "

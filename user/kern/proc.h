@@ -23,12 +23,20 @@ int proc_identify(uint32_t pid, struct process *ret);
  * others descend from it. -ESRCH if none of them exists any more. */
 int proc_find_oldest(const uint32_t *pids, size_t n, struct process *ret);
 
+/* A worker, and a question about it. */
+struct proc_serving {
+	const struct rpd_worker *worker;
+	uint32_t inode;
+	bool yes;
+};
+
 /*
- * Whether the process recorded in @w is alive, has the socket @inode open as w->fd and, if w->epfd
- * is not -1, watches it by that epoll descriptor. Scans nothing, and is cheap enough for a timer,
- * however many descriptors the process watches.
+ * Sets @yes of each of the @n: whether the process recorded in @worker is alive, has the socket
+ * @inode open as its fd and, if its epfd is not -1, watches it by that epoll descriptor. Scans
+ * nothing, and is cheap enough for a timer, however many descriptors the processes watch. A process
+ * that keeps us waiting does not serve.
  */
-bool proc_still_serves(const struct rpd_worker *w, uint32_t inode);
+void proc_still_serve(struct proc_serving *list, size_t n);
 
 /* Calls @on_socket for each descriptor of the process that is a socket. A process that has ended
  * has none. */
@@ -50,6 +58,9 @@ int proc_open_pidfd(struct process_id id);
  * the host is busy, for example.
  */
 bool proc_is_ending(uint32_t pid);
+
+/* Whether process @pid waits for the kernel, and no signal interrupts it. */
+bool proc_is_blocked(uint32_t pid);
 
 /*
  * Duplicates descriptor @fd of process @pid, close-on-exec. Returns the duplicate. @inode_expected:

@@ -3,7 +3,8 @@
  * The processes that have a listener open, found by a scan of /proc. Which of several holders is
  * the worker is the roster's decision (core/roster.h).
  *
- * A process that ends during the scan, or that we may not read, counts as absent.
+ * A process that ends during the scan, or that we may not read, counts as absent. A process can
+ * keep a scan waiting for ever (proc_scan.h): then -EBUSY.
  */
 #pragma once
 

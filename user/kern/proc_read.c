@@ -166,3 +166,15 @@ int proc_read_identity_now(uint32_t pid, struct process *ret)
 	snprintf(path, sizeof(path), "/proc/%" PRIu32 "/task/%" PRIu32 "/stat", pid, pid);
 	return proc_read_stat(AT_FDCWD, path, pid, ret);
 }
+
+char proc_read_state(pid_t pid)
+{
+	char path[64], text[512];
+	const char *name_end;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	if (proc_read_text(AT_FDCWD, path, text, sizeof(text)) < 0)
+		return '\0';
+	name_end = strrchr(text, ')'); /* from proc(5): PID (NAME) STATE ... */
+	return name_end && name_end[1] == ' ' ? name_end[2] : '\0';
+}

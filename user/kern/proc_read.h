@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "core/process.h"
 
@@ -49,3 +50,7 @@ int proc_read_identity_now(uint32_t pid, struct process *ret);
 /* Reads @text, which is a process's or a thread's `stat`. The name becomes printable ASCII. -ESRCH
  * for a zombie; -EBADMSG. */
 int proc_read_parse_stat(const char *text, uint32_t pid, struct process *ret);
+
+/* The state of the process, from proc(5): R = it runs, or waits for a processor; D = it waits for
+ * the kernel, and no signal interrupts it. NUL: it can't be read. */
+char proc_read_state(pid_t pid);

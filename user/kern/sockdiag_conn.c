@@ -69,7 +69,7 @@ int sockdiag_conn_decode(const struct nlmsghdr *message, void *ret)
 			sockdiag_conn_decode_info(&c, msg->idiag_state, attr);
 			has_info = true;
 		}
-	if (!has_info)
+	if (!has_info && !msg->idiag_inode)
 		return 1;
 	c.cookie = msg->id.idiag_cookie[0] | (uint64_t)msg->id.idiag_cookie[1] << 32;
 	c.family = msg->idiag_family;
@@ -84,12 +84,13 @@ int sockdiag_conn_decode(const struct nlmsghdr *message, void *ret)
 	return 0;
 }
 
-int sockdiag_conn_list(uint16_t port, struct connection **ret, size_t *ret_n, struct error *err)
+int sockdiag_conn_list(uint16_t port, bool info, struct connection **ret, size_t *ret_n,
+                       struct error *err)
 {
 	const struct sockdiag_kind kind = {
 	        .states = 1u << STATE_ESTABLISHED | 1u << STATE_FIN_WAIT1 | 1u << STATE_FIN_WAIT2 |
 	                  1u << STATE_CLOSE_WAIT | 1u << STATE_LAST_ACK | 1u << STATE_CLOSING,
-	        .extensions = 1u << (INET_DIAG_INFO - 1),
+	        .extensions = info ? 1u << (INET_DIAG_INFO - 1) : 0,
 	        .row_size = sizeof(struct connection),
 	        .cookie_at = offsetof(struct connection, cookie),
 	        .decode = sockdiag_conn_decode,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <linux/netlink.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,15 +15,20 @@
  * order) that are established and not closed, sorted by cookie; none is marked as counted. The
  * result is no snapshot: a connection that opens or closes during the call may be missing. The
  * caller frees *ret, which is NULL if there are none.
+ *
+ * @info: with the bytes and times. For those the kernel waits for the lock of each connection
+ * (tcp_get_info()), which a process can keep for as long as it likes. Without, only connections
+ * that a process has open are listed.
  */
-int sockdiag_conn_list(uint16_t port, struct connection **ret, size_t *ret_n, struct error *err);
+int sockdiag_conn_list(uint16_t port, bool info, struct connection **ret, size_t *ret_n,
+                       struct error *err);
 
 /* Resets a connection: the client gets a RST, the worker ECONNRESET. -ENOENT if it is gone. */
 int sockdiag_conn_reset(const struct connection *connection);
 
 /*
  * Decodes one message of a dump to a struct connection. nlmsg_len must be within the buffer
- * (NLMSG_OK); no other byte is trusted. Returns 0; 1 for a message without tcp_info: a TIME_WAIT
- * socket, which is closed for the worker; or -EBADMSG.
+ * (NLMSG_OK); no other byte is trusted. Returns 0; 1 for a message with neither tcp_info nor inode:
+ * a TIME_WAIT socket, which is closed for the worker; or -EBADMSG.
  */
 int sockdiag_conn_decode(const struct nlmsghdr *message, void *ret);

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/keyctl.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
@@ -117,6 +118,10 @@ static void spawn_change_credentials(const struct spawn_plan *plan, int pipe)
 {
 	const struct credentials *id = &plan->identity;
 
+	/* Who has our session keyring may read our keys. Without the right to make another one, or
+	 * without keyrings, the new user can't read keys either. */
+	if (id->set_user)
+		syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
 	if (id->set_group && syscall(SYS_setgroups, id->n_groups, id->groups) < 0)
 		spawn_report_failure(pipe, STEP_GROUPS, errno);
 	if (id->set_group && syscall(SYS_setresgid, id->gid, id->gid, id->gid) < 0)
@@ -314,19 +319,6 @@ static long spawn_clone_confined(const struct spawn_request *request, int *pidfd
 	return pid >= 0 ? pid : spawn_clone(request, 0, pidfd);
 }
 
-/* Whether the process runs or waits for a processor, and does not sleep and is not stopped. */
-static bool spawn_is_running(pid_t pid)
-{
-	char path[64], text[512];
-	const char *name_end;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	if (proc_read_text(AT_FDCWD, path, text, sizeof(text)) < 0)
-		return false;
-	name_end = strrchr(text, ')'); /* from proc(5): PID (NAME) STATE ... */
-	return name_end && !strncmp(name_end, ") R", 3);
-}
-
 /*
  * Waits until the child has executed the program. Returns 0, or 1 with the report of its failure.
  * The child already runs as the worker's user. Processes of this user can delay it: stop it, or
@@ -342,7 +334,7 @@ static int spawn_await_exec(int pipe, pid_t pid, struct report *ret)
 
 		if (r > 0)
 			return read(pipe, ret, sizeof(*ret)) == sizeof(*ret);
-		if (r == 0 && !spawn_is_running(pid))
+		if (r == 0 && proc_read_state(pid) != 'R')
 			break;
 	}
 	return 0;

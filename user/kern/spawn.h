@@ -22,7 +22,7 @@ struct spawn_request {
 	/* Names or numbers; NULL = ours. A user gets all its groups; a group alone is the only
 	 * group. */
 	const char *user, *group;
-	const char *identity; /* of them, by credentials_format(); NULL = they are looked up */
+	const char *identity; /* of both, by credentials_format(); NULL = the user database tells */
 	int cgroup;           /* directory descriptor, -1 = ours */
 	/* All other descriptors are closed, except 1 and 2; 0 is /dev/null unless it is a target.
 	 * A target may be the number of one of our descriptors. */

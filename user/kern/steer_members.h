@@ -12,10 +12,17 @@ int steer_members_get(const struct steer *steer, uint64_t cookie, struct rpd_mem
 int steer_members_set(struct steer *steer, uint64_t cookie, const struct rpd_member *member);
 int steer_members_remove(struct steer *steer, uint64_t cookie);
 
-/* All members, in no order. */
+/* Marks the listener @fd, so that groups_read() finds it. */
+int steer_members_mark(struct steer *steer, int fd);
+
+struct steer_member {
+	uint64_t cookie;
+	struct rpd_member row;
+};
+
+/* All members, by cookie. */
 struct steer_members {
-	uint64_t *cookies;
-	struct rpd_member *rows; /* rows[i] is that of cookies[i] */
+	struct steer_member *list;
 	size_t n;
 };
 
@@ -24,5 +31,8 @@ struct steer_members {
 /* Lists all members, for steer_members_free() also after an error. Returns 0 or a negative errno.
  */
 int steer_members_list(const struct steer *steer, struct steer_members *ret);
+
+/* The row of the listener @cookie, or NULL if it is not a member. */
+const struct rpd_member *steer_members_find(const struct steer_members *members, uint64_t cookie);
 
 void steer_members_free(struct steer_members *members);

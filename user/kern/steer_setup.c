@@ -269,10 +269,12 @@ static int steer_setup_forget_members(struct steer *steer, unsigned int index)
 	int r = steer_members_list(steer, &members);
 
 	for (size_t i = 0; r == 0 && i < members.n; i++) {
-		if (members.rows[i].endpoint != index)
+		struct steer_member *it = &members.list[i];
+
+		if (it->row.endpoint != index)
 			continue;
-		members.rows[i].endpoint = RPD_NO_ENDPOINT;
-		r = steer_members_set(steer, members.cookies[i], &members.rows[i]);
+		it->row.endpoint = RPD_NO_ENDPOINT;
+		r = steer_members_set(steer, it->cookie, &it->row);
 	}
 	return r;
 }

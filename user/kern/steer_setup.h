@@ -13,9 +13,9 @@
 int steer_setup_maps(struct steer *steer, const struct pins *pins, uint32_t max_conns,
                      struct error *err);
 
-/* Loads the program for the next endpoint already now: the verifier takes some time, in which
- * connections to a listener that has just been opened would not be steered. The service has maps.
- * Returns 0, or a negative errno with @err set. */
+/* Loads the program for the next endpoint already now: the verifier takes some time, and
+ * meanwhile connections to a listener that has just been opened would not be steered. The service
+ * has maps. Returns 0, or a negative errno with @err set. */
 int steer_setup_prepare(struct steer *steer, struct error *err);
 
 /*

@@ -5,10 +5,15 @@
 #include <stdbool.h>
 #include <bpf/bpf.h>
 
+#include "kern/steer_members.h"
+
 int steer_socks_put(struct steer *steer, unsigned int endpoint, unsigned int slot, int fd)
 {
 	uint64_t value = fd;
+	const int r = steer_members_mark(steer, fd);
 
+	if (r < 0)
+		return r;
 	return bpf_map_update_elem(steer->endpoints[endpoint].socks_fd, &slot, &value, BPF_ANY) < 0
 	               ? -errno
 	               : 0;

@@ -8,8 +8,8 @@
 #include "kern/steer.h"
 
 /* Puts the listener @fd into a slot, or into RPD_SLOT_PARKING or RPD_SLOT_PROBE + n, and replaces
- * the listener that is there in the same step. -EBUSY if a socket array has the listener already.
- */
+ * the listener that is there in the same step. Also marks it (steer_members.h). -EBUSY if a socket
+ * array has the listener already. */
 int steer_socks_put(struct steer *steer, unsigned int endpoint, unsigned int slot, int fd);
 
 /* Empties a slot; an empty slot is no error. */

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 
 /* Returns the path. NULL if no link is on it, or $PWD is not set or names another directory; then
- * the working directory itself counts. Also NULL if a user who does not control the directory
+ * the working directory itself counts. Also NULL if another user than that of the directory
  * controls the link: that user could choose what other users execute. Finds the path when it is
  * first called, and later returns the same. */
 const char *working_dir_as_given(void);

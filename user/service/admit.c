@@ -57,16 +57,20 @@ static int admit_borrow_listeners(const struct newcomer *newcomer, struct admit_
 static int admit_write_rows(struct service *service, unsigned int slot,
                             const struct newcomer *newcomer, uint8_t version)
 {
-	struct rpd_worker worker = {};
-	int r = steer_workers_get(&service->steer, slot, &worker);
+	struct rpd_worker former, worker;
+	int r = steer_workers_get(&service->steer, slot, &former);
 
+	if (r < 0)
+		return r;
+	worker = former;
 	/* The same worker, with one more listener, keeps those that it has. */
-	if (r < 0 || !newcomer_is_in_row(newcomer, &worker))
-		worker = (struct rpd_worker){.admitted_at = time(NULL),
-		                             .admitted_ns = clock_ns(CLOCK_MONOTONIC),
-		                             .account = generation_choose(service, slot, newcomer),
-		                             .run = worker.run,
-		                             .restarts = worker.restarts};
+	if (!newcomer_is_in_row(newcomer, &former))
+		worker = (struct rpd_worker){
+		        .admitted_at = time(NULL),
+		        .admitted_ns = clock_ns(CLOCK_MONOTONIC),
+		        .account = generation_choose(service, slot, &former, newcomer),
+		        .run = former.run,
+		        .restarts = former.restarts};
 	listener_owner_note(&worker, &newcomer->owner);
 	worker.main_pid = newcomer->main.id.pid;
 	worker.main_start = newcomer->main.id.start_time;

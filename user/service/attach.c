@@ -19,7 +19,6 @@
 #include "kern/netns.h"
 #include "kern/pins.h"
 #include "kern/proc.h"
-#include "kern/steer_queues.h"
 #include "kern/steer_setup.h"
 #include "kern/steer_workers.h"
 #include "service/admit.h"
@@ -315,7 +314,7 @@ static int attach_make(struct service *service, const struct attach_request *req
 	dealing_apply(&request->dealing, &draft);
 	draft.flags = request->strict ? RPD_STRICT : 0;
 	service_create_load_observers(service, request->max_conns);
-	r = schedule_commit_check_policy(service, draft.policy, err);
+	r = schedule_commit_check_dealing(service, &draft, err);
 	if (r == 0)
 		r = attach_fill_slots(service, request, found, &draft, err);
 	if (r < 0)
@@ -341,8 +340,6 @@ int attach(const struct attach_request *request, struct service *ret, char **ret
 
 	if (r == 0)
 		r = features_require(err);
-	if (r == 0 && request->dealing.skip_stuck)
-		r = steer_queues_require(err);
 	if (r == 0 && request->wanted.pid)
 		r = proc_enter_netns(request->wanted.pid, err);
 	if (r == 0)

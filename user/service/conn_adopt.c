@@ -106,7 +106,7 @@ int conn_adopt(struct service *service, struct error *err)
 		return 0;
 	r = sockets_listeners(service, &listeners, &n_listeners, err);
 	if (r == 0)
-		r = sockets_connections(service, &connections, &n, err);
+		r = sockets_connections(service, true, &connections, &n, err);
 	if (r < 0)
 		return r;
 	found = calloc(n + 1, sizeof(*found));

@@ -70,7 +70,7 @@ int connections_take(const struct service *service, const struct observed *obser
 		                 "removes what is left of the service",
 		                 service_is_run(service) ? "stop" : "detach",
 		                 service->pins.service);
-	r = sockets_connections(service, &all, &n, err);
+	r = sockets_connections(service, true, &all, &n, err);
 	if (r == 0)
 		r = conns_mark_counted(&service->conns, all, n, err);
 	if (r < 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The workers of `run` that are out of their slots and still live: old workers that drain or stop.
+/* The workers of `run` that are out of their slots and still live: they are kept, drain or stop.
  */
 #pragma once
 

@@ -5,7 +5,6 @@
 #include "core/conn_count.h"
 #include "kern/conns.h"
 #include "kern/steer_members.h"
-#include "kern/steer_workers.h"
 
 /* The generation that the newcomer had in @slot before, or RPD_ACCOUNT_NONE. */
 static uint16_t generation_of_newcomer(const struct service *service, unsigned int slot,
@@ -22,17 +21,17 @@ static uint16_t generation_of_newcomer(const struct service *service, unsigned i
 	return RPD_ACCOUNT_NONE;
 }
 
-/* The generations of @slot of which a listener may still be open, a bit for each: that of a former
+/* The generations of @slot that may still have an open listener, a bit for each: that of a former
  * worker, which may come back to the slot, or which still has connections in its accept queue. */
 static uint32_t generation_list_listening(const struct service *service, unsigned int slot)
 {
-	_cleanup_steer_members_ struct steer_members members;
+	_cleanup_steer_members_ struct steer_members members = {};
 	uint32_t found = 0;
 
 	if (steer_members_list(&service->steer, &members) < 0)
 		return 0;
 	for (size_t i = 0; i < members.n; i++) {
-		const struct rpd_member *it = &members.rows[i];
+		const struct rpd_member *it = &members.list[i].row;
 
 		if (!it->left && it->account % RPD_SLOT_MAX == slot &&
 		    it->account < RPD_ACCOUNT_UNKNOWN)
@@ -42,24 +41,21 @@ static uint32_t generation_list_listening(const struct service *service, unsigne
 }
 
 uint16_t generation_choose(struct service *service, unsigned int slot,
-                           const struct newcomer *newcomer)
+                           const struct rpd_worker *former, const struct newcomer *newcomer)
 {
 	uint16_t generation = generation_of_newcomer(service, slot, newcomer);
 	struct rpd_control *control = service->steer.control;
 	uint32_t listening = 0;
-	struct rpd_worker former;
 
 	if (!service->conns.counting || generation != RPD_ACCOUNT_NONE)
 		return generation;
-	if (steer_workers_get(&service->steer, slot, &former) < 0)
-		return RPD_ACCOUNT_NONE;
-	if (former.pid)
+	if (former->pid)
 		listening = generation_list_listening(service, slot);
 	for (unsigned int i = 0; i < RPD_ACCOUNT_GENERATIONS; i++) {
 		struct conn_count count;
 
 		generation = slot + i * RPD_SLOT_MAX;
-		if (former.pid && (former.account == generation || listening & 1u << i))
+		if (former->pid && (former->account == generation || listening & 1u << i))
 			continue;
 		if (conns_read_count(&service->steer, generation, &count) < 0 ||
 		    conn_count_still_open(&count) > 0 ||
@@ -99,10 +95,11 @@ bool generation_handshakes(const struct service *service, const uint64_t *cookie
 	if (!groups_are_known(&service->groups) || !service->reachable ||
 	    groups_read(&service->groups, &rows, &n_rows, &ignored) < 0)
 		return false;
-	for (size_t i = 0; i < n_rows; i++)
-		for (size_t c = 0; c < n; c++)
-			if (rows[i].cookie == cookies[c])
-				sum += rows[i].under_way;
+	for (size_t i = 0; i < n; i++) {
+		const struct rpd_group_member *row = groups_find(rows, n_rows, cookies[i]);
+
+		sum += row ? row->under_way : 0;
+	}
 	*ret = sum;
 	return true;
 }

@@ -25,11 +25,12 @@ bool generation_are_all_used(const struct service *service, const struct rpd_wor
 
 /*
  * Chooses the generation for @newcomer in @slot: the one that it had in this slot before, else one
- * of the slot's that has no open connection, with its counts cleared. RPD_ACCOUNT_NONE if
- * connections are not counted, or if each of the slot's generations has open connections.
+ * of the slot's that has no open connection, with its counts cleared. @former: the slot's row.
+ * RPD_ACCOUNT_NONE if connections are not counted, or if each of the slot's generations has open
+ * connections.
  */
 uint16_t generation_choose(struct service *service, unsigned int slot,
-                           const struct newcomer *newcomer);
+                           const struct rpd_worker *former, const struct newcomer *newcomer);
 
 /* The open connections of a present or former worker, by its generation. False if they are not
  * counted. */

@@ -7,7 +7,6 @@
 #include "core/endpoint.h"
 #include "kern/events.h"
 #include "kern/steer.h"
-#include "service/service_in_force.h"
 #include "service/service_endpoint.h"
 
 #define IN_FORCE_RESTORE_QUIET_NS (60 * NS_PER_S)
@@ -43,24 +42,23 @@ static void in_force_restore_say(struct service *service, const struct in_force 
 	events_note(&service->steer, RPD_EVENT_restored, RPD_NO_SLOT, 0, address);
 }
 
-int in_force_restore(struct service *service, const int own[RPD_ENDPOINT_MAX],
-                     struct in_force_restore_report *report, struct error *err)
+int in_force_restore(struct service *service, const struct in_force *found,
+                     const int own[RPD_ENDPOINT_MAX], struct in_force_restore_report *report,
+                     struct error *err)
 {
-	struct in_force found;
 	int n = 0, result = 0;
 
-	service_in_force_read(service, &found);
-	for (unsigned int e = 0; e < found.n; e++) {
+	for (unsigned int e = 0; e < found->n; e++) {
 		int r;
 
-		if (!in_force_is_lost(&found, e))
+		if (!in_force_is_lost(found, e))
 			continue;
 		r = in_force_restore_one(service, e, own ? own[e] : -1, err);
 		if (r < 0)
 			result = r;
 		if (r != SERVICE_ENDPOINT_BORROWED)
 			continue;
-		in_force_restore_say(service, &found, e, report);
+		in_force_restore_say(service, found, e, report);
 		n++;
 	}
 	return result < 0 ? result : n;

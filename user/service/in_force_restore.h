@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "kern/in_force.h"
 #include "service/service.h"
 
 /* Where in_force_restore() reports what it does: a line for each endpoint, at most once a minute,
@@ -16,10 +17,11 @@ struct in_force_restore_report {
 };
 
 /*
- * Attaches our program again to each group of in_force_is_lost(), reports that and notes the event.
- * The service must be locked. @own: a listener of the caller in each endpoint, or -1; NULL: none.
- * Returns the number of groups, or a negative errno with @err set if one could not be restored. It
- * is no error if the last listener of a group has closed.
+ * Attaches our program again to each group of @found that has lost it (in_force_is_lost()), reports
+ * that and notes the event. The service must be locked. @own: a listener of the caller in each
+ * endpoint, or -1; NULL: none. Returns the number of groups, or a negative errno with @err set if
+ * one could not be restored. It is no error if the last listener of a group has closed.
  */
-int in_force_restore(struct service *service, const int own[RPD_ENDPOINT_MAX],
-                     struct in_force_restore_report *report, struct error *err);
+int in_force_restore(struct service *service, const struct in_force *found,
+                     const int own[RPD_ENDPOINT_MAX], struct in_force_restore_report *report,
+                     struct error *err);

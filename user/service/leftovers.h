@@ -12,5 +12,5 @@
 bool leftovers_live(const struct steer *steer, const char *service, uint32_t *ret_pid);
 
 /* Removes its cgroups and its folder in /run, and ends what is in them: the log process. For a
- * service of which nothing else lives, and whose name another kind of service takes. */
+ * service without other processes, when another kind of service takes its name. */
 void leftovers_remove(const char *service);

@@ -161,31 +161,27 @@ static bool *observe_find_admitted(const struct service *service, const struct o
 	return admitted;
 }
 
-/* Whether the supervisor parks connections in this listener, or did until a moment ago. */
-static bool observe_is_parking(const struct service *service, uint64_t cookie)
-{
-	struct rpd_member member;
-
-	return steer_members_get(&service->steer, cookie, &member) == 0 &&
-	       member.slot == RPD_SLOT_PARKING;
-}
-
 static int observe_find_foreign(const struct service *service, struct observed *o,
                                 struct error *err)
 {
 	_cleanup_free_ bool *admitted = observe_find_admitted(service, o);
 
+	int r = steer_members_list(&service->steer, &o->members);
+
+	if (r < 0)
+		return error_set(err, r, "can't read the members: %s", strerror(-r));
 	o->foreign = calloc(o->n_listeners + 1, sizeof(*o->foreign));
 	if (!o->foreign || !admitted)
 		return error_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < o->n_listeners; i++) {
 		const struct listener *listener = &o->listeners[i];
 		unsigned int e = service_endpoint_index(service, &listener->endpoint);
-		struct rpd_member member;
+		const struct rpd_member *member = steer_members_find(&o->members, listener->cookie);
 
 		if (admitted[i])
 			continue;
-		if (observe_is_parking(service, listener->cookie)) {
+		/* The supervisor parks connections in it, or did until a moment ago. */
+		if (member && member->slot == RPD_SLOT_PARKING) {
 			o->n_parked += listener->queue;
 			continue;
 		}
@@ -193,9 +189,7 @@ static int observe_find_foreign(const struct service *service, struct observed *
 		o->foreign[o->n_foreign++] = (struct observed_foreign){
 		        .endpoint = e,
 		        .listener = listener,
-		        .former = steer_members_get(&service->steer, listener->cookie, &member) ==
-		                          0 &&
-		                  member.slot < o->n_slots,
+		        .former = member && member->slot < o->n_slots,
 		        .alone = !observed_has_worker(o, e),
 		};
 	}
@@ -268,6 +262,13 @@ static int observe_search(const struct service *service, const struct observed *
 	return r;
 }
 
+/* Whether the slot's process, if it still serves the listener, need not be searched for. */
+static bool observe_is_clear(const struct observed *o, unsigned int slot, enum observe_depth depth)
+{
+	return observe_slot_listener(o, slot) &&
+	       (o->slots[slot].worker->evidence > EVIDENCE_HOLDS || depth == OBSERVE_KNOWN);
+}
+
 /* Marks a slot if its recorded process no longer serves the listener (or, if not OBSERVE_KNOWN, was
  * never seen to poll it). Finds the processes that have the listeners of marked slots open.
  * Searches only if a slot is marked. */
@@ -276,16 +277,22 @@ static int observe_find_holders(const struct service *service, struct observed *
                                 struct error *err)
 {
 	_cleanup_free_ struct listener *unclear = calloc(o->n_slots + 1, sizeof(*unclear));
-	size_t n = 0;
+	_cleanup_free_ struct proc_serving *clear = calloc(o->n_slots + 1, sizeof(*clear));
+	size_t n = 0, n_clear = 0, at = 0;
 
-	if (!unclear)
+	if (!unclear || !clear)
 		return error_set(err, -ENOMEM, "out of memory");
+	for (unsigned int slot = 0; slot < o->n_slots; slot++)
+		if (observe_is_clear(o, slot, depth))
+			clear[n_clear++] = (struct proc_serving){
+			        .worker = o->slots[slot].worker,
+			        .inode = observe_slot_listener(o, slot)->inode,
+			};
+	proc_still_serve(clear, n_clear);
 	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
 		const struct listener *listener = observe_slot_listener(o, slot);
-		const struct rpd_worker *worker = o->slots[slot].worker;
-		bool clear = worker->evidence > EVIDENCE_HOLDS || depth == OBSERVE_KNOWN;
 
-		if (!listener || (clear && proc_still_serves(worker, listener->inode)))
+		if (!listener || (observe_is_clear(o, slot, depth) && clear[at++].yes))
 			continue;
 		o->slots[slot].stalled = true; /* until a process is found that serves it */
 		unclear[n++] = *listener;

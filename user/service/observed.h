@@ -10,6 +10,7 @@
 
 #include "core/listener.h"
 #include "core/process.h"
+#include "kern/steer_members.h"
 
 struct observed_slot {
 	struct rpd_worker *worker; /* the slot's row; of a dead worker too */
@@ -35,6 +36,7 @@ struct observed {
 	struct observed_slot *slots;
 	struct rpd_worker *workers; /* the rows of the slots */
 	unsigned int n_slots;
+	struct steer_members members; /* listeners that are or were in slots, or park */
 	struct observed_foreign *foreign;
 	size_t n_foreign;
 	struct holder *holders; /* of the foreign listeners, once observe_foreign() has run */

@@ -17,14 +17,20 @@ void run_dir_path(const char *service, const char *name, char *buf, size_t size)
 	snprintf(buf, size, RUN_DIR_ROOT "/%s%s%s", service, name ? "/" : "", name ? name : "");
 }
 
+/* Whatever the umask is: workers of other users reach their sockets and output through it. */
+static bool run_dir_make_folder(const char *path, mode_t mode)
+{
+	return (mkdir(path, mode) == 0 || errno == EEXIST) && chmod(path, mode) == 0;
+}
+
 int run_dir_make(const char *service, struct error *err)
 {
 	char dir[PATH_MAX], out[PATH_MAX];
 
 	run_dir_path(service, NULL, dir, sizeof(dir));
 	run_dir_path(service, "out", out, sizeof(out));
-	if ((mkdir(RUN_DIR_ROOT, 0755) < 0 && errno != EEXIST) ||
-	    (mkdir(dir, 0755) < 0 && errno != EEXIST) || (mkdir(out, 0700) < 0 && errno != EEXIST))
+	if (!run_dir_make_folder(RUN_DIR_ROOT, 0755) || !run_dir_make_folder(dir, 0755) ||
+	    !run_dir_make_folder(out, 0700))
 		return error_set(err, -errno, "can't make the run directory %s: %s", dir,
 		                 strerror(errno));
 	return 0;

@@ -9,6 +9,7 @@
 #include "kern/grace.h"
 #include "kern/steer.h"
 #include "kern/steer_members.h"
+#include "kern/steer_queues.h"
 
 void schedule_commit_note_observed(struct rpd_schedule *draft, const struct observed *observed)
 {
@@ -43,11 +44,11 @@ static int schedule_commit_set_members(struct service *service, const struct obs
 			        .version = draft->slots[slot].version,
 			        .endpoint = e,
 			        .account = observed->slots[slot].worker->account};
-			struct rpd_member is;
+			const struct rpd_member *is =
+			        steer_members_find(&observed->members, cookie);
 			int r;
 
-			if (!cookie || (steer_members_get(&service->steer, cookie, &is) == 0 &&
-			                !memcmp(&is, &want, sizeof(is))))
+			if (!cookie || (is && !memcmp(is, &want, sizeof(want))))
 				continue;
 			r = steer_members_set(&service->steer, cookie, &want);
 			if (r < 0)
@@ -60,16 +61,14 @@ static int schedule_commit_set_members(struct service *service, const struct obs
  * closes, as its accept queue belongs to its version. A listener in a slot is open even if
  * sock_diag did not list it. If the network namespace can't be entered, no listener is known to
  * have closed. */
-static int schedule_commit_forget_closed(struct service *service, const struct observed *observed)
+static void schedule_commit_forget_closed(struct service *service, const struct observed *observed)
 {
-	_cleanup_steer_members_ struct steer_members members = {};
-	int r = service->reachable ? steer_members_list(&service->steer, &members) : 0;
+	for (size_t i = 0; service->reachable && i < observed->members.n; i++) {
+		const uint64_t cookie = observed->members.list[i].cookie;
 
-	for (size_t i = 0; r == 0 && i < members.n; i++)
-		if (!observed_listener(observed, members.cookies[i]) &&
-		    observed_slot_of(observed, members.cookies[i]) < 0)
-			steer_members_remove(&service->steer, members.cookies[i]);
-	return r;
+		if (!observed_listener(observed, cookie) && observed_slot_of(observed, cookie) < 0)
+			steer_members_remove(&service->steer, cookie);
+	}
 }
 
 /* Whether schedule_edit_check_served() allows the built @draft, with the observed stalled workers
@@ -87,11 +86,11 @@ static int schedule_commit_check_served(const struct observed *observed, struct 
 	return schedule_edit_check_served(&before, &draft, force, what, err);
 }
 
-int schedule_commit_check_policy(const struct service *service, enum rpd_policy policy,
-                                 struct error *err)
+int schedule_commit_check_dealing(const struct service *service, const struct rpd_schedule *draft,
+                                  struct error *err)
 {
-	if (policy != RPD_LEAST_CONNECTIONS || service->conns.counting)
-		return 0;
+	if (draft->policy != RPD_LEAST_CONNECTIONS || service->conns.counting)
+		return draft->stuck_after ? steer_queues_require(err) : 0;
 	return error_set(err, -EOPNOTSUPP,
 	                 "policy least-connections needs the counts of open connections, but these "
 	                 "are not counted: %s",
@@ -110,18 +109,17 @@ int schedule_commit(struct service *service, const struct observed *observed,
 	schedule_build(&before);
 	schedule_build(draft);
 	r = schedule_commit_check_served(observed, before, *draft, force, what, err);
-	if (r == 0 && draft->policy != before.policy)
-		r = schedule_commit_check_policy(service, draft->policy, err);
+	if (r == 0 && (draft->policy != before.policy || draft->stuck_after != before.stuck_after))
+		r = schedule_commit_check_dealing(service, draft, err);
 	if (r == 0)
 		r = grace_prepare(&grace, err);
 	if (r < 0)
 		return r;
 	r = schedule_commit_set_members(service, observed, draft);
-	if (r == 0)
-		r = schedule_commit_forget_closed(service, observed);
 	if (r < 0)
 		return error_set(err, r, "can't write the versions of the listeners: %s",
 		                 strerror(-r));
+	schedule_commit_forget_closed(service, observed);
 	steer_switch(&service->steer, draft);
 	return grace_wait(&grace, err);
 }

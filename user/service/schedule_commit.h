@@ -25,7 +25,8 @@ void schedule_commit_note_observed(struct rpd_schedule *draft, const struct obse
 int schedule_commit(struct service *service, const struct observed *observed,
                     struct rpd_schedule *draft, bool force, const char *what, struct error *err);
 
-/* Checks that the service can have the policy: least-connections needs the counts of connections.
- * Returns 0, or -EOPNOTSUPP with @err set. */
-int schedule_commit_check_policy(const struct service *service, enum rpd_policy policy,
-                                 struct error *err);
+/* Checks that the service can deal connections as the draft says: least-connections needs the
+ * counts of connections, skip-stuck the BTF of the kernel. Returns 0, or -EOPNOTSUPP with @err set.
+ */
+int schedule_commit_check_dealing(const struct service *service, const struct rpd_schedule *draft,
+                                  struct error *err);

@@ -15,7 +15,6 @@
 #include "kern/groups.h"
 #include "kern/netns.h"
 #include "kern/proc.h"
-#include "kern/steer_queues.h"
 #include "kern/steer_setup.h"
 #include "service/leftovers.h"
 #include "service/schedule_commit.h"
@@ -76,10 +75,8 @@ static void service_create_set_schedule(struct service *service, const struct se
 static int service_create_make(struct service *service, const struct service_plan *plan,
                                struct error *err)
 {
-	int r = plan->dealing.skip_stuck ? steer_queues_require(err) : 0;
+	int r = steer_setup_maps(&service->steer, &service->pins, plan->max_conns, err);
 
-	if (r == 0)
-		r = steer_setup_maps(&service->steer, &service->pins, plan->max_conns, err);
 	if (r == 0)
 		r = service_create_describe(service, plan->workers, plan->label, err);
 	if (r < 0)
@@ -94,7 +91,7 @@ static int service_create_make(struct service *service, const struct service_pla
 		return r;
 	service_create_set_schedule(service, plan);
 	service_create_load_observers(service, plan->max_conns);
-	r = schedule_commit_check_policy(service, plan->dealing.policy, err);
+	r = schedule_commit_check_dealing(service, steer_schedule(&service->steer), err);
 	if (r < 0)
 		return r;
 	conns_enable(&service->conns, &service->steer);
@@ -132,8 +129,9 @@ static int service_create_elsewhere_error(const struct service *service, uint32_
 	                 name);
 }
 
-/* A service whose supervisor has died, in another network namespace than @home: its workers would
- * be started there. Removes it if nothing of it lives, and returns to @home. */
+/* The supervisor of this service has died, and the service is of another network namespace than
+ * @home: its workers would be started there. Removes it if nothing of it lives, and returns to
+ * @home. */
 static int service_create_replace_elsewhere(struct service *service, int home, struct error *err)
 {
 	struct error ignored;

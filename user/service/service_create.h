@@ -32,9 +32,9 @@ enum service_create_outcome {
 /*
  * Makes the service and the calling process its supervisor, or takes an existing service over. The
  * service is then open and locked. Returns an enum service_create_outcome, or a negative errno;
- * sets @err for SERVICE_CREATE_LATER and for an errno, also if another service has the name. A
- * service whose supervisor has died in another network namespace is made again here if nothing of
- * it lives, otherwise refused (@plan->anywhere: taken over).
+ * sets @err for SERVICE_CREATE_LATER and for an errno, also if another service has the name. If
+ * the supervisor of a service has died in another network namespace, the service is made again here
+ * if no process of it lives, otherwise refused (@plan->anywhere: taken over).
  */
 int service_create(struct service *service, const struct service_plan *plan, struct error *err);
 

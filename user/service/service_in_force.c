@@ -48,7 +48,7 @@ static int service_in_force_lost_error(const struct service *service, unsigned i
 
 	return error_set(err, -EBUSY,
 	                 "the steering program is not in force on %s: %s selects the worker there, "
-	                 "so the schedule has no effect\n%s",
+	                 "so weights, shares and drains have no effect\n%s",
 	                 endpoint_format(&service->steer.service->endpoints[endpoint], address,
 	                                 sizeof(address)),
 	                 in_force_describe_program(program, text),
@@ -85,9 +85,11 @@ int service_in_force_check_listeners(const struct service *service, const uint64
 	                                       "the workers' network namespace is gone, or can't "
 	                                       "be entered");
 
-	for (size_t i = 0; r == 0 && i < n_rows; i++)
-		for (size_t c = 0; r == 0 && c < n; c++)
-			if (cookies[c] == rows[i].cookie)
-				r = service_in_force_check_member(service, &rows[i], err);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		const struct rpd_group_member *row = groups_find(rows, n_rows, cookies[i]);
+
+		if (row)
+			r = service_in_force_check_member(service, row, err);
+	}
 	return r;
 }

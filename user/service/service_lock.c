@@ -98,11 +98,11 @@ static int service_lock_outermost(struct service *service, struct error *err)
 		service_lock_note_opened(service);
 	else
 		service_close(service);
-	service->locks = 0; /* service_try_lock() counts */
+	service->locks = 0; /* service_lock_try() counts */
 	return r == SERVICE_NONE ? -ENOENT : r;
 }
 
-int service_try_lock(struct service *service, struct error *err)
+int service_lock_try(struct service *service, struct error *err)
 {
 	const int r = service->locks ? SERVICE_OPEN : service_lock_outermost(service, err);
 
@@ -112,7 +112,7 @@ int service_try_lock(struct service *service, struct error *err)
 
 int service_lock(struct service *service, struct service **ret, struct error *err)
 {
-	const int r = service_try_lock(service, err);
+	const int r = service_lock_try(service, err);
 
 	*ret = r == SERVICE_OPEN ? service : NULL;
 	return r == SERVICE_LOCKED ? -EBUSY : r;

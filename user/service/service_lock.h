@@ -18,7 +18,7 @@
  * Returns SERVICE_OPEN, SERVICE_LOCKED (pins_set_waiting()) or a negative errno; sets @err unless
  * the outcome is SERVICE_OPEN. On failure the service may be closed; the next call opens it again.
  */
-int service_try_lock(struct service *service, struct error *err);
+int service_lock_try(struct service *service, struct error *err);
 
 /* The same for callers that need the lock: SERVICE_LOCKED is an error too. @ret: @service, for
  * _cleanup_service_lock_, or NULL on failure. Returns 0, or a negative errno with @err set. */

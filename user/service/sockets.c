@@ -106,8 +106,8 @@ int sockets_listeners(const struct service *service, struct listener **ret, size
 	return 0;
 }
 
-int sockets_connections(const struct service *service, struct connection **ret, size_t *ret_n,
-                        struct error *err)
+int sockets_connections(const struct service *service, bool info, struct connection **ret,
+                        size_t *ret_n, struct error *err)
 {
 	uint16_t ports[RPD_ENDPOINT_MAX];
 	size_t n_ports = sockets_list_ports(service, ports);
@@ -118,7 +118,7 @@ int sockets_connections(const struct service *service, struct connection **ret, 
 		_cleanup_free_ struct connection *some = NULL;
 		size_t n;
 
-		r = sockdiag_conn_list(ports[i], &some, &n, err);
+		r = sockdiag_conn_list(ports[i], info, &some, &n, err);
 		if (r == 0)
 			r = sockets_append(&rows, some, n, sizeof(*some), err);
 	}

@@ -3,6 +3,7 @@
  * namespace. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -15,7 +16,7 @@
 int sockets_listeners(const struct service *service, struct listener **ret, size_t *ret_n,
                       struct error *err);
 
-/* All connections of these ports, port by port. The caller frees *ret. Returns 0, or a negative
- * errno with @err set. */
-int sockets_connections(const struct service *service, struct connection **ret, size_t *ret_n,
-                        struct error *err);
+/* All connections of these ports, port by port. @info: as for sockdiag_conn_list(). The caller
+ * frees *ret. Returns 0, or a negative errno with @err set. */
+int sockets_connections(const struct service *service, bool info, struct connection **ret,
+                        size_t *ret_n, struct error *err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A service whose pins were deleted by hand: its steering program goes on, and nothing can change
- * it. */
+/* A user deleted the pins of a service by hand: its steering program goes on, and nothing can
+ * change it. */
 #pragma once
 
 #include "base/error.h"

@@ -44,6 +44,7 @@ static void worker_stats_take_queues(const struct service *service, const struct
 	}
 }
 
+/* @listener: NULL = the slot has none, or no turn is passed on because a worker is stuck. */
 static void worker_stats_take_row(const struct rpd_queue *row, uint32_t now,
                                   const struct listener *listener, struct worker_stats *ret)
 {
@@ -66,6 +67,7 @@ static int worker_stats_take_seen(const struct service *service, const struct ob
 {
 	_cleanup_free_ struct rpd_queue *rows = calloc(observed->n_slots + 1, sizeof(*rows));
 	const uint32_t now = clock_ns(CLOCK_MONOTONIC) >> RPD_TICK_LOG;
+	const bool skips = steer_schedule(&service->steer)->stuck_after;
 	int r = rows ? 0 : -ENOMEM;
 
 	for (unsigned int e = 0; r == 0 && e < service->steer.service->n_endpoints; e++) {
@@ -75,7 +77,9 @@ static int worker_stats_take_seen(const struct service *service, const struct ob
 		for (unsigned int slot = 0; r == 0 && slot < observed->n_slots; slot++)
 			worker_stats_take_row(
 			        &rows[slot], now,
-			        observed_listener(observed, observed->slots[slot].cookies[e]),
+			        skips ? observed_listener(observed,
+			                                  observed->slots[slot].cookies[e])
+			              : NULL,
 			        &slots[slot]);
 	}
 	return r;
@@ -183,14 +187,10 @@ int worker_stats_take(const struct service *service, const struct observed *obse
 		if (observed->slots[slot].there)
 			worker_stats_take_age(&observed->slots[slot].main, &stats.slots[slot]);
 	}
-	if (steer_schedule(&service->steer)->stuck_after) {
-		r = worker_stats_take_seen(service, observed, stats.slots);
-		if (r < 0)
-			return error_set(err, r,
-			                 "can't read what the program has seen of the "
-			                 "queues: %s",
-			                 strerror(-r));
-	}
+	r = worker_stats_take_seen(service, observed, stats.slots);
+	if (r < 0)
+		return error_set(err, r, "can't read what the program has seen of the queues: %s",
+		                 strerror(-r));
 	/* Reads the stages in the order that a connection passes through them: a connection that
 	 * moves on meanwhile is seen twice, rather than not at all. */
 	r = worker_stats_take_groups(service, observed, &stats, &why);

@@ -26,7 +26,8 @@ static bool log_flush(void)
 	if (!n_lost)
 		return true;
 	n = snprintf(text, sizeof(text),
-	             "reuseportd: %lu lines are missing here: standard error was not read", n_lost);
+	             "reuseportd: %lu line%s missing here: standard error was not read", n_lost,
+	             n_lost == 1 ? " is" : "s are");
 	n_lost = 0;
 	out_queue_add(queue, text, n);
 	return out_queue_flush(queue);

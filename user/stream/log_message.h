@@ -15,6 +15,7 @@
 
 #define LOG_MESSAGE_FD         3 /* of the log process: its end of the pair */
 #define LOG_MESSAGE_DIR_FD     4 /* of the log process: the service's run directory */
+#define LOG_MESSAGE_WATCH_FD   5 /* of the log process: the memory of struct log_message_watch */
 #define LOG_MESSAGE_GROUPS_MAX 256
 #define LOG_MESSAGE_FDS        3    /* at most, with a message */
 #define LOG_MESSAGE_CHANNEL    2    /* the index of the channel */
@@ -48,8 +49,7 @@ struct log_message {
 	enum log_message_kind kind;
 	uint32_t slot, number; /* of the worker */
 	/* The rest is for LOG_MESSAGE_ADD. */
-	char prefix[RPD_LABEL_MAX + 16]; /* before each line that goes to a stream of the
-	                                    supervisor; or "" */
+	char prefix[RPD_LABEL_MAX + 16]; /* before each line; or "" */
 	struct log_message_place places[LOG_MESSAGE_PLACES];
 	/* The rights that the files are opened with. */
 	bool set_user, limited;
@@ -62,6 +62,13 @@ struct log_message {
 struct log_message_tail {
 	uint32_t slot, number;
 	char text[LOG_MESSAGE_TAIL_MAX];
+};
+
+/* Memory of both: which worker's stream the log process reads. A worker can keep its pipe locked,
+ * and then the log process waits, and no signal interrupts it. */
+struct log_message_watch {
+	uint32_t turn;   /* odd while it reads */
+	uint32_t number; /* of the worker */
 };
 
 /* Sends @message, with the descriptors @fds that belong to its kind. Never waits. Returns 0 or a

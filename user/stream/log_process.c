@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -262,15 +263,21 @@ bool log_process_is_one(void)
 
 int log_process_main(const char *service)
 {
+	static struct log_message_watch unwatched;
 	static struct log_process log = {.dir_fd = LOG_MESSAGE_DIR_FD};
 	int r;
 
 	log.service = service;
+	log.watch = mmap(NULL, sizeof(*log.watch), PROT_READ | PROT_WRITE, MAP_SHARED,
+	                 LOG_MESSAGE_WATCH_FD, 0);
+	if (log.watch == MAP_FAILED) /* nobody watches */
+		log.watch = &unwatched;
 	prctl(PR_SET_NAME, "reuseportd-log");
 	log_process_block_signals();
 	file_limit_raise(); /* each worker takes up to five descriptors */
 	privileges_keep_for_files();
 	r = log_process_open(&log);
+	log.watch->turn = 0; /* the log process before us may have ended while it read */
 	while (r >= 0 && !log.ended)
 		r = sd_event_run(log.loop, UINT64_MAX);
 	if (r == -ECANCELED)

@@ -104,11 +104,11 @@ static void log_source_pause(struct log_source *source)
 		sd_event_source_set_enabled(source->on_readable, SD_EVENT_OFF);
 }
 
-void log_source_written(struct log_source *source, const char *prefix, size_t n)
+void log_source_written(struct log_source *source, size_t n)
 {
 	const size_t before = line_queue_length(&source->queue);
 
-	line_queue_written(&source->queue, prefix, n);
+	line_queue_written(&source->queue, source->prefix, n);
 	source->log->kept -= before - line_queue_length(&source->queue);
 	if (source->pause && line_queue_length(&source->queue) < PAUSE_LENGTH / 2)
 		log_source_on_pause_over(source->pause, 0, source);
@@ -116,11 +116,27 @@ void log_source_written(struct log_source *source, const char *prefix, size_t n)
 
 /* --- reading */
 
+static void log_source_begin(struct log_source *source)
+{
+	struct log_message_watch *watch = source->log->watch;
+
+	__atomic_store_n(&watch->number, source->worker->number, __ATOMIC_RELEASE);
+	__atomic_add_fetch(&watch->turn, 1, __ATOMIC_RELEASE);
+}
+
+static void log_source_done(struct log_source *source)
+{
+	__atomic_add_fetch(&source->log->watch->turn, 1, __ATOMIC_RELEASE);
+}
+
 static ssize_t log_source_read(struct log_source *source, size_t max)
 {
 	static char text[READ_MAX];
-	const ssize_t n = read(source->fd, text, max < sizeof(text) ? max : sizeof(text));
+	ssize_t n;
 
+	log_source_begin(source);
+	n = read(source->fd, text, max < sizeof(text) ? max : sizeof(text));
+	log_source_done(source);
 	if (n > 0)
 		log_source_add(source, text, (size_t)n);
 	return n;
@@ -163,9 +179,14 @@ int log_source_open(struct log_source *source, int fd)
 
 void log_source_read_all(struct log_source *source)
 {
-	int n;
+	int n, r;
 
-	if (source->fd < 0 || ioctl(source->fd, FIONREAD, &n) < 0)
+	if (source->fd < 0)
+		return;
+	log_source_begin(source);
+	r = ioctl(source->fd, FIONREAD, &n);
+	log_source_done(source);
+	if (r < 0)
 		return;
 	while (n > 0) {
 		const ssize_t got = log_source_read(source, (size_t)n);

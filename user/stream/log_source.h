@@ -23,7 +23,7 @@ void log_source_read_all(struct log_source *source);
 void log_source_end(struct log_source *source);
 
 /* Takes out what was written. */
-void log_source_written(struct log_source *source, const char *prefix, size_t n);
+void log_source_written(struct log_source *source, size_t n);
 
 /* Whether it has ended, and all its lines have been written. */
 bool log_source_is_done(const struct log_source *source);

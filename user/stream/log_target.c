@@ -82,6 +82,18 @@ int log_target_reopen(struct log_target *target, struct error *err)
 	return target->stream ? 0 : log_target_open_file(target, err);
 }
 
+/* Whether the path leads to another file now, or to none: the file was renamed, or a link on the
+ * path leads to another release. */
+static bool log_target_has_moved(const struct log_target *target)
+{
+	struct stat is;
+
+	if (target->stream || target->fd < 0)
+		return false;
+	return stat(target->path, &is) < 0 || is.st_dev != target->out.dev ||
+	       is.st_ino != target->out.ino;
+}
+
 /* --- making */
 
 /* Standard output and standard error are one target if they are one file, so that no line is
@@ -144,11 +156,14 @@ struct log_target *log_target_get(struct log_process *log, const struct log_mess
 {
 	const int stream = log_target_find_stream(place->stream);
 	struct log_target *target = log->targets;
+	struct error ignored;
 
 	while (target && !log_target_is_at(target, stream, place->path, message))
 		target = target->next;
 	if (target) {
 		target->refs++;
+		if (log_target_has_moved(target))
+			log_target_open_file(target, &ignored);
 		return target;
 	}
 	target = calloc(1, sizeof(*target));
@@ -208,8 +223,8 @@ static void log_target_note_recovery(struct log_target *target)
 {
 	if (!target->failure && !target->losing)
 		return;
-	log_note(target->log, "%s is written again; %lu lines were dropped",
-	         log_target_name(target), target->lost);
+	log_note(target->log, "%s is written again; %lu line%s dropped", log_target_name(target),
+	         target->lost, target->lost == 1 ? " was" : "s were");
 	target->failure = 0;
 	target->losing = false;
 	target->lost = 0;
@@ -218,8 +233,8 @@ static void log_target_note_recovery(struct log_target *target)
 void log_target_report_lost(struct log_target *target)
 {
 	if (target->lost)
-		log_note(target->log, "%s: %lu lines were dropped", log_target_name(target),
-		         target->lost);
+		log_note(target->log, "%s: %lu line%s dropped", log_target_name(target),
+		         target->lost, target->lost == 1 ? " was" : "s were");
 	target->lost = 0;
 }
 
@@ -308,12 +323,11 @@ static ssize_t log_target_write_some(struct log_target *target)
 	static char text[LINE_QUEUE_LINE_MAX + 128];
 	const size_t max = target->out.kind == S_IFREG ? sizeof(text) : PIPE_BUF;
 	struct log_source *source = target->first;
-	const char *prefix = target->stream ? source->prefix : "";
-	size_t n = line_queue_copy(&source->queue, prefix, max, text);
+	size_t n = line_queue_copy(&source->queue, source->prefix, max, text);
 	ssize_t written = n ? out_stream_write(&target->out, text, n) : 0;
 
 	if (written > 0)
-		log_source_written(source, prefix, (size_t)written);
+		log_source_written(source, (size_t)written);
 	return written;
 }
 

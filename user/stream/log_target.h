@@ -10,7 +10,8 @@
 #include "base/error.h"
 #include "stream/log_types.h"
 
-/* The target at @place, which is opened with the rights that @message has. Each call is matched by
+/* The target at @place, which is opened with the rights that @message has; again, if the path leads
+ * to another file since. Each call is matched by
  * log_target_unref(). NULL if memory is short. */
 struct log_target *log_target_get(struct log_process *log, const struct log_message_place *place,
                                   const struct log_message *message);

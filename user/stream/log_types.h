@@ -80,7 +80,8 @@ struct log_target {
 struct log_process {
 	sd_event *loop;
 	const char *service;
-	int dir_fd;            /* the service's run directory */
+	int dir_fd; /* the service's run directory */
+	struct log_message_watch *watch;
 	sd_event_source *link; /* the supervisor; NULL = there is none */
 	sd_event_source *on_reopen;
 	sd_event_source *ending; /* after the last worker: when to drop what can't be written */

@@ -21,8 +21,9 @@ static void config_drift_report_dealing(struct supervisor *sup, const struct ser
 		            policy_name(asked->policy));
 	else if (!dealing_is_of(asked, is))
 		report_line(sup,
-		            "skip-stuck, slow-start and choices are as before: to change them, "
-		            "stop the service and run it again");
+		            "skip-stuck, slow-start and choices are as before: `reuseportd policy "
+		            "%s` with these options changes them",
+		            sup->name);
 }
 
 /* Counting that was asked for and failed is no difference. */

@@ -114,8 +114,8 @@ static void control_send_missed(struct control_client *client)
 
 	if (!client->n_missed)
 		return;
-	snprintf(text, sizeof(text), "%u lines are missing here: they were not read in time",
-	         client->n_missed);
+	snprintf(text, sizeof(text), "%u line%s missing here: the command did not read in time",
+	         client->n_missed, client->n_missed == 1 ? " is" : "s are");
 	client->n_missed = 0;
 	control_send_text(client, text);
 }

@@ -65,7 +65,7 @@ static int drain_check_count_held(const struct worker *w, const struct service *
 	if (r == 0 && inodes.failed)
 		r = -ENOMEM;
 	if (r == 0)
-		r = sockets_connections(service, &connections, &n, &ignored);
+		r = sockets_connections(service, false, &connections, &n, &ignored);
 	if (inodes.n)
 		qsort(inodes.at, inodes.n, sizeof(*inodes.at), drain_check_compare);
 	*ret = 0;

@@ -15,6 +15,7 @@
 #include "kern/steer_socks.h"
 #include "service/service_endpoint.h"
 #include "service/service_lock.h"
+#include "supervise/dropped_address.h"
 #include "supervise/held_address.h"
 #include "supervise/report.h"
 #include "supervise/worker_env.h"
@@ -59,6 +60,10 @@ static bool endpoints_has_slot(const struct worker *w, const struct worker *next
 static void endpoints_see(const struct supervisor *sup, const struct rpd_endpoint *endpoint,
                           const struct worker *next, struct endpoint_seen *ret)
 {
+	const int e = service_is_open(&sup->service)
+	                      ? service_endpoint_index(&sup->service, endpoint)
+	                      : -1;
+
 	*ret = (struct endpoint_seen){.named = endpoints_is_named(sup, endpoint),
 	                              .reloading = sup->reload != NULL};
 	for (const struct worker *w = sup->workers; w; w = w->next) {
@@ -67,6 +72,7 @@ static void endpoints_see(const struct supervisor *sup, const struct rpd_endpoin
 		if (endpoints_has_slot(w, next)) {
 			ret->workers += w->n_addresses > 0;
 			ret->listening += listens;
+			ret->closed += w->n_addresses > 0 && !listens && e >= 0 && w->cookies[e];
 			ret->covered |= endpoints_is_covered_by(w, endpoint);
 		} else if (w->state == WORKER_STARTING || w->state == WORKER_SETTLING) {
 			ret->awaited |= listens;
@@ -134,6 +140,7 @@ static int endpoints_add_one(struct supervisor *sup, const struct rpd_endpoint *
 	if (e < 0)
 		return e;
 	sup->endpoints[e] = (struct endpoint_note){.orphaned_at = clock_ns(CLOCK_MONOTONIC)};
+	dropped_address_update(sup);
 	/* Until the program is on the group, the kernel's hash may choose a worker that is not
 	 * ready. */
 	r = parking_open_at(&sup->parking, service, e, err);
@@ -159,6 +166,14 @@ int endpoints_add(struct worker *w, bool takes_slot, struct error *err)
 		added++;
 	}
 	return ENDPOINTS_COMPLETE;
+}
+
+bool endpoints_has_more(const struct worker *w)
+{
+	for (size_t i = 0; i < w->n_addresses; i++)
+		if (endpoints_is_to_be_added(w, &w->addresses[i], false))
+			return true;
+	return false;
 }
 
 /* --- fewer of them */
@@ -215,7 +230,7 @@ static void endpoints_report_removal(struct supervisor *sup, unsigned int e,
 	if (seen->listening)
 		report_line(sup,
 		            "%s: only %u of %u workers listen there: connections are no longer "
-		            "steered; `--listen %u` would make it an address of the service",
+		            "steered; `--listen %u` would make it an endpoint of the service",
 		            text, seen->listening, seen->workers, endpoint->port);
 	else if (seen->covered)
 		report_line(sup,
@@ -260,6 +275,8 @@ static void endpoints_judge_one(struct supervisor *sup, struct service *service,
 	if (next == ENDPOINT_GONE) {
 		if (!endpoints_is_private(sup, &endpoint) && occasion != ENDPOINTS_AFTER_ROLLBACK)
 			endpoints_report_removal(sup, e, &seen);
+		if (seen.covered && !seen.listening)
+			dropped_address_add(sup, service, e);
 		endpoints_remove(sup, service, e);
 	} else if (next == ENDPOINT_SERVED) {
 		*note = (struct endpoint_note){.was_served = true};
@@ -287,6 +304,8 @@ void endpoints_judge(struct supervisor *sup, struct service *service,
 		changed |= was_served[e] != endpoints_is_served(sup, e);
 	if (changed)
 		held_address_update(sup);
+	endpoints_update_private(sup);
+	dropped_address_update(sup);
 }
 
 int64_t endpoints_next_timeout(const struct supervisor *sup)
@@ -331,7 +350,7 @@ void endpoints_report_own(struct worker *w)
 		report_line(
 		        sup,
 		        "slot %u: pid %u listens on %s, as most workers don't: it is not steered; "
-		        "`--listen %u` would make it an address of the service",
+		        "`--listen %u` would make it an endpoint of the service",
 		        w->slot, w->pid, text, address->port);
 	}
 }
@@ -344,12 +363,48 @@ static bool endpoints_is_loopback(const struct rpd_endpoint *e)
 	                            : !memcmp(e->addr, loopback6, sizeof(loopback6));
 }
 
-void endpoints_note_private(struct worker *w, bool takes_over)
+/* Whether the service's endpoints are on other addresses only. A port that `listen` names is shared
+ * on all addresses. */
+static bool endpoints_avoid_loopback(const struct supervisor *sup)
+{
+	const struct rpd_service *info = sup->service.steer.service;
+	unsigned int n = 0;
+
+	for (unsigned int e = 0; e < info->n_endpoints; e++) {
+		if (!steer_has_endpoint(&sup->service.steer, e))
+			continue;
+		if (endpoints_is_loopback(&info->endpoints[e]))
+			return false;
+		n++;
+	}
+	return n && !sup->plan->config.n_listens;
+}
+
+static void endpoints_write_private(struct supervisor *sup)
+{
+	struct rpd_endpoint list[ENDPOINTS_NOTED_MAX + 1] = {};
+	struct error err;
+
+	memcpy(list, sup->private, sup->n_private * sizeof(list[0]));
+	/* Family 0 and port 0: all loopback addresses. */
+	if (hook_set_private(sup->hook, list, sup->n_private + sup->loopback_is_private, &err) < 0)
+		report_line(sup, "%s", err.text);
+}
+
+void endpoints_update_private(struct supervisor *sup)
+{
+	const bool was = sup->loopback_is_private;
+
+	sup->loopback_is_private = sup->was_up && !sup->reload && endpoints_avoid_loopback(sup);
+	if (sup->loopback_is_private != was)
+		endpoints_write_private(sup);
+}
+
+void endpoints_note_private(struct worker *w, bool keeps)
 {
 	struct supervisor *sup = w->sup;
 	const size_t n_before = sup->n_private;
 	bool is_reachable = false;
-	struct error err;
 
 	sup->was_up = true;
 	for (size_t i = 0; i < w->n_addresses; i++)
@@ -358,13 +413,17 @@ void endpoints_note_private(struct worker *w, bool takes_over)
 		const struct rpd_endpoint *address = &w->addresses[i];
 
 		if (!endpoints_is_loopback(address) || endpoints_is_named(sup, address) ||
-		    endpoints_is_private(sup, address) ||
-		    (endpoints_has(sup, address) && takes_over) ||
+		    endpoints_is_private(sup, address) || (endpoints_has(sup, address) && keeps) ||
 		    sup->n_private == ARRAY_SIZE(sup->private))
 			continue;
 		sup->private[sup->n_private++] = *address;
 	}
-	if (sup->n_private > n_before &&
-	    hook_set_private(sup->hook, sup->private, sup->n_private, &err) < 0)
-		report_line(sup, "%s", err.text);
+	if (sup->n_private > n_before)
+		endpoints_write_private(sup);
+}
+
+void endpoints_note_late(struct worker *w)
+{
+	if (w->sup->loopback_is_private)
+		endpoints_note_private(w, true);
 }

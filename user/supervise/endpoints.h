@@ -23,6 +23,9 @@ enum endpoints_outcome {
  */
 int endpoints_add(struct worker *w, bool takes_slot, struct error *err);
 
+/* Whether the next call adds any, for a worker that does not get its slot yet. */
+bool endpoints_has_more(const struct worker *w);
+
 enum endpoints_occasion {
 	ENDPOINTS_ANY_TIME,
 	/* Endpoints are gone where only workers have listened that are ending now. */
@@ -30,7 +33,7 @@ enum endpoints_occasion {
 	ENDPOINTS_AFTER_ROLLBACK,
 };
 
-/* Judges each endpoint: removes those that are gone, and reports them. The service must be locked.
+/* Judges each endpoint: removes each one that is gone, and reports it. The service must be locked.
  */
 void endpoints_judge(struct supervisor *sup, struct service *service,
                      enum endpoints_occasion occasion);
@@ -55,7 +58,17 @@ bool endpoints_is_covered_by(const struct worker *w, const struct rpd_endpoint *
  * service starts or a reload is in progress: the other workers may listen there soon. */
 void endpoints_report_own(struct worker *w);
 
-/* The service's first worker is up: its loopback addresses stay each worker's own, if it also
- * listens on others. @takes_over: the service was taken over, and keeps the endpoints that it has.
+/*
+ * The loopback addresses of the worker stay each worker's own, if it also listens on others. Called
+ * for the service's first worker when it is up.
+ * @keeps: the endpoints that the service has stay the service's, as for a service that was taken
+ * over.
  */
-void endpoints_note_private(struct worker *w, bool takes_over);
+void endpoints_note_private(struct worker *w, bool keeps);
+
+/* The same for addresses that a worker has begun to listen on after the first worker was up. */
+void endpoints_note_late(struct worker *w);
+
+/* Makes the hook not share any further loopback address, if the service has endpoints on other
+ * addresses only; makes it share them during a reload, as the new workers may listen elsewhere. */
+void endpoints_update_private(struct supervisor *sup);

@@ -25,6 +25,8 @@ void former_note(struct worker *w)
 
 	if (!steer)
 		return;
+	if (w->sup->stopping && !w->is_former)
+		return; /* it stays in its slot, until the service is removed */
 	if (!w->up_at || w->state < WORKER_HELD || w->state >= WORKER_GONE) {
 		if (w->is_former)
 			steer_former_remove(steer, w->number);
@@ -32,7 +34,7 @@ void former_note(struct worker *w)
 		return;
 	}
 	/* After its main process has ended, the row keeps its name, and no longer counts. */
-	if (steer_former_get(steer, w->number, &row) < 0) {
+	if (!w->is_former || steer_former_get(steer, w->number, &row) < 0) {
 		proc_identify(w->pid, &main);
 		row.since = time(NULL);
 		row.start_time = main.id.start_time;
@@ -91,9 +93,10 @@ static void former_stop_oldest(struct supervisor *sup, unsigned int slot)
 
 	drain_check_is_empty(w, &open);
 	report_line(sup,
-	            "slot %u: pid %u is stopped with %lu open connections: the slot has more than "
-	            "%u old workers (max-old)",
-	            slot, w->pid, open == UINT64_MAX ? 0 : open, sup->plan->config.max_old);
+	            "slot %u: pid %u is stopped with %lu open connection%s: the slot has more than "
+	            "%u former workers (--max-former)",
+	            slot, w->pid, open == UINT64_MAX ? 0 : open, open == 1 ? "" : "s",
+	            sup->plan->config.max_former);
 	worker_event(w, WORKER_EVENT_DRAINED);
 }
 
@@ -104,6 +107,6 @@ void former_limit(struct supervisor *sup)
 	for (const struct worker *w = sup->workers; w; w = w->next)
 		n[w->slot] += w->state == WORKER_DRAINING;
 	for (unsigned int slot = 0; slot < RPD_SLOT_MAX; slot++)
-		for (; n[slot] > sup->plan->config.max_old; n[slot]--)
+		for (; n[slot] > sup->plan->config.max_former; n[slot]--)
 			former_stop_oldest(sup, slot);
 }

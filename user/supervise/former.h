@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The old workers of a service: workers that have left their slots and still run. `status` shows
- * them, and --max-old bounds their number. */
+/* The former workers of a service: workers that have left their slots and still run. `status` shows
+ * them, and --max-former bounds their number. */
 #pragma once
 
 #include "supervise/types.h"
@@ -15,5 +15,5 @@ void former_recall(struct worker *w);
 /* Drops the rows of workers that have ended while there was no supervisor. */
 void former_drop_ended(struct supervisor *sup);
 
-/* Stops the oldest workers of each slot that has more than --max-old old ones. */
+/* Stops the oldest workers of each slot that has more than --max-former of them. */
 void former_limit(struct supervisor *sup);

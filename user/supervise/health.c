@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "kern/events.h"
 #include "supervise/placement.h"
 #include "supervise/reload_state.h"
 #include "supervise/report.h"
@@ -18,7 +19,9 @@ static bool health_others_are_healthy(const struct supervisor *sup, unsigned int
 	return false;
 }
 
-void health_replace_worker(struct worker *w, const char *why)
+/* If another worker is healthy, the worker leaves its slot at once. Does nothing during a reload of
+ * its slot. */
+static void health_replace_worker(struct worker *w, const char *why)
 {
 	struct supervisor *sup = w->sup;
 	struct error err = {};
@@ -31,9 +34,23 @@ void health_replace_worker(struct worker *w, const char *why)
 		return;
 	}
 	report_line(sup, "slot %u: %s: it gets no new connection, and is replaced", w->slot, why);
-	placement_note_why(sup, w->slot, why);
 	if (slot_retire(w, &err) < 0)
 		report_line(sup, "%s", err.text);
+}
+
+void health_note_unhealthy(struct worker *w, const char *what, const char *why)
+{
+	char text[sizeof(w->why)];
+
+	snprintf(text, sizeof(text), "pid %u is unhealthy (%s)", w->pid, why);
+	if (!w->unhealthy) {
+		w->unhealthy = true;
+		if (service_is_open(&w->sup->service))
+			events_note(&w->sup->service.steer, RPD_EVENT_unhealthy, w->slot, w->pid,
+			            what);
+		placement_note_why(w->sup, w->slot, text);
+	}
+	health_replace_worker(w, text);
 }
 
 /* A worker keeps its slot in spite of a failed probe if the others are no better, or during a
@@ -41,14 +58,15 @@ void health_replace_worker(struct worker *w, const char *why)
 static void health_on_probe(struct worker *w, bool ok, const char *why)
 {
 	const struct run_config *config = &w->plan->config;
-	char text[512];
 
 	if (w->state != WORKER_UP)
 		return;
 	worker_probe_start_after(w, config->health_interval, health_on_probe);
 	if (ok) {
-		if (w->unhealthy)
+		if (w->unhealthy) {
 			report_line(w->sup, "slot %u: pid %u is healthy again", w->slot, w->pid);
+			placement_note_why(w->sup, w->slot, "");
+		}
 		w->probe_failures = 0;
 		w->unhealthy = false;
 		return;
@@ -58,9 +76,7 @@ static void health_on_probe(struct worker *w, bool ok, const char *why)
 		            w->pid, ++w->probe_failures, config->health_failures, why);
 	if (w->probe_failures < config->health_failures)
 		return;
-	w->unhealthy = true;
-	snprintf(text, sizeof(text), "pid %u is unhealthy (%s)", w->pid, why);
-	health_replace_worker(w, text);
+	health_note_unhealthy(w, "health probe failed", why);
 }
 
 void health_watch(struct worker *w)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Health probes of workers that are up. */
+/* Health probes of workers that are up, and the replacement of unhealthy workers. */
 #pragma once
 
 #include "supervise/types.h"
@@ -7,9 +7,9 @@
 /* Probes the worker every health_interval from now on, if its configuration has one. */
 void health_watch(struct worker *w);
 
-/* Replaces a worker that is unhealthy, because of @why. If another worker is healthy, the worker
- * leaves its slot at once. Does nothing during a reload of its slot. */
-void health_replace_worker(struct worker *w, const char *why);
+/* A worker that is up is unhealthy, because of @why: records that for `status`, and as an event
+ * with the text @what, then replaces the worker, or after a reload of its slot. */
+void health_note_unhealthy(struct worker *w, const char *what, const char *why);
 
 /* After a reload: replaces the workers that became unhealthy during the reload. */
 void health_replace_unhealthy(struct supervisor *sup);

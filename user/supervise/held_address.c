@@ -88,7 +88,7 @@ static const char *held_address_describe(const struct worker *w, const struct rp
 		endpoint_format(covering, other, sizeof(other));
 	snprintf(buf, HELD_ADDRESS_TEXT_MAX,
 	         "wants to listen on %s, which would take the connections that %s serves; it was "
-	         "held back; let it listen on %s, or stop and start the service",
+	         "held; let it listen on %s, or end the service and call `run` again",
 	         text, other, other);
 	return buf;
 }

@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "core/endpoint.h"
+#include "kern/groups.h"
 #include "kern/steer_socks.h"
 #include "supervise/endpoints.h"
 #include "supervise/health.h"
@@ -18,12 +19,14 @@
 /* A program may close its listener and listen again. */
 #define LISTENER_CHECK_GRACE_NS (2 * NS_PER_S)
 
-/* The endpoint of a listener that the worker has closed, or -1: the kernel takes a listener that
- * closes out of its slot. */
-static int listener_check_find_closed(const struct worker *w, const struct service *service)
+/* The endpoint of a listener that the worker has closed, or -1. The kernel takes a listener that
+ * closes out of its slot: that is looked at for listeners without a row. */
+static int listener_check_find_closed(const struct worker *w, const struct service *service,
+                                      const struct rpd_group_member *rows, size_t n)
 {
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
-		if (w->cookies[e] && !steer_socks_cookie(&service->steer, e, w->slot))
+		if (w->cookies[e] && !groups_find(rows, n, w->cookies[e]) &&
+		    !steer_socks_cookie(&service->steer, e, w->slot))
 			return (int)e;
 	return -1;
 }
@@ -62,24 +65,35 @@ static void listener_check_judge(struct worker *w, struct service *service, unsi
 		report_line(sup, "%s", err.text);
 	if (!missed)
 		return;
-	w->unhealthy = true;
-	snprintf(why, sizeof(why), "pid %u is unhealthy (it has closed its listener on %s)", w->pid,
-	         text);
-	health_replace_worker(w, why);
+	snprintf(why, sizeof(why), "it has closed its listener on %s", text);
+	health_note_unhealthy(w, "listener closed", why);
 }
 
-static void listener_check_worker(struct worker *w, struct service *service)
+/* The worker has had the time to close all listeners on an address but one, and has several. */
+static void listener_check_duplicates(struct worker *w)
 {
 	_cleanup_free_ struct listener *listeners = NULL;
-	const int64_t now = clock_ns(CLOCK_MONOTONIC);
-	const int endpoint = listener_check_find_closed(w, service);
+	char text[sizeof(w->why)], why[sizeof(text) + 4];
 	struct error ignored;
 	size_t n = 0;
 
-	if (endpoint < 0) {
-		w->closed_at = 0;
+	if (!w->duplicates_at ||
+	    clock_ns(CLOCK_MONOTONIC) - w->duplicates_at < LISTENER_CHECK_GRACE_NS ||
+	    worker_listeners_look(w, &listeners, &n, &ignored) < 0 ||
+	    !worker_listeners_describe_duplicates(w, listeners, n, text, sizeof(text)))
 		return;
-	}
+	snprintf(why, sizeof(why), "it %s", text);
+	health_note_unhealthy(w, "several listeners", why);
+}
+
+/* The worker has closed its listener on the endpoint. */
+static void listener_check_closed(struct worker *w, struct service *service, unsigned int endpoint)
+{
+	_cleanup_free_ struct listener *listeners = NULL;
+	const int64_t now = clock_ns(CLOCK_MONOTONIC);
+	struct error ignored;
+	size_t n = 0;
+
 	if (!w->closed_at)
 		w->closed_at = now;
 	if (worker_listeners_look(w, &listeners, &n, &ignored) < 0)
@@ -96,6 +110,17 @@ static void listener_check_worker(struct worker *w, struct service *service)
 	park_update(w->sup);
 }
 
+static void listener_check_worker(struct worker *w, struct service *service,
+                                  const struct rpd_group_member *rows, size_t n)
+{
+	const int endpoint = listener_check_find_closed(w, service, rows, n);
+
+	if (endpoint < 0)
+		w->closed_at = 0;
+	else
+		listener_check_closed(w, service, endpoint);
+}
+
 /* Whether the workers have had the time to listen on all that they will listen on. */
 static bool listener_check_is_calm(const struct supervisor *sup)
 {
@@ -110,7 +135,8 @@ static bool listener_check_is_calm(const struct supervisor *sup)
 	return !sup->reload && !sup->stopping;
 }
 
-void listener_check(struct supervisor *sup, struct service *service)
+void listener_check(struct supervisor *sup, struct service *service,
+                    const struct rpd_group_member *rows, size_t n)
 {
 	const bool is_calm = listener_check_is_calm(sup);
 
@@ -119,7 +145,10 @@ void listener_check(struct supervisor *sup, struct service *service)
 			endpoints_report_own(sup->slots[slot].current);
 	for (unsigned int slot = 0; slot < sup->n_slots && !sup->stopping; slot++)
 		if (sup->slots[slot].current)
-			listener_check_worker(sup->slots[slot].current, service);
+			listener_check_worker(sup->slots[slot].current, service, rows, n);
+	for (unsigned int slot = 0; slot < sup->n_slots && !sup->stopping; slot++)
+		if (sup->slots[slot].current)
+			listener_check_duplicates(sup->slots[slot].current);
 	for (unsigned int slot = 0; slot < sup->n_slots && !sup->stopping; slot++)
 		if (sup->slots[slot].next)
 			readiness_check_astray(sup->slots[slot].next);

@@ -20,6 +20,7 @@
 #include "supervise/channel.h"
 #include "supervise/log_fifo.h"
 #include "supervise/log_link_worker.h"
+#include "supervise/log_watch.h"
 #include "supervise/report.h"
 #include "supervise/supervisor_request.h"
 
@@ -104,6 +105,7 @@ static int log_link_spawn(struct log_link *link, int socket, int dir, struct err
 	char *const argv[] = {"reuseportd", "log-process", link->sup->name, NULL};
 	const struct spawn_fd fds[] = {{socket, LOG_MESSAGE_FD},
 	                               {dir, LOG_MESSAGE_DIR_FD},
+	                               {log_watch_fd(link->sup), LOG_MESSAGE_WATCH_FD},
 	                               {STDERR_FILENO, STDOUT_FILENO}};
 	const struct spawn_request request = {
 	        .program = "/proc/self/exe",
@@ -111,11 +113,13 @@ static int log_link_spawn(struct log_link *link, int socket, int dir, struct err
 	        .env = env,
 	        .cgroup = link->cgroup_fd,
 	        .fds = fds,
-	        .n_fds = link->sup->request->stop ? 3 : 2,
+	        .n_fds = link->sup->request->stop ? 4 : 3,
 	};
 	_cleanup_close_ int pidfd = -1;
 	int r = spawn_start(&request, &pidfd, err);
 
+	if (r > 0)
+		log_watch_begin(link->sup, (uint32_t)r);
 	return r < 0 ? r : 0;
 }
 
@@ -446,18 +450,6 @@ static int log_link_on_end_of_time(sd_event_source *source, uint64_t now, void *
 	return 0;
 }
 
-/* A log process that was stopped by a signal would keep the service until the time is over. */
-static void log_link_continue(const struct log_link *link)
-{
-	_cleanup_free_ uint32_t *pids = NULL;
-	size_t n = 0;
-
-	if (cgroup_list_processes(link->cgroup_fd, &pids, &n) < 0)
-		return;
-	for (size_t i = 0; i < n; i++)
-		kill(pids[i], SIGCONT);
-}
-
 bool log_link_end(struct supervisor *sup)
 {
 	struct log_link *link = sup->log;
@@ -471,7 +463,8 @@ bool log_link_end(struct supervisor *sup)
 	if (link->fd < 0 && link->workers) /* it has just died */
 		log_link_start(link, NULL);
 	log_link_flush(link);
-	log_link_continue(link);
+	/* If it was stopped by a signal, it would keep the service until the time is over. */
+	cgroup_continue(link->cgroup_fd);
 	log_link_check_end(link);
 	return link->ended;
 }

@@ -14,7 +14,7 @@
 /* A half of the memory: a worker that serves is taken only if it is that much bigger. */
 #define OOM_OFFER_MORE 500
 #define OOM_OFFER_MAX  1000
-/* Processes of a worker that get their score back, and how often new ones are looked for: a child
+/* How many processes of a worker get their score back, and how often we search new ones: a child
  * that is forked meanwhile has the higher score, too. */
 #define OOM_OFFER_PROCESSES 1024
 #define OOM_OFFER_ROUNDS    3

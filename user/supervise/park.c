@@ -46,10 +46,12 @@ static int park_on_timeout(sd_event_source *source, uint64_t now, void *data)
 	if (n < 0)
 		report_line(sup, "%s", err.text);
 	else if (!supervisor_state_has_worker(sup))
-		report_line(sup,
-		            "no worker is ready after %g s: %d waiting connections were reset; new "
-		            "ones are refused until a worker is ready",
-		            (double)sup->plan->config.park_timeout / NS_PER_S, n);
+		report_line(
+		        sup,
+		        "no worker is ready after %g s: %d waiting connection%s reset; new ones "
+		        "are refused until a worker is ready",
+		        (double)sup->plan->config.park_timeout / NS_PER_S, n,
+		        n == 1 ? " was" : "s were");
 	park_update(sup); /* removes endpoints that other workers don't have */
 	return 0;
 }

@@ -52,6 +52,8 @@ static int parking_place(const struct parking *parking, struct service *service,
 	if (r == 0)
 		r = steer_members_set(&service->steer, cookie, &member);
 	if (r == 0)
+		r = steer_members_mark(&service->steer, fd);
+	if (r == 0)
 		r = steer_attach(&service->steer, endpoint, fd);
 	if (r == 0 && !parking->closed[endpoint])
 		r = steer_socks_put(&service->steer, endpoint, RPD_SLOT_PARKING, fd);

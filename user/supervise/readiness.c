@@ -164,6 +164,14 @@ static bool readiness_listens_everywhere(struct worker *w, const struct listener
 	return false;
 }
 
+/* Whether connections to some address of the worker would not be steered yet. With many addresses
+ * on a busy machine, it is ready all the same after half of --ready-timeout. */
+static bool readiness_awaits_endpoints(const struct worker *w)
+{
+	return endpoints_has_more(w) &&
+	       clock_ns(CLOCK_MONOTONIC) - w->started_at < w->plan->config.ready_timeout / 2;
+}
+
 static void readiness_become_ready(struct worker *w)
 {
 	w->why[0] = '\0';
@@ -268,9 +276,10 @@ void readiness_check(struct worker *w)
 		worker_fail(w, "can't be used: %s", err.text);
 		return;
 	}
-	if (!w->sup->park_timer)
-		park_update(w->sup); /* connections wait there for the park timeout from now on */
-	if (w->state == WORKER_SETTLING)
+	/* Connections wait there for the park timeout from now on. */
+	if (!w->sup->park_timer && endpoints_next_timeout(w->sup))
+		park_update(w->sup);
+	if (w->state == WORKER_SETTLING || readiness_awaits_endpoints(w))
 		return;
 	if (w->probe || (w->probe_timer && worker_probe_is_configured(&w->plan->config)))
 		return;
@@ -332,45 +341,21 @@ void readiness_check_astray(struct worker *w)
 
 /* --- when it has settled */
 
-/* The first of the listeners that shares its address with another one, and the number of these; or
- * NULL. Only the service's endpoints count. */
-static const struct listener *readiness_find_duplicate(const struct worker *w,
-                                                       const struct listener *listeners, size_t n,
-                                                       unsigned int *ret_n)
-{
-	for (size_t i = 0; i < n; i++) {
-		*ret_n = 0;
-		for (size_t k = i; k < n; k++)
-			*ret_n += endpoint_equal(&listeners[k].endpoint, &listeners[i].endpoint);
-		if (*ret_n > 1 &&
-		    service_endpoint_index(&w->sup->service, &listeners[i].endpoint) >= 0)
-			return &listeners[i];
-	}
-	return NULL;
-}
-
-/* Connections are dealt to workers, so of several listeners of a worker only one would get any. A
- * program that replaces its listener has two for a moment: it is given some time. Returns whether
+/* A program that replaces its listener has two for a moment: it is given some time. Returns whether
  * the worker has a single listener on each address. */
 static bool readiness_has_no_duplicate(struct worker *w, const struct listener *listeners, size_t n)
 {
-	char text[ENDPOINT_TEXT_MAX];
-	unsigned int count;
-	const struct listener *first = readiness_find_duplicate(w, listeners, n, &count);
+	const int64_t since = clock_ns(CLOCK_MONOTONIC) - w->duplicates_at;
+	char text[sizeof(w->why)];
 
-	if (!first)
+	if (!worker_listeners_describe_duplicates(w, listeners, n, text, sizeof(text)))
 		return true;
-	if (!w->had_duplicates) {
-		w->had_duplicates = true;
-		worker_arm(w, READINESS_DUPLICATES_NS);
+	if (since < READINESS_DUPLICATES_NS) {
+		worker_arm(w, READINESS_DUPLICATES_NS - since);
 		return false;
 	}
-	worker_fail(w,
-	            "has %u listeners on %s (it sets SO_REUSEPORT itself), of which only one would "
-	            "get connections: make it open one; for nginx leave out `reuseport`, or set "
-	            "`worker_processes 1`; for HAProxy set `shards 1` or `nbthread 1`; else one "
-	            "process for each worker",
-	            count, endpoint_format(&first->endpoint, text, sizeof(text)));
+	w->has_duplicates = true;
+	worker_fail(w, "%s", text);
 	return false;
 }
 
@@ -419,7 +404,9 @@ bool readiness_confirm(struct worker *w)
 	}
 	if (!readiness_has_no_duplicate(w, listeners, n))
 		return false;
-	if (!readiness_listens_everywhere(w, listeners, n)) {
+	if (readiness_awaits_endpoints(w))
+		worker_listeners_ask_look(w);
+	if (!readiness_listens_everywhere(w, listeners, n) || readiness_awaits_endpoints(w)) {
 		worker_event(w, WORKER_EVENT_UNREADY);
 		return false;
 	}

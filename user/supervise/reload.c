@@ -11,6 +11,7 @@
 #include "stream/log.h"
 #include "supervise/control.h"
 #include "supervise/due.h"
+#include "supervise/endpoints.h"
 #include "supervise/health.h"
 #include "supervise/log_link.h"
 #include "supervise/park.h"
@@ -32,7 +33,7 @@ void reload_list_slots(const struct supervisor *sup, struct slots *ret)
 			ret->at[ret->n++] = slot;
 }
 
-/* Programs of which only one may run at a time can still share a port. */
+/* Programs that must not run twice at a time can still share a port. */
 static bool reload_is_in_place(const struct supervisor *sup, const struct run_config *config)
 {
 	return config->in_place == RUN_IN_PLACE_YES ||
@@ -292,6 +293,7 @@ int reload_begin(struct supervisor *sup, const struct slots *slots, struct plan 
 	sup->reload->in_place = ways->in_place;
 	sup->reload->of_all = slots->n >= all.n;
 	rollout_begin(&sup->reload->rollout, slots, ways->batch, ways->keep_going);
+	endpoints_update_private(sup);
 	/* A worker that is starting, or is started after a pause, has the old command. */
 	for (size_t i = 0; i < slots->n; i++) {
 		struct slot *it = &sup->slots[slots->at[i]];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "supervise/shutdown.h"
 
+#include "supervise/dropped_address.h"
 #include "supervise/due.h"
 #include "supervise/log_link.h"
 #include "supervise/parking.h"
@@ -22,6 +23,7 @@ void shutdown_begin(struct supervisor *sup)
 	sup->leaving = sup->stopping = true;
 	reload_drop(sup);
 	sup->park_timer = sd_event_source_disable_unref(sup->park_timer);
+	sup->start_pause = sd_event_source_disable_unref(sup->start_pause);
 	sup->cron_timer = sd_event_source_disable_unref(sup->cron_timer);
 	sup->clock_watch = sd_event_source_disable_unref(sup->clock_watch);
 	for (unsigned int slot = 0; slot < RPD_SLOT_MAX; slot++) {
@@ -34,6 +36,7 @@ void shutdown_begin(struct supervisor *sup)
 		log_link_kill(sup);
 	else
 		report_line(sup, again ? "killing the workers that are left" : "stopping");
+	dropped_address_end(sup);
 	parking_close(&sup->parking);
 	for (struct worker *w = sup->workers; w; w = next) {
 		next = w->next;

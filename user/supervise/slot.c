@@ -26,6 +26,11 @@
 /* A worker that has to be replaced this soon counts as crashed. */
 #define REPLACED_SOON_NS (60 * NS_PER_S)
 
+/* After a start that took this long, a service starts no worker for so many times as long, if there
+ * are other services. */
+#define START_SLOW_NS (NS_PER_S / 20)
+#define START_PAUSE   4
+
 static unsigned int slot_n_starting(const struct supervisor *sup)
 {
 	unsigned int n = 0;
@@ -43,7 +48,27 @@ static bool slot_may_start(const struct supervisor *sup)
 	const bool alone =
 	        !sup->was_up && !config->n_listens && !ready_rule_allows_no_listener(config);
 
-	return slot_n_starting(sup) < (alone ? 1 : sup->start_limit.now);
+	return !sup->start_pause && slot_n_starting(sup) < (alone ? 1 : sup->start_limit.now);
+}
+
+static int slot_on_start_pause_over(sd_event_source *source, uint64_t now, void *data)
+{
+	struct supervisor *sup = data;
+
+	sup->start_pause = sd_event_source_disable_unref(sup->start_pause);
+	slot_start_waiting(sup);
+	return 0;
+}
+
+/* A user can delay how its programs are executed (spawn.c), and other services wait meanwhile: the
+ * starts of a service get a part of the time. @took: how long one has taken, ns. */
+static void slot_note_start(struct supervisor *sup, int64_t took)
+{
+	if (took < START_SLOW_NS || sup->all->n == 1 || sup->start_pause)
+		return;
+	memory_check(sd_event_add_time_relative(sup->loop, &sup->start_pause, CLOCK_MONOTONIC,
+	                                        START_PAUSE * took / 1000, 1000,
+	                                        slot_on_start_pause_over, sup));
 }
 
 static void slot_set_run(struct supervisor *sup, unsigned int slot, enum rpd_run run)
@@ -59,6 +84,8 @@ static struct plan *slot_get_plan(struct supervisor *sup, unsigned int slot)
 	return sup->slots[slot].plan ? sup->slots[slot].plan : sup->plan;
 }
 
+static void slot_arm(struct slot *it, int64_t pause);
+
 static int slot_on_pause_over(sd_event_source *source, uint64_t now, void *data)
 {
 	struct slot *it = data;
@@ -67,9 +94,17 @@ static int slot_on_pause_over(sd_event_source *source, uint64_t now, void *data)
 	if (it->current && it->sup->events->replace_in_place(it->sup, it->number))
 		return 0;
 	/* Otherwise slot_start_waiting() starts the slot when another worker is ready. */
-	if (slot_may_start(it->sup) || it->current)
+	if (it->current && it->sup->start_pause)
+		slot_arm(it, START_SLOW_NS);
+	else if (slot_may_start(it->sup) || it->current)
 		slot_start(it->sup, it->number);
 	return 0;
+}
+
+static void slot_arm(struct slot *it, int64_t pause)
+{
+	memory_check(sd_event_add_time_relative(it->sup->loop, &it->timer, CLOCK_MONOTONIC,
+	                                        pause / 1000, 1000, slot_on_pause_over, it));
 }
 
 void slot_leave(struct supervisor *sup, unsigned int slot, enum rpd_run run, bool ended)
@@ -113,8 +148,7 @@ static void slot_start_after(struct supervisor *sup, unsigned int slot, int64_t 
 	if (!it->current)
 		it->run = RPD_RUN_BACKOFF;
 	placement_note_run(sup, slot);
-	memory_check(sd_event_add_time_relative(sup->loop, &it->timer, CLOCK_MONOTONIC,
-	                                        pause / 1000, 1000, slot_on_pause_over, it));
+	slot_arm(it, pause);
 }
 
 void slot_start_later(struct supervisor *sup, unsigned int slot, int64_t uptime)
@@ -139,6 +173,7 @@ void slot_start_later(struct supervisor *sup, unsigned int slot, int64_t uptime)
 
 int slot_try_start(struct supervisor *sup, unsigned int slot, struct error *err)
 {
+	const int64_t begin = clock_ns(CLOCK_MONOTONIC);
 	struct slot *it = &sup->slots[slot];
 	struct error why = {};
 	int r;
@@ -148,6 +183,7 @@ int slot_try_start(struct supervisor *sup, unsigned int slot, struct error *err)
 	it->timer = sd_event_source_disable_unref(it->timer);
 	it->ended = false;
 	r = worker_start(sup, slot, slot_get_plan(sup, slot), &it->next, &why);
+	slot_note_start(sup, clock_ns(CLOCK_MONOTONIC) - begin);
 	if (r < 0) {
 		report_line(sup, "slot %u: %s", slot, why.text);
 		if (!it->current)
@@ -312,6 +348,14 @@ static void slot_note_late(const struct worker *w)
 		        (double)w->plan->config.ready_timeout / NS_PER_S, limit->now);
 }
 
+/* Why the next worker would fail in the same way, or NULL: it may not. */
+static const char *slot_why_in_vain(const struct worker *w)
+{
+	if (w->in_background)
+		return "its worker went to the background";
+	return w->has_duplicates ? "its worker has several listeners on an endpoint" : NULL;
+}
+
 enum slot_loss slot_lose(struct worker *w)
 {
 	struct supervisor *sup = w->sup;
@@ -346,30 +390,39 @@ enum slot_loss slot_lose(struct worker *w)
 		slot_set_run(sup, w->slot, RPD_RUN_STARTING);
 		return SLOT_LOSS_DONE;
 	}
-	if (w->in_background) /* so would the next one */
-		slot_give_up(sup, w->slot, "its worker went to the background");
+	if (slot_why_in_vain(w))
+		slot_give_up(sup, w->slot, slot_why_in_vain(w));
 	else if (it->current || !slot_leave_for_good(w))
 		slot_start_later(sup, w->slot, uptime);
 	slot_start_waiting(sup);
 	return SLOT_LOSS_DONE;
 }
 
-/* The slot is never given up, because its worker serves. But if all workers of a program grow too
- * big or become unhealthy, it is not started again and again without a pause. */
-void slot_restart_worker(struct supervisor *sup, unsigned int slot, const char *why)
+/* The slot is never given up, because its worker serves or has served. But if all workers of a
+ * program grow too big or become unhealthy, it is not started again and again without a pause.
+ * @uptime: of the worker that is replaced. */
+static int64_t slot_replacement_pause(struct supervisor *sup, unsigned int slot, int64_t uptime)
 {
 	struct slot *it = &sup->slots[slot];
 	const struct run_config *config = &slot_get_plan(sup, slot)->config;
-	int64_t uptime = clock_ns(CLOCK_MONOTONIC) - it->current->up_at, pause;
+	const int64_t pause =
+	        restart_backoff_pause(config, uptime < REPLACED_SOON_NS ? 0 : uptime, &it->crashes);
+
+	if (pause != RESTART_BACKOFF_NEVER)
+		return pause;
+	it->crashes = config->max_restarts;
+	return config->restart_delay + config->backoff_max;
+}
+
+void slot_restart_worker(struct supervisor *sup, unsigned int slot, const char *why)
+{
+	struct slot *it = &sup->slots[slot];
 	char after[32] = "";
+	int64_t pause;
 
 	if (it->next || it->timer || sup->stopping || reload_state_has(sup, slot))
 		return;
-	pause = restart_backoff_pause(config, uptime < REPLACED_SOON_NS ? 0 : uptime, &it->crashes);
-	if (pause == RESTART_BACKOFF_NEVER) {
-		it->crashes = config->max_restarts;
-		pause = config->restart_delay + config->backoff_max;
-	}
+	pause = slot_replacement_pause(sup, slot, clock_ns(CLOCK_MONOTONIC) - it->current->up_at);
 	if (pause)
 		snprintf(after, sizeof(after), " after %g s", (double)pause / NS_PER_S);
 	report_line(sup, "slot %u: %s: it is replaced%s", slot, why, after);
@@ -390,7 +443,8 @@ int slot_retire(struct worker *w, struct error *err)
 	if (it->next)
 		slot_set_run(sup, w->slot, RPD_RUN_STARTING);
 	else
-		slot_start_later(sup, w->slot, w->withdrawn_at - w->up_at);
+		slot_start_after(sup, w->slot,
+		                 slot_replacement_pause(sup, w->slot, w->withdrawn_at - w->up_at));
 	return 0;
 }
 

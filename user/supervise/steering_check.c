@@ -5,11 +5,17 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "base/cleanup.h"
+#include "kern/cgroup.h"
 #include "kern/events.h"
+#include "kern/groups.h"
 #include "kern/guard.h"
+#include "kern/in_force.h"
 #include "service/in_force_restore.h"
 #include "service/service_lock.h"
+#include "supervise/dropped_address.h"
 #include "supervise/listener_check.h"
+#include "supervise/log_watch.h"
 #include "supervise/report.h"
 #include "supervise/worker.h"
 
@@ -51,16 +57,40 @@ static void steering_check_say(const char *line, void *data)
 	report_line(data, "%s", line);
 }
 
+/* All other workers of the service would wait, too. */
+static void steering_check_output(struct supervisor *sup)
+{
+	const uint32_t number = log_watch_check(sup);
+	const struct worker *w = number ? worker_of_number(sup, number) : NULL;
+
+	if (!w)
+		return;
+	report_line(
+	        sup,
+	        "slot %u: pid %u keeps a pipe of its output locked, so that no worker's lines can "
+	        "be read: SIGKILL",
+	        w->slot, w->pid);
+	cgroup_kill(w->cgroup_fd);
+}
+
 static int steering_check_on_timer(sd_event_source *source, uint64_t now, void *data)
 {
 	_cleanup_service_lock_ struct service *service = NULL;
+	_cleanup_free_ struct rpd_group_member *rows = NULL;
 	struct supervisor *sup = data;
+	struct in_force found;
 	struct error ignored;
+	size_t n = 0;
 
+	steering_check_output(sup);
 	/* What fails is tried again by the next check; `status` shows it. */
 	if (service_lock(&sup->service, &service, &ignored) == 0) {
-		in_force_restore(service, sup->parking.fds, &sup->restored, &ignored);
-		listener_check(sup, service);
+		if (service->reachable)
+			groups_read(&service->groups, &rows, &n, &ignored);
+		in_force_take(rows, n, &service->steer, &found);
+		in_force_restore(service, &found, sup->parking.fds, &sup->restored, &ignored);
+		listener_check(sup, service, rows, n);
+		dropped_address_update(sup);
 	}
 	sd_event_source_set_time_relative(source, STEERING_CHECK_US);
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);

@@ -18,11 +18,13 @@
 #include "supervise/config_drift.h"
 #include "supervise/control.h"
 #include "supervise/control_request.h"
+#include "supervise/dropped_address.h"
 #include "supervise/due.h"
 #include "supervise/endpoints.h"
 #include "supervise/former.h"
 #include "supervise/health.h"
 #include "supervise/log_link.h"
+#include "supervise/log_watch.h"
 #include "supervise/notify.h"
 #include "supervise/park.h"
 #include "supervise/parking.h"
@@ -118,6 +120,7 @@ static void supervisor_check_others(const struct supervisor *sup)
 static void supervisor_close_log(struct supervisor *sup)
 {
 	log_link_free(sup->log);
+	log_watch_close(sup);
 	sup->log = NULL;
 }
 
@@ -297,6 +300,7 @@ static void supervisor_leave(struct supervisor *sup)
 	share_deinit(&sup->listens);
 	share_deinit(&sup->looks);
 	sup->park_timer = sd_event_source_disable_unref(sup->park_timer);
+	sup->start_pause = sd_event_source_disable_unref(sup->start_pause);
 	sup->check_timer = sd_event_source_disable_unref(sup->check_timer);
 	sup->cron_timer = sd_event_source_disable_unref(sup->cron_timer);
 	sup->clock_watch = sd_event_source_disable_unref(sup->clock_watch);
@@ -312,6 +316,7 @@ static void supervisor_leave(struct supervisor *sup)
 	sup->notify = NULL;
 	control_free(sup->control, sup->status, NULL);
 	sup->control = NULL;
+	dropped_address_end(sup);
 	parking_close(&sup->parking);
 	service_supervisor_resign(&sup->service);
 	service_close(&sup->service);

@@ -14,7 +14,6 @@
 #include "kern/cgroup_limit.h"
 #include "kern/proc.h"
 #include "kern/proc_holders.h"
-#include "kern/steer_members.h"
 #include "kern/steer_workers.h"
 #include "service/observe.h"
 #include "service/schedule_commit.h"
@@ -80,19 +79,18 @@ static bool takeover_is_in_slot(const struct worker *w, const struct observed *o
 }
 
 /* For a worker in no slot: finds the generation of its listeners when it was in one. */
-static void takeover_find_generation(struct worker *w, const struct service *service,
-                                     const struct observed *o)
+static void takeover_find_generation(struct worker *w, const struct observed *o)
 {
 	size_t at = 0;
 
 	for (size_t i = 0; i < o->n_listeners && at < RPD_ENDPOINT_MAX; i++) {
-		struct rpd_member member;
+		const struct rpd_member *member =
+		        steer_members_find(&o->members, o->listeners[i].cookie);
 
-		if (o->listeners[i].cgroup != w->cgroup_id ||
-		    steer_members_get(&service->steer, o->listeners[i].cookie, &member) < 0)
+		if (o->listeners[i].cgroup != w->cgroup_id || !member)
 			continue;
 		w->cookies[at++] = o->listeners[i].cookie;
-		w->generation = member.account;
+		w->generation = member->account;
 	}
 }
 
@@ -143,7 +141,7 @@ static int takeover_place(struct worker *w, struct service *service, struct obse
 		takeover_keep(w, o->slots[slot].worker);
 		return takeover_note_main(w, service, err);
 	}
-	takeover_find_generation(w, service, o);
+	takeover_find_generation(w, o);
 	former_recall(w);
 	if (slot >= 0) {
 		r = slot_replace_vacate(service, slot, err);

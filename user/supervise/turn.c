@@ -46,7 +46,7 @@ static bool turn_lock(struct supervisor *sup)
 {
 	struct error err = {};
 
-	if (service_try_lock(&sup->service, &err) == SERVICE_LOCKED) {
+	if (service_lock_try(&sup->service, &err) == SERVICE_LOCKED) {
 		turn_note_wait(sup, err.text);
 		return false;
 	}
@@ -106,10 +106,11 @@ static int turn_handle_events(struct supervisor *sup, struct error *err)
 	return TURN_TAKEN;
 }
 
-/* Returns an enum turn_result, or a negative errno. */
+/* Returns an enum turn_result, or a negative errno. While a service stops, its turns take no lock:
+ * they change nothing that is pinned until the last one removes it all. */
 static int turn_go_on(struct supervisor *sup, struct error *err)
 {
-	const bool is_free = turn_lock(sup);
+	const bool is_free = (!sup->stopping || sup->ending_since) && turn_lock(sup);
 	int r = TURN_WAITS;
 
 	if (!is_free && !sup->leaving)

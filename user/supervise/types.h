@@ -16,6 +16,7 @@
 #include "core/run_config.h"
 #include "core/start_limit.h"
 #include "core/worker_state.h"
+#include "kern/detour.h"
 #include "service/in_force_restore.h"
 #include "service/service.h"
 #include "supervise/parking.h"
@@ -69,9 +70,10 @@ struct worker {
 	uint64_t cgroup_id;
 	uint32_t pid; /* of its main process */
 	bool exited;
-	char end[64];       /* how its main process ended, for example "exit status 1" */
-	int end_status;     /* its exit status, or 128 + the signal's number; -1 = unknown */
-	bool in_background; /* its main process has left the work to another one: background.h */
+	char end[64];        /* how its main process ended, for example "exit status 1" */
+	int end_status;      /* its exit status, or 128 + the signal's number; -1 = unknown */
+	bool in_background;  /* its main process has left the work to another one: background.h */
+	bool has_duplicates; /* it was refused because it has several listeners on an endpoint */
 	sd_event_source *on_exit, *on_cgroup;
 	sd_event_source *timer; /* for the end of its state: at most one is needed */
 
@@ -107,12 +109,11 @@ struct worker {
 	void (*on_probe)(struct worker *w, bool ok, const char *why);
 	unsigned int probe_failures; /* probes that failed in a row */
 	bool unhealthy;
-	bool is_late;        /* it is ready but for addresses that its program may have dropped */
-	bool may_drop;       /* it was late for long enough: it is ready without them */
-	bool had_duplicates; /* when it was to get its slot, it had several listeners on an address
-	                      */
-	int64_t astray_at;   /* when it was first seen to listen elsewhere than it must, or 0 */
-	int64_t closed_at;   /* when a listener of it was first found closed, or 0 */
+	bool is_late;          /* it is ready but for addresses that its program may have dropped */
+	bool may_drop;         /* it was late for long enough: it is ready without them */
+	int64_t duplicates_at; /* since when it has several listeners on an endpoint, or 0 */
+	int64_t astray_at;     /* when it was first seen to listen elsewhere than it must, or 0 */
+	int64_t closed_at;     /* when a listener of it was first found closed, or 0 */
 	int oom_score, oom_offered; /* its score, and the higher one until it is in its slot */
 	bool rival;                 /* another program has its port: why has the process */
 	bool late;                  /* it was not ready in time */
@@ -184,7 +185,22 @@ struct endpoint_note {
 	                        does */
 };
 
+/* An address that a reload has dropped, and that another endpoint covers (dropped_address.h). */
+struct dropped_address {
+	struct rpd_endpoint address; /* family 0 = none */
+	struct rpd_endpoint cover;   /* the endpoint that gets its connections ... */
+	int listener;                /* ... and a listener of ours there */
+};
+
 /* One service that is run. */
+/* What log_watch.c knows of the log process. */
+struct log_watch {
+	struct log_message_watch *memory; /* NULL: none yet */
+	int fd;
+	uint32_t pid, turn;
+	unsigned int same; /* checks in a row that have found it in the same read */
+};
+
 struct supervisor {
 	sd_event *loop; /* of this service alone: its events are handled in its turn (turn.h) */
 	char name[RPD_LABEL_MAX];
@@ -206,6 +222,7 @@ struct supervisor {
 	struct notify *notify;
 	struct control *control;
 	struct log_link *log;
+	struct log_watch log_watch;
 	struct remake *remake;
 	struct parking parking;
 	struct endpoint_note endpoints[RPD_ENDPOINT_MAX]; /* as in the service */
@@ -214,8 +231,14 @@ struct supervisor {
 	unsigned int n_noted;               /* so far */
 	struct rpd_endpoint private[ENDPOINTS_NOTED_MAX]; /* addresses that workers don't share */
 	size_t n_private;
-	bool was_up; /* a worker was up: which addresses are private is known */
+	bool loopback_is_private; /* so are all loopback addresses from now on */
+	bool was_up;              /* a worker was up: which addresses are private is known */
+	struct detour *detour;    /* NULL: no address is dropped */
+	struct dropped_address dropped[DETOUR_MAX];
 	sd_event_source *park_timer, *check_timer, *cron_timer;
+	sd_event_source *start_pause; /* no worker is started until then */
+	int64_t probes_from;          /* CLOCK_MONOTONIC, ns: the next probe may start then */
+	int64_t probe_cost;           /* ns to start one, on average */
 	sd_event_source *clock_watch; /* once cron_timer is used: the clock was set */
 	struct plan *cron_plan;       /* the plan that cron_timer was set for */
 	sd_event_source *on_change;   /* runs when all events that are due have been handled */
@@ -229,7 +252,7 @@ struct supervisor {
 	struct reload *reload; /* in progress, or NULL */
 	struct rereading
 	        *rereading; /* before the reload: the configuration file is read; or NULL */
-	bool reload_queued; /* one more reload follows the one that is in progress */
+	bool reload_queued; /* one more reload follows the present one */
 
 	bool due;            /* its loop may have events to handle */
 	int64_t waits_since; /* for the lock; CLOCK_MONOTONIC, ns; 0 = it does not wait */

@@ -190,7 +190,7 @@ static void worker_release(struct worker *w)
 
 /* --- its timer */
 
-/* What is left of the time in which it must be ready. */
+/* The rest of the time that it has to become ready. */
 static void worker_arm_ready(struct worker *w)
 {
 	int64_t left = w->started_at + w->plan->config.ready_timeout - clock_ns(CLOCK_MONOTONIC);
@@ -238,8 +238,8 @@ static int worker_on_timer(sd_event_source *source, uint64_t now, void *data)
 	case WORKER_DRAINING:
 		drain_check_is_empty(w, &open);
 		if (open && open != UINT64_MAX)
-			report_line(w->sup, "slot %u: pid %u still has %lu connections after %g s",
-			            w->slot, w->pid, open,
+			report_line(w->sup, "slot %u: pid %u still has %lu connection%s after %g s",
+			            w->slot, w->pid, open, open == 1 ? "" : "s",
 			            (double)config->drain_timeout / NS_PER_S);
 		worker_event(w, WORKER_EVENT_DRAINED);
 		break;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/memory.h"
 #include "core/endpoint.h"
 #include "kern/cgroup.h"
@@ -14,6 +15,7 @@
 #include "kern/proc_holders.h"
 #include "kern/sockdiag.h"
 #include "kern/steer_socks.h"
+#include "service/service_endpoint.h"
 #include "supervise/worker_env.h"
 
 static bool worker_listeners_is_passed(const struct worker *w, uint64_t cookie)
@@ -219,13 +221,58 @@ void worker_listeners_note(struct worker *w, const struct listener *listeners, s
 	w->n_addresses = kept;
 }
 
+/* An endpoint of the service on which the worker has several of these listeners, or -1. */
+static int worker_listeners_find_duplicates(const struct worker *w,
+                                            const struct listener *listeners, size_t n,
+                                            unsigned int *ret_count)
+{
+	unsigned int count[RPD_ENDPOINT_MAX] = {};
+
+	for (size_t i = 0; service_is_open(&w->sup->service) && i < n; i++) {
+		const int e = service_endpoint_index(&w->sup->service, &listeners[i].endpoint);
+
+		if (e >= 0)
+			count[e]++;
+	}
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (count[e] > 1) {
+			*ret_count = count[e];
+			return (int)e;
+		}
+	return -1;
+}
+
 int worker_listeners_look(struct worker *w, struct listener **ret, size_t *ret_n, struct error *err)
 {
 	const int r = worker_listeners_find(w, ret, ret_n, err);
+	unsigned int ignored;
 
-	if (r == 0)
-		worker_listeners_note(w, *ret, *ret_n);
-	return r;
+	if (r < 0)
+		return r;
+	worker_listeners_note(w, *ret, *ret_n);
+	if (worker_listeners_find_duplicates(w, *ret, *ret_n, &ignored) < 0)
+		w->duplicates_at = 0;
+	else if (!w->duplicates_at)
+		w->duplicates_at = clock_ns(CLOCK_MONOTONIC);
+	return 0;
+}
+
+bool worker_listeners_describe_duplicates(const struct worker *w, const struct listener *listeners,
+                                          size_t n, char *buf, size_t size)
+{
+	char text[ENDPOINT_TEXT_MAX];
+	unsigned int count;
+	const int e = worker_listeners_find_duplicates(w, listeners, n, &count);
+
+	if (e < 0)
+		return false;
+	endpoint_format(&w->sup->service.steer.service->endpoints[e], text, sizeof(text));
+	snprintf(buf, size,
+	         "has %u listeners on %s, and only one gets connections: make it open one; for "
+	         "nginx leave out `reuseport`, or set `worker_processes 1`; for HAProxy set "
+	         "`shards 1` or `nbthread 1`",
+	         count, text);
+	return true;
 }
 
 bool worker_listeners_has_address(const struct worker *w, const struct rpd_endpoint *address)

@@ -45,9 +45,15 @@ const char *worker_listeners_format(const struct worker *w, char *buf, size_t si
  * them. */
 void worker_listeners_note(struct worker *w, const struct listener *listeners, size_t n);
 
-/* worker_listeners_find(), and notes what it has found. */
+/* worker_listeners_find(), and notes what it has found, and since when it has several listeners on
+ * an endpoint. */
 int worker_listeners_look(struct worker *w, struct listener **ret, size_t *ret_n,
                           struct error *err);
+
+/* Whether the worker has several of these listeners on an endpoint: connections are dealt to
+ * workers, so only one of the listeners gets any. If so, writes that to @buf, and what to do. */
+bool worker_listeners_describe_duplicates(const struct worker *w, const struct listener *listeners,
+                                          size_t n, char *buf, size_t size);
 
 /* Whether the worker listened on this address when it was last looked at. */
 bool worker_listeners_has_address(const struct worker *w, const struct rpd_endpoint *address);

@@ -51,6 +51,8 @@ static void worker_reports_admit_more(struct worker *w)
 	int r = worker_listeners_look(w, &listeners, &n, &err);
 
 	if (r == 0)
+		endpoints_note_late(w);
+	if (r == 0)
 		r = endpoints_add(w, true, &err);
 	if (r == ENDPOINTS_MORE)
 		worker_listeners_ask_look(w);

@@ -68,7 +68,7 @@ static int worker_start_prepare(struct worker *w, struct error *err)
 struct worker_start_files {
 	struct spawn_fd fds[2 * RPD_ENDPOINT_MAX];
 	size_t n;
-	int opened[RPD_ENDPOINT_MAX + 2]; /* to be closed afterwards */
+	int opened[RPD_ENDPOINT_MAX + 3]; /* to be closed afterwards */
 	size_t n_opened;
 };
 
@@ -81,6 +81,33 @@ static void worker_start_close_opened(struct worker_start_files *start)
 {
 	for (size_t i = 0; i < start->n_opened; i++)
 		cleanup_close(&start->opened[i]);
+}
+
+/* As in PM2: programs such as development servers end when their input does. The only descriptor
+ * of the pipe is open for reading and writing, so the pipe has no end. */
+static int worker_start_pass_input(struct worker *w, struct worker_start_files *start,
+                                   struct error *err)
+{
+	char path[32];
+	int fds[2], fd;
+
+	if (!w->plan->config.open_input)
+		return 0;
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return error_set(err, -errno, "slot %u: can't make a pipe for its input: %s",
+		                 w->slot, strerror(errno));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fds[0]);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		error_set(err, fd = -errno, "slot %u: can't open the pipe for its input: %s",
+		          w->slot, strerror(errno));
+	close(fds[0]);
+	close(fds[1]);
+	if (fd < 0)
+		return fd;
+	start->opened[start->n_opened++] = fd;
+	worker_start_pass_fd(start, fd, STDIN_FILENO);
+	return 0;
 }
 
 static int worker_start_pass_output(struct worker *w, struct worker_start_files *start,
@@ -176,6 +203,8 @@ static int worker_start_spawn(struct worker *w, struct error *err)
 	char **env;
 	int r = worker_start_pass_channel(w, &start, err);
 
+	if (r >= 0)
+		r = worker_start_pass_input(w, &start, err);
 	if (r >= 0)
 		r = worker_start_pass_output(w, &start, err);
 	if (r >= 0)

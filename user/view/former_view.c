@@ -12,7 +12,7 @@
 
 static const char *former_view_state_name(uint8_t state)
 {
-	return state == WORKER_HELD ? "held" : state == WORKER_DRAINING ? "draining" : "stopping";
+	return state == WORKER_HELD ? "kept" : state == WORKER_DRAINING ? "draining" : "stopping";
 }
 
 static void former_view_fill(struct json_object *view, const struct former_worker *former,
@@ -60,6 +60,6 @@ void former_view_print(FILE *out, struct json_object *status)
 
 	if (json_object_array_length(rows) == 0)
 		return;
-	fputs("\nOld workers, out of their slots:\n", out);
+	fputs("\nFormer workers, out of their slots:\n", out);
 	table_print(out, rows, columns, ARRAY_SIZE(columns));
 }

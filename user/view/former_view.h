@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The old workers of a service of `run`, which are out of their slots and still live. */
+/* The former workers of a service of `run`, which are out of their slots and still live. */
 #pragma once
 
 #include <json-c/json.h>

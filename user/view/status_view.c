@@ -225,16 +225,14 @@ static void status_view_print_counting(FILE *out, struct json_object *view)
 	if (uncounted > 0)
 		fprintf(out,
 		        "\n%" PRId64
-		        " connections were not counted: there was no room for them "
-		        "(`attach\n--count-max`), or they were open before attach and could not be "
-		        "listed.\n",
-		        uncounted);
+		        " connection%s not counted: there was no room (`attach --count-max`),\n"
+		        "or they were open before attach and could not be listed.\n",
+		        uncounted, uncounted == 1 ? " was" : "s were");
 	if (unattributed > 0)
 		fprintf(out,
 		        "\n%" PRId64
-		        " connections were open before they were counted; their "
-		        "worker is unknown.\n",
-		        unattributed);
+		        " connection%s open before the counting began; the worker is unknown.\n",
+		        unattributed, unattributed == 1 ? " was" : "s were");
 	for (size_t i = 0; i < json_object_array_length(workers); i++) {
 		struct json_object *row = json_object_array_get_idx(workers, i);
 		int64_t former = json_read_number(row, "former_active");
@@ -247,8 +245,9 @@ static void status_view_print_counting(FILE *out, struct json_object *view)
 		if (former > 0)
 			fprintf(out,
 			        "\nSlot %" PRId64 ": %" PRId64
-			        " connections of former workers are open.\n",
-			        json_read_number(row, "slot"), former);
+			        " connection%s of former workers %s open.\n",
+			        json_read_number(row, "slot"), former, former == 1 ? "" : "s",
+			        former == 1 ? "is" : "are");
 	}
 }
 

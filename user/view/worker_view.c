@@ -112,7 +112,7 @@ static void worker_view_add_process(struct json_object *to, const struct service
 		return;
 	snprintf(why, sizeof(why), "%.*s", RPD_WHY_MAX - 1, seen->worker->why);
 	json_build_number(to, "restarts", seen->worker->restarts);
-	json_build_text(to, "reason", !seen->there && why[0] ? why : NULL);
+	json_build_text(to, "reason", why[0] ? why : NULL);
 }
 
 static void worker_view_add_counters(struct json_object *to, const struct worker_stats *stats,
@@ -195,7 +195,7 @@ void worker_view_add(struct json_object *to, const struct service *service,
 	}
 }
 
-/* Why workers are missing. */
+/* Why workers are missing or unhealthy. */
 static void worker_view_print_reasons(FILE *out, struct json_object *workers)
 {
 	for (size_t i = 0; i < json_object_array_length(workers); i++) {

@@ -22,7 +22,7 @@ error_t __wrap_argp_parse(const struct argp *argp, int argc, char **argv, unsign
 void __wrap_load_host_problems(const struct run_config *config,
                                void (*report)(void *data, const char *option, const char *text),
                                void *data);
-int __wrap_load_environment(struct run_config *config, const char **ret_option, struct error *err);
+int __wrap_load_environment(struct load_result *loaded, const char **ret_option, struct error *err);
 int __wrap_pins_list_services(char (**ret)[RPD_LABEL_MAX], size_t *ret_n, struct error *err);
 int __wrap_ini_load(const struct load_file *file, struct load_result *ret, struct error *err);
 int __wrap_pm2_load(const struct load_file *file, struct load_result *ret, struct error *err);
@@ -45,7 +45,7 @@ void __wrap_load_host_problems(const struct run_config *config,
 {
 }
 
-int __wrap_load_environment(struct run_config *config, const char **ret_option, struct error *err)
+int __wrap_load_environment(struct load_result *loaded, const char **ret_option, struct error *err)
 {
 	return 0;
 }

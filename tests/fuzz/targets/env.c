@@ -54,7 +54,7 @@ static void run(const char *text, size_t size)
 	for (size_t i = 0; i < size; i++)
 		lines += text[i] == '\n';
 	r = env_parse(text, &env, &line);
-	FUZZ_CHECK(r == 0 || (r == ENV_BAD_LINE && line >= 1 && line <= lines));
+	FUZZ_CHECK(line <= lines && (r == 0 || (r == ENV_BAD_LINE && line >= 1)));
 	n = strv_length(env);
 	FUZZ_CHECK(n <= lines);
 	for (size_t i = 0; i < n && n < 1000; i++) /* this check is quadratic */

@@ -8,7 +8,7 @@ void __wrap_load_host_problems(const struct run_config *config,
                                void (*report)(void *data, const char *option, const char *text),
                                void *data);
 int __wrap_load_find_program(const struct run_config *config, struct error *err);
-int __wrap_load_environment(struct run_config *config, const char **ret_option, struct error *err);
+int __wrap_load_environment(struct load_result *loaded, const char **ret_option, struct error *err);
 
 void __wrap_load_host_problems(const struct run_config *config,
                                void (*report)(void *data, const char *option, const char *text),
@@ -23,8 +23,11 @@ int __wrap_load_find_program(const struct run_config *config, struct error *err)
 	return config->argv && config->argv[0][0] == 'x' ? error_usage(err, "there is none") : 0;
 }
 
-int __wrap_load_environment(struct run_config *config, const char **ret_option, struct error *err)
+int __wrap_load_environment(struct load_result *loaded, const char **ret_option, struct error *err)
 {
+	const struct run_config *config = &loaded->configs[loaded->n - 1];
+
+	*ret_option = "env-file";
 	return config->env_files && config->env_files[0][0] == 'x'
 	               ? error_usage(err, "there is none")
 	               : 0;

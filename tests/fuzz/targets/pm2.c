@@ -19,7 +19,7 @@ void __wrap_load_host_problems(const struct run_config *config,
                                void (*report)(void *data, const char *option, const char *text),
                                void *data);
 int __wrap_load_find_program(const struct run_config *config, struct error *err);
-int __wrap_load_environment(struct run_config *config, const char **ret_option, struct error *err);
+int __wrap_load_environment(struct load_result *loaded, const char **ret_option, struct error *err);
 int __wrap_node_version(const struct node_request *request);
 int __real_stat(const char *path, struct stat *ret);
 int __wrap_stat(const char *path, struct stat *ret);
@@ -39,7 +39,7 @@ int __wrap_load_find_program(const struct run_config *config, struct error *err)
 	return config->argv && config->argv[0][0] == 'x' ? error_usage(err, "there is none") : 0;
 }
 
-int __wrap_load_environment(struct run_config *config, const char **ret_option, struct error *err)
+int __wrap_load_environment(struct load_result *loaded, const char **ret_option, struct error *err)
 {
 	return 0;
 }

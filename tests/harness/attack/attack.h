@@ -17,6 +17,11 @@ struct sockaddr_un;
 /* Sends @fd with @text on socket @to, and closes it. @address: NULL if the socket is connected. */
 void attack_send_file(int to, const struct sockaddr_un *address, const char *text, int fd);
 
+/* Opens a file of a FUSE server that never answers a read, nor a close by another process. Each
+ * time a process begins to wait for it, a byte can be read from @ret_reached. @arguments: the FUSE
+ * device and a folder to mount. */
+int attack_fuse_open(char **arguments, int *ret_reached);
+
 /* Defines an attack, and registers it under its name. */
 #define ATTACK(name)                                                                               \
 	static void attack_##name(char **arguments);                                               \

@@ -67,6 +67,9 @@ static void fuse_answer(int fd, uint64_t unique, int error, const void *data, si
 		perror("attack: FUSE");
 }
 
+/* Of each file. What is written to a part of a file is read before. */
+static uint64_t fuse_size;
+
 static struct fuse_attr fuse_attributes(uint64_t inode)
 {
 	return (struct fuse_attr){
@@ -75,12 +78,22 @@ static struct fuse_attr fuse_attributes(uint64_t inode)
 	        .nlink = 1,
 	        .uid = getuid(),
 	        .gid = getgid(),
+	        .size = inode == FOLDER ? 0 : fuse_size,
 	        .blksize = 4096,
 	};
 }
 
 /* A process for which closing a file is quick; other ones wait for ever. 0: it is for all. */
 static pid_t fuse_friend;
+
+/* A byte is written here when a process waits for ever. */
+static int fuse_reached = -1;
+
+static void fuse_let_wait(void)
+{
+	if (fuse_reached >= 0 && write(fuse_reached, "", 1) < 0)
+		perror("attack: write");
+}
 
 static void fuse_obey(int fd, const struct fuse_in_header *request, const void *more)
 {
@@ -116,6 +129,11 @@ static void fuse_obey(int fd, const struct fuse_in_header *request, const void *
 	case FUSE_RELEASE:
 		if (!fuse_friend || request->pid == (uint32_t)fuse_friend)
 			fuse_answer(fd, request->unique, 0, "", 0);
+		else
+			fuse_let_wait();
+		break;
+	case FUSE_READ:
+		fuse_let_wait();
 		break;
 	case FUSE_WRITE: /* for ever */
 	case FUSE_FORGET:
@@ -239,4 +257,29 @@ ATTACK(fuse_in_place_of_listener)
 	close(device);
 	fuse_swap(arguments[1], arguments[2]);
 	exit(1);
+}
+
+int attack_fuse_open(char **arguments, int *ret_reached)
+{
+	const int device = fuse_mount(arguments[0], arguments[1]);
+	char path[256];
+	int reached[2], fd;
+
+	if (pipe(reached) < 0)
+		perror("attack: pipe");
+	fuse_friend = getpid();
+	fuse_size = 4096;
+	if (fork() == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		fuse_reached = reached[1];
+		fuse_serve(device);
+	}
+	close(device);
+	close(reached[1]);
+	snprintf(path, sizeof(path), "%s/0", arguments[1]);
+	fd = open(path, O_RDWR);
+	if (fd < 0)
+		perror("attack: open");
+	*ret_reached = reached[0];
+	return fd;
 }

@@ -20,6 +20,10 @@ int binder_bind(int fd, const struct binder_order *o)
 	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(o->port)};
 	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(o->port)};
 
+	if (o->loopback) {
+		in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		in6.sin6_addr = in6addr_loopback;
+	}
 	return o->family == AF_INET6 ? bind(fd, (struct sockaddr *)&in6, sizeof(in6))
 	                             : bind(fd, (struct sockaddr *)&in, sizeof(in));
 }

@@ -12,9 +12,10 @@ struct binder_order {
 	int type;   /* 0 = SOCK_STREAM */
 	int protocol;
 	uint16_t port;
-	bool unbound; /* listen() without bind() */
-	bool nobody;  /* as a user without capabilities */
-	bool late;    /* listen() after shared->fd is set (children.h) */
+	bool loopback; /* bind() to the loopback address, not to all addresses */
+	bool unbound;  /* listen() without bind() */
+	bool nobody;   /* as a user without capabilities */
+	bool late;     /* listen() after shared->fd is set (children.h) */
 };
 
 struct binder_result {

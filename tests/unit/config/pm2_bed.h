@@ -6,6 +6,9 @@
 
 #define PM2_BED_CPUS 6
 
+/* Of node, for an app of PM2. */
+#define PM2_BED_REJECTIONS "--unhandled-rejections=warn"
+
 int pm2_bed_load_file(struct load_file file, struct load_result *loaded, struct error *err);
 
 /* Loads eco.json with this text. */

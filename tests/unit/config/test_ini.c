@@ -295,6 +295,34 @@ static void env_files(void **state)
 	assert_string_equal(env_find(loaded.configs[0].env, "C"), "3");
 }
 
+/* The files of one service, and those of all services, have a limit together. */
+static void large_env_files(void **state)
+{
+	static const char section[] = "[s%d]\ncommand=x\nworkers=1\nenv-file=large.env\n%s";
+	char text[4096], variable[(1 << 20) + 1];
+	_cleanup_load_result_ struct load_result twice, most, too_many;
+	size_t n = 0;
+
+	memset(variable, 'v', sizeof(variable) - 1);
+	memcpy(variable, "A=", 2);
+	variable[sizeof(variable) - 1] = '\0';
+	files_write("large.env", variable);
+	files_write("small.env", "B=2\n");
+	snprintf(text, sizeof(text), section, 0, "env-file=small.env\n");
+	assert_int_equal(load(text, NULL, &twice), 0);
+	assert_int_equal(twice.problems.n, 1);
+	assert_int_equal(twice.problems.list[0].line, 5);
+	assert_non_null(
+	        strstr(twice.problems.list[0].text, "with the files before it, it has more"));
+	for (int i = 0; i < 16; i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, section, i, "");
+	expect(text, NULL, &most);
+	snprintf(text + n, sizeof(text) - n, section, 16, "");
+	assert_int_equal(load(text, NULL, &too_many), 0);
+	assert_int_equal(too_many.problems.n, 1);
+	assert_non_null(strstr(too_many.problems.list[0].text, "files of all services have more"));
+}
+
 static void long_lines(void **state)
 {
 	const size_t n = 60000;
@@ -430,11 +458,17 @@ static int setup(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(sections),     cmocka_unit_test(only_some_services),
-	        cmocka_unit_test(every_option), cmocka_unit_test(problems),
-	        cmocka_unit_test(missing_file), cmocka_unit_test(env_files),
-	        cmocka_unit_test(long_lines),   cmocka_unit_test(values_are_unchanged),
-	        cmocka_unit_test(random_files), cmocka_unit_test(missing_programs),
+	        cmocka_unit_test(sections),
+	        cmocka_unit_test(only_some_services),
+	        cmocka_unit_test(every_option),
+	        cmocka_unit_test(problems),
+	        cmocka_unit_test(missing_file),
+	        cmocka_unit_test(env_files),
+	        cmocka_unit_test(large_env_files),
+	        cmocka_unit_test(long_lines),
+	        cmocka_unit_test(values_are_unchanged),
+	        cmocka_unit_test(random_files),
+	        cmocka_unit_test(missing_programs),
 	        cmocka_unit_test(limits),
 	};
 

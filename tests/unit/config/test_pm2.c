@@ -31,13 +31,14 @@ static void defaults(void **state)
 	assert_int_equal(c->min_uptime, NS_PER_S);
 	assert_true(c->restart);
 	assert_string_equal(c->cwd, files_folder);
-	pm2_bed_expect_argv(c, (const char *[]){"node", pm2_bed_here("app.js"), NULL});
+	pm2_bed_expect_argv(
+	        c, (const char *[]){"node", PM2_BED_REJECTIONS, pm2_bed_here("app.js"), NULL});
 }
 
 static void all_options(void **state)
 {
 	_cleanup_load_result_ struct load_result loaded;
-	const struct run_config *c = pm2_bed_expect(
+	const struct run_config *c = pm2_bed_expect_problem(
 	        ",\"exec_mode\": \"cluster\", \"instances\": \"max\", \"wait_ready\": true,"
 	        "\"listen_timeout\": 50000, \"kill_timeout\": 5000, \"min_uptime\": \"10s\","
 	        "\"max_memory_restart\": \"300M\", \"max_restarts\": 5,"
@@ -48,7 +49,7 @@ static void all_options(void **state)
 	        "\"increment_var\": \"PORT\", \"env\": {\"PORT\": 3000},"
 	        "\"watch\": false, \"ignore_watch\": [], \"autorestart\": true,"
 	        "\"treekill\": true, \"env_production\": {\"A\": 1}, \"vizion\": false",
-	        &loaded);
+	        "uid: the workers do not have the environment of reuseportd", false, &loaded);
 
 	assert_int_equal(c->workers, PM2_BED_CPUS);
 	assert_int_equal(c->ready, READY_MESSAGE);
@@ -136,7 +137,7 @@ static void environment(void **state)
 	        "{\"apps\": {\"name\": \"web\", \"script\": \"app.js\", \"port\": 80,"
 	        "\"env\": {\"A\": 1, \"B\": true, \"C\": {\"x\": [1, \"/\"]}, \"D\": null, "
 	        "\"E\": \"e\"}, \"env_prod\": {\"A\": 2, \"F\": \"f\"}}}";
-	_cleanup_load_result_ struct load_result plain, prod, other;
+	_cleanup_load_result_ struct load_result plain, prod, deploy, other;
 	char **env;
 
 	pm2_bed_load(text, NULL, NULL, &plain);
@@ -156,87 +157,21 @@ static void environment(void **state)
 	assert_string_equal(env_find(prod.configs[0].env, "F"), "f");
 	assert_string_equal(env_find(prod.configs[0].env, "E"), "e");
 
+	pm2_bed_load(
+	        "{\"deploy\": {\"prod\": {\"env\": {\"A\": 1, \"B\": 2, \"C\": 3}}},"
+	        "\"apps\": {\"name\": \"web\", \"script\": \"app.js\","
+	        "\"env\": {\"B\": 4}, \"env_prod\": {\"C\": 5}}}",
+	        NULL, "prod", &deploy);
+	assert_string_equal(env_find(deploy.configs[0].env, "A"), "1");
+	assert_string_equal(env_find(deploy.configs[0].env, "B"), "2");
+	assert_string_equal(env_find(deploy.configs[0].env, "C"), "5");
+
 	pm2_bed_load(text, NULL, "other", &other);
 	assert_int_equal(other.problems.n, 1);
 	assert_int_equal(other.problems.n_errors, 0);
 	assert_string_equal(
 	        other.problems.list[0].text,
 	        "app 'web': env_other: the app has no such environment; only env is used");
-}
-
-/* The command, by script and interpreter. In the folder are app.js, app.py, sub/in.js, self
- * (executable, with #!), text and binary. */
-static void commands(void **state)
-{
-	static const struct {
-		const char *members;
-		const char *words[7]; /* "@NAME": in the tests' folder */
-	} cases[] = {
-	        {"\"script\": \"./app.js\"", {"node", "@app.js"}},
-	        {"\"script\": \"app.js\", \"args\": \"-a 'b c'\"",
-	         {"node", "@app.js", "-a", "b c"}},
-	        {"\"script\": \"app.js\", \"args\": [\"b c\", 4]", {"node", "@app.js", "b c", "4"}},
-	        {"\"script\": \"app.js\", \"node_args\": \"--x --y=1\"",
-	         {"node", "--x", "--y=1", "@app.js"}},
-	        {"\"script\": \"app.js\", \"interpreter_args\": [\"--x\"]",
-	         {"node", "--x", "@app.js"}},
-	        {"\"script\": \"app.py\"", {"python3", "@app.py"}},
-	        {"\"script\": \"app.py\", \"interpreter\": \"/bin/sh\"", {"/bin/sh", "@app.py"}},
-	        {"\"script\": \"app.js\", \"interpreter\": \"none\"", {"@app.js"}},
-	        {"\"script\": \"in.js\", \"cwd\": \"sub\"", {"node", "@sub/in.js"}},
-	        {"\"script\": \"sub/in.js\"", {"node", "@sub/in.js"}},
-	        {"\"script\": \"self\", \"args\": \"x\"", {"@self", "x"}},
-	        {"\"script\": \"text\"", {"node", "@text"}},
-	        {"\"script\": \"binary\"", {"@binary"}},
-	        {"\"script\": \"env\", \"args\": [\"true\"]", {"/usr/bin/env", "true"}},
-	        {"\"script\": \"echo a && b\"", {"/usr/bin/bash", "-c", "echo a && b"}},
-	};
-	FILE *binary = fopen("binary", "w");
-
-	files_write("app.py", "");
-	files_write("text", "x");
-	files_write("self", "#!/bin/sh\n");
-	assert_int_equal(chmod("self", 0755), 0);
-	assert_int_equal(fwrite("\177ELF\0", 1, 5, binary), 5);
-	fclose(binary);
-	assert_int_equal(chmod("binary", 0755), 0);
-	assert_int_equal(mkdir("sub", 0755), 0);
-	files_write("sub/in.js", "");
-	setenv("PATH", "/usr/bin:/bin", 1);
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		_cleanup_load_result_ struct load_result loaded;
-		char text[512];
-
-		snprintf(text, sizeof(text), "[{\"name\": \"x\", %s}]", cases[i].members);
-		pm2_bed_load(text, NULL, NULL, &loaded);
-		if (loaded.problems.n)
-			fail_msg("%s: %s", text, loaded.problems.list[0].text);
-		for (size_t w = 0; cases[i].words[w] || loaded.configs[0].argv[w]; w++) {
-			const char *word = cases[i].words[w], *got = loaded.configs[0].argv[w];
-
-			word = word && *word == '@' ? pm2_bed_here(word + 1) : word;
-			if (!word || !got || strcmp(word, got) != 0)
-				fail_msg("%s: %s, not %s", text, got ? got : "nothing",
-				         word ? word : "nothing");
-		}
-	}
-}
-
-/* The folder of the file is searched for a script. */
-static void beside_the_file(void **state)
-{
-	_cleanup_load_result_ struct load_result loaded;
-	struct error err;
-
-	assert_int_equal(mkdir("beside", 0755), 0);
-	files_write("beside/own.js", "");
-	files_write("beside/eco.json", "[{\"script\": \"./own.js\"}]");
-	assert_int_equal(
-	        pm2_bed_load_file((struct load_file){.path = "beside/eco.json"}, &loaded, &err), 0);
-	assert_int_equal(loaded.problems.n, 0);
-	assert_string_equal(loaded.configs[0].service, "own");
-	assert_string_equal(loaded.configs[0].cwd, pm2_bed_here("beside"));
-	assert_string_equal(loaded.configs[0].argv[1], pm2_bed_here("beside/own.js"));
 }
 
 /* Options that are reported and left out, or refused. */
@@ -260,7 +195,7 @@ static void reported_options(void **state)
 	         "'max_memory_restart'?"},
 	        {"\"nonsense\": 0", "nonsense: ignored: there is no such option"},
 	        {"\"log_file\": true, \"out_file\": \"b\"", "log_file: ignored"},
-	        {"\"drain_timeot\": 1", "did you mean 'drain-timeout'?"},
+	        {"\"drain_timeot\": 1", "did you mean 'drain_timeout'?"},
 	        {"\"autorestart\": false, \"restart_delay\": 5", "restart_delay: ignored"},
 	        {"\"interpreter\": \"none\", \"node_args\": [\"--x\"]", "node_args: ignored"},
 	        {"\"script\": \"node app.js\", \"args\": [\"-x\"]",
@@ -277,7 +212,7 @@ static void reported_options(void **state)
 	         "nvm is not supported: the node in PATH is used instead of node@18"},
 	        {"\"instances\": \"many\"", "instances: 'many' is neither a number from 1 to",
 	         true},
-	        {"\"instances\": 1e5", "instances: '1e5' is neither a number from", true},
+	        {"\"instances\": 1e5", "instances: '100000' is neither a number from", true},
 	        {"\"exec_mode\": \"x\"", "exec_mode: the value is neither", true},
 	        {"\"kill_timeout\": \"soon\"", "kill_timeout: 'soon' is not a time", true},
 	        {"\"kill_timeout\": -5", "kill_timeout: '-5ms' is not a time", true},
@@ -295,13 +230,14 @@ static void reported_options(void **state)
 	         true},
 	        {"\"env\": 3", "env: the value is not an object", true},
 	        {"\"env\": {\"A=\": 3}", "env: 'A=' is not a name for a variable", true},
-	        {"\"args\": \"'\"", "args: the text can't be split into words", true},
+	        {"\"args\": {}", "args: the value is neither text nor an array", true},
+	        {"\"max-restarts\": 1", "there is no such option; did you mean 'max_restarts'?"},
+	        {"\"drain-timeout\": 1", "did you mean 'drain_timeout'?"},
 	        {"\"args\": [[1]]", "args: an element of the array is not text", true},
 	        {"\"cwd\": \"nowhere\"", "cwd: there is no folder 'nowhere'", true},
 	        {"\"uid\": \"nosuch\"", "user: there is no user 'nosuch'", true},
 	        {"\"group\": \"nosuch\"", "group: there is no group 'nosuch'", true},
 	        {"\"script\": \"no.js\"", "script: there is no 'no.js'", true},
-	        {"\"env_file\": \"no.env\"", "no.env'", true},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -319,6 +255,16 @@ static void reported_options(void **state)
 	}
 }
 
+static void env_files(void **state)
+{
+	_cleanup_load_result_ struct load_result none, hash;
+
+	files_write("hash.env", "A='x#y' # comment\nB=x # y\n# comment\nC=z#");
+	pm2_bed_expect_problem(", \"env_file\": \"no.env\"", "no.env'", true, &none);
+	pm2_bed_expect_problem(", \"env_file\": \"hash.env\"", "line 2 of '", false, &hash);
+	assert_string_equal(env_find(hash.configs[0].env, "B"), "x # y");
+}
+
 static void selection_of_apps(void **state)
 {
 	static const char text[] =
@@ -327,7 +273,7 @@ static void selection_of_apps(void **state)
 	        "{\"name\": \"off\", \"script\": \"app.js\", \"autostart\": false},"
 	        "{\"script\": \"./app.js\"}]}";
 	static const char *const said[] = {
-	        "'deploy' is for `pm2 deploy` and is ignored",
+	        "'deploy' is for `pm2 deploy` and is ignored, except its variables for --env",
 	        "'other' is unknown and is ignored",
 	        "app 'my app': name: the service is named 'my-app'; commands know both names",
 	        "app 'off': autostart: the app is ignored; `--only off` runs it",
@@ -431,25 +377,71 @@ static void javascript(void **state)
 	}
 }
 
+/* Numbers are written as JavaScript writes them. The file may be the app itself. */
+static void numbers(void **state)
+{
+	_cleanup_load_result_ struct load_result loaded;
+	char **env;
+
+	pm2_bed_load(
+	        "{\"name\": \"web\", \"script\": \"app.js\", \"env\": {\"A\": 1.0,"
+	        "\"B\": 1.10, \"C\": 12345678901234567890, \"D\": [1e3]}}",
+	        NULL, NULL, &loaded);
+	if (loaded.problems.n)
+		fail_msg("%s", loaded.problems.list[0].text);
+	env = loaded.configs[0].env;
+	assert_string_equal(env_find(env, "A"), "1");
+	assert_string_equal(env_find(env, "B"), "1.1");
+	assert_string_equal(env_find(env, "C"), "12345678901234567000");
+	assert_string_equal(env_find(env, "D"), "[1000]");
+}
+
+/* A variable that the environment has, and that the file takes away, is named; and a function. */
+static void lost_values(void **state)
+{
+	_cleanup_load_result_ struct load_result loaded;
+	struct error err = {};
+
+	files_write("removed.config.js",
+	            "delete process.env.LOST; module.exports = {apps: [{name: 'web',\n"
+	            "script: 'app.js', env: {EMPTY: undefined, OTHER: undefined, MADE: () => 1},\n"
+	            "watch: false, watch_options: {ignored: () => true}}]}");
+	setenv("LOST", "1", 1);
+	setenv("EMPTY", "1", 1);
+	assert_int_equal(
+	        pm2_bed_load_file((struct load_file){.path = "removed.config.js"}, &loaded, &err),
+	        0);
+	assert_int_equal(loaded.problems.n, 2);
+	assert_non_null(strstr(loaded.problems.list[0].text, "LOST, EMPTY: the file deletes"));
+	assert_non_null(strstr(loaded.problems.list[1].text, "MADE, ignored: ignored: it is a f"));
+}
+
 /* PM2 evaluates a JSON file as JavaScript. */
 static void lenient_json(void **state)
 {
-	static const char *const texts[] = {
-	        "\xef\xbb\xbf{\"apps\": [{\"name\": \"a\", \"script\": \"app.js\"}]}",
-	        "\xef\xbb\xbf// comment\n{apps: [{name: 'a', /* b */ script: 'app.js',},],}",
-	        "{\"apps\": [{\"name\": \"a\", \"script\": \"app.js\"}]} // comment",
+	static const struct {
+		const char *path, *text;
+	} cases[] = {
+	        {"a.json", "\xef\xbb\xbf{\"apps\": [{\"name\": \"a\", \"script\": \"app.js\"}]}"},
+	        {"a.json5",
+	         "\xef\xbb\xbf// comment\n{apps: [{name: 'a', /* b */ script: 'app.js',},],}"},
+	        {"eco.config.json",
+	         "{\"apps\": [{\"name\": \"a\", \"script\": \"app.js\"}]} // comment"},
+	        {"a.json", "{\"pm2\": {\"name\": \"a\", \"script\": \"app.js\"}}"},
+	        {"a.json", "[{\"name\": \"a\", \"script\": \"app.js\"}]"},
+	        {"a.json", "{\"name\": \"a\", \"script\": \"app.js\"}"},
 	};
-	static const char *const paths[] = {"a.json", "a.json5", "eco.config.json"};
 
-	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		_cleanup_load_result_ struct load_result loaded;
 		struct error err;
 
-		files_write(paths[i], texts[i]);
-		if (pm2_bed_load_file((struct load_file){.path = paths[i]}, &loaded, &err) != 0)
+		files_write(cases[i].path, cases[i].text);
+		if (pm2_bed_load_file((struct load_file){.path = cases[i].path}, &loaded, &err) !=
+		    0)
 			fail_msg("%s", err.text);
 		if (loaded.problems.n)
-			fail_msg("%s: %s", texts[i], loaded.problems.list[0].text);
+			fail_msg("%s: %s", cases[i].text, loaded.problems.list[0].text);
 		assert_string_equal(loaded.configs[0].service, "a");
 	}
 }
@@ -479,11 +471,11 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(defaults),          cmocka_unit_test(all_options),
 	        cmocka_unit_test(instances),         cmocka_unit_test(single_options),
-	        cmocka_unit_test(environment),       cmocka_unit_test(commands),
-	        cmocka_unit_test(beside_the_file),   cmocka_unit_test(reported_options),
+	        cmocka_unit_test(environment),       cmocka_unit_test(reported_options),
 	        cmocka_unit_test(selection_of_apps), cmocka_unit_test(wrong_files),
 	        cmocka_unit_test(javascript),        cmocka_unit_test(lenient_json),
-	        cmocka_unit_test(without_node),
+	        cmocka_unit_test(without_node),      cmocka_unit_test(numbers),
+	        cmocka_unit_test(lost_values),       cmocka_unit_test(env_files),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), pm2_bed_setup, files_teardown);

@@ -48,12 +48,15 @@ static void combined(void **state)
 
 static void differences(void **state)
 {
-	_cleanup_load_result_ struct load_result one, mixed, yes;
+	_cleanup_load_result_ struct load_result one, cluster, mixed, yes;
 
 	pm2_bed_expect_problem(", \"out_file\": \"out.log\", \"instances\": 1",
 	                       "merge_logs: the file of the only worker has no number", false,
 	                       &one);
 	assert_true(one.configs[0].merge_logs);
+	pm2_bed_expect_problem(", \"out_file\": \"out.log\", \"exec_mode\": \"cluster\"",
+	                       "merge_logs: the file of the only worker has no number", false,
+	                       &cluster);
 	pm2_bed_expect_problem(
 	        ", \"out_file\": \"out.log\", \"err_file\": \"e.txt\", \"instances\": 2",
 	        "merge_logs: each worker has its own file for", false, &mixed);

@@ -23,6 +23,11 @@ static void fork_mode(void **state)
 	        {", \"instances\": 0", false},
 	        {", \"instances\": -1", false},
 	        {", \"instances\": -2", true},
+	        {", \"instances\": 2.5", false},
+	        {", \"instances\": 0.5", true},
+	        {", \"instances\": \"-1.5\"", false},
+	        {", \"exec_mode\": \"\"", true},
+	        {", \"instances\": 2, \"execute_command\": true", true},
 	        {", \"instances\": 2, \"exec_mode\": \"fork\"", true},
 	        {", \"exec_mode\": \"fork_mode\"", true},
 	        {", \"exec_mode\": \"cluster\"", false},
@@ -66,7 +71,22 @@ static void restarts(void **state)
 		assert_int_equal(c->restart_delay, cases[i].delay);
 		assert_int_equal(c->backoff_min, cases[i].pause);
 		assert_int_equal(c->max_restarts, cases[i].max);
+		assert_int_equal(c->backoff_of_pm2, cases[i].pause == 100 * MS && i);
 	}
+}
+
+/* PM2 begins again with the first pause when a process has run for 30 s. */
+static void growing_pauses(void **state)
+{
+	_cleanup_load_result_ struct load_result a, b, c;
+
+	assert_int_equal(pm2_bed_expect(", \"exp_backoff_restart_delay\": 100", &a)->min_uptime,
+	                 30 * NS_PER_S);
+	assert_int_equal(pm2_bed_expect(", \"restart_delay\": 5000", &b)->min_uptime, NS_PER_S);
+	assert_int_equal(
+	        pm2_bed_expect(", \"exp_backoff_restart_delay\": 1,\"max_restarts\": 5", &c)
+	                ->min_uptime,
+	        NS_PER_S);
 }
 
 static void stop_exit_codes(void **state)
@@ -96,6 +116,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(fork_mode),
 	        cmocka_unit_test(restarts),
+	        cmocka_unit_test(growing_pauses),
 	        cmocka_unit_test(stop_exit_codes),
 	};
 

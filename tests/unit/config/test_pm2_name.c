@@ -92,7 +92,8 @@ static void said(void **state)
 	assert_int_equal(loaded.problems.n, 2);
 	assert_string_equal(loaded.problems.list[0].text,
 	                    "app 'a': name: the service is named 'a-2', as another app has this "
-	                    "name; set `service` to name it otherwise");
+	                    "name; commands find it only by the name of the service; set `service` "
+	                    "to name it otherwise");
 	assert_string_equal(loaded.problems.list[1].text,
 	                    "app '@a/b': name: the service is named 'p-a-b'; commands know both "
 	                    "names");

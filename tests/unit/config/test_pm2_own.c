@@ -82,7 +82,7 @@ static void spellings(void **state)
 	_cleanup_load_result_ struct load_result loaded, twice;
 	const struct run_config *c = pm2_bed_expect(
 	        ", \"killTimeout\": 3000, \"maxMemoryRestart\": \"100M\","
-	        "\"drainTimeout\": 4000, \"in-place\": true, \"outFile\": \"o.log\","
+	        "\"drainTimeout\": 4000, \"inPlace\": true, \"outFile\": \"o.log\","
 	        "\"interpreterArgs\": \"--x\", \"windowsHide\": true",
 	        &loaded);
 
@@ -91,7 +91,7 @@ static void spellings(void **state)
 	assert_int_equal(c->drain_timeout, 4 * NS_PER_S);
 	assert_int_equal(c->in_place, RUN_IN_PLACE_YES);
 	assert_string_equal(c->out_file, pm2_bed_here("o.log"));
-	assert_string_equal(c->argv[1], "--x");
+	assert_string_equal(c->argv[2], "--x");
 	pm2_bed_expect_problem(", \"killTimeout\": 3000, \"kill_timeout\": 2000",
 	                       "killTimeout: ignored: there is no such option", false, &twice);
 	assert_int_equal(twice.configs[0].kill_timeout, 2 * NS_PER_S);

@@ -20,7 +20,7 @@ static void expect_env(const struct run_config *c, const char *name, const char 
 
 static void of_a_process(void **state)
 {
-	_cleanup_load_result_ struct load_result a, b;
+	_cleanup_load_result_ struct load_result a, b, line;
 	const struct run_config *c = pm2_bed_expect(", \"instances\": 3", &a);
 
 	expect_env(c, "name", "web");
@@ -37,6 +37,8 @@ static void of_a_process(void **state)
 	expect_env(c, "pm_id", "y");
 	expect_env(c, "exec_mode", "fork_mode");
 	assert_null(c->increment_vars);
+	pm2_bed_load("[{\"script\": \"cd sub && node ../app.js\"}]", NULL, NULL, &line);
+	expect_env(&line.configs[0], "pm_exec_path", line.configs[0].argv[0]);
 }
 
 /* PM2 numbers the processes of all apps. */
@@ -99,7 +101,7 @@ static void of_the_file(void **state)
 	assert_int_equal(loaded.problems.n, 2);
 	assert_int_equal(loaded.problems.n_errors, 0);
 	assert_non_null(strstr(loaded.problems.list[0].text, "RPD_GONE: the file deletes this"));
-	assert_non_null(strstr(loaded.problems.list[1].text, "f: ignored: a variable of `env`"));
+	assert_non_null(strstr(loaded.problems.list[1].text, "f: ignored: it is a function"));
 }
 
 int main(int argc, char **argv)

@@ -54,11 +54,11 @@ static void numbers_and_times(void **state)
 	expect(&c, "health-failures", "11");
 	expect(&c, "max-restarts", "12");
 	expect(&c, "batch", "13");
-	expect(&c, "max-old", "3");
+	expect(&c, "max-former", "3");
 	assert_int_equal(c.health_failures, 11);
 	assert_int_equal(c.max_restarts, 12);
 	assert_int_equal(c.batch, 13);
-	assert_int_equal(c.max_old, 3);
+	assert_int_equal(c.max_former, 3);
 	expect(&c, "max-memory", "300M");
 	expect(&c, "memory-limit", "1G");
 	expect(&c, "cpu-limit", "150%");

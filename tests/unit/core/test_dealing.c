@@ -33,11 +33,14 @@ static void times_are_ticks(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		const struct dealing dealing = {.skip_stuck = rows[i].ns, .slow_start = rows[i].ns};
+		struct dealing again;
 		struct rpd_schedule s;
 
 		dealing_apply(&dealing, &s);
 		assert_int_equal(s.stuck_after, rows[i].ticks);
 		assert_int_equal(s.slow_start, rows[i].ticks);
+		again = dealing_read(&s);
+		assert_true(dealing_is_of(&again, &s));
 	}
 }
 

@@ -22,6 +22,9 @@ static const struct {
         {"one of two, named",
          {.named = true, .workers = 2, .listening = 1},
          {ENDPOINT_SERVED, ENDPOINT_SERVED, ENDPOINT_SERVED}},
+        {"one of two, the other one has closed it",
+         {.workers = 2, .listening = 1, .closed = 1, .was_served = true},
+         {ENDPOINT_SERVED, ENDPOINT_SERVED, ENDPOINT_SERVED}},
         {"two of three",
          {.workers = 3, .listening = 2},
          {ENDPOINT_SERVED, ENDPOINT_SERVED, ENDPOINT_SERVED}},
@@ -30,6 +33,9 @@ static const struct {
          {ENDPOINT_CANDIDATE, ENDPOINT_SERVED, ENDPOINT_SERVED}},
         {"nobody, and nothing more",
          {.workers = 2, .was_served = true},
+         {ENDPOINT_CANDIDATE, ENDPOINT_ORPHANED, ENDPOINT_ORPHANED}},
+        {"nobody, all have closed it",
+         {.workers = 2, .closed = 2, .was_served = true},
          {ENDPOINT_CANDIDATE, ENDPOINT_ORPHANED, ENDPOINT_ORPHANED}},
         {"nobody, too long",
          {.workers = 2, .was_served = true, .overdue = true},
@@ -76,6 +82,8 @@ static void what_follows(void **state)
 /* Of all that can be seen: @bits gives a value to each member. */
 static struct endpoint_seen seen_of(unsigned int bits)
 {
+	const unsigned int workers = bits >> 7 & 3, listening = (bits >> 9 & 3) % (workers + 1);
+
 	return (struct endpoint_seen){
 	        .named = bits & 1,
 	        .awaited = bits & 2,
@@ -84,8 +92,9 @@ static struct endpoint_seen seen_of(unsigned int bits)
 	        .reloading = bits & 16,
 	        .dropped = bits & 32,
 	        .overdue = bits & 64,
-	        .workers = bits >> 7 & 3,
-	        .listening = (bits >> 9 & 3) % ((bits >> 7 & 3) + 1),
+	        .workers = workers,
+	        .listening = listening,
+	        .closed = (bits >> 11 & 3) % (workers - listening + 1),
 	};
 }
 
@@ -93,7 +102,7 @@ static struct endpoint_seen seen_of(unsigned int bits)
  * listens, no connection waits; and without a worker or during a reload, no endpoint is removed. */
 static void always(void **state)
 {
-	for (unsigned int bits = 0; bits < 1 << 11; bits++)
+	for (unsigned int bits = 0; bits < 1 << 13; bits++)
 		for (int from = 0; from < ALL_STATES; from++) {
 			const struct endpoint_seen seen = seen_of(bits);
 			const enum endpoint_life next = endpoint_life_next(from, &seen);

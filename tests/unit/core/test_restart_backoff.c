@@ -49,10 +49,28 @@ static void restart_delay(void **context)
 	assert_int_equal(restart_backoff_pause(&config, 0, &crashes), RESTART_BACKOFF_NEVER);
 }
 
+/* Each end has a pause. Its growth begins again after a long run. */
+static void pauses_of_pm2(void **context)
+{
+	static const int64_t pauses[] = {100, 150, 225, 337, 505, 700};
+	struct run_config config = config_of();
+	unsigned int crashes = 0;
+
+	config.backoff_of_pm2 = true;
+	config.max_restarts = 7;
+	for (unsigned int i = 0; i < ARRAY_SIZE(pauses); i++)
+		assert_int_equal(restart_backoff_pause(&config, 999, &crashes), pauses[i]);
+	assert_int_equal(restart_backoff_pause(&config, 1000, &crashes), 100);
+	assert_int_equal(restart_backoff_pause(&config, 999, &crashes), 150);
+	config.max_restarts = 1;
+	assert_int_equal(restart_backoff_pause(&config, 1000, &crashes), 100);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(pauses_double),
+	        cmocka_unit_test(pauses_of_pm2),
 	        cmocka_unit_test(long_run_resets_the_counter),
 	        cmocka_unit_test(restart_delay),
 	};

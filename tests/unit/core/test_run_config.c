@@ -49,7 +49,7 @@ static void defaults(void **state)
 	assert_int_equal(c.max_restarts, 16);
 	assert_int_equal(c.min_uptime, NS_PER_S);
 	assert_int_equal(c.batch, 2);
-	assert_int_equal(c.max_old, 8);
+	assert_int_equal(c.max_former, 8);
 	run_config_free(&c);
 }
 

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A worker holds a lock of the kernel without end: whoever needs that lock waits, and no signal
+interrupts it. Another service of the same supervisor goes on as if nothing had happened."""
+import os
+import pathlib
+import signal
+
+from harness.checks import Failure, cases, wait_until
+
+from test_attack_flood import NOISY, QUIET, Supervisor, fuse
+
+
+def attack(bed, kind, *options, **keywords):
+    device, folder = fuse(bed)
+    return Supervisor(bed, f"{bed.binary('attack')} stuck_{kind} {device} {folder} 8090",
+                      "kill-timeout = 1s", *options, **keywords)
+
+
+def test_connection(bed):
+    """The lock of a connection: `status` and the supervisor look at listeners only."""
+    s = attack(bed, "connection")
+    s.process.wait_output("stuck")
+    for _ in range(2):
+        s.check_quiet()
+    s.stop()
+
+
+def test_drain(bed):
+    """Without counting, the supervisor asks the kernel for the connections of the old worker."""
+    s = attack(bed, "connection", "no-count", "drain-timeout = 3s")
+    s.process.wait_output("stuck")
+    bed.reuseportd("restart", "noisy", 0)
+    s.process.wait_output("still has 1 connection")
+    s.check_quiet()
+    s.stop()
+
+
+@cases("epoll", "exec")
+def test_process(bed, kind):
+    """The lock of an epoll descriptor, and that of a process that executes a program: the supervisor
+    can't find out which process has the listener."""
+    s = attack(bed, kind, "backoff = 1s..1s", started=[QUIET])
+    s.process.wait_output("keeps a lock of the kernel")
+    for _ in range(2):
+        s.check_quiet()
+    s.stop()
+
+
+def test_output(bed):
+    """The lock of the pipe of its standard output: the log process, which writes what all workers of
+    the service print, can't read it. The supervisor ends the worker."""
+    s = attack(bed, "output", "ready = alive:100ms")
+    # If it has read all just before the lock, it does not read again. The next one does at once.
+    pid = log_process(NOISY)
+    wait_until(lambda: "stuck" in s.process.output() or is_blocked(pid), "the pipe is locked")
+    os.kill(pid, signal.SIGKILL)
+    s.process.wait_output("keeps a pipe of its output locked")
+    s.process.wait_output("stuck")
+    s.check_quiet()
+    s.stop()
+
+
+def log_process(service):
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        if path.read_bytes().split(b"\0")[1:3] == [b"log-process", service.encode()]:
+            return int(path.parent.name)
+    raise Failure(f"{service} has no log process")
+
+
+def is_blocked(pid):
+    return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "D"

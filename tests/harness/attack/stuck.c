@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Locks of the kernel that a worker holds without end. A system call that holds a lock while it
+ * copies memory of its caller waits for the server of a file that is mapped there. Whoever needs
+ * the lock then waits too, and no signal interrupts it.
+ *
+ * @arguments of all: the FUSE device, a folder to mount, a port.
+ */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "attack.h"
+
+#define SIZE 4096
+
+static void *stuck_memory;
+static int stuck_file; /* closing it, once it was read, waits, too */
+static int stuck_reached;
+
+/* Mounts the folder, with a server that answers neither a read nor a flush. */
+static void stuck_begin(char **arguments)
+{
+	stuck_file = attack_fuse_open(arguments, &stuck_reached);
+	stuck_memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, stuck_file, 0);
+	if (stuck_memory == MAP_FAILED)
+		perror("attack: mmap");
+}
+
+/* Returns when a system call of another process waits for the server. */
+static void stuck_wait(void)
+{
+	char byte;
+
+	if (read(stuck_reached, &byte, 1) != 1)
+		perror("attack: read");
+	fputs("stuck\n", stderr);
+}
+
+static int stuck_bind(const char *port)
+{
+	const struct sockaddr_in address = {.sin_family = AF_INET,
+	                                    .sin_port = htons((uint16_t)atoi(port))};
+	const int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+		perror("attack: bind");
+	return fd;
+}
+
+static void stuck_listen(int fd)
+{
+	if (listen(fd, 1024) < 0)
+		perror("attack: listen");
+	for (;;)
+		close(accept(fd, NULL, NULL));
+}
+
+/* The lock of a connection that it has accepted. */
+ATTACK(stuck_connection)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET};
+	socklen_t size = sizeof(address);
+	int fd, accepted;
+
+	signal(SIGTERM, SIG_IGN);
+	stuck_begin(arguments);
+	fd = stuck_bind(arguments[2]);
+	if (listen(fd, 1024) < 0)
+		perror("attack: listen");
+	getsockname(fd, (struct sockaddr *)&address, &size);
+	if (fork() == 0) {
+		const int client = socket(AF_INET, SOCK_STREAM, 0);
+
+		if (connect(client, (const struct sockaddr *)&address, size) < 0)
+			perror("attack: connect");
+		for (;;)
+			pause();
+	}
+	accepted = accept(fd, NULL, NULL);
+	if (fork() == 0) {
+		send(accepted, stuck_memory, SIZE, 0);
+		_exit(1);
+	}
+	stuck_wait();
+	for (;;)
+		pause();
+}
+
+/* The lock of an epoll descriptor that watches its listener. */
+ATTACK(stuck_epoll)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+	const int epfd = epoll_create1(0);
+	int fd;
+
+	stuck_begin(arguments);
+	fd = stuck_bind(arguments[2]);
+	epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &event);
+	epoll_ctl(epfd, EPOLL_CTL_ADD, eventfd(1, 0), &event);
+	if (fork() == 0) {
+		epoll_wait(epfd, stuck_memory, 1, -1);
+		_exit(1);
+	}
+	stuck_wait();
+	stuck_listen(fd);
+}
+
+/* The lock of a process that executes a program (exec_update_lock of the kernel): it closes the
+ * file. */
+ATTACK(stuck_exec)
+{
+	char *argv[] = {"attack", NULL};
+	int fd;
+
+	stuck_begin(arguments);
+	fd = stuck_bind(arguments[2]);
+	if (fork() == 0) {
+		munmap(stuck_memory, SIZE);
+		fcntl(stuck_file, F_SETFD, FD_CLOEXEC);
+		execv("/proc/self/exe", argv);
+		_exit(1);
+	}
+	stuck_wait();
+	stuck_listen(fd);
+}
+
+/* The lock of its standard output. */
+ATTACK(stuck_output)
+{
+	stuck_begin(arguments);
+	if (fork() == 0) {
+		if (write(STDOUT_FILENO, "line\n", 5) < 0 ||
+		    write(STDOUT_FILENO, stuck_memory, SIZE) < 0)
+			perror("attack: write");
+		_exit(1);
+	}
+	stuck_wait();
+	stuck_listen(stuck_bind(arguments[2]));
+}

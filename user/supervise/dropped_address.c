@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "supervise/dropped_address.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "core/endpoint.h"
+#include "kern/own_listener.h"
+#include "kern/sockdiag.h"
+#include "kern/steer_members.h"
+#include "service/service_endpoint.h"
+#include "supervise/report.h"
+#include "supervise/worker_listeners.h"
+
+static bool dropped_address_is_ours(const struct supervisor *sup,
+                                    const struct rpd_endpoint *address)
+{
+	for (const struct worker *w = sup->workers; w; w = w->next)
+		if (worker_listeners_has_address(w, address))
+			return true;
+	return false;
+}
+
+/* Whether another program listens more specifically, and would lose its connections. */
+static bool dropped_address_has_rival(const struct supervisor *sup,
+                                      const struct rpd_endpoint *address)
+{
+	_cleanup_free_ struct listener *listeners = NULL;
+	const struct rpd_endpoint plain = endpoint_unmap(address);
+	struct error ignored;
+	size_t n = 0;
+
+	if (sockdiag_list_listeners(address->port, &listeners, &n, &ignored) < 0)
+		return true;
+	for (size_t i = 0; i < n; i++) {
+		const struct rpd_endpoint other = endpoint_unmap(&listeners[i].endpoint);
+
+		if (other.family == plain.family && endpoint_is_more_specific(&other, &plain) &&
+		    endpoint_covers(&plain, &other) &&
+		    !dropped_address_is_ours(sup, &listeners[i].endpoint))
+			return true;
+	}
+	return false;
+}
+
+/* The endpoint that gets the connections, or -1. */
+static int dropped_address_find_cover(const struct service *service,
+                                      const struct rpd_endpoint *address)
+{
+	const struct rpd_service *info = service->steer.service;
+
+	for (unsigned int e = 0; e < info->n_endpoints; e++)
+		if (steer_has_endpoint(&service->steer, e) &&
+		    !endpoint_equal(&info->endpoints[e], address) &&
+		    endpoint_covers(&info->endpoints[e], address))
+			return (int)e;
+	return -1;
+}
+
+static struct dropped_address *dropped_address_find_free(struct supervisor *sup)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(sup->dropped); i++)
+		if (!sup->dropped[i].address.family)
+			return &sup->dropped[i];
+	return NULL;
+}
+
+/* A listener of the endpoint that covers the address. The steering program never selects it: it
+ * stands for the group. It is recorded as a member, and is no foreign listener. */
+static int dropped_address_open_listener(struct service *service, unsigned int cover,
+                                         struct error *err)
+{
+	const struct rpd_member member = {.slot = RPD_SLOT_PARKING,
+	                                  .version = RPD_NO_VERSION,
+	                                  .account = RPD_ACCOUNT_PARKED,
+	                                  .endpoint = cover};
+	_cleanup_close_ int fd =
+	        own_listener_open(&service->steer.service->endpoints[cover], -1, err);
+	uint64_t cookie;
+	int r = fd < 0 ? fd : sockdiag_socket_cookie(fd, &cookie);
+
+	if (fd >= 0 && r == 0)
+		r = steer_members_set(&service->steer, cookie, &member);
+	if (fd >= 0 && r < 0)
+		error_set(err, r, "can't lead connections on: %s", strerror(-r));
+	return r < 0 ? r : TAKE_FD(fd);
+}
+
+static int dropped_address_lead_on(struct supervisor *sup, struct service *service,
+                                   const struct rpd_endpoint *address, unsigned int cover,
+                                   struct error *err)
+{
+	struct dropped_address *it = dropped_address_find_free(sup);
+	_cleanup_close_ int listener = -1;
+	int r = it ? 0 : error_set(err, -ENOSPC, "there are %d such addresses", DETOUR_MAX);
+
+	if (r == 0 && !sup->detour)
+		r = detour_open(&sup->detour, err);
+	if (r == 0)
+		r = listener = dropped_address_open_listener(service, cover, err);
+	if (r >= 0)
+		r = detour_add(sup->detour, it - sup->dropped, address, listener, err);
+	if (r < 0)
+		return r;
+	*it = (struct dropped_address){.address = *address,
+	                               .cover = service->steer.service->endpoints[cover],
+	                               .listener = TAKE_FD(listener)};
+	return 0;
+}
+
+void dropped_address_add(struct supervisor *sup, struct service *service, unsigned int endpoint)
+{
+	const struct rpd_endpoint address = service->steer.service->endpoints[endpoint];
+	const int cover = dropped_address_find_cover(service, &address);
+	char text[ENDPOINT_TEXT_MAX];
+	struct error err;
+
+	if (address.ifindex || cover < 0 || !dropped_address_is_ours(sup, &address) ||
+	    dropped_address_has_rival(sup, &address))
+		return;
+	if (dropped_address_lead_on(sup, service, &address, cover, &err) < 0)
+		report_line(sup, "%s: old workers get connections until they end: %s",
+		            endpoint_format(&address, text, sizeof(text)), err.text);
+}
+
+static bool dropped_address_is_needed(const struct supervisor *sup,
+                                      const struct dropped_address *it)
+{
+	return service_is_open(&sup->service) &&
+	       service_endpoint_index(&sup->service, &it->address) < 0 &&
+	       service_endpoint_index(&sup->service, &it->cover) >= 0 &&
+	       dropped_address_is_ours(sup, &it->address) &&
+	       !dropped_address_has_rival(sup, &it->address);
+}
+
+static void dropped_address_forget(struct supervisor *sup, struct dropped_address *it)
+{
+	detour_remove(sup->detour, it - sup->dropped, &it->address);
+	cleanup_close(&it->listener);
+	*it = (struct dropped_address){};
+}
+
+void dropped_address_update(struct supervisor *sup)
+{
+	bool is_used = false;
+
+	for (size_t i = 0; sup->detour && i < ARRAY_SIZE(sup->dropped); i++) {
+		struct dropped_address *it = &sup->dropped[i];
+
+		if (it->address.family && !dropped_address_is_needed(sup, it))
+			dropped_address_forget(sup, it);
+		is_used |= it->address.family != 0;
+	}
+	if (is_used)
+		return;
+	detour_free(sup->detour);
+	sup->detour = NULL;
+}
+
+void dropped_address_end(struct supervisor *sup)
+{
+	for (size_t i = 0; sup->detour && i < ARRAY_SIZE(sup->dropped); i++)
+		if (sup->dropped[i].address.family)
+			dropped_address_forget(sup, &sup->dropped[i]);
+	dropped_address_update(sup);
+}
