@@ -9,7 +9,9 @@ worker got, and checks what reuseportd promises. Exit status 1 if a promise was 
 
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,7 +20,7 @@ from pathlib import Path
 
 WORKERS = 8
 PORT = 8080
-TARGET = f"127.0.0.1:{PORT}"
+NODE_WORKERS, NODE_PORT, NODE_RATE = 4, 8081, 500
 FOLDER = Path("/run/demo")  # on the namespace's own tmpfs
 BPFFS = Path("/sys/fs/bpf")
 BAR = 22
@@ -51,6 +53,14 @@ http {{
         return 200 "hello from worker $pid\\n";
     }}
 }}
+"""
+
+# Listens on the descriptor that is its argument. /hang: an endless loop, once the answer is sent.
+NODE = """
+require('http').createServer((request, response) => {
+    response.setHeader('X-Worker', process.pid);
+    response.end('hello\\n', () => { while (request.url === '/hang'); });
+}).listen({fd: Number(process.argv[1])});
 """
 
 broken = []  # promises that were not kept
@@ -120,8 +130,8 @@ def reuseportd(*arguments, echo=True):
     return done.stdout
 
 
-def status():
-    return json.loads(reuseportd("status", "--json", echo=False))
+def status(*service):
+    return json.loads(reuseportd("status", *service, "--json", echo=False))
 
 
 # ---- Servers ----
@@ -142,6 +152,25 @@ class Nginx:
     @staticmethod
     def find(before):
         return [pid for pid in nginx_workers() if pid not in before and polls(pid)]
+
+
+def start_node():
+    """Starts a Node server with a listener of its own. Returns its process once it polls."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind(("127.0.0.1", NODE_PORT))
+        listener.listen(511)
+        process = subprocess.Popen(["node", "-e", NODE, str(listener.fileno())],
+                                   pass_fds=[listener.fileno()])
+    wait_until(lambda: polls(process.pid), "Node did not start")
+    return process
+
+
+def hang_one():
+    """Makes the worker that gets the next connection hang. Returns its pid."""
+    with socket.create_connection(("127.0.0.1", NODE_PORT), 10) as client:
+        client.sendall(b"GET /hang HTTP/1.1\r\nHost: demo\r\n\r\n")
+        return int(re.search(rb"X-Worker: (\d+)", client.recv(4096))[1])
 
 
 def nginx_workers():
@@ -174,10 +203,10 @@ def wait_until(ready, complaint):
 
 # ---- Load ----
 
-def loadgen(*options):
+def loadgen(*options, port=PORT):
     """Starts clients that reset each connection after a complete answer, so that no TIME_WAIT
     remains."""
-    command = [LOADGEN, "--target", TARGET, "--linger0", "--json", *map(str, options)]
+    command = [LOADGEN, "--target", f"127.0.0.1:{port}", "--linger0", "--json", *map(str, options)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
@@ -206,11 +235,11 @@ class Held:
 
 
 class FullLoad:
-    """New connections at the highest possible rate, each of them logged."""
+    """New connections at the highest possible rate, or at that of @options, each of them logged."""
 
-    def __init__(self, name):
+    def __init__(self, name, *options, port=PORT):
         self.log = FOLDER / f"{name}.log"
-        self.client = loadgen("--concurrency", 64, "--log", self.log)
+        self.client = loadgen("--concurrency", 64, "--log", self.log, *options, port=port)
         time.sleep(SETTLE)
 
     def stop(self):
@@ -219,15 +248,19 @@ class FullLoad:
         self.result = report(self.client)
         self.connections = []
         for line in self.log.read_text().splitlines():
-            begin, _, _, worker, outcome = line.split()
+            begin, end, _, worker, outcome = line.split()
             if outcome == "ok":
-                self.connections.append((int(begin) / 1e6, int(worker)))
+                self.connections.append((int(begin) / 1e6, int(worker), int(end) / 1e6))
         self.log.unlink()
         return self.result["failed"]
 
     def between(self, start, end):
         """Answers by pid, of the connections that began in that time (of time.monotonic())."""
-        return Counter(pid for begin, pid in self.connections if start <= begin < end)
+        return Counter(pid for begin, pid, _ in self.connections if start <= begin < end)
+
+    def waiting(self, moment):
+        """How many connections waited at that time for more than half a second."""
+        return sum(begin < moment - 0.5 and moment < end for begin, _, end in self.connections)
 
     def summary(self):
         return (f"0 of {self.result['begun']:,} connections failed" if not self.result["failed"] else
@@ -326,26 +359,33 @@ def show_canary(pids):
     promise(not failed, "no connection failed")
 
 
-def show_hang(pids):
-    headline("6. A worker hangs under full load, and the clients do not notice")
-    reuseportd("policy", "--skip-stuck", "5ms")
-    load = FullLoad("hang")
-    start = time.monotonic()
-    os.kill(pids[3], signal.SIGSTOP)
-    print_line("  The worker in slot 3 is stopped, as if its event loop hung:\n")
-    wait_until(lambda: status()["workers"][3]["state"] == "stuck", "slot 3 is not stuck")
-    noticed = time.monotonic()
-    time.sleep(SETTLE)
-    end = time.monotonic()
-    lost = status()["workers"][3]["turns_lost"]["stuck"]
-    os.kill(pids[3], signal.SIGCONT)
+def show_hang():
+    headline(f"6. One of {NODE_WORKERS} Node servers hangs in an endless loop")
+    servers = {server.pid: server for server in [start_node() for _ in range(NODE_WORKERS)]}
+    reuseportd("attach", "--workers", NODE_WORKERS, "--port", NODE_PORT, "--service", "node",
+               "--skip-stuck", "5ms")
+    pids = [worker["pid"] for worker in status("node")["workers"]]
+    hung = hang_one()
+    print_line(f"  The server in slot {pids.index(hung)} hangs. {NODE_RATE} clients connect each "
+               "second:\n")
+    load = FullLoad("hang", "--rate", NODE_RATE, port=NODE_PORT)
+    reuseportd("status", "node")
+    ended = time.monotonic()
+    servers[hung].kill()
+    servers[hung].wait()
     failed = load.stop()
-    during = load.between(noticed, end)
-    chart(SLOTS, ("before it hangs", listed(load.between(0, start), pids)),
-          ("while it hangs", listed(during, pids)))
-    promise(during.total() > 0 and lost > 0 and during[pids[3]] == 0,
-            f"{lost:,} turns of slot 3 went to other workers, while it got no connection")
+    waiting = load.waiting(ended)
+    chart([f"slot {slot}" for slot in range(NODE_WORKERS)],
+          ("while it hung", listed(load.between(0, ended), pids)))
+    answered = load.between(0, ended).total()
+    promise(20 * waiting < answered,
+            f"{waiting} of {answered:,} clients wait for it: the others take its turns")
+    print_line("  Then it is killed, and the others answer the clients that waited for it.")
     promise(failed == 0, load.summary())
+    reuseportd("detach", "node", echo=False)
+    for server in servers.values():
+        server.kill()
+        server.wait()
 
 
 def show_detach(long_lived):
@@ -370,7 +410,7 @@ def main():
     show_drain(pids)
     show_swap(pids)
     show_canary(pids)
-    show_hang(pids)
+    show_hang()
     show_detach(long_lived)
     if broken:
         print_line("\n" + styled("bad", "Not kept:"))

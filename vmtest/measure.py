@@ -28,6 +28,7 @@ from harness.checks import Failure, check, wait_until  # noqa: E402
 from harness.network import FAR, NEAR, PORT  # noqa: E402
 from harness.process import read_log  # noqa: E402
 from harness.servers import Worker, Workers  # noqa: E402
+from harness import trouble  # noqa: E402
 
 WORKERS = 8
 SLOTS = (1, 8, 64, 512, 1024)
@@ -53,6 +54,9 @@ class Sizes:
         self.restarts = 4 if quick else 8
         self.between = 250 if slow else 1000  # connections from one restart to the next
         self.drains = 5 if quick else 15
+        self.trouble = trouble.Sizes(seconds=0.3 if quick else 1 if slow else 3,
+                                     rounds=1 if quick else 3 if slow else 5,
+                                     lifetime=3 if quick else 10 if slow else 30)
 
 
 class Report:
@@ -377,7 +381,29 @@ def control(bed, sizes, report):
                        [steering(bed, sizes, slots)["switches"] for _ in range(sizes.repeats)])
 
 
-PARTS = {part.__name__: part for part in (evenness, runs, connections, loss, cpus, control)}
+# ---- Workers in trouble ----
+
+TROUBLE = {"p50_ms": "p50, ms", "p99_ms": "p99, ms", "p999_ms": "p99.9, ms", "max_ms": "max, ms",
+           "per_second": "a second", "lost": "lost", "given": "given after it hangs",
+           "late": "late at each block", "open_sd": "SD of open", "open_max": "max/mean of open",
+           "fresh_share": "fresh worker's share"}
+
+
+def load(bed, sizes, report):
+    for name in trouble.PLACES:
+        place = trouble.Place(bed, name)
+        for scenario in trouble.SCENARIOS:
+            rounds = [trouble.measure_round(place, scenario, sizes.trouble, number)
+                      for number in range(sizes.trouble.rounds)]
+            for way in rounds[0]:
+                for what, title in TROUBLE.items():
+                    values = [figures[way].get(what) for figures in rounds]
+                    if None not in values:
+                        report.figures(f"{name}, {scenario}: {way}", title, values)
+
+
+PARTS = {part.__name__: part
+         for part in (evenness, runs, connections, load, loss, cpus, control)}
 
 
 class BenchBed(Bed):

@@ -116,7 +116,8 @@ def test_program_comes_later(bed):
 @cases("done", "failed")
 def test_job_beside_a_server(bed, case):
     """With no-restart a job that has ended is over, while another service of its file still runs: a
-    reload doesn't run it again, and doesn't fail because of it."""
+    reload doesn't run it again, and doesn't fail because of it. SIGUSR2 starts it, like each service of
+    the file that does not run."""
     config = bed.dir / "both.conf"
     count = bed.dir / "count"
     job = script(bed, "job.sh", f"echo run >>{count}; sleep 0.2; exit {1 if case == 'failed' else 0}")
@@ -132,6 +133,9 @@ def test_job_beside_a_server(bed, case):
     equal(count.read_text(), "run\n", "how often the job was run")
     equal([row["service"] for row in bed.reuseportd("list", "--json").json()], ["two"], "services")
     bed.reuseportd("doctor", "two")
+    process.kill(signal.SIGUSR2)
+    wait_until(lambda: process.output().count("job: stopped") == 2, "the job has been run again")
+    equal(count.read_text(), "run\nrun\n", "how often the job was run")
     bed.reuseportd("stop", "two")
     equal(process.wait(), 1 if case == "failed" else 0, "exit status")
 

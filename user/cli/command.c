@@ -67,8 +67,9 @@ const struct command commands[] = {
                 .name = "restart",
                 .args = "[SERVICE] SLOT...",
                 .summary = "replace some workers without losing a connection",
-                .help = "Replaces the workers of these slots, for example 3 or 0-3,7, in "
-                        "the same way as `reload`. A slot that is stopped or failed gets a worker.",
+                .help = "Only for a service of `run`. Replaces the workers of these slots, for "
+                        "example 3 or 0-3,7, in the same way as `reload`, but does not read the "
+                        "configuration file again. A slot that is stopped or failed gets a worker.",
                 .options = command_options_restart,
                 .run = cmd_restart,
         },
@@ -76,8 +77,8 @@ const struct command commands[] = {
                 .name = "scale",
                 .args = "[SERVICE] N",
                 .summary = "run more or fewer workers",
-                .help = "Starts workers until there are N, "
-                        "or drains and stops the workers of the highest slots.",
+                .help = "Only for a service of `run`. Starts workers until there are N, or drains "
+                        "and stops the workers of the highest slots.",
                 .options = command_options_plain,
                 .run = cmd_scale,
         },
@@ -85,11 +86,10 @@ const struct command commands[] = {
                 .name = "stop",
                 .args = "[SERVICE] [SLOT...]",
                 .summary = "stop a service of `run`, or some of its workers",
-                .help = "Without SLOT, sends the stop signal to all workers of the service "
-                        "at once, even if the supervisor has died. `run` exits when all its "
-                        "services have ended. With SLOT, drains "
-                        "and stops only these workers; their slots get no worker until `start` "
-                        "or `restart`.",
+                .help = "Only for a service of `run`. Without SLOT, sends the stop signal to all "
+                        "workers of the service at once, even if the supervisor has died. `run` "
+                        "exits when all its services have ended. With SLOT, drains and stops only "
+                        "these workers; their slots get no worker until `start` or `restart`.",
                 .options = command_options_plain,
                 .run = cmd_stop,
         },
@@ -97,8 +97,9 @@ const struct command commands[] = {
                 .name = "start",
                 .args = "[SERVICE] SLOT...",
                 .summary = "start workers that were stopped or have failed",
-                .help = "Starts a worker in each of these slots, which were stopped or have "
-                        "failed. Returns when the workers are ready or have failed.",
+                .help = "Only for a service of `run`. Starts a worker in each of these slots, "
+                        "which were stopped or have failed. Returns when the workers are ready or "
+                        "have failed.",
                 .options = command_options_plain,
                 .run = cmd_start,
         },
@@ -106,11 +107,11 @@ const struct command commands[] = {
                 .name = "reopen-logs",
                 .args = "[SERVICE]",
                 .summary = "open the log files again, after they were renamed",
-                .help = "Closes the files of `run --out-file`, --error-file and --log-file and "
-                        "opens them again by their names. Call it after "
-                        "logrotate has renamed them. It also works if the supervisor has "
-                        "died. If a file can't be opened, the workers' output "
-                        "still goes to the renamed file, and the exit status is 1.",
+                .help = "Only for a service of `run`. Closes the files of `run --out-file`, "
+                        "--error-file and --log-file and opens them again by their names. Call it "
+                        "after logrotate has renamed them. It also works if the supervisor has "
+                        "died. If a file can't be opened, the workers' output still goes to the "
+                        "renamed file, and the exit status is 1.",
                 .options = command_options_plain,
                 .run = cmd_reopen_logs,
         },
@@ -139,13 +140,13 @@ const struct command commands[] = {
                 .help = "Shows each worker's slot, state, version, weight, share of new "
                         "connections, process, and the numbers of its connections: steered "
                         "to it, open (column ACTIVE), waiting in the accept queue (QUEUE). "
-                        "The manual page explains the states. Says for each endpoint if the "
-                        "steering program was replaced or detached: another program or the "
-                        "kernel's hash then selects the worker. Below the workers: the former "
-                        "workers that still run, why a slot has no worker, which connections "
-                        "are not counted, how many new connections were "
-                        "steered, parked, refused (`dropped`) and so on, and the foreign "
-                        "listeners, which are on the same address and port but have no slot.",
+                        "For the states, see STATES OF A SLOT in reuseportd(8). Reports for "
+                        "each endpoint if the steering program was replaced or detached: another "
+                        "program or the kernel's hash then selects the worker. Below the workers: "
+                        "the former workers that still run, why a slot has no worker, which "
+                        "connections are not counted, how many new connections were steered, "
+                        "parked, refused (`dropped`) and so on, and the foreign listeners, which "
+                        "are on the same address and port but have no slot.",
                 .options = command_options_status,
                 .run = cmd_status,
         },

@@ -273,8 +273,8 @@ static int run_option_set_cpu_limit(void *member, const struct option_setting *s
 
 const struct option_row run_options[] = {
         {"service", "NAME",
-         "Name of the service "
-         "(default: the program's name, followed by -PORT if --listen is given once)",
+         "Name of the service (default: the program's name, followed by -PORT if --listen is "
+         "given once)",
          run_option_set_service, AT(service)},
         {"workers", "N|max",
          "Number of workers; max: one for each CPU that this process may use, by its affinity "
@@ -282,10 +282,9 @@ const struct option_row run_options[] = {
          "section sets it; an app of PM2 has 1 unless it sets instances)",
          run_option_set_workers, AT(workers)},
         {"listen", "PORT|ADDRESS:PORT",
-         "Steer only listeners on this port, or on this address and port. The "
-         "environment variable PORT of the workers is set to the first port given. "
-         "May be repeated (default: every address on which most of the workers listen, "
-         "except ports that the kernel chose for them)",
+         "Steer only listeners on this port, or on this address and port. The environment variable "
+         "PORT of the workers is set to the first port given. May be repeated (default: every "
+         "address on which most of the workers listen, except ports that the kernel chose)",
          run_option_set_listen, .repeatable = true},
         {"pass-sockets", NULL,
          "Open the listeners that --listen names, and pass them to the workers as "
@@ -309,10 +308,9 @@ const struct option_row run_options[] = {
          "again. A worker that computes for longer than TIME loses turns as well (default: 0, off)",
          option_set_time, AT(dealing.skip_stuck)},
         {"no-count", NULL,
-         "Do not count connections in the kernel. `status` then shows \"-\" for open "
-         "connections, and `connections` and `drain --wait` are not available. `reload`, "
-         "`restart`, `scale` and `stop SLOT` still drain: they wait until the worker's "
-         "processes have no connection of the service open",
+         "Do not count connections in the kernel. `status` then shows \"-\" for open connections, "
+         "and `connections` and `drain --wait` are not available. `reload`, `restart`, `scale` and "
+         "`stop SLOT` still drain: they wait until no process of the worker has a connection open",
          option_set_flag, AT(no_count)},
         {"label", "VERSION", "Version of the workers (default: " RPD_FIRST_LABEL ")",
          run_option_set_label, AT(label)},
@@ -323,16 +321,15 @@ const struct option_row run_options[] = {
          "object are added to those of the app's `env` object",
          run_option_set_env, AT(env), .repeatable = true},
         {"env-file", "FILE",
-         "Set the variables in FILE, which has a line NAME=VALUE for each; --env "
-         "takes precedence. May be repeated",
+         "Set the variables in FILE, which has a line NAME=VALUE for each; --env takes precedence. "
+         "May be repeated",
          option_set_list, AT(env_files), .repeatable = true},
         {"increment-var", "NAME",
          "Add the slot number of each worker to the value of this variable, or to 0 if it "
          "is not set. May be repeated",
          run_option_set_variables, AT(increment_vars), .repeatable = true},
         {"instance-var", "NAME",
-         "Name of the variable that has the slot number of the worker (default: "
-         "NODE_APP_INSTANCE)",
+         "Name of the variable with the slot number of the worker (default: NODE_APP_INSTANCE)",
          run_option_set_variable, AT(instance_var)},
         {"user", "USER",
          "Run the workers as this user (name or number). With FILE, it is the user of all "
@@ -345,9 +342,8 @@ const struct option_row run_options[] = {
          option_set_text, AT(group)},
         {"cwd", "FOLDER", "Run the workers in this folder", option_set_text, AT(cwd)},
         {"out-file", "FILE",
-         "Append the workers' standard output to FILE, with -SLOT inserted before "
-         "the extension. Missing folders are created (default: the supervisor's standard "
-         "output)",
+         "Append the workers' standard output to FILE, with -SLOT inserted before the extension. "
+         "Missing folders are created (default: the supervisor's standard output)",
          option_set_text, AT(out_file)},
         {"error-file", "FILE",
          "Append the workers' standard error to FILE, with -SLOT inserted before the "
@@ -372,7 +368,7 @@ const struct option_row run_options[] = {
          "Node; http:PATH: when it answers GET PATH with a status of 2xx or 3xx; tcp: "
          "when it accepts a connection; exec:COMMAND: when this shell command succeeds; "
          "alive:TIME: when it listens, or after TIME even if it does not listen. "
-         "The manual page describes on which ports a worker must listen (default: listen)",
+         "On which ports a worker must listen: see Readiness in reuseportd(8) (default: listen)",
          run_option_set_ready},
         {"ready-timeout", "TIME",
          "Treat a worker that is not ready after this time as failed (default: 30s)",
@@ -382,16 +378,14 @@ const struct option_row run_options[] = {
          "alive for this time, and still listens (default: 1s)",
          option_set_time, AT(settle)},
         {"health-interval", "TIME",
-         "Repeat the probe of --ready (http, tcp or exec) at this interval, and "
-         "replace a worker that becomes unhealthy (default: 0, no probes after the "
-         "worker is ready)",
+         "Repeat the probe of --ready (http, tcp or exec) at this interval, and replace a worker "
+         "that becomes unhealthy (default: 0, no probes after the worker is ready)",
          option_set_time, AT(health_interval)},
         {"health-timeout", "TIME",
          "Treat a single probe as failed if it takes longer (default: 5s)", option_set_time,
          AT(health_timeout)},
         {"health-failures", "N",
-         "Treat a worker as unhealthy after this many failed probes in a row "
-         "(default: 3)",
+         "Treat a worker as unhealthy after this many failed probes in a row (default: 3)",
          option_set_number, AT(health_failures), .min = 1, .max = COUNT_MAX},
 
         {"stop-signal", "SIGNAL", "Signal that stops a worker (default: SIGTERM)",
@@ -401,8 +395,7 @@ const struct option_row run_options[] = {
          "process, and the others are killed when that has ended (default: all)",
          run_option_set_kill_mode, AT(kill_mixed)},
         {"shutdown-message", NULL,
-         "To stop a worker of Node, send the message \"shutdown\" instead of a "
-         "signal",
+         "To stop a worker of Node, send the message \"shutdown\" instead of a signal",
          option_set_flag, AT(shutdown_message)},
         {"drain-signal", "SIGNAL",
          "Send this signal to a worker that is replaced or removed, when the time of "
@@ -419,8 +412,7 @@ const struct option_row run_options[] = {
          "worker drained by `drain` is not stopped (default: 30s)",
          option_set_time, AT(drain_timeout)},
         {"kill-timeout", "TIME",
-         "Send SIGKILL to a worker that still runs this long after the stop signal "
-         "(default: 5s)",
+         "Send SIGKILL to a worker that still runs this long after the stop signal (default: 5s)",
          option_set_time, AT(kill_timeout)},
         {"park-timeout", "TIME",
          "When the last worker dies, new connections wait. If no worker is ready after "
@@ -429,7 +421,9 @@ const struct option_row run_options[] = {
          "time they are reset, and the endpoint is removed (default: 30s)",
          option_set_time, AT(park_timeout)},
 
-        {"no-restart", NULL, "Do not start a worker again after it has exited",
+        {"no-restart", NULL,
+         "Do not start a worker again after it has exited. When all slots are stopped or failed, "
+         "the service ends, unless --cron-restart is given",
          run_option_set_no_restart, AT(restart)},
         {"stop-exit-codes", "N,...",
          "Do not start a worker again after it has exited with one of these statuses, until "

@@ -211,7 +211,10 @@ static int control_request_scale(struct supervisor *sup, struct control_client *
                                  const struct request *request, struct error *err)
 {
 	struct slots added = {};
+	int r = reload_check_idle(sup, err);
 
+	if (r < 0)
+		return r;
 	for (unsigned int slot = sup->n_slots; slot < request->workers; slot++)
 		added.at[added.n++] = slot;
 	control_wait_for(client, added.n ? CONTROL_WAIT_SETTLED : CONTROL_WAIT_GONE, &added);

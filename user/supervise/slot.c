@@ -481,11 +481,8 @@ int slot_scale(struct supervisor *sup, unsigned int n, struct error *err)
 	unsigned int before = sup->n_slots;
 	int r = 0;
 
-	if (sup->reload || sup->stopping)
-		return error_set(err, -EBUSY, "service '%s': %s", sup->name,
-		                 sup->stopping
-		                         ? "it is being stopped"
-		                         : "a reload is in progress; retry when it has finished");
+	if (sup->stopping)
+		return error_set(err, -EBUSY, "service '%s' is being stopped", sup->name);
 	for (unsigned int slot = n; r == 0 && slot < before; slot++)
 		r = slot_stop(sup, slot, err);
 	if (r == 0)

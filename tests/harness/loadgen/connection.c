@@ -109,6 +109,10 @@ static void connection_hold(struct connections *all, struct connection *connecti
 {
 	TAILQ_REMOVE(&all->waiting, connection, waiting);
 	connection->held = true;
+	connection->close_us = UINT64_MAX;
+	if (all->options->lifetime > 0)
+		connection->close_us =
+		        clock_now_us() + (uint64_t)(drand48() * all->options->lifetime * 1e6);
 	all->held++;
 	all->in_flight--;
 	all->results->settled_us = clock_now_us();
@@ -270,10 +274,22 @@ void connections_expire(struct connections *all, uint64_t polled_us)
 		connection_finish(all, TAILQ_FIRST(&all->waiting), OUTCOME_TIMEOUT);
 }
 
-void connections_release(struct connections *all)
+/* A walk, as a run with a lifetime has few connections and few events. */
+uint64_t connections_close_us(const struct connections *all)
+{
+	uint64_t first = UINT64_MAX;
+
+	for (size_t i = 0; i < all->pool_touched && all->options->lifetime > 0; i++) {
+		if (all->pool[i].held && all->pool[i].close_us < first)
+			first = all->pool[i].close_us;
+	}
+	return first;
+}
+
+void connections_release(struct connections *all, uint64_t now)
 {
 	for (size_t i = 0; i < all->pool_touched; i++) {
-		if (all->pool[i].held)
+		if (all->pool[i].held && all->pool[i].close_us <= now)
 			connection_finish(all, &all->pool[i], OUTCOME_OK);
 	}
 }

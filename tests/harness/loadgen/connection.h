@@ -24,6 +24,7 @@ struct connection {
 	struct worker *worker; /* of the first answer */
 	uint64_t begin_us;     /* just before connect() */
 	uint64_t asked_us;     /* when the current request was begun */
+	uint64_t close_us;     /* when it is held: when to close it */
 	uint64_t answers;
 	size_t sent; /* bytes of the request that were sent */
 	int fd;
@@ -71,5 +72,8 @@ uint64_t connections_expiry_us(const struct connections *all);
  */
 void connections_expire(struct connections *all, uint64_t polled_us);
 
-/* Finishes the connections that are held open. */
-void connections_release(struct connections *all);
+/* When to close the first of the held connections; UINT64_MAX if that is never. */
+uint64_t connections_close_us(const struct connections *all);
+
+/* Finishes the connections that are held open and were to be closed before @now. */
+void connections_release(struct connections *all, uint64_t now);

@@ -11,6 +11,7 @@ enum {
 	OPT_TIMEOUT = 0x100,
 	OPT_REQUEST,
 	OPT_HOLD,
+	OPT_LIFETIME,
 	OPT_KEEPALIVE,
 	OPT_SOURCE,
 	OPT_LINGER0,
@@ -39,6 +40,9 @@ static const struct argp_option option_table[] = {
          "answered or have failed. Close them on a signal, at the end of --duration, or at the "
          "end of standard input if that is a pipe, socket or terminal. A connection that the "
          "server ends before is closed_early or reset"},
+        {"lifetime", OPT_LIFETIME, "S", 0,
+         "With --hold: close each connection after a random time of at most S seconds, and begin "
+         "another one for each that has ended, so that always N are open"},
         {"keepalive", OPT_KEEPALIVE, "K", 0,
          "Send K requests on each connection; fewer if the server answers \"Connection: close\", "
          "which is ok"},
@@ -99,6 +103,8 @@ static void options_check(const struct options *options, struct argp_state *stat
 		argp_error(state, "--target is missing");
 	if (options->hold && options->connections == 0)
 		argp_error(state, "--hold needs --connections");
+	if (options->lifetime > 0 && !options->hold)
+		argp_error(state, "--lifetime needs --hold");
 	if (options->hold && options->keepalive > 1)
 		argp_error(state, "--hold and --keepalive exclude each other");
 	if (options->keepalive > 1 && options->request && !options->request[0])
@@ -145,6 +151,9 @@ static error_t options_parse_option(int key, char *arg, struct argp_state *state
 		return 0;
 	case OPT_TIMEOUT:
 		options->timeout_us = options_parse_count(arg, "timeout", 1, state) * 1000;
+		return 0;
+	case OPT_LIFETIME:
+		options->lifetime = options_parse_number(arg, "lifetime", 0, 1e6, state);
 		return 0;
 	case OPT_REQUEST:
 		options->request = arg;

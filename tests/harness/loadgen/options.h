@@ -16,6 +16,7 @@ struct options {
 	uint64_t timeout_us;
 	double rate;     /* per second; 0: as many as possible */
 	double duration; /* seconds; 0: unlimited */
+	double lifetime; /* of a held connection, at most, in seconds; 0: unlimited */
 	const char *request;
 	const char *log;
 	bool hold;

@@ -24,8 +24,13 @@ struct run {
 
 static bool run_all_begun(const struct run *run)
 {
-	return run->connections->stopping ||
-	       (run->options->connections && run->results->begun >= run->options->connections);
+	const struct connections *connections = run->connections;
+	uint64_t begun = run->results->begun;
+
+	if (run->options->lifetime > 0)
+		begun = connections->in_flight + connections->held;
+	return connections->stopping ||
+	       (run->options->connections && begun >= run->options->connections);
 }
 
 /* When the next connection is due; UINT64_MAX if none may begin now. */
@@ -80,10 +85,12 @@ static int run_wait(const struct run *run, uint64_t now, struct epoll_event *eve
 {
 	uint64_t wake = run_next_begin_us(run);
 	uint64_t expiry = connections_expiry_us(run->connections);
+	uint64_t close = connections_close_us(run->connections);
 	uint64_t end = run_end_us(run);
 	struct timespec timeout = {0};
 
 	wake = expiry < wake ? expiry : wake;
+	wake = close < wake ? close : wake;
 	wake = end < wake ? end : wake;
 	if (wake > now) {
 		timeout.tv_sec = (time_t)((wake - now) / 1000000);
@@ -168,7 +175,9 @@ void run_to_end(struct connections *connections)
 		for (int i = 0; i < n; i++)
 			run_dispatch(&state, &events[i]);
 		connections_expire(connections, polled_us);
+		if (state.options->lifetime > 0)
+			connections_release(connections, polled_us);
 	}
-	connections_release(connections);
+	connections_release(connections, UINT64_MAX);
 	close(state.signals);
 }

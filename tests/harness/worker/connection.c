@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "clock.h"
+
 struct connection *connection_new(int fd)
 {
 	struct connection *connection = malloc(sizeof(*connection));
@@ -33,6 +35,8 @@ void connection_free(struct connection *connection)
 {
 	if (connection->listed)
 		LIST_REMOVE(connection, all);
+	if (connection->working)
+		TAILQ_REMOVE(connection->working, connection, work);
 	close(connection->source.fd);
 	free(connection);
 }
@@ -65,12 +69,32 @@ static bool connection_answer(struct connection *connection, const struct servic
 	return !request->close;
 }
 
+/* By chance, as workers that get requests in turn would use processor time at the same moment. */
+static void connection_burn(struct service *service)
+{
+	const struct options *options = service->options;
+	int64_t end;
+
+	if (!options->burn_every || rand_r(&service->seed) % options->burn_every)
+		return;
+	end = clock_used_ms() + options->burn_ms;
+	while (clock_used_ms() < end)
+		;
+}
+
+static void connection_begin_work(struct connection *connection, struct service *service)
+{
+	connection->answer_ms = clock_now_ms() + service->options->work_ms;
+	connection->working = &service->working;
+	TAILQ_INSERT_TAIL(&service->working, connection, work);
+}
+
 /* Answers all requests that are whole. Returns false when the connection is to be closed. */
-static bool connection_progress(struct connection *connection, const struct service *service)
+static bool connection_progress(struct connection *connection, struct service *service)
 {
 	struct request *request = &connection->request;
 
-	for (;;) {
+	while (!connection->working) {
 		size_t part;
 
 		if (!request->open) {
@@ -85,12 +109,23 @@ static bool connection_progress(struct connection *connection, const struct serv
 		request->body_left -= part;
 		if (request->body_left)
 			return true;
-		if (!connection_answer(connection, service))
+		connection_burn(service);
+		if (service->options->work_ms)
+			connection_begin_work(connection, service);
+		else if (!connection_answer(connection, service))
 			return false;
 	}
+	return connection->len < REQUEST_MAX;
 }
 
-bool connection_serve(struct connection *connection, const struct service *service)
+bool connection_end_work(struct connection *connection, struct service *service)
+{
+	TAILQ_REMOVE(connection->working, connection, work);
+	connection->working = NULL;
+	return connection_answer(connection, service) && connection_progress(connection, service);
+}
+
+bool connection_serve(struct connection *connection, struct service *service)
 {
 	ssize_t n = recv(connection->source.fd, connection->text + connection->len,
 	                 REQUEST_MAX - connection->len, 0);

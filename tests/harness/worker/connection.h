@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* An accepted connection: reads requests and sends answers. */
+/* An accepted connection: reads requests and sends answers, at once or after some time of work. */
 #pragma once
 
 #include <stdbool.h>
@@ -13,6 +13,7 @@
 #define REQUEST_MAX 4096 /* bytes of a request's head */
 
 LIST_HEAD(connection_list, connection);
+TAILQ_HEAD(work_list, connection);
 
 struct connection {
 	struct source source;
@@ -20,6 +21,9 @@ struct connection {
 	struct request request;
 	unsigned served;
 	bool listed;
+	struct work_list *working; /* the list that it is in while there is work for its request */
+	TAILQ_ENTRY(connection) work;
+	int64_t answer_ms; /* when this work is done */
 	size_t len;
 	char text[REQUEST_MAX + 1];
 };
@@ -29,6 +33,9 @@ struct service {
 	char id[ID_MAX + 16]; /* sent in each answer */
 	bool blocking;
 	bool last; /* close after the next answer */
+	const struct options *options;
+	unsigned seed;            /* of the choice of the requests that use processor time */
+	struct work_list working; /* by answer_ms, as all work takes the same time */
 };
 
 /* Takes ownership of @fd. If there is no memory, closes it and returns NULL. */
@@ -40,7 +47,11 @@ void connection_add(struct connection *connection, struct connection_list *list)
 void connection_free(struct connection *connection);
 
 /* Reads once and answers all complete requests. Returns false if the connection must be closed. */
-bool connection_serve(struct connection *connection, const struct service *service);
+bool connection_serve(struct connection *connection, struct service *service);
+
+/* Answers a connection of service.working, and serves the requests that have arrived meanwhile.
+ * Returns false if the connection must be closed. */
+bool connection_end_work(struct connection *connection, struct service *service);
 
 /* Whether it has been answered and waits for a further request. */
 bool connection_is_idle(const struct connection *connection);

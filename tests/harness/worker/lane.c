@@ -3,6 +3,8 @@
 
 #include <err.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -14,9 +16,9 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "connection.h"
 #include "source.h"
 
@@ -38,14 +40,6 @@ struct lane {
 	struct connection_list connections;
 	pthread_t thread;
 };
-
-static int64_t lane_now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* With epoll */
 
@@ -162,17 +156,45 @@ static void lane_close_idle(struct lane *lane)
 	}
 }
 
+/* How many connections wait to be accepted. */
+static unsigned lane_count_waiting(const struct lane *lane)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < lane->options->n_addresses; i++) {
+		struct tcp_info info = {0};
+		socklen_t len = sizeof(info);
+
+		if (getsockopt(lane->listeners[i].fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
+			n += info.tcpi_unacked;
+	}
+	return n;
+}
+
+/* No signal interrupts this: the main thread takes them. */
+static void lane_hang(const struct lane *lane)
+{
+	printf("hangs %u\n", lane_count_waiting(lane));
+	fflush(stdout);
+	if (lane->options->hang_ms)
+		usleep((useconds_t)lane->options->hang_ms * 1000);
+	while (!lane->options->hang_ms)
+		pause();
+}
+
 static void lane_obey(struct lane *lane)
 {
 	unsigned orders = atomic_load(&lane->orders);
 
 	if (orders & (ORDER_CLOSE | ORDER_TERMINATE))
 		lane_close_listeners(lane);
+	if (orders & ORDER_HANG)
+		lane_hang(lane);
 	if (orders & ORDER_ACCEPT)
 		lane_accept(lane);
 	if (orders & ORDER_TERMINATE && !lane->terminating) {
 		lane->terminating = lane->service.last = true;
-		lane->deadline_ms = lane_now_ms() + lane->options->grace_ms;
+		lane->deadline_ms = clock_now_ms() + lane->options->grace_ms;
 		lane_close_idle(lane);
 	}
 	atomic_fetch_and(&lane->orders, ~orders);
@@ -189,16 +211,31 @@ static void lane_on_orders(struct lane *lane, struct source *source)
 static bool lane_is_done(const struct lane *lane)
 {
 	return lane->terminating &&
-	       (LIST_EMPTY(&lane->connections) || lane_now_ms() >= lane->deadline_ms);
+	       (LIST_EMPTY(&lane->connections) || clock_now_ms() >= lane->deadline_ms);
 }
 
 static int lane_timeout(const struct lane *lane)
 {
-	int64_t left = lane->deadline_ms - lane_now_ms();
+	const struct connection *first = TAILQ_FIRST(&lane->service.working);
+	int64_t left, due = first ? first->answer_ms : INT64_MAX;
 
-	if (!lane->terminating)
+	if (lane->terminating && lane->deadline_ms < due)
+		due = lane->deadline_ms;
+	if (due == INT64_MAX)
 		return -1;
+	left = due - clock_now_ms();
 	return left > 0 ? (int)left : 0;
+}
+
+static void lane_end_work(struct lane *lane)
+{
+	struct connection *connection;
+
+	while ((connection = TAILQ_FIRST(&lane->service.working)) &&
+	       connection->answer_ms <= clock_now_ms()) {
+		if (!connection_end_work(connection, &lane->service))
+			connection_free(connection);
+	}
 }
 
 static void *lane_run(void *data)
@@ -216,7 +253,8 @@ static void *lane_run(void *data)
 
 			source->ready(lane, source);
 		}
-		/* After the events, as orders close connections that events may point to. */
+		/* After the events, as these may point to connections that are closed here. */
+		lane_end_work(lane);
 		if (atomic_load(&lane->orders))
 			lane_obey(lane);
 	}
@@ -289,6 +327,9 @@ static void lane_init(struct lane *lane, const struct options *options, unsigned
 	lane->accepting = !options->no_accept;
 	lane->epoll = -1;
 	LIST_INIT(&lane->connections);
+	service->options = options;
+	TAILQ_INIT(&service->working);
+	service->seed = (unsigned)getpid() + number;
 	service->blocking = options->blocking;
 	service->last = options->no_keepalive || options->blocking;
 	if (options->mode == MODE_PLAIN)

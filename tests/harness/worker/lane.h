@@ -10,6 +10,7 @@
 #define ORDER_ACCEPT    0x1u /* start to accept */
 #define ORDER_CLOSE     0x2u /* close the listeners and continue with open connections */
 #define ORDER_TERMINATE 0x4u /* close the listeners, finish the open connections, end */
+#define ORDER_HANG      0x8u /* do nothing for options.hang_ms */
 
 struct lane;
 

@@ -26,6 +26,9 @@ enum {
 	OPT_ACCEPT_BLOCKING,
 	OPT_KEEPALIVE,
 	OPT_NO_KEEPALIVE,
+	OPT_WORK,
+	OPT_BURN,
+	OPT_HANG,
 	OPT_GRACE,
 };
 
@@ -56,6 +59,14 @@ static const struct argp_option option_table[] = {
          "after its answer; needs a single address"},
         {"keepalive", OPT_KEEPALIVE, 0, 0, "Keep connections open as in HTTP/1.1 (default)"},
         {"no-keepalive", OPT_NO_KEEPALIVE, 0, 0, "Close each connection after its answer"},
+        {"work", OPT_WORK, "MS", 0,
+         "Answer MS milliseconds after the request, as if a database worked meanwhile; other "
+         "connections don't wait (default 0)"},
+        {"burn", OPT_BURN, "MS/N", 0,
+         "Use MS milliseconds of processor time for one of N requests, by chance; all other "
+         "connections of the lane wait"},
+        {"hang", OPT_HANG, "MS", 0,
+         "SIGHUP stops the lanes for MS milliseconds (default: for good)"},
         {"grace", OPT_GRACE, "MS", 0,
          "After SIGTERM, wait at most MS milliseconds for open connections (default 5000)"},
         {0},
@@ -92,6 +103,15 @@ static void options_parse_lanes(struct options *options, enum mode mode, const c
 	options->lanes = (unsigned)options_parse_number(text, what, 1, LANE_MAX, state);
 }
 
+static void options_parse_burn(struct options *options, const char *text, struct argp_state *state)
+{
+	char rest;
+
+	if (sscanf(text, "%d/%d%c", &options->burn_ms, &options->burn_every, &rest) != 2 ||
+	    options->burn_ms < 1 || options->burn_every < 1)
+		argp_error(state, "burn: %s is not MS/N", text);
+}
+
 static void options_check(struct options *options, struct argp_state *state)
 {
 	if (options->n_addresses == 0)
@@ -100,6 +120,8 @@ static void options_check(struct options *options, struct argp_state *state)
 		argp_error(state, "--backlog must not be negative");
 	if (options->blocking && options->n_addresses > 1)
 		argp_error(state, "--accept-blocking needs a single address");
+	if (options->blocking && options->work_ms)
+		argp_error(state, "--accept-blocking and --work exclude each other");
 	if ((options->shared || options->no_respawn) && options->mode != MODE_PREFORK)
 		argp_error(state, "--shared and --no-respawn need --prefork");
 	if (options->exclusive && (!options->shared || options->no_accept))
@@ -170,6 +192,15 @@ static error_t options_parse_option(int key, char *arg, struct argp_state *state
 	case OPT_DEVICE:
 		options->device = arg;
 		return 0;
+	case OPT_WORK:
+		options->work_ms = options_parse_number(arg, "work", 0, 1 << 30, state);
+		return 0;
+	case OPT_BURN:
+		options_parse_burn(options, arg, state);
+		return 0;
+	case OPT_HANG:
+		options->hang_ms = options_parse_number(arg, "hang", 1, 3600000, state);
+		return 0;
 	case OPT_GRACE:
 		options->grace_ms = options_parse_number(arg, "grace", 0, 1 << 30, state);
 		return 0;
@@ -198,7 +229,9 @@ static const struct argp parser = {
                "child.\n\n"
                "SIGTERM, SIGINT: close the listeners, finish the open connections, exit with "
                "status 0. SIGUSR1: start to accept. SIGUSR2: close the listeners and continue with "
-               "the open connections. A --prefork parent passes signals on to its children.",
+               "the open connections. SIGHUP: every lane stops for the time of --hang, as in an "
+               "endless loop, and prints \"hangs N\" first: N connections wait to be accepted. "
+               "A --prefork parent passes signals on to its children.",
 };
 
 void options_parse(struct options *options, int argc, char **argv)

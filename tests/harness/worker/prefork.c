@@ -113,7 +113,7 @@ static void prefork_supervise(struct prefork *prefork)
 			continue;
 		}
 		order = signals_order(signal);
-		if (order != ORDER_ACCEPT) {
+		if (order & (ORDER_CLOSE | ORDER_TERMINATE)) {
 			prefork->closed = true;
 			rows_close_others(prefork->rows, 0, 0);
 		}

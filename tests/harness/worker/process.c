@@ -28,7 +28,7 @@ int process_serve(struct rows *rows, unsigned first, unsigned n,
 		if (signal == SIGCHLD)
 			continue;
 		order = signals_order(signal);
-		if (order != ORDER_ACCEPT)
+		if (order & (ORDER_CLOSE | ORDER_TERMINATE))
 			rows_close_others(rows, first, n);
 		for (unsigned i = 0; i < n; i++)
 			lane_order(lanes[i], order);

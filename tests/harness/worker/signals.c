@@ -17,6 +17,7 @@ static void signals_wanted(sigset_t *ret)
 	sigaddset(ret, SIGINT);
 	sigaddset(ret, SIGUSR1);
 	sigaddset(ret, SIGUSR2);
+	sigaddset(ret, SIGHUP);
 	sigaddset(ret, SIGCHLD);
 }
 
@@ -50,6 +51,8 @@ unsigned signals_order(int signal)
 		return ORDER_ACCEPT;
 	case SIGUSR2:
 		return ORDER_CLOSE;
+	case SIGHUP:
+		return ORDER_HANG;
 	default:
 		return ORDER_TERMINATE;
 	}
