@@ -82,21 +82,22 @@ static __always_inline struct rpd_account *conn_find_account(__u32 account)
 static __always_inline void conn_count_rate(__u32 account, __u64 now)
 {
 	__u32 slot = account % RPD_SLOT_MAX;
-	__u64 second = now / NS_PER_S;
 	struct rpd_rate *rate;
+	__u64 second;
 
 	if (account >= RPD_ACCOUNT_UNKNOWN)
 		return;
 	rate = bpf_map_lookup_elem(&rates, &slot);
 	if (!rate)
 		return;
-	if (rate->second != second) {
+	if (now - rate->second * NS_PER_S >= NS_PER_S) { /* no division for each connection */
+		second = now / NS_PER_S;
 		for (int i = 1; i <= RPD_RATE_SECONDS; i++)
 			if (rate->second + i <= second)
 				rate->of[(rate->second + i) % RPD_RATE_SECONDS] = 0;
 		rate->second = second;
 	}
-	rate->of[second % RPD_RATE_SECONDS]++;
+	rate->of[rate->second % RPD_RATE_SECONDS]++;
 }
 
 /* The last connection that did not fit into the table. */
@@ -185,9 +186,12 @@ static __always_inline void conn_begin(struct sock *sk)
 static __always_inline void conn_end(struct sock *sk, int oldstate)
 {
 	const __u32 number = conn_table_remove(sk) & RPD_TAG_ACCOUNT;
-	struct rpd_account *account = conn_find_account(number);
+	struct rpd_account *account;
 	int error = sk->sk_err;
 
+	if (number == RPD_TAG_NONE) /* the other program has counted it */
+		return;
+	account = conn_find_account(number);
 	if (!account)
 		return;
 	load_add(number, -1);

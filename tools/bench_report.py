@@ -82,12 +82,23 @@ def print_legend(sizes):
 
 
 def print_counting(counting, empty_ns):
-    first, second = (counting["ns"][name] - empty_ns for name in ("on_state", "on_state_again"))
+    def net(side, name):
+        """Nanoseconds of a connection in this program, minus those of an empty one."""
+        return counting[side][name]["ns"] - counting[side][name]["runs"] * empty_ns
+
+    programs = ("on_state", "on_state_again")
+    first, second = (net("ours", name) for name in programs)
+    changes = counting["ours"]["on_state"]["runs"]
+    ours, foreign = (sum(counting[side][name]["ns"] for name in programs)
+                     for side in ("ours", "foreign"))
+    others = foreign / counting["foreign"]["on_state"]["runs"]
     print(f"""
 
-Counting, nanoseconds per state change of a TCP socket, minus an empty program:
-{first:.0f} in the first program, {second:.0f} in the second, which sees what the first can't.
-Mean of {counting['runs']:,} changes, {counting['runs'] / counting['connections']:.1f} per connection, of workers and clients.""")
+Counting, nanoseconds for a connection, minus two empty programs: {first:.0f} in the first program,
+{second:.0f} in the second, which sees what the first can't. Both run at each of the {changes:.1f} changes of
+state of a connection, the client's too; empty ones would take {2 * changes * empty_ns:.0f} (the floor).
+Half of the changes are the client's, at {others:.0f} each: a server alone, with its clients elsewhere,
+pays {ours - changes / 2 * others:.0f} of {ours:.0f}.""")
 
 
 def print_commands(by_workers, repeats):

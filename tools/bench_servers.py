@@ -13,10 +13,11 @@ PORT = 8080
 class Server:
     """C workers of the tests, on one port."""
 
-    def __init__(self, tools, workers):
+    def __init__(self, tools, workers, port=PORT):
+        self.port = port
         reader, writer = os.pipe()
         self.workers = [
-            subprocess.Popen([tools.worker, "--port", str(PORT), "--id", f"w{i}"], stdout=writer)
+            subprocess.Popen([tools.worker, "--port", str(port), "--id", f"w{i}"], stdout=writer)
             for i in range(workers)]
         os.close(writer)
         with os.fdopen(reader) as ready:
@@ -53,6 +54,7 @@ class Nginx(Server):
     """nginx with a listener for each worker."""
 
     def __init__(self, _, workers):
+        self.port = PORT
         self.folder = tempfile.TemporaryDirectory(prefix="bench.")
         home = Path(self.folder.name)
         paths = "".join(f"{kind}_temp_path {home}/{kind};" for kind in

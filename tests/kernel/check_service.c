@@ -63,7 +63,7 @@ static struct json_object *show(char **ret_text)
 	CHECK_EQ(observe_foreign(&o, &err), 0);
 	CHECK_EQ(worker_stats_take(&run_service, &o, &load, &err), 0);
 	CHECK(out);
-	CHECK_EQ(status_view_new(&run_service, &o, &load, &view, &err), 0);
+	CHECK_EQ(status_view_new(&run_service, &o, &load, WORKER_VIEW_FULL, &view, &err), 0);
 	status_view_print(out, view);
 	fclose(out);
 	return view;
@@ -291,7 +291,7 @@ static void killed_between_row_and_listener(void)
 	CHECK(slot_cookie(1, 0) != 0);
 	look(&o);
 	CHECK_EQ(slot_cookie(1, 0), 0);
-	CHECK_EQ(o.slots[0].worker.cookies[1], 0);
+	CHECK_EQ(o.slots[0].worker->cookies[1], 0);
 	CHECK_EQ(slot_cookie(0, 0), next.listeners[0].cookie);
 }
 

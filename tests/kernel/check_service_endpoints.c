@@ -62,7 +62,7 @@ static char *show(void)
 	CHECK(out);
 	CHECK_EQ(observe(&run_service, OBSERVE_KNOWN, &o, &err), 0);
 	CHECK_EQ(worker_stats_take(&run_service, &o, &load, &err), 0);
-	CHECK_EQ(status_view_new(&run_service, &o, &load, &view, &err), 0);
+	CHECK_EQ(status_view_new(&run_service, &o, &load, WORKER_VIEW_FULL, &view, &err), 0);
 	status_view_print(out, view);
 	json_object_put(view);
 	fclose(out);

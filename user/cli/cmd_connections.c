@@ -16,7 +16,7 @@ static void cmd_connections_report_uncounted(const struct service *service,
                                              const struct observed *o)
 {
 	for (unsigned int slot = 0; slot < o->n_slots; slot++)
-		if (generation_are_all_used(service, &o->slots[slot].worker))
+		if (generation_are_all_used(service, o->slots[slot].worker))
 			fprintf(stderr, "reuseportd: slot %u: " GENERATION_ALL_USED "\n", slot);
 }
 

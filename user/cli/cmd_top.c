@@ -50,7 +50,7 @@ static void cmd_top_free(struct top *top)
 static int cmd_top_read_named(struct top *top, const char *name, struct error *err)
 {
 	struct json_object *status;
-	int r = service_status_read_named(name, &status, err);
+	int r = service_status_read_named(name, WORKER_VIEW_TABLE, &status, err);
 
 	if (r != SERVICE_OPEN)
 		return r;

@@ -55,7 +55,7 @@ void exporter_stop(struct exporter *exporter)
 static int exporter_read_one(struct json_object *services, const char *name, struct error *err)
 {
 	struct json_object *status;
-	int r = service_status_read_named(name, &status, err);
+	int r = service_status_read_named(name, WORKER_VIEW_COUNTERS, &status, err);
 
 	if (r == SERVICE_OPEN)
 		json_build_add(services, status);

@@ -10,6 +10,10 @@
 
 #include "base/cleanup.h"
 
+/* Fields of a stat file, proc(5), by their number after comm. */
+#define STAT_PPID       2
+#define STAT_START_TIME 20
+
 int proc_read_open(uint32_t pid)
 {
 	char path[PROC_PATH_MAX];
@@ -91,6 +95,28 @@ static void proc_read_make_printable(char *text)
 			*text = '?';
 }
 
+/* The @n-th word of @text, which begins with a space; NULL if there are fewer. sscanf() would take
+ * ten times as long for the twenty words of a stat file. */
+static const char *proc_read_word(const char *text, unsigned int n)
+{
+	for (; text && n; n--) {
+		text = strchr(text, ' ');
+		text = text ? text + 1 : NULL;
+	}
+	return text;
+}
+
+static bool proc_read_word_as_number(const char *text, unsigned int n, uint64_t *ret)
+{
+	const char *word = proc_read_word(text, n);
+	char *end = NULL;
+
+	if (!word)
+		return false;
+	*ret = strtoull(word, &end, 10);
+	return end != word;
+}
+
 /*
  * "PID (comm) S ppid ...": comm can contain spaces and parentheses, proc(5). The file of the first
  * thread has the same fields as that of the process, but the kernel doesn't add up the times of all
@@ -100,16 +126,15 @@ int proc_read_parse_stat(const char *text, uint32_t pid, struct process *ret)
 {
 	struct process now = {.id.pid = pid};
 	const char *open = strchr(text, '('), *close = strrchr(text, ')');
-	char state;
+	uint64_t ppid;
 
 	if (!open || !close || close < open ||
-	    sscanf(close + 1,
-	           " %c %" SCNu32 " %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
-	           "%*s %*s %*s %*s %" SCNu64,
-	           &state, &now.ppid, &now.id.start_time) != 3)
+	    !proc_read_word_as_number(close + 1, STAT_PPID, &ppid) ||
+	    !proc_read_word_as_number(close + 1, STAT_START_TIME, &now.id.start_time))
 		return -EBADMSG;
-	if (state == 'Z' || state == 'X')
+	if (close[2] == 'Z' || close[2] == 'X') /* the state */
 		return -ESRCH;
+	now.ppid = (uint32_t)ppid;
 	snprintf(now.comm, sizeof(now.comm), "%.*s", (int)(close - open - 1), open + 1);
 	proc_read_make_printable(now.comm);
 	*ret = now;

@@ -37,7 +37,7 @@ static struct worker_connection connections_place(const struct observed *o,
 		return row;
 	row.slot = generation % RPD_SLOT_MAX;
 	row.former = (unsigned int)row.slot >= o->n_slots ||
-	             o->slots[row.slot].worker.account != generation;
+	             o->slots[row.slot].worker->account != generation;
 	return row;
 }
 

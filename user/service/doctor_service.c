@@ -56,7 +56,7 @@ static void doctor_service_sort_slot(const struct service *service, const struct
                                      unsigned int slot, struct doctor_workers *ret)
 {
 	const bool filled = steer_schedule(&service->steer)->slots[slot].state != RPD_SLOT_EMPTY;
-	const enum rpd_run run = o->slots[slot].worker.run;
+	const enum rpd_run run = o->slots[slot].worker->run;
 
 	/* No worker is expected here; doctor_service_check_run() reports the failed slots. */
 	if (run == RPD_RUN_FAILED || run == RPD_RUN_STOPPED)
@@ -141,7 +141,7 @@ static int doctor_service_check_run(const struct service *service, const struct 
 		        "run the same `reuseportd run` command again: it takes over the workers",
 		        "its supervisor has died: workers that exit are not started again");
 	for (unsigned int slot = 0; slot < o->n_slots; slot++)
-		if (o->slots[slot].worker.run == RPD_RUN_FAILED)
+		if (o->slots[slot].worker->run == RPD_RUN_FAILED)
 			doctor_service_add_slot(&failed, slot);
 	if (r == 0 && failed.n)
 		r = doctor_checks_add(

@@ -39,7 +39,7 @@ void drain_wait_free(struct drain_wait_result *result)
 static int drain_wait_check_counted(const struct service *service, const struct observed *observed,
                                     unsigned int slot, struct error *err)
 {
-	const uint16_t generation = observed->slots[slot].worker.account;
+	const uint16_t generation = observed->slots[slot].worker->account;
 	struct conn_count count;
 	int r;
 
@@ -120,7 +120,7 @@ static int drain_wait_read(const struct service *service, const struct observed 
 	for (size_t i = 0; r == 0 && i < slots->n; i++) {
 		struct conn_count count;
 
-		r = conns_read_count(&service->steer, o->slots[slots->at[i]].worker.account,
+		r = conns_read_count(&service->steer, o->slots[slots->at[i]].worker->account,
 		                     &count);
 		if (r < 0)
 			return error_set(err, r, "can't read the counts of slot %u: %s",
@@ -157,7 +157,7 @@ static int drain_wait_check_unchanged(const struct service *service, const struc
 		struct rpd_worker worker;
 		int r = steer_workers_get(&service->steer, slot, &worker);
 
-		if (r < 0 || worker.account != o->slots[slot].worker.account ||
+		if (r < 0 || worker.account != o->slots[slot].worker->account ||
 		    steer_schedule(&service->steer)->slots[slot].state != RPD_SLOT_DRAINING)
 			return error_set(err, -ECANCELED,
 			                 "slot %u was resumed or swapped meanwhile", slot);

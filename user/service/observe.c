@@ -45,19 +45,18 @@ static int observe_find_listeners(const struct service *service, struct observed
 static int observe_read_slots(const struct service *service, struct observed *o, struct error *err)
 {
 	const struct steer *steer = &service->steer;
-	_cleanup_free_ struct rpd_worker *workers = NULL;
 	int r;
 
 	o->n_slots = steer_schedule(steer)->n_slots;
 	o->slots = calloc(o->n_slots + 1, sizeof(*o->slots));
-	workers = calloc(o->n_slots + 1, sizeof(*workers));
-	if (!o->slots || !workers)
+	o->workers = calloc(o->n_slots + 1, sizeof(*o->workers));
+	if (!o->slots || !o->workers)
 		return error_set(err, -ENOMEM, "out of memory");
-	r = steer_workers_read(steer, o->n_slots, workers);
+	r = steer_workers_read(steer, o->n_slots, o->workers);
 	if (r < 0)
 		return error_set(err, r, "can't read the slots: %s", strerror(-r));
 	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
-		o->slots[slot].worker = workers[slot];
+		o->slots[slot].worker = &o->workers[slot];
 		for (unsigned int e = 0; e < steer->service->n_endpoints; e++)
 			o->slots[slot].cookies[e] = steer_socks_cookie(steer, e, slot);
 	}
@@ -120,7 +119,7 @@ static int observe_repair_slot(struct service *service, struct observed *o, unsi
 	int r = 0;
 
 	for (unsigned int e = 0; r == 0 && e < service->steer.service->n_endpoints; e++) {
-		uint64_t meant = it->worker.cookies[e], in_force = it->cookies[e];
+		uint64_t meant = it->worker->cookies[e], in_force = it->cookies[e];
 		const struct listener *listener = meant ? observed_listener(o, meant) : NULL;
 
 		if (meant == in_force || !steer_has_endpoint(&service->steer, e))
@@ -131,15 +130,16 @@ static int observe_repair_slot(struct service *service, struct observed *o, unsi
 			it->cookies[e] = 0;
 		}
 		if (listener) {
-			r = observe_finish_put(service, e, slot, it->worker.account, listener, err);
+			r = observe_finish_put(service, e, slot, it->worker->account, listener,
+			                       err);
 			it->cookies[e] = steer_socks_cookie(&service->steer, e, slot);
 		}
 		if (it->cookies[e] && it->cookies[e] != meant) {
-			it->worker.cookies[e] = it->cookies[e];
+			it->worker->cookies[e] = it->cookies[e];
 			changed = true;
 		}
 	}
-	if (r == 0 && changed && steer_workers_set(&service->steer, slot, &it->worker) < 0)
+	if (r == 0 && changed && steer_workers_set(&service->steer, slot, it->worker) < 0)
 		r = error_set(err, -EIO, "can't write slot %u", slot);
 	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
 		it->live |= it->cookies[e] != 0;
@@ -266,7 +266,7 @@ static int observe_search(const struct service *service, const struct observed *
 static bool observe_is_clear(const struct observed *o, unsigned int slot, enum observe_depth depth)
 {
 	return observe_slot_listener(o, slot) &&
-	       (o->slots[slot].worker.evidence > EVIDENCE_HOLDS || depth == OBSERVE_KNOWN);
+	       (o->slots[slot].worker->evidence > EVIDENCE_HOLDS || depth == OBSERVE_KNOWN);
 }
 
 /* Marks a slot if its recorded process no longer serves the listener (or, if not OBSERVE_KNOWN, was
@@ -285,7 +285,7 @@ static int observe_find_holders(const struct service *service, struct observed *
 	for (unsigned int slot = 0; slot < o->n_slots; slot++)
 		if (observe_is_clear(o, slot, depth))
 			clear[n_clear++] = (struct proc_serving){
-			        .worker = &o->slots[slot].worker,
+			        .worker = o->slots[slot].worker,
 			        .inode = observe_slot_listener(o, slot)->inode,
 			};
 	proc_still_serve(clear, n_clear);
@@ -304,7 +304,7 @@ static int observe_find_holders(const struct service *service, struct observed *
 static int observe_update_owner(struct service *service, struct observed *o, unsigned int slot,
                                 const struct holder *holders, size_t n, struct error *err)
 {
-	struct rpd_worker *worker = &o->slots[slot].worker;
+	struct rpd_worker *worker = o->slots[slot].worker;
 	const struct holder *now;
 	int r;
 
@@ -333,7 +333,7 @@ static bool observe_is_up_without_listener(const struct rpd_worker *worker)
 
 static void observe_complete(struct observed_slot *slot)
 {
-	const struct rpd_worker *worker = &slot->worker;
+	const struct rpd_worker *worker = slot->worker;
 
 	slot->there = slot->live || observe_is_up_without_listener(worker);
 	if (worker->main_pid) {

@@ -9,6 +9,7 @@ void observed_free(struct observed *o)
 	free(o->listeners);
 	free(o->holders);
 	free(o->slots);
+	free(o->workers);
 	free(o->foreign);
 	steer_members_free(&o->members);
 	memset(o, 0, sizeof(*o));

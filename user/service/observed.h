@@ -13,7 +13,7 @@
 #include "kern/steer_members.h"
 
 struct observed_slot {
-	struct rpd_worker worker; /* the slot's row; of a dead worker too */
+	struct rpd_worker *worker; /* the slot's row; of a dead worker too */
 	struct process main; /* the main process; of an attached worker: the listener's owner */
 	uint64_t cookies[RPD_ENDPOINT_MAX]; /* the listeners that are in force, 0 = none */
 	bool live;                          /* one of the cookies is not 0 */
@@ -34,6 +34,7 @@ struct observed {
 	struct listener *listeners; /* of all groups of the service, by cookie */
 	size_t n_listeners;
 	struct observed_slot *slots;
+	struct rpd_worker *workers; /* the rows of the slots */
 	unsigned int n_slots;
 	struct steer_members members; /* listeners that are or were in slots, or park */
 	struct observed_foreign *foreign;

@@ -16,7 +16,7 @@ void schedule_commit_note_observed(struct rpd_schedule *draft, const struct obse
 	for (unsigned int slot = 0; slot < observed->n_slots; slot++) {
 		struct rpd_slot *it = &draft->slots[slot];
 
-		it->generation = observed->slots[slot].worker.account / RPD_SLOT_MAX;
+		it->generation = observed->slots[slot].worker->account / RPD_SLOT_MAX;
 		it->flags &= ~RPD_SLOT_DEAD;
 		if (!observed->slots[slot].live)
 			it->flags |= RPD_SLOT_DEAD;
@@ -43,7 +43,7 @@ static int schedule_commit_set_members(struct service *service, const struct obs
 			        .slot = slot,
 			        .version = draft->slots[slot].version,
 			        .endpoint = e,
-			        .account = observed->slots[slot].worker.account};
+			        .account = observed->slots[slot].worker->account};
 			const struct rpd_member *is =
 			        steer_members_find(&observed->members, cookie);
 			int r;

@@ -104,7 +104,7 @@ static int swap_check_complete(const struct service *service, const struct obser
 	char text[ENDPOINT_TEXT_MAX];
 
 	for (unsigned int e = 0; e < info->n_endpoints; e++) {
-		const struct rpd_worker *worker = &o->slots[request->slot].worker;
+		const struct rpd_worker *worker = o->slots[request->slot].worker;
 
 		if (newcomer->listeners[e] || !worker->cookies[e])
 			continue;

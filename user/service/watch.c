@@ -70,7 +70,7 @@ static int watch_follow_processes(struct watch *w, const struct observed *o)
 {
 	for (unsigned int slot = 0; slot < RPD_SLOT_MAX; slot++) {
 		struct watched *it = &w->slots[slot];
-		const struct rpd_worker *worker = slot < o->n_slots ? &o->slots[slot].worker : NULL;
+		const struct rpd_worker *worker = slot < o->n_slots ? o->slots[slot].worker : NULL;
 		bool live = worker && o->slots[slot].live;
 		int fd, r;
 
@@ -103,7 +103,7 @@ static int watch_follow_processes(struct watch *w, const struct observed *o)
 static void watch_note_empty(struct watch *w, struct service *service, const struct observed *o,
                              unsigned int slot)
 {
-	const struct rpd_worker *worker = &o->slots[slot].worker;
+	const struct rpd_worker *worker = o->slots[slot].worker;
 	bool draining = steer_schedule(&service->steer)->slots[slot].state == RPD_SLOT_DRAINING;
 	struct conn_count count;
 
@@ -125,7 +125,7 @@ static void watch_note_changes(struct watch *w, struct service *service, const s
 	const struct rpd_schedule *in_force = steer_schedule(&service->steer);
 
 	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
-		const struct rpd_worker *worker = &o->slots[slot].worker;
+		const struct rpd_worker *worker = o->slots[slot].worker;
 		uint8_t before = in_force->slots[slot].flags;
 
 		if (draft->slots[slot].flags & ~before & RPD_SLOT_DEAD)

@@ -47,7 +47,7 @@ static int watch_newcomers_find_own_slot(const struct observed *o, const struct 
 {
 	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
 		bool fits =
-		        o->slots[slot].live && newcomer_is_in_row(newcomer, &o->slots[slot].worker);
+		        o->slots[slot].live && newcomer_is_in_row(newcomer, o->slots[slot].worker);
 
 		for (unsigned int e = 0; fits && e < RPD_ENDPOINT_MAX; e++)
 			fits = !newcomer->listeners[e] || !o->slots[slot].cookies[e];

@@ -98,7 +98,7 @@ static int worker_stats_take_generation(const struct service *service,
 	for (unsigned int slot = 0; r == 0 && slot < observed->n_slots; slot++) {
 		struct worker_stats *it = &slots[slot];
 
-		if (observed->slots[slot].worker.account == first + slot) {
+		if (observed->slots[slot].worker->account == first + slot) {
 			it->count = counts[slot];
 			it->active = conn_count_still_open(&counts[slot]);
 			it->counted = true;
@@ -122,22 +122,25 @@ static int worker_stats_take_counts(const struct service *service, const struct 
 		r = worker_stats_take_generation(service, observed, i * RPD_SLOT_MAX, slots);
 	for (unsigned int slot = 0; slot < observed->n_slots; slot++)
 		slots[slot].all_generations_used =
-		        generation_are_all_used(service, &observed->slots[slot].worker);
+		        generation_are_all_used(service, observed->slots[slot].worker);
 	for (unsigned int slot = 0; r == 0 && slot < observed->n_slots; slot++)
 		slots[slot].rate = connection_rate_mean(seconds[slot].opened);
 	return r;
 }
 
-static int worker_stats_take_handshakes(const struct service *service,
-                                        const struct observed *observed,
-                                        struct service_stats *stats, struct error *err)
+/* Handshakes, and which program is in force. Both are read at once, because the kernel also walks
+ * through its table of connections for that, which takes milliseconds. */
+static int worker_stats_take_groups(const struct service *service, const struct observed *observed,
+                                    struct service_stats *stats, struct error *err)
 {
 	_cleanup_free_ struct rpd_group_member *rows = NULL;
 	size_t n;
 	int r = service->reachable ? groups_read(&service->groups, &rows, &n, err) : 0;
 
+	stats->in_force = (struct in_force){.n = service->steer.service->n_endpoints};
 	if (r < 0 || !service->reachable)
 		return r;
+	in_force_take(rows, n, &service->steer, &stats->in_force);
 	for (size_t i = 0; i < n; i++)
 		for (size_t slot = 0; rows[i].under_way && slot < stats->n_slots; slot++)
 			if (observed_is_in_slot(observed, slot, rows[i].cookie))
@@ -145,18 +148,13 @@ static int worker_stats_take_handshakes(const struct service *service,
 	return 0;
 }
 
-/* Reads the stages in the order that a connection passes through them: a connection that moves
- * on meanwhile is seen twice, rather than not at all. */
 static int worker_stats_take_counted(const struct service *service, const struct observed *observed,
                                      struct service_stats *stats, struct error *err)
 {
 	uint64_t uncounted = service->steer.control->n_unlisted;
 	struct conn_count unknown;
-	int r = worker_stats_take_handshakes(service, observed, stats, err);
+	int r = worker_stats_take_counts(service, observed, stats->slots);
 
-	if (r < 0)
-		return r;
-	r = worker_stats_take_counts(service, observed, stats->slots);
 	if (r < 0)
 		return error_set(err, r, "can't read the counts of the slots: %s", strerror(-r));
 	for (unsigned int slot = 0; slot < observed->n_slots; slot++)
@@ -193,8 +191,13 @@ int worker_stats_take(const struct service *service, const struct observed *obse
 	if (r < 0)
 		return error_set(err, r, "can't read what the program has seen of the queues: %s",
 		                 strerror(-r));
+	/* Reads the stages in the order that a connection passes through them: a connection that
+	 * moves on meanwhile is seen twice, rather than not at all. */
+	r = worker_stats_take_groups(service, observed, &stats, &why);
+	if (r == 0 && stats.counting)
+		r = worker_stats_take_counted(service, observed, &stats, &why);
 	/* If the counts can't be read, the other numbers are still worth showing. */
-	if (stats.counting && worker_stats_take_counted(service, observed, &stats, &why) < 0) {
+	if (r < 0 && stats.counting) {
 		stats.counting = false;
 		snprintf(stats.error, sizeof(stats.error), "%.150s", why.text);
 		for (unsigned int slot = 0; slot < observed->n_slots; slot++)

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "core/conn_count.h"
+#include "kern/in_force.h"
 #include "service/observed.h"
 #include "service/service.h"
 
@@ -37,6 +38,7 @@ struct service_stats {
 	size_t n_slots;
 	uint64_t unattributed; /* open connections from before attach, of an unknown worker */
 	uint64_t uncounted;    /* connections that had no room, or could not be listed */
+	struct in_force in_force;
 };
 
 #define _cleanup_service_stats_ __attribute__((cleanup(worker_stats_free)))

@@ -65,7 +65,7 @@ static int takeover_find_slot(const struct worker *w, const struct observed *o)
 /* Whether the worker is in its slot without a listener (placement_admit()). */
 static bool takeover_is_in_slot(const struct worker *w, const struct observed *o)
 {
-	const struct rpd_worker *row = &o->slots[w->slot].worker;
+	const struct rpd_worker *row = o->slots[w->slot].worker;
 	_cleanup_free_ uint32_t *pids = NULL;
 	size_t n = 0;
 
@@ -138,7 +138,7 @@ static int takeover_place(struct worker *w, struct service *service, struct obse
 	if (slot < 0 && w->slot < o->n_slots && takeover_is_in_slot(w, o))
 		slot = w->slot;
 	if (slot == (int)w->slot && w->slot < w->sup->n_slots && !w->sup->slots[slot].current) {
-		takeover_keep(w, &o->slots[slot].worker);
+		takeover_keep(w, o->slots[slot].worker);
 		return takeover_note_main(w, service, err);
 	}
 	takeover_find_generation(w, o);
@@ -214,7 +214,7 @@ static void takeover_report_unknown(struct supervisor *sup, const struct observe
 			        sup,
 			        "slot %u: pid %u takes connections but is in no cgroup of %s: it "
 			        "is left alone and not taken over",
-			        slot, o->slots[slot].worker.pid, sup->cgroup_path);
+			        slot, o->slots[slot].worker->pid, sup->cgroup_path);
 }
 
 /* Without `restart`, the slot of a worker that ended while there was no supervisor stays empty. */

@@ -18,7 +18,6 @@
 #include "view/counters_view.h"
 #include "view/foreign_view.h"
 #include "view/former_view.h"
-#include "view/worker_view.h"
 #include "view/wrap.h"
 
 #define NOT_COUNTED "Connections are not counted: "
@@ -38,15 +37,14 @@ static void status_view_add_in_force(struct json_object *to, const struct in_for
 	json_build_text(to, "steered_by", lost ? in_force_describe(found, endpoint, text) : NULL);
 }
 
-static void status_view_add_endpoints(struct json_object *to, const struct service *service)
+static void status_view_add_endpoints(struct json_object *to, const struct service *service,
+                                      const struct in_force *found)
 {
 	const struct rpd_service *info = service->steer.service;
 	struct json_object *view = json_build_array(to, "endpoints"), *row;
 	char text[ENDPOINT_TEXT_MAX], remedy[256];
-	struct in_force found;
 
-	service_in_force_read(service, &found);
-	if (in_force_find_lost(&found) >= 0)
+	if (in_force_find_lost(found) >= 0)
 		json_build_text(to, "remedy",
 		                service_in_force_remedy(service, remedy, sizeof(remedy)));
 	for (unsigned int i = 0; i < info->n_endpoints; i++) {
@@ -62,7 +60,7 @@ static void status_view_add_endpoints(struct json_object *to, const struct servi
 		json_build_flag(row, "v6only", e->v6only);
 		json_build_number(row, "ifindex", e->ifindex);
 		json_build_number(row, "uid", e->uid);
-		status_view_add_in_force(row, &found, i);
+		status_view_add_in_force(row, found, i);
 	}
 }
 
@@ -116,7 +114,8 @@ static void status_view_add_counting(struct json_object *to, const struct servic
 }
 
 int status_view_new(const struct service *service, const struct observed *observed,
-                    const struct service_stats *stats, struct json_object **ret, struct error *err)
+                    const struct service_stats *stats, enum worker_view_detail detail,
+                    struct json_object **ret, struct error *err)
 {
 	const struct rpd_service *info = service->steer.service;
 	_cleanup_free_ struct counters *counts = calloc(RPD_ROW_MAX, sizeof(*counts));
@@ -134,8 +133,8 @@ int status_view_new(const struct service *service, const struct observed *observ
 	json_build_number(view, "attached_at", info->attached_at);
 	status_view_add_supervisor(view, service);
 	json_build_known(view, "parked", service_is_run(service), observed->n_parked);
-	status_view_add_endpoints(view, service);
-	worker_view_add(view, service, observed, stats, counts);
+	status_view_add_endpoints(view, service, &stats->in_force);
+	worker_view_add(view, service, observed, stats, counts, detail);
 	status_view_add_totals(view, counts);
 	foreign_view_add(view, service, observed);
 	status_view_add_counting(view, stats);

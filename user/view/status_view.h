@@ -9,10 +9,12 @@
 #include "service/observed.h"
 #include "service/service.h"
 #include "service/worker_stats.h"
+#include "view/worker_view.h"
 
 /* The caller owns *ret (json_object_put()). Returns 0 or a negative errno with @err set. */
 int status_view_new(const struct service *service, const struct observed *observed,
-                    const struct service_stats *stats, struct json_object **ret, struct error *err);
+                    const struct service_stats *stats, enum worker_view_detail detail,
+                    struct json_object **ret, struct error *err);
 
 /* The answer of `status`. */
 void status_view_print(FILE *out, struct json_object *view);

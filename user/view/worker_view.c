@@ -93,40 +93,59 @@ static void worker_view_add_stats(struct json_object *to, const struct worker_st
 	                 stats->active);
 	json_build_known(to, "former_active", stats->counted && !stats->former_uncounted,
 	                 stats->former_active);
-	json_build_known(to, "handshakes", stats->counted, stats->handshakes);
 	json_build_known(to, "queued", seen->live, stats->queued);
+	if (stats->counted)
+		json_build_real(to, "rate", stats->rate);
+	else
+		json_build_value(to, "rate", NULL);
+	json_build_known(to, "age_seconds", seen->there, stats->age_s);
+}
+
+static void worker_view_add_process(struct json_object *to, const struct service *service,
+                                    const struct observed_slot *seen)
+{
+	char why[RPD_WHY_MAX];
+
+	json_build_known(to, "pid", seen->main.id.pid, seen->main.id.pid);
+	json_build_text(to, "command", seen->main.id.pid ? seen->main.comm : NULL);
+	if (!service_is_run(service))
+		return;
+	snprintf(why, sizeof(why), "%.*s", RPD_WHY_MAX - 1, seen->worker->why);
+	json_build_number(to, "restarts", seen->worker->restarts);
+	json_build_text(to, "reason", why[0] ? why : NULL);
+}
+
+static void worker_view_add_counters(struct json_object *to, const struct worker_stats *stats,
+                                     const struct observed_slot *seen,
+                                     const struct counters *counts)
+{
+	json_build_known(to, "started_at", seen->there, stats->started_at);
+	json_build_known(to, "handshakes", stats->counted, stats->handshakes);
 	json_build_known(to, "backlog", seen->live, stats->backlog);
 	if (stats->stuck)
 		json_build_real(to, "queue_unmoved_seconds", stats->unmoved_s);
 	else
 		json_build_value(to, "queue_unmoved_seconds", NULL);
 	worker_view_add_turns_lost(to, stats);
-	if (stats->counted)
-		json_build_real(to, "rate", stats->rate);
-	else
-		json_build_value(to, "rate", NULL);
-	json_build_known(to, "age_seconds", seen->there, stats->age_s);
-	json_build_known(to, "started_at", seen->there, stats->started_at);
 	worker_view_add_connections(to, stats);
+	counters_view_add(to, counts);
 }
 
-static void worker_view_add_process(struct json_object *to, const struct service *service,
-                                    const struct observed_slot *seen)
+static void worker_view_add_rest(struct json_object *to, const struct service *service,
+                                 const struct observed *observed, unsigned int slot)
 {
-	const bool has_listener = seen->worker.pid && seen->worker.fd >= 0;
-	char why[RPD_WHY_MAX];
+	const struct observed_slot *seen = &observed->slots[slot];
+	const bool has_listener = seen->worker->pid && seen->worker->fd >= 0;
 
-	json_build_known(to, "pid", seen->main.id.pid, seen->main.id.pid);
-	json_build_text(to, "command", seen->main.id.pid ? seen->main.comm : NULL);
-	json_build_known(to, "fd", has_listener, seen->worker.fd);
-	if (!service_is_run(service))
-		return;
-	snprintf(why, sizeof(why), "%.*s", RPD_WHY_MAX - 1, seen->worker.why);
+	json_build_flag(to, "live", seen->there);
+	json_build_number(to, "ring_entries", steer_schedule(&service->steer)->slots[slot].entries);
+	json_build_number(to, "admitted_at", seen->worker->admitted_at);
+	json_build_known(to, "fd", has_listener, seen->worker->fd);
 	/* The process that has this descriptor: a child of the worker if it is a pre-fork server.
 	 */
-	json_build_known(to, "listener_pid", has_listener, seen->worker.pid);
-	json_build_number(to, "restarts", seen->worker.restarts);
-	json_build_text(to, "reason", why[0] ? why : NULL);
+	if (service_is_run(service))
+		json_build_known(to, "listener_pid", has_listener, seen->worker->pid);
+	worker_view_add_listeners(to, service, observed, slot);
 }
 
 static void worker_view_fill(struct json_object *view, const struct service *service,
@@ -136,41 +155,44 @@ static void worker_view_fill(struct json_object *view, const struct service *ser
 	const struct rpd_schedule *s = steer_schedule(&service->steer);
 	const struct observed_slot *seen = &observed->slots[slot];
 	enum slot_status status = slot_status_decide(s, slot, seen->there, seen->stalled,
-	                                             stats->stuck, seen->worker.run);
+	                                             stats->stuck, seen->worker->run);
 
 	json_build_number(view, "slot", slot);
 	json_build_text(view, "state", slot_status_name(status));
-	json_build_flag(view, "live", seen->there);
 	json_build_text(view, "version",
 	                s->slots[slot].state == RPD_SLOT_EMPTY
 	                        ? service->steer.service->label
 	                        : s->versions[s->slots[slot].version].label);
 	json_build_number(view, "weight", s->slots[slot].weight);
-	json_build_number(view, "ring_entries", s->slots[slot].entries);
 	json_build_real(view, "share_percent", worker_view_share_percent(s, observed, live, slot));
 	worker_view_add_process(view, service, seen);
 	/* New connections that this worker got, in its own turns and in those of others. */
 	json_build_number(view, "steered",
 	                  counts->of[RPD_OUTCOME_steered] + counts->of[RPD_OUTCOME_slot_gone] +
 	                          counts->of[RPD_OUTCOME_passed_on]);
-	json_build_number(view, "admitted_at", seen->worker.admitted_at);
 	worker_view_add_stats(view, stats, seen);
-	worker_view_add_listeners(view, service, observed, slot);
-	counters_view_add(view, counts);
 }
 
 void worker_view_add(struct json_object *to, const struct service *service,
                      const struct observed *observed, const struct service_stats *stats,
-                     const struct counters *counts)
+                     const struct counters *counts, enum worker_view_detail detail)
 {
 	const struct rpd_schedule *s = steer_schedule(&service->steer);
 	unsigned int live = worker_view_count_live_entries(s, observed);
-	struct json_object *view = json_build_array(to, "workers");
+	struct json_object *view = json_build_array(to, "workers"), *row;
 
-	for (unsigned int slot = 0; slot < observed->n_slots; slot++)
-		if (service_is_run(service) || s->slots[slot].state != RPD_SLOT_EMPTY)
-			worker_view_fill(json_build_row(view), service, observed,
-			                 &stats->slots[slot], slot, live, &counts[slot]);
+	for (unsigned int slot = 0; slot < observed->n_slots; slot++) {
+		if (!service_is_run(service) && s->slots[slot].state == RPD_SLOT_EMPTY)
+			continue;
+		row = json_build_row(view);
+		worker_view_fill(row, service, observed, &stats->slots[slot], slot, live,
+		                 &counts[slot]);
+		if (detail >= WORKER_VIEW_COUNTERS)
+			worker_view_add_counters(row, &stats->slots[slot], &observed->slots[slot],
+			                         &counts[slot]);
+		if (detail >= WORKER_VIEW_FULL)
+			worker_view_add_rest(row, service, observed, slot);
+	}
 }
 
 /* Why workers are missing or unhealthy. */
