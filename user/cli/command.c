@@ -19,9 +19,9 @@ const struct command commands[] = {
                         "ecosystem.config.js (or .json) of PM2. If a supervisor was killed "
                         "and its workers still run, call `run` again with the same "
                         "arguments: it takes the workers over. After that, new workers "
-                        "run the COMMAND that the last `reload` has set, if any. But if this "
-                        "call of `run` has a different COMMAND from the call before, they run "
-                        "that one. "
+                        "run the COMMAND that the last `reload` has set, if any. But if "
+                        "COMMAND is not that of the previous call of `run`, they run the new "
+                        "COMMAND. "
                         "A TIME is, for example, 30s, 1500ms or 2m; a number alone is in "
                         "seconds.",
                 .options = command_options_run_extra,
@@ -53,7 +53,8 @@ const struct command commands[] = {
                         "no new connection. It is stopped when its connections have ended, or "
                         "after `run --drain-timeout`, a time that begins when all new workers "
                         "have their slots. If a new worker fails, the old workers get their "
-                        "slots back, and the exit status is 1. With --in-place, each old "
+                        "slots back, and the exit status is 1. `reload` returns when "
+                        "the old workers have ended. With --in-place, each old "
                         "worker is drained and stopped before its new worker starts; if a "
                         "new worker fails, workers with the old command are started again. "
                         "New workers run COMMAND if "
@@ -77,8 +78,9 @@ const struct command commands[] = {
                 .name = "scale",
                 .args = "[SERVICE] N",
                 .summary = "run more or fewer workers",
-                .help = "Only for a service of `run`. Starts workers until there are N, or drains "
-                        "and stops the workers of the highest slots.",
+                .help = "Only for a service of `run`. Sets the number of slots to N: starts a "
+                        "worker in each new slot, or drains and stops the workers of the "
+                        "highest slots. A slot that is stopped or failed counts, and stays so.",
                 .options = command_options_plain,
                 .run = cmd_scale,
         },
@@ -315,9 +317,9 @@ const struct command commands[] = {
                 .summary = "end steering: the kernel's hash selects the worker again",
                 .help = "Removes the steering program (not one that has replaced it) and the "
                         "service's files in "
-                        "/sys/fs/bpf. The workers keep running, and no connection is lost. To end "
-                        "a service "
-                        "of `run`, use `reuseportd stop`.",
+                        "/sys/fs/bpf. The workers keep running, and no connection is lost. A "
+                        "service of `run` is refused (to end it, use `reuseportd stop`); with "
+                        "--force, it can be detached after its supervisor has died.",
                 .options = command_options_detach,
                 .run = cmd_detach,
         },
@@ -327,7 +329,7 @@ const struct command commands[] = {
                 .summary = "check the host and the service, and advise what to do",
                 .help = "Checks the host, and the service if there is one. "
                         "Also tries `run`, with a temporary service that no other command "
-                        "lists. Mounts bpffs if it is not mounted. "
+                        "lists. Mounts the BPF file system if it is not mounted. "
                         "Each check has a verdict: ok, note, warn or fail. "
                         "The exit status is 1 if a check has failed.",
                 .options = command_options_plain,

@@ -215,7 +215,8 @@ const struct option_row command_options_attach[] = {
          .max = RPD_CHOICES_MAX},
         {"slow-start", "TIME",
          "With least-connections: for TIME after its admission, a worker takes no turn of "
-         "others, and its weight grows from a tenth (default: 0, off)",
+         "others, and is compared as if its weight were smaller: a tenth at first, and more with "
+         "time (default: 0, off)",
          option_set_time, AT(attach.dealing.slow_start)},
         {"skip-stuck", "TIME",
          "Skip a worker that accepts no connection for TIME although some wait for it, or whose "
@@ -241,8 +242,9 @@ const struct option_row command_options_attach[] = {
         {"label", "VERSION", "Version of the workers (default: " RPD_FIRST_LABEL ")",
          command_options_set_label, AT(attach.label)},
         {"watch", NULL,
-         "Stay in the foreground: give slots to new workers, give no new connection to "
-         "workers that exit or stall, and attach the steering program again if another one "
+         "Stay in the foreground: give slots to new workers (with --workers N, only "
+         "while one of N slots is free), give no new connection to workers that exit or stall, and "
+         "attach the steering program again if another one "
          "has replaced it. Log all of that. SIGTERM ends the watch and "
          "leaves steering in place. If the service is already attached with the same "
          "options, only watch it",

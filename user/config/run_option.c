@@ -300,7 +300,8 @@ const struct option_row run_options[] = {
          option_set_number, AT(dealing.choices), .min = RPD_CHOICES_MIN, .max = RPD_CHOICES_MAX},
         {"slow-start", "TIME",
          "With least-connections: for TIME after its admission, a worker takes no turn of "
-         "others, and its weight grows from a tenth (default: 0, off)",
+         "others, and is compared as if its weight were smaller: a tenth at first, and more with "
+         "time (default: 0, off)",
          option_set_time, AT(dealing.slow_start)},
         {"skip-stuck", "TIME",
          "Skip a worker that accepts no connection for TIME although some wait for it, or whose "
