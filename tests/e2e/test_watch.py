@@ -102,6 +102,19 @@ def test_end_and_restart(bed):
     equal(watch.stop(signal.SIGINT), 0, "exit status of the watcher on SIGINT")
 
 
+def test_restart_with_another_policy(bed):
+    """A watcher with a policy is started again after `policy` has changed it: it watches, and
+    leaves the policy as it is."""
+    Workers(bed)
+    options = ("--workers", WORKERS, "--policy", "sticky")
+    equal(bed.start_watch(*options).stop(signal.SIGTERM), 0, "exit status of the watcher")
+    bed.reuseportd("policy", "round-robin")
+    watch = bed.start_watch(*options)
+    check("has been changed since it was attached" in watch.output(), watch.output())
+    expect_even(bed, [f"w{i}" for i in range(WORKERS)])
+    equal(watch.stop(signal.SIGTERM), 0, "exit status of the watcher")
+
+
 def test_killed_watcher(bed):
     """A killed watcher leaves steering in place, and no lock."""
     Workers(bed)

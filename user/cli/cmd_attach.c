@@ -49,15 +49,19 @@ static bool cmd_attach_has_addresses(const struct rpd_service *info,
 	return info->n_endpoints > 0;
 }
 
-/* Whether the service has the options that were given. An option that has its default value may not
- * have been given at all, and is not compared. */
-static bool cmd_attach_has_options(const struct rpd_service *info, const struct rpd_schedule *s,
-                                   const struct attach_request *given)
+/* An option that has its default value may not have been given at all, and is not compared. */
+static bool cmd_attach_deals_so(const struct rpd_schedule *s, const struct attach_request *given)
 {
 	static const struct dealing defaults;
 
-	return (dealing_equal(&given->dealing, &defaults) || dealing_is_of(&given->dealing, s)) &&
-	       (!given->strict || (s->flags & RPD_STRICT)) &&
+	return dealing_equal(&given->dealing, &defaults) || dealing_is_of(&given->dealing, s);
+}
+
+/* Whether the service has the options that were given, as far as no command changes them. */
+static bool cmd_attach_has_options(const struct rpd_service *info, const struct rpd_schedule *s,
+                                   const struct attach_request *given)
+{
+	return (!given->strict || (s->flags & RPD_STRICT)) &&
 	       (!strcmp(given->label, RPD_FIRST_LABEL) || !strcmp(given->label, info->label));
 }
 
@@ -75,12 +79,14 @@ static bool cmd_attach_is_same(const struct invocation *i, const struct service 
 	       (!wanted->workers || info->n_workers == wanted->workers) &&
 	       (!wanted->port || wanted->port == info->endpoints[0].port) &&
 	       cmd_attach_has_addresses(info, wanted) &&
+	       (i->watch || cmd_attach_deals_so(s, &i->attach)) &&
 	       cmd_attach_has_options(info, s, &i->attach);
 }
 
 /* Returns the name of the service that an earlier run of this command line has attached, for
  * example before a restart of `attach --watch`. False if there is none, or more than one. */
-static bool cmd_attach_find_attached(const struct invocation *i, char ret[RPD_LABEL_MAX])
+static bool cmd_attach_find_attached(const struct invocation *i, char ret[RPD_LABEL_MAX],
+                                     bool *ret_deals_so)
 {
 	_cleanup_free_ char(*names)[RPD_LABEL_MAX] = NULL;
 	struct error ignored;
@@ -98,6 +104,7 @@ static bool cmd_attach_find_attached(const struct invocation *i, char ret[RPD_LA
 		    !cmd_attach_is_same(i, &service, netns))
 			continue;
 		memcpy(ret, names[s], RPD_LABEL_MAX);
+		*ret_deals_so = cmd_attach_deals_so(steer_schedule(&service.steer), &i->attach);
 		found++;
 	}
 	return found == 1;
@@ -146,6 +153,7 @@ int cmd_attach(struct invocation *i, struct error *err)
 	_cleanup_service_ struct service service;
 	_cleanup_free_ char *notes = NULL;
 	char name[RPD_LABEL_MAX];
+	bool deals_so;
 	int r = cmd_attach_check_input(i, err);
 
 	service_init(&service);
@@ -156,7 +164,12 @@ int cmd_attach(struct invocation *i, struct error *err)
 		r = exporter_process_bind(&exporter, &i->listen, err);
 	if (r < 0)
 		return r;
-	if (cmd_attach_find_attached(i, name)) {
+	if (cmd_attach_find_attached(i, name, &deals_so)) {
+		if (i->watch && !deals_so)
+			fprintf(stderr,
+			        "note: the policy of '%s' has been changed since it was attached, "
+			        "and stays so: `reuseportd policy` changes it\n",
+			        name);
 		if (i->watch)
 			return cmd_attach_watch(name, &exporter, err);
 		r = cmd_attach_again(i, name, err);
