@@ -9,7 +9,7 @@
 #include "stream/log_message.h"
 
 /* How many checks in a row find the log process in the same read. */
-#define LOG_WATCH_PATIENCE 3
+#define LOG_WATCH_PATIENCE 5
 
 int log_watch_fd(struct supervisor *sup)
 {
