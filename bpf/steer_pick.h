@@ -115,7 +115,7 @@ static inline int steer_pick_is_less(const struct pick_load *a, const struct pic
 struct pick_queue {
 	__u32 length;
 	__u32 limit; /* the kernel drops a SYN if the queue is longer */
-	__u32 first; /* identifies the connection that the worker accepts next */
+	__u32 first; /* identifies the connection that the worker accepts next; 0 = none waits */
 };
 
 /* Whether a worker can take a turn. */
@@ -136,7 +136,8 @@ static inline enum pick_busy steer_pick_busy(const struct pick_queue *queue, __u
 	const __u64 last = *(volatile __u64 *)seen;
 	const __u32 since = last >> 32;
 
-	if (queue->length == 0)
+	/* The worker may accept the last connection after the program has read the length. */
+	if (queue->length == 0 || queue->first == 0)
 		return PICK_FREE;
 	if ((__u32)last != queue->first)
 		*(volatile __u64 *)seen = (__u64)now << 32 | queue->first;

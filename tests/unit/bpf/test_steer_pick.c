@@ -350,6 +350,19 @@ static void time_of_another_cpu(void **state)
 	assert_int_equal(steer_pick_busy(&queue, &seen, 1022, 20), PICK_STUCK);
 }
 
+/* The last connection is accepted after the program has read the length: the queue has no first one.
+ */
+static void queue_that_has_emptied(void **state)
+{
+	const struct pick_queue full = {.length = 2, .limit = 1};
+	const struct pick_queue queue = {.length = 1, .limit = 9};
+	__u64 seen = 0;
+
+	assert_int_equal(steer_pick_busy(&queue, &seen, 1000, 20), PICK_FREE);
+	assert_int_equal(steer_pick_busy(&full, &seen, 1000, 20), PICK_FREE);
+	assert_int_equal(seen, 0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -363,6 +376,7 @@ int main(int argc, char **argv)
 	        cmocka_unit_test(scan_heirs_are_even),
 	        cmocka_unit_test(queues_are_judged_as_the_rule_says),
 	        cmocka_unit_test(time_of_another_cpu),
+	        cmocka_unit_test(queue_that_has_emptied),
 	        cmocka_unit_test(less_load_takes_the_turn),
 	        cmocka_unit_test(workers_grow),
 	};
