@@ -134,14 +134,18 @@ static inline enum pick_busy steer_pick_busy(const struct pick_queue *queue, __u
                                              __u32 stuck_after)
 {
 	const __u64 last = *(volatile __u64 *)seen;
-	const __u32 since = last >> 32;
+	const __u32 age = now - (__u32)(last >> 32);
 
 	/* The worker may accept the last connection after the program has read the length. */
 	if (queue->length == 0 || queue->first == 0)
 		return PICK_FREE;
-	if ((__u32)last != queue->first)
+	if ((__u32)last != queue->first) {
 		*(volatile __u64 *)seen = (__u64)now << 32 | queue->first;
-	else if ((__s32)(now - since) > (__s32)stuck_after)
+	} else if ((__s32)age > (__s32)stuck_after) {
+		if (age > RPD_TICKS_MAX) /* it stays so long: the difference does not wrap */
+			*(volatile __u64 *)seen =
+			        (__u64)(now - RPD_TICKS_MAX - 1) << 32 | queue->first;
 		return PICK_STUCK;
+	}
 	return queue->length > queue->limit ? PICK_FULL : PICK_FREE;
 }

@@ -170,7 +170,8 @@ enum rpd_pass {
 };
 
 /* The unit of time in rpd_queue.seen, and in rpd_schedule.stuck_after: 0.26 ms. */
-#define RPD_TICK_LOG 18
+#define RPD_TICK_LOG  18
+#define RPD_TICKS_MAX ((1 << 30) - 1) /* the longest time: 3.2 days */
 
 /* How many workers RPD_LEAST_CONNECTIONS compares. */
 #define RPD_CHOICES_DEFAULT 3

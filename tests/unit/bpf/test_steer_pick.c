@@ -350,7 +350,24 @@ static void time_of_another_cpu(void **state)
 	assert_int_equal(steer_pick_busy(&queue, &seen, 1022, 20), PICK_STUCK);
 }
 
-/* The last connection is accepted after the program has read the length: the queue has no first one.
+/* The clock wraps twice while the worker is stuck. */
+static void stuck_for_a_month(void **state)
+{
+	const struct pick_queue queue = {.length = 1, .limit = 9, .first = 7};
+	__u32 now = 1000;
+	__u64 seen = 0;
+
+	assert_int_equal(steer_pick_busy(&queue, &seen, now, RPD_TICKS_MAX), PICK_FREE);
+	for (unsigned int days = 3; days <= 30; days += 3) {
+		now += 3ull * 86400 * 1000000000 >> RPD_TICK_LOG;
+		if (days > 3)
+			assert_int_equal(steer_pick_busy(&queue, &seen, now, RPD_TICKS_MAX),
+			                 PICK_STUCK);
+	}
+}
+
+/* The last connection is accepted after the program has read the length: the queue has no first
+ * one.
  */
 static void queue_that_has_emptied(void **state)
 {
@@ -376,6 +393,7 @@ int main(int argc, char **argv)
 	        cmocka_unit_test(scan_heirs_are_even),
 	        cmocka_unit_test(queues_are_judged_as_the_rule_says),
 	        cmocka_unit_test(time_of_another_cpu),
+	        cmocka_unit_test(stuck_for_a_month),
 	        cmocka_unit_test(queue_that_has_emptied),
 	        cmocka_unit_test(less_load_takes_the_turn),
 	        cmocka_unit_test(workers_grow),
