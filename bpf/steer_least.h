@@ -35,6 +35,12 @@ static __always_inline __u64 steer_least_growth(const struct rpd_schedule *sched
 	                         (__u64)sched->slow_start << RPD_TICK_LOG);
 }
 
+/* A worker without an account (RPD_ACCOUNT_NONE) has its own turns, and no other. */
+static __always_inline bool steer_least_is_counted(const struct rpd_schedule *sched, __u32 slot)
+{
+	return sched->slots[slot & (RPD_SLOT_MAX - 1)].generation < RPD_ACCOUNT_GENERATIONS;
+}
+
 /* The connections of the slot's worker, without the handshakes under way. */
 static __always_inline __u32 steer_least_open(const struct rpd_schedule *sched, __u32 slot)
 {
@@ -79,7 +85,7 @@ __attribute__((noinline)) int steer_least_compare(struct sk_reuseport_md *ctx,
 		return false;
 	it->entry = it->entry + 1 < sched->ring_len ? it->entry + 1 : 0;
 	slot = sched->ring[it->entry & (RPD_RING_MAX - 1)];
-	if (!steer_is_alike(sched, slot, it->best))
+	if (!steer_is_alike(sched, slot, it->best) || !steer_least_is_counted(sched, slot))
 		return true;
 	it->others--;
 	least = steer_least_load(sched, it->best, it->connections);
@@ -105,7 +111,7 @@ __attribute__((noinline)) int steer_least(struct sk_reuseport_md *ctx, __u32 at)
 		return -1;
 	it.best = sched->ring[at & (RPD_RING_MAX - 1)];
 	it.connections = steer_least_open(sched, it.best) + look_pending(ctx);
-	it.others = sched->choices - 1;
+	it.others = steer_least_is_counted(sched, it.best) ? sched->choices - 1 : 0;
 	for (__u32 i = 1; i < STEER_LEAST_AHEAD && i < sched->ring_len; i++)
 		if (!steer_least_compare(ctx, &it))
 			break;

@@ -93,6 +93,19 @@ static void load_is_for_the_weight(void)
 		CHECK_EQ(client_visit(bed, 1), 0);
 }
 
+/* All accounts of its slot were in use when it was admitted: it has its own turns, and no other. */
+static void worker_that_is_not_counted(void)
+{
+	struct bed *bed = start(WORKERS, 3);
+
+	bed->draft.slots[3].generation = RPD_ACCOUNT_NONE / RPD_SLOT_MAX;
+	bed_apply(bed);
+	for (unsigned int slot = 0; slot < WORKERS; slot++)
+		set_open(bed, slot, 7);
+	for (unsigned int i = 0; i < 4 * WORKERS; i++)
+		CHECK_EQ(client_visit(bed, 1), i % WORKERS);
+}
+
 /* A count that has gone wrong is 0 at worst. */
 static void negative_count_is_none(void)
 {
@@ -265,6 +278,7 @@ int main(int argc, char **argv)
 	        CHECK_CASE(least_of_three),
 	        CHECK_CASE(as_many_choices_as_asked),
 	        CHECK_CASE(load_is_for_the_weight),
+	        CHECK_CASE(worker_that_is_not_counted),
 	        CHECK_CASE(negative_count_is_none),
 	        CHECK_CASE(handshakes_count),
 	        CHECK_CASE(versions_and_canary_keep_their_shares),
