@@ -64,7 +64,18 @@ struct steer_least_search {
 	__u32 best;        /* the slot with the least load so far: its listener is selected */
 	__u32 connections; /* of best */
 	__u32 others;      /* how many workers are still to be compared */
+	__u64 seen;        /* bit n: a slot with slot % 64 == n was compared */
 };
+
+/* Notes that the slot is compared. False if it was before: the ring names a heavy worker often. */
+static __always_inline bool steer_least_note(struct steer_least_search *it, __u32 slot)
+{
+	const __u64 bit = 1ull << (slot % 64);
+	const bool is_new = !(it->seen & bit);
+
+	it->seen |= bit;
+	return is_new;
+}
 
 /*
  * Compares the worker of the next ring entry, and selects it if it has less load. Returns false at
@@ -85,7 +96,8 @@ __attribute__((noinline)) int steer_least_compare(struct sk_reuseport_md *ctx,
 		return false;
 	it->entry = it->entry + 1 < sched->ring_len ? it->entry + 1 : 0;
 	slot = sched->ring[it->entry & (RPD_RING_MAX - 1)];
-	if (!steer_is_alike(sched, slot, it->best) || !steer_least_is_counted(sched, slot))
+	if (!steer_is_alike(sched, slot, it->best) || !steer_least_is_counted(sched, slot) ||
+	    !steer_least_note(it, slot))
 		return true;
 	it->others--;
 	least = steer_least_load(sched, it->best, it->connections);
@@ -111,6 +123,7 @@ __attribute__((noinline)) int steer_least(struct sk_reuseport_md *ctx, __u32 at)
 		return -1;
 	it.best = sched->ring[at & (RPD_RING_MAX - 1)];
 	it.connections = steer_least_open(sched, it.best) + look_pending(ctx);
+	steer_least_note(&it, it.best);
 	it.others = steer_least_is_counted(sched, it.best) ? sched->choices - 1 : 0;
 	for (__u32 i = 1; i < STEER_LEAST_AHEAD && i < sched->ring_len; i++)
 		if (!steer_least_compare(ctx, &it))

@@ -93,6 +93,22 @@ static void load_is_for_the_weight(void)
 		CHECK_EQ(client_visit(bed, 1), 0);
 }
 
+/* Two heavy workers have most entries of the ring: the third one is still a choice in each turn. */
+static void choices_are_different_workers(void)
+{
+	struct bed *bed = start(3, 3);
+	struct error err;
+
+	CHECK_EQ(schedule_edit_set_weight(&bed->draft, &(struct slots){.n = 2, .at = {0, 1}}, 400,
+	                                  &err),
+	         0);
+	bed_apply(bed);
+	set_open(bed, 0, 1000);
+	set_open(bed, 1, 1000);
+	for (unsigned int i = 0; i < 3 * bed->draft.ring_len; i++)
+		CHECK_EQ(client_visit(bed, 1), 2);
+}
+
 /* All accounts of its slot were in use when it was admitted: it has its own turns, and no other. */
 static void worker_that_is_not_counted(void)
 {
@@ -278,6 +294,7 @@ int main(int argc, char **argv)
 	        CHECK_CASE(least_of_three),
 	        CHECK_CASE(as_many_choices_as_asked),
 	        CHECK_CASE(load_is_for_the_weight),
+	        CHECK_CASE(choices_are_different_workers),
 	        CHECK_CASE(worker_that_is_not_counted),
 	        CHECK_CASE(negative_count_is_none),
 	        CHECK_CASE(handshakes_count),
