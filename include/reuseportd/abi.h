@@ -198,7 +198,9 @@ struct rpd_queue {
 	__u32 is_stuck; /* it had not moved for rpd_schedule.stuck_after */
 	__u32 pad;
 	__u64 passed[RPD_PASS_MAX]; /* turns that the slot has lost */
-	__u64 pad2[4];
+	__u64 burst[2]; /* as rpd_events.burst, of RPD_EVENT_moving and RPD_EVENT_stuck: a worker
+	                   that gets stuck again and again does not displace all other events */
+	__u64 pad2[2];
 };
 
 /* Where the running kernel has the members of its structures that the steering program reads: byte

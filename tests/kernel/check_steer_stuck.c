@@ -122,6 +122,26 @@ static void worker_that_moves_again_has_its_turns(void)
 	CHECK_EQ(count_events(bed, RPD_EVENT_moving, STUCK), 1);
 }
 
+/* Two workers get stuck and move again by turns, as a hostile one can. Their bursts are merged, so
+ * that other events are kept. */
+static void two_unsteady_workers(void)
+{
+	static const unsigned int unsteady[] = {0, RPD_EVENT_BURSTS}; /* these share a burst */
+	struct bed *bed = start(WORKERS, 1);
+
+	for (unsigned int i = 0; i < 20; i++) {
+		const unsigned int at = unsteady[i % 2];
+
+		hang(bed, at);
+		accept_from(bed, at);
+		CHECK(check_until(
+		        (connect_and_accept(bed, 1, NO_WORKER), !queue_of(bed, at).is_stuck)));
+	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(unsteady); i++)
+		CHECK_EQ(count_events(bed, RPD_EVENT_stuck, unsteady[i]), 10);
+	CHECK(bed->steer.events->head < 20); /* not 40 */
+}
+
 /* The queues are never empty, but they move. */
 static void slow_workers_keep_their_turns(void)
 {
@@ -325,6 +345,7 @@ int main(int argc, char **argv)
 	static const struct check_case cases[] = {
 	        CHECK_CASE(stuck_worker_passes_its_turns_on),
 	        CHECK_CASE(worker_that_moves_again_has_its_turns),
+	        CHECK_CASE(two_unsteady_workers),
 	        CHECK_CASE(slow_workers_keep_their_turns),
 	        CHECK_CASE(same_memory_is_another_connection),
 	        CHECK_CASE(turns_stand_if_all_are_stuck),
