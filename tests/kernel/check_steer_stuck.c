@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "core/schedule_edit.h"
 #include "kern/steer_queues.h"
+#include "kern/steer_setup.h"
 #include "steering/bed.h"
 #include "steering/client.h"
 #include "steering/counters.h"
@@ -329,6 +330,27 @@ static void next_listener_is_not_stuck(void)
 	CHECK_EQ(bed->steer.control->n_stuck, 0);
 }
 
+/* A stuck worker that leaves the ring, or whose endpoint goes, has no turn in which the program
+ * would see that it is not stuck any more. */
+static void worker_out_of_the_ring_is_forgotten(void)
+{
+	struct bed *bed = start(2, SOON);
+	uint64_t passed;
+
+	CHECK(check_until((client_hold(bed), bed->steer.control->n_stuck == 2)));
+	passed = queue_of(bed, 1).passed[RPD_PASS_stuck];
+	bed_set_state(bed, 1, RPD_SLOT_DRAINING);
+	steer_queues_forget_out_of_ring(&bed->steer);
+	CHECK_EQ(bed->steer.control->n_stuck, 1);
+	CHECK_EQ(queue_of(bed, 0).is_stuck, 1);
+	CHECK_EQ(queue_of(bed, 1).is_stuck, 0);
+	CHECK_EQ(queue_of(bed, 1).passed[RPD_PASS_stuck], passed);
+	bed_set_state(bed, 1, RPD_SLOT_ACTIVE);
+	CHECK(check_until((client_hold(bed), bed->steer.control->n_stuck == 2)));
+	steer_setup_remove_endpoint(&bed->steer, &bed->pins, 0);
+	CHECK_EQ(bed->steer.control->n_stuck, 0);
+}
+
 /* Exact with four clients at once, too, as long as the workers accept. */
 static void healthy_workers_share_exactly(void)
 {
@@ -356,6 +378,7 @@ int main(int argc, char **argv)
 	        CHECK_CASE(workers_leave_while_one_is_stuck),
 	        CHECK_CASE(listeners_come_and_go),
 	        CHECK_CASE(next_listener_is_not_stuck),
+	        CHECK_CASE(worker_out_of_the_ring_is_forgotten),
 	        CHECK_CASE(healthy_workers_share_exactly),
 	};
 

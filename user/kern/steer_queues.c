@@ -2,9 +2,12 @@
 #include "kern/steer_queues.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <bpf/bpf.h>
 #include <bpf/btf.h>
 
 #include "base/cleanup.h"
+#include "core/schedule.h"
 #include "kern/kernel_member.h"
 #include "kern/map_range.h"
 
@@ -72,4 +75,35 @@ int steer_queues_read(const struct steer *steer, unsigned int endpoint, size_t n
                       struct rpd_queue *ret)
 {
 	return map_range_read(steer->endpoints[endpoint].queues_fd, 0, n, ret);
+}
+
+/* A kill in between, and any failure, leave n_stuck too high: that costs time, and nothing else. */
+static void steer_queues_forget(const struct steer *steer, unsigned int endpoint,
+                                const struct rpd_schedule *in_force)
+{
+	_cleanup_free_ struct rpd_queue *rows = calloc(RPD_SLOT_MAX, sizeof(*rows));
+
+	if (!rows || steer_queues_read(steer, endpoint, RPD_SLOT_MAX, rows) < 0)
+		return;
+	for (uint32_t slot = 0; slot < RPD_SLOT_MAX; slot++) {
+		if (!rows[slot].is_stuck || (in_force && schedule_has_slot(in_force, slot)))
+			continue;
+		rows[slot].is_stuck = 0;
+		if (bpf_map_update_elem(steer->endpoints[endpoint].queues_fd, &slot, &rows[slot],
+		                        BPF_ANY) == 0)
+			__atomic_fetch_sub(&steer->control->n_stuck, 1, __ATOMIC_RELAXED);
+	}
+}
+
+void steer_queues_forget_endpoint(const struct steer *steer, unsigned int endpoint)
+{
+	if (steer->control->n_stuck)
+		steer_queues_forget(steer, endpoint, NULL);
+}
+
+void steer_queues_forget_out_of_ring(const struct steer *steer)
+{
+	for (unsigned int e = 0; steer->control->n_stuck && e < steer->service->n_endpoints; e++)
+		if (steer_has_endpoint(steer, e))
+			steer_queues_forget(steer, e, steer_schedule(steer));
 }

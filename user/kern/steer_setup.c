@@ -365,6 +365,7 @@ void steer_setup_remove_endpoint(struct steer *steer, const struct pins *pins, u
 	__atomic_store_n(&steer->service->endpoints[index].family, 0, __ATOMIC_RELEASE);
 	steer->service->endpoint_changes++;
 	steer_setup_forget_cookies(steer, index); /* if it fails, the next endpoint there does it */
+	steer_queues_forget_endpoint(steer, index);
 	steer_maps_close_endpoint(&steer->endpoints[index]);
 	steer_setup_unpin_endpoint(pins, index);
 	steer_setup_trim_entries(steer);

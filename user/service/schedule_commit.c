@@ -121,5 +121,8 @@ int schedule_commit(struct service *service, const struct observed *observed,
 		                 strerror(-r));
 	schedule_commit_forget_closed(service, observed);
 	steer_switch(&service->steer, draft);
-	return grace_wait(&grace, err);
+	r = grace_wait(&grace, err);
+	if (r == 0)
+		steer_queues_forget_out_of_ring(&service->steer);
+	return r;
 }
