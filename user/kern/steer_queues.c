@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "core/schedule.h"
+#include "kern/features.h"
 #include "kern/kernel_member.h"
 #include "kern/map_range.h"
 
@@ -26,7 +27,7 @@ static const struct {
 static bool steer_queues_read_btf(struct rpd_members_at *ret)
 {
 	struct btf *btf = btf__load_vmlinux_btf();
-	bool is_complete = btf != NULL;
+	bool is_complete = btf && features_probe(FEATURE_READ_KERNEL) == 1;
 
 	*ret = (struct rpd_members_at){};
 	for (size_t i = 0; is_complete && i < ARRAY_SIZE(members); i++) {
@@ -63,12 +64,14 @@ int steer_queues_require(struct error *err)
 {
 	struct rpd_members_at ignored;
 
-	if (steer_queues_find_members(&ignored))
-		return 0;
-	return error_set(err, -EOPNOTSUPP,
-	                 "skip-stuck needs the BTF of the kernel (CONFIG_DEBUG_INFO_BTF, "
-	                 "/sys/kernel/btf/vmlinux), which can't be read here; without skip-stuck, "
-	                 "steering works");
+	if (!steer_queues_find_members(&ignored))
+		return error_set(
+		        err, -EOPNOTSUPP,
+		        "skip-stuck needs the BTF of the kernel (CONFIG_DEBUG_INFO_BTF, "
+		        "/sys/kernel/btf/vmlinux) and bpf_probe_read_kernel() (no lockdown "
+		        "in mode \"confidentiality\"), which can't be used here: see "
+		        "`reuseportd doctor`; without skip-stuck, steering works");
+	return 0;
 }
 
 int steer_queues_read(const struct steer *steer, unsigned int endpoint, size_t n,

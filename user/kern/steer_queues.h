@@ -9,7 +9,8 @@
 #include "kern/steer.h"
 
 /* Finds what the steering program reads of the kernel's structures. Returns false, with all offsets
- * 0, if the kernel doesn't tell (no BTF): then the program can't see a queue. */
+ * 0, if the kernel doesn't tell (no BTF), or if programs may not read its memory: then the program
+ * can't see a queue. */
 bool steer_queues_find_members(struct rpd_members_at *ret);
 
 /* Checks that the steering program can see a queue. Returns 0, or -EOPNOTSUPP with @err set. */
