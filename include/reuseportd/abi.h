@@ -353,7 +353,8 @@ struct rpd_endpoint {
 };
 
 /* rpd_service.flags */
-#define RPD_SERVICE_RUN 0x1 /* a supervisor starts its workers (`run`, not `attach`) */
+#define RPD_SERVICE_RUN   0x1 /* a supervisor starts its workers (`run`, not `attach`) */
+#define RPD_SERVICE_BLIND 0x2 /* a steering program was loaded that can't see the queues */
 
 /* Map "service", one entry, memory mapped. Pinned first and removed last. */
 struct rpd_service {

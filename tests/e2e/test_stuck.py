@@ -158,3 +158,8 @@ def test_needs_btf(bed):
     rows = {row["check"]: row for row in bed.reuseportd("doctor", "--json").json()}
     check("--skip-stuck" in str(rows["kernel BTF"]), f"{rows['kernel BTF']}")
     bed.must("umount", "/sys/kernel/btf")
+    refused = bed.reuseportd("policy", "--skip-stuck", "5ms", status=1)
+    check("skip-stuck has no effect: when the service was made" in refused.err, f"{refused}")
+    bed.reuseportd("detach")
+    bed.reuseportd("attach", "--workers", 2)
+    bed.reuseportd("policy", "--skip-stuck", "5ms")

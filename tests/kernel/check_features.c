@@ -12,6 +12,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <linux/bpf.h>
@@ -167,6 +168,21 @@ static void reading_the_kernel_is_forbidden(void)
 	CHECK_EQ(at.selected_sk, 0);
 }
 
+/* For a moment the process has no free descriptor: the next steering program can see the queues. */
+static void btf_is_read_again(void)
+{
+	struct rpd_members_at at;
+	struct rlimit limit, none;
+
+	CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = limit;
+	none.rlim_cur = 0;
+	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+	CHECK(!steer_queues_find_members(&at));
+	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	CHECK(steer_queues_find_members(&at));
+}
+
 static void mounting_needs_sys_admin(void)
 {
 	struct error err = {};
@@ -281,6 +297,7 @@ static const struct check_case cases[] = {
         {"all_features_are_there", all_features_are_there, .apart = true},
         {"doctor_passes_all", doctor_passes_all, .apart = true},
         {"reading_the_kernel_is_forbidden", reading_the_kernel_is_forbidden, .apart = true},
+        {"btf_is_read_again", btf_is_read_again, .apart = true},
         {"needed_capabilities_suffice", .run_with = capabilities,
          .data = &(const struct host){.only = CAP(BPF) | CAP(PERFMON) | CAP(SYS_PTRACE) |
                                               CAP(DAC_READ_SEARCH)},

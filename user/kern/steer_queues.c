@@ -47,20 +47,18 @@ static bool steer_queues_read_btf(struct rpd_members_at *ret)
 }
 
 /* Reading the BTF takes some 20 ms, and a service has up to RPD_ENDPOINT_MAX programs: the offsets
- * are kept. They are the same for all of them. */
+ * are kept. They are the same for all of them. A failure may be transient, and is not kept. */
 bool steer_queues_find_members(struct rpd_members_at *ret)
 {
 	static struct rpd_members_at found;
-	static bool is_known;
 
-	if (!is_known && !steer_queues_read_btf(&found))
+	if (!found.selected_sk && !steer_queues_read_btf(&found))
 		found = (struct rpd_members_at){};
-	is_known = true;
 	*ret = found;
 	return found.selected_sk != 0;
 }
 
-int steer_queues_require(struct error *err)
+int steer_queues_require(const struct steer *steer, struct error *err)
 {
 	struct rpd_members_at ignored;
 
@@ -71,6 +69,11 @@ int steer_queues_require(struct error *err)
 		        "/sys/kernel/btf/vmlinux) and bpf_probe_read_kernel() (no lockdown "
 		        "in mode \"confidentiality\"), which can't be used here: see "
 		        "`reuseportd doctor`; without skip-stuck, steering works");
+	if (steer->service->flags & RPD_SERVICE_BLIND)
+		return error_set(err, -EOPNOTSUPP,
+		                 "skip-stuck has no effect: when the service was made, the BTF of "
+		                 "the kernel or bpf_probe_read_kernel() could not be used; to use "
+		                 "skip-stuck, detach or stop the service, and make it again");
 	return 0;
 }
 

@@ -13,8 +13,9 @@
  * can't see a queue. */
 bool steer_queues_find_members(struct rpd_members_at *ret);
 
-/* Checks that the steering program can see a queue. Returns 0, or -EOPNOTSUPP with @err set. */
-int steer_queues_require(struct error *err);
+/* Checks that the service's steering programs can see a queue, those of further endpoints included.
+ * Returns 0, or -EOPNOTSUPP with @err set. */
+int steer_queues_require(const struct steer *steer, struct error *err);
 
 /* Reads the rows of slots 0 .. @n - 1 in an endpoint. Returns 0 or a negative errno. */
 int steer_queues_read(const struct steer *steer, unsigned int endpoint, size_t n,

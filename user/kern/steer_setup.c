@@ -165,7 +165,8 @@ static int steer_setup_load(const struct steer *steer, bool program, uint32_t ma
 	if (r == 0)
 		r = steer_setup_size_conns(steer, skel, max_conns);
 	if (program) {
-		steer_queues_find_members(&at);
+		if (!steer_queues_find_members(&at))
+			steer->service->flags |= RPD_SERVICE_BLIND;
 		skel->rodata->kernel_at = at;
 	}
 	if (r == 0)

@@ -90,7 +90,7 @@ int schedule_commit_check_dealing(const struct service *service, const struct rp
                                   struct error *err)
 {
 	if (draft->policy != RPD_LEAST_CONNECTIONS || service->conns.counting)
-		return draft->stuck_after ? steer_queues_require(err) : 0;
+		return draft->stuck_after ? steer_queues_require(&service->steer, err) : 0;
 	return error_set(err, -EOPNOTSUPP,
 	                 "policy least-connections needs the counts of open connections, but these "
 	                 "are not counted: %s",
