@@ -41,13 +41,21 @@ static __always_inline bool steer_least_is_counted(const struct rpd_schedule *sc
 	return sched->slots[slot & (RPD_SLOT_MAX - 1)].generation < RPD_ACCOUNT_GENERATIONS;
 }
 
-/* The connections of the slot's worker, without the handshakes under way. */
+/* The connections of the slot's worker, without the handshakes under way. Those that it has reset
+ * count for some time: a worker that can serve nobody has no open ones, and would get the most. */
 static __always_inline __u32 steer_least_open(const struct rpd_schedule *sched, __u32 slot)
 {
 	__u32 account = sched->slots[slot & (RPD_SLOT_MAX - 1)].generation * RPD_SLOT_MAX + slot;
 	struct rpd_load *load = bpf_map_lookup_elem(&loads, &account);
+	__u32 open;
 
-	return load && load->open > 0 ? load->open : 0;
+	if (!load)
+		return 0;
+	open = load->open > 0 ? load->open : 0;
+	if (load->resets)
+		open += steer_pick_resets(load->resets,
+		                          bpf_ktime_get_coarse_ns() >> RPD_RESET_TICK_LOG);
+	return open;
 }
 
 static __always_inline struct pick_load steer_least_load(const struct rpd_schedule *sched,

@@ -93,9 +93,24 @@ static inline __u64 steer_pick_growth(__u64 age, __u64 slow_start)
 	return growth < PICK_GROWN / 10 ? PICK_GROWN / 10 : growth;
 }
 
+/* How many of the worker's resets are left of @resets (rpd_load.resets). Times may be read on
+ * another CPU after @now, hence the signed difference. */
+static inline __u32 steer_pick_resets(__u64 resets, __u32 now)
+{
+	const __s32 age = now - (__u32)(resets >> 32);
+
+	return age <= 0 ? resets : age < 32 ? (__u32)resets >> age : 0;
+}
+
+/* Returns @resets with one more. */
+static inline __u64 steer_pick_reset(__u64 resets, __u32 now)
+{
+	return (__u64)now << 32 | (__u32)(steer_pick_resets(resets, now) + 1);
+}
+
 /* What is compared of a worker. */
 struct pick_load {
-	__u64 connections; /* open ones, and handshakes under way */
+	__u64 connections; /* open ones, handshakes under way, and recent resets */
 	__u64 weight;      /* above 0 */
 	__u64 growth;      /* steer_pick_growth() */
 };

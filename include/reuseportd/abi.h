@@ -178,11 +178,17 @@ enum rpd_pass {
 #define RPD_CHOICES_MIN     2
 #define RPD_CHOICES_MAX     8
 
+/* The unit of time in rpd_load.resets: 8.6 s. */
+#define RPD_RESET_TICK_LOG 33
+
 /* Map "loads", by account: what RPD_LEAST_CONNECTIONS compares. The sum of the account's rows of
  * map "accounts", which are one for each CPU, would take too long. */
 struct rpd_load {
 	__s64 open; /* connections, accepted or not */
-	__u64 pad[7];
+	/* Connections that the worker has reset, in the lower half. They are halved with each tick:
+	 * the upper half has the tick of the latest. */
+	__u64 resets;
+	__u64 pad[6];
 };
 
 /*

@@ -93,6 +93,29 @@ static void load_is_for_the_weight(void)
 		CHECK_EQ(client_visit(bed, 1), 0);
 }
 
+static void set_resets(const struct bed *bed, uint32_t slot, uint32_t n, uint32_t ticks_ago)
+{
+	const uint32_t now = clock_ns(CLOCK_MONOTONIC) >> RPD_RESET_TICK_LOG;
+	const struct rpd_load load = {.resets = (uint64_t)(now - ticks_ago) << 32 | n};
+
+	CHECK_EQ(bpf_map_update_elem(bed->steer.map_fd[STEER_LOADS], &slot, &load, BPF_ANY), 0);
+}
+
+/* A worker that resets its connections has none open, but it is not the least loaded for that. */
+static void resets_count_for_some_time(void)
+{
+	struct bed *bed = start(4, 4);
+
+	for (unsigned int slot = 0; slot < 4; slot++)
+		set_open(bed, slot, 9);
+	set_resets(bed, 1, 1000, 1); /* 500 are left, and 250 if a tick ends meanwhile */
+	client_visit(bed, 40);
+	CHECK_EQ(server_taken(bed, 1), 0);
+	set_resets(bed, 1, 1000, 10);
+	client_visit(bed, 40);
+	CHECK_EQ(server_taken(bed, 1), 40);
+}
+
 /* Two heavy workers have most entries of the ring: the third one is still a choice in each turn. */
 static void choices_are_different_workers(void)
 {
@@ -294,6 +317,7 @@ int main(int argc, char **argv)
 	        CHECK_CASE(least_of_three),
 	        CHECK_CASE(as_many_choices_as_asked),
 	        CHECK_CASE(load_is_for_the_weight),
+	        CHECK_CASE(resets_count_for_some_time),
 	        CHECK_CASE(choices_are_different_workers),
 	        CHECK_CASE(worker_that_is_not_counted),
 	        CHECK_CASE(negative_count_is_none),

@@ -279,6 +279,23 @@ static void workers_grow(void **state)
 	}
 }
 
+static void resets_are_forgotten(void **state)
+{
+	__u64 resets = 0;
+
+	assert_int_equal(steer_pick_resets(0, 12345), 0);
+	for (unsigned int i = 0; i < 100; i++)
+		resets = steer_pick_reset(resets, UINT32_MAX);
+	assert_int_equal(steer_pick_resets(resets, UINT32_MAX), 100);
+	assert_int_equal(steer_pick_resets(resets, UINT32_MAX - 1), 100); /* of another CPU */
+	assert_int_equal(steer_pick_resets(resets, UINT32_MAX + 2u), 25);
+	resets = steer_pick_reset(resets, UINT32_MAX + 2u);
+	assert_int_equal(steer_pick_resets(resets, UINT32_MAX + 2u), 26);
+	assert_int_equal(steer_pick_resets(resets, UINT32_MAX + 3u), 13);
+	for (unsigned int ticks = 8; ticks < 100; ticks++)
+		assert_int_equal(steer_pick_resets(resets, UINT32_MAX + ticks), 0);
+}
+
 /* ---- Queues ---- */
 
 /* A queue as the worker sees it: connections come at the end and are accepted from the front. Each
@@ -397,6 +414,7 @@ int main(int argc, char **argv)
 	        cmocka_unit_test(queue_that_has_emptied),
 	        cmocka_unit_test(less_load_takes_the_turn),
 	        cmocka_unit_test(workers_grow),
+	        cmocka_unit_test(resets_are_forgotten),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), seed, NULL);
