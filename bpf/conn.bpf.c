@@ -200,11 +200,13 @@ static __always_inline void conn_end(struct sock *sk, int oldstate)
 		return;
 	}
 	__sync_fetch_and_add(&account->of[RPD_CONN_closed], 1);
-	if (error == ERR_RESET || error == ERR_PIPE)
+	if (error == ERR_RESET || error == ERR_PIPE) {
 		__sync_fetch_and_add(&account->of[RPD_CONN_reset_by_client], 1);
-	else if ((error == 0 || error == ERR_ABORTED) &&
-	         (oldstate == STATE_ESTABLISHED || oldstate == STATE_CLOSE_WAIT))
+	} else if ((error == 0 || error == ERR_ABORTED) &&
+	           (oldstate == STATE_ESTABLISHED || oldstate == STATE_CLOSE_WAIT)) {
 		__sync_fetch_and_add(&account->of[RPD_CONN_reset_by_worker], 1);
+		load_note_reset(number);
+	}
 }
 
 /* Handles the end of any listener; only a worker's listener matters. */

@@ -25,17 +25,20 @@ static __always_inline int event_note_continue(struct rpd_events *all, const __u
 	return 1;
 }
 
-static __always_inline void event_note(enum rpd_event_kind kind, __u16 slot, __u32 pid)
+static __always_inline struct rpd_events *event_note_find(void)
 {
 	__u32 zero = 0;
-	struct rpd_events *all = bpf_map_lookup_elem(&events, &zero);
+
+	return bpf_map_lookup_elem(&events, &zero);
+}
+
+/* @burst: seq of the last event of this kind and slot. */
+static __always_inline void event_note_burst(struct rpd_events *all, __u64 *burst,
+                                             enum rpd_event_kind kind, __u16 slot, __u32 pid)
+{
 	__u64 now = bpf_ktime_get_ns(), number;
 	struct rpd_event *event;
-	__u64 *burst;
 
-	if (!all)
-		return;
-	burst = &all->burst[kind][slot % RPD_EVENT_BURSTS];
 	if (event_note_continue(all, burst, slot, now))
 		return;
 	number = __sync_fetch_and_add(&all->head, 1);
@@ -49,4 +52,12 @@ static __always_inline void event_note(enum rpd_event_kind kind, __u16 slot, __u
 	event->text[0] = 0;
 	__sync_fetch_and_add(&event->seq, number + 1); /* a barrier, too */
 	*burst = number + 1;
+}
+
+static __always_inline void event_note(enum rpd_event_kind kind, __u16 slot, __u32 pid)
+{
+	struct rpd_events *all = event_note_find();
+
+	if (all)
+		event_note_burst(all, &all->burst[kind][slot % RPD_EVENT_BURSTS], kind, slot, pid);
 }

@@ -6,6 +6,7 @@
 #include <bpf/bpf_helpers.h>
 #include <reuseportd/abi.h>
 #include "member_maps.h"
+#include "steer_pick.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -43,6 +44,16 @@ static __always_inline void load_add(__u32 account, __s64 n)
 
 	if (load)
 		__sync_fetch_and_add(&load->open, n);
+}
+
+/* Counts a reset by the account's worker. One of two at the same time may be lost. */
+static __always_inline void load_note_reset(__u32 account)
+{
+	struct rpd_load *load = bpf_map_lookup_elem(&loads, &account);
+
+	if (load)
+		load->resets =
+		        steer_pick_reset(load->resets, bpf_ktime_get_ns() >> RPD_RESET_TICK_LOG);
 }
 
 /* User space sets the sizes of the next two maps. */

@@ -35,13 +35,27 @@ static __always_inline __u64 steer_least_growth(const struct rpd_schedule *sched
 	                         (__u64)sched->slow_start << RPD_TICK_LOG);
 }
 
-/* The connections of the slot's worker, without the handshakes under way. */
+/* A worker without an account (RPD_ACCOUNT_NONE) has its own turns, and no other. */
+static __always_inline bool steer_least_is_counted(const struct rpd_schedule *sched, __u32 slot)
+{
+	return sched->slots[slot & (RPD_SLOT_MAX - 1)].generation < RPD_ACCOUNT_GENERATIONS;
+}
+
+/* The connections of the slot's worker, without the handshakes under way. Those that it has reset
+ * count for some time: a worker that can serve nobody has no open ones, and would get the most. */
 static __always_inline __u32 steer_least_open(const struct rpd_schedule *sched, __u32 slot)
 {
 	__u32 account = sched->slots[slot & (RPD_SLOT_MAX - 1)].generation * RPD_SLOT_MAX + slot;
 	struct rpd_load *load = bpf_map_lookup_elem(&loads, &account);
+	__u32 open;
 
-	return load && load->open > 0 ? load->open : 0;
+	if (!load)
+		return 0;
+	open = load->open > 0 ? load->open : 0;
+	if (load->resets)
+		open += steer_pick_resets(load->resets,
+		                          bpf_ktime_get_coarse_ns() >> RPD_RESET_TICK_LOG);
+	return open;
 }
 
 static __always_inline struct pick_load steer_least_load(const struct rpd_schedule *sched,
@@ -58,7 +72,18 @@ struct steer_least_search {
 	__u32 best;        /* the slot with the least load so far: its listener is selected */
 	__u32 connections; /* of best */
 	__u32 others;      /* how many workers are still to be compared */
+	__u64 seen;        /* bit n: a slot with slot % 64 == n was compared */
 };
+
+/* Notes that the slot is compared. False if it was before: the ring names a heavy worker often. */
+static __always_inline bool steer_least_note(struct steer_least_search *it, __u32 slot)
+{
+	const __u64 bit = 1ull << (slot % 64);
+	const bool is_new = !(it->seen & bit);
+
+	it->seen |= bit;
+	return is_new;
+}
 
 /*
  * Compares the worker of the next ring entry, and selects it if it has less load. Returns false at
@@ -79,7 +104,8 @@ __attribute__((noinline)) int steer_least_compare(struct sk_reuseport_md *ctx,
 		return false;
 	it->entry = it->entry + 1 < sched->ring_len ? it->entry + 1 : 0;
 	slot = sched->ring[it->entry & (RPD_RING_MAX - 1)];
-	if (!steer_is_alike(sched, slot, it->best))
+	if (!steer_is_alike(sched, slot, it->best) || !steer_least_is_counted(sched, slot) ||
+	    !steer_least_note(it, slot))
 		return true;
 	it->others--;
 	least = steer_least_load(sched, it->best, it->connections);
@@ -105,7 +131,8 @@ __attribute__((noinline)) int steer_least(struct sk_reuseport_md *ctx, __u32 at)
 		return -1;
 	it.best = sched->ring[at & (RPD_RING_MAX - 1)];
 	it.connections = steer_least_open(sched, it.best) + look_pending(ctx);
-	it.others = sched->choices - 1;
+	steer_least_note(&it, it.best);
+	it.others = steer_least_is_counted(sched, it.best) ? sched->choices - 1 : 0;
 	for (__u32 i = 1; i < STEER_LEAST_AHEAD && i < sched->ring_len; i++)
 		if (!steer_least_compare(ctx, &it))
 			break;

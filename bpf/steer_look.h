@@ -87,13 +87,17 @@ static __always_inline void look_read(struct sk_reuseport_md *ctx, struct pick_q
 static __always_inline void look_note_change(struct rpd_control *ctl, struct rpd_queue *row,
                                              __u32 slot, bool is_stuck)
 {
+	struct rpd_events *all = event_note_find();
 	struct rpd_worker *worker;
 
 	if (__sync_val_compare_and_swap(&row->is_stuck, !is_stuck, is_stuck) != !is_stuck)
 		return;
 	__sync_fetch_and_add(&ctl->n_stuck, is_stuck ? 1 : -1);
 	worker = bpf_map_lookup_elem(&workers, &slot);
-	event_note(is_stuck ? RPD_EVENT_stuck : RPD_EVENT_moving, slot, worker ? worker->pid : 0);
+	if (all)
+		event_note_burst(all, &row->burst[is_stuck],
+		                 is_stuck ? RPD_EVENT_stuck : RPD_EVENT_moving, slot,
+		                 worker ? worker->pid : 0);
 }
 
 /* Looks at the queue of the selected listener, which is that of @slot. Returns an enum pick_busy.

@@ -93,9 +93,24 @@ static inline __u64 steer_pick_growth(__u64 age, __u64 slow_start)
 	return growth < PICK_GROWN / 10 ? PICK_GROWN / 10 : growth;
 }
 
+/* How many of the worker's resets are left of @resets (rpd_load.resets). Times may be read on
+ * another CPU after @now, hence the signed difference. */
+static inline __u32 steer_pick_resets(__u64 resets, __u32 now)
+{
+	const __s32 age = now - (__u32)(resets >> 32);
+
+	return age <= 0 ? resets : age < 32 ? (__u32)resets >> age : 0;
+}
+
+/* Returns @resets with one more. */
+static inline __u64 steer_pick_reset(__u64 resets, __u32 now)
+{
+	return (__u64)now << 32 | (__u32)(steer_pick_resets(resets, now) + 1);
+}
+
 /* What is compared of a worker. */
 struct pick_load {
-	__u64 connections; /* open ones, and handshakes under way */
+	__u64 connections; /* open ones, handshakes under way, and recent resets */
 	__u64 weight;      /* above 0 */
 	__u64 growth;      /* steer_pick_growth() */
 };
@@ -115,7 +130,7 @@ static inline int steer_pick_is_less(const struct pick_load *a, const struct pic
 struct pick_queue {
 	__u32 length;
 	__u32 limit; /* the kernel drops a SYN if the queue is longer */
-	__u32 first; /* identifies the connection that the worker accepts next */
+	__u32 first; /* identifies the connection that the worker accepts next; 0 = none waits */
 };
 
 /* Whether a worker can take a turn. */
@@ -134,13 +149,18 @@ static inline enum pick_busy steer_pick_busy(const struct pick_queue *queue, __u
                                              __u32 stuck_after)
 {
 	const __u64 last = *(volatile __u64 *)seen;
-	const __u32 since = last >> 32;
+	const __u32 age = now - (__u32)(last >> 32);
 
-	if (queue->length == 0)
+	/* The worker may accept the last connection after the program has read the length. */
+	if (queue->length == 0 || queue->first == 0)
 		return PICK_FREE;
-	if ((__u32)last != queue->first)
+	if ((__u32)last != queue->first) {
 		*(volatile __u64 *)seen = (__u64)now << 32 | queue->first;
-	else if ((__s32)(now - since) > (__s32)stuck_after)
+	} else if ((__s32)age > (__s32)stuck_after) {
+		if (age > RPD_TICKS_MAX) /* it stays so long: the difference does not wrap */
+			*(volatile __u64 *)seen =
+			        (__u64)(now - RPD_TICKS_MAX - 1) << 32 | queue->first;
 		return PICK_STUCK;
+	}
 	return queue->length > queue->limit ? PICK_FULL : PICK_FREE;
 }

@@ -170,18 +170,25 @@ enum rpd_pass {
 };
 
 /* The unit of time in rpd_queue.seen, and in rpd_schedule.stuck_after: 0.26 ms. */
-#define RPD_TICK_LOG 18
+#define RPD_TICK_LOG  18
+#define RPD_TICKS_MAX ((1 << 30) - 1) /* the longest time: 3.2 days */
 
 /* How many workers RPD_LEAST_CONNECTIONS compares. */
 #define RPD_CHOICES_DEFAULT 3
 #define RPD_CHOICES_MIN     2
 #define RPD_CHOICES_MAX     8
 
+/* The unit of time in rpd_load.resets: 8.6 s. */
+#define RPD_RESET_TICK_LOG 33
+
 /* Map "loads", by account: what RPD_LEAST_CONNECTIONS compares. The sum of the account's rows of
  * map "accounts", which are one for each CPU, would take too long. */
 struct rpd_load {
 	__s64 open; /* connections, accepted or not */
-	__u64 pad[7];
+	/* Connections that the worker has reset, in the lower half. They are halved with each tick:
+	 * the upper half has the tick of the latest. */
+	__u64 resets;
+	__u64 pad[6];
 };
 
 /*
@@ -197,7 +204,9 @@ struct rpd_queue {
 	__u32 is_stuck; /* it had not moved for rpd_schedule.stuck_after */
 	__u32 pad;
 	__u64 passed[RPD_PASS_MAX]; /* turns that the slot has lost */
-	__u64 pad2[4];
+	__u64 burst[2]; /* as rpd_events.burst, of RPD_EVENT_moving and RPD_EVENT_stuck: a worker
+	                   that gets stuck again and again does not displace all other events */
+	__u64 pad2[2];
 };
 
 /* Where the running kernel has the members of its structures that the steering program reads: byte
@@ -350,7 +359,8 @@ struct rpd_endpoint {
 };
 
 /* rpd_service.flags */
-#define RPD_SERVICE_RUN 0x1 /* a supervisor starts its workers (`run`, not `attach`) */
+#define RPD_SERVICE_RUN   0x1 /* a supervisor starts its workers (`run`, not `attach`) */
+#define RPD_SERVICE_BLIND 0x2 /* a steering program was loaded that can't see the queues */
 
 /* Map "service", one entry, memory mapped. Pinned first and removed last. */
 struct rpd_service {

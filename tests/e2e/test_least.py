@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """--policy least-connections: the worker with the fewest open connections takes the next one."""
 import json
+import socket
 
 from harness.bed import PINS
 from harness.checks import check, equal, note, wait_until
 from harness.network import PORT
 from harness.servers import Worker, Workers
-from runs import Run, worker_command
+from runs import Run, script, worker_command
 
 WORKERS = 8
 LEAST = ("--policy", "least-connections")
@@ -44,6 +45,44 @@ def test_held(bed):
     wait_until(lambda: set(active(bed).values()) == {21}, "21 each")
     equal(bed.steered()[7], before[7], "connections of the busy worker meanwhile")
     close_all(clients)
+
+
+# Holds ten connections, and closes the others. That of slot 2 resets all of them while the file
+# "bad" exists.
+RESETTING = """
+import os, socket, struct
+listener = socket.create_server(("0.0.0.0", %PORT%), reuse_port=True)
+held = []
+while True:
+    connection = listener.accept()[0]
+    if os.environ["REUSEPORTD_SLOT"] == "2" and os.path.exists("bad"):
+        for it in [connection, *held]:
+            it.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            it.close()
+        held = []
+    elif len(held) < 10:
+        held.append(connection)
+    else:
+        connection.close()
+"""
+
+
+def test_resets(bed):
+    """A worker that resets all its connections has none open, but doesn't get all new ones."""
+    run = Run(bed, ["python3", script(bed, "server.py", RESETTING)], *LEAST, "--choices", 4,
+              workers=4)
+    clients = bed.hold(40)
+    wait_until(lambda: [row["active"] for row in run.workers()] == [10] * 4, "10 each")
+    (bed.dir / "bad").touch()
+    before = bed.steered("web")[2]
+    for _ in range(200):
+        client = socket.create_connection(("127.0.0.1", PORT))
+        client.close()
+    got = bed.steered("web")[2] - before
+    check(got < 50, f"{got} of 200 connections to the worker that resets them")
+    note(f"{got} of 200")
+    close_all(clients)
+    run.stop()
 
 
 def test_counts_agree(bed):

@@ -176,6 +176,34 @@ def test_reload_adds_workers(bed, case):
     check(case == "good" or "slot 2 has failed" in result.err, f"the reason is missing: {result}")
 
 
+def test_reload_after_policy(bed):
+    """What `policy` has put in force can be written into the file. A reload accepts it, and the
+    file as it was; it refuses another policy, and says how to change it."""
+    config = bed.dir / "web.conf"
+    command = " ".join(map(str, worker_command(bed)))
+
+    def write(policy):
+        config.write_text(f"[service web]\ncommand = {command}\nsettle = 0\nworkers = 2\n"
+                          f"policy = {policy}\n")
+    write("round-robin")
+    process = bed.start(bed.binary("reuseportd"), "run", config, name="run")
+    process.wait_output("web: started:")
+    bed.remember_pinned()
+    bed.reuseportd("policy", "sticky")
+    bed.reuseportd("reload", "web")
+    write("sticky")
+    bed.reuseportd("reload", "web")
+    equal(bed.status("web")["policy"], "sticky", "policy")
+    write("round-robin")
+    refused = bed.reuseportd("reload", "web", status=1)
+    check("`reuseportd policy web`" in refused.err, f"{refused}")
+    bed.reuseportd("policy", "round-robin")
+    bed.reuseportd("reload", "web")
+    equal(bed.status("web")["policy"], "round-robin", "policy")
+    bed.reuseportd("stop", "web")
+    equal(process.wait(), 0, "exit status of the supervisor")
+
+
 # The worker of slot 1 ends at once while the file "bad" exists, and waits while "slow" exists.
 CRASHES = """
 if [ $REUSEPORTD_SLOT = 1 ]; then

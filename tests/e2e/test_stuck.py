@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """--skip-stuck: a worker whose event loop hangs gets no new connection until it accepts again."""
+import json
 import os
 
+from harness.bed import PINS
 from harness.checks import SLOW, check, equal, note, wait_until
-from harness.network import Client
+from harness.network import PORT, Client
 from harness.servers import Workers
 from harness.traffic import wait_for_load
 from runs import Run, script
@@ -39,6 +41,13 @@ def release(bed):
 
 def stuck_slots(run):
     return [row["slot"] for row in run.workers() if row["state"] == "stuck"]
+
+
+def count_stuck(bed):
+    """How many queues the steering program takes for stuck."""
+    shown = bed.run("bpftool", "--json", "map", "dump", "pinned", PINS / f"worker-{PORT}/control")
+    check(shown.code == 0, f"{shown}")
+    return json.loads(shown.out)[0]["formatted"]["value"]["n_stuck"]
 
 
 def test_node_hangs(bed):
@@ -121,6 +130,20 @@ def test_at_run_time(bed):
     equal(bed.status()["workers"][slot]["state"], "active", "state")
 
 
+def test_drained_while_stuck(bed):
+    """A stuck worker that is drained no longer makes each connection cost more."""
+    Workers(bed, workers=1)
+    hung = Workers(bed, workers=1, first=1, options=["--no-accept"])
+    bed.reuseportd("attach", "--workers", 2, "--skip-stuck", "5ms")
+    load = bed.start_load("-c", 8)
+    slot = next(row["slot"] for row in bed.status()["workers"] if row["pid"] == hung.pid)
+    wait_until(lambda: bed.status()["workers"][slot]["state"] == "stuck", "the worker is stuck")
+    equal(count_stuck(bed), 1, "stuck queues")
+    bed.reuseportd("drain", slot)
+    equal(count_stuck(bed), 0, "stuck queues")
+    load.stop()
+
+
 def test_needs_btf(bed):
     """Without the kernel's BTF the option is refused by name, and all else works."""
     bed.must("mount", "-t", "tmpfs", "tmpfs", "/sys/kernel/btf")
@@ -135,3 +158,8 @@ def test_needs_btf(bed):
     rows = {row["check"]: row for row in bed.reuseportd("doctor", "--json").json()}
     check("--skip-stuck" in str(rows["kernel BTF"]), f"{rows['kernel BTF']}")
     bed.must("umount", "/sys/kernel/btf")
+    refused = bed.reuseportd("policy", "--skip-stuck", "5ms", status=1)
+    check("skip-stuck has no effect: when the service was made" in refused.err, f"{refused}")
+    bed.reuseportd("detach")
+    bed.reuseportd("attach", "--workers", 2)
+    bed.reuseportd("policy", "--skip-stuck", "5ms")

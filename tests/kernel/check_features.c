@@ -12,6 +12,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <linux/bpf.h>
@@ -24,6 +25,7 @@
 #include "kern/doctor_host.h"
 #include "kern/features.h"
 #include "kern/mounts.h"
+#include "kern/steer_queues.h"
 #include "kern/sysctl.h"
 
 #define CAP(name) (UINT64_C(1) << CAP_##name)
@@ -152,6 +154,35 @@ static void capabilities(const void *data)
 	CHECK_MSG(strstr(err.text, "needs root, or the capabilities CAP_BPF"), "%s", err.text);
 }
 
+/* As with lockdown in mode "confidentiality", which can't be left again: the helper is not there.
+ */
+static void reading_the_kernel_is_forbidden(void)
+{
+	struct rpd_members_at at = {.selected_sk = 1};
+
+	CHECK_EQ(features_probe(FEATURE_READ_KERNEL), 1);
+	CHECK_MSG(keep_capabilities(CAP(PERFMON) | CAP(SYS_ADMIN), 0) == 0, "set-up: %s",
+	          strerror(errno));
+	CHECK_EQ(features_probe(FEATURE_READ_KERNEL), 0);
+	CHECK(!steer_queues_find_members(&at));
+	CHECK_EQ(at.selected_sk, 0);
+}
+
+/* For a moment the process has no free descriptor: the next steering program can see the queues. */
+static void btf_is_read_again(void)
+{
+	struct rpd_members_at at;
+	struct rlimit limit, none;
+
+	CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = limit;
+	none.rlim_cur = 0;
+	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+	CHECK(!steer_queues_find_members(&at));
+	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	CHECK(steer_queues_find_members(&at));
+}
+
 static void mounting_needs_sys_admin(void)
 {
 	struct error err = {};
@@ -265,6 +296,8 @@ static void sysctls_are_read(void)
 static const struct check_case cases[] = {
         {"all_features_are_there", all_features_are_there, .apart = true},
         {"doctor_passes_all", doctor_passes_all, .apart = true},
+        {"reading_the_kernel_is_forbidden", reading_the_kernel_is_forbidden, .apart = true},
+        {"btf_is_read_again", btf_is_read_again, .apart = true},
         {"needed_capabilities_suffice", .run_with = capabilities,
          .data = &(const struct host){.only = CAP(BPF) | CAP(PERFMON) | CAP(SYS_PTRACE) |
                                               CAP(DAC_READ_SEARCH)},

@@ -93,6 +93,58 @@ static void load_is_for_the_weight(void)
 		CHECK_EQ(client_visit(bed, 1), 0);
 }
 
+static void set_resets(const struct bed *bed, uint32_t slot, uint32_t n, uint32_t ticks_ago)
+{
+	const uint32_t now = clock_ns(CLOCK_MONOTONIC) >> RPD_RESET_TICK_LOG;
+	const struct rpd_load load = {.resets = (uint64_t)(now - ticks_ago) << 32 | n};
+
+	CHECK_EQ(bpf_map_update_elem(bed->steer.map_fd[STEER_LOADS], &slot, &load, BPF_ANY), 0);
+}
+
+/* A worker that resets its connections has none open, but it is not the least loaded for that. */
+static void resets_count_for_some_time(void)
+{
+	struct bed *bed = start(4, 4);
+
+	for (unsigned int slot = 0; slot < 4; slot++)
+		set_open(bed, slot, 9);
+	set_resets(bed, 1, 1000, 1); /* 500 are left, and 250 if a tick ends meanwhile */
+	client_visit(bed, 40);
+	CHECK_EQ(server_taken(bed, 1), 0);
+	set_resets(bed, 1, 1000, 10);
+	client_visit(bed, 40);
+	CHECK_EQ(server_taken(bed, 1), 40);
+}
+
+/* Two heavy workers have most entries of the ring: the third one is still a choice in each turn. */
+static void choices_are_different_workers(void)
+{
+	struct bed *bed = start(3, 3);
+	struct error err;
+
+	CHECK_EQ(schedule_edit_set_weight(&bed->draft, &(struct slots){.n = 2, .at = {0, 1}}, 400,
+	                                  &err),
+	         0);
+	bed_apply(bed);
+	set_open(bed, 0, 1000);
+	set_open(bed, 1, 1000);
+	for (unsigned int i = 0; i < 3 * bed->draft.ring_len; i++)
+		CHECK_EQ(client_visit(bed, 1), 2);
+}
+
+/* All accounts of its slot were in use when it was admitted: it has its own turns, and no other. */
+static void worker_that_is_not_counted(void)
+{
+	struct bed *bed = start(WORKERS, 3);
+
+	bed->draft.slots[3].generation = RPD_ACCOUNT_NONE / RPD_SLOT_MAX;
+	bed_apply(bed);
+	for (unsigned int slot = 0; slot < WORKERS; slot++)
+		set_open(bed, slot, 7);
+	for (unsigned int i = 0; i < 4 * WORKERS; i++)
+		CHECK_EQ(client_visit(bed, 1), i % WORKERS);
+}
+
 /* A count that has gone wrong is 0 at worst. */
 static void negative_count_is_none(void)
 {
@@ -265,6 +317,9 @@ int main(int argc, char **argv)
 	        CHECK_CASE(least_of_three),
 	        CHECK_CASE(as_many_choices_as_asked),
 	        CHECK_CASE(load_is_for_the_weight),
+	        CHECK_CASE(resets_count_for_some_time),
+	        CHECK_CASE(choices_are_different_workers),
+	        CHECK_CASE(worker_that_is_not_counted),
 	        CHECK_CASE(negative_count_is_none),
 	        CHECK_CASE(handshakes_count),
 	        CHECK_CASE(versions_and_canary_keep_their_shares),

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "core/schedule_edit.h"
 #include "kern/steer_queues.h"
+#include "kern/steer_setup.h"
 #include "steering/bed.h"
 #include "steering/client.h"
 #include "steering/counters.h"
@@ -120,6 +121,26 @@ static void worker_that_moves_again_has_its_turns(void)
 	CHECK_EQ(counters_total(bed, RPD_OUTCOME_passed_on), passed);
 	CHECK_EQ(bed->steer.control->n_stuck, 0);
 	CHECK_EQ(count_events(bed, RPD_EVENT_moving, STUCK), 1);
+}
+
+/* Two workers get stuck and move again by turns, as a hostile one can. Their bursts are merged, so
+ * that other events are kept. */
+static void two_unsteady_workers(void)
+{
+	static const unsigned int unsteady[] = {0, RPD_EVENT_BURSTS}; /* these share a burst */
+	struct bed *bed = start(WORKERS, 1);
+
+	for (unsigned int i = 0; i < 20; i++) {
+		const unsigned int at = unsteady[i % 2];
+
+		hang(bed, at);
+		accept_from(bed, at);
+		CHECK(check_until(
+		        (connect_and_accept(bed, 1, NO_WORKER), !queue_of(bed, at).is_stuck)));
+	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(unsteady); i++)
+		CHECK_EQ(count_events(bed, RPD_EVENT_stuck, unsteady[i]), 10);
+	CHECK(bed->steer.events->head < 20); /* not 40 */
 }
 
 /* The queues are never empty, but they move. */
@@ -309,6 +330,27 @@ static void next_listener_is_not_stuck(void)
 	CHECK_EQ(bed->steer.control->n_stuck, 0);
 }
 
+/* A stuck worker that leaves the ring, or whose endpoint goes, has no turn in which the program
+ * would see that it is not stuck any more. */
+static void worker_out_of_the_ring_is_forgotten(void)
+{
+	struct bed *bed = start(2, SOON);
+	uint64_t passed;
+
+	CHECK(check_until((client_hold(bed), bed->steer.control->n_stuck == 2)));
+	passed = queue_of(bed, 1).passed[RPD_PASS_stuck];
+	bed_set_state(bed, 1, RPD_SLOT_DRAINING);
+	steer_queues_forget_out_of_ring(&bed->steer);
+	CHECK_EQ(bed->steer.control->n_stuck, 1);
+	CHECK_EQ(queue_of(bed, 0).is_stuck, 1);
+	CHECK_EQ(queue_of(bed, 1).is_stuck, 0);
+	CHECK_EQ(queue_of(bed, 1).passed[RPD_PASS_stuck], passed);
+	bed_set_state(bed, 1, RPD_SLOT_ACTIVE);
+	CHECK(check_until((client_hold(bed), bed->steer.control->n_stuck == 2)));
+	steer_setup_remove_endpoint(&bed->steer, &bed->pins, 0);
+	CHECK_EQ(bed->steer.control->n_stuck, 0);
+}
+
 /* Exact with four clients at once, too, as long as the workers accept. */
 static void healthy_workers_share_exactly(void)
 {
@@ -325,6 +367,7 @@ int main(int argc, char **argv)
 	static const struct check_case cases[] = {
 	        CHECK_CASE(stuck_worker_passes_its_turns_on),
 	        CHECK_CASE(worker_that_moves_again_has_its_turns),
+	        CHECK_CASE(two_unsteady_workers),
 	        CHECK_CASE(slow_workers_keep_their_turns),
 	        CHECK_CASE(same_memory_is_another_connection),
 	        CHECK_CASE(turns_stand_if_all_are_stuck),
@@ -335,6 +378,7 @@ int main(int argc, char **argv)
 	        CHECK_CASE(workers_leave_while_one_is_stuck),
 	        CHECK_CASE(listeners_come_and_go),
 	        CHECK_CASE(next_listener_is_not_stuck),
+	        CHECK_CASE(worker_out_of_the_ring_is_forgotten),
 	        CHECK_CASE(healthy_workers_share_exactly),
 	};
 

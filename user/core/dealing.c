@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "core/dealing.h"
 
-/* The program compares signed numbers of ticks. */
 static uint32_t dealing_count_ticks(int64_t ns)
 {
 	const int64_t ticks = ns >> RPD_TICK_LOG;
 
 	if (ns == 0)
 		return 0;
-	return ticks < 1 ? 1 : ticks > INT32_MAX ? INT32_MAX : (uint32_t)ticks;
+	return ticks < 1 ? 1 : ticks > RPD_TICKS_MAX ? RPD_TICKS_MAX : (uint32_t)ticks;
 }
 
 void dealing_apply(const struct dealing *dealing, struct rpd_schedule *s)

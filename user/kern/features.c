@@ -179,6 +179,21 @@ static int features_probe_btf(void)
 	return 1;
 }
 
+/* Lockdown in mode "confidentiality" forbids it. */
+static int features_probe_read_kernel(void)
+{
+	static const struct bpf_insn insns[] = {
+	        INSN(BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_1, BPF_REG_10, 0, 0),
+	        INSN(BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_1, 0, 0, -8),
+	        INSN(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_2, 0, 0, 8),
+	        INSN(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_3, 0, 0, 0),
+	        INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_probe_read_kernel),
+	        INSN_RETURN(SK_PASS),
+	};
+
+	return features_probe_program(BPF_PROG_TYPE_SK_REUSEPORT, 0, insns, ARRAY_SIZE(insns));
+}
+
 static const struct feature features[] = {
         [FEATURE_BPF] = {"bpf() system call", "3.18", true, "all of steering", features_probe_bpf},
         [FEATURE_SK_REUSEPORT] = {"sk_reuseport program", "4.19", true, "choosing the worker",
@@ -202,6 +217,8 @@ static const struct feature features[] = {
         [FEATURE_RINGBUF] = {"BPF ring buffer", "5.8", false, "--watch", features_probe_ringbuf},
         [FEATURE_BTF] = {"kernel BTF", "5.4", false, "counting connections, --skip-stuck",
                          features_probe_btf},
+        [FEATURE_READ_KERNEL] = {"bpf_probe_read_kernel()", "5.5", false,
+                                 "counting connections, --skip-stuck", features_probe_read_kernel},
 };
 _Static_assert(ARRAY_SIZE(features) == FEATURE_MAX, "a row for each probe");
 

@@ -165,7 +165,8 @@ static int steer_setup_load(const struct steer *steer, bool program, uint32_t ma
 	if (r == 0)
 		r = steer_setup_size_conns(steer, skel, max_conns);
 	if (program) {
-		steer_queues_find_members(&at);
+		if (!steer_queues_find_members(&at))
+			steer->service->flags |= RPD_SERVICE_BLIND;
 		skel->rodata->kernel_at = at;
 	}
 	if (r == 0)
@@ -365,6 +366,7 @@ void steer_setup_remove_endpoint(struct steer *steer, const struct pins *pins, u
 	__atomic_store_n(&steer->service->endpoints[index].family, 0, __ATOMIC_RELEASE);
 	steer->service->endpoint_changes++;
 	steer_setup_forget_cookies(steer, index); /* if it fails, the next endpoint there does it */
+	steer_queues_forget_endpoint(steer, index);
 	steer_maps_close_endpoint(&steer->endpoints[index]);
 	steer_setup_unpin_endpoint(pins, index);
 	steer_setup_trim_entries(steer);

@@ -90,7 +90,7 @@ int schedule_commit_check_dealing(const struct service *service, const struct rp
                                   struct error *err)
 {
 	if (draft->policy != RPD_LEAST_CONNECTIONS || service->conns.counting)
-		return draft->stuck_after ? steer_queues_require(err) : 0;
+		return draft->stuck_after ? steer_queues_require(&service->steer, err) : 0;
 	return error_set(err, -EOPNOTSUPP,
 	                 "policy least-connections needs the counts of open connections, but these "
 	                 "are not counted: %s",
@@ -121,5 +121,8 @@ int schedule_commit(struct service *service, const struct observed *observed,
 		                 strerror(-r));
 	schedule_commit_forget_closed(service, observed);
 	steer_switch(&service->steer, draft);
-	return grace_wait(&grace, err);
+	r = grace_wait(&grace, err);
+	if (r == 0)
+		steer_queues_forget_out_of_ring(&service->steer);
+	return r;
 }

@@ -7,7 +7,9 @@
 
 #include "base/cleanup.h"
 #include "base/strv.h"
+#include "core/dealing.h"
 #include "core/request.h"
+#include "service/service_lock.h"
 #include "stream/log.h"
 #include "supervise/plan.h"
 #include "supervise/reload.h"
@@ -26,14 +28,30 @@ static int control_request_check_service(const struct run_config *is,
                                          const struct run_config *other, struct error *err)
 {
 	if (is->n_listens != other->n_listens || is->pass_sockets != other->pass_sockets ||
-	    !dealing_equal(&is->dealing, &other->dealing) || is->no_count != other->no_count ||
+	    is->no_count != other->no_count ||
 	    memcmp(is->listens, other->listens, is->n_listens * sizeof(is->listens[0])) != 0)
 		return error_set(err, -EINVAL,
-		                 "listen, pass-sockets, policy, skip-stuck, slow-start, choices "
-		                 "and no-count can't be "
-		                 "changed by a "
-		                 "reload: stop the service and start it again");
+		                 "listen, pass-sockets and no-count can't be changed by a reload: "
+		                 "stop the service and start it again");
 	return 0;
+}
+
+/* The file may have what it had, or what `reuseportd policy` has put in force since then. */
+static int control_request_check_dealing(struct supervisor *sup, const struct dealing *other,
+                                         struct error *err)
+{
+	_cleanup_service_lock_ struct service *service = NULL;
+	int r;
+
+	if (dealing_equal(&sup->plan->config.dealing, other))
+		return 0;
+	r = service_lock(&sup->service, &service, err);
+	if (r < 0 || dealing_is_of(other, steer_schedule(&service->steer)))
+		return r;
+	return error_set(err, -EINVAL,
+	                 "policy, skip-stuck, slow-start and choices can't be changed by a reload: "
+	                 "change them with `reuseportd policy %s`, then reload",
+	                 sup->name);
 }
 
 static int control_request_check_user(const struct supervisor *sup, const struct run_config *other,
@@ -65,6 +83,8 @@ static int control_request_make_config(struct supervisor *sup, const struct requ
 		return error_usage(err, "%s", of_file->fault);
 	if (of_file)
 		r = control_request_check_service(&sup->plan->config, of_file, err);
+	if (r == 0 && of_file)
+		r = control_request_check_dealing(sup, &of_file->dealing, err);
 	if (r == 0 && of_file)
 		r = control_request_check_user(sup, of_file, err);
 	if (r < 0)

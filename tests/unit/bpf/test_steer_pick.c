@@ -279,6 +279,23 @@ static void workers_grow(void **state)
 	}
 }
 
+static void resets_are_forgotten(void **state)
+{
+	__u64 resets = 0;
+
+	assert_int_equal(steer_pick_resets(0, 12345), 0);
+	for (unsigned int i = 0; i < 100; i++)
+		resets = steer_pick_reset(resets, UINT32_MAX);
+	assert_int_equal(steer_pick_resets(resets, UINT32_MAX), 100);
+	assert_int_equal(steer_pick_resets(resets, UINT32_MAX - 1), 100); /* of another CPU */
+	assert_int_equal(steer_pick_resets(resets, UINT32_MAX + 2u), 25);
+	resets = steer_pick_reset(resets, UINT32_MAX + 2u);
+	assert_int_equal(steer_pick_resets(resets, UINT32_MAX + 2u), 26);
+	assert_int_equal(steer_pick_resets(resets, UINT32_MAX + 3u), 13);
+	for (unsigned int ticks = 8; ticks < 100; ticks++)
+		assert_int_equal(steer_pick_resets(resets, UINT32_MAX + ticks), 0);
+}
+
 /* ---- Queues ---- */
 
 /* A queue as the worker sees it: connections come at the end and are accepted from the front. Each
@@ -350,6 +367,36 @@ static void time_of_another_cpu(void **state)
 	assert_int_equal(steer_pick_busy(&queue, &seen, 1022, 20), PICK_STUCK);
 }
 
+/* The clock wraps twice while the worker is stuck. */
+static void stuck_for_a_month(void **state)
+{
+	const struct pick_queue queue = {.length = 1, .limit = 9, .first = 7};
+	__u32 now = 1000;
+	__u64 seen = 0;
+
+	assert_int_equal(steer_pick_busy(&queue, &seen, now, RPD_TICKS_MAX), PICK_FREE);
+	for (unsigned int days = 3; days <= 30; days += 3) {
+		now += 3ull * 86400 * 1000000000 >> RPD_TICK_LOG;
+		if (days > 3)
+			assert_int_equal(steer_pick_busy(&queue, &seen, now, RPD_TICKS_MAX),
+			                 PICK_STUCK);
+	}
+}
+
+/* The last connection is accepted after the program has read the length: the queue has no first
+ * one.
+ */
+static void queue_that_has_emptied(void **state)
+{
+	const struct pick_queue full = {.length = 2, .limit = 1};
+	const struct pick_queue queue = {.length = 1, .limit = 9};
+	__u64 seen = 0;
+
+	assert_int_equal(steer_pick_busy(&queue, &seen, 1000, 20), PICK_FREE);
+	assert_int_equal(steer_pick_busy(&full, &seen, 1000, 20), PICK_FREE);
+	assert_int_equal(seen, 0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -363,8 +410,11 @@ int main(int argc, char **argv)
 	        cmocka_unit_test(scan_heirs_are_even),
 	        cmocka_unit_test(queues_are_judged_as_the_rule_says),
 	        cmocka_unit_test(time_of_another_cpu),
+	        cmocka_unit_test(stuck_for_a_month),
+	        cmocka_unit_test(queue_that_has_emptied),
 	        cmocka_unit_test(less_load_takes_the_turn),
 	        cmocka_unit_test(workers_grow),
+	        cmocka_unit_test(resets_are_forgotten),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), seed, NULL);

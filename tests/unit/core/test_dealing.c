@@ -28,7 +28,7 @@ static void times_are_ticks(void **state)
 		uint32_t ticks;
 	} rows[] = {
 	        {0, 0},       {1, 1},        {TICK_NS - 1, 1},
-	        {TICK_NS, 1}, {5000000, 19}, {INT64_MAX, INT32_MAX},
+	        {TICK_NS, 1}, {5000000, 19}, {INT64_MAX, RPD_TICKS_MAX},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
