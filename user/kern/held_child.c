@@ -46,7 +46,7 @@ static void held_child_close_all_but(int a, int b)
 	close_range((unsigned int)second + 1, UINT32_MAX, 0);
 }
 
-static void held_child_reap(void)
+void held_child_reap(void)
 {
 	size_t left = 0;
 

@@ -28,5 +28,8 @@ enum held_child_result held_child_run(int keep, void (*run)(void *data), void *d
 /* Notes that the child that was stuck last waits for process @pid. */
 void held_child_note_cause(uint32_t pid);
 
+/* Forgets children that have ended by now, and what they waited for. Not in a child. */
+void held_child_reap(void);
+
 /* Whether a child still waits for the process. */
 bool held_child_waits_for(uint32_t pid);

@@ -107,6 +107,7 @@ static int proc_holders_search(struct proc_scan_request *request, struct holder 
 	*ret_n = 0;
 	if (!request->n_listeners || (request->pids && !request->n_pids))
 		return 0;
+	held_child_reap();
 	for (size_t i = 0; i < request->n_pids; i++)
 		if (held_child_waits_for(request->pids[i]))
 			return proc_holders_explain_stuck(request->pids[i], err);
