@@ -86,6 +86,16 @@ static void run_keep_lock(int fd)
 	}
 }
 
+/* Goes on, and sleeps most of the time, for longer than a child may sleep. */
+static void sleep_now_and_then(void *data)
+{
+	bool *done = data;
+
+	for (int i = 0; i < 30; i++)
+		usleep(400000);
+	*done = true;
+}
+
 /* ---- The cases ---- */
 
 static int find(uint32_t pid, int fd)
@@ -123,9 +133,23 @@ static void lock_that_is_given_back(void)
 	CHECK_UNTIL(find(pid, fd) == 1);
 }
 
+/* As long as it goes on, a long call has all the time it needs; any other one has not. */
+static void call_that_goes_on(void)
+{
+	struct held_child_call call = {
+	        .run = sleep_now_and_then, .keep = -1, .max = 8, .is_long = true};
+	bool done = false;
+
+	CHECK_EQ(held_child_run(&call, &done, sizeof(done)), HELD_CHILD_DONE);
+	CHECK(done);
+	call.is_long = false;
+	CHECK_EQ(held_child_run(&call, &done, sizeof(done)), HELD_CHILD_STUCK);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
+	        CHECK_CASE(call_that_goes_on),
 	        CHECK_CASE(lock_that_is_given_back),
 	};
 

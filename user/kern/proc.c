@@ -86,12 +86,13 @@ static void proc_still_serve_in_child(void *data)
 /* In a child: a process can keep its epoll descriptor locked for ever. */
 void proc_still_serve(struct proc_serving *list, size_t n)
 {
+	static const struct held_child_call call = {
+	        .run = proc_still_serve_in_child, .keep = -1, .max = HELD_SERVE_MAX};
 	struct proc_serving_task task = {.list = list, .n = n < RPD_SLOT_MAX ? n : RPD_SLOT_MAX};
 	unsigned int stuck = 0;
 
 	while (task.done < task.n && stuck < STUCK_MAX) {
-		if (held_child_run(-1, proc_still_serve_in_child, &task, sizeof(task),
-		                   HELD_SERVE_MAX) != HELD_CHILD_STUCK)
+		if (held_child_run(&call, &task, sizeof(task)) != HELD_CHILD_STUCK)
 			break;
 		held_child_note_cause(list[task.done++].worker->pid);
 		stuck++;
@@ -293,14 +294,15 @@ int proc_duplicate_fd(uint32_t pid, int fd, uint32_t inode_expected, struct erro
 	struct proc_duplicate it = {.pid = pid, .inode_expected = inode_expected, .fd = fd};
 	_cleanup_close_ int ours = -1;
 	_cleanup_close_ int theirs = -1;
+	struct held_child_call call = {.run = proc_duplicate_in_child, .max = HELD_MAX};
 	enum held_child_result result;
 	int pair[2], r;
 
 	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return proc_explain_duplicate(-errno, pid, fd, err);
 	ours = pair[0];
-	it.socket = theirs = pair[1];
-	result = held_child_run(theirs, proc_duplicate_in_child, &it, sizeof(it), HELD_MAX);
+	it.socket = call.keep = theirs = pair[1];
+	result = held_child_run(&call, &it, sizeof(it));
 	if (result == HELD_CHILD_STUCK)
 		return error_set(err, -EAGAIN,
 		                 "can't duplicate descriptor %d of process %" PRIu32

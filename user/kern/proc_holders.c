@@ -79,12 +79,16 @@ static enum held_child_result proc_holders_try(const struct proc_scan_request *r
                                                struct holder **ret, size_t *ret_n)
 {
 	_cleanup_close_ int file = memfd_create("holders", MFD_CLOEXEC);
+	const struct held_child_call call = {.run = proc_holders_run,
+	                                     .keep = file,
+	                                     .max = HELD_MAX,
+	                                     .is_long = !request->bounded};
 	struct search search = {.request = request, .file = file};
 	enum held_child_result result;
 
 	if (file < 0)
 		return HELD_CHILD_REFUSED;
-	result = held_child_run(file, proc_holders_run, &search, sizeof(search), HELD_MAX);
+	result = held_child_run(&call, &search, sizeof(search));
 	*ret_pid = search.pid;
 	*ret_result = search.result;
 	if (result == HELD_CHILD_STUCK)
