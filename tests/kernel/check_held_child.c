@@ -146,11 +146,41 @@ static void call_that_goes_on(void)
 	CHECK_EQ(held_child_run(&call, &done, sizeof(done)), HELD_CHILD_STUCK);
 }
 
+static int64_t find_stuck_ms(uint32_t pid, int fd)
+{
+	const int64_t begin = deadline_clock_ms();
+
+	CHECK_EQ(find(pid, fd), -EBUSY);
+	return deadline_clock_ms() - begin;
+}
+
+/* A process that keeps the lock for longer than anyone waits, again and again: soon it is waited
+ * for much shorter. */
+static void lock_that_is_kept_again(void)
+{
+	struct rpd_endpoint e = socket_bed_loopback();
+	const int fd = socket_bed_listen(&e, 1);
+	const uint32_t pid = start_keeper(fd);
+	const int64_t first = find_stuck_ms(pid, fd);
+	int64_t last = first;
+
+	for (int i = 0; i < 4; i++) {
+		shared->stop = true;
+		CHECK_UNTIL(!shared->fd);
+		CHECK_UNTIL(find(pid, fd) == 1); /* the earlier child has ended */
+		shared->stop = false;
+		CHECK_UNTIL(shared->fd);
+		last = find_stuck_ms(pid, fd);
+	}
+	CHECK_MSG(last < first / 2, "%ld ms, at first %ld ms", last, first);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
 	        CHECK_CASE(call_that_goes_on),
 	        CHECK_CASE(lock_that_is_given_back),
+	        CHECK_CASE(lock_that_is_kept_again),
 	};
 
 	return check_main(argc, argv, cases, ARRAY_SIZE(cases));

@@ -20,7 +20,8 @@
 #define PATIENCE_MS 5  /* for the end of a child */
 #define CHECK_MS    50 /* how often a child is looked at that does not come to an end with @run */
 /* A child that has not run between so many checks in a row is stuck. On a busy machine a child that
- * nobody holds may sleep for long, too, so the patience is large while there is no stuck one. */
+ * nobody holds may sleep for long, too, so the patience is large while there is no stuck one, and
+ * none was stuck with the same process lately. */
 #define ASLEEP_MAX 20
 #define ASLEEP_MIN 2
 /* If the call is not a long one, a child is also stuck that sleeps this many times as long in all,
@@ -31,11 +32,23 @@
 struct held_child {
 	int pidfd;
 	void (*run)(void *data);
-	uint32_t cause;
+	uint32_t cause; /* the process that it is stuck with, or 0 */
 };
 
 static struct held_child held_children[ALL_MAX]; /* those that have not ended yet */
 static size_t held_child_n;
+
+#define PAST_MAX 32
+#define PAST_NS  (60 * NS_PER_S)
+
+/* A process that children were stuck with lately: it may let each of them go after a while. */
+struct held_child_past {
+	uint32_t pid;
+	unsigned int times;
+	int64_t at;
+};
+
+static struct held_child_past held_child_past[PAST_MAX];
 
 /* Other descriptors of ours must not stay open in a child that can't end: a listener would go on to
  * get connections. Closing them is quick, as we have them open, too. */
@@ -76,6 +89,46 @@ static size_t held_child_count(void (*run)(void *data))
 	return n;
 }
 
+static unsigned int held_child_count_past(uint32_t pid)
+{
+	const int64_t since = clock_ns(CLOCK_MONOTONIC) - PAST_NS;
+
+	for (size_t i = 0; pid && i < PAST_MAX; i++)
+		if (held_child_past[i].pid == pid && held_child_past[i].at > since)
+			return held_child_past[i].times;
+	return 0;
+}
+
+static void held_child_note_past(uint32_t pid)
+{
+	const struct held_child_past next = {pid, held_child_count_past(pid) + 1,
+	                                     clock_ns(CLOCK_MONOTONIC)};
+	struct held_child_past *at =
+	        &held_child_past[0]; /* the same process, or the oldest entry */
+
+	for (size_t i = 0; i < PAST_MAX && at->pid != pid; i++)
+		if (held_child_past[i].pid == pid || held_child_past[i].at < at->at)
+			at = &held_child_past[i];
+	*at = next;
+}
+
+static void held_child_note_stuck(uint32_t pid)
+{
+	held_children[held_child_n - 1].cause = pid;
+	if (pid)
+		held_child_note_past(pid);
+}
+
+/* How many checks may find the child asleep. */
+static unsigned int held_child_patience(const uint32_t *pid)
+{
+	const size_t times =
+	        held_child_n - 1 +
+	        (pid ? held_child_count_past(__atomic_load_n(pid, __ATOMIC_RELAXED)) : 0);
+
+	return times < 4 ? ASLEEP_MAX >> times : ASLEEP_MIN;
+}
+
 /* How long a process had a processor, and how often: the first and the third number of its
  * schedstat (Documentation/scheduler/sched-stats.rst). 0: it can't be read. */
 struct held_child_runs {
@@ -94,16 +147,16 @@ static struct held_child_runs held_child_read_runs(pid_t pid)
 	return runs;
 }
 
-/* Waits until the child has closed its end of the pipe. @others: children that are stuck. */
-static bool held_child_await(int pipe, pid_t pid, bool is_long, size_t others)
+/* Waits until the child has closed its end of the pipe. @with: the process that it needs. */
+static bool held_child_await(int pipe, pid_t pid, bool is_long, const uint32_t *with)
 {
-	const unsigned int patience = others < 4 ? ASLEEP_MAX >> others : ASLEEP_MIN;
 	struct pollfd end = {.fd = pipe, .events = POLLIN};
 	unsigned int asleep = 0, all = 0; /* checks that found it asleep: in a row, and in all */
 	struct held_child_runs runs = {};
 
-	while (asleep < patience &&
-	       (is_long || (all < ASLEEP_ALL * patience && runs.ns < RUN_MAX_NS))) {
+	while (asleep < held_child_patience(with) &&
+	       (is_long ||
+	        (all < ASLEEP_ALL * held_child_patience(with) && runs.ns < RUN_MAX_NS))) {
 		const long long before = runs.n;
 
 		if (poll(&end, 1, CHECK_MS) > 0)
@@ -135,7 +188,7 @@ static pid_t held_child_fork(int *ret_pidfd)
 }
 
 static enum held_child_result held_child_run_shared(const struct held_child_call *call,
-                                                    void *shared)
+                                                    void *shared, const uint32_t *needs)
 {
 	struct pollfd child = {.fd = -1, .events = POLLIN};
 	_cleanup_close_ int ours = -1;
@@ -159,9 +212,11 @@ static enum held_child_result held_child_run_shared(const struct held_child_call
 		return HELD_CHILD_REFUSED;
 	close(TAKE_FD(theirs));
 	held_children[held_child_n++] = (struct held_child){.pidfd = child.fd, .run = call->run};
-	done = held_child_await(ours, pid, call->is_long, held_child_n - 1);
-	if (!done) /* a child that runs on might call @run to its end */
+	done = held_child_await(ours, pid, call->is_long, needs);
+	if (!done) { /* a child that runs on might call @run to its end */
 		syscall(SYS_pidfd_send_signal, child.fd, SIGKILL, NULL, 0);
+		held_child_note_stuck(needs ? *needs : 0);
+	}
 	poll(&child, 1, PATIENCE_MS);
 	return done ? HELD_CHILD_DONE : HELD_CHILD_STUCK;
 }
@@ -169,6 +224,7 @@ static enum held_child_result held_child_run_shared(const struct held_child_call
 enum held_child_result held_child_run(const struct held_child_call *call, void *data, size_t size)
 {
 	enum held_child_result result;
+	const uint32_t *needs = NULL;
 	void *shared;
 
 	held_child_reap();
@@ -178,19 +234,14 @@ enum held_child_result held_child_run(const struct held_child_call *call, void *
 	if (shared == MAP_FAILED)
 		return HELD_CHILD_REFUSED;
 	memcpy(shared, data, size);
-	result = held_child_run_shared(call, shared);
+	if (call->pid)
+		needs = (const uint32_t *)((char *)shared +
+		                           ((const char *)call->pid - (char *)data));
+	result = held_child_run_shared(call, shared, needs);
 	memcpy(data, shared, size);
 	munmap(shared, size);
-	if (result != HELD_CHILD_STUCK)
-		held_child_reap();
-	return result;
-}
-
-void held_child_note_cause(uint32_t pid)
-{
-	if (held_child_n)
-		held_children[held_child_n - 1].cause = pid;
 	held_child_reap();
+	return result;
 }
 
 /* Also called in a child, where the pidfds are closed. */

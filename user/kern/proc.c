@@ -67,6 +67,7 @@ struct proc_serving_task {
 	struct proc_serving *list;
 	size_t n;
 	/* By the child: */
+	uint32_t pid;
 	size_t done;
 	bool yes[RPD_SLOT_MAX];
 };
@@ -78,6 +79,7 @@ static void proc_still_serve_in_child(void *data)
 	for (; task->done < task->n; task->done++) {
 		const struct proc_serving *it = &task->list[task->done];
 
+		task->pid = it->worker->pid;
 		task->yes[task->done] = !held_child_waits_for(it->worker->pid) &&
 		                        proc_still_serves(it->worker, it->inode);
 	}
@@ -86,15 +88,17 @@ static void proc_still_serve_in_child(void *data)
 /* In a child: a process can keep its epoll descriptor locked for ever. */
 void proc_still_serve(struct proc_serving *list, size_t n)
 {
-	static const struct held_child_call call = {
-	        .run = proc_still_serve_in_child, .keep = -1, .max = HELD_SERVE_MAX};
 	struct proc_serving_task task = {.list = list, .n = n < RPD_SLOT_MAX ? n : RPD_SLOT_MAX};
+	const struct held_child_call call = {.run = proc_still_serve_in_child,
+	                                     .keep = -1,
+	                                     .max = HELD_SERVE_MAX,
+	                                     .pid = &task.pid};
 	unsigned int stuck = 0;
 
 	while (task.done < task.n && stuck < STUCK_MAX) {
 		if (held_child_run(&call, &task, sizeof(task)) != HELD_CHILD_STUCK)
 			break;
-		held_child_note_cause(list[task.done++].worker->pid);
+		task.done++;
 		stuck++;
 	}
 	for (size_t i = 0; i < n; i++)

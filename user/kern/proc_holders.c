@@ -79,11 +79,12 @@ static enum held_child_result proc_holders_try(const struct proc_scan_request *r
                                                struct holder **ret, size_t *ret_n)
 {
 	_cleanup_close_ int file = memfd_create("holders", MFD_CLOEXEC);
+	struct search search = {.request = request, .file = file};
 	const struct held_child_call call = {.run = proc_holders_run,
 	                                     .keep = file,
 	                                     .max = HELD_MAX,
+	                                     .pid = &search.pid,
 	                                     .is_long = !request->bounded};
-	struct search search = {.request = request, .file = file};
 	enum held_child_result result;
 
 	if (file < 0)
@@ -91,9 +92,7 @@ static enum held_child_result proc_holders_try(const struct proc_scan_request *r
 	result = held_child_run(&call, &search, sizeof(search));
 	*ret_pid = search.pid;
 	*ret_result = search.result;
-	if (result == HELD_CHILD_STUCK)
-		held_child_note_cause(search.pid);
-	else if (result == HELD_CHILD_DONE && search.result == 0)
+	if (result == HELD_CHILD_DONE && search.result == 0)
 		*ret_result = proc_holders_read(file, ret, ret_n);
 	return result;
 }
