@@ -116,12 +116,16 @@ static int proc_holders_search(struct proc_scan_request *request, struct holder 
 			return proc_holders_explain_stuck(request->pids[i], err);
 	for (;;) {
 		result = proc_holders_try(request, &pid, &r, ret, ret_n);
-		if (result != HELD_CHILD_STUCK)
+		if (result != HELD_CHILD_STUCK || !pid) /* 0: it has come to no process yet */
 			break;
 		if (request->pids || request->n_skipped == ARRAY_SIZE(request->skipped))
 			return proc_holders_explain_stuck(pid, err);
 		request->skipped[request->n_skipped++] = pid;
 	}
+	if (result == HELD_CHILD_STUCK)
+		return error_set(err, -EAGAIN,
+		                 "can't find the listeners' processes: a child that reads /proc "
+		                 "for it does not go on");
 	if (result == HELD_CHILD_REFUSED)
 		return error_set(err, -EAGAIN,
 		                 "can't find the listeners' processes: no child can be started "
