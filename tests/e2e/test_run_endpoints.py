@@ -125,12 +125,11 @@ def is_led_on(bed):
 
 def test_other_program(bed):
     """Such a reload while another program has the port on one address: that one gets its
-    connections."""
+    connections, until it ends."""
     server = script(bed, "server.js", SERVER)
     run = Run(bed, ["node", server], "--env", "HOST=0.0.0.0", "--settle", "0.3", workers=1)
     client = socket.create_connection(("127.0.0.1", PORT))  # the old worker stays
     wait_until(lambda: run.workers()[0]["active"] == 1, "the connection is open")
-    old = run.pids()[0]
     reload = bed.start(bed.binary("reuseportd"), "reload", run.name, "--", "env", "HOST=::", "node",
                        server, name="reload")
     run.process.wait_output("1 of 1 workers are new")
@@ -144,7 +143,8 @@ def test_other_program(bed):
         with socket.create_connection(("127.0.0.2", PORT)):
             rival.settimeout(10)
             rival.accept()[0].close()
-    wait_until(lambda: asked(f"127.0.0.2:{PORT}") == old, "the old worker gets connections again")
+    wait_until(lambda: is_led_on(bed), "connections are led on again")
+    wait_until(lambda: asked(f"127.0.0.2:{PORT}") == run.pids()[0], "the new worker answers")
     client.close()
     equal(reload.wait(), 0, "exit status of the reload")
     equal(asked(f"127.0.0.2:{PORT}"), run.pids()[0], "the new worker")

@@ -191,7 +191,9 @@ struct endpoint_note {
 struct dropped_address {
 	struct rpd_endpoint address; /* family 0 = none */
 	struct rpd_endpoint cover;   /* the endpoint that gets its connections ... */
-	int listener;                /* ... and a listener of ours there */
+	int listener;                /* ... and a listener of ours there, or -1 */
+	bool is_led_on;              /* no other program has it in part */
+	bool is_reported;            /* that it can't be led on */
 };
 
 /* One service that is run. */
