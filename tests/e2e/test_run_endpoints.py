@@ -151,6 +151,32 @@ def test_other_program(bed):
     equal(run.stop(), 0, "exit status of the supervisor")
 
 
+@cases("SIGUSR2", "SIGKILL")
+def test_other_family_taken_over(bed, case):
+    """Such a reload, and then another supervisor while the old worker still has a connection: new
+    connections go to the new worker."""
+    server = script(bed, "server.js", SERVER)
+    run = Run(bed, ["node", server], "--env", "HOST=0.0.0.0", "--settle", "0.3", workers=1)
+    client = socket.create_connection(("127.0.0.1", PORT))  # the old worker stays
+    wait_until(lambda: run.workers()[0]["active"] == 1, "the connection is open")
+    bed.start(bed.binary("reuseportd"), "reload", run.name, "--", "env", "HOST=::", "node", server,
+              name="reload")
+    run.process.wait_output("1 of 1 workers are new")
+    new = run.pids()[0]
+    if case == "SIGKILL":
+        run.kill_supervisor()
+        run.start(wait=False)
+    else:
+        run.process.kill(signal.SIGUSR2)
+    run.process.wait_output("is taken over")
+    wait_until(lambda: is_led_on(bed), "connections are led on again")
+    wait_until(lambda: asked(f"127.0.0.1:{PORT}") == new, "the new worker answers")
+    equal(run.pids(), [new], "the worker in the slot")
+    client.close()
+    wait_until(lambda: not is_led_on(bed), "nothing is led on")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
 def test_dropped_address(bed):
     """New workers don't listen where the old ones do: refused if the address was named, and soon;
     else done, with a warning."""

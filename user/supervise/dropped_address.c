@@ -21,6 +21,19 @@ static bool dropped_address_is_ours(const struct supervisor *sup,
 	return false;
 }
 
+/* Whether a worker that is in its slot listens there. */
+static bool dropped_address_is_served(const struct supervisor *sup,
+                                      const struct rpd_endpoint *address)
+{
+	for (unsigned int slot = 0; slot < sup->n_slots; slot++) {
+		const struct worker *w = sup->slots[slot].current;
+
+		if (w && worker_listeners_has_address(w, address))
+			return true;
+	}
+	return false;
+}
+
 /* Whether another program listens more specifically, and would lose its connections. */
 enum dropped_address_rival {
 	DROPPED_ADDRESS_ALONE,
@@ -169,6 +182,15 @@ void dropped_address_add(struct supervisor *sup, struct service *service,
 	}
 	*it = (struct dropped_address){.address = *address, .listener = -1};
 	dropped_address_follow(sup, service, it);
+}
+
+void dropped_address_recall(struct supervisor *sup, struct service *service)
+{
+	for (const struct worker *w = sup->workers; w; w = w->next)
+		for (size_t i = 0; i < w->n_addresses; i++)
+			if (service_endpoint_index(service, &w->addresses[i]) < 0 &&
+			    !dropped_address_is_served(sup, &w->addresses[i]))
+				dropped_address_add(sup, service, &w->addresses[i]);
 }
 
 static bool dropped_address_is_needed(const struct supervisor *sup,

@@ -14,6 +14,9 @@
 void dropped_address_add(struct supervisor *sup, struct service *service,
                          const struct rpd_endpoint *address);
 
+/* The same for the addresses of workers of an earlier supervisor that are in no slot. */
+void dropped_address_recall(struct supervisor *sup, struct service *service);
+
 /* Forgets addresses where no worker listens any more, or that are endpoints again. Leads
  * connections on or not, as other programs need. The service must be locked. */
 void dropped_address_update(struct supervisor *sup);
