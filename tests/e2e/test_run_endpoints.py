@@ -118,8 +118,12 @@ def test_other_family(bed, case):
 
 
 def is_led_on(bed):
-    """Whether a program in this network namespace leads connections on."""
-    links = json.loads(bed.must("bpftool", "--json", "link", "show"))
+    """Whether a program in this network namespace leads connections on. bpftool fails while a link
+    of any other program is just being removed."""
+    answers = []
+    wait_until(lambda: answers.append(bed.run("bpftool", "--json", "link", "show")) or
+               answers[-1].code == 0, "bpftool lists all links")
+    links = json.loads(answers[-1].out)
     return any(it.get("netns_ino") == os.stat("/proc/self/ns/net").st_ino for it in links)
 
 
