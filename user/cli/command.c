@@ -19,9 +19,8 @@ const struct command commands[] = {
                         "ecosystem.config.js (or .json) of PM2. If a supervisor was killed "
                         "and its workers still run, call `run` again with the same "
                         "arguments: it takes the workers over. After that, new workers "
-                        "run the COMMAND that the last `reload` has set, if any. But if "
-                        "COMMAND is not that of the previous call of `run`, they run the new "
-                        "COMMAND. "
+                        "run the command of the last `reload -- COMMAND`, if there was one. But "
+                        "if you call `run` with another COMMAND than before, they run that one. "
                         "A TIME is, for example, 30s, 1500ms or 2m; a number alone is in "
                         "seconds.",
                 .options = command_options_run_extra,
@@ -50,11 +49,12 @@ const struct command commands[] = {
                 .help = "Only for a service of `run`. Starts a new worker beside each old "
                         "one. The new worker takes the slot when it is ready and has then "
                         "stayed alive for the time of `run --settle`; the old worker then gets "
-                        "no new connection. It is stopped when its connections have ended, or "
-                        "after `run --drain-timeout`, a time that begins when all new workers "
-                        "have their slots. If a new worker fails, the old workers get their "
-                        "slots back, and the exit status is 1. `reload` returns when "
-                        "the old workers have ended. With --in-place, each old "
+                        "no new connection. When all new workers have their slots, each old "
+                        "worker is stopped as soon as its connections have ended, at the latest "
+                        "after `run --drain-timeout`. `reload` returns when all old workers have "
+                        "ended; the next reload can begin earlier. If a new worker fails, the old "
+                        "workers "
+                        "get their slots back, and the exit status is 1. With --in-place, each old "
                         "worker is drained and stopped before its new worker starts; if a "
                         "new worker fails, workers with the old command are started again. "
                         "New workers run COMMAND if "
@@ -80,7 +80,8 @@ const struct command commands[] = {
                 .summary = "run more or fewer workers",
                 .help = "Only for a service of `run`. Sets the number of slots to N: starts a "
                         "worker in each new slot, or drains and stops the workers of the "
-                        "highest slots. A slot that is stopped or failed counts, and stays so.",
+                        "highest slots. A slot that is stopped or failed counts as one "
+                        "of the N, and stays stopped or failed.",
                 .options = command_options_plain,
                 .run = cmd_scale,
         },

@@ -214,9 +214,10 @@ const struct option_row command_options_attach[] = {
          option_set_number, AT(attach.dealing.choices), .min = RPD_CHOICES_MIN,
          .max = RPD_CHOICES_MAX},
         {"slow-start", "TIME",
-         "With least-connections: for TIME after its admission, a worker takes no turn of "
-         "others, and is compared as if its weight were smaller: a tenth at first, and more with "
-         "time (default: 0, off)",
+         "With least-connections: for TIME after its admission, a worker gets connections only "
+         "when "
+         "its own turn has come, and its weight counts less: a tenth at first, and more with time "
+         "(default: 0, off)",
          option_set_time, AT(attach.dealing.slow_start)},
         {"skip-stuck", "TIME",
          "Skip a worker that accepts no connection for TIME although some wait for it, or whose "
@@ -272,8 +273,10 @@ const struct option_row command_options_policy[] = {
         {"choices", "N", "With least-connections: compare N workers for each connection, 2 to 8",
          option_set_number, AT(dealing.choices), .min = RPD_CHOICES_MIN, .max = RPD_CHOICES_MAX},
         {"slow-start", "TIME",
-         "With least-connections: for TIME after its admission, a worker takes no turn of "
-         "others, and its weight grows from a tenth. 0: off",
+         "With least-connections: for TIME after its admission, a worker gets connections only "
+         "when "
+         "its own turn has come, and its weight counts less: a tenth at first, and more with time. "
+         "0: off",
          option_set_time, AT(dealing.slow_start)},
         {"skip-stuck", "TIME",
          "Skip a worker that accepts no connection for TIME although some wait for it, or whose "

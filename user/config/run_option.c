@@ -299,9 +299,10 @@ const struct option_row run_options[] = {
          "With least-connections: compare N workers for each connection, 2 to 8 (default: 3)",
          option_set_number, AT(dealing.choices), .min = RPD_CHOICES_MIN, .max = RPD_CHOICES_MAX},
         {"slow-start", "TIME",
-         "With least-connections: for TIME after its admission, a worker takes no turn of "
-         "others, and is compared as if its weight were smaller: a tenth at first, and more with "
-         "time (default: 0, off)",
+         "With least-connections: for TIME after its admission, a worker gets connections only "
+         "when "
+         "its own turn has come, and its weight counts less: a tenth at first, and more with time "
+         "(default: 0, off)",
          option_set_time, AT(dealing.slow_start)},
         {"skip-stuck", "TIME",
          "Skip a worker that accepts no connection for TIME although some wait for it, or whose "
@@ -335,7 +336,8 @@ const struct option_row run_options[] = {
         {"user", "USER",
          "Run the workers as this user (name or number). With FILE, it is the user of all "
          "services, whatever FILE sets. Default: the user that FILE sets; if FILE sets "
-         "none, the owner of FILE; without FILE, the user that runs reuseportd",
+         "none, the user other than root that FILE or a folder above it belongs to, or root; "
+         "without FILE, the user that runs reuseportd",
          option_set_text, AT(user)},
         {"group", "GROUP",
          "Run the workers in this group (name or number); with FILE, give --user as well "
@@ -446,8 +448,9 @@ const struct option_row run_options[] = {
          option_set_number, AT(max_restarts), .min = 1, .max = COUNT_MAX},
         {"min-uptime", "TIME",
          "The end of a worker counts as a crash if the worker never became ready, or was ready "
-         "for less than this time; with --ready alive:TIME, if it ran for less. Its exit status "
-         "does not matter (default: 1s)",
+         "for less than this time (with --ready alive, if it ran for less than this time). Its "
+         "exit "
+         "status does not matter (default: 1s)",
          option_set_time, AT(min_uptime)},
         {"cron-restart", "TIMES",
          "Reload at these times: five fields as in crontab(5), or a name such as @daily",
@@ -470,8 +473,8 @@ const struct option_row run_options[] = {
          run_option_set_in_place, AT(in_place)},
         {"max-former", "N",
          "Let at most this many former workers of a slot serve their open connections at the "
-         "same time: if reloads leave more, the oldest one is stopped before its --drain-timeout "
-         "(default: 8)",
+         "same time: if several reloads leave more, the oldest one is stopped before its "
+         "--drain-timeout (default: 8)",
          option_set_number, AT(max_former), .min = 1, .max = RPD_SLOT_MAX},
         {"keep-going", NULL,
          "If a new worker fails during a reload, keep the old worker in its slot, "
