@@ -67,6 +67,7 @@ struct proc_serving_task {
 	struct proc_serving *list;
 	size_t n;
 	/* By the child: */
+	uint32_t pid;
 	size_t done;
 	bool yes[RPD_SLOT_MAX];
 };
@@ -78,6 +79,7 @@ static void proc_still_serve_in_child(void *data)
 	for (; task->done < task->n; task->done++) {
 		const struct proc_serving *it = &task->list[task->done];
 
+		task->pid = it->worker->pid;
 		task->yes[task->done] = !held_child_waits_for(it->worker->pid) &&
 		                        proc_still_serves(it->worker, it->inode);
 	}
@@ -87,13 +89,16 @@ static void proc_still_serve_in_child(void *data)
 void proc_still_serve(struct proc_serving *list, size_t n)
 {
 	struct proc_serving_task task = {.list = list, .n = n < RPD_SLOT_MAX ? n : RPD_SLOT_MAX};
+	const struct held_child_call call = {.run = proc_still_serve_in_child,
+	                                     .keep = -1,
+	                                     .max = HELD_SERVE_MAX,
+	                                     .pid = &task.pid};
 	unsigned int stuck = 0;
 
 	while (task.done < task.n && stuck < STUCK_MAX) {
-		if (held_child_run(-1, proc_still_serve_in_child, &task, sizeof(task),
-		                   HELD_SERVE_MAX) != HELD_CHILD_STUCK)
+		if (held_child_run(&call, &task, sizeof(task)) != HELD_CHILD_STUCK)
 			break;
-		held_child_note_cause(list[task.done++].worker->pid);
+		task.done++;
 		stuck++;
 	}
 	for (size_t i = 0; i < n; i++)
@@ -293,14 +298,15 @@ int proc_duplicate_fd(uint32_t pid, int fd, uint32_t inode_expected, struct erro
 	struct proc_duplicate it = {.pid = pid, .inode_expected = inode_expected, .fd = fd};
 	_cleanup_close_ int ours = -1;
 	_cleanup_close_ int theirs = -1;
+	struct held_child_call call = {.run = proc_duplicate_in_child, .max = HELD_MAX};
 	enum held_child_result result;
 	int pair[2], r;
 
 	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return proc_explain_duplicate(-errno, pid, fd, err);
 	ours = pair[0];
-	it.socket = theirs = pair[1];
-	result = held_child_run(theirs, proc_duplicate_in_child, &it, sizeof(it), HELD_MAX);
+	it.socket = call.keep = theirs = pair[1];
+	result = held_child_run(&call, &it, sizeof(it));
 	if (result == HELD_CHILD_STUCK)
 		return error_set(err, -EAGAIN,
 		                 "can't duplicate descriptor %d of process %" PRIu32
