@@ -55,7 +55,7 @@ FLOODS = (
     Flood("control clients, half a request",
           outside=[["root", "control_clients", f"{RUN}/{QUIET}/control", "200", "{\"do\": \"re"]]),
     Flood("control clients, file limit",
-          outside=[["root", "control_clients", f"{RUN}/{NOISY}/control", "200"]], files=140),
+          outside=[["root", "control_clients", f"{RUN}/{NOISY}/control", "200"]], files=160),
 )
 
 

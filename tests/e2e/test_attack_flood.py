@@ -55,7 +55,7 @@ class Supervisor:
         self.process = self.bed.start(*self.under, self.bed.binary("reuseportd"), "run", self.conf,
                                       name="run")
         for name in self.started:
-            self.process.wait_output(f"{name}: started:")
+            self.process.wait_output(f"{name}: started:", 40)
         self.bed.remember_pinned()
 
     def pid(self):
@@ -200,7 +200,7 @@ def test_notifications_of_a_user(bed):
 def test_file_limit(bed):
     """Clients fill the limit of open files and the accept queue: workers are replaced, and the
     supervisor sleeps between its tries."""
-    s = Supervisor(bed, "sleep 1000", "ready = alive:100ms", under=("prlimit", "--nofile=140"))
+    s = Supervisor(bed, "sleep 1000", "ready = alive:100ms", under=("prlimit", "--nofile=160"))
     clients = bed.start(bed.binary("attack"), "control_clients", RUN / NOISY / "control", 300)
     wait_until(lambda: descriptors(s.process.pid) >= 100, "clients have many descriptors")
     s.check_quiet()

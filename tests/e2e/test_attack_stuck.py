@@ -5,7 +5,7 @@ import os
 import pathlib
 import signal
 
-from harness.checks import Failure, cases, wait_until
+from harness.checks import Failure, cases, equal, wait_until
 
 from test_attack_flood import NOISY, QUIET, Supervisor, fuse
 
@@ -46,6 +46,17 @@ def test_process(bed, kind):
     s.stop()
 
 
+def test_process_for_a_while(bed):
+    """The lock of an epoll descriptor, until the supervisor has given up once: it puts the worker
+    into its slot after that."""
+    s = attack(bed, "epoll", started=[QUIET])
+    s.process.wait_output("not in its slot yet")
+    os.kill(fuse_server(bed), signal.SIGKILL)
+    s.process.wait_output(f"{NOISY}: started:")
+    equal(bed.status(NOISY)["workers"][0]["restarts"], 0, "restarts of the worker")
+    s.stop()
+
+
 def test_output(bed):
     """The lock of the pipe of its standard output: the log process, which writes what all workers of
     the service print, can't read it. The supervisor ends the worker."""
@@ -65,6 +76,17 @@ def log_process(service):
         if path.read_bytes().split(b"\0")[1:3] == [b"log-process", service.encode()]:
             return int(path.parent.name)
     raise Failure(f"{service} has no log process")
+
+
+def fuse_server(bed):
+    """The process that has the FUSE device open."""
+    for path in pathlib.Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if os.readlink(path) == str(bed.dir / "fuse"):
+                return int(path.parts[2])
+        except OSError:
+            pass
+    raise Failure("there is no FUSE server")
 
 
 def is_blocked(pid):

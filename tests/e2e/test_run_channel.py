@@ -124,10 +124,15 @@ def test_killed_while_it_takes_over(bed):
     check_sends(bed)
     old = bed.log_process(run.name)
     run.kill_supervisor()
-    run.under = (bed.binary("killat"), "--leave-children", "--skip-start", "--at", "clone3#1 exit")
-    run.start(wait=False)
-    run.process.wait_output("killed at stop")
-    run.process.wait()
+    # It starts other children before.
+    for number in range(1, 50):
+        run.under = (bed.binary("killat"), "--leave-children", "--skip-start",
+                     "--at", f"clone3#{number} exit")
+        run.start(wait=False)
+        run.process.wait_output("killed at stop")
+        run.process.wait()
+        if bed.log_process(run.name) != old:
+            break
     wait_until(lambda: not os.path.exists(f"/proc/{old}"), "the old log process has ended")
     check_sends(bed)
     run.under = ()

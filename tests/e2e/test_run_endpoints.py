@@ -118,19 +118,22 @@ def test_other_family(bed, case):
 
 
 def is_led_on(bed):
-    """Whether a program in this network namespace leads connections on."""
-    links = json.loads(bed.must("bpftool", "--json", "link", "show"))
+    """Whether a program in this network namespace leads connections on. bpftool fails while a link
+    of any other program is just being removed."""
+    answers = []
+    wait_until(lambda: answers.append(bed.run("bpftool", "--json", "link", "show")) or
+               answers[-1].code == 0, "bpftool lists all links")
+    links = json.loads(answers[-1].out)
     return any(it.get("netns_ino") == os.stat("/proc/self/ns/net").st_ino for it in links)
 
 
 def test_other_program(bed):
     """Such a reload while another program has the port on one address: that one gets its
-    connections."""
+    connections, until it ends."""
     server = script(bed, "server.js", SERVER)
     run = Run(bed, ["node", server], "--env", "HOST=0.0.0.0", "--settle", "0.3", workers=1)
     client = socket.create_connection(("127.0.0.1", PORT))  # the old worker stays
     wait_until(lambda: run.workers()[0]["active"] == 1, "the connection is open")
-    old = run.pids()[0]
     reload = bed.start(bed.binary("reuseportd"), "reload", run.name, "--", "env", "HOST=::", "node",
                        server, name="reload")
     run.process.wait_output("1 of 1 workers are new")
@@ -144,10 +147,37 @@ def test_other_program(bed):
         with socket.create_connection(("127.0.0.2", PORT)):
             rival.settimeout(10)
             rival.accept()[0].close()
-    wait_until(lambda: asked(f"127.0.0.2:{PORT}") == old, "the old worker gets connections again")
+    wait_until(lambda: is_led_on(bed), "connections are led on again")
+    wait_until(lambda: asked(f"127.0.0.2:{PORT}") == run.pids()[0], "the new worker answers")
     client.close()
     equal(reload.wait(), 0, "exit status of the reload")
     equal(asked(f"127.0.0.2:{PORT}"), run.pids()[0], "the new worker")
+    equal(run.stop(), 0, "exit status of the supervisor")
+
+
+@cases("SIGUSR2", "SIGKILL")
+def test_other_family_taken_over(bed, case):
+    """Such a reload, and then another supervisor while the old worker still has a connection: new
+    connections go to the new worker."""
+    server = script(bed, "server.js", SERVER)
+    run = Run(bed, ["node", server], "--env", "HOST=0.0.0.0", "--settle", "0.3", workers=1)
+    client = socket.create_connection(("127.0.0.1", PORT))  # the old worker stays
+    wait_until(lambda: run.workers()[0]["active"] == 1, "the connection is open")
+    bed.start(bed.binary("reuseportd"), "reload", run.name, "--", "env", "HOST=::", "node", server,
+              name="reload")
+    run.process.wait_output("1 of 1 workers are new")
+    new = run.pids()[0]
+    if case == "SIGKILL":
+        run.kill_supervisor()
+        run.start(wait=False)
+    else:
+        run.process.kill(signal.SIGUSR2)
+    run.process.wait_output("is taken over")
+    wait_until(lambda: is_led_on(bed), "connections are led on again")
+    wait_until(lambda: asked(f"127.0.0.1:{PORT}") == new, "the new worker answers")
+    equal(run.pids(), [new], "the worker in the slot")
+    client.close()
+    wait_until(lambda: not is_led_on(bed), "nothing is led on")
     equal(run.stop(), 0, "exit status of the supervisor")
 
 

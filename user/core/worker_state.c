@@ -44,6 +44,7 @@ static const struct entry table[WORKER_STATE_MAX][WORKER_EVENT_MAX] = {
                 },
         [WORKER_UP] =
                 {
+                        [WORKER_EVENT_LATER] = GOES(WORKER_SETTLING, 0),
                         [WORKER_EVENT_FAILED] = GOES(WORKER_STOPPING, STOP | WORKER_FAILED),
                         [WORKER_EVENT_EXITED] =
                                 GOES(WORKER_KILLING, WORKER_KILL_TREE | WORKER_DIED),

@@ -22,6 +22,7 @@ enum worker_event {
 	WORKER_EVENT_READY,
 	WORKER_EVENT_SETTLED,
 	WORKER_EVENT_UNREADY, /* it no longer listens where it must */
+	WORKER_EVENT_LATER,   /* it can't be put into its slot just now */
 	WORKER_EVENT_FAILED,  /* not ready in time, unhealthy, or something it needs is missing */
 	WORKER_EVENT_EXITED,  /* its main process has ended */
 	WORKER_EVENT_EMPTY,   /* all its processes have ended */

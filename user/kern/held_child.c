@@ -13,25 +13,42 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "kern/proc_read.h"
 
 #define ALL_MAX     512
 #define PATIENCE_MS 5  /* for the end of a child */
 #define CHECK_MS    50 /* how often a child is looked at that does not come to an end with @run */
-#define CHECKS_MAX  200
 /* A child that has not run between so many checks in a row is stuck. On a busy machine a child that
- * nobody holds may sleep for long, too, so the patience is large while there is no stuck one. */
+ * nobody holds may sleep for long, too, so the patience is large while there is no stuck one, and
+ * none was stuck with the same process lately. */
 #define ASLEEP_MAX 20
 #define ASLEEP_MIN 2
+/* If the call is not a long one, a child is also stuck that sleeps this many times as long in all,
+ * or that has had a processor for so long. */
+#define ASLEEP_ALL 3
+#define RUN_MAX_NS (5 * NS_PER_S)
 
 struct held_child {
 	int pidfd;
 	void (*run)(void *data);
-	uint32_t cause;
+	uint32_t cause; /* the process that it is stuck with, or 0 */
 };
 
 static struct held_child held_children[ALL_MAX]; /* those that have not ended yet */
 static size_t held_child_n;
+
+#define PAST_MAX 32
+#define PAST_NS  (60 * NS_PER_S)
+
+/* A process that children were stuck with lately: it may let each of them go after a while. */
+struct held_child_past {
+	uint32_t pid;
+	unsigned int times;
+	int64_t at;
+};
+
+static struct held_child_past held_child_past[PAST_MAX];
 
 /* Other descriptors of ours must not stay open in a child that can't end: a listener would go on to
  * get connections. Closing them is quick, as we have them open, too. */
@@ -46,7 +63,7 @@ static void held_child_close_all_but(int a, int b)
 	close_range((unsigned int)second + 1, UINT32_MAX, 0);
 }
 
-static void held_child_reap(void)
+void held_child_reap(void)
 {
 	size_t left = 0;
 
@@ -72,35 +89,85 @@ static size_t held_child_count(void (*run)(void *data))
 	return n;
 }
 
-/* How often a process got a processor: the third number of its schedstat
- * (Documentation/scheduler/sched-stats.rst). 0: it can't be read. */
-static unsigned long long held_child_count_runs(pid_t pid)
+static unsigned int held_child_count_past(uint32_t pid)
 {
+	const int64_t since = clock_ns(CLOCK_MONOTONIC) - PAST_NS;
+
+	for (size_t i = 0; pid && i < PAST_MAX; i++)
+		if (held_child_past[i].pid == pid && held_child_past[i].at > since)
+			return held_child_past[i].times;
+	return 0;
+}
+
+static void held_child_note_past(uint32_t pid)
+{
+	const struct held_child_past next = {pid, held_child_count_past(pid) + 1,
+	                                     clock_ns(CLOCK_MONOTONIC)};
+	struct held_child_past *at =
+	        &held_child_past[0]; /* the same process, or the oldest entry */
+
+	for (size_t i = 0; i < PAST_MAX && at->pid != pid; i++)
+		if (held_child_past[i].pid == pid || held_child_past[i].at < at->at)
+			at = &held_child_past[i];
+	*at = next;
+}
+
+static void held_child_note_stuck(uint32_t pid)
+{
+	held_children[held_child_n - 1].cause = pid;
+	if (pid)
+		held_child_note_past(pid);
+}
+
+/* How many checks may find the child asleep. */
+static unsigned int held_child_patience(const uint32_t *pid)
+{
+	const size_t times =
+	        held_child_n - 1 +
+	        (pid ? held_child_count_past(__atomic_load_n(pid, __ATOMIC_RELAXED)) : 0);
+
+	return times < 4 ? ASLEEP_MAX >> times : ASLEEP_MIN;
+}
+
+/* How long a process had a processor, and how often: the first and the third number of its
+ * schedstat (Documentation/scheduler/sched-stats.rst). 0: it can't be read. */
+struct held_child_runs {
+	long long ns, n;
+};
+
+static struct held_child_runs held_child_read_runs(pid_t pid)
+{
+	struct held_child_runs runs = {};
 	char path[PROC_PATH_MAX], text[128];
-	unsigned long long runs = 0;
 
 	snprintf(path, sizeof(path), "/proc/%d/schedstat", pid);
 	if (proc_read_text(AT_FDCWD, path, text, sizeof(text)) < 0 ||
-	    sscanf(text, "%*u %*u %llu", &runs) != 1)
-		return 0;
+	    sscanf(text, "%lld %*u %lld", &runs.ns, &runs.n) != 2)
+		return (struct held_child_runs){};
 	return runs;
 }
 
-/* Waits until the child has closed its end of the pipe. @others: children that are stuck. */
-static bool held_child_await(int pipe, pid_t pid, size_t others)
+/* Waits until the child has closed its end of the pipe. @with: the process that it needs. */
+static bool held_child_await(int pipe, pid_t pid, bool is_long, const uint32_t *with)
 {
-	const unsigned int patience = others < 4 ? ASLEEP_MAX >> others : ASLEEP_MIN;
 	struct pollfd end = {.fd = pipe, .events = POLLIN};
-	unsigned long long runs = 0;
-	unsigned int asleep = 0;
+	unsigned int asleep = 0, all = 0; /* checks that found it asleep: in a row, and in all */
+	struct held_child_runs runs = {};
 
-	for (unsigned int i = 0; i < CHECKS_MAX && asleep < patience; i++) {
-		const unsigned long long before = runs;
+	while (asleep < held_child_patience(with) &&
+	       (is_long ||
+	        (all < ASLEEP_ALL * held_child_patience(with) && runs.ns < RUN_MAX_NS))) {
+		const long long before = runs.n;
 
 		if (poll(&end, 1, CHECK_MS) > 0)
 			return true;
-		runs = held_child_count_runs(pid);
-		asleep = runs != before || proc_read_state(pid) == 'R' ? 0 : asleep + 1;
+		runs = held_child_read_runs(pid);
+		if (runs.n != before || proc_read_state(pid) == 'R') {
+			asleep = 0;
+			continue;
+		}
+		asleep++;
+		all++;
 	}
 	return false;
 }
@@ -120,7 +187,8 @@ static pid_t held_child_fork(int *ret_pidfd)
 	return (pid_t)pid;
 }
 
-static enum held_child_result held_child_run_shared(int keep, void (*run)(void *data), void *shared)
+static enum held_child_result held_child_run_shared(const struct held_child_call *call,
+                                                    void *shared, const uint32_t *needs)
 {
 	struct pollfd child = {.fd = -1, .events = POLLIN};
 	_cleanup_close_ int ours = -1;
@@ -135,48 +203,45 @@ static enum held_child_result held_child_run_shared(int keep, void (*run)(void *
 	theirs = ends[1];
 	pid = held_child_fork(&child.fd);
 	if (pid == 0) {
-		held_child_close_all_but(keep, theirs);
-		run(shared);
+		held_child_close_all_but(call->keep, theirs);
+		call->run(shared);
 		close(theirs);
 		_exit(0);
 	}
 	if (pid < 0)
 		return HELD_CHILD_REFUSED;
 	close(TAKE_FD(theirs));
-	held_children[held_child_n++] = (struct held_child){.pidfd = child.fd, .run = run};
-	done = held_child_await(ours, pid, held_child_n - 1);
-	if (!done) /* a child that runs on might call @run to its end */
+	held_children[held_child_n++] = (struct held_child){.pidfd = child.fd, .run = call->run};
+	done = held_child_await(ours, pid, call->is_long, needs);
+	if (!done) { /* a child that runs on might call @run to its end */
 		syscall(SYS_pidfd_send_signal, child.fd, SIGKILL, NULL, 0);
+		held_child_note_stuck(needs ? *needs : 0);
+	}
 	poll(&child, 1, PATIENCE_MS);
 	return done ? HELD_CHILD_DONE : HELD_CHILD_STUCK;
 }
 
-enum held_child_result held_child_run(int keep, void (*run)(void *data), void *data, size_t size,
-                                      size_t max)
+enum held_child_result held_child_run(const struct held_child_call *call, void *data, size_t size)
 {
 	enum held_child_result result;
+	const uint32_t *needs = NULL;
 	void *shared;
 
 	held_child_reap();
-	if (held_child_n == ALL_MAX || held_child_count(run) >= max)
+	if (held_child_n == ALL_MAX || held_child_count(call->run) >= call->max)
 		return HELD_CHILD_REFUSED;
 	shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED)
 		return HELD_CHILD_REFUSED;
 	memcpy(shared, data, size);
-	result = held_child_run_shared(keep, run, shared);
+	if (call->pid)
+		needs = (const uint32_t *)((char *)shared +
+		                           ((const char *)call->pid - (char *)data));
+	result = held_child_run_shared(call, shared, needs);
 	memcpy(data, shared, size);
 	munmap(shared, size);
-	if (result != HELD_CHILD_STUCK)
-		held_child_reap();
-	return result;
-}
-
-void held_child_note_cause(uint32_t pid)
-{
-	if (held_child_n)
-		held_children[held_child_n - 1].cause = pid;
 	held_child_reap();
+	return result;
 }
 
 /* Also called in a child, where the pidfds are closed. */

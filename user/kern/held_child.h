@@ -17,16 +17,23 @@ enum held_child_result {
 	                     */
 };
 
-/* Calls @run in a child, while we wait, with a copy of descriptor @keep (-1 = none) and no other
- * one. The @size bytes of @data are shared: what @run changes there is seen here afterwards, also
- * if it is stuck, and nothing else is. What @run opens, it need not close: that is done when we go
- * on.
- * @max: of the children that may be held. */
-enum held_child_result held_child_run(int keep, void (*run)(void *data), void *data, size_t size,
-                                      size_t max);
+struct held_child_call {
+	void (*run)(void *data);
+	int keep;            /* this descriptor is open in the child, and no other one; -1 = none */
+	size_t max;          /* of the children with the same @run that may be held */
+	const uint32_t *pid; /* in the data: the process that @run needs just now; or NULL */
+	bool is_long; /* @run may take any time as long as it goes on: not for an event loop */
+};
 
-/* Notes that the child that was stuck last waits for process @pid. */
-void held_child_note_cause(uint32_t pid);
+/* Calls @call->run in a child, while we wait. The @size bytes of @data are shared: what the child
+ * changes there is seen here afterwards, also if it is stuck, and nothing else is. What it opens,
+ * it need not close: that is done when we go on.
+ *
+ * Children that are stuck with the same process again and again are waited for less and less. */
+enum held_child_result held_child_run(const struct held_child_call *call, void *data, size_t size);
+
+/* Forgets children that have ended by now, and what they waited for. Not in a child. */
+void held_child_reap(void);
 
 /* Whether a child still waits for the process. */
 bool held_child_waits_for(uint32_t pid);

@@ -87,13 +87,15 @@ static bool peer_message_start_child(struct peer_message_task *task, void *buf)
 {
 	const size_t size = sizeof(*task) + task->size;
 	_cleanup_free_ struct peer_message_task *shared = calloc(1, size);
+	const struct held_child_call call = {.run = peer_message_run_child,
+	                                     .keep = task->fd,
+	                                     .max = task->all ? HELD_ALL : HELD_MAX};
 
 	if (!shared)
 		return false;
 	*shared = *task;
 	shared->n = -1;
-	if (held_child_run(task->fd, peer_message_run_child, shared, size,
-	                   task->all ? HELD_ALL : HELD_MAX) != HELD_CHILD_DONE)
+	if (held_child_run(&call, shared, size) != HELD_CHILD_DONE)
 		return false;
 	*task = *shared;
 	if (buf && task->n > 0)

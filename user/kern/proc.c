@@ -67,6 +67,7 @@ struct proc_serving_task {
 	struct proc_serving *list;
 	size_t n;
 	/* By the child: */
+	uint32_t pid;
 	size_t done;
 	bool yes[RPD_SLOT_MAX];
 };
@@ -78,6 +79,7 @@ static void proc_still_serve_in_child(void *data)
 	for (; task->done < task->n; task->done++) {
 		const struct proc_serving *it = &task->list[task->done];
 
+		task->pid = it->worker->pid;
 		task->yes[task->done] = !held_child_waits_for(it->worker->pid) &&
 		                        proc_still_serves(it->worker, it->inode);
 	}
@@ -87,13 +89,16 @@ static void proc_still_serve_in_child(void *data)
 void proc_still_serve(struct proc_serving *list, size_t n)
 {
 	struct proc_serving_task task = {.list = list, .n = n < RPD_SLOT_MAX ? n : RPD_SLOT_MAX};
+	const struct held_child_call call = {.run = proc_still_serve_in_child,
+	                                     .keep = -1,
+	                                     .max = HELD_SERVE_MAX,
+	                                     .pid = &task.pid};
 	unsigned int stuck = 0;
 
 	while (task.done < task.n && stuck < STUCK_MAX) {
-		if (held_child_run(-1, proc_still_serve_in_child, &task, sizeof(task),
-		                   HELD_SERVE_MAX) != HELD_CHILD_STUCK)
+		if (held_child_run(&call, &task, sizeof(task)) != HELD_CHILD_STUCK)
 			break;
-		held_child_note_cause(list[task.done++].worker->pid);
+		task.done++;
 		stuck++;
 	}
 	for (size_t i = 0; i < n; i++)
@@ -207,13 +212,16 @@ static int proc_explain_duplicate(int code, uint32_t pid, int fd, struct error *
 }
 
 struct proc_duplicate {
-	uint32_t pid, inode_expected;
-	int fd, socket;
+	uint32_t pid;
+	int socket;
+	size_t n;
+	struct proc_descriptor wanted[PROC_DUPLICATE_MAX];
+	size_t done; /* so many are duplicated */
 	int error;
 };
 
 union proc_control {
-	char buf[CMSG_SPACE(sizeof(int))];
+	char buf[CMSG_SPACE(PROC_DUPLICATE_MAX * sizeof(int))];
 	struct cmsghdr align;
 };
 
@@ -232,24 +240,25 @@ static int proc_check_duplicate(int fd, uint32_t inode_expected)
 	return !inode_expected || st.st_ino == inode_expected ? 0 : -EBADF;
 }
 
-static int proc_send_fd(int socket, int fd)
+static int proc_send_fds(int socket, const int *fds, size_t n)
 {
 	union proc_control control = {};
 	struct iovec part = {"", 1};
 	struct msghdr message = {.msg_iov = &part,
 	                         .msg_iovlen = 1,
 	                         .msg_control = control.buf,
-	                         .msg_controllen = sizeof(control.buf)};
+	                         .msg_controllen = CMSG_SPACE(n * sizeof(int))};
 	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 
 	header->cmsg_level = SOL_SOCKET;
 	header->cmsg_type = SCM_RIGHTS;
-	header->cmsg_len = CMSG_LEN(sizeof(fd));
-	memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+	header->cmsg_len = CMSG_LEN(n * sizeof(int));
+	memcpy(CMSG_DATA(header), fds, n * sizeof(int));
 	return sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-static int proc_receive_fd(int socket)
+/* The kernel leaves out those that exceed our limit of open files. */
+static int proc_receive_fds(int socket, int *ret, size_t n)
 {
 	union proc_control control = {};
 	struct iovec part = {&(char){0}, 1};
@@ -258,62 +267,80 @@ static int proc_receive_fd(int socket)
 	                         .msg_control = control.buf,
 	                         .msg_controllen = sizeof(control.buf)};
 	const struct cmsghdr *header;
-	int fd;
+	size_t got = 0;
 
 	if (recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
 		return -errno;
 	header = CMSG_FIRSTHDR(&message);
-	if (!header || header->cmsg_type != SCM_RIGHTS)
-		return -EMFILE;
-	memcpy(&fd, CMSG_DATA(header), sizeof(fd));
-	return fd;
+	if (header && header->cmsg_type == SCM_RIGHTS) {
+		got = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		memcpy(ret, CMSG_DATA(header), got * sizeof(int));
+	}
+	if (got == n)
+		return 0;
+	for (size_t i = 0; i < got; i++)
+		proc_close_listener(&ret[i]);
+	return -EMFILE;
 }
 
 static void proc_duplicate_in_child(void *data)
 {
 	struct proc_duplicate *it = data;
 	const int pidfd = proc_open_unchecked_pidfd(it->pid);
-	int fd, r = pidfd;
+	int fds[PROC_DUPLICATE_MAX], r = pidfd < 0 ? pidfd : 0;
 
-	if (pidfd >= 0) {
-		fd = (int)syscall(SYS_pidfd_getfd, pidfd, it->fd, 0);
-		r = fd < 0 ? -errno : 0;
-		if (r == 0)
-			r = proc_check_duplicate(fd, it->inode_expected);
-		if (r == 0)
-			r = proc_send_fd(it->socket, fd);
+	for (; r == 0 && it->done < it->n; it->done += r == 0) {
+		const struct proc_descriptor *wanted = &it->wanted[it->done];
+		const int fd = (int)syscall(SYS_pidfd_getfd, pidfd, wanted->fd, 0);
+
+		r = fd < 0 ? -errno : proc_check_duplicate(fd, wanted->inode);
+		fds[it->done] = fd;
 	}
+	if (r == 0)
+		r = proc_send_fds(it->socket, fds, it->n);
 	it->error = r;
 }
 
 /* A file has to be open here before we can know what it is, and then be closed. Closing a file of
  * FUSE waits for its server, whether it is open elsewhere or not. So a child looks at it first. */
-int proc_duplicate_fd(uint32_t pid, int fd, uint32_t inode_expected, struct error *err)
+int proc_duplicate_fds(uint32_t pid, const struct proc_descriptor *wanted, size_t n, int *ret,
+                       struct error *err)
 {
-	struct proc_duplicate it = {.pid = pid, .inode_expected = inode_expected, .fd = fd};
+	struct proc_duplicate it = {.pid = pid, .n = n};
 	_cleanup_close_ int ours = -1;
 	_cleanup_close_ int theirs = -1;
+	struct held_child_call call = {.run = proc_duplicate_in_child, .max = HELD_MAX};
 	enum held_child_result result;
 	int pair[2], r;
 
+	memcpy(it.wanted, wanted, n * sizeof(*wanted));
 	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return proc_explain_duplicate(-errno, pid, fd, err);
+		return proc_explain_duplicate(-errno, pid, wanted->fd, err);
 	ours = pair[0];
-	it.socket = theirs = pair[1];
-	result = held_child_run(theirs, proc_duplicate_in_child, &it, sizeof(it), HELD_MAX);
+	it.socket = call.keep = theirs = pair[1];
+	result = held_child_run(&call, &it, sizeof(it));
+	wanted += it.done < n ? it.done : 0;
 	if (result == HELD_CHILD_STUCK)
 		return error_set(err, -EAGAIN,
 		                 "can't duplicate descriptor %d of process %" PRIu32
 		                 ": the process keeps a lock of the kernel",
-		                 fd, pid);
+		                 wanted->fd, pid);
 	if (result == HELD_CHILD_REFUSED)
 		return error_set(err, -EAGAIN,
 		                 "can't duplicate descriptor %d of process %" PRIu32
 		                 ": no child can be started for it, or earlier ones have got files "
 		                 "that can't be closed; end the process that such files are of",
-		                 fd, pid);
-	r = it.error < 0 ? it.error : proc_receive_fd(ours);
-	return r < 0 ? proc_explain_duplicate(r, pid, fd, err) : r;
+		                 wanted->fd, pid);
+	r = it.error < 0 ? it.error : proc_receive_fds(ours, ret, n);
+	return r < 0 ? proc_explain_duplicate(r, pid, wanted->fd, err) : 0;
+}
+
+int proc_duplicate_fd(uint32_t pid, int fd, uint32_t inode_expected, struct error *err)
+{
+	const struct proc_descriptor wanted = {fd, inode_expected};
+	const int r = proc_duplicate_fds(pid, &wanted, 1, &fd, err);
+
+	return r < 0 ? r : fd;
 }
 
 void proc_close_listener(int *fd)

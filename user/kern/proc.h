@@ -62,15 +62,28 @@ bool proc_is_ending(uint32_t pid);
 /* Whether process @pid waits for the kernel, and no signal interrupts it. */
 bool proc_is_blocked(uint32_t pid);
 
+/* A descriptor of a process. */
+struct proc_descriptor {
+	int fd;
+	uint32_t inode; /* of the socket that it must be; 0 = any socket */
+};
+
+#define PROC_DUPLICATE_MAX RPD_ENDPOINT_MAX
+
 /*
- * Duplicates descriptor @fd of process @pid, close-on-exec. Returns the duplicate. @inode_expected:
- * the socket that it must be; 0 = any socket. -EBADF if it is another file by now, or closed;
- * -ESRCH if the process is gone; -EPERM if we have no right to trace it.
+ * Duplicates @n descriptors of process @pid, 1 to PROC_DUPLICATE_MAX, close-on-exec, into @ret:
+ * all, or none. Returns 0. -EBADF if one is another file by now, or closed; -ESRCH if the process
+ * is gone; -EPERM if we have no right to trace it. A child does it: that costs more than a
+ * descriptor.
  *
- * The caller closes the duplicate at once. A listener's queue migrates only when its last
+ * The caller closes the duplicates at once. A listener's queue migrates only when its last
  * descriptor is closed: if the owner dies while we hold a duplicate, the connections in the queue
  * hang.
  */
+int proc_duplicate_fds(uint32_t pid, const struct proc_descriptor *wanted, size_t n, int *ret,
+                       struct error *err);
+
+/* The same for one descriptor. Returns the duplicate. */
 int proc_duplicate_fd(uint32_t pid, int fd, uint32_t inode_expected, struct error *err);
 
 /* Closes the duplicate of a listener, at once: the owner may have made a connection of it

@@ -80,16 +80,19 @@ static enum held_child_result proc_holders_try(const struct proc_scan_request *r
 {
 	_cleanup_close_ int file = memfd_create("holders", MFD_CLOEXEC);
 	struct search search = {.request = request, .file = file};
+	const struct held_child_call call = {.run = proc_holders_run,
+	                                     .keep = file,
+	                                     .max = HELD_MAX,
+	                                     .pid = &search.pid,
+	                                     .is_long = !request->bounded};
 	enum held_child_result result;
 
 	if (file < 0)
 		return HELD_CHILD_REFUSED;
-	result = held_child_run(file, proc_holders_run, &search, sizeof(search), HELD_MAX);
+	result = held_child_run(&call, &search, sizeof(search));
 	*ret_pid = search.pid;
 	*ret_result = search.result;
-	if (result == HELD_CHILD_STUCK)
-		held_child_note_cause(search.pid);
-	else if (result == HELD_CHILD_DONE && search.result == 0)
+	if (result == HELD_CHILD_DONE && search.result == 0)
 		*ret_result = proc_holders_read(file, ret, ret_n);
 	return result;
 }
@@ -107,17 +110,22 @@ static int proc_holders_search(struct proc_scan_request *request, struct holder 
 	*ret_n = 0;
 	if (!request->n_listeners || (request->pids && !request->n_pids))
 		return 0;
+	held_child_reap();
 	for (size_t i = 0; i < request->n_pids; i++)
 		if (held_child_waits_for(request->pids[i]))
 			return proc_holders_explain_stuck(request->pids[i], err);
 	for (;;) {
 		result = proc_holders_try(request, &pid, &r, ret, ret_n);
-		if (result != HELD_CHILD_STUCK)
+		if (result != HELD_CHILD_STUCK || !pid) /* 0: it has come to no process yet */
 			break;
 		if (request->pids || request->n_skipped == ARRAY_SIZE(request->skipped))
 			return proc_holders_explain_stuck(pid, err);
 		request->skipped[request->n_skipped++] = pid;
 	}
+	if (result == HELD_CHILD_STUCK)
+		return error_set(err, -EAGAIN,
+		                 "can't find the listeners' processes: a child that reads /proc "
+		                 "for it does not go on");
 	if (result == HELD_CHILD_REFUSED)
 		return error_set(err, -EAGAIN,
 		                 "can't find the listeners' processes: no child can be started "

@@ -5,6 +5,8 @@
  *
  * A process that ends during the scan, or that we may not read, counts as absent. A process can
  * keep a scan waiting for ever (proc_scan.h): then -EBUSY.
+ *
+ * An event loop must not wait for proc_holders_find(), which takes as long as it goes on.
  */
 #pragma once
 

@@ -39,17 +39,20 @@ static void admit_close_borrowed(struct admit_borrowed *b)
 static int admit_borrow_listeners(const struct newcomer *newcomer, struct admit_borrowed *ret,
                                   struct error *err)
 {
-	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++) {
-		const struct listener *listener = newcomer->listeners[e];
+	struct proc_descriptor wanted[RPD_ENDPOINT_MAX];
+	int fds[RPD_ENDPOINT_MAX];
+	size_t n = 0;
+	int r;
 
-		if (!listener)
-			continue;
-		ret->fds[e] = proc_duplicate_fd(newcomer->owner.id.pid, newcomer->fds[e],
-		                                listener->inode, err);
-		if (ret->fds[e] < 0)
-			return ret->fds[e];
-	}
-	return 0;
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (newcomer->listeners[e])
+			wanted[n++] = (struct proc_descriptor){newcomer->fds[e],
+			                                       newcomer->listeners[e]->inode};
+	r = n ? proc_duplicate_fds(newcomer->owner.id.pid, wanted, n, fds, err) : 0;
+	for (unsigned int e = RPD_ENDPOINT_MAX; r == 0 && e-- > 0;)
+		if (newcomer->listeners[e])
+			ret->fds[e] = fds[--n];
+	return r;
 }
 
 /* Records the worker and its listeners before a connection can be steered to them. The slot's row

@@ -2,8 +2,6 @@
 #include "service/observe.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,15 +9,14 @@
 #include "core/listener_owner.h"
 #include "core/process.h"
 #include "core/roster.h"
-#include "kern/cgroup.h"
 #include "kern/proc.h"
 #include "kern/proc_holders.h"
 #include "kern/steer.h"
 #include "kern/steer_members.h"
 #include "kern/steer_socks.h"
 #include "kern/steer_workers.h"
-#include "service/run_dir.h"
 #include "service/service_endpoint.h"
+#include "service/service_holders.h"
 #include "service/sockets.h"
 
 /* The members of the service's groups, by cookie. */
@@ -74,6 +71,12 @@ static const struct listener *observe_slot_listener(const struct observed *o, un
 	return listener;
 }
 
+/* The name of the service if it is run, or NULL. */
+static const char *observe_run_name(const struct service *service)
+{
+	return service_is_run(service) ? service->pins.service : NULL;
+}
+
 /* Puts the listener into the slot that a killed swap has chosen for it. */
 static int observe_finish_put(struct service *service, unsigned int endpoint, unsigned int slot,
                               uint16_t generation, const struct listener *listener,
@@ -86,10 +89,13 @@ static int observe_finish_put(struct service *service, unsigned int endpoint, un
 	        .account = generation,
 	};
 	_cleanup_free_ struct holder *holders = NULL;
+	bool slots[RPD_SLOT_MAX] = {};
 	_cleanup_listener_ int fd = -1;
 	size_t n;
-	int r = proc_holders_find(listener, 1, &holders, &n, err);
+	int r;
 
+	slots[slot] = true;
+	r = service_holders_find(observe_run_name(service), slots, listener, 1, &holders, &n, err);
 	if (r < 0 || n == 0)
 		return r;
 	fd = proc_duplicate_fd(holders[0].id.pid, holders[0].fd, listener->inode, err);
@@ -196,70 +202,18 @@ static int observe_find_foreign(const struct service *service, struct observed *
 	return 0;
 }
 
-/* Pids that are collected. */
-struct observe_pids {
-	uint32_t *list;
-	size_t n;
-};
-
-static int observe_add_pids(struct observe_pids *pids, const char *parent, const char *cgroup)
-{
-	_cleanup_close_ int fd = cgroup_open(parent, cgroup);
-	_cleanup_free_ uint32_t *more = NULL;
-	uint32_t *list;
-	size_t n = 0;
-	int r = fd < 0 ? 0 : cgroup_list_processes(fd, &more, &n);
-
-	if (r < 0 || n == 0)
-		return r;
-	list = reallocarray(pids->list, pids->n + n, sizeof(*list));
-	if (!list)
-		return -ENOMEM;
-	memcpy(list + pids->n, more, n * sizeof(*list));
-	pids->list = list;
-	pids->n += n;
-	return 0;
-}
-
-/* Lists the processes of the workers of `run` that are or were in these slots: the names of their
- * cgroups begin with the number of the slot. Returns 0, or a negative errno. */
-static int observe_list_pids(const struct service *service, const struct observed *o,
-                             struct observe_pids *ret)
-{
-	char parent[PATH_MAX];
-	char **names = NULL;
-	size_t n = 0;
-	int r = run_dir_cgroup(service->pins.service, parent)
-	                ? cgroup_list_children(parent, &names, &n)
-	                : -ENOENT;
-
-	for (size_t i = 0; i < n; i++) {
-		unsigned int slot;
-
-		if (r == 0 && sscanf(names[i], "%u-", &slot) == 1 && slot < o->n_slots &&
-		    o->slots[slot].stalled)
-			r = observe_add_pids(ret, parent, names[i]);
-		free(names[i]);
-	}
-	free(names);
-	return r;
-}
-
-/* Finds the processes that have the listeners open. Of workers of `run` only their own processes
- * count: others, and their descriptors, may be any number. */
+/* Finds the processes that have the listeners open. Of a service that is run, only those of the
+ * stalled slots count. */
 static int observe_search(const struct service *service, const struct observed *o,
                           const struct listener *listeners, size_t n, struct holder **ret,
                           size_t *ret_n, struct error *err)
 {
-	struct observe_pids pids = {};
-	int r;
+	bool slots[RPD_SLOT_MAX] = {};
 
-	if (!service_is_run(service) || observe_list_pids(service, o, &pids) < 0 || !pids.n)
-		r = proc_holders_find(listeners, n, ret, ret_n, err);
-	else
-		r = proc_holders_find_among(pids.list, pids.n, listeners, n, ret, ret_n, err);
-	free(pids.list);
-	return r;
+	for (unsigned int slot = 0; slot < o->n_slots; slot++)
+		slots[slot] = o->slots[slot].stalled;
+	return service_holders_find(observe_run_name(service), slots, listeners, n, ret, ret_n,
+	                            err);
 }
 
 /* Whether the slot's process, if it still serves the listener, need not be searched for. */

@@ -10,11 +10,11 @@
 #include "core/roster.h"
 #include "kern/pins.h"
 #include "kern/proc.h"
-#include "kern/proc_holders.h"
 #include "kern/sockdiag.h"
 #include "kern/steer_setup.h"
 #include "kern/steer_socks.h"
 #include "kern/steer_workers.h"
+#include "service/service_holders.h"
 
 #define SERVICE_ENDPOINT_NO_HOLDER                                                                 \
 	"port %u: no process that has a listener open can be seen in /proc (another PID "          \
@@ -69,11 +69,20 @@ int service_endpoint_add(struct service *service, const struct rpd_endpoint *end
 	             : steer_setup_add_endpoint(&service->steer, &service->pins, endpoint, 0, err);
 }
 
-int service_endpoint_borrow_any(const struct listener *listeners, size_t n, struct error *err)
+/* The name of the service if it is run, or NULL. The maps may be missing from a service that is
+ * half removed. */
+static const char *service_endpoint_run_name(const struct service *service)
+{
+	return service->steer.service && service_is_run(service) ? service->pins.service : NULL;
+}
+
+int service_endpoint_borrow_any(const struct service *service, const struct listener *listeners,
+                                size_t n, struct error *err)
 {
 	_cleanup_free_ struct holder *holders = NULL;
 	size_t n_holders = 0;
-	int r = proc_holders_find(listeners, n, &holders, &n_holders, err);
+	int r = service_holders_find_any(service_endpoint_run_name(service), listeners, n, &holders,
+	                                 &n_holders, err);
 
 	if (r < 0)
 		return r;
@@ -137,7 +146,7 @@ int service_endpoint_borrow(const struct service *service, unsigned int endpoint
 
 	if (r != SERVICE_ENDPOINT_BORROWED)
 		return r;
-	r = service_endpoint_borrow_any(listeners, n, err);
+	r = service_endpoint_borrow_any(service, listeners, n, err);
 	if (r < 0)
 		return r;
 	*ret_fd = r;
@@ -235,7 +244,8 @@ int service_endpoint_attach(const struct service *service, unsigned int endpoint
 
 	if (r != SERVICE_ENDPOINT_BORROWED)
 		return r;
-	r = proc_holders_find(listeners, n, &holders, &n_holders, err);
+	r = service_holders_find_any(service_endpoint_run_name(service), listeners, n, &holders,
+	                             &n_holders, err);
 	if (r == 0 && n_holders == 0)
 		r = error_set(err, -EPERM, SERVICE_ENDPOINT_NO_HOLDER, listeners[0].endpoint.port);
 	if (r == 0)

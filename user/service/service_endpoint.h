@@ -53,4 +53,5 @@ int service_endpoint_attach_by(const struct service *service, unsigned int endpo
 /* Duplicates one of the @n listeners, which have the same port. Returns the descriptor, which the
  * caller closes as soon as possible; or a negative errno with @err set if no process that has one
  * of them open can be seen. */
-int service_endpoint_borrow_any(const struct listener *listeners, size_t n, struct error *err);
+int service_endpoint_borrow_any(const struct service *service, const struct listener *listeners,
+                                size_t n, struct error *err);

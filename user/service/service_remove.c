@@ -66,8 +66,8 @@ static void service_remove_borrow_by_slots(struct service *service, struct servi
 
 			for (size_t i = 0; cookie && groups[e].fd < 0 && i < n; i++)
 				if (listeners[i].cookie == cookie)
-					groups[e].fd = service_endpoint_borrow_any(&listeners[i], 1,
-					                                           &ignored);
+					groups[e].fd = service_endpoint_borrow_any(
+					        service, &listeners[i], 1, &ignored);
 			if (cookie)
 				groups[e].unreached = groups[e].fd < 0;
 		}

@@ -276,7 +276,7 @@ static void endpoints_judge_one(struct supervisor *sup, struct service *service,
 		if (!endpoints_is_private(sup, &endpoint) && occasion != ENDPOINTS_AFTER_ROLLBACK)
 			endpoints_report_removal(sup, e, &seen);
 		if (seen.covered && !seen.listening)
-			dropped_address_add(sup, service, e);
+			dropped_address_add(sup, service, &endpoint);
 		endpoints_remove(sup, service, e);
 	} else if (next == ENDPOINT_SERVED) {
 		*note = (struct endpoint_note){.was_served = true};

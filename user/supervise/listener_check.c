@@ -115,6 +115,8 @@ static void listener_check_worker(struct worker *w, struct service *service,
 {
 	const int endpoint = listener_check_find_closed(w, service, rows, n);
 
+	if (w->admit_later)
+		worker_listeners_ask_look(w);
 	if (endpoint < 0)
 		w->closed_at = 0;
 	else

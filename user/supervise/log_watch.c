@@ -41,7 +41,7 @@ void log_watch_begin(struct supervisor *sup, uint32_t pid)
 uint32_t log_watch_check(struct supervisor *sup)
 {
 	struct log_watch *it = &sup->log_watch;
-	uint32_t turn;
+	uint32_t turn, number;
 
 	if (!it->memory)
 		return 0;
@@ -54,7 +54,9 @@ uint32_t log_watch_check(struct supervisor *sup)
 	if (++it->same < LOG_WATCH_PATIENCE)
 		return 0;
 	it->same = 0;
-	return __atomic_load_n(&it->memory->number, __ATOMIC_ACQUIRE);
+	/* It may be at the next worker by now: that one is none that must end. */
+	number = __atomic_load_n(&it->memory->number, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&it->memory->turn, __ATOMIC_ACQUIRE) == turn ? number : 0;
 }
 
 void log_watch_close(struct supervisor *sup)

@@ -94,7 +94,8 @@ static void park_judge(struct supervisor *sup, struct service *service,
 
 		if (!w)
 			continue;
-		if (park_must_admit(w, had_listener[slot]) && placement_admit(w, &err) < 0)
+		if (park_must_admit(w, had_listener[slot]) &&
+		    placement_admit(w, &err) != PLACEMENT_ADMITTED)
 			report_line(sup, "slot %u: %s", slot, err.text);
 	}
 }

@@ -114,6 +114,8 @@ static int placement_find_newcomer(struct worker *w, const struct service *servi
 	if (r < 0)
 		return error_set(err, r, "can't read cgroup %s: %s", w->cgroup_name, strerror(-r));
 	r = proc_holders_find_among(pids, n_pids, listeners, n, &holders, &n_holders, err);
+	if (r == -EBUSY || r == -EAGAIN)
+		return PLACEMENT_LATER;
 	return r < 0 ? r : placement_choose_owner(ret, holders, n_holders, err);
 }
 
@@ -207,7 +209,7 @@ int placement_admit(struct worker *w, struct error *err)
 
 	if (r == 0)
 		r = placement_get_newcomer(w, service, &listeners, &newcomer, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	placement_close_to_probes(w, service);
 	placement_note_label(w, service);
@@ -222,7 +224,7 @@ int placement_admit(struct worker *w, struct error *err)
 	events_note(&service->steer,
 	            w->sup->slots[w->slot].current ? RPD_EVENT_swapped : RPD_EVENT_admitted,
 	            w->slot, newcomer.owner.id.pid, newcomer.owner.comm);
-	return 0;
+	return PLACEMENT_ADMITTED;
 }
 
 static int placement_free_probe_index(const struct supervisor *sup, struct error *err)
@@ -248,8 +250,8 @@ int placement_open_to_probes(struct worker *w, struct service *service, unsigned
 	unsigned int e = 0;
 	int r = placement_get_newcomer(w, service, &listeners, &newcomer, err);
 
-	if (r < 0)
-		return r;
+	if (r != 0)
+		return r < 0 ? r : -EAGAIN;
 	while (e < RPD_ENDPOINT_MAX && !newcomer.listeners[e])
 		e++;
 	if (e == RPD_ENDPOINT_MAX)

@@ -7,10 +7,16 @@
 #include "service/service.h"
 #include "supervise/types.h"
 
+enum placement_admission {
+	PLACEMENT_ADMITTED,
+	PLACEMENT_LATER, /* which process has its listeners can't be found out just now */
+};
+
 /* Puts the worker into its slot, in place of the worker that is there; or, if it is in its slot,
  * admits more of its listeners. A worker that listens on no endpoint of the service is recorded by
  * its pid alone; one that listens on nothing, only if its configuration allows that
- * (core/ready_rule.h). */
+ * (core/ready_rule.h). Returns an enum placement_admission, or a negative errno; sets @err unless
+ * the worker was admitted. */
 int placement_admit(struct worker *w, struct error *err);
 
 /* Takes the worker out of @slot, and leaves the slot empty. */

@@ -55,7 +55,7 @@ static int supervisor_admit(struct worker *w, struct error *err)
 	const unsigned int slot = w->slot;
 	int r = placement_admit(w, err);
 
-	if (r < 0)
+	if (r != PLACEMENT_ADMITTED)
 		return r;
 	slot_take(w);
 	reload_note_done(sup, slot);

@@ -19,6 +19,7 @@
 #include "service/schedule_commit.h"
 #include "service/service_lock.h"
 #include "service/slot_replace.h"
+#include "supervise/dropped_address.h"
 #include "supervise/endpoints.h"
 #include "supervise/former.h"
 #include "supervise/health.h"
@@ -283,21 +284,25 @@ static void takeover_restore_limits(struct supervisor *sup)
 			            err.text);
 }
 
-/* Notes what the earlier supervisor knew: where the workers listen, and which addresses they don't
- * share. */
+/* Notes what the earlier supervisor knew: where the workers listen, which addresses they don't
+ * share, and which they have dropped. */
 static void takeover_note_listeners(struct supervisor *sup)
 {
+	_cleanup_service_lock_ struct service *service = NULL;
+	struct error ignored;
+
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		sup->endpoints[e].was_served = true;
 	for (struct worker *w = sup->workers; w; w = w->next) {
 		_cleanup_free_ struct listener *listeners = NULL;
-		struct error ignored;
 		size_t n = 0;
 
 		worker_listeners_look(w, &listeners, &n, &ignored);
 		if (w->state == WORKER_UP)
 			endpoints_note_private(w, true);
 	}
+	if (service_lock(&sup->service, &service, &ignored) == 0)
+		dropped_address_recall(sup, service);
 }
 
 int takeover(struct supervisor *sup, struct error *err)

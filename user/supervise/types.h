@@ -92,6 +92,7 @@ struct worker {
 	 * endpoints of the service. */
 	struct rpd_endpoint *addresses;
 	size_t n_addresses;
+	bool admit_later;      /* that could not be found out: it is looked at again */
 	char admit_error[160]; /* the last reason why more of its listeners were not admitted */
 	uint16_t own_ports[WORKER_OWN_PORTS]; /* its numbers of --increment-var; 0 = none */
 
@@ -109,6 +110,7 @@ struct worker {
 	void (*on_probe)(struct worker *w, bool ok, const char *why);
 	unsigned int probe_failures; /* probes that failed in a row */
 	bool unhealthy;
+	unsigned int n_later;  /* how often it could not be put into its slot just then */
 	bool is_late;          /* it is ready but for addresses that its program may have dropped */
 	bool may_drop;         /* it was late for long enough: it is ready without them */
 	int64_t duplicates_at; /* since when it has several listeners on an endpoint, or 0 */
@@ -148,7 +150,7 @@ struct worker_events {
 	/* It has settled: whether it may get its slot. If not, it has got another event, and may be
 	 * freed. */
 	bool (*confirm)(struct worker *w);
-	/* Puts the worker into its slot. Returns 0, or a negative errno with @err set. */
+	/* Puts the worker into its slot, as placement_admit() does. */
 	int (*admit)(struct worker *w, struct error *err);
 	/* The worker has failed before it was up, or has died in its slot. */
 	void (*lost)(struct worker *w);
@@ -189,7 +191,9 @@ struct endpoint_note {
 struct dropped_address {
 	struct rpd_endpoint address; /* family 0 = none */
 	struct rpd_endpoint cover;   /* the endpoint that gets its connections ... */
-	int listener;                /* ... and a listener of ours there */
+	int listener;                /* ... and a listener of ours there, or -1 */
+	bool is_led_on;              /* no other program has it in part */
+	bool is_reported;            /* that it can't be led on */
 };
 
 /* One service that is run. */

@@ -30,6 +30,9 @@
 
 /* How long the first worker of a slot must live before it gets the slot. */
 #define FIRST_SETTLE_NS (NS_PER_S / 20)
+/* How often it is tried again to put a worker into its slot, and after what time, which doubles. */
+#define LATER_MAX 4
+#define LATER_NS  (NS_PER_S / 2)
 
 /* --- its end */
 
@@ -306,13 +309,26 @@ static bool worker_has_just_ended(const struct worker *w)
 	return !w->exited && poll(&end, 1, 0) > 0;
 }
 
+/* On a busy machine a worker may keep a lock of the kernel for a second, and be healthy. Returns
+ * whether there is another attempt to put it into its slot. */
+static bool worker_try_later(struct worker *w, const char *why)
+{
+	if (w->n_later == LATER_MAX || w->sup->slots[w->slot].next != w)
+		return false;
+	report_line(w->sup, "slot %u: not in its slot yet: %s", w->slot, why);
+	worker_event(w, WORKER_EVENT_LATER);
+	worker_arm(w, LATER_NS << w->n_later++);
+	return true;
+}
+
 static void worker_come_up(struct worker *w)
 {
 	struct error err = {};
+	const int r = w->sup->events->admit(w, &err);
 
-	if (w->sup->events->admit(w, &err) >= 0)
+	if (r == 0 || worker_has_just_ended(w)) /* the event of its end has the reason */
 		return;
-	if (!worker_has_just_ended(w)) /* otherwise the event of its end has the reason */
+	if (r < 0 || !worker_try_later(w, err.text))
 		worker_fail(w, "can't take its slot: %s", err.text);
 }
 

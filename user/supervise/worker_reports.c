@@ -59,9 +59,10 @@ static void worker_reports_admit_more(struct worker *w)
 	for (size_t i = 0; r >= 0 && i < n; i++)
 		is_new |= service_endpoint_index(&w->sup->service, &listeners[i].endpoint) >= 0 &&
 		          !worker_listeners_is_steered(w, listeners[i].cookie);
-	if (r >= 0 && is_new)
-		r = placement_admit(w, &err);
-	if (r < 0)
+	if (r >= 0)
+		r = is_new ? placement_admit(w, &err) : PLACEMENT_ADMITTED;
+	w->admit_later = r == PLACEMENT_LATER;
+	if (r != PLACEMENT_ADMITTED)
 		worker_reports_note_error(w, err.text);
 	park_update(w->sup); /* clients may wait for just that */
 }
