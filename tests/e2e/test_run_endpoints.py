@@ -137,7 +137,8 @@ def test_other_program(bed):
     reload = bed.start(bed.binary("reuseportd"), "reload", run.name, "--", "env", "HOST=::", "node",
                        server, name="reload")
     run.process.wait_output("1 of 1 workers are new")
-    equal((asked(f"127.0.0.1:{PORT}"), is_led_on(bed)), (run.pids()[0], True), "the new worker")
+    wait_until(lambda: asked(f"127.0.0.1:{PORT}") == run.pids()[0], "the new worker answers")
+    check(is_led_on(bed), "connections are led on")
     equal(run.status()["foreign_listeners"], [], "foreign listeners")
     with socket.socket() as rival:
         rival.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
