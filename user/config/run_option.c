@@ -336,8 +336,8 @@ const struct option_row run_options[] = {
         {"user", "USER",
          "Run the workers as this user (name or number). With FILE, it is the user of all "
          "services, whatever FILE sets. Default: the user that FILE sets; if FILE sets "
-         "none, the user other than root that FILE or a folder above it belongs to, or root; "
-         "without FILE, the user that runs reuseportd",
+         "none, the owner of FILE or of a folder above it, if one of them is not root's, "
+         "otherwise root; without FILE, the user that runs reuseportd",
          option_set_text, AT(user)},
         {"group", "GROUP",
          "Run the workers in this group (name or number); with FILE, give --user as well "
