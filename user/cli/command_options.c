@@ -8,6 +8,7 @@
 #include "base/parse.h"
 #include "cli/command.h"
 #include "cli/service_argument.h"
+#include "config/dealing_option.h"
 #include "core/endpoint.h"
 #include "core/schedule_edit.h"
 
@@ -204,26 +205,8 @@ const struct option_row command_options_attach[] = {
          "Wait up to TIME for workers that are still starting. A TIME is, for "
          "example, 30s, 1500ms or 2m; a number alone is in seconds (default: 0)",
          option_set_time, AT(wait)},
-        {"policy", "POLICY",
-         "How the kernel picks a worker. round-robin: exactly evenly; "
-         "sticky: each client keeps its worker; least-connections: of the next workers in the "
-         "ring, the one with the fewest connections for its weight (default: round-robin)",
-         option_set_policy, AT(attach.dealing.policy)},
-        {"choices", "N",
-         "With least-connections: compare N workers for each connection, 2 to 8 (default: 3)",
-         option_set_number, AT(attach.dealing.choices), .min = RPD_CHOICES_MIN,
-         .max = RPD_CHOICES_MAX},
-        {"slow-start", "TIME",
-         "With least-connections: for TIME after its admission, a worker gets connections only "
-         "when "
-         "its own turn has come, and its weight counts less: a tenth at first, and more with time "
-         "(default: 0, off)",
-         option_set_time, AT(attach.dealing.slow_start)},
-        {"skip-stuck", "TIME",
-         "Skip a worker that accepts no connection for TIME although some wait for it, or whose "
-         "accept queue is full: other workers of its version take its turns until it accepts "
-         "again. A worker that computes for longer than TIME loses turns as well (default: 0, off)",
-         option_set_time, AT(attach.dealing.skip_stuck)},
+        DEALING_OPTION_POLICY(AT(attach.dealing)),
+        DEALING_OPTION_REST(AT(attach.dealing), " (default: 3)", " (default: 0, off)"),
         {"strict", NULL,
          "While all workers of the service are dead, refuse new connections. Without this "
          "option, the kernel deals them to the other listeners on the port, by its hash",
@@ -270,19 +253,7 @@ const struct option_row command_options_detach[] = {
 
 const struct option_row command_options_policy[] = {
         {SERVICE},
-        {"choices", "N", "With least-connections: compare N workers for each connection, 2 to 8",
-         option_set_number, AT(dealing.choices), .min = RPD_CHOICES_MIN, .max = RPD_CHOICES_MAX},
-        {"slow-start", "TIME",
-         "With least-connections: for TIME after its admission, a worker gets connections only "
-         "when "
-         "its own turn has come, and its weight counts less: a tenth at first, and more with time. "
-         "0: off",
-         option_set_time, AT(dealing.slow_start)},
-        {"skip-stuck", "TIME",
-         "Skip a worker that accepts no connection for TIME although some wait for it, or whose "
-         "accept queue is full: other workers of its version take its turns until it accepts "
-         "again. A worker that computes for longer than TIME loses turns as well. 0: off",
-         option_set_time, AT(dealing.skip_stuck)},
+        DEALING_OPTION_REST(AT(dealing), "", ". 0: off"),
         {JSON},
         {0},
 };

@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/parse.h"
+#include "config/dealing_option.h"
 #include "core/cron.h"
 #include "core/endpoint.h"
 #include "core/env.h"
@@ -290,25 +291,8 @@ const struct option_row run_options[] = {
          "Open the listeners that --listen names, and pass them to the workers as "
          "systemd does (LISTEN_FDS)",
          option_set_flag, AT(pass_sockets)},
-        {"policy", "POLICY",
-         "How the kernel picks a worker. round-robin: exactly evenly; "
-         "sticky: each client keeps its worker; least-connections: of the next workers in the "
-         "ring, the one with the fewest connections for its weight (default: round-robin)",
-         option_set_policy, AT(dealing.policy)},
-        {"choices", "N",
-         "With least-connections: compare N workers for each connection, 2 to 8 (default: 3)",
-         option_set_number, AT(dealing.choices), .min = RPD_CHOICES_MIN, .max = RPD_CHOICES_MAX},
-        {"slow-start", "TIME",
-         "With least-connections: for TIME after its admission, a worker gets connections only "
-         "when "
-         "its own turn has come, and its weight counts less: a tenth at first, and more with time "
-         "(default: 0, off)",
-         option_set_time, AT(dealing.slow_start)},
-        {"skip-stuck", "TIME",
-         "Skip a worker that accepts no connection for TIME although some wait for it, or whose "
-         "accept queue is full: other workers of its version take its turns until it accepts "
-         "again. A worker that computes for longer than TIME loses turns as well (default: 0, off)",
-         option_set_time, AT(dealing.skip_stuck)},
+        DEALING_OPTION_POLICY(AT(dealing)),
+        DEALING_OPTION_REST(AT(dealing), " (default: 3)", " (default: 0, off)"),
         {"no-count", NULL,
          "Do not count connections in the kernel. `status` then shows \"-\" for open connections, "
          "and `connections` and `drain --wait` are not available. `reload`, `restart`, `scale` and "
