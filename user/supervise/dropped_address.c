@@ -5,10 +5,9 @@
 
 #include "base/cleanup.h"
 #include "core/endpoint.h"
-#include "kern/own_listener.h"
 #include "kern/sockdiag.h"
-#include "kern/steer_members.h"
 #include "service/service_endpoint.h"
+#include "supervise/parking.h"
 #include "supervise/report.h"
 #include "supervise/worker_listeners.h"
 
@@ -97,38 +96,26 @@ static struct dropped_address *dropped_address_find_free(struct supervisor *sup)
 	return NULL;
 }
 
-/* A listener of the endpoint that covers the address. The steering program never selects it: it
- * stands for the group. It is recorded as a member, and is no foreign listener. */
-static int dropped_address_open_listener(struct service *service, unsigned int cover,
+/* Opens a listener of the endpoint that covers the address. The steering program never selects it:
+ * it stands for the group. */
+static int dropped_address_open_listener(struct service *service, struct dropped_address *it,
                                          struct error *err)
 {
-	const struct rpd_member member = {.slot = RPD_SLOT_PARKING,
-	                                  .version = RPD_NO_VERSION,
-	                                  .account = RPD_ACCOUNT_PARKED,
-	                                  .endpoint = cover};
-	_cleanup_close_ int fd =
-	        own_listener_open(&service->steer.service->endpoints[cover], -1, err);
-	uint64_t cookie;
-	int r = fd < 0 ? fd : sockdiag_socket_cookie(fd, &cookie);
+	const int cover = dropped_address_find_cover(service, &it->address);
 
-	if (fd >= 0 && r == 0)
-		r = steer_members_set(&service->steer, cookie, &member);
-	if (fd >= 0 && r < 0)
-		error_set(err, r, "can't lead connections on: %s", strerror(-r));
-	return r < 0 ? r : TAKE_FD(fd);
+	it->cover = service->steer.service->endpoints[cover];
+	it->listener = parking_open_listener(service, cover, "lead connections on", err);
+	return it->listener < 0 ? it->listener : 0;
 }
 
 static int dropped_address_lead_on(struct supervisor *sup, struct service *service,
                                    struct dropped_address *it, struct error *err)
 {
-	const int cover = dropped_address_find_cover(service, &it->address);
 	int r = sup->detour ? 0 : detour_open(&sup->detour, err);
 
-	if (r == 0 && it->listener < 0) {
-		r = it->listener = dropped_address_open_listener(service, cover, err);
-		it->cover = service->steer.service->endpoints[cover];
-	}
-	if (r >= 0)
+	if (r == 0 && it->listener < 0)
+		r = dropped_address_open_listener(service, it, err);
+	if (r == 0)
 		r = detour_add(sup->detour, it - sup->dropped, &it->address, it->listener, err);
 	it->is_led_on = r == 0;
 	return r;

@@ -13,6 +13,8 @@
 #include "kern/steer_probes.h"
 #include "kern/steer_socks.h"
 
+#define PARKING_WHAT "park connections"
+
 void parking_init(struct parking *parking)
 {
 	memset(parking->fds, -1, sizeof(parking->fds));
@@ -27,18 +29,18 @@ void parking_close(struct parking *parking)
 	}
 }
 
-/*
- * Opens a parking listener and puts it in place of the present one. The listener joins the
- * endpoint's group. The program is attached to the group if it was not before. The listener is
- * recorded as a member: it is no foreign listener, and connections that migrate from it stay
- * counted. While connections are refused, the program can't select it.
- */
-static int parking_place(const struct parking *parking, struct service *service,
-                         unsigned int endpoint, struct error *err)
+static int parking_explain(const char *what, int r, struct error *err)
 {
-	static const struct rpd_member parked = {
-	        .slot = RPD_SLOT_PARKING, .version = RPD_NO_VERSION, .account = RPD_ACCOUNT_PARKED};
-	struct rpd_member member = parked;
+	return error_set(err, r, "can't %s: %s", what, strerror(-r));
+}
+
+int parking_open_listener(struct service *service, unsigned int endpoint, const char *what,
+                          struct error *err)
+{
+	const struct rpd_member member = {.slot = RPD_SLOT_PARKING,
+	                                  .version = RPD_NO_VERSION,
+	                                  .account = RPD_ACCOUNT_PARKED,
+	                                  .endpoint = endpoint};
 	_cleanup_close_ int fd =
 	        own_listener_open(&service->steer.service->endpoints[endpoint], -1, err);
 	uint64_t cookie;
@@ -46,20 +48,29 @@ static int parking_place(const struct parking *parking, struct service *service,
 
 	if (fd < 0)
 		return fd;
-	member.endpoint = endpoint;
-	/* Connections that can't be counted are parked all the same. */
 	r = sockdiag_socket_cookie(fd, &cookie);
 	if (r == 0)
 		r = steer_members_set(&service->steer, cookie, &member);
+	return r < 0 ? parking_explain(what, r, err) : TAKE_FD(fd);
+}
+
+/* Opens a parking listener and puts it in place of the present one. The program is attached to the
+ * endpoint's group if it was not before. While connections are refused, the program can't select
+ * the listener. Connections that can't be counted are parked all the same. */
+static int parking_place(const struct parking *parking, struct service *service,
+                         unsigned int endpoint, struct error *err)
+{
+	_cleanup_close_ int fd = parking_open_listener(service, endpoint, PARKING_WHAT, err);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = steer_attach(&service->steer, endpoint, fd);
 	if (r == 0)
-		r = steer_members_mark(&service->steer, fd);
-	if (r == 0)
-		r = steer_attach(&service->steer, endpoint, fd);
-	if (r == 0 && !parking->closed[endpoint])
-		r = steer_socks_put(&service->steer, endpoint, RPD_SLOT_PARKING, fd);
-	if (r < 0)
-		return error_set(err, r, "can't park connections: %s", strerror(-r));
-	return TAKE_FD(fd);
+		r = parking->closed[endpoint]
+		            ? steer_members_mark(&service->steer, fd)
+		            : steer_socks_put(&service->steer, endpoint, RPD_SLOT_PARKING, fd);
+	return r < 0 ? parking_explain(PARKING_WHAT, r, err) : TAKE_FD(fd);
 }
 
 int parking_open_at(struct parking *parking, struct service *service, unsigned int endpoint,
@@ -76,7 +87,7 @@ int parking_open_at(struct parking *parking, struct service *service, unsigned i
 	}
 	if (was_closed)
 		r = steer_socks_put(&service->steer, endpoint, RPD_SLOT_PARKING, *fd);
-	return r < 0 ? error_set(err, r, "can't park connections: %s", strerror(-r)) : 0;
+	return r < 0 ? parking_explain(PARKING_WHAT, r, err) : 0;
 }
 
 int parking_open(struct parking *parking, struct service *service, struct error *err)

@@ -33,6 +33,14 @@ int parking_open(struct parking *parking, struct service *service, struct error 
 int parking_open_at(struct parking *parking, struct service *service, unsigned int endpoint,
                     struct error *err);
 
+/* Opens a listener of ours in the endpoint's group, without the program selecting it. It is
+ * recorded as a member: it is no foreign listener, and connections that migrate from it stay
+ * counted. The service must be locked. Returns the descriptor, or a negative errno with @err set
+ * ("can't @what:
+ * ..."). */
+int parking_open_listener(struct service *service, unsigned int endpoint, const char *what,
+                          struct error *err);
+
 /* Hands over the connections of each endpoint where a slot has a listener. To be called when a
  * worker has come into a slot and into the ring. Returns the number of connections, or a negative
  * errno with @err set. Connections that come meanwhile are not lost. Nor are they on failure: the
