@@ -28,6 +28,16 @@ def as_nobody(bed, *command, name):
     return bed.start("setpriv", f"--reuid={NOBODY}", "--clear-groups", *command, name=name)
 
 
+def expect_quiet(bed, supervisor, attack, times):
+    """All workers of the user are started again, and that does not delay the other service."""
+    for worker in bed.status(NOISY)["workers"]:
+        os.kill(worker["pid"], signal.SIGKILL)
+    for _ in range(times):
+        supervisor.check_quiet()
+    attack.kill(signal.SIGKILL)
+    supervisor.stop()
+
+
 @cases("lease", "stop")
 def test_delayed_exec(bed, case):
     """The user holds a lease on the program, or stops the process before it executes the program."""
@@ -41,12 +51,7 @@ def test_delayed_exec(bed, case):
     attack = as_nobody(bed, bed.binary("attack"), *arguments, name="attack")
     if case == "lease":
         attack.wait_output("leased")
-    for worker in bed.status(NOISY)["workers"]:
-        os.kill(worker["pid"], signal.SIGKILL)
-    for _ in range(3):
-        supervisor.check_quiet()
-    attack.kill(signal.SIGKILL)
-    supervisor.stop()
+    expect_quiet(bed, supervisor, attack, 3)
 
 
 @timeout(180)
@@ -62,9 +67,4 @@ def test_many_delayed_execs(bed):
                             workers=64)
     attack = as_nobody(bed, bed.binary("attack"), "lease", program, name="attack")
     attack.wait_output("leased")
-    for worker in bed.status(NOISY)["workers"]:
-        os.kill(worker["pid"], signal.SIGKILL)
-    for _ in range(2):
-        supervisor.check_quiet()
-    attack.kill(signal.SIGKILL)
-    supervisor.stop()
+    expect_quiet(bed, supervisor, attack, 2)

@@ -193,11 +193,7 @@ static void versions_and_canary_keep_their_shares(void)
 	struct error err;
 
 	bed->draft.policy = RPD_LEAST_CONNECTIONS;
-	bed_endpoint(bed, AF_INET, false);
-	bed_workers(bed, 0, 0, 4, "blue");
-	bed_workers(bed, 0, 4, 4, "green");
-	bed_apply(bed);
-	bed_attach(bed, 0);
+	bed_start_versions(bed, 4, "blue", "green");
 	for (unsigned int slot = 0; slot < 4; slot++)
 		set_open(bed, slot, 1000 + 10 * slot);
 	client_visit(bed, 800);
@@ -235,20 +231,28 @@ static void set_age(struct bed *bed, unsigned int slot, double s)
 	CHECK_EQ(steer_workers_set(&bed->steer, slot, &worker), 0);
 }
 
+/* Four workers under a slow start of 1,000 s: slot 2 has no connections, each other one 99. @age
+ * and
+ * @others: of slot 2 and of the others, in seconds. */
+static void start_slowly(struct bed *bed, double age, double others)
+{
+	dealing_apply(
+	        &(struct dealing){.policy = RPD_LEAST_CONNECTIONS, .slow_start = 1000 * NS_PER_S},
+	        &bed->draft);
+	bed_start(bed, 4);
+	for (unsigned int slot = 0; slot < 4; slot++) {
+		set_open(bed, slot, slot == 2 ? 0 : 99);
+		set_age(bed, slot, slot == 2 ? age : others);
+	}
+}
+
 /* A young worker without connections takes only its own turns; at half of the time it takes those
  * only while it has less than half of the others' connections. */
 static void young_worker_is_not_flooded(void)
 {
 	struct bed *bed = bed_new();
 
-	dealing_apply(
-	        &(struct dealing){.policy = RPD_LEAST_CONNECTIONS, .slow_start = 1000000000000},
-	        &bed->draft);
-	bed_start(bed, 4);
-	for (unsigned int slot = 0; slot < 4; slot++) {
-		set_open(bed, slot, slot == 2 ? 0 : 99);
-		set_age(bed, slot, slot == 2 ? 500 : 1001);
-	}
+	start_slowly(bed, 500, 1001);
 	client_visit(bed, 40);
 	for (unsigned int slot = 0; slot < 4; slot++)
 		CHECK_EQ(server_taken(bed, slot), 10);
@@ -267,14 +271,7 @@ static void all_are_young(void)
 {
 	struct bed *bed = bed_new();
 
-	dealing_apply(
-	        &(struct dealing){.policy = RPD_LEAST_CONNECTIONS, .slow_start = 1000000000000},
-	        &bed->draft);
-	bed_start(bed, 4);
-	for (unsigned int slot = 0; slot < 4; slot++) {
-		set_open(bed, slot, slot == 2 ? 0 : 99);
-		set_age(bed, slot, 0);
-	}
+	start_slowly(bed, 0, 0);
 	client_visit(bed, 40);
 	CHECK(server_taken(bed, 2) > 25);
 }

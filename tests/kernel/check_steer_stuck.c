@@ -246,11 +246,7 @@ static void versions_keep_their_shares(void)
 	uint64_t had = 0, has = 0;
 
 	bed->draft.stuck_after = SOON;
-	bed_endpoint(bed, AF_INET, false);
-	bed_workers(bed, 0, 0, 4, "blue");
-	bed_workers(bed, 0, 4, 4, "green");
-	bed_apply(bed);
-	bed_attach(bed, 0);
+	bed_start_versions(bed, 4, "blue", "green");
 	hang(bed, STUCK);
 	for (unsigned int slot = 4; slot < WORKERS; slot++)
 		had += taken_turns(bed, slot);

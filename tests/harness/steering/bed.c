@@ -97,6 +97,15 @@ void bed_start(struct bed *bed, unsigned int n)
 	bed_attach(bed, 0);
 }
 
+void bed_start_versions(struct bed *bed, unsigned int n, const char *a, const char *b)
+{
+	bed_endpoint(bed, AF_INET, false);
+	bed_workers(bed, 0, 0, n, a);
+	bed_workers(bed, 0, n, n, b);
+	bed_apply(bed);
+	bed_attach(bed, 0);
+}
+
 void bed_grace(void)
 {
 	_cleanup_grace_ struct grace grace = GRACE_NONE;

@@ -60,6 +60,9 @@ void bed_workers(struct bed *bed, unsigned int endpoint, unsigned int first, uns
 /* Makes endpoint 0, IPv4, with @n workers of one version, in force. */
 void bed_start(struct bed *bed, unsigned int n);
 
+/* The same with @n workers of version @a, then @n of version @b. */
+void bed_start_versions(struct bed *bed, unsigned int n, const char *a, const char *b);
+
 /* Builds the draft's ring, puts it in force, and waits until no program runs by the old one. */
 void bed_apply(struct bed *bed);
 
