@@ -18,9 +18,9 @@
 
 #define ALL_MAX     512
 #define PATIENCE_MS 5  /* for the end of a child */
-#define CHECK_MS    50 /* how often a child is looked at that does not come to an end with @run */
-/* A child that has not run between so many checks in a row is stuck. On a busy machine a child that
- * nobody holds may sleep for long, too, so the patience is large while there is no stuck one, and
+#define CHECK_MS    50 /* how often to look at a child that is still in @run */
+/* A child that has not run between so many checks in a row is stuck. On a busy machine a child
+ * may sleep for long without that, so the patience is large while there is no stuck one, and
  * none was stuck with the same process lately. */
 #define ASLEEP_MAX 20
 #define ASLEEP_MIN 2
@@ -35,7 +35,7 @@ struct held_child {
 	uint32_t cause; /* the process that it is stuck with, or 0 */
 };
 
-static struct held_child held_children[ALL_MAX]; /* those that have not ended yet */
+static struct held_child held_children[ALL_MAX]; /* not ended yet */
 static size_t held_child_n;
 
 #define PAST_MAX 32

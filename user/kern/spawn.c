@@ -118,8 +118,8 @@ static void spawn_change_credentials(const struct spawn_plan *plan, int pipe)
 {
 	const struct credentials *id = &plan->identity;
 
-	/* Who has our session keyring may read our keys. Without the right to make another one, or
-	 * without keyrings, the new user can't read keys either. */
+	/* A process with our session keyring may read our keys. Without the right to make another
+	 * one, or without keyrings, the new user can't read keys either. */
 	if (id->set_user)
 		syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
 	if (id->set_group && syscall(SYS_setgroups, id->n_groups, id->groups) < 0)

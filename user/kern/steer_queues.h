@@ -22,7 +22,7 @@ int steer_queues_read(const struct steer *steer, unsigned int endpoint, size_t n
                       struct rpd_queue *ret);
 
 /* The program takes a row as no longer stuck in the slot's next turn. These two do it for rows that
- * have no turn any more, so that connections do not cost more than with nobody stuck: for an
+ * have no turn any more, so that connections do not cost more than without a stuck worker: for an
  * endpoint that is removed; and for the slots out of the ring, a grace period after steer_switch(),
  * when no program writes these rows. */
 void steer_queues_forget_endpoint(const struct steer *steer, unsigned int endpoint);

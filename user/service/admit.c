@@ -49,9 +49,10 @@ static int admit_borrow_listeners(const struct newcomer *newcomer, struct admit_
 			wanted[n++] = (struct proc_descriptor){newcomer->fds[e],
 			                                       newcomer->listeners[e]->inode};
 	r = n ? proc_duplicate_fds(newcomer->owner.id.pid, wanted, n, fds, err) : 0;
-	for (unsigned int e = RPD_ENDPOINT_MAX; r == 0 && e-- > 0;)
+	n = 0;
+	for (unsigned int e = 0; r == 0 && e < RPD_ENDPOINT_MAX; e++)
 		if (newcomer->listeners[e])
-			ret->fds[e] = fds[--n];
+			ret->fds[e] = fds[n++];
 	return r;
 }
 

@@ -270,7 +270,7 @@ int log_process_main(const char *service)
 	log.service = service;
 	log.watch = mmap(NULL, sizeof(*log.watch), PROT_READ | PROT_WRITE, MAP_SHARED,
 	                 LOG_MESSAGE_WATCH_FD, 0);
-	if (log.watch == MAP_FAILED) /* nobody watches */
+	if (log.watch == MAP_FAILED) /* no supervisor watches */
 		log.watch = &unwatched;
 	prctl(PR_SET_NAME, "reuseportd-log");
 	log_process_block_signals();

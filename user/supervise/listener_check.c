@@ -20,7 +20,7 @@
 #define LISTENER_CHECK_GRACE_NS (2 * NS_PER_S)
 
 /* The endpoint of a listener that the worker has closed, or -1. The kernel takes a listener that
- * closes out of its slot: that is looked at for listeners without a row. */
+ * closes out of its slot: for a listener without a row, the slot tells. */
 static int listener_check_find_closed(const struct worker *w, const struct service *service,
                                       const struct rpd_group_member *rows, size_t n)
 {
