@@ -3,6 +3,7 @@
 goes on as if nothing had happened. `tools/bench supervise` measures how fast."""
 import os
 import pathlib
+import re
 import signal
 import stat
 
@@ -93,8 +94,12 @@ def attack_as(bed, user, *words):
 
 @cases(*WORKERS)
 def test_worker(bed, kind):
-    """Listeners without end; an epoll descriptor that is slow to look at."""
-    s = Supervisor(bed, f"{bed.binary('attack')} {WORKERS[kind]}", "ready = alive:100ms")
+    """Listeners without end; an epoll descriptor that is slow to look at. Such a worker may be
+    refused before it is ready: it has too many endpoints."""
+    s = Supervisor(bed, f"{bed.binary('attack')} {WORKERS[kind]}", "ready = alive:100ms",
+                   started=(QUIET,))
+    wait_until(lambda: re.search(f"{NOISY}: (started:|slot 0: .* can't be used)",
+                                 s.process.output()), "the attack is under way", 40)
     s.check_quiet()
     s.stop()
 
