@@ -31,6 +31,19 @@ static const struct request_row requests[] = {
         [REQUEST_SCALE] = {"scale", REQUEST_WORKERS, REQUEST_WORKERS},
         [REQUEST_STOP] = {"stop", REQUEST_SLOTS, 0},
         [REQUEST_START] = {"start", REQUEST_SLOTS, REQUEST_SLOTS},
+        [REQUEST_DEPLOY] = {"deploy",
+                            REQUEST_ARGV | REQUEST_LABEL | REQUEST_SUPERSEDE | REQUEST_WAIT |
+                                    REQUEST_SETTINGS,
+                            0},
+        [REQUEST_PROMOTE] = {"promote", REQUEST_FULL, 0},
+        [REQUEST_PAUSE] = {"pause", 0, 0},
+        [REQUEST_ABORT] = {"abort", REQUEST_WHY, 0},
+        [REQUEST_ROLLBACK] = {"rollback", REQUEST_TO | REQUEST_WAIT, 0},
+};
+
+const char *const request_settings[REQUEST_N_SETTINGS] = {
+        "strategy",       "steps",      "warm-up",       "step-deadline", "min-samples", "tolerate",
+        "max-error-rate", "confidence", "pause-timeout", "keep-old",      "keep-new",    "dry-run",
 };
 
 struct field_row {
@@ -91,6 +104,16 @@ static int request_set_label(void *member, struct json_object *value)
 	return 0;
 }
 
+static int request_set_text(void *member, struct json_object *value)
+{
+	const char *text = request_text(value);
+
+	if (!text || strlen(text) >= REQUEST_TEXT_MAX)
+		return -EINVAL;
+	strcpy(member, text);
+	return 0;
+}
+
 static int request_set_slots(void *member, struct json_object *value)
 {
 	struct slots *slots = member;
@@ -140,20 +163,27 @@ static int request_set_command(void *member, struct json_object *value)
 #define AT(member)    offsetof(struct request, member)
 #define TO_SLOT_MAX   "a number from 1 to 1024"
 #define TRUE_OR_FALSE "true or false"
+#define A_VERSION     "a version: 1 to 31 printable ASCII characters, and no space"
+#define A_TEXT        "a text of at most 255 bytes without NUL"
+_Static_assert(REQUEST_TEXT_MAX == 256, "as in the text");
 _Static_assert(RPD_SLOT_MAX == 1024, "as in the text");
 
 static const struct field_row fields[] = {
         {"argv", REQUEST_ARGV,
          "an array of one or more texts without NUL, and the first one not empty",
          request_set_command, AT(argv)},
-        {"label", REQUEST_LABEL, "a version: 1 to 31 printable ASCII characters, and no space",
-         request_set_label, AT(label)},
+        {"label", REQUEST_LABEL, A_VERSION, request_set_label, AT(label)},
         {"batch", REQUEST_BATCH, TO_SLOT_MAX, request_set_count, AT(batch)},
         {"in_place", REQUEST_IN_PLACE, TRUE_OR_FALSE, request_set_flag, AT(in_place)},
         {"keep_going", REQUEST_KEEP_GOING, TRUE_OR_FALSE, request_set_flag, AT(keep_going)},
         {"slots", REQUEST_SLOTS, "an array of one or more slots, from 0 to 1023, ascending",
          request_set_slots, AT(slots)},
         {"workers", REQUEST_WORKERS, TO_SLOT_MAX, request_set_count, AT(workers)},
+        {"supersede", REQUEST_SUPERSEDE, TRUE_OR_FALSE, request_set_flag, AT(supersede)},
+        {"wait", REQUEST_WAIT, TRUE_OR_FALSE, request_set_flag, AT(wait)},
+        {"full", REQUEST_FULL, TRUE_OR_FALSE, request_set_flag, AT(full)},
+        {"to", REQUEST_TO, A_VERSION, request_set_label, AT(to)},
+        {"why", REQUEST_WHY, A_TEXT, request_set_text, AT(why)},
 };
 _Static_assert(RPD_LABEL_MAX == 32, "as in the text");
 
@@ -179,9 +209,31 @@ static int request_find(struct json_object *object, struct request *ret, struct 
 	                 name);
 }
 
+/* The index of the setting in request_settings, or -1. A field has _ where an option has -. */
+static int request_find_setting(const struct request_row *row, const char *name)
+{
+	for (int i = 0; row->may_have & REQUEST_SETTINGS && i < REQUEST_N_SETTINGS; i++) {
+		const char *option = request_settings[i];
+		size_t at = 0;
+
+		while (option[at] && name[at] == (option[at] == '-' ? '_' : option[at]))
+			at++;
+		if (!option[at] && !name[at])
+			return i;
+	}
+	return -1;
+}
+
 static int request_take_field(const struct request_row *row, const char *name,
                               struct json_object *value, struct request *ret, struct error *err)
 {
+	const int setting = request_find_setting(row, name);
+
+	if (setting >= 0 && request_set_text(ret->settings[setting], value) < 0)
+		return error_usage(err, "the field '%s' of request '%s' must be " A_TEXT, name,
+		                   row->name);
+	if (setting >= 0)
+		return 0;
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
 		const struct field_row *field = &fields[i];
 		int r;

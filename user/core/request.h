@@ -19,7 +19,17 @@ enum request_kind {
 	REQUEST_SCALE,
 	REQUEST_STOP,
 	REQUEST_START,
+	REQUEST_DEPLOY,
+	REQUEST_PROMOTE,
+	REQUEST_PAUSE,
+	REQUEST_ABORT,
+	REQUEST_ROLLBACK,
 };
+
+/* The settings of a deployment that a request may have, each as a text. */
+#define REQUEST_TEXT_MAX   256
+#define REQUEST_N_SETTINGS 12
+extern const char *const request_settings[REQUEST_N_SETTINGS]; /* names of options of `run` */
 
 /* A field that the request does not have is all zero, and its bit in @fields is not set. */
 struct request {
@@ -29,7 +39,11 @@ struct request {
 	char label[RPD_LABEL_MAX];
 	unsigned int batch, workers; /* at least 1 */
 	bool in_place, keep_going;
+	bool supersede, wait, full;
 	struct slots slots; /* at least one */
+	char to[RPD_LABEL_MAX];
+	char why[REQUEST_TEXT_MAX];
+	char settings[REQUEST_N_SETTINGS][REQUEST_TEXT_MAX]; /* "" = not set */
 };
 
 enum request_field {
@@ -40,6 +54,12 @@ enum request_field {
 	REQUEST_KEEP_GOING = 16,
 	REQUEST_SLOTS = 32,
 	REQUEST_WORKERS = 64,
+	REQUEST_SUPERSEDE = 128,
+	REQUEST_WAIT = 256,
+	REQUEST_FULL = 512,
+	REQUEST_TO = 1024,
+	REQUEST_WHY = 2048,
+	REQUEST_SETTINGS = 4096, /* all of request_settings */
 };
 
 #define _cleanup_request_ __attribute__((cleanup(request_free)))

@@ -301,5 +301,8 @@ int control_request_handle(struct supervisor *sup, struct control_client *client
 	        [REQUEST_START] = control_request_start,
 	};
 
+	if (request->kind >= ARRAY_SIZE(handlers))
+		return error_set(err, -EOPNOTSUPP, "service '%s' has no deployments yet",
+		                 sup->name);
 	return handlers[request->kind](sup, client, request, err);
 }

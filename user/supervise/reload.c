@@ -233,6 +233,14 @@ static bool reload_roll_back(struct supervisor *sup)
 	return true;
 }
 
+static enum rollout_verdict reload_next(struct supervisor *sup, unsigned int *ret_slot)
+{
+	const struct rollout_world world = {.now = clock_ns(CLOCK_MONOTONIC),
+	                                    .spare = reload_spare(sup)};
+
+	return rollout_next(&sup->reload->rollout, &world, ret_slot);
+}
+
 /* Does all that can be done now. This may cause events that call it again: see `advancing`. */
 static void reload_advance(struct supervisor *sup)
 {
@@ -249,8 +257,7 @@ static void reload_advance(struct supervisor *sup)
 		enum rollout_verdict verdict;
 
 		it->again = false;
-		while ((verdict = rollout_next(&it->rollout, reload_spare(sup), &slot)) ==
-		       ROLLOUT_START)
+		while ((verdict = reload_next(sup, &slot)) == ROLLOUT_START)
 			reload_start(sup, slot);
 		if (verdict == ROLLOUT_COMMIT) {
 			reload_commit(sup);

@@ -2,6 +2,7 @@
 #include "core/request.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,6 +36,53 @@ static void all_fields(void **state)
 	assert_int_equal(request.batch, 1024);
 	assert_true(request.in_place);
 	assert_false(request.keep_going);
+}
+
+/* The settings of a deployment are texts, named as options of `run` with _ for -. */
+static void deploy(void **state)
+{
+	_cleanup_request_ struct request request;
+	struct error err;
+
+	assert_int_equal(parse("{\"do\": \"deploy\", \"label\": \"v2\", \"argv\": [\"b\"], "
+	                       "\"steps\": \"5% 2m\", \"warm_up\": \"3s\", \"wait\": true, "
+	                       "\"supersede\": true}",
+	                       &request, &err),
+	                 0);
+	assert_int_equal(request.kind, REQUEST_DEPLOY);
+	assert_int_equal(request.fields,
+	                 REQUEST_LABEL | REQUEST_ARGV | REQUEST_WAIT | REQUEST_SUPERSEDE);
+	for (size_t i = 0; i < REQUEST_N_SETTINGS; i++)
+		assert_string_equal(request.settings[i],
+		                    !strcmp(request_settings[i], "steps")     ? "5% 2m"
+		                    : !strcmp(request_settings[i], "warm-up") ? "3s"
+		                                                              : "");
+}
+
+static void deploy_refused(void **state)
+{
+	static const char *const texts[] = {
+	        "{\"do\": \"deploy\", \"warm-up\": \"3s\"}", /* _ for - */
+	        "{\"do\": \"deploy\", \"warm\": \"3s\"}",
+	        "{\"do\": \"deploy\", \"steps\": 5}",
+	        "{\"do\": \"deploy\", \"steps\": \"a\\u0000b\"}",
+	        "{\"do\": \"reload\", \"steps\": \"5% 2m\"}",
+	        "{\"do\": \"pause\", \"why\": \"so\"}",
+	        "{\"do\": \"promote\", \"full\": 1}",
+	        "{\"do\": \"rollback\", \"to\": \"\"}",
+	};
+	char text[REQUEST_TEXT_MAX + 64];
+	struct request request;
+	struct error err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		assert_int_equal(parse(texts[i], &request, &err), -EINVAL);
+	for (int room = 0; room < 2; room++) {
+		snprintf(text, sizeof(text), "{\"do\": \"abort\", \"why\": \"%0*d\"}",
+		         REQUEST_TEXT_MAX - room, 7);
+		assert_int_equal(parse(text, &request, &err), room ? 0 : -EINVAL);
+		request_free(&request);
+	}
 }
 
 static void no_fields(void **state)
@@ -151,10 +199,11 @@ static void random_bytes(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(all_fields),   cmocka_unit_test(no_fields),
-	        cmocka_unit_test(slots),        cmocka_unit_test(words_are_bytes),
-	        cmocka_unit_test(refused),      cmocka_unit_test(nul_in_text),
-	        cmocka_unit_test(random_bytes),
+	        cmocka_unit_test(all_fields),     cmocka_unit_test(no_fields),
+	        cmocka_unit_test(slots),          cmocka_unit_test(words_are_bytes),
+	        cmocka_unit_test(refused),        cmocka_unit_test(nul_in_text),
+	        cmocka_unit_test(random_bytes),   cmocka_unit_test(deploy),
+	        cmocka_unit_test(deploy_refused),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);

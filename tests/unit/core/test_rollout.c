@@ -15,6 +15,14 @@ static struct slots first(unsigned int n)
 	return slots;
 }
 
+static enum rollout_verdict next(struct rollout *rollout, unsigned int spare,
+                                 unsigned int *ret_slot)
+{
+	const struct rollout_world world = {.now = 1, .spare = spare, .old_lives = true};
+
+	return rollout_next(rollout, &world, ret_slot);
+}
+
 static void in_batches(void **context)
 {
 	const struct slots slots = first(3);
@@ -22,18 +30,18 @@ static void in_batches(void **context)
 	unsigned int slot;
 
 	rollout_begin(&rollout, &slots, 2, false);
-	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_START);
+	assert_int_equal(next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_START);
 	assert_int_equal(slot, 0);
-	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_START);
+	assert_int_equal(next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_START);
 	assert_int_equal(slot, 1);
-	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_WAIT);
+	assert_int_equal(next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_WAIT);
 	rollout_record(&rollout, 1, ROLLOUT_REPLACED);
-	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_START);
+	assert_int_equal(next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_START);
 	assert_int_equal(slot, 2);
 	rollout_record(&rollout, 2, ROLLOUT_REPLACED);
-	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_WAIT);
+	assert_int_equal(next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_WAIT);
 	rollout_record(&rollout, 0, ROLLOUT_REPLACED);
-	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_COMMIT);
+	assert_int_equal(next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_COMMIT);
 }
 
 static void rollback_on_failure(void **context)
@@ -43,17 +51,17 @@ static void rollback_on_failure(void **context)
 	unsigned int slot;
 
 	rollout_begin(&rollout, &slots, 1, false);
-	rollout_next(&rollout, ROLLOUT_ANY, &slot);
+	next(&rollout, ROLLOUT_ANY, &slot);
 	rollout_record(&rollout, 0, ROLLOUT_REPLACED);
-	rollout_next(&rollout, ROLLOUT_ANY, &slot);
+	next(&rollout, ROLLOUT_ANY, &slot);
 	rollout_record(&rollout, 1, ROLLOUT_FAILED);
-	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_ROLLBACK);
+	assert_int_equal(next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_ROLLBACK);
 	/* Also a worker that fails after it was admitted. */
 	rollout_begin(&rollout, &slots, 1, false);
-	rollout_next(&rollout, ROLLOUT_ANY, &slot);
+	next(&rollout, ROLLOUT_ANY, &slot);
 	rollout_record(&rollout, 0, ROLLOUT_REPLACED);
 	rollout_record(&rollout, 0, ROLLOUT_FAILED);
-	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_ROLLBACK);
+	assert_int_equal(next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_ROLLBACK);
 }
 
 /* Events of slots that were not started are ignored. */
@@ -64,10 +72,10 @@ static void slot_not_started_yet(void **context)
 	unsigned int slot;
 
 	rollout_begin(&rollout, &slots, 1, false);
-	rollout_next(&rollout, ROLLOUT_ANY, &slot);
+	next(&rollout, ROLLOUT_ANY, &slot);
 	rollout_record(&rollout, 1, ROLLOUT_FAILED);
 	rollout_record(&rollout, 77, ROLLOUT_FAILED);
-	assert_int_equal(rollout_next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_WAIT);
+	assert_int_equal(next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_WAIT);
 }
 
 /* In place: starts in parallel only while another worker is live. */
@@ -78,16 +86,16 @@ static void in_place(void **context)
 	unsigned int slot;
 
 	rollout_begin(&rollout, &slots, 3, false);
-	assert_int_equal(rollout_next(&rollout, 2, &slot), ROLLOUT_START);
-	assert_int_equal(rollout_next(&rollout, 1, &slot), ROLLOUT_START);
-	assert_int_equal(rollout_next(&rollout, 0, &slot), ROLLOUT_WAIT);
+	assert_int_equal(next(&rollout, 2, &slot), ROLLOUT_START);
+	assert_int_equal(next(&rollout, 1, &slot), ROLLOUT_START);
+	assert_int_equal(next(&rollout, 0, &slot), ROLLOUT_WAIT);
 	rollout_record(&rollout, 0, ROLLOUT_REPLACED);
-	assert_int_equal(rollout_next(&rollout, 0, &slot), ROLLOUT_WAIT);
+	assert_int_equal(next(&rollout, 0, &slot), ROLLOUT_WAIT);
 	rollout_record(&rollout, 1, ROLLOUT_REPLACED);
-	assert_int_equal(rollout_next(&rollout, 0, &slot), ROLLOUT_START);
+	assert_int_equal(next(&rollout, 0, &slot), ROLLOUT_START);
 	assert_int_equal(slot, 2);
 	rollout_record(&rollout, 2, ROLLOUT_REPLACED);
-	assert_int_equal(rollout_next(&rollout, 0, &slot), ROLLOUT_COMMIT);
+	assert_int_equal(next(&rollout, 0, &slot), ROLLOUT_COMMIT);
 }
 
 /* Random failures: at most a batch is started at a time, each slot is started once, and the rollout
@@ -104,7 +112,7 @@ static void random_rollouts(void **context)
 
 		rollout_begin(&rollout, &slots, batch, keep_going);
 		for (;;) {
-			verdict = rollout_next(&rollout, ROLLOUT_ANY, &slot);
+			verdict = next(&rollout, ROLLOUT_ANY, &slot);
 			assert_true(rollout_count(&rollout, ROLLOUT_STARTED) <=
 			            (batch ? batch : 1));
 			if (verdict == ROLLOUT_START) {
@@ -134,12 +142,372 @@ static void random_rollouts(void **context)
 	}
 }
 
+/* --- steps */
+
+enum {
+	TIME = 100,
+	DEADLINE = 1000,
+	TIMEOUT = 5000,
+};
+
+/* One slot of four; two; all. */
+static void begin_canary(struct rollout *rollout, bool gate)
+{
+	const struct slots slots = first(4);
+	const struct rollout_step steps[] = {
+	        {.n_slots = 1, .permille = 50, .time = TIME, .judged = true, .at_once = true},
+	        {.n_slots = 2, .permille = 250, .time = TIME, .gate = gate, .at_once = true},
+	        {.n_slots = 4, .at_once = true},
+	};
+
+	rollout_begin(rollout, &slots, 2, false);
+	rollout_set_steps(rollout, steps, ARRAY_SIZE(steps));
+	rollout->keeps_old = true;
+	rollout->deadline = DEADLINE;
+	rollout->pause_timeout = TIMEOUT;
+}
+
+static enum rollout_verdict at(struct rollout *rollout, int64_t now)
+{
+	const struct rollout_world world = {.now = now, .spare = ROLLOUT_ANY, .old_lives = true};
+	unsigned int slot;
+
+	return rollout_next(rollout, &world, &slot);
+}
+
+/* Starts the workers of the step, and puts it in force at @now. */
+static void put_in_force(struct rollout *rollout, int64_t now)
+{
+	enum rollout_verdict verdict;
+
+	while ((verdict = at(rollout, now)) != ROLLOUT_FLIP)
+		for (unsigned int slot = 0; slot < rollout->slots.n; slot++)
+			if (rollout->phase[slot] == ROLLOUT_STARTED)
+				rollout_record(rollout, slot, ROLLOUT_READY);
+	rollout_note_flip(rollout, now);
+}
+
+static void blue_green(void **context)
+{
+	const struct slots slots = first(3);
+	const struct rollout_step step = {.n_slots = 3, .at_once = true};
+	struct rollout rollout;
+	unsigned int slot;
+
+	rollout_begin(&rollout, &slots, 2, false);
+	rollout_set_steps(&rollout, &step, 1);
+	assert_int_equal(next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_START);
+	assert_int_equal(next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_START);
+	assert_int_equal(next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_WAIT);
+	rollout_record(&rollout, 0, ROLLOUT_READY);
+	assert_int_equal(next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_START);
+	rollout_record(&rollout, 2, ROLLOUT_READY);
+	assert_int_equal(next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_WAIT);
+	rollout_record(&rollout, 1, ROLLOUT_READY);
+	assert_int_equal(next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_FLIP);
+	assert_int_equal(rollout_count(&rollout, ROLLOUT_REPLACED), 0);
+	rollout_note_flip(&rollout, 1);
+	assert_int_equal(rollout_count(&rollout, ROLLOUT_REPLACED), 3);
+	assert_int_equal(next(&rollout, ROLLOUT_ANY, &slot), ROLLOUT_COMMIT);
+}
+
+static void canary(void **context)
+{
+	struct rollout rollout;
+
+	begin_canary(&rollout, true);
+	put_in_force(&rollout, 10);
+	assert_int_equal(rollout_count(&rollout, ROLLOUT_REPLACED), 1);
+	assert_int_equal(rollout_next_time(&rollout), 10 + TIME + DEADLINE);
+	assert_int_equal(at(&rollout, 10 + TIME), ROLLOUT_WAIT); /* not judged yet */
+	rollout_judge(&rollout, ROLLOUT_GOOD);
+	assert_int_equal(rollout_next_time(&rollout), 10 + TIME);
+	assert_int_equal(at(&rollout, 9 + TIME), ROLLOUT_WAIT);
+	put_in_force(&rollout, 10 + TIME);
+	assert_int_equal(rollout.step, 1);
+	assert_int_equal(rollout_count(&rollout, ROLLOUT_REPLACED), 2);
+	assert_int_equal(at(&rollout, 10 + 2 * TIME), ROLLOUT_WAIT);
+	assert_int_equal(rollout.halt, ROLLOUT_HALT_GATE);
+	rollout_promote(&rollout, false);
+	put_in_force(&rollout, 20 + 2 * TIME);
+	assert_int_equal(at(&rollout, 20 + 2 * TIME), ROLLOUT_COMMIT);
+}
+
+/* Each event in each state: what comes next, and why the rollout halts. */
+enum event { PROMOTE, FULL, PAUSE, ABORT, GOOD, NO_TRAFFIC, BAD, FAIL, LATER, LATEST, N_EVENTS };
+enum state { STARTING, IN_FORCE, ASKED, AT_GATE, INCONCLUSIVE, N_STATES };
+
+static void put_into(struct rollout *rollout, enum state state)
+{
+	begin_canary(rollout, true);
+	if (state == STARTING) {
+		assert_int_equal(at(rollout, 0), ROLLOUT_START);
+		return;
+	}
+	put_in_force(rollout, 0);
+	if (state == ASKED)
+		rollout_pause(rollout, 0);
+	if (state == AT_GATE) {
+		rollout_judge(rollout, ROLLOUT_GOOD);
+		put_in_force(rollout, TIME);
+		assert_int_equal(at(rollout, TIME), ROLLOUT_WAIT);
+		rollout->halted_at = 0;
+	}
+	if (state == INCONCLUSIVE) {
+		assert_int_equal(at(rollout, TIME + DEADLINE), ROLLOUT_WAIT);
+		rollout->halted_at = 0;
+	}
+}
+
+static int64_t apply(struct rollout *rollout, enum event event)
+{
+	switch (event) {
+	case PROMOTE:
+	case FULL:
+		rollout_promote(rollout, event == FULL);
+		break;
+	case PAUSE:
+		rollout_pause(rollout, 1);
+		break;
+	case ABORT:
+		rollout_abort(rollout);
+		break;
+	case GOOD:
+		rollout_judge(rollout, ROLLOUT_GOOD);
+		break;
+	case NO_TRAFFIC:
+		rollout_judge(rollout, ROLLOUT_NO_TRAFFIC);
+		break;
+	case BAD:
+		rollout_judge(rollout, ROLLOUT_BAD);
+		break;
+	case FAIL:
+		rollout_record(rollout, 0, ROLLOUT_FAILED);
+		break;
+	case LATER:
+		return TIME + DEADLINE;
+	default:
+		return TIMEOUT + 1;
+	}
+	return 1;
+}
+
+static void every_pair(void **context)
+{
+#define W ROLLOUT_WAIT
+#define S ROLLOUT_START
+#define R ROLLOUT_ROLLBACK
+	static const enum rollout_verdict want[N_STATES][N_EVENTS] = {
+	        /* PROMOTE FULL PAUSE ABORT GOOD NO_TRAFFIC BAD FAIL LATER LATEST */
+	        [STARTING] = {W, S, W, R, W, W, R, R, W, W},
+	        [IN_FORCE] = {S, S, W, R, W, W, R, R, W, W},
+	        [ASKED] = {S, S, W, R, W, W, R, R, W, R},
+	        [AT_GATE] = {S, S, W, R, W, W, R, R, W, R},
+	        [INCONCLUSIVE] = {S, S, W, R, W, W, R, R, W, R},
+	};
+
+	for (enum state state = 0; state < N_STATES; state++)
+		for (enum event event = 0; event < N_EVENTS; event++) {
+			struct rollout rollout;
+			enum rollout_verdict verdict;
+
+			put_into(&rollout, state);
+			verdict = at(&rollout, apply(&rollout, event));
+			if (verdict != want[state][event])
+				print_message("state %d, event %d\n", state, event);
+			assert_int_equal(verdict, want[state][event]);
+			if (event == FULL)
+				assert_int_equal(rollout.step, rollout.n_steps - 1);
+			if (event == PROMOTE || event == FULL)
+				assert_int_equal(rollout.halt, ROLLOUT_GOES_ON);
+			if (event == PAUSE && state < ASKED)
+				assert_int_equal(rollout.halt, ROLLOUT_HALT_ASKED);
+			if (event == LATER && state == IN_FORCE)
+				assert_int_equal(rollout.halt, ROLLOUT_HALT_INCONCLUSIVE);
+		}
+#undef W
+#undef S
+#undef R
+}
+
+static void no_traffic_pauses(void **context)
+{
+	struct rollout rollout;
+
+	begin_canary(&rollout, false);
+	put_in_force(&rollout, 0);
+	rollout_judge(&rollout, ROLLOUT_NO_TRAFFIC);
+	assert_int_equal(at(&rollout, TIME + DEADLINE - 1), ROLLOUT_WAIT);
+	assert_int_equal(rollout.halt, ROLLOUT_GOES_ON);
+	assert_int_equal(at(&rollout, TIME + DEADLINE), ROLLOUT_WAIT);
+	assert_int_equal(rollout.halt, ROLLOUT_HALT_NO_TRAFFIC);
+	assert_int_equal(rollout_next_time(&rollout), TIME + DEADLINE + TIMEOUT);
+	assert_int_equal(at(&rollout, TIME + DEADLINE + TIMEOUT), ROLLOUT_ROLLBACK);
+}
+
+/* Without a worker of the old version it is not rolled back, but waits for one, or for a person. */
+static void no_old_worker(void **context)
+{
+	struct rollout_world world = {.spare = ROLLOUT_ANY};
+	struct rollout rollout;
+	unsigned int slot;
+
+	begin_canary(&rollout, false);
+	put_in_force(&rollout, 0);
+	rollout_record(&rollout, 0, ROLLOUT_FAILED);
+	assert_int_equal(rollout_next(&rollout, &world, &slot), ROLLOUT_WAIT);
+	assert_int_equal(rollout.halt, ROLLOUT_HALT_NO_OLD);
+	world.old_lives = true;
+	assert_int_equal(rollout_next(&rollout, &world, &slot), ROLLOUT_ROLLBACK);
+	world.old_lives = false;
+	rollout_promote(&rollout, false);
+	assert_int_equal(rollout_next(&rollout, &world, &slot), ROLLOUT_START);
+	assert_int_equal(slot, 0);
+}
+
+/* A pause while workers start: the share stays until it ends. */
+static void pause_before_flip(void **context)
+{
+	struct rollout rollout;
+
+	begin_canary(&rollout, false);
+	assert_int_equal(at(&rollout, 0), ROLLOUT_START);
+	rollout_pause(&rollout, 0);
+	rollout_record(&rollout, 0, ROLLOUT_READY);
+	assert_int_equal(at(&rollout, 1), ROLLOUT_WAIT);
+	rollout_promote(&rollout, false);
+	assert_int_equal(at(&rollout, 1), ROLLOUT_FLIP);
+}
+
+static size_t random_steps(struct rollout_step *steps, unsigned int n_slots)
+{
+	size_t n = 1 + seed_next(5);
+	unsigned int slots = 0, permille = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		slots += seed_next(1 + n_slots - slots);
+		permille += 1 + seed_next(99);
+		steps[i] = (struct rollout_step){.n_slots = i + 1 == n ? n_slots
+		                                            : slots    ? slots
+		                                                       : 1,
+		                                 .permille = i + 1 == n ? 0 : permille,
+		                                 .time = seed_next(TIME),
+		                                 .gate = seed_next(4) == 0,
+		                                 .judged = seed_next(2),
+		                                 .at_once = true};
+	}
+	return n;
+}
+
+static void random_event(struct rollout *rollout, int64_t now)
+{
+	const unsigned int slot = seed_next(rollout->slots.n);
+
+	switch (seed_next(16)) {
+	case 0:
+		rollout_record(rollout, slot, seed_next(4) ? ROLLOUT_READY : ROLLOUT_FAILED);
+		break;
+	case 1:
+		rollout_pause(rollout, now);
+		break;
+	case 2:
+		rollout_promote(rollout, seed_next(8) == 0);
+		break;
+	case 3:
+		if (seed_next(20) == 0)
+			rollout_abort(rollout);
+		break;
+	case 4:
+		rollout_judge(rollout, ROLLOUT_NO_TRAFFIC);
+		break;
+	case 5:
+		if (rollout->in_force)
+			rollout_judge(rollout, seed_next(20) ? ROLLOUT_GOOD : ROLLOUT_BAD);
+		break;
+	default:
+		if (rollout->phase[slot] == ROLLOUT_STARTED)
+			rollout_record(rollout, slot, ROLLOUT_READY);
+	}
+}
+
+/* What FLIP promises: all workers of the step wait or have their slots, and no other ones. */
+static void check_flip(const struct rollout *rollout)
+{
+	const unsigned int n = rollout->steps[rollout->step].n_slots;
+
+	assert_false(rollout->in_force);
+	assert_int_equal(rollout->halt, ROLLOUT_GOES_ON);
+	for (size_t i = 0; i < rollout->slots.n; i++)
+		assert_true(rollout->phase[i] == ROLLOUT_READY ||
+		            rollout->phase[i] == ROLLOUT_REPLACED ||
+		            (i >= n && rollout->phase[i] == ROLLOUT_PENDING));
+}
+
+/* Random events: steps come one after the other, each once; it is rolled back only to a version
+ * that lives; and it ends. */
+static void random_deployments(void **context)
+{
+	unsigned int ends[ROLLOUT_ROLLBACK + 1] = {};
+
+	seed_start("deployments");
+	for (int course = 0; course < 5000; course++) {
+		const struct slots slots = first(1 + seed_next(8));
+		struct rollout_step steps[ROLLOUT_STEPS_MAX];
+		const size_t n_steps = random_steps(steps, slots.n);
+		struct rollout_world world = {.spare = ROLLOUT_ANY, .old_lives = true};
+		enum rollout_verdict verdict = ROLLOUT_WAIT;
+		int64_t last_step = -1, n_events = 0;
+		struct rollout rollout;
+		unsigned int slot;
+
+		rollout_begin(&rollout, &slots, 1 + seed_next(3), false);
+		rollout_set_steps(&rollout, steps, n_steps);
+		rollout.keeps_old = true;
+		rollout.deadline = DEADLINE;
+		rollout.pause_timeout = TIMEOUT;
+		while (verdict != ROLLOUT_COMMIT && verdict != ROLLOUT_ROLLBACK) {
+			const int64_t time = rollout_next_time(&rollout);
+
+			assert_true(n_events++ < 100000);
+			world.old_lives = seed_next(10) || n_events > 50000;
+			world.now += seed_next(8) || time <= world.now ? 1 + seed_next(5)
+			                                               : time - world.now;
+			if (n_events < 50000)
+				random_event(&rollout, world.now);
+			else if (rollout.phase[slot = seed_next(slots.n)] == ROLLOUT_STARTED)
+				rollout_record(&rollout, slot, ROLLOUT_READY);
+			verdict = rollout_next(&rollout, &world, &slot);
+			assert_true(rollout_count(&rollout, ROLLOUT_STARTED) <= rollout.batch);
+			if (verdict == ROLLOUT_FLIP) {
+				check_flip(&rollout);
+				assert_true((int64_t)rollout.step >= last_step);
+				last_step = (int64_t)rollout.step;
+				rollout_note_flip(&rollout, world.now);
+			}
+		}
+		assert_true(verdict == ROLLOUT_COMMIT || world.old_lives);
+		if (verdict == ROLLOUT_COMMIT)
+			assert_int_equal(rollout_count(&rollout, ROLLOUT_REPLACED), slots.n);
+		ends[verdict]++;
+	}
+	assert_true(ends[ROLLOUT_COMMIT] > 100 && ends[ROLLOUT_ROLLBACK] > 100);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(in_batches),           cmocka_unit_test(rollback_on_failure),
-	        cmocka_unit_test(slot_not_started_yet), cmocka_unit_test(in_place),
+	        cmocka_unit_test(in_batches),
+	        cmocka_unit_test(rollback_on_failure),
+	        cmocka_unit_test(slot_not_started_yet),
+	        cmocka_unit_test(in_place),
 	        cmocka_unit_test(random_rollouts),
+	        cmocka_unit_test(blue_green),
+	        cmocka_unit_test(canary),
+	        cmocka_unit_test(every_pair),
+	        cmocka_unit_test(no_traffic_pauses),
+	        cmocka_unit_test(no_old_worker),
+	        cmocka_unit_test(pause_before_flip),
+	        cmocka_unit_test(random_deployments),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "core/rollout_steps.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/parse.h"
+
+#define PERMILLE 1000
+
+static const char *const strategies[ROLLOUT_STRATEGY_MAX] = {
+        [ROLLOUT_ROLLING] = "rolling",
+        [ROLLOUT_BLUE_GREEN] = "blue-green",
+        [ROLLOUT_CANARY] = "canary",
+};
+
+const char *rollout_steps_strategy_name(enum rollout_strategy strategy)
+{
+	return strategies[strategy];
+}
+
+int rollout_steps_find_strategy(const char *name)
+{
+	for (int strategy = 0; strategy < ROLLOUT_STRATEGY_MAX; strategy++)
+		if (!strcmp(name, strategies[strategy]))
+			return strategy;
+	return -1;
+}
+
+/* --- as users write them */
+
+static int rollout_steps_parse_share(const char *word, struct rollout_share *ret, struct error *err)
+{
+	long permille;
+
+	/* The sign is required: without it, 0.5 could mean a half. */
+	if (!strchr(word, '%') || parse_tenths(word, 1, PERMILLE - 1, &permille) < 0)
+		return error_usage(
+		        err,
+		        "'%s' is not a share from 0.1%% to 99.9%% (the last step, with all "
+		        "connections, needs no entry)",
+		        word);
+	ret->permille = permille;
+	return 0;
+}
+
+static int rollout_steps_parse_time(const char *word, struct rollout_share *ret, struct error *err)
+{
+	ret->gate = !strcmp(word, "pause");
+	if (ret->gate || parse_duration(word, &ret->time) == 0)
+		return 0;
+	return error_usage(err, "'%s' is neither a time such as 2m nor 'pause'", word);
+}
+
+/* @entry: SHARE TIME, or SHARE pause. */
+static int rollout_steps_parse_entry(char *entry, struct rollout_share *ret, struct error *err)
+{
+	char *rest = entry, *share = strtok_r(entry, " \t", &rest);
+	char *time = share ? strtok_r(NULL, " \t", &rest) : NULL;
+	int r;
+
+	if (!time || strtok_r(NULL, " \t", &rest))
+		return error_usage(err,
+		                   "a step must be a share and a time, or a share and 'pause', "
+		                   "such as 5%% 2m or 50%% pause");
+	r = rollout_steps_parse_share(share, ret, err);
+	return r < 0 ? r : rollout_steps_parse_time(time, ret, err);
+}
+
+int rollout_steps_parse(const char *text, struct rollout_shares *ret, struct error *err)
+{
+	_cleanup_free_ char *copy = strdup(text);
+	struct rollout_shares shares = {};
+	char *rest = copy, *entry;
+
+	if (!copy)
+		return error_set(err, -ENOMEM, "out of memory");
+	while ((entry = strsep(&rest, ","))) {
+		struct rollout_share share = {};
+		int r = rollout_steps_parse_entry(entry, &share, err);
+
+		if (r < 0)
+			return r;
+		if (shares.n == ROLLOUT_SHARES_MAX)
+			return error_usage(err, "there are more than %d steps", ROLLOUT_SHARES_MAX);
+		if (shares.n && share.permille <= shares.at[shares.n - 1].permille)
+			return error_usage(
+			        err, "each step must have a greater share than the one before");
+		shares.at[shares.n++] = share;
+	}
+	*ret = shares;
+	return 0;
+}
+
+/* With the largest unit that gives a whole number. */
+static int rollout_steps_format_time(int64_t ns, char *buf, size_t size)
+{
+	static const struct {
+		const char *unit;
+		int64_t ns;
+	} units[] = {
+	        {"d", 86400 * NS_PER_S}, {"h", 3600 * NS_PER_S},  {"m", 60 * NS_PER_S},
+	        {"s", NS_PER_S},         {"ms", NS_PER_S / 1000},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
+		if (ns && ns % units[i].ns == 0)
+			return snprintf(buf, size, "%ld%s", ns / units[i].ns, units[i].unit);
+	return snprintf(buf, size, "%ldus", ns / 1000);
+}
+
+const char *rollout_steps_format(const struct rollout_shares *shares,
+                                 char buf[ROLLOUT_STEPS_TEXT_MAX])
+{
+	size_t used = 0;
+
+	buf[0] = '\0';
+	for (size_t i = 0; i < shares->n; i++) {
+		const struct rollout_share *it = &shares->at[i];
+		char time[32] = "pause";
+
+		if (!it->gate)
+			rollout_steps_format_time(it->time, time, sizeof(time));
+		used += snprintf(buf + used, ROLLOUT_STEPS_TEXT_MAX - used, "%s%u", i ? ", " : "",
+		                 it->permille / 10);
+		if (it->permille % 10)
+			used += snprintf(buf + used, ROLLOUT_STEPS_TEXT_MAX - used, ".%u",
+			                 it->permille % 10);
+		used += snprintf(buf + used, ROLLOUT_STEPS_TEXT_MAX - used, "%% %s", time);
+	}
+	return buf;
+}
+
+/* --- as the engine walks them */
+
+/* How many of the slots have to have the new version, so that none of them has much more than its
+ * part: at least one, and never all. */
+static unsigned int rollout_steps_count_slots(unsigned int permille, unsigned int n_slots)
+{
+	const unsigned int n = (permille * n_slots + PERMILLE - 1) / PERMILLE;
+
+	return n < n_slots ? n : n_slots - 1;
+}
+
+size_t rollout_steps_plan(enum rollout_strategy strategy, const struct rollout_shares *shares,
+                          unsigned int n_slots, struct rollout_step ret[ROLLOUT_STEPS_MAX])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; strategy == ROLLOUT_CANARY && i < shares->n; i++)
+		ret[n++] = (struct rollout_step){
+		        .n_slots = rollout_steps_count_slots(shares->at[i].permille, n_slots),
+		        .permille = shares->at[i].permille,
+		        .time = shares->at[i].time,
+		        .gate = shares->at[i].gate,
+		        .judged = true,
+		        .at_once = true};
+	ret[n++] =
+	        (struct rollout_step){.n_slots = n_slots, .at_once = strategy != ROLLOUT_ROLLING};
+	return n;
+}
