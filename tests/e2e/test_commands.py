@@ -15,6 +15,9 @@ from harness.servers import BOTH, Nginx, Worker, Workers
 WIDTH = 80
 SERVICE = f"worker-{PORT}"  # the default name
 
+# Of `run`, and of `deploy`.
+DEPLOY = ("--strategy", "--steps", "--warm-up", "--step-deadline", "--min-samples", "--tolerate",
+          "--max-error-rate", "--confidence", "--pause-timeout", "--keep-old", "--keep-new", "--dry-run")
 OPTIONS = {
     "run": ("--workers", "--service", "--listen", "--pass-sockets", "--policy", "--choices",
             "--slow-start", "--skip-stuck", "--no-count",
@@ -27,10 +30,17 @@ OPTIONS = {
             "--no-restart", "--stop-exit-codes", "--restart-delay", "--backoff",
             "--max-restarts", "--min-uptime", "--cron-restart",
             "--max-memory", "--memory-limit", "--cpu-limit", "--batch",
-            "--in-place", "--max-former", "--keep-going", "--only", "--metrics"),
+            "--in-place", "--max-former", "--keep-going", *DEPLOY, "--only", "--metrics"),
     "check": ("--only", "--env", "--user", "--group", "--json"),
     "reload": ("--service", "--batch", "--in-place", "--keep-going", "--label", "--supervisor",
                "--json"),
+    "deploy": ("--service", "--label", *DEPLOY, "--supersede", "--wait", "--detach", "--timeout",
+               "--json"),
+    "rollout": ("--service", "--watch", "--history", "--json"),
+    "promote": ("--service", "--full", "--json"),
+    "pause": ("--service", "--json"),
+    "abort": ("--service", "--why", "--json"),
+    "rollback": ("--service", "--to", "--json"),
     "restart": ("--service", "--in-place", "--json"),
     "scale": ("--service", "--json"),
     "stop": ("--service", "--json"),
