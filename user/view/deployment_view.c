@@ -31,6 +31,12 @@ bool deployment_view_waits(struct json_object *deployment)
 	return deployment_view_is(deployment, "phase", "paused");
 }
 
+bool deployment_view_is_current(struct json_object *deployment)
+{
+	return !deployment_view_has_ended(deployment) ||
+	       json_read_real(deployment, "held_until") > clock_s(CLOCK_REALTIME);
+}
+
 /* --- texts */
 
 /* 42s, 3m 20s or 2h 5m. Returns @buf. */
@@ -101,6 +107,16 @@ static void deployment_view_print_reason(FILE *out, struct json_object *d)
 
 	if (reason && reason[0])
 		fprintf(out, "; %s", reason);
+}
+
+const char *deployment_view_format(struct json_object *d, char *buf, size_t size)
+{
+	const char *outcome = json_read_text(d, "outcome");
+
+	snprintf(buf, size, "%s to %s: %s, %.1f %%", json_read_text(d, "strategy"),
+	         json_read_text(d, "new"), outcome ? outcome : json_read_text(d, "phase"),
+	         json_read_real(d, "share"));
+	return buf;
 }
 
 /* --- the signals */

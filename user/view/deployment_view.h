@@ -4,6 +4,7 @@
 
 #include <json-c/json.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 
 /* The whole of it: step, share, signals of trouble, and why it has decided what it did. */
@@ -13,12 +14,15 @@ void deployment_view_print(FILE *out, struct json_object *deployment);
  * characters. */
 void deployment_view_draw(FILE *out, struct json_object *deployment, bool utf8);
 
-/* One line, for a pipe. */
+/* One line, for `status` and for a pipe. */
 void deployment_view_print_line(FILE *out, struct json_object *deployment);
 
 /* Whether a line for @deployment would say something else than one for @before, which may be NULL.
  */
 bool deployment_view_has_news(struct json_object *deployment, struct json_object *before);
+
+/* A few words, for the screen of `top`. Returns @buf. */
+const char *deployment_view_format(struct json_object *deployment, char *buf, size_t size);
 
 /* A table of an array of deployments, the oldest first. */
 void deployment_view_print_history(FILE *out, struct json_object *deployments);
@@ -26,3 +30,5 @@ void deployment_view_print_history(FILE *out, struct json_object *deployments);
 /* Whether the deployment has ended. If it has not, whether it waits for a person. */
 bool deployment_view_has_ended(struct json_object *deployment);
 bool deployment_view_waits(struct json_object *deployment);
+/* Whether it is under way, or its workers are held, so that it can be rolled back at once. */
+bool deployment_view_is_current(struct json_object *deployment);

@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/json_read.h"
+#include "view/deployment_view.h"
 #include "view/screen_pen.h"
 #include "view/screen_rows.h"
 #include "view/screen_workers.h"
@@ -104,8 +105,13 @@ static void screen_draw_notes(struct screen_pen *pen, struct json_object *status
 {
 	size_t foreign = json_read_length(status, "foreign_listeners");
 	const char *why = json_read_text(status, "not_counting");
+	struct json_object *deployment = json_read_value(status, "deployment");
+	char text[128];
 
 	screen_pen_begin_line(pen);
+	if (deployment)
+		screen_pen_print(pen, "%s  ",
+		                 deployment_view_format(deployment, text, sizeof(text)));
 	if (screen->note)
 		screen_pen_print(pen, "%s  ", screen->note);
 	if (n > screen->page)

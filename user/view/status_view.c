@@ -13,9 +13,11 @@
 #include "core/endpoint.h"
 #include "core/policy.h"
 #include "kern/steer_counters.h"
+#include "service/deployment_file.h"
 #include "service/service_in_force.h"
 #include "service/service_supervisor.h"
 #include "view/counters_view.h"
+#include "view/deployment_view.h"
 #include "view/foreign_view.h"
 #include "view/former_view.h"
 #include "view/wrap.h"
@@ -104,6 +106,21 @@ static void status_view_add_supervisor(struct json_object *to, const struct serv
 		json_build_known(to, "supervisor_pid", supervisor, supervisor);
 }
 
+/* The deployment that is under way, or the last one, while it can be rolled back at once. */
+static void status_view_add_deployment(struct json_object *to, const struct service *service)
+{
+	struct json_object *deployment;
+	struct error ignored;
+
+	if (!service_is_run(service) ||
+	    deployment_file_read(service->pins.service, &deployment, &ignored) != 0)
+		return;
+	if (deployment_view_is_current(deployment))
+		json_build_value(to, "deployment", deployment);
+	else
+		json_object_put(deployment);
+}
+
 static void status_view_add_counting(struct json_object *to, const struct service_stats *stats)
 {
 	json_build_flag(to, "counting", stats->counting);
@@ -132,6 +149,7 @@ int status_view_new(const struct service *service, const struct observed *observ
 	status_view_add_schedule(view, steer_schedule(&service->steer));
 	json_build_number(view, "attached_at", info->attached_at);
 	status_view_add_supervisor(view, service);
+	status_view_add_deployment(view, service);
 	json_build_known(view, "parked", service_is_run(service), observed->n_parked);
 	status_view_add_endpoints(view, service, &stats->in_force);
 	worker_view_add(view, service, observed, stats, counts, detail);
@@ -206,6 +224,8 @@ static void status_view_print_head(FILE *out, struct json_object *view)
 		fprintf(out, " %s",
 		        json_read_text(json_object_array_get_idx(endpoints, i), "endpoint"));
 	fputc('\n', out);
+	if (json_read_value(view, "deployment"))
+		deployment_view_print_line(out, json_read_value(view, "deployment"));
 	status_view_print_lost(out, view);
 	fputc('\n', out);
 }

@@ -129,6 +129,22 @@ static void lines(void **state)
 	json_object_put(status);
 }
 
+/* A deployment has the first words of the notes. */
+static void deployment(void **state)
+{
+	struct screen screen = {.rows = 10, .columns = 80, .selected = 2, .note = "1 s old"};
+	struct json_object *status = three();
+	struct drawn d;
+
+	json_object_object_add(status, "deployment",
+	                       json_tokener_parse("{\"strategy\": \"canary\", \"new\": \"v2\", "
+	                                          "\"phase\": \"paused\", \"share\": 5.0}"));
+	d = draw(status, &screen);
+	assert_string_equal(d.lines[3], "canary to v2: paused, 5.0 %  1 s old  ");
+	free(d.text);
+	json_object_put(status);
+}
+
 static void blocks(void **state)
 {
 	struct screen screen = {
@@ -250,8 +266,9 @@ static void messages(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(lines),   cmocka_unit_test(blocks),    cmocka_unit_test(sizes),
-	        cmocka_unit_test(sorting), cmocka_unit_test(selecting), cmocka_unit_test(messages),
+	        cmocka_unit_test(lines),    cmocka_unit_test(blocks),  cmocka_unit_test(deployment),
+	        cmocka_unit_test(sizes),    cmocka_unit_test(sorting), cmocka_unit_test(selecting),
+	        cmocka_unit_test(messages),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);
