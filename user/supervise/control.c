@@ -179,7 +179,7 @@ void control_answer_reload(struct supervisor *sup, int status, const char *why,
 static bool control_have_gone(const struct supervisor *sup, unsigned int up_to)
 {
 	for (const struct worker *w = sup->workers; w; w = w->next)
-		if (w->number <= up_to && w->state >= WORKER_HELD)
+		if (w->number <= up_to && w->state > WORKER_HELD)
 			return false;
 	return true;
 }

@@ -74,7 +74,7 @@ static void endpoints_see(const struct supervisor *sup, const struct rpd_endpoin
 			ret->listening += listens;
 			ret->closed += w->n_addresses > 0 && !listens && e >= 0 && w->cookies[e];
 			ret->covered |= endpoints_is_covered_by(w, endpoint);
-		} else if (w->state == WORKER_STARTING || w->state == WORKER_SETTLING) {
+		} else if (w->state <= WORKER_STANDBY) {
 			ret->awaited |= listens;
 		}
 	}

@@ -65,6 +65,15 @@ static int supervisor_admit(struct worker *w, struct error *err)
 	return 0;
 }
 
+/* Meanwhile no probe needs a listener of it. */
+static bool supervisor_stands_by(struct worker *w)
+{
+	if (!reload_note_ready(w->sup, w->slot))
+		return false;
+	placement_close_to_probes(w);
+	return true;
+}
+
 static void supervisor_on_lost(struct worker *w)
 {
 	switch (slot_lose(w)) {
@@ -99,6 +108,7 @@ static const struct worker_events supervisor_events = {
         .may_be_ready = readiness_check,
         .read_rest = worker_reports_read_rest,
         .confirm = readiness_confirm,
+        .stands_by = supervisor_stands_by,
         .admit = supervisor_admit,
         .lost = supervisor_on_lost,
         .replace_in_place = supervisor_replace_in_place,

@@ -150,6 +150,8 @@ struct worker_events {
 	/* It has settled: whether it may get its slot. If not, it has got another event, and may be
 	 * freed. */
 	bool (*confirm)(struct worker *w);
+	/* Whether it waits until others can get their slots together with it. */
+	bool (*stands_by)(struct worker *w);
 	/* Puts the worker into its slot, as placement_admit() does. */
 	int (*admit)(struct worker *w, struct error *err);
 	/* The worker has failed before it was up, or has died in its slot. */
