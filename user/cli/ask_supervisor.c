@@ -12,6 +12,8 @@
 #include "cli/positional.h"
 #include "service/service.h"
 #include "supervise/control_client.h"
+#include "view/answer.h"
+#include "view/deployment_view.h"
 #include "view/outcome_view.h"
 
 /* Reads the service without its lock, because the supervisor may be asked to stop a service that is
@@ -95,7 +97,7 @@ int ask_supervisor_try_send(const struct invocation *i, const char *service,
                             struct json_object *request, struct error *err)
 {
 	_cleanup_free_ char *text = ask_supervisor_text(request);
-	int r = control_client_ask(service, text, ask_supervisor_print_line, (void *)i, err);
+	int r = control_client_ask(service, text, ask_supervisor_print_line, (void *)i, NULL, err);
 
 	json_object_put(request);
 	if (r == 0 && i->json)
@@ -125,4 +127,38 @@ int ask_supervisor_for_slots(struct invocation *i, const char *what, struct erro
 	request = ask_supervisor_new_request(i, what);
 	json_build_numbers(request, "slots", slots.at, slots.n);
 	return ask_supervisor_send(i, supervised.service, request, err);
+}
+
+int ask_supervisor_deploy(const struct invocation *i, const char *service,
+                          struct json_object *request, struct json_object **ret, struct error *err)
+{
+	_cleanup_free_ char *text = ask_supervisor_text(request);
+	struct json_object *answer = NULL;
+	int r = control_client_ask(service, text, ask_supervisor_print_line, (void *)i, &answer,
+	                           err);
+
+	json_object_put(request);
+	if (r == 0)
+		*ret = json_object_get(json_object_object_get(answer, "deployment"));
+	json_object_put(answer);
+	return r > 0 ? -ECANCELED : r;
+}
+
+int ask_supervisor_about_deployment(struct invocation *i, struct json_object *request,
+                                    struct error *err)
+{
+	struct json_object *deployment;
+	struct supervised supervised;
+	int r = positional_take_service(i, err);
+
+	if (r == 0)
+		r = ask_supervisor_find(i, &supervised, err);
+	if (r < 0) {
+		json_object_put(request);
+		return r;
+	}
+	r = ask_supervisor_deploy(i, supervised.service, request, &deployment, err);
+	if (r == 0)
+		answer_print(deployment, i->json, deployment_view_print_line);
+	return r;
 }

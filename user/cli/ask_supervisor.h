@@ -32,3 +32,14 @@ int ask_supervisor_send(const struct invocation *i, const char *service,
 
 /* A command [SERVICE] SLOT... that the supervisor carries out: `restart`, `start` or `stop`. */
 int ask_supervisor_for_slots(struct invocation *i, const char *what, struct error *err);
+
+/* Sends @request, which is about a deployment, and releases it. Prints the lines that the
+ * supervisor sends. Returns 0 and the deployment, which the caller owns (json_object_put()), or a
+ * negative errno with @err set. */
+int ask_supervisor_deploy(const struct invocation *i, const char *service,
+                          struct json_object *request, struct json_object **ret, struct error *err);
+
+/* A command [SERVICE] about the deployment that is under way. Releases @request, and prints the
+ * deployment. */
+int ask_supervisor_about_deployment(struct invocation *i, struct json_object *request,
+                                    struct error *err);

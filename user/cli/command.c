@@ -66,6 +66,73 @@ const struct command commands[] = {
                 .takes_command = true,
         },
         {
+                .name = "deploy",
+                .args = "[SERVICE] [-- COMMAND [ARGUMENT...]]",
+                .summary = "bring in a new version: rolling, blue-green or canary",
+                .help = "Only for a service of `run`. Starts workers of the new version, gives "
+                        "them connections as --strategy says, and holds the old workers, without "
+                        "new connections, until some time after the end: `abort` and `rollback` "
+                        "give them all new connections again in one step. The new "
+                        "version runs COMMAND if it is given, otherwise the command that the "
+                        "configuration file has now. Without the options below, "
+                        "the settings of `run` hold. If the service has that version and command "
+                        "already, there is nothing to do. The exit status is 0 if "
+                        "the new version has been promoted, 1 if the deployment was refused or "
+                        "failed, 3 if --timeout is over, 4 if the new version was judged "
+                        "bad and the old one has all connections again, and 5 if the deployment "
+                        "waits for a person.",
+                .options = command_options_deploy,
+                .run = cmd_deploy,
+                .takes_command = true,
+        },
+        {
+                .name = "rollout",
+                .args = "[SERVICE]",
+                .summary = "show the deployment that is under way, or the last one",
+                .help = "Shows the step, the share of the new version, the time to the next "
+                        "step, and what is known of both versions: for each sign of trouble, how "
+                        "often each version had it, and the evidence that the new one is worse. "
+                        "When the evidence reaches the limit, the deployment is aborted.",
+                .options = command_options_rollout,
+                .run = cmd_rollout,
+        },
+        {
+                .name = "promote",
+                .args = "[SERVICE]",
+                .summary = "continue a deployment that waits for a person",
+                .help = "Ends a pause: the deployment goes on with its next step.",
+                .options = command_options_promote,
+                .run = cmd_promote,
+        },
+        {
+                .name = "pause",
+                .args = "[SERVICE]",
+                .summary = "keep the share of a deployment where it is",
+                .help = "The new version keeps its share until `promote`. It is still "
+                        "judged, and a bad one is aborted.",
+                .options = command_options_plain,
+                .run = cmd_pause,
+        },
+        {
+                .name = "abort",
+                .args = "[SERVICE]",
+                .summary = "end a deployment: the old version gets all new connections",
+                .help = "The change is in force for all workers at once. Without a deployment "
+                        "under way, `abort` is refused and changes nothing.",
+                .options = command_options_abort,
+                .run = cmd_abort,
+        },
+        {
+                .name = "rollback",
+                .args = "[SERVICE]",
+                .summary = "go back to the version before the last deployment",
+                .help = "While the old workers are held (see --keep-old of `deploy`), they get all "
+                        "new connections again at once. Later, workers of the old "
+                        "command are started, as a rolling deployment that is not judged.",
+                .options = command_options_rollback,
+                .run = cmd_rollback,
+        },
+        {
                 .name = "restart",
                 .args = "[SERVICE] SLOT...",
                 .summary = "replace some workers without losing a connection",

@@ -25,11 +25,11 @@ struct invocation {
 	bool json;
 	bool force;
 	bool off;             /* canary --off, switch --off */
-	bool watch;           /* attach --watch, status --watch */
+	bool watch;           /* attach --watch, status --watch, rollout --watch */
 	bool wait_empty;      /* drain --wait */
 	bool close_remaining; /* drain --close-remaining */
 	bool follow;          /* events --follow */
-	int64_t timeout;      /* drain --timeout, nanoseconds; -1 = not given */
+	int64_t timeout;      /* drain, deploy --timeout, nanoseconds; -1 = not given */
 	bool has_workers, no_count;
 	unsigned int count_max; /* attach --count-max; 0 = not given */
 	int64_t wait;           /* attach --wait, nanoseconds */
@@ -45,7 +45,14 @@ struct invocation {
 	struct args run;           /* run, check; reload: its command */
 	bool in_place, keep_going; /* reload, restart */
 	unsigned int batch;        /* reload; 0 = the batch of `run` */
-	const char *relabel;       /* reload --label */
+	const char *relabel;       /* reload --label, deploy --label */
+	char **settings;           /* deploy: its options as NAME=VALUE; or NULL */
+	bool supersede;            /* deploy --supersede */
+	bool stay, leave;          /* deploy --wait, --detach */
+	bool full;                 /* promote --full */
+	bool history;              /* rollout --history */
+	const char *why;           /* abort --why */
+	const char *to;            /* rollback --to */
 	unsigned int supervisor;   /* reload --supervisor; 0 = not given */
 };
 
@@ -79,4 +86,5 @@ typedef int command_function(struct invocation *invocation, struct error *err);
 extern command_function cmd_run, cmd_check, cmd_reload, cmd_restart, cmd_scale, cmd_stop, cmd_start,
         cmd_attach, cmd_detach, cmd_status, cmd_top, cmd_list, cmd_metrics, cmd_doctor, cmd_drain,
         cmd_resume, cmd_connections, cmd_weight, cmd_policy, cmd_canary, cmd_label, cmd_switch,
-        cmd_swap, cmd_events, cmd_reopen_logs;
+        cmd_swap, cmd_events, cmd_reopen_logs, cmd_deploy, cmd_rollout, cmd_promote, cmd_pause,
+        cmd_abort, cmd_rollback;

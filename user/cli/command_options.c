@@ -3,12 +3,15 @@
 
 #include <errno.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/parse.h"
+#include "base/strv.h"
 #include "cli/command.h"
 #include "cli/service_argument.h"
 #include "config/dealing_option.h"
+#include "config/deploy_option.h"
 #include "core/endpoint.h"
 #include "core/schedule_edit.h"
 
@@ -114,6 +117,23 @@ static int command_options_add_run_option(void *member, const struct option_sett
                                           struct error *err)
 {
 	return args_add(member, setting->row->name, setting->value);
+}
+
+/* An option of config/deploy_option.h, for the supervisor, which has the service's settings. */
+static int command_options_add_setting(void *member, const struct option_setting *setting,
+                                       struct error *err)
+{
+	const struct option_row *row = option_find(deploy_options, setting->row->name);
+	char word[64 + DEPLOY_STEPS_MAX];
+	struct deploy_settings checked;
+	int r;
+
+	deploy_settings_init(&checked);
+	r = row->set((char *)&checked + row->at, setting, err);
+	if (r < 0)
+		return r;
+	snprintf(word, sizeof(word), "%s=%s", row->name, setting->value ? setting->value : "yes");
+	return strv_append(member, word);
 }
 
 #define AT(member) offsetof(struct invocation, member)
@@ -335,5 +355,64 @@ const struct option_row command_options_events[] = {
          option_set_flag, AT(follow)},
         {"json", NULL, "Print JSON; with --follow, one object a line", option_set_flag, AT(json),
          .letter = 'j'},
+        {0},
+};
+
+#define SETTING(setter, member) command_options_add_setting, AT(settings)
+
+const struct option_row command_options_deploy[] = {
+        {SERVICE},
+        {"label", "VERSION",
+         "Version of the new workers (default: that of the configuration, or the next of v2, v3, "
+         "...)",
+         command_options_set_label, AT(relabel)},
+        DEPLOY_OPTIONS(SETTING),
+        {"supersede", NULL,
+         "If a deployment is under way, abort it first, and deploy in place of the version that "
+         "was there before it",
+         option_set_flag, AT(supersede)},
+        {"wait", NULL,
+         "Print the progress, and return when the deployment has ended or waits for a person "
+         "(default on a terminal)",
+         option_set_flag, AT(stay)},
+        {"detach", NULL, "Return as soon as the deployment has begun (default without a terminal)",
+         option_set_flag, AT(leave)},
+        {"timeout", "TIME",
+         "Wait at most TIME; the deployment then goes on, and the exit status is 3 (default: no "
+         "limit)",
+         option_set_time, AT(timeout)},
+        {JSON},
+        {0},
+};
+
+const struct option_row command_options_rollout[] = {
+        {SERVICE},
+        {"watch", NULL, "Follow the deployment until it has ended or waits for a person",
+         option_set_flag, AT(watch)},
+        {"history", NULL, "List the last deployments of the service", option_set_flag, AT(history)},
+        {JSON},
+        {0},
+};
+
+const struct option_row command_options_promote[] = {
+        {SERVICE},
+        {"full", NULL, "Go to the end at once, without the other steps, and without judging",
+         option_set_flag, AT(full)},
+        {JSON},
+        {0},
+};
+
+const struct option_row command_options_abort[] = {
+        {SERVICE},
+        {"why", "TEXT", "The reason, for `rollout` and the log", option_set_borrowed, AT(why)},
+        {JSON},
+        {0},
+};
+
+const struct option_row command_options_rollback[] = {
+        {SERVICE},
+        {"to", "VERSION", "Go back to this version (default: the one before the last deployment)",
+         command_options_set_label, AT(to)},
+        {JSON},
         {0},
 };

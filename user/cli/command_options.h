@@ -20,6 +20,11 @@ extern const struct option_row command_options_canary[];
 extern const struct option_row command_options_switch[];
 extern const struct option_row command_options_swap[];
 extern const struct option_row command_options_events[];
+extern const struct option_row command_options_deploy[];
+extern const struct option_row command_options_rollout[];
+extern const struct option_row command_options_promote[];
+extern const struct option_row command_options_abort[];
+extern const struct option_row command_options_rollback[];
 /* --service and --json. */
 extern const struct option_row command_options_plain[];
 /* --service, --json and --force. */

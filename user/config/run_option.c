@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/parse.h"
 #include "config/dealing_option.h"
+#include "config/deploy_option.h"
 #include "core/cron.h"
 #include "core/endpoint.h"
 #include "core/env.h"
@@ -270,7 +271,8 @@ static int run_option_set_cpu_limit(void *member, const struct option_setting *s
 	return 0;
 }
 
-#define AT(member) offsetof(struct run_config, member)
+#define AT(member)                offsetof(struct run_config, member)
+#define AT_DEPLOY(setter, member) setter, AT(deploy.member)
 
 const struct option_row run_options[] = {
         {"service", "NAME",
@@ -464,6 +466,7 @@ const struct option_row run_options[] = {
          "If a new worker fails during a reload, keep the old worker in its slot, "
          "and continue with the other slots instead of rolling back",
          option_set_flag, AT(keep_going)},
+        DEPLOY_OPTIONS(AT_DEPLOY),
         {0},
 };
 

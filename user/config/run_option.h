@@ -9,7 +9,7 @@
 #include "core/run_config.h"
 
 /* The rows set members of struct run_config. There are at most RUN_OPTION_MAX. */
-#define RUN_OPTION_MAX 64
+#define RUN_OPTION_MAX 96
 extern const struct option_row run_options[];
 
 /* option_set() by name, without dashes. error_usage() if there is no such option. */

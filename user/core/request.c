@@ -41,11 +41,6 @@ static const struct request_row requests[] = {
         [REQUEST_ROLLBACK] = {"rollback", REQUEST_TO | REQUEST_WAIT, 0},
 };
 
-const char *const request_settings[REQUEST_N_SETTINGS] = {
-        "strategy",       "steps",      "warm-up",       "step-deadline", "min-samples", "tolerate",
-        "max-error-rate", "confidence", "pause-timeout", "keep-old",      "keep-new",    "dry-run",
-};
-
 struct field_row {
 	const char *name;
 	enum request_field field;
@@ -164,7 +159,6 @@ static int request_set_command(void *member, struct json_object *value)
 #define TO_SLOT_MAX   "a number from 1 to 1024"
 #define TRUE_OR_FALSE "true or false"
 #define A_VERSION     "a version: 1 to 31 printable ASCII characters, and no space"
-#define A_TEXT        "a text of at most 255 bytes without NUL"
 _Static_assert(REQUEST_TEXT_MAX == 256, "as in the text");
 _Static_assert(RPD_SLOT_MAX == 1024, "as in the text");
 
@@ -183,7 +177,9 @@ static const struct field_row fields[] = {
         {"wait", REQUEST_WAIT, TRUE_OR_FALSE, request_set_flag, AT(wait)},
         {"full", REQUEST_FULL, TRUE_OR_FALSE, request_set_flag, AT(full)},
         {"to", REQUEST_TO, A_VERSION, request_set_label, AT(to)},
-        {"why", REQUEST_WHY, A_TEXT, request_set_text, AT(why)},
+        {"why", REQUEST_WHY, "a text of at most 255 bytes without NUL", request_set_text, AT(why)},
+        {"settings", REQUEST_SETTINGS, "an array of one or more texts without NUL",
+         request_set_command, AT(settings)},
 };
 _Static_assert(RPD_LABEL_MAX == 32, "as in the text");
 
@@ -209,31 +205,9 @@ static int request_find(struct json_object *object, struct request *ret, struct 
 	                 name);
 }
 
-/* The index of the setting in request_settings, or -1. A field has _ where an option has -. */
-static int request_find_setting(const struct request_row *row, const char *name)
-{
-	for (int i = 0; row->may_have & REQUEST_SETTINGS && i < REQUEST_N_SETTINGS; i++) {
-		const char *option = request_settings[i];
-		size_t at = 0;
-
-		while (option[at] && name[at] == (option[at] == '-' ? '_' : option[at]))
-			at++;
-		if (!option[at] && !name[at])
-			return i;
-	}
-	return -1;
-}
-
 static int request_take_field(const struct request_row *row, const char *name,
                               struct json_object *value, struct request *ret, struct error *err)
 {
-	const int setting = request_find_setting(row, name);
-
-	if (setting >= 0 && request_set_text(ret->settings[setting], value) < 0)
-		return error_usage(err, "the field '%s' of request '%s' must be " A_TEXT, name,
-		                   row->name);
-	if (setting >= 0)
-		return 0;
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
 		const struct field_row *field = &fields[i];
 		int r;
@@ -310,5 +284,6 @@ int request_parse(const char *text, size_t n, struct request *ret, struct error 
 void request_free(struct request *request)
 {
 	strv_free(request->argv);
+	strv_free(request->settings);
 	*request = (struct request){};
 }

@@ -26,10 +26,7 @@ enum request_kind {
 	REQUEST_ROLLBACK,
 };
 
-/* The settings of a deployment that a request may have, each as a text. */
-#define REQUEST_TEXT_MAX   256
-#define REQUEST_N_SETTINGS 12
-extern const char *const request_settings[REQUEST_N_SETTINGS]; /* names of options of `run` */
+#define REQUEST_TEXT_MAX 256 /* of a text, with the final NUL */
 
 /* A field that the request does not have is all zero, and its bit in @fields is not set. */
 struct request {
@@ -43,7 +40,7 @@ struct request {
 	struct slots slots; /* at least one */
 	char to[RPD_LABEL_MAX];
 	char why[REQUEST_TEXT_MAX];
-	char settings[REQUEST_N_SETTINGS][REQUEST_TEXT_MAX]; /* "" = not set */
+	char **settings; /* of the deployment (config/deploy_option.h): at least one, NAME=VALUE */
 };
 
 enum request_field {
@@ -59,7 +56,7 @@ enum request_field {
 	REQUEST_FULL = 512,
 	REQUEST_TO = 1024,
 	REQUEST_WHY = 2048,
-	REQUEST_SETTINGS = 4096, /* all of request_settings */
+	REQUEST_SETTINGS = 4096,
 };
 
 #define _cleanup_request_ __attribute__((cleanup(request_free)))

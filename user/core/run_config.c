@@ -46,6 +46,7 @@ void run_config_init(struct run_config *config)
 	        .batch = 2,
 	        .max_former = 8,
 	};
+	deploy_settings_init(&config->deploy);
 }
 
 /* Each check returns the problem, or NULL. */

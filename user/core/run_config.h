@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "core/dealing.h"
+#include "core/deploy_settings.h"
 #include <reuseportd/abi.h>
 
 enum ready_kind {
@@ -119,6 +120,7 @@ struct run_config {
 	unsigned int max_former; /* of a slot: how many former workers may drain at the same time */
 	enum run_in_place in_place;
 	bool keep_going; /* a reload that fails is not rolled back */
+	struct deploy_settings deploy;
 };
 
 /* Sets every member to its default. */

@@ -62,7 +62,8 @@ static int control_client_connect(const char *service, int *ret, struct error *e
 }
 
 int control_client_ask(const char *service, const char *request,
-                       void (*on_line)(const char *line, void *data), void *data, struct error *err)
+                       void (*on_line)(const char *line, void *data), void *data,
+                       struct json_object **ret, struct error *err)
 {
 	struct iovec parts[] = {{(char *)request, strlen(request)}, {"\n", 1}};
 	const struct msghdr message = {.msg_iov = parts, .msg_iovlen = ARRAY_SIZE(parts)};
@@ -84,6 +85,8 @@ int control_client_ask(const char *service, const char *request,
 		struct json_object *object = json_tokener_parse(line);
 		r = control_client_parse(object, on_line, data, &status, err);
 
+		if (r > 0 && !status && ret)
+			*ret = json_object_get(object);
 		json_object_put(object);
 		if (r > 0)
 			return status ? -ECANCELED : 0;

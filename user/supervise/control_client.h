@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 
+struct json_object;
 struct sockaddr_un;
 
 /* Outcomes of control_client_ask() beside 0; @err is set as well. */
@@ -15,12 +16,13 @@ enum control_client_outcome {
 };
 
 /* Sends @request to the supervisor of @service, and calls @on_line for each line that it reports.
- * Returns 0 if the supervisor has carried it out. Otherwise returns an enum control_client_outcome
+ * Returns 0 if the supervisor has carried it out, and *ret is then its answer, which the caller
+ * owns (json_object_put()); @ret may be NULL. Otherwise returns an enum control_client_outcome
  * or a negative errno, and sets @err: to the supervisor's own text and exit status, if it has
  * refused or failed. */
 int control_client_ask(const char *service, const char *request,
                        void (*on_line)(const char *line, void *data), void *data,
-                       struct error *err);
+                       struct json_object **ret, struct error *err);
 
 /* The address of the service's control socket. */
 void control_client_address(const char *service, struct sockaddr_un *ret);

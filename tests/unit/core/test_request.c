@@ -38,35 +38,31 @@ static void all_fields(void **state)
 	assert_false(request.keep_going);
 }
 
-/* The settings of a deployment are texts, named as options of `run` with _ for -. */
 static void deploy(void **state)
 {
 	_cleanup_request_ struct request request;
 	struct error err;
 
 	assert_int_equal(parse("{\"do\": \"deploy\", \"label\": \"v2\", \"argv\": [\"b\"], "
-	                       "\"steps\": \"5% 2m\", \"warm_up\": \"3s\", \"wait\": true, "
+	                       "\"settings\": [\"steps=5% 2m\", \"dry-run\"], \"wait\": true, "
 	                       "\"supersede\": true}",
 	                       &request, &err),
 	                 0);
 	assert_int_equal(request.kind, REQUEST_DEPLOY);
-	assert_int_equal(request.fields,
-	                 REQUEST_LABEL | REQUEST_ARGV | REQUEST_WAIT | REQUEST_SUPERSEDE);
-	for (size_t i = 0; i < REQUEST_N_SETTINGS; i++)
-		assert_string_equal(request.settings[i],
-		                    !strcmp(request_settings[i], "steps")     ? "5% 2m"
-		                    : !strcmp(request_settings[i], "warm-up") ? "3s"
-		                                                              : "");
+	assert_int_equal(request.fields, REQUEST_LABEL | REQUEST_ARGV | REQUEST_WAIT |
+	                                         REQUEST_SUPERSEDE | REQUEST_SETTINGS);
+	assert_string_equal(request.settings[0], "steps=5% 2m");
+	assert_string_equal(request.settings[1], "dry-run");
+	assert_null(request.settings[2]);
 }
 
 static void deploy_refused(void **state)
 {
 	static const char *const texts[] = {
-	        "{\"do\": \"deploy\", \"warm-up\": \"3s\"}", /* _ for - */
-	        "{\"do\": \"deploy\", \"warm\": \"3s\"}",
-	        "{\"do\": \"deploy\", \"steps\": 5}",
-	        "{\"do\": \"deploy\", \"steps\": \"a\\u0000b\"}",
-	        "{\"do\": \"reload\", \"steps\": \"5% 2m\"}",
+	        "{\"do\": \"deploy\", \"settings\": \"steps=5% 2m\"}",
+	        "{\"do\": \"deploy\", \"settings\": [5]}",
+	        "{\"do\": \"deploy\", \"settings\": [\"a\\u0000b\"]}",
+	        "{\"do\": \"reload\", \"settings\": [\"dry-run\"]}",
 	        "{\"do\": \"pause\", \"why\": \"so\"}",
 	        "{\"do\": \"promote\", \"full\": 1}",
 	        "{\"do\": \"rollback\", \"to\": \"\"}",

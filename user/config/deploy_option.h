@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The options that fill a struct deploy_settings: of `run`, for all deployments of a service, and
+ * of `deploy`, for one. */
+#pragma once
+
+#include "base/error.h"
+#include "config/option.h"
+#include "core/deploy_settings.h"
+
+/* Setters, for option_row.set, each of the member of its name. */
+int deploy_option_set_strategy(void *member, const struct option_setting *setting,
+                               struct error *err);
+int deploy_option_set_steps(void *member, const struct option_setting *setting, struct error *err);
+int deploy_option_set_tolerate(void *member, const struct option_setting *setting,
+                               struct error *err);
+int deploy_option_set_rate(void *member, const struct option_setting *setting, struct error *err);
+int deploy_option_set_keep_new(void *member, const struct option_setting *setting,
+                               struct error *err);
+
+/* The rows. @SET: a macro of a setter and a member of struct deploy_settings, which makes the last
+ * two fields of a row. */
+#define DEPLOY_OPTIONS(SET)                                                                        \
+	{"strategy", "NAME",                                                                       \
+	 "How `deploy` brings in a new version. rolling: batch by batch, as `reload`; "            \
+	 "blue-green: "                                                                            \
+	 "starts all new workers beside the old ones, then gives them all connections at once; "   \
+	 "canary: gives the new version a small exact share of the connections first, which "      \
+	 "grows "                                                                                  \
+	 "with each step (default: rolling)",                                                      \
+	 SET(deploy_option_set_strategy, strategy)},                                               \
+	        {"steps", "SHARE TIME,...",                                                        \
+	         "Steps of a canary, each with its share of new connections, and how long it "     \
+	         "lasts; "                                                                         \
+	         "`SHARE pause` waits for `promote` (default: 5% 2m, 25% 3m, 50% 5m)",             \
+	         SET(deploy_option_set_steps, steps)},                                             \
+	        {"warm-up", "TIME",                                                                \
+	         "Do not judge what happens in this time after new workers were admitted "         \
+	         "(default: 10s)",                                                                 \
+	         SET(option_set_time, warm_up)},                                                   \
+	        {"step-deadline", "TIME",                                                          \
+	         "A step without enough samples lasts at most this much longer; then the "         \
+	         "deployment "                                                                     \
+	         "pauses (default: 10m)",                                                          \
+	         SET(option_set_time, step_deadline)},                                             \
+	        {"min-samples",                                                                    \
+	         "N",                                                                              \
+	         "Each step needs this many connections to the new version (default: 100)",        \
+	         SET(option_set_number, min_samples),                                              \
+	         .min = 1,                                                                         \
+	         .max = 1000000000},                                                               \
+	        {"tolerate", "FACTOR",                                                             \
+	         "The new version may have FACTOR times the error rate of the old one "            \
+	         "(default: 1.5)",                                                                 \
+	         SET(deploy_option_set_tolerate, tolerate)},                                       \
+	        {"max-error-rate", "PERCENT",                                                      \
+	         "Abort when more than PERCENT of the new version's connections have failed, "     \
+	         "whatever the old version does (default: no limit)",                              \
+	         SET(deploy_option_set_rate, max_error_rate)},                                     \
+	        {"confidence", "PERCENT",                                                          \
+	         "At most 100 - PERCENT of the deployments of a version that is as good as the "   \
+	         "old "                                                                            \
+	         "one are aborted (default: 99%)",                                                 \
+	         SET(deploy_option_set_rate, confidence)},                                         \
+	        {"pause-timeout", "TIME",                                                          \
+	         "Abort a deployment that was paused for this long "                               \
+	         "(default: 1h)",                                                                  \
+	         SET(option_set_time, pause_timeout)},                                             \
+	        {"keep-old", "TIME",                                                               \
+	         "After a deployment, keep the old workers for this time, without new "            \
+	         "connections, "                                                                   \
+	         "so that `rollback` needs no start (default: 5m)",                                \
+	         SET(option_set_time, keep_old)},                                                  \
+	        {"keep-new", "TIME|for-ever",                                                      \
+	         "After an abort, keep the new workers for this time, without new connections "    \
+	         "(default: 30s)",                                                                 \
+	         SET(deploy_option_set_keep_new, keep_new)},                                       \
+	{                                                                                          \
+		"dry-run", NULL, "Judge the new version and report, but never abort",              \
+		        SET(option_set_flag, dry_run)                                              \
+	}
+
+/* The rows for a struct deploy_settings. */
+extern const struct option_row deploy_options[];
+
+/* Sets the options of @words, each NAME=VALUE, in order. NULL-terminated; may be NULL.
+ * error_usage() with the first that is wrong: those before it are set. */
+int deploy_option_apply(struct deploy_settings *settings, char *const *words, struct error *err);

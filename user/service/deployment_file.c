@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "service/deployment_file.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/json_build.h"
+#include "kern/file_read.h"
+#include "service/run_dir.h"
+
+/* Returns 0, DEPLOYMENT_NONE, or a negative errno with @err set. */
+static int deployment_file_load(const char *service, const char *name, char **ret,
+                                char path[PATH_MAX], struct error *err)
+{
+	int r;
+
+	run_dir_path(service, name, path, PATH_MAX);
+	r = file_read(path, DEPLOYMENT_FILE_MAX, ret, NULL, err);
+	if (r == -ENOENT)
+		return DEPLOYMENT_NONE;
+	return r < 0 ? error_set(err, r, "can't read %s: %s", path, strerror(-r)) : 0;
+}
+
+static int deployment_file_parse(const char *text, const char *path, struct json_object **ret,
+                                 struct error *err)
+{
+	struct json_object *object = json_tokener_parse(text);
+
+	if (!json_object_is_type(object, json_type_object)) {
+		json_object_put(object);
+		return error_set(err, -EBADMSG, "%s is damaged: it is not a JSON object", path);
+	}
+	json_object_object_del(object, "state");
+	*ret = object;
+	return 0;
+}
+
+int deployment_file_read(const char *service, struct json_object **ret, struct error *err)
+{
+	_cleanup_free_ char *text = NULL;
+	char path[PATH_MAX];
+	int r = deployment_file_load(service, DEPLOYMENT_FILE, &text, path, err);
+
+	return r ? r : deployment_file_parse(text, path, ret, err);
+}
+
+int deployment_file_read_history(const char *service, struct json_object **ret, struct error *err)
+{
+	_cleanup_free_ char *text = NULL;
+	struct json_object *list = json_build_new_array();
+	char path[PATH_MAX], *rest, *line;
+	int r = deployment_file_load(service, DEPLOYMENT_FILE_HISTORY, &text, path, err);
+
+	rest = text;
+	while (r == 0 && (line = strsep(&rest, "\n")) && *line) {
+		struct json_object *deployment;
+
+		r = deployment_file_parse(line, path, &deployment, err);
+		if (r == 0)
+			json_build_add(list, deployment);
+	}
+	if (r < 0)
+		json_object_put(list);
+	else
+		*ret = list;
+	return r < 0 ? r : 0;
+}

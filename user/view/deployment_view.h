@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A deployment, as `deploy` and `rollout` show it (service/deployment_file.h has its members). */
+#pragma once
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+/* The whole of it: step, share, signals of trouble, and why it has decided what it did. */
+void deployment_view_print(FILE *out, struct json_object *deployment);
+
+/* The same for a terminal that shows it again and again. @utf8: draws the bar with block
+ * characters. */
+void deployment_view_draw(FILE *out, struct json_object *deployment, bool utf8);
+
+/* One line, for a pipe. */
+void deployment_view_print_line(FILE *out, struct json_object *deployment);
+
+/* Whether a line for @deployment would say something else than one for @before, which may be NULL.
+ */
+bool deployment_view_has_news(struct json_object *deployment, struct json_object *before);
+
+/* A table of an array of deployments, the oldest first. */
+void deployment_view_print_history(FILE *out, struct json_object *deployments);
+
+/* Whether the deployment has ended. If it has not, whether it waits for a person. */
+bool deployment_view_has_ended(struct json_object *deployment);
+bool deployment_view_waits(struct json_object *deployment);
