@@ -227,6 +227,21 @@ static void reload_set_deployment(struct reload *it, const struct reload_deploym
 	it->rollout.pause_timeout = deployment->pause_timeout;
 	it->rollout.keeps_old = true;
 	rollout_set_steps(&it->rollout, deployment->steps, deployment->n_steps);
+	if (deployment->resumed)
+		it->rollout = *deployment->resumed;
+}
+
+/* Slots that have new workers already. */
+static void reload_resume(struct supervisor *sup)
+{
+	const struct rollout *rollout = &sup->reload->rollout;
+
+	for (size_t i = 0; i < rollout->slots.n; i++)
+		if (rollout->phase[i] == ROLLOUT_REPLACED) {
+			sup->reload->was[rollout->slots.at[i]] = RPD_RUN_UP;
+			plan_replace(&sup->slots[rollout->slots.at[i]].plan,
+			             plan_ref(sup->reload->plan));
+		}
 }
 
 int reload_begin(struct supervisor *sup, const struct slots *slots, struct plan *plan,
@@ -248,7 +263,10 @@ int reload_begin(struct supervisor *sup, const struct slots *slots, struct plan 
 	strcpy(sup->reload->what, "reload");
 	if (ways->deployment)
 		reload_set_deployment(sup->reload, ways->deployment);
-	reload_end_retire_held(sup); /* of a deployment that has ended */
+	if (ways->deployment && ways->deployment->resumed)
+		reload_resume(sup);
+	else
+		reload_end_retire_held(sup); /* of a deployment that has ended */
 	endpoints_update_private(sup);
 	for (size_t i = 0; i < slots->n && !ways->deployment; i++)
 		reload_take_slot(sup, slots->at[i]);
@@ -264,8 +282,13 @@ bool reload_note_ready(struct supervisor *sup, unsigned int slot)
 	    !it->rollout.steps[it->rollout.step].at_once)
 		return false;
 	rollout_record(&it->rollout, slot, ROLLOUT_READY);
-	reload_arm(sup, clock_ns(CLOCK_MONOTONIC)); /* when the worker stands by */
+	reload_wake(sup); /* when the worker stands by */
 	return true;
+}
+
+void reload_wake(struct supervisor *sup)
+{
+	reload_arm(sup, clock_ns(CLOCK_MONOTONIC));
 }
 
 void reload_note_done(struct supervisor *sup, unsigned int slot)

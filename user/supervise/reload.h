@@ -25,6 +25,9 @@ struct reload_deployment {
 	const struct rollout_step *steps;
 	size_t n_steps;
 	int64_t deadline, pause_timeout; /* as in struct rollout */
+	/* It has begun before: this is how far it has come, and no worker starts. NULL: it begins.
+	 */
+	const struct rollout *resumed;
 	const struct reload_events *events;
 };
 
@@ -55,6 +58,8 @@ void reload_note_gone(struct supervisor *sup, const struct worker *w);
 
 /* The rollout has got an event other than these: does what is to be done now. May end it. */
 void reload_advance(struct supervisor *sup);
+/* The same, when the events that are due now have been handled. */
+void reload_wake(struct supervisor *sup);
 /* The slot's new worker has settled. Whether it waits until others have. */
 bool reload_note_ready(struct supervisor *sup, unsigned int slot);
 

@@ -81,7 +81,7 @@ void reload_end_commit(struct supervisor *sup)
 	slot_start_waiting(sup);
 	report_change(sup);
 	if (events)
-		events->ended(sup, true, why);
+		events->ended(sup, replaced && !failed && !restored, why);
 	else
 		control_answer_reload(sup, failed || restored ? EXIT_REFUSED : EXIT_OK, why,
 		                      &added);
@@ -145,8 +145,9 @@ bool reload_end_roll_back(struct supervisor *sup)
 	bool is_back[RPD_SLOT_MAX] = {};
 	char why[sizeof(it->why)];
 
-	log_line("%s: %s failed: %s", sup->name, it->what,
-	         it->why); /* clients get this with their answer */
+	/* Clients get this with their answer. */
+	log_line("%s: %s %s%s%s", sup->name, it->what, events ? "is rolled back" : "failed",
+	         it->why[0] ? ": " : "", it->why);
 	it->rolling_back = true;
 	for (size_t i = 0; i < was.slots.n; i++)
 		is_back[i] = supervisor_state_held_worker(sup, was.slots.at[i]);
