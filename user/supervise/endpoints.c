@@ -212,7 +212,7 @@ static void endpoints_remove(struct supervisor *sup, struct service *service, un
 	_cleanup_close_ int listener =
 	        endpoints_borrow_listener(sup, &service->steer.service->endpoints[e]);
 
-	steer_socks_clear_from(&service->steer, e, 0);
+	steer_socks_clear_all(&service->steer, e);
 	endpoints_release(sup, service, e, listener);
 	sup->endpoints[e] = (struct endpoint_note){};
 	for (struct worker *w = sup->workers; w; w = w->next)
