@@ -52,7 +52,7 @@ static int deployment_on_held_long_enough(sd_event_source *source, uint64_t now,
 	it->timer = sd_event_source_disable_unref(it->timer);
 	it->held_until = 0;
 	report_line(sup, "the workers of '%s' are no longer kept",
-	            it->outcome == DEPLOYMENT_PROMOTED ? it->old_label : it->label);
+	            it->n_new ? it->old_label : it->label);
 	reload_end_retire_held(sup);
 	deployment_note_write(sup);
 	return 0;
@@ -365,7 +365,8 @@ bool deployment_can_return(const struct supervisor *sup)
 {
 	const struct deployment *it = sup->deployment;
 
-	if (!it || it->outcome != DEPLOYMENT_PROMOTED || !it->held_until || sup->reload)
+	if (!it || !it->held_until || sup->reload ||
+	    (it->outcome != DEPLOYMENT_PROMOTED && it->outcome != DEPLOYMENT_ROLLED_BACK))
 		return false;
 	for (size_t i = 0; i < it->slots.n; i++)
 		if (it->slots.at[i] < sup->n_slots &&

@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/memory.h"
 #include "core/endpoint.h"
 #include "core/ready_rule.h"
 #include "core/roster.h"
-#include "core/schedule_edit.h"
 #include "kern/cgroup.h"
 #include "kern/events.h"
 #include "kern/proc.h"
@@ -21,6 +21,7 @@
 #include "service/schedule_commit.h"
 #include "service/service_endpoint.h"
 #include "service/service_lock.h"
+#include "service/slot_flip.h"
 #include "service/slot_replace.h"
 #include "supervise/endpoints.h"
 #include "supervise/report.h"
@@ -221,37 +222,22 @@ static int placement_note_admitted(struct worker *w, struct service *service,
 	return 0;
 }
 
-static int placement_set_canaries(struct service *service, const struct placement_flip *flip,
-                                  struct error *err)
-{
-	_cleanup_observed_ struct observed observed = {};
-	struct rpd_schedule draft;
-	int r = observe(service, OBSERVE_KNOWN, &observed, err);
-
-	if (r < 0)
-		return r;
-	schedule_commit_begin(service, &observed, &draft);
-	if (flip->permille)
-		r = schedule_edit_set_canary(&draft, flip->canaries, flip->permille, err);
-	else
-		schedule_edit_clear_canary(&draft);
-	return r < 0 ? r : schedule_commit(service, &observed, &draft, true, "run", err);
-}
-
 static int placement_put_in_slots(struct service *service, const struct placement_flip *flip,
                                   struct placement_entry *entries, struct error *err)
 {
-	int r = 0;
+	_cleanup_free_ struct slot_flip_change *changes =
+	        memory_need(calloc(flip->n + 1, sizeof(struct slot_flip_change)));
 
-	for (size_t i = 0; r == 0 && i < flip->n; i++) {
+	for (size_t i = 0; i < flip->n; i++) {
 		struct worker *w = flip->workers[i];
 
 		placement_close_to_probes(w);
 		placement_note_label(w, service);
-		r = slot_replace_worker(service, w->slot, &entries[i].newcomer,
-		                        placement_choose_label(w, service), "run", err);
+		changes[i] = (struct slot_flip_change){.slot = w->slot,
+		                                       .newcomer = &entries[i].newcomer,
+		                                       .label = placement_choose_label(w, service)};
 	}
-	return r == 0 && flip->canaries ? placement_set_canaries(service, flip, err) : r;
+	return slot_flip(service, changes, flip->n, flip->canaries, flip->permille, "run", err);
 }
 
 static int placement_flip_entries(struct service *service, const struct placement_flip *flip,
