@@ -214,14 +214,15 @@ static __always_inline void conn_note_listener_closed(struct sock *sk)
 {
 	__u64 cookie = bpf_get_socket_cookie(sk);
 	struct rpd_member *member = bpf_map_lookup_elem(&members, &cookie);
+	const struct rpd_schedule *sched = schedule_find();
 	struct rpd_worker *worker;
 	__u32 slot;
 
-	if (!member || member->left || member->slot >= RPD_SLOT_MAX)
+	if (!sched || !member || member->left || member->slot >= RPD_SLOT_MAX)
 		return;
 	member->left = true;
 	slot = member->slot;
-	worker = bpf_map_lookup_elem(&workers, &slot);
+	worker = schedule_find_worker(sched, slot);
 	if (worker && worker->account == member->account)
 		event_note(RPD_EVENT_left, slot, worker->pid);
 	else

@@ -119,8 +119,8 @@ static __always_inline void steer_read_source(struct sk_reuseport_md *ctx, struc
 	}
 }
 
-/* The index of the listener that the packet's probe is for; -1 if the packet belongs to no probe.
- */
+/* The slot, or RPD_SLOT_PROBE + n, that the packet's probe is for; -1 if the packet belongs to no
+ * probe. */
 __attribute__((noinline)) int steer_find_probe(struct sk_reuseport_md *ctx)
 {
 	struct rpd_probe source = {};
@@ -178,9 +178,10 @@ static __always_inline int steer_fall_back(const struct rpd_schedule *sched)
  * move. A handshake can migrate too: it is counted for the listener that completes it. The kernel
  * holds the connection's socket during the run.
  */
-static __always_inline void steer_move_count(struct sk_reuseport_md *ctx, __u32 slot)
+static __always_inline void steer_move_count(struct sk_reuseport_md *ctx,
+                                             const struct rpd_schedule *sched, __u32 slot)
 {
-	struct rpd_worker *worker = bpf_map_lookup_elem(&workers, &slot);
+	struct rpd_worker *worker = schedule_find_worker(sched, slot);
 	struct bpf_sock *child = ctx->migrating_sk;
 	struct rpd_account *source, *target;
 	__u64 *tag = child ? conn_table_find(child) : NULL;
@@ -224,12 +225,12 @@ static __always_inline int steer_migrate(struct sk_reuseport_md *ctx, struct rpd
 	if (slot < 0)
 		slot = steer_select_any(ctx, sched, start);
 	if (slot >= 0) {
-		steer_move_count(ctx, slot);
+		steer_move_count(ctx, sched, slot);
 		event_note(RPD_EVENT_migrated,
 		           member && member->slot < RPD_SLOT_MAX ? member->slot : RPD_NO_SLOT, 0);
 		return steer_finish(slot, RPD_OUTCOME_migrated, SK_PASS);
 	}
-	if (steer_select(ctx, RPD_SLOT_PARKING))
+	if (steer_select_parking(ctx))
 		return steer_finish(RPD_ROW_PARKING, RPD_OUTCOME_migrated, SK_PASS);
 	return steer_fall_back(sched);
 }
@@ -250,12 +251,13 @@ static __always_inline int steer_park(enum pick_kind kind)
 
 /* A probe is for one worker only: without that worker's listener it fails, and it never migrates to
  * another worker. */
-static __always_inline int steer_probe_packet(struct sk_reuseport_md *ctx, enum pick_kind kind,
+static __always_inline int steer_probe_packet(struct sk_reuseport_md *ctx,
+                                              const struct rpd_schedule *sched, enum pick_kind kind,
                                               __u32 at)
 {
 	__u32 row = at < RPD_SLOT_MAX ? at : RPD_ROW_NONE;
 
-	if (!steer_select(ctx, at))
+	if (!steer_select_cell(ctx, rpd_cell(sched, at)))
 		return steer_finish(RPD_ROW_NONE, RPD_OUTCOME_dropped, SK_DROP);
 	return steer_finish(row, steer_outcome(kind, RPD_OUTCOME_probed), SK_PASS);
 }
@@ -288,13 +290,13 @@ __attribute__((noinline)) int steer_try_ring(struct sk_reuseport_md *ctx, __u32 
 {
 	__u32 zero = 0;
 	struct rpd_control *ctl = bpf_map_lookup_elem(&control, &zero);
-	struct rpd_schedule *sched = ctl ? steer_get_schedule(ctl) : NULL;
+	struct rpd_schedule *sched = ctl ? schedule_get(ctl) : NULL;
 	__u32 slot;
 
 	if (!ctx || !sched)
 		return -1;
 	slot = sched->ring[steer_ring_entry(ctx, ctl, sched, kind, client, attempt)];
-	return steer_select(ctx, slot) ? (int)slot : -1;
+	return steer_select(ctx, sched, slot) ? (int)slot : -1;
 }
 
 /* Tries further ring entries after attempt 0 found no listener. Returns the selected slot, or -1.
@@ -302,7 +304,7 @@ __attribute__((noinline)) int steer_try_ring(struct sk_reuseport_md *ctx, __u32 
  * ring. */
 __attribute__((noinline)) int steer_walk(struct sk_reuseport_md *ctx, __u32 kind, __u32 client)
 {
-	struct rpd_schedule *sched = steer_find_schedule();
+	struct rpd_schedule *sched = schedule_find();
 
 	if (!ctx || !sched)
 		return -1;
@@ -327,7 +329,7 @@ static __always_inline int steer_give_turn(struct sk_reuseport_md *ctx,
 {
 	int turn = sched->ring[at], slot;
 
-	if (!steer_select(ctx, turn))
+	if (!steer_select(ctx, sched, turn))
 		return -1;
 	if (kind == PICK_STRAY)
 		return turn;
@@ -352,12 +354,11 @@ static __always_inline int steer_packet(struct sk_reuseport_md *ctx, struct rpd_
 	if (ctl->n_probes) { /* in the cache line of `active` */
 		slot = steer_find_probe(ctx);
 		if (slot >= 0)
-			return steer_probe_packet(ctx, kind, slot);
+			return steer_probe_packet(ctx, sched, kind, slot);
 	}
 	if (sched->ring_len == 0) /* the user has taken every worker out, or there never was one */
-		return !sched->n_candidates && steer_select(ctx, RPD_SLOT_PARKING)
-		               ? steer_park(kind)
-		               : steer_drop();
+		return !sched->n_candidates && steer_select_parking(ctx) ? steer_park(kind)
+		                                                         : steer_drop();
 	client = sched->policy == RPD_STICKY ? steer_hash_client(ctx) : 0;
 	at = steer_ring_entry(ctx, ctl, sched, kind, client, 0);
 	slot = steer_give_turn(ctx, ctl, sched, kind, client, at, &outcome);
@@ -369,7 +370,7 @@ static __always_inline int steer_packet(struct sk_reuseport_md *ctx, struct rpd_
 		                        sched->policy == RPD_STICKY ? client : ctx->hash);
 	if (slot >= 0)
 		return steer_finish(slot, steer_outcome(kind, RPD_OUTCOME_slot_gone), SK_PASS);
-	if (steer_select(ctx, RPD_SLOT_PARKING))
+	if (steer_select_parking(ctx))
 		return steer_park(kind);
 	return steer_fall_back(sched);
 }
@@ -379,7 +380,7 @@ int steer(struct sk_reuseport_md *ctx)
 {
 	__u32 zero = 0;
 	struct rpd_control *ctl = bpf_map_lookup_elem(&control, &zero);
-	struct rpd_schedule *sched = ctl ? steer_get_schedule(ctl) : NULL;
+	struct rpd_schedule *sched = ctl ? schedule_get(ctl) : NULL;
 
 	if (!sched) /* unreachable: both maps are arrays */
 		return SK_DROP;

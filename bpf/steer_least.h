@@ -30,7 +30,7 @@ static __always_inline __u64 steer_least_growth(const struct rpd_schedule *sched
 
 	if (!sched->slow_start)
 		return PICK_GROWN;
-	worker = bpf_map_lookup_elem(&workers, &slot);
+	worker = schedule_find_worker(sched, slot);
 	return steer_pick_growth(worker ? bpf_ktime_get_ns() - worker->admitted_ns : 0,
 	                         (__u64)sched->slow_start << RPD_TICK_LOG);
 }
@@ -96,7 +96,7 @@ static __always_inline bool steer_least_note(struct steer_least_search *it, __u3
 __attribute__((noinline)) int steer_least_compare(struct sk_reuseport_md *ctx,
                                                   struct steer_least_search *it)
 {
-	struct rpd_schedule *sched = steer_find_schedule();
+	struct rpd_schedule *sched = schedule_find();
 	struct pick_load least, load;
 	__u32 slot;
 
@@ -110,10 +110,10 @@ __attribute__((noinline)) int steer_least_compare(struct sk_reuseport_md *ctx,
 	it->others--;
 	least = steer_least_load(sched, it->best, it->connections);
 	load = steer_least_load(sched, slot, steer_least_open(sched, slot));
-	if (!steer_pick_is_less(&load, &least) || !steer_select(ctx, slot))
+	if (!steer_pick_is_less(&load, &least) || !steer_select(ctx, sched, slot))
 		return true;
 	load.connections += look_pending(ctx);
-	if (!steer_pick_is_less(&load, &least) && steer_select(ctx, it->best))
+	if (!steer_pick_is_less(&load, &least) && steer_select(ctx, sched, it->best))
 		return true;
 	it->best = slot;
 	it->connections = load.connections;
@@ -124,7 +124,7 @@ __attribute__((noinline)) int steer_least_compare(struct sk_reuseport_md *ctx,
  * slot. */
 __attribute__((noinline)) int steer_least(struct sk_reuseport_md *ctx, __u32 at)
 {
-	struct rpd_schedule *sched = steer_find_schedule();
+	struct rpd_schedule *sched = schedule_find();
 	struct steer_least_search it = {.entry = at};
 
 	if (!ctx || !sched)

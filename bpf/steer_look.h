@@ -87,13 +87,14 @@ static __always_inline void look_read(struct sk_reuseport_md *ctx, struct pick_q
 static __always_inline void look_note_change(struct rpd_control *ctl, struct rpd_queue *row,
                                              __u32 slot, bool is_stuck)
 {
+	const struct rpd_schedule *sched = schedule_get(ctl);
 	struct rpd_events *all = event_note_find();
 	struct rpd_worker *worker;
 
 	if (__sync_val_compare_and_swap(&row->is_stuck, !is_stuck, is_stuck) != !is_stuck)
 		return;
 	__sync_fetch_and_add(&ctl->n_stuck, is_stuck ? 1 : -1);
-	worker = bpf_map_lookup_elem(&workers, &slot);
+	worker = sched ? schedule_find_worker(sched, slot) : NULL;
 	if (all)
 		event_note_burst(all, &row->burst[is_stuck],
 		                 is_stuck ? RPD_EVENT_stuck : RPD_EVENT_moving, slot,

@@ -30,7 +30,7 @@ static __always_inline bool steer_may_be_busy(struct sk_reuseport_md *ctx,
 __attribute__((noinline)) int steer_try_substitute(struct sk_reuseport_md *ctx, __u32 turn,
                                                    __u32 start, __u32 step)
 {
-	struct rpd_schedule *sched = steer_find_schedule();
+	struct rpd_schedule *sched = schedule_find();
 	const struct rpd_version *version;
 	int slot;
 
@@ -55,7 +55,7 @@ __attribute__((noinline)) int steer_try_substitute(struct sk_reuseport_md *ctx, 
  */
 __attribute__((noinline)) int steer_pass_on(struct sk_reuseport_md *ctx, __u32 turn, __u32 client)
 {
-	struct rpd_schedule *sched = steer_find_schedule();
+	struct rpd_schedule *sched = schedule_find();
 	__u32 zero = 0, start;
 	struct rpd_control *ctl = bpf_map_lookup_elem(&control, &zero);
 	int busy;
@@ -74,5 +74,5 @@ __attribute__((noinline)) int steer_pass_on(struct sk_reuseport_md *ctx, __u32 t
 			return slot;
 		}
 	}
-	return steer_select(ctx, turn) ? (int)turn : -1;
+	return steer_select(ctx, sched, turn) ? (int)turn : -1;
 }

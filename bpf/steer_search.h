@@ -19,24 +19,21 @@ struct {
 	__type(value, __u64); /* 8 bytes: a look-up from user space gives the socket's cookie */
 } socks SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 2);
-	__type(key, __u32);
-	__type(value, struct rpd_schedule);
-} schedules SEC(".maps");
-
-static __always_inline bool steer_select(struct sk_reuseport_md *ctx, __u32 slot)
+static __always_inline bool steer_select_cell(struct sk_reuseport_md *ctx, __u32 cell)
 {
-	return bpf_sk_select_reuseport(ctx, &socks, &slot, 0) == 0;
+	return bpf_sk_select_reuseport(ctx, &socks, &cell, 0) == 0;
 }
 
-static __always_inline struct rpd_schedule *steer_get_schedule(struct rpd_control *ctl)
+static __always_inline bool steer_select(struct sk_reuseport_md *ctx,
+                                         const struct rpd_schedule *sched, __u32 slot)
 {
-	__u32 active = *(volatile __u32 *)&ctl->active & 1;
+	return steer_select_cell(ctx, rpd_slot_cell(sched, slot));
+}
 
-	return bpf_map_lookup_elem(&schedules, &active);
+/* Selects the supervisor's parking listener. */
+static __always_inline bool steer_select_parking(struct sk_reuseport_md *ctx)
+{
+	return steer_select_cell(ctx, RPD_SLOT_PARKING + RPD_SLOT_MAX);
 }
 
 /* Whether the two slots share turns: versions and canaries keep their shares exactly. */
@@ -49,14 +46,6 @@ static __always_inline bool steer_is_alike(const struct rpd_schedule *sched, __u
 	       (x->flags & RPD_SLOT_CANARY) == (y->flags & RPD_SLOT_CANARY);
 }
 
-static __always_inline struct rpd_schedule *steer_find_schedule(void)
-{
-	__u32 zero = 0;
-	struct rpd_control *ctl = bpf_map_lookup_elem(&control, &zero);
-
-	return ctl ? steer_get_schedule(ctl) : NULL;
-}
-
 /*
  * Selects the candidate of one step of steer_scan(). Returns its slot, or -1 if it has no listener.
  *
@@ -67,14 +56,14 @@ static __always_inline struct rpd_schedule *steer_find_schedule(void)
 __attribute__((noinline)) int steer_try_candidate(struct sk_reuseport_md *ctx, __u32 first,
                                                   __u32 count, __u32 start, __u32 step)
 {
-	struct rpd_schedule *sched = steer_find_schedule();
+	struct rpd_schedule *sched = schedule_find();
 	__u32 at, slot;
 
 	if (!ctx || !sched || count == 0)
 		return -1;
 	at = first + steer_pick_scan(start, step, count);
 	slot = sched->candidates[at & (RPD_SLOT_MAX - 1)];
-	return steer_select(ctx, slot) ? (int)slot : -1;
+	return steer_select(ctx, sched, slot) ? (int)slot : -1;
 }
 
 /* The steps of steer_scan() from @step on. */

@@ -9,7 +9,7 @@
 #include <linux/types.h>
 
 #define RPD_MAGIC       0x72707264u /* "rprd" */
-#define RPD_ABI_VERSION 6
+#define RPD_ABI_VERSION 7
 
 #define RPD_SLOT_MAX     1024   /* worker slots of a service */
 #define RPD_RING_MAX     4096   /* entries of a schedule ring; a power of two */
@@ -23,14 +23,22 @@
 #define RPD_WEIGHT_BASE  100 /* the default weight */
 
 /*
- * An endpoint's socket array has the slots' listeners; then the parking listener, which holds
- * connections while no worker lives; then listeners that are in no slot yet, and that only a probe
- * can reach (map "probes").
+ * A slot has two cells, each with a row of map "workers" and an entry of each endpoint's socket
+ * array. One is in force: the schedule says which (RPD_SLOT_SECOND). Another worker is put into the
+ * idle one; then one store, which puts a schedule in force, changes the workers of any number of
+ * slots on all endpoints. While no command is at work, idle entries of socket arrays are empty.
+ */
+#define RPD_CELL_MAX (2 * RPD_SLOT_MAX)
+
+/*
+ * After the cells, a socket array has the parking listener, which holds connections while no worker
+ * lives; then listeners that are in no slot yet, and that only a probe can reach (map "probes").
+ * They are at rpd_cell(), as if each were the only cell of a slot with this number.
  */
 #define RPD_SLOT_PARKING RPD_SLOT_MAX
 #define RPD_SLOT_PROBE   (RPD_SLOT_MAX + 1)
 #define RPD_PROBE_MAX    64
-#define RPD_SOCKS_MAX    (RPD_SLOT_PROBE + RPD_PROBE_MAX)
+#define RPD_SOCKS_MAX    (RPD_CELL_MAX + 1 + RPD_PROBE_MAX)
 
 /* Rows of the counter map: one for each slot, then the runs that reached no slot. */
 #define RPD_ROW_PARKING RPD_SLOT_PARKING
@@ -77,6 +85,7 @@ enum rpd_slot_state {
 #define RPD_SLOT_CANARY  0x1 /* gets a part of the canary share */
 #define RPD_SLOT_DEAD    0x2 /* had no listener in any endpoint when the ring was built */
 #define RPD_SLOT_STALLED 0x4 /* its listener is open, but no process polls it */
+#define RPD_SLOT_SECOND  0x8 /* its second cell is in force */
 
 /* rpd_schedule.flags */
 #define RPD_STRICT 0x1 /* refuse connections rather than fall back to the kernel's hash */
@@ -129,6 +138,20 @@ struct rpd_schedule {
 	__u16 candidates[RPD_SLOT_MAX];
 	__u16 ring[RPD_RING_MAX];
 };
+
+/* The cell of @slot, below RPD_SLOT_MAX, that is in force while @s is. */
+static inline __u32 rpd_slot_cell(const struct rpd_schedule *s, __u32 slot)
+{
+	const __u8 second = s->slots[slot & (RPD_SLOT_MAX - 1)].flags & RPD_SLOT_SECOND;
+
+	return slot + second * (RPD_SLOT_MAX / RPD_SLOT_SECOND);
+}
+
+/* The same for RPD_SLOT_PARKING and RPD_SLOT_PROBE + n too. */
+static inline __u32 rpd_cell(const struct rpd_schedule *s, __u32 slot)
+{
+	return slot < RPD_SLOT_MAX ? rpd_slot_cell(s, slot) : slot + RPD_SLOT_MAX;
+}
 
 /* Map "control", one entry, memory mapped. The cursors and `active` have a cache line each: every
  * new connection, on every CPU, writes a cursor and reads `active`. */
@@ -220,8 +243,8 @@ struct rpd_members_at {
 	__u16 snt_isn;         /* of struct tcp_request_sock */
 };
 
-/* Key of map "probes": the source of a connection. The value, a __u32, is the index in the socket
- * array of the listener that gets the connection. */
+/* Key of map "probes": the source of a connection. The value, a __u32, is the slot whose listener
+ * gets the connection, or RPD_SLOT_PROBE + n. */
 struct rpd_probe {
 	__u8 addr[16] __attribute__((aligned(4))); /* as rpd_endpoint.addr */
 	__u16 port;                                /* host order */
@@ -361,6 +384,7 @@ struct rpd_endpoint {
 /* rpd_service.flags */
 #define RPD_SERVICE_RUN   0x1 /* a supervisor starts its workers (`run`, not `attach`) */
 #define RPD_SERVICE_BLIND 0x2 /* a steering program was loaded that can't see the queues */
+#define RPD_SERVICE_FLIP  0x4 /* idle entries of socket arrays may have a listener */
 
 /* Map "service", one entry, memory mapped. Pinned first and removed last. */
 struct rpd_service {
@@ -403,8 +427,9 @@ enum rpd_run {
 };
 
 /*
- * Map "workers", a row for each slot: the worker that is meant to be in it. Written before the
- * socket arrays: if a command is killed in between, the next one completes the change.
+ * Map "workers", a row for each cell: the worker that is meant to be in it. If a worker gets one
+ * more listener, the row is written before the socket array: if the command is killed in between,
+ * the next one completes the change.
  */
 struct rpd_worker {
 	__u64 cookies[RPD_ENDPOINT_MAX]; /* of its listener in each endpoint, 0 = none */

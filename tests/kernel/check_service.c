@@ -274,25 +274,26 @@ static void worker_replaced_and_restored(void)
 	CHECK_EQ(count_former(), 0);
 }
 
-/* The supervisor was killed after it wrote the new worker's row and before it removed the old
- * worker's last listener: observe() removes it. */
+/* The supervisor was killed after it wrote the row, and before it removed the worker's listener:
+ * observe() removes it. */
 static void killed_between_row_and_listener(void)
 {
 	_cleanup_observed_ struct observed o = {};
-	struct run_worker old, next;
-	struct error err;
+	struct run_worker worker;
+	struct rpd_worker row;
 
 	run_service_begin();
 	run_service_add(AF_INET, false, RUN_SERVICE_PORT, 0);
 	run_service_add(AF_INET, false, RUN_SERVICE_PORT + 1, 0);
-	run_worker_admit(0, &old);
-	run_worker_start(1, &next);
-	CHECK_EQ(admit(&run_service, 0, &next.newcomer, 0, &err), 0);
+	run_worker_admit(0, &worker);
+	CHECK_EQ(steer_workers_get(&run_service.steer, 0, &row), 0);
+	row.cookies[1] = 0;
+	CHECK_EQ(steer_workers_set(&run_service.steer, 0, &row), 0);
 	CHECK(slot_cookie(1, 0) != 0);
 	look(&o);
 	CHECK_EQ(slot_cookie(1, 0), 0);
 	CHECK_EQ(o.slots[0].worker->cookies[1], 0);
-	CHECK_EQ(slot_cookie(0, 0), next.listeners[0].cookie);
+	CHECK_EQ(slot_cookie(0, 0), worker.listeners[0].cookie);
 }
 
 /* A newcomer that can't be admitted changes nothing. */

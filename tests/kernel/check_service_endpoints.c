@@ -36,7 +36,7 @@ static void add(unsigned int n)
 
 static void remove_endpoint(unsigned int e)
 {
-	steer_socks_clear_from(&run_service.steer, e, 0);
+	steer_socks_clear_all(&run_service.steer, e);
 	steer_setup_remove_endpoint(&run_service.steer, &run_service.pins, e);
 }
 

@@ -79,9 +79,9 @@ static void slot_out_of_range(void)
 
 	bed_start(bed, 1);
 	foreign = bed_listen(bed, 0);
-	CHECK_EQ(put(bed, RPD_SOCKS_MAX, bed->listeners[foreign].fd), -E2BIG);
-	CHECK_EQ(put(bed, RPD_SOCKS_MAX - 1, bed->listeners[foreign].fd), 0);
-	CHECK_EQ(steer_socks_cookie(&bed->steer, 0, RPD_SOCKS_MAX), 0);
+	CHECK_EQ(put(bed, RPD_SLOT_PROBE + RPD_PROBE_MAX, bed->listeners[foreign].fd), -E2BIG);
+	CHECK_EQ(put(bed, RPD_SLOT_PROBE + RPD_PROBE_MAX - 1, bed->listeners[foreign].fd), 0);
+	CHECK_EQ(steer_socks_cookie(&bed->steer, 0, RPD_SLOT_PROBE + RPD_PROBE_MAX), 0);
 }
 
 /* A listener is in one slot of one array only; it must leave that to move. */

@@ -2,33 +2,12 @@
 #include "core/rollout_steps.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/parse.h"
 
 #define PERMILLE 1000
-
-static const char *const strategies[ROLLOUT_STRATEGY_MAX] = {
-        [ROLLOUT_ROLLING] = "rolling",
-        [ROLLOUT_BLUE_GREEN] = "blue-green",
-        [ROLLOUT_CANARY] = "canary",
-};
-
-const char *rollout_steps_strategy_name(enum rollout_strategy strategy)
-{
-	return strategies[strategy];
-}
-
-int rollout_steps_find_strategy(const char *name)
-{
-	for (int strategy = 0; strategy < ROLLOUT_STRATEGY_MAX; strategy++)
-		if (!strcmp(name, strategies[strategy]))
-			return strategy;
-	return -1;
-}
 
 /* --- as users write them */
 
@@ -95,45 +74,6 @@ int rollout_steps_parse(const char *text, struct rollout_shares *ret, struct err
 	return 0;
 }
 
-/* With the largest unit that gives a whole number. */
-static int rollout_steps_format_time(int64_t ns, char *buf, size_t size)
-{
-	static const struct {
-		const char *unit;
-		int64_t ns;
-	} units[] = {
-	        {"d", 86400 * NS_PER_S}, {"h", 3600 * NS_PER_S},  {"m", 60 * NS_PER_S},
-	        {"s", NS_PER_S},         {"ms", NS_PER_S / 1000},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
-		if (ns && ns % units[i].ns == 0)
-			return snprintf(buf, size, "%ld%s", ns / units[i].ns, units[i].unit);
-	return snprintf(buf, size, "%ldus", ns / 1000);
-}
-
-const char *rollout_steps_format(const struct rollout_shares *shares,
-                                 char buf[ROLLOUT_STEPS_TEXT_MAX])
-{
-	size_t used = 0;
-
-	buf[0] = '\0';
-	for (size_t i = 0; i < shares->n; i++) {
-		const struct rollout_share *it = &shares->at[i];
-		char time[32] = "pause";
-
-		if (!it->gate)
-			rollout_steps_format_time(it->time, time, sizeof(time));
-		used += snprintf(buf + used, ROLLOUT_STEPS_TEXT_MAX - used, "%s%u", i ? ", " : "",
-		                 it->permille / 10);
-		if (it->permille % 10)
-			used += snprintf(buf + used, ROLLOUT_STEPS_TEXT_MAX - used, ".%u",
-			                 it->permille % 10);
-		used += snprintf(buf + used, ROLLOUT_STEPS_TEXT_MAX - used, "%% %s", time);
-	}
-	return buf;
-}
-
 /* --- as the engine walks them */
 
 /* How many of the slots have to have the new version, so that none of them has much more than its
@@ -145,12 +85,12 @@ static unsigned int rollout_steps_count_slots(unsigned int permille, unsigned in
 	return n < n_slots ? n : n_slots - 1;
 }
 
-size_t rollout_steps_plan(enum rollout_strategy strategy, const struct rollout_shares *shares,
+size_t rollout_steps_plan(enum deploy_strategy strategy, const struct rollout_shares *shares,
                           unsigned int n_slots, struct rollout_step ret[ROLLOUT_STEPS_MAX])
 {
 	size_t n = 0;
 
-	for (size_t i = 0; strategy == ROLLOUT_CANARY && i < shares->n; i++)
+	for (size_t i = 0; strategy == DEPLOY_CANARY && i < shares->n; i++)
 		ret[n++] = (struct rollout_step){
 		        .n_slots = rollout_steps_count_slots(shares->at[i].permille, n_slots),
 		        .permille = shares->at[i].permille,
@@ -158,7 +98,6 @@ size_t rollout_steps_plan(enum rollout_strategy strategy, const struct rollout_s
 		        .gate = shares->at[i].gate,
 		        .judged = true,
 		        .at_once = true};
-	ret[n++] =
-	        (struct rollout_step){.n_slots = n_slots, .at_once = strategy != ROLLOUT_ROLLING};
+	ret[n++] = (struct rollout_step){.n_slots = n_slots, .at_once = strategy != DEPLOY_ROLLING};
 	return n;
 }

@@ -34,7 +34,18 @@ static const struct entry table[WORKER_STATE_MAX][WORKER_EVENT_MAX] = {
         [WORKER_SETTLING] =
                 {
                         [WORKER_EVENT_SETTLED] = GOES(WORKER_UP, WORKER_ADMIT),
+                        [WORKER_EVENT_STANDBY] = GOES(WORKER_STANDBY, 0),
                         [WORKER_EVENT_UNREADY] = GOES(WORKER_STARTING, WORKER_ARM_READY),
+                        [WORKER_EVENT_FAILED] = GOES(WORKER_STOPPING, STOP | WORKER_FAILED),
+                        [WORKER_EVENT_EXITED] =
+                                GOES(WORKER_KILLING, WORKER_KILL_TREE | WORKER_FAILED),
+                        [WORKER_EVENT_EMPTY] = GOES(WORKER_GONE, WORKER_FAILED | WORKER_RELEASE),
+                        [WORKER_EVENT_RETIRE] = GOES(WORKER_STOPPING, STOP),
+                        [WORKER_EVENT_STOP] = GOES(WORKER_STOPPING, STOP),
+                },
+        [WORKER_STANDBY] =
+                {
+                        [WORKER_EVENT_TAKES] = GOES(WORKER_UP, 0),
                         [WORKER_EVENT_FAILED] = GOES(WORKER_STOPPING, STOP | WORKER_FAILED),
                         [WORKER_EVENT_EXITED] =
                                 GOES(WORKER_KILLING, WORKER_KILL_TREE | WORKER_FAILED),
@@ -57,6 +68,7 @@ static const struct entry table[WORKER_STATE_MAX][WORKER_EVENT_MAX] = {
         [WORKER_HELD] =
                 {
                         [WORKER_EVENT_RECALL] = GOES(WORKER_UP, WORKER_ADMIT),
+                        [WORKER_EVENT_TAKES] = GOES(WORKER_UP, 0),
                         [WORKER_EVENT_EXITED] = GOES(WORKER_KILLING, WORKER_KILL_TREE),
                         [WORKER_EVENT_EMPTY] = GOES(WORKER_GONE, WORKER_RELEASE),
                         [WORKER_EVENT_RETIRE] =

@@ -9,6 +9,7 @@
 enum worker_state {
 	WORKER_STARTING, /* it runs, but is not ready yet */
 	WORKER_SETTLING, /* ready; must live for a while before it gets its slot */
+	WORKER_STANDBY,  /* has settled; others get their slots together with it */
 	WORKER_UP,       /* in its slot */
 	WORKER_HELD,     /* a new worker has its slot; a rollback would return it */
 	WORKER_DRAINING, /* out of its slot for good; serves its open connections */
@@ -21,6 +22,8 @@ enum worker_state {
 enum worker_event {
 	WORKER_EVENT_READY,
 	WORKER_EVENT_SETTLED,
+	WORKER_EVENT_STANDBY, /* it has settled, and waits for others */
+	WORKER_EVENT_TAKES,   /* it has got its slot, together with others */
 	WORKER_EVENT_UNREADY, /* it no longer listens where it must */
 	WORKER_EVENT_LATER,   /* it can't be put into its slot just now */
 	WORKER_EVENT_FAILED,  /* not ready in time, unhealthy, or something it needs is missing */

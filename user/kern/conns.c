@@ -77,11 +77,12 @@ static int conns_open_skel(const struct steer *steer, struct conn_bpf **ret)
 		struct bpf_map *map;
 		enum steer_map of;
 	} shared[] = {
-	        {skel->maps.accounts, STEER_ACCOUNTS}, {skel->maps.conns, STEER_CONNS},
-	        {skel->maps.control, STEER_CONTROL},   {skel->maps.conns_more, STEER_CONNS_MORE},
-	        {skel->maps.workers, STEER_WORKERS},   {skel->maps.members, STEER_MEMBERS},
-	        {skel->maps.loads, STEER_LOADS},       {skel->maps.events, STEER_EVENTS},
-	        {skel->maps.ports, STEER_PORTS},       {skel->maps.marks, STEER_MARKS},
+	        {skel->maps.accounts, STEER_ACCOUNTS},   {skel->maps.conns, STEER_CONNS},
+	        {skel->maps.control, STEER_CONTROL},     {skel->maps.conns_more, STEER_CONNS_MORE},
+	        {skel->maps.workers, STEER_WORKERS},     {skel->maps.members, STEER_MEMBERS},
+	        {skel->maps.loads, STEER_LOADS},         {skel->maps.events, STEER_EVENTS},
+	        {skel->maps.ports, STEER_PORTS},         {skel->maps.marks, STEER_MARKS},
+	        {skel->maps.schedules, STEER_SCHEDULES},
 	};
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(shared); i++)

@@ -241,6 +241,19 @@ const struct rpd_schedule *steer_schedule(const struct steer *steer)
 	return &steer->schedules[steer->control->active & 1];
 }
 
+/* The maps may be missing from a service that is half removed. */
+unsigned int steer_cell(const struct steer *steer, unsigned int slot)
+{
+	static const struct rpd_schedule none;
+
+	return rpd_cell(steer->control && steer->schedules ? steer_schedule(steer) : &none, slot);
+}
+
+unsigned int steer_idle_cell(const struct steer *steer, unsigned int slot)
+{
+	return steer_cell(steer, slot) ^ RPD_SLOT_MAX;
+}
+
 void steer_switch(struct steer *steer, const struct rpd_schedule *draft)
 {
 	uint32_t next = !(steer->control->active & 1);

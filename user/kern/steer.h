@@ -90,6 +90,11 @@ unsigned int steer_count_endpoints(const struct steer *steer);
 /* The schedule in force. */
 const struct rpd_schedule *steer_schedule(const struct steer *steer);
 
+/* The cell of @slot, or of RPD_SLOT_PARKING and on, that is in force. The other one of a slot is
+ * the idle one. */
+unsigned int steer_cell(const struct steer *steer, unsigned int slot);
+unsigned int steer_idle_cell(const struct steer *steer, unsigned int slot);
+
 /* Puts @draft in force: writes the inactive schedule, then flips the index. Does not wait for runs
  * that still read the old schedule: see grace_wait(). */
 void steer_switch(struct steer *steer, const struct rpd_schedule *draft);

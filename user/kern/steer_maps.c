@@ -16,7 +16,7 @@ static const struct steer_map_kind kinds[STEER_MAP_MAX] = {
                             RPD_OUTCOME_MAX},
         [STEER_MEMBERS] = {"members", BPF_MAP_TYPE_HASH, sizeof(struct rpd_member), 0},
         [STEER_MARKS] = {"marks", BPF_MAP_TYPE_SK_STORAGE, sizeof(uint32_t), 0},
-        [STEER_WORKERS] = {"workers", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_worker), RPD_SLOT_MAX},
+        [STEER_WORKERS] = {"workers", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_worker), RPD_CELL_MAX},
         [STEER_ACCOUNTS] = {"accounts", BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(struct rpd_account),
                             RPD_ACCOUNT_MAX},
         [STEER_CONNS] = {"conns", BPF_MAP_TYPE_ARRAY, sizeof(struct rpd_conns), 0},

@@ -3,25 +3,48 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <bpf/bpf.h>
 
+#include "base/cleanup.h"
 #include "kern/map_range.h"
 
 int steer_workers_get(const struct steer *steer, unsigned int slot, struct rpd_worker *ret)
 {
-	return bpf_map_lookup_elem(steer->map_fd[STEER_WORKERS], &slot, ret) < 0 ? -errno : 0;
+	const uint32_t cell = steer_cell(steer, slot);
+
+	return bpf_map_lookup_elem(steer->map_fd[STEER_WORKERS], &cell, ret) < 0 ? -errno : 0;
 }
 
 int steer_workers_read(const struct steer *steer, size_t n, struct rpd_worker *ret)
 {
-	return map_range_read(steer->map_fd[STEER_WORKERS], 0, n, ret);
+	_cleanup_free_ struct rpd_worker *second = calloc(n + 1, sizeof(*second));
+	int r = second ? map_range_read(steer->map_fd[STEER_WORKERS], 0, n, ret) : -ENOMEM;
+
+	if (r == 0)
+		r = map_range_read(steer->map_fd[STEER_WORKERS], RPD_SLOT_MAX, n, second);
+	for (unsigned int slot = 0; r == 0 && slot < n; slot++)
+		if (steer_cell(steer, slot) != slot)
+			ret[slot] = second[slot];
+	return r;
+}
+
+static int steer_workers_set_cell(struct steer *steer, uint32_t cell,
+                                  const struct rpd_worker *worker)
+{
+	return bpf_map_update_elem(steer->map_fd[STEER_WORKERS], &cell, worker, BPF_ANY) < 0
+	               ? -errno
+	               : 0;
 }
 
 int steer_workers_set(struct steer *steer, unsigned int slot, const struct rpd_worker *worker)
 {
-	return bpf_map_update_elem(steer->map_fd[STEER_WORKERS], &slot, worker, BPF_ANY) < 0
-	               ? -errno
-	               : 0;
+	return steer_workers_set_cell(steer, steer_cell(steer, slot), worker);
+}
+
+int steer_workers_set_idle(struct steer *steer, unsigned int slot, const struct rpd_worker *worker)
+{
+	return steer_workers_set_cell(steer, steer_idle_cell(steer, slot), worker);
 }
 
 int steer_workers_set_run(struct steer *steer, unsigned int slot, enum rpd_run run, bool ended,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Map "workers": a row for each slot with the worker that is meant to be in it. */
+/* Map "workers": a row for each slot with the worker that is meant to be in it. A slot has a row in
+ * force, and an idle one (RPD_CELL_MAX): functions without "idle" mean the former. */
 #pragma once
 
 #include <stddef.h>
@@ -10,6 +11,9 @@
 /* Reads or writes the row of one slot. */
 int steer_workers_get(const struct steer *steer, unsigned int slot, struct rpd_worker *ret);
 int steer_workers_set(struct steer *steer, unsigned int slot, const struct rpd_worker *worker);
+
+/* Writes the idle row of one slot. */
+int steer_workers_set_idle(struct steer *steer, unsigned int slot, const struct rpd_worker *worker);
 
 /* Reads the rows of the first @n slots. */
 int steer_workers_read(const struct steer *steer, size_t n, struct rpd_worker *ret);

@@ -56,25 +56,32 @@ static int admit_borrow_listeners(const struct newcomer *newcomer, struct admit_
 	return r;
 }
 
-/* Records the worker and its listeners before a connection can be steered to them. The slot's row
- * comes first: an admitted listener that is in no slot and in no row is that of a former worker. */
-static int admit_write_rows(struct service *service, unsigned int slot,
-                            const struct newcomer *newcomer, uint8_t version)
+/* Whether the newcomer is in the slot already: then it only has other listeners. */
+static bool admit_is_in_place(const struct service *service, unsigned int slot,
+                              const struct newcomer *newcomer, const struct rpd_worker *former)
 {
-	struct rpd_worker former, worker;
-	int r = steer_workers_get(&service->steer, slot, &former);
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (newcomer->listeners[e] &&
+		    steer_socks_cookie(&service->steer, e, slot) == newcomer->listeners[e]->cookie)
+			return true;
+	return newcomer_is_in_row(newcomer, former);
+}
 
-	if (r < 0)
-		return r;
-	worker = former;
-	/* The same worker, with one more listener, keeps those that it has. */
-	if (!newcomer_is_in_row(newcomer, &former))
+/* The row of the newcomer, which replaces row @former. */
+static struct rpd_worker admit_make_row(struct service *service, unsigned int slot,
+                                        const struct newcomer *newcomer,
+                                        const struct rpd_worker *former)
+{
+	struct rpd_worker worker = *former;
+
+	/* The same process, with one more listener, keeps those that it has. */
+	if (!newcomer_is_in_row(newcomer, former))
 		worker = (struct rpd_worker){
 		        .admitted_at = time(NULL),
 		        .admitted_ns = clock_ns(CLOCK_MONOTONIC),
-		        .account = generation_choose(service, slot, &former, newcomer),
-		        .run = former.run,
-		        .restarts = former.restarts};
+		        .account = generation_choose(service, slot, former, newcomer),
+		        .run = former->run,
+		        .restarts = former->restarts};
 	listener_owner_note(&worker, &newcomer->owner);
 	worker.main_pid = newcomer->main.id.pid;
 	worker.main_start = newcomer->main.id.start_time;
@@ -82,23 +89,27 @@ static int admit_write_rows(struct service *service, unsigned int slot,
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		if (newcomer->listeners[e])
 			worker.cookies[e] = newcomer->listeners[e]->cookie;
-	r = steer_workers_set(&service->steer, slot, &worker);
-	for (unsigned int e = 0; r == 0 && e < RPD_ENDPOINT_MAX; e++) {
-		const struct rpd_member member = {
-		        .slot = slot, .version = version, .endpoint = e, .account = worker.account};
-
-		if (worker.cookies[e])
-			r = steer_members_set(&service->steer, worker.cookies[e], &member);
-	}
-	return r;
+	return worker;
 }
 
-/* Undoes admit_write_rows() for the listeners. */
-static void admit_forget_listeners(struct service *service, const struct newcomer *newcomer)
+/* Records the worker and its listeners before a connection can be steered to them. The slot's row
+ * comes first: an admitted listener that is in no slot and in no row is that of a former worker. */
+static int admit_write_rows(struct service *service, unsigned int slot,
+                            const struct rpd_worker *worker, bool in_place, uint8_t version)
 {
-	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
-		if (newcomer->listeners[e])
-			steer_members_remove(&service->steer, newcomer->listeners[e]->cookie);
+	int r = in_place ? steer_workers_set(&service->steer, slot, worker)
+	                 : steer_workers_set_idle(&service->steer, slot, worker);
+
+	for (unsigned int e = 0; r == 0 && e < RPD_ENDPOINT_MAX; e++) {
+		const struct rpd_member member = {.slot = slot,
+		                                  .version = version,
+		                                  .endpoint = e,
+		                                  .account = worker->account};
+
+		if (worker->cookies[e])
+			r = steer_members_set(&service->steer, worker->cookies[e], &member);
+	}
+	return r;
 }
 
 static int admit_put_error(struct error *err, int r, unsigned int slot,
@@ -130,17 +141,19 @@ static int admit_put_error(struct error *err, int r, unsigned int slot,
  * gone, and until then a listener of the array can't be put into another one. So a service that is
  * made just after another one was removed has to try again. */
 static int admit_put_listener(struct service *service, unsigned int endpoint, unsigned int slot,
-                              int fd)
+                              bool in_place, int fd)
 {
 	const struct timespec pause = {.tv_nsec = ADMIT_PAUSE_NS};
-	bool making = service->steer.service->stage == RPD_STAGE_FILLING;
-	int r = steer_socks_put(&service->steer, endpoint, slot, fd);
+	const bool making = service->steer.service->stage == RPD_STAGE_FILLING;
 
-	for (int i = 0; r == -EBUSY && making && i < ADMIT_TRIES; i++) {
+	for (int i = 0;; i++) {
+		const int r = in_place ? steer_socks_put(&service->steer, endpoint, slot, fd)
+		                       : steer_socks_put_idle(&service->steer, endpoint, slot, fd);
+
+		if (r != -EBUSY || !making || i == ADMIT_TRIES)
+			return r;
 		nanosleep(&pause, NULL);
-		r = steer_socks_put(&service->steer, endpoint, slot, fd);
 	}
-	return r;
 }
 
 /* A worker may have locked the program of its listener (SO_LOCK_FILTER). This does no harm if the
@@ -156,17 +169,72 @@ static int admit_attach_program(const struct service *service, unsigned int endp
 	return r;
 }
 
+/* Puts the borrowed listeners into the slot's cell. */
+static int admit_put_all(struct service *service, unsigned int slot,
+                         const struct newcomer *newcomer, const struct admit_borrowed *borrowed,
+                         bool in_place, struct error *err)
+{
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++) {
+		int r = 0;
+
+		if (borrowed->fds[e] < 0)
+			continue;
+		/* Skips the listeners in the array, because the kernel refuses to put them again.
+		 */
+		if (in_place &&
+		    steer_socks_cookie(&service->steer, e, slot) == newcomer->listeners[e]->cookie)
+			continue;
+		/* A group has no program any more once its last member has closed: attach the
+		 * program again. That comes before the put, because a command that finds the
+		 * listener in its slot relies on the program. A service that is being made has no
+		 * schedule yet to steer by. */
+		if (service->steer.service->stage == RPD_STAGE_READY)
+			r = admit_attach_program(service, e, borrowed->fds[e],
+			                         newcomer->listeners[e]->cookie);
+		if (r == 0)
+			r = admit_put_listener(service, e, slot, in_place, borrowed->fds[e]);
+		if (r < 0)
+			return admit_put_error(err, r, slot, newcomer, e);
+	}
+	return 0;
+}
+
+/* Takes out the listeners that are not in the slot's row any more. */
+static void admit_clear_rest(struct service *service, unsigned int slot,
+                             const struct rpd_worker *former, const struct rpd_worker *worker)
+{
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (former->cookies[e] && !worker->cookies[e])
+			steer_socks_clear(&service->steer, e, slot);
+}
+
+static bool admit_has_listener(const struct rpd_worker *worker)
+{
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		if (worker->cookies[e])
+			return true;
+	return false;
+}
+
 int admit(struct service *service, unsigned int slot, const struct newcomer *newcomer,
-          uint8_t version, struct error *err)
+          struct rpd_schedule *draft, struct error *err)
 {
 	_cleanup_(admit_close_borrowed) struct admit_borrowed borrowed;
+	struct rpd_slot *it = &draft->slots[slot];
+	struct rpd_worker former, worker;
+	bool in_place;
 	int r;
 
 	memset(borrowed.fds, -1, sizeof(borrowed.fds));
 	r = admit_borrow_listeners(newcomer, &borrowed, err);
 	if (r < 0)
 		return r;
-	r = admit_write_rows(service, slot, newcomer, version);
+	r = steer_workers_get(&service->steer, slot, &former);
+	if (r < 0)
+		return error_set(err, r, "can't read slot %u: %s", slot, strerror(-r));
+	in_place = admit_is_in_place(service, slot, newcomer, &former);
+	worker = admit_make_row(service, slot, newcomer, &former);
+	r = admit_write_rows(service, slot, &worker, in_place, it->version);
 	if (r == -E2BIG)
 		return error_set(err, r,
 		                 "can't admit pid %u to slot %u: a service has at most %d "
@@ -174,26 +242,45 @@ int admit(struct service *service, unsigned int slot, const struct newcomer *new
 		                 newcomer->owner.id.pid, slot, RPD_MEMBER_MAX);
 	if (r < 0)
 		return error_set(err, r, "can't write slot %u: %s", slot, strerror(-r));
-	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++) {
-		if (borrowed.fds[e] < 0)
-			continue;
-		/* The same worker has one more listener: skips the listeners in the array, because
-		 * the kernel refuses to put them again. */
-		if (steer_socks_cookie(&service->steer, e, slot) == newcomer->listeners[e]->cookie)
-			continue;
-		/* A group has no program any more once its last member has closed: attach the
-		 * program again. That comes before the put, because a command that finds the
-		 * listener in its slot relies on the program. A service that is being made has no
-		 * schedule yet to steer by. */
-		if (service->steer.service->stage == RPD_STAGE_READY)
-			r = admit_attach_program(service, e, borrowed.fds[e],
-			                         newcomer->listeners[e]->cookie);
-		if (r == 0)
-			r = admit_put_listener(service, e, slot, borrowed.fds[e]);
-		if (r < 0) {
-			admit_forget_listeners(service, newcomer);
-			return admit_put_error(err, r, slot, newcomer, e);
-		}
-	}
+	r = admit_put_all(service, slot, newcomer, &borrowed, in_place, err);
+	if (r < 0)
+		return r;
+	if (in_place)
+		admit_clear_rest(service, slot, &former, &worker);
+	else
+		it->flags ^= RPD_SLOT_SECOND;
+	it->generation = worker.account / RPD_SLOT_MAX;
+	if (!admit_has_listener(&worker))
+		it->flags |= RPD_SLOT_DEAD;
 	return 0;
+}
+
+static void admit_undo_members(struct service *service, const struct observed *before,
+                               const struct newcomer *newcomer)
+{
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++) {
+		const uint64_t cookie = newcomer->listeners[e] ? newcomer->listeners[e]->cookie : 0;
+		const struct rpd_member *was = steer_members_find(&before->members, cookie);
+
+		if (was)
+			steer_members_set(&service->steer, cookie, was);
+		else if (cookie)
+			steer_members_remove(&service->steer, cookie);
+	}
+}
+
+void admit_undo(struct service *service, const struct observed *before, unsigned int slot,
+                const struct newcomer *newcomer)
+{
+	const struct rpd_worker *row = slot < before->n_slots ? before->slots[slot].worker : NULL;
+
+	admit_undo_members(service, before, newcomer);
+	if (!row || !admit_is_in_place(service, slot, newcomer, row)) {
+		steer_socks_clear_idle(&service->steer, slot);
+		return;
+	}
+	steer_workers_set(&service->steer, slot, row);
+	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
+		if (!row->cookies[e])
+			steer_socks_clear(&service->steer, e, slot);
 }

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "service/newcomer.h"
+#include "service/observed.h"
 #include "service/service.h"
 
 /* Why an MPTCP socket is refused, and what to do. */
@@ -11,13 +12,19 @@
 	"MPTCP sockets can't be steered; listen with plain TCP (Go: GODEBUG=multipathtcp=0)"
 
 /*
- * Puts the newcomer into @slot, in place of the worker there. In a complete service, also makes
- * sure that the program is attached to the newcomer's groups. The caller changes the schedule.
+ * Puts the newcomer into the idle cell of @slot (RPD_CELL_MAX in abi.h), and makes it the one in
+ * force in the draft, whose slot has the newcomer's version: it takes the slot when the draft is in
+ * force. A newcomer that is in the slot already, with other listeners, stays in its cell. In a
+ * complete service, also makes sure that the program is attached to the newcomer's groups.
  *
- * First borrows all the listeners, so that it fails before anything is changed; then writes the
- * slot's row. If the command is killed after that, the next one completes the change. Returns 0, or
- * a negative errno with @err set: -EBUSY if a listener is in a slot of this or another service
+ * First borrows all the listeners, so that it fails before anything is changed. Returns 0, or a
+ * negative errno with @err set: -EBUSY if a listener is in a slot of this or another service
  * already.
  */
 int admit(struct service *service, unsigned int slot, const struct newcomer *newcomer,
-          uint8_t version, struct error *err);
+          struct rpd_schedule *draft, struct error *err);
+
+/* Undoes admit(), also one that has failed, unless its draft is in force. @before: the state before
+ * it. */
+void admit_undo(struct service *service, const struct observed *before, unsigned int slot,
+                const struct newcomer *newcomer);

@@ -20,7 +20,7 @@
 #include "kern/pins.h"
 #include "kern/proc.h"
 #include "kern/steer_setup.h"
-#include "kern/steer_workers.h"
+#include "kern/steer_socks.h"
 #include "service/admit.h"
 #include "service/conn_adopt.h"
 #include "service/schedule_commit.h"
@@ -212,15 +212,12 @@ static int attach_fill_slots(struct service *service, const struct attach_reques
 
 	for (size_t slot = 0; r == 0 && slot < roster->n_workers; slot++) {
 		struct newcomer newcomer;
-		struct rpd_worker worker;
 
 		newcomer_from_roster(service, roster, slot, found->listeners, found->holders,
 		                     found->n_holders, &newcomer);
 		r = schedule_edit_fill_slot(draft, slot, request->label, err);
 		if (r == 0)
-			r = admit(service, slot, &newcomer, draft->slots[slot].version, err);
-		if (r == 0 && steer_workers_get(&service->steer, slot, &worker) == 0)
-			draft->slots[slot].generation = worker.account / RPD_SLOT_MAX;
+			r = admit(service, slot, &newcomer, draft, err);
 	}
 	return r;
 }
@@ -321,6 +318,7 @@ static int attach_make(struct service *service, const struct attach_request *req
 		return r;
 	schedule_build(&draft);
 	steer_switch(&service->steer, &draft);
+	steer_socks_note_no_idle(&service->steer);
 	r = attach_start(service, found, err);
 	if (r < 0)
 		return r;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -23,8 +24,8 @@ static int deployment_file_load(const char *service, const char *name, char **re
 	return r < 0 ? error_set(err, r, "can't read %s: %s", path, strerror(-r)) : 0;
 }
 
-static int deployment_file_parse(const char *text, const char *path, struct json_object **ret,
-                                 struct error *err)
+static int deployment_file_parse(const char *text, const char *path, bool whole,
+                                 struct json_object **ret, struct error *err)
 {
 	struct json_object *object = json_tokener_parse(text);
 
@@ -32,7 +33,8 @@ static int deployment_file_parse(const char *text, const char *path, struct json
 		json_object_put(object);
 		return error_set(err, -EBADMSG, "%s is damaged: it is not a JSON object", path);
 	}
-	json_object_object_del(object, "state");
+	if (!whole)
+		json_object_object_del(object, "state");
 	*ret = object;
 	return 0;
 }
@@ -43,10 +45,12 @@ int deployment_file_read(const char *service, struct json_object **ret, struct e
 	char path[PATH_MAX];
 	int r = deployment_file_load(service, DEPLOYMENT_FILE, &text, path, err);
 
-	return r ? r : deployment_file_parse(text, path, ret, err);
+	return r ? r : deployment_file_parse(text, path, false, ret, err);
 }
 
-int deployment_file_read_history(const char *service, struct json_object **ret, struct error *err)
+/* @whole: with the members for the next supervisor. */
+static int deployment_file_read_lines(const char *service, bool whole, struct json_object **ret,
+                                      struct error *err)
 {
 	_cleanup_free_ char *text = NULL;
 	struct json_object *list = json_build_new_array();
@@ -55,9 +59,9 @@ int deployment_file_read_history(const char *service, struct json_object **ret, 
 
 	rest = text;
 	while (r == 0 && (line = strsep(&rest, "\n")) && *line) {
-		struct json_object *deployment;
+		struct json_object *deployment = NULL;
 
-		r = deployment_file_parse(line, path, &deployment, err);
+		r = deployment_file_parse(line, path, whole, &deployment, err);
 		if (r == 0)
 			json_build_add(list, deployment);
 	}
@@ -66,4 +70,15 @@ int deployment_file_read_history(const char *service, struct json_object **ret, 
 	else
 		*ret = list;
 	return r < 0 ? r : 0;
+}
+
+int deployment_file_read_history(const char *service, struct json_object **ret, struct error *err)
+{
+	return deployment_file_read_lines(service, false, ret, err);
+}
+
+int deployment_file_read_whole_history(const char *service, struct json_object **ret,
+                                       struct error *err)
+{
+	return deployment_file_read_lines(service, true, ret, err);
 }

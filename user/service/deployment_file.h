@@ -26,6 +26,10 @@ int deployment_file_read(const char *service, struct json_object **ret, struct e
 /* The same for the deployments that have ended, as an array, which may be empty. */
 int deployment_file_read_history(const char *service, struct json_object **ret, struct error *err);
 
+/* The same, with the member "state" of each. */
+int deployment_file_read_whole_history(const char *service, struct json_object **ret,
+                                       struct error *err);
+
 enum deployment_outcome {
 	DEPLOYMENT_NONE = 1, /* the service has had no deployment */
 };

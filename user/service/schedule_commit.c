@@ -10,6 +10,7 @@
 #include "kern/steer.h"
 #include "kern/steer_members.h"
 #include "kern/steer_queues.h"
+#include "kern/steer_socks.h"
 
 void schedule_commit_note_observed(struct rpd_schedule *draft, const struct observed *observed)
 {
@@ -97,6 +98,16 @@ int schedule_commit_check_dealing(const struct service *service, const struct rp
 	                 service->conns.why);
 }
 
+/* Takes the listeners of former workers out of their slots: only now does no run select them. */
+static void schedule_commit_release(struct service *service, const struct rpd_schedule *before,
+                                    const struct rpd_schedule *draft)
+{
+	for (unsigned int slot = 0; slot < draft->n_slots; slot++)
+		if ((before->slots[slot].flags ^ draft->slots[slot].flags) & RPD_SLOT_SECOND)
+			steer_socks_clear_idle(&service->steer, slot);
+	steer_socks_note_no_idle(&service->steer);
+}
+
 /* All that can fail comes before the switch. */
 int schedule_commit(struct service *service, const struct observed *observed,
                     struct rpd_schedule *draft, bool force, const char *what, struct error *err)
@@ -122,7 +133,9 @@ int schedule_commit(struct service *service, const struct observed *observed,
 	schedule_commit_forget_closed(service, observed);
 	steer_switch(&service->steer, draft);
 	r = grace_wait(&grace, err);
-	if (r == 0)
-		steer_queues_forget_out_of_ring(&service->steer);
-	return r;
+	if (r < 0)
+		return r;
+	steer_queues_forget_out_of_ring(&service->steer);
+	schedule_commit_release(service, &before, draft);
+	return 0;
 }

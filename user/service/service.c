@@ -107,10 +107,8 @@ static void service_clean_up(struct service *service)
 		steer_setup_remove_half_made(&service->steer, &service->pins);
 	if (service_is_run(service) && !service_supervisor_pid(service))
 		steer_probes_clear(&service->steer);
-	/* A watcher that was killed before the slots that it had added were in force. */
-	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
-		steer_socks_clear_from(&service->steer, e,
-		                       steer_schedule(&service->steer)->n_slots);
+	/* Newcomers whose slots were not in force yet, or former workers. */
+	steer_socks_clear_all_idle(&service->steer);
 }
 
 /* Opens the pins in the locked folder, and rolls back a half-made service. Returns SERVICE_OPEN,

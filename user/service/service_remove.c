@@ -99,7 +99,7 @@ static void service_remove_release(struct service *service, const struct service
 		grace_wait(&grace, &ignored);
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		if (!groups[e].unreached)
-			steer_socks_clear_from(&service->steer, e, 0);
+			steer_socks_clear_all(&service->steer, e);
 }
 
 static bool service_remove_is_pin(const char *name)

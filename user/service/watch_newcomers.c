@@ -122,7 +122,7 @@ static bool watch_newcomers_has_new(const struct watch_newcomers *n, const struc
 
 /* Admits the newcomer, or logs why it can't be admitted. */
 static int watch_newcomers_put(struct watch_newcomers *n, struct service *service,
-                               const struct newcomer *newcomer, int slot,
+                               const struct observed *o, const struct newcomer *newcomer, int slot,
                                struct rpd_schedule *draft)
 {
 	const struct holder *owner = &newcomer->owner;
@@ -133,7 +133,8 @@ static int watch_newcomers_put(struct watch_newcomers *n, struct service *servic
 
 	if (r < 0)
 		return r;
-	if (admit(service, slot, newcomer, draft->slots[slot].version, &why) < 0) {
+	if (admit(service, slot, newcomer, draft, &why) < 0) {
+		admit_undo(service, o, slot, newcomer);
 		watch_log(name, "slot %d: %s", slot, why.text);
 		draft->slots[slot].flags |= dead;
 	} else {
@@ -155,7 +156,7 @@ static int watch_newcomers_place(struct watch_newcomers *n, struct service *serv
 	if (slot < 0)
 		slot = watch_newcomers_find_free_slot(service, o, draft);
 	if (slot >= 0)
-		return watch_newcomers_put(n, service, newcomer, slot, draft);
+		return watch_newcomers_put(n, service, o, newcomer, slot, draft);
 	if (watch_newcomers_is_new(n, newcomer))
 		watch_log(service->pins.service,
 		          "pid %u (%s) has joined, but all slots are taken: it gets no connection",

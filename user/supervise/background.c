@@ -57,7 +57,7 @@ static bool background_note_holder(struct worker *w, const uint32_t *pids, size_
 
 bool background_note(struct worker *w)
 {
-	const bool starts = w->state == WORKER_STARTING || w->state == WORKER_SETTLING;
+	const bool starts = w->state <= WORKER_STANDBY;
 	_cleanup_free_ uint32_t *pids = NULL;
 	struct process left;
 	size_t n = 0;

@@ -120,8 +120,10 @@ static void control_send_missed(struct control_client *client)
 	control_send_text(client, text);
 }
 
-/* Sends the answer, and closes the connection. The kernel keeps what the client has not read. */
-static void control_answer(struct control_client *client, int status, const char *error)
+/* Sends the answer, and closes the connection. The kernel keeps what the client has not read.
+ * @deployment: belongs to the caller, or NULL. */
+static void control_answer_with(struct control_client *client, int status, const char *error,
+                                struct json_object *deployment)
 {
 	struct json_object *object = json_build_new_object();
 
@@ -129,8 +131,15 @@ static void control_answer(struct control_client *client, int status, const char
 	json_build_number(object, "status", status);
 	if (error)
 		json_build_text(object, "error", error);
+	if (deployment)
+		json_build_value(object, "deployment", json_object_get(deployment));
 	control_send_object(client, object);
 	control_free_client(client);
+}
+
+static void control_answer(struct control_client *client, int status, const char *error)
+{
+	control_answer_with(client, status, error, NULL);
 }
 
 void control_send_line(struct supervisor *sup, const char *line)
@@ -176,10 +185,22 @@ void control_answer_reload(struct supervisor *sup, int status, const char *why,
 	control_answer_settled(sup);
 }
 
+void control_answer_deployment(struct supervisor *sup, int status, const char *why,
+                               struct json_object *deployment)
+{
+	struct control_client *next;
+
+	for (struct control_client *c = sup->control ? sup->control->clients : NULL; c; c = next) {
+		next = c->next;
+		if (c->waiting == CONTROL_WAIT_DEPLOYMENT)
+			control_answer_with(c, status, why, deployment);
+	}
+}
+
 static bool control_have_gone(const struct supervisor *sup, unsigned int up_to)
 {
 	for (const struct worker *w = sup->workers; w; w = w->next)
-		if (w->number <= up_to && w->state >= WORKER_HELD)
+		if (w->number <= up_to && w->state > WORKER_HELD)
 			return false;
 	return true;
 }

@@ -6,99 +6,20 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/strv.h"
-#include "core/dealing.h"
 #include "core/request.h"
-#include "service/service_lock.h"
 #include "stream/log.h"
+#include "supervise/deployment_request.h"
 #include "supervise/plan.h"
+#include "supervise/plan_request.h"
 #include "supervise/reload.h"
 #include "supervise/report.h"
 #include "supervise/rereading.h"
 #include "supervise/shutdown.h"
 #include "supervise/slot.h"
 #include "supervise/supervisor_request.h"
-#include "supervise/worker_listeners.h"
 #include "supervise/worker_reports.h"
 
 /* --- reload */
-
-/* Refuses changes of the service itself: a reload changes only its workers. */
-static int control_request_check_service(const struct run_config *is,
-                                         const struct run_config *other, struct error *err)
-{
-	if (is->n_listens != other->n_listens || is->pass_sockets != other->pass_sockets ||
-	    is->no_count != other->no_count ||
-	    memcmp(is->listens, other->listens, is->n_listens * sizeof(is->listens[0])) != 0)
-		return error_set(err, -EINVAL,
-		                 "listen, pass-sockets and no-count can't be changed by a reload: "
-		                 "stop the service and start it again");
-	return 0;
-}
-
-/* The file may have what it had, or what `reuseportd policy` has put in force since then. */
-static int control_request_check_dealing(struct supervisor *sup, const struct dealing *other,
-                                         struct error *err)
-{
-	_cleanup_service_lock_ struct service *service = NULL;
-	int r;
-
-	if (dealing_equal(&sup->plan->config.dealing, other))
-		return 0;
-	r = service_lock(&sup->service, &service, err);
-	if (r < 0 || dealing_is_of(other, steer_schedule(&service->steer)))
-		return r;
-	return error_set(err, -EINVAL,
-	                 "policy, skip-stuck, slow-start and choices can't be changed by a reload: "
-	                 "change them with `reuseportd policy %s`, then reload",
-	                 sup->name);
-}
-
-static int control_request_check_user(const struct supervisor *sup, const struct run_config *other,
-                                      struct error *err)
-{
-	if (plan_listener_uid(&sup->plan->config) == plan_listener_uid(other))
-		return 0;
-	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
-		if (sup->slots[slot].current && worker_listeners_has_any(sup->slots[slot].current))
-			return error_set(
-			        err, -EINVAL,
-			        "user can't be changed by a reload: the kernel lets only "
-			        "processes of one user share a port (except with "
-			        "pass-sockets), so the new workers could not listen "
-			        "beside the old ones: stop the service and start it again");
-	return 0;
-}
-
-/* The new configuration: the one of the file or, without one, the present one with the command of
- * the request, if it has one. */
-static int control_request_make_config(struct supervisor *sup, const struct request *request,
-                                       const struct run_config *of_file, struct run_config *ret,
-                                       struct error *err)
-{
-	char **copy;
-	int r = 0;
-
-	if (of_file && of_file->fault)
-		return error_usage(err, "%s", of_file->fault);
-	if (of_file)
-		r = control_request_check_service(&sup->plan->config, of_file, err);
-	if (r == 0 && of_file)
-		r = control_request_check_dealing(sup, &of_file->dealing, err);
-	if (r == 0 && of_file)
-		r = control_request_check_user(sup, of_file, err);
-	if (r < 0)
-		return r;
-	r = run_config_copy(of_file ? of_file : &sup->plan->config, ret);
-	if (r == 0 && request->argv) {
-		r = strv_copy(request->argv, &copy);
-		if (r == 0) {
-			strv_free(ret->argv);
-			ret->argv = copy;
-		}
-	}
-	return r < 0 ? error_set(err, r, "out of memory") : 0;
-}
 
 /* The ways of the reload: the request's, then the configuration's. */
 static struct reload_ways control_request_ways(const struct supervisor *sup,
@@ -116,30 +37,6 @@ static struct reload_ways control_request_ways(const struct supervisor *sup,
 	return ways;
 }
 
-static int control_request_make_plan(struct supervisor *sup, const struct request *request,
-                                     const struct run_config *of_file, struct plan **ret,
-                                     struct error *err)
-{
-	const bool labelled = request->fields & REQUEST_LABEL;
-	struct run_config config;
-	int r;
-
-	run_config_init(&config);
-	r = control_request_make_config(sup, request, of_file, &config, err);
-	if (r == 0 && labelled)
-		memcpy(config.label, request->label, sizeof(config.label));
-	if (r == 0)
-		r = run_config_check(&config, err);
-	*ret = r == 0 ? plan_new(&config) : NULL;
-	if (*ret)
-		(*ret)->relabel = sup->plan->relabel || labelled ||
-		                  strcmp(config.label, sup->plan->config.label) != 0;
-	run_config_free(&config);
-	if (r == 0 && !*ret)
-		r = error_set(err, -ENOMEM, "out of memory");
-	return r;
-}
-
 /* @of_file: the configuration as the file has it now; NULL: it is not read. */
 static int control_request_begin_reload(struct supervisor *sup, const struct request *request,
                                         const struct run_config *of_file, struct error *err)
@@ -147,7 +44,7 @@ static int control_request_begin_reload(struct supervisor *sup, const struct req
 	struct plan *plan = NULL;
 	struct reload_ways ways;
 	struct slots slots;
-	int r = control_request_make_plan(sup, request, of_file, &plan, err);
+	int r = plan_request_make(sup, request, of_file, &plan, err);
 
 	reload_list_slots(sup, &slots);
 	if (r == 0)
@@ -299,10 +196,12 @@ int control_request_handle(struct supervisor *sup, struct control_client *client
 	        [REQUEST_SCALE] = control_request_scale,
 	        [REQUEST_STOP] = control_request_stop,
 	        [REQUEST_START] = control_request_start,
+	        [REQUEST_DEPLOY] = deployment_request_deploy,
+	        [REQUEST_PROMOTE] = deployment_request_promote,
+	        [REQUEST_PAUSE] = deployment_request_pause,
+	        [REQUEST_ABORT] = deployment_request_abort,
+	        [REQUEST_ROLLBACK] = deployment_request_roll_back,
 	};
 
-	if (request->kind >= ARRAY_SIZE(handlers))
-		return error_set(err, -EOPNOTSUPP, "service '%s' has no deployments yet",
-		                 sup->name);
 	return handlers[request->kind](sup, client, request, err);
 }

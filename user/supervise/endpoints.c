@@ -74,7 +74,7 @@ static void endpoints_see(const struct supervisor *sup, const struct rpd_endpoin
 			ret->listening += listens;
 			ret->closed += w->n_addresses > 0 && !listens && e >= 0 && w->cookies[e];
 			ret->covered |= endpoints_is_covered_by(w, endpoint);
-		} else if (w->state == WORKER_STARTING || w->state == WORKER_SETTLING) {
+		} else if (w->state <= WORKER_STANDBY) {
 			ret->awaited |= listens;
 		}
 	}
@@ -212,7 +212,7 @@ static void endpoints_remove(struct supervisor *sup, struct service *service, un
 	_cleanup_close_ int listener =
 	        endpoints_borrow_listener(sup, &service->steer.service->endpoints[e]);
 
-	steer_socks_clear_from(&service->steer, e, 0);
+	steer_socks_clear_all(&service->steer, e);
 	endpoints_release(sup, service, e, listener);
 	sup->endpoints[e] = (struct endpoint_note){};
 	for (struct worker *w = sup->workers; w; w = w->next)

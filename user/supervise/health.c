@@ -50,7 +50,8 @@ void health_note_unhealthy(struct worker *w, const char *what, const char *why)
 			            what);
 		placement_note_why(w->sup, w->slot, text);
 	}
-	health_replace_worker(w, text);
+	if (!w->sup->events->unhealthy(w, text))
+		health_replace_worker(w, text);
 }
 
 /* A worker keeps its slot in spite of a failed probe if the others are no better, or during a

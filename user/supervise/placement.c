@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/memory.h"
 #include "core/endpoint.h"
 #include "core/ready_rule.h"
 #include "core/roster.h"
@@ -20,6 +21,7 @@
 #include "service/schedule_commit.h"
 #include "service/service_endpoint.h"
 #include "service/service_lock.h"
+#include "service/slot_flip.h"
 #include "service/slot_replace.h"
 #include "supervise/endpoints.h"
 #include "supervise/report.h"
@@ -119,17 +121,6 @@ static int placement_find_newcomer(struct worker *w, const struct service *servi
 	return r < 0 ? r : placement_choose_owner(ret, holders, n_holders, err);
 }
 
-/* Takes the listener out of the socket array's part for probes, because a socket can be in one
- * array only, and only once. */
-static void placement_close_to_probes(struct worker *w, struct service *service)
-{
-	if (!w->probing_listener)
-		return;
-	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
-		steer_socks_clear(&service->steer, e, RPD_SLOT_PROBE + w->probe_at);
-	w->probing_listener = false;
-}
-
 /* Copies what admit() has recorded of the worker. */
 static int placement_remember_row(struct worker *w, const struct service *service,
                                   struct error *err)
@@ -172,6 +163,8 @@ static const char *placement_choose_label(const struct worker *w, const struct s
 	const struct rpd_slot *is = &steer_schedule(&service->steer)->slots[w->slot];
 	const char *old = w->sup->slots[w->slot].old_label;
 
+	if (w->withdrawn_at && w->label[0]) /* it returns to its slot */
+		return w->label;
 	if (is->state == RPD_SLOT_EMPTY || w->plan->relabel)
 		return w->plan->config.label;
 	return old[0] ? old : NULL;
@@ -200,31 +193,105 @@ static void placement_note_label(const struct worker *w, const struct service *s
 		memcpy(it->old_label, s->versions[is->version].label, sizeof(it->old_label));
 }
 
-int placement_admit(struct worker *w, struct error *err)
-{
-	_cleanup_free_ struct listener *listeners = NULL;
-	_cleanup_service_lock_ struct service *service = NULL;
-	struct newcomer newcomer = {};
-	int r = service_lock(&w->sup->service, &service, err);
+/* What is known of one worker of a flip. */
+struct placement_entry {
+	struct listener *listeners; /* that the newcomer points into */
+	struct newcomer newcomer;
+};
 
-	if (r == 0)
-		r = placement_get_newcomer(w, service, &listeners, &newcomer, err);
-	if (r != 0)
-		return r;
-	placement_close_to_probes(w, service);
-	placement_note_label(w, service);
-	r = slot_replace_worker(service, w->slot, &newcomer, placement_choose_label(w, service),
-	                        "run", err);
-	if (r == 0)
-		r = placement_remember_row(w, service, err);
+static void placement_free_entries(struct placement_entry *entries, size_t n)
+{
+	for (size_t i = 0; entries && i < n; i++)
+		free(entries[i].listeners);
+	free(entries);
+}
+
+/* The worker is in its slot. */
+static int placement_note_admitted(struct worker *w, struct service *service,
+                                   const struct newcomer *newcomer, struct error *err)
+{
+	struct slot *it = &w->sup->slots[w->slot];
+	int r = placement_remember_row(w, service, err);
+
 	if (r < 0)
 		return r;
 	if (!w->plan->relabel)
-		w->sup->slots[w->slot].old_label[0] = '\0';
-	events_note(&service->steer,
-	            w->sup->slots[w->slot].current ? RPD_EVENT_swapped : RPD_EVENT_admitted,
-	            w->slot, newcomer.owner.id.pid, newcomer.owner.comm);
-	return PLACEMENT_ADMITTED;
+		it->old_label[0] = '\0';
+	events_note(&service->steer, it->current ? RPD_EVENT_swapped : RPD_EVENT_admitted, w->slot,
+	            newcomer->owner.id.pid, newcomer->owner.comm);
+	return 0;
+}
+
+static int placement_put_in_slots(struct service *service, const struct placement_flip *flip,
+                                  struct placement_entry *entries, struct error *err)
+{
+	_cleanup_free_ struct slot_flip_change *changes =
+	        memory_need(calloc(flip->n + 1, sizeof(struct slot_flip_change)));
+
+	for (size_t i = 0; i < flip->n; i++) {
+		struct worker *w = flip->workers[i];
+
+		placement_close_to_probes(w);
+		placement_note_label(w, service);
+		changes[i] = (struct slot_flip_change){.slot = w->slot,
+		                                       .newcomer = &entries[i].newcomer,
+		                                       .label = placement_choose_label(w, service)};
+	}
+	return slot_flip(service, changes, flip->n, flip->canaries, flip->permille, "run", err);
+}
+
+static int placement_flip_entries(struct service *service, const struct placement_flip *flip,
+                                  struct placement_entry *entries, struct worker **ret_culprit,
+                                  struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < flip->n; i++) {
+		r = placement_get_newcomer(flip->workers[i], service, &entries[i].listeners,
+		                           &entries[i].newcomer, err);
+		if (r != 0 && ret_culprit)
+			*ret_culprit = flip->workers[i];
+	}
+	if (r == 0)
+		r = placement_put_in_slots(service, flip, entries, err);
+	for (size_t i = 0; r == 0 && i < flip->n; i++)
+		r = placement_note_admitted(flip->workers[i], service, &entries[i].newcomer, err);
+	return r;
+}
+
+int placement_flip(struct supervisor *sup, const struct placement_flip *flip,
+                   struct worker **ret_culprit, struct error *err)
+{
+	struct placement_entry *entries = calloc(flip->n + 1, sizeof(*entries));
+	_cleanup_service_lock_ struct service *service = NULL;
+	int r;
+
+	if (!entries)
+		return error_set(err, -ENOMEM, "out of memory");
+	r = service_lock(&sup->service, &service, err);
+	if (r == 0)
+		r = placement_flip_entries(service, flip, entries, ret_culprit, err);
+	placement_free_entries(entries, flip->n);
+	return r;
+}
+
+int placement_admit(struct worker *w, struct error *err)
+{
+	return placement_flip(w->sup, &(struct placement_flip){.workers = &w, .n = 1}, NULL, err);
+}
+
+/* Takes the listener out of the socket array's part for probes, because a socket can be in one
+ * array only, and only once. */
+void placement_close_to_probes(struct worker *w)
+{
+	_cleanup_service_lock_ struct service *service = NULL;
+	struct error ignored;
+
+	if (!w->probing_listener || service_lock(&w->sup->service, &service, &ignored) < 0)
+		return;
+	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++)
+		steer_socks_clear(&service->steer, e, RPD_SLOT_PROBE + w->probe_at);
+	w->probing_listener = false;
 }
 
 static int placement_free_probe_index(const struct supervisor *sup, struct error *err)

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "core/slots.h"
 #include "service/service.h"
 #include "supervise/types.h"
 
@@ -18,6 +19,23 @@ enum placement_admission {
  * (core/ready_rule.h). Returns an enum placement_admission, or a negative errno; sets @err unless
  * the worker was admitted. */
 int placement_admit(struct worker *w, struct error *err);
+
+/* Workers that get their slots together. */
+struct placement_flip {
+	struct worker **workers;
+	size_t n;
+	/* The canaries from then on, and their exact share; NULL: they stay as they are. */
+	const struct slots *canaries;
+	unsigned int permille; /* 0 = no canary share */
+};
+
+/* Puts all of the workers into their slots in one step, or none. As placement_admit(); if it fails
+ * because of one worker, @ret_culprit is that worker (unchanged otherwise, may be NULL). */
+int placement_flip(struct supervisor *sup, const struct placement_flip *flip,
+                   struct worker **ret_culprit, struct error *err);
+
+/* Ends what placement_open_to_probes() has begun. */
+void placement_close_to_probes(struct worker *w);
 
 /* Takes the worker out of @slot, and leaves the slot empty. */
 int placement_withdraw(struct supervisor *sup, unsigned int slot, struct error *err);

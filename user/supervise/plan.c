@@ -33,6 +33,12 @@ void plan_unref(struct plan *plan)
 	free(plan);
 }
 
+void plan_replace(struct plan **at, struct plan *plan)
+{
+	plan_unref(*at);
+	*at = plan;
+}
+
 uid_t plan_listener_uid(const struct run_config *config)
 {
 	_cleanup_(credentials_deinit) struct credentials id = {};

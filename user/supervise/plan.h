@@ -14,6 +14,9 @@ struct plan *plan_ref(struct plan *plan);
 /* Drops a reference, and frees the plan with the last one. NULL is allowed. */
 void plan_unref(struct plan *plan);
 
+/* Stores @plan, with its reference, at @at, and drops the reference that was there. */
+void plan_replace(struct plan **at, struct plan *plan);
+
 /* The user that owns the listeners of workers with this configuration. The kernel lets only
  * processes of one user share a port. A user that can't be found counts as our own. */
 uid_t plan_listener_uid(const struct run_config *config);

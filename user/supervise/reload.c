@@ -7,23 +7,26 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/memory.h"
 #include "core/output_hint.h"
 #include "stream/log.h"
-#include "supervise/control.h"
 #include "supervise/due.h"
 #include "supervise/endpoints.h"
-#include "supervise/health.h"
 #include "supervise/log_link.h"
 #include "supervise/park.h"
-#include "supervise/persisted_command.h"
 #include "supervise/placement.h"
 #include "supervise/plan.h"
+#include "supervise/reload_end.h"
+#include "supervise/reload_flip.h"
 #include "supervise/reload_state.h"
 #include "supervise/report.h"
 #include "supervise/rereading.h"
 #include "supervise/slot.h"
 #include "supervise/supervisor_state.h"
 #include "supervise/worker.h"
+
+/* Between two tries to put a step in force. */
+#define RELOAD_LATER_NS (NS_PER_S / 2)
 
 void reload_list_slots(const struct supervisor *sup, struct slots *ret)
 {
@@ -48,12 +51,6 @@ struct reload_ways reload_ways_of(const struct supervisor *sup, const struct run
 	                            .keep_going = config->keep_going};
 }
 
-static void reload_set_plan(struct slot *it, struct plan *plan)
-{
-	plan_unref(it->plan);
-	it->plan = plan ? plan_ref(plan) : NULL;
-}
-
 /* How many workers may leave their slots now so that one stays live. */
 static unsigned int reload_spare(const struct supervisor *sup)
 {
@@ -75,6 +72,20 @@ static void reload_start_worker(struct supervisor *sup, unsigned int slot)
 		reload_note_failed(sup, slot, NULL, err.text);
 }
 
+/* A worker that is starting, or is started after a pause, has the old command. */
+static void reload_take_slot(struct supervisor *sup, unsigned int slot)
+{
+	struct slot *it = &sup->slots[slot];
+	struct worker *next = it->next;
+
+	it->next = NULL;
+	it->timer = sd_event_source_disable_unref(it->timer);
+	if (next)
+		worker_event(next, WORKER_EVENT_STOP);
+	sup->reload->was[slot] = it->run;
+	sup->reload->had_ended[slot] = it->ended;
+}
+
 /* Starts a new worker for the slot. With in-place the old one ends first: reload_note_gone(). */
 static void reload_start(struct supervisor *sup, unsigned int slot)
 {
@@ -82,8 +93,10 @@ static void reload_start(struct supervisor *sup, unsigned int slot)
 	struct worker *old = it->current;
 	struct error err = {};
 
+	if (sup->reload->events)
+		reload_take_slot(sup, slot);
 	it->crashes = 0;
-	reload_set_plan(it, sup->reload->plan);
+	plan_replace(&it->plan, plan_ref(sup->reload->plan));
 	if (!sup->reload->in_place || !old) {
 		reload_start_worker(sup, slot);
 		return;
@@ -99,152 +112,60 @@ static void reload_start(struct supervisor *sup, unsigned int slot)
 	worker_event(old, WORKER_EVENT_RETIRE);
 }
 
-static void reload_free(struct supervisor *sup)
+/* Whether an old worker is in its slot, or could return to it. */
+static bool reload_old_lives(const struct supervisor *sup)
 {
-	for (size_t i = 0; i < sup->reload->rollout.slots.n; i++)
-		reload_set_plan(&sup->slots[sup->reload->rollout.slots.at[i]], NULL);
-	plan_unref(sup->reload->plan);
-	free(sup->reload);
-	sup->reload = NULL;
-}
+	const struct rollout *rollout = &sup->reload->rollout;
 
-static void reload_commit(struct supervisor *sup)
-{
-	struct reload *it = sup->reload;
-	const unsigned int replaced = rollout_count(&it->rollout, ROLLOUT_REPLACED);
-	unsigned int failed = rollout_count(&it->rollout, ROLLOUT_FAILED);
-	bool restored = it->restoring;
-	char why[sizeof(it->why)];
-	struct error err = {};
-	struct slots added = {};
-	unsigned int was, n_before = sup->n_slots;
+	for (size_t i = 0; i < rollout->slots.n; i++) {
+		const unsigned int slot = rollout->slots.at[i];
 
-	report_line(sup, "%s: %u of %zu workers are new", restored ? "restored" : "reload",
-	            replaced, it->rollout.slots.n);
-	strcpy(why, it->why);
-	was = sup->plan->config.workers;
-	for (size_t i = 0; i < it->rollout.slots.n; i++)
-		sup->slots[it->rollout.slots.at[i]].old_label[0] = '\0';
-	it->plan->relabel &=
-	        failed > 0; /* all workers that start from now on have the new command */
-	/* A command that no worker has come up with must not be started after the next crash. */
-	if (!restored && it->of_all && it->plan != sup->plan && replaced > 0) {
-		if (persisted_command_keep(sup, &it->plan->config, &err) < 0)
-			report_line(sup, "%s", err.text);
-		plan_unref(sup->plan);
-		sup->plan = plan_ref(it->plan);
+		if (supervisor_state_held_worker(sup, slot) ||
+		    (sup->slots[slot].current && rollout->phase[i] != ROLLOUT_REPLACED))
+			return true;
 	}
-	reload_free(sup);
-	for (struct worker *w = sup->workers, *next; w; w = next) {
-		next = w->next;
-		if (w->state == WORKER_HELD)
-			worker_event(w, WORKER_EVENT_RETIRE);
-	}
-	/* The number that `scale` has set holds, unless the configuration's number has changed. */
-	if (sup->plan->config.workers != was &&
-	    slot_scale(sup, sup->plan->config.workers, &err) < 0) {
-		report_line(sup, "%s", err.text);
-		failed++;
-		snprintf(why, sizeof(why), "%.*s", (int)sizeof(why) - 1, err.text);
-	}
-	for (unsigned int slot = n_before; slot < sup->n_slots; slot++)
-		added.at[added.n++] = slot;
-	park_end_reload(sup, !failed && !restored);
-	health_replace_unhealthy(sup);
-	slot_start_waiting(sup);
-	report_change(sup);
-	control_answer_reload(sup, failed || restored ? EXIT_REFUSED : EXIT_OK, why, &added);
-	reload_begin_queued(sup);
-}
-
-/* Whether the slot had no worker before the reload, and was not to get one. */
-static bool reload_was_empty(const struct reload *it, unsigned int slot)
-{
-	return it->was[slot] == RPD_RUN_FAILED || it->was[slot] == RPD_RUN_STOPPED;
-}
-
-/* Gives the slot back to its old worker, or starts a worker with the old command. A slot that was
- * failed or stopped before the reload becomes that again. */
-static void reload_roll_back_slot(struct supervisor *sup, unsigned int slot,
-                                  enum rollout_phase phase)
-{
-	struct slot *it = &sup->slots[slot];
-	struct worker *next = it->next, *held = supervisor_state_held_worker(sup, slot);
-
-	it->next = NULL;
-	reload_set_plan(it, NULL);
-	if (next)
-		worker_event(next, WORKER_EVENT_STOP);
-	if (held)
-		worker_event(held, WORKER_EVENT_RECALL);
-	else if (!it->current && reload_was_empty(sup->reload, slot))
-		slot_leave(sup, slot, sup->reload->was[slot], sup->reload->had_ended[slot]);
-	else if (!it->current || (phase == ROLLOUT_REPLACED && !sup->reload->in_place))
-		slot_start(sup, slot);
-}
-
-/* With in-place the old workers are gone. If the reload has changed the command, begins a second
- * pass, which replaces the new workers by workers of the old command. Returns whether a second pass
- * has begun. */
-static bool reload_restore(struct supervisor *sup)
-{
-	struct reload *it = sup->reload;
-	struct slots replaced = {};
-
-	if (!it->in_place || it->plan == sup->plan || it->restoring)
-		return false;
-	for (size_t i = 0; i < it->rollout.slots.n; i++)
-		if (it->rollout.phase[i] == ROLLOUT_REPLACED)
-			replaced.at[replaced.n++] = it->rollout.slots.at[i];
-	if (replaced.n == 0)
-		return false;
-	report_line(sup, "the old command is started again in %zu slots", replaced.n);
-	rollout_begin(&it->rollout, &replaced, it->rollout.batch, true);
-	plan_unref(it->plan);
-	it->plan = plan_ref(sup->plan);
-	it->restoring = true;
-	it->rolling_back = false;
-	return true;
-}
-
-/* Returns whether the reload has ended, and is freed. */
-static bool reload_roll_back(struct supervisor *sup)
-{
-	struct reload *it = sup->reload;
-	const struct rollout was = it->rollout;
-	char why[sizeof(it->why)];
-
-	log_line("%s: reload failed: %s", sup->name,
-	         it->why); /* clients get this with their answer */
-	it->rolling_back = true;
-	for (size_t i = 0; i < was.slots.n; i++)
-		reload_roll_back_slot(sup, was.slots.at[i], was.phase[i]);
-	if (reload_restore(sup))
-		return false;
-	strcpy(why, it->why);
-	reload_free(sup);
-	park_end_reload(sup, false);
-	if (supervisor_state_has_worker(sup))
-		report_line(sup, "the old workers keep serving");
-	health_replace_unhealthy(sup);
-	slot_start_waiting(sup);
-	control_answer_reload(sup, EXIT_REFUSED, why, NULL);
-	reload_begin_queued(sup);
-	return true;
+	return false;
 }
 
 static enum rollout_verdict reload_next(struct supervisor *sup, unsigned int *ret_slot)
 {
 	const struct rollout_world world = {.now = clock_ns(CLOCK_MONOTONIC),
-	                                    .spare = reload_spare(sup)};
+	                                    .spare = reload_spare(sup),
+	                                    .old_lives = reload_old_lives(sup)};
 
 	return rollout_next(&sup->reload->rollout, &world, ret_slot);
 }
 
-/* Does all that can be done now. This may cause events that call it again: see `advancing`. */
-static void reload_advance(struct supervisor *sup)
+static int reload_on_time(sd_event_source *source, uint64_t now, void *data)
+{
+	reload_advance(data);
+	return 0;
+}
+
+/* @at: CLOCK_MONOTONIC, ns; 0 = never. */
+static void reload_arm(struct supervisor *sup, int64_t at)
 {
 	struct reload *it = sup->reload;
+
+	it->timer = sd_event_source_disable_unref(it->timer);
+	if (at)
+		memory_check(sd_event_add_time(sup->loop, &it->timer, CLOCK_MONOTONIC,
+		                               (uint64_t)(at + 999) / 1000, 1000, reload_on_time,
+		                               sup));
+}
+
+/* Puts a step in force. Returns when to go on: at once if 0. */
+static int64_t reload_put_in_force(struct supervisor *sup)
+{
+	return reload_flip(sup) == RELOAD_FLIP_LATER ? clock_ns(CLOCK_MONOTONIC) + RELOAD_LATER_NS
+	                                             : 0;
+}
+
+/* This may cause events that call it again: see `advancing`. */
+void reload_advance(struct supervisor *sup)
+{
+	struct reload *it = sup->reload;
+	int64_t later = 0;
 	unsigned int slot;
 
 	if (!it || it->advancing) {
@@ -260,16 +181,26 @@ static void reload_advance(struct supervisor *sup)
 		while ((verdict = reload_next(sup, &slot)) == ROLLOUT_START)
 			reload_start(sup, slot);
 		if (verdict == ROLLOUT_COMMIT) {
-			reload_commit(sup);
+			reload_end_commit(sup);
+			reload_begin_queued(sup);
 			return;
 		}
+		if (verdict == ROLLOUT_FLIP) {
+			later = reload_put_in_force(sup);
+			it->again |= !later;
+		}
 		if (verdict == ROLLOUT_ROLLBACK) {
-			if (reload_roll_back(sup))
+			if (reload_end_roll_back(sup)) {
+				reload_begin_queued(sup);
 				return;
+			}
 			it->again = true;
 		}
 	} while (it->again);
 	it->advancing = false;
+	reload_arm(sup, later ? later : rollout_next_time(&it->rollout));
+	if (it->events)
+		it->events->changed(sup);
 }
 
 int reload_check_idle(const struct supervisor *sup, struct error *err)
@@ -277,11 +208,40 @@ int reload_check_idle(const struct supervisor *sup, struct error *err)
 	if (sup->reload || sup->rereading)
 		return error_set(
 		        err, -EBUSY,
-		        "service '%s': a reload is in progress; retry when it has finished",
-		        sup->name);
+		        "service '%s': %s is in progress; retry when it has finished%s%s%s",
+		        sup->name,
+		        sup->reload && sup->reload->events ? sup->reload->what : "a reload",
+		        sup->reload && sup->reload->events ? ", or end it: `reuseportd abort " : "",
+		        sup->reload && sup->reload->events ? sup->name : "",
+		        sup->reload && sup->reload->events ? "`" : "");
 	if (sup->stopping)
 		return error_set(err, -EBUSY, "service '%s' is being stopped", sup->name);
 	return 0;
+}
+
+static void reload_set_deployment(struct reload *it, const struct reload_deployment *deployment)
+{
+	snprintf(it->what, sizeof(it->what), "the deployment of '%s'", deployment->label);
+	it->events = deployment->events;
+	it->rollout.deadline = deployment->deadline;
+	it->rollout.pause_timeout = deployment->pause_timeout;
+	it->rollout.keeps_old = true;
+	rollout_set_steps(&it->rollout, deployment->steps, deployment->n_steps);
+	if (deployment->resumed)
+		it->rollout = *deployment->resumed;
+}
+
+/* Slots that have new workers already. */
+static void reload_resume(struct supervisor *sup)
+{
+	const struct rollout *rollout = &sup->reload->rollout;
+
+	for (size_t i = 0; i < rollout->slots.n; i++)
+		if (rollout->phase[i] == ROLLOUT_REPLACED) {
+			sup->reload->was[rollout->slots.at[i]] = RPD_RUN_UP;
+			plan_replace(&sup->slots[rollout->slots.at[i]].plan,
+			             plan_ref(sup->reload->plan));
+		}
 }
 
 int reload_begin(struct supervisor *sup, const struct slots *slots, struct plan *plan,
@@ -300,21 +260,35 @@ int reload_begin(struct supervisor *sup, const struct slots *slots, struct plan 
 	sup->reload->in_place = ways->in_place;
 	sup->reload->of_all = slots->n >= all.n;
 	rollout_begin(&sup->reload->rollout, slots, ways->batch, ways->keep_going);
+	strcpy(sup->reload->what, "reload");
+	if (ways->deployment)
+		reload_set_deployment(sup->reload, ways->deployment);
+	if (ways->deployment && ways->deployment->resumed)
+		reload_resume(sup);
+	else
+		reload_end_retire_held(sup); /* of a deployment that has ended */
 	endpoints_update_private(sup);
-	/* A worker that is starting, or is started after a pause, has the old command. */
-	for (size_t i = 0; i < slots->n; i++) {
-		struct slot *it = &sup->slots[slots->at[i]];
-		struct worker *next = it->next;
-
-		it->next = NULL;
-		it->timer = sd_event_source_disable_unref(it->timer);
-		if (next)
-			worker_event(next, WORKER_EVENT_STOP);
-		sup->reload->was[it->number] = it->run;
-		sup->reload->had_ended[it->number] = it->ended;
-	}
+	for (size_t i = 0; i < slots->n && !ways->deployment; i++)
+		reload_take_slot(sup, slots->at[i]);
 	reload_advance(sup);
 	return 0;
+}
+
+bool reload_note_ready(struct supervisor *sup, unsigned int slot)
+{
+	struct reload *it = sup->reload;
+
+	if (!reload_state_has(sup, slot) || reload_state_phase(sup, slot) != ROLLOUT_STARTED ||
+	    !it->rollout.steps[it->rollout.step].at_once)
+		return false;
+	rollout_record(&it->rollout, slot, ROLLOUT_READY);
+	reload_wake(sup); /* when the worker stands by */
+	return true;
+}
+
+void reload_wake(struct supervisor *sup)
+{
+	reload_arm(sup, clock_ns(CLOCK_MONOTONIC));
 }
 
 void reload_note_done(struct supervisor *sup, unsigned int slot)
@@ -407,5 +381,5 @@ void reload_drop(struct supervisor *sup)
 	sup->reload_queued = false;
 	rereading_drop(sup);
 	if (sup->reload)
-		reload_free(sup);
+		reload_end_free(sup);
 }

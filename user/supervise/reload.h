@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Carries out a reload (core/rollout.h): replaces the workers of some slots, and rolls back if a
- * new worker fails. reload_state.h has the queries.
+ * Carries out a rollout (core/rollout.h): a reload, or a deployment (deployment.h). Replaces the
+ * workers of some slots, and rolls back if a new worker fails. reload_state.h has the queries.
  */
 #pragma once
 
@@ -16,6 +16,19 @@
 struct reload_ways {
 	unsigned int batch;
 	bool in_place, keep_going;
+	const struct reload_deployment *deployment; /* NULL: a reload */
+};
+
+/* What a deployment is, beyond a reload. */
+struct reload_deployment {
+	const char *label;
+	const struct rollout_step *steps;
+	size_t n_steps;
+	int64_t deadline, pause_timeout; /* as in struct rollout */
+	/* It has begun before: this is how far it has come, and no worker starts. NULL: it begins.
+	 */
+	const struct rollout *resumed;
+	const struct reload_events *events;
 };
 
 /* The ways that the configuration sets. */
@@ -42,6 +55,13 @@ void reload_note_failed(struct supervisor *sup, unsigned int slot, const struct 
                         const char *why);
 /* A worker has ended: with in-place the slot may have room for the new one now. */
 void reload_note_gone(struct supervisor *sup, const struct worker *w);
+
+/* The rollout has got an event other than these: does what is to be done now. May end it. */
+void reload_advance(struct supervisor *sup);
+/* The same, when the events that are due now have been handled. */
+void reload_wake(struct supervisor *sup);
+/* The slot's new worker has settled. Whether it waits until others have. */
+bool reload_note_ready(struct supervisor *sup, unsigned int slot);
 
 /* A signal asks for a reload. If one is in progress, one more is queued, however many signals come:
  * it reads the configuration when it begins. Returns whether it is queued. */

@@ -11,7 +11,10 @@ int reload_state_phase(const struct supervisor *sup, unsigned int slot)
 
 bool reload_state_has(const struct supervisor *sup, unsigned int slot)
 {
-	return reload_state_phase(sup, slot) >= 0 && !sup->reload->rolling_back;
+	const int phase = reload_state_phase(sup, slot);
+
+	return phase >= 0 && !sup->reload->rolling_back &&
+	       (phase != ROLLOUT_PENDING || !sup->reload->events);
 }
 
 bool reload_state_prints_output(const struct supervisor *sup, unsigned int slot)
@@ -21,7 +24,11 @@ bool reload_state_prints_output(const struct supervisor *sup, unsigned int slot)
 
 bool reload_state_holds(const struct supervisor *sup, unsigned int slot)
 {
-	return reload_state_has(sup, slot) && reload_state_phase(sup, slot) == ROLLOUT_STARTED;
+	const int phase = reload_state_phase(sup, slot);
+
+	if (phase >= 0 && sup->reload->rolling_back)
+		return sup->reload->events;
+	return phase == ROLLOUT_STARTED || phase == ROLLOUT_READY;
 }
 
 bool reload_state_waits_for_room(const struct supervisor *sup, unsigned int slot)

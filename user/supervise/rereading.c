@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/strv.h"
 #include "core/request.h"
 #include "supervise/config_read.h"
 #include "supervise/due.h"
@@ -26,6 +27,7 @@ static void rereading_free(struct rereading *it)
 	sd_event_source_disable_unref(it->on_turn);
 	if (it->has_config)
 		run_config_free(&it->config);
+	strv_free(it->request.settings);
 	free(it);
 }
 
@@ -65,8 +67,10 @@ int rereading_begin(struct supervisor *sup, const struct request *request, rerea
 	struct rereading *it = calloc(1, sizeof(*it));
 	int r = it ? 0 : -ENOMEM;
 
-	if (r == 0)
+	if (r == 0) {
 		*it = (struct rereading){.sup = sup, .request = *request, .done = done};
+		r = strv_copy(request->settings, &it->request.settings);
+	}
 	if (r == 0)
 		r = due_new(sup, SD_EVENT_PRIORITY_NORMAL, rereading_on_turn, it, &it->on_turn);
 	if (r == 0)

@@ -15,6 +15,7 @@
 #include "service/service_remove.h"
 #include "stream/log.h"
 #include "supervise/control.h"
+#include "supervise/deployment_note.h"
 #include "supervise/notify.h"
 #include "supervise/parking.h"
 #include "supervise/persisted_command.h"
@@ -112,6 +113,7 @@ int setup_make(struct supervisor *sup, struct error *err)
 static void setup_remove_dir(const struct supervisor *sup)
 {
 	persisted_command_forget(sup);
+	deployment_note_forget(sup);
 	run_dir_remove(sup->name);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "supervise/shutdown.h"
 
+#include "supervise/deployment.h"
 #include "supervise/dropped_address.h"
 #include "supervise/due.h"
 #include "supervise/log_link.h"
@@ -22,6 +23,7 @@ void shutdown_begin(struct supervisor *sup)
 
 	sup->leaving = sup->stopping = true;
 	reload_drop(sup);
+	deployment_drop(sup);
 	sup->park_timer = sd_event_source_disable_unref(sup->park_timer);
 	sup->start_pause = sd_event_source_disable_unref(sup->start_pause);
 	sup->cron_timer = sd_event_source_disable_unref(sup->cron_timer);

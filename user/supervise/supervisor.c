@@ -18,6 +18,8 @@
 #include "supervise/config_drift.h"
 #include "supervise/control.h"
 #include "supervise/control_request.h"
+#include "supervise/deployment.h"
+#include "supervise/deployment_note.h"
 #include "supervise/dropped_address.h"
 #include "supervise/due.h"
 #include "supervise/endpoints.h"
@@ -65,6 +67,20 @@ static int supervisor_admit(struct worker *w, struct error *err)
 	return 0;
 }
 
+/* Meanwhile no probe needs a listener of it. */
+static bool supervisor_stands_by(struct worker *w)
+{
+	if (!reload_note_ready(w->sup, w->slot))
+		return false;
+	placement_close_to_probes(w);
+	return true;
+}
+
+static bool supervisor_on_unhealthy(struct worker *w, const char *why)
+{
+	return deployment_note_unhealthy(w->sup, w->slot, why);
+}
+
 static void supervisor_on_lost(struct worker *w)
 {
 	switch (slot_lose(w)) {
@@ -99,6 +115,8 @@ static const struct worker_events supervisor_events = {
         .may_be_ready = readiness_check,
         .read_rest = worker_reports_read_rest,
         .confirm = readiness_confirm,
+        .stands_by = supervisor_stands_by,
+        .unhealthy = supervisor_on_unhealthy,
         .admit = supervisor_admit,
         .lost = supervisor_on_lost,
         .replace_in_place = supervisor_replace_in_place,
@@ -229,6 +247,7 @@ static int supervisor_start_new(struct supervisor *sup)
 {
 	/* Left by an earlier service of this name: */
 	persisted_command_forget(sup);
+	deployment_note_forget(sup);
 	log_link_note_former_gone(sup);
 	placement_note_all_runs(sup);
 	return 0;
@@ -295,6 +314,7 @@ static void supervisor_free_loop(struct supervisor *sup)
 static void supervisor_leave(struct supervisor *sup)
 {
 	reload_drop(sup);
+	deployment_drop(sup);
 	while (sup->workers)
 		worker_forget(sup->workers);
 	share_deinit(&sup->listens);

@@ -25,6 +25,7 @@
 struct channel;
 struct config_read;
 struct control;
+struct deployment;
 struct guard;
 struct health_probe;
 struct hook;
@@ -150,10 +151,14 @@ struct worker_events {
 	/* It has settled: whether it may get its slot. If not, it has got another event, and may be
 	 * freed. */
 	bool (*confirm)(struct worker *w);
+	/* Whether it waits until others can get their slots together with it. */
+	bool (*stands_by)(struct worker *w);
 	/* Puts the worker into its slot, as placement_admit() does. */
 	int (*admit)(struct worker *w, struct error *err);
 	/* The worker has failed before it was up, or has died in its slot. */
 	void (*lost)(struct worker *w);
+	/* The worker is unhealthy: whether a deployment handles that. */
+	bool (*unhealthy)(struct worker *w, const char *why);
 	/* If the service is reloaded in place, replaces the slot's current worker in that way, and
 	 * returns true. */
 	bool (*replace_in_place)(struct supervisor *sup, unsigned int slot);
@@ -257,6 +262,7 @@ struct supervisor {
 	struct rereading
 	        *rereading; /* before the reload: the configuration file is read; or NULL */
 	bool reload_queued; /* one more reload follows the present one */
+	struct deployment *deployment; /* under way, or the last one; NULL: there was none */
 
 	bool due;            /* its loop may have events to handle */
 	int64_t waits_since; /* for the lock; CLOCK_MONOTONIC, ns; 0 = it does not wait */

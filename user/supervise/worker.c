@@ -68,11 +68,12 @@ static void worker_judge_end(struct worker *w)
 		worker_event(w, WORKER_EVENT_EXITED);
 		return;
 	}
-	if (w->state == WORKER_STARTING || w->state == WORKER_SETTLING ||
-	    (w->state == WORKER_UP && !w->up_at)) {
+	if (w->state <= WORKER_STANDBY || (w->state == WORKER_UP && !w->up_at)) {
 		snprintf(w->why, sizeof(w->why), "ended with %s before it %s",
 		         w->end[0] ? w->end : "an unknown status",
-		         w->state == WORKER_STARTING ? "was ready" : "had run for --settle");
+		         w->state == WORKER_STARTING  ? "was ready"
+		         : w->state == WORKER_STANDBY ? "got its slot"
+		                                      : "had run for --settle");
 		port_rival_note(w);
 	}
 	if (w->state == WORKER_STARTING)
@@ -236,7 +237,8 @@ static int worker_on_timer(sd_event_source *source, uint64_t now, void *data)
 		break;
 	case WORKER_SETTLING:
 		if (w->sup->events->confirm(w))
-			worker_event(w, WORKER_EVENT_SETTLED);
+			worker_event(w, w->sup->events->stands_by(w) ? WORKER_EVENT_STANDBY
+			                                             : WORKER_EVENT_SETTLED);
 		break;
 	case WORKER_DRAINING:
 		drain_check_is_empty(w, &open);

@@ -7,7 +7,6 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "bed/seed.h"
 #include "bed/unit.h"
 
 static void parsed(void **context)
@@ -24,8 +23,6 @@ static void parsed(void **context)
 	assert_int_equal(shares.at[2].permille, 500);
 	assert_int_equal(shares.at[2].time, 0);
 	assert_true(shares.at[2].gate);
-	assert_int_equal(rollout_steps_parse(ROLLOUT_STEPS_DEFAULT, &shares, &err), 0);
-	assert_int_equal(shares.n, 3);
 }
 
 static void refused(void **context)
@@ -66,48 +63,19 @@ static void refused(void **context)
 	assert_int_equal(shares.n, ROLLOUT_SHARES_MAX);
 }
 
-static void formatted(void **context)
-{
-	static const int64_t units[] = {1000, NS_PER_S / 1000, NS_PER_S, 60 * NS_PER_S,
-	                                3600 * NS_PER_S};
-	char text[ROLLOUT_STEPS_TEXT_MAX];
-	struct rollout_shares shares;
-	struct error err;
-
-	assert_int_equal(rollout_steps_parse("0.5% 90s, 25% 1500ms, 50% pause", &shares, &err), 0);
-	assert_string_equal(rollout_steps_format(&shares, text), "0.5% 90s, 25% 1500ms, 50% pause");
-	seed_start("shares");
-	for (int i = 0; i < 2000; i++) {
-		struct rollout_shares is = {.n = 1 + seed_next(ROLLOUT_SHARES_MAX)}, again = {};
-		unsigned int permille = 0;
-
-		for (size_t j = 0; j < is.n; j++) {
-			permille += 1 + seed_next(30);
-			is.at[j].permille = permille;
-			is.at[j].gate = seed_next(2);
-			if (!is.at[j].gate)
-				is.at[j].time = (1 + (int64_t)seed_next(99)) *
-				                units[seed_next(ARRAY_SIZE(units))];
-		}
-		assert_int_equal(rollout_steps_parse(rollout_steps_format(&is, text), &again, &err),
-		                 0);
-		assert_memory_equal(&is, &again, sizeof(is));
-	}
-}
-
 static void planned(void **context)
 {
 	struct rollout_step steps[ROLLOUT_STEPS_MAX];
 	struct rollout_shares shares;
 	struct error err;
 
-	assert_int_equal(rollout_steps_plan(ROLLOUT_ROLLING, NULL, 8, steps), 1);
+	assert_int_equal(rollout_steps_plan(DEPLOY_ROLLING, NULL, 8, steps), 1);
 	assert_int_equal(steps[0].n_slots, 8);
 	assert_false(steps[0].at_once);
-	assert_int_equal(rollout_steps_plan(ROLLOUT_BLUE_GREEN, NULL, 8, steps), 1);
+	assert_int_equal(rollout_steps_plan(DEPLOY_BLUE_GREEN, NULL, 8, steps), 1);
 	assert_true(steps[0].at_once && !steps[0].judged);
 	assert_int_equal(rollout_steps_parse("5% 2m, 25% 3m, 95% pause", &shares, &err), 0);
-	assert_int_equal(rollout_steps_plan(ROLLOUT_CANARY, &shares, 8, steps), 4);
+	assert_int_equal(rollout_steps_plan(DEPLOY_CANARY, &shares, 8, steps), 4);
 	assert_int_equal(steps[0].n_slots, 1);
 	assert_int_equal(steps[0].permille, 50);
 	assert_true(steps[0].judged && steps[0].at_once && !steps[0].gate);
@@ -117,24 +85,17 @@ static void planned(void **context)
 	assert_int_equal(steps[3].n_slots, 8);
 	assert_int_equal(steps[3].permille, 0);
 	/* A second slot of one worker. */
-	rollout_steps_plan(ROLLOUT_CANARY, &shares, 2, steps);
+	rollout_steps_plan(DEPLOY_CANARY, &shares, 2, steps);
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(steps[i].n_slots, 1);
-}
-
-static void strategies(void **context)
-{
-	for (int i = 0; i < ROLLOUT_STRATEGY_MAX; i++)
-		assert_int_equal(rollout_steps_find_strategy(rollout_steps_strategy_name(i)), i);
-	assert_int_equal(rollout_steps_find_strategy("bluegreen"), -1);
 }
 
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(parsed),     cmocka_unit_test(refused),
-	        cmocka_unit_test(formatted),  cmocka_unit_test(planned),
-	        cmocka_unit_test(strategies),
+	        cmocka_unit_test(parsed),
+	        cmocka_unit_test(refused),
+	        cmocka_unit_test(planned),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);

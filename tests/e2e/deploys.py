@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Deployments of a service of `run`."""
+import json
+
+from harness.checks import check, equal, wait_until
+from runs import Run
+
+
+class Deploys(Run):
+    """A service whose workers are deployed."""
+
+    def deploy(self, *args, command=(), status=0, **options):
+        words = [*args, *(("--", *command) if command else ())]
+        return self.command_line("deploy", *words, status=status, **options)
+
+    def rollout(self):
+        """The deployment under way, or the last one."""
+        return self.command_line("rollout", "--json").json()
+
+    def wait_for(self, deadline=60, **members):
+        """Waits until the deployment has these members; returns it."""
+        seen = {}
+
+        def is_so():
+            seen.update(self.rollout())
+            return all(seen[key] == value for key, value in members.items())
+        try:
+            wait_until(is_so, f"the deployment has {members}", deadline, 0.05)
+        except AssertionError as failure:
+            raise type(failure)(f"{failure}\n{json.dumps(seen)}\n{self.log()}") from None
+        return seen
+
+    def versions(self):
+        """The version of each worker in a slot."""
+        return [row["version"] for row in self.workers()]
+
+
+def check_shares(bed, run, new, permille, n=1000):
+    """Checks that of @n new connections exactly @permille go to the slots @new."""
+    before = bed.steered()
+    report = bed.load("-n", n, "-c", 8)
+    equal(report["ok"], n, "connections that were answered")
+    after = bed.steered()
+    got = sum(after[slot] - before[slot] for slot in new)
+    check(got == n * permille // 1000, f"{got} of {n} connections went to slots {new}")

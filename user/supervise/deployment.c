@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "supervise/deployment.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "core/rollout_steps.h"
+#include "service/service_lock.h"
+#include "supervise/deployment_note.h"
+#include "supervise/deployment_state.h"
+#include "supervise/persisted_command.h"
+#include "supervise/placement.h"
+#include "supervise/plan.h"
+#include "supervise/reload.h"
+#include "supervise/reload_end.h"
+#include "supervise/reload_state.h"
+#include "supervise/report.h"
+#include "supervise/slot.h"
+#include "supervise/supervisor_state.h"
+
+static void deployment_free(struct deployment *it)
+{
+	if (!it)
+		return;
+	sd_event_source_disable_unref(it->timer);
+	plan_unref(it->plan);
+	plan_unref(it->old);
+	free(it);
+}
+
+/* --- after its end */
+
+/* Workers of a slot that the service had for a canary alone. */
+static void deployment_drop_slot(struct supervisor *sup, struct deployment *it)
+{
+	struct error err = {};
+
+	if (it->n_slots_before && slot_scale(sup, it->n_slots_before, &err) < 0)
+		report_line(sup, "%s", err.text);
+	it->n_slots_before = 0;
+}
+
+static int deployment_on_held_long_enough(sd_event_source *source, uint64_t now, void *data)
+{
+	struct supervisor *sup = data;
+	struct deployment *it = sup->deployment;
+
+	it->timer = sd_event_source_disable_unref(it->timer);
+	it->held_until = 0;
+	report_line(sup, "the workers of '%s' are no longer kept",
+	            it->n_new ? it->old_label : it->label);
+	reload_end_retire_held(sup);
+	deployment_note_write(sup);
+	return 0;
+}
+
+/* Keeps the workers that are held, for @time. */
+static void deployment_hold(struct supervisor *sup, int64_t time)
+{
+	struct deployment *it = sup->deployment;
+	bool any = false;
+
+	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
+		any |= supervisor_state_held_worker(sup, slot) != NULL;
+	if (!any)
+		return;
+	it->held_until = time == DEPLOY_FOR_EVER ? INT64_MAX : clock_ns(CLOCK_REALTIME) + time;
+	if (time != DEPLOY_FOR_EVER)
+		memory_check(sd_event_add_time_relative(sup->loop, &it->timer, CLOCK_MONOTONIC,
+		                                        (uint64_t)time / 1000, 1000,
+		                                        deployment_on_held_long_enough, sup));
+}
+
+/* The new version has all connections, or the old one has. */
+static enum deployment_outcome_kind deployment_judge_end(const struct deployment *it,
+                                                         bool committed)
+{
+	if (committed || it->returns)
+		return it->goes_back ? DEPLOYMENT_ROLLED_BACK : DEPLOYMENT_PROMOTED;
+	return it->step ? DEPLOYMENT_ABORTED : DEPLOYMENT_FAILED;
+}
+
+static void deployment_report_end(struct supervisor *sup, const struct deployment *it)
+{
+	switch (it->outcome) {
+	case DEPLOYMENT_PROMOTED:
+		report_line(sup, "'%s' is promoted: it has all new connections", it->label);
+		break;
+	case DEPLOYMENT_ROLLED_BACK:
+		report_line(sup, "rolled back: '%s' has all new connections", it->label);
+		break;
+	default:
+		report_line(sup, "the deployment of '%s' is aborted: '%s' has all new connections",
+		            it->label, it->old_label);
+	}
+}
+
+static void deployment_on_end(struct supervisor *sup, bool committed, const char *why)
+{
+	struct deployment *it = sup->deployment;
+
+	snprintf(it->reason, sizeof(it->reason), "%.*s", (int)sizeof(it->reason) - 1,
+	         committed ? "" : why);
+	if (!committed && it->step && !it->is_asked && it->halt == ROLLOUT_GOES_ON)
+		it->judgement = ROLLOUT_BAD; /* a worker has failed, or the judgement is */
+	it->outcome = deployment_judge_end(it, committed);
+	it->ended_at = clock_ns(CLOCK_REALTIME);
+	it->halt = ROLLOUT_GOES_ON;
+	it->n_new = committed || it->returns ? (unsigned int)it->slots.n : 0;
+	deployment_report_end(sup, it);
+	deployment_drop_slot(sup, it);
+	deployment_hold(sup, committed ? it->settings.keep_old : it->settings.keep_new);
+	deployment_note_write(sup);
+	deployment_note_add_to_history(sup);
+}
+
+/* --- under way */
+
+static const char *deployment_describe_halt(enum rollout_halt halt)
+{
+	static const char *const texts[] = {
+	        [ROLLOUT_GOES_ON] = "",
+	        [ROLLOUT_HALT_ASKED] = "paused by `pause`",
+	        [ROLLOUT_HALT_GATE] = "the step waits for `promote`",
+	        [ROLLOUT_HALT_INCONCLUSIVE] =
+	                "not enough is known to judge the step, and its "
+	                "deadline is over",
+	        [ROLLOUT_HALT_NO_TRAFFIC] =
+	                "no traffic to judge the step by, and its deadline is "
+	                "over",
+	        [ROLLOUT_HALT_NO_OLD] =
+	                "it can't be rolled back: no worker of the old version lives",
+	};
+
+	return texts[halt];
+}
+
+static void deployment_note_step(struct supervisor *sup, struct deployment *it, size_t step)
+{
+	const struct rollout_step *is = &it->steps[step - 1];
+	char share[32];
+
+	it->step = step;
+	it->step_began_at = clock_ns(CLOCK_REALTIME);
+	snprintf(share, sizeof(share), "%g %%",
+	         is->permille ? is->permille / 10.0 : 100.0 * is->n_slots / (double)it->slots.n);
+	report_line(sup, "step %zu of %zu: '%s' has %s of the new connections (%u of %zu workers)",
+	            step, it->n_steps, it->label, share, is->n_slots, it->slots.n);
+}
+
+static void deployment_on_change(struct supervisor *sup)
+{
+	struct deployment *it = sup->deployment;
+	const struct rollout *rollout = &sup->reload->rollout;
+	const size_t step = rollout->step + rollout->in_force;
+	const unsigned int n_new = rollout_count(rollout, ROLLOUT_REPLACED);
+	const bool changed = it->step != step || it->n_new != n_new || it->halt != rollout->halt;
+
+	if (!changed)
+		return;
+	it->n_new = n_new;
+	if (step > it->step)
+		deployment_note_step(sup, it, step);
+	if (it->halt != rollout->halt) {
+		it->halt = rollout->halt;
+		snprintf(it->reason, sizeof(it->reason), "%s", deployment_describe_halt(it->halt));
+		report_line(sup, it->halt ? "paused: %s" : "it goes on%s", it->reason);
+	}
+	deployment_note_write(sup);
+}
+
+static const struct reload_events events = {.changed = deployment_on_change,
+                                            .ended = deployment_on_end};
+
+/* --- its beginning */
+
+/* Two hands on one share would undo what the other has done. */
+static int deployment_check_shares(struct supervisor *sup, const struct deployment *it,
+                                   struct error *err)
+{
+	_cleanup_service_lock_ struct service *service = NULL;
+	const struct rpd_schedule *s;
+	int r = service_lock(&sup->service, &service, err);
+
+	if (r < 0)
+		return r;
+	s = steer_schedule(&service->steer);
+	if (s->only_version != RPD_NO_VERSION)
+		return error_set(err, -EBUSY,
+		                 "only version '%s' gets connections; let all versions get them "
+		                 "first: `reuseportd switch %s --off`",
+		                 s->versions[s->only_version].label, sup->name);
+	if (s->canary_permille)
+		return error_set(
+		        err, -EBUSY,
+		        "a canary share is set; end it first: `reuseportd canary %s --off`",
+		        sup->name);
+	return 0;
+}
+
+/* A canary of a service with one worker is a second one, for as long as it lasts. */
+static int deployment_add_slot(struct supervisor *sup, struct deployment *it, struct error *err)
+{
+	const unsigned int added = sup->n_slots;
+	int r;
+
+	if (added == RPD_SLOT_MAX)
+		return error_set(err, -ENOSPC, "a service has at most %d slots", RPD_SLOT_MAX);
+	r = placement_resize(sup, added + 1, err);
+	if (r < 0)
+		return r;
+	it->n_slots_before = added;
+	sup->n_slots = added + 1;
+	sup->slots[added].run = RPD_RUN_STOPPED;
+	sup->slots[added].ended = false;
+	placement_note_run(sup, added);
+	it->slots = (struct slots){.n = 2, .at = {added, it->slots.at[0]}};
+	return 0;
+}
+
+static int deployment_choose_steps(struct supervisor *sup, struct deployment *it, struct error *err)
+{
+	const bool canary = it->settings.strategy == DEPLOY_CANARY;
+	struct rollout_shares shares = {};
+	int r = canary ? rollout_steps_parse(it->settings.steps, &shares, err) : 0;
+
+	if (r < 0)
+		return error_add(err, r, " (steps)");
+	reload_list_slots(sup, &it->slots);
+	if (it->slots.n == 0)
+		return error_set(
+		        err, -EINVAL,
+		        "service '%s': all its slots are stopped, so there is nothing to deploy",
+		        sup->name);
+	if (canary && it->slots.n == 1)
+		r = deployment_add_slot(sup, it, err);
+	it->n_steps = rollout_steps_plan(it->settings.strategy, &shares, it->slots.n, it->steps);
+	return r;
+}
+
+static int deployment_new(struct supervisor *sup, struct plan *plan,
+                          const struct deploy_settings *settings, struct deployment **ret,
+                          struct error *err)
+{
+	struct deployment *it = calloc(1, sizeof(*it));
+
+	if (!it)
+		return error_set(err, -ENOMEM, "out of memory");
+	it->began_at = clock_ns(CLOCK_REALTIME);
+	it->id = it->began_at / NS_PER_S;
+	if (sup->deployment && it->id <= sup->deployment->id)
+		it->id = sup->deployment->id + 1;
+	it->plan = plan_ref(plan);
+	it->old = plan_ref(sup->plan);
+	memcpy(it->label, plan->config.label, sizeof(it->label));
+	memcpy(it->old_label, sup->plan->config.label, sizeof(it->old_label));
+	it->settings = *settings;
+	*ret = it;
+	return 0;
+}
+
+static void deployment_replace(struct supervisor *sup, struct deployment *it)
+{
+	deployment_free(sup->deployment);
+	sup->deployment = it;
+}
+
+static int deployment_begin_reload(struct supervisor *sup, struct deployment *it, struct plan *plan,
+                                   const struct rollout *resumed, struct error *err)
+{
+	struct reload_ways ways = reload_ways_of(sup, &it->plan->config);
+	const struct reload_deployment deployment = {.label = it->label,
+	                                             .steps = it->steps,
+	                                             .n_steps = it->n_steps,
+	                                             .deadline = it->settings.step_deadline,
+	                                             .pause_timeout = it->settings.pause_timeout,
+	                                             .resumed = resumed,
+	                                             .events = &events};
+
+	ways.deployment = &deployment;
+	return reload_begin(sup, &it->slots, plan, &ways, err);
+}
+
+int deployment_begin(struct supervisor *sup, struct plan *plan,
+                     const struct deploy_settings *settings, bool goes_back, struct error *err)
+{
+	const struct reload_ways ways = reload_ways_of(sup, &plan->config);
+	struct deployment *it = NULL;
+	int r = reload_check_idle(sup, err);
+
+	if (r == 0 && ways.in_place && settings->strategy != DEPLOY_ROLLING)
+		r = error_set(err, -EINVAL,
+		              "%s needs two versions at a time, which in-place rules out; deploy "
+		              "with --strategy rolling",
+		              deploy_settings_strategy_name(settings->strategy));
+	if (r == 0)
+		r = deployment_new(sup, plan, settings, &it, err);
+	if (r == 0)
+		r = deployment_check_shares(sup, it, err);
+	if (r == 0)
+		r = deployment_choose_steps(sup, it, err);
+	if (r < 0) {
+		deployment_free(it);
+		return r;
+	}
+	it->goes_back = goes_back;
+	deployment_replace(sup, it);
+	report_line(sup, "%s deployment of '%s' in place of '%s'",
+	            deploy_settings_strategy_name(settings->strategy), it->label, it->old_label);
+	deployment_note_write(sup);
+	return deployment_begin_reload(sup, it, it->plan, NULL, err);
+}
+
+/* --- what people ask */
+
+static int deployment_check_under_way(const struct supervisor *sup, struct error *err)
+{
+	return deployment_state_under_way(sup)
+	               ? 0
+	               : error_set(err, -ENOENT, "service '%s' has no deployment under way",
+	                           sup->name);
+}
+
+int deployment_promote(struct supervisor *sup, bool full, struct error *err)
+{
+	int r = deployment_check_under_way(sup, err);
+
+	if (r < 0)
+		return r;
+	rollout_promote(&sup->reload->rollout, full);
+	reload_advance(sup);
+	return 0;
+}
+
+int deployment_pause(struct supervisor *sup, struct error *err)
+{
+	int r = deployment_check_under_way(sup, err);
+
+	if (r < 0)
+		return r;
+	rollout_pause(&sup->reload->rollout, clock_ns(CLOCK_MONOTONIC));
+	reload_advance(sup);
+	return 0;
+}
+
+int deployment_abort(struct supervisor *sup, const char *why, struct error *err)
+{
+	struct deployment *it = deployment_state_under_way(sup);
+	int r = deployment_check_under_way(sup, err);
+
+	if (r < 0)
+		return r;
+	it->is_asked = true;
+	snprintf(sup->reload->why, sizeof(sup->reload->why), "%s", why[0] ? why : "by `abort`");
+	rollout_abort(&sup->reload->rollout);
+	reload_advance(sup);
+	return 0;
+}
+
+bool deployment_can_return(const struct supervisor *sup)
+{
+	const struct deployment *it = sup->deployment;
+
+	if (!it || !it->held_until || sup->reload ||
+	    (it->outcome != DEPLOYMENT_PROMOTED && it->outcome != DEPLOYMENT_ROLLED_BACK))
+		return false;
+	for (size_t i = 0; i < it->slots.n; i++)
+		if (it->slots.at[i] < sup->n_slots &&
+		    supervisor_state_held_worker(sup, it->slots.at[i]))
+			return true;
+	return false;
+}
+
+/* Lists the slots whose workers return. */
+static void deployment_list_returning(const struct supervisor *sup, const struct deployment *last,
+                                      struct slots *ret)
+{
+	ret->n = 0;
+	for (size_t i = 0; i < last->slots.n; i++) {
+		const unsigned int slot = last->slots.at[i];
+
+		if (slot < sup->n_slots && sup->slots[slot].run != RPD_RUN_STOPPED)
+			ret->at[ret->n++] = (uint16_t)slot;
+	}
+}
+
+/* The last deployment is rolled back, as if it were still under way. */
+int deployment_return(struct supervisor *sup, struct error *err)
+{
+	struct deployment *last = sup->deployment, *it = NULL;
+	struct rollout rollout = {.batch = 1, .keeps_old = true, .in_force = true, .aborted = true};
+	struct plan *newer;
+	int r = reload_check_idle(sup, err);
+
+	if (r == 0)
+		r = deployment_new(sup, last->old, &last->settings, &it, err);
+	if (r < 0)
+		return r;
+	deployment_list_returning(sup, last, &it->slots);
+	it->n_steps =
+	        rollout_steps_plan(DEPLOY_BLUE_GREEN, NULL, (unsigned int)it->slots.n, it->steps);
+	it->goes_back = it->returns = true;
+	rollout.slots = it->slots;
+	rollout_set_steps(&rollout, it->steps, it->n_steps);
+	memset(rollout.phase, ROLLOUT_REPLACED, it->slots.n);
+	newer = plan_ref(last->plan);
+	plan_replace(&sup->plan, plan_ref(it->plan));
+	if (persisted_command_keep(sup, &sup->plan->config, err) < 0)
+		report_line(sup, "%s", err->text);
+	deployment_replace(sup, it);
+	r = deployment_begin_reload(sup, it, newer, &rollout, err);
+	plan_unref(newer);
+	return r;
+}
+
+bool deployment_note_unhealthy(struct supervisor *sup, unsigned int slot, const char *why)
+{
+	if (!deployment_state_under_way(sup) || reload_state_phase(sup, slot) != ROLLOUT_REPLACED)
+		return false;
+	snprintf(sup->reload->why, sizeof(sup->reload->why), "slot %u: the new worker: %s", slot,
+	         why);
+	rollout_judge(&sup->reload->rollout, ROLLOUT_BAD);
+	reload_wake(sup);
+	return true;
+}
+
+void deployment_drop(struct supervisor *sup)
+{
+	deployment_replace(sup, NULL);
+}

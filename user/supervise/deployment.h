@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A deployment: a new version of the service beside the old one, which gets its connections step by
+ * step (core/rollout.h), and an instant way back. reload.h carries the steps out.
+ *
+ * Functions that return int return 0, or a negative errno with @err set, and have then changed
+ * nothing.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "core/deploy_settings.h"
+#include "supervise/types.h"
+
+/* Begins to deploy @plan, whose version must be another one than the service's. It may end, or
+ * fail, before this returns: sup->deployment has the outcome. @goes_back: it returns to the version
+ * before. */
+int deployment_begin(struct supervisor *sup, struct plan *plan,
+                     const struct deploy_settings *settings, bool goes_back, struct error *err);
+
+/* Lets the step pass, and ends a pause. @full: and all further steps. */
+int deployment_promote(struct supervisor *sup, bool full, struct error *err);
+
+/* Holds the share where it is. */
+int deployment_pause(struct supervisor *sup, struct error *err);
+
+/* All new connections to the old version. @why: for people; may be empty. */
+int deployment_abort(struct supervisor *sup, const char *why, struct error *err);
+
+/* Whether the version before the last deployment still has workers, which are held. */
+bool deployment_can_return(const struct supervisor *sup);
+
+/* Gives these workers their slots back, at once. */
+int deployment_return(struct supervisor *sup, struct error *err);
+
+/* A worker of the new version is unhealthy: that is bad at once, if the step is judged. Returns
+ * whether it is. */
+bool deployment_note_unhealthy(struct supervisor *sup, unsigned int slot, const char *why);
+
+/* The service is being stopped, or the supervisor leaves it: nothing is done for the deployment any
+ * more. */
+void deployment_drop(struct supervisor *sup);

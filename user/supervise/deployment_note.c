@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "supervise/deployment_note.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/json_build.h"
+#include "base/memory.h"
+#include "kern/file_read.h"
+#include "service/deployment_file.h"
+#include "service/run_dir.h"
+#include "supervise/report.h"
+
+#define HISTORY_MAX 20
+
+/* --- for people */
+
+static const char *deployment_note_phase(const struct deployment *it)
+{
+	switch (it->outcome) {
+	case DEPLOYMENT_UNDER_WAY:
+		return it->halt == ROLLOUT_GOES_ON ? "progressing" : "paused";
+	case DEPLOYMENT_PROMOTED:
+	case DEPLOYMENT_ROLLED_BACK:
+		return "healthy";
+	default:
+		return "degraded";
+	}
+}
+
+static const char *deployment_note_outcome(const struct deployment *it)
+{
+	static const char *const names[] = {
+	        [DEPLOYMENT_PROMOTED] = "promoted",
+	        [DEPLOYMENT_ABORTED] = "aborted",
+	        [DEPLOYMENT_ROLLED_BACK] = "rolled-back",
+	        [DEPLOYMENT_FAILED] = "failed",
+	};
+
+	return names[it->outcome];
+}
+
+static const char *deployment_note_verdict(const struct deployment *it)
+{
+	static const char *const names[] = {
+	        [ROLLOUT_UNKNOWN] = "not-yet",
+	        [ROLLOUT_NO_TRAFFIC] = "no-traffic",
+	        [ROLLOUT_GOOD] = "good",
+	        [ROLLOUT_BAD] = "bad",
+	};
+	const struct rollout_step *step = it->step ? &it->steps[it->step - 1] : NULL;
+
+	if (it->halt == ROLLOUT_HALT_INCONCLUSIVE)
+		return "inconclusive";
+	if (it->judgement == ROLLOUT_BAD || (step && step->judged))
+		return names[it->judgement];
+	return NULL;
+}
+
+/* Seconds; null if it is not known. */
+static void deployment_note_time(struct json_object *to, const char *key, int64_t ns)
+{
+	json_build_value(to, key, ns ? json_object_new_double((double)ns / NS_PER_S) : NULL);
+}
+
+/* The new version's share, in percent. */
+static double deployment_note_share(unsigned int permille, unsigned int n, size_t n_slots)
+{
+	return permille ? permille / 10.0 : 100.0 * n / (double)(n_slots ? n_slots : 1);
+}
+
+static void deployment_note_steps(struct json_object *view, const struct deployment *it)
+{
+	struct json_object *list = json_build_array(view, "steps");
+
+	for (size_t i = 0; i < it->n_steps; i++) {
+		const struct rollout_step *step = &it->steps[i];
+		struct json_object *row = json_build_row(list);
+
+		json_build_real(row, "share",
+		                deployment_note_share(step->permille, step->n_slots, it->slots.n));
+		json_build_number(row, "workers", step->n_slots);
+		json_build_value(
+		        row, "seconds",
+		        step->gate ? NULL : json_object_new_double((double)step->time / NS_PER_S));
+	}
+}
+
+static void deployment_note_times(struct json_object *view, const struct deployment *it)
+{
+	const struct rollout_step *step = it->step ? &it->steps[it->step - 1] : NULL;
+	const int64_t end = it->ended_at ? it->ended_at : clock_ns(CLOCK_REALTIME);
+	const bool timed =
+	        step && !step->gate && step->time && !it->ended_at && it->halt == ROLLOUT_GOES_ON;
+
+	deployment_note_time(view, "began_at", it->began_at);
+	deployment_note_time(view, "step_began_at", it->step_began_at);
+	deployment_note_time(view, "step_ends_at", timed ? it->step_began_at + step->time : 0);
+	deployment_note_time(view, "ended_at", it->ended_at);
+	json_build_real(view, "seconds", (double)(end - it->began_at) / NS_PER_S);
+	deployment_note_time(view, "held_until", it->held_until == INT64_MAX ? 0 : it->held_until);
+}
+
+struct json_object *deployment_note_new_view(const struct supervisor *sup,
+                                             const struct deployment *it, bool changed)
+{
+	const struct rollout_step *step = it->step ? &it->steps[it->step - 1] : NULL;
+	const bool shares = step && it->outcome == DEPLOYMENT_UNDER_WAY;
+	struct json_object *view = json_build_new_object();
+
+	json_build_number(view, "id", it->id);
+	json_build_text(view, "service", sup->name);
+	json_build_text(view, "strategy", deploy_settings_strategy_name(it->settings.strategy));
+	json_build_text(view, "phase", deployment_note_phase(it));
+	json_build_text(view, "outcome", deployment_note_outcome(it));
+	json_build_flag(view, "changed", changed);
+	json_build_text(view, "old", it->old_label);
+	json_build_text(view, "new", it->label);
+	json_build_number(view, "step", (int64_t)it->step);
+	deployment_note_steps(view, it);
+	json_build_real(view, "share",
+	                deployment_note_share(shares ? step->permille : 0, it->n_new, it->slots.n));
+	json_build_number(view, "workers", it->n_new);
+	json_build_number(view, "of", (int64_t)it->slots.n);
+	deployment_note_times(view, it);
+	json_build_text(view, "reason", it->reason);
+	json_build_text(view, "verdict", deployment_note_verdict(it));
+	json_build_array(view, "signals");
+	return view;
+}
+
+/* --- for the next supervisor */
+
+static void deployment_note_command(struct json_object *to, const char *key,
+                                    const struct run_config *config)
+{
+	json_build_words(to, key, config->argv);
+}
+
+static struct json_object *deployment_note_new_file(const struct supervisor *sup,
+                                                    const struct deployment *it)
+{
+	struct json_object *file = deployment_note_new_view(sup, it, true);
+	struct json_object *state = json_build_object(file, "state");
+
+	deployment_note_command(state, "argv", &it->plan->config);
+	deployment_note_command(state, "old_argv", &it->old->config);
+	return file;
+}
+
+/* --- files */
+
+/* Writes all of the file or, on failure, leaves it unchanged. */
+static void deployment_note_replace(struct supervisor *sup, const char *name, const char *text)
+{
+	char path[PATH_MAX], draft[PATH_MAX];
+	_cleanup_close_ int fd = -1;
+	const size_t n = strlen(text);
+
+	run_dir_path(sup->name, name, path, sizeof(path));
+	run_dir_path(sup->name, "deployment.new", draft, sizeof(draft));
+	fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	errno = 0;
+	if (fd < 0 || write(fd, text, n) != (ssize_t)n || rename(draft, path) < 0)
+		report_line(sup,
+		            "can't write %s: %s; the next supervisor would not know of the "
+		            "deployment",
+		            path, errno ? strerror(errno) : "the file system is full");
+}
+
+/* json-c's own text, because the words of a command need not be UTF-8. Belongs to @file. */
+static const char *deployment_note_text(struct json_object *file)
+{
+	return memory_need((char *)json_object_to_json_string_ext(file, JSON_C_TO_STRING_PLAIN));
+}
+
+void deployment_note_write(struct supervisor *sup)
+{
+	struct json_object *file = deployment_note_new_file(sup, sup->deployment);
+
+	deployment_note_replace(sup, DEPLOYMENT_FILE, deployment_note_text(file));
+	json_object_put(file);
+}
+
+/* The part of @text with the last @n lines. */
+static const char *deployment_note_last_lines(const char *text, size_t n)
+{
+	const char *at = text + strlen(text);
+
+	while (at > text) {
+		if (at[-1] == '\n' && at[0] && n-- == 0)
+			break;
+		at--;
+	}
+	return at;
+}
+
+void deployment_note_add_to_history(struct supervisor *sup)
+{
+	struct json_object *file = deployment_note_new_file(sup, sup->deployment);
+	_cleanup_free_ char *before = NULL, *text = NULL;
+	const char *line = deployment_note_text(file);
+	char path[PATH_MAX];
+
+	run_dir_path(sup->name, DEPLOYMENT_FILE_HISTORY, path, sizeof(path));
+	file_read(path, DEPLOYMENT_FILE_MAX / 2, &before, NULL, NULL);
+	if (asprintf(&text, "%s%s\n",
+	             before ? deployment_note_last_lines(before, HISTORY_MAX - 2) : "", line) >= 0)
+		deployment_note_replace(sup, DEPLOYMENT_FILE_HISTORY, text);
+	else
+		text = NULL;
+	json_object_put(file);
+}
+
+void deployment_note_forget(const struct supervisor *sup)
+{
+	static const char *const names[] = {DEPLOYMENT_FILE, DEPLOYMENT_FILE_HISTORY,
+	                                    "deployment.new"};
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		run_dir_path(sup->name, names[i], path, sizeof(path));
+		unlink(path);
+	}
+}
