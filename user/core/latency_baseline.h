@@ -19,8 +19,10 @@
 
 /* All zero: none. To be kept in a file as it is. */
 struct latency_baseline {
-	uint32_t percent;           /* the quantile: 50, 90 or 99 */
-	uint32_t bucket;            /* slow is what is in higher buckets; 0 = not frozen yet */
+	uint32_t percent; /* the quantile: 50, 90 or 99 */
+	uint32_t frozen;  /* 1: slow is what is in buckets above this one */
+	uint32_t bucket;
+	uint32_t pad;
 	struct verdict_pair before; /* what was counted when it was frozen */
 };
 

@@ -24,7 +24,8 @@
  * counts that in `clients`; client_once.h does it for a list of events. A caller that can't see
  * the clients sets clients = bad, and gives up the limit on false alarms.
  *
- * The answer BAD is final, and GOOD means the step. sequential_test.h has the statistic.
+ * The answer BAD is final: the state stays as it was when it was decided. GOOD is about the step.
+ * sequential_test.h has the statistic, latency_baseline.h decides what is slow.
  */
 #pragma once
 
@@ -140,6 +141,7 @@ struct verdict_report {
 	struct verdict_count new, old; /* since the deployment began, what was judged of it */
 	double evidence;               /* 0 without a statistic; at most 1e12 */
 	double threshold;              /* bad from there on; 0 without a statistic */
+	bool by_limit; /* the evidence is against max-error-rate, not against the old version */
 	/* BAD; INCONCLUSIVE (suspicious); GOOD (nothing against it); NO_TRAFFIC (not seen) */
 	enum verdict_answer answer;
 };
