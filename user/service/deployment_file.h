@@ -30,6 +30,9 @@ int deployment_file_read_history(const char *service, struct json_object **ret, 
 int deployment_file_read_whole_history(const char *service, struct json_object **ret,
                                        struct error *err);
 
+/* Refuses with -EBUSY, and names the deployment that is under way. */
+int deployment_file_require_none(const char *service, struct error *err);
+
 enum deployment_outcome {
 	DEPLOYMENT_NONE = 1, /* the service has had no deployment */
 };

@@ -81,7 +81,8 @@ static enum deployment_outcome_kind deployment_judge_end(const struct deployment
 {
 	if (committed || it->returns)
 		return it->goes_back ? DEPLOYMENT_ROLLED_BACK : DEPLOYMENT_PROMOTED;
-	return it->step ? DEPLOYMENT_ABORTED : DEPLOYMENT_FAILED;
+	return it->step || it->is_asked || it->halt != ROLLOUT_GOES_ON ? DEPLOYMENT_ABORTED
+	                                                               : DEPLOYMENT_FAILED;
 }
 
 static void deployment_report_end(struct supervisor *sup, const struct deployment *it)
@@ -103,8 +104,12 @@ static void deployment_on_end(struct supervisor *sup, bool committed, const char
 {
 	struct deployment *it = sup->deployment;
 
-	snprintf(it->reason, sizeof(it->reason), "%.*s", (int)sizeof(it->reason) - 1,
-	         committed ? "" : why);
+	if (committed || why[0])
+		snprintf(it->reason, sizeof(it->reason), "%.*s", (int)sizeof(it->reason) - 1,
+		         committed ? "" : why);
+	else /* the reason of the pause */
+		strncat(it->reason, "; no person came within --pause-timeout",
+		        sizeof(it->reason) - strlen(it->reason) - 1);
 	if (!committed && it->step && !it->is_asked && it->halt == ROLLOUT_GOES_ON)
 		it->judgement = ROLLOUT_BAD; /* a worker has failed, or the judgement is */
 	it->outcome = deployment_judge_end(it, committed);
