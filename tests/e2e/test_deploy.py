@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Deployments under load: every connection and every request is counted."""
+import signal
+import time
+
 from deploys import Deploys, check_shares
-from harness.checks import cases, check, equal, note, timeout, wait_until
-from harness.traffic import Place, wait_for_load
+from harness.checks import cases, chance, check, equal, note, timeout, wait_until
+from harness.traffic import Place, fewer, wait_for_load
 from runs import worker_command
 
 WORKERS = 4
@@ -193,3 +196,141 @@ def test_pause(bed):
     rollout = run.wait_for(outcome="aborted")
     check("--pause-timeout" in rollout["reason"], rollout)
     equal(run.versions(), ["v1"] * WORKERS, "versions")
+
+
+@timeout(240)
+def test_good_version(bed):
+    """A good version is judged good at each step, and promoted without a person."""
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
+    load = bed.start_load("-c", "16")
+    deploy_canary(run, "--warm-up", "0.2s", "--wait", steps="5% 2s, 50% 2s")
+    rollout = run.rollout()
+    equal(rollout["outcome"], "promoted", "outcome")
+    signal = rollout["signals"][0]
+    check(signal["new"]["n"] >= 200 and signal["verdict"] == "good", rollout)
+    equal(run.versions(), ["v2"] * WORKERS, "versions")
+    load.stop_unfailed()
+
+
+@timeout(240)
+def test_version_that_resets(bed):
+    """A version that resets some of its connections is judged bad and aborted."""
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
+    old = run.pids()
+    load = bed.start_load("-c", "16", "--rate", "1000")
+    deploy_canary(run, "--warm-up", "0.2s", "--wait", steps="5% 60s, 50% 60s", status=4,
+                  command=worker_command(bed, "--reset", "20"))
+    rollout = run.wait_for(outcome="aborted", verdict="bad", step=1)
+    signal = rollout["signals"][0]
+    check(signal["evidence"] >= signal["threshold"] > 0, rollout)
+    equal(run.pids(), old, "workers")
+    report = load.stop()
+    note(f"{report['failed']} of {report['failed'] + report['ok']} connections failed: "
+         f"{rollout['reason']}")
+    check(report["failed"] < report["ok"] / 50, report)
+
+
+@timeout(240)
+def test_no_traffic(bed):
+    """Without traffic, a step waits, then pauses, and never passes by itself."""
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
+    deploy_canary(run, "--warm-up", "0.1s", "--step-deadline", "2s", "--wait", steps="5% 1s",
+                  status=5)
+    rollout = run.wait_for(phase="paused", step=1)
+    equal(rollout["verdict"], "no-traffic", "verdict")
+    check("no traffic" in rollout["reason"], rollout)
+    run.command_line("promote")
+    run.wait_for(outcome="promoted")
+
+
+@timeout(240)
+def test_dry_run(bed):
+    """With --dry-run a bad version is reported, and promoted."""
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
+    load = bed.start_load("-c", "16", "--rate", "1000")
+    deploy_canary(run, "--warm-up", "0.2s", "--dry-run", "--wait", steps="20% 3s, 50% 1s",
+                  command=worker_command(bed, "--reset", "10"))
+    rollout = run.wait_for(outcome="promoted")
+    equal([row["verdict"] for row in rollout["signals"]], ["bad"], "verdicts of the signals")
+    check("is bad (dry-run" in run.log(), run.log())
+    load.stop()
+
+
+def kill_and_restart(run):
+    run.kill_supervisor()
+    run.start(wait=False)
+    run.process.wait_output("is taken over")
+
+
+@timeout(300)
+def test_killed_supervisor(bed):
+    """The supervisor is killed at random instants of a canary: the next one goes on with it. No
+    connection fails."""
+    random = chance()
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
+    load = bed.start_load("-c", "16")
+    for i in range(fewer(6)):
+        version = f"v{i + 2}"
+        run.deploy("--strategy", "canary", "--steps", "5% 1s, 50% 1s", "--label", version,
+                   "--warm-up", "0.1s", "--min-samples", "10")
+        wait = random.uniform(0, 3)
+        time.sleep(wait)
+        before = run.rollout()
+        kill_and_restart(run)
+        rollout = run.rollout()
+        equal(rollout["id"], before["id"], "the deployment")
+        note(f"killed after {wait:.3f} s, in step {before['step']}: then step {rollout['step']}")
+        run.wait_for(outcome="promoted", new=version)
+        equal(run.versions(), [version] * WORKERS, "versions")
+    load.stop_unfailed()
+
+
+@timeout(300)
+def test_killed_supervisor_keeps(bed):
+    """The share, a pause, and the workers that are kept survive the supervisor."""
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
+    old = run.pids()
+    load = bed.start_load("-c", "16")
+    deploy_canary(run, steps="5% pause, 50% pause")
+    run.wait_for(step=1, phase="paused")
+    now = run.pids()
+    kill_and_restart(run)
+    run.wait_for(step=1, phase="paused", share=5)
+    equal(run.pids(), now, "workers of the next supervisor")
+    load.stop_unfailed()
+    check_shares(bed, run, [0], 50)
+    load = bed.start_load("-c", "16")
+    run.command_line("promote")
+    run.wait_for(step=2, phase="paused")
+    kill_and_restart(run)
+    run.command_line("abort")
+    equal(run.pids(), old, "workers after the abort")
+    equal(run.versions(), ["v1"] * WORKERS, "versions after the abort")
+    deploy_canary(run, steps="5% pause")
+    run.wait_for(step=1, phase="paused")
+    run.command_line("promote", "--full")
+    run.wait_for(outcome="promoted")
+    new = run.pids()
+    kill_and_restart(run)
+    equal(run.pids(), new, "workers of the next supervisor")
+    run.command_line("rollback")
+    equal(run.pids(), old, "workers after the rollback")
+    equal(run.versions(), ["v1"] * WORKERS, "versions after the rollback")
+    load.stop_unfailed()
+
+
+@timeout(240)
+def test_upgrade(bed):
+    """SIGUSR2 in the middle of a deployment: it goes on."""
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
+    load = bed.start_load("-c", "16")
+    deploy_canary(run, steps="5% pause")
+    run.wait_for(step=1, phase="paused")
+    now = run.pids()
+    run.process.kill(signal.SIGUSR2)
+    run.process.wait_output("the deployment of 'v2' goes on")
+    run.wait_for(step=1, phase="paused", share=5)
+    equal(run.pids(), now, "workers")
+    run.command_line("promote")
+    run.wait_for(outcome="promoted")
+    load.stop_unfailed()

@@ -41,13 +41,24 @@ static int deployment_file_parse(const char *text, const char *path, bool whole,
 	return 0;
 }
 
-int deployment_file_read(const char *service, struct json_object **ret, struct error *err)
+static int deployment_file_read_one(const char *service, bool whole, struct json_object **ret,
+                                    struct error *err)
 {
 	_cleanup_free_ char *text = NULL;
 	char path[PATH_MAX];
 	int r = deployment_file_load(service, DEPLOYMENT_FILE, &text, path, err);
 
-	return r ? r : deployment_file_parse(text, path, false, ret, err);
+	return r ? r : deployment_file_parse(text, path, whole, ret, err);
+}
+
+int deployment_file_read(const char *service, struct json_object **ret, struct error *err)
+{
+	return deployment_file_read_one(service, false, ret, err);
+}
+
+int deployment_file_read_whole(const char *service, struct json_object **ret, struct error *err)
+{
+	return deployment_file_read_one(service, true, ret, err);
 }
 
 /* @whole: with the members for the next supervisor. */
