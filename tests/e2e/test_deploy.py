@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Deployments under load: every connection and every request is counted."""
+import signal
+import time
+
 from deploys import Deploys, check_shares
-from harness.checks import cases, check, equal, note, timeout, wait_until
-from harness.traffic import Place, wait_for_load
+from harness.checks import cases, chance, check, equal, note, timeout, wait_until
+from harness.traffic import Place, fewer, wait_for_load
 from runs import worker_command
 
 WORKERS = 4
@@ -38,17 +41,296 @@ def test_blue_green(bed, case):
     note(f"{case}: {n} connections, 0 failed")
 
 
+def deploy_canary(run, *args, steps="5% pause", **options):
+    run.deploy("--strategy", "canary", "--steps", steps, "--label", "v2", *args, **options)
+
+
 @timeout(240)
-def test_canary(bed):
-    """Each step has exactly its share."""
+def test_canary_shares(bed):
+    """Each step has exactly its share, also if the workers that have it stay the same."""
     run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
     old = run.pids()
-    run.deploy("--strategy", "canary", "--steps", "5% pause, 30% pause, 50% pause", "--label", "v2")
+    deploy_canary(run, steps="5% pause, 30% pause, 50% pause")
     for step, (permille, slots) in enumerate(((50, [0]), (300, [0, 1]), (500, [0, 1])), 1):
-        run.wait_for(step=step, phase="paused")
-        equal(run.versions(), ["v2" if slot in slots else "v1" for slot in range(WORKERS)], "versions")
+        rollout = run.wait_for(step=step, phase="paused")
+        equal(rollout["share"], permille / 10, "share of the new version")
+        equal(run.versions(), ["v2" if slot in slots else "v1" for slot in range(WORKERS)],
+              "versions")
         check_shares(bed, run, slots, permille)
         run.command_line("promote")
-    run.wait_for(outcome="promoted", phase="healthy")
+    run.wait_for(outcome="promoted", phase="healthy", share=100)
     equal(run.versions(), ["v2"] * WORKERS, "versions")
     check(not set(old) & set(run.pids()), "old workers are in slots")
+    check_shares(bed, run, [0], 250)
+
+
+@timeout(300)
+@cases("loopback", "link")
+def test_canary_under_load(bed, case):
+    """No connection and no request fails at a step, an abort, a promotion and a rollback."""
+    place = Place(bed, case)
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
+    old = run.pids()
+    loads = [place.start_load(), place.start_load("--keepalive", "3", "-c", "16")]
+    deploy_canary(run, steps="5% pause, 60% pause")
+    run.wait_for(step=1, phase="paused")
+    wait_for_load(bed, [0], 20)
+    run.command_line("promote")
+    run.wait_for(step=2, phase="paused")
+    wait_for_load(bed, range(3), 200)
+    run.command_line("abort", "--why", "a test")
+    rollout = run.wait_for(outcome="aborted", phase="degraded", reason="a test")
+    equal(rollout["share"], 0, "share of the new version")
+    equal(run.pids(), old, "workers after the abort")
+    equal(run.versions(), ["v1"] * WORKERS, "versions after the abort")
+    wait_for_load(bed, range(WORKERS), 200)
+    deploy_canary(run)
+    run.wait_for(step=1, phase="paused")
+    run.command_line("promote", "--full")
+    run.wait_for(outcome="promoted")
+    wait_for_load(bed, range(WORKERS), 200)
+    run.command_line("rollback")
+    run.wait_for(outcome="rolled-back", new="v1", old="v2")
+    equal(run.pids(), old, "workers after the rollback")
+    wait_for_load(bed, range(WORKERS), 200)
+    n = sum(load.stop_unfailed()["ok"] for load in loads)
+    note(f"{case}: {n} connections, 0 failed")
+
+
+@timeout(240)
+def test_one_worker(bed):
+    """A canary beside one worker is a second one, for as long as it lasts."""
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=1)
+    old = run.pids()
+    load = bed.start_load("-c", "16")
+    for end in ("abort", "promote"):
+        deploy_canary(run, steps="10% pause")
+        run.wait_for(step=1, phase="paused")
+        equal(run.versions(), ["v1", "v2"], "versions")
+        wait_for_load(bed, [1], 20)
+        run.command_line(end)
+        run.wait_for(outcome="aborted" if end == "abort" else "promoted")
+        equal(run.versions(), ["v1" if end == "abort" else "v2"], "versions")
+        equal(run.pids() == old, end == "abort", "the old worker is in its slot")
+    run.command_line("rollback")
+    equal(run.pids(), old, "workers after the rollback")
+    load.stop_unfailed()
+
+
+@timeout(240)
+def test_refusals(bed):
+    """What is refused changes nothing, and names the deployment."""
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
+    before = run.pids()
+    for command in ("promote", "pause", "abort"):
+        text = run.command_line(command, status=1).err
+        check("no deployment under way" in text, text)
+    check("no version before 'v1'" in run.command_line("rollback", status=1).err, "a rollback")
+    run.deploy("--label", "v1", "--json")
+    equal(run.pids(), before, "workers")
+    run.deploy("--strategy", "canary", "--steps", "5%", status=2)
+    run.deploy("--label", "v1", command=worker_command(bed, "--work", "1"), status=1)
+    deploy_canary(run)
+    run.wait_for(step=1, phase="paused")
+    now = run.pids()
+    for words in (("deploy",), ("reload",), ("restart", "1"), ("scale", "5"), ("stop", "1"),
+                  ("canary", "1", "--share", "5"), ("canary", "--off"), ("switch", "v2"),
+                  ("weight", "1", "50")):
+        args = words[1:]
+        result = (bed.reuseportd(*words, status=1) if words[0] in ("canary", "weight", "switch")
+                  else run.command_line(words[0], *args, status=1))
+        check("deployment of 'v2'" in result.err, f"{words}: {result}")
+    equal(run.pids(), now, "workers after the refusals")
+    check_shares(bed, run, [0], 50)
+    run.deploy("--strategy", "canary", "--steps", "10% pause", "--label", "v3", "--supersede")
+    run.wait_for(step=1, phase="paused", new="v3", old="v1")
+    equal(run.versions(), ["v3"] + ["v1"] * (WORKERS - 1), "versions")
+    run.command_line("abort")
+    run.reload()
+    history = run.command_line("rollout", "--history", "--json").json()
+    equal([(row["new"], row["outcome"]) for row in history],
+          [("v2", "aborted"), ("v3", "aborted")], "the history")
+    bed.reuseportd("canary", "1", "--share", "5")
+    check("canary share is set" in run.deploy(status=1).err, "a deployment with a canary")
+
+
+@timeout(240)
+@cases("never-ready", "exits", "dies", "unhealthy")
+def test_bad_version(bed, case):
+    """A bad version is aborted by itself."""
+    command = {"never-ready": ["sleep", "1000"], "exits": ["false"],
+               "dies": ["timeout", "-s", "KILL", "3", *worker_command(bed)],
+               "unhealthy": worker_command(bed)}[case]
+    options = ("--ready", f"exec:test $REUSEPORTD_VERSION = v1 || ! test -e {bed.dir}/sick",
+               "--health-interval", "0.2", "--health-failures", "2") if case == "unhealthy" else ()
+    run = Deploys(bed, worker_command(bed), *QUICK, "--ready-timeout", "2s", *options,
+                  workers=WORKERS)
+    old = run.pids()
+    load = bed.start_load("-c", "16", "--rate", "500")
+    deploy_canary(run, steps="5% 60s", command=command)
+    served = case in ("dies", "unhealthy")
+    if case == "unhealthy":
+        run.wait_for(step=1)
+        (bed.dir / "sick").touch()
+    rollout = run.wait_for(phase="degraded")
+    equal(rollout["outcome"], "aborted" if served else "failed", "outcome")
+    check(rollout["reason"], "there is a reason")
+    equal(run.pids(), old, "workers")
+    equal(run.versions(), ["v1"] * WORKERS, "versions")
+    report = load.stop()
+    note(f"{case}: {report['failed']} of {report['failed'] + report['ok']} connections failed: "
+         f"{rollout['reason'].splitlines()[0]}")
+    if case != "dies":
+        equal(report["failed"], 0, "failed connections")
+
+
+@timeout(240)
+def test_pause(bed):
+    """A pause holds the share, and ends in an abort if no person comes."""
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
+    deploy_canary(run, "--pause-timeout", "4s", steps="5% 60s, 50% 60s")
+    run.wait_for(step=1)
+    run.command_line("pause")
+    run.wait_for(phase="paused")
+    check_shares(bed, run, [0], 50)
+    rollout = run.wait_for(outcome="aborted")
+    check("--pause-timeout" in rollout["reason"], rollout)
+    equal(run.versions(), ["v1"] * WORKERS, "versions")
+
+
+@timeout(240)
+def test_good_version(bed):
+    """A good version is judged good at each step, and promoted without a person."""
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
+    load = bed.start_load("-c", "16")
+    deploy_canary(run, "--warm-up", "0.2s", "--wait", steps="5% 2s, 50% 2s")
+    rollout = run.rollout()
+    equal(rollout["outcome"], "promoted", "outcome")
+    signal = rollout["signals"][0]
+    check(signal["new"]["n"] >= 200 and signal["verdict"] == "good", rollout)
+    equal(run.versions(), ["v2"] * WORKERS, "versions")
+    load.stop_unfailed()
+
+
+@timeout(240)
+def test_version_that_resets(bed):
+    """A version that resets some of its connections is judged bad and aborted."""
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
+    old = run.pids()
+    load = bed.start_load("-c", "16", "--rate", "1000")
+    deploy_canary(run, "--warm-up", "0.2s", "--wait", steps="5% 60s, 50% 60s", status=4,
+                  command=worker_command(bed, "--reset", "20"))
+    rollout = run.wait_for(outcome="aborted", verdict="bad", step=1)
+    signal = rollout["signals"][0]
+    check(signal["evidence"] >= signal["threshold"] > 0, rollout)
+    equal(run.pids(), old, "workers")
+    report = load.stop()
+    note(f"{report['failed']} of {report['failed'] + report['ok']} connections failed: "
+         f"{rollout['reason']}")
+    check(report["failed"] < report["ok"] / 50, report)
+
+
+@timeout(240)
+def test_no_traffic(bed):
+    """Without traffic, a step waits, then pauses, and never passes by itself."""
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
+    deploy_canary(run, "--warm-up", "0.1s", "--step-deadline", "2s", "--wait", steps="5% 1s",
+                  status=5)
+    rollout = run.wait_for(phase="paused", step=1)
+    equal(rollout["verdict"], "no-traffic", "verdict")
+    check("no traffic" in rollout["reason"], rollout)
+    run.command_line("promote")
+    run.wait_for(outcome="promoted")
+
+
+@timeout(240)
+def test_dry_run(bed):
+    """With --dry-run a bad version is reported, and promoted."""
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
+    load = bed.start_load("-c", "16", "--rate", "1000")
+    deploy_canary(run, "--warm-up", "0.2s", "--dry-run", "--wait", steps="20% 3s, 50% 1s",
+                  command=worker_command(bed, "--reset", "10"))
+    rollout = run.wait_for(outcome="promoted")
+    equal([row["verdict"] for row in rollout["signals"]], ["bad"], "verdicts of the signals")
+    check("is bad (dry-run" in run.log(), run.log())
+    load.stop()
+
+
+def kill_and_restart(run):
+    run.kill_supervisor()
+    run.start(wait=False)
+    run.process.wait_output("is taken over")
+
+
+@timeout(300)
+def test_killed_supervisor(bed):
+    """The supervisor is killed at random instants of a canary: the next one goes on with it. No
+    connection fails."""
+    random = chance()
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
+    load = bed.start_load("-c", "16")
+    for i in range(fewer(6)):
+        version = f"v{i + 2}"
+        run.deploy("--strategy", "canary", "--steps", "5% 1s, 50% 1s", "--label", version,
+                   "--warm-up", "0.1s", "--min-samples", "10")
+        wait = random.uniform(0, 3)
+        time.sleep(wait)
+        before = run.rollout()
+        kill_and_restart(run)
+        rollout = run.rollout()
+        equal(rollout["id"], before["id"], "the deployment")
+        note(f"killed after {wait:.3f} s, in step {before['step']}: then step {rollout['step']}")
+        run.wait_for(outcome="promoted", new=version)
+        equal(run.versions(), [version] * WORKERS, "versions")
+    load.stop_unfailed()
+
+
+@timeout(300)
+def test_killed_supervisor_keeps(bed):
+    """The share, a pause, and the workers that are kept survive the supervisor."""
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
+    old = run.pids()
+    load = bed.start_load("-c", "16")
+    deploy_canary(run, steps="5% pause, 50% pause")
+    run.wait_for(step=1, phase="paused")
+    now = run.pids()
+    kill_and_restart(run)
+    run.wait_for(step=1, phase="paused", share=5)
+    equal(run.pids(), now, "workers of the next supervisor")
+    load.stop_unfailed()
+    check_shares(bed, run, [0], 50)
+    load = bed.start_load("-c", "16")
+    run.command_line("promote")
+    run.wait_for(step=2, phase="paused")
+    kill_and_restart(run)
+    run.command_line("abort")
+    equal(run.pids(), old, "workers after the abort")
+    equal(run.versions(), ["v1"] * WORKERS, "versions after the abort")
+    deploy_canary(run, steps="5% pause")
+    run.wait_for(step=1, phase="paused")
+    run.command_line("promote", "--full")
+    run.wait_for(outcome="promoted")
+    new = run.pids()
+    kill_and_restart(run)
+    equal(run.pids(), new, "workers of the next supervisor")
+    run.command_line("rollback")
+    equal(run.pids(), old, "workers after the rollback")
+    equal(run.versions(), ["v1"] * WORKERS, "versions after the rollback")
+    load.stop_unfailed()
+
+
+@timeout(240)
+def test_upgrade(bed):
+    """SIGUSR2 in the middle of a deployment: it goes on."""
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
+    load = bed.start_load("-c", "16")
+    deploy_canary(run, steps="5% pause")
+    run.wait_for(step=1, phase="paused")
+    now = run.pids()
+    run.process.kill(signal.SIGUSR2)
+    run.process.wait_output("the deployment of 'v2' goes on")
+    run.wait_for(step=1, phase="paused", share=5)
+    equal(run.pids(), now, "workers")
+    run.command_line("promote")
+    run.wait_for(outcome="promoted")
+    load.stop_unfailed()

@@ -25,6 +25,7 @@ int cmd_canary(struct invocation *i, struct error *err)
 	struct schedule_change change = {.what = "canary",
 	                                 .event = RPD_EVENT_canary,
 	                                 .edit = cmd_canary_edit,
+	                                 .shares = true,
 	                                 .number = i->share};
 	int r;
 

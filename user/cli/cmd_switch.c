@@ -23,6 +23,7 @@ int cmd_switch(struct invocation *i, struct error *err)
 {
 	struct schedule_change change = {.what = "the switch",
 	                                 .event = RPD_EVENT_switched,
+	                                 .shares = true,
 	                                 .edit = i->off ? cmd_switch_edit_off : cmd_switch_edit};
 	int r;
 

@@ -15,8 +15,10 @@ static int cmd_weight_edit(struct rpd_schedule *draft, const struct schedule_cha
 
 int cmd_weight(struct invocation *i, struct error *err)
 {
-	struct schedule_change change = {
-	        .what = "the new weight", .event = RPD_EVENT_weight, .edit = cmd_weight_edit};
+	struct schedule_change change = {.what = "the new weight",
+	                                 .event = RPD_EVENT_weight,
+	                                 .edit = cmd_weight_edit,
+	                                 .shares = true};
 	int r = positional_take_slots(i, 1, &change.slots, err);
 
 	if (r < 0)

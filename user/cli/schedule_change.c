@@ -3,6 +3,7 @@
 
 #include "cli/service_status.h"
 #include "kern/events.h"
+#include "service/deployment_file.h"
 #include "service/drain_wait.h"
 #include "service/service_in_force.h"
 #include "service/schedule_commit.h"
@@ -13,6 +14,8 @@ int schedule_change_apply(const struct invocation *i, const struct schedule_chan
 	struct rpd_schedule draft;
 	int r = service_open(service, i->service, err);
 
+	if (r == 0 && change->shares)
+		r = deployment_file_require_none(service->pins.service, err);
 	if (r == 0)
 		r = service_in_force_require(service, err);
 	if (r == 0)

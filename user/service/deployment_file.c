@@ -8,8 +8,10 @@
 
 #include "base/cleanup.h"
 #include "base/json_build.h"
+#include "base/json_read.h"
 #include "kern/file_read.h"
 #include "service/run_dir.h"
+#include <reuseportd/abi.h>
 
 /* Returns 0, DEPLOYMENT_NONE, or a negative errno with @err set. */
 static int deployment_file_load(const char *service, const char *name, char **ret,
@@ -39,13 +41,24 @@ static int deployment_file_parse(const char *text, const char *path, bool whole,
 	return 0;
 }
 
-int deployment_file_read(const char *service, struct json_object **ret, struct error *err)
+static int deployment_file_read_one(const char *service, bool whole, struct json_object **ret,
+                                    struct error *err)
 {
 	_cleanup_free_ char *text = NULL;
 	char path[PATH_MAX];
 	int r = deployment_file_load(service, DEPLOYMENT_FILE, &text, path, err);
 
-	return r ? r : deployment_file_parse(text, path, false, ret, err);
+	return r ? r : deployment_file_parse(text, path, whole, ret, err);
+}
+
+int deployment_file_read(const char *service, struct json_object **ret, struct error *err)
+{
+	return deployment_file_read_one(service, false, ret, err);
+}
+
+int deployment_file_read_whole(const char *service, struct json_object **ret, struct error *err)
+{
+	return deployment_file_read_one(service, true, ret, err);
 }
 
 /* @whole: with the members for the next supervisor. */
@@ -81,4 +94,21 @@ int deployment_file_read_whole_history(const char *service, struct json_object *
                                        struct error *err)
 {
 	return deployment_file_read_lines(service, true, ret, err);
+}
+
+int deployment_file_require_none(const char *service, struct error *err)
+{
+	struct json_object *deployment = NULL;
+	int r = deployment_file_read(service, &deployment, err);
+
+	if (r == 0 && !json_read_text(deployment, "outcome"))
+		r = error_set(
+		        err, -EBUSY,
+		        "service '%s': the deployment of '%.*s' is under way, and has its own "
+		        "shares; end it first: `reuseportd abort %s` or `reuseportd promote "
+		        "--full %s`",
+		        service, RPD_LABEL_MAX, json_read_text(deployment, "new") ?: "", service,
+		        service);
+	json_object_put(deployment);
+	return r < 0 ? r : 0;
 }

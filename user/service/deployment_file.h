@@ -23,12 +23,18 @@
  * (json_object_put()), DEPLOYMENT_NONE, or a negative errno with @err set. */
 int deployment_file_read(const char *service, struct json_object **ret, struct error *err);
 
+/* The same, with the member "state". */
+int deployment_file_read_whole(const char *service, struct json_object **ret, struct error *err);
+
 /* The same for the deployments that have ended, as an array, which may be empty. */
 int deployment_file_read_history(const char *service, struct json_object **ret, struct error *err);
 
-/* The same, with the member "state" of each. */
+/* The same for them, with the member "state" of each. */
 int deployment_file_read_whole_history(const char *service, struct json_object **ret,
                                        struct error *err);
+
+/* Refuses with -EBUSY, and names the deployment that is under way. */
+int deployment_file_require_none(const char *service, struct error *err);
 
 enum deployment_outcome {
 	DEPLOYMENT_NONE = 1, /* the service has had no deployment */

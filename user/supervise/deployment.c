@@ -8,8 +8,10 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/strv.h"
 #include "core/rollout_steps.h"
 #include "service/service_lock.h"
+#include "supervise/deployment_judge.h"
 #include "supervise/deployment_note.h"
 #include "supervise/deployment_state.h"
 #include "supervise/persisted_command.h"
@@ -22,13 +24,15 @@
 #include "supervise/slot.h"
 #include "supervise/supervisor_state.h"
 
-static void deployment_free(struct deployment *it)
+void deployment_free(struct deployment *it)
 {
 	if (!it)
 		return;
 	sd_event_source_disable_unref(it->timer);
+	sd_event_source_disable_unref(it->look_timer);
 	plan_unref(it->plan);
 	plan_unref(it->old);
+	strv_free(it->words);
 	free(it);
 }
 
@@ -58,8 +62,7 @@ static int deployment_on_held_long_enough(sd_event_source *source, uint64_t now,
 	return 0;
 }
 
-/* Keeps the workers that are held, for @time. */
-static void deployment_hold(struct supervisor *sup, int64_t time)
+void deployment_hold(struct supervisor *sup, int64_t time)
 {
 	struct deployment *it = sup->deployment;
 	bool any = false;
@@ -76,12 +79,13 @@ static void deployment_hold(struct supervisor *sup, int64_t time)
 }
 
 /* The new version has all connections, or the old one has. */
-static enum deployment_outcome_kind deployment_judge_end(const struct deployment *it,
-                                                         bool committed)
+static enum deployment_outcome_kind deployment_choose_outcome(const struct deployment *it,
+                                                              bool committed)
 {
 	if (committed || it->returns)
 		return it->goes_back ? DEPLOYMENT_ROLLED_BACK : DEPLOYMENT_PROMOTED;
-	return it->step ? DEPLOYMENT_ABORTED : DEPLOYMENT_FAILED;
+	return it->step || it->is_asked || it->halt != ROLLOUT_GOES_ON ? DEPLOYMENT_ABORTED
+	                                                               : DEPLOYMENT_FAILED;
 }
 
 static void deployment_report_end(struct supervisor *sup, const struct deployment *it)
@@ -103,13 +107,18 @@ static void deployment_on_end(struct supervisor *sup, bool committed, const char
 {
 	struct deployment *it = sup->deployment;
 
-	snprintf(it->reason, sizeof(it->reason), "%.*s", (int)sizeof(it->reason) - 1,
-	         committed ? "" : why);
+	if (committed || why[0])
+		snprintf(it->reason, sizeof(it->reason), "%.*s", (int)sizeof(it->reason) - 1,
+		         committed ? "" : why);
+	else if (it->halt != ROLLOUT_GOES_ON) /* the reason of the pause */
+		strncat(it->reason, "; no person came within --pause-timeout",
+		        sizeof(it->reason) - strlen(it->reason) - 1);
 	if (!committed && it->step && !it->is_asked && it->halt == ROLLOUT_GOES_ON)
 		it->judgement = ROLLOUT_BAD; /* a worker has failed, or the judgement is */
-	it->outcome = deployment_judge_end(it, committed);
+	it->outcome = deployment_choose_outcome(it, committed);
 	it->ended_at = clock_ns(CLOCK_REALTIME);
 	it->halt = ROLLOUT_GOES_ON;
+	deployment_judge_end(sup);
 	it->n_new = committed || it->returns ? (unsigned int)it->slots.n : 0;
 	deployment_report_end(sup, it);
 	deployment_drop_slot(sup, it);
@@ -139,6 +148,18 @@ static const char *deployment_describe_halt(enum rollout_halt halt)
 	return texts[halt];
 }
 
+/* What is known of a step that can't be judged stays in the reason. */
+static void deployment_note_halt(struct deployment *it)
+{
+	const bool judged =
+	        it->halt == ROLLOUT_HALT_INCONCLUSIVE || it->halt == ROLLOUT_HALT_NO_TRAFFIC;
+	char before[sizeof(it->reason)];
+
+	strcpy(before, judged ? it->reason : "");
+	snprintf(it->reason, sizeof(it->reason), "%s%s%.*s", deployment_describe_halt(it->halt),
+	         before[0] ? ": " : "", 300, before);
+}
+
 static void deployment_note_step(struct supervisor *sup, struct deployment *it, size_t step)
 {
 	const struct rollout_step *is = &it->steps[step - 1];
@@ -163,11 +184,13 @@ static void deployment_on_change(struct supervisor *sup)
 	if (!changed)
 		return;
 	it->n_new = n_new;
-	if (step > it->step)
+	if (step > it->step) {
 		deployment_note_step(sup, it, step);
+		deployment_judge_watch(sup);
+	}
 	if (it->halt != rollout->halt) {
 		it->halt = rollout->halt;
-		snprintf(it->reason, sizeof(it->reason), "%s", deployment_describe_halt(it->halt));
+		deployment_note_halt(it);
 		report_line(sup, it->halt ? "paused: %s" : "it goes on%s", it->reason);
 	}
 	deployment_note_write(sup);
@@ -242,23 +265,25 @@ static int deployment_choose_steps(struct supervisor *sup, struct deployment *it
 	return r;
 }
 
-static int deployment_new(struct supervisor *sup, struct plan *plan,
-                          const struct deploy_settings *settings, struct deployment **ret,
-                          struct error *err)
+static int deployment_new(struct supervisor *sup, const struct deployment_order *order,
+                          struct deployment **ret, struct error *err)
 {
 	struct deployment *it = calloc(1, sizeof(*it));
 
-	if (!it)
+	if (!it || strv_copy(order->words, &it->words) < 0) {
+		free(it);
 		return error_set(err, -ENOMEM, "out of memory");
+	}
 	it->began_at = clock_ns(CLOCK_REALTIME);
 	it->id = it->began_at / NS_PER_S;
 	if (sup->deployment && it->id <= sup->deployment->id)
 		it->id = sup->deployment->id + 1;
-	it->plan = plan_ref(plan);
+	it->plan = plan_ref(order->plan);
 	it->old = plan_ref(sup->plan);
-	memcpy(it->label, plan->config.label, sizeof(it->label));
+	it->goes_back = order->goes_back;
+	memcpy(it->label, order->plan->config.label, sizeof(it->label));
 	memcpy(it->old_label, sup->plan->config.label, sizeof(it->old_label));
-	it->settings = *settings;
+	it->settings = *order->settings;
 	*ret = it;
 	return 0;
 }
@@ -285,10 +310,11 @@ static int deployment_begin_reload(struct supervisor *sup, struct deployment *it
 	return reload_begin(sup, &it->slots, plan, &ways, err);
 }
 
-int deployment_begin(struct supervisor *sup, struct plan *plan,
-                     const struct deploy_settings *settings, bool goes_back, struct error *err)
+int deployment_begin(struct supervisor *sup, const struct deployment_order *order,
+                     struct error *err)
 {
-	const struct reload_ways ways = reload_ways_of(sup, &plan->config);
+	const struct reload_ways ways = reload_ways_of(sup, &order->plan->config);
+	const struct deploy_settings *settings = order->settings;
 	struct deployment *it = NULL;
 	int r = reload_check_idle(sup, err);
 
@@ -298,7 +324,7 @@ int deployment_begin(struct supervisor *sup, struct plan *plan,
 		              "with --strategy rolling",
 		              deploy_settings_strategy_name(settings->strategy));
 	if (r == 0)
-		r = deployment_new(sup, plan, settings, &it, err);
+		r = deployment_new(sup, order, &it, err);
 	if (r == 0)
 		r = deployment_check_shares(sup, it, err);
 	if (r == 0)
@@ -307,12 +333,18 @@ int deployment_begin(struct supervisor *sup, struct plan *plan,
 		deployment_free(it);
 		return r;
 	}
-	it->goes_back = goes_back;
 	deployment_replace(sup, it);
 	report_line(sup, "%s deployment of '%s' in place of '%s'",
 	            deploy_settings_strategy_name(settings->strategy), it->label, it->old_label);
+	deployment_judge_begin(sup);
 	deployment_note_write(sup);
 	return deployment_begin_reload(sup, it, it->plan, NULL, err);
+}
+
+int deployment_go_on(struct supervisor *sup, struct plan *plan, const struct rollout *rollout,
+                     struct error *err)
+{
+	return deployment_begin_reload(sup, sup->deployment, plan, rollout, err);
 }
 
 /* --- what people ask */
@@ -355,7 +387,9 @@ int deployment_abort(struct supervisor *sup, const char *why, struct error *err)
 	if (r < 0)
 		return r;
 	it->is_asked = true;
-	snprintf(sup->reload->why, sizeof(sup->reload->why), "%s", why[0] ? why : "by `abort`");
+	snprintf(it->reason, sizeof(it->reason), "%s", why[0] ? why : "by `abort`");
+	strcpy(sup->reload->why, it->reason);
+	deployment_note_write(sup); /* an abort is never lost */
 	rollout_abort(&sup->reload->rollout);
 	reload_advance(sup);
 	return 0;
@@ -397,13 +431,18 @@ int deployment_return(struct supervisor *sup, struct error *err)
 	int r = reload_check_idle(sup, err);
 
 	if (r == 0)
-		r = deployment_new(sup, last->old, &last->settings, &it, err);
+		r = deployment_new(sup,
+		                   &(struct deployment_order){.plan = last->old,
+		                                              .settings = &last->settings,
+		                                              .goes_back = true},
+		                   &it, err);
 	if (r < 0)
 		return r;
 	deployment_list_returning(sup, last, &it->slots);
 	it->n_steps =
 	        rollout_steps_plan(DEPLOY_BLUE_GREEN, NULL, (unsigned int)it->slots.n, it->steps);
-	it->goes_back = it->returns = true;
+	it->returns = true;
+	it->settings.strategy = DEPLOY_BLUE_GREEN;
 	rollout.slots = it->slots;
 	rollout_set_steps(&rollout, it->steps, it->n_steps);
 	memset(rollout.phase, ROLLOUT_REPLACED, it->slots.n);
@@ -412,6 +451,7 @@ int deployment_return(struct supervisor *sup, struct error *err)
 	if (persisted_command_keep(sup, &sup->plan->config, err) < 0)
 		report_line(sup, "%s", err->text);
 	deployment_replace(sup, it);
+	deployment_note_write(sup);
 	r = deployment_begin_reload(sup, it, newer, &rollout, err);
 	plan_unref(newer);
 	return r;

@@ -12,13 +12,31 @@
 
 #include "base/error.h"
 #include "core/deploy_settings.h"
+#include "core/rollout.h"
 #include "supervise/types.h"
 
-/* Begins to deploy @plan, whose version must be another one than the service's. It may end, or
- * fail, before this returns: sup->deployment has the outcome. @goes_back: it returns to the version
- * before. */
-int deployment_begin(struct supervisor *sup, struct plan *plan,
-                     const struct deploy_settings *settings, bool goes_back, struct error *err);
+/* What to deploy, and how. */
+struct deployment_order {
+	struct plan *plan; /* of another version than the service's */
+	const struct deploy_settings *settings;
+	char *const *words; /* that the settings were made of, beside the plan; may be NULL */
+	bool goes_back;     /* to the version before */
+};
+
+/* Begins a deployment. It may end, or fail, before this returns: sup->deployment has the outcome.
+ */
+int deployment_begin(struct supervisor *sup, const struct deployment_order *order,
+                     struct error *err);
+
+/* Goes on with sup->deployment, which an earlier supervisor has brought as far as @rollout. @plan:
+ * of the workers that are new there. */
+int deployment_go_on(struct supervisor *sup, struct plan *plan, const struct rollout *rollout,
+                     struct error *err);
+
+/* sup->deployment has ended: sets how long the workers that are held are kept. */
+void deployment_hold(struct supervisor *sup, int64_t time);
+
+void deployment_free(struct deployment *it);
 
 /* Lets the step pass, and ends a pause. @full: and all further steps. */
 int deployment_promote(struct supervisor *sup, bool full, struct error *err);

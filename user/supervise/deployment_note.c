@@ -92,6 +92,36 @@ static void deployment_note_steps(struct json_object *view, const struct deploym
 	}
 }
 
+static void deployment_note_count(struct json_object *row, const char *key,
+                                  const struct verdict_count *count)
+{
+	struct json_object *to = json_build_new_object();
+
+	json_build_number(to, "n", (int64_t)count->n);
+	json_build_number(to, "bad", (int64_t)count->bad);
+	json_object_object_add(row, key, to);
+}
+
+static void deployment_note_signals(struct json_object *view, const struct deployment *it)
+{
+	struct json_object *list = json_build_array(view, "signals");
+
+	for (enum verdict_signal signal = 0; signal < VERDICT_SIGNAL_MAX; signal++) {
+		const struct verdict_report report = verdict_report(&it->verdict, signal);
+		struct json_object *row;
+
+		if (!it->judged_step || !(report.new.n || report.old.n || report.new.bad))
+			continue;
+		row = json_build_row(list);
+		json_build_text(row, "name", verdict_signal(signal)->name);
+		deployment_note_count(row, "new", &report.new);
+		deployment_note_count(row, "old", &report.old);
+		json_build_real(row, "evidence", report.evidence);
+		json_build_real(row, "threshold", report.threshold);
+		json_build_text(row, "verdict", verdict_answer_name(report.answer));
+	}
+}
+
 static void deployment_note_times(struct json_object *view, const struct deployment *it)
 {
 	const struct rollout_step *step = it->step ? &it->steps[it->step - 1] : NULL;
@@ -131,16 +161,21 @@ struct json_object *deployment_note_new_view(const struct supervisor *sup,
 	deployment_note_times(view, it);
 	json_build_text(view, "reason", it->reason);
 	json_build_text(view, "verdict", deployment_note_verdict(it));
-	json_build_array(view, "signals");
+	deployment_note_signals(view, it);
 	return view;
 }
 
 /* --- for the next supervisor */
 
-static void deployment_note_command(struct json_object *to, const char *key,
-                                    const struct run_config *config)
+/* In hexadecimal digits: plain data of this program. */
+static void deployment_note_bytes(struct json_object *to, const char *key, const void *data,
+                                  size_t n)
 {
-	json_build_words(to, key, config->argv);
+	char text[2 * sizeof(struct verdict_state) + 1];
+
+	for (size_t i = 0; i < n; i++)
+		snprintf(text + 2 * i, 3, "%02x", ((const unsigned char *)data)[i]);
+	json_object_object_add(to, key, json_object_new_string(text));
 }
 
 static struct json_object *deployment_note_new_file(const struct supervisor *sup,
@@ -149,8 +184,19 @@ static struct json_object *deployment_note_new_file(const struct supervisor *sup
 	struct json_object *file = deployment_note_new_view(sup, it, true);
 	struct json_object *state = json_build_object(file, "state");
 
-	deployment_note_command(state, "argv", &it->plan->config);
-	deployment_note_command(state, "old_argv", &it->old->config);
+	json_build_words(state, "argv", it->plan->config.argv);
+	json_build_words(state, "old_argv", it->old->config.argv);
+	json_build_words(state, "settings", it->words ? it->words : (char *[]){NULL});
+	json_build_numbers(state, "slots", it->slots.at, it->slots.n);
+	json_build_number(state, "n_slots_before", it->n_slots_before);
+	json_build_flag(state, "goes_back", it->goes_back);
+	json_build_flag(state, "returns", it->returns);
+	json_build_flag(state, "is_asked", it->is_asked);
+	json_build_flag(state, "for_ever", it->held_until == INT64_MAX);
+	json_build_number(state, "halt", it->halt);
+	json_build_number(state, "judgement", it->judgement);
+	json_build_number(state, "judged_step", (int64_t)it->judged_step);
+	deployment_note_bytes(state, "evidence", &it->verdict, sizeof(it->verdict));
 	return file;
 }
 

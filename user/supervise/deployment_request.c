@@ -117,7 +117,11 @@ static int deployment_request_begin(struct supervisor *sup, const struct request
 	if (r == DEPLOYMENT_REQUEST_NEW)
 		r = worker_reports_open_notify(sup, &plan->config, err);
 	if (r == DEPLOYMENT_REQUEST_NEW)
-		r = deployment_begin(sup, plan, &settings, false, err);
+		r = deployment_begin(sup,
+		                     &(struct deployment_order){.plan = plan,
+		                                                .settings = &settings,
+		                                                .words = request->settings},
+		                     err);
 	plan_unref(plan);
 	return r;
 }
@@ -261,6 +265,7 @@ static int deployment_request_deploy_again(struct supervisor *sup, const char *t
 	_cleanup_request_ struct request request = {.kind = REQUEST_DEPLOY,
 	                                            .fields = REQUEST_LABEL | REQUEST_ARGV};
 	struct deploy_settings settings = sup->plan->config.deploy;
+	char *rolling[] = {"strategy=rolling", NULL};
 	struct plan *plan = NULL;
 	int r = deployment_request_find(sup, to, &request, err);
 
@@ -273,7 +278,12 @@ static int deployment_request_deploy_again(struct supervisor *sup, const char *t
 		              request.label);
 	settings.strategy = DEPLOY_ROLLING;
 	if (r == DEPLOYMENT_REQUEST_NEW)
-		r = deployment_begin(sup, plan, &settings, true, err);
+		r = deployment_begin(sup,
+		                     &(struct deployment_order){.plan = plan,
+		                                                .settings = &settings,
+		                                                .words = rolling,
+		                                                .goes_back = true},
+		                     err);
 	plan_unref(plan);
 	return r;
 }

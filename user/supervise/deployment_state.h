@@ -6,6 +6,7 @@
 
 #include "core/deploy_settings.h"
 #include "core/rollout.h"
+#include "core/verdict.h"
 #include "supervise/types.h"
 
 enum deployment_outcome_kind {
@@ -22,6 +23,7 @@ struct deployment {
 	struct plan *plan, *old;
 	char label[RPD_LABEL_MAX], old_label[RPD_LABEL_MAX];
 	struct deploy_settings settings;
+	char **words; /* of the request that has made the settings; may be NULL */
 	struct rollout_step steps[ROLLOUT_STEPS_MAX];
 	size_t n_steps;
 	struct slots slots; /* in the order of the rollout */
@@ -40,6 +42,11 @@ struct deployment {
 	int64_t began_at, step_began_at, ended_at, held_until;
 	char reason[512];
 	sd_event_source *timer; /* the end of held_until */
+
+	struct verdict_state verdict;
+	size_t judged_step;          /* that the verdict is about: its warm-up is over */
+	bool is_reported;            /* with dry-run: that it is bad */
+	sd_event_source *look_timer; /* the next look at the evidence */
 };
 
 /* The deployment under way, or NULL. */

@@ -53,9 +53,15 @@ void former_recall(struct worker *w)
 	struct steer *steer = former_maps(w);
 	struct rpd_former row;
 
-	if (!steer || steer_former_get(steer, w->number, &row) < 0 || row.pid != w->pid)
+	if (!steer)
 		return;
+	if (steer_former_get(steer, w->number, &row) < 0 || row.pid != w->pid) {
+		/* It has just lost its slot, or never had one. */
+		w->was_held = w->generation != RPD_ACCOUNT_NONE;
+		return;
+	}
 	w->is_former = true;
+	w->was_held = row.state == WORKER_HELD;
 	if (w->generation == RPD_ACCOUNT_NONE)
 		w->generation = row.account;
 	memcpy(w->label, row.label, sizeof(w->label));

@@ -20,6 +20,7 @@
 #include "supervise/control_request.h"
 #include "supervise/deployment.h"
 #include "supervise/deployment_note.h"
+#include "supervise/deployment_resume.h"
 #include "supervise/dropped_address.h"
 #include "supervise/due.h"
 #include "supervise/endpoints.h"
@@ -257,7 +258,11 @@ static int supervisor_take_over(struct supervisor *sup, struct error *err)
 {
 	int r = takeover(sup, err);
 
-	return r < 0 || sup->request->stop ? r : config_drift_report(sup, err);
+	if (r == 0 && !sup->request->stop)
+		r = config_drift_report(sup, err);
+	if (r == 0)
+		deployment_resume(sup);
+	return r;
 }
 
 int supervisor_start(struct supervisor *sup, struct error *err)

@@ -16,6 +16,7 @@
 #include "kern/working_dir.h"
 #include "stream/log.h"
 #include "supervise/config_read.h"
+#include "supervise/deployment_state.h"
 #include "supervise/due.h"
 #include "supervise/health_probe.h"
 #include "supervise/notify.h"
@@ -65,13 +66,15 @@ static int supervisors_on_hangup(sd_event_source *source, const struct signalfd_
 	return 0;
 }
 
-/* After a re-exec the supervisor does not know of a stop or a reload that is in progress. */
+/* After a re-exec the supervisor does not know of a stop or a reload that is in progress. A
+ * deployment goes on (deployment_resume.h). */
 static bool supervisors_are_idle(const struct supervisors *all)
 {
 	for (size_t i = 0; i < all->n; i++) {
 		struct supervisor *sup = all->list[i];
 
-		if (sup->ended || reload_check_idle(sup, NULL) == 0)
+		if (sup->ended || reload_check_idle(sup, NULL) == 0 ||
+		    (deployment_state_under_way(sup) && !sup->stopping))
 			continue;
 		report_line(sup, "re-exec refused: %s",
 		            sup->stopping ? "the service is being stopped"

@@ -19,6 +19,7 @@
 #include "service/schedule_commit.h"
 #include "service/service_lock.h"
 #include "service/slot_replace.h"
+#include "supervise/deployment_resume.h"
 #include "supervise/dropped_address.h"
 #include "supervise/endpoints.h"
 #include "supervise/former.h"
@@ -149,6 +150,8 @@ static int takeover_place(struct worker *w, struct service *service, struct obse
 		o->slots[slot].live = false;
 	}
 	w->withdrawn_at = clock_ns(CLOCK_MONOTONIC);
+	if (deployment_resume_holds(w))
+		return r;
 	report_line(w->sup,
 	            "pid %u, once in slot %u, is in no slot: it is stopped when its connections "
 	            "have ended",
@@ -317,6 +320,8 @@ int takeover(struct supervisor *sup, struct error *err)
 	sup->n_slots = service->steer.service->n_workers;
 	if (!sup->request->stop)
 		persisted_command_restore(sup);
+	if (!sup->request->stop)
+		deployment_resume_read(sup);
 	takeover_restore_slots(sup, service);
 	r = cgroup_list_children(sup->cgroup_path, &names, &n);
 	r = r < 0 ? error_set(err, r, "can't read %s: %s", sup->cgroup_path, strerror(-r))
@@ -333,11 +338,12 @@ int takeover(struct supervisor *sup, struct error *err)
 	takeover_restore_limits(sup);
 	takeover_note_listeners(sup);
 	log_link_note_former_gone(sup);
+	deployment_resume_take_workers(sup);
 	for (struct worker *w = sup->workers, *next; w; w = next) {
 		next = w->next;
-		if (w->state == WORKER_HELD)
+		if (w->state == WORKER_HELD && !deployment_resume_holds(w))
 			worker_event(w, WORKER_EVENT_RETIRE);
-		else
+		else if (w->state == WORKER_UP)
 			health_watch(w);
 	}
 	placement_note_all_runs(sup);

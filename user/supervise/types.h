@@ -87,6 +87,7 @@ struct worker {
 	uint64_t cookies[RPD_ENDPOINT_MAX];
 	uint16_t generation;       /* of its connections: which counts are the worker's */
 	bool is_former;            /* it has a row in map "former" */
+	bool was_held;             /* ... as held, by the supervisor that it was taken over from */
 	char label[RPD_LABEL_MAX]; /* its version when it left its slot */
 
 	/* Where it listened when it was last looked at, each address once: not all of them are

@@ -69,6 +69,18 @@ static bool connection_answer(struct connection *connection, const struct servic
 	return !request->close;
 }
 
+/* Whether the connection is reset now. */
+static bool connection_resets(struct connection *connection, struct service *service)
+{
+	const struct linger now = {.l_onoff = 1};
+	const int every = service->options->reset_every;
+
+	if (!every || rand_r(&service->seed) % every)
+		return false;
+	setsockopt(connection->source.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	return true;
+}
+
 /* By chance, as workers that get requests in turn would use processor time at the same moment. */
 static void connection_burn(struct service *service)
 {
@@ -112,7 +124,8 @@ static bool connection_progress(struct connection *connection, struct service *s
 		connection_burn(service);
 		if (service->options->work_ms)
 			connection_begin_work(connection, service);
-		else if (!connection_answer(connection, service))
+		else if (connection_resets(connection, service) ||
+		         !connection_answer(connection, service))
 			return false;
 	}
 	return connection->len < REQUEST_MAX;

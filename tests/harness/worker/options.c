@@ -28,6 +28,7 @@ enum {
 	OPT_NO_KEEPALIVE,
 	OPT_WORK,
 	OPT_BURN,
+	OPT_RESET,
 	OPT_HANG,
 	OPT_GRACE,
 };
@@ -65,6 +66,7 @@ static const struct argp_option option_table[] = {
         {"burn", OPT_BURN, "MS/N", 0,
          "Use MS milliseconds of processor time for one of N requests, by chance; all other "
          "connections of the lane wait"},
+        {"reset", OPT_RESET, "N", 0, "Reset one of N connections instead of an answer, by chance"},
         {"hang", OPT_HANG, "MS", 0,
          "SIGHUP stops the lanes for MS milliseconds (default: for good)"},
         {"grace", OPT_GRACE, "MS", 0,
@@ -197,6 +199,9 @@ static error_t options_parse_option(int key, char *arg, struct argp_state *state
 		return 0;
 	case OPT_BURN:
 		options_parse_burn(options, arg, state);
+		return 0;
+	case OPT_RESET:
+		options->reset_every = options_parse_number(arg, "reset", 1, 1 << 30, state);
 		return 0;
 	case OPT_HANG:
 		options->hang_ms = options_parse_number(arg, "hang", 1, 3600000, state);

@@ -26,10 +26,11 @@ struct options {
 	int backlog;
 	int uid; /* -1: don't change the user */
 	int grace_ms;
-	int work_ms;    /* from a request to its answer, without the processor */
-	int burn_ms;    /* processor time of one of @burn_every requests */
-	int burn_every; /* 0: none */
-	int hang_ms;    /* how long SIGHUP stops the lanes; 0: for good */
+	int work_ms;     /* from a request to its answer, without the processor */
+	int burn_ms;     /* processor time of one of @burn_every requests */
+	int burn_every;  /* 0: none */
+	int reset_every; /* resets one of so many connections instead of an answer; 0: none */
+	int hang_ms;     /* how long SIGHUP stops the lanes; 0: for good */
 	enum mode mode;
 	unsigned lanes;
 	bool shared;

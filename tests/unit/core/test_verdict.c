@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "bed/seed.h"
+#include "bed/unit.h"
+#include "core/verdict.h"
+#include "verdict_bed.h"
+
+#define ANY_SIGNAL (-1)
+
+static struct verdict_state state;
+static struct verdict_counts counts;
+
+/* A step at a share of 10 %. */
+static void begin_with(const struct verdict_rules *rules)
+{
+	memset(&counts, 0, sizeof(counts));
+	verdict_begin(&state, rules);
+	verdict_step(&state, 100, &counts);
+}
+
+static int begin(void **context)
+{
+	begin_with(&verdict_bed_rules);
+	return 0;
+}
+
+static void add(enum verdict_signal signal, unsigned int new_n, unsigned int new_bad,
+                unsigned int old_n, unsigned int old_bad)
+{
+	verdict_bed_add(&counts.of[signal], new_n, new_bad, old_n, old_bad);
+}
+
+static void expect(enum verdict_time time, enum verdict_answer answer, enum verdict_reason reason,
+                   int signal)
+{
+	assert_string_equal(verdict_answer_name(verdict_look(&state, &counts, time)),
+	                    verdict_answer_name(answer));
+	assert_int_equal(state.answer, answer);
+	assert_int_equal(state.reason, reason);
+	if (signal != ANY_SIGNAL)
+		assert_int_equal(state.signal, signal);
+}
+
+/* Good: its time is over, and it has enough samples of both versions. */
+static void good(void **context)
+{
+	add(VERDICT_RESETS, 100, 1, 900, 9);
+	expect(VERDICT_EARLY, VERDICT_NOT_YET, VERDICT_BECAUSE_TIME, ANY_SIGNAL);
+	expect(VERDICT_TIME_OVER, VERDICT_GOOD, VERDICT_BECAUSE_GOOD, VERDICT_RESETS);
+	expect(VERDICT_LATE, VERDICT_GOOD, VERDICT_BECAUSE_GOOD, VERDICT_RESETS);
+}
+
+/* Waits for samples until the deadline. Either unit is enough. */
+static void few_samples(void **context)
+{
+	add(VERDICT_RESETS, 99, 0, 900, 0);
+	expect(VERDICT_TIME_OVER, VERDICT_NOT_YET, VERDICT_BECAUSE_FEW_NEW, VERDICT_RESETS);
+	expect(VERDICT_LATE, VERDICT_INCONCLUSIVE, VERDICT_BECAUSE_FEW_NEW, VERDICT_RESETS);
+	add(VERDICT_HTTP_5XX, 100, 0, 900, 0);
+	expect(VERDICT_LATE, VERDICT_GOOD, VERDICT_BECAUSE_GOOD, VERDICT_HTTP_5XX);
+}
+
+/* They are needed in each step. */
+static void few_samples_in_the_next_step(void **context)
+{
+	add(VERDICT_RESETS, 500, 0, 4500, 0);
+	expect(VERDICT_TIME_OVER, VERDICT_GOOD, VERDICT_BECAUSE_GOOD, ANY_SIGNAL);
+	verdict_step(&state, 250, &counts);
+	add(VERDICT_RESETS, 50, 0, 150, 0);
+	expect(VERDICT_LATE, VERDICT_INCONCLUSIVE, VERDICT_BECAUSE_FEW_NEW, VERDICT_RESETS);
+}
+
+/* Without the old version there is no comparison; with the whole share there can't be one. */
+static void few_samples_of_the_old_version(void **context)
+{
+	add(VERDICT_RESETS, 500, 0, 99, 0);
+	expect(VERDICT_TIME_OVER, VERDICT_NOT_YET, VERDICT_BECAUSE_FEW_OLD, VERDICT_RESETS);
+	expect(VERDICT_LATE, VERDICT_INCONCLUSIVE, VERDICT_BECAUSE_FEW_OLD, VERDICT_RESETS);
+	verdict_step(&state, 1000, &counts);
+	add(VERDICT_RESETS, 100, 50, 0, 0);
+	expect(VERDICT_LATE, VERDICT_GOOD, VERDICT_BECAUSE_GOOD, ANY_SIGNAL);
+}
+
+static void no_traffic(void **context)
+{
+	expect(VERDICT_EARLY, VERDICT_NOT_YET, VERDICT_BECAUSE_TIME, ANY_SIGNAL);
+	expect(VERDICT_TIME_OVER, VERDICT_NO_TRAFFIC, VERDICT_BECAUSE_NO_TRAFFIC, ANY_SIGNAL);
+	/* Not of the new version; and nothing that is immediate is traffic. */
+	add(VERDICT_RESETS, 0, 0, 5000, 0);
+	add(VERDICT_CHECK, 1, 0, 0, 0);
+	expect(VERDICT_LATE, VERDICT_NO_TRAFFIC, VERDICT_BECAUSE_NO_TRAFFIC, ANY_SIGNAL);
+	add(VERDICT_RESETS, 200, 0, 0, 0);
+	expect(VERDICT_LATE, VERDICT_GOOD, VERDICT_BECAUSE_GOOD, ANY_SIGNAL);
+}
+
+/* Each immediate signal is bad at once, also if it came before the step (in its warm-up), and also
+ * without traffic. BAD stays. */
+static void immediate_signals(void **context)
+{
+	for (unsigned int i = 0; i < VERDICT_SIGNAL_MAX; i++) {
+		begin_with(&verdict_bed_rules);
+		if (!verdict_signal(i)->immediate)
+			continue;
+		add(i, 1, 0, 1, 1); /* of the old version it says nothing */
+		expect(VERDICT_EARLY, VERDICT_NOT_YET, VERDICT_BECAUSE_TIME, ANY_SIGNAL);
+		counts.of[i].new.bad++;
+		verdict_step(&state, 250, &counts);
+		expect(VERDICT_EARLY, VERDICT_BAD, VERDICT_BECAUSE_IMMEDIATE, i);
+		verdict_step(&state, 250, &counts);
+		add(VERDICT_RESETS, 1000, 0, 1000, 0);
+		expect(VERDICT_LATE, VERDICT_BAD, VERDICT_BECAUSE_IMMEDIATE, i);
+		assert_int_equal(state.of[VERDICT_RESETS].total.new.n, 0);
+	}
+}
+
+/* What came before the step, with other signals, is not judged. */
+static void warm_up(void **context)
+{
+	add(VERDICT_RESETS, 1000, 900, 9000, 0);
+	verdict_step(&state, 100, &counts);
+	expect(VERDICT_TIME_OVER, VERDICT_NO_TRAFFIC, VERDICT_BECAUSE_NO_TRAFFIC, ANY_SIGNAL);
+	add(VERDICT_RESETS, 100, 0, 900, 0);
+	expect(VERDICT_TIME_OVER, VERDICT_GOOD, VERDICT_BECAUSE_GOOD, ANY_SIGNAL);
+}
+
+/* Each statistic by itself makes it bad, as early as the evidence is there. */
+static void each_signal(void **context)
+{
+	for (unsigned int i = 0; i < VERDICT_SIGNAL_MAX; i++) {
+		if (verdict_signal(i)->immediate)
+			continue;
+		begin_with(&verdict_bed_rules);
+		add(i, 60, 3, 540, 1);
+		expect(VERDICT_EARLY, VERDICT_NOT_YET, VERDICT_BECAUSE_TIME, ANY_SIGNAL);
+		add(i, 60, 8, 540, 1);
+		expect(VERDICT_EARLY, VERDICT_BAD, VERDICT_BECAUSE_EVIDENCE, i);
+		assert_true(verdict_report(&state, i).answer == VERDICT_BAD);
+	}
+}
+
+/* 7 signals and 1 % of false alarms: 700. Three of them also with max-error-rate: 1,000. */
+static void threshold(void **context)
+{
+	struct verdict_rules rules = verdict_bed_rules;
+
+	assert_true(verdict_report(&state, VERDICT_RESETS).threshold == 700);
+	assert_true(verdict_report(&state, VERDICT_ENDED).threshold == 0);
+	rules.confidence = 950;
+	begin_with(&rules);
+	assert_true(verdict_report(&state, VERDICT_RESETS).threshold == 140);
+	rules.confidence = 990;
+	rules.max_error_rate = 10;
+	begin_with(&rules);
+	assert_true(verdict_report(&state, VERDICT_RESETS).threshold == 1000);
+}
+
+/* The evidence of one step is there in the next, at another share. */
+static void sums_go_on(void **context)
+{
+	double before;
+
+	add(VERDICT_HTTP_5XX, 100, 4, 900, 2);
+	verdict_look(&state, &counts, VERDICT_EARLY);
+	before = verdict_report(&state, VERDICT_HTTP_5XX).evidence;
+	assert_true(before > VERDICT_SUSPICION);
+	verdict_step(&state, 500, &counts);
+	assert_true(verdict_report(&state, VERDICT_HTTP_5XX).evidence == before);
+	add(VERDICT_HTTP_5XX, 100, 14, 100, 0);
+	expect(VERDICT_EARLY, VERDICT_BAD, VERDICT_BECAUSE_EVIDENCE, VERDICT_HTTP_5XX);
+	assert_int_equal(verdict_report(&state, VERDICT_HTTP_5XX).new.bad, 18);
+}
+
+/* Evidence that is neither weak nor enough keeps the step from being good. */
+static void suspicion(void **context)
+{
+	add(VERDICT_HTTP_5XX, 100, 4, 900, 2);
+	expect(VERDICT_TIME_OVER, VERDICT_NOT_YET, VERDICT_BECAUSE_EVIDENCE, VERDICT_HTTP_5XX);
+	expect(VERDICT_LATE, VERDICT_INCONCLUSIVE, VERDICT_BECAUSE_EVIDENCE, VERDICT_HTTP_5XX);
+	assert_true(verdict_report(&state, VERDICT_HTTP_5XX).answer == VERDICT_INCONCLUSIVE);
+	add(VERDICT_HTTP_5XX, 900, 1, 8100, 18);
+	expect(VERDICT_LATE, VERDICT_GOOD, VERDICT_BECAUSE_GOOD, VERDICT_HTTP_5XX);
+}
+
+/* A step is good only after its check has found it good, in this step. */
+static void check(void **context)
+{
+	struct verdict_rules rules = verdict_bed_rules;
+
+	rules.check = 1;
+	begin_with(&rules);
+	for (unsigned int step = 0; step < 2; step++) {
+		add(VERDICT_RESETS, 200, 0, 1800, 0);
+		expect(VERDICT_TIME_OVER, VERDICT_NOT_YET, VERDICT_BECAUSE_CHECK, VERDICT_CHECK);
+		expect(VERDICT_LATE, VERDICT_INCONCLUSIVE, VERDICT_BECAUSE_CHECK, VERDICT_CHECK);
+		add(VERDICT_CHECK, 1, 0, 0, 0);
+		expect(VERDICT_LATE, VERDICT_GOOD, VERDICT_BECAUSE_GOOD, ANY_SIGNAL);
+		verdict_step(&state, 100, &counts);
+	}
+}
+
+/* The limit is about the errors of the new version alone, and about all of them: here they are of
+ * one client. */
+static void max_error_rate(void **context)
+{
+	struct verdict_rules rules = verdict_bed_rules;
+
+	rules.max_error_rate = 10; /* 1 % */
+	begin_with(&rules);
+	for (unsigned int i = 0; i < 20; i++) {
+		counts.of[VERDICT_HTTP_5XX].new.n += 20;
+		counts.of[VERDICT_HTTP_5XX].new.bad += 1;
+		add(VERDICT_HTTP_5XX, 0, 0, 180, 9); /* the old one is as bad */
+	}
+	expect(VERDICT_EARLY, VERDICT_BAD, VERDICT_BECAUSE_LIMIT, VERDICT_HTTP_5XX);
+	assert_true(verdict_report(&state, VERDICT_HTTP_5XX).by_limit);
+	begin_with(&verdict_bed_rules);
+	add(VERDICT_HTTP_5XX, 400, 20, 3600, 180);
+	expect(VERDICT_TIME_OVER, VERDICT_GOOD, VERDICT_BECAUSE_GOOD, ANY_SIGNAL);
+}
+
+/* A rate that is above the limit, but not for sure, is not good. */
+static void somewhat_above_max_error_rate(void **context)
+{
+	struct verdict_rules rules = verdict_bed_rules;
+
+	rules.max_error_rate = 10;
+	begin_with(&rules);
+	add(VERDICT_RESETS, 1000, 11, 9000, 99);
+	expect(VERDICT_TIME_OVER, VERDICT_NOT_YET, VERDICT_BECAUSE_LIMIT, VERDICT_RESETS);
+	expect(VERDICT_LATE, VERDICT_INCONCLUSIVE, VERDICT_BECAUSE_LIMIT, VERDICT_RESETS);
+	add(VERDICT_RESETS, 200, 0, 1800, 0);
+	expect(VERDICT_LATE, VERDICT_GOOD, VERDICT_BECAUSE_GOOD, ANY_SIGNAL);
+	/* What is slow is no error. */
+	add(VERDICT_SLOW_P50, 1000, 500, 9000, 4500);
+	expect(VERDICT_LATE, VERDICT_GOOD, VERDICT_BECAUSE_GOOD, ANY_SIGNAL);
+}
+
+/* The limit waits for min-samples: three errors of one client at the beginning say little. */
+static void max_error_rate_of_few(void **context)
+{
+	struct verdict_rules rules = verdict_bed_rules;
+
+	rules.max_error_rate = 10;
+	begin_with(&rules);
+	counts.of[VERDICT_HTTP_5XX].new.n = 10;
+	counts.of[VERDICT_HTTP_5XX].new.bad = 10;
+	expect(VERDICT_EARLY, VERDICT_NOT_YET, VERDICT_BECAUSE_TIME, ANY_SIGNAL);
+	counts.of[VERDICT_HTTP_5XX].new.n = 100;
+	expect(VERDICT_EARLY, VERDICT_BAD, VERDICT_BECAUSE_LIMIT, VERDICT_HTTP_5XX);
+}
+
+/* The new version answers nothing that looks like HTTP, the old one does. */
+static void unseen(void **context)
+{
+	add(VERDICT_RESETS, 500, 0, 4500, 0);
+	add(VERDICT_HTTP_5XX, 0, 0, 899, 0);
+	expect(VERDICT_TIME_OVER, VERDICT_GOOD, VERDICT_BECAUSE_GOOD, ANY_SIGNAL);
+	add(VERDICT_HTTP_5XX, 0, 0, 1, 0); /* so 100 would be of the new one */
+	expect(VERDICT_TIME_OVER, VERDICT_NOT_YET, VERDICT_BECAUSE_UNSEEN, VERDICT_HTTP_5XX);
+	expect(VERDICT_LATE, VERDICT_INCONCLUSIVE, VERDICT_BECAUSE_UNSEEN, VERDICT_HTTP_5XX);
+	assert_true(verdict_report(&state, VERDICT_HTTP_5XX).answer == VERDICT_NO_TRAFFIC);
+}
+
+/* Of few connections that are kept alive, the new version has more than its share: of ten, one. So
+ * it has more of the errors, too. */
+static void more_than_its_share(void **context)
+{
+	verdict_step(&state, 50, &counts);
+	for (unsigned int look = 0; look < 200; look++) {
+		add(VERDICT_RESETS, look == 0, 0, look == 0 ? 9 : 0, 0);
+		add(VERDICT_HTTP_5XX, 100, 2, 400, 8);
+		assert_int_equal(verdict_look(&state, &counts, VERDICT_EARLY), VERDICT_NOT_YET);
+	}
+	expect(VERDICT_LATE, VERDICT_GOOD, VERDICT_BECAUSE_GOOD, VERDICT_HTTP_5XX);
+	/* Less than its share is none of its merits. */
+	begin_with(&verdict_bed_rules);
+	add(VERDICT_HTTP_5XX, 10, 10, 4990, 0);
+	expect(VERDICT_EARLY, VERDICT_BAD, VERDICT_BECAUSE_EVIDENCE, VERDICT_HTTP_5XX);
+	assert_true(verdict_report(&state, VERDICT_HTTP_5XX).evidence < 1e9);
+}
+
+/* The table of connections was made anew: the look is left out, the next one counts again. */
+static void counter_falls(void **context)
+{
+	add(VERDICT_RESETS, 500, 0, 4500, 0);
+	expect(VERDICT_EARLY, VERDICT_NOT_YET, VERDICT_BECAUSE_TIME, ANY_SIGNAL);
+	memset(&counts, 0, sizeof(counts));
+	add(VERDICT_RESETS, 60, 60, 5000, 0);
+	expect(VERDICT_EARLY, VERDICT_NOT_YET, VERDICT_BECAUSE_TIME, ANY_SIGNAL);
+	assert_int_equal(state.of[VERDICT_RESETS].total.new.n, 500);
+	add(VERDICT_RESETS, 60, 60, 540, 0);
+	expect(VERDICT_EARLY, VERDICT_BAD, VERDICT_BECAUSE_EVIDENCE, VERDICT_RESETS);
+	assert_int_equal(state.of[VERDICT_RESETS].total.new.bad, 60);
+}
+
+/* Only the clients are evidence; all that is bad is reported. */
+static void clients_are_evidence(void **context)
+{
+	add(VERDICT_HTTP_5XX, 500, 0, 4500, 0);
+	counts.of[VERDICT_HTTP_5XX].new.bad = 300;
+	counts.of[VERDICT_HTTP_5XX].new.clients = 1;
+	expect(VERDICT_TIME_OVER, VERDICT_GOOD, VERDICT_BECAUSE_GOOD, ANY_SIGNAL);
+	assert_int_equal(verdict_report(&state, VERDICT_HTTP_5XX).new.bad, 300);
+}
+
+/* A state that was written to a file and read again goes on as the original does. */
+static void goes_on(void **context)
+{
+	unsigned char file[sizeof(struct verdict_state)];
+
+	seed_start("counts");
+	for (unsigned int look = 0; look < 500; look++) {
+		const enum verdict_time time = seed_next(3);
+		struct verdict_state copy;
+
+		if (look % 50 == 0)
+			begin_with(&verdict_bed_rules);
+		if (look % 20 == 0)
+			verdict_step(&state, seed_between(1, 1000), &counts);
+		memcpy(file, &state, sizeof(file));
+		assert_true(verdict_valid(file, sizeof(file)));
+		memcpy(&copy, file, sizeof(file));
+		for (unsigned int i = VERDICT_RESETS; i < VERDICT_SIGNAL_MAX; i++)
+			add(i, seed_next(50), seed_next(3), seed_next(500), seed_next(10));
+		assert_int_equal(verdict_look(&state, &counts, time),
+		                 verdict_look(&copy, &counts, time));
+		assert_memory_equal(&copy, &state, sizeof(state));
+	}
+}
+
+static void not_a_state(void **context)
+{
+	struct verdict_state other = state;
+
+	assert_true(verdict_valid(&state, sizeof(state)));
+	assert_false(verdict_valid(&state, sizeof(state) - 1));
+	assert_false(verdict_valid(&state, 0));
+#define REFUSED(member, value)                                                                     \
+	do {                                                                                       \
+		other = state;                                                                     \
+		other.member = (value);                                                            \
+		assert_false(verdict_valid(&other, sizeof(other)));                                \
+	} while (0)
+	REFUSED(version, VERDICT_STATE_VERSION + 1);
+	REFUSED(size, sizeof(state) + 8);
+	REFUSED(rules.tolerate, 99);
+	REFUSED(rules.confidence, 1000);
+	REFUSED(rules.confidence, 0);
+	REFUSED(rules.max_error_rate, 1000);
+	REFUSED(permille, 1001);
+	REFUSED(answer, VERDICT_ANSWER_MAX);
+	REFUSED(reason, VERDICT_REASON_MAX);
+	REFUSED(signal, VERDICT_SIGNAL_MAX);
+	REFUSED(of[VERDICT_HTTP_5XX].test.log[3], NAN);
+	REFUSED(of[VERDICT_QUEUE_WAIT].test.log[0], INFINITY);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test_setup(good, begin),
+	        cmocka_unit_test_setup(few_samples, begin),
+	        cmocka_unit_test_setup(few_samples_in_the_next_step, begin),
+	        cmocka_unit_test_setup(few_samples_of_the_old_version, begin),
+	        cmocka_unit_test_setup(no_traffic, begin),
+	        cmocka_unit_test_setup(immediate_signals, begin),
+	        cmocka_unit_test_setup(warm_up, begin),
+	        cmocka_unit_test_setup(each_signal, begin),
+	        cmocka_unit_test_setup(threshold, begin),
+	        cmocka_unit_test_setup(sums_go_on, begin),
+	        cmocka_unit_test_setup(suspicion, begin),
+	        cmocka_unit_test_setup(check, begin),
+	        cmocka_unit_test_setup(max_error_rate, begin),
+	        cmocka_unit_test_setup(somewhat_above_max_error_rate, begin),
+	        cmocka_unit_test_setup(max_error_rate_of_few, begin),
+	        cmocka_unit_test_setup(unseen, begin),
+	        cmocka_unit_test_setup(more_than_its_share, begin),
+	        cmocka_unit_test_setup(counter_falls, begin),
+	        cmocka_unit_test_setup(clients_are_evidence, begin),
+	        cmocka_unit_test_setup(goes_on, begin),
+	        cmocka_unit_test_setup(not_a_state, begin),
+	};
+
+	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);
+}

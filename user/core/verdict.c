@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "core/verdict.h"
+
+#include <math.h>
+#include <string.h>
+
+#define VERDICT_EVIDENCE_MAX 1e12 /* more is not worth a digit */
+
+void verdict_begin(struct verdict_state *state, const struct verdict_rules *rules)
+{
+	memset(state, 0, sizeof(*state));
+	state->version = VERDICT_STATE_VERSION;
+	state->size = sizeof(*state);
+	state->rules = *rules;
+}
+
+/* --- counts */
+
+static void verdict_add(struct verdict_count *sum, const struct verdict_count *more)
+{
+	sum->n += more->n;
+	sum->bad += more->bad;
+	sum->clients += more->clients;
+}
+
+static bool verdict_fell(const struct verdict_count *now, const struct verdict_count *seen)
+{
+	return now->n < seen->n || now->bad < seen->bad || now->clients < seen->clients;
+}
+
+static struct verdict_count verdict_since(const struct verdict_count *now,
+                                          const struct verdict_count *seen)
+{
+	return (struct verdict_count){
+	        .n = now->n - seen->n,
+	        .bad = now->bad - seen->bad,
+	        .clients = now->clients - seen->clients,
+	};
+}
+
+/* Adds what came since the last look to the sums, and returns it. */
+static struct verdict_pair verdict_take(struct verdict_evidence *of, const struct verdict_pair *now)
+{
+	const struct verdict_pair seen = of->seen;
+	struct verdict_pair more = {0};
+
+	of->seen = *now;
+	if (verdict_fell(&now->new, &seen.new) || verdict_fell(&now->old, &seen.old))
+		return more;
+	more.new = verdict_since(&now->new, &seen.new);
+	more.old = verdict_since(&now->old, &seen.old);
+	verdict_add(&of->step.new, &more.new);
+	verdict_add(&of->step.old, &more.old);
+	verdict_add(&of->total.new, &more.new);
+	verdict_add(&of->total.old, &more.old);
+	return more;
+}
+
+/*
+ * The share of a signal's traffic that is the new version's. Of connections, the ring's share is
+ * exact. Of responses it is only an expectation: one of ten connections that are kept alive, at a
+ * share of 5 %, has a tenth of all requests and so of all errors. The larger share makes the lesser
+ * evidence.
+ */
+static double verdict_share(const struct verdict_state *state, const struct verdict_pair *step)
+{
+	const double share = state->permille / 1000.0;
+	const double n = (double)step->new.n + (double)step->old.n;
+
+	return n > 0 && state->permille < 1000 ? fmax(share, (double)step->new.n / n) : share;
+}
+
+void verdict_step(struct verdict_state *state, unsigned int permille,
+                  const struct verdict_counts *now)
+{
+	if (state->answer == VERDICT_BAD)
+		return;
+	for (unsigned int i = 0; i < VERDICT_SIGNAL_MAX; i++) {
+		struct verdict_evidence *of = &state->of[i];
+
+		if (verdict_signal(i)->immediate)
+			verdict_take(of, &now->of[i]);
+		of->seen = now->of[i];
+		of->step = (struct verdict_pair){0};
+	}
+	state->permille = permille;
+	state->answer = VERDICT_NOT_YET;
+	state->reason = VERDICT_BECAUSE_TIME;
+}
+
+/* --- evidence */
+
+/* Bonferroni: each test gets an equal part of the false alarms that the user allows. */
+static double verdict_threshold(const struct verdict_rules *rules)
+{
+	const unsigned int limits = rules->max_error_rate ? verdict_signal_count(true) : 0;
+
+	return (verdict_signal_count(false) + limits) * 1000.0 / (1000 - rules->confidence);
+}
+
+/*
+ * The evidence that the rate of errors is above max-error-rate: the same test, in which the two
+ * sources are the errors and the rest, and the share is the limit. All errors count here: it is
+ * about the rate that all clients see together. 0 without a limit, or with too few samples for a
+ * burst not to weigh too much.
+ */
+static double verdict_log_limit(const struct verdict_state *state, enum verdict_signal signal)
+{
+	const struct verdict_count *total = &state->of[signal].total.new;
+	struct sequential_test test = {0};
+
+	if (!state->rules.max_error_rate || !verdict_signal(signal)->error ||
+	    total->n < state->rules.min_samples)
+		return 0;
+	sequential_test_look(&test, state->rules.max_error_rate / 1000.0, 1, total->bad,
+	                     total->n > total->bad ? total->n - total->bad : 0);
+	return sequential_test_log_evidence(&test);
+}
+
+static enum verdict_answer verdict_of_signal(const struct verdict_state *state,
+                                             enum verdict_signal signal,
+                                             const struct verdict_report *report)
+{
+	const struct verdict_pair *total = &state->of[signal].total;
+
+	if (verdict_signal(signal)->immediate ? total->new.bad > 0
+	                                      : report->evidence >= report->threshold)
+		return VERDICT_BAD;
+	if (report->evidence >= VERDICT_SUSPICION)
+		return VERDICT_INCONCLUSIVE;
+	if (!total->new.n && !verdict_signal(signal)->immediate)
+		return VERDICT_NO_TRAFFIC;
+	return VERDICT_GOOD;
+}
+
+struct verdict_report verdict_report(const struct verdict_state *state, enum verdict_signal signal)
+{
+	const struct verdict_evidence *of = &state->of[signal];
+	struct verdict_report report = {.new = of->total.new, .old = of->total.old};
+
+	if (!verdict_signal(signal)->immediate) {
+		const double relative = sequential_test_log_evidence(&of->test);
+		const double limit = verdict_log_limit(state, signal);
+
+		report.by_limit = limit > relative && limit > 0;
+		report.evidence =
+		        fmin(exp(report.by_limit ? limit : relative), VERDICT_EVIDENCE_MAX);
+		report.threshold = verdict_threshold(&state->rules);
+	}
+	report.answer = verdict_of_signal(state, signal, &report);
+	return report;
+}
+
+/* --- the decision */
+
+static enum verdict_answer verdict_say(struct verdict_state *state, enum verdict_answer answer,
+                                       enum verdict_reason reason, enum verdict_signal signal)
+{
+	state->answer = answer;
+	state->reason = reason;
+	state->signal = signal;
+	return answer;
+}
+
+/* The reason of the signal with the most evidence of one kind, VERDICT_BAD or VERDICT_INCONCLUSIVE;
+ * false if there is none. An immediate one goes before all. */
+static bool verdict_find(struct verdict_state *state, enum verdict_answer answer)
+{
+	double most = -1;
+
+	for (unsigned int i = 0; i < VERDICT_SIGNAL_MAX; i++) {
+		const struct verdict_report report = verdict_report(state, i);
+		const double evidence = verdict_signal(i)->immediate ? INFINITY : report.evidence;
+
+		if (report.answer != answer || evidence <= most)
+			continue;
+		most = evidence;
+		verdict_say(state, answer,
+		            verdict_signal(i)->immediate ? VERDICT_BECAUSE_IMMEDIATE
+		            : report.by_limit            ? VERDICT_BECAUSE_LIMIT
+		                                         : VERDICT_BECAUSE_EVIDENCE,
+		            i);
+	}
+	return most >= 0;
+}
+
+/* The signal that has the most samples of the step: responses, or else connections. */
+static enum verdict_signal verdict_most_samples(const struct verdict_state *state)
+{
+	enum verdict_signal most = VERDICT_RESETS;
+
+	for (unsigned int i = 0; i < VERDICT_SIGNAL_MAX; i++)
+		if (!verdict_signal(i)->immediate &&
+		    state->of[i].step.new.n > state->of[most].step.new.n)
+			most = i;
+	return most;
+}
+
+/* Whether as many samples of the new version are missing as would be enough for all. */
+static bool verdict_is_unseen(const struct verdict_state *state, enum verdict_signal signal)
+{
+	const struct verdict_pair *step = &state->of[signal].step;
+	const double share = state->permille / 1000.0;
+
+	return !verdict_signal(signal)->immediate && state->permille < 1000 && !step->new.n &&
+	       (double)step->old.n *share >= state->rules.min_samples *(1 - share);
+}
+
+static bool verdict_is_above_limit(const struct verdict_state *state, enum verdict_signal signal)
+{
+	const struct verdict_count *step = &state->of[signal].step.new;
+
+	return state->rules.max_error_rate && verdict_signal(signal)->error &&
+	       (double)step->bad * 1000 > (double)step->n * state->rules.max_error_rate;
+}
+
+/* What keeps the step from being good; false if nothing does. */
+static bool verdict_find_doubt(struct verdict_state *state)
+{
+	const enum verdict_signal most = verdict_most_samples(state);
+	const struct verdict_pair *step = &state->of[most].step;
+
+	if (step->new.n < state->rules.min_samples)
+		verdict_say(state, VERDICT_INCONCLUSIVE, VERDICT_BECAUSE_FEW_NEW, most);
+	else if (step->old.n < state->rules.min_samples && state->permille < 1000)
+		verdict_say(state, VERDICT_INCONCLUSIVE, VERDICT_BECAUSE_FEW_OLD, most);
+	else if (state->rules.check && !state->of[VERDICT_CHECK].step.new.n)
+		verdict_say(state, VERDICT_INCONCLUSIVE, VERDICT_BECAUSE_CHECK, VERDICT_CHECK);
+	else {
+		for (unsigned int i = 0; i < VERDICT_SIGNAL_MAX; i++)
+			if (verdict_is_unseen(state, i) || verdict_is_above_limit(state, i)) {
+				verdict_say(state, VERDICT_INCONCLUSIVE,
+				            verdict_is_unseen(state, i) ? VERDICT_BECAUSE_UNSEEN
+				                                        : VERDICT_BECAUSE_LIMIT,
+				            i);
+				return true;
+			}
+		return verdict_find(state, VERDICT_INCONCLUSIVE);
+	}
+	return true;
+}
+
+static enum verdict_answer verdict_decide(struct verdict_state *state, enum verdict_time time)
+{
+	const enum verdict_signal most = verdict_most_samples(state);
+
+	if (verdict_find(state, VERDICT_BAD))
+		return VERDICT_BAD;
+	if (time == VERDICT_EARLY)
+		return verdict_say(state, VERDICT_NOT_YET, VERDICT_BECAUSE_TIME, most);
+	if (!state->of[most].step.new.n)
+		return verdict_say(state, VERDICT_NO_TRAFFIC, VERDICT_BECAUSE_NO_TRAFFIC, most);
+	if (!verdict_find_doubt(state))
+		return verdict_say(state, VERDICT_GOOD, VERDICT_BECAUSE_GOOD, most);
+	if (time == VERDICT_TIME_OVER)
+		state->answer = VERDICT_NOT_YET;
+	return state->answer;
+}
+
+enum verdict_answer verdict_look(struct verdict_state *state, const struct verdict_counts *now,
+                                 enum verdict_time time)
+{
+	if (state->answer == VERDICT_BAD)
+		return VERDICT_BAD;
+	for (unsigned int i = 0; i < VERDICT_SIGNAL_MAX; i++) {
+		struct verdict_evidence *of = &state->of[i];
+		const struct verdict_pair more = verdict_take(of, &now->of[i]);
+
+		if (!verdict_signal(i)->immediate)
+			sequential_test_look(&of->test, verdict_share(state, &of->step),
+			                     state->rules.tolerate / 100.0, more.new.clients,
+			                     more.old.clients);
+	}
+	return verdict_decide(state, time);
+}
+
+/* --- state and names */
+
+bool verdict_valid(const void *bytes, size_t n)
+{
+	struct verdict_state state;
+
+	if (n != sizeof(state))
+		return false;
+	memcpy(&state, bytes, sizeof(state));
+	if (state.version != VERDICT_STATE_VERSION || state.size != sizeof(state) ||
+	    state.rules.tolerate < 100 || state.rules.confidence < 1 ||
+	    state.rules.confidence > 999 || state.rules.max_error_rate > 999 ||
+	    state.permille > 1000 || state.answer >= VERDICT_ANSWER_MAX ||
+	    state.reason >= VERDICT_REASON_MAX || state.signal >= VERDICT_SIGNAL_MAX)
+		return false;
+	for (unsigned int i = 0; i < VERDICT_SIGNAL_MAX; i++)
+		for (unsigned int j = 0; j < SEQUENTIAL_TEST_RATIOS; j++)
+			if (!isfinite(state.of[i].test.log[j]))
+				return false;
+	return true;
+}
+
+const char *verdict_answer_name(enum verdict_answer answer)
+{
+	static const char *const names[VERDICT_ANSWER_MAX] = {
+	        [VERDICT_NOT_YET] = "not-yet",
+	        [VERDICT_GOOD] = "good",
+	        [VERDICT_BAD] = "bad",
+	        [VERDICT_INCONCLUSIVE] = "inconclusive",
+	        [VERDICT_NO_TRAFFIC] = "no-traffic",
+	};
+
+	return names[answer];
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "supervise/deployment_judge.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "core/verdict_text.h"
+#include "supervise/deployment_evidence.h"
+#include "supervise/deployment_note.h"
+#include "supervise/deployment_state.h"
+#include "supervise/reload.h"
+#include "supervise/reload_state.h"
+#include "supervise/report.h"
+
+#define LOOK_NS NS_PER_S
+
+static int deployment_judge_on_look(sd_event_source *source, uint64_t now, void *data);
+
+static void deployment_judge_arm(struct supervisor *sup)
+{
+	struct deployment *it = sup->deployment;
+
+	it->look_timer = sd_event_source_disable_unref(it->look_timer);
+	memory_check(sd_event_add_time_relative(sup->loop, &it->look_timer, CLOCK_MONOTONIC,
+	                                        LOOK_NS / 1000, 1000, deployment_judge_on_look,
+	                                        sup));
+}
+
+static enum verdict_time deployment_judge_time(const struct rollout *rollout, int64_t now)
+{
+	const int64_t end = rollout->since + rollout->steps[rollout->step].time;
+
+	if (now < end)
+		return VERDICT_EARLY;
+	return rollout->deadline && now >= end + rollout->deadline ? VERDICT_LATE
+	                                                           : VERDICT_TIME_OVER;
+}
+
+/* With dry-run, a bad version is reported, and passes. */
+static enum rollout_judgement deployment_judge_translate(struct supervisor *sup,
+                                                         enum verdict_answer answer)
+{
+	struct deployment *it = sup->deployment;
+
+	switch (answer) {
+	case VERDICT_GOOD:
+		return ROLLOUT_GOOD;
+	case VERDICT_NO_TRAFFIC:
+		return ROLLOUT_NO_TRAFFIC;
+	case VERDICT_BAD:
+		if (!it->settings.dry_run)
+			return ROLLOUT_BAD;
+		if (!it->is_reported)
+			report_line(sup, "'%s' is bad (dry-run: it goes on): %s", it->label,
+			            it->reason);
+		it->is_reported = true;
+		return ROLLOUT_GOOD;
+	default:
+		return ROLLOUT_UNKNOWN;
+	}
+}
+
+/* Begins to judge the step when its warm-up is over. Returns whether it has begun. */
+static bool deployment_judge_is_warm(struct deployment *it, const struct rollout *rollout,
+                                     const struct verdict_counts *counts, int64_t now)
+{
+	if (it->judged_step == it->step)
+		return true;
+	if (now >= rollout->since + it->settings.warm_up) {
+		verdict_step(&it->verdict, rollout->steps[rollout->step].permille, counts);
+		it->judged_step = it->step;
+	}
+	return false;
+}
+
+static void deployment_judge_look(struct supervisor *sup, int64_t now)
+{
+	struct deployment *it = sup->deployment;
+	struct rollout *rollout = &sup->reload->rollout;
+	enum rollout_judgement judgement;
+	struct verdict_counts counts;
+	char text[VERDICT_TEXT_MAX];
+	enum verdict_answer answer;
+	const char *why;
+
+	if (deployment_evidence_read(sup, &counts, &why) != DEPLOYMENT_EVIDENCE_COUNTED) {
+		snprintf(it->reason, sizeof(it->reason), "%s", why);
+		return;
+	}
+	if (!deployment_judge_is_warm(it, rollout, &counts, now))
+		return;
+	answer = verdict_look(&it->verdict, &counts, deployment_judge_time(rollout, now));
+	verdict_text(&it->verdict, text);
+	snprintf(it->reason, sizeof(it->reason), "%s", text);
+	judgement = deployment_judge_translate(sup, answer);
+	it->judgement = judgement;
+	if (judgement == ROLLOUT_BAD)
+		snprintf(sup->reload->why, sizeof(sup->reload->why), "%s", text);
+	rollout_judge(rollout, judgement);
+}
+
+static int deployment_judge_on_look(sd_event_source *source, uint64_t now, void *data)
+{
+	struct supervisor *sup = data;
+
+	deployment_judge_look(sup, clock_ns(CLOCK_MONOTONIC));
+	deployment_note_write(sup);
+	deployment_judge_arm(sup);
+	reload_advance(sup); /* may end the deployment */
+	return 0;
+}
+
+void deployment_judge_begin(struct supervisor *sup)
+{
+	struct deployment *it = sup->deployment;
+	const struct verdict_rules rules = {.tolerate = it->settings.tolerate,
+	                                    .confidence = it->settings.confidence,
+	                                    .min_samples = it->settings.min_samples,
+	                                    .max_error_rate = it->settings.max_error_rate};
+
+	verdict_begin(&it->verdict, &rules);
+	it->judged_step = 0;
+}
+
+void deployment_judge_watch(struct supervisor *sup)
+{
+	struct deployment *it = sup->deployment;
+
+	it->judgement = ROLLOUT_UNKNOWN;
+	if (it->step && it->steps[it->step - 1].judged)
+		deployment_judge_arm(sup);
+	else
+		deployment_judge_end(sup);
+}
+
+void deployment_judge_end(struct supervisor *sup)
+{
+	struct deployment *it = sup->deployment;
+
+	it->look_timer = sd_event_source_disable_unref(it->look_timer);
+}

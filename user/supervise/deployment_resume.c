@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "supervise/deployment_resume.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/json_read.h"
+#include "base/strv.h"
+#include "config/deploy_option.h"
+#include "core/request.h"
+#include "core/rollout_steps.h"
+#include "core/schedule_version.h"
+#include "service/deployment_file.h"
+#include "supervise/deployment.h"
+#include "supervise/deployment_judge.h"
+#include "supervise/deployment_state.h"
+#include "supervise/plan.h"
+#include "supervise/report.h"
+#include "supervise/supervisor_state.h"
+
+/* --- from the file */
+
+static int64_t deployment_resume_time(struct json_object *file, const char *key)
+{
+	return (int64_t)(json_read_real(file, key) * NS_PER_S);
+}
+
+static int deployment_resume_label(struct json_object *file, const char *key,
+                                   char ret[RPD_LABEL_MAX])
+{
+	const char *label = json_read_text(file, key);
+
+	if (!label || !schedule_version_is_label(label))
+		return -EINVAL;
+	strcpy(ret, label); /* its length was checked */
+	return 0;
+}
+
+/* A plan like the one in force, with the command and the label of a version. */
+static int deployment_resume_plan(const struct supervisor *sup, struct json_object *argv,
+                                  const char *label, struct plan **ret)
+{
+	struct plan *plan = plan_new(&sup->plan->config);
+	char **words = NULL;
+	int r = plan ? request_parse_command(argv, &words) : -ENOMEM;
+
+	if (r < 0) {
+		plan_unref(plan);
+		return r;
+	}
+	strv_free(plan->config.argv);
+	plan->config.argv = words;
+	snprintf(plan->config.label, sizeof(plan->config.label), "%s", label);
+	*ret = plan;
+	return 0;
+}
+
+static int deployment_resume_slots(struct json_object *list, struct slots *ret)
+{
+	const size_t n =
+	        json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+
+	if (n == 0 || n > RPD_SLOT_MAX)
+		return -EINVAL;
+	for (ret->n = 0; ret->n < n; ret->n++) {
+		const int64_t slot = json_object_get_int64(json_object_array_get_idx(list, ret->n));
+
+		if (slot < 0 || slot >= RPD_SLOT_MAX)
+			return -EINVAL;
+		ret->at[ret->n] = (uint16_t)slot;
+	}
+	return 0;
+}
+
+static void deployment_resume_verdict(struct json_object *state, struct deployment *it)
+{
+	const char *text = json_read_text(state, "evidence");
+	struct verdict_state verdict;
+	size_t n = 0;
+
+	while (text && n < sizeof(verdict) && isxdigit((unsigned char)text[2 * n]) &&
+	       isxdigit((unsigned char)text[2 * n + 1])) {
+		const char pair[3] = {text[2 * n], text[2 * n + 1], '\0'};
+
+		((unsigned char *)&verdict)[n++] = (unsigned char)strtoul(pair, NULL, 16);
+	}
+	if (n != sizeof(verdict) || !verdict_valid(&verdict, n))
+		return;
+	it->verdict = verdict;
+	it->judged_step = (size_t)json_read_number(state, "judged_step");
+}
+
+static int deployment_resume_settings(const struct supervisor *sup, struct json_object *state,
+                                      struct deployment *it)
+{
+	struct json_object *words = json_read_value(state, "settings");
+	int r = 0;
+
+	it->settings = sup->plan->config.deploy;
+	if (json_read_length(state, "settings"))
+		r = request_parse_command(words, &it->words);
+	if (r == 0)
+		r = deploy_option_apply(&it->settings, it->words, NULL);
+	if (it->returns)
+		it->settings.strategy = DEPLOY_BLUE_GREEN;
+	return r;
+}
+
+static void deployment_resume_outcome(struct json_object *file, struct deployment *it)
+{
+	static const char *const names[] = {
+	        [DEPLOYMENT_PROMOTED] = "promoted",
+	        [DEPLOYMENT_ABORTED] = "aborted",
+	        [DEPLOYMENT_ROLLED_BACK] = "rolled-back",
+	        [DEPLOYMENT_FAILED] = "failed",
+	};
+	const char *outcome = json_read_text(file, "outcome");
+
+	for (size_t i = DEPLOYMENT_PROMOTED; outcome && i < ARRAY_SIZE(names); i++)
+		if (!strcmp(outcome, names[i]))
+			it->outcome = (enum deployment_outcome_kind)i;
+}
+
+static void deployment_resume_numbers(struct json_object *file, struct json_object *state,
+                                      struct deployment *it)
+{
+	const char *reason = json_read_text(file, "reason");
+
+	it->id = json_read_number(file, "id");
+	it->step = (size_t)json_read_number(file, "step");
+	it->n_new = (unsigned int)json_read_number(file, "workers");
+	it->began_at = deployment_resume_time(file, "began_at");
+	it->step_began_at = deployment_resume_time(file, "step_began_at");
+	it->ended_at = deployment_resume_time(file, "ended_at");
+	it->held_until = json_read_flag(state, "for_ever")
+	                         ? INT64_MAX
+	                         : deployment_resume_time(file, "held_until");
+	it->n_slots_before = (unsigned int)json_read_number(state, "n_slots_before");
+	it->goes_back = json_read_flag(state, "goes_back");
+	it->returns = json_read_flag(state, "returns");
+	it->is_asked = json_read_flag(state, "is_asked");
+	it->halt = (enum rollout_halt)json_read_number(state, "halt");
+	it->judgement = (enum rollout_judgement)json_read_number(state, "judgement");
+	snprintf(it->reason, sizeof(it->reason), "%s", reason ? reason : "");
+	if ((unsigned int)it->halt > ROLLOUT_HALT_NO_OLD)
+		it->halt = ROLLOUT_HALT_ASKED;
+	if ((unsigned int)it->judgement > ROLLOUT_BAD)
+		it->judgement = ROLLOUT_UNKNOWN;
+}
+
+static int deployment_resume_parse(struct supervisor *sup, struct json_object *file,
+                                   struct deployment *it)
+{
+	struct json_object *state = json_read_value(file, "state");
+	struct rollout_shares shares = {};
+	int r = deployment_resume_label(file, "new", it->label);
+
+	if (r == 0)
+		r = deployment_resume_label(file, "old", it->old_label);
+	if (r == 0)
+		r = deployment_resume_slots(json_read_value(state, "slots"), &it->slots);
+	if (r == 0)
+		r = deployment_resume_plan(sup, json_read_value(state, "argv"), it->label,
+		                           &it->plan);
+	if (r == 0)
+		r = deployment_resume_plan(sup, json_read_value(state, "old_argv"), it->old_label,
+		                           &it->old);
+	if (r < 0)
+		return r;
+	deployment_resume_numbers(file, state, it);
+	deployment_resume_outcome(file, it);
+	it->plan->relabel = it->outcome == DEPLOYMENT_UNDER_WAY && !it->returns;
+	r = deployment_resume_settings(sup, state, it);
+	if (r == 0 && it->settings.strategy == DEPLOY_CANARY)
+		r = rollout_steps_parse(it->settings.steps, &shares, NULL);
+	it->n_steps = rollout_steps_plan(it->settings.strategy, &shares, (unsigned int)it->slots.n,
+	                                 it->steps);
+	return r == 0 && (it->step > it->n_steps || it->n_slots_before >= RPD_SLOT_MAX) ? -EINVAL
+	                                                                                : r;
+}
+
+void deployment_resume_read(struct supervisor *sup)
+{
+	struct deployment *it = calloc(1, sizeof(*it));
+	struct json_object *file = NULL;
+	struct error err = {};
+	int r = it ? deployment_file_read_whole(sup->name, &file, &err) : -ENOMEM;
+
+	if (r == 0) {
+		r = deployment_resume_parse(sup, file, it);
+		if (r < 0)
+			error_set(&err, r,
+			          "what is written down of the last deployment can't be "
+			          "read: it is forgotten");
+	}
+	json_object_put(file);
+	if (r < 0)
+		report_line(sup, "%s", err.text);
+	if (r != 0) {
+		deployment_free(it);
+		return;
+	}
+	sup->deployment = it;
+	deployment_judge_begin(sup);
+	file = NULL;
+	if (deployment_file_read_whole(sup->name, &file, &err) == 0)
+		deployment_resume_verdict(json_read_value(file, "state"), it);
+	json_object_put(file);
+}
+
+/* --- workers */
+
+/* The version of the slot. */
+static const char *deployment_resume_version(const struct supervisor *sup, unsigned int slot)
+{
+	const struct rpd_schedule *s = steer_schedule(&sup->service.steer);
+
+	return slot < s->n_slots && s->slots[slot].state != RPD_SLOT_EMPTY
+	               ? s->versions[s->slots[slot].version].label
+	               : "";
+}
+
+bool deployment_resume_holds(const struct worker *w)
+{
+	const struct deployment *it = w->sup->deployment;
+
+	return it && w->was_held && w->slot < w->sup->n_slots &&
+	       (it->outcome == DEPLOYMENT_UNDER_WAY || it->held_until > clock_ns(CLOCK_REALTIME));
+}
+
+void deployment_resume_take_workers(struct supervisor *sup)
+{
+	struct deployment *it = sup->deployment;
+
+	for (struct worker *w = sup->workers; it && w; w = w->next) {
+		const bool in_slot = w->slot < sup->n_slots && sup->slots[w->slot].current == w;
+		const char *of_slot = deployment_resume_version(sup, w->slot);
+		bool is_new = !strcmp(in_slot ? of_slot : w->label, it->label);
+
+		/* It has just lost its slot: to a worker of the other version. */
+		if (!in_slot && !w->label[0]) {
+			is_new = strcmp(of_slot, it->label) != 0;
+			strcpy(w->label, is_new ? it->label : it->old_label);
+		}
+		plan_replace(&w->plan, plan_ref(is_new ? it->plan : it->old));
+	}
+}
+
+/* --- going on */
+
+/* A slot of the new version without a worker: it has ended while there was no supervisor. */
+static enum rollout_phase deployment_resume_phase(const struct supervisor *sup, unsigned int slot,
+                                                  const char *new_label)
+{
+	if (strcmp(deployment_resume_version(sup, slot), new_label) != 0)
+		return ROLLOUT_PENDING;
+	return slot < sup->n_slots && sup->slots[slot].current ? ROLLOUT_REPLACED : ROLLOUT_FAILED;
+}
+
+/* The step that the schedule has in force, from 1; 0 = none, or that of a rolling deployment. */
+static size_t deployment_resume_find_step(const struct supervisor *sup, const struct deployment *it,
+                                          unsigned int n_new)
+{
+	const unsigned int permille = steer_schedule(&sup->service.steer)->canary_permille;
+
+	for (size_t i = 0; i < it->n_steps; i++)
+		if (permille ? it->steps[i].permille == permille
+		             : !it->steps[i].permille && n_new == it->slots.n)
+			return i + 1;
+	return 0;
+}
+
+static void deployment_resume_note_ended(struct deployment *it, const struct rollout *rollout)
+{
+	for (size_t i = 0; i < rollout->slots.n; i++)
+		if (rollout->phase[i] == ROLLOUT_FAILED)
+			snprintf(it->reason, sizeof(it->reason),
+			         "slot %u: the new worker has ended while there was no supervisor",
+			         rollout->slots.at[i]);
+}
+
+/* How far the deployment has come. */
+static void deployment_resume_rollout(const struct supervisor *sup, struct deployment *it,
+                                      struct rollout *ret)
+{
+	const int64_t since = clock_ns(CLOCK_REALTIME) - it->step_began_at;
+	const char *replaced = it->returns ? it->old_label : it->label;
+	unsigned int n_new;
+	size_t step;
+
+	rollout_begin(ret, &it->slots, it->plan->config.batch, false);
+	rollout_set_steps(ret, it->steps, it->n_steps);
+	ret->keeps_old = true;
+	ret->deadline = it->settings.step_deadline;
+	ret->pause_timeout = it->settings.pause_timeout;
+	for (size_t i = 0; i < it->slots.n; i++)
+		ret->phase[i] =
+		        (unsigned char)deployment_resume_phase(sup, it->slots.at[i], replaced);
+	n_new = rollout_count(ret, ROLLOUT_REPLACED) + rollout_count(ret, ROLLOUT_FAILED);
+	step = it->returns ? 0 : deployment_resume_find_step(sup, it, n_new);
+	ret->since = ret->halted_at = clock_ns(CLOCK_MONOTONIC);
+	if (step) {
+		ret->step = step - 1;
+		ret->in_force = true;
+		if (step == it->step && since > 0 && since < ret->since)
+			ret->since -= since;
+		it->step = step;
+	}
+	ret->halt = it->halt;
+	/* It had been put in force before, or is asked for: the way back is completed. */
+	ret->aborted =
+	        it->returns || it->is_asked || it->judgement == ROLLOUT_BAD || (it->step && !n_new);
+	deployment_resume_note_ended(it, ret);
+}
+
+static void deployment_resume_under_way(struct supervisor *sup)
+{
+	struct deployment *it = sup->deployment;
+	struct plan *newer = plan_ref(it->returns ? it->old : it->plan);
+	struct rollout rollout;
+	struct error err = {};
+
+	deployment_resume_rollout(sup, it, &rollout);
+	if (it->n_slots_before && !sup->slots[sup->n_slots - 1].current)
+		sup->slots[sup->n_slots - 1].run = RPD_RUN_STOPPED;
+	report_line(sup, "the deployment of '%s' goes on%s%s: step %zu of %zu", it->label,
+	            rollout.halt ? ", paused: " : "", rollout.halt ? it->reason : "", it->step,
+	            it->n_steps);
+	if (deployment_go_on(sup, newer, &rollout, &err) < 0)
+		report_line(sup, "%s", err.text);
+	else if (deployment_state_under_way(sup))
+		deployment_judge_watch(sup);
+	plan_unref(newer);
+}
+
+void deployment_resume(struct supervisor *sup)
+{
+	struct deployment *it = sup->deployment;
+	int64_t left;
+
+	if (!it)
+		return;
+	if (it->outcome == DEPLOYMENT_UNDER_WAY) {
+		deployment_resume_under_way(sup);
+		return;
+	}
+	left = it->held_until == INT64_MAX ? DEPLOY_FOR_EVER
+	                                   : it->held_until - clock_ns(CLOCK_REALTIME);
+	it->held_until = 0;
+	if (left > 0)
+		deployment_hold(sup, left);
+}
