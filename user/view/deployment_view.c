@@ -74,7 +74,8 @@ static void deployment_view_print_left(FILE *out, struct json_object *d)
 	if (deployment_view_waits(d))
 		fputs(", waits for `promote` or `abort`", out);
 	else if (!deployment_view_has_ended(d) && ends > 0)
-		fprintf(out, ends > now ? ", %s left" : ", its time is over",
+		fprintf(out,
+		        ends > now ? ", %s left" : ", its time is over: it waits for more samples",
 		        deployment_view_format_time(ends - now, text, sizeof(text)));
 	else if (held > now)
 		fprintf(out, "; the %s workers are held for %s more",
