@@ -85,7 +85,7 @@ enum rpd_slot_state {
 #define RPD_SLOT_CANARY  0x1 /* gets a part of the canary share */
 #define RPD_SLOT_DEAD    0x2 /* had no listener in any endpoint when the ring was built */
 #define RPD_SLOT_STALLED 0x4 /* its listener is open, but no process polls it */
-#define RPD_SLOT_SECOND  0x8 /* its second cell is in force */
+#define RPD_SLOT_SECOND  0x8 /* its second cell is in force; stays when the slot is empty */
 
 /* rpd_schedule.flags */
 #define RPD_STRICT 0x1 /* refuse connections rather than fall back to the kernel's hash */

@@ -51,17 +51,17 @@ class Scene:
         self.load = bed.start_load("--rate", RATE)
         self.bursts = 0
 
-    def stops(self, *command, skip_start=True):
-        """Runs the command. Returns its stops, in order."""
-        result = self.bed.run(self.killat, *["--skip-start"] * skip_start, "--list", self.tool,
-                              *command)
+    def stops(self, *command, skip_start=True, tool=None):
+        """Runs the command, of reuseportd or of another program. Returns its stops, in order."""
+        result = self.bed.run(self.killat, *["--skip-start"] * skip_start, "--list",
+                              tool or self.tool, *command)
         check("exit status 0" in result.out, f"{result}")
         return shortened(STOP.findall(result.out))
 
-    def kill(self, stop, *command, skip_start=True, env=None):
+    def kill(self, stop, *command, skip_start=True, tool=None, env=None):
         """Kills the command at this stop. Returns False if the command ended before."""
-        result = self.bed.run(self.killat, *["--skip-start"] * skip_start, "--at", stop, self.tool,
-                              *command, env=env)
+        result = self.bed.run(self.killat, *["--skip-start"] * skip_start, "--at", stop,
+                              tool or self.tool, *command, env=env)
         check(result.code in (0, 3), f"killat failed: {result}")
         return result.code == 0
 
@@ -279,6 +279,25 @@ def test_swap(bed):
           lambda swapped: swapped and bed.reuseportd("swap", 1, "--pid", former),
           # The number of bpf() calls depends on the connections that the load opens.
           vary=LOOKS | {"bpf"})
+    scene.finish()
+
+
+@timeout(600)
+def test_flip(bed):
+    """All slots change their workers at once: a killed flip has changed all of them or none."""
+    scene = Scene(bed)
+    others = [Worker(bed, f"other-{slot}") for slot in range(WORKERS)]
+    former = {slot: row.pid for slot, row in scene.state()[1].items()}
+    tool = bed.binary("flip")
+    there = [f"{slot}:{other.pid}" for slot, other in enumerate(others)]
+    back = [f"{slot}:{pid}" for slot, pid in former.items()]
+
+    def undo(flipped):
+        # A listener that the killed flip has left behind would make each of these fail.
+        for pairs in (back,) if flipped else (there, back):
+            result = bed.run(tool, SERVICE, *pairs)
+            equal(result.code, 0, f"{result}")
+    sweep(scene, (SERVICE, *there), undo, vary=LOOKS | {"bpf"}, tool=tool)
     scene.finish()
 
 

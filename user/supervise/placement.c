@@ -420,7 +420,8 @@ int placement_resize(struct supervisor *sup, unsigned int n, struct error *err)
 		return r;
 	schedule_commit_begin(service, &observed, &draft);
 	for (unsigned int slot = n; slot < draft.n_slots; slot++)
-		memset(&draft.slots[slot], 0, sizeof(draft.slots[slot]));
+		draft.slots[slot] =
+		        (struct rpd_slot){.flags = draft.slots[slot].flags & RPD_SLOT_SECOND};
 	draft.n_slots = n;
 	service->steer.service->n_workers = n;
 	return schedule_commit(service, &observed, &draft, true, "scale", err);
