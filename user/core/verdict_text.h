@@ -6,7 +6,7 @@
 
 #include "core/verdict.h"
 
-#define VERDICT_TEXT_MAX 320
+#define VERDICT_TEXT_MAX 512
 
 /* One line for a signal, for example "responses 5xx: 12 of 480 (new), 9 of 9,100 (old): evidence
  * 2,310 of 1,000". */

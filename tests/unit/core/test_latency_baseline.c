@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "bed/seed.h"
+#include "bed/unit.h"
+#include "core/latency_baseline.h"
+
+#define BUCKETS 100
+
+static uint64_t new[BUCKETS], old[BUCKETS];
+static struct latency_baseline baseline;
+static struct verdict_pair pair;
+
+static int begin(void **context)
+{
+	memset(new, 0, sizeof(new));
+	memset(old, 0, sizeof(old));
+	return 0;
+}
+
+static void count(void)
+{
+	latency_baseline_count(&baseline, new, old, BUCKETS, &pair);
+}
+
+static void assert_pair(uint64_t new_n, uint64_t new_bad, uint64_t old_n, uint64_t old_bad)
+{
+	assert_int_equal(pair.new.n, new_n);
+	assert_int_equal(pair.new.bad, new_bad);
+	assert_int_equal(pair.new.clients, new_bad);
+	assert_int_equal(pair.old.n, old_n);
+	assert_int_equal(pair.old.bad, old_bad);
+	assert_int_equal(pair.old.clients, old_bad);
+}
+
+/* Nothing is counted until the old version has enough samples; the new version has no say. */
+static void enough_samples(void **context)
+{
+	static const struct {
+		unsigned int percent, samples;
+	} quantiles[] = {{50, 20}, {90, 100}, {99, 1000}};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(quantiles); i++) {
+		const unsigned int n = quantiles[i].samples;
+
+		assert_int_equal(latency_baseline_samples(quantiles[i].percent), n);
+		latency_baseline_begin(&baseline, quantiles[i].percent);
+		memset(old, 0, sizeof(old));
+		new[50] += 5000;
+		old[10] = n - 1;
+		count();
+		assert_false(baseline.frozen);
+		assert_pair(0, 0, 0, 0);
+		old[10]++;
+		count();
+		assert_true(baseline.frozen);
+		assert_pair(0, 0, 0, 0);
+		new[50]++;
+		old[11]++;
+		old[10]++;
+		count();
+		assert_pair(1, 1, 2, 1);
+	}
+}
+
+/* What is in the quantile's bucket is not slow; and the quantile stays until the next step. */
+static void frozen(void **context)
+{
+	latency_baseline_begin(&baseline, 90);
+	old[10] = 500;
+	old[20] = 400; /* p90 */
+	old[30] = 100;
+	count();
+	assert_int_equal(baseline.bucket, 20);
+	new[20] += 7;
+	new[21] += 3;
+	old[99] += 10000;
+	count();
+	assert_int_equal(baseline.bucket, 20);
+	assert_pair(10, 3, 10000, 10000);
+	latency_baseline_begin(&baseline, 90);
+	count();
+	assert_int_equal(baseline.bucket, 99);
+	assert_pair(0, 0, 0, 0);
+}
+
+/* All in one bucket, the first or the last: nothing is slow. */
+static void one_bucket(void **context)
+{
+	for (unsigned int bucket = 0; bucket < BUCKETS; bucket += BUCKETS - 1) {
+		begin(NULL);
+		latency_baseline_begin(&baseline, 99);
+		old[bucket] = 1000;
+		count();
+		assert_int_equal(baseline.bucket, bucket);
+		old[bucket] += 10;
+		new[bucket] += 10;
+		count();
+		assert_pair(10, 0, 10, 0);
+	}
+}
+
+/* Of the samples that it was frozen with, at most its part is above it, and with its bucket more
+ * than that is. */
+static void quantile(void **context)
+{
+	static const unsigned int percents[] = {50, 90, 99};
+
+	seed_start("times");
+	for (unsigned int run = 0; run < 3000; run++) {
+		const unsigned int percent = percents[seed_next(3)];
+		uint64_t all = 0, above = 0;
+
+		for (unsigned int i = 0; i < BUCKETS; i++)
+			all += old[i] = seed_next(5) ? seed_next(1 + seed_next(5000)) : 0;
+		latency_baseline_begin(&baseline, percent);
+		count();
+		if (!baseline.frozen) {
+			assert_true(all < latency_baseline_samples(percent));
+			continue;
+		}
+		for (unsigned int i = baseline.bucket + 1; i < BUCKETS; i++)
+			above += old[i];
+		assert_true(above * 100 <= all * (100 - percent));
+		assert_true((above + old[baseline.bucket]) * 100 > all * (100 - percent));
+	}
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test_setup(enough_samples, begin),
+	        cmocka_unit_test_setup(frozen, begin),
+	        cmocka_unit_test_setup(one_bucket, begin),
+	        cmocka_unit_test_setup(quantile, begin),
+	};
+
+	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);
+}
