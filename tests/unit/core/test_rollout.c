@@ -259,37 +259,23 @@ static void put_into(struct rollout *rollout, enum state state)
 	}
 }
 
+/* Returns when it happens. */
 static int64_t apply(struct rollout *rollout, enum event event)
 {
-	switch (event) {
-	case PROMOTE:
-	case FULL:
+	static const enum rollout_judgement judgements[N_EVENTS] = {
+	        [GOOD] = ROLLOUT_GOOD, [NO_TRAFFIC] = ROLLOUT_NO_TRAFFIC, [BAD] = ROLLOUT_BAD};
+
+	if (event == PROMOTE || event == FULL)
 		rollout_promote(rollout, event == FULL);
-		break;
-	case PAUSE:
+	else if (event == PAUSE)
 		rollout_pause(rollout, 1);
-		break;
-	case ABORT:
+	else if (event == ABORT)
 		rollout_abort(rollout);
-		break;
-	case GOOD:
-		rollout_judge(rollout, ROLLOUT_GOOD);
-		break;
-	case NO_TRAFFIC:
-		rollout_judge(rollout, ROLLOUT_NO_TRAFFIC);
-		break;
-	case BAD:
-		rollout_judge(rollout, ROLLOUT_BAD);
-		break;
-	case FAIL:
+	else if (judgements[event])
+		rollout_judge(rollout, judgements[event]);
+	else if (event == FAIL)
 		rollout_record(rollout, 0, ROLLOUT_FAILED);
-		break;
-	case LATER:
-		return TIME + DEADLINE;
-	default:
-		return TIMEOUT + 1;
-	}
-	return 1;
+	return event == LATER ? TIME + DEADLINE : event == LATEST ? TIMEOUT + 1 : 1;
 }
 
 static void every_pair(void **context)
