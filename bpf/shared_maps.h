@@ -5,6 +5,7 @@
 
 #include <bpf/bpf_helpers.h>
 #include <reuseportd/abi.h>
+#include <reuseportd/cell.h>
 #include "member_maps.h"
 #include "steer_pick.h"
 

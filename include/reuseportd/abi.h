@@ -33,7 +33,7 @@
 /*
  * After the cells, a socket array has the parking listener, which holds connections while no worker
  * lives; then listeners that are in no slot yet, and that only a probe can reach (map "probes").
- * They are at rpd_cell(), as if each were the only cell of a slot with this number.
+ * They are at rpd_cell() (cell.h), as if each were the only cell of a slot with this number.
  */
 #define RPD_SLOT_PARKING RPD_SLOT_MAX
 #define RPD_SLOT_PROBE   (RPD_SLOT_MAX + 1)
@@ -138,20 +138,6 @@ struct rpd_schedule {
 	__u16 candidates[RPD_SLOT_MAX];
 	__u16 ring[RPD_RING_MAX];
 };
-
-/* The cell of @slot, below RPD_SLOT_MAX, that is in force while @s is. */
-static inline __u32 rpd_slot_cell(const struct rpd_schedule *s, __u32 slot)
-{
-	const __u8 second = s->slots[slot & (RPD_SLOT_MAX - 1)].flags & RPD_SLOT_SECOND;
-
-	return slot + second * (RPD_SLOT_MAX / RPD_SLOT_SECOND);
-}
-
-/* The same for RPD_SLOT_PARKING and RPD_SLOT_PROBE + n too. */
-static inline __u32 rpd_cell(const struct rpd_schedule *s, __u32 slot)
-{
-	return slot < RPD_SLOT_MAX ? rpd_slot_cell(s, slot) : slot + RPD_SLOT_MAX;
-}
 
 /* Map "control", one entry, memory mapped. The cursors and `active` have a cache line each: every
  * new connection, on every CPU, writes a cursor and reads `active`. */

@@ -180,3 +180,26 @@ def test_service_stops(bed):
                    == [(old, "stopping")], "only the old worker is listed")
     os.kill(run.process.pid, signal.SIGTERM)  # again: the workers are killed
     equal(run.process.wait(), 0, "exit status of the supervisor")
+
+
+def test_slot_added_again(bed):
+    """A slot is removed and added again: it shows its last worker, until it has a new one, and no
+    earlier one."""
+    gate = bed.dir / "gate"
+    gate.touch()
+    run = Run(bed, worker_command(bed), "--ready", f"exec:test -e {gate}", "--listen", PORT,
+              workers=2)
+    run.reload()
+    former = run.pids()[1]
+    run.reload()
+    last = run.pids()[1]
+    check(last != former, "slot 1 has another worker")
+    run.command_line("scale", 1)
+    gate.unlink()
+    scale = bed.start(bed.binary("reuseportd"), "scale", run.name, 2, name="scale")
+    wait_until(lambda: run.states()[1:] == ["starting"], "slot 1 is starting", 20)
+    equal(run.pids()[1], last, "the last worker of slot 1")
+    gate.touch()
+    equal(scale.wait(), 0, f"exit status of scale: {scale.output()}")
+    check(run.pids()[1] not in (former, last), "slot 1 has a new worker")
+    equal(run.stop(), 0, "exit status of the supervisor")

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <reuseportd/cell.h>
 #include <reuseportd/guard_abi.h>
 
 #include "base/cleanup.h"

@@ -77,7 +77,7 @@ static const char *observe_run_name(const struct service *service)
 	return service_is_run(service) ? service->pins.service : NULL;
 }
 
-/* Puts the listener into the slot that a killed swap has chosen for it. */
+/* Puts the listener into the slot of its worker, which a killed command has begun to do. */
 static int observe_finish_put(struct service *service, unsigned int endpoint, unsigned int slot,
                               uint16_t generation, const struct listener *listener,
                               struct error *err)
@@ -109,13 +109,13 @@ static int observe_finish_put(struct service *service, unsigned int endpoint, un
 	/* -EBUSY: it is in another slot already. -EINVAL: it no longer listens. */
 	if (r == 0 || r == -EBUSY || r == -EINVAL)
 		return 0;
-	return error_set(err, r, "can't complete the swap of slot %u: %s", slot, strerror(-r));
+	return error_set(err, r, "can't complete slot %u: %s", slot, strerror(-r));
 }
 
 /*
- * A swap first writes the new worker to the slot's row, then puts its listeners, one endpoint after
- * the other. If it was killed in between, the row and the socket arrays differ: then the listener
- * in the row is put if it still listens; otherwise the row gets the listener in the array.
+ * If the worker of a slot listens on one more endpoint, the listener is first written to the slot's
+ * row, then put into the socket array. If a command was killed in between, they differ: then the
+ * listener in the row is put if it still listens; otherwise the row gets the listener in the array.
  */
 static int observe_repair_slot(struct service *service, struct observed *o, unsigned int slot,
                                struct error *err)
@@ -130,7 +130,7 @@ static int observe_repair_slot(struct service *service, struct observed *o, unsi
 
 		if (meant == in_force || !steer_has_endpoint(&service->steer, e))
 			continue;
-		/* The former worker listened here, and the worker that replaces it does not. */
+		/* The worker has been taken out, or has closed this listener. */
 		if (!meant && service_is_run(service)) {
 			steer_socks_clear(&service->steer, e, slot);
 			it->cookies[e] = 0;

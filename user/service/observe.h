@@ -21,10 +21,10 @@ enum observe_depth {
 };
 
 /*
- * Observes the service, under its lock. Also completes or rolls back a swap that was killed half
- * way, and records the new owner of a listener if its process was replaced (a pre-fork parent has
- * started another child). Returns 0, or a negative errno with @err set. The caller frees @ret with
- * observed_free().
+ * Observes the service, under its lock. Also completes or undoes a change of a worker's listeners
+ * that was killed half way, and records the new owner of a listener if its process was replaced (a
+ * pre-fork parent has started another child). Returns 0, or a negative errno with @err set. The
+ * caller frees @ret with observed_free().
  */
 int observe(struct service *service, enum observe_depth depth, struct observed *ret,
             struct error *err);

@@ -9,7 +9,6 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/strv.h"
-#include "core/schedule_edit.h"
 #include "kern/cgroup.h"
 #include "kern/cgroup_limit.h"
 #include "kern/proc.h"
@@ -174,13 +173,8 @@ static void takeover_restore_slots(struct supervisor *sup, const struct service 
 	}
 }
 
-/*
- * Puts slots that have a worker into the ring, except those with a dead worker. A slot is missing
- * if the earlier supervisor was killed between admitting a worker (the slot's first one, or one
- * after a dead one) and building the ring.
- */
-static int takeover_complete_ring(struct supervisor *sup, struct service *service,
-                                  struct error *err)
+/* Takes slots out of the ring whose workers have died while there was no supervisor. */
+static int takeover_update_ring(struct service *service, struct error *err)
 {
 	_cleanup_observed_ struct observed o = {};
 	struct rpd_schedule draft;
@@ -189,12 +183,8 @@ static int takeover_complete_ring(struct supervisor *sup, struct service *servic
 	if (r < 0)
 		return r;
 	schedule_commit_begin(service, &o, &draft);
-	for (unsigned int slot = 0; r == 0 && slot < sup->n_slots; slot++)
-		if (sup->slots[slot].current && draft.slots[slot].state == RPD_SLOT_EMPTY)
-			r = schedule_edit_fill_slot(&draft, slot, service->steer.service->label,
-			                            err);
-	if (r < 0 || !memcmp(&draft, steer_schedule(&service->steer), sizeof(draft)))
-		return r;
+	if (!memcmp(&draft, steer_schedule(&service->steer), sizeof(draft)))
+		return 0;
 	return schedule_commit(service, &o, &draft, true, "the take-over", err);
 }
 
@@ -243,7 +233,7 @@ static int takeover_all_workers(struct supervisor *sup, struct service *service,
 {
 	_cleanup_observed_ struct observed o = {};
 	bool ended[RPD_SLOT_MAX] = {};
-	/* A swap that was killed half way is completed or rolled back. */
+	/* A change that was killed half way is completed or undone. */
 	int r = observe(service, OBSERVE_KNOWN, &o, err);
 
 	for (size_t i = 0; r == 0 && i < n; i++) {
@@ -327,7 +317,7 @@ int takeover(struct supervisor *sup, struct error *err)
 	r = r < 0 ? error_set(err, r, "can't read %s: %s", sup->cgroup_path, strerror(-r))
 	          : takeover_all_workers(sup, service, names, n, err);
 	if (r == 0)
-		r = takeover_complete_ring(sup, service, err);
+		r = takeover_update_ring(service, err);
 	for (size_t i = 0; i < n; i++)
 		free(names[i]);
 	free(names);
