@@ -15,6 +15,7 @@
 #include "kern/steer_socks.h"
 #include "kern/steer_workers.h"
 #include "service/generation.h"
+#include "service/responses.h"
 #include "service/service_in_force.h"
 
 #define ADMIT_TRIES    100
@@ -59,8 +60,9 @@ static int admit_borrow_listeners(const struct newcomer *newcomer, struct admit_
 /* Records the worker and its listeners before a connection can be steered to them. The slot's row
  * comes first: an admitted listener that is in no slot and in no row is that of a former worker. */
 static int admit_write_rows(struct service *service, unsigned int slot,
-                            const struct newcomer *newcomer, uint8_t version)
+                            const struct newcomer *newcomer, const struct rpd_schedule *draft)
 {
+	const uint8_t version = draft->slots[slot].version;
 	struct rpd_worker former, worker;
 	int r = steer_workers_get(&service->steer, slot, &former);
 
@@ -75,6 +77,7 @@ static int admit_write_rows(struct service *service, unsigned int slot,
 		        .account = generation_choose(service, slot, &former, newcomer),
 		        .run = former.run,
 		        .restarts = former.restarts};
+	responses_set_version(service, worker.account, draft->versions[version].label);
 	listener_owner_note(&worker, &newcomer->owner);
 	worker.main_pid = newcomer->main.id.pid;
 	worker.main_start = newcomer->main.id.start_time;
@@ -157,7 +160,7 @@ static int admit_attach_program(const struct service *service, unsigned int endp
 }
 
 int admit(struct service *service, unsigned int slot, const struct newcomer *newcomer,
-          uint8_t version, struct error *err)
+          const struct rpd_schedule *draft, struct error *err)
 {
 	_cleanup_(admit_close_borrowed) struct admit_borrowed borrowed;
 	int r;
@@ -166,7 +169,7 @@ int admit(struct service *service, unsigned int slot, const struct newcomer *new
 	r = admit_borrow_listeners(newcomer, &borrowed, err);
 	if (r < 0)
 		return r;
-	r = admit_write_rows(service, slot, newcomer, version);
+	r = admit_write_rows(service, slot, newcomer, draft);
 	if (r == -E2BIG)
 		return error_set(err, r,
 		                 "can't admit pid %u to slot %u: a service has at most %d "

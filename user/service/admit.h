@@ -11,7 +11,8 @@
 	"MPTCP sockets can't be steered; listen with plain TCP (Go: GODEBUG=multipathtcp=0)"
 
 /*
- * Puts the newcomer into @slot, in place of the worker there. In a complete service, also makes
+ * Puts the newcomer into @slot, in place of the worker there, with the version that the
+ * slot has in @draft. In a complete service, also makes
  * sure that the program is attached to the newcomer's groups. The caller changes the schedule.
  *
  * First borrows all the listeners, so that it fails before anything is changed; then writes the
@@ -20,4 +21,4 @@
  * already.
  */
 int admit(struct service *service, unsigned int slot, const struct newcomer *newcomer,
-          uint8_t version, struct error *err);
+          const struct rpd_schedule *draft, struct error *err);

@@ -218,7 +218,7 @@ static int attach_fill_slots(struct service *service, const struct attach_reques
 		                     found->n_holders, &newcomer);
 		r = schedule_edit_fill_slot(draft, slot, request->label, err);
 		if (r == 0)
-			r = admit(service, slot, &newcomer, draft->slots[slot].version, err);
+			r = admit(service, slot, &newcomer, draft, err);
 		if (r == 0 && steer_workers_get(&service->steer, slot, &worker) == 0)
 			draft->slots[slot].generation = worker.account / RPD_SLOT_MAX;
 	}

@@ -29,6 +29,11 @@ int responses_begin(struct service *service, int cgroup, struct error *err);
 /* Stops counting: detaches the programs, and forgets the counts. */
 void responses_end(struct service *service);
 
-/* The version of a generation's responses from now on. Does nothing if responses are not counted.
- * For admit() and schedule_commit(). */
+/* For admit() and schedule_commit(); each does nothing if responses are not counted. The version of
+ * a generation's responses from now on; the same for the workers in all slots of @schedule. */
 void responses_set_version(struct service *service, uint16_t generation, const char *label);
+void responses_set_versions(struct service *service, const struct rpd_schedule *schedule);
+
+/* The same for an attached service that has got another worker: if the worker is in a cgroup where
+ * its responses are not counted, counts them from now on. */
+void responses_cover(struct service *service);

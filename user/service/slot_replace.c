@@ -113,7 +113,7 @@ int slot_replace_worker(struct service *service, unsigned int slot, const struct
 		r = slot_replace_check_served(service, &draft, slot, err);
 	if (r < 0)
 		return r;
-	r = admit(service, slot, newcomer, draft.slots[slot].version, err);
+	r = admit(service, slot, newcomer, &draft, err);
 	if (r == 0) {
 		slot_replace_clear_rest(service, slot, newcomer, &before);
 		r = slot_replace_commit(service, &draft, what, err);
