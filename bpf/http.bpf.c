@@ -101,7 +101,11 @@ http_find_exchange(struct __sk_buff *skb, struct bpf_sock *sk, struct http_segme
 	return it ? it : http_begin(sk);
 }
 
-static __always_inline void http_count(struct bpf_sock *sk, int class, __u64 ns)
+/* The compiler forgets what it knows of the value, and so leaves the checks of its range in the
+ * program, which the verifier needs. */
+#define HTTP_FORGET(value) asm volatile("" : "+r"(value))
+
+static __always_inline void http_count(struct bpf_sock *sk, __u32 class, __u64 ns)
 {
 	const __u64 *tag = conn_table_find(sk);
 	struct rpd_responses *row;
@@ -111,13 +115,13 @@ static __always_inline void http_count(struct bpf_sock *sk, int class, __u64 ns)
 		return;
 	account = *tag & RPD_TAG_ACCOUNT;
 	row = bpf_map_lookup_elem(&responses, &account);
-	if (!row || class < 0 || class >= RESPONSE_CLASS_MAX)
+	HTTP_FORGET(class);
+	if (!row || class >= RESPONSE_CLASS_MAX)
 		return;
 	__sync_fetch_and_add(&row->of[class], 1);
-	if (!ns)
-		return;
 	bucket = response_bucket(ns);
-	if (bucket >= RESPONSE_BUCKETS)
+	HTTP_FORGET(bucket);
+	if (!ns || bucket >= RESPONSE_BUCKETS)
 		return;
 	__sync_fetch_and_add(&row->time_ns, ns);
 	__sync_fetch_and_add(&row->times[bucket], 1);

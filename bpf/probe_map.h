@@ -24,17 +24,20 @@ struct {
 static __always_inline bool probe_is_of(const struct bpf_sock *sk)
 {
 	struct rpd_probe source = {.family = PROBE_AF_INET};
+	__u32 *words = (__u32 *)source.addr;
 
+	/* All loads come before the branches: the verifier allows only loads at fixed offsets, and
+	 * the compiler joins those of two branches to one at an offset that it computes. */
+	for (int i = 0; i < 4; i++)
+		words[i] = *(const volatile __u32 *)&sk->dst_ip6[i];
 	source.port = bpf_ntohs(sk->dst_port);
-	if (sk->family == PROBE_AF_INET) {
-		*(__u32 *)source.addr = sk->dst_ip4;
-	} else if (sk->dst_ip6[0] == 0 && sk->dst_ip6[1] == 0 &&
-	           sk->dst_ip6[2] == bpf_htonl(0xffff)) {
-		*(__u32 *)source.addr = sk->dst_ip6[3];
-	} else {
+	if (sk->family == PROBE_AF_INET)
+		words[0] = sk->dst_ip4;
+	else if (words[0] == 0 && words[1] == 0 && words[2] == bpf_htonl(0xffff))
+		words[0] = words[3];
+	else
 		source.family = PROBE_AF_INET6;
-		for (int i = 0; i < 4; i++)
-			((__u32 *)source.addr)[i] = sk->dst_ip6[i];
-	}
+	if (source.family == PROBE_AF_INET)
+		words[1] = words[2] = words[3] = 0;
 	return bpf_map_lookup_elem(&probes, &source) != NULL;
 }
