@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
@@ -15,6 +16,10 @@
 
 /* The pins, made in this order and removed in the other. */
 enum http_pin { PIN_ROWS, PIN_IN, PIN_OUT, PIN_MAX };
+
+/* The pin of a link that is to replace one of these. A killed command may leave it, until the next
+ * move or the end of the service: what both links see counts once. */
+#define NEXT "http-next"
 
 static const char *const pin_names[PIN_MAX] = {
         [PIN_ROWS] = "responses",
@@ -44,7 +49,7 @@ bool http_is_pin(const char *name)
 	for (unsigned int i = 0; i < PIN_MAX; i++)
 		if (!strcmp(name, pin_names[i]))
 			return true;
-	return false;
+	return !strcmp(name, NEXT);
 }
 
 /* Whether the map is one that we can read. */
@@ -96,11 +101,14 @@ int http_pin_missing(const struct http *http, const struct pins *pins)
 
 static void http_unpin(const struct pins *pins)
 {
+	char next[PATH_MAX];
+
 	for (int i = PIN_MAX - 1; i >= 0; i--) {
 		char path[PATH_MAX];
 
 		unlink(pins_path(pins, pin_names[i], path));
 	}
+	unlink(pins_path(pins, NEXT, next));
 }
 
 void http_detach(struct http *http, const struct pins *pins)
@@ -177,15 +185,15 @@ static int http_move_link(int *link, int cgroup, enum bpf_attach_type type, cons
                           enum http_pin pin)
 {
 	_cleanup_close_ int program = http_open_program(*link), moved = -1;
-	char path[PATH_MAX];
+	char path[PATH_MAX], next[PATH_MAX];
 
 	if (program < 0)
 		return program;
 	moved = bpf_link_create(program, cgroup, type, NULL);
 	if (moved < 0)
 		return -errno;
-	unlink(pins_path(pins, pin_names[pin], path));
-	if (bpf_obj_pin(moved, path) < 0)
+	unlink(pins_path(pins, NEXT, next));
+	if (bpf_obj_pin(moved, next) < 0 || rename(next, pins_path(pins, pin_names[pin], path)) < 0)
 		return -errno;
 	close(*link);
 	*link = TAKE_FD(moved);
