@@ -24,6 +24,7 @@
 #include "http_exchange.h"
 #include "http_packet.h"
 #include "probe_map.h"
+#include "rate.h"
 #include "shared_maps.h"
 
 #define HTTP_PASS   1
@@ -105,7 +106,7 @@ http_find_exchange(struct __sk_buff *skb, struct bpf_sock *sk, struct http_segme
  * program, which the verifier needs. */
 #define HTTP_FORGET(value) asm volatile("" : "+r"(value))
 
-static __always_inline void http_count(struct bpf_sock *sk, __u32 class, __u64 ns)
+static __always_inline void http_count(struct bpf_sock *sk, __u32 class, __u64 now, __u64 ns)
 {
 	const __u64 *tag = conn_table_find(sk);
 	struct rpd_responses *row;
@@ -119,6 +120,8 @@ static __always_inline void http_count(struct bpf_sock *sk, __u32 class, __u64 n
 	if (!row || class >= RESPONSE_CLASS_MAX)
 		return;
 	__sync_fetch_and_add(&row->of[class], 1);
+	if (class != 1)
+		rate_count(&row->rate, now);
 	bucket = response_bucket(ns);
 	HTTP_FORGET(bucket);
 	if (!ns || bucket >= RESPONSE_BUCKETS)
@@ -148,7 +151,7 @@ int rpd_http_out(struct __sk_buff *skb)
 	struct bpf_sock *sk = http_find_connection(skb);
 	struct http_segment segment = {};
 	struct http_exchange *it;
-	__u64 ns = 0;
+	__u64 ns = 0, now;
 	int class;
 
 	if (!sk)
@@ -156,9 +159,10 @@ int rpd_http_out(struct __sk_buff *skb)
 	it = http_find_exchange(skb, sk, &segment);
 	if (!it)
 		return HTTP_PASS;
-	class = http_exchange_send(it, &segment, bpf_ktime_get_ns(), &ns);
+	now = bpf_ktime_get_ns();
+	class = http_exchange_send(it, &segment, now, &ns);
 	if (class != HTTP_NO_RESPONSE)
-		http_count(sk, class, ns);
+		http_count(sk, class, now, ns);
 	return HTTP_PASS;
 }
 

@@ -59,6 +59,7 @@ static inline __u64 response_bucket_floor(__u32 bucket)
  */
 struct rpd_responses {
 	char label[RPD_LABEL_MAX];     /* the version of the workers that have responded */
+	struct rpd_rate rate;          /* final responses */
 	__u64 of[RESPONSE_CLASS_MAX];  /* by class */
 	__u64 time_ns;                 /* the sum of the times in times[] */
 	__u64 times[RESPONSE_BUCKETS]; /* to first byte, of final responses of a known class */
@@ -66,4 +67,4 @@ struct rpd_responses {
 
 #define RESPONSE_ROWS_MAX (RPD_ACCOUNT_MAX + RPD_VERSION_MAX)
 
-_Static_assert(sizeof(struct rpd_responses) == 32 + 8 * (6 + 1 + 208), "ABI");
+_Static_assert(sizeof(struct rpd_responses) == 32 + 40 + 8 * (6 + 1 + 208), "ABI");

@@ -55,7 +55,7 @@ static unsigned long long of_worker(void)
 {
 	struct response_count count;
 
-	CHECK_EQ(response_stats_of_generation(&run_service, 0, &count), 0);
+	CHECK_EQ(response_stats_of_generation(&run_service, 0, &count, NULL), 0);
 	return count.of[2];
 }
 

@@ -13,6 +13,7 @@
 #include "kern/pins.h"
 #include "service/attach.h"
 #include "service/in_force_restore.h"
+#include "service/responses.h"
 #include "service/service.h"
 #include "service/service_in_force.h"
 #include "service/watch.h"
@@ -25,6 +26,10 @@ static int cmd_attach_check_input(const struct invocation *i, struct error *err)
 		return error_usage(err, "--workers is required: the number of workers, or 'any'");
 	if (i->no_count && i->count_max)
 		return error_usage(err, "--no-count and --count-max can't be combined");
+	if (i->no_count && i->attach.http)
+		return error_usage(err,
+		                   "--http needs the counts of connections: it can't be "
+		                   "combined with --no-count");
 	if (i->listen.family && !i->watch)
 		return error_usage(err,
 		                   "--metrics needs --watch; without it use `reuseportd metrics "
@@ -147,6 +152,17 @@ static int cmd_attach_again(const struct invocation *i, const char *name, struct
 	return r;
 }
 
+/* Begins to count the HTTP responses of a service that is attached already. */
+static int cmd_attach_count_responses(const char *name, struct error *err)
+{
+	_cleanup_service_ struct service service;
+	int r;
+
+	service_init(&service);
+	r = service_open(&service, name, err);
+	return r < 0 ? r : responses_begin(&service, -1, err);
+}
+
 int cmd_attach(struct invocation *i, struct error *err)
 {
 	_cleanup_exporter_process_ struct exporter_process exporter;
@@ -170,6 +186,10 @@ int cmd_attach(struct invocation *i, struct error *err)
 			        "note: the policy of '%s' has been changed since it was attached, "
 			        "and stays so: `reuseportd policy` changes it\n",
 			        name);
+		if (i->attach.http)
+			r = cmd_attach_count_responses(name, err);
+		if (r < 0)
+			return r;
 		if (i->watch)
 			return cmd_attach_watch(name, &exporter, err);
 		r = cmd_attach_again(i, name, err);

@@ -72,6 +72,19 @@ uint64_t response_count_timed(const struct response_count *count)
 	return response_count_slower(count, 0);
 }
 
+uint64_t response_count_bound_ns(unsigned int step)
+{
+	return 1ull << (RESPONSE_STEP_FIRST_LOG + step);
+}
+
+uint64_t response_count_below(const struct response_count *count, unsigned int step)
+{
+	const unsigned int log = RESPONSE_STEP_FIRST_LOG + step;
+
+	return response_count_timed(count) -
+	       response_count_slower(count, (log - RESPONSE_SHORTEST_LOG) * RESPONSE_OCTAVE);
+}
+
 int response_count_quantile_bucket(const struct response_count *count, unsigned int permille)
 {
 	const uint64_t n = response_count_timed(count);

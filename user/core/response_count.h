@@ -22,6 +22,13 @@ const char *response_count_class(unsigned int class);
 /* Takes the counts of a row. */
 struct response_count response_count_of(const struct rpd_responses *row);
 
+/* The cumulative histogram that is shown: RESPONSE_STEPS bounds, one an octave, from 131 us to 68.7
+ * s. response_count_below() is the number of times below bound @step, which is 2^N ns. */
+#define RESPONSE_STEP_FIRST_LOG 17
+#define RESPONSE_STEPS          (RESPONSE_LONGEST_LOG - RESPONSE_STEP_FIRST_LOG + 1)
+uint64_t response_count_bound_ns(unsigned int step);
+uint64_t response_count_below(const struct response_count *count, unsigned int step);
+
 /* Adds @other to @count. */
 void response_count_add(struct response_count *count, const struct response_count *other);
 

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
+#include "core/connection_rate.h"
 #include "kern/http.h"
 
 bool response_stats_are_counted(const struct service *service)
@@ -14,14 +16,18 @@ bool response_stats_are_counted(const struct service *service)
 }
 
 int response_stats_of_generation(const struct service *service, uint16_t generation,
-                                 struct response_count *ret)
+                                 struct response_count *ret, double *ret_rate)
 {
 	struct rpd_responses row = {};
+	uint32_t seconds[RPD_RATE_SECONDS - 1] = {};
 	int r = service->http.counting ? http_get_row(&service->http, generation, &row) : 0;
 
 	if (r < 0 && r != -ENOENT)
 		return r;
 	*ret = response_count_of(&row);
+	connection_rate_add(&row.rate, clock_ns(CLOCK_MONOTONIC) / NS_PER_S, seconds);
+	if (ret_rate)
+		*ret_rate = connection_rate_mean(seconds);
 	return 0;
 }
 

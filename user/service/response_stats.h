@@ -19,9 +19,10 @@
 bool response_stats_are_counted(const struct service *service);
 
 /* Reads the counts of one generation; all 0 if it has had none, or responses are not counted.
- * Returns 0 or a negative errno. */
+ * @ret_rate: final responses a second, over the last seconds; may be NULL. Returns 0 or a negative
+ * errno. */
 int response_stats_of_generation(const struct service *service, uint16_t generation,
-                                 struct response_count *ret);
+                                 struct response_count *ret, double *ret_rate);
 
 /* The counts of one version. */
 struct version_responses {

@@ -119,7 +119,7 @@ void http_bed_expect(const char *what, const unsigned int of[RESPONSE_CLASS_MAX]
 {
 	struct response_count count;
 
-	CHECK_EQ(response_stats_of_generation(&run_service, 0, &count), 0);
+	CHECK_EQ(response_stats_of_generation(&run_service, 0, &count, NULL), 0);
 	for (unsigned int i = 0; i < RESPONSE_CLASS_MAX; i++)
 		CHECK_MSG(count.of[i] == of[i], "%s: %llu %s, not %u", what,
 		          (unsigned long long)count.of[i], response_count_class(i), of[i]);

@@ -50,6 +50,26 @@ static void quantiles(void **state)
 	assert_int_equal(response_count_slower(&count, RESPONSE_BUCKETS), 0);
 }
 
+static void steps_of_the_cumulative_histogram(void **state)
+{
+	struct response_count count = {};
+
+	for (uint64_t ns = 1; ns < UINT64_MAX / 2; ns *= 2) {
+		count.times[response_bucket(ns)]++; /* 1, 2, 4, ... */
+		count.times[response_bucket(2 * ns - 1)]++;
+	}
+	for (unsigned int step = 0; step + 1 < RESPONSE_STEPS; step++) {
+		uint64_t below = 0;
+
+		for (uint64_t ns = 1; ns < response_count_bound_ns(step); ns *= 2)
+			below += 2;
+		assert_int_equal(response_count_below(&count, step), below);
+	}
+	/* Longer times are in the last bucket. */
+	assert_int_equal(response_count_below(&count, RESPONSE_STEPS - 1),
+	                 response_count_timed(&count));
+}
+
 static void sums_and_differences(void **state)
 {
 	struct rpd_responses row = {.of = {1, 2, 3, 4, 5, 6}, .time_ns = 70};
@@ -82,6 +102,7 @@ int main(int argc, char **argv)
 	        cmocka_unit_test(buckets_join_without_gap),
 	        cmocka_unit_test(times_out_of_range_are_in_the_outermost_buckets),
 	        cmocka_unit_test(quantiles),
+	        cmocka_unit_test(steps_of_the_cumulative_histogram),
 	        cmocka_unit_test(sums_and_differences),
 	        cmocka_unit_test(classes_have_names),
 	};
