@@ -3,35 +3,33 @@
  * Which segments of a connection begin an HTTP/1 response, as plain inline code without a helper
  * call: compiled by clang for the kernel and by the unit tests for the host.
  *
- * Only the first bytes of each segment are looked at. The end of a message is not known, because
- * the programs don't read headers. What follows from that:
+ * The programs read only the first bytes of each segment, and no headers. So they do not know where
+ * a message ends. What follows from that:
  *
- * - A response is counted by its class if a status line is at the beginning of the first segment
- *   after a request that began at the beginning of a segment. An HTTP client sends its next request
- *   when it has got the whole response to the last one, and a server sends a response in segments
- *   of its own then. So this holds for each response of a client that does not pipeline; for
- *   keep-alive, HEAD, chunked bodies, request bodies of any length, and early responses.
- * - A body that has the text of a status line at the beginning of a segment is not due: this counts
- *   as a response of unknown status.
- * - An interim response (1xx) is counted, and the final one is still due. After 101 the connection
- *   has another protocol, and is not looked at any more.
- * - The first bytes that a server sends on a connection begin a response, whether the request was
- *   seen or not: data that came with the last packet of the handshake is not seen. If they are no
- *   status line (TLS, HTTP/2, other protocols), the connection counts as one response of unknown
- *   status, and is not looked at any more.
+ * - A response counts by its class if the first segment after a request begins with a status line,
+ *   and the request began where a segment begins. A client that does not pipeline sends a request
+ *   when it has received the whole response to the last one, so all its responses count so:
+ *   keep-alive, HEAD, chunked bodies, bodies of requests, and early responses make no difference.
+ * - If a later segment of a response begins with the text of a status line, no response is due. The
+ *   segment counts as a response of unknown status.
+ * - An interim response (1xx) counts, and the final one is still due. After a response 101 the
+ *   connection has another protocol, and is opaque.
+ * - The first bytes that a server sends on a connection begin a response, also if no request was
+ *   seen: data that comes with the last packet of the handshake goes unseen. If these bytes are no
+ *   status line (TLS, HTTP/2 and other protocols), the connection counts as one response of unknown
+ *   status, and is opaque.
  * - A client pipelines if it begins a request before the last one is answered, or before it has
- *   acknowledged all that the server has sent. From then on it is not known to which bytes of a
- *   segment a request leads: each segment with a status line counts as a response of unknown
- *   status. Requests that come together in one segment look like one request: the first response
- *   counts by its class, others in segments of their own as unknown, and others in the same segment
- *   are not seen.
- * - A status line of which the first segment has only a part counts as unknown, and so does the
- *   response to a request of which the first segment has not the method, and the path's first
- *   character (but not the first of a connection).
- * - Two things can't be known. A response is taken for two if its body, written while the client
- *   pipelines although it has acknowledged all bytes sent so far, has a status line where a segment
- *   begins. And a final response is not seen if its status line is in the segment of the interim
- *   response. A client can't fake one, but a worker can: it can also send what it likes.
+ *   acknowledged all that the server has sent. From then on each segment with a status line counts
+ *   as a response of unknown status. Requests that share one segment look like one request. The
+ *   first response then counts by its class, others in segments of their own count as unknown, and
+ *   others in the same segment go unseen.
+ * - Two kinds of responses count as unknown: those with a status line that is split over segments,
+ *   and those to a request, not the first one, that does not begin with a method and a path in one
+ *   segment.
+ * - Two things can't be known. A final response goes unseen if it shares its segment with the
+ *   interim one. And a body counts as a response by its class if the client pipelines after it has
+ *   acknowledged all that was sent so far, and the next segment of the body begins with a status
+ *   line. A worker that sends this on purpose could as well send any status.
  *
  * Sequence numbers show which bytes are sent again. They do not count twice, also if the programs
  * are attached twice.
@@ -40,7 +38,7 @@
 
 #include <reuseportd/response_abi.h>
 
-/* How many bytes of a segment are looked at. */
+/* How many bytes of a segment the programs read. */
 #define HTTP_HEAD_MAX   16
 #define HTTP_STATUS_MIN 12 /* "HTTP/1.1 200" */
 

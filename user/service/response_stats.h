@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Reads how many HTTP responses a service's workers have given, of which class, and after what time
- * (responses.h). For what happened in a period, take the difference of two readings:
- * response_count_since().
+ * Reads the counts of the HTTP responses of a service's workers, and of their times (responses.h).
+ * For what happened in a period, take the difference of two readings: response_count_since().
  *
  * The service is open; a lock is not needed.
  */
@@ -26,7 +25,7 @@ int response_stats_of_generation(const struct service *service, uint16_t generat
 
 /* The counts of one version. */
 struct version_responses {
-	char label[RPD_LABEL_MAX]; /* "": of connections whose worker is not known */
+	char label[RPD_LABEL_MAX]; /* "": the worker of the connection is not known */
 	struct response_count count;
 };
 

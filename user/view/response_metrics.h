@@ -15,7 +15,7 @@ enum response_metric {
 /* Writes the lines before the samples of a metric. */
 void response_metrics_write_head(FILE *out, enum response_metric metric);
 
-/* Writes the samples of one worker of a status view; none if its responses are not counted. @labels:
- * those of all its samples, without the closing brace. */
+/* Writes the samples of one worker of a status view; none if its responses are not counted.
+ * @labels: those of all its samples, without the closing brace. */
 void response_metrics_write(FILE *out, enum response_metric metric, const char *labels,
                             struct json_object *worker);
