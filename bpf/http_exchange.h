@@ -39,7 +39,7 @@
 #include <reuseportd/response_abi.h>
 
 /* How many bytes of a segment the programs read. */
-#define HTTP_HEAD_MAX   16
+#define HTTP_HEAD_MAX   16 /* a power of two */
 #define HTTP_STATUS_MIN 12 /* "HTTP/1.1 200" */
 
 #define HTTP_FRESH  0x01 /* the server has sent nothing yet */

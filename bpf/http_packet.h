@@ -53,7 +53,7 @@ static __always_inline __u32 http_packet_find_tcp(struct __sk_buff *skb)
 /* Reads the segment. Returns false if the packet has no data. */
 static __always_inline bool http_packet_read(struct __sk_buff *skb, struct http_segment *ret)
 {
-	__u32 at = http_packet_find_tcp(skb), size;
+	__u32 at = http_packet_find_tcp(skb), size, last;
 	struct tcphdr tcp;
 
 	if (!at || bpf_skb_load_bytes(skb, at, &tcp, sizeof(tcp)) < 0)
@@ -65,11 +65,9 @@ static __always_inline bool http_packet_read(struct __sk_buff *skb, struct http_
 	ret->seq = bpf_ntohl(tcp.seq);
 	ret->end = ret->seq + size;
 	ret->ack = bpf_ntohl(tcp.ack_seq);
-	if (size > HTTP_HEAD_MAX)
-		size = HTTP_HEAD_MAX;
-	asm volatile("" : "+r"(size)); /* else the compiler hides the bounds from the verifier */
-	if (size < 1 || size > HTTP_HEAD_MAX)
-		return false;
-	ret->n_head = size;
-	return bpf_skb_load_bytes(skb, at, ret->head, size) == 0;
+	/* Less one, since Linux 6.1 does not learn from a comparison that a number is not 0. */
+	last = size > HTTP_HEAD_MAX ? HTTP_HEAD_MAX - 1 : size - 1;
+	asm volatile("" : "+r"(last)); /* else the compiler hides the bounds from the verifier */
+	ret->n_head = (last & (HTTP_HEAD_MAX - 1)) + 1;
+	return bpf_skb_load_bytes(skb, at, ret->head, ret->n_head) == 0;
 }

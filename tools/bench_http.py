@@ -2,6 +2,7 @@
 """What counting HTTP responses costs on kept connections: with it and without it, in turns. Of C
 workers the same processes are measured in both ways; of Node two services, which are started again
 for each round."""
+import contextlib
 import json
 import os
 import shutil
@@ -9,9 +10,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from bench_servers import PORT, Server
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+from harness.bed import cgroup2  # noqa: E402
 
 SERVICE = "bench"
 CLIENTS = 8  # connections
@@ -45,6 +50,22 @@ def command(tools, *words):
     return done.stdout
 
 
+@contextlib.contextmanager
+def own_cgroup():
+    """What is started in this context is in a cgroup of its own, so that the programs don't see the
+    packets of the clients a second time. The cgroup goes with the context's processes."""
+    mount = cgroup2()
+    home = next(line for line in Path("/proc/self/cgroup").read_text().splitlines()
+                if line.startswith("0::"))[len("0::/"):]
+    folder = mount / f"bench-{time.monotonic_ns()}"
+    folder.mkdir()
+    (folder / "cgroup.procs").write_text("0")
+    try:
+        yield folder
+    finally:
+        (mount / home / "cgroup.procs").write_text("0")
+
+
 def counted(tools, service):
     """The responses that were counted; None: none are."""
     rows = json.loads(command(tools, "status", service, "--json"))["workers"]
@@ -63,7 +84,8 @@ def in_turns(number, off, on):
 
 
 def measure_workers(tools, pairs, seconds):
-    server = Server(tools, os.cpu_count())
+    with own_cgroup() as folder:
+        server = Server(tools, os.cpu_count())
 
     def leg(*options):
         command(tools, "attach", "--workers", len(server.workers), "--service", SERVICE, *options)
@@ -77,6 +99,7 @@ def measure_workers(tools, pairs, seconds):
     leg()  # warms up
     rows = [in_turns(i, leg, lambda: leg("--http")) for i in range(pairs)]
     server.stop()
+    folder.rmdir()
     return rows
 
 
