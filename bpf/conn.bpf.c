@@ -41,6 +41,7 @@
 #include "conn_table.h"
 #include "event_note.h"
 #include "kernel_types.h"
+#include "rate.h"
 #include "shared_maps.h"
 
 /* include/net/tcp_states.h and errno.h of the kernel. */
@@ -53,8 +54,6 @@
 #define ERR_PIPE          32
 #define ERR_ABORTED       103
 #define ERR_RESET         104
-
-#define NS_PER_S 1000000000ull
 
 /* The connections that were open before the counting began. User space fills it for tag_found()
  * only. */
@@ -83,21 +82,12 @@ static __always_inline void conn_count_rate(__u32 account, __u64 now)
 {
 	__u32 slot = account % RPD_SLOT_MAX;
 	struct rpd_rate *rate;
-	__u64 second;
 
 	if (account >= RPD_ACCOUNT_UNKNOWN)
 		return;
 	rate = bpf_map_lookup_elem(&rates, &slot);
-	if (!rate)
-		return;
-	if (now - rate->second * NS_PER_S >= NS_PER_S) { /* no division for each connection */
-		second = now / NS_PER_S;
-		for (int i = 1; i <= RPD_RATE_SECONDS; i++)
-			if (rate->second + i <= second)
-				rate->of[(rate->second + i) % RPD_RATE_SECONDS] = 0;
-		rate->second = second;
-	}
-	rate->of[rate->second % RPD_RATE_SECONDS]++;
+	if (rate)
+		rate_count(rate, now);
 }
 
 /* The last connection that did not fit into the table. */

@@ -20,7 +20,7 @@ DEPLOY = ("--strategy", "--steps", "--warm-up", "--step-deadline", "--min-sample
           "--max-error-rate", "--confidence", "--pause-timeout", "--keep-old", "--keep-new", "--dry-run")
 OPTIONS = {
     "run": ("--workers", "--service", "--listen", "--pass-sockets", "--policy", "--choices",
-            "--slow-start", "--skip-stuck", "--no-count",
+            "--slow-start", "--skip-stuck", "--no-count", "--http",
             "--label", "--env", "--env-file", "--increment-var", "--instance-var", "--log-file",
             "--user", "--group", "--cwd",
             "--out-file", "--error-file", "--merge-logs", "--log-prefix", "--ready",
@@ -48,7 +48,7 @@ OPTIONS = {
     "reopen-logs": ("--service", "--json"),
     "attach": ("--workers", "--service", "--port", "--address", "--pid", "--wait", "--policy", "--choices",
                "--slow-start", "--skip-stuck",
-               "--strict", "--no-count", "--count-max", "--label", "--watch", "--metrics", "--json"),
+               "--strict", "--no-count", "--http", "--count-max", "--label", "--watch", "--metrics", "--json"),
     "status": ("--service", "--watch", "--json"),
     "top": ("--service",),
     "list": ("--json",),

@@ -15,6 +15,7 @@
 #include "conn.skel.h"
 #include "core/connection_rate.h"
 #include "kern/map_range.h"
+#include "kern/steer_maps.h"
 
 /* Rows of open connections in one read. */
 #define OPEN_AT_ONCE 4096
@@ -69,24 +70,8 @@ static int conns_pin_one(int fd, const struct pins *pins, enum conn_pin which)
 static int conns_open_skel(const struct steer *steer, struct conn_bpf **ret)
 {
 	_cleanup_(conns_destroy_skel) struct conn_bpf *skel = conn_bpf__open();
-	int r = 0;
+	int r = skel ? steer_maps_share(steer, skel->obj) : -errno;
 
-	if (!skel)
-		return -errno;
-	const struct {
-		struct bpf_map *map;
-		enum steer_map of;
-	} shared[] = {
-	        {skel->maps.accounts, STEER_ACCOUNTS},   {skel->maps.conns, STEER_CONNS},
-	        {skel->maps.control, STEER_CONTROL},     {skel->maps.conns_more, STEER_CONNS_MORE},
-	        {skel->maps.workers, STEER_WORKERS},     {skel->maps.members, STEER_MEMBERS},
-	        {skel->maps.loads, STEER_LOADS},         {skel->maps.events, STEER_EVENTS},
-	        {skel->maps.ports, STEER_PORTS},         {skel->maps.marks, STEER_MARKS},
-	        {skel->maps.schedules, STEER_SCHEDULES},
-	};
-
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(shared); i++)
-		r = bpf_map__reuse_fd(shared[i].map, steer->map_fd[shared[i].of]);
 	if (r < 0)
 		return r;
 	skel->rodata->conn_mask = bpf_map__max_entries(skel->maps.conns) - 1;

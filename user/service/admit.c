@@ -15,6 +15,7 @@
 #include "kern/steer_socks.h"
 #include "kern/steer_workers.h"
 #include "service/generation.h"
+#include "service/responses.h"
 #include "service/service_in_force.h"
 
 #define ADMIT_TRIES    100
@@ -234,6 +235,7 @@ int admit(struct service *service, unsigned int slot, const struct newcomer *new
 		return error_set(err, r, "can't read slot %u: %s", slot, strerror(-r));
 	in_place = admit_is_in_place(service, slot, newcomer, &former);
 	worker = admit_make_row(service, slot, newcomer, &former);
+	responses_set_version(service, worker.account, draft->versions[it->version].label);
 	r = admit_write_rows(service, slot, &worker, in_place, it->version);
 	if (r == -E2BIG)
 		return error_set(err, r,

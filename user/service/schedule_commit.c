@@ -11,6 +11,7 @@
 #include "kern/steer_members.h"
 #include "kern/steer_queues.h"
 #include "kern/steer_socks.h"
+#include "service/responses.h"
 
 void schedule_commit_note_observed(struct rpd_schedule *draft, const struct observed *observed)
 {
@@ -131,6 +132,8 @@ int schedule_commit(struct service *service, const struct observed *observed,
 		return error_set(err, r, "can't write the versions of the listeners: %s",
 		                 strerror(-r));
 	schedule_commit_forget_closed(service, observed);
+	responses_set_versions(service, draft);
+	responses_cover(service);
 	steer_switch(&service->steer, draft);
 	r = grace_wait(&grace, err);
 	if (r < 0)

@@ -7,6 +7,7 @@
 #include "kern/conns.h"
 #include "kern/grace.h"
 #include "kern/groups.h"
+#include "kern/http.h"
 #include "kern/pins.h"
 #include "kern/sockdiag.h"
 #include "kern/steer.h"
@@ -104,7 +105,7 @@ static void service_remove_release(struct service *service, const struct service
 
 static bool service_remove_is_pin(const char *name)
 {
-	return steer_is_pin(name) || conns_is_pin(name) || groups_is_pin(name);
+	return steer_is_pin(name) || conns_is_pin(name) || groups_is_pin(name) || http_is_pin(name);
 }
 
 /* All that can fail comes before the first change. While the slots are being filled our program is

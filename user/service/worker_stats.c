@@ -18,6 +18,8 @@
 void worker_stats_free(struct service_stats *stats)
 {
 	free(stats->slots);
+	free(stats->responses);
+	free(stats->versions);
 	memset(stats, 0, sizeof(*stats));
 }
 
@@ -168,6 +170,24 @@ static int worker_stats_take_counted(const struct service *service, const struct
 	return 0;
 }
 
+static int worker_stats_take_responses(const struct service *service,
+                                       const struct observed *observed, struct service_stats *stats)
+{
+	int r = 0;
+
+	if (!response_stats_are_counted(service))
+		return 0;
+	stats->responses = calloc(observed->n_slots + 1, sizeof(*stats->responses));
+	if (!stats->responses)
+		return -ENOMEM;
+	for (unsigned int slot = 0; r == 0 && slot < observed->n_slots; slot++)
+		r = response_stats_of_generation(service, observed->slots[slot].worker->account,
+		                                 &stats->responses[slot].count,
+		                                 &stats->responses[slot].rate);
+	return r < 0 ? r
+	             : response_stats_of_versions(service, &stats->versions, &stats->n_versions);
+}
+
 int worker_stats_take(const struct service *service, const struct observed *observed,
                       struct service_stats *ret, struct error *err)
 {
@@ -190,6 +210,10 @@ int worker_stats_take(const struct service *service, const struct observed *obse
 	r = worker_stats_take_seen(service, observed, stats.slots);
 	if (r < 0)
 		return error_set(err, r, "can't read what the program has seen of the queues: %s",
+		                 strerror(-r));
+	r = worker_stats_take_responses(service, observed, &stats);
+	if (r < 0)
+		return error_set(err, r, "can't read the counts of HTTP responses: %s",
 		                 strerror(-r));
 	/* Reads the stages in the order that a connection passes through them: a connection that
 	 * moves on meanwhile is seen twice, rather than not at all. */
