@@ -3,11 +3,21 @@
 import json
 
 from harness.checks import check, equal, wait_until
-from runs import Run
+from runs import SERVICE, Run
 
 
 class Deploys(Run):
     """A service whose workers are deployed."""
+
+    @classmethod
+    def of_file(cls, bed, path):
+        """The service of a configuration file."""
+        run = cls.__new__(cls)
+        run.bed, run.name = bed, SERVICE
+        run.process = bed.start(bed.binary("reuseportd"), "run", path, name="run")
+        run.process.wait_output(f"{SERVICE}: started:")
+        bed.remember_pinned()
+        return run
 
     def deploy(self, *args, command=(), status=0, **options):
         words = [*args, *(("--", *command) if command else ())]

@@ -6,7 +6,7 @@ import time
 from deploys import Deploys, check_shares
 from harness.checks import cases, chance, check, equal, note, timeout, wait_until
 from harness.traffic import Place, fewer, wait_for_load
-from runs import worker_command
+from runs import NODE, NODE_GRACEFUL, script, worker_command
 
 WORKERS = 4
 QUICK = ("--settle", "0.1", "--drain-timeout", "5s")
@@ -65,13 +65,17 @@ def test_canary_shares(bed):
 
 
 @timeout(300)
-@cases("loopback", "link")
+@cases("c-loopback", "c-link", "node-link")
 def test_canary_under_load(bed, case):
     """No connection and no request fails at a step, an abort, a promotion and a rollback."""
-    place = Place(bed, case)
-    run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
+    kind, place = case.split("-")
+    place = Place(bed, place)
+    command = worker_command(bed) if kind == "c" else ["node", script(bed, "server.js",
+                                                                      NODE_GRACEFUL)]
+    run = Deploys(bed, command, *QUICK, workers=WORKERS)
     old = run.pids()
-    loads = [place.start_load(), place.start_load("--keepalive", "3", "-c", "16")]
+    rate = ("--rate", 400) if kind == "node" else ()  # Node needs the processors to start
+    loads = [place.start_load(*rate), place.start_load("--keepalive", "3", "-c", "16", *rate)]
     deploy_canary(run, steps="5% pause, 60% pause")
     run.wait_for(step=1, phase="paused")
     wait_for_load(bed, [0], 20)
@@ -333,4 +337,78 @@ def test_upgrade(bed):
     equal(run.pids(), now, "workers")
     run.command_line("promote")
     run.wait_for(outcome="promoted")
+    load.stop_unfailed()
+
+
+@timeout(240)
+def test_rolling(bed):
+    """A rolling deployment has a way back too: at once while the old workers are kept, and later by
+    the command of the version before."""
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
+    old = run.pids()
+    load = bed.start_load("-c", "16")
+    second = worker_command(bed, "--work", "1")
+    run.deploy("--label", "v2", "--wait", command=second)
+    equal(run.versions(), ["v2"] * WORKERS, "versions")
+    run.command_line("rollback")
+    equal(run.pids(), old, "workers after the rollback")
+    run.deploy("--label", "v3", "--keep-old", "0.1s", "--wait", command=second)
+    run.wait_for(outcome="promoted", held_until=None)
+    new = run.pids()
+    run.command_line("rollback")
+    run.wait_for(outcome="rolled-back", old="v3", new="v1")
+    equal(run.versions(), ["v1"] * WORKERS, "versions")
+    check(not set(run.pids()) & {*old, *new}, "new workers were started")
+    run.command_line("rollback", "--to", "v2")
+    run.wait_for(outcome="rolled-back", old="v1", new="v2")
+    check("no version 'v9'" in run.command_line("rollback", "--to", "v9", status=1).err, "v9")
+    load.stop_unfailed()
+
+
+@timeout(240)
+def test_file(bed):
+    """A deployment without a command has the one that the file has now, and the file's settings."""
+    path = bed.dir / "web.conf"
+
+    def write(label, *words):
+        command = " ".join(map(str, worker_command(bed, *words)))
+        path.write_text(f"[service web]\ncommand = {command}\nworkers = {WORKERS}\n"
+                        f"settle = 0.1s\nstrategy = canary\nsteps = 20% pause\nlabel = {label}\n")
+    write("v1")
+    run = Deploys.of_file(bed, path)
+    write("v5", "--work", "1")
+    run.deploy()
+    run.wait_for(step=1, phase="paused", old="v1", new="v5")
+    check_shares(bed, run, [0], 200)
+    run.command_line("promote")
+    run.wait_for(outcome="promoted")
+    equal(run.versions(), ["v5"] * WORKERS, "versions")
+
+
+@timeout(300)
+def test_killed_in_abort(bed):
+    """The supervisor is killed while it carries out an abort, or a rollback: the next one has the
+    old version, or goes on. No connection fails."""
+    random = chance()
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
+    load = bed.start_load("-c", "16")
+    old = run.pids()
+    for _ in range(fewer(8)):
+        way = random.choice(("abort", "rollback"))
+        deploy_canary(run, steps="60% pause")
+        run.wait_for(step=1, phase="paused")
+        if way == "rollback":
+            run.command_line("promote")
+            run.wait_for(outcome="promoted")
+        command = bed.start(bed.binary("reuseportd"), way, run.name, name=way)
+        wait = random.uniform(0, 0.1)
+        time.sleep(wait)
+        kill_and_restart(run)
+        command.wait()
+        rollout = run.rollout()
+        note(f"{way}, killed after {wait:.3f} s: {rollout['phase']} {rollout['outcome']}")
+        if rollout["outcome"] not in ("aborted", "rolled-back"):
+            run.command_line(way)
+        equal(run.versions(), ["v1"] * WORKERS, "versions")
+        equal(run.pids(), old, "workers")
     load.stop_unfailed()
