@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The systems that tools/compare compares: four ways to run the same Node program on all cores.
-Each can start, replace all its processes, and name its supervisor processes."""
+"""The systems that tools/compare compares: ways to run the same Node program on all cores. Each can
+start, replace all its workers, and name its supervisor processes."""
 import json
 import os
 import pathlib
@@ -13,6 +13,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 from harness.checks import check, wait_until  # noqa: E402
 
 PM2 = "7.0.4"
+WATT = "3.65.0"
+NODE = "24.21.0"  # from npm, for all systems if Watt is one of them: it needs Node 22.19 or later
 BATCH = 2  # processes replaced at a time: the default of PM2 and reuseportd
 KILL_SECONDS = 5  # time to end after SIGTERM, in all systems
 DEADLINE = 60  # seconds for a start or a reload
@@ -20,9 +22,10 @@ DEADLINE = 60  # seconds for a start or a reload
 # Ends gracefully: closes its listener, answers open requests, and closes idle connections.
 PROGRAM = """
 const http = require('http');
+const { threadId } = require('worker_threads');
 let closing = false;
 const server = http.createServer((request, response) => {
-    response.setHeader('X-Worker', process.pid);
+    response.setHeader('X-Worker', `${process.pid}.${threadId}`);
     if (closing)
         response.setHeader('Connection', 'close');
     response.end('ok\\n');
@@ -138,10 +141,6 @@ class System:
         return [int(pid) for group in self.cgroups() for path in group.glob("**/cgroup.procs")
                 for pid in path.read_text().split()]
 
-    def worker_pids(self):
-        """The processes that answer requests."""
-        return set(self.pids()) - set(self.supervisors())
-
     def wait_output(self, process, text, times=1):
         wait_until(lambda: process.output().count(text) >= times or not process.alive(),
                    f"{self.name} prints '{text}'", DEADLINE, 0.02)
@@ -254,7 +253,35 @@ class Reuseportd(System):
         self.bed.reuseportd("reload", "web", deadline=DEADLINE)
 
 
-SYSTEMS = (Pm2, Cluster, Nginx, Reuseportd)
+class Watt(System):
+    """Runs each worker as a thread of one process, each with a listener (SO_REUSEPORT)."""
+    name, port = "Watt", 8085
+
+    def start(self):
+        self.env["TMPDIR"] = str(self.home)  # has the socket that `restart` connects to
+        (self.home / "node_modules").symlink_to(self.bed.watt)
+        for name, content in (
+                ("package.json", {"name": "web", "main": self.program.name}),
+                ("watt.json", {"module": "@platformatic/node", "runtime": {
+                    "server": {"hostname": "0.0.0.0", "port": self.port}, "workers": self.workers,
+                    "gracefulShutdown": {"application": 1000 * KILL_SECONDS}}})):
+            (self.home / name).write_text(json.dumps(content))
+        self.process = self.run_in_cgroup(*self.command("start"))
+        self.wait_output(self.process, "is now listening")
+
+    def command(self, name):
+        return ["node", self.bed.watt / "wattpm/bin/cli.js", name]
+
+    def supervisors(self):
+        """The supervisor is a thread of the process that the workers are in."""
+        return []
+
+    def reload(self):
+        process = self.bed.start(*self.command("restart"), name="watt", env=self.env, cwd=self.home)
+        check(process.wait(DEADLINE) == 0, f"wattpm restart:\n{process.output()}")
+
+
+SYSTEMS = (Pm2, Cluster, Nginx, Watt, Reuseportd)
 
 
 def listens(port):
