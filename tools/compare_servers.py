@@ -109,12 +109,26 @@ http {{
 """
 
 
-def cgroup_root():
+def cgroup_mounts():
+    """The file system types and folders of all mounts of cgroups, and the options of each."""
     for line in pathlib.Path("/proc/mounts").read_text().splitlines():
-        _, mount, kind, *_ = line.split()
+        _, mount, kind, options, *_ = line.split()
+        if kind in ("cgroup", "cgroup2"):
+            yield kind, pathlib.Path(mount), options.split(",")
+
+
+def cgroup_root():
+    for kind, mount, _ in cgroup_mounts():
         if kind == "cgroup2":
-            return pathlib.Path(mount)
+            return mount
     sys.exit("tools/compare: cgroup2 is not mounted")
+
+
+def cpu_roots():
+    """Where cgroups of version 1 share the CPU. In the root cgroup, each session has the same share
+    (autogroup), so that a system with more sessions would get more than the others."""
+    return [mount for kind, mount, options in cgroup_mounts()
+            if kind == "cgroup" and "cpu" in options]
 
 
 class System:
