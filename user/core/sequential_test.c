@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-/* The ratios that are tested, as multiples of the one that is tolerated. */
+/* The ratios that are tested, as multiples of the tolerated ratio. */
 static const double sequential_test_ratios[SEQUENTIAL_TEST_RATIOS] = {
         4.0 / 3, 2, 4, 8, 16, 32, 64,
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Whether bad events come from one of two sources more often than its share allows: a sequential
- * test, which may be looked at after each event, and as often as wanted. Pure.
+ * test, whose result is valid after each event, however often it is read. Pure.
  *
  * If both sources have the same rate of bad events, each event is of the first with probability
  * pi, its share of the traffic, whatever the traffic does. If the first has r times the rate of
@@ -15,9 +15,9 @@
  * inequality, the evidence ever reaches 1 / alpha with a probability of at most alpha. The share
  * may change from look to look. (Wald 1945; Robbins 1970; Lindon and Malek 2022.)
  *
- * The mean is also one over the look in which the ratio began to be r. Half of the weight is on the
- * first look; the k-th look after it has weight 1 / (2 k (k + 1)). Otherwise a version that was
- *good for a long time, and then leaks, would have to use up the evidence in its favour first.
+ * The mean is also over the look at which the ratio became r. Half of the weight is on the first
+ * look; the k-th look after it has weight 1 / (2 k (k + 1)). So a version that was good for a long
+ * time, and now leaks, is found soon: the evidence for it does not hide the evidence against it.
  */
 #pragma once
 

@@ -99,10 +99,10 @@ static double verdict_threshold(const struct verdict_rules *rules)
 }
 
 /*
- * The evidence that the rate of errors is above max-error-rate: the same test, in which the two
- * sources are the errors and the rest, and the share is the limit. All errors count here: it is
- * about the rate that all clients see together. 0 without a limit, or with too few samples for a
- * burst not to weigh too much.
+ * The evidence that the rate of errors is above max-error-rate. It is the same test: the errors are
+ * one source, the rest is the other, and the share is the limit. All errors count here, since the
+ * limit is on the rate that all clients see together. 0 without a limit, or with few samples: there
+ * a burst of one client would weigh too much.
  */
 static double verdict_log_limit(const struct verdict_state *state, enum verdict_signal signal)
 {
@@ -214,6 +214,18 @@ static bool verdict_is_above_limit(const struct verdict_state *state, enum verdi
 	       (double)step->bad * 1000 > (double)step->n * state->rules.max_error_rate;
 }
 
+/* What one signal has against a good step, though there is no evidence of it. */
+static bool verdict_find_flaw(struct verdict_state *state, enum verdict_signal signal)
+{
+	if (verdict_is_unseen(state, signal))
+		verdict_say(state, VERDICT_INCONCLUSIVE, VERDICT_BECAUSE_UNSEEN, signal);
+	else if (verdict_is_above_limit(state, signal))
+		verdict_say(state, VERDICT_INCONCLUSIVE, VERDICT_BECAUSE_LIMIT, signal);
+	else
+		return false;
+	return true;
+}
+
 /* What keeps the step from being good; false if nothing does. */
 static bool verdict_find_doubt(struct verdict_state *state)
 {
@@ -228,13 +240,8 @@ static bool verdict_find_doubt(struct verdict_state *state)
 		verdict_say(state, VERDICT_INCONCLUSIVE, VERDICT_BECAUSE_CHECK, VERDICT_CHECK);
 	else {
 		for (unsigned int i = 0; i < VERDICT_SIGNAL_MAX; i++)
-			if (verdict_is_unseen(state, i) || verdict_is_above_limit(state, i)) {
-				verdict_say(state, VERDICT_INCONCLUSIVE,
-				            verdict_is_unseen(state, i) ? VERDICT_BECAUSE_UNSEEN
-				                                        : VERDICT_BECAUSE_LIMIT,
-				            i);
+			if (verdict_find_flaw(state, i))
 				return true;
-			}
 		return verdict_find(state, VERDICT_INCONCLUSIVE);
 	}
 	return true;
@@ -266,10 +273,9 @@ enum verdict_answer verdict_look(struct verdict_state *state, const struct verdi
 		struct verdict_evidence *of = &state->of[i];
 		const struct verdict_pair more = verdict_take(of, &now->of[i]);
 
-		if (!verdict_signal(i)->immediate)
-			sequential_test_look(&of->test, verdict_share(state, &of->step),
-			                     state->rules.tolerate / 100.0, more.new.clients,
-			                     more.old.clients);
+		sequential_test_look(&of->test, verdict_share(state, &of->step),
+		                     state->rules.tolerate / 100.0, more.new.clients,
+		                     more.old.clients);
 	}
 	return verdict_decide(state, time);
 }

@@ -14,7 +14,7 @@
  *
  * The counts of a look are running totals of both versions, as counters in the kernel are; from
  * where they begin does not matter. What came before verdict_step() is not judged, except signals
- * that are immediate. A counter that falls began anew: that look is left out. To be fair, both
+ * that are immediate. If a counter falls, it was set to 0: that look is left out. To be fair, both
  * versions count only connections that were opened since the step began, without the supervisor's
  * probes and without the addresses to be ignored. If connections are not counted, or the table is
  * full, make no look.
@@ -26,6 +26,10 @@
  *
  * The answer BAD is final: the state stays as it was when it was decided. GOOD is about the step.
  * sequential_test.h has the statistic, latency_baseline.h decides what is slow.
+ *
+ * After a restart with a state from a file, go on with verdict_look(), and with verdict_step() only
+ * if the share has changed. Responses that are not seen (TLS, HTTP/2) have counts of 0: then the
+ * other signals decide, and verdict_text() says so if the rules have `http`.
  */
 #pragma once
 

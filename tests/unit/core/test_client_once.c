@@ -39,6 +39,24 @@ static void once_a_signal_and_look(void **context)
 	assert_false(counts(VERDICT_RESETS, "192.0.2.1"));
 }
 
+/* Also if a client's places for two signals are the same. */
+static void each_signal(void **context)
+{
+	seed_start("clients");
+	for (unsigned int look = 0; look < 100; look++) {
+		client_once_begin(&set);
+		for (unsigned int i = 0; i < 30; i++) {
+			const uint32_t client = seed_word();
+			uint8_t address[16] = {0};
+
+			memcpy(address, &client, sizeof(client));
+			for (unsigned int signal = VERDICT_RESETS; signal <= VERDICT_HTTP_5XX;
+			     signal++)
+				assert_true(client_once_counts(&set, signal, AF_INET, address));
+		}
+	}
+}
+
 /* A client of IPv6 has a /64; of an IPv4-mapped address, all of it matters. */
 static void clients(void **context)
 {
@@ -53,8 +71,7 @@ static void clients(void **context)
 	assert_true(counts(VERDICT_RESETS, "32.1.13.184"));
 }
 
-/* No number of clients makes it count one twice, or take longer; most of those that have room
- * count. */
+/* However many clients there are, none counts twice. As long as there is room, nearly all count. */
 static void many_clients(void **context)
 {
 	unsigned int counted = 0;
@@ -128,6 +145,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test_setup(once_a_signal_and_look, begin),
+	        cmocka_unit_test_setup(each_signal, begin),
 	        cmocka_unit_test_setup(clients, begin),
 	        cmocka_unit_test_setup(many_clients, begin),
 	        cmocka_unit_test_setup(bursts, begin),

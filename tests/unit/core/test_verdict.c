@@ -117,6 +117,16 @@ static void immediate_signals(void **context)
 	}
 }
 
+/* What happened at once explains more than any evidence, which is never above 1e12. */
+static void immediate_first(void **context)
+{
+	add(VERDICT_RESETS, 1000, 1000, 9000, 0);
+	add(VERDICT_ENDED, 1, 1, 0, 0);
+	expect(VERDICT_EARLY, VERDICT_BAD, VERDICT_BECAUSE_IMMEDIATE, VERDICT_ENDED);
+	assert_true(verdict_report(&state, VERDICT_RESETS).evidence == 1e12);
+	assert_true(verdict_report(&state, VERDICT_ENDED).evidence == 0);
+}
+
 /* What came before the step, with other signals, is not judged. */
 static void warm_up(void **context)
 {
@@ -283,7 +293,7 @@ static void more_than_its_share(void **context)
 	assert_true(verdict_report(&state, VERDICT_HTTP_5XX).evidence < 1e9);
 }
 
-/* The table of connections was made anew: the look is left out, the next one counts again. */
+/* The counters begin at 0 again: the look is left out, the next one counts again. */
 static void counter_falls(void **context)
 {
 	add(VERDICT_RESETS, 500, 0, 4500, 0);
@@ -368,6 +378,7 @@ int main(int argc, char **argv)
 	        cmocka_unit_test_setup(few_samples_of_the_old_version, begin),
 	        cmocka_unit_test_setup(no_traffic, begin),
 	        cmocka_unit_test_setup(immediate_signals, begin),
+	        cmocka_unit_test_setup(immediate_first, begin),
 	        cmocka_unit_test_setup(warm_up, begin),
 	        cmocka_unit_test_setup(each_signal, begin),
 	        cmocka_unit_test_setup(threshold, begin),

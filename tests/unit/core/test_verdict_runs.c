@@ -80,8 +80,8 @@ static void false_alarms(void **context)
 	assert_true(outcome.bad <= runs / 100);
 }
 
-/* Bad versions are found in each run. Those that are found soon are found at 5 %, in two minutes
- * with a look each second. */
+/* Bad versions are found in each run; those with a limit of requests at 5 %, within 120 looks: two
+ * minutes, with a look each second. */
 static void bad_versions(void **context)
 {
 	static const struct {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* For the tests of core/verdict: the default rules, random events, and a deployment whose traffic
- * has given rates. */
+/* For the tests of core/verdict: the default rules, random events, and a deployment with random
+ * traffic of given rates. */
 #pragma once
 
 #include <stdbool.h>
