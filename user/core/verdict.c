@@ -203,7 +203,7 @@ static bool verdict_is_unseen(const struct verdict_state *state, enum verdict_si
 	const double share = state->permille / 1000.0;
 
 	return !verdict_signal(signal)->immediate && state->permille < 1000 && !step->new.n &&
-	       (double)step->old.n *share >= state->rules.min_samples *(1 - share);
+	       (double)step->old.n / (1 - share) * share >= state->rules.min_samples;
 }
 
 static bool verdict_is_above_limit(const struct verdict_state *state, enum verdict_signal signal)
