@@ -23,19 +23,18 @@ static double sequential_test_weight(uint64_t looks)
 void sequential_test_look(struct sequential_test *test, double share, double tolerated, uint64_t a,
                           uint64_t b)
 {
-	const double events = (double)a + (double)b;
+	const double part = (double)a / ((double)a + (double)b);
 	const double begins = log(sequential_test_weight(test->looks));
 
-	if (events == 0 || !(share > 0 && share < 1))
+	if ((!a && !b) || !(share > 0 && share < 1))
 		return;
 	for (unsigned int i = 0; i < SEQUENTIAL_TEST_RATIOS; i++) {
 		const double multiple = sequential_test_ratios[i], ratio = multiple * tolerated;
-		/* ln((1 - p(r)) / (1 - p(T))); and p(r) / p(T) is r / T times the same quotient. */
-		const double other =
-		        log((1 - share + tolerated * share) / (1 - share + ratio * share));
+		/* (1 - p(r)) / (1 - p(T)); and p(r) / p(T) is r / T times as much. */
+		const double other = (1 - share + tolerated * share) / (1 - share + ratio * share);
 
 		test->log[i] = test->looks ? sequential_test_log_sum(test->log[i], begins) : begins;
-		test->log[i] += (double)a * log(multiple) + events * other;
+		test->log[i] += log(other * (1 - part + multiple * part));
 	}
 	test->looks++;
 }

@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Whether bad events come from one of two sources more often than its share allows: a sequential
- * test, whose result is valid after each event, however often it is read. Pure.
+ * test, whose result is valid after each look, however often it is read. Pure.
  *
  * If both sources have the same rate of bad events, each event is of the first with probability
  * pi, its share of the traffic, whatever the traffic does. If the first has r times the rate of
  * the second: p(r) = r pi / (1 - pi + r pi). With T the ratio that is tolerated, the likelihood
  * ratio of r against T is multiplied with each look by
  *
- *	(p(r) / p(T))^a ((1 - p(r)) / (1 - p(T)))^b
+ *	x p(r) / p(T) + (1 - x) (1 - p(r)) / (1 - p(T)),    x = a / (a + b)
  *
- * where a events are of the first source and b of the second. Its expectation is at most 1 as long
- * as the true ratio is at most T. So is that of the evidence, a mean over several r; by Ville's
- * inequality, the evidence ever reaches 1 / alpha with a probability of at most alpha. The share
- * may change from look to look. (Wald 1945; Robbins 1970; Lindon and Malek 2022.)
+ * where a events of the look are of the first source and b of the second. Its expectation is at
+ * most 1 as long as the true ratio is at most T. So is that of the evidence, a mean over several r;
+ * by Ville's inequality, the evidence ever reaches 1 / alpha with a probability of at most alpha.
+ * The share may change from look to look. (Wald 1945; Robbins 1970; Lindon and Malek 2022.)
+ *
+ * Events come in bursts: a client repeats a request that fails, or a worker collects garbage while
+ * ten requests wait. With one event in each look, this is the usual likelihood ratio. But all
+ *events of a look together weigh no more than one: however they depend on each other, only the
+ *expectation of x matters. Many events make x exact instead, and that is evidence, too.
  *
  * The mean is also over the look at which the ratio became r. Half of the weight is on the first
  * look; the k-th look after it has weight 1 / (2 k (k + 1)). So a version that was good for a long

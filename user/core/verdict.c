@@ -4,8 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-#define VERDICT_EVIDENCE_MAX 1e12 /* more is not worth a digit */
-
 void verdict_begin(struct verdict_state *state, const struct verdict_rules *rules)
 {
 	memset(state, 0, sizeof(*state));
@@ -20,12 +18,11 @@ static void verdict_add(struct verdict_count *sum, const struct verdict_count *m
 {
 	sum->n += more->n;
 	sum->bad += more->bad;
-	sum->clients += more->clients;
 }
 
 static bool verdict_fell(const struct verdict_count *now, const struct verdict_count *seen)
 {
-	return now->n < seen->n || now->bad < seen->bad || now->clients < seen->clients;
+	return now->n < seen->n || now->bad < seen->bad;
 }
 
 static struct verdict_count verdict_since(const struct verdict_count *now,
@@ -34,7 +31,6 @@ static struct verdict_count verdict_since(const struct verdict_count *now,
 	return (struct verdict_count){
 	        .n = now->n - seen->n,
 	        .bad = now->bad - seen->bad,
-	        .clients = now->clients - seen->clients,
 	};
 }
 
@@ -98,25 +94,6 @@ static double verdict_threshold(const struct verdict_rules *rules)
 	return (verdict_signal_count(false) + limits) * 1000.0 / (1000 - rules->confidence);
 }
 
-/*
- * The evidence that the rate of errors is above max-error-rate. It is the same test: the errors are
- * one source, the rest is the other, and the share is the limit. All errors count here, since the
- * limit is on the rate that all clients see together. 0 without a limit, or with few samples: there
- * a burst of one client would weigh too much.
- */
-static double verdict_log_limit(const struct verdict_state *state, enum verdict_signal signal)
-{
-	const struct verdict_count *total = &state->of[signal].total.new;
-	struct sequential_test test = {0};
-
-	if (!state->rules.max_error_rate || !verdict_signal(signal)->error ||
-	    total->n < state->rules.min_samples)
-		return 0;
-	sequential_test_look(&test, state->rules.max_error_rate / 1000.0, 1, total->bad,
-	                     total->n > total->bad ? total->n - total->bad : 0);
-	return sequential_test_log_evidence(&test);
-}
-
 static enum verdict_answer verdict_of_signal(const struct verdict_state *state,
                                              enum verdict_signal signal,
                                              const struct verdict_report *report)
@@ -140,11 +117,10 @@ struct verdict_report verdict_report(const struct verdict_state *state, enum ver
 
 	if (!verdict_signal(signal)->immediate) {
 		const double relative = sequential_test_log_evidence(&of->test);
-		const double limit = verdict_log_limit(state, signal);
+		const double limit = sequential_test_log_evidence(&of->limit);
 
-		report.by_limit = limit > relative && limit > 0;
-		report.evidence =
-		        fmin(exp(report.by_limit ? limit : relative), VERDICT_EVIDENCE_MAX);
+		report.by_limit = limit > 0 && limit > relative;
+		report.evidence = exp(report.by_limit ? limit : relative);
 		report.threshold = verdict_threshold(&state->rules);
 	}
 	report.answer = verdict_of_signal(state, signal, &report);
@@ -264,6 +240,15 @@ static enum verdict_answer verdict_decide(struct verdict_state *state, enum verd
 	return state->answer;
 }
 
+/* The rate of errors against max-error-rate is the same test: the errors are one source, the rest
+ * is the other, and the share is the limit. */
+static void verdict_look_at_limit(const struct verdict_state *state, struct verdict_evidence *of,
+                                  const struct verdict_count *more)
+{
+	sequential_test_look(&of->limit, state->rules.max_error_rate / 1000.0, 1, more->bad,
+	                     more->n > more->bad ? more->n - more->bad : 0);
+}
+
 enum verdict_answer verdict_look(struct verdict_state *state, const struct verdict_counts *now,
                                  enum verdict_time time)
 {
@@ -274,8 +259,9 @@ enum verdict_answer verdict_look(struct verdict_state *state, const struct verdi
 		const struct verdict_pair more = verdict_take(of, &now->of[i]);
 
 		sequential_test_look(&of->test, verdict_share(state, &of->step),
-		                     state->rules.tolerate / 100.0, more.new.clients,
-		                     more.old.clients);
+		                     state->rules.tolerate / 100.0, more.new.bad, more.old.bad);
+		if (verdict_signal(i)->error)
+			verdict_look_at_limit(state, of, &more.new);
 	}
 	return verdict_decide(state, time);
 }
@@ -297,7 +283,8 @@ bool verdict_valid(const void *bytes, size_t n)
 		return false;
 	for (unsigned int i = 0; i < VERDICT_SIGNAL_MAX; i++)
 		for (unsigned int j = 0; j < SEQUENTIAL_TEST_RATIOS; j++)
-			if (!isfinite(state.of[i].test.log[j]))
+			if (!isfinite(state.of[i].test.log[j]) ||
+			    !isfinite(state.of[i].limit.log[j]))
 				return false;
 	return true;
 }

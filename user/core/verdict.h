@@ -19,10 +19,8 @@
  * probes and without the addresses to be ignored. If connections are not counted, or the table is
  * full, make no look.
  *
- * Errors come in bursts: one client repeats a request that fails. As evidence, a client counts once
- * a signal and look, whichever version its first error came from. The caller sees the clients, and
- * counts that in `clients`; client_once.h does it for a list of events. A caller that can't see
- * the clients sets clients = bad, and gives up the limit on false alarms.
+ * Errors come in bursts. All errors of one look and signal weigh at most as one: so a look should
+ * last longer than a burst, but short looks find a bad version sooner.
  *
  * The answer BAD is final: the state stays as it was when it was decided. GOOD is about the step.
  * sequential_test.h has the statistic, latency_baseline.h decides what is slow.
@@ -53,9 +51,8 @@ struct verdict_rules {
 /* Of one version and signal. Of an immediate signal only `bad` counts, except that `n` of
  * VERDICT_CHECK is the number of times that `check` could say good or bad. */
 struct verdict_count {
-	uint64_t n;       /* connections or responses */
-	uint64_t bad;     /* of them */
-	uint64_t clients; /* of the bad ones: how many count as evidence; at most bad */
+	uint64_t n;   /* connections or responses */
+	uint64_t bad; /* of them */
 };
 
 /* All zero: not seen, such as responses without HTTP, or latency before there is a baseline. */
@@ -98,10 +95,11 @@ enum verdict_time { VERDICT_EARLY, VERDICT_TIME_OVER, VERDICT_LATE };
 #define VERDICT_SUSPICION 10.0
 
 struct verdict_evidence {
-	struct verdict_pair seen;  /* at the last look */
-	struct verdict_pair step;  /* since the step began */
-	struct verdict_pair total; /* since the deployment began: what the evidence is about */
-	struct sequential_test test;
+	struct verdict_pair seen;     /* at the last look */
+	struct verdict_pair step;     /* since the step began */
+	struct verdict_pair total;    /* since the deployment began: what the evidence is about */
+	struct sequential_test test;  /* against the old version */
+	struct sequential_test limit; /* against max-error-rate */
 };
 
 /*
@@ -143,7 +141,7 @@ const char *verdict_answer_name(enum verdict_answer answer);
 /* What is known of one signal. */
 struct verdict_report {
 	struct verdict_count new, old; /* since the deployment began, what was judged of it */
-	double evidence;               /* 0 without a statistic; at most 1e12 */
+	double evidence;               /* 0 without a statistic */
 	double threshold;              /* bad from there on; 0 without a statistic */
 	bool by_limit; /* the evidence is against max-error-rate, not against the old version */
 	/* BAD; INCONCLUSIVE (suspicious); GOOD (nothing against it); NO_TRAFFIC (not seen) */

@@ -169,19 +169,17 @@ static void false_alarm_rate(void **context)
 	assert_true(equal >= runs / 1000);
 }
 
-/* The number of errors of the new version until the threshold, when it has @ratio times the rate
- * of the old one; 0 if it is not found within @most. */
+/* The number of errors of the new version until the threshold, one in each look, when it has @ratio
+ * times the rate of the old one; 0 if it is not found within @most. */
 static unsigned int errors_until_found(double share, double ratio, double tolerated,
                                        unsigned int most)
 {
 	struct sequential_test test = {0};
 
 	for (unsigned int errors = 1; errors <= most; errors++) {
-		unsigned int others = 0;
-
 		while (verdict_bed_random() >= of_new(share, ratio))
-			others++;
-		sequential_test_look(&test, share, tolerated, 1, others);
+			sequential_test_look(&test, share, tolerated, 0, 1);
+		sequential_test_look(&test, share, tolerated, 1, 0);
 		if (sequential_test_log_evidence(&test) >= log(TABLE_THRESHOLD))
 			return errors;
 	}
@@ -250,15 +248,75 @@ static void change_after_long(void **context)
 	}
 	assert_true(sequential_test_log_evidence(&test) < log(TABLE_THRESHOLD));
 	while (sequential_test_log_evidence(&test) < log(TABLE_THRESHOLD) && errors < 1000) {
-		unsigned int others = 0;
-
 		while (verdict_bed_random() >= of_new(0.05, 10))
-			others++;
+			sequential_test_look(&test, 0.05, 1.5, 0, 1);
+		sequential_test_look(&test, 0.05, 1.5, 1, 0);
 		errors++;
-		sequential_test_look(&test, 0.05, 1.5, 1, others);
 	}
 	print_message("rate x10 after 400 good looks: found after %u errors\n", errors);
 	assert_true(errors < 60);
+}
+
+/* Of bursts of one version, such as three errors of one client or ten requests behind a pause. */
+static unsigned int false_alarms_of_bursts(unsigned int size, unsigned int runs)
+{
+	unsigned int alarms = 0;
+
+	for (unsigned int run = 0; run < runs; run++) {
+		struct sequential_test test = {0};
+
+		for (unsigned int look = 0; look < 100; look++) {
+			unsigned int events[2] = {0};
+
+			for (unsigned int burst = seed_next(6); burst; burst--)
+				events[verdict_bed_random() < 0.05] += 1 + seed_next(2 * size);
+			sequential_test_look(&test, 0.05, 1, events[1], events[0]);
+			if (sequential_test_log_evidence(&test) >= log(100)) {
+				alarms++;
+				break;
+			}
+		}
+	}
+	return alarms;
+}
+
+/* Events that are not independent make no more false alarms. */
+static void bursts(void **context)
+{
+	const unsigned int runs = verdict_bed_runs(2000, 10000);
+
+	seed_start("bursts");
+	for (unsigned int size = 1; size <= 100; size *= 10) {
+		const unsigned int alarms = false_alarms_of_bursts(size, runs);
+
+		print_message("bursts of up to %u events: %.2f %% false alarms at alpha 1 %%\n",
+		              2 * size, 100.0 * alarms / runs);
+		assert_true(alarms <= runs / 100);
+	}
+}
+
+/* Where there are many events in each look, twice the rate is found within some looks. */
+static void many_events(void **context)
+{
+	struct sequential_test test = {0};
+
+	seed_start("events");
+	while (sequential_test_log_evidence(&test) < log(TABLE_THRESHOLD) && test.looks < 1000) {
+		const unsigned int a = verdict_bed_draw(10000, of_new(0.05, 2));
+
+		sequential_test_look(&test, 0.05, 1.5, a, 10000 - a);
+	}
+	print_message("rate x2 with 10,000 errors a look: found after %u looks\n",
+	              (unsigned int)test.looks);
+	assert_true(test.looks < 100);
+	/* But not what is tolerated. */
+	test = (struct sequential_test){0};
+	for (unsigned int look = 0; look < 500; look++) {
+		const unsigned int a = verdict_bed_draw(1000, of_new(0.05, 1.4));
+
+		sequential_test_look(&test, 0.05, 1.5, a, 1000 - a);
+		assert_true(sequential_test_log_evidence(&test) < log(TABLE_THRESHOLD));
+	}
 }
 
 int main(int argc, char **argv)
@@ -268,6 +326,7 @@ int main(int argc, char **argv)
 	        cmocka_unit_test(no_evidence), cmocka_unit_test(extremes),
 	        cmocka_unit_test(monotone),    cmocka_unit_test(false_alarm_rate),
 	        cmocka_unit_test(power),       cmocka_unit_test(change_after_long),
+	        cmocka_unit_test(bursts),      cmocka_unit_test(many_events),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);

@@ -20,7 +20,7 @@ double verdict_bed_random(void);
 /* How many of @n come out, each with @probability. */
 unsigned int verdict_bed_draw(unsigned int n, double probability);
 
-/* Adds to the counts of a signal, as a caller that sees no clients. */
+/* Adds to the counts of a signal. */
 void verdict_bed_add(struct verdict_pair *pair, unsigned int new_n, unsigned int new_bad,
                      unsigned int old_n, unsigned int old_bad);
 
