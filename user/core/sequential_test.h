@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Whether bad events come from one of two sources more often than its share allows: a sequential
- * test, whose result is valid after each look, however often it is read. Pure.
+ * test. Its result is valid after each look, however often it is read. Pure.
  *
  * If both sources have the same rate of bad events, each event is of the first with probability
  * pi, its share of the traffic, whatever the traffic does. If the first has r times the rate of
@@ -32,8 +32,8 @@
 
 /* All zero: no event yet. To be kept in a file as it is. */
 struct sequential_test {
-	double log[SEQUENTIAL_TEST_RATIOS]; /* of the part of the mean that is for one r */
-	uint64_t looks;                     /* with events */
+	double parts[SEQUENTIAL_TEST_RATIOS]; /* of the evidence: one for each r */
+	uint64_t looks;                       /* with events */
 };
 
 /* Takes in the events of a look. @share: pi, and @tolerated: T >= 1. A share that is not between 0
@@ -41,5 +41,5 @@ struct sequential_test {
 void sequential_test_look(struct sequential_test *test, double share, double tolerated, uint64_t a,
                           uint64_t b);
 
-/* The natural logarithm of the evidence; 0 before the first event. */
-double sequential_test_log_evidence(const struct sequential_test *test);
+/* 1 before the first event. */
+double sequential_test_evidence(const struct sequential_test *test);

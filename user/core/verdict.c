@@ -63,7 +63,8 @@ static double verdict_share(const struct verdict_state *state, const struct verd
 	const double share = state->permille / 1000.0;
 	const double n = (double)step->new.n + (double)step->old.n;
 
-	return n > 0 && state->permille < 1000 ? fmax(share, (double)step->new.n / n) : share;
+	return state->permille < 1000 && (double)step->new.n > share *n ? (double)step->new.n / n
+	                                                                : share;
 }
 
 void verdict_step(struct verdict_state *state, unsigned int permille,
@@ -116,11 +117,11 @@ struct verdict_report verdict_report(const struct verdict_state *state, enum ver
 	struct verdict_report report = {.new = of->total.new, .old = of->total.old};
 
 	if (!verdict_signal(signal)->immediate) {
-		const double relative = sequential_test_log_evidence(&of->test);
-		const double limit = sequential_test_log_evidence(&of->limit);
+		const double relative = sequential_test_evidence(&of->test);
+		const double limit = sequential_test_evidence(&of->limit);
 
-		report.by_limit = limit > 0 && limit > relative;
-		report.evidence = exp(report.by_limit ? limit : relative);
+		report.by_limit = limit > 1 && limit > relative;
+		report.evidence = report.by_limit ? limit : relative;
 		report.threshold = verdict_threshold(&state->rules);
 	}
 	report.answer = verdict_of_signal(state, signal, &report);
@@ -283,8 +284,8 @@ bool verdict_valid(const void *bytes, size_t n)
 		return false;
 	for (unsigned int i = 0; i < VERDICT_SIGNAL_MAX; i++)
 		for (unsigned int j = 0; j < SEQUENTIAL_TEST_RATIOS; j++)
-			if (!isfinite(state.of[i].test.log[j]) ||
-			    !isfinite(state.of[i].limit.log[j]))
+			if (!isfinite(state.of[i].test.parts[j]) ||
+			    !isfinite(state.of[i].limit.parts[j]))
 				return false;
 	return true;
 }
