@@ -15,10 +15,11 @@ static double sequential_test_weight(uint64_t looks)
 void sequential_test_look(struct sequential_test *test, double share, double tolerated, uint64_t a,
                           uint64_t b)
 {
-	const double x = (double)a / ((double)a + (double)b);
+	double x;
 
 	if ((!a && !b) || !(share > 0 && share < 1))
 		return;
+	x = (double)a / ((double)a + (double)b);
 	for (unsigned int i = 0; i < SEQUENTIAL_TEST_RATIOS; i++) {
 		const double multiple = sequential_test_ratios[i], ratio = multiple * tolerated;
 		/* (1 - p(r)) / (1 - p(T)); and p(r) / p(T) is r / T times as much. */

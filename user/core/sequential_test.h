@@ -41,5 +41,5 @@ struct sequential_test {
 void sequential_test_look(struct sequential_test *test, double share, double tolerated, uint64_t a,
                           uint64_t b);
 
-/* 1 before the first event. */
+/* 1 before the first event; it may grow to infinity. */
 double sequential_test_evidence(const struct sequential_test *test);

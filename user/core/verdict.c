@@ -269,6 +269,12 @@ enum verdict_answer verdict_look(struct verdict_state *state, const struct verdi
 
 /* --- state and names */
 
+/* A part of evidence. No test has more: it ends far below, with VERDICT_BAD. */
+static bool verdict_is_part(double part)
+{
+	return part >= 0 && part < 1e15;
+}
+
 bool verdict_valid(const void *bytes, size_t n)
 {
 	struct verdict_state state;
@@ -284,8 +290,8 @@ bool verdict_valid(const void *bytes, size_t n)
 		return false;
 	for (unsigned int i = 0; i < VERDICT_SIGNAL_MAX; i++)
 		for (unsigned int j = 0; j < SEQUENTIAL_TEST_RATIOS; j++)
-			if (!isfinite(state.of[i].test.parts[j]) ||
-			    !isfinite(state.of[i].limit.parts[j]))
+			if (!verdict_is_part(state.of[i].test.parts[j]) ||
+			    !verdict_is_part(state.of[i].limit.parts[j]))
 				return false;
 	return true;
 }

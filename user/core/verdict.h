@@ -104,7 +104,7 @@ struct verdict_evidence {
 
 /*
  * All that a judgement knows: plain data without pointers, to be kept in a file as it is, so that
- * the next supervisor goes on. sizeof(struct verdict_state) bytes, about 3 kB, of this machine's
+ * the next supervisor goes on. sizeof(struct verdict_state) bytes, some 2.5 kB, of this machine's
  * byte order. A file from elsewhere: verdict_valid().
  */
 #define VERDICT_STATE_VERSION 1

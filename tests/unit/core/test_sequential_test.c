@@ -84,8 +84,7 @@ static void no_evidence(void **context)
 	assert_true(sequential_test_evidence(&test) == 1);
 }
 
-/* No count makes it anything but a number, not even one that is larger by far than any threshold.
- */
+/* It is never "not a number", whatever the counts are. */
 static void extremes(void **context)
 {
 	seed_start("counts");

@@ -380,6 +380,8 @@ static void not_a_state(void **context)
 	REFUSED(reason, VERDICT_REASON_MAX);
 	REFUSED(signal, VERDICT_SIGNAL_MAX);
 	REFUSED(of[VERDICT_HTTP_5XX].test.parts[3], NAN);
+	REFUSED(of[VERDICT_HTTP_5XX].test.parts[3], -1);
+	REFUSED(of[VERDICT_HTTP_5XX].limit.parts[3], 1e20);
 	REFUSED(of[VERDICT_QUEUE_WAIT].limit.parts[0], INFINITY);
 }
 
