@@ -62,9 +62,9 @@ static double verdict_share(const struct verdict_state *state, const struct verd
 {
 	const double share = state->permille / 1000.0;
 	const double n = (double)step->new.n + (double)step->old.n;
+	const double counted = n > 0 ? (double)step->new.n / n : 0;
 
-	return state->permille < 1000 && (double)step->new.n > share *n ? (double)step->new.n / n
-	                                                                : share;
+	return state->permille < 1000 && counted > share ? counted : share;
 }
 
 void verdict_step(struct verdict_state *state, unsigned int permille,
