@@ -245,7 +245,7 @@ struct rpd_member {
 	__u8 endpoint; /* or RPD_NO_ENDPOINT: that endpoint was removed */
 	__u16 account; /* of its connections */
 	__u8 left;     /* it has closed, and the event was logged */
-	__u8 pad;
+	__u8 pending;  /* it was never in force: it is no member if its command was killed */
 };
 
 enum rpd_conn_counter {

@@ -93,6 +93,16 @@ static struct rpd_worker admit_make_row(struct service *service, unsigned int sl
 	return worker;
 }
 
+/* Whether the listener was never in force. A service that is being made has no others. */
+static bool admit_is_new_member(const struct service *service, uint64_t cookie)
+{
+	struct rpd_member was;
+
+	if (service->steer.service->stage != RPD_STAGE_READY)
+		return false;
+	return steer_members_get(&service->steer, cookie, &was) < 0 || was.pending;
+}
+
 /* Records the worker and its listeners before a connection can be steered to them. The slot's row
  * comes first: an admitted listener that is in no slot and in no row is that of a former worker. */
 static int admit_write_rows(struct service *service, unsigned int slot,
@@ -102,13 +112,16 @@ static int admit_write_rows(struct service *service, unsigned int slot,
 	                 : steer_workers_set_idle(&service->steer, slot, worker);
 
 	for (unsigned int e = 0; r == 0 && e < RPD_ENDPOINT_MAX; e++) {
+		const uint64_t cookie = worker->cookies[e];
 		const struct rpd_member member = {.slot = slot,
 		                                  .version = version,
 		                                  .endpoint = e,
-		                                  .account = worker->account};
+		                                  .account = worker->account,
+		                                  .pending = !in_place &&
+		                                             admit_is_new_member(service, cookie)};
 
-		if (worker->cookies[e])
-			r = steer_members_set(&service->steer, worker->cookies[e], &member);
+		if (cookie)
+			r = steer_members_set(&service->steer, cookie, &member);
 	}
 	return r;
 }

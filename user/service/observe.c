@@ -167,15 +167,36 @@ static bool *observe_find_admitted(const struct service *service, const struct o
 	return admitted;
 }
 
+/* Reads the members. A listener that was in no slot yet when its command was killed is none. */
+static int observe_read_members(struct service *service, struct observed *o, struct error *err)
+{
+	int r = steer_members_list(&service->steer, &o->members);
+	size_t kept = 0;
+
+	if (r < 0)
+		return error_set(err, r, "can't read the members: %s", strerror(-r));
+	for (size_t i = 0; i < o->members.n; i++) {
+		struct steer_member *it = &o->members.list[i];
+
+		if (it->row.pending && observed_slot_of(o, it->cookie) < 0) {
+			steer_members_remove(&service->steer, it->cookie);
+			continue;
+		}
+		if (it->row.pending) {
+			it->row.pending = false;
+			steer_members_set(&service->steer, it->cookie, &it->row);
+		}
+		o->members.list[kept++] = *it;
+	}
+	o->members.n = kept;
+	return 0;
+}
+
 static int observe_find_foreign(const struct service *service, struct observed *o,
                                 struct error *err)
 {
 	_cleanup_free_ bool *admitted = observe_find_admitted(service, o);
 
-	int r = steer_members_list(&service->steer, &o->members);
-
-	if (r < 0)
-		return error_set(err, r, "can't read the members: %s", strerror(-r));
 	o->foreign = calloc(o->n_listeners + 1, sizeof(*o->foreign));
 	if (!o->foreign || !admitted)
 		return error_set(err, -ENOMEM, "out of memory");
@@ -311,6 +332,8 @@ int observe(struct service *service, enum observe_depth depth, struct observed *
 		r = observe_read_slots(service, &o, err);
 	for (unsigned int slot = 0; r == 0 && slot < o.n_slots; slot++)
 		r = observe_repair_slot(service, &o, slot, err);
+	if (r == 0)
+		r = observe_read_members(service, &o, err);
 	if (r == 0)
 		r = observe_find_foreign(service, &o, err);
 	if (r == 0)

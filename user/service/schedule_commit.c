@@ -11,6 +11,7 @@
 #include "kern/steer_members.h"
 #include "kern/steer_queues.h"
 #include "kern/steer_socks.h"
+#include "kern/steer_workers.h"
 #include "service/responses.h"
 
 void schedule_commit_note_observed(struct rpd_schedule *draft, const struct observed *observed)
@@ -99,13 +100,33 @@ int schedule_commit_check_dealing(const struct service *service, const struct rp
 	                 service->conns.why);
 }
 
+/* The listeners of the slot's worker are in force. */
+static void schedule_commit_settle(struct service *service, unsigned int slot)
+{
+	struct rpd_member member;
+	struct rpd_worker row;
+
+	if (steer_workers_get(&service->steer, slot, &row) < 0)
+		return;
+	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {
+		if (!row.cookies[e] ||
+		    steer_members_get(&service->steer, row.cookies[e], &member) < 0 ||
+		    !member.pending)
+			continue;
+		member.pending = false;
+		steer_members_set(&service->steer, row.cookies[e], &member);
+	}
+}
+
 /* Takes the listeners of former workers out of their slots: only now does no run select them. */
 static void schedule_commit_release(struct service *service, const struct rpd_schedule *before,
                                     const struct rpd_schedule *draft)
 {
 	for (unsigned int slot = 0; slot < draft->n_slots; slot++)
-		if ((before->slots[slot].flags ^ draft->slots[slot].flags) & RPD_SLOT_SECOND)
+		if ((before->slots[slot].flags ^ draft->slots[slot].flags) & RPD_SLOT_SECOND) {
+			schedule_commit_settle(service, slot);
 			steer_socks_clear_idle(&service->steer, slot);
+		}
 	steer_socks_note_no_idle(&service->steer);
 }
 
