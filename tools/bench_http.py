@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What counting HTTP responses costs on kept connections: with it and without it, in turns. Of C
-workers the same processes are measured in both ways; of Node two services, which are started again
-for each round."""
+"""What counting HTTP responses costs on kept connections: with it and without it, in turns, on the
+same processes."""
 import contextlib
 import json
 import os
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -21,7 +20,21 @@ from harness.bed import cgroup2  # noqa: E402
 SERVICE = "bench"
 CLIENTS = 8  # connections
 LIMITS = {"C workers": 0.93, "Node": 0.97}  # requests a second, counted / not counted
-NODE = "require('http').createServer((request, response) => response.end('ok')).listen(%d);\n"
+NODE = "require('http').createServer((request, response) => response.end('ok')).listen({fd: %d})"
+
+
+class Node(Server):
+    """Node servers. Each inherits a listener, as Node itself does not set SO_REUSEPORT."""
+
+    def __init__(self, _, workers):
+        self.workers = []
+        for _ in range(workers):
+            with socket.socket() as listener:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                listener.bind(("0.0.0.0", PORT))
+                listener.listen(511)
+                fd = listener.fileno()
+                self.workers.append(subprocess.Popen(["node", "-e", NODE % fd], pass_fds=[fd]))
 
 
 def cpu_seconds(pids):
@@ -83,12 +96,13 @@ def in_turns(number, off, on):
     return {"off": first, "on": on()}
 
 
-def measure_workers(tools, pairs, seconds):
+def measure_server(tools, kind, pairs, seconds):
     with own_cgroup() as folder:
-        server = Server(tools, os.cpu_count())
+        server = kind(tools, os.cpu_count())
 
     def leg(*options):
-        command(tools, "attach", "--workers", len(server.workers), "--service", SERVICE, *options)
+        command(tools, "attach", "--workers", len(server.workers), "--service", SERVICE, "--wait",
+                "20", *options)
         figures = load(tools, PORT, server.pids(), seconds)
         seen = counted(tools, SERVICE)
         if seen is not None and abs(seen - figures["requests"]) > CLIENTS:
@@ -96,66 +110,23 @@ def measure_workers(tools, pairs, seconds):
         command(tools, "detach", SERVICE)
         return figures
 
-    leg()  # warms up
+    for _ in range(4):  # warms up
+        leg()
     rows = [in_turns(i, leg, lambda: leg("--http")) for i in range(pairs)]
     server.stop()
     folder.rmdir()
     return rows
 
 
-class NodeService:
-    """Two workers of `reuseportd run`."""
-
-    def __init__(self, tools, folder, port, *options):
-        script = Path(folder) / f"{port}.js"
-        script.write_text(NODE % port)
-        self.tools, self.name, self.port = tools, f"node{port}", port
-        self.process = subprocess.Popen(
-            [tools.reuseportd, "run", "--service", self.name, "--workers", "2", *options, "--",
-             "node", script], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        for line in self.process.stderr:
-            if f"{self.name}: started:" in line:
-                break
-        else:
-            sys.exit("tools/bench: Node has not started")
-        self.pids = [row["pid"] for row in
-                     json.loads(command(tools, "status", self.name, "--json"))["workers"]]
-
-    def load(self, seconds):
-        return load(self.tools, self.port, self.pids, seconds)
-
-    def stop(self):
-        command(self.tools, "stop", self.name)
-        self.process.communicate()
-
-
-def measure_node(tools, rounds, pairs, seconds):
-    rows = []
-    with tempfile.TemporaryDirectory(prefix="bench.") as folder:
-        for number in range(rounds):
-            # The second service may be placed worse by the kernel: each is the second in turn.
-            options = [(), ("--http",)]
-            services = [NodeService(tools, folder, PORT + i, *options[(i + number) % 2])
-                        for i in range(2)]
-            off, on = services[::-1] if number % 2 else services
-            for service in services:
-                service.load(2 * seconds)  # until its code is compiled
-            rows += [in_turns(i, lambda: off.load(seconds), lambda: on.load(seconds))
-                     for i in range(pairs)]
-            for service in services:
-                service.stop()
-    return rows
-
-
 def measure_http(tools, quick, progress):
-    seconds = 0.3 if quick else 1
     result = {}
-    progress("the cost of counting HTTP responses of C workers")
-    result["C workers"] = measure_workers(tools, 2 if quick else 41, seconds)
-    if shutil.which("node"):
-        progress("the cost of counting HTTP responses of Node")
-        result["Node"] = measure_node(tools, 1 if quick else 8, 2 if quick else 6, seconds)
-    return {server: {"pairs": rows, **ratios(rows)} for server, rows in result.items()}
+    for server, kind in {"C workers": Server, "Node": Node}.items():
+        if kind is Node and not shutil.which("node"):
+            continue
+        progress(f"the cost of counting HTTP responses: {server}")
+        rows = measure_server(tools, kind, 2 if quick else 41, 0.3 if quick else 1)
+        result[server] = {"pairs": rows, **ratios(rows)}
+    return result
 
 
 def ratios(rows):
