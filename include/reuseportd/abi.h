@@ -303,7 +303,7 @@ struct rpd_group_member {
 	__u32 under_way; /* handshakes */
 	__u32 program;   /* of its group: an id, RPD_PROGRAM_NONE or RPD_PROGRAM_CLASSIC */
 	__u32 endpoint;
-	__u32 pad;
+	__u32 served; /* the worker of its slot serves it; 0 = no, or not known */
 };
 
 enum rpd_event_kind {

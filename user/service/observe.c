@@ -223,6 +223,16 @@ static bool observe_is_clear(const struct observed *o, unsigned int slot, enum o
 	       (o->slots[slot].worker->evidence > EVIDENCE_HOLDS || depth == OBSERVE_KNOWN);
 }
 
+/* Whether the iterator over the listeners has found that the slot's process serves this one. */
+static bool observe_is_served(const struct listener *listener, const struct rpd_group_member *rows,
+                              size_t n)
+{
+	const struct rpd_group_member *row =
+	        listener ? groups_find(rows, n, listener->cookie) : NULL;
+
+	return row && row->served;
+}
+
 /* Marks a slot if its recorded process no longer serves the listener (or, if not OBSERVE_KNOWN, was
  * never seen to poll it). Finds the processes that have the listeners of marked slots open.
  * Searches only if a slot is marked. */
@@ -232,21 +242,28 @@ static int observe_find_holders(const struct service *service, struct observed *
 {
 	_cleanup_free_ struct listener *unclear = calloc(o->n_slots + 1, sizeof(*unclear));
 	_cleanup_free_ struct proc_serving *clear = calloc(o->n_slots + 1, sizeof(*clear));
-	size_t n = 0, n_clear = 0, at = 0;
+	_cleanup_free_ struct rpd_group_member *rows = NULL;
+	size_t n = 0, n_clear = 0, at = 0, n_rows = 0;
+	struct error ignored;
 
 	if (!unclear || !clear)
 		return error_set(err, -ENOMEM, "out of memory");
-	for (unsigned int slot = 0; slot < o->n_slots; slot++)
-		if (observe_is_clear(o, slot, depth))
+	if (groups_are_known(&service->groups) && service->reachable)
+		groups_read(&service->groups, &rows, &n_rows, &ignored);
+	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
+		const struct listener *listener = observe_slot_listener(o, slot);
+
+		if (observe_is_clear(o, slot, depth) && !observe_is_served(listener, rows, n_rows))
 			clear[n_clear++] = (struct proc_serving){
-			        .worker = o->slots[slot].worker,
-			        .inode = observe_slot_listener(o, slot)->inode,
-			};
+			        .worker = o->slots[slot].worker, .inode = listener->inode};
+	}
 	proc_still_serve(clear, n_clear);
 	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
 		const struct listener *listener = observe_slot_listener(o, slot);
 
-		if (!listener || (observe_is_clear(o, slot, depth) && clear[at++].yes))
+		if (!listener ||
+		    (observe_is_clear(o, slot, depth) &&
+		     (observe_is_served(listener, rows, n_rows) || clear[at++].yes)))
 			continue;
 		o->slots[slot].stalled = true; /* until a process is found that serves it */
 		unclear[n++] = *listener;
