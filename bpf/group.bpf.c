@@ -62,11 +62,11 @@ static __always_inline __u32 group_find_program(const struct sock *sk)
 
 static __always_inline struct file *group_file_of(const struct task_struct *task, int fd)
 {
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	const struct fdtable *table = task->files->fdt;
 	struct file *file = NULL;
 
-	if (fd >= 0 && (__u32)fd < BPF_CORE_READ(table, max_fds))
-		bpf_probe_read_kernel(&file, sizeof(file), BPF_CORE_READ(table, fd) + fd);
+	if (fd >= 0 && (__u32)fd < table->max_fds)
+		bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd);
 	return file;
 }
 

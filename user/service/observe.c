@@ -224,11 +224,10 @@ static bool observe_is_clear(const struct observed *o, unsigned int slot, enum o
 }
 
 /* Whether the iterator over the listeners has found that the slot's process serves this one. */
-static bool observe_is_served(const struct listener *listener, const struct rpd_group_member *rows,
-                              size_t n)
+static bool observe_is_served(const struct observed *o, const struct listener *listener)
 {
 	const struct rpd_group_member *row =
-	        listener ? groups_find(rows, n, listener->cookie) : NULL;
+	        listener ? groups_find(o->groups, o->n_groups, listener->cookie) : NULL;
 
 	return row && row->served;
 }
@@ -242,18 +241,14 @@ static int observe_find_holders(const struct service *service, struct observed *
 {
 	_cleanup_free_ struct listener *unclear = calloc(o->n_slots + 1, sizeof(*unclear));
 	_cleanup_free_ struct proc_serving *clear = calloc(o->n_slots + 1, sizeof(*clear));
-	_cleanup_free_ struct rpd_group_member *rows = NULL;
-	size_t n = 0, n_clear = 0, at = 0, n_rows = 0;
-	struct error ignored;
+	size_t n = 0, n_clear = 0, at = 0;
 
 	if (!unclear || !clear)
 		return error_set(err, -ENOMEM, "out of memory");
-	if (groups_are_known(&service->groups) && service->reachable)
-		groups_read(&service->groups, &rows, &n_rows, &ignored);
 	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
 		const struct listener *listener = observe_slot_listener(o, slot);
 
-		if (observe_is_clear(o, slot, depth) && !observe_is_served(listener, rows, n_rows))
+		if (observe_is_clear(o, slot, depth) && !observe_is_served(o, listener))
 			clear[n_clear++] = (struct proc_serving){
 			        .worker = o->slots[slot].worker, .inode = listener->inode};
 	}
@@ -263,7 +258,7 @@ static int observe_find_holders(const struct service *service, struct observed *
 
 		if (!listener ||
 		    (observe_is_clear(o, slot, depth) &&
-		     (observe_is_served(listener, rows, n_rows) || clear[at++].yes)))
+		     (observe_is_served(o, listener) || clear[at++].yes)))
 			continue;
 		o->slots[slot].stalled = true; /* until a process is found that serves it */
 		unclear[n++] = *listener;
@@ -322,8 +317,11 @@ int observe(struct service *service, enum observe_depth depth, struct observed *
 	_cleanup_observed_ struct observed o = {};
 	_cleanup_free_ struct holder *holders = NULL;
 	size_t n_holders = 0;
+	struct error ignored;
 	int r = observe_find_listeners(service, &o, err);
 
+	if (r == 0 && service->reachable)
+		groups_read(&service->groups, &o.groups, &o.n_groups, &ignored);
 	if (r == 0)
 		r = observe_read_slots(service, &o, err);
 	for (unsigned int slot = 0; r == 0 && slot < o.n_slots; slot++)
