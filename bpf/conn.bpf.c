@@ -331,7 +331,8 @@ static __always_inline void conn_complete_load(__u64 *tag)
 	load_add(*tag, 1);
 }
 
-/* Writes a row for each connection in the table. The kernel locks the socket, as for tag_found(). */
+/* Writes a row for each connection in the table. The kernel locks the socket, as for tag_found().
+ */
 SEC("iter/tcp")
 int show_open(struct bpf_iter__tcp *ctx)
 {

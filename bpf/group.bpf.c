@@ -28,7 +28,7 @@
 #define CLOCK_TICK   10000000 /* ns: USER_HZ is 100 */
 #define WAITERS_MAX  8
 
-/* Linux 6.14; loads without them. */
+/* Since Linux 6.14. */
 extern struct task_struct *bpf_task_from_vpid(int pid) __ksym __weak;
 extern void bpf_task_release(struct task_struct *task) __ksym __weak;
 
@@ -83,8 +83,7 @@ static __always_inline bool group_is_watched(const struct sock *sk, const struct
 		        (const void *)it - bpf_core_field_offset(struct eppoll_entry, wait.entry);
 		const struct epitem *item = BPF_CORE_READ(entry, base);
 
-		if (BPF_CORE_READ(item, ffd.file) == file &&
-		    BPF_CORE_READ(item, ep, file) == epoll)
+		if (BPF_CORE_READ(item, ffd.file) == file && BPF_CORE_READ(item, ep, file) == epoll)
 			return true;
 		it = BPF_CORE_READ(it, next);
 	}
@@ -102,8 +101,7 @@ static __always_inline bool group_task_serves(const struct task_struct *task,
 
 	return file && BPF_CORE_READ(socket, file) == file && BPF_CORE_READ(socket, sk) == sk &&
 	       task->start_boottime / CLOCK_TICK == worker->start_time &&
-	       (worker->epfd < 0 ||
-	        group_is_watched(sk, file, group_file_of(task, worker->epfd)));
+	       (worker->epfd < 0 || group_is_watched(sk, file, group_file_of(task, worker->epfd)));
 }
 
 static __always_inline bool group_is_served(const struct sock *sk, __u32 slot)
@@ -155,14 +153,15 @@ static __always_inline int group_show_marked(struct bpf_iter__bpf_sk_storage_map
 SEC("iter/bpf_sk_storage_map")
 int show_member(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
-	return group_show_marked(ctx, true);
+	return group_show_marked(ctx, false);
 }
 
-/* In its place before Linux 6.14. */
-SEC("iter/bpf_sk_storage_map")
-int show_member_only(struct bpf_iter__bpf_sk_storage_map *ctx)
+/* The same, and whether it is served. Is loaded in place of show_member() where the kernel has the
+ * functions for it. */
+SEC("?iter/bpf_sk_storage_map")
+int show_served(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
-	return group_show_marked(ctx, false);
+	return group_show_marked(ctx, true);
 }
 
 /* The same for listeners that are not marked: "members" has those of no service. For commands that

@@ -37,7 +37,8 @@ static void end(void)
 	conns_close(&conns);
 }
 
-/* The counting programs count on the ports of the service; a bed has a port only when it listens. */
+/* The counting programs count on the ports of the service; a bed has a port only when it listens.
+ */
 static void note_port(const struct bed *bed)
 {
 	const uint16_t port = bed->steer.service->endpoints[0].port;

@@ -59,7 +59,7 @@ static int groups_attach_iterator(struct group_bpf *skel, bool asked)
 	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &over, .link_info_len = sizeof(over));
 
 	skel->links.show_member = bpf_program__attach_iter(
-	        asked ? skel->progs.show_member : skel->progs.show_member_only, &opts);
+	        asked ? skel->progs.show_served : skel->progs.show_member, &opts);
 	return skel->links.show_member ? 0 : -errno;
 }
 
@@ -74,8 +74,9 @@ static int groups_load(struct groups *groups, const struct steer *steer, bool as
 	if (r == 0)
 		r = bpf_program__set_autoload(skel->progs.show_listener, false);
 	if (r == 0)
-		r = bpf_program__set_autoload(
-		        asked ? skel->progs.show_member_only : skel->progs.show_member, false);
+		r = bpf_program__set_autoload(skel->progs.show_member, !asked);
+	if (r == 0)
+		r = bpf_program__set_autoload(skel->progs.show_served, asked);
 	if (r == 0)
 		r = group_bpf__load(skel);
 	if (r == 0)
@@ -206,8 +207,6 @@ int groups_read_listeners(const struct listener *listeners, size_t n, struct rpd
 	struct error ignored;
 	int r = skel ? bpf_program__set_autoload(skel->progs.show_member, false) : -errno;
 
-	if (r == 0)
-		r = bpf_program__set_autoload(skel->progs.show_member_only, false);
 	if (r == 0)
 		r = bpf_map__set_autocreate(skel->maps.workers, false);
 	if (r == 0)

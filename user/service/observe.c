@@ -249,16 +249,15 @@ static int observe_find_holders(const struct service *service, struct observed *
 		const struct listener *listener = observe_slot_listener(o, slot);
 
 		if (observe_is_clear(o, slot, depth) && !observe_is_served(o, listener))
-			clear[n_clear++] = (struct proc_serving){
-			        .worker = o->slots[slot].worker, .inode = listener->inode};
+			clear[n_clear++] = (struct proc_serving){.worker = o->slots[slot].worker,
+			                                         .inode = listener->inode};
 	}
 	proc_still_serve(clear, n_clear);
 	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
 		const struct listener *listener = observe_slot_listener(o, slot);
 
-		if (!listener ||
-		    (observe_is_clear(o, slot, depth) &&
-		     (observe_is_served(o, listener) || clear[at++].yes)))
+		if (!listener || (observe_is_clear(o, slot, depth) &&
+		                  (observe_is_served(o, listener) || clear[at++].yes)))
 			continue;
 		o->slots[slot].stalled = true; /* until a process is found that serves it */
 		unclear[n++] = *listener;

@@ -27,8 +27,7 @@ unsigned int bed_endpoint(struct bed *bed, int family, bool v6only)
 {
 	const struct rpd_endpoint endpoint = {.family = family, .v6only = v6only};
 	struct error err;
-	int r = steer_setup_add_endpoint(&bed->steer, &bed->pins, &endpoint, bed->max_conns,
-	                                 &err);
+	int r = steer_setup_add_endpoint(&bed->steer, &bed->pins, &endpoint, bed->max_conns, &err);
 
 	CHECK_MSG(r >= 0, "%s", err.text);
 	return (unsigned int)r;
