@@ -171,11 +171,11 @@ static __always_inline void steer_move_count(struct sk_reuseport_md *ctx,
 	target = bpf_map_lookup_elem(&accounts, &to);
 	if (from == to || !source || !target)
 		return;
+	load_add(*tag, -1);
 	*tag = (*tag & ~(__u64)RPD_TAG_ACCOUNT) | to;
+	load_add(*tag, 1);
 	__sync_fetch_and_add(&source->of[RPD_CONN_moved_out], 1);
 	__sync_fetch_and_add(&target->of[RPD_CONN_moved_in], 1);
-	load_add(from, -1);
-	load_add(to, 1);
 }
 
 /* A listener closed and left a connection or a handshake: selects a worker of the same version, or

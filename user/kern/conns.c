@@ -355,19 +355,16 @@ static void conns_mark_one(struct connection *connections, size_t n, const struc
 	it->since = row->tag >> RPD_TAG_BITS << RPD_TAG_TICK_LOG;
 }
 
-int conns_mark_counted(const struct conns *conns, struct connection *connections, size_t n,
-                       struct error *err)
+/* Walks over the counted connections, and marks those that are in @connections. */
+static int conns_walk_open(const struct conns *conns, struct connection *connections, size_t n,
+                           struct error *err)
 {
 	_cleanup_free_ struct rpd_open *rows = calloc(OPEN_AT_ONCE, sizeof(*rows));
 	_cleanup_close_ int fd = bpf_iter_create(conns->open_fd);
-	ssize_t got;
+	ssize_t got = fd < 0 ? -errno : 1;
 
 	if (!rows)
 		return error_set(err, -ENOMEM, "out of memory");
-	if (n == 0)
-		return 0;
-	qsort(connections, n, sizeof(*connections), conns_compare_cookies);
-	got = fd < 0 ? -errno : 1;
 	while (got > 0) {
 		got = conns_read_fully(fd, rows, OPEN_AT_ONCE * sizeof(*rows));
 		for (ssize_t i = 0; i < got / (ssize_t)sizeof(*rows); i++)
@@ -376,4 +373,28 @@ int conns_mark_counted(const struct conns *conns, struct connection *connections
 	return got < 0 ? error_set(err, (int)got, "can't list the counted connections: %s",
 	                           strerror(-(int)got))
 	               : 0;
+}
+
+int conns_mark_counted(const struct conns *conns, struct connection *connections, size_t n,
+                       struct error *err)
+{
+	if (n == 0)
+		return 0;
+	qsort(connections, n, sizeof(*connections), conns_compare_cookies);
+	return conns_walk_open(conns, connections, n, err);
+}
+
+int conns_count_loads(const struct conns *conns, struct steer *steer, const struct grace *grace,
+                      struct error *err)
+{
+	struct connection none = {};
+	int r;
+
+	__atomic_store_n(&steer->control->counting_loads, 1, __ATOMIC_RELEASE);
+	r = grace_wait(grace, err);
+	if (r == 0)
+		r = conns_walk_open(conns, &none, 0, err);
+	if (r < 0)
+		__atomic_store_n(&steer->control->counting_loads, 0, __ATOMIC_RELEASE);
+	return r;
 }

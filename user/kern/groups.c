@@ -48,19 +48,24 @@ static int groups_share_maps(struct group_bpf *skel, const struct steer *steer)
 
 	if (r == 0)
 		r = bpf_map__reuse_fd(skel->maps.ports, steer->map_fd[STEER_PORTS]);
+	if (r == 0)
+		r = bpf_map__reuse_fd(skel->maps.workers, steer->map_fd[STEER_WORKERS]);
 	return r < 0 ? r : bpf_map__reuse_fd(skel->maps.marks, steer->map_fd[STEER_MARKS]);
 }
 
-static int groups_attach_iterator(struct group_bpf *skel)
+static int groups_attach_iterator(struct group_bpf *skel, bool asked)
 {
 	union bpf_iter_link_info over = {.map.map_fd = (uint32_t)bpf_map__fd(skel->maps.marks)};
 	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &over, .link_info_len = sizeof(over));
 
-	skel->links.show_member = bpf_program__attach_iter(skel->progs.show_member, &opts);
+	skel->links.show_member = bpf_program__attach_iter(
+	        asked ? skel->progs.show_served : skel->progs.show_member, &opts);
 	return skel->links.show_member ? 0 : -errno;
 }
 
-static int groups_load(struct groups *groups, const struct steer *steer, const char *path)
+/* @asked: whether the iterator shows if a listener is served. */
+static int groups_load(struct groups *groups, const struct steer *steer, bool asked,
+                       const char *path)
 {
 	_cleanup_(groups_destroy_skel) struct group_bpf *skel = group_bpf__open();
 	_cleanup_close_ int fd = -1;
@@ -69,9 +74,13 @@ static int groups_load(struct groups *groups, const struct steer *steer, const c
 	if (r == 0)
 		r = bpf_program__set_autoload(skel->progs.show_listener, false);
 	if (r == 0)
+		r = bpf_program__set_autoload(skel->progs.show_member, !asked);
+	if (r == 0)
+		r = bpf_program__set_autoload(skel->progs.show_served, asked);
+	if (r == 0)
 		r = group_bpf__load(skel);
 	if (r == 0)
-		r = groups_attach_iterator(skel);
+		r = groups_attach_iterator(skel, asked);
 	if (r < 0)
 		return r;
 	fd = fcntl(bpf_link__fd(skel->links.show_member), F_DUPFD_CLOEXEC, 3);
@@ -85,7 +94,9 @@ void groups_attach(struct groups *groups, const struct steer *steer, const struc
 {
 	char path[PATH_MAX];
 
-	groups_load(groups, steer, pins_path(pins, GROUPS_PIN, path));
+	pins_path(pins, GROUPS_PIN, path);
+	if (groups_load(groups, steer, true, path) < 0)
+		groups_load(groups, steer, false, path);
 }
 
 void groups_pin_missing(const struct groups *groups, const struct pins *pins)
@@ -196,6 +207,8 @@ int groups_read_listeners(const struct listener *listeners, size_t n, struct rpd
 	struct error ignored;
 	int r = skel ? bpf_program__set_autoload(skel->progs.show_member, false) : -errno;
 
+	if (r == 0)
+		r = bpf_map__set_autocreate(skel->maps.workers, false);
 	if (r == 0)
 		r = group_bpf__load(skel);
 	if (r == 0)

@@ -260,6 +260,8 @@ void steer_switch(struct steer *steer, const struct rpd_schedule *draft)
 	uint32_t next = !(steer->control->active & 1);
 
 	steer->schedules[next] = *draft;
+	__atomic_store_n(&steer->control->counting_loads, draft->policy == RPD_LEAST_CONNECTIONS,
+	                 __ATOMIC_RELEASE);
 	__atomic_store_n(&steer->control->active, next, __ATOMIC_RELEASE);
 }
 

@@ -300,7 +300,12 @@ static int attach_start(struct service *service, const struct attach_request *re
 		r = responses_begin(service, -1, err);
 	if (r == 0)
 		r = grace_prepare(&grace, err);
-	return r < 0 ? r : grace_wait(&grace, err);
+	if (r < 0)
+		return r;
+	/* The kernel's hash has given connections to the listeners since they were admitted. */
+	if (steer_schedule(&service->steer)->policy == RPD_LEAST_CONNECTIONS)
+		return conns_count_loads(&service->conns, &service->steer, &grace, err);
+	return grace_wait(&grace, err);
 }
 
 /* Fills the claimed, empty folder. The stage is written last. */

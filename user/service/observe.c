@@ -244,6 +244,15 @@ static bool observe_is_clear(const struct observed *o, unsigned int slot, enum o
 	       (o->slots[slot].worker->evidence > EVIDENCE_HOLDS || depth == OBSERVE_KNOWN);
 }
 
+/* Whether the iterator over the listeners has found that the slot's process serves this one. */
+static bool observe_is_served(const struct observed *o, const struct listener *listener)
+{
+	const struct rpd_group_member *row =
+	        listener ? groups_find(o->groups, o->n_groups, listener->cookie) : NULL;
+
+	return row && row->served;
+}
+
 /* Marks a slot if its recorded process no longer serves the listener (or, if not OBSERVE_KNOWN, was
  * never seen to poll it). Finds the processes that have the listeners of marked slots open.
  * Searches only if a slot is marked. */
@@ -257,17 +266,19 @@ static int observe_find_holders(const struct service *service, struct observed *
 
 	if (!unclear || !clear)
 		return error_set(err, -ENOMEM, "out of memory");
-	for (unsigned int slot = 0; slot < o->n_slots; slot++)
-		if (observe_is_clear(o, slot, depth))
-			clear[n_clear++] = (struct proc_serving){
-			        .worker = o->slots[slot].worker,
-			        .inode = observe_slot_listener(o, slot)->inode,
-			};
+	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
+		const struct listener *listener = observe_slot_listener(o, slot);
+
+		if (observe_is_clear(o, slot, depth) && !observe_is_served(o, listener))
+			clear[n_clear++] = (struct proc_serving){.worker = o->slots[slot].worker,
+			                                         .inode = listener->inode};
+	}
 	proc_still_serve(clear, n_clear);
 	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
 		const struct listener *listener = observe_slot_listener(o, slot);
 
-		if (!listener || (observe_is_clear(o, slot, depth) && clear[at++].yes))
+		if (!listener || (observe_is_clear(o, slot, depth) &&
+		                  (observe_is_served(o, listener) || clear[at++].yes)))
 			continue;
 		o->slots[slot].stalled = true; /* until a process is found that serves it */
 		unclear[n++] = *listener;
@@ -326,8 +337,11 @@ int observe(struct service *service, enum observe_depth depth, struct observed *
 	_cleanup_observed_ struct observed o = {};
 	_cleanup_free_ struct holder *holders = NULL;
 	size_t n_holders = 0;
+	struct error ignored;
 	int r = observe_find_listeners(service, &o, err);
 
+	if (r == 0 && service->reachable)
+		groups_read(&service->groups, &o.groups, &o.n_groups, &ignored);
 	if (r == 0)
 		r = observe_read_slots(service, &o, err);
 	for (unsigned int slot = 0; r == 0 && slot < o.n_slots; slot++)

@@ -130,6 +130,18 @@ static void schedule_commit_release(struct service *service, const struct rpd_sc
 	steer_socks_note_no_idle(&service->steer);
 }
 
+/* Policy least-connections is to come in force, and finds what it compares. */
+static int schedule_commit_count_loads(struct service *service, const struct grace *grace,
+                                       struct error *err)
+{
+	if (!service->reachable)
+		return error_set(err, -ENOENT,
+		                 "policy least-connections needs the open connections of the "
+		                 "workers, but their network namespace can't be entered, or is "
+		                 "gone");
+	return conns_count_loads(&service->conns, &service->steer, grace, err);
+}
+
 /* All that can fail comes before the switch. */
 int schedule_commit(struct service *service, const struct observed *observed,
                     struct rpd_schedule *draft, bool force, const char *what, struct error *err)
@@ -146,6 +158,8 @@ int schedule_commit(struct service *service, const struct observed *observed,
 		r = schedule_commit_check_dealing(service, draft, err);
 	if (r == 0)
 		r = grace_prepare(&grace, err);
+	if (r == 0 && draft->policy == RPD_LEAST_CONNECTIONS && before.policy != draft->policy)
+		r = schedule_commit_count_loads(service, &grace, err);
 	if (r < 0)
 		return r;
 	r = schedule_commit_set_members(service, observed, draft);

@@ -130,17 +130,23 @@ static int worker_stats_take_counts(const struct service *service, const struct 
 	return r;
 }
 
-/* Handshakes, and which program is in force. Both are read at once, because the kernel also walks
- * through its table of connections for that, which takes milliseconds. */
+/* Handshakes, and which program is in force. */
 static int worker_stats_take_groups(const struct service *service, const struct observed *observed,
                                     struct service_stats *stats, struct error *err)
 {
-	_cleanup_free_ struct rpd_group_member *rows = NULL;
-	size_t n;
-	int r = service->reachable ? groups_read(&service->groups, &rows, &n, err) : 0;
+	_cleanup_free_ struct rpd_group_member *more = NULL;
+	const struct rpd_group_member *rows = observed->groups;
+	size_t n = observed->n_groups;
+	int r = 0;
 
 	stats->in_force = (struct in_force){.n = service->steer.service->n_endpoints};
-	if (r < 0 || !service->reachable)
+	if (!service->reachable)
+		return 0;
+	if (!rows) { /* why not? */
+		r = groups_read(&service->groups, &more, &n, err);
+		rows = more;
+	}
+	if (r < 0)
 		return r;
 	in_force_take(rows, n, &service->steer, &stats->in_force);
 	for (size_t i = 0; i < n; i++)
