@@ -36,6 +36,7 @@ OPTIONS = {
     "burn": ("--burn", "20/20"),
 }
 PLACES = {"loopback": "on loopback", "link": "over a link with a round trip of 10 ms"}
+ROUND_TRIP = {"loopback": 0, "link": 0.01}  # seconds
 
 
 class Sizes:
