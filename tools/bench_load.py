@@ -59,7 +59,7 @@ def measure_place(place, scenarios, sizes, progress):
         for scenario in scenarios:
             progress(f"round {number + 1} of {sizes.rounds} {PLACES[place.name]}: "
                      f"{SCENARIOS[scenario].lower()}")
-            figures = measure_round(place, scenario, sizes, number)
+            figures = measure_round(place, ways_of(scenario), scenario, sizes, number)
             check_counts(scenario, figures)
             for way in sorted(figures, key=order.index):
                 rows[scenario].setdefault(way, []).append(figures[way])

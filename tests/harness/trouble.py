@@ -199,10 +199,9 @@ def ways_of(scenario):
     return [way for way in ways() if way not in without]
 
 
-def measure_round(place, scenario, sizes, number):
-    """One turn of all ways, in another order each time. Returns {name: figures}. In "hung", the
-    row "seven workers" is what to compare with."""
-    kinds = ways_of(scenario)
+def measure_round(place, kinds, scenario, sizes, number):
+    """One turn of the ways @kinds, in another order each time. Returns {name: figures}. In "hung",
+    the row "seven workers" is what to compare with."""
     if scenario == "long":
         return measure_long(place, kinds, sizes.lifetime)
     turn = number % len(kinds)
