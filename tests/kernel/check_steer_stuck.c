@@ -177,15 +177,17 @@ static void same_memory_is_another_connection(void)
 
 static void turns_stand_if_all_are_stuck(void)
 {
-	struct bed *bed = start(2, SOON);
-	uint64_t had[2];
+	struct bed *bed = start(WORKERS, SOON);
+	uint64_t had[WORKERS], passed;
 
-	CHECK(check_until((client_hold(bed), bed->steer.control->n_stuck == 2)));
-	had[0] = taken_turns(bed, 0);
-	had[1] = taken_turns(bed, 1);
-	for (unsigned int i = 0; i < 20; i++)
+	CHECK(check_until((client_hold(bed), bed->steer.control->n_stuck == WORKERS)));
+	for (unsigned int slot = 0; slot < WORKERS; slot++)
+		had[slot] = taken_turns(bed, slot);
+	passed = counters_total(bed, RPD_OUTCOME_passed_on);
+	for (unsigned int i = 0; i < 10 * WORKERS; i++)
 		client_hold(bed);
-	for (unsigned int slot = 0; slot < 2; slot++) {
+	CHECK_EQ(counters_total(bed, RPD_OUTCOME_passed_on), passed);
+	for (unsigned int slot = 0; slot < WORKERS; slot++) {
 		CHECK_EQ(taken_turns(bed, slot) - had[slot], 10);
 		accept_from(bed, slot);
 		CHECK_EQ(server_taken(bed, slot), taken_turns(bed, slot));
