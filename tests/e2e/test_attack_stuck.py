@@ -46,6 +46,15 @@ def test_process(bed, kind):
     s.stop()
 
 
+def test_listener(bed):
+    """The lock of its listener: the supervisor can't attach the steering program by it."""
+    s = attack(bed, "listener", "backoff = 1s..1s", started=[QUIET])
+    s.process.wait_output("keeps a lock of the kernel")
+    for _ in range(2):
+        s.check_quiet()
+    s.stop()
+
+
 def test_process_for_a_while(bed):
     """The lock of an epoll descriptor, until the supervisor has given up once: it puts the worker
     into its slot after that."""

@@ -90,7 +90,7 @@ void proc_still_serve(struct proc_serving *list, size_t n)
 {
 	struct proc_serving_task task = {.list = list, .n = n < RPD_SLOT_MAX ? n : RPD_SLOT_MAX};
 	const struct held_child_call call = {.run = proc_still_serve_in_child,
-	                                     .keep = -1,
+	                                     .keep = {-1, -1},
 	                                     .max = HELD_SERVE_MAX,
 	                                     .pid = &task.pid};
 	unsigned int stuck = 0;
@@ -309,7 +309,8 @@ int proc_duplicate_fds(uint32_t pid, const struct proc_descriptor *wanted, size_
 	struct proc_duplicate it = {.pid = pid, .n = n};
 	_cleanup_close_ int ours = -1;
 	_cleanup_close_ int theirs = -1;
-	struct held_child_call call = {.run = proc_duplicate_in_child, .max = HELD_MAX};
+	struct held_child_call call = {
+	        .run = proc_duplicate_in_child, .keep = {-1, -1}, .max = HELD_MAX};
 	enum held_child_result result;
 	int pair[2], r;
 
@@ -317,7 +318,7 @@ int proc_duplicate_fds(uint32_t pid, const struct proc_descriptor *wanted, size_
 	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return proc_explain_duplicate(-errno, pid, wanted->fd, err);
 	ours = pair[0];
-	it.socket = call.keep = theirs = pair[1];
+	it.socket = call.keep[0] = theirs = pair[1];
 	result = held_child_run(&call, &it, sizeof(it));
 	wanted += it.done < n ? it.done : 0;
 	if (result == HELD_CHILD_STUCK)
@@ -343,16 +344,26 @@ int proc_duplicate_fd(uint32_t pid, int fd, uint32_t inode_expected, struct erro
 	return r < 0 ? r : fd;
 }
 
-void proc_close_listener(int *fd)
+static void proc_do_not_linger(void *data)
 {
 	const struct linger off = {};
+
+	setsockopt(*(const int *)data, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+}
+
+/* The option needs the socket's lock, so a child sets it. While a process keeps the lock, it has the
+ * socket open, and then closing ours waits for nothing. */
+void proc_close_listener(int *fd)
+{
+	const struct held_child_call call = {
+	        .run = proc_do_not_linger, .keep = {*fd, -1}, .max = HELD_MAX};
 	int listens = 1;
 	socklen_t size = sizeof(listens);
 
 	if (*fd < 0)
 		return;
 	if (getsockopt(*fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && !listens)
-		setsockopt(*fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+		held_child_run(&call, fd, sizeof(*fd));
 	close(*fd);
 }
 

@@ -81,7 +81,7 @@ static enum held_child_result proc_holders_try(const struct proc_scan_request *r
 	_cleanup_close_ int file = memfd_create("holders", MFD_CLOEXEC);
 	struct search search = {.request = request, .file = file};
 	const struct held_child_call call = {.run = proc_holders_run,
-	                                     .keep = file,
+	                                     .keep = {file, -1},
 	                                     .max = HELD_MAX,
 	                                     .pid = &search.pid,
 	                                     .is_long = !request->bounded};

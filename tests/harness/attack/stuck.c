@@ -8,6 +8,7 @@
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/seg6.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -89,6 +90,49 @@ ATTACK(stuck_connection)
 	accepted = accept(fd, NULL, NULL);
 	if (fork() == 0) {
 		send(accepted, stuck_memory, SIZE, 0);
+		_exit(1);
+	}
+	stuck_wait();
+	for (;;)
+		pause();
+}
+
+/* Listens on all addresses, with a header of routes of its own for what it sends. */
+static int stuck_listen_with_routes(const char *port)
+{
+	const struct sockaddr_in6 address = {.sin6_family = AF_INET6,
+	                                     .sin6_port = htons((uint16_t)atoi(port))};
+	const struct {
+		struct ipv6_sr_hdr header;
+		struct in6_addr segment;
+	} routes = {.header = {.hdrlen = 2, .type = 4}} /* IPV6_SRCRT_TYPE_4 */;
+	const int fd = socket(AF_INET6, SOCK_STREAM, 0);
+
+	if (setsockopt(fd, IPPROTO_IPV6, IPV6_RTHDR, &routes, sizeof(routes)) < 0)
+		perror("attack: IPV6_RTHDR");
+	if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+		perror("attack: bind");
+	if (listen(fd, 1024) < 0)
+		perror("attack: listen");
+	return fd;
+}
+
+/* The lock of its listener. With @arguments[3], only when it gets SIGUSR1. */
+ATTACK(stuck_listener)
+{
+	socklen_t size = SIZE;
+	sigset_t begin;
+	int fd, signal;
+
+	sigemptyset(&begin);
+	sigaddset(&begin, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &begin, NULL);
+	stuck_begin(arguments);
+	fd = stuck_listen_with_routes(arguments[2]);
+	if (arguments[3])
+		sigwait(&begin, &signal);
+	if (fork() == 0) { /* the kernel copies the header with the lock held */
+		getsockopt(fd, IPPROTO_IPV6, IPV6_RTHDR, stuck_memory, &size);
 		_exit(1);
 	}
 	stuck_wait();
