@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/seg6.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,6 +59,16 @@ static int stuck_bind(const char *port)
 	return fd;
 }
 
+/* Like fork(), but the child does not outlive us. */
+static pid_t stuck_fork(void)
+{
+	const pid_t pid = fork();
+
+	if (pid == 0)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	return pid;
+}
+
 static void stuck_listen(int fd)
 {
 	if (listen(fd, 1024) < 0)
@@ -79,7 +90,7 @@ ATTACK(stuck_connection)
 	if (listen(fd, 1024) < 0)
 		perror("attack: listen");
 	getsockname(fd, (struct sockaddr *)&address, &size);
-	if (fork() == 0) {
+	if (stuck_fork() == 0) {
 		const int client = socket(AF_INET, SOCK_STREAM, 0);
 
 		if (connect(client, (const struct sockaddr *)&address, size) < 0)
@@ -88,7 +99,7 @@ ATTACK(stuck_connection)
 			pause();
 	}
 	accepted = accept(fd, NULL, NULL);
-	if (fork() == 0) {
+	if (stuck_fork() == 0) {
 		send(accepted, stuck_memory, SIZE, 0);
 		_exit(1);
 	}
@@ -106,8 +117,9 @@ static int stuck_listen_with_routes(const char *port)
 		struct ipv6_sr_hdr header;
 		struct in6_addr segment;
 	} routes = {.header = {.hdrlen = 2, .type = 4}} /* IPV6_SRCRT_TYPE_4 */;
-	const int fd = socket(AF_INET6, SOCK_STREAM, 0);
+	const int fd = socket(AF_INET6, SOCK_STREAM, 0), on = 1;
 
+	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
 	if (setsockopt(fd, IPPROTO_IPV6, IPV6_RTHDR, &routes, sizeof(routes)) < 0)
 		perror("attack: IPV6_RTHDR");
 	if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
@@ -117,27 +129,42 @@ static int stuck_listen_with_routes(const char *port)
 	return fd;
 }
 
-/* The lock of its listener. With @arguments[3], only when it gets SIGUSR1. */
+static sigset_t stuck_signal;
+
+/* The kernel copies the header with the socket's lock held. */
+static void *stuck_lock_listener(void *data)
+{
+	const int *fd = data;
+	socklen_t size = SIZE;
+	int signal;
+
+	sigwait(&stuck_signal, &signal);
+	getsockopt(*fd, IPPROTO_IPV6, IPV6_RTHDR, stuck_memory, &size);
+	_exit(1);
+}
+
+/* The lock of its listener, when it gets SIGUSR1; without @arguments[3], at once. */
 ATTACK(stuck_listener)
 {
-	socklen_t size = SIZE;
-	sigset_t begin;
-	int fd, signal;
+	const int epfd = epoll_create1(0);
+	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+	pthread_t thread;
+	int fd;
 
-	sigemptyset(&begin);
-	sigaddset(&begin, SIGUSR1);
-	sigprocmask(SIG_BLOCK, &begin, NULL);
+	sigemptyset(&stuck_signal);
+	sigaddset(&stuck_signal, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &stuck_signal, NULL);
+	if (!arguments[3])
+		kill(getpid(), SIGUSR1);
 	stuck_begin(arguments);
+	epoll_ctl(epfd, EPOLL_CTL_ADD, stuck_reached, &event);
 	fd = stuck_listen_with_routes(arguments[2]);
-	if (arguments[3])
-		sigwait(&begin, &signal);
-	if (fork() == 0) { /* the kernel copies the header with the lock held */
-		getsockopt(fd, IPPROTO_IPV6, IPV6_RTHDR, stuck_memory, &size);
-		_exit(1);
-	}
-	stuck_wait();
+	event.data.fd = fd;
+	epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &event);
+	pthread_create(&thread, NULL, stuck_lock_listener, &fd);
 	for (;;)
-		pause();
+		if (epoll_wait(epfd, &event, 1, -1) == 1 && event.data.fd != fd)
+			stuck_wait();
 }
 
 /* The lock of an epoll descriptor that watches its listener. */
@@ -151,7 +178,7 @@ ATTACK(stuck_epoll)
 	fd = stuck_bind(arguments[2]);
 	epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &event);
 	epoll_ctl(epfd, EPOLL_CTL_ADD, eventfd(1, 0), &event);
-	if (fork() == 0) {
+	if (stuck_fork() == 0) {
 		epoll_wait(epfd, stuck_memory, 1, -1);
 		_exit(1);
 	}
@@ -168,7 +195,7 @@ ATTACK(stuck_exec)
 
 	stuck_begin(arguments);
 	fd = stuck_bind(arguments[2]);
-	if (fork() == 0) {
+	if (stuck_fork() == 0) {
 		munmap(stuck_memory, SIZE);
 		fcntl(stuck_file, F_SETFD, FD_CLOEXEC);
 		execv("/proc/self/exe", argv);
@@ -182,7 +209,7 @@ ATTACK(stuck_exec)
 ATTACK(stuck_output)
 {
 	stuck_begin(arguments);
-	if (fork() == 0) {
+	if (stuck_fork() == 0) {
 		if (write(STDOUT_FILENO, "line\n", 5) < 0 ||
 		    write(STDOUT_FILENO, stuck_memory, SIZE) < 0)
 			perror("attack: write");
