@@ -98,6 +98,20 @@ def test_detach_listener(bed):
     check("it stays steered until its listeners close" in done.err, f"the note: {done}")
 
 
+def test_datagrams(bed):
+    """The lock of a datagram socket, when another worker says that its address is in use: the
+    supervisor searches the sockets of all workers for the cause."""
+    s = attack(bed, "datagrams", "ready = alive:100ms", "backoff = 100ms..100ms",
+               "max-restarts = 1000", workers=2, started=[QUIET])
+    s.process.wait_output("stuck")
+    failures = s.process.output().count("Address already in use")
+    for _ in range(2):
+        s.check_quiet()
+    wait_until(lambda: s.process.output().count("Address already in use") > failures,
+               "the other worker fails again")
+    s.stop()
+
+
 @cases("epoll", "exec")
 def test_process(bed, kind):
     """The lock of an epoll descriptor, and that of a process that executes a program: the supervisor

@@ -283,18 +283,28 @@ static int proc_receive_fds(int socket, int *ret, size_t n)
 	return -EMFILE;
 }
 
+int proc_take_fd(uint32_t pid, int fd, uint32_t inode_expected)
+{
+	_cleanup_close_ int pidfd = proc_open_unchecked_pidfd(pid);
+	int taken, r;
+
+	if (pidfd < 0)
+		return pidfd;
+	taken = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+	r = taken < 0 ? -errno : proc_check_duplicate(taken, inode_expected);
+	return r < 0 ? r : taken; /* another file stays open: closing it may last for ever */
+}
+
 static void proc_duplicate_in_child(void *data)
 {
 	struct proc_duplicate *it = data;
-	const int pidfd = proc_open_unchecked_pidfd(it->pid);
-	int fds[PROC_DUPLICATE_MAX], r = pidfd < 0 ? pidfd : 0;
+	int fds[PROC_DUPLICATE_MAX], r = 0;
 
 	for (; r == 0 && it->done < it->n; it->done += r == 0) {
 		const struct proc_descriptor *wanted = &it->wanted[it->done];
-		const int fd = (int)syscall(SYS_pidfd_getfd, pidfd, wanted->fd, 0);
 
-		r = fd < 0 ? -errno : proc_check_duplicate(fd, wanted->inode);
-		fds[it->done] = fd;
+		fds[it->done] = proc_take_fd(it->pid, wanted->fd, wanted->inode);
+		r = fds[it->done] < 0 ? fds[it->done] : 0;
 	}
 	if (r == 0)
 		r = proc_send_fds(it->socket, fds, it->n);

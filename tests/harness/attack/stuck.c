@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -165,6 +166,33 @@ ATTACK(stuck_listener)
 	for (;;)
 		if (epoll_wait(epfd, &event, 1, -1) == 1 && event.data.fd != fd)
 			stuck_wait();
+}
+
+/* The lock of a datagram socket. In a slot other than 0: seems to want the same port, and ends. */
+ATTACK(stuck_datagrams)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET,
+	                         .sin_port = htons((uint16_t)atoi(arguments[2])),
+	                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	const struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = to.sin_port};
+	const char *slot = getenv("REUSEPORTD_SLOT");
+	int fd;
+
+	if (slot && strcmp(slot, "0") != 0) {
+		fputs("Address already in use\n", stderr);
+		exit(1);
+	}
+	stuck_begin(arguments);
+	fd = socket(AF_INET, SOCK_DGRAM, 0);
+	if (bind(fd, (const struct sockaddr *)&any, sizeof(any)) < 0)
+		perror("attack: bind");
+	if (stuck_fork() == 0) { /* the kernel collects the datagram with the socket's lock held */
+		sendto(fd, stuck_memory, SIZE, MSG_MORE, (const struct sockaddr *)&to, sizeof(to));
+		_exit(1);
+	}
+	stuck_wait();
+	for (;;)
+		pause();
 }
 
 /* The lock of an epoll descriptor that watches its listener. */
