@@ -157,6 +157,19 @@ def test_output(bed):
     s.stop()
 
 
+def test_output_taken_over(bed):
+    """The same for the next supervisor, which opens the pipes of the output of all workers."""
+    s = attack(bed, "output", "ready = alive:100ms")
+    s.process.kill(signal.SIGSTOP)  # it does not end the worker
+    pid = log_process(NOISY)
+    wait_until(lambda: "stuck" in s.process.output() or is_blocked(pid), "the pipe is locked")
+    s.process.kill(signal.SIGKILL)
+    s.process.wait()
+    s.start()
+    s.check_quiet()
+    s.stop()
+
+
 def log_process(service):
     for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
         if path.read_bytes().split(b"\0")[1:3] == [b"log-process", service.encode()]:

@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "kern/held_child.h"
+#include "kern/held_fds.h"
 #include "kern/proc_epoll.h"
 #include "kern/proc_read.h"
 
@@ -220,11 +221,6 @@ struct proc_duplicate {
 	int error;
 };
 
-union proc_control {
-	char buf[CMSG_SPACE(PROC_DUPLICATE_MAX * sizeof(int))];
-	struct cmsghdr align;
-};
-
 /* The process may have put any file there. Only a system call on sockets may look at it: those of
  * files would ask the file's FUSE server. */
 static int proc_check_duplicate(int fd, uint32_t inode_expected)
@@ -240,48 +236,7 @@ static int proc_check_duplicate(int fd, uint32_t inode_expected)
 	return !inode_expected || st.st_ino == inode_expected ? 0 : -EBADF;
 }
 
-static int proc_send_fds(int socket, const int *fds, size_t n)
-{
-	union proc_control control = {};
-	struct iovec part = {"", 1};
-	struct msghdr message = {.msg_iov = &part,
-	                         .msg_iovlen = 1,
-	                         .msg_control = control.buf,
-	                         .msg_controllen = CMSG_SPACE(n * sizeof(int))};
-	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-
-	header->cmsg_level = SOL_SOCKET;
-	header->cmsg_type = SCM_RIGHTS;
-	header->cmsg_len = CMSG_LEN(n * sizeof(int));
-	memcpy(CMSG_DATA(header), fds, n * sizeof(int));
-	return sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
-/* The kernel leaves out those that exceed our limit of open files. */
-static int proc_receive_fds(int socket, int *ret, size_t n)
-{
-	union proc_control control = {};
-	struct iovec part = {&(char){0}, 1};
-	struct msghdr message = {.msg_iov = &part,
-	                         .msg_iovlen = 1,
-	                         .msg_control = control.buf,
-	                         .msg_controllen = sizeof(control.buf)};
-	const struct cmsghdr *header;
-	size_t got = 0;
-
-	if (recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
-		return -errno;
-	header = CMSG_FIRSTHDR(&message);
-	if (header && header->cmsg_type == SCM_RIGHTS) {
-		got = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		memcpy(ret, CMSG_DATA(header), got * sizeof(int));
-	}
-	if (got == n)
-		return 0;
-	for (size_t i = 0; i < got; i++)
-		proc_close_listener(&ret[i]);
-	return -EMFILE;
-}
+_Static_assert(PROC_DUPLICATE_MAX <= HELD_FDS_MAX, "one message has all");
 
 int proc_take_fd(uint32_t pid, int fd, uint32_t inode_expected)
 {
@@ -307,7 +262,7 @@ static void proc_duplicate_in_child(void *data)
 		r = fds[it->done] < 0 ? fds[it->done] : 0;
 	}
 	if (r == 0)
-		r = proc_send_fds(it->socket, fds, it->n);
+		r = held_fds_send(it->socket, fds, it->n);
 	it->error = r;
 }
 
@@ -317,19 +272,14 @@ int proc_duplicate_fds(uint32_t pid, const struct proc_descriptor *wanted, size_
                        struct error *err)
 {
 	struct proc_duplicate it = {.pid = pid, .n = n};
-	_cleanup_close_ int ours = -1;
-	_cleanup_close_ int theirs = -1;
 	struct held_child_call call = {
 	        .run = proc_duplicate_in_child, .keep = {-1, -1}, .max = HELD_MAX};
+	_cleanup_close_ int ours = -1;
 	enum held_child_result result;
-	int pair[2], r;
+	int r;
 
 	memcpy(it.wanted, wanted, n * sizeof(*wanted));
-	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return proc_explain_duplicate(-errno, pid, wanted->fd, err);
-	ours = pair[0];
-	it.socket = call.keep[0] = theirs = pair[1];
-	result = held_child_run(&call, &it, sizeof(it));
+	result = held_fds_run(&call, &it, sizeof(it), &it.socket, &ours);
 	wanted += it.done < n ? it.done : 0;
 	if (result == HELD_CHILD_STUCK)
 		return error_set(err, -EAGAIN,
@@ -342,7 +292,7 @@ int proc_duplicate_fds(uint32_t pid, const struct proc_descriptor *wanted, size_
 		                 ": no child can be started for it, or earlier ones have got files "
 		                 "that can't be closed; end the process that such files are of",
 		                 wanted->fd, pid);
-	r = it.error < 0 ? it.error : proc_receive_fds(ours, ret, n);
+	r = it.error < 0 ? it.error : held_fds_receive(TAKE_FD(ours), ret, n);
 	return r < 0 ? proc_explain_duplicate(r, pid, wanted->fd, err) : 0;
 }
 
