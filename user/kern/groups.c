@@ -110,7 +110,8 @@ void groups_open(struct groups *groups, const struct pins *pins)
 	groups->fd = bpf_obj_get(pins_path(pins, GROUPS_PIN, path));
 }
 
-/* Adds the rows of the iterator. Returns 0 if one read was enough, 1 if not, or a negative errno. */
+/* Adds the rows of the iterator. Returns 0 if one read was enough, 1 if not, or a negative errno.
+ */
 static int groups_add_rows(int link, struct groups_rows *rows)
 {
 	_cleanup_close_ int fd = bpf_iter_create(link);
@@ -158,7 +159,8 @@ static void groups_merge(struct groups_rows *rows)
 }
 
 /* Between two reads the kernel keeps its position as a number of listeners to skip: if one closes
- * in between, another one is skipped. So an iterator that takes more than one read is read again. */
+ * in between, another one is skipped. So an iterator that takes more than one read is read again.
+ */
 int groups_read(const struct groups *groups, struct rpd_group_member **ret, size_t *ret_n,
                 struct error *err)
 {

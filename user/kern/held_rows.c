@@ -71,8 +71,8 @@ int held_rows_read_sockets(struct held_child_call *call, struct held_rows *data,
 		                 "no child can be started to list TCP sockets, or earlier ones "
 		                 "wait for locks that processes keep");
 	default:
-		return data->result < 0 ? error_set(err, data->result, "%s",
-		                                    strerror(-data->result))
-		                        : 0;
+		return data->result < 0
+		               ? error_set(err, data->result, "%s", strerror(-data->result))
+		               : 0;
 	}
 }

@@ -19,8 +19,8 @@ struct held_rows {
 int held_rows_write(int file, const void *rows, size_t size);
 
 /*
- * Runs @call in a child. @size bytes of @data begin with a struct held_rows: its file is open in the
- * child, and the child sets the result. Sets *ret, a pointer to rows, if the result is 0; the
+ * Runs @call in a child. @size bytes of @data begin with a struct held_rows: its file is open in
+ * the child, and the child sets the result. Sets *ret, a pointer to rows, if the result is 0; the
  * caller frees it. NULL: there are none.
  */
 enum held_child_result held_rows_run(struct held_child_call *call, struct held_rows *data,

@@ -311,8 +311,8 @@ static void proc_do_not_linger(void *data)
 	setsockopt(*(const int *)data, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
 }
 
-/* The option needs the socket's lock, so a child sets it. While a process keeps the lock, it has the
- * socket open, and then closing ours waits for nothing. */
+/* The option needs the socket's lock, so a child sets it. While a process keeps the lock, it has
+ * the socket open, and then closing ours waits for nothing. */
 void proc_close_listener(int *fd)
 {
 	const struct held_child_call call = {

@@ -27,8 +27,7 @@ static void proc_holders_run(void *data)
 
 	search->rows.result = proc_scan(search->request, &search->pid, &rows, &n);
 	if (search->rows.result == 0)
-		search->rows.result =
-		        held_rows_write(search->rows.file, rows, n * sizeof(*rows));
+		search->rows.result = held_rows_write(search->rows.file, rows, n * sizeof(*rows));
 }
 
 static int proc_holders_explain_stuck(uint32_t pid, struct error *err)
@@ -48,8 +47,8 @@ static enum held_child_result proc_holders_try(const struct proc_scan_request *r
 	                               .max = HELD_MAX,
 	                               .pid = &search.pid,
 	                               .is_long = !request->bounded};
-	const enum held_child_result result = held_rows_run(&call, &search.rows, sizeof(search),
-	                                                    sizeof(**ret), ret, ret_n);
+	const enum held_child_result result =
+	        held_rows_run(&call, &search.rows, sizeof(search), sizeof(**ret), ret, ret_n);
 
 	*ret_pid = search.pid;
 	*ret_result = search.rows.result;

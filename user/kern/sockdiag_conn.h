@@ -16,8 +16,8 @@
  * result is no snapshot: a connection that opens or closes during the call may be missing. The
  * caller frees *ret, which is NULL if there are none.
  *
- * @info: with the bytes and times. For those the kernel locks each connection: one that a process keeps
- * locked is an error. Without, only connections that a process has open are listed.
+ * @info: with the bytes and times. For those the kernel locks each connection: one that a process
+ * keeps locked is an error. Without, only connections that a process has open are listed.
  */
 int sockdiag_conn_list(uint16_t port, bool info, struct connection **ret, size_t *ret_n,
                        struct error *err);

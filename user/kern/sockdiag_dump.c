@@ -208,8 +208,7 @@ int sockdiag_dump_sockets(const struct sockdiag_kind *kind, const struct sockdia
 {
 	_cleanup_(sockdiag_dump_deinit) struct dump d = {.fd = -1};
 	struct dump_task task = {.kind = kind, .filter = filter};
-	struct held_child_call call = {
-	        .run = sockdiag_dump_run, .keep = {-1, -1}, .max = HELD_MAX};
+	struct held_child_call call = {.run = sockdiag_dump_run, .keep = {-1, -1}, .max = HELD_MAX};
 	int r;
 
 	if (sockdiag_dump_may_wait(kind))

@@ -20,9 +20,8 @@ static void steer_borrowed_run(void *data)
 {
 	struct steer_borrowed *it = data;
 
-	it->result = it->endpoint < 0
-	                     ? steer_detach(it->steer, it->fd)
-	                     : steer_attach(it->steer, (unsigned int)it->endpoint, it->fd);
+	it->result = it->endpoint < 0 ? steer_detach(it->steer, it->fd)
+	                              : steer_attach(it->steer, (unsigned int)it->endpoint, it->fd);
 }
 
 static int steer_borrowed_set(struct steer_borrowed *it, int program)

@@ -17,7 +17,7 @@
 #include "stream/log_message.h"
 
 #define PAIRS_AT_ONCE (HELD_FDS_MAX / 2) /* workers */
-#define HELD_MAX      64 /* children that wait for locks of FIFOs */
+#define HELD_MAX      64                 /* children that wait for locks of FIFOs */
 
 static const char *const log_fifo_names[] = LOG_MESSAGE_FIFOS;
 
@@ -78,7 +78,8 @@ int log_fifo_make(const char *run_dir, unsigned int slot, unsigned int number, i
 
 static int log_fifo_open_one(int folder, const char *name)
 {
-	_cleanup_close_ int fd = openat(folder, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_close_ int fd =
+	        openat(folder, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
 
 	return fd >= 0 && fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) ? TAKE_FD(fd) : -1;

@@ -35,8 +35,8 @@ struct search {
 	} processes[PROCESSES_MAX];
 	size_t n_processes;
 	/* By the child: */
-	size_t at;    /* the process that it examines */
-	uint32_t pid; /* of that process */
+	size_t at;         /* the process that it examines */
+	uint32_t pid;      /* of that process */
 	bool found, named; /* named: what was printed has the address, too */
 	size_t found_at;
 	char name[NAME_SIZE];
@@ -162,16 +162,14 @@ static bool socket_rival_is_address_in_use(const char *printed)
 	       strcasestr(printed, "errno 98");
 }
 
-/* A child examines the sockets: the kernel asks for the lock of some of them. What it has found when
- * a process keeps it waiting is enough. */
+/* A child examines the sockets: the kernel asks for the lock of some of them. What it has found
+ * when a process keeps it waiting is enough. */
 void socket_rival_note(struct worker *w, const char *printed)
 {
 	const size_t used = strlen(w->why);
 	struct search search = {.printed = printed};
-	const struct held_child_call call = {.run = socket_rival_run,
-	                                     .keep = {-1, -1},
-	                                     .max = HELD_MAX,
-	                                     .pid = &search.pid};
+	const struct held_child_call call = {
+	        .run = socket_rival_run, .keep = {-1, -1}, .max = HELD_MAX, .pid = &search.pid};
 
 	if (!socket_rival_is_address_in_use(printed))
 		return;
