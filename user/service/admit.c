@@ -11,6 +11,7 @@
 #include "core/listener_owner.h"
 #include "kern/proc.h"
 #include "kern/steer.h"
+#include "kern/steer_borrowed.h"
 #include "kern/steer_members.h"
 #include "kern/steer_socks.h"
 #include "kern/steer_workers.h"
@@ -143,10 +144,8 @@ static int admit_put_error(struct error *err, int r, unsigned int slot,
 		why = "it was opened without SO_REUSEPORT, or no longer listens";
 	else if (r == -EOPNOTSUPP || r == -ENOTSUPP)
 		why = ADMIT_NO_MPTCP;
-	else if (r == -EPERM)
-		why = "this is not permitted; its process may have locked it (SO_LOCK_FILTER)";
 	else
-		why = strerror(-r);
+		why = steer_borrowed_why(r);
 	return error_set(err, r, "can't put the listener of pid %u (%s) on %s into slot %u: %s",
 	                 newcomer->owner.id.pid, newcomer->owner.comm, text, slot, why);
 }
@@ -173,12 +172,14 @@ static int admit_put_listener(struct service *service, unsigned int endpoint, un
 /* A worker may have locked the program of its listener (SO_LOCK_FILTER). This does no harm if the
  * program is attached to the group already, by another listener. */
 static int admit_attach_program(const struct service *service, unsigned int endpoint, int fd,
-                                uint64_t cookie)
+                                const struct newcomer *newcomer)
 {
 	struct error ignored;
-	const int r = steer_attach(&service->steer, endpoint, fd);
+	const int r = steer_borrowed_attach(&service->steer, endpoint, fd, newcomer->owner.id.pid);
 
-	if (r == -EPERM && service_in_force_check_listeners(service, &cookie, 1, &ignored) == 0)
+	if (r == -EPERM &&
+	    service_in_force_check_listeners(service, &newcomer->listeners[endpoint]->cookie, 1,
+	                                     &ignored) == 0)
 		return 0;
 	return r;
 }
@@ -203,8 +204,7 @@ static int admit_put_all(struct service *service, unsigned int slot,
 		 * listener in its slot relies on the program. A service that is being made has no
 		 * schedule yet to steer by. */
 		if (service->steer.service->stage == RPD_STAGE_READY)
-			r = admit_attach_program(service, e, borrowed->fds[e],
-			                         newcomer->listeners[e]->cookie);
+			r = admit_attach_program(service, e, borrowed->fds[e], newcomer);
 		if (r == 0)
 			r = admit_put_listener(service, e, slot, in_place, borrowed->fds[e]);
 		if (r < 0)

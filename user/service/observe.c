@@ -12,6 +12,7 @@
 #include "kern/proc.h"
 #include "kern/proc_holders.h"
 #include "kern/steer.h"
+#include "kern/steer_borrowed.h"
 #include "kern/steer_members.h"
 #include "kern/steer_socks.h"
 #include "kern/steer_workers.h"
@@ -103,13 +104,13 @@ static int observe_finish_put(struct service *service, unsigned int endpoint, un
 		return fd == -ESRCH || fd == -EBADF ? 0 : fd;
 	r = steer_members_set(&service->steer, listener->cookie, &member);
 	if (r == 0)
-		r = steer_attach(&service->steer, endpoint, fd);
+		r = steer_borrowed_attach(&service->steer, endpoint, fd, holders[0].id.pid);
 	if (r == 0)
 		r = steer_socks_put(&service->steer, endpoint, slot, fd);
 	/* -EBUSY: it is in another slot already. -EINVAL: it no longer listens. */
 	if (r == 0 || r == -EBUSY || r == -EINVAL)
 		return 0;
-	return error_set(err, r, "can't complete slot %u: %s", slot, strerror(-r));
+	return error_set(err, r, "can't complete slot %u: %s", slot, steer_borrowed_why(r));
 }
 
 /*

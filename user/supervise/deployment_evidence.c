@@ -48,7 +48,7 @@ static void deployment_evidence_add_class(struct verdict_count *to,
                                           const struct response_count *from)
 {
 	to->n = response_count_final(from);
-	to->bad = to->clients = from->of[5];
+	to->bad = from->of[5];
 }
 
 static void deployment_evidence_read_responses(const struct supervisor *sup,
@@ -71,13 +71,10 @@ static void deployment_evidence_read_responses(const struct supervisor *sup,
 
 /* --- connections */
 
-/* The kernel does not say which clients were reset: each reset counts, and a burst of one client
- * counts more than once. */
 static void deployment_evidence_add(struct verdict_count *to, const struct conn_count *from)
 {
 	to->n += from->of[RPD_CONN_opened];
 	to->bad += from->of[RPD_CONN_reset_by_worker];
-	to->clients += from->of[RPD_CONN_reset_by_worker];
 }
 
 enum deployment_evidence_outcome deployment_evidence_read(const struct supervisor *sup,
