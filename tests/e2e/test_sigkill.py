@@ -283,7 +283,7 @@ def test_swap(bed):
     scene.finish()
 
 
-@timeout(600)
+@timeout(900)
 def test_flip(bed):
     """All slots change their workers at once: a killed flip has changed all of them or none."""
     scene = Scene(bed)
