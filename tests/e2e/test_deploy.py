@@ -264,6 +264,7 @@ def kill_and_restart(run):
     run.kill_supervisor()
     run.start(wait=False)
     run.process.wait_output("is taken over")
+    run.command_line("start", "0", status=1)  # it answers when it has gone on
 
 
 @timeout(300)
@@ -411,4 +412,25 @@ def test_killed_in_abort(bed):
             run.command_line(way)
         equal(run.versions(), ["v1"] * WORKERS, "versions")
         equal(run.pids(), old, "workers")
+    load.stop_unfailed()
+
+
+@timeout(240)
+@cases("good", "bad", "unsure")
+def test_check(bed, case):
+    """The command `check` judges too: a step passes only if it finds it good. It knows the step, and
+    has the rights of the workers."""
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
+    load = bed.start_load("-c", "16")
+    command = (f"env > {bed.dir}/env; id -u >> {bed.dir}/env; "
+               f"exit {('good', 'bad', 'unsure').index(case)}")
+    deploy_canary(run, "--warm-up", "0.1s", "--min-samples", "10", "--step-deadline", "2s",
+                  "--check", f"exec:{command}", "--check-interval", "0.5s", "--wait",
+                  steps="5% 1s", status={"good": 0, "bad": 4, "unsure": 5}[case])
+    rollout = run.rollout()
+    equal(rollout["verdict"], {"unsure": "inconclusive"}.get(case, case), "verdict")
+    text = (bed.dir / "env").read_text().splitlines()
+    for line in ("REUSEPORTD_VERSION=v2", "REUSEPORTD_OLD_VERSION=v1", "REUSEPORTD_STEP=1",
+                 "REUSEPORTD_SHARE=5.0"):
+        check(line in text, text)
     load.stop_unfailed()

@@ -14,8 +14,10 @@ static int cmd_label_edit(struct rpd_schedule *draft, const struct schedule_chan
 
 int cmd_label(struct invocation *i, struct error *err)
 {
-	struct schedule_change change = {
-	        .what = "the new version", .event = RPD_EVENT_label, .edit = cmd_label_edit};
+	struct schedule_change change = {.what = "the new version",
+	                                 .event = RPD_EVENT_label,
+	                                 .edit = cmd_label_edit,
+	                                 .shares = true};
 	int r = positional_take_slots(i, 1, &change.slots, err);
 
 	if (r < 0)

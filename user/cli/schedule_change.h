@@ -14,7 +14,8 @@ struct schedule_change {
 	enum rpd_event_kind event;
 	int (*edit)(struct rpd_schedule *draft, const struct schedule_change *change,
 	            struct error *err);
-	bool shares; /* changes shares: refused during a deployment, which has its own */
+	bool shares; /* changes shares or versions: refused during a deployment, which has its own
+	              */
 	struct slots slots;
 	long number;
 	const char *version;

@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/parse.h"
+#include "core/rollout_steps.h"
 
 int deploy_option_set_strategy(void *member, const struct option_setting *setting,
                                struct error *err)
@@ -22,9 +23,28 @@ int deploy_option_set_strategy(void *member, const struct option_setting *settin
 
 int deploy_option_set_steps(void *member, const struct option_setting *setting, struct error *err)
 {
+	struct rollout_shares shares;
+	int r;
+
 	if (strlen(setting->value) >= DEPLOY_STEPS_MAX)
 		return error_usage(err, "has more than %d characters", DEPLOY_STEPS_MAX - 1);
-	strcpy(member, setting->value);
+	r = rollout_steps_parse(setting->value, &shares, err);
+	if (r == 0)
+		strcpy(member, setting->value);
+	return r;
+}
+
+int deploy_option_set_check(void *member, const struct option_setting *setting, struct error *err)
+{
+	static const char kind[] = "exec:";
+	const char *command = setting->value + strlen(kind);
+
+	if (strncmp(setting->value, kind, strlen(kind)) != 0 || !*command ||
+	    strlen(command) >= DEPLOY_COMMAND_MAX)
+		return error_usage(err,
+		                   "'%s' is not exec:COMMAND, with a command of at most %d bytes",
+		                   setting->value, DEPLOY_COMMAND_MAX - 1);
+	strcpy(member, command);
 	return 0;
 }
 

@@ -13,6 +13,7 @@ int deploy_option_set_strategy(void *member, const struct option_setting *settin
 int deploy_option_set_steps(void *member, const struct option_setting *setting, struct error *err);
 int deploy_option_set_tolerate(void *member, const struct option_setting *setting,
                                struct error *err);
+int deploy_option_set_check(void *member, const struct option_setting *setting, struct error *err);
 int deploy_option_set_rate(void *member, const struct option_setting *setting, struct error *err);
 int deploy_option_set_keep_new(void *member, const struct option_setting *setting,
                                struct error *err);
@@ -74,6 +75,14 @@ int deploy_option_set_keep_new(void *member, const struct option_setting *settin
 	         "After an abort, keep the new workers for this time, without new connections "    \
 	         "(default: 30s)",                                                                 \
 	         SET(deploy_option_set_keep_new, keep_new)},                                       \
+	        {"check", "exec:COMMAND",                                                          \
+	         "Let this shell command judge the new version too, while a step is judged. Its "  \
+	         "exit status is 0 if the version is good, 1 if it is bad, and 2 if it can't "     \
+	         "say. "                                                                           \
+	         "A step passes only if the last check has found it good",                         \
+	         SET(deploy_option_set_check, check)},                                             \
+	        {"check-interval", "TIME", "Time between two checks (default: 30s)",               \
+	         SET(option_set_time, check_interval)},                                            \
 	{                                                                                          \
 		"dry-run", NULL, "Judge the new version and report, but never abort",              \
 		        SET(option_set_flag, dry_run)                                              \

@@ -24,6 +24,7 @@ void deploy_settings_init(struct deploy_settings *settings)
 	        .pause_timeout = 3600 * NS_PER_S,
 	        .keep_old = 300 * NS_PER_S,
 	        .keep_new = 30 * NS_PER_S,
+	        .check_interval = 30 * NS_PER_S,
 	};
 }
 

@@ -17,6 +17,7 @@ enum deploy_strategy {
 
 #define DEPLOY_STRATEGY_NAMES "rolling, blue-green or canary"
 #define DEPLOY_STEPS_MAX      256 /* of the text of steps, with the final NUL */
+#define DEPLOY_COMMAND_MAX    256 /* of a command, with the final NUL */
 #define DEPLOY_FOR_EVER       INT64_MAX
 
 /* Times are in nanoseconds. */
@@ -35,6 +36,8 @@ struct deploy_settings {
 	int64_t keep_old;            /* after the promotion: how long the old workers are held */
 	int64_t keep_new; /* after an abort: how long the new ones are; DEPLOY_FOR_EVER */
 	bool dry_run;     /* judge and report, but never abort */
+	char check[DEPLOY_COMMAND_MAX]; /* judges the new version too; "" = none */
+	int64_t check_interval;
 };
 
 /* Sets every member to its default. */

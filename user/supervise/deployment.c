@@ -15,6 +15,7 @@
 #include "supervise/deployment_judge.h"
 #include "supervise/deployment_note.h"
 #include "supervise/deployment_state.h"
+#include "supervise/health_probe.h"
 #include "supervise/persisted_command.h"
 #include "supervise/placement.h"
 #include "supervise/plan.h"
@@ -31,6 +32,7 @@ void deployment_free(struct deployment *it)
 		return;
 	sd_event_source_disable_unref(it->timer);
 	sd_event_source_disable_unref(it->look_timer);
+	health_probe_cancel(it->check);
 	plan_unref(it->plan);
 	plan_unref(it->old);
 	strv_free(it->words);
@@ -119,6 +121,8 @@ static void deployment_on_end(struct supervisor *sup, bool committed, const char
 	it->outcome = deployment_choose_outcome(it, committed);
 	it->ended_at = clock_ns(CLOCK_REALTIME);
 	it->halt = ROLLOUT_GOES_ON;
+	if (committed || it->returns)
+		it->step = it->n_steps;
 	deployment_judge_end(sup);
 	deployment_evidence_end(sup);
 	it->n_new = committed || it->returns ? (unsigned int)it->slots.n : 0;

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "core/verdict_text.h"
+#include "supervise/deployment_check.h"
 #include "supervise/deployment_evidence.h"
 #include "supervise/deployment_note.h"
 #include "supervise/deployment_state.h"
@@ -80,11 +81,14 @@ static void deployment_judge_look(struct supervisor *sup, int64_t now)
 		snprintf(it->reason, sizeof(it->reason), "%s", why);
 		return;
 	}
+	counts.of[VERDICT_CHECK].new = deployment_check_count(sup);
 	if (begins) {
 		verdict_step(&it->verdict, rollout->steps[rollout->step].permille, &counts);
 		it->judged_step = it->step;
+		it->check_at = now;
 		return;
 	}
+	deployment_check_run(sup, now);
 	answer = verdict_look(&it->verdict, &counts, deployment_judge_time(rollout, now));
 	verdict_text(&it->verdict, text);
 	snprintf(it->reason, sizeof(it->reason), "%s", text);
@@ -113,6 +117,7 @@ void deployment_judge_begin(struct supervisor *sup)
 	                                    .confidence = it->settings.confidence,
 	                                    .min_samples = it->settings.min_samples,
 	                                    .max_error_rate = it->settings.max_error_rate,
+	                                    .check = it->settings.check[0] != '\0',
 	                                    .http = it->outcome == DEPLOYMENT_UNDER_WAY &&
 	                                            deployment_evidence_begin(sup)};
 
@@ -125,6 +130,7 @@ void deployment_judge_watch(struct supervisor *sup)
 	struct deployment *it = sup->deployment;
 
 	it->judgement = ROLLOUT_UNKNOWN;
+	deployment_check_end(sup); /* of the step before */
 	if (it->step && it->steps[it->step - 1].judged)
 		deployment_judge_arm(sup);
 	else
@@ -135,5 +141,6 @@ void deployment_judge_end(struct supervisor *sup)
 {
 	struct deployment *it = sup->deployment;
 
+	deployment_check_end(sup);
 	it->look_timer = sd_event_source_disable_unref(it->look_timer);
 }

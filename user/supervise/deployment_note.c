@@ -58,9 +58,9 @@ static const char *deployment_note_verdict(const struct deployment *it)
 
 	if (it->halt == ROLLOUT_HALT_INCONCLUSIVE)
 		return "inconclusive";
-	if (it->judgement == ROLLOUT_BAD || (step && step->judged))
-		return names[it->judgement];
-	return NULL;
+	/* Of a deployment that has ended: of its last judged step. */
+	return it->judgement >= ROLLOUT_GOOD || (step && step->judged) ? names[it->judgement]
+	                                                               : NULL;
 }
 
 /* Seconds; null if it is not known. */

@@ -5,5 +5,5 @@ struct deployment *deployment_state_under_way(const struct supervisor *sup)
 {
 	struct deployment *it = sup->deployment;
 
-	return it && it->outcome == DEPLOYMENT_UNDER_WAY ? it : NULL;
+	return it && it->outcome == DEPLOYMENT_UNDER_WAY && sup->reload ? it : NULL;
 }

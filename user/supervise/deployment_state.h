@@ -49,6 +49,12 @@ struct deployment {
 	size_t judged_step;                 /* that the verdict is about: its warm-up is over */
 	bool is_reported;                   /* with dry-run: that it is bad */
 	sd_event_source *look_timer;        /* the next look at the evidence */
+
+	/* The settings' `check`: one that runs, the time of the next one, and what those of the
+	 * step have said. */
+	struct health_probe *check;
+	int64_t check_at; /* CLOCK_MONOTONIC */
+	uint64_t n_good_checks, n_bad_checks;
 };
 
 /* The deployment under way, or NULL. */

@@ -45,6 +45,7 @@ struct health_probe {
 	/* EXEC */
 	int pidfd, cgroup_fd;
 	uint32_t pid;
+	int exit_status;
 	char *cgroup_path;
 	char cgroup_name[32];
 };
@@ -233,6 +234,8 @@ static int health_probe_on_command(sd_event_source *source, int fd, uint32_t eve
 	cleanup_close(&run->pidfd);
 	run->pidfd = -1;
 	if (info.si_code == CLD_EXITED)
+		run->exit_status = info.si_status;
+	if (info.si_code == CLD_EXITED)
 		snprintf(text, sizeof(text), "the command ended with status %d", info.si_status);
 	else if (info.si_pid)
 		snprintf(text, sizeof(text), "the command ended with signal %s",
@@ -273,6 +276,11 @@ static int health_probe_start_command(struct health_probe *run,
 	                       health_probe_on_command, run);
 }
 
+int health_probe_exit_status(const struct health_probe *run)
+{
+	return run->exit_status;
+}
+
 uint32_t health_probe_pid(const struct health_probe *run)
 {
 	return run->pidfd < 0 ? 0 : run->pid;
@@ -287,7 +295,7 @@ int health_probe_start(sd_event *loop, const struct health_probe_request *reques
 	if (!run)
 		return error_set(err, -ENOMEM, "out of memory");
 	run->loop = loop;
-	run->fd = run->pidfd = run->cgroup_fd = -1;
+	run->fd = run->pidfd = run->cgroup_fd = run->exit_status = -1;
 	run->kind = request->kind;
 	run->done = request->done;
 	run->data = request->data;

@@ -46,5 +46,8 @@ int health_probe_start(sd_event *loop, const struct health_probe_request *reques
  * allowed. */
 void health_probe_cancel(struct health_probe *run);
 
+/* The exit status of the probe's command, which has ended; -1 if it has none. */
+int health_probe_exit_status(const struct health_probe *run);
+
 /* The pid of the probe's command as long as the probe waits for the command's end, or 0. */
 uint32_t health_probe_pid(const struct health_probe *run);

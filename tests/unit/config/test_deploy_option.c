@@ -22,6 +22,8 @@ static void all_words(void **state)
 	                 "pause-timeout=2h",
 	                 "keep-old=10m",
 	                 "keep-new=for-ever",
+	                 "check=exec:./check now",
+	                 "check-interval=7s",
 	                 "dry-run",
 	                 NULL};
 	struct deploy_settings s;
@@ -42,6 +44,8 @@ static void all_words(void **state)
 	assert_int_equal(s.keep_old, 600 * NS_PER_S);
 	assert_true(s.keep_new == DEPLOY_FOR_EVER);
 	assert_true(s.dry_run);
+	assert_string_equal(s.check, "./check now");
+	assert_int_equal(s.check_interval, 7 * NS_PER_S);
 	assert_int_equal(deploy_option_apply(&s, NULL, &err), 0);
 }
 
@@ -58,6 +62,10 @@ static void refused(void **state)
 	                              "max-error-rate=100%",
 	                              "confidence=100",
 	                              "keep-new=always",
+	                              "check=./check",
+	                              "check=exec:",
+	                              "steps=5%",
+	                              "steps=5% 2m, 3% 2m",
 	                              "min-samples=0",
 	                              "dry-run=perhaps",
 	                              "workers=2",
