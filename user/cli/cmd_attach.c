@@ -169,6 +169,28 @@ static int cmd_attach_count_responses(const char *name, struct error *err)
 	return r < 0 ? r : 1;
 }
 
+/* Watches a service that is attached already, or changes what has changed. Returns 1 if the command
+ * has done that, 0 if there is nothing to do, or a negative errno. */
+static int cmd_attach_to_attached(const struct invocation *i, const char *name, bool deals_so,
+                                  struct exporter_process *exporter, struct error *err)
+{
+	int r = 0;
+
+	if (i->watch && !deals_so)
+		fprintf(stderr,
+		        "note: the policy of '%s' has been changed since it was attached, "
+		        "and stays so: `reuseportd policy` changes it\n",
+		        name);
+	if (i->attach.http)
+		r = cmd_attach_count_responses(name, err);
+	if (r < 0)
+		return r;
+	if (!i->watch)
+		return cmd_attach_again(i, name, r > 0, err);
+	r = cmd_attach_watch(name, exporter, err);
+	return r < 0 ? r : 1;
+}
+
 int cmd_attach(struct invocation *i, struct error *err)
 {
 	_cleanup_exporter_process_ struct exporter_process exporter;
@@ -187,18 +209,7 @@ int cmd_attach(struct invocation *i, struct error *err)
 	if (r < 0)
 		return r;
 	if (cmd_attach_find_attached(i, name, &deals_so)) {
-		if (i->watch && !deals_so)
-			fprintf(stderr,
-			        "note: the policy of '%s' has been changed since it was attached, "
-			        "and stays so: `reuseportd policy` changes it\n",
-			        name);
-		if (i->attach.http)
-			r = cmd_attach_count_responses(name, err);
-		if (r < 0)
-			return r;
-		if (i->watch)
-			return cmd_attach_watch(name, &exporter, err);
-		r = cmd_attach_again(i, name, r > 0, err);
+		r = cmd_attach_to_attached(i, name, deals_so, &exporter, err);
 		if (r != 0)
 			return r < 0 ? r : 0;
 	}
