@@ -122,6 +122,15 @@ static void load_follow_client(int fd)
 	sched_setaffinity(0, sizeof(there), &there);
 }
 
+/* A child of the process (kern/held_child.h) may have it open for a moment more: epoll would report
+ * it again. */
+static void load_end_connection(struct load *load, int fd)
+{
+	epoll_ctl(load->epfd, EPOLL_CTL_DEL, fd, NULL);
+	close(fd);
+	load->n_open--;
+}
+
 static void load_answer_all(struct load *load, unsigned int listener)
 {
 	for (int fd; (fd = server_accept(load->bed, listener)) >= 0;) {
@@ -156,12 +165,10 @@ static void *load_server_thread(void *arg)
 		const int n = epoll_wait(load->epfd, events, ARRAY_SIZE(events), LOOK_MS);
 
 		for (int i = 0; i < n; i++)
-			if (events[i].data.fd < 0) {
+			if (events[i].data.fd < 0)
 				load_serve_listeners(load);
-			} else {
-				close(events[i].data.fd);
-				load->n_open--;
-			}
+			else
+				load_end_connection(load, events[i].data.fd);
 		for (unsigned int i = 0; n == 0 && i < load->bed->n_listeners; i++)
 			load_answer_all(load, i);
 	}
