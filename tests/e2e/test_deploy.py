@@ -424,13 +424,15 @@ def test_check(bed, case):
     load = bed.start_load("-c", "16")
     command = (f"env > {bed.dir}/env; id -u >> {bed.dir}/env; "
                f"exit {('good', 'bad', 'unsure').index(case)}")
-    deploy_canary(run, "--warm-up", "0.1s", "--min-samples", "10", "--step-deadline", "2s",
-                  "--check", f"exec:{command}", "--check-interval", "0.5s", "--wait",
-                  steps="5% 1s", status={"good": 0, "bad": 4, "unsure": 5}[case])
+    deploy_canary(run, "--warm-up", "0.1s", "--min-samples", "10", "--step-deadline",
+                  "3s" if case == "unsure" else "20s", "--check", f"exec:{command}",
+                  "--check-interval", "0.5s", "--wait", steps="5% 1s",
+                  status={"good": 0, "bad": 4, "unsure": 5}[case])
     rollout = run.rollout()
     equal(rollout["verdict"], {"unsure": "inconclusive"}.get(case, case), "verdict")
     text = (bed.dir / "env").read_text().splitlines()
     for line in ("REUSEPORTD_VERSION=v2", "REUSEPORTD_OLD_VERSION=v1", "REUSEPORTD_STEP=1",
                  "REUSEPORTD_SHARE=5.0"):
         check(line in text, text)
+    check("traced" not in run.log(), run.log())
     load.stop_unfailed()

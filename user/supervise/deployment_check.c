@@ -5,12 +5,16 @@
 #include <stdio.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/strv.h"
 #include "supervise/deployment_state.h"
 #include "supervise/health_probe.h"
 #include "supervise/reload_state.h"
 #include "supervise/report.h"
 #include "supervise/worker_env.h"
+
+/* A command that takes longer than the interval, and this time, can't say. */
+#define TIMEOUT_MIN_NS (10 * NS_PER_S)
 
 static void deployment_check_on_done(bool ok, const char *why, void *data)
 {
@@ -87,7 +91,9 @@ static int deployment_check_start(struct supervisor *sup, struct error *err)
 	const struct health_probe_request request = {
 	        .kind = READY_EXEC,
 	        .argument = it->settings.check,
-	        .timeout = it->settings.check_interval,
+	        .timeout = it->settings.check_interval > TIMEOUT_MIN_NS
+	                           ? it->settings.check_interval
+	                           : TIMEOUT_MIN_NS,
 	        .service = &sup->service,
 	        .env = env,
 	        .cwd = config->cwd,

@@ -231,11 +231,16 @@ static bool supervisors_has_child(uint32_t pid, void *data)
 {
 	const struct supervisors *all = data;
 
-	for (size_t i = 0; i < all->n; i++)
+	for (size_t i = 0; i < all->n; i++) {
+		const struct deployment *deployment = all->list[i]->deployment;
+
+		if (deployment && deployment->check && health_probe_pid(deployment->check) == pid)
+			return true;
 		for (const struct worker *w = all->list[i]->workers; w; w = w->next)
 			if ((w->pid == pid && !w->exited) ||
 			    (w->probe && health_probe_pid(w->probe) == pid))
 				return true;
+	}
 	return false;
 }
 
