@@ -1,30 +1,37 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The systems that tools/compare compares: four ways to run the same Node program on all cores.
-Each can start, replace all its processes, and name its supervisor processes."""
+"""The systems that tools/compare compares: ways to run the same Node program on all cores. Each can
+start, replace all its workers, and name its supervisor processes."""
 import json
 import os
 import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 from harness.checks import check, wait_until  # noqa: E402
 
 PM2 = "7.0.4"
+WATT = "3.65.0"
+NODE = "24.21.0"  # from npm, for all systems if Watt is one of them: it needs Node 22.19 or later
 BATCH = 2  # processes replaced at a time: the default of PM2 and reuseportd
 KILL_SECONDS = 5  # time to end after SIGTERM, in all systems
-DEADLINE = 60  # seconds for a start or a reload
+DEADLINE = 300  # seconds for a start or a reload: Watt takes long on a busy machine
 
 # Ends gracefully: closes its listener, answers open requests, and closes idle connections.
 PROGRAM = """
 const http = require('http');
+const { threadId } = require('worker_threads');
 let closing = false;
+let requests = 0;
 const server = http.createServer((request, response) => {
-    response.setHeader('X-Worker', process.pid);
+    response.setHeader('X-Worker', `${process.pid}.${threadId}`);
     if (closing)
         response.setHeader('Connection', 'close');
+    if (++requests % FAIL_EVERY == 0)
+        response.statusCode = 500;
     response.end('ok\\n');
 });
 server.listen(process.env.PORT, () => process.send && process.send('ready'));
@@ -36,6 +43,14 @@ function close() {
 process.on('SIGINT', close);
 process.on('SIGTERM', close);
 """
+
+
+def program(fail_every):
+    """The version of the program that answers one of @fail_every requests with 500."""
+    return PROGRAM.replace("FAIL_EVERY", str(fail_every))
+
+
+GOOD = program("Infinity")
 
 # On SIGHUP starts new workers, then stops old ones.
 PRIMARY = """
@@ -94,12 +109,26 @@ http {{
 """
 
 
-def cgroup_root():
+def cgroup_mounts():
+    """The file system types and folders of all mounts of cgroups, and the options of each."""
     for line in pathlib.Path("/proc/mounts").read_text().splitlines():
-        _, mount, kind, *_ = line.split()
+        _, mount, kind, options, *_ = line.split()
+        if kind in ("cgroup", "cgroup2"):
+            yield kind, pathlib.Path(mount), options.split(",")
+
+
+def cgroup_root():
+    for kind, mount, _ in cgroup_mounts():
         if kind == "cgroup2":
-            return pathlib.Path(mount)
+            return mount
     sys.exit("tools/compare: cgroup2 is not mounted")
+
+
+def cpu_roots():
+    """Where cgroups of version 1 share the CPU. In the root cgroup, each session has the same share
+    (autogroup), so that a system with more sessions would get more than the others."""
+    return [mount for kind, mount, options in cgroup_mounts()
+            if kind == "cgroup" and "cpu" in options]
 
 
 class System:
@@ -113,7 +142,7 @@ class System:
         self.cgroup = cgroup_root() / f"of-{self.key()}"  # as reuseportd creates "reuseportd"
         self.cgroup.mkdir()
         self.program = self.home / "server.js"
-        self.program.write_text(PROGRAM)
+        self.program.write_text(GOOD)
         self.env = {**os.environ, "PORT": str(self.port)}
 
     @classmethod
@@ -126,6 +155,16 @@ class System:
         return self.bed.start("sh", "-c", into, self.cgroup, *command, name=self.key(),
                               env=env or self.env, cwd=self.home)
 
+    def deploy_and_undo(self, bad, seconds):
+        """Deploys a bad version, which a person notices after @seconds."""
+        self.deploy(bad)
+        time.sleep(seconds)
+        self.deploy(GOOD)
+
+    def deploy(self, text):
+        self.program.write_text(text)
+        self.reload()
+
     def cgroups(self):
         return [self.cgroup]
 
@@ -137,10 +176,6 @@ class System:
     def pids(self):
         return [int(pid) for group in self.cgroups() for path in group.glob("**/cgroup.procs")
                 for pid in path.read_text().split()]
-
-    def worker_pids(self):
-        """The processes that answer requests."""
-        return set(self.pids()) - set(self.supervisors())
 
     def wait_output(self, process, text, times=1):
         wait_until(lambda: process.output().count(text) >= times or not process.alive(),
@@ -197,19 +232,23 @@ class Nginx(System):
     def start(self):
         self.nodes = [self.start_node(i) for i in range(self.workers)]
         self.wait_nodes(range(self.workers))
-        servers = "".join(f"server 127.0.0.1:{self.port_of(i)} max_fails=0;"
-                          for i in range(self.workers))
-        config = self.home / "nginx.conf"
-        config.write_text(NGINX.format(home=self.home, port=self.port, servers=servers))
+        config = self.configure({i: 1 for i in range(self.workers)})
         self.process = self.run_in_cgroup("nginx", "-c", config, "-p", self.home, "-e", "stderr")
         wait_until(lambda: len(self.supervisors()) > 1 and listens(self.port), "nginx listens",
                    DEADLINE, 0.02)
 
+    def configure(self, weights):
+        servers = "".join(f"server 127.0.0.1:{self.port_of(i)} max_fails=0 weight={weight};"
+                          for i, weight in weights.items())
+        config = self.home / "nginx.conf"
+        config.write_text(NGINX.format(home=self.home, port=self.port, servers=servers))
+        return config
+
     def port_of(self, i):
         return 9000 + i
 
-    def start_node(self, i):
-        return self.run_in_cgroup("node", self.program,
+    def start_node(self, i, script=None):
+        return self.run_in_cgroup("node", script or self.program,
                                   env={**self.env, "PORT": str(self.port_of(i))})
 
     def wait_nodes(self, which):
@@ -233,6 +272,26 @@ class Nginx(System):
                 self.nodes[i] = self.start_node(i)
             self.wait_nodes(part)
 
+    def deploy_and_undo(self, bad, seconds):
+        """By hand: one process of the new version, which gets 5 % of the requests."""
+        old, new = range(self.workers), self.workers
+        script = self.home / "bad.js"
+        script.write_text(bad)
+        node = self.start_node(new, script)
+        self.wait_nodes([new])
+        self.set_weights({i: 19 for i in old} | {new: self.workers})
+        time.sleep(seconds)
+        self.set_weights({i: 1 for i in old})
+        node.stop()
+
+    def set_weights(self, weights):
+        """Returns once the processes of nginx with other weights have ended."""
+        before = set(self.supervisors()[1:])
+        self.configure(weights)
+        self.process.kill(signal.SIGHUP)
+        wait_until(lambda: before.isdisjoint(self.supervisors()), "nginx has read its file",
+                   DEADLINE, 0.02)
+
 
 class Reuseportd(System):
     name, port = "reuseportd", 8084
@@ -254,7 +313,35 @@ class Reuseportd(System):
         self.bed.reuseportd("reload", "web", deadline=DEADLINE)
 
 
-SYSTEMS = (Pm2, Cluster, Nginx, Reuseportd)
+class Watt(System):
+    """Runs each worker as a thread of one process, each with a listener (SO_REUSEPORT)."""
+    name, port = "Watt", 8085
+
+    def start(self):
+        self.env["TMPDIR"] = str(self.home)  # has the socket that `restart` connects to
+        (self.home / "node_modules").symlink_to(self.bed.watt)
+        for name, content in (
+                ("package.json", {"name": "web", "main": self.program.name}),
+                ("watt.json", {"module": "@platformatic/node", "runtime": {
+                    "server": {"hostname": "0.0.0.0", "port": self.port}, "workers": self.workers,
+                    "gracefulShutdown": {"application": 1000 * KILL_SECONDS}}})):
+            (self.home / name).write_text(json.dumps(content))
+        self.process = self.run_in_cgroup(*self.command("start"))
+        self.wait_output(self.process, "is now listening")
+
+    def command(self, name):
+        return ["node", self.bed.watt / "wattpm/bin/cli.js", name]
+
+    def supervisors(self):
+        """The supervisor is a thread of the process that the workers are in."""
+        return []
+
+    def reload(self):
+        process = self.bed.start(*self.command("restart"), name="watt", env=self.env, cwd=self.home)
+        check(process.wait(DEADLINE) == 0, f"wattpm restart:\n{process.output()}")
+
+
+SYSTEMS = (Pm2, Cluster, Nginx, Watt, Reuseportd)
 
 
 def listens(port):
