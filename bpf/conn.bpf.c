@@ -41,6 +41,7 @@
 #include "conn_table.h"
 #include "event_note.h"
 #include "kernel_types.h"
+#include "rate.h"
 #include "shared_maps.h"
 
 /* include/net/tcp_states.h and errno.h of the kernel. */
@@ -53,8 +54,6 @@
 #define ERR_PIPE          32
 #define ERR_ABORTED       103
 #define ERR_RESET         104
-
-#define NS_PER_S 1000000000ull
 
 /* The connections that were open before the counting began. User space fills it for tag_found()
  * only. */
@@ -83,21 +82,12 @@ static __always_inline void conn_count_rate(__u32 account, __u64 now)
 {
 	__u32 slot = account % RPD_SLOT_MAX;
 	struct rpd_rate *rate;
-	__u64 second;
 
 	if (account >= RPD_ACCOUNT_UNKNOWN)
 		return;
 	rate = bpf_map_lookup_elem(&rates, &slot);
-	if (!rate)
-		return;
-	if (now - rate->second * NS_PER_S >= NS_PER_S) { /* no division for each connection */
-		second = now / NS_PER_S;
-		for (int i = 1; i <= RPD_RATE_SECONDS; i++)
-			if (rate->second + i <= second)
-				rate->of[(rate->second + i) % RPD_RATE_SECONDS] = 0;
-		rate->second = second;
-	}
-	rate->of[rate->second % RPD_RATE_SECONDS]++;
+	if (rate)
+		rate_count(rate, now);
 }
 
 /* The last connection that did not fit into the table. */
@@ -139,15 +129,20 @@ static __always_inline struct rpd_member *conn_find_member(const struct list_hea
 
 static __always_inline __u64 conn_make_tag(__u32 account, __u64 since)
 {
-	return since >> RPD_TAG_TICK_LOG << RPD_TAG_BITS | account;
+	struct rpd_control *ctl = conn_table_control();
+
+	return since >> RPD_TAG_TICK_LOG << RPD_TAG_BITS |
+	       (ctl && ctl->counting_loads ? RPD_TAG_LOAD : 0) | account;
 }
 
 /* Adds the connection to the table. Returns false if there is no room. */
 static __always_inline bool conn_enter(const struct sock *sk, __u64 *leftover, __u64 tag)
 {
-	if (!leftover)
-		return conn_table_add(sk, tag);
-	*leftover = tag;
+	if (leftover)
+		*leftover = tag;
+	else if (!conn_table_add(sk, tag))
+		return false;
+	load_add(tag, 1);
 	return true;
 }
 
@@ -172,7 +167,6 @@ static __always_inline void conn_begin(struct sock *sk)
 		return;
 	}
 	__sync_fetch_and_add(&account->of[RPD_CONN_opened], 1);
-	load_add(member->account, 1);
 	conn_count_rate(member->account, now);
 }
 
@@ -185,7 +179,8 @@ static __always_inline void conn_begin(struct sock *sk)
  */
 static __always_inline void conn_end(struct sock *sk, int oldstate)
 {
-	const __u32 number = conn_table_remove(sk) & RPD_TAG_ACCOUNT;
+	const __u64 tag = conn_table_remove(sk);
+	const __u32 number = tag & RPD_TAG_ACCOUNT;
 	struct rpd_account *account;
 	int error = sk->sk_err;
 
@@ -194,7 +189,7 @@ static __always_inline void conn_end(struct sock *sk, int oldstate)
 	account = conn_find_account(number);
 	if (!account)
 		return;
-	load_add(number, -1);
+	load_add(tag, -1);
 	if (oldstate == STATE_SYN_RECV) {
 		__sync_fetch_and_add(&account->of[RPD_CONN_opened], -1);
 		return;
@@ -205,7 +200,8 @@ static __always_inline void conn_end(struct sock *sk, int oldstate)
 	} else if ((error == 0 || error == ERR_ABORTED) &&
 	           (oldstate == STATE_ESTABLISHED || oldstate == STATE_CLOSE_WAIT)) {
 		__sync_fetch_and_add(&account->of[RPD_CONN_reset_by_worker], 1);
-		load_note_reset(number);
+		if (tag & RPD_TAG_LOAD)
+			load_note_reset(number);
 	}
 }
 
@@ -312,11 +308,22 @@ int tag_found(struct bpf_iter__tcp *ctx)
 		return 0;
 	}
 	__sync_fetch_and_add(&account->of[RPD_CONN_found], 1);
-	load_add(note->account, 1);
 	return 0;
 }
 
-/* Writes a row for each connection in the table. */
+/* Counts a connection in map "loads" that began when connections were not counted there. */
+static __always_inline void conn_complete_load(__u64 *tag)
+{
+	struct rpd_control *ctl = conn_table_control();
+
+	if (!ctl || !ctl->counting_loads || *tag & RPD_TAG_LOAD || *tag == RPD_TAG_NONE)
+		return;
+	*tag |= RPD_TAG_LOAD;
+	load_add(*tag, 1);
+}
+
+/* Writes a row for each connection in the table. The kernel locks the socket, as for tag_found().
+ */
 SEC("iter/tcp")
 int show_open(struct bpf_iter__tcp *ctx)
 {
@@ -329,6 +336,7 @@ int show_open(struct bpf_iter__tcp *ctx)
 	tag = conn_table_find(sk);
 	if (!tag)
 		return 0;
+	conn_complete_load(tag);
 	row.cookie = bpf_get_socket_cookie(sk);
 	row.tag = *tag;
 	bpf_seq_write(ctx->meta->seq, &row, sizeof(row));

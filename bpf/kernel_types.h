@@ -29,8 +29,25 @@ struct sock_reuseport {
 	struct bpf_prog *prog;
 } KERNEL_TYPE;
 
+struct list_head {
+	struct list_head *next;
+} KERNEL_TYPE;
+
+struct wait_queue_head {
+	struct list_head head;
+} KERNEL_TYPE;
+
+struct wait_queue_entry {
+	struct list_head entry;
+} KERNEL_TYPE;
+
+struct socket_wq {
+	struct wait_queue_head wait;
+} KERNEL_TYPE;
+
 struct sock {
 	struct sock_common __sk_common;
+	struct socket_wq *sk_wq;
 	int sk_err;
 	struct sock_reuseport *sk_reuseport_cb; /* the socket's group */
 } KERNEL_TYPE;
@@ -52,13 +69,50 @@ struct inet_connection_sock {
 	struct request_sock_queue icsk_accept_queue;
 } KERNEL_TYPE;
 
-struct list_head {
-	struct list_head *next;
-} KERNEL_TYPE;
-
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 	struct list_head tsorted_sent_queue;
+} KERNEL_TYPE;
+
+struct file {
+	void *private_data;
+} KERNEL_TYPE;
+
+struct socket {
+	struct file *file;
+	struct sock *sk;
+} KERNEL_TYPE;
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+} KERNEL_TYPE;
+
+struct files_struct {
+	struct fdtable *fdt;
+} KERNEL_TYPE;
+
+struct task_struct {
+	struct files_struct *files;
+	unsigned long long start_boottime;
+} KERNEL_TYPE;
+
+struct eventpoll {
+	struct file *file;
+} KERNEL_TYPE;
+
+struct epoll_filefd {
+	struct file *file;
+} KERNEL_TYPE;
+
+struct epitem { /* a file that an epoll descriptor watches */
+	struct eventpoll *ep;
+	struct epoll_filefd ffd;
+} KERNEL_TYPE;
+
+struct eppoll_entry { /* its entry in the file's wait queue */
+	struct epitem *base;
+	struct wait_queue_entry wait;
 } KERNEL_TYPE;
 
 struct bpf_iter_meta {

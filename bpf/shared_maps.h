@@ -71,10 +71,11 @@ struct {
 	__type(value, struct rpd_load);
 } loads SEC(".maps");
 
-/* Counts open connections of an account. */
-static __always_inline void load_add(__u32 account, __s64 n)
+/* Counts @n connections with this tag, if they are to be counted. */
+static __always_inline void load_add(__u64 tag, __s64 n)
 {
-	struct rpd_load *load = bpf_map_lookup_elem(&loads, &account);
+	__u32 account = tag & RPD_TAG_ACCOUNT;
+	struct rpd_load *load = tag & RPD_TAG_LOAD ? bpf_map_lookup_elem(&loads, &account) : NULL;
 
 	if (load)
 		__sync_fetch_and_add(&load->open, n);

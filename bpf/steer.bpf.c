@@ -19,6 +19,7 @@
 #include <reuseportd/abi.h>
 #include "conn_table.h"
 #include "event_note.h"
+#include "probe_map.h"
 #include "shared_maps.h"
 #include "steer_least.h"
 #include "steer_pass.h"
@@ -27,9 +28,6 @@
 
 /* ETH_P_IPV6 as sk_reuseport_md.eth_protocol has it, in network order. */
 #define STEER_ETH_P_IPV6 bpf_htons(0x86dd)
-
-#define STEER_AF_INET  2
-#define STEER_AF_INET6 10
 
 /* How many ring entries to try before the search of all candidates. Each entry without a listener
  * costs a failed selection, some 20 ns. */
@@ -41,14 +39,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct rpd_tally);
 } counters SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, RPD_SLOT_MAX + RPD_PROBE_MAX);
-	__type(key, struct rpd_probe);
-	__type(value, __u32);
-} probes SEC(".maps");
 
 /* The program does not read these two. They are here so that one skeleton has all maps that a
  * service pins. */
@@ -111,10 +101,10 @@ static __always_inline void steer_read_source(struct sk_reuseport_md *ctx, struc
 	bpf_skb_load_bytes(ctx, 0, &port, sizeof(port));
 	ret->port = bpf_ntohs(port);
 	if (ctx->eth_protocol == STEER_ETH_P_IPV6) {
-		ret->family = STEER_AF_INET6;
+		ret->family = PROBE_AF_INET6;
 		bpf_skb_load_bytes_relative(ctx, 8, ret->addr, 16, BPF_HDR_START_NET);
 	} else {
-		ret->family = STEER_AF_INET;
+		ret->family = PROBE_AF_INET;
 		bpf_skb_load_bytes_relative(ctx, 12, ret->addr, 4, BPF_HDR_START_NET);
 	}
 }
@@ -136,26 +126,12 @@ __attribute__((noinline)) int steer_find_probe(struct sk_reuseport_md *ctx)
 /* Whether the migrating connection is a probe's. */
 __attribute__((noinline)) int steer_was_probed(struct sk_reuseport_md *ctx)
 {
-	struct rpd_probe source = {.family = STEER_AF_INET};
 	struct bpf_sock *child;
 
 	if (!ctx)
 		return 0;
 	child = ctx->migrating_sk;
-	if (!child)
-		return 0;
-	source.port = bpf_ntohs(child->dst_port);
-	if (child->family == STEER_AF_INET) {
-		*(__u32 *)source.addr = child->dst_ip4;
-	} else if (child->dst_ip6[0] == 0 && child->dst_ip6[1] == 0 &&
-	           child->dst_ip6[2] == bpf_htonl(0xffff)) {
-		*(__u32 *)source.addr = child->dst_ip6[3];
-	} else {
-		source.family = STEER_AF_INET6;
-		for (int i = 0; i < 4; i++)
-			((__u32 *)source.addr)[i] = child->dst_ip6[i];
-	}
-	return bpf_map_lookup_elem(&probes, &source) != NULL;
+	return child && probe_is_of(child);
 }
 
 static __always_inline int steer_drop(void)
@@ -195,11 +171,11 @@ static __always_inline void steer_move_count(struct sk_reuseport_md *ctx,
 	target = bpf_map_lookup_elem(&accounts, &to);
 	if (from == to || !source || !target)
 		return;
+	load_add(*tag, -1);
 	*tag = (*tag & ~(__u64)RPD_TAG_ACCOUNT) | to;
+	load_add(*tag, 1);
 	__sync_fetch_and_add(&source->of[RPD_CONN_moved_out], 1);
 	__sync_fetch_and_add(&target->of[RPD_CONN_moved_in], 1);
-	load_add(from, -1);
-	load_add(to, 1);
 }
 
 /* A listener closed and left a connection or a handshake: selects a worker of the same version, or

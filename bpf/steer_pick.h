@@ -143,7 +143,9 @@ enum pick_busy {
 /*
  * Judges a queue, and notes in *@seen (rpd_queue.seen) since when its first connection is there. A
  * queue that has moved since the last look is not stuck, however long its connections wait: a slow
- * worker keeps its turns. Times may be read on another CPU after @now, hence the signed difference.
+ * worker keeps its turns. Queues are not compared: those of healthy workers that share a processor
+ * are empty at different times, so that shares would not be exact, whatever @stuck_after is. Times
+ * may be read on another CPU after @now, hence the signed difference.
  */
 static inline enum pick_busy steer_pick_busy(const struct pick_queue *queue, __u64 *seen, __u32 now,
                                              __u32 stuck_after)

@@ -11,12 +11,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 from harness.bed import Bed  # noqa: E402
 from harness.checks import Failure, check  # noqa: E402
-from harness.dealing import WORKERS, Steered  # noqa: E402
-from harness.trouble import (CLIENTS, LATE_MS, LONG, PLACES, SCENARIOS, WORK, Place,  # noqa: E402
-                             Sizes, measure_round, ways, ways_of)
+from harness.dealing import WORKERS, SkipStuck, Steered  # noqa: E402
+from harness.trouble import (CLIENTS, LATE_MS, LONG, PLACES, ROUND_TRIP, SCENARIOS,  # noqa: E402
+                             WORK, Place, Sizes, measure_round, ways, ways_of)
 
 BLOCKED_TIMES, BLOCKED_SLACK_MS = 1.2, 10  # with a blocked worker, compared with healthy ones
-GIVEN_LIMIT = 2  # connections that a worker gets after it hangs
+GIVEN_LIMIT = 2  # connections that a worker gets after this can be seen
 HUNG_RATIO = 0.85  # connections a second, of those of seven healthy workers
 LONG_LIMIT = 1.2  # most connections of a worker / mean, after a restart
 UNEVEN_LIMIT = 1  # most - least connections of a worker: the last turn of the ring may be a part
@@ -59,7 +59,7 @@ def measure_place(place, scenarios, sizes, progress):
         for scenario in scenarios:
             progress(f"round {number + 1} of {sizes.rounds} {PLACES[place.name]}: "
                      f"{SCENARIOS[scenario].lower()}")
-            figures = measure_round(place, scenario, sizes, number)
+            figures = measure_round(place, ways_of(scenario), scenario, sizes, number)
             check_counts(scenario, figures)
             for way in sorted(figures, key=order.index):
                 rows[scenario].setdefault(way, []).append(figures[way])
@@ -100,7 +100,7 @@ def verdicts_load(result):
     checks = []
     for place, scenarios in result["places"].items():
         where = PLACES[place]
-        checks += verdicts_blocked(place, scenarios) + verdicts_hung(where, scenarios)
+        checks += verdicts_blocked(place, scenarios) + verdicts_hung(place, scenarios)
         if "long" in scenarios:
             checks.append(at_most(
                 f"long {where}: most connections / mean, least-connections",
@@ -125,14 +125,23 @@ def verdicts_blocked(place, scenarios):
                     CLIENTS // WORKERS + GIVEN_LIMIT)]
 
 
-def verdicts_hung(where, scenarios):
+def given_limit(place, rows):
+    """That a worker hangs can't be seen at once. Of one round trip, it has the handshakes that end
+    after that; it gets those of another one, until a connection waits; and then for the time of
+    --skip-stuck."""
+    turns = median_of(rows, "per_second") / WORKERS
+    return GIVEN_LIMIT + turns * (SkipStuck.stuck_after + 2 * ROUND_TRIP[place])
+
+
+def verdicts_hung(place, scenarios):
     if "hung" not in scenarios:
         return []
+    where = PLACES[place]
     rows, seven = scenarios["hung"]["skip-stuck"], scenarios["hung"]["seven workers"]
     ratio = statistics.median(ours["per_second"] / theirs["per_second"]
                               for ours, theirs in zip(rows, seven))
     return [at_most(f"hung {where}: connections given to the worker, skip-stuck",
-                    max(row["given"] for row in rows), GIVEN_LIMIT),
+                    median_of(rows, "given"), given_limit(place, rows)),
             verdict(f"hung {where}: connections a second / those of seven workers, skip-stuck",
                     ratio, HUNG_RATIO, ratio >= HUNG_RATIO)]
 
@@ -220,7 +229,7 @@ LEGEND = f"""
               blocks. Those that it has at that moment are late in any case: some
               {CLIENTS // WORKERS} of {CLIENTS}
   hash        the kernel's choice, without reuseportd
-  skip-stuck  round robin with --skip-stuck 5ms; both: least-connections with it
+  skip-stuck  round robin with --skip-stuck 1ms; both: least-connections with it
   HAProxy     in front, forwards bytes; without health checks, as the others
   nginx       in front, forwards requests; without health checks
   seven       round robin to seven healthy workers, to compare with"""

@@ -6,28 +6,31 @@ FLAT_LIMIT = 0.20  # growth of the program's cost per SYN from 8 to 1,024 slots
 OTHERS_LIMIT = 0.05  # share of the machine that other processes may use during a measurement
 PAIRS_MIN = 7
 
-PROGRAMS = ("round-robin", "sticky")
+PROGRAMS = ("round-robin", "sticky", "skip-stuck", "least-connections")
 
 
 def print_steering(steering):
     rows = {(row["program"], row["slots"]): row for row in steering["rows"]}
     print(f"The steering program, nanoseconds a SYN (medians of {steering['rounds']:,} pairs)\n")
-    print(f"{'':8}" + "".join(f"{program:^30}" for program in PROGRAMS))
-    print("   slots" + 2 * "       net   error   own clock" + "   a SYN in all")
-    for slots in sorted({slots for _, slots in rows}):
-        line = f"{slots:>8,}"
-        for program in PROGRAMS:
-            row = rows[program, slots]
-            line += (f"{row['net_ns']:10.0f}{row['net_error_ns']:8.1f}"
-                     f"{row['own_clock_ns']:12.0f}")
-        print(f"{line}{row['empty_syn_ns']:15,.0f}")
-    print(f"""
+    for pair in (PROGRAMS[:2], PROGRAMS[2:]):
+        print(f"{'':8}" + "".join(f"{program:^30}" for program in pair))
+        print("   slots" + 2 * "       net   error   own clock" + "   a SYN in all")
+        for slots in sorted({slots for _, slots in rows}):
+            line = f"{slots:>8,}"
+            for program in pair:
+                row = rows[program, slots]
+                line += (f"{row['net_ns']:10.0f}{row['net_error_ns']:8.1f}"
+                         f"{row['own_clock_ns']:12.0f}")
+            print(f"{line}{row['empty_syn_ns']:15,.0f}")
+        print()
+    print(f"""\
   net        the time that the kernel spends on a SYN, minus the same time with an
              empty program, which leaves the choice to the kernel's hash. Both are
              measured on the same listeners, in turns of 64 SYNs. So net contains
              neither the cost of an empty program nor of reading the chosen
-             listener, which both choices need. The listeners' queues are full, so
-             that each SYN is dropped there, which keeps times short and even.
+             listener, which both choices need. The listeners have no place for
+             another handshake, so that each SYN is dropped there, which keeps times
+             short and even. No connection waits, and no worker is stuck.
              Round robin reads its tables in order, the hash reads its table at
              random: with many slots, net falls.
   error      standard error of net

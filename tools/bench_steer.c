@@ -11,17 +11,18 @@
  * program the kernel's hash picks one of as many listeners, and the same wait follows the run.
  *
  * The difference is a hundredth of the time of a SYN, so all else must be equal and short: the same
- * listeners, in turns of a few SYNs. The queues of the listeners are full, so that the kernel drops
- * each SYN after it has found and read the listener. A dropped SYN needs no memory, timer or
- * answer, and leaves nothing behind.
+ * listeners, in turns of a few SYNs. Each listener has a handshake under way that does not end, and
+ * no place for another one: the kernel drops each SYN after it has found and read the listener. A
+ * dropped SYN needs no memory, timer or answer, and leaves nothing behind. Accept queues are empty.
  *
  * Afterwards the kernel's run time of the program is measured (BPF_ENABLE_STATS), which also shows
  * that each SYN causes exactly one run.
  */
 #include <argp.h>
 #include <err.h>
+#include <errno.h>
+#include <linux/filter.h>
 #include <linux/sock_diag.h>
-#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <stdint.h>
@@ -40,6 +41,7 @@
 #include "bench_syn.h"
 #include "core/schedule.h"
 #include "core/schedule_version.h"
+#include "kern/steer_queues.h"
 #include "steer.skel.h"
 
 #define GROUPS       5
@@ -59,10 +61,13 @@ enum side {
 	EMPTY,       /* does nothing: the kernel's hash picks */
 	ROUND_ROBIN, /* the steering program */
 	STICKY,
+	SKIP_STUCK, /* round robin; no worker is stuck */
+	LEAST_CONNECTIONS,
 	SIDE_MAX,
 };
 
-static const char *const side_names[SIDE_MAX] = {"empty", "round-robin", "sticky"};
+static const char *const side_names[SIDE_MAX] = {"empty", "round-robin", "sticky", "skip-stuck",
+                                                 "least-connections"};
 
 /* Listeners on one port, the same for each side. */
 struct group {
@@ -70,7 +75,7 @@ struct group {
 	uint16_t port;
 	int listeners[RPD_SLOT_MAX]; /* by slot */
 	struct steer_bpf *steer;
-	struct rpd_schedule *schedules; /* one for each policy */
+	struct rpd_schedule *schedules; /* [1]: the ring of STICKY; [0]: that of the others */
 	struct rpd_control *control;
 	struct json_object *syn_ns[SIDE_MAX]; /* for each turn: mean time of a SYN */
 	struct json_object *run_ns[SIDE_MAX]; /* for each turn: mean run time of the program */
@@ -141,15 +146,16 @@ static void bench_steer_make_ring(struct rpd_schedule *schedule, unsigned slots,
 
 static void bench_steer_load_steering(struct group *group)
 {
-	group->steer = steer_bpf__open_and_load();
-	if (!group->steer)
+	group->steer = steer_bpf__open();
+	if (!group->steer || !steer_queues_find_members(&group->steer->rodata->kernel_at) ||
+	    steer_bpf__load(group->steer) < 0)
 		err(EXIT_FAILURE, "the kernel refused the steering program");
 	group->schedules =
 	        bench_steer_map_memory(group->steer->maps.schedules, 2 * sizeof(*group->schedules));
 	group->control =
 	        bench_steer_map_memory(group->steer->maps.control, sizeof(*group->control));
-	bench_steer_make_ring(&group->schedules[RPD_ROUND_ROBIN], group->slots, RPD_ROUND_ROBIN);
-	bench_steer_make_ring(&group->schedules[RPD_STICKY], group->slots, RPD_STICKY);
+	bench_steer_make_ring(&group->schedules[0], group->slots, RPD_ROUND_ROBIN);
+	bench_steer_make_ring(&group->schedules[1], group->slots, RPD_STICKY);
 }
 
 /* Attaches the program of one side, and returns its descriptor. */
@@ -158,36 +164,35 @@ static int bench_steer_attach_side(struct bench *bench, struct group *group, enu
 	int prog_fd = bpf_program__fd(side == EMPTY ? bench->empty->progs.empty
 	                                            : group->steer->progs.steer);
 
-	group->control->active = side == STICKY ? RPD_STICKY : RPD_ROUND_ROBIN;
+	group->schedules[0].policy =
+	        side == LEAST_CONNECTIONS ? RPD_LEAST_CONNECTIONS : RPD_ROUND_ROBIN;
+	group->schedules[0].stuck_after = side == SKIP_STUCK ? RPD_TICKS_MAX : 0;
+	group->control->active = side == STICKY;
 	if (setsockopt(group->listeners[0], SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &prog_fd,
 	               sizeof(prog_fd)) < 0)
 		err(EXIT_FAILURE, "can't attach the program");
 	return prog_fd;
 }
 
-/* Connects once to each listener, by round robin. A queue with backlog 0 is full with one
- * connection. */
-static void bench_steer_fill_queues(const struct group *group)
+/* Begins a handshake with each listener, by round robin, from a client that receives nothing. The
+ * clients stay open until the process ends. */
+static void bench_steer_begin_handshakes(const struct group *group)
 {
+	struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
+	const struct sock_fprog filter = {.len = 1, .filter = &nothing};
 	struct sockaddr_in address;
 	socklen_t len = sizeof(address);
 
 	if (getsockname(group->listeners[0], (struct sockaddr *)&address, &len) < 0)
 		err(EXIT_FAILURE, "getsockname");
 	for (unsigned i = 0; i < group->slots; i++) {
-		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-		if (fd < 0 || connect(fd, (const struct sockaddr *)&address, len) < 0)
-			err(EXIT_FAILURE, "connection %u to port %u", i, group->port);
-		close(fd);
-	}
-	for (unsigned slot = 0; slot < group->slots; slot++) {
-		struct tcp_info info = {};
-
-		len = sizeof(info);
-		if (getsockopt(group->listeners[slot], IPPROTO_TCP, TCP_INFO, &info, &len) < 0 ||
-		    info.tcpi_unacked != 1) /* on a listener, the length of its queue */
-			errx(EXIT_FAILURE, "the queue of slot %u is not full", slot);
+		if (fd < 0 ||
+		    setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)) < 0 ||
+		    connect(fd, (const struct sockaddr *)&address, len) == 0 ||
+		    errno != EINPROGRESS)
+			err(EXIT_FAILURE, "handshake %u with port %u", i, group->port);
 	}
 }
 
@@ -222,7 +227,7 @@ static void bench_steer_open_group(struct bench *bench, struct group *group, uns
 			err(EXIT_FAILURE, "slot %u", slot);
 	}
 	bench_steer_attach_side(bench, group, ROUND_ROBIN);
-	bench_steer_fill_queues(group);
+	bench_steer_begin_handshakes(group);
 	for (int side = 0; side < SIDE_MAX; side++) {
 		group->syn_ns[side] = json_object_new_array();
 		group->run_ns[side] = json_object_new_array();
@@ -438,7 +443,7 @@ static const struct argp parser = {
         .options = option_table,
         .parser = bench_steer_parse_option,
         .doc = "Measures the steering program on real SYNs and prints JSON. Run it in a separate "
-               "network namespace with loopback up, as `tools/bench` does.",
+               "network namespace, as `tools/bench` does.",
 };
 
 int main(int argc, char **argv)

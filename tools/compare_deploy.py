@@ -3,10 +3,10 @@
 users that meet it before it is gone again. A user is a connection with one request."""
 import time
 
-from compare_servers import DEADLINE, Nginx, Pm2, Watt, program
+from compare_servers import DEADLINE, Nginx, Pm2, Reuseportd, Watt, program
 from harness.checks import check, wait_until
 
-SYSTEMS = (Pm2, Nginx, Watt)
+SYSTEMS = (Pm2, Nginx, Watt, Reuseportd)
 BAD = {"answers every request with 500": 1, "answers 2 % of the requests with 500": 50}
 RATE = 200  # users a second
 
@@ -59,4 +59,5 @@ def legend(sizes):
   notices the bad version {sizes.notice} s after its deployment, and then deploys the good one in
   the same way. PM2: `pm2 reload`. nginx: one process of the new version is started
   beside the others and gets 5 % of the requests, by a weight in nginx's file. Watt
-  (only with --watt): `wattpm restart`."""
+  (only with --watt): `wattpm restart`. reuseportd: `deploy --strategy canary --steps
+  '5% 2m' --wait`, which aborts by itself and exits with status 4: no person."""

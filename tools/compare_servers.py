@@ -312,6 +312,13 @@ class Reuseportd(System):
     def reload(self):
         self.bed.reuseportd("reload", "web", deadline=DEADLINE)
 
+    def deploy_and_undo(self, bad, _seconds):
+        """The supervisor notices, and goes back to the good version: no person is needed."""
+        script = self.home / "bad.js"
+        script.write_text(bad)
+        self.bed.reuseportd("deploy", "web", "--strategy", "canary", "--steps", "5% 2m", "--wait",
+                            "--", "node", script, deadline=DEADLINE, status=4)
+
 
 class Watt(System):
     """Runs each worker as a thread of one process, each with a listener (SO_REUSEPORT)."""

@@ -363,7 +363,7 @@ def show_hang():
     headline(f"6. One of {NODE_WORKERS} Node servers hangs in an endless loop")
     servers = {server.pid: server for server in [start_node() for _ in range(NODE_WORKERS)]}
     reuseportd("attach", "--workers", NODE_WORKERS, "--port", NODE_PORT, "--service", "node",
-               "--skip-stuck", "5ms")
+               "--skip-stuck", "1ms")
     pids = [worker["pid"] for worker in status("node")["workers"]]
     hung = hang_one()
     print_line(f"  The server in slot {pids.index(hung)} hangs. {NODE_RATE} clients connect each "

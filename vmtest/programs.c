@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vmtest_programs: loads all programs of compiled BPF objects into this kernel. For each program it
- * prints a line of JSON: the number of instructions that the verifier processed, and its size.
+ * vmtest_programs: loads all programs of compiled BPF objects into this kernel, also optional ones
+ * (SEC("?...")) if the kernel accepts them. For each program it prints a line of JSON: the number
+ * of instructions that the verifier processed, and its size.
  *
  * usage: vmtest_programs OBJECT...
  */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,22 +58,39 @@ static void programs_set_members(struct bpf_object *object)
 	}
 }
 
+/* Returns NULL, with errno set, if the kernel refuses it. */
+static struct bpf_object *programs_load(const char *path, bool with_optional)
+{
+	struct bpf_object *object = bpf_object__open_file(path, NULL);
+	struct bpf_program *program;
+
+	if (!object)
+		return NULL;
+	programs_set_members(object);
+	bpf_object__for_each_program(program, object) if (with_optional)
+	        bpf_program__set_autoload(program, true);
+	if (bpf_object__load(object) == 0)
+		return object;
+	bpf_object__close(object);
+	return NULL;
+}
+
 static int programs_print_object(const char *path)
 {
 	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-	struct bpf_object *object = bpf_object__open_file(path, NULL);
+	struct bpf_object *object = programs_load(path, true);
 	struct bpf_program *program;
-	int result = -1;
+	int result = 0;
 
-	if (object)
-		programs_set_members(object);
-	if (!object || bpf_object__load(object) < 0) {
+	if (!object)
+		object = programs_load(path, false);
+	if (!object) {
 		fprintf(stderr, "%s: %s\n", name, strerror(errno));
-	} else {
-		result = 0;
-		bpf_object__for_each_program(
-		        program, object) if (programs_print_program(name, program) < 0) result = -1;
+		return -1;
 	}
+	bpf_object__for_each_program(program, object) if (bpf_program__autoload(program) &&
+	                                                  programs_print_program(name, program) < 0)
+	        result = -1;
 	bpf_object__close(object);
 	return result;
 }

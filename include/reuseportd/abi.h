@@ -154,7 +154,8 @@ struct rpd_control {
 	__u32 n_probes;       /* at least the number of entries of map "probes" */
 	__u32 n_generations;  /* only the first n generations of any slot have ever been used */
 	__u32 n_stuck;        /* at least the number of rows of maps "queues" that are stuck */
-	__u32 pad2[8];
+	__u32 counting_loads; /* new connections are counted in map "loads", too */
+	__u32 pad2[7];
 };
 
 /* The outcomes of a run of the steering program. */
@@ -191,9 +192,10 @@ enum rpd_pass {
 #define RPD_RESET_TICK_LOG 33
 
 /* Map "loads", by account: what RPD_LEAST_CONNECTIONS compares. The sum of the account's rows of
- * map "accounts", which are one for each CPU, would take too long. */
+ * map "accounts", which are one for each CPU, would take too long. All CPUs write the same row,
+ * which takes its time, so it is written only while that policy is in force: */
 struct rpd_load {
-	__s64 open; /* connections, accepted or not */
+	__s64 open; /* connections with RPD_TAG_LOAD, accepted or not */
 	/* Connections that the worker has reset, in the lower half. They are halved with each tick:
 	 * the upper half has the tick of the latest. */
 	__u64 resets;
@@ -245,7 +247,7 @@ struct rpd_member {
 	__u8 endpoint; /* or RPD_NO_ENDPOINT: that endpoint was removed */
 	__u16 account; /* of its connections */
 	__u8 left;     /* it has closed, and the event was logged */
-	__u8 pad;
+	__u8 pending;  /* it was never in force: it is no member if its command was killed */
 };
 
 enum rpd_conn_counter {
@@ -272,12 +274,13 @@ struct rpd_rate {
  * socket selects the bucket; if that is full, the connection is in map "conns_more", by the
  * address.
  *
- * A tag has the connection's account in the low bits, and in the others the time when it was
- * established: bpf_ktime_get_ns() in whole RPD_TAG_TICKs; 0 = not known.
+ * A tag has the connection's account in the low bits, then RPD_TAG_LOAD, and in the others the time
+ * when it was established: bpf_ktime_get_ns() in whole RPD_TAG_TICKs; 0 = not known.
  */
 #define RPD_CONN_WAYS    4
-#define RPD_TAG_BITS     15
-#define RPD_TAG_ACCOUNT  ((1u << RPD_TAG_BITS) - 1)
+#define RPD_TAG_BITS     16
+#define RPD_TAG_LOAD     0x8000u /* it is counted in map "loads", too */
+#define RPD_TAG_ACCOUNT  (RPD_TAG_LOAD - 1)
 #define RPD_TAG_NONE     RPD_TAG_ACCOUNT /* no account: left over from a connection that has ended */
 #define RPD_TAG_TICK_LOG 10
 #define RPD_TAG_TICK     (1u << RPD_TAG_TICK_LOG)
@@ -309,7 +312,7 @@ struct rpd_group_member {
 	__u32 under_way; /* handshakes */
 	__u32 program;   /* of its group: an id, RPD_PROGRAM_NONE or RPD_PROGRAM_CLASSIC */
 	__u32 endpoint;
-	__u32 pad;
+	__u32 served; /* the worker of its slot serves it; 0 = no, or not known */
 };
 
 enum rpd_event_kind {

@@ -399,21 +399,41 @@ def test_module_while_it_is_read(bed, kind):
     wait_until(lambda: not processes("node"), "nothing is left of it")
 
 
-@cases("root", OTHER)
-def test_packages_of_others(bed, user):
+# How a module loads the package `beside`, and tries to load `evil`: a folder of another user's
+# node_modules, with a scope or without, or what package.json of that user names.
+LOADS = {
+    "require": "require('beside');\ntry { require('evil'); } catch (error) { }\nmodule.exports = ",
+    "import": "import 'beside';\nimport fs from 'fs';\nawait import('evil').catch(() => { });\n"
+              "export default ",
+    "both": "module.exports = import('beside').then(() => import('evil')).catch(() => "
+            "{ try { require('evil'); } catch { } }).then(() => ",
+}
+
+
+@cases(*(f"{OTHER if how == 'both' else 'root'}/{how}/{package}" for how in LOADS
+         for package in ("folder", "self", "imports", "scoped")))
+def test_packages_of_others(bed, case):
     """A module is in a folder of a folder such as /tmp, and tries to load a package. Another user's
     package in that folder is not found. A package beside the module is."""
+    user, how, package = case.split("/")
     tmp = folder(bed, "tmp", "root")
     tmp.chmod(0o1777)
     app = folder(bed, "tmp/app", user)
     report = owned(bed.dir / "report", "", user)
-    for above, package in ((tmp, "evil"), (app, "beside")):
-        path = above / "node_modules" / package
+    for above, name in ((tmp, "evil"), (app, "beside"), (tmp, "@a/evil")):
+        path = above / "node_modules" / name
         path.mkdir(parents=True)
-        owned(path / "index.js", f"require('fs').appendFileSync('{report}', '{package} ');\n")
-    file = owned(app / "ecosystem.config.js",
-                 "require('beside');\ntry { require('evil'); } catch (error) { }\n"
-                 "module.exports = [{name: 'web', script: '/bin/true'}];\n", user)
+        owned(path / "index.js", f"require('fs').appendFileSync('{report}', '{name} ');\n")
+    evil = {"folder": "evil", "self": "mine", "imports": "#mine", "scoped": "@a/evil"}[package]
+    if evil.endswith("mine"):
+        owned(tmp / "evil.js", f"require('fs').appendFileSync('{report}', 'evil ');\n")
+        owned(tmp / "package.json", json.dumps({
+            "name": "mine", "exports": "./evil.js", "imports": {"#mine": "./evil.js"}}))
+    elif package == "scoped":
+        owned(app / "package.json", json.dumps({"name": "app"}), user)
+    text = LOADS[how].replace("evil", evil) + "[{name: 'web', script: '/bin/true'}]"
+    file = owned(app / f"ecosystem.config.{'mjs' if how == 'import' else 'js'}",
+                 text + (")" if how == "both" else "") + ";\n", user)
     bed.reuseportd("check", file)
     equal(report.read_text(), "beside ", "packages that were loaded")
 

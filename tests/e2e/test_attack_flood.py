@@ -3,6 +3,7 @@
 goes on as if nothing had happened. `tools/bench supervise` measures how fast."""
 import os
 import pathlib
+import pwd
 import re
 import signal
 import stat
@@ -88,7 +89,7 @@ def node(bed):
 
 def attack_as(bed, user, *words):
     """Starts an attack of another user."""
-    return bed.start("setpriv", "--reuid", user, "--regid", user, "--clear-groups",
+    return bed.start("setpriv", "--reuid", user, "--regid", pwd.getpwnam(user).pw_gid, "--clear-groups",
                      bed.binary("attack"), *words, name="attack")
 
 

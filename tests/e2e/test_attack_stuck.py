@@ -5,9 +5,11 @@ import os
 import pathlib
 import signal
 
-from harness.checks import Failure, cases, equal, wait_until
+from harness.checks import Failure, cases, check, equal, wait_until
+from harness.network import PORT, Client
+from harness.servers import Workers, listening_inodes
 
-from test_attack_flood import NOISY, QUIET, Supervisor, fuse
+from test_attack_flood import NOISY, QUIET, Supervisor, attack_as, fuse
 
 
 def attack(bed, kind, *options, **keywords):
@@ -35,11 +37,95 @@ def test_drain(bed):
     s.stop()
 
 
+@cases("connections", "drain", "absent")
+def test_commands(bed, command):
+    """The lock of a connection: a command that needs it for each connection fails, and does not keep
+    the lock of the service."""
+    s = attack(bed, "connection")
+    s.process.wait_output("stuck")
+    if command == "absent":
+        bed.reuseportd("status", "absent", status=1, deadline=20)
+    elif command == "connections":
+        refused = bed.reuseportd("connections", NOISY, status=1, deadline=20)
+        check("keeps a lock of the kernel" in refused.err, f"the reason: {refused}")
+    else:
+        refused = bed.reuseportd("drain", 0, "--service", NOISY, "--force", "--wait",
+                                 "--timeout", "100ms",
+                                 status=1, deadline=20)
+        check("keeps a lock of the kernel" in refused.err, f"the reason: {refused}")
+    bed.reuseportd("status", NOISY, deadline=20)
+    s.check_quiet()
+    s.stop()
+
+
+def start_attack(bed, kind, *words):
+    """An attack of a process that reuseportd has not started."""
+    device, folder = fuse(bed)
+    os.chmod(bed.dir, 0o755)
+    return attack_as(bed, "nobody", f"stuck_{kind}", device, folder, *words)
+
+
+def test_attach(bed):
+    """A user has nothing to do with the service, and keeps the lock of a connection: `attach` can't
+    count the connections that are open already."""
+    server = start_attack(bed, "connection", PORT + 10)
+    server.wait_output("stuck")
+    Workers(bed, 2)
+    with Client() as client:
+        client.ask()
+        bed.reuseportd("attach", "--workers", 2, "--service", "web", deadline=20)
+        refused = bed.reuseportd("drain", 0, "--service", "web", "--wait", status=1, deadline=20)
+        check("some connections from before attach" in refused.err, f"the reason: {refused}")
+    bed.reuseportd("detach", "web", deadline=20)
+
+
+def test_attach_listener(bed):
+    """A server keeps the lock of its listener: the program can't be attached by it."""
+    server = start_attack(bed, "listener", PORT)
+    server.wait_output("stuck")
+    refused = bed.reuseportd("attach", "--workers", 1, "--service", "web", status=1, deadline=20)
+    check("keeps a lock of the kernel" in refused.err, f"the reason: {refused}")
+
+
+def test_detach_listener(bed):
+    """The same once it is attached: it stays steered, and `detach` says so."""
+    server = start_attack(bed, "listener", PORT, "later")
+    wait_until(lambda: listening_inodes(bed), "the server listens")
+    bed.reuseportd("attach", "--workers", 1, "--service", "web", deadline=20)
+    server.kill(signal.SIGUSR1)
+    server.wait_output("stuck")
+    done = bed.reuseportd("detach", "web", deadline=20)
+    check("it stays steered until its listeners close" in done.err, f"the note: {done}")
+
+
+def test_datagrams(bed):
+    """The lock of a datagram socket, when another worker says that its address is in use: the
+    supervisor searches the sockets of all workers for the cause."""
+    s = attack(bed, "datagrams", "ready = alive:100ms", "backoff = 100ms..100ms",
+               "max-restarts = 1000", workers=2, started=[QUIET])
+    s.process.wait_output("stuck")
+    failures = s.process.output().count("Address already in use")
+    for _ in range(2):
+        s.check_quiet()
+    wait_until(lambda: s.process.output().count("Address already in use") > failures,
+               "the other worker fails again")
+    s.stop()
+
+
 @cases("epoll", "exec")
 def test_process(bed, kind):
     """The lock of an epoll descriptor, and that of a process that executes a program: the supervisor
     can't find out which process has the listener."""
     s = attack(bed, kind, "backoff = 1s..1s", started=[QUIET])
+    s.process.wait_output("keeps a lock of the kernel")
+    for _ in range(2):
+        s.check_quiet()
+    s.stop()
+
+
+def test_listener(bed):
+    """The lock of its listener: the supervisor can't attach the steering program by it."""
+    s = attack(bed, "listener", "backoff = 1s..1s", started=[QUIET])
     s.process.wait_output("keeps a lock of the kernel")
     for _ in range(2):
         s.check_quiet()
@@ -67,6 +153,19 @@ def test_output(bed):
     os.kill(pid, signal.SIGKILL)
     s.process.wait_output("keeps a pipe of its output locked")
     s.process.wait_output("stuck")
+    s.check_quiet()
+    s.stop()
+
+
+def test_output_taken_over(bed):
+    """The same for the next supervisor, which opens the pipes of the output of all workers."""
+    s = attack(bed, "output", "ready = alive:100ms")
+    s.process.kill(signal.SIGSTOP)  # it does not end the worker
+    pid = log_process(NOISY)
+    wait_until(lambda: "stuck" in s.process.output() or is_blocked(pid), "the pipe is locked")
+    s.process.kill(signal.SIGKILL)
+    s.process.wait()
+    s.start()
     s.check_quiet()
     s.stop()
 

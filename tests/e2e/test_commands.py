@@ -21,7 +21,7 @@ DEPLOY = ("--strategy", "--steps", "--warm-up", "--step-deadline", "--min-sample
           "--check", "--check-interval", "--dry-run")
 OPTIONS = {
     "run": ("--workers", "--service", "--listen", "--pass-sockets", "--policy", "--choices",
-            "--slow-start", "--skip-stuck", "--no-count",
+            "--slow-start", "--skip-stuck", "--no-count", "--http",
             "--label", "--env", "--env-file", "--increment-var", "--instance-var", "--log-file",
             "--user", "--group", "--cwd",
             "--out-file", "--error-file", "--merge-logs", "--log-prefix", "--ready",
@@ -49,7 +49,7 @@ OPTIONS = {
     "reopen-logs": ("--service", "--json"),
     "attach": ("--workers", "--service", "--port", "--address", "--pid", "--wait", "--policy", "--choices",
                "--slow-start", "--skip-stuck",
-               "--strict", "--no-count", "--count-max", "--label", "--watch", "--metrics", "--json"),
+               "--strict", "--no-count", "--http", "--count-max", "--label", "--watch", "--metrics", "--json"),
     "status": ("--service", "--watch", "--json"),
     "top": ("--service",),
     "list": ("--json",),

@@ -142,6 +142,26 @@ def test_policy(bed):
     equal(events[-2:], ["least-connections", "round-robin"], "events")
 
 
+def test_policy_counts(bed):
+    """`policy` counts the connections that are open already, in the network namespace of the
+    workers."""
+    service = f"worker-{PORT}"
+    Workers(bed, workers=4)
+    bed.reuseportd("attach", "--workers", 4)
+    clients = bed.hold(20)
+    check(not any(loads(bed, service).values()), "round robin needs no counts")
+    refused = bed.run("unshare", "--pid", "--fork", "--mount-proc", "--net",
+                      bed.binary("reuseportd"), "policy", "least-connections")
+    check(refused.code == 1 and "network namespace can't be entered" in refused.err, f"{refused}")
+    equal(bed.status()["policy"], "round-robin", "policy")
+    bed.reuseportd("policy", "least-connections")
+    counts = loads(bed, service)
+    equal([counts[slot] for slot in range(4)], [5] * 4, "counts")
+    bed.reuseportd("policy", "round-robin")
+    close_all(clients)
+    wait_until(lambda: not any(loads(bed, service).values()), "all counts are 0")
+
+
 def test_needs_counts(bed):
     """Without counts there is nothing to compare: both commands say so, and change nothing."""
     Workers(bed, workers=2)

@@ -25,6 +25,8 @@ LISTEN = "127.0.0.1:9464"
 DASHBOARD = pathlib.Path(__file__).parent / "../../tools/grafana-dashboard.json"
 SAMPLE = re.compile(r'(\w+)\{((?:\w+="(?:[^"\\\n]|\\.)*",?)+)\} (\S+)')
 
+HISTOGRAM = "reuseportd_http_time_to_first_byte_seconds"
+
 Sample = collections.namedtuple("Sample", "labels value")
 
 
@@ -37,12 +39,14 @@ def parse(text):
             name = line.split()[2]
             check(name not in metrics, f"{name} comes twice")
             check(len(line.split()) > 3, f"{name} has no help")
-            kind = "counter" if name.endswith("_total") else "gauge"
+            kind = ("counter" if name.endswith("_total") else
+                    "histogram" if name == HISTOGRAM else "gauge")
             equal(next(lines), f"# TYPE {name} {kind}", "line behind HELP")
             metrics[name] = []
             continue
         sample = SAMPLE.fullmatch(line)
-        check(sample and sample[1] == name, f"no sample of {name}: {line}")
+        parts = [name + suffix for suffix in ("_bucket", "_sum", "_count")]
+        check(sample and sample[1] in (parts if name == HISTOGRAM else [name]), f"no sample of {name}: {line}")
         labels = {key: value.replace(r'\"', '"').replace(r"\\", "\\")
                   for key, value in re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', sample[2])}
         metrics[name].append(Sample(labels, float(sample[3])))
@@ -154,7 +158,7 @@ def set_up(bed):
     workers = Workers(bed, 4)
     Workers(bed, 2, port=PORT + 1)
     bed.reuseportd("attach", "--workers", 2, "--port", PORT + 1, "--service", "other")
-    bed.reuseportd("attach", "--workers", 4, "--port", PORT)
+    bed.reuseportd("attach", "--workers", 4, "--port", PORT, "--http")
     bed.reuseportd("weight", SERVICE, 1, 300)
     bed.reuseportd("canary", SERVICE, 3, "--share", "0.7")
     bed.reuseportd("label", SERVICE, 2, 'a"b\\c')

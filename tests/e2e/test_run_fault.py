@@ -4,9 +4,10 @@ import json
 import os
 import signal
 
+from harness.bed import PINS
 from harness.checks import cases, check, equal, wait_until
 from harness.network import PORT
-from runs import worker_command
+from runs import Run, worker_command
 
 
 def make_bad(path, kind):
@@ -113,3 +114,20 @@ def test_upgrade(bed):
     bad.write_text("A=c\n")
     bed.reuseportd("reload", "other")
     check(bed.status("other")["workers"][0]["pid"] != pids[2], "the worker is not replaced")
+
+
+def test_read_only_pins(bed):
+    """`stop` ends the workers, though the pins can't be removed, and names what to do."""
+    run = Run(bed, worker_command(bed), workers=2)
+    pids = run.pids()
+    bed.must("mount", "-o", "remount,ro", "/sys/fs/bpf")
+    try:
+        refused = bed.reuseportd("stop", run.name, status=1)
+        check("mount -o remount,rw /sys/fs/bpf" in refused.err, f"what to do: {refused}")
+        check(not any(os.path.exists(f"/proc/{pid}") for pid in pids), "the workers have ended")
+        equal(run.process.wait(), 1, "exit status of the supervisor")
+    finally:
+        bed.must("mount", "-o", "remount,rw", "/sys/fs/bpf")
+    bed.reuseportd("stop", run.name, status=1)  # removes what is left
+    bed.reuseportd("status", run.name, status=1)
+    check(not (PINS / run.name).exists(), "the pins are removed")

@@ -36,7 +36,8 @@ LOOKS = {"close", "fcntl", "getdents64", "openat", "read", "readlinkat"}
 QUIET = {"brk", "capget", "fcntl", "getdents64", "getpid", "getrandom", "getsockopt", "kcmp", "mmap",
          "munmap", "newfstatat", "openat", "pidfd_open", "read", "readlinkat", "recvfrom", "sendto",
          "socket", "statfs"}
-ATTACH = ("attach", "--workers", WORKERS, "--service", SERVICE)
+# With --http it pins more, and the other commands change more.
+ATTACH = ("attach", "--workers", WORKERS, "--service", SERVICE, "--http")
 
 
 class Scene:
@@ -282,7 +283,7 @@ def test_swap(bed):
     scene.finish()
 
 
-@timeout(600)
+@timeout(900)
 def test_flip(bed):
     """All slots change their workers at once: a killed flip has changed all of them or none."""
     scene = Scene(bed)

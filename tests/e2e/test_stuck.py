@@ -4,7 +4,7 @@ import json
 import os
 
 from harness.bed import PINS
-from harness.checks import SLOW, check, equal, note, wait_until
+from harness.checks import SLOW, cases, check, equal, note, wait_until
 from harness.network import PORT, Client
 from harness.servers import Workers
 from harness.traffic import wait_for_load
@@ -87,6 +87,26 @@ def test_node_healthy(bed):
     equal(sorted(report["workers"].values()), [1000] * WORKERS, "connections of each worker")
     equal(run.status()["counters"]["passed_on"], 0, "turns passed on")
     run.stop()
+
+
+BUSY = {
+    "burst": (1000, ()),
+    "one-client-at-a-time": (64, ("--accept-blocking", "--burn", "2/10")),
+}
+
+
+@cases(*BUSY)
+def test_busy(bed, kind):
+    """The same with bursts of a thousand clients, and with workers that serve one client after the
+    other, some of them slowly."""
+    clients, options = BUSY[kind]
+    Workers(bed, WORKERS, options=options)
+    bed.reuseportd("attach", "--workers", WORKERS, "--skip-stuck", "10s")
+    for _ in range(2):
+        report = bed.load("-n", 4000, "-c", clients, "--linger0", "--timeout", 60000 * SLOW)
+        equal(report["failed"], 0, f"failed connections of {report}")
+        equal(sorted(report["workers"].values()), [500] * WORKERS, "connections of each worker")
+    equal(bed.status()["counters"]["passed_on"], 0, "turns passed on")
 
 
 def test_attach(bed):

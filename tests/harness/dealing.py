@@ -113,7 +113,8 @@ class RoundRobin(Steered):
 
 class SkipStuck(Steered):
     name = "skip-stuck"
-    policy = ("--skip-stuck", "5ms")
+    stuck_after = 0.001  # seconds
+    policy = ("--skip-stuck", "1ms")
 
 
 class LeastConnections(Steered):

@@ -36,6 +36,7 @@ OPTIONS = {
     "burn": ("--burn", "20/20"),
 }
 PLACES = {"loopback": "on loopback", "link": "over a link with a round trip of 10 ms"}
+ROUND_TRIP = {"loopback": 0, "link": 0.01}  # seconds
 
 
 class Sizes:
@@ -198,10 +199,9 @@ def ways_of(scenario):
     return [way for way in ways() if way not in without]
 
 
-def measure_round(place, scenario, sizes, number):
-    """One turn of all ways, in another order each time. Returns {name: figures}. In "hung", the
-    row "seven workers" is what to compare with."""
-    kinds = ways_of(scenario)
+def measure_round(place, kinds, scenario, sizes, number):
+    """One turn of the ways @kinds, in another order each time. Returns {name: figures}. In "hung",
+    the row "seven workers" is what to compare with."""
     if scenario == "long":
         return measure_long(place, kinds, sizes.lifetime)
     turn = number % len(kinds)

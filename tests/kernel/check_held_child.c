@@ -136,7 +136,7 @@ static void lock_that_is_given_back(void)
 static void call_that_goes_on(void)
 {
 	struct held_child_call call = {
-	        .run = sleep_now_and_then, .keep = -1, .max = 8, .is_long = true};
+	        .run = sleep_now_and_then, .keep = {-1, -1}, .max = 8, .is_long = true};
 	int left = 30;
 
 	CHECK_EQ(held_child_run(&call, &left, sizeof(left)), HELD_CHILD_DONE);

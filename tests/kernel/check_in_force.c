@@ -3,15 +3,24 @@
  * back. Needs root. */
 #include <errno.h>
 #include <linux/filter.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "beds/run_client.h"
 #include "beds/run_service.h"
 #include "beds/run_worker.h"
 #include "check/check.h"
+#include "kern/groups.h"
 #include "kern/proc.h"
+#include "kern/sockdiag.h"
+#include "kern/steer_members.h"
 #include "reuseportd/guard_abi.h"
 #include "service/in_force_restore.h"
 #include "service/service_endpoint.h"
@@ -135,6 +144,71 @@ static void detached_program(void)
 	CHECK_EQ(state_of(0), IN_FORCE_OURS);
 }
 
+/* A listener on an address of its own, with a mark, that is admitted. */
+static int open_marked(uint64_t *ret_cookie)
+{
+	const struct sockaddr_in address = {.sin_family = AF_INET,
+	                                    .sin_port = htons(RUN_SERVICE_PORT),
+	                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1)};
+	const struct rpd_member member = {.account = RPD_ACCOUNT_NONE};
+	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+
+	CHECK(fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0 &&
+	      bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
+	      listen(fd, 1) == 0);
+	CHECK_EQ(sockdiag_socket_cookie(fd, ret_cookie), 0);
+	CHECK_EQ(steer_members_set(&run_service.steer, *ret_cookie, &member), 0);
+	CHECK_EQ(steer_members_mark(&run_service.steer, fd), 0);
+	return fd;
+}
+
+static void open_and_close(void)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;) {
+		uint64_t cookie;
+		int fds[8];
+
+		for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+			fds[i] = open_marked(&cookie);
+			steer_members_remove(&run_service.steer, cookie);
+		}
+		for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+			close(fds[i]);
+	}
+}
+
+/* The list has all listeners that stay open, while others open and close. */
+static void list_while_others_close(void)
+{
+	enum { KEPT = 400, READS = 500 };
+	uint64_t cookies[KEPT];
+	int fds[KEPT], status, failed = 0, missing = 0;
+	pid_t child;
+
+	begin();
+	for (int i = 0; i < KEPT; i++)
+		fds[i] = open_marked(&cookies[i]);
+	child = fork();
+	if (child == 0)
+		open_and_close();
+	for (int n = 0; n < READS; n++) {
+		_cleanup_free_ struct rpd_group_member *rows = NULL;
+		struct error err;
+		size_t n_rows;
+
+		failed += groups_read(&run_service.groups, &rows, &n_rows, &err) != 0;
+		for (int i = 0; !failed && i < KEPT; i++)
+			missing += !groups_find(rows, n_rows, cookies[i]);
+	}
+	kill(child, SIGKILL);
+	waitpid(child, &status, 0);
+	CHECK_EQ(failed, 0);
+	CHECK_EQ(missing, 0);
+	for (int i = 0; i < KEPT; i++)
+		close(fds[i]);
+}
+
 /* A listener that refuses further programs does not keep ours away. */
 static void locked_listener(void)
 {
@@ -181,7 +255,8 @@ int main(int argc, char **argv)
 	static const struct check_case cases[] = {
 	        CHECK_CASE(program_is_ours),          CHECK_CASE(program_is_put_back),
 	        CHECK_CASE(put_back_again_and_again), CHECK_CASE(detached_program),
-	        CHECK_CASE(locked_listener),          CHECK_CASE(without_listeners),
+	        CHECK_CASE(locked_listener),          CHECK_CASE(list_while_others_close),
+	        CHECK_CASE(without_listeners),
 	};
 
 	return check_main(argc, argv, cases, ARRAY_SIZE(cases));

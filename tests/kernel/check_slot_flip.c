@@ -387,6 +387,19 @@ static void prepare(unsigned int side, struct rpd_schedule *ret)
 	schedule_build(ret);
 }
 
+/* How many listeners were in a slot before. */
+static unsigned int count_former(void)
+{
+	_cleanup_observed_ struct observed o = {};
+	struct error err;
+	unsigned int n = 0;
+
+	CHECK_MSG(observe(&run_service, OBSERVE_KNOWN, &o, &err) == 0, "%s", err.text);
+	for (size_t i = 0; i < o.n_foreign; i++)
+		n += o.foreign[i].former;
+	return n;
+}
+
 /* A command was killed before the store, and one after it. What follows puts the side that is not
  * in force into the slots: no listener was left in an idle cell. */
 static void killed_flip(void)
@@ -401,8 +414,10 @@ static void killed_flip(void)
 	CHECK_EQ(steer_workers_get(&run_service.steer, 0, &row), 0);
 	CHECK_EQ(row.pid, workers[OLD][0].pid);
 	expect_side(OLD, 2);
+	CHECK_EQ(count_former(), 0);
 	flip(NEW);
 	expect_side(NEW, 2);
+	CHECK_EQ(count_former(), SLOTS * ENDPOINTS);
 	prepare(OLD, &draft);
 	steer_switch(&run_service.steer, &draft);
 	expect_side(OLD, 2);
@@ -410,6 +425,7 @@ static void killed_flip(void)
 	CHECK_EQ(steer_workers_get(&run_service.steer, 0, &row), 0);
 	CHECK_EQ(row.pid, workers[OLD][0].pid);
 	expect_side(OLD, 2);
+	CHECK_EQ(count_former(), SLOTS * ENDPOINTS);
 	flip(NEW);
 	expect_side(NEW, 2);
 }

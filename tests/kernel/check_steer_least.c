@@ -180,6 +180,7 @@ static void handshakes_count(void)
 		clients[i] = begin_handshake(bed);
 	CHECK_EQ(counters_row(bed, 5, RPD_OUTCOME_steered), 2);
 	CHECK_EQ(counters_row(bed, 2, RPD_OUTCOME_steered), 1); /* its own turn, the third one */
+	CHECK_EQ(client_visit(bed, 1), 3); /* which accepts it, though 5 was tried */
 	for (unsigned int i = 0; i < ARRAY_SIZE(clients); i++)
 		client_reset(clients[i]);
 }

@@ -13,6 +13,8 @@
 #include "kern/pins.h"
 #include "service/attach.h"
 #include "service/in_force_restore.h"
+#include "service/response_stats.h"
+#include "service/responses.h"
 #include "service/service.h"
 #include "service/service_in_force.h"
 #include "service/watch.h"
@@ -25,6 +27,10 @@ static int cmd_attach_check_input(const struct invocation *i, struct error *err)
 		return error_usage(err, "--workers is required: the number of workers, or 'any'");
 	if (i->no_count && i->count_max)
 		return error_usage(err, "--no-count and --count-max can't be combined");
+	if (i->no_count && i->attach.http)
+		return error_usage(err,
+		                   "--http needs the counts of connections: it can't be "
+		                   "combined with --no-count");
 	if (i->listen.family && !i->watch)
 		return error_usage(err,
 		                   "--metrics needs --watch; without it use `reuseportd metrics "
@@ -129,7 +135,8 @@ static void cmd_attach_print_restored(const char *line, void *data)
 
 /* If another program has replaced the steering program of the service, attaches that again. Returns
  * 1 if it has, 0 if there is nothing to do, or a negative errno. */
-static int cmd_attach_again(const struct invocation *i, const char *name, struct error *err)
+static int cmd_attach_again(const struct invocation *i, const char *name, bool changed,
+                            struct error *err)
 {
 	_cleanup_service_ struct service service;
 	struct in_force_restore_report report = {.say = cmd_attach_print_restored};
@@ -142,9 +149,46 @@ static int cmd_attach_again(const struct invocation *i, const char *name, struct
 		service_in_force_read(&service, &found);
 		r = in_force_restore(&service, &found, NULL, &report, err);
 	}
-	if (r > 0)
+	if (r > 0 || (r == 0 && changed))
 		r = service_status_print(&service, i->json, err) < 0 ? -EIO : 1;
 	return r;
+}
+
+/* Begins to count the HTTP responses of a service that is attached already. Returns 1 if they were
+ * not counted before, 0 or a negative errno. */
+static int cmd_attach_count_responses(const char *name, struct error *err)
+{
+	_cleanup_service_ struct service service;
+	int r;
+
+	service_init(&service);
+	r = service_open(&service, name, err);
+	if (r < 0 || response_stats_are_counted(&service))
+		return r;
+	r = responses_begin(&service, -1, err);
+	return r < 0 ? r : 1;
+}
+
+/* Watches a service that is attached already, or changes what has changed. Returns 1 if the command
+ * has done that, 0 if there is nothing to do, or a negative errno. */
+static int cmd_attach_to_attached(const struct invocation *i, const char *name, bool deals_so,
+                                  struct exporter_process *exporter, struct error *err)
+{
+	int r = 0;
+
+	if (i->watch && !deals_so)
+		fprintf(stderr,
+		        "note: the policy of '%s' has been changed since it was attached, "
+		        "and stays so: `reuseportd policy` changes it\n",
+		        name);
+	if (i->attach.http)
+		r = cmd_attach_count_responses(name, err);
+	if (r < 0)
+		return r;
+	if (!i->watch)
+		return cmd_attach_again(i, name, r > 0, err);
+	r = cmd_attach_watch(name, exporter, err);
+	return r < 0 ? r : 1;
 }
 
 int cmd_attach(struct invocation *i, struct error *err)
@@ -165,14 +209,7 @@ int cmd_attach(struct invocation *i, struct error *err)
 	if (r < 0)
 		return r;
 	if (cmd_attach_find_attached(i, name, &deals_so)) {
-		if (i->watch && !deals_so)
-			fprintf(stderr,
-			        "note: the policy of '%s' has been changed since it was attached, "
-			        "and stays so: `reuseportd policy` changes it\n",
-			        name);
-		if (i->watch)
-			return cmd_attach_watch(name, &exporter, err);
-		r = cmd_attach_again(i, name, err);
+		r = cmd_attach_to_attached(i, name, deals_so, &exporter, err);
 		if (r != 0)
 			return r < 0 ? r : 0;
 	}

@@ -12,6 +12,7 @@
 #include "cli/service_argument.h"
 #include "config/dealing_option.h"
 #include "config/deploy_option.h"
+#include "config/response_option.h"
 #include "core/endpoint.h"
 #include "core/schedule_edit.h"
 
@@ -238,6 +239,7 @@ const struct option_row command_options_attach[] = {
          "`status` then shows \"-\" for open connections, `metrics` omits them, "
          "and `drain --wait` and `connections` are not available",
          option_set_flag, AT(no_count)},
+        RESPONSE_OPTION(AT(attach.http)),
         {"count-max", "N",
          "Count at most N open connections at a time. Connections beyond N are "
          "steered but not counted, and `status` reports this (default: 262144, which "

@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/strv.h"
+#include "config/node_loader.h"
 #include "kern/file_read.h"
 #include "kern/spawn.h"
 #include "kern/user_env.h"
@@ -23,53 +24,6 @@
 #define TEXT_MAX    (64 << 10) /* of what node prints */
 #define TIMEOUT_S   10
 #define MESSAGE_MAX 2000 /* bytes of node's message; file and line are at its beginning */
-
-/* node prints an uncaught exception with its file, line and source text. It searches packages also
- * in the folders above the file. Not in one such as /tmp: file_trust.h lets it pass because no user
- * can replace the file there, but any user can put packages beside it. */
-static const char loader[] =
-        "const path = require('path').resolve(process.argv[1]), before = {...process.env};\n"
-        "const Module = require('module'), folders = Module._nodeModulePaths;\n"
-        "const isOpen = (folder) => {\n"
-        "  try {\n"
-        "    const mode = require('fs').statSync(folder).mode;\n"
-        "    return mode & 0o1000 && mode & 0o22;\n"
-        "  } catch { return false; }\n"
-        "};\n"
-        "Module._nodeModulePaths = (from) =>\n"
-        "  folders(from).filter((folder) => !isOpen(require('path').dirname(folder)));\n"
-        "const functions = [], envs = new Set(), removed = new Set();\n"
-        "const format = (config) => JSON.stringify(config, function (key, value) {\n"
-        "  if (typeof value === 'function' && envs.has(this))\n"
-        "    return void functions.push(key);\n"
-        "  if (typeof value === 'function')\n"
-        "    throw new Error(`${key || 'what it exports'} is a function`);\n"
-        "  if (value === undefined && envs.has(this) && key in process.env) removed.add(key);\n"
-        "  if (value && typeof value === 'object' &&\n"
-        "      /^(env(_.*)?|watch_?[oO]ptions|io)$/.test(key)) envs.add(value);\n"
-        "  return value;\n"
-        "}) || 'null';\n"
-        "const changed = () => Object.fromEntries(\n"
-        "  Object.entries(process.env).filter(([name, value]) => before[name] !== value));\n"
-        "const write = (module) => {\n"
-        "  const config = module && module.default !== undefined ? module.default : module;\n"
-        "  for (const name in before) if (!(name in process.env)) removed.add(name);\n"
-        "  const text = Buffer.from(`{\"exports\": ${format(config)},"
-        " \"env\": ${JSON.stringify(changed())},"
-        " \"removed\": ${JSON.stringify([...removed])},"
-        " \"functions\": ${JSON.stringify(functions)}}`);\n"
-        "  for (let at = 0; at < text.length;)\n"
-        "    at += require('fs').writeSync(3, text, at);\n"
-        "  process.exit(0);\n"
-        "};\n"
-        "const evaluate = () => require('vm').runInThisContext(\n"
-        "  `(${require('fs').readFileSync(path, 'utf8')}\n)`, {filename: path});\n"
-        "let module_;\n"
-        "try { module_ = process.argv[2] ? evaluate() : require(path); } catch (error) {\n"
-        "  if (!/^ERR_REQUIRE_(ESM|ASYNC_MODULE)$/.test(error.code)) throw error;\n"
-        "  module_ = import(require('url').pathToFileURL(path));\n"
-        "}\n"
-        "if (module_ instanceof Promise) module_.then(write); else write(module_);\n";
 
 /* What comes out of node: the result, messages, and what the module prints. */
 enum { RESULT, MESSAGE, PRINTED, N_OUTPUTS };
@@ -290,7 +244,7 @@ int node_read(const struct node_request *request, struct node_answer *ret, struc
 	};
 	char *const argv[] = {"node",
 	                      "-e",
-	                      (char *)loader,
+	                      (char *)node_loader,
 	                      "--",
 	                      (char *)request->path,
 	                      request->is_text ? "text" : NULL,

@@ -9,6 +9,7 @@
 #include "base/parse.h"
 #include "config/dealing_option.h"
 #include "config/deploy_option.h"
+#include "config/response_option.h"
 #include "core/cron.h"
 #include "core/endpoint.h"
 #include "core/env.h"
@@ -300,6 +301,7 @@ const struct option_row run_options[] = {
          "and `connections` and `drain --wait` are not available. `reload`, `restart`, `scale` and "
          "`stop SLOT` still drain: they wait until no process of the worker has a connection open",
          option_set_flag, AT(no_count)},
+        RESPONSE_OPTION(AT(http)),
         {"label", "VERSION", "Version of the workers (default: " RPD_FIRST_LABEL ")",
          run_option_set_label, AT(label)},
 

@@ -2,7 +2,6 @@
 #include "core/kernel_bugs.h"
 
 #include <ctype.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -64,4 +63,12 @@ enum kernel_bug kernel_bugs_check_migration(const char *release, const char *ver
 			return kernel.patch >= fixed_in[i].patch ? KERNEL_BUG_FIXED
 			                                         : KERNEL_BUG_PRESENT;
 	return KERNEL_BUG_PRESENT;
+}
+
+bool kernel_bugs_has_serial_dumps(const char *release)
+{
+	struct release kernel;
+
+	return !kernel_bugs_parse_release(release, &kernel) ||
+	       kernel_bugs_is_before_series(&kernel, 6, 9);
 }

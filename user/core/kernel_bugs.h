@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 enum kernel_bug {
 	KERNEL_BUG_ABSENT, /* older than the code that has the bug */
 	KERNEL_BUG_FIXED,
@@ -22,3 +24,7 @@ enum kernel_bug {
  * Debian. A backport of the fix by a distribution is not recognised.
  */
 enum kernel_bug kernel_bugs_check_migration(const char *release, const char *version);
+
+/* Whether one sock_diag(7) request waits until another one has been answered: sock_diag_mutex and
+ * inet_diag_table_mutex, until Linux 6.9. */
+bool kernel_bugs_has_serial_dumps(const char *release);

@@ -56,7 +56,6 @@ static struct verdict_count latency_baseline_since(const struct verdict_count *n
 	return (struct verdict_count){
 	        .n = now->n - before->n,
 	        .bad = now->bad - before->bad,
-	        .clients = now->bad - before->bad,
 	};
 }
 

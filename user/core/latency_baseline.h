@@ -34,6 +34,6 @@ uint64_t latency_baseline_samples(unsigned int percent);
 void latency_baseline_begin(struct latency_baseline *baseline, unsigned int percent);
 
 /* Counts what came since the quantile was frozen. @new, @old: the histograms, with @n buckets.
- * Sets clients = bad; a caller that sees the clients of slow responses sets its own number. */
+ */
 void latency_baseline_count(struct latency_baseline *baseline, const uint64_t *new,
                             const uint64_t *old, size_t n, struct verdict_pair *ret);

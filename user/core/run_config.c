@@ -70,6 +70,11 @@ static const char *run_config_check_listens(const struct run_config *c)
 	return NULL;
 }
 
+static const char *run_config_check_http(const struct run_config *c)
+{
+	return c->http && c->no_count ? "needs the counts of connections: remove no-count" : NULL;
+}
+
 static const char *run_config_check_pass_sockets(const struct run_config *c)
 {
 	return !c->pass_sockets || c->n_listens ? NULL : "needs listen, which names the sockets";
@@ -174,6 +179,7 @@ static const struct {
         {"workers", run_config_check_workers},
         {"listen", run_config_check_listens},
         {"pass-sockets", run_config_check_pass_sockets},
+        {"http", run_config_check_http},
         {"ready", run_config_check_ready},
         {"ready-timeout", run_config_check_ready_timeout},
         {"health-interval", run_config_check_health},

@@ -56,6 +56,7 @@ struct run_config {
 	bool pass_sockets;    /* as LISTEN_FDS; needs listens */
 	struct dealing dealing;
 	bool no_count;
+	bool http;                 /* count HTTP responses */
 	char label[RPD_LABEL_MAX]; /* the workers' version */
 
 	char **argv; /* the command, NULL-terminated */

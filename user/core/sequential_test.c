@@ -1,18 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "core/sequential_test.h"
 
-#include <math.h>
-
-/* The ratios that are tested, as multiples of the one that is tolerated. */
+/* The ratios that are tested, as multiples of the tolerated ratio. */
 static const double sequential_test_ratios[SEQUENTIAL_TEST_RATIOS] = {
         4.0 / 3, 2, 4, 8, 16, 32, 64,
 };
-
-/* log(exp(a) + exp(b)), where exp() alone would overflow, or be 0. */
-static double sequential_test_log_sum(double a, double b)
-{
-	return fmax(a, b) + log1p(exp(-fabs(a - b)));
-}
 
 /* The weight of a change of the ratio in the next look. */
 static double sequential_test_weight(uint64_t looks)
@@ -23,33 +15,30 @@ static double sequential_test_weight(uint64_t looks)
 void sequential_test_look(struct sequential_test *test, double share, double tolerated, uint64_t a,
                           uint64_t b)
 {
-	const double events = (double)a + (double)b;
-	const double begins = log(sequential_test_weight(test->looks));
+	double x;
 
-	if (events == 0 || !(share > 0 && share < 1))
+	if ((!a && !b) || !(share > 0 && share < 1))
 		return;
+	x = (double)a / ((double)a + (double)b);
 	for (unsigned int i = 0; i < SEQUENTIAL_TEST_RATIOS; i++) {
 		const double multiple = sequential_test_ratios[i], ratio = multiple * tolerated;
-		/* ln((1 - p(r)) / (1 - p(T))); and p(r) / p(T) is r / T times the same quotient. */
-		const double other =
-		        log((1 - share + tolerated * share) / (1 - share + ratio * share));
+		/* (1 - p(r)) / (1 - p(T)); and p(r) / p(T) is r / T times as much. */
+		const double other = (1 - share + tolerated * share) / (1 - share + ratio * share);
 
-		test->log[i] = test->looks ? sequential_test_log_sum(test->log[i], begins) : begins;
-		test->log[i] += (double)a * log(multiple) + events * other;
+		test->parts[i] += sequential_test_weight(test->looks);
+		test->parts[i] *= other * (1 - x + multiple * x);
 	}
 	test->looks++;
 }
 
-double sequential_test_log_evidence(const struct sequential_test *test)
+double sequential_test_evidence(const struct sequential_test *test)
 {
-	double sum = -INFINITY;
+	double sum = 0;
 
 	if (!test->looks)
-		return 0;
+		return 1;
 	for (unsigned int i = 0; i < SEQUENTIAL_TEST_RATIOS; i++)
-		sum = sum == -INFINITY ? test->log[i] : sequential_test_log_sum(sum, test->log[i]);
-	/* What is left of the weight is on looks that are still to come: their part is 1 times it.
-	 */
-	return sequential_test_log_sum(sum - log(SEQUENTIAL_TEST_RATIOS),
-	                               log(0.5 / (double)test->looks));
+		sum += test->parts[i];
+	/* The rest of the weight is on looks that are still to come: the evidence of each is 1. */
+	return sum / SEQUENTIAL_TEST_RATIOS + 0.5 / (double)test->looks;
 }

@@ -1,23 +1,28 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Whether bad events come from one of two sources more often than its share allows: a sequential
- * test, which may be looked at after each event, and as often as wanted. Pure.
+ * test. Its result is valid after each look, however often it is read. Pure.
  *
  * If both sources have the same rate of bad events, each event is of the first with probability
  * pi, its share of the traffic, whatever the traffic does. If the first has r times the rate of
  * the second: p(r) = r pi / (1 - pi + r pi). With T the ratio that is tolerated, the likelihood
  * ratio of r against T is multiplied with each look by
  *
- *	(p(r) / p(T))^a ((1 - p(r)) / (1 - p(T)))^b
+ *	x p(r) / p(T) + (1 - x) (1 - p(r)) / (1 - p(T)),    x = a / (a + b)
  *
- * where a events are of the first source and b of the second. Its expectation is at most 1 as long
- * as the true ratio is at most T. So is that of the evidence, a mean over several r; by Ville's
- * inequality, the evidence ever reaches 1 / alpha with a probability of at most alpha. The share
- * may change from look to look. (Wald 1945; Robbins 1970; Lindon and Malek 2022.)
+ * where a events of the look are of the first source and b of the second. Its expectation is at
+ * most 1 as long as the true ratio is at most T. So is that of the evidence, a mean over several r;
+ * by Ville's inequality, the evidence ever reaches 1 / alpha with a probability of at most alpha.
+ * The share may change from look to look. (Wald 1945; Robbins 1970; Lindon and Malek 2022.)
  *
- * The mean is also one over the look in which the ratio began to be r. Half of the weight is on the
- * first look; the k-th look after it has weight 1 / (2 k (k + 1)). Otherwise a version that was
- *good for a long time, and then leaks, would have to use up the evidence in its favour first.
+ * Events come in bursts: a client repeats a request that fails, or a worker collects garbage while
+ * ten requests wait. With one event in each look, this is the usual likelihood ratio. But all
+ *events of a look together weigh no more than one: however they depend on each other, only the
+ *expectation of x matters. Many events make x exact instead, and that is evidence, too.
+ *
+ * The mean is also over the look at which the ratio became r. Half of the weight is on the first
+ * look; the k-th look after it has weight 1 / (2 k (k + 1)). So a version that was good for a long
+ * time, and now leaks, is found soon: the evidence for it does not hide the evidence against it.
  */
 #pragma once
 
@@ -27,8 +32,8 @@
 
 /* All zero: no event yet. To be kept in a file as it is. */
 struct sequential_test {
-	double log[SEQUENTIAL_TEST_RATIOS]; /* of the part of the mean that is for one r */
-	uint64_t looks;                     /* with events */
+	double parts[SEQUENTIAL_TEST_RATIOS]; /* of the evidence: one for each r */
+	uint64_t looks;                       /* with events */
 };
 
 /* Takes in the events of a look. @share: pi, and @tolerated: T >= 1. A share that is not between 0
@@ -36,5 +41,5 @@ struct sequential_test {
 void sequential_test_look(struct sequential_test *test, double share, double tolerated, uint64_t a,
                           uint64_t b);
 
-/* The natural logarithm of the evidence; 0 before the first event. */
-double sequential_test_log_evidence(const struct sequential_test *test);
+/* 1 before the first event; it may grow to infinity. */
+double sequential_test_evidence(const struct sequential_test *test);

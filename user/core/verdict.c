@@ -4,8 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-#define VERDICT_EVIDENCE_MAX 1e12 /* more is not worth a digit */
-
 void verdict_begin(struct verdict_state *state, const struct verdict_rules *rules)
 {
 	memset(state, 0, sizeof(*state));
@@ -20,12 +18,11 @@ static void verdict_add(struct verdict_count *sum, const struct verdict_count *m
 {
 	sum->n += more->n;
 	sum->bad += more->bad;
-	sum->clients += more->clients;
 }
 
 static bool verdict_fell(const struct verdict_count *now, const struct verdict_count *seen)
 {
-	return now->n < seen->n || now->bad < seen->bad || now->clients < seen->clients;
+	return now->n < seen->n || now->bad < seen->bad;
 }
 
 static struct verdict_count verdict_since(const struct verdict_count *now,
@@ -34,7 +31,6 @@ static struct verdict_count verdict_since(const struct verdict_count *now,
 	return (struct verdict_count){
 	        .n = now->n - seen->n,
 	        .bad = now->bad - seen->bad,
-	        .clients = now->clients - seen->clients,
 	};
 }
 
@@ -66,8 +62,9 @@ static double verdict_share(const struct verdict_state *state, const struct verd
 {
 	const double share = state->permille / 1000.0;
 	const double n = (double)step->new.n + (double)step->old.n;
+	const double counted = n > 0 ? (double)step->new.n / n : 0;
 
-	return n > 0 && state->permille < 1000 ? fmax(share, (double)step->new.n / n) : share;
+	return state->permille < 1000 && counted > share ? counted : share;
 }
 
 void verdict_step(struct verdict_state *state, unsigned int permille,
@@ -98,25 +95,6 @@ static double verdict_threshold(const struct verdict_rules *rules)
 	return (verdict_signal_count(false) + limits) * 1000.0 / (1000 - rules->confidence);
 }
 
-/*
- * The evidence that the rate of errors is above max-error-rate: the same test, in which the two
- * sources are the errors and the rest, and the share is the limit. All errors count here: it is
- * about the rate that all clients see together. 0 without a limit, or with too few samples for a
- * burst not to weigh too much.
- */
-static double verdict_log_limit(const struct verdict_state *state, enum verdict_signal signal)
-{
-	const struct verdict_count *total = &state->of[signal].total.new;
-	struct sequential_test test = {0};
-
-	if (!state->rules.max_error_rate || !verdict_signal(signal)->error ||
-	    total->n < state->rules.min_samples)
-		return 0;
-	sequential_test_look(&test, state->rules.max_error_rate / 1000.0, 1, total->bad,
-	                     total->n > total->bad ? total->n - total->bad : 0);
-	return sequential_test_log_evidence(&test);
-}
-
 static enum verdict_answer verdict_of_signal(const struct verdict_state *state,
                                              enum verdict_signal signal,
                                              const struct verdict_report *report)
@@ -139,12 +117,11 @@ struct verdict_report verdict_report(const struct verdict_state *state, enum ver
 	struct verdict_report report = {.new = of->total.new, .old = of->total.old};
 
 	if (!verdict_signal(signal)->immediate) {
-		const double relative = sequential_test_log_evidence(&of->test);
-		const double limit = verdict_log_limit(state, signal);
+		const double relative = sequential_test_evidence(&of->test);
+		const double limit = sequential_test_evidence(&of->limit);
 
-		report.by_limit = limit > relative && limit > 0;
-		report.evidence =
-		        fmin(exp(report.by_limit ? limit : relative), VERDICT_EVIDENCE_MAX);
+		report.by_limit = limit > 1 && limit > relative;
+		report.evidence = report.by_limit ? limit : relative;
 		report.threshold = verdict_threshold(&state->rules);
 	}
 	report.answer = verdict_of_signal(state, signal, &report);
@@ -203,7 +180,7 @@ static bool verdict_is_unseen(const struct verdict_state *state, enum verdict_si
 	const double share = state->permille / 1000.0;
 
 	return !verdict_signal(signal)->immediate && state->permille < 1000 && !step->new.n &&
-	       (double)step->old.n *share >= state->rules.min_samples *(1 - share);
+	       (double)step->old.n / (1 - share) * share >= state->rules.min_samples;
 }
 
 static bool verdict_is_above_limit(const struct verdict_state *state, enum verdict_signal signal)
@@ -212,6 +189,18 @@ static bool verdict_is_above_limit(const struct verdict_state *state, enum verdi
 
 	return state->rules.max_error_rate && verdict_signal(signal)->error &&
 	       (double)step->bad * 1000 > (double)step->n * state->rules.max_error_rate;
+}
+
+/* What one signal has against a good step, though there is no evidence of it. */
+static bool verdict_find_flaw(struct verdict_state *state, enum verdict_signal signal)
+{
+	if (verdict_is_unseen(state, signal))
+		verdict_say(state, VERDICT_INCONCLUSIVE, VERDICT_BECAUSE_UNSEEN, signal);
+	else if (verdict_is_above_limit(state, signal))
+		verdict_say(state, VERDICT_INCONCLUSIVE, VERDICT_BECAUSE_LIMIT, signal);
+	else
+		return false;
+	return true;
 }
 
 /* What keeps the step from being good; false if nothing does. */
@@ -228,13 +217,8 @@ static bool verdict_find_doubt(struct verdict_state *state)
 		verdict_say(state, VERDICT_INCONCLUSIVE, VERDICT_BECAUSE_CHECK, VERDICT_CHECK);
 	else {
 		for (unsigned int i = 0; i < VERDICT_SIGNAL_MAX; i++)
-			if (verdict_is_unseen(state, i) || verdict_is_above_limit(state, i)) {
-				verdict_say(state, VERDICT_INCONCLUSIVE,
-				            verdict_is_unseen(state, i) ? VERDICT_BECAUSE_UNSEEN
-				                                        : VERDICT_BECAUSE_LIMIT,
-				            i);
+			if (verdict_find_flaw(state, i))
 				return true;
-			}
 		return verdict_find(state, VERDICT_INCONCLUSIVE);
 	}
 	return true;
@@ -257,6 +241,15 @@ static enum verdict_answer verdict_decide(struct verdict_state *state, enum verd
 	return state->answer;
 }
 
+/* The rate of errors against max-error-rate is the same test: the errors are one source, the rest
+ * is the other, and the share is the limit. */
+static void verdict_look_at_limit(const struct verdict_state *state, struct verdict_evidence *of,
+                                  const struct verdict_count *more)
+{
+	sequential_test_look(&of->limit, state->rules.max_error_rate / 1000.0, 1, more->bad,
+	                     more->n > more->bad ? more->n - more->bad : 0);
+}
+
 enum verdict_answer verdict_look(struct verdict_state *state, const struct verdict_counts *now,
                                  enum verdict_time time)
 {
@@ -266,15 +259,21 @@ enum verdict_answer verdict_look(struct verdict_state *state, const struct verdi
 		struct verdict_evidence *of = &state->of[i];
 		const struct verdict_pair more = verdict_take(of, &now->of[i]);
 
-		if (!verdict_signal(i)->immediate)
-			sequential_test_look(&of->test, verdict_share(state, &of->step),
-			                     state->rules.tolerate / 100.0, more.new.clients,
-			                     more.old.clients);
+		sequential_test_look(&of->test, verdict_share(state, &of->step),
+		                     state->rules.tolerate / 100.0, more.new.bad, more.old.bad);
+		if (verdict_signal(i)->error)
+			verdict_look_at_limit(state, of, &more.new);
 	}
 	return verdict_decide(state, time);
 }
 
 /* --- state and names */
+
+/* A part of evidence. No test has more: it ends far below, with VERDICT_BAD. */
+static bool verdict_is_part(double part)
+{
+	return part >= 0 && part < 1e15;
+}
 
 bool verdict_valid(const void *bytes, size_t n)
 {
@@ -291,7 +290,8 @@ bool verdict_valid(const void *bytes, size_t n)
 		return false;
 	for (unsigned int i = 0; i < VERDICT_SIGNAL_MAX; i++)
 		for (unsigned int j = 0; j < SEQUENTIAL_TEST_RATIOS; j++)
-			if (!isfinite(state.of[i].test.log[j]))
+			if (!verdict_is_part(state.of[i].test.parts[j]) ||
+			    !verdict_is_part(state.of[i].limit.parts[j]))
 				return false;
 	return true;
 }

@@ -14,18 +14,20 @@
  *
  * The counts of a look are running totals of both versions, as counters in the kernel are; from
  * where they begin does not matter. What came before verdict_step() is not judged, except signals
- * that are immediate. A counter that falls began anew: that look is left out. To be fair, both
+ * that are immediate. If a counter falls, it was set to 0: that look is left out. To be fair, both
  * versions count only connections that were opened since the step began, without the supervisor's
  * probes and without the addresses to be ignored. If connections are not counted, or the table is
  * full, make no look.
  *
- * Errors come in bursts: one client repeats a request that fails. As evidence, a client counts once
- * a signal and look, whichever version its first error came from. The caller sees the clients, and
- * counts that in `clients`; client_once.h does it for a list of events. A caller that can't see
- * the clients sets clients = bad, and gives up the limit on false alarms.
+ * Errors come in bursts. All errors of one look and signal weigh at most as one: so a look should
+ * last longer than a burst, but short looks find a bad version sooner.
  *
  * The answer BAD is final: the state stays as it was when it was decided. GOOD is about the step.
  * sequential_test.h has the statistic, latency_baseline.h decides what is slow.
+ *
+ * After a restart with a state from a file, go on with verdict_look(), and with verdict_step() only
+ * if the share has changed. Responses that are not seen (TLS, HTTP/2) have counts of 0: then the
+ * other signals decide, and verdict_text() says so if the rules have `http`.
  */
 #pragma once
 
@@ -49,9 +51,8 @@ struct verdict_rules {
 /* Of one version and signal. Of an immediate signal only `bad` counts, except that `n` of
  * VERDICT_CHECK is the number of times that `check` could say good or bad. */
 struct verdict_count {
-	uint64_t n;       /* connections or responses */
-	uint64_t bad;     /* of them */
-	uint64_t clients; /* of the bad ones: how many count as evidence; at most bad */
+	uint64_t n;   /* connections or responses */
+	uint64_t bad; /* of them */
 };
 
 /* All zero: not seen, such as responses without HTTP, or latency before there is a baseline. */
@@ -94,15 +95,16 @@ enum verdict_time { VERDICT_EARLY, VERDICT_TIME_OVER, VERDICT_LATE };
 #define VERDICT_SUSPICION 10.0
 
 struct verdict_evidence {
-	struct verdict_pair seen;  /* at the last look */
-	struct verdict_pair step;  /* since the step began */
-	struct verdict_pair total; /* since the deployment began: what the evidence is about */
-	struct sequential_test test;
+	struct verdict_pair seen;     /* at the last look */
+	struct verdict_pair step;     /* since the step began */
+	struct verdict_pair total;    /* since the deployment began: what the evidence is about */
+	struct sequential_test test;  /* against the old version */
+	struct sequential_test limit; /* against max-error-rate */
 };
 
 /*
  * All that a judgement knows: plain data without pointers, to be kept in a file as it is, so that
- * the next supervisor goes on. sizeof(struct verdict_state) bytes, about 3 kB, of this machine's
+ * the next supervisor goes on. sizeof(struct verdict_state) bytes, some 2.5 kB, of this machine's
  * byte order. A file from elsewhere: verdict_valid().
  */
 #define VERDICT_STATE_VERSION 1
@@ -139,7 +141,7 @@ const char *verdict_answer_name(enum verdict_answer answer);
 /* What is known of one signal. */
 struct verdict_report {
 	struct verdict_count new, old; /* since the deployment began, what was judged of it */
-	double evidence;               /* 0 without a statistic; at most 1e12 */
+	double evidence;               /* 0 without a statistic */
 	double threshold;              /* bad from there on; 0 without a statistic */
 	bool by_limit; /* the evidence is against max-error-rate, not against the old version */
 	/* BAD; INCONCLUSIVE (suspicious); GOOD (nothing against it); NO_TRAFFIC (not seen) */

@@ -7,7 +7,7 @@
 /* Stored in struct verdict_state: a change needs another VERDICT_STATE_VERSION. */
 enum verdict_signal {
 	/* Once is too often: no statistic. */
-	VERDICT_ENDED,     /* a worker ended that nobody had stopped */
+	VERDICT_ENDED,     /* a worker ended, and the supervisor had not stopped it */
 	VERDICT_UNHEALTHY, /* a health probe failed as often as it may */
 	VERDICT_STALLED,   /* no process polls the listener */
 	VERDICT_CHECK,     /* `check` found the version bad (exit status 1) */

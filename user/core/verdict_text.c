@@ -47,15 +47,11 @@ static const char *verdict_text_unit(enum verdict_signal signal)
 	return verdict_signal(signal)->http ? "responses" : "connections";
 }
 
-/* "12 of 480 (new; 9 clients)" */
+/* "12 of 480 (new)" */
 static void verdict_text_add_count(char text[VERDICT_TEXT_MAX], const struct verdict_count *count,
                                    const char *version)
 {
-	verdict_text_add(text, "%s of %s (%s", NUMBER(count->bad), NUMBER(count->n), version);
-	if (count->clients != count->bad)
-		verdict_text_add(text, "; %s client%s", NUMBER(count->clients),
-		                 count->clients == 1 ? "" : "s");
-	verdict_text_add(text, ")");
+	verdict_text_add(text, "%s of %s (%s)", NUMBER(count->bad), NUMBER(count->n), version);
 }
 
 static void verdict_text_add_limit(char text[VERDICT_TEXT_MAX], const struct verdict_state *state,

@@ -15,9 +15,8 @@
 #include "conn.skel.h"
 #include "core/connection_rate.h"
 #include "kern/map_range.h"
-
-/* Rows of open connections in one read. */
-#define OPEN_AT_ONCE 4096
+#include "kern/socket_iterator.h"
+#include "kern/steer_maps.h"
 
 /* The pins, made in this order: if the last one exists, all do. */
 enum conn_pin { PIN_RATES, PIN_OPEN, PIN_LINK, PIN_LINK_AGAIN, PIN_MAX };
@@ -69,24 +68,8 @@ static int conns_pin_one(int fd, const struct pins *pins, enum conn_pin which)
 static int conns_open_skel(const struct steer *steer, struct conn_bpf **ret)
 {
 	_cleanup_(conns_destroy_skel) struct conn_bpf *skel = conn_bpf__open();
-	int r = 0;
+	int r = skel ? steer_maps_share(steer, skel->obj) : -errno;
 
-	if (!skel)
-		return -errno;
-	const struct {
-		struct bpf_map *map;
-		enum steer_map of;
-	} shared[] = {
-	        {skel->maps.accounts, STEER_ACCOUNTS},   {skel->maps.conns, STEER_CONNS},
-	        {skel->maps.control, STEER_CONTROL},     {skel->maps.conns_more, STEER_CONNS_MORE},
-	        {skel->maps.workers, STEER_WORKERS},     {skel->maps.members, STEER_MEMBERS},
-	        {skel->maps.loads, STEER_LOADS},         {skel->maps.events, STEER_EVENTS},
-	        {skel->maps.ports, STEER_PORTS},         {skel->maps.marks, STEER_MARKS},
-	        {skel->maps.schedules, STEER_SCHEDULES},
-	};
-
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(shared); i++)
-		r = bpf_map__reuse_fd(shared[i].map, steer->map_fd[shared[i].of]);
 	if (r < 0)
 		return r;
 	skel->rodata->conn_mask = bpf_map__max_entries(skel->maps.conns) - 1;
@@ -284,25 +267,6 @@ int conns_read_rates(const struct conns *conns, size_t n, struct conn_seconds *r
 	return 0;
 }
 
-/* Reads the next @size bytes of an iterator, or fewer at its end. Returns how many, or a negative
- * errno. */
-static ssize_t conns_read_fully(int fd, void *rows, size_t size)
-{
-	size_t filled = 0;
-
-	while (filled < size) {
-		ssize_t n = read(fd, (char *)rows + filled, size - filled);
-
-		if (n < 0 && errno != EAGAIN && errno != EINTR)
-			return -errno;
-		if (n == 0)
-			break;
-		if (n > 0)
-			filled += n;
-	}
-	return filled;
-}
-
 /* Fills the map of tag_found(). */
 static int conns_fill_found(int map, const struct conn_found *found, size_t n)
 {
@@ -315,11 +279,11 @@ static int conns_fill_found(int map, const struct conn_found *found, size_t n)
 	return 0;
 }
 
-static int conns_tag_found(const struct steer *steer, const struct conn_found *found, size_t n)
+/* Loads the program that counts them. */
+static int conns_load_tag_found(const struct steer *steer, const struct conn_found *found, size_t n,
+                                struct conn_bpf **ret)
 {
 	_cleanup_(conns_destroy_skel) struct conn_bpf *skel = NULL;
-	_cleanup_close_ int fd = -1;
-	char nothing[16];
 	int r = conns_open_skel(steer, &skel);
 
 	if (r < 0)
@@ -337,17 +301,29 @@ static int conns_tag_found(const struct steer *steer, const struct conn_found *f
 	skel->links.tag_found = bpf_program__attach_iter(skel->progs.tag_found, NULL);
 	if (!skel->links.tag_found)
 		return -errno;
-	fd = bpf_iter_create(bpf_link__fd(skel->links.tag_found));
-	return fd < 0 ? -errno : (int)conns_read_fully(fd, nothing, sizeof(nothing));
+	*ret = TAKE_PTR(skel);
+	return 0;
 }
 
 int conns_count_found(const struct conns *conns, struct steer *steer,
                       const struct conn_found *found, size_t n, struct error *err)
 {
-	int r = conns->counting && n > 0 ? conns_tag_found(steer, found, n) : 0;
+	_cleanup_(conns_destroy_skel) struct conn_bpf *skel = NULL;
+	_cleanup_free_ void *none = NULL;
+	struct error why;
+	size_t n_none;
+	int r;
 
+	if (!conns->counting || n == 0)
+		return 0;
+	r = conns_load_tag_found(steer, found, n, &skel);
+	if (r < 0)
+		error_set(&why, r, "%s", strerror(-r));
+	else
+		r = socket_iterator_read(bpf_link__fd(skel->links.tag_found), sizeof(uint64_t),
+		                         &none, &n_none, &why);
 	return r < 0 ? error_set(err, r, "can't count the connections that are open already: %s",
-	                         strerror(-r))
+	                         why.text)
 	             : 0;
 }
 
@@ -370,25 +346,42 @@ static void conns_mark_one(struct connection *connections, size_t n, const struc
 	it->since = row->tag >> RPD_TAG_BITS << RPD_TAG_TICK_LOG;
 }
 
+/* Walks over the counted connections, and marks those that are in @connections. */
+static int conns_walk_open(const struct conns *conns, struct connection *connections, size_t n,
+                           struct error *err)
+{
+	_cleanup_free_ struct rpd_open *rows = NULL;
+	struct error why;
+	size_t n_rows;
+	int r = socket_iterator_read(conns->open_fd, sizeof(*rows), &rows, &n_rows, &why);
+
+	if (r < 0)
+		return error_set(err, r, "can't list the counted connections: %s", why.text);
+	for (size_t i = 0; i < n_rows; i++)
+		conns_mark_one(connections, n, &rows[i]);
+	return 0;
+}
+
 int conns_mark_counted(const struct conns *conns, struct connection *connections, size_t n,
                        struct error *err)
 {
-	_cleanup_free_ struct rpd_open *rows = calloc(OPEN_AT_ONCE, sizeof(*rows));
-	_cleanup_close_ int fd = bpf_iter_create(conns->open_fd);
-	ssize_t got;
-
-	if (!rows)
-		return error_set(err, -ENOMEM, "out of memory");
 	if (n == 0)
 		return 0;
 	qsort(connections, n, sizeof(*connections), conns_compare_cookies);
-	got = fd < 0 ? -errno : 1;
-	while (got > 0) {
-		got = conns_read_fully(fd, rows, OPEN_AT_ONCE * sizeof(*rows));
-		for (ssize_t i = 0; i < got / (ssize_t)sizeof(*rows); i++)
-			conns_mark_one(connections, n, &rows[i]);
-	}
-	return got < 0 ? error_set(err, (int)got, "can't list the counted connections: %s",
-	                           strerror(-(int)got))
-	               : 0;
+	return conns_walk_open(conns, connections, n, err);
+}
+
+int conns_count_loads(const struct conns *conns, struct steer *steer, const struct grace *grace,
+                      struct error *err)
+{
+	struct connection none = {};
+	int r;
+
+	__atomic_store_n(&steer->control->counting_loads, 1, __ATOMIC_RELEASE);
+	r = grace_wait(grace, err);
+	if (r == 0)
+		r = conns_walk_open(conns, &none, 0, err);
+	if (r < 0)
+		__atomic_store_n(&steer->control->counting_loads, 0, __ATOMIC_RELEASE);
+	return r;
 }

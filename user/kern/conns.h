@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "core/conn_count.h"
 #include "core/connection.h"
+#include "kern/grace.h"
 #include "kern/pins.h"
 #include "kern/steer.h"
 
@@ -69,6 +70,16 @@ int conns_read_rates(const struct conns *conns, size_t n, struct conn_seconds *r
  * by cookie. Sees the calling thread's network namespace. */
 int conns_mark_counted(const struct conns *conns, struct connection *connections, size_t n,
                        struct error *err);
+
+/*
+ * Counts all open connections in map "loads", too, where RPD_LEAST_CONNECTIONS finds them: to be
+ * called before steer_switch() puts this policy in force. From the moment when @grace has been
+ * waited for, each new connection is counted there when it begins. A walk over all others then
+ * counts them. A connection's tag says whether it is counted: so each one counts exactly once until
+ * it ends, in whichever order it is seen. Sees the calling thread's network namespace.
+ */
+int conns_count_loads(const struct conns *conns, struct steer *steer, const struct grace *grace,
+                      struct error *err);
 
 /* A connection that was open before the counting began. */
 struct conn_found {

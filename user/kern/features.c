@@ -194,6 +194,14 @@ static int features_probe_read_kernel(void)
 	return features_probe_program(BPF_PROG_TYPE_SK_REUSEPORT, 0, insns, ARRAY_SIZE(insns));
 }
 
+static int features_probe_cgroup_skb(void)
+{
+	static const struct bpf_insn insns[] = {INSN_RETURN(1)};
+
+	return features_probe_program(BPF_PROG_TYPE_CGROUP_SKB, BPF_CGROUP_INET_EGRESS, insns,
+	                              ARRAY_SIZE(insns));
+}
+
 static const struct feature features[] = {
         [FEATURE_BPF] = {"bpf() system call", "3.18", true, "all of steering", features_probe_bpf},
         [FEATURE_SK_REUSEPORT] = {"sk_reuseport program", "4.19", true, "choosing the worker",
@@ -219,6 +227,8 @@ static const struct feature features[] = {
                          features_probe_btf},
         [FEATURE_READ_KERNEL] = {"bpf_probe_read_kernel()", "5.5", false,
                                  "counting connections, --skip-stuck", features_probe_read_kernel},
+        [FEATURE_CGROUP_SKB] = {"cgroup_skb program", "4.17", false, "--http",
+                                features_probe_cgroup_skb},
 };
 _Static_assert(ARRAY_SIZE(features) == FEATURE_MAX, "a row for each probe");
 

@@ -10,11 +10,18 @@
 
 #include "base/cleanup.h"
 #include "group.skel.h"
+#include "kern/socket_iterator.h"
 
 #define GROUPS_PIN "groups"
 
-/* Of all sockets (show_listener()), listeners come first, so small reads show few others. */
-#define GROUPS_ROWS_AT_ONCE 128
+/* The kernel makes up to 32 KiB of rows in one read. */
+#define GROUPS_ROWS_AT_ONCE (32768 / sizeof(struct rpd_group_member))
+#define GROUPS_PASSES       2
+
+struct groups_rows {
+	struct rpd_group_member *at;
+	size_t n;
+};
 
 void groups_init(struct groups *groups)
 {
@@ -48,19 +55,24 @@ static int groups_share_maps(struct group_bpf *skel, const struct steer *steer)
 
 	if (r == 0)
 		r = bpf_map__reuse_fd(skel->maps.ports, steer->map_fd[STEER_PORTS]);
+	if (r == 0)
+		r = bpf_map__reuse_fd(skel->maps.workers, steer->map_fd[STEER_WORKERS]);
 	return r < 0 ? r : bpf_map__reuse_fd(skel->maps.marks, steer->map_fd[STEER_MARKS]);
 }
 
-static int groups_attach_iterator(struct group_bpf *skel)
+static int groups_attach_iterator(struct group_bpf *skel, bool asked)
 {
 	union bpf_iter_link_info over = {.map.map_fd = (uint32_t)bpf_map__fd(skel->maps.marks)};
 	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = &over, .link_info_len = sizeof(over));
 
-	skel->links.show_member = bpf_program__attach_iter(skel->progs.show_member, &opts);
+	skel->links.show_member = bpf_program__attach_iter(
+	        asked ? skel->progs.show_served : skel->progs.show_member, &opts);
 	return skel->links.show_member ? 0 : -errno;
 }
 
-static int groups_load(struct groups *groups, const struct steer *steer, const char *path)
+/* @asked: whether the iterator shows if a listener is served. */
+static int groups_load(struct groups *groups, const struct steer *steer, bool asked,
+                       const char *path)
 {
 	_cleanup_(groups_destroy_skel) struct group_bpf *skel = group_bpf__open();
 	_cleanup_close_ int fd = -1;
@@ -69,9 +81,13 @@ static int groups_load(struct groups *groups, const struct steer *steer, const c
 	if (r == 0)
 		r = bpf_program__set_autoload(skel->progs.show_listener, false);
 	if (r == 0)
+		r = bpf_program__set_autoload(skel->progs.show_member, !asked);
+	if (r == 0)
+		r = bpf_program__set_autoload(skel->progs.show_served, asked);
+	if (r == 0)
 		r = group_bpf__load(skel);
 	if (r == 0)
-		r = groups_attach_iterator(skel);
+		r = groups_attach_iterator(skel, asked);
 	if (r < 0)
 		return r;
 	fd = fcntl(bpf_link__fd(skel->links.show_member), F_DUPFD_CLOEXEC, 3);
@@ -85,7 +101,9 @@ void groups_attach(struct groups *groups, const struct steer *steer, const struc
 {
 	char path[PATH_MAX];
 
-	groups_load(groups, steer, pins_path(pins, GROUPS_PIN, path));
+	pins_path(pins, GROUPS_PIN, path);
+	if (groups_load(groups, steer, true, path) < 0)
+		groups_load(groups, steer, false, path);
 }
 
 void groups_pin_missing(const struct groups *groups, const struct pins *pins)
@@ -103,27 +121,33 @@ void groups_open(struct groups *groups, const struct pins *pins)
 	groups->fd = bpf_obj_get(pins_path(pins, GROUPS_PIN, path));
 }
 
-/* Reads the rows of the iterator up to the row that ends the list. */
-static ssize_t groups_read_rows(int link, struct rpd_group_member *rows, size_t max)
+/* Adds the rows of the iterator. Returns 0 if one read was enough, 1 if not, or a negative errno.
+ */
+static int groups_add_rows(int link, struct groups_rows *rows)
 {
 	_cleanup_close_ int fd = bpf_iter_create(link);
-	size_t n = 0;
+	unsigned int reads = 0;
 
 	if (fd < 0)
 		return -errno;
-	while (n < max) {
-		const size_t some = max - n < GROUPS_ROWS_AT_ONCE ? max - n : GROUPS_ROWS_AT_ONCE;
-		ssize_t got = read(fd, rows + n, some * sizeof(*rows));
+	for (;;) {
+		struct rpd_group_member *more =
+		        reallocarray(rows->at, rows->n + GROUPS_ROWS_AT_ONCE, sizeof(*more));
+		ssize_t got;
 
+		if (!more)
+			return -ENOMEM;
+		rows->at = more;
+		got = read(fd, more + rows->n, GROUPS_ROWS_AT_ONCE * sizeof(*more));
 		if (got < 0 && errno != EAGAIN && errno != EINTR)
 			return -errno;
 		if (got == 0)
-			return n;
-		for (ssize_t i = 0; i < got / (ssize_t)sizeof(*rows); i++, n++)
-			if (!rows[n].cookie)
-				return n;
+			return reads > 1;
+		if (got > 0) {
+			rows->n += (size_t)got / sizeof(*more);
+			reads++;
+		}
 	}
-	return n;
 }
 
 static int groups_compare(const void *a, const void *b)
@@ -133,32 +157,39 @@ static int groups_compare(const void *a, const void *b)
 	return (x->cookie > y->cookie) - (x->cookie < y->cookie);
 }
 
+/* Sorts the rows, and keeps one of each listener. */
+static void groups_merge(struct groups_rows *rows)
+{
+	size_t kept = 0;
+
+	qsort(rows->at, rows->n, sizeof(*rows->at), groups_compare);
+	for (size_t i = 0; i < rows->n; i++)
+		if (!kept || rows->at[kept - 1].cookie != rows->at[i].cookie)
+			rows->at[kept++] = rows->at[i];
+	rows->n = kept;
+}
+
+/* Between two reads the kernel keeps its position as a number of listeners to skip: if one closes
+ * in between, another one is skipped. So an iterator that takes more than one read is read again.
+ */
 int groups_read(const struct groups *groups, struct rpd_group_member **ret, size_t *ret_n,
                 struct error *err)
 {
-	size_t max = 2 * RPD_SLOT_MAX; /* enough for one pass in general */
-	_cleanup_free_ struct rpd_group_member *rows = NULL;
-	ssize_t n;
+	struct groups_rows rows = {};
+	int r = 1;
 
 	if (groups->fd < 0)
 		return error_set(err, -EOPNOTSUPP,
 		                 "the program of its groups can't be seen: " GROUPS_NEEDS);
-	for (;; max *= 2) {
-		struct rpd_group_member *more = reallocarray(rows, max, sizeof(*rows));
-
-		if (!more)
-			return error_set(err, -ENOMEM, "out of memory");
-		rows = more;
-		n = groups_read_rows(groups->fd, rows, max);
-		if (n < 0)
-			return error_set(err, (int)n, "can't read the service's groups: %s",
-			                 strerror(-(int)n));
-		if ((size_t)n < max)
-			break;
+	for (int pass = 0; r > 0 && pass < GROUPS_PASSES; pass++)
+		r = groups_add_rows(groups->fd, &rows);
+	if (r < 0) {
+		free(rows.at);
+		return error_set(err, r, "can't read the service's groups: %s", strerror(-r));
 	}
-	qsort(rows, n, sizeof(*rows), groups_compare);
-	*ret_n = n;
-	*ret = TAKE_PTR(rows);
+	groups_merge(&rows);
+	*ret = rows.at;
+	*ret_n = rows.n;
 	return 0;
 }
 
@@ -192,18 +223,19 @@ int groups_read_listeners(const struct listener *listeners, size_t n, struct rpd
                           size_t *ret_n)
 {
 	_cleanup_(groups_destroy_skel) struct group_bpf *skel = group_bpf__open();
-	struct groups groups;
 	struct error ignored;
 	int r = skel ? bpf_program__set_autoload(skel->progs.show_member, false) : -errno;
 
+	if (r == 0)
+		r = bpf_map__set_autocreate(skel->maps.workers, false);
 	if (r == 0)
 		r = group_bpf__load(skel);
 	if (r == 0)
 		r = groups_fill_maps(skel, listeners, n);
 	if (r == 0)
 		r = group_bpf__attach(skel);
-	if (r < 0)
-		return r;
-	groups.fd = bpf_link__fd(skel->links.show_listener);
-	return groups_read(&groups, ret, ret_n, &ignored);
+	if (r == 0)
+		r = socket_iterator_read(bpf_link__fd(skel->links.show_listener), sizeof(**ret),
+		                         ret, ret_n, &ignored);
+	return r;
 }

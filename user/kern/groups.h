@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The iterator over the admitted listeners (group.bpf.c): the program of their reuseport groups,
- * and their handshakes under way. Needs BTF and CAP_PERFMON. Without them the service works, but
- * what the iterator would show is unknown.
+ * their handshakes under way, and (since Linux 6.14) whether the worker of the slot serves them.
+ * Needs BTF and CAP_PERFMON. Without them the service works, but what the iterator would show is
+ * unknown.
  *
  * Pin, in addition to those of steer: the iterator "groups".
  */

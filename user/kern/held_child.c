@@ -2,6 +2,7 @@
 #include "kern/held_child.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
@@ -52,15 +53,22 @@ static struct held_child_past held_child_past[PAST_MAX];
 
 /* Other descriptors of ours must not stay open in a child that can't end: a listener would go on to
  * get connections. Closing them is quick, as we have them open, too. */
-static void held_child_close_all_but(int a, int b)
+static void held_child_close_all_but(const int keep[2], int another)
 {
-	const int first = a < b ? a : b, second = a < b ? b : a;
+	const int kept[] = {keep[0], keep[1], another};
+	unsigned int from = 0;
 
-	if (first > 0)
-		close_range(0, (unsigned int)first - 1, 0);
-	if (second > first + 1)
-		close_range(first < 0 ? 0 : (unsigned int)first + 1, (unsigned int)second - 1, 0);
-	close_range((unsigned int)second + 1, UINT32_MAX, 0);
+	while (from <= INT_MAX) {
+		unsigned int next = (unsigned int)INT_MAX + 1; /* the next one that is kept */
+
+		for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+			if (kept[i] >= 0 && (unsigned int)kept[i] >= from &&
+			    (unsigned int)kept[i] < next)
+				next = (unsigned int)kept[i];
+		if (next > from)
+			close_range(from, next - 1, 0);
+		from = next + 1;
+	}
 }
 
 void held_child_reap(void)

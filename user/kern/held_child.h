@@ -19,8 +19,8 @@ enum held_child_result {
 
 struct held_child_call {
 	void (*run)(void *data);
-	int keep;            /* this descriptor is open in the child, and no other one; -1 = none */
-	size_t max;          /* of the children with the same @run that may be held */
+	int keep[2]; /* these descriptors are open in the child, and no other one; -1 = none */
+	size_t max;  /* of the children with the same @run that may be held */
 	const uint32_t *pid; /* in the data: the process that @run needs just now; or NULL */
 	bool is_long; /* @run may take any time as long as it goes on: not for an event loop */
 };

@@ -88,7 +88,7 @@ static bool peer_message_start_child(struct peer_message_task *task, void *buf)
 	const size_t size = sizeof(*task) + task->size;
 	_cleanup_free_ struct peer_message_task *shared = calloc(1, size);
 	const struct held_child_call call = {.run = peer_message_run_child,
-	                                     .keep = task->fd,
+	                                     .keep = {task->fd, -1},
 	                                     .max = task->all ? HELD_ALL : HELD_MAX};
 
 	if (!shared)

@@ -311,6 +311,13 @@ int pins_check_removable(const struct pins *pins, bool (*is_ours)(const char *na
 	return r;
 }
 
+const char *pins_why(int error)
+{
+	return error == EROFS ? "it is mounted read-only; `mount -o remount,rw /sys/fs/bpf` "
+	                        "makes it writable, then repeat the command"
+	                      : strerror(error);
+}
+
 int pins_remove(struct pins *pins, const char *last, struct error *err)
 {
 	_cleanup_dir_ DIR *dir = NULL;
@@ -325,11 +332,11 @@ int pins_remove(struct pins *pins, const char *last, struct error *err)
 			continue;
 		if (unlinkat(pins->fd, entry->d_name, 0) < 0)
 			return error_set(err, -errno, "can't remove %s/%s: %s", pins->path,
-			                 entry->d_name, strerror(errno));
+			                 entry->d_name, pins_why(errno));
 	}
 	if (last && unlinkat(pins->fd, last, 0) < 0 && errno != ENOENT)
 		return error_set(err, -errno, "can't remove %s/%s: %s", pins->path, last,
-		                 strerror(errno));
+		                 pins_why(errno));
 	if (rmdir(pins->path) < 0)
 		return error_set(err, -errno, "can't remove %s: %s", pins->path, strerror(errno));
 	/* The folder above goes with the last service; not empty is no error. */

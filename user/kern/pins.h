@@ -59,6 +59,9 @@ int pins_open_locked(struct pins *pins, const char *service, bool create, struct
  * PINS_NO_SERVICE or a negative errno. */
 int pins_open_unlocked(struct pins *pins, const char *service, struct error *err);
 
+/* strerror(3), and what to do if the BPF file system can't be written to. */
+const char *pins_why(int error);
+
 /* Checks that pins_remove() may remove everything in the folder. -EEXIST if it contains a folder,
  * or, unless @force, a pin that @is_ours rejects. */
 int pins_check_removable(const struct pins *pins, bool (*is_ours)(const char *name), bool force,

@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "kern/held_child.h"
+#include "kern/held_fds.h"
 #include "kern/proc_epoll.h"
 #include "kern/proc_read.h"
 
@@ -90,7 +91,7 @@ void proc_still_serve(struct proc_serving *list, size_t n)
 {
 	struct proc_serving_task task = {.list = list, .n = n < RPD_SLOT_MAX ? n : RPD_SLOT_MAX};
 	const struct held_child_call call = {.run = proc_still_serve_in_child,
-	                                     .keep = -1,
+	                                     .keep = {-1, -1},
 	                                     .max = HELD_SERVE_MAX,
 	                                     .pid = &task.pid};
 	unsigned int stuck = 0;
@@ -220,11 +221,6 @@ struct proc_duplicate {
 	int error;
 };
 
-union proc_control {
-	char buf[CMSG_SPACE(PROC_DUPLICATE_MAX * sizeof(int))];
-	struct cmsghdr align;
-};
-
 /* The process may have put any file there. Only a system call on sockets may look at it: those of
  * files would ask the file's FUSE server. */
 static int proc_check_duplicate(int fd, uint32_t inode_expected)
@@ -240,64 +236,33 @@ static int proc_check_duplicate(int fd, uint32_t inode_expected)
 	return !inode_expected || st.st_ino == inode_expected ? 0 : -EBADF;
 }
 
-static int proc_send_fds(int socket, const int *fds, size_t n)
+_Static_assert(PROC_DUPLICATE_MAX <= HELD_FDS_MAX, "one message has all");
+
+int proc_take_fd(uint32_t pid, int fd, uint32_t inode_expected)
 {
-	union proc_control control = {};
-	struct iovec part = {"", 1};
-	struct msghdr message = {.msg_iov = &part,
-	                         .msg_iovlen = 1,
-	                         .msg_control = control.buf,
-	                         .msg_controllen = CMSG_SPACE(n * sizeof(int))};
-	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+	_cleanup_close_ int pidfd = proc_open_unchecked_pidfd(pid);
+	int taken, r;
 
-	header->cmsg_level = SOL_SOCKET;
-	header->cmsg_type = SCM_RIGHTS;
-	header->cmsg_len = CMSG_LEN(n * sizeof(int));
-	memcpy(CMSG_DATA(header), fds, n * sizeof(int));
-	return sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
-/* The kernel leaves out those that exceed our limit of open files. */
-static int proc_receive_fds(int socket, int *ret, size_t n)
-{
-	union proc_control control = {};
-	struct iovec part = {&(char){0}, 1};
-	struct msghdr message = {.msg_iov = &part,
-	                         .msg_iovlen = 1,
-	                         .msg_control = control.buf,
-	                         .msg_controllen = sizeof(control.buf)};
-	const struct cmsghdr *header;
-	size_t got = 0;
-
-	if (recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
-		return -errno;
-	header = CMSG_FIRSTHDR(&message);
-	if (header && header->cmsg_type == SCM_RIGHTS) {
-		got = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		memcpy(ret, CMSG_DATA(header), got * sizeof(int));
-	}
-	if (got == n)
-		return 0;
-	for (size_t i = 0; i < got; i++)
-		proc_close_listener(&ret[i]);
-	return -EMFILE;
+	if (pidfd < 0)
+		return pidfd;
+	taken = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+	r = taken < 0 ? -errno : proc_check_duplicate(taken, inode_expected);
+	return r < 0 ? r : taken; /* another file stays open: closing it may last for ever */
 }
 
 static void proc_duplicate_in_child(void *data)
 {
 	struct proc_duplicate *it = data;
-	const int pidfd = proc_open_unchecked_pidfd(it->pid);
-	int fds[PROC_DUPLICATE_MAX], r = pidfd < 0 ? pidfd : 0;
+	int fds[PROC_DUPLICATE_MAX], r = 0;
 
 	for (; r == 0 && it->done < it->n; it->done += r == 0) {
 		const struct proc_descriptor *wanted = &it->wanted[it->done];
-		const int fd = (int)syscall(SYS_pidfd_getfd, pidfd, wanted->fd, 0);
 
-		r = fd < 0 ? -errno : proc_check_duplicate(fd, wanted->inode);
-		fds[it->done] = fd;
+		fds[it->done] = proc_take_fd(it->pid, wanted->fd, wanted->inode);
+		r = fds[it->done] < 0 ? fds[it->done] : 0;
 	}
 	if (r == 0)
-		r = proc_send_fds(it->socket, fds, it->n);
+		r = held_fds_send(it->socket, fds, it->n);
 	it->error = r;
 }
 
@@ -307,18 +272,14 @@ int proc_duplicate_fds(uint32_t pid, const struct proc_descriptor *wanted, size_
                        struct error *err)
 {
 	struct proc_duplicate it = {.pid = pid, .n = n};
+	struct held_child_call call = {
+	        .run = proc_duplicate_in_child, .keep = {-1, -1}, .max = HELD_MAX};
 	_cleanup_close_ int ours = -1;
-	_cleanup_close_ int theirs = -1;
-	struct held_child_call call = {.run = proc_duplicate_in_child, .max = HELD_MAX};
 	enum held_child_result result;
-	int pair[2], r;
+	int r;
 
 	memcpy(it.wanted, wanted, n * sizeof(*wanted));
-	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return proc_explain_duplicate(-errno, pid, wanted->fd, err);
-	ours = pair[0];
-	it.socket = call.keep = theirs = pair[1];
-	result = held_child_run(&call, &it, sizeof(it));
+	result = held_fds_run(&call, &it, sizeof(it), &it.socket, &ours);
 	wanted += it.done < n ? it.done : 0;
 	if (result == HELD_CHILD_STUCK)
 		return error_set(err, -EAGAIN,
@@ -331,7 +292,7 @@ int proc_duplicate_fds(uint32_t pid, const struct proc_descriptor *wanted, size_
 		                 ": no child can be started for it, or earlier ones have got files "
 		                 "that can't be closed; end the process that such files are of",
 		                 wanted->fd, pid);
-	r = it.error < 0 ? it.error : proc_receive_fds(ours, ret, n);
+	r = it.error < 0 ? it.error : held_fds_receive(TAKE_FD(ours), ret, n);
 	return r < 0 ? proc_explain_duplicate(r, pid, wanted->fd, err) : 0;
 }
 
@@ -343,16 +304,26 @@ int proc_duplicate_fd(uint32_t pid, int fd, uint32_t inode_expected, struct erro
 	return r < 0 ? r : fd;
 }
 
-void proc_close_listener(int *fd)
+static void proc_do_not_linger(void *data)
 {
 	const struct linger off = {};
+
+	setsockopt(*(const int *)data, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+}
+
+/* The option needs the socket's lock, so a child sets it. While a process keeps the lock, it has
+ * the socket open, and then closing ours waits for nothing. */
+void proc_close_listener(int *fd)
+{
+	const struct held_child_call call = {
+	        .run = proc_do_not_linger, .keep = {*fd, -1}, .max = HELD_MAX};
 	int listens = 1;
 	socklen_t size = sizeof(listens);
 
 	if (*fd < 0)
 		return;
 	if (getsockopt(*fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && !listens)
-		setsockopt(*fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+		held_child_run(&call, fd, sizeof(*fd));
 	close(*fd);
 }
 

@@ -83,7 +83,11 @@ struct proc_descriptor {
 int proc_duplicate_fds(uint32_t pid, const struct proc_descriptor *wanted, size_t n, int *ret,
                        struct error *err);
 
-/* The same for one descriptor. Returns the duplicate. */
+/* The same for one descriptor, in a child of held_child.h: it may be left with a file that can't be
+ * closed. Returns the duplicate, or a negative errno. */
+int proc_take_fd(uint32_t pid, int fd, uint32_t inode_expected);
+
+/* The same for one descriptor, not in such a child. Returns the duplicate. */
 int proc_duplicate_fd(uint32_t pid, int fd, uint32_t inode_expected, struct error *err);
 
 /* Closes the duplicate of a listener, at once: the owner may have made a connection of it

@@ -2,40 +2,22 @@
 #include "kern/proc_holders.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "kern/held_child.h"
+#include "kern/held_rows.h"
 #include "kern/proc_scan.h"
 
 /* How many children may wait for locks that processes keep. */
 #define HELD_MAX 256
 
 struct search {
+	struct held_rows rows;
 	const struct proc_scan_request *request;
-	int file; /* for the rows */
-	/* By the child: */
-	uint32_t pid;
-	int result;
+	uint32_t pid; /* by the child */
 };
-
-static int proc_holders_write(int file, const void *data, size_t size)
-{
-	const char *at = data, *end = at + size;
-
-	while (at < end) {
-		const ssize_t n = write(file, at, (size_t)(end - at));
-
-		if (n < 0)
-			return -errno;
-		at += n;
-	}
-	return 0;
-}
 
 static void proc_holders_run(void *data)
 {
@@ -43,28 +25,9 @@ static void proc_holders_run(void *data)
 	_cleanup_free_ struct holder *rows = NULL;
 	size_t n = 0;
 
-	search->result = proc_scan(search->request, &search->pid, &rows, &n);
-	if (search->result == 0)
-		search->result = proc_holders_write(search->file, rows, n * sizeof(*rows));
-}
-
-static int proc_holders_read(int file, struct holder **ret, size_t *ret_n)
-{
-	_cleanup_free_ struct holder *rows = NULL;
-	struct stat st;
-
-	if (fstat(file, &st) < 0)
-		return -errno;
-	if (st.st_size) {
-		rows = malloc((size_t)st.st_size);
-		if (!rows)
-			return -ENOMEM;
-		if (pread(file, rows, (size_t)st.st_size, 0) != st.st_size)
-			return -EIO;
-	}
-	*ret_n = (size_t)st.st_size / sizeof(*rows);
-	*ret = TAKE_PTR(rows);
-	return 0;
+	search->rows.result = proc_scan(search->request, &search->pid, &rows, &n);
+	if (search->rows.result == 0)
+		search->rows.result = held_rows_write(search->rows.file, rows, n * sizeof(*rows));
 }
 
 static int proc_holders_explain_stuck(uint32_t pid, struct error *err)
@@ -78,22 +41,17 @@ static enum held_child_result proc_holders_try(const struct proc_scan_request *r
                                                uint32_t *ret_pid, int *ret_result,
                                                struct holder **ret, size_t *ret_n)
 {
-	_cleanup_close_ int file = memfd_create("holders", MFD_CLOEXEC);
-	struct search search = {.request = request, .file = file};
-	const struct held_child_call call = {.run = proc_holders_run,
-	                                     .keep = file,
-	                                     .max = HELD_MAX,
-	                                     .pid = &search.pid,
-	                                     .is_long = !request->bounded};
-	enum held_child_result result;
+	struct search search = {.request = request};
+	struct held_child_call call = {.run = proc_holders_run,
+	                               .keep = {-1, -1},
+	                               .max = HELD_MAX,
+	                               .pid = &search.pid,
+	                               .is_long = !request->bounded};
+	const enum held_child_result result =
+	        held_rows_run(&call, &search.rows, sizeof(search), sizeof(**ret), ret, ret_n);
 
-	if (file < 0)
-		return HELD_CHILD_REFUSED;
-	result = held_child_run(&call, &search, sizeof(search));
 	*ret_pid = search.pid;
-	*ret_result = search.result;
-	if (result == HELD_CHILD_DONE && search.result == 0)
-		*ret_result = proc_holders_read(file, ret, ret_n);
+	*ret_result = search.rows.result;
 	return result;
 }
 

@@ -81,7 +81,8 @@ static int sockdiag_find_listeners(const struct sockdiag_filter *filter, struct 
 	        .cookie_at = offsetof(struct listener, cookie),
 	        .decode = sockdiag_decode_row,
 	};
-	int r = sockdiag_dump_sockets(&kind, filter, ret, ret_n);
+	struct error why;
+	int r = sockdiag_dump_sockets(&kind, filter, ret, ret_n, &why);
 
 	if (r == -ENOENT)
 		return error_set(err, r,
@@ -90,7 +91,7 @@ static int sockdiag_find_listeners(const struct sockdiag_filter *filter, struct 
 	if (r == -E2BIG)
 		return error_set(err, r, "there are more than %zu listeners", filter->max);
 	if (r < 0)
-		return error_set(err, r, "can't list listening sockets: %s", strerror(-r));
+		return error_set(err, r, "can't list listening sockets: %s", why.text);
 	return 0;
 }
 

@@ -11,7 +11,10 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "kern/held_child.h"
 #include "kern/sockdiag_dump.h"
+
+#define HELD_MAX 16 /* children that wait for locks of connections */
 
 /* From include/net/tcp_states.h. netinet/tcp.h has it, too, but conflicts with linux/tcp.h. */
 enum {
@@ -96,14 +99,15 @@ int sockdiag_conn_list(uint16_t port, bool info, struct connection **ret, size_t
 	        .decode = sockdiag_conn_decode,
 	};
 	const struct sockdiag_filter filter = {.port = port};
-	int r = sockdiag_dump_sockets(&kind, &filter, ret, ret_n);
+	struct error why;
+	int r = sockdiag_dump_sockets(&kind, &filter, ret, ret_n, &why);
 
 	return r < 0 ? error_set(err, r, "can't list the connections of port %u: %s", port,
-	                         strerror(-r))
+	                         why.text)
 	             : 0;
 }
 
-int sockdiag_conn_reset(const struct connection *connection)
+static int sockdiag_conn_reset_one(const struct connection *connection)
 {
 	struct {
 		struct nlmsghdr header;
@@ -135,4 +139,47 @@ int sockdiag_conn_reset(const struct connection *connection)
 		return -errno;
 	return n == sizeof(answer) && answer.header.nlmsg_type == NLMSG_ERROR ? answer.body.error
 	                                                                      : -EBADMSG;
+}
+
+struct sockdiag_conn_task {
+	const struct connection *connections;
+	size_t n;
+	/* By the child: */
+	size_t done, reset;
+	int error;
+};
+
+static void sockdiag_conn_run(void *data)
+{
+	struct sockdiag_conn_task *it = data;
+
+	for (; it->done < it->n && it->error != -EOPNOTSUPP; it->done++) {
+		const int r = sockdiag_conn_reset_one(&it->connections[it->done]);
+
+		it->reset += r == 0;
+		it->error = r;
+	}
+}
+
+/* In a child: the kernel takes the connection's lock, which its process can keep. */
+int sockdiag_conn_reset(const struct connection *connections, size_t n, size_t *ret_reset,
+                        struct error *err)
+{
+	const struct held_child_call call = {
+	        .run = sockdiag_conn_run, .keep = {-1, -1}, .max = HELD_MAX};
+	struct sockdiag_conn_task it = {.connections = connections, .n = n};
+
+	while (it.done < n && it.error != -EOPNOTSUPP) {
+		const enum held_child_result result = held_child_run(&call, &it, sizeof(it));
+
+		if (result == HELD_CHILD_REFUSED)
+			break;
+		if (result == HELD_CHILD_STUCK && it.done < n)
+			it.done++;
+	}
+	*ret_reset = it.reset;
+	return it.error == -EOPNOTSUPP ? error_set(err, it.error,
+	                                           "this kernel can't reset connections "
+	                                           "(CONFIG_INET_DIAG_DESTROY)")
+	                               : 0;
 }

@@ -16,15 +16,17 @@
  * result is no snapshot: a connection that opens or closes during the call may be missing. The
  * caller frees *ret, which is NULL if there are none.
  *
- * @info: with the bytes and times. For those the kernel waits for the lock of each connection
- * (tcp_get_info()), which a process can keep for as long as it likes. Without, only connections
- * that a process has open are listed.
+ * @info: with the bytes and times. For those the kernel locks each connection: one that a process
+ * keeps locked is an error. Without, only connections that a process has open are listed.
  */
 int sockdiag_conn_list(uint16_t port, bool info, struct connection **ret, size_t *ret_n,
                        struct error *err);
 
-/* Resets a connection: the client gets a RST, the worker ECONNRESET. -ENOENT if it is gone. */
-int sockdiag_conn_reset(const struct connection *connection);
+/* Resets connections: the client gets a RST, the worker ECONNRESET. Returns 0 and how many it has
+ * reset, of those that are still there, and that no process keeps locked; -EOPNOTSUPP with @err set
+ * if the kernel can't reset connections. */
+int sockdiag_conn_reset(const struct connection *connections, size_t n, size_t *ret_reset,
+                        struct error *err);
 
 /*
  * Decodes one message of a dump to a struct connection. nlmsg_len must be within the buffer

@@ -20,11 +20,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/utsname.h>
 
 #include "base/cleanup.h"
+#include "core/kernel_bugs.h"
+#include "kern/held_rows.h"
 
 #define DATAGRAM_MAX (64 * 1024)
 #define DUMP_PASSES  2
+#define HELD_MAX     16 /* children that wait for locks of sockets */
 
 /* What a filter program needs: a condition on the cgroup, and two operations for the port. */
 #define FILTER_MAX (3 * sizeof(struct inet_diag_bc_op) + sizeof(uint64_t))
@@ -161,21 +165,58 @@ static int sockdiag_dump_both_families(struct dump *d, const struct sockdiag_fil
 	return r;
 }
 
-int sockdiag_dump_sockets(const struct sockdiag_kind *kind, const struct sockdiag_filter *filter,
-                          void *ret, size_t *ret_n)
-{
-	_cleanup_(sockdiag_dump_deinit) struct dump d = {
-	        .rows.kind = kind,
-	        .rows.max = DUMP_PASSES * filter->max,
-	        .fd = -1,
-	};
-	int r = sockdiag_dump_both_families(&d, filter);
+struct dump_task {
+	struct held_rows rows;
+	const struct sockdiag_kind *kind;
+	const struct sockdiag_filter *filter;
+};
 
+static int sockdiag_dump_make(const struct dump_task *task, struct dump *d)
+{
+	const size_t max = task->filter->max;
+	int r;
+
+	*d = (struct dump){.rows.kind = task->kind, .rows.max = DUMP_PASSES * max, .fd = -1};
+	r = sockdiag_dump_both_families(d, task->filter);
 	if (r < 0)
 		return r;
-	sockdiag_rows_merge(&d.rows);
-	if (filter->max && d.rows.n > filter->max)
-		return -E2BIG;
+	sockdiag_rows_merge(&d->rows);
+	return max && d->rows.n > max ? -E2BIG : 0;
+}
+
+static void sockdiag_dump_run(void *data)
+{
+	struct dump_task *task = data;
+	_cleanup_(sockdiag_dump_deinit) struct dump d;
+	int r = sockdiag_dump_make(task, &d);
+
+	if (r == 0)
+		r = held_rows_write(task->rows.file, d.rows.at, d.rows.n * task->kind->row_size);
+	task->rows.result = r;
+}
+
+static bool sockdiag_dump_may_wait(const struct sockdiag_kind *kind)
+{
+	struct utsname name;
+
+	return kind->extensions ||
+	       (uname(&name) == 0 && kernel_bugs_has_serial_dumps(name.release));
+}
+
+int sockdiag_dump_sockets(const struct sockdiag_kind *kind, const struct sockdiag_filter *filter,
+                          void *ret, size_t *ret_n, struct error *err)
+{
+	_cleanup_(sockdiag_dump_deinit) struct dump d = {.fd = -1};
+	struct dump_task task = {.kind = kind, .filter = filter};
+	struct held_child_call call = {.run = sockdiag_dump_run, .keep = {-1, -1}, .max = HELD_MAX};
+	int r;
+
+	if (sockdiag_dump_may_wait(kind))
+		return held_rows_read_sockets(&call, &task.rows, sizeof(task), kind->row_size, ret,
+		                              ret_n, err);
+	r = sockdiag_dump_make(&task, &d);
+	if (r < 0)
+		return error_set(err, r, "%s", strerror(-r));
 	*(void **)ret = TAKE_PTR(d.rows.at);
 	*ret_n = d.rows.n;
 	return 0;

@@ -2,6 +2,7 @@
 /* A sock_diag(7) dump of TCP sockets of any kind, for sockdiag.c and sockdiag_conn.c only. */
 #pragma once
 
+#include "base/error.h"
 #include "kern/sockdiag_rows.h"
 
 /* Which sockets the kernel returns: those that match each member that is not 0. */
@@ -15,7 +16,12 @@ struct sockdiag_filter {
 /*
  * Lists the sockets of both families in the calling thread's network namespace that match @filter,
  * sorted by cookie, each once. The caller frees *ret, a pointer to rows, which is NULL if there are
- * none. The result is no snapshot: see sockdiag_list_listeners().
+ * none. Returns 0 or a negative errno with @err set. The result is no snapshot: see
+ * sockdiag_list_listeners().
+ *
+ * For some facts the kernel locks each connection (tcp_get_info()), and a process can keep its
+ * connection locked as long as it likes. A child makes such a dump. Before Linux 6.9 all dumps of
+ * the host wait for one that does not go on, which any user can make: there it makes all of them.
  */
 int sockdiag_dump_sockets(const struct sockdiag_kind *kind, const struct sockdiag_filter *filter,
-                          void *ret, size_t *ret_n);
+                          void *ret, size_t *ret_n, struct error *err);

@@ -53,7 +53,7 @@ static int steer_open_pin(const char *path, int *ret, struct error *err)
 	/* We may not open it, or not now: that says nothing about what it is. */
 	if (errno == EPERM || errno == EACCES || errno == EROFS || errno == EMFILE ||
 	    errno == ENFILE || errno == ENOMEM)
-		return error_set(err, -errno, "can't open %s: %s", path, strerror(errno));
+		return error_set(err, -errno, "can't open %s: %s", path, pins_why(errno));
 	return error_set(err, STEER_DAMAGED, "can't open %s: %s", path, strerror(errno));
 }
 
@@ -260,6 +260,8 @@ void steer_switch(struct steer *steer, const struct rpd_schedule *draft)
 	uint32_t next = !(steer->control->active & 1);
 
 	steer->schedules[next] = *draft;
+	__atomic_store_n(&steer->control->counting_loads, draft->policy == RPD_LEAST_CONNECTIONS,
+	                 __ATOMIC_RELEASE);
 	__atomic_store_n(&steer->control->active, next, __ATOMIC_RELEASE);
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <bpf/libbpf.h>
 
 #include "base/cleanup.h"
 
@@ -32,6 +33,19 @@ static const struct steer_map_kind kinds[STEER_MAP_MAX] = {
 const struct steer_map_kind *steer_maps_kind(enum steer_map map)
 {
 	return &kinds[map];
+}
+
+int steer_maps_share(const struct steer *steer, struct bpf_object *object)
+{
+	int r = 0;
+
+	for (unsigned int i = 0; r == 0 && i < STEER_MAP_MAX; i++) {
+		struct bpf_map *map = bpf_object__find_map_by_name(object, kinds[i].name);
+
+		if (map && steer->map_fd[i] >= 0)
+			r = bpf_map__reuse_fd(map, steer->map_fd[i]);
+	}
+	return r;
 }
 
 int steer_maps_mmap(int fd, size_t size, void **memory, struct error *err)

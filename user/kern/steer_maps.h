@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The pinned maps of a service: what each must look like, and their memory. For the steer*.c files
- * only. */
+/* The pinned maps of a service: what each must look like, and their memory. For the steer*.c files,
+ * and those that load a program that shares the maps. */
 #pragma once
 
 #include <stdbool.h>
@@ -20,6 +20,12 @@ struct steer_map_kind {
 };
 
 const struct steer_map_kind *steer_maps_kind(enum steer_map map);
+
+struct bpf_object;
+
+/* Makes the programs of @object use the service's existing maps, by their names; loading makes the
+ * others. Returns 0 or a negative errno. */
+int steer_maps_share(const struct steer *steer, struct bpf_object *object);
 
 /* Maps the memory of map @fd, unless *memory is set already. */
 int steer_maps_mmap(int fd, size_t size, void **memory, struct error *err);

@@ -33,23 +33,6 @@ static void steer_setup_destroy_skel(struct steer_bpf **skel)
 	steer_bpf__destroy(*skel);
 }
 
-/* Makes the skeleton use the service's existing maps; loading makes the others. */
-static int steer_setup_share_maps(const struct steer *steer, struct steer_bpf *skel)
-{
-	for (unsigned int i = 0; i < STEER_MAP_MAX; i++) {
-		struct bpf_map *map =
-		        bpf_object__find_map_by_name(skel->obj, steer_maps_kind(i)->name);
-		int r;
-
-		if (steer->map_fd[i] < 0)
-			continue;
-		r = bpf_map__reuse_fd(map, steer->map_fd[i]);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
 /* Sets the size of the table of connections, for a new table or as it exists. */
 static int steer_setup_size_conns(const struct steer *steer, struct steer_bpf *skel,
                                   uint32_t max_conns)
@@ -161,7 +144,7 @@ static int steer_setup_load(const struct steer *steer, bool program, uint32_t ma
 		return error_set(err, -errno, "can't open the steering program: %s",
 		                 strerror(errno));
 	bpf_program__set_autoload(skel->progs.steer, program);
-	r = steer_setup_share_maps(steer, skel);
+	r = steer_maps_share(steer, skel->obj);
 	if (r == 0)
 		r = steer_setup_size_conns(steer, skel, max_conns);
 	if (program) {

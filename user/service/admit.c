@@ -11,10 +11,12 @@
 #include "core/listener_owner.h"
 #include "kern/proc.h"
 #include "kern/steer.h"
+#include "kern/steer_borrowed.h"
 #include "kern/steer_members.h"
 #include "kern/steer_socks.h"
 #include "kern/steer_workers.h"
 #include "service/generation.h"
+#include "service/responses.h"
 #include "service/service_in_force.h"
 
 #define ADMIT_TRIES    100
@@ -92,6 +94,16 @@ static struct rpd_worker admit_make_row(struct service *service, unsigned int sl
 	return worker;
 }
 
+/* Whether the listener was never in force. A service that is being made has no others. */
+static bool admit_is_new_member(const struct service *service, uint64_t cookie)
+{
+	struct rpd_member was;
+
+	if (service->steer.service->stage != RPD_STAGE_READY)
+		return false;
+	return steer_members_get(&service->steer, cookie, &was) < 0 || was.pending;
+}
+
 /* Records the worker and its listeners before a connection can be steered to them. The slot's row
  * comes first: an admitted listener that is in no slot and in no row is that of a former worker. */
 static int admit_write_rows(struct service *service, unsigned int slot,
@@ -101,13 +113,16 @@ static int admit_write_rows(struct service *service, unsigned int slot,
 	                 : steer_workers_set_idle(&service->steer, slot, worker);
 
 	for (unsigned int e = 0; r == 0 && e < RPD_ENDPOINT_MAX; e++) {
+		const uint64_t cookie = worker->cookies[e];
 		const struct rpd_member member = {.slot = slot,
 		                                  .version = version,
 		                                  .endpoint = e,
-		                                  .account = worker->account};
+		                                  .account = worker->account,
+		                                  .pending = !in_place &&
+		                                             admit_is_new_member(service, cookie)};
 
-		if (worker->cookies[e])
-			r = steer_members_set(&service->steer, worker->cookies[e], &member);
+		if (cookie)
+			r = steer_members_set(&service->steer, cookie, &member);
 	}
 	return r;
 }
@@ -129,10 +144,8 @@ static int admit_put_error(struct error *err, int r, unsigned int slot,
 		why = "it was opened without SO_REUSEPORT, or no longer listens";
 	else if (r == -EOPNOTSUPP || r == -ENOTSUPP)
 		why = ADMIT_NO_MPTCP;
-	else if (r == -EPERM)
-		why = "this is not permitted; its process may have locked it (SO_LOCK_FILTER)";
 	else
-		why = strerror(-r);
+		why = steer_borrowed_why(r);
 	return error_set(err, r, "can't put the listener of pid %u (%s) on %s into slot %u: %s",
 	                 newcomer->owner.id.pid, newcomer->owner.comm, text, slot, why);
 }
@@ -159,12 +172,14 @@ static int admit_put_listener(struct service *service, unsigned int endpoint, un
 /* A worker may have locked the program of its listener (SO_LOCK_FILTER). This does no harm if the
  * program is attached to the group already, by another listener. */
 static int admit_attach_program(const struct service *service, unsigned int endpoint, int fd,
-                                uint64_t cookie)
+                                const struct newcomer *newcomer)
 {
 	struct error ignored;
-	const int r = steer_attach(&service->steer, endpoint, fd);
+	const int r = steer_borrowed_attach(&service->steer, endpoint, fd, newcomer->owner.id.pid);
 
-	if (r == -EPERM && service_in_force_check_listeners(service, &cookie, 1, &ignored) == 0)
+	if (r == -EPERM &&
+	    service_in_force_check_listeners(service, &newcomer->listeners[endpoint]->cookie, 1,
+	                                     &ignored) == 0)
 		return 0;
 	return r;
 }
@@ -189,8 +204,7 @@ static int admit_put_all(struct service *service, unsigned int slot,
 		 * listener in its slot relies on the program. A service that is being made has no
 		 * schedule yet to steer by. */
 		if (service->steer.service->stage == RPD_STAGE_READY)
-			r = admit_attach_program(service, e, borrowed->fds[e],
-			                         newcomer->listeners[e]->cookie);
+			r = admit_attach_program(service, e, borrowed->fds[e], newcomer);
 		if (r == 0)
 			r = admit_put_listener(service, e, slot, in_place, borrowed->fds[e]);
 		if (r < 0)
@@ -234,6 +248,7 @@ int admit(struct service *service, unsigned int slot, const struct newcomer *new
 		return error_set(err, r, "can't read slot %u: %s", slot, strerror(-r));
 	in_place = admit_is_in_place(service, slot, newcomer, &former);
 	worker = admit_make_row(service, slot, newcomer, &former);
+	responses_set_version(service, worker.account, draft->versions[it->version].label);
 	r = admit_write_rows(service, slot, &worker, in_place, it->version);
 	if (r == -E2BIG)
 		return error_set(err, r,

@@ -23,6 +23,7 @@
 #include "kern/steer_socks.h"
 #include "service/admit.h"
 #include "service/conn_adopt.h"
+#include "service/responses.h"
 #include "service/schedule_commit.h"
 #include "service/service_in_force.h"
 #include "service/service_create.h"
@@ -277,8 +278,10 @@ static int attach_note_replaced(const struct service *service, struct discover_f
 	return r;
 }
 
-/* Attaches the program to the groups, and counts the connections that are open already. */
-static int attach_start(struct service *service, struct discover_found *found, struct error *err)
+/* Attaches the program to the groups, and counts the connections that are open already; counts HTTP
+ * responses if that is requested. */
+static int attach_start(struct service *service, const struct attach_request *request,
+                        struct discover_found *found, struct error *err)
 {
 	_cleanup_grace_ struct grace grace = GRACE_NONE;
 	struct error ignored;
@@ -293,9 +296,16 @@ static int attach_start(struct service *service, struct discover_found *found, s
 	if (r == 0 && conn_adopt(service, &ignored) < 0)
 		service->steer.control->n_unlisted = 1; /* or more */
 	conns_enable(&service->conns, &service->steer);
+	if (r == 0 && request->http)
+		r = responses_begin(service, -1, err);
 	if (r == 0)
 		r = grace_prepare(&grace, err);
-	return r < 0 ? r : grace_wait(&grace, err);
+	if (r < 0)
+		return r;
+	/* The kernel's hash has given connections to the listeners since they were admitted. */
+	if (steer_schedule(&service->steer)->policy == RPD_LEAST_CONNECTIONS)
+		return conns_count_loads(&service->conns, &service->steer, &grace, err);
+	return grace_wait(&grace, err);
 }
 
 /* Fills the claimed, empty folder. The stage is written last. */
@@ -319,7 +329,7 @@ static int attach_make(struct service *service, const struct attach_request *req
 	schedule_build(&draft);
 	steer_switch(&service->steer, &draft);
 	steer_socks_note_no_idle(&service->steer);
-	r = attach_start(service, found, err);
+	r = attach_start(service, request, found, err);
 	if (r < 0)
 		return r;
 	__atomic_store_n(&service->steer.service->stage, RPD_STAGE_READY, __ATOMIC_RELEASE);

@@ -13,6 +13,7 @@ struct attach_request {
 	double wait; /* seconds to wait for missing workers */
 	struct dealing dealing;
 	uint32_t max_conns; /* open connections that can be counted; 0 = count none */
+	bool http;          /* count HTTP responses */
 	bool strict;        /* refuse connections, rather than fall back to the kernel's hash */
 	const char *label;  /* the workers' version */
 	/* Called with what is missing when attach begins to wait, and whenever that changes. */

@@ -234,19 +234,19 @@ static int drain_wait_close_remaining(const struct service *service, const struc
                                       const struct drain_wait_request *request,
                                       struct drain_wait_result *result, struct error *err)
 {
+	const struct connections *all = &result->remaining;
+	_cleanup_free_ struct connection *known = calloc(all->n + 1, sizeof(*known));
+	size_t n = 0;
 	int r = drain_wait_check_locked(service, o, &request->slots, err);
 
-	for (size_t i = 0; r == 0 && i < result->remaining.n; i++) {
-		const struct worker_connection *row = &result->remaining.rows[i];
-		int reset = row->slot < 0 ? -EPERM : sockdiag_conn_reset(&row->connection);
-
-		result->n_closed += reset == 0;
-		if (reset == -EOPNOTSUPP)
-			r = error_set(err, reset,
-			              "this kernel can't reset connections "
-			              "(CONFIG_INET_DIAG_DESTROY)");
-	}
-	return r;
+	if (r < 0)
+		return r;
+	if (!known)
+		return error_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < all->n; i++)
+		if (all->rows[i].slot >= 0)
+			known[n++] = all->rows[i].connection;
+	return sockdiag_conn_reset(known, n, &result->n_closed, err);
 }
 
 int drain_wait(struct service *service, const struct observed *observed,

@@ -12,6 +12,7 @@
 #include "kern/proc.h"
 #include "kern/proc_holders.h"
 #include "kern/steer.h"
+#include "kern/steer_borrowed.h"
 #include "kern/steer_members.h"
 #include "kern/steer_socks.h"
 #include "kern/steer_workers.h"
@@ -103,13 +104,13 @@ static int observe_finish_put(struct service *service, unsigned int endpoint, un
 		return fd == -ESRCH || fd == -EBADF ? 0 : fd;
 	r = steer_members_set(&service->steer, listener->cookie, &member);
 	if (r == 0)
-		r = steer_attach(&service->steer, endpoint, fd);
+		r = steer_borrowed_attach(&service->steer, endpoint, fd, holders[0].id.pid);
 	if (r == 0)
 		r = steer_socks_put(&service->steer, endpoint, slot, fd);
 	/* -EBUSY: it is in another slot already. -EINVAL: it no longer listens. */
 	if (r == 0 || r == -EBUSY || r == -EINVAL)
 		return 0;
-	return error_set(err, r, "can't complete slot %u: %s", slot, strerror(-r));
+	return error_set(err, r, "can't complete slot %u: %s", slot, steer_borrowed_why(r));
 }
 
 /*
@@ -167,15 +168,36 @@ static bool *observe_find_admitted(const struct service *service, const struct o
 	return admitted;
 }
 
+/* Reads the members. A listener that was in no slot yet when its command was killed is none. */
+static int observe_read_members(struct service *service, struct observed *o, struct error *err)
+{
+	int r = steer_members_list(&service->steer, &o->members);
+	size_t kept = 0;
+
+	if (r < 0)
+		return error_set(err, r, "can't read the members: %s", strerror(-r));
+	for (size_t i = 0; i < o->members.n; i++) {
+		struct steer_member *it = &o->members.list[i];
+
+		if (it->row.pending && observed_slot_of(o, it->cookie) < 0) {
+			steer_members_remove(&service->steer, it->cookie);
+			continue;
+		}
+		if (it->row.pending) {
+			it->row.pending = false;
+			steer_members_set(&service->steer, it->cookie, &it->row);
+		}
+		o->members.list[kept++] = *it;
+	}
+	o->members.n = kept;
+	return 0;
+}
+
 static int observe_find_foreign(const struct service *service, struct observed *o,
                                 struct error *err)
 {
 	_cleanup_free_ bool *admitted = observe_find_admitted(service, o);
 
-	int r = steer_members_list(&service->steer, &o->members);
-
-	if (r < 0)
-		return error_set(err, r, "can't read the members: %s", strerror(-r));
 	o->foreign = calloc(o->n_listeners + 1, sizeof(*o->foreign));
 	if (!o->foreign || !admitted)
 		return error_set(err, -ENOMEM, "out of memory");
@@ -223,6 +245,15 @@ static bool observe_is_clear(const struct observed *o, unsigned int slot, enum o
 	       (o->slots[slot].worker->evidence > EVIDENCE_HOLDS || depth == OBSERVE_KNOWN);
 }
 
+/* Whether the iterator over the listeners has found that the slot's process serves this one. */
+static bool observe_is_served(const struct observed *o, const struct listener *listener)
+{
+	const struct rpd_group_member *row =
+	        listener ? groups_find(o->groups, o->n_groups, listener->cookie) : NULL;
+
+	return row && row->served;
+}
+
 /* Marks a slot if its recorded process no longer serves the listener (or, if not OBSERVE_KNOWN, was
  * never seen to poll it). Finds the processes that have the listeners of marked slots open.
  * Searches only if a slot is marked. */
@@ -236,17 +267,19 @@ static int observe_find_holders(const struct service *service, struct observed *
 
 	if (!unclear || !clear)
 		return error_set(err, -ENOMEM, "out of memory");
-	for (unsigned int slot = 0; slot < o->n_slots; slot++)
-		if (observe_is_clear(o, slot, depth))
-			clear[n_clear++] = (struct proc_serving){
-			        .worker = o->slots[slot].worker,
-			        .inode = observe_slot_listener(o, slot)->inode,
-			};
+	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
+		const struct listener *listener = observe_slot_listener(o, slot);
+
+		if (observe_is_clear(o, slot, depth) && !observe_is_served(o, listener))
+			clear[n_clear++] = (struct proc_serving){.worker = o->slots[slot].worker,
+			                                         .inode = listener->inode};
+	}
 	proc_still_serve(clear, n_clear);
 	for (unsigned int slot = 0; slot < o->n_slots; slot++) {
 		const struct listener *listener = observe_slot_listener(o, slot);
 
-		if (!listener || (observe_is_clear(o, slot, depth) && clear[at++].yes))
+		if (!listener || (observe_is_clear(o, slot, depth) &&
+		                  (observe_is_served(o, listener) || clear[at++].yes)))
 			continue;
 		o->slots[slot].stalled = true; /* until a process is found that serves it */
 		unclear[n++] = *listener;
@@ -305,12 +338,17 @@ int observe(struct service *service, enum observe_depth depth, struct observed *
 	_cleanup_observed_ struct observed o = {};
 	_cleanup_free_ struct holder *holders = NULL;
 	size_t n_holders = 0;
+	struct error ignored;
 	int r = observe_find_listeners(service, &o, err);
 
+	if (r == 0 && service->reachable)
+		groups_read(&service->groups, &o.groups, &o.n_groups, &ignored);
 	if (r == 0)
 		r = observe_read_slots(service, &o, err);
 	for (unsigned int slot = 0; r == 0 && slot < o.n_slots; slot++)
 		r = observe_repair_slot(service, &o, slot, err);
+	if (r == 0)
+		r = observe_read_members(service, &o, err);
 	if (r == 0)
 		r = observe_find_foreign(service, &o, err);
 	if (r == 0)

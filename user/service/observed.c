@@ -11,6 +11,7 @@ void observed_free(struct observed *o)
 	free(o->slots);
 	free(o->workers);
 	free(o->foreign);
+	free(o->groups);
 	steer_members_free(&o->members);
 	memset(o, 0, sizeof(*o));
 }

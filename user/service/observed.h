@@ -36,6 +36,8 @@ struct observed {
 	struct observed_slot *slots;
 	struct rpd_worker *workers; /* the rows of the slots */
 	unsigned int n_slots;
+	struct rpd_group_member *groups; /* of groups_read(), NULL = not known */
+	size_t n_groups;
 	struct steer_members members; /* listeners that are or were in slots, or park */
 	struct observed_foreign *foreign;
 	size_t n_foreign;

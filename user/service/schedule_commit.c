@@ -11,6 +11,8 @@
 #include "kern/steer_members.h"
 #include "kern/steer_queues.h"
 #include "kern/steer_socks.h"
+#include "kern/steer_workers.h"
+#include "service/responses.h"
 
 void schedule_commit_note_observed(struct rpd_schedule *draft, const struct observed *observed)
 {
@@ -98,14 +100,46 @@ int schedule_commit_check_dealing(const struct service *service, const struct rp
 	                 service->conns.why);
 }
 
+/* The listeners of the slot's worker are in force. */
+static void schedule_commit_settle(struct service *service, unsigned int slot)
+{
+	struct rpd_member member;
+	struct rpd_worker row;
+
+	if (steer_workers_get(&service->steer, slot, &row) < 0)
+		return;
+	for (unsigned int e = 0; e < service->steer.service->n_endpoints; e++) {
+		if (!row.cookies[e] ||
+		    steer_members_get(&service->steer, row.cookies[e], &member) < 0 ||
+		    !member.pending)
+			continue;
+		member.pending = false;
+		steer_members_set(&service->steer, row.cookies[e], &member);
+	}
+}
+
 /* Takes the listeners of former workers out of their slots: only now does no run select them. */
 static void schedule_commit_release(struct service *service, const struct rpd_schedule *before,
                                     const struct rpd_schedule *draft)
 {
 	for (unsigned int slot = 0; slot < draft->n_slots; slot++)
-		if ((before->slots[slot].flags ^ draft->slots[slot].flags) & RPD_SLOT_SECOND)
+		if ((before->slots[slot].flags ^ draft->slots[slot].flags) & RPD_SLOT_SECOND) {
+			schedule_commit_settle(service, slot);
 			steer_socks_clear_idle(&service->steer, slot);
+		}
 	steer_socks_note_no_idle(&service->steer);
+}
+
+/* Policy least-connections is to come in force, and finds what it compares. */
+static int schedule_commit_count_loads(struct service *service, const struct grace *grace,
+                                       struct error *err)
+{
+	if (!service->reachable)
+		return error_set(err, -ENOENT,
+		                 "policy least-connections needs the open connections of the "
+		                 "workers, but their network namespace can't be entered, or is "
+		                 "gone");
+	return conns_count_loads(&service->conns, &service->steer, grace, err);
 }
 
 /* All that can fail comes before the switch. */
@@ -124,6 +158,8 @@ int schedule_commit(struct service *service, const struct observed *observed,
 		r = schedule_commit_check_dealing(service, draft, err);
 	if (r == 0)
 		r = grace_prepare(&grace, err);
+	if (r == 0 && draft->policy == RPD_LEAST_CONNECTIONS && before.policy != draft->policy)
+		r = schedule_commit_count_loads(service, &grace, err);
 	if (r < 0)
 		return r;
 	r = schedule_commit_set_members(service, observed, draft);
@@ -131,6 +167,8 @@ int schedule_commit(struct service *service, const struct observed *observed,
 		return error_set(err, r, "can't write the versions of the listeners: %s",
 		                 strerror(-r));
 	schedule_commit_forget_closed(service, observed);
+	responses_set_versions(service, draft);
+	responses_cover(service);
 	steer_switch(&service->steer, draft);
 	r = grace_wait(&grace, err);
 	if (r < 0)

@@ -26,10 +26,12 @@ void service_init(struct service *service)
 	steer_init(&service->steer);
 	conns_init(&service->conns);
 	groups_init(&service->groups);
+	http_init(&service->http);
 }
 
 void service_close(struct service *service)
 {
+	http_close(&service->http);
 	groups_close(&service->groups);
 	conns_close(&service->conns);
 	steer_close(&service->steer);
@@ -107,6 +109,8 @@ static void service_clean_up(struct service *service)
 		steer_setup_remove_half_made(&service->steer, &service->pins);
 	if (service_is_run(service) && !service_supervisor_pid(service))
 		steer_probes_clear(&service->steer);
+	if (service->http.half_made)
+		http_detach(&service->http, &service->pins);
 	/* Newcomers whose slots were not in force yet, or former workers. */
 	steer_socks_clear_all_idle(&service->steer);
 }
@@ -127,6 +131,7 @@ static int service_open_pinned(struct service *service, struct error *err)
 		return r;
 	conns_open(&service->conns, &service->steer, &service->pins);
 	groups_open(&service->groups, &service->pins);
+	http_open(&service->http, &service->pins);
 	service_clean_up(service);
 	r = service_enter_netns(service, err);
 	return r < 0 ? r : SERVICE_OPEN;

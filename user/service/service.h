@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "kern/conns.h"
 #include "kern/groups.h"
+#include "kern/http.h"
 #include "kern/pins.h"
 #include "kern/steer.h"
 
@@ -20,6 +21,7 @@ struct service {
 	struct steer steer;
 	struct conns conns;
 	struct groups groups;
+	struct http http;
 	/* A process is still in the service's network namespace, and the calling thread has entered
 	 * that namespace. */
 	bool reachable;

@@ -11,10 +11,14 @@
 #include "kern/pins.h"
 #include "kern/proc.h"
 #include "kern/sockdiag.h"
+#include "kern/steer_borrowed.h"
 #include "kern/steer_setup.h"
 #include "kern/steer_socks.h"
 #include "kern/steer_workers.h"
 #include "service/service_holders.h"
+
+/* A process may keep us waiting, and others may have the same listener. */
+#define SERVICE_ENDPOINT_TRIES 16
 
 #define SERVICE_ENDPOINT_NO_HOLDER                                                                 \
 	"port %u: no process that has a listener open can be seen in /proc (another PID "          \
@@ -224,13 +228,17 @@ static int service_endpoint_try_holders(const struct service *service, unsigned 
 {
 	int r = -ESRCH;
 
-	for (size_t i = 0; r < 0 && i < n; i++) {
+	for (size_t i = 0; r < 0 && i < n && i < SERVICE_ENDPOINT_TRIES; i++) {
 		_cleanup_listener_ int fd =
 		        proc_duplicate_fd(holders[i].id.pid, holders[i].fd, holders[i].inode, err);
 
-		r = fd < 0 ? fd : steer_attach(&service->steer, endpoint, fd);
+		r = fd < 0 ? fd
+		           : steer_borrowed_attach(&service->steer, endpoint, fd,
+		                                   holders[i].id.pid);
 		if (fd >= 0 && r < 0)
-			error_set(err, r, "can't attach the steering program: %s", strerror(-r));
+			error_set(err, r,
+			          "can't attach the steering program by a listener of pid %u: %s",
+			          holders[i].id.pid, steer_borrowed_why(r));
 	}
 	return r;
 }

@@ -65,6 +65,7 @@ static int service_lock_restore_pins(struct service *service, bool locked, struc
 		return r;
 	conns_pin_missing(&service->conns, &service->pins); /* else they are not counted */
 	groups_pin_missing(&service->groups, &service->pins);
+	http_pin_missing(&service->http, &service->pins);
 	return 0;
 }
 

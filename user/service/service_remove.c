@@ -7,9 +7,11 @@
 #include "kern/conns.h"
 #include "kern/grace.h"
 #include "kern/groups.h"
+#include "kern/http.h"
 #include "kern/pins.h"
 #include "kern/sockdiag.h"
 #include "kern/steer.h"
+#include "kern/steer_borrowed.h"
 #include "kern/steer_socks.h"
 #include "service/service_endpoint.h"
 
@@ -82,7 +84,7 @@ static void service_remove_borrow_by_slots(struct service *service, struct servi
  * empties them, it waits for the last run of the program to end: that run would find no listener,
  * and with --strict refuse the connection.
  */
-static void service_remove_release(struct service *service, const struct service_group *groups,
+static void service_remove_release(struct service *service, struct service_group *groups,
                                    const struct in_force *found)
 {
 	_cleanup_grace_ struct grace grace = GRACE_NONE;
@@ -91,8 +93,8 @@ static void service_remove_release(struct service *service, const struct service
 
 	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
 		if (groups[e].fd >= 0 && found->state[e] != IN_FORCE_REPLACED) {
-			steer_detach(&service->steer,
-			             groups[e].fd); /* fails only if there is no program */
+			groups[e].unreached =
+			        steer_borrowed_detach(&service->steer, groups[e].fd) < 0;
 			attached = true;
 		}
 	if (attached && grace_prepare(&grace, &ignored) == 0)
@@ -104,7 +106,7 @@ static void service_remove_release(struct service *service, const struct service
 
 static bool service_remove_is_pin(const char *name)
 {
-	return steer_is_pin(name) || conns_is_pin(name) || groups_is_pin(name);
+	return steer_is_pin(name) || conns_is_pin(name) || groups_is_pin(name) || http_is_pin(name);
 }
 
 /* All that can fail comes before the first change. While the slots are being filled our program is
@@ -134,12 +136,12 @@ int service_remove(struct service *service, bool force, struct in_force *ret_fou
 		if (r == 0 || force)
 			__atomic_store_n(&info->stage, RPD_STAGE_REMOVING, __ATOMIC_RELEASE);
 	}
-	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
-		left |= groups[e].unreached;
 	if (r == 0 || force) {
 		service_remove_release(service, groups, &found);
 		r = pins_remove(&service->pins, STEER_FIRST_PIN, err);
 	}
+	for (unsigned int e = 0; e < RPD_ENDPOINT_MAX; e++)
+		left |= groups[e].unreached;
 	service_remove_close_groups(groups);
 	if (r < 0)
 		return r;

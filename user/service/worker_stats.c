@@ -18,6 +18,8 @@
 void worker_stats_free(struct service_stats *stats)
 {
 	free(stats->slots);
+	free(stats->responses);
+	free(stats->versions);
 	memset(stats, 0, sizeof(*stats));
 }
 
@@ -128,17 +130,23 @@ static int worker_stats_take_counts(const struct service *service, const struct 
 	return r;
 }
 
-/* Handshakes, and which program is in force. Both are read at once, because the kernel also walks
- * through its table of connections for that, which takes milliseconds. */
+/* Handshakes, and which program is in force. */
 static int worker_stats_take_groups(const struct service *service, const struct observed *observed,
                                     struct service_stats *stats, struct error *err)
 {
-	_cleanup_free_ struct rpd_group_member *rows = NULL;
-	size_t n;
-	int r = service->reachable ? groups_read(&service->groups, &rows, &n, err) : 0;
+	_cleanup_free_ struct rpd_group_member *more = NULL;
+	const struct rpd_group_member *rows = observed->groups;
+	size_t n = observed->n_groups;
+	int r = 0;
 
 	stats->in_force = (struct in_force){.n = service->steer.service->n_endpoints};
-	if (r < 0 || !service->reachable)
+	if (!service->reachable)
+		return 0;
+	if (!rows) { /* why not? */
+		r = groups_read(&service->groups, &more, &n, err);
+		rows = more;
+	}
+	if (r < 0)
 		return r;
 	in_force_take(rows, n, &service->steer, &stats->in_force);
 	for (size_t i = 0; i < n; i++)
@@ -168,6 +176,24 @@ static int worker_stats_take_counted(const struct service *service, const struct
 	return 0;
 }
 
+static int worker_stats_take_responses(const struct service *service,
+                                       const struct observed *observed, struct service_stats *stats)
+{
+	int r = 0;
+
+	if (!response_stats_are_counted(service))
+		return 0;
+	stats->responses = calloc(observed->n_slots + 1, sizeof(*stats->responses));
+	if (!stats->responses)
+		return -ENOMEM;
+	for (unsigned int slot = 0; r == 0 && slot < observed->n_slots; slot++)
+		r = response_stats_of_generation(service, observed->slots[slot].worker->account,
+		                                 &stats->responses[slot].count,
+		                                 &stats->responses[slot].rate);
+	return r < 0 ? r
+	             : response_stats_of_versions(service, &stats->versions, &stats->n_versions);
+}
+
 int worker_stats_take(const struct service *service, const struct observed *observed,
                       struct service_stats *ret, struct error *err)
 {
@@ -190,6 +216,10 @@ int worker_stats_take(const struct service *service, const struct observed *obse
 	r = worker_stats_take_seen(service, observed, stats.slots);
 	if (r < 0)
 		return error_set(err, r, "can't read what the program has seen of the queues: %s",
+		                 strerror(-r));
+	r = worker_stats_take_responses(service, observed, &stats);
+	if (r < 0)
+		return error_set(err, r, "can't read the counts of HTTP responses: %s",
 		                 strerror(-r));
 	/* Reads the stages in the order that a connection passes through them: a connection that
 	 * moves on meanwhile is seen twice, rather than not at all. */

@@ -10,6 +10,7 @@
 #include "core/conn_count.h"
 #include "kern/in_force.h"
 #include "service/observed.h"
+#include "service/response_stats.h"
 #include "service/service.h"
 
 struct worker_stats {
@@ -31,6 +32,12 @@ struct worker_stats {
 	uint64_t started_at;               /* start of its main process, seconds since the epoch */
 };
 
+/* The HTTP responses of a worker. */
+struct worker_responses {
+	struct response_count count;
+	double rate; /* final responses a second, over the last seconds */
+};
+
 struct service_stats {
 	bool counting;
 	char error[160]; /* why connections are not counted */
@@ -39,6 +46,9 @@ struct service_stats {
 	uint64_t unattributed; /* open connections from before attach, of an unknown worker */
 	uint64_t uncounted;    /* connections that had no room, or could not be listed */
 	struct in_force in_force;
+	struct worker_responses *responses; /* of each slot; NULL: they are not counted */
+	struct version_responses *versions; /* all versions that have had responses */
+	size_t n_versions;
 };
 
 #define _cleanup_service_stats_ __attribute__((cleanup(worker_stats_free)))

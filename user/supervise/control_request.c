@@ -14,6 +14,7 @@
 #include "supervise/reload.h"
 #include "supervise/report.h"
 #include "supervise/rereading.h"
+#include "supervise/response_counting.h"
 #include "supervise/shutdown.h"
 #include "supervise/slot.h"
 #include "supervise/supervisor_request.h"
@@ -43,6 +44,7 @@ static int control_request_begin_reload(struct supervisor *sup, const struct req
 {
 	struct plan *plan = NULL;
 	struct reload_ways ways;
+	struct error why;
 	struct slots slots;
 	int r = plan_request_make(sup, request, of_file, &plan, err);
 
@@ -58,6 +60,8 @@ static int control_request_begin_reload(struct supervisor *sup, const struct req
 		ways = control_request_ways(sup, &plan->config, request);
 		r = reload_begin(sup, &slots, plan, &ways, err);
 	}
+	if (r == 0 && response_counting_set(sup, plan->config.http, &why) < 0)
+		log_line("%s: %s", sup->name, why.text);
 	plan_unref(plan);
 	return r;
 }

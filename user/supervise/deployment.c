@@ -11,6 +11,7 @@
 #include "base/strv.h"
 #include "core/rollout_steps.h"
 #include "service/service_lock.h"
+#include "supervise/deployment_evidence.h"
 #include "supervise/deployment_judge.h"
 #include "supervise/deployment_note.h"
 #include "supervise/deployment_state.h"
@@ -123,6 +124,7 @@ static void deployment_on_end(struct supervisor *sup, bool committed, const char
 	if (committed || it->returns)
 		it->step = it->n_steps;
 	deployment_judge_end(sup);
+	deployment_evidence_end(sup);
 	it->n_new = committed || it->returns ? (unsigned int)it->slots.n : 0;
 	deployment_report_end(sup, it);
 	deployment_drop_slot(sup, it);

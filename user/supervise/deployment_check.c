@@ -129,8 +129,7 @@ struct verdict_count deployment_check_count(const struct supervisor *sup)
 	const struct deployment *it = sup->deployment;
 
 	return (struct verdict_count){.n = it->n_good_checks + it->n_bad_checks,
-	                              .bad = it->n_bad_checks,
-	                              .clients = it->n_bad_checks};
+	                              .bad = it->n_bad_checks};
 }
 
 void deployment_check_end(struct supervisor *sup)

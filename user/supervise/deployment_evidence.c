@@ -1,16 +1,80 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "supervise/deployment_evidence.h"
 
+#include "base/cleanup.h"
+#include "core/latency_baseline.h"
 #include "kern/conns.h"
+#include "service/response_stats.h"
+#include "supervise/deployment_state.h"
 #include "supervise/reload_state.h"
+#include "supervise/report.h"
+#include "supervise/response_counting.h"
 
-/* The kernel does not say which clients were reset: each reset counts, and a burst of one client
- * counts more than once. */
+static const unsigned int percents[] = {50, 90, 99};
+_Static_assert(ARRAY_SIZE(percents) == ARRAY_SIZE(((struct deployment *)0)->latency), "each");
+_Static_assert(VERDICT_SLOW_P50 + 2 == VERDICT_SLOW_P99, "in this order");
+
+bool deployment_evidence_begin(struct supervisor *sup)
+{
+	const struct deployment *it = sup->deployment;
+	bool is_judged = false;
+	struct error err = {};
+
+	for (size_t i = 0; i < it->n_steps; i++)
+		is_judged |= it->steps[i].judged;
+	if (!is_judged || response_counting_set(sup, true, &err) == 0)
+		return is_judged;
+	report_line(sup, "HTTP responses are not judged: %s", err.text);
+	return false;
+}
+
+void deployment_evidence_end(struct supervisor *sup)
+{
+	struct error err = {};
+
+	if (response_counting_set(sup, sup->plan->config.http, &err) < 0)
+		report_line(sup, "%s", err.text);
+}
+
+void deployment_evidence_begin_step(struct supervisor *sup)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(percents); i++)
+		latency_baseline_begin(&sup->deployment->latency[i], percents[i]);
+}
+
+/* --- responses */
+
+static void deployment_evidence_add_class(struct verdict_count *to,
+                                          const struct response_count *from)
+{
+	to->n = response_count_final(from);
+	to->bad = from->of[5];
+}
+
+static void deployment_evidence_read_responses(const struct supervisor *sup,
+                                               struct verdict_counts *ret)
+{
+	const struct service *service = &sup->service;
+	struct deployment *it = sup->deployment;
+	struct response_count new, old;
+
+	if (!response_stats_are_counted(service) ||
+	    response_stats_of_version(service, it->label, &new) < 0 ||
+	    response_stats_of_version(service, it->old_label, &old) < 0)
+		return;
+	deployment_evidence_add_class(&ret->of[VERDICT_HTTP_5XX].new, &new);
+	deployment_evidence_add_class(&ret->of[VERDICT_HTTP_5XX].old, &old);
+	for (size_t i = 0; i < ARRAY_SIZE(percents); i++)
+		latency_baseline_count(&it->latency[i], new.times, old.times, RESPONSE_BUCKETS,
+		                       &ret->of[VERDICT_SLOW_P50 + i]);
+}
+
+/* --- connections */
+
 static void deployment_evidence_add(struct verdict_count *to, const struct conn_count *from)
 {
 	to->n += from->of[RPD_CONN_opened];
 	to->bad += from->of[RPD_CONN_reset_by_worker];
-	to->clients += from->of[RPD_CONN_reset_by_worker];
 }
 
 enum deployment_evidence_outcome deployment_evidence_read(const struct supervisor *sup,
@@ -37,6 +101,7 @@ enum deployment_evidence_outcome deployment_evidence_read(const struct superviso
 		deployment_evidence_add(is_new ? &resets->new : &resets->old, &count);
 		uncounted += count.of[RPD_CONN_uncounted];
 	}
+	deployment_evidence_read_responses(sup, ret);
 	*ret_why = "some connections are not counted, because the table of connections is full";
 	return uncounted ? DEPLOYMENT_EVIDENCE_NOT_COUNTED : DEPLOYMENT_EVIDENCE_COUNTED;
 }

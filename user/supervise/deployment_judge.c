@@ -62,20 +62,6 @@ static enum rollout_judgement deployment_judge_translate(struct supervisor *sup,
 	}
 }
 
-/* Begins to judge the step when its warm-up is over. Returns whether it has begun. */
-static bool deployment_judge_is_warm(struct deployment *it, const struct rollout *rollout,
-                                     const struct verdict_counts *counts, int64_t now)
-{
-	if (it->judged_step == it->step)
-		return true;
-	if (now >= rollout->since + it->settings.warm_up) {
-		verdict_step(&it->verdict, rollout->steps[rollout->step].permille, counts);
-		it->judged_step = it->step;
-		it->check_at = now;
-	}
-	return false;
-}
-
 static void deployment_judge_look(struct supervisor *sup, int64_t now)
 {
 	struct deployment *it = sup->deployment;
@@ -84,15 +70,24 @@ static void deployment_judge_look(struct supervisor *sup, int64_t now)
 	struct verdict_counts counts;
 	char text[VERDICT_TEXT_MAX];
 	enum verdict_answer answer;
+	const bool begins = it->judged_step != it->step;
 	const char *why;
 
+	if (begins && now < rollout->since + it->settings.warm_up)
+		return;
+	if (begins)
+		deployment_evidence_begin_step(sup);
 	if (deployment_evidence_read(sup, &counts, &why) != DEPLOYMENT_EVIDENCE_COUNTED) {
 		snprintf(it->reason, sizeof(it->reason), "%s", why);
 		return;
 	}
 	counts.of[VERDICT_CHECK].new = deployment_check_count(sup);
-	if (!deployment_judge_is_warm(it, rollout, &counts, now))
+	if (begins) {
+		verdict_step(&it->verdict, rollout->steps[rollout->step].permille, &counts);
+		it->judged_step = it->step;
+		it->check_at = now;
 		return;
+	}
 	deployment_check_run(sup, now);
 	answer = verdict_look(&it->verdict, &counts, deployment_judge_time(rollout, now));
 	verdict_text(&it->verdict, text);
@@ -122,7 +117,9 @@ void deployment_judge_begin(struct supervisor *sup)
 	                                    .confidence = it->settings.confidence,
 	                                    .min_samples = it->settings.min_samples,
 	                                    .max_error_rate = it->settings.max_error_rate,
-	                                    .check = it->settings.check[0] != '\0'};
+	                                    .check = it->settings.check[0] != '\0',
+	                                    .http = it->outcome == DEPLOYMENT_UNDER_WAY &&
+	                                            deployment_evidence_begin(sup)};
 
 	verdict_begin(&it->verdict, &rules);
 	it->judged_step = 0;

@@ -197,6 +197,7 @@ static struct json_object *deployment_note_new_file(const struct supervisor *sup
 	json_build_number(state, "judgement", it->judgement);
 	json_build_number(state, "judged_step", (int64_t)it->judged_step);
 	deployment_note_bytes(state, "evidence", &it->verdict, sizeof(it->verdict));
+	deployment_note_bytes(state, "latency", it->latency, sizeof(it->latency));
 	return file;
 }
 

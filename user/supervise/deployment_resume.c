@@ -77,21 +77,33 @@ static int deployment_resume_slots(struct json_object *list, struct slots *ret)
 	return 0;
 }
 
-static void deployment_resume_verdict(struct json_object *state, struct deployment *it)
+/* Reads what deployment_note_bytes() has written. Returns whether it has @size bytes. */
+static bool deployment_resume_bytes(struct json_object *state, const char *key, void *ret,
+                                    size_t size)
 {
-	const char *text = json_read_text(state, "evidence");
-	struct verdict_state verdict;
+	const char *text = json_read_text(state, key);
 	size_t n = 0;
 
-	while (text && n < sizeof(verdict) && isxdigit((unsigned char)text[2 * n]) &&
+	while (text && n < size && isxdigit((unsigned char)text[2 * n]) &&
 	       isxdigit((unsigned char)text[2 * n + 1])) {
 		const char pair[3] = {text[2 * n], text[2 * n + 1], '\0'};
 
-		((unsigned char *)&verdict)[n++] = (unsigned char)strtoul(pair, NULL, 16);
+		((unsigned char *)ret)[n++] = (unsigned char)strtoul(pair, NULL, 16);
 	}
-	if (n != sizeof(verdict) || !verdict_valid(&verdict, n))
+	return n == size;
+}
+
+static void deployment_resume_verdict(struct json_object *state, struct deployment *it)
+{
+	struct verdict_state verdict;
+	struct latency_baseline latency[ARRAY_SIZE(it->latency)];
+
+	if (!deployment_resume_bytes(state, "evidence", &verdict, sizeof(verdict)) ||
+	    !verdict_valid(&verdict, sizeof(verdict)) ||
+	    !deployment_resume_bytes(state, "latency", latency, sizeof(latency)))
 		return;
 	it->verdict = verdict;
+	memcpy(it->latency, latency, sizeof(latency));
 	it->judged_step = (size_t)json_read_number(state, "judged_step");
 }
 

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "core/deploy_settings.h"
+#include "core/latency_baseline.h"
 #include "core/rollout.h"
 #include "core/verdict.h"
 #include "supervise/types.h"
@@ -44,9 +45,10 @@ struct deployment {
 	sd_event_source *timer; /* the end of held_until */
 
 	struct verdict_state verdict;
-	size_t judged_step;          /* that the verdict is about: its warm-up is over */
-	bool is_reported;            /* with dry-run: that it is bad */
-	sd_event_source *look_timer; /* the next look at the evidence */
+	struct latency_baseline latency[3]; /* of VERDICT_SLOW_P50 to _P99 */
+	size_t judged_step;                 /* that the verdict is about: its warm-up is over */
+	bool is_reported;                   /* with dry-run: that it is bad */
+	sd_event_source *look_timer;        /* the next look at the evidence */
 
 	/* The settings' `check`: one that runs, the time of the next one, and what those of the
 	 * step have said. */

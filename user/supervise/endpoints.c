@@ -11,6 +11,7 @@
 #include "core/endpoint_life.h"
 #include "kern/hook.h"
 #include "kern/steer.h"
+#include "kern/steer_borrowed.h"
 #include "kern/steer_setup.h"
 #include "kern/steer_socks.h"
 #include "service/service_endpoint.h"
@@ -198,7 +199,7 @@ static void endpoints_release(struct supervisor *sup, struct service *service, u
 {
 	if (listener >= 0 && steer_socks_put(&service->steer, e, RPD_SLOT_PARKING, listener) == 0) {
 		cleanup_close(&sup->parking.fds[e]);
-		steer_detach(&service->steer, listener);
+		steer_borrowed_detach(&service->steer, listener);
 	} else {
 		cleanup_close(&sup->parking.fds[e]);
 	}

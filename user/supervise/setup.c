@@ -21,6 +21,7 @@
 #include "supervise/persisted_command.h"
 #include "supervise/plan.h"
 #include "supervise/remake.h"
+#include "supervise/response_counting.h"
 #include "supervise/service_cgroup.h"
 #include "supervise/steering_check.h"
 #include "supervise/supervisor_request.h"
@@ -94,6 +95,20 @@ static int setup_make_service(struct supervisor *sup, struct error *err)
 	return r < 0 ? r : taken;
 }
 
+/* A service that was taken over goes on in any case. */
+static int setup_count_responses(struct supervisor *sup, bool taken_over, struct error *err)
+{
+	struct error why;
+	const int r = response_counting_set(sup, sup->plan->config.http, &why);
+
+	if (r >= 0)
+		return 0;
+	if (!taken_over)
+		return error_set(err, r, "%s", why.text);
+	log_line("%s: %s", sup->name, why.text);
+	return 0;
+}
+
 int setup_make(struct supervisor *sup, struct error *err)
 {
 	const int taken = setup_make_service(sup, err);
@@ -105,6 +120,8 @@ int setup_make(struct supervisor *sup, struct error *err)
 		r = setup_make_run_dir(sup, err);
 	if (r >= 0)
 		r = setup_make_cgroup(sup, taken == SERVICE_TAKEN_OVER, err);
+	if (r >= 0 && !sup->request->stop)
+		r = setup_count_responses(sup, taken == SERVICE_TAKEN_OVER, err);
 	return r < 0 ? r : taken;
 }
 

@@ -16,21 +16,29 @@
 
 #include "base/cleanup.h"
 #include "kern/cgroup.h"
+#include "kern/held_child.h"
 #include "kern/proc.h"
 
 /* Limits of the search. A program opens such a socket early, so its descriptor has a low number. */
 #define PROCESSES_MAX   64
 #define DESCRIPTORS_MAX 256 /* of each process */
+#define HELD_MAX        16  /* children that wait for locks of sockets */
 #define NAME_SIZE       (sizeof("Unix socket ") + sizeof(((struct sockaddr_un *)0)->sun_path) + 1)
 /* From here on the kernel chooses ports for sockets that need any. */
 #define PORT_EPHEMERAL 32768
 
 struct search {
 	const char *printed; /* by the worker that has failed */
+	struct {
+		uint32_t pid;
+		unsigned int slot;
+	} processes[PROCESSES_MAX];
 	size_t n_processes;
-	uint32_t pid;
+	/* By the child: */
+	size_t at;         /* the process that it examines */
+	uint32_t pid;      /* of that process */
 	bool found, named; /* named: what was printed has the address, too */
-	uint32_t found_pid;
+	size_t found_at;
 	char name[NAME_SIZE];
 };
 
@@ -57,7 +65,7 @@ static void socket_rival_consider(struct search *search, const char *kind, const
 		return;
 	search->found = true;
 	search->named = named;
-	search->found_pid = search->pid;
+	search->found_at = search->at;
 	snprintf(search->name, sizeof(search->name), "%s %s", kind, address);
 }
 
@@ -105,12 +113,11 @@ static void socket_rival_on_socket(int number, uint32_t inode, void *data)
 	struct search *search = data;
 	struct sockaddr_storage address = {}, peer;
 	socklen_t size = sizeof(address), peer_size = sizeof(peer);
-	struct error ignored;
 	_cleanup_close_ int fd = -1;
 
 	if (search->named)
 		return;
-	fd = proc_duplicate_fd(search->pid, number, inode, &ignored);
+	fd = proc_take_fd(search->pid, number, inode);
 	if (fd < 0 || getsockname(fd, (struct sockaddr *)&address, &size) < 0 ||
 	    getpeername(fd, (struct sockaddr *)&peer, &peer_size) == 0)
 		return;
@@ -125,15 +132,26 @@ static void socket_rival_on_socket(int number, uint32_t inode, void *data)
 		                          ntohs(((struct sockaddr_in6 *)&address)->sin6_port));
 }
 
-static void socket_rival_search(const struct worker *w, struct search *search)
+static void socket_rival_run(void *data)
+{
+	struct search *search = data;
+
+	for (; search->at < search->n_processes && !search->named; search->at++) {
+		search->pid = search->processes[search->at].pid;
+		proc_list_first_sockets(search->pid, DESCRIPTORS_MAX, socket_rival_on_socket,
+		                        search);
+	}
+}
+
+static void socket_rival_add_processes(const struct worker *w, struct search *search)
 {
 	_cleanup_free_ uint32_t *pids = NULL;
 	size_t n = 0;
 
 	cgroup_list_processes(w->cgroup_fd, &pids, &n);
-	for (size_t i = 0; i < n && !search->named && search->n_processes++ < PROCESSES_MAX; i++) {
-		search->pid = pids[i];
-		proc_list_first_sockets(pids[i], DESCRIPTORS_MAX, socket_rival_on_socket, search);
+	for (size_t i = 0; i < n && search->n_processes < PROCESSES_MAX; i++) {
+		search->processes[search->n_processes].pid = pids[i];
+		search->processes[search->n_processes++].slot = w->slot;
 	}
 }
 
@@ -144,29 +162,27 @@ static bool socket_rival_is_address_in_use(const char *printed)
 	       strcasestr(printed, "errno 98");
 }
 
+/* A child examines the sockets: the kernel asks for the lock of some of them. What it has found
+ * when a process keeps it waiting is enough. */
 void socket_rival_note(struct worker *w, const char *printed)
 {
 	const size_t used = strlen(w->why);
 	struct search search = {.printed = printed};
-	const struct worker *holder = NULL;
+	const struct held_child_call call = {
+	        .run = socket_rival_run, .keep = {-1, -1}, .max = HELD_MAX, .pid = &search.pid};
 
 	if (!socket_rival_is_address_in_use(printed))
 		return;
-	for (const struct worker *other = w->sup->workers; other && !search.named;
-	     other = other->next) {
-		const uint32_t before = search.found_pid;
-
-		if (other == w)
-			continue;
-		socket_rival_search(other, &search);
-		if (search.found_pid != before)
-			holder = other;
-	}
-	if (holder)
+	for (const struct worker *other = w->sup->workers; other; other = other->next)
+		if (other != w)
+			socket_rival_add_processes(other, &search);
+	held_child_run(&call, &search, sizeof(search));
+	if (search.found)
 		snprintf(w->why + used, sizeof(w->why) - used,
 		         "; %spid %u in slot %u has the %s open, which workers can't share: give "
 		         "each worker one of its own (with $REUSEPORTD_SLOT in its name, for "
 		         "example), or run one worker, with --in-place",
-		         search.named ? "" : "perhaps because ", search.found_pid, holder->slot,
-		         search.name);
+		         search.named ? "" : "perhaps because ",
+		         search.processes[search.found_at].pid,
+		         search.processes[search.found_at].slot, search.name);
 }

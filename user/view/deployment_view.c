@@ -235,7 +235,7 @@ void deployment_view_print_line(FILE *out, struct json_object *d)
 
 bool deployment_view_has_news(struct json_object *d, struct json_object *before)
 {
-	static const char *const texts[] = {"phase", "outcome", "reason"};
+	static const char *const texts[] = {"phase", "outcome", "verdict"};
 	static const char *const numbers[] = {"id", "step", "workers"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {

@@ -17,7 +17,7 @@ void deployment_view_draw(FILE *out, struct json_object *deployment, bool utf8);
 /* One line, for `status` and for a pipe. */
 void deployment_view_print_line(FILE *out, struct json_object *deployment);
 
-/* Whether a line for @deployment would say something else than one for @before, which may be NULL.
+/* Whether a person wants to know what has changed since @before, which may be NULL: not each count.
  */
 bool deployment_view_has_news(struct json_object *deployment, struct json_object *before);
 

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/escape.h"
 #include "base/json_read.h"
+#include "view/response_metrics.h"
 
 struct metric {
 	const char *name, *type, *help;
@@ -322,6 +323,16 @@ static void metrics_write_worker_metric(FILE *out, size_t i, const struct servic
 	}
 }
 
+static void metrics_write_responses(FILE *out, enum response_metric metric,
+                                    const struct service_rows *rows, size_t n)
+{
+	response_metrics_write_head(out, metric);
+	for (size_t s = 0; s < n; s++)
+		for (size_t w = 0; w < rows[s].n_workers; w++)
+			response_metrics_write(out, metric, rows[s].workers[w].labels,
+			                       rows[s].workers[w].values);
+}
+
 static void metrics_write_up(FILE *out, const struct service_rows *rows, size_t n)
 {
 	static const struct metric up = {"reuseportd_up", "gauge",
@@ -342,6 +353,8 @@ static void metrics_write_all(FILE *out, const struct service_rows *rows, size_t
 		metrics_write_endpoint_metric(out, &endpoint_metrics[i], rows, n);
 	for (size_t i = 0; i < ARRAY_SIZE(worker_metrics); i++)
 		metrics_write_worker_metric(out, i, rows, n);
+	for (enum response_metric i = 0; i < RESPONSE_METRIC_MAX; i++)
+		metrics_write_responses(out, i, rows, n);
 }
 
 int metrics_print(FILE *out, struct json_object *services, struct error *err)

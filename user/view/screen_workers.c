@@ -18,6 +18,9 @@ enum column_id {
 	COLUMN_RATE,
 	COLUMN_ACTIVE,
 	COLUMN_QUEUE,
+	COLUMN_REQUESTS, /* these three only if HTTP responses are counted */
+	COLUMN_ERRORS,
+	COLUMN_TIME,
 	COLUMN_PID,
 	COLUMN_COMMAND,
 	COLUMN_MAX,
@@ -25,23 +28,26 @@ enum column_id {
 
 /* The least widths keep the columns in place while the numbers change. */
 static const struct {
-	const char *title, *key;
-	bool text; /* left-aligned */
+	const char *title, *in, *key; /* @in: the member that has @key; NULL = the worker itself */
+	bool text;                    /* left-aligned */
 	int least;
 } columns[COLUMN_MAX] = {
-        [COLUMN_SLOT] = {"SLOT", "slot", false, 4},
-        [COLUMN_STATE] = {"STATE", "state", true, 8},
-        [COLUMN_VERSION] = {"VERSION", "version", true, 7},
-        [COLUMN_SHARE] = {"SHARE", "share_percent", false, 6},
-        [COLUMN_RATE] = {"RATE/S", "rate", false, 7},
-        [COLUMN_ACTIVE] = {"ACTIVE", "active", false, 6},
-        [COLUMN_QUEUE] = {"QUEUE", "queued", false, 5},
-        [COLUMN_PID] = {"PID", "pid", false, 5},
-        [COLUMN_COMMAND] = {"COMMAND", "command", true, 7},
+        [COLUMN_SLOT] = {"SLOT", NULL, "slot", false, 4},
+        [COLUMN_STATE] = {"STATE", NULL, "state", true, 8},
+        [COLUMN_VERSION] = {"VERSION", NULL, "version", true, 7},
+        [COLUMN_SHARE] = {"SHARE", NULL, "share_percent", false, 6},
+        [COLUMN_RATE] = {"RATE/S", NULL, "rate", false, 7},
+        [COLUMN_ACTIVE] = {"ACTIVE", NULL, "active", false, 6},
+        [COLUMN_QUEUE] = {"QUEUE", NULL, "queued", false, 5},
+        [COLUMN_REQUESTS] = {"REQ/S", NULL, "requests_per_second", false, 7},
+        [COLUMN_ERRORS] = {"5XX", "responses", "5xx", false, 5},
+        [COLUMN_TIME] = {"P99/MS", "time_to_first_byte", "p99_ms", false, 6},
+        [COLUMN_PID] = {"PID", NULL, "pid", false, 5},
+        [COLUMN_COMMAND] = {"COMMAND", NULL, "command", true, 7},
 };
 
 struct layout {
-	int widths[COLUMN_MAX];
+	int widths[COLUMN_MAX]; /* 0 = it is not shown */
 	int bar;
 	double most; /* the largest share: a full bar */
 };
@@ -49,7 +55,9 @@ struct layout {
 static void screen_workers_format_cell(struct json_object *worker, enum column_id column,
                                        char buf[CELL_MAX])
 {
-	struct json_object *value = json_read_value(worker, columns[column].key);
+	const char *in = columns[column].in;
+	struct json_object *value =
+	        json_read_value(in ? json_read_value(worker, in) : worker, columns[column].key);
 
 	if (!value)
 		snprintf(buf, CELL_MAX, "-");
@@ -72,12 +80,35 @@ static void screen_workers_shrink_column(struct layout *layout, enum column_id c
 	}
 }
 
-/* Each column is as wide as its widest cell; the bar gets the rest. */
+/* Leaves a column out if the bar has less than BAR_LEAST. */
+static void screen_workers_drop_column(struct layout *layout, enum column_id column)
+{
+	if (layout->bar >= BAR_LEAST)
+		return;
+	/* No space follows the last column; without it, one follows the new last one. */
+	layout->bar += layout->widths[column] + (column != COLUMN_MAX - 1);
+	layout->widths[column] = 0;
+}
+
+static bool screen_workers_have_responses(const struct screen_row *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (json_read_value(rows[i].worker, "responses"))
+			return true;
+	return false;
+}
+
+/* Each column is as wide as its widest cell; the bar gets the rest. With HTTP responses, columns of
+ * less use make room for it. */
 static void screen_workers_lay_out(const struct screen_row *rows, size_t n, int width,
                                    struct layout *ret)
 {
+	const bool responses = screen_workers_have_responses(rows, n);
+
 	*ret = (struct layout){.bar = width - 1}; /* without the mark of the selected worker */
 	for (enum column_id c = 0; c < COLUMN_MAX; c++) {
+		if (!responses && c >= COLUMN_REQUESTS && c <= COLUMN_TIME)
+			continue;
 		ret->widths[c] = columns[c].least;
 		for (size_t i = 0; i < n; i++) {
 			char text[CELL_MAX];
@@ -90,6 +121,10 @@ static void screen_workers_lay_out(const struct screen_row *rows, size_t n, int 
 	}
 	screen_workers_shrink_column(ret, COLUMN_VERSION);
 	screen_workers_shrink_column(ret, COLUMN_COMMAND);
+	if (responses) {
+		screen_workers_drop_column(ret, COLUMN_COMMAND);
+		screen_workers_drop_column(ret, COLUMN_PID);
+	}
 	if (ret->bar < 0)
 		ret->bar = 0;
 	if (ret->bar > BAR_MOST)
@@ -106,6 +141,8 @@ static void screen_workers_print_cell(struct screen_pen *pen, const struct layou
 {
 	int width = layout->widths[column];
 
+	if (!width)
+		return;
 	screen_pen_print(pen, "%*.*s", columns[column].text ? -width : width, width, text);
 	if (column != COLUMN_MAX - 1)
 		screen_pen_print(pen, " ");

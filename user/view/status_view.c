@@ -20,6 +20,7 @@
 #include "view/deployment_view.h"
 #include "view/foreign_view.h"
 #include "view/former_view.h"
+#include "view/response_view.h"
 #include "view/wrap.h"
 
 #define NOT_COUNTED "Connections are not counted: "
@@ -153,6 +154,7 @@ int status_view_new(const struct service *service, const struct observed *observ
 	json_build_known(view, "parked", service_is_run(service), observed->n_parked);
 	status_view_add_endpoints(view, service, &stats->in_force);
 	worker_view_add(view, service, observed, stats, counts, detail);
+	response_view_add_versions(view, stats, detail >= WORKER_VIEW_COUNTERS);
 	status_view_add_totals(view, counts);
 	foreign_view_add(view, service, observed);
 	status_view_add_counting(view, stats);
@@ -276,6 +278,7 @@ void status_view_print(FILE *out, struct json_object *view)
 	status_view_print_head(out, view);
 	worker_view_print(out, view);
 	former_view_print(out, view);
+	response_view_print(out, view);
 	status_view_print_counting(out, view);
 	counters_view_print(out, json_read_value(view, "counters"));
 	foreign_view_print(out, json_read_value(view, "foreign_listeners"));

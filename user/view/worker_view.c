@@ -12,6 +12,7 @@
 #include "service/generation.h"
 #include "service/observed.h"
 #include "view/counters_view.h"
+#include "view/response_view.h"
 #include "view/table.h"
 #include "view/wrap.h"
 
@@ -187,6 +188,8 @@ void worker_view_add(struct json_object *to, const struct service *service,
 		row = json_build_row(view);
 		worker_view_fill(row, service, observed, &stats->slots[slot], slot, live,
 		                 &counts[slot]);
+		response_view_add(row, stats->responses ? &stats->responses[slot] : NULL,
+		                  detail >= WORKER_VIEW_COUNTERS);
 		if (detail >= WORKER_VIEW_COUNTERS)
 			worker_view_add_counters(row, &stats->slots[slot], &observed->slots[slot],
 			                         &counts[slot]);

@@ -8,10 +8,13 @@
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/seg6.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -57,6 +60,16 @@ static int stuck_bind(const char *port)
 	return fd;
 }
 
+/* Like fork(), but the child does not outlive us. */
+static pid_t stuck_fork(void)
+{
+	const pid_t pid = fork();
+
+	if (pid == 0)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	return pid;
+}
+
 static void stuck_listen(int fd)
 {
 	if (listen(fd, 1024) < 0)
@@ -78,7 +91,7 @@ ATTACK(stuck_connection)
 	if (listen(fd, 1024) < 0)
 		perror("attack: listen");
 	getsockname(fd, (struct sockaddr *)&address, &size);
-	if (fork() == 0) {
+	if (stuck_fork() == 0) {
 		const int client = socket(AF_INET, SOCK_STREAM, 0);
 
 		if (connect(client, (const struct sockaddr *)&address, size) < 0)
@@ -87,8 +100,94 @@ ATTACK(stuck_connection)
 			pause();
 	}
 	accepted = accept(fd, NULL, NULL);
-	if (fork() == 0) {
+	if (stuck_fork() == 0) {
 		send(accepted, stuck_memory, SIZE, 0);
+		_exit(1);
+	}
+	stuck_wait();
+	for (;;)
+		pause();
+}
+
+/* Listens on all addresses, with a header of routes of its own for what it sends. */
+static int stuck_listen_with_routes(const char *port)
+{
+	const struct sockaddr_in6 address = {.sin6_family = AF_INET6,
+	                                     .sin6_port = htons((uint16_t)atoi(port))};
+	const struct {
+		struct ipv6_sr_hdr header;
+		struct in6_addr segment;
+	} routes = {.header = {.hdrlen = 2, .type = 4}} /* IPV6_SRCRT_TYPE_4 */;
+	const int fd = socket(AF_INET6, SOCK_STREAM, 0), on = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+	if (setsockopt(fd, IPPROTO_IPV6, IPV6_RTHDR, &routes, sizeof(routes)) < 0)
+		perror("attack: IPV6_RTHDR");
+	if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+		perror("attack: bind");
+	if (listen(fd, 1024) < 0)
+		perror("attack: listen");
+	return fd;
+}
+
+static sigset_t stuck_signal;
+
+/* The kernel copies the header with the socket's lock held. */
+static void *stuck_lock_listener(void *data)
+{
+	const int *fd = data;
+	socklen_t size = SIZE;
+	int signal;
+
+	sigwait(&stuck_signal, &signal);
+	getsockopt(*fd, IPPROTO_IPV6, IPV6_RTHDR, stuck_memory, &size);
+	_exit(1);
+}
+
+/* The lock of its listener, when it gets SIGUSR1; without @arguments[3], at once. */
+ATTACK(stuck_listener)
+{
+	const int epfd = epoll_create1(0);
+	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+	pthread_t thread;
+	int fd;
+
+	sigemptyset(&stuck_signal);
+	sigaddset(&stuck_signal, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &stuck_signal, NULL);
+	if (!arguments[3])
+		kill(getpid(), SIGUSR1);
+	stuck_begin(arguments);
+	epoll_ctl(epfd, EPOLL_CTL_ADD, stuck_reached, &event);
+	fd = stuck_listen_with_routes(arguments[2]);
+	event.data.fd = fd;
+	epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &event);
+	pthread_create(&thread, NULL, stuck_lock_listener, &fd);
+	for (;;)
+		if (epoll_wait(epfd, &event, 1, -1) == 1 && event.data.fd != fd)
+			stuck_wait();
+}
+
+/* The lock of a datagram socket. In a slot other than 0: seems to want the same port, and ends. */
+ATTACK(stuck_datagrams)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET,
+	                         .sin_port = htons((uint16_t)atoi(arguments[2])),
+	                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	const struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = to.sin_port};
+	const char *slot = getenv("REUSEPORTD_SLOT");
+	int fd;
+
+	if (slot && strcmp(slot, "0") != 0) {
+		fputs("Address already in use\n", stderr);
+		exit(1);
+	}
+	stuck_begin(arguments);
+	fd = socket(AF_INET, SOCK_DGRAM, 0);
+	if (bind(fd, (const struct sockaddr *)&any, sizeof(any)) < 0)
+		perror("attack: bind");
+	if (stuck_fork() == 0) { /* the kernel collects the datagram with the socket's lock held */
+		sendto(fd, stuck_memory, SIZE, MSG_MORE, (const struct sockaddr *)&to, sizeof(to));
 		_exit(1);
 	}
 	stuck_wait();
@@ -107,7 +206,7 @@ ATTACK(stuck_epoll)
 	fd = stuck_bind(arguments[2]);
 	epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &event);
 	epoll_ctl(epfd, EPOLL_CTL_ADD, eventfd(1, 0), &event);
-	if (fork() == 0) {
+	if (stuck_fork() == 0) {
 		epoll_wait(epfd, stuck_memory, 1, -1);
 		_exit(1);
 	}
@@ -124,7 +223,7 @@ ATTACK(stuck_exec)
 
 	stuck_begin(arguments);
 	fd = stuck_bind(arguments[2]);
-	if (fork() == 0) {
+	if (stuck_fork() == 0) {
 		munmap(stuck_memory, SIZE);
 		fcntl(stuck_file, F_SETFD, FD_CLOEXEC);
 		execv("/proc/self/exe", argv);
@@ -138,7 +237,7 @@ ATTACK(stuck_exec)
 ATTACK(stuck_output)
 {
 	stuck_begin(arguments);
-	if (fork() == 0) {
+	if (stuck_fork() == 0) {
 		if (write(STDOUT_FILENO, "line\n", 5) < 0 ||
 		    write(STDOUT_FILENO, stuck_memory, SIZE) < 0)
 			perror("attack: write");

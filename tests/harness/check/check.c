@@ -253,6 +253,13 @@ static int check_prepare(void)
 	return r;
 }
 
+bool check_is_full(void)
+{
+	const char *text = getenv("RPD_FULL");
+
+	return text && *text && strcmp(text, "0") != 0;
+}
+
 int check_main(int argc, char **argv, const struct check_case *cases, size_t n)
 {
 	struct selection selection = {.exact = getenv("RPD_CASE")};

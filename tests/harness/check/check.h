@@ -10,7 +10,7 @@
  * Output: a line "ok NAME", "FAILED NAME: REASON" or "skipped NAME: REASON" for each case, and at
  * the end "N passed, N failed, N skipped". Exit status: 0, 1 if a case failed, 2 if no case was
  * selected. Environment: RPD_CASE (the exact name of the only case to run), RPD_SLOW (deadline.h),
- * RPD_RETRY (run a case that fails once more).
+ * RPD_RETRY (run a case that fails once more), RPD_FULL (check_is_full()).
  */
 #pragma once
 
@@ -37,6 +37,9 @@ struct check_case {
 /* Runs all cases, or with arguments "-k NAME" the cases with a NAME in their name. Returns the exit
  * status. */
 int check_main(int argc, char **argv, const struct check_case *cases, size_t n);
+
+/* Whether RPD_FULL is set, as `tools/test --full` does: a case with a sample runs its long form. */
+bool check_is_full(void);
 
 /* Calls @end when the case ends, however it ends. Each function is called once, in reverse order of
  * registration. */

@@ -27,7 +27,7 @@ unsigned int bed_endpoint(struct bed *bed, int family, bool v6only)
 {
 	const struct rpd_endpoint endpoint = {.family = family, .v6only = v6only};
 	struct error err;
-	int r = steer_setup_add_endpoint(&bed->steer, &bed->pins, &endpoint, 0, &err);
+	int r = steer_setup_add_endpoint(&bed->steer, &bed->pins, &endpoint, bed->max_conns, &err);
 
 	CHECK_MSG(r >= 0, "%s", err.text);
 	return (unsigned int)r;
@@ -71,7 +71,7 @@ unsigned int bed_listen(struct bed *bed, unsigned int endpoint)
 void bed_admit(struct bed *bed, unsigned int listener, unsigned int slot, const char *version)
 {
 	const struct bed_listener *it = &bed->listeners[listener];
-	struct rpd_member member = {.slot = slot, .endpoint = it->endpoint};
+	struct rpd_member member = {.slot = slot, .endpoint = it->endpoint, .account = slot};
 	uint64_t cookie;
 	struct error err;
 
@@ -212,6 +212,7 @@ struct bed *bed_new(void)
 	steer_init(&bed->steer);
 	schedule_init(&bed->draft);
 	bed->pins = PINS_NONE;
+	bed->max_conns = 0;
 	bed->n_listeners = 0;
 	bed->stats_fd = -1;
 	bed->child = 0;

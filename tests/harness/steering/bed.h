@@ -32,6 +32,7 @@ struct bed {
 	struct steer steer;
 	struct pins pins;
 	struct rpd_schedule draft;
+	uint32_t max_conns; /* room in the table of open connections; set before an endpoint */
 	struct bed_listener listeners[BED_LISTENER_MAX];
 	_Atomic unsigned int n_listeners;
 	int epfd;          /* watches all of them */

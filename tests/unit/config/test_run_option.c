@@ -125,6 +125,7 @@ static void flags(void **state)
 	} cases[] = {
 	        {"pass-sockets", offsetof(struct run_config, pass_sockets)},
 	        {"no-count", offsetof(struct run_config, no_count)},
+	        {"http", offsetof(struct run_config, http)},
 	        {"merge-logs", offsetof(struct run_config, merge_logs)},
 	        {"shutdown-message", offsetof(struct run_config, shutdown_message)},
 	        {"drain-message", offsetof(struct run_config, drain_message)},

@@ -76,10 +76,21 @@ static void releases_with_the_migration_bug(void **state)
 	}
 }
 
+static void releases_with_serial_dumps(void **state)
+{
+	assert_true(kernel_bugs_has_serial_dumps("5.14.0"));
+	assert_true(kernel_bugs_has_serial_dumps("6.1.0-35-amd64"));
+	assert_true(kernel_bugs_has_serial_dumps("6.8.12"));
+	assert_false(kernel_bugs_has_serial_dumps("6.9.0"));
+	assert_false(kernel_bugs_has_serial_dumps("7.0.1"));
+	assert_true(kernel_bugs_has_serial_dumps("linux"));
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(releases_with_the_migration_bug),
+	        cmocka_unit_test(releases_with_serial_dumps),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);

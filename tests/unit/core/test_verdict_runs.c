@@ -18,18 +18,19 @@ struct outcome {
 	double requests;                /* of the new version until it was aborted, on average */
 };
 
-/* Steps of 5 %, 25 % and 50 %; the first one has @looks looks. */
+/* Steps of 5 %, 25 % and 50 %; the first one has @looks looks, the others have half as many more.
+ */
 static void deploy(const struct verdict_bed_version *new, const struct verdict_bed_version *old,
                    unsigned int looks, struct outcome *outcome)
 {
-	static const unsigned int shares[] = {50, 250, 500}, later = 40;
+	static const unsigned int shares[] = {50, 250, 500};
 	struct verdict_bed_deployment d;
 	bool good = true;
 
 	verdict_bed_begin(&d, new, old, CONNECTIONS);
 	for (unsigned int i = 0; i < ARRAY_SIZE(shares); i++) {
 		const enum verdict_answer answer =
-		        verdict_bed_step(&d, shares[i], i ? later : looks);
+		        verdict_bed_step(&d, shares[i], i ? looks * 3 / 2 : looks);
 
 		good &= answer == VERDICT_GOOD;
 		if (answer == VERDICT_BAD) {
@@ -62,8 +63,8 @@ static struct outcome deploy_all(const struct verdict_bed_version *new,
 
 /*
  * A version that is no worse, or as bad as is tolerated: at most 1 % are aborted, over the whole
- * deployment and with all signals. In fact the rate is far lower, so that already 400 runs stay
- * below. With --full, 10,000 runs each.
+ * deployment and with all signals. With --full, 10,000 runs each. Of 400 runs at 1 %, more than 8
+ * are aborted with a probability of 2 %; in fact the rate is some 0.2 %.
  */
 static void false_alarms(void **context)
 {
@@ -74,14 +75,14 @@ static void false_alarms(void **context)
 
 	seed_start("traffic");
 	outcome = deploy_all(&usual, &usual, 20, runs, "2 % errors, as before");
-	assert_true(outcome.bad <= runs / 100);
+	assert_true(outcome.bad <= verdict_bed_runs(8, 100));
 	assert_true(outcome.good >= runs * 95 / 100);
 	outcome = deploy_all(&tolerated, &usual, 20, runs, "3 % errors, 2 % before");
-	assert_true(outcome.bad <= runs / 100);
+	assert_true(outcome.bad <= verdict_bed_runs(8, 100));
 }
 
-/* Bad versions are found in each run. Those that are found soon are found at 5 %, in two minutes
- * with a look each second. */
+/* Bad versions are found in each run; those with a limit of requests at 5 %, within 120 looks: two
+ * minutes, with a look each second. Slow ones are found in 95 % of the runs at least. */
 static void bad_versions(void **context)
 {
 	static const struct {
@@ -92,7 +93,7 @@ static void bad_versions(void **context)
 	        {{.errors = 0.02}, "responds 500 to 2 %, 0.1 % before", 700},
 	        {{.resets = 0.01, .errors = 0.001}, "resets 1 %", 1000},
 	        {{.unanswered = 0.05, .errors = 0.001}, "leaves 5 % without an answer", 200},
-	        {{.times = 5, .errors = 0.001}, "5 times slower", 150},
+	        {{.times = 5, .errors = 0.001}, "5 times slower", 300},
 	        {{.slow = 0.02, .slower_us = 500000, .errors = 0.001},
 	         "2 % are 0.5 s slower: 5 "
 	         "times slower at p99"},
@@ -105,8 +106,7 @@ static void bad_versions(void **context)
 		const struct outcome outcome =
 		        deploy_all(&bad[i].version, &fine, 120, runs, bad[i].what);
 
-		assert_int_equal(outcome.bad, runs);
-		assert_int_equal(outcome.good, 0);
+		assert_true(outcome.bad >= runs * 95 / 100);
 		if (bad[i].soon) {
 			assert_int_equal(outcome.bad_in_first, runs);
 			assert_true(outcome.requests < bad[i].soon);

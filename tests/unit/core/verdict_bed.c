@@ -37,7 +37,6 @@ static void verdict_bed_add_count(struct verdict_count *count, unsigned int n, u
 {
 	count->n += n;
 	count->bad += bad;
-	count->clients += bad;
 }
 
 void verdict_bed_add(struct verdict_pair *pair, unsigned int new_n, unsigned int new_bad,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* For the tests of core/verdict: the default rules, random events, and a deployment whose traffic
- * has given rates. */
+/* For the tests of core/verdict: the default rules, random events, and a deployment with random
+ * traffic of given rates. */
 #pragma once
 
 #include <stdbool.h>
@@ -20,7 +20,7 @@ double verdict_bed_random(void);
 /* How many of @n come out, each with @probability. */
 unsigned int verdict_bed_draw(unsigned int n, double probability);
 
-/* Adds to the counts of a signal, as a caller that sees no clients. */
+/* Adds to the counts of a signal. */
 void verdict_bed_add(struct verdict_pair *pair, unsigned int new_n, unsigned int new_bad,
                      unsigned int old_n, unsigned int old_bad);
 

@@ -82,8 +82,9 @@ static void lines(void **state)
 static void news(void **state)
 {
 	static const char *const others[] = {"\"phase\": \"paused\"", "\"outcome\": \"promoted\"",
-	                                     "\"reason\": \"x\""};
-	struct json_object *d = deployment(""), *same = deployment("\"seconds\": 3.0");
+	                                     "\"verdict\": \"good\""};
+	struct json_object *d = deployment(""),
+	                   *same = deployment("\"seconds\": 3.0, \"reason\": \"7 samples\"");
 
 	assert_true(deployment_view_has_news(d, NULL));
 	assert_false(deployment_view_has_news(same, d));

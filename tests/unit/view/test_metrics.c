@@ -66,6 +66,36 @@ static void workers(void **state)
 	       "reuseportd_connections_opened_total{service=\"a\",slot=\"3\",version=\"v2\"} 40\n");
 }
 
+static void responses(void **state)
+{
+	expect("[{\"service\": \"a\", \"workers\": ["
+	       "{\"slot\": 0, \"version\": \"v1\", \"responses\": null, "
+	       "\"time_to_first_byte\": null}, "
+	       "{\"slot\": 1, \"version\": \"v2\", "
+	       "\"responses\": {\"unknown\": 0, \"2xx\": 3, \"5xx\": 1}, "
+	       "\"time_to_first_byte\": {\"count\": 4, \"sum_seconds\": 0.5, \"histogram\": ["
+	       "{\"below_seconds\": 0.000131072, \"count\": 1}, "
+	       "{\"below_seconds\": 68.719476736, \"count\": 4}]}}]}]",
+	       "reuseportd_up{service=\"a\"} 1\n"
+	       "reuseportd_workers{service=\"a\"} 2\n"
+	       "reuseportd_http_responses_total{service=\"a\",slot=\"1\",version=\"v2\","
+	       "code=\"unknown\"} 0\n"
+	       "reuseportd_http_responses_total{service=\"a\",slot=\"1\",version=\"v2\","
+	       "code=\"2xx\"} 3\n"
+	       "reuseportd_http_responses_total{service=\"a\",slot=\"1\",version=\"v2\","
+	       "code=\"5xx\"} 1\n"
+	       "reuseportd_http_time_to_first_byte_seconds_bucket{service=\"a\",slot=\"1\","
+	       "version=\"v2\",le=\"0.000131072\"} 1\n"
+	       "reuseportd_http_time_to_first_byte_seconds_bucket{service=\"a\",slot=\"1\","
+	       "version=\"v2\",le=\"68.7194767\"} 4\n"
+	       "reuseportd_http_time_to_first_byte_seconds_bucket{service=\"a\",slot=\"1\","
+	       "version=\"v2\",le=\"+Inf\"} 4\n"
+	       "reuseportd_http_time_to_first_byte_seconds_sum{service=\"a\",slot=\"1\","
+	       "version=\"v2\"} 0.5\n"
+	       "reuseportd_http_time_to_first_byte_seconds_count{service=\"a\",slot=\"1\","
+	       "version=\"v2\"} 4\n");
+}
+
 static void escapes(void **state)
 {
 	expect("[{\"service\": \"a\", \"workers\": [{\"slot\": 0, \"version\": \"\\\"x\\\\\", "
@@ -83,6 +113,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(services),
 	        cmocka_unit_test(workers),
+	        cmocka_unit_test(responses),
 	        cmocka_unit_test(escapes),
 	};
 

@@ -159,6 +159,32 @@ static void blocks(void **state)
 	json_object_put(status);
 }
 
+/* HTTP responses take the place of columns of less use. */
+static void responses(void **state)
+{
+	struct screen screen = {.rows = 10, .columns = 80, .selected = SCREEN_NO_SLOT};
+	struct json_object *status = three(), *worker;
+	struct drawn d;
+
+	worker = json_object_array_get_idx(json_object_object_get(status, "workers"), 2);
+	json_object_object_add(worker, "requests_per_second", json_object_new_double(1234.5));
+	json_object_object_add(worker, "responses", json_tokener_parse("{\"5xx\": 17}"));
+	json_object_object_add(worker, "time_to_first_byte",
+	                       json_tokener_parse("{\"p99_ms\": 12.25}"));
+	d = draw(status, &screen);
+	assert_string_equal(d.lines[4],
+	                    " SLOT STATE    VERSION  SHARE          RATE/S ACTIVE QUEUE"
+	                    "   REQ/S   5XX P99/MS ");
+	assert_non_null(strstr(d.lines[7], " 1234.5    17   12.2"));
+	assert_non_null(strstr(d.lines[5], " -     -      -"));
+	free(d.text);
+	screen.columns = 120;
+	d = draw(status, &screen);
+	assert_non_null(strstr(d.lines[4], "QUEUE   REQ/S   5XX P99/MS   PID COMMAND"));
+	free(d.text);
+	json_object_put(status);
+}
+
 /* Nothing is drawn outside of the screen, however small. */
 static void sizes(void **state)
 {
@@ -266,9 +292,10 @@ static void messages(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(lines),    cmocka_unit_test(blocks),  cmocka_unit_test(deployment),
-	        cmocka_unit_test(sizes),    cmocka_unit_test(sorting), cmocka_unit_test(selecting),
-	        cmocka_unit_test(messages),
+	        cmocka_unit_test(lines),     cmocka_unit_test(blocks),
+	        cmocka_unit_test(responses), cmocka_unit_test(deployment),
+	        cmocka_unit_test(sizes),     cmocka_unit_test(sorting),
+	        cmocka_unit_test(selecting), cmocka_unit_test(messages),
 	};
 
 	return unit_main(argc, argv, tests, ARRAY_SIZE(tests), NULL, NULL);

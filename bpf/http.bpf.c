@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Counts the HTTP/1 responses of each worker, by class of status, and the time from the last packet
+ * of the request to the first packet of the response. The workers need no change for it.
+ *
+ * Two programs on the workers' cgroup see each packet that their sockets get and send.
+ * http_exchange.h decides what begins a response, and says what can be known. The worker is known
+ * by the connection's account (conn_table.h), so all workers may be in one cgroup; a connection
+ * that is not counted there isn't looked at. Neither are probes of the supervisor: it would judge
+ * its own requests.
+ *
+ * What is known of a connection is in its socket's storage, from the first packet with data on. A
+ * packet that arrives with the end of the handshake belongs to the listener for these programs, and
+ * goes unseen. The programs change only numbers: they let each packet pass.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <linux/bpf.h>
+#include <linux/in.h>
+#include <bpf/bpf_helpers.h>
+
+#include <reuseportd/response_abi.h>
+#include "conn_table.h"
+#include "http_exchange.h"
+#include "http_packet.h"
+#include "probe_map.h"
+#include "rate.h"
+#include "shared_maps.h"
+
+#define HTTP_PASS   1
+#define HTTP_LISTEN 10 /* TCP_LISTEN */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct http_exchange);
+} exchanges SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, RESPONSE_ROWS_MAX);
+	__type(key, __u32);
+	__type(value, struct rpd_responses);
+} responses SEC(".maps");
+
+/* When both programs were attached, in RPD_TAG_TICKs: they have seen all packets of a connection
+ * that is younger. User space sets it. */
+__u64 attached_at = -1ull;
+
+static __always_inline bool http_is_our_port(__u32 port)
+{
+	__u32 zero = 0;
+	struct rpd_ports *our = bpf_map_lookup_elem(&ports, &zero);
+
+	return our && our->has[(port & 0xffff) / 64] >> port % 64 & 1;
+}
+
+/* The connection of a packet; NULL if it isn't one of the service's. */
+static __always_inline struct bpf_sock *http_find_connection(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	if (!sk)
+		return NULL;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk || sk->protocol != IPPROTO_TCP || sk->state == HTTP_LISTEN ||
+	    !http_is_our_port(sk->src_port))
+		return NULL;
+	return sk;
+}
+
+/* Makes the exchange of a connection; NULL if the connection is not counted. */
+static __always_inline struct http_exchange *http_begin(struct bpf_sock *sk)
+{
+	struct rpd_control *ctl = conn_table_control();
+	const __u64 *tag = conn_table_find(sk);
+	struct http_exchange *it;
+
+	if (!ctl || !tag || (*tag & RPD_TAG_ACCOUNT) == RPD_TAG_NONE)
+		return NULL;
+	it = bpf_sk_storage_get(&exchanges, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!it)
+		return NULL;
+	if (ctl->n_probes && probe_is_of(sk))
+		it->flags = HTTP_OPAQUE;
+	else if (*tag >> RPD_TAG_BITS > attached_at)
+		it->flags = HTTP_FRESH;
+	return it;
+}
+
+/* Reads the segment of a packet, and finds the exchange that it belongs to. Returns NULL if there
+ * is nothing to look at. */
+static __always_inline struct http_exchange *
+http_find_exchange(struct __sk_buff *skb, struct bpf_sock *sk, struct http_segment *ret)
+{
+	struct http_exchange *it = bpf_sk_storage_get(&exchanges, sk, NULL, 0);
+
+	if ((it && it->flags & HTTP_OPAQUE) || !http_packet_read(skb, ret))
+		return NULL;
+	return it ? it : http_begin(sk);
+}
+
+/* The compiler forgets what it knows of the value, and so leaves the checks of its range in the
+ * program, which the verifier needs. */
+#define HTTP_FORGET(value) asm volatile("" : "+r"(value))
+
+static __always_inline void http_count(struct bpf_sock *sk, __u32 class, __u64 now, __u64 ns)
+{
+	const __u64 *tag = conn_table_find(sk);
+	struct rpd_responses *row;
+	__u32 account, bucket;
+
+	if (!tag)
+		return;
+	account = *tag & RPD_TAG_ACCOUNT;
+	row = bpf_map_lookup_elem(&responses, &account);
+	HTTP_FORGET(class);
+	if (!row || class >= RESPONSE_CLASS_MAX)
+		return;
+	__sync_fetch_and_add(&row->of[class], 1);
+	if (class != 1)
+		rate_count(&row->rate, now);
+	bucket = response_bucket(ns);
+	HTTP_FORGET(bucket);
+	if (!ns || bucket >= RESPONSE_BUCKETS)
+		return;
+	__sync_fetch_and_add(&row->time_ns, ns);
+	__sync_fetch_and_add(&row->times[bucket], 1);
+}
+
+SEC("cgroup_skb/ingress")
+int rpd_http_in(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = http_find_connection(skb);
+	struct http_segment segment = {};
+	struct http_exchange *it;
+
+	if (!sk)
+		return HTTP_PASS;
+	it = http_find_exchange(skb, sk, &segment);
+	if (it)
+		http_exchange_receive(it, &segment, bpf_ktime_get_ns());
+	return HTTP_PASS;
+}
+
+SEC("cgroup_skb/egress")
+int rpd_http_out(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = http_find_connection(skb);
+	struct http_segment segment = {};
+	struct http_exchange *it;
+	__u64 ns = 0, now;
+	int class;
+
+	if (!sk)
+		return HTTP_PASS;
+	it = http_find_exchange(skb, sk, &segment);
+	if (!it)
+		return HTTP_PASS;
+	now = bpf_ktime_get_ns();
+	class = http_exchange_send(it, &segment, now, &ns);
+	if (class != HTTP_NO_RESPONSE)
+		http_count(sk, class, now, ns);
+	return HTTP_PASS;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

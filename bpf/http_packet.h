@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* The TCP segment in a packet of cgroup_skb, which begins at the IP header. A GSO packet is one
+ * segment, whatever its length. */
+#pragma once
+
+#include <stdbool.h>
+#include <linux/bpf.h>
+#include <linux/in.h>
+#include <linux/in6.h>
+#include <linux/tcp.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "http_exchange.h"
+
+/* Packets with more IPv6 extension headers are not looked at. */
+#define HTTP_EXTENSIONS_MAX 6
+
+/* The offset of the TCP header in an IPv6 packet; 0 if it is not found. @next: the first header
+ * after that of IPv6. */
+static __always_inline __u32 http_packet_find_tcp6(struct __sk_buff *skb, __u8 next)
+{
+	__u32 at = 40;
+
+	for (int i = 0; i < HTTP_EXTENSIONS_MAX && next != IPPROTO_TCP; i++) {
+		__u8 head[2]; /* the next header, and the length of this one */
+
+		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS &&
+		    next != IPPROTO_AH)
+			return 0;
+		if (bpf_skb_load_bytes(skb, at, head, sizeof(head)) < 0)
+			return 0;
+		at += next == IPPROTO_AH ? (head[1] + 2) * 4 : (head[1] + 1) * 8;
+		next = head[0];
+	}
+	return next == IPPROTO_TCP ? at : 0;
+}
+
+/* The beginning of a packet; both parts are there at once in a plain IPv4 packet. */
+struct http_start {
+	__u8 ip[20];
+	struct tcphdr tcp;
+};
+
+/* Reads the segment. Returns false if the packet has no data. */
+static __always_inline bool http_packet_read(struct __sk_buff *skb, struct http_segment *ret)
+{
+	struct http_start start;
+	__u32 at = 0, size, last;
+
+	if (bpf_skb_load_bytes(skb, 0, &start, sizeof(start)) < 0)
+		return false;
+	if (start.ip[0] >> 4 == 4)
+		at = (start.ip[0] & 15) * 4;
+	else if (start.ip[0] >> 4 == 6)
+		at = http_packet_find_tcp6(skb, start.ip[6]);
+	if (!at)
+		return false;
+	if (at != sizeof(start.ip) &&
+	    bpf_skb_load_bytes(skb, at, &start.tcp, sizeof(start.tcp)) < 0)
+		return false;
+	at += start.tcp.doff * 4;
+	if (skb->len <= at)
+		return false;
+	size = skb->len - at;
+	ret->seq = bpf_ntohl(start.tcp.seq);
+	ret->end = ret->seq + size;
+	ret->ack = bpf_ntohl(start.tcp.ack_seq);
+	/* Less one, since Linux 6.1 does not learn from a comparison that a number is not 0. */
+	last = size > HTTP_HEAD_MAX ? HTTP_HEAD_MAX - 1 : size - 1;
+	asm volatile("" : "+r"(last)); /* else the compiler hides the bounds from the verifier */
+	ret->n_head = (last & (HTTP_HEAD_MAX - 1)) + 1;
+	return bpf_skb_load_bytes(skb, at, ret->head, ret->n_head) == 0;
+}

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* kern/http, kern/cgroup_tree, service/responses and response_stats: when responses are counted,
+ * for which version, and that nothing is left afterwards. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <bpf/bpf.h>
+
+#include "base/cleanup.h"
+#include "beds/cgroup_bed.h"
+#include "beds/http_bed.h"
+#include "check/check.h"
+#include "core/schedule_edit.h"
+#include "kern/cgroup_tree.h"
+#include "kern/http.h"
+#include "service/observe.h"
+#include "service/response_stats.h"
+#include "service/responses.h"
+#include "service/schedule_commit.h"
+#include "service/service_remove.h"
+
+#define GET "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+#define OK  "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody"
+
+static void exchange(const struct http_pair *pair, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		http_bed_send(pair->client, pair->server, GET, sizeof(GET) - 1);
+		http_bed_send(pair->server, pair->client, OK, sizeof(OK) - 1);
+	}
+}
+
+static void visit(const struct http_bed *bed, unsigned int n)
+{
+	struct http_pair pair = http_bed_connect(bed, AF_INET);
+
+	exchange(&pair, n);
+	http_bed_close(&pair);
+}
+
+static unsigned long long of_version(const char *label)
+{
+	struct response_count count;
+
+	CHECK_EQ(response_stats_of_version(&run_service, label, &count), 0);
+	CHECK_EQ(response_count_timed(&count), response_count_final(&count));
+	return count.of[2];
+}
+
+static unsigned long long of_worker(void)
+{
+	struct response_count count;
+
+	CHECK_EQ(response_stats_of_generation(&run_service, 0, &count, NULL), 0);
+	return count.of[2];
+}
+
+/* How many programs are attached to the cgroup. */
+static unsigned int attached(int cgroup)
+{
+	static const enum bpf_attach_type types[] = {BPF_CGROUP_INET_INGRESS,
+	                                             BPF_CGROUP_INET_EGRESS};
+	unsigned int sum = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		uint32_t ids[16], n = ARRAY_SIZE(ids);
+
+		CHECK_EQ(bpf_prog_query(cgroup, types[i], 0, NULL, ids, &n), 0);
+		sum += n;
+	}
+	return sum;
+}
+
+static bool is_pinned(const char *name)
+{
+	char path[PATH_MAX];
+
+	return access(pins_path(&run_service.pins, name, path), F_OK) == 0;
+}
+
+static void counts_of_a_version_stay(void)
+{
+	_cleanup_http_bed_ struct http_bed bed;
+
+	http_bed_begin(&bed, AF_INET, false);
+	visit(&bed, 3);
+	CHECK_EQ(of_version(RPD_FIRST_LABEL), 3);
+	responses_set_version(&run_service, 0, RPD_FIRST_LABEL);
+	CHECK_EQ(of_worker(), 3);
+	responses_set_version(&run_service, 0, "v2");
+	CHECK_EQ(of_worker(), 0);
+	visit(&bed, 4);
+	CHECK_EQ(of_version(RPD_FIRST_LABEL), 3);
+	CHECK_EQ(of_version("v2"), 4);
+	responses_set_version(&run_service, 0, RPD_FIRST_LABEL);
+	visit(&bed, 5);
+	CHECK_EQ(of_worker(), 5);
+	CHECK_EQ(of_version(RPD_FIRST_LABEL), 8);
+	CHECK_EQ(of_version("v2"), 4);
+	CHECK_EQ(of_version("v3"), 0);
+}
+
+/* More versions than there is room for: those that no slot has are forgotten. */
+static void many_versions(void)
+{
+	_cleanup_http_bed_ struct http_bed bed;
+	_cleanup_free_ struct version_responses *list = NULL;
+	size_t n;
+	char label[RPD_LABEL_MAX];
+
+	http_bed_begin(&bed, AF_INET, false);
+	visit(&bed, 2);
+	for (unsigned int i = 0; i < 2 * RPD_VERSION_MAX; i++) {
+		snprintf(label, sizeof(label), "old%u", i);
+		responses_set_version(&run_service, 0, label);
+	}
+	CHECK_EQ(of_version(RPD_FIRST_LABEL), 2);
+	CHECK_EQ(response_stats_of_versions(&run_service, &list, &n), 0);
+	CHECK_BETWEEN(n, RPD_VERSION_MAX, RPD_VERSION_MAX + 2);
+}
+
+static void label_changes_the_version(void)
+{
+	_cleanup_http_bed_ struct http_bed bed;
+	_cleanup_observed_ struct observed o = {};
+	const struct slots slots = {.n = 1, .at = {0}};
+	struct rpd_schedule draft;
+	struct error err;
+
+	http_bed_begin(&bed, AF_INET, false);
+	visit(&bed, 2);
+	CHECK_MSG(observe(&run_service, OBSERVE_KNOWN, &o, &err) >= 0, "%s", err.text);
+	schedule_commit_begin(&run_service, &o, &draft);
+	CHECK_EQ(schedule_edit_set_label(&draft, &slots, "next", &err), 0);
+	CHECK_MSG(schedule_commit(&run_service, &o, &draft, true, "test", &err) == 0, "%s",
+	          err.text);
+	visit(&bed, 3);
+	CHECK_EQ(of_version(RPD_FIRST_LABEL), 2);
+	CHECK_EQ(of_version("next"), 3);
+}
+
+static void began_later_and_ended(void)
+{
+	_cleanup_http_bed_ struct http_bed bed;
+	struct http_pair pair;
+	struct error err;
+
+	http_bed_begin(&bed, AF_INET, false);
+	CHECK_EQ(attached(bed.cgroup), 2);
+	responses_end(&run_service);
+	CHECK_EQ(attached(bed.cgroup), 0);
+	CHECK(!response_stats_are_counted(&run_service));
+	CHECK(!is_pinned("responses") && !is_pinned("http-in") && !is_pinned("http-out"));
+	responses_end(&run_service);
+	pair = http_bed_connect(&bed, AF_INET);
+	exchange(&pair, 5);
+	CHECK_EQ(of_version(RPD_FIRST_LABEL), 0);
+	CHECK_EQ(responses_begin(&run_service, bed.cgroup, &err), 0);
+	CHECK_EQ(responses_begin(&run_service, bed.cgroup, &err), 0);
+	CHECK_EQ(attached(bed.cgroup), 2);
+	exchange(&pair, 7);
+	CHECK_EQ(of_version(RPD_FIRST_LABEL), 7);
+	run_service_reopen();
+	CHECK(response_stats_are_counted(&run_service));
+	exchange(&pair, 1);
+	CHECK_EQ(of_version(RPD_FIRST_LABEL), 8);
+	http_bed_close(&pair);
+}
+
+static void half_made_is_removed(void)
+{
+	static const char *const pins[] = {"responses", "http-in", "http-out"};
+	_cleanup_http_bed_ struct http_bed bed;
+	struct error err;
+
+	http_bed_begin(&bed, AF_INET, false);
+	for (size_t i = 0; i < ARRAY_SIZE(pins); i++) {
+		char path[PATH_MAX];
+
+		CHECK_EQ(responses_begin(&run_service, bed.cgroup, &err), 0);
+		CHECK_EQ(unlink(pins_path(&run_service.pins, pins[i], path)), 0);
+		run_service_reopen();
+		CHECK(!response_stats_are_counted(&run_service));
+		CHECK(!is_pinned("responses") && !is_pinned("http-in") && !is_pinned("http-out"));
+		CHECK_EQ(attached(bed.cgroup), 0);
+	}
+}
+
+static void nothing_is_left_of_a_removed_service(void)
+{
+	_cleanup_http_bed_ struct http_bed bed;
+	struct error err;
+
+	http_bed_begin(&bed, AF_INET, false);
+	CHECK_MSG(service_remove(&run_service, false, NULL, &err) >= 0, "%s", err.text);
+	service_close(&run_service);
+	CHECK_EQ(attached(bed.cgroup), 0);
+}
+
+static void needs_the_counts_of_connections(void)
+{
+	_cleanup_http_bed_ struct http_bed bed;
+	struct error err;
+
+	http_bed_begin(&bed, AF_INET, false);
+	responses_end(&run_service);
+	run_service.conns.counting = false;
+	strcpy(run_service.conns.why, "for a reason");
+	CHECK_EQ(responses_begin(&run_service, bed.cgroup, &err), -EOPNOTSUPP);
+	CHECK_MSG(strstr(err.text, "for a reason"), "%s", err.text);
+	CHECK_EQ(attached(bed.cgroup), 0);
+}
+
+/* The programs are attached twice for a moment: to a cgroup, and to one below it. */
+static void moved_to_another_cgroup(void)
+{
+	_cleanup_http_bed_ struct http_bed bed;
+	_cleanup_close_ int above = -1;
+	struct http_pair pair;
+	struct http copy;
+	struct error err;
+
+	http_bed_begin(&bed, AF_INET, false);
+	above = openat(bed.cgroup, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CHECK_EQ(http_cgroup(&run_service.http), cgroup_id(bed.cgroup));
+	pair = http_bed_connect(&bed, AF_INET);
+	exchange(&pair, 3);
+	http_init(&copy); /* keeps the former links */
+	http_open(&copy, &run_service.pins);
+	CHECK_EQ(http_move(&run_service.http, &run_service.pins, above, &err), 0);
+	CHECK_EQ(http_cgroup(&run_service.http), cgroup_id(above));
+	CHECK_EQ(attached(bed.cgroup), 2);
+	exchange(&pair, 4);
+	CHECK_EQ(of_worker(), 7);
+	http_close(&copy);
+	CHECK_EQ(attached(bed.cgroup), 0);
+	exchange(&pair, 5);
+	CHECK_EQ(of_worker(), 12);
+	run_service_reopen();
+	CHECK(response_stats_are_counted(&run_service));
+	CHECK_EQ(http_cgroup(&run_service.http), cgroup_id(above));
+	http_bed_close(&pair);
+}
+
+static void cgroups_in_common(void)
+{
+	_cleanup_cgroup_bed_ struct cgroup_bed bed = cgroup_bed_make();
+	_cleanup_close_ int a = cgroup_bed_worker(&bed, "a"), b = cgroup_bed_worker(&bed, "b");
+	_cleanup_close_ int joined = -1;
+
+	CHECK_EQ(cgroup_tree_join(&joined, cgroup_id(a)), 0);
+	CHECK_EQ(cgroup_id(joined), cgroup_id(a));
+	CHECK_EQ(cgroup_tree_join(&joined, cgroup_id(a)), 0);
+	CHECK_EQ(cgroup_id(joined), cgroup_id(a));
+	CHECK_EQ(cgroup_tree_join(&joined, cgroup_id(b)), 0);
+	CHECK_EQ(cgroup_id(joined), cgroup_id(bed.fd));
+	CHECK_EQ(cgroup_tree_join(&joined, cgroup_id(a)), 0);
+	CHECK_EQ(cgroup_id(joined), cgroup_id(bed.fd));
+	CHECK(cgroup_tree_join(&joined, 0xffffffffff) < 0);
+	CHECK_EQ(cgroup_id(joined), cgroup_id(bed.fd));
+	CHECK(cgroup_tree_open(0xffffffffff) < 0);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct check_case cases[] = {
+	        CHECK_CASE(counts_of_a_version_stay),
+	        CHECK_CASE(many_versions),
+	        CHECK_CASE(label_changes_the_version),
+	        CHECK_CASE(began_later_and_ended),
+	        CHECK_CASE(half_made_is_removed),
+	        CHECK_CASE(nothing_is_left_of_a_removed_service),
+	        CHECK_CASE(needs_the_counts_of_connections),
+	        CHECK_CASE(moved_to_another_cgroup),
+	        CHECK_CASE(cgroups_in_common),
+	};
+
+	return check_main(argc, argv, cases, ARRAY_SIZE(cases));
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "core/response_count.h"
+
+#include <string.h>
+
+#include "bed/unit.h"
+
+static void buckets_join_without_gap(void **state)
+{
+	for (uint32_t i = 0; i < RESPONSE_BUCKETS; i++) {
+		const uint64_t floor = response_bucket_floor(i), end = response_bucket_floor(i + 1);
+
+		assert_true(floor < end);
+		assert_int_equal(response_bucket(floor), i);
+		assert_int_equal(response_bucket(end - 1), i);
+		/* an eighth of an octave: at most 12.5 % wide */
+		assert_true((end - floor) * 8 <= floor);
+	}
+	assert_int_equal(response_bucket_floor(0), 1 << RESPONSE_SHORTEST_LOG);
+	assert_true(response_bucket_floor(RESPONSE_BUCKETS) == 1ull << RESPONSE_LONGEST_LOG);
+}
+
+static void times_out_of_range_are_in_the_outermost_buckets(void **state)
+{
+	assert_int_equal(response_bucket(0), 0);
+	assert_int_equal(response_bucket(1), 0);
+	assert_int_equal(response_bucket(1023), 0);
+	assert_int_equal(response_bucket(1ull << RESPONSE_LONGEST_LOG), RESPONSE_BUCKETS - 1);
+	assert_int_equal(response_bucket(UINT64_MAX), RESPONSE_BUCKETS - 1);
+}
+
+static void quantiles(void **state)
+{
+	struct response_count count = {};
+
+	assert_int_equal(response_count_quantile_bucket(&count, 500), -1);
+	assert_int_equal(response_count_quantile(&count, 990), 0);
+	count.times[10] = 98;
+	count.times[20] = 1;
+	count.times[30] = 1;
+	assert_int_equal(response_count_timed(&count), 100);
+	assert_int_equal(response_count_quantile_bucket(&count, 0), 10);
+	assert_int_equal(response_count_quantile_bucket(&count, 980), 10);
+	assert_int_equal(response_count_quantile_bucket(&count, 990), 20);
+	assert_int_equal(response_count_quantile_bucket(&count, 991), 30);
+	assert_int_equal(response_count_quantile_bucket(&count, 1000), 30);
+	assert_int_equal(response_count_quantile(&count, 500), response_bucket_floor(11));
+	assert_int_equal(response_count_slower(&count, 20), 2);
+	assert_int_equal(response_count_slower(&count, 21), 1);
+	assert_int_equal(response_count_slower(&count, RESPONSE_BUCKETS), 0);
+}
+
+static void steps_of_the_cumulative_histogram(void **state)
+{
+	struct response_count count = {};
+
+	for (uint64_t ns = 1; ns < UINT64_MAX / 2; ns *= 2) {
+		count.times[response_bucket(ns)]++; /* 1, 2, 4, ... */
+		count.times[response_bucket(2 * ns - 1)]++;
+	}
+	for (unsigned int step = 0; step + 1 < RESPONSE_STEPS; step++) {
+		uint64_t below = 0;
+
+		for (uint64_t ns = 1; ns < response_count_bound_ns(step); ns *= 2)
+			below += 2;
+		assert_int_equal(response_count_below(&count, step), below);
+	}
+	/* Longer times are in the last bucket. */
+	assert_int_equal(response_count_below(&count, RESPONSE_STEPS - 1),
+	                 response_count_timed(&count));
+}
+
+static void sums_and_differences(void **state)
+{
+	struct rpd_responses row = {.of = {1, 2, 3, 4, 5, 6}, .time_ns = 70};
+	struct response_count before, now, since;
+
+	row.times[7] = 8;
+	before = response_count_of(&row);
+	now = before;
+	response_count_add(&now, &before);
+	assert_int_equal(now.of[5], 12);
+	assert_int_equal(now.times[7], 16);
+	since = response_count_since(&now, &before);
+	assert_memory_equal(&since, &before, sizeof(since));
+	assert_int_equal(response_count_final(&since), 1 + 3 + 4 + 5 + 6);
+	since = response_count_since(&before, &now);
+	assert_int_equal(response_count_final(&since), 0);
+	assert_int_equal(since.time_ns, 0);
+}
+
+static void classes_have_names(void **state)
+{
+	assert_string_equal(response_count_class(RESPONSE_UNKNOWN), "unknown");
+	assert_string_equal(response_count_class(1), "1xx");
+	assert_string_equal(response_count_class(5), "5xx");
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(buckets_join_without_gap),
+	        cmocka_unit_test(times_out_of_range_are_in_the_outermost_buckets),
+	        cmocka_unit_test(quantiles),
+	        cmocka_unit_test(steps_of_the_cumulative_histogram),
+	        cmocka_unit_test(sums_and_differences),
+	        cmocka_unit_test(classes_have_names),
+	};
+
+	return unit_main(argc, argv, tests, sizeof(tests) / sizeof(tests[0]), NULL, NULL);
+}

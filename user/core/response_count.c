@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "core/response_count.h"
+
+#include <string.h>
+
+const char *response_count_class(unsigned int class)
+{
+	static const char *const names[RESPONSE_CLASS_MAX] = {
+	        [RESPONSE_UNKNOWN] = "unknown", "1xx", "2xx", "3xx", "4xx", "5xx",
+	};
+
+	return names[class];
+}
+
+struct response_count response_count_of(const struct rpd_responses *row)
+{
+	struct response_count count;
+
+	memcpy(count.of, row->of, sizeof(count.of));
+	memcpy(count.times, row->times, sizeof(count.times));
+	count.time_ns = row->time_ns;
+	return count;
+}
+
+void response_count_add(struct response_count *count, const struct response_count *other)
+{
+	for (unsigned int i = 0; i < RESPONSE_CLASS_MAX; i++)
+		count->of[i] += other->of[i];
+	for (unsigned int i = 0; i < RESPONSE_BUCKETS; i++)
+		count->times[i] += other->times[i];
+	count->time_ns += other->time_ns;
+}
+
+static uint64_t response_count_minus(uint64_t now, uint64_t before)
+{
+	return now > before ? now - before : 0;
+}
+
+struct response_count response_count_since(const struct response_count *now,
+                                           const struct response_count *before)
+{
+	struct response_count count;
+
+	for (unsigned int i = 0; i < RESPONSE_CLASS_MAX; i++)
+		count.of[i] = response_count_minus(now->of[i], before->of[i]);
+	for (unsigned int i = 0; i < RESPONSE_BUCKETS; i++)
+		count.times[i] = response_count_minus(now->times[i], before->times[i]);
+	count.time_ns = response_count_minus(now->time_ns, before->time_ns);
+	return count;
+}
+
+uint64_t response_count_final(const struct response_count *count)
+{
+	uint64_t n = count->of[RESPONSE_UNKNOWN];
+
+	for (unsigned int i = 2; i < RESPONSE_CLASS_MAX; i++)
+		n += count->of[i];
+	return n;
+}
+
+uint64_t response_count_slower(const struct response_count *count, unsigned int bucket)
+{
+	uint64_t n = 0;
+
+	for (unsigned int i = bucket; i < RESPONSE_BUCKETS; i++)
+		n += count->times[i];
+	return n;
+}
+
+uint64_t response_count_timed(const struct response_count *count)
+{
+	return response_count_slower(count, 0);
+}
+
+uint64_t response_count_bound_ns(unsigned int step)
+{
+	return 1ull << (RESPONSE_STEP_FIRST_LOG + step);
+}
+
+uint64_t response_count_below(const struct response_count *count, unsigned int step)
+{
+	const unsigned int log = RESPONSE_STEP_FIRST_LOG + step;
+
+	return response_count_timed(count) -
+	       response_count_slower(count, (log - RESPONSE_SHORTEST_LOG) * RESPONSE_OCTAVE);
+}
+
+int response_count_quantile_bucket(const struct response_count *count, unsigned int permille)
+{
+	const uint64_t n = response_count_timed(count);
+	uint64_t below = 0, wanted = (n * permille + 999) / 1000;
+
+	if (!wanted)
+		wanted = 1;
+	for (int i = 0; n && i < RESPONSE_BUCKETS; i++) {
+		below += count->times[i];
+		if (below >= wanted)
+			return i;
+	}
+	return -1;
+}
+
+uint64_t response_count_quantile(const struct response_count *count, unsigned int permille)
+{
+	const int bucket = response_count_quantile_bucket(count, permille);
+
+	return bucket < 0 ? 0 : response_bucket_floor((uint32_t)bucket + 1);
+}

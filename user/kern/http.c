@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "kern/http.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "http.skel.h"
+#include "kern/steer_maps.h"
+
+/* The pins, made in this order and removed in the other. */
+enum http_pin { PIN_ROWS, PIN_IN, PIN_OUT, PIN_MAX };
+
+/* The pin of a link that is to replace one of these. A killed command may leave it, until the next
+ * move or the end of the service: what both links see counts once. */
+#define NEXT "http-next"
+
+static const char *const pin_names[PIN_MAX] = {
+        [PIN_ROWS] = "responses",
+        [PIN_IN] = "http-in",
+        [PIN_OUT] = "http-out",
+};
+
+static int *http_fd(struct http *http, enum http_pin pin)
+{
+	return pin == PIN_ROWS ? &http->rows_fd : &http->link_fds[pin - PIN_IN];
+}
+
+void http_init(struct http *http)
+{
+	*http = (struct http){.rows_fd = -1, .link_fds = {-1, -1}};
+}
+
+void http_close(struct http *http)
+{
+	for (unsigned int i = 0; i < PIN_MAX; i++)
+		cleanup_close(http_fd(http, i));
+	http_init(http);
+}
+
+bool http_is_pin(const char *name)
+{
+	for (unsigned int i = 0; i < PIN_MAX; i++)
+		if (!strcmp(name, pin_names[i]))
+			return true;
+	return !strcmp(name, NEXT);
+}
+
+/* Whether the map is one that we can read. */
+static bool http_has_layout(int fd)
+{
+	struct bpf_map_info info = {};
+	uint32_t size = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && info.type == BPF_MAP_TYPE_HASH &&
+	       info.value_size == sizeof(struct rpd_responses);
+}
+
+void http_open(struct http *http, const struct pins *pins)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < PIN_MAX; i++) {
+		char path[PATH_MAX];
+
+		*http_fd(http, i) = bpf_obj_get(pins_path(pins, pin_names[i], path));
+		n += *http_fd(http, i) >= 0;
+	}
+	if (n == PIN_MAX && http_has_layout(http->rows_fd)) {
+		http->counting = true;
+		return;
+	}
+	http_close(http);
+	http->half_made = n > 0;
+}
+
+static int http_pin_one(int fd, const struct pins *pins, enum http_pin which)
+{
+	char path[PATH_MAX];
+
+	return bpf_obj_pin(fd, pins_path(pins, pin_names[which], path)) < 0 && errno != EEXIST
+	               ? -errno
+	               : 0;
+}
+
+int http_pin_missing(const struct http *http, const struct pins *pins)
+{
+	struct http copy = *http;
+	int r = 0;
+
+	for (unsigned int i = 0; r == 0 && http->counting && i < PIN_MAX; i++)
+		r = http_pin_one(*http_fd(&copy, i), pins, i);
+	return r;
+}
+
+static void http_unpin(const struct pins *pins)
+{
+	char next[PATH_MAX];
+
+	for (int i = PIN_MAX - 1; i >= 0; i--) {
+		char path[PATH_MAX];
+
+		unlink(pins_path(pins, pin_names[i], path));
+	}
+	unlink(pins_path(pins, NEXT, next));
+}
+
+void http_detach(struct http *http, const struct pins *pins)
+{
+	http_unpin(pins);
+	http_close(http);
+}
+
+static void http_destroy_skel(struct http_bpf **skel)
+{
+	http_bpf__destroy(*skel);
+}
+
+static int http_load(struct http *http, const struct steer *steer, int cgroup)
+{
+	_cleanup_(http_destroy_skel) struct http_bpf *skel = http_bpf__open();
+	int r = skel ? steer_maps_share(steer, skel->obj) : -errno;
+
+	if (r < 0)
+		return r;
+	skel->rodata->conn_mask = bpf_map__max_entries(skel->maps.conns) - 1;
+	r = http_bpf__load(skel);
+	if (r < 0)
+		return r;
+	skel->links.rpd_http_in = bpf_program__attach_cgroup(skel->progs.rpd_http_in, cgroup);
+	if (!skel->links.rpd_http_in)
+		return -errno;
+	skel->links.rpd_http_out = bpf_program__attach_cgroup(skel->progs.rpd_http_out, cgroup);
+	if (!skel->links.rpd_http_out)
+		return -errno;
+	__atomic_store_n(&skel->data->attached_at,
+	                 (uint64_t)clock_ns(CLOCK_MONOTONIC) >> RPD_TAG_TICK_LOG, __ATOMIC_RELEASE);
+	http->rows_fd = fcntl(bpf_map__fd(skel->maps.responses), F_DUPFD_CLOEXEC, 3);
+	http->link_fds[0] = fcntl(bpf_link__fd(skel->links.rpd_http_in), F_DUPFD_CLOEXEC, 3);
+	http->link_fds[1] = fcntl(bpf_link__fd(skel->links.rpd_http_out), F_DUPFD_CLOEXEC, 3);
+	return http->rows_fd < 0 || http->link_fds[0] < 0 || http->link_fds[1] < 0 ? -errno : 0;
+}
+
+static int http_explain(int code, struct error *err)
+{
+	return error_set(
+	        err, code, "can't count HTTP responses (cgroup_skb): %s%s", strerror(-code),
+	        code == -EPERM ? "\nthis needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: run as "
+	                         "root; or the workers' cgroup, or one above it, has a program "
+	                         "that allows no others (`bpftool cgroup tree` shows it)"
+	                       : "");
+}
+
+int http_attach(struct http *http, const struct steer *steer, int cgroup, struct error *err)
+{
+	const int r = http_load(http, steer, cgroup);
+
+	if (r < 0) {
+		http_close(http);
+		return http_explain(r, err);
+	}
+	http->counting = true;
+	return 0;
+}
+
+/* The program of a link; a negative errno if it can't be opened. */
+static int http_open_program(int link)
+{
+	struct bpf_link_info info = {};
+	uint32_t size = sizeof(info);
+	int fd = bpf_obj_get_info_by_fd(link, &info, &size);
+
+	if (fd == 0)
+		fd = bpf_prog_get_fd_by_id(info.prog_id);
+	return fd < 0 ? -errno : fd;
+}
+
+static int http_move_link(int *link, int cgroup, enum bpf_attach_type type, const struct pins *pins,
+                          enum http_pin pin)
+{
+	_cleanup_close_ int program = http_open_program(*link), moved = -1;
+	char path[PATH_MAX], next[PATH_MAX];
+
+	if (program < 0)
+		return program;
+	moved = bpf_link_create(program, cgroup, type, NULL);
+	if (moved < 0)
+		return -errno;
+	unlink(pins_path(pins, NEXT, next));
+	if (bpf_obj_pin(moved, next) < 0 || rename(next, pins_path(pins, pin_names[pin], path)) < 0)
+		return -errno;
+	close(*link);
+	*link = TAKE_FD(moved);
+	return 0;
+}
+
+int http_move(struct http *http, const struct pins *pins, int cgroup, struct error *err)
+{
+	int r = http_move_link(&http->link_fds[0], cgroup, BPF_CGROUP_INET_INGRESS, pins, PIN_IN);
+
+	if (r == 0)
+		r = http_move_link(&http->link_fds[1], cgroup, BPF_CGROUP_INET_EGRESS, pins,
+		                   PIN_OUT);
+	return r < 0 ? http_explain(r, err) : 0;
+}
+
+uint64_t http_cgroup(const struct http *http)
+{
+	struct bpf_link_info info = {};
+	uint32_t size = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(http->link_fds[0], &info, &size) == 0 ? info.cgroup.cgroup_id
+	                                                                    : 0;
+}
+
+int http_get_row(const struct http *http, uint32_t key, struct rpd_responses *ret)
+{
+	return bpf_map_lookup_elem(http->rows_fd, &key, ret) < 0 ? -errno : 0;
+}
+
+int http_take_row(const struct http *http, uint32_t key, struct rpd_responses *ret)
+{
+	return bpf_map_lookup_and_delete_elem(http->rows_fd, &key, ret) < 0 ? -errno : 0;
+}
+
+int http_set_row(const struct http *http, uint32_t key, const struct rpd_responses *row)
+{
+	return bpf_map_update_elem(http->rows_fd, &key, row, BPF_ANY) < 0 ? -errno : 0;
+}
+
+int http_next_row(const struct http *http, const uint32_t *key, uint32_t *ret)
+{
+	return bpf_map_get_next_key(http->rows_fd, key, ret) < 0 ? -errno : 0;
+}

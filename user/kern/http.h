@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The programs that count each worker's HTTP responses (http.bpf.c), and their counts.
+ *
+ * Pins, in addition to those of steer and conns, while responses are counted: the map "responses";
+ * the links "http-in" and "http-out", which keep the programs attached to a cgroup. Responses are
+ * counted only if all three exist.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "kern/pins.h"
+#include "kern/steer.h"
+#include <reuseportd/response_abi.h>
+
+struct http {
+	int rows_fd, link_fds[2];
+	bool counting;  /* if not, the descriptors are -1 */
+	bool half_made; /* a killed command has left some of the pins */
+};
+
+/* Sets the closed state. */
+void http_init(struct http *http);
+
+/* Opens the pins, as far as they exist. */
+void http_open(struct http *http, const struct pins *pins);
+
+/* Loads the programs, and attaches them to cgroup @cgroup. They end with this process until
+ * http_pin_missing() pins them. Returns 0, or a negative errno with @err set. */
+int http_attach(struct http *http, const struct steer *steer, int cgroup, struct error *err);
+
+/* Attaches the programs to cgroup @cgroup in place of the one that they are attached to. A packet
+ * that both see counts once. Returns 0, or a negative errno with @err set. */
+int http_move(struct http *http, const struct pins *pins, int cgroup, struct error *err);
+
+/* The id of the cgroup that the programs are attached to; 0 if that was removed. */
+uint64_t http_cgroup(const struct http *http);
+
+/* Detaches the programs and removes their pins, also half-made ones. */
+void http_detach(struct http *http, const struct pins *pins);
+
+/* Pins what is open and not pinned yet, or not any more. Returns 0 or a negative errno. */
+int http_pin_missing(const struct http *http, const struct pins *pins);
+
+/* Whether a pin of this name is one of ours. */
+bool http_is_pin(const char *name);
+
+/* Reads a row of map "responses", or writes one. Each returns 0 or a negative errno: -ENOENT if
+ * there is none. http_take_row() removes the row, too. */
+int http_get_row(const struct http *http, uint32_t key, struct rpd_responses *ret);
+int http_take_row(const struct http *http, uint32_t key, struct rpd_responses *ret);
+int http_set_row(const struct http *http, uint32_t key, const struct rpd_responses *row);
+
+/* Steps through the keys, in no order: the key after *@key, or the first one if that is NULL.
+ * -ENOENT at the end. */
+int http_next_row(const struct http *http, const uint32_t *key, uint32_t *ret);
+
+void http_close(struct http *http);

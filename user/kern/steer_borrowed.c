@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "kern/steer_borrowed.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "kern/held_child.h"
+
+#define HELD_MAX 64 /* children that wait for locks of listeners */
+
+struct steer_borrowed {
+	const struct steer *steer;
+	int endpoint; /* -1: detach */
+	int fd;
+	uint32_t pid; /* of the process that has the listener */
+	int result;   /* by the child */
+};
+
+static void steer_borrowed_run(void *data)
+{
+	struct steer_borrowed *it = data;
+
+	it->result = it->endpoint < 0 ? steer_detach(it->steer, it->fd)
+	                              : steer_attach(it->steer, (unsigned int)it->endpoint, it->fd);
+}
+
+static int steer_borrowed_set(struct steer_borrowed *it, int program)
+{
+	const struct held_child_call call = {.run = steer_borrowed_run,
+	                                     .keep = {it->fd, program},
+	                                     .max = HELD_MAX,
+	                                     .pid = &it->pid};
+
+	held_child_reap();
+	if (it->pid && held_child_waits_for(it->pid))
+		return -EAGAIN;
+	return held_child_run(&call, it, sizeof(*it)) == HELD_CHILD_DONE ? it->result : -EAGAIN;
+}
+
+int steer_borrowed_attach(const struct steer *steer, unsigned int endpoint, int fd, uint32_t pid)
+{
+	struct steer_borrowed it = {
+	        .steer = steer, .endpoint = (int)endpoint, .fd = fd, .pid = pid};
+
+	return steer_borrowed_set(&it, steer->endpoints[endpoint].prog_fd);
+}
+
+int steer_borrowed_detach(const struct steer *steer, int fd)
+{
+	struct steer_borrowed it = {.steer = steer, .endpoint = -1, .fd = fd};
+
+	return steer_borrowed_set(&it, -1);
+}
+
+const char *steer_borrowed_why(int r)
+{
+	if (r == -EAGAIN)
+		return "its process keeps a lock of the kernel, that of the listener; end the "
+		       "process";
+	if (r == -EPERM)
+		return "this is not permitted; its process may have locked it (SO_LOCK_FILTER)";
+	return strerror(-r);
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "service/response_stats.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "core/connection_rate.h"
+#include "kern/http.h"
+
+bool response_stats_are_counted(const struct service *service)
+{
+	return service->http.counting;
+}
+
+int response_stats_of_generation(const struct service *service, uint16_t generation,
+                                 struct response_count *ret, double *ret_rate)
+{
+	struct rpd_responses row = {};
+	uint32_t seconds[RPD_RATE_SECONDS - 1] = {};
+	int r = service->http.counting ? http_get_row(&service->http, generation, &row) : 0;
+
+	if (r < 0 && r != -ENOENT)
+		return r;
+	*ret = response_count_of(&row);
+	connection_rate_add(&row.rate, clock_ns(CLOCK_MONOTONIC) / NS_PER_S, seconds);
+	if (ret_rate)
+		*ret_rate = connection_rate_mean(seconds);
+	return 0;
+}
+
+/* Adds a row to the counts of its version, which has room in @list. */
+static void response_stats_add(struct version_responses *list, size_t *n,
+                               const struct rpd_responses *row)
+{
+	const struct response_count count = response_count_of(row);
+	size_t i = 0;
+
+	while (i < *n && strcmp(list[i].label, row->label) != 0)
+		i++;
+	if (i == *n) {
+		list[i] = (struct version_responses){};
+		memcpy(list[i].label, row->label, sizeof(list[i].label));
+		(*n)++;
+	}
+	response_count_add(&list[i].count, &count);
+}
+
+int response_stats_of_versions(const struct service *service, struct version_responses **ret,
+                               size_t *ret_n)
+{
+	_cleanup_free_ struct version_responses *list = NULL;
+	size_t n = 0, allocated = 0;
+	uint32_t key;
+	int r = service->http.counting ? http_next_row(&service->http, NULL, &key) : -ENOENT;
+
+	/* A removed row may lead back to the first one: bounded. */
+	for (unsigned int i = 0; r == 0 && i < RESPONSE_ROWS_MAX; i++) {
+		struct rpd_responses row;
+
+		if (n == allocated) {
+			struct version_responses *more;
+
+			allocated = allocated ? 2 * allocated : 4;
+			more = realloc(list, allocated * sizeof(*list));
+			if (!more)
+				return -ENOMEM;
+			list = more;
+		}
+		r = http_get_row(&service->http, key, &row);
+		if (r == 0)
+			response_stats_add(list, &n, &row);
+		if (r == 0 || r == -ENOENT)
+			r = http_next_row(&service->http, &key, &key);
+	}
+	if (r < 0 && r != -ENOENT)
+		return r;
+	*ret = TAKE_PTR(list);
+	*ret_n = n;
+	return 0;
+}
+
+int response_stats_of_version(const struct service *service, const char *label,
+                              struct response_count *ret)
+{
+	_cleanup_free_ struct version_responses *list = NULL;
+	size_t n;
+	int r = response_stats_of_versions(service, &list, &n);
+
+	if (r < 0)
+		return r;
+	*ret = (struct response_count){};
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(list[i].label, label))
+			*ret = list[i].count;
+	return 0;
+}
