@@ -21,7 +21,7 @@ int deploy_option_set_keep_new(void *member, const struct option_setting *settin
 /* The rows. @SET: a macro of a setter and a member of struct deploy_settings, which makes the last
  * two fields of a row. */
 #define DEPLOY_OPTIONS(SET)                                                                        \
-	{"strategy", "NAME",                                                                       \
+	{"strategy", "STRATEGY",                                                                   \
 	 "How `deploy` brings in a new version. rolling: batch by batch, as `reload`; "            \
 	 "blue-green: "                                                                            \
 	 "starts all new workers beside the old ones, then gives them all connections at once; "   \
