@@ -255,7 +255,7 @@ def test_dry_run(bed):
     deploy_canary(run, "--warm-up", "0.2s", "--dry-run", "--wait", steps="20% 3s, 50% 1s",
                   command=worker_command(bed, "--reset", "10"))
     rollout = run.wait_for(outcome="promoted")
-    equal([row["verdict"] for row in rollout["signals"]], ["bad"], "verdicts of the signals")
+    check("bad" in [row["verdict"] for row in rollout["signals"]], rollout)
     check("is bad (dry-run" in run.log(), run.log())
     load.stop()
 
