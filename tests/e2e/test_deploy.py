@@ -436,3 +436,22 @@ def test_check(bed, case):
         check(line in text, text)
     check("traced" not in run.log(), run.log())
     load.stop_unfailed()
+
+
+@timeout(240)
+def test_on_change(bed):
+    """The command `on-change` is run once for each change."""
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
+    told = bed.dir / "told"
+    told.touch()
+    command = f"echo $REUSEPORTD_EVENT $REUSEPORTD_NEW_VERSION $REUSEPORTD_STEP >> {told}"
+
+    def wait_told(*lines):
+        wait_until(lambda: sorted(told.read_text().splitlines()) == sorted(lines),
+                   f"the command was run for {lines}")
+    deploy_canary(run, "--on-change", f"exec:{command}")
+    begun = ("started v2 0", "step v2 1", "paused v2 1")
+    wait_told(*begun)
+    run.command_line("promote")
+    wait_told(*begun, "promoted v2 2")
+    check("traced" not in run.log(), run.log())

@@ -38,6 +38,7 @@ struct deploy_settings {
 	bool dry_run;     /* judge and report, but never abort */
 	char check[DEPLOY_COMMAND_MAX]; /* judges the new version too; "" = none */
 	int64_t check_interval;
+	char on_change[DEPLOY_COMMAND_MAX]; /* is run at each change; "" = none */
 };
 
 /* Sets every member to its default. */
