@@ -421,7 +421,7 @@ bool deployment_can_return(const struct supervisor *sup)
 	return false;
 }
 
-/* Lists the slots whose workers return. */
+/* Lists the slots that get their old workers back. */
 static void deployment_list_returning(const struct supervisor *sup, const struct deployment *last,
                                       struct slots *ret)
 {

@@ -94,7 +94,8 @@ int deployment_command_start(struct supervisor *sup, const struct deployment_com
 	};
 
 	if (!w)
-		return error_set(err, -ESRCH, "no worker lives whose environment it could have");
+		return error_set(err, -ESRCH,
+		                 "no worker lives, so there is no environment for the command");
 	if (!env)
 		return error_set(err, -ENOMEM, "out of memory");
 	return health_probe_start(sup->loop, &request, ret, err);

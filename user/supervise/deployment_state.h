@@ -33,7 +33,7 @@ struct deployment {
 	 * none was added. */
 	unsigned int n_slots_before;
 	bool goes_back; /* to the version before */
-	bool returns;   /* ... whose workers were held */
+	bool returns;   /* ... and its workers were held */
 	bool is_asked;  /* a person ends it */
 
 	enum deployment_outcome_kind outcome;

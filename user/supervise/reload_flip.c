@@ -85,8 +85,8 @@ enum reload_flip_outcome reload_flip(struct supervisor *sup)
 	return RELOAD_FLIP_DONE;
 }
 
-/* A slot of which the old worker has died while it was held gets no new connection until a worker
- * with the old command is ready; unless it is the only one. */
+/* The old worker of a slot may have died while it was held. Then the slot gets no new connection
+ * until a worker with the old command is ready, unless no other slot would get any. */
 static void reload_flip_leave_lost(struct supervisor *sup, const struct rollout *was, size_t n_back)
 {
 	for (size_t i = 0; i < was->slots.n; i++) {
