@@ -89,7 +89,9 @@ int deploy_option_set_keep_new(void *member, const struct option_setting *settin
 	         "pauses, or it has ended. REUSEPORTD_EVENT says which",                           \
 	         SET(deploy_option_set_command, on_change)},                                       \
 	{                                                                                          \
-		"dry-run", NULL, "Judge the new version and report, but never abort",              \
+		"dry-run", NULL,                                                                   \
+		        "Judge the new version and report, but do not abort for that; a worker "   \
+		        "that fails still ends the deployment",                                    \
 		        SET(option_set_flag, dry_run)                                              \
 	}
 
