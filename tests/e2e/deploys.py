@@ -7,7 +7,7 @@ from runs import SERVICE, Run
 
 
 class Deploys(Run):
-    """A service whose workers are deployed."""
+    """A service with deployments."""
 
     @classmethod
     def of_file(cls, bed, path):

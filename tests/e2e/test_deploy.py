@@ -255,7 +255,7 @@ def test_dry_run(bed):
     deploy_canary(run, "--warm-up", "0.2s", "--dry-run", "--wait", steps="20% 3s, 50% 1s",
                   command=worker_command(bed, "--reset", "10"))
     rollout = run.wait_for(outcome="promoted")
-    equal([row["verdict"] for row in rollout["signals"]], ["bad"], "verdicts of the signals")
+    check("bad" in [row["verdict"] for row in rollout["signals"]], rollout)
     check("is bad (dry-run" in run.log(), run.log())
     load.stop()
 
@@ -424,13 +424,34 @@ def test_check(bed, case):
     load = bed.start_load("-c", "16")
     command = (f"env > {bed.dir}/env; id -u >> {bed.dir}/env; "
                f"exit {('good', 'bad', 'unsure').index(case)}")
-    deploy_canary(run, "--warm-up", "0.1s", "--min-samples", "10", "--step-deadline", "2s",
-                  "--check", f"exec:{command}", "--check-interval", "0.5s", "--wait",
-                  steps="5% 1s", status={"good": 0, "bad": 4, "unsure": 5}[case])
+    deploy_canary(run, "--warm-up", "0.1s", "--min-samples", "10", "--step-deadline",
+                  "3s" if case == "unsure" else "20s", "--check", f"exec:{command}",
+                  "--check-interval", "0.5s", "--wait", steps="5% 1s",
+                  status={"good": 0, "bad": 4, "unsure": 5}[case])
     rollout = run.rollout()
     equal(rollout["verdict"], {"unsure": "inconclusive"}.get(case, case), "verdict")
     text = (bed.dir / "env").read_text().splitlines()
     for line in ("REUSEPORTD_VERSION=v2", "REUSEPORTD_OLD_VERSION=v1", "REUSEPORTD_STEP=1",
                  "REUSEPORTD_SHARE=5.0"):
         check(line in text, text)
+    check("traced" not in run.log(), run.log())
     load.stop_unfailed()
+
+
+@timeout(240)
+def test_on_change(bed):
+    """The command `on-change` is run once for each change."""
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
+    told = bed.dir / "told"
+    told.touch()
+    command = f"echo $REUSEPORTD_EVENT $REUSEPORTD_NEW_VERSION $REUSEPORTD_STEP >> {told}"
+
+    def wait_told(*lines):
+        wait_until(lambda: sorted(told.read_text().splitlines()) == sorted(lines),
+                   f"the command was run for {lines}")
+    deploy_canary(run, "--on-change", f"exec:{command}")
+    begun = ("started v2 0", "step v2 1", "paused v2 1")
+    wait_told(*begun)
+    run.command_line("promote")
+    wait_told(*begun, "promoted v2 2")
+    check("traced" not in run.log(), run.log())

@@ -59,6 +59,18 @@ int strv_copy(char *const *v, char ***ret)
 	return 0;
 }
 
+bool strv_equal(char *const *a, char *const *b)
+{
+	const size_t n = strv_length(a);
+
+	if (n != strv_length(b))
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(a[i], b[i]) != 0)
+			return false;
+	return true;
+}
+
 void strv_free(char **v)
 {
 	for (size_t i = 0; v && v[i]; i++)

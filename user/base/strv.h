@@ -2,6 +2,7 @@
 /* NULL-terminated vectors of strings, like argv and environ. NULL is an empty vector. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/cleanup.h"
@@ -21,6 +22,9 @@ int strv_extend(char ***v, char **more);
 /* Copies the vector and its strings; the caller frees *ret by strv_free(). The copy of NULL is
  * NULL. Returns 0 or -ENOMEM. */
 int strv_copy(char *const *v, char ***ret);
+
+/* Whether both have the same strings, in the same order. */
+bool strv_equal(char *const *a, char *const *b);
 
 /* Frees the strings and the vector. */
 void strv_free(char **v);

@@ -34,7 +34,7 @@ int deploy_option_set_steps(void *member, const struct option_setting *setting, 
 	return r;
 }
 
-int deploy_option_set_check(void *member, const struct option_setting *setting, struct error *err)
+int deploy_option_set_command(void *member, const struct option_setting *setting, struct error *err)
 {
 	static const char kind[] = "exec:";
 	const char *command = setting->value + strlen(kind);

@@ -13,7 +13,8 @@ int deploy_option_set_strategy(void *member, const struct option_setting *settin
 int deploy_option_set_steps(void *member, const struct option_setting *setting, struct error *err);
 int deploy_option_set_tolerate(void *member, const struct option_setting *setting,
                                struct error *err);
-int deploy_option_set_check(void *member, const struct option_setting *setting, struct error *err);
+int deploy_option_set_command(void *member, const struct option_setting *setting,
+                              struct error *err);
 int deploy_option_set_rate(void *member, const struct option_setting *setting, struct error *err);
 int deploy_option_set_keep_new(void *member, const struct option_setting *setting,
                                struct error *err);
@@ -80,11 +81,17 @@ int deploy_option_set_keep_new(void *member, const struct option_setting *settin
 	         "exit status is 0 if the version is good, 1 if it is bad, and 2 if it can't "     \
 	         "say. "                                                                           \
 	         "A step passes only if the last check has found it good",                         \
-	         SET(deploy_option_set_check, check)},                                             \
+	         SET(deploy_option_set_command, check)},                                           \
 	        {"check-interval", "TIME", "Time between two checks (default: 30s)",               \
 	         SET(option_set_time, check_interval)},                                            \
+	        {"on-change", "exec:COMMAND",                                                      \
+	         "Run this shell command when a deployment has begun, a step is in force, it "     \
+	         "pauses, or it has ended. REUSEPORTD_EVENT says which",                           \
+	         SET(deploy_option_set_command, on_change)},                                       \
 	{                                                                                          \
-		"dry-run", NULL, "Judge the new version and report, but never abort",              \
+		"dry-run", NULL,                                                                   \
+		        "Judge the new version and report, but do not abort for that; a worker "   \
+		        "that fails still ends the deployment",                                    \
 		        SET(option_set_flag, dry_run)                                              \
 	}
 

@@ -35,9 +35,10 @@ struct deploy_settings {
 	int64_t pause_timeout;       /* a pause that lasts longer ends in an abort */
 	int64_t keep_old;            /* after the promotion: how long the old workers are held */
 	int64_t keep_new; /* after an abort: how long the new ones are; DEPLOY_FOR_EVER */
-	bool dry_run;     /* judge and report, but never abort */
+	bool dry_run;     /* judge and report; abort only if a worker fails */
 	char check[DEPLOY_COMMAND_MAX]; /* judges the new version too; "" = none */
 	int64_t check_interval;
+	char on_change[DEPLOY_COMMAND_MAX]; /* is run at each change; "" = none */
 };
 
 /* Sets every member to its default. */

@@ -47,7 +47,7 @@ static int rollout_find_pending(const struct rollout *rollout)
 	return -1;
 }
 
-/* The next step of a way to the end that nobody judges is the last one. */
+/* On the way to the end without judging, the next step is the last one. */
 static void rollout_begin_step(struct rollout *rollout, size_t step)
 {
 	rollout->step = rollout->full ? rollout->n_steps - 1 : step;
@@ -55,7 +55,7 @@ static void rollout_begin_step(struct rollout *rollout, size_t step)
 	rollout->judgement = ROLLOUT_UNKNOWN;
 }
 
-/* Of a step whose workers have not all got their slots. */
+/* Of a step that is not in force yet. */
 static enum rollout_verdict rollout_next_worker(struct rollout *rollout,
                                                 const struct rollout_world *world,
                                                 unsigned int *ret_slot)
@@ -180,7 +180,7 @@ void rollout_judge(struct rollout *rollout, enum rollout_judgement judgement)
 	rollout->aborted |= judgement == ROLLOUT_BAD;
 }
 
-/* A worker whose failure could not be undone, as no old one lives, is started again. */
+/* If a worker has failed, and no old one lives that could return, it is started again. */
 void rollout_promote(struct rollout *rollout, bool full)
 {
 	for (size_t i = 0; i < rollout->slots.n; i++)

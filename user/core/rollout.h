@@ -62,7 +62,7 @@ enum rollout_halt {
 };
 
 struct rollout {
-	struct slots slots; /* in the order in which they get new workers */
+	struct slots slots; /* in the order of the replacement */
 	unsigned int batch; /* how many workers start at a time; at least 1 */
 	bool keep_going;    /* if a new worker fails, its slot keeps the old one */
 	bool keeps_old;     /* never rolls back unless an old worker lives */

@@ -12,6 +12,7 @@
 #include "core/rollout_steps.h"
 #include "service/service_lock.h"
 #include "supervise/deployment_evidence.h"
+#include "supervise/deployment_announce.h"
 #include "supervise/deployment_judge.h"
 #include "supervise/deployment_note.h"
 #include "supervise/deployment_state.h"
@@ -131,6 +132,7 @@ static void deployment_on_end(struct supervisor *sup, bool committed, const char
 	deployment_hold(sup, committed ? it->settings.keep_old : it->settings.keep_new);
 	deployment_note_write(sup);
 	deployment_note_add_to_history(sup);
+	deployment_announce(sup, deployment_state_outcome_name(it->outcome));
 }
 
 /* --- under way */
@@ -193,11 +195,14 @@ static void deployment_on_change(struct supervisor *sup)
 	if (step > it->step) {
 		deployment_note_step(sup, it, step);
 		deployment_judge_watch(sup);
+		deployment_announce(sup, "step");
 	}
 	if (it->halt != rollout->halt) {
 		it->halt = rollout->halt;
 		deployment_note_halt(it);
 		report_line(sup, it->halt ? "paused: %s" : "it goes on%s", it->reason);
+		if (it->halt)
+			deployment_announce(sup, "paused");
 	}
 	deployment_note_write(sup);
 }
@@ -344,6 +349,7 @@ int deployment_begin(struct supervisor *sup, const struct deployment_order *orde
 	            deploy_settings_strategy_name(settings->strategy), it->label, it->old_label);
 	deployment_judge_begin(sup);
 	deployment_note_write(sup);
+	deployment_announce(sup, "started");
 	return deployment_begin_reload(sup, it, it->plan, NULL, err);
 }
 
@@ -415,7 +421,7 @@ bool deployment_can_return(const struct supervisor *sup)
 	return false;
 }
 
-/* Lists the slots whose workers return. */
+/* Lists the slots that get their old workers back. */
 static void deployment_list_returning(const struct supervisor *sup, const struct deployment *last,
                                       struct slots *ret)
 {
@@ -476,5 +482,6 @@ bool deployment_note_unhealthy(struct supervisor *sup, unsigned int slot, const 
 
 void deployment_drop(struct supervisor *sup)
 {
+	deployment_announce_end(sup);
 	deployment_replace(sup, NULL);
 }

@@ -34,18 +34,6 @@ static const char *deployment_note_phase(const struct deployment *it)
 	}
 }
 
-static const char *deployment_note_outcome(const struct deployment *it)
-{
-	static const char *const names[] = {
-	        [DEPLOYMENT_PROMOTED] = "promoted",
-	        [DEPLOYMENT_ABORTED] = "aborted",
-	        [DEPLOYMENT_ROLLED_BACK] = "rolled-back",
-	        [DEPLOYMENT_FAILED] = "failed",
-	};
-
-	return names[it->outcome];
-}
-
 static const char *deployment_note_verdict(const struct deployment *it)
 {
 	static const char *const names[] = {
@@ -148,7 +136,7 @@ struct json_object *deployment_note_new_view(const struct supervisor *sup,
 	json_build_text(view, "service", sup->name);
 	json_build_text(view, "strategy", deploy_settings_strategy_name(it->settings.strategy));
 	json_build_text(view, "phase", deployment_note_phase(it));
-	json_build_text(view, "outcome", deployment_note_outcome(it));
+	json_build_text(view, "outcome", deployment_state_outcome_name(it->outcome));
 	json_build_flag(view, "changed", changed);
 	json_build_text(view, "old", it->old_label);
 	json_build_text(view, "new", it->label);

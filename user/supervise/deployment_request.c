@@ -52,16 +52,6 @@ static void deployment_request_next_label(const char *label, char ret[RPD_LABEL_
 	snprintf(ret, RPD_LABEL_MAX, "%.*s%s", (int)n, label, number);
 }
 
-static bool deployment_request_is_same_command(const struct run_config *a,
-                                               const struct run_config *b)
-{
-	size_t i = 0;
-
-	while (a->argv[i] && b->argv[i] && !strcmp(a->argv[i], b->argv[i]))
-		i++;
-	return !a->argv[i] && !b->argv[i];
-}
-
 /* What the plan is, compared to the plan in force. */
 enum deployment_request_news {
 	DEPLOYMENT_REQUEST_NEW,
@@ -73,8 +63,7 @@ static int deployment_request_label(const struct supervisor *sup, const struct r
                                     struct plan *plan, struct error *err)
 {
 	const bool same_label = !strcmp(plan->config.label, sup->plan->config.label);
-	const bool same_command =
-	        deployment_request_is_same_command(&plan->config, &sup->plan->config);
+	const bool same_command = strv_equal(plan->config.argv, sup->plan->config.argv);
 
 	plan->relabel = true;
 	if (same_label && request->fields & REQUEST_LABEL)

@@ -125,17 +125,12 @@ static int deployment_resume_settings(const struct supervisor *sup, struct json_
 
 static void deployment_resume_outcome(struct json_object *file, struct deployment *it)
 {
-	static const char *const names[] = {
-	        [DEPLOYMENT_PROMOTED] = "promoted",
-	        [DEPLOYMENT_ABORTED] = "aborted",
-	        [DEPLOYMENT_ROLLED_BACK] = "rolled-back",
-	        [DEPLOYMENT_FAILED] = "failed",
-	};
 	const char *outcome = json_read_text(file, "outcome");
 
-	for (size_t i = DEPLOYMENT_PROMOTED; outcome && i < ARRAY_SIZE(names); i++)
-		if (!strcmp(outcome, names[i]))
-			it->outcome = (enum deployment_outcome_kind)i;
+	for (enum deployment_outcome_kind i = DEPLOYMENT_PROMOTED;
+	     outcome && i < DEPLOYMENT_OUTCOME_MAX; i++)
+		if (!strcmp(outcome, deployment_state_outcome_name(i)))
+			it->outcome = i;
 }
 
 static void deployment_resume_numbers(struct json_object *file, struct json_object *state,

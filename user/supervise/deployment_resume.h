@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A deployment that an earlier supervisor, which was killed or executed anew, has left: the next
- * one goes on with it. The schedule in force tells how far it has come, because the file
+ * A deployment that an earlier supervisor, which was killed or re-executed, has left: the next
+ * one goes on with it. The schedule in force shows how far it has come, because the file
  * (deployment_note.h) may be from just before the last step.
  */
 #pragma once

@@ -16,6 +16,7 @@ enum deployment_outcome_kind {
 	DEPLOYMENT_ABORTED,     /* by a person, or judged bad */
 	DEPLOYMENT_ROLLED_BACK, /* the service has the version before again */
 	DEPLOYMENT_FAILED,      /* the new version has never got a connection */
+	DEPLOYMENT_OUTCOME_MAX,
 };
 
 /* All times are in nanoseconds of CLOCK_REALTIME; 0 = not yet, or none. */
@@ -32,7 +33,7 @@ struct deployment {
 	 * none was added. */
 	unsigned int n_slots_before;
 	bool goes_back; /* to the version before */
-	bool returns;   /* ... whose workers were held */
+	bool returns;   /* ... and its workers were held */
 	bool is_asked;  /* a person ends it */
 
 	enum deployment_outcome_kind outcome;
@@ -56,6 +57,9 @@ struct deployment {
 	int64_t check_at; /* CLOCK_MONOTONIC */
 	uint64_t n_good_checks, n_bad_checks;
 };
+
+/* In JSON; NULL: under way. */
+const char *deployment_state_outcome_name(enum deployment_outcome_kind outcome);
 
 /* The deployment under way, or NULL. */
 struct deployment *deployment_state_under_way(const struct supervisor *sup);

@@ -42,14 +42,7 @@ void persisted_command_forget(const struct supervisor *sup)
 
 static bool persisted_command_is_same(const struct run_config *a, const struct run_config *b)
 {
-	const size_t n = strv_length(a->argv);
-
-	if (n != strv_length(b->argv) || strcmp(a->label, b->label) != 0)
-		return false;
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(a->argv[i], b->argv[i]) != 0)
-			return false;
-	return true;
+	return strcmp(a->label, b->label) == 0 && strv_equal(a->argv, b->argv);
 }
 
 /* --- to the file */

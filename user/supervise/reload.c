@@ -120,7 +120,8 @@ static bool reload_old_lives(const struct supervisor *sup)
 	for (size_t i = 0; i < rollout->slots.n; i++) {
 		const unsigned int slot = rollout->slots.at[i];
 
-		if (supervisor_state_held_worker(sup, slot) ||
+		if ((rollout->phase[i] != ROLLOUT_PENDING &&
+		     supervisor_state_held_worker(sup, slot)) ||
 		    (sup->slots[slot].current && rollout->phase[i] != ROLLOUT_REPLACED))
 			return true;
 	}

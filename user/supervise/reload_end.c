@@ -150,7 +150,8 @@ bool reload_end_roll_back(struct supervisor *sup)
 	         it->why[0] ? ": " : "", it->why);
 	it->rolling_back = true;
 	for (size_t i = 0; i < was.slots.n; i++)
-		is_back[i] = supervisor_state_held_worker(sup, was.slots.at[i]);
+		is_back[i] = was.phase[i] != ROLLOUT_PENDING &&
+		             supervisor_state_held_worker(sup, was.slots.at[i]);
 	reload_flip_back(sup, &was);
 	for (size_t i = 0; i < was.slots.n; i++)
 		if (was.phase[i] != ROLLOUT_PENDING || !events)

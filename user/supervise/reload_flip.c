@@ -85,8 +85,8 @@ enum reload_flip_outcome reload_flip(struct supervisor *sup)
 	return RELOAD_FLIP_DONE;
 }
 
-/* A slot of which the old worker has died while it was held gets no new connection until a worker
- * with the old command is ready; unless it is the only one. */
+/* The old worker of a slot may have died while it was held. Then the slot gets no new connection
+ * until a worker with the old command is ready, unless no other slot would get any. */
 static void reload_flip_leave_lost(struct supervisor *sup, const struct rollout *was, size_t n_back)
 {
 	for (size_t i = 0; i < was->slots.n; i++) {
@@ -114,12 +114,15 @@ void reload_flip_back(struct supervisor *sup, const struct rollout *was)
 	static const struct slots none;
 	const bool of_deployment = sup->reload->events;
 	_cleanup_free_ struct worker **workers =
-	        memory_need(calloc(was->slots.n, sizeof(struct worker *)));
+	        memory_need(calloc(was->slots.n + 1, sizeof(struct worker *)));
 	struct error err = {};
 	size_t n = 0;
 	int r;
 
+	/* A slot that is PENDING has its old worker: one that is held there is new. */
 	for (size_t i = 0; i < was->slots.n; i++) {
+		if (was->phase[i] == ROLLOUT_PENDING)
+			continue;
 		workers[n] = supervisor_state_held_worker(sup, was->slots.at[i]);
 		n += workers[n] != NULL;
 	}

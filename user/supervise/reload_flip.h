@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The steps of a reload in which several workers get their slots at the same time. */
+/* Several workers of a reload or deployment get their slots at the same time. */
 #pragma once
 
 #include <stdbool.h>

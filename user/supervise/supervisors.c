@@ -16,6 +16,7 @@
 #include "kern/working_dir.h"
 #include "stream/log.h"
 #include "supervise/config_read.h"
+#include "supervise/deployment_announce.h"
 #include "supervise/deployment_state.h"
 #include "supervise/due.h"
 #include "supervise/health_probe.h"
@@ -231,11 +232,18 @@ static bool supervisors_has_child(uint32_t pid, void *data)
 {
 	const struct supervisors *all = data;
 
-	for (size_t i = 0; i < all->n; i++)
+	for (size_t i = 0; i < all->n; i++) {
+		const struct deployment *deployment = all->list[i]->deployment;
+
+		if (deployment && deployment->check && health_probe_pid(deployment->check) == pid)
+			return true;
+		if (deployment_announce_has_child(all->list[i], pid))
+			return true;
 		for (const struct worker *w = all->list[i]->workers; w; w = w->next)
 			if ((w->pid == pid && !w->exited) ||
 			    (w->probe && health_probe_pid(w->probe) == pid))
 				return true;
+	}
 	return false;
 }
 

@@ -202,6 +202,14 @@ struct dropped_address {
 	bool is_reported;            /* that it can't be led on */
 };
 
+/* A command `on-change` that runs (deployment_announce.h). */
+struct announcement {
+	struct supervisor *sup;
+	struct health_probe *command; /* NULL: none */
+};
+
+#define ANNOUNCEMENTS_MAX 8
+
 /* One service that is run. */
 /* What log_watch.c knows of the log process. */
 struct log_watch {
@@ -264,6 +272,7 @@ struct supervisor {
 	        *rereading; /* before the reload: the configuration file is read; or NULL */
 	bool reload_queued; /* one more reload follows the present one */
 	struct deployment *deployment; /* under way, or the last one; NULL: there was none */
+	struct announcement announcements[ANNOUNCEMENTS_MAX];
 
 	bool due;            /* its loop may have events to handle */
 	int64_t waits_since; /* for the lock; CLOCK_MONOTONIC, ns; 0 = it does not wait */

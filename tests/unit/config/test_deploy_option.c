@@ -11,21 +11,14 @@
 
 static void all_words(void **state)
 {
-	char *words[] = {"strategy=canary",
-	                 "steps=5% 2m, 25% pause",
-	                 "warm-up=3s",
-	                 "step-deadline=4m",
-	                 "min-samples=250",
-	                 "tolerate=2.5",
-	                 "max-error-rate=1%",
-	                 "confidence=99.9%",
-	                 "pause-timeout=2h",
-	                 "keep-old=10m",
-	                 "keep-new=for-ever",
-	                 "check=exec:./check now",
-	                 "check-interval=7s",
-	                 "dry-run",
-	                 NULL};
+	char *words[] = {"strategy=canary",   "steps=5% 2m, 25% pause",
+	                 "warm-up=3s",        "step-deadline=4m",
+	                 "min-samples=250",   "tolerate=2.5",
+	                 "max-error-rate=1%", "confidence=99.9%",
+	                 "pause-timeout=2h",  "keep-old=10m",
+	                 "keep-new=for-ever", "check=exec:./check now",
+	                 "check-interval=7s", "on-change=exec:./tell",
+	                 "dry-run",           NULL};
 	struct deploy_settings s;
 	struct error err;
 
@@ -46,6 +39,7 @@ static void all_words(void **state)
 	assert_true(s.dry_run);
 	assert_string_equal(s.check, "./check now");
 	assert_int_equal(s.check_interval, 7 * NS_PER_S);
+	assert_string_equal(s.on_change, "./tell");
 	assert_int_equal(deploy_option_apply(&s, NULL, &err), 0);
 }
 

@@ -114,6 +114,11 @@ static void every_option(void **state)
 	        {"PERCENT", "50%"},
 	        {"N,...", "0,143"},
 	        {"all|mixed", "mixed"},
+	        {"STRATEGY", "canary"},
+	        {"SHARE TIME,...", "5% 2m, 50% pause"},
+	        {"FACTOR", "2.5"},
+	        {"TIME|for-ever", "for-ever"},
+	        {"exec:COMMAND", "exec:true"},
 	};
 	_cleanup_load_result_ struct load_result loaded;
 	char text[8192] = "[web]\ncommand = x\n";
@@ -122,9 +127,11 @@ static void every_option(void **state)
 	for (const struct option_row *option = run_options; option->name; option++) {
 		size_t v = 0;
 
-		if (!strcmp(option->name, "service") || !strcmp(option->name, "no-restart"))
-			continue; /* the section is the service; no-restart conflicts with
-			             restart-delay */
+		/* The section is the service; no-restart conflicts with restart-delay, http with
+		 * no-count. */
+		if (!strcmp(option->name, "service") || !strcmp(option->name, "no-restart") ||
+		    !strcmp(option->name, "http"))
+			continue;
 		while (option->argument && strcmp(values[v].argument, option->argument) != 0)
 			if (++v == ARRAY_SIZE(values))
 				fail_msg("no value for %s", option->argument);
