@@ -23,6 +23,7 @@
 #include <reuseportd/abi.h>
 #include "kernel_types.h"
 #include "member_maps.h"
+#include "schedule_maps.h"
 
 #define STATE_LISTEN 10       /* include/net/tcp_states.h of the kernel */
 #define CLOCK_TICK   10000000 /* ns: USER_HZ is 100 */
@@ -31,13 +32,6 @@
 /* Since Linux 6.14. */
 extern struct task_struct *bpf_task_from_vpid(int pid) __ksym __weak;
 extern void bpf_task_release(struct task_struct *task) __ksym __weak;
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, RPD_SLOT_MAX);
-	__type(key, __u32);
-	__type(value, struct rpd_worker);
-} workers SEC(".maps");
 
 /* Most listeners of the host are not the service's: this test keeps their cost low. */
 static __always_inline int group_is_our_port(__u16 port)
@@ -106,7 +100,8 @@ static __always_inline bool group_task_serves(const struct task_struct *task,
 
 static __always_inline bool group_is_served(const struct sock *sk, __u32 slot)
 {
-	struct rpd_worker *worker = bpf_map_lookup_elem(&workers, &slot);
+	const struct rpd_schedule *sched = schedule_find();
+	struct rpd_worker *worker = sched ? schedule_find_worker(sched, slot) : NULL;
 	struct task_struct *task = worker ? bpf_task_from_vpid(worker->pid) : NULL;
 	bool served;
 

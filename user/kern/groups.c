@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "group.skel.h"
 #include "kern/socket_iterator.h"
+#include "kern/steer_maps.h"
 
 #define GROUPS_PIN "groups"
 
@@ -49,17 +50,6 @@ static void groups_destroy_skel(struct group_bpf **skel)
 	group_bpf__destroy(*skel);
 }
 
-static int groups_share_maps(struct group_bpf *skel, const struct steer *steer)
-{
-	int r = bpf_map__reuse_fd(skel->maps.members, steer->map_fd[STEER_MEMBERS]);
-
-	if (r == 0)
-		r = bpf_map__reuse_fd(skel->maps.ports, steer->map_fd[STEER_PORTS]);
-	if (r == 0)
-		r = bpf_map__reuse_fd(skel->maps.workers, steer->map_fd[STEER_WORKERS]);
-	return r < 0 ? r : bpf_map__reuse_fd(skel->maps.marks, steer->map_fd[STEER_MARKS]);
-}
-
 static int groups_attach_iterator(struct group_bpf *skel, bool asked)
 {
 	union bpf_iter_link_info over = {.map.map_fd = (uint32_t)bpf_map__fd(skel->maps.marks)};
@@ -76,7 +66,7 @@ static int groups_load(struct groups *groups, const struct steer *steer, bool as
 {
 	_cleanup_(groups_destroy_skel) struct group_bpf *skel = group_bpf__open();
 	_cleanup_close_ int fd = -1;
-	int r = skel ? groups_share_maps(skel, steer) : -errno;
+	int r = skel ? steer_maps_share(steer, skel->obj) : -errno;
 
 	if (r == 0)
 		r = bpf_program__set_autoload(skel->progs.show_listener, false);

@@ -118,7 +118,7 @@ static int admit_write_rows(struct service *service, unsigned int slot,
 		                                  .version = version,
 		                                  .endpoint = e,
 		                                  .account = worker->account,
-		                                  .pending = !in_place &&
+		                                  .pending = cookie && !in_place &&
 		                                             admit_is_new_member(service, cookie)};
 
 		if (cookie)
