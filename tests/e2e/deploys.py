@@ -53,3 +53,14 @@ def check_shares(bed, run, new, permille, n=1000):
     after = bed.steered()
     got = sum(after[slot] - before[slot] for slot in new)
     check(got == n * permille // 1000, f"{got} of {n} connections went to slots {new}")
+
+
+def deploy_canary(run, *args, steps="5% pause", **options):
+    run.deploy("--strategy", "canary", "--steps", steps, "--label", "v2", *args, **options)
+
+
+def kill_and_restart(run):
+    run.kill_supervisor()
+    run.start(wait=False)
+    run.process.wait_output("is taken over")
+    run.command_line("start", "0", status=1)  # it answers when it has gone on

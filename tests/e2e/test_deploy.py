@@ -3,13 +3,10 @@
 import signal
 import time
 
-from deploys import Deploys, check_shares
+from deploys import QUICK, WORKERS, Deploys, check_shares, deploy_canary, kill_and_restart
 from harness.checks import cases, chance, check, equal, note, timeout, wait_until
 from harness.traffic import Place, fewer, wait_for_load
 from runs import NODE, NODE_GRACEFUL, script, worker_command
-
-WORKERS = 4
-QUICK = ("--settle", "0.1", "--drain-timeout", "5s")
 
 
 def new_command(bed):
@@ -39,10 +36,6 @@ def test_blue_green(bed, case):
     equal(run.pids(), new, "workers after the second rollback")
     n = load.stop_unfailed()["ok"]
     note(f"{case}: {n} connections, 0 failed")
-
-
-def deploy_canary(run, *args, steps="5% pause", **options):
-    run.deploy("--strategy", "canary", "--steps", steps, "--label", "v2", *args, **options)
 
 
 @timeout(240)
@@ -258,13 +251,6 @@ def test_dry_run(bed):
     check("bad" in [row["verdict"] for row in rollout["signals"]], rollout)
     check("is bad (dry-run" in run.log(), run.log())
     load.stop()
-
-
-def kill_and_restart(run):
-    run.kill_supervisor()
-    run.start(wait=False)
-    run.process.wait_output("is taken over")
-    run.command_line("start", "0", status=1)  # it answers when it has gone on
 
 
 @timeout(300)

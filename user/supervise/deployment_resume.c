@@ -17,6 +17,7 @@
 #include "core/schedule_version.h"
 #include "service/deployment_file.h"
 #include "supervise/deployment.h"
+#include "supervise/deployment_evidence.h"
 #include "supervise/deployment_judge.h"
 #include "supervise/deployment_state.h"
 #include "supervise/plan.h"
@@ -350,6 +351,8 @@ void deployment_resume(struct supervisor *sup)
 	struct deployment *it = sup->deployment;
 	int64_t left;
 
+	if (!deployment_state_under_way(sup))
+		deployment_evidence_end(sup);
 	if (!it)
 		return;
 	if (it->outcome == DEPLOYMENT_UNDER_WAY) {

@@ -95,12 +95,15 @@ static int setup_make_service(struct supervisor *sup, struct error *err)
 	return r < 0 ? r : taken;
 }
 
-/* A service that was taken over goes on in any case. */
+/* A service that was taken over goes on in any case. If it counts responses, a deployment may be
+ * judged by them: deployment_resume() stops that. */
 static int setup_count_responses(struct supervisor *sup, bool taken_over, struct error *err)
 {
 	struct error why;
-	const int r = response_counting_set(sup, sup->plan->config.http, &why);
+	int r = 0;
 
+	if (sup->plan->config.http || !taken_over)
+		r = response_counting_set(sup, sup->plan->config.http, &why);
 	if (r >= 0)
 		return 0;
 	if (!taken_over)
