@@ -69,18 +69,23 @@ const struct command commands[] = {
                 .name = "deploy",
                 .args = "[SERVICE] [-- COMMAND [ARGUMENT...]]",
                 .summary = "bring in a new version: rolling, blue-green or canary",
-                .help = "Only for a service of `run`. Starts workers of the new version, gives "
-                        "them connections as --strategy says, and holds the old workers, without "
-                        "new connections, until some time after the end: `abort` and `rollback` "
-                        "give them all new connections again in one step. The new "
-                        "version runs COMMAND if it is given, otherwise the command that the "
-                        "configuration file has now. Without the options below, "
-                        "the settings of `run` hold. If the service has that version and command "
-                        "already, there is nothing to do. The exit status is 0 if "
-                        "the new version has been promoted, 1 if the deployment was refused or "
-                        "failed, 3 if --timeout is over, 4 if the new version was judged "
-                        "bad and the old one has all connections again, and 5 if the deployment "
-                        "waits for a person.",
+                .help = "Only for a service of `run`. Starts workers of the new version, and gives "
+                        "them connections as --strategy says. An old worker that gets no new "
+                        "connection any more is kept until some time after the end (--keep-old). "
+                        "During the deployment, `abort` gives the old workers all new connections "
+                        "again in one step; afterwards, `rollback` does so as long as they are "
+                        "kept. Only the steps of a canary are judged: by resets, by HTTP responses "
+                        "with a status of 5xx, and by the time to the first byte of responses, "
+                        "each compared with the old version, and by --check. "
+                        "The new version runs COMMAND if it is given, otherwise the command that "
+                        "the configuration file has now. If --label is the version that the "
+                        "service has already, and the command is the same, nothing is done. "
+                        "Without the options below, the settings of `run` hold. With --wait, the "
+                        "exit status is 0 if the new version has all new connections, 1 if the "
+                        "deployment was refused or failed, 3 if --timeout is over, 4 if the new "
+                        "version was judged bad and the old one has all connections again, and 5 "
+                        "if the deployment waits for a person. With --detach, 0 only says that the "
+                        "deployment has begun: in scripts, give --wait.",
                 .options = command_options_deploy,
                 .run = cmd_deploy,
                 .takes_command = true,
@@ -89,10 +94,13 @@ const struct command commands[] = {
                 .name = "rollout",
                 .args = "[SERVICE]",
                 .summary = "show the deployment that is under way, or the last one",
-                .help = "Shows the step, the share of the new version, the time to the next "
-                        "step, and what is known of both versions: for each sign of trouble, how "
-                        "often each version had it, and the evidence that the new one is worse. "
-                        "When the evidence reaches the limit, the deployment is aborted.",
+                .help = "Only for a service of `run`. Shows the step, the share of the new "
+                        "version, "
+                        "the time to the next step, and what is known of both versions: for each "
+                        "sign of trouble, how often each version had it, and the evidence that the "
+                        "new one is worse. When the evidence reaches the number in column BAD "
+                        "FROM, which --confidence sets, the deployment is aborted. With --watch, "
+                        "the exit status is that of `deploy --wait`.",
                 .options = command_options_rollout,
                 .run = cmd_rollout,
         },
@@ -100,7 +108,9 @@ const struct command commands[] = {
                 .name = "promote",
                 .args = "[SERVICE]",
                 .summary = "continue a deployment that waits for a person",
-                .help = "Ends a pause: the deployment goes on with its next step.",
+                .help = "Only for a service of `run`. Goes on with the next step of the "
+                        "deployment, "
+                        "whether it is paused or not. The rest of the step is left out.",
                 .options = command_options_promote,
                 .run = cmd_promote,
         },
@@ -108,8 +118,10 @@ const struct command commands[] = {
                 .name = "pause",
                 .args = "[SERVICE]",
                 .summary = "keep the share of a deployment where it is",
-                .help = "The new version keeps its share until `promote`. It is still "
-                        "judged, and a bad one is aborted.",
+                .help = "Only for a service of `run`. The new version keeps its share until "
+                        "`promote` or `abort`. A deployment "
+                        "that was paused for the time of `deploy --pause-timeout` is aborted. A "
+                        "step that is judged is judged during a pause, too.",
                 .options = command_options_plain,
                 .run = cmd_pause,
         },
@@ -117,7 +129,10 @@ const struct command commands[] = {
                 .name = "abort",
                 .args = "[SERVICE]",
                 .summary = "end a deployment: the old version gets all new connections",
-                .help = "The change is in force for all workers at once. Without a deployment "
+                .help = "Only for a service of `run`. Ends the deployment that is under way: the "
+                        "old version gets all new "
+                        "connections again, for all workers at once. The new workers are kept for "
+                        "the time of `deploy --keep-new`, and then stopped. Without a deployment "
                         "under way, `abort` is refused and changes nothing.",
                 .options = command_options_abort,
                 .run = cmd_abort,
@@ -126,9 +141,10 @@ const struct command commands[] = {
                 .name = "rollback",
                 .args = "[SERVICE]",
                 .summary = "go back to the version before the last deployment",
-                .help = "While the old workers are held (see --keep-old of `deploy`), they get all "
-                        "new connections again at once. Later, workers of the old "
-                        "command are started, as a rolling deployment that is not judged.",
+                .help = "Only for a service of `run`. While the old workers are kept (`deploy "
+                        "--keep-old`), they get all new connections again at once. If they have "
+                        "ended, workers with the old command are started, by a rolling "
+                        "deployment. During a deployment, `rollback` is the same as `abort`.",
                 .options = command_options_rollback,
                 .run = cmd_rollback,
         },
@@ -264,7 +280,8 @@ const struct command commands[] = {
                         "get new connections again. Open connections and "
                         "handshakes under way "
                         "continue. With --wait, `drain` returns when the workers are empty; "
-                        "they can then be stopped without losing a connection.",
+                        "they can then be stopped without losing a connection. It also waits for "
+                        "all connections from before `attach`, whose worker is unknown.",
                 .options = command_options_drain,
                 .run = cmd_drain,
         },
@@ -434,6 +451,6 @@ void command_overview(FILE *out)
 		fprintf(out, "  %-11s  %s\n", command->name, command->summary);
 	fprintf(out,
 	        "\n`reuseportd COMMAND --help` describes a command.\n"
-	        "Exit status: 0 done, 1 refused or failed, 2 bad usage,\n"
-	        "3 the workers were not empty in time (`drain --wait`).\n");
+	        "Exit status: 0 done, 1 refused or failed, 2 bad usage.\n"
+	        "`drain --wait`, `deploy` and `rollout --watch` have more: see their --help.\n");
 }

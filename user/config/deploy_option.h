@@ -33,7 +33,8 @@ int deploy_option_set_keep_new(void *member, const struct option_setting *settin
 	        {"steps", "SHARE TIME,...",                                                        \
 	         "Steps of a canary, each with its share of new connections, and how long it "     \
 	         "lasts; "                                                                         \
-	         "`SHARE pause` waits for `promote` (default: 5% 2m, 25% 3m, 50% 5m)",             \
+	         "`SHARE pause` waits for `promote`, at most for --pause-timeout (default: 5% "    \
+	         "2m, 25% 3m, 50% 5m)",                                                            \
 	         SET(deploy_option_set_steps, steps)},                                             \
 	        {"warm-up", "TIME",                                                                \
 	         "Do not judge what happens in this time after new workers were admitted "         \
@@ -59,12 +60,12 @@ int deploy_option_set_keep_new(void *member, const struct option_setting *settin
 	         "whatever the old version does (default: no limit)",                              \
 	         SET(deploy_option_set_rate, max_error_rate)},                                     \
 	        {"confidence", "PERCENT",                                                          \
-	         "At most 100 - PERCENT of the deployments of a version that is as good as the "   \
-	         "old "                                                                            \
-	         "one are aborted (default: 99%)",                                                 \
+	         "How sure the judgement must be before it aborts. With 99%, at most one in 100 "  \
+	         "deployments of a version that is as good as the old one is aborted. A higher "   \
+	         "value needs more connections to find a bad version (default: 99%)",              \
 	         SET(deploy_option_set_rate, confidence)},                                         \
 	        {"pause-timeout", "TIME",                                                          \
-	         "Abort a deployment that was paused for this long "                               \
+	         "Abort a deployment that was paused for this long; 0: never "                     \
 	         "(default: 1h)",                                                                  \
 	         SET(option_set_time, pause_timeout)},                                             \
 	        {"keep-old", "TIME",                                                               \
@@ -77,10 +78,9 @@ int deploy_option_set_keep_new(void *member, const struct option_setting *settin
 	         "(default: 30s)",                                                                 \
 	         SET(deploy_option_set_keep_new, keep_new)},                                       \
 	        {"check", "exec:COMMAND",                                                          \
-	         "Let this shell command judge the new version too, while a step is judged. Its "  \
-	         "exit status is 0 if the version is good, 1 if it is bad, and 2 if it can't "     \
-	         "say. "                                                                           \
-	         "A step passes only if the last check has found it good",                         \
+	         "Let this shell command judge the new version too, in each step of a canary. "    \
+	         "Exit status 0: good; 1: bad, the deployment is aborted at once; any other: not " \
+	         "known. A step ends only if the last check has found the version good",           \
 	         SET(deploy_option_set_command, check)},                                           \
 	        {"check-interval", "TIME", "Time between two checks (default: 30s)",               \
 	         SET(option_set_time, check_interval)},                                            \
@@ -90,8 +90,9 @@ int deploy_option_set_keep_new(void *member, const struct option_setting *settin
 	         SET(deploy_option_set_command, on_change)},                                       \
 	{                                                                                          \
 		"dry-run", NULL,                                                                   \
-		        "Judge the new version and report, but do not abort for that; a worker "   \
-		        "that fails still ends the deployment",                                    \
+		        "Deploy, and judge the new version, but only report what the judgement "   \
+		        "finds: a version that is judged bad is not aborted. A worker that fails " \
+		        "still ends the deployment",                                               \
 		        SET(option_set_flag, dry_run)                                              \
 	}
 

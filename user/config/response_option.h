@@ -10,7 +10,7 @@
 		"http", NULL,                                                                      \
 		        "Count the HTTP/1 responses of each worker by class of status (1xx to "    \
 		        "5xx), and their time to first byte, in the kernel; `status`, `top` and "  \
-		        "`metrics` show them. The workers need no change. Responses in TLS or "    \
-		        "HTTP/2 count as unknown",                                                 \
+		        "`metrics` show them. The workers need no change. A connection "           \
+		        "with TLS or HTTP/2 counts as one response of unknown status",             \
 		        option_set_flag, (at)                                                      \
 	}
