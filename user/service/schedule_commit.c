@@ -148,6 +148,7 @@ int schedule_commit(struct service *service, const struct observed *observed,
 {
 	_cleanup_grace_ struct grace grace = GRACE_NONE;
 	struct rpd_schedule before;
+	struct error ignored;
 	int r;
 
 	schedule_commit_begin(service, observed, &before);
@@ -170,9 +171,10 @@ int schedule_commit(struct service *service, const struct observed *observed,
 	responses_set_versions(service, draft);
 	responses_cover(service);
 	steer_switch(&service->steer, draft);
-	r = grace_wait(&grace, err);
-	if (r < 0)
-		return r;
+	/* What is in force stays. Listeners that are left in idle cells are taken out by the next
+	 * command (steer_socks_clear_all_idle()). */
+	if (grace_wait(&grace, &ignored) < 0)
+		return 0;
 	steer_queues_forget_out_of_ring(&service->steer);
 	schedule_commit_release(service, &before, draft);
 	return 0;

@@ -36,12 +36,6 @@ void deployment_evidence_end(struct supervisor *sup)
 		report_line(sup, "%s", err.text);
 }
 
-void deployment_evidence_begin_step(struct supervisor *sup)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(percents); i++)
-		latency_baseline_begin(&sup->deployment->latency[i], percents[i]);
-}
-
 /* --- responses */
 
 static void deployment_evidence_add_class(struct verdict_count *to,
@@ -77,17 +71,14 @@ static void deployment_evidence_add(struct verdict_count *to, const struct conn_
 	to->bad += from->of[RPD_CONN_reset_by_worker];
 }
 
-enum deployment_evidence_outcome deployment_evidence_read(const struct supervisor *sup,
-                                                          struct verdict_counts *ret,
-                                                          const char **ret_why)
+/* @ret_uncounted: the connections of these workers that are not counted. Returns false if a worker
+ * has no counts. */
+static bool deployment_evidence_read_connections(const struct supervisor *sup,
+                                                 struct verdict_pair *ret, uint64_t *ret_uncounted)
 {
-	struct verdict_pair *resets = &ret->of[VERDICT_RESETS];
-	uint64_t uncounted = 0;
-
-	*ret = (struct verdict_counts){};
-	*ret_why = "connections are not counted";
+	*ret_uncounted = 0;
 	if (!service_is_open(&sup->service) || !sup->service.conns.counting)
-		return DEPLOYMENT_EVIDENCE_NOT_COUNTED;
+		return false;
 	for (unsigned int slot = 0; slot < sup->n_slots; slot++) {
 		const struct worker *w = sup->slots[slot].current;
 		const bool is_new = reload_state_phase(sup, slot) == ROLLOUT_REPLACED;
@@ -97,11 +88,35 @@ enum deployment_evidence_outcome deployment_evidence_read(const struct superviso
 			continue;
 		if (w->generation == RPD_ACCOUNT_NONE ||
 		    conns_read_count(&sup->service.steer, w->generation, &count) < 0)
-			return DEPLOYMENT_EVIDENCE_NOT_COUNTED;
-		deployment_evidence_add(is_new ? &resets->new : &resets->old, &count);
-		uncounted += count.of[RPD_CONN_uncounted];
+			return false;
+		deployment_evidence_add(is_new ? &ret->new : &ret->old, &count);
+		*ret_uncounted += count.of[RPD_CONN_uncounted];
 	}
+	return true;
+}
+
+void deployment_evidence_begin_step(struct supervisor *sup)
+{
+	struct verdict_pair ignored = {};
+
+	deployment_evidence_read_connections(sup, &ignored, &sup->deployment->uncounted);
+	for (size_t i = 0; i < ARRAY_SIZE(percents); i++)
+		latency_baseline_begin(&sup->deployment->latency[i], percents[i]);
+}
+
+const char *deployment_evidence_read(struct supervisor *sup, struct verdict_counts *ret)
+{
+	struct verdict_pair resets = {};
+	uint64_t uncounted;
+
+	*ret = (struct verdict_counts){};
 	deployment_evidence_read_responses(sup, ret);
-	*ret_why = "some connections are not counted, because the table of connections is full";
-	return uncounted ? DEPLOYMENT_EVIDENCE_NOT_COUNTED : DEPLOYMENT_EVIDENCE_COUNTED;
+	if (!deployment_evidence_read_connections(sup, &resets, &uncounted))
+		return "; resets are not judged: the connections of a worker are not counted";
+	if (uncounted > sup->deployment->uncounted)
+		return "; resets are not judged: the table of connections is full, and some are "
+		       "not "
+		       "counted";
+	ret->of[VERDICT_RESETS] = resets;
+	return NULL;
 }

@@ -2,6 +2,7 @@
 #include "supervise/deployment_judge.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
@@ -77,10 +78,7 @@ static void deployment_judge_look(struct supervisor *sup, int64_t now)
 		return;
 	if (begins)
 		deployment_evidence_begin_step(sup);
-	if (deployment_evidence_read(sup, &counts, &why) != DEPLOYMENT_EVIDENCE_COUNTED) {
-		snprintf(it->reason, sizeof(it->reason), "%s", why);
-		return;
-	}
+	why = deployment_evidence_read(sup, &counts);
 	counts.of[VERDICT_CHECK].new = deployment_check_count(sup);
 	if (begins) {
 		verdict_step(&it->verdict, rollout->steps[rollout->step].permille, &counts);
@@ -92,6 +90,8 @@ static void deployment_judge_look(struct supervisor *sup, int64_t now)
 	answer = verdict_look(&it->verdict, &counts, deployment_judge_time(rollout, now));
 	verdict_text(&it->verdict, text);
 	snprintf(it->reason, sizeof(it->reason), "%s", text);
+	if (why)
+		strncat(it->reason, why, sizeof(it->reason) - strlen(it->reason) - 1);
 	judgement = deployment_judge_translate(sup, answer);
 	it->judgement = judgement;
 	if (judgement == ROLLOUT_BAD)
