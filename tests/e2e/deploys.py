@@ -5,6 +5,9 @@ import json
 from harness.checks import check, equal, wait_until
 from runs import SERVICE, Run
 
+WORKERS = 4
+QUICK = ("--settle", "0.1", "--drain-timeout", "5s")
+
 
 class Deploys(Run):
     """A service with deployments."""
