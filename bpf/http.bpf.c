@@ -130,6 +130,22 @@ static __always_inline void http_count(struct bpf_sock *sk, __u32 class, __u64 n
 	__sync_fetch_and_add(&row->times[bucket], 1);
 }
 
+/* Whether the segment has the byte that TCP waits for, or follows one that had it: TCP puts packets
+ * aside while the worker is in a system call with its socket. The program runs before TCP checks
+ * the sequence number, which may be forged: then it must not decide what has come. Other segments
+ * are left out, too: what came before, and what comes out of order. A client that does not pipeline
+ * begins no request out of order, as it has got the whole response to the last one. */
+static __always_inline bool http_is_next(struct bpf_sock *sk, const struct http_exchange *it,
+                                         const struct http_segment *segment)
+{
+	struct bpf_tcp_sock *tcp = bpf_tcp_sock(sk);
+
+	if (!tcp || !http_exchange_is_before(tcp->rcv_nxt, segment->end))
+		return false;
+	return !http_exchange_is_before(tcp->rcv_nxt, segment->seq) ||
+	       (it->flags & HTTP_CAME && segment->seq == it->received);
+}
+
 SEC("cgroup_skb/ingress")
 int rpd_http_in(struct __sk_buff *skb)
 {
@@ -140,7 +156,7 @@ int rpd_http_in(struct __sk_buff *skb)
 	if (!sk)
 		return HTTP_PASS;
 	it = http_find_exchange(skb, sk, &segment);
-	if (it)
+	if (it && http_is_next(sk, it, &segment))
 		http_exchange_receive(it, &segment, bpf_ktime_get_ns());
 	return HTTP_PASS;
 }

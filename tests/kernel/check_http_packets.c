@@ -18,6 +18,7 @@
 #include "kern/own_listener.h"
 #include "kern/steer_probes.h"
 #include "service/response_stats.h"
+#include "steering/raw.h"
 
 #define GET "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 #define OK  "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody"
@@ -179,6 +180,31 @@ static void probes(void)
 	CHECK_EQ(steer_probes_remove(&run_service.steer, &source), 0);
 }
 
+/* One of the two is far after all that has come. */
+static void segments_out_of_the_window(void)
+{
+	_cleanup_http_bed_ struct http_bed bed;
+	struct raw_packet packet = {.flags = RAW_ACK, .n_data = 10};
+	socklen_t size = sizeof(packet.from);
+	struct http_pair pair;
+
+	http_bed_begin(&bed, AF_INET, false);
+	pair = http_bed_connect(&bed, AF_INET);
+	CHECK_EQ(getsockname(pair.client, &packet.from.sa, &size), 0);
+	CHECK_EQ(getpeername(pair.client, &packet.to.sa, &size), 0);
+	ask(&pair);
+	answer(&pair);
+	raw_send(&packet);
+	packet.seq = 1u << 31;
+	raw_send(&packet);
+	for (unsigned int i = 0; i < 2; i++) {
+		ask(&pair);
+		answer(&pair);
+	}
+	http_bed_expect("answers", (const unsigned int[RESPONSE_CLASS_MAX]){0, 0, 3}, 3);
+	http_bed_close(&pair);
+}
+
 /* The time is that from the request to the response, whatever came before. */
 static void time_to_first_byte(void)
 {
@@ -203,9 +229,13 @@ static void time_to_first_byte(void)
 int main(int argc, char **argv)
 {
 	static const struct check_case cases[] = {
-	        CHECK_CASE(long_packets),       CHECK_CASE(ip_options),
-	        CHECK_CASE(extension_headers),  CHECK_CASE(request_that_completes_the_handshake),
-	        CHECK_CASE(worker_as_a_client), CHECK_CASE(probes),
+	        CHECK_CASE(long_packets),
+	        CHECK_CASE(ip_options),
+	        CHECK_CASE(extension_headers),
+	        CHECK_CASE(request_that_completes_the_handshake),
+	        CHECK_CASE(worker_as_a_client),
+	        CHECK_CASE(probes),
+	        CHECK_CASE(segments_out_of_the_window),
 	        CHECK_CASE(time_to_first_byte),
 	};
 

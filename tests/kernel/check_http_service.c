@@ -13,15 +13,18 @@
 #include "base/cleanup.h"
 #include "beds/cgroup_bed.h"
 #include "beds/http_bed.h"
+#include "beds/run_worker.h"
 #include "check/check.h"
 #include "core/schedule_edit.h"
 #include "kern/cgroup_tree.h"
 #include "kern/http.h"
+#include "service/generation.h"
 #include "service/observe.h"
 #include "service/response_stats.h"
 #include "service/responses.h"
 #include "service/schedule_commit.h"
 #include "service/service_remove.h"
+#include "service/slot_flip.h"
 
 #define GET "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 #define OK  "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody"
@@ -141,6 +144,46 @@ static void label_changes_the_version(void)
 	visit(&bed, 3);
 	CHECK_EQ(of_version(RPD_FIRST_LABEL), 2);
 	CHECK_EQ(of_version("next"), 3);
+}
+
+/* Its connections that are still open count for its version, also after it was replaced. */
+static void former_worker_keeps_its_version(void)
+{
+	_cleanup_http_bed_ struct http_bed bed;
+	struct run_worker next;
+	const struct slot_flip_change change = {0, &next.newcomer, "next"};
+	struct http_pair pair;
+	struct error err;
+
+	http_bed_begin(&bed, AF_INET, false);
+	pair = http_bed_connect(&bed, AF_INET);
+	exchange(&pair, 2);
+	run_worker_start(1, &next);
+	CHECK_MSG(slot_flip(&run_service, &change, 1, NULL, 0, "test", &err) == 0, "%s", err.text);
+	exchange(&pair, 3);
+	CHECK_EQ(of_version("next"), 0);
+	CHECK_EQ(of_version(RPD_FIRST_LABEL), 5);
+	http_bed_close(&pair);
+}
+
+/* Its counts begin at 0, though the version is the same, and those of the version stay. */
+static void generation_that_is_given_out_again(void)
+{
+	_cleanup_http_bed_ struct http_bed bed;
+	const struct rpd_worker former = {};
+	const struct newcomer newcomer = {};
+	uint64_t open = 1;
+
+	http_bed_begin(&bed, AF_INET, false);
+	visit(&bed, 3);
+	CHECK_UNTIL(generation_open_connections(&run_service, 0, &open) && !open);
+	CHECK_EQ(generation_choose(&run_service, 0, &former, &newcomer), 0);
+	responses_set_version(&run_service, 0, RPD_FIRST_LABEL);
+	CHECK_EQ(of_worker(), 0);
+	CHECK_EQ(of_version(RPD_FIRST_LABEL), 3);
+	visit(&bed, 2);
+	CHECK_EQ(of_worker(), 2);
+	CHECK_EQ(of_version(RPD_FIRST_LABEL), 5);
 }
 
 static void began_later_and_ended(void)
@@ -272,6 +315,8 @@ int main(int argc, char **argv)
 	        CHECK_CASE(counts_of_a_version_stay),
 	        CHECK_CASE(many_versions),
 	        CHECK_CASE(label_changes_the_version),
+	        CHECK_CASE(former_worker_keeps_its_version),
+	        CHECK_CASE(generation_that_is_given_out_again),
 	        CHECK_CASE(began_later_and_ended),
 	        CHECK_CASE(half_made_is_removed),
 	        CHECK_CASE(nothing_is_left_of_a_removed_service),

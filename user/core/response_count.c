@@ -51,7 +51,12 @@ struct response_count response_count_since(const struct response_count *now,
 
 uint64_t response_count_final(const struct response_count *count)
 {
-	uint64_t n = count->of[RESPONSE_UNKNOWN];
+	return count->of[RESPONSE_UNKNOWN] + response_count_known(count);
+}
+
+uint64_t response_count_known(const struct response_count *count)
+{
+	uint64_t n = 0;
 
 	for (unsigned int i = 2; i < RESPONSE_CLASS_MAX; i++)
 		n += count->of[i];

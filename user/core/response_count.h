@@ -36,8 +36,10 @@ void response_count_add(struct response_count *count, const struct response_coun
 struct response_count response_count_since(const struct response_count *now,
                                            const struct response_count *before);
 
-/* All responses, those of unknown status included, but without interim ones (1xx). */
+/* All responses, those of unknown status included, but without interim ones (1xx); and those of
+ * known status alone. */
 uint64_t response_count_final(const struct response_count *count);
+uint64_t response_count_known(const struct response_count *count);
 
 /* How many times there are, and how many are at least the floor of @bucket (0..RESPONSE_BUCKETS).
  */

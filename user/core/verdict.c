@@ -56,15 +56,21 @@ static struct verdict_pair verdict_take(struct verdict_evidence *of, const struc
  * The share of a signal's traffic that is the new version's. Of connections, the ring's share is
  * exact. Of responses it is only an expectation: one of ten connections that are kept alive, at a
  * share of 5 %, has a tenth of all requests and so of all errors. The larger share makes the lesser
- * evidence.
+ * evidence. But a client that floods the new version must not hide its errors: a connection to the
+ * new version counts as at most VERDICT_BUSIER times as busy as one to the old version.
  */
+#define VERDICT_BUSIER 4
+
 static double verdict_share(const struct verdict_state *state, const struct verdict_pair *step)
 {
 	const double share = state->permille / 1000.0;
 	const double n = (double)step->new.n + (double)step->old.n;
 	const double counted = n > 0 ? (double)step->new.n / n : 0;
+	const double most = VERDICT_BUSIER * share / (VERDICT_BUSIER * share + 1 - share);
 
-	return state->permille < 1000 && counted > share ? counted : share;
+	if (counted <= share)
+		return share;
+	return counted < most ? counted : most;
 }
 
 void verdict_step(struct verdict_state *state, unsigned int permille,

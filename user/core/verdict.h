@@ -22,6 +22,10 @@
  * Errors come in bursts. All errors of one look and signal weigh at most as one: so a look should
  * last longer than a burst, but short looks find a bad version sooner.
  *
+ * Clients that keep connections alive may send the new version more than its share of requests, and
+ * so of errors. Up to four times as many a connection as the old version gets are no evidence; if
+ * it gets more, it needs a lower rate of errors to be as good.
+ *
  * The answer BAD is final: the state stays as it was when it was decided. GOOD is about the step.
  * sequential_test.h has the statistic, latency_baseline.h decides what is slow.
  *

@@ -5,6 +5,7 @@
 #include "core/conn_count.h"
 #include "kern/conns.h"
 #include "kern/steer_members.h"
+#include "service/responses.h"
 
 /* The generation that the newcomer had in @slot before, or RPD_ACCOUNT_NONE. */
 static uint16_t generation_of_newcomer(const struct service *service, unsigned int slot,
@@ -61,6 +62,7 @@ uint16_t generation_choose(struct service *service, unsigned int slot,
 		    conn_count_still_open(&count) > 0 ||
 		    conns_clear_count(&service->steer, generation) < 0)
 			continue;
+		responses_keep_past(service, generation);
 		if (control->n_generations <= i)
 			control->n_generations = i + 1;
 		return generation;

@@ -76,8 +76,7 @@ static uint32_t responses_find_past(const struct service *service, const char *l
 	return unused;
 }
 
-/* Adds the counts of a generation that gets another version to the past ones of its version. */
-static void responses_keep_past(struct service *service, const struct rpd_responses *row)
+static void responses_add_past(struct service *service, const struct rpd_responses *row)
 {
 	const uint32_t key = responses_find_past(service, row->label);
 	struct rpd_responses past;
@@ -94,8 +93,16 @@ static void responses_keep_past(struct service *service, const struct rpd_respon
 	http_set_row(&service->http, key, &past);
 }
 
-/* The former row is removed before its counts are added to others: a kill in between loses them,
- * rather than to count them twice. */
+/* The row is removed before its counts are added to others: a kill in between loses them, rather
+ * than to count them twice. */
+void responses_keep_past(struct service *service, uint16_t generation)
+{
+	struct rpd_responses row;
+
+	if (service->http.counting && http_take_row(&service->http, generation, &row) == 0)
+		responses_add_past(service, &row);
+}
+
 void responses_set_version(struct service *service, uint16_t generation, const char *label)
 {
 	struct rpd_responses row = {};
@@ -105,8 +112,7 @@ void responses_set_version(struct service *service, uint16_t generation, const c
 	if (http_get_row(&service->http, generation, &row) == 0) {
 		if (!strcmp(row.label, label))
 			return;
-		if (http_take_row(&service->http, generation, &row) == 0)
-			responses_keep_past(service, &row);
+		responses_keep_past(service, generation);
 		row = (struct rpd_responses){};
 	}
 	strncpy(row.label, label, sizeof(row.label) - 1);
@@ -115,9 +121,15 @@ void responses_set_version(struct service *service, uint16_t generation, const c
 
 void responses_set_versions(struct service *service, const struct rpd_schedule *schedule)
 {
+	const struct rpd_schedule *in_force = steer_schedule(&service->steer);
+
 	for (unsigned int slot = 0; service->http.counting && slot < schedule->n_slots; slot++) {
+		const uint32_t changes = in_force->slots[slot].flags ^ schedule->slots[slot].flags;
 		struct rpd_worker worker;
 
+		/* Until @schedule is in force, the slot's row is that of the former worker. */
+		if (changes & RPD_SLOT_SECOND)
+			continue;
 		if (steer_workers_get(&service->steer, slot, &worker) == 0 && worker.pid)
 			responses_set_version(
 			        service, worker.account,

@@ -30,9 +30,15 @@ int responses_begin(struct service *service, int cgroup, struct error *err);
 void responses_end(struct service *service);
 
 /* For admit() and schedule_commit(); each does nothing if responses are not counted. The version of
- * a generation's responses from now on; the same for the workers in all slots of @schedule. */
+ * a generation's responses from now on; the same for the workers in all slots of @schedule, which
+ * is in force or comes in force next. Where @schedule replaces a worker, the slot is left out:
+ * admit() has set the version of the newcomer, and the former worker keeps its own. */
 void responses_set_version(struct service *service, uint16_t generation, const char *label);
 void responses_set_versions(struct service *service, const struct rpd_schedule *schedule);
+
+/* Ends the counts of a generation, before another worker gets it: they count as past ones of their
+ * version. */
+void responses_keep_past(struct service *service, uint16_t generation);
 
 /* The same for an attached service that has got another worker: if the worker is in a cgroup where
  * its responses are not counted, counts them from now on. */

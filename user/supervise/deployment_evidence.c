@@ -38,10 +38,12 @@ void deployment_evidence_end(struct supervisor *sup)
 
 /* --- responses */
 
+/* Without responses of unknown status: a worker can send any number of them, as bodies that look
+ * like status lines. */
 static void deployment_evidence_add_class(struct verdict_count *to,
                                           const struct response_count *from)
 {
-	to->n = response_count_final(from);
+	to->n = response_count_known(from);
 	to->bad = from->of[5];
 }
 

@@ -84,6 +84,7 @@ static void sums_and_differences(void **state)
 	since = response_count_since(&now, &before);
 	assert_memory_equal(&since, &before, sizeof(since));
 	assert_int_equal(response_count_final(&since), 1 + 3 + 4 + 5 + 6);
+	assert_int_equal(response_count_known(&since), 3 + 4 + 5 + 6);
 	since = response_count_since(&before, &now);
 	assert_int_equal(response_count_final(&since), 0);
 	assert_int_equal(since.time_ns, 0);

@@ -301,6 +301,18 @@ static void more_than_its_share(void **context)
 	assert_int_equal(looks_until_bad(VERDICT_HTTP_5XX, 1, 1, 499, 0), 5);
 }
 
+/* A client that floods the new version hides no error of it: the share is bounded. */
+static void flood_of_responses(void **context)
+{
+	assert_in_range(looks_until_bad(VERDICT_HTTP_5XX, 100000, 1, 900, 0), 1, 20);
+	begin_with(&verdict_bed_rules);
+	verdict_step(&state, 500, &counts);
+	assert_in_range(looks_until_bad(VERDICT_HTTP_5XX, 100000, 2, 900, 0), 1, 200);
+	/* Four times as many requests a connection as to the old version, and as good. */
+	begin_with(&verdict_bed_rules);
+	look_at(VERDICT_HTTP_5XX, 200, 400, 4, 900, 9);
+}
+
 /* The counters begin at 0 again: the look is left out, the next one counts again. */
 static void counter_falls(void **context)
 {
@@ -405,6 +417,7 @@ int main(int argc, char **argv)
 	        cmocka_unit_test_setup(somewhat_above_max_error_rate, begin),
 	        cmocka_unit_test_setup(unseen, begin),
 	        cmocka_unit_test_setup(more_than_its_share, begin),
+	        cmocka_unit_test_setup(flood_of_responses, begin),
 	        cmocka_unit_test_setup(counter_falls, begin),
 	        cmocka_unit_test_setup(burst, begin),
 	        cmocka_unit_test_setup(goes_on, begin),
