@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Deployments of a service of `run`."""
 import json
+import os
+import pathlib
+import signal
 
 from harness.checks import check, equal, wait_until
 from runs import SERVICE, Run
@@ -67,3 +70,13 @@ def kill_and_restart(run):
     run.start(wait=False)
     run.process.wait_output("is taken over")
     run.command_line("start", "0", status=1)  # it answers when it has gone on
+
+
+def close_listener(pid):
+    """Makes a C worker close its listener, and waits until it has."""
+    def sockets():
+        links = [os.readlink(fd) for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
+        return sum(link.startswith("socket:") for link in links)
+    before = sockets()
+    os.kill(pid, signal.SIGUSR2)
+    wait_until(lambda: sockets() < before, f"pid {pid} has closed its listener")
