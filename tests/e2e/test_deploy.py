@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Deployments under load: every connection and every request is counted."""
 import os
+import pathlib
 import signal
 import time
 
@@ -103,14 +104,16 @@ def test_one_worker(bed):
     old = run.pids()
     load = bed.start_load("-c", "16")
     for end in ("abort", "promote"):
-        deploy_canary(run, steps="10% pause")
+        deploy_canary(run, "--keep-new", "0.1s", steps="10% pause")
         run.wait_for(step=1, phase="paused")
         equal(run.versions(), ["v1", "v2"], "versions")
+        new = run.pids()[1]
         wait_for_load(bed, [1], 20)
         run.command_line(end)
         run.wait_for(outcome="aborted" if end == "abort" else "promoted")
         equal(run.versions(), ["v1" if end == "abort" else "v2"], "versions")
         equal(run.pids() == old, end == "abort", "the old worker is in its slot")
+        wait_until(lambda: not pathlib.Path(f"/proc/{new}").exists(), f"pid {new} has ended")
     run.command_line("rollback")
     equal(run.pids(), old, "workers after the rollback")
     load.stop_unfailed()
@@ -144,6 +147,17 @@ def test_old_worker_cannot_return(bed, case):
     deploy_canary(run, steps="5% pause")
     run.wait_for(step=1, phase="paused")
     check_shares(bed, run, [0], 50)
+
+
+@timeout(240)
+def test_reload_ends_hold(bed):
+    """A reload ends the workers that a deployment keeps: its timer ends none that the reload
+    replaces."""
+    run = Deploys(bed, worker_command(bed), *QUICK, workers=WORKERS)
+    run.deploy("--label", "v2", "--keep-old", "1h", "--strategy", "blue-green", "--wait")
+    check(run.wait_for(outcome="promoted")["held_until"], "old workers are kept")
+    run.reload()
+    equal(run.rollout()["held_until"], None, "the end of the time that old workers are kept")
 
 
 @timeout(240)

@@ -13,6 +13,7 @@
 #include "service/service_lock.h"
 #include "supervise/deployment_evidence.h"
 #include "supervise/deployment_announce.h"
+#include "supervise/deployment_hold.h"
 #include "supervise/deployment_judge.h"
 #include "supervise/deployment_note.h"
 #include "supervise/deployment_state.h"
@@ -21,7 +22,6 @@
 #include "supervise/placement.h"
 #include "supervise/plan.h"
 #include "supervise/reload.h"
-#include "supervise/reload_end.h"
 #include "supervise/reload_state.h"
 #include "supervise/report.h"
 #include "supervise/slot.h"
@@ -40,7 +40,7 @@ void deployment_free(struct deployment *it)
 	free(it);
 }
 
-/* --- after its end */
+/* --- its end */
 
 /* Workers of a slot that the service had for a canary alone. */
 static void deployment_drop_slot(struct supervisor *sup, struct deployment *it)
@@ -50,36 +50,6 @@ static void deployment_drop_slot(struct supervisor *sup, struct deployment *it)
 	if (it->n_slots_before && slot_scale(sup, it->n_slots_before, &err) < 0)
 		report_line(sup, "%s", err.text);
 	it->n_slots_before = 0;
-}
-
-static int deployment_on_held_long_enough(sd_event_source *source, uint64_t now, void *data)
-{
-	struct supervisor *sup = data;
-	struct deployment *it = sup->deployment;
-
-	it->timer = sd_event_source_disable_unref(it->timer);
-	it->held_until = 0;
-	report_line(sup, "the workers of '%s' are no longer kept",
-	            it->n_new ? it->old_label : it->label);
-	reload_end_retire_held(sup);
-	deployment_note_write(sup);
-	return 0;
-}
-
-void deployment_hold(struct supervisor *sup, int64_t time)
-{
-	struct deployment *it = sup->deployment;
-	bool any = false;
-
-	for (unsigned int slot = 0; slot < sup->n_slots; slot++)
-		any |= supervisor_state_held_worker(sup, slot) != NULL;
-	if (!any)
-		return;
-	it->held_until = time == DEPLOY_FOR_EVER ? INT64_MAX : clock_ns(CLOCK_REALTIME) + time;
-	if (time != DEPLOY_FOR_EVER)
-		memory_check(sd_event_add_time_relative(sup->loop, &it->timer, CLOCK_MONOTONIC,
-		                                        (uint64_t)time / 1000, 1000,
-		                                        deployment_on_held_long_enough, sup));
 }
 
 /* The new version has all connections, or the old one has. */

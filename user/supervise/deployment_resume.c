@@ -18,6 +18,7 @@
 #include "service/deployment_file.h"
 #include "supervise/deployment.h"
 #include "supervise/deployment_evidence.h"
+#include "supervise/deployment_hold.h"
 #include "supervise/deployment_judge.h"
 #include "supervise/deployment_state.h"
 #include "supervise/plan.h"
