@@ -233,6 +233,27 @@ static void canary(void **context)
 	assert_int_equal(at(&rollout, 20 + 2 * TIME), ROLLOUT_COMMIT);
 }
 
+/* What was found of a step does not count for the next one, whose workers start meanwhile. */
+static void judgement_of_step_before(void **context)
+{
+	const int64_t begin = 10 + TIME;
+	struct rollout rollout;
+
+	begin_canary(&rollout, false);
+	rollout.steps[1].judged = true;
+	put_in_force(&rollout, 10);
+	rollout_judge(&rollout, ROLLOUT_GOOD);
+	while (at(&rollout, begin) == ROLLOUT_START)
+		;
+	assert_int_equal(rollout.step, 1);
+	rollout_judge(&rollout, ROLLOUT_GOOD);
+	put_in_force(&rollout, begin);
+	assert_int_equal(at(&rollout, begin + TIME), ROLLOUT_WAIT);
+	assert_int_equal(rollout.step, 1);
+	rollout_judge(&rollout, ROLLOUT_GOOD);
+	assert_int_equal(at(&rollout, begin + TIME), ROLLOUT_START);
+}
+
 /* Each event in each state: what comes next, and why the rollout halts. */
 enum event { PROMOTE, FULL, PAUSE, ABORT, GOOD, NO_TRAFFIC, BAD, FAIL, LATER, LATEST, N_EVENTS };
 enum state { STARTING, IN_FORCE, ASKED, AT_GATE, INCONCLUSIVE, N_STATES };
@@ -489,6 +510,7 @@ int main(int argc, char **argv)
 	        cmocka_unit_test(random_rollouts),
 	        cmocka_unit_test(blue_green),
 	        cmocka_unit_test(canary),
+	        cmocka_unit_test(judgement_of_step_before),
 	        cmocka_unit_test(every_pair),
 	        cmocka_unit_test(no_traffic_pauses),
 	        cmocka_unit_test(no_old_worker),
