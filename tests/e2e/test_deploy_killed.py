@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The supervisor is killed by SIGKILL as it writes down what it does with a deployment."""
+"""The supervisor, or the old workers, are killed by SIGKILL during a deployment."""
+import os
+import signal
+
 from deploys import QUICK, Deploys, deploy_canary, restart
-from harness.checks import check, equal, note, timeout, wait_until
+from harness.checks import cases, check, equal, note, timeout, wait_until
 from runs import worker_command
 from stops import STOP, kind_of
 
@@ -52,3 +55,30 @@ def test_one_worker(bed):
         equal(it.run.versions(), ["v1"], "versions")
         it.run.kill_supervisor()
     note(f"killed at {len(stops)} stops")
+
+
+@timeout(240)
+@cases("abort", "unhealthy")
+def test_no_old_worker(bed, case):
+    """An abort waits until a worker of the old version lives again. Until then the new workers are
+    supervised like any other."""
+    sick = bed.dir / "sick"
+    run = Deploys(bed, worker_command(bed), *QUICK, "--health-interval", "0.2", "--ready",
+                  f"exec:test $REUSEPORTD_VERSION = v1 || ! test -e {sick}", "--restart-delay",
+                  "4s" if case == "abort" else "60s", workers=2)
+    old = run.pids()
+    deploy_canary(run, steps="10% pause")
+    run.wait_for(step=1, phase="paused")
+    for pid in old:
+        os.kill(pid, signal.SIGKILL)
+    run.process.wait_output(f"pid {old[1]} has ended")
+    if case == "abort":
+        run.command_line("abort")
+    else:
+        sick.touch()
+    run.process.wait_output("no worker of the old version lives")
+    if case == "abort":
+        run.wait_for(outcome="aborted")
+        wait_until(lambda: run.versions() == ["v1", "v1"], "both slots have the old version")
+    else:
+        run.process.wait_output("it is replaced")

@@ -434,7 +434,8 @@ int deployment_return(struct supervisor *sup, struct error *err)
 
 bool deployment_note_unhealthy(struct supervisor *sup, unsigned int slot, const char *why)
 {
-	if (!deployment_state_under_way(sup) || reload_state_phase(sup, slot) != ROLLOUT_REPLACED)
+	if (!deployment_state_under_way(sup) || !reload_state_has(sup, slot) ||
+	    reload_state_phase(sup, slot) != ROLLOUT_REPLACED)
 		return false;
 	snprintf(sup->reload->why, sizeof(sup->reload->why), "slot %u: the new worker: %s", slot,
 	         why);

@@ -295,6 +295,8 @@ void reload_wake(struct supervisor *sup)
 
 void reload_note_done(struct supervisor *sup, unsigned int slot)
 {
+	if (sup->reload && sup->reload->rollout.halt == ROLLOUT_HALT_NO_OLD)
+		reload_wake(sup); /* it may be an old worker */
 	if (!reload_state_has(sup, slot) || reload_state_phase(sup, slot) != ROLLOUT_STARTED)
 		return;
 	rollout_record(&sup->reload->rollout, slot, ROLLOUT_REPLACED);
