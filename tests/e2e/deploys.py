@@ -63,7 +63,7 @@ def check_shares(bed, run, new, permille, n=1000):
 
 
 def deploy_canary(run, *args, steps="5% pause", **options):
-    run.deploy("--strategy", "canary", "--steps", steps, "--label", "v2", *args, **options)
+    return run.deploy("--strategy", "canary", "--steps", steps, "--label", "v2", *args, **options)
 
 
 def kill_and_restart(run):

@@ -32,8 +32,8 @@ class Judged(Deploys):
         self.load = bed.start_load(*LOAD)
 
     def deploy_server(self, *args, fails=0, slow=0, steps="10% 60s", **options):
-        deploy_canary(self, "--warm-up", "0", *args, steps=steps,
-                      command=["node", self.server, fails, slow], **options)
+        return deploy_canary(self, "--warm-up", "0", *args, steps=steps,
+                             command=["node", self.server, fails, slow], **options)
 
     def evidence(self, name):
         """The counts of a signal."""

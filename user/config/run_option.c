@@ -323,9 +323,10 @@ const struct option_row run_options[] = {
          run_option_set_variable, AT(instance_var)},
         {"user", "USER",
          "Run the workers as this user (name or number). With FILE, it is the user of all "
-         "services, whatever FILE sets. Default: the user that FILE sets; if FILE sets "
-         "none, the owner of FILE or of a folder above it, if one of them is not root's, "
-         "otherwise root; without FILE, the user that runs reuseportd",
+         "services, whatever FILE sets. Default: the user that FILE sets; if it sets none, the one "
+         "user other than root that owns FILE, a folder above it or a link on its path (with two "
+         "such users, FILE is refused), otherwise root; without FILE, the user that runs "
+         "reuseportd",
          option_set_text, AT(user)},
         {"group", "GROUP",
          "Run the workers in this group (name or number); with FILE, give --user as well "

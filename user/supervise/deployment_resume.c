@@ -353,7 +353,7 @@ void deployment_resume(struct supervisor *sup)
 	struct deployment *it = sup->deployment;
 	int64_t left;
 
-	if (!deployment_state_under_way(sup))
+	if (!it || it->outcome != DEPLOYMENT_UNDER_WAY)
 		deployment_evidence_end(sup);
 	if (!it)
 		return;
